@@ -1,0 +1,48 @@
+//! A milter that takes the heavy attachments out of each mail, keeps them once in an authenticated
+//! file drop for one month, and writes links into the body.
+//!
+//! # The way of a message
+//!
+//! ```text
+//! Postfix ─► milter ─► mime::Scanner ─► rules ─► drop ─► rewrite ─► milter ─► Postfix
+//!             (I/O)       (pure)        (pure)   (I/O)   (pure)     (I/O)
+//!                                                 └────► web ─► the reader of the mail
+//! ```
+//!
+//! The modules, in the order in which a message meets them:
+//!
+//! * [`config`] – what the admin decides, read once, valid from then on
+//! * [`milter`] – the conversation with Postfix: sockets, callbacks, the session
+//! * [`filter`] – one message through all the stages; the only module that knows them all
+//! * [`mime`] – the streaming scanner: pushes of bytes in, events out; part headers; transfer decoding
+//! * [`rules`] – which part is detached, and why
+//! * [`spool`] – the bytes that stay, in memory first, then in an unlinked file
+//! * [`drop`](mod@drop) – the file drop: tokens, encryption, drafts, records, expiry
+//! * [`rewrite`] – the notice, and the pieces from which the new body is sent
+//! * [`web`] – what the reader of the mail sees: landing page, downloads
+//! * [`admin`] – health and metrics
+//! * [`cli`] – the commands
+//!
+//! # Invariants
+//!
+//! 1. A message we do not change is not touched by a single byte. In one we change, every byte
+//!    outside the removed parts and the notice is the sender's.
+//! 2. A link is sent only after its file would survive a power cut.
+//! 3. Each removed part's decoded bytes are exactly what its link serves.
+//! 4. Memory per session is bounded by configuration, never by the message.
+//! 5. Nothing in a message can make us panic, loop, allocate without bound, or write outside the
+//!    drop's directory.
+//! 6. A second pass over our own output changes nothing.
+//! 7. Scanner, rules and rewriter do no I/O and have no clock.
+
+pub mod admin;
+pub mod cli;
+pub mod config;
+pub mod drop;
+pub mod filter;
+pub mod milter;
+pub mod mime;
+pub mod rewrite;
+pub mod rules;
+pub mod spool;
+pub mod web;

@@ -1,0 +1,1 @@
+//! Which part is detached, and why. Pure.

@@ -1,0 +1,1 @@
+//! The bytes that stay: in memory first, then in an unlinked temporary file.
