@@ -16,6 +16,7 @@
 //! * [`filter`] – one message through all the stages; the only module that knows them all
 //! * [`mime`] – the streaming scanner: pushes of bytes in, events out; part headers; transfer decoding
 //! * [`rules`] – which part is detached, and why
+//! * [`names`] – hostile file names made safe
 //! * [`spool`] – the bytes that stay, in memory first, then in an unlinked file
 //! * [`drop`](mod@drop) – the file drop: tokens, encryption, drafts, records, expiry
 //! * [`rewrite`] – the notice, and the pieces from which the new body is sent
@@ -42,6 +43,7 @@ pub mod drop;
 pub mod filter;
 pub mod milter;
 pub mod mime;
+pub mod names;
 pub mod rewrite;
 pub mod rules;
 pub mod spool;
