@@ -295,3 +295,6 @@ async fn blocking<T: Send + 'static>(
 fn whole_second(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(Timestamp::MIN)
 }
+
+#[cfg(test)]
+mod tests;
