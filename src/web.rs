@@ -26,6 +26,9 @@ mod texts;
 mod well_known;
 mod words;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use axum::{

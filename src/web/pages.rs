@@ -8,7 +8,7 @@ use axum::{
     response::{Html, IntoResponse, Response},
 };
 use jiff::{Timestamp, Zoned, tz::TimeZone};
-use minijinja::{Environment, context};
+use minijinja::{Environment, context, value::Serde};
 use serde::Serialize;
 use tracing::error;
 
@@ -172,7 +172,7 @@ impl Pages {
         page: impl Serialize,
     ) -> Response {
         let t = texts(language);
-        let context = context! { t, site => self.site, page => page };
+        let context = context! { t => Serde(t), site => Serde(&self.site), page => Serde(page) };
         let rendered = self.templates.get_template(template).and_then(|found| found.render(context));
         match rendered {
             Ok(html) => page_response(status, t, html),

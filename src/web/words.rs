@@ -17,24 +17,24 @@ pub(super) fn size(bytes: u64, language: Language) -> String {
         let unit = if bytes == 1 { units[0].trim_end_matches('s') } else { units[0] };
         return format!("{bytes}{NBSP}{unit}");
     }
-    let (tenths, unit) = scaled(u128::from(bytes));
-    let unit = units[unit];
+    let (one, unit) = unit(u128::from(bytes));
+    let rounded = |parts: u128| (u128::from(bytes) * parts + one / 2) / one;
+    let (tenths, unit) = (rounded(10), units[unit]);
     if tenths < 1000 {
         format!("{}{comma}{}{NBSP}{unit}", tenths / 10, tenths % 10)
     } else {
-        format!("{}{NBSP}{unit}", (tenths + 5) / 10)
+        format!("{}{NBSP}{unit}", rounded(1))
     }
 }
 
-/// Tenths of a unit, rounded, and which unit: the first of which there are fewer than 1000.
-fn scaled(bytes: u128) -> (u128, usize) {
-    let mut unit = 1;
-    let mut one = 1000_u128;
-    while (bytes * 10 + one / 2) / one >= 9995 {
+/// The first unit of which there are, rounded, fewer than 1000: its size and its place.
+fn unit(bytes: u128) -> (u128, usize) {
+    let (mut one, mut unit) = (1000, 1);
+    while bytes * 2 >= 1999 * one {
         one *= 1000;
         unit += 1;
     }
-    ((bytes * 10 + one / 2) / one, unit)
+    (one, unit)
 }
 
 /// `22 décembre 2026`, `1er décembre 2026`, `22 December 2026`.
