@@ -410,3 +410,18 @@ impl From<&ManifestFile> for RecordFile {
         }
     }
 }
+
+/// A draft whose disk fails at the first segment.
+#[cfg(test)]
+pub(super) fn failing_writer(drop: &Drop, package: &mut PackageDraft) -> FileDraft {
+    let draft = drop
+        .store
+        .blobs
+        .draft()
+        .expect("the directory can be written");
+    let (_, path) = draft.into_parts();
+    let read_only = std::fs::File::open(&path).expect("the draft is there");
+    let draft = NamedTempFile::from_parts(read_only, path);
+    let writer = Writer::new(draft, package.vault.seal_file(0));
+    FileDraft::start(package.vault.id(), ManifestFile::new(0, "a", "b"), writer)
+}

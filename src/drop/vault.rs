@@ -348,3 +348,179 @@ fn random<const N: usize>() -> [u8; N] {
     rand::fill(&mut bytes).expect("the system gives random bytes");
     bytes
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const FIRST: usize = FIRST_BYTES as usize;
+    const FULL: usize = FULL_BYTES as usize;
+
+    fn seal(vault: &Vault, number: u32, plain: &[u8]) -> Vec<u8> {
+        let (mut sealer, header) = vault.seal_file(number);
+        let mut sealed = header.to_vec();
+        let layout = Layout::new(plain.len() as u64).unwrap();
+        for segment in 0..=layout.last() {
+            let range = layout.plain(segment);
+            let mut bytes = plain[range.start as usize..range.end as usize].to_vec();
+            let tag = sealer.seal(&mut bytes, segment == layout.last()).unwrap();
+            assert_eq!(sealed.len() as u64, layout.sealed(segment).start);
+            sealed.extend_from_slice(&bytes);
+            sealed.extend_from_slice(&tag);
+            assert_eq!(sealed.len() as u64, layout.sealed(segment).end);
+        }
+        assert_eq!(sealed.len() as u64, layout.sealed_bytes());
+        sealed
+    }
+
+    fn open(vault: &Vault, number: u32, size: usize, sealed: &[u8]) -> Result<Vec<u8>, Forged> {
+        let layout = Layout::new(size as u64).unwrap();
+        let header = sealed.first_chunk().ok_or(Forged)?;
+        let opener = vault.open_file(number, layout, header)?;
+        let mut plain = Vec::new();
+        for segment in 0..=layout.last() {
+            let range = layout.sealed(segment);
+            let range = range.start as usize..range.end as usize;
+            let mut bytes = sealed.get(range).ok_or(Forged)?.to_vec();
+            plain.extend_from_slice(opener.open(segment, &mut bytes)?);
+        }
+        Ok(plain)
+    }
+
+    fn pattern(size: usize) -> Vec<u8> {
+        (0..size)
+            .map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8)
+            .collect()
+    }
+
+    fn vault() -> Vault {
+        Vault::new(&Token::random())
+    }
+
+    /// Sizes around the borders of the first three segments.
+    fn size() -> impl Strategy<Value = usize> {
+        let borders = [0, FIRST, FIRST + FULL, FIRST + 2 * FULL];
+        let near = (prop::sample::select(borders.to_vec()), 0..40_usize)
+            .prop_map(|(border, more)| (border + more).saturating_sub(20));
+        prop_oneof![near, 0..250_000_usize]
+    }
+
+    #[test]
+    fn the_layout_is_as_published() {
+        let layout = |size| Layout::new(size).unwrap();
+        assert_eq!(layout(0).sealed_bytes(), 56);
+        assert_eq!(layout(FIRST_BYTES).sealed_bytes(), 65_536);
+        assert_eq!(layout(FIRST_BYTES + 1).sealed_bytes(), 65_536 + 17);
+        assert_eq!(layout(FIRST_BYTES + FULL_BYTES).sealed_bytes(), 131_072);
+        assert_eq!(layout(0).plain(0), 0..0);
+        assert_eq!(layout(200_000).plain(1), 65_480..131_000);
+        assert_eq!(layout(200_000).sealed(1), 65_536..131_072);
+        assert_eq!(layout(SIZE_MAX).last(), u32::MAX);
+        assert!(Layout::new(SIZE_MAX + 1).is_none());
+    }
+
+    #[test]
+    fn the_same_token_gives_the_same_id_and_another_another() {
+        let token = Token::random();
+        assert_eq!(Vault::new(&token).id(), Vault::new(&token).id());
+        assert_ne!(vault().id(), vault().id());
+        let id = vault().id();
+        assert_eq!(RecordId::parse(&id.to_string()), Some(id));
+        assert_eq!(RecordId::parse("zz"), None);
+        assert_eq!(RecordId::parse(&id.to_string()[2..]), None);
+    }
+
+    #[test]
+    fn keys_are_derived_as_documented() {
+        // HMAC-SHA-256 by Python's standard library, token 00 01 … 0f.
+        let token: Token = "aaaqeayeaudaocajbifqydiob4".parse().unwrap();
+        let vault = Vault::new(&token);
+        assert_eq!(vault.id().to_string(), "cf40a3e2a97e6fa921b80405ae4147c8");
+        assert_eq!(
+            HEXLOWER.encode(&*vault.content),
+            "3cb2581aa9e08497fc8f684a0bf1ef7ddf84629f706997643c4b33b8c878bac2"
+        );
+    }
+
+    #[test]
+    fn swapped_or_cut_segments_are_refused() {
+        let vault = vault();
+        let size = FIRST + 3 * FULL;
+        let sealed = seal(&vault, 0, &pattern(size));
+        let mut swapped = sealed.clone();
+        swapped[65_536..3 * 65_536].rotate_left(65_536);
+        assert_eq!(open(&vault, 0, size, &swapped), Err(Forged));
+        // As if the file had ended at each border.
+        for segments in 1..4 {
+            let size = FIRST + (segments - 1) * FULL;
+            let cut = &sealed[..segments * 65_536];
+            assert_eq!(open(&vault, 0, size, cut), Err(Forged), "{segments}");
+        }
+    }
+
+    #[test]
+    fn a_manifest_is_bound_to_its_token_and_whole() {
+        let vault = vault();
+        let sealed = vault.seal_manifest(b"[names]");
+        assert_eq!(vault.open_manifest(sealed.clone()).unwrap(), b"[names]");
+        assert_eq!(self::vault().open_manifest(sealed.clone()), Err(Forged));
+        for length in 0..sealed.len() {
+            assert_eq!(vault.open_manifest(sealed[..length].to_vec()), Err(Forged));
+        }
+        for place in 0..sealed.len() {
+            let mut flipped = sealed.clone();
+            flipped[place] ^= 0x80;
+            assert_eq!(vault.open_manifest(flipped), Err(Forged), "{place}");
+        }
+        assert_ne!(vault.seal_manifest(b"[names]"), sealed);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn what_is_sealed_is_opened(size in size(), number in any::<u32>()) {
+            let vault = vault();
+            let plain = pattern(size);
+            let sealed = seal(&vault, number, &plain);
+            prop_assert!(open(&vault, number, size, &sealed).unwrap() == plain);
+            prop_assert_eq!(open(&vault, number.wrapping_add(1), size, &sealed), Err(Forged));
+            prop_assert_eq!(open(&self::vault(), number, size, &sealed), Err(Forged));
+        }
+
+        #[test]
+        fn any_flipped_bit_is_refused(size in size(), place in any::<prop::sample::Index>(), bit in 0..8) {
+            let vault = vault();
+            let mut sealed = seal(&vault, 0, &pattern(size));
+            let place = place.index(sealed.len());
+            sealed[place] ^= 1_u8 << bit;
+            prop_assert_eq!(open(&vault, 0, size, &sealed), Err(Forged));
+        }
+
+        #[test]
+        fn any_flipped_bit_of_a_header_is_refused(place in 0..HEADER_BYTES, bit in 0..8) {
+            let vault = vault();
+            let mut sealed = seal(&vault, 0, &pattern(100));
+            sealed[place] ^= 1_u8 << bit;
+            prop_assert_eq!(open(&vault, 0, 100, &sealed), Err(Forged));
+        }
+
+        #[test]
+        fn a_file_of_another_size_is_refused(size in size(), other in size()) {
+            prop_assume!(size != other);
+            let vault = vault();
+            let sealed = seal(&vault, 0, &pattern(size));
+            prop_assert!(open(&vault, 0, other, &sealed).is_err());
+        }
+
+        #[test]
+        fn segments_hold_every_byte_once(size in 1..10_000_000_u64, at in any::<prop::sample::Index>()) {
+            let layout = Layout::new(size).unwrap();
+            let offset = at.index(size as usize) as u64;
+            prop_assert!(layout.plain(layout.segment_of(offset)).contains(&offset));
+            prop_assert_eq!(layout.plain(layout.last()).end, size);
+        }
+    }
+}
