@@ -1,7 +1,10 @@
 //! The commands.
 
 mod check;
+mod drop;
 mod exit;
+mod rewrite;
+mod run;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -20,12 +23,19 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Runs the milter, the web server and the sweeper until SIGTERM.
+    Run(run::Options),
+    /// Rewrites one message from standard input to standard output.
+    Rewrite(rewrite::Options),
     /// Checks the configuration and prints the values that hold.
     Check(check::Options),
+    /// Looks into the file drop.
+    #[command(subcommand)]
+    Drop(drop::Command),
 }
 
 /// What every command that reads the configuration understands.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Default)]
 struct ConfigOptions {
     /// Configuration file; without it /etc/depollueur/depollueur.toml, if that exists
     #[arg(long, value_name = "FILE")]
@@ -51,7 +61,10 @@ pub fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     let done = match arguments.command {
+        Command::Run(options) => run::run(options),
+        Command::Rewrite(options) => rewrite::run(options),
         Command::Check(options) => check::run(options),
+        Command::Drop(command) => drop::run(command),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -91,7 +104,9 @@ mod tests {
             "--config",
             "x",
         ];
-        let Command::Check(options) = Arguments::parse_from(line).command;
+        let Command::Check(options) = Arguments::parse_from(line).command else {
+            panic!()
+        };
         assert_eq!(options.config.settings, ["a.b=1", "a.b=2"]);
     }
 }

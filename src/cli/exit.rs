@@ -6,8 +6,6 @@ use crate::config::ConfigError;
 
 /// The command line is wrong.
 pub(super) const EX_USAGE: u8 = 64;
-/// The input is not what it should be.
-pub(super) const EX_DATAERR: u8 = 65;
 /// The input cannot be opened.
 pub(super) const EX_NOINPUT: u8 = 66;
 /// The drop or a socket cannot be opened.

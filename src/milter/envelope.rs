@@ -33,7 +33,7 @@ impl Client<'_> {
 }
 
 /// True when mail of this direction is treated.
-pub(super) fn is_treated(directions: Directions, direction: Direction) -> bool {
+pub(crate) fn is_treated(directions: Directions, direction: Direction) -> bool {
     match directions {
         Directions::Both => true,
         Directions::Incoming => direction == Direction::Incoming,
@@ -82,8 +82,10 @@ mod tests {
 
     #[test]
     fn our_users_mail_is_outgoing_and_all_other_mail_incoming() {
-        let mut config = MilterConfig::default();
-        config.outgoing_networks = vec!["192.0.2.0/24".parse().unwrap()];
+        let config = MilterConfig {
+            outgoing_networks: vec!["192.0.2.0/24".parse().unwrap()],
+            ..MilterConfig::default()
+        };
         let outside = Client {
             address: "198.51.100.1".parse().ok(),
             ..Client::default()
