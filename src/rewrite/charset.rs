@@ -16,8 +16,8 @@ pub(super) enum Charset {
     Utf8,
     /// One byte a character; only bytes from the second on are used beyond ASCII.
     Single(&'static Encoding, u8),
-    /// Extends ASCII, but there is no agreement on the rest.
-    AsciiOnly,
+    /// Extends ASCII, but there is no agreement on the rest, or we do not know it.
+    AsciiOnly(Option<&'static Encoding>),
     /// ISO-2022-JP: ASCII between escape sequences.
     Iso2022Jp,
 }
@@ -56,21 +56,29 @@ impl Charset {
                 Some(Self::Single(encoding_rs::WINDOWS_1254, 0xa0))
             }
             "iso-2022-jp" => Some(Self::Iso2022Jp),
-            label if CODE_PAGES.contains(&label) => Some(Self::AsciiOnly),
+            label if CODE_PAGES.contains(&label) => Some(Self::AsciiOnly(None)),
             label => Self::of_standard(label),
         }
     }
 
-    /// Whether this byte sequence is what the charset says; if not, the notice keeps to ASCII.
+    /// Whether these bytes are what the charset says. If not, each reader guesses on its own.
     pub(super) fn decodes(self, text: &[u8]) -> bool {
+        let valid = |encoding: &'static Encoding| {
+            encoding.decode_without_bom_handling_and_without_replacement(text)
+        };
         match self {
+            Self::Ascii => text.is_ascii(),
             Self::Utf8 => str::from_utf8(text).is_ok(),
-            // A byte without a meaning decodes to a C1 control by the WHATWG's tables.
-            Self::Single(encoding, _) => {
-                let decoded = encoding.decode_without_bom_handling_and_without_replacement(text);
-                decoded.is_some_and(|text| !text.chars().any(|c| ('\u{80}'..'\u{a0}').contains(&c)))
+            // ISO 8859-1 and -9, which have no byte without a meaning.
+            Self::Single(encoding, 0xa0) if encoding.name().starts_with("windows") => true,
+            Self::Single(encoding, 0xa0) | Self::AsciiOnly(Some(encoding)) => {
+                valid(encoding).is_some()
             }
-            Self::Ascii | Self::AsciiOnly | Self::Iso2022Jp => text.is_ascii(),
+            // A byte without a meaning decodes to a C1 control by the standard's tables.
+            Self::Single(encoding, _) => valid(encoding)
+                .is_some_and(|text| !text.chars().any(|c| ('\u{80}'..'\u{a0}').contains(&c))),
+            Self::AsciiOnly(None) => true,
+            Self::Iso2022Jp => valid(encoding_rs::ISO_2022_JP).is_some(),
         }
     }
 
@@ -83,7 +91,7 @@ impl Charset {
                 let byte = single_byte(encoding, c)?;
                 (byte >= first && !('\u{80}'..'\u{a0}').contains(&c)).then(|| vec![byte])
             }
-            Self::Ascii | Self::AsciiOnly | Self::Iso2022Jp => None,
+            Self::Ascii | Self::AsciiOnly(_) | Self::Iso2022Jp => None,
         }
     }
 
@@ -97,11 +105,11 @@ impl Charset {
         let exact = encoding.name().eq_ignore_ascii_case(label);
         Some(match label {
             // The two registries differ on some letters of these.
-            "windows-1255" | "koi8-u" | "iso-8859-8-i" => Self::AsciiOnly,
+            "windows-1255" | "koi8-u" | "iso-8859-8-i" => Self::AsciiOnly(Some(encoding)),
             "koi8-r" => Self::Single(encoding, 0x80),
             label if exact && label.starts_with("iso-8859-") => Self::Single(encoding, 0xa0),
             label if exact && label.starts_with("windows-125") => Self::Single(encoding, 0x80),
-            _ => Self::AsciiOnly,
+            _ => Self::AsciiOnly(Some(encoding)),
         })
     }
 }

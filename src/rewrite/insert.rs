@@ -54,8 +54,9 @@ pub struct CannotTake(pub &'static str);
 /// The cost is linear in the part's size.
 ///
 /// # Errors
-/// The part cannot take it: its charset is unknown or not an extension of ASCII, its body does
-/// not decode, holds PGP armour, NUL or a bare CR, or no place in it is sure to be seen.
+/// The part cannot take it: its charset is unknown or not an extension of ASCII, its body is not
+/// valid in its transfer encoding or its charset, holds PGP armour, NUL or a bare CR, or no place
+/// in it is sure to be seen.
 pub fn insert(
     part: &TextPart<'_>,
     notice: &Notice,
@@ -72,6 +73,9 @@ pub fn insert(
     let charset = Charset::of(part.charset).ok_or(CannotTake("charset"))?;
     let body = Body::decode(body, part.encoding)?;
     check(body.text())?;
+    if !charset.decodes(body.text()) {
+        return Err(CannotTake("not in its charset"));
+    }
     let text = Text {
         header,
         body,
@@ -220,17 +224,14 @@ impl Text<'_> {
     /// The notice in the part's charset; with the splice that declares UTF-8 where none is
     /// declared and it is needed.
     fn plain_lines(&self, notice: &Notice) -> (Vec<u8>, Option<Splice>) {
-        let text = self.body.text();
         let label = match self.charset {
-            Charset::Ascii if text.is_ascii() && self.can_convert() => {
-                header::set_charset_utf8(self.header, self.eol)
-            }
+            Charset::Ascii if self.can_convert() => header::set_charset_utf8(self.header, self.eol),
             _ => None,
         };
         let usable = match self.charset {
             Charset::Ascii if label.is_some() => Charset::Utf8,
-            charset if charset.decodes(text) && self.can_convert() => charset,
-            _ => Charset::AsciiOnly,
+            charset if self.can_convert() => charset,
+            _ => Charset::AsciiOnly(None),
         };
         let lines = notice.text_for(&|c| usable.encode(c).is_some());
         let bytes = joined(lines, self.text_eol(), |c| {
@@ -553,21 +554,42 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_not_in_the_charset_make_the_notice_ascii() {
-        for (charset, encoding, body) in [
-            (None, "", &b"caf\xe9"[..]),
-            (Some("us-ascii"), "", b"\xc3\xa9"),
-            (Some("utf-8"), "8bit", b"caf\xe9"),
-            (Some("windows-1252"), "8bit", b"\x81"),
-            (Some("shift_jis"), "8bit", b"\x95\x8e"),
+    fn a_charset_of_which_we_write_only_ascii_gets_ascii() {
+        for (charset, body) in [
+            ("shift_jis", &b"\x95\x8e"[..]),
+            ("iso-2022-jp", b"\x1b$B4A;z\x1b(B"),
+            ("cp850", b"\x82"),
         ] {
-            let header = format!("Content-Transfer-Encoding: {encoding}\r\n\r\n");
-            let raw = [header.as_bytes(), body].concat();
-            let part = part(&raw, TextKind::Plain, charset);
+            let raw = [&b"Content-Transfer-Encoding: 7bit\r\n\r\n"[..], body].concat();
+            let part = part(&raw, TextKind::Plain, Some(charset));
             let after = after(&part, Language::Fr, Position::End);
             let at = memchr::memmem::find(&after, body).unwrap();
             assert!(after[at + body.len()..].is_ascii());
-            assert!(after[..at].ends_with(b"Content-Transfer-Encoding: 8bit\r\n\r\n"));
+            let encoding = if body.is_ascii() { "7bit" } else { "8bit" };
+            assert!(after[..at].ends_with(format!("Encoding: {encoding}\r\n\r\n").as_bytes()));
+        }
+    }
+
+    #[test]
+    fn a_body_that_is_not_in_its_charset_is_refused() {
+        for (charset, body) in [
+            (None, &b"caf\xe9"[..]),
+            (Some("us-ascii"), b"\xc3\xa9"),
+            (Some("utf-8"), b"caf\xe9"),
+            (Some("windows-1252"), b"\x81"),
+            (Some("shift_jis"), b"\x95"),
+        ] {
+            let raw = [b"\r\n", body].concat();
+            for kind in [TextKind::Plain, TextKind::Html] {
+                let part = part(&raw, kind, charset);
+                let result = insert(
+                    &part,
+                    &notice(Language::En, &["x"]),
+                    Position::End,
+                    Eol::CrLf,
+                );
+                assert_eq!(result, Err(CannotTake("not in its charset")));
+            }
         }
     }
 
