@@ -283,7 +283,8 @@ impl Text<'_> {
         if !after.is_empty() || before.ends_with(b"\n") {
             block.extend_from_slice(eol);
         }
-        if !after.is_empty() && !after.starts_with(b"\n") && !after.starts_with(b"\r\n") {
+        let next = &after[..memchr::memchr(b'\n', after).unwrap_or(after.len())];
+        if !next.trim_ascii().is_empty() {
             block.extend_from_slice(eol);
         }
         block

@@ -16,7 +16,7 @@ const QUOTED_HEADER_LINES: usize = 6;
 /// The shortest line of underscores that separates something from the author's text.
 const UNDERSCORES_MIN: usize = 20;
 
-/// Where the notice goes: the start of a line, or the end of the text.
+/// Where the notice goes: the start of a line, or the end of the text but for its last blanks.
 pub(super) fn place(text: &[u8], position: Position) -> usize {
     let start = if text.starts_with(b"\xef\xbb\xbf") {
         3
@@ -25,12 +25,23 @@ pub(super) fn place(text: &[u8], position: Position) -> usize {
     };
     match position {
         Position::Start => start,
-        Position::End => text.len(),
+        Position::End => end(text, start),
         Position::BeforeQuote => {
             let lines = Lines::new(text, start);
-            before_quote(&lines).map_or(text.len(), |line| lines.starts[line])
+            before_quote(&lines).map_or_else(|| end(text, start), |line| lines.starts[line])
         }
     }
+}
+
+/// The end of the text. Blanks at the end of an unfinished last line stay behind the notice: a
+/// line end of ours after them would make them disappear for many readers, signatures included.
+fn end(text: &[u8], start: usize) -> usize {
+    let blanks = text
+        .iter()
+        .rev()
+        .take_while(|b| matches!(b, b' ' | b'\t'))
+        .count();
+    (text.len() - blanks).max(start)
 }
 
 /// A text in lines.
@@ -357,5 +368,8 @@ mod tests {
         assert_eq!(place(b"a\n> b\n", Position::Start), 0);
         assert_eq!(place(b"\xef\xbb\xbfa\n", Position::Start), 3);
         assert_eq!(place(b"a\n> b\n", Position::End), 6);
+        assert_eq!(place(b"a \t", Position::End), 1);
+        assert_eq!(place(b"a\n ", Position::End), 2);
+        assert_eq!(place(b" ", Position::End), 0);
     }
 }
