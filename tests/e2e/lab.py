@@ -15,6 +15,7 @@ Everything that was started is stopped by its process id when the `with` block e
 from __future__ import annotations
 
 import base64
+import copy
 import http.client
 import json
 import os
@@ -421,8 +422,19 @@ class Daemon:
             "detach_threshold": 100_000,
             **settings,
         }
-        self.config.write_text(toml(self.settings))
+        self.configure()
         self.process: subprocess.Popen | None = None
+
+    def configure(self, **settings):
+        """Writes the configuration file, with these settings changed."""
+        self.settings.update(settings)
+        self.config.write_text(toml(self.settings))
+
+    def twin(self) -> "Daemon":
+        """Another process of the same daemon: same configuration, same drop, same ports."""
+        twin = copy.copy(self)
+        twin.process = None
+        return twin
 
     def command(self, *args) -> list[str]:
         return [binary(), *map(str, args), "--config", str(self.config)]

@@ -556,11 +556,7 @@ def _(lab):
 def _(lab):
     old = lab.daemon().start()
     inode = lab.milter.stat().st_ino
-    new = Daemon(lab, old.directory, {})
-    new.settings, new.web_port, new.admin_port = old.settings, old.web_port, old.admin_port
-    new.config.write_bytes(old.config.read_bytes().replace(b"", b""))
-    from lab import toml
-    new.config.write_text(toml(old.settings))
+    new = old.twin()
     sent = [(lab.address(), seed) for seed in range(4)]
     with lab.smtp("submission", login="alice") as session:
         def send(client, index):
@@ -767,9 +763,7 @@ def _(_lab):
     daemon = alone()
     wall = daemon.directory / "wall"
     wall.write_text("")
-    daemon.settings["drop_directory"] = str(wall / "drop")
-    from lab import toml
-    daemon.config.write_text(toml(daemon.settings))
+    daemon.configure(drop_directory=str(wall / "drop"))
     fails(daemon, 69, str(wall))
 
 
