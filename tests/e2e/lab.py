@@ -283,6 +283,8 @@ class Lab:
         self._daemons: list[Daemon] = []
 
     def __enter__(self):
+        # Ended from outside, the lab still stops what it started.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         try:
             self._start()
         except BaseException:
