@@ -1,15 +1,84 @@
-//! The file drop.
+//! The file drop: encrypted files in a directory, records of them in a database.
+//!
+//! The secret of a package is its token, which stands in the link and nowhere else: what is stored
+//! is only what is derived from it (`drop/vault.rs` says how, byte by byte). Who has the directory
+//! reads no name and no content, and finds no link; who has a link needs the directory too.
+//!
+//! # The directory
+//!
+//! ```text
+//! <directory>/                      the drop; 0700 when it was made here
+//!   drop.sqlite3                    records: who deposited what size, when, until when (clear);
+//!                                   names, types, digests (sealed). Asked with `sqlite3`.
+//!   drop.sqlite3-wal, -shm          SQLite's: part of the database, never to be removed by hand
+//!   blobs/                          the files of committed packages, encrypted
+//!     ab/                           the first byte of the record's id
+//!       ab…-<n>                     the id (32 hexadecimal digits), and the file's number
+//!   drafts/                         files on their way; removed one hour after they were left
+//!     draft-<random>
+//! ```
+//!
+//! Directories are 0700 and files 0600. All of it lies on one file system, since drafts become
+//! blobs by renaming. To back up, copy the database first (`sqlite3 drop.sqlite3 ".backup …"`), then
+//! `blobs`: a blob without a record is swept, a record without its blob is a dead link.
+//!
+//! # When a package is durable
+//!
+//! Each draft is synced when it is finished. A commit renames the drafts, syncs both directories,
+//! then commits the record (`synchronous = FULL`), and only then returns: a process that is killed
+//! at any instant leaves drafts, or blobs without a record, which are swept after an hour, or a
+//! package that nobody was told of, which expires. No failed sync is ever tried again on the same
+//! file: the file is given up.
+//!
+//! # The end of a package
+//!
+//! Live until `expires`, to the second; then kept, but not given out, for the grace period; then its
+//! blobs are removed and its manifest is overwritten. The rest of the record stays for
+//! `keep_records`, so that an old link gets an answer. Several processes may have one drop open.
 
-use std::ops::Range;
+mod blobs;
+mod draft;
+mod error;
+mod manifest;
+mod reader;
+mod records;
+mod sweep;
+mod token;
+mod vault;
 
-use bytes::Bytes;
-use jiff::Timestamp;
+use std::{ops::Range, sync::Arc};
 
+use jiff::{Span, Timestamp};
+
+use self::{
+    blobs::Blobs,
+    records::{Record, Records},
+    sweep::Shards,
+    vault::Vault,
+};
+pub use self::{
+    draft::{DurableFile, FileDraft, PackageDraft},
+    error::DropError,
+    reader::FileReader,
+    token::{Token, TokenError},
+};
 use crate::{config::DropConfig, filter::Direction};
 
 /// The drop: a directory of encrypted blobs and a database of records. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Drop {}
+pub struct Drop {
+    store: Arc<Store>,
+}
+
+#[derive(Debug)]
+struct Store {
+    blobs: Blobs,
+    records: Records,
+    shards: Shards,
+    expiry: Span,
+    grace: Span,
+    keep_records: Span,
+}
 
 /// Who deposited a package; stored in clear, so that an admin can answer for it.
 #[derive(Clone, Debug)]
@@ -26,23 +95,6 @@ pub struct Origin {
     pub recipients: u32,
 }
 
-/// The secret in a link: 128 random bits. Its `Debug` shows nothing; its `Display` is what stands
-/// in the link.
-#[derive(Clone)]
-pub struct Token([u8; 16]);
-
-/// A package on its way into the drop. Dropping it leaves nothing behind.
-#[derive(Debug)]
-pub struct PackageDraft {}
-
-/// A file on its way into the drop. Dropping it leaves nothing behind.
-#[derive(Debug)]
-pub struct FileDraft {}
-
-/// A file whose contents are durable, though it has no name in the drop yet.
-#[derive(Debug)]
-pub struct DurableFile {}
-
 /// A package that somebody with its link may see.
 #[derive(Debug)]
 pub struct Package {
@@ -54,6 +106,8 @@ pub struct Package {
     pub expires: Timestamp,
     /// Who deposited it.
     pub origin: Origin,
+    /// The number of each file's blob.
+    numbers: Vec<u32>,
 }
 
 /// A file of a package.
@@ -102,64 +156,86 @@ pub struct Swept {
     pub records: u64,
 }
 
-/// What went wrong in the drop.
-#[derive(Debug, thiserror::Error)]
-pub enum DropError {
-    /// Placeholder of the skeleton.
-    #[error("{0}")]
-    Other(String),
-}
-
 impl Drop {
-    /// Opens the drop, making its directories and its database if they are missing.
+    /// Opens the drop, making its directories and its database if they are missing; the parent of
+    /// `directory` must exist. Blocks: call it before anything is served.
     ///
     /// # Errors
     /// One clear line when the directory cannot be used.
-    pub fn open(_config: &DropConfig) -> Result<Self, DropError> {
-        unimplemented!()
+    pub fn open(config: &DropConfig) -> Result<Self, DropError> {
+        let blobs = Blobs::open(&config.directory)?;
+        let records = Records::open(blobs.database()?)?;
+        let store = Store {
+            blobs,
+            records,
+            shards: Shards::default(),
+            expiry: config.expiry,
+            grace: config.grace,
+            keep_records: config.keep_records,
+        };
+        Ok(Self {
+            store: Arc::new(store),
+        })
+    }
+
+    /// Until when a package that is deposited at `created` can be fetched: calendar units are
+    /// added in UTC, to a whole second.
+    pub fn expires_at(&self, created: Timestamp) -> Timestamp {
+        whole_second(sweep::add(whole_second(created), &self.store.expiry))
     }
 
     /// Begins a package under a fresh token. Touches neither disk nor database.
-    pub fn package(&self, _origin: Origin) -> PackageDraft {
-        unimplemented!()
+    pub fn package(&self, origin: Origin) -> PackageDraft {
+        PackageDraft::new(self, origin)
     }
 
     /// Finds the package that a token leads to, at the time `now`. Counts nothing.
     ///
     /// # Errors
     /// The database cannot be read, or the record does not authenticate.
-    pub async fn find(&self, _token: &Token, _now: Timestamp) -> Result<Lookup, DropError> {
-        unimplemented!()
+    pub async fn find(&self, token: &Token, now: Timestamp) -> Result<Lookup, DropError> {
+        let (store, vault) = (Arc::clone(&self.store), Vault::new(token));
+        blocking(move || store.find(&vault, now)).await
     }
 
     /// Opens a file of a live package for reading a range of its bytes.
     ///
     /// # Errors
-    /// The blob is missing or damaged.
+    /// The blob is missing or damaged, or the range reaches past the end.
     pub async fn read(
         &self,
-        _token: &Token,
-        _package: &Package,
-        _index: usize,
-        _range: Range<u64>,
+        token: &Token,
+        package: &Package,
+        index: usize,
+        range: Range<u64>,
     ) -> Result<FileReader, DropError> {
-        unimplemented!()
+        let (Some(file), Some(&number)) = (package.files.get(index), package.numbers.get(index))
+        else {
+            return Err(DropError::Misuse("a package has no file of this index"));
+        };
+        let (store, vault, size) = (Arc::clone(&self.store), Vault::new(token), file.size);
+        blocking(move || FileReader::open(&store, &vault, number, size, range)).await
     }
 
     /// Counts one complete download of a file.
     ///
     /// # Errors
     /// The database cannot be written.
-    pub async fn count_download(&self, _token: &Token, _index: usize) -> Result<(), DropError> {
-        unimplemented!()
+    pub async fn count_download(&self, token: &Token, index: usize) -> Result<(), DropError> {
+        let (store, id) = (Arc::clone(&self.store), Vault::new(token).id());
+        blocking(move || store.records.count_download(id, index)).await
     }
 
-    /// Destroys what is past its expiry and grace period, and left-overs; at most `steps` packages.
+    /// Destroys what is past its expiry and grace period, and left-overs of more than an hour.
+    ///
+    /// Of each kind (packages, records, drafts, blobs without a record) at most `steps`, those that
+    /// expired first. Blobs are looked through in one of their 256 directories a call.
     ///
     /// # Errors
     /// The database or the directory cannot be changed.
-    pub async fn sweep(&self, _now: Timestamp, _steps: usize) -> Result<Swept, DropError> {
-        unimplemented!()
+    pub async fn sweep(&self, now: Timestamp, steps: usize) -> Result<Swept, DropError> {
+        let store = Arc::clone(&self.store);
+        blocking(move || sweep::sweep(&store, now, steps)).await
     }
 
     /// Writes and removes a small file and asks the database: can a package be deposited?
@@ -167,73 +243,58 @@ impl Drop {
     /// # Errors
     /// It cannot.
     pub async fn probe(&self) -> Result<(), DropError> {
-        unimplemented!()
+        let store = Arc::clone(&self.store);
+        blocking(move || {
+            store.blobs.probe()?;
+            store.records.probe()
+        })
+        .await
     }
 }
 
-impl PackageDraft {
-    /// The token of the link.
-    pub fn token(&self) -> &Token {
-        unimplemented!()
-    }
-
-    /// Opens a draft for the next file.
-    ///
-    /// # Errors
-    /// The directory cannot be written.
-    pub async fn file(&mut self, _name: &str, _media_type: &str) -> Result<FileDraft, DropError> {
-        unimplemented!()
-    }
-
-    /// Makes the package durable and visible: from its return on, the link works.
-    /// `files` in the order in which they are shown.
-    ///
-    /// # Errors
-    /// Nothing is kept then.
-    pub async fn commit(
-        self,
-        _files: Vec<DurableFile>,
-        _created: Timestamp,
-        _expires: Timestamp,
-    ) -> Result<Token, DropError> {
-        unimplemented!()
-    }
-}
-
-impl FileDraft {
-    /// Takes the next bytes. Waits while the disk is slow. Errors come here or at `finish`.
-    ///
-    /// # Errors
-    /// The draft cannot be written: drop it.
-    pub async fn write(&mut self, _bytes: Bytes) -> Result<(), DropError> {
-        unimplemented!()
-    }
-
-    /// Ends the file: when this returns, its contents are on stable storage.
-    ///
-    /// # Errors
-    /// The draft cannot be written: nothing is kept.
-    pub async fn finish(self) -> Result<DurableFile, DropError> {
-        unimplemented!()
+impl Store {
+    fn find(&self, vault: &Vault, now: Timestamp) -> Result<Lookup, DropError> {
+        let Some(record) = self.records.find(vault.id())? else {
+            return Ok(Lookup::Unknown);
+        };
+        let Record {
+            created,
+            expires,
+            origin,
+            manifest,
+        } = record;
+        match manifest {
+            Some(sealed) if now < expires => {
+                let (files, numbers) = manifest::open(vault, sealed, self.records.path())?;
+                Ok(Lookup::Live(Package {
+                    files,
+                    created,
+                    expires,
+                    origin,
+                    numbers,
+                }))
+            }
+            _ => Ok(Lookup::Gone {
+                created,
+                expired: expires,
+                origin,
+            }),
+        }
     }
 }
 
-/// Reads a range of a file, segment by segment.
-#[derive(Debug)]
-pub struct FileReader {}
-
-impl FileReader {
-    /// The next bytes, `None` at the end of the range. No thread waits between two calls.
-    ///
-    /// # Errors
-    /// The blob is damaged: what was given out so far is right, nothing follows.
-    pub async fn next(&mut self) -> Result<Option<Bytes>, DropError> {
-        unimplemented!()
-    }
+/// Runs work that blocks on disk or database on a thread that may.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, DropError> + Send + 'static,
+) -> Result<T, DropError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or(Err(DropError::Stopped))
 }
 
-impl std::fmt::Debug for Token {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Token(…)")
-    }
+fn whole_second(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(Timestamp::MIN)
 }
+
+#[cfg(test)]
+mod tests;

@@ -113,7 +113,10 @@ pub struct Rewritten {
 impl Filter {
     /// Makes a filter over a drop.
     pub fn new(config: Arc<Config>, drop: Drop) -> Self {
-        Self { _config: config, _drop: drop }
+        Self {
+            _config: config,
+            _drop: drop,
+        }
     }
 
     /// Begins a message whose top-level header is known.

@@ -1,0 +1,128 @@
+//! What can go wrong in the drop, by what the caller must do about it.
+
+use std::{
+    io::{self, ErrorKind},
+    path::{Path, PathBuf},
+};
+
+use rusqlite::ErrorCode;
+
+/// What went wrong in the drop. No message holds a token or the name of a deposited file.
+#[derive(Debug, thiserror::Error)]
+pub enum DropError {
+    /// No space or no quota is left: make room; nothing was kept.
+    #[error("no space left for \"{}\": {source}", path.display())]
+    Full {
+        /// What could not be written.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Owner, permissions or a read-only mount are in the way: an admin must act.
+    #[error("no permission to {action} \"{}\": {source}", path.display())]
+    Denied {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// What is stored is not what was deposited: it is not given out, and trying again is no use.
+    #[error("\"{}\" is damaged: {reason}", path.display())]
+    Damaged {
+        /// The blob or the database.
+        path: PathBuf,
+        /// What does not hold.
+        reason: String,
+    },
+    /// The database was written by a later version of this program: upgrade, or restore a backup.
+    #[error("database \"{}\" has schema {found}, this version knows schemas up to {known}", path.display())]
+    Newer {
+        /// The database.
+        path: PathBuf,
+        /// Its schema.
+        found: i64,
+        /// The newest schema that is known here.
+        known: i64,
+    },
+    /// The database refused, or was busy for too long: it may be better in a moment.
+    #[error("could not {action} database \"{}\": {source}", path.display())]
+    Database {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// The database.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// The file system failed in another way: it may be better in a moment.
+    #[error("could not {action} \"{}\": {source}", path.display())]
+    Io {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The call itself makes no sense, such as a range past the end of a file: a bug of the caller.
+    #[error("{0}")]
+    Misuse(&'static str),
+    /// The process is stopping, or a thread of the drop died: nothing was kept.
+    #[error("the work of the drop was stopped")]
+    Stopped,
+}
+
+impl DropError {
+    pub(super) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
+        let path = path.to_owned();
+        match source.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::Full { path, source },
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Self::Denied {
+                action,
+                path,
+                source,
+            },
+            _ => Self::Io {
+                action,
+                path,
+                source,
+            },
+        }
+    }
+
+    pub(super) fn database(action: &'static str, path: &Path, source: rusqlite::Error) -> Self {
+        let path = path.to_owned();
+        match source.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Self::Full {
+                path,
+                source: io::Error::new(ErrorKind::StorageFull, source),
+            },
+            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
+                let source = io::Error::new(ErrorKind::PermissionDenied, source);
+                Self::Denied {
+                    action,
+                    path,
+                    source,
+                }
+            }
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged {
+                path,
+                reason: source.to_string(),
+            },
+            _ => Self::Database {
+                action,
+                path,
+                source,
+            },
+        }
+    }
+
+    pub(super) fn damaged(path: &Path, reason: impl Into<String>) -> Self {
+        Self::Damaged {
+            path: path.to_owned(),
+            reason: reason.into(),
+        }
+    }
+}
