@@ -371,13 +371,13 @@ class Lab:
     # ---- receiving
 
     def receive(self, recipient: str, count: int = 1, seconds: float = 60.0) -> bytes:
-        """The newest of `count` messages to `recipient`, as it lies in the Maildir, with CRLF."""
+        """The `count`th message to `recipient`, as it lies in the Maildir, with CRLF."""
         def arrived():
             self._scan()
             found = self._received.get(recipient, [])
             return found if len(found) >= count else None
         try:
-            path = wait_until(arrived, f"mail to {recipient}", seconds)[-1]
+            path = wait_until(arrived, f"mail to {recipient}", seconds)[count - 1]
         except LabError as e:
             raise LabError(f"{e}\n{tail(self.first.log())}\n{tail(self.second.log())}") from None
         return path.read_bytes().replace(b"\n", b"\r\n")

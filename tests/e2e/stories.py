@@ -11,12 +11,14 @@ Needs root (Postfix does), Debian's packages `postfix`, `openssl`, `unzip`, `chr
 
 from __future__ import annotations
 
+import contextlib
 import email
 import email.policy
 import hashlib
 import io
 import os
 import re
+import resource
 import smtplib
 import socket
 import struct
@@ -533,6 +535,144 @@ def attempt(lab: Lab, message: bytes, to: str) -> int:
         return next(iter(e.recipients.values()))[0]
     except smtplib.SMTPResponseException as e:
         return e.smtp_code
+
+
+# ---------------------------------------------------------------- faults of the machine
+
+
+class Strace:
+    """Watches the system calls of a running daemon, or makes some of them fail."""
+
+    def __init__(self, daemon: Daemon, calls: str, *options: str):
+        self.path = daemon.directory / "strace"
+        self.command = ["strace", "-f", "-y", "-s", "4096", "-o", str(self.path), "-e", f"trace={calls}",
+                        *options, "-p", str(daemon.process.pid)]
+
+    def __enter__(self):
+        self.process = subprocess.Popen(self.command, stderr=subprocess.PIPE, text=True)
+        first = self.process.stderr.readline()
+        if "attached" not in first:
+            self.process.wait()
+            raise NotHere(f"strace may not attach: {first.strip()}")
+        threading.Thread(target=self.process.stderr.read, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait()
+
+    def calls(self) -> list[str]:
+        """The calls, each at the place of its end."""
+        begun, done = {}, []
+        for line in self.path.read_text(errors="replace").splitlines():
+            pid, _, call = line.partition(" ")
+            call = call.strip()
+            if call.endswith("<unfinished ...>"):
+                begun[pid] = call.removesuffix("<unfinished ...>")
+            elif call.startswith("<..."):
+                done.append(begun.pop(pid, "") + call.partition("resumed>")[2])
+            else:
+                done.append(call)
+        return done
+
+
+@story("files, their directory and their record are on stable storage before a link is sent")
+def _(lab):
+    with lab.daemon() as daemon:
+        to = lab.address()
+        message = m.report(to, 3_000_000)
+        with Strace(daemon, "fsync,fdatasync,rename,renameat,renameat2,link,linkat,write,writev,sendto,sendmsg"
+                    ) as strace:
+            lab.submit(message, to)
+        calls = strace.calls()
+        link = link_in(lab.receive(to), daemon)
+        sent = next(i for i, call in enumerate(calls) if re.match("write|send", call) and link in call)
+        synced = [re.sub(r"\w+\(\d+<(.*?)>.*", r"\1", call) for call in calls[:sent]
+                  if re.match(r"f(data)?sync\(.*= 0$", call)]
+        moves = [i for i, call in enumerate(calls) if re.match("rename|link", call) and call.endswith("= 0")]
+        assert moves and moves[-1] < sent, "the file is moved into place after its link is sent"
+        assert any(Path(path).is_dir() and str(daemon.drop) in path for path in
+                   (re.sub(r"\w+\(\d+<(.*?)>.*", r"\1", call) for call in calls[moves[-1]:sent]
+                    if re.match(r"f(data)?sync\(.*= 0$", call))), f"no directory is synced: {synced}"
+        assert any("sqlite" in path or "db" in Path(path).name for path in synced), f"no record: {synced}"
+
+
+@story("a disk that fails to sync: the message goes out untouched, and nothing is kept")
+def _(lab):
+    with lab.daemon() as daemon:
+        to, later = lab.address(), lab.address()
+        message = m.report(to, 1_000_000)
+        with Strace(daemon, "fsync,fdatasync", "-e", "inject=fsync,fdatasync:error=EIO"):
+            lab.submit(message, to)
+            check_untouched(lab, message, lab.receive(to))
+        wait_until(lambda: not leftovers(daemon), "an empty store", 20)
+        lab.submit(message, later)
+        check_rewritten(daemon, message, lab.receive(later), {"report.pdf": m.pdf(1_000_000)})
+
+
+@story("a slow disk holds up only the messages that wait for it, and refuses none")
+def _(lab):
+    with lab.daemon() as daemon:
+        to, light = lab.address(), lab.address()
+        message = m.report(to, 1_000_000)
+        with Strace(daemon, "fsync,fdatasync", "-e", "inject=fsync,fdatasync:delay_enter=700000"):
+            lab.submit(message, to)
+            lab.submit(m.report(light, 1000), light)
+        check_rewritten(daemon, message, lab.receive(to), {"report.pdf": m.pdf(1_000_000)})
+        assert without_trace(lab.receive(light)) == m.report(light, 1000)
+
+
+@story("five hundred idle connections hold up neither mail nor downloads")
+def _(lab):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
+    with lab.daemon() as daemon, contextlib.ExitStack() as idle:
+        for _ in range(500):
+            idle.enter_context(Milter(daemon.settings["milter_listen"]))
+            idle.enter_context(socket.create_connection(("127.0.0.1", daemon.web_port)))
+        to = lab.address()
+        message = m.report(to)
+        lab.submit(message, to)
+        check_rewritten(daemon, message, lab.receive(to), {"report.pdf": m.pdf(300_000)})
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@story("out of file descriptors the daemon waits, and serves again when there are some")
+def _(lab):
+    with lab.daemon() as daemon:
+        pid = daemon.process.pid
+        before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        few = len(list(Path(f"/proc/{pid}/fd").iterdir())) + 8
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (few, before[1]))
+        with contextlib.ExitStack() as crowd:
+            for _ in range(40):
+                crowd.enter_context(Milter(daemon.settings["milter_listen"]))
+                crowd.enter_context(socket.create_connection(("127.0.0.1", daemon.web_port)))
+            wait_until(lambda: len(list(Path(f"/proc/{pid}/fd").iterdir())) >= few - 1,
+                       "the descriptors to run out", 20)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+        to = lab.address()
+        message = m.report(to)
+        lab.submit(message, to)
+        check_rewritten(daemon, message, lab.receive(to), {"report.pdf": m.pdf(300_000)})
+
+
+@story("a client that hangs up after its final dot and sends again gets two good copies")
+def _(lab):
+    with lab.daemon() as daemon:
+        to = lab.address()
+        message = m.report(to, 3_000_000)
+        client = lab.smtp("submission", login="alice")
+        client.mail("alice@lab.test")
+        client.rcpt(to)
+        client.docmd("DATA")
+        client.send(message + b".\r\n")
+        client.close()
+        lab.submit(message, to)
+        lab.receive(to)
+        for count in range(1, lab.received_count(to) + 1):
+            received = lab.receive(to, count)
+            check_rewritten(daemon, message, received, {"report.pdf": m.pdf(3_000_000)})
 
 
 # ---------------------------------------------------------------- restart and upgrade
