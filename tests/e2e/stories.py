@@ -502,7 +502,7 @@ def _(lab):
 @story("killed at any instant: no accepted message has a link to a file that is not there")
 def _(lab):
     daemon = lab.daemon()
-    data = m.pdf(8_000_000)
+    data, links = m.pdf(8_000_000), []
     for round_ in range(12):
         to = lab.address()
         message = m.message(m.multipart("mixed", m.TEXT, m.attachment(data)), to=to)
@@ -515,15 +515,19 @@ def _(lab):
         thread.join()
         daemon.start()
         if outcome == [250]:
-            check_rewritten(daemon, message, lab.receive(to), {"report.pdf": data})
+            links.append(check_rewritten(daemon, message, lab.receive(to), {"report.pdf": data}))
         else:
             assert outcome == [451], f"round {round_}: answered {outcome}"
             assert lab.received_count(to) == 0
         daemon.stop()
+    for name in leftovers(daemon):
+        os.utime(daemon.drop / name, (0, 0))
     with daemon:
         assert daemon.run("drop", "sweep").returncode == 0
-        drafts = [name for name in leftovers(daemon) if "draft" in name or "tmp" in name]
+        drafts = [name for name in leftovers(daemon) if "draft" in name]
         assert not drafts, f"drafts stay: {drafts}"
+        for link in links:
+            assert served(daemon, link) == {"report.pdf": sha256(data)}
 
 
 def attempt(lab: Lab, message: bytes, to: str) -> int:
