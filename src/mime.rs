@@ -6,6 +6,7 @@
 //! * [`head`] – header fields, and what a part's header says
 //! * [`param`] – parameters of structured fields, with the names in them
 //! * [`boundary`] – delimiter lines in a run of bytes
+//! * [`references`] – which embedded parts an HTML body shows
 //! * [`scanner`] – the structure of a message, as events
 //! * [`decode`] – transfer decoding in chunks
 //!
@@ -18,10 +19,12 @@ pub mod boundary;
 pub mod decode;
 pub mod head;
 pub mod param;
+pub mod references;
 pub mod scanner;
 
 pub use decode::{DecodeError, Decoder};
 pub use head::{Disposition, Field, Head, MediaType, TransferEncoding};
+pub use references::References;
 pub use scanner::{Event, Scanner};
 
 /// Why the structure of a message is not sure to be read by all readers as by us.

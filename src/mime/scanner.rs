@@ -35,8 +35,13 @@ pub type PartId = u32;
 pub enum Event<'a> {
     /// Bytes of the structure: preamble, epilogue, header, the line end before a delimiter.
     Structure(&'a [u8]),
-    /// A whole delimiter line; the line end before it came as `Structure`.
-    Delimiter(&'a [u8]),
+    /// A delimiter line; the line end before it came as `Structure` right before it.
+    Delimiter {
+        /// The line with its line end.
+        line: &'a [u8],
+        /// The length of the line end before it: 0, 1 or 2.
+        eol: usize,
+    },
     /// A part begins below `parent`; its header block follows as one `Structure`.
     Begin {
         /// Its number.
@@ -136,7 +141,8 @@ enum Step {
 enum Kind {
     Content,
     Structure,
-    Delimiter,
+    /// With the length of the line end before it.
+    Delimiter(usize),
 }
 
 impl Scanner {
@@ -225,7 +231,7 @@ impl Scanner {
         match kind {
             Kind::Content => Event::Body(bytes),
             Kind::Structure => Event::Structure(bytes),
-            Kind::Delimiter => Event::Delimiter(bytes),
+            Kind::Delimiter(eol) => Event::Delimiter { line: bytes, eol },
         }
     }
 
@@ -321,7 +327,7 @@ impl Scanner {
                 is_leaf: false,
             });
         }
-        Step::Bytes(line.len, Kind::Delimiter)
+        Step::Bytes(line.len, Kind::Delimiter(line.eol))
     }
 
     /// Takes the innermost open part off, as long as more than `frames` multiparts are open or a
@@ -478,7 +484,7 @@ mod tests {
     fn note(event: Event<'_>, seen: &mut Vec<String>, bytes: &mut Vec<u8>) {
         let (kind, run) = match event {
             Event::Structure(run) => ("S", run),
-            Event::Delimiter(run) => ("D", run),
+            Event::Delimiter { line, .. } => ("D", line),
             Event::Body(run) => ("B", run),
             Event::Begin { part, parent } => return seen.push(format!("begin {part} in {parent}")),
             Event::Head(head) => return seen.push(format!("head {}", head.media)),
