@@ -1,6 +1,8 @@
 //! The milter's dialogue, with the whole program behind it: over the library that plays a mail
 //! server, and byte by byte where the order of replies matters, which that library cannot see.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{
     io::{Read, Write},
     net::SocketAddr,
@@ -23,7 +25,7 @@ struct Milter {
     address: SocketAddr,
     stop: Stop,
     served: JoinHandle<std::io::Result<()>>,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Milter {
@@ -53,7 +55,7 @@ impl Milter {
             address,
             stop,
             served,
-            _directory: directory,
+            directory,
         }
     }
 
@@ -262,7 +264,7 @@ async fn the_rest_of_a_settled_body_is_declined_where_replies_are_wanted() {
 async fn a_drop_that_fails_has_the_mail_delivered_or_put_off() {
     for (on_failure, expected) in [("deliver", "a"), ("tempfail", "y")] {
         let milter = Milter::start(&[&format!("detach.on_failure={on_failure}")]);
-        let drafts = milter._directory.path().join("drop/drafts");
+        let drafts = milter.directory.path().join("drop/drafts");
         std::fs::remove_dir_all(&drafts).unwrap();
         std::fs::write(&drafts, "in the way").unwrap();
         let replies = dialogue(milter.address, body(600_000)).await;

@@ -88,6 +88,7 @@ struct Daemon {
 impl Daemon {
     async fn serve(self, sockets: Sockets) -> Result<(), Failure> {
         let stop = Stop::default();
+        let places = sockets.to_string();
         let mut signals = Signals::new()
             .map_err(|error| Failure::new(EX_UNAVAILABLE, format_args!("no signals: {error}")))?;
         let mut tasks = self.spawn(sockets, &stop).map_err(|error| {
@@ -97,7 +98,7 @@ impl Daemon {
             )
         })?;
         notify(&[NotifyState::Ready]);
-        info!(milter = %self.config.milter.listen, web = %self.config.web.listen, "ready");
+        info!("ready: {places}");
         let mut failed = false;
         loop {
             tokio::select! {

@@ -2,6 +2,7 @@
 //! without a refused connection when that is asked for.
 
 use std::{
+    fmt,
     fs::{self, Metadata, Permissions},
     io,
     net::{SocketAddr, TcpListener},
@@ -96,6 +97,21 @@ impl Socket {
         match address {
             MilterAddress::Unix(path) => bind_unix(path, mode, claim),
             MilterAddress::Tcp(address) => bind_tcp("milter", *address, claim).map(Self::Tcp),
+        }
+    }
+}
+
+/// Where it really listens, whatever was configured: port 0 and passed sockets included.
+impl fmt::Display for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(_, Some(file)) => write!(f, "unix:{}", file.path.display()),
+            Self::Unix(listener, None) => {
+                let address = listener.local_addr().map_err(|_| fmt::Error)?;
+                let path = address.as_pathname().unwrap_or(Path::new("(unnamed)"));
+                write!(f, "unix:{}", path.display())
+            }
+            Self::Tcp(listener) => listener.local_addr().map_err(|_| fmt::Error)?.fmt(f),
         }
     }
 }

@@ -55,7 +55,7 @@ mod tests {
             name: Some("a.pdf".into()),
             bytes: 1_000_000,
             detached: true,
-            reason: "large".into(),
+            reason: "large",
         };
         Explanation {
             reason: "detached".into(),

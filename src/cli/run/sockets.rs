@@ -1,7 +1,7 @@
 //! All sockets of the daemon, bound before it says that it is ready; those that the service
 //! manager holds open for us are used as they are.
 
-use std::{env, io, net::TcpListener};
+use std::{env, fmt, io, net::TcpListener};
 
 use listenfd::ListenFd;
 use tracing::warn;
@@ -48,6 +48,19 @@ impl Sockets {
             .admin
             .map_or_else(|| bind_tcp("admin", config.admin.listen, claim), Ok)?;
         Ok(Self { milter, web, admin })
+    }
+}
+
+/// Where they listen, for the log.
+impl fmt::Display for Sockets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = |socket: &TcpListener| socket.local_addr().map_err(|_| fmt::Error);
+        let (web, admin) = (place(&self.web)?, place(&self.admin)?);
+        write!(
+            f,
+            "milter at {}, web at {web}, admin at {admin}",
+            self.milter
+        )
     }
 }
 
