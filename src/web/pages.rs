@@ -8,7 +8,9 @@ use axum::{
     response::{Html, IntoResponse, Response},
 };
 use jiff::{Timestamp, Zoned, tz::TimeZone};
-use minijinja::{Environment, context, value::Serde};
+use minijinja::{
+    AutoEscape, Environment, Error, Output, State, Value, context, escape_formatter, value::Serde,
+};
 use serde::Serialize;
 use tracing::error;
 
@@ -91,13 +93,16 @@ impl Pages {
     /// Reads the templates, which are part of the program.
     pub(super) fn new(state: &WebState) -> Self {
         let mut templates = Environment::new();
+        templates.set_formatter(escape);
         for (name, source) in [
             ("layout.html", include_str!("templates/layout.html")),
             ("landing.html", include_str!("templates/landing.html")),
             ("gone.html", include_str!("templates/gone.html")),
             ("message.html", include_str!("templates/message.html")),
         ] {
-            templates.add_template(name, source).expect("the embedded templates are well-formed");
+            templates
+                .add_template(name, source)
+                .expect("the embedded templates are well-formed");
         }
         Self {
             templates,
@@ -153,7 +158,12 @@ impl Pages {
     pub(super) fn failed(&self, language: Language) -> Response {
         let t = texts(language);
         let page = message(t.failed, t.failed_what, "");
-        self.show(StatusCode::SERVICE_UNAVAILABLE, "message.html", language, page)
+        self.show(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "message.html",
+            language,
+            page,
+        )
     }
 
     /// What this server is.
@@ -173,7 +183,10 @@ impl Pages {
     ) -> Response {
         let t = texts(language);
         let context = context! { t => Serde(t), site => Serde(&self.site), page => Serde(page) };
-        let rendered = self.templates.get_template(template).and_then(|found| found.render(context));
+        let rendered = self
+            .templates
+            .get_template(template)
+            .and_then(|found| found.render(context));
         match rendered {
             Ok(html) => page_response(status, t, html),
             Err(err) => {
@@ -224,7 +237,10 @@ impl Pages {
 
     /// The size is that of the files: the archive's headers are less than is shown of it.
     fn archive(&self, language: Language, token: &str, package: &Package) -> ArchiveView {
-        let total = package.files.iter().fold(0_u64, |sum, file| sum.saturating_add(file.size));
+        let total = package
+            .files
+            .iter()
+            .fold(0_u64, |sum, file| sum.saturating_add(file.size));
         ArchiveView {
             href: format!("{}{token}/all.zip", self.site.base),
             size: words::size(total, language),
@@ -280,14 +296,20 @@ impl Pages {
 
 impl fmt::Debug for Pages {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pages").field("site", &self.site).finish_non_exhaustive()
+        f.debug_struct("Pages")
+            .field("site", &self.site)
+            .finish_non_exhaustive()
     }
 }
 
 impl SiteView {
     fn new(config: &WebConfig) -> Self {
         let (host, path) = host_and_path(&config.public_url);
-        let operator = if config.operator.is_empty() { host } else { &config.operator };
+        let operator = if config.operator.is_empty() {
+            host
+        } else {
+            &config.operator
+        };
         Self {
             operator: operator.to_owned(),
             contact: Contact::new(&config.contact),
@@ -303,9 +325,18 @@ impl Contact {
         if contact.is_empty() {
             return None;
         }
-        let text = contact.strip_prefix("mailto:").unwrap_or(contact).to_owned();
-        let is_web = ["https://", "http://"].iter().any(|scheme| contact.starts_with(scheme));
-        let href = if is_web { text.clone() } else { format!("mailto:{}", mail_encoded(&text)) };
+        let text = contact
+            .strip_prefix("mailto:")
+            .unwrap_or(contact)
+            .to_owned();
+        let is_web = ["https://", "http://"]
+            .iter()
+            .any(|scheme| contact.starts_with(scheme));
+        let href = if is_web {
+            text.clone()
+        } else {
+            format!("mailto:{}", mail_encoded(&text))
+        };
         Some(Self { href, text })
     }
 }
@@ -319,7 +350,8 @@ pub(super) fn sender_domain(origin: &Origin) -> Option<String> {
 /// The host, with its port, and the path of a URL.
 fn host_and_path(url: &str) -> (&str, &str) {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash))
+    rest.find('/')
+        .map_or((rest, ""), |slash| rest.split_at(slash))
 }
 
 fn title(count: usize, t: &Texts) -> String {
@@ -329,7 +361,7 @@ fn title(count: usize, t: &Texts) -> String {
     }
 }
 
-fn message(title: &str, first: &str, second: &str) -> minijinja::Value {
+fn message(title: &str, first: &str, second: &str) -> Value {
     context! { title, first, second }
 }
 
@@ -344,6 +376,32 @@ fn mail_encoded(text: &str) -> String {
         }
     }
     out
+}
+
+/// Escapes for text and quoted attributes. The default would write `/` as a reference too, which
+/// protects nothing here and makes links hard to read in the source.
+fn escape(out: &mut Output, state: &mut State, value: &Value) -> Result<(), Error> {
+    if value.is_safe() || !matches!(state.auto_escape(), AutoEscape::Html) {
+        return escape_formatter(out, state, value);
+    }
+    let text = if value.is_undefined() || value.is_none() {
+        String::new()
+    } else {
+        value.to_string()
+    };
+    let mut rest = text.as_str();
+    while let Some(at) = rest.find(['&', '<', '>', '"', '\'']) {
+        out.write_str(&rest[..at])?;
+        out.write_str(match rest.as_bytes()[at] {
+            b'&' => "&amp;",
+            b'<' => "&lt;",
+            b'>' => "&gt;",
+            b'"' => "&quot;",
+            _ => "&#39;",
+        })?;
+        rest = &rest[at + 1..];
+    }
+    Ok(out.write_str(rest)?)
 }
 
 fn page_response(status: StatusCode, t: &Texts, html: String) -> Response {
@@ -365,7 +423,10 @@ mod tests {
     fn base_is_the_path_of_the_public_address() {
         for (url, expected) in [
             ("https://drop.example.org/", ("drop.example.org", "/")),
-            ("https://example.org:8443/drop/", ("example.org:8443", "/drop/")),
+            (
+                "https://example.org:8443/drop/",
+                ("example.org:8443", "/drop/"),
+            ),
             ("http://[::1]:8080", ("[::1]:8080", "")),
         ] {
             assert_eq!(host_and_path(url), expected);
