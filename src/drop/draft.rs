@@ -377,14 +377,6 @@ impl Committed {
     fn keep(mut self) {
         self.keep = true;
     }
-
-    fn forget(store: &Store, id: RecordId, numbers: &[u32]) {
-        // What cannot be removed is an orphan, or expires unseen: nobody ever had its token.
-        let _ = store.records.remove(id);
-        for &number in numbers {
-            let _ = store.blobs.remove(id, number);
-        }
-    }
 }
 
 impl std::ops::Drop for Committed {
@@ -392,12 +384,11 @@ impl std::ops::Drop for Committed {
         if self.keep {
             return;
         }
-        let (store, id) = (Arc::clone(&self.store), self.id);
-        let numbers = std::mem::take(&mut self.numbers);
-        let forget = move || Self::forget(&store, id, &numbers);
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn_blocking(forget)),
-            Err(_) => forget(),
+        // What cannot be removed is an orphan, or expires unseen: nobody ever had its token. Done
+        // here and not in another thread, since a runtime that shuts down would not begin it.
+        let _ = self.store.records.remove(self.id);
+        for &number in &self.numbers {
+            let _ = self.store.blobs.remove(self.id, number);
         }
     }
 }
@@ -413,7 +404,7 @@ impl From<&ManifestFile> for RecordFile {
 
 /// A draft whose disk fails at the first segment.
 #[cfg(test)]
-pub(super) fn failing_writer(drop: &Drop, package: &mut PackageDraft) -> FileDraft {
+pub(super) fn failing_draft(drop: &Drop, package: &PackageDraft) -> FileDraft {
     let draft = drop
         .store
         .blobs

@@ -110,14 +110,14 @@ impl Records {
     pub(super) fn count_download(&self, id: RecordId, index: usize) -> Result<()> {
         self.write("write to", |transaction| {
             let count = || {
-                transaction.execute(
+                let counted = transaction.execute(
                     "UPDATE file SET downloads = downloads + 1
                      WHERE package = ?1 AND position = ?2",
                     params![id.0, index as i64],
                 )?;
                 transaction.execute(
-                    "UPDATE package SET downloads = downloads + 1 WHERE id = ?1",
-                    [id.0],
+                    "UPDATE package SET downloads = downloads + ?2 WHERE id = ?1",
+                    params![id.0, counted as i64],
                 )
             };
             count().map(drop).map_err(|e| self.failed("write to", e))
