@@ -319,7 +319,8 @@ impl Writer {
     }
 
     /// On Linux, the advice that pages are not needed begins to write the dirty ones out, without
-    /// waiting. No harm is done where it is ignored.
+    /// waiting. No harm is done where it is ignored. Measured with 25 MB on ext4: the last sync
+    /// takes 2.4 ms instead of 8.4, all of it 23 ms instead of 28; a `fdatasync` in its place, 29.
     fn begin_write_out(&mut self) {
         let length = self.written - self.flushed;
         if length >= WRITE_OUT_BYTES {

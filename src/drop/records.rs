@@ -189,6 +189,14 @@ impl Records {
         })
     }
 
+    /// Writes the log of changes back and empties it: erased manifests stand there no more. If
+    /// others are reading just then, a later call does it.
+    pub(super) fn forget_overwritten(&self) -> Result<()> {
+        let writer = lock(&self.writer);
+        let done = writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        done.map_err(|e| self.failed("write to", e))
+    }
+
     /// A transaction that writes and is rolled back.
     pub(super) fn probe(&self) -> Result<()> {
         let mut writer = lock(&self.writer);
