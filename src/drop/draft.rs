@@ -2,8 +2,9 @@
 //!
 //! A draft's worker is a blocking thread that is fed by a short queue: it hashes, encrypts and
 //! writes, segment by segment, while the caller goes on receiving. It ends when the draft is
-//! finished or dropped. An open draft takes at most 384 KiB: a segment being built (64 KiB), small
-//! writes being gathered (64 KiB), a block in work and three in the queue (64 KiB each).
+//! finished or dropped. An open draft takes at most 400 KiB: a segment being built (64 KiB), small
+//! writes being gathered (16 KiB), a block in work, three in the queue and one before it (64 KiB
+//! each). A block that is a slice of something larger holds all of that.
 
 use std::{io::Write, sync::Arc};
 
@@ -403,17 +404,16 @@ impl From<&ManifestFile> for RecordFile {
     }
 }
 
-/// A draft whose disk fails at the first segment.
+/// A draft that is written to this file instead of its own.
 #[cfg(test)]
-pub(super) fn failing_draft(drop: &Drop, package: &PackageDraft) -> FileDraft {
-    let draft = drop
+pub(super) fn draft_into(file: std::fs::File, drop: &Drop, package: &PackageDraft) -> FileDraft {
+    let (_, path) = drop
         .store
         .blobs
         .draft()
-        .expect("the directory can be written");
-    let (_, path) = draft.into_parts();
-    let read_only = std::fs::File::open(&path).expect("the draft is there");
-    let draft = NamedTempFile::from_parts(read_only, path);
+        .expect("the directory can be written")
+        .into_parts();
+    let draft = NamedTempFile::from_parts(file, path);
     let writer = Writer::new(draft, package.vault.seal_file(0));
     FileDraft::start(package.vault.id(), ManifestFile::new(0, "a", "b"), writer)
 }

@@ -448,18 +448,62 @@ async fn a_commit_whose_draft_was_taken_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_dead_worker_is_reported_with_its_error() {
+async fn a_dead_worker_is_reported_once_with_its_error() {
     let drop = fixture();
     let package = drop.drop.package(origin());
-    let mut failing = draft::failing_draft(&drop.drop, &package);
+    let read_only = fs::File::open("/dev/null").unwrap();
+    let mut draft = draft::draft_into(read_only, &drop.drop, &package);
     let error = loop {
-        if let Err(error) = failing.write(noise(100_000, 1)).await {
+        if let Err(error) = draft.write(noise(100_000, 1)).await {
             break error;
         }
     };
-    assert!(matches!(error, DropError::Io { .. }), "{error}");
-    assert!(matches!(failing.finish().await, Err(DropError::Stopped)));
-    assert_eq!(drop.drafts().len(), 0);
+    assert!(
+        matches!(
+            error,
+            DropError::Io {
+                action: "write to",
+                ..
+            }
+        ),
+        "{error}"
+    );
+    assert!(matches!(draft.finish().await, Err(DropError::Stopped)));
+    assert!(drop.drafts().is_empty());
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_apart() {
+    let drop = fixture();
+    let package = drop.drop.package(origin());
+    let full = fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let mut draft = draft::draft_into(full, &drop.drop, &package);
+    draft.write(noise(10, 1)).await.unwrap();
+    let error = draft.finish().await.unwrap_err();
+    assert!(matches!(error, DropError::Full { .. }), "{error}");
+    assert!(drop.drafts().is_empty());
+}
+
+#[tokio::test]
+async fn a_failed_sync_gives_the_file_up() {
+    let drop = fixture();
+    let package = drop.drop.package(origin());
+    // A character device takes bytes, and cannot be synced.
+    let null = fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/null")
+        .unwrap();
+    let mut draft = draft::draft_into(null, &drop.drop, &package);
+    draft.write(noise(10, 1)).await.unwrap();
+    let error = draft.finish().await.unwrap_err();
+    assert!(
+        matches!(error, DropError::Io { action: "sync", .. }),
+        "{error}"
+    );
+    assert!(drop.drafts().is_empty());
 }
 
 #[tokio::test]
