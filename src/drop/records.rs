@@ -23,7 +23,9 @@ use crate::filter::Direction;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One step for each schema; `PRAGMA user_version` counts those that were done.
-const MIGRATIONS: [&str; 1] = [include_str!("schema-1.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema-1.sql")];
+/// The schema after the last of them.
+const KNOWN: i64 = MIGRATIONS.len() as i64;
 
 /// The database.
 #[derive(Debug)]
@@ -279,33 +281,36 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Brings the schema up to date. Two processes may try at once: the second finds it done.
+/// Brings the schema up to date. Two processes may try at once: the second finds it done. Nothing
+/// is written, and nobody waited for, when nothing is due.
 fn migrate(connection: &mut Connection, path: &Path) -> Result<()> {
+    if due(connection, path)?.is_empty() {
+        return Ok(());
+    }
     let failed = |e| DropError::database("migrate", path, e);
     let transaction = connection
         .transaction_with_behavior(Immediate)
         .map_err(failed)?;
-    let found: i64 = transaction
-        .pragma_query_value(None, "user_version", |row| row.get(0))
-        .map_err(failed)?;
-    let known = MIGRATIONS.len();
-    let Some(due) = usize::try_from(found)
-        .ok()
-        .and_then(|done| MIGRATIONS.get(done..))
-    else {
-        return Err(DropError::Newer {
-            path: path.to_owned(),
-            found,
-            known: known as i64,
-        });
-    };
-    for step in due {
+    for step in due(&transaction, path)? {
         transaction.execute_batch(step).map_err(failed)?;
     }
     transaction
-        .pragma_update(None, "user_version", known as i64)
+        .pragma_update(None, "user_version", KNOWN)
         .map_err(failed)?;
     transaction.commit().map_err(failed)
+}
+
+/// The steps that were not done.
+fn due(connection: &Connection, path: &Path) -> Result<&'static [&'static str]> {
+    let found = connection.pragma_query_value(None, "user_version", |row| row.get(0));
+    let found: i64 = found.map_err(|e| DropError::database("read", path, e))?;
+    let done = usize::try_from(found).ok();
+    done.and_then(|done| MIGRATIONS.get(done..))
+        .ok_or_else(|| DropError::Newer {
+            path: path.to_owned(),
+            found,
+            known: KNOWN,
+        })
 }
 
 fn insert(
