@@ -448,9 +448,8 @@ impl Block {
 /// True for a comment whose end readers see in different places.
 fn is_odd_comment(raw: &[u8]) -> bool {
     if let Some(declaration) = raw.strip_prefix(b"<![") {
-        return !["if", "endif"]
-            .iter()
-            .any(|start| declaration.starts_with(start.as_bytes()));
+        let known = declaration.starts_with(b"if") || declaration.starts_with(b"endif");
+        return !(known && declaration.ends_with(b"]>"));
     }
     let Some(inner) = raw.strip_prefix(b"<!--") else {
         return false;
@@ -625,6 +624,7 @@ mod tests {
             "<body>@@<!-- a --!> b --></body>",
             "<body>@@<!--> a --></body>",
             "<body>@@<![CDATA[ > ]]></body>",
+            "<body>@@<![endif]-->a</body>",
         ] {
             check(Position::End, marked);
             check(Position::BeforeQuote, marked);
