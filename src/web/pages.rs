@@ -138,9 +138,10 @@ impl Pages {
     pub(super) fn gone(&self, language: Language, gone: &Gone) -> Response {
         let t = texts(language);
         let expired = self.moment(gone.expired, language);
+        let from = self.from(&gone.origin, gone.created, language);
         let page = context! {
             title => t.gone,
-            from => self.from(&gone.origin, gone.created, language),
+            from => fill(t.gone_within, &[("message", &from)]),
             until => fill(t.gone_until, &[("moment", &expired.text), ("zone", &expired.zone)]),
             ask_operator => fill(t.gone_operator, &[("operator", &self.site.operator)]),
         };
@@ -204,9 +205,10 @@ impl Pages {
         now: Timestamp,
     ) -> LandingView {
         let t = texts(language);
+        let from = self.from(&package.origin, package.created, language);
         LandingView {
             title: title(package.files.len(), t),
-            from: self.from(&package.origin, package.created, language),
+            from: fill(t.within, &[("message", &from)]),
             expires: self.moment(package.expires, language),
             left: self.left(package.expires, now, t),
             why: match package.origin.direction {
@@ -247,7 +249,7 @@ impl Pages {
         }
     }
 
-    /// From whom, and when. Never the address, and of incoming mail no more than it claims.
+    /// The message: from whom, and when. Never the address, and of incoming mail no more than it claims.
     fn from(&self, origin: &Origin, created: Timestamp, language: Language) -> String {
         let t = texts(language);
         let date = words::date(created.to_zoned(self.zone.clone()).date(), language);
