@@ -1,1 +1,118 @@
-//! Health and metrics.
+//! Health and metrics, on a listener of their own that readers of mail cannot reach.
+//!
+//! * `/healthz` – the process lives: 200.
+//! * `/readyz` – a package can be deposited: 200, else 503. The drop is probed at most every two
+//!   seconds, however often this is asked.
+//! * `/metrics` – for Prometheus, as OpenMetrics text.
+//!
+//! Served by [`web::server`](crate::web::server) like the public pages.
+
+pub mod metrics;
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use tokio::time::{Instant, timeout};
+use tracing::warn;
+
+pub use self::metrics::Metrics;
+use crate::drop::Drop;
+
+/// How long the outcome of a probe is good for.
+const PROBE_AGE_MAX: Duration = Duration::from_secs(2);
+
+/// How long a probe may take.
+const PROBE_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// The routes of the admin listener.
+pub fn router(drop: Drop, metrics: Metrics) -> Router {
+    let state = AdminState {
+        drop,
+        metrics,
+        probed: Arc::default(),
+    };
+    Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(show_metrics))
+        .with_state(state)
+}
+
+#[derive(Clone)]
+struct AdminState {
+    drop: Drop,
+    metrics: Metrics,
+    probed: Arc<Mutex<Option<Probed>>>,
+}
+
+/// When the drop was probed, and whether it was well.
+#[derive(Clone, Copy)]
+struct Probed {
+    at: Instant,
+    ready: bool,
+}
+
+async fn readyz(State(state): State<AdminState>) -> (StatusCode, &'static str) {
+    if state.is_ready().await {
+        (StatusCode::OK, "ready\n")
+    } else {
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the drop takes no package\n",
+        )
+    }
+}
+
+async fn show_metrics(State(state): State<AdminState>) -> Response {
+    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    (
+        [(header::CONTENT_TYPE, content_type)],
+        state.metrics.encode(),
+    )
+        .into_response()
+}
+
+impl AdminState {
+    async fn is_ready(&self) -> bool {
+        if let Some(ready) = self.remembered() {
+            return ready;
+        }
+        let ready = self.probe().await;
+        let probed = Some(Probed {
+            at: Instant::now(),
+            ready,
+        });
+        *self.probed.lock().unwrap_or_else(PoisonError::into_inner) = probed;
+        ready
+    }
+
+    fn remembered(&self) -> Option<bool> {
+        let probed = *self.probed.lock().unwrap_or_else(PoisonError::into_inner);
+        probed
+            .filter(|probed| probed.at.elapsed() < PROBE_AGE_MAX)
+            .map(|probed| probed.ready)
+    }
+
+    async fn probe(&self) -> bool {
+        match timeout(PROBE_TIME_MAX, self.drop.probe()).await {
+            Ok(Ok(())) => true,
+            Ok(Err(err)) => {
+                warn!("drop is not ready: {err}");
+                false
+            }
+            Err(_) => {
+                warn!("drop is not ready: the probe took too long");
+                false
+            }
+        }
+    }
+}

@@ -1,8 +1,112 @@
 //! The commands.
 
-use std::process::ExitCode;
+mod check;
+mod drop;
+mod exit;
+mod rewrite;
+mod run;
 
-/// Runs the command line.
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand, error::ErrorKind};
+
+use self::exit::{EX_USAGE, Failure};
+use crate::config::{Config, Sources};
+
+/// Takes the heavy attachments out of mail, keeps them in a file drop, writes links into the mail.
+#[derive(Debug, Parser)]
+#[command(version, disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the milter, the web server and the sweeper until SIGTERM.
+    Run(run::Options),
+    /// Rewrites one message from standard input to standard output.
+    Rewrite(rewrite::Options),
+    /// Checks the configuration and prints the values that hold.
+    Check(check::Options),
+    /// Looks into the file drop.
+    #[command(subcommand)]
+    Drop(drop::Command),
+}
+
+/// What every command that reads the configuration understands.
+#[derive(Args, Debug, Default)]
+struct ConfigOptions {
+    /// Configuration file; without it /etc/depollueur/depollueur.toml, if that exists
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Sets one value over file and environment: --set detach.threshold="1 MB"
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+}
+
+impl ConfigOptions {
+    fn load(self) -> Result<Config, Failure> {
+        Ok(Config::load(&Sources::of_process(
+            self.config,
+            self.settings,
+        )?)?)
+    }
+}
+
+/// Runs the command line. The exit codes are those of `sysexits.h`.
 pub fn main() -> ExitCode {
-    unimplemented!()
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return usage(&error),
+    };
+    let done = match arguments.command {
+        Command::Run(options) => run::run(options),
+        Command::Rewrite(options) => rewrite::run(options),
+        Command::Check(options) => check::run(options),
+        Command::Drop(command) => drop::run(command),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+/// Help and version are no errors; everything else is one of usage.
+fn usage(error: &clap::Error) -> ExitCode {
+    let printed = error.print().is_ok();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion if printed => ExitCode::SUCCESS,
+        _ => ExitCode::from(EX_USAGE),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn settings_may_be_given_many_times() {
+        let line = [
+            "depollueur",
+            "check",
+            "--set",
+            "a.b=1",
+            "--set",
+            "a.b=2",
+            "--config",
+            "x",
+        ];
+        let Command::Check(options) = Arguments::parse_from(line).command else {
+            panic!()
+        };
+        assert_eq!(options.config.settings, ["a.b=1", "a.b=2"]);
+    }
 }

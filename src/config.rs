@@ -1,11 +1,35 @@
 //! What the admin decides: one TOML file, then the environment, then `--set`.
+//!
+//! A value is parsed where it is deserialised ([`value`] has a codec for each kind), so that an
+//! invalid one cannot exist in a [`Config`]. [`source`] merges the layers and finds out where a
+//! bad value came from; [`check`] looks at values that only make sense together.
+
+mod address;
+mod check;
+mod defaults;
+mod source;
+mod value;
 
 use std::{net::SocketAddr, path::PathBuf};
 
 use jiff::{SignedDuration, Span, tz::TimeZone};
+use serde::{Deserialize, Serialize};
+
+pub use self::{
+    address::{MilterAddress, Network},
+    source::{ConfigError, DEFAULT_FILE, Sources},
+};
+use self::{
+    address::{MilterSocket, Networks, PublicUrl, Socket},
+    value::{
+        Absolute, As, Choice, Count, LogFilter, Mode, OptionalPath, OptionalSize, Period,
+        Retention, Seconds, Size, Sizes, Strings, Text, Way, Zone,
+    },
+};
 
 /// The whole configuration. Every value is valid.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, expecting = "must be sections")]
 pub struct Config {
     /// `[milter]`
     pub milter: MilterConfig,
@@ -28,92 +52,122 @@ pub struct Config {
 }
 
 /// `[milter]`: where Postfix finds us.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, expecting = "must be a section")]
 pub struct MilterConfig {
     /// The socket.
+    #[serde(with = "As::<MilterSocket>")]
     pub listen: MilterAddress,
     /// Permission bits of a unix socket.
+    #[serde(with = "As::<Mode>")]
     pub socket_mode: u32,
     /// How many connections are served at once (Postfix opens one for each SMTP session).
+    #[serde(with = "As::<Count<1, 100_000>>")]
     pub max_connections: usize,
     /// How many messages are worked on at once; others wait.
+    #[serde(with = "As::<Count<1, 10_000>>")]
     pub max_messages: usize,
     /// How long the end of a message may take, and how long the store may hold up its body.
+    #[serde(with = "As::<Seconds<1, 240>>")]
     pub deadline: SignedDuration,
     /// How long open sessions may run on after SIGTERM.
+    #[serde(with = "As::<Seconds<0, 3600>>")]
     pub drain: SignedDuration,
     /// Clients whose mail is outgoing though they do not authenticate (CIDR).
+    #[serde(with = "As::<Networks>")]
     pub outgoing_networks: Vec<Network>,
     /// `{daemon_name}`s whose mail is outgoing.
+    #[serde(with = "As::<Strings>")]
     pub outgoing_daemons: Vec<String>,
 }
 
-/// An address to listen at for the milter protocol.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum MilterAddress {
-    /// A unix socket.
-    Unix(PathBuf),
-    /// A TCP socket.
-    Tcp(SocketAddr),
-}
-
-/// An IP network in CIDR notation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Network {
-    /// The network's address.
-    pub address: std::net::IpAddr,
-    /// The length of its prefix in bits.
-    pub prefix: u8,
-}
-
 /// `[web]`: the public listener.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, expecting = "must be a section")]
 pub struct WebConfig {
     /// The socket.
+    #[serde(with = "As::<Socket>")]
     pub listen: SocketAddr,
     /// The address that stands in links, with a final slash: `https://drop.example.org/`.
+    #[serde(with = "As::<PublicUrl>")]
     pub public_url: String,
     /// The operator's name, shown on every page; the host of `public_url` when empty.
+    #[serde(with = "As::<Text>")]
     pub operator: String,
     /// A mail address or URL for reports of abuse and questions; may be empty.
+    #[serde(with = "As::<Text>")]
     pub contact: String,
     /// How many connections are served at once.
+    #[serde(with = "As::<Count<1, 100_000>>")]
     pub max_connections: usize,
     /// How long a client may take for its request header, and how long it may read nothing.
+    #[serde(with = "As::<Seconds<1, 3600>>")]
     pub timeout: SignedDuration,
 }
 
+impl WebConfig {
+    /// The host in `public_url`, with its port.
+    pub fn host(&self) -> &str {
+        let rest = self
+            .public_url
+            .split_once("://")
+            .map_or(&*self.public_url, |(_, rest)| rest);
+        rest.split('/').next().unwrap_or(rest)
+    }
+
+    /// What readers are told of who keeps the files.
+    pub fn operator_or_host(&self) -> &str {
+        if self.operator.is_empty() {
+            self.host()
+        } else {
+            &self.operator
+        }
+    }
+}
+
 /// `[admin]`: health and metrics.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, expecting = "must be a section")]
 pub struct AdminConfig {
     /// The socket.
+    #[serde(with = "As::<Socket>")]
     pub listen: SocketAddr,
 }
 
 /// `[drop]`: the file drop.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, expecting = "must be a section")]
 pub struct DropConfig {
     /// Its directory.
+    #[serde(with = "As::<Absolute>")]
     pub directory: PathBuf,
     /// How long a file can be fetched; calendar units are allowed (`1 month`).
+    #[serde(with = "As::<Period>")]
     pub expiry: Span,
     /// How long the ciphertext is kept after that.
+    #[serde(with = "As::<Retention>")]
     pub grace: Span,
     /// How long the record (not the file) is kept after that, so that an old link gets an answer.
+    #[serde(with = "As::<Retention>")]
     pub keep_records: Span,
 }
 
 /// `[detach]`: what is detached.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, expecting = "must be a section")]
 pub struct DetachConfig {
     /// Parts of at least this many decoded bytes are detached.
+    #[serde(with = "As::<Size>")]
     pub threshold: u64,
     /// When the attachments of a message come to more than this many decoded bytes, the largest
     /// are detached until the rest fits.
+    #[serde(with = "As::<OptionalSize>")]
     pub message_threshold: Option<u64>,
     /// Which mail is treated.
+    #[serde(with = "As::<Way>")]
     pub directions: Directions,
     /// What happens to the mail when the store fails.
+    #[serde(with = "As::<Choice<OnFailure>>")]
     pub on_failure: OnFailure,
 }
 
@@ -138,13 +192,17 @@ pub enum OnFailure {
 }
 
 /// `[notice]`: what the reader of the mail is told.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, expecting = "must be a section")]
 pub struct NoticeConfig {
     /// Where it stands.
+    #[serde(with = "As::<Choice<Position>>")]
     pub position: Position,
     /// In which language.
+    #[serde(with = "As::<Choice<Language>>")]
     pub language: Language,
     /// The time zone of its dates.
+    #[serde(with = "As::<Zone>")]
     pub time_zone: TimeZone,
 }
 
@@ -169,39 +227,52 @@ pub enum Language {
 }
 
 /// `[spool]`: the bytes of a message that stay, until its end.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, expecting = "must be a section")]
 pub struct SpoolConfig {
     /// Where the temporary files are made; the drop's own directory when `None`.
+    #[serde(with = "As::<OptionalPath>")]
     pub directory: Option<PathBuf>,
     /// How many bytes of a message are kept in memory before a file is made.
+    #[serde(with = "As::<Sizes<0, 67_108_864>>")]
     pub memory: usize,
 }
 
 /// `[limits]`: past any of them a message is not touched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, expecting = "must be a section")]
 pub struct Limits {
     /// Nesting of multiparts.
+    #[serde(with = "As::<Count<1, 1_000>>")]
     pub depth_max: usize,
     /// Parts of a message.
+    #[serde(with = "As::<Count<1, 1_000_000>>")]
     pub parts_max: usize,
     /// Bytes of one part's header block.
+    #[serde(with = "As::<Sizes<1_024, 1_048_576>>")]
     pub header_bytes_max: usize,
     /// Bytes of a text part that can take the notice.
+    #[serde(with = "As::<Sizes<1_024, 67_108_864>>")]
     pub text_bytes_max: usize,
 }
 
 /// `[log]`
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, expecting = "must be a section")]
 pub struct LogConfig {
     /// A filter as of `tracing`: `info`, `depollueur=debug`, …
+    #[serde(with = "As::<LogFilter>")]
     pub level: String,
     /// How lines look.
+    #[serde(with = "As::<Choice<LogFormat>>")]
     pub format: LogFormat,
 }
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
+    /// [`LogFormat::Journal`] when standard error goes to systemd's journal, else plain.
+    Auto,
     /// For people: time, level, text, fields.
     Plain,
     /// Without a time stamp, for the journal.

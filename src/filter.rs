@@ -2,12 +2,49 @@
 //!
 //! Used by the milter's session and by `depollueur rewrite`. It does not know the milter protocol,
 //! and it never decides what a failure means for the mail: it reports it (see [`Verdict`]).
+//!
+//! * `parts` – the parts of the message as they lie in the spool
+//! * `message` – a message on its way: each of the scanner's events is acted upon
+//! * `finish` – its end: the last decisions, the notice, the commit
+//!
+//! # Memory
+//!
+//! A message takes at most, whatever its size:
+//!
+//! | what | bound |
+//! |---|---|
+//! | spool | `spool.memory` + 64 KiB |
+//! | an open draft | 384 KiB, one at a time |
+//! | header block being read | `limits.header_bytes_max` |
+//! | parts | 64 bytes × `limits.parts_max` |
+//! | candidates for the end | 512 bytes × `limits.parts_max` (names of 255 bytes at most) |
+//! | detached files | 1 KiB × `DETACHED_MAX` |
+//! | at its end, text parts that take the notice, one at a time | 4 × `limits.text_bytes_max` |
 
-use std::{io, sync::Arc};
+mod finish;
+mod message;
+mod parts;
+
+use std::{io, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 
-use crate::{config::Config, drop::Drop, mime::Field};
+use crate::{
+    config::Config,
+    drop::{Drop, DropError},
+    mime::{Ambiguity, Field, Head, MediaType, head},
+    rewrite::Eol,
+    rules,
+    spool::Spool,
+};
+
+pub use message::Message;
+
+/// How many parts of one message are detached at most; with more, the message is not touched.
+pub const DETACHED_MAX: usize = 1000;
+
+/// The largest piece of a body that a milter can send (65,535 bytes, milter.md 1.2).
+const PIECE_BYTES_MAX: u64 = 65_535;
 
 /// Which way a message goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,8 +73,9 @@ pub struct Envelope {
 /// What all messages share: the configuration of the moment, and the drop.
 #[derive(Clone, Debug)]
 pub struct Filter {
-    _config: Arc<Config>,
-    _drop: Drop,
+    config: Arc<Config>,
+    drop: Drop,
+    explain: bool,
 }
 
 /// What becomes of a message once its header is known.
@@ -46,15 +84,27 @@ pub enum Start {
     /// Nothing can be detached from it: accept it, its body need not be seen.
     Pass(Reason),
     /// Push the body into this.
-    Scan(Message),
+    Scan(Box<Message>),
 }
 
-/// Why a message goes out as it came; a label for logs and metrics.
-pub type Reason = &'static str;
-
-/// A message on its way.
-#[derive(Debug)]
-pub struct Message {}
+/// Why a message goes out as it came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Mail of this direction is not treated.
+    Direction,
+    /// Its header says that nothing can be detached.
+    Header,
+    /// It was read to its end, and nothing was to be detached.
+    Nothing,
+    /// Readers would differ about its structure.
+    Ambiguous(Ambiguity),
+    /// A part that was being detached is not what its transfer encoding says.
+    MalformedBody,
+    /// More than [`DETACHED_MAX`] parts would have to be detached.
+    TooManyDetached,
+    /// No part of it can take the notice, and none can be added.
+    NoPlace,
+}
 
 /// The end of a message.
 #[derive(Debug)]
@@ -69,8 +119,17 @@ pub enum Verdict {
 
 /// A failure of our own machinery, never of the mail.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct FilterError(pub String);
+pub enum FilterError {
+    /// The drop failed.
+    #[error("{0}")]
+    Drop(#[from] DropError),
+    /// The spool failed.
+    #[error("could not spool the message: {0}")]
+    Spool(#[from] io::Error),
+    /// The drop held up the message for longer than `milter.deadline`.
+    #[error("the drop was too slow")]
+    Slow,
+}
 
 /// A change to a top-level header field.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,57 +167,19 @@ pub struct Rewritten {
     pub detached_bytes: u64,
     /// The link in the notice.
     pub link: String,
+    spool: Spool,
+    pieces: std::vec::IntoIter<Piece>,
+    /// What is left of the piece that was begun.
+    rest: Option<Piece>,
 }
 
-impl Filter {
-    /// Makes a filter over a drop.
-    pub fn new(config: Arc<Config>, drop: Drop) -> Self {
-        Self {
-            _config: config,
-            _drop: drop,
-        }
-    }
-
-    /// Begins a message whose top-level header is known.
-    pub fn begin(&self, _envelope: Envelope, _header: &[Field]) -> Start {
-        unimplemented!()
-    }
-}
-
-impl Message {
-    /// Takes the next bytes of the body (everything after the blank line that ends the header).
-    ///
-    /// Waits while the store is slow. Never fails: a failure is kept for [`Message::end`].
-    pub async fn push(&mut self, _chunk: &[u8]) {
-        unimplemented!()
-    }
-
-    /// True when the outcome is certain and no further byte of the body need be pushed.
-    pub fn is_settled(&self) -> bool {
-        unimplemented!()
-    }
-
-    /// Ends the message: commits what was detached, and says what becomes of the message.
-    ///
-    /// Dropping the future gives up: nothing is kept.
-    pub async fn end(self) -> Verdict {
-        unimplemented!()
-    }
-
-    /// What was decided for each part so far, for `--explain` and the log.
-    pub fn explanation(&self) -> Vec<PartDecision> {
-        unimplemented!()
-    }
-}
-
-impl Rewritten {
-    /// The next piece of the new body, `None` at its end. Pieces are at most 64 KiB − 1 long.
-    ///
-    /// # Errors
-    /// The spool could not be read back: the message must then be refused for the moment (451).
-    pub async fn next_piece(&mut self) -> io::Result<Option<Bytes>> {
-        unimplemented!()
-    }
+/// A run of the new body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Piece {
+    /// Bytes of the sender, from the spool.
+    Keep(Range<u64>),
+    /// Bytes of ours.
+    Insert(Bytes),
 }
 
 /// What was decided for one part.
@@ -170,10 +191,90 @@ pub struct PartDecision {
     pub media_type: String,
     /// The file name, made safe.
     pub name: Option<String>,
-    /// Decoded size in bytes.
+    /// Decoded size in bytes; 0 for text that was not decoded.
     pub bytes: u64,
     /// True when the part is detached.
     pub detached: bool,
     /// Why.
-    pub reason: String,
+    pub reason: &'static str,
+}
+
+impl Filter {
+    /// Makes a filter over a drop.
+    pub fn new(config: Arc<Config>, drop: Drop) -> Self {
+        Self {
+            config,
+            drop,
+            explain: false,
+        }
+    }
+
+    /// Keeps what is decided for each part, for [`Message::explanation`].
+    pub fn explaining(mut self) -> Self {
+        self.explain = true;
+        self
+    }
+
+    /// Begins a message whose top-level header is known. `eol` is how the header's lines end.
+    pub fn begin(&self, envelope: Envelope, header: &[Field], eol: Eol) -> Start {
+        if !rules::treats(self.config.detach.directions, envelope.direction) {
+            return Start::Pass(Reason::Direction);
+        }
+        let read = || Head::read(header, MediaType::new("text", "plain"));
+        let root = match head::check(header).and_then(|()| read()) {
+            Ok(root) => root,
+            Err(why) => return Start::Pass(Reason::Ambiguous(why)),
+        };
+        if rules::may_detach(&root).is_err() {
+            return Start::Pass(Reason::Header);
+        }
+        match Message::new(self.clone(), envelope, header, root, eol) {
+            Ok(message) => Start::Scan(Box::new(message)),
+            Err(why) => Start::Pass(Reason::Ambiguous(why)),
+        }
+    }
+}
+
+impl Reason {
+    /// A label for logs and metrics.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Direction => "direction",
+            Self::Header => "header",
+            Self::Nothing => "nothing",
+            Self::Ambiguous(why) => why.label(),
+            Self::MalformedBody => "malformed-body",
+            Self::TooManyDetached => "too-many-detached",
+            Self::NoPlace => "no-place",
+        }
+    }
+
+    /// Whether an admin should hear of it: something was heavy or odd, and was left alone.
+    pub fn is_odd(self) -> bool {
+        !matches!(self, Self::Direction | Self::Header | Self::Nothing)
+    }
+}
+
+impl Rewritten {
+    /// The next piece of the new body, `None` at its end. Pieces are at most 65,535 bytes long.
+    ///
+    /// # Errors
+    /// The spool could not be read back: the message must then be refused for the moment (451).
+    pub async fn next_piece(&mut self) -> io::Result<Option<Bytes>> {
+        let Some(piece) = self.rest.take().or_else(|| self.pieces.next()) else {
+            return Ok(None);
+        };
+        match piece {
+            Piece::Keep(range) => {
+                let end = range.end.min(range.start + PIECE_BYTES_MAX);
+                self.rest = (end < range.end).then_some(Piece::Keep(end..range.end));
+                Ok(Some(self.spool.read(range.start..end).await?.into()))
+            }
+            Piece::Insert(mut bytes) => {
+                let piece = bytes.split_to(bytes.len().min(PIECE_BYTES_MAX as usize));
+                self.rest = (!bytes.is_empty()).then_some(Piece::Insert(bytes));
+                Ok(Some(piece))
+            }
+        }
+    }
 }

@@ -1,1 +1,100 @@
 //! The conversation with Postfix.
+//!
+//! [`Socket`] is bound before anything is said to be ready, and taken over from a running process
+//! if asked; [`run`] serves it until it is stopped. One [`session::Session`] belongs to each
+//! connection, which Postfix opens for each SMTP session; `callbacks` tie its methods to the
+//! protocol. What a failure means for the mail is decided here, after `detach.on_failure`.
+
+mod callbacks;
+mod envelope;
+mod listener;
+mod session;
+mod socket;
+
+use std::{io, sync::Arc, time::Duration};
+
+use jiff::SignedDuration;
+use tokio::sync::Semaphore;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{info, warn};
+
+pub(crate) use self::envelope::is_treated;
+use self::listener::Intake;
+pub use self::socket::{BindError, Claim, Socket, bind_tcp};
+use crate::{admin::Metrics, config::Config, filter::Filter};
+
+/// Two ways to stop: let open sessions run out, or cut them.
+#[derive(Clone, Debug, Default)]
+pub struct Stop {
+    /// Take no new connection; open ones may run on for `milter.drain`.
+    pub gracefully: CancellationToken,
+    /// Cut everything.
+    pub at_once: CancellationToken,
+}
+
+/// What all sessions share.
+#[derive(Debug)]
+struct Shared {
+    config: Arc<Config>,
+    filter: Filter,
+    metrics: Metrics,
+    work: Arc<Semaphore>,
+}
+
+/// Serves Postfix until it is stopped.
+///
+/// On [`Stop::gracefully`] the connections that wait in the backlog are still accepted, then the
+/// socket is closed, and the sessions run on until none is left or `milter.drain` is over.
+///
+/// # Errors
+/// The socket cannot be used at all. Failures of single connections are logged and survived.
+pub async fn run(
+    socket: Socket,
+    config: Arc<Config>,
+    filter: Filter,
+    metrics: Metrics,
+    stop: Stop,
+) -> io::Result<()> {
+    let sessions = TaskTracker::new();
+    let (intake, file) = Intake::new(socket, stop.gracefully.clone(), sessions.clone())?;
+    let options = indymilter::Config {
+        max_connections: config.milter.max_connections,
+        ..indymilter::Config::default()
+    };
+    let drain = duration(config.milter.drain);
+    let work = Arc::new(Semaphore::new(config.milter.max_messages));
+    let shared = Arc::new(Shared {
+        config,
+        filter,
+        metrics,
+        work,
+    });
+    let drained = drained(stop.clone(), sessions, drain);
+    let served = indymilter::run(intake, callbacks::make(&shared), options, drained);
+    let result = tokio::select! {
+        result = served => result,
+        () = stop.at_once.cancelled() => Ok(()),
+    };
+    drop(file);
+    result
+}
+
+/// Completes when no session need be waited for any more.
+async fn drained(stop: Stop, sessions: TaskTracker, drain: Duration) {
+    stop.gracefully.cancelled().await;
+    info!(
+        sessions = sessions.len(),
+        "milter stops; open sessions run on"
+    );
+    if tokio::time::timeout(drain, sessions.wait()).await.is_err() {
+        warn!(
+            sessions = sessions.len(),
+            "sessions are cut at the end of the drain time"
+        );
+    }
+}
+
+/// Configured times are positive and short.
+fn duration(time: SignedDuration) -> Duration {
+    Duration::try_from(time).unwrap_or_default()
+}

@@ -2,10 +2,92 @@
 //!
 //! Pure: no I/O, no clock. Bytes are pushed in, events come out; every byte that comes in leaves
 //! exactly once and in order.
+//!
+//! * [`head`] – header fields, and what a part's header says
+//! * [`param`] – parameters of structured fields, with the names in them
+//! * [`boundary`] – delimiter lines in a run of bytes
+//! * [`references`] – which embedded parts an HTML body shows
+//! * [`scanner`] – the structure of a message, as events
+//! * [`decode`] – transfer decoding in chunks
+//!
+//! # Hands off
+//!
+//! Readers of mail differ in what they make of damaged or devious messages. Whatever well-known
+//! readers see differently is reported as an [`Ambiguity`], and the message is then not touched.
 
+pub mod boundary;
 pub mod decode;
 pub mod head;
+pub mod param;
+pub mod references;
 pub mod scanner;
 
 pub use decode::{DecodeError, Decoder};
 pub use head::{Disposition, Field, Head, MediaType, TransferEncoding};
+pub use references::References;
+pub use scanner::{Event, Scanner};
+
+/// Why the structure of a message is not sure to be read by all readers as by us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Ambiguity {
+    /// A line starts with a delimiter and goes on with something else.
+    #[error("delimiter line with something behind it")]
+    DelimiterTail,
+    /// A delimiter stands inside a line or behind a bare CR.
+    #[error("delimiter inside a line")]
+    DelimiterMidLine,
+    /// A line is a delimiter of two open multiparts.
+    #[error("delimiter of two multiparts")]
+    DelimiterTwice,
+    /// A delimiter stands inside a header block.
+    #[error("delimiter inside a header")]
+    DelimiterInHeader,
+    /// The `boundary` parameter is missing, repeated, or written in a way readers differ about.
+    #[error("doubtful boundary parameter")]
+    Boundary,
+    /// A header block has a line that is no field, a NUL, a bare CR, or no end.
+    #[error("malformed header")]
+    Header,
+    /// A field that says what the part is occurs twice.
+    #[error("repeated header field")]
+    RepeatedField,
+    /// `Content-Type` is not `type/subtype`.
+    #[error("malformed content type")]
+    ContentType,
+    /// `Content-Transfer-Encoding` is not one token, or a multipart is encoded.
+    #[error("doubtful transfer encoding")]
+    Encoding,
+    /// A base64 body has padding in the middle, foreign bytes, or one symbol too many.
+    #[error("malformed base64")]
+    Base64,
+    /// Multiparts are nested deeper than `limits.depth_max`.
+    #[error("nested too deep")]
+    Depth,
+    /// There are more parts than `limits.parts_max`.
+    #[error("too many parts")]
+    Parts,
+    /// A header block is longer than `limits.header_bytes_max`.
+    #[error("header too long")]
+    HeaderBytes,
+}
+
+impl Ambiguity {
+    /// A label for metrics.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::DelimiterTail => "delimiter-tail",
+            Self::DelimiterMidLine => "delimiter-mid-line",
+            Self::DelimiterTwice => "delimiter-twice",
+            Self::DelimiterInHeader => "delimiter-in-header",
+            Self::Boundary => "boundary",
+            Self::Header => "header",
+            Self::RepeatedField => "repeated-field",
+            Self::ContentType => "content-type",
+            Self::Encoding => "encoding",
+            Self::Base64 => "base64",
+            Self::Depth => "limit-depth",
+            Self::Parts => "limit-parts",
+            Self::HeaderBytes => "limit-header",
+        }
+    }
+}

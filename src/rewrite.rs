@@ -1,7 +1,22 @@
 //! The rewriter: the notice, where it goes, and the splices that put it there. Pure.
+//!
+//! * [`notice`] – what is said, as text and as HTML; `words` has the words of each language
+//! * [`insert`] – a text part in, splices out
+//! * `plain`, `html` – where the notice goes in a decoded text
+//! * `charset` – which characters a part may be given
+//! * `qp`, `header` – quoted-printable with its raw offsets; the smallest edits of a header block
+//!
+//! A parsed tree is never printed: whatever is not spliced stays the sender's, byte for byte. The
+//! cost is linear in the part's size, which the caller bounds.
 
+mod charset;
+mod header;
+mod html;
 pub mod insert;
 pub mod notice;
+mod plain;
+mod qp;
+mod words;
 
 use std::ops::Range;
 
@@ -21,4 +36,28 @@ pub enum Eol {
     CrLf,
     /// LF.
     Lf,
+}
+
+/// What becomes of `raw` under splices that are in order, do not overlap and lie in it.
+///
+/// # Panics
+/// The splices are not.
+pub fn apply(raw: &[u8], splices: &[Splice]) -> Vec<u8> {
+    let mut out =
+        Vec::with_capacity(raw.len() + splices.iter().map(|s| s.with.len()).sum::<usize>());
+    let mut at = 0;
+    for splice in splices {
+        out.extend_from_slice(&raw[at..splice.at.start]);
+        out.extend_from_slice(&splice.with);
+        at = splice.at.end;
+    }
+    out.extend_from_slice(&raw[at..]);
+    out
+}
+
+fn line_end(eol: Eol) -> &'static str {
+    match eol {
+        Eol::CrLf => "\r\n",
+        Eol::Lf => "\n",
+    }
 }

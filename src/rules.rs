@@ -1,1 +1,293 @@
 //! Which part is detached, and why. Pure.
+//!
+//! A leaf is a candidate when it has a file name, or is an attachment, or is not text; and when it
+//! is not one of the kinds that stay whatever their size (see [`Why`]).
+
+use crate::{
+    config::Directions,
+    filter::Direction,
+    mime::{Disposition, Head, Scanner, TransferEncoding},
+};
+
+/// Why a part stays or goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Text of the message itself.
+    Text,
+    /// Signed, encrypted, a report: changing it would break it.
+    Protected,
+    /// A calendar invitation: mail programs act on it.
+    Calendar,
+    /// A choice of `multipart/alternative`.
+    Alternative,
+    /// The root of a `multipart/related`.
+    RelatedRoot,
+    /// Shown in the text.
+    Shown,
+    /// A transfer encoding that is unknown, or not allowed for the type.
+    Encoding,
+    /// The body is not what its transfer encoding says.
+    Malformed,
+    /// Fewer bytes than `detach.threshold`.
+    UnderThreshold,
+    /// At least `detach.threshold`.
+    OverThreshold,
+    /// Under it, but the message's attachments come to more than `detach.message_threshold`.
+    OverMessageThreshold,
+}
+
+/// What a rule says of a leaf before its body is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Judgement {
+    /// It stays.
+    Stays(Why),
+    /// It goes if it is heavy.
+    Candidate,
+    /// It goes if it is heavy and no HTML body shows it by its `Content-ID`.
+    CandidateUnlessShown,
+}
+
+/// Where a leaf stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Place {
+    /// Anywhere else, or the message itself.
+    #[default]
+    Free,
+    /// A direct child of a `multipart/alternative`.
+    Alternative,
+    /// The first child of a `multipart/related`.
+    RelatedRoot,
+    /// Another child of a `multipart/related`.
+    Related,
+}
+
+impl Why {
+    /// A few words for people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "text of the message",
+            Self::Protected => "signed, encrypted, or a report",
+            Self::Calendar => "calendar invitation",
+            Self::Alternative => "alternative form of the text",
+            Self::RelatedRoot => "text with embedded parts",
+            Self::Shown => "shown in the text",
+            Self::Encoding => "unusual transfer encoding",
+            Self::Malformed => "malformed body",
+            Self::UnderThreshold => "below detach.threshold",
+            Self::OverThreshold => "detach.threshold reached",
+            Self::OverMessageThreshold => "detach.message_threshold exceeded",
+        }
+    }
+}
+
+/// Whether mail of this direction is treated at all.
+pub fn treats(directions: Directions, direction: Direction) -> bool {
+    match directions {
+        Directions::Both => true,
+        Directions::Incoming => direction == Direction::Incoming,
+        Directions::Outgoing => direction == Direction::Outgoing,
+    }
+}
+
+/// Whether anything can be detached below a top-level header; if not, why.
+pub fn may_detach(root: &Head) -> Result<(), Why> {
+    if Scanner::enters(root) {
+        return Ok(());
+    }
+    match judge(root, Place::Free) {
+        Judgement::Stays(why) => Err(why),
+        _ => Ok(()),
+    }
+}
+
+/// What is to become of a leaf.
+pub fn judge(head: &Head, place: Place) -> Judgement {
+    match protected(head, place) {
+        Some(why) => Judgement::Stays(why),
+        None if head.content_id.is_some() => Judgement::CandidateUnlessShown,
+        None => Judgement::Candidate,
+    }
+}
+
+/// Which of the sizes go so that the rest comes to at most `sum_max`: the largest first, and of
+/// equal ones the first. Gives indices.
+pub fn largest_over(sizes: &[u64], sum_max: u64) -> Vec<usize> {
+    let mut rest: u128 = sizes.iter().map(|&size| u128::from(size)).sum();
+    let mut order: Vec<usize> = (0..sizes.len()).collect();
+    order.sort_by_key(|&index| std::cmp::Reverse(sizes[index]));
+    let goes = |&index: &usize| {
+        let over = rest > u128::from(sum_max);
+        rest -= u128::from(sizes[index]);
+        over
+    };
+    order.into_iter().take_while(goes).collect()
+}
+
+/// Why a leaf stays whatever its size.
+fn protected(head: &Head, place: Place) -> Option<Why> {
+    if head.encoding == TransferEncoding::Unknown {
+        return Some(Why::Encoding);
+    }
+    by_type(head).or_else(|| by_place(head, place)).or_else(|| {
+        let attached = head.file_name.is_some() || head.disposition == Disposition::Attachment;
+        (!attached && head.media.main == "text").then_some(Why::Text)
+    })
+}
+
+fn by_type(head: &Head) -> Option<Why> {
+    let sub = head.media.sub.as_str();
+    match head.media.main.as_str() {
+        "multipart" => Some(Why::Protected),
+        "text" if sub == "calendar" => Some(Why::Calendar),
+        "application" if sub == "ics" => Some(Why::Calendar),
+        "application" if is_crypto(sub) || is_smime_name(head) => Some(Why::Protected),
+        // A message is one attachment. RFC 2046, section 5.2.1, allows it no encoding that would
+        // have to be decoded, and readers differ about those that have one.
+        "message" if matches!(sub, "rfc822" | "global") => {
+            (!head.encoding.is_identity()).then_some(Why::Encoding)
+        }
+        "message" => Some(Why::Protected),
+        _ => None,
+    }
+}
+
+fn by_place(head: &Head, place: Place) -> Option<Why> {
+    match place {
+        Place::Alternative => Some(Why::Alternative),
+        Place::RelatedRoot if head.disposition == Disposition::Inline => Some(Why::RelatedRoot),
+        Place::Related if head.content_location.is_some() => Some(Why::Shown),
+        _ => None,
+    }
+}
+
+/// S/MIME (RFC 8551) and OpenPGP (RFC 3156) types.
+fn is_crypto(sub: &str) -> bool {
+    ["pkcs7-", "x-pkcs7-", "pgp-"]
+        .iter()
+        .any(|prefix| sub.starts_with(prefix))
+}
+
+/// RFC 8551, section 3.2.1: S/MIME parts whose type was lost are known by their names.
+fn is_smime_name(head: &Head) -> bool {
+    let is_smime = |name: &str| {
+        let name = name.to_ascii_lowercase();
+        [".p7m", ".p7s", ".p7c", ".p7z"]
+            .iter()
+            .any(|extension| name.ends_with(extension))
+    };
+    head.file_name.as_deref().is_some_and(is_smime)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mime::{Field, MediaType};
+
+    fn head(fields: &[(&str, &str)]) -> Head {
+        let fields: Vec<_> = fields
+            .iter()
+            .map(|(name, value)| Field {
+                name: (*name).into(),
+                value: (*value).into(),
+            })
+            .collect();
+        Head::read(&fields, MediaType::new("text", "plain")).unwrap()
+    }
+
+    fn of_type(value: &str) -> Judgement {
+        judge(&head(&[("Content-Type", value)]), Place::Free)
+    }
+
+    #[test]
+    fn names_dispositions_and_types_make_candidates() {
+        for value in [
+            "application/pdf",
+            "image/png",
+            "text/plain; name=a.txt",
+            "message/rfc822",
+        ] {
+            assert_eq!(of_type(value), Judgement::Candidate, "{value}");
+        }
+        let attached = head(&[("Content-Disposition", "attachment")]);
+        assert_eq!(judge(&attached, Place::Free), Judgement::Candidate);
+        let tnef = of_type("application/ms-tnef; name=winmail.dat");
+        assert_eq!(tnef, Judgement::Candidate);
+    }
+
+    #[test]
+    fn protected_kinds_stay() {
+        let table = [
+            ("text/plain", Why::Text),
+            ("text/html", Why::Text),
+            (
+                "text/calendar; method=REQUEST; name=invite.ics",
+                Why::Calendar,
+            ),
+            ("application/ics; name=invite.ics", Why::Calendar),
+            ("application/pkcs7-mime; name=smime.p7m", Why::Protected),
+            (
+                "application/x-pkcs7-signature; name=smime.p7s",
+                Why::Protected,
+            ),
+            ("application/octet-stream; name=SMIME.P7M", Why::Protected),
+            ("application/pgp-encrypted", Why::Protected),
+            ("multipart/signed; boundary=b", Why::Protected),
+            ("multipart/report; boundary=b", Why::Protected),
+            ("message/partial; id=x", Why::Protected),
+            ("message/external-body; access-type=URL", Why::Protected),
+            ("message/delivery-status", Why::Protected),
+        ];
+        for (value, why) in table {
+            assert_eq!(of_type(value), Judgement::Stays(why), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_place_can_protect() {
+        let pdf = head(&[("Content-Type", "application/pdf")]);
+        assert_eq!(
+            judge(&pdf, Place::Alternative),
+            Judgement::Stays(Why::Alternative)
+        );
+        let html = head(&[("Content-Type", "text/html; name=body.html")]);
+        assert_eq!(
+            judge(&html, Place::RelatedRoot),
+            Judgement::Stays(Why::RelatedRoot)
+        );
+        let image = head(&[("Content-Type", "image/png"), ("Content-ID", "<i@x>")]);
+        assert_eq!(
+            judge(&image, Place::Related),
+            Judgement::CandidateUnlessShown
+        );
+        let located = head(&[("Content-Type", "image/png"), ("Content-Location", "i.png")]);
+        assert_eq!(
+            judge(&located, Place::Related),
+            Judgement::Stays(Why::Shown)
+        );
+    }
+
+    #[test]
+    fn an_encoded_message_or_an_unknown_encoding_stays() {
+        let fields = |value, encoding| {
+            head(&[
+                ("Content-Type", value),
+                ("Content-Transfer-Encoding", encoding),
+            ])
+        };
+        for head in [
+            fields("message/rfc822", "base64"),
+            fields("image/png", "x-uuencode"),
+        ] {
+            assert_eq!(judge(&head, Place::Free), Judgement::Stays(Why::Encoding));
+        }
+    }
+
+    #[test]
+    fn the_largest_go_until_the_rest_fits() {
+        assert_eq!(largest_over(&[10, 30, 20], 60), Vec::<usize>::new());
+        assert_eq!(largest_over(&[10, 30, 20], 59), [1]);
+        assert_eq!(largest_over(&[10, 30, 20], 29), [1, 2]);
+        assert_eq!(largest_over(&[10, 30, 20], 0), [1, 2, 0]);
+        assert_eq!(largest_over(&[u64::MAX, u64::MAX], 5), [0, 1]);
+    }
+}

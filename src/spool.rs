@@ -1,1 +1,201 @@
 //! The bytes that stay: in memory first, then in an unlinked temporary file.
+//!
+//! A spool holds what of a message's body is kept until its end. It can be cut back to a mark,
+//! which is how a part that turns out to be heavy leaves it. The file has no name, so nothing is
+//! left behind whatever happens to the process.
+//!
+//! Memory: the window, and one chunk more while it is written out.
+
+use std::{
+    fs::File,
+    io,
+    ops::Range,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use tokio::task;
+
+/// Bytes of one message, in order.
+#[derive(Debug)]
+pub struct Spool {
+    directory: PathBuf,
+    window: usize,
+    /// The bytes from `flushed` on.
+    tail: Vec<u8>,
+    flushed: u64,
+    file: Option<Arc<File>>,
+}
+
+impl Spool {
+    /// Makes an empty spool that keeps `window` bytes in memory before it makes a file in
+    /// `directory`.
+    pub fn new(directory: &Path, window: usize) -> Self {
+        Self {
+            directory: directory.to_owned(),
+            window,
+            tail: Vec::new(),
+            flushed: 0,
+            file: None,
+        }
+    }
+
+    /// How many bytes it holds.
+    pub fn len(&self) -> u64 {
+        self.flushed + self.tail.len() as u64
+    }
+
+    /// Whether it holds nothing.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Adds bytes at the end.
+    ///
+    /// # Errors
+    /// The temporary file cannot be made or written.
+    pub async fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.tail.extend_from_slice(bytes);
+        if self.tail.len() > self.window {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    /// Cuts everything behind the first `len` bytes.
+    ///
+    /// # Errors
+    /// The temporary file cannot be cut.
+    pub async fn truncate(&mut self, len: u64) -> io::Result<()> {
+        if let Some(keep) = len.checked_sub(self.flushed) {
+            self.tail
+                .truncate(usize::try_from(keep).unwrap_or(usize::MAX));
+            return Ok(());
+        }
+        self.tail.clear();
+        self.flushed = len;
+        let file = self.file.clone();
+        blocking(move || file.map_or(Ok(()), |file| file.set_len(len))).await
+    }
+
+    /// Reads a range back. The caller bounds its length.
+    ///
+    /// # Errors
+    /// The temporary file cannot be read, or the range goes past the end.
+    pub async fn read(&self, range: Range<u64>) -> io::Result<Vec<u8>> {
+        if range.start > range.end || range.end > self.len() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let from_file = range.start..range.end.min(self.flushed).max(range.start);
+        let mut bytes = self.read_file(from_file.clone()).await?;
+        if range.end > self.flushed {
+            let offset = |at: u64| (at.saturating_sub(self.flushed)) as usize;
+            bytes.extend_from_slice(&self.tail[offset(range.start)..offset(range.end)]);
+        }
+        Ok(bytes)
+    }
+
+    async fn read_file(&self, range: Range<u64>) -> io::Result<Vec<u8>> {
+        let len = range.end - range.start;
+        let Some(file) = self.file.clone().filter(|_| len > 0) else {
+            return Ok(Vec::new());
+        };
+        blocking(move || {
+            let mut bytes = vec![0; len as usize];
+            file.read_exact_at(&mut bytes, range.start)?;
+            Ok(bytes)
+        })
+        .await
+    }
+
+    /// Moves what is in memory to the file.
+    async fn flush(&mut self) -> io::Result<()> {
+        let file = match &self.file {
+            Some(file) => Arc::clone(file),
+            None => {
+                let directory = self.directory.clone();
+                let file = blocking(move || tempfile::tempfile_in(directory)).await?;
+                Arc::clone(self.file.insert(Arc::new(file)))
+            }
+        };
+        let (bytes, at) = (std::mem::take(&mut self.tail), self.flushed);
+        let (mut bytes, written) = blocking(move || {
+            let written = file.write_all_at(&bytes, at);
+            Ok((bytes, written))
+        })
+        .await?;
+        written?;
+        self.flushed += bytes.len() as u64;
+        bytes.clear();
+        self.tail = bytes;
+        Ok(())
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    task::spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_goes_in_comes_out_at_every_window() {
+        let directory = tempfile::tempdir().unwrap();
+        for window in [0, 3, 10, 100] {
+            let mut spool = Spool::new(directory.path(), window);
+            for word in ["one ", "two ", "three ", "four"] {
+                spool.append(word.as_bytes()).await.unwrap();
+            }
+            assert_eq!(spool.len(), 18);
+            for start in 0..=18 {
+                for end in start..=18 {
+                    let read = spool.read(start..end).await.unwrap();
+                    let expected = &b"one two three four"[start as usize..end as usize];
+                    assert_eq!(read, expected, "{window} {start}..{end}");
+                }
+            }
+            assert!(spool.read(17..19).await.is_err());
+        }
+    }
+
+    #[tokio::test]
+    async fn it_is_cut_back_to_any_mark_and_goes_on_from_there() {
+        let directory = tempfile::tempdir().unwrap();
+        for window in [0, 4, 100] {
+            for mark in 0..=8 {
+                let mut spool = Spool::new(directory.path(), window);
+                spool.append(b"abcdef").await.unwrap();
+                spool.append(b"gh").await.unwrap();
+                spool.truncate(mark).await.unwrap();
+                spool.append(b"X").await.unwrap();
+                let expected = [&b"abcdefgh"[..mark as usize], b"X"].concat();
+                assert_eq!(
+                    spool.read(0..mark + 1).await.unwrap(),
+                    expected,
+                    "{window} {mark}"
+                );
+                assert_eq!(spool.len(), mark + 1);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn it_leaves_no_file_behind() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut spool = Spool::new(directory.path(), 0);
+        spool.append(b"x").await.unwrap();
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_missing_directory_is_an_error_once_the_window_is_full() {
+        let mut spool = Spool::new(Path::new("/nonexistent"), 2);
+        spool.append(b"ab").await.unwrap();
+        assert!(spool.append(b"c").await.is_err());
+    }
+}

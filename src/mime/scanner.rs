@@ -1,1 +1,684 @@
-//! The streaming scanner.
+//! The structure of a message, as events.
+//!
+//! The scanner is given the top-level header's [`Head`], then the body in chunks cut anywhere. For
+//! each chunk, [`Scanner::next`] is called with that chunk until it gives `None`; after the last
+//! chunk, [`Scanner::end`] is called and `next` once more with an empty chunk until `None`.
+//!
+//! The bytes in the events, in order, are the bytes that came in: none is lost, added or moved.
+//! Where the bytes are cut into events may depend on the chunks; nothing else does.
+//!
+//! It descends into multiparts other than signed, encrypted and report, and into nothing else: a
+//! `message/rfc822` is a leaf. It does not decode bodies and does not judge what a part is for.
+//!
+//! # Memory
+//!
+//! One header block (`header_bytes_max`), the open boundaries (`depth_max` × 300 bytes) and at
+//! most 1 KiB of undecided bytes; never in proportion to the message.
+
+use std::mem;
+
+use super::{
+    Ambiguity, Head, MediaType,
+    boundary::{self, Delimiter, Found, Line},
+    head,
+};
+use crate::config::Limits;
+
+/// How many bytes are added at a time to bytes whose meaning is not certain yet.
+const JOIN_BYTES: usize = 512;
+
+/// The number of a part: 0 is the message itself, then in the order of the message.
+pub type PartId = u32;
+
+/// What the scanner saw.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// Bytes of the structure: preamble, epilogue, header, the line end before a delimiter.
+    Structure(&'a [u8]),
+    /// A delimiter line; the line end before it came as `Structure` right before it.
+    Delimiter {
+        /// The line with its line end.
+        line: &'a [u8],
+        /// The length of the line end before it: 0, 1 or 2.
+        eol: usize,
+    },
+    /// A part begins below `parent`; its header block follows as one `Structure`.
+    Begin {
+        /// Its number.
+        part: PartId,
+        /// The multipart around it.
+        parent: PartId,
+    },
+    /// What the header of the part that began last says; its body follows.
+    Head(Box<Head>),
+    /// Bytes of a leaf's body, transfer encoding and all.
+    Body(&'a [u8]),
+    /// A part ended: leaf or multipart.
+    End {
+        /// Its number.
+        part: PartId,
+    },
+    /// Readers would differ about what follows or what came before. No event comes after this.
+    Ambiguous(Ambiguity),
+}
+
+/// Finds the parts of a message while its bytes come in.
+#[derive(Debug)]
+pub struct Scanner {
+    limits: Limits,
+    state: State,
+    /// The open multiparts' delimiters, outermost first.
+    open: Vec<Delimiter>,
+    /// The same multiparts' numbers and their children's default type.
+    frames: Vec<Frame>,
+    /// The part on top of the open multiparts: a leaf, or a multipart that was closed and whose
+    /// epilogue is being read.
+    tip: Option<Tip>,
+    parts: u32,
+    /// The header block so far, and where its last line starts.
+    header: Vec<u8>,
+    header_line: usize,
+    /// Whether the next byte starts a line whose line end has been given out.
+    line_start: bool,
+    /// Undecided bytes of earlier chunks, followed by the first `joined` bytes of this one.
+    held: Vec<u8>,
+    held_at: usize,
+    joined: usize,
+    /// How much of this chunk is used up.
+    at: usize,
+    eof: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Frame {
+    part: PartId,
+    digest: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Tip {
+    part: PartId,
+    is_leaf: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    /// Content: a leaf's body, a preamble or an epilogue.
+    Content,
+    /// A delimiter line stands at the front of the bytes (after its content was given out).
+    AtLine(Line),
+    /// The line end was given out; the line is next.
+    InLine(Line),
+    /// A part is about to begin.
+    Begin,
+    /// A header block is being read.
+    Header,
+    /// The header block is whole and is given out next.
+    HeaderDone,
+    /// The header was given out; what it says is next.
+    Announce,
+    /// Everything was given out.
+    Done,
+}
+
+/// What a look at the bytes gave.
+enum Step {
+    /// An event with bytes: so many, of this kind.
+    Bytes(usize, Kind),
+    /// So many bytes were copied into the header block.
+    Taken(usize),
+    /// The header block is to be given out.
+    Header,
+    /// An event without bytes of the chunk.
+    Event(Event<'static>),
+    /// Nothing to tell; look again.
+    Again,
+    /// More bytes are needed.
+    More,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Content,
+    Structure,
+    /// With the length of the line end before it.
+    Delimiter(usize),
+}
+
+impl Scanner {
+    /// Makes a scanner for the body below a top-level header.
+    ///
+    /// # Errors
+    /// The message's own boundary is one that readers differ about.
+    pub fn new(root: &Head, limits: Limits) -> Result<Self, Ambiguity> {
+        let mut scanner = Self {
+            limits,
+            state: State::Content,
+            open: Vec::new(),
+            frames: Vec::new(),
+            tip: None,
+            parts: 1,
+            header: Vec::new(),
+            header_line: 0,
+            line_start: true,
+            held: Vec::new(),
+            held_at: 0,
+            joined: 0,
+            at: 0,
+            eof: false,
+        };
+        scanner.enter(0, root)?;
+        Ok(scanner)
+    }
+
+    /// Whether a part's parts are looked at. What is signed or encrypted is one thing, and so is a
+    /// report with the message that it reports on.
+    pub fn enters(head: &Head) -> bool {
+        head.media.main == "multipart"
+            && !matches!(head.media.sub.as_str(), "signed" | "encrypted" | "report")
+    }
+
+    /// The next event of this chunk, `None` when it is used up.
+    ///
+    /// The same chunk must be passed until then.
+    pub fn next<'a>(&'a mut self, chunk: &'a [u8]) -> Option<Event<'a>> {
+        loop {
+            self.leave_held();
+            let joining = !self.held.is_empty();
+            let step = if joining {
+                let held = mem::take(&mut self.held);
+                let step = self.step(&held[self.held_at..]);
+                self.held = held;
+                step
+            } else {
+                self.step(&chunk[self.at..])
+            };
+            match step {
+                Step::Again => {}
+                Step::Taken(len) => self.skip(joining, len),
+                Step::Header => return Some(Event::Structure(&self.header)),
+                Step::Event(event) => return Some(event),
+                Step::Bytes(len, kind) => return Some(self.give(chunk, joining, len, kind)),
+                Step::More if joining => {
+                    if !self.join(chunk) {
+                        return None;
+                    }
+                }
+                Step::More => {
+                    self.held.extend_from_slice(&chunk[self.at..]);
+                    self.at = 0;
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Says that no further chunk comes.
+    pub fn end(&mut self) {
+        self.eof = true;
+    }
+
+    /// Makes an event of the next `len` bytes and steps behind them.
+    fn give<'a>(&'a mut self, chunk: &'a [u8], joining: bool, len: usize, kind: Kind) -> Event<'a> {
+        let kind = match kind {
+            Kind::Content if !self.tip.is_some_and(|tip| tip.is_leaf) => Kind::Structure,
+            kind => kind,
+        };
+        let from = if joining { self.held_at } else { self.at };
+        self.skip(joining, len);
+        let bytes = if joining { &self.held } else { chunk };
+        let bytes = &bytes[from..from + len];
+        match kind {
+            Kind::Content => Event::Body(bytes),
+            Kind::Structure => Event::Structure(bytes),
+            Kind::Delimiter(eol) => Event::Delimiter { line: bytes, eol },
+        }
+    }
+
+    fn skip(&mut self, joining: bool, len: usize) {
+        if joining {
+            self.held_at += len;
+        } else {
+            self.at += len;
+        }
+    }
+
+    /// Adds bytes of the chunk to the held ones; false when there are none.
+    fn join(&mut self, chunk: &[u8]) -> bool {
+        let more = &chunk[self.joined..];
+        if more.is_empty() {
+            self.held.drain(..self.held_at);
+            (self.held_at, self.joined) = (0, 0);
+            return false;
+        }
+        let more = &more[..more.len().min(JOIN_BYTES)];
+        self.held.extend_from_slice(more);
+        self.joined += more.len();
+        true
+    }
+
+    /// Goes on in the chunk itself as soon as all earlier chunks' bytes are used up.
+    fn leave_held(&mut self) {
+        let left = self.held.len() - self.held_at;
+        if !self.held.is_empty() && left <= self.joined {
+            self.at = self.joined - left;
+            self.held.clear();
+            (self.held_at, self.joined) = (0, 0);
+        }
+    }
+
+    fn step(&mut self, bytes: &[u8]) -> Step {
+        match self.state {
+            State::Content => self.content(bytes),
+            State::AtLine(line) => self.at_line(line),
+            State::InLine(line) => self.in_line(line),
+            State::Begin => self.begin(),
+            State::Header => self.header(bytes),
+            State::HeaderDone => {
+                self.state = State::Announce;
+                Step::Header
+            }
+            State::Announce => self.announce(),
+            State::Done => Step::More,
+        }
+    }
+
+    fn content(&mut self, bytes: &[u8]) -> Step {
+        match boundary::find(&self.open, bytes, self.line_start, self.eof) {
+            Found::Content(len) => {
+                self.line_start = false;
+                Step::Bytes(len, Kind::Content)
+            }
+            Found::Line(line) => {
+                self.state = State::AtLine(line);
+                if line.content > 0 {
+                    Step::Bytes(line.content, Kind::Content)
+                } else {
+                    Step::Again
+                }
+            }
+            Found::Ambiguous(why) => self.ambiguous(why),
+            Found::NeedMore if self.eof && bytes.is_empty() => self.close_all(),
+            Found::NeedMore => Step::More,
+        }
+    }
+
+    /// Ends what a delimiter line ends, one part at a time, then gives out the line end before it.
+    fn at_line(&mut self, line: Line) -> Step {
+        if let Some(part) = self.ended(line.owner + 1) {
+            return Step::Event(Event::End { part });
+        }
+        self.state = State::InLine(line);
+        if line.eol > 0 {
+            Step::Bytes(line.eol, Kind::Structure)
+        } else {
+            Step::Again
+        }
+    }
+
+    fn in_line(&mut self, line: Line) -> Step {
+        self.line_start = true;
+        self.state = State::Begin;
+        if line.closes {
+            self.state = State::Content;
+            self.open.pop();
+            self.tip = self.frames.pop().map(|frame| Tip {
+                part: frame.part,
+                is_leaf: false,
+            });
+        }
+        Step::Bytes(line.len, Kind::Delimiter(line.eol))
+    }
+
+    /// Takes the innermost open part off, as long as more than `frames` multiparts are open or a
+    /// part stands on top of them.
+    fn ended(&mut self, frames: usize) -> Option<PartId> {
+        if let Some(tip) = self.tip.take() {
+            return Some(tip.part);
+        }
+        if self.frames.len() <= frames {
+            return None;
+        }
+        self.open.pop();
+        self.frames.pop().map(|frame| frame.part)
+    }
+
+    fn close_all(&mut self) -> Step {
+        match self.ended(0) {
+            Some(part) => Step::Event(Event::End { part }),
+            None => {
+                self.state = State::Done;
+                Step::More
+            }
+        }
+    }
+
+    fn begin(&mut self) -> Step {
+        if self.parts as usize >= self.limits.parts_max {
+            return self.ambiguous(Ambiguity::Parts);
+        }
+        let Some(parent) = self.frames.last().map(|frame| frame.part) else {
+            return self.ambiguous(Ambiguity::Header); // not reached: a delimiter has an owner
+        };
+        self.header.clear();
+        self.header_line = 0;
+        self.state = State::Header;
+        self.parts += 1;
+        Step::Event(Event::Begin {
+            part: self.parts - 1,
+            parent,
+        })
+    }
+
+    /// Reads header lines up to the blank one.
+    fn header(&mut self, bytes: &[u8]) -> Step {
+        if bytes.is_empty() {
+            return if self.eof {
+                self.ambiguous(Ambiguity::Header)
+            } else {
+                Step::More
+            };
+        }
+        let line_end = memchr::memchr(b'\n', bytes);
+        let len = line_end.map_or(bytes.len(), |at| at + 1);
+        if self.header.len() + len > self.limits.header_bytes_max {
+            return self.ambiguous(Ambiguity::HeaderBytes);
+        }
+        self.header.extend_from_slice(&bytes[..len]);
+        if line_end.is_some() {
+            let line = &self.header[self.header_line..];
+            if matches!(line, b"\n" | b"\r\n") {
+                self.state = State::HeaderDone;
+            } else if self.open.iter().any(|delimiter| delimiter.starts(line)) {
+                return self.ambiguous(Ambiguity::DelimiterInHeader);
+            }
+            self.header_line = self.header.len();
+        }
+        Step::Taken(len)
+    }
+
+    /// Says what the header block says, and begins the body below it.
+    fn announce(&mut self) -> Step {
+        let default = match self.frames.last() {
+            Some(Frame { digest: true, .. }) => MediaType::new("message", "rfc822"),
+            _ => MediaType::new("text", "plain"),
+        };
+        let head = head::split(&self.header).and_then(|fields| Head::read(&fields, default));
+        self.header = Vec::new();
+        let entered = head.and_then(|head| self.enter(self.parts - 1, &head).map(|()| head));
+        match entered {
+            Ok(head) => Step::Event(Event::Head(Box::new(head))),
+            Err(why) => self.ambiguous(why),
+        }
+    }
+
+    /// Begins the body of a part.
+    fn enter(&mut self, part: PartId, head: &Head) -> Result<(), Ambiguity> {
+        self.state = State::Content;
+        self.line_start = true;
+        if !Self::enters(head) {
+            self.tip = Some(Tip {
+                part,
+                is_leaf: true,
+            });
+            return Ok(());
+        }
+        if self.frames.len() >= self.limits.depth_max {
+            return Err(Ambiguity::Depth);
+        }
+        let delimiter = Delimiter::new(head.boundary.as_deref().unwrap_or_default())?;
+        if self.open.iter().any(|open| open.same(&delimiter)) {
+            return Err(Ambiguity::Boundary);
+        }
+        self.open.push(delimiter);
+        self.frames.push(Frame {
+            part,
+            digest: head.media.sub == "digest",
+        });
+        Ok(())
+    }
+
+    fn ambiguous(&mut self, why: Ambiguity) -> Step {
+        self.state = State::Done;
+        self.eof = true;
+        Step::Event(Event::Ambiguous(why))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mime::Field;
+
+    const LIMITS: Limits = Limits {
+        depth_max: 8,
+        parts_max: 50,
+        header_bytes_max: 4096,
+        text_bytes_max: 1 << 20,
+    };
+
+    fn root(content_type: &str) -> Head {
+        let field = Field {
+            name: b"Content-Type".to_vec(),
+            value: content_type.into(),
+        };
+        Head::read(&[field], MediaType::new("text", "plain")).unwrap()
+    }
+
+    /// What a scan saw, one line an event, and the bytes of all events.
+    fn scan(root: &Head, chunks: &[&[u8]]) -> (Vec<String>, Vec<u8>) {
+        let mut scanner = Scanner::new(root, LIMITS).unwrap();
+        let (mut seen, mut bytes) = (Vec::new(), Vec::new());
+        for chunk in chunks {
+            while let Some(event) = scanner.next(chunk) {
+                note(event, &mut seen, &mut bytes);
+            }
+        }
+        scanner.end();
+        while let Some(event) = scanner.next(b"") {
+            note(event, &mut seen, &mut bytes);
+        }
+        (seen, bytes)
+    }
+
+    fn note(event: Event<'_>, seen: &mut Vec<String>, bytes: &mut Vec<u8>) {
+        let (kind, run) = match event {
+            Event::Structure(run) => ("S", run),
+            Event::Delimiter { line, .. } => ("D", line),
+            Event::Body(run) => ("B", run),
+            Event::Begin { part, parent } => return seen.push(format!("begin {part} in {parent}")),
+            Event::Head(head) => return seen.push(format!("head {}", head.media)),
+            Event::End { part } => return seen.push(format!("end {part}")),
+            Event::Ambiguous(why) => return seen.push(format!("ambiguous {}", why.label())),
+        };
+        bytes.extend_from_slice(run);
+        let text = String::from_utf8_lossy(run);
+        match seen.last_mut() {
+            Some(last) if last.starts_with(&format!("{kind} ")) => last.push_str(&text),
+            _ => seen.push(format!("{kind} {text}")),
+        }
+    }
+
+    /// Scans whole, byte by byte, and cut in two at every place; all must see the same.
+    fn scan_every_way(content_type: &str, body: &str) -> Vec<String> {
+        let root = root(content_type);
+        let body = body.as_bytes();
+        let (whole, bytes) = scan(&root, &[body]);
+        let is_ambiguous = |seen: &[String]| seen.last().unwrap().starts_with("ambiguous");
+        if !is_ambiguous(&whole) {
+            assert_eq!(bytes, body);
+        }
+        let single: Vec<&[u8]> = body.chunks(1).collect();
+        let ways = (0..=body.len())
+            .map(|at| vec![&body[..at], &body[at..]])
+            .chain([single]);
+        for way in ways {
+            let (seen, _) = scan(&root, &way);
+            if is_ambiguous(&whole) {
+                assert_eq!(seen.last(), whole.last(), "{way:?}");
+            } else {
+                assert_eq!(seen, whole, "{way:?}");
+            }
+        }
+        whole
+    }
+
+    #[test]
+    fn a_single_part_is_all_body() {
+        let seen = scan_every_way("text/plain", "a\r\n--b\r\nc");
+        assert_eq!(seen, ["B a\r\n--b\r\nc", "end 0"]);
+    }
+
+    #[test]
+    fn parts_are_found_with_their_bytes() {
+        let seen = scan_every_way(
+            "multipart/mixed; boundary=b",
+            "pre\r\n--b\r\n\r\none\r\n--b  \r\nContent-Type: image/png\r\n\r\n\r\n--b--\r\nepi\r\n",
+        );
+        assert_eq!(
+            seen,
+            [
+                "S pre\r\n",
+                "D --b\r\n",
+                "begin 1 in 0",
+                "S \r\n",
+                "head text/plain",
+                "B one",
+                "end 1",
+                "S \r\n",
+                "D --b  \r\n",
+                "begin 2 in 0",
+                "S Content-Type: image/png\r\n\r\n",
+                "head image/png",
+                "end 2",
+                "S \r\n",
+                "D --b--\r\n",
+                "S epi\r\n",
+                "end 0",
+            ]
+        );
+    }
+
+    #[test]
+    fn an_outer_delimiter_ends_all_inner_levels() {
+        let seen = scan_every_way(
+            "multipart/mixed; boundary=AAA",
+            "--AAA\nContent-Type: multipart/related; boundary=AAA-B\n\n--AAA-B\n\nx\n--AAA\n\ny\n--AAA--",
+        );
+        let marks: Vec<_> = seen
+            .iter()
+            .filter(|line| !line.starts_with(['S', 'D']))
+            .collect();
+        assert_eq!(
+            marks,
+            [
+                "begin 1 in 0",
+                "head multipart/related",
+                "begin 2 in 1",
+                "head text/plain",
+                "B x",
+                "end 2",
+                "end 1",
+                "begin 3 in 0",
+                "head text/plain",
+                "B y",
+                "end 3",
+                "end 0",
+            ]
+        );
+    }
+
+    #[test]
+    fn an_epilogue_belongs_to_its_multipart() {
+        let seen = scan_every_way(
+            "multipart/mixed; boundary=a",
+            "--a\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b--\r\n--b\r\n\r\n--a--",
+        );
+        assert_eq!(
+            &seen[4..],
+            [
+                "D --b--\r\n",
+                "S --b\r\n",
+                "end 1",
+                "S \r\n",
+                "D --a--",
+                "end 0"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_missing_close_ends_with_the_message() {
+        let seen = scan_every_way("multipart/mixed; boundary=b", "--b\r\n\r\nx\r\n");
+        assert_eq!(&seen[4..], ["B x\r\n", "end 1", "end 0"]);
+    }
+
+    #[test]
+    fn signed_and_encrypted_multiparts_and_reports_are_leaves() {
+        for sub in ["signed", "encrypted", "report"] {
+            let body = "--b\r\n\r\nx\r\n--b--\r\n";
+            let seen = scan_every_way(&format!("multipart/{sub}; boundary=b"), body);
+            assert_eq!(seen, [format!("B {body}"), "end 0".into()]);
+        }
+    }
+
+    #[test]
+    fn parts_of_a_digest_are_messages() {
+        let seen = scan_every_way("multipart/digest; boundary=b", "--b\r\n\r\nx\r\n--b--");
+        assert!(seen.contains(&"head message/rfc822".to_owned()));
+    }
+
+    #[test]
+    fn doubtful_structure_is_ambiguous() {
+        let nested = "--b\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n";
+        let table = [
+            ("--b\r\n\r\nx\r\n--bX\r\n", "delimiter-tail"),
+            ("--b\r\n\r\nx --b\r\n", "delimiter-mid-line"),
+            ("--b\r\n\r\nx\r--b\r\n", "delimiter-mid-line"),
+            ("--b\r\nA: b\r\n--b\r\n", "delimiter-in-header"),
+            ("--b\r\nA: b\r\n", "header"),
+            ("--b\r\nA b\r\n\r\n", "header"),
+            (nested, "boundary"),
+        ];
+        for (body, why) in table {
+            let seen = scan_every_way("multipart/mixed; boundary=b", body);
+            assert_eq!(
+                seen.last().unwrap(),
+                &format!("ambiguous {why}"),
+                "{body:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn each_limit_holds_at_the_limit_and_not_past_it() {
+        let parts = |n: usize| "--b\r\n\r\n\r\n".repeat(n) + "--b--";
+        let nest = |n: usize| -> String {
+            (1..n)
+                .map(|i| {
+                    format!(
+                        "--b{}\nContent-Type: multipart/x; boundary=b{i}x\n\n",
+                        if i == 1 {
+                            String::new()
+                        } else {
+                            format!("{}x", i - 1)
+                        }
+                    )
+                })
+                .collect()
+        };
+        let header = |n: usize| format!("--b\nA: {}\n\nx", "y".repeat(n - 5));
+        let table: [(&dyn Fn(usize) -> String, usize, &str); 3] = [
+            (&parts, LIMITS.parts_max - 1, "ambiguous limit-parts"),
+            (&nest, LIMITS.depth_max, "ambiguous limit-depth"),
+            (&header, LIMITS.header_bytes_max, "ambiguous limit-header"),
+        ];
+        for (make, limit, why) in table {
+            let root = root("multipart/mixed; boundary=b");
+            let (at, _) = scan(&root, &[make(limit).as_bytes()]);
+            assert_eq!(at.last().unwrap(), "end 0", "{why}");
+            let (past, _) = scan(&root, &[make(limit + 1).as_bytes()]);
+            assert_eq!(past.last().unwrap(), why);
+        }
+    }
+}

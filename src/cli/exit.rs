@@ -1,0 +1,61 @@
+//! How a command ends when it fails: one line on standard error and a code of `sysexits.h`.
+
+use std::{fmt, io, process::ExitCode};
+
+use crate::config::ConfigError;
+
+/// The command line is wrong.
+pub(super) const EX_USAGE: u8 = 64;
+/// The input cannot be opened.
+pub(super) const EX_NOINPUT: u8 = 66;
+/// The drop or a socket cannot be opened.
+pub(super) const EX_UNAVAILABLE: u8 = 69;
+/// Something cannot be written.
+pub(super) const EX_IOERR: u8 = 74;
+/// It may work later.
+pub(super) const EX_TEMPFAIL: u8 = 75;
+/// The configuration is wrong.
+pub(super) const EX_CONFIG: u8 = 78;
+
+/// A command that failed.
+#[derive(Debug)]
+pub(super) struct Failure {
+    code: u8,
+    message: String,
+}
+
+impl Failure {
+    /// A failure with a code of `sysexits.h` and one line for the admin.
+    pub(super) fn new(code: u8, message: impl fmt::Display) -> Self {
+        Self {
+            code,
+            message: message.to_string(),
+        }
+    }
+
+    /// Standard output cannot be written: a full disk, or a reader that left.
+    pub(super) fn output(error: &io::Error) -> Self {
+        Self::new(
+            EX_IOERR,
+            format_args!("could not write standard output: {error}"),
+        )
+    }
+
+    /// Tells the admin.
+    pub(super) fn report(&self) -> ExitCode {
+        complain(&self.message);
+        ExitCode::from(self.code)
+    }
+}
+
+/// Writes one line to standard error. Nobody is left to be told when that fails.
+pub(super) fn complain(message: impl fmt::Display) {
+    use io::Write as _;
+    let _ = writeln!(io::stderr().lock(), "depollueur: {message}");
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::new(EX_CONFIG, error)
+    }
+}

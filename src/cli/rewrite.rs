@@ -1,0 +1,265 @@
+//! `depollueur rewrite`
+//!
+//! The same core as the milter, between two pipes. Standard input is copied to an unlinked
+//! file first: when nothing is changed, or when the drop fails, the original goes out from there.
+
+mod explain;
+mod header;
+
+use std::{
+    fs::File,
+    io::{self, BufReader, BufWriter, Read, Seek as _, Write},
+    sync::Arc,
+};
+
+use clap::{Args, ValueEnum};
+use tokio::runtime;
+
+use self::header::HeaderBlock;
+use super::{
+    ConfigOptions,
+    exit::{EX_NOINPUT, EX_TEMPFAIL, EX_UNAVAILABLE, Failure, complain},
+};
+use crate::{
+    config::{Config, OnFailure},
+    drop::Drop,
+    filter::{Direction, Envelope, Filter, Message, PartDecision, Rewritten, Start, Verdict},
+    milter::is_treated,
+};
+
+/// How much of the body is pushed at once; Postfix sends chunks of this size.
+const CHUNK_BYTES: usize = 65_535;
+
+#[derive(Args, Debug)]
+pub(super) struct Options {
+    #[command(flatten)]
+    config: ConfigOptions,
+    /// Envelope sender
+    #[arg(long, value_name = "ADDRESS", default_value = "")]
+    sender: String,
+    /// Envelope recipient; may be given many times
+    #[arg(long = "recipient", value_name = "ADDRESS")]
+    recipients: Vec<String>,
+    /// Which way the message goes
+    #[arg(long, value_enum, default_value = "incoming")]
+    direction: Way,
+    /// Says on standard error what was decided for each part, and why
+    #[arg(long)]
+    explain: bool,
+    /// Explains in JSON
+    #[arg(long, requires = "explain")]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Way {
+    /// From outside to our users
+    Incoming,
+    /// From our users
+    Outgoing,
+}
+
+/// What becomes of the message.
+enum Outcome {
+    /// The original goes out.
+    Original,
+    /// Its header and this body go out.
+    Rewritten(Box<Rewritten>),
+    /// Our machinery failed.
+    Failed(String),
+}
+
+/// What was decided, for `--explain`.
+#[derive(Debug, Default)]
+struct Explanation {
+    reason: String,
+    parts: Vec<PartDecision>,
+}
+
+/// Rewrites the message on standard input.
+pub(super) fn run(mut options: Options) -> Result<(), Failure> {
+    let config = std::mem::take(&mut options.config).load()?;
+    let original = keep_input(&config)?;
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(EX_UNAVAILABLE, format_args!("could not start: {error}")))?;
+    runtime.block_on(rewrite(&options, Arc::new(config), original))
+}
+
+async fn rewrite(options: &Options, config: Arc<Config>, original: File) -> Result<(), Failure> {
+    let on_failure = config.detach.on_failure;
+    let mut input = BufReader::with_capacity(CHUNK_BYTES, original);
+    let block = HeaderBlock::read(&mut input).map_err(|error| lost(&error))?;
+    let mut explanation = Explanation::default();
+    let outcome = match &block {
+        Some(block) => scan(options, config, block, &mut input, &mut explanation).await?,
+        None => {
+            explanation.reason = "malformed-header".into();
+            Outcome::Original
+        }
+    };
+    if options.explain {
+        explain::print(&explanation, options.json);
+    }
+    match (outcome, block) {
+        (Outcome::Rewritten(rewritten), Some(block)) => send(*rewritten, block).await,
+        (Outcome::Failed(error), _) if on_failure == OnFailure::Tempfail => {
+            Err(Failure::new(EX_TEMPFAIL, error))
+        }
+        (Outcome::Failed(error), _) => {
+            complain(format_args!(
+                "warning: {error}; the message goes out as it came"
+            ));
+            copy(input.into_inner())
+        }
+        _ => copy(input.into_inner()),
+    }
+}
+
+/// Sends the message through the filter.
+async fn scan(
+    options: &Options,
+    config: Arc<Config>,
+    block: &HeaderBlock,
+    body: &mut impl Read,
+    explanation: &mut Explanation,
+) -> Result<Outcome, Failure> {
+    let envelope = options.envelope();
+    if !is_treated(config.detach.directions, envelope.direction) {
+        explanation.reason = "direction".into();
+        return Ok(Outcome::Original);
+    }
+    let drop = match Drop::open(&config.drop) {
+        Ok(drop) => drop,
+        Err(error) => {
+            explanation.reason = "drop".into();
+            return Ok(Outcome::Failed(error.to_string()));
+        }
+    };
+    let filter = Filter::new(config, drop).explaining();
+    match filter.begin(envelope, &block.fields(), block.eol()) {
+        Start::Pass(reason) => {
+            explanation.reason = reason.label().into();
+            Ok(Outcome::Original)
+        }
+        Start::Scan(mut message) => {
+            push(&mut message, body)
+                .await
+                .map_err(|error| lost(&error))?;
+            let verdict = message.end().await;
+            explanation.parts = message.explanation().to_vec();
+            Ok(conclude(verdict, explanation))
+        }
+    }
+}
+
+async fn push(message: &mut Message, body: &mut impl Read) -> io::Result<()> {
+    let mut chunk = vec![0; CHUNK_BYTES];
+    while !message.is_settled() {
+        match body.read(&mut chunk) {
+            Ok(0) => break,
+            Ok(length) => message.push(&chunk[..length]).await,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn conclude(verdict: Verdict, explanation: &mut Explanation) -> Outcome {
+    match verdict {
+        Verdict::Pass(reason) => {
+            explanation.reason = reason.label().into();
+            Outcome::Original
+        }
+        Verdict::Rewrite(rewritten) => {
+            explanation.reason = "detached".into();
+            Outcome::Rewritten(Box::new(rewritten))
+        }
+        Verdict::Fail(error) => {
+            explanation.reason = "drop".into();
+            Outcome::Failed(error.to_string())
+        }
+    }
+}
+
+/// Writes the rewritten message. When the spool fails on the way, what was written is not a
+/// message, and the exit code says so.
+async fn send(mut rewritten: Rewritten, mut block: HeaderBlock) -> Result<(), Failure> {
+    block.edit(&rewritten.header_edits);
+    let mut out = BufWriter::new(io::stdout().lock());
+    block
+        .write(&mut out)
+        .map_err(|error| Failure::output(&error))?;
+    while let Some(piece) = rewritten.next_piece().await.map_err(|error| lost(&error))? {
+        out.write_all(&piece)
+            .map_err(|error| Failure::output(&error))?;
+    }
+    out.flush().map_err(|error| Failure::output(&error))
+}
+
+fn copy(mut original: File) -> Result<(), Failure> {
+    original.rewind().map_err(|error| lost(&error))?;
+    let mut input = BufReader::with_capacity(CHUNK_BYTES, original);
+    let mut out = io::stdout().lock();
+    io::copy(&mut input, &mut out)
+        .and_then(|_| out.flush())
+        .map_err(|error| Failure::output(&error))
+}
+
+/// Copies standard input to a file without a name.
+fn keep_input(config: &Config) -> Result<File, Failure> {
+    let directory = config
+        .spool
+        .directory
+        .clone()
+        .unwrap_or_else(std::env::temp_dir);
+    let mut file = tempfile::tempfile_in(&directory).map_err(|error| {
+        let directory = directory.display();
+        Failure::new(
+            EX_TEMPFAIL,
+            format_args!("no temporary file in \"{directory}\": {error}"),
+        )
+    })?;
+    let mut stdin = io::stdin().lock();
+    let mut chunk = vec![0; CHUNK_BYTES];
+    loop {
+        match stdin.read(&mut chunk) {
+            Ok(0) => break,
+            Ok(length) => file
+                .write_all(&chunk[..length])
+                .map_err(|error| lost(&error))?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => {
+                let message = format!("could not read standard input: {error}");
+                return Err(Failure::new(EX_NOINPUT, message));
+            }
+        }
+    }
+    file.rewind().map_err(|error| lost(&error))?;
+    Ok(file)
+}
+
+/// The temporary file cannot be written or read back.
+fn lost(error: &io::Error) -> Failure {
+    Failure::new(
+        EX_TEMPFAIL,
+        format_args!("could not keep the message: {error}"),
+    )
+}
+
+impl Options {
+    fn envelope(&self) -> Envelope {
+        Envelope {
+            queue_id: String::new(),
+            sender: self.sender.clone(),
+            recipients: self.recipients.clone(),
+            direction: match self.direction {
+                Way::Incoming => Direction::Incoming,
+                Way::Outgoing => Direction::Outgoing,
+            },
+            login: None,
+        }
+    }
+}

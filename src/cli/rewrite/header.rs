@@ -1,0 +1,276 @@
+//! The header block of a message file: every byte kept, edits put in with the file's line ends.
+
+use std::io::{self, BufRead, Write};
+
+use crate::{filter::HeaderEdit, mime::Field, rewrite::Eol};
+
+/// Bytes of a header block; a longer one is not looked at.
+const HEADER_BYTES_MAX: usize = 1 << 20;
+
+/// The header block of a message, as raw lines.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct HeaderBlock {
+    /// The line `From …` before the header in an mbox; empty when there is none.
+    envelope_line: Vec<u8>,
+    fields: Vec<RawField>,
+    /// The line that ends the header, as it stands.
+    end: Vec<u8>,
+}
+
+/// A field with all its bytes, line ends included.
+#[derive(Debug, PartialEq, Eq)]
+struct RawField {
+    raw: Vec<u8>,
+    /// Where the name ends; the colon may come later, after blanks (RFC 5322, section 4.5).
+    name_end: usize,
+    value_start: usize,
+}
+
+impl HeaderBlock {
+    /// Reads a header block and its blank line. `None` when there is none that all readers
+    /// would see in the same way: a line without a colon, no blank line, or too many bytes.
+    ///
+    /// # Errors
+    /// The input cannot be read.
+    pub(super) fn read(input: &mut impl BufRead) -> io::Result<Option<Self>> {
+        let mut block = Self {
+            envelope_line: Vec::new(),
+            fields: Vec::new(),
+            end: Vec::new(),
+        };
+        let mut bytes = 0;
+        loop {
+            let mut line = Vec::new();
+            let rest = (HEADER_BYTES_MAX - bytes) as u64;
+            bytes += io::Read::take(&mut *input, rest).read_until(b'\n', &mut line)?;
+            if !line.ends_with(b"\n") {
+                return Ok(None);
+            }
+            if line == b"\n" || line == b"\r\n" {
+                block.end = line;
+                return Ok(Some(block));
+            }
+            if !block.take(line) {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// How its lines end; with both kinds in it, CRLF: what is added must not add a bare LF.
+    pub(super) fn eol(&self) -> Eol {
+        let has_crlf = |field: &RawField| field.raw.windows(2).any(|pair| pair == b"\r\n");
+        if self.end.starts_with(b"\r\n") || self.fields.iter().any(has_crlf) {
+            Eol::CrLf
+        } else {
+            Eol::Lf
+        }
+    }
+
+    /// The fields for the filter.
+    pub(super) fn fields(&self) -> Vec<Field> {
+        let field = |field: &RawField| Field {
+            name: field.name().to_vec(),
+            value: without_line_end(&field.raw[field.value_start..]).to_vec(),
+        };
+        self.fields.iter().map(field).collect()
+    }
+
+    /// Applies changes, in order.
+    pub(super) fn edit(&mut self, edits: &[HeaderEdit]) {
+        for edit in edits {
+            match edit {
+                HeaderEdit::Replace { name, value } => self.replace(name, value),
+                HeaderEdit::Remove { name } => self.fields.retain(|field| !field.is(name)),
+                HeaderEdit::Append { name, value } => self.append(name, value),
+            }
+        }
+    }
+
+    /// Writes the block with the line that ends it.
+    ///
+    /// # Errors
+    /// The output cannot be written.
+    pub(super) fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        out.write_all(&self.envelope_line)?;
+        for field in &self.fields {
+            out.write_all(&field.raw)?;
+        }
+        out.write_all(&self.end)
+    }
+
+    /// Takes a line; false when it is no line of a header.
+    fn take(&mut self, line: Vec<u8>) -> bool {
+        let first = self.fields.is_empty() && self.envelope_line.is_empty();
+        if first && line.starts_with(b"From ") {
+            self.envelope_line = line;
+            return true;
+        }
+        if line.starts_with(b" ") || line.starts_with(b"\t") {
+            return self
+                .fields
+                .last_mut()
+                .map(|field| field.raw.extend(&line))
+                .is_some();
+        }
+        RawField::parse(line)
+            .map(|field| self.fields.push(field))
+            .is_some()
+    }
+
+    /// Like Postfix, adds the field when there is none of this name.
+    fn replace(&mut self, name: &str, value: &str) {
+        let eol = self.end.clone();
+        match self.fields.iter_mut().find(|field| field.is(name)) {
+            Some(field) => {
+                field.raw.truncate(field.value_start);
+                field.raw.extend(with_line_ends(value, &eol));
+            }
+            None => self.append(name, value),
+        }
+    }
+
+    fn append(&mut self, name: &str, value: &str) {
+        let mut raw = format!("{name}:").into_bytes();
+        let value_start = raw.len();
+        raw.extend(with_line_ends(value, &self.end));
+        self.fields.push(RawField {
+            raw,
+            name_end: name.len(),
+            value_start,
+        });
+    }
+}
+
+impl RawField {
+    fn parse(raw: Vec<u8>) -> Option<Self> {
+        let colon = memchr::memchr(b':', &raw)?;
+        let name_end = raw[..colon].trim_ascii_end().len();
+        let printable = raw[..name_end].iter().all(u8::is_ascii_graphic);
+        (printable && name_end > 0).then_some(Self {
+            raw,
+            name_end,
+            value_start: colon + 1,
+        })
+    }
+
+    fn name(&self) -> &[u8] {
+        &self.raw[..self.name_end]
+    }
+
+    fn is(&self, name: &str) -> bool {
+        self.name().eq_ignore_ascii_case(name.as_bytes())
+    }
+}
+
+fn without_line_end(value: &[u8]) -> &[u8] {
+    let value = value.strip_suffix(b"\n").unwrap_or(value);
+    value.strip_suffix(b"\r").unwrap_or(value)
+}
+
+/// A value as milters want it (folds are bare LF), with the line ends of the file.
+fn with_line_ends(value: &str, eol: &[u8]) -> Vec<u8> {
+    let mut raw = Vec::with_capacity(value.len() + eol.len());
+    for line in value.split('\n') {
+        raw.extend(line.strip_suffix('\r').unwrap_or(line).as_bytes());
+        raw.extend(eol);
+    }
+    raw
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(mut text: &[u8]) -> Option<HeaderBlock> {
+        HeaderBlock::read(&mut text).unwrap()
+    }
+
+    fn written(block: &HeaderBlock) -> String {
+        let mut out = Vec::new();
+        block.write(&mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn every_byte_is_kept_and_the_body_is_left() {
+        let header = "From a@b Mon\nSubject : x\n\ty\nTo:\nX-8: \u{e9}\n\n";
+        let text = format!("{header}body");
+        let mut input = text.as_bytes();
+        let block = HeaderBlock::read(&mut input).unwrap().unwrap();
+        assert_eq!(written(&block), header);
+        assert_eq!(input, b"body");
+    }
+
+    #[test]
+    fn fields_have_their_folds_but_no_line_end() {
+        let block = read(b"Subject : x\r\n\ty\r\nTo:\r\n\r\n").unwrap();
+        let fields = block.fields();
+        assert_eq!(fields[0].name, b"Subject");
+        assert_eq!(fields[0].value, b" x\r\n\ty");
+        assert_eq!(fields[1].value, b"");
+    }
+
+    #[test]
+    fn what_is_no_header_is_left_alone() {
+        for text in [
+            &b""[..],
+            b"Subject: no blank line\n",
+            b"Subject: cut",
+            b"no colon\n\n",
+            b" continuation of nothing\n\n",
+            b": no name\n\n",
+            b"two words: x\n\n",
+            b"Subject: x\nFrom a@b too late\n\n",
+        ] {
+            assert_eq!(read(text), None, "{}", String::from_utf8_lossy(text));
+        }
+    }
+
+    #[test]
+    fn a_message_without_fields_has_an_empty_block() {
+        assert_eq!(read(b"\nbody").unwrap().fields(), []);
+    }
+
+    #[test]
+    fn the_header_is_bounded() {
+        let text = |length: usize| {
+            let mut text = b"A:".to_vec();
+            text.resize(length - 2, b'x');
+            text.extend(b"\n\n");
+            text
+        };
+        assert!(read(&text(HEADER_BYTES_MAX)).is_some());
+        assert_eq!(read(&text(HEADER_BYTES_MAX + 1)), None);
+    }
+
+    #[test]
+    fn edits_touch_their_fields_only_and_have_the_files_line_ends() {
+        for (eol, other) in [("\n", "\r\n"), ("\r\n", "\n")] {
+            let text = "A: 1\nCONTENT-type: x;\n y\nB: 2\nMIME-Version: 1.0\n\n".replace('\n', eol);
+            let mut block = read(text.as_bytes()).unwrap();
+            block.edit(&[
+                HeaderEdit::Replace {
+                    name: "Content-Type".into(),
+                    value: " p;\n\tq".into(),
+                },
+                HeaderEdit::Remove {
+                    name: "mime-version".into(),
+                },
+                HeaderEdit::Append {
+                    name: "X-New".into(),
+                    value: " v".into(),
+                },
+                HeaderEdit::Replace {
+                    name: "Missing".into(),
+                    value: " m".into(),
+                },
+            ]);
+            let expected = "A: 1\nCONTENT-type: p;\n\tq\nB: 2\nX-New: v\nMissing: m\n\n";
+            assert_eq!(
+                written(&block),
+                expected.replace('\n', eol),
+                "not {other:?}"
+            );
+        }
+    }
+}

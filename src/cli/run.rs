@@ -1,0 +1,286 @@
+//! `depollueur run`
+
+mod log;
+mod sockets;
+
+use std::{io, pin::pin, sync::Arc, time::Duration};
+
+use clap::Args;
+use jiff::Timestamp;
+use rustix::process::{Resource, getrlimit, setrlimit};
+use sd_notify::NotifyState;
+use tokio::{
+    runtime,
+    signal::unix::{Signal, SignalKind, signal},
+    task::JoinSet,
+    time::{MissedTickBehavior, interval},
+};
+use tracing::{error, info, warn};
+
+use self::sockets::{Sockets, listen};
+use super::{
+    ConfigOptions,
+    exit::{EX_IOERR, EX_UNAVAILABLE, Failure},
+};
+use crate::{
+    admin::{self, Metrics},
+    config::Config,
+    drop::{Drop, Swept},
+    filter::Filter,
+    milter::{self, Claim, Stop},
+    web::{
+        self, WebState,
+        server::{self, ServerLimits},
+    },
+};
+
+/// How often expired packages are looked for; expiry itself is checked at each access.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
+
+/// Packages that one step of the sweeper destroys at most.
+const SWEEP_STEP: usize = 100;
+
+#[derive(Args, Debug)]
+pub(super) struct Options {
+    #[command(flatten)]
+    config: ConfigOptions,
+    /// Takes the sockets of a running daemon over, which should then be stopped: it ends its open
+    /// sessions, and no mail is refused in between
+    #[arg(long)]
+    takeover: bool,
+}
+
+/// Runs the daemon.
+pub(super) fn run(options: Options) -> Result<(), Failure> {
+    let config = options.config.load()?;
+    log::start(&config.log);
+    for warning in config.warnings() {
+        warn!("{warning}");
+    }
+    raise_open_files();
+    let unavailable = |error: &dyn std::fmt::Display| Failure::new(EX_UNAVAILABLE, error);
+    let drop = Drop::open(&config.drop).map_err(|error| unavailable(&error))?;
+    let claim = if options.takeover {
+        Claim::Takeover
+    } else {
+        Claim::Fresh
+    };
+    let sockets = Sockets::open(&config, claim).map_err(|error| unavailable(&error))?;
+    let runtime = runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| unavailable(&format_args!("could not start threads: {error}")))?;
+    runtime.block_on(
+        Daemon {
+            config: Arc::new(config),
+            drop,
+        }
+        .serve(sockets),
+    )
+}
+
+/// What all tasks work with.
+struct Daemon {
+    config: Arc<Config>,
+    drop: Drop,
+}
+
+impl Daemon {
+    async fn serve(self, sockets: Sockets) -> Result<(), Failure> {
+        let stop = Stop::default();
+        let mut signals = Signals::new()
+            .map_err(|error| Failure::new(EX_UNAVAILABLE, format_args!("no signals: {error}")))?;
+        let mut tasks = self.spawn(sockets, &stop).map_err(|error| {
+            Failure::new(
+                EX_UNAVAILABLE,
+                format_args!("could not serve a socket: {error}"),
+            )
+        })?;
+        notify(&[NotifyState::Ready]);
+        info!(milter = %self.config.milter.listen, web = %self.config.web.listen, "ready");
+        let mut failed = false;
+        loop {
+            tokio::select! {
+                ended = tasks.join_next() => match ended {
+                    None => break,
+                    Some(ended) => failed |= !self.ended_well(ended, &stop),
+                },
+                () = signals.stop() => self.escalate(&stop),
+            }
+        }
+        info!("stopped");
+        if failed {
+            Err(Failure::new(EX_IOERR, "a part of the daemon failed"))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Starts all tasks. Each ends by itself when it is told to stop.
+    fn spawn(&self, sockets: Sockets, stop: &Stop) -> io::Result<JoinSet<io::Result<()>>> {
+        let metrics = Metrics::new();
+        let filter = Filter::new(Arc::clone(&self.config), self.drop.clone());
+        let config = Arc::clone(&self.config);
+        let Sockets { milter, web, admin } = sockets;
+        let (web, admin) = (listen(web)?, listen(admin)?);
+        let pages = web::router(self.web_state(&metrics));
+        let health = admin::router(self.drop.clone(), metrics.clone());
+        let web_limits = ServerLimits::web(&self.config.web);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(milter::run(milter, config, filter, metrics, stop.clone()));
+        tasks.spawn(serve_http(web, pages, web_limits, stop.clone()));
+        tasks.spawn(serve_http(
+            admin,
+            health,
+            ServerLimits::admin(),
+            stop.clone(),
+        ));
+        tasks.spawn(sweep(self.drop.clone(), stop.clone()));
+        Ok(tasks)
+    }
+
+    fn web_state(&self, metrics: &Metrics) -> WebState {
+        WebState {
+            drop: self.drop.clone(),
+            config: self.config.web.clone(),
+            zone: self.config.notice.time_zone.clone(),
+            language: self.config.notice.language,
+            metrics: metrics.clone(),
+        }
+    }
+
+    /// A task that ends before it was told to takes the daemon down: half of it is no service.
+    fn ended_well(
+        &self,
+        ended: Result<io::Result<()>, tokio::task::JoinError>,
+        stop: &Stop,
+    ) -> bool {
+        let well = match ended {
+            Ok(Ok(())) => stop.gracefully.is_cancelled(),
+            Ok(Err(error)) => {
+                error!("a listener failed: {error}");
+                false
+            }
+            Err(error) => {
+                error!("a task failed: {error}");
+                false
+            }
+        };
+        if !well {
+            stop.gracefully.cancel();
+        }
+        well
+    }
+
+    /// The first signal stops gracefully, the second at once.
+    fn escalate(&self, stop: &Stop) {
+        if stop.gracefully.is_cancelled() {
+            warn!("stopping at once");
+            stop.at_once.cancel();
+            return;
+        }
+        notify(&[NotifyState::Stopping]);
+        info!("stopping");
+        stop.gracefully.cancel();
+    }
+}
+
+async fn serve_http(
+    listener: tokio::net::TcpListener,
+    router: axum::Router,
+    limits: ServerLimits,
+    stop: Stop,
+) -> io::Result<()> {
+    let gracefully = stop.gracefully.cancelled_owned();
+    tokio::select! {
+        () = server::serve(listener, router, limits, gracefully) => {}
+        () = stop.at_once.cancelled() => {}
+    }
+    Ok(())
+}
+
+/// Destroys expired packages step by step, so that a stop never waits for more than one step.
+async fn sweep(drop: Drop, stop: Stop) -> io::Result<()> {
+    let mut tick = interval(SWEEP_INTERVAL);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while stop
+        .gracefully
+        .run_until_cancelled(tick.tick())
+        .await
+        .is_some()
+    {
+        let mut total = Swept::default();
+        while !stop.gracefully.is_cancelled() && sweep_step(&drop, &mut total).await {}
+        if total != Swept::default() {
+            let Swept {
+                packages,
+                files,
+                orphans,
+                records,
+            } = total;
+            info!(packages, files, orphans, records, "swept");
+        }
+    }
+    Ok(())
+}
+
+/// True when there may be more to do.
+async fn sweep_step(drop: &Drop, total: &mut Swept) -> bool {
+    match drop.sweep(Timestamp::now(), SWEEP_STEP).await {
+        Ok(swept) => {
+            total.packages += swept.packages;
+            total.files += swept.files;
+            total.orphans += swept.orphans;
+            total.records += swept.records;
+            swept != Swept::default()
+        }
+        Err(error) => {
+            error!("could not sweep the drop: {error}");
+            false
+        }
+    }
+}
+
+/// The signals that stop the daemon. Reloading is not offered: a new process takes over
+/// without a refused mail. SIGHUP must not kill it all the same.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn stop(&mut self) {
+        loop {
+            let hangup = pin!(self.hangup.recv());
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = hangup => warn!("SIGHUP does nothing: restart to read the configuration"),
+            }
+        }
+    }
+}
+
+fn notify(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        warn!("could not notify the service manager: {error}");
+    }
+}
+
+/// Each SMTP session is a descriptor here, and the usual soft limit is 1024.
+fn raise_open_files() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        warn!("could not raise the limit of open files: {error}");
+    }
+}

@@ -1,0 +1,90 @@
+//! All sockets of the daemon, bound before it says that it is ready; those that the service
+//! manager holds open for us are used as they are.
+
+use std::{env, io, net::TcpListener};
+
+use listenfd::ListenFd;
+use tracing::warn;
+
+use crate::{
+    config::Config,
+    milter::{BindError, Claim, Socket, bind_tcp},
+};
+
+/// The sockets of the daemon.
+#[derive(Debug)]
+pub(super) struct Sockets {
+    /// Where Postfix comes.
+    pub(super) milter: Socket,
+    /// Where readers of mail come.
+    pub(super) web: TcpListener,
+    /// Where probes come.
+    pub(super) admin: TcpListener,
+}
+
+/// What the service manager passed (`sd_listen_fds(3)`), by the names in `LISTEN_FDNAMES`.
+#[derive(Debug, Default)]
+struct Passed {
+    milter: Option<Socket>,
+    web: Option<TcpListener>,
+    admin: Option<TcpListener>,
+}
+
+impl Sockets {
+    /// Binds what was not passed.
+    ///
+    /// # Errors
+    /// One of the addresses cannot be had; the others are free again.
+    pub(super) fn open(config: &Config, claim: Claim) -> Result<Self, BindError> {
+        let passed = Passed::from_environment();
+        let milter = match passed.milter {
+            Some(socket) => socket,
+            None => Socket::bind(&config.milter.listen, config.milter.socket_mode, claim)?,
+        };
+        let web = passed
+            .web
+            .map_or_else(|| bind_tcp("web", config.web.listen, claim), Ok)?;
+        let admin = passed
+            .admin
+            .map_or_else(|| bind_tcp("admin", config.admin.listen, claim), Ok)?;
+        Ok(Self { milter, web, admin })
+    }
+}
+
+impl Passed {
+    fn from_environment() -> Self {
+        // Taking the sockets clears the variables.
+        let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
+        let mut sockets = ListenFd::from_env();
+        let mut passed = Self::default();
+        for (index, name) in names.split(':').enumerate().take(sockets.len()) {
+            match name {
+                "milter" => passed.milter = milter(&mut sockets, index),
+                "web" => passed.web = tcp(&mut sockets, index),
+                "admin" => passed.admin = tcp(&mut sockets, index),
+                other => warn!("socket \"{other}\" was passed, but has no use here"),
+            }
+        }
+        passed
+    }
+}
+
+fn milter(sockets: &mut ListenFd, index: usize) -> Option<Socket> {
+    match sockets.take_unix_listener(index) {
+        Ok(socket) => socket.map(|socket| Socket::Unix(socket, None)),
+        Err(_) => tcp(sockets, index).map(Socket::Tcp),
+    }
+}
+
+fn tcp(sockets: &mut ListenFd, index: usize) -> Option<TcpListener> {
+    sockets.take_tcp_listener(index).unwrap_or_else(|error| {
+        warn!("a passed socket cannot be used: {error}");
+        None
+    })
+}
+
+/// Hands a socket to the runtime of the caller.
+pub(super) fn listen(socket: TcpListener) -> io::Result<tokio::net::TcpListener> {
+    socket.set_nonblocking(true)?;
+    tokio::net::TcpListener::from_std(socket)
+}

@@ -1,0 +1,144 @@
+//! Values that are valid alone but not together, and values that are valid but rarely meant.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::http::Uri;
+
+use super::{Config, MilterAddress};
+
+impl Config {
+    /// Says which key contradicts another, and why; `None` when nothing does.
+    pub(super) fn contradiction(&self) -> Option<(&'static str, String)> {
+        let milter = match &self.milter.listen {
+            MilterAddress::Tcp(address) => Some(("milter.listen", *address)),
+            MilterAddress::Unix(_) => None,
+        };
+        let web = Some(("web.listen", self.web.listen));
+        let admin = Some(("admin.listen", self.admin.listen));
+        [(web, admin), (milter, web), (milter, admin)]
+            .into_iter()
+            .find_map(|(left, right)| {
+                let ((name, address), (other_name, other)) = (left?, right?);
+                let reason = || {
+                format!(
+                    r#"{name} = "{address}": must differ from {other_name} = "{other}" in its port"#
+                )
+            };
+            clash(address, other).then(|| (name, reason()))
+        })
+    }
+
+    /// What is allowed but rarely meant, one line each.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        self.warn_of_links(&mut warnings);
+        self.warn_of_open_listeners(&mut warnings);
+        self.warn_of_thresholds(&mut warnings);
+        warnings
+    }
+
+    fn warn_of_links(&self, warnings: &mut Vec<String>) {
+        let url = &self.web.public_url;
+        if is_loopback(url) {
+            warnings.push(format!(
+                r#"web.public_url = "{url}": links in mail will work on this machine only"#
+            ));
+        } else if url.starts_with("http:") {
+            warnings.push(format!(
+                r#"web.public_url = "{url}": links without https let the network read the files"#
+            ));
+        }
+    }
+
+    fn warn_of_open_listeners(&self, warnings: &mut Vec<String>) {
+        if let MilterAddress::Tcp(address) = self.milter.listen
+            && !address.ip().is_loopback()
+        {
+            warnings.push(format!(
+                r#"milter.listen = "{address}": the milter protocol has no password, whoever reaches this port can fill the drop"#
+            ));
+        }
+        let admin = self.admin.listen;
+        if !admin.ip().is_loopback() {
+            warnings.push(format!(
+                r#"admin.listen = "{admin}": health and metrics can be read without a password"#
+            ));
+        }
+    }
+
+    fn warn_of_thresholds(&self, warnings: &mut Vec<String>) {
+        let threshold = self.detach.threshold;
+        if let Some(sum) = self.detach.message_threshold
+            && sum < threshold
+        {
+            warnings.push(format!(
+                "detach.message_threshold ({sum} bytes) is below detach.threshold ({threshold} bytes): the smaller one decides alone"
+            ));
+        }
+        if threshold == 0 {
+            warnings.push("detach.threshold is 0: every attachment is detached".into());
+        }
+    }
+}
+
+/// True when both cannot be bound; port 0 never clashes.
+fn clash(left: SocketAddr, right: SocketAddr) -> bool {
+    let same_ip = left.ip() == right.ip();
+    let any = left.ip().is_unspecified() || right.ip().is_unspecified();
+    left.port() == right.port() && left.port() != 0 && (same_ip || any)
+}
+
+fn is_loopback(url: &str) -> bool {
+    let uri: Option<Uri> = url.parse().ok();
+    let host = uri.as_ref().and_then(Uri::host).unwrap_or_default();
+    let address = host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|ip| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listeners_on_one_port_contradict_each_other() {
+        let mut config = Config::default();
+        assert_eq!(config.contradiction(), None);
+        config.admin.listen = "0.0.0.0:8025".parse().unwrap();
+        assert_eq!(config.contradiction().unwrap().0, "web.listen");
+        config.admin.listen = "127.0.0.2:8025".parse().unwrap();
+        assert_eq!(config.contradiction(), None);
+        config.milter.listen = MilterAddress::Tcp(config.web.listen);
+        assert_eq!(config.contradiction().unwrap().0, "milter.listen");
+    }
+
+    #[test]
+    fn port_zero_never_clashes() {
+        let mut config = Config::default();
+        config.web.listen = "127.0.0.1:0".parse().unwrap();
+        config.admin.listen = config.web.listen;
+        assert_eq!(config.contradiction(), None);
+    }
+
+    #[test]
+    fn a_sound_configuration_has_no_warnings() {
+        let mut config = Config::default();
+        assert_eq!(config.warnings().len(), 1);
+        config.web.public_url = "https://drop.example.org/".into();
+        assert_eq!(config.warnings(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn each_rarely_meant_value_is_warned_of() {
+        let mut config = Config::default();
+        config.web.public_url = "http://drop.example.org/".into();
+        config.milter.listen = MilterAddress::Tcp("0.0.0.0:8895".parse().unwrap());
+        config.admin.listen = "[::]:8026".parse().unwrap();
+        config.detach.message_threshold = Some(1);
+        assert_eq!(config.warnings().len(), 4);
+        config.detach.threshold = 0;
+        assert_eq!(config.warnings().len(), 4);
+    }
+}

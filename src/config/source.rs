@@ -1,0 +1,551 @@
+//! The layers of the configuration, and where a bad value came from.
+
+use std::{
+    collections::HashMap,
+    env,
+    fmt::Write as _,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use config::{
+    ConfigError as LayerError, Environment, File, FileFormat, Source as _, Value, ValueKind,
+};
+use toml::de::{DeTable, DeValue};
+
+use super::Config;
+
+/// The configuration file that is read when none is named and this one exists.
+pub const DEFAULT_FILE: &str = "/etc/depollueur/depollueur.toml";
+
+/// The prefix of variables: `DEPOLLUEUR__DETACH__THRESHOLD`.
+const PREFIX: &str = "DEPOLLUEUR";
+const SEPARATOR: &str = "__";
+
+/// The layers of the configuration, each over the one before: file, environment, settings.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// The file; the built-in defaults alone when `None`.
+    pub file: Option<PathBuf>,
+    /// Variables by their whole names; those without the prefix are ignored.
+    pub environment: HashMap<String, String>,
+    /// `KEY=VALUE`, the last one of a key wins.
+    pub settings: Vec<String>,
+}
+
+/// Why there is no configuration: one line with file, line, key, value and what is allowed.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("could not read configuration \"{}\": {error}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The environment has a variable of ours that is not text.
+    #[error("environment variable \"{0}\" is not UTF-8")]
+    Variable(String),
+    /// What stands in one of the layers is not allowed.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+impl Sources {
+    /// The sources of this process: the named file (or the usual one, if it exists), the
+    /// environment, and the settings of the command line.
+    ///
+    /// # Errors
+    /// A variable of ours is not text.
+    pub fn of_process(file: Option<PathBuf>, settings: Vec<String>) -> Result<Self, ConfigError> {
+        let usual = || {
+            Path::new(DEFAULT_FILE)
+                .exists()
+                .then(|| DEFAULT_FILE.into())
+        };
+        let mut environment = HashMap::new();
+        for (name, value) in env::vars_os() {
+            let name = name.to_string_lossy().into_owned();
+            if !name
+                .to_uppercase()
+                .starts_with(&format!("{PREFIX}{SEPARATOR}"))
+            {
+                continue;
+            }
+            let value = value
+                .into_string()
+                .map_err(|_| ConfigError::Variable(name.clone()))?;
+            environment.insert(name, value);
+        }
+        Ok(Self {
+            file: file.or_else(usual),
+            environment,
+            settings,
+        })
+    }
+}
+
+impl Config {
+    /// Reads and merges the sources.
+    ///
+    /// # Errors
+    /// The file cannot be read, a key is unknown, a value is not allowed, or two values
+    /// contradict each other.
+    pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
+        let file = sources.file.as_deref().map(FileText::read).transpose()?;
+        let merged = merge(file.as_ref(), sources)?;
+        reject_unknown_keys(&merged, file.as_ref())?;
+        let config: Self = merged
+            .clone()
+            .try_deserialize()
+            .map_err(|error| explain(&error, &merged.cache, file.as_ref()))?;
+        match config.contradiction() {
+            Some((key, reason)) => {
+                let place = place(key, find(&merged.cache, key), file.as_ref());
+                Err(ConfigError::Invalid(format!("{place}: {reason}")))
+            }
+            None => Ok(config),
+        }
+    }
+
+    /// Prints all values as TOML that gives this configuration when it is loaded.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("every value prints as a TOML scalar or list")
+    }
+}
+
+/// A configuration file, kept to find lines in it.
+struct FileText {
+    name: String,
+    text: String,
+}
+
+impl FileText {
+    fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = fs::read_to_string(path).map_err(|error| ConfigError::Read {
+            path: path.to_owned(),
+            error,
+        })?;
+        let file = Self {
+            name: path.display().to_string(),
+            text,
+        };
+        match DeTable::parse(&file.text) {
+            Ok(_) => Ok(file),
+            Err(error) => Err(ConfigError::Invalid(format!(
+                "{}: {}",
+                file.place(error.span().map(|span| span.start)),
+                one_line(error.message()),
+            ))),
+        }
+    }
+
+    /// `name:line`, or the name alone.
+    fn place(&self, offset: Option<usize>) -> String {
+        let before = offset.and_then(|offset| self.text.as_bytes().get(..offset));
+        before.map_or_else(
+            || self.name.clone(),
+            |before| {
+                format!(
+                    "{}:{}",
+                    self.name,
+                    1 + before.iter().filter(|b| **b == b'\n').count()
+                )
+            },
+        )
+    }
+
+    /// Where the key stands.
+    fn place_of(&self, key: &str) -> String {
+        let table = DeTable::parse(&self.text)
+            .map(toml::Spanned::into_inner)
+            .unwrap_or_default();
+        let (section, name) = key.split_once('.').unwrap_or((key, ""));
+        let found = table.iter().find(|(known, _)| known.get_ref() == section);
+        let inner = found.and_then(|(_, value)| match value.get_ref() {
+            DeValue::Table(inner) => inner.iter().find(|(known, _)| known.get_ref() == name),
+            _ => None,
+        });
+        let spanned = inner.or(found);
+        self.place(spanned.map(|(key, _)| key.span().start))
+    }
+}
+
+fn merge(file: Option<&FileText>, sources: &Sources) -> Result<config::Config, ConfigError> {
+    let mut builder = config::Config::builder();
+    if let Some(file) = file {
+        builder = builder.add_source(File::from_str(&file.text, FileFormat::Toml));
+    }
+    let variables = Environment::with_prefix(PREFIX)
+        .prefix_separator(SEPARATOR)
+        .separator(SEPARATOR)
+        .source(Some(sources.environment.clone()));
+    let layer = |error: LayerError| ConfigError::Invalid(one_line(&error.to_string()));
+    for (key, value) in variables.collect().map_err(layer)? {
+        let origin = format!("environment {}", variable_name(&key));
+        let text = value.into_string().map_err(layer)?;
+        builder = set(builder, &key, &text, &origin)?;
+    }
+    for setting in &sources.settings {
+        let (key, text) = setting
+            .split_once('=')
+            .ok_or_else(|| ConfigError::Invalid(format!("--set {setting:?}: must be KEY=VALUE")))?;
+        builder = set(builder, key.trim(), text.trim(), "--set")?;
+    }
+    builder.build().map_err(layer)
+}
+
+type Builder = config::ConfigBuilder<config::builder::DefaultState>;
+
+fn set(builder: Builder, key: &str, text: &str, origin: &str) -> Result<Builder, ConfigError> {
+    let origin = origin.to_owned();
+    let plain = key.split('.').count() == 2
+        && key
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "._".contains(c));
+    if !plain {
+        return Err(ConfigError::Invalid(format!(
+            r#"{origin}: "{key}" is not a key: must be of the form section.name"#
+        )));
+    }
+    let value = layer_value(&toml_value(text), &origin);
+    builder.set_override(key, value).map_err(|error| {
+        ConfigError::Invalid(format!("{origin}: {}", one_line(&error.to_string())))
+    })
+}
+
+/// What was written outside of a file: a TOML scalar or list if it looks like one, else text.
+fn toml_value(text: &str) -> toml::Value {
+    let parsed: Result<toml::Table, _> = format!("value = {text}").parse();
+    let value = parsed
+        .ok()
+        .filter(|table| table.len() == 1)
+        .and_then(|mut t| t.remove("value"));
+    match value {
+        Some(toml::Value::Table(_) | toml::Value::Datetime(_)) | None => {
+            toml::Value::String(text.into())
+        }
+        Some(value) => value,
+    }
+}
+
+fn layer_value(value: &toml::Value, origin: &String) -> Value {
+    let kind = match value {
+        toml::Value::String(text) => ValueKind::String(text.clone()),
+        toml::Value::Integer(number) => ValueKind::I64(*number),
+        toml::Value::Float(number) => ValueKind::Float(*number),
+        toml::Value::Boolean(flag) => ValueKind::Boolean(*flag),
+        toml::Value::Array(items) => {
+            ValueKind::Array(items.iter().map(|item| layer_value(item, origin)).collect())
+        }
+        other => ValueKind::String(other.to_string()),
+    };
+    Value::new(Some(origin), kind)
+}
+
+fn variable_name(key: &str) -> String {
+    format!(
+        "{PREFIX}{SEPARATOR}{}",
+        key.replace('.', SEPARATOR).to_uppercase()
+    )
+}
+
+fn reject_unknown_keys(
+    merged: &config::Config,
+    file: Option<&FileText>,
+) -> Result<(), ConfigError> {
+    let known: toml::Table = Config::default()
+        .to_toml()
+        .parse()
+        .expect("what toml prints, toml parses");
+    let ValueKind::Table(sections) = &merged.cache.kind else {
+        return Ok(());
+    };
+    for (section, value) in sections {
+        let Some(toml::Value::Table(names)) = known.get(section) else {
+            return Err(unknown(section, value, "sections", &known, file));
+        };
+        let ValueKind::Table(keys) = &value.kind else {
+            continue;
+        };
+        if let Some((key, value)) = keys.iter().find(|(key, _)| !names.contains_key(*key)) {
+            return Err(unknown(
+                &format!("{section}.{key}"),
+                value,
+                "keys here",
+                names,
+                file,
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn unknown(
+    key: &str,
+    value: &Value,
+    what: &str,
+    known: &toml::Table,
+    file: Option<&FileText>,
+) -> ConfigError {
+    let names: Vec<&str> = known.keys().map(String::as_str).collect();
+    ConfigError::Invalid(format!(
+        "{}: unknown key \"{key}\": the {what} are {}",
+        place(key, Some(value), file),
+        names.join(", "),
+    ))
+}
+
+/// Turns the library's error into our line: where, key, value, what is allowed.
+fn explain(error: &LayerError, merged: &Value, file: Option<&FileText>) -> ConfigError {
+    let (key, reason) = match error {
+        LayerError::At {
+            error,
+            key: Some(key),
+            ..
+        } => (key.as_str(), error.to_string()),
+        LayerError::Type {
+            key: Some(key),
+            expected,
+            ..
+        } => (key.as_str(), format!("must be {expected}")),
+        other => return ConfigError::Invalid(one_line(&other.to_string())),
+    };
+    let key = key.split('[').next().unwrap_or(key);
+    let value = find(merged, key);
+    let written = value.map(shown).unwrap_or_default();
+    let reason = reason
+        .split_once("expected ")
+        .map_or(reason.as_str(), |(_, rest)| rest);
+    ConfigError::Invalid(format!(
+        "{}: {key} = {written}: {}",
+        place(key, value, file),
+        one_line(reason),
+    ))
+}
+
+fn find<'a>(value: &'a Value, key: &str) -> Option<&'a Value> {
+    key.split('.')
+        .try_fold(value, |value, name| match &value.kind {
+            ValueKind::Table(table) => table.get(name),
+            _ => None,
+        })
+}
+
+/// A value in quotes, as the admin wrote it.
+fn shown(value: &Value) -> String {
+    match &value.kind {
+        ValueKind::String(text) => format!("{text:?}"),
+        ValueKind::Table(_) => "a section".into(),
+        ValueKind::Array(items) => {
+            let items: Vec<String> = items.iter().map(shown).collect();
+            format!("[{}]", items.join(", "))
+        }
+        _ => format!("\"{value}\""),
+    }
+}
+
+/// Values of the file have no origin of their own.
+fn place(key: &str, value: Option<&Value>, file: Option<&FileText>) -> String {
+    let origin = value.and_then(Value::origin).map(str::to_owned);
+    origin
+        .or_else(|| file.map(|file| file.place_of(key)))
+        .unwrap_or_else(|| "configuration".into())
+}
+
+fn one_line(text: &str) -> String {
+    let mut line = String::new();
+    for part in text.lines().map(str::trim).filter(|part| !part.is_empty()) {
+        let separator = if line.is_empty() { "" } else { "; " };
+        let _ = write!(line, "{separator}{part}");
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(environment: &[(&str, &str)], settings: &[&str]) -> Result<Config, ConfigError> {
+        let pair = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Config::load(&Sources {
+            file: None,
+            environment: environment.iter().map(pair).collect(),
+            settings: settings
+                .iter()
+                .map(|setting| (*setting).to_owned())
+                .collect(),
+        })
+    }
+
+    fn load_file(text: &str) -> Result<Config, ConfigError> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), text).unwrap();
+        Config::load(&Sources {
+            file: Some(file.path().into()),
+            ..Sources::default()
+        })
+    }
+
+    #[test]
+    fn nothing_said_gives_the_defaults() {
+        assert_eq!(
+            load(&[], &[]).unwrap().to_toml(),
+            Config::default().to_toml()
+        );
+    }
+
+    #[test]
+    fn the_sample_shows_the_defaults() {
+        let sample = include_str!("../../config/depollueur.toml");
+        let mut options = 0;
+        let uncommented: Vec<&str> = sample
+            .lines()
+            .map(|line| match line.strip_prefix('#') {
+                Some(option) if !option.starts_with(' ') && !option.is_empty() => {
+                    options += 1;
+                    option
+                }
+                _ => line,
+            })
+            .collect();
+        let config = load_file(&uncommented.join("\n")).unwrap();
+        assert_eq!(config.to_toml(), Config::default().to_toml());
+        let known: toml::Table = Config::default().to_toml().parse().unwrap();
+        let all: usize = known
+            .values()
+            .map(|section| section.as_table().unwrap().len())
+            .sum();
+        assert_eq!(options, all, "the sample shows every option once");
+        assert_eq!(
+            load_file(sample).unwrap().to_toml(),
+            Config::default().to_toml()
+        );
+    }
+
+    #[test]
+    fn what_is_printed_loads_as_the_same_configuration() {
+        let settings = [
+            "detach.threshold=0",
+            "detach.message_threshold=10 MB",
+            "detach.directions=[\"outgoing\"]",
+            "milter.listen=127.0.0.1:8895",
+            "milter.outgoing_networks=[\"192.0.2.0/24\"]",
+            "notice.time_zone=Europe/Paris",
+            "drop.expiry=2 weeks 1 day",
+            "spool.directory=/tmp",
+        ];
+        let printed = load(&[], &settings).unwrap().to_toml();
+        assert_eq!(load_file(&printed).unwrap().to_toml(), printed);
+    }
+
+    #[test]
+    fn settings_win_over_the_environment_and_it_over_the_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(
+            file.path(),
+            "[detach]\nthreshold = 1\nmessage_threshold = 1\n[web]\noperator = 'f'",
+        )
+        .unwrap();
+        let variable = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let config = Config::load(&Sources {
+            file: Some(file.path().into()),
+            environment: HashMap::from([
+                variable("DEPOLLUEUR__DETACH__THRESHOLD", "2 kB"),
+                variable("DEPOLLUEUR__DETACH__MESSAGE_THRESHOLD", "2 kB"),
+                variable("HOME", "/root"),
+            ]),
+            settings: vec!["detach.threshold=3".into(), "detach.threshold=4".into()],
+        })
+        .unwrap();
+        assert_eq!(config.detach.threshold, 4);
+        assert_eq!(config.detach.message_threshold, Some(2_000));
+        assert_eq!(config.web.operator, "f");
+    }
+
+    #[test]
+    fn settings_are_toml_or_text() {
+        for (setting, threshold) in [
+            ("detach.threshold=0", 0),
+            ("detach.threshold=1 kB", 1_000),
+            ("detach.threshold=\"1 kB\"", 1_000),
+            ("detach.threshold = 5", 5),
+        ] {
+            assert_eq!(
+                load(&[], &[setting]).unwrap().detach.threshold,
+                threshold,
+                "{setting}"
+            );
+        }
+        let one = load(&[], &["milter.outgoing_daemons=A"]).unwrap();
+        assert_eq!(one.milter.outgoing_daemons, ["A"]);
+    }
+
+    #[test]
+    fn errors_say_which_layer_they_come_from() {
+        for (environment, settings, expected) in [
+            (
+                &[][..],
+                &["detach.threshold=lots"][..],
+                r#"--set: detach.threshold = "lots": must be a size such as 500000 (bytes), "500 kB" or "1.5 MiB""#,
+            ),
+            (&[], &["detach"], r#"--set "detach": must be KEY=VALUE"#),
+            (
+                &[],
+                &["detach=1"],
+                r#"--set: "detach" is not a key: must be of the form section.name"#,
+            ),
+            (
+                &[],
+                &["log.colour=1"],
+                r#"--set: unknown key "log.colour": the keys here are format, level"#,
+            ),
+            (
+                &[("DEPOLLUEUR__NOTICE__POSITION", "top")],
+                &[],
+                r#"environment DEPOLLUEUR__NOTICE__POSITION: notice.position = "top": must be "before-quote" or "start" or "end""#,
+            ),
+        ] {
+            assert_eq!(
+                load(environment, settings).unwrap_err().to_string(),
+                expected
+            );
+        }
+    }
+
+    #[test]
+    fn a_missing_file_is_an_error() {
+        let sources = Sources {
+            file: Some("/nonexistent/x.toml".into()),
+            ..Sources::default()
+        };
+        let error = Config::load(&sources).unwrap_err().to_string();
+        assert!(error.starts_with("could not read configuration \"/nonexistent/x.toml\": "));
+    }
+
+    /// Each file of `tests/bad-configs` fails with the message beside it; `UPDATE=1` writes them.
+    #[test]
+    fn bad_samples_fail_for_the_right_reason() {
+        let mut seen = 0;
+        for entry in fs::read_dir("tests/bad-configs").unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_none_or(|extension| extension != "toml") {
+                continue;
+            }
+            let sources = Sources {
+                file: Some(path.clone()),
+                ..Sources::default()
+            };
+            let error = Config::load(&sources).unwrap_err().to_string();
+            assert_eq!(error.lines().count(), 1, "{error}");
+            let expected = path.with_extension("txt");
+            if env::var_os("UPDATE").is_some() {
+                fs::write(&expected, format!("{error}\n")).unwrap();
+            }
+            assert_eq!(format!("{error}\n"), fs::read_to_string(&expected).unwrap());
+            seen += 1;
+        }
+        assert!(seen > 10);
+    }
+}

@@ -1,0 +1,285 @@
+//! The end of a message: the notice, the splices, the commit.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use super::{
+    FilterError, HeaderEdit, Message, Piece, Reason, Rewritten, Verdict,
+    message::{Detached, Text},
+};
+use crate::{
+    drop::Token,
+    names,
+    rewrite::{
+        Eol,
+        insert::{self, TextKind, TextPart},
+        notice::{Notice, NoticeFile},
+    },
+};
+
+/// A change to the spool: what stands at `at` is replaced by `with`.
+#[derive(Debug)]
+struct Change {
+    at: Range<u64>,
+    with: Bytes,
+}
+
+/// Ends a message of which everything is known.
+pub(super) async fn finish(message: &mut Message) -> Verdict {
+    match rewrite(message).await {
+        Ok(verdict) => verdict,
+        Err(error) => Verdict::Fail(error),
+    }
+}
+
+async fn rewrite(message: &mut Message) -> Result<Verdict, FilterError> {
+    let Some(package) = message.package.take() else {
+        return Ok(Verdict::Pass(Reason::Nothing));
+    };
+    message.detached.sort_by_key(|detached| detached.part);
+    let created = Timestamp::now();
+    let expires = message.filter.drop.expires_at(created);
+    let notice = notice(message, package.token(), expires);
+    let Some((changes, header_edits)) = plan(message, &notice).await? else {
+        return Ok(Verdict::Pass(Reason::NoPlace));
+    };
+    let files = std::mem::take(&mut message.detached);
+    let (detached, detached_bytes) = (files.len(), files.iter().map(|file| file.bytes).sum());
+    let durable = files
+        .into_iter()
+        .filter_map(|detached| detached.file)
+        .collect();
+    package.commit(durable, created, expires).await?;
+    let spool = std::mem::replace(&mut message.spool, crate::spool::Spool::new("".as_ref(), 0));
+    let pieces = pieces(spool.len(), changes).into_iter();
+    Ok(Verdict::Rewrite(Rewritten {
+        header_edits: [header_edits, vec![marker(detached, detached_bytes)]].concat(),
+        detached,
+        detached_bytes,
+        link: notice.link,
+        spool,
+        pieces,
+        rest: None,
+    }))
+}
+
+fn notice(message: &Message, token: &Token, expires: Timestamp) -> Notice {
+    let config = &message.filter.config;
+    let file = |detached: &Detached| NoticeFile {
+        name: names::display(&detached.name),
+        bytes: detached.bytes,
+    };
+    Notice {
+        language: config.notice.language,
+        files: message.detached.iter().map(file).collect(),
+        link: format!("{}{token}", config.web.public_url),
+        expires: expires.to_zoned(config.notice.time_zone.clone()),
+        operator: config.web.operator_or_host().to_owned(),
+    }
+}
+
+/// What changes in the body and in the top-level header; `None` where the notice has no place.
+async fn plan(
+    message: &Message,
+    notice: &Notice,
+) -> Result<Option<(Vec<Change>, Vec<HeaderEdit>)>, FilterError> {
+    if message
+        .detached
+        .first()
+        .is_some_and(|detached| detached.part == 0)
+    {
+        return Ok(Some(whole(message, notice)));
+    }
+    let Some(places) = places(message, notice).await? else {
+        return Ok(None);
+    };
+    let removed = message.parts.removed(message.spool.len());
+    let removed = removed.into_iter().map(|at| Change {
+        at,
+        with: Bytes::new(),
+    });
+    let mut changes: Vec<Change> = places.into_iter().chain(removed).collect();
+    // An insertion comes before a removal that starts at the same place.
+    changes.sort_by_key(|change| (change.at.start, change.at.end));
+    Ok(Some((changes, Vec::new())))
+}
+
+/// The message was the attachment: it becomes a text with the notice.
+fn whole(message: &Message, notice: &Notice) -> (Vec<Change>, Vec<HeaderEdit>) {
+    let part = insert::new_part(notice, message.eol);
+    let has = |name: &str| {
+        message
+            .root_fields
+            .iter()
+            .find(|f| f.eq_ignore_ascii_case(name))
+    };
+    let set = |name: &str, value: String| match has(name) {
+        Some(name) => HeaderEdit::Replace {
+            name: name.clone(),
+            value,
+        },
+        None => HeaderEdit::Append {
+            name: name.to_owned(),
+            value,
+        },
+    };
+    let mut edits = vec![
+        set("Content-Type", part.content_type),
+        set("Content-Transfer-Encoding", part.encoding),
+    ];
+    // These described the file. Content-ID and the like name the message's content and stay.
+    let gone = ["Content-Disposition", "Content-MD5"]
+        .into_iter()
+        .filter_map(has);
+    edits.extend(gone.map(|name| HeaderEdit::Remove { name: name.clone() }));
+    let body = Change {
+        at: 0..message.spool.len(),
+        with: part.body.into(),
+    };
+    (vec![body], edits)
+}
+
+/// Where the notice goes: into the message's own text and HTML, else into a new part in front.
+async fn places(message: &Message, notice: &Notice) -> Result<Option<Vec<Change>>, FilterError> {
+    let mut changes = Vec::new();
+    for text in targets(message) {
+        match insertion(message, text, notice).await? {
+            Some(insertion) => changes.extend(insertion),
+            None => return Ok(in_front(message, notice)),
+        }
+    }
+    if changes.is_empty() {
+        Ok(in_front(message, notice))
+    } else {
+        Ok(Some(changes))
+    }
+}
+
+/// The first text and the first HTML, and whatever is an alternative to one of them: all readers
+/// must see the link, whichever alternative they are shown.
+fn targets(message: &Message) -> Vec<&Text> {
+    let first = |kind: TextKind| message.texts.iter().find(|text| text.kind == kind);
+    let firsts: Vec<_> = [first(TextKind::Plain), first(TextKind::Html)]
+        .into_iter()
+        .flatten()
+        .collect();
+    let choices = |text: &Text| message.parts.alternative(text.part);
+    let beside = |text: &&Text| {
+        firsts.iter().any(|first| {
+            first.part == text.part || (choices(first).is_some() && choices(first) == choices(text))
+        })
+    };
+    message.texts.iter().filter(beside).collect()
+}
+
+/// The changes that put the notice into a text part; `None` if it cannot take it.
+async fn insertion(
+    message: &Message,
+    text: &Text,
+    notice: &Notice,
+) -> Result<Option<Vec<Change>>, FilterError> {
+    // Quoted-printable may take three bytes for one, base64 takes four for three.
+    let raw_max = message.filter.config.limits.text_bytes_max as u64 * 3;
+    if text.end - text.body > raw_max {
+        return Ok(None);
+    }
+    let raw = message.spool.read(text.header..text.end).await?;
+    let part = TextPart {
+        raw: &raw,
+        body_start: (text.body - text.header) as usize,
+        kind: text.kind,
+        charset: text.charset.as_deref(),
+        encoding: text.encoding,
+    };
+    let position = message.filter.config.notice.position;
+    let Ok(splices) = insert::insert(&part, notice, position, message.eol) else {
+        return Ok(None);
+    };
+    let at = |offset: usize| text.header + offset as u64;
+    let change = |splice: crate::rewrite::Splice| Change {
+        at: at(splice.at.start)..at(splice.at.end),
+        with: splice.with.into(),
+    };
+    Ok(Some(splices.into_iter().map(change).collect()))
+}
+
+/// A new first part with the notice.
+fn in_front(message: &Message, notice: &Notice) -> Option<Vec<Change>> {
+    let front = message.parts.front()?;
+    let boundary = message.root.boundary.as_deref()?;
+    let eol: &[u8] = match message.eol {
+        Eol::CrLf => b"\r\n",
+        Eol::Lf => b"\n",
+    };
+    let part = insert::new_part(notice, message.eol);
+    let field = |name: &str, value: &str| [name.as_bytes(), b":", value.as_bytes(), eol].concat();
+    let with = [
+        &[b"--", boundary, eol].concat()[..],
+        &field("Content-Type", &part.content_type),
+        &field("Content-Transfer-Encoding", &part.encoding),
+        eol,
+        &part.body,
+    ]
+    .concat();
+    Some(vec![Change {
+        at: front..front,
+        with: with.into(),
+    }])
+}
+
+/// Says that the message was changed, for people who look at its header; nothing reads it.
+fn marker(detached: usize, bytes: u64) -> HeaderEdit {
+    HeaderEdit::Append {
+        name: "X-Depollueur".to_owned(),
+        value: format!(" detached={detached}; bytes={bytes}"),
+    }
+}
+
+/// The pieces of the new body: the spool (`len` bytes) with the changes, which are in order.
+fn pieces(len: u64, changes: Vec<Change>) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    let mut at = 0;
+    for Change { at: range, with } in changes {
+        if range.start > at {
+            pieces.push(Piece::Keep(at..range.start));
+        }
+        if !with.is_empty() {
+            pieces.push(Piece::Insert(with));
+        }
+        at = range.end.max(at);
+    }
+    if at < len {
+        pieces.push(Piece::Keep(at..len));
+    }
+    pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_are_the_spool_with_its_changes() {
+        let insert = |at: u64, with: &'static str| Change {
+            at: at..at,
+            with: with.into(),
+        };
+        let cut = |at| Change {
+            at,
+            with: Bytes::new(),
+        };
+        let changes = vec![insert(2, "x"), cut(2..4), insert(8, "y"), cut(9..10)];
+        assert_eq!(
+            pieces(10, changes),
+            [
+                Piece::Keep(0..2),
+                Piece::Insert("x".into()),
+                Piece::Keep(4..8),
+                Piece::Insert("y".into()),
+                Piece::Keep(8..9),
+            ]
+        );
+    }
+}

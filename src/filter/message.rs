@@ -1,0 +1,722 @@
+//! A message on its way: each of the scanner's events is acted upon.
+
+use std::{mem, time::Duration};
+
+use bytes::Bytes;
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
+
+use super::{
+    DETACHED_MAX, Envelope, Filter, FilterError, PartDecision, Reason, Verdict, parts::Parts,
+};
+use crate::{
+    drop::{DropError, DurableFile, FileDraft, Origin, PackageDraft},
+    mime::{
+        Ambiguity, DecodeError, Decoder, Disposition, Event, Field, Head, References, Scanner,
+        TransferEncoding, scanner::PartId,
+    },
+    names,
+    rewrite::{Eol, insert::TextKind},
+    rules::{self, Judgement, Why},
+    spool::Spool,
+};
+
+/// How much of a part is replayed from the spool at a time, in bytes.
+const REPLAY_BYTES: u64 = 64 * 1024;
+
+/// The longest name that is kept for a file, in bytes.
+const NAME_BYTES_MAX: usize = 255;
+
+/// How many text parts are remembered as places for the notice.
+const TEXTS_MAX: usize = 16;
+
+/// A message on its way. Dropping it leaves nothing behind.
+#[derive(Debug)]
+pub struct Message {
+    pub(super) filter: Filter,
+    pub(super) envelope: Envelope,
+    pub(super) root: Head,
+    /// The names of the top-level fields that a rewrite may have to change, as written.
+    pub(super) root_fields: Vec<String>,
+    pub(super) eol: Eol,
+    pub(super) scanner: Option<Scanner>,
+    pub(super) parts: Parts,
+    pub(super) spool: Spool,
+    pub(super) texts: Vec<Text>,
+    pub(super) later: Vec<Later>,
+    pub(super) detached: Vec<Detached>,
+    pub(super) package: Option<PackageDraft>,
+    pub(super) settled: Option<Settled>,
+    references: References,
+    leaf: Option<Leaf>,
+    /// Where the header block of the part that began last starts in the spool.
+    header_start: u64,
+    /// The file that was ended last: it becomes durable while the body goes on.
+    finishing: Option<(Detached, JoinHandle<Result<DurableFile, DropError>>)>,
+    decisions: Vec<PartDecision>,
+    decoded: Vec<u8>,
+    /// How long the drop has held up the body.
+    waited: Duration,
+}
+
+/// The outcome when it is certain before the end.
+#[derive(Debug)]
+pub(super) enum Settled {
+    Pass(Reason),
+    Fail(FilterError),
+}
+
+/// A text part that may take the notice.
+#[derive(Clone, Debug)]
+pub(super) struct Text {
+    pub(super) part: PartId,
+    pub(super) kind: TextKind,
+    pub(super) charset: Option<String>,
+    pub(super) encoding: TransferEncoding,
+    /// Where its header block, its body and its end lie in the spool.
+    pub(super) header: u64,
+    pub(super) body: u64,
+    pub(super) end: u64,
+}
+
+/// A candidate that stayed in the spool: it may go at the end of the message.
+#[derive(Debug)]
+pub(super) struct Later {
+    pub(super) part: PartId,
+    pub(super) file: FileHead,
+    pub(super) bytes: u64,
+    pub(super) body: u64,
+    pub(super) end: u64,
+    /// The `Content-ID` by which an HTML body may show it.
+    pub(super) shown_by: Option<String>,
+}
+
+/// What is kept of a candidate's header.
+#[derive(Clone, Debug)]
+pub(super) struct FileHead {
+    pub(super) name: String,
+    pub(super) media_type: String,
+    pub(super) encoding: TransferEncoding,
+}
+
+/// A part that is in the drop.
+#[derive(Debug)]
+pub(super) struct Detached {
+    pub(super) part: PartId,
+    pub(super) name: String,
+    pub(super) bytes: u64,
+    pub(super) file: Option<DurableFile>,
+}
+
+/// The leaf whose body is coming in.
+#[derive(Debug)]
+struct Leaf {
+    part: PartId,
+    file: FileHead,
+    bytes: u64,
+    work: Work,
+    shown_by: Option<String>,
+    text: Option<Text>,
+}
+
+#[derive(Debug)]
+enum Work {
+    /// It stays.
+    Stays(Why),
+    /// It stays, and is decoded to see that it can be.
+    Checked(Why, Decoder),
+    /// It is an HTML body, decoded to find what it shows.
+    Html(Decoder),
+    /// A candidate: spooled like what stays, while its decoded bytes are counted.
+    Counting(Decoder),
+    /// It goes: decoded into the drop, kept nowhere else.
+    Detaching(Decoder, Box<FileDraft>),
+}
+
+/// Ends work on a message early.
+enum Stop {
+    Settled(Settled),
+}
+
+impl From<Reason> for Stop {
+    fn from(reason: Reason) -> Self {
+        Self::Settled(Settled::Pass(reason))
+    }
+}
+
+impl<E: Into<FilterError>> From<E> for Stop {
+    fn from(error: E) -> Self {
+        Self::Settled(Settled::Fail(error.into()))
+    }
+}
+
+impl Message {
+    pub(super) fn new(
+        filter: Filter,
+        envelope: Envelope,
+        header: &[Field],
+        root: Head,
+        eol: Eol,
+    ) -> Result<Self, Ambiguity> {
+        let config = &filter.config;
+        let scanner = Scanner::new(&root, config.limits)?;
+        let directory = config
+            .spool
+            .directory
+            .as_ref()
+            .unwrap_or(&config.drop.directory);
+        let mut message = Self {
+            spool: Spool::new(directory, config.spool.memory),
+            parts: Parts::new(&root),
+            scanner: Some(scanner),
+            root_fields: header.iter().filter_map(content_field).collect(),
+            filter,
+            envelope,
+            eol,
+            texts: Vec::new(),
+            later: Vec::new(),
+            detached: Vec::new(),
+            package: None,
+            settled: None,
+            references: References::default(),
+            leaf: None,
+            header_start: 0,
+            finishing: None,
+            decisions: Vec::new(),
+            decoded: Vec::new(),
+            waited: Duration::ZERO,
+            root: root.clone(),
+        };
+        if !Scanner::enters(&root) {
+            message.begin_leaf(0, &root);
+        }
+        Ok(message)
+    }
+
+    /// Takes the next bytes of the body (everything after the blank line that ends the header).
+    ///
+    /// Waits while the store is slow. Never fails: a failure is kept for [`Message::end`].
+    pub async fn push(&mut self, chunk: &[u8]) {
+        if self.eol == Eol::Lf && memchr::memmem::find(chunk, b"\r\n").is_some() {
+            self.eol = Eol::CrLf;
+        }
+        // The scanner is out of the way while its events are acted upon.
+        let Some(mut scanner) = self.scanner.take() else {
+            return;
+        };
+        while let Some(event) = scanner.next(chunk) {
+            if let Err(Stop::Settled(settled)) = self.act(event).await {
+                return self.settle(settled);
+            }
+        }
+        self.scanner = Some(scanner);
+    }
+
+    /// True when the outcome is certain and no further byte of the body need be pushed.
+    pub fn is_settled(&self) -> bool {
+        self.settled.is_some()
+    }
+
+    /// Ends the message: commits what was detached, and says what becomes of the message.
+    ///
+    /// Dropping the future gives up: nothing is kept. Call it once.
+    pub async fn end(&mut self) -> Verdict {
+        if let Some(scanner) = &mut self.scanner {
+            scanner.end();
+            self.push(b"").await;
+        }
+        if self.settled.is_none()
+            && let Err(Stop::Settled(settled)) = self.decide_later().await
+        {
+            self.settle(settled);
+        }
+        match self.settled.take() {
+            Some(Settled::Pass(reason)) => Verdict::Pass(reason),
+            Some(Settled::Fail(error)) => Verdict::Fail(error),
+            None => super::finish::finish(self).await,
+        }
+    }
+
+    /// What was decided for each part, if the filter explains.
+    pub fn explanation(&self) -> &[PartDecision] {
+        &self.decisions
+    }
+
+    /// Nothing more is to be done: what was begun in the drop goes.
+    fn settle(&mut self, settled: Settled) {
+        self.scanner = None;
+        self.leaf = None;
+        self.package = None;
+        self.finishing = None;
+        self.detached.clear();
+        self.later.clear();
+        self.settled = Some(settled);
+    }
+
+    async fn act(&mut self, event: Event<'_>) -> Result<(), Stop> {
+        match event {
+            Event::Structure(bytes) => self.spool.append(bytes).await?,
+            Event::Delimiter { line, eol } => {
+                self.parts.delimiter(self.spool.len(), eol);
+                self.spool.append(line).await?;
+            }
+            Event::Begin { parent, .. } => {
+                self.parts.begin(parent);
+                self.header_start = self.spool.len();
+            }
+            Event::Head(head) => {
+                let part = self.parts.head(&head, self.spool.len());
+                if !Scanner::enters(&head) {
+                    self.begin_leaf(part, &head);
+                }
+            }
+            Event::Body(bytes) => self.body(bytes).await?,
+            Event::End { part } => {
+                self.parts.end(part);
+                self.end_leaf(part).await?;
+            }
+            Event::Ambiguous(why) => return Err(Reason::Ambiguous(why).into()),
+        }
+        Ok(())
+    }
+
+    fn begin_leaf(&mut self, part: PartId, head: &Head) {
+        let judgement = rules::judge(head, self.parts.place(part));
+        let decoder = Decoder::new(head.encoding);
+        let (work, shown_by) = match (judgement, decoder) {
+            (Judgement::Stays(why), None) => (Work::Stays(why), None),
+            (Judgement::Stays(_), Some(decoder)) if is_html_body(head) => {
+                if !References::can_read(head.charset.as_deref()) {
+                    self.references.assume_everything();
+                }
+                (Work::Html(decoder), None)
+            }
+            (Judgement::Stays(why), Some(decoder @ Decoder::Base64(_))) => {
+                (Work::Checked(why, decoder), None)
+            }
+            (Judgement::Stays(why), Some(_)) => (Work::Stays(why), None),
+            (_, None) => (Work::Stays(Why::Encoding), None),
+            (Judgement::Candidate, Some(decoder)) => (Work::Counting(decoder), None),
+            (Judgement::CandidateUnlessShown, Some(decoder)) => {
+                (Work::Counting(decoder), head.content_id.clone())
+            }
+        };
+        let text = self.text(part, head);
+        let file = FileHead::new(head);
+        self.leaf = Some(Leaf {
+            part,
+            file,
+            bytes: 0,
+            work,
+            shown_by,
+            text,
+        });
+    }
+
+    /// Takes bytes of the leaf's body.
+    async fn body(&mut self, bytes: &[u8]) -> Result<(), Stop> {
+        let Some(mut leaf) = self.leaf.take() else {
+            self.spool.append(bytes).await?;
+            return Ok(());
+        };
+        if !matches!(leaf.work, Work::Detaching(..)) {
+            self.spool.append(bytes).await?;
+        }
+        self.decoded.clear();
+        let decoded = match &mut leaf.work {
+            Work::Stays(_) => Ok(()),
+            Work::Checked(_, decoder)
+            | Work::Html(decoder)
+            | Work::Counting(decoder)
+            | Work::Detaching(decoder, _) => decoder.push(bytes, &mut self.decoded),
+        };
+        self.take_decoded(&mut leaf, decoded).await?;
+        if self.goes(&leaf) {
+            self.detach(&mut leaf).await?;
+        }
+        self.leaf = Some(leaf);
+        Ok(())
+    }
+
+    /// Acts upon what was decoded.
+    async fn take_decoded(
+        &mut self,
+        leaf: &mut Leaf,
+        decoded: Result<(), DecodeError>,
+    ) -> Result<(), Stop> {
+        if let Err(DecodeError) = decoded {
+            return self.malformed(leaf);
+        }
+        leaf.bytes += self.decoded.len() as u64;
+        match &mut leaf.work {
+            Work::Html(_) => self.references.push(&self.decoded),
+            Work::Detaching(_, draft) => {
+                let bytes = Bytes::from(mem::take(&mut self.decoded));
+                write(draft, bytes, &mut self.waited, self.filter.deadline()).await?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// A body is not what its transfer encoding says. Readers make different things of malformed
+    /// base64, so the message is left alone; malformed quoted-printable they all show somehow.
+    fn malformed(&mut self, leaf: &mut Leaf) -> Result<(), Stop> {
+        match &leaf.work {
+            _ if leaf.file.encoding == TransferEncoding::Base64 => {
+                Err(Reason::Ambiguous(Ambiguity::Base64).into())
+            }
+            Work::Detaching(..) => Err(Reason::MalformedBody.into()),
+            Work::Html(_) => {
+                self.references.assume_everything();
+                leaf.work = Work::Stays(Why::Text);
+                Ok(())
+            }
+            _ => {
+                leaf.work = Work::Stays(Why::Malformed);
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether a candidate has become heavy, and nothing that is still to come can make it stay.
+    fn goes(&self, leaf: &Leaf) -> bool {
+        matches!(leaf.work, Work::Counting(_))
+            && leaf.bytes >= self.filter.config.detach.threshold
+            && match &leaf.shown_by {
+                None => true,
+                Some(id) => self.references.seen_html() && !self.references.contains(id),
+            }
+    }
+
+    /// Turns the leaf from a candidate into one that goes: what is in the spool is replayed.
+    async fn detach(&mut self, leaf: &mut Leaf) -> Result<(), Stop> {
+        let body = self.parts.body(leaf.part);
+        let (decoder, draft) = self.replay(&leaf.file, body, self.spool.len()).await?;
+        self.spool.truncate(body).await?;
+        leaf.work = Work::Detaching(decoder, Box::new(draft));
+        Ok(())
+    }
+
+    /// Opens a draft and fills it from the spool.
+    async fn replay(
+        &mut self,
+        file: &FileHead,
+        body: u64,
+        end: u64,
+    ) -> Result<(Decoder, FileDraft), Stop> {
+        if self.detached.len() >= DETACHED_MAX {
+            return Err(Reason::TooManyDetached.into());
+        }
+        let mut decoder = Decoder::new(file.encoding).ok_or(Reason::MalformedBody)?;
+        let origin = || origin(&self.envelope);
+        let package = self
+            .package
+            .get_or_insert_with(|| self.filter.drop.package(origin()));
+        let mut draft = package.file(&file.name, &file.media_type).await?;
+        let mut at = body;
+        while at < end {
+            let stop = end.min(at + REPLAY_BYTES);
+            let raw = self.spool.read(at..stop).await?;
+            let mut decoded = Vec::with_capacity(raw.len());
+            decoder
+                .push(&raw, &mut decoded)
+                .map_err(|_| Stop::from(Reason::MalformedBody))?;
+            write(
+                &mut draft,
+                decoded.into(),
+                &mut self.waited,
+                self.filter.deadline(),
+            )
+            .await?;
+            at = stop;
+        }
+        Ok((decoder, draft))
+    }
+
+    async fn end_leaf(&mut self, part: PartId) -> Result<(), Stop> {
+        let Some(mut leaf) = self.leaf.take_if(|leaf| leaf.part == part) else {
+            return Ok(());
+        };
+        self.decoded.clear();
+        let mut tail = Ok(());
+        if let Some(decoder) = leaf.work.decoder() {
+            tail = mem::take(decoder).finish(&mut self.decoded);
+        }
+        self.take_decoded(&mut leaf, tail).await?;
+        if self.goes(&leaf) {
+            let (body, end) = (self.parts.body(part), self.spool.len());
+            self.detach_spooled(part, &leaf.file, body, end).await?;
+            self.spool.truncate(body).await?;
+            self.explain(part, &leaf.file, leaf.bytes, Some(Why::OverThreshold));
+            return Ok(());
+        }
+        self.leave(leaf).await
+    }
+
+    /// Ends a leaf that was detached, or that stays for the moment.
+    async fn leave(&mut self, leaf: Leaf) -> Result<(), Stop> {
+        let Leaf {
+            part,
+            file,
+            bytes,
+            work,
+            shown_by,
+            text,
+        } = leaf;
+        match work {
+            Work::Detaching(_, draft) => {
+                self.explain(part, &file, bytes, Some(Why::OverThreshold));
+                self.finish_draft(part, file.name, bytes, *draft).await?;
+            }
+            Work::Counting(_) => {
+                let (body, end) = (self.parts.body(part), self.spool.len());
+                self.later.push(Later {
+                    part,
+                    file,
+                    bytes,
+                    body,
+                    end,
+                    shown_by,
+                });
+            }
+            Work::Stays(why) | Work::Checked(why, _) => self.explain_kept(part, &file, bytes, why),
+            Work::Html(_) => {
+                self.references.finish();
+                self.explain_kept(part, &file, bytes, Why::Text);
+            }
+        }
+        if let Some(text) = text {
+            self.texts.push(Text {
+                end: self.spool.len(),
+                ..text
+            });
+        }
+        Ok(())
+    }
+
+    /// Puts a part that lies in the spool into the drop.
+    async fn detach_spooled(
+        &mut self,
+        part: PartId,
+        file: &FileHead,
+        body: u64,
+        end: u64,
+    ) -> Result<(), Stop> {
+        let (decoder, mut draft) = self.replay(file, body, end).await?;
+        let mut tail = Vec::new();
+        decoder
+            .finish(&mut tail)
+            .map_err(|_| Stop::from(Reason::MalformedBody))?;
+        write(
+            &mut draft,
+            tail.into(),
+            &mut self.waited,
+            self.filter.deadline(),
+        )
+        .await?;
+        self.finish_draft(part, file.name.clone(), 0, draft).await
+    }
+
+    /// Ends a draft: it becomes durable while the body goes on.
+    async fn finish_draft(
+        &mut self,
+        part: PartId,
+        name: String,
+        bytes: u64,
+        draft: FileDraft,
+    ) -> Result<(), Stop> {
+        self.parts.remove(part);
+        self.await_finishing().await?;
+        let detached = Detached {
+            part,
+            name,
+            bytes,
+            file: None,
+        };
+        self.finishing = Some((detached, tokio::spawn(draft.finish())));
+        Ok(())
+    }
+
+    /// Waits until the file that was ended last is durable.
+    pub(super) async fn await_finishing(&mut self) -> Result<(), FilterError> {
+        let Some((mut detached, task)) = self.finishing.take() else {
+            return Ok(());
+        };
+        let left = self.filter.deadline().saturating_sub(self.waited);
+        let begun = Instant::now();
+        let finished = timeout(left, task).await;
+        self.waited += begun.elapsed();
+        let file = finished
+            .map_err(|_| FilterError::Slow)?
+            .map_err(std::io::Error::other)??;
+        detached.bytes = file.size();
+        detached.file = Some(file);
+        self.detached.push(detached);
+        Ok(())
+    }
+
+    /// Decides on the candidates that stayed in the spool.
+    async fn decide_later(&mut self) -> Result<(), Stop> {
+        let threshold = self.filter.config.detach.threshold;
+        let mut rest = Vec::new();
+        for later in mem::take(&mut self.later) {
+            let shown = later
+                .shown_by
+                .as_ref()
+                .is_some_and(|id| self.references.contains(id));
+            if shown {
+                self.explain(later.part, &later.file, later.bytes, None);
+            } else if later.bytes >= threshold {
+                self.detach_later(&later, Why::OverThreshold).await?;
+            } else {
+                rest.push(later);
+            }
+        }
+        let sizes: Vec<u64> = rest.iter().map(|later| later.bytes).collect();
+        let sum_max = self
+            .filter
+            .config
+            .detach
+            .message_threshold
+            .unwrap_or(u64::MAX);
+        let over = rules::largest_over(&sizes, sum_max);
+        for (index, later) in rest.iter().enumerate() {
+            if over.contains(&index) {
+                self.detach_later(later, Why::OverMessageThreshold).await?;
+            } else {
+                self.explain_kept(later.part, &later.file, later.bytes, Why::UnderThreshold);
+            }
+        }
+        Ok(self.await_finishing().await?)
+    }
+
+    async fn detach_later(&mut self, later: &Later, why: Why) -> Result<(), Stop> {
+        self.explain(later.part, &later.file, later.bytes, Some(why));
+        self.detach_spooled(later.part, &later.file, later.body, later.end)
+            .await
+    }
+
+    /// Remembers a text part as a place for the notice.
+    fn text(&self, part: PartId, head: &Head) -> Option<Text> {
+        let kind = match head.media.sub.as_str() {
+            "plain" => TextKind::Plain,
+            "html" => TextKind::Html,
+            _ => return None,
+        };
+        let is_body = head.media.main == "text"
+            && head.file_name.is_none()
+            && head.disposition == Disposition::Inline
+            && part != 0;
+        (is_body && self.texts.len() < TEXTS_MAX).then(|| Text {
+            part,
+            kind,
+            charset: head.charset.clone(),
+            encoding: head.encoding,
+            header: self.header_start,
+            body: self.spool.len(),
+            end: self.spool.len(),
+        })
+    }
+
+    fn explain_kept(&mut self, part: PartId, file: &FileHead, bytes: u64, why: Why) {
+        self.decide(part, file, bytes, false, why);
+    }
+
+    /// Notes that a part goes, or (`None`) that it stays because it is shown in the text.
+    fn explain(&mut self, part: PartId, file: &FileHead, bytes: u64, goes: Option<Why>) {
+        self.decide(
+            part,
+            file,
+            bytes,
+            goes.is_some(),
+            goes.unwrap_or(Why::Shown),
+        );
+    }
+
+    fn decide(&mut self, part: PartId, file: &FileHead, bytes: u64, detached: bool, why: Why) {
+        if !self.filter.explain {
+            return;
+        }
+        self.decisions.push(PartDecision {
+            path: self.parts.path(part),
+            media_type: file.media_type.clone(),
+            name: Some(names::display(&file.name)),
+            bytes,
+            detached,
+            reason: why.as_str(),
+        });
+    }
+}
+
+impl Filter {
+    /// How long the drop may hold up a message.
+    fn deadline(&self) -> Duration {
+        self.config.milter.deadline.unsigned_abs()
+    }
+}
+
+impl FileHead {
+    fn new(head: &Head) -> Self {
+        let media_type = head.media.to_string();
+        let mut name = names::or_from_type(head.file_name.as_deref(), &media_type);
+        if name.len() > NAME_BYTES_MAX {
+            name = names::file(&name);
+        }
+        Self {
+            name,
+            media_type,
+            encoding: head.encoding,
+        }
+    }
+}
+
+impl Work {
+    fn decoder(&mut self) -> Option<&mut Decoder> {
+        match self {
+            Self::Stays(_) => None,
+            Self::Checked(_, decoder)
+            | Self::Html(decoder)
+            | Self::Counting(decoder)
+            | Self::Detaching(decoder, _) => Some(decoder),
+        }
+    }
+}
+
+/// Writes to a draft, as long as the drop has not held up the message for too long.
+async fn write(
+    draft: &mut FileDraft,
+    bytes: Bytes,
+    waited: &mut Duration,
+    deadline: Duration,
+) -> Result<(), FilterError> {
+    let begun = Instant::now();
+    let written = timeout(deadline.saturating_sub(*waited), draft.write(bytes)).await;
+    *waited += begun.elapsed();
+    Ok(written.map_err(|_| FilterError::Slow)??)
+}
+
+fn origin(envelope: &Envelope) -> Origin {
+    Origin {
+        queue_id: envelope.queue_id.clone(),
+        sender: envelope.sender.clone(),
+        login: envelope.login.clone(),
+        direction: envelope.direction,
+        recipients: u32::try_from(envelope.recipients.len()).unwrap_or(u32::MAX),
+    }
+}
+
+fn is_html_body(head: &Head) -> bool {
+    head.media.is("text", "html")
+}
+
+/// The name of a field that describes the message's content, as written.
+fn content_field(field: &Field) -> Option<String> {
+    let is_content = field
+        .name
+        .get(..8)
+        .is_some_and(|start| start.eq_ignore_ascii_case(b"content-"));
+    is_content.then(|| String::from_utf8_lossy(&field.name).into_owned())
+}

@@ -1,0 +1,343 @@
+//! The parts of a message as they lie in the spool, and what goes when some are detached. Pure.
+//!
+//! A part that goes takes its delimiter line with it: everything from the `--` of its own delimiter
+//! to the `--` of the next one. The line end before its delimiter then stands before the next one,
+//! so that no other part gains or loses a byte.
+//!
+//! Memory: 64 bytes a part, `limits.parts_max` of them at most.
+
+use std::ops::Range;
+
+use crate::{
+    mime::{Head, Scanner, scanner::PartId},
+    rules::Place,
+};
+
+/// All parts so far; the index is the part's number, 0 is the message.
+#[derive(Debug)]
+pub(super) struct Parts {
+    parts: Vec<Part>,
+    /// Parts that ended since the last delimiter.
+    ended: Vec<PartId>,
+    /// The delimiter that came last: its line, and the line end before it.
+    line: u64,
+    eol: u8,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    parent: PartId,
+    /// Which child of its parent it is, from 1.
+    ordinal: u32,
+    children: u32,
+    children_gone: u32,
+    kind: Kind,
+    gone: bool,
+    /// The length of the line end before its delimiter line.
+    eol: u8,
+    /// Where its delimiter line, its body and what follows it start.
+    line: u64,
+    body: u64,
+    next: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Leaf,
+    Mixed,
+    Alternative,
+    Related,
+    OtherMultipart,
+}
+
+impl Parts {
+    /// Begins with the message itself.
+    pub(super) fn new(root: &Head) -> Self {
+        let root = Part {
+            parent: 0,
+            ordinal: 0,
+            children: 0,
+            children_gone: 0,
+            kind: Kind::of(root),
+            gone: false,
+            eol: 0,
+            line: 0,
+            body: 0,
+            next: None,
+        };
+        Self {
+            parts: vec![root],
+            ended: Vec::new(),
+            line: 0,
+            eol: 0,
+        }
+    }
+
+    /// A delimiter line stands at `at`, after a line end of `eol` bytes.
+    pub(super) fn delimiter(&mut self, at: u64, eol: usize) {
+        for part in self.ended.drain(..) {
+            self.parts[part as usize].next = Some(at);
+        }
+        (self.line, self.eol) = (at, eol as u8);
+    }
+
+    /// A part begins after the delimiter that came last.
+    pub(super) fn begin(&mut self, parent: PartId) {
+        let ordinal = {
+            let parent = &mut self.parts[parent as usize];
+            parent.children += 1;
+            parent.children
+        };
+        self.parts.push(Part {
+            parent,
+            ordinal,
+            children: 0,
+            children_gone: 0,
+            kind: Kind::Leaf,
+            gone: false,
+            eol: self.eol,
+            line: self.line,
+            body: self.line,
+            next: None,
+        });
+    }
+
+    /// The header of the part that began last was read; its body starts at `body`.
+    pub(super) fn head(&mut self, head: &Head, body: u64) -> PartId {
+        let last = self.parts.len() - 1;
+        self.parts[last].kind = Kind::of(head);
+        self.parts[last].body = body;
+        last as PartId
+    }
+
+    /// A part ended.
+    pub(super) fn end(&mut self, part: PartId) {
+        self.ended.push(part);
+    }
+
+    /// Where a part stands.
+    pub(super) fn place(&self, part: PartId) -> Place {
+        let Part {
+            parent, ordinal, ..
+        } = self.parts[part as usize];
+        match self.parts[parent as usize].kind {
+            _ if part == 0 => Place::Free,
+            Kind::Alternative => Place::Alternative,
+            Kind::Related if ordinal == 1 => Place::RelatedRoot,
+            Kind::Related => Place::Related,
+            _ => Place::Free,
+        }
+    }
+
+    /// The `multipart/alternative` that a body is a choice of, if any: the innermost around it that
+    /// no `multipart/mixed` separates from it.
+    pub(super) fn alternative(&self, part: PartId) -> Option<PartId> {
+        self.around(part)
+            .take_while(|&parent| self.parts[parent as usize].kind != Kind::Mixed)
+            .find(|&parent| self.parts[parent as usize].kind == Kind::Alternative)
+    }
+
+    /// Where a part's body starts.
+    pub(super) fn body(&self, part: PartId) -> u64 {
+        self.parts[part as usize].body
+    }
+
+    /// The part's place in words: `2.1`; empty for the message itself.
+    pub(super) fn path(&self, part: PartId) -> String {
+        let mut ordinals: Vec<String> = std::iter::once(part)
+            .chain(self.around(part))
+            .filter(|&part| part != 0)
+            .map(|part| self.parts[part as usize].ordinal.to_string())
+            .collect();
+        ordinals.reverse();
+        ordinals.join(".")
+    }
+
+    /// Where a new first part of the message can stand: at the delimiter line of the first one.
+    /// Only a `multipart/mixed` can take one without its other parts changing their meaning.
+    pub(super) fn front(&self) -> Option<u64> {
+        let is_mixed = self.parts[0].kind == Kind::Mixed;
+        self.parts
+            .get(1)
+            .filter(|_| is_mixed)
+            .map(|first| first.line)
+    }
+
+    /// Takes a leaf out, and with it each multipart that has nothing left (the message stays).
+    pub(super) fn remove(&mut self, part: PartId) {
+        let mut part = part as usize;
+        loop {
+            self.parts[part].gone = true;
+            let parent = self.parts[part].parent as usize;
+            self.parts[parent].children_gone += 1;
+            let Part {
+                children,
+                children_gone,
+                ..
+            } = self.parts[parent];
+            if part == 0 || parent == 0 || children_gone < children {
+                return;
+            }
+            part = parent;
+        }
+    }
+
+    /// The runs of the spool (`len` bytes long) that the removed parts leave, in order and apart.
+    pub(super) fn removed(&self, len: u64) -> Vec<Range<u64>> {
+        let mut runs: Vec<(&Part, Option<u64>)> = Vec::new();
+        for part in self.parts.iter().skip(1) {
+            let inside = part.parent != 0 && self.parts[part.parent as usize].gone;
+            if !part.gone || inside {
+                continue;
+            }
+            match runs.last_mut() {
+                Some((_, end)) if *end == Some(part.line) => *end = part.next,
+                _ => runs.push((part, part.next)),
+            }
+        }
+        let range = |(first, end): (&Part, Option<u64>)| match end {
+            Some(end) => first.line..end,
+            // No delimiter follows: the line end before the first has nothing to stand before.
+            None if first.ordinal > 1 => first.line - u64::from(first.eol)..len,
+            None => first.line..len,
+        };
+        runs.into_iter().map(range).collect()
+    }
+
+    fn around(&self, part: PartId) -> impl Iterator<Item = PartId> {
+        let parent = move |&part: &PartId| (part != 0).then(|| self.parts[part as usize].parent);
+        std::iter::successors(parent(&part), parent)
+    }
+}
+
+impl Kind {
+    fn of(head: &Head) -> Self {
+        match head.media.sub.as_str() {
+            _ if !Scanner::enters(head) => Self::Leaf,
+            "mixed" => Self::Mixed,
+            "alternative" => Self::Alternative,
+            "related" => Self::Related,
+            _ => Self::OtherMultipart,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mime::{Event, Field, MediaType};
+
+    fn head(content_type: &str) -> Head {
+        let field = Field {
+            name: b"Content-Type".to_vec(),
+            value: content_type.into(),
+        };
+        Head::read(&[field], MediaType::new("text", "plain")).unwrap()
+    }
+
+    fn parts(content_type: &str, body: &str) -> Parts {
+        let root = head(content_type);
+        let limits = crate::config::Limits {
+            depth_max: 10,
+            parts_max: 100,
+            header_bytes_max: 1000,
+            text_bytes_max: 1000,
+        };
+        let mut scanner = Scanner::new(&root, limits).unwrap();
+        let mut parts = Parts::new(&root);
+        let mut at = 0;
+        for chunk in [body.as_bytes(), b""] {
+            while let Some(event) = scanner.next(chunk) {
+                match event {
+                    Event::Structure(bytes) | Event::Body(bytes) => at += bytes.len() as u64,
+                    Event::Delimiter { line, eol } => {
+                        parts.delimiter(at, eol);
+                        at += line.len() as u64;
+                    }
+                    Event::Begin { parent, .. } => parts.begin(parent),
+                    Event::Head(head) => {
+                        parts.head(&head, at);
+                    }
+                    Event::End { part } => parts.end(part),
+                    Event::Ambiguous(why) => panic!("{why}"),
+                }
+            }
+            scanner.end();
+        }
+        parts
+    }
+
+    /// The body without the removed parts.
+    fn without(content_type: &str, body: &str, removed: &[PartId]) -> String {
+        let mut parts = parts(content_type, body);
+        for &part in removed {
+            parts.remove(part);
+        }
+        let mut rest = body.to_owned();
+        for run in parts.removed(body.len() as u64).into_iter().rev() {
+            rest.replace_range(run.start as usize..run.end as usize, "");
+        }
+        rest
+    }
+
+    const MIXED: &str = "multipart/mixed; boundary=b";
+
+    #[test]
+    fn a_part_goes_with_its_delimiter_line_and_no_other_byte() {
+        let body = "pre\r\n--b\r\n\r\n1\r\n--b\r\n\r\n2\r\n--b\r\n\r\n3\r\n--b--\r\n";
+        assert_eq!(
+            without(MIXED, body, &[1]),
+            "pre\r\n--b\r\n\r\n2\r\n--b\r\n\r\n3\r\n--b--\r\n"
+        );
+        assert_eq!(
+            without(MIXED, body, &[2]),
+            "pre\r\n--b\r\n\r\n1\r\n--b\r\n\r\n3\r\n--b--\r\n"
+        );
+        assert_eq!(
+            without(MIXED, body, &[3]),
+            "pre\r\n--b\r\n\r\n1\r\n--b\r\n\r\n2\r\n--b--\r\n"
+        );
+        assert_eq!(
+            without(MIXED, body, &[2, 3]),
+            "pre\r\n--b\r\n\r\n1\r\n--b--\r\n"
+        );
+        assert_eq!(without(MIXED, body, &[1, 2, 3]), "pre\r\n--b--\r\n");
+    }
+
+    #[test]
+    fn without_a_close_the_part_before_keeps_its_last_byte() {
+        let body = "--b\r\n\r\n1\r\n--b\r\n\r\n2\r\n--b\r\n\r\n3";
+        assert_eq!(without(MIXED, body, &[3]), "--b\r\n\r\n1\r\n--b\r\n\r\n2");
+        assert_eq!(without(MIXED, body, &[2, 3]), "--b\r\n\r\n1");
+        assert_eq!(without(MIXED, body, &[1, 2, 3]), "");
+    }
+
+    #[test]
+    fn a_multipart_with_nothing_left_goes_too() {
+        let body = "--b\r\n\r\n1\r\n--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n\
+                    --c\r\n\r\n2\r\n--c\r\n\r\n3\r\n--c--\r\n--b--\r\n";
+        assert_eq!(without(MIXED, body, &[3, 4]), "--b\r\n\r\n1\r\n--b--\r\n");
+        let one_left = without(MIXED, body, &[3]);
+        assert!(
+            one_left.contains("\r\n\r\n--c\r\n\r\n3\r\n--c--"),
+            "{one_left}"
+        );
+    }
+
+    #[test]
+    fn places_and_paths_are_those_of_the_tree() {
+        let body = "--b\nContent-Type: multipart/alternative; boundary=c\n\n--c\n\nt\n\
+                    --c\nContent-Type: multipart/related; boundary=d\n\n--d\n\nh\n--d\n\ni\n--d--\n\
+                    --c--\n--b\n\np\n--b--\n";
+        let parts = parts(MIXED, body);
+        let paths: Vec<_> = (0..7).map(|part| parts.path(part)).collect();
+        assert_eq!(paths, ["", "1", "1.1", "1.2", "1.2.1", "1.2.2", "2"]);
+        assert_eq!(parts.place(2), Place::Alternative);
+        assert_eq!(parts.place(4), Place::RelatedRoot);
+        assert_eq!(parts.place(5), Place::Related);
+        assert_eq!(parts.place(6), Place::Free);
+        assert_eq!(parts.alternative(4), Some(1));
+        assert_eq!(parts.alternative(6), None);
+        assert_eq!(parts.front(), Some(0));
+    }
+}

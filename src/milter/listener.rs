@@ -1,0 +1,299 @@
+//! The intake of connections: survives failed accepts, counts what is open, and on stop empties
+//! the backlog before it closes the socket.
+//!
+//! indymilter ends its whole loop at the first error of its listener, and drops open sessions'
+//! mail when it is shut down; both are kept from it here.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
+    time::{Sleep, sleep},
+};
+use tokio_util::{
+    sync::{CancellationToken, WaitForCancellationFutureOwned},
+    task::{TaskTracker, task_tracker::TaskTrackerToken},
+};
+use tracing::{debug, error};
+
+use super::socket::{Socket, SocketFile};
+
+/// How long to wait after a failed accept: mostly for file descriptors to come free.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The listener that indymilter sees.
+pub(super) struct Intake {
+    state: State,
+    stop: Pin<Box<WaitForCancellationFutureOwned>>,
+    pause: Option<Pin<Box<Sleep>>>,
+    sessions: TaskTracker,
+    /// True when nobody else waits on the socket for the connections in its backlog.
+    empties_backlog: bool,
+}
+
+enum State {
+    Open(Listener),
+    Emptying(StdListener),
+    Closed,
+}
+
+enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// A socket without the runtime: its accept says for sure when the backlog is empty, which
+/// tokio's `Pending` does not.
+enum StdListener {
+    Tcp(std::net::TcpListener),
+    Unix(std::os::unix::net::UnixListener),
+}
+
+/// A connection; counted as long as it is open.
+pub(super) struct Connection {
+    stream: Stream,
+    _open: TaskTrackerToken,
+}
+
+enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Intake {
+    /// Takes a bound socket in; gives back the file that must live as long as sessions run.
+    /// `sessions` is closed when no connection will come any more.
+    pub(super) fn new(
+        socket: Socket,
+        stop: CancellationToken,
+        sessions: TaskTracker,
+    ) -> io::Result<(Self, Option<SocketFile>)> {
+        let (listener, file) = match socket {
+            Socket::Tcp(socket) => (StdListener::Tcp(socket), None),
+            Socket::Unix(socket, file) => (StdListener::Unix(socket), file),
+        };
+        // A unix socket without a file of ours is the service manager's, who keeps it open.
+        let empties_backlog = file.is_some() || matches!(listener, StdListener::Tcp(_));
+        let intake = Self {
+            state: State::Open(listener.into_tokio()?),
+            stop: Box::pin(stop.cancelled_owned()),
+            pause: None,
+            sessions,
+            empties_backlog,
+        };
+        Ok((intake, file))
+    }
+
+    fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Stream>> {
+        match &self.state {
+            State::Open(listener) => listener.poll_accept(cx),
+            State::Emptying(listener) => match listener.accept() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.close();
+                    Poll::Pending
+                }
+                result => Poll::Ready(result),
+            },
+            State::Closed => Poll::Pending,
+        }
+    }
+
+    fn begin_stop(&mut self) {
+        let State::Open(listener) = std::mem::replace(&mut self.state, State::Closed) else {
+            return;
+        };
+        match listener.into_std() {
+            Ok(listener) if self.empties_backlog => self.state = State::Emptying(listener),
+            _ => self.close(),
+        }
+    }
+
+    fn close(&mut self) {
+        self.state = State::Closed;
+        self.sessions.close();
+        debug!("milter socket is closed");
+    }
+}
+
+impl indymilter::Listener for Intake {
+    type Io = Connection;
+
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Connection>> {
+        loop {
+            if matches!(self.state, State::Open(_)) && self.stop.as_mut().poll(cx).is_ready() {
+                self.begin_stop();
+            }
+            if let Some(pause) = &mut self.pause {
+                ready!(pause.as_mut().poll(cx));
+                self.pause = None;
+            }
+            match ready!(self.poll_stream(cx)) {
+                Ok(stream) => {
+                    let connection = Connection {
+                        stream,
+                        _open: self.sessions.token(),
+                    };
+                    return Poll::Ready(Ok(connection));
+                }
+                Err(error) => {
+                    error!("could not accept a connection: {error}");
+                    self.pause = Some(Box::pin(sleep(PAUSE)));
+                }
+            }
+        }
+    }
+}
+
+impl Listener {
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Stream>> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, _) = ready!(listener.poll_accept(cx))?;
+                Poll::Ready(Ok(Stream::tcp(stream)))
+            }
+            Self::Unix(listener) => {
+                let (stream, _) = ready!(listener.poll_accept(cx))?;
+                Poll::Ready(Ok(Stream::Unix(stream)))
+            }
+        }
+    }
+
+    fn into_std(self) -> io::Result<StdListener> {
+        Ok(match self {
+            Self::Tcp(listener) => StdListener::Tcp(listener.into_std()?),
+            Self::Unix(listener) => StdListener::Unix(listener.into_std()?),
+        })
+    }
+}
+
+impl StdListener {
+    fn into_tokio(self) -> io::Result<Listener> {
+        Ok(match self {
+            Self::Tcp(listener) => {
+                listener.set_nonblocking(true)?;
+                Listener::Tcp(TcpListener::from_std(listener)?)
+            }
+            Self::Unix(listener) => {
+                listener.set_nonblocking(true)?;
+                Listener::Unix(UnixListener::from_std(listener)?)
+            }
+        })
+    }
+
+    fn accept(&self) -> io::Result<Stream> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, _) = listener.accept()?;
+                stream.set_nonblocking(true)?;
+                Ok(Stream::tcp(TcpStream::from_std(stream)?))
+            }
+            Self::Unix(listener) => {
+                let (stream, _) = listener.accept()?;
+                stream.set_nonblocking(true)?;
+                Ok(Stream::Unix(UnixStream::from_std(stream)?))
+            }
+        }
+    }
+}
+
+impl Stream {
+    /// Replies are small writes that Postfix waits for one by one: Nagle's algorithm would hold
+    /// each back until the last is acknowledged, 40 ms later.
+    fn tcp(stream: TcpStream) -> Self {
+        if let Err(error) = stream.set_nodelay(true) {
+            debug!("could not set TCP_NODELAY: {error}");
+        }
+        Self::Tcp(stream)
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().stream {
+            Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Stream::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.get_mut().stream {
+            Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Stream::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().stream {
+            Stream::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Stream::Unix(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().stream {
+            Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpStream as Client};
+
+    use indymilter::Listener as _;
+
+    use super::*;
+    use crate::milter::{Claim, bind_tcp};
+
+    #[tokio::test]
+    async fn the_backlog_is_emptied_before_the_socket_closes() {
+        let socket = bind_tcp("milter", (Ipv4Addr::LOCALHOST, 0).into(), Claim::Fresh).unwrap();
+        let address = socket.local_addr().unwrap();
+        let (stop, sessions) = (CancellationToken::new(), TaskTracker::new());
+        let (mut intake, _) =
+            Intake::new(Socket::Tcp(socket), stop.clone(), sessions.clone()).unwrap();
+        let _waiting = [
+            Client::connect(address).unwrap(),
+            Client::connect(address).unwrap(),
+        ];
+        stop.cancel();
+        let first = intake.accept().await.unwrap();
+        let second = intake.accept().await.unwrap();
+        assert!(futures_util::poll!(intake.accept()).is_pending());
+        assert!(Client::connect(address).is_err());
+        assert_eq!(sessions.len(), 2);
+        drop((first, second));
+        sessions.wait().await;
+    }
+
+    #[tokio::test]
+    async fn a_stop_wakes_a_listener_that_waits() {
+        let socket = bind_tcp("milter", (Ipv4Addr::LOCALHOST, 0).into(), Claim::Fresh).unwrap();
+        let (stop, sessions) = (CancellationToken::new(), TaskTracker::new());
+        let (mut intake, _) =
+            Intake::new(Socket::Tcp(socket), stop.clone(), sessions.clone()).unwrap();
+        assert!(futures_util::poll!(intake.accept()).is_pending());
+        stop.cancel();
+        tokio::select! {
+            () = sessions.wait() => {}
+            _ = intake.accept() => panic!("nobody connected"),
+        }
+    }
+}

@@ -1,0 +1,564 @@
+//! One connection of Postfix: the messages of one SMTP session, one after the other.
+//!
+//! The methods follow the protocol's stages and say what becomes of the mail; only
+//! [`Session::finish`] talks back to Postfix. Everything of a message lives in its [`Stage`], so
+//! that the next one starts from nothing.
+
+use std::{
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{interval_at, sleep, timeout},
+};
+use tracing::{debug, enabled, info, warn};
+
+use super::{
+    Shared, duration,
+    envelope::{self, Client},
+};
+use crate::{
+    admin::metrics::{InProgress, Outcome},
+    config::OnFailure,
+    filter::{Direction, Envelope, Message, Rewritten, Start, Verdict},
+    mime::Field,
+    rewrite::Eol,
+};
+
+/// Bytes of a message's top-level header; a longer one is not looked at.
+const HEADER_BYTES_MAX: usize = 1 << 20;
+
+/// Why a message passed or failed, for the log and the metrics.
+type Reason = &'static str;
+
+/// What a header field costs in memory beside its bytes.
+const FIELD_COST: usize = 2 * size_of::<Vec<u8>>();
+
+/// Recipients of a message; Postfix itself stops at 1000 (`smtpd_recipient_limit`).
+const RECIPIENTS_MAX: usize = 10_000;
+
+/// How often Postfix hears that we are alive while the end of a message takes long. It waits
+/// 300 s by default, some SMTP clients a minute.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
+
+/// What was agreed upon when the connection was opened.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Agreement {
+    /// Header fields get no reply.
+    pub(super) noreply_header: bool,
+    /// Body chunks get no reply.
+    pub(super) noreply_body: bool,
+    /// The rest of a body can be declined.
+    pub(super) skip: bool,
+    /// Header values come and go with their leading space.
+    pub(super) leading_space: bool,
+    /// The mail can be changed in every way that we need.
+    pub(super) editable: bool,
+}
+
+/// A connection of Postfix.
+#[derive(Debug)]
+pub(super) struct Session {
+    shared: Arc<Shared>,
+    agreement: Agreement,
+    client: Option<IpAddr>,
+    daemon: Option<String>,
+    stage: Stage,
+    _open: InProgress,
+}
+
+/// How far the message is.
+#[derive(Debug)]
+enum Stage {
+    /// There is none, or nothing more need be known of it.
+    Idle,
+    /// Its envelope and its header come in.
+    Header(Header),
+    /// Its body comes in.
+    Body(Box<Work>),
+    /// We failed; the end of the message says what this means.
+    Failed(Outline, Reason),
+}
+
+/// A message before its body.
+#[derive(Debug)]
+struct Header {
+    envelope: Envelope,
+    fields: Vec<Field>,
+    bytes: usize,
+}
+
+/// A message whose body is scanned.
+#[derive(Debug)]
+struct Work {
+    message: Box<Message>,
+    outline: Outline,
+    /// How long its body may still be held up by our machinery.
+    patience: Duration,
+    _permit: OwnedSemaphorePermit,
+    _in_work: InProgress,
+}
+
+/// What the log says of a message.
+#[derive(Debug)]
+struct Outline {
+    queue_id: String,
+    direction: Direction,
+    since: Instant,
+}
+
+/// What Postfix is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// Go on.
+    Continue,
+    /// Nothing: no reply was agreed upon.
+    Silence,
+    /// The rest of the body is not needed.
+    Skip,
+    /// The message goes out as it is.
+    Accept,
+    /// The sender is asked to try again.
+    Tempfail,
+}
+
+/// The replies at the end of a message, as far as they can be given.
+pub(super) trait Replies {
+    /// Tells Postfix that we are alive.
+    fn progress(&self) -> impl Future<Output = Result<(), Gone>> + Send;
+    /// Changes the only field of this name, or removes it.
+    fn change(
+        &self,
+        name: &str,
+        value: Option<&str>,
+    ) -> impl Future<Output = Result<(), Gone>> + Send;
+    /// Adds a field below all others.
+    fn append(&self, name: &str, value: &str) -> impl Future<Output = Result<(), Gone>> + Send;
+    /// Sends the next piece of the new body.
+    fn body(&self, piece: &[u8]) -> impl Future<Output = Result<(), Gone>> + Send;
+}
+
+/// Postfix has closed the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("postfix has closed the connection")]
+pub(super) struct Gone;
+
+impl Session {
+    pub(super) fn new(shared: Arc<Shared>, agreement: Agreement) -> Self {
+        let open = shared.metrics.session();
+        Self {
+            shared,
+            agreement,
+            client: None,
+            daemon: None,
+            stage: Stage::Idle,
+            _open: open,
+        }
+    }
+
+    /// Notes who connects. `{daemon_name}` is right at this stage only: later stages are
+    /// answered by cleanup, which knows the global value.
+    pub(super) fn connect(&mut self, client: Option<IpAddr>, daemon: Option<String>) {
+        self.client = client;
+        self.daemon = daemon;
+    }
+
+    /// Begins a message. `parameters` are those of `MAIL FROM`.
+    pub(super) fn mail<'a>(
+        &mut self,
+        sender: &[u8],
+        parameters: impl Iterator<Item = &'a [u8]>,
+        login: Option<String>,
+    ) -> Answer {
+        self.stage = Stage::Idle;
+        let config = &self.shared.config;
+        let client = Client {
+            address: self.client,
+            daemon: self.daemon.as_deref(),
+            authenticated: login.is_some(),
+        };
+        let direction = client.direction(&config.milter);
+        let light = envelope::declared_size(parameters)
+            .is_some_and(|size| envelope::is_light(&config.detach, size));
+        if !self.agreement.editable {
+            return self.decline("not-editable");
+        }
+        if !envelope::is_treated(config.detach.directions, direction) {
+            return self.decline("direction");
+        }
+        if light {
+            return self.decline("small");
+        }
+        let envelope = Envelope {
+            queue_id: String::new(),
+            sender: envelope::address(sender),
+            recipients: Vec::new(),
+            direction,
+            login,
+        };
+        self.stage = Stage::Header(Header {
+            envelope,
+            fields: Vec::new(),
+            bytes: 0,
+        });
+        Answer::Continue
+    }
+
+    /// Notes a recipient.
+    pub(super) fn rcpt(&mut self, recipient: &[u8]) -> Answer {
+        if let Stage::Header(Header { envelope, .. }) = &mut self.stage
+            && envelope.recipients.len() < RECIPIENTS_MAX
+        {
+            envelope.recipients.push(envelope::address(recipient));
+        }
+        Answer::Continue
+    }
+
+    /// Takes a header field.
+    pub(super) fn header(&mut self, name: Vec<u8>, mut value: Vec<u8>) -> Answer {
+        if let Stage::Header(header) = &mut self.stage {
+            if !self.agreement.leading_space {
+                value.insert(0, b' ');
+            }
+            header.bytes += name.len() + value.len() + FIELD_COST;
+            if header.bytes <= HEADER_BYTES_MAX {
+                header.fields.push(Field { name, value });
+            }
+        }
+        if self.agreement.noreply_header {
+            Answer::Silence
+        } else {
+            Answer::Continue
+        }
+    }
+
+    /// Ends the header: says whether the body is wanted, and waits for a turn to work on it.
+    pub(super) async fn end_of_header(&mut self, queue_id: String) -> Answer {
+        let Stage::Header(header) = std::mem::replace(&mut self.stage, Stage::Idle) else {
+            return Answer::Accept;
+        };
+        let Header {
+            mut envelope,
+            fields,
+            bytes,
+        } = header;
+        envelope.queue_id.clone_from(&queue_id);
+        let outline = Outline {
+            queue_id,
+            direction: envelope.direction,
+            since: Instant::now(),
+        };
+        if bytes > HEADER_BYTES_MAX {
+            return self.pass(&outline, "header-too-long");
+        }
+        match self.shared.filter.begin(envelope, &fields, Eol::CrLf) {
+            Start::Pass(reason) => self.pass(&outline, reason.label()),
+            Start::Scan(message) => self.take_turn(message, outline).await,
+        }
+    }
+
+    /// Takes a chunk of the body.
+    pub(super) async fn body(&mut self, chunk: &[u8]) -> Answer {
+        self.push(chunk).await;
+        let settled = match &self.stage {
+            Stage::Body(work) => work.message.is_settled(),
+            _ => true,
+        };
+        match self.agreement {
+            Agreement {
+                noreply_body: true, ..
+            } => Answer::Silence,
+            Agreement { skip: true, .. } if settled => Answer::Skip,
+            _ => Answer::Continue,
+        }
+    }
+
+    /// Ends the message: the drop commits, then Postfix gets the change.
+    pub(super) async fn finish(&mut self, replies: &impl Replies) -> Answer {
+        match std::mem::replace(&mut self.stage, Stage::Idle) {
+            Stage::Idle | Stage::Header(_) => Answer::Accept,
+            Stage::Failed(outline, reason) => self.fail(&outline, reason),
+            Stage::Body(work) => self.conclude(*work, replies).await,
+        }
+    }
+
+    /// Forgets the message; may come at any time, also when there is none.
+    pub(super) fn abort(&mut self) {
+        if let Stage::Body(work) = &self.stage {
+            debug!(queue_id = work.outline.queue_id, "message was aborted");
+        }
+        self.stage = Stage::Idle;
+    }
+
+    /// A message of which nothing need be seen; it has no queue id yet, so the log keeps quiet.
+    fn decline(&self, reason: Reason) -> Answer {
+        debug!(reason, "message is not looked at");
+        self.shared.metrics.message(Outcome::Passed, reason);
+        Answer::Accept
+    }
+
+    async fn take_turn(&mut self, message: Box<Message>, outline: Outline) -> Answer {
+        let patience = duration(self.shared.config.milter.deadline);
+        let asked = Instant::now();
+        let turn = Arc::clone(&self.shared.work).acquire_owned();
+        let Ok(Ok(permit)) = timeout(patience, turn).await else {
+            return self.fail(&outline, "no-turn");
+        };
+        self.stage = Stage::Body(Box::new(Work {
+            message,
+            outline,
+            patience: patience.saturating_sub(asked.elapsed()),
+            _permit: permit,
+            _in_work: self.shared.metrics.message_in_work(),
+        }));
+        Answer::Continue
+    }
+
+    /// Without replies Postfix has sent the whole body long before we are through with it, and
+    /// already waits for the end: what our machinery holds up is bounded over the whole body.
+    async fn push(&mut self, chunk: &[u8]) {
+        let Stage::Body(work) = &mut self.stage else {
+            return;
+        };
+        if work.message.is_settled() {
+            return;
+        }
+        let began = Instant::now();
+        let pushed = timeout(work.patience, work.message.push(chunk)).await;
+        work.patience = work.patience.saturating_sub(began.elapsed());
+        if pushed.is_err()
+            && let Stage::Body(work) = std::mem::replace(&mut self.stage, Stage::Idle)
+        {
+            self.stage = Stage::Failed(work.outline, "deadline");
+        }
+    }
+
+    async fn conclude(&self, work: Work, replies: &impl Replies) -> Answer {
+        let Work {
+            mut message,
+            outline,
+            _permit,
+            _in_work,
+            ..
+        } = work;
+        let verdict = self.verdict(&mut message, replies).await;
+        explain(&message, &outline);
+        let verdict = match verdict {
+            Ok(Some(verdict)) => verdict,
+            Ok(None) => return self.fail(&outline, "deadline"),
+            Err(Gone) => return self.give_up(&outline),
+        };
+        match verdict {
+            Verdict::Pass(reason) => {
+                if reason.is_odd() {
+                    warn!(
+                        queue_id = outline.queue_id,
+                        reason = reason.label(),
+                        "left alone"
+                    );
+                }
+                self.pass(&outline, reason.label())
+            }
+            Verdict::Rewrite(rewritten) => self.send(rewritten, &outline, replies).await,
+            Verdict::Fail(error) => {
+                warn!(queue_id = outline.queue_id, "could not detach: {error}");
+                self.shared.metrics.deposit_error();
+                self.fail(&outline, "drop")
+            }
+        }
+    }
+
+    /// Ends the message within the deadline (`None` past it). Postfix is told that we are
+    /// alive; when it is not, dropping the future leaves nothing behind.
+    async fn verdict(
+        &self,
+        message: &mut Message,
+        replies: &impl Replies,
+    ) -> Result<Option<Verdict>, Gone> {
+        let mut end = std::pin::pin!(message.end());
+        let mut deadline = std::pin::pin!(sleep(duration(self.shared.config.milter.deadline)));
+        let mut tick = interval_at(
+            tokio::time::Instant::now() + PROGRESS_INTERVAL,
+            PROGRESS_INTERVAL,
+        );
+        loop {
+            tokio::select! {
+                biased;
+                verdict = &mut end => return Ok(Some(verdict)),
+                () = &mut deadline => return Ok(None),
+                _ = tick.tick() => replies.progress().await?,
+            }
+        }
+    }
+
+    /// Sends header edits, then the body in one run: Postfix drops or truncates a body when
+    /// anything comes between two pieces of it, so nothing but pieces may be sent in here.
+    async fn send(
+        &self,
+        mut rewritten: Rewritten,
+        outline: &Outline,
+        replies: &impl Replies,
+    ) -> Answer {
+        let sent = async {
+            self.edit_header(&rewritten, replies).await?;
+            let mut piece = self.first_piece(&mut rewritten).await?;
+            while let Some(bytes) = piece {
+                replies.body(&bytes).await?;
+                piece = rewritten.next_piece().await?;
+            }
+            Ok(())
+        };
+        match sent.await {
+            Ok(()) => self.sent(&rewritten, outline),
+            Err(SendError::Gone(Gone)) => self.give_up(outline),
+            Err(SendError::Spool(error)) => {
+                warn!(
+                    queue_id = outline.queue_id,
+                    "could not read the spool: {error}"
+                );
+                self.log_failure(outline, "spool", Answer::Tempfail)
+            }
+        }
+    }
+
+    /// A body without bytes is replaced by an empty one.
+    async fn first_piece(&self, rewritten: &mut Rewritten) -> Result<Option<Bytes>, SendError> {
+        Ok(Some(rewritten.next_piece().await?.unwrap_or_default()))
+    }
+
+    async fn edit_header(
+        &self,
+        rewritten: &Rewritten,
+        replies: &impl Replies,
+    ) -> Result<(), SendError> {
+        use crate::filter::HeaderEdit::{Append, Remove, Replace};
+        for edit in &rewritten.header_edits {
+            match edit {
+                Replace { name, value } => {
+                    replies
+                        .change(name, Some(self.outgoing_value(value)))
+                        .await?;
+                }
+                Remove { name } => replies.change(name, None).await?,
+                Append { name, value } => {
+                    replies.append(name, self.outgoing_value(value)).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Postfix adds the space itself when it eats it on the way in.
+    fn outgoing_value<'a>(&self, value: &'a str) -> &'a str {
+        let bare = value.strip_prefix(' ').unwrap_or(value);
+        if self.agreement.leading_space {
+            value
+        } else {
+            bare
+        }
+    }
+
+    fn sent(&self, rewritten: &Rewritten, outline: &Outline) -> Answer {
+        info!(
+            queue_id = outline.queue_id,
+            outcome = "rewritten",
+            direction = direction_name(outline.direction),
+            parts = rewritten.detached,
+            bytes = rewritten.detached_bytes,
+            milliseconds = outline.milliseconds(),
+            "message rewritten",
+        );
+        self.shared.metrics.message(Outcome::Rewritten, "detached");
+        self.shared
+            .metrics
+            .detached(rewritten.detached, rewritten.detached_bytes);
+        Answer::Accept
+    }
+
+    fn pass(&self, outline: &Outline, reason: Reason) -> Answer {
+        info!(
+            queue_id = outline.queue_id,
+            outcome = "passed",
+            reason,
+            direction = direction_name(outline.direction),
+            milliseconds = outline.milliseconds(),
+            "message passed",
+        );
+        self.shared.metrics.message(Outcome::Passed, reason);
+        Answer::Accept
+    }
+
+    /// The one place where a failure of ours becomes an answer about the mail.
+    fn fail(&self, outline: &Outline, reason: Reason) -> Answer {
+        let answer = match self.shared.config.detach.on_failure {
+            OnFailure::Deliver => Answer::Accept,
+            OnFailure::Tempfail => Answer::Tempfail,
+        };
+        self.log_failure(outline, reason, answer)
+    }
+
+    /// Postfix is not there to be told: it has given the client its own answer.
+    fn give_up(&self, outline: &Outline) -> Answer {
+        self.log_failure(outline, "postfix-gone", Answer::Tempfail)
+    }
+
+    fn log_failure(&self, outline: &Outline, reason: Reason, answer: Answer) -> Answer {
+        warn!(
+            queue_id = outline.queue_id,
+            outcome = if answer == Answer::Accept {
+                "delivered-untouched"
+            } else {
+                "tempfailed"
+            },
+            reason,
+            direction = direction_name(outline.direction),
+            milliseconds = outline.milliseconds(),
+            "message failed",
+        );
+        self.shared.metrics.message(Outcome::Failed, reason);
+        answer
+    }
+}
+
+impl Outline {
+    fn milliseconds(&self) -> u64 {
+        u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// Why a change could not be sent.
+#[derive(Debug, thiserror::Error)]
+enum SendError {
+    #[error(transparent)]
+    Gone(#[from] Gone),
+    #[error("{0}")]
+    Spool(#[from] std::io::Error),
+}
+
+fn explain(message: &Message, outline: &Outline) {
+    if !enabled!(tracing::Level::DEBUG) {
+        return;
+    }
+    for part in message.explanation() {
+        debug!(
+            queue_id = outline.queue_id,
+            part = part.path,
+            media_type = part.media_type,
+            bytes = part.bytes,
+            detached = part.detached,
+            reason = part.reason,
+            "part",
+        );
+    }
+}
+
+fn direction_name(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Incoming => "incoming",
+        Direction::Outgoing => "outgoing",
+    }
+}

@@ -1,0 +1,407 @@
+//! Delimiter lines in a run of bytes (RFC 2046, section 5.1.1).
+//!
+//! A delimiter line is `--boundary` at the start of a line, blanks, and the end of the line; `--`
+//! behind the boundary closes the multipart. The line end *before* it belongs to it.
+//!
+//! The search runs over `--`, which base64 never contains, so most of a message is skipped at the
+//! speed of `memmem`. Each run of dashes is tested once against each open multipart, whatever its
+//! length, so no input is quadratic.
+
+use memchr::memmem;
+
+use super::Ambiguity;
+
+/// The longest boundary that is taken, in bytes. RFC 2046 allows 70; mail with more exists, and
+/// the readers compared do not differ about it.
+pub const BOUNDARY_BYTES_MAX: usize = 200;
+
+/// How many blanks may stand behind a delimiter (RFC 2046: transport padding).
+const PADDING_BYTES_MAX: usize = 128;
+
+/// An open multipart's delimiter.
+#[derive(Debug)]
+pub(super) struct Delimiter {
+    /// `--boundary`
+    bytes: Vec<u8>,
+    /// How many dashes `bytes` starts with: at least two, fewer than all.
+    dashes: usize,
+}
+
+/// What stands at the front of a run of bytes.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// So many bytes are content; look again behind them.
+    Content(usize),
+    /// Nothing is certain before more bytes have come.
+    NeedMore,
+    /// A delimiter line.
+    Line(Line),
+    /// Readers would differ.
+    Ambiguous(Ambiguity),
+}
+
+/// A delimiter line, and where it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Line {
+    /// Content before it.
+    pub(super) content: usize,
+    /// The line end before it (0 at the start of a body, 1 for LF, 2 for CRLF).
+    pub(super) eol: usize,
+    /// The line itself with its own line end.
+    pub(super) len: usize,
+    /// Whose it is: an index into the open delimiters.
+    pub(super) owner: usize,
+    /// Whether it closes the multipart.
+    pub(super) closes: bool,
+}
+
+impl Delimiter {
+    /// Makes the delimiter of a boundary.
+    ///
+    /// # Errors
+    /// Empty, too long, or all dashes: readers differ about the first, and the last cannot be
+    /// told from a ruled line.
+    pub(super) fn new(boundary: &[u8]) -> Result<Self, Ambiguity> {
+        let lead = boundary.iter().take_while(|&&b| b == b'-').count();
+        if lead == boundary.len() || boundary.len() > BOUNDARY_BYTES_MAX {
+            return Err(Ambiguity::Boundary);
+        }
+        Ok(Self {
+            bytes: [b"--", boundary].concat(),
+            dashes: lead + 2,
+        })
+    }
+
+    /// Whether this is the delimiter of the same boundary.
+    pub(super) fn same(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+
+    /// Whether a line starts with this delimiter, whatever follows.
+    pub(super) fn starts(&self, line: &[u8]) -> bool {
+        line.starts_with(&self.bytes)
+    }
+}
+
+/// Looks for the first delimiter line in `buf`.
+///
+/// `line_start` says whether `buf` starts at the start of a line whose line end is *not* in `buf`
+/// (the start of a body or of a preamble). With `eof`, nothing comes after `buf`.
+///
+/// What is returned as content never ends in a line end or in the start of a delimiter, so that
+/// the result does not depend on how the bytes were cut.
+pub(super) fn find(open: &[Delimiter], buf: &[u8], line_start: bool, eof: bool) -> Found {
+    if open.is_empty() {
+        return content(buf.len());
+    }
+    let mut at = 0;
+    while let Some(offset) = memmem::find(&buf[at..], b"--") {
+        let start = at + offset;
+        let end = start + dashes(&buf[start..]);
+        let run = Run {
+            start,
+            end,
+            at_line_start: if start == 0 {
+                line_start
+            } else {
+                buf[start - 1] == b'\n'
+            },
+            complete: end < buf.len() || eof,
+        };
+        match test(open, buf, run, eof) {
+            Test::No => at = end,
+            Test::More => return content(hold(open, buf, run)),
+            Test::Line { len, owner, closes } => {
+                let eol = eol_before(buf, start);
+                return Found::Line(Line {
+                    content: start - eol,
+                    eol,
+                    len,
+                    owner,
+                    closes,
+                });
+            }
+            Test::Ambiguous(why) => return Found::Ambiguous(why),
+        }
+    }
+    content(if eof {
+        buf.len()
+    } else {
+        buf.len() - tail(buf)
+    })
+}
+
+/// A run of dashes.
+#[derive(Clone, Copy)]
+struct Run {
+    start: usize,
+    end: usize,
+    at_line_start: bool,
+    /// Whether the run is known to end at `end`.
+    complete: bool,
+}
+
+enum Test {
+    No,
+    More,
+    Line {
+        len: usize,
+        owner: usize,
+        closes: bool,
+    },
+    Ambiguous(Ambiguity),
+}
+
+/// Tests a run of dashes against all open delimiters, the innermost first.
+fn test(open: &[Delimiter], buf: &[u8], run: Run, eof: bool) -> Test {
+    if !run.complete {
+        return Test::More;
+    }
+    let mut line = None;
+    let mut doubt = None;
+    for (owner, delimiter) in open.iter().enumerate().rev() {
+        // A boundary is not all dashes, so it can only match where the dashes that are left of the
+        // run are as many as it starts with.
+        let Some(at) = run
+            .end
+            .checked_sub(delimiter.dashes)
+            .filter(|&at| at >= run.start)
+        else {
+            continue;
+        };
+        let rest = &buf[at..];
+        if rest.len() < delimiter.bytes.len() {
+            if !eof && delimiter.bytes.starts_with(rest) {
+                return Test::More;
+            }
+            continue;
+        }
+        if !delimiter.starts(rest) {
+            continue;
+        }
+        if at > run.start || !run.at_line_start {
+            doubt = Some(Ambiguity::DelimiterMidLine);
+            continue;
+        }
+        match line_tail(&rest[delimiter.bytes.len()..], eof) {
+            Tail::More => return Test::More,
+            Tail::Garbage => doubt = Some(Ambiguity::DelimiterTail),
+            Tail::End { .. } if line.is_some() => doubt = Some(Ambiguity::DelimiterTwice),
+            Tail::End { len, closes } => {
+                line = Some(Test::Line {
+                    len: delimiter.bytes.len() + len,
+                    owner,
+                    closes,
+                });
+            }
+        }
+    }
+    match (line, doubt) {
+        (_, Some(Ambiguity::DelimiterTwice)) => Test::Ambiguous(Ambiguity::DelimiterTwice),
+        (Some(line), _) => line,
+        (None, Some(why)) => Test::Ambiguous(why),
+        (None, None) => Test::No,
+    }
+}
+
+enum Tail {
+    More,
+    Garbage,
+    End { len: usize, closes: bool },
+}
+
+/// Reads what stands behind `--boundary`: `--` or nothing, blanks, the end of the line.
+fn line_tail(rest: &[u8], eof: bool) -> Tail {
+    if rest == b"-" && !eof {
+        return Tail::More;
+    }
+    let closes = rest.starts_with(b"--");
+    let skip = if closes { 2 } else { 0 };
+    let blanks = rest[skip..]
+        .iter()
+        .take_while(|&&b| b == b' ' || b == b'\t')
+        .count();
+    if blanks > PADDING_BYTES_MAX {
+        return Tail::Garbage;
+    }
+    let at = skip + blanks;
+    match &rest[at..] {
+        [b'\n', ..] => Tail::End {
+            len: at + 1,
+            closes,
+        },
+        [b'\r', b'\n', ..] => Tail::End {
+            len: at + 2,
+            closes,
+        },
+        [] if eof => Tail::End { len: at, closes },
+        [] => Tail::More,
+        [b'\r'] if !eof => Tail::More,
+        _ => Tail::Garbage,
+    }
+}
+
+fn content(len: usize) -> Found {
+    if len == 0 {
+        Found::NeedMore
+    } else {
+        Found::Content(len)
+    }
+}
+
+fn dashes(buf: &[u8]) -> usize {
+    buf.iter().position(|&b| b != b'-').unwrap_or(buf.len())
+}
+
+/// How many bytes before an undecided run are certain to be content. A run longer than any
+/// delimiter's dashes cannot start a delimiter line: of it only the end is held.
+fn hold(open: &[Delimiter], buf: &[u8], run: Run) -> usize {
+    let dashes_max = open.iter().map(|d| d.dashes).max().unwrap_or(0);
+    if run.end - run.start > dashes_max {
+        run.end - dashes_max
+    } else {
+        run.start - eol_before(buf, run.start)
+    }
+}
+
+/// How many bytes at the end of `buf` may belong to a delimiter of which nothing else is there:
+/// a line end, a dash, or both.
+fn tail(buf: &[u8]) -> usize {
+    match buf {
+        [.., b'-'] => 1 + eol_before(buf, buf.len() - 1),
+        [.., b'\r'] => 1,
+        _ => eol_before(buf, buf.len()),
+    }
+}
+
+/// The length of the line end that `buf[..at]` ends with.
+fn eol_before(buf: &[u8], at: usize) -> usize {
+    match &buf[..at] {
+        [.., b'\r', b'\n'] => 2,
+        [.., b'\n'] => 1,
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(boundaries: &[&str]) -> Vec<Delimiter> {
+        boundaries
+            .iter()
+            .map(|b| Delimiter::new(b.as_bytes()).unwrap())
+            .collect()
+    }
+
+    fn line(content: usize, eol: usize, len: usize, owner: usize, closes: bool) -> Found {
+        Found::Line(Line {
+            content,
+            eol,
+            len,
+            owner,
+            closes,
+        })
+    }
+
+    #[test]
+    fn the_line_end_before_a_delimiter_belongs_to_it() {
+        assert_eq!(
+            find(&open(&["b"]), b"ab\r\n--b\r\n", false, false),
+            line(2, 2, 5, 0, false)
+        );
+        assert_eq!(
+            find(&open(&["b"]), b"ab\n--b--  \n", false, false),
+            line(2, 1, 8, 0, true)
+        );
+        assert_eq!(
+            find(&open(&["b"]), b"--b\r\n", true, false),
+            line(0, 0, 5, 0, false)
+        );
+    }
+
+    #[test]
+    fn a_delimiter_may_end_with_the_message() {
+        assert_eq!(
+            find(&open(&["b"]), b"x\r\n--b--", false, true),
+            line(1, 2, 5, 0, true)
+        );
+        assert_eq!(
+            find(&open(&["b"]), b"x\r\n--b--", false, false),
+            Found::Content(1)
+        );
+    }
+
+    #[test]
+    fn a_delimiter_that_is_not_whole_is_held_with_its_line_end() {
+        for cut in 3..7 {
+            let text = &b"xyz\r\n--b"[..cut + 1];
+            assert_eq!(
+                find(&open(&["b"]), text, false, false),
+                Found::Content(3),
+                "{cut}"
+            );
+        }
+        assert_eq!(
+            find(&open(&["b"]), b"\r\n--b", false, false),
+            Found::NeedMore
+        );
+    }
+
+    #[test]
+    fn boundary_prefix_is_not_a_boundary() {
+        let why = Found::Ambiguous(Ambiguity::DelimiterTail);
+        assert_eq!(find(&open(&["b"]), b"x\r\n--bX\r\n", false, false), why);
+        assert_eq!(find(&open(&["b"]), b"x\r\n--b--X\r\n", false, false), why);
+        let nested = open(&["A", "A-B"]);
+        assert_eq!(
+            find(&nested, b"x\r\n--A-B\r\n", false, false),
+            line(1, 2, 7, 1, false)
+        );
+        assert_eq!(
+            find(&nested, b"x\r\n--A\r\n", false, false),
+            line(1, 2, 5, 0, false)
+        );
+    }
+
+    #[test]
+    fn a_line_that_two_multiparts_claim_is_ambiguous() {
+        let why = Found::Ambiguous(Ambiguity::DelimiterTwice);
+        assert_eq!(
+            find(&open(&["b", "b--"]), b"x\r\n--b--\r\n", false, false),
+            why
+        );
+    }
+
+    #[test]
+    fn a_delimiter_inside_a_line_or_behind_a_bare_cr_is_ambiguous() {
+        let why = Found::Ambiguous(Ambiguity::DelimiterMidLine);
+        assert_eq!(find(&open(&["b"]), b"x --b\r\n", false, false), why);
+        assert_eq!(find(&open(&["b"]), b"x\r--b\r\n", false, false), why);
+        assert_eq!(find(&open(&["-b"]), b"\r\n----b\r\n", false, false), why);
+    }
+
+    #[test]
+    fn a_long_run_of_dashes_is_not_held() {
+        let rule = [b'-'; 1000];
+        assert_eq!(find(&open(&["b"]), &rule, true, false), Found::Content(998));
+        assert_eq!(find(&open(&["b"]), &rule, true, true), Found::Content(1000));
+    }
+
+    #[test]
+    fn a_boundary_that_is_empty_or_long_or_all_dashes_is_refused() {
+        assert!(Delimiter::new(b"").is_err());
+        assert!(Delimiter::new(b"----").is_err());
+        assert!(Delimiter::new(&[b'x'; BOUNDARY_BYTES_MAX]).is_ok());
+        assert!(Delimiter::new(&[b'x'; BOUNDARY_BYTES_MAX + 1]).is_err());
+    }
+
+    #[test]
+    fn blanks_behind_a_delimiter_are_bounded() {
+        let padded = |n: usize| [b"\r\n--b", vec![b' '; n].as_slice(), b"\r\n"].concat();
+        let at_limit = find(&open(&["b"]), &padded(PADDING_BYTES_MAX), false, false);
+        assert_eq!(at_limit, line(0, 2, 5 + PADDING_BYTES_MAX, 0, false));
+        let past = find(&open(&["b"]), &padded(PADDING_BYTES_MAX + 1), false, false);
+        assert_eq!(past, Found::Ambiguous(Ambiguity::DelimiterTail));
+    }
+}

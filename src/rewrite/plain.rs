@@ -1,0 +1,375 @@
+//! Where the notice goes in plain text.
+//!
+//! It works on bytes, because all it looks for is ASCII once letters with accents are taken for
+//! one another. A mail is text by its author, then perhaps a signature, a quoted or forwarded
+//! mail, in this order (top posting), or the quoted mail first with the author's text in and
+//! below it. The notice follows the author's text and never cuts an answer from its question.
+
+use crate::config::Position;
+
+/// How many lines an attribution (`On …, Jane wrote:`) may take.
+const ATTRIBUTION_LINES_MAX: usize = 3;
+
+/// How many lines after `From:` may hold the rest of a quoted header.
+const QUOTED_HEADER_LINES: usize = 6;
+
+/// The shortest line of underscores that separates something from the author's text.
+const UNDERSCORES_MIN: usize = 20;
+
+/// Where the notice goes: the start of a line, or the end of the text but for its last blanks.
+pub(super) fn place(text: &[u8], position: Position) -> usize {
+    let start = if text.starts_with(b"\xef\xbb\xbf") {
+        3
+    } else {
+        0
+    };
+    match position {
+        Position::Start => start,
+        Position::End => end(text, start),
+        Position::BeforeQuote => {
+            let lines = Lines::new(text, start);
+            before_quote(&lines).map_or_else(|| end(text, start), |line| lines.starts[line])
+        }
+    }
+}
+
+/// The end of the text. Blanks at the end of an unfinished last line stay behind the notice: a
+/// line end of ours after them would make them disappear for many readers, signatures included.
+fn end(text: &[u8], start: usize) -> usize {
+    let blanks = text
+        .iter()
+        .rev()
+        .take_while(|b| matches!(b, b' ' | b'\t'))
+        .count();
+    (text.len() - blanks).max(start)
+}
+
+/// A text in lines.
+struct Lines<'a> {
+    text: &'a [u8],
+    starts: Vec<usize>,
+}
+
+/// What follows a quote's first line.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Quote {
+    /// Lines that start with `>`; others are the author's.
+    Marked,
+    /// Lines that nothing marks: the rest of the text.
+    Rest,
+}
+
+/// The line before which the notice goes, `None` for the end.
+fn before_quote(lines: &Lines<'_>) -> Option<usize> {
+    let quote = (0..lines.len()).find_map(|i| lines.quote(i));
+    match quote {
+        Some((at, Quote::Marked)) if lines.answered_below(at) => lines.signature(at..lines.len()),
+        Some((at, _)) => Some(lines.signature(0..at).unwrap_or(at)),
+        None => lines.signature(0..lines.len()),
+    }
+}
+
+impl<'a> Lines<'a> {
+    fn new(text: &'a [u8], start: usize) -> Self {
+        let ends = memchr::memchr_iter(b'\n', &text[start..]).map(|lf| start + lf + 1);
+        let starts = std::iter::once(start)
+            .chain(ends)
+            .filter(|&at| at < text.len())
+            .collect();
+        Self { text, starts }
+    }
+
+    fn len(&self) -> usize {
+        self.starts.len()
+    }
+
+    /// A line without its line end; empty past the last.
+    fn get(&self, i: usize) -> &'a [u8] {
+        let Some(&start) = self.starts.get(i) else {
+            return b"";
+        };
+        let end = self.starts.get(i + 1).copied().unwrap_or(self.text.len());
+        let line = &self.text[start..end];
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        line.strip_suffix(b"\r").unwrap_or(line)
+    }
+
+    fn is_blank(&self, i: usize) -> bool {
+        self.get(i).trim_ascii().is_empty()
+    }
+
+    fn next_filled(&self, i: usize) -> Option<usize> {
+        (i..self.len().min(i + 4)).find(|&i| !self.is_blank(i))
+    }
+
+    /// The quote that starts with this line, and what comes before it and belongs to it.
+    fn quote(&self, i: usize) -> Option<(usize, Quote)> {
+        if self.is_marked(i) {
+            return Some((self.attribution_above(i).unwrap_or(i), Quote::Marked));
+        }
+        if let Some(last) = self.attribution(i) {
+            let marked = self
+                .next_filled(last + 1)
+                .is_some_and(|next| self.is_marked(next));
+            return Some((i, if marked { Quote::Marked } else { Quote::Rest }));
+        }
+        let separates = match self.get(i).first()? {
+            b'-' => is_forward_separator(&folded(self.get(i))),
+            b'_' if is_underscores(self.get(i)) => self
+                .next_filled(i + 1)
+                .is_some_and(|next| self.is_quoted_header(next)),
+            b'B' | b'D' | b'F' | b'*' | b'b' | b'd' | b'f' => {
+                is_forward_line(&folded(self.get(i))) || self.is_quoted_header(i)
+            }
+            _ => false,
+        };
+        separates.then_some((i, Quote::Rest))
+    }
+
+    /// A `>` line; `>From` is what mailboxes make of `From`.
+    fn is_marked(&self, i: usize) -> bool {
+        self.get(i).starts_with(b">") && !self.get(i).starts_with(b">From ")
+    }
+
+    /// The last line of an attribution that starts here, on up to three lines.
+    fn attribution(&self, i: usize) -> Option<usize> {
+        let opens = opens_attribution(self.get(i));
+        let last = (i..i + ATTRIBUTION_LINES_MAX)
+            .take_while(|&line| opens && !self.is_blank(line))
+            .find(|&line| closes_attribution(self.get(line)))?;
+        Some(last)
+    }
+
+    /// The first line of an attribution, in whatever language, above this quoted line.
+    fn attribution_above(&self, quoted: usize) -> Option<usize> {
+        let last = (quoted.saturating_sub(2)..quoted)
+            .rev()
+            .find(|&i| !self.is_blank(i))?;
+        let line = self.get(last).trim_ascii();
+        let names = |b: &u8| b.is_ascii_digit() || matches!(b, b'@' | b'<');
+        if !line.ends_with(b":") || !(line.iter().any(names) || closes_attribution(line)) {
+            return None;
+        }
+        let first = (last.saturating_sub(ATTRIBUTION_LINES_MAX - 1)..last)
+            .rev()
+            .take_while(|&i| !self.is_blank(i))
+            .find(|&i| opens_attribution(self.get(i)));
+        Some(first.unwrap_or(last))
+    }
+
+    /// `From:` and at least two more fields of a quoted header, as Outlook writes it.
+    fn is_quoted_header(&self, i: usize) -> bool {
+        let line = folded(self.get(i));
+        if !["from:", "de:", "de :", "de?:"]
+            .iter()
+            .any(|start| line.starts_with(start))
+        {
+            return false;
+        }
+        let fields = [
+            "sent:", "date:", "date ", "to:", "subject:", "cc:", "envoy?", "?:", "? :", "??:",
+            "objet",
+        ];
+        let is_field = |i: &usize| {
+            let line = folded(self.get(*i));
+            fields.iter().any(|start| line.starts_with(start)) && line.contains(':')
+        };
+        (i + 1..=i + QUOTED_HEADER_LINES).filter(is_field).count() >= 2
+    }
+
+    /// Whether the author wrote in or below the quote that starts here.
+    fn answered_below(&self, quote: usize) -> bool {
+        let mut i = quote;
+        while i < self.len() {
+            if let Some(last) = self.attribution(i).or_else(|| self.attributes_next(i)) {
+                i = last;
+            } else if is_signature(self.get(i)) || is_underscores(self.get(i)) {
+                return false;
+            } else if !self.is_blank(i) && !self.get(i).starts_with(b">") {
+                return true;
+            }
+            i += 1;
+        }
+        false
+    }
+
+    /// This line, if it ends the attribution of a quote that follows.
+    fn attributes_next(&self, i: usize) -> Option<usize> {
+        let quoted = (i + 1..i + 3).find(|&next| self.is_marked(next))?;
+        let first = self.attribution_above(quoted)?;
+        (first..quoted).contains(&i).then_some(i)
+    }
+
+    /// The first signature among these lines: `-- `, or else the last that lost its blank.
+    fn signature(&self, mut range: std::ops::Range<usize>) -> Option<usize> {
+        let exact = range.clone().find(|&i| self.get(i) == b"-- ");
+        exact.or_else(|| range.rfind(|&i| self.get(i) == b"--"))
+    }
+}
+
+fn is_signature(line: &[u8]) -> bool {
+    matches!(line, b"-- " | b"--")
+}
+
+fn is_underscores(line: &[u8]) -> bool {
+    let line = line.trim_ascii();
+    line.len() >= UNDERSCORES_MIN && line.iter().all(|&b| b == b'_')
+}
+
+/// `On 21 Nov …`, `Le 21/11/2026 …`: the day or the year is a number.
+fn opens_attribution(line: &[u8]) -> bool {
+    let line = line.trim_ascii_start();
+    (line.starts_with(b"On ") || line.starts_with(b"Le ")) && line.iter().any(u8::is_ascii_digit)
+}
+
+/// `… wrote:`, `… a écrit :`
+fn closes_attribution(line: &[u8]) -> bool {
+    if !line.trim_ascii_end().ends_with(b":") {
+        return false;
+    }
+    let line = folded(line);
+    let line = line.trim_end_matches([':', ' ', '?']);
+    ["wrote", "a ?crit", "a ecrit"]
+        .iter()
+        .any(|end| line.ends_with(end))
+}
+
+/// `-----Original Message-----` and its like.
+fn is_forward_separator(line: &str) -> bool {
+    line.starts_with("--")
+        && line.ends_with('-')
+        && is_forward_title(line.trim_matches(['-', ' ', '?']))
+}
+
+/// `Begin forwarded message:`, without dashes.
+fn is_forward_line(line: &str) -> bool {
+    matches!(
+        line.trim_end_matches([':', ' ', '?']),
+        "begin forwarded message"
+            | "d?but du message r?exp?di?"
+            | "d?but du message transf?r"
+            | "d?but du message r?exp?di"
+    )
+}
+
+fn is_forward_title(title: &str) -> bool {
+    let starts = [
+        "original message",
+        "message d",
+        "message original",
+        "original appointment",
+    ];
+    let forwards = [
+        "forwarded message",
+        "message transf",
+        "message r?exp",
+        "message forward",
+    ];
+    starts
+        .iter()
+        .any(|start| title.starts_with(start) && (title.len() < 24 || !start.ends_with(" d")))
+        || forwards.iter().any(|part| title.contains(part))
+}
+
+/// Lower case, emphasis and outer blanks dropped, and one `?` for each run of other than ASCII.
+fn folded(line: &[u8]) -> String {
+    let mut text = String::with_capacity(line.len());
+    for &b in line.trim_ascii() {
+        match b {
+            b'*' => {}
+            b if b.is_ascii() => text.push(char::from(b.to_ascii_lowercase())),
+            _ if text.ends_with('?') => {}
+            _ => text.push('?'),
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The text with `@@` where the notice goes, which must be where `@@` stands in it.
+    fn check(marked: &[u8]) {
+        let at = marked.windows(2).position(|w| w == b"@@").unwrap();
+        let text = [&marked[..at], &marked[at + 2..]].concat();
+        let placed = place(&text, Position::BeforeQuote);
+        let got = [&text[..placed], b"@@", &text[placed..]].concat();
+        assert_eq!(
+            String::from_utf8_lossy(&got),
+            String::from_utf8_lossy(marked)
+        );
+    }
+
+    #[test]
+    fn the_notice_follows_the_authors_text() {
+        for marked in [
+            "@@",
+            "Hello\n@@",
+            "Hello@@",
+            "Hello\n\n@@-- \nJane\n",
+            "Hello\n\n@@--\nJane\n",
+            "a\n--\nb\n@@--\nJane\n",
+            "Yes\n\n@@Le 21/11/2026 à 18:02, Yann a écrit :\n> Non ?\n",
+            "Yes\n\n@@Le 21/11/2026 à 18:02, Yann a écrit\u{a0}:\n> Non ?\n\n-- \nJane\n",
+            "Yes\n\n@@Le 21 nov. 2026 à 18:02, Yann <y@x.example> a écrit :\n\n> Non ?\n",
+            "Yes\n\n@@Le sam. 21 nov. 2026 à 18:02, Yann Le Grand <\ny@x.example> a écrit :\n\n> N\n",
+            "Yes\n\n@@On Sat, Nov 21, 2026 at 6:02 PM Yann <y@x.example>\nwrote:\n\n> No?\n",
+            "Yes\n\n@@On 21.11.26 18:02, Yann wrote:\nNo?\n",
+            "Yes\n\n@@Am 21.11.2026 schrieb Yann:\n> Nein?\n",
+            "Yes\n@@> No?\n",
+            "Yes\n\n@@-----Original Message-----\nFrom: x\n",
+            "Yes\n\n@@-----Message d'origine-----\nDe : x\n",
+            "Yes\n\n@@-----Message d\u{2019}origine-----\nDe : x\n",
+            "Yes\n\n@@-------- Message transféré --------\nSujet : x\n",
+            "Yes\n\n@@---------- Forwarded message ---------\nFrom: x\n",
+            "@@Begin forwarded message:\n\nFrom: x\n",
+            "@@Début du message réexpédié :\n\nDe: x\n",
+            "Yes\n\n@@________________________________\nFrom: x\nSent: y\nTo: z\n",
+            "Yes\n\n@@De : x\nEnvoyé : y\nÀ : z\nObjet : t\n",
+            "Yes\n\n@@*From:* x\n*Sent:* y\n*To:* z\n",
+        ] {
+            check(marked.as_bytes());
+            check(marked.replace('\n', "\r\n").as_bytes());
+        }
+        check(b"Oui\n\n@@Le 21/11/2026 \xe0 18:02, Yann a \xe9crit :\n> Non ?\n");
+        check(b"Oui\n\n@@De\xa0: x\nEnvoy\xe9\xa0: y\n\xc0\xa0: z\n");
+    }
+
+    #[test]
+    fn an_answer_below_the_quote_is_not_cut_from_it() {
+        for marked in [
+            "On 21.11.26, Yann wrote:\n> No?\n\nYes\n@@",
+            "On 21.11.26, Yann wrote:\n> No?\n\nYes\n\n@@-- \nJane\n",
+            "Hi,\n\nOn 21.11.26, Yann wrote:\n> No?\nYes\n> Why?\nSo.\n@@-- \nJane\n",
+            "As it says:\n> x\nand so on\n@@",
+        ] {
+            check(marked.as_bytes());
+        }
+    }
+
+    #[test]
+    fn what_only_looks_like_a_quote_is_text() {
+        for marked in [
+            "On Monday, Bob wrote a book:\nIt is good.\n@@",
+            ">From now on\n@@",
+            "From: me to you\nwith love\n@@",
+            "Le 21/11/2026 est un samedi.\n@@",
+            "-----\nList\n-----\n@@",
+            "____________________\nForm\n@@",
+            "-- pieces jointes --\nx\n@@",
+        ] {
+            check(marked.as_bytes());
+        }
+    }
+
+    #[test]
+    fn start_and_end_are_what_they_say() {
+        assert_eq!(place(b"a\n> b\n", Position::Start), 0);
+        assert_eq!(place(b"\xef\xbb\xbfa\n", Position::Start), 3);
+        assert_eq!(place(b"a\n> b\n", Position::End), 6);
+        assert_eq!(place(b"a \t", Position::End), 1);
+        assert_eq!(place(b"a\n ", Position::End), 2);
+        assert_eq!(place(b" ", Position::End), 0);
+    }
+}

@@ -1,0 +1,245 @@
+//! Quoted-printable (RFC 2045, section 6.7) as the rewriter needs it: a strict decoder that knows
+//! where each decoded byte came from, and an encoder whose lines are safe in a multipart.
+
+use super::{Eol, line_end};
+
+/// The longest encoded line, without its line end.
+pub(super) const LINE_MAX: usize = 76;
+
+/// A decoded body.
+#[derive(Debug)]
+pub(super) struct Decoded<'a> {
+    raw: &'a [u8],
+    /// The decoded bytes; blanks at the end of a line are kept.
+    pub(super) text: Vec<u8>,
+    /// Where each raw line starts, decoded and raw; decoded offsets may repeat.
+    lines: Vec<(usize, usize)>,
+}
+
+/// A place between two raw bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    /// Its offset.
+    pub(super) at: usize,
+    /// Where its raw line starts.
+    pub(super) line: usize,
+    /// Whether that line continues the one before.
+    pub(super) continues: bool,
+}
+
+impl<'a> Decoded<'a> {
+    /// Decodes a body, or `None` if any of it is not as the RFC has it: an escape without two
+    /// hexadecimal digits, an 8-bit byte, a line of more than 76 characters.
+    pub(super) fn new(raw: &'a [u8]) -> Option<Self> {
+        let mut decoded = Self {
+            raw,
+            text: Vec::with_capacity(raw.len()),
+            lines: Vec::new(),
+        };
+        let mut at = 0;
+        while at < raw.len() {
+            decoded.lines.push((decoded.text.len(), at));
+            let end = memchr::memchr(b'\n', &raw[at..]).map_or(raw.len(), |lf| at + lf + 1);
+            decoded.line(&raw[at..end])?;
+            at = end;
+        }
+        if decoded.lines.is_empty() || raw.ends_with(b"\n") {
+            decoded.lines.push((decoded.text.len(), raw.len()));
+        }
+        Some(decoded)
+    }
+
+    fn line(&mut self, line: &[u8]) -> Option<()> {
+        let (content, end) = split_line_end(line);
+        if content.len() > LINE_MAX || !content.is_ascii() {
+            return None;
+        }
+        let trimmed = content.trim_ascii_end();
+        let (content, end) = match trimmed.strip_suffix(b"=") {
+            Some(content) => (content, &b""[..]),
+            None => (content, end),
+        };
+        let mut at = 0;
+        while at < content.len() {
+            self.text.push(unit(&content[at..])?);
+            at += if content[at] == b'=' { 3 } else { 1 };
+        }
+        self.text.extend_from_slice(end);
+        Some(())
+    }
+
+    /// The raw place of a decoded offset.
+    pub(super) fn place(&self, offset: usize) -> Place {
+        let index = self
+            .lines
+            .partition_point(|&(decoded, _)| decoded <= offset)
+            - 1;
+        let (mut decoded, line) = self.lines[index];
+        let mut at = line;
+        while decoded < offset {
+            at += if self.raw[at] == b'=' { 3 } else { 1 };
+            decoded += 1;
+        }
+        let before = split_line_end(&self.raw[..line]).0.trim_ascii_end();
+        Place {
+            at,
+            line,
+            continues: line > 0 && before.ends_with(b"="),
+        }
+    }
+
+    /// What stands before this place in its raw line, and all that follows it.
+    pub(super) fn around(&self, place: Place) -> (&'a [u8], &'a [u8]) {
+        (&self.raw[place.line..place.at], &self.raw[place.at..])
+    }
+}
+
+/// The start of a raw line's rest, guarded as [`encode`] guards its lines, and how many raw bytes
+/// it stands for.
+pub(super) fn guarded_start(rest: &[u8], eol: Eol) -> (Vec<u8>, usize) {
+    let content =
+        split_line_end(&rest[..memchr::memchr(b'\n', rest).map_or(rest.len(), |lf| lf + 1)]).0;
+    if !is_suspicious(content) {
+        return (Vec::new(), 0);
+    }
+    let mut guarded = format!("={:02X}", content[0]).into_bytes();
+    if content.len() + 2 > LINE_MAX {
+        guarded.push(b'=');
+        guarded.extend_from_slice(line_end(eol).as_bytes());
+    }
+    (guarded, 1)
+}
+
+/// Encodes text whose lines end with CRLF or LF; its encoded lines end with `eol`.
+///
+/// No encoded line is longer than 76 characters, starts with `From ` or `--`, or is a single dot:
+/// none can be taken for a boundary, or mean something to a transport (RFC 2049, section 3).
+pub(super) fn encode(text: &[u8], eol: Eol) -> Vec<u8> {
+    let encoded = encodify::qp::BODY.encode(text);
+    let mut out = Vec::with_capacity(encoded.len() + encoded.len() / 32);
+    for line in encoded.split_inclusive("\r\n") {
+        let (content, end) = line
+            .strip_suffix("\r\n")
+            .map_or((line, ""), |c| (c, line_end(eol)));
+        push_line(&mut out, content, eol);
+        out.extend_from_slice(end.as_bytes());
+    }
+    out
+}
+
+fn push_line(out: &mut Vec<u8>, content: &str, eol: Eol) {
+    match content.bytes().next() {
+        Some(first) if is_suspicious(content.as_bytes()) => {
+            out.extend_from_slice(format!("={first:02X}").as_bytes());
+            if content.len() + 2 > LINE_MAX {
+                out.push(b'=');
+                out.extend_from_slice(line_end(eol).as_bytes());
+                push_line(out, &content[1..], eol);
+            } else {
+                out.extend_from_slice(&content.as_bytes()[1..]);
+            }
+        }
+        _ => out.extend_from_slice(content.as_bytes()),
+    }
+}
+
+fn is_suspicious(content: &[u8]) -> bool {
+    content.starts_with(b"From ") || content.starts_with(b"--") || content == b"."
+}
+
+/// The first byte that this encoded text stands for.
+fn unit(content: &[u8]) -> Option<u8> {
+    let hex = |b: u8| {
+        char::from(b)
+            .to_digit(16)
+            .and_then(|digit| u8::try_from(digit).ok())
+    };
+    match *content {
+        [b'=', high, low, ..] => Some(hex(high)? << 4 | hex(low)?),
+        [b'=', ..] | [] => None,
+        [b, ..] => Some(b),
+    }
+}
+
+fn split_line_end(line: &[u8]) -> (&[u8], &[u8]) {
+    let content = line.strip_suffix(b"\n").unwrap_or(line);
+    let content = if content.len() < line.len() {
+        content.strip_suffix(b"\r").unwrap_or(content)
+    } else {
+        content
+    };
+    line.split_at(content.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn malformed_bodies_do_not_decode() {
+        for raw in ["a=ZZ", "a=3", "a=\r\n=", "é", &"x".repeat(77)] {
+            let decodes = Decoded::new(raw.as_bytes()).is_some();
+            assert_eq!(decodes, raw.ends_with("\n="), "{raw}");
+        }
+    }
+
+    #[test]
+    fn places_are_found_across_soft_breaks() {
+        let decoded = Decoded::new(b"a=C3=A9=\r\nb \r\n\r\n=\r\nc=").unwrap();
+        assert_eq!(decoded.text, "aéb \r\n\r\nc".as_bytes());
+        for (offset, at, line, continues) in [
+            (0, 0, 0, false),
+            (1, 1, 0, false),
+            (3, 10, 10, true),
+            (4, 11, 10, true),
+            (7, 14, 14, false),
+            (9, 19, 19, true),
+            (10, 20, 19, true),
+        ] {
+            assert_eq!(
+                decoded.place(offset),
+                Place {
+                    at,
+                    line,
+                    continues
+                },
+                "{offset}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_line_means_anything_to_a_transport() {
+        let long = format!("From {}", "x".repeat(71));
+        for text in [
+            "From x",
+            ".",
+            "-- ",
+            "--boundary",
+            &*long,
+            "a\n--b\n.\nFrom ",
+        ] {
+            let encoded = String::from_utf8(encode(text.as_bytes(), Eol::Lf)).unwrap();
+            for line in encoded.lines() {
+                assert!(line.len() <= LINE_MAX, "{line}");
+                assert!(!line.starts_with("From ") && !line.starts_with("--") && line != ".");
+            }
+            assert_eq!(
+                Decoded::new(encoded.as_bytes()).unwrap().text,
+                text.as_bytes()
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_decodes(text in "[ -~éà’=\t\n.-]{0,300}") {
+            let encoded = encode(text.as_bytes(), Eol::Lf);
+            prop_assert_eq!(Decoded::new(&encoded).unwrap().text, text.as_bytes());
+            let crlf = text.replace('\n', "\r\n");
+            let encoded = encode(crlf.as_bytes(), Eol::CrLf);
+            prop_assert_eq!(Decoded::new(&encoded).unwrap().text, crlf.as_bytes());
+        }
+    }
+}

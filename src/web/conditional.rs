@@ -1,0 +1,197 @@
+//! Which part of a file a request wants: preconditions and ranges (RFC 9110, sections 13 and 14).
+
+use std::ops::Range;
+
+use axum::http::{HeaderMap, HeaderName, Method, header};
+use http_range_header::{
+    EndPosition, RangeUnsatisfiableError, StartPosition, SyntacticallyCorrectRange,
+    parse_range_header,
+};
+
+/// What is to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Everything: 200.
+    Whole,
+    /// These bytes: 206.
+    Range(Range<u64>),
+    /// The client has it: 304.
+    NotModified,
+    /// The client wants another version: 412.
+    PreconditionFailed,
+    /// The range lies past the end: 416.
+    Unsatisfiable,
+}
+
+/// Decides in the order of section 13.2.2. There is no date of modification, so the conditions on
+/// dates are void.
+pub(super) fn part(method: &Method, headers: &HeaderMap, etag: &str, len: u64) -> Part {
+    if listed(headers, &header::IF_MATCH, |tag| tag == etag) == Some(false) {
+        return Part::PreconditionFailed;
+    }
+    let weakly_equal = |tag: &str| tag.strip_prefix("W/").unwrap_or(tag) == etag;
+    if listed(headers, &header::IF_NONE_MATCH, weakly_equal) == Some(true) {
+        return Part::NotModified;
+    }
+    // Section 14.2: a range is defined for GET only.
+    if method != Method::GET || !may_have_range(headers, etag) {
+        return Part::Whole;
+    }
+    match headers
+        .get(header::RANGE)
+        .map(|value| value.to_str().unwrap_or_default())
+    {
+        Some(value) => range(value, len),
+        None => Part::Whole,
+    }
+}
+
+/// Whether a field that lists tags has one that `is_ours`, or is `*`; `None` without the field.
+fn listed(headers: &HeaderMap, name: &HeaderName, is_ours: impl Fn(&str) -> bool) -> Option<bool> {
+    headers.contains_key(name).then(|| {
+        let values = headers
+            .get_all(name)
+            .iter()
+            .filter_map(|value| value.to_str().ok());
+        values
+            .flat_map(|v| v.split(','))
+            .map(str::trim)
+            .any(|tag| tag == "*" || is_ours(tag))
+    })
+}
+
+/// `If-Range` wants the very same bytes: a strong comparison (section 13.1.5).
+fn may_have_range(headers: &HeaderMap, etag: &str) -> bool {
+    headers
+        .get(header::IF_RANGE)
+        .is_none_or(|value| value.as_bytes() == etag.as_bytes())
+}
+
+/// What is not understood is ignored, and so are several ranges at once, as section 14.2 allows:
+/// the answer is the whole.
+fn range(value: &str, len: u64) -> Part {
+    match parse_range_header(value).map(|parsed| parsed.ranges) {
+        Ok(ranges) => match ranges.as_slice() {
+            [one] => resolve(one, len),
+            _ => Part::Whole,
+        },
+        Err(RangeUnsatisfiableError::ZeroSuffix) => Part::Unsatisfiable,
+        Err(_) => Part::Whole,
+    }
+}
+
+/// Not the parser's own `validate`: it refuses a suffix longer than the file, which is the whole
+/// file (section 14.1.2), and does not tell a reversed range from one past the end.
+fn resolve(range: &SyntacticallyCorrectRange, len: u64) -> Part {
+    let start = match range.start {
+        StartPosition::Index(start) => start,
+        StartPosition::FromLast(suffix) => len.saturating_sub(suffix),
+    };
+    let last = match range.end {
+        EndPosition::Index(last) => last,
+        EndPosition::LastByte => u64::MAX,
+    };
+    if last < start {
+        return Part::Whole;
+    }
+    if start >= len {
+        return Part::Unsatisfiable;
+    }
+    Part::Range(start..last.saturating_add(1).min(len))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ETAG: &str = "\"abc\"";
+
+    fn get(fields: &[(HeaderName, &str)], len: u64) -> Part {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(name, value.parse().unwrap());
+        }
+        part(&Method::GET, &headers, ETAG, len)
+    }
+
+    #[test]
+    fn single_ranges_are_cut_to_the_file() {
+        for (value, len, expected) in [
+            ("bytes=0-0", 10, Part::Range(0..1)),
+            ("bytes=3-", 10, Part::Range(3..10)),
+            ("bytes=3-99", 10, Part::Range(3..10)),
+            ("bytes=0-18446744073709551615", 10, Part::Range(0..10)),
+            ("bytes=-4", 10, Part::Range(6..10)),
+            ("bytes=-99", 10, Part::Range(0..10)),
+            ("bytes=10-", 10, Part::Unsatisfiable),
+            ("bytes=99-100", 10, Part::Unsatisfiable),
+            ("bytes=-0", 10, Part::Unsatisfiable),
+            ("bytes=0-", 0, Part::Unsatisfiable),
+            ("bytes=-1", 0, Part::Unsatisfiable),
+        ] {
+            assert_eq!(get(&[(header::RANGE, value)], len), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_one_range_is_answered_with_the_whole() {
+        for value in [
+            "bytes=0-1,3-4",
+            "bytes=5-3",
+            "bytes=a-",
+            "bytes=",
+            "lines=1-2",
+            "bytes=0-0,-1",
+        ] {
+            assert_eq!(get(&[(header::RANGE, value)], 10), Part::Whole, "{value}");
+        }
+    }
+
+    #[test]
+    fn if_range_wants_the_very_same_bytes() {
+        let range = (header::RANGE, "bytes=1-2");
+        for (value, expected) in [
+            (ETAG, Part::Range(1..3)),
+            ("\"other\"", Part::Whole),
+            ("W/\"abc\"", Part::Whole),
+            ("Sun, 22 Nov 2026 09:04:00 GMT", Part::Whole),
+        ] {
+            assert_eq!(
+                get(&[range.clone(), (header::IF_RANGE, value)], 10),
+                expected,
+                "{value}"
+            );
+        }
+    }
+
+    #[test]
+    fn if_none_match_compares_weakly_and_comes_before_the_range() {
+        let range = (header::RANGE, "bytes=1-2");
+        for value in [ETAG, "W/\"abc\"", "\"x\", \"abc\"", "*"] {
+            let fields = [range.clone(), (header::IF_NONE_MATCH, value)];
+            assert_eq!(get(&fields, 10), Part::NotModified, "{value}");
+        }
+        assert_eq!(get(&[(header::IF_NONE_MATCH, "\"x\"")], 10), Part::Whole);
+    }
+
+    #[test]
+    fn if_match_of_another_version_fails() {
+        assert_eq!(
+            get(&[(header::IF_MATCH, "\"x\"")], 10),
+            Part::PreconditionFailed
+        );
+        assert_eq!(
+            get(&[(header::IF_MATCH, "W/\"abc\"")], 10),
+            Part::PreconditionFailed
+        );
+        assert_eq!(get(&[(header::IF_MATCH, ETAG)], 10), Part::Whole);
+        assert_eq!(get(&[(header::IF_MATCH, "*")], 10), Part::Whole);
+    }
+
+    #[test]
+    fn head_knows_no_range() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::RANGE, "bytes=99-".parse().unwrap());
+        assert_eq!(part(&Method::HEAD, &headers, ETAG, 10), Part::Whole);
+    }
+}

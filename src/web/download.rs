@@ -1,0 +1,425 @@
+//! One file, or all of them as ZIP, as a download.
+//!
+//! Always `application/octet-stream`, always `attachment`, always sandboxed, whatever the mail
+//! declared: drops that look at the declared type to decide what may be shown were broken through
+//! it again and again.
+//!
+//! What counts as a download is the whole answer to a `GET` without a range. Ranges do not count,
+//! not even those that together make the whole: who fetches so is a machine, or a reader who
+//! resumes what broke off.
+
+use std::{io, ops::Range, sync::Arc};
+
+use aws_lc_rs::digest::{Context, SHA256};
+use axum::{
+    body::Body,
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use futures_util::stream;
+use jiff::tz::TimeZone;
+use tracing::{error, warn};
+
+use super::{
+    Site,
+    conditional::{Part, part},
+    pages::sender_domain,
+    source::Source,
+    zip::{Piece, ZipEntry, ZipLayout},
+};
+use crate::{
+    admin::Metrics,
+    config::Language,
+    drop::{Drop, DropError, Package, Token},
+    names,
+};
+
+/// The policy of files: nothing in one may run or load, should a browser show it after all.
+const FILE_POLICY: &str = "sandbox; default-src 'none'; frame-ancestors 'none'";
+
+/// What can be downloaded.
+pub(super) struct Download {
+    token: Token,
+    package: Arc<Package>,
+    contents: Contents,
+    name: String,
+    etag: String,
+}
+
+enum Contents {
+    File(usize),
+    Archive(ZipLayout),
+}
+
+impl Download {
+    /// The file `index`, which the package has.
+    pub(super) fn file(token: Token, package: Package, index: usize) -> Self {
+        let file = &package.files[index];
+        let etag = quoted_hex(&file.sha256);
+        let name = names::file(&file.name);
+        Self {
+            token,
+            package: Arc::new(package),
+            contents: Contents::File(index),
+            name,
+            etag,
+        }
+    }
+
+    /// All files as ZIP.
+    pub(super) fn archive(token: Token, package: Package, zone: &TimeZone) -> Self {
+        let names = names::unique_files(package.files.iter().map(|file| file.name.as_str()));
+        let entries: Vec<_> = package
+            .files
+            .iter()
+            .zip(names)
+            .map(|(file, name)| ZipEntry {
+                name,
+                size: file.size,
+                crc32: file.crc32,
+            })
+            .collect();
+        let layout = ZipLayout::new(&entries, package.created, zone);
+        let etag = archive_etag(&layout, &package);
+        let name = archive_name(&package, zone);
+        let contents = Contents::Archive(layout);
+        Self {
+            token,
+            package: Arc::new(package),
+            contents,
+            name,
+            etag,
+        }
+    }
+
+    /// Answers a request for it.
+    pub(super) async fn answer(
+        self,
+        site: &Site,
+        method: &Method,
+        headers: &HeaderMap,
+        language: Language,
+    ) -> Response {
+        let len = self.len();
+        match part(method, headers, &self.etag, len) {
+            Part::NotModified => self.empty(StatusCode::NOT_MODIFIED),
+            Part::PreconditionFailed => self.empty(StatusCode::PRECONDITION_FAILED),
+            Part::Unsatisfiable => {
+                let mut response = self.empty(StatusCode::RANGE_NOT_SATISFIABLE);
+                put(
+                    &mut response,
+                    header::CONTENT_RANGE,
+                    &format!("bytes */{len}"),
+                );
+                response
+            }
+            Part::Whole if method == Method::HEAD => self.head(StatusCode::OK, 0..len),
+            Part::Whole => self.send(site, StatusCode::OK, 0..len, language).await,
+            Part::Range(range) => {
+                self.send(site, StatusCode::PARTIAL_CONTENT, range, language)
+                    .await
+            }
+        }
+    }
+
+    async fn send(
+        &self,
+        site: &Site,
+        status: StatusCode,
+        range: Range<u64>,
+        language: Language,
+    ) -> Response {
+        let mut response = self.head(status, range.clone());
+        match self.transfer(site, status, range).start().await {
+            Ok(body) => *response.body_mut() = body,
+            Err(err) => {
+                self.report(&err);
+                response = site.pages.failed(language);
+            }
+        }
+        response
+    }
+
+    fn transfer(&self, site: &Site, status: StatusCode, range: Range<u64>) -> Transfer {
+        let drop = site.state.drop.clone();
+        let left = range.end - range.start;
+        let counted = if status == StatusCode::OK {
+            self.files()
+        } else {
+            0..0
+        };
+        let pieces = self.pieces(range);
+        Transfer {
+            source: Source::new(
+                drop.clone(),
+                self.token.clone(),
+                Arc::clone(&self.package),
+                pieces,
+            ),
+            drop,
+            token: self.token.clone(),
+            queue_id: self.package.origin.queue_id.clone(),
+            metrics: site.state.metrics.clone(),
+            counted,
+            first: None,
+            left,
+            ended: false,
+        }
+    }
+
+    /// The header of an answer with these bytes, or of the answer to a `HEAD`.
+    fn head(&self, status: StatusCode, range: Range<u64>) -> Response {
+        let mut response = self.empty(status);
+        if status == StatusCode::PARTIAL_CONTENT {
+            let value = format!("bytes {}-{}/{}", range.start, range.end - 1, self.len());
+            put(&mut response, header::CONTENT_RANGE, &value);
+        }
+        put(
+            &mut response,
+            header::CONTENT_LENGTH,
+            &(range.end - range.start).to_string(),
+        );
+        put(
+            &mut response,
+            header::CONTENT_TYPE,
+            "application/octet-stream",
+        );
+        put(
+            &mut response,
+            header::CONTENT_DISPOSITION,
+            &disposition(&self.name),
+        );
+        response
+    }
+
+    /// What every answer about it says.
+    fn empty(&self, status: StatusCode) -> Response {
+        let mut response = status.into_response();
+        put(&mut response, header::ETAG, &self.etag);
+        put(&mut response, header::ACCEPT_RANGES, "bytes");
+        put(&mut response, header::CONTENT_SECURITY_POLICY, FILE_POLICY);
+        response
+    }
+
+    fn len(&self) -> u64 {
+        match &self.contents {
+            Contents::File(index) => self.package.files[*index].size,
+            Contents::Archive(layout) => layout.total_len(),
+        }
+    }
+
+    fn pieces(&self, range: Range<u64>) -> Vec<Piece> {
+        match &self.contents {
+            Contents::File(_) if range.is_empty() => Vec::new(),
+            Contents::File(index) => vec![Piece::File {
+                index: *index,
+                range,
+            }],
+            Contents::Archive(layout) => layout.pieces(range),
+        }
+    }
+
+    /// The indices of the files in it.
+    fn files(&self) -> Range<usize> {
+        match &self.contents {
+            Contents::File(index) => *index..index + 1,
+            Contents::Archive(_) => 0..self.package.files.len(),
+        }
+    }
+
+    fn report(&self, err: &DropError) {
+        error!(
+            queue_id = self.package.origin.queue_id,
+            "could not read a file: {err}"
+        );
+    }
+}
+
+/// An answer on its way. Dropped before its end, it counts as aborted.
+struct Transfer {
+    source: Source,
+    drop: Drop,
+    token: Token,
+    queue_id: String,
+    metrics: Metrics,
+    /// The files whose download it completes.
+    counted: Range<usize>,
+    first: Option<Bytes>,
+    left: u64,
+    ended: bool,
+}
+
+impl Transfer {
+    /// Reads the first bytes, so that a file that cannot be read gets an honest answer, and makes
+    /// the body.
+    async fn start(mut self) -> Result<Body, DropError> {
+        self.first = self.source.next().await?;
+        if self.left == 0 {
+            self.complete().await;
+            return Ok(Body::empty());
+        }
+        Ok(Body::from_stream(stream::try_unfold(
+            self,
+            async |mut transfer| {
+                Ok::<_, io::Error>(transfer.next().await?.map(|bytes| (bytes, transfer)))
+            },
+        )))
+    }
+
+    /// The next bytes. An error cuts the connection, so that the reader never takes a part for the
+    /// whole.
+    async fn next(&mut self) -> io::Result<Option<Bytes>> {
+        if self.ended {
+            return Ok(None);
+        }
+        let bytes = match self.first.take() {
+            Some(bytes) => Some(bytes),
+            None => self
+                .source
+                .next()
+                .await
+                .map_err(|err| self.damaged(&err.to_string()))?,
+        };
+        let bytes = bytes.ok_or_else(|| self.damaged("the contents are too short"))?;
+        let left = self.left.checked_sub(bytes.len() as u64);
+        self.left = left.ok_or_else(|| self.damaged("the contents are too long"))?;
+        if self.left == 0 {
+            self.complete().await;
+        }
+        Ok(Some(bytes))
+    }
+
+    /// Counts, before the last bytes are handed to the connection: after them nobody asks for more.
+    async fn complete(&mut self) {
+        self.ended = true;
+        if self.counted.is_empty() {
+            return;
+        }
+        self.metrics.download();
+        for index in self.counted.clone() {
+            if let Err(err) = self.drop.count_download(&self.token, index).await {
+                warn!(
+                    queue_id = self.queue_id,
+                    "could not count a download: {err}"
+                );
+            }
+        }
+    }
+
+    fn damaged(&self, why: &str) -> io::Error {
+        error!(
+            queue_id = self.queue_id,
+            left = self.left,
+            "cut a download short: {why}"
+        );
+        io::Error::other("the file cannot be read any further")
+    }
+}
+
+impl std::ops::Drop for Transfer {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.metrics.download_aborted();
+        }
+    }
+}
+
+/// A strong tag: the archive's headers and the hashes of its contents name every byte of it.
+fn archive_etag(layout: &ZipLayout, package: &Package) -> String {
+    let mut context = Context::new(&SHA256);
+    for piece in layout.pieces(0..layout.total_len()) {
+        match piece {
+            Piece::Bytes(bytes) => context.update(&bytes),
+            Piece::File { index, .. } => context.update(&package.files[index].sha256),
+        }
+    }
+    quoted_hex(context.finish().as_ref())
+}
+
+/// `asso.example 2026-11-22.zip`
+fn archive_name(package: &Package, zone: &TimeZone) -> String {
+    let date = package.created.to_zoned(zone.clone()).date();
+    match sender_domain(&package.origin) {
+        Some(domain) => names::file(&format!("{domain} {date}.zip")),
+        None => format!("{date}.zip"),
+    }
+}
+
+fn quoted_hex(bytes: &[u8]) -> String {
+    format!("\"{}\"", data_encoding::HEXLOWER.encode(bytes))
+}
+
+/// `Content-Disposition` after RFC 6266 with both forms of the name, the plain one for old clients.
+fn disposition(name: &str) -> String {
+    format!(
+        "attachment; filename=\"{}\"; filename*=UTF-8''{}",
+        ascii(name),
+        percent_encoded(name)
+    )
+}
+
+/// Letters without their accents, other scripts transcribed. No quote, no backslash, and no `%`,
+/// which some clients decode (RFC 6266, appendix D).
+fn ascii(name: &str) -> String {
+    deunicode::deunicode_with_tofu(name, "_")
+        .chars()
+        .map(|c| {
+            if matches!(c, ' '..='~') && !r#""\%/:*?<>|"#.contains(c) {
+                c
+            } else {
+                '_'
+            }
+        })
+        .collect()
+}
+
+/// `ext-value` of RFC 8187, section 3.2.1: all but `attr-char` is encoded.
+fn percent_encoded(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || b"!#$&+-.^_`|~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+fn put(response: &mut Response, name: header::HeaderName, value: &str) {
+    let value = HeaderValue::from_str(value).expect("header values are made of printable ASCII");
+    response.headers_mut().insert(name, value);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn disposition_has_an_ascii_name_and_the_true_one() {
+        assert_eq!(
+            disposition("Été 100% \"fini\".pdf"),
+            "attachment; filename=\"Ete 100_ _fini_.pdf\"; \
+             filename*=UTF-8''%C3%89t%C3%A9%20100%25%20%22fini%22.pdf"
+        );
+    }
+
+    #[test]
+    fn disposition_is_a_header_value_whatever_the_name() {
+        for name in [
+            "a\r\nLocation: x",
+            "\0",
+            "\u{202e}fdp.exe",
+            "文件.pdf",
+            "\u{10ffff}",
+        ] {
+            let value = disposition(name);
+            assert!(
+                value.bytes().all(|byte| matches!(byte, b' '..=b'~')),
+                "{value}"
+            );
+            assert_eq!(value.matches('"').count(), 2, "{value}");
+        }
+    }
+}

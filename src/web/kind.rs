@@ -1,0 +1,167 @@
+//! What a file is, in a word and in the letters of its icon.
+//!
+//! By its extension first, for that is what the reader's system goes by: `invoice.pdf.exe` is a
+//! program, whatever the mail declared.
+
+use crate::config::Language;
+
+/// What a file is to a reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Pdf,
+    Text,
+    Document,
+    Spreadsheet,
+    Presentation,
+    Image,
+    Video,
+    Audio,
+    Archive,
+    Message,
+    Calendar,
+    Contacts,
+    Program,
+    WebPage,
+    File,
+}
+
+/// The kind of a file from its name (made safe) and the media type that the mail declared.
+pub(super) fn kind(name: &str, media_type: &str) -> Kind {
+    let extension = extension(name).unwrap_or_default();
+    BY_EXTENSION
+        .iter()
+        .find(|(extensions, _)| extensions.split(' ').any(|known| known == extension))
+        .map_or_else(|| by_media_type(media_type), |(_, kind)| *kind)
+}
+
+/// The letters of a file's icon: its extension, if that fits.
+pub(super) fn icon(name: &str, kind: Kind) -> String {
+    let fits = |extension: &String| (1..=4).contains(&extension.len());
+    extension(name).filter(fits).map_or_else(
+        || kind.letters().to_owned(),
+        |extension| extension.to_ascii_uppercase(),
+    )
+}
+
+/// The extension in lower case, if it is one: ASCII letters and digits after the last dot.
+fn extension(name: &str) -> Option<String> {
+    let (stem, extension) = name.rsplit_once('.')?;
+    let plain = !extension.is_empty() && extension.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    (plain && !stem.is_empty()).then(|| extension.to_ascii_lowercase())
+}
+
+fn by_media_type(media_type: &str) -> Kind {
+    let media_type = media_type.to_ascii_lowercase();
+    match media_type.split_once('/').unwrap_or((&media_type, "")) {
+        ("image", _) => Kind::Image,
+        ("video", _) => Kind::Video,
+        ("audio", _) => Kind::Audio,
+        ("message", _) => Kind::Message,
+        ("text", "html") => Kind::WebPage,
+        ("text", "calendar") => Kind::Calendar,
+        ("text", "vcard" | "x-vcard") => Kind::Contacts,
+        ("text", _) => Kind::Text,
+        ("application", "pdf") => Kind::Pdf,
+        ("application", "zip" | "gzip" | "x-tar" | "x-7z-compressed") => Kind::Archive,
+        _ => Kind::File,
+    }
+}
+
+const BY_EXTENSION: [(&str, Kind); 14] = [
+    ("pdf", Kind::Pdf),
+    ("txt md log csv tsv json xml", Kind::Text),
+    ("doc docx docm odt ott rtf pages tex epub", Kind::Document),
+    ("xls xlsx xlsm xlsb ods ots numbers", Kind::Spreadsheet),
+    ("ppt pptx pptm pps ppsx odp otp key", Kind::Presentation),
+    (
+        "jpg jpeg png gif webp avif heic heif tif tiff bmp svg psd xcf ai eps raw dng",
+        Kind::Image,
+    ),
+    ("mp4 m4v mov avi mkv webm mpg mpeg wmv 3gp", Kind::Video),
+    ("mp3 m4a aac ogg oga opus flac wav wma mid", Kind::Audio),
+    (
+        "zip 7z rar tar gz tgz bz2 xz zst iso img dmg cab",
+        Kind::Archive,
+    ),
+    ("eml msg mbox", Kind::Message),
+    ("ics", Kind::Calendar),
+    ("vcf", Kind::Contacts),
+    (
+        "exe msi msix com scr pif bat cmd ps1 vbs vbe js jse wsf hta lnk jar reg sh run deb rpm \
+         apk app appimage cpl dll",
+        Kind::Program,
+    ),
+    ("htm html xhtml shtml mht mhtml", Kind::WebPage),
+];
+
+impl Kind {
+    /// The kind as a noun.
+    pub(super) fn noun(self, language: Language) -> &'static str {
+        let (french, english) = match self {
+            Self::Pdf => ("Document PDF", "PDF document"),
+            Self::Text => ("Texte", "Text"),
+            Self::Document => ("Document", "Document"),
+            Self::Spreadsheet => ("Feuille de calcul", "Spreadsheet"),
+            Self::Presentation => ("Présentation", "Presentation"),
+            Self::Image => ("Image", "Image"),
+            Self::Video => ("Vidéo", "Video"),
+            Self::Audio => ("Son", "Audio"),
+            Self::Archive => ("Archive", "Archive"),
+            Self::Message => ("Courriel", "Mail message"),
+            Self::Calendar => ("Agenda", "Calendar"),
+            Self::Contacts => ("Contacts", "Contacts"),
+            Self::Program => ("Programme", "Program"),
+            Self::WebPage => ("Page web", "Web page"),
+            Self::File => ("Fichier", "File"),
+        };
+        match language {
+            Language::Fr => french,
+            Language::En => english,
+        }
+    }
+
+    fn letters(self) -> &'static str {
+        match self {
+            Self::Pdf => "PDF",
+            Self::Text | Self::Document => "TXT",
+            Self::Spreadsheet => "XLS",
+            Self::Presentation => "PPT",
+            Self::Image => "IMG",
+            Self::Video => "VID",
+            Self::Audio => "SON",
+            Self::Archive => "ZIP",
+            Self::Message => "@",
+            Self::Calendar => "ICS",
+            Self::Contacts => "VCF",
+            Self::Program => "EXE",
+            Self::WebPage => "WEB",
+            Self::File => "•",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn extension_speaks_before_the_declared_type() {
+        for (name, media_type, expected, letters) in [
+            ("a.PDF", "application/octet-stream", Kind::Pdf, "PDF"),
+            ("facture.pdf.exe", "application/pdf", Kind::Program, "EXE"),
+            ("scan", "Image/PNG", Kind::Image, "IMG"),
+            ("x.unknown", "application/zip", Kind::Archive, "ZIP"),
+            ("x.dwg", "application/octet-stream", Kind::File, "DWG"),
+            (".htaccess", "application/octet-stream", Kind::File, "•"),
+            ("a.b c", "", Kind::File, "•"),
+            ("photo.jpeg", "", Kind::Image, "JPEG"),
+        ] {
+            let found = kind(name, media_type);
+            assert_eq!(
+                (found, icon(name, found).as_str()),
+                (expected, letters),
+                "{name}"
+            );
+        }
+    }
+}

@@ -1,0 +1,97 @@
+"""A real Chromium, driven over the WebDriver protocol (chromedriver, plain HTTP)."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import tempfile
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from lab import free_port, port_is_open, stop_pid, wait_until
+
+ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
+
+
+class Browser:
+    """A headless browser in one language, with a download directory of its own."""
+
+    def __init__(self, language: str):
+        self.language = language
+        self.directory = tempfile.TemporaryDirectory(prefix="browser-")
+        self.downloads = Path(self.directory.name) / "downloads"
+        self.downloads.mkdir()
+
+    def __enter__(self):
+        self.port = free_port()
+        self.driver = subprocess.Popen(["chromedriver", f"--port={self.port}"],
+                                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            wait_until(lambda: port_is_open(self.port), "chromedriver", 30)
+            self.session = self._session()
+        except BaseException:
+            stop_pid(self.driver.pid)
+            raise
+        return self
+
+    def _session(self) -> str:
+        profile = Path(self.directory.name) / "profile"
+        options = {
+            "args": ["--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu",
+                     f"--user-data-dir={profile}", f"--accept-lang={self.language}"],
+            "prefs": {"download.default_directory": str(self.downloads),
+                      "download.prompt_for_download": False,
+                      "intl.accept_languages": self.language},
+        }
+        capabilities = {"browserName": "chrome", "goog:chromeOptions": options}
+        answer = self._call("POST", "/session", {"capabilities": {"alwaysMatch": capabilities}})
+        return "/session/" + answer["sessionId"]
+
+    def __exit__(self, *_):
+        try:
+            self._call("DELETE", self.session)
+        except (OSError, RuntimeError):
+            pass
+        stop_pid(self.driver.pid)
+        self.driver.wait()
+        self.directory.cleanup()
+
+    def _call(self, method: str, path: str, data=None):
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", method=method,
+                                         data=None if data is None else json.dumps(data).encode(),
+                                         headers={"Content-Type": "application/json"})
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return json.load(answer)["value"]
+        except urllib.error.HTTPError as e:
+            raise RuntimeError(f"{method} {path}: {e.read().decode()[:500]}") from None
+
+    def open(self, url: str):
+        self._call("POST", self.session + "/url", {"url": url})
+
+    def text(self) -> str:
+        """What a person reads on the page."""
+        return self._call("GET", f"{self._find('body')}/text")
+
+    def attribute(self, selector: str, name: str) -> str:
+        return self._call("GET", f"{self._find(selector)}/attribute/{name}")
+
+    def click(self, selector: str):
+        self._call("POST", f"{self._find(selector)}/click", {})
+
+    def screenshot(self, path: Path):
+        path.write_bytes(base64.b64decode(self._call("GET", self.session + "/screenshot")))
+
+    def _find(self, selector: str) -> str:
+        found = self._call("POST", self.session + "/element",
+                           {"using": "css selector", "value": selector})
+        return f"{self.session}/element/{found[ELEMENT]}"
+
+    def downloaded(self, size: int) -> Path:
+        """The file that a click brought, once it is whole."""
+        def whole():
+            files = [p for p in self.downloads.iterdir() if p.suffix != ".crdownload"]
+            return next((p for p in files if p.stat().st_size == size), None)
+        return wait_until(whole, f"a download of {size} bytes", 60)
