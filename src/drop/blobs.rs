@@ -50,24 +50,29 @@ impl Blobs {
         }
         make_directory(&this.drafts)?;
         make_directory(&this.blobs)?;
+        sync_directory(directory)?;
         this.probe()?;
         Ok(this)
     }
 
-    /// The database's file, made if it is missing, for nobody else to read.
+    /// Keeps others from opening the drop until the value is dropped: SQLite does not wait for its
+    /// turn while a database is made.
+    pub(super) fn lock(&self) -> Result<File> {
+        let opened = File::open(&self.directory);
+        let locked = opened.and_then(|directory| directory.lock().map(|()| directory));
+        locked.map_err(|e| DropError::io("lock", &self.directory, e))
+    }
+
+    /// The database's file, made if it is missing, for nobody else to read. One that is there is not
+    /// opened: closing it would end the locks that SQLite has on it in this process.
     pub(super) fn database(&self) -> Result<PathBuf> {
         let path = self.directory.join("drop.sqlite3");
         let mut options = OpenOptions::new();
-        options
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600);
-        options
-            .open(&path)
-            .map_err(|e| DropError::io("open", &path, e))?;
-        sync_directory(&self.directory)?;
+        match options.write(true).create_new(true).mode(0o600).open(&path) {
+            Ok(_) => sync_directory(&self.directory)?,
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(DropError::io("make", &path, e)),
+        }
         Ok(path)
     }
 
