@@ -1,0 +1,389 @@
+//! The milter's dialogue, with the whole program behind it: over the library that plays a mail
+//! server, and byte by byte where the order of replies matters, which that library cannot see.
+
+use std::{
+    io::{Read, Write},
+    net::SocketAddr,
+    sync::Arc,
+};
+
+use data_encoding::BASE64_MIME;
+use depollueur::{
+    admin::Metrics,
+    config::{Config, MilterAddress, Sources},
+    drop::Drop,
+    filter::Filter,
+    milter::{self, Claim, Socket, Stop},
+};
+use indymilter_test::{Actions, MacroStage, ProtoOpts, Status, TestConnection};
+use tokio::task::JoinHandle;
+
+/// A milter on a port of its own, with a drop of its own.
+struct Milter {
+    address: SocketAddr,
+    stop: Stop,
+    served: JoinHandle<std::io::Result<()>>,
+    _directory: tempfile::TempDir,
+}
+
+impl Milter {
+    fn start(settings: &[&str]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let mut all = vec![
+            format!("drop.directory={}", directory.path().join("drop").display()),
+            "milter.listen=127.0.0.1:0".to_owned(),
+        ];
+        all.extend(settings.iter().map(|setting| (*setting).to_owned()));
+        let sources = Sources {
+            settings: all,
+            ..Sources::default()
+        };
+        let config = Arc::new(Config::load(&sources).unwrap());
+        let any = MilterAddress::Tcp("127.0.0.1:0".parse().unwrap());
+        let socket = Socket::bind(&any, 0o600, Claim::Fresh).unwrap();
+        let Socket::Tcp(listener) = &socket else {
+            unreachable!("TCP was asked for")
+        };
+        let address = listener.local_addr().unwrap();
+        let filter = Filter::new(Arc::clone(&config), Drop::open(&config.drop).unwrap());
+        let stop = Stop::default();
+        let served = milter::run(socket, config, filter, Metrics::new(), stop.clone());
+        let served = tokio::spawn(served);
+        Self {
+            address,
+            stop,
+            served,
+            _directory: directory,
+        }
+    }
+
+    /// A connection that is past `connect`.
+    async fn connect(&self) -> TestConnection {
+        let mut connection = TestConnection::open(self.address).await.unwrap();
+        let client: SocketAddr = "192.0.2.1:4711".parse().unwrap();
+        connection.connect("client.example", client).await.unwrap();
+        connection
+    }
+
+    async fn stop(self) {
+        self.stop.gracefully.cancel();
+        self.served.await.unwrap().unwrap();
+    }
+}
+
+/// Sends everything up to the end of the header.
+async fn send_header(connection: &mut TestConnection) -> Status {
+    assert_eq!(
+        connection.mail(["<a@example.org>"]).await.unwrap(),
+        Status::Continue
+    );
+    assert_eq!(
+        connection.rcpt(["<b@example.org>"]).await.unwrap(),
+        Status::Continue
+    );
+    assert_eq!(connection.data().await.unwrap(), Status::Continue);
+    connection
+        .macros(MacroStage::Eoh, [("i", "4ABC")])
+        .await
+        .unwrap();
+    for (name, value) in HEADER {
+        connection.header(*name, *value).await.unwrap();
+    }
+    connection.eoh().await.unwrap()
+}
+
+const HEADER: &[(&str, &str)] = &[
+    ("From", "a@example.org"),
+    ("MIME-Version", "1.0"),
+    ("Content-Type", "multipart/mixed; boundary=b"),
+];
+
+/// A text and an attachment of so many decoded bytes.
+fn body(bytes: usize) -> String {
+    let encoded = BASE64_MIME.encode(&vec![b'x'; bytes]);
+    format!(
+        "--b\r\n\r\nBonjour\r\n--b\r\nContent-Type: application/pdf; name=a.pdf\r\n\
+         Content-Disposition: attachment; filename=a.pdf\r\n\
+         Content-Transfer-Encoding: base64\r\n\r\n{encoded}\r\n--b--\r\n"
+    )
+}
+
+async fn send_body(connection: &mut TestConnection, body: &str) {
+    for chunk in body.as_bytes().chunks(65_535) {
+        connection.body(chunk.to_vec()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_heavy_attachment_is_replaced_and_the_next_mail_starts_from_nothing() {
+    let milter = Milter::start(&[]);
+    let mut connection = milter.connect().await;
+    for _ in 0..2 {
+        assert_eq!(send_header(&mut connection).await, Status::Continue);
+        send_body(&mut connection, &body(600_000)).await;
+        let (actions, status) = connection.eom().await.unwrap();
+        assert_eq!(status, Status::Accept);
+        assert!(actions.has_replaced_body(indymilter_test::any()));
+    }
+    assert_eq!(send_header(&mut connection).await, Status::Continue);
+    send_body(&mut connection, &body(1_000)).await;
+    let (actions, status) = connection.eom().await.unwrap();
+    assert_eq!((actions.actions.len(), status), (0, Status::Accept));
+    connection.close().await.unwrap();
+    milter.stop().await;
+}
+
+#[tokio::test]
+async fn an_aborted_mail_leaves_nothing_for_the_next_one() {
+    let milter = Milter::start(&[]);
+    let mut connection = milter.connect().await;
+    connection.abort().await.unwrap();
+    assert_eq!(send_header(&mut connection).await, Status::Continue);
+    send_body(&mut connection, &body(600_000)).await;
+    connection.abort().await.unwrap();
+    connection.abort().await.unwrap();
+    assert_eq!(send_header(&mut connection).await, Status::Continue);
+    send_body(&mut connection, &body(10)).await;
+    let (actions, _) = connection.eom().await.unwrap();
+    assert!(actions.actions.is_empty());
+    connection.close().await.unwrap();
+    milter.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_small_by_its_declared_size_is_not_looked_at() {
+    let milter = Milter::start(&["detach.threshold=1000"]);
+    let mut connection = milter.connect().await;
+    for (size, status) in [
+        ("SIZE=999", Status::Accept),
+        ("SIZE=1000", Status::Continue),
+        ("SIZE=0", Status::Continue),
+    ] {
+        assert_eq!(
+            connection.mail(["<a@example.org>", size]).await.unwrap(),
+            status,
+            "{size}"
+        );
+    }
+    connection.close().await.unwrap();
+    milter.stop().await;
+}
+
+#[tokio::test]
+async fn only_the_wanted_direction_is_looked_at() {
+    let milter = Milter::start(&["detach.directions=outgoing"]);
+    let mut connection = milter.connect().await;
+    assert_eq!(
+        connection.mail(["<a@example.org>"]).await.unwrap(),
+        Status::Accept
+    );
+    connection
+        .macros(MacroStage::Mail, [("{auth_authen}", "alice")])
+        .await
+        .unwrap();
+    assert_eq!(
+        connection.mail(["<a@example.org>"]).await.unwrap(),
+        Status::Continue
+    );
+    connection.close().await.unwrap();
+
+    let mut submission = TestConnection::open(milter.address).await.unwrap();
+    submission
+        .macros(MacroStage::Connect, [("{daemon_name}", "ORIGINATING")])
+        .await
+        .unwrap();
+    let client: SocketAddr = "192.0.2.1:4711".parse().unwrap();
+    submission.connect("client.example", client).await.unwrap();
+    submission
+        .macros(MacroStage::Mail, [("{daemon_name}", "cleanup")])
+        .await
+        .unwrap();
+    assert_eq!(
+        submission.mail(["<a@example.org>"]).await.unwrap(),
+        Status::Continue
+    );
+    submission.close().await.unwrap();
+    milter.stop().await;
+}
+
+#[tokio::test]
+async fn no_more_is_negotiated_than_is_offered() {
+    let milter = Milter::start(&[]);
+    let offered = ProtoOpts::SKIP | ProtoOpts::NO_HELO;
+    let connection = TestConnection::configure()
+        .available_opts(offered)
+        .open_tcp(milter.address)
+        .await
+        .unwrap();
+    assert!(offered.contains(connection.negotiated_opts()));
+    connection.close().await.unwrap();
+    milter.stop().await;
+}
+
+#[tokio::test]
+async fn mail_that_cannot_be_changed_passes() {
+    let milter = Milter::start(&[]);
+    let mut connection = TestConnection::configure()
+        .available_actions(Actions::ADD_HEADER)
+        .open_tcp(milter.address)
+        .await
+        .unwrap();
+    assert_eq!(
+        connection.mail(["<a@example.org>"]).await.unwrap(),
+        Status::Accept
+    );
+    connection.close().await.unwrap();
+    milter.stop().await;
+}
+
+#[tokio::test]
+async fn the_rest_of_a_settled_body_is_declined_where_replies_are_wanted() {
+    let milter = Milter::start(&["limits.parts_max=1"]);
+    let mut connection = TestConnection::configure()
+        .available_opts(ProtoOpts::SKIP | ProtoOpts::LEADING_SPACE)
+        .open_tcp(milter.address)
+        .await
+        .unwrap();
+    let client: SocketAddr = "192.0.2.1:4711".parse().unwrap();
+    connection.connect("client.example", client).await.unwrap();
+    assert_eq!(send_header(&mut connection).await, Status::Continue);
+    let parts = "--b\r\n\r\nx\r\n".repeat(3);
+    assert_eq!(
+        connection.body(parts.into_bytes()).await.unwrap(),
+        Status::Skip
+    );
+    let (actions, status) = connection.eom().await.unwrap();
+    assert_eq!((actions.actions.len(), status), (0, Status::Accept));
+    connection.close().await.unwrap();
+    milter.stop().await;
+}
+
+#[tokio::test]
+async fn a_drop_that_fails_has_the_mail_delivered_or_put_off() {
+    for (on_failure, expected) in [("deliver", "a"), ("tempfail", "y")] {
+        let milter = Milter::start(&[&format!("detach.on_failure={on_failure}")]);
+        let drafts = milter._directory.path().join("drop/drafts");
+        std::fs::remove_dir_all(&drafts).unwrap();
+        std::fs::write(&drafts, "in the way").unwrap();
+        let replies = dialogue(milter.address, body(600_000)).await;
+        let (code, text) = replies.last().unwrap();
+        assert_eq!(replies.len(), 1, "{replies:?}");
+        assert_eq!(*code, expected.as_bytes()[0], "{on_failure}");
+        assert!(*code != b'y' || text.starts_with(b"451 4.3.0 depollueur: "));
+        milter.stop().await;
+    }
+}
+
+/// Postfix drops or truncates a body when anything stands between two of its pieces.
+#[tokio::test]
+async fn the_new_body_is_one_run_after_all_else() {
+    let milter = Milter::start(&["detach.threshold=500000"]);
+    let mut text = body(600_000);
+    let kept = "Une ligne qui reste.\r\n".repeat(10_000);
+    text.insert_str(text.find("Bonjour").unwrap(), &kept);
+    let replies = dialogue(milter.address, text).await;
+    let codes: Vec<u8> = replies.iter().map(|(code, _)| *code).collect();
+    let first = codes.iter().position(|code| *code == b'b').unwrap();
+    let last = codes.iter().rposition(|code| *code == b'b').unwrap();
+    assert!(last > first, "the body has several pieces");
+    assert!(codes[first..=last].iter().all(|code| *code == b'b'));
+    assert!(codes[..first].iter().all(|code| b"hmip".contains(code)));
+    assert_eq!(&codes[last + 1..], b"a");
+    assert!(replies.iter().all(|(_, data)| data.len() <= 65_535));
+    let sent: usize = replies
+        .iter()
+        .filter(|(code, _)| *code == b'b')
+        .map(|(_, d)| d.len())
+        .sum();
+    assert!(sent > kept.len() && sent < kept.len() + 10_000);
+    milter.stop().await;
+}
+
+#[tokio::test]
+async fn open_sessions_run_on_when_the_milter_stops() {
+    let milter = Milter::start(&[]);
+    let mut connection = milter.connect().await;
+    assert_eq!(send_header(&mut connection).await, Status::Continue);
+    milter.stop.gracefully.cancel();
+    send_body(&mut connection, &body(600_000)).await;
+    let (actions, status) = connection.eom().await.unwrap();
+    assert_eq!(status, Status::Accept);
+    assert!(actions.has_replaced_body(indymilter_test::any()));
+    assert_eq!(send_header(&mut connection).await, Status::Continue);
+    assert!(TestConnection::open(milter.address).await.is_err());
+    connection.close().await.unwrap();
+    milter.served.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_second_stop_cuts_what_is_open() {
+    let milter = Milter::start(&["milter.drain=1 h"]);
+    let _open = milter.connect().await;
+    milter.stop.gracefully.cancel();
+    milter.stop.at_once.cancel();
+    milter.served.await.unwrap().unwrap();
+}
+
+/// Plays Postfix, byte by byte, for one message; gives back all replies to the end of message.
+async fn dialogue(address: SocketAddr, body: String) -> Vec<(u8, Vec<u8>)> {
+    tokio::task::spawn_blocking(move || blocking_dialogue(address, &body))
+        .await
+        .unwrap()
+}
+
+fn blocking_dialogue(address: SocketAddr, body: &str) -> Vec<(u8, Vec<u8>)> {
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    let mut offer = vec![];
+    for number in [6_u32, 0x1ff, 0x1f_ffff] {
+        offer.extend(number.to_be_bytes());
+    }
+    ask(&mut stream, b'O', &offer);
+    ask(&mut stream, b'C', b"client.example\x004\x12\x34192.0.2.1\0");
+    ask(&mut stream, b'M', b"<a@example.org>\0");
+    ask(&mut stream, b'R', b"<b@example.org>\0");
+    ask(&mut stream, b'T', b"");
+    for (name, value) in HEADER {
+        tell(&mut stream, b'L', format!("{name}\0 {value}\0").as_bytes());
+    }
+    ask(&mut stream, b'N', b"");
+    for chunk in body.as_bytes().chunks(65_535) {
+        tell(&mut stream, b'B', chunk);
+    }
+    tell(&mut stream, b'E', b"");
+    let mut replies = Vec::new();
+    loop {
+        let reply = hear(&mut stream);
+        let last = b"aycrt".contains(&reply.0);
+        replies.push(reply);
+        if last {
+            return replies;
+        }
+    }
+}
+
+fn ask(stream: &mut std::net::TcpStream, command: u8, data: &[u8]) {
+    tell(stream, command, data);
+    let (code, _) = hear(stream);
+    assert!(
+        code == b'c' || code == b'O',
+        "{} for {}",
+        code as char,
+        command as char
+    );
+}
+
+fn tell(stream: &mut std::net::TcpStream, command: u8, data: &[u8]) {
+    let length = u32::try_from(data.len() + 1).unwrap();
+    let mut packet = length.to_be_bytes().to_vec();
+    packet.push(command);
+    packet.extend(data);
+    stream.write_all(&packet).unwrap();
+}
+
+fn hear(stream: &mut std::net::TcpStream) -> (u8, Vec<u8>) {
+    let mut length = [0; 4];
+    stream.read_exact(&mut length).unwrap();
+    let mut packet = vec![0; u32::from_be_bytes(length) as usize];
+    stream.read_exact(&mut packet).unwrap();
+    (packet[0], packet[1..].to_vec())
+}
