@@ -35,7 +35,11 @@ const PROBE_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// The routes of the admin listener.
 pub fn router(drop: Drop, metrics: Metrics) -> Router {
-    let state = AdminState { drop, metrics, probed: Arc::default() };
+    let state = AdminState {
+        drop,
+        metrics,
+        probed: Arc::default(),
+    };
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readyz))
@@ -61,13 +65,20 @@ async fn readyz(State(state): State<AdminState>) -> (StatusCode, &'static str) {
     if state.is_ready().await {
         (StatusCode::OK, "ready\n")
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "the drop takes no package\n")
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the drop takes no package\n",
+        )
     }
 }
 
 async fn show_metrics(State(state): State<AdminState>) -> Response {
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, content_type)], state.metrics.encode()).into_response()
+    (
+        [(header::CONTENT_TYPE, content_type)],
+        state.metrics.encode(),
+    )
+        .into_response()
 }
 
 impl AdminState {
@@ -76,14 +87,19 @@ impl AdminState {
             return ready;
         }
         let ready = self.probe().await;
-        let probed = Some(Probed { at: Instant::now(), ready });
+        let probed = Some(Probed {
+            at: Instant::now(),
+            ready,
+        });
         *self.probed.lock().unwrap_or_else(PoisonError::into_inner) = probed;
         ready
     }
 
     fn remembered(&self) -> Option<bool> {
         let probed = *self.probed.lock().unwrap_or_else(PoisonError::into_inner);
-        probed.filter(|probed| probed.at.elapsed() < PROBE_AGE_MAX).map(|probed| probed.ready)
+        probed
+            .filter(|probed| probed.at.elapsed() < PROBE_AGE_MAX)
+            .map(|probed| probed.ready)
     }
 
     async fn probe(&self) -> bool {

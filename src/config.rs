@@ -105,6 +105,26 @@ pub struct WebConfig {
     pub timeout: SignedDuration,
 }
 
+impl WebConfig {
+    /// The host in `public_url`, with its port.
+    pub fn host(&self) -> &str {
+        let rest = self
+            .public_url
+            .split_once("://")
+            .map_or(&*self.public_url, |(_, rest)| rest);
+        rest.split('/').next().unwrap_or(rest)
+    }
+
+    /// What readers are told of who keeps the files.
+    pub fn operator_or_host(&self) -> &str {
+        if self.operator.is_empty() {
+            self.host()
+        } else {
+            &self.operator
+        }
+    }
+}
+
 /// `[admin]`: health and metrics.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields, expecting = "must be a section")]

@@ -32,7 +32,7 @@ use bytes::Bytes;
 use crate::{
     config::Config,
     drop::{Drop, DropError},
-    mime::{Ambiguity, Field, Head, MediaType},
+    mime::{Ambiguity, Field, Head, MediaType, head},
     rewrite::Eol,
     rules,
     spool::Spool,
@@ -202,7 +202,11 @@ pub struct PartDecision {
 impl Filter {
     /// Makes a filter over a drop.
     pub fn new(config: Arc<Config>, drop: Drop) -> Self {
-        Self { config, drop, explain: false }
+        Self {
+            config,
+            drop,
+            explain: false,
+        }
     }
 
     /// Keeps what is decided for each part, for [`Message::explanation`].
@@ -216,7 +220,8 @@ impl Filter {
         if !rules::treats(self.config.detach.directions, envelope.direction) {
             return Start::Pass(Reason::Direction);
         }
-        let root = match Head::read(header, MediaType::new("text", "plain")) {
+        let read = || Head::read(header, MediaType::new("text", "plain"));
+        let root = match head::check(header).and_then(|()| read()) {
             Ok(root) => root,
             Err(why) => return Start::Pass(Reason::Ambiguous(why)),
         };

@@ -162,14 +162,18 @@ fn by_place(head: &Head, place: Place) -> Option<Why> {
 
 /// S/MIME (RFC 8551) and OpenPGP (RFC 3156) types.
 fn is_crypto(sub: &str) -> bool {
-    ["pkcs7-", "x-pkcs7-", "pgp-"].iter().any(|prefix| sub.starts_with(prefix))
+    ["pkcs7-", "x-pkcs7-", "pgp-"]
+        .iter()
+        .any(|prefix| sub.starts_with(prefix))
 }
 
 /// RFC 8551, section 3.2.1: S/MIME parts whose type was lost are known by their names.
 fn is_smime_name(head: &Head) -> bool {
     let is_smime = |name: &str| {
         let name = name.to_ascii_lowercase();
-        [".p7m", ".p7s", ".p7c", ".p7z"].iter().any(|extension| name.ends_with(extension))
+        [".p7m", ".p7s", ".p7c", ".p7z"]
+            .iter()
+            .any(|extension| name.ends_with(extension))
     };
     head.file_name.as_deref().is_some_and(is_smime)
 }
@@ -182,7 +186,10 @@ mod tests {
     fn head(fields: &[(&str, &str)]) -> Head {
         let fields: Vec<_> = fields
             .iter()
-            .map(|(name, value)| Field { name: (*name).into(), value: (*value).into() })
+            .map(|(name, value)| Field {
+                name: (*name).into(),
+                value: (*value).into(),
+            })
             .collect();
         Head::read(&fields, MediaType::new("text", "plain")).unwrap()
     }
@@ -193,7 +200,12 @@ mod tests {
 
     #[test]
     fn names_dispositions_and_types_make_candidates() {
-        for value in ["application/pdf", "image/png", "text/plain; name=a.txt", "message/rfc822"] {
+        for value in [
+            "application/pdf",
+            "image/png",
+            "text/plain; name=a.txt",
+            "message/rfc822",
+        ] {
             assert_eq!(of_type(value), Judgement::Candidate, "{value}");
         }
         let attached = head(&[("Content-Disposition", "attachment")]);
@@ -207,10 +219,16 @@ mod tests {
         let table = [
             ("text/plain", Why::Text),
             ("text/html", Why::Text),
-            ("text/calendar; method=REQUEST; name=invite.ics", Why::Calendar),
+            (
+                "text/calendar; method=REQUEST; name=invite.ics",
+                Why::Calendar,
+            ),
             ("application/ics; name=invite.ics", Why::Calendar),
             ("application/pkcs7-mime; name=smime.p7m", Why::Protected),
-            ("application/x-pkcs7-signature; name=smime.p7s", Why::Protected),
+            (
+                "application/x-pkcs7-signature; name=smime.p7s",
+                Why::Protected,
+            ),
             ("application/octet-stream; name=SMIME.P7M", Why::Protected),
             ("application/pgp-encrypted", Why::Protected),
             ("multipart/signed; boundary=b", Why::Protected),
@@ -227,21 +245,39 @@ mod tests {
     #[test]
     fn a_place_can_protect() {
         let pdf = head(&[("Content-Type", "application/pdf")]);
-        assert_eq!(judge(&pdf, Place::Alternative), Judgement::Stays(Why::Alternative));
+        assert_eq!(
+            judge(&pdf, Place::Alternative),
+            Judgement::Stays(Why::Alternative)
+        );
         let html = head(&[("Content-Type", "text/html; name=body.html")]);
-        assert_eq!(judge(&html, Place::RelatedRoot), Judgement::Stays(Why::RelatedRoot));
+        assert_eq!(
+            judge(&html, Place::RelatedRoot),
+            Judgement::Stays(Why::RelatedRoot)
+        );
         let image = head(&[("Content-Type", "image/png"), ("Content-ID", "<i@x>")]);
-        assert_eq!(judge(&image, Place::Related), Judgement::CandidateUnlessShown);
+        assert_eq!(
+            judge(&image, Place::Related),
+            Judgement::CandidateUnlessShown
+        );
         let located = head(&[("Content-Type", "image/png"), ("Content-Location", "i.png")]);
-        assert_eq!(judge(&located, Place::Related), Judgement::Stays(Why::Shown));
+        assert_eq!(
+            judge(&located, Place::Related),
+            Judgement::Stays(Why::Shown)
+        );
     }
 
     #[test]
     fn an_encoded_message_or_an_unknown_encoding_stays() {
         let fields = |value, encoding| {
-            head(&[("Content-Type", value), ("Content-Transfer-Encoding", encoding)])
+            head(&[
+                ("Content-Type", value),
+                ("Content-Transfer-Encoding", encoding),
+            ])
         };
-        for head in [fields("message/rfc822", "base64"), fields("image/png", "x-uuencode")] {
+        for head in [
+            fields("message/rfc822", "base64"),
+            fields("image/png", "x-uuencode"),
+        ] {
             assert_eq!(judge(&head, Place::Free), Judgement::Stays(Why::Encoding));
         }
     }

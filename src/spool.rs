@@ -69,7 +69,8 @@ impl Spool {
     /// The temporary file cannot be cut.
     pub async fn truncate(&mut self, len: u64) -> io::Result<()> {
         if let Some(keep) = len.checked_sub(self.flushed) {
-            self.tail.truncate(usize::try_from(keep).unwrap_or(usize::MAX));
+            self.tail
+                .truncate(usize::try_from(keep).unwrap_or(usize::MAX));
             return Ok(());
         }
         self.tail.clear();
@@ -173,7 +174,11 @@ mod tests {
                 spool.truncate(mark).await.unwrap();
                 spool.append(b"X").await.unwrap();
                 let expected = [&b"abcdefgh"[..mark as usize], b"X"].concat();
-                assert_eq!(spool.read(0..mark + 1).await.unwrap(), expected, "{window} {mark}");
+                assert_eq!(
+                    spool.read(0..mark + 1).await.unwrap(),
+                    expected,
+                    "{window} {mark}"
+                );
                 assert_eq!(spool.len(), mark + 1);
             }
         }

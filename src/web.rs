@@ -82,7 +82,10 @@ pub struct WebState {
 
 /// The routes of the public listener.
 pub fn router(state: WebState) -> Router {
-    let site = Arc::new(Site { pages: Pages::new(&state), state });
+    let site = Arc::new(Site {
+        pages: Pages::new(&state),
+        state,
+    });
     Router::new()
         .route("/", get(home))
         .route("/style.css", get(well_known::style))
@@ -130,7 +133,11 @@ async fn guard(State(site): Shared, request: Request, next: Next) -> Response {
     let mut response = if method == Method::GET || method == Method::HEAD {
         next.run(request).await
     } else {
-        (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET, HEAD")]).into_response()
+        (
+            StatusCode::METHOD_NOT_ALLOWED,
+            [(header::ALLOW, "GET, HEAD")],
+        )
+            .into_response()
     };
     site.harden(response.headers_mut());
     let status = response.status().as_u16();
@@ -218,9 +225,15 @@ impl Site {
         let token: Token = token.parse().map_err(|_| Refusal::Unknown)?;
         match self.state.drop.find(&token, now).await {
             Ok(Lookup::Live(package)) => Ok((token, package)),
-            Ok(Lookup::Gone { created, expired, origin }) => {
-                Err(Refusal::Gone(Box::new(Gone { created, expired, origin })))
-            }
+            Ok(Lookup::Gone {
+                created,
+                expired,
+                origin,
+            }) => Err(Refusal::Gone(Box::new(Gone {
+                created,
+                expired,
+                origin,
+            }))),
             Ok(Lookup::Unknown) => Err(Refusal::Unknown),
             Err(err) => {
                 error!("could not look up a package: {err}");
@@ -257,13 +270,19 @@ impl Site {
             })
             .collect();
         let manifest = json!({ "files": files, "expires": package.expires.to_string() });
-        ([(header::CONTENT_TYPE, "application/json")], manifest.to_string()).into_response()
+        (
+            [(header::CONTENT_TYPE, "application/json")],
+            manifest.to_string(),
+        )
+            .into_response()
     }
 
     /// Adds what every response carries and its handler did not set.
     fn harden(&self, headers: &mut HeaderMap) {
         let set = |headers: &mut HeaderMap, name: &'static str, value: &'static str| {
-            headers.entry(name).or_insert(HeaderValue::from_static(value));
+            headers
+                .entry(name)
+                .or_insert(HeaderValue::from_static(value));
         };
         for (name, value) in SECURITY_HEADERS {
             set(headers, name, value);

@@ -11,8 +11,6 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::filter::Reason;
-
 /// The counters and gauges of the whole process. Cheap to clone; all clones count together.
 #[derive(Clone)]
 pub struct Metrics(Arc<Inner>);
@@ -49,7 +47,7 @@ struct Inner {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct MessageLabels {
     outcome: &'static str,
-    reason: Reason,
+    reason: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -78,8 +76,14 @@ impl Metrics {
     }
 
     /// A message is done with; `reason` says why it ended so.
-    pub fn message(&self, outcome: Outcome, reason: Reason) {
-        self.0.messages.get_or_create(&MessageLabels { outcome: outcome.label(), reason }).inc();
+    pub fn message(&self, outcome: Outcome, reason: &'static str) {
+        self.0
+            .messages
+            .get_or_create(&MessageLabels {
+                outcome: outcome.label(),
+                reason,
+            })
+            .inc();
     }
 
     /// Parts were detached from a message that goes out rewritten; `bytes` are decoded.
@@ -122,7 +126,10 @@ impl Metrics {
             400..500 => "4xx",
             500.. => "5xx",
         };
-        self.0.responses.get_or_create(&ResponseLabels { status }).inc();
+        self.0
+            .responses
+            .get_or_create(&ResponseLabels { status })
+            .inc();
     }
 
     /// All of them as OpenMetrics text.
@@ -148,7 +155,11 @@ impl Debug for Metrics {
 impl Inner {
     fn register_mail(&mut self) {
         let registry = &mut self.registry;
-        registry.register("messages", "Messages by what became of them", self.messages.clone());
+        registry.register(
+            "messages",
+            "Messages by what became of them",
+            self.messages.clone(),
+        );
         registry.register(
             "detached_parts",
             "Parts detached from messages that went out rewritten",
@@ -165,7 +176,11 @@ impl Inner {
             "Files and packages that the drop could not take",
             self.deposit_errors.clone(),
         );
-        registry.register("milter_sessions", "Open milter sessions", self.sessions.clone());
+        registry.register(
+            "milter_sessions",
+            "Open milter sessions",
+            self.sessions.clone(),
+        );
         registry.register(
             "messages_in_work",
             "Messages between their header and their verdict",

@@ -137,17 +137,19 @@ async fn scan(
             return Ok(Outcome::Failed(error.to_string()));
         }
     };
-    match Filter::new(config, drop).begin(envelope, &block.fields()) {
+    let filter = Filter::new(config, drop).explaining();
+    match filter.begin(envelope, &block.fields(), block.eol()) {
         Start::Pass(reason) => {
-            explanation.reason = reason.into();
+            explanation.reason = reason.label().into();
             Ok(Outcome::Original)
         }
         Start::Scan(mut message) => {
             push(&mut message, body)
                 .await
                 .map_err(|error| lost(&error))?;
-            explanation.parts = message.explanation();
-            Ok(conclude(message.end().await, explanation))
+            let verdict = message.end().await;
+            explanation.parts = message.explanation().to_vec();
+            Ok(conclude(verdict, explanation))
         }
     }
 }
@@ -168,7 +170,7 @@ async fn push(message: &mut Message, body: &mut impl Read) -> io::Result<()> {
 fn conclude(verdict: Verdict, explanation: &mut Explanation) -> Outcome {
     match verdict {
         Verdict::Pass(reason) => {
-            explanation.reason = reason.into();
+            explanation.reason = reason.label().into();
             Outcome::Original
         }
         Verdict::Rewrite(rewritten) => {

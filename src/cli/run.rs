@@ -203,7 +203,12 @@ async fn serve_http(
 async fn sweep(drop: Drop, stop: Stop) -> io::Result<()> {
     let mut tick = interval(SWEEP_INTERVAL);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while stop.gracefully.run_until_cancelled(tick.tick()).await.is_some() {
+    while stop
+        .gracefully
+        .run_until_cancelled(tick.tick())
+        .await
+        .is_some()
+    {
         let mut total = Swept::default();
         while !stop.gracefully.is_cancelled() && sweep_step(&drop, &mut total).await {}
         if total != Swept::default() {

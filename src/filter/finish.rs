@@ -47,7 +47,10 @@ async fn rewrite(message: &mut Message) -> Result<Verdict, FilterError> {
     };
     let files = std::mem::take(&mut message.detached);
     let (detached, detached_bytes) = (files.len(), files.iter().map(|file| file.bytes).sum());
-    let durable = files.into_iter().filter_map(|detached| detached.file).collect();
+    let durable = files
+        .into_iter()
+        .filter_map(|detached| detached.file)
+        .collect();
     package.commit(durable, created, expires).await?;
     let spool = std::mem::replace(&mut message.spool, crate::spool::Spool::new("".as_ref(), 0));
     let pieces = pieces(spool.len(), changes).into_iter();
@@ -82,14 +85,21 @@ async fn plan(
     message: &Message,
     notice: &Notice,
 ) -> Result<Option<(Vec<Change>, Vec<HeaderEdit>)>, FilterError> {
-    if message.detached.first().is_some_and(|detached| detached.part == 0) {
+    if message
+        .detached
+        .first()
+        .is_some_and(|detached| detached.part == 0)
+    {
         return Ok(Some(whole(message, notice)));
     }
     let Some(places) = places(message, notice).await? else {
         return Ok(None);
     };
     let removed = message.parts.removed(message.spool.len());
-    let removed = removed.into_iter().map(|at| Change { at, with: Bytes::new() });
+    let removed = removed.into_iter().map(|at| Change {
+        at,
+        with: Bytes::new(),
+    });
     let mut changes: Vec<Change> = places.into_iter().chain(removed).collect();
     // An insertion comes before a removal that starts at the same place.
     changes.sort_by_key(|change| (change.at.start, change.at.end));
@@ -99,19 +109,35 @@ async fn plan(
 /// The message was the attachment: it becomes a text with the notice.
 fn whole(message: &Message, notice: &Notice) -> (Vec<Change>, Vec<HeaderEdit>) {
     let part = insert::new_part(notice, message.eol);
-    let has = |name: &str| message.root_fields.iter().find(|f| f.eq_ignore_ascii_case(name));
+    let has = |name: &str| {
+        message
+            .root_fields
+            .iter()
+            .find(|f| f.eq_ignore_ascii_case(name))
+    };
     let set = |name: &str, value: String| match has(name) {
-        Some(name) => HeaderEdit::Replace { name: name.clone(), value },
-        None => HeaderEdit::Append { name: name.to_owned(), value },
+        Some(name) => HeaderEdit::Replace {
+            name: name.clone(),
+            value,
+        },
+        None => HeaderEdit::Append {
+            name: name.to_owned(),
+            value,
+        },
     };
     let mut edits = vec![
         set("Content-Type", part.content_type),
         set("Content-Transfer-Encoding", part.encoding),
     ];
     // These described the file. Content-ID and the like name the message's content and stay.
-    let gone = ["Content-Disposition", "Content-MD5"].into_iter().filter_map(has);
+    let gone = ["Content-Disposition", "Content-MD5"]
+        .into_iter()
+        .filter_map(has);
     edits.extend(gone.map(|name| HeaderEdit::Remove { name: name.clone() }));
-    let body = Change { at: 0..message.spool.len(), with: part.body.into() };
+    let body = Change {
+        at: 0..message.spool.len(),
+        with: part.body.into(),
+    };
     (vec![body], edits)
 }
 
@@ -124,14 +150,21 @@ async fn places(message: &Message, notice: &Notice) -> Result<Option<Vec<Change>
             None => return Ok(in_front(message, notice)),
         }
     }
-    if changes.is_empty() { Ok(in_front(message, notice)) } else { Ok(Some(changes)) }
+    if changes.is_empty() {
+        Ok(in_front(message, notice))
+    } else {
+        Ok(Some(changes))
+    }
 }
 
 /// The first text and the first HTML, and whatever is an alternative to one of them: all readers
 /// must see the link, whichever alternative they are shown.
 fn targets(message: &Message) -> Vec<&Text> {
     let first = |kind: TextKind| message.texts.iter().find(|text| text.kind == kind);
-    let firsts: Vec<_> = [first(TextKind::Plain), first(TextKind::Html)].into_iter().flatten().collect();
+    let firsts: Vec<_> = [first(TextKind::Plain), first(TextKind::Html)]
+        .into_iter()
+        .flatten()
+        .collect();
     let choices = |text: &Text| message.parts.alternative(text.part);
     let beside = |text: &&Text| {
         firsts.iter().any(|first| {
@@ -190,7 +223,10 @@ fn in_front(message: &Message, notice: &Notice) -> Option<Vec<Change>> {
         &part.body,
     ]
     .concat();
-    Some(vec![Change { at: front..front, with: with.into() }])
+    Some(vec![Change {
+        at: front..front,
+        with: with.into(),
+    }])
 }
 
 /// Says that the message was changed, for people who look at its header; nothing reads it.
@@ -226,8 +262,14 @@ mod tests {
 
     #[test]
     fn pieces_are_the_spool_with_its_changes() {
-        let insert = |at: u64, with: &'static str| Change { at: at..at, with: with.into() };
-        let cut = |at| Change { at, with: Bytes::new() };
+        let insert = |at: u64, with: &'static str| Change {
+            at: at..at,
+            with: with.into(),
+        };
+        let cut = |at| Change {
+            at,
+            with: Bytes::new(),
+        };
         let changes = vec![insert(2, "x"), cut(2..4), insert(8, "y"), cut(9..10)];
         assert_eq!(
             pieces(10, changes),

@@ -162,7 +162,11 @@ impl Message {
     ) -> Result<Self, Ambiguity> {
         let config = &filter.config;
         let scanner = Scanner::new(&root, config.limits)?;
-        let directory = config.spool.directory.as_ref().unwrap_or(&config.drop.directory);
+        let directory = config
+            .spool
+            .directory
+            .as_ref()
+            .unwrap_or(&config.drop.directory);
         let mut message = Self {
             spool: Spool::new(directory, config.spool.memory),
             parts: Parts::new(&root),
@@ -199,7 +203,9 @@ impl Message {
             self.eol = Eol::CrLf;
         }
         // The scanner is out of the way while its events are acted upon.
-        let Some(mut scanner) = self.scanner.take() else { return };
+        let Some(mut scanner) = self.scanner.take() else {
+            return;
+        };
         while let Some(event) = scanner.next(chunk) {
             if let Err(Stop::Settled(settled)) = self.act(event).await {
                 return self.settle(settled);
@@ -299,7 +305,14 @@ impl Message {
         };
         let text = self.text(part, head);
         let file = FileHead::new(head);
-        self.leaf = Some(Leaf { part, file, bytes: 0, work, shown_by, text });
+        self.leaf = Some(Leaf {
+            part,
+            file,
+            bytes: 0,
+            work,
+            shown_by,
+            text,
+        });
     }
 
     /// Takes bytes of the leaf's body.
@@ -399,15 +412,25 @@ impl Message {
         }
         let mut decoder = Decoder::new(file.encoding).ok_or(Reason::MalformedBody)?;
         let origin = || origin(&self.envelope);
-        let package = self.package.get_or_insert_with(|| self.filter.drop.package(origin()));
+        let package = self
+            .package
+            .get_or_insert_with(|| self.filter.drop.package(origin()));
         let mut draft = package.file(&file.name, &file.media_type).await?;
         let mut at = body;
         while at < end {
             let stop = end.min(at + REPLAY_BYTES);
             let raw = self.spool.read(at..stop).await?;
             let mut decoded = Vec::with_capacity(raw.len());
-            decoder.push(&raw, &mut decoded).map_err(|_| Stop::from(Reason::MalformedBody))?;
-            write(&mut draft, decoded.into(), &mut self.waited, self.filter.deadline()).await?;
+            decoder
+                .push(&raw, &mut decoded)
+                .map_err(|_| Stop::from(Reason::MalformedBody))?;
+            write(
+                &mut draft,
+                decoded.into(),
+                &mut self.waited,
+                self.filter.deadline(),
+            )
+            .await?;
             at = stop;
         }
         Ok((decoder, draft))
@@ -435,7 +458,14 @@ impl Message {
 
     /// Ends a leaf that was detached, or that stays for the moment.
     async fn leave(&mut self, leaf: Leaf) -> Result<(), Stop> {
-        let Leaf { part, file, bytes, work, shown_by, text } = leaf;
+        let Leaf {
+            part,
+            file,
+            bytes,
+            work,
+            shown_by,
+            text,
+        } = leaf;
         match work {
             Work::Detaching(_, draft) => {
                 self.explain(part, &file, bytes, Some(Why::OverThreshold));
@@ -443,7 +473,14 @@ impl Message {
             }
             Work::Counting(_) => {
                 let (body, end) = (self.parts.body(part), self.spool.len());
-                self.later.push(Later { part, file, bytes, body, end, shown_by });
+                self.later.push(Later {
+                    part,
+                    file,
+                    bytes,
+                    body,
+                    end,
+                    shown_by,
+                });
             }
             Work::Stays(why) | Work::Checked(why, _) => self.explain_kept(part, &file, bytes, why),
             Work::Html(_) => {
@@ -452,7 +489,10 @@ impl Message {
             }
         }
         if let Some(text) = text {
-            self.texts.push(Text { end: self.spool.len(), ..text });
+            self.texts.push(Text {
+                end: self.spool.len(),
+                ..text
+            });
         }
         Ok(())
     }
@@ -467,8 +507,16 @@ impl Message {
     ) -> Result<(), Stop> {
         let (decoder, mut draft) = self.replay(file, body, end).await?;
         let mut tail = Vec::new();
-        decoder.finish(&mut tail).map_err(|_| Stop::from(Reason::MalformedBody))?;
-        write(&mut draft, tail.into(), &mut self.waited, self.filter.deadline()).await?;
+        decoder
+            .finish(&mut tail)
+            .map_err(|_| Stop::from(Reason::MalformedBody))?;
+        write(
+            &mut draft,
+            tail.into(),
+            &mut self.waited,
+            self.filter.deadline(),
+        )
+        .await?;
         self.finish_draft(part, file.name.clone(), 0, draft).await
     }
 
@@ -482,19 +530,28 @@ impl Message {
     ) -> Result<(), Stop> {
         self.parts.remove(part);
         self.await_finishing().await?;
-        let detached = Detached { part, name, bytes, file: None };
+        let detached = Detached {
+            part,
+            name,
+            bytes,
+            file: None,
+        };
         self.finishing = Some((detached, tokio::spawn(draft.finish())));
         Ok(())
     }
 
     /// Waits until the file that was ended last is durable.
     pub(super) async fn await_finishing(&mut self) -> Result<(), FilterError> {
-        let Some((mut detached, task)) = self.finishing.take() else { return Ok(()) };
+        let Some((mut detached, task)) = self.finishing.take() else {
+            return Ok(());
+        };
         let left = self.filter.deadline().saturating_sub(self.waited);
         let begun = Instant::now();
         let finished = timeout(left, task).await;
         self.waited += begun.elapsed();
-        let file = finished.map_err(|_| FilterError::Slow)?.map_err(std::io::Error::other)??;
+        let file = finished
+            .map_err(|_| FilterError::Slow)?
+            .map_err(std::io::Error::other)??;
         detached.bytes = file.size();
         detached.file = Some(file);
         self.detached.push(detached);
@@ -506,7 +563,10 @@ impl Message {
         let threshold = self.filter.config.detach.threshold;
         let mut rest = Vec::new();
         for later in mem::take(&mut self.later) {
-            let shown = later.shown_by.as_ref().is_some_and(|id| self.references.contains(id));
+            let shown = later
+                .shown_by
+                .as_ref()
+                .is_some_and(|id| self.references.contains(id));
             if shown {
                 self.explain(later.part, &later.file, later.bytes, None);
             } else if later.bytes >= threshold {
@@ -516,7 +576,12 @@ impl Message {
             }
         }
         let sizes: Vec<u64> = rest.iter().map(|later| later.bytes).collect();
-        let sum_max = self.filter.config.detach.message_threshold.unwrap_or(u64::MAX);
+        let sum_max = self
+            .filter
+            .config
+            .detach
+            .message_threshold
+            .unwrap_or(u64::MAX);
         let over = rules::largest_over(&sizes, sum_max);
         for (index, later) in rest.iter().enumerate() {
             if over.contains(&index) {
@@ -530,7 +595,8 @@ impl Message {
 
     async fn detach_later(&mut self, later: &Later, why: Why) -> Result<(), Stop> {
         self.explain(later.part, &later.file, later.bytes, Some(why));
-        self.detach_spooled(later.part, &later.file, later.body, later.end).await
+        self.detach_spooled(later.part, &later.file, later.body, later.end)
+            .await
     }
 
     /// Remembers a text part as a place for the notice.
@@ -561,7 +627,13 @@ impl Message {
 
     /// Notes that a part goes, or (`None`) that it stays because it is shown in the text.
     fn explain(&mut self, part: PartId, file: &FileHead, bytes: u64, goes: Option<Why>) {
-        self.decide(part, file, bytes, goes.is_some(), goes.unwrap_or(Why::Shown));
+        self.decide(
+            part,
+            file,
+            bytes,
+            goes.is_some(),
+            goes.unwrap_or(Why::Shown),
+        );
     }
 
     fn decide(&mut self, part: PartId, file: &FileHead, bytes: u64, detached: bool, why: Why) {
@@ -593,7 +665,11 @@ impl FileHead {
         if name.len() > NAME_BYTES_MAX {
             name = names::file(&name);
         }
-        Self { name, media_type, encoding: head.encoding }
+        Self {
+            name,
+            media_type,
+            encoding: head.encoding,
+        }
     }
 }
 
@@ -638,6 +714,9 @@ fn is_html_body(head: &Head) -> bool {
 
 /// The name of a field that describes the message's content, as written.
 fn content_field(field: &Field) -> Option<String> {
-    let is_content = field.name.get(..8).is_some_and(|start| start.eq_ignore_ascii_case(b"content-"));
+    let is_content = field
+        .name
+        .get(..8)
+        .is_some_and(|start| start.eq_ignore_ascii_case(b"content-"));
     is_content.then(|| String::from_utf8_lossy(&field.name).into_owned())
 }

@@ -65,7 +65,12 @@ impl Parts {
             body: 0,
             next: None,
         };
-        Self { parts: vec![root], ended: Vec::new(), line: 0, eol: 0 }
+        Self {
+            parts: vec![root],
+            ended: Vec::new(),
+            line: 0,
+            eol: 0,
+        }
     }
 
     /// A delimiter line stands at `at`, after a line end of `eol` bytes.
@@ -112,7 +117,9 @@ impl Parts {
 
     /// Where a part stands.
     pub(super) fn place(&self, part: PartId) -> Place {
-        let Part { parent, ordinal, .. } = self.parts[part as usize];
+        let Part {
+            parent, ordinal, ..
+        } = self.parts[part as usize];
         match self.parts[parent as usize].kind {
             _ if part == 0 => Place::Free,
             Kind::Alternative => Place::Alternative,
@@ -120,11 +127,6 @@ impl Parts {
             Kind::Related => Place::Related,
             _ => Place::Free,
         }
-    }
-
-    /// Whether some part around this one is a `multipart/related`.
-    pub(super) fn in_related(&self, part: PartId) -> bool {
-        self.around(part).any(|parent| self.parts[parent as usize].kind == Kind::Related)
     }
 
     /// The `multipart/alternative` that a body is a choice of, if any: the innermost around it that
@@ -155,7 +157,10 @@ impl Parts {
     /// Only a `multipart/mixed` can take one without its other parts changing their meaning.
     pub(super) fn front(&self) -> Option<u64> {
         let is_mixed = self.parts[0].kind == Kind::Mixed;
-        self.parts.get(1).filter(|_| is_mixed).map(|first| first.line)
+        self.parts
+            .get(1)
+            .filter(|_| is_mixed)
+            .map(|first| first.line)
     }
 
     /// Takes a leaf out, and with it each multipart that has nothing left (the message stays).
@@ -165,7 +170,11 @@ impl Parts {
             self.parts[part].gone = true;
             let parent = self.parts[part].parent as usize;
             self.parts[parent].children_gone += 1;
-            let Part { children, children_gone, .. } = self.parts[parent];
+            let Part {
+                children,
+                children_gone,
+                ..
+            } = self.parts[parent];
             if part == 0 || parent == 0 || children_gone < children {
                 return;
             }
@@ -219,7 +228,10 @@ mod tests {
     use crate::mime::{Event, Field, MediaType};
 
     fn head(content_type: &str) -> Head {
-        let field = Field { name: b"Content-Type".to_vec(), value: content_type.into() };
+        let field = Field {
+            name: b"Content-Type".to_vec(),
+            value: content_type.into(),
+        };
         Head::read(&[field], MediaType::new("text", "plain")).unwrap()
     }
 
@@ -273,10 +285,22 @@ mod tests {
     #[test]
     fn a_part_goes_with_its_delimiter_line_and_no_other_byte() {
         let body = "pre\r\n--b\r\n\r\n1\r\n--b\r\n\r\n2\r\n--b\r\n\r\n3\r\n--b--\r\n";
-        assert_eq!(without(MIXED, body, &[1]), "pre\r\n--b\r\n\r\n2\r\n--b\r\n\r\n3\r\n--b--\r\n");
-        assert_eq!(without(MIXED, body, &[2]), "pre\r\n--b\r\n\r\n1\r\n--b\r\n\r\n3\r\n--b--\r\n");
-        assert_eq!(without(MIXED, body, &[3]), "pre\r\n--b\r\n\r\n1\r\n--b\r\n\r\n2\r\n--b--\r\n");
-        assert_eq!(without(MIXED, body, &[2, 3]), "pre\r\n--b\r\n\r\n1\r\n--b--\r\n");
+        assert_eq!(
+            without(MIXED, body, &[1]),
+            "pre\r\n--b\r\n\r\n2\r\n--b\r\n\r\n3\r\n--b--\r\n"
+        );
+        assert_eq!(
+            without(MIXED, body, &[2]),
+            "pre\r\n--b\r\n\r\n1\r\n--b\r\n\r\n3\r\n--b--\r\n"
+        );
+        assert_eq!(
+            without(MIXED, body, &[3]),
+            "pre\r\n--b\r\n\r\n1\r\n--b\r\n\r\n2\r\n--b--\r\n"
+        );
+        assert_eq!(
+            without(MIXED, body, &[2, 3]),
+            "pre\r\n--b\r\n\r\n1\r\n--b--\r\n"
+        );
         assert_eq!(without(MIXED, body, &[1, 2, 3]), "pre\r\n--b--\r\n");
     }
 
@@ -294,7 +318,10 @@ mod tests {
                     --c\r\n\r\n2\r\n--c\r\n\r\n3\r\n--c--\r\n--b--\r\n";
         assert_eq!(without(MIXED, body, &[3, 4]), "--b\r\n\r\n1\r\n--b--\r\n");
         let one_left = without(MIXED, body, &[3]);
-        assert!(one_left.contains("\r\n\r\n--c\r\n\r\n3\r\n--c--"), "{one_left}");
+        assert!(
+            one_left.contains("\r\n\r\n--c\r\n\r\n3\r\n--c--"),
+            "{one_left}"
+        );
     }
 
     #[test]

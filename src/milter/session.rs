@@ -24,12 +24,16 @@ use super::{
 use crate::{
     admin::metrics::{InProgress, Outcome},
     config::OnFailure,
-    filter::{Direction, Envelope, Message, Reason, Rewritten, Start, Verdict},
+    filter::{Direction, Envelope, Message, Rewritten, Start, Verdict},
     mime::Field,
+    rewrite::Eol,
 };
 
 /// Bytes of a message's top-level header; a longer one is not looked at.
 const HEADER_BYTES_MAX: usize = 1 << 20;
+
+/// Why a message passed or failed, for the log and the metrics.
+type Reason = &'static str;
 
 /// What a header field costs in memory beside its bytes.
 const FIELD_COST: usize = 2 * size_of::<Vec<u8>>();
@@ -91,7 +95,7 @@ struct Header {
 /// A message whose body is scanned.
 #[derive(Debug)]
 struct Work {
-    message: Message,
+    message: Box<Message>,
     outline: Outline,
     /// How long its body may still be held up by our machinery.
     patience: Duration,
@@ -251,8 +255,8 @@ impl Session {
         if bytes > HEADER_BYTES_MAX {
             return self.pass(&outline, "header-too-long");
         }
-        match self.shared.filter.begin(envelope, &fields) {
-            Start::Pass(reason) => self.pass(&outline, reason),
+        match self.shared.filter.begin(envelope, &fields, Eol::CrLf) {
+            Start::Pass(reason) => self.pass(&outline, reason.label()),
             Start::Scan(message) => self.take_turn(message, outline).await,
         }
     }
@@ -297,7 +301,7 @@ impl Session {
         Answer::Accept
     }
 
-    async fn take_turn(&mut self, message: Message, outline: Outline) -> Answer {
+    async fn take_turn(&mut self, message: Box<Message>, outline: Outline) -> Answer {
         let patience = duration(self.shared.config.milter.deadline);
         let asked = Instant::now();
         let turn = Arc::clone(&self.shared.work).acquire_owned();
@@ -335,20 +339,30 @@ impl Session {
 
     async fn conclude(&self, work: Work, replies: &impl Replies) -> Answer {
         let Work {
-            message,
+            mut message,
             outline,
             _permit,
             _in_work,
             ..
         } = work;
+        let verdict = self.verdict(&mut message, replies).await;
         explain(&message, &outline);
-        let verdict = match self.verdict(message, replies).await {
+        let verdict = match verdict {
             Ok(Some(verdict)) => verdict,
             Ok(None) => return self.fail(&outline, "deadline"),
             Err(Gone) => return self.give_up(&outline),
         };
         match verdict {
-            Verdict::Pass(reason) => self.pass(&outline, reason),
+            Verdict::Pass(reason) => {
+                if reason.is_odd() {
+                    warn!(
+                        queue_id = outline.queue_id,
+                        reason = reason.label(),
+                        "left alone"
+                    );
+                }
+                self.pass(&outline, reason.label())
+            }
             Verdict::Rewrite(rewritten) => self.send(rewritten, &outline, replies).await,
             Verdict::Fail(error) => {
                 warn!(queue_id = outline.queue_id, "could not detach: {error}");
@@ -362,7 +376,7 @@ impl Session {
     /// alive; when it is not, dropping the future leaves nothing behind.
     async fn verdict(
         &self,
-        message: Message,
+        message: &mut Message,
         replies: &impl Replies,
     ) -> Result<Option<Verdict>, Gone> {
         let mut end = std::pin::pin!(message.end());

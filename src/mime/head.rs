@@ -151,6 +151,34 @@ pub fn split(block: &[u8]) -> Result<Vec<Field>, Ambiguity> {
     Ok(fields)
 }
 
+/// Checks fields that were split by somebody else: a milter's, a file's.
+///
+/// # Errors
+/// As [`split`]: something in them that readers differ about.
+pub fn check(fields: &[Field]) -> Result<(), Ambiguity> {
+    let is_blank = |line: &[u8]| line.trim_ascii().is_empty();
+    let is_odd = |field: &Field| {
+        let folded = field.value.split(|&b| b == b'\n').skip(1);
+        field.name.is_empty()
+            || !field
+                .name
+                .iter()
+                .all(|&b| b.is_ascii_graphic() && b != b':')
+            || field.value.contains(&0)
+            || has_bare_cr(&field.value)
+            || folded.into_iter().any(is_blank)
+    };
+    if fields.iter().any(is_odd) {
+        Err(Ambiguity::Header)
+    } else {
+        Ok(())
+    }
+}
+
+fn has_bare_cr(value: &[u8]) -> bool {
+    memchr::memchr_iter(b'\r', value).any(|at| value.get(at + 1) != Some(&b'\n'))
+}
+
 fn field(line: &[u8]) -> Result<Field, Ambiguity> {
     let colon = memchr::memchr(b':', line).ok_or(Ambiguity::Header)?;
     let name = &line[..colon];
@@ -292,6 +320,36 @@ mod tests {
         let head = read("\r\n").unwrap();
         assert!(head.media.is("text", "plain"));
         assert_eq!(head.encoding, TransferEncoding::SevenBit);
+    }
+
+    #[test]
+    fn fields_split_by_others_are_held_to_the_same_rules() {
+        let field = |name: &str, value: &str| Field {
+            name: name.into(),
+            value: value.into(),
+        };
+        for good in [
+            field("A", " b"),
+            field("A", " b\n c"),
+            field("A", " b\r\n\tc"),
+            field("A", ""),
+        ] {
+            assert_eq!(check(std::slice::from_ref(&good)), Ok(()), "{good:?}");
+        }
+        for odd in [
+            field("", "b"),
+            field("A ", "b"),
+            field("A", "b\0"),
+            field("A", "b\rc"),
+            field("A", "b\r"),
+            field("A", "b\n \n c"),
+        ] {
+            assert_eq!(
+                check(std::slice::from_ref(&odd)),
+                Err(Ambiguity::Header),
+                "{odd:?}"
+            );
+        }
     }
 
     #[test]

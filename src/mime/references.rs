@@ -102,8 +102,11 @@ impl References {
 }
 
 fn find_scheme(text: &[u8]) -> Option<usize> {
-    memchr::memchr2_iter(b'c', b'C', text)
-        .find(|&at| text[at..].get(..SCHEME.len()).is_some_and(|s| s.eq_ignore_ascii_case(SCHEME)))
+    memchr::memchr2_iter(b'c', b'C', text).find(|&at| {
+        text[at..]
+            .get(..SCHEME.len())
+            .is_some_and(|s| s.eq_ignore_ascii_case(SCHEME))
+    })
 }
 
 fn ends_reference(byte: u8) -> bool {
@@ -116,7 +119,8 @@ mod tests {
 
     #[test]
     fn references_are_found_wherever_the_html_is_cut() {
-        let html = b"<img src=\"cid:a@x\"><img src=CID:b%40x><div style='background:url(cid:c)'>cid:d";
+        let html =
+            b"<img src=\"cid:a@x\"><img src=CID:b%40x><div style='background:url(cid:c)'>cid:d";
         for cut in 1..html.len() {
             let mut references = References::default();
             for chunk in html.chunks(cut) {

@@ -37,7 +37,10 @@ pub(super) fn part(method: &Method, headers: &HeaderMap, etag: &str, len: u64) -
     if method != Method::GET || !may_have_range(headers, etag) {
         return Part::Whole;
     }
-    match headers.get(header::RANGE).map(|value| value.to_str().unwrap_or_default()) {
+    match headers
+        .get(header::RANGE)
+        .map(|value| value.to_str().unwrap_or_default())
+    {
         Some(value) => range(value, len),
         None => Part::Whole,
     }
@@ -46,14 +49,22 @@ pub(super) fn part(method: &Method, headers: &HeaderMap, etag: &str, len: u64) -
 /// Whether a field that lists tags has one that `is_ours`, or is `*`; `None` without the field.
 fn listed(headers: &HeaderMap, name: &HeaderName, is_ours: impl Fn(&str) -> bool) -> Option<bool> {
     headers.contains_key(name).then(|| {
-        let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-        values.flat_map(|v| v.split(',')).map(str::trim).any(|tag| tag == "*" || is_ours(tag))
+        let values = headers
+            .get_all(name)
+            .iter()
+            .filter_map(|value| value.to_str().ok());
+        values
+            .flat_map(|v| v.split(','))
+            .map(str::trim)
+            .any(|tag| tag == "*" || is_ours(tag))
     })
 }
 
 /// `If-Range` wants the very same bytes: a strong comparison (section 13.1.5).
 fn may_have_range(headers: &HeaderMap, etag: &str) -> bool {
-    headers.get(header::IF_RANGE).is_none_or(|value| value.as_bytes() == etag.as_bytes())
+    headers
+        .get(header::IF_RANGE)
+        .is_none_or(|value| value.as_bytes() == etag.as_bytes())
 }
 
 /// What is not understood is ignored, and so are several ranges at once, as section 14.2 allows:
@@ -124,8 +135,14 @@ mod tests {
 
     #[test]
     fn what_is_not_one_range_is_answered_with_the_whole() {
-        for value in ["bytes=0-1,3-4", "bytes=5-3", "bytes=a-", "bytes=", "lines=1-2", "bytes=0-0,-1"]
-        {
+        for value in [
+            "bytes=0-1,3-4",
+            "bytes=5-3",
+            "bytes=a-",
+            "bytes=",
+            "lines=1-2",
+            "bytes=0-0,-1",
+        ] {
             assert_eq!(get(&[(header::RANGE, value)], 10), Part::Whole, "{value}");
         }
     }
@@ -139,7 +156,11 @@ mod tests {
             ("W/\"abc\"", Part::Whole),
             ("Sun, 22 Nov 2026 09:04:00 GMT", Part::Whole),
         ] {
-            assert_eq!(get(&[range.clone(), (header::IF_RANGE, value)], 10), expected, "{value}");
+            assert_eq!(
+                get(&[range.clone(), (header::IF_RANGE, value)], 10),
+                expected,
+                "{value}"
+            );
         }
     }
 
@@ -155,8 +176,14 @@ mod tests {
 
     #[test]
     fn if_match_of_another_version_fails() {
-        assert_eq!(get(&[(header::IF_MATCH, "\"x\"")], 10), Part::PreconditionFailed);
-        assert_eq!(get(&[(header::IF_MATCH, "W/\"abc\"")], 10), Part::PreconditionFailed);
+        assert_eq!(
+            get(&[(header::IF_MATCH, "\"x\"")], 10),
+            Part::PreconditionFailed
+        );
+        assert_eq!(
+            get(&[(header::IF_MATCH, "W/\"abc\"")], 10),
+            Part::PreconditionFailed
+        );
         assert_eq!(get(&[(header::IF_MATCH, ETAG)], 10), Part::Whole);
         assert_eq!(get(&[(header::IF_MATCH, "*")], 10), Part::Whole);
     }

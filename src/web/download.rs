@@ -58,7 +58,13 @@ impl Download {
         let file = &package.files[index];
         let etag = quoted_hex(&file.sha256);
         let name = names::file(&file.name);
-        Self { token, package: Arc::new(package), contents: Contents::File(index), name, etag }
+        Self {
+            token,
+            package: Arc::new(package),
+            contents: Contents::File(index),
+            name,
+            etag,
+        }
     }
 
     /// All files as ZIP.
@@ -68,13 +74,23 @@ impl Download {
             .files
             .iter()
             .zip(names)
-            .map(|(file, name)| ZipEntry { name, size: file.size, crc32: file.crc32 })
+            .map(|(file, name)| ZipEntry {
+                name,
+                size: file.size,
+                crc32: file.crc32,
+            })
             .collect();
         let layout = ZipLayout::new(&entries, package.created, zone);
         let etag = archive_etag(&layout, &package);
         let name = archive_name(&package, zone);
         let contents = Contents::Archive(layout);
-        Self { token, package: Arc::new(package), contents, name, etag }
+        Self {
+            token,
+            package: Arc::new(package),
+            contents,
+            name,
+            etag,
+        }
     }
 
     /// Answers a request for it.
@@ -91,13 +107,18 @@ impl Download {
             Part::PreconditionFailed => self.empty(StatusCode::PRECONDITION_FAILED),
             Part::Unsatisfiable => {
                 let mut response = self.empty(StatusCode::RANGE_NOT_SATISFIABLE);
-                put(&mut response, header::CONTENT_RANGE, &format!("bytes */{len}"));
+                put(
+                    &mut response,
+                    header::CONTENT_RANGE,
+                    &format!("bytes */{len}"),
+                );
                 response
             }
             Part::Whole if method == Method::HEAD => self.head(StatusCode::OK, 0..len),
             Part::Whole => self.send(site, StatusCode::OK, 0..len, language).await,
             Part::Range(range) => {
-                self.send(site, StatusCode::PARTIAL_CONTENT, range, language).await
+                self.send(site, StatusCode::PARTIAL_CONTENT, range, language)
+                    .await
             }
         }
     }
@@ -123,10 +144,19 @@ impl Download {
     fn transfer(&self, site: &Site, status: StatusCode, range: Range<u64>) -> Transfer {
         let drop = site.state.drop.clone();
         let left = range.end - range.start;
-        let counted = if status == StatusCode::OK { self.files() } else { 0..0 };
+        let counted = if status == StatusCode::OK {
+            self.files()
+        } else {
+            0..0
+        };
         let pieces = self.pieces(range);
         Transfer {
-            source: Source::new(drop.clone(), self.token.clone(), Arc::clone(&self.package), pieces),
+            source: Source::new(
+                drop.clone(),
+                self.token.clone(),
+                Arc::clone(&self.package),
+                pieces,
+            ),
             drop,
             token: self.token.clone(),
             queue_id: self.package.origin.queue_id.clone(),
@@ -145,9 +175,21 @@ impl Download {
             let value = format!("bytes {}-{}/{}", range.start, range.end - 1, self.len());
             put(&mut response, header::CONTENT_RANGE, &value);
         }
-        put(&mut response, header::CONTENT_LENGTH, &(range.end - range.start).to_string());
-        put(&mut response, header::CONTENT_TYPE, "application/octet-stream");
-        put(&mut response, header::CONTENT_DISPOSITION, &disposition(&self.name));
+        put(
+            &mut response,
+            header::CONTENT_LENGTH,
+            &(range.end - range.start).to_string(),
+        );
+        put(
+            &mut response,
+            header::CONTENT_TYPE,
+            "application/octet-stream",
+        );
+        put(
+            &mut response,
+            header::CONTENT_DISPOSITION,
+            &disposition(&self.name),
+        );
         response
     }
 
@@ -170,7 +212,10 @@ impl Download {
     fn pieces(&self, range: Range<u64>) -> Vec<Piece> {
         match &self.contents {
             Contents::File(_) if range.is_empty() => Vec::new(),
-            Contents::File(index) => vec![Piece::File { index: *index, range }],
+            Contents::File(index) => vec![Piece::File {
+                index: *index,
+                range,
+            }],
             Contents::Archive(layout) => layout.pieces(range),
         }
     }
@@ -184,7 +229,10 @@ impl Download {
     }
 
     fn report(&self, err: &DropError) {
-        error!(queue_id = self.package.origin.queue_id, "could not read a file: {err}");
+        error!(
+            queue_id = self.package.origin.queue_id,
+            "could not read a file: {err}"
+        );
     }
 }
 
@@ -211,9 +259,12 @@ impl Transfer {
             self.complete().await;
             return Ok(Body::empty());
         }
-        Ok(Body::from_stream(stream::try_unfold(self, async |mut transfer| {
-            Ok::<_, io::Error>(transfer.next().await?.map(|bytes| (bytes, transfer)))
-        })))
+        Ok(Body::from_stream(stream::try_unfold(
+            self,
+            async |mut transfer| {
+                Ok::<_, io::Error>(transfer.next().await?.map(|bytes| (bytes, transfer)))
+            },
+        )))
     }
 
     /// The next bytes. An error cuts the connection, so that the reader never takes a part for the
@@ -224,7 +275,11 @@ impl Transfer {
         }
         let bytes = match self.first.take() {
             Some(bytes) => Some(bytes),
-            None => self.source.next().await.map_err(|err| self.damaged(&err.to_string()))?,
+            None => self
+                .source
+                .next()
+                .await
+                .map_err(|err| self.damaged(&err.to_string()))?,
         };
         let bytes = bytes.ok_or_else(|| self.damaged("the contents are too short"))?;
         let left = self.left.checked_sub(bytes.len() as u64);
@@ -244,13 +299,20 @@ impl Transfer {
         self.metrics.download();
         for index in self.counted.clone() {
             if let Err(err) = self.drop.count_download(&self.token, index).await {
-                warn!(queue_id = self.queue_id, "could not count a download: {err}");
+                warn!(
+                    queue_id = self.queue_id,
+                    "could not count a download: {err}"
+                );
             }
         }
     }
 
     fn damaged(&self, why: &str) -> io::Error {
-        error!(queue_id = self.queue_id, left = self.left, "cut a download short: {why}");
+        error!(
+            queue_id = self.queue_id,
+            left = self.left,
+            "cut a download short: {why}"
+        );
         io::Error::other("the file cannot be read any further")
     }
 }
@@ -290,7 +352,11 @@ fn quoted_hex(bytes: &[u8]) -> String {
 
 /// `Content-Disposition` after RFC 6266 with both forms of the name, the plain one for old clients.
 fn disposition(name: &str) -> String {
-    format!("attachment; filename=\"{}\"; filename*=UTF-8''{}", ascii(name), percent_encoded(name))
+    format!(
+        "attachment; filename=\"{}\"; filename*=UTF-8''{}",
+        ascii(name),
+        percent_encoded(name)
+    )
 }
 
 /// Letters without their accents, other scripts transcribed. No quote, no backslash, and no `%`,
@@ -298,7 +364,13 @@ fn disposition(name: &str) -> String {
 fn ascii(name: &str) -> String {
     deunicode::deunicode_with_tofu(name, "_")
         .chars()
-        .map(|c| if matches!(c, ' '..='~') && !r#""\%/:*?<>|"#.contains(c) { c } else { '_' })
+        .map(|c| {
+            if matches!(c, ' '..='~') && !r#""\%/:*?<>|"#.contains(c) {
+                c
+            } else {
+                '_'
+            }
+        })
         .collect()
 }
 
@@ -335,9 +407,18 @@ mod tests {
 
     #[test]
     fn disposition_is_a_header_value_whatever_the_name() {
-        for name in ["a\r\nLocation: x", "\0", "\u{202e}fdp.exe", "文件.pdf", "\u{10ffff}"] {
+        for name in [
+            "a\r\nLocation: x",
+            "\0",
+            "\u{202e}fdp.exe",
+            "文件.pdf",
+            "\u{10ffff}",
+        ] {
             let value = disposition(name);
-            assert!(value.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{value}");
+            assert!(
+                value.bytes().all(|byte| matches!(byte, b' '..=b'~')),
+                "{value}"
+            );
             assert_eq!(value.matches('"').count(), 2, "{value}");
         }
     }

@@ -37,9 +37,10 @@ pub(super) fn kind(name: &str, media_type: &str) -> Kind {
 /// The letters of a file's icon: its extension, if that fits.
 pub(super) fn icon(name: &str, kind: Kind) -> String {
     let fits = |extension: &String| (1..=4).contains(&extension.len());
-    extension(name)
-        .filter(fits)
-        .map_or_else(|| kind.letters().to_owned(), |extension| extension.to_ascii_uppercase())
+    extension(name).filter(fits).map_or_else(
+        || kind.letters().to_owned(),
+        |extension| extension.to_ascii_uppercase(),
+    )
 }
 
 /// The extension in lower case, if it is one: ASCII letters and digits after the last dot.
@@ -72,10 +73,16 @@ const BY_EXTENSION: [(&str, Kind); 14] = [
     ("doc docx docm odt ott rtf pages tex epub", Kind::Document),
     ("xls xlsx xlsm xlsb ods ots numbers", Kind::Spreadsheet),
     ("ppt pptx pptm pps ppsx odp otp key", Kind::Presentation),
-    ("jpg jpeg png gif webp avif heic heif tif tiff bmp svg psd xcf ai eps raw dng", Kind::Image),
+    (
+        "jpg jpeg png gif webp avif heic heif tif tiff bmp svg psd xcf ai eps raw dng",
+        Kind::Image,
+    ),
     ("mp4 m4v mov avi mkv webm mpg mpeg wmv 3gp", Kind::Video),
     ("mp3 m4a aac ogg oga opus flac wav wma mid", Kind::Audio),
-    ("zip 7z rar tar gz tgz bz2 xz zst iso img dmg cab", Kind::Archive),
+    (
+        "zip 7z rar tar gz tgz bz2 xz zst iso img dmg cab",
+        Kind::Archive,
+    ),
     ("eml msg mbox", Kind::Message),
     ("ics", Kind::Calendar),
     ("vcf", Kind::Contacts),
@@ -150,7 +157,11 @@ mod tests {
             ("photo.jpeg", "", Kind::Image, "JPEG"),
         ] {
             let found = kind(name, media_type);
-            assert_eq!((found, icon(name, found).as_str()), (expected, letters), "{name}");
+            assert_eq!(
+                (found, icon(name, found).as_str()),
+                (expected, letters),
+                "{name}"
+            );
         }
     }
 }

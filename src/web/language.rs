@@ -20,21 +20,28 @@ impl FromRequestParts<Arc<Site>> for Wanted {
 
     async fn from_request_parts(parts: &mut Parts, site: &Arc<Site>) -> Result<Self, Infallible> {
         let asked = asked(parts.uri.query().unwrap_or_default());
-        let wanted = asked.or_else(|| preferred(&parts.headers)).unwrap_or(site.state.language);
+        let wanted = asked
+            .or_else(|| preferred(&parts.headers))
+            .unwrap_or(site.state.language);
         Ok(Self(wanted))
     }
 }
 
 /// The value of `lang` in a query.
 fn asked(query: &str) -> Option<Language> {
-    query.split('&').find_map(|pair| language(pair.strip_prefix("lang=")?))
+    query
+        .split('&')
+        .find_map(|pair| language(pair.strip_prefix("lang=")?))
 }
 
 /// The language of ours with the highest weight; the first of equal ones (RFC 9110, section 12.5.4).
 fn preferred(headers: &HeaderMap) -> Option<Language> {
     let mut best = None;
     let fields = headers.get_all(header::ACCEPT_LANGUAGE);
-    let ranges = fields.iter().filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(','));
+    let ranges = fields
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|v| v.split(','));
     for (language, weight) in ranges.filter_map(weighted) {
         if weight > best.map_or(0, |(_, weight)| weight) {
             best = Some((language, weight));
@@ -46,7 +53,10 @@ fn preferred(headers: &HeaderMap) -> Option<Language> {
 /// `fr-CA;q=0.8` is French at 800 thousandths.
 fn weighted(range: &str) -> Option<(Language, u16)> {
     let (tag, parameters) = range.split_once(';').unwrap_or((range, "q=1"));
-    Some((language(tag)?, thousandths(parameters.trim().strip_prefix("q=")?)?))
+    Some((
+        language(tag)?,
+        thousandths(parameters.trim().strip_prefix("q=")?)?,
+    ))
 }
 
 fn language(tag: &str) -> Option<Language> {

@@ -97,7 +97,9 @@ impl Pages {
             ("gone.html", include_str!("templates/gone.html")),
             ("message.html", include_str!("templates/message.html")),
         ] {
-            templates.add_template(name, source).expect("the embedded templates are well-formed");
+            templates
+                .add_template(name, source)
+                .expect("the embedded templates are well-formed");
         }
         Self {
             templates,
@@ -153,7 +155,12 @@ impl Pages {
     pub(super) fn failed(&self, language: Language) -> Response {
         let t = texts(language);
         let page = message(t.failed, t.failed_what, "");
-        self.show(StatusCode::SERVICE_UNAVAILABLE, "message.html", language, page)
+        self.show(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "message.html",
+            language,
+            page,
+        )
     }
 
     /// What this server is.
@@ -173,7 +180,10 @@ impl Pages {
     ) -> Response {
         let t = texts(language);
         let context = context! { t => Serde(t), site => Serde(&self.site), page => Serde(page) };
-        let rendered = self.templates.get_template(template).and_then(|found| found.render(context));
+        let rendered = self
+            .templates
+            .get_template(template)
+            .and_then(|found| found.render(context));
         match rendered {
             Ok(html) => page_response(status, t, html),
             Err(err) => {
@@ -224,7 +234,10 @@ impl Pages {
 
     /// The size is that of the files: the archive's headers are less than is shown of it.
     fn archive(&self, language: Language, token: &str, package: &Package) -> ArchiveView {
-        let total = package.files.iter().fold(0_u64, |sum, file| sum.saturating_add(file.size));
+        let total = package
+            .files
+            .iter()
+            .fold(0_u64, |sum, file| sum.saturating_add(file.size));
         ArchiveView {
             href: format!("{}{token}/all.zip", self.site.base),
             size: words::size(total, language),
@@ -280,16 +293,17 @@ impl Pages {
 
 impl fmt::Debug for Pages {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pages").field("site", &self.site).finish_non_exhaustive()
+        f.debug_struct("Pages")
+            .field("site", &self.site)
+            .finish_non_exhaustive()
     }
 }
 
 impl SiteView {
     fn new(config: &WebConfig) -> Self {
-        let (host, path) = host_and_path(&config.public_url);
-        let operator = if config.operator.is_empty() { host } else { &config.operator };
+        let (_, path) = host_and_path(&config.public_url);
         Self {
-            operator: operator.to_owned(),
+            operator: config.operator_or_host().to_owned(),
             contact: Contact::new(&config.contact),
             base: format!("{}/", path.trim_end_matches('/')),
             style: format!("{:08x}", crc32fast::hash(STYLE.as_bytes())),
@@ -303,9 +317,18 @@ impl Contact {
         if contact.is_empty() {
             return None;
         }
-        let text = contact.strip_prefix("mailto:").unwrap_or(contact).to_owned();
-        let is_web = ["https://", "http://"].iter().any(|scheme| contact.starts_with(scheme));
-        let href = if is_web { text.clone() } else { format!("mailto:{}", mail_encoded(&text)) };
+        let text = contact
+            .strip_prefix("mailto:")
+            .unwrap_or(contact)
+            .to_owned();
+        let is_web = ["https://", "http://"]
+            .iter()
+            .any(|scheme| contact.starts_with(scheme));
+        let href = if is_web {
+            text.clone()
+        } else {
+            format!("mailto:{}", mail_encoded(&text))
+        };
         Some(Self { href, text })
     }
 }
@@ -319,7 +342,8 @@ pub(super) fn sender_domain(origin: &Origin) -> Option<String> {
 /// The host, with its port, and the path of a URL.
 fn host_and_path(url: &str) -> (&str, &str) {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash))
+    rest.find('/')
+        .map_or((rest, ""), |slash| rest.split_at(slash))
 }
 
 fn title(count: usize, t: &Texts) -> String {
@@ -365,7 +389,10 @@ mod tests {
     fn base_is_the_path_of_the_public_address() {
         for (url, expected) in [
             ("https://drop.example.org/", ("drop.example.org", "/")),
-            ("https://example.org:8443/drop/", ("example.org:8443", "/drop/")),
+            (
+                "https://example.org:8443/drop/",
+                ("example.org:8443", "/drop/"),
+            ),
             ("http://[::1]:8080", ("[::1]:8080", "")),
         ] {
             assert_eq!(host_and_path(url), expected);

@@ -101,7 +101,10 @@ pub async fn serve(
     }
     drop(listener);
     if timeout(limits.drain, graceful.shutdown()).await.is_err() {
-        warn!(cut = connections.len(), "answers were still running at the end of the drain time");
+        warn!(
+            cut = connections.len(),
+            "answers were still running at the end of the drain time"
+        );
     }
     connections.shutdown().await;
 }
@@ -112,7 +115,10 @@ async fn accept(
     listener: &TcpListener,
     slots: &Arc<Semaphore>,
 ) -> (TcpStream, OwnedSemaphorePermit) {
-    let slot = Arc::clone(slots).acquire_owned().await.expect("the semaphore is never closed");
+    let slot = Arc::clone(slots)
+        .acquire_owned()
+        .await
+        .expect("the semaphore is never closed");
     loop {
         match listener.accept().await {
             Ok((stream, _)) => return (stream, slot),
@@ -127,7 +133,10 @@ async fn accept(
 
 fn gave_up(err: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    matches!(err.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+    matches!(
+        err.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset
+    )
 }
 
 fn report_panic(ended: Result<(), JoinError>) {

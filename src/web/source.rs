@@ -18,7 +18,13 @@ pub(super) struct Source {
 
 impl Source {
     pub(super) fn new(drop: Drop, token: Token, package: Arc<Package>, pieces: Vec<Piece>) -> Self {
-        Self { drop, token, package, pieces: pieces.into(), reader: None }
+        Self {
+            drop,
+            token,
+            package,
+            pieces: pieces.into(),
+            reader: None,
+        }
     }
 
     /// The next bytes, `None` at the end.

@@ -80,7 +80,10 @@ async fn deposit(drop: &Drop, files: &[(&str, Bytes)], expires: SignedDuration) 
         durable.push(file.finish().await.unwrap());
     }
     let created = Timestamp::now() - SignedDuration::from_hours(1);
-    let token = package.commit(durable, created, Timestamp::now() + expires).await.unwrap();
+    let token = package
+        .commit(durable, created, Timestamp::now() + expires)
+        .await
+        .unwrap();
     token.to_string()
 }
 
@@ -98,7 +101,11 @@ impl Fixture {
             keep_records: Span::new().years(1),
         })
         .unwrap();
-        let files = [(PDF, pdf()), ("empty.txt", Bytes::new()), ("a\r\nb.jpg", "12345".into())];
+        let files = [
+            (PDF, pdf()),
+            ("empty.txt", Bytes::new()),
+            ("a\r\nb.jpg", "12345".into()),
+        ];
         let token = deposit(&drop, &files, SignedDuration::from_hours(24 * 30)).await;
         let metrics = Metrics::new();
         let router = router(WebState {
@@ -114,7 +121,15 @@ impl Fixture {
         let server = tokio::spawn(serve(listener, router, limits, async {
             let _ = stopped.await;
         }));
-        Self { home, drop, metrics, address, token, stop, server }
+        Self {
+            home,
+            drop,
+            metrics,
+            address,
+            token,
+            stop,
+            server,
+        }
     }
 
     async fn ask(&self, method: &str, path: &str, fields: &[(&str, &str)]) -> Reply {
@@ -146,8 +161,14 @@ impl Fixture {
     fn downloads(&self) -> Vec<i64> {
         let path = self.home.path().join("drop/drop.sqlite3");
         let database = rusqlite::Connection::open(path).unwrap();
-        let mut query = database.prepare("SELECT downloads FROM file ORDER BY position").unwrap();
-        query.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+        let mut query = database
+            .prepare("SELECT downloads FROM file ORDER BY position")
+            .unwrap();
+        query
+            .query_map([], |row| row.get(0))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect()
     }
 
     fn blobs(&self) -> Vec<std::path::PathBuf> {
@@ -163,15 +184,29 @@ impl Fixture {
 
 impl Reply {
     fn parse(answer: &[u8]) -> Self {
-        let end = answer.windows(4).position(|w| w == b"\r\n\r\n").expect("a whole header");
+        let end = answer
+            .windows(4)
+            .position(|w| w == b"\r\n\r\n")
+            .expect("a whole header");
         let head = String::from_utf8(answer[..end].to_vec()).unwrap();
         let mut lines = head.split("\r\n");
-        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+        let status = lines
+            .next()
+            .unwrap()
+            .split(' ')
+            .nth(1)
+            .unwrap()
+            .parse()
+            .unwrap();
         let field = |line: &str| {
             let (name, value) = line.split_once(": ").unwrap();
             (name.to_ascii_lowercase(), value.to_owned())
         };
-        Self { status, fields: lines.map(field).collect(), body: answer[end + 4..].to_vec() }
+        Self {
+            status,
+            fields: lines.map(field).collect(),
+            body: answer[end + 4..].to_vec(),
+        }
     }
 
     fn field(&self, name: &str) -> &str {
@@ -189,7 +224,12 @@ impl Reply {
 #[tokio::test]
 async fn every_route_carries_the_security_headers_and_no_cookie() {
     let site = Fixture::new().await;
-    let gone = deposit(&site.drop, &[("a", "b".into())], SignedDuration::from_secs(-5)).await;
+    let gone = deposit(
+        &site.drop,
+        &[("a", "b".into())],
+        SignedDuration::from_secs(-5),
+    )
+    .await;
     let routes = [
         ("/".to_owned(), 200),
         ("/style.css".to_owned(), 200),
@@ -216,7 +256,11 @@ async fn every_route_carries_the_security_headers_and_no_cookie() {
                 assert_eq!(reply.field(name), value, "{method} {path}");
             }
             assert_eq!(reply.field("strict-transport-security"), "max-age=31536000");
-            assert!(reply.field("content-security-policy").contains("default-src 'none'"));
+            assert!(
+                reply
+                    .field("content-security-policy")
+                    .contains("default-src 'none'")
+            );
             assert!(!reply.field("cache-control").is_empty());
             assert_eq!(reply.field("set-cookie"), "");
         }
@@ -226,10 +270,19 @@ async fn every_route_carries_the_security_headers_and_no_cookie() {
 #[tokio::test]
 async fn head_has_the_headers_of_get_and_no_body() {
     let site = Fixture::new().await;
-    for path in [site.path(""), site.path("/1"), site.path("/all.zip"), site.path(".json")] {
+    for path in [
+        site.path(""),
+        site.path("/1"),
+        site.path("/all.zip"),
+        site.path(".json"),
+    ] {
         let (get, head) = (site.get(&path).await, site.ask("HEAD", &path, &[]).await);
         assert!(head.body.is_empty());
-        assert_eq!(get.body.len().to_string(), head.field("content-length"), "{path}");
+        assert_eq!(
+            get.body.len().to_string(),
+            head.field("content-length"),
+            "{path}"
+        );
         let but_date = |reply: &Reply| {
             let fields = reply.fields.iter().filter(|(name, _)| name != "date");
             fields.cloned().collect::<std::collections::BTreeSet<_>>()
@@ -241,10 +294,21 @@ async fn head_has_the_headers_of_get_and_no_body() {
 #[tokio::test]
 async fn other_methods_are_refused_everywhere() {
     let site = Fixture::new().await;
-    for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND"] {
-        for path in ["/".to_owned(), site.path(""), site.path("/1"), "/no/such/path".to_owned()] {
+    for method in [
+        "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND",
+    ] {
+        for path in [
+            "/".to_owned(),
+            site.path(""),
+            site.path("/1"),
+            "/no/such/path".to_owned(),
+        ] {
             let reply = site.ask(method, &path, &[]).await;
-            assert_eq!((reply.status, reply.field("allow")), (405, "GET, HEAD"), "{method} {path}");
+            assert_eq!(
+                (reply.status, reply.field("allow")),
+                (405, "GET, HEAD"),
+                "{method} {path}"
+            );
         }
     }
 }
@@ -289,7 +353,13 @@ async fn everything_unknown_gets_the_same_answer() {
 #[tokio::test]
 async fn landing_page_says_what_from_whom_and_until_when() {
     let site = Fixture::new().await;
-    let english = site.ask("GET", &site.path(""), &[("Accept-Language", "en-GB, fr;q=0.5")]).await;
+    let english = site
+        .ask(
+            "GET",
+            &site.path(""),
+            &[("Accept-Language", "en-GB, fr;q=0.5")],
+        )
+        .await;
     assert_eq!(english.field("content-type"), "text/html; charset=utf-8");
     assert_eq!(english.field("vary"), "accept-language");
     for part in [
@@ -321,7 +391,12 @@ async fn looking_counts_nothing() {
         site.ask("HEAD", &path, &[]).await;
         site.ask("GET", &path, &[("Range", "bytes=0-")]).await;
         let etag = site.ask("HEAD", &path, &[]).await.field("etag").to_owned();
-        assert_eq!(site.ask("GET", &path, &[("If-None-Match", &etag)]).await.status, 304);
+        assert_eq!(
+            site.ask("GET", &path, &[("If-None-Match", &etag)])
+                .await
+                .status,
+            304
+        );
     }
     assert_eq!(site.downloads(), [0, 0, 0]);
 }
@@ -333,8 +408,16 @@ async fn whole_transfers_count() {
         assert_eq!(site.get(&site.path(path)).await.status, 200);
     }
     assert_eq!(site.downloads(), [2, 2, 1]);
-    assert!(site.metrics.encode().contains("depollueur_downloads_total 3\n"));
-    assert!(site.metrics.encode().contains("depollueur_downloads_aborted_total 0\n"));
+    assert!(
+        site.metrics
+            .encode()
+            .contains("depollueur_downloads_total 3\n")
+    );
+    assert!(
+        site.metrics
+            .encode()
+            .contains("depollueur_downloads_aborted_total 0\n")
+    );
 }
 
 #[tokio::test]
@@ -347,8 +430,16 @@ async fn file_goes_out_whole_as_an_attachment_of_no_type() {
     assert_eq!(reply.field("content-length"), "200000");
     assert_eq!(reply.field("accept-ranges"), "bytes");
     assert_eq!(reply.field("cache-control"), "private, no-store");
-    assert!(reply.field("content-security-policy").starts_with("sandbox;"));
-    assert!(reply.field("content-disposition").starts_with("attachment; filename=\"Compte rendu"));
+    assert!(
+        reply
+            .field("content-security-policy")
+            .starts_with("sandbox;")
+    );
+    assert!(
+        reply
+            .field("content-disposition")
+            .starts_with("attachment; filename=\"Compte rendu")
+    );
     let empty = site.get(&site.path("/2")).await;
     assert_eq!((empty.status, empty.field("content-length")), (200, "0"));
     let hostile = site.get(&site.path("/3")).await;
@@ -370,12 +461,20 @@ async fn any_range_is_the_slice_of_the_whole() {
         ] {
             let reply = site.ask("GET", &path, &[("Range", &range)]).await;
             assert_eq!(reply.status, 206, "{range}");
-            assert_eq!(reply.field("content-range"), format!("bytes {from}-{}/{len}", to - 1));
+            assert_eq!(
+                reply.field("content-range"),
+                format!("bytes {from}-{}/{len}", to - 1)
+            );
             assert_eq!(reply.field("content-length"), (to - from).to_string());
             assert!(reply.body == whole.body[from..to], "{range}");
         }
-        let past = site.ask("GET", &path, &[("Range", &format!("bytes={len}-"))]).await;
-        assert_eq!((past.status, past.field("content-range")), (416, &*format!("bytes */{len}")));
+        let past = site
+            .ask("GET", &path, &[("Range", &format!("bytes={len}-"))])
+            .await;
+        assert_eq!(
+            (past.status, past.field("content-range")),
+            (416, &*format!("bytes */{len}"))
+        );
         for fields in [
             [("Range", "bytes=0-1,3-4"), ("X-Y", "z")],
             [("Range", "bytes=0-1"), ("If-Range", "\"other\"")],
@@ -392,15 +491,25 @@ async fn any_range_is_the_slice_of_the_whole() {
 async fn archive_holds_the_files_under_safe_names() {
     let site = Fixture::new().await;
     let reply = site.get(&site.path("/all.zip")).await;
-    assert!(reply.field("content-disposition").contains("filename=\"asso.example "));
+    assert!(
+        reply
+            .field("content-disposition")
+            .contains("filename=\"asso.example ")
+    );
     let file = site.home.path().join("all.zip");
     std::fs::write(&file, &reply.body).unwrap();
     let script = "import sys, zipfile\nz = zipfile.ZipFile(sys.argv[1])\nassert z.testzip() is \
                   None\nprint([(ascii(i.filename), i.file_size) for i in z.infolist()])";
-    let run = std::process::Command::new("python3").args(["-c", script]).arg(&file).output();
+    let run = std::process::Command::new("python3")
+        .args(["-c", script])
+        .arg(&file)
+        .output();
     let said = String::from_utf8(run.unwrap().stdout).unwrap();
     assert!(said.contains("assembl\\\\xe9e.pdf'\", 200000)"), "{said}");
-    assert!(said.contains("empty.txt'\", 0)") && said.contains(".jpg'\", 5)"), "{said}");
+    assert!(
+        said.contains("empty.txt'\", 0)") && said.contains(".jpg'\", 5)"),
+        "{said}"
+    );
 }
 
 #[tokio::test]
@@ -409,7 +518,13 @@ async fn manifest_names_what_the_links_serve() {
     let reply = site.get(&site.path(".json")).await;
     assert_eq!(reply.field("content-type"), "application/json");
     let manifest: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
-    assert!(manifest["expires"].as_str().unwrap().parse::<Timestamp>().is_ok());
+    assert!(
+        manifest["expires"]
+            .as_str()
+            .unwrap()
+            .parse::<Timestamp>()
+            .is_ok()
+    );
     let files = manifest["files"].as_array().unwrap();
     assert_eq!(files.len(), 3);
     for file in files {
@@ -417,7 +532,10 @@ async fn manifest_names_what_the_links_serve() {
         let path = url.strip_prefix("https://drop.example.org").unwrap();
         let body = site.get(path).await.body;
         let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &body);
-        assert_eq!(file["sha256"], data_encoding::HEXLOWER.encode(hash.as_ref()));
+        assert_eq!(
+            file["sha256"],
+            data_encoding::HEXLOWER.encode(hash.as_ref())
+        );
         assert_eq!(file["size"], body.len());
     }
 }
@@ -438,7 +556,11 @@ async fn damage_cuts_the_connection_and_never_looks_whole() {
     }
     assert_eq!(site.get(&site.path("/3")).await.status, 200);
     assert_eq!(site.downloads(), [0, 0, 1]);
-    assert!(site.metrics.encode().contains("depollueur_downloads_aborted_total 2\n"));
+    assert!(
+        site.metrics
+            .encode()
+            .contains("depollueur_downloads_aborted_total 2\n")
+    );
 }
 
 #[tokio::test]
@@ -450,7 +572,9 @@ async fn damage_at_the_start_and_a_broken_database_are_told_without_detail() {
     assert!(!reply.text().contains("drop/blobs") && !reply.text().contains("damaged"));
     let path = site.home.path().join("drop/drop.sqlite3");
     let database = rusqlite::Connection::open(path).unwrap();
-    database.execute_batch("ALTER TABLE package RENAME TO lost").unwrap();
+    database
+        .execute_batch("ALTER TABLE package RENAME TO lost")
+        .unwrap();
     assert_eq!(site.get(&site.path("")).await.status, 503);
 }
 
@@ -477,14 +601,20 @@ async fn pages_under_a_path_link_below_it_and_plain_http_sends_no_hsts() {
     let page = site.get(&site.path("")).await;
     assert_eq!(page.field("strict-transport-security"), "");
     assert!(page.text().contains("href=\"/drop/style.css?v="));
-    assert!(page.text().contains(&format!("href=\"/drop/{}/1\"", site.token)));
+    assert!(
+        page.text()
+            .contains(&format!("href=\"/drop/{}/1\"", site.token))
+    );
     assert!(page.text().contains("– example.org</title>"));
     assert_eq!(site.get("/.well-known/security.txt").await.status, 404);
 }
 
 #[tokio::test]
 async fn header_that_never_ends_closes_the_connection() {
-    let limits = ServerLimits { timeout: Duration::from_millis(200), ..limits() };
+    let limits = ServerLimits {
+        timeout: Duration::from_millis(200),
+        ..limits()
+    };
     let site = Fixture::with(limits, web_config()).await;
     for start in ["", "GET / HTTP/1.1\r\nHost: x\r\nX-Slow: "] {
         let mut stream = site.send(start).await;
@@ -497,9 +627,14 @@ async fn header_that_never_ends_closes_the_connection() {
 
 #[tokio::test]
 async fn kept_connection_is_closed_when_nothing_follows() {
-    let limits = ServerLimits { timeout: Duration::from_millis(200), ..limits() };
+    let limits = ServerLimits {
+        timeout: Duration::from_millis(200),
+        ..limits()
+    };
     let site = Fixture::with(limits, web_config()).await;
-    let mut stream = site.send("GET /robots.txt HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    let mut stream = site
+        .send("GET /robots.txt HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await.unwrap();
     assert_eq!(Reply::parse(&answer).status, 200);
@@ -507,12 +642,26 @@ async fn kept_connection_is_closed_when_nothing_follows() {
 
 #[tokio::test]
 async fn reader_who_reads_nothing_is_cut() {
-    let limits = ServerLimits { timeout: Duration::from_millis(200), ..limits() };
+    let limits = ServerLimits {
+        timeout: Duration::from_millis(200),
+        ..limits()
+    };
     let site = Fixture::with(limits, web_config()).await;
     let large = Bytes::from(vec![7; 32 << 20]);
-    let token = deposit(&site.drop, &[("large", large)], SignedDuration::from_hours(1)).await;
-    let mut stream = site.send(&format!("GET /{token}/1 HTTP/1.1\r\nHost: x\r\n\r\n")).await;
-    while !site.metrics.encode().contains("depollueur_downloads_aborted_total 1\n") {
+    let token = deposit(
+        &site.drop,
+        &[("large", large)],
+        SignedDuration::from_hours(1),
+    )
+    .await;
+    let mut stream = site
+        .send(&format!("GET /{token}/1 HTTP/1.1\r\nHost: x\r\n\r\n"))
+        .await;
+    while !site
+        .metrics
+        .encode()
+        .contains("depollueur_downloads_aborted_total 1\n")
+    {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let mut answer = Vec::new();
@@ -525,12 +674,18 @@ async fn too_long_a_header_is_answered_with_431() {
     let site = Fixture::new().await;
     let long = "x".repeat(17 * 1024);
     let reply = site.ask("GET", "/", &[("X-Long", &long)]).await;
-    assert_eq!(reply.status, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE.as_u16());
+    assert_eq!(
+        reply.status,
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE.as_u16()
+    );
 }
 
 #[tokio::test]
 async fn clients_past_the_limit_wait_for_a_slot() {
-    let limits = ServerLimits { max_connections: 1, ..limits() };
+    let limits = ServerLimits {
+        max_connections: 1,
+        ..limits()
+    };
     let site = Fixture::with(limits, web_config()).await;
     let first = TcpStream::connect(site.address).await.unwrap();
     let second = site.get("/robots.txt");
@@ -548,8 +703,15 @@ async fn clients_past_the_limit_wait_for_a_slot() {
 async fn shutdown_lets_a_download_end_and_takes_no_new_one() {
     let site = Fixture::new().await;
     let large = Bytes::from(vec![7; 32 << 20]);
-    let token = deposit(&site.drop, &[("large", large)], SignedDuration::from_hours(1)).await;
-    let mut stream = site.send(&format!("GET /{token}/1 HTTP/1.1\r\nHost: x\r\n\r\n")).await;
+    let token = deposit(
+        &site.drop,
+        &[("large", large)],
+        SignedDuration::from_hours(1),
+    )
+    .await;
+    let mut stream = site
+        .send(&format!("GET /{token}/1 HTTP/1.1\r\nHost: x\r\n\r\n"))
+        .await;
     let mut start = [0; 1024];
     stream.read_exact(&mut start).await.unwrap();
     site.stop.send(()).unwrap();
@@ -564,9 +726,14 @@ async fn shutdown_lets_a_download_end_and_takes_no_new_one() {
 
 #[tokio::test]
 async fn shutdown_cuts_what_runs_past_the_drain_time() {
-    let limits = ServerLimits { drain: Duration::ZERO, ..limits() };
+    let limits = ServerLimits {
+        drain: Duration::ZERO,
+        ..limits()
+    };
     let site = Fixture::with(limits, web_config()).await;
-    let mut stream = site.send("GET /robots.txt HTTP/1.1\r\nHost: x\r\nX-Half: ").await;
+    let mut stream = site
+        .send("GET /robots.txt HTTP/1.1\r\nHost: x\r\nX-Half: ")
+        .await;
     site.stop.send(()).unwrap();
     site.server.await.unwrap();
     let mut answer = Vec::new();
@@ -581,12 +748,23 @@ async fn admin_listener_tells_health_readiness_and_metrics() {
     let address = listener.local_addr().unwrap();
     let router = crate::admin::router(site.drop.clone(), site.metrics.clone());
     let admin = Fixture {
-        server: tokio::spawn(serve(listener, router, ServerLimits::admin(), std::future::pending())),
+        server: tokio::spawn(serve(
+            listener,
+            router,
+            ServerLimits::admin(),
+            std::future::pending(),
+        )),
         address,
         ..site
     };
     assert_eq!(admin.get("/healthz").await.status, 200);
     assert_eq!(admin.get("/readyz").await.status, 200);
-    assert!(admin.get("/metrics").await.text().contains("# TYPE depollueur_downloads counter"));
+    assert!(
+        admin
+            .get("/metrics")
+            .await
+            .text()
+            .contains("# TYPE depollueur_downloads counter")
+    );
     admin.server.abort();
 }

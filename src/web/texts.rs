@@ -226,6 +226,9 @@ mod tests {
 
     #[test]
     fn values_are_put_once_and_never_looked_into() {
-        assert_eq!(fill("a {x} b {y}", &[("x", "{y}"), ("y", "2")]), "a {y} b 2");
+        assert_eq!(
+            fill("a {x} b {y}", &[("x", "{y}"), ("y", "2")]),
+            "a {y} b 2"
+        );
     }
 }

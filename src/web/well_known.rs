@@ -23,7 +23,10 @@ const CACHE: &str = "public, max-age=86400";
 const SECURITY_GOOD_FOR: Duration = Duration::from_secs(90 * 24 * 3600);
 
 pub(super) async fn style() -> Response {
-    let headers = [(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, CACHE)];
+    let headers = [
+        (header::CONTENT_TYPE, "text/css; charset=utf-8"),
+        (header::CACHE_CONTROL, CACHE),
+    ];
     (headers, STYLE).into_response()
 }
 
@@ -34,7 +37,11 @@ pub(super) async fn robots(State(site): Shared) -> Response {
     let rules = format!(
         "User-agent: *\nAllow: {base}.well-known/\nDisallow: {base}*/\nDisallow: {base}*.json\n"
     );
-    ([(header::CONTENT_TYPE, TEXT), (header::CACHE_CONTROL, CACHE)], rules).into_response()
+    (
+        [(header::CONTENT_TYPE, TEXT), (header::CACHE_CONTROL, CACHE)],
+        rules,
+    )
+        .into_response()
 }
 
 /// There is none; an answer without a body keeps browsers from asking again.

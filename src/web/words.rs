@@ -14,7 +14,11 @@ pub(super) fn size(bytes: u64, language: Language) -> String {
         Language::En => (["bytes", "kB", "MB", "GB", "TB", "PB", "EB"], '.'),
     };
     if bytes < 1000 {
-        let unit = if bytes == 1 { units[0].trim_end_matches('s') } else { units[0] };
+        let unit = if bytes == 1 {
+            units[0].trim_end_matches('s')
+        } else {
+            units[0]
+        };
         return format!("{bytes}{NBSP}{unit}");
     }
     let (one, unit) = unit(u128::from(bytes));
@@ -80,7 +84,10 @@ fn city(name: &str) -> Option<String> {
 }
 
 fn french_city(city: &str) -> &str {
-    CITIES_FR.iter().find(|(english, _)| *english == city).map_or(city, |(_, french)| french)
+    CITIES_FR
+        .iter()
+        .find(|(english, _)| *english == city)
+        .map_or(city, |(_, french)| french)
 }
 
 fn offset(at: &Zoned) -> String {
@@ -94,13 +101,33 @@ fn offset(at: &Zoned) -> String {
 }
 
 const MONTHS_FR: [&str; 12] = [
-    "janvier", "février", "mars", "avril", "mai", "juin", "juillet", "août", "septembre",
-    "octobre", "novembre", "décembre",
+    "janvier",
+    "février",
+    "mars",
+    "avril",
+    "mai",
+    "juin",
+    "juillet",
+    "août",
+    "septembre",
+    "octobre",
+    "novembre",
+    "décembre",
 ];
 
 const MONTHS_EN: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September",
-    "October", "November", "December",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
 ];
 
 /// Cities of the zone database whose French name differs.
@@ -129,7 +156,10 @@ mod tests {
     use super::*;
 
     fn at(instant: &str, zone: &str) -> Zoned {
-        instant.parse::<Timestamp>().unwrap().to_zoned(TimeZone::get(zone).unwrap())
+        instant
+            .parse::<Timestamp>()
+            .unwrap()
+            .to_zoned(TimeZone::get(zone).unwrap())
     }
 
     #[test]
@@ -154,10 +184,19 @@ mod tests {
     #[test]
     fn moments_are_written_as_people_do() {
         let winter = at("2026-12-22T09:04:59Z", "Europe/Paris");
-        assert_eq!(moment(&winter, Language::Fr).replace(NBSP, " "), "22 décembre 2026 à 10 h 04");
-        assert_eq!(moment(&winter, Language::En).replace(NBSP, " "), "22 December 2026 at 10:04");
+        assert_eq!(
+            moment(&winter, Language::Fr).replace(NBSP, " "),
+            "22 décembre 2026 à 10 h 04"
+        );
+        assert_eq!(
+            moment(&winter, Language::En).replace(NBSP, " "),
+            "22 December 2026 at 10:04"
+        );
         let first = at("2026-08-01T00:00:00Z", "Europe/Paris");
-        assert_eq!(date(first.date(), Language::Fr).replace(NBSP, " "), "1er août 2026");
+        assert_eq!(
+            date(first.date(), Language::Fr).replace(NBSP, " "),
+            "1er août 2026"
+        );
     }
 
     #[test]

@@ -64,12 +64,18 @@ impl ZipLayout {
     /// local times that old readers show (4.4.6 knows no zone).
     pub fn new(entries: &[ZipEntry], modified: Timestamp, zone: &TimeZone) -> Self {
         let times = Times::new(modified, zone);
-        let mut layout = Self { segments: Vec::with_capacity(2 * entries.len() + 1), total_len: 0 };
+        let mut layout = Self {
+            segments: Vec::with_capacity(2 * entries.len() + 1),
+            total_len: 0,
+        };
         let mut directory = Vec::new();
         for (index, entry) in entries.iter().enumerate() {
             let offset = layout.total_len;
             layout.push(Piece::Bytes(local_header(entry, &times).into()));
-            layout.push(Piece::File { index, range: 0..entry.size });
+            layout.push(Piece::File {
+                index,
+                range: 0..entry.size,
+            });
             central_header(&mut directory, entry, offset, &times);
         }
         let end = end_records(entries.len(), directory.len() as u64, layout.total_len);
@@ -85,7 +91,9 @@ impl ZipLayout {
 
     /// The pieces that make up `range` of the archive, in order; none is empty.
     pub fn pieces(&self, range: Range<u64>) -> Vec<Piece> {
-        let first = self.segments.partition_point(|segment| segment.end() <= range.start);
+        let first = self
+            .segments
+            .partition_point(|segment| segment.end() <= range.start);
         self.segments[first..]
             .iter()
             .take_while(|segment| segment.start < range.end)
@@ -94,7 +102,10 @@ impl ZipLayout {
     }
 
     fn push(&mut self, piece: Piece) {
-        let segment = Segment { start: self.total_len, piece };
+        let segment = Segment {
+            start: self.total_len,
+            piece,
+        };
         self.total_len = segment.end();
         self.segments.push(segment);
     }
@@ -132,9 +143,10 @@ impl Piece {
     fn slice(&self, part: Range<u64>) -> Self {
         match self {
             Self::Bytes(bytes) => Self::Bytes(bytes.slice(part.start as usize..part.end as usize)),
-            Self::File { index, range } => {
-                Self::File { index: *index, range: range.start + part.start..range.start + part.end }
-            }
+            Self::File { index, range } => Self::File {
+                index: *index,
+                range: range.start + part.start..range.start + part.end,
+            },
         }
     }
 }
@@ -150,7 +162,11 @@ struct Times {
 impl Times {
     fn new(modified: Timestamp, zone: &TimeZone) -> Self {
         let (date, time) = dos_time(modified.to_zoned(zone.clone()).datetime());
-        Self { date, time, extra: extended_timestamp(modified) }
+        Self {
+            date,
+            time,
+            extra: extended_timestamp(modified),
+        }
     }
 
     fn put(&self, out: &mut Vec<u8>) {
@@ -165,11 +181,11 @@ fn dos_time(at: DateTime) -> (u16, u16) {
         jiff::civil::date(1980, 1, 1).at(0, 0, 0, 0),
         jiff::civil::date(2107, 12, 31).at(23, 59, 58, 0),
     );
-    let date = (clamped.year() as u16 - 1980) << 9
-        | (clamped.month() as u16) << 5
-        | clamped.day() as u16;
-    let time =
-        (clamped.hour() as u16) << 11 | (clamped.minute() as u16) << 5 | clamped.second() as u16 / 2;
+    let date =
+        (clamped.year() as u16 - 1980) << 9 | (clamped.month() as u16) << 5 | clamped.day() as u16;
+    let time = (clamped.hour() as u16) << 11
+        | (clamped.minute() as u16) << 5
+        | clamped.second() as u16 / 2;
     (date, time)
 }
 
@@ -193,7 +209,14 @@ fn local_header(entry: &ZipEntry, times: &Times) -> Vec<u8> {
     }
     let mut out = Vec::new();
     put32(&mut out, 0x0403_4b50);
-    put16(&mut out, if zip64.is_empty() { VERSION } else { VERSION_ZIP64 });
+    put16(
+        &mut out,
+        if zip64.is_empty() {
+            VERSION
+        } else {
+            VERSION_ZIP64
+        },
+    );
     common_header(&mut out, entry, times, zip64.len());
     out.extend_from_slice(name(entry));
     out.extend_from_slice(&zip64);
@@ -212,7 +235,11 @@ fn central_header(out: &mut Vec<u8>, entry: &ZipEntry, offset: u64, times: &Time
     }
     let mut zip64 = Vec::new();
     zip64_extra(&mut zip64, &large);
-    let version = if large.is_empty() { VERSION } else { VERSION_ZIP64 };
+    let version = if large.is_empty() {
+        VERSION
+    } else {
+        VERSION_ZIP64
+    };
     put32(out, 0x0201_4b50);
     put16(out, MADE_ON_UNIX | version);
     put16(out, version);
@@ -330,11 +357,18 @@ mod tests {
 
     fn entry(name: &str, contents: &[u8]) -> ZipEntry {
         let crc32 = crc32fast::hash(contents);
-        ZipEntry { name: name.to_owned(), size: contents.len() as u64, crc32 }
+        ZipEntry {
+            name: name.to_owned(),
+            size: contents.len() as u64,
+            crc32,
+        }
     }
 
     fn layout(files: &[(&str, &[u8])]) -> ZipLayout {
-        let entries: Vec<_> = files.iter().map(|(name, bytes)| entry(name, bytes)).collect();
+        let entries: Vec<_> = files
+            .iter()
+            .map(|(name, bytes)| entry(name, bytes))
+            .collect();
         ZipLayout::new(&entries, at(), &paris())
     }
 
@@ -343,8 +377,9 @@ mod tests {
         for piece in layout.pieces(range) {
             match piece {
                 Piece::Bytes(bytes) => out.extend_from_slice(&bytes),
-                Piece::File { index, range } => out
-                    .extend_from_slice(&files[index].1[range.start as usize..range.end as usize]),
+                Piece::File { index, range } => {
+                    out.extend_from_slice(&files[index].1[range.start as usize..range.end as usize])
+                }
             }
         }
         out
@@ -353,18 +388,26 @@ mod tests {
     fn written(files: &[(&str, &[u8])]) -> tempfile::NamedTempFile {
         let layout = layout(files);
         let mut file = tempfile::Builder::new().suffix(".zip").tempfile().unwrap();
-        file.write_all(&fill(&layout, 0..layout.total_len(), files)).unwrap();
+        file.write_all(&fill(&layout, 0..layout.total_len(), files))
+            .unwrap();
         file
     }
 
     fn stdout(command: &mut Command) -> String {
         let output = command.output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         String::from_utf8(output.stdout).unwrap()
     }
 
-    const FILES: &[(&str, &[u8])] =
-        &[("été 2026.txt", b"bonjour\r\n"), ("empty", b""), ("b.bin", &[0, 255, 10, 13])];
+    const FILES: &[(&str, &[u8])] = &[
+        ("été 2026.txt", b"bonjour\r\n"),
+        ("empty", b""),
+        ("b.bin", &[0, 255, 10, 13]),
+    ];
 
     #[test]
     fn python_reads_back_names_contents_and_times() {
@@ -372,7 +415,11 @@ mod tests {
         let script = "import sys, zipfile\nz = zipfile.ZipFile(sys.argv[1])\nassert z.testzip() is \
                       None\nfor i in z.infolist(): print(ascii(i.filename), z.read(i).hex(), \
                       i.date_time, oct(i.external_attr >> 16))";
-        let said = stdout(Command::new("python3").args(["-c", script]).arg(file.path()));
+        let said = stdout(
+            Command::new("python3")
+                .args(["-c", script])
+                .arg(file.path()),
+        );
         assert_eq!(
             said.lines().collect::<Vec<_>>(),
             [
@@ -386,7 +433,11 @@ mod tests {
     #[test]
     fn info_zip_finds_no_error() {
         // Not everywhere installed; Python's reader is.
-        let Ok(output) = Command::new("unzip").arg("-t").arg(written(FILES).path()).output() else {
+        let Ok(output) = Command::new("unzip")
+            .arg("-t")
+            .arg(written(FILES).path())
+            .output()
+        else {
             return;
         };
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -401,7 +452,11 @@ mod tests {
 
     #[test]
     fn sizes_one_below_the_limit_need_no_zip64() {
-        let small = ZipEntry { name: "a".to_owned(), size: 0xffff_fffe, crc32: 0 };
+        let small = ZipEntry {
+            name: "a".to_owned(),
+            size: 0xffff_fffe,
+            crc32: 0,
+        };
         let header = local_header(&small, &Times::new(at(), &paris()));
         assert_eq!(header[4..6], VERSION.to_le_bytes());
         assert_eq!(header[18..22], 0xffff_fffe_u32.to_le_bytes());
@@ -410,7 +465,11 @@ mod tests {
 
     #[test]
     fn sizes_at_the_limit_stand_in_a_zip64_field() {
-        let large = ZipEntry { name: "a".to_owned(), size: 0xffff_ffff, crc32: 0 };
+        let large = ZipEntry {
+            name: "a".to_owned(),
+            size: 0xffff_ffff,
+            crc32: 0,
+        };
         let header = local_header(&large, &Times::new(at(), &paris()));
         assert_eq!(header[4..6], VERSION_ZIP64.to_le_bytes());
         assert_eq!(header[18..26], [0xff; 8]);
@@ -423,14 +482,22 @@ mod tests {
     #[test]
     fn python_reads_the_directory_of_an_archive_past_four_gibibytes() {
         let entries: Vec<_> = [("large", 5 << 30), ("behind", 3)]
-            .map(|(name, size)| ZipEntry { name: name.to_owned(), size, crc32: 7 })
+            .map(|(name, size)| ZipEntry {
+                name: name.to_owned(),
+                size,
+                crc32: 7,
+            })
             .to_vec();
         let layout = ZipLayout::new(&entries, at(), &paris());
         let mut file = tempfile::NamedTempFile::new().unwrap();
         write_sparse(&mut file, &layout);
         let script = "import sys, zipfile\nfor i in zipfile.ZipFile(sys.argv[1]).infolist(): \
                       print(i.filename, i.file_size, i.compress_size, i.header_offset)";
-        let said = stdout(Command::new("python3").args(["-c", script]).arg(file.path()));
+        let said = stdout(
+            Command::new("python3")
+                .args(["-c", script])
+                .arg(file.path()),
+        );
         let behind = layout.segments[2].start;
         assert!(behind > 5 << 30);
         assert_eq!(
@@ -452,15 +519,32 @@ mod tests {
     #[test]
     fn python_counts_more_entries_than_sixteen_bits_hold() {
         let names: Vec<String> = (0..65_537).map(|n| n.to_string()).collect();
-        let files: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), &b"x"[..])).collect();
+        let files: Vec<(&str, &[u8])> = names
+            .iter()
+            .map(|name| (name.as_str(), &b"x"[..]))
+            .collect();
         let file = written(&files);
         let script = "import sys, zipfile; print(len(zipfile.ZipFile(sys.argv[1]).infolist()))";
-        assert_eq!(stdout(Command::new("python3").args(["-c", script]).arg(file.path())), "65537\n");
+        assert_eq!(
+            stdout(
+                Command::new("python3")
+                    .args(["-c", script])
+                    .arg(file.path())
+            ),
+            "65537\n"
+        );
     }
 
     #[test]
     fn sizes_that_no_disk_holds_do_not_overflow() {
-        let entries = vec![ZipEntry { name: "a".to_owned(), size: u64::MAX, crc32: 0 }; 2];
+        let entries = vec![
+            ZipEntry {
+                name: "a".to_owned(),
+                size: u64::MAX,
+                crc32: 0
+            };
+            2
+        ];
         let layout = ZipLayout::new(&entries, at(), &paris());
         assert_eq!(layout.total_len(), u64::MAX);
     }

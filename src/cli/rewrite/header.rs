@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, Write};
 
-use crate::{filter::HeaderEdit, mime::Field};
+use crate::{filter::HeaderEdit, mime::Field, rewrite::Eol};
 
 /// Bytes of a header block; a longer one is not looked at.
 const HEADER_BYTES_MAX: usize = 1 << 20;
@@ -53,6 +53,16 @@ impl HeaderBlock {
             if !block.take(line) {
                 return Ok(None);
             }
+        }
+    }
+
+    /// How its lines end; with both kinds in it, CRLF: what is added must not add a bare LF.
+    pub(super) fn eol(&self) -> Eol {
+        let has_crlf = |field: &RawField| field.raw.windows(2).any(|pair| pair == b"\r\n");
+        if self.end.starts_with(b"\r\n") || self.fields.iter().any(has_crlf) {
+            Eol::CrLf
+        } else {
+            Eol::Lf
         }
     }
 
