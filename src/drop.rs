@@ -164,7 +164,9 @@ impl Drop {
     /// One clear line when the directory cannot be used.
     pub fn open(config: &DropConfig) -> Result<Self, DropError> {
         let blobs = Blobs::open(&config.directory)?;
+        let alone = blobs.lock()?;
         let records = Records::open(blobs.database()?)?;
+        std::mem::drop(alone);
         let store = Store {
             blobs,
             records,

@@ -112,12 +112,12 @@ pub fn judge(head: &Head, place: Place) -> Judgement {
 /// Which of the sizes go so that the rest comes to at most `sum_max`: the largest first, and of
 /// equal ones the first. Gives indices.
 pub fn largest_over(sizes: &[u64], sum_max: u64) -> Vec<usize> {
-    let mut rest: u64 = sizes.iter().fold(0, |sum, &size| sum.saturating_add(size));
+    let mut rest: u128 = sizes.iter().map(|&size| u128::from(size)).sum();
     let mut order: Vec<usize> = (0..sizes.len()).collect();
     order.sort_by_key(|&index| std::cmp::Reverse(sizes[index]));
     let goes = |&index: &usize| {
-        let over = rest > sum_max;
-        rest = rest.saturating_sub(sizes[index]);
+        let over = rest > u128::from(sum_max);
+        rest -= u128::from(sizes[index]);
         over
     };
     order.into_iter().take_while(goes).collect()

@@ -41,27 +41,38 @@ impl Blobs {
             drafts: child("drafts"),
             blobs: child("blobs"),
         };
-        for path in [directory, &this.drafts, &this.blobs] {
-            make_directory(path)?;
+        if make_directory(directory)? {
+            // The parent of a relative name of one component is the empty path: here.
+            let parent = directory
+                .parent()
+                .filter(|parent| !parent.as_os_str().is_empty());
+            sync_directory(parent.unwrap_or(Path::new(".")))?;
         }
+        make_directory(&this.drafts)?;
+        make_directory(&this.blobs)?;
+        sync_directory(directory)?;
         this.probe()?;
         Ok(this)
     }
 
-    /// The database's file, made if it is missing, for nobody else to read.
+    /// Keeps others from opening the drop until the value is dropped: SQLite does not wait for its
+    /// turn while a database is made.
+    pub(super) fn lock(&self) -> Result<File> {
+        let opened = File::open(&self.directory);
+        let locked = opened.and_then(|directory| directory.lock().map(|()| directory));
+        locked.map_err(|e| DropError::io("lock", &self.directory, e))
+    }
+
+    /// The database's file, made if it is missing, for nobody else to read. One that is there is not
+    /// opened: closing it would end the locks that SQLite has on it in this process.
     pub(super) fn database(&self) -> Result<PathBuf> {
         let path = self.directory.join("drop.sqlite3");
         let mut options = OpenOptions::new();
-        options
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600);
-        options
-            .open(&path)
-            .map_err(|e| DropError::io("open", &path, e))?;
-        sync_directory(&self.directory)?;
+        match options.write(true).create_new(true).mode(0o600).open(&path) {
+            Ok(_) => sync_directory(&self.directory)?,
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(DropError::io("make", &path, e)),
+        }
         Ok(path)
     }
 
@@ -92,8 +103,10 @@ impl Blobs {
             .map_err(|e| DropError::io("make", &path, e.error))
     }
 
-    /// Makes the names of a package's blobs durable, and that they are drafts no more.
+    /// Makes the names of a package's blobs durable, and that they are drafts no more. The shard's
+    /// own name too: another process may have made it a moment ago, and not be that far.
     pub(super) fn sync(&self, id: RecordId) -> Result<()> {
+        sync_directory(&self.blobs)?;
         sync_directory(&self.shard(id.0[0]))?;
         sync_directory(&self.drafts)
     }
@@ -168,12 +181,12 @@ pub(super) fn remove(path: &Path) -> Result<bool> {
     }
 }
 
-/// Makes a directory that only its owner may enter, unless it is there.
-fn make_directory(path: &Path) -> Result<()> {
+/// Makes a directory that only its owner may enter. False if it was there.
+fn make_directory(path: &Path) -> Result<bool> {
     match DirBuilder::new().mode(0o700).create(path) {
-        Ok(()) => path.parent().map_or(Ok(()), sync_directory),
+        Ok(()) => Ok(true),
         Err(e) if e.kind() == ErrorKind::AlreadyExists => match fs::metadata(path) {
-            Ok(found) if found.is_dir() => Ok(()),
+            Ok(found) if found.is_dir() => Ok(false),
             Ok(_) => Err(DropError::io("open", path, ErrorKind::NotADirectory.into())),
             Err(e) => Err(DropError::io("open", path, e)),
         },

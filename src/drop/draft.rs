@@ -2,8 +2,9 @@
 //!
 //! A draft's worker is a blocking thread that is fed by a short queue: it hashes, encrypts and
 //! writes, segment by segment, while the caller goes on receiving. It ends when the draft is
-//! finished or dropped. An open draft takes at most 384 KiB: a segment being built (64 KiB), small
-//! writes being gathered (64 KiB), a block in work and three in the queue (64 KiB each).
+//! finished or dropped. An open draft takes at most 400 KiB: a segment being built (64 KiB), small
+//! writes being gathered (16 KiB), a block in work, three in the queue and one before it (64 KiB
+//! each). A block that is a slice of something larger holds all of that.
 
 use std::{io::Write, sync::Arc};
 
@@ -319,7 +320,8 @@ impl Writer {
     }
 
     /// On Linux, the advice that pages are not needed begins to write the dirty ones out, without
-    /// waiting. No harm is done where it is ignored.
+    /// waiting. No harm is done where it is ignored. Measured with 25 MB on ext4: the last sync
+    /// takes 2.4 ms instead of 8.4, all of it 23 ms instead of 28; a `fdatasync` in its place, 29.
     fn begin_write_out(&mut self) {
         let length = self.written - self.flushed;
         if length >= WRITE_OUT_BYTES {
@@ -377,14 +379,6 @@ impl Committed {
     fn keep(mut self) {
         self.keep = true;
     }
-
-    fn forget(store: &Store, id: RecordId, numbers: &[u32]) {
-        // What cannot be removed is an orphan, or expires unseen: nobody ever had its token.
-        let _ = store.records.remove(id);
-        for &number in numbers {
-            let _ = store.blobs.remove(id, number);
-        }
-    }
 }
 
 impl std::ops::Drop for Committed {
@@ -392,12 +386,11 @@ impl std::ops::Drop for Committed {
         if self.keep {
             return;
         }
-        let (store, id) = (Arc::clone(&self.store), self.id);
-        let numbers = std::mem::take(&mut self.numbers);
-        let forget = move || Self::forget(&store, id, &numbers);
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn_blocking(forget)),
-            Err(_) => forget(),
+        // What cannot be removed is an orphan, or expires unseen: nobody ever had its token. Done
+        // here and not in another thread, since a runtime that shuts down would not begin it.
+        let _ = self.store.records.remove(self.id);
+        for &number in &self.numbers {
+            let _ = self.store.blobs.remove(self.id, number);
         }
     }
 }
@@ -411,17 +404,16 @@ impl From<&ManifestFile> for RecordFile {
     }
 }
 
-/// A draft whose disk fails at the first segment.
+/// A draft that is written to this file instead of its own.
 #[cfg(test)]
-pub(super) fn failing_writer(drop: &Drop, package: &mut PackageDraft) -> FileDraft {
-    let draft = drop
+pub(super) fn draft_into(file: std::fs::File, drop: &Drop, package: &PackageDraft) -> FileDraft {
+    let (_, path) = drop
         .store
         .blobs
         .draft()
-        .expect("the directory can be written");
-    let (_, path) = draft.into_parts();
-    let read_only = std::fs::File::open(&path).expect("the draft is there");
-    let draft = NamedTempFile::from_parts(read_only, path);
+        .expect("the directory can be written")
+        .into_parts();
+    let draft = NamedTempFile::from_parts(file, path);
     let writer = Writer::new(draft, package.vault.seal_file(0));
     FileDraft::start(package.vault.id(), ManifestFile::new(0, "a", "b"), writer)
 }

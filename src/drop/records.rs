@@ -23,7 +23,9 @@ use crate::filter::Direction;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One step for each schema; `PRAGMA user_version` counts those that were done.
-const MIGRATIONS: [&str; 1] = [include_str!("schema-1.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema-1.sql")];
+/// The schema after the last of them.
+const KNOWN: i64 = MIGRATIONS.len() as i64;
 
 /// The database.
 #[derive(Debug)]
@@ -110,14 +112,14 @@ impl Records {
     pub(super) fn count_download(&self, id: RecordId, index: usize) -> Result<()> {
         self.write("write to", |transaction| {
             let count = || {
-                transaction.execute(
+                let counted = transaction.execute(
                     "UPDATE file SET downloads = downloads + 1
                      WHERE package = ?1 AND position = ?2",
                     params![id.0, index as i64],
                 )?;
                 transaction.execute(
-                    "UPDATE package SET downloads = downloads + 1 WHERE id = ?1",
-                    [id.0],
+                    "UPDATE package SET downloads = downloads + ?2 WHERE id = ?1",
+                    params![id.0, counted as i64],
                 )
             };
             count().map(drop).map_err(|e| self.failed("write to", e))
@@ -187,6 +189,14 @@ impl Records {
             }
             remove().map(|()| true)
         })
+    }
+
+    /// Writes the log of changes back and empties it: erased manifests stand there no more. If
+    /// others are reading just then, a later call does it.
+    pub(super) fn forget_overwritten(&self) -> Result<()> {
+        let writer = lock(&self.writer);
+        let done = writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        done.map_err(|e| self.failed("write to", e))
     }
 
     /// A transaction that writes and is rolled back.
@@ -271,33 +281,36 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Brings the schema up to date. Two processes may try at once: the second finds it done.
+/// Brings the schema up to date. Two processes may try at once: the second finds it done. Nothing
+/// is written, and nobody waited for, when nothing is due.
 fn migrate(connection: &mut Connection, path: &Path) -> Result<()> {
+    if due(connection, path)?.is_empty() {
+        return Ok(());
+    }
     let failed = |e| DropError::database("migrate", path, e);
     let transaction = connection
         .transaction_with_behavior(Immediate)
         .map_err(failed)?;
-    let found: i64 = transaction
-        .pragma_query_value(None, "user_version", |row| row.get(0))
-        .map_err(failed)?;
-    let known = MIGRATIONS.len();
-    let Some(due) = usize::try_from(found)
-        .ok()
-        .and_then(|done| MIGRATIONS.get(done..))
-    else {
-        return Err(DropError::Newer {
-            path: path.to_owned(),
-            found,
-            known: known as i64,
-        });
-    };
-    for step in due {
+    for step in due(&transaction, path)? {
         transaction.execute_batch(step).map_err(failed)?;
     }
     transaction
-        .pragma_update(None, "user_version", known as i64)
+        .pragma_update(None, "user_version", KNOWN)
         .map_err(failed)?;
     transaction.commit().map_err(failed)
+}
+
+/// The steps that were not done.
+fn due(connection: &Connection, path: &Path) -> Result<&'static [&'static str]> {
+    let found = connection.pragma_query_value(None, "user_version", |row| row.get(0));
+    let found: i64 = found.map_err(|e| DropError::database("read", path, e))?;
+    let done = usize::try_from(found).ok();
+    done.and_then(|done| MIGRATIONS.get(done..))
+        .ok_or_else(|| DropError::Newer {
+            path: path.to_owned(),
+            found,
+            known: KNOWN,
+        })
 }
 
 fn insert(

@@ -22,33 +22,54 @@ impl Shards {
     }
 }
 
+/// Sweeps each kind of thing, though another may fail; the first error is returned at the end.
+///
+/// A clock that jumps forward by less than the grace period destroys nothing that was live; one
+/// that jumps further destroys at most `steps` packages a call, those that would expire first, so
+/// that somebody can notice. One that jumps back destroys nothing.
 pub(super) fn sweep(store: &Store, now: Timestamp, steps: usize) -> Result<Swept, DropError> {
     let mut swept = Swept::default();
-    destroy_packages(store, now, steps, &mut swept)?;
-    delete_records(store, now, steps, &mut swept)?;
-    remove_drafts(store, now, steps, &mut swept)?;
-    remove_orphans(store, now, steps, &mut swept)?;
-    Ok(swept)
+    let mut first = Ok(());
+    let tasks = [
+        destroy_packages,
+        delete_records,
+        remove_drafts,
+        remove_orphans,
+    ];
+    for task in tasks {
+        first = first.and(task(store, now, steps, &mut swept));
+    }
+    if swept.packages > 0 {
+        first = first.and(store.records.forget_overwritten());
+    }
+    first.map(|()| swept)
 }
 
+/// A package whose blobs cannot be removed does not hold up the others.
 fn destroy_packages(
     store: &Store,
     now: Timestamp,
     steps: usize,
     swept: &mut Swept,
 ) -> Result<(), DropError> {
+    let mut first = Ok(());
     for (id, expires) in store.records.expired(now, steps)? {
         // Later ones expire later, and adding calendar units keeps that order.
         if add(expires, &store.grace) > now {
             break;
         }
-        let remove = |number| store.blobs.remove(id, number);
-        if let Some(files) = store.records.destroy(id, expires, remove)? {
-            swept.packages += 1;
-            swept.files += files;
+        match store
+            .records
+            .destroy(id, expires, |number| store.blobs.remove(id, number))
+        {
+            Ok(files) => {
+                swept.packages += u64::from(files.is_some());
+                swept.files += files.unwrap_or(0);
+            }
+            Err(error) => first = first.and(Err(error)),
         }
     }
-    Ok(())
+    first
 }
 
 fn delete_records(

@@ -184,24 +184,24 @@ impl Parts {
 
     /// The runs of the spool (`len` bytes long) that the removed parts leave, in order and apart.
     pub(super) fn removed(&self, len: u64) -> Vec<Range<u64>> {
-        let mut runs: Vec<Range<u64>> = Vec::new();
+        let mut runs: Vec<(&Part, Option<u64>)> = Vec::new();
         for part in self.parts.iter().skip(1) {
             let inside = part.parent != 0 && self.parts[part.parent as usize].gone;
             if !part.gone || inside {
                 continue;
             }
-            let run = match part.next {
-                Some(next) => part.line..next,
-                // No delimiter follows: the line end before its own has nothing to stand before.
-                None if part.ordinal > 1 => part.line - u64::from(part.eol)..len,
-                None => part.line..len,
-            };
             match runs.last_mut() {
-                Some(last) if run.start <= last.end => last.end = run.end,
-                _ => runs.push(run),
+                Some((_, end)) if *end == Some(part.line) => *end = part.next,
+                _ => runs.push((part, part.next)),
             }
         }
-        runs
+        let range = |(first, end): (&Part, Option<u64>)| match end {
+            Some(end) => first.line..end,
+            // No delimiter follows: the line end before the first has nothing to stand before.
+            None if first.ordinal > 1 => first.line - u64::from(first.eol)..len,
+            None => first.line..len,
+        };
+        runs.into_iter().map(range).collect()
     }
 
     fn around(&self, part: PartId) -> impl Iterator<Item = PartId> {

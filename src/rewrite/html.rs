@@ -63,11 +63,15 @@ const VALUE_BYTES_MAX: usize = 1024;
 /// Where the notice goes.
 ///
 /// # Errors
-/// There is no place where it is sure to be seen: the document is a frameset.
+/// There is no place where it is sure to be seen: the document is a frameset, or the tokenizer
+/// lost its way.
 pub(super) fn place(html: &[u8], position: Position) -> Result<usize, CannotTake> {
     let scan = Scan::of(html);
     if scan.frameset {
         return Err(CannotTake("frameset"));
+    }
+    if scan.lost {
+        return Err(CannotTake("html"));
     }
     let start = scan.start();
     Ok(match position {
@@ -112,6 +116,8 @@ struct Scan<'a> {
     body: Option<usize>,
     content: Option<usize>,
     frameset: bool,
+    /// The tokenizer's offsets do not agree with the bytes.
+    lost: bool,
     /// The start of an element of [`RAW`] that is open.
     raw: Option<usize>,
     treacherous: bool,
@@ -173,10 +179,12 @@ impl<'a> Scan<'a> {
             CallbackEvent::AttributeValue { value } => self.tag.set(value),
             CallbackEvent::CloseStartTag { .. } => {
                 let tag = std::mem::take(&mut self.tag);
+                self.check_tag(tag.start, span.end);
                 self.start_tag(&tag, span.end);
                 self.done = span.end;
             }
             CallbackEvent::EndTag { name } => {
+                self.check_tag(self.done, span.end);
                 self.end_tag(name);
                 self.done = span.end;
             }
@@ -189,6 +197,12 @@ impl<'a> Scan<'a> {
             }
             CallbackEvent::Error(_) => {}
         }
+    }
+
+    /// A tag starts with `<` and ends with `>`: if not, no offset can be relied on.
+    fn check_tag(&mut self, start: usize, end: usize) {
+        let tag = self.html.get(start..end).unwrap_or_default();
+        self.lost |= !(tag.starts_with(b"<") && tag.ends_with(b">"));
     }
 
     fn start_tag(&mut self, tag: &Tag, end: usize) {
@@ -266,7 +280,11 @@ impl<'a> Scan<'a> {
 
     /// A comment or its like. One that the document's end cuts off is not done.
     fn comment(&mut self, end: usize) {
-        let raw = &self.html[self.done..end.min(self.html.len())];
+        let raw = self
+            .html
+            .get(self.done..end.min(self.html.len()))
+            .unwrap_or_default();
+        self.lost |= !raw.starts_with(b"<");
         if !raw.ends_with(b">") {
             self.treacherous = true;
             return;
@@ -430,9 +448,8 @@ impl Block {
 /// True for a comment whose end readers see in different places.
 fn is_odd_comment(raw: &[u8]) -> bool {
     if let Some(declaration) = raw.strip_prefix(b"<![") {
-        return !["if", "endif"]
-            .iter()
-            .any(|start| declaration.starts_with(start.as_bytes()));
+        let known = declaration.starts_with(b"if") || declaration.starts_with(b"endif");
+        return !(known && declaration.ends_with(b"]>"));
     }
     let Some(inner) = raw.strip_prefix(b"<!--") else {
         return false;
@@ -457,7 +474,84 @@ fn is_odd_comment(raw: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// Documents made of what tokenizers stumble over.
+    fn hostile() -> impl Strategy<Value = Vec<u8>> {
+        let pieces: Vec<&[u8]> = vec![
+            b"<",
+            b">",
+            b"/",
+            b"!",
+            b"-",
+            b"--",
+            b"<!--",
+            b"-->",
+            b"\"",
+            b"'",
+            b"=",
+            b" ",
+            b"\r\n",
+            b"\n",
+            b"&amp;",
+            b"&am",
+            b"&#",
+            b"&#x41;",
+            b"&notin",
+            b"<a ",
+            b"</a>",
+            b"<body>",
+            b"</body>",
+            b"<body ",
+            b"<title>",
+            b"</title>",
+            b"<script>",
+            b"</script>",
+            b"<textarea>",
+            b"<![CDATA[",
+            b"]]>",
+            b"<!doctype html>",
+            b"<!doctype",
+            b"<?xml",
+            b"a",
+            b"\xe9",
+            b"\xc3\xa9",
+            b"\xff",
+            b"<blockquote type=cite>",
+            b"<div class=gmail_quote>",
+            b"</div>",
+            b"<table>",
+            b"\xf0\x9f",
+            b"<br/>",
+            b"\x0c",
+            b"<plaintext>",
+            b"</title ",
+            b"\xef\xbb\xbf",
+            b"</",
+            b"<svg>",
+        ];
+        prop::collection::vec(prop::sample::select(pieces), 0..40).prop_map(|p| p.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+        #[test]
+        fn the_place_is_always_between_two_tokens(html in hostile()) {
+            for position in [Position::Start, Position::End, Position::BeforeQuote] {
+                let found = place(&html, position);
+                if let Ok(at) = found {
+                    let (before, after) = html.split_at(at);
+                    prop_assert!(place(before, Position::Start).is_ok_and(|start| start <= at));
+                    let whole = before.is_empty() || after.is_empty() || before.ends_with(b">");
+                    let text = !before.ends_with(b"<") && str::from_utf8(before).is_ok();
+                    prop_assert!(whole || after.starts_with(b"<") || text || !html.is_ascii());
+                }
+                prop_assert_ne!(found, Err(CannotTake("html")));
+            }
+        }
+    }
 
     /// The document with `@@` where the notice goes, which must be where `@@` stands in it.
     fn check(position: Position, marked: &str) {
@@ -530,6 +624,7 @@ mod tests {
             "<body>@@<!-- a --!> b --></body>",
             "<body>@@<!--> a --></body>",
             "<body>@@<![CDATA[ > ]]></body>",
+            "<body>@@<![endif]-->a</body>",
         ] {
             check(Position::End, marked);
             check(Position::BeforeQuote, marked);

@@ -298,18 +298,13 @@ impl Text<'_> {
         let tail = &after[..memchr::memchr(b'\n', after).unwrap_or(after.len())];
         let at_line_end = tail.is_empty() || tail == b"\r";
         let eol = self.text_eol().as_bytes();
+        let blank = head.ends_with(b" ") || head.ends_with(b"\t");
         if matches!(self.body, Body::QuotedPrintable(_)) {
-            let lead = if at_line_end && !head.is_empty() {
-                eol
-            } else {
-                b""
-            };
+            let breaks = at_line_end && !head.is_empty() && !blank;
+            let lead = if breaks { eol } else { b"" };
             return Ok([lead, &lines].concat());
         }
-        let joins = head.is_empty()
-            || head.starts_with(b"--")
-            || head.ends_with(b" ")
-            || head.ends_with(b"\t");
+        let joins = head.is_empty() || head.starts_with(b"--") || blank;
         let lead = if joins { &b""[..] } else { eol };
         let joined = at_line_end
             || tail.starts_with(b"--")
@@ -348,8 +343,14 @@ impl Text<'_> {
         let mut with = Vec::with_capacity(added.len() * 2);
         let breaks = added.starts_with(b"\r\n") || added.starts_with(b"\n");
         let blank = head.ends_with(b" ") || head.ends_with(b"\t");
-        if !head.is_empty() && (!breaks || blank) && head.len() < qp::LINE_MAX {
-            with.extend_from_slice(&soft);
+        if !head.is_empty() && (!breaks || blank) {
+            // A line without room for the soft break is at its end: a hard one does.
+            let full = head.len() >= qp::LINE_MAX;
+            with.extend_from_slice(if full {
+                line_end(self.eol).as_bytes()
+            } else {
+                &soft
+            });
         }
         with.extend_from_slice(&qp::encode(added, self.eol));
         let hard = tail.is_empty() || tail.starts_with(b"\n") || tail.starts_with(b"\r\n");

@@ -23,8 +23,6 @@ pub(super) struct Place {
     pub(super) at: usize,
     /// Where its raw line starts.
     pub(super) line: usize,
-    /// Whether that line continues the one before.
-    pub(super) continues: bool,
 }
 
 impl<'a> Decoded<'a> {
@@ -80,12 +78,7 @@ impl<'a> Decoded<'a> {
             at += if self.raw[at] == b'=' { 3 } else { 1 };
             decoded += 1;
         }
-        let before = split_line_end(&self.raw[..line]).0.trim_ascii_end();
-        Place {
-            at,
-            line,
-            continues: line > 0 && before.ends_with(b"="),
-        }
+        Place { at, line }
     }
 
     /// What stands before this place in its raw line, and all that follows it.
@@ -188,24 +181,16 @@ mod tests {
     fn places_are_found_across_soft_breaks() {
         let decoded = Decoded::new(b"a=C3=A9=\r\nb \r\n\r\n=\r\nc=").unwrap();
         assert_eq!(decoded.text, "aéb \r\n\r\nc".as_bytes());
-        for (offset, at, line, continues) in [
-            (0, 0, 0, false),
-            (1, 1, 0, false),
-            (3, 10, 10, true),
-            (4, 11, 10, true),
-            (7, 14, 14, false),
-            (9, 19, 19, true),
-            (10, 20, 19, true),
+        for (offset, at, line) in [
+            (0, 0, 0),
+            (1, 1, 0),
+            (3, 10, 10),
+            (4, 11, 10),
+            (7, 14, 14),
+            (9, 19, 19),
+            (10, 20, 19),
         ] {
-            assert_eq!(
-                decoded.place(offset),
-                Place {
-                    at,
-                    line,
-                    continues
-                },
-                "{offset}"
-            );
+            assert_eq!(decoded.place(offset), Place { at, line }, "{offset}");
         }
     }
 

@@ -8,7 +8,9 @@ use axum::{
     response::{Html, IntoResponse, Response},
 };
 use jiff::{Timestamp, Zoned, tz::TimeZone};
-use minijinja::{Environment, context, value::Serde};
+use minijinja::{
+    AutoEscape, Environment, Error, Output, State, Value, context, escape_formatter, value::Serde,
+};
 use serde::Serialize;
 use tracing::error;
 
@@ -91,6 +93,7 @@ impl Pages {
     /// Reads the templates, which are part of the program.
     pub(super) fn new(state: &WebState) -> Self {
         let mut templates = Environment::new();
+        templates.set_formatter(escape);
         for (name, source) in [
             ("layout.html", include_str!("templates/layout.html")),
             ("landing.html", include_str!("templates/landing.html")),
@@ -135,9 +138,10 @@ impl Pages {
     pub(super) fn gone(&self, language: Language, gone: &Gone) -> Response {
         let t = texts(language);
         let expired = self.moment(gone.expired, language);
+        let from = self.from(&gone.origin, gone.created, language);
         let page = context! {
             title => t.gone,
-            from => self.from(&gone.origin, gone.created, language),
+            from => fill(t.gone_within, &[("message", &from)]),
             until => fill(t.gone_until, &[("moment", &expired.text), ("zone", &expired.zone)]),
             ask_operator => fill(t.gone_operator, &[("operator", &self.site.operator)]),
         };
@@ -201,9 +205,10 @@ impl Pages {
         now: Timestamp,
     ) -> LandingView {
         let t = texts(language);
+        let from = self.from(&package.origin, package.created, language);
         LandingView {
             title: title(package.files.len(), t),
-            from: self.from(&package.origin, package.created, language),
+            from: fill(t.within, &[("message", &from)]),
             expires: self.moment(package.expires, language),
             left: self.left(package.expires, now, t),
             why: match package.origin.direction {
@@ -244,7 +249,7 @@ impl Pages {
         }
     }
 
-    /// From whom, and when. Never the address, and of incoming mail no more than it claims.
+    /// The message: from whom, and when. Never the address, and of incoming mail no more than it claims.
     fn from(&self, origin: &Origin, created: Timestamp, language: Language) -> String {
         let t = texts(language);
         let date = words::date(created.to_zoned(self.zone.clone()).date(), language);
@@ -301,9 +306,14 @@ impl fmt::Debug for Pages {
 
 impl SiteView {
     fn new(config: &WebConfig) -> Self {
-        let (_, path) = host_and_path(&config.public_url);
+        let (host, path) = host_and_path(&config.public_url);
+        let operator = if config.operator.is_empty() {
+            host
+        } else {
+            &config.operator
+        };
         Self {
-            operator: config.operator_or_host().to_owned(),
+            operator: operator.to_owned(),
             contact: Contact::new(&config.contact),
             base: format!("{}/", path.trim_end_matches('/')),
             style: format!("{:08x}", crc32fast::hash(STYLE.as_bytes())),
@@ -353,7 +363,7 @@ fn title(count: usize, t: &Texts) -> String {
     }
 }
 
-fn message(title: &str, first: &str, second: &str) -> minijinja::Value {
+fn message(title: &str, first: &str, second: &str) -> Value {
     context! { title, first, second }
 }
 
@@ -368,6 +378,32 @@ fn mail_encoded(text: &str) -> String {
         }
     }
     out
+}
+
+/// Escapes for text and quoted attributes. The default would write `/` as a reference too, which
+/// protects nothing here and makes links hard to read in the source.
+fn escape(out: &mut Output, state: &mut State, value: &Value) -> Result<(), Error> {
+    if value.is_safe() || !matches!(state.auto_escape(), AutoEscape::Html) {
+        return escape_formatter(out, state, value);
+    }
+    let text = if value.is_undefined() || value.is_none() {
+        String::new()
+    } else {
+        value.to_string()
+    };
+    let mut rest = text.as_str();
+    while let Some(at) = rest.find(['&', '<', '>', '"', '\'']) {
+        out.write_str(&rest[..at])?;
+        out.write_str(match rest.as_bytes()[at] {
+            b'&' => "&amp;",
+            b'<' => "&lt;",
+            b'>' => "&gt;",
+            b'"' => "&quot;",
+            _ => "&#39;",
+        })?;
+        rest = &rest[at + 1..];
+    }
+    Ok(out.write_str(rest)?)
 }
 
 fn page_response(status: StatusCode, t: &Texts, html: String) -> Response {

@@ -16,6 +16,7 @@ pub(super) struct Texts {
 
     pub(super) one_file: &'static str,
     pub(super) many_files: &'static str,
+    pub(super) within: &'static str,
     pub(super) from_outgoing: &'static str,
     pub(super) from_incoming: &'static str,
     pub(super) from_unknown: &'static str,
@@ -37,6 +38,7 @@ pub(super) struct Texts {
     pub(super) report_subject: &'static str,
 
     pub(super) gone: &'static str,
+    pub(super) gone_within: &'static str,
     pub(super) gone_until: &'static str,
     pub(super) gone_what: &'static str,
     pub(super) gone_ask: &'static str,
@@ -90,42 +92,44 @@ static FR: Texts = Texts {
 
     one_file: "1 fichier joint",
     many_files: "{count} fichiers joints",
-    from_outgoing: "dans un message envoyé depuis {domain} le {date}",
-    from_incoming: "dans un message reçu le {date} d’une adresse en @{domain}",
-    from_unknown: "dans un message du {date}",
+    within: "dans {message}",
+    from_outgoing: "un message envoyé depuis {domain} le {date}",
+    from_incoming: "un message reçu le {date} d’une adresse en @{domain}",
+    from_unknown: "un message du {date}",
     until: "À télécharger jusqu’au",
     days_left: "encore {count} jours",
-    until_tomorrow: "jusqu’à demain",
-    until_today: "aujourd’hui seulement",
+    until_tomorrow: "c’est-à-dire demain",
+    until_today: "c’est-à-dire aujourd’hui",
     files: "Fichiers",
     download: "Télécharger",
     download_all: "Tout télécharger",
     fingerprint: "Empreinte du fichier",
-    fingerprint_use: "SHA-256, pour vérifier qu’il est arrivé intact :",
-    why: "Pourquoi cette page ?",
+    fingerprint_use: "SHA-256, pour vérifier qu’il est arrivé intact\u{a0}:",
+    why: "Pourquoi cette page\u{a0}?",
     why_outgoing: "Le serveur de courrier de l’expéditeur retire les pièces jointes lourdes des \
                    messages et les garde ici une seule fois, au lieu d’en envoyer une copie dans \
                    chaque boîte.",
     why_incoming: "Le serveur de courrier qui a reçu ce message en retire les pièces jointes \
                    lourdes et les garde ici une seule fois, au lieu d’en déposer une copie dans \
                    chaque boîte.",
-    privacy: "Elles sont chiffrées : sans le lien du message, personne ne peut les lire, pas même \
-              l’hébergeur ; qui a le lien peut les télécharger. Rien à installer, aucun compte, \
+    privacy: "Elles sont chiffrées\u{a0}: sans le lien du message, personne ne peut les lire, pas même \
+              l’hébergeur\u{a0}; qui a le lien peut les télécharger. Rien à installer, aucun compte, \
               aucun traceur.",
-    caution: "Les fichiers sont tels que l’expéditeur les a joints : n’ouvrez que ceux que vous \
+    caution: "Les fichiers sont tels que l’expéditeur les a joints\u{a0}: n’ouvrez que ceux que vous \
               attendez.",
     report: "Signaler un contenu",
     report_subject: "Signalement d’un fichier",
 
     gone: "Ces fichiers ne sont plus disponibles",
+    gone_within: "Ils étaient joints à {message}.",
     gone_until: "Ils pouvaient être téléchargés jusqu’au {moment} ({zone}).",
-    gone_what: "Que faire ?",
+    gone_what: "Que faire\u{a0}?",
     gone_ask: "Demandez à la personne qui vous a écrit de vous les envoyer de nouveau.",
     gone_operator: "Si ce n’est pas possible, écrivez à {operator} en joignant l’adresse complète \
-                    de cette page : un fichier expiré depuis peu peut parfois être rétabli.",
+                    de cette page\u{a0}: un fichier expiré depuis peu peut parfois être rétabli.",
 
     not_found: "Il n’y a rien à cette adresse",
-    not_found_why: "Si vous venez d’un lien reçu par courriel, il est sans doute incomplet : un \
+    not_found_why: "Si vous venez d’un lien reçu par courriel, il est sans doute incomplet\u{a0}: un \
                     lien coupé en fin de ligne est la cause la plus fréquente.",
     not_found_what: "Ouvrez-le de nouveau depuis le message, ou copiez-le en entier dans la barre \
                      d’adresse.",
@@ -137,9 +141,9 @@ static FR: Texts = Texts {
     home: "Un dépôt de pièces jointes",
     home_what: "{operator} garde ici pour un temps les pièces jointes lourdes de son courrier, \
                 chiffrées, au lieu d’en laisser une copie dans chaque boîte.",
-    home_how: "On y accède par le lien qui se trouve dans le message ; il n’y a rien d’autre à \
+    home_how: "On y accède par le lien qui se trouve dans le message\u{a0}; il n’y a rien d’autre à \
                voir ici, ni rien à y déposer.",
-    contact: "Une question, un contenu à signaler :",
+    contact: "Une question, un contenu à signaler\u{a0}:",
 };
 
 static EN: Texts = Texts {
@@ -150,13 +154,14 @@ static EN: Texts = Texts {
 
     one_file: "1 attached file",
     many_files: "{count} attached files",
-    from_outgoing: "in a message sent from {domain} on {date}",
-    from_incoming: "in a message received on {date} from an address at {domain}",
-    from_unknown: "in a message of {date}",
+    within: "in {message}",
+    from_outgoing: "a message sent from {domain} on {date}",
+    from_incoming: "a message received on {date} from an address at {domain}",
+    from_unknown: "a message of {date}",
     until: "Available until",
     days_left: "{count} days left",
-    until_tomorrow: "until tomorrow",
-    until_today: "today only",
+    until_tomorrow: "that is tomorrow",
+    until_today: "that is today",
     files: "Files",
     download: "Download",
     download_all: "Download all",
@@ -175,6 +180,7 @@ static EN: Texts = Texts {
     report_subject: "Report of a file",
 
     gone: "These files are no longer available",
+    gone_within: "They were attached to {message}.",
     gone_until: "They could be downloaded until {moment} ({zone}).",
     gone_what: "What can I do?",
     gone_ask: "Ask the person who wrote to you to send them again.",

@@ -181,12 +181,14 @@ fn dos_time(at: DateTime) -> (u16, u16) {
         jiff::civil::date(1980, 1, 1).at(0, 0, 0, 0),
         jiff::civil::date(2107, 12, 31).at(23, 59, 58, 0),
     );
-    let date =
-        (clamped.year() as u16 - 1980) << 9 | (clamped.month() as u16) << 5 | clamped.day() as u16;
-    let time = (clamped.hour() as u16) << 11
-        | (clamped.minute() as u16) << 5
-        | clamped.second() as u16 / 2;
-    (date, time)
+    let year = clamped.year() as u16 - 1980;
+    let [month, day] = [clamped.month(), clamped.day()].map(|n| n as u16);
+    let [hour, minute, second] =
+        [clamped.hour(), clamped.minute(), clamped.second()].map(|n| n as u16);
+    (
+        (year << 9) | (month << 5) | day,
+        (hour << 11) | (minute << 5) | (second / 2),
+    )
 }
 
 fn extended_timestamp(at: Timestamp) -> Vec<u8> {

@@ -591,5 +591,5 @@ def judge(daemon: Daemon, before: bytes, received: bytes, *, threshold=100_000, 
             assert answer.returncode == 0, (
                 f"the oracle says:\n{answer.stdout}{answer.stderr}\n"
                 f"--- after:\n{after[:6000].decode('latin-1')}")
-            info = json.loads(answer.stdout)
+            info = json.loads(answer.stdout)["info"]
     return info

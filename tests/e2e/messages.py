@@ -25,7 +25,7 @@ def base64_lines(data: bytes) -> bytes:
 
 
 def quoted(text: str, charset: str) -> bytes:
-    return quopri.encodestring(text.encode(charset)).replace(b"\n", CRLF)
+    return quopri.encodestring(text.replace("\r\n", "\n").encode(charset)).replace(b"\n", CRLF)
 
 
 def part(content_type: str, body: bytes, *fields: str) -> bytes:

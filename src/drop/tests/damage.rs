@@ -1,0 +1,83 @@
+//! What was changed on disk is refused.
+
+use super::*;
+
+#[tokio::test]
+async fn damaged_blobs_are_refused() {
+    let drop = fixture();
+    let now = Timestamp::now();
+    let bytes = noise(200_000, 9);
+    let token = drop.deposit(&[bytes], now).await;
+    let path = drop.blobs().remove(0);
+    let sound = fs::read(&path).unwrap();
+    let refused = async |stored: &[u8]| {
+        fs::write(&path, stored).unwrap();
+        matches!(
+            drop.read(&token, now, 0).await,
+            Err(DropError::Damaged { .. })
+        )
+    };
+    for place in [0, 1, 33, 40, 65_536, 70_000, sound.len() - 1] {
+        let mut flipped = sound.clone();
+        flipped[place] ^= 1;
+        assert!(refused(&flipped).await, "{place}");
+    }
+    assert!(refused(&sound[..sound.len() - 1]).await);
+    assert!(refused(&sound[..131_072]).await);
+    assert!(refused(&[]).await);
+    assert!(!refused(&sound).await);
+    fs::remove_file(&path).unwrap();
+    assert!(matches!(
+        drop.read(&token, now, 0).await,
+        Err(DropError::Damaged { .. })
+    ));
+    std::os::unix::fs::symlink("/etc/hostname", &path).unwrap();
+    assert!(drop.read(&token, now, 0).await.is_err());
+}
+
+#[tokio::test]
+async fn a_cut_file_is_refused_before_its_first_byte() {
+    let drop = fixture();
+    let now = Timestamp::now();
+    let token = drop.deposit(&[noise(200_000, 9)], now).await;
+    let path = drop.blobs().remove(0);
+    fs::OpenOptions::new()
+        .write(true)
+        .open(&path)
+        .unwrap()
+        .set_len(131_072)
+        .unwrap();
+    let package = drop.live(&token, now).await;
+    let refused = drop.drop.read(&token, &package, 0, 0..10).await;
+    assert!(matches!(refused, Err(DropError::Damaged { .. })));
+}
+
+#[tokio::test]
+async fn files_of_one_package_cannot_stand_for_each_other() {
+    let drop = fixture();
+    let now = Timestamp::now();
+    let token = drop.deposit(&[noise(1000, 1), noise(1000, 2)], now).await;
+    let paths = drop.blobs();
+    let (a, b) = (fs::read(&paths[0]).unwrap(), fs::read(&paths[1]).unwrap());
+    fs::write(&paths[0], b).unwrap();
+    fs::write(&paths[1], a).unwrap();
+    for index in [0, 1] {
+        let read = drop.read(&token, now, index).await;
+        assert!(matches!(read, Err(DropError::Damaged { .. })));
+    }
+}
+
+#[tokio::test]
+async fn a_manifest_of_another_record_is_refused() {
+    let drop = fixture();
+    let now = Timestamp::now();
+    let a = drop.deposit(&[noise(10, 1)], now).await;
+    drop.deposit(&[noise(10, 2)], now).await;
+    let swapped = drop.sqlite().execute(
+        "UPDATE package SET manifest = (SELECT manifest FROM package WHERE id <> ?1) WHERE id = ?1",
+        [Vault::new(&a).id().0],
+    );
+    assert_eq!(swapped, Ok(1));
+    let found = drop.drop.find(&a, now).await;
+    assert!(matches!(found, Err(DropError::Damaged { .. })));
+}

@@ -1,0 +1,161 @@
+//! Opening a drop, alone or with others, and what an admin reads when it fails.
+
+use super::*;
+
+#[tokio::test]
+async fn two_drops_share_one_directory() {
+    let one = fixture();
+    let two = Fixture {
+        drop: Drop::open(&config(one.directory())).unwrap(),
+        home: one.home,
+    };
+    let one = one.drop;
+    let now = Timestamp::now();
+    let token = two.deposit(&[noise(10, 1)], now).await;
+    assert!(matches!(
+        one.find(&token, now).await.unwrap(),
+        Lookup::Live(_)
+    ));
+    let tasks = (0..8).map(|n| {
+        let drop = if n % 2 == 0 {
+            one.clone()
+        } else {
+            two.drop.clone()
+        };
+        tokio::spawn(async move {
+            let mut package = drop.package(origin());
+            let mut file = package.file("a", "b").await?;
+            file.write(noise(100_000, n)).await?;
+            let file = file.finish().await?;
+            let token = package
+                .commit(vec![file], now, drop.expires_at(now))
+                .await?;
+            drop.sweep(now, 100).await?;
+            Ok::<_, DropError>(token)
+        })
+    });
+    let tasks: Vec<_> = tasks.collect();
+    for (n, task) in tasks.into_iter().enumerate() {
+        let token = task.await.unwrap().unwrap();
+        assert_eq!(
+            two.read(&token, now, 0).await.unwrap(),
+            noise(100_000, n as u64)
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_drop_that_works_probes_well_and_leaves_nothing() {
+    let drop = fixture();
+    drop.drop.probe().await.unwrap();
+    assert_eq!(drop.drafts().len(), 0);
+}
+
+#[tokio::test]
+async fn a_drop_whose_directory_went_away_probes_ill() {
+    let drop = fixture();
+    fs::remove_dir_all(drop.directory().join("drafts")).unwrap();
+    let error = drop.drop.probe().await.unwrap_err();
+    assert!(error.to_string().contains("drafts"), "{error}");
+    assert!(drop.drop.package(origin()).file("a", "b").await.is_err());
+}
+
+#[test]
+fn a_missing_parent_is_an_error_and_a_missing_leaf_is_made() {
+    let home = TempDir::new().unwrap();
+    let error = Drop::open(&config(home.path().join("typo/drop"))).unwrap_err();
+    let path = home.path().join("typo/drop");
+    let text = format!("could not make \"{}\": ", path.display());
+    assert!(error.to_string().starts_with(&text), "{error}");
+    assert!(!home.path().join("typo").exists());
+    Drop::open(&config(home.path().join("drop"))).unwrap();
+}
+
+#[test]
+fn a_file_in_the_place_of_the_directory_is_an_error() {
+    let home = TempDir::new().unwrap();
+    let path = home.path().join("drop");
+    fs::write(&path, b"").unwrap();
+    let error = Drop::open(&config(path.clone())).unwrap_err().to_string();
+    assert!(error.starts_with(&format!(
+        "could not open \"{}\": not a directory",
+        path.display()
+    )));
+}
+
+#[test]
+fn a_directory_that_may_not_be_written_is_an_error() {
+    let home = TempDir::new().unwrap();
+    fs::set_permissions(home.path(), Permissions::from_mode(0o500)).unwrap();
+    // Root may write all the same: then there is nothing to see.
+    if fs::write(home.path().join("may-write"), b"").is_ok() {
+        return;
+    }
+    let error = Drop::open(&config(home.path().to_owned())).unwrap_err();
+    assert!(matches!(error, DropError::Denied { .. }), "{error}");
+}
+
+#[test]
+fn a_database_of_a_later_version_is_refused() {
+    let drop = fixture();
+    drop.sqlite()
+        .pragma_update(None, "user_version", 99)
+        .unwrap();
+    let error = Drop::open(&config(drop.directory())).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            DropError::Newer {
+                found: 99,
+                known: 1,
+                ..
+            }
+        ),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_database_that_is_none_is_refused() {
+    let home = TempDir::new().unwrap();
+    fs::write(
+        home.path().join("drop.sqlite3"),
+        "not a database".repeat(100),
+    )
+    .unwrap();
+    let error = Drop::open(&config(home.path().to_owned())).unwrap_err();
+    assert!(matches!(error, DropError::Damaged { .. }), "{error}");
+}
+
+#[test]
+fn errors_of_a_full_disk_and_of_permissions_are_told_apart() {
+    let path = Path::new("/drop/drafts");
+    let of = |kind: std::io::ErrorKind| DropError::io("write to", path, kind.into());
+    assert!(matches!(
+        of(std::io::ErrorKind::StorageFull),
+        DropError::Full { .. }
+    ));
+    assert!(matches!(
+        of(std::io::ErrorKind::QuotaExceeded),
+        DropError::Full { .. }
+    ));
+    assert!(matches!(
+        of(std::io::ErrorKind::ReadOnlyFilesystem),
+        DropError::Denied { .. }
+    ));
+    let other = of(std::io::ErrorKind::Other).to_string();
+    assert_eq!(other, "could not write to \"/drop/drafts\": other error");
+}
+
+#[test]
+fn many_may_open_a_fresh_drop_at_once() {
+    for _ in 0..5 {
+        let home = TempDir::new().unwrap();
+        let config = config(home.path().join("drop"));
+        std::thread::scope(|scope| {
+            for _ in 0..6 {
+                scope.spawn(|| Drop::open(&config).unwrap());
+            }
+        });
+    }
+}
