@@ -442,7 +442,7 @@ def _(lab):
         received = lab.receive(to)
         check_untouched(lab, message, received)
         assert without_trace(received) == message
-        assert daemon.admin("/readyz")[0] == 503
+        wait_until(lambda: daemon.admin("/readyz")[0] == 503, "readiness to be withdrawn", 30)
         assert daemon.admin("/healthz")[0] == 200
         with_store(daemon)
         lab.submit(message, later)
@@ -881,30 +881,31 @@ def fails(daemon: Daemon, code: int, word: str):
     return said
 
 
-def alone(**settings) -> Daemon:
-    return Daemon(None, Path(tempfile.mkdtemp(prefix="depollueur-alone-")), settings)
+def alone(lab: Lab, **settings) -> Daemon:
+    """A daemon that Postfix does not know of."""
+    return Daemon(None, Path(tempfile.mkdtemp(prefix="alone-", dir=lab.dir)), settings)
 
 
 @story("a bad value in the configuration is named in one line, exit code 78")
-def _(_lab):
-    fails(alone(detach_threshold="lots"), 78, "lots")
+def _(lab):
+    fails(alone(lab, detach_threshold="lots"), 78, "lots")
 
 
 @story("an unknown key in the configuration is named in one line, exit code 78")
-def _(_lab):
-    fails(alone(detach_treshold=5), 78, "treshold")
+def _(lab):
+    fails(alone(lab, detach_treshold=5), 78, "treshold")
 
 
 @story("a missing configuration file is named in one line, exit code 78")
-def _(_lab):
-    daemon = alone()
+def _(lab):
+    daemon = alone(lab)
     daemon.config.unlink()
     fails(daemon, 78, str(daemon.config))
 
 
 @story("a drop directory that cannot be made is named in one line, exit code 69")
-def _(_lab):
-    daemon = alone()
+def _(lab):
+    daemon = alone(lab)
     wall = daemon.directory / "wall"
     wall.write_text("")
     daemon.configure(drop_directory=str(wall / "drop"))
@@ -912,18 +913,18 @@ def _(_lab):
 
 
 @story("a taken web port is named in one line, exit code 69")
-def _(_lab):
+def _(lab):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        fails(alone(web_listen=f"127.0.0.1:{port}"), 69, str(port))
+        fails(alone(lab, web_listen=f"127.0.0.1:{port}"), 69, str(port))
 
 
 @story("a taken milter socket is named in one line, exit code 69, and its owner keeps it")
 def _(lab):
     with lab.daemon() as daemon:
-        fails(alone(milter_listen=daemon.settings["milter_listen"]), 69, str(lab.milter))
+        fails(alone(lab, milter_listen=daemon.settings["milter_listen"]), 69, str(lab.milter))
         to = lab.address()
         message = m.report(to)
         lab.submit(message, to)
@@ -931,8 +932,8 @@ def _(lab):
 
 
 @story("a missing directory of the milter socket is named in one line, exit code 69")
-def _(_lab):
-    daemon = alone(milter_listen="unix:/nonexistent/depollueur/milter.sock")
+def _(lab):
+    daemon = alone(lab, milter_listen="unix:/nonexistent/depollueur/milter.sock")
     fails(daemon, 69, "/nonexistent/depollueur")
 
 
