@@ -156,6 +156,15 @@ pub struct Swept {
     pub records: u64,
 }
 
+impl Swept {
+    fn add(&mut self, other: Self) {
+        self.packages += other.packages;
+        self.files += other.files;
+        self.orphans += other.orphans;
+        self.records += other.records;
+    }
+}
+
 impl Drop {
     /// Opens the drop, making its directories and its database if they are missing; the parent of
     /// `directory` must exist. Blocks: call it before anything is served.
@@ -238,6 +247,30 @@ impl Drop {
     pub async fn sweep(&self, now: Timestamp, steps: usize) -> Result<Swept, DropError> {
         let store = Arc::clone(&self.store);
         blocking(move || sweep::sweep(&store, now, steps)).await
+    }
+
+    /// Sweeps in steps of `steps` until nothing is left to do in any directory, or `go_on` says no.
+    ///
+    /// # Errors
+    /// As [`Drop::sweep`]; what was done until then stays done.
+    pub async fn sweep_all(
+        &self,
+        now: Timestamp,
+        steps: usize,
+        go_on: impl Fn() -> bool,
+    ) -> Result<Swept, DropError> {
+        let mut total = Swept::default();
+        let mut quiet = 0;
+        while quiet < blobs::SHARDS && go_on() {
+            let swept = self.sweep(now, steps).await?;
+            quiet = if swept == Swept::default() {
+                quiet + 1
+            } else {
+                0
+            };
+            total.add(swept);
+        }
+        Ok(total)
     }
 
     /// Writes and removes a small file and asks the database: can a package be deposited?

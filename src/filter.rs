@@ -16,7 +16,7 @@
 //! | spool | `spool.memory` + 64 KiB |
 //! | an open draft | 384 KiB, one at a time |
 //! | header block being read | `limits.header_bytes_max` |
-//! | parts | 64 bytes × `limits.parts_max` |
+//! | parts | 72 bytes × `limits.parts_max` |
 //! | candidates for the end | 512 bytes × `limits.parts_max` (names of 255 bytes at most) |
 //! | detached files | 1 KiB × `DETACHED_MAX` |
 //! | at its end, text parts that take the notice, one at a time | 4 × `limits.text_bytes_max` |
@@ -167,6 +167,8 @@ pub struct Rewritten {
     pub detached_bytes: u64,
     /// The link in the notice.
     pub link: String,
+    /// How added lines end.
+    pub eol: Eol,
     spool: Spool,
     pieces: std::vec::IntoIter<Piece>,
     /// What is left of the piece that was begun.

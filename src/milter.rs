@@ -18,7 +18,6 @@ use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
-pub(crate) use self::envelope::is_treated;
 use self::listener::Intake;
 pub use self::socket::{BindError, Claim, Socket, bind_tcp};
 use crate::{admin::Metrics, config::Config, filter::Filter};

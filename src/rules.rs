@@ -199,6 +199,14 @@ mod tests {
     }
 
     #[test]
+    fn each_direction_can_be_treated_alone() {
+        use Direction::{Incoming, Outgoing};
+        assert!(treats(Directions::Both, Incoming) && treats(Directions::Both, Outgoing));
+        assert!(treats(Directions::Incoming, Incoming) && treats(Directions::Outgoing, Outgoing));
+        assert!(!treats(Directions::Incoming, Outgoing) && !treats(Directions::Outgoing, Incoming));
+    }
+
+    #[test]
     fn names_dispositions_and_types_make_candidates() {
         for value in [
             "application/pdf",

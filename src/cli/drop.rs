@@ -133,26 +133,16 @@ fn create(path: &Path) -> io::Result<File> {
 
 async fn sweep(options: SweepOptions) -> Result<(), Failure> {
     let drop = open(options.config)?;
-    let mut total = Swept::default();
-    loop {
-        let swept = drop
-            .sweep(Timestamp::now(), STEP)
-            .await
-            .map_err(unavailable)?;
-        if swept == Swept::default() {
-            break;
-        }
-        total.packages += swept.packages;
-        total.files += swept.files;
-        total.orphans += swept.orphans;
-        total.records += swept.records;
-    }
+    let swept = drop
+        .sweep_all(Timestamp::now(), STEP, || true)
+        .await
+        .map_err(unavailable)?;
     let Swept {
         packages,
         files,
         orphans,
         records,
-    } = total;
+    } = swept;
     let line = format!("packages={packages} files={files} orphans={orphans} records={records}");
     writeln!(io::stdout().lock(), "{line}").map_err(|error| Failure::output(&error))
 }

@@ -24,7 +24,7 @@ use crate::{
     config::{Config, OnFailure},
     drop::Drop,
     filter::{Direction, Envelope, Filter, Message, PartDecision, Rewritten, Start, Verdict},
-    milter::is_treated,
+    rules,
 };
 
 /// How much of the body is pushed at once; Postfix sends chunks of this size.
@@ -126,7 +126,7 @@ async fn scan(
     explanation: &mut Explanation,
 ) -> Result<Outcome, Failure> {
     let envelope = options.envelope();
-    if !is_treated(config.detach.directions, envelope.direction) {
+    if !rules::treats(config.detach.directions, envelope.direction) {
         explanation.reason = "direction".into();
         return Ok(Outcome::Original);
     }
@@ -187,7 +187,7 @@ fn conclude(verdict: Verdict, explanation: &mut Explanation) -> Outcome {
 /// Writes the rewritten message. When the spool fails on the way, what was written is not a
 /// message, and the exit code says so.
 async fn send(mut rewritten: Rewritten, mut block: HeaderBlock) -> Result<(), Failure> {
-    block.edit(&rewritten.header_edits);
+    block.edit(&rewritten.header_edits, rewritten.eol);
     let mut out = BufWriter::new(io::stdout().lock());
     block
         .write(&mut out)

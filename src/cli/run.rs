@@ -59,13 +59,14 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
     }
     raise_open_files();
     let unavailable = |error: &dyn std::fmt::Display| Failure::new(EX_UNAVAILABLE, error);
-    let drop = Drop::open(&config.drop).map_err(|error| unavailable(&error))?;
     let claim = if options.takeover {
         Claim::Takeover
     } else {
         Claim::Fresh
     };
+    // The sockets come first: a start that fails on one of them leaves no drop behind.
     let sockets = Sockets::open(&config, claim).map_err(|error| unavailable(&error))?;
+    let drop = Drop::open(&config.drop).map_err(|error| unavailable(&error))?;
     let runtime = runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -210,36 +211,21 @@ async fn sweep(drop: Drop, stop: Stop) -> io::Result<()> {
         .await
         .is_some()
     {
-        let mut total = Swept::default();
-        while !stop.gracefully.is_cancelled() && sweep_step(&drop, &mut total).await {}
-        if total != Swept::default() {
-            let Swept {
+        let go_on = || !stop.gracefully.is_cancelled();
+        match drop.sweep_all(Timestamp::now(), SWEEP_STEP, go_on).await {
+            Ok(swept) if swept == Swept::default() => {}
+            Ok(Swept {
                 packages,
                 files,
                 orphans,
                 records,
-            } = total;
-            info!(packages, files, orphans, records, "swept");
+            }) => {
+                info!(packages, files, orphans, records, "swept");
+            }
+            Err(error) => error!("could not sweep the drop: {error}"),
         }
     }
     Ok(())
-}
-
-/// True when there may be more to do.
-async fn sweep_step(drop: &Drop, total: &mut Swept) -> bool {
-    match drop.sweep(Timestamp::now(), SWEEP_STEP).await {
-        Ok(swept) => {
-            total.packages += swept.packages;
-            total.files += swept.files;
-            total.orphans += swept.orphans;
-            total.records += swept.records;
-            swept != Swept::default()
-        }
-        Err(error) => {
-            error!("could not sweep the drop: {error}");
-            false
-        }
-    }
 }
 
 /// The signals that stop the daemon. Reloading is not offered: a new process takes over

@@ -14,6 +14,9 @@ use tempfile::{Builder, NamedTempFile, TempPath};
 
 use super::{DropError, vault::RecordId};
 
+/// Directories that blobs are spread over, by the first byte of their package's id.
+pub(super) const SHARDS: usize = 256;
+
 type Result<T, E = DropError> = std::result::Result<T, E>;
 
 /// The directory of the drop.
@@ -154,7 +157,7 @@ impl Blobs {
         Ok(drafts)
     }
 
-    /// The blobs in one of the 256 directories, with the package that each belongs to.
+    /// The blobs in one of the [`SHARDS`] directories, with the package that each belongs to.
     pub(super) fn shard_blobs(&self, shard: u8) -> Result<Vec<(RecordId, Found)>> {
         let found = list(&self.shard(shard))?;
         Ok(found

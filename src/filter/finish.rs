@@ -59,6 +59,7 @@ async fn rewrite(message: &mut Message) -> Result<Verdict, FilterError> {
         detached,
         detached_bytes,
         link: notice.link,
+        eol: message.eol,
         spool,
         pieces,
         rest: None,
@@ -100,7 +101,12 @@ async fn plan(
         at,
         with: Bytes::new(),
     });
-    let mut changes: Vec<Change> = places.into_iter().chain(removed).collect();
+    let part = Bytes::from(new_part(message, notice));
+    let stand_ins = message.parts.emptied().into_iter().map(|at| Change {
+        at: at..at,
+        with: part.clone(),
+    });
+    let mut changes: Vec<Change> = places.into_iter().chain(removed).chain(stand_ins).collect();
     // An insertion comes before a removal that starts at the same place.
     changes.sort_by_key(|change| (change.at.start, change.at.end));
     Ok(Some((changes, Vec::new())))
@@ -209,24 +215,28 @@ async fn insertion(
 fn in_front(message: &Message, notice: &Notice) -> Option<Vec<Change>> {
     let front = message.parts.front()?;
     let boundary = message.root.boundary.as_deref()?;
-    let eol: &[u8] = match message.eol {
-        Eol::CrLf => b"\r\n",
-        Eol::Lf => b"\n",
-    };
-    let part = insert::new_part(notice, message.eol);
-    let field = |name: &str, value: &str| [name.as_bytes(), b":", value.as_bytes(), eol].concat();
-    let with = [
-        &[b"--", boundary, eol].concat()[..],
-        &field("Content-Type", &part.content_type),
-        &field("Content-Transfer-Encoding", &part.encoding),
-        eol,
-        &part.body,
-    ]
-    .concat();
+    let with = [b"--", boundary, eol(message), &new_part(message, notice)].concat();
     Some(vec![Change {
         at: front..front,
         with: with.into(),
     }])
+}
+
+/// A part that is all notice, from its header to its last line end.
+fn new_part(message: &Message, notice: &Notice) -> Vec<u8> {
+    let eol = eol(message);
+    let part = insert::new_part(notice, message.eol);
+    let field = |name: &str, value: &str| [name.as_bytes(), b":", value.as_bytes(), eol].concat();
+    let content_type = field("Content-Type", &part.content_type);
+    let encoding = field("Content-Transfer-Encoding", &part.encoding);
+    [&content_type, &encoding, eol, &part.body].concat()
+}
+
+fn eol(message: &Message) -> &'static [u8] {
+    match message.eol {
+        Eol::CrLf => b"\r\n",
+        Eol::Lf => b"\n",
+    }
 }
 
 /// Says that the message was changed, for people who look at its header; nothing reads it.

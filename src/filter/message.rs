@@ -263,8 +263,8 @@ impl Message {
                 self.spool.append(line).await?;
             }
             Event::Begin { parent, .. } => {
-                self.parts.begin(parent);
                 self.header_start = self.spool.len();
+                self.parts.begin(parent, self.header_start);
             }
             Event::Head(head) => {
                 let part = self.parts.head(&head, self.spool.len());
@@ -607,7 +607,7 @@ impl Message {
             _ => return None,
         };
         let is_body = head.media.main == "text"
-            && head.file_name.is_none()
+            && !head.is_named
             && head.disposition == Disposition::Inline
             && part != 0;
         (is_body && self.texts.len() < TEXTS_MAX).then(|| Text {

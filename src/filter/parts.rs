@@ -4,7 +4,10 @@
 //! to the `--` of the next one. The line end before its delimiter then stands before the next one,
 //! so that no other part gains or loses a byte.
 //!
-//! Memory: 64 bytes a part, `limits.parts_max` of them at most.
+//! A multipart that would be left empty stays, with a new part in the place of its first one:
+//! readers differ about multiparts without parts.
+//!
+//! Memory: 72 bytes a part, `limits.parts_max` of them at most.
 
 use std::ops::Range;
 
@@ -35,8 +38,9 @@ struct Part {
     gone: bool,
     /// The length of the line end before its delimiter line.
     eol: u8,
-    /// Where its delimiter line, its body and what follows it start.
+    /// Where its delimiter line, its header, its body and what follows it start.
     line: u64,
+    header: u64,
     body: u64,
     next: Option<u64>,
 }
@@ -62,6 +66,7 @@ impl Parts {
             gone: false,
             eol: 0,
             line: 0,
+            header: 0,
             body: 0,
             next: None,
         };
@@ -81,8 +86,8 @@ impl Parts {
         (self.line, self.eol) = (at, eol as u8);
     }
 
-    /// A part begins after the delimiter that came last.
-    pub(super) fn begin(&mut self, parent: PartId) {
+    /// A part begins after the delimiter that came last; its header starts at `header`.
+    pub(super) fn begin(&mut self, parent: PartId, header: u64) {
         let ordinal = {
             let parent = &mut self.parts[parent as usize];
             parent.children += 1;
@@ -97,7 +102,8 @@ impl Parts {
             gone: false,
             eol: self.eol,
             line: self.line,
-            body: self.line,
+            header,
+            body: header,
             next: None,
         });
     }
@@ -163,31 +169,34 @@ impl Parts {
             .map(|first| first.line)
     }
 
-    /// Takes a leaf out, and with it each multipart that has nothing left (the message stays).
+    /// Takes a leaf out.
     pub(super) fn remove(&mut self, part: PartId) {
-        let mut part = part as usize;
-        loop {
-            self.parts[part].gone = true;
-            let parent = self.parts[part].parent as usize;
-            self.parts[parent].children_gone += 1;
-            let Part {
-                children,
-                children_gone,
-                ..
-            } = self.parts[parent];
-            if part == 0 || parent == 0 || children_gone < children {
-                return;
-            }
-            part = parent;
-        }
+        let parent = self.parts[part as usize].parent;
+        self.parts[part as usize].gone = true;
+        self.parts[parent as usize].children_gone += 1;
+    }
+
+    /// Where the headers of new parts go so that no multipart inside the message is left empty:
+    /// behind the delimiter lines of their first parts.
+    pub(super) fn emptied(&self) -> Vec<u64> {
+        let is_first = |part: &&Part| part.gone && part.ordinal == 1 && part.parent != 0;
+        let empties = |part: &&Part| {
+            let parent = self.parts[part.parent as usize];
+            parent.children == parent.children_gone
+        };
+        self.parts
+            .iter()
+            .filter(is_first)
+            .filter(empties)
+            .map(|part| part.header)
+            .collect()
     }
 
     /// The runs of the spool (`len` bytes long) that the removed parts leave, in order and apart.
     pub(super) fn removed(&self, len: u64) -> Vec<Range<u64>> {
         let mut runs: Vec<(&Part, Option<u64>)> = Vec::new();
         for part in self.parts.iter().skip(1) {
-            let inside = part.parent != 0 && self.parts[part.parent as usize].gone;
-            if !part.gone || inside {
+            if !part.gone {
                 continue;
             }
             match runs.last_mut() {
@@ -195,7 +204,10 @@ impl Parts {
                 _ => runs.push((part, part.next)),
             }
         }
+        let emptied = self.emptied();
         let range = |(first, end): (&Part, Option<u64>)| match end {
+            // The delimiter line stays for the new part.
+            _ if emptied.contains(&first.header) => first.header..end.unwrap_or(len),
             Some(end) => first.line..end,
             // No delimiter follows: the line end before the first has nothing to stand before.
             None if first.ordinal > 1 => first.line - u64::from(first.eol)..len,
@@ -254,7 +266,7 @@ mod tests {
                         parts.delimiter(at, eol);
                         at += line.len() as u64;
                     }
-                    Event::Begin { parent, .. } => parts.begin(parent),
+                    Event::Begin { parent, .. } => parts.begin(parent, at),
                     Event::Head(head) => {
                         parts.head(&head, at);
                     }
@@ -313,10 +325,19 @@ mod tests {
     }
 
     #[test]
-    fn a_multipart_with_nothing_left_goes_too() {
+    fn a_multipart_with_nothing_left_keeps_a_place_for_a_new_part() {
         let body = "--b\r\n\r\n1\r\n--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n\
                     --c\r\n\r\n2\r\n--c\r\n\r\n3\r\n--c--\r\n--b--\r\n";
-        assert_eq!(without(MIXED, body, &[3, 4]), "--b\r\n\r\n1\r\n--b--\r\n");
+        let place = body.find("--c\r\n").unwrap() + 5;
+        let mut both = parts(MIXED, body);
+        both.remove(3);
+        both.remove(4);
+        assert_eq!(both.emptied(), [place as u64]);
+        let rest = without(MIXED, body, &[3, 4]);
+        assert!(
+            rest.ends_with("\r\n\r\n--c\r\n--c--\r\n--b--\r\n"),
+            "{rest}"
+        );
         let one_left = without(MIXED, body, &[3]);
         assert!(
             one_left.contains("\r\n\r\n--c\r\n\r\n3\r\n--c--"),

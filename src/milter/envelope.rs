@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::{
-    config::{DetachConfig, Directions, MilterConfig},
+    config::{DetachConfig, MilterConfig},
     filter::Direction,
 };
 
@@ -29,15 +29,6 @@ impl Client<'_> {
         } else {
             Direction::Incoming
         }
-    }
-}
-
-/// True when mail of this direction is treated.
-pub(crate) fn is_treated(directions: Directions, direction: Direction) -> bool {
-    match directions {
-        Directions::Both => true,
-        Directions::Incoming => direction == Direction::Incoming,
-        Directions::Outgoing => direction == Direction::Outgoing,
     }
 }
 
@@ -160,14 +151,5 @@ mod tests {
         assert!(is_light(&detach, 99) && !is_light(&detach, 100));
         detach.threshold = 0;
         assert!(!is_light(&detach, 1));
-    }
-
-    #[test]
-    fn each_direction_can_be_treated_alone() {
-        use Direction::{Incoming, Outgoing};
-        assert!(is_treated(Directions::Both, Incoming) && is_treated(Directions::Both, Outgoing));
-        assert!(is_treated(Directions::Incoming, Incoming));
-        assert!(!is_treated(Directions::Incoming, Outgoing));
-        assert!(!is_treated(Directions::Outgoing, Incoming));
     }
 }

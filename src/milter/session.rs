@@ -27,6 +27,7 @@ use crate::{
     filter::{Direction, Envelope, Message, Rewritten, Start, Verdict},
     mime::Field,
     rewrite::Eol,
+    rules,
 };
 
 /// Bytes of a message's top-level header; a longer one is not looked at.
@@ -187,7 +188,7 @@ impl Session {
         if !self.agreement.editable {
             return self.decline("not-editable");
         }
-        if !envelope::is_treated(config.detach.directions, direction) {
+        if !rules::treats(config.detach.directions, direction) {
             return self.decline("direction");
         }
         if light {

@@ -61,6 +61,8 @@ pub struct Head {
     pub disposition: Disposition,
     /// The file name, decoded, *not* made safe; from `filename` or else `name`.
     pub file_name: Option<String>,
+    /// Whether a file name is given at all, readable or not.
+    pub is_named: bool,
     /// `Content-ID` without the angle brackets.
     pub content_id: Option<String>,
     /// `Content-Location`.
@@ -209,7 +211,13 @@ impl Head {
             None => default,
         };
         let name_in = |field: &Option<Structured>, name| field.as_ref()?.file_name(name);
+        let has = |field: &Option<Structured>, name: &str| {
+            field
+                .as_ref()
+                .is_some_and(|field| field.all(name).next().is_some())
+        };
         let mut head = Self {
+            is_named: has(&disposition, "filename") || has(&content_type, "name"),
             encoding,
             disposition: disposition_of(&disposition),
             file_name: name_in(&disposition, "filename").or(name_in(&content_type, "name")),

@@ -102,11 +102,11 @@ impl Structured {
             return Some(to_text(charset, &percent_decode(text)));
         }
         let sections = self.sections(&whole);
-        sections.first().filter(|(number, ..)| *number == 0)?;
+        let (lowest, ..) = *sections.first()?;
         let mut charset: &[u8] = b"";
         let mut bytes = Vec::new();
         for (place, (number, encoded, value)) in sections.iter().enumerate() {
-            if *number != place {
+            if *number != lowest + place {
                 break; // a section is missing: what is left would be in the wrong place
             }
             let text = match (encoded, number) {
@@ -320,6 +320,7 @@ mod tests {
                 "é%41",
             ),
             ("attachment; filename*0=a; filename*2=c", "a"),
+            ("attachment; filename*2=txt; filename*1=file.", "file.txt"),
             (
                 "attachment; filename=\"=?utf-8?Q?=C3=A9t=C3=A9?= =?utf-8?B?LnBkZg==?=\"",
                 "été.pdf",

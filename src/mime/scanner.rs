@@ -668,7 +668,8 @@ mod tests {
                 .collect()
         };
         let header = |n: usize| format!("--b\nA: {}\n\nx", "y".repeat(n - 5));
-        let table: [(&dyn Fn(usize) -> String, usize, &str); 3] = [
+        type Make<'a> = &'a dyn Fn(usize) -> String;
+        let table: [(Make<'_>, usize, &str); 3] = [
             (&parts, LIMITS.parts_max - 1, "ambiguous limit-parts"),
             (&nest, LIMITS.depth_max, "ambiguous limit-depth"),
             (&header, LIMITS.header_bytes_max, "ambiguous limit-header"),

@@ -10,8 +10,6 @@ const HEADER_BYTES_MAX: usize = 1 << 20;
 /// The header block of a message, as raw lines.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct HeaderBlock {
-    /// The line `From …` before the header in an mbox; empty when there is none.
-    envelope_line: Vec<u8>,
     fields: Vec<RawField>,
     /// The line that ends the header, as it stands.
     end: Vec<u8>,
@@ -21,9 +19,8 @@ pub(super) struct HeaderBlock {
 #[derive(Debug, PartialEq, Eq)]
 struct RawField {
     raw: Vec<u8>,
-    /// Where the name ends; the colon may come later, after blanks (RFC 5322, section 4.5).
-    name_end: usize,
-    value_start: usize,
+    /// Where the colon stands.
+    colon: usize,
 }
 
 impl HeaderBlock {
@@ -34,7 +31,6 @@ impl HeaderBlock {
     /// The input cannot be read.
     pub(super) fn read(input: &mut impl BufRead) -> io::Result<Option<Self>> {
         let mut block = Self {
-            envelope_line: Vec::new(),
             fields: Vec::new(),
             end: Vec::new(),
         };
@@ -70,18 +66,22 @@ impl HeaderBlock {
     pub(super) fn fields(&self) -> Vec<Field> {
         let field = |field: &RawField| Field {
             name: field.name().to_vec(),
-            value: without_line_end(&field.raw[field.value_start..]).to_vec(),
+            value: without_line_end(&field.raw[field.colon + 1..]).to_vec(),
         };
         self.fields.iter().map(field).collect()
     }
 
-    /// Applies changes, in order.
-    pub(super) fn edit(&mut self, edits: &[HeaderEdit]) {
+    /// Applies changes, in order; what is added gets these line ends.
+    pub(super) fn edit(&mut self, edits: &[HeaderEdit], eol: Eol) {
+        let eol: &[u8] = match eol {
+            Eol::CrLf => b"\r\n",
+            Eol::Lf => b"\n",
+        };
         for edit in edits {
             match edit {
-                HeaderEdit::Replace { name, value } => self.replace(name, value),
+                HeaderEdit::Replace { name, value } => self.replace(name, value, eol),
                 HeaderEdit::Remove { name } => self.fields.retain(|field| !field.is(name)),
-                HeaderEdit::Append { name, value } => self.append(name, value),
+                HeaderEdit::Append { name, value } => self.append(name, value, eol),
             }
         }
     }
@@ -91,7 +91,6 @@ impl HeaderBlock {
     /// # Errors
     /// The output cannot be written.
     pub(super) fn write(&self, out: &mut impl Write) -> io::Result<()> {
-        out.write_all(&self.envelope_line)?;
         for field in &self.fields {
             out.write_all(&field.raw)?;
         }
@@ -100,11 +99,6 @@ impl HeaderBlock {
 
     /// Takes a line; false when it is no line of a header.
     fn take(&mut self, line: Vec<u8>) -> bool {
-        let first = self.fields.is_empty() && self.envelope_line.is_empty();
-        if first && line.starts_with(b"From ") {
-            self.envelope_line = line;
-            return true;
-        }
         if line.starts_with(b" ") || line.starts_with(b"\t") {
             return self
                 .fields
@@ -118,25 +112,22 @@ impl HeaderBlock {
     }
 
     /// Like Postfix, adds the field when there is none of this name.
-    fn replace(&mut self, name: &str, value: &str) {
-        let eol = self.end.clone();
+    fn replace(&mut self, name: &str, value: &str, eol: &[u8]) {
         match self.fields.iter_mut().find(|field| field.is(name)) {
             Some(field) => {
-                field.raw.truncate(field.value_start);
-                field.raw.extend(with_line_ends(value, &eol));
+                field.raw.truncate(field.colon + 1);
+                field.raw.extend(with_line_ends(value, eol));
             }
-            None => self.append(name, value),
+            None => self.append(name, value, eol),
         }
     }
 
-    fn append(&mut self, name: &str, value: &str) {
+    fn append(&mut self, name: &str, value: &str, eol: &[u8]) {
         let mut raw = format!("{name}:").into_bytes();
-        let value_start = raw.len();
-        raw.extend(with_line_ends(value, &self.end));
+        raw.extend(with_line_ends(value, eol));
         self.fields.push(RawField {
             raw,
-            name_end: name.len(),
-            value_start,
+            colon: name.len(),
         });
     }
 }
@@ -144,17 +135,13 @@ impl HeaderBlock {
 impl RawField {
     fn parse(raw: Vec<u8>) -> Option<Self> {
         let colon = memchr::memchr(b':', &raw)?;
-        let name_end = raw[..colon].trim_ascii_end().len();
-        let printable = raw[..name_end].iter().all(u8::is_ascii_graphic);
-        (printable && name_end > 0).then_some(Self {
-            raw,
-            name_end,
-            value_start: colon + 1,
-        })
+        // Blanks before the colon (RFC 5322, section 4.5) end the header for some readers.
+        let printable = raw[..colon].iter().all(u8::is_ascii_graphic);
+        (printable && colon > 0).then_some(Self { raw, colon })
     }
 
     fn name(&self) -> &[u8] {
-        &self.raw[..self.name_end]
+        &self.raw[..self.colon]
     }
 
     fn is(&self, name: &str) -> bool {
@@ -193,7 +180,7 @@ mod tests {
 
     #[test]
     fn every_byte_is_kept_and_the_body_is_left() {
-        let header = "From a@b Mon\nSubject : x\n\ty\nTo:\nX-8: \u{e9}\n\n";
+        let header = "Subject: x\n\ty\nTo:\nX-8: \u{e9}\n\n";
         let text = format!("{header}body");
         let mut input = text.as_bytes();
         let block = HeaderBlock::read(&mut input).unwrap().unwrap();
@@ -203,7 +190,7 @@ mod tests {
 
     #[test]
     fn fields_have_their_folds_but_no_line_end() {
-        let block = read(b"Subject : x\r\n\ty\r\nTo:\r\n\r\n").unwrap();
+        let block = read(b"Subject: x\r\n\ty\r\nTo:\r\n\r\n").unwrap();
         let fields = block.fields();
         assert_eq!(fields[0].name, b"Subject");
         assert_eq!(fields[0].value, b" x\r\n\ty");
@@ -220,7 +207,9 @@ mod tests {
             b" continuation of nothing\n\n",
             b": no name\n\n",
             b"two words: x\n\n",
-            b"Subject: x\nFrom a@b too late\n\n",
+            b"blank before the colon : x\n\n",
+            b"Subject : x\n\n",
+            b"From a@b Mon\nSubject: x\n\n",
         ] {
             assert_eq!(read(text), None, "{}", String::from_utf8_lossy(text));
         }
@@ -248,7 +237,7 @@ mod tests {
         for (eol, other) in [("\n", "\r\n"), ("\r\n", "\n")] {
             let text = "A: 1\nCONTENT-type: x;\n y\nB: 2\nMIME-Version: 1.0\n\n".replace('\n', eol);
             let mut block = read(text.as_bytes()).unwrap();
-            block.edit(&[
+            let edits = [
                 HeaderEdit::Replace {
                     name: "Content-Type".into(),
                     value: " p;\n\tq".into(),
@@ -264,7 +253,8 @@ mod tests {
                     name: "Missing".into(),
                     value: " m".into(),
                 },
-            ]);
+            ];
+            block.edit(&edits, block.eol());
             let expected = "A: 1\nCONTENT-type: p;\n\tq\nB: 2\nX-New: v\nMissing: m\n\n";
             assert_eq!(
                 written(&block),
