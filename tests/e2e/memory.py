@@ -9,6 +9,9 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -37,24 +40,35 @@ def through_postfix(lab: Lab, at_once: int) -> int:
         return daemon.peak_kib()
 
 
-def through_protocol(lab: Lab, body_bytes: int) -> int:
-    """Peak KiB of a daemon that is given one message of so many bytes, made on the fly."""
+def through_protocol(lab: Lab, body_bytes: int, at_once: int = 1) -> int:
+    """Peak KiB of a daemon that is given messages of so many bytes, made on the fly. Each is half way
+    when all others are."""
     with lab.daemon() as daemon:
-        head, _, tail_ = m.report("bob@example.com", 100_000).partition(b"JVBERi0")
-        fields, start = split(head)
-        with Milter(daemon.settings["milter_listen"], timeout=600) as milter:
-            milter.open()
-            milter.envelope()
-            milter.header(fields)
-            milter.body([start])
-            milter.body(CHUNK for _ in range(body_bytes // len(CHUNK)))
-            milter.body([b"--=_story--\r\n"])
-            replies = milter.end()
-        check_order(replies)
-        assert any(letter == "b" for letter, _ in replies), f"not rewritten:\n{tail(daemon.log())}"
+        all_half_way = threading.Barrier(at_once)
+        with ThreadPoolExecutor(at_once) as pool:
+            send = partial(one_through_protocol, daemon, body_bytes, all_half_way)
+            list(pool.map(lambda _: send(), range(at_once)))
         link_files = [p for p in daemon.drop.rglob("*") if p.stat().st_size > body_bytes // 2]
-        assert link_files, "the file is not in the drop"
+        assert len(link_files) == at_once, f"{len(link_files)} files are in the drop"
         return daemon.peak_kib()
+
+
+def one_through_protocol(daemon, body_bytes: int, all_half_way: threading.Barrier) -> None:
+    head, _, _ = m.report("bob@example.com", 100_000).partition(b"JVBERi0")
+    fields, start = split(head)
+    chunks = body_bytes // len(CHUNK)
+    with Milter(daemon.settings["milter_listen"], timeout=600) as milter:
+        milter.open()
+        milter.envelope()
+        milter.header(fields)
+        milter.body([start])
+        milter.body(CHUNK for _ in range(chunks // 2))
+        all_half_way.wait(600)
+        milter.body(CHUNK for _ in range(chunks - chunks // 2))
+        milter.body([b"--=_story--\r\n"])
+        replies = milter.end()
+    check_order(replies)
+    assert any(letter == "b" for letter, _ in replies), f"not rewritten:\n{tail(daemon.log())}"
 
 
 def main() -> int:
@@ -69,9 +83,12 @@ def main() -> int:
 
     with Lab() as lab:
         judge("one message of 25 MB through Postfix", through_postfix(lab, 1), 32 * KIB_PER_MIB)
-        judge("32 messages of 25 MB at once", through_postfix(lab, 32), 64 * KIB_PER_MIB)
+        judge("32 messages of 25 MB at once through Postfix", through_postfix(lab, 32),
+              64 * KIB_PER_MIB)
         small = through_protocol(lab, 25_000_000)
         judge("one message of 25 MB through the milter protocol", small, 32 * KIB_PER_MIB)
+        judge("32 messages of 25 MB through the protocol, all half way at once",
+              through_protocol(lab, 25_000_000, 32), 64 * KIB_PER_MIB)
         judge("one message of 1 GB through the milter protocol", through_protocol(lab, 10**9),
               small + 4 * KIB_PER_MIB)
     print(f"{passed} passed, {failed} failed")

@@ -517,7 +517,8 @@ def _(lab):
         if outcome == [250]:
             links.append(check_rewritten(daemon, message, lab.receive(to), {"report.pdf": data}))
         else:
-            assert outcome == [451], f"round {round_}: answered {outcome}"
+            # 451, or Postfix's 454 to an AUTH without its milter.
+            assert outcome[0] in (451, 454), f"round {round_}: answered {outcome}"
             assert lab.received_count(to) == 0
         daemon.stop()
     for name in leftovers(daemon):
