@@ -266,6 +266,9 @@ fn notify(state: &[NotifyState<'_>]) {
 /// Each SMTP session is a descriptor here, and the usual soft limit is 1024.
 fn raise_open_files() {
     let mut limit = getrlimit(Resource::Nofile);
+    if limit.current == limit.maximum {
+        return;
+    }
     limit.current = limit.maximum;
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
         warn!("could not raise the limit of open files: {error}");

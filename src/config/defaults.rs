@@ -13,7 +13,7 @@ impl Default for MilterConfig {
     fn default() -> Self {
         Self {
             listen: MilterAddress::Unix("/run/depollueur/milter.sock".into()),
-            socket_mode: 0o660,
+            socket_mode: 0o666,
             max_connections: 2000,
             max_messages: 32,
             deadline: SignedDuration::from_secs(30),

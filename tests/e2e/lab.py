@@ -416,7 +416,6 @@ class Daemon:
         self.log_path = directory / "log"
         self.settings = {
             "milter_listen": f"unix:{lab.milter}" if lab else f"unix:{directory}/milter.sock",
-            "milter_socket_mode": "0666",
             "web_listen": f"127.0.0.1:{self.web_port}",
             "web_public_url": PUBLIC_URL,
             "admin_listen": f"127.0.0.1:{self.admin_port}",
