@@ -200,8 +200,13 @@ async fn insertion(
         encoding: text.encoding,
     };
     let position = message.filter.config.notice.position;
-    let Ok(splices) = insert::insert(&part, notice, position, message.eol) else {
-        return Ok(None);
+    let splices = match insert::insert(&part, notice, position, message.eol) {
+        Ok(splices) => splices,
+        Err(reason) => {
+            let (queue_id, kind) = (&message.envelope.queue_id, text.kind);
+            tracing::debug!(queue_id, ?kind, %reason, "a text cannot take the notice");
+            return Ok(None);
+        }
     };
     let at = |offset: usize| text.header + offset as u64;
     let change = |splice: crate::rewrite::Splice| Change {

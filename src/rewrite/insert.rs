@@ -326,6 +326,10 @@ impl Text<'_> {
     fn splice(&self, at: usize, added: Vec<u8>) -> Splice {
         match &self.body {
             Body::Identity(_) => self.body_splice(at, at, added),
+            Body::QuotedPrintable(decoded) if decoded.is_loose => {
+                let encoded = qp::encode(&spliced(&decoded.text, at, &added), self.eol);
+                self.body_splice(0, decoded.raw.len(), encoded)
+            }
             Body::QuotedPrintable(decoded) => self.qp_splice(decoded, at, &added),
             Body::Base64 { text, raw } => {
                 let encoded = encode_base64(&spliced(text, at, &added), raw, self.eol);
@@ -631,6 +635,19 @@ mod tests {
             Eol::CrLf,
         );
         assert_eq!(result, Err(CannotTake("header")));
+    }
+
+    #[test]
+    fn loose_quoted_printable_is_encoded_anew_with_the_same_text() {
+        let long = format!("<p>{}=C3=A9t=C3=A9</p>\r\n", "x".repeat(80));
+        let raw = format!("C: quoted-printable\r\n\r\n{long}");
+        let part = part(raw.as_bytes(), TextKind::Html, Some("utf-8"));
+        let after = after(&part, Language::Fr, Position::End);
+        let (header, text) = decoded(&after);
+        assert!(header.contains("quoted-printable"));
+        let (_, before) = decoded(raw.as_bytes());
+        assert!(inserted(&before, &text).is_some());
+        assert!(after.split(|&b| b == b'\n').all(|line| line.len() <= 77));
     }
 
     #[test]
