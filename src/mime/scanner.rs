@@ -222,6 +222,12 @@ impl Scanner {
         self.eof = true;
     }
 
+    /// How many undecided bytes are held between two chunks.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.held.len()
+    }
+
     /// Makes an event of the next `len` bytes and steps behind them.
     fn give<'a>(&'a mut self, chunk: &'a [u8], joining: bool, len: usize, kind: Kind) -> Event<'a> {
         let kind = match kind {
