@@ -200,9 +200,13 @@ async fn insertion(
         encoding: text.encoding,
     };
     let position = message.filter.config.notice.position;
-    let Ok(splices) = insert::insert(&part, notice, position, message.eol) else {
+    let Ok(mut splices) = insert::insert(&part, notice, position, message.eol) else {
         return Ok(None);
     };
+    // Between an empty body and the delimiter behind it nothing need stand, not even a line end.
+    if let Some(last) = splices.last_mut().filter(|_| text.body == text.end) {
+        last.with.extend_from_slice(eol(message));
+    }
     let at = |offset: usize| text.header + offset as u64;
     let change = |splice: crate::rewrite::Splice| Change {
         at: at(splice.at.start)..at(splice.at.end),
