@@ -52,8 +52,9 @@ impl<'a> Decoded<'a> {
         if content.len() > LINE_MAX || !content.is_ascii() {
             return None;
         }
-        let trimmed = content.trim_ascii_end();
-        let (content, end) = match trimmed.strip_suffix(b"=") {
+        let is_padding = |b: &&u8| matches!(b, b' ' | b'\t');
+        let padding = content.iter().rev().take_while(is_padding).count();
+        let (content, end) = match content[..content.len() - padding].strip_suffix(b"=") {
             Some(content) => (content, &b""[..]),
             None => (content, end),
         };
@@ -171,7 +172,15 @@ mod tests {
 
     #[test]
     fn malformed_bodies_do_not_decode() {
-        for raw in ["a=ZZ", "a=3", "a=\r\n=", "é", &"x".repeat(77)] {
+        for raw in [
+            "a=ZZ",
+            "a=3",
+            "a=\r\n=",
+            "é",
+            "a=\x0c\n",
+            "a=\r\r\n",
+            &"x".repeat(77),
+        ] {
             let decodes = Decoded::new(raw.as_bytes()).is_some();
             assert_eq!(decodes, raw.ends_with("\n="), "{raw}");
         }
