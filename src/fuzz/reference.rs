@@ -2,7 +2,7 @@
 
 use data_encoding::{Encoding, Specification};
 
-/// What stands before a line end in quoted-printable, apart from text.
+/// What the end of a line in quoted-printable means.
 enum Ending {
     Hard,
     Soft,
@@ -50,7 +50,7 @@ fn content_of(mut content: &[u8], decoded: &mut Vec<u8>) -> Option<Ending> {
             content = rest;
             continue;
         }
-        if rest.iter().all(u8::is_ascii_whitespace) {
+        if rest.iter().all(|b| matches!(b, b' ' | b'\t')) {
             return Some(Ending::Soft);
         }
         let digits = str::from_utf8(rest.get(..2)?).ok()?;
