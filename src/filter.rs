@@ -279,4 +279,13 @@ impl Rewritten {
             }
         }
     }
+
+    /// The next piece, and whether it is the sender's.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) async fn next_run(&mut self) -> io::Result<Option<(bool, Bytes)>> {
+        let rest = self.rest.as_ref();
+        let next = rest.or_else(|| self.pieces.as_slice().first());
+        let is_senders = matches!(next, Some(Piece::Keep(_)));
+        Ok(self.next_piece().await?.map(|bytes| (is_senders, bytes)))
+    }
 }

@@ -41,6 +41,9 @@ pub mod cli;
 pub mod config;
 pub mod drop;
 pub mod filter;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod milter;
 pub mod mime;
 pub mod names;

@@ -200,6 +200,7 @@ async fn insertion(
         encoding: text.encoding,
     };
     let position = message.filter.config.notice.position;
+<<<<<<< HEAD
     let splices = match insert::insert(&part, notice, position, message.eol) {
         Ok(splices) => splices,
         Err(reason) => {
@@ -207,7 +208,15 @@ async fn insertion(
             tracing::debug!(queue_id, ?kind, %reason, "a text cannot take the notice");
             return Ok(None);
         }
+=======
+    let Ok(mut splices) = insert::insert(&part, notice, position, message.eol) else {
+        return Ok(None);
+>>>>>>> fuzz
     };
+    // Between an empty body and the delimiter behind it nothing need stand, not even a line end.
+    if let Some(last) = splices.last_mut().filter(|_| text.body == text.end) {
+        last.with.extend_from_slice(eol(message));
+    }
     let at = |offset: usize| text.header + offset as u64;
     let change = |splice: crate::rewrite::Splice| Change {
         at: at(splice.at.start)..at(splice.at.end),

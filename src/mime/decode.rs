@@ -39,7 +39,8 @@ pub struct QuotedPrintable {
     held: Vec<u8>,
 }
 
-/// How many blanks may stand together before it must be known whether they end a line.
+/// How many blanks and carriage returns may stand together: until it is known whether they end a
+/// line, they are held.
 const BLANKS_MAX: usize = 1024;
 
 impl Decoder {
@@ -223,6 +224,7 @@ impl QuotedPrintable {
         while at < text.len() {
             let plain = memchr::memchr2(b'=', b'\n', &text[at..]).unwrap_or(text.len() - at);
             let stop = at + plain;
+            check_blanks(&text[at..stop])?;
             match text.get(stop) {
                 Some(b'\n') => {
                     check_line_end(&text[at..stop])?;
@@ -250,14 +252,29 @@ impl QuotedPrintable {
 
     /// Takes text up to the end of the chunk: blanks there may end a line.
     fn rest(&mut self, text: &[u8], eof: bool, out: &mut Vec<u8>) -> Result<(), DecodeError> {
-        let blank = |b: &&u8| matches!(b, b' ' | b'\t' | b'\r');
-        let blanks = text.iter().rev().take_while(blank).count();
-        if blanks > BLANKS_MAX || (eof && blanks > 0) {
+        let blanks = text.iter().rev().take_while(|&&b| is_held(b)).count();
+        if eof && blanks > 0 {
             return Err(DecodeError);
         }
         let (certain, held) = text.split_at(text.len() - blanks);
         out.extend_from_slice(certain);
         self.held = held.to_vec();
+        Ok(())
+    }
+}
+
+/// What is held at the end of a chunk.
+fn is_held(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r')
+}
+
+/// Refuses more than [`BLANKS_MAX`] together wherever they stand, so that it does not matter how
+/// the text was cut.
+fn check_blanks(text: &[u8]) -> Result<(), DecodeError> {
+    let too_many = |run: &[u8]| run.len() > BLANKS_MAX;
+    if too_many(text) && text.split(|&b| !is_held(b)).any(too_many) {
+        Err(DecodeError)
+    } else {
         Ok(())
     }
 }
@@ -393,6 +410,17 @@ mod tests {
         for text in ["a=ZZ", "a= \r\nb", "a \r\nb", "a\t\nb", "a=3", "a ", "=\rx"] {
             let decoded = decode_every_way(TransferEncoding::QuotedPrintable, text.as_bytes());
             assert_eq!(decoded, Err(DecodeError), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn as_many_blanks_as_are_held_may_stand_together_and_not_one_more() {
+        for (blanks, is_taken) in [(BLANKS_MAX, true), (BLANKS_MAX + 1, false)] {
+            for end in ["b", "=3D", "=\r\n"] {
+                let text = format!("a{}{end}", " ".repeat(blanks));
+                let decoded = decode_every_way(TransferEncoding::QuotedPrintable, text.as_bytes());
+                assert_eq!(decoded.is_ok(), is_taken, "{blanks} {end}");
+            }
         }
     }
 

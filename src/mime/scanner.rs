@@ -182,6 +182,10 @@ impl Scanner {
     ///
     /// The same chunk must be passed until then.
     pub fn next<'a>(&'a mut self, chunk: &'a [u8]) -> Option<Event<'a>> {
+        if matches!(self.state, State::Done) {
+            self.held = Vec::new();
+            return None;
+        }
         loop {
             self.leave_held();
             let joining = !self.held.is_empty();
@@ -216,6 +220,12 @@ impl Scanner {
     /// Says that no further chunk comes.
     pub fn end(&mut self) {
         self.eof = true;
+    }
+
+    /// How many undecided bytes are held between two chunks.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.held.len()
     }
 
     /// Makes an event of the next `len` bytes and steps behind them.
@@ -647,6 +657,18 @@ mod tests {
                 &format!("ambiguous {why}"),
                 "{body:?}"
             );
+        }
+    }
+
+    #[test]
+    fn nothing_is_held_behind_an_ambiguity() {
+        let root = root("multipart/mixed; boundary=b");
+        for first in ["x", "x\r\n", "x\r\n--"] {
+            let mut scanner = Scanner::new(&root, LIMITS).unwrap();
+            for chunk in [first, "--b\r\n--b\r\n", "more", "and more"] {
+                while scanner.next(chunk.as_bytes()).is_some() {}
+            }
+            assert_eq!(scanner.held.capacity(), 0, "{first:?}");
         }
     }
 

@@ -54,8 +54,9 @@ impl<'a> Decoded<'a> {
     fn line(&mut self, line: &[u8]) -> Option<()> {
         let (content, end) = split_line_end(line);
         self.is_loose |= content.len() > LINE_MAX || !content.is_ascii();
-        let trimmed = content.trim_ascii_end();
-        let (content, end) = match trimmed.strip_suffix(b"=") {
+        let is_padding = |b: &&u8| matches!(b, b' ' | b'\t');
+        let padding = content.iter().rev().take_while(is_padding).count();
+        let (content, end) = match content[..content.len() - padding].strip_suffix(b"=") {
             Some(content) => (content, &b""[..]),
             None => (content, end),
         };
@@ -173,7 +174,7 @@ mod tests {
 
     #[test]
     fn malformed_bodies_do_not_decode() {
-        for raw in ["a=ZZ", "a=3"] {
+        for raw in ["a=ZZ", "a=3", "a=\x0c\n", "a=\r\r\n"] {
             assert!(Decoded::new(raw.as_bytes()).is_none(), "{raw}");
         }
         assert!(Decoded::new(b"a=\r\n=").is_some());

@@ -1,0 +1,66 @@
+//! Several ways over the same bytes, side by side: criterion measures each, and then all are run in
+//! turn, so that a busy machine is busy for all of them, and their ratio to the first is printed.
+
+use std::time::{Duration, Instant};
+
+use criterion::{Criterion, Throughput};
+
+/// How often all ways are run in turn.
+const ROUNDS: usize = 11;
+
+/// A way over the bytes, and its name.
+pub(crate) type Lane<'a> = (&'a str, Box<dyn FnMut() + 'a>);
+
+/// Compares ways over `bytes` bytes; the first is what the others are held against.
+pub(crate) fn compare(
+    criterion: &mut Criterion,
+    heading: &str,
+    bytes: usize,
+    mut lanes: Vec<Lane<'_>>,
+) {
+    let mut group = criterion.benchmark_group(heading);
+    group
+        .throughput(Throughput::Bytes(bytes as u64))
+        .sample_size(10)
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(2));
+    for (name, run) in &mut lanes {
+        group.bench_function(*name, |b| b.iter(&mut *run));
+    }
+    group.finish();
+    if !is_test() {
+        print(heading, bytes, &mut lanes);
+    }
+}
+
+/// The median time of each, run in turn.
+pub(crate) fn medians(lanes: &mut [Lane<'_>]) -> Vec<Duration> {
+    let mut times = vec![Vec::new(); lanes.len()];
+    for _ in 0..ROUNDS {
+        for ((_, run), times) in lanes.iter_mut().zip(&mut times) {
+            let begun = Instant::now();
+            run();
+            times.push(begun.elapsed());
+        }
+    }
+    let median = |mut times: Vec<Duration>| {
+        times.sort();
+        times[times.len() / 2]
+    };
+    times.into_iter().map(median).collect()
+}
+
+/// Whether every bench is only to be tried once.
+pub(crate) fn is_test() -> bool {
+    std::env::args().any(|argument| argument == "--test")
+}
+
+fn print(heading: &str, bytes: usize, lanes: &mut [Lane<'_>]) {
+    let times = medians(lanes);
+    println!("{heading}: medians of {ROUNDS} rounds in turn");
+    for ((name, _), time) in lanes.iter().zip(&times) {
+        let speed = bytes as f64 / time.as_secs_f64() / 1e9;
+        let ratio = times[0].as_secs_f64() / time.as_secs_f64();
+        println!("  {name:40} {time:>12.2?} {speed:8.2} GB/s   × {ratio:.2}");
+    }
+}

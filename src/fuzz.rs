@@ -1,0 +1,103 @@
+//! What must hold whatever comes in: one property for each target in `fuzz/`. Not part of the API.
+//!
+//! A property panics where it does not hold. Each takes its choices from the first bytes of its
+//! input, in a form that seeds can be written in by hand. The seeds in `fuzz/corpus/` are run by
+//! the unit tests too.
+
+mod decode;
+mod header;
+mod message;
+mod reference;
+mod rewrite;
+mod scan;
+
+pub use self::{decode::decode, header::header, message::message, rewrite::rewrite, scan::scan};
+
+/// Takes the first byte off; 0 when there is none.
+fn byte(input: &mut &[u8]) -> u8 {
+    input.split_off_first().copied().unwrap_or_default()
+}
+
+/// Takes the first line off, without its line end.
+fn line<'a>(input: &mut &'a [u8]) -> &'a [u8] {
+    let end = memchr::memchr(b'\n', input).unwrap_or(input.len());
+    let (line, rest) = input.split_at(end);
+    *input = rest.get(1..).unwrap_or_default();
+    line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+/// One of several values.
+fn choice<T: Copy>(values: &[T], byte: u8) -> T {
+    values[usize::from(byte) % values.len()]
+}
+
+/// The bytes in pieces: mostly short, some longer, as a seed has it.
+fn cut(bytes: &[u8], seed: u8) -> Vec<&[u8]> {
+    // A linear congruential generator (Knuth, MMIX); its high bits are used.
+    let mut state = u64::from(seed);
+    let mut rest = bytes;
+    let mut pieces = Vec::new();
+    while !rest.is_empty() {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        let short = 1 + (state >> 60) as usize;
+        let len = if state >> 56 & 15 == 0 {
+            short * 64
+        } else {
+            short
+        };
+        let (piece, tail) = rest.split_at(len.min(rest.len()));
+        pieces.push(piece);
+        rest = tail;
+    }
+    pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs a property over its seeds.
+    fn replay(target: &str, property: fn(&[u8])) {
+        let seeds = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("fuzz/corpus")
+            .join(target);
+        let mut seeds: Vec<_> = std::fs::read_dir(seeds)
+            .unwrap()
+            .map(|seed| seed.unwrap().path())
+            .collect();
+        seeds.sort();
+        assert!(!seeds.is_empty());
+        for seed in seeds {
+            let input = std::fs::read(&seed).unwrap();
+            let held = std::panic::catch_unwind(|| property(&input));
+            assert!(held.is_ok(), "{}", seed.display());
+        }
+    }
+
+    #[test]
+    fn seeds_scan_as_they_must() {
+        replay("scan", scan);
+    }
+
+    #[test]
+    fn seeds_decode_as_they_must() {
+        replay("decode", decode);
+    }
+
+    #[test]
+    fn seeds_of_headers_are_read_as_they_must() {
+        replay("header", header);
+    }
+
+    #[test]
+    fn seeds_of_text_parts_are_rewritten_as_they_must() {
+        replay("rewrite", rewrite);
+    }
+
+    #[test]
+    fn seeds_of_messages_are_filtered_as_they_must() {
+        replay("message", message);
+    }
+}

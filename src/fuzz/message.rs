@@ -1,0 +1,254 @@
+//! The whole filter, over a drop in a temporary directory.
+
+use std::{cell::RefCell, path::Path, sync::Arc};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use jiff::{Timestamp, tz::TimeZone};
+use tempfile::TempDir;
+use tokio::runtime::{self, Runtime};
+
+use super::{byte, choice, cut};
+use crate::{
+    config::{Config, Language, Position},
+    drop::{Drop, FileEntry, Lookup, Token},
+    filter::{Direction, Envelope, Filter, HeaderEdit, Reason, Rewritten, Start, Verdict},
+    mime::{Decoder, Event, Field, Head, MediaType, Scanner, head},
+    rewrite::Eol,
+};
+
+/// After so many messages the drop is made anew: what it holds is bounded.
+const MESSAGES_MAX: u32 = 1000;
+
+thread_local! {
+    static LAB: RefCell<Option<Lab>> = const { RefCell::new(None) };
+}
+
+/// A drop and what runs it.
+struct Lab {
+    drop: Drop,
+    runtime: Runtime,
+    messages: u32,
+    _home: TempDir,
+}
+
+/// A message on its way through the filter.
+struct Mail {
+    fields: Vec<Field>,
+    body: Vec<u8>,
+    eol: Eol,
+}
+
+/// A byte for the threshold, one for the notice, one that says how to cut; a message.
+pub fn message(input: &[u8]) {
+    let mut message = input;
+    let config = config(byte(&mut message), byte(&mut message));
+    let seed = byte(&mut message);
+    let Some(mail) = Mail::read(message) else {
+        return;
+    };
+    LAB.with_borrow_mut(|lab| {
+        if lab.as_ref().is_some_and(|lab| lab.messages >= MESSAGES_MAX) {
+            *lab = None;
+        }
+        let lab = lab.get_or_insert_with(Lab::new);
+        lab.messages += 1;
+        let filter = Filter::new(Arc::new(config), lab.drop.clone());
+        lab.runtime.block_on(check(&filter, &lab.drop, mail, seed));
+    });
+}
+
+fn config(detach: u8, notice: u8) -> Config {
+    let mut config = Config::default();
+    let thresholds = [
+        (0, None),
+        (1, None),
+        (100, None),
+        (1000, None),
+        (u64::MAX, Some(0)),
+        (100, Some(150)),
+    ];
+    (config.detach.threshold, config.detach.message_threshold) = choice(&thresholds, detach);
+    let positions = [Position::BeforeQuote, Position::Start, Position::End];
+    config.notice.position = choice(&positions, notice);
+    config.notice.language = choice(&[Language::Fr, Language::En], notice / 3);
+    config.notice.time_zone = TimeZone::UTC;
+    config.spool.memory = 1 << 20;
+    config
+}
+
+/// What the filter makes of a message holds what it promises, and the filter has nothing more to
+/// do with it.
+async fn check(filter: &Filter, drop: &Drop, mail: Mail, seed: u8) {
+    let Some(mut rewritten) = mail.filtered(filter, seed).await else {
+        return;
+    };
+    let files = files(drop, &rewritten).await;
+    assert_eq!(rewritten.detached, files.len());
+    let bytes: u64 = files.iter().map(|file| file.size).sum();
+    assert_eq!(rewritten.detached_bytes, bytes);
+    mail.check_files(&files);
+    let body = mail.check_body(&mut rewritten).await;
+    let link = rewritten.link.as_bytes();
+    let mut after = Mail { body, ..mail };
+    after.edit(&rewritten.header_edits);
+    assert!(
+        after
+            .leaves()
+            .iter()
+            .any(|leaf| memchr::memmem::find(leaf, link).is_some())
+    );
+    assert!(
+        after.filtered(filter, seed).await.is_none(),
+        "detached twice"
+    );
+}
+
+async fn files(drop: &Drop, rewritten: &Rewritten) -> Vec<FileEntry> {
+    let token = rewritten.link.rsplit('/').next().unwrap_or_default();
+    let token: Token = token.parse().expect("the link ends in a token");
+    match drop.find(&token, Timestamp::now()).await {
+        Ok(Lookup::Live(package)) => package.files,
+        other => panic!("{other:?}"),
+    }
+}
+
+impl Lab {
+    fn new() -> Self {
+        // Where files live in memory, a sync costs nothing.
+        let memory = Path::new("/dev/shm");
+        let home = match TempDir::new_in(memory) {
+            Ok(home) => home,
+            Err(_) => TempDir::new().expect("a directory is made"),
+        };
+        let mut config = Config::default().drop;
+        config.directory = home.path().join("drop");
+        let runtime = runtime::Builder::new_current_thread().enable_all().build();
+        Self {
+            drop: Drop::open(&config).expect("a fresh directory can be used"),
+            runtime: runtime.expect("a runtime starts"),
+            messages: 0,
+            _home: home,
+        }
+    }
+}
+
+impl Mail {
+    fn read(message: &[u8]) -> Option<Self> {
+        let blank = |end: &[u8]| memchr::memmem::find(message, end).map(|at| at + end.len());
+        let body = [blank(b"\n\n"), blank(b"\n\r\n")]
+            .into_iter()
+            .flatten()
+            .min()?;
+        let (header, body) = message.split_at(body);
+        Some(Self {
+            fields: head::split(header).ok()?,
+            body: body.to_vec(),
+            eol: if header.ends_with(b"\r\n") {
+                Eol::CrLf
+            } else {
+                Eol::Lf
+            },
+        })
+    }
+
+    /// The message through the filter; `None` when it goes out as it came.
+    async fn filtered(&self, filter: &Filter, seed: u8) -> Option<Rewritten> {
+        let envelope = Envelope {
+            queue_id: "4abCDe12".into(),
+            sender: "alice@example.org".into(),
+            recipients: vec!["bob@example.net".into()],
+            direction: Direction::Incoming,
+            login: None,
+        };
+        let Start::Scan(mut message) = filter.begin(envelope, &self.fields, self.eol) else {
+            return None;
+        };
+        for chunk in cut(&self.body, seed) {
+            message.push(chunk).await;
+        }
+        match message.end().await {
+            Verdict::Pass(Reason::Direction | Reason::Header) => panic!("known before the body"),
+            Verdict::Pass(_) => None,
+            Verdict::Rewrite(rewritten) => Some(rewritten),
+            Verdict::Fail(error) => panic!("{error}"),
+        }
+    }
+
+    fn head(&self) -> Head {
+        Head::read(&self.fields, MediaType::new("text", "plain")).expect("the header is sound")
+    }
+
+    /// The decoded bodies of the leaves that can be decoded; the message must be unambiguous.
+    fn leaves(&self) -> Vec<Vec<u8>> {
+        let root = self.head();
+        let limits = Config::default().limits;
+        let mut scanner = Scanner::new(&root, limits).expect("the boundary is sound");
+        let mut leaf = Decoder::new(root.encoding);
+        let (mut decoded, mut leaves) = (Vec::new(), Vec::new());
+        for chunk in [&*self.body, b""] {
+            while let Some(event) = scanner.next(chunk) {
+                match event {
+                    Event::Ambiguous(why) => panic!("{why}"),
+                    Event::Head(head) => leaf = Decoder::new(head.encoding),
+                    Event::Body(bytes) => {
+                        let pushed = leaf.as_mut().map(|leaf| leaf.push(bytes, &mut decoded));
+                        leaf = leaf.filter(|_| pushed == Some(Ok(())));
+                    }
+                    Event::End { .. } => {
+                        let ended = leaf.take().map(|leaf| leaf.finish(&mut decoded));
+                        let whole = std::mem::take(&mut decoded);
+                        leaves.extend((ended == Some(Ok(()))).then_some(whole));
+                    }
+                    Event::Structure(_) | Event::Delimiter { .. } | Event::Begin { .. } => {}
+                }
+            }
+            scanner.end();
+        }
+        leaves
+    }
+
+    /// The files of the package are decoded leaves, in the order of the message.
+    fn check_files(&self, files: &[FileEntry]) {
+        let leaves = self.leaves();
+        let mut leaves = leaves.iter();
+        for file in files {
+            let is_it = |leaf: &Vec<u8>| {
+                leaf.len() as u64 == file.size && digest(&SHA256, leaf).as_ref() == file.sha256
+            };
+            assert!(leaves.any(is_it), "{file:?}");
+        }
+    }
+
+    /// What the new body keeps is the sender's, in the sender's order; gives the new body.
+    async fn check_body(&self, rewritten: &mut Rewritten) -> Vec<u8> {
+        let (mut at, mut body) = (0, Vec::new());
+        while let Some((is_senders, bytes)) = rewritten.next_run().await.expect("it is read back") {
+            assert!(!bytes.is_empty() && bytes.len() <= 65_535);
+            if is_senders {
+                let found = memchr::memmem::find(&self.body[at..], &bytes);
+                at += found.expect("what is kept is the sender's") + bytes.len();
+            }
+            body.extend_from_slice(&bytes);
+        }
+        body
+    }
+
+    fn edit(&mut self, edits: &[HeaderEdit]) {
+        for edit in edits {
+            let (name, value) = match edit {
+                HeaderEdit::Replace { name, value } => (name, Some(value)),
+                HeaderEdit::Append { name, value } => (name, Some(value)),
+                HeaderEdit::Remove { name } => (name, None),
+            };
+            let is_it = |field: &Field| field.name.eq_ignore_ascii_case(name.as_bytes());
+            if !matches!(edit, HeaderEdit::Append { .. }) {
+                assert_eq!(self.fields.iter().filter(|field| is_it(field)).count(), 1);
+                self.fields.retain(|field| !is_it(field));
+            }
+            self.fields.extend(value.map(|value| Field {
+                name: name.clone().into_bytes(),
+                value: value.clone().into_bytes(),
+            }));
+        }
+    }
+}
