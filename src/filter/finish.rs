@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     drop::Token,
+    mime::TransferEncoding,
     names,
     rewrite::{
         Eol,
@@ -186,8 +187,13 @@ async fn insertion(
     text: &Text,
     notice: &Notice,
 ) -> Result<Option<Vec<Change>>, FilterError> {
-    // Quoted-printable may take three bytes for one, base64 takes four for three.
-    let raw_max = message.filter.config.limits.text_bytes_max as u64 * 3;
+    // Quoted-printable may take three bytes for one, base64 takes four for three and line ends.
+    let raw_per_byte = match text.encoding {
+        TransferEncoding::QuotedPrintable => 3,
+        TransferEncoding::Base64 => 2,
+        _ => 1,
+    };
+    let raw_max = message.filter.config.limits.text_bytes_max as u64 * raw_per_byte;
     if text.end - text.body > raw_max {
         return Ok(None);
     }
@@ -200,18 +206,13 @@ async fn insertion(
         encoding: text.encoding,
     };
     let position = message.filter.config.notice.position;
-<<<<<<< HEAD
-    let splices = match insert::insert(&part, notice, position, message.eol) {
+    let mut splices = match insert::insert(&part, notice, position, message.eol) {
         Ok(splices) => splices,
         Err(reason) => {
             let (queue_id, kind) = (&message.envelope.queue_id, text.kind);
             tracing::debug!(queue_id, ?kind, %reason, "a text cannot take the notice");
             return Ok(None);
         }
-=======
-    let Ok(mut splices) = insert::insert(&part, notice, position, message.eol) else {
-        return Ok(None);
->>>>>>> fuzz
     };
     // Between an empty body and the delimiter behind it nothing need stand, not even a line end.
     if let Some(last) = splices.last_mut().filter(|_| text.body == text.end) {
