@@ -1,8 +1,8 @@
 //! What the admin decides: one TOML file, then the environment, then `--set`.
 //!
-//! A value is parsed where it is deserialised ([`value`] has a codec for each kind), so that an
-//! invalid one cannot exist in a [`Config`]. [`source`] merges the layers and finds out where a
-//! bad value came from; [`check`] looks at values that only make sense together.
+//! A value is parsed where it is deserialised (`value` has a codec for each kind), so that an
+//! invalid one cannot exist in a [`Config`]. `source` merges the layers and finds out where a
+//! bad value came from; `check` looks at values that only make sense together.
 
 mod address;
 mod check;

@@ -1,7 +1,7 @@
 //! The conversation with Postfix.
 //!
 //! [`Socket`] is bound before anything is said to be ready, and taken over from a running process
-//! if asked; [`run`] serves it until it is stopped. One [`session::Session`] belongs to each
+//! if asked; [`run`] serves it until it is stopped. One `session::Session` belongs to each
 //! connection, which Postfix opens for each SMTP session; `callbacks` tie its methods to the
 //! protocol. What a failure means for the mail is decided here, after `detach.on_failure`.
 
