@@ -5,7 +5,7 @@
 //!
 //! * `parts` – the parts of the message as they lie in the spool
 //! * `message` – a message on its way: each of the scanner's events is acted upon
-//! * `finish` – its end: the last decisions, the notice, the commit
+//! * `finish` – its end: the last decisions, the notice, a look at what was made of it, the commit
 //!
 //! # Memory
 //!

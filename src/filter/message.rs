@@ -1,6 +1,6 @@
 //! A message on its way: each of the scanner's events is acted upon.
 
-use std::{mem, time::Duration};
+use std::{collections::HashSet, mem, time::Duration};
 
 use bytes::Bytes;
 use tokio::{
@@ -582,7 +582,7 @@ impl Message {
             .detach
             .message_threshold
             .unwrap_or(u64::MAX);
-        let over = rules::largest_over(&sizes, sum_max);
+        let over: HashSet<usize> = rules::largest_over(&sizes, sum_max).into_iter().collect();
         for (index, later) in rest.iter().enumerate() {
             if over.contains(&index) {
                 self.detach_later(later, Why::OverMessageThreshold).await?;
