@@ -5,7 +5,7 @@
 //!
 //! * `parts` – the parts of the message as they lie in the spool
 //! * `message` – a message on its way: each of the scanner's events is acted upon
-//! * `finish` – its end: the last decisions, the notice, the commit
+//! * `finish` – its end: the last decisions, the notice, a look at what was made of it, the commit
 //!
 //! # Memory
 //!
@@ -17,7 +17,7 @@
 //! | an open draft | 384 KiB, one at a time |
 //! | header block being read | `limits.header_bytes_max` |
 //! | parts | 72 bytes × `limits.parts_max` |
-//! | candidates for the end | 512 bytes × `limits.parts_max` (names of 255 bytes at most) |
+//! | candidates for the end | 640 bytes × `limits.parts_max` (names and types of 255 bytes at most) |
 //! | detached files | 1 KiB × `DETACHED_MAX` |
 //! | at its end, text parts that take the notice, one at a time | 4 × `limits.text_bytes_max` |
 

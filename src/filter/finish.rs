@@ -6,12 +6,12 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::{
-    FilterError, HeaderEdit, Message, Piece, Reason, Rewritten, Verdict,
+    FilterError, HeaderEdit, Message, PIECE_BYTES_MAX, Piece, Reason, Rewritten, Verdict,
     message::{Detached, Text},
 };
 use crate::{
     drop::Token,
-    mime::TransferEncoding,
+    mime::{Ambiguity, Event, Scanner, TransferEncoding},
     names,
     rewrite::{
         Eol,
@@ -25,6 +25,8 @@ use crate::{
 struct Change {
     at: Range<u64>,
     with: Bytes,
+    /// Whether a part comes with it.
+    is_part: bool,
 }
 
 /// Ends a message of which everything is known.
@@ -46,6 +48,13 @@ async fn rewrite(message: &mut Message) -> Result<Verdict, FilterError> {
     let Some((changes, header_edits)) = plan(message, &notice).await? else {
         return Ok(Verdict::Pass(Reason::NoPlace));
     };
+    let added = changes.iter().filter(|change| change.is_part).count();
+    let pieces = pieces(message.spool.len(), changes);
+    if !is_whole(message)
+        && let Err(why) = reread(message, &pieces, added).await?
+    {
+        return Ok(Verdict::Pass(Reason::Ambiguous(why)));
+    }
     let files = std::mem::take(&mut message.detached);
     let (detached, detached_bytes) = (files.len(), files.iter().map(|file| file.bytes).sum());
     let durable = files
@@ -54,7 +63,6 @@ async fn rewrite(message: &mut Message) -> Result<Verdict, FilterError> {
         .collect();
     package.commit(durable, created, expires).await?;
     let spool = std::mem::replace(&mut message.spool, crate::spool::Spool::new("".as_ref(), 0));
-    let pieces = pieces(spool.len(), changes).into_iter();
     Ok(Verdict::Rewrite(Rewritten {
         header_edits: [header_edits, vec![marker(detached, detached_bytes)]].concat(),
         detached,
@@ -62,7 +70,7 @@ async fn rewrite(message: &mut Message) -> Result<Verdict, FilterError> {
         link: notice.link,
         eol: message.eol,
         spool,
-        pieces,
+        pieces: pieces.into_iter(),
         rest: None,
     }))
 }
@@ -87,11 +95,7 @@ async fn plan(
     message: &Message,
     notice: &Notice,
 ) -> Result<Option<(Vec<Change>, Vec<HeaderEdit>)>, FilterError> {
-    if message
-        .detached
-        .first()
-        .is_some_and(|detached| detached.part == 0)
-    {
+    if is_whole(message) {
         return Ok(Some(whole(message, notice)));
     }
     let Some(places) = places(message, notice).await? else {
@@ -101,11 +105,13 @@ async fn plan(
     let removed = removed.into_iter().map(|at| Change {
         at,
         with: Bytes::new(),
+        is_part: false,
     });
     let part = Bytes::from(new_part(message, notice));
     let stand_ins = message.parts.emptied().into_iter().map(|at| Change {
         at: at..at,
         with: part.clone(),
+        is_part: true,
     });
     let mut changes: Vec<Change> = places.into_iter().chain(removed).chain(stand_ins).collect();
     // An insertion comes before a removal that starts at the same place.
@@ -144,6 +150,7 @@ fn whole(message: &Message, notice: &Notice) -> (Vec<Change>, Vec<HeaderEdit>) {
     let body = Change {
         at: 0..message.spool.len(),
         with: part.body.into(),
+        is_part: false,
     };
     (vec![body], edits)
 }
@@ -222,6 +229,7 @@ async fn insertion(
     let change = |splice: crate::rewrite::Splice| Change {
         at: at(splice.at.start)..at(splice.at.end),
         with: splice.with.into(),
+        is_part: false,
     };
     Ok(Some(splices.into_iter().map(change).collect()))
 }
@@ -234,6 +242,7 @@ fn in_front(message: &Message, notice: &Notice) -> Option<Vec<Change>> {
     Some(vec![Change {
         at: front..front,
         with: with.into(),
+        is_part: true,
     }])
 }
 
@@ -266,7 +275,10 @@ fn marker(detached: usize, bytes: u64) -> HeaderEdit {
 fn pieces(len: u64, changes: Vec<Change>) -> Vec<Piece> {
     let mut pieces = Vec::new();
     let mut at = 0;
-    for Change { at: range, with } in changes {
+    for Change {
+        at: range, with, ..
+    } in changes
+    {
         if range.start > at {
             pieces.push(Piece::Keep(at..range.start));
         }
@@ -281,6 +293,78 @@ fn pieces(len: u64, changes: Vec<Change>) -> Vec<Piece> {
     pieces
 }
 
+/// Whether the message itself was detached.
+fn is_whole(message: &Message) -> bool {
+    let first = message.detached.first();
+    first.is_some_and(|detached| detached.part == 0)
+}
+
+/// Reads the new body as readers will: it must have the parts that were kept and those that were
+/// added, no more and no less. A file's name stands in the notice, and whoever chose it may have
+/// put a delimiter into it.
+async fn reread(
+    message: &Message,
+    pieces: &[Piece],
+    added: usize,
+) -> Result<Result<(), Ambiguity>, FilterError> {
+    let mut reader = match Reader::new(message) {
+        Ok(reader) => reader,
+        Err(why) => return Ok(Err(why)),
+    };
+    for piece in pieces {
+        let mut at = match piece {
+            Piece::Insert(bytes) => {
+                reader.read(bytes);
+                continue;
+            }
+            Piece::Keep(range) => range.clone(),
+        };
+        while !at.is_empty() {
+            let end = at.end.min(at.start + PIECE_BYTES_MAX);
+            reader.read(&message.spool.read(at.start..end).await?);
+            at.start = end;
+        }
+    }
+    Ok(reader.finish(message.parts.kept() + added))
+}
+
+/// Counts the parts of a body.
+struct Reader {
+    scanner: Scanner,
+    parts: usize,
+    doubt: Option<Ambiguity>,
+}
+
+impl Reader {
+    fn new(message: &Message) -> Result<Self, Ambiguity> {
+        Ok(Self {
+            scanner: Scanner::new(&message.root, message.filter.config.limits)?,
+            parts: 1,
+            doubt: None,
+        })
+    }
+
+    fn read(&mut self, bytes: &[u8]) {
+        while let Some(event) = self.scanner.next(bytes) {
+            match event {
+                Event::Begin { .. } => self.parts += 1,
+                Event::Ambiguous(why) => self.doubt = Some(why),
+                _ => {}
+            }
+        }
+    }
+
+    fn finish(mut self, parts: usize) -> Result<(), Ambiguity> {
+        self.scanner.end();
+        self.read(b"");
+        match self.doubt {
+            Some(why) => Err(why),
+            None if self.parts != parts => Err(Ambiguity::DelimiterMidLine),
+            None => Ok(()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -290,10 +374,12 @@ mod tests {
         let insert = |at: u64, with: &'static str| Change {
             at: at..at,
             with: with.into(),
+            is_part: false,
         };
         let cut = |at| Change {
             at,
             with: Bytes::new(),
+            is_part: false,
         };
         let changes = vec![insert(2, "x"), cut(2..4), insert(8, "y"), cut(9..10)];
         assert_eq!(

@@ -1,6 +1,6 @@
 //! A message on its way: each of the scanner's events is acted upon.
 
-use std::{mem, time::Duration};
+use std::{collections::HashSet, mem, time::Duration};
 
 use bytes::Bytes;
 use tokio::{
@@ -28,6 +28,10 @@ const REPLAY_BYTES: u64 = 64 * 1024;
 
 /// The longest name that is kept for a file, in bytes.
 const NAME_BYTES_MAX: usize = 255;
+
+/// The longest media type that is kept for a file, in bytes (RFC 6838, section 4.2: 127 for each
+/// half).
+const TYPE_BYTES_MAX: usize = 255;
 
 /// How many text parts are remembered as places for the notice.
 const TEXTS_MAX: usize = 16;
@@ -89,8 +93,8 @@ pub(super) struct Later {
     pub(super) bytes: u64,
     pub(super) body: u64,
     pub(super) end: u64,
-    /// The `Content-ID` by which an HTML body may show it.
-    pub(super) shown_by: Option<String>,
+    /// The key of the `Content-ID` by which an HTML body may show it.
+    pub(super) shown_by: Option<u64>,
 }
 
 /// What is kept of a candidate's header.
@@ -117,7 +121,7 @@ struct Leaf {
     file: FileHead,
     bytes: u64,
     work: Work,
-    shown_by: Option<String>,
+    shown_by: Option<u64>,
     text: Option<Text>,
 }
 
@@ -300,7 +304,11 @@ impl Message {
             (_, None) => (Work::Stays(Why::Encoding), None),
             (Judgement::Candidate, Some(decoder)) => (Work::Counting(decoder), None),
             (Judgement::CandidateUnlessShown, Some(decoder)) => {
-                (Work::Counting(decoder), head.content_id.clone())
+                let id = head.content_id.as_deref();
+                (
+                    Work::Counting(decoder),
+                    id.map(|id| self.references.key(id)),
+                )
             }
         };
         let text = self.text(part, head);
@@ -385,9 +393,9 @@ impl Message {
     fn goes(&self, leaf: &Leaf) -> bool {
         matches!(leaf.work, Work::Counting(_))
             && leaf.bytes >= self.filter.config.detach.threshold
-            && match &leaf.shown_by {
+            && match leaf.shown_by {
                 None => true,
-                Some(id) => self.references.seen_html() && !self.references.contains(id),
+                Some(key) => self.references.seen_html() && !self.references.contains_key(key),
             }
     }
 
@@ -565,8 +573,7 @@ impl Message {
         for later in mem::take(&mut self.later) {
             let shown = later
                 .shown_by
-                .as_ref()
-                .is_some_and(|id| self.references.contains(id));
+                .is_some_and(|key| self.references.contains_key(key));
             if shown {
                 self.explain(later.part, &later.file, later.bytes, None);
             } else if later.bytes >= threshold {
@@ -582,7 +589,7 @@ impl Message {
             .detach
             .message_threshold
             .unwrap_or(u64::MAX);
-        let over = rules::largest_over(&sizes, sum_max);
+        let over: HashSet<usize> = rules::largest_over(&sizes, sum_max).into_iter().collect();
         for (index, later) in rest.iter().enumerate() {
             if over.contains(&index) {
                 self.detach_later(later, Why::OverMessageThreshold).await?;
@@ -660,7 +667,10 @@ impl Filter {
 
 impl FileHead {
     fn new(head: &Head) -> Self {
-        let media_type = head.media.to_string();
+        let mut media_type = head.media.to_string();
+        if media_type.len() > TYPE_BYTES_MAX {
+            media_type = "application/octet-stream".to_owned();
+        }
         let mut name = names::or_from_type(head.file_name.as_deref(), &media_type);
         if name.len() > NAME_BYTES_MAX {
             name = names::file(&name);
@@ -719,4 +729,25 @@ fn content_field(field: &Field) -> Option<String> {
         .get(..8)
         .is_some_and(|start| start.eq_ignore_ascii_case(b"content-"));
     is_content.then(|| String::from_utf8_lossy(&field.name).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mime::MediaType;
+
+    #[test]
+    fn what_is_kept_of_a_candidate_is_bounded() {
+        for (len, kept) in [(245, 255), (246, 24)] {
+            let value = format!("attached/y{}; name={}", "x".repeat(len), "z".repeat(4000));
+            let field = Field {
+                name: b"Content-Type".to_vec(),
+                value: value.into_bytes(),
+            };
+            let head = Head::read(&[field], MediaType::new("text", "plain")).unwrap();
+            let file = FileHead::new(&head);
+            assert_eq!(file.media_type.len(), kept);
+            assert!(file.name.len() <= NAME_BYTES_MAX);
+        }
+    }
 }

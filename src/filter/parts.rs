@@ -176,8 +176,13 @@ impl Parts {
         self.parts[parent as usize].children_gone += 1;
     }
 
+    /// How many parts stay, the message itself among them.
+    pub(super) fn kept(&self) -> usize {
+        self.parts.iter().filter(|part| !part.gone).count()
+    }
+
     /// Where the headers of new parts go so that no multipart inside the message is left empty:
-    /// behind the delimiter lines of their first parts.
+    /// behind the delimiter lines of their first parts. In order.
     pub(super) fn emptied(&self) -> Vec<u64> {
         let is_first = |part: &&Part| part.gone && part.ordinal == 1 && part.parent != 0;
         let empties = |part: &&Part| {
@@ -207,7 +212,7 @@ impl Parts {
         let emptied = self.emptied();
         let range = |(first, end): (&Part, Option<u64>)| match end {
             // The delimiter line stays for the new part.
-            _ if emptied.contains(&first.header) => first.header..end.unwrap_or(len),
+            _ if emptied.binary_search(&first.header).is_ok() => first.header..end.unwrap_or(len),
             Some(end) => first.line..end,
             // No delimiter follows: the line end before the first has nothing to stand before.
             None if first.ordinal > 1 => first.line - u64::from(first.eol)..len,

@@ -94,8 +94,9 @@ pub(super) fn find(open: &[Delimiter], buf: &[u8], line_start: bool, eof: bool) 
     if open.is_empty() {
         return content(buf.len());
     }
+    let finder = memmem::Finder::new(b"--");
     let mut at = 0;
-    while let Some(offset) = memmem::find(&buf[at..], b"--") {
+    while let Some(offset) = finder.find(&buf[at..]) {
         let start = at + offset;
         let end = start + dashes(&buf[start..]);
         let run = Run {

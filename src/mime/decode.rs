@@ -122,7 +122,9 @@ impl Base64 {
         if self.carried > 0 {
             chunk = self.fill(chunk, out)?;
         }
-        let mut rest = count_symbols(chunk) % 4;
+        let symbols = count_symbols(chunk);
+        let mut rest = symbols % 4;
+        let whole = symbols - rest;
         let mut end = chunk.len();
         while rest > 0 {
             end -= 1;
@@ -138,11 +140,12 @@ impl Base64 {
         let bulk = &chunk[..end];
         let line_end = memchr::memchr(b'\n', bulk).map_or(0, |at| at + 1);
         let (first, lines) = bulk.split_at(line_end);
-        if count_symbols(first).is_multiple_of(4) {
-            decode(first, out)?;
-            decode(lines, out)
+        let in_first = count_symbols(first);
+        if in_first.is_multiple_of(4) {
+            append(first, in_first / 4 * 3, out)?;
+            append(lines, (whole - in_first) / 4 * 3, out)
         } else {
-            decode(bulk, out)
+            append(bulk, whole / 4 * 3, out)
         }
     }
 
@@ -157,7 +160,7 @@ impl Base64 {
             } else {
                 let [a, b, c] = self.carry;
                 self.carried = 0;
-                decode(&[a, b, c, byte], out)?;
+                append(&[a, b, c, byte], 3, out)?;
                 return Ok(&chunk[at + 1..]);
             }
         }
@@ -175,11 +178,6 @@ impl Base64 {
         group[..complete.len()].copy_from_slice(complete);
         append(&group, complete.len() - 1, out)
     }
-}
-
-/// Decodes whole groups of four without padding.
-fn decode(symbols: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
-    append(symbols, count_symbols(symbols) / 4 * 3, out)
 }
 
 /// Decodes, and checks that nothing was skipped.

@@ -39,9 +39,19 @@ impl References {
         self.seen_html
     }
 
+    /// What is kept of a `Content-ID` (without brackets), however long it is.
+    pub fn key(&self, content_id: &str) -> u64 {
+        self.hash(content_id.as_bytes())
+    }
+
+    /// Whether some HTML body refers to the `Content-ID` of this key.
+    pub fn contains_key(&self, key: u64) -> bool {
+        self.everything || self.found.contains(&key)
+    }
+
     /// Whether some HTML body refers to this `Content-ID` (without brackets).
     pub fn contains(&self, content_id: &str) -> bool {
-        self.everything || self.found.contains(&self.hash(content_id.as_bytes()))
+        self.contains_key(self.key(content_id))
     }
 
     /// Reads decoded bytes of an HTML body.
