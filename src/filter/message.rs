@@ -51,6 +51,9 @@ pub struct Message {
     pub(super) settled: Option<Settled>,
     references: References,
     leaf: Option<Leaf>,
+    /// Whether the last byte came. A part that ends after it lacks its delimiter or the line end of
+    /// that, and readers differ about whether the line end before is the part's.
+    ending: bool,
     /// Where the header block of the part that began last starts in the spool.
     header_start: u64,
     /// The file that was ended last: it becomes durable while the body goes on.
@@ -116,6 +119,8 @@ struct Leaf {
     part: PartId,
     file: FileHead,
     bytes: u64,
+    /// Whether the last byte is a CR: MIME-tools takes it for a part of the line end behind it.
+    ends_in_cr: bool,
     work: Work,
     shown_by: Option<String>,
     text: Option<Text>,
@@ -182,6 +187,7 @@ impl Message {
             settled: None,
             references: References::default(),
             leaf: None,
+            ending: false,
             header_start: 0,
             finishing: None,
             decisions: Vec::new(),
@@ -225,6 +231,7 @@ impl Message {
     pub async fn end(&mut self) -> Verdict {
         if let Some(scanner) = &mut self.scanner {
             scanner.end();
+            self.ending = true;
             self.push(b"").await;
         }
         if self.settled.is_none()
@@ -309,6 +316,7 @@ impl Message {
             part,
             file,
             bytes: 0,
+            ends_in_cr: false,
             work,
             shown_by,
             text,
@@ -324,6 +332,7 @@ impl Message {
         if !matches!(leaf.work, Work::Detaching(..)) {
             self.spool.append(bytes).await?;
         }
+        leaf.ends_in_cr = bytes.last() == Some(&b'\r');
         self.decoded.clear();
         let decoded = match &mut leaf.work {
             Work::Stays(_) => Ok(()),
@@ -440,6 +449,11 @@ impl Message {
         let Some(mut leaf) = self.leaf.take_if(|leaf| leaf.part == part) else {
             return Ok(());
         };
+        let doubtful_end = (self.ending && part != 0 || leaf.ends_in_cr)
+            && leaf.file.encoding != TransferEncoding::Base64;
+        if doubtful_end && matches!(leaf.work, Work::Counting(_) | Work::Detaching(..)) {
+            self.malformed(&mut leaf)?;
+        }
         self.decoded.clear();
         let mut tail = Ok(());
         if let Some(decoder) = leaf.work.decoder() {
@@ -465,6 +479,7 @@ impl Message {
             work,
             shown_by,
             text,
+            ..
         } = leaf;
         match work {
             Work::Detaching(_, draft) => {
