@@ -227,12 +227,15 @@ impl Message {
 
     /// Ends the message: commits what was detached, and says what becomes of the message.
     ///
-    /// Dropping the future gives up: nothing is kept. Call it once.
+    /// Dropping the future gives up: nothing is kept. Call it once. A message of which a `push` was
+    /// dropped before it was through has failed.
     pub async fn end(&mut self) -> Verdict {
         if let Some(scanner) = &mut self.scanner {
             scanner.end();
             self.ending = true;
             self.push(b"").await;
+        } else if self.settled.is_none() {
+            self.settle(Settled::Fail(FilterError::GivenUp));
         }
         if self.settled.is_none()
             && let Err(Stop::Settled(settled)) = self.decide_later().await
@@ -416,7 +419,8 @@ impl Message {
         body: u64,
         end: u64,
     ) -> Result<(Decoder, FileDraft), Stop> {
-        if self.detached.len() >= DETACHED_MAX {
+        let begun = self.detached.len() + usize::from(self.finishing.is_some());
+        if begun >= DETACHED_MAX {
             return Err(Reason::TooManyDetached.into());
         }
         let mut decoder = Decoder::new(file.encoding).ok_or(Reason::MalformedBody)?;
