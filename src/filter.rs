@@ -145,7 +145,7 @@ pub enum HeaderEdit {
         /// The new value.
         value: String,
     },
-    /// Removes the only field of this name.
+    /// Removes the first field of this name.
     Remove {
         /// The field's name.
         name: String,

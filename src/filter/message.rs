@@ -393,7 +393,9 @@ impl Message {
         }
     }
 
-    /// Whether a candidate has become heavy, and nothing that is still to come can make it stay.
+    /// Whether a candidate has become heavy, and no HTML body so far shows it. One that comes behind
+    /// it could: that is rare, and waiting for it would spool every file of the programs that give
+    /// all of theirs a `Content-ID`.
     fn goes(&self, leaf: &Leaf) -> bool {
         matches!(leaf.work, Work::Counting(_))
             && leaf.bytes >= self.filter.config.detach.threshold
