@@ -14,7 +14,7 @@
 //! | what | bound |
 //! |---|---|
 //! | spool | `spool.memory` + 64 KiB |
-//! | an open draft | 384 KiB, one at a time |
+//! | an open draft | 400 KiB; two while one becomes durable |
 //! | header block being read | `limits.header_bytes_max` |
 //! | parts | 72 bytes × `limits.parts_max` |
 //! | candidates for the end | 640 bytes × `limits.parts_max` (names and types of 255 bytes at most) |
@@ -129,6 +129,9 @@ pub enum FilterError {
     /// The drop held up the message for longer than `milter.deadline`.
     #[error("the drop was too slow")]
     Slow,
+    /// A part of the message was not taken to its end.
+    #[error("the message was given up on the way")]
+    GivenUp,
 }
 
 /// A change to a top-level header field.
@@ -142,7 +145,7 @@ pub enum HeaderEdit {
         /// The new value.
         value: String,
     },
-    /// Removes the only field of this name.
+    /// Removes the first field of this name.
     Remove {
         /// The field's name.
         name: String,

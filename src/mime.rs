@@ -36,6 +36,10 @@ pub enum Ambiguity {
     /// A delimiter stands inside a line or behind a bare CR.
     #[error("delimiter inside a line")]
     DelimiterMidLine,
+    /// A delimiter line ends in another way than the line before it: GMime then leaves another
+    /// number of bytes to the part before it.
+    #[error("delimiter between different line ends")]
+    DelimiterLineEnd,
     /// A line is a delimiter of two open multiparts.
     #[error("delimiter of two multiparts")]
     DelimiterTwice,
@@ -77,6 +81,7 @@ impl Ambiguity {
         match self {
             Self::DelimiterTail => "delimiter-tail",
             Self::DelimiterMidLine => "delimiter-mid-line",
+            Self::DelimiterLineEnd => "delimiter-line-end",
             Self::DelimiterTwice => "delimiter-twice",
             Self::DelimiterInHeader => "delimiter-in-header",
             Self::Boundary => "boundary",

@@ -55,6 +55,9 @@ pub struct Message {
     pub(super) settled: Option<Settled>,
     references: References,
     leaf: Option<Leaf>,
+    /// Whether the last byte came. A part that ends after it lacks its delimiter or the line end of
+    /// that, and readers differ about whether the line end before is the part's.
+    ending: bool,
     /// Where the header block of the part that began last starts in the spool.
     header_start: u64,
     /// The file that was ended last: it becomes durable while the body goes on.
@@ -120,6 +123,8 @@ struct Leaf {
     part: PartId,
     file: FileHead,
     bytes: u64,
+    /// Whether the last byte is a CR: MIME-tools takes it for a part of the line end behind it.
+    ends_in_cr: bool,
     work: Work,
     shown_by: Option<u64>,
     text: Option<Text>,
@@ -186,6 +191,7 @@ impl Message {
             settled: None,
             references: References::default(),
             leaf: None,
+            ending: false,
             header_start: 0,
             finishing: None,
             decisions: Vec::new(),
@@ -225,11 +231,15 @@ impl Message {
 
     /// Ends the message: commits what was detached, and says what becomes of the message.
     ///
-    /// Dropping the future gives up: nothing is kept. Call it once.
+    /// Dropping the future gives up: nothing is kept. Call it once. A message of which a `push` was
+    /// dropped before it was through has failed.
     pub async fn end(&mut self) -> Verdict {
         if let Some(scanner) = &mut self.scanner {
             scanner.end();
+            self.ending = true;
             self.push(b"").await;
+        } else if self.settled.is_none() {
+            self.settle(Settled::Fail(FilterError::GivenUp));
         }
         if self.settled.is_none()
             && let Err(Stop::Settled(settled)) = self.decide_later().await
@@ -317,6 +327,7 @@ impl Message {
             part,
             file,
             bytes: 0,
+            ends_in_cr: false,
             work,
             shown_by,
             text,
@@ -332,6 +343,7 @@ impl Message {
         if !matches!(leaf.work, Work::Detaching(..)) {
             self.spool.append(bytes).await?;
         }
+        leaf.ends_in_cr = bytes.last() == Some(&b'\r');
         self.decoded.clear();
         let decoded = match &mut leaf.work {
             Work::Stays(_) => Ok(()),
@@ -389,7 +401,9 @@ impl Message {
         }
     }
 
-    /// Whether a candidate has become heavy, and nothing that is still to come can make it stay.
+    /// Whether a candidate has become heavy, and no HTML body so far shows it. One that comes behind
+    /// it could: that is rare, and waiting for it would spool every file of the programs that give
+    /// all of theirs a `Content-ID`.
     fn goes(&self, leaf: &Leaf) -> bool {
         matches!(leaf.work, Work::Counting(_))
             && leaf.bytes >= self.filter.config.detach.threshold
@@ -415,7 +429,8 @@ impl Message {
         body: u64,
         end: u64,
     ) -> Result<(Decoder, FileDraft), Stop> {
-        if self.detached.len() >= DETACHED_MAX {
+        let begun = self.detached.len() + usize::from(self.finishing.is_some());
+        if begun >= DETACHED_MAX {
             return Err(Reason::TooManyDetached.into());
         }
         let mut decoder = Decoder::new(file.encoding).ok_or(Reason::MalformedBody)?;
@@ -448,6 +463,11 @@ impl Message {
         let Some(mut leaf) = self.leaf.take_if(|leaf| leaf.part == part) else {
             return Ok(());
         };
+        let doubtful_end = (self.ending && part != 0 || leaf.ends_in_cr)
+            && leaf.file.encoding != TransferEncoding::Base64;
+        if doubtful_end && matches!(leaf.work, Work::Counting(_) | Work::Detaching(..)) {
+            self.malformed(&mut leaf)?;
+        }
         self.decoded.clear();
         let mut tail = Ok(());
         if let Some(decoder) = leaf.work.decoder() {
@@ -473,6 +493,7 @@ impl Message {
             work,
             shown_by,
             text,
+            ..
         } = leaf;
         match work {
             Work::Detaching(_, draft) => {

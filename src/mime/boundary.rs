@@ -72,9 +72,22 @@ impl Delimiter {
         })
     }
 
-    /// Whether this is the delimiter of the same boundary.
-    pub(super) fn same(&self, other: &Self) -> bool {
-        self.bytes == other.bytes
+    /// Whether this is the delimiter of this boundary.
+    pub(super) fn is_of(&self, boundary: &[u8]) -> bool {
+        self.boundary() == boundary
+    }
+
+    /// Whether a text has this boundary as a parameter's value.
+    pub(super) fn is_declared_in(&self, text: &[u8]) -> bool {
+        let ends = |b: &u8| matches!(b, b'"' | b';') || b.is_ascii_whitespace();
+        memmem::find_iter(text, self.boundary()).any(|at| {
+            matches!(text[..at].last(), Some(b'=' | b'"'))
+                && text.get(at + self.boundary().len()).is_some_and(ends)
+        })
+    }
+
+    fn boundary(&self) -> &[u8] {
+        &self.bytes[2..]
     }
 
     /// Whether a line starts with this delimiter, whatever follows.
@@ -114,6 +127,10 @@ pub(super) fn find(open: &[Delimiter], buf: &[u8], line_start: bool, eof: bool) 
             Test::More => return content(hold(open, buf, run)),
             Test::Line { len, owner, closes } => {
                 let eol = eol_before(buf, start);
+                let own = eol_before(&buf[start..], len);
+                if eol > 0 && own > 0 && eol != own {
+                    return Found::Ambiguous(Ambiguity::DelimiterLineEnd);
+                }
                 return Found::Line(Line {
                     content: start - eol,
                     eol,
@@ -363,6 +380,13 @@ mod tests {
             find(&nested, b"x\r\n--A\r\n", false, false),
             line(1, 2, 5, 0, false)
         );
+    }
+
+    #[test]
+    fn a_delimiter_between_different_line_ends_is_ambiguous() {
+        let why = Found::Ambiguous(Ambiguity::DelimiterLineEnd);
+        assert_eq!(find(&open(&["b"]), b"x\n--b\r\n", false, false), why);
+        assert_eq!(find(&open(&["b"]), b"x\r\n--b\n", false, false), why);
     }
 
     #[test]

@@ -107,9 +107,10 @@ impl std::fmt::Display for MediaType {
 
 impl TransferEncoding {
     fn parse(value: &[u8]) -> Result<Self, Ambiguity> {
-        let value = param::unfold(value);
-        let token = value.trim_ascii().to_ascii_lowercase();
-        if token.is_empty() || !token.iter().all(|&b| param::is_token(b)) {
+        // A blank behind the token or a fold before it is part of the value to Python.
+        let token = value.trim_ascii_start().to_ascii_lowercase();
+        if token.is_empty() || value.contains(&b'\n') || !token.iter().all(|&b| param::is_token(b))
+        {
             return Err(Ambiguity::Encoding);
         }
         Ok(match token.as_slice() {
@@ -247,20 +248,22 @@ fn boundary_of(
         .ok_or(Ambiguity::Boundary)?;
     let mut found = field.all("boundary");
     match (found.next(), found.next()) {
-        (Some(only), None) if only.name == "boundary" && is_plain(&only.value) => {
+        (Some(only), None) if only.name == "boundary" && only.strict && is_plain(&only.value) => {
             Ok(only.value.clone())
         }
         _ => Err(Ambiguity::Boundary),
     }
 }
 
-/// Whether a boundary is printable ASCII, does not end in a blank (RFC 2046, section 5.1.1) and
-/// does not look like an RFC 2047 word.
+/// Whether a boundary is printable ASCII, does not end in a blank (RFC 2046, section 5.1.1), has
+/// nothing in it that looks like an RFC 2047 word (GMime decodes it), and no angle brackets around
+/// it (Python takes them off).
 fn is_plain(boundary: &[u8]) -> bool {
     boundary.iter().all(|&b| b.is_ascii_graphic() || b == b' ')
         && boundary.first().is_some_and(|&b| b != b' ')
         && boundary.last().is_some_and(|&b| b != b' ')
-        && !boundary.starts_with(b"=?")
+        && boundary.first() != Some(&b'<')
+        && memchr::memmem::find(boundary, b"=?").is_none()
 }
 
 fn disposition_of(field: &Option<Structured>) -> Disposition {
@@ -401,6 +404,24 @@ mod tests {
                 "Content-Type: multipart/mixed; boundary=\"b \"\r\n\r\n",
                 Boundary,
             ),
+            (
+                "Content-Type: multipart/mixed; boundary==_b\r\n\r\n",
+                Boundary,
+            ),
+            (
+                "Content-Type: multipart/mixed; boundary=a/b\r\n\r\n",
+                Boundary,
+            ),
+            (
+                "Content-Type: multipart/mixed; boundary=\"b=?utf-8?q?b?=\"\r\n\r\n",
+                Boundary,
+            ),
+            (
+                "Content-Type: multipart/mixed; boundary=\"<b>\"\r\n\r\n",
+                Boundary,
+            ),
+            ("Content-Transfer-Encoding: base64 \r\n\r\n", Encoding),
+            ("Content-Transfer-Encoding:\r\n base64\r\n\r\n", Encoding),
             (
                 "Content-Type: multipart/mixed; boundary=b (c)\r\n\r\n",
                 Boundary,

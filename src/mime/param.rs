@@ -22,6 +22,8 @@ pub struct Parameter {
     pub value: Vec<u8>,
     /// Whether the value is written so that all readers agree on it.
     pub clean: bool,
+    /// Whether the value is written as a token or between quotes, as RFC 2045 wants it.
+    pub strict: bool,
 }
 
 /// A structured field: a first word and its parameters.
@@ -64,11 +66,18 @@ impl Structured {
             self.clean &= name.is_empty();
             return text.get(name_len + 1..).unwrap_or_default();
         };
-        let (value, mut clean, rest) = read_value(rest.trim_ascii_start());
+        let text = rest.trim_ascii_start();
+        let (value, mut clean, rest) = read_value(text);
+        let strict = text.first() == Some(&b'"') || value.iter().all(|&b| is_token(b));
         clean &= !name.is_empty() && name.iter().all(|&b| is_token(b));
         let name = String::from_utf8_lossy(name).to_ascii_lowercase();
         self.clean &= clean;
-        self.parameters.push(Parameter { name, value, clean });
+        self.parameters.push(Parameter {
+            name,
+            value,
+            clean,
+            strict,
+        });
         rest
     }
 
@@ -204,8 +213,8 @@ pub(super) fn is_token(byte: u8) -> bool {
     byte.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?=".contains(&byte)
 }
 
-/// A character that unquoted values have in real mail without readers differing about it:
-/// Outlook and JavaMail leave boundaries with `=`, `/`, `:` and `?` unquoted.
+/// A character that unquoted values have in real mail (`type=text/html`) and that does not hide
+/// the parameters behind it from any reader. The value itself MIME-tools reads up to it only.
 fn is_loose_token(byte: u8) -> bool {
     is_token(byte) || b"=/:?@".contains(&byte)
 }

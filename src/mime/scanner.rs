@@ -12,8 +12,8 @@
 //!
 //! # Memory
 //!
-//! One header block (`header_bytes_max`), the open boundaries (`depth_max` × 300 bytes) and at
-//! most 1 KiB of undecided bytes; never in proportion to the message.
+//! One header block (`header_bytes_max`), the open boundaries (`depth_max` × 300 bytes), at most
+//! 1 KiB of undecided bytes, and a chunk of an embedded message; never in proportion to the message.
 
 use std::mem;
 
@@ -26,6 +26,10 @@ use crate::config::Limits;
 
 /// How many bytes are added at a time to bytes whose meaning is not certain yet.
 const JOIN_BYTES: usize = 512;
+
+/// How much of an embedded message is kept to find a boundary in it that comes in two pieces: the
+/// boundary with the bytes around it.
+const EMBEDDED_BYTES: usize = boundary::BOUNDARY_BYTES_MAX + 2;
 
 /// The number of a part: 0 is the message itself, then in the order of the message.
 pub type PartId = u32;
@@ -75,6 +79,8 @@ pub struct Scanner {
     /// epilogue is being read.
     tip: Option<Tip>,
     parts: u32,
+    /// The end of what came of a leaf with parts of its own.
+    embedded: Vec<u8>,
     /// The header block so far, and where its last line starts.
     header: Vec<u8>,
     header_line: usize,
@@ -99,6 +105,8 @@ struct Frame {
 struct Tip {
     part: PartId,
     is_leaf: bool,
+    /// Whether other readers may look for parts in it.
+    is_opaque: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -158,6 +166,7 @@ impl Scanner {
             frames: Vec::new(),
             tip: None,
             parts: 1,
+            embedded: Vec::new(),
             header: Vec::new(),
             header_line: 0,
             line_start: true,
@@ -295,11 +304,15 @@ impl Scanner {
 
     fn content(&mut self, bytes: &[u8]) -> Step {
         match boundary::find(&self.open, bytes, self.line_start, self.eof) {
+            Found::Content(len) if self.hides(&bytes[..len]) => self.ambiguous(Ambiguity::Boundary),
             Found::Content(len) => {
                 self.line_start = false;
                 Step::Bytes(len, Kind::Content)
             }
             Found::Line(line) => {
+                if self.hides(&bytes[..line.content]) {
+                    return self.ambiguous(Ambiguity::Boundary);
+                }
                 self.state = State::AtLine(line);
                 if line.content > 0 {
                     Step::Bytes(line.content, Kind::Content)
@@ -311,6 +324,20 @@ impl Scanner {
             Found::NeedMore if self.eof && bytes.is_empty() => self.close_all(),
             Found::NeedMore => Step::More,
         }
+    }
+
+    /// Whether a leaf with parts of its own has one that uses the boundary of a multipart around it:
+    /// readers that look into it then differ about where it ends.
+    fn hides(&mut self, content: &[u8]) -> bool {
+        if !self.tip.is_some_and(|tip| tip.is_opaque) || self.open.is_empty() {
+            return false;
+        }
+        self.embedded.extend_from_slice(content);
+        let found = |open: &Delimiter| open.is_declared_in(&self.embedded);
+        let hides = self.open.iter().any(found);
+        let seen = self.embedded.len().saturating_sub(EMBEDDED_BYTES);
+        self.embedded.drain(..seen);
+        hides
     }
 
     /// Ends what a delimiter line ends, one part at a time, then gives out the line end before it.
@@ -335,6 +362,7 @@ impl Scanner {
             self.tip = self.frames.pop().map(|frame| Tip {
                 part: frame.part,
                 is_leaf: false,
+                is_opaque: false,
             });
         }
         Step::Bytes(line.len, Kind::Delimiter(line.eol))
@@ -426,10 +454,17 @@ impl Scanner {
     fn enter(&mut self, part: PartId, head: &Head) -> Result<(), Ambiguity> {
         self.state = State::Content;
         self.line_start = true;
+        if let Some(boundary) = &head.boundary
+            && self.open.iter().any(|open| open.is_of(boundary))
+        {
+            return Err(Ambiguity::Boundary);
+        }
         if !Self::enters(head) {
+            self.embedded.clear();
             self.tip = Some(Tip {
                 part,
                 is_leaf: true,
+                is_opaque: matches!(head.media.main.as_str(), "message" | "multipart"),
             });
             return Ok(());
         }
@@ -437,9 +472,6 @@ impl Scanner {
             return Err(Ambiguity::Depth);
         }
         let delimiter = Delimiter::new(head.boundary.as_deref().unwrap_or_default())?;
-        if self.open.iter().any(|open| open.same(&delimiter)) {
-            return Err(Ambiguity::Boundary);
-        }
         self.open.push(delimiter);
         self.frames.push(Frame {
             part,
@@ -641,6 +673,9 @@ mod tests {
     #[test]
     fn doubtful_structure_is_ambiguous() {
         let nested = "--b\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n";
+        let signed = "--b\r\nContent-Type: multipart/signed; boundary=b\r\n\r\n";
+        let embedded = "--b\r\nContent-Type: message/rfc822\r\n\r\n\
+                        Content-Type: multipart/mixed; boundary=\"b\"\r\n\r\n--b\r\n\r\n";
         let table = [
             ("--b\r\n\r\nx\r\n--bX\r\n", "delimiter-tail"),
             ("--b\r\n\r\nx --b\r\n", "delimiter-mid-line"),
@@ -648,7 +683,10 @@ mod tests {
             ("--b\r\nA: b\r\n--b\r\n", "delimiter-in-header"),
             ("--b\r\nA: b\r\n", "header"),
             ("--b\r\nA b\r\n\r\n", "header"),
+            ("--b\r\n\r\nx\n--b--\r\n", "delimiter-line-end"),
             (nested, "boundary"),
+            (signed, "boundary"),
+            (embedded, "boundary"),
         ];
         for (body, why) in table {
             let seen = scan_every_way("multipart/mixed; boundary=b", body);

@@ -627,6 +627,46 @@ def _(lab):
         assert without_trace(lab.receive(light)) == m.report(light, 1000)
 
 
+# What a commit does once the file is whole: to hold it up holds up the end of a message.
+MOVES = "rename,renameat,renameat2,link,linkat"
+
+
+@story("a drop that hangs holds mail up no longer than milter.deadline: it goes out untouched, nothing is kept")
+def _(lab):
+    for calls in ("fsync,fdatasync", MOVES):
+        with lab.daemon(milter_deadline="2 s") as daemon:
+            to = lab.address()
+            message = m.report(to, 1_000_000)
+            with Strace(daemon, calls, "-e", f"inject={calls}:delay_enter=8000000"):
+                lab.submit(message, to)
+                check_untouched(lab, message, lab.receive(to))
+            log = daemon.log()
+            assert "delivered-untouched" in log and re.search("deadline|too slow", log), log
+            wait_until(lambda: not leftovers(daemon), "an empty store", 60)
+
+
+@story("while a drop is slow Postfix hears that we are alive; when it is gone by then, nothing is kept")
+def _(lab):
+    with lab.daemon() as daemon:
+        message = m.report("bob@example.com", 1_000_000)
+        with Strace(daemon, MOVES, "-e", f"inject={MOVES}:delay_enter=12000000"), \
+                Milter(daemon.settings["milter_listen"]) as stays, Milter(daemon.settings["milter_listen"]) as leaves:
+            for milter in (stays, leaves):
+                milter.open()
+                fields, body = split(message)
+                assert not milter.envelope() and not milter.header(fields)
+                assert not milter.body(body[i:i + 60_000] for i in range(0, len(body), 60_000))
+            leaves.macros("E", i="4ABC")
+            leaves.send("E")
+            leaves.close()
+            replies = stays.end()
+            letters = [letter for letter, _ in replies]
+            assert letters[0] == "p" and letters[-1] in "ac" and "b" in letters, letters
+            check_order(replies)
+            wait_until(lambda: "postfix-gone" in daemon.log(), "the daemon to see that Postfix is gone", 60)
+        wait_until(lambda: len(leftovers(daemon)) == 1, "the file of the lost message to go", 60)
+
+
 @story("five hundred idle connections hold up neither mail nor downloads")
 def _(lab):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
