@@ -35,8 +35,8 @@ fn decoded(encoding: TransferEncoding, chunks: &[&[u8]]) -> Result<Vec<u8>, Deco
     Ok(out)
 }
 
-/// What is taken decodes as the RFC says; refused is what it does not allow, or blanks that
-/// readers differ about.
+/// What is taken decodes as the RFC says; refused is what it does not allow, or blanks and a soft
+/// break at the very end that readers differ about.
 fn check_quoted_printable(text: &[u8], decoded: Result<Vec<u8>, DecodeError>) {
     let expected = reference::quoted_printable(text);
     if decoded.is_ok() {
@@ -54,5 +54,6 @@ fn check_quoted_printable(text: &[u8], decoded: Result<Vec<u8>, DecodeError>) {
     };
     let is_blank = |b: &u8| matches!(b, b' ' | b'\t' | b'\r');
     let many_blanks = text.split(|b| !is_blank(b)).any(|run| run.len() > 1024);
-    assert!(expected.is_none() || many_blanks || lines.into_iter().any(stripped));
+    let soft_end = text.ends_with(b"=");
+    assert!(expected.is_none() || many_blanks || soft_end || lines.into_iter().any(stripped));
 }

@@ -8,7 +8,7 @@ enum Ending {
     Soft,
 }
 
-/// Decodes base64 (RFC 2045, section 6.8) between blanks; padding may be missing.
+/// Decodes base64 (RFC 2045, section 6.8) between blanks.
 pub(super) fn base64(text: &[u8]) -> Option<Vec<u8>> {
     let is_blank = |b: &u8| matches!(b, b' ' | b'\t' | b'\r' | b'\n' | 0x0b | 0x0c);
     let symbols: Vec<u8> = text.iter().copied().filter(|b| !is_blank(b)).collect();
@@ -18,7 +18,7 @@ pub(super) fn base64(text: &[u8]) -> Option<Vec<u8>> {
         .unwrap_or(symbols.len());
     let (digits, padding) = symbols.split_at(digits);
     let whole = (digits.len() + padding.len()).is_multiple_of(4) && padding.len() < 3;
-    if !padding.iter().all(|&b| b == b'=') || !(whole || padding.is_empty()) {
+    if !padding.iter().all(|&b| b == b'=') || !whole {
         return None;
     }
     loose_base64().decode(digits).ok()

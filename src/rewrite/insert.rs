@@ -427,10 +427,7 @@ fn decode_base64(raw: &[u8]) -> Option<Vec<u8>> {
         .copied()
         .filter(|b| !b.is_ascii_whitespace())
         .collect();
-    encodify::base64::STANDARD
-        .with_padding(encodify::base64::Padding::Optional)
-        .decode(digits)
-        .ok()
+    encodify::base64::STANDARD.decode(digits).ok()
 }
 
 /// Encodes in lines of 76; there is a last line end where the old body had one.
