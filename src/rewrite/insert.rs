@@ -169,6 +169,12 @@ impl Text<'_> {
     ) -> Result<Vec<Splice>, CannotTake> {
         let at = self.place(position)?;
         let text = self.body.text();
+        if let Body::QuotedPrintable(decoded) = &self.body
+            && decoded.is_loose
+            && !self.has_only_our_line_ends(text)
+        {
+            return Err(CannotTake("quoted-printable"));
+        }
         let (lines, label) = match self.kind {
             TextKind::Html => (
                 joined(notice.html(), self.text_eol(), |c| vec![c as u8]),
@@ -243,15 +249,17 @@ impl Text<'_> {
 
     /// True unless the text is a 7bit one whose line ends quoted-printable could not keep.
     fn can_convert(&self) -> bool {
-        let bare_lf = |text: &[u8]| {
-            memchr::memchr_iter(b'\n', text).any(|lf| lf == 0 || text[lf - 1] != b'\r')
-        };
         match self.body {
-            Body::Identity(text) if text.is_ascii() => match self.eol {
-                Eol::CrLf => !bare_lf(text),
-                Eol::Lf => memchr::memchr(b'\r', text).is_none(),
-            },
+            Body::Identity(text) if text.is_ascii() => self.has_only_our_line_ends(text),
             _ => true,
+        }
+    }
+
+    /// Whether text that is encoded anew would keep its line ends.
+    fn has_only_our_line_ends(&self, text: &[u8]) -> bool {
+        match self.eol {
+            Eol::CrLf => memchr::memchr_iter(b'\n', text).all(|lf| lf > 0 && text[lf - 1] == b'\r'),
+            Eol::Lf => memchr::memchr(b'\r', text).is_none(),
         }
     }
 
@@ -636,6 +644,15 @@ mod tests {
 
     #[test]
     fn loose_quoted_printable_is_encoded_anew_with_the_same_text() {
+        let mixed = format!("C: quoted-printable\r\n\r\n{}=0Ab\r\n", "x".repeat(80));
+        let mixed = part(mixed.as_bytes(), TextKind::Plain, Some("utf-8"));
+        let refused = insert(
+            &mixed,
+            &notice(Language::Fr, &["x"]),
+            Position::End,
+            Eol::CrLf,
+        );
+        assert_eq!(refused, Err(CannotTake("quoted-printable")));
         let long = format!("<p>{}=C3=A9t=C3=A9</p>\r\n", "x".repeat(80));
         let raw = format!("C: quoted-printable\r\n\r\n{long}");
         let part = part(raw.as_bytes(), TextKind::Html, Some("utf-8"));
