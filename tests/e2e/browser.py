@@ -90,8 +90,10 @@ class Browser:
         return f"{self.session}/element/{found[ELEMENT]}"
 
     def downloaded(self, size: int) -> Path:
-        """The file that a click brought, once it is whole."""
+        """The file that a click brought, once it is whole and has its own name."""
         def whole():
-            files = [p for p in self.downloads.iterdir() if p.suffix != ".crdownload"]
+            # Chromium writes to a hidden file first, then to one that ends in .crdownload.
+            files = [p for p in self.downloads.iterdir()
+                     if p.suffix != ".crdownload" and not p.name.startswith(".")]
             return next((p for p in files if p.stat().st_size == size), None)
         return wait_until(whole, f"a download of {size} bytes", 60)
