@@ -3,40 +3,10 @@
 
 use jiff::{Zoned, civil::Date};
 
-use crate::config::Language;
+use crate::{config::Language, months::month};
 
 /// Units of size, powers of 1000 (IEC 80000-13), without the letter of the byte.
 const PREFIXES: [&str; 5] = ["k", "M", "G", "T", "P"];
-
-const MONTHS_EN: [&str; 12] = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-];
-
-const MONTHS_FR: [&str; 12] = [
-    "janvier",
-    "février",
-    "mars",
-    "avril",
-    "mai",
-    "juin",
-    "juillet",
-    "août",
-    "septembre",
-    "octobre",
-    "novembre",
-    "décembre",
-];
 
 /// What, how many, until which day; without final punctuation.
 pub(super) fn heading(language: Language, files: usize, expires: &Zoned) -> String {
@@ -143,11 +113,11 @@ fn scale(bytes: u64) -> (u64, &'static str) {
 
 /// A day as it is written out: `22 décembre 2026`.
 fn day(language: Language, date: Date) -> String {
-    let month = usize::from(date.month().unsigned_abs()).saturating_sub(1);
+    let month = month(language, date);
     match (language, date.day()) {
-        (Language::En, day) => format!("{day} {} {}", MONTHS_EN[month], date.year()),
-        (Language::Fr, 1) => format!("1er {} {}", MONTHS_FR[month], date.year()),
-        (Language::Fr, day) => format!("{day} {} {}", MONTHS_FR[month], date.year()),
+        (Language::En, day) => format!("{day} {} {}", month, date.year()),
+        (Language::Fr, 1) => format!("1er {} {}", month, date.year()),
+        (Language::Fr, day) => format!("{day} {} {}", month, date.year()),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use jiff::{Zoned, civil::Date};
 
-use crate::config::Language;
+use crate::{config::Language, months::month};
 
 /// A no-break space: between a number and its unit.
 const NBSP: char = '\u{a0}';
@@ -43,11 +43,11 @@ fn unit(bytes: u128) -> (u128, usize) {
 
 /// `22 décembre 2026`, `1er décembre 2026`, `22 December 2026`.
 pub(super) fn date(date: Date, language: Language) -> String {
-    let month = usize::from(date.month().unsigned_abs()) - 1;
+    let month = month(language, date);
     match (language, date.day()) {
-        (Language::Fr, 1) => format!("1er{NBSP}{} {}", MONTHS_FR[month], date.year()),
-        (Language::Fr, day) => format!("{day}{NBSP}{} {}", MONTHS_FR[month], date.year()),
-        (Language::En, day) => format!("{day}{NBSP}{} {}", MONTHS_EN[month], date.year()),
+        (Language::Fr, 1) => format!("1er{NBSP}{} {}", month, date.year()),
+        (Language::Fr, day) => format!("{day}{NBSP}{} {}", month, date.year()),
+        (Language::En, day) => format!("{day}{NBSP}{} {}", month, date.year()),
     }
 }
 
@@ -99,36 +99,6 @@ fn offset(at: &Zoned) -> String {
     let minutes = seconds.unsigned_abs() / 60;
     format!("UTC{sign}{:02}:{:02}", minutes / 60, minutes % 60)
 }
-
-const MONTHS_FR: [&str; 12] = [
-    "janvier",
-    "février",
-    "mars",
-    "avril",
-    "mai",
-    "juin",
-    "juillet",
-    "août",
-    "septembre",
-    "octobre",
-    "novembre",
-    "décembre",
-];
-
-const MONTHS_EN: [&str; 12] = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-];
 
 /// Cities of the zone database whose French name differs.
 const CITIES_FR: [(&str, &str); 15] = [
