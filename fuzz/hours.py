@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+"""Runs every fuzz target (or those named) for a time counted in CPU seconds, and says what it took.
+
+    fuzz/hours.py                     one CPU-hour each
+    fuzz/hours.py --hours 0.1 scan    six CPU-minutes of one
+
+What is found is kept in <target directory>/fuzz-found/<target> from one run to the next; the seeds in
+fuzz/corpus are read only. Each slice of a run adds a line to <target directory>/fuzz-hours.jsonl. A crash
+ends its target with exit code 1; libFuzzer says where it kept the input.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import re
+import resource
+import subprocess
+import sys
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+TARGETS = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", HERE.parent / "target"))
+SLICE_SECONDS = 300
+
+
+def cargo(*words, **options):
+    environment = os.environ | {"RUSTC_BOOTSTRAP": "1"}
+    environment["PATH"] = f"{TARGETS}/tools/bin:{environment['PATH']}"
+    return subprocess.run(["cargo", "fuzz", *words], cwd=HERE.parent, env=environment, check=True, text=True, **options)
+
+
+def triple():
+    said = subprocess.run(["rustc", "-vV"], capture_output=True, text=True, check=True).stdout
+    return re.search(r"^host: (\S+)$", said, re.M).group(1)
+
+
+def commit():
+    said = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=HERE, capture_output=True, text=True)
+    return said.stdout.strip() or "unknown"
+
+
+def run_slice(binary, name, seconds):
+    """One run of libFuzzer: CPU seconds, executions, whether it was clean, and the end of what it said."""
+    found = TARGETS / "fuzz-found" / name
+    found.mkdir(parents=True, exist_ok=True)
+    seeds = HERE / "corpus" / name
+    command = [
+        binary, found, *([seeds] if seeds.is_dir() else []), f"-max_total_time={seconds}", "-rss_limit_mb=1024",
+        "-timeout=60", "-print_final_stats=1", f"-artifact_prefix={TARGETS}/fuzz-found/{name}-",
+    ]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    executed = re.search(r"stat::number_of_executed_units:\s*(\d+)", done.stderr)
+    return cpu, int(executed.group(1)) if executed else 0, done.returncode == 0, done.stderr[-4000:]
+
+
+def run(name, seconds):
+    """Runs one target until it used `seconds` of CPU; true if nothing was found."""
+    binary = TARGETS / "fuzz" / triple() / "release" / name
+    used = executions = 0
+    while used < seconds:
+        cpu, executed, clean, said = run_slice(binary, name, SLICE_SECONDS)
+        used, executions = used + cpu, executions + executed
+        line = {"target": name, "cpu_seconds": round(cpu, 1), "executions": executed, "clean": clean,
+                "commit": commit(), "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+        with open(TARGETS / "fuzz-hours.jsonl", "a", encoding="utf-8") as log:
+            log.write(json.dumps(line) + "\n")
+        if not clean:
+            print(said)
+            print(f"FAIL  {name}: after {executions} executions, {used:.0f} s of CPU", flush=True)
+            return False
+    print(f"ok    {name}: {executions} executions in {used:.0f} s of CPU", flush=True)
+    return True
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--hours", type=float, default=1.0, help="CPU-hours of each target (1)")
+    parser.add_argument("targets", nargs="*")
+    arguments = parser.parse_args()
+    names = arguments.targets or cargo("list", stdout=subprocess.PIPE).stdout.split()
+    for name in names:
+        cargo("build", "--sanitizer", "none", "--target", triple(), "--target-dir", str(TARGETS / "fuzz"), name)
+    results = [run(name, arguments.hours * 3600) for name in names]
+    sys.exit(0 if all(results) else 1)
+
+
+if __name__ == "__main__":
+    main()
