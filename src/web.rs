@@ -24,7 +24,6 @@ mod pages;
 mod source;
 mod texts;
 mod well_known;
-mod words;
 
 #[cfg(test)]
 mod tests;
