@@ -175,6 +175,9 @@ mod tests {
             "<body><!--[if mso]><table><tr><td></body><![endif]-->a@@</body></html>",
             "<body><![if !mso]>a<![endif]>@@</body>",
             "<body><textarea>a</textarea>a@@</body>",
+            "<head><style><!-- p {} --></style></head><body>a@@</body>",
+            "<body><script><!--\nf() //--></script>a@@</body>",
+            "<body><div style='display:none'>a</div>b@@</body>",
         ] {
             check(Position::End, marked);
         }
@@ -184,6 +187,11 @@ mod tests {
     fn what_is_not_safe_falls_back_to_the_start() {
         for marked in [
             "<body>@@<plaintext>a</body>",
+            "<body>@@<style><!-- </style>a --></style></body>",
+            "<body>@@<script><!-- <script> --></script>a</body>",
+            "<body>@@<div style='display:none'>a</body>",
+            "<body>@@<blockquote>a</body>",
+            "<body>@@<div class=gmail_quote>a</body>",
             "<body>@@<p>a</p><textarea>",
             "<body>@@<textarea></body></textarea>a</body>",
             "<body>@@<p>a</p><!-- ",
@@ -236,7 +244,9 @@ mod tests {
     }
 
     #[test]
-    fn a_frameset_is_refused() {
+    fn what_shows_nothing_is_refused() {
+        let html = b"<html><body style='display:none'>a</body></html>";
+        assert_eq!(place(html, Position::Start), Err(CannotTake("hidden")));
         let html = b"<html><frameset><frame src=x></frameset></html>";
         assert_eq!(place(html, Position::Start), Err(CannotTake("frameset")));
     }
@@ -252,6 +262,11 @@ mod tests {
             "<!---",
             "&amp",
             "<p x x x",
+            "<span><p></p>",
+            "a<br>",
+            "On 1<br>",
+            "From: 1<br>",
+            "<p id=signature>",
         ] {
             let html = format!("<blockquote type=cite>{}", unit.repeat(100_000));
             assert!(place(html.as_bytes(), Position::BeforeQuote).is_ok());

@@ -67,6 +67,9 @@ const BLOCKS: &[&[u8]] = &[
     b"span",
 ];
 
+/// Through how many `span`s an open paragraph is looked for.
+const SPANS_MAX: usize = 64;
+
 /// Other elements that begin and end a line.
 const LINES: &[&[u8]] = &[
     b"address", b"br", b"dd", b"dl", b"dt", b"h1", b"h2", b"h3", b"h4", b"h5", b"h6", b"hr", b"li",
@@ -215,7 +218,7 @@ impl<'a> Scan<'a> {
 
     fn end_tag(&mut self, name: &[u8]) {
         if RAW.contains(&name) {
-            self.raw = None;
+            self.end_raw(name);
         }
         if breaks_line(name) {
             self.reading.end_line();
@@ -234,16 +237,7 @@ impl<'a> Scan<'a> {
     }
 
     fn text(&mut self, value: &[u8]) {
-        if let Some(start) = self.raw {
-            // Readers differ on a `<` in there.
-            let doubtful = if self.is_text_like(start) {
-                &b"<"[..]
-            } else {
-                b"<!--"
-            };
-            if memchr::memmem::find(value, doubtful).is_some() {
-                self.distrust(start);
-            }
+        if self.raw.is_some() {
             return;
         }
         if value.iter().all(|b| b.is_ascii_whitespace()) {
@@ -257,11 +251,15 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// True for `<title>` and `<textarea>`, the raw elements that are text.
-    fn is_text_like(&self, start: usize) -> bool {
-        self.html[start..].get(1..3).is_some_and(|name| {
-            name.eq_ignore_ascii_case(b"ti") || name.eq_ignore_ascii_case(b"te")
-        })
+    /// A raw element ends here. If readers could see its end elsewhere, they may differ from here
+    /// on.
+    fn end_raw(&mut self, name: &[u8]) {
+        if let Some(start) = self.raw.take() {
+            let content = self.html.get(start..self.done).unwrap_or_default();
+            if is_odd_raw(name, content) {
+                self.distrust(start);
+            }
+        }
     }
 
     /// A comment or its like. One that the document's end cuts off is not done.
@@ -346,6 +344,7 @@ impl<'a> Scan<'a> {
             .blocks
             .iter()
             .rev()
+            .take(SPANS_MAX)
             .find(|block| *BLOCKS[block.index] != *b"span");
         if let Some(&Block { index, .. }) = inner
             && *BLOCKS[index] == *b"p"
@@ -407,4 +406,19 @@ fn is_odd_comment(raw: &[u8]) -> bool {
         }
         false
     })
+}
+
+/// True for the start tag and content of a raw element whose end readers may see in different
+/// places. Word puts its styles into a comment, and all agree on that while it is closed.
+fn is_odd_raw(name: &[u8], raw: &[u8]) -> bool {
+    let content = memchr::memchr(b'>', raw).map_or(raw, |end| &raw[end + 1..]);
+    if matches!(name, b"title" | b"textarea") {
+        return memchr::memchr(b'<', content).is_some();
+    }
+    let Some(open) = memchr::memmem::rfind(content, b"<!--") else {
+        return false;
+    };
+    let is_closed = memchr::memmem::find(&content[open + 4..], b"-->").is_some();
+    let is_script = |text: &[u8]| text.eq_ignore_ascii_case(b"<script");
+    !is_closed || content.windows(7).any(is_script)
 }
