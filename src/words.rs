@@ -47,9 +47,9 @@ fn unit(bytes: u128) -> (u128, usize) {
 pub(crate) fn date(date: Date, language: Language) -> String {
     let month = month(language, date);
     match (language, date.day()) {
-        (Language::Fr, 1) => format!("1er{NBSP}{} {}", month, date.year()),
-        (Language::Fr, day) => format!("{day}{NBSP}{} {}", month, date.year()),
-        (Language::En, day) => format!("{day}{NBSP}{} {}", month, date.year()),
+        (Language::Fr, 1) => format!("1er{NBSP}{}{NBSP}{}", month, date.year()),
+        (Language::Fr, day) => format!("{day}{NBSP}{}{NBSP}{}", month, date.year()),
+        (Language::En, day) => format!("{day}{NBSP}{}{NBSP}{}", month, date.year()),
     }
 }
 

@@ -23,18 +23,25 @@ pub(super) fn has_rtl(text: &str) -> bool {
 ///
 /// `can` says which characters there are. Charsets without isolates may have marks.
 pub(super) fn isolate(text: &str, can: &dyn Fn(char) -> bool) -> String {
-    guarded(text, FIRST_STRONG_ISOLATE, can)
+    if can(FIRST_STRONG_ISOLATE) && can(POP_ISOLATE) {
+        format!("{FIRST_STRONG_ISOLATE}{text}{POP_ISOLATE}")
+    } else {
+        between_marks(text, can)
+    }
 }
 
-/// A line that reads from left to right in a paragraph of either direction.
+/// A line that reads from left to right in a paragraph of either direction. The mark is for
+/// clients that take the first letter for the line's direction even if it is isolated.
 pub(super) fn left_to_right(line: &str, can: &dyn Fn(char) -> bool) -> String {
-    guarded(line, LEFT_TO_RIGHT_ISOLATE, can)
+    if can(LEFT_TO_RIGHT_ISOLATE) && can(POP_ISOLATE) && can(LEFT_TO_RIGHT_MARK) {
+        format!("{LEFT_TO_RIGHT_MARK}{LEFT_TO_RIGHT_ISOLATE}{line}{POP_ISOLATE}")
+    } else {
+        between_marks(line, can)
+    }
 }
 
-fn guarded(text: &str, open: char, can: &dyn Fn(char) -> bool) -> String {
-    if can(open) && can(POP_ISOLATE) {
-        format!("{open}{text}{POP_ISOLATE}")
-    } else if can(LEFT_TO_RIGHT_MARK) {
+fn between_marks(text: &str, can: &dyn Fn(char) -> bool) -> String {
+    if can(LEFT_TO_RIGHT_MARK) {
         format!("{LEFT_TO_RIGHT_MARK}{text}{LEFT_TO_RIGHT_MARK}")
     } else {
         text.to_owned()
@@ -58,7 +65,7 @@ mod tests {
     #[test]
     fn what_the_charset_has_keeps_text_apart() {
         assert_eq!(isolate("ש", &|_| true), "\u{2068}ש\u{2069}");
-        assert_eq!(left_to_right("a", &|_| true), "\u{2066}a\u{2069}");
+        assert_eq!(left_to_right("a", &|_| true), "\u{200e}\u{2066}a\u{2069}");
         assert_eq!(isolate("ש", &|c| c < '\u{2060}'), "\u{200e}ש\u{200e}");
         assert_eq!(isolate("ש", &|c| c < '\u{600}'), "ש");
     }

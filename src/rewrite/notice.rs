@@ -48,7 +48,7 @@ impl Notice {
     /// The lines of the notice as text, without line ends.
     ///
     /// No line starts with `>`, `--` or `From `, none ends in a blank; names and the link apart,
-    /// none is wider than 72 columns.
+    /// none is wider than 64 columns.
     pub fn text(&self) -> Vec<String> {
         self.text_in(&Setting {
             can: &|_| true,
@@ -73,8 +73,12 @@ impl Notice {
         &self.files[..self.files.len().min(FILES_MAX)]
     }
 
-    fn heading(&self) -> String {
-        words::heading(self.language, &sizes(&self.files), &self.expires)
+    fn count(&self) -> String {
+        words::count(self.language, &sizes(&self.files))
+    }
+
+    fn until(&self) -> String {
+        words::until(self.language, &self.expires)
     }
 
     fn more(&self) -> Option<String> {
@@ -88,7 +92,7 @@ impl Notice {
             .split_whitespace()
             .collect::<Vec<_>>()
             .join(" ");
-        words::keeper(self.language, self.files.len(), &operator, &self.expires)
+        words::keeper(self.language, self.files.len(), &operator)
     }
 }
 
@@ -128,20 +132,23 @@ pub(super) mod tests {
         assert_eq!(
             text.replace('\u{a0}', "~"),
             "- - - - - - - - - - - - - - - - - - - -\n\
-             2 fichiers joints (28,2~Mo), à télécharger jusqu’au 22~décembre 2026~:\n\
+             2 fichiers joints (28,2~Mo), à télécharger jusqu’au\n\
+             22~décembre~2026 à 18~h~02 (heure~de~Paris)~:\n\
              \n  \
              «~Compte rendu.pdf~» (9,4~Mo)\n  \
              «~photos.jpg~» (18,8~Mo)\n\
              \n  \
              https://drop.example/k7Vw2mQ9xLr4T8bN1cZ5dA\n\
              \n\
-             Pour alléger ce message, asso.example les garde, chiffrés, jusqu’au\n\
-             22~décembre 2026 à 18~h~02 (heure de Paris).\n\
+             Pour alléger ce message, asso.example les garde, chiffrés,\n\
+             jusqu’à cette date.\n\
              - - - - - - - - - - - - - - - - - - - -"
         );
         let text = notice(Language::En, &["report.pdf"]).text().join("\n");
         assert!(text.is_ascii());
-        assert!(text.contains("\n1 attached file, to download until 22 December 2026:\n"));
+        assert!(text.contains(
+            "\n1 attached file, to download until 22 December 2026 at 18:02\n(Paris time):\n"
+        ));
         assert!(text.contains("\n  \"report.pdf\" (9.4 MB)\n"));
     }
 
@@ -154,7 +161,10 @@ pub(super) mod tests {
         });
         let text = text.join("\n");
         assert!(text.is_ascii(), "{text}");
-        assert!(text.contains("jusqu'au 22 decembre 2026 :"), "{text}");
+        assert!(
+            text.contains("jusqu'au\n22 decembre 2026 a 18 h 02"),
+            "{text}"
+        );
         assert!(text.contains("  \"Ete ... "), "{text}");
         assert!(text.contains(" .zip\" (18,8 Mo)"), "{text}");
     }
@@ -237,11 +247,11 @@ pub(super) mod tests {
         let notice = notice(Language::En, &names);
         let text = notice.text().join("\n");
         assert!(
-            text.contains("\n  \"\u{2068}تقرير.pdf\u{2069}\" (9.4 MB)\n"),
+            text.contains("\n  \u{200e}\u{2066}\"\u{2068}تقرير.pdf\u{2069}\" (9.4 MB)\u{2069}\n"),
             "{text}"
         );
         assert!(
-            text.contains("\n  \"\u{2068}דוח (1).pdf\u{2069}\" ("),
+            text.contains("\u{2066}\"\u{2068}דוח (1).pdf\u{2069}\" ("),
             "{text}"
         );
         assert!(text.contains("\n  \"b.pdf\" ("), "{text}");
@@ -263,11 +273,11 @@ pub(super) mod tests {
         for line in notice.text_in(&setting(&|_| true)) {
             let line = line.trim_start();
             let alone = line.is_empty() || line.starts_with("- ") || line == notice.link;
-            let turned = line.starts_with('\u{2066}') && line.ends_with('\u{2069}');
+            let turned = line.starts_with("\u{200e}\u{2066}") && line.ends_with('\u{2069}');
             assert_eq!(turned, !alone, "{line}");
         }
         let marked = notice.text_in(&setting(&|c| c < '\u{2060}'));
-        assert!(marked[1].starts_with('\u{200e}') && marked[1].ends_with(":\u{200e}"));
+        assert!(marked[1].starts_with('\u{200e}') && marked[1].ends_with("\u{200e}"));
     }
 
     #[test]

@@ -5,24 +5,31 @@ use jiff::Zoned;
 
 use crate::{
     config::Language,
-    words::{date, moment, size, zone},
+    words::{moment, size, zone},
 };
 
-/// What, how many, how much, until which day; without final punctuation.
-///
-/// `sizes` are those of all files, in bytes.
-pub(super) fn heading(language: Language, sizes: &[u64], expires: &Zoned) -> String {
-    let day = date(expires.date(), language);
+/// How many files, and how large they are together; `sizes` are theirs, in bytes.
+pub(super) fn count(language: Language, sizes: &[u64]) -> String {
     let total = size(sum(sizes), language);
     match (language, sizes.len()) {
-        (Language::En, 1) => format!("1 attached file, to download until {day}"),
-        (Language::En, n) => format!("{n} attached files ({total}), to download until {day}"),
-        (Language::Fr, 1) => format!("1 fichier joint, à télécharger jusqu’au {day}"),
-        (Language::Fr, n) => format!("{n} fichiers joints ({total}), à télécharger jusqu’au {day}"),
+        (Language::En, 1) => "1 attached file".into(),
+        (Language::En, n) => format!("{n} attached files ({total})"),
+        (Language::Fr, 1) => "1 fichier joint".into(),
+        (Language::Fr, n) => format!("{n} fichiers joints ({total})"),
     }
 }
 
-/// The colon that ends the heading, as the language sets it.
+/// What to do with them until when, to the minute; neither starts nor ends a sentence.
+pub(super) fn until(language: Language, expires: &Zoned) -> String {
+    let moment = moment(expires, language);
+    let zone = zone(expires, language).replace(' ', "\u{a0}");
+    match language {
+        Language::En => format!("to download until {moment} ({zone})"),
+        Language::Fr => format!("à télécharger jusqu’au {moment} ({zone})"),
+    }
+}
+
+/// The colon that ends the first sentence, as the language sets it.
 pub(super) fn colon(language: Language) -> &'static str {
     match language {
         Language::En => ":",
@@ -41,36 +48,31 @@ pub(super) fn more(language: Language, sizes: &[u64]) -> String {
     }
 }
 
-/// Who keeps the files, why, and until which minute.
-pub(super) fn keeper(language: Language, files: usize, operator: &str, expires: &Zoned) -> String {
-    let until = format!(
-        "{} ({})",
-        moment(expires, language),
-        zone(expires, language)
-    );
+/// Who keeps the files, and why.
+pub(super) fn keeper(language: Language, files: usize, operator: &str) -> String {
     match (language, files) {
         (Language::En, 1) => {
-            format!("To keep this message light, {operator} stores it, encrypted, until {until}.")
+            format!("To keep this message light, {operator} stores it, encrypted, until that date.")
         }
         (Language::En, _) => {
-            format!("To keep this message light, {operator} stores them, encrypted, until {until}.")
+            format!(
+                "To keep this message light, {operator} stores them, encrypted, until that date."
+            )
         }
         (Language::Fr, 1) => {
-            format!("Pour alléger ce message, {operator} le garde, chiffré, jusqu’au {until}.")
+            format!("Pour alléger ce message, {operator} le garde, chiffré, jusqu’à cette date.")
         }
         (Language::Fr, _) => {
-            format!("Pour alléger ce message, {operator} les garde, chiffrés, jusqu’au {until}.")
+            format!("Pour alléger ce message, {operator} les garde, chiffrés, jusqu’à cette date.")
         }
     }
 }
 
-/// The text of the link.
-pub(super) fn action(language: Language, files: usize) -> &'static str {
-    match (language, files) {
-        (Language::En, 1) => "View and download the file",
-        (Language::En, _) => "View and download the files",
-        (Language::Fr, 1) => "Voir et télécharger le fichier",
-        (Language::Fr, _) => "Voir et télécharger les fichiers",
+/// The text of the link: short enough for one line of a phone.
+pub(super) fn action(language: Language) -> &'static str {
+    match language {
+        Language::En => "View and download",
+        Language::Fr => "Voir et télécharger",
     }
 }
 
@@ -93,26 +95,24 @@ mod tests {
     #[test]
     fn the_sentences_agree_with_the_number_of_files() {
         let at: Zoned = "2027-01-01T08:05:00+01:00[Europe/Paris]".parse().unwrap();
-        for (language, sizes, heading_is, keeper_is) in [
+        for (language, sizes, first, second) in [
             (
                 Language::En,
                 &[9_400_000][..],
-                "1 attached file, to download until 1 January 2027",
-                "To keep this message light, asso.example stores it, encrypted, until 1 January \
-                 2027 at 08:05 (Paris time).",
+                "1 attached file, to download until 1 January 2027 at 08:05 (Paris time)",
+                "To keep this message light, asso.example stores it, encrypted, until that date.",
             ),
             (
                 Language::Fr,
                 &[9_400_000, 600_000],
-                "2 fichiers joints (10 Mo), à télécharger jusqu’au 1er janvier 2027",
-                "Pour alléger ce message, asso.example les garde, chiffrés, jusqu’au 1er janvier \
-                 2027 à 8 h 05 (heure de Paris).",
+                "2 fichiers joints (10 Mo), à télécharger jusqu’au 1er janvier 2027 à 8 h 05 \
+                 (heure de Paris)",
+                "Pour alléger ce message, asso.example les garde, chiffrés, jusqu’à cette date.",
             ),
         ] {
-            let plain = |text: String| text.replace('\u{a0}', " ");
-            assert_eq!(plain(heading(language, sizes, &at)), heading_is);
-            let keeper = keeper(language, sizes.len(), "asso.example", &at);
-            assert_eq!(plain(keeper), keeper_is);
+            let said = format!("{}, {}", count(language, sizes), until(language, &at));
+            assert_eq!(said.replace('\u{a0}', " "), first);
+            assert_eq!(keeper(language, sizes.len(), "asso.example"), second);
         }
         let more = more(Language::En, &[u64::MAX, 5]).replace('\u{a0}', " ");
         assert_eq!(more, "and 2 more files (18.4 EB)");

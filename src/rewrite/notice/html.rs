@@ -12,16 +12,19 @@ use std::fmt::Write;
 use super::{Notice, NoticeFile, domain::starts_domain};
 use crate::{names, rewrite::words, words::size};
 
+/// The longest word of a name that may stay whole, in characters.
+const WORD_CHARS_MAX: usize = 24;
+
 /// How many characters of a name stand on one line of HTML source.
 const HTML_RUN_CHARS: usize = 60;
 
 /// The lines, without line ends.
 pub(super) fn lines(notice: &Notice) -> Vec<String> {
-    let n = notice.files.len();
     let mut lines = vec![TABLE_OPEN.into(), CELL_OPEN.into()];
     lines.push(format!(
-        "<div style=\"font-weight:bold\">{}</div>",
-        escape(&notice.heading())
+        "<div><b>{}</b><br>{}</div>",
+        escape(&notice.count()),
+        escape(&capitalized(&notice.until()))
     ));
     lines.push(LIST_OPEN.into());
     for file in notice.listed() {
@@ -38,7 +41,7 @@ pub(super) fn lines(notice: &Notice) -> Vec<String> {
     lines.push(format!("<a href=\"{}\"", escape(&notice.link)));
     lines.push(format!(
         " style=\"{BUTTON}\">{}</a></td></tr></table>",
-        escape(words::action(notice.language, n))
+        escape(words::action(notice.language))
     ));
     lines.push(format!(
         "<div style=\"{SMALL}\">{}</div>",
@@ -49,12 +52,25 @@ pub(super) fn lines(notice: &Notice) -> Vec<String> {
 }
 
 fn row(notice: &Notice, file: &NoticeFile) -> [String; 3] {
+    let name = names::display(&file.name);
+    let breaks = if has_long_word(&name) {
+        LONG_NAME
+    } else {
+        NAME
+    };
     let size = escape(&size(file.bytes, notice.language));
     [
-        format!("<tr><td dir=\"auto\" align=\"left\" valign=\"top\" style=\"{ROW};{NAME}\">"),
-        html_name(&names::display(&file.name)),
+        format!("<tr><td dir=\"auto\" align=\"left\" valign=\"top\" style=\"{ROW};{breaks}\">"),
+        html_name(&name),
         format!("</td><td align=\"right\" valign=\"top\" style=\"{ROW};{SIZE}\">{size}</td></tr>"),
     ]
+}
+
+/// True if no blank lets the name break within a phone's line. Word breaks it then only where it
+/// is told to break anywhere.
+fn has_long_word(name: &str) -> bool {
+    name.split([' ', '-'])
+        .any(|word| word.chars().nth(WORD_CHARS_MAX).is_some())
 }
 
 const TABLE_OPEN: &str = "<table role=\"presentation\" dir=\"ltr\" cellpadding=\"0\" \
@@ -74,8 +90,8 @@ const BUTTON: &str = "display:inline-block;padding:10px 18px;border-radius:6px;\
     color:#ffffff;text-decoration:none";
 const ROW: &str = "padding:4px 0;font-family:Arial,Helvetica,sans-serif;font-size:15px;\
     line-height:20px";
-const NAME: &str =
-    "padding-right:16px;text-align:left;word-break:break-word;overflow-wrap:anywhere";
+const NAME: &str = "padding-right:16px;text-align:left;word-break:break-word";
+const LONG_NAME: &str = "padding-right:16px;text-align:left;word-break:break-all";
 const SIZE: &str = "text-align:right;white-space:nowrap";
 const SMALL: &str = "margin-top:12px;font-size:13px;line-height:18px;opacity:.8";
 
@@ -94,6 +110,12 @@ fn html_name(name: &str) -> String {
         }
     }
     html
+}
+
+fn capitalized(text: &str) -> String {
+    let mut chars = text.chars();
+    let first = chars.next().map(char::to_uppercase);
+    first.into_iter().flatten().chain(chars).collect()
 }
 
 fn escape(text: &str) -> String {

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// The width of the text, in columns; names and the link may stand out.
-const COLUMNS: usize = 72;
+const COLUMNS: usize = 64;
 
 /// How many dashes are above and below the text: few enough for one line of a phone.
 const RULE_DASHES: usize = 20;
@@ -31,7 +31,8 @@ pub(in crate::rewrite) struct Setting<'a> {
 pub(super) fn lines(notice: &Notice, setting: &Setting<'_>) -> Vec<String> {
     let say = |text: &str| transliterate(&plain(notice.language, text), setting.can);
     let turned = |line: String| setting.turn(line);
-    let heading = format!("{}{}", notice.heading(), words::colon(notice.language));
+    let colon = words::colon(notice.language);
+    let heading = format!("{}, {}{colon}", notice.count(), notice.until());
     let files = notice
         .listed()
         .iter()
@@ -39,14 +40,22 @@ pub(super) fn lines(notice: &Notice, setting: &Setting<'_>) -> Vec<String> {
     let more = notice.more().map(|more| say(&more));
 
     let mut lines = vec![rule()];
-    lines.extend(wrap(&say(&heading)).map(turned));
+    lines.extend(
+        wrap(&heading)
+            .iter()
+            .map(|line| turned(unsuspicious(say(line)))),
+    );
     lines.push(String::new());
     lines.extend(files.chain(more).map(|line| format!("  {}", turned(line))));
     lines.push(String::new());
     // Nothing may stick to the link: readers would take it for a part of it.
     lines.push(format!("  {}", notice.link));
     lines.push(String::new());
-    lines.extend(wrap(&say(&notice.keeper())).map(turned));
+    lines.extend(
+        wrap(&notice.keeper())
+            .iter()
+            .map(|line| turned(unsuspicious(say(line)))),
+    );
     lines.push(rule());
     if setting.is_flowed {
         lines.iter_mut().for_each(stuff);
@@ -78,9 +87,9 @@ fn name(notice: &Notice, file: &NoticeFile, setting: &Setting<'_>) -> String {
 }
 
 impl Setting<'_> {
-    /// The line as it reads among lines from right to left.
+    /// The line as it reads among lines from right to left, or with such a name in it.
     fn turn(&self, line: String) -> String {
-        if self.is_rtl {
+        if self.is_rtl || bidi::has_rtl(&line) {
             bidi::left_to_right(&line, self.can)
         } else {
             line
@@ -110,7 +119,7 @@ fn rule() -> String {
 }
 
 /// Breaks at blanks, at most [`COLUMNS`] wide where words allow it.
-fn wrap(text: &str) -> impl Iterator<Item = String> {
+fn wrap(text: &str) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ').filter(|word| !word.is_empty()) {
         match lines.last_mut() {
@@ -121,7 +130,7 @@ fn wrap(text: &str) -> impl Iterator<Item = String> {
             _ => lines.push(word.into()),
         }
     }
-    lines.into_iter().map(unsuspicious)
+    lines
 }
 
 /// Indents a line whose start would mean something to mail software.
