@@ -48,7 +48,7 @@ impl Notice {
     /// The lines of the notice as text, without line ends.
     ///
     /// No line starts with `>`, `--` or `From `, none ends in a blank; names and the link apart,
-    /// none is wider than 64 columns.
+    /// none is wider than 68 columns.
     pub fn text(&self) -> Vec<String> {
         self.text_in(&Setting {
             can: &|_| true,
@@ -132,22 +132,22 @@ pub(super) mod tests {
         assert_eq!(
             text.replace('\u{a0}', "~"),
             "- - - - - - - - - - - - - - - - - - - -\n\
-             2 fichiers joints (28,2~Mo), à télécharger jusqu’au\n\
-             22~décembre~2026 à 18~h~02 (heure~de~Paris)~:\n\
+             2 fichiers joints (28,2~Mo),\n\
+             à télécharger jusqu’au 22~décembre~2026 à 18~h~02 (heure~de~Paris)~:\n\
              \n  \
              «~Compte rendu.pdf~» (9,4~Mo)\n  \
              «~photos.jpg~» (18,8~Mo)\n\
-             \n  \
+             \n\
              https://drop.example/k7Vw2mQ9xLr4T8bN1cZ5dA\n\
              \n\
-             Pour alléger ce message, asso.example les garde, chiffrés,\n\
-             jusqu’à cette date.\n\
+             Pour alléger ce message, asso.example les garde, chiffrés, jusqu’à\n\
+             cette date.\n\
              - - - - - - - - - - - - - - - - - - - -"
         );
         let text = notice(Language::En, &["report.pdf"]).text().join("\n");
         assert!(text.is_ascii());
         assert!(text.contains(
-            "\n1 attached file, to download until 22 December 2026 at 18:02\n(Paris time):\n"
+            "\n1 attached file,\nto download until 22 December 2026 at 18:02 (Paris time):\n"
         ));
         assert!(text.contains("\n  \"report.pdf\" (9.4 MB)\n"));
     }
@@ -162,7 +162,7 @@ pub(super) mod tests {
         let text = text.join("\n");
         assert!(text.is_ascii(), "{text}");
         assert!(
-            text.contains("jusqu'au\n22 decembre 2026 a 18 h 02"),
+            text.contains("jusqu'au 22 decembre 2026 a 18 h 02"),
             "{text}"
         );
         assert!(text.contains("  \"Ete ... "), "{text}");

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// The width of the text, in columns; names and the link may stand out.
-const COLUMNS: usize = 64;
+const COLUMNS: usize = 68;
 
 /// How many dashes are above and below the text: few enough for one line of a phone.
 const RULE_DASHES: usize = 20;
@@ -32,7 +32,10 @@ pub(super) fn lines(notice: &Notice, setting: &Setting<'_>) -> Vec<String> {
     let say = |text: &str| transliterate(&plain(notice.language, text), setting.can);
     let turned = |line: String| setting.turn(line);
     let colon = words::colon(notice.language);
-    let heading = format!("{}, {}{colon}", notice.count(), notice.until());
+    let heading = [
+        format!("{},", notice.count()),
+        format!("{}{colon}", notice.until()),
+    ];
     let files = notice
         .listed()
         .iter()
@@ -40,22 +43,19 @@ pub(super) fn lines(notice: &Notice, setting: &Setting<'_>) -> Vec<String> {
     let more = notice.more().map(|more| say(&more));
 
     let mut lines = vec![rule()];
-    lines.extend(
-        wrap(&heading)
-            .iter()
-            .map(|line| turned(unsuspicious(say(line)))),
-    );
+    let wrapped = |text: &str| {
+        let lines = wrap(text).into_iter();
+        lines.map(|line| turned(unsuspicious(say(&line))))
+    };
+    heading.iter().for_each(|text| lines.extend(wrapped(text)));
     lines.push(String::new());
     lines.extend(files.chain(more).map(|line| format!("  {}", turned(line))));
     lines.push(String::new());
-    // Nothing may stick to the link: readers would take it for a part of it.
-    lines.push(format!("  {}", notice.link));
+    // Nothing may stick to the link: readers would take it for a part of it. It has no indent,
+    // which would stand on a line of its own where the link fills a phone's.
+    lines.push(notice.link.clone());
     lines.push(String::new());
-    lines.extend(
-        wrap(&notice.keeper())
-            .iter()
-            .map(|line| turned(unsuspicious(say(line)))),
-    );
+    lines.extend(wrapped(&notice.keeper()));
     lines.push(rule());
     if setting.is_flowed {
         lines.iter_mut().for_each(stuff);
