@@ -108,7 +108,6 @@ impl Text<'_> {
         };
         let lines = notice.text_in(&Setting {
             can: &|c| usable.encode(c).is_some(),
-            is_rtl: self.charset.has_rtl(self.body.text()),
             is_flowed: header::is_flowed(self.header),
         });
         let bytes = joined(lines, self.text_eol(), |c| {
