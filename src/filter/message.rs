@@ -54,6 +54,8 @@ pub struct Message {
     pub(super) package: Option<PackageDraft>,
     pub(super) settled: Option<Settled>,
     references: References,
+    /// The keys of the `Content-ID`s of parts that went before all HTML bodies had come.
+    gone: Vec<u64>,
     leaf: Option<Leaf>,
     /// Whether the last byte came. A part that ends after it lacks its delimiter or the line end of
     /// that, and readers differ about whether the line end before is the part's.
@@ -190,6 +192,7 @@ impl Message {
             package: None,
             settled: None,
             references: References::default(),
+            gone: Vec::new(),
             leaf: None,
             ending: false,
             header_start: 0,
@@ -272,8 +275,8 @@ impl Message {
     async fn act(&mut self, event: Event<'_>) -> Result<(), Stop> {
         match event {
             Event::Structure(bytes) => self.spool.append(bytes).await?,
-            Event::Delimiter { line, eol } => {
-                self.parts.delimiter(self.spool.len(), eol);
+            Event::Delimiter { line, .. } => {
+                self.parts.delimiter(self.spool.len(), line);
                 self.spool.append(line).await?;
             }
             Event::Begin { parent, .. } => {
@@ -403,7 +406,7 @@ impl Message {
 
     /// Whether a candidate has become heavy, and no HTML body so far shows it. One that comes behind
     /// it could: that is rare, and waiting for it would spool every file of the programs that give
-    /// all of theirs a `Content-ID`.
+    /// all of theirs a `Content-ID`. Where it does, the message is left alone in the end.
     fn goes(&self, leaf: &Leaf) -> bool {
         matches!(leaf.work, Work::Counting(_))
             && leaf.bytes >= self.filter.config.detach.threshold
@@ -478,6 +481,7 @@ impl Message {
             let (body, end) = (self.parts.body(part), self.spool.len());
             self.detach_spooled(part, &leaf.file, body, end).await?;
             self.spool.truncate(body).await?;
+            self.gone.extend(leaf.shown_by);
             self.explain(part, &leaf.file, leaf.bytes, Some(Why::OverThreshold));
             return Ok(());
         }
@@ -497,6 +501,7 @@ impl Message {
         } = leaf;
         match work {
             Work::Detaching(_, draft) => {
+                self.gone.extend(shown_by);
                 self.explain(part, &file, bytes, Some(Why::OverThreshold));
                 self.finish_draft(part, file.name, bytes, *draft).await?;
             }
@@ -589,6 +594,10 @@ impl Message {
 
     /// Decides on the candidates that stayed in the spool.
     async fn decide_later(&mut self) -> Result<(), Stop> {
+        let is_shown = |&key: &u64| self.references.contains_key(key);
+        if self.gone.iter().any(is_shown) {
+            return Err(Reason::ShownLater.into());
+        }
         let threshold = self.filter.config.detach.threshold;
         let mut rest = Vec::new();
         for later in mem::take(&mut self.later) {
