@@ -107,7 +107,10 @@ mod tests {
     fn body() -> impl Strategy<Value = Vec<u8>> {
         let piece = prop::sample::select(PIECES).prop_map(|piece| piece.as_bytes().to_vec());
         let noise = prop::collection::vec(any::<u8>(), 0..4);
-        let lines = (any::<bool>(), prop::collection::vec(prop_oneof![9 => piece, 1 => noise], 0..24));
+        let lines = (
+            any::<bool>(),
+            prop::collection::vec(prop_oneof![9 => piece, 1 => noise], 0..24),
+        );
         lines.prop_map(|(is_crlf, pieces)| {
             let text = pieces.concat();
             let wanted = text.iter().flat_map(|&b| match b {
@@ -138,6 +141,8 @@ mod tests {
         "=",
         "=\n",
         "=41",
+        "=zz",
+        "=41=41=41=41=41=41=41=41=\n",
         "Bonjour\n",
         "-- \nAlice\n",
         "UERG",

@@ -46,6 +46,8 @@ struct Part {
     children_gone: u32,
     kind: Kind,
     gone: bool,
+    /// Whether a child says that the next one is encrypted (RFC 3156, section 4).
+    has_pgp: bool,
     /// The length of `--boundary` in its delimiter line.
     mark: u8,
     /// Where its delimiter line, its header, its body and what follows it start.
@@ -74,6 +76,7 @@ impl Parts {
             children_gone: 0,
             kind: Kind::of(root),
             gone: false,
+            has_pgp: false,
             mark: 0,
             line: 0,
             header: 0,
@@ -111,6 +114,7 @@ impl Parts {
             children_gone: 0,
             kind: Kind::Leaf,
             gone: false,
+            has_pgp: false,
             mark: self.mark,
             line: self.line,
             header,
@@ -124,6 +128,8 @@ impl Parts {
         let last = self.parts.len() - 1;
         self.parts[last].kind = Kind::of(head);
         self.parts[last].body = body;
+        let parent = self.parts[last].parent as usize;
+        self.parts[parent].has_pgp |= head.media.is("application", "pgp-encrypted");
         last as PartId
     }
 
@@ -137,8 +143,10 @@ impl Parts {
         let Part {
             parent, ordinal, ..
         } = self.parts[part as usize];
-        match self.parts[parent as usize].kind {
+        let parent = &self.parts[parent as usize];
+        match parent.kind {
             _ if part == 0 => Place::Free,
+            _ if parent.has_pgp => Place::BehindPgp,
             Kind::Alternative => Place::Alternative,
             Kind::Related if ordinal == 1 => Place::RelatedRoot,
             Kind::Related => Place::Related,
@@ -345,10 +353,7 @@ mod tests {
             without(MIXED, body, &[3]),
             "--b\r\n\r\n1\r\n--b \r\n\r\n2\r\n\r\n--b--\r\n"
         );
-        assert_eq!(
-            without(MIXED, body, &[2, 3]),
-            "--b\r\n\r\n1\r\n--b--\r\n"
-        );
+        assert_eq!(without(MIXED, body, &[2, 3]), "--b\r\n\r\n1\r\n--b--\r\n");
         assert_eq!(without(MIXED, body, &[1, 2, 3]), "--b--\r\n");
         let nested = "--b\r\n\r\n1\r\n--b\r\nContent-Type: multipart/mixed; boundary=c-\r\n\r\n\
                       --c-\r\n\r\n2\r\n--c-\r\n\r\n3\r\n--b\r\n\r\n4";

@@ -33,7 +33,17 @@ struct Lab {
 
 /// What becomes of a message, in a form that can be compared though each link is another: why it goes
 /// out as it came, or the header edits, the decoded leaves, and what is kept of the sender's.
-type Outcome = Result<(Vec<HeaderEdit>, Vec<Vec<u8>>, Vec<u8>), Reason>;
+type Outcome = Result<(Vec<HeaderEdit>, Vec<BString>, BString), Reason>;
+
+/// Bytes that show as text.
+#[derive(PartialEq, Eq)]
+struct BString(Vec<u8>);
+
+impl std::fmt::Debug for BString {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "\"{}\"", self.0.escape_ascii())
+    }
+}
 
 /// A message on its way through the filter.
 struct Mail {
@@ -200,9 +210,9 @@ impl Mail {
             eol: self.eol,
         };
         after.edit(&rewritten.header_edits);
-        let mask = |leaf: Vec<u8>| masked(&leaf, rewritten.link.as_bytes());
+        let mask = |leaf: Vec<u8>| BString(masked(&leaf, rewritten.link.as_bytes()));
         let leaves = after.leaves().into_iter().map(mask).collect();
-        Ok((rewritten.header_edits, leaves, kept))
+        Ok((rewritten.header_edits, leaves, BString(kept)))
     }
 
     /// The message through the filter, or why it goes out as it came.
@@ -309,7 +319,7 @@ impl Mail {
     }
 }
 
-/// The text with every occurrence of the link taken out.
+/// A text without the link, and then without digits: a clock stands in the notice.
 fn masked(text: &[u8], link: &[u8]) -> Vec<u8> {
     let mut masked = Vec::with_capacity(text.len());
     let mut at = 0;
@@ -318,5 +328,6 @@ fn masked(text: &[u8], link: &[u8]) -> Vec<u8> {
         at = found + link.len();
     }
     masked.extend_from_slice(&text[at..]);
+    masked.retain(|byte| at == 0 || !byte.is_ascii_digit());
     masked
 }
