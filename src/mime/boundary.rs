@@ -4,8 +4,11 @@
 //! behind the boundary closes the multipart. The line end *before* it belongs to it.
 //!
 //! The search runs over `--`, which base64 never contains, so most of a message is skipped at the
-//! speed of `memmem`. Each run of dashes is tested once against each open multipart, whatever its
-//! length, so no input is quadratic.
+//! speed of `memmem`. What stands behind a run of dashes is looked up once in a sorted table of the
+//! open multiparts' boundaries, whatever the run's length, so no input is quadratic, and many open
+//! multiparts cost little more than one.
+
+use std::sync::LazyLock;
 
 use memchr::memmem;
 
@@ -18,6 +21,9 @@ pub const BOUNDARY_BYTES_MAX: usize = 200;
 /// How many blanks may stand behind a delimiter (RFC 2046: transport padding).
 const PADDING_BYTES_MAX: usize = 128;
 
+/// Made once: to make it costs as much as to search a kilobyte.
+static TWO_DASHES: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(b"--"));
+
 /// An open multipart's delimiter.
 #[derive(Debug)]
 pub(super) struct Delimiter {
@@ -25,6 +31,19 @@ pub(super) struct Delimiter {
     bytes: Vec<u8>,
     /// How many dashes `bytes` starts with: at least two, fewer than all.
     dashes: usize,
+}
+
+/// The delimiters of the open multiparts, outermost first.
+#[derive(Debug)]
+pub(super) struct Delimiters {
+    open: Vec<Delimiter>,
+    /// All of them in the order of their words.
+    sorted: Vec<usize>,
+    /// Those of `sorted` whose word does not start with the word of another: what starts with any
+    /// word starts with the last of these that is not greater.
+    roots: Vec<usize>,
+    /// Which bytes are the first of a word.
+    firsts: [bool; 256],
 }
 
 /// What stands at the front of a run of bytes.
@@ -90,9 +109,101 @@ impl Delimiter {
         &self.bytes[2..]
     }
 
+    /// What stands behind the dashes that it starts with; never empty.
+    fn word(&self) -> &[u8] {
+        &self.bytes[self.dashes..]
+    }
+
     /// Whether a line starts with this delimiter, whatever follows.
-    pub(super) fn starts(&self, line: &[u8]) -> bool {
+    fn starts(&self, line: &[u8]) -> bool {
         line.starts_with(&self.bytes)
+    }
+}
+
+impl Default for Delimiters {
+    fn default() -> Self {
+        Self {
+            open: Vec::new(),
+            sorted: Vec::new(),
+            roots: Vec::new(),
+            firsts: [false; 256],
+        }
+    }
+}
+
+impl Delimiters {
+    /// Opens a multipart inside all others.
+    pub(super) fn push(&mut self, delimiter: Delimiter) {
+        let before = |&other: &usize| self.open[other].word() <= delimiter.word();
+        let place = self.sorted.partition_point(before);
+        self.sorted.insert(place, self.open.len());
+        self.open.push(delimiter);
+        self.index();
+    }
+
+    /// Closes the innermost multipart.
+    pub(super) fn pop(&mut self) {
+        if self.open.pop().is_some() {
+            self.sorted.retain(|&other| other < self.open.len());
+            self.index();
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// Whether one of them is the delimiter of this boundary.
+    pub(super) fn have(&self, boundary: &[u8]) -> bool {
+        self.open.iter().any(|open| open.is_of(boundary))
+    }
+
+    /// Whether a line starts with one of them, whatever follows.
+    pub(super) fn start(&self, line: &[u8]) -> bool {
+        self.may_start(&line[dashes(line)..]) && self.open.iter().any(|open| open.starts(line))
+    }
+
+    /// Whether a text has one of their boundaries as a parameter's value.
+    pub(super) fn are_declared_in(&self, text: &[u8]) -> bool {
+        let may_follow = |at: usize| {
+            let value = &text[at + 1..];
+            self.may_start(&value[dashes(value)..])
+        };
+        memchr::memchr2_iter(b'=', b'"', text).any(may_follow)
+            && self.open.iter().any(|open| open.is_declared_in(text))
+    }
+
+    fn index(&mut self) {
+        self.roots.clear();
+        self.firsts = [false; 256];
+        for &next in &self.sorted {
+            let word = self.open[next].word();
+            let root = self.roots.last().map(|&root| self.open[root].word());
+            if !root.is_some_and(|root| word.starts_with(root)) {
+                self.firsts[usize::from(word[0])] = true;
+                self.roots.push(next);
+            }
+        }
+    }
+
+    /// Whether what stands behind a run of dashes starts with a word, or may when more comes.
+    fn may_start(&self, text: &[u8]) -> bool {
+        let Some(&first) = text.first() else {
+            return true;
+        };
+        if !self.firsts[usize::from(first)] {
+            return false;
+        }
+        let text = &text[..text.len().min(BOUNDARY_BYTES_MAX)];
+        let word = |&root: &usize| self.open[root].word();
+        let behind = self.roots.partition_point(|root| word(root) <= text);
+        let (before, after) = self.roots.split_at(behind);
+        before
+            .last()
+            .is_some_and(|root| text.starts_with(word(root)))
+            || after
+                .first()
+                .is_some_and(|root| word(root).starts_with(text))
     }
 }
 
@@ -103,15 +214,17 @@ impl Delimiter {
 ///
 /// What is returned as content never ends in a line end or in the start of a delimiter, so that
 /// the result does not depend on how the bytes were cut.
-pub(super) fn find(open: &[Delimiter], buf: &[u8], line_start: bool, eof: bool) -> Found {
+pub(super) fn find(open: &Delimiters, buf: &[u8], line_start: bool, eof: bool) -> Found {
     if open.is_empty() {
         return content(buf.len());
     }
-    let finder = memmem::Finder::new(b"--");
     let mut at = 0;
-    while let Some(offset) = finder.find(&buf[at..]) {
-        let start = at + offset;
-        let end = start + dashes(&buf[start..]);
+    while let Some(start) = two_dashes(buf, at) {
+        let end = start + 2 + dashes(&buf[start + 2..]);
+        if end < buf.len() && !open.may_start(&buf[end..]) {
+            at = end;
+            continue;
+        }
         let run = Run {
             start,
             end,
@@ -122,9 +235,9 @@ pub(super) fn find(open: &[Delimiter], buf: &[u8], line_start: bool, eof: bool) 
             },
             complete: end < buf.len() || eof,
         };
-        match test(open, buf, run, eof) {
+        match test(&open.open, buf, run, eof) {
             Test::No => at = end,
-            Test::More => return content(hold(open, buf, run)),
+            Test::More => return content(hold(&open.open, buf, run)),
             Test::Line { len, owner, closes } => {
                 let eol = eol_before(buf, start);
                 let own = eol_before(&buf[start..], len);
@@ -139,7 +252,7 @@ pub(super) fn find(open: &[Delimiter], buf: &[u8], line_start: bool, eof: bool) 
                     closes,
                 });
             }
-            Test::Ambiguous(why) => return doubt(hold(open, buf, run), why),
+            Test::Ambiguous(why) => return doubt(hold(&open.open, buf, run), why),
         }
     }
     content(if eof {
@@ -277,6 +390,28 @@ fn content(len: usize) -> Found {
     }
 }
 
+/// Where the first two dashes from `at` on stand. Close by they are found without the search, which
+/// takes its time to begin.
+fn two_dashes(buf: &[u8], at: usize) -> Option<usize> {
+    let mut from = at;
+    if let Some(&near) = buf[at..].first_chunk() {
+        let dashes = equal_bytes(u128::from_le_bytes(near), b'-');
+        let pairs = dashes & dashes >> 8;
+        if pairs != 0 {
+            return Some(at + pairs.trailing_zeros() as usize / 8);
+        }
+        from += size_of_val(&near) - 1;
+    }
+    TWO_DASHES.find(&buf[from..]).map(|offset| from + offset)
+}
+
+/// The highest bit of each byte that is `byte`.
+fn equal_bytes(bytes: u128, byte: u8) -> u128 {
+    const LOW: u128 = u128::from_le_bytes([0x7f; 16]);
+    let zero_where_equal = bytes ^ u128::from_le_bytes([byte; 16]);
+    !((zero_where_equal & LOW) + LOW | zero_where_equal | LOW)
+}
+
 fn dashes(buf: &[u8]) -> usize {
     buf.iter().position(|&b| b != b'-').unwrap_or(buf.len())
 }
@@ -316,7 +451,7 @@ mod tests {
     use super::*;
 
     /// What comes after the content.
-    fn behind(open: &[Delimiter], mut text: &[u8]) -> Found {
+    fn behind(open: &Delimiters, mut text: &[u8]) -> Found {
         loop {
             match find(open, text, false, false) {
                 Found::Content(len) => text = &text[len..],
@@ -325,11 +460,12 @@ mod tests {
         }
     }
 
-    fn open(boundaries: &[&str]) -> Vec<Delimiter> {
-        boundaries
-            .iter()
-            .map(|b| Delimiter::new(b.as_bytes()).unwrap())
-            .collect()
+    fn open(boundaries: &[&str]) -> Delimiters {
+        let mut open = Delimiters::default();
+        for boundary in boundaries {
+            open.push(Delimiter::new(boundary.as_bytes()).unwrap());
+        }
+        open
     }
 
     fn line(content: usize, eol: usize, len: usize, owner: usize, closes: bool) -> Found {
@@ -436,6 +572,40 @@ mod tests {
         assert!(Delimiter::new(b"----").is_err());
         assert!(Delimiter::new(&[b'x'; BOUNDARY_BYTES_MAX]).is_ok());
         assert!(Delimiter::new(&[b'x'; BOUNDARY_BYTES_MAX + 1]).is_err());
+    }
+
+    #[test]
+    fn two_dashes_are_found_wherever_they_stand() {
+        for before in 0..40 {
+            for fill in ["-,", "a-", "--"] {
+                let text = format!("{}--x", &fill.repeat(20)[..before]);
+                for at in 0..text.len() {
+                    let expected = text[at..].find("--").map(|offset| at + offset);
+                    assert_eq!(two_dashes(text.as_bytes(), at), expected, "{text} {at}");
+                }
+            }
+        }
+    }
+
+    proptest::proptest! {
+        /// The table says nothing else than one look at each open multipart would.
+        #[test]
+        fn what_may_start_a_word_is_never_passed_over(
+            boundaries in proptest::collection::vec("-{0,2}[ab]{1,4}", 0..12),
+            closed in 0..4usize,
+            text in "[ab]{0,6}",
+        ) {
+            let boundaries: Vec<_> = boundaries.iter().map(String::as_str).collect();
+            let mut open = open(&boundaries);
+            for _ in 0..closed {
+                open.pop();
+            }
+            let words = open.open.iter().map(|open| open.word());
+            let text = text.as_bytes();
+            let expected = text.is_empty()
+                || words.into_iter().any(|word| text.starts_with(word) || word.starts_with(text));
+            proptest::prop_assert_eq!(open.may_start(text), expected);
+        }
     }
 
     #[test]
