@@ -21,6 +21,9 @@ pub const BOUNDARY_BYTES_MAX: usize = 200;
 /// How many blanks may stand behind a delimiter (RFC 2046: transport padding).
 const PADDING_BYTES_MAX: usize = 128;
 
+/// Up to so many boundaries are searched for one by one.
+const FEW: usize = 4;
+
 /// Made once: to make it costs as much as to search a kilobyte.
 static TWO_DASHES: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(b"--"));
 
@@ -39,11 +42,23 @@ pub(super) struct Delimiters {
     open: Vec<Delimiter>,
     /// All of them in the order of their words.
     sorted: Vec<usize>,
-    /// Those of `sorted` whose word does not start with the word of another: what starts with any
-    /// word starts with the last of these that is not greater.
-    roots: Vec<usize>,
+    /// Those whose word does not start with the word of another, in the same order: what starts
+    /// with any word starts with the last of these that is not greater.
+    roots: Vec<Root>,
+    /// With how many bytes all words start.
+    common: usize,
     /// Which bytes are the first of a word.
     firsts: [bool; 256],
+}
+
+/// A word, and all those that start with it.
+#[derive(Debug)]
+struct Root {
+    /// The bytes behind those that all words have in common, so that few words are looked at.
+    key: u64,
+    owner: usize,
+    /// Where those that start with it begin in `sorted`.
+    first: usize,
 }
 
 /// What stands at the front of a run of bytes.
@@ -126,6 +141,7 @@ impl Default for Delimiters {
             open: Vec::new(),
             sorted: Vec::new(),
             roots: Vec::new(),
+            common: 0,
             firsts: [false; 256],
         }
     }
@@ -160,51 +176,90 @@ impl Delimiters {
 
     /// Whether a line starts with one of them, whatever follows.
     pub(super) fn start(&self, line: &[u8]) -> bool {
-        self.may_start(&line[dashes(line)..]) && self.open.iter().any(|open| open.starts(line))
+        let may_start = self.starting(&line[dashes(line)..]);
+        may_start.iter().any(|&open| self.open[open].starts(line))
     }
 
     /// Whether a text has one of their boundaries as a parameter's value.
     pub(super) fn are_declared_in(&self, text: &[u8]) -> bool {
         let may_follow = |at: usize| {
             let value = &text[at + 1..];
-            self.may_start(&value[dashes(value)..])
+            !self.starting(&value[dashes(value)..]).is_empty()
         };
-        memchr::memchr2_iter(b'=', b'"', text).any(may_follow)
-            && self.open.iter().any(|open| open.is_declared_in(text))
+        let may_be =
+            self.open.len() <= FEW || memchr::memchr2_iter(b'=', b'"', text).any(may_follow);
+        may_be && self.open.iter().any(|open| open.is_declared_in(text))
     }
 
     fn index(&mut self) {
         self.roots.clear();
         self.firsts = [false; 256];
-        for &next in &self.sorted {
-            let word = self.open[next].word();
-            let root = self.roots.last().map(|&root| self.open[root].word());
-            if !root.is_some_and(|root| word.starts_with(root)) {
-                self.firsts[usize::from(word[0])] = true;
-                self.roots.push(next);
+        let word = |owner: usize| self.open[owner].word();
+        self.common = match self.sorted[..] {
+            [] => 0,
+            [first, .., last] => common_start(word(first), word(last)),
+            [only] => word(only).len(),
+        };
+        for (first, &owner) in self.sorted.iter().enumerate() {
+            let root = self.roots.last().map(|root| word(root.owner));
+            if !root.is_some_and(|root| word(owner).starts_with(root)) {
+                self.firsts[usize::from(word(owner)[0])] = true;
+                let key = key(&word(owner)[self.common..]);
+                self.roots.push(Root { key, owner, first });
             }
         }
     }
 
-    /// Whether what stands behind a run of dashes starts with a word, or may when more comes.
-    fn may_start(&self, text: &[u8]) -> bool {
-        let Some(&first) = text.first() else {
-            return true;
-        };
-        if !self.firsts[usize::from(first)] {
-            return false;
-        }
+    /// The delimiters that may stand where this comes behind a run of dashes: it starts with their
+    /// word, or may when more comes, or with a start of it.
+    fn starting(&self, text: &[u8]) -> &[usize] {
         let text = &text[..text.len().min(BOUNDARY_BYTES_MAX)];
-        let word = |&root: &usize| self.open[root].word();
-        let behind = self.roots.partition_point(|root| word(root) <= text);
+        match text.first() {
+            None => return &self.sorted,
+            Some(&first) if !self.firsts[usize::from(first)] => return &[],
+            Some(_) => {}
+        }
+        let common = &self.open[self.sorted[0]].word()[..self.common];
+        let Some(rest) = text.strip_prefix(common) else {
+            return if common.starts_with(text) {
+                &self.sorted
+            } else {
+                &[]
+            };
+        };
+        let key = key(rest);
+        let behind = self
+            .roots
+            .partition_point(|root| root.key < key || root.key == key && self.word(root) <= text);
         let (before, after) = self.roots.split_at(behind);
-        before
-            .last()
-            .is_some_and(|root| text.starts_with(word(root)))
-            || after
-                .first()
-                .is_some_and(|root| word(root).starts_with(text))
+        match (before.last(), after.first()) {
+            (Some(root), next) if text.starts_with(self.word(root)) => {
+                &self.sorted[root.first..next.map_or(self.sorted.len(), |next| next.first)]
+            }
+            (_, Some(root)) if self.word(root).starts_with(text) => &self.sorted[root.first..],
+            _ => &[],
+        }
     }
+
+    fn word(&self, root: &Root) -> &[u8] {
+        self.open[root.owner].word()
+    }
+}
+
+/// The first bytes as a number that sorts as they do.
+fn key(text: &[u8]) -> u64 {
+    match text.first_chunk() {
+        Some(&first) => u64::from_be_bytes(first),
+        None => {
+            let mut first = [0; 8];
+            first[..text.len()].copy_from_slice(text);
+            u64::from_be_bytes(first)
+        }
+    }
+}
+
+fn common_start(one: &[u8], other: &[u8]) -> usize {
+    one.iter().zip(other).take_while(|(a, b)| a == b).count()
 }
 
 /// Looks for the first delimiter line in `buf`.
@@ -221,7 +276,8 @@ pub(super) fn find(open: &Delimiters, buf: &[u8], line_start: bool, eof: bool) -
     let mut at = 0;
     while let Some(start) = two_dashes(buf, at) {
         let end = start + 2 + dashes(&buf[start + 2..]);
-        if end < buf.len() && !open.may_start(&buf[end..]) {
+        let starting = open.starting(&buf[end..]);
+        if starting.is_empty() {
             at = end;
             continue;
         }
@@ -235,7 +291,7 @@ pub(super) fn find(open: &Delimiters, buf: &[u8], line_start: bool, eof: bool) -
             },
             complete: end < buf.len() || eof,
         };
-        match test(&open.open, buf, run, eof) {
+        match test(&open.open, starting, buf, run, eof) {
             Test::No => at = end,
             Test::More => return content(hold(&open.open, buf, run)),
             Test::Line { len, owner, closes } => {
@@ -283,14 +339,22 @@ enum Test {
     Ambiguous(Ambiguity),
 }
 
-/// Tests a run of dashes against all open delimiters, the innermost first.
-fn test(open: &[Delimiter], buf: &[u8], run: Run, eof: bool) -> Test {
+/// Tests a run of dashes against those of the open delimiters that may stand there.
+fn test(open: &[Delimiter], starting: &[usize], buf: &[u8], run: Run, eof: bool) -> Test {
     if !run.complete {
         return Test::More;
     }
     let mut line = None;
-    let mut doubt = None;
-    for (owner, delimiter) in open.iter().enumerate().rev() {
+    let mut is_twice = false;
+    // The outermost multipart's counts.
+    let mut doubt: Option<(usize, Ambiguity)> = None;
+    let mut doubts = |owner, why| {
+        if doubt.is_none_or(|(other, _)| owner < other) {
+            doubt = Some((owner, why));
+        }
+    };
+    for &owner in starting {
+        let delimiter = &open[owner];
         // A boundary is not all dashes, so it can only match where the dashes that are left of the
         // run are as many as it starts with.
         let Some(at) = run
@@ -311,14 +375,14 @@ fn test(open: &[Delimiter], buf: &[u8], run: Run, eof: bool) -> Test {
             continue;
         }
         if at > run.start || !run.at_line_start {
-            doubt = Some(Ambiguity::DelimiterMidLine);
+            doubts(owner, Ambiguity::DelimiterMidLine);
             continue;
         }
         match line_tail(&rest[delimiter.bytes.len()..], eof) {
             Tail::More => return Test::More,
-            Tail::Garbage => doubt = Some(Ambiguity::DelimiterTail),
-            Tail::End { .. } if line.is_some() => doubt = Some(Ambiguity::DelimiterTwice),
+            Tail::Garbage => doubts(owner, Ambiguity::DelimiterTail),
             Tail::End { len, closes } => {
+                is_twice |= line.is_some();
                 line = Some(Test::Line {
                     len: delimiter.bytes.len() + len,
                     owner,
@@ -328,9 +392,9 @@ fn test(open: &[Delimiter], buf: &[u8], run: Run, eof: bool) -> Test {
         }
     }
     match (line, doubt) {
-        (_, Some(Ambiguity::DelimiterTwice)) => Test::Ambiguous(Ambiguity::DelimiterTwice),
+        _ if is_twice => Test::Ambiguous(Ambiguity::DelimiterTwice),
         (Some(line), _) => line,
-        (None, Some(why)) => Test::Ambiguous(why),
+        (None, Some((_, why))) => Test::Ambiguous(why),
         (None, None) => Test::No,
     }
 }
@@ -588,9 +652,9 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// The table says nothing else than one look at each open multipart would.
+        /// Whatever starts with what, and whatever was closed since.
         #[test]
-        fn what_may_start_a_word_is_never_passed_over(
+        fn the_table_finds_what_a_look_at_each_would(
             boundaries in proptest::collection::vec("-{0,2}[ab]{1,4}", 0..12),
             closed in 0..4usize,
             text in "[ab]{0,6}",
@@ -602,9 +666,9 @@ mod tests {
             }
             let words = open.open.iter().map(|open| open.word());
             let text = text.as_bytes();
-            let expected = text.is_empty()
-                || words.into_iter().any(|word| text.starts_with(word) || word.starts_with(text));
-            proptest::prop_assert_eq!(open.may_start(text), expected);
+            let expected = |word: &[u8]| text.starts_with(word) || word.starts_with(text);
+            let expected = words.into_iter().any(expected);
+            proptest::prop_assert_eq!(!open.starting(text).is_empty(), expected);
         }
     }
 
