@@ -109,6 +109,8 @@ pub enum Reason {
     ShownLater,
     /// With the notice in it, it would not have the parts that it must have.
     Reread,
+    /// An admin blocked a file of it: the drop does not take it.
+    Blocked,
 }
 
 /// The end of a message.
@@ -258,6 +260,7 @@ impl Reason {
             Self::NoPlace => "no-place",
             Self::ShownLater => "shown-later",
             Self::Reread => "reread",
+            Self::Blocked => "blocked",
         }
     }
 
