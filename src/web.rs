@@ -16,10 +16,13 @@
 pub mod server;
 pub mod zip;
 
+mod client;
 mod conditional;
 mod download;
 mod kind;
 mod language;
+mod limit;
+mod paced;
 mod pages;
 mod source;
 mod texts;

@@ -42,6 +42,9 @@ struct Reply {
 fn limits() -> ServerLimits {
     ServerLimits {
         max_connections: 8,
+        max_connections_per_address: 8,
+        trusted_proxies: Vec::new(),
+        min_rate: 0,
         timeout: Duration::from_secs(20),
         header_bytes_max: 16 * 1024,
         drain: Duration::from_secs(20),
@@ -54,8 +57,8 @@ fn web_config() -> WebConfig {
         public_url: "https://drop.example.org/".to_owned(),
         operator: "Association <Exemple>".to_owned(),
         contact: "abuse@example.org".to_owned(),
-        max_connections: 8,
         timeout: SignedDuration::from_secs(20),
+        ..WebConfig::default()
     }
 }
 
