@@ -232,6 +232,7 @@ impl Site {
                 created,
                 expired,
                 origin,
+                ..
             }) => Err(Refusal::Gone(Box::new(Gone {
                 created,
                 expired,

@@ -13,7 +13,7 @@ use tokio::runtime;
 
 use super::{
     ConfigOptions,
-    exit::{EX_IOERR, EX_UNAVAILABLE, EX_USAGE, Failure},
+    exit::{EX_IOERR, EX_TEMPFAIL, EX_UNAVAILABLE, EX_USAGE, Failure},
 };
 use crate::{
     drop::{Drop, DropError, Lookup, Package, Swept, Token},
@@ -47,6 +47,9 @@ pub(super) struct GetOptions {
 
 #[derive(Args, Debug)]
 pub(super) struct SweepOptions {
+    /// Destroys at once though the clock jumped, or nothing was swept for days
+    #[arg(long)]
+    trust_clock: bool,
     #[command(flatten)]
     config: ConfigOptions,
 }
@@ -133,17 +136,30 @@ fn create(path: &Path) -> io::Result<File> {
 
 async fn sweep(options: SweepOptions) -> Result<(), Failure> {
     let drop = open(options.config)?;
-    let swept = drop
-        .sweep_all(Timestamp::now(), STEP, || true)
-        .await
-        .map_err(unavailable)?;
+    let now = Timestamp::now();
+    if options.trust_clock {
+        drop.trust_clock(now).await.map_err(unavailable)?;
+    }
+    let swept = drop.sweep_all(now, STEP, || true).await;
+    let swept = swept.map_err(unavailable)?;
     let Swept {
         packages,
         files,
         orphans,
         records,
+        entries,
+        held_until,
     } = swept;
-    let line = format!("packages={packages} files={files} orphans={orphans} records={records}");
+    if let Some(until) = held_until {
+        let message = format!(
+            "the clock jumped, or nothing was swept for days: nothing is destroyed until {until} \
+             (--trust-clock sweeps at once)"
+        );
+        return Err(Failure::new(EX_TEMPFAIL, message));
+    }
+    let line = format!(
+        "packages={packages} files={files} orphans={orphans} records={records} entries={entries}"
+    );
     writeln!(io::stdout().lock(), "{line}").map_err(|error| Failure::output(&error))
 }
 
@@ -154,7 +170,7 @@ fn token_of(link: &str) -> Option<Token> {
 }
 
 fn open(options: ConfigOptions) -> Result<Drop, Failure> {
-    Drop::open(&options.load()?.drop).map_err(unavailable)
+    Drop::of(&options.load()?).map_err(unavailable)
 }
 
 fn unavailable(error: DropError) -> Failure {

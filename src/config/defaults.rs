@@ -5,9 +5,9 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use jiff::{SignedDuration, Span, tz::TimeZone};
 
 use super::{
-    AdminConfig, Colour, DetachConfig, Directions, DropConfig, Language, Limits, LogConfig,
-    LogFormat, MilterAddress, MilterConfig, Network, NoticeConfig, OnFailure, Position,
-    ProxyHeader, ReportFormat, ShowSender, SpoolConfig, WebConfig,
+    AdminConfig, AuditConfig, Colour, DetachConfig, Directions, DropConfig, Language, Limits,
+    LogConfig, LogFormat, MilterAddress, MilterConfig, Network, NoticeConfig, OnFailure, Position,
+    ProxyHeader, QuotaConfig, ReportFormat, ShowSender, SpoolConfig, WebConfig,
 };
 
 impl Default for MilterConfig {
@@ -77,6 +77,29 @@ impl Default for DropConfig {
             expiry: Span::new().months(1),
             grace: Span::new().days(7),
             keep_records: Span::new().years(1),
+            extension: Some(Span::new().months(1)),
+            lifetime_max: Span::new().months(3),
+            extend_expired: false,
+        }
+    }
+}
+
+impl Default for QuotaConfig {
+    fn default() -> Self {
+        Self {
+            sender_per_day: None,
+            sender_directions: Directions::Outgoing,
+            total: None,
+            free_space_min: 1_000_000_000,
+        }
+    }
+}
+
+impl Default for AuditConfig {
+    fn default() -> Self {
+        Self {
+            keep: Span::new().years(1),
+            addresses: true,
         }
     }
 }

@@ -18,6 +18,11 @@ mod deposit;
 mod open;
 mod sweep;
 
+const WEB: Client = Client {
+    actor: Actor::Web,
+    address: None,
+};
+
 struct Fixture {
     home: TempDir,
     drop: Drop,
@@ -29,6 +34,7 @@ fn config(directory: PathBuf) -> DropConfig {
         expiry: Span::new().months(1),
         grace: Span::new().days(7),
         keep_records: Span::new().years(1),
+        ..DropConfig::default()
     }
 }
 
