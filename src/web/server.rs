@@ -36,6 +36,7 @@ use hyper_util::{
 use socket2::SockRef;
 use tokio::{
     net::{TcpListener, TcpStream},
+    runtime::{self, Runtime},
     sync::{OwnedSemaphorePermit, Semaphore},
     task::{JoinError, JoinSet},
     time::{sleep, timeout},
@@ -58,6 +59,24 @@ const BUFFER_BYTES_MAX: usize = 128 * 1024;
 /// How many bytes of an answer the kernel gathers that it has not sent yet: few, so that it tells
 /// soon when a slow reader took some. What is on its way comes on top, so that no line is slowed.
 const UNSENT_BYTES_MAX: u32 = 16 * 1024;
+
+/// How many threads read and decrypt for downloads at once; further reads wait their turn.
+const READING_THREADS_MAX: usize = 16;
+
+/// Threads of their own for the public listener.
+///
+/// Mail and readers share no thread: those that wait for the disk are bounded here, and were they
+/// taken from one pool, enough readers at once would leave none to the filter.
+///
+/// # Errors
+/// The system gives no threads.
+pub fn runtime() -> io::Result<Runtime> {
+    runtime::Builder::new_multi_thread()
+        .thread_name("web")
+        .max_blocking_threads(READING_THREADS_MAX)
+        .enable_all()
+        .build()
+}
 
 /// The bounds of a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
