@@ -30,7 +30,7 @@ async fn landing_page_says_what_from_whom_and_until_when() {
     assert!(!english.text().contains("alice"));
     assert!(!english.text().contains("<script") && !english.text().contains("style="));
     let french = site.get(&site.path("?lang=fr")).await;
-    assert!(french.text().contains("3 fichiers joints"));
+    assert!(french.text().contains("3 fichiers envoyés par"));
 }
 
 #[tokio::test]
