@@ -348,6 +348,133 @@ impl Drop {
             .await
     }
 
+    /// Packages, those deposited last first.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn list(&self, query: Query, now: Timestamp) -> Result<Vec<Deposit>, DropError> {
+        self.run(move |store| store.list(&query, now)).await
+    }
+
+    /// A package with its files, as far as it can be known without its link.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn show(
+        &self,
+        id: RecordId,
+        now: Timestamp,
+    ) -> Result<Option<(Deposit, Vec<DepositedFile>)>, DropError> {
+        self.run(move |store| store.show(id, now)).await
+    }
+
+    /// The files of a package that is not destroyed, for whoever has its link: expired and revoked
+    /// ones, too. `None` when there is nothing any more.
+    ///
+    /// # Errors
+    /// The database cannot be read, or the record does not authenticate.
+    pub async fn names(&self, token: &Token) -> Result<Option<Vec<FileEntry>>, DropError> {
+        let vault = Vault::new(token);
+        self.run(move |store| {
+            let record = store.records.find(vault.id())?;
+            let sealed = record.and_then(|record| record.manifest);
+            let open = |sealed| manifest::open(&vault, sealed, store.records.path());
+            Ok(sealed.map(open).transpose()?.map(|(files, _)| files))
+        })
+        .await
+    }
+
+    /// Ends a package at once. Its ciphertext is kept for the grace period: it can be restored.
+    ///
+    /// # Errors
+    /// The database cannot be read or written.
+    pub async fn revoke(
+        &self,
+        id: RecordId,
+        now: Timestamp,
+        client: Client,
+        reason: &str,
+    ) -> Result<Outcome, DropError> {
+        let reason = reason.to_owned();
+        self.run(move |store| store.revoke(id, now, client, &reason))
+            .await
+    }
+
+    /// Destroys the files of a package that was ended, without waiting for its grace period.
+    ///
+    /// # Errors
+    /// The package is live, or directory or database cannot be changed.
+    pub async fn destroy(
+        &self,
+        id: RecordId,
+        now: Timestamp,
+        client: Client,
+    ) -> Result<Outcome, DropError> {
+        self.run(move |store| store.destroy(id, now, client)).await
+    }
+
+    /// Lets a package be fetched until then, whether it is live, expired or revoked.
+    ///
+    /// # Errors
+    /// The database cannot be read or written.
+    pub async fn restore(
+        &self,
+        id: RecordId,
+        until: Timestamp,
+        now: Timestamp,
+        client: Client,
+    ) -> Result<Outcome, DropError> {
+        self.run(move |store| store.restore(id, until, now, client))
+            .await
+    }
+
+    /// Blocks a file by the SHA-256 of its contents: it is refused from now on, and packages that
+    /// hold it end at once. False if it was blocked before; with the packages that were ended.
+    ///
+    /// # Errors
+    /// The database cannot be read or written.
+    pub async fn block(
+        &self,
+        sha256: [u8; 32],
+        now: Timestamp,
+        client: Client,
+        reason: &str,
+    ) -> Result<(bool, Vec<RecordId>), DropError> {
+        let reason = reason.to_owned();
+        self.run(move |store| store.block(sha256, now, client, &reason))
+            .await
+    }
+
+    /// Unblocks a file. False if it was not blocked. Packages that were ended stay so.
+    ///
+    /// # Errors
+    /// The database cannot be written.
+    pub async fn unblock(
+        &self,
+        sha256: [u8; 32],
+        now: Timestamp,
+        client: Client,
+    ) -> Result<bool, DropError> {
+        self.run(move |store| store.unblock(sha256, now, client))
+            .await
+    }
+
+    /// What is blocked, oldest first.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn blocks(&self) -> Result<Vec<Block>, DropError> {
+        self.run(Store::blocks).await
+    }
+
+    /// Entries of the audit log, oldest first.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn audit(&self, query: AuditQuery) -> Result<Vec<Entry>, DropError> {
+        self.run(move |store| store.records.entries(&query)).await
+    }
+
     /// Destroys what is past its expiry and grace period, and left-overs of more than an hour.
     ///
     /// Of each kind (packages, records, drafts, blobs without a record) at most `steps`, those that

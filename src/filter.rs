@@ -104,6 +104,8 @@ pub enum Reason {
     TooManyDetached,
     /// No part of it can take the notice, and none can be added.
     NoPlace,
+    /// An admin blocked a file of it: the drop does not take it.
+    Blocked,
 }
 
 /// The end of a message.
@@ -251,6 +253,7 @@ impl Reason {
             Self::MalformedBody => "malformed-body",
             Self::TooManyDetached => "too-many-detached",
             Self::NoPlace => "no-place",
+            Self::Blocked => "blocked",
         }
     }
 

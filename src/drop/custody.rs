@@ -1,13 +1,14 @@
 //! What is done with packages after their deposit: looked at, extended, ended, restored, reported,
 //! blocked. The words of it are public; the work is done by the store.
 
+use data_encoding::HEXLOWER;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
     DropError, Origin, RecordId, Store,
     audit::{self, Action, CONTACT_CHARS_MAX, Client, Entry, REPORT_CHARS_MAX},
-    records::{Fingerprint, Record, Term},
-    sweep::add,
+    records::{BlockRow, Record, Term},
+    sweep::{self, add},
     whole_second,
 };
 
@@ -18,6 +19,9 @@ const EXTENSION_MIN: SignedDuration = SignedDuration::from_hours(24);
 const ATTEMPTS: usize = 8;
 
 type Result<T, E = DropError> = std::result::Result<T, E>;
+
+/// How much of a reason is kept.
+const REASON_CHARS_MAX: usize = 1000;
 
 /// Why a package can no longer be fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,8 +137,8 @@ pub struct Query {
     pub state: Option<(State, Timestamp)>,
     /// The first hexadecimal digits of its id.
     pub id_prefix: Option<String>,
-    /// A file's fingerprint.
-    pub(super) fingerprint: Option<Fingerprint>,
+    /// Holding the file with this fingerprint (HMAC-SHA256 of its SHA-256 under the drop's key).
+    pub fingerprint: Option<[u8; 32]>,
     /// How many at most.
     pub limit: Option<usize>,
 }
@@ -322,6 +326,227 @@ impl Store {
             entry.log();
         }
         Ok(changed)
+    }
+}
+
+/// What an admin asks for.
+impl Store {
+    pub(super) fn list(&self, query: &Query, now: Timestamp) -> Result<Vec<Deposit>> {
+        let found = self.records.list(query)?;
+        let seen = found.into_iter();
+        Ok(seen
+            .map(|(id, record)| self.deposit(id, record, now))
+            .collect())
+    }
+
+    pub(super) fn show(
+        &self,
+        id: RecordId,
+        now: Timestamp,
+    ) -> Result<Option<(Deposit, Vec<DepositedFile>)>> {
+        let Some(record) = self.records.find(id)? else {
+            return Ok(None);
+        };
+        let files = self
+            .records
+            .files(id)?
+            .into_iter()
+            .map(|file| DepositedFile {
+                size: file.size,
+                downloads: file.downloads,
+            });
+        Ok(Some((self.deposit(id, record, now), files.collect())))
+    }
+
+    pub(super) fn revoke(
+        &self,
+        id: RecordId,
+        now: Timestamp,
+        client: Client,
+        reason: &str,
+    ) -> Result<Outcome> {
+        let reason = audit::one_line(reason, REASON_CHARS_MAX);
+        self.end(id, (now, client), (Cause::Revoked, Action::Revoke), reason)
+    }
+
+    /// Destroys the files of a package that cannot be fetched any more.
+    pub(super) fn destroy(&self, id: RecordId, now: Timestamp, client: Client) -> Result<Outcome> {
+        for _ in 0..ATTEMPTS {
+            let Some(record) = self.records.find(id)? else {
+                return Ok(Outcome::Unknown);
+            };
+            if record.manifest.is_none() {
+                return Ok(Outcome::Destroyed);
+            }
+            if record.ending(now).is_none() {
+                return Err(DropError::Misuse(
+                    "a live package is revoked before it is destroyed",
+                ));
+            }
+            self.records.doom(&[(id, record.term.end())])?;
+            if self.records.is_needed(id)? {
+                continue;
+            }
+            let numbers: Vec<_> = self.records.files(id)?.iter().map(|f| f.number).collect();
+            sweep::empty(self, id, &numbers)?;
+            sweep::tell_destroyed(self, now, client, &[id])?;
+            self.records.forget_overwritten()?;
+            return Ok(Outcome::Done(record.term.end()));
+        }
+        Err(DropError::Stopped)
+    }
+
+    /// Lets a package be fetched until then, whatever its term was; readers' limits do not hold.
+    pub(super) fn restore(
+        &self,
+        id: RecordId,
+        until: Timestamp,
+        now: Timestamp,
+        client: Client,
+    ) -> Result<Outcome> {
+        let until = whole_second(until);
+        for _ in 0..ATTEMPTS {
+            let Some(record) = self.records.find(id)? else {
+                return Ok(Outcome::Unknown);
+            };
+            if record.manifest.is_none() {
+                return Ok(Outcome::Destroyed);
+            }
+            if self.holds_blocked(id)? {
+                return Ok(Outcome::Blocked);
+            }
+            let is = Term {
+                expires: until,
+                ended: None,
+            };
+            if record.term == is {
+                return Ok(Outcome::Already);
+            }
+            let action = match record.ending(now) {
+                None => Action::Extend,
+                Some(_) => Action::Restore,
+            };
+            let (about, detail) = ((id, &record.origin), format!("until={until}"));
+            if self.change(about, &record.term, &is, action, (now, client), detail)? {
+                return Ok(Outcome::Done(until));
+            }
+        }
+        Err(DropError::Stopped)
+    }
+
+    /// Blocks a file and ends the packages that hold it. Returns their ids; none is missed, for the
+    /// block is durable before they are looked up.
+    pub(super) fn block(
+        &self,
+        sha256: [u8; 32],
+        now: Timestamp,
+        client: Client,
+        reason: &str,
+    ) -> Result<(bool, Vec<RecordId>)> {
+        let fingerprint = self.fingerprint(&sha256);
+        let reason = audit::one_line(reason, REASON_CHARS_MAX);
+        let detail = format!("sha256={} reason={reason:?}", HEXLOWER.encode(&sha256));
+        let entry = Entry::general(now, Action::Block, client, detail);
+        let row = BlockRow {
+            fingerprint,
+            sha256,
+            created: whole_second(now),
+            reason,
+        };
+        let fresh = self.records.block(&row, &entry)?;
+        if fresh {
+            entry.log();
+        }
+        let query = Query {
+            fingerprint: Some(fingerprint),
+            ..Query::default()
+        };
+        let mut ended = Vec::new();
+        for (id, _) in self.records.list(&query)? {
+            let cause = (Cause::Blocked, Action::Block);
+            let outcome = self.end(id, (now, client), cause, "a file is blocked".to_owned())?;
+            if let Outcome::Done(_) = outcome {
+                ended.push(id);
+            }
+        }
+        Ok((fresh, ended))
+    }
+
+    pub(super) fn unblock(&self, sha256: [u8; 32], now: Timestamp, client: Client) -> Result<bool> {
+        let detail = format!("sha256={}", HEXLOWER.encode(&sha256));
+        let entry = Entry::general(now, Action::Unblock, client, detail);
+        let done = self.records.unblock(&self.fingerprint(&sha256), &entry)?;
+        if done {
+            entry.log();
+        }
+        Ok(done)
+    }
+
+    pub(super) fn blocks(&self) -> Result<Vec<Block>> {
+        let rows = self.records.blocks()?.into_iter();
+        let block = |row: BlockRow| Block {
+            sha256: row.sha256,
+            created: row.created,
+            reason: row.reason,
+        };
+        Ok(rows.map(block).collect())
+    }
+
+    fn holds_blocked(&self, id: RecordId) -> Result<bool> {
+        let files = self.records.files(id)?;
+        let fingerprints: Vec<_> = files.iter().filter_map(|file| file.fingerprint).collect();
+        self.records.is_blocked(&fingerprints)
+    }
+
+    /// Ends a package. One that expired keeps the time of its end, and can be restored no more by a
+    /// reader.
+    fn end(
+        &self,
+        id: RecordId,
+        (now, client): (Timestamp, Client),
+        (cause, action): (Cause, Action),
+        detail: String,
+    ) -> Result<Outcome> {
+        for _ in 0..ATTEMPTS {
+            let Some(record) = self.records.find(id)? else {
+                return Ok(Outcome::Unknown);
+            };
+            let was = record.term;
+            if record.manifest.is_none() {
+                return Ok(Outcome::Destroyed);
+            }
+            if was
+                .ended
+                .is_some_and(|(_, was)| was == cause || was == Cause::Blocked)
+            {
+                return Ok(Outcome::Already);
+            }
+            let at = whole_second(now).min(was.end());
+            let is = Term {
+                expires: was.expires,
+                ended: Some((at, cause)),
+            };
+            let about = (id, &record.origin);
+            if self.change(about, &was, &is, action, (now, client), detail.clone())? {
+                return Ok(Outcome::Done(at));
+            }
+        }
+        Err(DropError::Stopped)
+    }
+
+    fn deposit(&self, id: RecordId, record: Record, now: Timestamp) -> Deposit {
+        Deposit {
+            id,
+            state: record.state(now),
+            created: record.created,
+            expires: record.term.expires,
+            ended: record.term.ended.map(|(at, _)| at),
+            destroyed_after: add(record.term.end(), &self.grace),
+            origin: record.origin,
+            files: record.files,
+            bytes: record.bytes,
+            downloads: record.downloads,
+        }
     }
 }
 

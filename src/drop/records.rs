@@ -12,6 +12,8 @@ use std::{fmt, path::Path};
 
 use jiff::Timestamp;
 
+#[cfg(test)]
+pub(super) use self::sqlite::SCHEMA_1;
 pub(super) use self::sqlite::Sqlite;
 use super::{
     DropError, Origin, RecordId,

@@ -13,9 +13,13 @@ use tempfile::TempDir;
 use super::*;
 
 mod abandon;
+mod clock;
+mod conformance;
+mod custody;
 mod damage;
 mod deposit;
 mod open;
+mod quota;
 mod sweep;
 
 const WEB: Client = Client {

@@ -10,7 +10,7 @@ use super::{
     message::{Detached, Text},
 };
 use crate::{
-    drop::Token,
+    drop::{DropError, Token},
     mime::{Ambiguity, Event, Scanner, TransferEncoding},
     names,
     rewrite::{
@@ -61,7 +61,10 @@ async fn rewrite(message: &mut Message) -> Result<Verdict, FilterError> {
         .into_iter()
         .filter_map(|detached| detached.file)
         .collect();
-    package.commit(durable, created, expires).await?;
+    match package.commit(durable, created, expires).await {
+        Err(DropError::Blocked) => return Ok(Verdict::Pass(Reason::Blocked)),
+        committed => committed?,
+    };
     let spool = std::mem::replace(&mut message.spool, crate::spool::Spool::new("".as_ref(), 0));
     Ok(Verdict::Rewrite(Rewritten {
         header_edits: [header_edits, vec![marker(detached, detached_bytes)]].concat(),
