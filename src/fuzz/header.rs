@@ -26,7 +26,11 @@ pub fn header(input: &[u8]) {
     assert_eq!(head::split(&joined(&fields)).as_deref(), Ok(&*fields));
     assert_eq!(head::check(&fields), Ok(()));
     let described = |field: &&Field| field.name.get(7) == Some(&b'-');
-    fields.iter().filter(described).take(FIELDS_MAX).for_each(|field| check_field(&field.value));
+    fields
+        .iter()
+        .filter(described)
+        .take(FIELDS_MAX)
+        .for_each(|field| check_field(&field.value));
     if let Ok(head) = Head::read(&fields, MediaType::new(main, sub)) {
         check_head(&head);
     }
