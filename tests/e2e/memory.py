@@ -11,11 +11,14 @@ queue goes through the milter protocol, made on the fly.
 
 from __future__ import annotations
 
+import base64
 import subprocess
 import sys
 import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -37,23 +40,29 @@ LONGEST_NAME = b"n" * 251 + b".pdf"
 
 DEFAULTS = {"spool_memory": 256 * KIB, "limits_parts_max": 10_000, "limits_header_bytes_max": 64 * KIB,
             "limits_text_bytes_max": MIB}
+# With these the formula's other terms are small, so that each case is held against its own.
+SMALL = {"limits_parts_max": 100, "limits_header_bytes_max": 4 * KIB, "limits_text_bytes_max": 64 * KIB}
 
 
-def bound(messages: int = 1, **limits) -> int:
+CONNECTION, TOP_HEADER = 24 * KIB, 4 * MIB
+PROCESS, MESSAGE = 4 * MIB, MIB + 256 * KIB
+
+
+def bound(messages: int = 1, connections: int = 1, headers: int = 0, **limits) -> int:
     """Bytes that the daemon takes at most over what it takes when idle."""
     limit = {**DEFAULTS, **limits}
-    return 4 * MIB + messages * (
-        MIB
+    return (PROCESS + connections * CONNECTION + headers * TOP_HEADER + messages * (
+        MESSAGE
         + limit["spool_memory"]
-        + 48 * limit["limits_header_bytes_max"]
-        + 900 * limit["limits_parts_max"]
-        + 8 * limit["limits_text_bytes_max"])
+        + 32 * limit["limits_header_bytes_max"]
+        + 768 * limit["limits_parts_max"]
+        + 16 * limit["limits_text_bytes_max"]))
 
 
 # ---- bodies
 
-def pdf(name: bytes = b"a.pdf") -> bytes:
-    return (b"--=_b\r\nContent-Type: application/pdf; name=\"" + name + b"\"\r\n"
+def pdf(name: bytes = b"a.pdf", subtype: bytes = b"pdf") -> bytes:
+    return (b"--=_b\r\nContent-Type: application/" + subtype + b"; name=\"" + name + b"\"\r\n"
             b"Content-Transfer-Encoding: base64\r\n\r\n")
 
 
@@ -86,13 +95,27 @@ def header(field: bytes):
 
 def text(subtype: bytes, unit: bytes, encoding: bytes = b"7bit", raw: int = MIB):
     """Two texts as long as they may be to take the notice."""
-    start = (b"--=_b\r\nContent-Type: text/" + subtype + b"; charset=iso-8859-1\r\n"
+    start = (b"--=_b\r\nContent-Type: text/" + subtype + b"; charset=windows-1252\r\n"
              b"Content-Transfer-Encoding: " + encoding + b"\r\n\r\n")
     yield start + unit * (raw // len(unit)) + b"\r\n"
     yield pdf() + CHUNK * 4 + CLOSE
 
 
 # ---- ways into the daemon
+
+def connections(lab: Lab, count: int, fields) -> int:
+    """Peak KiB of a daemon with so many connections open at once, each with a header."""
+    with lab.daemon() as daemon, ExitStack() as stack:
+        for _ in range(count):
+            milter = stack.enter_context(Milter(daemon.settings["milter_listen"]))
+            milter.open()
+            milter.envelope()
+            # The last field of a header is not followed by its end.
+            for name, value in fields:
+                milter.step("L", name + b"\0" + value + b"\0")
+        daemon.admin("/readyz")
+        return daemon.peak_kib()
+
 
 def idle_kib(lab: Lab, **settings) -> int:
     with lab.daemon(**settings) as daemon:
@@ -146,31 +169,42 @@ def send(daemon, body, changes: bool, all_there: threading.Barrier):
 
 
 TINY = b"--=_b\r\n\r\n\r\n"
-EMPTY_FILE = pdf(LONGEST_NAME) + b"\r\n"
-LATIN = "éàü".encode("latin-1")
+EMPTY_FILE = pdf(LONGEST_NAME, b"x" * 243) + b"\r\n"
+SECTIONS = b"".join(b";\r\n filename*%d*=%%41" % n for n in range(2600))
+PARAMETERS = b"".join(b";%d=b" % n for n in range(8000))
+HIGH = base64.b64encode(b"\x80" * 57) + b"\r\n"
+HEADERS = [
+    ("the shortest fields", b"a:\r\n"),
+    ("a name in many sections", b"Content-Disposition: attachment" + SECTIONS + b"\r\n"),
+    ("many parameters", b"Content-Type: a/b" + PARAMETERS + b"\r\n"),
+]
+TEXTS = [
+    ("HTML, all nested", b"html", b"<b>"),
+    ("HTML, all of it tags", b"html", b"<p a=b c=d>"),
+    ("text, all of it lines", b"plain", b"\r\n"),
+    ("text, all of it escaped", b"plain", b"=E9" * 24 + b"=\r\n", b"quoted-printable",
+     3 * MIB - KIB),
+    ("HTML, in base64", b"html", LINE, b"base64", 2 * MIB - KIB),
+    ("HTML, three bytes for each", b"html", HIGH, b"base64", 2 * MIB - KIB),
+    ("text, three bytes for each", b"plain", HIGH, b"base64", 2 * MIB - KIB),
+]
 CASES = [
-    ("a message of 2 GB, all of it one file", lambda: large_file(2 * GB), True, {}),
-    ("a message of 1 GB, most of which stays", lambda: large_text(GB), True, {}),
+    ("a message of 2 GB, all of it one file", lambda: large_file(2 * GB), True, SMALL),
+    ("a message of 1 GB, most of which stays", lambda: large_text(GB), True, SMALL),
     # The message, its first text and its last file are parts too.
     ("a million parts, which may be", lambda: many(TINY, 999_997), True,
-     {"limits_parts_max": 1_000_000}),
-    ("a million parts, more than may be", lambda: many(TINY, 1_000_000), False, {}),
-    ("10,000 empty files with the longest names", lambda: many(EMPTY_FILE, 9_990), True, {}),
-    ("100,000 empty files with the longest names", lambda: many(EMPTY_FILE, 100_000), True,
-     {"limits_parts_max": 100_100}),
-    ("a header of the shortest fields", lambda: header(b"a:\r\n"), True, {}),
-    ("a header of a name in many sections", lambda: header(
-        b"Content-Disposition: attachment" + b"".join(b";\r\n filename*%d*=%%41" % n for n in range(2600)) + b"\r\n"),
-     True, {}),
-    ("a header of many parameters", lambda: header(
-        b"Content-Type: a/b" + b"".join(b";%d=b" % n for n in range(8000)) + b"\r\n"), True, {}),
-    ("the longest HTML, all nested", lambda: text(b"html", b"<b>"), True, {}),
-    ("the longest HTML, all of it tags", lambda: text(b"html", b"<p a=b c=d>"), True, {}),
-    ("the longest text, all of it lines", lambda: text(b"plain", b"\r\n"), True, {}),
-    ("the longest text, all of it escaped",
-     lambda: text(b"plain", b"=E9" * 24 + b"=\r\n", b"quoted-printable", 3 * MIB - KIB), True, {}),
-    ("the longest HTML, in base64",
-     lambda: text(b"html", LINE, b"base64", 2 * MIB - KIB), True, {}),
+     {**SMALL, "limits_parts_max": 1_000_000}),
+    ("a million parts, more than may be", lambda: many(TINY, 1_000_000), False,
+     {**SMALL, "limits_parts_max": 10_000}),
+    ("10,000 empty files with the longest names", lambda: many(EMPTY_FILE, 9_990), True,
+     {**SMALL, "limits_parts_max": 10_000}),
+    ("100,000 empty files with the longest names", lambda: many(EMPTY_FILE, 99_990), True,
+     {**SMALL, "limits_parts_max": 100_000}),
+    *((f"a header of {what}", partial(header, fields), True,
+       {**SMALL, "limits_header_bytes_max": 64 * KIB}) for what, fields in HEADERS),
+    *((f"the longest {what}", partial(text, *texts), True,
+       {**SMALL, "limits_text_bytes_max": MIB}) for what, *texts in TEXTS),
+    ("a message of 25 MB, with the default limits", lambda: large_file(25_000_000), True, {}),
 ]
 
 
@@ -192,6 +226,11 @@ def main(words: list[str]) -> int:
         for what, make, changes, settings in CASES:
             judge(what, lambda: through_protocol(lab, make, changes, **settings),
                   bound(**settings), idle)
+        judge("400 connections without a message", lambda: connections(lab, 400, []),
+              PROCESS + 400 * CONNECTION, idle)
+        fields = [(b"a", b" ")] * ((MIB - 1) // 50)
+        judge("4 top-level headers of the shortest fields", lambda: connections(lab, 4, fields),
+              PROCESS + 4 * (CONNECTION + TOP_HEADER), idle)
         judge("32 messages of 25 MB at once, all there before their last piece",
               lambda: through_protocol(lab, lambda: large_file(25_000_000), True, 32), 64 * MIB, idle)
         judge("one message of 25 MB through Postfix", lambda: through_postfix(lab, 1), bound(), idle)
