@@ -20,14 +20,14 @@
 //! | open boundaries | 300 bytes × `limits.depth_max` |
 //! | header block being read: its bytes, then its fields apart | 32 × `limits.header_bytes_max` |
 //! | parts | 64 bytes × `limits.parts_max` |
-//! | candidates for the end, with a name and a type of 255 bytes each | 704 bytes × `limits.parts_max` |
+//! | candidates for the end, with a name and a type of 255 bytes each | 832 bytes × `limits.parts_max` |
 //! | detached files, and the manifest of them | 2 KiB × [`DETACHED_MAX`], if not candidates |
 //! | at its end, texts that take the notice, one at a time | 16 × `limits.text_bytes_max` |
 //!
 //! In sum, with what is constant rounded up:
 //!
 //! ```text
-//! 1.25 MiB + spool.memory + 32 × limits.header_bytes_max + 768 bytes × limits.parts_max
+//! 1.25 MiB + spool.memory + 32 × limits.header_bytes_max + 896 bytes × limits.parts_max
 //!          + 16 × limits.text_bytes_max
 //! ```
 //!
