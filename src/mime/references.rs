@@ -90,6 +90,9 @@ impl References {
                     return;
                 }
             }
+            if self.everything {
+                return;
+            }
             at = start + SCHEME.len();
         }
         let keep = held.len().saturating_sub(SCHEME.len() - 1).max(at);
