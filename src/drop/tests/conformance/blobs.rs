@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 
 use super::super::*;
-use crate::drop::blobs::{Blobs, Directory, Draft, SLICES};
+use crate::drop::blobs::{Blobs, Directory, Draft, Memory, SLICES};
 
 /// A store, and whatever must live as long.
 type Fresh = (Box<dyn Blobs>, Box<dyn std::any::Any>);
@@ -42,6 +42,11 @@ fn a_directory_is_a_store_of_blobs() {
         let directory = Directory::open(&home.path().join("drop")).unwrap();
         (Box::new(directory), Box::new(home))
     });
+}
+
+#[test]
+fn memory_is_a_store_of_blobs() {
+    suite(|| (Box::new(Memory::default()), Box::new(())));
 }
 
 fn suite(fresh: impl Fn() -> Fresh) {

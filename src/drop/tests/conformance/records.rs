@@ -150,7 +150,8 @@ fn a_withdrawn_package_never_was(records: &dyn Records) {
     assert_eq!(records.find(A).unwrap(), None);
     assert_eq!(records.files(A).unwrap(), []);
     assert_eq!(records.stored_bytes().unwrap(), 0);
-    assert_eq!(actions(records), [Action::Deposit, Action::Withdraw]);
+    let withdrawn = [Action::Deposit, Action::Withdraw, Action::Withdraw];
+    assert_eq!(actions(records), withdrawn);
 }
 
 fn a_list_is_narrowed(records: &dyn Records) {
