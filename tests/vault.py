@@ -93,7 +93,7 @@ def decrypt(drop: Drop, link: Link) -> int:
         assert file["media_type"] == "application/octet-stream"
         bad = bytearray(sealed[number])
         bad[-1] ^= 1
-        for other in [bytes(bad), sealed[number][:-1], sealed[number][:SEGMENT - 1], sealed[(number + 1) % len(files)]]:
+        for other in [bytes(bad), sealed[number][:-1], sealed[number][:len(sealed[number]) // 2], sealed[(number + 1) % len(files)]]:
             assert is_refused(link, other, number), file["name"]
     assert {file["name"] for file in files} == set(drop.files)
     return len(files)
