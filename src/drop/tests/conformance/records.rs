@@ -14,7 +14,10 @@ use crate::drop::{
 /// A database, and whatever must live as long.
 type Fresh = (Box<dyn Records>, Box<dyn std::any::Any>);
 
-const CHECKS: &[(&str, fn(&dyn Records))] = &[
+/// What must hold, and how it is looked at.
+type Check = (&'static str, fn(&dyn Records));
+
+const CHECKS: &[Check] = &[
     ("what is inserted is found", what_is_inserted_is_found),
     (
         "an insertion is all or nothing",
