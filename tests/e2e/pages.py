@@ -137,7 +137,7 @@ def _(site):
         browser.click("input[value=fraud]")
         browser.type("#text", "   ")
         browser.click("form button")
-        assert "Say in a few words what is wrong" in browser.text()
+        assert "say in a few words what is wrong" in browser.text()
         assert browser.attribute("input[value=fraud]", "checked") == "true"
         browser.type("#text", "This pretends to be my bank.")
         browser.type("#contact", "me@example.org")
