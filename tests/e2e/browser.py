@@ -85,6 +85,15 @@ class Browser:
         """What a person reads on the page."""
         return self._call("GET", f"{self._find('body')}/text")
 
+    def shows(self, words: str) -> bool:
+        """Whether the page shows these words; one that is on its way is waited for."""
+        deadline = time.monotonic() + 10
+        while words not in self.text():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
+        return True
+
     def attribute(self, selector: str, name: str) -> str:
         return self._call("GET", f"{self._find(selector)}/attribute/{name}")
 
