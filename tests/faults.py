@@ -12,6 +12,7 @@ Needs strace; as root, the tests with file systems of their own run too.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import re
@@ -243,6 +244,20 @@ def _():
         drop.works()
     assert changed and refused, (changed, refused)
     return f"{refused} limits too low, {changed} high enough"
+
+
+@test("a message with a blocked file goes out as it came, and the packages that hold it are gone")
+def _():
+    with fresh() as drop:
+        link = given(drop)
+        drop.run("block", hashlib.sha256(drop.files["b.bin"]).hexdigest())
+        code, output = drop.rewrite()
+        assert code == 0 and output == drop.message
+        got = subprocess.run(drop.command("drop", "get", link, "--into", str(drop.directory.parent / "into")),
+                             capture_output=True)
+        assert got.returncode == 1, got
+        drop.settle()
+    return ""
 
 
 # ---- file systems of their own
