@@ -40,7 +40,6 @@ mod texts;
 mod theme;
 mod views;
 mod well_known;
-mod words;
 
 #[cfg(test)]
 mod tests;

@@ -19,8 +19,8 @@ use crate::{
             ArchiveView, FileView, GoneView, LandingView, LinkView, MessageView, MomentView,
             ReasonView, ReportView,
         },
-        words,
     },
+    words,
 };
 
 /// What became of the reader's wish for more time.
