@@ -177,6 +177,7 @@ def _(site):
     with Browser("fr") as browser:
         browser.open(link)
         assert browser.shows("Ces fichiers ont été retirés")
+        assert "de nouveau" not in browser.text()
         assert not browser.has("form") and not browser.has(".files")
 
 
