@@ -44,6 +44,7 @@ mod reader;
 mod records;
 mod sweep;
 mod token;
+mod uploaders;
 mod vault;
 
 use std::{ops::Range, sync::Arc};
@@ -61,6 +62,7 @@ pub use self::{
     error::DropError,
     reader::FileReader,
     token::{Token, TokenError},
+    uploaders::{Right, RightError, Secret, Uploader},
 };
 use crate::{config::DropConfig, filter::Direction};
 
@@ -197,7 +199,7 @@ impl Drop {
 
     /// Begins a package under a fresh token. Touches neither disk nor database.
     pub fn package(&self, origin: Origin) -> PackageDraft {
-        PackageDraft::new(self, origin)
+        PackageDraft::under(self, Token::random(), origin)
     }
 
     /// Finds the package that a token leads to, at the time `now`. Counts nothing.

@@ -5,8 +5,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use jiff::{SignedDuration, Span, tz::TimeZone};
 
 use super::{
-    AdminConfig, DetachConfig, Directions, DropConfig, Language, Limits, LogConfig, LogFormat,
-    MilterAddress, MilterConfig, NoticeConfig, OnFailure, Position, SpoolConfig, WebConfig,
+    AdminConfig, DepositConfig, DetachConfig, Directions, DropConfig, Language, Limits, LogConfig,
+    LogFormat, MilterAddress, MilterConfig, NoticeConfig, OnFailure, Position, RemoteConfig,
+    SpoolConfig, StoreConfig, StoreKind, WebConfig,
 };
 
 impl Default for MilterConfig {
@@ -52,6 +53,41 @@ impl Default for DropConfig {
             expiry: Span::new().months(1),
             grace: Span::new().days(7),
             keep_records: Span::new().years(1),
+        }
+    }
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self {
+            kind: StoreKind::Embedded,
+        }
+    }
+}
+
+impl Default for RemoteConfig {
+    fn default() -> Self {
+        Self {
+            url: String::new(),
+            token_file: None,
+            ca_file: None,
+            allow_http: false,
+            connect_timeout: SignedDuration::from_secs(5),
+            timeout: SignedDuration::from_secs(20),
+        }
+    }
+}
+
+impl Default for DepositConfig {
+    fn default() -> Self {
+        Self {
+            listen: None,
+            file_bytes_max: 2_000_000_000,
+            draft_bytes_max: 10_000_000_000,
+            drafts_max: 100,
+            expiry_max: Span::new().years(1),
+            max_connections: 200,
+            timeout: SignedDuration::from_secs(60),
         }
     }
 }

@@ -10,7 +10,7 @@ use jiff::{
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::{Directions, Language, LogFormat, OnFailure, Position};
+use super::{Directions, Language, LogFormat, OnFailure, Position, StoreKind};
 
 /// One kind of value: what it looks like, and what it means.
 pub(super) trait Codec {
@@ -78,6 +78,25 @@ impl Written {
             Self::List(items) => items.iter().map(Self::text).collect(),
             scalar => Some(vec![scalar.text()?]),
         }
+    }
+}
+
+/// Yes or no.
+pub(super) struct Flag;
+
+impl Codec for Flag {
+    type Value = bool;
+
+    fn parse(written: &Written) -> Option<bool> {
+        written.text()?.parse().ok()
+    }
+
+    fn print(value: &bool) -> Written {
+        Written::Boolean(*value)
+    }
+
+    fn allowed() -> String {
+        "true or false".into()
     }
 }
 
@@ -425,6 +444,11 @@ impl Words for Directions {
         ("incoming", Self::Incoming),
         ("outgoing", Self::Outgoing),
     ];
+}
+
+impl Words for StoreKind {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("embedded", Self::Embedded), ("remote", Self::Remote)];
 }
 
 impl Words for OnFailure {

@@ -13,7 +13,7 @@ use std::{
 
 use jiff::Timestamp;
 use rusqlite::{
-    Connection, OptionalExtension, Row, Transaction, TransactionBehavior::Immediate, params,
+    Connection, OptionalExtension, Params, Row, Transaction, TransactionBehavior::Immediate, params,
 };
 
 use super::{DropError, Origin, vault::RecordId};
@@ -23,7 +23,7 @@ use crate::filter::Direction;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One step for each schema; `PRAGMA user_version` counts those that were done.
-const MIGRATIONS: &[&str] = &[include_str!("schema-1.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema-1.sql"), include_str!("schema-3.sql")];
 /// The schema after the last of them.
 const KNOWN: i64 = MIGRATIONS.len() as i64;
 
@@ -105,7 +105,8 @@ impl Records {
 
     /// Removes a package altogether, as if it had never been.
     pub(super) fn remove(&self, id: RecordId) -> Result<()> {
-        self.change("DELETE FROM package WHERE id = ?1", id)
+        self.change("DELETE FROM package WHERE id = ?1", [id.0])
+            .map(drop)
     }
 
     /// Counts a complete download of the file with this index.
@@ -238,13 +239,21 @@ impl Records {
         query().map_err(|e| self.failed("read", e))
     }
 
-    fn change(&self, sql: &str, id: RecordId) -> Result<()> {
+    /// Runs one statement in a transaction; says how many rows it changed.
+    pub(super) fn change(&self, sql: &str, values: impl Params) -> Result<usize> {
         self.write("write to", |transaction| {
             transaction
-                .execute(sql, [id.0])
-                .map(drop)
+                .execute(sql, values)
                 .map_err(|e| self.failed("write to", e))
         })
+    }
+
+    /// Asks the connection that only reads.
+    pub(super) fn read<T>(
+        &self,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T> {
+        query(&lock(&self.reader)).map_err(|e| self.failed("read", e))
     }
 
     fn write<T>(
