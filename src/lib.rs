@@ -40,6 +40,7 @@
 pub mod admin;
 pub mod cli;
 pub mod config;
+pub mod deposit;
 pub mod drop;
 pub mod filter;
 #[cfg(any(test, fuzzing))]

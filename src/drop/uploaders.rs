@@ -249,20 +249,40 @@ impl Drop {
             .await
     }
 
-    /// Notes that an uploader deposited a package today.
+    /// Counts a package for an uploader, if its quota of today has room for it.
     pub(crate) async fn book_upload(
+        &self,
+        uploader: &Uploader,
+        bytes: u64,
+    ) -> Result<bool, DropError> {
+        let id = uploader.id;
+        self.with(move |store| {
+            // A token that was removed meanwhile has no row, and no room.
+            store.records.change(
+                "INSERT INTO uploader_day (uploader, day, packages, bytes)
+                 SELECT id, ?2, 1, ?3 FROM uploader WHERE id = ?1
+                 AND (quota IS NULL OR ?3 + coalesce((SELECT bytes FROM uploader_day
+                                       WHERE uploader = ?1 AND day = ?2), 0) <= quota)
+                 ON CONFLICT (uploader, day)
+                 DO UPDATE SET packages = packages + 1, bytes = bytes + excluded.bytes",
+                params![id, today(), to_column(bytes)],
+            )
+        })
+        .await
+        .map(|rows| rows > 0)
+    }
+
+    /// Takes a package off the count again: it could not be committed.
+    pub(crate) async fn unbook_upload(
         &self,
         uploader: &Uploader,
         bytes: u64,
     ) -> Result<(), DropError> {
         let id = uploader.id;
         self.with(move |store| {
-            // A token that was removed meanwhile has no row to count for.
             store.records.change(
-                "INSERT INTO uploader_day (uploader, day, packages, bytes)
-                 SELECT id, ?2, 1, ?3 FROM uploader WHERE id = ?1
-                 ON CONFLICT (uploader, day)
-                 DO UPDATE SET packages = packages + 1, bytes = bytes + excluded.bytes",
+                "UPDATE uploader_day SET packages = packages - 1, bytes = max(bytes - ?3, 0)
+                 WHERE uploader = ?1 AND day = ?2 AND packages > 0",
                 params![id, today(), to_column(bytes)],
             )
         })
