@@ -18,6 +18,7 @@ use depollueur::{
     filter::{Direction, Envelope, Filter, Start, Verdict},
     mime::{Decoder, Event, Field, Head, MediaType, Scanner, TransferEncoding},
     rewrite::Eol,
+    store::Store,
 };
 use jiff::tz::TimeZone;
 use tempfile::TempDir;
@@ -62,7 +63,8 @@ fn filter(home: &TempDir) -> Filter {
     config.drop.directory = home.path().join("drop");
     config.notice.time_zone = TimeZone::UTC;
     let drop = Drop::open(&config.drop).expect("a fresh directory can be used");
-    Filter::new(Arc::new(config), drop)
+    let store = Store::embedded(drop, &config.web.public_url);
+    Filter::new(Arc::new(config), store)
 }
 
 /// A message through the filter, up to the last byte of its new body; gives how many there are.

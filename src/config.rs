@@ -15,6 +15,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use jiff::{SignedDuration, Span, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::value::{parse_period, parse_size};
 pub use self::{
     address::{MilterAddress, Network},
     source::{ConfigError, DEFAULT_FILE, Sources},
@@ -114,11 +115,7 @@ pub struct WebConfig {
 impl WebConfig {
     /// The host in `public_url`, with its port.
     pub fn host(&self) -> &str {
-        let rest = self
-            .public_url
-            .split_once("://")
-            .map_or(&*self.public_url, |(_, rest)| rest);
-        rest.split('/').next().unwrap_or(rest)
+        host(&self.public_url)
     }
 
     /// What readers are told of who keeps the files.
@@ -129,6 +126,22 @@ impl WebConfig {
             &self.operator
         }
     }
+
+    /// What readers of the notice are told of who keeps the files: the links of a remote store have
+    /// a host of their own.
+    pub fn operator_or_host_of<'a>(&'a self, link: &'a str) -> &'a str {
+        if self.operator.is_empty() {
+            host(link)
+        } else {
+            &self.operator
+        }
+    }
+}
+
+/// The host of an address, with its port.
+fn host(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split('/').next().unwrap_or(rest)
 }
 
 /// `[admin]`: health and metrics.

@@ -27,7 +27,6 @@ pub(crate) mod wire;
 
 use std::{
     future::Future,
-    io,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -116,19 +115,12 @@ impl Deposits {
     }
 
     /// Serves `listener` until `shutdown` completes and running requests are through.
-    ///
-    /// # Errors
-    /// None; the type is that of all listeners.
-    pub async fn serve(
-        self,
-        listener: TcpListener,
-        shutdown: impl Future<Output = ()>,
-    ) -> io::Result<()> {
+    pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
         let router = self.router();
         let limits = self.limits();
         tokio::select! {
-            () = server::serve(listener, router, limits, shutdown) => Ok(()),
-            () = self.expire() => Ok(()),
+            () = server::serve(listener, router, limits, shutdown) => {}
+            () = self.expire() => {}
         }
     }
 

@@ -1,5 +1,7 @@
 //! `depollueur drop …`
 
+mod token;
+
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write as _},
@@ -32,6 +34,9 @@ pub(super) enum Command {
     Get(GetOptions),
     /// Destroys what is past its expiry and grace period, and left-overs.
     Sweep(SweepOptions),
+    /// Lets milters of other hosts deposit, each with a token of its own.
+    #[command(subcommand)]
+    Token(token::Command),
 }
 
 #[derive(Args, Debug)]
@@ -60,6 +65,7 @@ pub(super) fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Get(options) => runtime.block_on(get(options)),
         Command::Sweep(options) => runtime.block_on(sweep(options)),
+        Command::Token(command) => runtime.block_on(token::run(command)),
     }
 }
 

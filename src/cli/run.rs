@@ -25,9 +25,11 @@ use super::{
 use crate::{
     admin::{self, Metrics},
     config::Config,
+    deposit::Deposits,
     drop::{Drop, Swept},
     filter::Filter,
     milter::{self, Claim, Stop},
+    store::Store,
     web::{
         self, WebState,
         server::{self, ServerLimits},
@@ -67,6 +69,7 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
     // The sockets come first: a start that fails on one of them leaves no drop behind.
     let sockets = Sockets::open(&config, claim).map_err(|error| unavailable(&error))?;
     let drop = Drop::open(&config.drop).map_err(|error| unavailable(&error))?;
+    let store = Store::beside(&config, &drop).map_err(|error| unavailable(&error))?;
     let runtime = runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -75,6 +78,7 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
         Daemon {
             config: Arc::new(config),
             drop,
+            store,
         }
         .serve(sockets),
     )
@@ -84,6 +88,7 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
 struct Daemon {
     config: Arc<Config>,
     drop: Drop,
+    store: Store,
 }
 
 impl Daemon {
@@ -110,6 +115,7 @@ impl Daemon {
                 () = signals.stop() => self.escalate(&stop),
             }
         }
+        self.store.settle().await;
         info!("stopped");
         if failed {
             Err(Failure::new(EX_IOERR, "a part of the daemon failed"))
@@ -121,12 +127,17 @@ impl Daemon {
     /// Starts all tasks. Each ends by itself when it is told to stop.
     fn spawn(&self, sockets: Sockets, stop: &Stop) -> io::Result<JoinSet<io::Result<()>>> {
         let metrics = Metrics::new();
-        let filter = Filter::new(Arc::clone(&self.config), self.drop.clone());
+        let filter = Filter::new(Arc::clone(&self.config), self.store.clone());
         let config = Arc::clone(&self.config);
-        let Sockets { milter, web, admin } = sockets;
+        let Sockets {
+            milter,
+            web,
+            admin,
+            deposit,
+        } = sockets;
         let (web, admin) = (listen(web)?, listen(admin)?);
         let pages = web::router(self.web_state(&metrics));
-        let health = admin::router(self.drop.clone(), metrics.clone());
+        let health = admin::router(self.store.clone(), metrics.clone());
         let web_limits = ServerLimits::web(&self.config.web);
         let mut tasks = JoinSet::new();
         tasks.spawn(milter::run(milter, config, filter, metrics, stop.clone()));
@@ -137,8 +148,20 @@ impl Daemon {
             ServerLimits::admin(),
             stop.clone(),
         ));
+        if let Some(deposit) = deposit {
+            tasks.spawn(take_deposits(
+                listen(deposit)?,
+                self.deposits(),
+                stop.clone(),
+            ));
+        }
         tasks.spawn(sweep(self.drop.clone(), stop.clone()));
         Ok(tasks)
+    }
+
+    fn deposits(&self) -> Deposits {
+        let config = self.config.deposit.clone();
+        Deposits::new(self.drop.clone(), config, &self.config.web.public_url)
     }
 
     fn web_state(&self, metrics: &Metrics) -> WebState {
@@ -196,6 +219,19 @@ async fn serve_http(
     let gracefully = stop.gracefully.cancelled_owned();
     tokio::select! {
         () = server::serve(listener, router, limits, gracefully) => {}
+        () = stop.at_once.cancelled() => {}
+    }
+    Ok(())
+}
+
+async fn take_deposits(
+    listener: tokio::net::TcpListener,
+    deposits: Deposits,
+    stop: Stop,
+) -> io::Result<()> {
+    let gracefully = stop.gracefully.cancelled_owned();
+    tokio::select! {
+        () = deposits.serve(listener, gracefully) => {}
         () = stop.at_once.cancelled() => {}
     }
     Ok(())

@@ -216,7 +216,7 @@ impl Codec for Period {
     type Value = Span;
 
     fn parse(written: &Written) -> Option<Span> {
-        parse_span(&written.text()?, SignedDuration::from_secs(1))
+        parse_period(&written.text()?)
     }
 
     fn print(value: &Span) -> Written {
@@ -527,7 +527,7 @@ const UNITS: &[(&[&str], u64)] = &[
 ];
 
 /// Parses `500 kB`, exactly: the value must be a whole number of bytes.
-fn parse_size(text: &str) -> Option<u64> {
+pub(crate) fn parse_size(text: &str) -> Option<u64> {
     let end = text
         .find(|c: char| !c.is_ascii_digit() && c != '.')
         .unwrap_or(text.len());
@@ -571,6 +571,11 @@ fn print_size(bytes: u64) -> Written {
         Some((name, factor)) => Written::Text(format!("{} {name}", bytes / factor)),
         None => Written::Integer(i64::try_from(bytes).unwrap_or(i64::MAX)),
     }
+}
+
+/// Parses a span as the configuration has them: `1 month`, from a second to 100 years.
+pub(crate) fn parse_period(text: &str) -> Option<Span> {
+    parse_span(text, SignedDuration::from_secs(1))
 }
 
 /// Parses a span of at least `min` and at most 100 years.

@@ -14,6 +14,7 @@ use crate::{
     filter::{Direction, Envelope, Filter, HeaderEdit, Reason, Rewritten, Start, Verdict},
     mime::{Decoder, Event, Field, Head, MediaType, Scanner, head},
     rewrite::Eol,
+    store::Store,
 };
 
 /// After so many messages the drop is made anew: what it holds is bounded.
@@ -52,7 +53,8 @@ pub fn message(input: &[u8]) {
         }
         let lab = lab.get_or_insert_with(Lab::new);
         lab.messages += 1;
-        let filter = Filter::new(Arc::new(config), lab.drop.clone());
+        let store = Store::embedded(lab.drop.clone(), &config.web.public_url);
+        let filter = Filter::new(Arc::new(config), store);
         lab.runtime.block_on(check(&filter, &lab.drop, mail, seed));
     });
 }
