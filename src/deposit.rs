@@ -242,12 +242,15 @@ async fn begin(State(deposits): Shared, caller: Depositor, request: Request) -> 
         drop.find(&caller.token, Timestamp::now()).await?,
         Lookup::Unknown
     ) {
-        return Err(Problem::conflict("there is a package of this token"));
+        return Err(Problem::conflict(
+            "taken",
+            "there is a package of this token",
+        ));
     }
     let begun = drop.begin_upload(&caller.uploader, &caller.token, origin);
-    let package = begun
-        .await?
-        .ok_or_else(|| Problem::conflict("another uploader began a package of this token"))?;
+    let package = begun.await?.ok_or_else(|| {
+        Problem::conflict("taken", "another uploader began a package of this token")
+    })?;
     let drafts = &deposits.0.drafts;
     drafts.begin(caller.id, &caller.uploader, package)?;
     Ok(reply(StatusCode::CREATED, &Begun { link }))

@@ -72,6 +72,7 @@ impl Deposits {
         match drop.find(&caller.token, now).await? {
             Lookup::Unknown => Err(Problem::unknown()),
             _ => Err(Problem::conflict(
+                "too-old",
                 "the package is too old to be taken back: its link may be out",
             )),
         }
@@ -133,9 +134,13 @@ impl Deposits {
                 expires: package.expires,
             }),
             Lookup::Live(_) => Err(Problem::conflict(
+                "taken",
                 "the package was committed with other files",
             )),
-            Lookup::Gone { .. } => Err(Problem::conflict("the package was committed, and is gone")),
+            Lookup::Gone { .. } => Err(Problem::conflict(
+                "taken",
+                "the package was committed, and is gone",
+            )),
             Lookup::Unknown => Err(Problem::unknown()),
         }
     }
@@ -168,11 +173,11 @@ fn check_files(came: &HashMap<u32, DurableFile>, listed: &[CommitFile]) -> Resul
         let number = file.number;
         let Some(found) = came.get(&number) else {
             let detail = format!("file {number} did not come");
-            return Err(Problem::unsound("missing-file", detail));
+            return Err(Problem::conflict("missing-file", detail));
         };
         if found.size() != file.size || found.sha256() != file.sha256.0 {
             let detail = format!("file {number} is not what came under this number");
-            return Err(Problem::unsound("digest", detail));
+            return Err(Problem::conflict("digest", detail));
         }
     }
     Ok(())

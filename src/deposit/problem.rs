@@ -40,8 +40,9 @@ impl Problem {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail)
     }
 
-    pub(super) fn conflict(detail: &'static str) -> Self {
-        Self::new(StatusCode::CONFLICT, "conflict", detail)
+    /// The request does not fit what is here.
+    pub(super) fn conflict(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, code, detail)
     }
 
     pub(super) fn unknown() -> Self {

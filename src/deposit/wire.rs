@@ -28,6 +28,7 @@ pub(crate) struct Begin {
     sender: String,
     login: Option<String>,
     direction: Way,
+    #[serde(deserialize_with = "whole")]
     recipients: u32,
 }
 
@@ -66,9 +67,11 @@ pub(crate) struct Commit {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CommitFile {
+    #[serde(deserialize_with = "whole")]
     pub(crate) number: u32,
     pub(crate) name: String,
     pub(crate) media_type: String,
+    #[serde(deserialize_with = "whole")]
     pub(crate) size: u64,
     pub(crate) sha256: Sha256,
 }
@@ -188,6 +191,15 @@ impl<'de> Deserialize<'de> for Sha256 {
             .map(Self)
             .map_err(|_| D::Error::custom("a digest of another length"))
     }
+}
+
+/// A whole number; `5.0` is one in JSON Schema.
+fn whole<'de, T: TryFrom<u64>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    let number = serde_json::Number::deserialize(deserializer)?;
+    let whole = |float: f64| (float.fract() == 0.0 && float >= 0.0).then_some(float as u64);
+    let number = number.as_u64().or_else(|| whole(number.as_f64()?));
+    let number = number.and_then(|number| T::try_from(number).ok());
+    number.ok_or_else(|| D::Error::custom("not a whole number in its range"))
 }
 
 /// An origin is for people who ask later who it was; nothing is refused for its length.
