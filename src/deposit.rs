@@ -275,18 +275,21 @@ async fn receive(
         open.package.file("", "").await?
     };
     let mut chunks = Chunks::new(&deposits, request.into_body());
-    let mut size = 0;
+    let (mut size, mut room) = (0, draft.room());
     while let Some(bytes) = chunks.next().await? {
         size += bytes.len() as u64;
         deposits.check_size(size)?;
-        draft.reserve(&caller.uploader, bytes.len() as u64)?;
+        room.reserve(&caller.uploader, bytes.len() as u64)?;
         file.write(bytes).await?;
     }
     let file = file.finish().await?;
     let (size, sha256) = (file.size(), Sha256(file.sha256()));
     let mut open = draft.open.lock().await;
     let open = open.as_mut().ok_or_else(Problem::unknown)?;
-    open.files.insert(number, file);
+    if let Some(replaced) = open.files.insert(number, file) {
+        draft.give_back(replaced.size());
+    }
+    room.keep();
     Ok(reply(StatusCode::OK, &Received { size, sha256 }))
 }
 

@@ -127,16 +127,53 @@ impl Draft {
         })
     }
 
-    /// Makes room for bytes that come in; they count until the package ends.
-    pub(super) fn reserve(&self, uploader: &Uploader, bytes: u64) -> Result<(), Problem> {
-        self.loads.reserve(uploader, bytes)?;
-        *lock(&self.bytes) += bytes;
-        Ok(())
+    /// The room that a file takes while it comes in; given back unless it is kept.
+    pub(super) fn room(self: &Arc<Self>) -> Room {
+        Room {
+            draft: Arc::clone(self),
+            bytes: 0,
+        }
+    }
+
+    /// Gives back the room of a file that went.
+    pub(super) fn give_back(&self, bytes: u64) {
+        let mut held = lock(&self.bytes);
+        let bytes = bytes.min(*held);
+        *held -= bytes;
+        self.loads.give_back(&self.uploader, bytes);
     }
 
     /// Says whether so many bytes would find room, before they come.
     pub(super) fn has_room(&self, uploader: &Uploader, bytes: u64) -> Result<(), Problem> {
         self.loads.room(uploader, bytes).map(drop)
+    }
+}
+
+/// The room of one file.
+#[derive(Debug)]
+pub(super) struct Room {
+    draft: Arc<Draft>,
+    bytes: u64,
+}
+
+impl Room {
+    /// Makes room for bytes that came in.
+    pub(super) fn reserve(&mut self, uploader: &Uploader, bytes: u64) -> Result<(), Problem> {
+        self.draft.loads.reserve(uploader, bytes)?;
+        *lock(&self.draft.bytes) += bytes;
+        self.bytes += bytes;
+        Ok(())
+    }
+
+    /// The room stays taken until the package ends, or the file goes.
+    pub(super) fn keep(mut self) {
+        self.bytes = 0;
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.draft.give_back(self.bytes);
     }
 }
 
@@ -181,6 +218,12 @@ impl Loads {
             return Err(Problem::too_much("too-many-bytes", detail));
         }
         Ok(by_uploader)
+    }
+
+    fn give_back(&self, uploader: &str, bytes: u64) {
+        if let Some(load) = lock(&self.by_uploader).get_mut(uploader) {
+            load.bytes = load.bytes.saturating_sub(bytes);
+        }
     }
 
     fn end(&self, uploader: &str, bytes: u64) {
