@@ -93,17 +93,6 @@ impl Store {
         }
     }
 
-    /// The store that the configuration asks for, in a process that has its own drop open.
-    ///
-    /// # Errors
-    /// Token or certificates of a remote one cannot be read.
-    pub fn beside(config: &Config, drop: &Drop) -> Result<Self> {
-        match config.store.kind {
-            StoreKind::Embedded => Ok(Self::embedded(drop.clone(), &config.web.public_url)),
-            StoreKind::Remote => Self::remote(config),
-        }
-    }
-
     fn remote(config: &Config) -> Result<Self> {
         Ok(Self(Kind::Remote {
             remote: Remote::open(&config.remote)?,

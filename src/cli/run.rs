@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     admin::{self, Metrics},
-    config::Config,
+    config::{Config, StoreKind},
     deposit::Deposits,
     drop::{Drop, Swept},
     filter::Filter,
@@ -68,8 +68,10 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
     };
     // The sockets come first: a start that fails on one of them leaves no drop behind.
     let sockets = Sockets::open(&config, claim).map_err(|error| unavailable(&error))?;
+    let remote = (config.store.kind == StoreKind::Remote).then(|| Store::open(&config));
+    let remote = remote.transpose().map_err(|error| unavailable(&error))?;
     let drop = Drop::open(&config.drop).map_err(|error| unavailable(&error))?;
-    let store = Store::beside(&config, &drop).map_err(|error| unavailable(&error))?;
+    let store = remote.unwrap_or_else(|| Store::embedded(drop.clone(), &config.web.public_url));
     let runtime = runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -72,7 +72,7 @@ impl Lab {
         let home = tempfile::tempdir().unwrap();
         let config = config(home.path());
         let drop = Drop::open(&config.drop).unwrap();
-        let store = Store::beside(&config, &drop).unwrap();
+        let store = Store::embedded(drop.clone(), &config.web.public_url);
         Self {
             store,
             drop,
@@ -103,7 +103,7 @@ impl Lab {
         );
         let served = deposits.serve(listener, std::future::pending());
         Self {
-            store: Store::beside(&config, &drop).unwrap(),
+            store: Store::open(&config).unwrap(),
             drop,
             home,
             _server: Some(Server(tokio::spawn(served))),

@@ -16,6 +16,7 @@ import contextlib
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -26,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import messages as m  # noqa: E402
 import stories  # noqa: E402
-from lab import Lab, free_port, port_is_open, wait_until  # noqa: E402
+from lab import Lab, free_port, wait_until  # noqa: E402
 from stories import (NotHere, check_rewritten, check_untouched, leftovers, refused_with, story)  # noqa: E402
 
 stories.STORIES.clear()
@@ -38,7 +39,7 @@ class Relay:
 
     def __init__(self, target: int, up=None, down=None):
         self.target, self.up, self.down = target, up, down
-        self.patient = False
+        self.tls = None
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -49,8 +50,11 @@ class Relay:
                 client, _ = self.listener.accept()
             except OSError:
                 return
-            if self.patient:
-                wait_until(lambda: port_is_open(self.target), "the drop to listen again")
+            if self.tls:
+                try:
+                    client = self.tls.wrap_socket(client, server_side=True)
+                except OSError:
+                    continue
             try:
                 server = socket.create_connection(("127.0.0.1", self.target))
             except OSError:
@@ -86,7 +90,7 @@ class Hosts:
                                web_public_url="https://far.lab.test/")
         self.drop.configure(milter_listen=f"unix:{self.drop.directory}/milter.sock")
         self.relay = Relay(self.deposit_port, up, down)
-        self.settings, self.quota = settings, quota
+        self.settings, self.quota, self.starts = settings, quota, 1
 
     def __enter__(self):
         self.drop.start()
@@ -106,6 +110,27 @@ class Hosts:
         self.relay.close()
         for daemon in (self.milter, self.drop):
             daemon.__exit__(kind)
+
+    def over_tls(self, directory: Path) -> Path:
+        """From here on the relay speaks TLS; the certificate of its authority is returned."""
+        def openssl(*arguments):
+            subprocess.run(["openssl", *arguments], cwd=directory, check=True, capture_output=True)
+        key = ("-newkey", "rsa:2048", "-nodes", "-days", "2")
+        openssl("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=lab authority")
+        openssl("req", *key[:-2], "-keyout", "key.pem", "-out", "request.pem", "-subj", "/CN=drop")
+        (directory / "names").write_text("subjectAltName=IP:127.0.0.1")
+        openssl("x509", "-req", "-in", "request.pem", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
+                "-days", "2", "-extfile", "names", "-out", "cert.pem")
+        self.relay.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.relay.tls.load_cert_chain(directory / "cert.pem", directory / "key.pem")
+        return directory / "ca.pem"
+
+    def restart_milter(self, **settings):
+        self.milter.stop()
+        self.milter.configure(**settings)
+        self.milter.start(wait=False)
+        self.starts += 1
+        wait_until(lambda: self.milter.log().count(" ready: ") == self.starts, "the milter", 30)
 
     def mail(self, size: int = 1_000_000) -> tuple[bytes, str]:
         to = self.lab.address()
@@ -138,11 +163,13 @@ class Hosts:
 
 def once(action):
     """Calls `action` in the first piece of data for which it is due, and never again."""
-    done = threading.Event()
+    done = []
+    turn = threading.Lock()
 
     def call(data, seen):
-        if not done.is_set() and action(data, seen):
-            done.set()
+        with turn:
+            if not done and action(data, seen):
+                done.append(True)
         return data
     return call
 
@@ -158,6 +185,28 @@ def _(lab):
         listed = hosts.drop.run("drop", "token", "list", "--json").stdout
         assert b'"bytes_today":21000000' in listed, listed
         assert "far.lab.test" not in hosts.milter.log() + hosts.drop.log(), "a link stands in a log"
+
+
+@story("two hosts: over TLS, with an authority that is trusted, and with one that is not")
+def _(lab):
+    with Hosts(lab) as hosts:
+        authority = hosts.over_tls(hosts.drop.directory)
+        url = f"https://127.0.0.1:{hosts.relay.port}/"
+        hosts.restart_milter(remote_url=url, remote_ca_file=str(authority))
+        hosts.goes_rewritten()
+        hosts.restart_milter(remote_ca_file="")
+        hosts.goes_untouched(word="certificate")
+        hosts.nothing_is_left(but=1)
+
+
+@story("two hosts: a token that everybody can read, or that is missing, is named in one line, exit code 69")
+def _(lab):
+    token = lab.dir / "open-token"
+    token.write_text("dpl_x")
+    token.chmod(0o644)
+    for path in (token, lab.dir / "no-token"):
+        stories.fails(stories.alone(lab, store_kind="remote", remote_url="https://drop.lab.test/",
+                                    remote_token_file=str(path)), 69, str(path))
 
 
 @story("two hosts: depollueur rewrite uses the other one's drop too, and leaves nothing when it fails")
@@ -209,13 +258,13 @@ def _(lab):
 @story("two hosts: the drop restarts between the file and the commit: the mail goes out untouched")
 def _(lab):
     def restart(data, seen):
-        if b"/commit HTTP" not in data:
+        if b'"sha256"' not in data:
             return False
-        hosts.relay.patient = True
+        # The file is durable over there; the milter hears of it when the drop is back.
         hosts.drop.stop()
         hosts.drop.start()
         return True
-    with Hosts(lab, up=once(restart)) as hosts:
+    with Hosts(lab, down=once(restart)) as hosts:
         hosts.goes_untouched(word="(404)")
         hosts.nothing_is_left()
         hosts.goes_rewritten()
