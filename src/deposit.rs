@@ -151,6 +151,10 @@ impl Deposits {
     fn limits(&self) -> ServerLimits {
         ServerLimits {
             max_connections: self.0.config.max_connections,
+            // Behind a proxy all uploaders have one address, and a milter may use all of them.
+            max_connections_per_address: self.0.config.max_connections,
+            trusted_proxies: Vec::new(),
+            min_rate: 0,
             timeout: self.0.config.timeout.unsigned_abs(),
             header_bytes_max: 16 * 1024,
             drain: Duration::from_secs(30),

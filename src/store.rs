@@ -86,7 +86,7 @@ impl Store {
     pub fn open(config: &Config) -> Result<Self> {
         match config.store.kind {
             StoreKind::Embedded => {
-                let drop = Drop::open(&config.drop)?;
+                let drop = Drop::of(config)?;
                 Ok(Self::embedded(drop, &config.web.public_url))
             }
             StoreKind::Remote => Self::remote(config),

@@ -3,8 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 
 use axum::http::Uri;
+use jiff::{SpanRelativeTo, civil::date};
 
-use super::{Config, MilterAddress, StoreKind};
+use super::{Config, MilterAddress, Network, StoreKind};
 
 impl Config {
     /// Says which key contradicts another, and why; `None` when nothing does.
@@ -67,6 +68,8 @@ impl Config {
         self.warn_of_links(&mut warnings);
         self.warn_of_open_listeners(&mut warnings);
         self.warn_of_thresholds(&mut warnings);
+        self.warn_of_proxies(&mut warnings);
+        self.warn_of_lifetime(&mut warnings);
         warnings
     }
 
@@ -105,6 +108,27 @@ impl Config {
         if !admin.ip().is_loopback() {
             warnings.push(format!(
                 r#"admin.listen = "{admin}": health and metrics can be read without a password"#
+            ));
+        }
+    }
+
+    fn warn_of_proxies(&self, warnings: &mut Vec<String>) {
+        let everybody = |net: &&Network| net.prefix == 0;
+        if let Some(net) = self.web.trusted_proxies.iter().find(everybody) {
+            warnings.push(format!(
+                r#"web.trusted_proxies has "{net}": every client can choose the address that it is known by"#
+            ));
+        }
+    }
+
+    fn warn_of_lifetime(&self, warnings: &mut Vec<String>) {
+        let drop = &self.drop;
+        let total = (&drop.lifetime_max, SpanRelativeTo::from(date(2026, 1, 1)));
+        let longer = drop.expiry.compare(total).is_ok_and(|order| order.is_ge());
+        if drop.extension.is_some() && longer {
+            warnings.push(format!(
+                "drop.lifetime_max ({:#}) is not above drop.expiry ({:#}): readers cannot extend",
+                drop.lifetime_max, drop.expiry
             ));
         }
     }
@@ -208,6 +232,13 @@ mod tests {
         config.detach.message_threshold = Some(1);
         assert_eq!(config.warnings().len(), 5);
         config.detach.threshold = 0;
+        assert_eq!(config.warnings().len(), 5);
+        config.web.trusted_proxies = vec!["0.0.0.0/0".parse().unwrap()];
+        assert_eq!(config.warnings().len(), 6);
+        config.web.trusted_proxies.clear();
+        config.drop.lifetime_max = config.drop.expiry;
+        assert_eq!(config.warnings().len(), 6);
+        config.drop.extension = None;
         assert_eq!(config.warnings().len(), 5);
     }
 }

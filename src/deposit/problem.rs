@@ -7,7 +7,7 @@ use axum::{
 use jiff::Timestamp;
 use tracing::error;
 
-use super::wire::ProblemBody;
+use super::wire::{BLOCKED, ProblemBody};
 use crate::drop::DropError;
 
 /// Why a request is refused.
@@ -80,6 +80,12 @@ impl From<DropError> for Problem {
                 "full",
                 "no space is left in the drop",
             ),
+            DropError::Quota { .. } => Self::new(
+                StatusCode::INSUFFICIENT_STORAGE,
+                "drop-quota",
+                error.to_string(),
+            ),
+            DropError::Blocked => Self::unsound(BLOCKED, error.to_string()),
             _ => Self {
                 retry_after: Some(60),
                 ..Self::new(

@@ -12,6 +12,9 @@ use crate::{
 /// The header that carries the package's token. It never stands in a path: paths are logged.
 pub(crate) const TOKEN_HEADER: &str = "drop-token";
 
+/// The code of a refusal because an admin blocked a file.
+pub(crate) const BLOCKED: &str = "blocked";
+
 /// How many files a package may have.
 pub(crate) const FILES_MAX: usize = DETACHED_MAX;
 

@@ -12,13 +12,12 @@ use aws_lc_rs::{
 };
 use data_encoding::BASE64URL_NOPAD;
 use jiff::{SignedDuration, Timestamp};
-use rusqlite::{Connection, OptionalExtension, Row, params};
 use zeroize::Zeroizing;
 
 use super::{
-    Drop, DropError, Origin, PackageDraft, Store, Token, blocking,
-    records::Records,
-    vault::{RecordId, Vault},
+    Drop, DropError, Origin, PackageDraft, RecordId, Store, Token,
+    audit::{Action, Client},
+    blocking,
 };
 
 /// What every token begins with, so that people and scanners know it when they see it.
@@ -52,7 +51,7 @@ pub struct RightError;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Uploader {
     /// The key of its row.
-    id: i64,
+    pub(super) id: i64,
     /// What the admin calls it.
     pub name: String,
     /// What it may do.
@@ -125,6 +124,38 @@ impl Uploader {
     }
 }
 
+/// What the database knows of uploaders.
+pub(super) trait Uploads {
+    /// Adds an uploader with the hash of its token. False when there is one of this name.
+    fn add_uploader(&self, uploader: &Uploader, secret: &[u8; 32]) -> Result<bool>;
+
+    /// All of them by name, with what they deposited on a day.
+    fn uploaders(&self, day: i64) -> Result<Vec<Uploader>>;
+
+    /// Removes one. False when there is none of this name.
+    fn remove_uploader(&self, name: &str) -> Result<bool>;
+
+    /// Whose token has this hash.
+    fn find_uploader(&self, secret: &[u8; 32], day: i64) -> Result<Option<Uploader>>;
+
+    /// Notes when an uploader was here.
+    fn note_use(&self, uploader: i64, now: Timestamp) -> Result<()>;
+
+    /// Notes whose a package is, unless it is somebody's; forgets those that were begun before.
+    fn claim(&self, id: RecordId, name: &str, now: Timestamp, before: Timestamp) -> Result<()>;
+
+    /// True when the package is this uploader's.
+    fn is_claimed(&self, id: RecordId, name: &str) -> Result<bool>;
+
+    /// Counts a package for an uploader if its quota of the day has room. False when it has none.
+    fn book(&self, uploader: i64, day: i64, bytes: u64) -> Result<bool>;
+
+    /// Takes a package off the count again.
+    fn unbook(&self, uploader: i64, day: i64, bytes: u64) -> Result<()>;
+}
+
+type Result<T, E = DropError> = std::result::Result<T, E>;
+
 impl Drop {
     /// Lets one more deposit. False when there is one of this name.
     ///
@@ -137,56 +168,38 @@ impl Drop {
         rights: Vec<Right>,
         quota: Option<u64>,
         expires: Option<Timestamp>,
-    ) -> Result<bool, DropError> {
+    ) -> Result<bool> {
         let hash = hash(secret.as_str());
-        let words: Vec<_> = rights.iter().map(Right::to_string).collect();
-        let (name, rights) = (name.to_owned(), words.join(" "));
-        self.with(move |store| {
-            store.records.change(
-                "INSERT INTO uploader (name, secret, rights, quota, created, expires)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (name) DO NOTHING",
-                params![
-                    name,
-                    hash,
-                    rights,
-                    quota.map(to_column),
-                    Timestamp::now().as_second(),
-                    expires.map(Timestamp::as_second),
-                ],
-            )
-        })
-        .await
-        .map(|rows| rows > 0)
+        let uploader = Uploader {
+            id: 0,
+            name: name.to_owned(),
+            rights,
+            quota,
+            created: Timestamp::now(),
+            expires,
+            last_used: None,
+            bytes_today: 0,
+        };
+        self.with(move |store| store.records.add_uploader(&uploader, &hash))
+            .await
     }
 
     /// All who may deposit, by name.
     ///
     /// # Errors
     /// The database cannot be read.
-    pub async fn uploaders(&self) -> Result<Vec<Uploader>, DropError> {
-        self.with(|store| {
-            store.records.read(|connection| {
-                let sql = format!("{SELECT} ORDER BY name");
-                let mut query = connection.prepare_cached(&sql)?;
-                query.query_map([today()], uploader)?.collect()
-            })
-        })
-        .await
+    pub async fn uploaders(&self) -> Result<Vec<Uploader>> {
+        self.with(|store| store.records.uploaders(today())).await
     }
 
     /// Refuses a token from now on. False when there is none of this name.
     ///
     /// # Errors
     /// The database cannot be written.
-    pub async fn remove_uploader(&self, name: &str) -> Result<bool, DropError> {
+    pub async fn remove_uploader(&self, name: &str) -> Result<bool> {
         let name = name.to_owned();
-        self.with(move |store| {
-            store
-                .records
-                .change("DELETE FROM uploader WHERE name = ?1", [name])
-        })
-        .await
-        .map(|rows| rows > 0)
+        self.with(move |store| store.records.remove_uploader(&name))
+            .await
     }
 
     /// Finds whose token this is, if it holds at the time `now`, and notes that it was used.
@@ -194,17 +207,16 @@ impl Drop {
         &self,
         secret: &str,
         now: Timestamp,
-    ) -> Result<Option<Uploader>, DropError> {
+    ) -> Result<Option<Uploader>> {
         let hash = hash(secret);
         self.with(move |store| {
-            let found = store.records.read(|connection| {
-                let sql = format!("{SELECT} WHERE secret = ?2");
-                let mut query = connection.prepare_cached(&sql)?;
-                query.query_row(params![today(), hash], uploader).optional()
-            })?;
+            let found = store.records.find_uploader(&hash, today())?;
             let found = found.filter(|found| found.expires.is_none_or(|expires| now < expires));
-            if let Some(found) = &found {
-                note_use(&store.records, found, now)?;
+            let is_recent = |last: Timestamp| now.duration_since(last).abs() < LAST_USED_STEP;
+            if let Some(found) = &found
+                && !found.last_used.is_some_and(is_recent)
+            {
+                store.records.note_use(found.id, now)?;
             }
             Ok(found)
         })
@@ -217,105 +229,79 @@ impl Drop {
         uploader: &Uploader,
         token: &Token,
         origin: Origin,
-    ) -> Result<Option<PackageDraft>, DropError> {
-        let (id, name) = (Vault::new(token).id(), uploader.name.clone());
+    ) -> Result<Option<PackageDraft>> {
+        let (id, name) = (RecordId::from(token), uploader.name.clone());
         let now = Timestamp::now();
         let is_ours = self
             .with(move |store| {
-                let forgotten = (now - KEEP_UPLOADED).as_second();
-                store.records.change(
-                    "DELETE FROM uploaded WHERE begun < ?1 AND package <> ?2",
-                    params![forgotten, id.0],
-                )?;
-                store.records.change(
-                    "INSERT INTO uploaded (package, uploader, begun) VALUES (?1, ?2, ?3)
-                     ON CONFLICT (package) DO NOTHING",
-                    params![id.0, name, now.as_second()],
-                )?;
-                is_theirs(&store.records, id, &name)
+                let records = &store.records;
+                records.claim(id, &name, now, now - KEEP_UPLOADED)?;
+                records.is_claimed(id, &name)
             })
             .await?;
         Ok(is_ours.then(|| PackageDraft::under(self, token.clone(), origin)))
     }
 
     /// True when this uploader began this package.
-    pub(crate) async fn is_upload_of(
-        &self,
-        uploader: &Uploader,
-        token: &Token,
-    ) -> Result<bool, DropError> {
-        let (id, name) = (Vault::new(token).id(), uploader.name.clone());
-        self.with(move |store| is_theirs(&store.records, id, &name))
+    pub(crate) async fn is_upload_of(&self, uploader: &Uploader, token: &Token) -> Result<bool> {
+        let (id, name) = (RecordId::from(token), uploader.name.clone());
+        self.with(move |store| store.records.is_claimed(id, &name))
             .await
     }
 
     /// Counts a package for an uploader, if its quota of today has room for it.
-    pub(crate) async fn book_upload(
-        &self,
-        uploader: &Uploader,
-        bytes: u64,
-    ) -> Result<bool, DropError> {
+    pub(crate) async fn book_upload(&self, uploader: &Uploader, bytes: u64) -> Result<bool> {
         let id = uploader.id;
-        self.with(move |store| {
-            // A token that was removed meanwhile has no row, and no room.
-            store.records.change(
-                "INSERT INTO uploader_day (uploader, day, packages, bytes)
-                 SELECT id, ?2, 1, ?3 FROM uploader WHERE id = ?1
-                 AND (quota IS NULL OR ?3 + coalesce((SELECT bytes FROM uploader_day
-                                       WHERE uploader = ?1 AND day = ?2), 0) <= quota)
-                 ON CONFLICT (uploader, day)
-                 DO UPDATE SET packages = packages + 1, bytes = bytes + excluded.bytes",
-                params![id, today(), to_column(bytes)],
-            )
-        })
-        .await
-        .map(|rows| rows > 0)
+        self.with(move |store| store.records.book(id, today(), bytes))
+            .await
     }
 
     /// Takes a package off the count again: it could not be committed.
-    pub(crate) async fn unbook_upload(
-        &self,
-        uploader: &Uploader,
-        bytes: u64,
-    ) -> Result<(), DropError> {
+    pub(crate) async fn unbook_upload(&self, uploader: &Uploader, bytes: u64) -> Result<()> {
         let id = uploader.id;
-        self.with(move |store| {
-            store.records.change(
-                "UPDATE uploader_day SET packages = packages - 1, bytes = max(bytes - ?3, 0)
-                 WHERE uploader = ?1 AND day = ?2 AND packages > 0",
-                params![id, today(), to_column(bytes)],
-            )
-        })
-        .await
-        .map(drop)
+        self.with(move |store| store.records.unbook(id, today(), bytes))
+            .await
     }
 
     /// Forgets a package that was deposited a moment ago, as if it had never been. False when there
     /// is none, or when it is too old for that: somebody may have its link.
-    pub(crate) async fn take_back(&self, token: &Token, now: Timestamp) -> Result<bool, DropError> {
-        let id = Vault::new(token).id();
-        self.with(move |store| {
-            let Some(record) = store.records.find(id)? else {
-                return Ok(false);
-            };
-            if now.duration_since(record.created) > TAKE_BACK {
-                return Ok(false);
-            }
-            store
-                .records
-                .destroy(id, record.expires, |number| store.blobs.remove(id, number))?;
-            store.records.remove(id)?;
-            Ok(true)
-        })
-        .await
+    pub(crate) async fn take_back(&self, token: &Token, now: Timestamp) -> Result<bool> {
+        let id = RecordId::from(token);
+        self.with(move |store| store.take_back(id, now)).await
     }
 
     async fn with<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Store) -> Result<T, DropError> + Send + 'static,
-    ) -> Result<T, DropError> {
+        work: impl FnOnce(&Store) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let store = Arc::clone(&self.store);
         blocking(move || work(&store)).await
+    }
+}
+
+impl Store {
+    fn take_back(&self, id: RecordId, now: Timestamp) -> Result<bool> {
+        let Some(record) = self.records.find(id)? else {
+            return Ok(false);
+        };
+        if now.duration_since(record.created) > TAKE_BACK {
+            return Ok(false);
+        }
+        let files = self.records.files(id)?;
+        let (about, detail) = (
+            (id, &record.origin),
+            "taken back by its uploader".to_owned(),
+        );
+        let entry = self.entry(now, Action::Withdraw, about, Client::MAIL, detail);
+        if !self.records.withdraw(id, &entry)? {
+            return Ok(false);
+        }
+        entry.log();
+        // What cannot be removed is an orphan, and swept.
+        for file in files {
+            self.blobs.remove(id, file.number)?;
+        }
+        Ok(true)
     }
 }
 
@@ -323,53 +309,8 @@ impl Token {
     /// What the package of this token is known by where the token must not stand: 32 hexadecimal
     /// digits.
     pub fn package_id(&self) -> String {
-        Vault::new(self).id().to_string()
+        RecordId::from(self).to_string()
     }
-}
-
-/// An uploader with what it deposited on the day `?1`.
-const SELECT: &str = "SELECT id, name, rights, quota, created, expires, last_used,
-           (SELECT bytes FROM uploader_day WHERE uploader = uploader.id AND day = ?1)
-    FROM uploader";
-
-fn uploader(row: &Row<'_>) -> rusqlite::Result<Uploader> {
-    let rights: String = row.get(2)?;
-    let time = |column| -> rusqlite::Result<Option<Timestamp>> {
-        let seconds: Option<i64> = row.get(column)?;
-        Ok(seconds.and_then(|seconds| Timestamp::from_second(seconds).ok()))
-    };
-    Ok(Uploader {
-        id: row.get(0)?,
-        name: row.get(1)?,
-        rights: rights
-            .split(' ')
-            .filter_map(|word| word.parse().ok())
-            .collect(),
-        quota: row.get::<_, Option<i64>>(3)?.map(from_column),
-        created: time(4)?.unwrap_or(Timestamp::MIN),
-        expires: time(5)?,
-        last_used: time(6)?,
-        bytes_today: row.get::<_, Option<i64>>(7)?.map_or(0, from_column),
-    })
-}
-
-fn note_use(records: &Records, uploader: &Uploader, now: Timestamp) -> Result<(), DropError> {
-    let is_recent = |last: Timestamp| now.duration_since(last).abs() < LAST_USED_STEP;
-    if uploader.last_used.is_some_and(is_recent) {
-        return Ok(());
-    }
-    let values = params![now.as_second(), uploader.id];
-    records
-        .change("UPDATE uploader SET last_used = ?1 WHERE id = ?2", values)
-        .map(drop)
-}
-
-fn is_theirs(records: &Records, id: RecordId, name: &str) -> Result<bool, DropError> {
-    records.read(|connection: &Connection| {
-        connection
-            .prepare_cached("SELECT 1 FROM uploaded WHERE package = ?1 AND uploader = ?2")?
-            .exists(params![id.0, name])
-    })
 }
 
 fn hash(secret: &str) -> [u8; 32] {
@@ -380,12 +321,4 @@ fn hash(secret: &str) -> [u8; 32] {
 /// The day as a number: quotas begin anew at midnight UTC.
 fn today() -> i64 {
     Timestamp::now().as_second().div_euclid(86_400)
-}
-
-fn to_column(bytes: u64) -> i64 {
-    i64::try_from(bytes).unwrap_or(i64::MAX)
-}
-
-fn from_column(bytes: i64) -> u64 {
-    u64::try_from(bytes).unwrap_or(0)
 }

@@ -66,6 +66,12 @@ pub enum RemoteError {
         /// What it said, or what the status means.
         detail: String,
     },
+    /// An admin of the drop blocked one of the files.
+    #[error("drop \"{url}\" blocks a file")]
+    Blocked {
+        /// Its address, as configured.
+        url: String,
+    },
     /// The answer is not one of such a drop: the address may be wrong.
     #[error("drop \"{url}\" gave an answer that makes no sense: {reason}")]
     Answer {
@@ -83,6 +89,16 @@ pub enum RemoteError {
     /// More files than a package may have.
     #[error("a package has too many files")]
     TooManyFiles,
+}
+
+impl StoreError {
+    /// True when an admin of the drop blocked one of the files: it is not to be deposited.
+    pub fn is_blocked(&self) -> bool {
+        matches!(
+            self,
+            Self::Drop(DropError::Blocked) | Self::Remote(RemoteError::Blocked { .. })
+        )
+    }
 }
 
 impl RemoteError {

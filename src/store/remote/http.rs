@@ -18,7 +18,12 @@ use tokio::{task::JoinError, time::timeout};
 use tokio_util::task::TaskTracker;
 
 use super::{Result, TOKEN_HEADER};
-use crate::{config::RemoteConfig, deposit::wire::ProblemBody, drop::Token, store::RemoteError};
+use crate::{
+    config::RemoteConfig,
+    deposit::wire::{BLOCKED, ProblemBody},
+    drop::Token,
+    store::RemoteError,
+};
 
 /// Connections are closed when idle for so long: before the other side does it.
 const IDLE_MAX: Duration = Duration::from_secs(20);
@@ -136,10 +141,15 @@ impl Http {
         }
         let status = response.status();
         let problem = self.read(response).await.unwrap_or_default();
+        let problem = serde_json::from_slice::<ProblemBody>(&problem).ok();
+        let url = self.url.clone();
+        if problem.as_ref().is_some_and(|said| said.code == BLOCKED) {
+            return Err(RemoteError::Blocked { url });
+        }
         Err(RemoteError::Refused {
-            url: self.url.clone(),
+            url,
             status: status.as_u16(),
-            detail: detail(status, &problem),
+            detail: detail(status, problem),
         })
     }
 
@@ -174,9 +184,9 @@ impl Request {
 }
 
 /// What the drop said for itself, in one line.
-fn detail(status: StatusCode, problem: &[u8]) -> String {
-    let said = serde_json::from_slice::<ProblemBody>(problem).map(|problem| problem.detail);
-    let text = said.unwrap_or_else(|_| status.canonical_reason().unwrap_or_default().to_owned());
+fn detail(status: StatusCode, problem: Option<ProblemBody>) -> String {
+    let reason = || status.canonical_reason().unwrap_or_default().to_owned();
+    let text = problem.map_or_else(reason, |problem| problem.detail);
     text.chars()
         .filter(|c| !c.is_control())
         .take(DETAIL_CHARS_MAX)
