@@ -32,6 +32,7 @@ use depollueur::{
     filter::{Direction, Envelope, Filter, Message, Start, Verdict},
     mime::Field,
     rewrite::Eol,
+    store::Store,
 };
 use jiff::tz::TimeZone;
 use memchr::memmem;
@@ -80,7 +81,8 @@ fn filter(home: &Path, change: impl FnOnce(&mut Config)) -> Filter {
     config.notice.time_zone = TimeZone::UTC;
     change(&mut config);
     let drop = Drop::open(&config.drop).expect("a fresh directory can be used");
-    Filter::new(Arc::new(config), drop)
+    let store = Store::embedded(drop, &config.web.public_url);
+    Filter::new(Arc::new(config), store)
 }
 
 fn begin(filter: &Filter) -> Box<Message> {

@@ -25,7 +25,7 @@ use tokio::time::{Instant, timeout};
 use tracing::warn;
 
 pub use self::metrics::Metrics;
-use crate::drop::Drop;
+use crate::store::Store;
 
 /// How long the outcome of a probe is good for.
 const PROBE_AGE_MAX: Duration = Duration::from_secs(2);
@@ -34,9 +34,9 @@ const PROBE_AGE_MAX: Duration = Duration::from_secs(2);
 const PROBE_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// The routes of the admin listener.
-pub fn router(drop: Drop, metrics: Metrics) -> Router {
+pub fn router(store: Store, metrics: Metrics) -> Router {
     let state = AdminState {
-        drop,
+        store,
         metrics,
         probed: Arc::default(),
     };
@@ -49,7 +49,7 @@ pub fn router(drop: Drop, metrics: Metrics) -> Router {
 
 #[derive(Clone)]
 struct AdminState {
-    drop: Drop,
+    store: Store,
     metrics: Metrics,
     probed: Arc<Mutex<Option<Probed>>>,
 }
@@ -103,7 +103,7 @@ impl AdminState {
     }
 
     async fn probe(&self) -> bool {
-        match timeout(PROBE_TIME_MAX, self.drop.probe()).await {
+        match timeout(PROBE_TIME_MAX, self.store.probe()).await {
             Ok(Ok(())) => true,
             Ok(Err(err)) => {
                 warn!("drop is not ready: {err}");

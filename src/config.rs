@@ -16,13 +16,14 @@ use std::{net::SocketAddr, path::PathBuf};
 use jiff::{SignedDuration, Span, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::value::{parse_period, parse_size};
 pub use self::{
     address::{MilterAddress, Network},
     appearance::{CONTRAST_MIN, Colour, ColourError},
     source::{ConfigError, DEFAULT_FILE, Sources},
 };
 use self::{
-    address::{MilterSocket, Networks, PublicUrl, Socket},
+    address::{MilterSocket, Networks, OptionalSocket, OptionalUrl, PublicUrl, Socket},
     appearance::{Command, DarkAccent, LightAccent, Prose},
     value::{
         Absolute, As, Choice, Count, Flag, LogFilter, Mode, OptionalPath, OptionalPeriod,
@@ -46,6 +47,12 @@ pub struct Config {
     pub quota: QuotaConfig,
     /// `[audit]`
     pub audit: AuditConfig,
+    /// `[store]`
+    pub store: StoreConfig,
+    /// `[remote]`
+    pub remote: RemoteConfig,
+    /// `[deposit]`
+    pub deposit: DepositConfig,
     /// `[detach]`
     pub detach: DetachConfig,
     /// `[notice]`
@@ -189,11 +196,7 @@ pub enum ProxyHeader {
 impl WebConfig {
     /// The host in `public_url`, with its port.
     pub fn host(&self) -> &str {
-        let rest = self
-            .public_url
-            .split_once("://")
-            .map_or(&*self.public_url, |(_, rest)| rest);
-        rest.split('/').next().unwrap_or(rest)
+        host(&self.public_url)
     }
 
     /// What readers are told of who keeps the files.
@@ -204,6 +207,22 @@ impl WebConfig {
             &self.operator
         }
     }
+
+    /// What readers of the notice are told of who keeps the files: the links of a remote store have
+    /// a host of their own.
+    pub fn operator_or_host_of<'a>(&'a self, link: &'a str) -> &'a str {
+        if self.operator.is_empty() {
+            host(link)
+        } else {
+            &self.operator
+        }
+    }
+}
+
+/// The host of an address, with its port.
+fn host(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split('/').next().unwrap_or(rest)
 }
 
 /// `[admin]`: health and metrics.
@@ -283,6 +302,75 @@ pub struct AuditConfig {
     /// Whether the addresses of readers are recorded.
     #[serde(with = "As::<Flag>")]
     pub addresses: bool,
+}
+
+/// `[store]`: where detached files go.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, expecting = "must be a section")]
+pub struct StoreConfig {
+    /// Into which drop.
+    #[serde(with = "As::<Choice<StoreKind>>")]
+    pub kind: StoreKind,
+}
+
+/// Where detached files go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreKind {
+    /// Into the drop of this process.
+    Embedded,
+    /// Into the drop of another host, over HTTP.
+    Remote,
+}
+
+/// `[remote]`: the drop of another host.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, expecting = "must be a section")]
+pub struct RemoteConfig {
+    /// The address of its deposit listener, with a final slash; empty when there is none.
+    #[serde(with = "As::<OptionalUrl>")]
+    pub url: String,
+    /// The file that holds the bearer token.
+    #[serde(with = "As::<OptionalPath>")]
+    pub token_file: Option<PathBuf>,
+    /// Certificates (PEM) that are trusted beside the system's.
+    #[serde(with = "As::<OptionalPath>")]
+    pub ca_file: Option<PathBuf>,
+    /// Whether the address may be one without TLS on another host.
+    #[serde(with = "As::<Flag>")]
+    pub allow_http: bool,
+    /// How long a connection may take to be made, TLS included.
+    #[serde(with = "As::<Seconds<1, 60>>")]
+    pub connect_timeout: SignedDuration,
+    /// How long the drop may take no byte, and how long it may take for an answer.
+    #[serde(with = "As::<Seconds<1, 240>>")]
+    pub timeout: SignedDuration,
+}
+
+/// `[deposit]`: the listener for milters of other hosts.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, expecting = "must be a section")]
+pub struct DepositConfig {
+    /// The socket; off when `None`.
+    #[serde(with = "As::<OptionalSocket>")]
+    pub listen: Option<SocketAddr>,
+    /// Bytes of one file.
+    #[serde(with = "As::<Size>")]
+    pub file_bytes_max: u64,
+    /// Bytes of all packages that one uploader has begun and not yet committed.
+    #[serde(with = "As::<Size>")]
+    pub draft_bytes_max: u64,
+    /// Packages that one uploader has begun and not yet committed.
+    #[serde(with = "As::<Count<1, 100_000>>")]
+    pub drafts_max: usize,
+    /// The longest time that an uploader may ask a package to be kept.
+    #[serde(with = "As::<Period>")]
+    pub expiry_max: Span,
+    /// How many connections are served at once.
+    #[serde(with = "As::<Count<1, 100_000>>")]
+    pub max_connections: usize,
+    /// How long an uploader may send nothing in the middle of a request, and idle between two.
+    #[serde(with = "As::<Seconds<1, 3600>>")]
+    pub timeout: SignedDuration,
 }
 
 /// `[detach]`: what is detached.

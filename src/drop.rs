@@ -61,6 +61,7 @@ mod reader;
 mod records;
 mod sweep;
 mod token;
+mod uploaders;
 mod vault;
 
 use std::{
@@ -81,6 +82,7 @@ pub use self::{
     error::DropError,
     reader::FileReader,
     token::{Token, TokenError},
+    uploaders::{Right, RightError, Secret, Uploader},
     vault::{RecordId, RecordIdError},
 };
 use self::{
@@ -280,7 +282,7 @@ impl Drop {
 
     /// Begins a package under a fresh token. Touches neither disk nor database.
     pub fn package(&self, origin: Origin) -> PackageDraft {
-        PackageDraft::new(self, origin)
+        PackageDraft::under(self, Token::random(), origin)
     }
 
     /// Finds the package that a token leads to, at the time `now`. Counts nothing.

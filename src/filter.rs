@@ -46,11 +46,11 @@ use bytes::Bytes;
 
 use crate::{
     config::Config,
-    drop::{Drop, DropError},
     mime::{Ambiguity, Field, Head, MediaType, head},
     rewrite::Eol,
     rules,
     spool::Spool,
+    store::{Store, StoreError},
 };
 
 pub use message::Message;
@@ -85,11 +85,11 @@ pub struct Envelope {
     pub login: Option<String>,
 }
 
-/// What all messages share: the configuration of the moment, and the drop.
+/// What all messages share: the configuration of the moment, and the store.
 #[derive(Clone, Debug)]
 pub struct Filter {
     config: Arc<Config>,
-    drop: Drop,
+    store: Store,
     explain: bool,
 }
 
@@ -141,9 +141,9 @@ pub enum Verdict {
 /// A failure of our own machinery, never of the mail.
 #[derive(Debug, thiserror::Error)]
 pub enum FilterError {
-    /// The drop failed.
+    /// The store failed.
     #[error("{0}")]
-    Drop(#[from] DropError),
+    Store(#[from] StoreError),
     /// The spool failed.
     #[error("could not spool the message: {0}")]
     Spool(#[from] io::Error),
@@ -226,11 +226,11 @@ pub struct PartDecision {
 }
 
 impl Filter {
-    /// Makes a filter over a drop.
-    pub fn new(config: Arc<Config>, drop: Drop) -> Self {
+    /// Makes a filter over a store.
+    pub fn new(config: Arc<Config>, store: Store) -> Self {
         Self {
             config,
-            drop,
+            store,
             explain: false,
         }
     }

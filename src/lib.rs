@@ -19,8 +19,10 @@
 //! * `words` – sizes, dates and zones as people say them, for the notice and the pages
 //! * [`names`] – hostile file names made safe
 //! * [`spool`] – the bytes that stay, in memory first, then in an unlinked file
+//! * [`store`] – where detached files go: the drop of this process, or that of another host
 //! * [`drop`](mod@drop) – the file drop: tokens, encryption, drafts, records, expiry
 //! * [`rewrite`] – the notice, and the pieces from which the new body is sent
+//! * [`deposit`] – deposits by milters of other hosts, over HTTP
 //! * [`web`] – what the reader of the mail sees: landing page, downloads
 //! * [`admin`] – health and metrics
 //! * [`cli`] – the commands
@@ -40,6 +42,7 @@
 pub mod admin;
 pub mod cli;
 pub mod config;
+pub mod deposit;
 pub mod drop;
 pub mod filter;
 #[cfg(any(test, fuzzing))]
@@ -51,5 +54,6 @@ pub mod names;
 pub mod rewrite;
 pub mod rules;
 pub mod spool;
+pub mod store;
 pub mod web;
 mod words;

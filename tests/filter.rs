@@ -7,10 +7,10 @@ use std::{sync::Arc, time::Duration};
 use data_encoding::BASE64_MIME;
 use depollueur::{
     config::{Config, Sources},
-    drop::Drop,
     filter::{DETACHED_MAX, Direction, Envelope, Filter, Message, Reason, Start, Verdict},
     mime::Field,
     rewrite::Eol,
+    store::Store,
 };
 
 /// A filter over a drop of its own.
@@ -29,9 +29,9 @@ impl Lab {
             ..Sources::default()
         };
         let config = Arc::new(Config::load(&sources).unwrap());
-        let drop = Drop::open(&config.drop).unwrap();
+        let store = Store::open(&config).unwrap();
         Self {
-            filter: Filter::new(config, drop),
+            filter: Filter::new(config, store),
             _directory: directory,
         }
     }

@@ -13,9 +13,9 @@ use data_encoding::BASE64_MIME;
 use depollueur::{
     admin::Metrics,
     config::{Config, MilterAddress, Sources},
-    drop::Drop,
     filter::Filter,
     milter::{self, Claim, Socket, Stop},
+    store::Store,
 };
 use indymilter_test::{Actions, MacroStage, ProtoOpts, Status, TestConnection};
 use tokio::task::JoinHandle;
@@ -47,7 +47,7 @@ impl Milter {
             unreachable!("TCP was asked for")
         };
         let address = listener.local_addr().unwrap();
-        let filter = Filter::new(Arc::clone(&config), Drop::open(&config.drop).unwrap());
+        let filter = Filter::new(Arc::clone(&config), Store::open(&config).unwrap());
         let stop = Stop::default();
         let served = milter::run(socket, config, filter, Metrics::new(), stop.clone());
         let served = tokio::spawn(served);

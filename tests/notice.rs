@@ -302,7 +302,10 @@ async fn filtered(body: &[u8]) -> Vec<u8> {
     };
     let config = Arc::new(Config::load(&sources).unwrap());
     let drop = Drop::open(&config.drop).unwrap();
-    let filter = Filter::new(config, drop);
+    let filter = Filter::new(
+        config.clone(),
+        depollueur::store::Store::embedded(drop, &config.web.public_url),
+    );
     let envelope = Envelope {
         queue_id: String::new(),
         sender: String::new(),

@@ -8,6 +8,7 @@ mod get;
 mod look;
 mod sweep;
 mod table;
+mod token;
 mod when;
 
 use clap::Subcommand;
@@ -51,6 +52,9 @@ pub(super) enum Command {
     Blocks(look::BlocksOptions),
     /// Destroys what is past its expiry and grace period, and left-overs.
     Sweep(sweep::Options),
+    /// Lets milters of other hosts deposit, each with a token of its own.
+    #[command(subcommand)]
+    Token(token::Command),
 }
 
 /// Runs one of the commands.
@@ -72,6 +76,7 @@ pub(super) fn run(command: Command) -> Result<(), Failure> {
             Command::Unblock(options) => act::unblock(options).await,
             Command::Blocks(options) => look::blocks(options).await,
             Command::Sweep(options) => sweep::run(options).await,
+            Command::Token(command) => token::run(command).await,
         }
     })
 }

@@ -22,9 +22,9 @@ use super::{
 };
 use crate::{
     config::{Config, OnFailure},
-    drop::Drop,
     filter::{Direction, Envelope, Filter, Message, PartDecision, Rewritten, Start, Verdict},
     rules,
+    store::Store,
 };
 
 /// How much of the body is pushed at once; Postfix sends chunks of this size.
@@ -130,14 +130,26 @@ async fn scan(
         explanation.reason = "direction".into();
         return Ok(Outcome::Original);
     }
-    let drop = match Drop::of(&config) {
-        Ok(drop) => drop,
+    let store = match Store::open(&config) {
+        Ok(store) => store,
         Err(error) => {
             explanation.reason = "drop".into();
             return Ok(Outcome::Failed(error.to_string()));
         }
     };
-    let filter = Filter::new(config, drop).explaining();
+    let filter = Filter::new(config, store.clone()).explaining();
+    let outcome = pass(&filter, envelope, block, body, explanation).await;
+    store.settle().await;
+    outcome
+}
+
+async fn pass(
+    filter: &Filter,
+    envelope: Envelope,
+    block: &HeaderBlock,
+    body: &mut impl Read,
+    explanation: &mut Explanation,
+) -> Result<Outcome, Failure> {
     match filter.begin(envelope, &block.fields(), block.eol()) {
         Start::Pass(reason) => {
             explanation.reason = reason.label().into();

@@ -24,10 +24,12 @@ use super::{
 };
 use crate::{
     admin::{self, Metrics},
-    config::Config,
+    config::{Config, StoreKind},
+    deposit::Deposits,
     drop::{Drop, Swept},
     filter::Filter,
     milter::{self, Claim, Stop},
+    store::Store,
     web::{
         self, Theme, WebState,
         server::{self, ServerLimits},
@@ -70,7 +72,10 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
     };
     // The sockets come first: a start that fails on one of them leaves no drop behind.
     let sockets = Sockets::open(&config, claim).map_err(|error| unavailable(&error))?;
+    let remote = (config.store.kind == StoreKind::Remote).then(|| Store::open(&config));
+    let remote = remote.transpose().map_err(|error| unavailable(&error))?;
     let drop = Drop::of(&config).map_err(|error| unavailable(&error))?;
+    let store = remote.unwrap_or_else(|| Store::embedded(drop.clone(), &config.web.public_url));
     let no_threads =
         |error: io::Error| unavailable(&format_args!("could not start threads: {error}"));
     let mail = runtime::Builder::new_multi_thread()
@@ -81,6 +86,7 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
     let daemon = Daemon {
         config: Arc::new(config),
         drop,
+        store,
         theme,
         readers: readers.handle().clone(),
     };
@@ -93,6 +99,7 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
 struct Daemon {
     config: Arc<Config>,
     drop: Drop,
+    store: Store,
     theme: Theme,
     /// The threads of the public listener.
     readers: runtime::Handle,
@@ -122,6 +129,7 @@ impl Daemon {
                 () = signals.stop() => self.escalate(&stop),
             }
         }
+        self.store.settle().await;
         info!("stopped");
         if failed {
             Err(Failure::new(EX_IOERR, "a part of the daemon failed"))
@@ -133,9 +141,14 @@ impl Daemon {
     /// Starts all tasks. Each ends by itself when it is told to stop.
     fn spawn(&self, sockets: Sockets, stop: &Stop) -> io::Result<JoinSet<io::Result<()>>> {
         let metrics = Metrics::new();
-        let filter = Filter::new(Arc::clone(&self.config), self.drop.clone());
+        let filter = Filter::new(Arc::clone(&self.config), self.store.clone());
         let config = Arc::clone(&self.config);
-        let Sockets { milter, web, admin } = sockets;
+        let Sockets {
+            milter,
+            web,
+            admin,
+            deposit,
+        } = sockets;
         let admin = listen(admin)?;
         let web = {
             // A socket belongs to the threads that serve it.
@@ -143,7 +156,7 @@ impl Daemon {
             listen(web)?
         };
         let pages = web::router(self.web_state(&metrics));
-        let health = admin::router(self.drop.clone(), metrics.clone());
+        let health = admin::router(self.store.clone(), metrics.clone());
         let web_limits = ServerLimits::web(&self.config.web);
         let mut tasks = JoinSet::new();
         tasks.spawn(milter::run(milter, config, filter, metrics, stop.clone()));
@@ -155,8 +168,20 @@ impl Daemon {
             ServerLimits::admin(),
             stop.clone(),
         ));
+        if let Some(deposit) = deposit {
+            tasks.spawn(take_deposits(
+                listen(deposit)?,
+                self.deposits(),
+                stop.clone(),
+            ));
+        }
         tasks.spawn(sweep(self.drop.clone(), stop.clone()));
         Ok(tasks)
+    }
+
+    fn deposits(&self) -> Deposits {
+        let config = self.config.deposit.clone();
+        Deposits::new(self.drop.clone(), config, &self.config.web.public_url)
     }
 
     fn web_state(&self, metrics: &Metrics) -> WebState {
@@ -215,6 +240,19 @@ async fn serve_http(
     let gracefully = stop.gracefully.cancelled_owned();
     tokio::select! {
         () = server::serve(listener, router, limits, gracefully) => {}
+        () = stop.at_once.cancelled() => {}
+    }
+    Ok(())
+}
+
+async fn take_deposits(
+    listener: tokio::net::TcpListener,
+    deposits: Deposits,
+    stop: Stop,
+) -> io::Result<()> {
+    let gracefully = stop.gracefully.cancelled_owned();
+    tokio::select! {
+        () = deposits.serve(listener, gracefully) => {}
         () = stop.at_once.cancelled() => {}
     }
     Ok(())

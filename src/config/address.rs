@@ -158,6 +158,28 @@ impl Codec for Socket {
     }
 }
 
+/// Codec of listeners that may be off.
+pub(super) struct OptionalSocket;
+
+impl Codec for OptionalSocket {
+    type Value = Option<SocketAddr>;
+
+    fn parse(written: &Written) -> Option<Option<SocketAddr>> {
+        match written.text()?.as_str() {
+            "" => Some(None),
+            address => host_port(address).map(Some),
+        }
+    }
+
+    fn print(value: &Option<SocketAddr>) -> Written {
+        Written::Text(value.map(|address| address.to_string()).unwrap_or_default())
+    }
+
+    fn allowed() -> String {
+        format!("{}, or empty (off)", Socket::allowed())
+    }
+}
+
 /// Codec of `milter.outgoing_networks`.
 pub(super) struct Networks;
 
@@ -208,6 +230,28 @@ impl Codec for PublicUrl {
 
     fn allowed() -> String {
         r#"an address such as "https://drop.example.org/", without user, query or fragment"#.into()
+    }
+}
+
+/// Codec of `remote.url`.
+pub(super) struct OptionalUrl;
+
+impl Codec for OptionalUrl {
+    type Value = String;
+
+    fn parse(written: &Written) -> Option<String> {
+        match written.text()?.as_str() {
+            "" => Some(String::new()),
+            _ => PublicUrl::parse(written),
+        }
+    }
+
+    fn print(value: &String) -> Written {
+        PublicUrl::print(value)
+    }
+
+    fn allowed() -> String {
+        format!("{}, or empty", PublicUrl::allowed())
     }
 }
 

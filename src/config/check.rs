@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use axum::http::Uri;
 use jiff::{SpanRelativeTo, civil::date};
 
-use super::{Config, MilterAddress, Network};
+use super::{Config, MilterAddress, Network, StoreKind};
 
 impl Config {
     /// Says which key contradicts another, and why; `None` when nothing does.
@@ -16,16 +16,49 @@ impl Config {
         };
         let web = Some(("web.listen", self.web.listen));
         let admin = Some(("admin.listen", self.admin.listen));
-        [(web, admin), (milter, web), (milter, admin)]
-            .into_iter()
-            .find_map(|(left, right)| {
-                let ((name, address), (other_name, other)) = (left?, right?);
-                let reason = || {
+        let deposit = self.deposit.listen.map(|at| ("deposit.listen", at));
+        let pairs = [
+            (web, admin),
+            (milter, web),
+            (milter, admin),
+            (deposit, web),
+            (deposit, admin),
+            (milter, deposit),
+        ];
+        let clashing = pairs.into_iter().find_map(|(left, right)| {
+            let ((name, address), (other_name, other)) = (left?, right?);
+            let reason = || {
                 format!(
                     r#"{name} = "{address}": must differ from {other_name} = "{other}" in its port"#
                 )
             };
             clash(address, other).then(|| (name, reason()))
+        });
+        clashing.or_else(|| self.contradiction_of_store())
+    }
+
+    /// A remote store needs an address and a token, and the token must not cross a network in clear.
+    fn contradiction_of_store(&self) -> Option<(&'static str, String)> {
+        if self.store.kind != StoreKind::Remote {
+            return None;
+        }
+        let url = &self.remote.url;
+        let missing = |key| {
+            let reason = format!(r#"{key} = "": must be set for store.kind = "remote""#);
+            Some((key, reason))
+        };
+        if url.is_empty() {
+            return missing("remote.url");
+        }
+        if self.remote.token_file.is_none() {
+            return missing("remote.token_file");
+        }
+        let in_clear = url.starts_with("http:") && !is_loopback(url) && !self.remote.allow_http;
+        in_clear.then(|| {
+            let reason = format!(
+                r#"remote.url = "{url}": must be https, or remote.allow_http must be true: whoever reads the network has token and files"#
+            );
+            ("remote.url", reason)
         })
     }
 
@@ -42,6 +75,9 @@ impl Config {
 
     fn warn_of_links(&self, warnings: &mut Vec<String>) {
         let url = &self.web.public_url;
+        if self.store.kind == StoreKind::Remote && self.deposit.listen.is_none() {
+            return;
+        }
         if is_loopback(url) {
             warnings.push(format!(
                 r#"web.public_url = "{url}": links in mail will work on this machine only"#
@@ -59,6 +95,13 @@ impl Config {
         {
             warnings.push(format!(
                 r#"milter.listen = "{address}": the milter protocol has no password, whoever reaches this port can fill the drop"#
+            ));
+        }
+        if let Some(deposit) = self.deposit.listen
+            && !deposit.ip().is_loopback()
+        {
+            warnings.push(format!(
+                r#"deposit.listen = "{deposit}": it has no TLS of its own; without a proxy that has, the network reads tokens and files"#
             ));
         }
         let admin = self.admin.listen;
@@ -147,6 +190,31 @@ mod tests {
     }
 
     #[test]
+    fn a_remote_store_needs_an_address_and_a_token() {
+        let mut config = Config::default();
+        config.store.kind = StoreKind::Remote;
+        assert_eq!(config.contradiction().unwrap().0, "remote.url");
+        config.remote.url = "https://drop.example.org/".into();
+        assert_eq!(config.contradiction().unwrap().0, "remote.token_file");
+        config.remote.token_file = Some("/etc/depollueur/token".into());
+        assert_eq!(config.contradiction(), None);
+        assert_eq!(config.warnings(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_token_crosses_no_network_in_clear_unless_that_is_wanted() {
+        let mut config = Config::default();
+        config.store.kind = StoreKind::Remote;
+        config.remote.token_file = Some("/etc/depollueur/token".into());
+        config.remote.url = "http://[::1]:8027/".into();
+        assert_eq!(config.contradiction(), None);
+        config.remote.url = "http://drop.example.org/".into();
+        assert_eq!(config.contradiction().unwrap().0, "remote.url");
+        config.remote.allow_http = true;
+        assert_eq!(config.contradiction(), None);
+    }
+
+    #[test]
     fn a_sound_configuration_has_no_warnings() {
         let mut config = Config::default();
         assert_eq!(config.warnings().len(), 1);
@@ -160,16 +228,17 @@ mod tests {
         config.web.public_url = "http://drop.example.org/".into();
         config.milter.listen = MilterAddress::Tcp("0.0.0.0:8895".parse().unwrap());
         config.admin.listen = "[::]:8026".parse().unwrap();
+        config.deposit.listen = Some("0.0.0.0:8027".parse().unwrap());
         config.detach.message_threshold = Some(1);
-        assert_eq!(config.warnings().len(), 4);
-        config.detach.threshold = 0;
-        assert_eq!(config.warnings().len(), 4);
-        config.web.trusted_proxies = vec!["0.0.0.0/0".parse().unwrap()];
         assert_eq!(config.warnings().len(), 5);
+        config.detach.threshold = 0;
+        assert_eq!(config.warnings().len(), 5);
+        config.web.trusted_proxies = vec!["0.0.0.0/0".parse().unwrap()];
+        assert_eq!(config.warnings().len(), 6);
         config.web.trusted_proxies.clear();
         config.drop.lifetime_max = config.drop.expiry;
-        assert_eq!(config.warnings().len(), 5);
+        assert_eq!(config.warnings().len(), 6);
         config.drop.extension = None;
-        assert_eq!(config.warnings().len(), 4);
+        assert_eq!(config.warnings().len(), 5);
     }
 }

@@ -5,9 +5,10 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use jiff::{SignedDuration, Span, tz::TimeZone};
 
 use super::{
-    AdminConfig, AuditConfig, Colour, DetachConfig, Directions, DropConfig, Language, Limits,
-    LogConfig, LogFormat, MilterAddress, MilterConfig, Network, NoticeConfig, OnFailure, Position,
-    ProxyHeader, QuotaConfig, ReportFormat, ShowSender, SpoolConfig, WebConfig,
+    AdminConfig, AuditConfig, Colour, DepositConfig, DetachConfig, Directions, DropConfig,
+    Language, Limits, LogConfig, LogFormat, MilterAddress, MilterConfig, Network, NoticeConfig,
+    OnFailure, Position, ProxyHeader, QuotaConfig, RemoteConfig, ReportFormat, ShowSender,
+    SpoolConfig, StoreConfig, StoreKind, WebConfig,
 };
 
 impl Default for MilterConfig {
@@ -100,6 +101,41 @@ impl Default for AuditConfig {
         Self {
             keep: Span::new().years(1),
             addresses: true,
+        }
+    }
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self {
+            kind: StoreKind::Embedded,
+        }
+    }
+}
+
+impl Default for RemoteConfig {
+    fn default() -> Self {
+        Self {
+            url: String::new(),
+            token_file: None,
+            ca_file: None,
+            allow_http: false,
+            connect_timeout: SignedDuration::from_secs(5),
+            timeout: SignedDuration::from_secs(20),
+        }
+    }
+}
+
+impl Default for DepositConfig {
+    fn default() -> Self {
+        Self {
+            listen: None,
+            file_bytes_max: 2_000_000_000,
+            draft_bytes_max: 10_000_000_000,
+            drafts_max: 100,
+            expiry_max: Span::new().years(1),
+            max_connections: 200,
+            timeout: SignedDuration::from_secs(60),
         }
     }
 }

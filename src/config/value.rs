@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::{
     Directions, Language, LogFormat, OnFailure, Position, ProxyHeader, ReportFormat, ShowSender,
+    StoreKind,
 };
 
 /// One kind of value: what it looks like, and what it means.
@@ -199,7 +200,7 @@ impl Codec for Period {
     type Value = Span;
 
     fn parse(written: &Written) -> Option<Span> {
-        parse_span(&written.text()?, SignedDuration::from_secs(1))
+        parse_period(&written.text()?)
     }
 
     fn print(value: &Span) -> Written {
@@ -472,6 +473,11 @@ impl Words for Directions {
     ];
 }
 
+impl Words for StoreKind {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("embedded", Self::Embedded), ("remote", Self::Remote)];
+}
+
 impl Words for OnFailure {
     const WORDS: &'static [(&'static str, Self)] =
         &[("deliver", Self::Deliver), ("tempfail", Self::Tempfail)];
@@ -567,7 +573,7 @@ const UNITS: &[(&[&str], u64)] = &[
 ];
 
 /// Parses `500 kB`, exactly: the value must be a whole number of bytes.
-fn parse_size(text: &str) -> Option<u64> {
+pub(crate) fn parse_size(text: &str) -> Option<u64> {
     let end = text
         .find(|c: char| !c.is_ascii_digit() && c != '.')
         .unwrap_or(text.len());
@@ -611,6 +617,11 @@ fn print_size(bytes: u64) -> Written {
         Some((name, factor)) => Written::Text(format!("{} {name}", bytes / factor)),
         None => Written::Integer(i64::try_from(bytes).unwrap_or(i64::MAX)),
     }
+}
+
+/// Parses a span as the configuration has them: `1 month`, from a second to 100 years.
+pub(crate) fn parse_period(text: &str) -> Option<Span> {
+    parse_span(text, SignedDuration::from_secs(1))
 }
 
 /// Parses a span of at least `min` and at most 100 years.

@@ -99,8 +99,8 @@ struct Committed {
 }
 
 impl PackageDraft {
-    pub(super) fn new(drop: &Drop, origin: Origin) -> Self {
-        let token = Token::random();
+    /// A package under a token that somebody else chose.
+    pub(super) fn under(drop: &Drop, token: Token, origin: Origin) -> Self {
         let vault = Vault::new(&token);
         Self {
             store: Arc::clone(&drop.store),
@@ -253,6 +253,12 @@ impl DurableFile {
     /// SHA-256 of its contents.
     pub fn sha256(&self) -> [u8; 32] {
         self.file.sha256
+    }
+
+    /// Gives it another name and media type: who deposits from afar says them last.
+    pub(crate) fn describe(&mut self, name: String, media_type: String) {
+        self.file.name = name;
+        self.file.media_type = media_type;
     }
 }
 

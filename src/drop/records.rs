@@ -19,6 +19,7 @@ use super::{
     DropError, Origin, RecordId,
     audit::Entry,
     custody::{AuditQuery, Cause, Query},
+    uploaders::Uploads,
 };
 
 pub(super) type Result<T, E = DropError> = std::result::Result<T, E>;
@@ -94,7 +95,7 @@ pub(super) enum Note {
 }
 
 /// A database of packages.
-pub(super) trait Records: fmt::Debug + Send + Sync {
+pub(super) trait Records: Uploads + fmt::Debug + Send + Sync {
     /// Where it is, for messages.
     fn path(&self) -> &Path;
 

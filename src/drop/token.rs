@@ -42,7 +42,7 @@ pub struct TokenError;
 
 impl Token {
     /// A fresh token from the operating system's generator.
-    pub(super) fn random() -> Self {
+    pub fn random() -> Self {
         let mut bytes = [0; TOKEN_BYTES];
         rand::fill(&mut bytes).expect("the system gives random bytes");
         Self(bytes)

@@ -10,7 +10,6 @@ use super::{
     message::{Detached, Text},
 };
 use crate::{
-    drop::{DropError, Token},
     mime::{Ambiguity, Event, Scanner, TransferEncoding},
     names,
     rewrite::{
@@ -43,8 +42,8 @@ async fn rewrite(message: &mut Message) -> Result<Verdict, FilterError> {
     };
     message.detached.sort_by_key(|detached| detached.part);
     let created = Timestamp::now();
-    let expires = message.filter.drop.expires_at(created);
-    let notice = notice(message, package.token(), expires);
+    let expires = message.filter.store.expires_at(created);
+    let notice = notice(message, package.link(), expires);
     let Some((changes, header_edits)) = plan(message, &notice).await? else {
         return Ok(Verdict::Pass(Reason::NoPlace));
     };
@@ -62,7 +61,7 @@ async fn rewrite(message: &mut Message) -> Result<Verdict, FilterError> {
         .filter_map(|detached| detached.file)
         .collect();
     match package.commit(durable, created, expires).await {
-        Err(DropError::Blocked) => return Ok(Verdict::Pass(Reason::Blocked)),
+        Err(error) if error.is_blocked() => return Ok(Verdict::Pass(Reason::Blocked)),
         committed => committed?,
     };
     let spool = std::mem::replace(&mut message.spool, crate::spool::Spool::new("".as_ref(), 0));
@@ -78,7 +77,7 @@ async fn rewrite(message: &mut Message) -> Result<Verdict, FilterError> {
     }))
 }
 
-fn notice(message: &Message, token: &Token, expires: Timestamp) -> Notice {
+fn notice(message: &Message, link: &str, expires: Timestamp) -> Notice {
     let config = &message.filter.config;
     let file = |detached: &Detached| NoticeFile {
         name: names::display(&detached.name),
@@ -87,9 +86,9 @@ fn notice(message: &Message, token: &Token, expires: Timestamp) -> Notice {
     Notice {
         language: config.notice.language,
         files: message.detached.iter().map(file).collect(),
-        link: format!("{}{token}", config.web.public_url),
+        link: link.to_owned(),
         expires: expires.to_zoned(config.notice.time_zone.clone()),
-        operator: config.web.operator_or_host().to_owned(),
+        operator: config.web.operator_or_host_of(link).to_owned(),
     }
 }
 

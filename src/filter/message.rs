@@ -12,7 +12,7 @@ use super::{
     DETACHED_MAX, Envelope, Filter, FilterError, PartDecision, Reason, Verdict, parts::Parts,
 };
 use crate::{
-    drop::{DropError, DurableFile, FileDraft, Origin, PackageDraft},
+    drop::Origin,
     mime::{
         Ambiguity, DecodeError, Decoder, Disposition, Event, Field, Head, References, Scanner,
         TransferEncoding, scanner::PartId,
@@ -21,6 +21,7 @@ use crate::{
     rewrite::{Eol, insert::TextKind},
     rules::{self, Judgement, Why},
     spool::Spool,
+    store::{DurableFile, FileDraft, PackageDraft, StoreError},
 };
 
 /// How much of a part is replayed from the spool at a time, in bytes.
@@ -65,7 +66,7 @@ pub struct Message {
     /// Where the header block of the part that began last starts in the spool.
     header_start: u64,
     /// The file that was ended last: it becomes durable while the body goes on.
-    finishing: Option<(Detached, JoinHandle<Result<DurableFile, DropError>>)>,
+    finishing: Option<(Detached, JoinHandle<Result<DurableFile, StoreError>>)>,
     decisions: Vec<PartDecision>,
     decoded: Vec<u8>,
     /// How long the drop has held up the body.
@@ -472,10 +473,10 @@ impl Message {
             return Err(Reason::TooManyDetached.into());
         }
         let mut decoder = Decoder::new(file.encoding).ok_or(Reason::MalformedBody)?;
-        let origin = || origin(&self.envelope);
-        let package = self
-            .package
-            .get_or_insert_with(|| self.filter.drop.package(origin()));
+        let package = match &mut self.package {
+            Some(package) => package,
+            none => none.insert(self.filter.store.package(origin(&self.envelope)).await?),
+        };
         let mut draft = package.file(&file.name, &file.media_type).await?;
         let mut at = body;
         while at < end {

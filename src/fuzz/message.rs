@@ -14,6 +14,7 @@ use crate::{
     filter::{Direction, Envelope, Filter, HeaderEdit, Reason, Rewritten, Start, Verdict},
     mime::{Decoder, Event, Field, Head, MediaType, Scanner, head},
     rewrite::Eol,
+    store::Store,
 };
 
 /// After so many messages the drop is made anew: what it holds is bounded.
@@ -61,7 +62,8 @@ pub fn message(input: &[u8]) {
         return;
     };
     in_lab(async |drop| {
-        let filter = Filter::new(Arc::new(config), drop.clone());
+        let store = Store::embedded(drop.clone(), &config.web.public_url);
+        let filter = Filter::new(Arc::new(config), store);
         check(&filter, &drop, mail, seed).await;
     });
 }
@@ -128,7 +130,8 @@ pub(super) fn everywhere(input: &[u8]) {
         return;
     };
     in_lab(async |drop| {
-        let filter = Filter::new(Arc::new(config), drop);
+        let store = Store::embedded(drop, &config.web.public_url);
+        let filter = Filter::new(Arc::new(config), store);
         let body = &*mail.body;
         let whole = mail.outcome(&filter, &[body]).await;
         let single: Vec<&[u8]> = body.chunks(1).collect();

@@ -20,6 +20,8 @@ pub(super) struct Sockets {
     pub(super) web: TcpListener,
     /// Where probes come.
     pub(super) admin: TcpListener,
+    /// Where milters of other hosts come.
+    pub(super) deposit: Option<TcpListener>,
 }
 
 /// What the service manager passed (`sd_listen_fds(3)`), by the names in `LISTEN_FDNAMES`.
@@ -28,6 +30,7 @@ struct Passed {
     milter: Option<Socket>,
     web: Option<TcpListener>,
     admin: Option<TcpListener>,
+    deposit: Option<TcpListener>,
 }
 
 impl Sockets {
@@ -47,7 +50,17 @@ impl Sockets {
         let admin = passed
             .admin
             .map_or_else(|| bind_tcp("admin", config.admin.listen, claim), Ok)?;
-        Ok(Self { milter, web, admin })
+        let deposit = match (passed.deposit, config.deposit.listen) {
+            (Some(socket), _) => Some(socket),
+            (None, Some(address)) => Some(bind_tcp("deposit", address, claim)?),
+            (None, None) => None,
+        };
+        Ok(Self {
+            milter,
+            web,
+            admin,
+            deposit,
+        })
     }
 }
 
@@ -60,7 +73,11 @@ impl fmt::Display for Sockets {
             f,
             "milter at {}, web at {web}, admin at {admin}",
             self.milter
-        )
+        )?;
+        match &self.deposit {
+            Some(deposit) => write!(f, ", deposits at {}", place(deposit)?),
+            None => Ok(()),
+        }
     }
 }
 
@@ -75,6 +92,7 @@ impl Passed {
                 "milter" => passed.milter = milter(&mut sockets, index),
                 "web" => passed.web = tcp(&mut sockets, index),
                 "admin" => passed.admin = tcp(&mut sockets, index),
+                "deposit" => passed.deposit = tcp(&mut sockets, index),
                 other => warn!("socket \"{other}\" was passed, but has no use here"),
             }
         }

@@ -11,6 +11,7 @@
 //! and what is stored can be read.
 
 mod read;
+mod uploads;
 mod write;
 
 use std::{
@@ -37,6 +38,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const MIGRATIONS: &[&str] = &[
     include_str!("../schema-1.sql"),
     include_str!("../schema-2.sql"),
+    include_str!("../schema-3.sql"),
 ];
 /// The schema after the last of them.
 const KNOWN: i64 = MIGRATIONS.len() as i64;

@@ -5,7 +5,10 @@ use super::*;
 async fn admin(site: Fixture) -> Fixture {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let router = crate::admin::router(site.drop.clone(), site.metrics.clone());
+    let router = crate::admin::router(
+        crate::store::Store::embedded(site.drop.clone(), ""),
+        site.metrics.clone(),
+    );
     let (stop, stopped) = oneshot::channel();
     let server = tokio::spawn(serve(listener, router, ServerLimits::admin(), async {
         let _ = stopped.await;

@@ -1,0 +1,198 @@
+//! The end of a deposit: it is committed, or given up.
+
+use std::collections::HashMap;
+
+use jiff::{Timestamp, tz::TimeZone};
+use tokio::sync::OwnedMutexGuard;
+use tracing::{info, warn};
+
+use super::{
+    Depositor, Deposits,
+    drafts::Open,
+    problem::Problem,
+    wire::{Commit, CommitFile, Committed},
+};
+use crate::drop::{DurableFile, Lookup};
+
+impl Deposits {
+    /// Commits a package. A commit that is sent again is answered like the first.
+    ///
+    /// The work goes on though the uploader may hang up: it comes back and asks again, or gives the
+    /// package up.
+    pub(super) async fn commit(
+        &self,
+        caller: Depositor,
+        order: Commit,
+    ) -> Result<Committed, Problem> {
+        if let Some(fault) = order.fault() {
+            return Err(Problem::unsound("files", fault));
+        }
+        let Ok(draft) = self.draft(&caller) else {
+            return self.committed_before(&caller, &order).await;
+        };
+        let open = std::sync::Arc::clone(&draft.open).lock_owned().await;
+        if open.is_none() {
+            return self.committed_before(&caller, &order).await;
+        }
+        let this = self.clone();
+        let work = tokio::spawn(async move { this.commit_open(open, &caller, &order).await });
+        work.await.unwrap_or_else(|_| {
+            let detail = "the drop failed; its log says why";
+            Err(Problem::new(
+                axum::http::StatusCode::INTERNAL_SERVER_ERROR,
+                "failed",
+                detail,
+            ))
+        })
+    }
+
+    /// Gives a package up, whether it was committed a moment ago or not yet.
+    pub(super) async fn give_up(&self, caller: Depositor) -> Result<(), Problem> {
+        let draft = self.draft(&caller);
+        if let Ok(draft) = &draft {
+            let was_open = draft.open.lock().await.take().is_some();
+            self.0.drafts.end(&caller.id);
+            if was_open {
+                return Ok(());
+            }
+        }
+        let drop = &self.0.drop;
+        if !drop.is_upload_of(&caller.uploader, &caller.token).await? {
+            return Err(Problem::unknown());
+        }
+        let now = Timestamp::now();
+        if drop.take_back(&caller.token, now).await? {
+            info!(
+                uploader = caller.uploader.name,
+                package = caller.id,
+                "taken back"
+            );
+            return Ok(());
+        }
+        match drop.find(&caller.token, now).await? {
+            Lookup::Unknown => Err(Problem::unknown()),
+            _ => Err(Problem::conflict(
+                "too-old",
+                "the package is too old to be taken back: its link may be out",
+            )),
+        }
+    }
+
+    async fn commit_open(
+        &self,
+        mut slot: OwnedMutexGuard<Option<Open>>,
+        caller: &Depositor,
+        order: &Commit,
+    ) -> Result<Committed, Problem> {
+        let created = whole_second(Timestamp::now());
+        self.check_expiry(order.expires, created)?;
+        let Some(mut open) = slot.take() else {
+            return Err(Problem::unknown());
+        };
+        if let Err(problem) = check_files(&open.files, &order.files) {
+            // The uploader may send what is missing.
+            *slot = Some(open);
+            return Err(problem);
+        }
+        let files = take_files(&mut open.files, &order.files);
+        let (drop, bytes) = (&self.0.drop, order.bytes());
+        if !drop.book_upload(&caller.uploader, bytes).await? {
+            self.0.drafts.end(&caller.id);
+            return Err(Problem::over_quota(&caller.uploader.name));
+        }
+        let done = open.package.commit(files, created, order.expires).await;
+        self.0.drafts.end(&caller.id);
+        if let Err(error) = done {
+            if let Err(error) = drop.unbook_upload(&caller.uploader, bytes).await {
+                warn!("could not take a deposit off its quota: {error}");
+            }
+            return Err(error.into());
+        }
+        let (uploader, package, files) = (&caller.uploader.name, &caller.id, order.files.len());
+        info!(uploader, package, files, bytes, "deposited");
+        Ok(Committed {
+            link: self.link(&caller.token),
+            created,
+            expires: order.expires,
+        })
+    }
+
+    /// Answers a commit of what is no draft any more.
+    async fn committed_before(
+        &self,
+        caller: &Depositor,
+        order: &Commit,
+    ) -> Result<Committed, Problem> {
+        let drop = &self.0.drop;
+        if !drop.is_upload_of(&caller.uploader, &caller.token).await? {
+            return Err(Problem::unknown());
+        }
+        match drop.find(&caller.token, Timestamp::now()).await? {
+            Lookup::Live(package) if order.is(&package.files) => Ok(Committed {
+                link: self.link(&caller.token),
+                created: package.created,
+                expires: package.expires,
+            }),
+            Lookup::Live(_) => Err(Problem::conflict(
+                "taken",
+                "the package was committed with other files",
+            )),
+            Lookup::Gone { .. } => Err(Problem::conflict(
+                "taken",
+                "the package was committed, and is gone",
+            )),
+            Lookup::Unknown => Err(Problem::unknown()),
+        }
+    }
+
+    /// The end of a package is a whole second, and within what the drop's admin allows.
+    fn check_expiry(&self, expires: Timestamp, created: Timestamp) -> Result<(), Problem> {
+        if expires != whole_second(expires) {
+            let detail = "a package expires at a whole second";
+            return Err(Problem::unsound("expiry", detail));
+        }
+        if expires <= created {
+            let detail = format!("\"{expires}\" is past: here it is {created}");
+            return Err(Problem::unsound("expiry", detail));
+        }
+        let max = created
+            .to_zoned(TimeZone::UTC)
+            .checked_add(self.0.config.expiry_max)
+            .map_or(Timestamp::MAX, |latest| latest.timestamp());
+        if expires > max {
+            let detail = format!("\"{expires}\" is later than the latest allowed, {max}");
+            return Err(Problem::unsound("expiry", detail));
+        }
+        Ok(())
+    }
+}
+
+/// Each listed file must have come, and be what the uploader sent.
+fn check_files(came: &HashMap<u32, DurableFile>, listed: &[CommitFile]) -> Result<(), Problem> {
+    for file in listed {
+        let number = file.number;
+        let Some(found) = came.get(&number) else {
+            let detail = format!("file {number} did not come");
+            return Err(Problem::conflict("missing-file", detail));
+        };
+        if found.size() != file.size || found.sha256() != file.sha256.0 {
+            let detail = format!("file {number} is not what came under this number");
+            return Err(Problem::conflict("digest", detail));
+        }
+    }
+    Ok(())
+}
+
+/// The listed files in order, as they are called. Files that are not listed are given up.
+fn take_files(came: &mut HashMap<u32, DurableFile>, listed: &[CommitFile]) -> Vec<DurableFile> {
+    let take = |file: &CommitFile| {
+        let mut durable = came.remove(&file.number)?;
+        durable.describe(file.name.clone(), file.media_type.clone());
+        Some(durable)
+    };
+    listed.iter().filter_map(take).collect()
+}
+
+fn whole_second(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(Timestamp::MIN)
+}

@@ -1,0 +1,123 @@
+//! Refusals, as RFC 9457 has them.
+
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use jiff::Timestamp;
+use tracing::error;
+
+use super::wire::{BLOCKED, ProblemBody};
+use crate::drop::DropError;
+
+/// Why a request is refused.
+#[derive(Debug)]
+pub(super) struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    detail: String,
+    retry_after: Option<u64>,
+}
+
+impl Problem {
+    pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        let detail = detail.into();
+        Self {
+            status,
+            code,
+            detail,
+            retry_after: None,
+        }
+    }
+
+    /// The request itself is wrong.
+    pub(super) fn bad(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, detail)
+    }
+
+    /// The request can be read, and asks for what cannot be.
+    pub(super) fn unsound(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail)
+    }
+
+    /// The request does not fit what is here.
+    pub(super) fn conflict(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, code, detail)
+    }
+
+    pub(super) fn unknown() -> Self {
+        let detail = "this package was not begun here, or was given up";
+        Self::new(StatusCode::NOT_FOUND, "unknown-package", detail)
+    }
+
+    /// There is too much at once; later there may be room.
+    pub(super) fn too_much(code: &'static str, detail: impl Into<String>) -> Self {
+        let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, code, detail);
+        Self {
+            retry_after: Some(60),
+            ..problem
+        }
+    }
+
+    /// The quota of today is used up.
+    pub(super) fn over_quota(uploader: &str) -> Self {
+        let detail = format!("the quota of \"{uploader}\" for today is used up");
+        let now = Timestamp::now().as_second();
+        Self {
+            retry_after: u64::try_from(86_400 - now.rem_euclid(86_400)).ok(),
+            ..Self::new(StatusCode::INSUFFICIENT_STORAGE, "quota", detail)
+        }
+    }
+}
+
+/// What went wrong in the drop is for its admin's log; an uploader is told what it means.
+impl From<DropError> for Problem {
+    fn from(error: DropError) -> Self {
+        error!("could not take a deposit: {error}");
+        match error {
+            DropError::Full { .. } => Self::new(
+                StatusCode::INSUFFICIENT_STORAGE,
+                "full",
+                "no space is left in the drop",
+            ),
+            DropError::Quota { .. } => Self::new(
+                StatusCode::INSUFFICIENT_STORAGE,
+                "drop-quota",
+                error.to_string(),
+            ),
+            DropError::Blocked => Self::unsound(BLOCKED, error.to_string()),
+            _ => Self {
+                retry_after: Some(60),
+                ..Self::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "failed",
+                    "the drop failed; its log says why",
+                )
+            },
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = ProblemBody {
+            title: self.status.canonical_reason().unwrap_or_default().into(),
+            status: self.status.as_u16(),
+            detail: self.detail,
+            code: self.code.into(),
+        };
+        let body = serde_json::to_string(&body).expect("strings and numbers are JSON");
+        let mut response = (self.status, body).into_response();
+        let headers = response.headers_mut();
+        let media_type = HeaderValue::from_static("application/problem+json");
+        headers.insert(header::CONTENT_TYPE, media_type);
+        if self.status == StatusCode::UNAUTHORIZED {
+            let scheme = HeaderValue::from_static("Bearer realm=\"deposit\"");
+            headers.insert(header::WWW_AUTHENTICATE, scheme);
+        }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        response
+    }
+}

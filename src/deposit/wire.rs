@@ -1,0 +1,214 @@
+//! What goes over the wire, for both ends. `doc/deposit.openapi.yaml` describes it.
+
+use data_encoding::HEXLOWER;
+use jiff::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+use crate::{
+    drop::{FileEntry, Origin},
+    filter::{DETACHED_MAX, Direction},
+};
+
+/// The header that carries the package's token. It never stands in a path: paths are logged.
+pub(crate) const TOKEN_HEADER: &str = "drop-token";
+
+/// The code of a refusal because an admin blocked a file.
+pub(crate) const BLOCKED: &str = "blocked";
+
+/// How many files a package may have.
+pub(crate) const FILES_MAX: usize = DETACHED_MAX;
+
+/// The longest of any text, in characters.
+const TEXT_CHARS_MAX: usize = 1024;
+/// The longest name or media type of a file, in characters.
+const NAME_CHARS_MAX: usize = 255;
+
+/// Begins a package: who deposits it.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Begin {
+    queue_id: String,
+    sender: String,
+    login: Option<String>,
+    direction: Way,
+    #[serde(deserialize_with = "whole")]
+    recipients: u32,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Way {
+    Incoming,
+    Outgoing,
+}
+
+/// A package was begun.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct Begun {
+    /// Where it will be found once it is committed.
+    pub(crate) link: String,
+}
+
+/// A file came whole, and is durable.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct Received {
+    pub(crate) size: u64,
+    pub(crate) sha256: Sha256,
+}
+
+/// Commits a package.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Commit {
+    /// In the order in which they are shown.
+    pub(crate) files: Vec<CommitFile>,
+    /// Until when they can be fetched.
+    pub(crate) expires: Timestamp,
+}
+
+/// A file that was received under its number.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CommitFile {
+    #[serde(deserialize_with = "whole")]
+    pub(crate) number: u32,
+    pub(crate) name: String,
+    pub(crate) media_type: String,
+    #[serde(deserialize_with = "whole")]
+    pub(crate) size: u64,
+    pub(crate) sha256: Sha256,
+}
+
+/// A package was committed.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct Committed {
+    pub(crate) link: String,
+    pub(crate) created: Timestamp,
+    pub(crate) expires: Timestamp,
+}
+
+/// Why a request was refused (RFC 9457).
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct ProblemBody {
+    pub(crate) title: String,
+    pub(crate) status: u16,
+    pub(crate) detail: String,
+    /// The reason as one word, for machines.
+    pub(crate) code: String,
+}
+
+/// A digest, as 64 lower-case hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sha256(pub(crate) [u8; 32]);
+
+impl Begin {
+    pub(crate) fn new(origin: Origin) -> Self {
+        let Origin {
+            queue_id,
+            sender,
+            login,
+            direction,
+            recipients,
+        } = origin;
+        Self {
+            queue_id: cut(queue_id),
+            sender: cut(sender),
+            login: login.map(cut),
+            direction: match direction {
+                Direction::Incoming => Way::Incoming,
+                Direction::Outgoing => Way::Outgoing,
+            },
+            recipients,
+        }
+    }
+
+    /// The origin; else what is wrong with it.
+    pub(crate) fn origin(self) -> Result<Origin, &'static str> {
+        let texts = [&self.queue_id, &self.sender];
+        let is_sound =
+            |text: &String| text.chars().count() <= TEXT_CHARS_MAX && !text.contains('\0');
+        if !texts.into_iter().chain(&self.login).all(is_sound) {
+            return Err("a text of the origin is longer than 1024 characters or has a NUL");
+        }
+        Ok(Origin {
+            queue_id: self.queue_id,
+            sender: self.sender,
+            login: self.login,
+            direction: match self.direction {
+                Way::Incoming => Direction::Incoming,
+                Way::Outgoing => Direction::Outgoing,
+            },
+            recipients: self.recipients,
+        })
+    }
+}
+
+impl Commit {
+    /// Says what is wrong with the list of files alone.
+    pub(crate) fn fault(&self) -> Option<&'static str> {
+        if self.files.is_empty() || self.files.len() > FILES_MAX {
+            return Some("a package has from 1 to 1000 files");
+        }
+        let is_long = |text: &str| text.is_empty() || text.chars().count() > NAME_CHARS_MAX;
+        let mut files = self.files.iter();
+        if files.any(|file| is_long(&file.name) || is_long(&file.media_type)) {
+            return Some("a name or a media type has not from 1 to 255 characters");
+        }
+        let mut numbers: Vec<_> = self.files.iter().map(|file| file.number).collect();
+        numbers.sort_unstable();
+        let twice = numbers.windows(2).any(|pair| pair[0] == pair[1]);
+        twice.then_some("a file is listed twice")
+    }
+
+    /// How many bytes the files have together.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.files
+            .iter()
+            .fold(0, |sum, file| file.size.saturating_add(sum))
+    }
+
+    /// True when these are the files of a package.
+    pub(crate) fn is(&self, files: &[FileEntry]) -> bool {
+        let same = |(ours, theirs): (&CommitFile, &FileEntry)| {
+            ours.name == theirs.name
+                && ours.media_type == theirs.media_type
+                && ours.size == theirs.size
+                && ours.sha256.0 == theirs.sha256
+        };
+        self.files.len() == files.len() && self.files.iter().zip(files).all(same)
+    }
+}
+
+impl Serialize for Sha256 {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&HEXLOWER.encode(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Sha256 {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let bytes = HEXLOWER.decode(text.as_bytes()).map_err(D::Error::custom)?;
+        let bytes = bytes.try_into();
+        bytes
+            .map(Self)
+            .map_err(|_| D::Error::custom("a digest of another length"))
+    }
+}
+
+/// A whole number; `5.0` is one in JSON Schema.
+fn whole<'de, T: TryFrom<u64>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    let number = serde_json::Number::deserialize(deserializer)?;
+    let whole = |float: f64| (float.fract() == 0.0 && float >= 0.0).then_some(float as u64);
+    let number = number.as_u64().or_else(|| whole(number.as_f64()?));
+    let number = number.and_then(|number| T::try_from(number).ok());
+    number.ok_or_else(|| D::Error::custom("not a whole number in its range"))
+}
+
+/// An origin is for people who ask later who it was; nothing is refused for its length.
+fn cut(text: String) -> String {
+    text.chars()
+        .filter(|c| *c != '\0')
+        .take(TEXT_CHARS_MAX)
+        .collect()
+}

@@ -1,0 +1,258 @@
+//! Where detached files go: a seam that is as narrow as the filter needs.
+//!
+//! A store takes packages: a package is begun, its files are streamed into it one at a time, and
+//! the commit makes all of them visible under one link. Until then nothing can be seen, and whatever
+//! is dropped on the way leaves nothing behind. `store/conformance.rs` says in tests what this means;
+//! every store passes it.
+//!
+//! * *embedded* – the [drop](crate::drop) of this process
+//! * *remote* – the drop of another host, over HTTP ([`deposit`](crate::deposit) is its other end)
+//!
+//! What is not asked of a store: to list, to extend, to delete later, to keep names apart, to resume a
+//! file. A store whose own objects are single files can gather them at the commit, for the link is
+//! asked for once before it and belongs to the package, not to a file.
+
+mod error;
+mod remote;
+
+#[cfg(test)]
+mod conformance;
+
+use bytes::Bytes;
+use jiff::{Span, Timestamp, tz::TimeZone};
+
+pub use self::error::{RemoteError, StoreError};
+use self::remote::Remote;
+use crate::{
+    config::{Config, StoreKind},
+    drop::{self, Drop, Origin},
+};
+
+/// Where detached files go. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Store(Kind);
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Embedded { drop: Drop, public_url: String },
+    Remote { remote: Remote, expiry: Span },
+}
+
+/// A package on its way. Dropping it leaves nothing behind.
+#[derive(Debug)]
+pub struct PackageDraft(Package);
+
+#[derive(Debug)]
+enum Package {
+    Embedded(Box<drop::PackageDraft>, String),
+    Remote(remote::PackageDraft),
+}
+
+/// A file on its way. Dropping it leaves nothing behind.
+#[derive(Debug)]
+pub struct FileDraft(File);
+
+#[derive(Debug)]
+enum File {
+    Embedded(drop::FileDraft),
+    Remote(remote::FileDraft),
+}
+
+/// A file that is durable in the store, though nobody can see it yet. Dropping it leaves nothing
+/// behind once its package is dropped.
+#[derive(Debug)]
+pub struct DurableFile(Durable);
+
+#[derive(Debug)]
+enum Durable {
+    Embedded(Box<drop::DurableFile>),
+    Remote(remote::DurableFile),
+}
+
+type Result<T, E = StoreError> = std::result::Result<T, E>;
+
+impl Store {
+    /// The drop of this process, whose links begin with `public_url`.
+    pub fn embedded(drop: Drop, public_url: &str) -> Self {
+        let public_url = public_url.to_owned();
+        Self(Kind::Embedded { drop, public_url })
+    }
+
+    /// The store that the configuration asks for. Opens the drop of this process only when that is
+    /// the one; connects to nothing.
+    ///
+    /// # Errors
+    /// The drop cannot be opened; token or certificates of a remote one cannot be read.
+    pub fn open(config: &Config) -> Result<Self> {
+        match config.store.kind {
+            StoreKind::Embedded => {
+                let drop = Drop::of(config)?;
+                Ok(Self::embedded(drop, &config.web.public_url))
+            }
+            StoreKind::Remote => Self::remote(config),
+        }
+    }
+
+    fn remote(config: &Config) -> Result<Self> {
+        Ok(Self(Kind::Remote {
+            remote: Remote::open(&config.remote)?,
+            expiry: config.drop.expiry,
+        }))
+    }
+
+    /// Until when a package that is deposited at `created` can be fetched: calendar units are added
+    /// in UTC, to a whole second.
+    pub fn expires_at(&self, created: Timestamp) -> Timestamp {
+        match &self.0 {
+            Kind::Embedded { drop, .. } => drop.expires_at(created),
+            Kind::Remote { expiry, .. } => later(created, *expiry),
+        }
+    }
+
+    /// Begins a package.
+    ///
+    /// # Errors
+    /// The store cannot be reached, or does not want a package from us.
+    pub async fn package(&self, origin: Origin) -> Result<PackageDraft> {
+        let package = match &self.0 {
+            Kind::Embedded { drop, public_url } => {
+                let package = drop.package(origin);
+                let link = format!("{public_url}{}", package.token());
+                Package::Embedded(Box::new(package), link)
+            }
+            Kind::Remote { remote, .. } => Package::Remote(remote.package(origin).await?),
+        };
+        Ok(PackageDraft(package))
+    }
+
+    /// Asks whether a package can be deposited.
+    ///
+    /// # Errors
+    /// It cannot.
+    pub async fn probe(&self) -> Result<()> {
+        match &self.0 {
+            Kind::Embedded { drop, .. } => Ok(drop.probe().await?),
+            Kind::Remote { remote, .. } => Ok(remote.probe().await?),
+        }
+    }
+
+    /// Waits until what was given up is gone from the store, for a bounded time. Call it at the end.
+    pub async fn settle(&self) {
+        if let Kind::Remote { remote, .. } = &self.0 {
+            remote.settle().await;
+        }
+    }
+}
+
+impl PackageDraft {
+    /// Where the package will be found once it is committed.
+    pub fn link(&self) -> &str {
+        match &self.0 {
+            Package::Embedded(_, link) => link,
+            Package::Remote(package) => package.link(),
+        }
+    }
+
+    /// Opens a draft for the next file.
+    ///
+    /// # Errors
+    /// The store does not take it.
+    pub async fn file(&mut self, name: &str, media_type: &str) -> Result<FileDraft> {
+        let file = match &mut self.0 {
+            Package::Embedded(package, _) => File::Embedded(package.file(name, media_type).await?),
+            Package::Remote(package) => File::Remote(package.file(name, media_type)?),
+        };
+        Ok(FileDraft(file))
+    }
+
+    /// Makes the package durable and visible: from its return on, the link works. `files` in the
+    /// order in which they are shown. Times are cut to whole seconds; a store that has a clock of
+    /// its own may know `created` better.
+    ///
+    /// Dropping the future gives up: nothing is kept.
+    ///
+    /// # Errors
+    /// Nothing is kept then.
+    pub async fn commit(
+        self,
+        files: Vec<DurableFile>,
+        created: Timestamp,
+        expires: Timestamp,
+    ) -> Result<String> {
+        match self.0 {
+            Package::Embedded(package, link) => {
+                let files = files.into_iter().map(embedded).collect::<Result<_>>()?;
+                package.commit(files, created, expires).await?;
+                Ok(link)
+            }
+            Package::Remote(package) => {
+                let files = files.into_iter().map(remote).collect::<Result<_>>()?;
+                Ok(package.commit(files, expires).await?)
+            }
+        }
+    }
+}
+
+impl FileDraft {
+    /// Takes the next bytes. Waits while the store is slow. Errors come here or at `finish`.
+    ///
+    /// # Errors
+    /// The draft cannot be written: drop it.
+    pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
+        match &mut self.0 {
+            File::Embedded(file) => Ok(file.write(bytes).await?),
+            File::Remote(file) => Ok(file.write(bytes).await?),
+        }
+    }
+
+    /// Ends the file: when this returns, its contents are on stable storage.
+    ///
+    /// # Errors
+    /// The draft cannot be written: nothing is kept.
+    pub async fn finish(self) -> Result<DurableFile> {
+        let file = match self.0 {
+            File::Embedded(file) => Durable::Embedded(Box::new(file.finish().await?)),
+            File::Remote(file) => Durable::Remote(file.finish().await?),
+        };
+        Ok(DurableFile(file))
+    }
+}
+
+impl DurableFile {
+    /// Its size in bytes.
+    pub fn size(&self) -> u64 {
+        match &self.0 {
+            Durable::Embedded(file) => file.size(),
+            Durable::Remote(file) => file.size(),
+        }
+    }
+
+    /// SHA-256 of its contents.
+    pub fn sha256(&self) -> [u8; 32] {
+        match &self.0 {
+            Durable::Embedded(file) => file.sha256(),
+            Durable::Remote(file) => file.sha256(),
+        }
+    }
+}
+
+fn embedded(file: DurableFile) -> Result<drop::DurableFile> {
+    match file.0 {
+        Durable::Embedded(file) => Ok(*file),
+        Durable::Remote(_) => Err(StoreError::OtherStore),
+    }
+}
+
+fn remote(file: DurableFile) -> Result<remote::DurableFile> {
+    match file.0 {
+        Durable::Remote(file) => Ok(file),
+        Durable::Embedded(_) => Err(StoreError::OtherStore),
+    }
+}
+
+/// Adds calendar units in UTC to a whole second; past the end of the calendar, its end.
+fn later(time: Timestamp, span: Span) -> Timestamp {
+    let second = Timestamp::from_second(time.as_second()).unwrap_or(Timestamp::MIN);
+    let sum = second.to_zoned(TimeZone::UTC).checked_add(span);
+    sum.map_or(Timestamp::MAX, |sum| sum.timestamp())
+}

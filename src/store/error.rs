@@ -1,0 +1,125 @@
+//! What can go wrong in a store. What it means for the mail, the filter's caller decides.
+
+use std::{error::Error as _, io, path::PathBuf, time::Duration};
+
+use crate::drop::DropError;
+
+/// What went wrong in a store. No message holds a token or the name of a deposited file.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The drop of this process failed.
+    #[error(transparent)]
+    Drop(#[from] DropError),
+    /// The drop of another host failed, or could not be reached.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+    /// A file was committed to another store than its own: a bug of the caller.
+    #[error("a file was committed to another store than its own")]
+    OtherStore,
+}
+
+/// What went wrong between us and the drop of another host.
+#[derive(Debug, thiserror::Error)]
+pub enum RemoteError {
+    /// The token or the certificates cannot be read: an admin must act.
+    #[error("could not read \"{}\": {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The token or the certificates cannot be used: an admin must act.
+    #[error("\"{}\" cannot be used: {reason}", path.display())]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The client cannot be made: no certificates, most likely.
+    #[error("could not prepare for TLS: {0}")]
+    Tls(String),
+    /// There is no connection, or it broke: it may be better in a moment.
+    #[error("could not reach drop \"{url}\": {reason}")]
+    Unreachable {
+        /// Its address, as configured.
+        url: String,
+        /// What happened.
+        reason: String,
+    },
+    /// The drop took no byte, or gave no answer, for too long.
+    #[error("drop \"{url}\" did nothing for {} s", patience.as_secs())]
+    Stalled {
+        /// Its address, as configured.
+        url: String,
+        /// How long we waited.
+        patience: Duration,
+    },
+    /// The drop said no.
+    #[error("drop \"{url}\" refused ({status}): {detail}")]
+    Refused {
+        /// Its address, as configured.
+        url: String,
+        /// The status of HTTP.
+        status: u16,
+        /// What it said, or what the status means.
+        detail: String,
+    },
+    /// An admin of the drop blocked one of the files.
+    #[error("drop \"{url}\" blocks a file")]
+    Blocked {
+        /// Its address, as configured.
+        url: String,
+    },
+    /// The answer is not one of such a drop: the address may be wrong.
+    #[error("drop \"{url}\" gave an answer that makes no sense: {reason}")]
+    Answer {
+        /// Its address, as configured.
+        url: String,
+        /// Why.
+        reason: String,
+    },
+    /// What arrived is not what was sent.
+    #[error("drop \"{url}\" did not receive a file as it was sent")]
+    Digest {
+        /// Its address, as configured.
+        url: String,
+    },
+    /// More files than a package may have.
+    #[error("a package has too many files")]
+    TooManyFiles,
+}
+
+impl StoreError {
+    /// True when an admin of the drop blocked one of the files: it is not to be deposited.
+    pub fn is_blocked(&self) -> bool {
+        matches!(
+            self,
+            Self::Drop(DropError::Blocked) | Self::Remote(RemoteError::Blocked { .. })
+        )
+    }
+}
+
+impl RemoteError {
+    /// What reqwest says, from the outermost reason to the innermost, without the path of the request.
+    pub(super) fn transport(url: &str, error: reqwest::Error) -> Self {
+        let error = error.without_url();
+        let mut reason = error.to_string();
+        let mut inner = error.source();
+        while let Some(cause) = inner {
+            let text = cause.to_string();
+            if !reason.contains(&text) {
+                reason = format!("{reason}: {text}");
+            }
+            inner = cause.source();
+        }
+        let url = url.to_owned();
+        Self::Unreachable { url, reason }
+    }
+
+    /// Whether the same request may go through when it is sent again at once.
+    pub(super) fn may_pass(&self) -> bool {
+        matches!(self, Self::Unreachable { .. })
+    }
+}

@@ -1,0 +1,379 @@
+//! The drop of another host: a client of [`deposit`](crate::deposit).
+//!
+//! A file is streamed as the body of one request, fed by a short queue: when the drop is slow, the
+//! queue is full and the writer waits. Requests that can be sent twice without harm (begin, commit,
+//! give up) are, once, when the connection broke; a file is not, since its bytes are gone.
+//!
+//! Whatever is given up is taken back in the background ([`Remote::settle`] waits for it). When that
+//! fails too, a draft ends by itself on the other side, and a package whose commit was not answered
+//! expires without anybody knowing its link.
+
+mod http;
+
+use std::{fmt, io, sync::Arc, time::Duration};
+
+use aws_lc_rs::digest::{self, SHA256};
+use bytes::{Bytes, BytesMut};
+use futures_util::stream;
+use jiff::Timestamp;
+use reqwest::{Body, Method};
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::{
+    runtime::Handle,
+    sync::mpsc,
+    time::{sleep, timeout},
+};
+use tokio_util::task::AbortOnDropHandle;
+use tracing::debug;
+
+use self::http::Http;
+use super::RemoteError;
+use crate::{
+    config::RemoteConfig,
+    deposit::wire::{
+        Begin, Begun, Commit, CommitFile, Committed, FILES_MAX, Received, Sha256, TOKEN_HEADER,
+    },
+    drop::{Origin, Token},
+};
+
+/// A block on its way to the connection is never larger.
+const BLOCK_BYTES: usize = 64 * 1024;
+/// Smaller writes are gathered.
+const SMALL_BYTES: usize = 16 * 1024;
+/// Blocks that wait for the connection.
+const QUEUE_BLOCKS: usize = 3;
+/// How long the end of the process waits for what was given up to be gone.
+const SETTLE_MAX: Duration = Duration::from_secs(5);
+
+type Result<T, E = RemoteError> = std::result::Result<T, E>;
+
+/// The drop of another host. Cheap to clone; all clones share their connections.
+#[derive(Clone, Debug)]
+pub(super) struct Remote(Arc<Http>);
+
+/// A package that was begun over there.
+#[derive(Debug)]
+pub(super) struct PackageDraft {
+    kept: Kept,
+    link: String,
+    files: u32,
+}
+
+/// A file that is being sent.
+#[derive(Debug)]
+pub(super) struct FileDraft {
+    http: Arc<Http>,
+    package: String,
+    file: CommitFile,
+    sha256: Digest,
+    gathered: BytesMut,
+    queue: mpsc::Sender<Order>,
+    /// The request; it ends when the answer is there.
+    request: AbortOnDropHandle<Result<Received>>,
+}
+
+/// A file that is durable over there.
+#[derive(Debug)]
+pub(super) struct DurableFile {
+    package: String,
+    file: CommitFile,
+}
+
+/// A digest that is being computed.
+struct Digest(digest::Context);
+
+/// What a request's body is told. A queue that ends without `Finish` was dropped: the connection is
+/// cut, so that the other side does not take what came for the whole.
+enum Order {
+    Write(Bytes),
+    Finish,
+}
+
+/// A package over there that is taken back unless it is kept.
+#[derive(Debug)]
+struct Kept {
+    http: Arc<Http>,
+    token: Token,
+    id: String,
+    keep: bool,
+}
+
+impl Remote {
+    /// Reads the token and the certificates. Connects to nothing.
+    pub(super) fn open(config: &RemoteConfig) -> Result<Self> {
+        Ok(Self(Arc::new(Http::open(config)?)))
+    }
+
+    pub(super) async fn package(&self, origin: Origin) -> Result<PackageDraft> {
+        let token = Token::random();
+        let http = Arc::clone(&self.0);
+        let mut kept = Kept {
+            id: token.package_id(),
+            token,
+            http,
+            keep: false,
+        };
+        let begun = kept.ask(Method::PUT, "", &Begin::new(origin)).await;
+        // What was refused was not begun.
+        kept.keep = matches!(begun, Err(RemoteError::Refused { .. }));
+        let begun: Begun = begun?;
+        kept.check_link(&begun.link)?;
+        Ok(PackageDraft {
+            kept,
+            link: begun.link,
+            files: 0,
+        })
+    }
+
+    pub(super) async fn probe(&self) -> Result<()> {
+        self.0.probe().await
+    }
+
+    pub(super) async fn settle(&self) {
+        let tasks = &self.0.tasks;
+        tasks.close();
+        if timeout(SETTLE_MAX, tasks.wait()).await.is_err() {
+            debug!("not everything that was given up is gone from the drop");
+        }
+        tasks.reopen();
+    }
+}
+
+impl PackageDraft {
+    pub(super) fn link(&self) -> &str {
+        &self.link
+    }
+
+    /// Begins to send the next file.
+    pub(super) fn file(&mut self, name: &str, media_type: &str) -> Result<FileDraft> {
+        let number = self.files;
+        if number as usize >= FILES_MAX {
+            return Err(RemoteError::TooManyFiles);
+        }
+        self.files += 1;
+        let file = CommitFile {
+            number,
+            name: name.to_owned(),
+            media_type: media_type.to_owned(),
+            size: 0,
+            sha256: Sha256([0; 32]),
+        };
+        let (queue, orders) = mpsc::channel(QUEUE_BLOCKS);
+        let Kept {
+            http, token, id, ..
+        } = &self.kept;
+        let path = format!("v1/packages/{id}/files/{number}");
+        let request = http
+            .request(Method::PUT, &path)
+            .token(token)
+            .body("application/octet-stream", body(orders));
+        let sent = {
+            let http = Arc::clone(http);
+            async move { http.answer(request).await }
+        };
+        Ok(FileDraft {
+            http: Arc::clone(http),
+            package: id.clone(),
+            file,
+            sha256: Digest(digest::Context::new(&SHA256)),
+            gathered: BytesMut::new(),
+            queue,
+            request: AbortOnDropHandle::new(tokio::spawn(sent)),
+        })
+    }
+
+    pub(super) async fn commit(
+        mut self,
+        files: Vec<DurableFile>,
+        expires: Timestamp,
+    ) -> Result<String> {
+        if files.iter().any(|file| file.package != self.kept.id) {
+            let detail = "a file was committed to another package than its own";
+            return Err(self.kept.http.senseless(detail));
+        }
+        let expires = Timestamp::from_second(expires.as_second()).unwrap_or(expires);
+        let order = Commit {
+            files: files.into_iter().map(|file| file.file).collect(),
+            expires,
+        };
+        let committed: Committed = self.kept.ask(Method::POST, "/commit", &order).await?;
+        if committed.link != self.link || committed.expires != expires {
+            let detail = "link or expiry are others than agreed upon";
+            return Err(self.kept.http.senseless(detail));
+        }
+        self.kept.keep = true;
+        Ok(self.link)
+    }
+}
+
+impl FileDraft {
+    /// Takes the next bytes. Waits while the drop takes none.
+    pub(super) async fn write(&mut self, mut bytes: Bytes) -> Result<()> {
+        self.file.size += bytes.len() as u64;
+        self.sha256.0.update(&bytes);
+        if self.gathered.len() + bytes.len() <= SMALL_BYTES {
+            self.gathered.extend_from_slice(&bytes);
+            return Ok(());
+        }
+        self.send_gathered().await?;
+        while !bytes.is_empty() {
+            let block = bytes.split_to(bytes.len().min(BLOCK_BYTES));
+            self.send(Order::Write(block)).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn finish(mut self) -> Result<DurableFile> {
+        self.send_gathered().await?;
+        self.send(Order::Finish).await?;
+        let patience = self.http.patience;
+        let answer = timeout(patience, &mut self.request).await;
+        let received = match answer {
+            Ok(ended) => ended.unwrap_or_else(|_| Err(self.http.senseless("a task died")))?,
+            Err(_) => return Err(self.http.stalled()),
+        };
+        let Self {
+            http,
+            package,
+            mut file,
+            sha256,
+            ..
+        } = self;
+        file.sha256 = sha256.end();
+        if received.size != file.size || received.sha256 != file.sha256 {
+            let url = http.url.clone();
+            return Err(RemoteError::Digest { url });
+        }
+        Ok(DurableFile { package, file })
+    }
+
+    async fn send_gathered(&mut self) -> Result<()> {
+        if self.gathered.is_empty() {
+            return Ok(());
+        }
+        let block = self.gathered.split().freeze();
+        self.send(Order::Write(block)).await
+    }
+
+    /// Hands an order to the request. When that ends before its time, the answer says why.
+    async fn send(&mut self, order: Order) -> Result<()> {
+        let patience = self.http.patience;
+        tokio::select! {
+            biased;
+            ended = &mut self.request => Err(self.http.too_early(ended)),
+            sent = self.queue.send(order) => match sent {
+                Ok(()) => Ok(()),
+                // The request let go of its body: its answer is about to come.
+                Err(_) => Err(match timeout(patience, &mut self.request).await {
+                    Ok(ended) => self.http.too_early(ended),
+                    Err(_) => self.http.stalled(),
+                }),
+            },
+            () = sleep(patience) => Err(self.http.stalled()),
+        }
+    }
+}
+
+impl DurableFile {
+    pub(super) fn size(&self) -> u64 {
+        self.file.size
+    }
+
+    pub(super) fn sha256(&self) -> [u8; 32] {
+        self.file.sha256.0
+    }
+}
+
+impl Digest {
+    fn end(self) -> Sha256 {
+        let digest = self.0.finish();
+        Sha256(digest.as_ref().try_into().expect("SHA-256 has 32 bytes"))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Digest(…)")
+    }
+}
+
+impl Kept {
+    /// Sends a request about the package; once more when the connection broke: it means the same
+    /// twice.
+    async fn ask<T: DeserializeOwned>(
+        &mut self,
+        method: Method,
+        below: &str,
+        order: &impl Serialize,
+    ) -> Result<T> {
+        let asked = self.ask_once(&method, below, order).await;
+        match asked {
+            Err(error) if error.may_pass() => {
+                debug!("asked again: {error}");
+                self.ask_once(&method, below, order).await
+            }
+            asked => asked,
+        }
+    }
+
+    async fn ask_once<T: DeserializeOwned>(
+        &self,
+        method: &Method,
+        below: &str,
+        order: &impl Serialize,
+    ) -> Result<T> {
+        let body = serde_json::to_vec(order).expect("strings and numbers are JSON");
+        let path = format!("v1/packages/{}{below}", self.id);
+        let request = self.http.request(method.clone(), &path).token(&self.token);
+        let request = request.body("application/json", body.into());
+        self.http.answer_soon(request).await
+    }
+
+    /// The link must lead where the mail's reader finds this package, and only it.
+    fn check_link(&self, link: &str) -> Result<()> {
+        let is_web = link.starts_with("https://") || link.starts_with("http://");
+        let clean = link.chars().all(|c| c.is_ascii_graphic());
+        if is_web && clean && link.ends_with(&format!("/{}", self.token)) {
+            return Ok(());
+        }
+        Err(self.http.senseless("the link is not one of this package"))
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if self.keep {
+            return;
+        }
+        let Ok(runtime) = Handle::try_current() else {
+            return;
+        };
+        let path = format!("v1/packages/{}", self.id);
+        let (http, token) = (Arc::clone(&self.http), self.token.clone());
+        let take_back = async move {
+            for _ in 0..2 {
+                let request = http.request(Method::DELETE, &path).token(&token);
+                match http.acknowledge(request).await {
+                    Err(error) if error.may_pass() => {
+                        debug!("could not take a package back: {error}");
+                    }
+                    _ => return,
+                }
+            }
+        };
+        self.http.tasks.spawn_on(take_back, &runtime);
+    }
+}
+
+/// The body of a request that the queue feeds.
+fn body(orders: mpsc::Receiver<Order>) -> Body {
+    let stream = stream::unfold(Some(orders), |orders| async {
+        let mut orders = orders?;
+        match orders.recv().await {
+            Some(Order::Write(bytes)) => Some((Ok(bytes), Some(orders))),
+            Some(Order::Finish) => None,
+            None => Some((Err(io::Error::other("the file was given up")), None)),
+        }
+    });
+    Body::wrap_stream(stream)
+}

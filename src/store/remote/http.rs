@@ -1,0 +1,239 @@
+//! Requests to the drop of another host, and what their answers mean.
+
+use std::{
+    fs::{self, File},
+    io::Read as _,
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    time::Duration,
+};
+
+use reqwest::{
+    Body, Certificate, Client, Method, RequestBuilder, Response, StatusCode,
+    header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue},
+    redirect::Policy,
+};
+use serde::de::DeserializeOwned;
+use tokio::{task::JoinError, time::timeout};
+use tokio_util::task::TaskTracker;
+
+use super::{Result, TOKEN_HEADER};
+use crate::{
+    config::RemoteConfig,
+    deposit::wire::{BLOCKED, ProblemBody},
+    drop::Token,
+    store::RemoteError,
+};
+
+/// Connections are closed when idle for so long: before the other side does it.
+const IDLE_MAX: Duration = Duration::from_secs(20);
+/// No answer of a drop is longer.
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// No token file is longer.
+const TOKEN_FILE_BYTES_MAX: u64 = 4096;
+/// What is kept of what the drop says, in characters.
+const DETAIL_CHARS_MAX: usize = 300;
+
+/// The client.
+#[derive(Debug)]
+pub(super) struct Http {
+    client: Client,
+    /// Where the drop is, with a final slash.
+    pub(super) url: String,
+    authorization: HeaderValue,
+    /// How long the drop may take no byte or give no answer.
+    pub(super) patience: Duration,
+    /// What goes on in the background.
+    pub(super) tasks: TaskTracker,
+}
+
+/// A request that is being made.
+pub(super) struct Request(RequestBuilder);
+
+impl Http {
+    pub(super) fn open(config: &RemoteConfig) -> Result<Self> {
+        let token_file = config.token_file.as_deref().unwrap_or(Path::new(""));
+        // Redirects would carry the token to another host; a proxy would be one that the
+        // configuration does not name.
+        let mut client = Client::builder()
+            .redirect(Policy::none())
+            .no_proxy()
+            .connect_timeout(config.connect_timeout.unsigned_abs())
+            .pool_idle_timeout(IDLE_MAX)
+            .https_only(config.url.starts_with("https://"))
+            .user_agent(concat!("depollueur/", env!("CARGO_PKG_VERSION")));
+        if let Some(path) = &config.ca_file {
+            client = client.tls_certs_merge(certificates(path)?);
+        }
+        let client = client.build().map_err(|error| {
+            let error = RemoteError::transport(&config.url, error);
+            RemoteError::Tls(error.to_string())
+        })?;
+        Ok(Self {
+            client,
+            url: config.url.clone(),
+            authorization: authorization(token_file)?,
+            patience: config.timeout.unsigned_abs(),
+            tasks: TaskTracker::new(),
+        })
+    }
+
+    pub(super) fn request(&self, method: Method, path: &str) -> Request {
+        let url = format!("{}{path}", self.url);
+        let request = self.client.request(method, url);
+        Request(request.header(AUTHORIZATION, self.authorization.clone()))
+    }
+
+    pub(super) async fn probe(&self) -> Result<()> {
+        self.acknowledge(self.request(Method::GET, "v1/ready"))
+            .await
+    }
+
+    /// Sends a request, and reads the answer however long it takes.
+    pub(super) async fn answer<T: DeserializeOwned>(&self, request: Request) -> Result<T> {
+        let response = self.send(request).await?;
+        let text = self.read(response).await?;
+        serde_json::from_slice(&text).map_err(|error| self.senseless(error))
+    }
+
+    /// Sends a request, and reads the answer within the time.
+    pub(super) async fn answer_soon<T: DeserializeOwned>(&self, request: Request) -> Result<T> {
+        let answered = timeout(self.patience, self.answer(request)).await;
+        answered.unwrap_or_else(|_| Err(self.stalled()))
+    }
+
+    /// Sends a request of whose answer only the status matters.
+    pub(super) async fn acknowledge(&self, request: Request) -> Result<()> {
+        let answered = timeout(self.patience, self.send(request)).await;
+        answered
+            .unwrap_or_else(|_| Err(self.stalled()))
+            .map(|_response| ())
+    }
+
+    pub(super) fn senseless(&self, reason: impl ToString) -> RemoteError {
+        RemoteError::Answer {
+            url: self.url.clone(),
+            reason: reason.to_string(),
+        }
+    }
+
+    pub(super) fn stalled(&self) -> RemoteError {
+        RemoteError::Stalled {
+            url: self.url.clone(),
+            patience: self.patience,
+        }
+    }
+
+    /// What it means that a request with an unfinished body ended.
+    pub(super) fn too_early<T>(&self, ended: Result<Result<T>, JoinError>) -> RemoteError {
+        match ended {
+            Ok(Err(error)) => error,
+            Ok(Ok(_)) => self.senseless("it was content before it had all"),
+            Err(_) => self.senseless("a task died"),
+        }
+    }
+
+    /// Sends a request; an answer that is none of success is an error.
+    async fn send(&self, request: Request) -> Result<Response> {
+        let response = request.0.send().await.map_err(|e| self.transport(e))?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let status = response.status();
+        let problem = self.read(response).await.unwrap_or_default();
+        let problem = serde_json::from_slice::<ProblemBody>(&problem).ok();
+        let url = self.url.clone();
+        if problem.as_ref().is_some_and(|said| said.code == BLOCKED) {
+            return Err(RemoteError::Blocked { url });
+        }
+        Err(RemoteError::Refused {
+            url,
+            status: status.as_u16(),
+            detail: detail(status, problem),
+        })
+    }
+
+    async fn read(&self, mut response: Response) -> Result<Vec<u8>> {
+        let mut text = Vec::new();
+        while let Some(bytes) = response.chunk().await.map_err(|e| self.transport(e))? {
+            if text.len() + bytes.len() > ANSWER_BYTES_MAX {
+                return Err(self.senseless("it is too long"));
+            }
+            text.extend_from_slice(&bytes);
+        }
+        Ok(text)
+    }
+
+    fn transport(&self, error: reqwest::Error) -> RemoteError {
+        RemoteError::transport(&self.url, error)
+    }
+}
+
+impl Request {
+    /// Says which package it is about.
+    pub(super) fn token(self, token: &Token) -> Self {
+        let mut value =
+            HeaderValue::from_str(&token.to_string()).expect("base32 may stand in a header");
+        value.set_sensitive(true);
+        Self(self.0.header(TOKEN_HEADER, value))
+    }
+
+    pub(super) fn body(self, media_type: &'static str, body: Body) -> Self {
+        Self(self.0.header(CONTENT_TYPE, media_type).body(body))
+    }
+}
+
+/// What the drop said for itself, in one line.
+fn detail(status: StatusCode, problem: Option<ProblemBody>) -> String {
+    let reason = || status.canonical_reason().unwrap_or_default().to_owned();
+    let text = problem.map_or_else(reason, |problem| problem.detail);
+    text.chars()
+        .filter(|c| !c.is_control())
+        .take(DETAIL_CHARS_MAX)
+        .collect()
+}
+
+/// The token in a file, as it is sent.
+fn authorization(path: &Path) -> Result<HeaderValue> {
+    let failed = |source| RemoteError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let unusable = |reason: &str| RemoteError::Unusable {
+        path: path.to_owned(),
+        reason: reason.to_owned(),
+    };
+    let file = File::open(path).map_err(failed)?;
+    let mode = file.metadata().map_err(failed)?.permissions().mode();
+    if mode & 0o007 != 0 {
+        return Err(unusable("everybody on this machine can access it"));
+    }
+    let mut text = String::new();
+    let mut file = file.take(TOKEN_FILE_BYTES_MAX);
+    file.read_to_string(&mut text).map_err(failed)?;
+    let token = text.trim();
+    if token.is_empty() || !token.chars().all(|c| c.is_ascii_graphic()) {
+        return Err(unusable("it does not hold one token"));
+    }
+    let mut value = HeaderValue::from_str(&format!("Bearer {token}"))
+        .map_err(|_| unusable("it does not hold one token"))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn certificates(path: &Path) -> Result<Vec<Certificate>> {
+    let pem = fs::read(path).map_err(|source| RemoteError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    let unusable = |reason: String| RemoteError::Unusable {
+        path: path.to_owned(),
+        reason,
+    };
+    let certificates =
+        Certificate::from_pem_bundle(&pem).map_err(|error| unusable(error.to_string()))?;
+    if certificates.is_empty() {
+        return Err(unusable("it holds no certificate".to_owned()));
+    }
+    Ok(certificates)
+}
