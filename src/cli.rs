@@ -35,7 +35,7 @@ enum Command {
 }
 
 /// What every command that reads the configuration understands.
-#[derive(Args, Debug, Default)]
+#[derive(Args, Clone, Debug, Default)]
 struct ConfigOptions {
     /// Configuration file; without it /etc/depollueur/depollueur.toml, if that exists
     #[arg(long, value_name = "FILE")]

@@ -13,6 +13,9 @@ use super::{
 pub(super) struct Options {
     #[command(flatten)]
     pub(super) config: ConfigOptions,
+    /// Prints warnings only
+    #[arg(long)]
+    quiet: bool,
 }
 
 /// Prints the values that hold, as a configuration; warnings go to standard error.
@@ -20,6 +23,9 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
     let config = options.config.load()?;
     for warning in config.warnings() {
         complain(format_args!("warning: {warning}"));
+    }
+    if options.quiet {
+        return Ok(());
     }
     let mut out = io::stdout().lock();
     out.write_all(config.to_toml().as_bytes())

@@ -48,6 +48,12 @@ impl Failure {
     }
 }
 
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
 /// Writes one line to standard error. Nobody is left to be told when that fails.
 pub(super) fn complain(message: impl fmt::Display) {
     use io::Write as _;

@@ -1,9 +1,10 @@
 //! `depollueur run`
 
 mod log;
+mod reload;
 mod sockets;
 
-use std::{io, pin::pin, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use clap::Args;
 use jiff::Timestamp;
@@ -17,21 +18,19 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
-use self::sockets::{Sockets, listen};
+use self::{
+    reload::{Reload, current},
+    sockets::{Sockets, listen},
+};
 use super::{
     ConfigOptions,
     exit::{EX_IOERR, EX_UNAVAILABLE, Failure},
 };
 use crate::{
     admin::{self, Metrics},
-    config::Config,
     drop::{Drop, Swept},
-    filter::Filter,
     milter::{self, Claim, Stop},
-    web::{
-        self, WebState,
-        server::{self, ServerLimits},
-    },
+    web::server::{self, ServerLimits},
 };
 
 /// How often expired packages are looked for; expiry itself is checked at each access.
@@ -52,8 +51,8 @@ pub(super) struct Options {
 
 /// Runs the daemon.
 pub(super) fn run(options: Options) -> Result<(), Failure> {
-    let config = options.config.load()?;
-    log::start(&config.log);
+    let config = options.config.clone().load()?;
+    let log = log::start(&config.log);
     for warning in config.warnings() {
         warn!("{warning}");
     }
@@ -67,14 +66,17 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
     // The sockets come first: a start that fails on one of them leaves no drop behind.
     let sockets = Sockets::open(&config, claim).map_err(|error| unavailable(&error))?;
     let drop = Drop::open(&config.drop).map_err(|error| unavailable(&error))?;
+    let metrics = Metrics::new();
+    let reload = Reload::new(options.config, Arc::new(config), &drop, &metrics, log);
     let runtime = runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| unavailable(&format_args!("could not start threads: {error}")))?;
     runtime.block_on(
         Daemon {
-            config: Arc::new(config),
             drop,
+            metrics,
+            reload,
         }
         .serve(sockets),
     )
@@ -82,12 +84,13 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
 
 /// What all tasks work with.
 struct Daemon {
-    config: Arc<Config>,
     drop: Drop,
+    metrics: Metrics,
+    reload: Reload,
 }
 
 impl Daemon {
-    async fn serve(self, sockets: Sockets) -> Result<(), Failure> {
+    async fn serve(mut self, sockets: Sockets) -> Result<(), Failure> {
         let stop = Stop::default();
         let places = sockets.to_string();
         let mut signals = Signals::new()
@@ -107,7 +110,10 @@ impl Daemon {
                     None => break,
                     Some(ended) => failed |= !self.ended_well(ended, &stop),
                 },
-                () = signals.stop() => self.escalate(&stop),
+                signal = signals.next() => match signal {
+                    Caught::Stop => self.escalate(&stop),
+                    Caught::Reload => self.reload(&stop),
+                },
             }
         }
         info!("stopped");
@@ -120,16 +126,14 @@ impl Daemon {
 
     /// Starts all tasks. Each ends by itself when it is told to stop.
     fn spawn(&self, sockets: Sockets, stop: &Stop) -> io::Result<JoinSet<io::Result<()>>> {
-        let metrics = Metrics::new();
-        let filter = Filter::new(Arc::clone(&self.config), self.drop.clone());
-        let config = Arc::clone(&self.config);
         let Sockets { milter, web, admin } = sockets;
         let (web, admin) = (listen(web)?, listen(admin)?);
-        let pages = web::router(self.web_state(&metrics));
-        let health = admin::router(self.drop.clone(), metrics.clone());
-        let web_limits = ServerLimits::web(&self.config.web);
+        let pages = current(self.reload.pages());
+        let health = admin::router(self.drop.clone(), self.metrics.clone());
+        let web_limits = ServerLimits::web(&self.reload.config().web);
+        let (filter, metrics) = (self.reload.filter(), self.metrics.clone());
         let mut tasks = JoinSet::new();
-        tasks.spawn(milter::run(milter, config, filter, metrics, stop.clone()));
+        tasks.spawn(milter::run(milter, filter, metrics, stop.clone()));
         tasks.spawn(serve_http(web, pages, web_limits, stop.clone()));
         tasks.spawn(serve_http(
             admin,
@@ -141,14 +145,18 @@ impl Daemon {
         Ok(tasks)
     }
 
-    fn web_state(&self, metrics: &Metrics) -> WebState {
-        WebState {
-            drop: self.drop.clone(),
-            config: self.config.web.clone(),
-            zone: self.config.notice.time_zone.clone(),
-            language: self.config.notice.language,
-            metrics: metrics.clone(),
+    /// Reads the configuration again. The service manager is told when that began and when it
+    /// ended, well or not: the daemon serves in either case.
+    fn reload(&mut self, stop: &Stop) {
+        if stop.gracefully.is_cancelled() {
+            return;
         }
+        match NotifyState::monotonic_usec_now() {
+            Ok(now) => notify(&[NotifyState::Reloading, now]),
+            Err(error) => warn!("no monotonic clock: {error}"),
+        }
+        self.reload.reload();
+        notify(&[NotifyState::Ready]);
     }
 
     /// A task that ends before it was told to takes the daemon down: half of it is no service.
@@ -228,8 +236,15 @@ async fn sweep(drop: Drop, stop: Stop) -> io::Result<()> {
     Ok(())
 }
 
-/// The signals that stop the daemon. Reloading is not offered: a new process takes over
-/// without a refused mail. SIGHUP must not kill it all the same.
+/// What a signal asks for.
+enum Caught {
+    /// SIGTERM and SIGINT: to end.
+    Stop,
+    /// SIGHUP: to read the configuration again.
+    Reload,
+}
+
+/// The signals that the daemon understands.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -245,14 +260,11 @@ impl Signals {
         })
     }
 
-    async fn stop(&mut self) {
-        loop {
-            let hangup = pin!(self.hangup.recv());
-            tokio::select! {
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
-                _ = hangup => warn!("SIGHUP does nothing: restart to read the configuration"),
-            }
+    async fn next(&mut self) -> Caught {
+        tokio::select! {
+            _ = self.terminate.recv() => Caught::Stop,
+            _ = self.interrupt.recv() => Caught::Stop,
+            _ = self.hangup.recv() => Caught::Reload,
         }
     }
 }
