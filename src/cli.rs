@@ -1,6 +1,7 @@
 //! The commands.
 
 mod check;
+mod doctor;
 mod drop;
 mod exit;
 mod rewrite;
@@ -29,6 +30,8 @@ enum Command {
     Rewrite(rewrite::Options),
     /// Checks the configuration and prints the values that hold.
     Check(check::Options),
+    /// Looks at the living system and says what is wrong with it, and what to type.
+    Doctor(doctor::Options),
     /// Looks into the file drop.
     #[command(subcommand)]
     Drop(drop::Command),
@@ -64,6 +67,7 @@ pub fn main() -> ExitCode {
         Command::Run(options) => run::run(options),
         Command::Rewrite(options) => rewrite::run(options),
         Command::Check(options) => check::run(options),
+        Command::Doctor(options) => doctor::run(options),
         Command::Drop(command) => drop::run(command),
     };
     match done {

@@ -54,7 +54,7 @@ use self::{
     blobs::Blobs,
     records::{Record, Records},
     sweep::Shards,
-    vault::Vault,
+    vault::{RecordId, Vault},
 };
 pub use self::{
     draft::{DurableFile, FileDraft, PackageDraft},
@@ -228,6 +228,16 @@ impl Drop {
         blocking(move || FileReader::open(&store, &vault, number, size, range)).await
     }
 
+    /// Takes a package out as if it had never been, before anybody was told of it: contents,
+    /// names and record. False when there is no live one.
+    ///
+    /// # Errors
+    /// The directory or the database cannot be changed.
+    pub async fn retract(&self, token: &Token) -> Result<bool, DropError> {
+        let (store, id) = (Arc::clone(&self.store), Vault::new(token).id());
+        blocking(move || store.retract(id)).await
+    }
+
     /// Counts one complete download of a file.
     ///
     /// # Errors
@@ -288,6 +298,19 @@ impl Drop {
 }
 
 impl Store {
+    fn retract(&self, id: RecordId) -> Result<bool, DropError> {
+        let Some(record) = self.records.find(id)? else {
+            return Ok(false);
+        };
+        let remove = |number| self.blobs.remove(id, number);
+        if self.records.destroy(id, record.expires, remove)?.is_none() {
+            return Ok(false);
+        }
+        self.records.remove(id)?;
+        self.records.forget_overwritten()?;
+        Ok(true)
+    }
+
     fn find(&self, vault: &Vault, now: Timestamp) -> Result<Lookup, DropError> {
         let Some(record) = self.records.find(vault.id())? else {
             return Ok(Lookup::Unknown);

@@ -275,3 +275,17 @@ async fn a_sample_for_an_independent_reader_is_read_here_too() {
         assert_eq!(drop.read(&token, now, index).await.unwrap(), *bytes);
     }
 }
+
+#[tokio::test]
+async fn a_retracted_package_leaves_nothing() {
+    let fixture = fixture();
+    let now = time("2026-01-01T00:00:00Z");
+    let kept = fixture.deposit(&[noise(10, 1)], now).await;
+    let token = fixture.deposit(&[noise(10, 2), noise(10, 3)], now).await;
+    assert!(fixture.drop.retract(&token).await.unwrap());
+    assert!(!fixture.drop.retract(&token).await.unwrap());
+    assert_eq!(fixture.blobs().len(), 1);
+    let found = fixture.drop.find(&token, now).await.unwrap();
+    assert!(matches!(found, Lookup::Unknown));
+    fixture.live(&kept, now).await;
+}
