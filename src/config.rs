@@ -22,8 +22,8 @@ pub use self::{
 use self::{
     address::{MilterSocket, Networks, PublicUrl, Socket},
     value::{
-        Absolute, As, Choice, Count, LogFilter, Mode, OptionalPath, OptionalSize, Period,
-        Retention, Seconds, Size, Sizes, Strings, Text, Way, Zone,
+        Absolute, As, Choice, Count, Flag, LogFilter, Mode, OptionalPath, OptionalPeriod,
+        OptionalSize, Period, Retention, Seconds, Size, Sizes, Strings, Text, Way, Zone,
     },
 };
 
@@ -39,6 +39,10 @@ pub struct Config {
     pub admin: AdminConfig,
     /// `[drop]`
     pub drop: DropConfig,
+    /// `[quota]`
+    pub quota: QuotaConfig,
+    /// `[audit]`
+    pub audit: AuditConfig,
     /// `[detach]`
     pub detach: DetachConfig,
     /// `[notice]`
@@ -150,6 +154,58 @@ pub struct DropConfig {
     /// How long the record (not the file) is kept after that, so that an old link gets an answer.
     #[serde(with = "As::<Retention>")]
     pub keep_records: Span,
+    /// How long a file can be fetched from the moment on that a reader extends it; readers cannot
+    /// when `None`.
+    #[serde(with = "As::<OptionalPeriod>")]
+    pub extension: Option<Span>,
+    /// How long after its deposit a file can be fetched at most, however often it is extended.
+    #[serde(with = "As::<Period>")]
+    pub lifetime_max: Span,
+    /// Whether readers may extend during the grace period, too.
+    #[serde(with = "As::<Flag>")]
+    pub extend_expired: bool,
+}
+
+/// `[quota]`: what the drop takes at most; past it, `detach.on_failure` decides.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, expecting = "must be a section")]
+pub struct QuotaConfig {
+    /// Bytes that one sender (by login, else by envelope address) may deposit in 24 hours.
+    #[serde(with = "As::<OptionalSize>")]
+    pub sender_per_day: Option<u64>,
+    /// Mail of which directions counts for `sender_per_day`.
+    #[serde(with = "As::<Way>")]
+    pub sender_directions: Directions,
+    /// Bytes of all files that are stored.
+    #[serde(with = "As::<OptionalSize>")]
+    pub total: Option<u64>,
+    /// Bytes that the drop leaves free on its file system.
+    #[serde(with = "As::<Size>")]
+    pub free_space_min: u64,
+}
+
+impl QuotaConfig {
+    /// No limit at all.
+    pub fn unlimited() -> Self {
+        Self {
+            sender_per_day: None,
+            sender_directions: Directions::Both,
+            total: None,
+            free_space_min: 0,
+        }
+    }
+}
+
+/// `[audit]`: the log of what was done with packages.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, expecting = "must be a section")]
+pub struct AuditConfig {
+    /// How long its entries are kept.
+    #[serde(with = "As::<Period>")]
+    pub keep: Span,
+    /// Whether the addresses of readers are recorded.
+    #[serde(with = "As::<Flag>")]
+    pub addresses: bool,
 }
 
 /// `[detach]`: what is detached.

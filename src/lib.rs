@@ -16,7 +16,7 @@
 //! * [`filter`] – one message through all the stages; the only module that knows them all
 //! * [`mime`] – the streaming scanner: pushes of bytes in, events out; part headers; transfer decoding
 //! * [`rules`] – which part is detached, and why
-//! * `months` – their names, for the notice and the pages
+//! * `words` – sizes, dates and zones as people say them, for the notice and the pages
 //! * [`names`] – hostile file names made safe
 //! * [`spool`] – the bytes that stay, in memory first, then in an unlinked file
 //! * [`drop`](mod@drop) – the file drop: tokens, encryption, drafts, records, expiry
@@ -47,9 +47,9 @@ pub mod filter;
 pub mod fuzz;
 pub mod milter;
 pub mod mime;
-mod months;
 pub mod names;
 pub mod rewrite;
 pub mod rules;
 pub mod spool;
 pub mod web;
+mod words;

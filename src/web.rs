@@ -24,7 +24,6 @@ mod pages;
 mod source;
 mod texts;
 mod well_known;
-mod words;
 
 #[cfg(test)]
 mod tests;
@@ -229,6 +228,7 @@ impl Site {
                 created,
                 expired,
                 origin,
+                ..
             }) => Err(Refusal::Gone(Box::new(Gone {
                 created,
                 expired,

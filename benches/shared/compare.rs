@@ -11,13 +11,14 @@ const ROUNDS: usize = 11;
 /// A way over the bytes, and its name.
 pub(crate) type Lane<'a> = (&'a str, Box<dyn FnMut() + 'a>);
 
-/// Compares ways over `bytes` bytes; the first is what the others are held against.
+/// Compares ways over `bytes` bytes; the first is what the others are held against. Gives their
+/// median times, none when benches are only tried.
 pub(crate) fn compare(
     criterion: &mut Criterion,
     heading: &str,
     bytes: usize,
     mut lanes: Vec<Lane<'_>>,
-) {
+) -> Vec<Duration> {
     let mut group = criterion.benchmark_group(heading);
     group
         .throughput(Throughput::Bytes(bytes as u64))
@@ -28,9 +29,10 @@ pub(crate) fn compare(
         group.bench_function(*name, |b| b.iter(&mut *run));
     }
     group.finish();
-    if !is_test() {
-        print(heading, bytes, &mut lanes);
+    if is_test() {
+        return Vec::new();
     }
+    print(heading, bytes, &mut lanes)
 }
 
 /// The median time of each, run in turn.
@@ -55,7 +57,35 @@ pub(crate) fn is_test() -> bool {
     std::env::args().any(|argument| argument == "--test")
 }
 
-fn print(heading: &str, bytes: usize, lanes: &mut [Lane<'_>]) {
+/// What a figure must be.
+#[derive(Clone, Copy)]
+pub(crate) enum Bar {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+impl Bar {
+    /// Whether a figure meets it, in a word of four letters.
+    pub(crate) fn judge(self, figure: f64) -> &'static str {
+        let is_met = match self {
+            Self::AtLeast(target) => figure >= target,
+            Self::AtMost(target) => figure <= target,
+        };
+        if is_met { "met " } else { "MISS" }
+    }
+
+    /// Prints a figure, its target, and whether it is met.
+    pub(crate) fn print(self, what: &str, figure: f64) {
+        let (word, target) = match self {
+            Self::AtLeast(target) => ("at least", target),
+            Self::AtMost(target) => ("at most", target),
+        };
+        let judged = self.judge(figure);
+        println!("{judged}  {what}: {figure:.2} ({word} {target:.2})");
+    }
+}
+
+fn print(heading: &str, bytes: usize, lanes: &mut [Lane<'_>]) -> Vec<Duration> {
     let times = medians(lanes);
     println!("{heading}: medians of {ROUNDS} rounds in turn");
     for ((name, _), time) in lanes.iter().zip(&times) {
@@ -63,4 +93,5 @@ fn print(heading: &str, bytes: usize, lanes: &mut [Lane<'_>]) {
         let ratio = times[0].as_secs_f64() / time.as_secs_f64();
         println!("  {name:40} {time:>12.2?} {speed:8.2} GB/s   × {ratio:.2}");
     }
+    times
 }

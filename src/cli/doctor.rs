@@ -70,7 +70,7 @@ pub(super) struct Options {
 pub(super) fn run(options: Options) -> Result<(), Failure> {
     let config = options.config.clone().load()?;
     if options.deposit {
-        return deposit::serve(&config.drop);
+        return deposit::serve(&config);
     }
     let report = examine(&options, &config)?;
     let text = if options.json {

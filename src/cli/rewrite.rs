@@ -130,7 +130,7 @@ async fn scan(
         explanation.reason = "direction".into();
         return Ok(Outcome::Original);
     }
-    let drop = match Drop::open(&config.drop) {
+    let drop = match Drop::of(&config) {
         Ok(drop) => drop,
         Err(error) => {
             explanation.reason = "drop".into();

@@ -65,7 +65,7 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
     };
     // The sockets come first: a start that fails on one of them leaves no drop behind.
     let sockets = Sockets::open(&config, claim).map_err(|error| unavailable(&error))?;
-    let drop = Drop::open(&config.drop).map_err(|error| unavailable(&error))?;
+    let drop = Drop::of(&config).map_err(|error| unavailable(&error))?;
     let metrics = Metrics::new();
     let reload = Reload::new(options.config, Arc::new(config), &drop, &metrics, log);
     let runtime = runtime::Builder::new_multi_thread()
@@ -221,14 +221,17 @@ async fn sweep(drop: Drop, stop: Stop) -> io::Result<()> {
     {
         let go_on = || !stop.gracefully.is_cancelled();
         match drop.sweep_all(Timestamp::now(), SWEEP_STEP, go_on).await {
-            Ok(swept) if swept == Swept::default() => {}
+            // Why nothing is destroyed was logged when the clock jumped.
+            Ok(swept) if swept == Swept::default() || swept.held_until.is_some() => {}
             Ok(Swept {
                 packages,
                 files,
                 orphans,
                 records,
+                entries,
+                ..
             }) => {
-                info!(packages, files, orphans, records, "swept");
+                info!(packages, files, orphans, records, entries, "swept");
             }
             Err(error) => error!("could not sweep the drop: {error}"),
         }

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use axum::http::Uri;
+use jiff::{SpanRelativeTo, civil::date};
 
 use super::{Config, MilterAddress};
 
@@ -34,6 +35,7 @@ impl Config {
         self.warn_of_links(&mut warnings);
         self.warn_of_open_listeners(&mut warnings);
         self.warn_of_thresholds(&mut warnings);
+        self.warn_of_lifetime(&mut warnings);
         warnings
     }
 
@@ -62,6 +64,18 @@ impl Config {
         if !admin.ip().is_loopback() {
             warnings.push(format!(
                 r#"admin.listen = "{admin}": health and metrics can be read without a password"#
+            ));
+        }
+    }
+
+    fn warn_of_lifetime(&self, warnings: &mut Vec<String>) {
+        let drop = &self.drop;
+        let total = (&drop.lifetime_max, SpanRelativeTo::from(date(2026, 1, 1)));
+        let longer = drop.expiry.compare(total).is_ok_and(|order| order.is_ge());
+        if drop.extension.is_some() && longer {
+            warnings.push(format!(
+                "drop.lifetime_max ({:#}) is not above drop.expiry ({:#}): readers cannot extend",
+                drop.lifetime_max, drop.expiry
             ));
         }
     }
@@ -139,6 +153,10 @@ mod tests {
         config.detach.message_threshold = Some(1);
         assert_eq!(config.warnings().len(), 4);
         config.detach.threshold = 0;
+        assert_eq!(config.warnings().len(), 4);
+        config.drop.lifetime_max = config.drop.expiry;
+        assert_eq!(config.warnings().len(), 5);
+        config.drop.extension = None;
         assert_eq!(config.warnings().len(), 4);
     }
 }

@@ -5,8 +5,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use jiff::{SignedDuration, Span, tz::TimeZone};
 
 use super::{
-    AdminConfig, DetachConfig, Directions, DropConfig, Language, Limits, LogConfig, LogFormat,
-    MilterAddress, MilterConfig, NoticeConfig, OnFailure, Position, SpoolConfig, WebConfig,
+    AdminConfig, AuditConfig, DetachConfig, Directions, DropConfig, Language, Limits, LogConfig,
+    LogFormat, MilterAddress, MilterConfig, NoticeConfig, OnFailure, Position, QuotaConfig,
+    SpoolConfig, WebConfig,
 };
 
 impl Default for MilterConfig {
@@ -52,6 +53,29 @@ impl Default for DropConfig {
             expiry: Span::new().months(1),
             grace: Span::new().days(7),
             keep_records: Span::new().years(1),
+            extension: Some(Span::new().months(1)),
+            lifetime_max: Span::new().months(3),
+            extend_expired: false,
+        }
+    }
+}
+
+impl Default for QuotaConfig {
+    fn default() -> Self {
+        Self {
+            sender_per_day: None,
+            sender_directions: Directions::Outgoing,
+            total: None,
+            free_space_min: 1_000_000_000,
+        }
+    }
+}
+
+impl Default for AuditConfig {
+    fn default() -> Self {
+        Self {
+            keep: Span::new().years(1),
+            addresses: true,
         }
     }
 }

@@ -228,6 +228,49 @@ impl Codec for Retention {
     }
 }
 
+/// A span of time for people, or `off`.
+pub(super) struct OptionalPeriod;
+
+impl Codec for OptionalPeriod {
+    type Value = Option<Span>;
+
+    fn parse(written: &Written) -> Option<Option<Span>> {
+        match written.text()?.as_str() {
+            "off" => Some(None),
+            _ => Period::parse(written).map(Some),
+        }
+    }
+
+    fn print(value: &Option<Span>) -> Written {
+        value
+            .as_ref()
+            .map_or_else(|| Written::Text("off".into()), Period::print)
+    }
+
+    fn allowed() -> String {
+        format!(r#""off" or {}"#, Period::allowed())
+    }
+}
+
+/// Yes or no.
+pub(super) struct Flag;
+
+impl Codec for Flag {
+    type Value = bool;
+
+    fn parse(written: &Written) -> Option<bool> {
+        written.text()?.parse().ok()
+    }
+
+    fn print(value: &bool) -> Written {
+        Written::Boolean(*value)
+    }
+
+    fn allowed() -> String {
+        "true or false".into()
+    }
+}
+
 /// The permission bits of a socket.
 pub(super) struct Mode;
 

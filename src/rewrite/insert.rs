@@ -11,7 +11,7 @@ use super::{
     Eol, Splice,
     charset::{self, Charset},
     header, html, line_end,
-    notice::Notice,
+    notice::{Notice, Setting},
     plain, qp,
 };
 use crate::{config::Position, mime::TransferEncoding};
@@ -239,7 +239,11 @@ impl Text<'_> {
             charset if self.can_convert() => charset,
             _ => Charset::AsciiOnly(None),
         };
-        let lines = notice.text_for(&|c| usable.encode(c).is_some());
+        let lines = notice.text_in(&Setting {
+            can: &|c| usable.encode(c).is_some(),
+            is_rtl: self.charset.has_rtl(self.body.text()),
+            is_flowed: header::is_flowed(self.header),
+        });
         let bytes = joined(lines, self.text_eol(), |c| {
             usable.encode(c).unwrap_or_default()
         });
@@ -284,8 +288,8 @@ impl Text<'_> {
         if !first && !before.ends_with(b"\n") {
             block.extend_from_slice(eol);
         }
-        if !first && !before.ends_with(b"\n\n") && !before.ends_with(b"\n\r\n") {
-            block.extend_from_slice(eol);
+        if !first {
+            block.extend_from_slice(&eol.repeat(self.missing_blanks(before)));
         }
         block.extend_from_slice(&lines);
         if !after.is_empty() || before.ends_with(b"\n") {
@@ -296,6 +300,29 @@ impl Text<'_> {
             block.extend_from_slice(eol);
         }
         block
+    }
+
+    /// How many blank lines keep the notice apart from the text before it. A flowed line takes the
+    /// next one into its paragraph, even a blank one (RFC 3676, section 4.1).
+    fn missing_blanks(&self, before: &[u8]) -> usize {
+        let mut lines = before.rsplit(|&b| b == b'\n');
+        if before.ends_with(b"\n") {
+            lines.next();
+        }
+        let mut blanks = 0;
+        let last = lines
+            .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+            .find(|line| {
+                blanks += usize::from(line.is_empty());
+                !line.is_empty()
+            });
+        let flows = last.is_some_and(|line| line.ends_with(b" ") && line != b"-- ");
+        let wanted = if flows && header::is_flowed(self.header) {
+            2
+        } else {
+            1
+        };
+        usize::saturating_sub(wanted, blanks)
     }
 
     /// The lines as they go into HTML. Line ends between them and the author's are not content

@@ -31,7 +31,7 @@ use super::{
 use crate::{
     admin::Metrics,
     config::Language,
-    drop::{Drop, DropError, Package, Token},
+    drop::{Client, Drop, DropError, Package, Token},
     names,
 };
 
@@ -298,7 +298,11 @@ impl Transfer {
         }
         self.metrics.download();
         for index in self.counted.clone() {
-            if let Err(err) = self.drop.count_download(&self.token, index).await {
+            if let Err(err) = self
+                .drop
+                .count_download(&self.token, index, &Client::web(None))
+                .await
+            {
                 warn!(
                     queue_id = self.queue_id,
                     "could not count a download: {err}"

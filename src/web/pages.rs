@@ -19,13 +19,12 @@ use super::{
     kind::{icon, kind},
     texts::{Texts, fill, texts},
     well_known::STYLE,
-    words,
 };
 use crate::{
     config::{Language, WebConfig},
     drop::{FileEntry, Origin, Package},
     filter::Direction,
-    names,
+    names, words,
 };
 
 /// All pages, in both languages.

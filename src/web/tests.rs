@@ -101,6 +101,7 @@ impl Fixture {
             expiry: Span::new().months(1),
             grace: Span::new().days(7),
             keep_records: Span::new().years(1),
+            ..DropConfig::default()
         })
         .unwrap();
         let files = [

@@ -19,8 +19,8 @@ use super::super::{
     exit::{EX_IOERR, EX_UNAVAILABLE, Failure},
 };
 use crate::{
-    config::DropConfig,
-    drop::{Drop, DropError, Origin, Token},
+    config::Config,
+    drop::{Client, Drop, DropError, Origin, RecordId, Token},
     filter::Direction,
 };
 
@@ -121,20 +121,20 @@ fn complaint(mut child: Child) -> String {
 
 /// What the process does: deposits, prints the token, waits for the end of standard input, and
 /// takes the package out.
-pub(super) fn serve(drop: &DropConfig) -> Result<(), Failure> {
+pub(super) fn serve(config: &Config) -> Result<(), Failure> {
     let unavailable = |error: &dyn std::fmt::Display| Failure::new(EX_UNAVAILABLE, error);
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| unavailable(&error))?;
-    let drop = Drop::open(drop).map_err(|error| unavailable(&error))?;
+    let drop = Drop::of(config).map_err(|error| unavailable(&error))?;
     let token = runtime
         .block_on(put(&drop))
         .map_err(|error| unavailable(&error))?;
     let said = writeln!(io::stdout(), "{token}").and_then(|()| io::stdout().flush());
     let _ = io::stdin().read_to_end(&mut Vec::new());
     runtime
-        .block_on(drop.retract(&token))
+        .block_on(take_out(&drop, RecordId::from(&token)))
         .map_err(|error| unavailable(&error))?;
     said.map_err(|error| Failure::new(EX_IOERR, error))
 }
@@ -154,4 +154,11 @@ async fn put(drop: &Drop) -> Result<Token, DropError> {
     package
         .commit(vec![file.finish().await?], now, now + LIFE)
         .await
+}
+
+/// As an admin does it: ended, then destroyed without waiting for the grace period.
+async fn take_out(drop: &Drop, id: RecordId) -> Result<(), DropError> {
+    let now = Timestamp::now();
+    drop.revoke(id, now, Client::ADMIN, "doctor").await?;
+    drop.destroy(id, now, Client::ADMIN).await.map(|_| ())
 }

@@ -459,7 +459,7 @@ milter_connect_timeout = 30s
                 "submission/inet/smtpd_milters = inet:a:1\n",
                 "milter.listed",
                 Level::Warning,
-                "postconf -P 'submission/inet/smtpd_milters = inet:a:1, { unix:depollueur/milter.sock, default_action=tempfail }'",
+                "postconf -P 'submission/inet/smtpd_milters = inet:a:1,{unix:depollueur/milter.sock,default_action=tempfail}'",
             ),
             (
                 "smtpd_milters = unix:depollueur/milter.sock unix:depollueur/milter.sock\n",

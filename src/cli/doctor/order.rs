@@ -189,7 +189,7 @@ mod tests {
         assert_eq!(
             fixes,
             [format!(
-                "postconf -P 'submission/inet/smtpd_milters = {US}, inet:localhost:8891'"
+                "postconf -P 'submission/inet/smtpd_milters = {US},inet:localhost:8891'"
             )]
         );
     }

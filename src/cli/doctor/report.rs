@@ -146,17 +146,36 @@ pub(super) fn postconf_e(name: &str, value: &str) -> String {
     format!("postconf -e {}", quoted(&format!("{name} = {value}")))
 }
 
-/// The line that sets a parameter of one service in master.cf.
+/// The line that sets a parameter of one service in master.cf, which takes no blanks in a value:
+/// commas stand for them.
 pub(super) fn postconf_p(service: &str, name: &str, value: &str) -> String {
-    format!(
-        "postconf -P {}",
-        quoted(&format!("{service}/{name} = {value}"))
-    )
+    let tight = value
+        .replace(" = ", "=")
+        .replace("{ ", "{")
+        .replace(" }", "}");
+    let words: Vec<&str> = tight
+        .split([' ', '\t', ','])
+        .filter(|word| !word.is_empty())
+        .collect();
+    let setting = format!("{service}/{name} = {}", words.join(","));
+    format!("postconf -P {}", quoted(&setting))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_value_for_master_cf_has_no_blanks() {
+        assert_eq!(
+            postconf_p(
+                "smtp/inet",
+                "smtpd_milters",
+                "{ unix:a, b = c, d=e }, inet:x:1 inet:y:2"
+            ),
+            "postconf -P 'smtp/inet/smtpd_milters = {unix:a,b=c,d=e},inet:x:1,inet:y:2'"
+        );
+    }
 
     #[test]
     fn the_worst_level_counts_and_what_cannot_be_told_is_no_fault() {
