@@ -6,6 +6,7 @@ mod drop;
 mod exit;
 mod rewrite;
 mod run;
+mod setup;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -32,6 +33,8 @@ enum Command {
     Check(check::Options),
     /// Looks at the living system and says what is wrong with it, and what to type.
     Doctor(doctor::Options),
+    /// Asks a few questions and writes a configuration.
+    Setup(setup::Options),
     /// Looks into the file drop.
     #[command(subcommand)]
     Drop(drop::Command),
@@ -68,6 +71,7 @@ pub fn main() -> ExitCode {
         Command::Rewrite(options) => rewrite::run(options),
         Command::Check(options) => check::run(options),
         Command::Doctor(options) => doctor::run(options),
+        Command::Setup(options) => setup::run(options),
         Command::Drop(command) => drop::run(command),
     };
     match done {

@@ -26,7 +26,7 @@ mod web;
 use std::{
     io::{self, Write as _},
     net::{IpAddr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use clap::Args;
@@ -128,4 +128,43 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     with_port
         .or_else(alone)
         .ok_or_else(|| format!("{text:?} is no IP address, with or without a port"))
+}
+
+/// How the milter is plugged into the Postfix of this machine.
+#[derive(Debug)]
+pub(super) struct Plugs {
+    postfix: Option<Postfix>,
+    /// Where the milter must listen for a Postfix that runs in a chroot.
+    pub(super) listen: Option<String>,
+}
+
+/// Looks at the Postfix that is there, if one is.
+pub(super) fn plugs(postfix_config: Option<&Path>) -> Plugs {
+    let postfix = Postfix::read(postfix_config).ok();
+    let listen = postfix.as_ref().and_then(|postfix| {
+        let inside = postfix.queue_directory().join("depollueur/milter.sock");
+        let chroot = postfix.smtpd().any(|service| service.chroot);
+        chroot.then(|| format!("unix:{}", inside.display()))
+    });
+    Plugs { postfix, listen }
+}
+
+impl Plugs {
+    /// The lines to type: the daemon first, then Postfix.
+    pub(super) fn lines(&self, config: &Config) -> Vec<String> {
+        let socket = if self.listen.is_some() {
+            "systemctl enable --now depollueur.socket depollueur.service"
+        } else {
+            "systemctl enable --now depollueur.service"
+        };
+        let nothing = Postfix::default();
+        let postfix = self.postfix.as_ref().unwrap_or(&nothing);
+        let mut lines = vec![socket.to_owned()];
+        for parameter in ["smtpd_milters", "non_smtpd_milters"] {
+            lines.extend(listing::plug(postfix, config, parameter));
+        }
+        lines.push("postfix reload".to_owned());
+        lines.push("depollueur doctor".to_owned());
+        lines
+    }
 }

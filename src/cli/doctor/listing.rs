@@ -333,6 +333,21 @@ fn check_protocol(report: &mut Report, postfix: &Postfix, list: &Use<'_>) {
     }
 }
 
+/// The line that puts us into a list of main.cf, if we are not there: after those who must see mail
+/// as it came, before those who sign it.
+pub(super) fn plug(postfix: &Postfix, config: &Config, parameter: &str) -> Option<String> {
+    let entries = Entry::list(postfix.get(parameter).unwrap_or_default());
+    let address = our_address(postfix, &config.milter.listen);
+    if entries.iter().any(|entry| entry.text.contains(&address)) {
+        return None;
+    }
+    let signs = |entry: &Entry| matches!(entry.kind(), Kind::Dkim | Kind::Sealer);
+    let mut items: Vec<_> = entries.iter().map(|entry| entry.text.clone()).collect();
+    let place = entries.iter().position(signs).unwrap_or(items.len());
+    items.insert(place, our_item(postfix, config));
+    Some(postconf_e(parameter, &items.join(", ")))
+}
+
 /// How our milter should stand in a list.
 pub(super) fn our_item(postfix: &Postfix, config: &Config) -> String {
     format!(
