@@ -141,11 +141,11 @@ pub(super) struct Plugs {
 /// Looks at the Postfix that is there, if one is.
 pub(super) fn plugs(postfix_config: Option<&Path>) -> Plugs {
     let postfix = Postfix::read(postfix_config).ok();
-    let listen = postfix.as_ref().and_then(|postfix| {
-        let inside = postfix.queue_directory().join("depollueur/milter.sock");
-        let chroot = postfix.smtpd().any(|service| service.chroot);
-        chroot.then(|| format!("unix:{}", inside.display()))
-    });
+    let usual = Config::default().milter.listen;
+    let inside = postfix
+        .as_ref()
+        .and_then(|postfix| listing::chrooted_address(postfix, &usual));
+    let listen = inside.map(|inside| inside.to_string());
     Plugs { postfix, listen }
 }
 

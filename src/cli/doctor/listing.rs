@@ -187,15 +187,13 @@ fn check_listed(report: &mut Report, postfix: &Postfix, config: &Config, uses: &
             "no service of Postfix lists the milter {}: no mail is treated",
             config.milter.listen
         );
-        let old = postfix.get("smtpd_milters").unwrap_or_default();
-        let comma = if old.is_empty() { "" } else { ", " };
-        let value = format!("{old}{comma}{}", our_item(postfix, config));
-        let reload = "postfix reload".to_owned();
-        report.error(
-            check,
-            message,
-            [postconf_e("smtpd_milters", &value), reload],
-        );
+        let mut fix = Vec::new();
+        if let Some(inside) = chrooted_address(postfix, &config.milter.listen) {
+            fix.push(format!("set in [milter]: listen = \"{inside}\""));
+        }
+        fix.extend(plug(postfix, config, "smtpd_milters"));
+        fix.push("postfix reload".to_owned());
+        report.error(check, message, fix);
         return;
     }
     let forgotten = uses
@@ -356,9 +354,22 @@ pub(super) fn our_item(postfix: &Postfix, config: &Config) -> String {
     )
 }
 
+/// Where the milter must listen instead, when it cannot be reached from a chroot.
+pub(super) fn chrooted_address(postfix: &Postfix, listen: &MilterAddress) -> Option<MilterAddress> {
+    let queue = postfix.queue_directory();
+    match listen {
+        MilterAddress::Unix(path) if !path.starts_with(&queue) => {
+            let is_chrooted = postfix.smtpd().any(|service| service.chroot);
+            is_chrooted.then(|| MilterAddress::Unix(queue.join("depollueur/milter.sock")))
+        }
+        _ => None,
+    }
+}
+
 /// Our socket as Postfix should call it: relative below the queue directory, chroot or not.
 pub(super) fn our_address(postfix: &Postfix, listen: &MilterAddress) -> String {
-    match listen {
+    let inside = chrooted_address(postfix, listen);
+    match inside.as_ref().unwrap_or(listen) {
         MilterAddress::Unix(path) => {
             let inside = path.strip_prefix(postfix.queue_directory());
             format!("unix:{}", inside.unwrap_or(path).display())

@@ -14,7 +14,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::{
     entry::{Entry, Place},
-    listing::{Use, our_address},
+    listing::{Use, chrooted_address, our_address},
     postfix::Postfix,
     report::{Report, quoted},
 };
@@ -144,11 +144,10 @@ fn mend_path(postfix: &Postfix, config: &Config, list: &Use<'_>, entry: &Entry) 
         });
         return vec![list.set(&texts.collect::<Vec<_>>().join(", "))];
     }
-    let inside = queue.join("depollueur/milter.sock");
-    vec![
-        format!("set in [milter]: listen = \"unix:{}\"", inside.display()),
-        list.set("{ unix:depollueur/milter.sock, default_action=tempfail }"),
-    ]
+    let inside = chrooted_address(postfix, &config.milter.listen);
+    let set = inside.map(|inside| format!("set in [milter]: listen = \"{inside}\""));
+    let plugged = list.set("{ unix:depollueur/milter.sock, default_action=tempfail }");
+    set.into_iter().chain([plugged]).collect()
 }
 
 fn check_rights(report: &mut Report, postfix: &Postfix, path: &Path, socket: &Metadata) {

@@ -153,7 +153,7 @@ fn check_file_system(report: &mut Report, directory: &Path, shown: &str) {
             format_args!("could not ask for the file system of {shown}"),
         );
     };
-    let kind = u64::from_ne_bytes(i64::from(found.f_type).to_ne_bytes()) & 0xffff_ffff;
+    let kind = found.f_type as u64 & 0xffff_ffff;
     match FILE_SYSTEMS.iter().find(|(known, ..)| *known == kind) {
         Some((_, level, why)) => report.add(check, *level, format_args!("{shown} {why}"), []),
         None => report.ok(check, "fit to keep files"),
