@@ -108,7 +108,7 @@ fn scanner(criterion: &mut Criterion) {
     ];
     let times = compare(criterion, "scan, 34 MB", body.len(), lanes);
     if let [memmem, _, scanner, ..] = times[..] {
-        let ratio = memmem.as_secs_f64() / scanner.as_secs_f64();
+        let ratio = memmem.cpu.as_secs_f64() / scanner.cpu.as_secs_f64();
         Bar::AtLeast(0.5).print("scan alone, of memmem's speed", ratio);
     }
 }
@@ -130,7 +130,10 @@ fn ordinary(body: &[u8]) -> (f64, f64) {
     ];
     let times = medians(&mut lanes);
     let per_byte = |time: Duration| time.as_secs_f64() / body.len() as f64;
-    (per_byte(times[0]), per_byte(times[0] + times[1]))
+    (
+        per_byte(times[0].cpu),
+        per_byte(times[0].cpu + times[1].cpu),
+    )
 }
 
 /// The scanner alone over each adversary, held against scan and decoding of ordinary mail.
@@ -172,10 +175,8 @@ fn adversary_alone(adversary: &Adversary, chunk_bytes: usize, scanned: f64, deco
     if is_test() {
         return lanes.iter_mut().for_each(|(_, run)| run());
     }
-    let times = medians(&mut lanes)
-        .iter()
-        .map(Duration::as_secs_f64)
-        .collect::<Vec<_>>();
+    let times = medians(&mut lanes);
+    let times: Vec<f64> = times.iter().map(|time| time.cpu.as_secs_f64()).collect();
     let growth = times[2] / times[0];
     let linear = Bar::AtMost(GROWTH_MAX).judge(growth);
     if chunk_bytes == 1 {
@@ -233,7 +234,7 @@ fn decoders(criterion: &mut Criterion) {
     ];
     let times = compare(criterion, "base64, 34 MB", text.len(), lanes);
     if let [bare, _, decoder] = times[..] {
-        let ratio = bare.as_secs_f64() / decoder.as_secs_f64();
+        let ratio = bare.cpu.as_secs_f64() / decoder.cpu.as_secs_f64();
         println!("      base64, of the bare decoder's speed in one call: {ratio:.2}");
     }
 

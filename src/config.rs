@@ -5,6 +5,7 @@
 //! bad value came from; `check` looks at values that only make sense together.
 
 mod address;
+mod appearance;
 mod check;
 mod defaults;
 mod source;
@@ -17,10 +18,12 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     address::{MilterAddress, Network},
+    appearance::{CONTRAST_MIN, Colour, ColourError},
     source::{ConfigError, DEFAULT_FILE, Sources},
 };
 use self::{
     address::{MilterSocket, Networks, PublicUrl, Socket},
+    appearance::{Command, DarkAccent, LightAccent, Prose},
     value::{
         Absolute, As, Choice, Count, Flag, LogFilter, Mode, OptionalPath, OptionalPeriod,
         OptionalSize, Period, Retention, Seconds, Size, Sizes, Strings, Text, Way, Zone,
@@ -101,12 +104,86 @@ pub struct WebConfig {
     /// A mail address or URL for reports of abuse and questions; may be empty.
     #[serde(with = "As::<Text>")]
     pub contact: String,
+    /// The legal notice: a text, or the URL of one; may be empty.
+    #[serde(with = "As::<Prose>")]
+    pub legal: String,
+    /// What pages say of the sender of mail.
+    #[serde(with = "As::<Choice<ShowSender>>")]
+    pub show_sender: ShowSender,
+    /// The operator's logo: a PNG, SVG or WebP file.
+    #[serde(with = "As::<OptionalPath>")]
+    pub logo: Option<PathBuf>,
+    /// The colour of buttons and links on light pages.
+    #[serde(with = "As::<LightAccent>")]
+    pub accent: Colour,
+    /// The colour of buttons and links on dark pages.
+    #[serde(with = "As::<DarkAccent>")]
+    pub accent_dark: Colour,
+    /// A directory of templates that replace ours.
+    #[serde(with = "As::<OptionalPath>")]
+    pub templates: Option<PathBuf>,
+    /// What is run with each report of content; nothing when empty.
+    #[serde(with = "As::<Command>")]
+    pub report_command: Vec<String>,
+    /// What that command reads.
+    #[serde(with = "As::<Choice<ReportFormat>>")]
+    pub report_format: ReportFormat,
+    /// Proxies that are believed when they say for whom they ask (CIDR).
+    #[serde(with = "As::<Networks>")]
+    pub trusted_proxies: Vec<Network>,
+    /// Where they say it.
+    #[serde(with = "As::<Choice<ProxyHeader>>")]
+    pub proxy_header: ProxyHeader,
     /// How many connections are served at once.
     #[serde(with = "As::<Count<1, 100_000>>")]
     pub max_connections: usize,
-    /// How long a client may take for its request header, and how long it may read nothing.
+    /// How many of them one address may have; behind a proxy, how many requests at once.
+    #[serde(with = "As::<Count<1, 100_000>>")]
+    pub max_connections_per_address: usize,
+    /// How many links that lead nowhere an address may try in a minute.
+    #[serde(with = "As::<Count<1, 100_000>>")]
+    pub misses_per_minute: usize,
+    /// How many forms an address may send in a minute.
+    #[serde(with = "As::<Count<1, 100_000>>")]
+    pub posts_per_minute: usize,
+    /// How long a client may take for its request header, and how long it may read too slowly.
     #[serde(with = "As::<Seconds<1, 3600>>")]
     pub timeout: SignedDuration,
+    /// Bytes a second that a reader must take, over `timeout`.
+    #[serde(with = "As::<Size>")]
+    pub min_rate: u64,
+    /// Bytes a second that all downloads together may take.
+    #[serde(with = "As::<OptionalSize>")]
+    pub max_rate: Option<u64>,
+}
+
+/// What pages say of the sender of mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShowSender {
+    /// The whole address of senders who authenticated; the domain of others.
+    Address,
+    /// The domain.
+    Domain,
+    /// Nothing.
+    None,
+}
+
+/// What `web.report_command` reads on standard input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReportFormat {
+    /// A mail message, for `sendmail`.
+    Mail,
+    /// A JSON object.
+    Json,
+}
+
+/// Where a proxy says for whom it asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyHeader {
+    /// `X-Forwarded-For`
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239)
+    Forwarded,
 }
 
 impl WebConfig {

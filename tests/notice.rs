@@ -6,12 +6,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Arc};
 
 use data_encoding::BASE64;
 use depollueur::{
-    config::{Language, Position},
-    mime::TransferEncoding,
+    config::{Config, Language, Position, Sources},
+    drop::Drop,
+    filter::{Direction, Envelope, Filter, Start, Verdict},
+    mime::{Field, TransferEncoding},
     rewrite::{
         Eol, apply,
         insert::{self, TextKind, TextPart},
@@ -283,6 +285,73 @@ fn every_byte_around_the_notice_is_the_authors_in_every_position() {
                     assert_eq!(notice.matches(LINK).count(), 1, "{} {header}", sample.name);
                 }
             }
+        }
+    }
+}
+
+/// The body of a `multipart/mixed` after the whole way through the filter.
+async fn filtered(body: &[u8]) -> Vec<u8> {
+    let directory = tempfile::tempdir().unwrap();
+    let sources = Sources {
+        settings: vec![
+            format!("drop.directory={}", directory.path().display()),
+            "detach.threshold=1".to_owned(),
+            "web.public_url=https://drop.example/".to_owned(),
+        ],
+        ..Sources::default()
+    };
+    let config = Arc::new(Config::load(&sources).unwrap());
+    let drop = Drop::open(&config.drop).unwrap();
+    let filter = Filter::new(config, drop);
+    let envelope = Envelope {
+        queue_id: String::new(),
+        sender: String::new(),
+        recipients: Vec::new(),
+        direction: Direction::Incoming,
+        login: None,
+    };
+    let header = Field {
+        name: b"Content-Type".into(),
+        value: b" multipart/mixed; boundary=b".into(),
+    };
+    let Start::Scan(mut message) = filter.begin(envelope, &[header], Eol::CrLf) else {
+        panic!("not scanned");
+    };
+    message.push(body).await;
+    let Verdict::Rewrite(mut rewritten) = message.end().await else {
+        panic!("not rewritten");
+    };
+    let mut new = Vec::new();
+    while let Some(piece) = rewritten.next_piece().await.unwrap() {
+        new.extend_from_slice(&piece);
+    }
+    new
+}
+
+#[tokio::test]
+async fn a_charset_that_cannot_take_the_notice_gets_a_part_of_its_own_in_front() {
+    for (charset, body) in [
+        ("utf-16", &b"\xfe\xff\0H\0i"[..]),
+        ("utf-16le", b"H\0i\0"),
+        ("utf-32", b"\0\0\0H"),
+        ("utf-7", b"Hi +AOk-"),
+        ("hz-gb-2312", b"~{<:Ky2;~}"),
+        ("x-unknown", b"Hi"),
+    ] {
+        for subtype in ["plain", "html"] {
+            let encoded = BASE64.encode(body);
+            let own = format!(
+                "--b\r\nContent-Type: text/{subtype}; charset={charset}\r\n\
+                 Content-Transfer-Encoding: base64\r\n\r\n{encoded}\r\n"
+            );
+            let file = "--b\r\nContent-Type: application/pdf; name=a.pdf\r\n\
+                        Content-Transfer-Encoding: base64\r\n\r\nJVBERi0=\r\n";
+            let new = filtered(format!("{own}{file}--b--\r\n").as_bytes()).await;
+            let new = String::from_utf8(new).unwrap();
+            let added = new.strip_suffix(&format!("{own}--b--\r\n")).unwrap();
+            let start = "--b\r\nContent-Type: text/plain; charset=utf-8\r\n";
+            assert!(added.starts_with(start), "{added}");
+            assert!(added.contains("https://drop.example/"), "{added}");
         }
     }
 }

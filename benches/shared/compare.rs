@@ -1,15 +1,28 @@
 //! Several ways over the same bytes, side by side: criterion measures each, and then all are run in
 //! turn, so that a busy machine is busy for all of them, and their ratio to the first is printed.
+//!
+//! Ratios are of the time that the whole process spent on a processor: what other processes take
+//! meanwhile, and what is waited for a disk, is not in it.
 
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput};
+use rustix::time::{ClockId, clock_gettime};
 
 /// How often all ways are run in turn.
 const ROUNDS: usize = 11;
 
 /// A way over the bytes, and its name.
 pub(crate) type Lane<'a> = (&'a str, Box<dyn FnMut() + 'a>);
+
+/// How long a way took.
+#[derive(Clone, Copy)]
+pub(crate) struct Time {
+    /// On a processor, all threads together.
+    pub(crate) cpu: Duration,
+    /// From its start to its end.
+    pub(crate) wall: Duration,
+}
 
 /// Compares ways over `bytes` bytes; the first is what the others are held against. Gives their
 /// median times, none when benches are only tried.
@@ -18,7 +31,7 @@ pub(crate) fn compare(
     heading: &str,
     bytes: usize,
     mut lanes: Vec<Lane<'_>>,
-) -> Vec<Duration> {
+) -> Vec<Time> {
     let mut group = criterion.benchmark_group(heading);
     group
         .throughput(Throughput::Bytes(bytes as u64))
@@ -35,21 +48,31 @@ pub(crate) fn compare(
     print(heading, bytes, &mut lanes)
 }
 
-/// The median time of each, run in turn.
-pub(crate) fn medians(lanes: &mut [Lane<'_>]) -> Vec<Duration> {
-    let mut times = vec![Vec::new(); lanes.len()];
+/// The median times of each, run in turn.
+pub(crate) fn medians(lanes: &mut [Lane<'_>]) -> Vec<Time> {
+    let mut times = vec![(Vec::new(), Vec::new()); lanes.len()];
     for _ in 0..ROUNDS {
-        for ((_, run), times) in lanes.iter_mut().zip(&mut times) {
-            let begun = Instant::now();
+        for ((_, run), (cpu, wall)) in lanes.iter_mut().zip(&mut times) {
+            let (spent, begun) = (processor_time(), Instant::now());
             run();
-            times.push(begun.elapsed());
+            cpu.push(processor_time() - spent);
+            wall.push(begun.elapsed());
         }
     }
     let median = |mut times: Vec<Duration>| {
         times.sort();
         times[times.len() / 2]
     };
-    times.into_iter().map(median).collect()
+    let medians = |(cpu, wall)| Time {
+        cpu: median(cpu),
+        wall: median(wall),
+    };
+    times.into_iter().map(medians).collect()
+}
+
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.try_into().expect("it counts up from zero")
 }
 
 /// Whether every bench is only to be tried once.
@@ -85,13 +108,16 @@ impl Bar {
     }
 }
 
-fn print(heading: &str, bytes: usize, lanes: &mut [Lane<'_>]) -> Vec<Duration> {
+fn print(heading: &str, bytes: usize, lanes: &mut [Lane<'_>]) -> Vec<Time> {
     let times = medians(lanes);
     println!("{heading}: medians of {ROUNDS} rounds in turn");
     for ((name, _), time) in lanes.iter().zip(&times) {
-        let speed = bytes as f64 / time.as_secs_f64() / 1e9;
-        let ratio = times[0].as_secs_f64() / time.as_secs_f64();
-        println!("  {name:40} {time:>12.2?} {speed:8.2} GB/s   × {ratio:.2}");
+        let speed = bytes as f64 / time.cpu.as_secs_f64() / 1e9;
+        let ratio = times[0].cpu.as_secs_f64() / time.cpu.as_secs_f64();
+        println!(
+            "  {name:40} {:>12.2?} {speed:8.2} GB/s   × {ratio:.2}",
+            time.cpu
+        );
     }
     times
 }

@@ -4,7 +4,7 @@ mod log;
 mod reload;
 mod sockets;
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, time::Duration};
 
 use clap::Args;
 use jiff::Timestamp;
@@ -30,7 +30,10 @@ use crate::{
     admin::{self, Metrics},
     drop::{Drop, Swept},
     milter::{self, Claim, Stop},
-    web::server::{self, ServerLimits},
+    web::{
+        Theme,
+        server::{self, ServerLimits},
+    },
 };
 
 /// How often expired packages are looked for; expiry itself is checked at each access.
@@ -38,6 +41,9 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
 
 /// Packages that one step of the sweeper destroys at most.
 const SWEEP_STEP: usize = 100;
+
+/// How long the end waits for threads that wait for the disk.
+const THREADS_END_TIME: Duration = Duration::from_secs(1);
 
 #[derive(Args, Debug)]
 pub(super) struct Options {
@@ -56,6 +62,7 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
     for warning in config.warnings() {
         warn!("{warning}");
     }
+    let theme = Theme::load(&config.web)?;
     raise_open_files();
     let unavailable = |error: &dyn std::fmt::Display| Failure::new(EX_UNAVAILABLE, error);
     let claim = if options.takeover {
@@ -67,19 +74,23 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
     let sockets = Sockets::open(&config, claim).map_err(|error| unavailable(&error))?;
     let drop = Drop::of(&config).map_err(|error| unavailable(&error))?;
     let metrics = Metrics::new();
-    let reload = Reload::new(options.config, Arc::new(config), &drop, &metrics, log);
-    let runtime = runtime::Builder::new_multi_thread()
+    let reload = Reload::new(options.config, config, theme, (&drop, &metrics), log);
+    let no_threads =
+        |error: io::Error| unavailable(&format_args!("could not start threads: {error}"));
+    let mail = runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|error| unavailable(&format_args!("could not start threads: {error}")))?;
-    runtime.block_on(
-        Daemon {
-            drop,
-            metrics,
-            reload,
-        }
-        .serve(sockets),
-    )
+        .map_err(no_threads)?;
+    let readers = server::runtime().map_err(no_threads)?;
+    let daemon = Daemon {
+        drop,
+        metrics,
+        reload,
+        readers: readers.handle().clone(),
+    };
+    let ended = mail.block_on(daemon.serve(sockets));
+    readers.shutdown_timeout(THREADS_END_TIME);
+    ended
 }
 
 /// What all tasks work with.
@@ -87,6 +98,8 @@ struct Daemon {
     drop: Drop,
     metrics: Metrics,
     reload: Reload,
+    /// The threads of the public listener.
+    readers: runtime::Handle,
 }
 
 impl Daemon {
@@ -127,14 +140,20 @@ impl Daemon {
     /// Starts all tasks. Each ends by itself when it is told to stop.
     fn spawn(&self, sockets: Sockets, stop: &Stop) -> io::Result<JoinSet<io::Result<()>>> {
         let Sockets { milter, web, admin } = sockets;
-        let (web, admin) = (listen(web)?, listen(admin)?);
+        let admin = listen(admin)?;
+        let web = {
+            // A socket belongs to the threads that serve it.
+            let _entered = self.readers.enter();
+            listen(web)?
+        };
         let pages = current(self.reload.pages());
         let health = admin::router(self.drop.clone(), self.metrics.clone());
         let web_limits = ServerLimits::web(&self.reload.config().web);
         let (filter, metrics) = (self.reload.filter(), self.metrics.clone());
         let mut tasks = JoinSet::new();
         tasks.spawn(milter::run(milter, filter, metrics, stop.clone()));
-        tasks.spawn(serve_http(web, pages, web_limits, stop.clone()));
+        let readers = serve_http(web, pages, web_limits, stop.clone());
+        tasks.spawn_on(readers, &self.readers);
         tasks.spawn(serve_http(
             admin,
             health,

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use axum::http::Uri;
 use jiff::{SpanRelativeTo, civil::date};
 
-use super::{Config, MilterAddress};
+use super::{Config, MilterAddress, Network};
 
 impl Config {
     /// Says which key contradicts another, and why; `None` when nothing does.
@@ -35,6 +35,7 @@ impl Config {
         self.warn_of_links(&mut warnings);
         self.warn_of_open_listeners(&mut warnings);
         self.warn_of_thresholds(&mut warnings);
+        self.warn_of_proxies(&mut warnings);
         self.warn_of_lifetime(&mut warnings);
         warnings
     }
@@ -64,6 +65,15 @@ impl Config {
         if !admin.ip().is_loopback() {
             warnings.push(format!(
                 r#"admin.listen = "{admin}": health and metrics can be read without a password"#
+            ));
+        }
+    }
+
+    fn warn_of_proxies(&self, warnings: &mut Vec<String>) {
+        let everybody = |net: &&Network| net.prefix == 0;
+        if let Some(net) = self.web.trusted_proxies.iter().find(everybody) {
+            warnings.push(format!(
+                r#"web.trusted_proxies has "{net}": every client can choose the address that it is known by"#
             ));
         }
     }
@@ -154,6 +164,9 @@ mod tests {
         assert_eq!(config.warnings().len(), 4);
         config.detach.threshold = 0;
         assert_eq!(config.warnings().len(), 4);
+        config.web.trusted_proxies = vec!["0.0.0.0/0".parse().unwrap()];
+        assert_eq!(config.warnings().len(), 5);
+        config.web.trusted_proxies.clear();
         config.drop.lifetime_max = config.drop.expiry;
         assert_eq!(config.warnings().len(), 5);
         config.drop.extension = None;

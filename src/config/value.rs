@@ -10,7 +10,9 @@ use jiff::{
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::{Directions, Language, LogFormat, OnFailure, Position};
+use super::{
+    Directions, Language, LogFormat, OnFailure, Position, ProxyHeader, ReportFormat, ShowSender,
+};
 
 /// One kind of value: what it looks like, and what it means.
 pub(super) trait Codec {
@@ -480,6 +482,25 @@ impl Words for Position {
         ("before-quote", Self::BeforeQuote),
         ("start", Self::Start),
         ("end", Self::End),
+    ];
+}
+
+impl Words for ShowSender {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("address", Self::Address),
+        ("domain", Self::Domain),
+        ("none", Self::None),
+    ];
+}
+
+impl Words for ReportFormat {
+    const WORDS: &'static [(&'static str, Self)] = &[("mail", Self::Mail), ("json", Self::Json)];
+}
+
+impl Words for ProxyHeader {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("x-forwarded-for", Self::XForwardedFor),
+        ("forwarded", Self::Forwarded),
     ];
 }
 

@@ -7,8 +7,6 @@
 
 use encoding_rs::{Encoding, WINDOWS_1252};
 
-use super::bidi;
-
 /// A charset that extends ASCII.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Charset {
@@ -94,18 +92,6 @@ impl Charset {
                 (byte >= first && !('\u{80}'..'\u{a0}').contains(&c)).then(|| vec![byte])
             }
             Self::Ascii | Self::AsciiOnly(_) | Self::Iso2022Jp => None,
-        }
-    }
-
-    /// Whether there are letters of a script from right to left in this text, as far as the
-    /// charset is one in which we could do something about it.
-    pub(super) fn has_rtl(self, text: &[u8]) -> bool {
-        match self {
-            Self::Utf8 => str::from_utf8(text).is_ok_and(bidi::has_rtl),
-            Self::Single(encoding, _) => {
-                bidi::has_rtl(&encoding.decode_without_bom_handling(text).0)
-            }
-            Self::Ascii | Self::AsciiOnly(_) | Self::Iso2022Jp => false,
         }
     }
 

@@ -207,6 +207,7 @@ impl<'a> Lines<'a> {
         let mut i = quote;
         while i < self.len() {
             if self.is_blank(i) || self.is_marked(i) {
+                // Nothing of the author's.
             } else if is_signature(self.get(i)) || is_underscores(self.get(i)) {
                 break;
             } else if let Some(last) = self.attribution(i).or_else(|| self.attributes_next(i)) {

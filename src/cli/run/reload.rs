@@ -19,7 +19,7 @@ use crate::{
     config::Config,
     drop::Drop,
     filter::Filter,
-    web::{self, WebState},
+    web::{self, Theme, WebState},
 };
 
 /// What takes effect at a reload: keys, and whole sections. Everything else needs a restart.
@@ -32,10 +32,25 @@ const RELOADED: &[&str] = &[
     "milter.outgoing_daemons",
     "milter.outgoing_networks",
     "notice",
+    "rules",
+    "sender",
     "spool",
+    "users",
+    "web.accent",
+    "web.accent_dark",
     "web.contact",
+    "web.legal",
+    "web.logo",
+    "web.max_rate",
+    "web.misses_per_minute",
     "web.operator",
+    "web.posts_per_minute",
+    "web.proxy_header",
     "web.public_url",
+    "web.report_command",
+    "web.report_format",
+    "web.show_sender",
+    "web.templates",
 ];
 
 /// The configuration of the moment, and what is made from it.
@@ -64,15 +79,16 @@ impl Reload {
     /// Makes everything that can be made anew for the first time.
     pub(super) fn new(
         options: ConfigOptions,
-        config: Arc<Config>,
-        drop: &Drop,
-        metrics: &Metrics,
+        config: Config,
+        theme: Theme,
+        (drop, metrics): (&Drop, &Metrics),
         log: Log,
     ) -> Self {
+        let config = Arc::new(config);
         Self {
             options,
             filter: watch::Sender::new(filter(&config, drop)),
-            pages: watch::Sender::new(pages(&config, drop, metrics)),
+            pages: watch::Sender::new(pages(&config, theme, drop, metrics)),
             config,
             drop: drop.clone(),
             metrics: metrics.clone(),
@@ -97,25 +113,29 @@ impl Reload {
 
     /// Reads the configuration again and says in the log what came of it.
     pub(super) fn reload(&mut self) {
-        let adopted = match self.options.clone().load() {
-            Ok(new) => adopt(&self.config, &new),
-            Err(failure) => Err(failure.to_string()),
-        };
-        match adopted {
-            Ok(adopted) => self.take_over(adopted),
-            Err(reason) => error!("configuration not reloaded, the old one stays: {reason}"),
+        if let Err(reason) = self.try_reload() {
+            error!("configuration not reloaded, the old one stays: {reason}");
         }
     }
 
+    /// Whatever can fail comes before the first change.
+    fn try_reload(&mut self) -> Result<(), String> {
+        let new = self.options.clone().load().map_err(|why| why.to_string())?;
+        let adopted = adopt(&self.config, &new)?;
+        let theme = Theme::load(&adopted.config.web).map_err(|why| why.to_string())?;
+        self.take_over(adopted, theme);
+        Ok(())
+    }
+
     /// The filter is made anew even when no key changed: files that the configuration names may have.
-    fn take_over(&mut self, adopted: Adopted) {
+    fn take_over(&mut self, adopted: Adopted, theme: Theme) {
         for warning in adopted.config.warnings() {
             warn!("{warning}");
         }
         self.config = Arc::new(adopted.config);
         self.log.reload(&self.config.log);
         self.filter.send_replace(filter(&self.config, &self.drop));
-        let pages = pages(&self.config, &self.drop, &self.metrics);
+        let pages = pages(&self.config, theme, &self.drop, &self.metrics);
         self.pages.send_modify(|held| *held = pages);
         for key in &adopted.held_back {
             warn!("{key} has changed: restart for it to take effect");
@@ -139,10 +159,11 @@ fn filter(config: &Arc<Config>, drop: &Drop) -> Filter {
     Filter::new(Arc::clone(config), drop.clone())
 }
 
-fn pages(config: &Config, drop: &Drop, metrics: &Metrics) -> Router {
+fn pages(config: &Config, theme: Theme, drop: &Drop, metrics: &Metrics) -> Router {
     web::router(WebState {
         drop: drop.clone(),
         config: config.web.clone(),
+        theme,
         zone: config.notice.time_zone.clone(),
         language: config.notice.language,
         metrics: metrics.clone(),

@@ -3,6 +3,12 @@
 //! WAL mode with `synchronous = FULL`: when a transaction returns, it is on stable storage. One
 //! connection writes and one reads; both are used from blocking threads only. Other processes may
 //! have the database open too.
+//!
+//! The log of changes (`-wal`) and its index (`-shm`) are not removed when the last process closes the
+//! database: on a file system without inodes they could not be made again. On one without space the
+//! index cannot be made either. Then it is kept in memory, which SQLite does for a connection that
+//! has the database for itself: one connection does all the work, other processes are refused,
+//! and what is stored can be read.
 
 mod read;
 mod write;
@@ -15,7 +21,8 @@ use std::{
 
 use jiff::Timestamp;
 use rusqlite::{
-    Connection, OptionalExtension, Transaction, TransactionBehavior::Immediate, params,
+    Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior::Immediate,
+    config::DbConfig, params,
 };
 
 use super::{
@@ -39,28 +46,60 @@ const KNOWN: i64 = MIGRATIONS.len() as i64;
 pub(in crate::drop) struct Sqlite {
     path: PathBuf,
     writer: Mutex<Connection>,
-    reader: Mutex<Connection>,
+    /// `None` when the writer has the database for itself.
+    reader: Option<Mutex<Connection>>,
+}
+
+/// How a connection shares the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sharing {
+    Shared,
+    Alone,
 }
 
 impl Sqlite {
     /// Opens the database, making or migrating it. The file itself must exist (it may be empty).
     pub(in crate::drop) fn open(path: PathBuf) -> Result<Self> {
-        let failed = |e| DropError::database("open", &path, e);
-        let mut writer = connect(&path).map_err(failed)?;
-        migrate(&mut writer, &path)?;
-        let reader = connect(&path).map_err(failed)?;
+        let error = match Self::open_shared(&path) {
+            Err(error) if may_be_full(&error) => error,
+            opened => return opened,
+        };
+        let alone = Self::open_alone(&path).map_err(|_| error)?;
+        tracing::warn!(
+            path = %path.display(),
+            "the file system is full: no other process can open the drop until this one is restarted"
+        );
+        Ok(alone)
+    }
+
+    fn open_shared(path: &Path) -> Result<Self> {
+        let failed = |e| DropError::database("open", path, e);
+        let mut writer = connect(path, Sharing::Shared).map_err(failed)?;
+        migrate(&mut writer, path)?;
+        let reader = connect(path, Sharing::Shared).map_err(failed)?;
         reader
             .pragma_update(None, "query_only", true)
             .map_err(failed)?;
         Ok(Self {
+            path: path.to_owned(),
             writer: Mutex::new(writer),
-            reader: Mutex::new(reader),
-            path,
+            reader: Some(Mutex::new(reader)),
+        })
+    }
+
+    fn open_alone(path: &Path) -> Result<Self> {
+        let failed = |e| DropError::database("open", path, e);
+        let mut writer = connect(path, Sharing::Alone).map_err(failed)?;
+        migrate(&mut writer, path)?;
+        Ok(Self {
+            path: path.to_owned(),
+            writer: Mutex::new(writer),
+            reader: None,
         })
     }
 
     fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
-        let reader = lock(&self.reader);
+        let reader = lock(self.reader.as_ref().unwrap_or(&self.writer));
         work(&reader).map_err(|e| DropError::database("read", &self.path, e))
     }
 
@@ -307,9 +346,24 @@ fn lock(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
     connection.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn connect(path: &Path) -> rusqlite::Result<Connection> {
+/// Whether the database may be readable all the same by a connection that has it for itself.
+fn may_be_full(error: &DropError) -> bool {
+    match error {
+        DropError::Full { .. } => true,
+        DropError::Database { source, .. } => {
+            source.sqlite_error_code() == Some(ErrorCode::SystemIoFailure)
+        }
+        _ => false,
+    }
+}
+
+fn connect(path: &Path, sharing: Sharing) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    if sharing == Sharing::Alone {
+        connection.pragma_update(None, "locking_mode", "exclusive")?;
+    }
     connection.set_prepared_statement_cache_capacity(32);
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")?;

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// The width of the text, in columns; names and the link may stand out.
-const COLUMNS: usize = 64;
+const COLUMNS: usize = 68;
 
 /// How many dashes are above and below the text: few enough for one line of a phone.
 const RULE_DASHES: usize = 20;
@@ -21,8 +21,6 @@ const WORD_JOINER: char = '\u{2060}';
 pub(in crate::rewrite) struct Setting<'a> {
     /// Whether it can have this character; ASCII must be among them.
     pub(in crate::rewrite) can: &'a dyn Fn(char) -> bool,
-    /// Whether its author writes from right to left.
-    pub(in crate::rewrite) is_rtl: bool,
     /// Whether it is `format=flowed` (RFC 3676).
     pub(in crate::rewrite) is_flowed: bool,
 }
@@ -30,9 +28,11 @@ pub(in crate::rewrite) struct Setting<'a> {
 /// The lines, without line ends.
 pub(super) fn lines(notice: &Notice, setting: &Setting<'_>) -> Vec<String> {
     let say = |text: &str| transliterate(&plain(notice.language, text), setting.can);
-    let turned = |line: String| setting.turn(line);
     let colon = words::colon(notice.language);
-    let heading = format!("{}, {}{colon}", notice.count(), notice.until());
+    let heading = [
+        format!("{},", notice.count()),
+        format!("{}{colon}", notice.until()),
+    ];
     let files = notice
         .listed()
         .iter()
@@ -40,22 +40,19 @@ pub(super) fn lines(notice: &Notice, setting: &Setting<'_>) -> Vec<String> {
     let more = notice.more().map(|more| say(&more));
 
     let mut lines = vec![rule()];
-    lines.extend(
-        wrap(&heading)
-            .iter()
-            .map(|line| turned(unsuspicious(say(line)))),
-    );
+    let wrapped = |text: &str| {
+        let lines = wrap(text).into_iter();
+        lines.map(|line| unsuspicious(say(&line)))
+    };
+    heading.iter().for_each(|text| lines.extend(wrapped(text)));
     lines.push(String::new());
-    lines.extend(files.chain(more).map(|line| format!("  {}", turned(line))));
+    lines.extend(files.chain(more).map(|line| format!("  {line}")));
     lines.push(String::new());
-    // Nothing may stick to the link: readers would take it for a part of it.
-    lines.push(format!("  {}", notice.link));
+    // Nothing may stick to the link: readers would take it for a part of it. It has no indent,
+    // which would stand on a line of its own where the link fills a phone's.
+    lines.push(notice.link.clone());
     lines.push(String::new());
-    lines.extend(
-        wrap(&notice.keeper())
-            .iter()
-            .map(|line| turned(unsuspicious(say(line)))),
-    );
+    lines.extend(wrapped(&notice.keeper()));
     lines.push(rule());
     if setting.is_flowed {
         lines.iter_mut().for_each(stuff);
@@ -80,20 +77,16 @@ fn name(notice: &Notice, file: &NoticeFile, setting: &Setting<'_>) -> String {
         }
         name.push(c);
     }
+    let (name, size) = (
+        format!("{open}{name}{close}"),
+        format!("({})", transliterate(&bytes, can)),
+    );
     if bidi::has_rtl(&name) {
-        name = bidi::isolate(&name, can);
-    }
-    format!("{open}{name}{close} ({})", transliterate(&bytes, can))
-}
-
-impl Setting<'_> {
-    /// The line as it reads among lines from right to left, or with such a name in it.
-    fn turn(&self, line: String) -> String {
-        if self.is_rtl || bidi::has_rtl(&line) {
-            bidi::left_to_right(&line, self.can)
-        } else {
-            line
-        }
+        // Digits behind such a name would be drawn before it, and a line that begins with it
+        // would begin on the right.
+        format!("{size} {name}")
+    } else {
+        format!("{name} {size}")
     }
 }
 
