@@ -34,7 +34,7 @@ TESTS = []
 URL = "https://drop.lab.test/"
 SEGMENT, HEADER, TAG = 65536, 40, 16
 CHANGING = ["write", "pwrite64", "fsync", "fdatasync", "renameat2", "linkat", "link", "rename", "mkdir", "unlink",
-            "ftruncate"]
+            "ftruncate", "exit_group"]
 
 
 def test(sentence: str):
@@ -282,7 +282,7 @@ def refused(drop: Drop, link: str) -> None:
 
 def given(drop: Drop) -> str:
     code, output = drop.rewrite()
-    assert code == 0
+    assert code == 0, f"rewrite exits with {code}"
     (link,) = drop.links(output)
     return link
 

@@ -343,7 +343,7 @@ fn reasons(chosen: Option<Reason>, t: &Texts) -> Vec<ReasonView> {
                 Reason::Privacy => t.reason_privacy,
                 Reason::Other => t.reason_other,
             },
-            chosen: chosen.unwrap_or(Reason::Malware) == reason,
+            chosen: chosen == Some(reason),
         })
         .collect()
 }

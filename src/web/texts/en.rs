@@ -83,7 +83,7 @@ pub(super) static EN: Texts = Texts {
         can be withdrawn, but not opened.",
     report_send: "Send the report",
     report_back: "Back to the files",
-    report_empty: "Say in a few words what is wrong, then send again.",
+    report_empty: "Choose what it is about and say in a few words what is wrong, then send again.",
     reported: "Thank you, your report is recorded",
     reported_what: "Its reference is {reference}. {operator} is told of it and will decide what to do.",
 

@@ -87,7 +87,8 @@ pub(super) static FR: Texts = Texts {
         il peut les retirer, mais pas les ouvrir.",
     report_send: "Envoyer le signalement",
     report_back: "Revenir aux fichiers",
-    report_empty: "Écrivez en quelques mots ce qui ne va pas, puis envoyez de nouveau.",
+    report_empty: "Choisissez de quoi il s’agit et dites en quelques mots ce qui ne va pas, puis envoyez de \
+        nouveau.",
     reported: "Merci, votre signalement est enregistré",
     reported_what: "Il porte la référence {reference}. {operator} en est averti et décidera de la suite.",
 
