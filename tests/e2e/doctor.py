@@ -566,6 +566,11 @@ def _(r):
     os.chown(stray, pwd.getpwnam("nobody").pw_uid, -1)
 
 
+@wrong("others may read the key of the drop", "drop.directory", "error", "chmod go= ")
+def _(r):
+    (r.daemon.drop / "drop.key").chmod(0o644)
+
+
 @wrong("a part of the drop is another file system", "drop.directory", "error")
 def _(r):
     place = r.daemon.drop / "elsewhere"

@@ -115,7 +115,8 @@ fn check_drop(report: &mut Report, directory: &Path) {
     check_space(report, "drop.space", directory);
 }
 
-/// A file of another owner cannot be written by the daemon; one on another file system cannot be
+/// A file of another owner cannot be written by the daemon; one that others may read is a secret no
+/// more (the key of fingerprints, the records) once the directory is opened or copied; one on another file system cannot be
 /// renamed into place.
 fn check_contents(report: &mut Report, directory: &Path, (uid, gid, device): (u32, u32, u64)) {
     let check = "drop.directory";
@@ -135,6 +136,10 @@ fn check_contents(report: &mut Report, directory: &Path, (uid, gid, device): (u3
                 file.uid()
             );
             report.error(check, message, [format!("chown {uid}:{gid} {shown}")]);
+        }
+        if file.mode() & 0o077 != 0 {
+            let message = format!("others than the daemon may read or enter {shown}");
+            report.error(check, message, [format!("chmod go= {shown}")]);
         }
         if file.dev() != device {
             let message = format!(
