@@ -1,10 +1,12 @@
 //! The commands.
 
 mod check;
+mod doctor;
 mod drop;
 mod exit;
 mod rewrite;
 mod run;
+mod setup;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -29,13 +31,17 @@ enum Command {
     Rewrite(rewrite::Options),
     /// Checks the configuration and prints the values that hold.
     Check(check::Options),
+    /// Looks at the living system and says what is wrong with it, and what to type.
+    Doctor(doctor::Options),
+    /// Asks a few questions and writes a configuration.
+    Setup(setup::Options),
     /// Looks into the file drop.
     #[command(subcommand)]
     Drop(drop::Command),
 }
 
 /// What every command that reads the configuration understands.
-#[derive(Args, Debug, Default)]
+#[derive(Args, Clone, Debug, Default)]
 struct ConfigOptions {
     /// Configuration file; without it /etc/depollueur/depollueur.toml, if that exists
     #[arg(long, value_name = "FILE")]
@@ -64,6 +70,8 @@ pub fn main() -> ExitCode {
         Command::Run(options) => run::run(options),
         Command::Rewrite(options) => rewrite::run(options),
         Command::Check(options) => check::run(options),
+        Command::Doctor(options) => doctor::run(options),
+        Command::Setup(options) => setup::run(options),
         Command::Drop(command) => drop::run(command),
     };
     match done {

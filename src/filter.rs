@@ -235,6 +235,11 @@ impl Filter {
         }
     }
 
+    /// The configuration that it works by.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// Keeps what is decided for each part, for [`Message::explanation`].
     pub fn explaining(mut self) -> Self {
         self.explain = true;

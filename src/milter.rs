@@ -14,13 +14,13 @@ mod socket;
 use std::{io, sync::Arc, time::Duration};
 
 use jiff::SignedDuration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
 use self::listener::Intake;
 pub use self::socket::{BindError, Claim, Socket, bind_tcp};
-use crate::{admin::Metrics, config::Config, filter::Filter};
+use crate::{admin::Metrics, filter::Filter};
 
 /// Two ways to stop: let open sessions run out, or cut them.
 #[derive(Clone, Debug, Default)]
@@ -34,13 +34,14 @@ pub struct Stop {
 /// What all sessions share.
 #[derive(Debug)]
 struct Shared {
-    config: Arc<Config>,
-    filter: Filter,
+    /// The filter of the moment: each message takes the one that it finds, and keeps it.
+    filter: watch::Receiver<Filter>,
     metrics: Metrics,
     work: Arc<Semaphore>,
 }
 
-/// Serves Postfix until it is stopped.
+/// Serves Postfix until it is stopped. A message goes through the filter that `filter` holds when
+/// it begins; how many connections and messages there may be is what the first one says.
 ///
 /// On [`Stop::gracefully`] the connections that wait in the backlog are still accepted, then the
 /// socket is closed, and the sessions run on until none is left or `milter.drain` is over.
@@ -49,21 +50,20 @@ struct Shared {
 /// The socket cannot be used at all. Failures of single connections are logged and survived.
 pub async fn run(
     socket: Socket,
-    config: Arc<Config>,
-    filter: Filter,
+    filter: watch::Receiver<Filter>,
     metrics: Metrics,
     stop: Stop,
 ) -> io::Result<()> {
     let sessions = TaskTracker::new();
     let (intake, file) = Intake::new(socket, stop.gracefully.clone(), sessions.clone())?;
+    let bounds = filter.borrow().config().milter.clone();
     let options = indymilter::Config {
-        max_connections: config.milter.max_connections,
+        max_connections: bounds.max_connections,
         ..indymilter::Config::default()
     };
-    let drain = duration(config.milter.drain);
-    let work = Arc::new(Semaphore::new(config.milter.max_messages));
+    let drain = duration(bounds.drain);
+    let work = Arc::new(Semaphore::new(bounds.max_messages));
     let shared = Arc::new(Shared {
-        config,
         filter,
         metrics,
         work,

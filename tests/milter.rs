@@ -18,7 +18,7 @@ use depollueur::{
     store::Store,
 };
 use indymilter_test::{Actions, MacroStage, ProtoOpts, Status, TestConnection};
-use tokio::task::JoinHandle;
+use tokio::{sync::watch, task::JoinHandle};
 
 /// A milter on a port of its own, with a drop of its own.
 struct Milter {
@@ -26,6 +26,8 @@ struct Milter {
     stop: Stop,
     served: JoinHandle<std::io::Result<()>>,
     directory: tempfile::TempDir,
+    config: Arc<Config>,
+    reload: watch::Sender<Filter>,
 }
 
 impl Milter {
@@ -48,15 +50,27 @@ impl Milter {
         };
         let address = listener.local_addr().unwrap();
         let filter = Filter::new(Arc::clone(&config), Store::open(&config).unwrap());
+        let (reload, filter) = watch::channel(filter);
         let stop = Stop::default();
-        let served = milter::run(socket, config, filter, Metrics::new(), stop.clone());
+        let served = milter::run(socket, filter, Metrics::new(), stop.clone());
         let served = tokio::spawn(served);
         Self {
             address,
             stop,
             served,
             directory,
+            config,
+            reload,
         }
+    }
+
+    /// What a reload does: the next message goes by this configuration.
+    fn reload(&self, change: impl FnOnce(&mut Config)) {
+        let mut config = Config::clone(&self.config);
+        change(&mut config);
+        let store = Store::open(&config).unwrap();
+        self.reload
+            .send_replace(Filter::new(Arc::new(config), store));
     }
 
     /// A connection that is past `connect`.
@@ -131,6 +145,23 @@ async fn a_heavy_attachment_is_replaced_and_the_next_mail_starts_from_nothing() 
     send_body(&mut connection, &body(1_000)).await;
     let (actions, status) = connection.eom().await.unwrap();
     assert_eq!((actions.actions.len(), status), (0, Status::Accept));
+    connection.close().await.unwrap();
+    milter.stop().await;
+}
+
+#[tokio::test]
+async fn a_reload_holds_for_the_next_mail_of_a_connection_and_not_for_the_one_at_hand() {
+    let milter = Milter::start(&[]);
+    let mut connection = milter.connect().await;
+    assert_eq!(send_header(&mut connection).await, Status::Continue);
+    milter.reload(|config| config.detach.threshold = 1_000_000);
+    send_body(&mut connection, &body(600_000)).await;
+    let (actions, _) = connection.eom().await.unwrap();
+    assert!(actions.has_replaced_body(indymilter_test::any()));
+    assert_eq!(send_header(&mut connection).await, Status::Continue);
+    send_body(&mut connection, &body(600_000)).await;
+    let (actions, _) = connection.eom().await.unwrap();
+    assert!(actions.actions.is_empty());
     connection.close().await.unwrap();
     milter.stop().await;
 }

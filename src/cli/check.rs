@@ -14,6 +14,9 @@ use crate::web::Theme;
 pub(super) struct Options {
     #[command(flatten)]
     pub(super) config: ConfigOptions,
+    /// Prints warnings only
+    #[arg(long)]
+    quiet: bool,
 }
 
 /// Prints the values that hold, as a configuration; warnings go to standard error.
@@ -23,6 +26,9 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
     Theme::load(&config.web)?;
     for warning in config.warnings() {
         complain(format_args!("warning: {warning}"));
+    }
+    if options.quiet {
+        return Ok(());
     }
     let mut out = io::stdout().lock();
     out.write_all(config.to_toml().as_bytes())

@@ -33,6 +33,11 @@ impl Failure {
         }
     }
 
+    /// A code that says it all.
+    pub(super) fn silent(code: u8) -> Self {
+        Self::new(code, "")
+    }
+
     /// Standard output cannot be written: a full disk, or a reader that left.
     pub(super) fn output(error: &io::Error) -> Self {
         Self::new(
@@ -43,8 +48,16 @@ impl Failure {
 
     /// Tells the admin.
     pub(super) fn report(&self) -> ExitCode {
-        complain(&self.message);
+        if !self.message.is_empty() {
+            complain(&self.message);
+        }
         ExitCode::from(self.code)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
     }
 }
 

@@ -1,9 +1,10 @@
 //! `depollueur run`
 
 mod log;
+mod reload;
 mod sockets;
 
-use std::{io, pin::pin, sync::Arc, time::Duration};
+use std::{io, time::Duration};
 
 use clap::Args;
 use jiff::Timestamp;
@@ -17,21 +18,23 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
-use self::sockets::{Sockets, listen};
+use self::{
+    reload::{Made, Reload, current},
+    sockets::{Sockets, listen},
+};
 use super::{
     ConfigOptions,
     exit::{EX_IOERR, EX_UNAVAILABLE, Failure},
 };
 use crate::{
     admin::{self, Metrics},
-    config::{Config, StoreKind},
+    config::StoreKind,
     deposit::Deposits,
     drop::{Drop, Swept},
-    filter::Filter,
     milter::{self, Claim, Stop},
     store::Store,
     web::{
-        self, Theme, WebState,
+        Theme,
         server::{self, ServerLimits},
     },
 };
@@ -57,8 +60,8 @@ pub(super) struct Options {
 
 /// Runs the daemon.
 pub(super) fn run(options: Options) -> Result<(), Failure> {
-    let config = options.config.load()?;
-    log::start(&config.log);
+    let config = options.config.clone().load()?;
+    let log = log::start(&config.log);
     for warning in config.warnings() {
         warn!("{warning}");
     }
@@ -76,6 +79,13 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
     let remote = remote.transpose().map_err(|error| unavailable(&error))?;
     let drop = Drop::of(&config).map_err(|error| unavailable(&error))?;
     let store = remote.unwrap_or_else(|| Store::embedded(drop.clone(), &config.web.public_url));
+    let metrics = Metrics::new();
+    let made = Made {
+        drop: drop.clone(),
+        store: store.clone(),
+        metrics: metrics.clone(),
+    };
+    let reload = Reload::new(options.config, config, theme, made, log);
     let no_threads =
         |error: io::Error| unavailable(&format_args!("could not start threads: {error}"));
     let mail = runtime::Builder::new_multi_thread()
@@ -84,10 +94,10 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
         .map_err(no_threads)?;
     let readers = server::runtime().map_err(no_threads)?;
     let daemon = Daemon {
-        config: Arc::new(config),
         drop,
         store,
-        theme,
+        metrics,
+        reload,
         readers: readers.handle().clone(),
     };
     let ended = mail.block_on(daemon.serve(sockets));
@@ -97,16 +107,16 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
 
 /// What all tasks work with.
 struct Daemon {
-    config: Arc<Config>,
     drop: Drop,
     store: Store,
-    theme: Theme,
+    metrics: Metrics,
+    reload: Reload,
     /// The threads of the public listener.
     readers: runtime::Handle,
 }
 
 impl Daemon {
-    async fn serve(self, sockets: Sockets) -> Result<(), Failure> {
+    async fn serve(mut self, sockets: Sockets) -> Result<(), Failure> {
         let stop = Stop::default();
         let places = sockets.to_string();
         let mut signals = Signals::new()
@@ -126,7 +136,10 @@ impl Daemon {
                     None => break,
                     Some(ended) => failed |= !self.ended_well(ended, &stop),
                 },
-                () = signals.stop() => self.escalate(&stop),
+                signal = signals.next() => match signal {
+                    Caught::Stop => self.escalate(&stop),
+                    Caught::Reload => self.reload(&stop),
+                },
             }
         }
         self.store.settle().await;
@@ -140,9 +153,6 @@ impl Daemon {
 
     /// Starts all tasks. Each ends by itself when it is told to stop.
     fn spawn(&self, sockets: Sockets, stop: &Stop) -> io::Result<JoinSet<io::Result<()>>> {
-        let metrics = Metrics::new();
-        let filter = Filter::new(Arc::clone(&self.config), self.store.clone());
-        let config = Arc::clone(&self.config);
         let Sockets {
             milter,
             web,
@@ -155,11 +165,12 @@ impl Daemon {
             let _entered = self.readers.enter();
             listen(web)?
         };
-        let pages = web::router(self.web_state(&metrics));
-        let health = admin::router(self.store.clone(), metrics.clone());
-        let web_limits = ServerLimits::web(&self.config.web);
+        let pages = current(self.reload.pages());
+        let health = admin::router(self.store.clone(), self.metrics.clone());
+        let web_limits = ServerLimits::web(&self.reload.config().web);
+        let (filter, metrics) = (self.reload.filter(), self.metrics.clone());
         let mut tasks = JoinSet::new();
-        tasks.spawn(milter::run(milter, config, filter, metrics, stop.clone()));
+        tasks.spawn(milter::run(milter, filter, metrics, stop.clone()));
         let readers = serve_http(web, pages, web_limits, stop.clone());
         tasks.spawn_on(readers, &self.readers);
         tasks.spawn(serve_http(
@@ -180,19 +191,23 @@ impl Daemon {
     }
 
     fn deposits(&self) -> Deposits {
-        let config = self.config.deposit.clone();
-        Deposits::new(self.drop.clone(), config, &self.config.web.public_url)
+        let config = self.reload.config();
+        let (limits, public_url) = (config.deposit.clone(), &config.web.public_url);
+        Deposits::new(self.drop.clone(), limits, public_url)
     }
 
-    fn web_state(&self, metrics: &Metrics) -> WebState {
-        WebState {
-            drop: self.drop.clone(),
-            config: self.config.web.clone(),
-            theme: self.theme.clone(),
-            zone: self.config.notice.time_zone.clone(),
-            language: self.config.notice.language,
-            metrics: metrics.clone(),
+    /// Reads the configuration again. The service manager is told when that began and when it
+    /// ended, well or not: the daemon serves in either case.
+    fn reload(&mut self, stop: &Stop) {
+        if stop.gracefully.is_cancelled() {
+            return;
         }
+        match NotifyState::monotonic_usec_now() {
+            Ok(now) => notify(&[NotifyState::Reloading, now]),
+            Err(error) => warn!("no monotonic clock: {error}"),
+        }
+        self.reload.reload();
+        notify(&[NotifyState::Ready]);
     }
 
     /// A task that ends before it was told to takes the daemon down: half of it is no service.
@@ -288,8 +303,15 @@ async fn sweep(drop: Drop, stop: Stop) -> io::Result<()> {
     Ok(())
 }
 
-/// The signals that stop the daemon. Reloading is not offered: a new process takes over
-/// without a refused mail. SIGHUP must not kill it all the same.
+/// What a signal asks for.
+enum Caught {
+    /// SIGTERM and SIGINT: to end.
+    Stop,
+    /// SIGHUP: to read the configuration again.
+    Reload,
+}
+
+/// The signals that the daemon understands.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -305,14 +327,11 @@ impl Signals {
         })
     }
 
-    async fn stop(&mut self) {
-        loop {
-            let hangup = pin!(self.hangup.recv());
-            tokio::select! {
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
-                _ = hangup => warn!("SIGHUP does nothing: restart to read the configuration"),
-            }
+    async fn next(&mut self) -> Caught {
+        tokio::select! {
+            _ = self.terminate.recv() => Caught::Stop,
+            _ = self.interrupt.recv() => Caught::Stop,
+            _ = self.hangup.recv() => Caught::Reload,
         }
     }
 }

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     admin::metrics::{InProgress, Outcome},
     config::OnFailure,
-    filter::{Direction, Envelope, Message, Rewritten, Start, Verdict},
+    filter::{Direction, Envelope, Filter, Message, Rewritten, Start, Verdict},
     mime::Field,
     rewrite::Eol,
     rules,
@@ -65,6 +65,8 @@ pub(super) struct Agreement {
 #[derive(Debug)]
 pub(super) struct Session {
     shared: Arc<Shared>,
+    /// What the message at hand goes by, from its beginning to its end.
+    filter: Filter,
     agreement: Agreement,
     client: Option<IpAddr>,
     daemon: Option<String>,
@@ -151,8 +153,10 @@ pub(super) struct Gone;
 impl Session {
     pub(super) fn new(shared: Arc<Shared>, agreement: Agreement) -> Self {
         let open = shared.metrics.session();
+        let filter = shared.filter.borrow().clone();
         Self {
             shared,
+            filter,
             agreement,
             client: None,
             daemon: None,
@@ -176,7 +180,8 @@ impl Session {
         login: Option<String>,
     ) -> Answer {
         self.stage = Stage::Idle;
-        let config = &self.shared.config;
+        self.filter = self.shared.filter.borrow().clone();
+        let config = self.filter.config();
         let client = Client {
             address: self.client,
             daemon: self.daemon.as_deref(),
@@ -256,7 +261,7 @@ impl Session {
         if bytes > HEADER_BYTES_MAX {
             return self.pass(&outline, "header-too-long");
         }
-        match self.shared.filter.begin(envelope, &fields, Eol::CrLf) {
+        match self.filter.begin(envelope, &fields, Eol::CrLf) {
             Start::Pass(reason) => self.pass(&outline, reason.label()),
             Start::Scan(message) => self.take_turn(message, outline).await,
         }
@@ -303,7 +308,7 @@ impl Session {
     }
 
     async fn take_turn(&mut self, message: Box<Message>, outline: Outline) -> Answer {
-        let patience = duration(self.shared.config.milter.deadline);
+        let patience = duration(self.filter.config().milter.deadline);
         let asked = Instant::now();
         let turn = Arc::clone(&self.shared.work).acquire_owned();
         let Ok(Ok(permit)) = timeout(patience, turn).await else {
@@ -381,7 +386,7 @@ impl Session {
         replies: &impl Replies,
     ) -> Result<Option<Verdict>, Gone> {
         let mut end = std::pin::pin!(message.end());
-        let mut deadline = std::pin::pin!(sleep(duration(self.shared.config.milter.deadline)));
+        let mut deadline = std::pin::pin!(sleep(duration(self.filter.config().milter.deadline)));
         let mut tick = interval_at(
             tokio::time::Instant::now() + PROGRESS_INTERVAL,
             PROGRESS_INTERVAL,
@@ -495,7 +500,7 @@ impl Session {
 
     /// The one place where a failure of ours becomes an answer about the mail.
     fn fail(&self, outline: &Outline, reason: Reason) -> Answer {
-        let answer = match self.shared.config.detach.on_failure {
+        let answer = match self.filter.config().detach.on_failure {
             OnFailure::Deliver => Answer::Accept,
             OnFailure::Tempfail => Answer::Tempfail,
         };

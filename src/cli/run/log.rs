@@ -6,26 +6,46 @@ use std::{
 };
 
 use rustix::fs::fstat;
+use tracing::warn;
 use tracing_subscriber::{
     Layer, Registry,
     filter::{LevelFilter, Targets},
     fmt,
     layer::SubscriberExt as _,
+    reload::{self, Handle},
     util::SubscriberInitExt as _,
 };
 
 use crate::config::{LogConfig, LogFormat};
 
+/// The log of this process; how much it says can be changed.
+#[derive(Debug)]
+pub(super) struct Log(Handle<Targets, Registry>);
+
 /// Starts the log of this process. Does nothing when there is one.
-pub(super) fn start(config: &LogConfig) {
+pub(super) fn start(config: &LogConfig) -> Log {
+    let (filter, handle) = reload::Layer::new(filter(config));
+    let lines = lines(config.format).with_filter(filter);
+    let _ = tracing_subscriber::registry().with(lines).try_init();
+    Log(handle)
+}
+
+impl Log {
+    /// Goes by another `log.level` from now on.
+    pub(super) fn reload(&self, config: &LogConfig) {
+        if let Err(error) = self.0.reload(filter(config)) {
+            warn!("could not change what is logged: {error}");
+        }
+    }
+}
+
+fn filter(config: &LogConfig) -> Targets {
     let filter: Targets = config
         .level
         .parse()
         .unwrap_or_else(|_| Targets::new().with_default(LevelFilter::INFO));
     // At trace, indymilter prints every byte of every mail.
-    let filter = filter.with_target("indymilter", LevelFilter::WARN);
-    let lines = lines(config.format).with_filter(filter);
-    let _ = tracing_subscriber::registry().with(lines).try_init();
+    filter.with_target("indymilter", LevelFilter::WARN)
 }
 
 fn lines(format: LogFormat) -> Box<dyn Layer<Registry> + Send + Sync> {

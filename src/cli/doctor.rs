@@ -1,0 +1,170 @@
+//! `depollueur doctor`: looks at the living system and says what to type.
+//!
+//! Each check is a finding with a name that stays, a level, and the lines that mend it. Nothing is
+//! changed but this: a small package is put into the drop, fetched, and taken out again.
+//!
+//! * `postfix` – what Postfix is told to do
+//! * `entry` – the milters in its lists
+//! * `listing`, `order` – where we stand in them
+//! * `settings` – its other settings that matter to us
+//! * `socket` – the way to the milter
+//! * `system` – files, disk, clock
+//! * `web` – the way of a reader of mail; `deposit` – the test package
+//! * `report` – the findings
+
+mod deposit;
+mod entry;
+mod listing;
+mod order;
+mod postfix;
+mod report;
+mod settings;
+mod socket;
+mod system;
+mod web;
+
+use std::{
+    io::{self, Write as _},
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+use tokio::runtime;
+
+use self::{
+    listing::Others,
+    postfix::Postfix,
+    report::{Level, Report},
+};
+use super::{
+    ConfigOptions,
+    exit::{EX_UNAVAILABLE, Failure},
+};
+use crate::config::Config;
+
+/// Something should be looked at.
+const WARNINGS: u8 = 1;
+/// Something does not work, or endangers mail.
+const ERRORS: u8 = 2;
+
+#[derive(Args, Debug)]
+pub(super) struct Options {
+    #[command(flatten)]
+    config: ConfigOptions,
+    /// Prints the findings as JSON
+    #[arg(long)]
+    json: bool,
+    /// Directory of Postfix's main.cf, when it is not the usual one
+    #[arg(long, value_name = "DIR")]
+    postfix_config: Option<PathBuf>,
+    /// Where to connect to for the public URL, instead of where DNS leads: an address, or one with a port
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    resolve: Option<SocketAddr>,
+    /// Puts a package into the drop, prints its token, takes it out at the end of standard input
+    #[arg(long, hide = true)]
+    deposit: bool,
+}
+
+/// Looks at everything and prints the findings.
+pub(super) fn run(options: Options) -> Result<(), Failure> {
+    let config = options.config.clone().load()?;
+    if options.deposit {
+        return deposit::serve(&config);
+    }
+    let report = examine(&options, &config)?;
+    let text = if options.json {
+        report.to_json()
+    } else {
+        report.to_string()
+    };
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(|error| Failure::output(&error))?;
+    match report.worst() {
+        Level::Ok | Level::Unknown => Ok(()),
+        Level::Warning => Err(Failure::silent(WARNINGS)),
+        Level::Error => Err(Failure::silent(ERRORS)),
+    }
+}
+
+fn examine(options: &Options, config: &Config) -> Result<Report, Failure> {
+    let mut report = Report::default();
+    match Postfix::read(options.postfix_config.as_deref()) {
+        Ok(postfix) => check_postfix(&mut report, &postfix, config),
+        Err(why) => {
+            report.error("postfix.found", why, []);
+            socket::check_listener(&mut report, config);
+        }
+    }
+    let file = system::configuration_file(options.config.config.clone());
+    system::check(&mut report, config, file.as_deref());
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(EX_UNAVAILABLE, format_args!("could not start: {error}")))?;
+    runtime.block_on(web::check(
+        &mut report,
+        config,
+        &options.config,
+        options.resolve,
+    ));
+    Ok(report)
+}
+
+fn check_postfix(report: &mut Report, postfix: &Postfix, config: &Config) {
+    let version = postfix.get("mail_version").unwrap_or("of unknown version");
+    report.ok("postfix.found", format_args!("Postfix {version}"));
+    listing::check(report, postfix, config, Others::of_this_machine());
+    settings::check(report, postfix, config);
+    socket::check(report, postfix, config);
+}
+
+/// An address, with the usual port of the URL when none is given.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let with_port = text.parse().ok();
+    let alone = || text.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, 0));
+    with_port
+        .or_else(alone)
+        .ok_or_else(|| format!("{text:?} is no IP address, with or without a port"))
+}
+
+/// How the milter is plugged into the Postfix of this machine.
+#[derive(Debug)]
+pub(super) struct Plugs {
+    postfix: Option<Postfix>,
+    /// Where the milter must listen for a Postfix that runs in a chroot.
+    pub(super) listen: Option<String>,
+}
+
+/// Looks at the Postfix that is there, if one is.
+pub(super) fn plugs(postfix_config: Option<&Path>) -> Plugs {
+    let postfix = Postfix::read(postfix_config).ok();
+    let usual = Config::default().milter.listen;
+    let inside = postfix
+        .as_ref()
+        .and_then(|postfix| listing::chrooted_address(postfix, &usual));
+    let listen = inside.map(|inside| inside.to_string());
+    Plugs { postfix, listen }
+}
+
+impl Plugs {
+    /// The lines to type: the daemon first, then Postfix.
+    pub(super) fn lines(&self, config: &Config) -> Vec<String> {
+        let socket = if self.listen.is_some() {
+            "systemctl enable --now depollueur.socket depollueur.service"
+        } else {
+            "systemctl enable --now depollueur.service"
+        };
+        let nothing = Postfix::default();
+        let postfix = self.postfix.as_ref().unwrap_or(&nothing);
+        let mut lines = vec![socket.to_owned()];
+        for parameter in ["smtpd_milters", "non_smtpd_milters"] {
+            lines.extend(listing::plug(postfix, config, parameter));
+        }
+        lines.push("postfix reload".to_owned());
+        lines.push("depollueur doctor".to_owned());
+        lines
+    }
+}

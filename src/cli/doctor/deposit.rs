@@ -1,0 +1,164 @@
+//! A small package that is put into the drop and taken out again, by a process of the drop's owner:
+//! what root leaves there, the daemon cannot read.
+
+use std::{
+    env, fs,
+    io::{self, BufRead as _, BufReader, Read as _, Write as _},
+    os::unix::{fs::MetadataExt as _, process::CommandExt as _},
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use bytes::Bytes;
+use jiff::{SignedDuration, Timestamp};
+use rustix::process::geteuid;
+use tokio::runtime;
+
+use super::super::{
+    ConfigOptions,
+    exit::{EX_IOERR, EX_UNAVAILABLE, Failure},
+};
+use crate::{
+    config::Config,
+    drop::{Client, Drop, DropError, Origin, RecordId, Token},
+    filter::Direction,
+};
+
+/// What is deposited.
+pub(super) const CONTENTS: &[u8] =
+    b"depollueur doctor: this file was put here to see whether it comes back.\n";
+
+/// Should nobody take it out again, it goes by itself.
+const LIFE: SignedDuration = SignedDuration::from_mins(10);
+
+/// A package that is in the drop.
+pub(super) struct Deposit {
+    child: Child,
+    token: String,
+}
+
+impl Deposit {
+    /// Puts it there.
+    ///
+    /// # Errors
+    /// One line.
+    pub(super) fn make(options: &ConfigOptions, directory: &Path) -> Result<Self, String> {
+        let mut child = command(options, directory)?
+            .spawn()
+            .map_err(|error| format!("could not start a process for it: {error}"))?;
+        let mut token = String::new();
+        let read = child
+            .stdout
+            .take()
+            .map(|stdout| BufReader::new(stdout).read_line(&mut token));
+        match read {
+            Some(Ok(1..)) => Ok(Self {
+                child,
+                token: token.trim().to_owned(),
+            }),
+            _ => Err(complaint(child)),
+        }
+    }
+
+    /// The token of its link.
+    pub(super) fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// Takes it out.
+    ///
+    /// # Errors
+    /// One line.
+    pub(super) fn destroy(mut self) -> Result<(), String> {
+        std::mem::drop(self.child.stdin.take());
+        match self.child.wait() {
+            Ok(status) if status.success() => Ok(()),
+            _ => Err(complaint(self.child)),
+        }
+    }
+}
+
+/// This program, in the part of [`serve`].
+fn command(options: &ConfigOptions, directory: &Path) -> Result<Command, String> {
+    let owner = fs::metadata(directory).map_err(|error| error.to_string())?;
+    let program = env::current_exe().map_err(|error| error.to_string())?;
+    let mut command = Command::new(program);
+    command.args(["doctor", "--deposit"]);
+    if let Some(file) = &options.config {
+        command.arg("--config").arg(file);
+    }
+    for setting in &options.settings {
+        command.arg("--set").arg(setting);
+    }
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .current_dir("/");
+    match geteuid() {
+        user if user.as_raw() == owner.uid() => {}
+        user if user.is_root() => {
+            command.uid(owner.uid()).gid(owner.gid());
+        }
+        _ => return Err("run doctor as root or as the owner of the drop".into()),
+    }
+    Ok(command)
+}
+
+fn complaint(mut child: Child) -> String {
+    let mut said = String::new();
+    if let Some(mut stderr) = child.stderr.take() {
+        let _ = stderr.read_to_string(&mut said);
+    }
+    let _ = child.wait();
+    let said = said.trim().trim_start_matches("depollueur: ");
+    if said.is_empty() {
+        "the process ended".to_owned()
+    } else {
+        said.to_owned()
+    }
+}
+
+/// What the process does: deposits, prints the token, waits for the end of standard input, and
+/// takes the package out.
+pub(super) fn serve(config: &Config) -> Result<(), Failure> {
+    let unavailable = |error: &dyn std::fmt::Display| Failure::new(EX_UNAVAILABLE, error);
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| unavailable(&error))?;
+    let drop = Drop::of(config).map_err(|error| unavailable(&error))?;
+    let token = runtime
+        .block_on(put(&drop))
+        .map_err(|error| unavailable(&error))?;
+    let said = writeln!(io::stdout(), "{token}").and_then(|()| io::stdout().flush());
+    let _ = io::stdin().read_to_end(&mut Vec::new());
+    runtime
+        .block_on(take_out(&drop, RecordId::from(&token)))
+        .map_err(|error| unavailable(&error))?;
+    said.map_err(|error| Failure::new(EX_IOERR, error))
+}
+
+async fn put(drop: &Drop) -> Result<Token, DropError> {
+    let origin = Origin {
+        queue_id: "doctor".into(),
+        sender: String::new(),
+        login: None,
+        direction: Direction::Outgoing,
+        recipients: 0,
+    };
+    let mut package = drop.package(origin);
+    let mut file = package.file("depollueur-doctor.txt", "text/plain").await?;
+    file.write(Bytes::from_static(CONTENTS)).await?;
+    let now = Timestamp::now();
+    package
+        .commit(vec![file.finish().await?], now, now + LIFE)
+        .await
+}
+
+/// As an admin does it: ended, then destroyed without waiting for the grace period.
+async fn take_out(drop: &Drop, id: RecordId) -> Result<(), DropError> {
+    let now = Timestamp::now();
+    drop.revoke(id, now, Client::ADMIN, "doctor").await?;
+    drop.destroy(id, now, Client::ADMIN).await.map(|_| ())
+}

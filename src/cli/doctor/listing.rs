@@ -1,0 +1,574 @@
+//! Where Postfix lists us: in which services, at which place among the other milters, and what it
+//! does when we do not answer.
+
+use std::{fs, time::Duration};
+
+use super::{
+    entry::{Entry, Kind},
+    order,
+    postfix::{Postfix, Service, time},
+    report::{Report, postconf_e, postconf_p},
+};
+use crate::config::{Config, Directions, MilterAddress};
+
+/// How often the end of a message tells Postfix that we are alive.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
+
+/// A list of milters as it holds for one service.
+#[derive(Debug)]
+pub(super) struct Use<'a> {
+    /// The service that asks them.
+    pub(super) service: &'a Service,
+    /// `smtpd_milters` or `non_smtpd_milters`.
+    pub(super) parameter: &'static str,
+    /// The milters.
+    pub(super) entries: Vec<Entry>,
+    /// Which of them are ours.
+    pub(super) ours: Vec<usize>,
+    /// Which way the mail goes.
+    pub(super) flow: Flow,
+    /// True when the service accepts mail from this machine only, as after a content filter.
+    inner: bool,
+}
+
+/// Which way the mail of a service goes, mostly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flow {
+    /// From outside.
+    Incoming,
+    /// From users, or from programs of this machine.
+    Outgoing,
+}
+
+/// What the configuration files of other milters say.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Others {
+    /// Whether OpenDKIM signs and verifies.
+    pub(super) opendkim: Option<(bool, bool)>,
+    /// Whether rspamd signs.
+    pub(super) rspamd_signs: Option<bool>,
+}
+
+impl Others {
+    /// Looks at the usual places of this machine.
+    pub(super) fn of_this_machine() -> Self {
+        let opendkim = fs::read_to_string("/etc/opendkim.conf").ok();
+        let rspamd = "/etc/rspamd/local.d/dkim_signing.conf";
+        let signs = || fs::metadata(rspamd).is_ok();
+        Self {
+            opendkim: opendkim.map(|text| opendkim_mode(&text)),
+            rspamd_signs: fs::metadata("/etc/rspamd").is_ok().then(signs),
+        }
+    }
+}
+
+impl<'a> Use<'a> {
+    /// All lists of all services that ask milters.
+    pub(super) fn all(postfix: &'a Postfix, config: &Config) -> Vec<Self> {
+        let smtpd = postfix
+            .smtpd()
+            .filter(|service| asks_milters(postfix, service))
+            .map(|service| Self::new(postfix, config, service, "smtpd_milters"));
+        let cleanup = postfix
+            .cleanup()
+            .map(|service| Self::new(postfix, config, service, "non_smtpd_milters"));
+        smtpd.chain(cleanup).collect()
+    }
+
+    fn new(
+        postfix: &'a Postfix,
+        config: &Config,
+        service: &'a Service,
+        parameter: &'static str,
+    ) -> Self {
+        let entries = Entry::list(postfix.of(service, parameter).unwrap_or_default());
+        let is_ours = |entry: &Entry| entry.is_ours(&config.milter.listen, postfix, service);
+        let ours = (0..entries.len()).filter(|i| is_ours(&entries[*i]));
+        Self {
+            service,
+            parameter,
+            ours: ours.collect(),
+            entries,
+            flow: flow(postfix, config, service),
+            inner: service.name().starts_with("127.") || service.name().starts_with("[::1]"),
+        }
+    }
+
+    /// Our entry.
+    pub(super) fn our_entry(&self) -> Option<&Entry> {
+        self.ours.first().map(|index| &self.entries[*index])
+    }
+
+    /// True when mail of this list is treated.
+    pub(super) fn is_treated(&self, config: &Config) -> bool {
+        matches!(
+            (config.detach.directions, self.flow),
+            (Directions::Both, _)
+                | (Directions::Incoming, Flow::Incoming)
+                | (Directions::Outgoing, Flow::Outgoing)
+        )
+    }
+
+    /// What people call it.
+    pub(super) fn name(&self) -> String {
+        if self.parameter == "non_smtpd_milters" {
+            self.parameter.to_owned()
+        } else {
+            format!("{} of {}", self.parameter, self.service.name())
+        }
+    }
+
+    /// The line that changes this list.
+    pub(super) fn set(&self, value: &str) -> String {
+        if self.service.overrides.contains_key(self.parameter) {
+            postconf_p(&self.service.id, self.parameter, value)
+        } else {
+            postconf_e(self.parameter, value)
+        }
+    }
+
+    /// What holds for our entry: its own value in braces, else that of the service.
+    fn setting(&self, postfix: &Postfix, name: &str) -> Option<String> {
+        let own = self.our_entry()?.options.get(name).cloned();
+        let general = || postfix.of(self.service, &format!("milter_{name}"));
+        own.or_else(|| general().map(str::to_owned))
+    }
+
+    /// The line that sets one of these where it was set.
+    fn set_setting(&self, name: &str, value: &str) -> String {
+        let parameter = format!("milter_{name}");
+        match self.our_entry() {
+            Some(entry) if entry.options.contains_key(name) => {
+                let old = &entry.options[name];
+                let text = entry
+                    .text
+                    .replace(&format!("{name} = "), &format!("{name}="));
+                let new = text.replace(&format!("{name}={old}"), &format!("{name}={value}"));
+                let list = self.entries.iter().map(|other| {
+                    if other == entry {
+                        new.as_str()
+                    } else {
+                        other.text.as_str()
+                    }
+                });
+                self.set(&list.collect::<Vec<_>>().join(", "))
+            }
+            _ if self.service.overrides.contains_key(&parameter) => {
+                postconf_p(&self.service.id, &parameter, value)
+            }
+            _ => postconf_e(&parameter, value),
+        }
+    }
+}
+
+/// All that is to be said of the lists.
+pub(super) fn check(report: &mut Report, postfix: &Postfix, config: &Config, others: Others) {
+    let uses = Use::all(postfix, config);
+    check_listed(report, postfix, config, &uses);
+    for list in uses.iter().filter(|list| list.our_entry().is_some()) {
+        if list.ours.len() > 1 {
+            let message = format!("{} has depollueur {} times", list.name(), list.ours.len());
+            report.warning("milter.listed", message, []);
+        }
+        if list.is_treated(config) {
+            order::check(report, list, others);
+        }
+        check_default_action(report, postfix, list);
+        check_timeouts(report, postfix, config, list);
+        check_protocol(report, postfix, list);
+    }
+}
+
+fn check_listed(report: &mut Report, postfix: &Postfix, config: &Config, uses: &[Use<'_>]) {
+    let check = "milter.listed";
+    let listed: Vec<String> = with_us(uses).map(Use::name).collect();
+    if listed.is_empty() {
+        let message = format!(
+            "no service of Postfix lists the milter {}: no mail is treated",
+            config.milter.listen
+        );
+        let mut fix = Vec::new();
+        if let Some(inside) = chrooted_address(postfix, &config.milter.listen) {
+            fix.push(format!("set in [milter]: listen = \"{inside}\""));
+        }
+        fix.extend(plug(postfix, config, "smtpd_milters"));
+        fix.push("postfix reload".to_owned());
+        report.error(check, message, fix);
+        return;
+    }
+    let forgotten = uses
+        .iter()
+        .filter(|list| list.our_entry().is_none() && list.is_treated(config));
+    for list in forgotten {
+        miss(report, postfix, config, list);
+    }
+    report.ok(check, format_args!("listed in {}", listed.join(", ")));
+}
+
+/// A list without us: local mail and re-injected mail may well go without.
+fn miss(report: &mut Report, postfix: &Postfix, config: &Config, list: &Use<'_>) {
+    let check = "milter.listed";
+    if list.parameter == "non_smtpd_milters" {
+        report.ok(
+            check,
+            "mail of this machine's own programs (sendmail) is not treated: non_smtpd_milters does not list depollueur",
+        );
+    } else if list.inner && list.entries.is_empty() {
+        let name = list.service.name();
+        report.ok(
+            check,
+            format_args!("mail that comes in at {name} is not treated"),
+        );
+    } else {
+        let message = format!(
+            "{} does not list depollueur: mail that comes in there is not treated",
+            list.name()
+        );
+        let own = list.entries.iter().map(|entry| entry.text.clone());
+        let all: Vec<_> = own.chain([our_item(postfix, config)]).collect();
+        report.warning(check, message, [list.set(&all.join(", "))]);
+    }
+}
+
+fn with_us<'a, 'b>(uses: &'a [Use<'b>]) -> impl Iterator<Item = &'a Use<'b>> {
+    uses.iter().filter(|list| list.our_entry().is_some())
+}
+
+fn check_default_action(report: &mut Report, postfix: &Postfix, list: &Use<'_>) {
+    let check = "milter.default-action";
+    let action = list.setting(postfix, "default_action").unwrap_or_default();
+    let why = match action.as_str() {
+        "tempfail" => {
+            report.ok(check, format_args!("tempfail in {}", list.name()));
+            return;
+        }
+        "accept" => {
+            "when the daemon dies while it replaces a body, Postfix delivers half a message or loses it, and mail passes untreated while it is down"
+        }
+        "quarantine" => {
+            "mail is held while the daemon is down, half rewritten when it dies, and is never given to a milter again"
+        }
+        _ => "mail is refused for good while the daemon is down, instead of being sent again later",
+    };
+    report.error(
+        check,
+        format_args!("{action:?} in {}: {why}", list.name()),
+        [list.set_setting("default_action", "tempfail")],
+    );
+}
+
+fn check_timeouts(report: &mut Report, postfix: &Postfix, config: &Config, list: &Use<'_>) {
+    let deadline = config.milter.deadline.unsigned_abs();
+    let drain = config.milter.drain.unsigned_abs();
+    let rules = [
+        (
+            "content_timeout",
+            deadline + SIGN_OF_LIFE,
+            "300s",
+            true,
+            "milter.deadline and 10 s: Postfix would give up while a message is still being worked on",
+        ),
+        (
+            "command_timeout",
+            drain + Duration::from_secs(1),
+            "30s",
+            false,
+            "milter.drain: sessions that wait for a restart would be put off",
+        ),
+        (
+            "connect_timeout",
+            Duration::from_secs(5),
+            "30s",
+            false,
+            "5 s: a busy moment would put mail off",
+        ),
+    ];
+    for (name, least, usual, is_error, why) in rules {
+        let written = list.setting(postfix, name).unwrap_or_default();
+        let Some(value) = time(&written) else {
+            report.unknown(
+                "milter.timeouts",
+                format_args!("milter_{name} = {written:?} is no time"),
+            );
+            continue;
+        };
+        if value >= least {
+            continue;
+        }
+        let message = format!(
+            "{name} is {written} in {}: it must be above {why}",
+            list.name()
+        );
+        let wanted = time(usual).filter(|usual| *usual >= least);
+        let wanted = wanted.map_or_else(
+            || format!("{}s", least.as_secs() + 30),
+            |_| usual.to_owned(),
+        );
+        let fix = [list.set_setting(name, &wanted)];
+        if is_error {
+            report.error("milter.timeouts", message, fix);
+        } else {
+            report.warning("milter.timeouts", message, fix);
+        }
+    }
+    report.ok_unless_found(
+        "milter.timeouts",
+        "longer than milter.deadline and milter.drain",
+    );
+}
+
+fn check_protocol(report: &mut Report, postfix: &Postfix, list: &Use<'_>) {
+    let check = "milter.protocol";
+    let written = list.setting(postfix, "protocol").unwrap_or_default();
+    if written.parse() == Ok(6_u32) {
+        report.ok(check, format_args!("version 6 in {}", list.name()));
+    } else {
+        let message = format!(
+            "version {written:?} in {}: only 6 lets depollueur skip bodies and ask for the macros that it needs",
+            list.name()
+        );
+        report.warning(check, message, [list.set_setting("protocol", "6")]);
+    }
+}
+
+/// The line that puts us into a list of main.cf, if we are not there: after those who must see mail
+/// as it came, before those who sign it.
+pub(super) fn plug(postfix: &Postfix, config: &Config, parameter: &str) -> Option<String> {
+    let entries = Entry::list(postfix.get(parameter).unwrap_or_default());
+    let address = our_address(postfix, &config.milter.listen);
+    if entries.iter().any(|entry| entry.text.contains(&address)) {
+        return None;
+    }
+    let signs = |entry: &Entry| matches!(entry.kind(), Kind::Dkim | Kind::Sealer);
+    let mut items: Vec<_> = entries.iter().map(|entry| entry.text.clone()).collect();
+    let place = entries.iter().position(signs).unwrap_or(items.len());
+    items.insert(place, our_item(postfix, config));
+    Some(postconf_e(parameter, &items.join(", ")))
+}
+
+/// How our milter should stand in a list.
+pub(super) fn our_item(postfix: &Postfix, config: &Config) -> String {
+    format!(
+        "{{ {}, default_action=tempfail }}",
+        our_address(postfix, &config.milter.listen)
+    )
+}
+
+/// Where the milter must listen instead, when it cannot be reached from a chroot.
+pub(super) fn chrooted_address(postfix: &Postfix, listen: &MilterAddress) -> Option<MilterAddress> {
+    let queue = postfix.queue_directory();
+    match listen {
+        MilterAddress::Unix(path) if !path.starts_with(&queue) => {
+            let is_chrooted = postfix.smtpd().any(|service| service.chroot);
+            is_chrooted.then(|| MilterAddress::Unix(queue.join("depollueur/milter.sock")))
+        }
+        _ => None,
+    }
+}
+
+/// Our socket as Postfix should call it: relative below the queue directory, chroot or not.
+pub(super) fn our_address(postfix: &Postfix, listen: &MilterAddress) -> String {
+    let inside = chrooted_address(postfix, listen);
+    match inside.as_ref().unwrap_or(listen) {
+        MilterAddress::Unix(path) => {
+            let inside = path.strip_prefix(postfix.queue_directory());
+            format!("unix:{}", inside.unwrap_or(path).display())
+        }
+        MilterAddress::Tcp(address) if address.ip().is_unspecified() => {
+            format!("inet:localhost:{}", address.port())
+        }
+        MilterAddress::Tcp(address) => format!("inet:{address}"),
+    }
+}
+
+fn asks_milters(postfix: &Postfix, service: &Service) -> bool {
+    let options = postfix.of(service, "receive_override_options");
+    !options.unwrap_or_default().contains("no_milters")
+}
+
+fn flow(postfix: &Postfix, config: &Config, service: &Service) -> Flow {
+    let name = service.name().rsplit(':').next().unwrap_or_default();
+    let by_name = ["submission", "submissions", "smtps", "587", "465"].contains(&name);
+    let login = service.overrides.get("smtpd_sasl_auth_enable");
+    let daemon = postfix
+        .of(service, "milter_macro_daemon_name")
+        .unwrap_or_default();
+    let by_daemon = config
+        .milter
+        .outgoing_daemons
+        .iter()
+        .any(|known| known == daemon);
+    if by_name || by_daemon || login.is_some_and(|yes| yes == "yes") || service.command == "cleanup"
+    {
+        Flow::Outgoing
+    } else {
+        Flow::Incoming
+    }
+}
+
+/// `Mode` of opendkim.conf(5): whether it signs and verifies; both when it is not set.
+fn opendkim_mode(text: &str) -> (bool, bool) {
+    let mode = text.lines().find_map(|line| {
+        let mut words = line.split_whitespace();
+        let key = words.next()?;
+        key.eq_ignore_ascii_case("Mode").then(|| words.next())?
+    });
+    let mode = mode.unwrap_or("sv");
+    (mode.contains('s'), mode.contains('v'))
+}
+
+/// True when the milter is OpenDKIM itself, whose configuration we have read.
+pub(super) fn is_opendkim(entry: &Entry) -> bool {
+    entry.kind() == Kind::Dkim && !entry.text.contains("dkimpy") && !entry.text.contains(":8892")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::doctor::report::Level;
+
+    const MASTER: &str = "\
+smtp inet n - y - - smtpd
+submission inet n - y - - smtpd
+127.0.0.1:10025 inet n - y - - smtpd
+cleanup unix n - y - 0 cleanup
+";
+    const OVERRIDES: &str = "127.0.0.1:10025/inet/receive_override_options = no_milters\n";
+    const MAIN: &str = "\
+queue_directory = /var/spool/postfix
+smtpd_milters = unix:depollueur/milter.sock
+non_smtpd_milters =
+milter_default_action = tempfail
+milter_protocol = 6
+milter_content_timeout = 300s
+milter_command_timeout = 30s
+milter_connect_timeout = 30s
+";
+
+    fn config() -> Config {
+        let mut config = Config::default();
+        config.milter.listen = "unix:/var/spool/postfix/depollueur/milter.sock"
+            .parse()
+            .unwrap();
+        config
+    }
+
+    fn found(main: &str, overrides: &str) -> Report {
+        let postfix = Postfix::parse(
+            &format!("{MAIN}{main}"),
+            MASTER,
+            &format!("{OVERRIDES}{overrides}"),
+        );
+        let mut report = Report::default();
+        check(&mut report, &postfix, &config(), Others::default());
+        report
+    }
+
+    #[test]
+    fn a_right_postfix_gives_no_finding() {
+        let report = found("", "");
+        assert_eq!(report.worst(), Level::Ok, "{report}");
+    }
+
+    #[test]
+    fn each_wrong_setting_is_found_with_the_line_that_mends_it() {
+        for (main, overrides, check, level, fix) in [
+            (
+                "smtpd_milters =\n",
+                "",
+                "milter.listed",
+                Level::Error,
+                "postconf -e 'smtpd_milters = { unix:depollueur/milter.sock, default_action=tempfail }'",
+            ),
+            (
+                "",
+                "submission/inet/smtpd_milters = inet:a:1\n",
+                "milter.listed",
+                Level::Warning,
+                "postconf -P 'submission/inet/smtpd_milters = inet:a:1,{unix:depollueur/milter.sock,default_action=tempfail}'",
+            ),
+            (
+                "smtpd_milters = unix:depollueur/milter.sock unix:depollueur/milter.sock\n",
+                "",
+                "milter.listed",
+                Level::Warning,
+                "",
+            ),
+            (
+                "milter_default_action = accept\n",
+                "",
+                "milter.default-action",
+                Level::Error,
+                "postconf -e 'milter_default_action = tempfail'",
+            ),
+            (
+                "",
+                "submission/inet/milter_default_action = reject\n",
+                "milter.default-action",
+                Level::Error,
+                "postconf -P 'submission/inet/milter_default_action = tempfail'",
+            ),
+            (
+                "smtpd_milters = inet:b:2, { unix:depollueur/milter.sock, default_action = quarantine }\n",
+                "",
+                "milter.default-action",
+                Level::Error,
+                "postconf -e 'smtpd_milters = inet:b:2, { unix:depollueur/milter.sock, default_action=tempfail }'",
+            ),
+            (
+                "milter_content_timeout = 40\nmilter_protocol = 6\n",
+                "",
+                "milter.timeouts",
+                Level::Ok,
+                "",
+            ),
+            (
+                "milter_content_timeout = 39s\n",
+                "",
+                "milter.timeouts",
+                Level::Error,
+                "postconf -e 'milter_content_timeout = 300s'",
+            ),
+            (
+                "milter_command_timeout = 20s\n",
+                "",
+                "milter.timeouts",
+                Level::Warning,
+                "postconf -e 'milter_command_timeout = 30s'",
+            ),
+            (
+                "milter_connect_timeout = 1s\n",
+                "",
+                "milter.timeouts",
+                Level::Warning,
+                "postconf -e 'milter_connect_timeout = 30s'",
+            ),
+            (
+                "milter_protocol = 2\n",
+                "",
+                "milter.protocol",
+                Level::Warning,
+                "postconf -e 'milter_protocol = 6'",
+            ),
+        ] {
+            let report = found(main, overrides);
+            assert_eq!(report.worst(), level, "{main}{overrides}{report}");
+            let finding = report
+                .findings()
+                .iter()
+                .find(|f| f.check == check && f.level == level);
+            let finding = finding.unwrap_or_else(|| panic!("{check} in {report}"));
+            assert!(
+                fix.is_empty() || finding.fix.iter().any(|line| line == fix),
+                "{report}"
+            );
+        }
+    }
+
+    #[test]
+    fn opendkim_signs_and_verifies_unless_its_mode_says_otherwise() {
+        assert_eq!(opendkim_mode("Syslog yes\n#Mode v\n"), (true, true));
+        assert_eq!(opendkim_mode("mode\ts\n"), (true, false));
+        assert_eq!(opendkim_mode("Mode v"), (false, true));
+    }
+}

@@ -1,0 +1,225 @@
+//! What Postfix is told to do, as `postconf` prints it.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+/// The configuration of a Postfix.
+#[derive(Debug, Default)]
+pub(super) struct Postfix {
+    parameters: BTreeMap<String, String>,
+    services: Vec<Service>,
+}
+
+/// A line of master.cf.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Service {
+    /// Name and type as `postconf -P` wants them: `smtp/inet`.
+    pub(super) id: String,
+    /// Whether it runs below the queue directory.
+    pub(super) chroot: bool,
+    /// How many processes there may be; `None` is the default, 0 no limit.
+    pub(super) processes: Option<u64>,
+    /// The program.
+    pub(super) command: String,
+    /// Parameters of its own (`-o`).
+    pub(super) overrides: BTreeMap<String, String>,
+}
+
+impl Postfix {
+    /// Asks `postconf`; `directory` is that of main.cf, when it is not the usual one.
+    ///
+    /// # Errors
+    /// One line: there is no Postfix, or its configuration cannot be read.
+    pub(super) fn read(directory: Option<&Path>) -> Result<Self, String> {
+        let ask = |arguments: &[&str]| postconf(directory, arguments);
+        Ok(Self::parse(&ask(&["-x"])?, &ask(&["-M"])?, &ask(&["-Px"])?))
+    }
+
+    /// Reads what `postconf -x`, `postconf -M` and `postconf -Px` print.
+    pub(super) fn parse(main: &str, master: &str, overrides: &str) -> Self {
+        let parameters: BTreeMap<_, _> = main.lines().filter_map(assignment).collect();
+        // The default of the chroot column was turned round at level 1.
+        let old = parameters
+            .get("compatibility_level")
+            .is_some_and(|level| level == "0");
+        let mut services: Vec<Service> = master
+            .lines()
+            .filter_map(|line| Service::parse(line, old))
+            .collect();
+        for (key, value) in overrides.lines().filter_map(assignment) {
+            let owner = key.rsplit_once('/');
+            let service = owner
+                .and_then(|(id, name)| Some((services.iter_mut().find(|s| s.id == id)?, name)));
+            if let Some((service, name)) = service {
+                service.overrides.insert(name.to_owned(), value);
+            }
+        }
+        Self {
+            parameters,
+            services,
+        }
+    }
+
+    /// A parameter in main.cf, or its default; `None` when this Postfix does not know it.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.parameters.get(name).map(String::as_str)
+    }
+
+    /// A parameter as it holds for a service.
+    pub(super) fn of<'a>(&'a self, service: &'a Service, name: &str) -> Option<&'a str> {
+        service
+            .overrides
+            .get(name)
+            .map(String::as_str)
+            .or_else(|| self.get(name))
+    }
+
+    /// The services that take mail in by SMTP.
+    pub(super) fn smtpd(&self) -> impl Iterator<Item = &Service> {
+        self.services.iter().filter(|s| s.command == "smtpd")
+    }
+
+    /// The service that asks milters about mail of local programs.
+    pub(super) fn cleanup(&self) -> Option<&Service> {
+        self.services.iter().find(|s| s.id == "cleanup/unix")
+    }
+
+    /// Where the daemons of Postfix run; relative paths begin here.
+    pub(super) fn queue_directory(&self) -> PathBuf {
+        PathBuf::from(self.get("queue_directory").unwrap_or("/var/spool/postfix"))
+    }
+
+    /// How many sessions there may be at once; `None` when there is no limit.
+    pub(super) fn sessions_max(&self) -> Option<u64> {
+        let default = self.get("default_process_limit")?.parse().ok()?;
+        self.smtpd()
+            .map(|service| service.processes.unwrap_or(default))
+            .try_fold(0_u64, |sum, n| (n > 0).then_some(sum + n))
+    }
+}
+
+impl Service {
+    fn parse(line: &str, old_default: bool) -> Option<Self> {
+        let mut words = line.split_whitespace();
+        let (name, kind) = (words.next()?, words.next()?);
+        let chroot = words.nth(2)?;
+        let processes = words.nth(1)?;
+        Some(Self {
+            id: format!("{name}/{kind}"),
+            chroot: chroot == "y" || (chroot == "-" && old_default),
+            processes: processes.parse().ok(),
+            command: words.next()?.to_owned(),
+            overrides: BTreeMap::new(),
+        })
+    }
+
+    /// Its name without the type, for people.
+    pub(super) fn name(&self) -> &str {
+        self.id.rsplit_once('/').map_or(&self.id, |(name, _)| name)
+    }
+}
+
+/// Parses a time of Postfix, whose unit is the second when none is written.
+pub(super) fn time(text: &str) -> Option<Duration> {
+    let end = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let seconds = match unit {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        "w" => 604_800,
+        _ => return None,
+    };
+    Some(Duration::from_secs(
+        number.parse::<u64>().ok()?.checked_mul(seconds)?,
+    ))
+}
+
+fn assignment(line: &str) -> Option<(String, String)> {
+    let (name, value) = line.split_once('=')?;
+    Some((name.trim().to_owned(), value.trim().to_owned()))
+}
+
+fn postconf(directory: Option<&Path>, arguments: &[&str]) -> Result<String, String> {
+    let mut command = Command::new(program());
+    if let Some(directory) = directory {
+        command.arg("-c").arg(directory);
+    }
+    let output = command
+        .args(arguments)
+        .output()
+        .map_err(|error| format!("could not run postconf: {error}"))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let last = said.lines().last().unwrap_or_default();
+        return Err(format!("postconf {} failed: {last}", arguments.join(" ")));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// A user's search path often lacks the directory of Postfix's commands.
+fn program() -> PathBuf {
+    let usual = Path::new("/usr/sbin/postconf");
+    if usual.exists() {
+        usual.to_owned()
+    } else {
+        "postconf".into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MASTER: &str = "\
+smtp       inet  n       -       y       -       -       smtpd -o smtpd_milters=
+127.0.0.1:587 inet n     -       -       -       7       smtpd -o a=b
+cleanup    unix  n       -       n       -       0       cleanup
+";
+    const OVERRIDES: &str = "smtp/inet/smtpd_milters =\n127.0.0.1:587/inet/a = b = c\nx/y/z = 1\n";
+
+    #[test]
+    fn services_have_their_own_values_over_those_of_main_cf() {
+        let main = "smtpd_milters = unix:a\na = 1\ncompatibility_level = 3.6\ndefault_process_limit = 100\n";
+        let postfix = Postfix::parse(main, MASTER, OVERRIDES);
+        let services: Vec<_> = postfix.smtpd().collect();
+        assert_eq!(services.len(), 2);
+        assert_eq!(postfix.of(services[0], "smtpd_milters"), Some(""));
+        assert_eq!(postfix.of(services[1], "smtpd_milters"), Some("unix:a"));
+        assert_eq!(postfix.of(services[1], "a"), Some("b = c"));
+        assert_eq!((services[0].chroot, services[1].chroot), (true, false));
+        assert_eq!(services[1].name(), "127.0.0.1:587");
+        assert_eq!(postfix.sessions_max(), Some(107));
+        assert!(!postfix.cleanup().unwrap().chroot);
+        assert_eq!(postfix.get("b"), None);
+    }
+
+    #[test]
+    fn before_compatibility_level_1_services_are_chrooted_by_default() {
+        let postfix = Postfix::parse("compatibility_level = 0", MASTER, "");
+        assert!(postfix.smtpd().all(|service| service.chroot));
+    }
+
+    #[test]
+    fn times_have_units() {
+        for (text, seconds) in [
+            ("30", 30),
+            ("30s", 30),
+            ("5m", 300),
+            ("1h", 3600),
+            ("2d", 172_800),
+        ] {
+            assert_eq!(time(text), Some(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in ["", "s", "5x", "-1", "99999999999999999999w"] {
+            assert_eq!(time(text), None, "{text}");
+        }
+    }
+}

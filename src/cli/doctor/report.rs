@@ -1,0 +1,195 @@
+//! What was found: one finding a check, for people or as JSON.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// How a check ended, from well to bad.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Level {
+    /// As it should be.
+    Ok,
+    /// Could not be found out; no fault.
+    Unknown,
+    /// Somebody should look at it.
+    Warning,
+    /// Mail or files are at risk, or nothing works.
+    Error,
+}
+
+/// What a check found.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Finding {
+    /// The check's name; it does not change from version to version.
+    pub(super) check: &'static str,
+    /// How it ended.
+    pub(super) level: Level,
+    /// What was found, and why it matters.
+    pub(super) message: String,
+    /// The lines to type.
+    pub(super) fix: Vec<String>,
+}
+
+/// All findings, in the order in which they were made.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Report {
+    findings: Vec<Finding>,
+}
+
+impl Report {
+    /// All is well.
+    pub(super) fn ok(&mut self, check: &'static str, message: impl fmt::Display) {
+        self.add(check, Level::Ok, message, []);
+    }
+
+    /// It cannot be told.
+    pub(super) fn unknown(&mut self, check: &'static str, message: impl fmt::Display) {
+        self.add(check, Level::Unknown, message, []);
+    }
+
+    /// Somebody should look at it.
+    pub(super) fn warning(
+        &mut self,
+        check: &'static str,
+        message: impl fmt::Display,
+        fix: impl IntoIterator<Item = String>,
+    ) {
+        self.add(check, Level::Warning, message, fix);
+    }
+
+    /// It does not work, or it endangers mail.
+    pub(super) fn error(
+        &mut self,
+        check: &'static str,
+        message: impl fmt::Display,
+        fix: impl IntoIterator<Item = String>,
+    ) {
+        self.add(check, Level::Error, message, fix);
+    }
+
+    /// A finding of any level; one that is there already is not repeated.
+    pub(super) fn add(
+        &mut self,
+        check: &'static str,
+        level: Level,
+        message: impl fmt::Display,
+        fix: impl IntoIterator<Item = String>,
+    ) {
+        let finding = Finding {
+            check,
+            level,
+            message: message.to_string(),
+            fix: fix.into_iter().collect(),
+        };
+        if !self.findings.contains(&finding) {
+            self.findings.push(finding);
+        }
+    }
+
+    /// Says that all is well, unless the check has found something.
+    pub(super) fn ok_unless_found(&mut self, check: &'static str, message: impl fmt::Display) {
+        if !self.findings.iter().any(|finding| finding.check == check) {
+            self.ok(check, message);
+        }
+    }
+
+    /// The worst level.
+    pub(super) fn worst(&self) -> Level {
+        self.findings
+            .iter()
+            .map(|finding| finding.level)
+            .max()
+            .unwrap_or(Level::Ok)
+    }
+
+    /// For programs: an object with `worst` and the `findings`.
+    pub(super) fn to_json(&self) -> String {
+        let value = serde_json::json!({ "worst": self.worst(), "findings": self.findings });
+        format!("{value:#}\n")
+    }
+
+    #[cfg(test)]
+    pub(super) fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+}
+
+/// For people: a line a finding, with the lines to type below it.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for finding in &self.findings {
+            let level = match finding.level {
+                Level::Ok => "ok",
+                Level::Unknown => "unknown",
+                Level::Warning => "WARNING",
+                Level::Error => "ERROR",
+            };
+            writeln!(f, "{level:<8} {:<22} {}", finding.check, finding.message)?;
+            for line in &finding.fix {
+                writeln!(f, "{:>12} {line}", "do:")?;
+            }
+        }
+        let count = |level| self.findings.iter().filter(|f| f.level == level).count();
+        let (errors, warnings) = (count(Level::Error), count(Level::Warning));
+        writeln!(f, "{errors} errors, {warnings} warnings")
+    }
+}
+
+/// A word as a shell takes it.
+pub(super) fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+/// The line that sets a parameter in main.cf.
+pub(super) fn postconf_e(name: &str, value: &str) -> String {
+    format!("postconf -e {}", quoted(&format!("{name} = {value}")))
+}
+
+/// The line that sets a parameter of one service in master.cf, which takes no blanks in a value:
+/// commas stand for them.
+pub(super) fn postconf_p(service: &str, name: &str, value: &str) -> String {
+    let tight = value
+        .replace(" = ", "=")
+        .replace("{ ", "{")
+        .replace(" }", "}");
+    let words: Vec<&str> = tight
+        .split([' ', '\t', ','])
+        .filter(|word| !word.is_empty())
+        .collect();
+    let setting = format!("{service}/{name} = {}", words.join(","));
+    format!("postconf -P {}", quoted(&setting))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_for_master_cf_has_no_blanks() {
+        assert_eq!(
+            postconf_p(
+                "smtp/inet",
+                "smtpd_milters",
+                "{ unix:a, b = c, d=e }, inet:x:1 inet:y:2"
+            ),
+            "postconf -P 'smtp/inet/smtpd_milters = {unix:a,b=c,d=e},inet:x:1,inet:y:2'"
+        );
+    }
+
+    #[test]
+    fn the_worst_level_counts_and_what_cannot_be_told_is_no_fault() {
+        let mut report = Report::default();
+        assert_eq!(report.worst(), Level::Ok);
+        report.unknown("a", "x");
+        assert!(report.worst() < Level::Warning);
+        report.warning("b", "y", []);
+        report.error("c", "z", [postconf_e("n", "it's")]);
+        report.error("c", "z", [postconf_e("n", "it's")]);
+        assert_eq!(report.worst(), Level::Error);
+        assert_eq!(report.findings().len(), 3);
+        let text = report.to_string();
+        assert!(text.contains(r"do: postconf -e 'n = it'\''s'"), "{text}");
+        assert!(text.ends_with("1 errors, 1 warnings\n"), "{text}");
+    }
+}

@@ -1,0 +1,289 @@
+//! Settings of Postfix outside of the lists of milters: sizes, macros, smuggling, processes.
+
+use super::{
+    postfix::Postfix,
+    report::{Report, postconf_e, postconf_p},
+};
+use crate::config::Config;
+
+/// What the session asks macros for, and the parameter that has them at that stage.
+const MACROS: [(&str, &str); 4] = [
+    ("milter_connect_macros", "{daemon_name}"),
+    ("milter_mail_macros", "{auth_authen}"),
+    ("milter_data_macros", "i"),
+    ("milter_end_of_data_macros", "i"),
+];
+
+/// All that is to be said of them.
+pub(super) fn check(report: &mut Report, postfix: &Postfix, config: &Config) {
+    check_message_size(report, postfix, config);
+    check_mailbox_size(report, postfix);
+    check_macros(report, postfix);
+    check_bare_newline(report, postfix);
+    check_processes(report, postfix, config);
+}
+
+/// Base64 in lines of 76 characters: 57 bytes become 78.
+fn encoded(bytes: u64) -> u64 {
+    bytes.saturating_mul(78).div_ceil(57)
+}
+
+fn check_message_size(report: &mut Report, postfix: &Postfix, config: &Config) {
+    let check = "postfix.message-size";
+    let threshold = config.detach.threshold;
+    let sum = config.detach.message_threshold.unwrap_or(threshold);
+    let least = encoded(threshold.min(sum));
+    let wanted = least.saturating_mul(10).max(73_400_320).to_string();
+    for service in postfix.smtpd() {
+        let own = service.overrides.get("message_size_limit");
+        let Some(limit) = number(postfix.of(service, "message_size_limit")) else {
+            continue;
+        };
+        if limit == 0 || limit > least {
+            continue;
+        }
+        let message = format!(
+            "message_size_limit is {limit} at {}: a file of detach.threshold takes {least} bytes in mail, so that nothing is ever detached",
+            service.name()
+        );
+        let fix = match own {
+            Some(_) => postconf_p(&service.id, "message_size_limit", &wanted),
+            None => postconf_e("message_size_limit", &wanted),
+        };
+        report.error(check, message, [fix]);
+    }
+    let limit = postfix.get("message_size_limit").unwrap_or_default();
+    report.ok_unless_found(
+        check,
+        format_args!(
+            "message_size_limit is {limit}; a file of detach.threshold takes {least} bytes in mail"
+        ),
+    );
+}
+
+fn check_mailbox_size(report: &mut Report, postfix: &Postfix) {
+    let check = "postfix.mailbox-size";
+    let message_limit = number(postfix.get("message_size_limit")).unwrap_or_default();
+    for name in ["mailbox_size_limit", "virtual_mailbox_limit"] {
+        let Some(limit) = number(postfix.get(name)) else {
+            continue;
+        };
+        if limit != 0 && (limit < message_limit || message_limit == 0) {
+            let message = format!(
+                "{name} is {limit}, below message_size_limit ({message_limit}): Postfix delivers no mail to such mailboxes"
+            );
+            report.error(check, message, [postconf_e(name, "0")]);
+        }
+    }
+    report.ok_unless_found(check, "mailboxes take what message_size_limit lets in");
+}
+
+fn check_macros(report: &mut Report, postfix: &Postfix) {
+    let check = "milter.macros";
+    for (parameter, name) in MACROS {
+        let value = postfix.get(parameter).unwrap_or_default();
+        if has_macro(value, name) {
+            continue;
+        }
+        let why = match name {
+            "{auth_authen}" => "users who authenticated are not known as such",
+            "{daemon_name}" => "milter.outgoing_daemons has no effect",
+            _ => "log lines and records have no queue id",
+        };
+        let message = format!(
+            "{parameter} lacks {name}: a milter that does not ask for it does not get it; here {why}"
+        );
+        report.warning(check, message, [format!("postconf -X {parameter}")]);
+    }
+    report.ok_unless_found(check, "queue id, login and daemon name are passed on");
+}
+
+fn has_macro(list: &str, name: &str) -> bool {
+    let bare = name.trim_start_matches('{').trim_end_matches('}');
+    list.split([' ', ',', '\t'])
+        .any(|word| word == name || word == bare)
+}
+
+fn check_bare_newline(report: &mut Report, postfix: &Postfix) {
+    let (check, name) = ("postfix.bare-newline", "smtpd_forbid_bare_newline");
+    let hole = "a bare line feed can smuggle mail past other servers and past depollueur";
+    match postfix.get(name) {
+        None => report.warning(
+            check,
+            format_args!("this Postfix has no {name}: {hole}"),
+            ["apt-get update && apt-get install postfix".to_owned()],
+        ),
+        Some("normalize" | "reject" | "yes") => {
+            report.ok(check, "a bare line feed does not end a message");
+        }
+        Some(value) => report.warning(
+            check,
+            format_args!("{name} is {value:?}: {hole}"),
+            [postconf_e(name, "normalize")],
+        ),
+    }
+}
+
+fn check_processes(report: &mut Report, postfix: &Postfix, config: &Config) {
+    let check = "milter.max-connections";
+    let most = config.milter.max_connections;
+    let fix = |sessions: u64| format!("set in [milter]: max_connections = {}", sessions * 2);
+    match postfix.sessions_max() {
+        Some(sessions) if sessions <= most as u64 => report.ok(
+            check,
+            format_args!("{most}, and Postfix has {sessions} sessions at most"),
+        ),
+        Some(sessions) => report.warning(
+            check,
+            format_args!("milter.max_connections is {most}, but Postfix may have {sessions} sessions at once: the rest would hang, then be put off"),
+            [fix(sessions)],
+        ),
+        None => report.unknown(
+            check,
+            "Postfix has no limit of processes for a service: cannot tell whether milter.max_connections is enough",
+        ),
+    }
+}
+
+fn number(text: Option<&str>) -> Option<u64> {
+    text?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::doctor::report::Level;
+
+    const MASTER: &str = "smtp inet n - y - - smtpd\nsubmission inet n - y - - smtpd\n";
+    const MAIN: &str = "\
+message_size_limit = 73400320
+mailbox_size_limit = 0
+virtual_mailbox_limit = 0
+milter_connect_macros = j {daemon_name} v _
+milter_mail_macros = i {auth_type} {auth_authen}
+milter_data_macros = i
+milter_end_of_data_macros = i
+smtpd_forbid_bare_newline = normalize
+default_process_limit = 100
+";
+
+    fn found(main: &str, overrides: &str, config: &Config) -> Report {
+        let postfix = Postfix::parse(&format!("{MAIN}{main}"), MASTER, overrides);
+        let mut report = Report::default();
+        check(&mut report, &postfix, config);
+        report
+    }
+
+    #[test]
+    fn a_right_postfix_gives_no_finding() {
+        let report = found("", "", &Config::default());
+        assert_eq!(report.worst(), Level::Ok, "{report}");
+    }
+
+    #[test]
+    fn each_wrong_setting_is_found_with_the_line_that_mends_it() {
+        use Level::{Error, Unknown, Warning};
+        for (main, overrides, check, level, fix) in [
+            (
+                "message_size_limit = 600000\n",
+                "",
+                "postfix.message-size",
+                Error,
+                "postconf -e 'message_size_limit = 73400320'",
+            ),
+            (
+                "",
+                "submission/inet/message_size_limit = 1000\n",
+                "postfix.message-size",
+                Error,
+                "postconf -P 'submission/inet/message_size_limit = 73400320'",
+            ),
+            (
+                "mailbox_size_limit = 51200000\n",
+                "",
+                "postfix.mailbox-size",
+                Error,
+                "postconf -e 'mailbox_size_limit = 0'",
+            ),
+            (
+                "virtual_mailbox_limit = 51200000\n",
+                "",
+                "postfix.mailbox-size",
+                Error,
+                "postconf -e 'virtual_mailbox_limit = 0'",
+            ),
+            (
+                "milter_connect_macros = j v _\n",
+                "",
+                "milter.macros",
+                Warning,
+                "postconf -X milter_connect_macros",
+            ),
+            (
+                "milter_mail_macros = {mail_addr}\n",
+                "",
+                "milter.macros",
+                Warning,
+                "postconf -X milter_mail_macros",
+            ),
+            (
+                "milter_data_macros =\n",
+                "",
+                "milter.macros",
+                Warning,
+                "postconf -X milter_data_macros",
+            ),
+            (
+                "milter_end_of_data_macros = {i2}\n",
+                "",
+                "milter.macros",
+                Warning,
+                "postconf -X milter_end_of_data_macros",
+            ),
+            (
+                "smtpd_forbid_bare_newline = no\n",
+                "",
+                "postfix.bare-newline",
+                Warning,
+                "postconf -e 'smtpd_forbid_bare_newline = normalize'",
+            ),
+            (
+                "default_process_limit = 1001\n",
+                "",
+                "milter.max-connections",
+                Warning,
+                "set in [milter]: max_connections = 4004",
+            ),
+            (
+                "default_process_limit = 0\n",
+                "",
+                "milter.max-connections",
+                Unknown,
+                "",
+            ),
+        ] {
+            let report = found(main, overrides, &Config::default());
+            assert_eq!(report.worst(), level, "{main}{overrides}{report}");
+            let finding = report
+                .findings()
+                .iter()
+                .find(|f| f.check == check && f.level == level);
+            let finding = finding.unwrap_or_else(|| panic!("{check} in {report}"));
+            assert!(
+                fix.is_empty() || finding.fix.iter().any(|line| line == fix),
+                "{report}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_limit_at_the_size_of_the_threshold_detaches_nothing_and_one_above_does() {
+        let mut config = Config::default();
+        config.detach.threshold = 57_000;
+        let limit = |bytes: u64| format!("message_size_limit = {bytes}\n");
+        assert_eq!(found(&limit(78_000), "", &config).worst(), Level::Error);
+        assert_eq!(found(&limit(78_001), "", &config).worst(), Level::Ok);
+        config.detach.message_threshold = Some(5_700);
+        assert_eq!(found(&limit(7_801), "", &config).worst(), Level::Ok);
+    }
+}

@@ -1,0 +1,348 @@
+//! The way of a reader: the public URL, its certificate, its clock, and a file there and back.
+
+use std::{
+    error::Error,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+use jiff::{SignedDuration, Timestamp, fmt::rfc2822};
+use reqwest::{Client, Response, StatusCode, redirect::Policy, tls::TlsInfo};
+use x509_cert::{Certificate, der::Decode as _};
+
+use super::{
+    super::ConfigOptions,
+    deposit::{CONTENTS, Deposit},
+    report::{Level, Report},
+};
+use crate::config::Config;
+
+/// How long a server may take to answer.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// How far two clocks may be apart.
+const CLOCKS_APART_MAX: SignedDuration = SignedDuration::from_secs(60);
+
+/// All that is to be said of it. `resolve` replaces what DNS says of the public URL's host.
+pub(super) async fn check(
+    report: &mut Report,
+    config: &Config,
+    options: &ConfigOptions,
+    resolve: Option<SocketAddr>,
+) {
+    let client = match client(config, resolve) {
+        Ok(client) => client,
+        Err(error) => {
+            return report.error(
+                "public.reach",
+                format_args!("no HTTP client: {}", chain(&error)),
+                [],
+            );
+        }
+    };
+    let is_running = check_daemon(report, config, &client).await;
+    let is_reached = check_public(report, config, &client).await;
+    if is_running {
+        check_round_trip(report, config, options, (&client, is_reached)).await;
+    } else {
+        let why = "the daemon does not run: no file was put into the drop to fetch it back";
+        report.unknown("public.round-trip", why);
+    }
+}
+
+fn client(config: &Config, resolve: Option<SocketAddr>) -> reqwest::Result<Client> {
+    let builder = Client::builder()
+        .connect_timeout(PATIENCE)
+        .timeout(PATIENCE)
+        .redirect(Policy::none())
+        .no_proxy()
+        .tls_info(true)
+        .user_agent(concat!("depollueur-doctor/", env!("CARGO_PKG_VERSION")));
+    match resolve {
+        Some(address) => builder.resolve(host_of(config.web.host()), address),
+        None => builder,
+    }
+    .build()
+}
+
+/// The host without its port.
+fn host_of(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
+        _ => authority,
+    }
+}
+
+async fn check_daemon(report: &mut Report, config: &Config, client: &Client) -> bool {
+    let admin = base(config.admin.listen);
+    let check = "daemon.running";
+    match client.get(format!("{admin}healthz")).send().await {
+        Ok(_) => report.ok(check, format_args!("answers at {admin}")),
+        Err(error) => {
+            let message = format!(
+                "the daemon does not run: nobody answers at {admin}: {}",
+                chain(&error)
+            );
+            report.error(check, message, ["systemctl start depollueur".to_owned()]);
+            return false;
+        }
+    }
+    match client.get(format!("{admin}readyz")).send().await {
+        Ok(answer) if answer.status() == StatusCode::OK => {
+            report.ok("daemon.ready", "the drop takes packages");
+        }
+        Ok(answer) => {
+            let said = answer.text().await.unwrap_or_default();
+            let message = format!("the daemon is not ready: {}", said.trim());
+            report.error(
+                "daemon.ready",
+                message,
+                ["journalctl -u depollueur -p warning".to_owned()],
+            );
+        }
+        Err(error) => report.error("daemon.ready", chain(&error), []),
+    }
+    true
+}
+
+async fn check_public(report: &mut Report, config: &Config, client: &Client) -> bool {
+    let url = &config.web.public_url;
+    let answer = match client.get(url).send().await {
+        Ok(answer) => answer,
+        Err(error) => {
+            unreachable(report, url, &chain(&error));
+            return false;
+        }
+    };
+    check_certificate(report, url, &answer);
+    check_date(report, &answer);
+    let status = answer.status();
+    if status == StatusCode::OK {
+        report.ok("public.reach", format_args!("{url} answers"));
+    } else if status.is_redirection() {
+        let place = answer
+            .headers()
+            .get("location")
+            .and_then(|to| to.to_str().ok());
+        let message = format!(
+            "{url} leads on to {}: links in mail should not",
+            place.unwrap_or("nowhere")
+        );
+        report.warning("public.reach", message, []);
+    } else {
+        let message = format!("{url} answers with {status}");
+        report.error(
+            "public.reach",
+            message,
+            ["journalctl -u depollueur; look at the proxy's log".to_owned()],
+        );
+    }
+    status == StatusCode::OK
+}
+
+/// A certificate that does not hold is a matter of its own.
+fn unreachable(report: &mut Report, url: &str, why: &str) {
+    if why.contains("certificate") || why.contains("UnknownIssuer") {
+        let message = format!("readers are warned of {url}: {why}");
+        report.error("public.certificate", message, ["certbot renew".to_owned()]);
+    } else {
+        let message = format!("could not reach {url}: {why}");
+        report.error("public.reach", message, []);
+    }
+}
+
+fn check_certificate(report: &mut Report, url: &str, answer: &Response) {
+    let check = "public.certificate";
+    if url.starts_with("http:") {
+        return report.ok(check, "there is none without https");
+    }
+    let info = answer.extensions().get::<TlsInfo>();
+    let der = info.and_then(TlsInfo::peer_certificate);
+    let read = der.and_then(|der| Certificate::from_der(der).ok());
+    let Some(certificate) = read else {
+        return report.unknown(check, "it holds, but could not be read");
+    };
+    let validity = certificate.tbs_certificate().validity();
+    let time = |time: x509_cert::time::Time| {
+        let seconds = i64::try_from(time.to_unix_duration().as_secs()).ok()?;
+        Timestamp::from_second(seconds).ok()
+    };
+    let (Some(from), Some(until)) = (time(validity.not_before), time(validity.not_after)) else {
+        return report.unknown(check, "it holds, but its dates could not be read");
+    };
+    let (level, message) = life_left(from, until, Timestamp::now());
+    let fix = (level > Level::Ok).then(|| "certbot renew".to_owned());
+    report.add(check, level, message, fix);
+}
+
+/// Certificates are renewed when a third of their life is left; some live 90 days, some six.
+fn life_left(from: Timestamp, until: Timestamp, now: Timestamp) -> (Level, String) {
+    let (life, left) = (until.duration_since(from), until.duration_since(now));
+    let message = format!("good until {until}, {} days from now", left.as_hours() / 24);
+    let level = match life.as_secs().checked_div(left.as_secs()) {
+        Some(part @ 0..) if part < 6 => Level::Ok,
+        Some(part @ 0..) if part < 20 => Level::Warning,
+        _ => Level::Error,
+    };
+    (level, message)
+}
+
+fn check_date(report: &mut Report, answer: &Response) {
+    let check = "clock.web";
+    let date = answer
+        .headers()
+        .get("date")
+        .and_then(|date| date.to_str().ok());
+    let Some(date) = date.and_then(|date| rfc2822::parse(date).ok()) else {
+        return report.unknown(check, "the public server does not say what time it has");
+    };
+    let apart = Timestamp::now().duration_since(date.timestamp()).abs();
+    if apart > CLOCKS_APART_MAX {
+        let message = format!(
+            "the public server's clock is {} s off from this one",
+            apart.as_secs()
+        );
+        report.warning(check, message, ["timedatectl set-ntp true".to_owned()]);
+    } else {
+        report.ok(check, "the public server has the same time");
+    }
+}
+
+/// Upload, download, delete: what every package goes through.
+async fn check_round_trip(
+    report: &mut Report,
+    config: &Config,
+    options: &ConfigOptions,
+    (client, is_reached): (&Client, bool),
+) {
+    let deposit = match Deposit::make(options, &config.drop.directory) {
+        Ok(deposit) => deposit,
+        Err(why) if why.starts_with("run doctor as") => return report.unknown("drop.upload", why),
+        Err(why) => {
+            let message = format!("no package can be put into the drop: {why}");
+            return report.error("drop.upload", message, []);
+        }
+    };
+    report.ok("drop.upload", "a test package was put into the drop");
+    let path = format!("{}/1", deposit.token());
+    let local = format!("{}{path}", base(config.web.listen));
+    let public = format!("{}{path}", config.web.public_url);
+    match fetch(client, &local).await {
+        Ok(()) => report.ok("web.download", "the daemon serves it"),
+        Err(why) => report.error(
+            "web.download",
+            format_args!("the daemon does not serve it: {why}"),
+            [],
+        ),
+    }
+    let url = &config.web.public_url;
+    if is_reached {
+        match fetch(client, &public).await {
+            Ok(()) => report.ok("public.download", format_args!("{url} serves it")),
+            Err(why) => {
+                let message = format!("{url} does not lead to this drop: {why}");
+                report.error("public.download", message, []);
+            }
+        }
+    } else {
+        report.unknown("public.download", format_args!("{url} is not reached"));
+    }
+    check_delete(report, client, deposit, &local).await;
+}
+
+async fn check_delete(report: &mut Report, client: &Client, deposit: Deposit, url: &str) {
+    let check = "drop.delete";
+    if let Err(why) = deposit.destroy() {
+        return report.error(
+            check,
+            format_args!("the test package was not taken out: {why}"),
+            [],
+        );
+    }
+    match client.get(url).send().await.map(|answer| answer.status()) {
+        Ok(StatusCode::NOT_FOUND | StatusCode::GONE) => {
+            report.ok(
+                check,
+                "the test package was taken out and is served no more",
+            );
+        }
+        Ok(status) => report.error(
+            check,
+            format_args!("after it was taken out, the answer is {status}"),
+            [],
+        ),
+        Err(error) => report.error(check, chain(&error), []),
+    }
+}
+
+async fn fetch(client: &Client, url: &str) -> Result<(), String> {
+    let answer = client
+        .get(url)
+        .send()
+        .await
+        .map_err(|error| chain(&error))?;
+    let status = answer.status();
+    if status != StatusCode::OK {
+        return Err(format!("the answer is {status}"));
+    }
+    let body = answer.bytes().await.map_err(|error| chain(&error))?;
+    if body == CONTENTS {
+        Ok(())
+    } else {
+        Err("the answer is another file".into())
+    }
+}
+
+/// Where a listener of ours is reached from this machine.
+fn base(listen: SocketAddr) -> String {
+    let ip = match listen.ip() {
+        ip if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        ip => ip,
+    };
+    format!("http://{}/", SocketAddr::new(ip, listen.port()))
+}
+
+/// The innermost reasons of an error; its own text names the URL, which may hold a token.
+fn chain(error: &reqwest::Error) -> String {
+    let mut reasons = Vec::new();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        reasons.push(inner.to_string());
+        source = inner.source();
+    }
+    match reasons.pop() {
+        Some(last) => last,
+        None if error.is_timeout() => "no answer in time".into(),
+        None => "the request failed".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_told_by_the_part_of_its_life_that_is_left() {
+        let day = |n: i64| Timestamp::from_second(n * 86_400).unwrap();
+        for (life, age, level) in [
+            (90, 0, Level::Ok),
+            (90, 74, Level::Ok),
+            (90, 76, Level::Warning),
+            (90, 86, Level::Error),
+            (90, 91, Level::Error),
+            (6, 4, Level::Ok),
+        ] {
+            assert_eq!(
+                life_left(day(0), day(life), day(age)).0,
+                level,
+                "{age} of {life}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_port_is_no_part_of_the_host() {
+        assert_eq!(host_of("drop.example.org:8443"), "drop.example.org");
+        assert_eq!(host_of("drop.example.org"), "drop.example.org");
+    }
+}

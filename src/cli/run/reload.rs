@@ -1,0 +1,315 @@
+//! Reading the configuration again while the daemon runs (SIGHUP).
+//!
+//! A configuration that is wrong changes nothing. From one that is right, whatever holds for each
+//! message or request anew takes effect with the next one; sockets, the drop and bounds that were
+//! handed out at the start stay as they are until a restart, and are named in a warning.
+
+use std::sync::Arc;
+
+use axum::{Router, extract::Request};
+use hyper::service::Service as _;
+use hyper_util::service::TowerToHyperService;
+use tokio::sync::watch;
+use toml::{Table, Value};
+use tracing::{error, info, warn};
+
+use super::{super::ConfigOptions, log::Log};
+use crate::{
+    admin::Metrics,
+    config::Config,
+    drop::Drop,
+    filter::Filter,
+    store::Store,
+    web::{self, Theme, WebState},
+};
+
+/// What takes effect at a reload: keys, and whole sections. Everything else needs a restart.
+/// The table in depollueur.toml(5) says the same.
+const RELOADED: &[&str] = &[
+    "detach",
+    "limits",
+    "log.level",
+    "milter.deadline",
+    "milter.outgoing_daemons",
+    "milter.outgoing_networks",
+    "notice",
+    "rules",
+    "sender",
+    "spool",
+    "users",
+    "web.accent",
+    "web.accent_dark",
+    "web.contact",
+    "web.legal",
+    "web.logo",
+    "web.max_rate",
+    "web.misses_per_minute",
+    "web.operator",
+    "web.posts_per_minute",
+    "web.proxy_header",
+    "web.report_command",
+    "web.report_format",
+    "web.show_sender",
+    "web.templates",
+];
+
+/// The configuration of the moment, and what is made from it.
+#[derive(Debug)]
+pub(super) struct Reload {
+    options: ConfigOptions,
+    config: Arc<Config>,
+    made: Made,
+    log: Log,
+    filter: watch::Sender<Filter>,
+    pages: watch::Sender<Router>,
+}
+
+/// What is made once, at the start.
+#[derive(Clone, Debug)]
+pub(super) struct Made {
+    pub(super) drop: Drop,
+    pub(super) store: Store,
+    pub(super) metrics: Metrics,
+}
+
+/// What became of a new configuration.
+struct Adopted {
+    /// What holds: the new values, but the running ones where a restart is needed.
+    config: Config,
+    /// The keys that took effect.
+    changed: Vec<String>,
+    /// The keys that did not.
+    held_back: Vec<String>,
+}
+
+impl Reload {
+    /// Makes everything that can be made anew for the first time.
+    pub(super) fn new(
+        options: ConfigOptions,
+        config: Config,
+        theme: Theme,
+        made: Made,
+        log: Log,
+    ) -> Self {
+        let config = Arc::new(config);
+        Self {
+            options,
+            filter: watch::Sender::new(filter(&config, &made)),
+            pages: watch::Sender::new(pages(&config, theme, &made)),
+            config,
+            made,
+            log,
+        }
+    }
+
+    /// The configuration that holds.
+    pub(super) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The filter that the next message goes through.
+    pub(super) fn filter(&self) -> watch::Receiver<Filter> {
+        self.filter.subscribe()
+    }
+
+    /// The pages that the next request sees.
+    pub(super) fn pages(&self) -> watch::Receiver<Router> {
+        self.pages.subscribe()
+    }
+
+    /// Reads the configuration again and says in the log what came of it.
+    pub(super) fn reload(&mut self) {
+        if let Err(reason) = self.try_reload() {
+            error!("configuration not reloaded, the old one stays: {reason}");
+        }
+    }
+
+    /// Whatever can fail comes before the first change.
+    fn try_reload(&mut self) -> Result<(), String> {
+        let new = self.options.clone().load().map_err(|why| why.to_string())?;
+        let adopted = adopt(&self.config, &new)?;
+        let theme = Theme::load(&adopted.config.web).map_err(|why| why.to_string())?;
+        self.take_over(adopted, theme);
+        Ok(())
+    }
+
+    /// The filter is made anew even when no key changed: files that the configuration names may have.
+    fn take_over(&mut self, adopted: Adopted, theme: Theme) {
+        for warning in adopted.config.warnings() {
+            warn!("{warning}");
+        }
+        self.config = Arc::new(adopted.config);
+        self.log.reload(&self.config.log);
+        self.filter.send_replace(filter(&self.config, &self.made));
+        let pages = pages(&self.config, theme, &self.made);
+        self.pages.send_modify(|held| *held = pages);
+        for key in &adopted.held_back {
+            warn!("{key} has changed: restart for it to take effect");
+        }
+        match adopted.changed.as_slice() {
+            [] => info!("configuration reloaded: no value changed that can change now"),
+            keys => info!("configuration reloaded: {} changed", keys.join(", ")),
+        }
+    }
+}
+
+/// Answers each request by the pages of the moment.
+pub(super) fn current(pages: watch::Receiver<Router>) -> Router {
+    Router::new().fallback(async move |request: Request| {
+        let router = pages.borrow().clone();
+        TowerToHyperService::new(router).call(request).await
+    })
+}
+
+fn filter(config: &Arc<Config>, made: &Made) -> Filter {
+    Filter::new(Arc::clone(config), made.store.clone())
+}
+
+fn pages(config: &Config, theme: Theme, made: &Made) -> Router {
+    web::router(WebState {
+        drop: made.drop.clone(),
+        config: config.web.clone(),
+        theme,
+        zone: config.notice.time_zone.clone(),
+        language: config.notice.language,
+        metrics: made.metrics.clone(),
+    })
+}
+
+/// Takes what can change from `new` and the rest from `running`.
+fn adopt(running: &Config, new: &Config) -> Result<Adopted, String> {
+    let (running, mut adopted) = (table(running)?, table(new)?);
+    let (mut changed, mut held_back) = (Vec::new(), Vec::new());
+    for key in keys(&running, &adopted) {
+        let (old, new) = (get(&running, &key), get(&adopted, &key));
+        if old == new {
+            continue;
+        }
+        if is_reloaded(&key) {
+            changed.push(key);
+        } else {
+            set(&mut adopted, &key, old.cloned());
+            held_back.push(key);
+        }
+    }
+    let config = adopted.try_into().map_err(|error| format!("{error}"))?;
+    Ok(Adopted {
+        config,
+        changed,
+        held_back,
+    })
+}
+
+fn is_reloaded(key: &str) -> bool {
+    let section = key.split('.').next().unwrap_or(key);
+    RELOADED.contains(&key) || RELOADED.contains(&section)
+}
+
+fn table(config: &Config) -> Result<Table, String> {
+    config
+        .to_toml()
+        .parse()
+        .map_err(|error: toml::de::Error| error.to_string())
+}
+
+/// The keys of both, `section.key`; a section that is a list counts as one key.
+fn keys(left: &Table, right: &Table) -> Vec<String> {
+    let mut keys: Vec<String> = [left, right]
+        .into_iter()
+        .flatten()
+        .flat_map(|(section, value)| match value {
+            Value::Table(values) => values
+                .keys()
+                .map(|key| format!("{section}.{key}"))
+                .collect(),
+            _ => vec![section.clone()],
+        })
+        .collect();
+    keys.sort_unstable();
+    keys.dedup();
+    keys
+}
+
+fn get<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
+    match key.split_once('.') {
+        Some((section, name)) => table.get(section)?.get(name),
+        None => table.get(key),
+    }
+}
+
+fn set(table: &mut Table, key: &str, value: Option<Value>) {
+    let (table, name) = match key.split_once('.') {
+        Some((section, name)) => match table.get_mut(section) {
+            Some(Value::Table(inner)) => (inner, name),
+            _ => return,
+        },
+        None => (table, key),
+    };
+    match value {
+        Some(value) => table.insert(name.to_owned(), value),
+        None => table.remove(name),
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_needs_a_restart_keeps_its_value_and_is_named() {
+        let running = Config::default();
+        let mut new = Config::default();
+        new.web.listen = "127.0.0.1:9".parse().unwrap();
+        new.drop.directory = "/elsewhere".into();
+        new.detach.threshold = 7;
+        new.milter.outgoing_daemons = Vec::new();
+        let Adopted {
+            config,
+            changed,
+            held_back,
+        } = adopt(&running, &new).unwrap();
+        assert_eq!(held_back, ["drop.directory", "web.listen"]);
+        assert_eq!(changed, ["detach.threshold", "milter.outgoing_daemons"]);
+        assert_eq!(config.web.listen, running.web.listen);
+        assert_eq!(config.drop.directory, running.drop.directory);
+        assert_eq!(config.detach.threshold, 7);
+        assert!(config.milter.outgoing_daemons.is_empty());
+    }
+
+    #[test]
+    fn an_equal_configuration_changes_nothing() {
+        let adopted = adopt(&Config::default(), &Config::default()).unwrap();
+        assert!(adopted.changed.is_empty() && adopted.held_back.is_empty());
+    }
+
+    #[test]
+    fn the_manual_page_says_of_each_key_what_a_reload_does() {
+        let page = include_str!("../../../man/depollueur.toml.5");
+        let said: Vec<(&str, bool)> = page
+            .lines()
+            .filter_map(|line| {
+                let (key, effect) = line.strip_prefix(".It Ic ")?.split_once(" Ta ")?;
+                Some((key, effect == "reload"))
+            })
+            .collect();
+        let defaults = table(&Config::default()).unwrap();
+        let known = keys(&defaults, &Table::new());
+        for key in &known {
+            let section = key.split('.').next().unwrap();
+            let found = said
+                .iter()
+                .find(|(name, _)| name == key || *name == section);
+            assert_eq!(
+                found.map(|(_, reload)| *reload),
+                Some(is_reloaded(key)),
+                "{key}"
+            );
+        }
+        for (name, _) in said {
+            let exists = known
+                .iter()
+                .any(|key| key == name || key.starts_with(&format!("{name}.")));
+            assert!(exists, "{name} is no key");
+        }
+    }
+}

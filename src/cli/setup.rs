@@ -1,0 +1,151 @@
+//! `depollueur setup`: a few questions, a commented configuration, the lines for Postfix.
+//!
+//! Each answer is checked at once by the code that reads the configuration. With `--domain` nothing
+//! is asked: what no option says keeps the answer that would have been proposed. The daemon starts in
+//! dry-run: it decides and counts, and changes no mail until the admin says so.
+//!
+//! * `answers` – what is asked, and what is proposed
+//! * `file` – the sample with what differs
+
+mod answers;
+mod file;
+
+use std::{
+    fs,
+    io::{self, IsTerminal as _, Write as _},
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+
+use self::answers::Answers;
+use super::{
+    doctor,
+    exit::{EX_IOERR, EX_USAGE, Failure, complain},
+};
+use crate::config::{Config, DEFAULT_FILE, Sources};
+
+/// Who may read the configuration: its owner, and the daemon's group.
+const MODE: u32 = 0o640;
+
+#[derive(Args, Debug)]
+pub(super) struct Options {
+    /// File to write [default: /etc/depollueur/depollueur.toml]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Writes over a configuration that is there
+    #[arg(long)]
+    force: bool,
+    /// The mail domain; with it, nothing is asked
+    #[arg(long, value_name = "DOMAIN")]
+    domain: Option<String>,
+    /// The address of the drop in links [default: https://drop.DOMAIN/]
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
+    /// The size from which attachments are detached [default: 500 kB]
+    #[arg(long, value_name = "SIZE")]
+    threshold: Option<String>,
+    /// How long files can be fetched [default: 1 month]
+    #[arg(long, value_name = "TIME")]
+    expiry: Option<String>,
+    /// The language of the notice, fr or en [default: fr]
+    #[arg(long, value_name = "LANGUAGE")]
+    language: Option<String>,
+    /// Directory of Postfix's main.cf, when it is not the usual one
+    #[arg(long, value_name = "DIR")]
+    postfix_config: Option<PathBuf>,
+}
+
+/// Asks, writes the file, and says what to type next.
+pub(super) fn run(options: Options) -> Result<(), Failure> {
+    let path = options
+        .config
+        .clone()
+        .unwrap_or_else(|| DEFAULT_FILE.into());
+    // Nobody should answer questions for nothing.
+    if path.exists() && !options.force {
+        return Err(in_the_way(&path));
+    }
+    let answers = if options.domain.is_some() {
+        Answers::of_options(&options).map_err(|reason| Failure::new(EX_USAGE, reason))?
+    } else if io::stdin().is_terminal() {
+        Answers::ask(&options, &mut io::stdin().lock(), &mut io::stdout())?
+    } else {
+        let message = "nobody can be asked here: give --domain";
+        return Err(Failure::new(EX_USAGE, message));
+    };
+    let plugs = doctor::plugs(options.postfix_config.as_deref());
+    let text = file::text(&answers.settings(plugs.listen.as_deref()));
+    let config = write(&path, &text, options.force)?;
+    for warning in config.warnings() {
+        complain(format_args!("warning: {warning}"));
+    }
+    tell(&path, &plugs.lines(&config)).map_err(|error| Failure::output(&error))
+}
+
+fn in_the_way(path: &Path) -> Failure {
+    let shown = path.display();
+    Failure::new(
+        EX_USAGE,
+        format_args!("\"{shown}\" is there already: --force writes over it"),
+    )
+}
+
+/// Beside the file first, then over it: neither a full disk nor a file that the daemon would not
+/// read takes the place of one that is good. Gives what the daemon will read.
+fn write(path: &Path, text: &str, force: bool) -> Result<Config, Failure> {
+    let failed = |error: io::Error| {
+        let shown = path.display();
+        Failure::new(
+            EX_IOERR,
+            format_args!("could not write \"{shown}\": {error}"),
+        )
+    };
+    let directory = match path.parent() {
+        Some(directory) if !directory.as_os_str().is_empty() => directory,
+        _ => Path::new("."),
+    };
+    let mut new = tempfile::Builder::new()
+        .prefix(".depollueur")
+        .permissions(fs::Permissions::from_mode(MODE))
+        .tempfile_in(directory)
+        .map_err(failed)?;
+    let saved = new.write_all(text.as_bytes());
+    saved
+        .and_then(|()| new.as_file().sync_all())
+        .map_err(failed)?;
+    // The file mask may have taken bits away.
+    new.as_file()
+        .set_permissions(fs::Permissions::from_mode(MODE))
+        .map_err(failed)?;
+    let config = Config::load(&Sources {
+        file: Some(new.path().to_owned()),
+        ..Sources::default()
+    })?;
+    let placed = if force {
+        new.persist(path)
+    } else {
+        new.persist_noclobber(path)
+    };
+    placed.map_err(|error| failed(error.error))?;
+    Ok(config)
+}
+
+fn tell(path: &Path, lines: &[String]) -> io::Result<()> {
+    let shown = path.display();
+    let mut out = io::stdout().lock();
+    writeln!(out, "Written: {shown}\n")?;
+    writeln!(out, "Next, type:")?;
+    for line in lines {
+        writeln!(out, "    {line}")?;
+    }
+    writeln!(
+        out,
+        "\n\
+         The daemon starts in dry-run: it decides, counts and logs, and changes no mail. When its log\n\
+         says what you expect, set mode = \"live\" in the section [detach] of {shown}, and\n\
+         type: systemctl reload depollueur"
+    )?;
+    out.flush()
+}

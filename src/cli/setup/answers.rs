@@ -1,0 +1,332 @@
+//! The questions of setup, their proposals, and the check of each answer.
+
+use std::io::{self, BufRead, Write};
+
+use super::{
+    super::exit::{EX_USAGE, Failure},
+    Options,
+};
+use crate::config::{Config, Sources};
+
+/// The longest name of a domain (RFC 1035, section 2.3.4), without its final dot.
+const DOMAIN_BYTES_MAX: usize = 253;
+
+/// What was answered: valid, as it stands in a configuration.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Answers {
+    domain: String,
+    /// Keys with the answers as they were typed, in the order of the questions.
+    values: Vec<(&'static str, String)>,
+}
+
+/// A question whose answer is a value of the configuration.
+struct Question {
+    key: &'static str,
+    /// The option that answers it.
+    option: &'static str,
+    text: &'static str,
+}
+
+const QUESTIONS: [Question; 4] = [
+    Question {
+        key: "web.public_url",
+        option: "--public-url",
+        text: "Address of the drop in links",
+    },
+    Question {
+        key: "detach.threshold",
+        option: "--threshold",
+        text: "Size from which attachments are detached",
+    },
+    Question {
+        key: "drop.expiry",
+        option: "--expiry",
+        text: "How long files can be fetched",
+    },
+    Question {
+        key: "notice.language",
+        option: "--language",
+        text: "Language of the notice (fr, en)",
+    },
+];
+
+impl Answers {
+    /// Takes the answers from the command line.
+    ///
+    /// # Errors
+    /// One line that names the option and what is allowed.
+    pub(super) fn of_options(options: &Options) -> Result<Self, String> {
+        let domain = domain(options.domain.as_deref().unwrap_or_default())
+            .map_err(|reason| format!("--domain: {reason}"))?;
+        let mut values = Vec::new();
+        for question in &QUESTIONS {
+            let given = question.given(options);
+            let answer = given.map_or_else(|| question.proposal(&domain), str::to_owned);
+            check(question.key, &answer).map_err(|why| format!("{}: {why}", question.option))?;
+            values.push((question.key, answer));
+        }
+        Ok(Self { domain, values })
+    }
+
+    /// Asks, and asks again until an answer is right. An empty one takes the proposal.
+    ///
+    /// # Errors
+    /// An option has a wrong value, or the answers end.
+    pub(super) fn ask(
+        options: &Options,
+        answers: &mut impl BufRead,
+        out: &mut impl Write,
+    ) -> Result<Self, Failure> {
+        let domain = ask(answers, out, "Mail domain", "", domain)?;
+        let mut values = Vec::new();
+        for question in &QUESTIONS {
+            if let Some(given) = question.given(options) {
+                check(question.key, given).map_err(|why| {
+                    Failure::new(EX_USAGE, format_args!("{}: {why}", question.option))
+                })?;
+                values.push((question.key, given.to_owned()));
+                continue;
+            }
+            let valid = |answer: &str| check(question.key, answer).map(|()| answer.to_owned());
+            let proposal = question.proposal(&domain);
+            let answer = ask(answers, out, question.text, &proposal, valid)?;
+            values.push((question.key, answer));
+        }
+        Ok(Self { domain, values })
+    }
+
+    /// The keys of the configuration and their values, as TOML. `listen` is where Postfix can find
+    /// the milter, when that is not the usual place.
+    pub(super) fn settings(&self, listen: Option<&str>) -> Vec<(&'static str, String)> {
+        let text = |value: &str| toml::Value::from(value).to_string();
+        let mut settings: Vec<_> = self
+            .values
+            .iter()
+            .map(|(key, value)| (*key, printed(key, value)))
+            .collect();
+        settings.push(("web.operator", text(&self.domain)));
+        settings.push(("web.contact", text(&format!("abuse@{}", self.domain))));
+        settings.push(("detach.mode", text("dry-run")));
+        if let Some(listen) = listen {
+            settings.push(("milter.listen", text(listen)));
+        }
+        settings
+    }
+}
+
+impl Question {
+    fn given<'a>(&self, options: &'a Options) -> Option<&'a str> {
+        match self.key {
+            "web.public_url" => options.public_url.as_deref(),
+            "detach.threshold" => options.threshold.as_deref(),
+            "drop.expiry" => options.expiry.as_deref(),
+            _ => options.language.as_deref(),
+        }
+    }
+
+    fn proposal(&self, domain: &str) -> String {
+        match self.key {
+            "web.public_url" => format!("https://drop.{domain}/"),
+            key => default_of(key),
+        }
+    }
+}
+
+fn default_of(key: &str) -> String {
+    match value_of(&Config::default(), key) {
+        Some(toml::Value::String(text)) => text,
+        Some(value) => value.to_string(),
+        None => String::new(),
+    }
+}
+
+/// Asks one question until its answer is valid.
+fn ask(
+    answers: &mut impl BufRead,
+    out: &mut impl Write,
+    question: &str,
+    proposal: &str,
+    valid: impl Fn(&str) -> Result<String, String>,
+) -> Result<String, Failure> {
+    loop {
+        let shown = if proposal.is_empty() {
+            format!("{question}: ")
+        } else {
+            format!("{question} [{proposal}]: ")
+        };
+        let mut line = String::new();
+        let read = write!(out, "{shown}")
+            .and_then(|()| out.flush())
+            .and_then(|()| answers.read_line(&mut line));
+        match read {
+            Ok(0) => {
+                return Err(Failure::new(
+                    EX_USAGE,
+                    "the answers ended: nothing was written",
+                ));
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => line.clear(),
+            Err(error) => return Err(Failure::output(&error)),
+        }
+        let answer = match line.trim() {
+            "" => proposal,
+            answer => answer,
+        };
+        match valid(answer) {
+            Ok(answer) => return Ok(answer),
+            Err(reason) => writeln!(out, "  {reason}").map_err(|error| Failure::output(&error))?,
+        }
+    }
+}
+
+/// Asks the code that reads the configuration.
+fn check(key: &str, answer: &str) -> Result<(), String> {
+    load(key, answer).map(|_| ())
+}
+
+fn load(key: &str, answer: &str) -> Result<Config, String> {
+    let sources = Sources {
+        settings: vec![format!("{key}={}", toml::Value::from(answer))],
+        ..Sources::default()
+    };
+    Config::load(&sources).map_err(|error| {
+        let text = error.to_string();
+        text.strip_prefix("--set: ").unwrap_or(&text).to_owned()
+    })
+}
+
+/// A valid answer as the configuration prints it: `1MB` becomes `"1 MB"`.
+fn printed(key: &str, answer: &str) -> String {
+    load(key, answer)
+        .ok()
+        .and_then(|config| value_of(&config, key))
+        .map_or_else(
+            || toml::Value::from(answer).to_string(),
+            |value| value.to_string(),
+        )
+}
+
+fn value_of(config: &Config, key: &str) -> Option<toml::Value> {
+    let table: toml::Table = config.to_toml().parse().ok()?;
+    let (section, name) = key.split_once('.')?;
+    table.get(section)?.get(name).cloned()
+}
+
+/// A domain in lower case: at least two labels (RFC 1034, section 3.5).
+fn domain(text: &str) -> Result<String, String> {
+    let name = text.trim_end_matches('.').to_ascii_lowercase();
+    let is_label = |label: &str| {
+        let plain = label
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        plain && (1..=63).contains(&label.len()) && !label.starts_with('-') && !label.ends_with('-')
+    };
+    let labels: Vec<&str> = name.split('.').collect();
+    let is_number = labels
+        .last()
+        .is_some_and(|label| label.bytes().all(|b| b.is_ascii_digit()));
+    if labels.len() >= 2
+        && name.len() <= DOMAIN_BYTES_MAX
+        && labels.iter().all(|l| is_label(l))
+        && !is_number
+    {
+        Ok(name)
+    } else {
+        Err(format!(
+            "{text:?} is no domain: must be of the form example.org (a name with accents in its form xn--…)"
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options() -> Options {
+        Options {
+            config: None,
+            force: false,
+            domain: None,
+            public_url: None,
+            threshold: None,
+            expiry: None,
+            language: None,
+            postfix_config: None,
+        }
+    }
+
+    fn asked(typed: &str) -> (Result<Answers, Failure>, String) {
+        let mut out = Vec::new();
+        let answers = Answers::ask(&options(), &mut typed.as_bytes(), &mut out);
+        (answers, String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn empty_answers_take_the_proposals() {
+        let (answers, out) = asked("Example.ORG\n\n\n\n\n");
+        let proposed = Options {
+            domain: Some("example.org".into()),
+            ..options()
+        };
+        assert_eq!(answers.unwrap(), Answers::of_options(&proposed).unwrap());
+        for proposal in [
+            "[https://drop.example.org/]",
+            "[500 kB]",
+            "[1 month]",
+            "[fr]",
+        ] {
+            assert!(out.contains(proposal), "{out}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_answer_is_explained_and_asked_again() {
+        let (answers, out) = asked("example\nexample.org\n\nmuch\n2MB\n3 weeks\nde\nen\n");
+        let settings = answers.unwrap().settings(None);
+        assert!(
+            settings.contains(&("detach.threshold", "\"2 MB\"".into())),
+            "{settings:?}"
+        );
+        assert!(settings.contains(&("notice.language", "\"en\"".into())));
+        assert!(out.contains("\"example\" is no domain"), "{out}");
+        assert!(
+            out.contains("detach.threshold = \"much\": must be"),
+            "{out}"
+        );
+        assert!(out.contains("notice.language = \"de\": must be"), "{out}");
+    }
+
+    #[test]
+    fn answers_that_end_write_nothing() {
+        let (answers, _) = asked("example.org\n");
+        assert_eq!(
+            answers.unwrap_err().to_string(),
+            "the answers ended: nothing was written"
+        );
+    }
+
+    #[test]
+    fn a_wrong_option_is_named() {
+        for (domain, language, named) in [
+            ("nothing", "fr", "--domain: "),
+            ("192.0.2.1", "fr", "--domain: "),
+            ("-a.org", "fr", "--domain: "),
+            ("exämple.org", "fr", "--domain: "),
+            ("a..org", "fr", "--domain: "),
+            (
+                "example.org",
+                "de",
+                "--language: notice.language = \"de\": ",
+            ),
+        ] {
+            let given = Options {
+                domain: Some(domain.into()),
+                language: Some(language.into()),
+                ..options()
+            };
+            let error = Answers::of_options(&given).unwrap_err();
+            assert!(error.starts_with(named), "{error}");
+        }
+    }
+}

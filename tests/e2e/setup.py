@@ -1,0 +1,183 @@
+#!/usr/bin/env python3
+"""`depollueur setup`, with flags and in a terminal, beside Postfix configurations of both kinds."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+import tempfile
+import tomllib
+import traceback
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from lab import ROOT, binary  # noqa: E402
+
+STORIES = []
+SAMPLE = (ROOT / "config" / "depollueur.toml").read_text()
+
+
+def story(sentence: str):
+    """Registers a test; the sentence is what must hold."""
+    def register(function):
+        STORIES.append((sentence, function))
+        return function
+    return register
+
+
+class Place:
+    """A directory with a Postfix configuration and room for ours."""
+
+    def __init__(self, directory: Path, chroot: str = "y", main: str = ""):
+        self.config = directory / "depollueur.toml"
+        self.postfix = directory / "postfix"
+        self.postfix.mkdir(exist_ok=True)
+        (self.postfix / "main.cf").write_text(f"compatibility_level = 3.6\n{main}")
+        (self.postfix / "master.cf").write_text(
+            f"smtp inet n - {chroot} - - smtpd\ncleanup unix n - {chroot} - 0 cleanup\n")
+
+    def command(self, *options) -> list[str]:
+        return [binary(), "setup", "--config", str(self.config), "--postfix-config", str(self.postfix), *options]
+
+    def setup(self, *options):
+        return subprocess.run(self.command(*options), capture_output=True, text=True, stdin=subprocess.DEVNULL)
+
+    def check(self) -> dict:
+        """What `depollueur check` says that holds."""
+        done = subprocess.run([binary(), "check", "--config", str(self.config)], capture_output=True, text=True)
+        assert done.returncode == 0 and not done.stderr, done.stderr
+        return tomllib.loads(done.stdout)
+
+    def answer(self, *lines: str) -> tuple[int, str]:
+        """Runs setup in a terminal of its own and types the lines; the exit code and the screen."""
+        pid, terminal = pty.fork()
+        if pid == 0:
+            os.execv(binary(), self.command())
+        os.write(terminal, "".join(line + "\n" for line in lines).encode())
+        screen = b""
+        while True:
+            try:
+                more = os.read(terminal, 4096)
+            except OSError:
+                break
+            if not more:
+                break
+            screen += more
+        _, status = os.waitpid(pid, 0)
+        os.close(terminal)
+        return os.waitstatus_to_exitcode(status), screen.decode()
+
+
+@story("with flags: the file passes check, has what was said and nothing else, and is closed to others")
+def _(place):
+    done = place.setup("--domain", "Example.org", "--public-url", "https://files.example.org", "--threshold", "2MB",
+                       "--expiry", "3 weeks", "--language", "en")
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    values = place.check()
+    assert values["web"]["public_url"] == "https://files.example.org/"
+    assert values["web"]["operator"] == "example.org" and values["web"]["contact"] == "abuse@example.org"
+    assert values["detach"]["threshold"] == "2 MB" and values["detach"]["mode"] == "dry-run"
+    assert values["drop"]["expiry"] == "3 weeks" and values["notice"]["language"] == "en"
+    set_lines = [line for line in place.config.read_text().splitlines() if line and line[0] not in "#["]
+    assert len(set_lines) == 8, set_lines
+    assert place.config.stat().st_mode & 0o777 == 0o640
+
+
+@story("every comment of the sample stays, so that the file explains itself")
+def _(place):
+    assert place.setup("--domain", "example.org").returncode == 0
+    written = set(place.config.read_text().splitlines())
+    lost = [line for line in SAMPLE.splitlines() if line.startswith("# ") and line not in written]
+    assert not lost, lost
+
+
+@story("in a terminal: a wrong answer is explained and asked again, an empty one takes what is proposed")
+def _(place):
+    code, screen = place.answer("example", "example.org", "", "much", "1 MB", "", "de", "fr")
+    assert code == 0, screen
+    assert 'is no domain' in screen and 'detach.threshold = "much": must be' in screen, screen
+    assert 'notice.language = "de": must be' in screen and "[https://drop.example.org/]" in screen, screen
+    values = place.check()
+    assert values["web"]["public_url"] == "https://drop.example.org/"
+    assert values["detach"]["threshold"] == "1 MB" and values["drop"]["expiry"] == "1 month"
+
+
+@story("answers that end write nothing")
+def _(place):
+    code, screen = place.answer("example.org", "\x04")
+    assert code == 64 and "nothing was written" in screen, screen
+    assert not place.config.exists()
+
+
+@story("a configuration that is there stays, unless --force is given")
+def _(place):
+    place.config.write_text("precious")
+    done = place.setup("--domain", "example.org")
+    assert done.returncode == 64 and "--force" in done.stderr, done.stderr
+    assert place.config.read_text() == "precious"
+    assert place.setup("--domain", "example.org", "--force").returncode == 0
+    place.check()
+
+
+@story("a wrong flag is named with its value, and nothing is written")
+def _(place):
+    for options, says in (
+        (["--domain", "nothing"], '--domain: "nothing" is no domain'),
+        (["--domain", "example.org", "--threshold", "much"], '--threshold: detach.threshold = "much"'),
+        (["--domain", "example.org", "--expiry", "month"], '--expiry: drop.expiry = "month"'),
+        (["--domain", "example.org", "--public-url", "drop"], '--public-url: web.public_url = "drop"'),
+        ([], "give --domain"),
+    ):
+        done = place.setup(*options)
+        assert done.returncode == 64 and says in done.stderr and done.stderr.count("\n") == 1, done.stderr
+        assert not place.config.exists()
+
+
+@story("without a chroot the socket stays where it is by default, and Postfix calls it by its path")
+def _(place):
+    place = Place(place.config.parent, chroot="n")
+    done = place.setup("--domain", "example.org")
+    assert "{ unix:/run/depollueur/milter.sock, default_action=tempfail }" in done.stdout, done.stdout
+    assert place.check()["milter"]["listen"] == "unix:/run/depollueur/milter.sock"
+
+
+@story("the lines for Postfix, typed, plug the milter in where it belongs")
+def _(place):
+    place = Place(place.config.parent, main="smtpd_milters = inet:localhost:11332, inet:localhost:8891\n")
+    done = place.setup("--domain", "example.org")
+    assert place.check()["milter"]["listen"] == "unix:/var/spool/postfix/depollueur/milter.sock"
+    lines = [line.strip() for line in done.stdout.splitlines() if line.startswith("    postconf")]
+    assert len(lines) == 2, done.stdout
+    for line in lines:
+        subprocess.run(["sh", "-c", line.replace("postconf ", f"postconf -c {place.postfix} ")], check=True)
+    shown = subprocess.check_output(["postconf", "-c", place.postfix, "-h", "smtpd_milters", "non_smtpd_milters"],
+                                    text=True)
+    us = "{ unix:depollueur/milter.sock, default_action=tempfail }"
+    assert shown == f"inet:localhost:11332, {us}, inet:localhost:8891\n{us}\n", shown
+    again = place.setup("--domain", "example.org", "--force")
+    assert "postconf" not in again.stdout, again.stdout
+
+
+def main() -> int:
+    words = [word for word in sys.argv[1:] if not word.startswith("-")]
+    passed = failed = 0
+    for sentence, function in STORIES:
+        if not all(word in sentence for word in words):
+            continue
+        try:
+            with tempfile.TemporaryDirectory(prefix="depollueur-setup-") as directory:
+                function(Place(Path(directory)))
+            passed += 1
+            print(f"ok    {sentence}", flush=True)
+        except Exception:
+            failed += 1
+            print(f"FAIL  {sentence}\n{traceback.format_exc()}", flush=True)
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
