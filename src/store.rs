@@ -5,7 +5,7 @@
 //! is dropped on the way leaves nothing behind. `store/conformance.rs` says in tests what this means;
 //! every store passes it.
 //!
-//! * *embedded* – the [drop](crate::drop) of this process
+//! * *embedded* – the [drop of this process](crate::drop)
 //! * *remote* – the drop of another host, over HTTP ([`deposit`](crate::deposit) is its other end)
 //!
 //! What is not asked of a store: to list, to extend, to delete what is out, to keep names apart, to resume a
