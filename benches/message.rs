@@ -73,6 +73,7 @@ async fn through(filter: &Filter, header: &[Field], body: &[u8]) -> usize {
         recipients: vec!["bob@example.net".into()],
         direction: Direction::Incoming,
         login: None,
+        ..Envelope::default()
     };
     let Start::Scan(mut message) = filter.begin(envelope, header, Eol::CrLf) else {
         panic!("something may be detached")

@@ -2,7 +2,9 @@
 
 mod check;
 mod drop;
+mod envelope;
 mod exit;
+mod replay;
 mod rewrite;
 mod run;
 
@@ -27,6 +29,8 @@ enum Command {
     Run(run::Options),
     /// Rewrites one message from standard input to standard output.
     Rewrite(rewrite::Options),
+    /// Says what would become of saved mail: files, directories, Maildirs, mboxes.
+    Replay(replay::Options),
     /// Checks the configuration and prints the values that hold.
     Check(check::Options),
     /// Looks into the file drop.
@@ -63,6 +67,7 @@ pub fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Run(options) => run::run(options),
         Command::Rewrite(options) => rewrite::run(options),
+        Command::Replay(options) => replay::run(options),
         Command::Check(options) => check::run(options),
         Command::Drop(command) => drop::run(command),
     };

@@ -5,8 +5,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use jiff::{SignedDuration, Span, tz::TimeZone};
 
 use super::{
-    AdminConfig, DetachConfig, Directions, DropConfig, Language, Limits, LogConfig, LogFormat,
-    MilterAddress, MilterConfig, NoticeConfig, OnFailure, Position, SpoolConfig, WebConfig,
+    AddressPatterns, AdminConfig, DetachConfig, Directions, DropConfig, Language, Limits,
+    LogConfig, LogFormat, MilterAddress, MilterConfig, NoticeConfig, OnFailure, Position,
+    Recipients, RunMode, SenderConfig, SpoolConfig, WebConfig,
 };
 
 impl Default for MilterConfig {
@@ -63,6 +64,8 @@ impl Default for DetachConfig {
             message_threshold: None,
             directions: Directions::Both,
             on_failure: OnFailure::Deliver,
+            recipients: Recipients::AnyKeep,
+            mode: RunMode::Live,
         }
     }
 }
@@ -73,6 +76,19 @@ impl Default for NoticeConfig {
             position: Position::BeforeQuote,
             language: Language::Fr,
             time_zone: TimeZone::system(),
+        }
+    }
+}
+
+impl Default for SenderConfig {
+    fn default() -> Self {
+        Self {
+            trusted: Directions::Outgoing,
+            keep_tags: vec!["[NEPASDEPOLLUER]".into()],
+            detach_tags: vec!["[DEPOLLUER]".into()],
+            keep_addresses: AddressPatterns::default(),
+            detach_addresses: AddressPatterns::default(),
+            header: "X-Depollueur".into(),
         }
     }
 }

@@ -13,7 +13,10 @@ use config::{
 };
 use toml::de::{DeTable, DeValue};
 
-use super::Config;
+use super::{
+    AddressFile, Config, Rule,
+    rule::{self, Place},
+};
 
 /// The configuration file that is read when none is named and this one exists.
 pub const DEFAULT_FILE: &str = "/etc/depollueur/depollueur.toml";
@@ -96,17 +99,40 @@ impl Config {
         let file = sources.file.as_deref().map(FileText::read).transpose()?;
         let merged = merge(file.as_ref(), sources)?;
         reject_unknown_keys(&merged, file.as_ref())?;
-        let config: Self = merged
+        let mut config: Self = merged
             .clone()
             .try_deserialize()
             .map_err(|error| explain(&error, &merged.cache, file.as_ref()))?;
-        match config.contradiction() {
+        if let Some(file) = &file {
+            config.rule = file.rules()?;
+        }
+        match config.load_files().or_else(|| config.contradiction()) {
             Some((key, reason)) => {
                 let place = place(key, find(&merged.cache, key), file.as_ref());
                 Err(ConfigError::Invalid(format!("{place}: {reason}")))
             }
             None => Ok(config),
         }
+    }
+
+    /// Reads the files of addresses; says which key's file is bad, and why.
+    fn load_files(&mut self) -> Option<(&'static str, String)> {
+        let wrong = |key, loaded: Result<(), String>| {
+            loaded.err().map(|reason| (key, format!("{key}: {reason}")))
+        };
+        let user_file = |file: &mut Option<AddressFile>| match file {
+            Some(file) => file.load(),
+            None => Ok(()),
+        };
+        wrong("users.opt_out", user_file(&mut self.users.opt_out))
+            .or_else(|| wrong("users.opt_in", user_file(&mut self.users.opt_in)))
+            .or_else(|| wrong("sender.keep_addresses", self.sender.keep_addresses.load()))
+            .or_else(|| {
+                wrong(
+                    "sender.detach_addresses",
+                    self.sender.detach_addresses.load(),
+                )
+            })
     }
 
     /// Prints all values as TOML that gives this configuration when it is loaded.
@@ -154,6 +180,16 @@ impl FileText {
                 )
             },
         )
+    }
+
+    /// Its rules.
+    fn rules(&self) -> Result<Vec<Rule>, ConfigError> {
+        let table = DeTable::parse(&self.text)
+            .map(toml::Spanned::into_inner)
+            .unwrap_or_default();
+        rule::read(&table).map_err(|Place { offset, message }| {
+            ConfigError::Invalid(format!("{}: {message}", self.place(Some(offset))))
+        })
     }
 
     /// Where the key stands.
@@ -207,6 +243,11 @@ fn set(builder: Builder, key: &str, text: &str, origin: &str) -> Result<Builder,
     if !plain {
         return Err(ConfigError::Invalid(format!(
             r#"{origin}: "{key}" is not a key: must be of the form section.name"#
+        )));
+    }
+    if key.split('.').next() == Some("rule") {
+        return Err(ConfigError::Invalid(format!(
+            r#"{origin}: "{key}": rules stand in the configuration file only"#
         )));
     }
     let value = layer_value(&toml_value(text), &origin);
@@ -263,6 +304,9 @@ fn reject_unknown_keys(
         return Ok(());
     };
     for (section, value) in sections {
+        if section == "rule" {
+            continue;
+        }
         let Some(toml::Value::Table(names)) = known.get(section) else {
             return Err(unknown(section, value, "sections", &known, file));
         };
@@ -289,7 +333,10 @@ fn unknown(
     known: &toml::Table,
     file: Option<&FileText>,
 ) -> ConfigError {
-    let names: Vec<&str> = known.keys().map(String::as_str).collect();
+    let mut names: Vec<&str> = known.keys().map(String::as_str).collect();
+    if what == "sections" {
+        names.push("[rule]");
+    }
     ConfigError::Invalid(format!(
         "{}: unknown key \"{key}\": the {what} are {}",
         place(key, Some(value), file),

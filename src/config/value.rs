@@ -10,7 +10,7 @@ use jiff::{
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::{Directions, Language, LogFormat, OnFailure, Position};
+use super::{Directions, Language, LogFormat, OnFailure, Position, Recipients, RunMode};
 
 /// One kind of value: what it looks like, and what it means.
 pub(super) trait Codec {
@@ -425,6 +425,16 @@ impl Words for Directions {
         ("incoming", Self::Incoming),
         ("outgoing", Self::Outgoing),
     ];
+}
+
+impl Words for Recipients {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("any-keep", Self::AnyKeep), ("any-detach", Self::AnyDetach)];
+}
+
+impl Words for RunMode {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("live", Self::Live), ("dry-run", Self::DryRun)];
 }
 
 impl Words for OnFailure {

@@ -3,22 +3,25 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use jiff::Timestamp;
+use jiff::{Timestamp, tz::TimeZone};
 
 use super::{
     FilterError, HeaderEdit, Message, PIECE_BYTES_MAX, Piece, Reason, Rewritten, Verdict,
     message::{Detached, Text},
 };
 use crate::{
-    drop::Token,
     mime::{Ambiguity, Event, Scanner, TransferEncoding},
     names,
+    policy::Source,
     rewrite::{
         Eol,
         insert::{self, TextKind, TextPart},
         notice::{Notice, NoticeFile},
     },
 };
+
+/// As long as a token, and none.
+const NO_TOKEN: &str = "dry-run-dry-run-dry-run";
 
 /// A change to the spool: what stands at `at` is replaced by `with`.
 #[derive(Debug)]
@@ -38,13 +41,15 @@ pub(super) async fn finish(message: &mut Message) -> Verdict {
 }
 
 async fn rewrite(message: &mut Message) -> Result<Verdict, FilterError> {
-    let Some(package) = message.package.take() else {
-        return Ok(Verdict::Pass(Reason::Nothing));
-    };
+    let package = message.package.take();
+    if message.detached.is_empty() {
+        return Ok(Verdict::Pass(untouched(message)));
+    }
     message.detached.sort_by_key(|detached| detached.part);
     let created = Timestamp::now();
-    let expires = message.filter.drop.expires_at(created);
-    let notice = notice(message, package.token(), expires);
+    let expires = expires(message, created);
+    let token = package.as_ref().map(|package| package.token().to_string());
+    let notice = notice(message, token.as_deref(), expires);
     let Some((changes, header_edits)) = plan(message, &notice).await? else {
         return Ok(Verdict::Pass(Reason::NoPlace));
     };
@@ -55,6 +60,12 @@ async fn rewrite(message: &mut Message) -> Result<Verdict, FilterError> {
     {
         return Ok(Verdict::Pass(Reason::Ambiguous(why)));
     }
+    let Some(package) = package else {
+        let bytes = message.detached.iter().map(|file| file.bytes);
+        message.trial.bytes += bytes.sum::<u64>();
+        message.trial.parts += message.detached.len();
+        return Ok(Verdict::Pass(Reason::DryRun));
+    };
     let files = std::mem::take(&mut message.detached);
     let (detached, detached_bytes) = (files.len(), files.iter().map(|file| file.bytes).sum());
     let durable = files
@@ -75,19 +86,46 @@ async fn rewrite(message: &mut Message) -> Result<Verdict, FilterError> {
     }))
 }
 
-fn notice(message: &Message, token: &Token, expires: Timestamp) -> Notice {
+/// Why a message goes out as it came in which nothing is detached.
+fn untouched(message: &Message) -> Reason {
+    if message.trial.parts > 0 {
+        Reason::DryRun
+    } else {
+        Reason::Nothing
+    }
+}
+
+/// Until when the package can be fetched: as long as the longest of its files' rules says.
+/// Calendar units are added in UTC, to a whole second.
+fn expires(message: &Message, created: Timestamp) -> Timestamp {
+    let begun = Timestamp::from_second(created.as_second()).unwrap_or(created);
+    let begun = begun.to_zoned(TimeZone::UTC);
+    let end = |detached: &Detached| begun.checked_add(detached.going.retention).ok();
+    let last = message.detached.iter().filter_map(end).max();
+    last.map_or(Timestamp::MAX, |end| end.timestamp())
+}
+
+/// The notice, in the language of the first file's rule. In dry-run it has a link that leads nowhere.
+fn notice(message: &Message, token: Option<&str>, expires: Timestamp) -> Notice {
+    let token = token.unwrap_or(NO_TOKEN);
     let config = &message.filter.config;
     let file = |detached: &Detached| NoticeFile {
         name: names::display(&detached.name),
         bytes: detached.bytes,
     };
     Notice {
-        language: config.notice.language,
+        language: source(message).language(config),
         files: message.detached.iter().map(file).collect(),
         link: format!("{}{token}", config.web.public_url),
         expires: expires.to_zoned(config.notice.time_zone.clone()),
         operator: config.web.operator_or_host().to_owned(),
     }
+}
+
+/// Who decided about the first file.
+fn source(message: &Message) -> Source {
+    let first = message.detached.first();
+    first.map_or(Source::Default, |detached| detached.going.source)
 }
 
 /// What changes in the body and in the top-level header; `None` where the notice has no place.
@@ -212,7 +250,7 @@ async fn insertion(
         charset: text.charset.as_deref(),
         encoding: text.encoding,
     };
-    let position = message.filter.config.notice.position;
+    let position = source(message).position(&message.filter.config);
     let mut splices = match insert::insert(&part, notice, position, message.eol) {
         Ok(splices) => splices,
         Err(reason) => {

@@ -159,6 +159,7 @@ impl Mail {
             recipients: vec!["bob@example.net".into()],
             direction: Direction::Incoming,
             login: None,
+            ..Envelope::default()
         };
         let Start::Scan(mut message) = filter.begin(envelope, &self.fields, self.eol) else {
             return None;
@@ -239,6 +240,7 @@ impl Mail {
                 HeaderEdit::Replace { name, value } => (name, Some(value)),
                 HeaderEdit::Append { name, value } => (name, Some(value)),
                 HeaderEdit::Remove { name } => (name, None),
+                HeaderEdit::Change { .. } => panic!("nobody asked for it"),
             };
             let is_it = |field: &Field| field.name.eq_ignore_ascii_case(name.as_bytes());
             if !matches!(edit, HeaderEdit::Append { .. }) {
