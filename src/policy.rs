@@ -182,7 +182,8 @@ pub fn outlook(config: &Config, envelope: &Envelope, stage: Stage) -> Outlook {
             .map(|recipient| view(config, &message, Some(&recipient), envelope.size))
             .collect(),
     };
-    if let Some(refusal) = views.iter().find_map(|view| view.refusal.clone())
+    let refusals = views.iter().filter_map(|view| view.refusal.as_ref());
+    if let Some(refusal) = refusals.min_by_key(|refusal| refusal.rule).cloned()
         && config.detach.mode == RunMode::Live
     {
         return Outlook::Refused(refusal);
@@ -264,7 +265,9 @@ fn refusal(
             // What comes before is not certain, but it would have to refuse to matter.
             Holds::Unknown => open |= rule.refuses() || may_refuse_after(config, index),
             Holds::Yes if open => return None,
-            Holds::Yes if rule.refuses() && !rule.dry_run => return Some(Some(index)),
+            // A trial is told of at the end of the header.
+            Holds::Yes if rule.refuses() && rule.dry_run => return None,
+            Holds::Yes if rule.refuses() => return Some(Some(index)),
             Holds::Yes => return Some(None),
         }
     }

@@ -107,18 +107,6 @@ impl Rule {
     pub fn refuses(&self) -> bool {
         matches!(self.action, Action::Tempfail(_) | Action::Reject(_))
     }
-
-    /// Reads the files of addresses that it names.
-    fn load(&mut self) -> Result<(), String> {
-        self.conditions
-            .iter_mut()
-            .try_for_each(|condition| match condition {
-                Condition::Login(list) | Condition::Sender(list) | Condition::Recipient(list) => {
-                    list.load()
-                }
-                _ => Ok(()),
-            })
-    }
 }
 
 impl Condition {

@@ -32,8 +32,8 @@ pub(super) struct MessageFacts<'a> {
 /// What is known of an attachment. Texts are in lower case.
 #[derive(Clone, Debug)]
 pub struct PartFacts {
-    name: String,
-    media_type: String,
+    pub(super) name: String,
+    pub(super) media_type: String,
     /// The type that its first bytes show; `None` until enough of them came.
     pub content: Option<&'static str>,
     /// How many decoded bytes came.

@@ -10,7 +10,7 @@ use super::{
     users_keep,
 };
 use crate::{
-    config::{Action, Config, Recipients, RunMode},
+    config::{Action, Config, Recipients, Rule, RunMode},
     filter::Envelope,
 };
 
@@ -66,8 +66,9 @@ impl Plan {
             would_refuse: None,
         };
         let mut known = HashSet::new();
+        let mut refusals = Vec::new();
         for recipient in each_recipient(envelope) {
-            plan.ask(config, &message, &recipient)?;
+            refusals.extend(refusal(config, &message, &recipient));
             let group = match wish {
                 Some(wish) => vec![Source::Wish(wish)],
                 None => group(config, &message, &recipient),
@@ -76,33 +77,16 @@ impl Plan {
                 plan.groups.push(group);
             }
         }
-        Ok(plan)
-    }
-
-    /// Whether the message is refused for this recipient.
-    fn ask(
-        &mut self,
-        config: &Config,
-        message: &MessageFacts<'_>,
-        recipient: &str,
-    ) -> Result<(), Refusal> {
-        let of_message = config
-            .rule
-            .iter()
-            .enumerate()
-            .filter(|(_, rule)| !rule.is_of_part());
-        let mut matching = of_message
-            .filter(|(_, rule)| matching::of_message(rule, message, Some(recipient)) == Holds::Yes);
-        let Some((index, rule)) = matching.next() else {
-            return Ok(());
+        let is_trial = |refusal: &Refusal| {
+            config.detach.mode == RunMode::DryRun || config.rule[refusal.rule].dry_run
         };
-        match Refusal::of(config, index) {
-            None => Ok(()),
-            Some(refusal) if rule.dry_run || config.detach.mode == RunMode::DryRun => {
-                self.would_refuse.get_or_insert(refusal);
-                Ok(())
-            }
-            Some(refusal) => Err(refusal),
+        refusals.sort_by_key(|refusal| refusal.rule);
+        let (trials, mut refusals): (Vec<_>, Vec<_>) = refusals.into_iter().partition(is_trial);
+        plan.would_refuse = trials.into_iter().next();
+        if refusals.is_empty() {
+            Ok(plan)
+        } else {
+            Err(refusals.swap_remove(0))
         }
     }
 
@@ -181,6 +165,16 @@ impl Source {
             Self::Rule(index) => matches!(config.rule[index].action, Action::Detach(_)),
         }
     }
+}
+
+/// Who refuses the message for one recipient: the first rule about messages that matches, if it
+/// does.
+fn refusal(config: &Config, message: &MessageFacts<'_>, recipient: &str) -> Option<Refusal> {
+    let is_of_message = |(_, rule): &(usize, &Rule)| !rule.is_of_part();
+    let mut rules = config.rule.iter().enumerate().filter(is_of_message);
+    let matches = |rule| matching::of_message(rule, message, Some(recipient)) == Holds::Yes;
+    let (index, _) = rules.find(|(_, rule)| matches(rule))?;
+    Refusal::of(config, index)
 }
 
 /// Who may decide for one recipient.

@@ -132,7 +132,7 @@ impl<'a> Reader<'a> {
 
     fn rule(&self) -> Result<Rule, Place> {
         self.check_keys()?;
-        let mut rule = Rule {
+        let rule = Rule {
             label: self.label()?,
             conditions: self.conditions()?,
             action: self.action()?,
@@ -140,7 +140,6 @@ impl<'a> Reader<'a> {
             written: self.written()?,
         };
         self.check(&rule)?;
-        rule.load().map_err(|reason| self.wrong(&reason))?;
         Ok(rule)
     }
 
@@ -356,13 +355,15 @@ impl<'a> Reader<'a> {
             .map_err(|error| self.bad_pattern(key, &error))
     }
 
+    /// Patterns for addresses, with what stands in their files.
     fn addresses(&self, key: &str, bare: Bare) -> Result<Option<AddressPatterns>, Place> {
         let Some(texts) = self.texts(key)? else {
             return Ok(None);
         };
-        let list = AddressPatterns::new(&texts, bare);
-        list.map(Some)
-            .map_err(|error| self.bad_pattern(key, &error))
+        let mut list =
+            AddressPatterns::new(&texts, bare).map_err(|error| self.bad_pattern(key, &error))?;
+        list.load().map_err(|reason| self.wrong_key(key, &reason))?;
+        Ok(Some(list))
     }
 
     fn texts(&self, key: &str) -> Result<Option<Vec<String>>, Place> {
