@@ -107,6 +107,8 @@ pub enum Reason {
     Direction,
     /// Its header says that nothing can be detached.
     Header,
+    /// It is smaller than every threshold.
+    Small,
     /// The rules, or the users' choice, keep everything.
     Rules,
     /// Its sender wants everything kept.
@@ -285,6 +287,10 @@ impl Filter {
             Ok(plan) => plan,
             Err(refusal) => return Start::Refuse(refusal),
         };
+        if let Some(refusal) = plan.would_refuse() {
+            let (queue_id, rule) = (&envelope.queue_id, Source::Rule(refusal.rule).label(config));
+            tracing::info!(queue_id, rule, "would have been refused: dry-run");
+        }
         let started = self.start(envelope, header, eol, plan);
         match started {
             Ok(mut message) => {
@@ -306,6 +312,7 @@ impl Filter {
     ) -> Result<Box<Message>, Reason> {
         match plan.keeper(&self.config, envelope.size) {
             Some(_) if plan.would_refuse().is_some() => return Err(Reason::DryRun),
+            Some(source) if source.detaches(&self.config) => return Err(Reason::Small),
             Some(Source::Wish(_)) => return Err(Reason::Wish),
             Some(_) => return Err(Reason::Rules),
             None => {}
@@ -330,6 +337,7 @@ impl Reason {
             Self::Direction => "direction",
             Self::Header => "header",
             Self::Nothing => "nothing",
+            Self::Small => "small",
             Self::Rules => "rules",
             Self::Wish => "wish",
             Self::DryRun => "dry-run",
@@ -347,6 +355,7 @@ impl Reason {
             Self::Direction
                 | Self::Header
                 | Self::Nothing
+                | Self::Small
                 | Self::Rules
                 | Self::Wish
                 | Self::DryRun

@@ -271,6 +271,8 @@ impl Message {
         {
             self.settle(settled);
         }
+        self.decisions
+            .sort_by_cached_key(|decision| place(&decision.path));
         match self.settled.take() {
             Some(Settled::Pass(reason)) => Verdict::Pass(reason),
             Some(Settled::Fail(error)) => Verdict::Fail(error),
@@ -897,6 +899,13 @@ fn origin(envelope: &Envelope) -> Origin {
         direction: envelope.direction,
         recipients: u32::try_from(envelope.recipients.len()).unwrap_or(u32::MAX),
     }
+}
+
+/// A part's path in the order of the message.
+fn place(path: &str) -> Vec<u32> {
+    path.split('.')
+        .filter_map(|ordinal| ordinal.parse().ok())
+        .collect()
 }
 
 /// The media type that the first bytes of a file show.

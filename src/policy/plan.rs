@@ -158,7 +158,7 @@ impl Fate {
 
 impl Source {
     /// Whether it lets attachments go.
-    fn detaches(self, config: &Config) -> bool {
+    pub(crate) fn detaches(self, config: &Config) -> bool {
         match self {
             Self::Default | Self::Wish(Wish::Detach) => true,
             Self::Users | Self::Wish(Wish::Keep) => false,
