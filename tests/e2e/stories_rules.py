@@ -141,7 +141,7 @@ def _(lab):
         created = expires - timedelta(days=7)
         assert begun - timedelta(seconds=1) <= created <= datetime.now(timezone.utc), expires
         page = filter.get(link, {"Accept-Language": "en"})[2].decode()
-        assert expires.strftime("%-d %B %Y") in page, page
+        assert f'datetime="{expires:%Y-%m-%dT%H:%M}' in page, page
 
 
 @story("a rule knows a file by its first bytes, whatever its name says")
