@@ -32,6 +32,7 @@ fn open(home: &TempDir) -> Drop {
         expiry: Span::new().months(1),
         grace: Span::new().days(7),
         keep_records: Span::new().years(1),
+        ..DropConfig::default()
     };
     Drop::open(&config).expect("a fresh directory can be used")
 }

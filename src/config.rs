@@ -6,6 +6,7 @@
 
 mod address;
 mod addresses;
+mod appearance;
 mod check;
 mod defaults;
 mod pattern;
@@ -22,15 +23,17 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     address::{MilterAddress, Network},
     addresses::{AddressFile, Mail},
+    appearance::{CONTRAST_MIN, Colour, ColourError},
     pattern::{AddressPatterns, HeaderPattern, Patterns, fold},
     rule::{Action, Condition, Rule, Terms},
     source::{ConfigError, DEFAULT_FILE, Sources},
 };
 use self::{
     address::{MilterSocket, Networks, PublicUrl, Socket},
+    appearance::{Command, DarkAccent, LightAccent, Prose},
     value::{
-        Absolute, As, Choice, Count, LogFilter, Mode, OptionalPath, OptionalSize, Period,
-        Retention, Seconds, Size, Sizes, Strings, Text, Way, Zone,
+        Absolute, As, Choice, Count, Flag, LogFilter, Mode, OptionalPath, OptionalPeriod,
+        OptionalSize, Period, Retention, Seconds, Size, Sizes, Strings, Text, Way, Zone,
     },
     wishes::{Addresses, FieldName, Tags, UserFile},
 };
@@ -47,6 +50,10 @@ pub struct Config {
     pub admin: AdminConfig,
     /// `[drop]`
     pub drop: DropConfig,
+    /// `[quota]`
+    pub quota: QuotaConfig,
+    /// `[audit]`
+    pub audit: AuditConfig,
     /// `[detach]`
     pub detach: DetachConfig,
     /// `[notice]`
@@ -117,12 +124,86 @@ pub struct WebConfig {
     /// A mail address or URL for reports of abuse and questions; may be empty.
     #[serde(with = "As::<Text>")]
     pub contact: String,
+    /// The legal notice: a text, or the URL of one; may be empty.
+    #[serde(with = "As::<Prose>")]
+    pub legal: String,
+    /// What pages say of the sender of mail.
+    #[serde(with = "As::<Choice<ShowSender>>")]
+    pub show_sender: ShowSender,
+    /// The operator's logo: a PNG, SVG or WebP file.
+    #[serde(with = "As::<OptionalPath>")]
+    pub logo: Option<PathBuf>,
+    /// The colour of buttons and links on light pages.
+    #[serde(with = "As::<LightAccent>")]
+    pub accent: Colour,
+    /// The colour of buttons and links on dark pages.
+    #[serde(with = "As::<DarkAccent>")]
+    pub accent_dark: Colour,
+    /// A directory of templates that replace ours.
+    #[serde(with = "As::<OptionalPath>")]
+    pub templates: Option<PathBuf>,
+    /// What is run with each report of content; nothing when empty.
+    #[serde(with = "As::<Command>")]
+    pub report_command: Vec<String>,
+    /// What that command reads.
+    #[serde(with = "As::<Choice<ReportFormat>>")]
+    pub report_format: ReportFormat,
+    /// Proxies that are believed when they say for whom they ask (CIDR).
+    #[serde(with = "As::<Networks>")]
+    pub trusted_proxies: Vec<Network>,
+    /// Where they say it.
+    #[serde(with = "As::<Choice<ProxyHeader>>")]
+    pub proxy_header: ProxyHeader,
     /// How many connections are served at once.
     #[serde(with = "As::<Count<1, 100_000>>")]
     pub max_connections: usize,
-    /// How long a client may take for its request header, and how long it may read nothing.
+    /// How many of them one address may have; behind a proxy, how many requests at once.
+    #[serde(with = "As::<Count<1, 100_000>>")]
+    pub max_connections_per_address: usize,
+    /// How many links that lead nowhere an address may try in a minute.
+    #[serde(with = "As::<Count<1, 100_000>>")]
+    pub misses_per_minute: usize,
+    /// How many forms an address may send in a minute.
+    #[serde(with = "As::<Count<1, 100_000>>")]
+    pub posts_per_minute: usize,
+    /// How long a client may take for its request header, and how long it may read too slowly.
     #[serde(with = "As::<Seconds<1, 3600>>")]
     pub timeout: SignedDuration,
+    /// Bytes a second that a reader must take, over `timeout`.
+    #[serde(with = "As::<Size>")]
+    pub min_rate: u64,
+    /// Bytes a second that all downloads together may take.
+    #[serde(with = "As::<OptionalSize>")]
+    pub max_rate: Option<u64>,
+}
+
+/// What pages say of the sender of mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShowSender {
+    /// The whole address of senders who authenticated; the domain of others.
+    Address,
+    /// The domain.
+    Domain,
+    /// Nothing.
+    None,
+}
+
+/// What `web.report_command` reads on standard input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReportFormat {
+    /// A mail message, for `sendmail`.
+    Mail,
+    /// A JSON object.
+    Json,
+}
+
+/// Where a proxy says for whom it asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyHeader {
+    /// `X-Forwarded-For`
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239)
+    Forwarded,
 }
 
 impl WebConfig {
@@ -170,6 +251,58 @@ pub struct DropConfig {
     /// How long the record (not the file) is kept after that, so that an old link gets an answer.
     #[serde(with = "As::<Retention>")]
     pub keep_records: Span,
+    /// How long a file can be fetched from the moment on that a reader extends it; readers cannot
+    /// when `None`.
+    #[serde(with = "As::<OptionalPeriod>")]
+    pub extension: Option<Span>,
+    /// How long after its deposit a file can be fetched at most, however often it is extended.
+    #[serde(with = "As::<Period>")]
+    pub lifetime_max: Span,
+    /// Whether readers may extend during the grace period, too.
+    #[serde(with = "As::<Flag>")]
+    pub extend_expired: bool,
+}
+
+/// `[quota]`: what the drop takes at most; past it, `detach.on_failure` decides.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, expecting = "must be a section")]
+pub struct QuotaConfig {
+    /// Bytes that one sender (by login, else by envelope address) may deposit in 24 hours.
+    #[serde(with = "As::<OptionalSize>")]
+    pub sender_per_day: Option<u64>,
+    /// Mail of which directions counts for `sender_per_day`.
+    #[serde(with = "As::<Way>")]
+    pub sender_directions: Directions,
+    /// Bytes of all files that are stored.
+    #[serde(with = "As::<OptionalSize>")]
+    pub total: Option<u64>,
+    /// Bytes that the drop leaves free on its file system.
+    #[serde(with = "As::<Size>")]
+    pub free_space_min: u64,
+}
+
+impl QuotaConfig {
+    /// No limit at all.
+    pub fn unlimited() -> Self {
+        Self {
+            sender_per_day: None,
+            sender_directions: Directions::Both,
+            total: None,
+            free_space_min: 0,
+        }
+    }
+}
+
+/// `[audit]`: the log of what was done with packages.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, expecting = "must be a section")]
+pub struct AuditConfig {
+    /// How long its entries are kept.
+    #[serde(with = "As::<Period>")]
+    pub keep: Span,
+    /// Whether the addresses of readers are recorded.
+    #[serde(with = "As::<Flag>")]
+    pub addresses: bool,
 }
 
 /// `[detach]`: what is detached.

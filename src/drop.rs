@@ -36,33 +36,51 @@
 //! blobs are removed and its manifest is overwritten. The rest of the record stays for
 //! `keep_records`, so that an old link gets an answer. Several processes may have one drop open.
 
+mod audit;
 mod blobs;
+mod clock;
+mod custody;
 mod draft;
 mod error;
+mod fingerprint;
 mod manifest;
+mod quota;
 mod reader;
 mod records;
 mod sweep;
 mod token;
 mod vault;
 
-use std::{ops::Range, sync::Arc};
+use std::{
+    ops::Range,
+    sync::{Arc, atomic::AtomicU64},
+};
 
+use aws_lc_rs::hmac;
 use jiff::{Span, Timestamp};
 
-use self::{
-    blobs::Blobs,
-    records::{Record, Records},
-    sweep::Shards,
-    vault::Vault,
-};
 pub use self::{
+    audit::{Action, Actor, CONTACT_CHARS_MAX, Client, Entry, REPORT_CHARS_MAX},
+    custody::{
+        AuditQuery, Block, Cause, Deposit, DepositedFile, Ending, Extension, Outcome, Query,
+        Report, State,
+    },
     draft::{DurableFile, FileDraft, PackageDraft},
     error::DropError,
     reader::FileReader,
     token::{Token, TokenError},
+    vault::{RecordId, RecordIdError},
 };
-use crate::{config::DropConfig, filter::Direction};
+use self::{
+    blobs::{Blobs, Directory},
+    records::{Records, Sqlite},
+    sweep::Slices,
+    vault::Vault,
+};
+use crate::{
+    config::{AuditConfig, Config, DropConfig, QuotaConfig},
+    filter::Direction,
+};
 
 /// The drop: a directory of encrypted blobs and a database of records. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -72,16 +90,28 @@ pub struct Drop {
 
 #[derive(Debug)]
 struct Store {
-    blobs: Blobs,
-    records: Records,
-    shards: Shards,
+    blobs: Box<dyn Blobs>,
+    records: Box<dyn Records>,
+    /// The drop's own key, for fingerprints.
+    key: hmac::Key,
+    slices: Slices,
+    /// Bytes of files that are not part of a record yet.
+    drafted: AtomicU64,
     expiry: Span,
     grace: Span,
     keep_records: Span,
+    extension: Option<Span>,
+    lifetime_max: Span,
+    extend_expired: bool,
+    quota: QuotaConfig,
+    /// How long entries of the audit log are kept.
+    keep_entries: Span,
+    /// Whether the addresses of readers are recorded.
+    addresses: bool,
 }
 
 /// Who deposited a package; stored in clear, so that an admin can answer for it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     /// Postfix's queue id.
     pub queue_id: String,
@@ -104,6 +134,8 @@ pub struct Package {
     pub created: Timestamp,
     /// Until when it can be fetched.
     pub expires: Timestamp,
+    /// Until when a reader could extend it now; `None` when that is not allowed, or gains nothing.
+    pub extendable: Option<Timestamp>,
     /// Who deposited it.
     pub origin: Origin,
     /// The number of each file's blob.
@@ -136,6 +168,10 @@ pub enum Lookup {
         created: Timestamp,
         /// Until when it could be fetched.
         expired: Timestamp,
+        /// Why it cannot be any more.
+        why: Ending,
+        /// Until when a reader could extend it now; `None` when that is not allowed.
+        extendable: Option<Timestamp>,
         /// Who deposited it.
         origin: Origin,
     },
@@ -154,6 +190,10 @@ pub struct Swept {
     pub orphans: u64,
     /// Records deleted because nobody need be answered any more.
     pub records: u64,
+    /// Entries of the audit log deleted.
+    pub entries: u64,
+    /// Until when nothing is destroyed, since the clock jumped; `None` as a rule.
+    pub held_until: Option<Timestamp>,
 }
 
 impl Swept {
@@ -162,28 +202,59 @@ impl Swept {
         self.files += other.files;
         self.orphans += other.orphans;
         self.records += other.records;
+        self.entries += other.entries;
+        self.held_until = other.held_until;
     }
 }
 
 impl Drop {
-    /// Opens the drop, making its directories and its database if they are missing; the parent of
-    /// `directory` must exist. Blocks: call it before anything is served.
+    /// Opens the drop as configured, with its quotas and its audit log, making its directories and
+    /// its database if they are missing; the parent of `directory` must exist. Blocks: call it before
+    /// anything is served.
+    ///
+    /// A drop on a full disk opens with a warning: what is stored can be fetched.
     ///
     /// # Errors
     /// One clear line when the directory cannot be used.
+    pub fn of(config: &Config) -> Result<Self, DropError> {
+        Self::open_with(&config.drop, &config.quota, &config.audit)
+    }
+
+    /// Opens a drop without quotas; else as [`Drop::of`].
+    ///
+    /// # Errors
+    /// As [`Drop::of`].
     pub fn open(config: &DropConfig) -> Result<Self, DropError> {
-        let blobs = Blobs::open(&config.directory)?;
-        let alone = blobs.lock()?;
-        let records = Records::open(blobs.database()?)?;
+        Self::open_with(config, &QuotaConfig::unlimited(), &AuditConfig::default())
+    }
+
+    fn open_with(
+        config: &DropConfig,
+        quota: &QuotaConfig,
+        audit: &AuditConfig,
+    ) -> Result<Self, DropError> {
+        let directory = Directory::open(&config.directory)?;
+        let alone = directory.lock()?;
+        let key = fingerprint::key(&directory)?;
+        let records = Sqlite::open(directory.database()?)?;
         std::mem::drop(alone);
         let store = Store {
-            blobs,
-            records,
-            shards: Shards::default(),
+            blobs: Box::new(directory),
+            records: Box::new(records),
+            key,
+            slices: Slices::default(),
+            drafted: AtomicU64::new(0),
             expiry: config.expiry,
             grace: config.grace,
             keep_records: config.keep_records,
+            extension: config.extension,
+            lifetime_max: config.lifetime_max,
+            extend_expired: config.extend_expired,
+            quota: quota.clone(),
+            keep_entries: audit.keep,
+            addresses: audit.addresses,
         };
+        store.warn_if_full()?;
         Ok(Self {
             store: Arc::new(store),
         })
@@ -232,15 +303,183 @@ impl Drop {
     ///
     /// # Errors
     /// The database cannot be written.
-    pub async fn count_download(&self, token: &Token, index: usize) -> Result<(), DropError> {
-        let (store, id) = (Arc::clone(&self.store), Vault::new(token).id());
-        blocking(move || store.records.count_download(id, index)).await
+    pub async fn count_download(
+        &self,
+        token: &Token,
+        index: usize,
+        client: &Client,
+    ) -> Result<(), DropError> {
+        let (id, client) = (RecordId::from(token), *client);
+        self.run(move |store| store.count_download(id, index, client))
+            .await
+    }
+
+    /// Lets a reader extend a package: it can then be fetched until `drop.extension` from `now`, but
+    /// no longer than `drop.lifetime_max` after its deposit, and never for less long than before.
+    ///
+    /// # Errors
+    /// The database cannot be read or written.
+    pub async fn extend(
+        &self,
+        token: &Token,
+        now: Timestamp,
+        client: &Client,
+    ) -> Result<Extension, DropError> {
+        let (id, client) = (RecordId::from(token), *client);
+        self.run(move |store| store.extend(id, now, client)).await
+    }
+
+    /// Writes a reader's complaint into the audit log, made harmless and cut to
+    /// [`REPORT_CHARS_MAX`] and [`CONTACT_CHARS_MAX`]. `None` when the token leads to nothing.
+    ///
+    /// # Errors
+    /// The database cannot be read or written.
+    pub async fn report(
+        &self,
+        token: &Token,
+        now: Timestamp,
+        client: &Client,
+        text: &str,
+        contact: &str,
+    ) -> Result<Option<Report>, DropError> {
+        let (id, client) = (RecordId::from(token), *client);
+        let (text, contact) = (text.to_owned(), contact.to_owned());
+        self.run(move |store| store.report(id, now, client, (&text, &contact)))
+            .await
+    }
+
+    /// Packages, those deposited last first.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn list(&self, query: Query, now: Timestamp) -> Result<Vec<Deposit>, DropError> {
+        self.run(move |store| store.list(&query, now)).await
+    }
+
+    /// A package with its files, as far as it can be known without its link.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn show(
+        &self,
+        id: RecordId,
+        now: Timestamp,
+    ) -> Result<Option<(Deposit, Vec<DepositedFile>)>, DropError> {
+        self.run(move |store| store.show(id, now)).await
+    }
+
+    /// The files of a package that is not destroyed, for whoever has its link: expired and revoked
+    /// ones, too. `None` when there is nothing any more.
+    ///
+    /// # Errors
+    /// The database cannot be read, or the record does not authenticate.
+    pub async fn names(&self, token: &Token) -> Result<Option<Vec<FileEntry>>, DropError> {
+        let vault = Vault::new(token);
+        self.run(move |store| {
+            let record = store.records.find(vault.id())?;
+            let sealed = record.and_then(|record| record.manifest);
+            let open = |sealed| manifest::open(&vault, sealed, store.records.path());
+            Ok(sealed.map(open).transpose()?.map(|(files, _)| files))
+        })
+        .await
+    }
+
+    /// Ends a package at once. Its ciphertext is kept for the grace period: it can be restored.
+    ///
+    /// # Errors
+    /// The database cannot be read or written.
+    pub async fn revoke(
+        &self,
+        id: RecordId,
+        now: Timestamp,
+        client: Client,
+        reason: &str,
+    ) -> Result<Outcome, DropError> {
+        let reason = reason.to_owned();
+        self.run(move |store| store.revoke(id, now, client, &reason))
+            .await
+    }
+
+    /// Destroys the files of a package that was ended, without waiting for its grace period.
+    ///
+    /// # Errors
+    /// The package is live, or directory or database cannot be changed.
+    pub async fn destroy(
+        &self,
+        id: RecordId,
+        now: Timestamp,
+        client: Client,
+    ) -> Result<Outcome, DropError> {
+        self.run(move |store| store.destroy(id, now, client)).await
+    }
+
+    /// Lets a package be fetched until then, whether it is live, expired or revoked.
+    ///
+    /// # Errors
+    /// The database cannot be read or written.
+    pub async fn restore(
+        &self,
+        id: RecordId,
+        until: Timestamp,
+        now: Timestamp,
+        client: Client,
+    ) -> Result<Outcome, DropError> {
+        self.run(move |store| store.restore(id, until, now, client))
+            .await
+    }
+
+    /// Blocks a file by the SHA-256 of its contents: it is refused from now on, and packages that
+    /// hold it end at once. False if it was blocked before; with the packages that were ended.
+    ///
+    /// # Errors
+    /// The database cannot be read or written.
+    pub async fn block(
+        &self,
+        sha256: [u8; 32],
+        now: Timestamp,
+        client: Client,
+        reason: &str,
+    ) -> Result<(bool, Vec<RecordId>), DropError> {
+        let reason = reason.to_owned();
+        self.run(move |store| store.block(sha256, now, client, &reason))
+            .await
+    }
+
+    /// Unblocks a file. False if it was not blocked. Packages that were ended stay so.
+    ///
+    /// # Errors
+    /// The database cannot be written.
+    pub async fn unblock(
+        &self,
+        sha256: [u8; 32],
+        now: Timestamp,
+        client: Client,
+    ) -> Result<bool, DropError> {
+        self.run(move |store| store.unblock(sha256, now, client))
+            .await
+    }
+
+    /// What is blocked, oldest first.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn blocks(&self) -> Result<Vec<Block>, DropError> {
+        self.run(Store::blocks).await
+    }
+
+    /// Entries of the audit log, oldest first.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn audit(&self, query: AuditQuery) -> Result<Vec<Entry>, DropError> {
+        self.run(move |store| store.records.entries(&query)).await
     }
 
     /// Destroys what is past its expiry and grace period, and left-overs of more than an hour.
     ///
     /// Of each kind (packages, records, drafts, blobs without a record) at most `steps`, those that
-    /// expired first. Blobs are looked through in one of their 256 directories a call.
+    /// ended first. Blobs are looked through in one of their 256 directories a call. When the clock
+    /// jumped, nothing is done for a day (`held_until`).
     ///
     /// # Errors
     /// The database or the directory cannot be changed.
@@ -261,7 +500,7 @@ impl Drop {
     ) -> Result<Swept, DropError> {
         let mut total = Swept::default();
         let mut quiet = 0;
-        while quiet < blobs::SHARDS && go_on() {
+        while quiet < blobs::SLICES && total.held_until.is_none() && go_on() {
             let swept = self.sweep(now, steps).await?;
             quiet = if swept == Swept::default() {
                 quiet + 1
@@ -271,6 +510,14 @@ impl Drop {
             total.add(swept);
         }
         Ok(total)
+    }
+
+    /// Lets the next sweep believe the clock, however long ago the last one was.
+    ///
+    /// # Errors
+    /// The database cannot be written.
+    pub async fn trust_clock(&self, now: Timestamp) -> Result<(), DropError> {
+        self.run(move |store| store.trust_clock(now)).await
     }
 
     /// Writes and removes a small file and asks the database: can a package be deposited?
@@ -285,34 +532,54 @@ impl Drop {
         })
         .await
     }
+
+    /// Runs work of the store on a thread that may block.
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Store) -> Result<T, DropError> + Send + 'static,
+    ) -> Result<T, DropError> {
+        let store = Arc::clone(&self.store);
+        blocking(move || work(&store)).await
+    }
 }
 
 impl Store {
+    /// What is stored is served from a full disk, too.
+    fn warn_if_full(&self) -> Result<(), DropError> {
+        match self.blobs.probe() {
+            Err(error @ DropError::Full { .. }) => {
+                tracing::warn!("the drop takes nothing until there is room: {error}");
+                Ok(())
+            }
+            probed => probed,
+        }
+    }
+
     fn find(&self, vault: &Vault, now: Timestamp) -> Result<Lookup, DropError> {
         let Some(record) = self.records.find(vault.id())? else {
             return Ok(Lookup::Unknown);
         };
-        let Record {
-            created,
-            expires,
-            origin,
-            manifest,
-        } = record;
-        match manifest {
-            Some(sealed) if now < expires => {
+        let extendable = self.extendable(&record, now);
+        let why = record.ending(now);
+        let (created, expires) = (record.created, record.term.end());
+        match (why, record.manifest) {
+            (None, Some(sealed)) => {
                 let (files, numbers) = manifest::open(vault, sealed, self.records.path())?;
                 Ok(Lookup::Live(Package {
                     files,
                     created,
                     expires,
-                    origin,
+                    extendable,
+                    origin: record.origin,
                     numbers,
                 }))
             }
-            _ => Ok(Lookup::Gone {
+            (why, _) => Ok(Lookup::Gone {
                 created,
                 expired: expires,
-                origin,
+                why: why.unwrap_or(Ending::Expired),
+                extendable,
+                origin: record.origin,
             }),
         }
     }

@@ -19,6 +19,7 @@
 //! | parts | 72 bytes × `limits.parts_max` |
 //! | candidates for the end | 640 bytes × `limits.parts_max` (names and types of 255 bytes at most) |
 //! | detached files | 1 KiB × `DETACHED_MAX` |
+//! | text parts | 16 × 200 bytes |
 //! | at its end, text parts that take the notice, one at a time | 4 × `limits.text_bytes_max` |
 
 mod finish;
@@ -125,6 +126,12 @@ pub enum Reason {
     TooManyDetached,
     /// No part of it can take the notice, and none can be added.
     NoPlace,
+    /// An HTML body came behind a part that was detached, and shows it.
+    ShownLater,
+    /// With the notice in it, it would not have the parts that it must have.
+    Reread,
+    /// An admin blocked a file of it: the drop does not take it.
+    Blocked,
 }
 
 /// The end of a message.
@@ -345,6 +352,9 @@ impl Reason {
             Self::MalformedBody => "malformed-body",
             Self::TooManyDetached => "too-many-detached",
             Self::NoPlace => "no-place",
+            Self::ShownLater => "shown-later",
+            Self::Reread => "reread",
+            Self::Blocked => "blocked",
         }
     }
 

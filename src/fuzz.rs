@@ -56,6 +56,8 @@ fn cut(bytes: &[u8], seed: u8) -> Vec<&[u8]> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// Runs a property over its seeds.
@@ -99,5 +101,81 @@ mod tests {
     #[test]
     fn seeds_of_messages_are_filtered_as_they_must() {
         replay("message", message);
+    }
+
+    /// Bodies made of what matters to a scanner, in any order.
+    fn body() -> impl Strategy<Value = Vec<u8>> {
+        let piece = prop::sample::select(PIECES).prop_map(|piece| piece.as_bytes().to_vec());
+        let noise = prop::collection::vec(any::<u8>(), 0..4);
+        let lines = (
+            any::<bool>(),
+            prop::collection::vec(prop_oneof![9 => piece, 1 => noise], 0..24),
+        );
+        lines.prop_map(|(is_crlf, pieces)| {
+            let text = pieces.concat();
+            let wanted = text.iter().flat_map(|&b| match b {
+                b'\n' if is_crlf => vec![b'\r', b'\n'],
+                b => vec![b],
+            });
+            wanted.collect()
+        })
+    }
+
+    /// `PDF` in base64 and more of it; lines that are delimiters, nearly or wholly; headers.
+    const PIECES: &[&str] = &[
+        "\n--b\n",
+        "\n--b\n",
+        "\n--b--\n",
+        "\n--c\n",
+        "\n--c--\n",
+        "\n--b \t\n",
+        "\n--bx\n",
+        "\n--",
+        "-",
+        "--",
+        "b",
+        "\r",
+        "\n",
+        "\n\n",
+        " ",
+        "=",
+        "=\n",
+        "=41",
+        "=zz",
+        "=41=41=41=41=41=41=41=41=\n",
+        "Bonjour\n",
+        "-- \nAlice\n",
+        "UERG",
+        "UERGUERGUERGUERGUERGUERGUERGUERG\n",
+        "UEQ=\n",
+        "Content-Type: multipart/mixed; boundary=c\n\n",
+        "Content-Type: multipart/alternative; boundary=\"c\"\n\n",
+        "Content-Type: text/plain\n\n",
+        "Content-Type: text/html\n\n<p><img src=cid:i></p>",
+        "Content-Type: message/rfc822\n\n",
+        "Content-Type: application/pdf\nContent-Transfer-Encoding: base64\n\n",
+        "Content-Type: application/pdf\nContent-Transfer-Encoding: quoted-printable\n\n",
+        "Content-Type: image/png\nContent-ID: <i>\n\n",
+        "Content-Type: image/png\nContent-Transfer-Encoding: base64\n\nUERG\n--b\n",
+        "\n--b\n\nBonjour\n--b\n",
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+
+        #[test]
+        fn a_scan_is_the_same_however_the_bytes_come(body in body(), seed: u8) {
+            let input = [&[seed][..], b"multipart/mixed; boundary=b\n", &body].concat();
+            scan(&input);
+            scan::everywhere(&input);
+        }
+
+        #[test]
+        fn a_message_comes_out_the_same_however_its_bytes_come(body in body(), detach: u8, seed: u8) {
+            let header = b"Content-Type: multipart/mixed; boundary=b\n\n--b\n\nBonjour";
+            let input = [&[detach, seed, seed][..], header, &body].concat();
+            message(&input);
+            message::everywhere(&input);
+        }
     }
 }

@@ -17,7 +17,7 @@
 //! * [`mime`] – the streaming scanner: pushes of bytes in, events out; part headers; transfer decoding
 //! * [`policy`] – who decides: the sender, the users, the admin's rules
 //! * [`rules`] – which part is detached, and why
-//! * `months` – their names, for the notice and the pages
+//! * `words` – sizes, dates and zones as people say them, for the notice and the pages
 //! * [`names`] – hostile file names made safe
 //! * [`spool`] – the bytes that stay, in memory first, then in an unlinked file
 //! * [`drop`](mod@drop) – the file drop: tokens, encryption, drafts, records, expiry
@@ -48,10 +48,10 @@ pub mod filter;
 pub mod fuzz;
 pub mod milter;
 pub mod mime;
-mod months;
 pub mod names;
 pub mod policy;
 pub mod rewrite;
 pub mod rules;
 pub mod spool;
 pub mod web;
+mod words;

@@ -3,12 +3,14 @@
 //! * [`notice`] – what is said, as text and as HTML; `words` has the words of each language
 //! * [`insert`] – a text part in, splices out
 //! * `plain`, `html` – where the notice goes in a decoded text
+//! * `bidi` – text from right to left
 //! * `charset` – which characters a part may be given
 //! * `qp`, `header` – quoted-printable with its raw offsets; the smallest edits of a header block
 //!
 //! A parsed tree is never printed: whatever is not spliced stays the sender's, byte for byte. The
 //! cost is linear in the part's size, which the caller bounds.
 
+mod bidi;
 mod charset;
 mod header;
 mod html;

@@ -61,6 +61,9 @@ pub enum Place {
     RelatedRoot,
     /// Another child of a `multipart/related`.
     Related,
+    /// Behind an `application/pgp-encrypted`: the second half of PGP/MIME. Exchange and mailing lists
+    /// make a `multipart/mixed` of it, and mail programs know it still.
+    BehindPgp,
 }
 
 impl Why {
@@ -147,7 +150,7 @@ fn by_type(head: &Head) -> Option<Why> {
         "multipart" => Some(Why::Protected),
         "text" if sub == "calendar" => Some(Why::Calendar),
         "application" if sub == "ics" => Some(Why::Calendar),
-        "application" if is_crypto(sub) || is_smime_name(head) => Some(Why::Protected),
+        "application" if is_crypto(sub) || is_crypto_name(head) => Some(Why::Protected),
         // A message is one attachment. RFC 2046, section 5.2.1, allows it no encoding that would
         // have to be decoded, and readers differ about those that have one.
         "message" if matches!(sub, "rfc822" | "global") => {
@@ -163,6 +166,7 @@ fn by_place(head: &Head, place: Place) -> Option<Why> {
         Place::Alternative => Some(Why::Alternative),
         Place::RelatedRoot if head.disposition == Disposition::Inline => Some(Why::RelatedRoot),
         Place::Related if head.content_location.is_some() => Some(Why::Shown),
+        Place::BehindPgp if head.media.is("application", "octet-stream") => Some(Why::Protected),
         _ => None,
     }
 }
@@ -174,15 +178,23 @@ fn is_crypto(sub: &str) -> bool {
         .any(|prefix| sub.starts_with(prefix))
 }
 
-/// RFC 8551, section 3.2.1: S/MIME parts whose type was lost are known by their names.
-fn is_smime_name(head: &Head) -> bool {
-    let is_smime = |name: &str| {
+/// S/MIME parts whose type was lost are known by their names (RFC 8551, section 3.2.1); so are the
+/// encrypted bodies of OpenPGP's plug-ins for Outlook, and those that Exchange took apart.
+fn is_crypto_name(head: &Head) -> bool {
+    let is_crypto = |name: &str| {
         let name = name.to_ascii_lowercase();
-        [".p7m", ".p7s", ".p7c", ".p7z"]
-            .iter()
-            .any(|extension| name.ends_with(extension))
+        let ends = |extension: &&str| name.ends_with(*extension);
+        let whole = [
+            "encrypted.asc",
+            "openpgp_encrypted_message.asc",
+            "gpgol_mime_structure.mime",
+            "gpgol_mime_structure.txt",
+            "pgpexch.htm.asc",
+            "pgpexch.htm.pgp",
+        ];
+        [".p7m", ".p7s", ".p7c", ".p7z"].iter().any(|e| ends(e)) || whole.contains(&name.as_str())
     };
-    head.file_name.as_deref().is_some_and(is_smime)
+    head.file_name.as_deref().is_some_and(is_crypto)
 }
 
 #[cfg(test)]
@@ -237,6 +249,14 @@ mod tests {
                 Why::Protected,
             ),
             ("application/octet-stream; name=SMIME.P7M", Why::Protected),
+            (
+                "application/octet-stream; name=encrypted.asc",
+                Why::Protected,
+            ),
+            (
+                "application/octet-stream; name=GpgOL_MIME_structure.mime",
+                Why::Protected,
+            ),
             ("application/pgp-encrypted", Why::Protected),
             ("multipart/signed; boundary=b", Why::Protected),
             ("multipart/report; boundary=b", Why::Protected),
@@ -266,6 +286,12 @@ mod tests {
             judge(&image, Place::Related),
             Judgement::CandidateUnlessShown
         );
+        let pgp = head(&[("Content-Type", "application/octet-stream")]);
+        assert_eq!(
+            judge(&pgp, Place::BehindPgp),
+            Judgement::Stays(Why::Protected)
+        );
+        assert_eq!(judge(&pdf, Place::BehindPgp), Judgement::Candidate);
         let located = head(&[("Content-Type", "image/png"), ("Content-Location", "i.png")]);
         assert_eq!(
             judge(&located, Place::Related),

@@ -1,53 +1,76 @@
-//! What the reader of the mail sees: landing page, downloads.
+//! What the reader of the mail sees: landing page, downloads, forms.
 //!
 //! | path | |
 //! |---|---|
 //! | `/` | what this server is, and whom to contact |
+//! | `/about` | the same for those who answer for a network |
 //! | `/{token}` | the landing page of a package |
 //! | `/{token}/{n}` | its n-th file, from 1 |
 //! | `/{token}/all.zip` | all of them |
 //! | `/{token}.json` | the package for machines |
-//! | `/style.css`, `/robots.txt`, `/favicon.ico`, `/.well-known/security.txt` | |
+//! | `/{token}/extend` | `POST`: more time; `GET` goes to the landing page |
+//! | `/{token}/report` | the form that reports content, and `POST` of it |
+//! | `/style.css`, `/logo`, `/robots.txt`, `/favicon.ico`, `/.well-known/security.txt` | |
 //!
-//! `GET` and `HEAD` only, and they change nothing: mail scanners and previews follow every link
-//! before the reader does. There is no upload, no listing, no cookie, and no script. Whatever is
-//! not a live or expired package gets one and the same answer.
+//! `GET` and `HEAD` change nothing: mail scanners and previews follow every link before the reader
+//! does. `POST` is there for the two forms alone. There is no upload, no listing, no cookie, and no
+//! script. Whatever is not a live or ended package gets one and the same answer, after the same
+//! work.
+//!
+//! Clients are known by their address ([`client`]), which bounds how often they may be wrong, how
+//! many forms they may send and how much they may ask for at once ([`limit`]); the server bounds
+//! time and connections ([`server`]).
 
 pub mod server;
 pub mod zip;
 
+mod client;
 mod conditional;
 mod download;
+mod forms;
 mod kind;
 mod language;
+mod limit;
+mod paced;
 mod pages;
+mod rehearsal;
+mod report;
 mod source;
 mod texts;
+mod theme;
+mod views;
 mod well_known;
-mod words;
 
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::{Path, Request, State, rejection::PathRejection},
-    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    extract::{Extension, MatchedPath, Path, Request, State, rejection::PathRejection},
+    http::{HeaderMap, HeaderValue, Method, Uri, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{MethodRouter, get},
 };
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::json;
 use tracing::{debug, error};
 
-use self::{download::Download, language::Wanted, pages::Pages};
+pub use self::theme::{Theme, ThemeError};
+use self::{
+    client::{Origin as Network, Proxies},
+    download::Download,
+    language::Wanted,
+    limit::{Crowd, Exceeded, Place, Rate, Throttle},
+    pages::{Extended, Pages, Problem},
+    report::Reporter,
+};
 use crate::{
     admin::Metrics,
     config::{Language, WebConfig},
-    drop::{Drop, Lookup, Origin, Package, Token},
+    drop::{Client, Drop, DropError, Ending, Lookup, Origin, Package, Token},
     names,
 };
 
@@ -65,6 +88,13 @@ const SECURITY_HEADERS: [(&str, &str); 6] = [
     ("x-frame-options", "DENY"),
 ];
 
+/// A token that nobody has. It is looked up in the place of what is no token, so that both take the
+/// same time.
+const DECOY: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaa";
+
+/// When a client that asks for too much at once may ask again.
+const CROWDED: Duration = Duration::from_secs(10);
+
 /// What the public listener needs to answer.
 #[derive(Clone, Debug)]
 pub struct WebState {
@@ -72,6 +102,8 @@ pub struct WebState {
     pub drop: Drop,
     /// `[web]`
     pub config: WebConfig,
+    /// How pages look.
+    pub theme: Theme,
     /// The time zone of the dates shown.
     pub zone: TimeZone,
     /// The language for readers who prefer none of ours.
@@ -82,32 +114,60 @@ pub struct WebState {
 
 /// The routes of the public listener.
 pub fn router(state: WebState) -> Router {
-    let site = Arc::new(Site {
-        pages: Pages::new(&state),
-        state,
-    });
-    Router::new()
-        .route("/", get(home))
-        .route("/style.css", get(well_known::style))
-        .route("/robots.txt", get(well_known::robots))
-        .route("/favicon.ico", get(well_known::favicon))
-        .route("/.well-known/security.txt", get(well_known::security))
-        .route("/{name}", get(package))
-        .route("/{token}/all.zip", get(archive))
-        .route("/{token}/{number}", get(file))
+    let site = Arc::new(Site::new(state));
+    let mut router = Router::new();
+    for (path, handlers) in routes() {
+        router = router.route(path, handlers);
+    }
+    router
         .fallback(unknown)
         .layer(middleware::from_fn_with_state(Arc::clone(&site), guard))
         .with_state(site)
 }
 
+/// Every path with what answers it.
+fn routes() -> Vec<(&'static str, MethodRouter<Arc<Site>>)> {
+    vec![
+        ("/", get(home)),
+        ("/about", get(about)),
+        ("/style.css", get(well_known::style)),
+        ("/logo", get(well_known::logo)),
+        ("/robots.txt", get(well_known::robots)),
+        ("/favicon.ico", get(well_known::favicon)),
+        ("/.well-known/security.txt", get(well_known::security)),
+        ("/{name}", get(package)),
+        ("/{token}/all.zip", get(archive)),
+        (EXTEND, get(forms::extend_page).post(forms::extend)),
+        (REPORT, get(forms::report_page).post(forms::report)),
+        ("/{token}/{number}", get(file)),
+    ]
+}
+
+/// The paths that take a `POST`.
+const EXTEND: &str = "/{token}/extend";
+const REPORT: &str = "/{token}/report";
+
 /// What all handlers share.
-#[derive(Debug)]
 struct Site {
     pages: Pages,
+    proxies: Proxies,
+    misses: Rate,
+    posts: Rate,
+    crowd: Crowd,
+    throttle: Arc<Throttle>,
+    reporter: Reporter,
     state: WebState,
 }
 
 type Shared = State<Arc<Site>>;
+
+/// Who asks; each request has one.
+#[derive(Clone, Debug, Default)]
+struct Visitor {
+    address: Option<IpAddr>,
+    /// Held until the answer is sent.
+    place: Option<Arc<Place>>,
+}
 
 /// Why there is no package for a request.
 enum Refusal {
@@ -124,41 +184,72 @@ struct Gone {
     created: Timestamp,
     expired: Timestamp,
     origin: Origin,
+    why: Ending,
+    extendable: Option<Timestamp>,
 }
 
-/// Around every request: refuses what is neither `GET` nor `HEAD`, adds the headers that every
-/// response carries, counts and logs. The path is never logged, for it holds the token.
-async fn guard(State(site): Shared, request: Request, next: Next) -> Response {
+/// Around every request: refuses what may not be asked, adds the headers that every response
+/// carries, counts and logs. The path is never logged, for it holds the token.
+async fn guard(State(site): Shared, mut request: Request, next: Next) -> Response {
     let method = request.method().clone();
-    let mut response = if method == Method::GET || method == Method::HEAD {
-        next.run(request).await
-    } else {
-        (
-            StatusCode::METHOD_NOT_ALLOWED,
-            [(header::ALLOW, "GET, HEAD")],
-        )
-            .into_response()
+    let wanted = site.wanted(request.uri(), request.headers());
+    let address = site.proxies.client(request.extensions(), request.headers());
+    let network = address.map(Network::of);
+    let mut response = match site.admit(&request, network) {
+        Ok(place) => {
+            request.extensions_mut().insert(Visitor { address, place });
+            next.run(request).await
+        }
+        Err(Barrier::Method(allowed)) => {
+            let mut response = site.pages.problem(wanted, Problem::Method);
+            let allowed = HeaderValue::from_static(allowed);
+            response.headers_mut().insert(header::ALLOW, allowed);
+            response
+        }
+        Err(Barrier::TooMany(wait)) => site.pages.problem(wanted, Problem::TooMany(wait)),
     };
-    site.harden(response.headers_mut());
     let status = response.status().as_u16();
+    if let Some(network) = network.filter(|_| status == 404) {
+        site.misses.charge(network);
+    }
+    site.harden(response.headers_mut());
     site.state.metrics.response(status);
     let bytes = response.headers().get(header::CONTENT_LENGTH);
     debug!(%method, status, ?bytes, "request");
     response
 }
 
-async fn home(State(site): Shared, Wanted(language): Wanted) -> Response {
-    site.pages.home(language)
+/// Why a request goes no further than the guard.
+enum Barrier {
+    /// Only these methods can be used.
+    Method(&'static str),
+    /// The client asked for too much; it may ask again after this time.
+    TooMany(Duration),
 }
 
-async fn unknown(State(site): Shared, Wanted(language): Wanted) -> Response {
-    site.pages.not_found(language)
+impl From<Exceeded> for Barrier {
+    fn from(Exceeded(wait): Exceeded) -> Self {
+        Self::TooMany(wait)
+    }
+}
+
+async fn home(State(site): Shared, wanted: Wanted) -> Response {
+    site.pages.home(wanted)
+}
+
+async fn about(State(site): Shared, wanted: Wanted) -> Response {
+    site.pages.about(wanted)
+}
+
+async fn unknown(State(site): Shared, wanted: Wanted) -> Response {
+    site.pages.problem(wanted, Problem::NotFound)
 }
 
 /// `/{token}` and `/{token}.json`.
 async fn package(
     State(site): Shared,
-    Wanted(language): Wanted,
+    wanted: Wanted,
+    uri: Uri,
     path: Result<Path<String>, PathRejection>,
 ) -> Response {
     let name = path.map(|Path(name)| name).unwrap_or_default();
@@ -168,16 +259,21 @@ async fn package(
     };
     let now = Timestamp::now();
     match site.find(token, now).await {
-        Ok((_, package)) if for_machines => site.manifest(token, &package),
-        Ok((_, package)) => site.pages.landing(language, token, &package, now),
-        Err(refusal) => site.refuse(refusal, language),
+        Ok((token, package)) if for_machines => site.manifest(&token, &package),
+        Ok((token, package)) => {
+            let extended = Extended::of(uri.query().unwrap_or_default());
+            let token = token.to_string();
+            site.pages.landing(wanted, &token, &package, now, extended)
+        }
+        Err(refusal) => site.refuse(refusal, wanted, token),
     }
 }
 
 /// `/{token}/{number}`
 async fn file(
     State(site): Shared,
-    Wanted(language): Wanted,
+    Extension(visitor): Extension<Visitor>,
+    wanted: Wanted,
     method: Method,
     headers: HeaderMap,
     path: Result<Path<(String, String)>, PathRejection>,
@@ -185,21 +281,22 @@ async fn file(
     let (token, number) = path.map(|Path(pair)| pair).unwrap_or_default();
     let (token, package) = match site.find(&token, Timestamp::now()).await {
         Ok(found) => found,
-        Err(refusal) => return site.refuse(refusal, language),
+        Err(refusal) => return site.refuse(refusal, wanted, &token),
     };
     match index(&number).filter(|index| *index < package.files.len()) {
         Some(index) => {
-            let download = Download::file(token, package, index);
-            download.answer(&site, &method, &headers, language).await
+            let download = Download::file(token, package, index, visitor);
+            download.answer(&site, &method, &headers, wanted).await
         }
-        None => site.pages.not_found(language),
+        None => site.pages.problem(wanted, Problem::NotFound),
     }
 }
 
 /// `/{token}/all.zip`
 async fn archive(
     State(site): Shared,
-    Wanted(language): Wanted,
+    Extension(visitor): Extension<Visitor>,
+    wanted: Wanted,
     method: Method,
     headers: HeaderMap,
     path: Result<Path<String>, PathRejection>,
@@ -207,10 +304,11 @@ async fn archive(
     let token = path.map(|Path(token)| token).unwrap_or_default();
     match site.find(&token, Timestamp::now()).await {
         Ok((token, package)) => {
-            let download = Download::archive(token, package, &site.state.zone);
-            download.answer(&site, &method, &headers, language).await
+            let name = site.pages.archive_name(&package);
+            let download = Download::archive(token, package, visitor, name, &site.state.zone);
+            download.answer(&site, &method, &headers, wanted).await
         }
-        Err(refusal) => site.refuse(refusal, language),
+        Err(refusal) => site.refuse(refusal, wanted, &token),
     }
 }
 
@@ -221,37 +319,90 @@ fn index(number: &str) -> Option<usize> {
 }
 
 impl Site {
+    fn new(state: WebState) -> Self {
+        let config = &state.config;
+        Self {
+            pages: Pages::new(&state),
+            proxies: Proxies::new(config),
+            misses: Rate::per_minute(config.misses_per_minute),
+            posts: Rate::per_minute(config.posts_per_minute),
+            crowd: Crowd::new(config.max_connections_per_address),
+            throttle: Arc::new(Throttle::new(config.max_rate)),
+            reporter: Reporter::new(config),
+            state,
+        }
+    }
+
+    fn wanted(&self, uri: &Uri, headers: &HeaderMap) -> Wanted {
+        Wanted::of(
+            uri.query().unwrap_or_default(),
+            headers,
+            self.state.language,
+        )
+    }
+
+    /// Whether a request may go on to its handler; gives it its place among those of its client.
+    fn admit(
+        &self,
+        request: &Request,
+        client: Option<Network>,
+    ) -> Result<Option<Arc<Place>>, Barrier> {
+        let route = request.extensions().get::<MatchedPath>();
+        let route = route.map(MatchedPath::as_str);
+        let is_post = request.method() == Method::POST;
+        match (route, request.method()) {
+            (_, &Method::GET | &Method::HEAD) => {}
+            (Some(EXTEND | REPORT), &Method::POST) => {}
+            (Some(EXTEND | REPORT), _) => return Err(Barrier::Method("GET, HEAD, POST")),
+            _ => return Err(Barrier::Method("GET, HEAD")),
+        }
+        // Pages without a token lead nobody anywhere, and must stay open to who was refused.
+        let guesses = route.is_none_or(|route| route.contains('{'));
+        let Some(client) = client.filter(|_| guesses) else {
+            return Ok(None);
+        };
+        self.misses.check(client)?;
+        if is_post {
+            self.posts.take(client)?;
+        }
+        let place = self.crowd.enter(client).ok_or(Barrier::TooMany(CROWDED))?;
+        Ok(Some(Arc::new(place)))
+    }
+
     async fn find(&self, token: &str, now: Timestamp) -> Result<(Token, Package), Refusal> {
-        let token: Token = token.parse().map_err(|_| Refusal::Unknown)?;
+        let parsed = token.parse::<Token>();
+        let is_token = parsed.is_ok();
+        let token = parsed.unwrap_or_else(|_| decoy());
         match self.state.drop.find(&token, now).await {
-            Ok(Lookup::Live(package)) => Ok((token, package)),
+            Ok(Lookup::Live(package)) if is_token => Ok((token, package)),
             Ok(Lookup::Gone {
                 created,
                 expired,
                 origin,
-            }) => Err(Refusal::Gone(Box::new(Gone {
+                why,
+                extendable,
+            }) if is_token => Err(Refusal::Gone(Box::new(Gone {
                 created,
                 expired,
                 origin,
+                why,
+                extendable,
             }))),
-            Ok(Lookup::Unknown) => Err(Refusal::Unknown),
-            Err(err) => {
-                error!("could not look up a package: {err}");
-                Err(Refusal::Failed)
-            }
+            Ok(_) => Err(Refusal::Unknown),
+            Err(err) => Err(Refusal::failed(&err)),
         }
     }
 
-    fn refuse(&self, refusal: Refusal, language: Language) -> Response {
+    fn refuse(&self, refusal: Refusal, wanted: Wanted, token: &str) -> Response {
         match refusal {
-            Refusal::Unknown => self.pages.not_found(language),
-            Refusal::Gone(gone) => self.pages.gone(language, &gone),
-            Refusal::Failed => self.pages.failed(language),
+            Refusal::Unknown => self.pages.problem(wanted, Problem::NotFound),
+            Refusal::Gone(gone) => self.pages.gone(wanted, token, &gone),
+            Refusal::Failed => self.pages.problem(wanted, Problem::Failed),
         }
     }
 
     /// The package for machines: file names as they would be downloaded, absolute addresses.
-    fn manifest(&self, token: &str, package: &Package) -> Response {
+    fn manifest(&self, token: &Token, package: &Package) -> Response {
         let link = format!("{}{token}", self.state.config.public_url);
         let names = names::unique_files(package.files.iter().map(|file| file.name.as_str()));
         let files: Vec<_> = package
@@ -293,4 +444,30 @@ impl Site {
             set(headers, "strict-transport-security", "max-age=31536000");
         }
     }
+}
+
+impl fmt::Debug for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Site")
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Refusal {
+    fn failed(err: &DropError) -> Self {
+        error!("could not look up a package: {err}");
+        Self::Failed
+    }
+}
+
+impl Visitor {
+    /// Who asks, for the audit log.
+    fn client(&self) -> Client {
+        Client::web(self.address)
+    }
+}
+
+fn decoy() -> Token {
+    DECOY.parse().expect("26 letters are a token")
 }

@@ -1,59 +1,60 @@
 #!/usr/bin/env python3
-"""Takes pictures of the pages, to be looked at: both languages, phone and desktop, light and dark.
+"""Takes pictures of all pages, to be looked at: both languages, phones and desktop, light and dark.
 
-    tests/pictures.py OUTPUT_DIRECTORY BASE_URL [TOKEN ...]
+    tests/pictures.py OUTPUT_DIRECTORY [WORD ...]     only the pages whose name contains a word
 
-The server runs already at BASE_URL (`depollueur run`). The start page and the page for unknown links
-are always taken; each TOKEN (the last part of a link) adds its page. Needs Chromium; CHROMIUM names
-another one than `chromium`.
+Starts the program on loopback with packages of its own, and a headless Chromium; ends both. The binary
+is `$DEPOLLUEUR`, else the release build.
 """
 
 import itertools
-import os
 import pathlib
-import subprocess
 import sys
-import tempfile
 
-SIZES = {"phone": "375,1100", "narrow": "320,1300", "desktop": "1100,900"}
-SCHEMES = {"light": [], "dark": ["--blink-settings=preferredColorScheme=0"]}
-LANGUAGES = ("fr", "en")
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "e2e"))
+
+import messages as m  # noqa: E402
+from browser import Browser  # noqa: E402
+from pages_site import Site  # noqa: E402
+
+WIDTHS = {"narrow": 320, "phone": 390, "desktop": 1100}
+SCHEMES = {"light": False, "dark": True}
+LONG = "Compte rendu de l’assemblée générale extraordinaire du 21 novembre 2026 (version définitive, relue par le bureau).pdf"
 
 
-def take(url: str, size: str, scheme: list[str], picture: pathlib.Path) -> None:
-    with tempfile.TemporaryDirectory() as profile:
-        subprocess.run(
-            [
-                os.environ.get("CHROMIUM", "chromium"),
-                "--headless",
-                "--no-sandbox",
-                "--disable-gpu",
-                "--hide-scrollbars",
-                f"--user-data-dir={profile}",
-                f"--window-size={size}",
-                f"--screenshot={picture}",
-                *scheme,
-                url,
-            ],
-            check=True,
-            capture_output=True,
-            timeout=60,
-        )
+def pages(site: Site) -> dict[str, str]:
+    report, photos = m.pdf(9_400_000), m.noise(2_480_000)
+    several = site.deposit(("Compte rendu de l'AG.pdf", report), ("photos-du-forum.zip", photos),
+                           ("budget 2027.ods", m.noise(84_000)))
+    one = site.deposit(("contrat signé.docx", m.noise(640_000)))
+    received = site.deposit((LONG, m.noise(123_456)), ("facture.pdf.exe", m.noise(700_000)),
+                            ("IMG_2031.jpeg", m.noise(3_000_000)), direction="incoming",
+                            sender="info@un-domaine-vraiment-tres-long-pour-une-page.example.com")
+    expired, revoked = site.expired(("a.pdf", report)), site.deposit(("a.pdf", report))
+    if site.daemon.run("drop", "revoke", "--help").returncode == 0:
+        site.revoke(revoked)
+    reference = "0123456789abcdef" * 2
+    return {"landing": several, "one": one, "received": received, "extended": several + "?done=extended",
+            "report": several + "/report", "reported": f"{several}/report?done={reference}",
+            "expired": expired, "revoked": revoked, "home": site.url, "about": site.url + "about",
+            "unknown": site.url + "unknown"}
 
 
 def main() -> None:
-    if len(sys.argv) < 3:
+    if len(sys.argv) < 2:
         sys.exit(__doc__)
-    directory, base, tokens = pathlib.Path(sys.argv[1]), sys.argv[2].rstrip("/"), sys.argv[3:]
+    directory, words = pathlib.Path(sys.argv[1]), sys.argv[2:]
     directory.mkdir(parents=True, exist_ok=True)
-    pages = {"home": "/", "unknown": "/unknown"}
-    pages |= {f"package-{n}": f"/{token}" for n, token in enumerate(tokens, 1)}
-    for (page, path), size, scheme, language in itertools.product(
-        pages.items(), SIZES, SCHEMES, LANGUAGES
-    ):
-        picture = directory / f"{page}-{size}-{scheme}-{language}.png"
-        take(f"{base}{path}?lang={language}", SIZES[size], SCHEMES[scheme], picture)
-        print(picture)
+    with Site(drop_extend_expired="true", drop_extension="2 months") as site, Browser("fr") as browser:
+        for (page, url), width, scheme, language in itertools.product(
+                pages(site).items(), WIDTHS, SCHEMES, ("fr", "en")):
+            if words and not any(word in page for word in words):
+                continue
+            browser.look(WIDTHS[width], dark=SCHEMES[scheme])
+            browser.open(f"{url}{'&' if '?' in url else '?'}lang={language}")
+            picture = directory / f"{page}-{width}-{scheme}-{language}.png"
+            browser.picture(picture)
+            print(picture)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ use super::{
     ConfigOptions,
     exit::{Failure, complain},
 };
+use crate::web::Theme;
 
 #[derive(Args, Debug)]
 pub(super) struct Options {
@@ -18,6 +19,8 @@ pub(super) struct Options {
 /// Prints the values that hold, as a configuration; warnings go to standard error.
 pub(super) fn run(options: Options) -> Result<(), Failure> {
     let config = options.config.load()?;
+    // Reads the logo and tries the templates.
+    Theme::load(&config.web)?;
     for warning in config.warnings() {
         complain(format_args!("warning: {warning}"));
     }

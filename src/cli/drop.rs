@@ -1,54 +1,56 @@
-//! `depollueur drop …`
+//! `depollueur drop …`: the admin's hands in the file drop.
+//!
+//! A package is named by its link, or by its id, of which the first eight digits are enough when no
+//! other begins with them. Names and digests of files are shown to whoever has the link only.
 
-use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
-    path::{Path, PathBuf},
-};
+mod act;
+mod get;
+mod look;
+mod sweep;
+mod table;
+mod when;
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use jiff::Timestamp;
 use tokio::runtime;
 
 use super::{
     ConfigOptions,
-    exit::{EX_IOERR, EX_UNAVAILABLE, EX_USAGE, Failure},
+    exit::{EX_UNAVAILABLE, EX_USAGE, Failure},
 };
-use crate::{
-    drop::{Drop, DropError, Lookup, Package, Swept, Token},
-    names,
-};
+use crate::drop::{Drop, DropError, Query, RecordId, Token};
 
-/// Packages of one step of a sweep: between two steps others may write.
-const STEP: usize = 100;
-
-/// A link that leads to nothing.
+/// A link or an id that leads to nothing.
 const EX_NOTHING: u8 = 1;
+
+/// So much of an id must be given.
+const ID_DIGITS_MIN: usize = 8;
+const ID_DIGITS: usize = 32;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Fetches the files behind a link.
-    Get(GetOptions),
+    Get(get::Options),
+    /// Lists packages, those deposited last first.
+    List(look::ListOptions),
+    /// Shows all that is known of a package.
+    Show(look::ShowOptions),
+    /// Shows what was done with packages, oldest first.
+    Audit(look::AuditOptions),
+    /// Lets a live package be fetched for longer.
+    Extend(act::ExtendOptions),
+    /// Brings back a package that expired or was revoked, until its files are destroyed.
+    Restore(act::ExtendOptions),
+    /// Ends packages at once.
+    Revoke(act::RevokeOptions),
+    /// Refuses a file from now on, and ends the packages that hold it.
+    Block(act::BlockOptions),
+    /// Takes a file again.
+    Unblock(act::UnblockOptions),
+    /// Lists the files that are refused.
+    Blocks(look::BlocksOptions),
     /// Destroys what is past its expiry and grace period, and left-overs.
-    Sweep(SweepOptions),
-}
-
-#[derive(Args, Debug)]
-pub(super) struct GetOptions {
-    /// The link, or the token at its end
-    link: String,
-    /// Directory to write the files into; made if it is missing
-    #[arg(long, value_name = "DIR")]
-    into: PathBuf,
-    #[command(flatten)]
-    config: ConfigOptions,
-}
-
-#[derive(Args, Debug)]
-pub(super) struct SweepOptions {
-    #[command(flatten)]
-    config: ConfigOptions,
+    Sweep(sweep::Options),
 }
 
 /// Runs one of the commands.
@@ -57,94 +59,21 @@ pub(super) fn run(command: Command) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::new(EX_UNAVAILABLE, format_args!("could not start: {error}")))?;
-    match command {
-        Command::Get(options) => runtime.block_on(get(options)),
-        Command::Sweep(options) => runtime.block_on(sweep(options)),
-    }
-}
-
-async fn get(options: GetOptions) -> Result<(), Failure> {
-    let token = token_of(&options.link)
-        .ok_or_else(|| Failure::new(EX_USAGE, "the link does not hold a token"))?;
-    let drop = open(options.config)?;
-    let package = match drop
-        .find(&token, Timestamp::now())
-        .await
-        .map_err(unavailable)?
-    {
-        Lookup::Live(package) => package,
-        Lookup::Gone { expired, .. } => {
-            let message = format!("the files of this link could be fetched until {expired}");
-            return Err(Failure::new(EX_NOTHING, message));
+    runtime.block_on(async {
+        match command {
+            Command::Get(options) => get::run(options).await,
+            Command::List(options) => look::list(options).await,
+            Command::Show(options) => look::show(options).await,
+            Command::Audit(options) => look::audit(options).await,
+            Command::Extend(options) => act::extend(options).await,
+            Command::Restore(options) => act::restore(options).await,
+            Command::Revoke(options) => act::revoke(options).await,
+            Command::Block(options) => act::block(options).await,
+            Command::Unblock(options) => act::unblock(options).await,
+            Command::Blocks(options) => look::blocks(options).await,
+            Command::Sweep(options) => sweep::run(options).await,
         }
-        Lookup::Unknown => return Err(Failure::new(EX_NOTHING, "this link leads to nothing")),
-    };
-    write_package(&drop, &token, &package, &options.into).await
-}
-
-async fn write_package(
-    drop: &Drop,
-    token: &Token,
-    package: &Package,
-    directory: &Path,
-) -> Result<(), Failure> {
-    fs::create_dir_all(directory).map_err(|error| not_written(directory, &error))?;
-    let names = names::unique_files(package.files.iter().map(|file| file.name.as_str()));
-    for (index, name) in names.iter().enumerate() {
-        let path = directory.join(name);
-        let file = create(&path).map_err(|error| not_written(&path, &error))?;
-        if let Err(failure) = write_file(drop, token, package, index, (file, &path)).await {
-            let _ = fs::remove_file(&path);
-            return Err(failure);
-        }
-        writeln!(io::stdout().lock(), "{}", path.display())
-            .map_err(|error| Failure::output(&error))?;
-    }
-    Ok(())
-}
-
-async fn write_file(
-    drop: &Drop,
-    token: &Token,
-    package: &Package,
-    index: usize,
-    (mut file, path): (File, &Path),
-) -> Result<(), Failure> {
-    let whole = 0..package.files[index].size;
-    let mut reader = drop
-        .read(token, package, index, whole)
-        .await
-        .map_err(unavailable)?;
-    while let Some(bytes) = reader.next().await.map_err(unavailable)? {
-        file.write_all(&bytes)
-            .map_err(|error| not_written(path, &error))?;
-    }
-    file.sync_all().map_err(|error| not_written(path, &error))
-}
-
-/// Makes a file that was not there; no link is followed. What was private in the mail stays so.
-fn create(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-}
-
-async fn sweep(options: SweepOptions) -> Result<(), Failure> {
-    let drop = open(options.config)?;
-    let swept = drop
-        .sweep_all(Timestamp::now(), STEP, || true)
-        .await
-        .map_err(unavailable)?;
-    let Swept {
-        packages,
-        files,
-        orphans,
-        records,
-    } = swept;
-    let line = format!("packages={packages} files={files} orphans={orphans} records={records}");
-    writeln!(io::stdout().lock(), "{line}").map_err(|error| Failure::output(&error))
+    })
 }
 
 /// Finds the token in a link: its landing page, one of its downloads, or the token alone.
@@ -153,19 +82,49 @@ fn token_of(link: &str) -> Option<Token> {
     path.rsplit('/').find_map(|segment| segment.parse().ok())
 }
 
+/// The package that a link or the beginning of an id names.
+async fn package_of(drop: &Drop, name: &str) -> Result<RecordId, Failure> {
+    if let Some(token) = token_of(name) {
+        return Ok(RecordId::from(&token));
+    }
+    let digits = name.trim().to_ascii_lowercase();
+    let is_id = digits.bytes().all(|b| b.is_ascii_hexdigit())
+        && (ID_DIGITS_MIN..=ID_DIGITS).contains(&digits.len());
+    if !is_id {
+        let message = "not a link, nor an id of 8 to 32 hexadecimal digits";
+        return Err(Failure::new(EX_USAGE, message));
+    }
+    if let Ok(id) = digits.parse() {
+        return Ok(id);
+    }
+    let query = Query {
+        id_prefix: Some(digits),
+        ..Query::default()
+    };
+    let found = drop
+        .list(query, Timestamp::now())
+        .await
+        .map_err(unavailable)?;
+    match found.as_slice() {
+        [] => Err(nothing()),
+        [one] => Ok(one.id),
+        _ => Err(Failure::new(
+            EX_USAGE,
+            "several packages have an id that begins so",
+        )),
+    }
+}
+
+fn nothing() -> Failure {
+    Failure::new(EX_NOTHING, "this leads to nothing")
+}
+
 fn open(options: ConfigOptions) -> Result<Drop, Failure> {
-    Drop::open(&options.load()?.drop).map_err(unavailable)
+    Drop::of(&options.load()?).map_err(unavailable)
 }
 
 fn unavailable(error: DropError) -> Failure {
     Failure::new(EX_UNAVAILABLE, error)
-}
-
-fn not_written(path: &Path, error: &io::Error) -> Failure {
-    Failure::new(
-        EX_IOERR,
-        format_args!("could not write \"{}\": {error}", path.display()),
-    )
 }
 
 #[cfg(test)]
@@ -195,16 +154,5 @@ mod tests {
         ] {
             assert!(token_of(link).is_none(), "{link}");
         }
-    }
-
-    #[test]
-    fn an_existing_file_is_never_written_over() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("a.pdf");
-        std::os::unix::fs::symlink(directory.path().join("elsewhere"), &path).unwrap();
-        assert_eq!(
-            create(&path).unwrap_err().kind(),
-            io::ErrorKind::AlreadyExists
-        );
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{fmt, io, process::ExitCode};
 
-use crate::config::ConfigError;
+use crate::{config::ConfigError, web::ThemeError};
 
 /// The command line is wrong.
 pub(super) const EX_USAGE: u8 = 64;
@@ -52,6 +52,12 @@ impl Failure {
 pub(super) fn complain(message: impl fmt::Display) {
     use io::Write as _;
     let _ = writeln!(io::stderr().lock(), "depollueur: {message}");
+}
+
+impl From<ThemeError> for Failure {
+    fn from(error: ThemeError) -> Self {
+        Self::new(EX_CONFIG, error)
+    }
 }
 
 impl From<ConfigError> for Failure {

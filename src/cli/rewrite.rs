@@ -170,7 +170,7 @@ fn filter(config: &Arc<Config>, envelope: &Envelope) -> Result<Filter, DropError
     if config.detach.mode == RunMode::DryRun || !is_treated {
         return Ok(Filter::trial(Config::clone(config)));
     }
-    Ok(Filter::new(Arc::clone(config), Drop::open(&config.drop)?))
+    Ok(Filter::new(Arc::clone(config), Drop::of(config)?))
 }
 
 pub(super) async fn push(message: &mut Message, body: &mut impl Read) -> io::Result<()> {

@@ -29,7 +29,7 @@ use crate::{
     filter::Filter,
     milter::{self, Claim, Stop},
     web::{
-        self, WebState,
+        self, Theme, WebState,
         server::{self, ServerLimits},
     },
 };
@@ -39,6 +39,9 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
 
 /// Packages that one step of the sweeper destroys at most.
 const SWEEP_STEP: usize = 100;
+
+/// How long the end waits for threads that wait for the disk.
+const THREADS_END_TIME: Duration = Duration::from_secs(1);
 
 #[derive(Args, Debug)]
 pub(super) struct Options {
@@ -57,6 +60,7 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
     for warning in config.warnings() {
         warn!("{warning}");
     }
+    let theme = Theme::load(&config.web)?;
     raise_open_files();
     let unavailable = |error: &dyn std::fmt::Display| Failure::new(EX_UNAVAILABLE, error);
     let claim = if options.takeover {
@@ -66,24 +70,32 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
     };
     // The sockets come first: a start that fails on one of them leaves no drop behind.
     let sockets = Sockets::open(&config, claim).map_err(|error| unavailable(&error))?;
-    let drop = Drop::open(&config.drop).map_err(|error| unavailable(&error))?;
-    let runtime = runtime::Builder::new_multi_thread()
+    let drop = Drop::of(&config).map_err(|error| unavailable(&error))?;
+    let no_threads =
+        |error: io::Error| unavailable(&format_args!("could not start threads: {error}"));
+    let mail = runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|error| unavailable(&format_args!("could not start threads: {error}")))?;
-    runtime.block_on(
-        Daemon {
-            config: Arc::new(config),
-            drop,
-        }
-        .serve(sockets),
-    )
+        .map_err(no_threads)?;
+    let readers = server::runtime().map_err(no_threads)?;
+    let daemon = Daemon {
+        config: Arc::new(config),
+        drop,
+        theme,
+        readers: readers.handle().clone(),
+    };
+    let ended = mail.block_on(daemon.serve(sockets));
+    readers.shutdown_timeout(THREADS_END_TIME);
+    ended
 }
 
 /// What all tasks work with.
 struct Daemon {
     config: Arc<Config>,
     drop: Drop,
+    theme: Theme,
+    /// The threads of the public listener.
+    readers: runtime::Handle,
 }
 
 impl Daemon {
@@ -124,13 +136,19 @@ impl Daemon {
         let filter = Filter::new(Arc::clone(&self.config), self.drop.clone());
         let config = Arc::clone(&self.config);
         let Sockets { milter, web, admin } = sockets;
-        let (web, admin) = (listen(web)?, listen(admin)?);
+        let admin = listen(admin)?;
+        let web = {
+            // A socket belongs to the threads that serve it.
+            let _entered = self.readers.enter();
+            listen(web)?
+        };
         let pages = web::router(self.web_state(&metrics));
         let health = admin::router(self.drop.clone(), metrics.clone());
         let web_limits = ServerLimits::web(&self.config.web);
         let mut tasks = JoinSet::new();
         tasks.spawn(milter::run(milter, config, filter, metrics, stop.clone()));
-        tasks.spawn(serve_http(web, pages, web_limits, stop.clone()));
+        let readers = serve_http(web, pages, web_limits, stop.clone());
+        tasks.spawn_on(readers, &self.readers);
         tasks.spawn(serve_http(
             admin,
             health,
@@ -145,6 +163,7 @@ impl Daemon {
         WebState {
             drop: self.drop.clone(),
             config: self.config.web.clone(),
+            theme: self.theme.clone(),
             zone: self.config.notice.time_zone.clone(),
             language: self.config.notice.language,
             metrics: metrics.clone(),
@@ -213,14 +232,17 @@ async fn sweep(drop: Drop, stop: Stop) -> io::Result<()> {
     {
         let go_on = || !stop.gracefully.is_cancelled();
         match drop.sweep_all(Timestamp::now(), SWEEP_STEP, go_on).await {
-            Ok(swept) if swept == Swept::default() => {}
+            // Why nothing is destroyed was logged when the clock jumped.
+            Ok(swept) if swept == Swept::default() || swept.held_until.is_some() => {}
             Ok(Swept {
                 packages,
                 files,
                 orphans,
                 records,
+                entries,
+                ..
             }) => {
-                info!(packages, files, orphans, records, "swept");
+                info!(packages, files, orphans, records, entries, "swept");
             }
             Err(error) => error!("could not sweep the drop: {error}"),
         }

@@ -3,8 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 
 use axum::http::Uri;
+use jiff::{SpanRelativeTo, civil::date};
 
-use super::{Action, Condition, Config, Directions, MilterAddress, Rule};
+use super::{Action, Condition, Config, Directions, MilterAddress, Network, Rule};
 
 impl Config {
     /// Says which key contradicts another, and why; `None` when nothing does.
@@ -35,6 +36,8 @@ impl Config {
         self.warn_of_open_listeners(&mut warnings);
         self.warn_of_thresholds(&mut warnings);
         self.warn_of_rules(&mut warnings);
+        self.warn_of_proxies(&mut warnings);
+        self.warn_of_lifetime(&mut warnings);
         warnings
     }
 
@@ -116,6 +119,27 @@ impl Config {
             })
     }
 
+    fn warn_of_proxies(&self, warnings: &mut Vec<String>) {
+        let everybody = |net: &&Network| net.prefix == 0;
+        if let Some(net) = self.web.trusted_proxies.iter().find(everybody) {
+            warnings.push(format!(
+                r#"web.trusted_proxies has "{net}": every client can choose the address that it is known by"#
+            ));
+        }
+    }
+
+    fn warn_of_lifetime(&self, warnings: &mut Vec<String>) {
+        let drop = &self.drop;
+        let total = (&drop.lifetime_max, SpanRelativeTo::from(date(2026, 1, 1)));
+        let longer = drop.expiry.compare(total).is_ok_and(|order| order.is_ge());
+        if drop.extension.is_some() && longer {
+            warnings.push(format!(
+                "drop.lifetime_max ({:#}) is not above drop.expiry ({:#}): readers cannot extend",
+                drop.lifetime_max, drop.expiry
+            ));
+        }
+    }
+
     fn warn_of_thresholds(&self, warnings: &mut Vec<String>) {
         let threshold = self.detach.threshold;
         if let Some(sum) = self.detach.message_threshold
@@ -189,6 +213,13 @@ mod tests {
         config.detach.message_threshold = Some(1);
         assert_eq!(config.warnings().len(), 4);
         config.detach.threshold = 0;
+        assert_eq!(config.warnings().len(), 4);
+        config.web.trusted_proxies = vec!["0.0.0.0/0".parse().unwrap()];
+        assert_eq!(config.warnings().len(), 5);
+        config.web.trusted_proxies.clear();
+        config.drop.lifetime_max = config.drop.expiry;
+        assert_eq!(config.warnings().len(), 5);
+        config.drop.extension = None;
         assert_eq!(config.warnings().len(), 4);
     }
 }

@@ -1,13 +1,14 @@
 //! The values of a configuration that says nothing. `config/depollueur.toml` shows them all.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use jiff::{SignedDuration, Span, tz::TimeZone};
 
 use super::{
-    AddressPatterns, AdminConfig, DetachConfig, Directions, DropConfig, Language, Limits,
-    LogConfig, LogFormat, MilterAddress, MilterConfig, NoticeConfig, OnFailure, Position,
-    Recipients, RunMode, SenderConfig, SpoolConfig, WebConfig,
+    AddressPatterns, AdminConfig, AuditConfig, Colour, DetachConfig, Directions, DropConfig,
+    Language, Limits, LogConfig, LogFormat, MilterAddress, MilterConfig, Network, NoticeConfig,
+    OnFailure, Position, ProxyHeader, QuotaConfig, Recipients, ReportFormat, RunMode, SenderConfig,
+    ShowSender, SpoolConfig, WebConfig,
 };
 
 impl Default for MilterConfig {
@@ -32,8 +33,32 @@ impl Default for WebConfig {
             public_url: "http://127.0.0.1:8025/".into(),
             operator: String::new(),
             contact: String::new(),
+            legal: String::new(),
+            show_sender: ShowSender::Domain,
+            logo: None,
+            accent: Colour([0x0b, 0x64, 0x50]),
+            accent_dark: Colour([0x62, 0xd2, 0xb7]),
+            templates: None,
+            report_command: Vec::new(),
+            report_format: ReportFormat::Mail,
+            trusted_proxies: vec![
+                Network {
+                    address: Ipv4Addr::new(127, 0, 0, 0).into(),
+                    prefix: 8,
+                },
+                Network {
+                    address: Ipv6Addr::LOCALHOST.into(),
+                    prefix: 128,
+                },
+            ],
+            proxy_header: ProxyHeader::XForwardedFor,
             max_connections: 1000,
+            max_connections_per_address: 64,
+            misses_per_minute: 60,
+            posts_per_minute: 10,
             timeout: SignedDuration::from_secs(30),
+            min_rate: 1_000,
+            max_rate: None,
         }
     }
 }
@@ -53,6 +78,29 @@ impl Default for DropConfig {
             expiry: Span::new().months(1),
             grace: Span::new().days(7),
             keep_records: Span::new().years(1),
+            extension: Some(Span::new().months(1)),
+            lifetime_max: Span::new().months(3),
+            extend_expired: false,
+        }
+    }
+}
+
+impl Default for QuotaConfig {
+    fn default() -> Self {
+        Self {
+            sender_per_day: None,
+            sender_directions: Directions::Outgoing,
+            total: None,
+            free_space_min: 1_000_000_000,
+        }
+    }
+}
+
+impl Default for AuditConfig {
+    fn default() -> Self {
+        Self {
+            keep: Span::new().years(1),
+            addresses: true,
         }
     }
 }

@@ -10,7 +10,10 @@ use jiff::{
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::{Directions, Language, LogFormat, OnFailure, Position, Recipients, RunMode};
+use super::{
+    Directions, Language, LogFormat, OnFailure, Position, ProxyHeader, Recipients, ReportFormat,
+    RunMode, ShowSender,
+};
 
 /// One kind of value: what it looks like, and what it means.
 pub(super) trait Codec {
@@ -225,6 +228,49 @@ impl Codec for Retention {
 
     fn allowed() -> String {
         r#"a time such as "7 days" or "1 year", from "0 s" to 100 years"#.into()
+    }
+}
+
+/// A span of time for people, or `off`.
+pub(super) struct OptionalPeriod;
+
+impl Codec for OptionalPeriod {
+    type Value = Option<Span>;
+
+    fn parse(written: &Written) -> Option<Option<Span>> {
+        match written.text()?.as_str() {
+            "off" => Some(None),
+            _ => Period::parse(written).map(Some),
+        }
+    }
+
+    fn print(value: &Option<Span>) -> Written {
+        value
+            .as_ref()
+            .map_or_else(|| Written::Text("off".into()), Period::print)
+    }
+
+    fn allowed() -> String {
+        format!(r#""off" or {}"#, Period::allowed())
+    }
+}
+
+/// Yes or no.
+pub(super) struct Flag;
+
+impl Codec for Flag {
+    type Value = bool;
+
+    fn parse(written: &Written) -> Option<bool> {
+        written.text()?.parse().ok()
+    }
+
+    fn print(value: &bool) -> Written {
+        Written::Boolean(*value)
+    }
+
+    fn allowed() -> String {
+        "true or false".into()
     }
 }
 
@@ -447,6 +493,25 @@ impl Words for Position {
         ("before-quote", Self::BeforeQuote),
         ("start", Self::Start),
         ("end", Self::End),
+    ];
+}
+
+impl Words for ShowSender {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("address", Self::Address),
+        ("domain", Self::Domain),
+        ("none", Self::None),
+    ];
+}
+
+impl Words for ReportFormat {
+    const WORDS: &'static [(&'static str, Self)] = &[("mail", Self::Mail), ("json", Self::Json)];
+}
+
+impl Words for ProxyHeader {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("x-forwarded-for", Self::XForwardedFor),
+        ("forwarded", Self::Forwarded),
     ];
 }
 

@@ -56,6 +56,23 @@ pub enum DropError {
         /// What SQLite said.
         source: rusqlite::Error,
     },
+    /// The configuration allows no more: nothing was kept.
+    #[error("the quota {name} of {limit} bytes is used up")]
+    Quota {
+        /// The key of the configuration.
+        name: &'static str,
+        /// Its value in bytes.
+        limit: u64,
+    },
+    /// An admin blocked a file that was deposited: nothing was kept, and trying again is no use.
+    #[error("a file is blocked by an admin")]
+    Blocked,
+    /// Another process holds the drop while it is opened, and does not let go.
+    #[error("could not lock \"{}\": another process has been opening this drop for too long", path.display())]
+    Locked {
+        /// The directory.
+        path: PathBuf,
+    },
     /// The file system failed in another way: it may be better in a moment.
     #[error("could not {action} \"{}\": {source}", path.display())]
     Io {

@@ -1,11 +1,13 @@
 //! The way out of the drop: a range of a file, decrypted segment by segment.
 
-use std::{fs::File, ops::Range, os::unix::fs::FileExt, path::PathBuf, sync::Arc};
+use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
 
 use super::{
-    DropError, Store, blocking,
+    DropError, Store,
+    blobs::Blob,
+    blocking,
     vault::{HEADER_BYTES, Layout, Opener, Vault},
 };
 
@@ -20,8 +22,7 @@ pub struct FileReader {
 
 #[derive(Debug)]
 struct OpenBlob {
-    file: File,
-    path: PathBuf,
+    blob: Box<dyn Blob>,
     opener: Opener,
 }
 
@@ -39,16 +40,16 @@ impl FileReader {
             ));
         }
         let layout = Layout::new(size).ok_or(DropError::Misuse("a file is larger than 256 TiB"))?;
-        let (file, path) = store
+        let blob = store
             .blobs
-            .read(vault.id(), number, layout.sealed_bytes())?;
+            .open(vault.id(), number, layout.sealed_bytes())?;
         let mut header = [0; HEADER_BYTES];
-        file.read_exact_at(&mut header, 0)
-            .map_err(|e| DropError::io("read", &path, e))?;
+        blob.read_exact_at(&mut header, 0)
+            .map_err(|e| DropError::io("read", blob.path(), e))?;
         let opened = vault.open_file(number, layout, &header);
-        let opener = opened.map_err(|e| DropError::damaged(&path, e.to_string()))?;
+        let opener = opened.map_err(|e| DropError::damaged(blob.path(), e.to_string()))?;
         Ok(Self {
-            blob: Arc::new(OpenBlob { file, path, opener }),
+            blob: Arc::new(OpenBlob { blob, opener }),
             range,
         })
     }
@@ -76,11 +77,11 @@ impl OpenBlob {
         let number = layout.segment_of(range.start);
         let (plain, sealed) = (layout.plain(number), layout.sealed(number));
         let mut segment = vec![0; (sealed.end - sealed.start) as usize];
-        let read = self.file.read_exact_at(&mut segment, sealed.start);
-        read.map_err(|e| DropError::io("read", &self.path, e))?;
+        let read = self.blob.read_exact_at(&mut segment, sealed.start);
+        read.map_err(|e| DropError::io("read", self.blob.path(), e))?;
         self.opener
             .open(number, &mut segment)
-            .map_err(|e| DropError::damaged(&self.path, format!("segment {number}: {e}")))?;
+            .map_err(|e| DropError::damaged(self.blob.path(), format!("segment {number}: {e}")))?;
         let start = (range.start - plain.start) as usize;
         let end = (range.end.min(plain.end) - plain.start) as usize;
         Ok(Bytes::from(segment).slice(start..end))

@@ -1,414 +1,209 @@
-//! The database of records: which packages there are, who deposited them, until when.
+//! What is known of packages, apart from their contents: the seam behind which a database stands.
 //!
-//! SQLite in WAL mode with `synchronous = FULL`: when a transaction returns, it is on stable
-//! storage. One connection writes and one reads; both are used from blocking threads only. Other
-//! processes may have the database open too, so each transaction is short, and whatever is decided
-//! about a blob is decided inside a write transaction.
+//! A database is one more file that implements [`Records`] and passes the suite in
+//! `tests/conformance/records.rs`. Its verbs block and are called from blocking threads only. Each
+//! is one short transaction: when it returns, it is on stable storage. Other processes may have the
+//! database open too, so whatever is decided about a blob is decided inside a transaction
+//! that nobody else can write beside.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+mod sqlite;
+
+use std::{fmt, path::Path};
 
 use jiff::Timestamp;
-use rusqlite::{
-    Connection, OptionalExtension, Row, Transaction, TransactionBehavior::Immediate, params,
+
+#[cfg(test)]
+pub(super) use self::sqlite::SCHEMA_1;
+pub(super) use self::sqlite::Sqlite;
+use super::{
+    DropError, Origin, RecordId,
+    audit::Entry,
+    custody::{AuditQuery, Cause, Query},
 };
 
-use super::{DropError, Origin, vault::RecordId};
-use crate::filter::Direction;
+pub(super) type Result<T, E = DropError> = std::result::Result<T, E>;
 
-/// How long a transaction waits for another process.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// HMAC-SHA256 of a file's SHA-256 under the drop's own key.
+pub(super) type Fingerprint = [u8; 32];
 
-/// One step for each schema; `PRAGMA user_version` counts those that were done.
-const MIGRATIONS: &[&str] = &[include_str!("schema-1.sql")];
-/// The schema after the last of them.
-const KNOWN: i64 = MIGRATIONS.len() as i64;
-
-/// The database.
-#[derive(Debug)]
-pub(super) struct Records {
-    path: PathBuf,
-    writer: Mutex<Connection>,
-    reader: Mutex<Connection>,
-}
+/// What is asked inside a transaction; the transaction fails with it.
+pub(super) type Check<'a> = &'a mut dyn FnMut() -> Result<()>;
 
 /// A package as the database knows it.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Record {
     pub(super) created: Timestamp,
-    pub(super) expires: Timestamp,
+    pub(super) term: Term,
     pub(super) origin: Origin,
-    /// `None` when its blobs were destroyed.
+    /// `None` when its blobs are destroyed, or about to be.
     pub(super) manifest: Option<Vec<u8>>,
+    /// How many files it has or had.
+    pub(super) files: u32,
+    /// Their bytes, before encryption.
+    pub(super) bytes: u64,
+    /// Complete downloads of its files.
+    pub(super) downloads: u64,
 }
 
-/// A file of a package, as the database knows it. Its place in the list is its index.
-#[derive(Clone, Copy, Debug)]
+/// Until when a package can be fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Term {
+    pub(super) expires: Timestamp,
+    /// When and why it was ended before that.
+    pub(super) ended: Option<(Timestamp, Cause)>,
+}
+
+/// A file of a package. Its place in the list is its index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RecordFile {
     /// The number in the name of its blob.
     pub(super) number: u32,
     /// Its size in bytes, not encrypted.
     pub(super) size: u64,
+    /// `None` when it was stored before there were fingerprints, or is destroyed.
+    pub(super) fingerprint: Option<Fingerprint>,
+    /// Complete downloads.
+    pub(super) downloads: u64,
 }
 
-type Result<T, E = DropError> = std::result::Result<T, E>;
+/// A file that is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct BlockRow {
+    pub(super) fingerprint: Fingerprint,
+    pub(super) sha256: [u8; 32],
+    pub(super) created: Timestamp,
+    pub(super) reason: String,
+}
 
-impl Records {
-    /// Opens the database, making or migrating it. The file itself must exist (it may be empty).
-    pub(super) fn open(path: PathBuf) -> Result<Self> {
-        let failed = |e| DropError::database("open", &path, e);
-        let mut writer = connect(&path).map_err(failed)?;
-        migrate(&mut writer, &path)?;
-        let reader = connect(&path).map_err(failed)?;
-        reader
-            .pragma_update(None, "query_only", true)
-            .map_err(failed)?;
-        Ok(Self {
-            writer: Mutex::new(writer),
-            reader: Mutex::new(reader),
-            path,
-        })
-    }
+/// Whose deposits are added up.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Depositor<'a> {
+    /// By login name.
+    Login(&'a str),
+    /// By envelope sender.
+    Sender(&'a str),
+}
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
+/// What the drop remembers of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Note {
+    /// When the last sweep was, in seconds since 1970.
+    LastSweep,
+    /// Until when nothing is destroyed because the clock jumped.
+    HeldUntil,
+}
 
-    pub(super) fn find(&self, id: RecordId) -> Result<Option<Record>> {
-        let reader = lock(&self.reader);
-        let row = reader
-            .prepare_cached(
-                "SELECT created, expires, manifest, queue_id, sender, login, direction, recipients
-                 FROM package WHERE id = ?1",
-            )
-            .and_then(|mut query| query.query_row([id.0], record).optional());
-        row.map_err(|e| self.failed("read", e))
-    }
+/// A database of packages.
+pub(super) trait Records: fmt::Debug + Send + Sync {
+    /// Where it is, for messages.
+    fn path(&self) -> &Path;
 
-    /// Inserts a package with its files; `stored` is asked inside the transaction whether all its
-    /// blobs are in their place.
-    pub(super) fn insert(
+    /// Can it be written? Changes nothing.
+    fn probe(&self) -> Result<()>;
+
+    /// Inserts a package with its files, unless one of them is blocked ([`DropError::Blocked`]).
+    /// `stored` is asked inside the transaction whether all blobs are in their place.
+    fn insert(
         &self,
         id: RecordId,
         record: &Record,
         files: &[RecordFile],
-        stored: impl FnOnce() -> Result<()>,
-    ) -> Result<()> {
-        self.write("write to", |transaction| {
-            insert(transaction, id, record, files).map_err(|e| self.failed("write to", e))?;
-            stored()
-        })
-    }
+        entry: &Entry,
+        stored: Check<'_>,
+    ) -> Result<()>;
 
-    /// Removes a package altogether, as if it had never been.
-    pub(super) fn remove(&self, id: RecordId) -> Result<()> {
-        self.change("DELETE FROM package WHERE id = ?1", id)
-    }
+    /// Removes a package altogether, as if it had never been. True if it was there.
+    fn withdraw(&self, id: RecordId, entry: &Entry) -> Result<bool>;
 
-    /// Counts a complete download of the file with this index.
-    pub(super) fn count_download(&self, id: RecordId, index: usize) -> Result<()> {
-        self.write("write to", |transaction| {
-            let count = || {
-                let counted = transaction.execute(
-                    "UPDATE file SET downloads = downloads + 1
-                     WHERE package = ?1 AND position = ?2",
-                    params![id.0, index as i64],
-                )?;
-                transaction.execute(
-                    "UPDATE package SET downloads = downloads + ?2 WHERE id = ?1",
-                    params![id.0, counted as i64],
-                )
-            };
-            count().map(drop).map_err(|e| self.failed("write to", e))
-        })
-    }
+    fn find(&self, id: RecordId) -> Result<Option<Record>>;
 
-    /// The packages whose blobs are stored and that had expired at `now`, longest ago first.
-    pub(super) fn expired(
-        &self,
-        now: Timestamp,
-        limit: usize,
-    ) -> Result<Vec<(RecordId, Timestamp)>> {
-        self.oldest("live", now, limit)
-    }
+    /// A package's files in order.
+    fn files(&self, id: RecordId) -> Result<Vec<RecordFile>>;
 
-    /// The packages whose blobs are destroyed, and that had expired at `now`, longest ago first.
-    pub(super) fn destroyed(
-        &self,
-        now: Timestamp,
-        limit: usize,
-    ) -> Result<Vec<(RecordId, Timestamp)>> {
-        self.oldest("destroyed", now, limit)
-    }
+    /// Packages, those deposited last first.
+    fn list(&self, query: &Query) -> Result<Vec<(RecordId, Record)>>;
 
-    /// Destroys a package if it still expires at `expires`: removes each blob by `remove`, then
-    /// erases the manifest. Returns how many files it had, or `None` when somebody was faster.
-    pub(super) fn destroy(
-        &self,
-        id: RecordId,
-        expires: Timestamp,
-        mut remove: impl FnMut(u32) -> Result<()>,
-    ) -> Result<Option<u64>> {
-        self.write("write to", |transaction| {
-            let failed = |e| self.failed("write to", e);
-            if !still_expires(transaction, id, expires).map_err(failed)? {
-                return Ok(None);
-            }
-            let numbers = numbers(transaction, id).map_err(failed)?;
-            for &number in &numbers {
-                remove(number)?;
-            }
-            transaction
-                .execute(
-                    "UPDATE package SET state = 'destroyed', manifest = NULL WHERE id = ?1",
-                    [id.0],
-                )
-                .map_err(failed)?;
-            Ok(Some(numbers.len() as u64))
-        })
-    }
+    /// Changes the term of a package that is not destroyed, if it still is what it `was`. False when
+    /// somebody was faster, or destroyed it.
+    fn change_term(&self, id: RecordId, was: &Term, is: &Term, entry: &Entry) -> Result<bool>;
+
+    /// Counts a complete download of the file with this index. False when there is no such file.
+    fn count_download(&self, id: RecordId, index: usize, entry: &Entry) -> Result<bool>;
+
+    /// The packages whose blobs are stored and that nobody could fetch any more at `now`, those that
+    /// ended first first, with the time of their end.
+    fn ended(&self, now: Timestamp, limit: usize) -> Result<Vec<(RecordId, Timestamp)>>;
+
+    /// Erases the manifests of those packages that still end at the time given with them. Their
+    /// blobs are needed by nobody from then on.
+    fn doom(&self, packages: &[(RecordId, Timestamp)]) -> Result<()>;
+
+    /// Doomed packages whose blobs have yet to be removed, with the numbers of their files.
+    fn doomed(&self, limit: usize) -> Result<Vec<(RecordId, Vec<u32>)>>;
+
+    /// Says that the blobs of these doomed packages are removed: they are destroyed.
+    fn destroyed(&self, packages: &[RecordId], entries: &[Entry]) -> Result<()>;
+
+    /// The packages that are destroyed and ended before `now`, longest ago first.
+    fn forgettable(&self, now: Timestamp, limit: usize) -> Result<Vec<(RecordId, Timestamp)>>;
+
+    /// Deletes the records of destroyed packages.
+    fn forget(&self, packages: &[RecordId]) -> Result<()>;
 
     /// True when a blob of this package may be needed.
-    pub(super) fn is_live(&self, id: RecordId) -> Result<bool> {
-        let reader = lock(&self.reader);
-        is_live(&reader, id).map_err(|e| self.failed("read", e))
-    }
+    fn is_needed(&self, id: RecordId) -> Result<bool>;
 
     /// Runs `remove` while nobody can commit, if no blob of this package is needed.
-    pub(super) fn remove_orphan(
-        &self,
-        id: RecordId,
-        remove: impl FnOnce() -> Result<()>,
-    ) -> Result<bool> {
-        self.write("write to", |transaction| {
-            if is_live(transaction, id).map_err(|e| self.failed("read", e))? {
-                return Ok(false);
-            }
-            remove().map(|()| true)
-        })
-    }
+    fn remove_orphan(&self, id: RecordId, remove: Check<'_>) -> Result<bool>;
 
-    /// Writes the log of changes back and empties it: erased manifests stand there no more. If
-    /// others are reading just then, a later call does it.
-    pub(super) fn forget_overwritten(&self) -> Result<()> {
-        let writer = lock(&self.writer);
-        let done = writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-        done.map_err(|e| self.failed("write to", e))
-    }
+    /// Sees to it that what was erased stands nowhere any more.
+    fn forget_overwritten(&self) -> Result<()>;
 
-    /// A transaction that writes and is rolled back.
-    pub(super) fn probe(&self) -> Result<()> {
-        let mut writer = lock(&self.writer);
-        let mut probe = || {
-            let transaction = writer.transaction_with_behavior(Immediate)?;
-            let version: i64 =
-                transaction.pragma_query_value(None, "user_version", |r| r.get(0))?;
-            transaction.pragma_update(None, "user_version", version)?;
-            transaction.execute("DELETE FROM package WHERE id = x''", [])?;
-            transaction.rollback()
-        };
-        probe().map_err(|e| self.failed("write to", e))
-    }
+    /// Adds an entry to the log.
+    fn log(&self, entry: &Entry) -> Result<()>;
 
-    fn oldest(
-        &self,
-        state: &str,
-        now: Timestamp,
-        limit: usize,
-    ) -> Result<Vec<(RecordId, Timestamp)>> {
-        let reader = lock(&self.reader);
-        let query = || {
-            let mut query = reader.prepare_cached(
-                "SELECT id, expires FROM package WHERE state = ?1 AND expires <= ?2
-                 ORDER BY expires LIMIT ?3",
-            )?;
-            let rows = query.query_map(
-                params![
-                    state,
-                    now.as_second(),
-                    i64::try_from(limit).unwrap_or(i64::MAX)
-                ],
-                |row| Ok((RecordId(row.get(0)?), time(row, 1)?)),
-            )?;
-            rows.collect::<rusqlite::Result<_>>()
-        };
-        query().map_err(|e| self.failed("read", e))
-    }
+    /// Entries of the log, oldest first.
+    fn entries(&self, query: &AuditQuery) -> Result<Vec<Entry>>;
 
-    fn change(&self, sql: &str, id: RecordId) -> Result<()> {
-        self.write("write to", |transaction| {
-            transaction
-                .execute(sql, [id.0])
-                .map(drop)
-                .map_err(|e| self.failed("write to", e))
-        })
-    }
+    /// Deletes at most `limit` entries that are older than `before`. Returns how many.
+    fn forget_entries(&self, before: Timestamp, limit: usize) -> Result<u64>;
 
-    fn write<T>(
-        &self,
-        action: &'static str,
-        work: impl FnOnce(&Transaction<'_>) -> Result<T>,
-    ) -> Result<T> {
-        let mut writer = lock(&self.writer);
-        let begun = writer.transaction_with_behavior(Immediate);
-        let transaction = begun.map_err(|e| self.failed(action, e))?;
-        let value = work(&transaction)?;
-        transaction.commit().map_err(|e| self.failed(action, e))?;
-        Ok(value)
-    }
+    /// Blocks a file. False if it was.
+    fn block(&self, row: &BlockRow, entry: &Entry) -> Result<bool>;
 
-    fn failed(&self, action: &'static str, error: rusqlite::Error) -> DropError {
-        DropError::database(action, &self.path, error)
+    /// Unblocks a file. False if it was not blocked.
+    fn unblock(&self, fingerprint: &Fingerprint, entry: &Entry) -> Result<bool>;
+
+    /// What is blocked, oldest first.
+    fn blocks(&self) -> Result<Vec<BlockRow>>;
+
+    /// True when one of these is blocked.
+    fn is_blocked(&self, fingerprints: &[Fingerprint]) -> Result<bool>;
+
+    /// Bytes that somebody deposited since then, whatever became of them.
+    fn deposited(&self, by: Depositor<'_>, since: Timestamp) -> Result<u64>;
+
+    /// Bytes of all packages that are not destroyed.
+    fn stored_bytes(&self) -> Result<u64>;
+
+    fn note(&self, note: Note) -> Result<Option<i64>>;
+
+    fn set_notes(&self, notes: &[(Note, i64)]) -> Result<()>;
+}
+
+impl Term {
+    /// When the package could no longer be fetched, or will be.
+    pub(super) fn end(&self) -> Timestamp {
+        self.ended
+            .map_or(self.expires, |(at, _)| at.min(self.expires))
     }
 }
 
-/// A panic in another thread rolled its transaction back: the connection is sound.
-fn lock(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
-    connection.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn connect(path: &Path) -> rusqlite::Result<Connection> {
-    let connection = Connection::open(path)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    connection.pragma_update(None, "journal_mode", "wal")?;
-    connection.pragma_update(None, "synchronous", "full")?;
-    connection.pragma_update(None, "foreign_keys", true)?;
-    // An erased manifest is overwritten, not only unlinked from its page.
-    connection.pragma_update(None, "secure_delete", true)?;
-    Ok(connection)
-}
-
-/// Brings the schema up to date. Two processes may try at once: the second finds it done. Nothing
-/// is written, and nobody waited for, when nothing is due.
-fn migrate(connection: &mut Connection, path: &Path) -> Result<()> {
-    if due(connection, path)?.is_empty() {
-        return Ok(());
-    }
-    let failed = |e| DropError::database("migrate", path, e);
-    let transaction = connection
-        .transaction_with_behavior(Immediate)
-        .map_err(failed)?;
-    for step in due(&transaction, path)? {
-        transaction.execute_batch(step).map_err(failed)?;
-    }
-    transaction
-        .pragma_update(None, "user_version", KNOWN)
-        .map_err(failed)?;
-    transaction.commit().map_err(failed)
-}
-
-/// The steps that were not done.
-fn due(connection: &Connection, path: &Path) -> Result<&'static [&'static str]> {
-    let found = connection.pragma_query_value(None, "user_version", |row| row.get(0));
-    let found: i64 = found.map_err(|e| DropError::database("read", path, e))?;
-    let done = usize::try_from(found).ok();
-    done.and_then(|done| MIGRATIONS.get(done..))
-        .ok_or_else(|| DropError::Newer {
-            path: path.to_owned(),
-            found,
-            known: KNOWN,
-        })
-}
-
-fn insert(
-    transaction: &Transaction<'_>,
-    id: RecordId,
-    record: &Record,
-    files: &[RecordFile],
-) -> rusqlite::Result<()> {
-    let Record {
-        created,
-        expires,
-        origin,
-        manifest,
-    } = record;
-    transaction.execute(
-        "INSERT INTO package (id, created, expires, manifest, queue_id, sender, login, direction,
-                              recipients, files, bytes)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-        params![
-            id.0,
-            created.as_second(),
-            expires.as_second(),
-            manifest,
-            origin.queue_id,
-            origin.sender,
-            origin.login,
-            direction_name(origin.direction),
-            origin.recipients,
-            files.len() as i64,
-            files.iter().map(|file| file.size).sum::<u64>() as i64,
-        ],
-    )?;
-    let mut insert = transaction.prepare_cached(
-        "INSERT INTO file (package, position, number, size) VALUES (?1, ?2, ?3, ?4)",
-    )?;
-    for (position, file) in files.iter().enumerate() {
-        insert.execute(params![
-            id.0,
-            position as i64,
-            file.number,
-            file.size as i64
-        ])?;
-    }
-    Ok(())
-}
-
-fn still_expires(
-    connection: &Connection,
-    id: RecordId,
-    expires: Timestamp,
-) -> rusqlite::Result<bool> {
-    let mut query = connection.prepare_cached(
-        "SELECT 1 FROM package WHERE id = ?1 AND state = 'live' AND expires = ?2",
-    )?;
-    query.exists(params![id.0, expires.as_second()])
-}
-
-fn is_live(connection: &Connection, id: RecordId) -> rusqlite::Result<bool> {
-    connection
-        .prepare_cached("SELECT 1 FROM package WHERE id = ?1 AND state = 'live'")?
-        .exists([id.0])
-}
-
-fn numbers(connection: &Connection, id: RecordId) -> rusqlite::Result<Vec<u32>> {
-    let mut query = connection.prepare_cached("SELECT number FROM file WHERE package = ?1")?;
-    query.query_map([id.0], |row| row.get(0))?.collect()
-}
-
-fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
-    let direction: String = row.get(6)?;
-    let origin = Origin {
-        queue_id: row.get(3)?,
-        sender: row.get(4)?,
-        login: row.get(5)?,
-        direction: if direction == "outgoing" {
-            Direction::Outgoing
-        } else {
-            Direction::Incoming
-        },
-        recipients: row.get(7)?,
-    };
-    Ok(Record {
-        created: time(row, 0)?,
-        expires: time(row, 1)?,
-        origin,
-        manifest: row.get(2)?,
-    })
-}
-
-fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
-    let seconds: i64 = row.get(column)?;
-    Timestamp::from_second(seconds)
-        .map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, seconds))
-}
-
-fn direction_name(direction: Direction) -> &'static str {
-    match direction {
-        Direction::Incoming => "incoming",
-        Direction::Outgoing => "outgoing",
+impl Note {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::LastSweep => "last_sweep",
+            Self::HeldUntil => "held_until",
+        }
     }
 }

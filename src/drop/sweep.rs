@@ -1,38 +1,47 @@
 //! The end of packages, and of what was left over.
+//!
+//! A package is destroyed in two transactions, each for many at once, so that a deposit never waits
+//! for the removal of files: the first erases the manifest and dooms the package, then its blobs are
+//! removed while nobody waits, and the second says so. What a killed process left doomed
+//! is taken up by the next sweep.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use jiff::{SignedDuration, Span, Timestamp, tz::TimeZone};
 
 use super::{
-    DropError, Store, Swept,
-    blobs::{self, Found},
+    DropError, RecordId, Store, Swept,
+    audit::{Action, Client},
 };
 
 /// Younger drafts and blobs may belong to a message that is still being worked on.
 const LEFT_OVER_AGE: SignedDuration = SignedDuration::from_hours(1);
 
-/// Which of the 256 directories of blobs is looked through next.
+/// Which of the slices of blobs is looked through next.
 #[derive(Debug, Default)]
-pub(super) struct Shards(AtomicU8);
+pub(super) struct Slices(AtomicU8);
 
-impl Shards {
+impl Slices {
     fn next(&self) -> u8 {
         self.0.fetch_add(1, Ordering::Relaxed)
     }
 }
 
 /// Sweeps each kind of thing, though another may fail; the first error is returned at the end.
-///
-/// A clock that jumps forward by less than the grace period destroys nothing that was live; one
-/// that jumps further destroys at most `steps` packages a call, those that would expire first, so
-/// that somebody can notice. One that jumps back destroys nothing.
 pub(super) fn sweep(store: &Store, now: Timestamp, steps: usize) -> Result<Swept, DropError> {
-    let mut swept = Swept::default();
+    let mut swept = Swept {
+        held_until: store.doubt(now)?,
+        ..Swept::default()
+    };
+    if swept.held_until.is_some() {
+        return Ok(swept);
+    }
     let mut first = Ok(());
     let tasks = [
-        destroy_packages,
-        delete_records,
+        doom,
+        destroy_doomed,
+        forget_records,
+        forget_entries,
         remove_drafts,
         remove_orphans,
     ];
@@ -45,46 +54,92 @@ pub(super) fn sweep(store: &Store, now: Timestamp, steps: usize) -> Result<Swept
     first.map(|()| swept)
 }
 
+/// Removes the blobs of a doomed package. Returns how many files it had.
+pub(super) fn empty(store: &Store, id: RecordId, numbers: &[u32]) -> Result<u64, DropError> {
+    for &number in numbers {
+        store.blobs.remove(id, number)?;
+    }
+    Ok(numbers.len() as u64)
+}
+
+fn doom(store: &Store, now: Timestamp, steps: usize, _: &mut Swept) -> Result<(), DropError> {
+    let mut due = store.records.ended(now, steps)?;
+    // Adding calendar units keeps their order.
+    due.retain(|(_, end)| add(*end, &store.grace) <= now);
+    if due.is_empty() {
+        return Ok(());
+    }
+    store.records.doom(&due)
+}
+
 /// A package whose blobs cannot be removed does not hold up the others.
-fn destroy_packages(
+fn destroy_doomed(
     store: &Store,
     now: Timestamp,
     steps: usize,
     swept: &mut Swept,
 ) -> Result<(), DropError> {
-    let mut first = Ok(());
-    for (id, expires) in store.records.expired(now, steps)? {
-        // Later ones expire later, and adding calendar units keeps that order.
-        if add(expires, &store.grace) > now {
-            break;
-        }
-        match store
-            .records
-            .destroy(id, expires, |number| store.blobs.remove(id, number))
-        {
+    let (mut first, mut emptied) = (Ok(()), Vec::new());
+    for (id, numbers) in store.records.doomed(steps)? {
+        match empty(store, id, &numbers) {
             Ok(files) => {
-                swept.packages += u64::from(files.is_some());
-                swept.files += files.unwrap_or(0);
+                swept.files += files;
+                emptied.push(id);
             }
             Err(error) => first = first.and(Err(error)),
         }
     }
+    if !emptied.is_empty() {
+        tell_destroyed(store, now, Client::SWEEP, &emptied)?;
+        swept.packages += emptied.len() as u64;
+    }
     first
 }
 
-fn delete_records(
+/// Says that the blobs of these packages are gone.
+pub(super) fn tell_destroyed(
+    store: &Store,
+    now: Timestamp,
+    client: Client,
+    packages: &[RecordId],
+) -> Result<(), DropError> {
+    let mut entries = Vec::new();
+    for &id in packages {
+        if let Some(record) = store.records.find(id)? {
+            let about = (id, &record.origin);
+            entries.push(store.entry(now, Action::Destroy, about, client, String::new()));
+        }
+    }
+    store.records.destroyed(packages, &entries)?;
+    entries.iter().for_each(super::audit::Entry::log);
+    Ok(())
+}
+
+fn forget_records(
     store: &Store,
     now: Timestamp,
     steps: usize,
     swept: &mut Swept,
 ) -> Result<(), DropError> {
-    for (id, expires) in store.records.destroyed(now, steps)? {
-        if add(add(expires, &store.grace), &store.keep_records) > now {
-            break;
-        }
-        store.records.remove(id)?;
-        swept.records += 1;
+    let mut due = store.records.forgettable(now, steps)?;
+    due.retain(|(_, end)| add(add(*end, &store.grace), &store.keep_records) <= now);
+    if due.is_empty() {
+        return Ok(());
     }
+    let due: Vec<_> = due.into_iter().map(|(id, _)| id).collect();
+    store.records.forget(&due)?;
+    swept.records += due.len() as u64;
+    Ok(())
+}
+
+fn forget_entries(
+    store: &Store,
+    now: Timestamp,
+    steps: usize,
+    swept: &mut Swept,
+) -> Result<(), DropError> {
+    let before = subtract(now, &store.keep_entries);
+    swept.entries += store.records.forget_entries(before, steps)?;
     Ok(())
 }
 
@@ -94,14 +149,7 @@ fn remove_drafts(
     steps: usize,
     swept: &mut Swept,
 ) -> Result<(), DropError> {
-    let drafts = store.blobs.drafts()?;
-    for draft in drafts
-        .iter()
-        .filter(|draft| is_left_over(draft, now))
-        .take(steps)
-    {
-        swept.orphans += u64::from(blobs::remove(&draft.path)?);
-    }
+    swept.orphans += store.blobs.remove_drafts(left_over(now), steps)?;
     Ok(())
 }
 
@@ -112,26 +160,34 @@ fn remove_orphans(
     swept: &mut Swept,
 ) -> Result<(), DropError> {
     let mut left = steps;
-    for (id, blob) in store.blobs.shard_blobs(store.shards.next())? {
+    for (id, number) in store
+        .blobs
+        .blobs_before(store.slices.next(), left_over(now))?
+    {
         if left == 0 {
             break;
         }
-        if !is_left_over(&blob, now) || store.records.is_live(id)? {
+        if store.records.is_needed(id)? {
             continue;
         }
         left -= 1;
-        let remove = || blobs::remove(&blob.path).map(drop);
-        swept.orphans += u64::from(store.records.remove_orphan(id, remove)?);
+        let mut remove = || store.blobs.remove(id, number);
+        swept.orphans += u64::from(store.records.remove_orphan(id, &mut remove)?);
     }
     Ok(())
 }
 
-fn is_left_over(found: &Found, now: Timestamp) -> bool {
-    now.duration_since(found.modified) > LEFT_OVER_AGE
+fn left_over(now: Timestamp) -> Timestamp {
+    now.saturating_sub(LEFT_OVER_AGE).unwrap_or(Timestamp::MIN)
 }
 
 /// Adds calendar units in UTC; past the end of the calendar, its end.
 pub(super) fn add(time: Timestamp, span: &Span) -> Timestamp {
     let sum = time.to_zoned(TimeZone::UTC).checked_add(*span);
     sum.map_or(Timestamp::MAX, |sum| sum.timestamp())
+}
+
+fn subtract(time: Timestamp, span: &Span) -> Timestamp {
+    let difference = time.to_zoned(TimeZone::UTC).checked_sub(*span);
+    difference.map_or(Timestamp::MIN, |difference| difference.timestamp())
 }

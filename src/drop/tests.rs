@@ -13,10 +13,19 @@ use tempfile::TempDir;
 use super::*;
 
 mod abandon;
+mod clock;
+mod conformance;
+mod custody;
 mod damage;
 mod deposit;
 mod open;
+mod quota;
 mod sweep;
+
+const WEB: Client = Client {
+    actor: Actor::Web,
+    address: None,
+};
 
 struct Fixture {
     home: TempDir,
@@ -29,6 +38,7 @@ fn config(directory: PathBuf) -> DropConfig {
         expiry: Span::new().months(1),
         grace: Span::new().days(7),
         keep_records: Span::new().years(1),
+        ..DropConfig::default()
     }
 }
 

@@ -46,7 +46,7 @@
 //! Every segment but the last is full; the last may be full too, and is empty only in an empty file.
 //! A cut at a segment's border fails because the last flag is in the nonce.
 
-use std::{fmt, ops::Range};
+use std::{fmt, ops::Range, str::FromStr};
 
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
@@ -78,9 +78,15 @@ const SIZE_MAX: u64 = FIRST_BYTES + u32::MAX as u64 * FULL_BYTES;
 #[error("it does not authenticate")]
 pub(super) struct Forged;
 
-/// What a package is known by on disk and in the database. Tells nothing of its token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct RecordId(pub(super) [u8; 16]);
+/// What a package is known by on disk and in the database. Tells nothing of its token. Shown as 32
+/// hexadecimal digits; `{:.12}` is enough for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RecordId(pub(super) [u8; 16]);
+
+/// Not the id of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not an id of 32 hexadecimal digits")]
+pub struct RecordIdError;
 
 /// All that a token unlocks.
 pub(super) struct Vault {
@@ -120,17 +126,27 @@ impl KeyType for Length {
     }
 }
 
-impl RecordId {
+impl FromStr for RecordId {
+    type Err = RecordIdError;
+
     /// Reads the id as `Display` writes it: 32 lower-case hexadecimal digits.
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        let bytes = HEXLOWER.decode(text.as_bytes()).ok()?;
-        Some(Self(bytes.try_into().ok()?))
+    fn from_str(text: &str) -> Result<Self, RecordIdError> {
+        let bytes = HEXLOWER
+            .decode(text.as_bytes())
+            .map_err(|_| RecordIdError)?;
+        Ok(Self(bytes.try_into().map_err(|_| RecordIdError)?))
+    }
+}
+
+impl From<&Token> for RecordId {
+    fn from(token: &Token) -> Self {
+        Vault::new(token).id
     }
 }
 
 impl fmt::Display for RecordId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&HEXLOWER.encode(&self.0))
+        f.pad(&HEXLOWER.encode(&self.0))
     }
 }
 
@@ -427,9 +443,9 @@ mod tests {
         assert_eq!(Vault::new(&token).id(), Vault::new(&token).id());
         assert_ne!(vault().id(), vault().id());
         let id = vault().id();
-        assert_eq!(RecordId::parse(&id.to_string()), Some(id));
-        assert_eq!(RecordId::parse("zz"), None);
-        assert_eq!(RecordId::parse(&id.to_string()[2..]), None);
+        assert_eq!(id.to_string().parse(), Ok(id));
+        assert_eq!("zz".parse::<RecordId>(), Err(RecordIdError));
+        assert_eq!(id.to_string()[2..].parse::<RecordId>(), Err(RecordIdError));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::{
     message::{Detached, Text},
 };
 use crate::{
+    drop::DropError,
     mime::{Ambiguity, Event, Scanner, TransferEncoding},
     names,
     policy::Source,
@@ -58,7 +59,7 @@ async fn rewrite(message: &mut Message) -> Result<Verdict, FilterError> {
     if !is_whole(message)
         && let Err(why) = reread(message, &pieces, added).await?
     {
-        return Ok(Verdict::Pass(Reason::Ambiguous(why)));
+        return Ok(Verdict::Pass(why));
     }
     let Some(package) = package else {
         let bytes = message.detached.iter().map(|file| file.bytes);
@@ -72,7 +73,10 @@ async fn rewrite(message: &mut Message) -> Result<Verdict, FilterError> {
         .into_iter()
         .filter_map(|detached| detached.file)
         .collect();
-    package.commit(durable, created, expires).await?;
+    match package.commit(durable, created, expires).await {
+        Err(DropError::Blocked) => return Ok(Verdict::Pass(Reason::Blocked)),
+        committed => committed?,
+    };
     let spool = std::mem::replace(&mut message.spool, crate::spool::Spool::new("".as_ref(), 0));
     Ok(Verdict::Rewrite(Rewritten {
         header_edits: [header_edits, vec![marker(detached, detached_bytes)]].concat(),
@@ -140,9 +144,13 @@ async fn plan(
         return Ok(None);
     };
     let removed = message.parts.removed(message.spool.len());
-    let removed = removed.into_iter().map(|at| Change {
-        at,
-        with: Bytes::new(),
+    let removed = removed.into_iter().map(|removed| Change {
+        at: removed.at,
+        with: if removed.closes {
+            [b"--", eol(message)].concat().into()
+        } else {
+            Bytes::new()
+        },
         is_part: false,
     });
     let part = Bytes::from(new_part(message, notice));
@@ -344,10 +352,10 @@ async fn reread(
     message: &Message,
     pieces: &[Piece],
     added: usize,
-) -> Result<Result<(), Ambiguity>, FilterError> {
+) -> Result<Result<(), Reason>, FilterError> {
     let mut reader = match Reader::new(message) {
         Ok(reader) => reader,
-        Err(why) => return Ok(Err(why)),
+        Err(why) => return Ok(Err(Reason::Ambiguous(why))),
     };
     for piece in pieces {
         let mut at = match piece {
@@ -392,13 +400,14 @@ impl Reader {
         }
     }
 
-    fn finish(mut self, parts: usize) -> Result<(), Ambiguity> {
+    fn finish(mut self, parts: usize) -> Result<(), Reason> {
         self.scanner.end();
         self.read(b"");
         match self.doubt {
-            Some(why) => Err(why),
-            None if self.parts != parts => Err(Ambiguity::DelimiterMidLine),
-            None => Ok(()),
+            // The one limit that a new part can pass; everything else is of our making.
+            Some(why @ Ambiguity::Parts) => Err(Reason::Ambiguous(why)),
+            None if self.parts == parts => Ok(()),
+            _ => Err(Reason::Reread),
         }
     }
 }

@@ -52,6 +52,8 @@ pub struct Message {
     /// The names of the top-level fields that a rewrite may have to change, as written.
     pub(super) root_fields: Vec<String>,
     pub(super) eol: Eol,
+    /// Whether the last chunk ended in a CR.
+    after_cr: bool,
     pub(super) scanner: Option<Scanner>,
     pub(super) parts: Parts,
     pub(super) spool: Spool,
@@ -67,6 +69,8 @@ pub struct Message {
     plan: Plan,
     asks_content: bool,
     references: References,
+    /// The keys of the `Content-ID`s of parts that went before all HTML bodies had come.
+    gone: Vec<u64>,
     leaf: Option<Leaf>,
     /// Whether the last byte came. A part that ends after it lacks its delimiter or the line end of
     /// that, and readers differ about whether the line end before is the part's.
@@ -162,6 +166,8 @@ enum Work {
     Counting(Decoder),
     /// It goes: decoded into the drop (in dry-run nowhere), kept nowhere else.
     Detaching(Decoder, Option<Box<FileDraft>>),
+    /// It was going, and is not what its transfer encoding says.
+    Spoiled,
 }
 
 /// Ends work on a message early.
@@ -209,12 +215,14 @@ impl Message {
             filter,
             envelope,
             eol,
+            after_cr: false,
             texts: Vec::new(),
             later: Vec::new(),
             detached: Vec::new(),
             package: None,
             settled: None,
             references: References::default(),
+            gone: Vec::new(),
             leaf: None,
             ending: false,
             header_start: 0,
@@ -234,9 +242,7 @@ impl Message {
     ///
     /// Waits while the store is slow. Never fails: a failure is kept for [`Message::end`].
     pub async fn push(&mut self, chunk: &[u8]) {
-        if self.eol == Eol::Lf && memchr::memmem::find(chunk, b"\r\n").is_some() {
-            self.eol = Eol::CrLf;
-        }
+        self.learn_eol(chunk);
         // The scanner is out of the way while its events are acted upon.
         let Some(mut scanner) = self.scanner.take() else {
             return;
@@ -247,6 +253,18 @@ impl Message {
             }
         }
         self.scanner = Some(scanner);
+    }
+
+    /// A body may have CRLF below a header without; added lines then end so too.
+    fn learn_eol(&mut self, chunk: &[u8]) {
+        let Some(last) = chunk.last().filter(|_| self.eol == Eol::Lf) else {
+            return;
+        };
+        let is_cut = self.after_cr && chunk.starts_with(b"\n");
+        if is_cut || memchr::memmem::find(chunk, b"\r\n").is_some() {
+            self.eol = Eol::CrLf;
+        }
+        self.after_cr = *last == b'\r';
     }
 
     /// True when the outcome is certain and no further byte of the body need be pushed.
@@ -310,8 +328,8 @@ impl Message {
     async fn act(&mut self, event: Event<'_>) -> Result<(), Stop> {
         match event {
             Event::Structure(bytes) => self.spool.append(bytes).await?,
-            Event::Delimiter { line, eol } => {
-                self.parts.delimiter(self.spool.len(), eol);
+            Event::Delimiter { line, .. } => {
+                self.parts.delimiter(self.spool.len(), line);
                 self.spool.append(line).await?;
             }
             Event::Begin { parent, .. } => {
@@ -391,13 +409,13 @@ impl Message {
             self.spool.append(bytes).await?;
             return Ok(());
         };
-        if !matches!(leaf.work, Work::Detaching(..)) {
+        if !matches!(leaf.work, Work::Detaching(..) | Work::Spoiled) {
             self.spool.append(bytes).await?;
         }
         leaf.ends_in_cr = bytes.last() == Some(&b'\r');
         self.decoded.clear();
         let decoded = match &mut leaf.work {
-            Work::Stays(_) => Ok(()),
+            Work::Stays(_) | Work::Spoiled => Ok(()),
             Work::Checked(_, decoder)
             | Work::Html(decoder)
             | Work::Counting(decoder)
@@ -456,13 +474,18 @@ impl Message {
     }
 
     /// A body is not what its transfer encoding says. Readers make different things of malformed
-    /// base64, so the message is left alone; malformed quoted-printable they all show somehow.
+    /// base64, so the message is left alone; malformed quoted-printable they all show somehow. What
+    /// becomes of that is decided where the part ends: it must not matter how much of it was there
+    /// when it was found out.
     fn malformed(&mut self, leaf: &mut Leaf) -> Result<(), Stop> {
         match &leaf.work {
             _ if leaf.file.encoding == TransferEncoding::Base64 => {
                 Err(Reason::Ambiguous(Ambiguity::Base64).into())
             }
-            Work::Detaching(..) => Err(Reason::MalformedBody.into()),
+            Work::Detaching(..) => {
+                leaf.work = Work::Spoiled;
+                Ok(())
+            }
             Work::Html(_) => {
                 self.references.assume_everything();
                 leaf.work = Work::Stays(Why::Text);
@@ -477,7 +500,7 @@ impl Message {
 
     /// Whether a candidate has become heavy, and no HTML body so far shows it. One that comes behind
     /// it could: that is rare, and waiting for it would spool every file of the programs that give
-    /// all of theirs a `Content-ID`.
+    /// all of theirs a `Content-ID`. Where it does, the message is left alone in the end.
     fn goes(&self, leaf: &Leaf) -> bool {
         let Fate::Goes(going) = &leaf.fate else {
             return false;
@@ -485,10 +508,30 @@ impl Message {
         matches!(leaf.work, Work::Counting(_))
             && !going.dry_run
             && leaf.bytes >= going.threshold
-            && match leaf.shown_by {
-                None => true,
-                Some(key) => self.references.seen_html() && !self.references.contains_key(key),
+            && self.may_go(leaf)
+    }
+
+    fn may_go(&self, leaf: &Leaf) -> bool {
+        leaf.shown_by
+            .is_none_or(|key| self.references.seen_html() && !self.references.contains_key(key))
+    }
+
+    /// Whether a malformed candidate is heavy as it stands in the message: what went to the drop
+    /// before it was found out always is.
+    fn is_spoiled(&self, leaf: &Leaf) -> bool {
+        let threshold = match &leaf.fate {
+            Fate::Goes(going) if !going.dry_run => going.threshold,
+            Fate::Open => self.filter.config.detach.threshold,
+            _ => return false,
+        };
+        match leaf.work {
+            Work::Spoiled => true,
+            Work::Stays(Why::Malformed) => {
+                let raw = self.spool.len() - self.parts.body(leaf.part);
+                raw >= threshold && self.may_go(leaf)
             }
+            _ => false,
+        }
     }
 
     /// Turns the leaf from a candidate into one that goes: what is in the spool is replayed.
@@ -555,6 +598,9 @@ impl Message {
             tail = mem::take(decoder).finish(&mut self.decoded);
         }
         self.take_decoded(&mut leaf, tail).await?;
+        if self.is_spoiled(&leaf) {
+            return Err(Reason::MalformedBody.into());
+        }
         self.decoded.clear();
         self.look(&mut leaf, true);
         if self.goes(&leaf)
@@ -571,6 +617,7 @@ impl Message {
             self.detach_spooled(part, &leaf.file, leaf.bytes, body..end, going)
                 .await?;
             self.spool.truncate(body).await?;
+            self.gone.extend(leaf.shown_by);
             return Ok(());
         }
         self.leave(leaf).await
@@ -590,6 +637,7 @@ impl Message {
         } = leaf;
         match (work, fate) {
             (Work::Detaching(_, draft), Fate::Goes(going)) => {
+                self.gone.extend(shown_by);
                 self.explain_gone(part, &file, bytes, going.source, Why::OverThreshold);
                 self.finish_draft(part, file.name, bytes, draft, going)
                     .await?;
@@ -616,8 +664,9 @@ impl Message {
                 self.references.finish();
                 self.explain_kept(part, &file, bytes, None, Why::Text);
             }
-            // Who detaches or counts, for him it is decided by the end of the part.
-            (Work::Detaching(..) | Work::Counting(_), _) => {}
+            // Who detaches or counts, for him it is decided by the end of the part; a spoiled part
+            // settled the message there.
+            (Work::Detaching(..) | Work::Counting(_) | Work::Spoiled, _) => {}
         }
         if let Some(text) = text {
             self.texts.push(Text {
@@ -698,6 +747,10 @@ impl Message {
 
     /// Decides on the candidates that stayed in the spool.
     async fn decide_later(&mut self) -> Result<(), Stop> {
+        let is_shown = |&key: &u64| self.references.contains_key(key);
+        if self.gone.iter().any(is_shown) {
+            return Err(Reason::ShownLater.into());
+        }
         let mut rest = Vec::new();
         for later in mem::take(&mut self.later) {
             let shown = later
@@ -866,7 +919,7 @@ impl Work {
 
     fn decoder(&mut self) -> Option<&mut Decoder> {
         match self {
-            Self::Stays(_) => None,
+            Self::Stays(_) | Self::Spoiled => None,
             Self::Checked(_, decoder)
             | Self::Html(decoder)
             | Self::Counting(decoder)

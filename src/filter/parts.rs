@@ -2,7 +2,9 @@
 //!
 //! A part that goes takes its delimiter line with it: everything from the `--` of its own delimiter
 //! to the `--` of the next one. The line end before its delimiter then stands before the next one,
-//! so that no other part gains or loses a byte.
+//! so that no other part gains or loses a byte. Where no delimiter follows, because the message has
+//! no end, its own delimiter becomes the closing one: to the readers that leave out the last line end
+//! of such a message (Python), the part before would otherwise lose one.
 //!
 //! A multipart that would be left empty stays, with a new part in the place of its first one:
 //! readers differ about multiparts without parts.
@@ -22,9 +24,17 @@ pub(super) struct Parts {
     parts: Vec<Part>,
     /// Parts that ended since the last delimiter.
     ended: Vec<PartId>,
-    /// The delimiter that came last: its line, and the line end before it.
+    /// The delimiter that came last: where its line starts, and the length of `--boundary`.
     line: u64,
-    eol: u8,
+    mark: u8,
+}
+
+/// A run of the spool that goes.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Removed {
+    pub(super) at: Range<u64>,
+    /// Whether a closing delimiter's second half stands in its place.
+    pub(super) closes: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -36,8 +46,10 @@ struct Part {
     children_gone: u32,
     kind: Kind,
     gone: bool,
-    /// The length of the line end before its delimiter line.
-    eol: u8,
+    /// Whether a child says that the next one is encrypted (RFC 3156, section 4).
+    has_pgp: bool,
+    /// The length of `--boundary` in its delimiter line.
+    mark: u8,
     /// Where its delimiter line, its header, its body and what follows it start.
     line: u64,
     header: u64,
@@ -64,7 +76,8 @@ impl Parts {
             children_gone: 0,
             kind: Kind::of(root),
             gone: false,
-            eol: 0,
+            has_pgp: false,
+            mark: 0,
             line: 0,
             header: 0,
             body: 0,
@@ -74,16 +87,17 @@ impl Parts {
             parts: vec![root],
             ended: Vec::new(),
             line: 0,
-            eol: 0,
+            mark: 0,
         }
     }
 
-    /// A delimiter line stands at `at`, after a line end of `eol` bytes.
-    pub(super) fn delimiter(&mut self, at: u64, eol: usize) {
+    /// A delimiter line stands at `at`.
+    pub(super) fn delimiter(&mut self, at: u64, line: &[u8]) {
         for part in self.ended.drain(..) {
             self.parts[part as usize].next = Some(at);
         }
-        (self.line, self.eol) = (at, eol as u8);
+        // No boundary ends in a blank, and the longest one has 200 bytes.
+        (self.line, self.mark) = (at, line.trim_ascii_end().len() as u8);
     }
 
     /// A part begins after the delimiter that came last; its header starts at `header`.
@@ -100,7 +114,8 @@ impl Parts {
             children_gone: 0,
             kind: Kind::Leaf,
             gone: false,
-            eol: self.eol,
+            has_pgp: false,
+            mark: self.mark,
             line: self.line,
             header,
             body: header,
@@ -113,6 +128,8 @@ impl Parts {
         let last = self.parts.len() - 1;
         self.parts[last].kind = Kind::of(head);
         self.parts[last].body = body;
+        let parent = self.parts[last].parent as usize;
+        self.parts[parent].has_pgp |= head.media.is("application", "pgp-encrypted");
         last as PartId
     }
 
@@ -126,8 +143,10 @@ impl Parts {
         let Part {
             parent, ordinal, ..
         } = self.parts[part as usize];
-        match self.parts[parent as usize].kind {
+        let parent = &self.parts[parent as usize];
+        match parent.kind {
             _ if part == 0 => Place::Free,
+            _ if parent.has_pgp => Place::BehindPgp,
             Kind::Alternative => Place::Alternative,
             Kind::Related if ordinal == 1 => Place::RelatedRoot,
             Kind::Related => Place::Related,
@@ -198,7 +217,7 @@ impl Parts {
     }
 
     /// The runs of the spool (`len` bytes long) that the removed parts leave, in order and apart.
-    pub(super) fn removed(&self, len: u64) -> Vec<Range<u64>> {
+    pub(super) fn removed(&self, len: u64) -> Vec<Removed> {
         let mut runs: Vec<(&Part, Option<u64>)> = Vec::new();
         for part in self.parts.iter().skip(1) {
             if !part.gone {
@@ -210,15 +229,20 @@ impl Parts {
             }
         }
         let emptied = self.emptied();
-        let range = |(first, end): (&Part, Option<u64>)| match end {
+        let removed = |(first, end): (&Part, Option<u64>)| {
             // The delimiter line stays for the new part.
-            _ if emptied.binary_search(&first.header).is_ok() => first.header..end.unwrap_or(len),
-            Some(end) => first.line..end,
-            // No delimiter follows: the line end before the first has nothing to stand before.
-            None if first.ordinal > 1 => first.line - u64::from(first.eol)..len,
-            None => first.line..len,
+            let is_refilled = emptied.binary_search(&first.header).is_ok();
+            let start = match end {
+                _ if is_refilled => first.header,
+                Some(_) => first.line,
+                None => first.line + u64::from(first.mark),
+            };
+            Removed {
+                at: start..end.unwrap_or(len),
+                closes: end.is_none() && !is_refilled,
+            }
         };
-        runs.into_iter().map(range).collect()
+        runs.into_iter().map(removed).collect()
     }
 
     fn around(&self, part: PartId) -> impl Iterator<Item = PartId> {
@@ -267,8 +291,8 @@ mod tests {
             while let Some(event) = scanner.next(chunk) {
                 match event {
                     Event::Structure(bytes) | Event::Body(bytes) => at += bytes.len() as u64,
-                    Event::Delimiter { line, eol } => {
-                        parts.delimiter(at, eol);
+                    Event::Delimiter { line, .. } => {
+                        parts.delimiter(at, line);
                         at += line.len() as u64;
                     }
                     Event::Begin { parent, .. } => parts.begin(parent, at),
@@ -292,7 +316,8 @@ mod tests {
         }
         let mut rest = body.to_owned();
         for run in parts.removed(body.len() as u64).into_iter().rev() {
-            rest.replace_range(run.start as usize..run.end as usize, "");
+            let with = if run.closes { "--\r\n" } else { "" };
+            rest.replace_range(run.at.start as usize..run.at.end as usize, with);
         }
         rest
     }
@@ -322,11 +347,20 @@ mod tests {
     }
 
     #[test]
-    fn without_a_close_the_part_before_keeps_its_last_byte() {
-        let body = "--b\r\n\r\n1\r\n--b\r\n\r\n2\r\n--b\r\n\r\n3";
-        assert_eq!(without(MIXED, body, &[3]), "--b\r\n\r\n1\r\n--b\r\n\r\n2");
-        assert_eq!(without(MIXED, body, &[2, 3]), "--b\r\n\r\n1");
-        assert_eq!(without(MIXED, body, &[1, 2, 3]), "");
+    fn where_a_close_is_missing_the_delimiter_of_what_went_last_becomes_it() {
+        let body = "--b\r\n\r\n1\r\n--b \r\n\r\n2\r\n\r\n--b\t\r\n\r\n3";
+        assert_eq!(
+            without(MIXED, body, &[3]),
+            "--b\r\n\r\n1\r\n--b \r\n\r\n2\r\n\r\n--b--\r\n"
+        );
+        assert_eq!(without(MIXED, body, &[2, 3]), "--b\r\n\r\n1\r\n--b--\r\n");
+        assert_eq!(without(MIXED, body, &[1, 2, 3]), "--b--\r\n");
+        let nested = "--b\r\n\r\n1\r\n--b\r\nContent-Type: multipart/mixed; boundary=c-\r\n\r\n\
+                      --c-\r\n\r\n2\r\n--c-\r\n\r\n3\r\n--b\r\n\r\n4";
+        let rest = without(MIXED, nested, &[4, 5]);
+        assert!(rest.ends_with("\r\n\r\n2\r\n--c---\r\n"), "{rest}");
+        let rest = without(MIXED, nested, &[4]);
+        assert!(rest.ends_with("\r\n\r\n2\r\n--b\r\n\r\n4"), "{rest}");
     }
 
     #[test]

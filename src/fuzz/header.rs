@@ -6,18 +6,31 @@ use crate::{
     names,
 };
 
+/// How many fields of a block are read as structured ones: with all of them, most of the time would go
+/// into fields that are like each other.
+const FIELDS_MAX: usize = 8;
+
+/// How much of the input is taken for a name as it is.
+const RAW_BYTES_MAX: usize = 512;
+
 /// A byte for the media type where none is declared, and a header block.
 pub fn header(input: &[u8]) {
     let mut block = input;
     let defaults = [("text", "plain"), ("message", "rfc822")];
     let (main, sub) = choice(&defaults, byte(&mut block));
     check_field(block);
+    check_names(&[String::from_utf8_lossy(&block[..block.len().min(RAW_BYTES_MAX)]).into_owned()]);
     let Ok(fields) = head::split(block) else {
         return;
     };
     assert_eq!(head::split(&joined(&fields)).as_deref(), Ok(&*fields));
     assert_eq!(head::check(&fields), Ok(()));
-    fields.iter().for_each(|field| check_field(&field.value));
+    let described = |field: &&Field| field.name.get(7) == Some(&b'-');
+    fields
+        .iter()
+        .filter(described)
+        .take(FIELDS_MAX)
+        .for_each(|field| check_field(&field.value));
     if let Ok(head) = Head::read(&fields, MediaType::new(main, sub)) {
         check_head(&head);
     }
@@ -32,11 +45,11 @@ fn joined(fields: &[Field]) -> Vec<u8> {
     block
 }
 
-/// Any bytes read as a structured field, and as a name.
+/// Any bytes read as a structured field, with the names in it.
 fn check_field(value: &[u8]) {
     let field = Structured::parse(value);
     assert!(field.parameters.len() <= 256);
-    let mut found: Vec<String> = ["filename", "name"]
+    let found: Vec<String> = ["filename", "name"]
         .into_iter()
         .filter_map(|name| field.file_name(name))
         .collect();
@@ -45,8 +58,9 @@ fn check_field(value: &[u8]) {
             .iter()
             .all(|name| name.len() <= 4096 && !name.trim().is_empty())
     );
-    found.push(String::from_utf8_lossy(value).into_owned());
-    check_names(&found);
+    if !found.is_empty() {
+        check_names(&found);
+    }
 }
 
 fn check_head(head: &Head) {

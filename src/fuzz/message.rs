@@ -31,6 +31,20 @@ struct Lab {
     _home: TempDir,
 }
 
+/// What becomes of a message, in a form that can be compared though each link is another: why it goes
+/// out as it came, or the header edits, the decoded leaves, and what is kept of the sender's.
+type Outcome = Result<(Vec<HeaderEdit>, Vec<BString>, BString), Reason>;
+
+/// Bytes that show as text.
+#[derive(PartialEq, Eq)]
+struct BString(Vec<u8>);
+
+impl std::fmt::Debug for BString {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "\"{}\"", self.0.escape_ascii())
+    }
+}
+
 /// A message on its way through the filter.
 struct Mail {
     fields: Vec<Field>,
@@ -46,14 +60,9 @@ pub fn message(input: &[u8]) {
     let Some(mail) = Mail::read(message) else {
         return;
     };
-    LAB.with_borrow_mut(|lab| {
-        if lab.as_ref().is_some_and(|lab| lab.messages >= MESSAGES_MAX) {
-            *lab = None;
-        }
-        let lab = lab.get_or_insert_with(Lab::new);
-        lab.messages += 1;
-        let filter = Filter::new(Arc::new(config), lab.drop.clone());
-        lab.runtime.block_on(check(&filter, &lab.drop, mail, seed));
+    in_lab(async |drop| {
+        let filter = Filter::new(Arc::new(config), drop.clone());
+        check(&filter, &drop, mail, seed).await;
     });
 }
 
@@ -76,10 +85,17 @@ fn config(detach: u8, notice: u8) -> Config {
     config
 }
 
-/// What the filter makes of a message holds what it promises, and the filter has nothing more to
-/// do with it.
+/// What the filter makes of a message does not depend on how its bytes come, and holds what it
+/// promises; and the filter has nothing more to do with it.
 async fn check(filter: &Filter, drop: &Drop, mail: Mail, seed: u8) {
-    let Some(mut rewritten) = mail.filtered(filter, seed).await else {
+    let pieces = cut(&mail.body, seed);
+    let other = match seed % 4 {
+        0 => mail.body.chunks(1).collect(),
+        _ => vec![&*mail.body],
+    };
+    let expected = mail.outcome(filter, &other).await;
+    assert_eq!(mail.outcome(filter, &pieces).await, expected);
+    let Ok(mut rewritten) = mail.filtered(filter, &pieces).await else {
         return;
     };
     let files = files(drop, &rewritten).await;
@@ -87,7 +103,7 @@ async fn check(filter: &Filter, drop: &Drop, mail: Mail, seed: u8) {
     let bytes: u64 = files.iter().map(|file| file.size).sum();
     assert_eq!(rewritten.detached_bytes, bytes);
     mail.check_files(&files);
-    let body = mail.check_body(&mut rewritten).await;
+    let (_, body) = mail.check_body(&mut rewritten).await;
     let link = rewritten.link.as_bytes();
     let mut after = Mail { body, ..mail };
     after.edit(&rewritten.header_edits);
@@ -97,10 +113,43 @@ async fn check(filter: &Filter, drop: &Drop, mail: Mail, seed: u8) {
             .iter()
             .any(|leaf| memchr::memmem::find(leaf, link).is_some())
     );
-    assert!(
-        after.filtered(filter, seed).await.is_none(),
-        "detached twice"
-    );
+    let again = after.filtered(filter, &cut(&after.body, seed)).await;
+    assert!(again.is_err(), "detached twice");
+}
+
+/// The same message comes out whole, byte by byte, and cut in two at every place. It takes long:
+/// for tests.
+#[cfg(test)]
+pub(super) fn everywhere(input: &[u8]) {
+    let mut message = input;
+    let config = config(byte(&mut message), byte(&mut message));
+    byte(&mut message);
+    let Some(mail) = Mail::read(message) else {
+        return;
+    };
+    in_lab(async |drop| {
+        let filter = Filter::new(Arc::new(config), drop);
+        let body = &*mail.body;
+        let whole = mail.outcome(&filter, &[body]).await;
+        let single: Vec<&[u8]> = body.chunks(1).collect();
+        assert_eq!(mail.outcome(&filter, &single).await, whole);
+        for at in 1..body.len() {
+            let halves = [&body[..at], &body[at..]];
+            assert_eq!(mail.outcome(&filter, &halves).await, whole, "cut at {at}");
+        }
+    });
+}
+
+/// Runs something over the drop of this thread.
+fn in_lab(work: impl AsyncFnOnce(Drop)) {
+    LAB.with_borrow_mut(|lab| {
+        if lab.as_ref().is_some_and(|lab| lab.messages >= MESSAGES_MAX) {
+            *lab = None;
+        }
+        let lab = lab.get_or_insert_with(Lab::new);
+        lab.messages += 1;
+        lab.runtime.block_on(work(lab.drop.clone()));
+    });
 }
 
 async fn files(drop: &Drop, rewritten: &Rewritten) -> Vec<FileEntry> {
@@ -151,8 +200,23 @@ impl Mail {
         })
     }
 
-    /// The message through the filter; `None` when it goes out as it came.
-    async fn filtered(&self, filter: &Filter, seed: u8) -> Option<Rewritten> {
+    /// What comes out of the message in these pieces.
+    async fn outcome(&self, filter: &Filter, pieces: &[&[u8]]) -> Outcome {
+        let mut rewritten = self.filtered(filter, pieces).await?;
+        let (kept, body) = self.check_body(&mut rewritten).await;
+        let mut after = Self {
+            fields: self.fields.clone(),
+            body,
+            eol: self.eol,
+        };
+        after.edit(&rewritten.header_edits);
+        let mask = |leaf: Vec<u8>| BString(masked(&leaf, rewritten.link.as_bytes()));
+        let leaves = after.leaves().into_iter().map(mask).collect();
+        Ok((rewritten.header_edits, leaves, BString(kept)))
+    }
+
+    /// The message through the filter, or why it goes out as it came.
+    async fn filtered(&self, filter: &Filter, pieces: &[&[u8]]) -> Result<Rewritten, Reason> {
         let envelope = Envelope {
             queue_id: "4abCDe12".into(),
             sender: "alice@example.org".into(),
@@ -161,16 +225,18 @@ impl Mail {
             login: None,
             ..Envelope::default()
         };
-        let Start::Scan(mut message) = filter.begin(envelope, &self.fields, self.eol) else {
-            return None;
+        let mut message = match filter.begin(envelope, &self.fields, self.eol) {
+            Start::Scan(message) => message,
+            Start::Pass(why) => return Err(why),
+            other => panic!("nobody asked for it: {other:?}"),
         };
-        for chunk in cut(&self.body, seed) {
+        for chunk in pieces {
             message.push(chunk).await;
         }
         match message.end().await {
             Verdict::Pass(Reason::Direction | Reason::Header) => panic!("known before the body"),
-            Verdict::Pass(_) => None,
-            Verdict::Rewrite(rewritten) => Some(rewritten),
+            Verdict::Pass(why) => Err(why),
+            Verdict::Rewrite(rewritten) => Ok(rewritten),
             Verdict::Fail(error) => panic!("{error}"),
         }
     }
@@ -220,18 +286,19 @@ impl Mail {
         }
     }
 
-    /// What the new body keeps is the sender's, in the sender's order; gives the new body.
-    async fn check_body(&self, rewritten: &mut Rewritten) -> Vec<u8> {
-        let (mut at, mut body) = (0, Vec::new());
+    /// What the new body keeps is the sender's, in the sender's order; gives that and the new body.
+    async fn check_body(&self, rewritten: &mut Rewritten) -> (Vec<u8>, Vec<u8>) {
+        let (mut at, mut kept, mut body) = (0, Vec::new(), Vec::new());
         while let Some((is_senders, bytes)) = rewritten.next_run().await.expect("it is read back") {
             assert!(!bytes.is_empty() && bytes.len() <= 65_535);
             if is_senders {
                 let found = memchr::memmem::find(&self.body[at..], &bytes);
                 at += found.expect("what is kept is the sender's") + bytes.len();
+                kept.extend_from_slice(&bytes);
             }
             body.extend_from_slice(&bytes);
         }
-        body
+        (kept, body)
     }
 
     fn edit(&mut self, edits: &[HeaderEdit]) {
@@ -253,4 +320,17 @@ impl Mail {
             }));
         }
     }
+}
+
+/// A text without the link, and then without digits: a clock stands in the notice.
+fn masked(text: &[u8], link: &[u8]) -> Vec<u8> {
+    let mut masked = Vec::with_capacity(text.len());
+    let mut at = 0;
+    for found in memchr::memmem::find_iter(text, link) {
+        masked.extend_from_slice(&text[at..found]);
+        at = found + link.len();
+    }
+    masked.extend_from_slice(&text[at..]);
+    masked.retain(|byte| at == 0 || !byte.is_ascii_digit());
+    masked
 }

@@ -57,6 +57,28 @@ pub fn scan(input: &[u8]) {
     }
 }
 
+/// The same events for the body cut in two at every place. It takes long: for tests.
+#[cfg(test)]
+pub(super) fn everywhere(input: &[u8]) {
+    let mut body = input.get(1..).unwrap_or_default();
+    let field = Field {
+        name: b"Content-Type".to_vec(),
+        value: line(&mut body).to_vec(),
+    };
+    let Ok(root) = Head::read(&[field], MediaType::new("text", "plain")) else {
+        return;
+    };
+    if Scanner::new(&root, LIMITS).is_err() {
+        return;
+    }
+    let whole = events(&root, &[body]);
+    for at in 1..body.len() {
+        let seen = events(&root, &[&body[..at], &body[at..]]);
+        check_bytes(&seen, body);
+        assert!(is_same(&whole, &seen), "cut at {at}: {whole:?} {seen:?}");
+    }
+}
+
 fn events(root: &Head, chunks: &[&[u8]]) -> Vec<Seen> {
     let mut seen = Vec::new();
     let Ok(mut scanner) = Scanner::new(root, LIMITS) else {

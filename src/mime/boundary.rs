@@ -4,8 +4,11 @@
 //! behind the boundary closes the multipart. The line end *before* it belongs to it.
 //!
 //! The search runs over `--`, which base64 never contains, so most of a message is skipped at the
-//! speed of `memmem`. Each run of dashes is tested once against each open multipart, whatever its
-//! length, so no input is quadratic.
+//! speed of `memmem`. What stands behind a run of dashes is looked up once in a sorted table of the
+//! open multiparts' boundaries, whatever the run's length, so no input is quadratic, and many open
+//! multiparts cost little more than one.
+
+use std::sync::LazyLock;
 
 use memchr::memmem;
 
@@ -18,6 +21,12 @@ pub const BOUNDARY_BYTES_MAX: usize = 200;
 /// How many blanks may stand behind a delimiter (RFC 2046: transport padding).
 const PADDING_BYTES_MAX: usize = 128;
 
+/// Up to so many boundaries are searched for one by one.
+const FEW: usize = 4;
+
+/// Made once: to make it costs as much as to search a kilobyte.
+static TWO_DASHES: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(b"--"));
+
 /// An open multipart's delimiter.
 #[derive(Debug)]
 pub(super) struct Delimiter {
@@ -25,6 +34,31 @@ pub(super) struct Delimiter {
     bytes: Vec<u8>,
     /// How many dashes `bytes` starts with: at least two, fewer than all.
     dashes: usize,
+}
+
+/// The delimiters of the open multiparts, outermost first.
+#[derive(Debug)]
+pub(super) struct Delimiters {
+    open: Vec<Delimiter>,
+    /// All of them in the order of their words.
+    sorted: Vec<usize>,
+    /// Those whose word does not start with the word of another, in the same order: what starts
+    /// with any word starts with the last of these that is not greater.
+    roots: Vec<Root>,
+    /// With how many bytes all words start.
+    common: usize,
+    /// Which bytes are the first of a word.
+    firsts: [bool; 256],
+}
+
+/// A word, and all those that start with it.
+#[derive(Debug)]
+struct Root {
+    /// The bytes behind those that all words have in common, so that few words are looked at.
+    key: u64,
+    owner: usize,
+    /// Where those that start with it begin in `sorted`.
+    first: usize,
 }
 
 /// What stands at the front of a run of bytes.
@@ -90,10 +124,142 @@ impl Delimiter {
         &self.bytes[2..]
     }
 
+    /// What stands behind the dashes that it starts with; never empty.
+    fn word(&self) -> &[u8] {
+        &self.bytes[self.dashes..]
+    }
+
     /// Whether a line starts with this delimiter, whatever follows.
-    pub(super) fn starts(&self, line: &[u8]) -> bool {
+    fn starts(&self, line: &[u8]) -> bool {
         line.starts_with(&self.bytes)
     }
+}
+
+impl Default for Delimiters {
+    fn default() -> Self {
+        Self {
+            open: Vec::new(),
+            sorted: Vec::new(),
+            roots: Vec::new(),
+            common: 0,
+            firsts: [false; 256],
+        }
+    }
+}
+
+impl Delimiters {
+    /// Opens a multipart inside all others.
+    pub(super) fn push(&mut self, delimiter: Delimiter) {
+        let before = |&other: &usize| self.open[other].word() <= delimiter.word();
+        let place = self.sorted.partition_point(before);
+        self.sorted.insert(place, self.open.len());
+        self.open.push(delimiter);
+        self.index();
+    }
+
+    /// Closes the innermost multipart.
+    pub(super) fn pop(&mut self) {
+        if self.open.pop().is_some() {
+            self.sorted.retain(|&other| other < self.open.len());
+            self.index();
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// Whether one of them is the delimiter of this boundary.
+    pub(super) fn have(&self, boundary: &[u8]) -> bool {
+        self.open.iter().any(|open| open.is_of(boundary))
+    }
+
+    /// Whether a line starts with one of them, whatever follows.
+    pub(super) fn start(&self, line: &[u8]) -> bool {
+        let may_start = self.starting(&line[dashes(line)..]);
+        may_start.iter().any(|&open| self.open[open].starts(line))
+    }
+
+    /// Whether a text has one of their boundaries as a parameter's value.
+    pub(super) fn are_declared_in(&self, text: &[u8]) -> bool {
+        let may_follow = |at: usize| {
+            let value = &text[at + 1..];
+            !self.starting(&value[dashes(value)..]).is_empty()
+        };
+        let may_be =
+            self.open.len() <= FEW || memchr::memchr2_iter(b'=', b'"', text).any(may_follow);
+        may_be && self.open.iter().any(|open| open.is_declared_in(text))
+    }
+
+    fn index(&mut self) {
+        self.roots.clear();
+        self.firsts = [false; 256];
+        let word = |owner: usize| self.open[owner].word();
+        self.common = match self.sorted[..] {
+            [] => 0,
+            [first, .., last] => common_start(word(first), word(last)),
+            [only] => word(only).len(),
+        };
+        for (first, &owner) in self.sorted.iter().enumerate() {
+            let root = self.roots.last().map(|root| word(root.owner));
+            if !root.is_some_and(|root| word(owner).starts_with(root)) {
+                self.firsts[usize::from(word(owner)[0])] = true;
+                let key = key(&word(owner)[self.common..]);
+                self.roots.push(Root { key, owner, first });
+            }
+        }
+    }
+
+    /// The delimiters that may stand where this comes behind a run of dashes: it starts with their
+    /// word, or may when more comes, or with a start of it.
+    fn starting(&self, text: &[u8]) -> &[usize] {
+        let text = &text[..text.len().min(BOUNDARY_BYTES_MAX)];
+        match text.first() {
+            None => return &self.sorted,
+            Some(&first) if !self.firsts[usize::from(first)] => return &[],
+            Some(_) => {}
+        }
+        let common = &self.open[self.sorted[0]].word()[..self.common];
+        let Some(rest) = text.strip_prefix(common) else {
+            return if common.starts_with(text) {
+                &self.sorted
+            } else {
+                &[]
+            };
+        };
+        let key = key(rest);
+        let behind = self
+            .roots
+            .partition_point(|root| root.key < key || root.key == key && self.word(root) <= text);
+        let (before, after) = self.roots.split_at(behind);
+        match (before.last(), after.first()) {
+            (Some(root), next) if text.starts_with(self.word(root)) => {
+                &self.sorted[root.first..next.map_or(self.sorted.len(), |next| next.first)]
+            }
+            (_, Some(root)) if self.word(root).starts_with(text) => &self.sorted[root.first..],
+            _ => &[],
+        }
+    }
+
+    fn word(&self, root: &Root) -> &[u8] {
+        self.open[root.owner].word()
+    }
+}
+
+/// The first bytes as a number that sorts as they do.
+fn key(text: &[u8]) -> u64 {
+    match text.first_chunk() {
+        Some(&first) => u64::from_be_bytes(first),
+        None => {
+            let mut first = [0; 8];
+            first[..text.len()].copy_from_slice(text);
+            u64::from_be_bytes(first)
+        }
+    }
+}
+
+fn common_start(one: &[u8], other: &[u8]) -> usize {
+    one.iter().zip(other).take_while(|(a, b)| a == b).count()
 }
 
 /// Looks for the first delimiter line in `buf`.
@@ -103,15 +269,18 @@ impl Delimiter {
 ///
 /// What is returned as content never ends in a line end or in the start of a delimiter, so that
 /// the result does not depend on how the bytes were cut.
-pub(super) fn find(open: &[Delimiter], buf: &[u8], line_start: bool, eof: bool) -> Found {
+pub(super) fn find(open: &Delimiters, buf: &[u8], line_start: bool, eof: bool) -> Found {
     if open.is_empty() {
         return content(buf.len());
     }
-    let finder = memmem::Finder::new(b"--");
     let mut at = 0;
-    while let Some(offset) = finder.find(&buf[at..]) {
-        let start = at + offset;
-        let end = start + dashes(&buf[start..]);
+    while let Some(start) = two_dashes(buf, at) {
+        let end = start + 2 + dashes(&buf[start + 2..]);
+        let starting = open.starting(&buf[end..]);
+        if starting.is_empty() {
+            at = end;
+            continue;
+        }
         let run = Run {
             start,
             end,
@@ -122,9 +291,9 @@ pub(super) fn find(open: &[Delimiter], buf: &[u8], line_start: bool, eof: bool) 
             },
             complete: end < buf.len() || eof,
         };
-        match test(open, buf, run, eof) {
+        match test(&open.open, starting, buf, run, eof) {
             Test::No => at = end,
-            Test::More => return content(hold(open, buf, run)),
+            Test::More => return content(hold(&open.open, buf, run)),
             Test::Line { len, owner, closes } => {
                 let eol = eol_before(buf, start);
                 let own = eol_before(&buf[start..], len);
@@ -139,7 +308,7 @@ pub(super) fn find(open: &[Delimiter], buf: &[u8], line_start: bool, eof: bool) 
                     closes,
                 });
             }
-            Test::Ambiguous(why) => return doubt(hold(open, buf, run), why),
+            Test::Ambiguous(why) => return doubt(hold(&open.open, buf, run), why),
         }
     }
     content(if eof {
@@ -170,14 +339,22 @@ enum Test {
     Ambiguous(Ambiguity),
 }
 
-/// Tests a run of dashes against all open delimiters, the innermost first.
-fn test(open: &[Delimiter], buf: &[u8], run: Run, eof: bool) -> Test {
+/// Tests a run of dashes against those of the open delimiters that may stand there.
+fn test(open: &[Delimiter], starting: &[usize], buf: &[u8], run: Run, eof: bool) -> Test {
     if !run.complete {
         return Test::More;
     }
     let mut line = None;
-    let mut doubt = None;
-    for (owner, delimiter) in open.iter().enumerate().rev() {
+    let mut is_twice = false;
+    // The outermost multipart's counts.
+    let mut doubt: Option<(usize, Ambiguity)> = None;
+    let mut doubts = |owner, why| {
+        if doubt.is_none_or(|(other, _)| owner < other) {
+            doubt = Some((owner, why));
+        }
+    };
+    for &owner in starting {
+        let delimiter = &open[owner];
         // A boundary is not all dashes, so it can only match where the dashes that are left of the
         // run are as many as it starts with.
         let Some(at) = run
@@ -198,14 +375,14 @@ fn test(open: &[Delimiter], buf: &[u8], run: Run, eof: bool) -> Test {
             continue;
         }
         if at > run.start || !run.at_line_start {
-            doubt = Some(Ambiguity::DelimiterMidLine);
+            doubts(owner, Ambiguity::DelimiterMidLine);
             continue;
         }
         match line_tail(&rest[delimiter.bytes.len()..], eof) {
             Tail::More => return Test::More,
-            Tail::Garbage => doubt = Some(Ambiguity::DelimiterTail),
-            Tail::End { .. } if line.is_some() => doubt = Some(Ambiguity::DelimiterTwice),
+            Tail::Garbage => doubts(owner, Ambiguity::DelimiterTail),
             Tail::End { len, closes } => {
+                is_twice |= line.is_some();
                 line = Some(Test::Line {
                     len: delimiter.bytes.len() + len,
                     owner,
@@ -215,9 +392,9 @@ fn test(open: &[Delimiter], buf: &[u8], run: Run, eof: bool) -> Test {
         }
     }
     match (line, doubt) {
-        (_, Some(Ambiguity::DelimiterTwice)) => Test::Ambiguous(Ambiguity::DelimiterTwice),
+        _ if is_twice => Test::Ambiguous(Ambiguity::DelimiterTwice),
         (Some(line), _) => line,
-        (None, Some(why)) => Test::Ambiguous(why),
+        (None, Some((_, why))) => Test::Ambiguous(why),
         (None, None) => Test::No,
     }
 }
@@ -277,6 +454,28 @@ fn content(len: usize) -> Found {
     }
 }
 
+/// Where the first two dashes from `at` on stand. Close by they are found without the search, which
+/// takes its time to begin.
+fn two_dashes(buf: &[u8], at: usize) -> Option<usize> {
+    let mut from = at;
+    if let Some(&near) = buf[at..].first_chunk() {
+        let dashes = equal_bytes(u128::from_le_bytes(near), b'-');
+        let pairs = dashes & dashes >> 8;
+        if pairs != 0 {
+            return Some(at + pairs.trailing_zeros() as usize / 8);
+        }
+        from += size_of_val(&near) - 1;
+    }
+    TWO_DASHES.find(&buf[from..]).map(|offset| from + offset)
+}
+
+/// The highest bit of each byte that is `byte`.
+fn equal_bytes(bytes: u128, byte: u8) -> u128 {
+    const LOW: u128 = u128::from_le_bytes([0x7f; 16]);
+    let zero_where_equal = bytes ^ u128::from_le_bytes([byte; 16]);
+    !((zero_where_equal & LOW) + LOW | zero_where_equal | LOW)
+}
+
 fn dashes(buf: &[u8]) -> usize {
     buf.iter().position(|&b| b != b'-').unwrap_or(buf.len())
 }
@@ -316,7 +515,7 @@ mod tests {
     use super::*;
 
     /// What comes after the content.
-    fn behind(open: &[Delimiter], mut text: &[u8]) -> Found {
+    fn behind(open: &Delimiters, mut text: &[u8]) -> Found {
         loop {
             match find(open, text, false, false) {
                 Found::Content(len) => text = &text[len..],
@@ -325,11 +524,12 @@ mod tests {
         }
     }
 
-    fn open(boundaries: &[&str]) -> Vec<Delimiter> {
-        boundaries
-            .iter()
-            .map(|b| Delimiter::new(b.as_bytes()).unwrap())
-            .collect()
+    fn open(boundaries: &[&str]) -> Delimiters {
+        let mut open = Delimiters::default();
+        for boundary in boundaries {
+            open.push(Delimiter::new(boundary.as_bytes()).unwrap());
+        }
+        open
     }
 
     fn line(content: usize, eol: usize, len: usize, owner: usize, closes: bool) -> Found {
@@ -436,6 +636,40 @@ mod tests {
         assert!(Delimiter::new(b"----").is_err());
         assert!(Delimiter::new(&[b'x'; BOUNDARY_BYTES_MAX]).is_ok());
         assert!(Delimiter::new(&[b'x'; BOUNDARY_BYTES_MAX + 1]).is_err());
+    }
+
+    #[test]
+    fn two_dashes_are_found_wherever_they_stand() {
+        for before in 0..40 {
+            for fill in ["-,", "a-", "--"] {
+                let text = format!("{}--x", &fill.repeat(20)[..before]);
+                for at in 0..text.len() {
+                    let expected = text[at..].find("--").map(|offset| at + offset);
+                    assert_eq!(two_dashes(text.as_bytes(), at), expected, "{text} {at}");
+                }
+            }
+        }
+    }
+
+    proptest::proptest! {
+        /// Whatever starts with what, and whatever was closed since.
+        #[test]
+        fn the_table_finds_what_a_look_at_each_would(
+            boundaries in proptest::collection::vec("-{0,2}[ab]{1,4}", 0..12),
+            closed in 0..4usize,
+            text in "[ab]{0,6}",
+        ) {
+            let boundaries: Vec<_> = boundaries.iter().map(String::as_str).collect();
+            let mut open = open(&boundaries);
+            for _ in 0..closed {
+                open.pop();
+            }
+            let words = open.open.iter().map(|open| open.word());
+            let text = text.as_bytes();
+            let expected = |word: &[u8]| text.starts_with(word) || word.starts_with(text);
+            let expected = words.into_iter().any(expected);
+            proptest::prop_assert_eq!(!open.starting(text).is_empty(), expected);
+        }
     }
 
     #[test]

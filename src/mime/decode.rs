@@ -23,7 +23,7 @@ pub enum Decoder {
 }
 
 /// The state of a base64 body between two chunks.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Base64 {
     /// Symbols of a group of four that is not whole.
     carry: [u8; 3],
@@ -85,13 +85,19 @@ impl Decoder {
 
 impl Base64 {
     fn push(&mut self, chunk: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
-        let (symbols, padding) = match memchr::memchr(b'=', chunk) {
-            Some(at) => chunk.split_at(at),
-            None => (chunk, &[][..]),
-        };
         if self.padding > 0 {
             return self.pad(chunk);
         }
+        // Padding stands in the last chunk only. The others are not searched for it first: with
+        // one of it among the symbols they decode to less than they must.
+        let (before, len) = (self.clone(), out.len());
+        if self.symbols(chunk, out).is_ok() {
+            return Ok(());
+        }
+        *self = before;
+        out.truncate(len);
+        let at = memchr::memchr(b'=', chunk).ok_or(DecodeError)?;
+        let (symbols, padding) = chunk.split_at(at);
         self.symbols(symbols, out)?;
         self.pad(padding)
     }
@@ -117,7 +123,7 @@ impl Base64 {
     }
 
     /// Decodes symbols and line ends: `encodify` decodes each call's input as a whole, so it is
-    /// given groups of four only.
+    /// given groups of four only. Padding is an error.
     fn symbols(&mut self, mut chunk: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
         if self.carried > 0 {
             chunk = self.fill(chunk, out)?;
@@ -129,6 +135,7 @@ impl Base64 {
         while rest > 0 {
             end -= 1;
             if is_symbol(chunk[end]) {
+                check_unpadded(chunk[end])?;
                 rest -= 1;
                 self.carry[rest] = chunk[end];
                 self.carried += 1;
@@ -154,7 +161,10 @@ impl Base64 {
         for (at, &byte) in chunk.iter().enumerate() {
             if !is_symbol(byte) {
                 check_blank(byte)?;
-            } else if self.carried < 3 {
+                continue;
+            }
+            check_unpadded(byte)?;
+            if self.carried < 3 {
                 self.carry[self.carried] = byte;
                 self.carried += 1;
             } else {
@@ -197,6 +207,14 @@ fn check_blank(byte: u8) -> Result<(), DecodeError> {
     match byte {
         b'\r' | b'\n' | b' ' | b'\t' | b'\x0b' | b'\x0c' => Ok(()),
         _ => Err(DecodeError),
+    }
+}
+
+fn check_unpadded(symbol: u8) -> Result<(), DecodeError> {
+    if symbol == b'=' {
+        Err(DecodeError)
+    } else {
+        Ok(())
     }
 }
 

@@ -5,6 +5,9 @@ use super::{
     param::{self, Structured},
 };
 
+/// The longest name of a charset that is kept, in bytes; the registered ones have 45 at most.
+const CHARSET_BYTES_MAX: usize = 64;
+
 /// A header field as it was received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field {
@@ -67,7 +70,8 @@ pub struct Head {
     pub content_id: Option<String>,
     /// `Content-Location`.
     pub content_location: Option<String>,
-    /// The `charset` parameter as written.
+    /// The `charset` parameter as written; `unknown-8bit` (RFC 1428) for one that is too long to be
+    /// known.
     pub charset: Option<String>,
     /// The `boundary` parameter of a multipart.
     pub boundary: Option<Vec<u8>>,
@@ -274,8 +278,11 @@ fn disposition_of(field: &Option<Structured>) -> Disposition {
 }
 
 fn charset_of(field: &Structured) -> Option<String> {
-    let value = &field.get("charset")?.value;
-    Some(String::from_utf8_lossy(value).trim().to_owned())
+    let value = field.get("charset")?.value.trim_ascii();
+    if value.len() > CHARSET_BYTES_MAX {
+        return Some("unknown-8bit".to_owned());
+    }
+    Some(String::from_utf8_lossy(value).into_owned())
 }
 
 /// The only field of a name (given in lower case).

@@ -19,7 +19,7 @@ use std::mem;
 
 use super::{
     Ambiguity, Head, MediaType,
-    boundary::{self, Delimiter, Found, Line},
+    boundary::{self, Delimiter, Delimiters, Found, Line},
     head,
 };
 use crate::config::Limits;
@@ -72,7 +72,7 @@ pub struct Scanner {
     limits: Limits,
     state: State,
     /// The open multiparts' delimiters, outermost first.
-    open: Vec<Delimiter>,
+    open: Delimiters,
     /// The same multiparts' numbers and their children's default type.
     frames: Vec<Frame>,
     /// The part on top of the open multiparts: a leaf, or a multipart that was closed and whose
@@ -162,7 +162,7 @@ impl Scanner {
         let mut scanner = Self {
             limits,
             state: State::Content,
-            open: Vec::new(),
+            open: Delimiters::default(),
             frames: Vec::new(),
             tip: None,
             parts: 1,
@@ -333,8 +333,7 @@ impl Scanner {
             return false;
         }
         self.embedded.extend_from_slice(content);
-        let found = |open: &Delimiter| open.is_declared_in(&self.embedded);
-        let hides = self.open.iter().any(found);
+        let hides = self.open.are_declared_in(&self.embedded);
         let seen = self.embedded.len().saturating_sub(EMBEDDED_BYTES);
         self.embedded.drain(..seen);
         hides
@@ -427,7 +426,7 @@ impl Scanner {
             let line = &self.header[self.header_line..];
             if matches!(line, b"\n" | b"\r\n") {
                 self.state = State::HeaderDone;
-            } else if self.open.iter().any(|delimiter| delimiter.starts(line)) {
+            } else if self.open.start(line) {
                 return self.ambiguous(Ambiguity::DelimiterInHeader);
             }
             self.header_line = self.header.len();
@@ -455,7 +454,7 @@ impl Scanner {
         self.state = State::Content;
         self.line_start = true;
         if let Some(boundary) = &head.boundary
-            && self.open.iter().any(|open| open.is_of(boundary))
+            && self.open.have(boundary)
         {
             return Err(Ambiguity::Boundary);
         }

@@ -62,6 +62,22 @@ pub(super) fn is_complete(header: &[u8]) -> bool {
     matches!(header, b"\n" | b"\r\n") || header.ends_with(b"\n\n") || header.ends_with(b"\n\r\n")
 }
 
+/// True if the block declares a text with `format=flowed` (RFC 3676).
+pub(super) fn is_flowed(header: &[u8]) -> bool {
+    let Some(value) = field(header, b"content-type") else {
+        return false;
+    };
+    let value = &header[value];
+    parameters(value).into_iter().any(|range| {
+        let parameter: Vec<u8> = value[range]
+            .iter()
+            .filter(|b| !b.is_ascii_whitespace() && **b != b'"')
+            .map(u8::to_ascii_lowercase)
+            .collect();
+        parameter == b"format=flowed"
+    })
+}
+
 /// A field before the blank line.
 fn added(header: &[u8], field: &str, eol: Eol) -> Splice {
     let blank = if header.ends_with(b"\r\n") { 2 } else { 1 };
@@ -217,6 +233,24 @@ mod tests {
         ] {
             let splice = set_encoding(before.as_bytes(), "8bit", Eol::Lf);
             assert_eq!(apply(before.as_bytes(), &[splice]), after.as_bytes());
+        }
+    }
+
+    #[test]
+    fn flowed_text_is_told_by_its_parameter() {
+        for header in [
+            "Content-Type: text/plain; charset=utf-8; format=flowed\r\n\r\n",
+            "content-type: text/plain;\r\n\tFormat = \"Flowed\"; delsp=yes\r\n\r\n",
+        ] {
+            assert!(is_flowed(header.as_bytes()), "{header}");
+        }
+        for header in [
+            "\r\n",
+            "Content-Type: text/plain; format=fixed\r\n\r\n",
+            "Content-Type: text/plain; x=\"; format=flowed\"\r\n\r\n",
+            "X: text/plain; format=flowed\r\n\r\n",
+        ] {
+            assert!(!is_flowed(header.as_bytes()), "{header}");
         }
     }
 

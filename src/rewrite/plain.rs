@@ -59,13 +59,24 @@ enum Quote {
     Rest,
 }
 
-/// The line before which the notice goes, `None` for the end.
+/// The line of a text before which the notice goes, `None` for the end.
+///
+/// * Nothing is quoted: before the signature.
+/// * The author wrote above the quote: before the signature that is there, else before the quote
+///   and what introduces it.
+/// * The author wrote in the quote or below it: after the author's last line, so that no answer is
+///   cut from its question and a rest of the quote that nobody answered is not in between.
+pub(super) fn line_before_quote(text: &[u8]) -> Option<usize> {
+    before_quote(&Lines::new(text, 0))
+}
+
 fn before_quote(lines: &Lines<'_>) -> Option<usize> {
-    let quote = (0..lines.len()).find_map(|i| lines.quote(i));
+    let Some((at, quote)) = (0..lines.len()).find_map(|i| lines.quote(i)) else {
+        return lines.signature(0..lines.len());
+    };
     match quote {
-        Some((at, Quote::Marked)) if lines.answered_below(at) => lines.signature(at..lines.len()),
-        Some((at, _)) => Some(lines.signature(0..at).unwrap_or(at)),
-        None => lines.signature(0..lines.len()),
+        Quote::Marked if let Some(last) = lines.last_answer(at) => lines.filled(last + 1),
+        _ => Some(lines.signature(0..at).unwrap_or(at)),
     }
 }
 
@@ -96,6 +107,10 @@ impl<'a> Lines<'a> {
 
     fn is_blank(&self, i: usize) -> bool {
         self.get(i).trim_ascii().is_empty()
+    }
+
+    fn filled(&self, i: usize) -> Option<usize> {
+        (i..self.len()).find(|&i| !self.is_blank(i))
     }
 
     fn next_filled(&self, i: usize) -> Option<usize> {
@@ -131,13 +146,21 @@ impl<'a> Lines<'a> {
         self.get(i).starts_with(b">") && !self.get(i).starts_with(b">From ")
     }
 
-    /// The last line of an attribution that starts here, on up to three lines.
+    /// The last line of an attribution that starts here, on up to three lines. Gmail breaks them
+    /// anywhere, `a écrit :` included.
     fn attribution(&self, i: usize) -> Option<usize> {
-        let opens = opens_attribution(self.get(i));
-        let last = (i..i + ATTRIBUTION_LINES_MAX)
-            .take_while(|&line| opens && !self.is_blank(line))
-            .find(|&line| closes_attribution(self.get(line)))?;
-        Some(last)
+        if !opens_attribution(self.get(i)) {
+            return None;
+        }
+        let mut text = Vec::new();
+        (i..i + ATTRIBUTION_LINES_MAX)
+            .take_while(|&line| !self.is_blank(line))
+            .find(|&line| {
+                text.extend_from_slice(self.get(line).trim_ascii());
+                let closes = closes_attribution(&text);
+                text.push(b' ');
+                closes
+            })
     }
 
     /// The first line of an attribution, in whatever language, above this quoted line.
@@ -167,8 +190,8 @@ impl<'a> Lines<'a> {
             return false;
         }
         let fields = [
-            "sent:", "date:", "date ", "to:", "subject:", "cc:", "envoy?", "?:", "? :", "??:",
-            "objet",
+            "sent:", "date:", "date ", "to:", "subject:", "cc:", "cc :", "envoy", "?:", "? :",
+            "a?", "a:", "a :", "objet", "sujet",
         ];
         let is_field = |i: &usize| {
             let line = folded(self.get(*i));
@@ -177,20 +200,30 @@ impl<'a> Lines<'a> {
         (i + 1..=i + QUOTED_HEADER_LINES).filter(is_field).count() >= 2
     }
 
-    /// Whether the author wrote in or below the quote that starts here.
-    fn answered_below(&self, quote: usize) -> bool {
+    /// The author's last line in or below the quote that starts here, up to the signature or to a
+    /// quote of which nothing marks the lines.
+    fn last_answer(&self, quote: usize) -> Option<usize> {
+        let mut answer = None;
         let mut i = quote;
         while i < self.len() {
-            if let Some(last) = self.attribution(i).or_else(|| self.attributes_next(i)) {
-                i = last;
+            if self.is_blank(i) || self.is_marked(i) {
+                // Nothing of the author's.
             } else if is_signature(self.get(i)) || is_underscores(self.get(i)) {
-                return false;
-            } else if !self.is_blank(i) && !self.get(i).starts_with(b">") {
-                return true;
+                break;
+            } else if let Some(last) = self.attribution(i).or_else(|| self.attributes_next(i)) {
+                let next = self.next_filled(last + 1);
+                if !next.is_some_and(|next| self.is_marked(next)) {
+                    break;
+                }
+                i = last;
+            } else if self.quote(i).is_some() {
+                break;
+            } else {
+                answer = Some(i);
             }
             i += 1;
         }
-        false
+        answer
     }
 
     /// This line, if it ends the attribution of a quote that follows.
@@ -216,9 +249,10 @@ fn is_underscores(line: &[u8]) -> bool {
     line.len() >= UNDERSCORES_MIN && line.iter().all(|&b| b == b'_')
 }
 
-/// `On 21 Nov …`, `Le 21/11/2026 …`: the day or the year is a number.
+/// `On 21 Nov …`, `Le 21/11/2026 …`: the day or the year is a number. Zimbra has dashes before it.
 fn opens_attribution(line: &[u8]) -> bool {
-    let line = line.trim_ascii_start();
+    let dashes = line.iter().take_while(|&&b| b == b'-').count();
+    let line = line[dashes..].trim_ascii_start();
     (line.starts_with(b"On ") || line.starts_with(b"Le ")) && line.iter().any(u8::is_ascii_digit)
 }
 
@@ -229,7 +263,7 @@ fn closes_attribution(line: &[u8]) -> bool {
     }
     let line = folded(line);
     let line = line.trim_end_matches([':', ' ', '?']);
-    ["wrote", "a ?crit", "a ecrit"]
+    ["wrote", "a ?crit", "a e?crit", "a ecrit"]
         .iter()
         .any(|end| line.ends_with(end))
 }
@@ -257,11 +291,13 @@ fn is_forward_title(title: &str) -> bool {
         "original message",
         "message d",
         "message original",
+        "mail original",
         "original appointment",
     ];
     let forwards = [
         "forwarded message",
         "message transf",
+        "mail transf",
         "message r?exp",
         "message forward",
     ];
@@ -315,6 +351,11 @@ mod tests {
             "Yes\n\n@@Le 21 nov. 2026 à 18:02, Yann <y@x.example> a écrit :\n\n> Non ?\n",
             "Yes\n\n@@Le sam. 21 nov. 2026 à 18:02, Yann Le Grand <\ny@x.example> a écrit :\n\n> N\n",
             "Yes\n\n@@On Sat, Nov 21, 2026 at 6:02 PM Yann <y@x.example>\nwrote:\n\n> No?\n",
+            "Yes\n\n@@Le sam. 21 nov. 2026 à 18:02, Yann Le Grand <y@x.example> a\nécrit :\n> N\n",
+            "Yes\n\n@@Le 21 nov. 2026 à 18:02, Yann <y@x.example> a e\u{301}crit\u{202f}:\n\n> N\n",
+            "Yes\n\n@@----- Le 21 Nov 26, à 18:02, Yann y@x.example a écrit :\n\nNon ?\n",
+            "Yes\n\n@@----- Mail original -----\nDe: \"Yann\" <y@x.example>\n",
+            "Yes\n\n@@De : x\nA : z\nEnvoye : y\n",
             "Yes\n\n@@On 21.11.26 18:02, Yann wrote:\nNo?\n",
             "Yes\n\n@@Am 21.11.2026 schrieb Yann:\n> Nein?\n",
             "Yes\n@@> No?\n",
@@ -343,6 +384,10 @@ mod tests {
             "On 21.11.26, Yann wrote:\n> No?\n\nYes\n\n@@-- \nJane\n",
             "Hi,\n\nOn 21.11.26, Yann wrote:\n> No?\nYes\n> Why?\nSo.\n@@-- \nJane\n",
             "As it says:\n> x\nand so on\n@@",
+            "On 21.11.26, Yann wrote:\n> No?\nYes\n\n@@> Why?\n> And so on.\n",
+            "> No?\nYes\n\n@@On 20.11.26, Bob wrote:\n> a\n",
+            "> No?\nYes\n\n@@-----Original Message-----\nFrom: x\nSent: y\n",
+            "> No?\nYes\n\n@@De : x\nEnvoyé : y\nÀ : z\nObjet : t\n\nb\n-- \nYann\n",
         ] {
             check(marked.as_bytes());
         }

@@ -4,9 +4,10 @@
 //! declared: drops that look at the declared type to decide what may be shown were broken through
 //! it again and again.
 //!
-//! What counts as a download is the whole answer to a `GET` without a range. Ranges do not count,
-//! not even those that together make the whole: who fetches so is a machine, or a reader who
-//! resumes what broke off.
+//! What counts as a download is one answer with all the bytes: to a `GET` without a range, or with a
+//! range that is the whole. Parts do not count, not even those that together make the whole: nothing
+//! tells a reader who resumes what broke off from a viewer that looks into a file again and again,
+//! and to know it would mean to remember who fetched what.
 
 use std::{io, ops::Range, sync::Arc};
 
@@ -22,16 +23,17 @@ use jiff::tz::TimeZone;
 use tracing::{error, warn};
 
 use super::{
-    Site,
+    Site, Visitor,
     conditional::{Part, part},
-    pages::sender_domain,
+    language::Wanted,
+    limit::{Place, Throttle},
+    pages::Problem,
     source::Source,
     zip::{Piece, ZipEntry, ZipLayout},
 };
 use crate::{
     admin::Metrics,
-    config::Language,
-    drop::{Drop, DropError, Package, Token},
+    drop::{Client, Drop, DropError, Package, Token},
     names,
 };
 
@@ -45,6 +47,7 @@ pub(super) struct Download {
     contents: Contents,
     name: String,
     etag: String,
+    visitor: Visitor,
 }
 
 enum Contents {
@@ -54,7 +57,7 @@ enum Contents {
 
 impl Download {
     /// The file `index`, which the package has.
-    pub(super) fn file(token: Token, package: Package, index: usize) -> Self {
+    pub(super) fn file(token: Token, package: Package, index: usize, visitor: Visitor) -> Self {
         let file = &package.files[index];
         let etag = quoted_hex(&file.sha256);
         let name = names::file(&file.name);
@@ -64,11 +67,18 @@ impl Download {
             contents: Contents::File(index),
             name,
             etag,
+            visitor,
         }
     }
 
-    /// All files as ZIP.
-    pub(super) fn archive(token: Token, package: Package, zone: &TimeZone) -> Self {
+    /// All files as ZIP, under a name.
+    pub(super) fn archive(
+        token: Token,
+        package: Package,
+        visitor: Visitor,
+        name: String,
+        zone: &TimeZone,
+    ) -> Self {
         let names = names::unique_files(package.files.iter().map(|file| file.name.as_str()));
         let entries: Vec<_> = package
             .files
@@ -82,7 +92,6 @@ impl Download {
             .collect();
         let layout = ZipLayout::new(&entries, package.created, zone);
         let etag = archive_etag(&layout, &package);
-        let name = archive_name(&package, zone);
         let contents = Contents::Archive(layout);
         Self {
             token,
@@ -90,6 +99,7 @@ impl Download {
             contents,
             name,
             etag,
+            visitor,
         }
     }
 
@@ -99,7 +109,7 @@ impl Download {
         site: &Site,
         method: &Method,
         headers: &HeaderMap,
-        language: Language,
+        wanted: Wanted,
     ) -> Response {
         let len = self.len();
         match part(method, headers, &self.etag, len) {
@@ -115,9 +125,9 @@ impl Download {
                 response
             }
             Part::Whole if method == Method::HEAD => self.head(StatusCode::OK, 0..len),
-            Part::Whole => self.send(site, StatusCode::OK, 0..len, language).await,
+            Part::Whole => self.send(site, StatusCode::OK, 0..len, wanted).await,
             Part::Range(range) => {
-                self.send(site, StatusCode::PARTIAL_CONTENT, range, language)
+                self.send(site, StatusCode::PARTIAL_CONTENT, range, wanted)
                     .await
             }
         }
@@ -128,23 +138,23 @@ impl Download {
         site: &Site,
         status: StatusCode,
         range: Range<u64>,
-        language: Language,
+        wanted: Wanted,
     ) -> Response {
         let mut response = self.head(status, range.clone());
-        match self.transfer(site, status, range).start().await {
+        match self.transfer(site, range).start().await {
             Ok(body) => *response.body_mut() = body,
             Err(err) => {
                 self.report(&err);
-                response = site.pages.failed(language);
+                response = site.pages.problem(wanted, Problem::Failed);
             }
         }
         response
     }
 
-    fn transfer(&self, site: &Site, status: StatusCode, range: Range<u64>) -> Transfer {
+    fn transfer(&self, site: &Site, range: Range<u64>) -> Transfer {
         let drop = site.state.drop.clone();
         let left = range.end - range.start;
-        let counted = if status == StatusCode::OK {
+        let counted = if range == (0..self.len()) {
             self.files()
         } else {
             0..0
@@ -160,7 +170,10 @@ impl Download {
             drop,
             token: self.token.clone(),
             queue_id: self.package.origin.queue_id.clone(),
+            client: self.visitor.client(),
             metrics: site.state.metrics.clone(),
+            throttle: Arc::clone(&site.throttle),
+            _place: self.visitor.place.clone(),
             counted,
             first: None,
             left,
@@ -242,7 +255,10 @@ struct Transfer {
     drop: Drop,
     token: Token,
     queue_id: String,
+    client: Client,
     metrics: Metrics,
+    throttle: Arc<Throttle>,
+    _place: Option<Arc<Place>>,
     /// The files whose download it completes.
     counted: Range<usize>,
     first: Option<Bytes>,
@@ -284,6 +300,7 @@ impl Transfer {
         let bytes = bytes.ok_or_else(|| self.damaged("the contents are too short"))?;
         let left = self.left.checked_sub(bytes.len() as u64);
         self.left = left.ok_or_else(|| self.damaged("the contents are too long"))?;
+        self.throttle.pass(bytes.len()).await;
         if self.left == 0 {
             self.complete().await;
         }
@@ -298,7 +315,11 @@ impl Transfer {
         }
         self.metrics.download();
         for index in self.counted.clone() {
-            if let Err(err) = self.drop.count_download(&self.token, index).await {
+            if let Err(err) = self
+                .drop
+                .count_download(&self.token, index, &self.client)
+                .await
+            {
                 warn!(
                     queue_id = self.queue_id,
                     "could not count a download: {err}"
@@ -335,15 +356,6 @@ fn archive_etag(layout: &ZipLayout, package: &Package) -> String {
         }
     }
     quoted_hex(context.finish().as_ref())
-}
-
-/// `asso.example 2026-11-22.zip`
-fn archive_name(package: &Package, zone: &TimeZone) -> String {
-    let date = package.created.to_zoned(zone.clone()).date();
-    match sender_domain(&package.origin) {
-        Some(domain) => names::file(&format!("{domain} {date}.zip")),
-        None => format!("{date}.zip"),
-    }
 }
 
 fn quoted_hex(bytes: &[u8]) -> String {

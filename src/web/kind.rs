@@ -120,6 +120,25 @@ impl Kind {
         }
     }
 
+    /// Which drawing of `icons.html` stands for it.
+    pub(super) fn glyph(self) -> &'static str {
+        match self {
+            Self::Pdf | Self::Text | Self::Document => "document",
+            Self::Spreadsheet => "spreadsheet",
+            Self::Presentation => "presentation",
+            Self::Image => "image",
+            Self::Video => "video",
+            Self::Audio => "audio",
+            Self::Archive => "archive",
+            Self::Message => "message",
+            Self::Calendar => "calendar",
+            Self::Contacts => "contacts",
+            Self::Program => "program",
+            Self::WebPage => "webpage",
+            Self::File => "file",
+        }
+    }
+
     fn letters(self) -> &'static str {
         match self {
             Self::Pdf => "PDF",

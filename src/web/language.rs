@@ -13,17 +13,42 @@ use crate::config::Language;
 /// The language of the answer: what `?lang=` asks for, else what `Accept-Language` prefers, else
 /// that of the notices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Wanted(pub(super) Language);
+pub(super) struct Wanted {
+    pub(super) language: Language,
+    /// Whether the query asked for it: then the links of the page ask for it, too.
+    pub(super) asked: bool,
+}
+
+impl Wanted {
+    /// What a link to another of our pages ends in, so that it is in the same language.
+    pub(super) fn query(self) -> &'static str {
+        match (self.asked, self.language) {
+            (false, _) => "",
+            (true, Language::Fr) => "?lang=fr",
+            (true, Language::En) => "?lang=en",
+        }
+    }
+}
 
 impl FromRequestParts<Arc<Site>> for Wanted {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, site: &Arc<Site>) -> Result<Self, Infallible> {
-        let asked = asked(parts.uri.query().unwrap_or_default());
-        let wanted = asked
-            .or_else(|| preferred(&parts.headers))
-            .unwrap_or(site.state.language);
-        Ok(Self(wanted))
+        Ok(Self::of(
+            parts.uri.query().unwrap_or_default(),
+            &parts.headers,
+            site.state.language,
+        ))
+    }
+}
+
+impl Wanted {
+    pub(super) fn of(query: &str, headers: &HeaderMap, default: Language) -> Self {
+        let asked = asked(query);
+        Self {
+            language: asked.or_else(|| preferred(headers)).unwrap_or(default),
+            asked: asked.is_some(),
+        }
     }
 }
 

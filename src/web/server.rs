@@ -5,32 +5,50 @@
 //!
 //! * for the request header, first byte included, and for the next request of a kept connection:
 //!   hyper's header timeout;
-//! * for a client that reads nothing of the answer: a write timeout on the socket. There is no
-//!   read timeout beside it: hyper reads ahead while it writes, to see the client go, so a read
-//!   timeout would cut every download that lasts longer. Request bodies are never read.
+//! * for a client that reads too little of the answer: a minimum rate on the socket ([`super::paced`]).
+//!   There is no read timeout beside it: hyper reads ahead while it writes, to see the client go, so
+//!   a read timeout would cut every download that lasts longer. Who reads a request's body bounds
+//!   that wait.
 //!
-//! It does not bound a whole download: a slow line is no fault. It does not limit by address
-//! either: behind a proxy all clients have one.
+//! One address has a share of the connections, unless it is that of a trusted proxy, behind which
+//! all clients have one.
 
-use std::{future::Future, io, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::Router;
-use hyper::server::conn::http1;
+use hyper::{
+    Request,
+    body::Incoming,
+    server::conn::http1,
+    service::{Service, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::{GracefulShutdown, Watcher},
     service::TowerToHyperService,
 };
+use socket2::SockRef;
 use tokio::{
     net::{TcpListener, TcpStream},
+    runtime::{self, Runtime},
     sync::{OwnedSemaphorePermit, Semaphore},
     task::{JoinError, JoinSet},
     time::{sleep, timeout},
 };
-use tokio_io_timeout::TimeoutStream;
 use tracing::{debug, error, warn};
 
-use crate::config::WebConfig;
+use super::{
+    client::{Origin, Peer},
+    limit::{Crowd, Place},
+    paced::Paced,
+};
+use crate::config::{Network, WebConfig};
 
 /// How long the loop waits after a failed `accept` (out of descriptors, out of memory).
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
@@ -38,13 +56,41 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// How many bytes of an answer hyper gathers before it waits for the client.
 const BUFFER_BYTES_MAX: usize = 128 * 1024;
 
+/// How many bytes of an answer the kernel gathers that it has not sent yet: few, so that it tells
+/// soon when a slow reader took some. What is on its way comes on top, so that no line is slowed.
+const UNSENT_BYTES_MAX: u32 = 16 * 1024;
+
+/// How many threads read and decrypt for downloads at once; further reads wait their turn.
+const READING_THREADS_MAX: usize = 16;
+
+/// Threads of their own for the public listener.
+///
+/// Mail and readers share no thread: those that wait for the disk are bounded here, and were they
+/// taken from one pool, enough readers at once would leave none to the filter.
+///
+/// # Errors
+/// The system gives no threads.
+pub fn runtime() -> io::Result<Runtime> {
+    runtime::Builder::new_multi_thread()
+        .thread_name("web")
+        .max_blocking_threads(READING_THREADS_MAX)
+        .enable_all()
+        .build()
+}
+
 /// The bounds of a listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerLimits {
     /// How many connections are open at once.
     pub max_connections: usize,
+    /// How many of them come from one IPv4 address, or one IPv6 /64; further ones are closed.
+    pub max_connections_per_address: usize,
+    /// Networks that may have all of them: trusted proxies.
+    pub trusted_proxies: Vec<Network>,
     /// How long a client may take for a request header, idle between two requests, or read nothing.
     pub timeout: Duration,
+    /// Bytes a second that it must read, on average over `timeout`, while there are any.
+    pub min_rate: u64,
     /// Bytes of a request's line and header; more is answered with 431. At most 128 KiB.
     pub header_bytes_max: usize,
     /// How long running answers may go on after the shutdown began.
@@ -56,7 +102,10 @@ impl ServerLimits {
     pub fn web(config: &WebConfig) -> Self {
         Self {
             max_connections: config.max_connections,
+            max_connections_per_address: config.max_connections_per_address,
+            trusted_proxies: config.trusted_proxies.clone(),
             timeout: Duration::try_from(config.timeout).unwrap_or(Duration::from_secs(30)),
+            min_rate: config.min_rate,
             header_bytes_max: 16 * 1024,
             drain: Duration::from_secs(30),
         }
@@ -66,7 +115,10 @@ impl ServerLimits {
     pub fn admin() -> Self {
         Self {
             max_connections: 16,
+            max_connections_per_address: 16,
+            trusted_proxies: Vec::new(),
             timeout: Duration::from_secs(10),
+            min_rate: 0,
             header_bytes_max: 16 * 1024,
             drain: Duration::from_secs(1),
         }
@@ -86,16 +138,21 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) {
     let slots = Arc::new(Semaphore::new(limits.max_connections));
+    let crowd = Crowd::new(limits.max_connections_per_address);
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     tokio::pin!(shutdown);
     loop {
         tokio::select! {
             () = &mut shutdown => break,
-            (stream, slot) = accept(&listener, &slots) => {
-                let connection = Connection { stream, limits, slot, watcher: graceful.watcher() };
-                connections.spawn(connection.run(router.clone()));
-            }
+            (stream, peer, slot) = accept(&listener, &slots) => match limits.seat(&crowd, peer) {
+                Some(place) => {
+                    let seat = Seat { _slot: slot, _place: place };
+                    let watcher = graceful.watcher();
+                    connections.spawn(run(stream, peer, limits.clone(), router.clone(), watcher, seat));
+                }
+                None => debug!("closed a connection: its address has all that it may have"),
+            },
             Some(ended) = connections.join_next() => report_panic(ended),
         }
     }
@@ -114,14 +171,14 @@ pub async fn serve(
 async fn accept(
     listener: &TcpListener,
     slots: &Arc<Semaphore>,
-) -> (TcpStream, OwnedSemaphorePermit) {
+) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
     let slot = Arc::clone(slots)
         .acquire_owned()
         .await
         .expect("the semaphore is never closed");
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return (stream, slot),
+            Ok((stream, peer)) => return (stream, peer, slot),
             Err(err) if gave_up(&err) => debug!("client gave up before it was accepted"),
             Err(err) => {
                 error!("could not accept a connection: {err}");
@@ -145,28 +202,57 @@ fn report_panic(ended: Result<(), JoinError>) {
     }
 }
 
-/// An accepted connection.
-struct Connection {
-    stream: TcpStream,
-    limits: ServerLimits,
-    slot: OwnedSemaphorePermit,
-    watcher: Watcher,
+/// What a connection takes up, given back when it is dropped.
+struct Seat {
+    _slot: OwnedSemaphorePermit,
+    _place: Option<Place>,
 }
 
-impl Connection {
-    async fn run(self, router: Router) {
-        // Answers go out in few large writes: waiting to gather more only delays their end.
-        let _ = self.stream.set_nodelay(true);
-        let mut stream = TimeoutStream::new(self.stream);
-        stream.set_write_timeout(Some(self.limits.timeout));
-        let service = TowerToHyperService::new(router);
-        let connection =
-            builder(&self.limits).serve_connection(TokioIo::new(Box::pin(stream)), service);
-        if let Err(err) = self.watcher.watch(connection).await {
-            debug!("connection cut: {err}");
+impl ServerLimits {
+    /// The place of a new connection among those of its address; `None` when there is none left.
+    fn seat(&self, crowd: &Crowd, peer: SocketAddr) -> Option<Option<Place>> {
+        let unlimited = self
+            .trusted_proxies
+            .iter()
+            .any(|net| net.contains(peer.ip()));
+        if unlimited {
+            Some(None)
+        } else {
+            crowd.enter(Origin::of(peer.ip())).map(Some)
         }
-        drop(self.slot);
     }
+}
+
+/// Serves one connection to its end.
+async fn run(
+    stream: TcpStream,
+    peer: SocketAddr,
+    limits: ServerLimits,
+    router: Router,
+    watcher: Watcher,
+    seat: Seat,
+) {
+    prepare(&stream);
+    let stream = Paced::new(stream, limits.timeout, limits.min_rate);
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(|request| router.call(from(request, peer.ip())));
+    let connection = builder(&limits).serve_connection(TokioIo::new(stream), service);
+    if let Err(err) = watcher.watch(connection).await {
+        debug!("connection cut: {err}");
+    }
+    drop(seat);
+}
+
+fn from(mut request: Request<Incoming>, peer: IpAddr) -> Request<Incoming> {
+    request.extensions_mut().insert(Peer(peer));
+    request
+}
+
+/// Both are only about time: a kernel that refuses them serves as well.
+fn prepare(stream: &TcpStream) {
+    // Answers go out in few large writes: waiting to gather more only delays their end.
+    let _ = stream.set_nodelay(true);
+    let _ = SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX);
 }
 
 fn builder(limits: &ServerLimits) -> http1::Builder {

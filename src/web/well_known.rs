@@ -1,4 +1,4 @@
-//! The small fixed files: style sheet, robots.txt, security.txt, icon.
+//! The small fixed files: style sheet, logo, robots.txt, security.txt.
 
 use std::time::Duration;
 
@@ -9,9 +9,7 @@ use axum::{
 };
 use jiff::{Timestamp, Unit};
 
-use super::{Shared, language::Wanted};
-
-pub(super) const STYLE: &str = include_str!("style.css");
+use super::{Shared, language::Wanted, pages::Problem};
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
@@ -19,15 +17,34 @@ const TEXT: &str = "text/plain; charset=utf-8";
 /// with its contents.
 const CACHE: &str = "public, max-age=86400";
 
+/// The policy of the logo: nothing in it may run or load.
+const IMAGE_POLICY: &str =
+    "sandbox; default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'";
+
 /// How long security.txt is good for (RFC 9116, section 2.5.5, wants less than a year).
 const SECURITY_GOOD_FOR: Duration = Duration::from_secs(90 * 24 * 3600);
 
-pub(super) async fn style() -> Response {
+pub(super) async fn style(State(site): Shared) -> Response {
     let headers = [
         (header::CONTENT_TYPE, "text/css; charset=utf-8"),
         (header::CACHE_CONTROL, CACHE),
     ];
-    (headers, STYLE).into_response()
+    (headers, site.state.theme.style()).into_response()
+}
+
+/// An SVG can have scripts, which run when it is opened as a page: not in a sandbox.
+pub(super) async fn logo(State(site): Shared, wanted: Wanted) -> Response {
+    let Some(logo) = site.state.theme.logo() else {
+        return site.pages.problem(wanted, Problem::NotFound);
+    };
+    let headers = [
+        (header::CACHE_CONTROL, CACHE),
+        (header::CONTENT_SECURITY_POLICY, IMAGE_POLICY),
+    ];
+    let mut response = (headers, logo.bytes.clone()).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, logo.media_type.clone());
+    response
 }
 
 /// Landing pages may be fetched: they say `noindex`, which a crawler that is kept out never reads,
@@ -50,9 +67,9 @@ pub(super) async fn favicon() -> Response {
 }
 
 /// RFC 9116; only where the admin named a contact.
-pub(super) async fn security(State(site): Shared, Wanted(language): Wanted) -> Response {
+pub(super) async fn security(State(site): Shared, wanted: Wanted) -> Response {
     let Some(contact) = site.pages.contact() else {
-        return site.pages.not_found(language);
+        return site.pages.problem(wanted, Problem::NotFound);
     };
     let expires = Timestamp::now() + SECURITY_GOOD_FOR;
     let expires = expires.round(Unit::Hour).unwrap_or(expires);

@@ -12,14 +12,19 @@ from pathlib import Path
 
 from lab import free_port, port_is_open, stop_pid, wait_until
 
+TAB, ENTER, SPACE = "\ue004", "\ue007", " "
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 
 
 class Browser:
-    """A headless browser in one language, with a download directory of its own."""
+    """A headless browser in one language, with a download directory of its own.
 
-    def __init__(self, language: str):
+    Without `scripts` it runs none, ours or a page's: then `script` and `axe` cannot be used.
+    """
+
+    def __init__(self, language: str, scripts: bool = True):
         self.language = language
+        self.scripts = scripts
         self.directory = tempfile.TemporaryDirectory(prefix="browser-")
         self.downloads = Path(self.directory.name) / "downloads"
         self.downloads.mkdir()
@@ -43,9 +48,13 @@ class Browser:
                      f"--user-data-dir={profile}", f"--accept-lang={self.language}"],
             "prefs": {"download.default_directory": str(self.downloads),
                       "download.prompt_for_download": False,
-                      "intl.accept_languages": self.language},
+                      "intl.accept_languages": self.language,
+                      # 2 is "block".
+                      **({} if self.scripts else
+                         {"profile.managed_default_content_settings.javascript": 2})},
         }
-        capabilities = {"browserName": "chrome", "goog:chromeOptions": options}
+        capabilities = {"browserName": "chrome", "goog:chromeOptions": options,
+                        "goog:loggingPrefs": {"performance": "ALL"}}
         answer = self._call("POST", "/session", {"capabilities": {"alwaysMatch": capabilities}})
         return "/session/" + answer["sessionId"]
 
@@ -80,6 +89,64 @@ class Browser:
 
     def click(self, selector: str):
         self._call("POST", f"{self._find(selector)}/click", {})
+
+    def type(self, selector: str, text: str):
+        self._call("POST", f"{self._find(selector)}/value", {"text": text})
+
+    def url(self) -> str:
+        return self._call("GET", self.session + "/url")
+
+    def reload(self):
+        self._call("POST", self.session + "/refresh", {})
+
+    def has(self, selector: str) -> bool:
+        return bool(self._call("POST", self.session + "/elements",
+                               {"using": "css selector", "value": selector}))
+
+    def script(self, text: str, *arguments):
+        """What a function body returns in the page."""
+        return self._call("POST", self.session + "/execute/sync",
+                          {"script": text, "args": list(arguments)})
+
+    def keys(self, *keys: str):
+        """Presses keys where the focus is, one after the other."""
+        actions = [{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")]
+        self._call("POST", self.session + "/actions",
+                   {"actions": [{"type": "key", "id": "keyboard", "actions": actions}]})
+
+    def requests(self) -> list[str]:
+        """The addresses that were asked for since the last call, by whatever page."""
+        entries = self._call("POST", self.session + "/se/log", {"type": "performance"})
+        events = [json.loads(entry["message"])["message"] for entry in entries]
+        return [event["params"]["request"]["url"] for event in events
+                if event["method"] == "Network.requestWillBeSent"]
+
+    def cdp(self, command: str, **parameters):
+        """A command of the Chrome DevTools protocol."""
+        return self._call("POST", self.session + "/goog/cdp/execute",
+                          {"cmd": command, "params": parameters})
+
+    def look(self, width: int, height: int = 800, dark: bool = False):
+        """Sets the size of the window, and which colours the reader prefers."""
+        self.cdp("Emulation.setDeviceMetricsOverride", width=width, height=height,
+                 deviceScaleFactor=2 if width < 600 else 1, mobile=width < 600)
+        scheme = "dark" if dark else "light"
+        self.cdp("Emulation.setEmulatedMedia",
+                 features=[{"name": "prefers-color-scheme", "value": scheme}])
+
+    def picture(self, path: Path):
+        """The whole page, however long."""
+        data = self.cdp("Page.captureScreenshot", captureBeyondViewport=True)["data"]
+        path.write_bytes(base64.b64decode(data))
+
+    def axe(self, source: str) -> list[str]:
+        """What axe-core, given as its source, finds wrong on the page, one line each."""
+        self.script(source + "\nwindow.axe = axe;")
+        found = self._call("POST", self.session + "/execute/async", {"args": [], "script": """
+            const done = arguments[0];
+            axe.run(document).then(r => done(r.violations), e => done([{impact: "critical",
+                id: String(e), nodes: []}]));"""})
+        return [f"{v['impact']}: {v['id']}: {[n['target'] for n in v['nodes']]}" for v in found]
 
     def screenshot(self, path: Path):
         path.write_bytes(base64.b64decode(self._call("GET", self.session + "/screenshot")))

@@ -2,6 +2,9 @@
 
 A message has at most two kinds of deviance: with more, nearly every one would be left alone, and nothing
 would be learned. Each kind is a name; where a message is built, `self.odd("name")` asks whether to deviate.
+Names of files are drawn apart from that: none of them is a reason to leave a message alone.
+
+    tests/e2e/devious.py SEED [big]      prints one message
 """
 
 from __future__ import annotations
@@ -9,6 +12,8 @@ from __future__ import annotations
 import base64
 import quopri
 import random
+import sys
+from functools import cache
 
 KINDS = """
 boundary-prefix boundary-extends boundary-same boundary-long boundary-blanks boundary-punctuation
@@ -21,33 +26,82 @@ type-trailing-semicolon type-no-semicolon type-folded type-quoted type-many type
 type-second-after-body type-slash-blanks
 encoding-twice encoding-comment encoding-unknown encoding-quoted encoding-empty encoding-on-multipart
 encoding-8bit-multipart encoding-semicolon encoding-upper encoding-on-message encoding-hyphen
-disposition-twice disposition-odd disposition-empty name-8bit name-words name-sections name-unclosed
+disposition-twice disposition-odd disposition-empty name-unclosed
 delimiter-padding delimiter-tail delimiter-mid-line delimiter-bare-cr delimiter-in-header delimiter-at-once
 delimiter-close-tail delimiter-after-close delimiter-lf delimiter-cr-cr-lf delimiter-vt delimiter-indented
 no-close no-outer-close no-inner-close close-without-eol close-twice preamble epilogue zero-parts no-delimiter
 empty-part part-without-header header-without-end header-junk header-blank-line header-nul header-cr
-header-long header-from header-fold-first header-many header-8bit header-no-value header-dash
-base64-one-line base64-odd-lines base64-blanks base64-unpadded base64-inner-padding base64-foreign
+header-long header-from header-fold-first header-many header-8bit header-no-value header-dash header-64k
+header-long-line
+base64-one-line base64-odd-lines base64-short-lines base64-ragged base64-blanks base64-unpadded base64-inner-padding base64-foreign
 base64-tail base64-lonely base64-lf base64-empty-lines base64-url base64-padding-over
 quoted-blanks quoted-lower quoted-open quoted-malformed quoted-long quoted-bare-cr quoted-soft-blanks
-identity-8bit identity-nul identity-cr identity-dashes
+identity-8bit identity-nul identity-cr identity-lf identity-dashes identity-no-end identity-long-line uuencode
 digest embedded embedded-multipart signed encrypted report related related-orphan apple external partial
 single single-no-type single-quoted charset-utf16 charset-unknown html-first no-text attachment-first
-deep many-parts calendar two-texts mixed-in-related pgp
+deep many-parts thousands-of-parts depth-bomb calendar two-texts mixed-in-related pgp footer shown-later
 """.split()
 
 
-class Maker:
-    """Makes one message."""
+# How names are written, and what stands in the name: `%s` is a word of the message's own.
+NAMES = (
+    'attachment; filename="%s.pdf"',
+    "attachment; filename=%s.pdf",
+    'attachment; filename="=?utf-8?Q?=C3=A9t=C3=A9_?= =?iso-8859-1?q?%s=E9?=.pdf"',
+    'attachment; filename="=?windows-1251?B?z/Do4uXy?=%s.pdf"',
+    "attachment; filename*=utf-8''%%C3%%A9t%%C3%%A9%%20%s.pdf",
+    "attachment; filename*=koi8-r'ru'%%F0%%D2%%C9%%D7%%C5%%D4%s.pdf",
+    "attachment; filename*=big5''%%A4%%A4%%A4%%E5%s.pdf",
+    "attachment; filename*=x-martian''%%A4%s.pdf",
+    "attachment; filename*0*=utf-8''%%E2%%82;{n}filename*1*=%%AC%s;{n}filename*2=.pdf",
+    "attachment; filename*1=%s.pdf;{n}filename*0=\"a \"",
+    "attachment; filename*0*=iso-8859-15''%%A4;{n}filename*2=lost%s.pdf",
+    'attachment; filename="\u00e9t\u00e9 %s \u65e5\u672c.pdf"',
+    'attachment; filename="%s/../../etc/passwd"',
+    'attachment; filename=".."; x=%s',
+    'attachment; filename="..\\..\\%s.exe"',
+    'attachment; filename="C:\\Users\\%s\\x.pdf"',
+    "attachment; filename*=utf-8''%s%%00.pdf%%0D%%0ABcc:%%20x",
+    "attachment; filename*=utf-8''%s%%1B[31m%%07.pdf",
+    "attachment; filename*=utf-8''%s%%E2%%80%%AEfdp.exe",
+    'attachment; filename="%s\u202efdp.exe"',
+    'attachment; filename="%s' + "x" * 4000 + '.pdf"',
+    "attachment; filename*=utf-8''%s" + "%%C3%%A9" * 700 + ".pdf",
+    'attachment; filename="CON"; x=%s',
+    'attachment; filename="   "; x=%s',
+    'attachment; filename=""; x=%s',
+    "attachment; x=%s",
+)
 
-    def __init__(self, seed: int):
+
+@cache
+def filler(size: int) -> bytes:
+    """The same bytes each time: what is large is cheap."""
+    return random.Random(size).randbytes(size)
+
+
+@cache
+def filler_lines(size: int, eol: bytes) -> bytes:
+    """`filler` in base64; `size` is a multiple of 57, so that more may follow it."""
+    return base64.encodebytes(filler(size)).replace(b"\n", eol)
+
+
+class Maker:
+    """Makes one message; if it may be big, one in four has an attachment of 100 kB to 1.2 MB."""
+
+    def __init__(self, seed: int, big: bool = False):
         self.random = random.Random(seed)
+        self.big = 0
+        # What must go from a message without deviance: the decoded sizes of its attachments.
+        self.sizes: list[int] = []
         count = self.random.choice((0, 1, 1, 1, 1, 2, 2))
         self.kinds = set(self.random.sample(KINDS, count))
         self.used: set[str] = set()
         self.eol = b"\n" if self.random.random() < 0.2 else b"\r\n"
         self.open: list[bytes] = []
         self.cids: list[bytes] = []
+        if big and self.random.random() < 0.25:
+            self.big = 57 * self.random.choice((1700, 1755, 1800, 3600, 17_544, 21_000))
 
     def odd(self, kind: str) -> bool:
         assert kind in KINDS, kind
@@ -99,6 +153,18 @@ class Maker:
             parts += [self.attachment() for _ in range(30)]
         if self.odd("attachment-first"):
             self.random.shuffle(parts)
+        if self.odd("footer"):
+            parts.append(self.leaf(b"text/plain; charset=utf-8", self.lines(b"____", b"list mailing list"), encoding="7bit"))
+        if self.odd("shown-later"):
+            cid = b"late@elsewhere.test"
+            parts.append(lambda: self.leaf(b"image/png", self.content(2500), self.lines(b"Content-ID: <" + cid + b">"),
+                                           encoding="base64"))
+            parts.append(lambda: self.leaf(self.text_type(b"html"), self.lines(b'<img src="cid:' + cid + b'">')))
+        if self.odd("thousands-of-parts"):
+            one = b"Content-Type: image/gif" + self.eol + self.eol + b"GIF"
+            parts += [one] * self.random.choice((800, 3000, 10_100))
+        if self.odd("depth-bomb"):
+            parts.append(lambda: self.bomb(self.random.choice((20, 40, 90))))
         sub = b"mixed"
         if self.odd("type-unknown-multipart"):
             sub = self.random.choice((b"parallel", b"x-thing", b"related", b"form-data"))
@@ -168,6 +234,11 @@ class Maker:
             block += self.lines(*(b"X-%d: y" % n for n in range(300)))
         if odd("header-long"):
             block += self.lines(b"X-Long: " + b"y" * 3000)
+        if odd("header-64k"):
+            size = self.random.choice((60_000, 65_000, 66_000))
+            block += b"".join(self.lines(b"X-Many: " + b"y" * 90) for _ in range(size // 100))
+        if odd("header-long-line"):
+            block += self.lines(b"X-Long: " + b"y" * self.random.choice((998, 5000, 66_000)))
         if odd("header-no-value"):
             block += self.lines(b"X-Empty:")
         for kind, line in (("header-junk", b"this is no field"), ("header-nul", b"X-Nul: a\0b"),
@@ -209,11 +280,10 @@ class Maker:
         return block
 
     def disposition(self, name: bytes) -> bytes:
-        value = b'attachment; filename="' + name + b'"'
+        value = (self.random.choice(NAMES) % name.decode()).replace("{n}", self.eol.decode() + " ").encode()
+        if self.random.random() < 0.1:
+            value = value.decode().encode("iso-8859-1", "replace")
         for kind, changed in (("disposition-odd", b"x-odd; filename=" + name), ("disposition-empty", b""),
-                              ("name-8bit", b'attachment; filename="\xe9t\xe9.pdf"'),
-                              ("name-words", b'attachment; filename="=?utf-8?Q?=C3=A9.pdf?="'),
-                              ("name-sections", b"attachment; filename*0*=utf-8''a%20; filename*1=b.pdf"),
                               ("name-unclosed", b'attachment; filename="a.pdf')):
             if self.odd(kind):
                 value = changed
@@ -333,7 +403,9 @@ class Maker:
         if encoding == "quoted-printable":
             return self.quoted(data)
         for kind, changed in (("identity-8bit", data + b"\xe9\xff" + self.eol), ("identity-nul", data + b"\0" + self.eol),
-                              ("identity-cr", data + b"a\rb" + self.eol),
+                              ("identity-cr", data + b"a\rb" + self.eol), ("identity-lf", data + b"a\nb" + self.eol),
+                              ("identity-no-end", data.rstrip(b"\r\n")),
+                              ("identity-long-line", data + b"x" * self.random.choice((998, 999, 70_000)) + self.eol),
                               ("identity-dashes", data + b"--" + self.eol + b"----" + self.eol)):
             if self.odd(kind):
                 data = changed
@@ -356,12 +428,21 @@ class Maker:
             text = text[: len(text) // 4 * 4] + b"A"
         if odd("base64-padding-over"):
             text += b"="
-        width = 100_000 if odd("base64-one-line") else 77 if odd("base64-odd-lines") else 76
+        width = 10_000_000 if odd("base64-one-line") else 76
+        if odd("base64-odd-lines"):
+            width = self.random.choice((1, 3, 60, 64, 74, 77, 78, 997, 998, 65_535))
+        if odd("base64-short-lines"):
+            width = 4
         eol = b"\n" if odd("base64-lf") else self.eol
+        if odd("base64-ragged"):
+            cuts = sorted(self.random.randrange(len(text) + 1) for _ in range(40))
+            return b"".join(text[at:to] + eol for at, to in zip([0, *cuts], [*cuts, len(text)]))
         if odd("base64-blanks"):
             eol = b" \t" + eol
         if odd("base64-empty-lines"):
             eol += eol
+        if width == 76 and eol == self.eol and self.big and data.startswith(filler(self.big)):
+            return filler_lines(self.big, eol) + base64.encodebytes(data[self.big:]).replace(b"\n", eol)
         written = b"".join(text[at:at + width] + eol for at in range(0, len(text), width))
         return written + self.lines(b"-- ", b"a footer") if odd("base64-tail") else written
 
@@ -379,14 +460,33 @@ class Maker:
     def attachment(self, encoding: str | None = None) -> bytes:
         size = self.random.choice((200, 1500, 2000, 3000, 5000))
         encoding = encoding or self.random.choice(("base64", "base64", "base64", "quoted-printable", "8bit", "7bit", "binary"))
-        if encoding in ("base64", "quoted-printable") and self.random.random() < 0.8:
+        if self.big and encoding in ("base64", "binary"):
+            data = self.content(self.big)
+            if encoding == "binary":
+                data = base64.encodebytes(data)
+        elif encoding in ("base64", "quoted-printable") and self.random.random() < 0.8:
             data = self.random.randbytes(size)
         else:
             data = self.text(size)
+        if self.big and encoding == "quoted-printable":
+            data = base64.encodebytes(filler(self.big)) + data
         kind = self.random.choice((b"application/pdf", b"application/octet-stream", b"image/png", b"text/csv", b"text/plain",
                                    b"text/html"))
-        name = b"file%d.bin" % self.random.randrange(100)
+        name = b"file%d" % self.random.randrange(100)
+        self.sizes.append(len(data))
         return self.leaf(kind + b'; name="' + name + b'"', data, self.disposition(name), encoding=encoding)
+
+    def content(self, size: int) -> bytes:
+        """Bytes of a file: of a big one only the last ones are its own."""
+        if self.big and size >= self.big:
+            return filler(self.big) + self.random.randbytes(self.random.randrange(1, 5))
+        return self.random.randbytes(size)
+
+    def bomb(self, levels: int) -> bytes:
+        """Multiparts in each other, with a file in the innermost one."""
+        if levels:
+            return self.multipart(b"mixed", [lambda: self.bomb(levels - 1)])
+        return self.attachment()
 
     def image(self, orphan: bool):
         cid = b"img%d@elsewhere.test" % len(self.cids)
@@ -401,6 +501,8 @@ class Maker:
         while length < size:
             lines.append(b" ".join(self.random.choice(words) for _ in range(self.random.randrange(1, 12))))
             length += len(lines[-1]) + 2
+        if self.odd("uuencode"):
+            lines += [b"begin 644 report.bin", *[b"M" + b"0" * 60 for _ in range(40)], b"`", b"end"]
         if self.odd("pgp"):
             lines += [b"-----BEGIN PGP MESSAGE-----", b"", b"abcd", b"-----END PGP MESSAGE-----"]
         return self.lines(*lines)
@@ -449,3 +551,14 @@ def make(seed: int) -> tuple[bytes, set[str]]:
     """A message and its deviances."""
     maker = Maker(seed)
     return maker.message(), maker.used
+
+
+def make_big(seed: int) -> tuple[bytes, set[str], int | None]:
+    """A message that may be big, its deviances, and how large its largest attachment is if there are none."""
+    maker = Maker(seed, big=True)
+    message = maker.message()
+    return message, maker.used, None if maker.used else max(maker.sizes, default=0)
+
+
+if __name__ == "__main__":
+    sys.stdout.buffer.write(Maker(int(sys.argv[1]), big=len(sys.argv) > 2).message())

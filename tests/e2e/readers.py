@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """What the program changes, all readers of mail must see as it does.
 
-    tests/e2e/readers.py [COUNT [FIRST_SEED]]
+    tests/e2e/readers.py [COUNT [FIRST_SEED]] [--threshold BYTES] [--big] [--no-corpus]
 
-Messages made up by devious.py, and those of the corpus, go through `depollueur rewrite`. Whatever comes out
+Messages made up by devious.py, and those of the corpus, go through the program (corpus.py says how). Whatever comes out
 changed is read by Python's email, MIME-tools and GMime, before and after. They must agree on the leaves before
 (type, depth, decoded bytes); and each must see the same leaves after, without those that are in the drop
 and with the notice. The oracle judges the changed ones too. A message that comes out as it went in is right:
@@ -12,6 +12,7 @@ to leave alone what is doubtful is the program's promise. How many were changed 
 
 from __future__ import annotations
 
+import argparse
 import email
 import hashlib
 import json
@@ -25,11 +26,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from corpus import Case, Pass, files, generated, known, oracle  # noqa: E402
 from devious import make  # noqa: E402
-from lab import ORACLE, PUBLIC_URL, ROOT, Daemon  # noqa: E402
-from oracle import to_crlf  # noqa: E402
+from lab import PUBLIC_URL, ROOT  # noqa: E402
 
-THRESHOLD = 1000
 HERE = Path(__file__).resolve().parent
 
 # depth, type, SHA-256 of the bytes, SHA-256 with LF line ends, whether the link is in it
@@ -91,10 +91,8 @@ def is_file(leaf: Leaf, file: dict, line_feeds: dict[str, str]) -> bool:
     return file["sha256"] == leaf[2] or line_feeds.get(file["sha256"]) == leaf[3]
 
 
-def fits(before: list[Leaf], files: list[dict], after: list[Leaf], line_feeds: dict[str, str],
-         lenient: bool) -> bool:
-    """Whether `after` is `before` without the files, with the notice put into texts or in parts of its own.
-    Lenient where the message has no end: the last line end of its last part is the part's to some readers only."""
+def fits(before: list[Leaf], files: list[dict], after: list[Leaf], line_feeds: dict[str, str]) -> bool:
+    """Whether `after` is `before` without the files, with the notice put into texts or in parts of its own."""
 
     def gone(states):
         """The states, and those behind leaves that went; files are in the order of the message."""
@@ -112,7 +110,7 @@ def fits(before: list[Leaf], files: list[dict], after: list[Leaf], line_feeds: d
         following = set()
         for at, taken in states:
             if at < len(before):
-                opaque = lenient or kind.startswith("message/")
+                opaque = kind.startswith("message/")
                 same = before[at] == leaf or opaque and before[at][:2] == leaf[:2]
                 notice = link and kind in ("text/plain", "text/html") and before[at][:2] == (depth, kind)
                 if same or notice:
@@ -123,7 +121,7 @@ def fits(before: list[Leaf], files: list[dict], after: list[Leaf], line_feeds: d
     return (len(before), len(files)) in states
 
 
-def agree(readers, before: Path, after: Path, files: list[dict], lenient: bool) -> list[str]:
+def agree(readers, before: Path, after: Path, files: list[dict]) -> list[str]:
     """What the readers disagree about."""
     seen = {reader.name: reader.read(before) for reader in readers}
     wrong, first = [], readers[0].name
@@ -134,7 +132,7 @@ def agree(readers, before: Path, after: Path, files: list[dict], lenient: bool) 
     shown = " ".join(f"{file['type']}:{file['sha256'][:6]}" for file in files)
     for reader in readers:
         leaves = reader.read(after)
-        if not fits(seen[reader.name], files, leaves, line_feeds, lenient):
+        if not fits(seen[reader.name], files, leaves, line_feeds):
             wrong.append(f"{reader.name}: before {brief(seen[reader.name])} after {brief(leaves)} files [{shown}]")
     return wrong
 
@@ -143,21 +141,18 @@ def brief(leaves) -> str:
     return "[" + " ".join(f"{leaf[0]}:{leaf[1]}:{leaf[2][:6]}" for leaf in leaves) + "]"
 
 
-def sources(work: Path, count: int, seed: int) -> dict[str, set[str]]:
-    """Writes the messages to `before`; gives their names and deviances."""
-    found = {}
-    (work / "before").mkdir()
-    for number in range(seed, seed + count):
-        data, kinds = make(number)
-        found[f"seed-{number}"] = kinds
-        (work / "before" / f"seed-{number}").write_bytes(data)
+def sources(options) -> list[Case]:
+    """The messages, made up and of the corpus; their names are those of files."""
+    seeds = range(options.seed, options.seed + options.count)
+    if options.big:
+        found = generated(options.count, options.seed)
+    else:
+        made = ((seed, *make(seed)) for seed in seeds)
+        found = [Case(f"seed-{seed}", data, kinds=kinds, is_generated=True) for seed, data, kinds in made]
     corpora = [ROOT / "tests" / "messages", ROOT.parent / "shared" / "corpus", Path(os.environ.get("CORPUS", "/nonexistent"))]
-    for corpus in corpora:
-        for path in sorted(corpus.rglob("*")):
-            if path.is_file() and path.suffix not in (".tsv", ".md"):
-                name = str(path.relative_to(corpus)).replace("/", "%")
-                found[name] = set()
-                (work / "before" / name).write_bytes(to_crlf(path.read_bytes()))
+    for corpus in corpora if options.corpus else []:
+        for case in files(corpus):
+            found.append(Case(case.name.replace("/", "%"), case.data))
     return found
 
 
@@ -173,73 +168,83 @@ def link_in(text: bytes) -> str | None:
     return None
 
 
-def oracle(work: Path, names: list[str], daemon: Daemon) -> dict[str, list[str]]:
-    """What the oracle says of the changed messages; it knows no messages with LF."""
-    for name in names:
-        for kind in ("before", "after"):
-            (work / "judge" / kind).mkdir(parents=True, exist_ok=True)
-            (work / "judge" / kind / name).write_bytes((work / kind / name).read_bytes())
-    judged = subprocess.run(
-        [sys.executable, ORACLE, "--batch", work / "judge/before", work / "judge/after", "--json", "--fetch", "--manifest",
-         "--base", PUBLIC_URL, "--rewrite-base", f"{PUBLIC_URL}=http://127.0.0.1:{daemon.web_port}/",
-         "--strict-ambiguous", "--threshold", str(THRESHOLD)], capture_output=True, text=True)
-    answers = [json.loads(line) for line in judged.stdout.splitlines() if line.startswith("{")]
-    assert len(answers) == len(names), judged.stderr
-    return {answer["name"]: ["oracle: " + error for error in answer["errors"]] for answer in answers if answer["errors"]}
-
-
 def main() -> int:
-    count, seed = (list(map(int, sys.argv[1:])) + [4000, 0][len(sys.argv) - 1:])[:2]
+    parser = argparse.ArgumentParser()
+    parser.add_argument("count", nargs="?", type=int, default=4000)
+    parser.add_argument("seed", nargs="?", type=int, default=0)
+    parser.add_argument("--threshold", type=int, default=1000)
+    parser.add_argument("--big", action="store_true", help="with attachments of up to 1.2 MB")
+    parser.add_argument("--no-corpus", dest="corpus", action="store_false")
+    options = parser.parse_args()
     readers = [Python(), Other("MIME-tools", "perl", HERE / "readers.pl"),
                Other("GMime", "/usr/bin/python3", HERE / "readers_gmime.py")]
-    failures: dict[str, list[str]] = {}
+    cases = {case.name: case for case in sources(options)}
     with tempfile.TemporaryDirectory(prefix="readers-") as work:
-        work = Path(work)
-        kinds = sources(work, count, seed)
-        (work / "after").mkdir()
-        daemon = Daemon(None, work / "daemon", {"detach_threshold": THRESHOLD, "detach_directions": "both"})
-
-        def rewrite(name: str) -> str | None:
-            """The name if the message was changed."""
-            data = (work / "before" / name).read_bytes()
-            done = daemon.run("rewrite", data=data)
-            if done.returncode:
-                failures[name] = [f"exit code {done.returncode}: {done.stderr.decode()}"]
-            elif done.stdout != data:
-                (work / "after" / name).write_bytes(done.stdout)
-                return name
-            return None
-
-        with daemon, ThreadPoolExecutor(4) as pool:
-            changed = [name for name in pool.map(rewrite, kinds) if name]
-            for name in changed:
-                after = work / "after" / name
-                link = link_in(after.read_bytes())
-                if link is None:
-                    failures[name] = ["Python's email does not see the link"]
-                    continue
-                lenient = bool(kinds[name] & {"no-close", "no-outer-close", "close-without-eol"})
-                wrong = agree(readers, work / "before" / name, after, daemon.manifest(link)["files"], lenient)
-                if wrong:
-                    failures[name] = wrong
-            crlf = [name for name in changed if b"\r\n" in (work / "before" / name).read_bytes()[:200]]
-            for name, errors in oracle(work, crlf, daemon).items():
-                if any(kind.startswith("quoted-") for kind in kinds[name]):  # in what the author wrote
-                    errors = [error for error in errors if "malformed quoted-printable" not in error]
-                if errors:
-                    failures.setdefault(name, []).extend(errors)
+        run = Run(Path(work), options.threshold, readers)
+        changed, judged = run.all(cases)
         for reader in readers:
             reader.close()
-        if keep := os.environ.get("KEEP"):
-            for name in failures:
-                for kind in ("before", "after"):
-                    if (work / kind / name).exists():
-                        (Path(keep) / f"{name}.{kind}").write_bytes((work / kind / name).read_bytes())
-    for name, reasons in sorted(failures.items()):
-        print(f"FAIL  {name} ({' '.join(sorted(kinds[name])) or 'nothing odd'})\n      " + "\n      ".join(reasons))
-    print(f"{len(changed)} of {len(kinds)} messages were changed, {len(crlf)} of them judged by the oracle too")
-    print(f"{len(kinds) - len(failures)} passed, {len(failures)} failed")
-    return 1 if failures else 0
+    for name, reasons in sorted(run.failures.items()):
+        print(f"FAIL  {name} ({' '.join(sorted(cases[name].kinds)) or 'nothing odd'})\n      " + "\n      ".join(reasons))
+    print(f"{changed} of {len(cases)} messages were changed, {judged} of them judged by the oracle too")
+    print(f"{len(cases) - len(run.failures)} passed, {len(run.failures)} failed")
+    return 1 if run.failures else 0
+
+
+class Run:
+    """The program at one threshold, and the readers."""
+
+    def __init__(self, work: Path, threshold: int, readers):
+        self.path, self.readers = Pass(work, threshold), readers
+        self.before, self.after = self.path.work / "before", self.path.work / "after"
+        self.failures: dict[str, list[str]] = {}
+
+    def all(self, cases: dict[str, Case]) -> tuple[int, int]:
+        """How many messages were changed, and how many of them the oracle judged."""
+        changed, judged = 0, {}
+        with self.path.daemon, ThreadPoolExecutor(4) as pool:
+            self.before.mkdir(parents=True)
+            self.after.mkdir()
+            for case in filter(None, pool.map(self.rewrite, cases.values())):
+                changed += 1
+                self.read(case.name)
+                if b"\r\n" in case.data[:200]:  # the oracle knows no messages with LF
+                    judged[case.name] = case
+                else:
+                    (self.before / case.name).unlink()
+                    (self.after / case.name).unlink()
+            options = ("--strict-ambiguous",)
+            for name, errors in oracle(self.path.work, list(judged), self.path.daemon, self.path.threshold, *options).items():
+                if errors := known(judged[name], errors):
+                    self.failures.setdefault(name, []).extend(errors)
+        return changed, len(judged)
+
+    def rewrite(self, case: Case) -> Case | None:
+        """The message if it was changed."""
+        try:
+            after = self.path.rewrite(case, case.data).data
+        except Exception as error:  # all that can go wrong is a failure of this message
+            self.failures[case.name] = [f"{type(error).__name__}: {error}"]
+            return None
+        if after == case.data:
+            return None
+        (self.before / case.name).write_bytes(case.data)
+        (self.after / case.name).write_bytes(after)
+        return case
+
+    def read(self, name: str):
+        link = link_in((self.after / name).read_bytes())
+        if link is None:
+            self.failures[name] = ["Python's email does not see the link"]
+        elif wrong := agree(self.readers, self.before / name, self.after / name, self.path.daemon.manifest(link)["files"]):
+            self.failures[name] = wrong
+        if name in self.failures:
+            self.keep(name)
+
+    def keep(self, name: str):
+        """Leaves what is to be looked at in `$KEEP`."""
+        for kind in (self.before, self.after) if "KEEP" in os.environ else ():
+            (Path(os.environ["KEEP"]) / f"{name}.{kind.name}").write_bytes((kind / name).read_bytes())
 
 
 if __name__ == "__main__":

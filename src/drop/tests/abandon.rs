@@ -102,7 +102,7 @@ async fn a_dead_worker_is_reported_once_with_its_error() {
     let drop = fixture();
     let package = drop.drop.package(origin());
     let read_only = fs::File::open("/dev/null").unwrap();
-    let mut draft = draft::draft_into(read_only, &drop.drop, &package);
+    let mut draft = draft::draft_into(read_only, &drop.directory(), &package);
     let error = loop {
         if let Err(error) = draft.write(noise(100_000, 1)).await {
             break error;
@@ -130,7 +130,7 @@ async fn a_full_disk_is_told_apart() {
         .write(true)
         .open("/dev/full")
         .unwrap();
-    let mut draft = draft::draft_into(full, &drop.drop, &package);
+    let mut draft = draft::draft_into(full, &drop.directory(), &package);
     draft.write(noise(10, 1)).await.unwrap();
     let error = draft.finish().await.unwrap_err();
     assert!(matches!(error, DropError::Full { .. }), "{error}");
@@ -146,7 +146,7 @@ async fn a_failed_sync_gives_the_file_up() {
         .write(true)
         .open("/dev/null")
         .unwrap();
-    let mut draft = draft::draft_into(null, &drop.drop, &package);
+    let mut draft = draft::draft_into(null, &drop.directory(), &package);
     draft.write(noise(10, 1)).await.unwrap();
     let error = draft.finish().await.unwrap_err();
     assert!(

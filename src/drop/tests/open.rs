@@ -107,10 +107,73 @@ fn a_database_of_a_later_version_is_refused() {
             error,
             DropError::Newer {
                 found: 99,
-                known: 1,
+                known: 2,
                 ..
             }
         ),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_database_of_the_first_schema_is_brought_up_to_date() {
+    let home = TempDir::new().unwrap();
+    let path = home.path().join("drop.sqlite3");
+    let token = Token::random();
+    let vault = Vault::new(&token);
+    let old = rusqlite::Connection::open(&path).unwrap();
+    old.execute_batch(records::SCHEMA_1).unwrap();
+    let manifest = vault.seal_manifest(b"[]");
+    let values = rusqlite::params![vault.id().0, manifest];
+    old.execute(
+        "INSERT INTO package (id, created, expires, manifest, queue_id, sender, direction,
+                              recipients, files, bytes)
+         VALUES (?1, 1800000000, 1900000000, ?2, 'Q', 'a@example.org', 'incoming', 1, 1, 1000)",
+        values,
+    )
+    .unwrap();
+    old.execute(
+        "INSERT INTO file VALUES (?1, 0, 0, 1000, 4)",
+        [vault.id().0],
+    )
+    .unwrap();
+    old.pragma_update(None, "user_version", 1).unwrap();
+    std::mem::drop(old);
+    let drop = Drop::open(&config(home.path().to_owned())).unwrap();
+    let (id, now) = (vault.id(), time("2027-06-01T00:00:00Z"));
+    let found = drop.find(&token, now).await.unwrap();
+    assert!(matches!(found, Lookup::Live(package) if package.origin.sender == "a@example.org"));
+    let (deposit, files) = drop.show(id, now).await.unwrap().unwrap();
+    assert_eq!((deposit.state, files[0].downloads), (State::Live, 4));
+    assert_eq!(drop.store.records.stored_bytes().unwrap(), 1000);
+    drop.revoke(id, now, Client::ADMIN, "").await.unwrap();
+}
+
+#[test]
+fn a_drop_that_another_process_opens_for_ever_is_not_waited_for_as_long() {
+    let drop = fixture();
+    let directory = blobs::Directory::open(&drop.directory()).unwrap();
+    let held = directory.lock().unwrap();
+    let refused = directory
+        .lock_within(std::time::Duration::ZERO)
+        .unwrap_err();
+    assert!(
+        refused.to_string().starts_with("could not lock"),
+        "{refused}"
+    );
+    std::mem::drop(held);
+    directory.lock_within(std::time::Duration::ZERO).unwrap();
+}
+
+#[test]
+fn a_damaged_key_is_refused() {
+    let drop = fixture();
+    fs::write(drop.directory().join("drop.key"), b"short").unwrap();
+    let error = Drop::open(&config(drop.directory()))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.ends_with("drop.key\" is damaged: it has 5 bytes instead of 32"),
         "{error}"
     );
 }

@@ -1,39 +1,41 @@
-//! Sizes, dates and zones in the reader's words.
+//! Sizes, dates and zones in the reader's words: the same in the notice and on the pages.
 
 use jiff::{Zoned, civil::Date};
 
-use crate::{config::Language, months::month};
+use crate::config::Language;
 
 /// A no-break space: between a number and its unit.
 const NBSP: char = '\u{a0}';
 
-/// `9,4 Mo` or `9.4 MB`: decimal units, three digits at most before the unit.
-pub(super) fn size(bytes: u64, language: Language) -> String {
+/// `9,4 Mo` or `9.4 MB`: decimal units (IEC 80000-13), three digits at most before the unit.
+pub(crate) fn size(bytes: u64, language: Language) -> String {
     let (units, comma) = match language {
-        Language::Fr => (["octets", "ko", "Mo", "Go", "To", "Po", "Eo"], ','),
-        Language::En => (["bytes", "kB", "MB", "GB", "TB", "PB", "EB"], '.'),
+        Language::Fr => (["ko", "Mo", "Go", "To", "Po", "Eo"], ','),
+        Language::En => (["kB", "MB", "GB", "TB", "PB", "EB"], '.'),
     };
     if bytes < 1000 {
-        let unit = if bytes == 1 {
-            units[0].trim_end_matches('s')
-        } else {
-            units[0]
+        let unit = match (language, bytes) {
+            (Language::Fr, 0 | 1) => "octet",
+            (Language::Fr, _) => "octets",
+            (Language::En, 1) => "byte",
+            (Language::En, _) => "bytes",
         };
         return format!("{bytes}{NBSP}{unit}");
     }
     let (one, unit) = unit(u128::from(bytes));
     let rounded = |parts: u128| (u128::from(bytes) * parts + one / 2) / one;
-    let (tenths, unit) = (rounded(10), units[unit]);
-    if tenths < 1000 {
-        format!("{}{comma}{}{NBSP}{unit}", tenths / 10, tenths % 10)
-    } else {
-        format!("{}{NBSP}{unit}", rounded(1))
+    let unit = units[unit];
+    match rounded(10) {
+        tenths if tenths < 1000 && tenths % 10 > 0 => {
+            format!("{}{comma}{}{NBSP}{unit}", tenths / 10, tenths % 10)
+        }
+        _ => format!("{}{NBSP}{unit}", rounded(1)),
     }
 }
 
 /// The first unit of which there are, rounded, fewer than 1000: its size and its place.
 fn unit(bytes: u128) -> (u128, usize) {
-    let (mut one, mut unit) = (1000, 1);
+    let (mut one, mut unit) = (1000, 0);
     while bytes * 2 >= 1999 * one {
         one *= 1000;
         unit += 1;
@@ -42,17 +44,17 @@ fn unit(bytes: u128) -> (u128, usize) {
 }
 
 /// `22 décembre 2026`, `1er décembre 2026`, `22 December 2026`.
-pub(super) fn date(date: Date, language: Language) -> String {
+pub(crate) fn date(date: Date, language: Language) -> String {
     let month = month(language, date);
     match (language, date.day()) {
-        (Language::Fr, 1) => format!("1er{NBSP}{} {}", month, date.year()),
-        (Language::Fr, day) => format!("{day}{NBSP}{} {}", month, date.year()),
-        (Language::En, day) => format!("{day}{NBSP}{} {}", month, date.year()),
+        (Language::Fr, 1) => format!("1er{NBSP}{}{NBSP}{}", month, date.year()),
+        (Language::Fr, day) => format!("{day}{NBSP}{}{NBSP}{}", month, date.year()),
+        (Language::En, day) => format!("{day}{NBSP}{}{NBSP}{}", month, date.year()),
     }
 }
 
 /// `22 décembre 2026 à 10 h 04`, `22 December 2026 at 10:04`.
-pub(super) fn moment(at: &Zoned, language: Language) -> String {
+pub(crate) fn moment(at: &Zoned, language: Language) -> String {
     let (hour, minute) = (at.hour(), at.minute());
     let day = date(at.date(), language);
     match language {
@@ -62,7 +64,7 @@ pub(super) fn moment(at: &Zoned, language: Language) -> String {
 }
 
 /// `heure de Paris`, `Paris time`; where the zone is not that of a city, `UTC+01:00`.
-pub(super) fn zone(at: &Zoned, language: Language) -> String {
+pub(crate) fn zone(at: &Zoned, language: Language) -> String {
     let Some(city) = at.time_zone().iana_name().and_then(city) else {
         return offset(at);
     };
@@ -73,6 +75,15 @@ pub(super) fn zone(at: &Zoned, language: Language) -> String {
             let elided = city.starts_with(['A', 'E', 'I', 'O', 'U', 'É', 'Î']);
             format!("heure {}{city}", if elided { "d’" } else { "de " })
         }
+    }
+}
+
+/// The month of a date, as it stands in the middle of a sentence.
+fn month(language: Language, date: Date) -> &'static str {
+    let index = usize::from(date.month().unsigned_abs()).saturating_sub(1);
+    match language {
+        Language::En => MONTHS_EN[index],
+        Language::Fr => MONTHS_FR[index],
     }
 }
 
@@ -99,6 +110,36 @@ fn offset(at: &Zoned) -> String {
     let minutes = seconds.unsigned_abs() / 60;
     format!("UTC{sign}{:02}:{:02}", minutes / 60, minutes % 60)
 }
+
+const MONTHS_EN: [&str; 12] = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+];
+
+const MONTHS_FR: [&str; 12] = [
+    "janvier",
+    "février",
+    "mars",
+    "avril",
+    "mai",
+    "juin",
+    "juillet",
+    "août",
+    "septembre",
+    "octobre",
+    "novembre",
+    "décembre",
+];
 
 /// Cities of the zone database whose French name differs.
 const CITIES_FR: [(&str, &str); 15] = [
@@ -135,15 +176,18 @@ mod tests {
     #[test]
     fn sizes_are_decimal_and_short() {
         for (bytes, french, english) in [
-            (0, "0 octets", "0 bytes"),
+            (0, "0 octet", "0 bytes"),
             (1, "1 octet", "1 byte"),
             (999, "999 octets", "999 bytes"),
-            (1000, "1,0 ko", "1.0 kB"),
+            (1000, "1 ko", "1 kB"),
+            (1049, "1 ko", "1 kB"),
+            (1050, "1,1 ko", "1.1 kB"),
             (9_449_999, "9,4 Mo", "9.4 MB"),
             (99_949_999, "99,9 Mo", "99.9 MB"),
+            (99_960_000, "100 Mo", "100 MB"),
             (342_000_000, "342 Mo", "342 MB"),
             (999_499_999, "999 Mo", "999 MB"),
-            (999_500_000, "1,0 Go", "1.0 GB"),
+            (999_500_000, "1 Go", "1 GB"),
             (u64::MAX, "18,4 Eo", "18.4 EB"),
         ] {
             assert_eq!(size(bytes, Language::Fr).replace(NBSP, " "), french);

@@ -1,0 +1,332 @@
+//! The commands that change nothing: `list`, `show`, `audit`, `blocks`.
+
+use clap::{Args, ValueEnum};
+use data_encoding::HEXLOWER;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::{
+    nothing, open, package_of, table,
+    table::{json as write_json, line},
+    token_of, unavailable,
+    when::{Past, PastEnd},
+};
+use crate::{
+    cli::{ConfigOptions, exit::Failure},
+    drop::{AuditQuery, Deposit, DepositedFile, Entry, FileEntry, Query, State},
+    filter::Direction,
+};
+
+#[derive(Args, Debug)]
+pub(in crate::cli) struct ListOptions {
+    /// Of this envelope sender, or of a domain: @example.org
+    #[arg(long, value_name = "ADDRESS")]
+    sender: Option<String>,
+    /// Of this login
+    #[arg(long)]
+    login: Option<String>,
+    /// Deposited at this time or later: a date, a time, or how long ago
+    #[arg(long, value_name = "TIME")]
+    since: Option<Past>,
+    /// Deposited before this time
+    #[arg(long, value_name = "TIME")]
+    until: Option<PastEnd>,
+    /// Of the message with this queue id
+    #[arg(long)]
+    queue_id: Option<String>,
+    /// In this state
+    #[arg(long)]
+    state: Option<StateName>,
+    /// So many at most
+    #[arg(long, value_name = "NUMBER")]
+    limit: Option<usize>,
+    /// Writes JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: ConfigOptions,
+}
+
+#[derive(Args, Debug)]
+pub(in crate::cli) struct ShowOptions {
+    /// The link, or the id of the record
+    package: String,
+    /// Writes JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: ConfigOptions,
+}
+
+#[derive(Args, Debug)]
+pub(in crate::cli) struct AuditOptions {
+    /// The link, or the id of a record; all when it is missing
+    package: Option<String>,
+    /// Done at this time or later: a date, a time, or how long ago
+    #[arg(long, value_name = "TIME")]
+    since: Option<Past>,
+    /// Writes JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: ConfigOptions,
+}
+
+#[derive(Args, Debug)]
+pub(in crate::cli) struct BlocksOptions {
+    /// Writes JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: ConfigOptions,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(in crate::cli) enum StateName {
+    Live,
+    Expired,
+    Revoked,
+    Blocked,
+    Destroyed,
+}
+
+impl From<StateName> for State {
+    fn from(name: StateName) -> Self {
+        match name {
+            StateName::Live => Self::Live,
+            StateName::Expired => Self::Expired,
+            StateName::Revoked => Self::Revoked,
+            StateName::Blocked => Self::Blocked,
+            StateName::Destroyed => Self::Destroyed,
+        }
+    }
+}
+
+pub(super) async fn list(options: ListOptions) -> Result<(), Failure> {
+    let now = Timestamp::now();
+    let query = Query {
+        sender: options.sender.map(|sender| plain(&sender)),
+        login: options.login,
+        since: options.since.map(|since| since.0),
+        until: options.until.map(|until| until.0),
+        queue_id: options.queue_id,
+        state: options.state.map(|state| (state.into(), now)),
+        limit: options.limit,
+        ..Query::default()
+    };
+    let drop = open(options.config)?;
+    let found = drop.list(query, now).await.map_err(unavailable)?;
+    deposits(&found, options.json)
+}
+
+/// An address without its angle brackets: `<>` is the sender of bounces.
+pub(super) fn plain(address: &str) -> String {
+    let inner = address
+        .strip_prefix('<')
+        .and_then(|rest| rest.strip_suffix('>'));
+    inner.unwrap_or(address).to_owned()
+}
+
+/// Writes packages as a table or as JSON.
+pub(super) fn deposits(found: &[Deposit], json: bool) -> Result<(), Failure> {
+    if json {
+        return write_json(&found.iter().map(deposit_json).collect());
+    }
+    let headings = [
+        "ID",
+        "STATE",
+        "CREATED",
+        "EXPIRES",
+        "FILES",
+        "BYTES",
+        "DOWNLOADS",
+        "QUEUE ID",
+        "SENDER",
+    ];
+    let row = |deposit: &Deposit| {
+        [
+            format!("{:.12}", deposit.id),
+            deposit.state.word().to_owned(),
+            deposit.created.to_string(),
+            deposit.expires.to_string(),
+            deposit.files.to_string(),
+            deposit.bytes.to_string(),
+            deposit.downloads.to_string(),
+            deposit.origin.queue_id.clone(),
+            format!("<{}>", deposit.origin.sender),
+        ]
+    };
+    table::table(headings, found.iter().map(row).collect())
+}
+
+pub(super) async fn show(options: ShowOptions) -> Result<(), Failure> {
+    let drop = open(options.config)?;
+    let id = package_of(&drop, &options.package).await?;
+    let shown = drop.show(id, Timestamp::now()).await.map_err(unavailable)?;
+    let (deposit, files) = shown.ok_or_else(nothing)?;
+    let names = match token_of(&options.package) {
+        Some(token) => drop.names(&token).await.map_err(unavailable)?,
+        None => None,
+    };
+    if options.json {
+        let mut shown = deposit_json(&deposit);
+        shown["contents"] = (0..files.len())
+            .map(|index| file_json(index, &files[index], names.as_deref()))
+            .collect();
+        return write_json(&shown);
+    }
+    facts(&deposit)?;
+    contents(&files, names.as_deref())
+}
+
+fn facts(deposit: &Deposit) -> Result<(), Failure> {
+    let origin = &deposit.origin;
+    let ended = deposit
+        .ended
+        .map(|at| format!(" (ended {at})"))
+        .unwrap_or_default();
+    for (name, value) in [
+        ("id", deposit.id.to_string()),
+        ("state", format!("{}{ended}", deposit.state.word())),
+        ("created", deposit.created.to_string()),
+        ("expires", deposit.expires.to_string()),
+        ("destroyed after", deposit.destroyed_after.to_string()),
+        ("queue id", origin.queue_id.clone()),
+        ("sender", format!("<{}>", origin.sender)),
+        ("login", origin.login.clone().unwrap_or_default()),
+        ("direction", direction(origin.direction).to_owned()),
+        ("recipients", origin.recipients.to_string()),
+    ] {
+        line(format!("{name:16}{value}").trim_end())?;
+    }
+    line("")
+}
+
+fn contents(files: &[DepositedFile], names: Option<&[FileEntry]>) -> Result<(), Failure> {
+    let row = |(index, file): (usize, &DepositedFile)| {
+        let named = names.and_then(|names| names.get(index));
+        [
+            (index + 1).to_string(),
+            file.size.to_string(),
+            file.downloads.to_string(),
+            named
+                .map(|file| HEXLOWER.encode(&file.sha256))
+                .unwrap_or_default(),
+            named.map(|file| file.name.clone()).unwrap_or_default(),
+        ]
+    };
+    let headings = ["FILE", "BYTES", "DOWNLOADS", "SHA-256", "NAME"];
+    table::table(headings, files.iter().enumerate().map(row).collect())
+}
+
+pub(super) async fn audit(options: AuditOptions) -> Result<(), Failure> {
+    let drop = open(options.config)?;
+    let package = match &options.package {
+        Some(name) => Some(package_of(&drop, name).await?),
+        None => None,
+    };
+    let since = options.since.map(|since| since.0);
+    let query = AuditQuery { package, since };
+    let entries = drop.audit(query).await.map_err(unavailable)?;
+    if options.json {
+        return write_json(&entries.iter().map(entry_json).collect());
+    }
+    let row = |entry: &Entry| {
+        [
+            entry.time.to_string(),
+            entry.action.to_string(),
+            entry
+                .package
+                .map(|id| format!("{id:.12}"))
+                .unwrap_or_default(),
+            entry.queue_id.clone(),
+            entry
+                .package
+                .map(|_| format!("<{}>", entry.sender))
+                .unwrap_or_default(),
+            entry.client.actor.to_string(),
+            entry
+                .client
+                .address
+                .map(|ip| ip.to_string())
+                .unwrap_or_default(),
+            entry.detail.clone(),
+        ]
+    };
+    let headings = [
+        "TIME", "ACTION", "ID", "QUEUE ID", "SENDER", "BY", "ADDRESS", "DETAIL",
+    ];
+    table::table(headings, entries.iter().map(row).collect())
+}
+
+pub(super) async fn blocks(options: BlocksOptions) -> Result<(), Failure> {
+    let blocks = open(options.config)?.blocks().await.map_err(unavailable)?;
+    if options.json {
+        let rows = blocks.iter().map(|block| {
+            json!({
+                "sha256": HEXLOWER.encode(&block.sha256),
+                "created": block.created.to_string(),
+                "reason": block.reason,
+            })
+        });
+        return write_json(&rows.collect());
+    }
+    let rows = blocks.into_iter().map(|block| {
+        [
+            HEXLOWER.encode(&block.sha256),
+            block.created.to_string(),
+            block.reason,
+        ]
+    });
+    table::table(["SHA-256", "SINCE", "REASON"], rows.collect())
+}
+
+fn deposit_json(deposit: &Deposit) -> Value {
+    json!({
+        "id": deposit.id.to_string(),
+        "state": deposit.state.word(),
+        "created": deposit.created.to_string(),
+        "expires": deposit.expires.to_string(),
+        "ended": deposit.ended.map(|at| at.to_string()),
+        "destroyed_after": deposit.destroyed_after.to_string(),
+        "files": deposit.files,
+        "bytes": deposit.bytes,
+        "downloads": deposit.downloads,
+        "queue_id": deposit.origin.queue_id,
+        "sender": deposit.origin.sender,
+        "login": deposit.origin.login,
+        "direction": direction(deposit.origin.direction),
+        "recipients": deposit.origin.recipients,
+    })
+}
+
+fn file_json(index: usize, file: &DepositedFile, names: Option<&[FileEntry]>) -> Value {
+    let mut shown = json!({ "size": file.size, "downloads": file.downloads });
+    if let Some(file) = names.and_then(|names| names.get(index)) {
+        shown["name"] = json!(file.name);
+        shown["type"] = json!(file.media_type);
+        shown["sha256"] = json!(HEXLOWER.encode(&file.sha256));
+    }
+    shown
+}
+
+fn entry_json(entry: &Entry) -> Value {
+    json!({
+        "time": entry.time.to_string(),
+        "action": entry.action.word(),
+        "id": entry.package.map(|id| id.to_string()),
+        "queue_id": entry.queue_id,
+        "sender": entry.sender,
+        "login": entry.login,
+        "by": entry.client.actor.word(),
+        "address": entry.client.address.map(|ip| ip.to_string()),
+        "detail": entry.detail,
+    })
+}
+
+fn direction(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Incoming => "incoming",
+        Direction::Outgoing => "outgoing",
+    }
+}

@@ -1,0 +1,223 @@
+//! The log of what was done with packages: who, when, to what.
+//!
+//! Each entry is a row of the database, written in the same transaction as what it tells of, and one
+//! line of `tracing` under the target `depollueur::audit`, at level info. Rows are never changed, and
+//! are deleted only when they are older than `audit.keep`. An entry holds personal data (a sender,
+//! a login, the address of a reader if `audit.addresses` says so), and never a token, a file's name
+//! or its digest, except for the digests that an admin blocks.
+
+use std::{fmt, net::IpAddr};
+
+use jiff::Timestamp;
+
+use super::{Origin, RecordId};
+
+/// The longest text that a reader may leave in a report; more is cut off.
+pub const REPORT_CHARS_MAX: usize = 4000;
+/// The longest contact that a reader may leave in a report; more is cut off.
+pub const CONTACT_CHARS_MAX: usize = 200;
+
+/// Who asks for something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// By which way.
+    pub actor: Actor,
+    /// From where, if it was over the web and is known.
+    pub address: Option<IpAddr>,
+}
+
+/// The way by which something was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Actor {
+    /// A message on its way through the filter.
+    Mail,
+    /// A reader of the pages.
+    Web,
+    /// An admin, on the command line.
+    Admin,
+    /// The drop itself, in time.
+    Sweep,
+}
+
+/// What was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// A package was made durable.
+    Deposit,
+    /// A deposit was taken back before anybody had its link.
+    Withdraw,
+    /// A file was fetched to its end.
+    Download,
+    /// A package can be fetched for longer.
+    Extend,
+    /// A package can be fetched again.
+    Restore,
+    /// A package was ended before its time.
+    Revoke,
+    /// A reader complained.
+    Report,
+    /// A file was blocked, or a package ended because of that.
+    Block,
+    /// A file is no longer blocked.
+    Unblock,
+    /// A deposit was refused because of a blocked file.
+    Refuse,
+    /// The files of a package were destroyed.
+    Destroy,
+}
+
+/// An entry of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// When.
+    pub time: Timestamp,
+    /// What.
+    pub action: Action,
+    /// Of which package; its record may be gone.
+    pub package: Option<RecordId>,
+    /// Postfix's queue id of the message that it came from; may be empty.
+    pub queue_id: String,
+    /// The envelope sender of that message.
+    pub sender: String,
+    /// Its login.
+    pub login: Option<String>,
+    /// Who did it.
+    pub client: Client,
+    /// More about it, in words for people: `file=1`, `until=2026-12-22T10:00:00Z`.
+    pub detail: String,
+}
+
+impl Client {
+    /// A message on its way through the filter.
+    pub const MAIL: Self = Self::of(Actor::Mail);
+    /// An admin, on the command line.
+    pub const ADMIN: Self = Self::of(Actor::Admin);
+    /// The drop itself.
+    pub(super) const SWEEP: Self = Self::of(Actor::Sweep);
+
+    /// A reader of the pages, and from where, if that is known.
+    pub fn web(address: Option<IpAddr>) -> Self {
+        let actor = Actor::Web;
+        Self { actor, address }
+    }
+
+    const fn of(actor: Actor) -> Self {
+        let address = None;
+        Self { actor, address }
+    }
+}
+
+impl Entry {
+    /// An entry about a package.
+    pub(super) fn new(
+        time: Timestamp,
+        action: Action,
+        package: (RecordId, &Origin),
+        client: Client,
+        detail: String,
+    ) -> Self {
+        let (id, origin) = package;
+        Self {
+            time,
+            action,
+            package: Some(id),
+            queue_id: origin.queue_id.clone(),
+            sender: origin.sender.clone(),
+            login: origin.login.clone(),
+            client,
+            detail,
+        }
+    }
+
+    /// An entry about no package.
+    pub(super) fn general(time: Timestamp, action: Action, client: Client, detail: String) -> Self {
+        Self {
+            time,
+            action,
+            package: None,
+            queue_id: String::new(),
+            sender: String::new(),
+            login: None,
+            client,
+            detail,
+        }
+    }
+
+    /// Writes it to the log of the process. `Debug` of texts keeps control characters out.
+    pub(super) fn log(&self) {
+        let package = self.package.map(|id| id.to_string()).unwrap_or_default();
+        let address = self.client.address.map(|ip| ip.to_string());
+        tracing::info!(
+            target: "depollueur::audit",
+            action = %self.action,
+            package,
+            queue_id = ?self.queue_id,
+            sender = ?self.sender,
+            login = ?self.login.as_deref().unwrap_or_default(),
+            actor = %self.client.actor,
+            address = address.unwrap_or_default(),
+            detail = ?self.detail,
+            "audit"
+        );
+    }
+}
+
+/// A text from outside as it may stand in an entry: one line, nothing that drives a terminal.
+pub(super) fn one_line(text: &str, chars_max: usize) -> String {
+    let shown = text.chars().map(|c| if is_hidden(c) { ' ' } else { c });
+    let line: String = shown.take(chars_max).collect();
+    line.trim().to_owned()
+}
+
+/// Controls, line separators, and what changes the direction of text.
+fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// An enum whose values have one word each, in the database and for people.
+macro_rules! words {
+    ($type:ty: $($value:ident = $word:literal),+) => {
+        impl $type {
+            /// The value of a word.
+            pub(super) fn of_word(word: &str) -> Option<Self> {
+                match word { $($word => Some(Self::$value),)+ _ => None }
+            }
+
+            /// The word of a value.
+            pub fn word(self) -> &'static str {
+                match self { $(Self::$value => $word),+ }
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.word())
+            }
+        }
+    };
+}
+
+words!(Actor: Mail = "mail", Web = "web", Admin = "admin", Sweep = "sweep");
+words!(Action: Deposit = "deposit", Withdraw = "withdraw", Download = "download",
+    Extend = "extend", Restore = "restore", Revoke = "revoke", Report = "report", Block = "block",
+    Unblock = "unblock", Refuse = "refuse", Destroy = "destroy");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_from_outside_is_one_harmless_line() {
+        assert_eq!(one_line(" a\r\nb\u{1b}[2J\u{202e}c ", 100), "a  b [2J c");
+        assert_eq!(one_line("ééééé", 3), "ééé");
+    }
+
+    #[test]
+    fn every_action_has_one_word() {
+        for action in [Action::Deposit, Action::Destroy, Action::Refuse] {
+            assert_eq!(Action::of_word(action.word()), Some(action));
+        }
+        assert_eq!(Action::of_word("other"), None);
+    }
+}

@@ -1,0 +1,394 @@
+//! Blobs in a directory: their names, their permissions, and when they are durable.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError},
+    io::{self, ErrorKind, Write as _},
+    os::unix::fs::{DirBuilderExt, FileExt as _, OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant, SystemTime},
+};
+
+use jiff::Timestamp;
+use rustix::fs::{Advice, OFlags, fadvise, statvfs};
+use tempfile::{Builder, NamedTempFile, TempPath};
+
+use super::{Blob, Blobs, Draft, DropError, Finished, RecordId, Result};
+
+/// How long an opening process waits for others that are opening the same drop.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often it looks.
+const LOCK_INTERVAL: Duration = Duration::from_millis(20);
+
+/// After so many bytes the system is asked to begin writing them out, so that the sync at the end
+/// finds little left to do.
+const WRITE_OUT_BYTES: u64 = 8 * 1024 * 1024;
+
+/// The directory of the drop.
+#[derive(Debug)]
+pub(in crate::drop) struct Directory {
+    directory: PathBuf,
+    drafts: PathBuf,
+    blobs: PathBuf,
+}
+
+/// A file that is written.
+#[derive(Debug)]
+struct FileDraft {
+    draft: NamedTempFile,
+    place: PathBuf,
+    written: u64,
+    flushed: u64,
+}
+
+/// A file that is durable among the drafts.
+#[derive(Debug)]
+struct FinishedFile {
+    draft: TempPath,
+    place: PathBuf,
+}
+
+/// A file that is read.
+#[derive(Debug)]
+struct OpenFile {
+    file: File,
+    path: PathBuf,
+}
+
+/// A file that was found in the directory.
+#[derive(Debug)]
+struct Found {
+    path: PathBuf,
+    modified: Timestamp,
+}
+
+impl Directory {
+    /// Makes what is missing of the directory itself and its children. Its parent must exist: one
+    /// that does not is more likely a mistake in the configuration than a wish.
+    pub(in crate::drop) fn open(directory: &Path) -> Result<Self> {
+        let child = |name| directory.join(name);
+        let this = Self {
+            directory: directory.into(),
+            drafts: child("drafts"),
+            blobs: child("blobs"),
+        };
+        if make_directory(directory)? {
+            // The parent of a relative name of one component is the empty path: here.
+            let parent = directory
+                .parent()
+                .filter(|parent| !parent.as_os_str().is_empty());
+            sync_directory(parent.unwrap_or(Path::new(".")))?;
+        }
+        make_directory(&this.drafts)?;
+        make_directory(&this.blobs)?;
+        sync_directory(directory)?;
+        Ok(this)
+    }
+
+    /// Keeps others from opening the drop until the value is dropped: SQLite does not wait for its
+    /// turn while a database is made.
+    pub(in crate::drop) fn lock(&self) -> Result<File> {
+        self.lock_within(LOCK_TIMEOUT)
+    }
+
+    /// Waits for the lock, but not for ever: whoever holds it may hang.
+    pub(in crate::drop) fn lock_within(&self, timeout: Duration) -> Result<File> {
+        let failed = |e| DropError::io("lock", &self.directory, e);
+        let directory = File::open(&self.directory).map_err(failed)?;
+        let begun = Instant::now();
+        loop {
+            match directory.try_lock() {
+                Ok(()) => return Ok(directory),
+                Err(TryLockError::WouldBlock) if begun.elapsed() < timeout => {
+                    thread::sleep(LOCK_INTERVAL);
+                }
+                Err(TryLockError::WouldBlock) => {
+                    return Err(DropError::Locked {
+                        path: self.directory.clone(),
+                    });
+                }
+                Err(TryLockError::Error(e)) => return Err(failed(e)),
+            }
+        }
+    }
+
+    /// The database's file, made if it is missing, for nobody else to read. One that is there is not
+    /// opened: closing it would end the locks that SQLite has on it in this process.
+    pub(in crate::drop) fn database(&self) -> Result<PathBuf> {
+        let path = self.directory.join("drop.sqlite3");
+        let mut options = OpenOptions::new();
+        match options.write(true).create_new(true).mode(0o600).open(&path) {
+            Ok(_) => sync_directory(&self.directory)?,
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(DropError::io("make", &path, e)),
+        }
+        Ok(path)
+    }
+
+    /// The contents of a small file in the directory that is never changed, by `make` if it is
+    /// missing: written, synced, and only then given its name.
+    pub(in crate::drop) fn constant(
+        &self,
+        name: &str,
+        make: impl FnOnce() -> Vec<u8>,
+    ) -> Result<Vec<u8>> {
+        let path = self.directory.join(name);
+        match fs::read(&path) {
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            read => return read.map_err(|e| DropError::io("read", &path, e)),
+        }
+        let contents = make();
+        let mut draft = FileDraft::new(self.temporary()?, path.clone());
+        draft.write(&contents)?;
+        Box::new(draft).finish()?.place()?;
+        sync_directory(&self.directory)?;
+        Ok(contents)
+    }
+
+    /// The path of a file in the directory.
+    pub(in crate::drop) fn child(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    fn temporary(&self) -> Result<NamedTempFile> {
+        Builder::new()
+            .prefix("draft-")
+            .permissions(Permissions::from_mode(0o600))
+            .tempfile_in(&self.drafts)
+            .map_err(|e| DropError::io("write to", &self.drafts, e))
+    }
+
+    fn shard(&self, shard: u8) -> PathBuf {
+        self.blobs.join(format!("{shard:02x}"))
+    }
+
+    fn path(&self, id: RecordId, number: u32) -> PathBuf {
+        self.shard(id.0[0]).join(format!("{id}-{number}"))
+    }
+}
+
+impl Blobs for Directory {
+    fn probe(&self) -> Result<()> {
+        let draft = self.temporary()?;
+        let failed = |e| DropError::io("write to", &self.drafts, e);
+        draft.as_file().write_all(b"probe").map_err(failed)?;
+        draft.as_file().sync_all().map_err(failed)?;
+        draft.close().map_err(failed)
+    }
+
+    fn draft(&self, id: RecordId, number: u32) -> Result<Box<dyn Draft>> {
+        let draft = self.temporary()?;
+        Ok(Box::new(FileDraft::new(draft, self.path(id, number))))
+    }
+
+    /// The shard's own name too: another process may have made it a moment ago, and not be that far.
+    fn sync(&self, id: RecordId) -> Result<()> {
+        sync_directory(&self.blobs)?;
+        sync_directory(&self.shard(id.0[0]))?;
+        sync_directory(&self.drafts)
+    }
+
+    fn exists(&self, id: RecordId, number: u32) -> Result<()> {
+        let path = self.path(id, number);
+        fs::symlink_metadata(&path)
+            .map(drop)
+            .map_err(|e| DropError::io("find", &path, e))
+    }
+
+    fn open(&self, id: RecordId, number: u32, length: u64) -> Result<Box<dyn Blob>> {
+        let path = self.path(id, number);
+        let flags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).bits() as i32;
+        let mut options = OpenOptions::new();
+        let file = match options.read(true).custom_flags(flags).open(&path) {
+            Err(e) if e.kind() == ErrorKind::NotFound => {
+                return Err(DropError::damaged(&path, "it is missing"));
+            }
+            opened => opened.map_err(|e| DropError::io("open", &path, e))?,
+        };
+        let found = file
+            .metadata()
+            .map_err(|e| DropError::io("read", &path, e))?;
+        if !found.is_file() || found.len() != length {
+            let reason = format!("it has {} bytes instead of {length}", found.len());
+            return Err(DropError::damaged(&path, reason));
+        }
+        Ok(Box::new(OpenFile { file, path }))
+    }
+
+    fn remove(&self, id: RecordId, number: u32) -> Result<()> {
+        remove(&self.path(id, number)).map(drop)
+    }
+
+    fn remove_drafts(&self, before: Timestamp, limit: usize) -> Result<u64> {
+        let mut drafts = list(&self.drafts)?;
+        drafts.retain(|found| name(&found.path).starts_with("draft-") && found.modified < before);
+        let mut removed = 0;
+        for draft in drafts.iter().take(limit) {
+            removed += u64::from(remove(&draft.path)?);
+        }
+        Ok(removed)
+    }
+
+    fn blobs_before(&self, slice: u8, before: Timestamp) -> Result<Vec<(RecordId, u32)>> {
+        let found = list(&self.shard(slice))?;
+        let old = found.into_iter().filter(|file| file.modified < before);
+        Ok(old.filter_map(|file| owner(&file.path)).collect())
+    }
+
+    fn free_bytes(&self) -> Result<Option<u64>> {
+        let found = statvfs(&self.blobs);
+        let found = found.map_err(|e| DropError::io("look at", &self.blobs, e.into()))?;
+        Ok(Some(found.f_bavail.saturating_mul(found.f_frsize)))
+    }
+}
+
+impl FileDraft {
+    fn new(draft: NamedTempFile, place: PathBuf) -> Self {
+        Self {
+            draft,
+            place,
+            written: 0,
+            flushed: 0,
+        }
+    }
+
+    /// On Linux, the advice that pages are not needed begins to write the dirty ones out, without
+    /// waiting. No harm is done where it is ignored. Measured with 25 MB on ext4: the last sync
+    /// takes 2.4 ms instead of 8.4, all of it 23 ms instead of 28; a `fdatasync` in its place, 29.
+    fn begin_write_out(&mut self) {
+        let length = self.written - self.flushed;
+        if length >= WRITE_OUT_BYTES {
+            let length = std::num::NonZeroU64::new(length);
+            let _ = fadvise(self.draft.as_file(), self.flushed, length, Advice::DontNeed);
+            self.flushed = self.written;
+        }
+    }
+
+    fn failed(&self, action: &'static str, error: io::Error) -> DropError {
+        DropError::io(action, self.draft.path(), error)
+    }
+}
+
+impl Draft for FileDraft {
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        let written = self.draft.as_file().write_all(bytes);
+        written.map_err(|e| self.failed("write to", e))?;
+        self.written += bytes.len() as u64;
+        self.begin_write_out();
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<Box<dyn Finished>> {
+        let synced = self.draft.as_file().sync_all();
+        synced.map_err(|e| self.failed("sync", e))?;
+        Ok(Box::new(FinishedFile {
+            draft: self.draft.into_temp_path(),
+            place: self.place,
+        }))
+    }
+}
+
+impl Finished for FinishedFile {
+    fn place(self: Box<Self>) -> Result<()> {
+        let Self { draft, place } = *self;
+        if let Some(shard) = place.parent() {
+            make_directory(shard)?;
+        }
+        draft
+            .persist_noclobber(&place)
+            .map_err(|e| DropError::io("make", &place, e.error))
+    }
+}
+
+impl Blob for OpenFile {
+    fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        self.file.read_exact_at(bytes, offset)
+    }
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Removes a file. False when it was not there.
+fn remove(path: &Path) -> Result<bool> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(DropError::io("remove", path, e)),
+    }
+}
+
+/// Makes a directory that only its owner may enter. False if it was there.
+fn make_directory(path: &Path) -> Result<bool> {
+    match DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => match fs::metadata(path) {
+            Ok(found) if found.is_dir() => Ok(false),
+            Ok(_) => Err(DropError::io("open", path, ErrorKind::NotADirectory.into())),
+            Err(e) => Err(DropError::io("open", path, e)),
+        },
+        Err(e) => Err(DropError::io("make", path, e)),
+    }
+}
+
+/// Makes the names in a directory durable. The descriptor is fresh, so that an error of an earlier
+/// attempt is not taken for success.
+fn sync_directory(path: &Path) -> Result<()> {
+    // The parent of a relative name of one component is the empty path.
+    let path = if path.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        path
+    };
+    File::open(path)
+        .and_then(|d| d.sync_all())
+        .map_err(|e| DropError::io("sync", path, e))
+}
+
+fn list(directory: &Path) -> Result<Vec<Found>> {
+    let entries = match fs::read_dir(directory) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(|e| DropError::io("read", directory, e))?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|e| DropError::io("read", directory, e))?;
+        // One that vanished meanwhile is nobody's concern.
+        if let Ok(metadata) = entry.metadata()
+            && metadata.is_file()
+        {
+            let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+            let modified = Timestamp::try_from(modified).unwrap_or(Timestamp::MAX);
+            found.push(Found {
+                path: entry.path(),
+                modified,
+            });
+        }
+    }
+    Ok(found)
+}
+
+/// The package to which a blob of this name belongs, and its number there.
+fn owner(path: &Path) -> Option<(RecordId, u32)> {
+    let (id, number) = name(path).split_once('-')?;
+    let parsed = (id.parse().ok()?, number.parse().ok()?);
+    (format!("{}-{}", parsed.0, parsed.1) == name(path)).then_some(parsed)
+}
+
+fn name(path: &Path) -> &str {
+    path.file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default()
+}
+
+/// A draft that is written to this file instead of its own.
+#[cfg(test)]
+pub(in crate::drop) fn draft_into(file: File, directory: &Path) -> Box<dyn Draft> {
+    let drafts = directory.join("drafts");
+    let (_, path) = NamedTempFile::new_in(drafts)
+        .expect("the directory can be written")
+        .into_parts();
+    let draft = NamedTempFile::from_parts(file, path);
+    Box::new(FileDraft::new(draft, directory.join("nowhere")))
+}

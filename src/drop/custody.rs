@@ -1,0 +1,572 @@
+//! What is done with packages after their deposit: looked at, extended, ended, restored, reported,
+//! blocked. The words of it are public; the work is done by the store.
+
+use data_encoding::HEXLOWER;
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    DropError, Origin, RecordId, Store,
+    audit::{self, Action, CONTACT_CHARS_MAX, Client, Entry, REPORT_CHARS_MAX},
+    records::{BlockRow, Record, Term},
+    sweep::{self, add},
+    whole_second,
+};
+
+/// An extension that gains less is not offered.
+const EXTENSION_MIN: SignedDuration = SignedDuration::from_hours(24);
+
+/// How often a change is tried again when somebody else changes the same package.
+const ATTEMPTS: usize = 8;
+
+type Result<T, E = DropError> = std::result::Result<T, E>;
+
+/// How much of a reason is kept.
+const REASON_CHARS_MAX: usize = 1000;
+
+/// Why a package can no longer be fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Its time is over.
+    Expired,
+    /// An admin ended it, or blocked one of its files.
+    Revoked,
+}
+
+/// Why a package was ended before its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// An admin revoked it.
+    Revoked,
+    /// An admin blocked one of its files.
+    Blocked,
+}
+
+/// What came of a wish to extend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extension {
+    /// It can be fetched until then.
+    Until(Timestamp),
+    /// Nothing is gained: it cannot be extended any further, or not at all.
+    Limit,
+    /// It can no longer be fetched.
+    Gone,
+    /// Nothing ever was there.
+    Unknown,
+}
+
+/// What an admin's command needs to know of a package that was reported. Holds no secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// The record's id, by which `depollueur drop show` and `revoke` find it.
+    pub id: RecordId,
+    /// Postfix's queue id of the message.
+    pub queue_id: String,
+    /// The envelope sender.
+    pub sender: String,
+    /// When it was deposited.
+    pub created: Timestamp,
+    /// What the reader wrote, on one line, without control characters.
+    pub text: String,
+    /// How the reader can be reached, likewise.
+    pub contact: String,
+}
+
+/// What became of a package.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It can be fetched.
+    Live,
+    /// Its time is over; it can be restored.
+    Expired,
+    /// An admin revoked it; it can be restored.
+    Revoked,
+    /// One of its files is blocked.
+    Blocked,
+    /// Its files are destroyed.
+    Destroyed,
+}
+
+/// A package as an admin sees it: without its link, names and digests cannot be read.
+#[derive(Clone, Debug)]
+pub struct Deposit {
+    /// The record's id.
+    pub id: RecordId,
+    /// What became of it.
+    pub state: State,
+    /// When it was deposited.
+    pub created: Timestamp,
+    /// Until when it can be fetched, or could be.
+    pub expires: Timestamp,
+    /// When an admin ended it.
+    pub ended: Option<Timestamp>,
+    /// From when on its ciphertext is destroyed.
+    pub destroyed_after: Timestamp,
+    /// Who deposited it.
+    pub origin: Origin,
+    /// How many files it has.
+    pub files: u32,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Complete downloads of its files.
+    pub downloads: u64,
+}
+
+/// A file as an admin sees it without the link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DepositedFile {
+    /// Its size in bytes.
+    pub size: u64,
+    /// Complete downloads.
+    pub downloads: u64,
+}
+
+/// What a list is asked for; what is not set is not asked.
+#[derive(Clone, Debug, Default)]
+pub struct Query {
+    /// The envelope sender, or all of a domain: `@example.org`. Case does not matter.
+    pub sender: Option<String>,
+    /// The login. Case does not matter.
+    pub login: Option<String>,
+    /// Deposited at this time or later.
+    pub since: Option<Timestamp>,
+    /// Deposited before this time.
+    pub until: Option<Timestamp>,
+    /// Postfix's queue id.
+    pub queue_id: Option<String>,
+    /// What became of it, at the time given with it.
+    pub state: Option<(State, Timestamp)>,
+    /// The first hexadecimal digits of its id.
+    pub id_prefix: Option<String>,
+    /// Holding the file with this fingerprint (HMAC-SHA256 of its SHA-256 under the drop's key).
+    pub fingerprint: Option<[u8; 32]>,
+    /// How many at most.
+    pub limit: Option<usize>,
+}
+
+/// What the audit log is asked for.
+#[derive(Clone, Debug, Default)]
+pub struct AuditQuery {
+    /// Entries of this package.
+    pub package: Option<RecordId>,
+    /// Entries of this time or later.
+    pub since: Option<Timestamp>,
+}
+
+/// What came of an admin's wish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was done; the package ends, or ended, at this time.
+    Done(Timestamp),
+    /// It was so before.
+    Already,
+    /// Its files are destroyed.
+    Destroyed,
+    /// One of its files is blocked.
+    Blocked,
+    /// There is no such package.
+    Unknown,
+}
+
+/// A file that is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// SHA-256 of its contents.
+    pub sha256: [u8; 32],
+    /// Since when.
+    pub created: Timestamp,
+    /// Why.
+    pub reason: String,
+}
+
+impl Cause {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Revoked => "revoked",
+            Self::Blocked => "blocked",
+        }
+    }
+
+    pub(super) fn of_word(word: &str) -> Option<Self> {
+        match word {
+            "revoked" => Some(Self::Revoked),
+            "blocked" => Some(Self::Blocked),
+            _ => None,
+        }
+    }
+}
+
+impl State {
+    /// The word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+            Self::Blocked => "blocked",
+            Self::Destroyed => "destroyed",
+        }
+    }
+}
+
+impl Store {
+    /// Until when a reader could extend a package, if that is allowed and gains something.
+    pub(super) fn extendable(&self, record: &Record, now: Timestamp) -> Option<Timestamp> {
+        let term = &record.term;
+        let extension = self.extension.as_ref()?;
+        if record.manifest.is_none() || term.ended.is_some() {
+            return None;
+        }
+        let over = now >= term.expires;
+        if over && !(self.extend_expired && now < add(term.expires, &self.grace)) {
+            return None;
+        }
+        let last = add(record.created, &self.lifetime_max);
+        let until = whole_second(add(now, extension).min(last));
+        let gained = until.duration_since(term.expires.max(now));
+        (gained >= EXTENSION_MIN).then_some(until)
+    }
+
+    pub(super) fn extend(&self, id: RecordId, now: Timestamp, client: Client) -> Result<Extension> {
+        for _ in 0..ATTEMPTS {
+            let Some(record) = self.records.find(id)? else {
+                return Ok(Extension::Unknown);
+            };
+            let Some(until) = self.extendable(&record, now) else {
+                let live = record.ending(now).is_none();
+                return Ok(if live {
+                    Extension::Limit
+                } else {
+                    Extension::Gone
+                });
+            };
+            let is = Term {
+                expires: until,
+                ended: None,
+            };
+            let detail = format!("until={until}");
+            let about = (id, &record.origin);
+            if self.change(
+                about,
+                &record.term,
+                &is,
+                Action::Extend,
+                (now, client),
+                detail,
+            )? {
+                return Ok(Extension::Until(until));
+            }
+        }
+        Err(DropError::Stopped)
+    }
+
+    pub(super) fn report(
+        &self,
+        id: RecordId,
+        now: Timestamp,
+        client: Client,
+        (text, contact): (&str, &str),
+    ) -> Result<Option<Report>> {
+        let Some(record) = self.records.find(id)? else {
+            return Ok(None);
+        };
+        let report = Report {
+            id,
+            queue_id: record.origin.queue_id.clone(),
+            sender: record.origin.sender.clone(),
+            created: record.created,
+            text: audit::one_line(text, REPORT_CHARS_MAX),
+            contact: audit::one_line(contact, CONTACT_CHARS_MAX),
+        };
+        let detail = format!("contact={:?} text={:?}", report.contact, report.text);
+        let entry = self.entry(now, Action::Report, (id, &record.origin), client, detail);
+        self.records.log(&entry)?;
+        entry.log();
+        Ok(Some(report))
+    }
+
+    pub(super) fn count_download(&self, id: RecordId, index: usize, client: Client) -> Result<()> {
+        let Some(record) = self.records.find(id)? else {
+            return Ok(());
+        };
+        let detail = format!("file={}", index + 1);
+        let now = Timestamp::now();
+        let entry = self.entry(now, Action::Download, (id, &record.origin), client, detail);
+        if self.records.count_download(id, index, &entry)? {
+            entry.log();
+        }
+        Ok(())
+    }
+
+    /// An entry of the log, with no more than may be recorded.
+    pub(super) fn entry(
+        &self,
+        now: Timestamp,
+        action: Action,
+        package: (RecordId, &Origin),
+        mut client: Client,
+        detail: String,
+    ) -> Entry {
+        client.address = client.address.filter(|_| self.addresses);
+        Entry::new(now, action, package, client, detail)
+    }
+
+    /// Changes a term and tells the logs; false when somebody was faster.
+    fn change(
+        &self,
+        package: (RecordId, &Origin),
+        was: &Term,
+        is: &Term,
+        action: Action,
+        (now, client): (Timestamp, Client),
+        detail: String,
+    ) -> Result<bool> {
+        let entry = self.entry(now, action, package, client, detail);
+        let changed = self.records.change_term(package.0, was, is, &entry)?;
+        if changed {
+            entry.log();
+        }
+        Ok(changed)
+    }
+}
+
+/// What an admin asks for.
+impl Store {
+    pub(super) fn list(&self, query: &Query, now: Timestamp) -> Result<Vec<Deposit>> {
+        let found = self.records.list(query)?;
+        let seen = found.into_iter();
+        Ok(seen
+            .map(|(id, record)| self.deposit(id, record, now))
+            .collect())
+    }
+
+    pub(super) fn show(
+        &self,
+        id: RecordId,
+        now: Timestamp,
+    ) -> Result<Option<(Deposit, Vec<DepositedFile>)>> {
+        let Some(record) = self.records.find(id)? else {
+            return Ok(None);
+        };
+        let files = self
+            .records
+            .files(id)?
+            .into_iter()
+            .map(|file| DepositedFile {
+                size: file.size,
+                downloads: file.downloads,
+            });
+        Ok(Some((self.deposit(id, record, now), files.collect())))
+    }
+
+    pub(super) fn revoke(
+        &self,
+        id: RecordId,
+        now: Timestamp,
+        client: Client,
+        reason: &str,
+    ) -> Result<Outcome> {
+        let reason = audit::one_line(reason, REASON_CHARS_MAX);
+        self.end(id, (now, client), (Cause::Revoked, Action::Revoke), reason)
+    }
+
+    /// Destroys the files of a package that cannot be fetched any more.
+    pub(super) fn destroy(&self, id: RecordId, now: Timestamp, client: Client) -> Result<Outcome> {
+        for _ in 0..ATTEMPTS {
+            let Some(record) = self.records.find(id)? else {
+                return Ok(Outcome::Unknown);
+            };
+            if record.manifest.is_none() {
+                return Ok(Outcome::Destroyed);
+            }
+            if record.ending(now).is_none() {
+                return Err(DropError::Misuse(
+                    "a live package is revoked before it is destroyed",
+                ));
+            }
+            self.records.doom(&[(id, record.term.end())])?;
+            if self.records.is_needed(id)? {
+                continue;
+            }
+            let numbers: Vec<_> = self.records.files(id)?.iter().map(|f| f.number).collect();
+            sweep::empty(self, id, &numbers)?;
+            sweep::tell_destroyed(self, now, client, &[id])?;
+            self.records.forget_overwritten()?;
+            return Ok(Outcome::Done(record.term.end()));
+        }
+        Err(DropError::Stopped)
+    }
+
+    /// Lets a package be fetched until then, whatever its term was; readers' limits do not hold.
+    pub(super) fn restore(
+        &self,
+        id: RecordId,
+        until: Timestamp,
+        now: Timestamp,
+        client: Client,
+    ) -> Result<Outcome> {
+        let until = whole_second(until);
+        for _ in 0..ATTEMPTS {
+            let Some(record) = self.records.find(id)? else {
+                return Ok(Outcome::Unknown);
+            };
+            if record.manifest.is_none() {
+                return Ok(Outcome::Destroyed);
+            }
+            if self.holds_blocked(id)? {
+                return Ok(Outcome::Blocked);
+            }
+            let is = Term {
+                expires: until,
+                ended: None,
+            };
+            if record.term == is {
+                return Ok(Outcome::Already);
+            }
+            let action = match record.ending(now) {
+                None => Action::Extend,
+                Some(_) => Action::Restore,
+            };
+            let (about, detail) = ((id, &record.origin), format!("until={until}"));
+            if self.change(about, &record.term, &is, action, (now, client), detail)? {
+                return Ok(Outcome::Done(until));
+            }
+        }
+        Err(DropError::Stopped)
+    }
+
+    /// Blocks a file and ends the packages that hold it. Returns their ids; none is missed, for the
+    /// block is durable before they are looked up.
+    pub(super) fn block(
+        &self,
+        sha256: [u8; 32],
+        now: Timestamp,
+        client: Client,
+        reason: &str,
+    ) -> Result<(bool, Vec<RecordId>)> {
+        let fingerprint = self.fingerprint(&sha256);
+        let reason = audit::one_line(reason, REASON_CHARS_MAX);
+        let detail = format!("sha256={} reason={reason:?}", HEXLOWER.encode(&sha256));
+        let entry = Entry::general(now, Action::Block, client, detail);
+        let row = BlockRow {
+            fingerprint,
+            sha256,
+            created: whole_second(now),
+            reason,
+        };
+        let fresh = self.records.block(&row, &entry)?;
+        if fresh {
+            entry.log();
+        }
+        let query = Query {
+            fingerprint: Some(fingerprint),
+            ..Query::default()
+        };
+        let mut ended = Vec::new();
+        for (id, _) in self.records.list(&query)? {
+            let cause = (Cause::Blocked, Action::Block);
+            let outcome = self.end(id, (now, client), cause, "a file is blocked".to_owned())?;
+            if let Outcome::Done(_) = outcome {
+                ended.push(id);
+            }
+        }
+        Ok((fresh, ended))
+    }
+
+    pub(super) fn unblock(&self, sha256: [u8; 32], now: Timestamp, client: Client) -> Result<bool> {
+        let detail = format!("sha256={}", HEXLOWER.encode(&sha256));
+        let entry = Entry::general(now, Action::Unblock, client, detail);
+        let done = self.records.unblock(&self.fingerprint(&sha256), &entry)?;
+        if done {
+            entry.log();
+        }
+        Ok(done)
+    }
+
+    pub(super) fn blocks(&self) -> Result<Vec<Block>> {
+        let rows = self.records.blocks()?.into_iter();
+        let block = |row: BlockRow| Block {
+            sha256: row.sha256,
+            created: row.created,
+            reason: row.reason,
+        };
+        Ok(rows.map(block).collect())
+    }
+
+    fn holds_blocked(&self, id: RecordId) -> Result<bool> {
+        let files = self.records.files(id)?;
+        let fingerprints: Vec<_> = files.iter().filter_map(|file| file.fingerprint).collect();
+        self.records.is_blocked(&fingerprints)
+    }
+
+    /// Ends a package. One that expired keeps the time of its end, and can be restored no more by a
+    /// reader.
+    fn end(
+        &self,
+        id: RecordId,
+        (now, client): (Timestamp, Client),
+        (cause, action): (Cause, Action),
+        detail: String,
+    ) -> Result<Outcome> {
+        for _ in 0..ATTEMPTS {
+            let Some(record) = self.records.find(id)? else {
+                return Ok(Outcome::Unknown);
+            };
+            let was = record.term;
+            if record.manifest.is_none() {
+                return Ok(Outcome::Destroyed);
+            }
+            if was
+                .ended
+                .is_some_and(|(_, was)| was == cause || was == Cause::Blocked)
+            {
+                return Ok(Outcome::Already);
+            }
+            let at = whole_second(now).min(was.end());
+            let is = Term {
+                expires: was.expires,
+                ended: Some((at, cause)),
+            };
+            let about = (id, &record.origin);
+            if self.change(about, &was, &is, action, (now, client), detail.clone())? {
+                return Ok(Outcome::Done(at));
+            }
+        }
+        Err(DropError::Stopped)
+    }
+
+    fn deposit(&self, id: RecordId, record: Record, now: Timestamp) -> Deposit {
+        Deposit {
+            id,
+            state: record.state(now),
+            created: record.created,
+            expires: record.term.expires,
+            ended: record.term.ended.map(|(at, _)| at),
+            destroyed_after: add(record.term.end(), &self.grace),
+            origin: record.origin,
+            files: record.files,
+            bytes: record.bytes,
+            downloads: record.downloads,
+        }
+    }
+}
+
+impl Record {
+    /// Why the package cannot be fetched; `None` while it can.
+    pub(super) fn ending(&self, now: Timestamp) -> Option<Ending> {
+        match self.term.ended {
+            Some(_) => Some(Ending::Revoked),
+            None if self.manifest.is_none() || now >= self.term.expires => Some(Ending::Expired),
+            None => None,
+        }
+    }
+
+    pub(super) fn state(&self, now: Timestamp) -> State {
+        match (&self.manifest, self.term.ended) {
+            (None, _) => State::Destroyed,
+            (_, Some((_, Cause::Revoked))) => State::Revoked,
+            (_, Some((_, Cause::Blocked))) => State::Blocked,
+            _ if now >= self.term.expires => State::Expired,
+            _ => State::Live,
+        }
+    }
+}

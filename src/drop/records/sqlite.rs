@@ -1,0 +1,410 @@
+//! Records in SQLite.
+//!
+//! WAL mode with `synchronous = FULL`: when a transaction returns, it is on stable storage. One
+//! connection writes and one reads; both are used from blocking threads only. Other processes may
+//! have the database open too.
+//!
+//! The log of changes (`-wal`) and its index (`-shm`) are not removed when the last process closes the
+//! database: on a file system without inodes they could not be made again. On one without space the
+//! index cannot be made either. Then it is kept in memory, which SQLite does for a connection that
+//! has the database for itself: one connection does all the work, other processes are refused,
+//! and what is stored can be read.
+
+mod read;
+mod write;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use rusqlite::{
+    Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior::Immediate,
+    config::DbConfig, params,
+};
+
+use super::{
+    AuditQuery, BlockRow, Check, Depositor, DropError, Entry, Fingerprint, Note, Query, Record,
+    RecordFile, RecordId, Records, Result, Term,
+};
+
+/// How long a transaction waits for another process.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// One step for each schema; `PRAGMA user_version` counts those that were done.
+const MIGRATIONS: &[&str] = &[
+    include_str!("../schema-1.sql"),
+    include_str!("../schema-2.sql"),
+];
+/// The schema after the last of them.
+const KNOWN: i64 = MIGRATIONS.len() as i64;
+
+/// The database.
+#[derive(Debug)]
+pub(in crate::drop) struct Sqlite {
+    path: PathBuf,
+    writer: Mutex<Connection>,
+    /// `None` when the writer has the database for itself.
+    reader: Option<Mutex<Connection>>,
+}
+
+/// How a connection shares the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sharing {
+    Shared,
+    Alone,
+}
+
+impl Sqlite {
+    /// Opens the database, making or migrating it. The file itself must exist (it may be empty).
+    pub(in crate::drop) fn open(path: PathBuf) -> Result<Self> {
+        let error = match Self::open_shared(&path) {
+            Err(error) if may_be_full(&error) => error,
+            opened => return opened,
+        };
+        let alone = Self::open_alone(&path).map_err(|_| error)?;
+        tracing::warn!(
+            path = %path.display(),
+            "the file system is full: no other process can open the drop until this one is restarted"
+        );
+        Ok(alone)
+    }
+
+    fn open_shared(path: &Path) -> Result<Self> {
+        let failed = |e| DropError::database("open", path, e);
+        let mut writer = connect(path, Sharing::Shared).map_err(failed)?;
+        migrate(&mut writer, path)?;
+        let reader = connect(path, Sharing::Shared).map_err(failed)?;
+        reader
+            .pragma_update(None, "query_only", true)
+            .map_err(failed)?;
+        Ok(Self {
+            path: path.to_owned(),
+            writer: Mutex::new(writer),
+            reader: Some(Mutex::new(reader)),
+        })
+    }
+
+    fn open_alone(path: &Path) -> Result<Self> {
+        let failed = |e| DropError::database("open", path, e);
+        let mut writer = connect(path, Sharing::Alone).map_err(failed)?;
+        migrate(&mut writer, path)?;
+        Ok(Self {
+            path: path.to_owned(),
+            writer: Mutex::new(writer),
+            reader: None,
+        })
+    }
+
+    fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
+        let reader = lock(self.reader.as_ref().unwrap_or(&self.writer));
+        work(&reader).map_err(|e| DropError::database("read", &self.path, e))
+    }
+
+    fn write<T>(&self, work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> Result<T> {
+        self.write_checked(|transaction| work(transaction).map_err(|e| self.failed(e)))
+    }
+
+    fn write_checked<T>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
+        let mut writer = lock(&self.writer);
+        let begun = writer.transaction_with_behavior(Immediate);
+        let transaction = begun.map_err(|e| self.failed(e))?;
+        let value = work(&transaction)?;
+        transaction.commit().map_err(|e| self.failed(e))?;
+        Ok(value)
+    }
+
+    fn failed(&self, error: rusqlite::Error) -> DropError {
+        DropError::database("write to", &self.path, error)
+    }
+}
+
+impl Records for Sqlite {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn probe(&self) -> Result<()> {
+        let mut writer = lock(&self.writer);
+        let mut probe = || {
+            let transaction = writer.transaction_with_behavior(Immediate)?;
+            let version: i64 =
+                transaction.pragma_query_value(None, "user_version", |r| r.get(0))?;
+            transaction.pragma_update(None, "user_version", version)?;
+            transaction.execute("DELETE FROM package WHERE id = x''", [])?;
+            transaction.rollback()
+        };
+        probe().map_err(|e| self.failed(e))
+    }
+
+    fn insert(
+        &self,
+        id: RecordId,
+        record: &Record,
+        files: &[RecordFile],
+        entry: &Entry,
+        stored: Check<'_>,
+    ) -> Result<()> {
+        self.write_checked(|transaction| {
+            let fingerprints: Vec<_> = files.iter().filter_map(|f| f.fingerprint).collect();
+            let blocked = read::is_blocked(transaction, &fingerprints);
+            if blocked.map_err(|e| self.failed(e))? {
+                return Err(DropError::Blocked);
+            }
+            write::insert(transaction, id, record, files)
+                .and_then(|()| write::log(transaction, entry))
+                .map_err(|e| self.failed(e))?;
+            stored()
+        })
+    }
+
+    fn withdraw(&self, id: RecordId, entry: &Entry) -> Result<bool> {
+        self.write(|transaction| {
+            let there = transaction.execute("DELETE FROM package WHERE id = ?1", [id.0])? > 0;
+            if there {
+                write::log(transaction, entry)?;
+            }
+            Ok(there)
+        })
+    }
+
+    fn find(&self, id: RecordId) -> Result<Option<Record>> {
+        self.read(|reader| read::find(reader, id).optional())
+    }
+
+    fn files(&self, id: RecordId) -> Result<Vec<RecordFile>> {
+        self.read(|reader| read::files(reader, id))
+    }
+
+    fn list(&self, query: &Query) -> Result<Vec<(RecordId, Record)>> {
+        self.read(|reader| read::list(reader, query))
+    }
+
+    fn change_term(&self, id: RecordId, was: &Term, is: &Term, entry: &Entry) -> Result<bool> {
+        self.write(|transaction| {
+            let changed = write::change_term(transaction, id, was, is)?;
+            if changed {
+                write::log(transaction, entry)?;
+            }
+            Ok(changed)
+        })
+    }
+
+    fn count_download(&self, id: RecordId, index: usize, entry: &Entry) -> Result<bool> {
+        self.write(|transaction| {
+            let counted = write::count_download(transaction, id, index)?;
+            if counted {
+                write::log(transaction, entry)?;
+            }
+            Ok(counted)
+        })
+    }
+
+    fn ended(&self, now: Timestamp, limit: usize) -> Result<Vec<(RecordId, Timestamp)>> {
+        self.read(|reader| read::oldest(reader, "live", now, limit))
+    }
+
+    fn doom(&self, packages: &[(RecordId, Timestamp)]) -> Result<()> {
+        self.write(|transaction| write::doom(transaction, packages))
+    }
+
+    fn doomed(&self, limit: usize) -> Result<Vec<(RecordId, Vec<u32>)>> {
+        self.read(|reader| read::doomed(reader, limit))
+    }
+
+    fn destroyed(&self, packages: &[RecordId], entries: &[Entry]) -> Result<()> {
+        self.write(|transaction| {
+            let mut done = transaction.prepare_cached("DELETE FROM doomed WHERE package = ?1")?;
+            for id in packages {
+                done.execute([id.0])?;
+            }
+            entries
+                .iter()
+                .try_for_each(|entry| write::log(transaction, entry))
+        })
+    }
+
+    fn forgettable(&self, now: Timestamp, limit: usize) -> Result<Vec<(RecordId, Timestamp)>> {
+        self.read(|reader| read::oldest(reader, "destroyed", now, limit))
+    }
+
+    fn forget(&self, packages: &[RecordId]) -> Result<()> {
+        self.write(|transaction| {
+            let mut forget = transaction.prepare_cached(
+                "DELETE FROM package WHERE id = ?1 AND state = 'destroyed'
+                 AND id NOT IN (SELECT package FROM doomed)",
+            )?;
+            packages
+                .iter()
+                .try_for_each(|id| forget.execute([id.0]).map(drop))
+        })
+    }
+
+    fn is_needed(&self, id: RecordId) -> Result<bool> {
+        self.read(|reader| read::is_needed(reader, id))
+    }
+
+    fn remove_orphan(&self, id: RecordId, remove: Check<'_>) -> Result<bool> {
+        self.write_checked(|transaction| {
+            if read::is_needed(transaction, id).map_err(|e| self.failed(e))? {
+                return Ok(false);
+            }
+            remove().map(|()| true)
+        })
+    }
+
+    /// Writes the log of changes back and empties it: erased manifests stand there no more. If
+    /// others are reading just then, a later call does it.
+    fn forget_overwritten(&self) -> Result<()> {
+        let writer = lock(&self.writer);
+        let done = writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        done.map_err(|e| self.failed(e))
+    }
+
+    fn log(&self, entry: &Entry) -> Result<()> {
+        self.write(|transaction| write::log(transaction, entry))
+    }
+
+    fn entries(&self, query: &AuditQuery) -> Result<Vec<Entry>> {
+        self.read(|reader| read::entries(reader, query))
+    }
+
+    fn forget_entries(&self, before: Timestamp, limit: usize) -> Result<u64> {
+        let due = self.read(|reader| {
+            let mut due = reader.prepare_cached("SELECT 1 FROM audit WHERE time < ?1 LIMIT 1")?;
+            due.exists([before.as_second()])
+        })?;
+        if !due {
+            return Ok(0);
+        }
+        self.write(|transaction| write::forget_entries(transaction, before, limit))
+    }
+
+    fn block(&self, row: &BlockRow, entry: &Entry) -> Result<bool> {
+        self.write(|transaction| {
+            let added = transaction.execute(
+                "INSERT INTO block (fingerprint, sha256, created, reason)
+                 VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
+                params![
+                    row.fingerprint,
+                    row.sha256,
+                    row.created.as_second(),
+                    row.reason
+                ],
+            )? > 0;
+            if added {
+                write::log(transaction, entry)?;
+            }
+            Ok(added)
+        })
+    }
+
+    fn unblock(&self, fingerprint: &Fingerprint, entry: &Entry) -> Result<bool> {
+        self.write(|transaction| {
+            let sql = "DELETE FROM block WHERE fingerprint = ?1";
+            let removed = transaction.execute(sql, [fingerprint])? > 0;
+            if removed {
+                write::log(transaction, entry)?;
+            }
+            Ok(removed)
+        })
+    }
+
+    fn blocks(&self) -> Result<Vec<BlockRow>> {
+        self.read(read::blocks)
+    }
+
+    fn is_blocked(&self, fingerprints: &[Fingerprint]) -> Result<bool> {
+        self.read(|reader| read::is_blocked(reader, fingerprints))
+    }
+
+    fn deposited(&self, by: Depositor<'_>, since: Timestamp) -> Result<u64> {
+        self.read(|reader| read::deposited(reader, by, since))
+    }
+
+    fn stored_bytes(&self) -> Result<u64> {
+        self.read(|reader| Ok(read::note(reader, "stored_bytes")?.unwrap_or(0).max(0) as u64))
+    }
+
+    fn note(&self, note: Note) -> Result<Option<i64>> {
+        self.read(|reader| read::note(reader, note.name()))
+    }
+
+    fn set_notes(&self, notes: &[(Note, i64)]) -> Result<()> {
+        self.write(|transaction| {
+            notes
+                .iter()
+                .try_for_each(|&(note, value)| write::set_note(transaction, note.name(), value))
+        })
+    }
+}
+
+/// A panic in another thread rolled its transaction back: the connection is sound.
+fn lock(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
+    connection.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether the database may be readable all the same by a connection that has it for itself.
+fn may_be_full(error: &DropError) -> bool {
+    match error {
+        DropError::Full { .. } => true,
+        DropError::Database { source, .. } => {
+            source.sqlite_error_code() == Some(ErrorCode::SystemIoFailure)
+        }
+        _ => false,
+    }
+}
+
+fn connect(path: &Path, sharing: Sharing) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    if sharing == Sharing::Alone {
+        connection.pragma_update(None, "locking_mode", "exclusive")?;
+    }
+    connection.set_prepared_statement_cache_capacity(32);
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    connection.pragma_update(None, "synchronous", "full")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    // An erased manifest is overwritten, not only unlinked from its page.
+    connection.pragma_update(None, "secure_delete", true)?;
+    Ok(connection)
+}
+
+/// Brings the schema up to date. Two processes may try at once: the second finds it done. Nothing
+/// is written, and nobody waited for, when nothing is due.
+fn migrate(connection: &mut Connection, path: &Path) -> Result<()> {
+    if due(connection, path)?.is_empty() {
+        return Ok(());
+    }
+    let failed = |e| DropError::database("migrate", path, e);
+    let transaction = connection
+        .transaction_with_behavior(Immediate)
+        .map_err(failed)?;
+    for step in due(&transaction, path)? {
+        transaction.execute_batch(step).map_err(failed)?;
+    }
+    transaction
+        .pragma_update(None, "user_version", KNOWN)
+        .map_err(failed)?;
+    transaction.commit().map_err(failed)
+}
+
+/// The steps that were not done.
+fn due(connection: &Connection, path: &Path) -> Result<&'static [&'static str]> {
+    let found = connection.pragma_query_value(None, "user_version", |row| row.get(0));
+    let found: i64 = found.map_err(|e| DropError::database("read", path, e))?;
+    let done = usize::try_from(found).ok();
+    done.and_then(|done| MIGRATIONS.get(done..))
+        .ok_or_else(|| DropError::Newer {
+            path: path.to_owned(),
+            found,
+            known: KNOWN,
+        })
+}
+
+/// The first schema, as an earlier version left it.
+#[cfg(test)]
+pub(in crate::drop) const SCHEMA_1: &str = MIGRATIONS[0];

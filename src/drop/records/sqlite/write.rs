@@ -1,0 +1,166 @@
+//! What is changed in the database, each inside a transaction.
+
+use jiff::Timestamp;
+use rusqlite::{Transaction, params};
+
+use super::{Entry, Record, RecordFile, Term};
+use crate::{drop::RecordId, filter::Direction};
+
+type Result<T> = rusqlite::Result<T>;
+
+pub(super) fn insert(
+    transaction: &Transaction<'_>,
+    id: RecordId,
+    record: &Record,
+    files: &[RecordFile],
+) -> Result<()> {
+    let Record {
+        created,
+        term,
+        origin,
+        manifest,
+        ..
+    } = record;
+    let mut package = transaction.prepare_cached(
+        "INSERT INTO package (id, created, expires, manifest, queue_id, sender, login, direction,
+                              recipients, files, bytes)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+    )?;
+    package.execute(params![
+        id.0,
+        created.as_second(),
+        term.expires.as_second(),
+        manifest,
+        origin.queue_id,
+        origin.sender,
+        origin.login,
+        direction_name(origin.direction),
+        origin.recipients,
+        files.len() as i64,
+        files.iter().map(|file| file.size).sum::<u64>() as i64,
+    ])?;
+    let mut insert = transaction.prepare_cached(
+        "INSERT INTO file (package, position, number, size, fingerprint)
+         VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?;
+    for (position, file) in files.iter().enumerate() {
+        insert.execute(params![
+            id.0,
+            position as i64,
+            file.number,
+            file.size as i64,
+            file.fingerprint,
+        ])?;
+    }
+    Ok(())
+}
+
+pub(super) fn change_term(
+    transaction: &Transaction<'_>,
+    id: RecordId,
+    was: &Term,
+    is: &Term,
+) -> Result<bool> {
+    let mut change = transaction.prepare_cached(
+        "UPDATE package SET expires = ?2, ended = ?3, cause = ?4
+         WHERE id = ?1 AND state = 'live' AND expires = ?5 AND ended IS ?6 AND cause IS ?7",
+    )?;
+    let changed = change.execute(params![
+        id.0,
+        is.expires.as_second(),
+        is.ended.map(|(at, _)| at.as_second()),
+        is.ended.map(|(_, cause)| cause.word()),
+        was.expires.as_second(),
+        was.ended.map(|(at, _)| at.as_second()),
+        was.ended.map(|(_, cause)| cause.word()),
+    ])?;
+    Ok(changed > 0)
+}
+
+pub(super) fn count_download(
+    transaction: &Transaction<'_>,
+    id: RecordId,
+    index: usize,
+) -> Result<bool> {
+    let mut file = transaction.prepare_cached(
+        "UPDATE file SET downloads = downloads + 1 WHERE package = ?1 AND position = ?2",
+    )?;
+    let counted = file.execute(params![id.0, i64::try_from(index).unwrap_or(i64::MAX)])?;
+    transaction
+        .prepare_cached("UPDATE package SET downloads = downloads + ?2 WHERE id = ?1")?
+        .execute(params![id.0, counted as i64])?;
+    Ok(counted > 0)
+}
+
+pub(super) fn doom(
+    transaction: &Transaction<'_>,
+    packages: &[(RecordId, Timestamp)],
+) -> Result<()> {
+    let mut erase = transaction.prepare_cached(
+        "UPDATE package SET state = 'destroyed', manifest = NULL
+         WHERE id = ?1 AND state = 'live' AND coalesce(ended, expires) = ?2",
+    )?;
+    let mut blur =
+        transaction.prepare_cached("UPDATE file SET fingerprint = NULL WHERE package = ?1")?;
+    let mut doom = transaction.prepare_cached("INSERT INTO doomed (package) VALUES (?1)")?;
+    for (id, end) in packages {
+        if erase.execute(params![id.0, end.as_second()])? > 0 {
+            blur.execute([id.0])?;
+            doom.execute([id.0])?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn log(transaction: &Transaction<'_>, entry: &Entry) -> Result<()> {
+    let mut insert = transaction.prepare_cached(
+        "INSERT INTO audit (time, action, package, queue_id, sender, login, actor, address, detail)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+    )?;
+    insert.execute(params![
+        entry.time.as_second(),
+        entry.action.word(),
+        entry.package.map(|id| id.0),
+        entry.queue_id,
+        entry.sender,
+        entry.login,
+        entry.client.actor.word(),
+        entry.client.address.map(|address| address.to_string()),
+        entry.detail,
+    ])?;
+    Ok(())
+}
+
+/// Moves the beginning of what is kept, and only forward; a trigger refuses to delete what is after.
+pub(super) fn forget_entries(
+    transaction: &Transaction<'_>,
+    before: Timestamp,
+    limit: usize,
+) -> Result<u64> {
+    transaction.execute(
+        "UPDATE note SET value = max(value, ?1) WHERE name = 'audit_begins'",
+        [before.as_second()],
+    )?;
+    let deleted = transaction.execute(
+        "DELETE FROM audit WHERE number IN
+         (SELECT number FROM audit WHERE time < ?1 ORDER BY time LIMIT ?2)",
+        params![before.as_second(), i64::try_from(limit).unwrap_or(i64::MAX)],
+    )?;
+    Ok(deleted as u64)
+}
+
+pub(super) fn set_note(transaction: &Transaction<'_>, name: &str, value: i64) -> Result<()> {
+    transaction.execute(
+        "INSERT INTO note (name, value) VALUES (?1, ?2)
+         ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        params![name, value],
+    )?;
+    Ok(())
+}
+
+fn direction_name(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Incoming => "incoming",
+        Direction::Outgoing => "outgoing",
+    }
+}

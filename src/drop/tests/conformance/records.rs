@@ -1,0 +1,487 @@
+//! The suite of [`Records`]. Each check is given a fresh, empty database.
+
+use std::cell::Cell;
+
+use jiff::SignedDuration;
+
+use super::super::*;
+use crate::drop::{
+    audit::Entry,
+    custody::Cause,
+    records::{BlockRow, Depositor, Note, Record, RecordFile, Records, Sqlite, Term},
+};
+
+/// A database, and whatever must live as long.
+type Fresh = (Box<dyn Records>, Box<dyn std::any::Any>);
+
+const CHECKS: &[(&str, fn(&dyn Records))] = &[
+    ("what is inserted is found", what_is_inserted_is_found),
+    (
+        "an insertion is all or nothing",
+        an_insertion_is_all_or_nothing,
+    ),
+    (
+        "a withdrawn package never was",
+        a_withdrawn_package_never_was,
+    ),
+    ("a list is narrowed by each question", a_list_is_narrowed),
+    (
+        "a term is changed by whoever saw it last",
+        a_term_is_changed_once,
+    ),
+    ("downloads are counted", downloads_are_counted),
+    (
+        "a package is doomed, destroyed, forgotten",
+        the_end_of_a_package,
+    ),
+    (
+        "a package that was restored is not doomed",
+        a_restored_package_is_not_doomed,
+    ),
+    ("only orphans are removed", only_orphans_are_removed),
+    (
+        "the log is only added to, and forgotten by age",
+        the_log_is_added_to,
+    ),
+    ("a blocked file is refused", a_blocked_file_is_refused),
+    ("bytes are added up", bytes_are_added_up),
+    ("notes are kept", notes_are_kept),
+    ("a probe changes nothing", a_probe_changes_nothing),
+];
+
+#[test]
+fn sqlite_is_a_database_of_records() {
+    suite(|| {
+        let home = TempDir::new().unwrap();
+        let path = home.path().join("drop.sqlite3");
+        (Box::new(Sqlite::open(path).unwrap()), Box::new(home))
+    });
+}
+
+fn suite(fresh: impl Fn() -> Fresh) {
+    for (sentence, check) in CHECKS {
+        let (records, _home) = fresh();
+        eprintln!("{sentence}");
+        check(&*records);
+    }
+}
+
+const A: RecordId = RecordId([1; 16]);
+const B: RecordId = RecordId([2; 16]);
+const C: RecordId = RecordId([0xcd; 16]);
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + seconds).unwrap()
+}
+
+fn record(created: i64, expires: i64) -> Record {
+    Record {
+        created: at(created),
+        term: Term {
+            expires: at(expires),
+            ended: None,
+        },
+        origin: origin(),
+        manifest: Some(vec![1, 2, 3]),
+        files: 2,
+        bytes: 30,
+        downloads: 0,
+    }
+}
+
+fn files() -> [RecordFile; 2] {
+    let file = |number, size, print| RecordFile {
+        number,
+        size,
+        fingerprint: Some([print; 32]),
+        downloads: 0,
+    };
+    [file(7, 10, 0xaa), file(3, 20, 0xbb)]
+}
+
+fn entry(id: RecordId, action: Action, seconds: i64) -> Entry {
+    Entry::new(at(seconds), action, (id, &origin()), WEB, String::new())
+}
+
+fn put(records: &dyn Records, id: RecordId, record: &Record) {
+    let entry = entry(id, Action::Deposit, 0);
+    let inserted = records.insert(id, record, &files(), &entry, &mut || Ok(()));
+    inserted.unwrap();
+}
+
+fn actions(records: &dyn Records) -> Vec<Action> {
+    let entries = records.entries(&AuditQuery::default()).unwrap();
+    entries.iter().map(|entry| entry.action).collect()
+}
+
+fn what_is_inserted_is_found(records: &dyn Records) {
+    let record = record(0, 100);
+    assert_eq!(records.find(A).unwrap(), None);
+    put(records, A, &record);
+    assert_eq!(records.find(A).unwrap().as_ref(), Some(&record));
+    assert_eq!(records.find(B).unwrap(), None);
+    assert_eq!(records.files(A).unwrap(), files());
+    assert_eq!(records.files(B).unwrap(), []);
+    assert_eq!(actions(records), [Action::Deposit]);
+    assert!(records.is_needed(A).unwrap() && !records.is_needed(B).unwrap());
+}
+
+fn an_insertion_is_all_or_nothing(records: &dyn Records) {
+    let (record, entry) = (record(0, 100), entry(A, Action::Deposit, 0));
+    let mut missing = || Err(DropError::Stopped);
+    let refused = records.insert(A, &record, &files(), &entry, &mut missing);
+    assert!(matches!(refused, Err(DropError::Stopped)));
+    assert_eq!(records.find(A).unwrap(), None);
+    assert_eq!(actions(records), []);
+    put(records, A, &record);
+    assert!(
+        records
+            .insert(A, &record, &files(), &entry, &mut || Ok(()))
+            .is_err()
+    );
+    assert_eq!(actions(records), [Action::Deposit]);
+}
+
+fn a_withdrawn_package_never_was(records: &dyn Records) {
+    put(records, A, &record(0, 100));
+    let withdraw = entry(A, Action::Withdraw, 1);
+    assert!(records.withdraw(A, &withdraw).unwrap());
+    assert!(!records.withdraw(A, &withdraw).unwrap());
+    assert_eq!(records.find(A).unwrap(), None);
+    assert_eq!(records.files(A).unwrap(), []);
+    assert_eq!(records.stored_bytes().unwrap(), 0);
+    assert_eq!(actions(records), [Action::Deposit, Action::Withdraw]);
+}
+
+fn a_list_is_narrowed(records: &dyn Records) {
+    put(records, A, &record(0, 100));
+    let mut other = record(10, 200);
+    other.origin.sender = "Bob@Sub.Example.ORG".into();
+    other.origin.login = None;
+    other.origin.queue_id = "4xyz".into();
+    put(records, B, &other);
+    put(records, C, &record(20, 300));
+    let revoked = Term {
+        expires: at(300),
+        ended: Some((at(25), Cause::Revoked)),
+    };
+    let revoke = entry(C, Action::Revoke, 25);
+    assert!(
+        records
+            .change_term(C, &record(0, 300).term, &revoked, &revoke)
+            .unwrap()
+    );
+    let ids = |query: Query| -> Vec<_> {
+        let found = records.list(&query).unwrap();
+        found.into_iter().map(|(id, _)| id).collect()
+    };
+    let query = Query::default;
+    let text = |text: &str| Some(text.to_owned());
+    assert_eq!(ids(query()), [C, B, A]);
+    assert_eq!(
+        ids(Query {
+            limit: Some(2),
+            ..query()
+        }),
+        [C, B]
+    );
+    assert_eq!(
+        ids(Query {
+            sender: text("ALICE@example.org"),
+            ..query()
+        }),
+        [C, A]
+    );
+    assert_eq!(
+        ids(Query {
+            sender: text("@sub.example.org"),
+            ..query()
+        }),
+        [B]
+    );
+    assert_eq!(
+        ids(Query {
+            sender: text("@ub.example.org"),
+            ..query()
+        }),
+        []
+    );
+    assert_eq!(
+        ids(Query {
+            sender: text("%"),
+            ..query()
+        }),
+        []
+    );
+    assert_eq!(
+        ids(Query {
+            login: text("Alice"),
+            ..query()
+        }),
+        [C, A]
+    );
+    assert_eq!(
+        ids(Query {
+            queue_id: text("4xyz"),
+            ..query()
+        }),
+        [B]
+    );
+    assert_eq!(
+        ids(Query {
+            since: Some(at(10)),
+            ..query()
+        }),
+        [C, B]
+    );
+    assert_eq!(
+        ids(Query {
+            until: Some(at(10)),
+            ..query()
+        }),
+        [A]
+    );
+    assert_eq!(
+        ids(Query {
+            id_prefix: text("cdcdcdcd"),
+            ..query()
+        }),
+        [C]
+    );
+    assert_eq!(
+        ids(Query {
+            fingerprint: Some([0xaa; 32]),
+            ..query()
+        }),
+        [C, B, A]
+    );
+    assert_eq!(
+        ids(Query {
+            fingerprint: Some([0xcc; 32]),
+            ..query()
+        }),
+        []
+    );
+    let state = |state| Some((state, at(150)));
+    assert_eq!(
+        ids(Query {
+            state: state(State::Live),
+            ..query()
+        }),
+        [B]
+    );
+    assert_eq!(
+        ids(Query {
+            state: state(State::Expired),
+            ..query()
+        }),
+        [A]
+    );
+    assert_eq!(
+        ids(Query {
+            state: state(State::Revoked),
+            ..query()
+        }),
+        [C]
+    );
+    assert_eq!(
+        ids(Query {
+            state: state(State::Destroyed),
+            ..query()
+        }),
+        []
+    );
+}
+
+fn a_term_is_changed_once(records: &dyn Records) {
+    let was = record(0, 100).term;
+    put(records, A, &record(0, 100));
+    let is = Term {
+        expires: at(200),
+        ended: Some((at(50), Cause::Blocked)),
+    };
+    let extend = entry(A, Action::Extend, 1);
+    assert!(records.change_term(A, &was, &is, &extend).unwrap());
+    assert!(!records.change_term(A, &was, &is, &extend).unwrap());
+    assert!(!records.change_term(B, &was, &is, &extend).unwrap());
+    assert_eq!(records.find(A).unwrap().unwrap().term, is);
+    assert!(records.change_term(A, &is, &was, &extend).unwrap());
+    assert_eq!(records.find(A).unwrap().unwrap().term, was);
+    let extended = [Action::Deposit, Action::Extend, Action::Extend];
+    assert_eq!(actions(records), extended);
+}
+
+fn downloads_are_counted(records: &dyn Records) {
+    put(records, A, &record(0, 100));
+    let download = entry(A, Action::Download, 1);
+    assert!(records.count_download(A, 1, &download).unwrap());
+    assert!(records.count_download(A, 1, &download).unwrap());
+    assert!(!records.count_download(A, 2, &download).unwrap());
+    assert!(!records.count_download(B, 0, &download).unwrap());
+    let files: Vec<_> = records.files(A).unwrap();
+    assert_eq!((files[0].downloads, files[1].downloads), (0, 2));
+    assert_eq!(records.find(A).unwrap().unwrap().downloads, 2);
+    assert_eq!(actions(records).len(), 3);
+}
+
+fn the_end_of_a_package(records: &dyn Records) {
+    put(records, B, &record(0, 200));
+    put(records, A, &record(0, 100));
+    assert_eq!(records.ended(at(99), 10).unwrap(), []);
+    assert_eq!(
+        records.ended(at(200), 10).unwrap(),
+        [(A, at(100)), (B, at(200))]
+    );
+    assert_eq!(records.ended(at(200), 1).unwrap(), [(A, at(100))]);
+    records.doom(&[(A, at(100))]).unwrap();
+    records.doom(&[(A, at(100))]).unwrap();
+    assert_eq!(records.doomed(10).unwrap(), [(A, vec![7, 3])]);
+    assert_eq!(records.ended(at(200), 10).unwrap(), [(B, at(200))]);
+    assert!(!records.is_needed(A).unwrap());
+    let doomed = records.find(A).unwrap().unwrap();
+    assert_eq!((doomed.manifest, doomed.bytes), (None, 30));
+    assert!(
+        records
+            .files(A)
+            .unwrap()
+            .iter()
+            .all(|f| f.fingerprint.is_none())
+    );
+    // What is doomed is not forgotten before its blobs are gone.
+    records.forget(&[A]).unwrap();
+    assert!(records.find(A).unwrap().is_some());
+    records
+        .destroyed(&[A], &[entry(A, Action::Destroy, 300)])
+        .unwrap();
+    assert_eq!(records.doomed(10).unwrap(), []);
+    assert_eq!(records.forgettable(at(99), 10).unwrap(), []);
+    assert_eq!(records.forgettable(at(100), 10).unwrap(), [(A, at(100))]);
+    records.forget(&[A, B]).unwrap();
+    assert_eq!(records.find(A).unwrap(), None);
+    assert!(records.find(B).unwrap().is_some());
+    records.forget_overwritten().unwrap();
+    assert_eq!(actions(records).last(), Some(&Action::Destroy));
+}
+
+fn a_restored_package_is_not_doomed(records: &dyn Records) {
+    put(records, A, &record(0, 100));
+    let (was, is) = (record(0, 100).term, record(0, 500).term);
+    let restore = entry(A, Action::Restore, 110);
+    assert!(records.change_term(A, &was, &is, &restore).unwrap());
+    records.doom(&[(A, at(100))]).unwrap();
+    assert!(records.is_needed(A).unwrap());
+    assert_eq!(records.doomed(10).unwrap(), []);
+    // The other way round: what is doomed cannot be restored.
+    records.doom(&[(A, at(500))]).unwrap();
+    assert!(!records.change_term(A, &is, &was, &restore).unwrap());
+    // One that was ended before its time ends then.
+    let ended = Term {
+        expires: at(900),
+        ended: Some((at(50), Cause::Revoked)),
+    };
+    put(records, B, &record(0, 900));
+    let revoke = entry(B, Action::Revoke, 50);
+    assert!(
+        records
+            .change_term(B, &record(0, 900).term, &ended, &revoke)
+            .unwrap()
+    );
+    assert_eq!(records.ended(at(60), 10).unwrap(), [(B, at(50))]);
+}
+
+fn only_orphans_are_removed(records: &dyn Records) {
+    put(records, A, &record(0, 100));
+    let removed = Cell::new(0);
+    let mut remove = || {
+        removed.set(removed.get() + 1);
+        Ok(())
+    };
+    assert!(!records.remove_orphan(A, &mut remove).unwrap());
+    assert_eq!(removed.get(), 0);
+    assert!(records.remove_orphan(B, &mut remove).unwrap());
+    records.doom(&[(A, at(100))]).unwrap();
+    assert!(records.remove_orphan(A, &mut remove).unwrap());
+    assert_eq!(removed.get(), 2);
+    let mut fails = || Err(DropError::Stopped);
+    assert!(records.remove_orphan(B, &mut fails).is_err());
+}
+
+fn the_log_is_added_to(records: &dyn Records) {
+    let mut first = entry(A, Action::Report, 1);
+    first.client = Client::web(Some("2001:db8::1".parse().unwrap()));
+    first.detail = "é \"x\"".into();
+    let general = Entry::general(at(5), Action::Unblock, Client::ADMIN, String::new());
+    for entry in [&first, &general, &entry(B, Action::Extend, 9)] {
+        records.log(entry).unwrap();
+    }
+    let ask = |package, since| records.entries(&AuditQuery { package, since }).unwrap();
+    assert_eq!(ask(None, None).len(), 3);
+    assert_eq!(ask(Some(A), None), [first]);
+    assert_eq!(ask(None, Some(at(5)))[0], general);
+    assert_eq!(records.forget_entries(at(1), 10).unwrap(), 0);
+    assert_eq!(records.forget_entries(at(9), 1).unwrap(), 1);
+    assert_eq!(records.forget_entries(at(9), 10).unwrap(), 1);
+    assert_eq!(ask(None, None).len(), 1);
+}
+
+fn a_blocked_file_is_refused(records: &dyn Records) {
+    let row = BlockRow {
+        fingerprint: [0xbb; 32],
+        sha256: [9; 32],
+        created: at(0),
+        reason: "malware".into(),
+    };
+    let block = Entry::general(at(0), Action::Block, Client::ADMIN, String::new());
+    put(records, A, &record(0, 100));
+    assert!(records.block(&row, &block).unwrap());
+    assert!(!records.block(&row, &block).unwrap());
+    assert_eq!(records.blocks().unwrap(), [row]);
+    assert!(records.is_blocked(&[[0xaa; 32], [0xbb; 32]]).unwrap());
+    assert!(!records.is_blocked(&[[0xaa; 32]]).unwrap());
+    let deposit = entry(B, Action::Deposit, 0);
+    let refused = records.insert(B, &record(0, 100), &files(), &deposit, &mut || Ok(()));
+    assert!(matches!(refused, Err(DropError::Blocked)));
+    assert_eq!(records.find(B).unwrap(), None);
+    assert!(records.unblock(&[0xbb; 32], &block).unwrap());
+    assert!(!records.unblock(&[0xbb; 32], &block).unwrap());
+    put(records, B, &record(0, 100));
+}
+
+fn bytes_are_added_up(records: &dyn Records) {
+    let mut other = record(10, 100);
+    other.origin.sender = "bob@example.org".into();
+    other.origin.login = None;
+    put(records, A, &record(0, 100));
+    put(records, B, &other);
+    put(records, C, &record(20, 100));
+    let sum = |by, since| records.deposited(by, at(since)).unwrap();
+    assert_eq!(sum(Depositor::Login("ALICE"), 0), 60);
+    assert_eq!(sum(Depositor::Login("alice"), 1), 30);
+    assert_eq!(sum(Depositor::Sender("Bob@example.org"), 0), 30);
+    assert_eq!(sum(Depositor::Sender("nobody"), 0), 0);
+    assert_eq!(records.stored_bytes().unwrap(), 90);
+    records.doom(&[(A, at(100))]).unwrap();
+    assert_eq!(records.stored_bytes().unwrap(), 60);
+    assert_eq!(sum(Depositor::Login("alice"), 0), 60);
+    records.destroyed(&[A], &[]).unwrap();
+    records.forget(&[A]).unwrap();
+    assert_eq!(records.stored_bytes().unwrap(), 60);
+}
+
+fn notes_are_kept(records: &dyn Records) {
+    assert_eq!(records.note(Note::LastSweep).unwrap(), None);
+    let (last, held) = (Note::LastSweep, Note::HeldUntil);
+    records.set_notes(&[(last, -5), (held, i64::MAX)]).unwrap();
+    records.set_notes(&[(last, 6)]).unwrap();
+    assert_eq!(records.note(last).unwrap(), Some(6));
+    assert_eq!(records.note(held).unwrap(), Some(i64::MAX));
+}
+
+fn a_probe_changes_nothing(records: &dyn Records) {
+    put(records, A, &record(0, 100));
+    records.probe().unwrap();
+    assert!(records.find(A).unwrap().is_some());
+    assert!(records.path().is_absolute());
+    let now = at(0) + SignedDuration::from_secs(1);
+    assert_eq!(records.ended(now, 1).unwrap(), []);
+}

@@ -1,0 +1,260 @@
+//! What readers and admins do with packages.
+
+use super::*;
+
+const CREATED: &str = "2026-01-31T10:00:00Z";
+const EXPIRES: &str = "2026-02-28T10:00:00Z";
+
+async fn deposited() -> (Fixture, Token, RecordId) {
+    let drop = fixture();
+    let token = drop
+        .deposit(&[noise(10, 1), noise(20, 2)], time(CREATED))
+        .await;
+    let id = RecordId::from(&token);
+    (drop, token, id)
+}
+
+/// Opens the same directory with another configuration.
+fn reopened(drop: &Fixture, change: impl FnOnce(&mut DropConfig)) -> Drop {
+    let mut config = config(drop.directory());
+    change(&mut config);
+    Drop::open(&config).unwrap()
+}
+
+async fn extend(drop: &Drop, token: &Token, now: &str) -> Extension {
+    drop.extend(token, time(now), &WEB).await.unwrap()
+}
+
+async fn actions(drop: &Drop) -> Vec<Action> {
+    let entries = drop.audit(AuditQuery::default()).await.unwrap();
+    entries.iter().map(|entry| entry.action).collect()
+}
+
+fn gone(found: Lookup) -> (Timestamp, Ending, Option<Timestamp>) {
+    match found {
+        Lookup::Gone {
+            expired,
+            why,
+            extendable,
+            ..
+        } => (expired, why, extendable),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_reader_extends_up_to_the_longest_life_and_never_shortens() {
+    let (drop, token, _) = deposited().await;
+    // Ten minutes after the deposit nothing is gained.
+    let early = time("2026-01-31T10:10:00Z");
+    assert_eq!(drop.live(&token, early).await.extendable, None);
+    assert_eq!(
+        extend(&drop.drop, &token, "2026-01-31T10:10:00Z").await,
+        Extension::Limit
+    );
+    for (now, until) in [
+        ("2026-02-15T09:00:00.5Z", "2026-03-15T09:00:00Z"),
+        ("2026-03-14T09:00:00Z", "2026-04-14T09:00:00Z"),
+        ("2026-04-10T09:00:00Z", "2026-04-30T10:00:00Z"), // three months after the deposit
+    ] {
+        let until = time(until);
+        assert_eq!(drop.live(&token, time(now)).await.extendable, Some(until));
+        assert_eq!(
+            extend(&drop.drop, &token, now).await,
+            Extension::Until(until)
+        );
+        assert_eq!(drop.live(&token, time(now)).await.expires, until);
+    }
+    assert_eq!(
+        extend(&drop.drop, &token, "2026-04-20T09:00:00Z").await,
+        Extension::Limit
+    );
+    assert_eq!(
+        extend(&drop.drop, &token, "2026-04-30T10:00:00Z").await,
+        Extension::Gone
+    );
+    let unknown = Token::random();
+    assert_eq!(
+        extend(&drop.drop, &unknown, CREATED).await,
+        Extension::Unknown
+    );
+    use Action::{Deposit, Extend};
+    assert_eq!(actions(&drop.drop).await, [Deposit, Extend, Extend, Extend]);
+}
+
+#[tokio::test]
+async fn readers_extend_only_if_the_configuration_says_so() {
+    let (drop, token, _) = deposited().await;
+    let off = reopened(&drop, |config| config.extension = None);
+    assert_eq!(
+        extend(&off, &token, "2026-02-20T00:00:00Z").await,
+        Extension::Limit
+    );
+    assert_eq!(extend(&drop.drop, &token, EXPIRES).await, Extension::Gone);
+    let late = reopened(&drop, |config| config.extend_expired = true);
+    let until = time("2026-03-28T10:00:00Z");
+    let found = late.find(&token, time(EXPIRES)).await.unwrap();
+    assert_eq!(gone(found), (time(EXPIRES), Ending::Expired, Some(until)));
+    // The grace period ends after seven days.
+    assert_eq!(
+        extend(&late, &token, "2026-03-07T10:00:00Z").await,
+        Extension::Gone
+    );
+    assert_eq!(
+        extend(&late, &token, EXPIRES).await,
+        Extension::Until(until)
+    );
+    assert_eq!(drop.live(&token, time(EXPIRES)).await.expires, until);
+}
+
+#[tokio::test]
+async fn a_revoked_package_is_gone_at_once_and_can_be_restored_in_its_grace_period() {
+    let (drop, token, id) = deposited().await;
+    let now = time("2026-02-10T00:00:00Z");
+    let revoke = async || {
+        drop.drop
+            .revoke(id, now, Client::ADMIN, "a\nmistake")
+            .await
+            .unwrap()
+    };
+    assert_eq!(revoke().await, Outcome::Done(now));
+    assert_eq!(revoke().await, Outcome::Already);
+    let found = drop.drop.find(&token, now).await.unwrap();
+    assert_eq!(gone(found), (now, Ending::Revoked, None));
+    assert_eq!(
+        extend(&drop.drop, &token, "2026-02-10T00:00:00Z").await,
+        Extension::Gone
+    );
+    assert_eq!(drop.drop.names(&token).await.unwrap().unwrap().len(), 2);
+    // Seven days after that, not after it would have expired.
+    drop.drop
+        .sweep(time("2026-02-16T23:59:59Z"), 10)
+        .await
+        .unwrap();
+    let until = time("2026-05-01T00:00:00Z");
+    let restored = drop
+        .drop
+        .restore(id, until, now, Client::ADMIN)
+        .await
+        .unwrap();
+    assert_eq!(restored, Outcome::Done(until));
+    assert_eq!(drop.read(&token, now, 1).await.unwrap(), noise(20, 2));
+    let entries = drop.drop.audit(AuditQuery::default()).await.unwrap();
+    assert_eq!(entries[1].detail, "a mistake");
+    use Action::{Deposit, Restore, Revoke};
+    assert_eq!(actions(&drop.drop).await, [Deposit, Revoke, Restore]);
+}
+
+#[tokio::test]
+async fn what_is_destroyed_at_once_cannot_be_restored() {
+    let (drop, token, id) = deposited().await;
+    let now = time("2026-02-10T00:00:00Z");
+    let destroy = async || drop.drop.destroy(id, now, Client::ADMIN).await;
+    assert!(matches!(destroy().await, Err(DropError::Misuse(_))));
+    drop.drop.revoke(id, now, Client::ADMIN, "").await.unwrap();
+    assert_eq!(destroy().await.unwrap(), Outcome::Done(now));
+    assert_eq!(destroy().await.unwrap(), Outcome::Destroyed);
+    assert_eq!(drop.blobs().len(), 0);
+    let until = time("2026-05-01T00:00:00Z");
+    let restored = drop
+        .drop
+        .restore(id, until, now, Client::ADMIN)
+        .await
+        .unwrap();
+    assert_eq!(restored, Outcome::Destroyed);
+    assert!(drop.drop.names(&token).await.unwrap().is_none());
+    let (deposit, files) = drop.drop.show(id, now).await.unwrap().unwrap();
+    assert_eq!(
+        (deposit.state, deposit.bytes, files.len()),
+        (State::Destroyed, 30, 2)
+    );
+}
+
+#[tokio::test]
+async fn a_blocked_file_ends_its_packages_and_is_refused_from_then_on() {
+    let (drop, token, id) = deposited().await;
+    let now = time("2026-02-10T00:00:00Z");
+    let other = drop.deposit(&[noise(10, 3)], now).await;
+    let sha256 = drop.live(&token, now).await.files[1].sha256;
+    let block = async || drop.drop.block(sha256, now, Client::ADMIN, "malware").await;
+    assert_eq!(block().await.unwrap(), (true, vec![id]));
+    assert_eq!(block().await.unwrap(), (false, vec![]));
+    let found = drop.drop.find(&token, now).await.unwrap();
+    assert_eq!(gone(found).1, Ending::Revoked);
+    drop.live(&other, now).await;
+    let until = time("2026-05-01T00:00:00Z");
+    let restore = async || {
+        drop.drop
+            .restore(id, until, now, Client::ADMIN)
+            .await
+            .unwrap()
+    };
+    assert_eq!(restore().await, Outcome::Blocked);
+    let mut package = drop.drop.package(origin());
+    let file = drop.file(&mut package, "again", &noise(20, 2)).await;
+    let refused = package.commit(vec![file], now, until).await;
+    assert!(matches!(refused, Err(DropError::Blocked)));
+    assert_eq!((drop.blobs().len(), drop.drafts().len()), (3, 0));
+    assert!(drop.drop.unblock(sha256, now, Client::ADMIN).await.unwrap());
+    assert!(!drop.drop.unblock(sha256, now, Client::ADMIN).await.unwrap());
+    assert_eq!(restore().await, Outcome::Done(until));
+}
+
+#[tokio::test]
+async fn a_report_stands_in_the_log_and_says_whom_to_ask() {
+    let (drop, token, id) = deposited().await;
+    let now = time("2026-02-10T00:00:00Z");
+    let reader = Client::web(Some("192.0.2.7".parse().unwrap()));
+    let report = async |token: &Token| {
+        let report = drop
+            .drop
+            .report(token, now, &reader, "bad\r\nfile", "me@example.com");
+        report.await.unwrap()
+    };
+    let sent = report(&token).await.unwrap();
+    assert_eq!((sent.id, &*sent.text), (id, "bad  file"));
+    assert_eq!(
+        (&*sent.queue_id, &*sent.sender),
+        ("4abCDe12", "alice@example.org")
+    );
+    assert!(report(&Token::random()).await.is_none());
+    let query = AuditQuery {
+        package: Some(id),
+        since: Some(now),
+    };
+    let entries = drop.drop.audit(query).await.unwrap();
+    assert_eq!(entries[0].client, reader);
+    assert_eq!(
+        entries[0].detail,
+        r#"contact="me@example.com" text="bad  file""#
+    );
+}
+
+#[tokio::test]
+async fn addresses_of_readers_are_recorded_only_if_the_configuration_says_so() {
+    let (drop, token, _) = deposited().await;
+    let audit = AuditConfig {
+        addresses: false,
+        ..AuditConfig::default()
+    };
+    let quiet = config(drop.directory());
+    let quiet = Drop::open_with(&quiet, &QuotaConfig::unlimited(), &audit).unwrap();
+    let reader = Client::web(Some("192.0.2.7".parse().unwrap()));
+    quiet.count_download(&token, 0, &reader).await.unwrap();
+    let entries = quiet.audit(AuditQuery::default()).await.unwrap();
+    assert_eq!(entries[1].client, WEB);
+}
+
+#[test]
+fn the_audit_log_refuses_to_be_changed() {
+    let drop = fixture();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    runtime.block_on(drop.deposit(&[noise(10, 1)], Timestamp::now()));
+    let sqlite = drop.sqlite();
+    for sql in ["UPDATE audit SET sender = 'x'", "DELETE FROM audit"] {
+        let error = sqlite.execute(sql, []).unwrap_err().to_string();
+        assert!(error.starts_with("entries of the audit log are"), "{error}");
+    }
+}

@@ -1,0 +1,424 @@
+//! The tokens of a document, what is open, and which places are safe.
+
+use std::{convert::Infallible, ops::Range};
+
+use html5gum::{
+    Span, Tokenizer,
+    emitters::callback::{CallbackEmitter, CallbackEvent},
+};
+
+use super::{
+    reading::Reading,
+    tag::{Mark, Tag},
+};
+
+/// Elements of the head: they show nothing.
+const HEAD: &[&[u8]] = &[
+    b"base",
+    b"basefont",
+    b"bgsound",
+    b"head",
+    b"html",
+    b"link",
+    b"meta",
+    b"script",
+    b"style",
+    b"title",
+];
+
+/// Elements whose content is no markup, and that browsers and tokenizers agree on.
+const RAW: &[&[u8]] = &[b"script", b"style", b"textarea", b"title"];
+
+/// Elements after which readers do not agree on what is markup (scripting on or off, foreign
+/// content, content models that mail clients do not know).
+const TREACHEROUS: &[&[u8]] = &[
+    b"frameset",
+    b"iframe",
+    b"math",
+    b"noembed",
+    b"noframe",
+    b"noframes",
+    b"noscript",
+    b"plaintext",
+    b"select",
+    b"svg",
+    b"template",
+    b"xmp",
+];
+
+/// Elements inside which the notice would be hidden, torn, or part of something else.
+const ENCLOSING: &[&[u8]] = &[
+    b"a", b"applet", b"audio", b"button", b"canvas", b"details", b"dialog", b"listing", b"map",
+    b"object", b"pre", b"table", b"video",
+];
+
+/// Elements whose openings and closings are followed, since they may be marked or hidden.
+const BLOCKS: &[&[u8]] = &[
+    b"article",
+    b"aside",
+    b"blockquote",
+    b"center",
+    b"div",
+    b"footer",
+    b"header",
+    b"main",
+    b"p",
+    b"section",
+    b"span",
+];
+
+/// Through how many `span`s an open paragraph is looked for.
+const SPANS_MAX: usize = 64;
+
+/// Other elements that begin and end a line.
+const LINES: &[&[u8]] = &[
+    b"address", b"br", b"dd", b"dl", b"dt", b"h1", b"h2", b"h3", b"h4", b"h5", b"h6", b"hr", b"li",
+    b"ol", b"pre", b"table", b"tr", b"ul",
+];
+
+/// A document, read.
+#[derive(Debug, Default)]
+pub(super) struct Scan<'a> {
+    /// Whether there are frames instead of a body.
+    pub(super) is_frameset: bool,
+    /// Whether nothing of the body is shown.
+    pub(super) is_hidden: bool,
+    /// Whether the tokenizer's offsets disagree with the bytes.
+    pub(super) is_lost: bool,
+    /// What a reader sees.
+    pub(super) reading: Reading,
+    html: &'a [u8],
+    tag: Tag,
+    /// The end of the last whole token.
+    done: usize,
+    body: Option<usize>,
+    content: Option<usize>,
+    /// The start of an element of [`RAW`] that is open.
+    raw: Option<usize>,
+    treacherous: bool,
+    /// How many elements are open, for each of [`ENCLOSING`].
+    enclosing: [usize; ENCLOSING.len()],
+    /// The place before the outermost of these.
+    outside: Option<usize>,
+    /// The last end of the body and of the document: a safe place there, if any.
+    body_end: Option<Option<usize>>,
+    html_end: Option<Option<usize>>,
+    blocks: Vec<Block>,
+    /// How many are open, for each of [`BLOCKS`].
+    open_blocks: [usize; BLOCKS.len()],
+    quoting: usize,
+    hiding: usize,
+}
+
+/// An element that is open.
+#[derive(Clone, Copy, Debug)]
+struct Block {
+    /// Its place in [`BLOCKS`].
+    index: usize,
+    quotes: bool,
+    hides: bool,
+}
+
+impl<'a> Scan<'a> {
+    pub(super) fn of(html: &'a [u8]) -> Self {
+        let bom = if html.starts_with(b"\xef\xbb\xbf") {
+            3
+        } else {
+            0
+        };
+        let mut scan = Self {
+            html,
+            done: bom,
+            ..Self::default()
+        };
+        let sink = |event: CallbackEvent<'_>, span: Span<usize>| -> Option<Infallible> {
+            scan.event(event, span.start + bom..span.end + bom);
+            None
+        };
+        let mut emitter = CallbackEmitter::<_, Infallible, usize>::new(sink);
+        emitter.naively_switch_states(true);
+        let Ok(()) = Tokenizer::new_with_emitter(&html[bom..], emitter).finish();
+        scan.reading.end_line();
+        scan
+    }
+
+    /// The place after `<body>`, or before the first content.
+    pub(super) fn start(&self) -> usize {
+        self.body.or(self.content).or(self.raw).unwrap_or(self.done)
+    }
+
+    /// The place before the last `</body>`, if it is safe.
+    pub(super) fn end(&self) -> Option<usize> {
+        let last = || self.here().filter(|_| self.done == self.html.len());
+        self.body_end.or(self.html_end).unwrap_or_else(last)
+    }
+
+    fn event(&mut self, event: CallbackEvent<'_>, span: Range<usize>) {
+        match event {
+            CallbackEvent::OpenStartTag { name } => self.tag = Tag::new(self.done, name),
+            CallbackEvent::AttributeName { name } => self.tag.attribute(name),
+            CallbackEvent::AttributeValue { value } => self.tag.value(value),
+            CallbackEvent::CloseStartTag { .. } => {
+                let tag = std::mem::take(&mut self.tag);
+                self.check_tag(tag.start, span.end);
+                self.start_tag(&tag, span.end);
+                self.done = span.end;
+            }
+            CallbackEvent::EndTag { name } => {
+                self.check_tag(self.done, span.end);
+                self.end_tag(name);
+                self.done = span.end;
+            }
+            CallbackEvent::String { value } => {
+                self.text(value);
+                self.done = span.end;
+            }
+            CallbackEvent::Comment { .. } | CallbackEvent::Doctype { .. } => {
+                self.comment(span.end);
+            }
+            CallbackEvent::Error(_) => {}
+        }
+    }
+
+    /// A tag starts with `<` and ends with `>`: if not, no offset can be relied on.
+    fn check_tag(&mut self, start: usize, end: usize) {
+        let tag = self.html.get(start..end).unwrap_or_default();
+        self.is_lost |= !(tag.starts_with(b"<") && tag.ends_with(b">"));
+    }
+
+    fn start_tag(&mut self, tag: &Tag, end: usize) {
+        let name = &*tag.name;
+        let is_first = self.content.is_none() && self.body.is_none();
+        if name == b"body" {
+            if is_first {
+                self.body = Some(end);
+            }
+            self.is_hidden |= tag.hides();
+            return;
+        }
+        self.is_frameset |= name == b"frameset" && is_first;
+        if !HEAD.contains(&name) {
+            self.content.get_or_insert(tag.start);
+            self.read_tag(tag);
+        }
+        if RAW.contains(&name) {
+            self.raw = Some(tag.start);
+        }
+        self.treacherous |= TREACHEROUS.contains(&name);
+        if let Some(i) = ENCLOSING.iter().position(|other| *other == name) {
+            if !self.is_enclosed() {
+                self.outside = self.here();
+            }
+            self.enclosing[i] += 1;
+        }
+        if let Some(index) = BLOCKS.iter().position(|other| *other == name) {
+            self.open(index, tag);
+        }
+    }
+
+    fn end_tag(&mut self, name: &[u8]) {
+        if RAW.contains(&name) {
+            self.end_raw(name);
+        }
+        if breaks_line(name) {
+            self.reading.end_line();
+        }
+        match name {
+            b"body" => self.body_end = Some(self.here()),
+            b"html" => self.html_end = Some(self.here()),
+            _ => {}
+        }
+        if let Some(i) = ENCLOSING.iter().position(|other| *other == name) {
+            self.enclosing[i] = self.enclosing[i].saturating_sub(1);
+        }
+        if let Some(index) = BLOCKS.iter().position(|other| *other == name) {
+            self.close(index);
+        }
+    }
+
+    fn text(&mut self, value: &[u8]) {
+        if self.raw.is_some() {
+            return;
+        }
+        if value.iter().all(|b| b.is_ascii_whitespace()) {
+            self.reading.push_text(b" ");
+            return;
+        }
+        self.content.get_or_insert(self.done);
+        if self.hiding == 0 {
+            self.reading.begin_line(self.here());
+            self.reading.push_text(value);
+        }
+    }
+
+    /// A raw element ends here. If readers could see its end elsewhere, they may differ from here
+    /// on.
+    fn end_raw(&mut self, name: &[u8]) {
+        if let Some(start) = self.raw.take() {
+            let content = self.html.get(start..self.done).unwrap_or_default();
+            if is_odd_raw(name, content) {
+                self.distrust(start);
+            }
+        }
+    }
+
+    /// A comment or its like. One that the document's end cuts off is not done.
+    fn comment(&mut self, end: usize) {
+        let raw = self
+            .html
+            .get(self.done..end.min(self.html.len()))
+            .unwrap_or_default();
+        self.is_lost |= !raw.starts_with(b"<");
+        if !raw.ends_with(b">") {
+            self.treacherous = true;
+            return;
+        }
+        if is_odd_comment(raw) {
+            self.distrust(self.done);
+        }
+        self.done = end;
+    }
+
+    /// From here on readers may differ.
+    fn distrust(&mut self, at: usize) {
+        self.treacherous = true;
+        if self.body.is_none() {
+            self.content.get_or_insert(at);
+        }
+    }
+
+    /// What the start tag is for the reader.
+    fn read_tag(&mut self, tag: &Tag) {
+        let is_shown = self.quoting == 0 && self.hiding == 0;
+        let mark = tag.mark().filter(|_| is_shown);
+        if breaks_line(&tag.name) || mark.is_some() {
+            self.reading.end_line();
+        }
+        self.reading.begin_line(self.here());
+        if let Some(mark) = mark {
+            self.reading.mark(mark);
+        }
+        if matches!(&*tag.name, b"br" | b"hr") {
+            self.reading.end_line();
+        }
+    }
+
+    fn open(&mut self, index: usize, tag: &Tag) {
+        if *BLOCKS[index] != *b"span" {
+            self.close_paragraph();
+        }
+        let block = Block {
+            index,
+            quotes: tag.mark() == Some(Mark::Quote),
+            hides: tag.hides(),
+        };
+        self.open_blocks[index] += 1;
+        self.quoting += usize::from(block.quotes);
+        self.hiding += usize::from(block.hides);
+        self.reading.set_quoted(self.quoting > 0);
+        self.blocks.push(block);
+    }
+
+    /// Closes the innermost element of this kind and all in it, if there is one. A `span` does not
+    /// close what is not a `span`.
+    fn close(&mut self, index: usize) {
+        let is_span = *BLOCKS[index] == *b"span";
+        let inner = self.blocks.last().map(|block| block.index);
+        if self.open_blocks[index] == 0 || is_span && inner != Some(index) {
+            return;
+        }
+        while let Some(closed) = self.blocks.pop() {
+            self.open_blocks[closed.index] -= 1;
+            self.quoting -= usize::from(closed.quotes);
+            self.hiding -= usize::from(closed.hides);
+            if closed.index == index {
+                break;
+            }
+        }
+        self.reading.set_quoted(self.quoting > 0);
+    }
+
+    /// A paragraph ends where another block begins.
+    fn close_paragraph(&mut self) {
+        let inner = self
+            .blocks
+            .iter()
+            .rev()
+            .take(SPANS_MAX)
+            .find(|block| *BLOCKS[block.index] != *b"span");
+        if let Some(&Block { index, .. }) = inner
+            && *BLOCKS[index] == *b"p"
+        {
+            self.close(index);
+        }
+    }
+
+    fn is_enclosed(&self) -> bool {
+        self.enclosing.iter().any(|&open| open > 0)
+    }
+
+    /// The place before the token that is being read, or before what encloses it, if it is safe.
+    fn here(&self) -> Option<usize> {
+        let is_quoted = self.quoting > 0 || self.is_open(b"blockquote");
+        if self.treacherous || self.raw.is_some() || is_quoted || self.hiding > 0 {
+            None
+        } else if self.is_enclosed() {
+            self.outside
+        } else {
+            Some(self.done)
+        }
+    }
+
+    fn is_open(&self, name: &[u8]) -> bool {
+        BLOCKS
+            .iter()
+            .zip(self.open_blocks)
+            .any(|(block, open)| *block == name && open > 0)
+    }
+}
+
+fn breaks_line(name: &[u8]) -> bool {
+    name != b"span" && BLOCKS.contains(&name) || LINES.contains(&name)
+}
+
+/// True for a comment whose end readers see in different places.
+fn is_odd_comment(raw: &[u8]) -> bool {
+    if let Some(declaration) = raw.strip_prefix(b"<![") {
+        let known = declaration.starts_with(b"if") || declaration.starts_with(b"endif");
+        return !(known && declaration.ends_with(b"]>"));
+    }
+    let Some(inner) = raw.strip_prefix(b"<!--") else {
+        return false;
+    };
+    let Some(inner) = inner.strip_suffix(b"-->") else {
+        return true;
+    };
+    if inner.starts_with(b">") || inner.starts_with(b"->") {
+        return true;
+    }
+    let mut dashes = 0;
+    inner.iter().any(|b| {
+        match b {
+            b'-' => dashes += 1,
+            b'!' | b' ' | b'\t' | b'\r' | b'\n' if dashes > 1 => {}
+            b'>' if dashes > 1 => return true,
+            _ => dashes = 0,
+        }
+        false
+    })
+}
+
+/// True for the start tag and content of a raw element whose end readers may see in different
+/// places. Word puts its styles into a comment, and all agree on that while it is closed.
+fn is_odd_raw(name: &[u8], raw: &[u8]) -> bool {
+    let content = memchr::memchr(b'>', raw).map_or(raw, |end| &raw[end + 1..]);
+    if matches!(name, b"title" | b"textarea") {
+        return memchr::memchr(b'<', content).is_some();
+    }
+    let Some(open) = memchr::memmem::rfind(content, b"<!--") else {
+        return false;
+    };
+    let is_closed = memchr::memmem::find(&content[open + 4..], b"-->").is_some();
+    let is_script = |text: &[u8]| text.eq_ignore_ascii_case(b"<script");
+    !is_closed || content.windows(7).any(is_script)
+}

@@ -1,0 +1,228 @@
+//! What a mail client says with a start tag.
+
+/// How much of an attribute's value is looked at.
+const VALUE_BYTES_MAX: usize = 1024;
+
+/// What an element means in a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mark {
+    /// Encloses quoted text or introduces it.
+    Quote,
+    /// From here on all is quoted.
+    Rest,
+    /// The author's signature.
+    Signature,
+}
+
+/// Classes of what quotes or introduces a quote.
+const QUOTE_CLASSES: &[&[u8]] = &[
+    b"gmail_quote", // K-9 and Thunderbird for Android, too
+    b"gmail_quote_container",
+    b"moz-cite-prefix",
+    b"protonmail_quote",
+    b"tutanota_quote",
+    b"yahoo_quoted",
+];
+
+const SIGNATURE_CLASSES: &[&[u8]] = &[
+    b"gmail_signature",
+    b"gmail_signature_prefix",
+    b"k9mail-signature",
+    b"moz-signature",
+    b"protonmail_signature_block",
+    b"tutanota_signature",
+    b"ymail_android_signature",
+];
+
+const SIGNATURE_IDS: &[&[u8]] = &[
+    b"_rc_sig", // Roundcube
+    b"applemailsignature",
+    b"linebreakatbeginningofsignature", // Mail on iOS
+    b"ms-outlook-mobile-body-separator-line",
+    b"ms-outlook-mobile-signature",
+    b"signature", // Outlook on the web
+];
+
+/// Identifiers of what stands above a mail that is quoted as a whole.
+const REST_IDS: &[&[u8]] = &[
+    b"appendonsend",
+    b"divrplyfwdmsg",
+    b"mail-editor-reference-message-container", // Outlook for Android, iOS, Mac
+    b"stopspelling",
+    b"zwchr", // Zimbra
+];
+
+/// A start tag, as far as it matters.
+#[derive(Debug, Default)]
+pub(super) struct Tag {
+    /// Where it starts.
+    pub(super) start: usize,
+    /// Its name, in lower case.
+    pub(super) name: Vec<u8>,
+    attribute: Vec<u8>,
+    class: Vec<u8>,
+    id: Vec<u8>,
+    style: Vec<u8>,
+    kind: Vec<u8>,
+    marker: Vec<u8>,
+    has_cite: bool,
+    is_hidden: bool,
+}
+
+impl Tag {
+    pub(super) fn new(start: usize, name: &[u8]) -> Self {
+        Self {
+            start,
+            name: name.to_vec(),
+            ..Self::default()
+        }
+    }
+
+    /// The next attribute has this name, in lower case.
+    pub(super) fn attribute(&mut self, name: &[u8]) {
+        self.has_cite |= name == b"cite";
+        self.is_hidden |= name == b"hidden";
+        self.attribute = name.to_vec();
+    }
+
+    /// The attribute has this value.
+    pub(super) fn value(&mut self, value: &[u8]) {
+        let value = &value[..value.len().min(VALUE_BYTES_MAX)];
+        let kept = match &*self.attribute {
+            b"class" => &mut self.class,
+            b"data-marker" => &mut self.marker,
+            b"id" => &mut self.id,
+            b"style" => &mut self.style,
+            b"type" => &mut self.kind,
+            _ => return,
+        };
+        *kept = value.to_ascii_lowercase();
+    }
+
+    /// What the client says with this element.
+    pub(super) fn mark(&self) -> Option<Mark> {
+        if self.is_quote() {
+            Some(Mark::Quote)
+        } else if self.is_signature() {
+            Some(Mark::Signature)
+        } else {
+            self.starts_rest().then_some(Mark::Rest)
+        }
+    }
+
+    /// Whether the element shows nothing of what is in it.
+    pub(super) fn hides(&self) -> bool {
+        self.is_hidden
+            || self.declarations().any(|(property, value)| match property {
+                b"display" => value.starts_with(b"none"),
+                b"visibility" => value.starts_with(b"hidden"),
+                b"mso-hide" => value.starts_with(b"all"),
+                b"max-height" | b"opacity" => {
+                    value.starts_with(b"0") && !value.iter().any(|b| matches!(b, b'1'..=b'9'))
+                }
+                _ => false,
+            })
+    }
+
+    fn is_quote(&self) -> bool {
+        let is_cite =
+            self.name == b"blockquote" && (self.kind == b"cite" || self.has_cite || self.has_bar());
+        is_cite
+            || self.has_class(QUOTE_CLASSES)
+            || self.id == b"reply-intro" // Roundcube
+            || self.id.starts_with(b"yahoo_quoted")
+    }
+
+    fn is_signature(&self) -> bool {
+        let is_yahoo = |class: &[u8]| class.starts_with(b"ydp") && class.ends_with(b"signature");
+        self.has_class(SIGNATURE_CLASSES)
+            || SIGNATURE_IDS.contains(&&*self.id)
+            || self.classes().any(is_yahoo)
+            || self.marker.starts_with(b"__sig_") // Zimbra
+    }
+
+    fn starts_rest(&self) -> bool {
+        REST_IDS.contains(&&*self.id)
+            || self.has_class(&[b"moz-forward-container"])
+            || self.name == b"div" && self.is_outlook_rule()
+            || self.name == b"hr" && self.is_outlook_line()
+    }
+
+    fn classes(&self) -> impl Iterator<Item = &[u8]> {
+        self.class.split(u8::is_ascii_whitespace)
+    }
+
+    fn has_class(&self, names: &[&[u8]]) -> bool {
+        self.classes().any(|class| names.contains(&class))
+    }
+
+    /// The declarations of the style, without their blanks.
+    fn declarations(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.style.split(|&b| b == b';').filter_map(|declaration| {
+            let colon = memchr::memchr(b':', declaration)?;
+            let (property, value) = declaration.split_at(colon);
+            Some((property.trim_ascii(), value[1..].trim_ascii()))
+        })
+    }
+
+    /// A line on the left, with which webmails quote. (Some indent with a `blockquote` without.)
+    fn has_bar(&self) -> bool {
+        self.declarations().any(|(property, value)| {
+            property == b"border-left" && !value.starts_with(b"none") && !value.starts_with(b"0")
+        })
+    }
+
+    /// `border-top:solid #E1E1E1 1.0pt`, which Outlook puts above the quoted header; older ones
+    /// have `#B5C4DF`. With prefixes for quoted lines it is in a blue bar.
+    fn is_outlook_rule(&self) -> bool {
+        self.declarations().any(|(property, value)| {
+            let starts: &[&[u8]] = match property {
+                b"border-top" => &[b"solid #e1e1e1", b"solid #b5c4df"],
+                b"border-left" => &[b"solid blue"],
+                _ => return false,
+            };
+            starts.iter().any(|start| value.starts_with(start))
+        })
+    }
+
+    /// The line that Outlook on phones and the web draws above the quoted header.
+    fn is_outlook_line(&self) -> bool {
+        let has = |wanted: (&[u8], &[u8])| self.declarations().any(|found| found == wanted);
+        has((b"display", b"inline-block")) && has((b"width", b"98%"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hides(style: &str) -> bool {
+        let mut tag = Tag::new(0, b"div");
+        tag.attribute(b"style");
+        tag.value(style.as_bytes());
+        tag.hides()
+    }
+
+    #[test]
+    fn what_hides_a_preheader_is_known() {
+        for style in [
+            "display:none",
+            "color:#fff; DISPLAY : none !important",
+            "visibility:hidden",
+            "mso-hide:all",
+            "max-height:0px;overflow:hidden",
+            "opacity:0.0",
+        ] {
+            assert!(hides(style), "{style}");
+        }
+        for style in [
+            "",
+            "display:block",
+            "opacity:0.8",
+            "max-height:50px",
+            "font-size:0",
+        ] {
+            assert!(!hides(style), "{style}");
+        }
+    }
+}

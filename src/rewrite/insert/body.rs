@@ -1,0 +1,83 @@
+//! A part's body, decoded and encoded again.
+
+use super::{
+    super::{Eol, line_end, qp},
+    CannotTake,
+};
+use crate::mime::TransferEncoding;
+
+/// A body and what it decodes to.
+pub(super) enum Body<'a> {
+    Identity(&'a [u8]),
+    QuotedPrintable(qp::Decoded<'a>),
+    Base64 { text: Vec<u8>, raw: &'a [u8] },
+}
+
+impl<'a> Body<'a> {
+    pub(super) fn decode(raw: &'a [u8], encoding: TransferEncoding) -> Result<Self, CannotTake> {
+        match encoding {
+            TransferEncoding::SevenBit | TransferEncoding::EightBit | TransferEncoding::Binary => {
+                Ok(Self::Identity(raw))
+            }
+            TransferEncoding::QuotedPrintable => qp::Decoded::new(raw)
+                .map(Self::QuotedPrintable)
+                .ok_or(CannotTake("quoted-printable")),
+            TransferEncoding::Base64 => {
+                let text = decode_base64(raw).ok_or(CannotTake("base64"))?;
+                Ok(Self::Base64 { text, raw })
+            }
+            TransferEncoding::Unknown => Err(CannotTake("encoding")),
+        }
+    }
+
+    pub(super) fn text(&self) -> &[u8] {
+        match self {
+            Self::Identity(text) => text,
+            Self::QuotedPrintable(decoded) => &decoded.text,
+            Self::Base64 { text, .. } => text,
+        }
+    }
+}
+
+/// What no text part with our notice should have in it.
+pub(super) fn check(text: &[u8]) -> Result<(), CannotTake> {
+    if memchr::memmem::find(text, b"-----BEGIN PGP").is_some() {
+        return Err(CannotTake("pgp"));
+    }
+    if memchr::memchr(0, text).is_some() {
+        return Err(CannotTake("nul"));
+    }
+    if memchr::memchr_iter(b'\r', text).any(|cr| text.get(cr + 1) != Some(&b'\n')) {
+        return Err(CannotTake("bare cr"));
+    }
+    Ok(())
+}
+
+pub(super) fn spliced(text: &[u8], at: usize, added: &[u8]) -> Vec<u8> {
+    [&text[..at], added, &text[at..]].concat()
+}
+
+/// Decodes base64, or `None` if anything but line ends and blanks is between its digits, or its
+/// padding is not at its end.
+fn decode_base64(raw: &[u8]) -> Option<Vec<u8>> {
+    let digits: Vec<u8> = raw
+        .iter()
+        .copied()
+        .filter(|b| !b.is_ascii_whitespace())
+        .collect();
+    encodify::base64::STANDARD.decode(digits).ok()
+}
+
+/// Encodes in lines of 76; there is a last line end where the old body had one.
+pub(super) fn encode_base64(text: &[u8], old: &[u8], eol: Eol) -> Vec<u8> {
+    let ending = match eol {
+        Eol::CrLf => encodify::base64::LineEnding::CrLf,
+        Eol::Lf => encodify::base64::LineEnding::Lf,
+    };
+    let encoded = encodify::base64::STANDARD.wrapped(76, ending).encode(text);
+    let mut encoded = encoded.trim_ascii_end().to_owned();
+    if old.ends_with(b"\n") {
+        encoded.push_str(line_end(eol));
+    }
+    encoded.into_bytes()
+}

@@ -1,0 +1,303 @@
+//! A text part, the notice among its lines, and the splices that put it there.
+
+use std::borrow::Cow;
+
+use super::{
+    super::{
+        Eol, Splice,
+        charset::{self, Charset},
+        header, html, line_end,
+        notice::{Notice, Setting},
+        plain, qp,
+    },
+    CannotTake, TextKind,
+    body::{Body, encode_base64, spliced},
+};
+use crate::{config::Position, mime::TransferEncoding};
+
+/// The longest line of a body, without its line end (RFC 5322, section 2.1.1).
+const LINE_BYTES_MAX: usize = 998;
+
+/// All that is known of a part when the place is looked for.
+pub(super) struct Text<'a> {
+    pub(super) header: &'a [u8],
+    pub(super) body: Body<'a>,
+    pub(super) kind: TextKind,
+    pub(super) charset: Charset,
+    pub(super) eol: Eol,
+}
+
+impl Text<'_> {
+    pub(super) fn splices(
+        &self,
+        notice: &Notice,
+        position: Position,
+        encoding: TransferEncoding,
+    ) -> Result<Vec<Splice>, CannotTake> {
+        let at = self.place(position)?;
+        let text = self.body.text();
+        if let Body::QuotedPrintable(decoded) = &self.body
+            && decoded.is_loose
+            && !self.has_only_our_line_ends(text)
+        {
+            return Err(CannotTake("quoted-printable"));
+        }
+        let (lines, label) = match self.kind {
+            TextKind::Html => (
+                joined(notice.html(), self.text_eol(), |c| vec![c as u8]),
+                None,
+            ),
+            TextKind::Plain => self.plain_lines(notice),
+        };
+        let added = match self.kind {
+            TextKind::Html => self.html_block(lines, at)?,
+            TextKind::Plain => self.plain_block(lines, at),
+        };
+        let mut splices: Vec<Splice> = label.into_iter().collect();
+        let identity = matches!(self.body, Body::Identity(_));
+        let narrow = encoding == TransferEncoding::SevenBit || !splices.is_empty();
+        if identity && narrow && text.is_ascii() && !added.is_ascii() {
+            splices.push(header::set_encoding(
+                self.header,
+                "quoted-printable",
+                self.eol,
+            ));
+            let encoded = qp::encode(&spliced(text, at, &added), self.eol);
+            splices.push(self.body_splice(0, text.len(), encoded));
+            return Ok(splices);
+        }
+        if identity && encoding == TransferEncoding::SevenBit && !text.is_ascii() {
+            // The body has been 8bit all along; readers that look are told.
+            splices.push(header::set_encoding(self.header, "8bit", self.eol));
+        }
+        splices.push(self.splice(at, added));
+        Ok(splices)
+    }
+
+    /// Where the notice goes in the decoded text.
+    fn place(&self, position: Position) -> Result<usize, CannotTake> {
+        let text = self.body.text();
+        let find = |text: &[u8], position| match self.kind {
+            TextKind::Plain => Ok(plain::place(text, position)),
+            TextKind::Html => html::place(text, position),
+        };
+        if self.charset != Charset::Iso2022Jp {
+            return find(text, position);
+        }
+        let masked = charset::mask_iso_2022_jp(text);
+        for position in [position, Position::Start] {
+            let at = find(&masked, position)?;
+            if charset::ends_in_ascii(&text[..at]) {
+                return Ok(at);
+            }
+        }
+        Err(CannotTake("charset"))
+    }
+
+    /// The notice in the part's charset; with the splice that declares UTF-8 where none is
+    /// declared and it is needed.
+    fn plain_lines(&self, notice: &Notice) -> (Vec<u8>, Option<Splice>) {
+        let label = match self.charset {
+            Charset::Ascii if self.can_convert() => header::set_charset_utf8(self.header, self.eol),
+            _ => None,
+        };
+        let usable = match self.charset {
+            Charset::Ascii if label.is_some() => Charset::Utf8,
+            charset if self.can_convert() => charset,
+            _ => Charset::AsciiOnly(None),
+        };
+        let lines = notice.text_in(&Setting {
+            can: &|c| usable.encode(c).is_some(),
+            is_flowed: header::is_flowed(self.header),
+        });
+        let bytes = joined(lines, self.text_eol(), |c| {
+            usable.encode(c).unwrap_or_default()
+        });
+        let label = label.filter(|_| !bytes.is_ascii());
+        (bytes, label)
+    }
+
+    /// True unless the text is a 7bit one whose line ends quoted-printable could not keep.
+    fn can_convert(&self) -> bool {
+        match self.body {
+            Body::Identity(text) if text.is_ascii() => self.has_only_our_line_ends(text),
+            _ => true,
+        }
+    }
+
+    /// Whether text that is encoded anew would keep its line ends.
+    fn has_only_our_line_ends(&self, text: &[u8]) -> bool {
+        match self.eol {
+            Eol::CrLf => memchr::memchr_iter(b'\n', text).all(|lf| lf > 0 && text[lf - 1] == b'\r'),
+            Eol::Lf => memchr::memchr(b'\r', text).is_none(),
+        }
+    }
+
+    /// The line end of the decoded text: what the author's has, where we see it.
+    fn text_eol(&self) -> &'static str {
+        match &self.body {
+            Body::Base64 { text, .. } => match memchr::memchr(b'\n', text) {
+                Some(lf) if lf > 0 && text[lf - 1] == b'\r' => "\r\n",
+                Some(_) => "\n",
+                None => line_end(self.eol),
+            },
+            _ => line_end(self.eol),
+        }
+    }
+
+    /// The lines on lines of their own, with a blank one between them and the author's.
+    fn plain_block(&self, lines: Vec<u8>, at: usize) -> Vec<u8> {
+        let (before, after) = self.body.text().split_at(at);
+        let eol = self.text_eol().as_bytes();
+        let mut block = Vec::with_capacity(lines.len() + 8);
+        let first = before.is_empty() || before == b"\xef\xbb\xbf";
+        if !first && !before.ends_with(b"\n") {
+            block.extend_from_slice(eol);
+        }
+        if !first {
+            block.extend_from_slice(&eol.repeat(self.missing_blanks(before)));
+        }
+        block.extend_from_slice(&lines);
+        if !after.is_empty() || before.ends_with(b"\n") {
+            block.extend_from_slice(eol);
+        }
+        let next = &after[..memchr::memchr(b'\n', after).unwrap_or(after.len())];
+        if !next.trim_ascii().is_empty() {
+            block.extend_from_slice(eol);
+        }
+        block
+    }
+
+    /// How many blank lines keep the notice apart from the text before it. A flowed line takes the
+    /// next one into its paragraph, even a blank one (RFC 3676, section 4.1).
+    fn missing_blanks(&self, before: &[u8]) -> usize {
+        let mut lines = before.rsplit(|&b| b == b'\n');
+        if before.ends_with(b"\n") {
+            lines.next();
+        }
+        let mut blanks = 0;
+        let last = lines
+            .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+            .find(|line| {
+                blanks += usize::from(line.is_empty());
+                !line.is_empty()
+            });
+        let flows = last.is_some_and(|line| line.ends_with(b" ") && line != b"-- ");
+        let wanted = if flows && header::is_flowed(self.header) {
+            2
+        } else {
+            1
+        };
+        usize::saturating_sub(wanted, blanks)
+    }
+
+    /// The lines as they go into HTML. Line ends between them and the author's are not content
+    /// there, but a cut line must not turn into a delimiter or lose a blank.
+    fn html_block(&self, lines: Vec<u8>, at: usize) -> Result<Vec<u8>, CannotTake> {
+        let (before, after) = self.body.text().split_at(at);
+        let head = &before[memchr::memrchr(b'\n', before).map_or(0, |lf| lf + 1)..];
+        let tail = &after[..memchr::memchr(b'\n', after).unwrap_or(after.len())];
+        let at_line_end = tail.is_empty() || tail == b"\r";
+        let eol = self.text_eol().as_bytes();
+        let blank = head.ends_with(b" ") || head.ends_with(b"\t");
+        if matches!(self.body, Body::QuotedPrintable(_)) {
+            let breaks = at_line_end && !head.is_empty() && !blank;
+            let lead = if breaks { eol } else { b"" };
+            return Ok([lead, &lines].concat());
+        }
+        let joins = head.is_empty() || head.starts_with(b"--") || blank;
+        let lead = if joins { &b""[..] } else { eol };
+        let joined = at_line_end
+            || tail.starts_with(b"--")
+            || tail.starts_with(b"From ")
+            || tail.starts_with(b".");
+        let end = match after {
+            [] if before.ends_with(b"\n") => eol,
+            _ if joined => b"",
+            _ => eol,
+        };
+        let block = [lead, &lines, end].concat();
+        if matches!(self.body, Body::Identity(_)) && !fits(head, &block, tail) {
+            return Err(CannotTake("line length"));
+        }
+        Ok(block)
+    }
+
+    /// The splice that puts `added` at this place of the decoded text.
+    fn splice(&self, at: usize, added: Vec<u8>) -> Splice {
+        match &self.body {
+            Body::Identity(_) => self.body_splice(at, at, added),
+            Body::QuotedPrintable(decoded) if decoded.is_loose => {
+                let encoded = qp::encode(&spliced(&decoded.text, at, &added), self.eol);
+                self.body_splice(0, decoded.raw.len(), encoded)
+            }
+            Body::QuotedPrintable(decoded) => self.qp_splice(decoded, at, &added),
+            Body::Base64 { text, raw } => {
+                let encoded = encode_base64(&spliced(text, at, &added), raw, self.eol);
+                self.body_splice(0, raw.len(), encoded)
+            }
+        }
+    }
+
+    /// Soft line breaks keep what is encoded apart from the author's raw lines; they are not
+    /// there once decoded.
+    fn qp_splice(&self, decoded: &qp::Decoded<'_>, at: usize, added: &[u8]) -> Splice {
+        let soft = [b"=", line_end(self.eol).as_bytes()].concat();
+        let place = decoded.place(at);
+        let (head, tail) = decoded.around(place);
+        let mut with = Vec::with_capacity(added.len() * 2);
+        let breaks = added.starts_with(b"\r\n") || added.starts_with(b"\n");
+        let blank = head.ends_with(b" ") || head.ends_with(b"\t");
+        if !head.is_empty() && (!breaks || blank) {
+            // A line without room for the soft break is at its end: a hard one does.
+            let full = head.len() >= qp::LINE_MAX;
+            with.extend_from_slice(if full {
+                line_end(self.eol).as_bytes()
+            } else {
+                &soft
+            });
+        }
+        with.extend_from_slice(&qp::encode(added, self.eol));
+        let hard = tail.is_empty() || tail.starts_with(b"\n") || tail.starts_with(b"\r\n");
+        if hard || added.ends_with(b"\n") {
+            return self.body_splice(place.at, place.at, with);
+        }
+        with.extend_from_slice(&soft);
+        if head.is_empty() {
+            return self.body_splice(place.at, place.at, with);
+        }
+        // The rest of a raw line starts one: it must not turn into a delimiter.
+        let (guarded, rest) = qp::guarded_start(tail, self.eol);
+        with.extend_from_slice(&guarded);
+        self.body_splice(place.at, place.at + rest, with)
+    }
+
+    fn body_splice(&self, start: usize, end: usize, with: Vec<u8>) -> Splice {
+        Splice {
+            at: self.header.len() + start..self.header.len() + end,
+            with,
+        }
+    }
+}
+
+/// True if no line gets too long where the block meets the author's line.
+fn fits(head: &[u8], block: &[u8], tail: &[u8]) -> bool {
+    let first = memchr::memchr(b'\n', block).unwrap_or(block.len());
+    let last = block.len() - memchr::memrchr(b'\n', block).map_or(0, |lf| lf + 1);
+    head.len() + first <= LINE_BYTES_MAX && last + tail.len() <= LINE_BYTES_MAX
+}
+
+/// Lines in a charset, with line ends between them.
+fn joined(lines: Vec<String>, eol: &str, encode: impl Fn(char) -> Vec<u8>) -> Vec<u8> {
+    let text = lines.join("\n");
+    text.chars()
+        .flat_map(|c| {
+            if c == '\n' {
+                Cow::Borrowed(eol.as_bytes())
+            } else {
+                encode(c).into()
+            }
+            .into_owned()
+        })
+        .collect()
+}

@@ -1,0 +1,135 @@
+//! The notice as HTML: tables and inline styles, because mail clients know little else.
+//!
+//! The box has no background and the text no colour of its own, so that dark and light both work,
+//! whether the client turns the colours itself or not. Only the button has both, in a pair that
+//! keeps its contrast when it is inverted. Word, which is Outlook's engine, knows neither the
+//! padding of a link nor `max-width`: it is given `mso-padding-alt`, and a wide box.
+//! The notice is in a language written from left to right and says so, wherever it stands; names
+//! have the direction of their own letters.
+
+use std::fmt::Write;
+
+use super::{Notice, NoticeFile, domain::starts_domain};
+use crate::{names, rewrite::words, words::size};
+
+/// The longest word of a name that may stay whole, in characters.
+const WORD_CHARS_MAX: usize = 24;
+
+/// How many characters of a name stand on one line of HTML source.
+const HTML_RUN_CHARS: usize = 60;
+
+/// The lines, without line ends.
+pub(super) fn lines(notice: &Notice) -> Vec<String> {
+    let mut lines = vec![TABLE_OPEN.into(), CELL_OPEN.into()];
+    lines.push(format!(
+        "<div><b>{}</b><br>{}</div>",
+        escape(&notice.count()),
+        escape(&capitalized(&notice.until()))
+    ));
+    lines.push(LIST_OPEN.into());
+    for file in notice.listed() {
+        lines.extend(row(notice, file));
+    }
+    if let Some(more) = notice.more() {
+        lines.push(format!(
+            "<tr><td colspan=\"2\" align=\"left\" style=\"{ROW};text-align:left\">{}</td></tr>",
+            escape(&more)
+        ));
+    }
+    lines.push("</table>".into());
+    lines.extend(BUTTON_OPEN.iter().map(|line| (*line).into()));
+    lines.push(format!("<a href=\"{}\"", escape(&notice.link)));
+    lines.push(format!(
+        " style=\"{BUTTON}\">{}</a></td></tr></table>",
+        escape(words::action(notice.language))
+    ));
+    lines.push(format!(
+        "<div style=\"{SMALL}\">{}</div>",
+        escape(&notice.keeper())
+    ));
+    lines.push("</td></tr></table>".into());
+    lines
+}
+
+fn row(notice: &Notice, file: &NoticeFile) -> [String; 3] {
+    let name = names::display(&file.name);
+    let breaks = if has_long_word(&name) {
+        LONG_NAME
+    } else {
+        NAME
+    };
+    let size = escape(&size(file.bytes, notice.language));
+    [
+        format!("<tr><td dir=\"auto\" align=\"left\" valign=\"top\" style=\"{ROW};{breaks}\">"),
+        html_name(&name),
+        format!("</td><td align=\"right\" valign=\"top\" style=\"{ROW};{SIZE}\">{size}</td></tr>"),
+    ]
+}
+
+/// True if no blank lets the name break within a phone's line. Word breaks it then only where it
+/// is told to break anywhere.
+fn has_long_word(name: &str) -> bool {
+    name.split([' ', '-'])
+        .any(|word| word.chars().nth(WORD_CHARS_MAX).is_some())
+}
+
+const TABLE_OPEN: &str = "<table role=\"presentation\" dir=\"ltr\" cellpadding=\"0\" \
+    cellspacing=\"0\" border=\"0\" width=\"100%\" style=\"max-width:560px;margin:18px 0;\
+    border:1px solid #8c9aa8;border-radius:8px;border-collapse:separate\">";
+const CELL_OPEN: &str = "<tr><td align=\"left\" style=\"padding:14px 16px;\
+    font-family:Arial,Helvetica,sans-serif;font-size:15px;line-height:21px;text-align:left\">";
+const LIST_OPEN: &str = "<table role=\"presentation\" cellpadding=\"0\" cellspacing=\"0\" \
+    border=\"0\" width=\"100%\" style=\"margin:8px 0 12px\">";
+const BUTTON_OPEN: [&str; 2] = [
+    "<table role=\"presentation\" cellpadding=\"0\" cellspacing=\"0\" border=\"0\"><tr>",
+    "<td bgcolor=\"#0b6b57\" style=\"border-radius:6px;background-color:#0b6b57;\
+    mso-padding-alt:10px 18px\">",
+];
+const BUTTON: &str = "display:inline-block;padding:10px 18px;border-radius:6px;\
+    font-family:Arial,Helvetica,sans-serif;font-size:15px;line-height:20px;font-weight:bold;\
+    color:#ffffff;text-decoration:none";
+const ROW: &str = "padding:4px 0;font-family:Arial,Helvetica,sans-serif;font-size:15px;\
+    line-height:20px";
+const NAME: &str = "padding-right:16px;text-align:left;word-break:break-word";
+const LONG_NAME: &str = "padding-right:16px;text-align:left;word-break:break-all";
+const SIZE: &str = "text-align:right;white-space:nowrap";
+const SMALL: &str = "margin-top:12px;font-size:13px;line-height:18px;opacity:.8";
+
+/// A name as HTML in runs of bounded length, with its dots in elements of their own where they
+/// could make a domain: clients look for links in one run of text.
+fn html_name(name: &str) -> String {
+    let mut html = String::new();
+    for (count, (i, c)) in name.char_indices().enumerate() {
+        if count > 0 && count % HTML_RUN_CHARS == 0 {
+            // A line break inside a tag is not content.
+            html.push_str("<span\n></span>");
+        }
+        match c {
+            '.' if starts_domain(name, i) => html.push_str("<span>.</span>"),
+            c => push_escaped(&mut html, c),
+        }
+    }
+    html
+}
+
+fn capitalized(text: &str) -> String {
+    let mut chars = text.chars();
+    let first = chars.next().map(char::to_uppercase);
+    first.into_iter().flatten().chain(chars).collect()
+}
+
+fn escape(text: &str) -> String {
+    let mut html = String::with_capacity(text.len() + 16);
+    text.chars().for_each(|c| push_escaped(&mut html, c));
+    html
+}
+
+/// Everything but printable ASCII without a meaning in HTML goes as a character reference.
+fn push_escaped(html: &mut String, c: char) {
+    match c {
+        '&' | '<' | '>' | '"' | '\'' | '`' => write!(html, "&#{};", u32::from(c)),
+        ' '..='~' => write!(html, "{c}"),
+        c => write!(html, "&#{};", u32::from(c)),
+    }
+    .expect("writing to a string does not fail");
+}

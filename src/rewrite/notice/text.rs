@@ -1,0 +1,137 @@
+//! The notice as text: in any charset, in the author's paragraphs, beside text of any direction.
+
+use super::{Notice, NoticeFile, domain::starts_domain};
+use crate::{
+    config::Language,
+    names,
+    rewrite::{bidi, charset::transliterate, words},
+    words::size,
+};
+
+/// The width of the text, in columns; names and the link may stand out.
+const COLUMNS: usize = 68;
+
+/// How many dashes are above and below the text: few enough for one line of a phone.
+const RULE_DASHES: usize = 20;
+
+/// Keeps a dot from joining two words to a domain, unseen.
+const WORD_JOINER: char = '\u{2060}';
+
+/// The text into which the notice goes.
+pub(in crate::rewrite) struct Setting<'a> {
+    /// Whether it can have this character; ASCII must be among them.
+    pub(in crate::rewrite) can: &'a dyn Fn(char) -> bool,
+    /// Whether it is `format=flowed` (RFC 3676).
+    pub(in crate::rewrite) is_flowed: bool,
+}
+
+/// The lines, without line ends.
+pub(super) fn lines(notice: &Notice, setting: &Setting<'_>) -> Vec<String> {
+    let say = |text: &str| transliterate(&plain(notice.language, text), setting.can);
+    let colon = words::colon(notice.language);
+    let heading = [
+        format!("{},", notice.count()),
+        format!("{}{colon}", notice.until()),
+    ];
+    let files = notice
+        .listed()
+        .iter()
+        .map(|file| name(notice, file, setting));
+    let more = notice.more().map(|more| say(&more));
+
+    let mut lines = vec![rule()];
+    let wrapped = |text: &str| {
+        let lines = wrap(text).into_iter();
+        lines.map(|line| unsuspicious(say(&line)))
+    };
+    heading.iter().for_each(|text| lines.extend(wrapped(text)));
+    lines.push(String::new());
+    lines.extend(files.chain(more).map(|line| format!("  {line}")));
+    lines.push(String::new());
+    // Nothing may stick to the link: readers would take it for a part of it. It has no indent,
+    // which would stand on a line of its own where the link fills a phone's.
+    lines.push(notice.link.clone());
+    lines.push(String::new());
+    lines.extend(wrapped(&notice.keeper()));
+    lines.push(rule());
+    if setting.is_flowed {
+        lines.iter_mut().for_each(stuff);
+    }
+    lines
+}
+
+/// A file's name and size.
+fn name(notice: &Notice, file: &NoticeFile, setting: &Setting<'_>) -> String {
+    let can = setting.can;
+    let (open, close) = words::quotes(notice.language);
+    let (open, close) = (transliterate(open, can), transliterate(close, can));
+    let bytes = plain(notice.language, &size(file.bytes, notice.language));
+    // Transliteration may bring what has a meaning in names, so they are made safe after it;
+    // and the ellipsis of a shortened name may be missing in turn.
+    let safe = names::display(&transliterate(&names::display(&file.name), can));
+    let safe = transliterate(&safe, can);
+    let mut name = String::new();
+    for (i, c) in safe.char_indices() {
+        if starts_domain(&safe, i) {
+            name.push(if can(WORD_JOINER) { WORD_JOINER } else { ' ' });
+        }
+        name.push(c);
+    }
+    let (name, size) = (
+        format!("{open}{name}{close}"),
+        format!("({})", transliterate(&bytes, can)),
+    );
+    if bidi::has_rtl(&name) {
+        // Digits behind such a name would be drawn before it, and a line that begins with it
+        // would begin on the right.
+        format!("{size} {name}")
+    } else {
+        format!("{name} {size}")
+    }
+}
+
+/// English is plain ASCII, so that an ASCII mail can stay what it is.
+fn plain(language: Language, text: &str) -> String {
+    match language {
+        Language::En => text.replace('\u{a0}', " ").replace('\u{2212}', "-"),
+        Language::Fr => text.to_owned(),
+    }
+}
+
+/// Space-stuffing (RFC 3676, section 4.4): the reader's client takes one space from the start.
+fn stuff(line: &mut String) {
+    if line.starts_with(' ') {
+        line.insert(0, ' ');
+    }
+}
+
+/// The line above and below the text. It must not start with `--`, with which a boundary could
+/// agree, and be no signature's delimiter.
+fn rule() -> String {
+    ["-"; RULE_DASHES].join(" ")
+}
+
+/// Breaks at blanks, at most [`COLUMNS`] wide where words allow it.
+fn wrap(text: &str) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ').filter(|word| !word.is_empty()) {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= COLUMNS => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.into()),
+        }
+    }
+    lines
+}
+
+/// Indents a line whose start would mean something to mail software.
+fn unsuspicious(line: String) -> String {
+    let suspicious = [">", "--", "."].iter().any(|start| line.starts_with(start));
+    if suspicious || line == "From" || line.starts_with("From ") {
+        format!(" {line}")
+    } else {
+        line
+    }
+}

@@ -1,0 +1,203 @@
+//! Who asks: the address behind a request.
+//!
+//! A client is known by the address that it connects from. Only a proxy that the admin named is
+//! believed when it says for whom it asks, and of what it says only the part that it, or another
+//! trusted proxy, wrote: the field is read from its end, up to the first address that is not one
+//! of theirs.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use axum::http::{Extensions, HeaderMap, HeaderName, header::FORWARDED};
+
+use crate::config::{Network, ProxyHeader, WebConfig};
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// The address that a connection comes from; the server puts it into each request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Peer(pub(super) IpAddr);
+
+/// What stands for one client where clients are counted: an IPv4 address, or an IPv6 network of
+/// 64 bits, which is what a single customer has at least (RFC 6177).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Origin(IpAddr);
+
+/// Whom we believe.
+#[derive(Clone, Debug)]
+pub(super) struct Proxies {
+    trusted: Vec<Network>,
+    header: ProxyHeader,
+}
+
+impl Origin {
+    pub(super) fn of(address: IpAddr) -> Self {
+        Self(match address.to_canonical() {
+            IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into(),
+            ip => ip,
+        })
+    }
+}
+
+impl Proxies {
+    pub(super) fn new(config: &WebConfig) -> Self {
+        Self {
+            trusted: config.trusted_proxies.clone(),
+            header: config.proxy_header,
+        }
+    }
+
+    /// The address of the client behind a request; `None` only where no socket is.
+    pub(super) fn client(&self, extensions: &Extensions, headers: &HeaderMap) -> Option<IpAddr> {
+        let Peer(peer) = *extensions.get::<Peer>()?;
+        Some(self.behind(peer, headers))
+    }
+
+    /// Whether an address is that of a trusted proxy.
+    pub(super) fn trusts(&self, address: IpAddr) -> bool {
+        self.trusted.iter().any(|net| net.contains(address))
+    }
+
+    fn behind(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        let mut client = peer.to_canonical();
+        for hop in self.hops(headers).iter().rev() {
+            if !self.trusts(client) {
+                break;
+            }
+            // What is no address, a trusted proxy wrote to hide one: it stands for itself.
+            match hop {
+                Some(address) => client = address.to_canonical(),
+                None => break,
+            }
+        }
+        client
+    }
+
+    /// The addresses in the field, the nearest last.
+    fn hops(&self, headers: &HeaderMap) -> Vec<Option<IpAddr>> {
+        let (name, read): (_, fn(&str) -> Option<IpAddr>) = match self.header {
+            ProxyHeader::XForwardedFor => (X_FORWARDED_FOR, node),
+            ProxyHeader::Forwarded => (FORWARDED, forwarded_for),
+        };
+        let lines = headers.get_all(name);
+        lines
+            .iter()
+            .flat_map(|line| match line.to_str() {
+                Ok(line) => line.split(',').map(read).collect(),
+                Err(_) => vec![None],
+            })
+            .collect()
+    }
+}
+
+/// The `for` parameter of one element of `Forwarded` (RFC 7239, section 4).
+fn forwarded_for(element: &str) -> Option<IpAddr> {
+    element.split(';').find_map(|pair| {
+        let (name, value) = pair.trim().split_once('=')?;
+        let value = value.trim().trim_matches('"');
+        name.eq_ignore_ascii_case("for").then(|| node(value))?
+    })
+}
+
+/// `192.0.2.1`, `192.0.2.1:443`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:443`.
+fn node(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
+    let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']'));
+    bare.unwrap_or(text)
+        .parse()
+        .ok()
+        .or_else(|| text.parse().ok().map(|socket: SocketAddr| socket.ip()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn proxies(header: ProxyHeader) -> Proxies {
+        let trusted = ["127.0.0.0/8", "192.0.2.0/24", "2001:db8:1::/48"];
+        Proxies {
+            trusted: trusted.iter().map(|net| net.parse().unwrap()).collect(),
+            header,
+        }
+    }
+
+    fn client(header: ProxyHeader, peer: &str, fields: &[(&str, &str)]) -> String {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            let name: HeaderName = name.parse().unwrap();
+            headers.append(name, value.parse().unwrap());
+        }
+        let mut extensions = Extensions::new();
+        extensions.insert(Peer(peer.parse().unwrap()));
+        let client = proxies(header).client(&extensions, &headers);
+        client.unwrap().to_string()
+    }
+
+    #[test]
+    fn a_client_that_is_no_proxy_is_never_believed() {
+        let fields = [("x-forwarded-for", "198.51.100.7")];
+        let of = |peer| client(ProxyHeader::XForwardedFor, peer, &fields);
+        assert_eq!(of("203.0.113.9"), "203.0.113.9");
+        assert_eq!(of("::ffff:203.0.113.9"), "203.0.113.9");
+        assert_eq!(of("127.0.0.1"), "198.51.100.7");
+        assert_eq!(of("::ffff:127.0.0.1"), "198.51.100.7");
+    }
+
+    #[test]
+    fn the_rightmost_address_that_is_not_trusted_counts() {
+        for (value, expected) in [
+            ("198.51.100.7", "198.51.100.7"),
+            ("1.1.1.1, 198.51.100.7", "198.51.100.7"),
+            ("1.1.1.1, 198.51.100.7, 192.0.2.5", "198.51.100.7"),
+            ("192.0.2.4,192.0.2.5", "192.0.2.4"),
+            ("1.1.1.1, unknown", "127.0.0.1"),
+            ("1.1.1.1, unknown, 192.0.2.5", "192.0.2.5"),
+            ("", "127.0.0.1"),
+            (",,,", "127.0.0.1"),
+            ("[2001:db8::7]:80", "2001:db8::7"),
+            ("2001:db8::7", "2001:db8::7"),
+            ("198.51.100.7:1234, 2001:db8:1::5", "198.51.100.7"),
+        ] {
+            let fields = [("x-forwarded-for", value)];
+            let found = client(ProxyHeader::XForwardedFor, "127.0.0.1", &fields);
+            assert_eq!(found, expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn fields_of_several_lines_are_one_list() {
+        let fields = [
+            ("x-forwarded-for", "1.1.1.1"),
+            ("x-forwarded-for", "198.51.100.7"),
+        ];
+        let found = client(ProxyHeader::XForwardedFor, "127.0.0.1", &fields);
+        assert_eq!(found, "198.51.100.7");
+    }
+
+    #[test]
+    fn only_the_chosen_field_is_read() {
+        let fields = [
+            ("x-forwarded-for", "1.1.1.1"),
+            (
+                "forwarded",
+                "for=9.9.9.9, For=\"[2001:db8::7]:80\";proto=https;by=192.0.2.5",
+            ),
+        ];
+        let of = |header| client(header, "127.0.0.1", &fields);
+        assert_eq!(of(ProxyHeader::Forwarded), "2001:db8::7");
+        assert_eq!(of(ProxyHeader::XForwardedFor), "1.1.1.1");
+        let hidden = [("forwarded", "for=_hidden;proto=https")];
+        assert_eq!(
+            client(ProxyHeader::Forwarded, "127.0.0.1", &hidden),
+            "127.0.0.1"
+        );
+    }
+
+    #[test]
+    fn ipv6_clients_are_known_by_their_network() {
+        let of = |text: &str| Origin::of(text.parse().unwrap());
+        assert_eq!(of("2001:db8:1:2::1"), of("2001:db8:1:2:ffff::9"));
+        assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
+        assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
+        assert_eq!(of("192.0.2.1"), of("::ffff:192.0.2.1"));
+    }
+}

@@ -1,0 +1,402 @@
+//! What readers can do besides reading: ask for more time, report content.
+//!
+//! Both are plain forms, and both answer with a redirect to a page that shows what was done, so that
+//! going back or loading again sends nothing twice. The link alone gives the right to do either;
+//! there is no cookie that another site could use. That a request comes from our own pages is
+//! asked for all the same: it keeps pages that know a link from acting behind a reader's back.
+
+use std::time::Duration;
+
+use axum::{
+    body::Body,
+    extract::{Extension, Path, State, rejection::PathRejection},
+    http::{HeaderMap, StatusCode, Uri, header},
+    response::{IntoResponse, Response},
+};
+use futures_util::StreamExt;
+use jiff::Timestamp;
+use tokio::time::timeout;
+
+use super::{
+    Gone, Refusal, Shared, Site, Visitor, decoy,
+    language::Wanted,
+    pages::{Extended, Problem, ReportForm},
+    report::Complaint,
+};
+use crate::{
+    drop::{Extension as Outcome, Origin, Token},
+    names,
+};
+
+/// How long the text of a report may be: percent-encoded it fits into the body in any script.
+pub(super) const TEXT_CHARS_MAX: usize = 1500;
+/// How long the contact of a reporter may be.
+pub(super) const CONTACT_CHARS_MAX: usize = 100;
+
+/// The bytes of a form at most.
+const BODY_BYTES_MAX: usize = 16 * 1024;
+/// How much more is read and thrown away, so that the client gets to read the refusal.
+const DRAINED_BYTES_MAX: usize = 1024 * 1024;
+
+const FORM: &str = "application/x-www-form-urlencoded";
+
+type TokenPath = Result<Path<String>, PathRejection>;
+
+/// What a report is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reason {
+    Malware,
+    Fraud,
+    Illegal,
+    Privacy,
+    Other,
+}
+
+impl Reason {
+    pub(super) const ALL: [Self; 5] = [
+        Self::Malware,
+        Self::Fraud,
+        Self::Illegal,
+        Self::Privacy,
+        Self::Other,
+    ];
+
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Malware => "malware",
+            Self::Fraud => "fraud",
+            Self::Illegal => "illegal",
+            Self::Privacy => "privacy",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// `GET /{token}/extend`: where a page of a `POST` is loaded again, or its language switched.
+pub(super) async fn extend_page(State(site): Shared, wanted: Wanted, path: TokenPath) -> Response {
+    match token_of(path) {
+        Some(token) => site.redirect(wanted, &token.to_string(), None),
+        None => site.pages.problem(wanted, Problem::NotFound),
+    }
+}
+
+/// `POST /{token}/extend`
+pub(super) async fn extend(
+    State(site): Shared,
+    Extension(visitor): Extension<Visitor>,
+    wanted: Wanted,
+    headers: HeaderMap,
+    path: TokenPath,
+    body: Body,
+) -> Response {
+    if let Err(problem) = site.form(&headers, body).await {
+        return site.pages.problem(wanted, problem);
+    }
+    let parsed = token_of(path);
+    let is_token = parsed.is_some();
+    let token = parsed.unwrap_or_else(decoy);
+    let (now, client) = (Timestamp::now(), visitor.client());
+    let done = match site.state.drop.extend(&token, now, &client).await {
+        Ok(Outcome::Unknown) => return site.pages.problem(wanted, Problem::NotFound),
+        Ok(_) if !is_token => return site.pages.problem(wanted, Problem::NotFound),
+        Ok(Outcome::Until(_)) => Some(Extended::Done.word()),
+        Ok(Outcome::Limit) => Some(Extended::Limit.word()),
+        Ok(Outcome::Gone) => None,
+        Err(err) => return site.refuse(Refusal::failed(&err), wanted, ""),
+    };
+    site.redirect(wanted, &token.to_string(), done)
+}
+
+/// `GET /{token}/report`: the form, or thanks.
+pub(super) async fn report_page(
+    State(site): Shared,
+    wanted: Wanted,
+    uri: Uri,
+    path: TokenPath,
+) -> Response {
+    let token = path.map(|Path(token)| token).unwrap_or_default();
+    let (origin, created) = match site.reported(&token).await {
+        Ok(known) => known,
+        Err(refusal) => return site.refuse(refusal, wanted, &token),
+    };
+    let form = ReportForm::default();
+    match reference(uri.query().unwrap_or_default()) {
+        Some(reference) => site.pages.reported(wanted, &token, reference),
+        None => site
+            .pages
+            .report_form(wanted, &token, (&origin, created), &form, true),
+    }
+}
+
+/// `POST /{token}/report`
+pub(super) async fn report(
+    State(site): Shared,
+    Extension(visitor): Extension<Visitor>,
+    wanted: Wanted,
+    headers: HeaderMap,
+    path: TokenPath,
+    body: Body,
+) -> Response {
+    let form = match site.form(&headers, body).await {
+        Ok(bytes) => ReportForm::parse(&bytes),
+        Err(problem) => return site.pages.problem(wanted, problem),
+    };
+    let token = path.map(|Path(token)| token).unwrap_or_default();
+    let about = match site.reported(&token).await {
+        Ok(about) => about,
+        Err(refusal) => return site.refuse(refusal, wanted, &token),
+    };
+    match form.reason.filter(|_| !form.text.is_empty()) {
+        Some(reason) => site.record(wanted, &token, reason, form, &visitor).await,
+        None => site
+            .pages
+            .report_form(wanted, &token, (&about.0, about.1), &form, false),
+    }
+}
+
+impl Site {
+    /// The package that a report is about, live or not.
+    async fn reported(&self, token: &str) -> Result<(Origin, Timestamp), Refusal> {
+        match self.find(token, Timestamp::now()).await {
+            Ok((_, package)) => Ok((package.origin, package.created)),
+            Err(Refusal::Gone(gone)) => {
+                let Gone {
+                    origin, created, ..
+                } = *gone;
+                Ok((origin, created))
+            }
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    /// Puts a report into the audit log, and hands it to the admin's command.
+    async fn record(
+        &self,
+        wanted: Wanted,
+        token: &str,
+        reason: Reason,
+        form: ReportForm,
+        visitor: &Visitor,
+    ) -> Response {
+        let Ok(secret) = token.parse::<Token>() else {
+            return self.pages.problem(wanted, Problem::NotFound);
+        };
+        let text = format!("{}: {}", reason.word(), form.text);
+        let client = visitor.client();
+        let now = Timestamp::now();
+        let recorded = self
+            .state
+            .drop
+            .report(&secret, now, &client, &text, &form.contact);
+        let report = match recorded.await {
+            Ok(Some(report)) => report,
+            Ok(None) => return self.pages.problem(wanted, Problem::NotFound),
+            Err(err) => return self.refuse(Refusal::failed(&err), wanted, token),
+        };
+        let link = || format!("{}{secret}", self.state.config.public_url);
+        let complaint = Complaint {
+            reference: report.id.to_string(),
+            queue_id: report.queue_id,
+            sender: report.sender,
+            deposited: report.created,
+            reported: now,
+            reason: reason.word(),
+            text: form.text,
+            contact: form.contact,
+            link: form.share.then(link),
+        };
+        let done = complaint.reference.clone();
+        self.reporter.hand_on(complaint).await;
+        self.redirect(wanted, &format!("{token}/report"), Some(&done))
+    }
+
+    /// A form that was sent from one of our pages.
+    async fn form(&self, headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Problem> {
+        let limit = Duration::try_from(self.state.config.timeout).unwrap_or_default();
+        let read = timeout(limit, read(body)).await;
+        if !is_own(headers, &self.state.config.public_url) {
+            return Err(Problem::Foreign);
+        }
+        let kind = headers.get(header::CONTENT_TYPE);
+        let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let kind = kind.split(';').next().unwrap_or_default().trim();
+        if !kind.eq_ignore_ascii_case(FORM) {
+            return Err(Problem::NoForm);
+        }
+        read.unwrap_or(Err(Problem::Slow))
+    }
+
+    /// 303: the browser shows the page by a `GET` of its own (RFC 9110, section 15.4.4).
+    fn redirect(&self, wanted: Wanted, path: &str, done: Option<&str>) -> Response {
+        let mut query: Vec<String> = Vec::new();
+        if let Some(lang) = wanted.query().strip_prefix('?') {
+            query.push(lang.to_owned());
+        }
+        query.extend(done.map(|done| format!("done={done}")));
+        let question = if query.is_empty() { "" } else { "?" };
+        let place = format!("{}{path}{question}{}", self.pages.base(), query.join("&"));
+        (StatusCode::SEE_OTHER, [(header::LOCATION, place)]).into_response()
+    }
+}
+
+impl ReportForm {
+    fn parse(body: &[u8]) -> Self {
+        let mut form = Self::default();
+        for (name, value) in form_urlencoded::parse(body) {
+            match &*name {
+                "reason" => form.reason = Reason::ALL.into_iter().find(|r| r.word() == value),
+                "text" => form.text = prose(&value, TEXT_CHARS_MAX),
+                "contact" => form.contact = line(&value, CONTACT_CHARS_MAX),
+                "share" => form.share = value == "yes",
+                _ => {}
+            }
+        }
+        form
+    }
+}
+
+/// What a person wrote: lines, without other controls.
+fn prose(text: &str, chars_max: usize) -> String {
+    let lines: Vec<String> = text.lines().map(|text| line(text, chars_max)).collect();
+    let joined = lines.join("\n");
+    joined.trim().chars().take(chars_max).collect()
+}
+
+/// One line without controls, or characters that change how the rest of it reads.
+fn line(text: &str, chars_max: usize) -> String {
+    let visible = text.chars().filter(|c| !names::is_invisible(*c));
+    let plain = visible.map(|c| if c.is_whitespace() { ' ' } else { c });
+    let cut: String = plain.take(chars_max).collect();
+    cut.trim().to_owned()
+}
+
+fn token_of(path: TokenPath) -> Option<Token> {
+    path.ok().and_then(|Path(token)| token.parse().ok())
+}
+
+/// The reference of a report that was recorded: 32 hexadecimal digits.
+fn reference(query: &str) -> Option<&str> {
+    let word = query
+        .split('&')
+        .find_map(|pair| pair.strip_prefix("done="))?;
+    let is_one = word.len() == 32 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_one.then_some(word)
+}
+
+/// Whether a request comes from our own pages, as far as the browser says so (Fetch Metadata,
+/// `Sec-Fetch-Site`; Fetch, `Origin`). Our pages send no referrer, and to some browsers that means
+/// that their origin is `null`; what is no browser says nothing at all.
+fn is_own(headers: &HeaderMap, public_url: &str) -> bool {
+    if let Some(site) = headers.get("sec-fetch-site") {
+        return site == "same-origin" || site == "none";
+    }
+    match headers.get(header::ORIGIN) {
+        None => true,
+        Some(origin) if origin == "null" => true,
+        Some(origin) => origin
+            .to_str()
+            .is_ok_and(|origin| origin.eq_ignore_ascii_case(origin_of(public_url))),
+    }
+}
+
+/// Scheme, host and port of a URL.
+fn origin_of(url: &str) -> &str {
+    let begin = url.find("://").map_or(0, |at| at + 3);
+    let end = url[begin..].find('/').map_or(url.len(), |at| begin + at);
+    &url[..end]
+}
+
+async fn read(body: Body) -> Result<Vec<u8>, Problem> {
+    let mut stream = body.into_data_stream();
+    let mut bytes = Vec::new();
+    let mut len = 0;
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk.map_err(|_| Problem::BadForm)?;
+        len += chunk.len();
+        if len > DRAINED_BYTES_MAX {
+            break;
+        }
+        if len <= BODY_BYTES_MAX {
+            bytes.extend_from_slice(&chunk);
+        }
+    }
+    if len > BODY_BYTES_MAX {
+        return Err(Problem::TooLarge);
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const URL: &str = "https://drop.example.org:8443/files/";
+
+    fn own(fields: &[(&'static str, &'static str)]) -> bool {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.insert(*name, value.parse().unwrap());
+        }
+        is_own(&headers, URL)
+    }
+
+    #[test]
+    fn only_our_own_pages_may_send_forms() {
+        for (fields, expected) in [
+            (&[][..], true),
+            (&[("sec-fetch-site", "same-origin")], true),
+            (&[("sec-fetch-site", "cross-site")], false),
+            (&[("sec-fetch-site", "same-site")], false),
+            (
+                &[
+                    ("sec-fetch-site", "cross-site"),
+                    ("origin", "https://drop.example.org:8443"),
+                ],
+                false,
+            ),
+            (
+                &[("sec-fetch-site", "same-origin"), ("origin", "null")],
+                true,
+            ),
+            (&[("origin", "https://drop.example.org:8443")], true),
+            (&[("origin", "https://DROP.example.org:8443")], true),
+            (&[("origin", "https://drop.example.org")], false),
+            (&[("origin", "http://drop.example.org:8443")], false),
+            (&[("origin", "https://evil.example")], false),
+            (&[("origin", "null")], true),
+        ] {
+            assert_eq!(own(fields), expected, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn reports_are_read_without_what_could_mislead() {
+        let form = ReportForm::parse(
+            b"reason=fraud&text=+a%0D%0Ab%1B%5B2J%E2%80%AEc+&contact=me%40x.org%0ABcc:+y&share=yes&x=y",
+        );
+        assert_eq!(form.reason, Some(Reason::Fraud));
+        assert_eq!(form.text, "a\nb[2Jc");
+        assert_eq!(form.contact, "me@x.org Bcc: y");
+        assert!(form.share);
+        let none = ReportForm::parse(b"reason=nothing&&=&%&text=%ff");
+        assert_eq!((none.reason, none.share), (None, false));
+        assert_eq!(none.text, "\u{fffd}");
+    }
+
+    #[test]
+    fn the_longest_text_fits_into_the_body_in_any_script() {
+        // The longest character is four bytes, each percent-encoded to three.
+        assert!(TEXT_CHARS_MAX * 9 + CONTACT_CHARS_MAX * 3 + 100 < BODY_BYTES_MAX);
+        let text = "é".repeat(TEXT_CHARS_MAX + 9);
+        assert_eq!(prose(&text, TEXT_CHARS_MAX).chars().count(), TEXT_CHARS_MAX);
+    }
+
+    #[test]
+    fn references_are_hexadecimal_or_none() {
+        let good = "0123456789abcdef0123456789abcdef";
+        assert_eq!(reference(&format!("lang=en&done={good}")), Some(good));
+        for query in ["", "done=", "done=<b>", &format!("done={good}0")] {
+            assert_eq!(reference(query), None);
+        }
+    }
+}

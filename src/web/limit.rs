@@ -1,0 +1,263 @@
+//! How often, and how much at once, one client may ask.
+//!
+//! [`Rate`] is the generic cell rate algorithm: one moment is kept for each client, that at which
+//! all that it asked for is worked off. Written here because a limiter is needed that can be asked
+//! without being charged (a link that works costs nothing, but is refused to who guessed too
+//! often), and whose memory is bounded.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::{Instant, sleep_until};
+
+use super::client::Origin;
+
+/// How many clients are remembered at most: about 5 MB.
+const CLIENTS_MAX: usize = 100_000;
+
+/// How often the memory is looked through for clients to forget, when it is full.
+const FORGET_INTERVAL: Duration = Duration::from_secs(1);
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// A number of times in a minute for each client, all at once if it likes.
+#[derive(Debug)]
+pub(super) struct Rate {
+    /// The time that is gained with each request.
+    interval: Duration,
+    clients: Mutex<Clients>,
+}
+
+#[derive(Debug, Default)]
+struct Clients {
+    worked_off: HashMap<Origin, Instant>,
+    forget_next: Option<Instant>,
+}
+
+/// Too much was asked; it may be asked again after this time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Exceeded(pub(super) Duration);
+
+impl Rate {
+    pub(super) fn per_minute(count: usize) -> Self {
+        let count = u32::try_from(count).unwrap_or(u32::MAX).max(1);
+        Self {
+            interval: MINUTE / count,
+            clients: Mutex::default(),
+        }
+    }
+
+    /// Whether a client may ask at all. Charges nothing.
+    pub(super) fn check(&self, client: Origin) -> Result<(), Exceeded> {
+        let now = Instant::now();
+        let ahead = lock(&self.clients)
+            .worked_off
+            .get(&client)
+            .map_or(Duration::ZERO, |moment| {
+                moment.saturating_duration_since(now)
+            });
+        match (ahead + self.interval).checked_sub(MINUTE) {
+            None | Some(Duration::ZERO) => Ok(()),
+            Some(wait) => Err(Exceeded(wait)),
+        }
+    }
+
+    /// Charges a client for one request. One that does not fit into a full memory goes free: what
+    /// comes from so many networks at once no limit by network can hold.
+    pub(super) fn charge(&self, client: Origin) {
+        let now = Instant::now();
+        let mut clients = lock(&self.clients);
+        if clients.has_room(client, now) {
+            let moment = clients.worked_off.entry(client).or_insert(now);
+            *moment = (*moment).max(now) + self.interval;
+        }
+    }
+
+    /// Charges a client for one request, if it may ask.
+    pub(super) fn take(&self, client: Origin) -> Result<(), Exceeded> {
+        self.check(client)?;
+        self.charge(client);
+        Ok(())
+    }
+}
+
+impl Clients {
+    fn has_room(&mut self, client: Origin, now: Instant) -> bool {
+        if self.worked_off.len() < CLIENTS_MAX || self.worked_off.contains_key(&client) {
+            return true;
+        }
+        if self.forget_next.is_none_or(|next| next <= now) {
+            self.worked_off.retain(|_, moment| *moment > now);
+            self.forget_next = Some(now + FORGET_INTERVAL);
+        }
+        self.worked_off.len() < CLIENTS_MAX
+    }
+}
+
+/// How much of something each client has at once. Cheap to clone; all clones count together.
+#[derive(Clone, Debug)]
+pub(super) struct Crowd {
+    each_max: usize,
+    counts: Arc<Mutex<HashMap<Origin, usize>>>,
+}
+
+/// One of what a [`Crowd`] counts, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    counts: Arc<Mutex<HashMap<Origin, usize>>>,
+    client: Origin,
+}
+
+impl Crowd {
+    pub(super) fn new(each_max: usize) -> Self {
+        Self {
+            each_max,
+            counts: Arc::default(),
+        }
+    }
+
+    /// Gives a client one more, unless it has all that it may have.
+    pub(super) fn enter(&self, client: Origin) -> Option<Place> {
+        let mut counts = lock(&self.counts);
+        let count = counts.entry(client).or_default();
+        if *count >= self.each_max {
+            return None;
+        }
+        *count += 1;
+        Some(Place {
+            counts: Arc::clone(&self.counts),
+            client,
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut counts = lock(&self.counts);
+        if let Some(count) = counts.get_mut(&self.client) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.client);
+            }
+        }
+    }
+}
+
+/// How fast all downloads together may go.
+#[derive(Debug)]
+pub(super) struct Throttle {
+    bytes_per_second: Option<u64>,
+    /// When all that was let through so far is through.
+    free_at: Mutex<Instant>,
+}
+
+impl Throttle {
+    pub(super) fn new(bytes_per_second: Option<u64>) -> Self {
+        Self {
+            bytes_per_second,
+            free_at: Mutex::new(Instant::now()),
+        }
+    }
+
+    /// Waits until these bytes may go. First come, first served, so that downloads which run at
+    /// the same time get the same.
+    pub(super) async fn pass(&self, bytes: usize) {
+        let Some(rate) = self.bytes_per_second else {
+            return;
+        };
+        let takes = Duration::from_secs_f64(bytes as f64 / rate.max(1) as f64);
+        let begins = {
+            let mut free_at = lock(&self.free_at);
+            let begins = (*free_at).max(Instant::now());
+            *free_at = begins + takes;
+            begins
+        };
+        sleep_until(begins).await;
+    }
+}
+
+/// What is locked is whole at every instant: a panic elsewhere leaves nothing half done.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use tokio::time::advance;
+
+    use super::*;
+
+    fn client(number: u32) -> Origin {
+        Origin::of(IpAddr::V4(Ipv4Addr::from_bits(number)))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_minute_holds_the_number_and_one_more_waits() {
+        let rate = Rate::per_minute(6);
+        for _ in 0..6 {
+            assert_eq!(rate.take(client(1)), Ok(()));
+        }
+        assert_eq!(rate.take(client(1)), Err(Exceeded(MINUTE / 6)));
+        assert_eq!(rate.take(client(2)), Ok(()));
+        advance(MINUTE / 6).await;
+        assert_eq!(rate.take(client(1)), Ok(()));
+        assert!(rate.take(client(1)).is_err());
+        advance(MINUTE).await;
+        for _ in 0..6 {
+            assert_eq!(rate.take(client(1)), Ok(()));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn asking_whether_costs_nothing() {
+        let rate = Rate::per_minute(1);
+        for _ in 0..9 {
+            assert_eq!(rate.check(client(1)), Ok(()));
+        }
+        rate.charge(client(1));
+        assert!(rate.check(client(1)).is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn memory_is_bounded_and_forgets_who_may_ask_again() {
+        let rate = Rate::per_minute(1);
+        for number in 0..CLIENTS_MAX as u32 + 9 {
+            rate.charge(client(number));
+        }
+        assert_eq!(lock(&rate.clients).worked_off.len(), CLIENTS_MAX);
+        assert!(rate.check(client(0)).is_err());
+        assert_eq!(rate.check(client(CLIENTS_MAX as u32)), Ok(()));
+        advance(MINUTE).await;
+        rate.charge(client(u32::MAX));
+        assert_eq!(lock(&rate.clients).worked_off.len(), 1);
+        assert!(rate.check(client(u32::MAX)).is_err());
+    }
+
+    #[test]
+    fn each_client_has_its_places_and_gives_them_back() {
+        let crowd = Crowd::new(2);
+        let first = crowd.enter(client(1)).unwrap();
+        let _second = crowd.enter(client(1)).unwrap();
+        assert!(crowd.enter(client(1)).is_none() && crowd.enter(client(2)).is_some());
+        drop(first);
+        assert!(crowd.enter(client(1)).is_some());
+        assert_eq!(lock(&crowd.counts).len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bytes_wait_for_those_before_them() {
+        let begun = Instant::now();
+        let throttle = Throttle::new(Some(1000));
+        for _ in 0..5 {
+            throttle.pass(500).await;
+        }
+        assert_eq!(begun.elapsed(), Duration::from_secs(2));
+        Throttle::new(None).pass(usize::MAX).await;
+        assert_eq!(begun.elapsed(), Duration::from_secs(2));
+    }
+}

@@ -1,0 +1,349 @@
+//! The pages of a package: live, ended, reported.
+
+use axum::{http::StatusCode, response::Response};
+use jiff::{Timestamp, Zoned};
+
+use super::Pages;
+use crate::{
+    config::{Language, ShowSender},
+    drop::{Ending, FileEntry, Origin, Package},
+    filter::Direction,
+    names,
+    web::{
+        Gone,
+        forms::{self, Reason},
+        kind::{Kind, icon, kind},
+        language::Wanted,
+        texts::{Texts, fill, texts},
+        views::{
+            ArchiveView, FileView, GoneView, LandingView, LinkView, MessageView, MomentView,
+            ReasonView, ReportView,
+        },
+    },
+    words,
+};
+
+/// What became of the reader's wish for more time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::web) enum Extended {
+    Done,
+    Limit,
+}
+
+/// What a reader wrote into the form that reports a package.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::web) struct ReportForm {
+    pub(in crate::web) reason: Option<Reason>,
+    pub(in crate::web) text: String,
+    pub(in crate::web) contact: String,
+    pub(in crate::web) share: bool,
+}
+
+impl Pages {
+    /// What a live package holds.
+    pub(in crate::web) fn landing(
+        &self,
+        wanted: Wanted,
+        token: &str,
+        package: &Package,
+        now: Timestamp,
+        extended: Option<Extended>,
+    ) -> Response {
+        let t = texts(wanted.language);
+        let expires = self.moment(package.expires, wanted.language);
+        let note = extended.map(|extended| {
+            let text = match extended {
+                Extended::Done => t.extended,
+                Extended::Limit => t.extended_no,
+            };
+            fill(text, &[("moment", &expires.text), ("zone", &expires.zone)])
+        });
+        let page = LandingView {
+            title: self.title(&package.origin, package.files.len(), t),
+            from: self.within(&package.origin, package.created, wanted.language),
+            expires,
+            left: self.left(package.expires, now, t),
+            note,
+            files: self.files(wanted.language, token, &package.files),
+            archive: (package.files.len() > 1)
+                .then(|| self.archive(wanted.language, token, package)),
+            extend: self.extend(package.extendable, wanted, token, t.extend),
+            why: match package.origin.direction {
+                Direction::Outgoing => t.why_outgoing.to_owned(),
+                Direction::Incoming => t.why_incoming.to_owned(),
+            },
+            report: self.link(token, "/report", wanted),
+        };
+        self.show(StatusCode::OK, "landing.html", wanted, page)
+    }
+
+    /// What a package was that can no longer be fetched.
+    pub(in crate::web) fn gone(&self, wanted: Wanted, token: &str, gone: &Gone) -> Response {
+        let t = texts(wanted.language);
+        let operator = [("operator", self.site.operator.as_str())];
+        let expired = self.moment(gone.expired, wanted.language);
+        let message = self.message(&gone.origin, gone.created, wanted.language);
+        let ask = match self.sender(&gone.origin) {
+            Some(sender) => fill(t.gone_ask_sender, &[("sender", &sender)]),
+            None => t.gone_ask.to_owned(),
+        };
+        let (title, until, ask_operator) = match gone.why {
+            Ending::Expired => {
+                let values = [("moment", &*expired.text), ("zone", &expired.zone)];
+                (t.gone, fill(t.gone_until, &values), t.gone_operator)
+            }
+            Ending::Revoked => (
+                t.revoked,
+                fill(t.revoked_why, &operator),
+                t.revoked_operator,
+            ),
+        };
+        let page = GoneView {
+            title: title.to_owned(),
+            from: fill(t.gone_within, &[("message", &message)]),
+            until,
+            extend: self.extend(gone.extendable, wanted, token, t.restore),
+            ask,
+            ask_operator: fill(ask_operator, &operator),
+            report: self.link(token, "/report", wanted),
+        };
+        self.show(StatusCode::GONE, "gone.html", wanted, page)
+    }
+
+    /// The form that reports a package, with what was written into it so far; `complete` is false
+    /// when that was sent and is not enough.
+    pub(in crate::web) fn report_form(
+        &self,
+        wanted: Wanted,
+        token: &str,
+        about: (&Origin, Timestamp),
+        form: &ReportForm,
+        complete: bool,
+    ) -> Response {
+        let t = texts(wanted.language);
+        let message = self.message(about.0, about.1, wanted.language);
+        let values = [
+            ("operator", self.site.operator.as_str()),
+            ("message", &message),
+        ];
+        let page = ReportView {
+            title: t.report_title.to_owned(),
+            what: fill(t.report_what, &values),
+            action: self.link(token, "/report", wanted),
+            back: self.link(token, "", wanted),
+            error: (!complete).then(|| t.report_empty.to_owned()),
+            text: form.text.clone(),
+            contact: form.contact.clone(),
+            reasons: reasons(form.reason, t),
+            text_max: forms::TEXT_CHARS_MAX,
+            contact_max: forms::CONTACT_CHARS_MAX,
+        };
+        let status = if complete {
+            StatusCode::OK
+        } else {
+            StatusCode::UNPROCESSABLE_ENTITY
+        };
+        self.show(status, "report.html", wanted, page)
+    }
+
+    /// Thanks for a report.
+    pub(in crate::web) fn reported(
+        &self,
+        wanted: Wanted,
+        token: &str,
+        reference: &str,
+    ) -> Response {
+        let t = texts(wanted.language);
+        let values = [
+            ("operator", self.site.operator.as_str()),
+            ("reference", reference),
+        ];
+        let page = MessageView {
+            title: t.reported.to_owned(),
+            paragraphs: vec![fill(t.reported_what, &values)],
+            link: Some(LinkView {
+                href: self.link(token, "", wanted),
+                text: t.report_back.to_owned(),
+            }),
+        };
+        self.show(StatusCode::OK, "message.html", wanted, page)
+    }
+
+    /// `asso.example 2026-11-22.zip`
+    pub(in crate::web) fn archive_name(&self, package: &Package) -> String {
+        let date = package.created.to_zoned(self.zone.clone()).date();
+        let domain = sender_domain(&package.origin);
+        match domain.filter(|_| self.show_sender != ShowSender::None) {
+            Some(domain) => names::file(&format!("{domain} {date}.zip")),
+            None => format!("{date}.zip"),
+        }
+    }
+
+    fn link(&self, token: &str, rest: &str, wanted: Wanted) -> String {
+        format!("{}{token}{rest}{}", self.site.base, wanted.query())
+    }
+
+    fn extend(
+        &self,
+        until: Option<Timestamp>,
+        wanted: Wanted,
+        token: &str,
+        text: &str,
+    ) -> Option<LinkView> {
+        let day = until?.to_zoned(self.zone.clone()).date();
+        let date = words::date(day, wanted.language);
+        Some(LinkView {
+            href: self.link(token, "/extend", wanted),
+            text: fill(text, &[("date", &date)]),
+        })
+    }
+
+    fn files(&self, language: Language, token: &str, files: &[FileEntry]) -> Vec<FileView> {
+        let view = |(index, file): (usize, &FileEntry)| {
+            let name = names::display(&file.name);
+            let kind = kind(&name, &file.media_type);
+            FileView {
+                href: format!("{}{token}/{}", self.site.base, index + 1),
+                glyph: kind.glyph(),
+                letters: icon(&name, kind),
+                name,
+                kind: kind.noun(language),
+                program: kind == Kind::Program,
+                size: words::size(file.size, language),
+                sha256: data_encoding::HEXLOWER.encode(&file.sha256),
+            }
+        };
+        files.iter().enumerate().map(view).collect()
+    }
+
+    /// The size is that of the files: the archive's headers are less than is shown of it.
+    fn archive(&self, language: Language, token: &str, package: &Package) -> ArchiveView {
+        let sizes = package.files.iter().map(|file| file.size);
+        let total = sizes.fold(0, u64::saturating_add);
+        ArchiveView {
+            href: format!("{}{token}/all.zip", self.site.base),
+            size: words::size(total, language),
+        }
+    }
+
+    /// How many files, and from whom where that is known for sure.
+    fn title(&self, origin: &Origin, count: usize, t: &Texts) -> String {
+        let sender = self
+            .sender(origin)
+            .filter(|_| origin.direction == Direction::Outgoing);
+        let text = match (&sender, count) {
+            (Some(_), 1) => t.one_file_sent,
+            (Some(_), _) => t.many_files_sent,
+            (None, 1) => t.one_file,
+            (None, _) => t.many_files,
+        };
+        let sender = sender.unwrap_or_default();
+        fill(text, &[("count", &count.to_string()), ("sender", &sender)])
+    }
+
+    /// In which message. The title of outgoing mail names its sender already.
+    fn within(&self, origin: &Origin, created: Timestamp, language: Language) -> String {
+        let t = texts(language);
+        let message = match origin.direction {
+            Direction::Outgoing => {
+                let date = self.date(created, language);
+                fill(t.message_dated, &[("date", &date)])
+            }
+            Direction::Incoming => self.message(origin, created, language),
+        };
+        fill(t.within, &[("message", &message)])
+    }
+
+    /// The message: from whom, and when. Of incoming mail no more than it claims.
+    fn message(&self, origin: &Origin, created: Timestamp, language: Language) -> String {
+        let t = texts(language);
+        let date = self.date(created, language);
+        let Some(sender) = self.sender(origin) else {
+            return fill(t.message_dated, &[("date", &date)]);
+        };
+        let text = match origin.direction {
+            Direction::Outgoing => t.message_sent,
+            Direction::Incoming => t.message_received,
+        };
+        fill(text, &[("sender", &sender), ("date", &date)])
+    }
+
+    /// What may be said of the sender. The whole address only where it is one of ours: the sender
+    /// of incoming mail is whatever somebody wrote.
+    fn sender(&self, origin: &Origin) -> Option<String> {
+        let ours = origin.direction == Direction::Outgoing;
+        match self.show_sender {
+            ShowSender::None => None,
+            ShowSender::Address if ours && origin.sender.contains('@') => {
+                Some(names::display(&origin.sender))
+            }
+            ShowSender::Address | ShowSender::Domain => sender_domain(origin),
+        }
+    }
+
+    fn date(&self, at: Timestamp, language: Language) -> String {
+        words::date(at.to_zoned(self.zone.clone()).date(), language)
+    }
+
+    fn moment(&self, at: Timestamp, language: Language) -> MomentView {
+        let zoned = at.to_zoned(self.zone.clone());
+        MomentView {
+            machine: at.to_string(),
+            text: words::moment(&zoned, language),
+            zone: words::zone(&zoned, language),
+        }
+    }
+
+    /// How long there is time, in days of the calendar, as people count.
+    fn left(&self, expires: Timestamp, now: Timestamp, t: &Texts) -> String {
+        let day = |at: Timestamp| Zoned::new(at, self.zone.clone()).date();
+        match (day(expires) - day(now)).get_days() {
+            ..1 => t.until_today.to_owned(),
+            1 => t.until_tomorrow.to_owned(),
+            days => fill(t.days_left, &[("count", &days.to_string())]),
+        }
+    }
+}
+
+impl Extended {
+    const WORDS: [(&'static str, Self); 2] = [("extended", Self::Done), ("limit", Self::Limit)];
+
+    /// What the query of the landing page says that was done.
+    pub(in crate::web) fn of(query: &str) -> Option<Self> {
+        let word = query
+            .split('&')
+            .find_map(|pair| pair.strip_prefix("done="))?;
+        let known = Self::WORDS.into_iter().find(|(known, _)| *known == word);
+        known.map(|(_, extended)| extended)
+    }
+
+    pub(in crate::web) fn word(self) -> &'static str {
+        match self {
+            Self::Done => "extended",
+            Self::Limit => "limit",
+        }
+    }
+}
+
+/// The domain of a sender, safe to show; `None` for bounces and addresses without one.
+fn sender_domain(origin: &Origin) -> Option<String> {
+    let (_, domain) = origin.sender.rsplit_once('@')?;
+    (!domain.is_empty()).then(|| names::display(domain))
+}
+
+fn reasons(chosen: Option<Reason>, t: &Texts) -> Vec<ReasonView> {
+    Reason::ALL
+        .into_iter()
+        .map(|reason| ReasonView {
+            value: reason.word(),
+            text: match reason {
+                Reason::Malware => t.reason_malware,
+                Reason::Fraud => t.reason_fraud,
+                Reason::Illegal => t.reason_illegal,
+                Reason::Privacy => t.reason_privacy,
+                Reason::Other => t.reason_other,
+            },
+            chosen: chosen.unwrap_or(Reason::Malware) == reason,
+        })
+        .collect()
+}

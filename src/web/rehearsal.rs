@@ -1,0 +1,177 @@
+//! Every template once, on pages that hold all that there can be, and on pages that hold nothing:
+//! a name that is wrong in a template of the admin's is found before a reader meets it.
+
+use minijinja::{Environment, Error, Value, context, value::Serde};
+use serde::Serialize;
+
+use super::{
+    texts::texts,
+    views::{
+        AboutView, ArchiveView, FileView, GoneView, HomeView, LandingView, LinkView, MessageView,
+        MomentView, ReasonView, ReportView, SectionView, SiteView,
+    },
+};
+use crate::config::Language;
+
+/// Renders all templates with all that they may be given.
+///
+/// # Errors
+/// The first mistake.
+pub(super) fn run(templates: &Environment<'_>) -> Result<(), Error> {
+    for full in [true, false] {
+        let site = site(full);
+        for (name, page) in pages(full) {
+            for language in [Language::Fr, Language::En] {
+                let context = context! {
+                    t => Serde(texts(language)),
+                    site => Serde(&site),
+                    page => &page,
+                    query => if full { "?lang=en" } else { "" },
+                };
+                templates.get_template(name)?.render(context)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn pages(full: bool) -> [(&'static str, Value); 6] {
+    [
+        ("landing.html", value(landing(full))),
+        ("gone.html", value(gone(full))),
+        ("report.html", value(report(full))),
+        ("message.html", value(message(full))),
+        ("home.html", value(home())),
+        ("about.html", value(about(full))),
+    ]
+}
+
+fn value(view: impl Serialize) -> Value {
+    Value::from(Serde(view))
+}
+
+fn text() -> String {
+    "x".to_owned()
+}
+
+fn link() -> LinkView {
+    LinkView {
+        href: text(),
+        text: text(),
+    }
+}
+
+/// One, or none.
+fn many<T>(full: bool, one: T) -> Vec<T> {
+    full.then_some(one).into_iter().collect()
+}
+
+fn site(full: bool) -> SiteView {
+    SiteView {
+        operator: text(),
+        host: text(),
+        contact: full.then(link),
+        legal: full.then(link),
+        logo: full.then(text),
+        base: text(),
+        style: text(),
+    }
+}
+
+fn landing(full: bool) -> LandingView {
+    LandingView {
+        title: text(),
+        from: text(),
+        expires: MomentView {
+            machine: text(),
+            text: text(),
+            zone: text(),
+        },
+        left: text(),
+        note: full.then(text),
+        files: many(full, file()),
+        archive: full.then(|| ArchiveView {
+            href: text(),
+            size: text(),
+        }),
+        extend: full.then(link),
+        why: text(),
+        report: text(),
+    }
+}
+
+fn file() -> FileView {
+    FileView {
+        href: text(),
+        glyph: "program",
+        letters: text(),
+        name: text(),
+        kind: "x",
+        program: true,
+        size: text(),
+        sha256: text(),
+    }
+}
+
+fn gone(full: bool) -> GoneView {
+    GoneView {
+        title: text(),
+        from: text(),
+        until: text(),
+        extend: full.then(link),
+        ask: text(),
+        ask_operator: text(),
+        report: text(),
+    }
+}
+
+fn report(full: bool) -> ReportView {
+    ReportView {
+        title: text(),
+        what: text(),
+        action: text(),
+        back: text(),
+        error: full.then(text),
+        text: text(),
+        contact: text(),
+        reasons: many(
+            full,
+            ReasonView {
+                value: "x",
+                text: "x",
+                chosen: true,
+            },
+        ),
+        text_max: 1,
+        contact_max: 1,
+    }
+}
+
+fn message(full: bool) -> MessageView {
+    MessageView {
+        title: text(),
+        paragraphs: many(full, text()),
+        link: full.then(link),
+    }
+}
+
+fn home() -> HomeView {
+    HomeView {
+        title: text(),
+        what: text(),
+    }
+}
+
+fn about(full: bool) -> AboutView {
+    AboutView {
+        title: text(),
+        sections: many(
+            full,
+            SectionView {
+                title: "x",
+                text: text(),
+            },
+        ),
+        legal: many(full, text()),
+    }
+}

@@ -1,0 +1,327 @@
+//! Reports of content, handed on to the admin by a command of theirs.
+//!
+//! One mechanism for all: a program that reads the report on standard input, as a mail message for
+//! `sendmail` or as JSON for anything else. It is no shell, gets nothing of the reader's on its
+//! command line, and is stopped when it takes too long. Reports stand in the audit log before it
+//! is run, so that one that fails loses nothing.
+
+use std::{fmt::Write as _, io, process::Stdio, sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use rustix::process::{Pid, Signal, kill_process_group};
+use serde::Serialize;
+use tokio::{
+    io::AsyncWriteExt,
+    process::{Child, Command},
+    sync::Semaphore,
+    time::timeout,
+};
+use tracing::{error, info};
+
+use crate::config::{ReportFormat, WebConfig};
+
+/// How long the command may take.
+const COMMAND_TIME_MAX: Duration = Duration::from_secs(30);
+/// How many of it run at once; further reports wait.
+const COMMANDS_MAX: usize = 2;
+/// How many reports wait or are handed on; further ones stand in the audit log alone.
+const WAITING_MAX: usize = 64;
+
+/// What a reader reported, with what the admin needs to find it. Holds a secret if the reader
+/// wanted it to: never logged.
+#[derive(Clone, Serialize)]
+pub(super) struct Complaint {
+    /// The record's id.
+    pub(super) reference: String,
+    pub(super) queue_id: String,
+    pub(super) sender: String,
+    pub(super) deposited: Timestamp,
+    pub(super) reported: Timestamp,
+    pub(super) reason: &'static str,
+    pub(super) text: String,
+    pub(super) contact: String,
+    /// The link, if the reader gives it to the admin.
+    pub(super) link: Option<String>,
+}
+
+/// Runs the admin's command.
+#[derive(Clone, Debug)]
+pub(super) struct Reporter {
+    command: Arc<[String]>,
+    format: ReportFormat,
+    /// The admin's mail address.
+    to: Option<String>,
+    time_max: Duration,
+    running: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
+}
+
+impl Reporter {
+    pub(super) fn new(config: &WebConfig) -> Self {
+        let contact = config.contact.trim_start_matches("mailto:");
+        let is_mail = contact.contains('@') && contact.is_ascii() && !contact.contains("://");
+        Self {
+            command: config.report_command.clone().into(),
+            format: config.report_format,
+            to: is_mail.then(|| contact.to_owned()),
+            time_max: COMMAND_TIME_MAX,
+            running: Arc::new(Semaphore::new(COMMANDS_MAX)),
+            waiting: Arc::new(Semaphore::new(WAITING_MAX)),
+        }
+    }
+
+    /// Hands a report on, if there is a command, and waits until that is done. It goes on when the
+    /// reader leaves meanwhile.
+    pub(super) async fn hand_on(&self, complaint: Complaint) {
+        if self.command.is_empty() {
+            return;
+        }
+        let id = complaint.reference.clone();
+        let Ok(waiting) = Arc::clone(&self.waiting).try_acquire_owned() else {
+            error!(id, "did not run web.report_command: too many reports wait");
+            return;
+        };
+        let reporter = self.clone();
+        let task = tokio::spawn(async move {
+            let _waiting = waiting;
+            let _running = reporter.running.acquire().await;
+            reporter.run(&complaint).await
+        });
+        match task.await {
+            Ok(Ok(())) => info!(id, "handed a report on"),
+            Ok(Err(err)) => error!(id, "web.report_command failed: {err}"),
+            Err(err) => error!(id, "web.report_command failed: {err}"),
+        }
+    }
+
+    async fn run(&self, complaint: &Complaint) -> io::Result<()> {
+        let mut child = self.start()?;
+        let group = child.id();
+        let input = self.input(complaint);
+        let ended = timeout(self.time_max, feed(&mut child, input.as_bytes())).await;
+        if ended.is_err() {
+            stop(group);
+        }
+        let status = match ended {
+            Ok(status) => status?,
+            Err(_) => return Err(io::ErrorKind::TimedOut.into()),
+        };
+        if status.success() {
+            Ok(())
+        } else {
+            Err(io::Error::other(status.to_string()))
+        }
+    }
+
+    fn start(&self) -> io::Result<Child> {
+        Command::new(&self.command[0])
+            .args(&self.command[1..])
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+    }
+
+    fn input(&self, complaint: &Complaint) -> String {
+        match self.format {
+            ReportFormat::Json => {
+                let json = serde_json::to_string(complaint);
+                json.expect("a report is text alone") + "\n"
+            }
+            ReportFormat::Mail => complaint.mail(self.to.as_deref()),
+        }
+    }
+}
+
+/// Writes all, closes, waits for the end. A program that ends without reading is no error of ours:
+/// its exit code says what it thinks of it.
+async fn feed(child: &mut Child, input: &[u8]) -> io::Result<std::process::ExitStatus> {
+    if let Some(mut stdin) = child.stdin.take() {
+        match stdin.write_all(input).await {
+            Err(err) if err.kind() != io::ErrorKind::BrokenPipe => return Err(err),
+            _ => {}
+        }
+    }
+    child.wait().await
+}
+
+/// Ends a command with all that it started.
+fn stop(group: Option<u32>) {
+    let id = group.and_then(|id| i32::try_from(id).ok());
+    if let Some(group) = id.and_then(Pid::from_raw) {
+        // It may have ended in this instant.
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+}
+
+impl Complaint {
+    /// A message with a body in base64, so that nothing a reader wrote can become a header field or
+    /// end the message, whatever reads it. `sendmail` adds sender, date and message id.
+    fn mail(&self, to: Option<&str>) -> String {
+        let mut mail = String::new();
+        if let Some(to) = to {
+            let _ = writeln!(mail, "To: {to}");
+        }
+        let body = data_encoding::BASE64_MIME.encode(self.body().as_bytes());
+        let _ = write!(
+            mail,
+            "Subject: [depollueur] Report {} ({})\n\
+             Auto-Submitted: auto-generated\n\
+             MIME-Version: 1.0\n\
+             Content-Type: text/plain; charset=utf-8\n\
+             Content-Transfer-Encoding: base64\n\n{}",
+            self.reference,
+            self.reason,
+            body.replace("\r\n", "\n"),
+        );
+        mail
+    }
+
+    fn body(&self) -> String {
+        let mut body = String::new();
+        let mut line = |name: &str, value: &str| {
+            let _ = writeln!(body, "{name:<11}{value}");
+        };
+        line("Reason:", self.reason);
+        line("Reported:", &self.reported.to_string());
+        line("Record:", &self.reference);
+        line("Deposited:", &self.deposited.to_string());
+        line("Sender:", &self.sender);
+        line("Queue id:", &self.queue_id);
+        line("Contact:", &self.contact);
+        line("Link:", self.link.as_deref().unwrap_or("not given"));
+        body.push('\n');
+        for text in self.text.lines() {
+            let _ = writeln!(body, "> {text}");
+        }
+        let _ = write!(
+            body,
+            "\nTo see what is known of these files:   depollueur drop show {0}\n\
+             To end them at once:                   depollueur drop revoke {0}\n",
+            self.reference
+        );
+        body
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn complaint() -> Complaint {
+        Complaint {
+            reference: "00112233445566778899aabbccddeeff".to_owned(),
+            queue_id: "4abCDe12".to_owned(),
+            sender: "alice@asso.example".to_owned(),
+            deposited: Timestamp::UNIX_EPOCH,
+            reported: Timestamp::UNIX_EPOCH,
+            reason: "fraud",
+            text: "Première ligne\n.\nBcc: x@y".to_owned(),
+            contact: "me@example.org".to_owned(),
+            link: None,
+        }
+    }
+
+    fn reporter(command: &[&str], format: ReportFormat) -> Reporter {
+        Reporter::new(&WebConfig {
+            report_command: command.iter().map(|word| (*word).to_owned()).collect(),
+            report_format: format,
+            contact: "abuse@example.org".to_owned(),
+            ..WebConfig::default()
+        })
+    }
+
+    fn shell(script: &str, format: ReportFormat) -> Reporter {
+        reporter(&["/bin/sh", "-c", script], format)
+    }
+
+    fn to_file(path: &Path) -> String {
+        format!("cat > '{0}.tmp' && mv '{0}.tmp' '{0}'", path.display())
+    }
+
+    #[tokio::test]
+    async fn the_command_reads_json() {
+        let home = TempDir::new().unwrap();
+        let file = home.path().join("report");
+        let reporter = shell(&to_file(&file), ReportFormat::Json);
+        reporter.run(&complaint()).await.unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
+        assert_eq!(json["reference"], "00112233445566778899aabbccddeeff");
+        assert_eq!(json["text"], "Première ligne\n.\nBcc: x@y");
+        assert_eq!(json["deposited"], "1970-01-01T00:00:00Z");
+        assert!(json["link"].is_null());
+    }
+
+    #[test]
+    fn the_mail_has_nothing_of_the_reader_in_its_header() {
+        let mail = reporter(&[], ReportFormat::Mail).input(&complaint());
+        let (head, body) = mail.split_once("\n\n").unwrap();
+        assert!(head.starts_with("To: abuse@example.org\nSubject: [depollueur] Report 0011"));
+        assert!(!head.contains("Bcc") && !mail.contains('\r'));
+        let mut encoded = body.replace('\n', "\r\n");
+        if !encoded.ends_with("\r\n") {
+            encoded.push_str("\r\n");
+        }
+        let decoded = data_encoding::BASE64_MIME
+            .decode(encoded.as_bytes())
+            .unwrap();
+        let text = String::from_utf8(decoded).unwrap();
+        assert!(
+            text.contains("> Première ligne\n> .\n> Bcc: x@y\n"),
+            "{text}"
+        );
+        assert!(text.contains("depollueur drop revoke 00112233445566778899aabbccddeeff"));
+        assert!(body.lines().all(|line| line.len() <= 76 && line != "."));
+    }
+
+    #[tokio::test]
+    async fn failures_are_told_and_harm_nothing() {
+        let run = async |script: &str| shell(script, ReportFormat::Mail).run(&complaint()).await;
+        assert!(run("exit 0").await.is_ok());
+        assert!(run("cat >/dev/null; exit 75").await.is_err());
+        let missing = reporter(&["/nonexistent/program"], ReportFormat::Mail);
+        assert!(missing.run(&complaint()).await.is_err());
+        missing.hand_on(complaint()).await;
+    }
+
+    #[tokio::test]
+    async fn a_command_that_hangs_is_ended_with_its_children() {
+        let home = TempDir::new().unwrap();
+        let file = home.path().join("pid");
+        let script = format!("sleep 600 & echo $! > '{}'; wait", file.display());
+        let reporter = Reporter {
+            time_max: Duration::from_millis(300),
+            ..shell(&script, ReportFormat::Mail)
+        };
+        let err = reporter.run(&complaint()).await.unwrap_err();
+        assert_eq!(err.kind(), io::ErrorKind::TimedOut);
+        let pid: i32 = fs::read_to_string(file).unwrap().trim().parse().unwrap();
+        let gone = || {
+            let status = fs::read_to_string(format!("/proc/{pid}/status"));
+            status.is_err() || status.is_ok_and(|status| status.contains("State:\tZ"))
+        };
+        while !gone() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn no_more_reports_wait_than_the_limit() {
+        let reporter = shell("exit 0", ReportFormat::Mail);
+        let all = reporter
+            .waiting
+            .clone()
+            .acquire_many_owned(WAITING_MAX as u32);
+        let _all = all.await.unwrap();
+        // Returns at once: nothing is run.
+        reporter.hand_on(complaint()).await;
+    }
+}

@@ -1,0 +1,135 @@
+//! Slow, greedy and many clients; the end of the server.
+
+use super::*;
+
+#[tokio::test]
+async fn header_that_never_ends_closes_the_connection() {
+    let limits = ServerLimits {
+        timeout: Duration::from_millis(200),
+        ..limits()
+    };
+    let site = Fixture::with(limits, web_config()).await;
+    for start in ["", "GET / HTTP/1.1\r\nHost: x\r\nX-Slow: "] {
+        let mut stream = site.send(start).await;
+        let mut answer = Vec::new();
+        // The end of the stream, or a reset: either way the slot is free again.
+        let _ = stream.read_to_end(&mut answer).await;
+        assert!(answer.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn kept_connection_is_closed_when_nothing_follows() {
+    let limits = ServerLimits {
+        timeout: Duration::from_millis(200),
+        ..limits()
+    };
+    let site = Fixture::with(limits, web_config()).await;
+    let mut stream = site
+        .send("GET /robots.txt HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    assert_eq!(Reply::parse(&answer).status, 200);
+}
+
+#[tokio::test]
+async fn reader_who_reads_nothing_is_cut() {
+    let limits = ServerLimits {
+        timeout: Duration::from_millis(200),
+        ..limits()
+    };
+    let site = Fixture::with(limits, web_config()).await;
+    let large = Bytes::from(vec![7; 32 << 20]);
+    let token = deposit(
+        &site.drop,
+        &[("large", large)],
+        SignedDuration::from_hours(1),
+    )
+    .await;
+    let mut stream = site
+        .send(&format!("GET /{token}/1 HTTP/1.1\r\nHost: x\r\n\r\n"))
+        .await;
+    while !site
+        .metrics
+        .encode()
+        .contains("depollueur_downloads_aborted_total 1\n")
+    {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    assert!(answer.len() < 32 << 20);
+}
+
+#[tokio::test]
+async fn too_long_a_header_is_answered_with_431() {
+    let site = Fixture::new().await;
+    let long = "x".repeat(17 * 1024);
+    let reply = site.ask("GET", "/", &[("X-Long", &long)]).await;
+    assert_eq!(
+        reply.status,
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE.as_u16()
+    );
+}
+
+#[tokio::test]
+async fn clients_past_the_limit_wait_for_a_slot() {
+    let limits = ServerLimits {
+        max_connections: 1,
+        ..limits()
+    };
+    let site = Fixture::with(limits, web_config()).await;
+    let first = TcpStream::connect(site.address).await.unwrap();
+    let second = site.get("/robots.txt");
+    tokio::pin!(second);
+    tokio::select! {
+        biased;
+        _ = &mut second => panic!("was served beside the first"),
+        () = tokio::time::sleep(Duration::from_millis(100)) => {}
+    }
+    drop(first);
+    assert_eq!(second.await.status, 200);
+}
+
+#[tokio::test]
+async fn shutdown_lets_a_download_end_and_takes_no_new_one() {
+    let site = Fixture::new().await;
+    let large = Bytes::from(vec![7; 32 << 20]);
+    let token = deposit(
+        &site.drop,
+        &[("large", large)],
+        SignedDuration::from_hours(1),
+    )
+    .await;
+    let mut stream = site
+        .send(&format!("GET /{token}/1 HTTP/1.1\r\nHost: x\r\n\r\n"))
+        .await;
+    let mut start = [0; 1024];
+    stream.read_exact(&mut start).await.unwrap();
+    site.stop.send(()).unwrap();
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).await.unwrap();
+    let mut answer = start.to_vec();
+    answer.append(&mut rest);
+    assert_eq!(Reply::parse(&answer).body.len(), 32 << 20);
+    site.server.await.unwrap();
+    assert!(TcpStream::connect(site.address).await.is_err());
+}
+
+#[tokio::test]
+async fn shutdown_cuts_what_runs_past_the_drain_time() {
+    let limits = ServerLimits {
+        drain: Duration::ZERO,
+        ..limits()
+    };
+    let site = Fixture::with(limits, web_config()).await;
+    let mut stream = site
+        .send("GET /robots.txt HTTP/1.1\r\nHost: x\r\nX-Half: ")
+        .await;
+    site.stop.send(()).unwrap();
+    site.server.await.unwrap();
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    assert!(answer.is_empty());
+}

@@ -1,0 +1,265 @@
+//! What pages and the manifest say.
+
+use super::*;
+
+#[tokio::test]
+async fn landing_page_says_what_from_whom_and_until_when() {
+    let site = Fixture::new().await;
+    let english = site
+        .ask(
+            "GET",
+            &site.path(""),
+            &[("Accept-Language", "en-GB, fr;q=0.5")],
+        )
+        .await;
+    assert_eq!(english.field("content-type"), "text/html; charset=utf-8");
+    assert_eq!(english.field("vary"), "accept-language");
+    for part in [
+        "<html lang=\"en\">",
+        "3 files sent by asso.example",
+        "in a message of",
+        "30 days left",
+        "Compte rendu de l’assemblée.pdf",
+        "200\u{a0}kB",
+        "Association &lt;Exemple&gt;",
+        "(Paris time)",
+        "abuse@example.org",
+    ] {
+        assert!(english.text().contains(part), "{part}\n{}", english.text());
+    }
+    assert!(!english.text().contains("alice"));
+    assert!(!english.text().contains("<script") && !english.text().contains("style="));
+    let french = site.get(&site.path("?lang=fr")).await;
+    assert!(french.text().contains("3 fichiers envoyés par"));
+}
+
+#[tokio::test]
+async fn names_cannot_become_markup() {
+    let site = Fixture::new().await;
+    let name = "\"><script>alert('1')</script>&amp;\u{202e}fdp.exe";
+    let token = deposit(
+        &site.drop,
+        &[(name, "x".into())],
+        SignedDuration::from_hours(1),
+    )
+    .await;
+    let page = site.get(&format!("/{token}")).await;
+    assert!(!page.text().contains("<script") && !page.text().contains('\u{202e}'));
+    assert!(page.text().contains("&amp;amp;"));
+    assert!(page.text().contains(&format!("href=\"/{token}/1\"")));
+}
+
+#[tokio::test]
+async fn manifest_names_what_the_links_serve() {
+    let site = Fixture::new().await;
+    let reply = site.get(&site.path(".json")).await;
+    assert_eq!(reply.field("content-type"), "application/json");
+    let manifest: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
+    assert!(
+        manifest["expires"]
+            .as_str()
+            .unwrap()
+            .parse::<Timestamp>()
+            .is_ok()
+    );
+    let files = manifest["files"].as_array().unwrap();
+    assert_eq!(files.len(), 3);
+    for file in files {
+        let url = file["url"].as_str().unwrap();
+        let path = url.strip_prefix("https://drop.example.org").unwrap();
+        let body = site.get(path).await.body;
+        let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &body);
+        assert_eq!(
+            file["sha256"],
+            data_encoding::HEXLOWER.encode(hash.as_ref())
+        );
+        assert_eq!(file["size"], body.len());
+    }
+}
+
+#[tokio::test]
+async fn expired_package_says_what_it_was() {
+    let site = Fixture::new().await;
+    let files = [("secret.pdf", "b".into())];
+    let gone = deposit(&site.drop, &files, SignedDuration::from_secs(-5)).await;
+    let reply = site.get(&format!("/{gone}?lang=en")).await;
+    assert_eq!(reply.status, 410);
+    assert!(reply.text().contains("asso.example") && reply.text().contains("could be downloaded"));
+    assert!(!reply.text().contains("secret"));
+}
+
+#[tokio::test]
+async fn pages_under_a_path_link_below_it_and_plain_http_sends_no_hsts() {
+    let config = WebConfig {
+        public_url: "http://example.org/drop/".to_owned(),
+        operator: String::new(),
+        contact: String::new(),
+        ..web_config()
+    };
+    let site = Fixture::with(limits(), config).await;
+    let page = site.get(&site.path("")).await;
+    assert_eq!(page.field("strict-transport-security"), "");
+    assert!(page.text().contains("href=\"/drop/style.css?v="));
+    assert!(
+        page.text()
+            .contains(&format!("href=\"/drop/{}/1\"", site.token))
+    );
+    assert!(page.text().contains("– example.org</title>"));
+    assert_eq!(site.get("/.well-known/security.txt").await.status, 404);
+}
+
+#[tokio::test]
+async fn the_sender_is_shown_as_the_admin_wants() {
+    for (shown, present, absent) in [
+        (
+            crate::config::ShowSender::Address,
+            "3 files sent by alice@asso.example",
+            "somebody@",
+        ),
+        (
+            crate::config::ShowSender::Domain,
+            "3 files sent by asso.example",
+            "alice",
+        ),
+        (
+            crate::config::ShowSender::None,
+            "3 attached files",
+            "asso.example",
+        ),
+    ] {
+        let config = WebConfig {
+            show_sender: shown,
+            ..web_config()
+        };
+        let site = Fixture::with(limits(), config).await;
+        let page = site.get(&site.path("?lang=en")).await;
+        assert!(page.text().contains(present), "{}", page.text());
+        assert!(!page.text().contains(absent), "{absent}");
+        let report = site.get(&site.path("/report?lang=en")).await;
+        assert!(!report.text().contains(absent), "{absent}");
+        let zip = site.ask("HEAD", &site.path("/all.zip"), &[]).await;
+        assert!(
+            !zip.field("content-disposition").contains(absent),
+            "{absent}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_language_that_was_chosen_stays_chosen() {
+    let site = Fixture::new().await;
+    let english = site.get(&site.path("?lang=en")).await;
+    let path = site.path("");
+    for part in [
+        "href=\"?lang=fr\" hreflang=\"fr\" lang=\"fr\">Français",
+        "href=\"/about?lang=en\"",
+        &format!("href=\"{path}/report?lang=en\""),
+    ] {
+        assert!(english.text().contains(part), "{part}");
+    }
+    let preferred = site.ask("GET", &path, &[("Accept-Language", "en")]).await;
+    assert!(preferred.text().contains("href=\"/about\""));
+}
+
+#[tokio::test]
+async fn about_and_home_name_the_operator_and_the_legal_notice() {
+    let config = WebConfig {
+        legal: "Éditeur <b>\n\nHébergeur".to_owned(),
+        ..web_config()
+    };
+    let site = Fixture::with(limits(), config).await;
+    let about = site.get("/about?lang=en").await;
+    for part in [
+        "Association &lt;Exemple&gt;",
+        "https://drop.example.org/ followed by 26",
+        "X-Depollueur",
+        "<h2 id=\"legal\">Legal notice</h2>\n<p>Éditeur &lt;b&gt;</p>\n<p>Hébergeur</p>",
+        "href=\"/about?lang=en#legal\"",
+        "mailto:abuse@example.org",
+    ] {
+        assert!(about.text().contains(part), "{part}\n{}", about.text());
+    }
+    assert_eq!(site.get("/").await.status, 200);
+    let elsewhere = WebConfig {
+        legal: "https://example.org/legal".to_owned(),
+        ..web_config()
+    };
+    let site = Fixture::with(limits(), elsewhere).await;
+    let home = site.get("/?lang=fr").await;
+    assert!(
+        home.text()
+            .contains("<a href=\"https://example.org/legal\">Mentions légales</a>")
+    );
+}
+
+#[tokio::test]
+async fn security_txt_names_the_contact_and_its_own_end() {
+    let site = Fixture::new().await;
+    let reply = site.get("/.well-known/security.txt").await;
+    let field = |name: &str| {
+        let line = reply
+            .text()
+            .lines()
+            .find_map(|line| line.strip_prefix(name));
+        line.unwrap_or_default().to_owned()
+    };
+    assert_eq!(field("Contact: "), "mailto:abuse@example.org");
+    assert_eq!(
+        field("Canonical: "),
+        "https://drop.example.org/.well-known/security.txt"
+    );
+    let expires: Timestamp = field("Expires: ").parse().unwrap();
+    let left = expires.duration_since(Timestamp::now());
+    assert!(
+        left > SignedDuration::from_hours(24 * 30) && left < SignedDuration::from_hours(24 * 365)
+    );
+}
+
+#[tokio::test]
+async fn logo_and_templates_of_the_admin_are_served() {
+    let home = TempDir::new().unwrap();
+    let logo = home.path().join("logo.svg");
+    std::fs::write(&logo, "<svg xmlns='http://www.w3.org/2000/svg'/>").unwrap();
+    let templates = home.path().join("templates");
+    std::fs::create_dir(&templates).unwrap();
+    let own = "{% extends 'layout.html' %}{% block main %}OURS {% for f in page.files %}[{{ f.name }}]{% endfor %}{% endblock %}";
+    std::fs::write(templates.join("landing.html"), own).unwrap();
+    let config = WebConfig {
+        logo: Some(logo),
+        templates: Some(templates),
+        ..web_config()
+    };
+    let site = Fixture::with(limits(), config).await;
+    let image = site.get("/logo").await;
+    assert_eq!(image.field("content-type"), "image/svg+xml");
+    assert!(
+        image
+            .field("content-security-policy")
+            .starts_with("sandbox; default-src 'none'")
+    );
+    let name = "<script>&.pdf";
+    let token = deposit(
+        &site.drop,
+        &[(name, "x".into())],
+        SignedDuration::from_hours(1),
+    )
+    .await;
+    let page = site.get(&format!("/{token}")).await;
+    assert!(
+        page.text().contains("OURS [&lt;script&gt;&amp;.pdf]"),
+        "{}",
+        page.text()
+    );
+    assert!(page.text().contains("<img class=\"logo\" src=\"/logo?v="));
+}
+
+#[tokio::test]
+async fn programs_are_named_as_such() {
+    let site = Fixture::new().await;
+    let files = [("facture.pdf.exe", "x".into())];
+    let token = deposit(&site.drop, &files, SignedDuration::from_hours(1)).await;
+    let page = site.get(&format!("/{token}?lang=en")).await;
+    assert!(page.text().contains("This is a program"));
+    let page = site.get(&site.path("?lang=en")).await;
+    assert!(!page.text().contains("This is a program"));
+}

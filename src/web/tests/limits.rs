@@ -1,0 +1,205 @@
+//! Guessing and flooding: how often one address may be wrong, and what it may have at once.
+
+use super::*;
+
+const MISS: &str = "/bbbbbbbbbbbbbbbbbbbbbbbbba";
+
+fn by(address: &str) -> [(&str, &str); 1] {
+    [("X-Forwarded-For", address)]
+}
+
+fn strict() -> WebConfig {
+    WebConfig {
+        misses_per_minute: 3,
+        posts_per_minute: 2,
+        ..web_config()
+    }
+}
+
+#[tokio::test]
+async fn who_guesses_too_often_waits_whatever_the_guess() {
+    let site = Fixture::with(limits(), strict()).await;
+    let guesser = by("198.51.100.7");
+    for path in [MISS, "/short", "/index.php"] {
+        assert_eq!(site.ask("GET", path, &guesser).await.status, 404);
+    }
+    for path in [
+        MISS,
+        "/short",
+        "/index.php",
+        &site.path(""),
+        &site.path("/1"),
+    ] {
+        let reply = site.ask("GET", path, &guesser).await;
+        assert_eq!(reply.status, 429, "{path}");
+        let wait: u64 = reply.field("retry-after").parse().unwrap();
+        assert!((1..=21).contains(&wait), "{wait}");
+        assert!(reply.text().contains("<main"));
+    }
+    for path in ["/", "/about", "/style.css"] {
+        assert_eq!(site.ask("GET", path, &guesser).await.status, 200, "{path}");
+    }
+    let other = site.ask("GET", &site.path(""), &by("198.51.100.8")).await;
+    assert_eq!(other.status, 200);
+}
+
+#[tokio::test]
+async fn a_link_that_works_is_never_counted() {
+    let site = Fixture::with(limits(), strict()).await;
+    for _ in 0..9 {
+        assert_eq!(site.get(&site.path("")).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn an_ipv6_network_is_one_guesser() {
+    let site = Fixture::with(limits(), strict()).await;
+    for host in 1..=3 {
+        let address = format!("2001:db8:1:2::{host}");
+        assert_eq!(site.ask("GET", MISS, &by(&address)).await.status, 404);
+    }
+    let ask = async |address| site.ask("GET", MISS, &by(address)).await.status;
+    assert_eq!(ask("2001:db8:1:2:ffff::9").await, 429);
+    assert_eq!(ask("2001:db8:1:3::1").await, 404);
+}
+
+#[tokio::test]
+async fn who_is_no_trusted_proxy_cannot_choose_an_address() {
+    let config = WebConfig {
+        trusted_proxies: Vec::new(),
+        ..strict()
+    };
+    let site = Fixture::with(limits(), config).await;
+    for host in 1..=3 {
+        let address = format!("198.51.100.{host}");
+        assert_eq!(site.ask("GET", MISS, &by(&address)).await.status, 404);
+    }
+    assert_eq!(site.ask("GET", MISS, &by("198.51.100.4")).await.status, 429);
+}
+
+#[tokio::test]
+async fn forms_are_limited_too() {
+    let site = Fixture::with(limits(), strict()).await;
+    let path = site.path("/report");
+    let body = "reason=other&text=x";
+    assert_eq!(site.post(&path, body).await.status, 303);
+    assert_eq!(site.post(&path, body).await.status, 303);
+    let third = site.post(&path, body).await;
+    assert_eq!(third.status, 429);
+    assert!(!third.field("retry-after").is_empty());
+    assert_eq!(site.get(&path).await.status, 200);
+}
+
+#[tokio::test]
+async fn an_address_has_its_share_of_the_connections() {
+    let limits = ServerLimits {
+        max_connections_per_address: 2,
+        ..limits()
+    };
+    let site = Fixture::with(limits, web_config()).await;
+    let first = TcpStream::connect(site.address).await.unwrap();
+    let _second = TcpStream::connect(site.address).await.unwrap();
+    let mut third = TcpStream::connect(site.address).await.unwrap();
+    let mut answer = Vec::new();
+    // Closed at once, or reset: never served.
+    let _ = third.read_to_end(&mut answer).await;
+    assert!(answer.is_empty());
+    drop(first);
+    let request = "GET /robots.txt HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    // Until the server has seen that the first is gone.
+    while answer.is_empty() {
+        let mut stream = site.send(request).await;
+        let _ = stream.read_to_end(&mut answer).await;
+    }
+    assert_eq!(Reply::parse(&answer).status, 200);
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_may_have_all_connections_but_each_client_only_its_share() {
+    let limits = ServerLimits {
+        max_connections_per_address: 1,
+        trusted_proxies: web_config().trusted_proxies,
+        ..limits()
+    };
+    let config = WebConfig {
+        max_connections_per_address: 2,
+        ..web_config()
+    };
+    let site = Fixture::with(limits, config).await;
+    let large = Bytes::from(vec![7; 32 << 20]);
+    let token = deposit(
+        &site.drop,
+        &[("large", large)],
+        SignedDuration::from_hours(1),
+    )
+    .await;
+    let request = |path: &str| {
+        format!("GET {path} HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 198.51.100.7\r\n\r\n")
+    };
+    let mut running = Vec::new();
+    for _ in 0..2 {
+        let mut stream = site.send(&request(&format!("/{token}/1"))).await;
+        stream.read_exact(&mut [0; 1024]).await.unwrap();
+        running.push(stream);
+    }
+    let path = format!("/{token}");
+    let third = site.ask("GET", &path, &by("198.51.100.7")).await;
+    assert_eq!((third.status, third.field("retry-after")), (429, "10"));
+    assert_eq!(
+        site.ask("GET", &path, &by("198.51.100.8")).await.status,
+        200
+    );
+    drop(running);
+    while site.ask("GET", &path, &by("198.51.100.7")).await.status != 200 {}
+}
+
+#[tokio::test]
+async fn what_is_no_token_is_looked_up_like_one() {
+    let site = Fixture::new().await;
+    let path = site.home.path().join("drop/drop.sqlite3");
+    let database = rusqlite::Connection::open(path).unwrap();
+    database
+        .execute_batch("ALTER TABLE package RENAME TO lost")
+        .unwrap();
+    for path in [
+        MISS,
+        "/short",
+        "/short.json",
+        "/%ff",
+        "/short/1",
+        "/short/all.zip",
+        "/short/report",
+    ] {
+        assert_eq!(site.get(path).await.status, 503, "{path}");
+    }
+    assert_eq!(site.post("/short/extend", "").await.status, 503);
+}
+
+#[test]
+fn readers_have_threads_of_their_own_and_a_bound_on_them() {
+    use std::sync::{Condvar, Mutex};
+    let readers = super::server::runtime().unwrap();
+    let running = Arc::new((Mutex::new((0, 0)), Condvar::new()));
+    let tasks: Vec<_> = (0..100)
+        .map(|_| {
+            let running = Arc::clone(&running);
+            readers.spawn_blocking(move || {
+                let (counts, changed) = &*running;
+                let mut counts = counts.lock().unwrap();
+                counts.0 += 1;
+                counts.1 = counts.1.max(counts.0);
+                // All threads that there are meet here before any goes on.
+                let pause = Duration::from_millis(50);
+                counts = changed.wait_timeout(counts, pause).unwrap().0;
+                counts.0 -= 1;
+            })
+        })
+        .collect();
+    readers.block_on(async {
+        for task in tasks {
+            task.await.unwrap();
+        }
+    });
+    let (_, most) = *running.0.lock().unwrap();
+    assert_eq!(most, 16);
+}

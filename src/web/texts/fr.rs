@@ -1,0 +1,155 @@
+//! What the pages say in French.
+
+use super::Texts;
+
+pub(super) static FR: Texts = Texts {
+    lang: "fr",
+    other_lang: "en",
+    other_language: "English",
+    languages: "Langue",
+    skip: "Aller au contenu",
+    footer: "Ce site",
+
+    one_file_sent: "1 fichier envoyé par {sender}",
+    many_files_sent: "{count} fichiers envoyés par {sender}",
+    one_file: "1 fichier joint",
+    many_files: "{count} fichiers joints",
+    within: "dans {message}",
+    message_sent: "un message envoyé depuis {sender} le {date}",
+    message_received: "un message reçu le {date} d’une adresse en @{sender}",
+    message_dated: "un message du {date}",
+    until: "À télécharger jusqu’au",
+    days_left: "encore {count} jours",
+    until_tomorrow: "c’est-à-dire demain",
+    until_today: "c’est-à-dire aujourd’hui",
+    files: "Fichiers",
+    download: "Télécharger",
+    download_all: "Tout télécharger",
+    fingerprint: "Empreinte du fichier",
+    fingerprint_use: "SHA-256, pour vérifier que le fichier est arrivé intact\u{a0}:",
+    program_caution: "C’est un programme\u{a0}: ne l’ouvrez que si vous l’attendiez de cette personne.",
+
+    extend_why: "Besoin de plus de temps\u{a0}?",
+    extend: "Garder jusqu’au {date}",
+    extended: "C’est fait\u{a0}: les fichiers peuvent être téléchargés jusqu’au {moment} ({zone}).",
+    extended_no: "La date de fin ne peut plus être repoussée\u{a0}: ces fichiers peuvent être \
+        téléchargés jusqu’au {moment} ({zone}).",
+
+    why: "Pourquoi cette page\u{a0}?",
+    why_outgoing: "Le serveur de courrier de l’expéditeur retire les pièces jointes lourdes des \
+        messages et les garde ici une seule fois, au lieu d’en envoyer une copie dans chaque \
+        boîte.",
+    why_incoming: "Le serveur de courrier qui a reçu ce message en retire les pièces jointes lourdes et \
+        les garde ici une seule fois, au lieu d’en déposer une copie dans chaque boîte.",
+    privacy: "Elles sont chiffrées\u{a0}: sans le lien du message, personne ne peut les lire, pas \
+        même l’hébergeur\u{a0}; qui a le lien peut les télécharger. Rien à installer, aucun \
+        compte, aucun traceur.",
+    caution: "Les fichiers sont tels que l’expéditeur les a joints\u{a0}: n’ouvrez que ceux que \
+        vous attendez.",
+    learn_more: "En savoir plus",
+
+    report: "Signaler un contenu",
+    about: "À propos de ce service",
+    legal: "Mentions légales",
+    contact: "Contact\u{a0}:",
+
+    gone: "Ces fichiers ne sont plus disponibles",
+    gone_within: "Ils étaient joints à {message}.",
+    gone_until: "Ils pouvaient être téléchargés jusqu’au {moment} ({zone}).",
+    gone_restore: "Il est encore temps de les rétablir.",
+    restore: "Rétablir jusqu’au {date}",
+    gone_what: "Que faire\u{a0}?",
+    gone_ask: "Demandez à la personne qui vous a écrit de vous les envoyer de nouveau.",
+    gone_ask_sender: "Demandez à la personne qui vous a écrit, chez {sender}, de vous les envoyer de \
+        nouveau.",
+    gone_operator: "Si ce n’est pas possible, écrivez à {operator} en joignant l’adresse complète de \
+        cette page\u{a0}: un fichier expiré depuis peu peut parfois être rétabli.",
+    revoked: "Ces fichiers ont été retirés",
+    revoked_why: "{operator} les a retirés avant la date de fin prévue.",
+    revoked_operator: "Pour savoir pourquoi, écrivez à {operator} en joignant l’adresse complète de cette \
+        page.",
+
+    report_title: "Signaler un contenu",
+    report_what: "Vous signalez à {operator} des fichiers joints à {message}.",
+    report_then: "Un administrateur lira votre signalement et peut retirer les fichiers. Il ne sera \
+        pas montré à l’expéditeur.",
+    report_reason: "De quoi s’agit-il\u{a0}?",
+    reason_malware: "Virus ou programme dangereux",
+    reason_fraud: "Hameçonnage, escroquerie",
+    reason_illegal: "Contenu illicite",
+    reason_privacy: "Données personnelles, droits d’auteur",
+    reason_other: "Autre chose",
+    report_text: "Que faut-il savoir\u{a0}?",
+    report_text_hint: "Quel fichier, et ce qui ne va pas.",
+    report_contact: "Votre adresse de courriel, si vous voulez une réponse",
+    report_optional: "facultatif",
+    report_share: "Joindre le lien, pour que l’administrateur puisse regarder les fichiers. Sans lui, \
+        il peut les retirer, mais pas les ouvrir.",
+    report_send: "Envoyer le signalement",
+    report_back: "Revenir aux fichiers",
+    report_empty: "Écrivez en quelques mots ce qui ne va pas, puis envoyez de nouveau.",
+    reported: "Merci, votre signalement est enregistré",
+    reported_what: "Il porte la référence {reference}. {operator} en est averti et décidera de la suite.",
+
+    not_found: "Il n’y a rien à cette adresse",
+    not_found_why: "Si vous venez d’un lien reçu par courriel, il est sans doute incomplet\u{a0}: un \
+        lien coupé en fin de ligne est la cause la plus fréquente.",
+    not_found_what: "Ouvrez-le de nouveau depuis le message, ou copiez-le en entier dans la barre \
+        d’adresse.",
+    bad_form: "Ce formulaire n’a pas pu être lu",
+    bad_form_why: "Il n’est pas arrivé en entier, ou sous une autre forme que celle attendue.",
+    bad_form_what: "Revenez à la page précédente et envoyez-le de nouveau.",
+    foreign: "Cette demande ne vient pas de ce site",
+    foreign_why: "Un autre site a voulu agir en votre nom. Rien n’a été fait.",
+    foreign_what: "Ouvrez le lien depuis le message et utilisez les boutons de la page.",
+    method: "Cette adresse ne se demande pas ainsi",
+    method_why: "Les pages et les fichiers se lisent ici\u{a0}; rien ne peut y être déposé ni \
+        modifié.",
+    too_large: "C’est trop long",
+    too_large_why: "Ce que vous avez envoyé dépasse ce que ce formulaire accepte.",
+    too_large_what: "Revenez à la page précédente et raccourcissez le texte.",
+    too_many: "Trop de demandes",
+    too_many_why: "Votre réseau a envoyé en peu de temps trop de demandes, ou essayé trop de liens qui \
+        ne mènent à rien.",
+    too_many_what: "Réessayez dans une minute. Votre lien et vos fichiers restent intacts.",
+    failed: "Un problème de notre côté",
+    failed_what: "Cette page ne peut pas être affichée pour le moment. Réessayez dans quelques \
+        minutes.",
+
+    home: "Un dépôt de pièces jointes",
+    home_what: "{operator} garde ici pour un temps les pièces jointes lourdes de son courrier, \
+        chiffrées, au lieu d’en laisser une copie dans chaque boîte.",
+    home_how: "On y accède par le lien qui se trouve dans le message\u{a0}; il n’y a rien d’autre à \
+        voir ici, ni rien à y déposer.",
+    home_lost: "Vous cherchez un fichier\u{a0}? Ouvrez le lien depuis le message que vous avez reçu.",
+
+    about_intro: "Pour qui reçoit ces liens et veut savoir ce qu’il y a derrière, et pour qui répond \
+        d’un réseau ou d’un serveur de courrier.",
+    about_what: "Ce que c’est",
+    about_what_text: "{operator} fait passer son courrier par un filtre libre, depollueur. Il retire des \
+        messages les pièces jointes lourdes, les garde ici chiffrées pour un temps limité et \
+        met un lien à leur place. Aucun dépôt public\u{a0}: seul ce serveur de courrier peut \
+        y placer des fichiers.",
+    about_mail: "Dans le message",
+    about_mail_text: "Un message modifié porte un champ X-Depollueur dans son en-tête et un seul lien, \
+        suivi du nom, de la taille et de la date de fin de chaque fichier. Un message signé \
+        ou chiffré (S/MIME, OpenPGP) n’est jamais modifié.",
+    about_link: "Le lien",
+    about_link_text: "Il se compose de {url} et de 26 lettres et chiffres tirés au hasard\u{a0}; ni nom, \
+        ni adresse, ni contenu n’y figurent. Le suivre ne change rien et ne compte rien, \
+        autant de fois qu’un filtre ou un aperçu le fasse\u{a0}: ne sont comptés que les \
+        téléchargements complets.",
+    about_files: "Les fichiers",
+    about_files_text: "Ils sont servis depuis {host} seul, sans redirection, toujours comme pièces \
+        à enregistrer (application/octet-stream, attachment, CSP sandbox), jamais affichés. \
+        Les pages n’ont ni script, ni cookie, ni ressource d’un tiers. L’adresse de la page \
+        suivie de .json donne aux programmes noms, tailles et empreintes SHA-256.",
+    about_log: "Ce qui est consigné",
+    about_log_text: "Le dépôt (expéditeur, identifiant du message, heure), puis chaque téléchargement \
+        complet, prolongation, signalement et retrait avec son heure et, si l’exploitant l’a \
+        choisi, l’adresse IP. Ni le lien, ni le nom, ni le contenu des fichiers. Ces entrées \
+        sont effacées après la durée fixée par l’exploitant.",
+    about_abuse: "Signaler, demander",
+    about_abuse_text: "Chaque page de fichiers porte en bas un lien pour signaler son contenu\u{a0}; un \
+        administrateur peut le retirer aussitôt.",
+};

@@ -1,0 +1,135 @@
+//! What templates are given. depollueur.toml(5) documents each name: change both together.
+
+use serde::Serialize;
+
+/// What all pages show, as `site`.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct SiteView {
+    pub(super) operator: String,
+    pub(super) host: String,
+    pub(super) contact: Option<LinkView>,
+    pub(super) legal: Option<LinkView>,
+    /// The logo's address.
+    pub(super) logo: Option<String>,
+    /// The path of the public address, with its slashes.
+    pub(super) base: String,
+    /// The style sheet's address.
+    pub(super) style: String,
+}
+
+/// Something to follow, or to press.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct LinkView {
+    pub(super) href: String,
+    pub(super) text: String,
+}
+
+/// A moment, ready to be shown.
+#[derive(Debug, Serialize)]
+pub(super) struct MomentView {
+    pub(super) machine: String,
+    pub(super) text: String,
+    pub(super) zone: String,
+}
+
+/// `landing.html`
+#[derive(Debug, Serialize)]
+pub(super) struct LandingView {
+    pub(super) title: String,
+    pub(super) from: String,
+    pub(super) expires: MomentView,
+    pub(super) left: String,
+    pub(super) note: Option<String>,
+    pub(super) files: Vec<FileView>,
+    pub(super) archive: Option<ArchiveView>,
+    pub(super) extend: Option<LinkView>,
+    pub(super) why: String,
+    pub(super) report: String,
+}
+
+/// One of the files of `landing.html`.
+#[derive(Debug, Serialize)]
+pub(super) struct FileView {
+    pub(super) href: String,
+    pub(super) glyph: &'static str,
+    pub(super) letters: String,
+    pub(super) name: String,
+    pub(super) kind: &'static str,
+    pub(super) program: bool,
+    pub(super) size: String,
+    pub(super) sha256: String,
+}
+
+/// All files in one.
+#[derive(Debug, Serialize)]
+pub(super) struct ArchiveView {
+    pub(super) href: String,
+    pub(super) size: String,
+}
+
+/// `gone.html`
+#[derive(Debug, Serialize)]
+pub(super) struct GoneView {
+    pub(super) title: String,
+    pub(super) from: String,
+    pub(super) until: String,
+    pub(super) extend: Option<LinkView>,
+    pub(super) ask: String,
+    pub(super) ask_operator: String,
+    pub(super) report: String,
+}
+
+/// `report.html`
+#[derive(Debug, Serialize)]
+pub(super) struct ReportView {
+    pub(super) title: String,
+    pub(super) what: String,
+    pub(super) action: String,
+    pub(super) back: String,
+    pub(super) error: Option<String>,
+    /// What was written already.
+    pub(super) text: String,
+    pub(super) contact: String,
+    pub(super) reasons: Vec<ReasonView>,
+    pub(super) text_max: usize,
+    pub(super) contact_max: usize,
+}
+
+/// One of the reasons to choose from.
+#[derive(Debug, Serialize)]
+pub(super) struct ReasonView {
+    pub(super) value: &'static str,
+    pub(super) text: &'static str,
+    pub(super) chosen: bool,
+}
+
+/// `message.html`: a title and a few paragraphs.
+#[derive(Debug, Serialize)]
+pub(super) struct MessageView {
+    pub(super) title: String,
+    pub(super) paragraphs: Vec<String>,
+    pub(super) link: Option<LinkView>,
+}
+
+/// `home.html`
+#[derive(Debug, Serialize)]
+pub(super) struct HomeView {
+    pub(super) title: String,
+    pub(super) what: String,
+}
+
+/// `about.html`
+#[derive(Debug, Serialize)]
+pub(super) struct AboutView {
+    pub(super) title: String,
+    pub(super) sections: Vec<SectionView>,
+    /// The paragraphs of the legal notice, if it is a text.
+    pub(super) legal: Vec<String>,
+}
+
+/// A section of `about.html`.
+#[derive(Debug, Serialize)]
+pub(super) struct SectionView {
+    pub(super) title: &'static str,
+    pub(super) text: String,
+}

@@ -1,0 +1,282 @@
+#!/usr/bin/env python3
+"""The pages in a real Chromium, as a reader uses them: no mail system needed.
+
+    tests/e2e/pages.py                 all of them
+    tests/e2e/pages.py keyboard        those whose sentence contains a word
+
+axe-core, which looks for what keeps people with disabilities out, is fetched by npm from its registry
+when it is not there; a run that cannot fetch it fails.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import traceback
+import urllib.request
+import zipfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import messages as m  # noqa: E402
+from browser import ENTER, TAB, Browser  # noqa: E402
+from pages_site import Site  # noqa: E402
+
+AXE = "axe-core@4"
+STORIES = []
+
+
+def story(sentence: str):
+    def register(function):
+        STORIES.append((sentence, function))
+        return function
+    return register
+
+
+def axe_source() -> str:
+    """The script of axe-core: `$AXE_CORE` names a file of it, else npm fetches it."""
+    if path := os.environ.get("AXE_CORE"):
+        return Path(path).read_text()
+    with tempfile.TemporaryDirectory(prefix="axe-") as directory:
+        subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts",
+                        "--prefix", directory, AXE], check=True, timeout=180)
+        return (Path(directory) / "node_modules/axe-core/axe.min.js").read_text()
+
+
+def two_files(site: Site) -> str:
+    return site.deposit(("compte rendu.pdf", m.pdf(400_000)), ("budget.ods", m.noise(90_000)))
+
+
+def all_pages(site: Site) -> list[str]:
+    link = two_files(site)
+    received = site.deposit(("facture.pdf.exe", m.noise(5000)), direction="incoming")
+    expired, revoked = site.expired(("a.pdf", m.noise(5000))), two_files(site)
+    site.revoke(revoked)
+    return [link, link + "?done=extended", link + "/report", received, expired, revoked,
+            f"{link}/report?done={'0123456789abcdef' * 2}", site.url, site.url + "about",
+            site.url + "unknown"]
+
+
+@story("axe-core finds nothing on any page, in both languages, on phone and desktop, light and dark")
+def _(site):
+    source = axe_source()
+    wrong = []
+    with Browser("en") as browser:
+        for url in all_pages(site):
+            for language, width, dark in (("fr", 320, False), ("fr", 390, True), ("en", 390, False),
+                                          ("en", 1100, True), ("fr", 1100, False)):
+                browser.look(width, dark=dark)
+                browser.open(f"{url}{'&' if '?' in url else '?'}lang={language}")
+                wrong += [f"{url} {language} {width} {'dark' if dark else 'light'}: {line}"
+                          for line in browser.axe(source)]
+    assert not wrong, "\n".join(wrong)
+
+
+@story("no page is wider than the phone, and what is pressed is large enough for a thumb")
+def _(site):
+    with Browser("fr") as browser:
+        for url in all_pages(site):
+            for width in (320, 390):
+                browser.look(width)
+                browser.open(url)
+                wide = browser.script("return document.documentElement.scrollWidth")
+                assert wide <= width, f"{url} is {wide} wide at {width}"
+                small = browser.script(
+                    "return [...document.querySelectorAll('.button')].map(b => b.getBoundingClientRect())"
+                    ".filter(r => r.height < 44 || r.width < 44).length")
+                assert small == 0, f"{url} has {small} small buttons"
+
+
+@story("pages ask nobody but this server for anything, and run no script")
+def _(site):
+    with Browser("fr") as browser:
+        for url in all_pages(site):
+            browser.open(url)
+            assert not browser.has("script"), url
+            # The browser's own pages and the download of its icon are none of ours.
+            asked = [u for u in browser.requests() if u.startswith("http")]
+            assert asked and all(u.startswith(site.url) for u in asked), asked
+
+
+@story("a reader switches the language and keeps it on the way to other pages")
+def _(site):
+    link = two_files(site)
+    with Browser("fr") as browser:
+        browser.open(link)
+        assert "2 fichiers envoyés par exemple.org" in browser.text()
+        browser.click("header nav a")
+        assert "2 files sent by exemple.org" in browser.text()
+        browser.click("footer a[href*=report]")
+        assert "Report content" in browser.text()
+        browser.click(".all a:not(.button)")
+        assert "2 files sent by exemple.org" in browser.text() and browser.attribute("html", "lang") == "en"
+
+
+@story("without JavaScript a reader extends, once, and loading the page again sends nothing")
+def _(site):
+    link = two_files(site)
+    with Browser("en", scripts=False) as browser:
+        browser.open(link)
+        assert "Keep until" in browser.text()
+        browser.click(".extend button")
+        assert "Done: the files can be downloaded until" in browser.text()
+        assert browser.url() == link + "?done=extended"
+        before = len(site.audit())
+        browser.reload()
+        assert len(site.audit()) == before
+
+
+@story("without JavaScript a reader reports content, and is told when something is missing")
+def _(site):
+    link = two_files(site)
+    with Browser("en", scripts=False) as browser:
+        browser.open(link + "/report")
+        browser.click("input[value=fraud]")
+        browser.type("#text", "   ")
+        browser.click("form button")
+        assert "Say in a few words what is wrong" in browser.text()
+        assert browser.attribute("input[value=fraud]", "checked") == "true"
+        browser.type("#text", "This pretends to be my bank.")
+        browser.type("#contact", "me@example.org")
+        browser.click("form button")
+        assert "your report is recorded" in browser.text(), browser.text()
+        reference = browser.url().rsplit("done=", 1)[1]
+        assert reference in browser.text()
+        action, detail = site.audit()[-1]
+        assert action == "report" and "fraud: This pretends to be my bank." in detail, detail
+
+
+@story("an expired page says what it was, and brings the files back where that is allowed")
+def _(site):
+    data = m.pdf(50_000)
+    link = site.expired(("contrat.pdf", data))
+    with Browser("fr", scripts=False) as browser:
+        browser.open(link)
+        text = browser.text()
+        assert "ne sont plus disponibles" in text and "exemple.org" in text and "abuse@exemple.org" in text
+        assert "contrat" not in text
+        browser.click(".extend button")
+        assert "contrat.pdf" in browser.text()
+        browser.click(".files a.button")
+        assert browser.downloaded(len(data)).read_bytes() == data
+
+
+@story("a revoked page says so, and offers nothing")
+def _(site):
+    link = two_files(site)
+    site.revoke(link)
+    with Browser("fr") as browser:
+        browser.open(link)
+        assert "Ces fichiers ont été retirés" in browser.text()
+        assert not browser.has("form") and not browser.has(".files")
+
+
+@story("all files come as one archive that opens")
+def _(site):
+    report, budget = m.pdf(400_000), m.noise(90_000)
+    link = two_files(site)
+    with Browser("fr") as browser:
+        browser.open(link)
+        size = int(site.daemon.get(link + "/all.zip", method="HEAD")[1]["content-length"])
+        browser.click(".all a")
+        with zipfile.ZipFile(browser.downloaded(size)) as archive:
+            assert archive.testzip() is None
+            assert archive.namelist() == ["compte rendu.pdf", "budget.ods"]
+            assert archive.read("compte rendu.pdf") == report
+            assert len(archive.read("budget.ods")) == len(budget)
+
+
+@story("with the keyboard alone a reader reaches everything in order, sees where they are, and downloads")
+def _(site):
+    link = site.deposit(("compte rendu.pdf", m.pdf(300_000)))
+    focused = """const e = document.activeElement, s = getComputedStyle(e);
+        return [e.className || e.tagName.toLowerCase(), s.outlineStyle, parseFloat(s.outlineWidth)]"""
+    with Browser("fr") as browser:
+        browser.look(390)
+        browser.open(link)
+        seen = []
+        for _ in range(20):
+            browser.keys(TAB)
+            name, style, width = browser.script(focused)
+            if name == "body" or (seen and name == seen[0]):
+                break
+            assert style != "none" and width >= 2, f"{name}: the focus cannot be seen"
+            seen.append(name)
+        assert seen[:4] == ["skip", "a", "summary", "button"], seen
+        assert "button quiet" in seen, seen
+        browser.open(link)
+        browser.keys(TAB, ENTER)
+        assert browser.url().endswith("#main")
+        browser.keys(TAB, ENTER)
+        assert "SHA-256" in browser.text()
+        browser.keys(TAB, ENTER)
+        assert browser.downloaded(300_000).name == "compte rendu.pdf"
+
+
+@story("a screen reader finds the landmarks, one heading, and a name for each button")
+def _(site):
+    link = two_files(site)
+    with Browser("en") as browser:
+        browser.open(link)
+        nodes = browser.cdp("Accessibility.getFullAXTree")["nodes"]
+        def named(role):
+            return [n.get("name", {}).get("value", "") for n in nodes
+                    if n.get("role", {}).get("value") == role and not n.get("ignored")]
+        assert len(named("main")) == len(named("banner")) == len(named("contentinfo")) == 1, nodes
+        assert named("navigation") == ["Language", "This site"], named("navigation")
+        assert named("heading")[0] == "2 files sent by exemple.org"
+        links = named("link")
+        for name in ("Download compte rendu.pdf", "Download budget.ods"):
+            assert name in links, links
+        assert any(name.startswith("Keep until") for name in named("button"))
+
+
+@story("the first byte of a page comes within milliseconds")
+def _(site):
+    link = two_files(site)
+    with Browser("fr") as browser:
+        waits = []
+        for _ in range(10):
+            browser.open(link)
+            waits.append(browser.script("""const n = performance.getEntriesByType("navigation")[0];
+                return n.responseStart - n.requestStart"""))
+        print(f"      the best of ten: {min(waits):.1f} ms")
+        assert min(waits) < 100, waits
+
+
+@story("another site that knows the link cannot press its buttons")
+def _(site):
+    link = two_files(site)
+    form = f"<form method=post action='{link}/extend'><button>x</button></form>"
+    with Browser("fr") as browser:
+        browser.open("data:text/html," + urllib.request.quote(form))
+        browser.click("button")
+        assert "ne vient pas de ce site" in browser.text(), browser.text()
+        assert site.audit()[-1][0] == "deposit"
+
+
+def run(sentence, function) -> bool:
+    try:
+        with Site(drop_extend_expired="true", drop_extension="2 months", web_posts_per_minute=1000) as site:
+            function(site)
+    except Exception:
+        print(f"FAIL  {sentence}")
+        traceback.print_exc(file=sys.stdout)
+        return False
+    print(f"ok    {sentence}", flush=True)
+    return True
+
+
+def main() -> int:
+    words = sys.argv[1:]
+    chosen = [(s, f) for s, f in STORIES if not words or any(word in s for word in words)]
+    good = sum(run(sentence, function) for sentence, function in chosen)
+    print(f"{good} passed, {len(chosen) - good} failed")
+    return 0 if chosen and good == len(chosen) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
