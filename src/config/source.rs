@@ -488,6 +488,70 @@ mod tests {
     }
 
     #[test]
+    fn rules_are_printed_as_they_load() {
+        let text = "[[rule]]\nname = 'a'\nrecipient = ['@x.org', '/y/']\nlist = true\nsize_min = '1 MB'\n\
+                    action = 'keep'\n[[rule]]\nthreshold = 5\nretention = '7 days'\n";
+        let printed = load_file(text).unwrap().to_toml();
+        let again = load_file(&printed).unwrap();
+        assert_eq!(again.to_toml(), printed);
+        let labels: Vec<&str> = again.rule.iter().map(|rule| rule.label.as_str()).collect();
+        assert_eq!(labels, ["a", "rule 2"]);
+        assert_eq!(again.rule[0].conditions.len(), 3);
+    }
+
+    #[test]
+    fn the_examples_of_rules_load_without_a_warning() {
+        let from = |text: &str, comment: &str, end: &str| -> String {
+            let text = &text[text.find(&format!("{comment}[[rule]]")).unwrap()..];
+            let lines = text.lines().take_while(|line| *line != end);
+            let option = |line: &str| {
+                line.strip_prefix(comment.trim_end())
+                    .unwrap_or(line)
+                    .trim()
+                    .to_owned()
+            };
+            lines
+                .map(option)
+                .filter(|line| !line.starts_with('.'))
+                .collect::<Vec<_>>()
+                .join("\n")
+        };
+        let sample = from(include_str!("../../config/depollueur.toml"), "# ", "");
+        let page = include_str!("../../man/depollueur.toml.5");
+        let page = &page[page.find(".Ss Examples of rules").unwrap()..];
+        let page =
+            from(page, "", ".Sh FILES").replace("file:/etc/depollueur/machines", "m@example.org");
+        for (text, count) in [(sample, 4), (page, 6)] {
+            let text: String = text
+                .lines()
+                .filter(|line| line.contains(['=', '[']))
+                .map(|l| format!("{l}\n"))
+                .collect();
+            let config = load_file(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+            assert_eq!(config.rule.len(), count, "{text}");
+            let about_rules = |warning: &String| warning.starts_with("rule ");
+            assert!(!config.warnings().iter().any(about_rules), "{text}");
+        }
+    }
+
+    #[test]
+    fn rules_that_can_do_nothing_are_warned_of() {
+        let text = "[detach]\ndirections = 'incoming'\n\
+                    [[rule]]\nname = 'a'\ndirection = 'outgoing'\naction = 'keep'\n\
+                    [[rule]]\nname = 'b'\nsize_max = '10 kB'\nthreshold = '20 kB'\n\
+                    [[rule]]\nname = 'c'\naction = 'keep'\n[[rule]]\nname = 'd'\nlist = true\naction = 'keep'\n";
+        let warnings = load_file(text).unwrap().warnings();
+        let warnings: Vec<&String> = warnings.iter().filter(|w| w.starts_with("rule ")).collect();
+        assert_eq!(warnings.len(), 3, "{warnings:?}");
+        assert_eq!(
+            warnings[0],
+            "rule \"d\" is never reached: rule \"c\" before it has no condition"
+        );
+        assert!(warnings[1].starts_with("rule \"a\" never does anything: mail of its direction"));
+        assert!(warnings[2].starts_with("rule \"b\" never does anything: its size_max"));
+    }
+
+    #[test]
     fn settings_win_over_the_environment_and_it_over_the_file() {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(
@@ -542,6 +606,11 @@ mod tests {
                 &[],
                 &["detach=1"],
                 r#"--set: "detach" is not a key: must be of the form section.name"#,
+            ),
+            (
+                &[],
+                &["rule.name=a"],
+                r#"--set: "rule.name": rules stand in the configuration file only"#,
             ),
             (
                 &[],
