@@ -47,6 +47,7 @@ def run_slice(binary, name, seconds):
     seeds = HERE / "corpus" / name
     command = [
         binary, found, *([seeds] if seeds.is_dir() else []), f"-max_total_time={seconds}", "-rss_limit_mb=1024",
+        f"-dict={HERE}/dictionaries/mime.dict",
         "-timeout=60", "-print_final_stats=1", f"-artifact_prefix={TARGETS}/fuzz-found/{name}-",
     ]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -11,6 +11,7 @@
 //!   drop.sqlite3                    records: who deposited what size, when, until when (clear);
 //!                                   names, types, digests (sealed). Asked with `sqlite3`.
 //!   drop.sqlite3-wal, -shm          SQLite's: part of the database, never to be removed by hand
+//!   drop.key                        32 random bytes, for fingerprints (`drop/fingerprint.rs`)
 //!   blobs/                          the files of committed packages, encrypted
 //!     ab/                           the first byte of the record's id
 //!       ab…-<n>                     the id (32 hexadecimal digits), and the file's number
@@ -20,7 +21,10 @@
 //!
 //! Directories are 0700 and files 0600. All of it lies on one file system, since drafts become
 //! blobs by renaming. To back up, copy the database first (`sqlite3 drop.sqlite3 ".backup …"`), then
-//! `blobs`: a blob without a record is swept, a record without its blob is a dead link.
+//! `drop.key` and `blobs`: a blob without a record is swept, a record without its blob is a dead link.
+//!
+//! Blobs and records stand behind two narrow traits (`drop/blobs.rs`, `drop/records.rs`): another
+//! store is one more file that passes the suite in `drop/tests/conformance`.
 //!
 //! # When a package is durable
 //!
@@ -28,13 +32,21 @@
 //! then commits the record (`synchronous = FULL`), and only then returns: a process that is killed
 //! at any instant leaves drafts, or blobs without a record, which are swept after an hour, or a
 //! package that nobody was told of, which expires. No failed sync is ever tried again on the same
-//! file: the file is given up.
+//! file: the file is given up. `tests/faults.py` kills a process at each call that changes something,
+//! and lets each fail.
+//!
+//! A file system that takes nothing (full, out of inodes) fails the deposit, and nothing of it is
+//! kept; what is stored is served, also by a process that starts then. Before it comes to that,
+//! `quota.free_space_min` refuses.
 //!
 //! # The end of a package
 //!
-//! Live until `expires`, to the second; then kept, but not given out, for the grace period; then its
-//! blobs are removed and its manifest is overwritten. The rest of the record stays for
-//! `keep_records`, so that an old link gets an answer. Several processes may have one drop open.
+//! Live until `expires`, to the second, which readers can move within `lifetime_max`, or until an
+//! admin ends it; then kept, but not given out, for the grace period, in which an admin can bring it
+//! back; then its manifest is overwritten and its blobs are removed. The rest of the record stays for
+//! `keep_records`, so that an old link gets an answer. What was done with a package, and by whom,
+//! stands in the audit log (`drop/audit.rs`). When the clock jumped, nothing is destroyed for a day
+//! (`drop/clock.rs`). Several processes may have one drop open.
 
 mod audit;
 mod blobs;
@@ -346,133 +358,6 @@ impl Drop {
         let (text, contact) = (text.to_owned(), contact.to_owned());
         self.run(move |store| store.report(id, now, client, (&text, &contact)))
             .await
-    }
-
-    /// Packages, those deposited last first.
-    ///
-    /// # Errors
-    /// The database cannot be read.
-    pub async fn list(&self, query: Query, now: Timestamp) -> Result<Vec<Deposit>, DropError> {
-        self.run(move |store| store.list(&query, now)).await
-    }
-
-    /// A package with its files, as far as it can be known without its link.
-    ///
-    /// # Errors
-    /// The database cannot be read.
-    pub async fn show(
-        &self,
-        id: RecordId,
-        now: Timestamp,
-    ) -> Result<Option<(Deposit, Vec<DepositedFile>)>, DropError> {
-        self.run(move |store| store.show(id, now)).await
-    }
-
-    /// The files of a package that is not destroyed, for whoever has its link: expired and revoked
-    /// ones, too. `None` when there is nothing any more.
-    ///
-    /// # Errors
-    /// The database cannot be read, or the record does not authenticate.
-    pub async fn names(&self, token: &Token) -> Result<Option<Vec<FileEntry>>, DropError> {
-        let vault = Vault::new(token);
-        self.run(move |store| {
-            let record = store.records.find(vault.id())?;
-            let sealed = record.and_then(|record| record.manifest);
-            let open = |sealed| manifest::open(&vault, sealed, store.records.path());
-            Ok(sealed.map(open).transpose()?.map(|(files, _)| files))
-        })
-        .await
-    }
-
-    /// Ends a package at once. Its ciphertext is kept for the grace period: it can be restored.
-    ///
-    /// # Errors
-    /// The database cannot be read or written.
-    pub async fn revoke(
-        &self,
-        id: RecordId,
-        now: Timestamp,
-        client: Client,
-        reason: &str,
-    ) -> Result<Outcome, DropError> {
-        let reason = reason.to_owned();
-        self.run(move |store| store.revoke(id, now, client, &reason))
-            .await
-    }
-
-    /// Destroys the files of a package that was ended, without waiting for its grace period.
-    ///
-    /// # Errors
-    /// The package is live, or directory or database cannot be changed.
-    pub async fn destroy(
-        &self,
-        id: RecordId,
-        now: Timestamp,
-        client: Client,
-    ) -> Result<Outcome, DropError> {
-        self.run(move |store| store.destroy(id, now, client)).await
-    }
-
-    /// Lets a package be fetched until then, whether it is live, expired or revoked.
-    ///
-    /// # Errors
-    /// The database cannot be read or written.
-    pub async fn restore(
-        &self,
-        id: RecordId,
-        until: Timestamp,
-        now: Timestamp,
-        client: Client,
-    ) -> Result<Outcome, DropError> {
-        self.run(move |store| store.restore(id, until, now, client))
-            .await
-    }
-
-    /// Blocks a file by the SHA-256 of its contents: it is refused from now on, and packages that
-    /// hold it end at once. False if it was blocked before; with the packages that were ended.
-    ///
-    /// # Errors
-    /// The database cannot be read or written.
-    pub async fn block(
-        &self,
-        sha256: [u8; 32],
-        now: Timestamp,
-        client: Client,
-        reason: &str,
-    ) -> Result<(bool, Vec<RecordId>), DropError> {
-        let reason = reason.to_owned();
-        self.run(move |store| store.block(sha256, now, client, &reason))
-            .await
-    }
-
-    /// Unblocks a file. False if it was not blocked. Packages that were ended stay so.
-    ///
-    /// # Errors
-    /// The database cannot be written.
-    pub async fn unblock(
-        &self,
-        sha256: [u8; 32],
-        now: Timestamp,
-        client: Client,
-    ) -> Result<bool, DropError> {
-        self.run(move |store| store.unblock(sha256, now, client))
-            .await
-    }
-
-    /// What is blocked, oldest first.
-    ///
-    /// # Errors
-    /// The database cannot be read.
-    pub async fn blocks(&self) -> Result<Vec<Block>, DropError> {
-        self.run(Store::blocks).await
-    }
-
-    /// Entries of the audit log, oldest first.
-    ///
-    /// # Errors
-    /// The database cannot be read.
-    pub async fn audit(&self, query: AuditQuery) -> Result<Vec<Entry>, DropError> {
-        self.run(move |store| store.records.entries(&query)).await
     }
 
     /// Destroys what is past its expiry and grace period, and left-overs of more than an hour.

@@ -8,10 +8,14 @@ mod decode;
 mod header;
 mod message;
 mod reference;
+mod request;
 mod rewrite;
 mod scan;
 
-pub use self::{decode::decode, header::header, message::message, rewrite::rewrite, scan::scan};
+pub use self::{
+    decode::decode, header::header, message::message, request::request, rewrite::rewrite,
+    scan::scan,
+};
 
 /// Takes the first byte off; 0 when there is none.
 fn byte(input: &mut &[u8]) -> u8 {
@@ -96,6 +100,11 @@ mod tests {
     #[test]
     fn seeds_of_text_parts_are_rewritten_as_they_must() {
         replay("rewrite", rewrite);
+    }
+
+    #[test]
+    fn seeds_of_requests_are_answered_as_they_must() {
+        replay("request", request);
     }
 
     #[test]

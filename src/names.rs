@@ -125,7 +125,7 @@ fn unique_file(
 
 /// A key that is equal for names which a file system may hold for equal.
 fn fold(name: &str) -> String {
-    name.to_uppercase().to_lowercase().nfc().collect()
+    composed(name.to_uppercase().to_lowercase())
 }
 
 /// Stem and extension; the extension has its dot, or is empty.
@@ -150,14 +150,23 @@ fn clean(name: &str) -> String {
         .chars()
         .filter(|&c| !is_invisible(c))
         .map(|c| if is_blank(c) { ' ' } else { c })
-        .nfc()
         .collect();
+    let visible = composed(visible);
     let name = visible.trim_matches(|c| matches!(c, ' ' | '/' | '\\'));
     let name = name.rsplit(['/', '\\']).next().unwrap_or_default();
     name.split(' ')
         .filter(|word| !word.is_empty())
         .collect::<Vec<_>>()
         .join(" ")
+}
+
+/// In Unicode's composed form; ASCII, the most of what comes, is that already.
+fn composed(name: String) -> String {
+    if name.is_ascii() {
+        name
+    } else {
+        name.nfc().collect()
+    }
 }
 
 fn is_blank(c: char) -> bool {
@@ -169,6 +178,9 @@ fn is_blank(c: char) -> bool {
 pub(crate) fn is_invisible(c: char) -> bool {
     if is_blank(c) {
         return false;
+    }
+    if c.is_ascii() {
+        return c.is_ascii_control();
     }
     c.is_control()
         || u32::from(c) & 0xfffe == 0xfffe

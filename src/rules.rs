@@ -192,7 +192,7 @@ fn is_crypto_name(head: &Head) -> bool {
             "pgpexch.htm.asc",
             "pgpexch.htm.pgp",
         ];
-        [".p7m", ".p7s", ".p7c", ".p7z"].iter().any(|e| ends(e)) || whole.contains(&name.as_str())
+        [".p7m", ".p7s", ".p7c", ".p7z"].iter().any(ends) || whole.contains(&name.as_str())
     };
     head.file_name.as_deref().is_some_and(is_crypto)
 }

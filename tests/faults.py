@@ -12,6 +12,7 @@ Needs strace; as root, the tests with file systems of their own run too.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import re
@@ -34,7 +35,7 @@ TESTS = []
 URL = "https://drop.lab.test/"
 SEGMENT, HEADER, TAG = 65536, 40, 16
 CHANGING = ["write", "pwrite64", "fsync", "fdatasync", "renameat2", "linkat", "link", "rename", "mkdir", "unlink",
-            "ftruncate"]
+            "ftruncate", "exit_group"]
 
 
 def test(sentence: str):
@@ -245,6 +246,20 @@ def _():
     return f"{refused} limits too low, {changed} high enough"
 
 
+@test("a message with a blocked file goes out as it came, and the packages that hold it are gone")
+def _():
+    with fresh() as drop:
+        link = given(drop)
+        drop.run("block", hashlib.sha256(drop.files["b.bin"]).hexdigest())
+        code, output = drop.rewrite()
+        assert code == 0 and output == drop.message
+        got = subprocess.run(drop.command("drop", "get", link, "--into", str(drop.directory.parent / "into")),
+                             capture_output=True)
+        assert got.returncode == 1, got
+        drop.settle()
+    return ""
+
+
 # ---- file systems of their own
 
 
@@ -282,7 +297,7 @@ def refused(drop: Drop, link: str) -> None:
 
 def given(drop: Drop) -> str:
     code, output = drop.rewrite()
-    assert code == 0
+    assert code == 0, f"rewrite exits with {code}"
     (link,) = drop.links(output)
     return link
 

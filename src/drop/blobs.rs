@@ -5,6 +5,8 @@
 //! knows nothing of tokens, names and times of expiry.
 
 mod directory;
+#[cfg(test)]
+mod memory;
 
 use std::{fmt, io, path::Path};
 
@@ -12,7 +14,7 @@ use jiff::Timestamp;
 
 pub(super) use self::directory::Directory;
 #[cfg(test)]
-pub(super) use self::directory::draft_into;
+pub(super) use self::{directory::draft_into, memory::Memory};
 use super::{DropError, RecordId};
 
 /// Into how many slices [`Blobs::blobs_before`] divides all blobs: by the first byte of the id.

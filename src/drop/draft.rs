@@ -93,6 +93,8 @@ struct Committed {
     id: RecordId,
     origin: Origin,
     numbers: Vec<u32>,
+    /// Whether there may be a record.
+    recorded: bool,
     keep: bool,
 }
 
@@ -350,6 +352,7 @@ fn commit(
         id,
         origin: record.origin.clone(),
         numbers: Vec::new(),
+        recorded: false,
         keep: false,
     };
     for DurableFile { blob, file, .. } in files {
@@ -359,6 +362,7 @@ fn commit(
     if !committed.numbers.is_empty() {
         committed.store.blobs.sync(id)?;
     }
+    committed.recorded = true;
     committed.insert(&record, &rows)?;
     Ok(committed)
 }
@@ -408,6 +412,17 @@ impl Committed {
             .try_for_each(|&number| self.store.blobs.exists(self.id, number))
     }
 
+    fn withdraw(&self) -> Result<()> {
+        let (now, about) = (Timestamp::now(), (self.id, &self.origin));
+        let detail = "nobody had its link".to_owned();
+        let entry = self
+            .store
+            .entry(now, Action::Withdraw, about, Client::MAIL, detail);
+        self.store.records.withdraw(self.id, &entry)?;
+        entry.log();
+        Ok(())
+    }
+
     fn keep(mut self) {
         self.keep = true;
     }
@@ -420,13 +435,9 @@ impl std::ops::Drop for Committed {
         }
         // What cannot be removed is an orphan, or expires unseen: nobody ever had its token. Done
         // here and not in another thread, since a runtime that shuts down would not begin it.
-        let (now, about) = (Timestamp::now(), (self.id, &self.origin));
-        let detail = "nobody had its link".to_owned();
-        let entry = self
-            .store
-            .entry(now, Action::Withdraw, about, Client::MAIL, detail);
-        if let Ok(true) = self.store.records.withdraw(self.id, &entry) {
-            entry.log();
+        if self.recorded && self.withdraw().is_err() {
+            // The record may come back: then its blobs must be there. Else they are orphans.
+            return;
         }
         for &number in &self.numbers {
             let _ = self.store.blobs.remove(self.id, number);

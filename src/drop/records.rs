@@ -112,7 +112,9 @@ pub(super) trait Records: fmt::Debug + Send + Sync {
         stored: Check<'_>,
     ) -> Result<()>;
 
-    /// Removes a package altogether, as if it had never been. True if it was there.
+    /// Removes a package altogether, as if it had never been, also one whose insertion failed at
+    /// the last moment: when this returns without an error, it will not come back. True if it was
+    /// there.
     fn withdraw(&self, id: RecordId, entry: &Entry) -> Result<bool>;
 
     fn find(&self, id: RecordId) -> Result<Option<Record>>;

@@ -460,7 +460,7 @@ fn two_dashes(buf: &[u8], at: usize) -> Option<usize> {
     let mut from = at;
     if let Some(&near) = buf[at..].first_chunk() {
         let dashes = equal_bytes(u128::from_le_bytes(near), b'-');
-        let pairs = dashes & dashes >> 8;
+        let pairs = dashes & (dashes >> 8);
         if pairs != 0 {
             return Some(at + pairs.trailing_zeros() as usize / 8);
         }
@@ -473,7 +473,7 @@ fn two_dashes(buf: &[u8], at: usize) -> Option<usize> {
 fn equal_bytes(bytes: u128, byte: u8) -> u128 {
     const LOW: u128 = u128::from_le_bytes([0x7f; 16]);
     let zero_where_equal = bytes ^ u128::from_le_bytes([byte; 16]);
-    !((zero_where_equal & LOW) + LOW | zero_where_equal | LOW)
+    !(((zero_where_equal & LOW) + LOW) | zero_where_equal | LOW)
 }
 
 fn dashes(buf: &[u8]) -> usize {

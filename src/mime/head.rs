@@ -334,6 +334,17 @@ mod tests {
     }
 
     #[test]
+    fn a_charset_too_long_to_be_known_is_not_kept() {
+        for (len, kept) in [(CHARSET_BYTES_MAX, CHARSET_BYTES_MAX), (60_000, 12)] {
+            let head = read(&format!(
+                "Content-Type: text/plain; charset={}\r\n\r\n",
+                "x".repeat(len)
+            ));
+            assert_eq!(head.unwrap().charset.unwrap().len(), kept);
+        }
+    }
+
+    #[test]
     fn an_empty_header_gives_the_default_type() {
         let head = read("\r\n").unwrap();
         assert!(head.media.is("text", "plain"));

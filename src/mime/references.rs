@@ -81,13 +81,17 @@ impl References {
         let mut at = 0;
         while let Some(start) = find_scheme(&held[at..]).map(|offset| at + offset) {
             let reference = &held[start + SCHEME.len()..];
-            match reference.iter().position(|&b| ends_reference(b)) {
+            let longest = &reference[..reference.len().min(REFERENCE_BYTES_MAX + 1)];
+            match longest.iter().position(|&b| ends_reference(b)) {
                 Some(len) => self.add(&reference[..len]),
                 None if eof || reference.len() > REFERENCE_BYTES_MAX => self.add(reference),
                 None => {
                     self.held = held[start..].to_vec();
                     return;
                 }
+            }
+            if self.everything {
+                return;
             }
             at = start + SCHEME.len();
         }
@@ -96,8 +100,11 @@ impl References {
     }
 
     fn add(&mut self, reference: &[u8]) {
-        // A character reference in a URL is rare; readers would decode it.
-        let odd = reference.contains(&b'&') || reference.len() > REFERENCE_BYTES_MAX;
+        // A character reference in a URL is rare; readers would decode it. A reference inside of one
+        // is rarer, and each of many would be read to the end of all.
+        let odd = reference.contains(&b'&')
+            || reference.len() > REFERENCE_BYTES_MAX
+            || find_scheme(reference).is_some();
         if odd || self.found.len() >= REFERENCES_MAX {
             self.everything = true;
             return;
@@ -148,7 +155,7 @@ mod tests {
     fn what_cannot_be_read_refers_to_everything() {
         let too_many: String = (0..=REFERENCES_MAX).map(|n| format!("cid:{n} ")).collect();
         let too_long = format!("cid:{}", "x".repeat(REFERENCE_BYTES_MAX + 1));
-        for html in ["cid:a&amp;b ", &too_many, &too_long] {
+        for html in ["cid:a&amp;b ", "cid:cid:a ", &too_many, &too_long] {
             let mut references = References::default();
             references.push(html.as_bytes());
             references.finish();

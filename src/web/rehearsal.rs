@@ -175,3 +175,48 @@ fn about(full: bool) -> AboutView {
         legal: many(full, text()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value as Json;
+
+    use super::*;
+
+    /// All names in a view, those within it too.
+    fn names(value: &Json, into: &mut Vec<String>) {
+        match value {
+            Json::Object(fields) => {
+                for (name, value) in fields {
+                    into.push(name.clone());
+                    names(value, into);
+                }
+            }
+            Json::Array(items) => items.iter().for_each(|item| names(item, into)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn the_manual_names_every_template_and_variable() {
+        let manual = include_str!("../../man/depollueur.toml.5");
+        let section = manual.split(".Sh TEMPLATES").nth(1).unwrap();
+        let section = section.split(".Sh ").next().unwrap();
+        let word = |wanted: &str| {
+            let mut words = section.split(|c: char| !c.is_alphanumeric() && c != '_');
+            words.any(|word| word == wanted)
+        };
+        let mut found = vec!["t".to_owned(), "site".to_owned(), "query".to_owned()];
+        names(&serde_json::to_value(site(true)).unwrap(), &mut found);
+        for (template, page) in pages(true) {
+            assert!(
+                section.contains(&format!(".It Pa {template}\n")),
+                "{template}"
+            );
+            names(&serde_json::to_value(&page).unwrap(), &mut found);
+        }
+        assert!(found.len() > 60);
+        for name in found {
+            assert!(word(&name), "{name}");
+        }
+    }
+}

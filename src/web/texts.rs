@@ -71,6 +71,7 @@ pub(super) struct Texts {
     pub(super) gone_operator: &'static str,
     pub(super) revoked: &'static str,
     pub(super) revoked_why: &'static str,
+    pub(super) revoked_ask: &'static str,
     pub(super) revoked_operator: &'static str,
 
     // The report form.

@@ -6,6 +6,7 @@ import base64
 import json
 import subprocess
 import tempfile
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -84,6 +85,15 @@ class Browser:
         """What a person reads on the page."""
         return self._call("GET", f"{self._find('body')}/text")
 
+    def shows(self, words: str) -> bool:
+        """Whether the page shows these words; one that is on its way is waited for."""
+        deadline = time.monotonic() + 10
+        while words not in self.text():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
+        return True
+
     def attribute(self, selector: str, name: str) -> str:
         return self._call("GET", f"{self._find(selector)}/attribute/{name}")
 
@@ -144,7 +154,8 @@ class Browser:
         self.script(source + "\nwindow.axe = axe;")
         found = self._call("POST", self.session + "/execute/async", {"args": [], "script": """
             const done = arguments[0];
-            axe.run(document).then(r => done(r.violations), e => done([{impact: "critical",
+            axe.run(document).then(r => done(r.passes.length ? r.violations :
+                [{impact: "critical", id: "nothing was looked at", nodes: []}]), e => done([{impact: "critical",
                 id: String(e), nodes: []}]));"""})
         return [f"{v['impact']}: {v['id']}: {[n['target'] for n in v['nodes']]}" for v in found]
 
@@ -152,8 +163,17 @@ class Browser:
         path.write_bytes(base64.b64decode(self._call("GET", self.session + "/screenshot")))
 
     def _find(self, selector: str) -> str:
-        found = self._call("POST", self.session + "/element",
-                           {"using": "css selector", "value": selector})
+        """An element. After a click the next page may still be on its way: it is waited for."""
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                found = self._call("POST", self.session + "/element",
+                                   {"using": "css selector", "value": selector})
+                break
+            except RuntimeError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
         return f"{self.session}/element/{found[ELEMENT]}"
 
     def downloaded(self, size: int) -> Path:

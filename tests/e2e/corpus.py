@@ -13,7 +13,8 @@ not in this repository. Tags are:
     expect:strip, expect:keep    something is detached at 1,000 bytes; nothing is, at any threshold
     stays:TYPE, goes:TYPE        each part of this type stays or goes at threshold 0 (there is one)
     why:TYPE:WORDS               and this is why it stays; _ stands for a blank
-    reason:LABEL                 the message passes at each threshold, and this is the counted reason
+    reason:LABEL                 the message passes at each threshold, and up to 1,000 bytes this is why; the milter
+                                 counts it so too
 
 A generated message without deviance must be changed wherever an attachment reaches the threshold. Those that a
 Postfix could hand on go through the milter (a process for each would take too long), all others and all files
@@ -23,6 +24,7 @@ through the command. What each reason was counted for at the milters must come t
 from __future__ import annotations
 
 import argparse
+import copy
 import csv
 import json
 import os
@@ -60,12 +62,16 @@ class Case:
     is_generated: bool = False
     largest: int | None = None  # the decoded size of the largest attachment, if nothing is odd
 
-    def through_milter(self) -> bool:
+    def fits_milter(self) -> bool:
         """Whether a Postfix would hand it to a milter as it is."""
         head, blank, _ = self.data.partition(b"\r\n\r\n")
         field = re.compile(rb"[!-9;-~]+:[^\0\r\n]*|[ \t]+[^\0\r\n \t][^\0\r\n]*")
         lines = head.split(b"\r\n")
-        return self.is_generated and bool(blank) and all(map(field.fullmatch, lines)) and lines[0][:1] > b" "
+        return bool(blank) and all(map(field.fullmatch, lines)) and lines[0][:1] > b" "
+
+    def reason(self) -> str | None:
+        """The reason that its tags name."""
+        return next((tag.removeprefix("reason:") for tag in self.tags if tag.startswith("reason:")), None)
 
 
 @dataclass
@@ -118,7 +124,7 @@ class Pass:
         self.through_milter = Counter()
 
     def rewrite(self, case: Case, data: bytes) -> Result:
-        if case.through_milter():
+        if case.is_generated and case.fits_milter():
             return self.milter(data)
         done = self.daemon.run("rewrite", "--explain", "--json", data=data)
         if done.returncode:
@@ -184,7 +190,7 @@ def expectations(case: Case, threshold: int, result: Result) -> list[str]:
         if kind == "expect" and (value, touched) in {("strip", False), ("keep", True)}:
             if value == "keep" or threshold == 1000:
                 wrong.append(f"{tag}, touched: {touched}, reason: {result.reason}")
-        elif kind == "reason" and (touched or result.reason != value):
+        elif kind == "reason" and (touched or threshold <= 1000 and result.reason != value):
             wrong.append(f"{tag}, touched: {touched}, reason: {result.reason}")
         elif kind in ("stays", "goes", "why") and threshold == 0 and result.parts is not None:
             media_type, _, words = value.partition(":")
@@ -229,6 +235,8 @@ def known(case: Case, errors: list[str]) -> list[str]:
     """Without what the author of the message did."""
     if any(kind.startswith("quoted-") for kind in case.kinds):
         errors = [error for error in errors if "malformed quoted-printable" not in error]
+    if case.kinds & {"signed", "encrypted", "report"}:  # in what stays whole, and is not looked into
+        errors = [error for error in errors if "decode base64 differently" not in error]
     return errors
 
 
@@ -258,9 +266,24 @@ class Run:
             for name, errors in oracle(path.work, list(judged), path.daemon, path.threshold).items():
                 self.fail(path.threshold, name, known(judged[name], errors))
             counted = path.counted()
+            if path is self.thresholds[0]:
+                self.count_reasons(path)
         if counted.total() != path.through_milter["messages"]:
             self.fail(path.threshold, "(metrics)", [f"{path.through_milter} were counted as {counted}"])
         return len(changed), counted
+
+    def count_reasons(self, path: Pass):
+        """What is to pass for a reason passes at the milter too, and adds one to the count of this reason."""
+        path = copy.copy(path)
+        path.through_milter, path.local = Counter(), threading.local()
+        for case in self.cases:
+            if not case.reason() or not case.fits_milter():
+                continue
+            before = path.counted()
+            result = path.milter(case.data)
+            added = dict(path.counted() - before)
+            if result.data != case.data or added != {case.reason(): 1}:
+                self.fail(path.threshold, case.name, [f"counted at the milter: {added}, not {case.reason()}"])
 
     def one(self, path: Pass, case: Case) -> Case | None:
         """One message, twice if it is changed; gives it back then."""
@@ -309,6 +332,10 @@ def main() -> int:
     options = parser.parse_args()
     cases = [case for directory in options.directories for case in files(directory)]
     cases += generated(options.generate, options.seed)
+    # Where one of the public messages is, all must be: a name that is not there would check nothing.
+    real, names = set(manifest(HERE / "real_mail.tsv")), {case.name for case in cases}
+    if real & names and (missing := real - names):
+        raise SystemExit(f"real_mail.tsv names what is not there: {', '.join(sorted(missing))}")
     with tempfile.TemporaryDirectory(prefix="corpus-") as work:
         return Run(Path(work), cases, list(map(int, options.thresholds.split(",")))).all()
 

@@ -10,11 +10,16 @@ when it is not there; a run that cannot fetch it fails.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
+import urllib.parse
 import urllib.request
 import zipfile
 from pathlib import Path
@@ -23,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import messages as m  # noqa: E402
 from browser import ENTER, TAB, Browser  # noqa: E402
+from milter_client import Milter  # noqa: E402
 from pages_site import Site  # noqa: E402
 
 AXE = "axe-core@4"
@@ -106,13 +112,13 @@ def _(site):
     link = two_files(site)
     with Browser("fr") as browser:
         browser.open(link)
-        assert "2 fichiers envoyés par exemple.org" in browser.text()
+        assert browser.shows("2 fichiers envoyés par exemple.org")
         browser.click("header nav a")
-        assert "2 files sent by exemple.org" in browser.text()
+        assert browser.shows("2 files sent by exemple.org")
         browser.click("footer a[href*=report]")
-        assert "Report content" in browser.text()
+        assert browser.shows("Report content")
         browser.click(".all a:not(.button)")
-        assert "2 files sent by exemple.org" in browser.text() and browser.attribute("html", "lang") == "en"
+        assert browser.shows("2 files sent by exemple.org") and browser.attribute("html", "lang") == "en"
 
 
 @story("without JavaScript a reader extends, once, and loading the page again sends nothing")
@@ -120,9 +126,9 @@ def _(site):
     link = two_files(site)
     with Browser("en", scripts=False) as browser:
         browser.open(link)
-        assert "Keep until" in browser.text()
+        assert browser.shows("Keep until")
         browser.click(".extend button")
-        assert "Done: the files can be downloaded until" in browser.text()
+        assert browser.shows("Done: the files can be downloaded until")
         assert browser.url() == link + "?done=extended"
         before = len(site.audit())
         browser.reload()
@@ -137,12 +143,12 @@ def _(site):
         browser.click("input[value=fraud]")
         browser.type("#text", "   ")
         browser.click("form button")
-        assert "Say in a few words what is wrong" in browser.text()
+        assert browser.shows("say in a few words what is wrong")
         assert browser.attribute("input[value=fraud]", "checked") == "true"
         browser.type("#text", "This pretends to be my bank.")
         browser.type("#contact", "me@example.org")
         browser.click("form button")
-        assert "your report is recorded" in browser.text(), browser.text()
+        assert browser.shows("your report is recorded"), browser.text()
         reference = browser.url().rsplit("done=", 1)[1]
         assert reference in browser.text()
         action, detail = site.audit()[-1]
@@ -159,7 +165,7 @@ def _(site):
         assert "ne sont plus disponibles" in text and "exemple.org" in text and "abuse@exemple.org" in text
         assert "contrat" not in text
         browser.click(".extend button")
-        assert "contrat.pdf" in browser.text()
+        assert browser.shows("contrat.pdf")
         browser.click(".files a.button")
         assert browser.downloaded(len(data)).read_bytes() == data
 
@@ -170,7 +176,8 @@ def _(site):
     site.revoke(link)
     with Browser("fr") as browser:
         browser.open(link)
-        assert "Ces fichiers ont été retirés" in browser.text()
+        assert browser.shows("Ces fichiers ont été retirés")
+        assert "de nouveau" not in browser.text()
         assert not browser.has("form") and not browser.has(".files")
 
 
@@ -211,7 +218,7 @@ def _(site):
         browser.keys(TAB, ENTER)
         assert browser.url().endswith("#main")
         browser.keys(TAB, ENTER)
-        assert "SHA-256" in browser.text()
+        assert browser.shows("SHA-256")
         browser.keys(TAB, ENTER)
         assert browser.downloaded(300_000).name == "compte rendu.pdf"
 
@@ -254,8 +261,70 @@ def _(site):
     with Browser("fr") as browser:
         browser.open("data:text/html," + urllib.request.quote(form))
         browser.click("button")
-        assert "ne vient pas de ce site" in browser.text(), browser.text()
+        assert browser.shows("ne vient pas de ce site"), browser.text()
         assert site.audit()[-1][0] == "deposit"
+
+
+@story("nine hundred readers who take next to nothing hold up neither mail nor another reader")
+def _(site):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
+    site.daemon.stop()
+    site.daemon.configure(web_max_connections_per_address=1000)
+    site.daemon.start()
+    link = site.deposit(("film.mp4", m.noise(20_000_000)))
+    path = urllib.parse.urlsplit(link).path
+    request = f"GET {path}/1 HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    message = m.report("bob@example.com", 2_000_000)
+    with contextlib.ExitStack() as crowd:
+        for _ in range(900):
+            reader = socket.socket()
+            reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            crowd.enter_context(reader)
+            reader.connect(("127.0.0.1", site.daemon.web_port))
+            reader.sendall(request)
+            assert reader.recv(1) == b"H"
+        begun = time.monotonic()
+        with Milter(site.daemon.settings["milter_listen"]) as milter:
+            milter.open()
+            replies = milter.message(message)
+        mail = time.monotonic() - begun
+        assert any(command == "b" for command, _ in replies), replies
+        begun = time.monotonic()
+        assert site.daemon.get(link)[0] == 200
+        page = time.monotonic() - begun
+        print(f"      a message took {mail:.2f} s, a page {page * 1000:.0f} ms")
+        assert mail < 10 and page < 2
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@story("readers who take too little are cut off, and those who take enough are not")
+def _(site):
+    site.daemon.stop()
+    site.daemon.configure(web_timeout="2 s", web_min_rate="100 kB")
+    site.daemon.start()
+    data = m.noise(20_000_000)
+    path = urllib.parse.urlsplit(site.deposit(("film.mp4", data))).path
+    request = f"GET {path}/1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
+
+    def read(rate: int) -> int:
+        """How many bytes a reader gets who takes `rate` a second, for 12 seconds at most."""
+        with socket.socket() as reader:
+            reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
+            reader.connect(("127.0.0.1", site.daemon.web_port))
+            reader.sendall(request)
+            got, begun = 0, time.monotonic()
+            while time.monotonic() < begun + 12:
+                try:
+                    piece = reader.recv(rate // 10)
+                except ConnectionResetError:
+                    return got
+                got += len(piece)
+                if not piece:
+                    return got
+                time.sleep(max(0, begun + got / rate - time.monotonic()))
+            return got
+    assert read(10_000) < 120_000 and read(1_000_000) > 5_000_000
 
 
 def run(sentence, function) -> bool:

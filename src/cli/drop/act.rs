@@ -167,7 +167,7 @@ pub(super) async fn block(options: BlockOptions) -> Result<(), Failure> {
     } else {
         "was blocked before"
     };
-    line(&format!("{how}; {} packages ended", ended.len()))?;
+    line(&format!("{how}; packages ended: {}", ended.len()))?;
     ended.iter().try_for_each(|id| line(&format!("{id:.12}")))
 }
 

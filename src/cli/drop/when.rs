@@ -31,7 +31,7 @@ impl std::str::FromStr for Past {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        read(text, &Zoned::now(), |day| Some(day), -1).map(Self)
+        read(text, &Zoned::now(), Some, -1).map(Self)
     }
 }
 

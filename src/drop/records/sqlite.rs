@@ -163,9 +163,9 @@ impl Records for Sqlite {
     fn withdraw(&self, id: RecordId, entry: &Entry) -> Result<bool> {
         self.write(|transaction| {
             let there = transaction.execute("DELETE FROM package WHERE id = ?1", [id.0])? > 0;
-            if there {
-                write::log(transaction, entry)?;
-            }
+            // Always: a commit whose sync failed stands in the log of changes, and would come back
+            // to life when that is read again, if nothing were written over it.
+            write::log(transaction, entry)?;
             Ok(there)
         })
     }

@@ -81,3 +81,93 @@ async fn a_manifest_of_another_record_is_refused() {
     let found = drop.drop.find(&a, now).await;
     assert!(matches!(found, Err(DropError::Damaged { .. })));
 }
+
+/// Whether reading the only file is refused when this stands in its place.
+async fn is_refused(drop: &Fixture, token: &Token, path: &Path, stored: &[u8]) -> bool {
+    fs::write(path, stored).unwrap();
+    let read = drop.read(token, Timestamp::now(), 0).await;
+    assert!(matches!(read, Ok(_) | Err(DropError::Damaged { .. })));
+    read.is_err()
+}
+
+#[tokio::test]
+async fn every_flipped_bit_and_every_cut_of_a_small_file_is_refused() {
+    let drop = fixture();
+    let token = drop.deposit(&[noise(20, 9)], Timestamp::now()).await;
+    let path = drop.blobs().remove(0);
+    let sound = fs::read(&path).unwrap();
+    assert_eq!(sound.len(), 76);
+    for bit in 0..sound.len() * 8 {
+        let mut flipped = sound.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        assert!(
+            is_refused(&drop, &token, &path, &flipped).await,
+            "bit {bit}"
+        );
+    }
+    for length in 0..sound.len() {
+        let cut = &sound[..length];
+        assert!(is_refused(&drop, &token, &path, cut).await, "{length}");
+    }
+    let longer = [&sound[..], &[0]].concat();
+    assert!(is_refused(&drop, &token, &path, &longer).await);
+    assert!(!is_refused(&drop, &token, &path, &sound).await);
+}
+
+#[tokio::test]
+async fn swapped_and_repeated_segments_are_refused() {
+    let drop = fixture();
+    let token = drop.deposit(&[noise(250_000, 9)], Timestamp::now()).await;
+    let path = drop.blobs().remove(0);
+    let sound = fs::read(&path).unwrap();
+    let segments: Vec<_> = sound.chunks(65_536).collect();
+    let [first, second, third, last] = segments[..] else {
+        panic!("{}", segments.len())
+    };
+    for order in [
+        [first, third, second, last],
+        [first, second, second, last],
+        [second, first, third, last],
+    ] {
+        let stored = order.concat();
+        assert!(is_refused(&drop, &token, &path, &stored).await);
+    }
+}
+
+#[tokio::test]
+async fn files_of_two_packages_cannot_stand_for_each_other() {
+    let drop = fixture();
+    let now = Timestamp::now();
+    let one = drop.deposit(&[noise(1000, 1)], now).await;
+    let path = drop.blobs().remove(0);
+    let other = drop.deposit(&[noise(1000, 1)], now).await;
+    let other_path = drop
+        .blobs()
+        .into_iter()
+        .find(|found| *found != path)
+        .unwrap();
+    let stored = fs::read(&other_path).unwrap();
+    assert!(is_refused(&drop, &one, &path, &stored).await);
+    drop.read(&other, now, 0).await.unwrap();
+    // Nor does the link of one read the files of the other.
+    let package = drop.live(&other, now).await;
+    let read = drop.drop.read(&one, &package, 0, 0..1000).await;
+    assert!(read.is_err() || read_all(read.unwrap()).await.is_err());
+}
+
+#[tokio::test]
+async fn a_changed_manifest_is_refused() {
+    let drop = fixture();
+    let now = Timestamp::now();
+    let token = drop.deposit(&[noise(10, 1)], now).await;
+    let sealed = drop.drop.store.records.find(RecordId::from(&token));
+    let sealed = sealed.unwrap().unwrap().manifest.unwrap();
+    let vault = Vault::new(&token);
+    for byte in 0..sealed.len() {
+        let mut changed = sealed.clone();
+        changed[byte] ^= 0x80;
+        assert!(vault.open_manifest(changed).is_err(), "{byte}");
+        assert!(vault.open_manifest(sealed[..byte].to_vec()).is_err());
+    }
+    assert!(Vault::new(&Token::random()).open_manifest(sealed).is_err());
+}

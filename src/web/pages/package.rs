@@ -83,9 +83,11 @@ impl Pages {
         let operator = [("operator", self.site.operator.as_str())];
         let expired = self.moment(gone.expired, wanted.language);
         let message = self.message(&gone.origin, gone.created, wanted.language);
-        let ask = match self.sender(&gone.origin) {
-            Some(sender) => fill(t.gone_ask_sender, &[("sender", &sender)]),
-            None => t.gone_ask.to_owned(),
+        // What was withdrawn may be dangerous: nobody is told to ask for it again.
+        let ask = match (gone.why, self.sender(&gone.origin)) {
+            (Ending::Revoked, _) => t.revoked_ask.to_owned(),
+            (Ending::Expired, Some(sender)) => fill(t.gone_ask_sender, &[("sender", &sender)]),
+            (Ending::Expired, None) => t.gone_ask.to_owned(),
         };
         let (title, until, ask_operator) = match gone.why {
             Ending::Expired => {
@@ -343,7 +345,7 @@ fn reasons(chosen: Option<Reason>, t: &Texts) -> Vec<ReasonView> {
                 Reason::Privacy => t.reason_privacy,
                 Reason::Other => t.reason_other,
             },
-            chosen: chosen.unwrap_or(Reason::Malware) == reason,
+            chosen: chosen == Some(reason),
         })
         .collect()
 }

@@ -63,6 +63,7 @@ pub(super) static EN: Texts = Texts {
         page: a file that expired a short time ago can sometimes be restored.",
     revoked: "These files were withdrawn",
     revoked_why: "{operator} withdrew them before their time was over.",
+    revoked_ask: "If you know the sender, ask them in another way what these files were.",
     revoked_operator: "To learn why, write to {operator} and include the full address of this page.",
 
     report_title: "Report content",
@@ -83,9 +84,9 @@ pub(super) static EN: Texts = Texts {
         can be withdrawn, but not opened.",
     report_send: "Send the report",
     report_back: "Back to the files",
-    report_empty: "Say in a few words what is wrong, then send again.",
+    report_empty: "Choose what it is about and say in a few words what is wrong, then send again.",
     reported: "Thank you, your report is recorded",
-    reported_what: "Its reference is {reference}. {operator} is told of it and will decide what to do.",
+    reported_what: "Its reference is {reference}. {operator} will read it and decide what to do.",
 
     not_found: "There is nothing at this address",
     not_found_why: "If you followed a link from a message, it is probably incomplete: a link cut at the \

@@ -66,6 +66,7 @@ pub(super) static FR: Texts = Texts {
         cette page\u{a0}: un fichier expiré depuis peu peut parfois être rétabli.",
     revoked: "Ces fichiers ont été retirés",
     revoked_why: "{operator} les a retirés avant la date de fin prévue.",
+    revoked_ask: "Si vous connaissez l’expéditeur, demandez-lui par une autre voie de quoi il s’agissait.",
     revoked_operator: "Pour savoir pourquoi, écrivez à {operator} en joignant l’adresse complète de cette \
         page.",
 
@@ -87,9 +88,10 @@ pub(super) static FR: Texts = Texts {
         il peut les retirer, mais pas les ouvrir.",
     report_send: "Envoyer le signalement",
     report_back: "Revenir aux fichiers",
-    report_empty: "Écrivez en quelques mots ce qui ne va pas, puis envoyez de nouveau.",
+    report_empty: "Choisissez de quoi il s’agit et dites en quelques mots ce qui ne va pas, puis envoyez de \
+        nouveau.",
     reported: "Merci, votre signalement est enregistré",
-    reported_what: "Il porte la référence {reference}. {operator} en est averti et décidera de la suite.",
+    reported_what: "Il porte la référence {reference}. {operator} le lira et décidera de la suite.",
 
     not_found: "Il n’y a rien à cette adresse",
     not_found_why: "Si vous venez d’un lien reçu par courriel, il est sans doute incomplet\u{a0}: un \

@@ -3,12 +3,15 @@
 use jiff::SignedDuration;
 
 use super::super::*;
-use crate::drop::blobs::{Blobs, Directory, Draft, SLICES};
+use crate::drop::blobs::{Blobs, Directory, Draft, Memory, SLICES};
 
 /// A store, and whatever must live as long.
 type Fresh = (Box<dyn Blobs>, Box<dyn std::any::Any>);
 
-const CHECKS: &[(&str, fn(&dyn Blobs))] = &[
+/// What must hold, and how it is looked at.
+type Check = (&'static str, fn(&dyn Blobs));
+
+const CHECKS: &[Check] = &[
     ("what is placed and synced is read", what_is_placed_is_read),
     ("a draft is seen by nobody", a_draft_is_seen_by_nobody),
     ("a taken name is refused", a_taken_name_is_refused),
@@ -42,6 +45,11 @@ fn a_directory_is_a_store_of_blobs() {
         let directory = Directory::open(&home.path().join("drop")).unwrap();
         (Box::new(directory), Box::new(home))
     });
+}
+
+#[test]
+fn memory_is_a_store_of_blobs() {
+    suite(|| (Box::new(Memory::default()), Box::new(())));
 }
 
 fn suite(fresh: impl Fn() -> Fresh) {

@@ -1,0 +1,163 @@
+//! Blobs in memory, for tests: a second store behind the seam, as unlike a directory as object
+//! storage is. Nothing is renamed, a finished draft has no name, and an open blob is a copy.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use jiff::Timestamp;
+
+use super::{Blob, Blobs, Draft, DropError, Finished, RecordId, Result};
+
+type Key = (RecordId, u32);
+
+#[derive(Clone, Debug, Default)]
+pub(in crate::drop) struct Memory(Arc<Mutex<Contents>>);
+
+#[derive(Debug, Default)]
+struct Contents {
+    next: u64,
+    drafts: BTreeMap<u64, (Timestamp, Vec<u8>)>,
+    blobs: BTreeMap<Key, (Timestamp, Arc<[u8]>)>,
+}
+
+/// A draft, and whatever it becomes. It lies in the store, as it would on another machine.
+#[derive(Debug)]
+struct Upload {
+    store: Memory,
+    number: u64,
+    key: Key,
+}
+
+#[derive(Debug)]
+struct Copy(Arc<[u8]>);
+
+impl Memory {
+    fn lock(&self) -> MutexGuard<'_, Contents> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn nowhere() -> &'static Path {
+    Path::new("/memory")
+}
+
+fn gone() -> DropError {
+    DropError::io("find", nowhere(), io::ErrorKind::NotFound.into())
+}
+
+impl Blobs for Memory {
+    fn probe(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn draft(&self, id: RecordId, number: u32) -> Result<Box<dyn Draft>> {
+        let mut contents = self.lock();
+        contents.next += 1;
+        let upload = contents.next;
+        contents
+            .drafts
+            .insert(upload, (Timestamp::now(), Vec::new()));
+        Ok(Box::new(Upload {
+            store: self.clone(),
+            number: upload,
+            key: (id, number),
+        }))
+    }
+
+    fn sync(&self, _: RecordId) -> Result<()> {
+        Ok(())
+    }
+
+    fn exists(&self, id: RecordId, number: u32) -> Result<()> {
+        let there = self.lock().blobs.contains_key(&(id, number));
+        there.then_some(()).ok_or_else(gone)
+    }
+
+    fn open(&self, id: RecordId, number: u32, length: u64) -> Result<Box<dyn Blob>> {
+        let found = self.lock().blobs.get(&(id, number)).cloned();
+        match found {
+            Some((_, bytes)) if bytes.len() as u64 == length => Ok(Box::new(Copy(bytes))),
+            _ => Err(DropError::damaged(nowhere(), "it is missing, or cut")),
+        }
+    }
+
+    fn remove(&self, id: RecordId, number: u32) -> Result<()> {
+        self.lock().blobs.remove(&(id, number));
+        Ok(())
+    }
+
+    fn remove_drafts(&self, before: Timestamp, limit: usize) -> Result<u64> {
+        let drafts = &mut self.lock().drafts;
+        let old = drafts.iter().filter(|(_, (written, _))| *written < before);
+        let old: Vec<_> = old.map(|(&number, _)| number).take(limit).collect();
+        old.iter().for_each(|number| drop(drafts.remove(number)));
+        Ok(old.len() as u64)
+    }
+
+    fn blobs_before(&self, slice: u8, before: Timestamp) -> Result<Vec<Key>> {
+        let contents = self.lock();
+        let old = contents
+            .blobs
+            .iter()
+            .filter(|(_, (placed, _))| *placed < before);
+        let keys = old.map(|(&key, _)| key);
+        Ok(keys.filter(|(id, _)| id.0[0] == slice).collect())
+    }
+
+    fn free_bytes(&self) -> Result<Option<u64>> {
+        Ok(None)
+    }
+}
+
+impl Draft for Upload {
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        let mut contents = self.store.lock();
+        let (written, draft) = contents.drafts.get_mut(&self.number).ok_or_else(gone)?;
+        *written = Timestamp::now();
+        draft.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<Box<dyn Finished>> {
+        Ok(self)
+    }
+}
+
+impl Finished for Upload {
+    fn place(self: Box<Self>) -> Result<()> {
+        let mut contents = self.store.lock();
+        if contents.blobs.contains_key(&self.key) {
+            let taken = io::ErrorKind::AlreadyExists.into();
+            return Err(DropError::io("make", nowhere(), taken));
+        }
+        let (_, bytes) = contents.drafts.remove(&self.number).ok_or_else(gone)?;
+        contents
+            .blobs
+            .insert(self.key, (Timestamp::now(), bytes.into()));
+        Ok(())
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        self.store.lock().drafts.remove(&self.number);
+    }
+}
+
+impl Blob for Copy {
+    fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        let start = usize::try_from(offset).map_err(io::Error::other)?;
+        let range = start..start.saturating_add(bytes.len());
+        let found = self.0.get(range).ok_or(io::ErrorKind::UnexpectedEof)?;
+        bytes.copy_from_slice(found);
+        Ok(())
+    }
+
+    fn path(&self) -> &Path {
+        nowhere()
+    }
+}

@@ -1,0 +1,363 @@
+//! What an admin asks for: lists, ends, returns, blocks.
+
+use data_encoding::HEXLOWER;
+use jiff::Timestamp;
+
+use super::{
+    ATTEMPTS, AuditQuery, Block, Cause, Deposit, DepositedFile, Outcome, Query, REASON_CHARS_MAX,
+    Result,
+};
+use crate::drop::{
+    Drop, DropError, FileEntry, RecordId, Store, Token,
+    audit::{self, Action, Client, Entry},
+    manifest,
+    records::{BlockRow, Record, Term},
+    sweep::{self, add},
+    vault::Vault,
+    whole_second,
+};
+
+impl Drop {
+    /// Packages, those deposited last first.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn list(&self, query: Query, now: Timestamp) -> Result<Vec<Deposit>, DropError> {
+        self.run(move |store| store.list(&query, now)).await
+    }
+
+    /// A package with its files, as far as it can be known without its link.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn show(
+        &self,
+        id: RecordId,
+        now: Timestamp,
+    ) -> Result<Option<(Deposit, Vec<DepositedFile>)>, DropError> {
+        self.run(move |store| store.show(id, now)).await
+    }
+
+    /// The files of a package that is not destroyed, for whoever has its link: expired and revoked
+    /// ones, too. `None` when there is nothing any more.
+    ///
+    /// # Errors
+    /// The database cannot be read, or the record does not authenticate.
+    pub async fn names(&self, token: &Token) -> Result<Option<Vec<FileEntry>>, DropError> {
+        let vault = Vault::new(token);
+        self.run(move |store| {
+            let record = store.records.find(vault.id())?;
+            let sealed = record.and_then(|record| record.manifest);
+            let open = |sealed| manifest::open(&vault, sealed, store.records.path());
+            Ok(sealed.map(open).transpose()?.map(|(files, _)| files))
+        })
+        .await
+    }
+
+    /// Ends a package at once. Its ciphertext is kept for the grace period: it can be restored.
+    ///
+    /// # Errors
+    /// The database cannot be read or written.
+    pub async fn revoke(
+        &self,
+        id: RecordId,
+        now: Timestamp,
+        client: Client,
+        reason: &str,
+    ) -> Result<Outcome, DropError> {
+        let reason = reason.to_owned();
+        self.run(move |store| store.revoke(id, now, client, &reason))
+            .await
+    }
+
+    /// Destroys the files of a package that was ended, without waiting for its grace period.
+    ///
+    /// # Errors
+    /// The package is live, or directory or database cannot be changed.
+    pub async fn destroy(
+        &self,
+        id: RecordId,
+        now: Timestamp,
+        client: Client,
+    ) -> Result<Outcome, DropError> {
+        self.run(move |store| store.destroy(id, now, client)).await
+    }
+
+    /// Lets a package be fetched until then, whether it is live, expired or revoked.
+    ///
+    /// # Errors
+    /// The database cannot be read or written.
+    pub async fn restore(
+        &self,
+        id: RecordId,
+        until: Timestamp,
+        now: Timestamp,
+        client: Client,
+    ) -> Result<Outcome, DropError> {
+        self.run(move |store| store.restore(id, until, now, client))
+            .await
+    }
+
+    /// Blocks a file by the SHA-256 of its contents: it is refused from now on, and packages that
+    /// hold it end at once. False if it was blocked before; with the packages that were ended.
+    ///
+    /// # Errors
+    /// The database cannot be read or written.
+    pub async fn block(
+        &self,
+        sha256: [u8; 32],
+        now: Timestamp,
+        client: Client,
+        reason: &str,
+    ) -> Result<(bool, Vec<RecordId>), DropError> {
+        let reason = reason.to_owned();
+        self.run(move |store| store.block(sha256, now, client, &reason))
+            .await
+    }
+
+    /// Unblocks a file. False if it was not blocked. Packages that were ended stay so.
+    ///
+    /// # Errors
+    /// The database cannot be written.
+    pub async fn unblock(
+        &self,
+        sha256: [u8; 32],
+        now: Timestamp,
+        client: Client,
+    ) -> Result<bool, DropError> {
+        self.run(move |store| store.unblock(sha256, now, client))
+            .await
+    }
+
+    /// What is blocked, oldest first.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn blocks(&self) -> Result<Vec<Block>, DropError> {
+        self.run(Store::blocks).await
+    }
+
+    /// Entries of the audit log, oldest first.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn audit(&self, query: AuditQuery) -> Result<Vec<Entry>, DropError> {
+        self.run(move |store| store.records.entries(&query)).await
+    }
+}
+
+impl Store {
+    fn list(&self, query: &Query, now: Timestamp) -> Result<Vec<Deposit>> {
+        let found = self.records.list(query)?;
+        let seen = found.into_iter();
+        Ok(seen
+            .map(|(id, record)| self.deposit(id, record, now))
+            .collect())
+    }
+
+    fn show(&self, id: RecordId, now: Timestamp) -> Result<Option<(Deposit, Vec<DepositedFile>)>> {
+        let Some(record) = self.records.find(id)? else {
+            return Ok(None);
+        };
+        let files = self
+            .records
+            .files(id)?
+            .into_iter()
+            .map(|file| DepositedFile {
+                size: file.size,
+                downloads: file.downloads,
+            });
+        Ok(Some((self.deposit(id, record, now), files.collect())))
+    }
+
+    fn revoke(
+        &self,
+        id: RecordId,
+        now: Timestamp,
+        client: Client,
+        reason: &str,
+    ) -> Result<Outcome> {
+        let reason = audit::one_line(reason, REASON_CHARS_MAX);
+        self.end(id, (now, client), (Cause::Revoked, Action::Revoke), reason)
+    }
+
+    /// Destroys the files of a package that cannot be fetched any more.
+    fn destroy(&self, id: RecordId, now: Timestamp, client: Client) -> Result<Outcome> {
+        for _ in 0..ATTEMPTS {
+            let Some(record) = self.records.find(id)? else {
+                return Ok(Outcome::Unknown);
+            };
+            if record.manifest.is_none() {
+                return Ok(Outcome::Destroyed);
+            }
+            if record.ending(now).is_none() {
+                return Err(DropError::Misuse(
+                    "a live package is revoked before it is destroyed",
+                ));
+            }
+            self.records.doom(&[(id, record.term.end())])?;
+            if self.records.is_needed(id)? {
+                continue;
+            }
+            let numbers: Vec<_> = self.records.files(id)?.iter().map(|f| f.number).collect();
+            sweep::empty(self, id, &numbers)?;
+            sweep::tell_destroyed(self, now, client, &[id])?;
+            self.records.forget_overwritten()?;
+            return Ok(Outcome::Done(record.term.end()));
+        }
+        Err(DropError::Stopped)
+    }
+
+    /// Lets a package be fetched until then, whatever its term was; readers' limits do not hold.
+    fn restore(
+        &self,
+        id: RecordId,
+        until: Timestamp,
+        now: Timestamp,
+        client: Client,
+    ) -> Result<Outcome> {
+        let until = whole_second(until);
+        for _ in 0..ATTEMPTS {
+            let Some(record) = self.records.find(id)? else {
+                return Ok(Outcome::Unknown);
+            };
+            if record.manifest.is_none() {
+                return Ok(Outcome::Destroyed);
+            }
+            if self.holds_blocked(id)? {
+                return Ok(Outcome::Blocked);
+            }
+            let is = Term {
+                expires: until,
+                ended: None,
+            };
+            if record.term == is {
+                return Ok(Outcome::Already);
+            }
+            let action = match record.ending(now) {
+                None => Action::Extend,
+                Some(_) => Action::Restore,
+            };
+            let (about, detail) = ((id, &record.origin), format!("until={until}"));
+            if self.change(about, &record.term, &is, action, (now, client), detail)? {
+                return Ok(Outcome::Done(until));
+            }
+        }
+        Err(DropError::Stopped)
+    }
+
+    /// Blocks a file and ends the packages that hold it. Returns their ids; none is missed, for the
+    /// block is durable before they are looked up.
+    fn block(
+        &self,
+        sha256: [u8; 32],
+        now: Timestamp,
+        client: Client,
+        reason: &str,
+    ) -> Result<(bool, Vec<RecordId>)> {
+        let fingerprint = self.fingerprint(&sha256);
+        let reason = audit::one_line(reason, REASON_CHARS_MAX);
+        let detail = format!("sha256={} reason={reason:?}", HEXLOWER.encode(&sha256));
+        let entry = Entry::general(now, Action::Block, client, detail);
+        let row = BlockRow {
+            fingerprint,
+            sha256,
+            created: whole_second(now),
+            reason,
+        };
+        let fresh = self.records.block(&row, &entry)?;
+        if fresh {
+            entry.log();
+        }
+        let query = Query {
+            fingerprint: Some(fingerprint),
+            ..Query::default()
+        };
+        let mut ended = Vec::new();
+        for (id, _) in self.records.list(&query)? {
+            let cause = (Cause::Blocked, Action::Block);
+            let outcome = self.end(id, (now, client), cause, "a file is blocked".to_owned())?;
+            if let Outcome::Done(_) = outcome {
+                ended.push(id);
+            }
+        }
+        Ok((fresh, ended))
+    }
+
+    fn unblock(&self, sha256: [u8; 32], now: Timestamp, client: Client) -> Result<bool> {
+        let detail = format!("sha256={}", HEXLOWER.encode(&sha256));
+        let entry = Entry::general(now, Action::Unblock, client, detail);
+        let done = self.records.unblock(&self.fingerprint(&sha256), &entry)?;
+        if done {
+            entry.log();
+        }
+        Ok(done)
+    }
+
+    fn blocks(&self) -> Result<Vec<Block>> {
+        let rows = self.records.blocks()?.into_iter();
+        let block = |row: BlockRow| Block {
+            sha256: row.sha256,
+            created: row.created,
+            reason: row.reason,
+        };
+        Ok(rows.map(block).collect())
+    }
+
+    fn holds_blocked(&self, id: RecordId) -> Result<bool> {
+        let files = self.records.files(id)?;
+        let fingerprints: Vec<_> = files.iter().filter_map(|file| file.fingerprint).collect();
+        self.records.is_blocked(&fingerprints)
+    }
+
+    /// Ends a package. One that expired keeps the time of its end, and can be restored no more by a
+    /// reader.
+    fn end(
+        &self,
+        id: RecordId,
+        (now, client): (Timestamp, Client),
+        (cause, action): (Cause, Action),
+        detail: String,
+    ) -> Result<Outcome> {
+        for _ in 0..ATTEMPTS {
+            let Some(record) = self.records.find(id)? else {
+                return Ok(Outcome::Unknown);
+            };
+            let was = record.term;
+            if record.manifest.is_none() {
+                return Ok(Outcome::Destroyed);
+            }
+            if was
+                .ended
+                .is_some_and(|(_, was)| was == cause || was == Cause::Blocked)
+            {
+                return Ok(Outcome::Already);
+            }
+            let at = whole_second(now).min(was.end());
+            let is = Term {
+                expires: was.expires,
+                ended: Some((at, cause)),
+            };
+            let about = (id, &record.origin);
+            if self.change(about, &was, &is, action, (now, client), detail.clone())? {
+                return Ok(Outcome::Done(at));
+            }
+        }
+        Err(DropError::Stopped)
+    }
+
+    fn deposit(&self, id: RecordId, record: Record, now: Timestamp) -> Deposit {
+        Deposit {
+            id,
+            state: record.state(now),
+            created: record.created,
+            expires: record.term.expires,
+            ended: record.term.ended.map(|(at, _)| at),
+            destroyed_after: add(record.term.end(), &self.grace),
+            origin: record.origin,
+            files: record.files,
+            bytes: record.bytes,
+            downloads: record.downloads,
+        }
+    }
+}
