@@ -94,7 +94,7 @@ fn begin(filter: &Filter) -> Box<Message> {
     };
     match filter.begin(envelope, &header(), Eol::CrLf) {
         Start::Scan(message) => message,
-        Start::Pass(reason) => panic!("something may be detached: {}", reason.label()),
+        other => panic!("{other:?}"),
     }
 }
 
