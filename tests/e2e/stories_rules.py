@@ -125,6 +125,15 @@ def _(lab):
         assert "4.7.1 this message cannot be accepted at the moment" in said, said
 
 
+@story("mail of a program on the mail server that a rule refuses comes back to its sender")
+def _(lab):
+    rule = '[[rule]]\nrecipient = "@refused.test"\naction = "reject"\ntext = "not from here"\n'
+    with daemon(lab, rule):
+        lab.sendmail(report("x@refused.test"), "x@refused.test", sender="robot@lab.test")
+        bounce = lab.receive("robot@lab.test")
+        assert b"Status: 5.7.1" in bounce and b"<x@refused.test>: not from here" in bounce, bounce
+
+
 @story("a file for a list can be fetched for seven days, and the notice is in the rule's language")
 def _(lab):
     rule = '[[rule]]\nlist = "*.lists.lab.test"\nretention = "7 days"\nlanguage = "en"\nposition = "start"\n'
