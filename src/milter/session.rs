@@ -259,7 +259,7 @@ impl Session {
             return Answer::Continue;
         };
         envelope.queue_id = queue_id.unwrap_or_default();
-        match policy::outlook(&self.filter.config(), envelope, policy::Stage::Data) {
+        match policy::outlook(self.filter.config(), envelope, policy::Stage::Data) {
             Outlook::Open => Answer::Continue,
             Outlook::Never(reason) => {
                 self.stage = Stage::Idle;
@@ -617,7 +617,7 @@ impl Session {
     }
 
     fn refuse(&mut self, outline: &Outline, refusal: Refusal) -> Answer {
-        let rule = policy::Source::Rule(refusal.rule).label(&self.filter.config());
+        let rule = policy::Source::Rule(refusal.rule).label(self.filter.config());
         info!(
             queue_id = outline.queue_id,
             outcome = "refused",
