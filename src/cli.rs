@@ -3,7 +3,9 @@
 mod check;
 mod doctor;
 mod drop;
+mod envelope;
 mod exit;
+mod replay;
 mod rewrite;
 mod run;
 mod setup;
@@ -29,6 +31,8 @@ enum Command {
     Run(run::Options),
     /// Rewrites one message from standard input to standard output.
     Rewrite(rewrite::Options),
+    /// Says what would become of saved mail: files, directories, Maildirs, mboxes.
+    Replay(replay::Options),
     /// Checks the configuration and prints the values that hold.
     Check(check::Options),
     /// Looks at the living system and says what is wrong with it, and what to type.
@@ -69,6 +73,7 @@ pub fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Run(options) => run::run(options),
         Command::Rewrite(options) => rewrite::run(options),
+        Command::Replay(options) => replay::run(options),
         Command::Check(options) => check::run(options),
         Command::Doctor(options) => doctor::run(options),
         Command::Setup(options) => setup::run(options),

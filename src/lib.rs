@@ -15,6 +15,7 @@
 //! * [`milter`] – the conversation with Postfix: sockets, callbacks, the session
 //! * [`filter`] – one message through all the stages; the only module that knows them all
 //! * [`mime`] – the streaming scanner: pushes of bytes in, events out; part headers; transfer decoding
+//! * [`policy`] – who decides: the sender, the users, the admin's rules
 //! * [`rules`] – which part is detached, and why
 //! * `words` – sizes, dates and zones as people say them, for the notice and the pages
 //! * [`names`] – hostile file names made safe
@@ -51,6 +52,7 @@ pub mod fuzz;
 pub mod milter;
 pub mod mime;
 pub mod names;
+pub mod policy;
 pub mod rewrite;
 pub mod rules;
 pub mod spool;

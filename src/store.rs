@@ -117,7 +117,7 @@ impl Store {
         let package = match &self.0 {
             Kind::Embedded { drop, public_url } => {
                 let package = drop.package(origin);
-                let link = format!("{public_url}{}", package.token());
+                let link = package.link(public_url);
                 Package::Embedded(Box::new(package), link)
             }
             Kind::Remote { remote, .. } => Package::Remote(remote.package(origin).await?),

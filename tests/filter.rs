@@ -47,6 +47,7 @@ impl Lab {
             recipients: Vec::new(),
             direction: Direction::Incoming,
             login: None,
+            ..Envelope::default()
         };
         let header = Field {
             name: b"Content-Type".into(),
@@ -54,7 +55,7 @@ impl Lab {
         };
         match self.filter.begin(envelope, &[header], Eol::CrLf) {
             Start::Scan(message) => message,
-            Start::Pass(reason) => panic!("{reason:?}"),
+            other => panic!("{other:?}"),
         }
     }
 }

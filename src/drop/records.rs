@@ -16,7 +16,7 @@ use jiff::Timestamp;
 pub(super) use self::sqlite::SCHEMA_1;
 pub(super) use self::sqlite::Sqlite;
 use super::{
-    DropError, Origin, RecordId,
+    DropError, Origin, RecordId, Unlock,
     audit::Entry,
     custody::{AuditQuery, Cause, Query},
     uploaders::Uploads,
@@ -36,6 +36,7 @@ pub(super) struct Record {
     pub(super) created: Timestamp,
     pub(super) term: Term,
     pub(super) origin: Origin,
+    pub(super) unlock: Unlock,
     /// `None` when its blobs are destroyed, or about to be.
     pub(super) manifest: Option<Vec<u8>>,
     /// How many files it has or had.

@@ -337,7 +337,8 @@ impl Kept {
     fn check_link(&self, link: &str) -> Result<()> {
         let is_web = link.starts_with("https://") || link.starts_with("http://");
         let clean = link.chars().all(|c| c.is_ascii_graphic());
-        if is_web && clean && link.ends_with(&format!("/{}", self.token)) {
+        let ends = |mark| link.ends_with(&format!("{mark}{}", self.token));
+        if is_web && clean && (ends('/') || ends('#')) {
             return Ok(());
         }
         Err(self.http.senseless("the link is not one of this package"))

@@ -20,6 +20,7 @@ mod forms;
 mod headers;
 mod landing;
 mod limits;
+mod sealed;
 
 use super::{
     server::{ServerLimits, serve},

@@ -39,6 +39,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../schema-1.sql"),
     include_str!("../schema-2.sql"),
     include_str!("../schema-3.sql"),
+    include_str!("../schema-4.sql"),
 ];
 /// The schema after the last of them.
 const KNOWN: i64 = MIGRATIONS.len() as i64;

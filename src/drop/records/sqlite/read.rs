@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params, types::Type};
 use super::{AuditQuery, BlockRow, Depositor, Entry, Fingerprint, Query, Record, RecordFile, Term};
 use crate::{
     drop::{
-        Origin, RecordId,
+        Origin, RecordId, Unlock,
         audit::{Action, Actor, Client},
         custody::{Cause, State},
     },
@@ -19,7 +19,7 @@ type Result<T> = rusqlite::Result<T>;
 macro_rules! record_columns {
     () => {
         "id, created, expires, ended, cause, manifest, queue_id, sender, login, direction,
-         recipients, files, bytes, downloads"
+         recipients, files, bytes, downloads, unlock"
     };
 }
 
@@ -215,6 +215,7 @@ fn record(row: &Row<'_>) -> Result<(RecordId, Record)> {
         files: row.get(11)?,
         bytes: count(row, 12)?,
         downloads: count(row, 13)?,
+        unlock: word(row, 14, Unlock::of_word)?,
     };
     Ok((RecordId(row.get(0)?), record))
 }

@@ -19,12 +19,13 @@ pub(super) fn insert(
         term,
         origin,
         manifest,
+        unlock,
         ..
     } = record;
     let mut package = transaction.prepare_cached(
         "INSERT INTO package (id, created, expires, manifest, queue_id, sender, login, direction,
-                              recipients, files, bytes)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                              recipients, files, bytes, unlock)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
     )?;
     package.execute(params![
         id.0,
@@ -38,6 +39,7 @@ pub(super) fn insert(
         origin.recipients,
         files.len() as i64,
         files.iter().map(|file| file.size).sum::<u64>() as i64,
+        unlock.word(),
     ])?;
     let mut insert = transaction.prepare_cached(
         "INSERT INTO file (package, position, number, size, fingerprint)

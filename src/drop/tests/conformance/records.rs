@@ -85,6 +85,7 @@ fn record(created: i64, expires: i64) -> Record {
             ended: None,
         },
         origin: origin(),
+        unlock: Unlock::Browser,
         manifest: Some(vec![1, 2, 3]),
         files: 2,
         bytes: 30,
