@@ -75,7 +75,7 @@ pub struct Config {
     pub limits: Limits,
     /// `[log]`
     pub log: LogConfig,
-    /// `[[rule]]`, in order. They are read with their lines, see [`rule`].
+    /// `[[rule]]`, in order. They are read with their lines, see `rule`.
     #[serde(deserialize_with = "nothing", skip_serializing_if = "Vec::is_empty")]
     pub rule: Vec<Rule>,
 }
