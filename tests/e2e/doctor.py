@@ -675,8 +675,9 @@ def _(system):
         for words in ("401", "could not reach drop"):
             findings = right.findings()
             loud = {f["check"]: f["message"] for f in findings if f["level"] in LOUD}
-            assert set(loud) == {"daemon.ready", "drop.upload"}, shown(findings)
-            assert words in loud["drop.upload"], shown(findings)
+            # What the daemon says of itself may be some seconds old.
+            assert set(loud) <= {"daemon.ready", "drop.upload"}, shown(findings)
+            assert words in loud.get("drop.upload", ""), shown(findings)
             drop.stop()
 
 
