@@ -161,7 +161,7 @@ def _(site):
         browser.click(".all .save")
         wait_until(lambda: "Decrypted" in browser.script("return document.querySelector('.all .step').textContent"),
                    "the archive", 60)
-        path = wait_until(lambda: next(browser.downloads.glob("*.zip"), None), "the archive", 60)
+        path = wait_until(lambda: next(filter(zipfile.is_zipfile, browser.downloads.glob("*.zip")), None), "the archive", 60)
         assert path.name.startswith("exemple.org 20"), path.name
         with zipfile.ZipFile(path) as archive:
             assert archive.testzip() is None
