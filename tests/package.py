@@ -135,6 +135,10 @@ def pack(directory: Path) -> Path:
     if not (TARGET / "release" / "depollueur").exists():
         raise Impossible("target/release/depollueur is not there: cargo build --release")
     package = directory / "1.deb"
+    tools = TARGET / "tools"
+    os.environ["PATH"] = f"{tools / 'bin'}:{os.environ['PATH']}"
+    if not shutil.which("cargo-deb"):
+        must("cargo", "install", "--quiet", "--locked", "--root", tools, "cargo-deb")
     must("cargo", "deb", "--no-build", "--fast", "--quiet", "--no-dbgsym", "--strip", "--output", package, cwd=ROOT)
     return package
 
@@ -147,9 +151,6 @@ def repack(package: Path, version: str, comment: str) -> Path:
     control.write_text(re.sub(r"^Version: .*", f"Version: {version}", control.read_text(), flags=re.M))
     config = tree / CONFIG
     config.write_text(config.read_text() + f"\n# {comment}\n")
-    sums = tree / "DEBIAN" / "md5sums"
-    md5 = hashlib.md5(config.read_bytes()).hexdigest()
-    sums.write_text(re.sub(rf"^\w+(\s+){CONFIG}$", rf"{md5}\1{CONFIG}", sums.read_text(), flags=re.M))
     made = package.parent / f"{version}.deb"
     must("dpkg-deb", "-Znone", "--root-owner-group", "-b", tree, made)
     shutil.rmtree(tree)
