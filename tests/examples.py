@@ -180,7 +180,7 @@ def _(scratch):
     # Perl reads it as amavis does: strictly, and with no other names than those that amavis knows.
     file = EXAMPLES / "amavis" / "50-user"
     used = sorted(set(re.findall(r"^[$@%](\w+)", file.read_text(), flags=re.M)))
-    known = set(re.findall(r"[$@%](\w+)", Path("/usr/sbin/amavisd").read_text(errors="replace")))
+    known = set(re.findall(r"[$@%](\w+)", Path("/usr/share/perl5/Amavis/Conf.pm").read_text(errors="replace")))
     names = " ".join(used)
     script = ('BEGIN { package Known; for my $n (qw(' + names + ')) { *{"main::$n"} = \\${"Known::$n"}; *{"main::$n"} = \\%{"Known::$n"} } } '
               f'my $done = do "{file}"; die $@ || $! unless $done')

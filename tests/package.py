@@ -26,7 +26,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-MESSAGE = ROOT / "tests" / "messages" / "alternative-pdf.eml"
+MESSAGE = ROOT / "tests" / "messages" / "name-space.eml"
 SUITE = "bookworm"
 CONFIG = "etc/depollueur/depollueur.toml"
 UNITS = ("depollueur.service", "depollueur.socket")
