@@ -1,6 +1,7 @@
 //! The commands.
 
 mod check;
+mod completions;
 mod doctor;
 mod drop;
 mod envelope;
@@ -42,6 +43,8 @@ enum Command {
     /// Looks into the file drop.
     #[command(subcommand)]
     Drop(drop::Command),
+    /// Prints what makes a shell complete commands and options.
+    Completions(completions::Options),
 }
 
 /// What every command that reads the configuration understands.
@@ -78,6 +81,7 @@ pub fn main() -> ExitCode {
         Command::Doctor(options) => doctor::run(options),
         Command::Setup(options) => setup::run(options),
         Command::Drop(command) => drop::run(command),
+        Command::Completions(options) => completions::run(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
