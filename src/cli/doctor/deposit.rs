@@ -146,6 +146,7 @@ async fn put(drop: &Drop) -> Result<Token, DropError> {
         login: None,
         direction: Direction::Outgoing,
         recipients: 0,
+        domains: crate::stats::Domains::default(),
     };
     let mut package = drop.package(origin);
     let mut file = package.file("depollueur-doctor.txt", "text/plain").await?;

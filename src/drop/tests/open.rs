@@ -107,7 +107,7 @@ fn a_database_of_a_later_version_is_refused() {
             error,
             DropError::Newer {
                 found: 99,
-                known: 3,
+                known: 4,
                 ..
             }
         ),
