@@ -1,6 +1,7 @@
 //! The commands.
 
 mod check;
+mod completions;
 mod doctor;
 mod drop;
 mod envelope;
@@ -9,6 +10,7 @@ mod replay;
 mod rewrite;
 mod run;
 mod setup;
+mod stats;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -39,9 +41,13 @@ enum Command {
     Doctor(doctor::Options),
     /// Asks a few questions and writes a configuration.
     Setup(setup::Options),
+    /// Says what was kept out of mailboxes.
+    Stats(stats::Options),
     /// Looks into the file drop.
     #[command(subcommand)]
     Drop(drop::Command),
+    /// Prints what makes a shell complete commands and options.
+    Completions(completions::Options),
 }
 
 /// What every command that reads the configuration understands.
@@ -77,7 +83,9 @@ pub fn main() -> ExitCode {
         Command::Check(options) => check::run(options),
         Command::Doctor(options) => doctor::run(options),
         Command::Setup(options) => setup::run(options),
+        Command::Stats(options) => stats::run(options),
         Command::Drop(command) => drop::run(command),
+        Command::Completions(options) => completions::run(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -319,7 +319,7 @@ async fn archive(
     let token = path.map(|Path(token)| token).unwrap_or_default();
     match site.find(&token, Timestamp::now()).await {
         Ok((token, package)) => {
-            let name = site.pages.archive_name(&package);
+            let name = site.pages.archive_name(&package.origin, package.created);
             let download = Download::archive(token, package, visitor, name, &site.state.zone);
             download.answer(&site, &method, &headers, wanted).await
         }

@@ -118,6 +118,7 @@ impl Lab {
             login: Some("alice".into()),
             direction: Direction::Outgoing,
             recipients: 2,
+            domains: crate::stats::Domains::default(),
         };
         self.store.package(origin).await.unwrap()
     }

@@ -121,6 +121,7 @@ fn unlock(full: bool) -> UnlockView {
             },
         ),
         size: text(),
+        archive: text(),
         extend: full.then(link),
         why: text(),
         report: text(),

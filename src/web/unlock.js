@@ -9,6 +9,8 @@ const SEGMENT = 65536, HEADER = 40, TAG = 16, PREFIX = 33;
 const FIRST = SEGMENT - HEADER - TAG, FULL = SEGMENT - TAG;
 // Without storage of its own a page must hold a whole file in memory: larger ones are refused.
 const MEMORY_MAX = 100e6;
+// A ZIP of 4 GiB or more needs what old programs cannot read: then each file is saved by itself.
+const ZIP_MAX = 4e9;
 // How long a decrypted copy stays after it was handed over: the browser may still be reading it.
 const COPY_KEPT_MS = 10 * 60 * 1000;
 const ATTEMPTS = 5;
@@ -133,7 +135,7 @@ async function* sealedSegments(url, length, signal) {
 }
 
 /** Decrypts a file into a sink. Each segment is authenticated, with its place in the file and whether it is the last. */
-async function decryptInto(sink, file, url, keys, signal, progress) {
+async function decryptInto(file, url, keys, sink, signal, progress) {
   const last = lastSegment(file.size);
   const length = HEADER + file.size + (last + 1) * TAG;
   const nonce = new Uint8Array(12), view = new DataView(nonce.buffer);
@@ -157,6 +159,41 @@ async function decryptInto(sink, file, url, keys, signal, progress) {
     signal.throwIfAborted();
   }
   if (done !== file.size || number !== last + 1) throw new Refused("damaged");
+}
+
+// ---- all files in one
+
+/** Numbers of so many bytes, little-endian. */
+function fields(...pairs) {
+  return Uint8Array.from(pairs.flatMap(([bytes, value]) =>
+    Array.from({ length: bytes }, (_, n) => Math.floor(value / 256 ** n) % 256)));
+}
+
+/** Writes a ZIP of files as they are (PKWARE's APPNOTE, 4.3). Browsers save one file a click, not several. */
+async function zipInto(entries, keys, sink, signal, progress) {
+  const now = new Date(), directory = [];
+  const time = now.getHours() << 11 | now.getMinutes() << 5 | now.getSeconds() >> 1;
+  const date = now.getFullYear() - 1980 << 9 | now.getMonth() + 1 << 5 | now.getDate();
+  let at = 0, done = 0;
+  const put = async bytes => {
+    await sink.write(bytes);
+    at += bytes.length;
+  };
+  for (const { file, name, url } of entries) {
+    const encoded = new TextEncoder().encode(name);
+    // Version 2.0; names are UTF-8; stored.
+    const common = [[2, 20], [2, 0x800], [2, 0], [2, time], [2, date], [4, file.crc32], [4, file.size], [4, file.size],
+      [2, encoded.length], [2, 0]];
+    directory.push(fields([4, 0x02014b50], [2, 20], ...common, [2, 0], [2, 0], [2, 0], [4, 0], [4, at]), encoded);
+    await put(fields([4, 0x04034b50], ...common));
+    await put(encoded);
+    await decryptInto(file, url, keys, sink, signal, part => progress(done + part));
+    at += file.size;
+    done += file.size;
+  }
+  const start = at, count = entries.length;
+  for (const bytes of directory) await put(bytes);
+  await put(fields([4, 0x06054b50], [2, 0], [2, 0], [2, count], [2, count], [4, at - start], [4, start], [2, 0]));
 }
 
 // ---- where it goes
@@ -253,6 +290,17 @@ function fileName(name) {
   return stem.join("").replace(/[. ]+$/, "") + extension;
 }
 
+/** Names that differ in more than their case: `a.pdf`, `a (2).pdf`. */
+function uniqueNames(names) {
+  const taken = new Set();
+  return names.map(name => {
+    let free = name;
+    for (let n = 2; taken.has(free.toLowerCase()); n += 1) free = name.replace(/(\.[^.]*)?$/, ` (${n})$1`);
+    taken.add(free.toLowerCase());
+    return free;
+  });
+}
+
 // ---- the page
 
 function say(element, text) {
@@ -266,29 +314,18 @@ function explain(error) {
   return words[error.word] ?? words.failed;
 }
 
-/** Fills the row of a file, and returns what saves it. */
-function fillRow(row, file, keys) {
-  const name = displayName(file.name);
-  const extension = /.\.([a-z0-9]+)$/i.exec(name)?.[1].toLowerCase() ?? "";
-  const find = selector => row.querySelector(selector);
-  for (const element of row.querySelectorAll("bdi")) element.textContent = name;
-  find(".letters").textContent = extension.length <= 4 ? extension.toUpperCase() : "";
-  find("code").textContent = file.sha256;
-  if (page.dataset.programs.split(" ").includes(extension)) {
-    find(".icon").classList.add("program");
-    find(".caution").hidden = false;
-  }
-  const save = find(".save"), cancel = find(".cancel"), bar = find("progress"), step = find(".step");
-  bar.setAttribute("aria-label", name);
-  const run = async () => {
+/** Lets what `fill` writes be saved under a name by the buttons of a box, with progress up to a size. */
+function offer(box, size, name, fill) {
+  const [save, cancel, bar, step] = [".save", ".cancel", "progress", ".step"].map(part => box.querySelector(part));
+  bar.setAttribute("aria-label", displayName(name));
+  save.onclick = async () => {
     const control = new AbortController();
-    const focused = document.activeElement === save;
     cancel.onclick = () => control.abort();
     save.hidden = true;
     bar.hidden = cancel.hidden = false;
-    if (focused) cancel.focus();
+    cancel.focus();
     const progress = done => {
-      bar.value = file.size ? done / file.size : 1;
+      bar.value = size ? done / size : 1;
       // Said in tenths: a screen reader reads each change.
       say(step, words.progress.replace("{percent}", Math.floor(bar.value * 10) * 10));
     };
@@ -296,25 +333,33 @@ function fillRow(row, file, keys) {
     running += 1;
     let sink;
     try {
-      sink = await openSink(file.size);
-      await decryptInto(sink, file, row.dataset.href, keys, control.signal, progress);
-      handOver(await sink.finish(), fileName(file.name), sink.remove);
+      sink = await openSink(size);
+      await fill(sink, control.signal, progress);
+      handOver(await sink.finish(), name, sink.remove);
       say(step, words.saved);
-      return true;
     } catch (error) {
       await sink?.abandon();
       say(step, explain(error));
-      return false;
-    } finally {
-      running -= 1;
-      const refocus = document.activeElement === cancel;
-      bar.hidden = cancel.hidden = true;
-      save.hidden = false;
-      if (refocus) save.focus();
     }
+    running -= 1;
+    const refocus = document.activeElement === cancel;
+    save.hidden = false;
+    if (refocus) save.focus();
+    bar.hidden = cancel.hidden = true;
   };
-  save.onclick = run;
-  return run;
+}
+
+/** Shows a file in its row. */
+function fillRow(row, file) {
+  const name = displayName(file.name);
+  const extension = /.\.([a-z0-9]+)$/i.exec(name)?.[1].toLowerCase() ?? "";
+  for (const element of row.querySelectorAll("bdi")) element.textContent = name;
+  row.querySelector(".letters").textContent = extension.length <= 4 ? extension.toUpperCase() : "";
+  row.querySelector("code").textContent = file.sha256;
+  if (page.dataset.programs.split(" ").includes(extension)) {
+    row.querySelector(".icon").classList.add("program");
+    row.querySelector(".caution").hidden = false;
+  }
 }
 
 let running = 0;
@@ -334,13 +379,17 @@ async function start() {
   const rows = [...page.querySelectorAll(".files > li")];
   const agree = files.length === rows.length && rows.every((row, n) => Number(row.dataset.bytes) === files[n].size);
   if (!agree) throw new Refused("damaged");
-  const runs = rows.map((row, n) => fillRow(row, files[n], keys));
-  const all = document.getElementById("all");
-  if (all) all.onclick = async () => {
-    all.disabled = true;
-    for (const run of runs) if (!await run()) break;
-    all.disabled = false;
-  };
+  rows.forEach((row, n) => {
+    fillRow(row, files[n]);
+    offer(row, files[n].size, fileName(files[n].name), (...into) => decryptInto(files[n], row.dataset.href, keys, ...into));
+  });
+  const all = page.querySelector(".all"), total = files.reduce((sum, file) => sum + file.size, 0);
+  if (total > ZIP_MAX) all?.remove();
+  else if (all) {
+    const names = uniqueNames(files.map(file => fileName(file.name)));
+    const entries = files.map((file, n) => ({ file, name: names[n], url: rows[n].dataset.href }));
+    offer(all, total, all.dataset.name, (...into) => zipInto(entries, keys, ...into));
+  }
   for (const element of page.querySelectorAll(".locked")) element.hidden = false;
   say(state, "");
 }

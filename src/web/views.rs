@@ -58,6 +58,8 @@ pub(super) struct UnlockView {
     pub(super) files: Vec<SealedFileView>,
     /// Of all files.
     pub(super) size: String,
+    /// The name of all files in one.
+    pub(super) archive: String,
     pub(super) extend: Option<LinkView>,
     pub(super) why: String,
     pub(super) report: String,

@@ -91,11 +91,16 @@ class Browser:
     def shows(self, words: str) -> bool:
         """Whether the page shows these words; one that is on its way is waited for."""
         deadline = time.monotonic() + 10
-        while words not in self.text():
-            if time.monotonic() > deadline:
-                return False
+        while time.monotonic() < deadline:
+            try:
+                if words in self.text():
+                    return True
+            except RuntimeError as error:
+                # The page went away between two questions: the next one is on its way.
+                if "stale element" not in str(error):
+                    raise
             time.sleep(0.05)
-        return True
+        return False
 
     def attribute(self, selector: str, name: str) -> str:
         return self._call("GET", f"{self._find(selector)}/attribute/{name}")

@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 import traceback
+import zipfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -151,17 +152,22 @@ def _(site):
             path.unlink()
 
 
-@story("all files come one after the other")
+@story("all files come as one archive that opens")
 def _(site):
-    files = [("one.pdf", m.pdf(300_000)), ("two.ods", m.noise(90_000)), ("three.txt", m.noise(70_000))]
+    files = [("one.pdf", m.pdf(300_000)), ("one.pdf", m.noise(90_000)), ("empty.txt", b""), ("trois é.txt", m.noise(70_000))]
     link = site.deposit(*files)
     with Browser("en") as browser:
         ready(browser, link)
-        browser.click("#all")
-        for number, (name, data) in enumerate(files, 1):
-            assert finished(browser, number).startswith("Decrypted")
-            path = browser.downloaded(len(data))
-            assert path.name == name and path.read_bytes() == data
+        browser.click(".all .save")
+        wait_until(lambda: "Decrypted" in browser.script("return document.querySelector('.all .step').textContent"),
+                   "the archive", 60)
+        path = wait_until(lambda: next(filter(zipfile.is_zipfile, browser.downloads.glob("*.zip")), None), "the archive", 60)
+        assert path.name.startswith("exemple.org 20"), path.name
+        with zipfile.ZipFile(path) as archive:
+            assert archive.testzip() is None
+            assert archive.namelist() == ["one.pdf", "one (2).pdf", "empty.txt", "trois é.txt"], archive.namelist()
+            for name, (_, data) in zip(archive.namelist(), files, strict=True):
+                assert archive.read(name) == data
 
 
 class Memory(contextlib.AbstractContextManager):
@@ -290,7 +296,9 @@ def _(site):
         browser.downloaded(size)
         database = sqlite3.connect(site.daemon.drop / "drop.sqlite3")
         with database:
-            database.execute("UPDATE package SET manifest = manifest || x'00'")
+            manifest = bytearray(database.execute("SELECT manifest FROM package").fetchone()[0])
+            manifest[20] ^= 1
+            database.execute("UPDATE package SET manifest = ?", (bytes(manifest),))
         database.close()
         browser.open("about:blank")
         browser.open(link)

@@ -151,6 +151,7 @@ async fn put(store: &Store) -> Result<String, StoreError> {
         login: None,
         direction: Direction::Outgoing,
         recipients: 0,
+        domains: crate::stats::Domains::default(),
     };
     let mut package = store.package(origin).await?;
     let mut file = package.file("depollueur-doctor.txt", "text/plain").await?;

@@ -91,6 +91,7 @@ impl Pages {
             note,
             files: self.sealed_files(wanted.language, &path, package),
             size: words::size(total, wanted.language),
+            archive: self.archive_name(&package.origin, package.created),
             extend: self.extend(package.extendable, wanted, &path, t.extend),
             why: why(&package.origin, t),
             report: self.link(&path, "/report", wanted),
@@ -215,9 +216,9 @@ impl Pages {
     }
 
     /// `asso.example 2026-11-22.zip`
-    pub(in crate::web) fn archive_name(&self, package: &Package) -> String {
-        let date = package.created.to_zoned(self.zone.clone()).date();
-        let domain = sender_domain(&package.origin);
+    pub(in crate::web) fn archive_name(&self, origin: &Origin, created: Timestamp) -> String {
+        let date = created.to_zoned(self.zone.clone()).date();
+        let domain = sender_domain(origin);
         match domain.filter(|_| self.show_sender != ShowSender::None) {
             Some(domain) => names::file(&format!("{domain} {date}.zip")),
             None => format!("{date}.zip"),

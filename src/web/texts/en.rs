@@ -68,8 +68,8 @@ pub(super) static EN: Texts = Texts {
         that browsers send to nobody, and your browser decrypts them. This server keeps and \
         gives out encrypted data alone. It knows from which domain they were sent, when, how \
         many and how large they are, but neither their names nor their contents.",
-    unlock_caution: "Whoever has the whole link can open them. No virus scanner has looked at them on the \
-        way: open only those that you expect.",
+    unlock_caution: "Whoever has the whole link can open them. No virus scanner can look at them on \
+        their way to you: open only those that you expect.",
 
     why: "Why this page?",
     why_outgoing: "The sender’s mail server takes heavy attachments out of messages and keeps them here \

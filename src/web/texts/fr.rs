@@ -71,7 +71,7 @@ pub(super) static FR: Texts = Texts {
         les déchiffre. Ce serveur ne garde et ne donne que des données chiffrées. Il sait de \
         quel domaine elles ont été envoyées, quand, combien il y en a et de quelle taille, \
         mais ni leurs noms ni leur contenu.",
-    unlock_caution: "Qui a le lien en entier peut les ouvrir. Aucun antivirus ne les a examinées en \
+    unlock_caution: "Qui a le lien en entier peut les ouvrir. Aucun antivirus ne peut les examiner en \
         chemin\u{a0}: n’ouvrez que celles que vous attendez.",
 
     why: "Pourquoi cette page\u{a0}?",
