@@ -10,6 +10,7 @@ mod replay;
 mod rewrite;
 mod run;
 mod setup;
+mod stats;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -40,6 +41,8 @@ enum Command {
     Doctor(doctor::Options),
     /// Asks a few questions and writes a configuration.
     Setup(setup::Options),
+    /// Says what was kept out of mailboxes.
+    Stats(stats::Options),
     /// Looks into the file drop.
     #[command(subcommand)]
     Drop(drop::Command),
@@ -80,6 +83,7 @@ pub fn main() -> ExitCode {
         Command::Check(options) => check::run(options),
         Command::Doctor(options) => doctor::run(options),
         Command::Setup(options) => setup::run(options),
+        Command::Stats(options) => stats::run(options),
         Command::Drop(command) => drop::run(command),
         Command::Completions(options) => completions::run(&options),
     };

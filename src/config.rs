@@ -75,7 +75,7 @@ pub struct Config {
     pub limits: Limits,
     /// `[log]`
     pub log: LogConfig,
-    /// `[[rule]]`, in order. They are read with their lines, see [`rule`].
+    /// `[[rule]]`, in order. They are read with their lines, see `rule`.
     #[serde(deserialize_with = "nothing", skip_serializing_if = "Vec::is_empty")]
     pub rule: Vec<Rule>,
 }
@@ -280,6 +280,10 @@ pub struct DropConfig {
     /// Whether readers may extend during the grace period, too.
     #[serde(with = "As::<Flag>")]
     pub extend_expired: bool,
+    /// Whether the key of a package stands in the fragment of its link, where only the reader's
+    /// browser sees it.
+    #[serde(with = "As::<Flag>")]
+    pub end_to_end: bool,
 }
 
 /// `[quota]`: what the drop takes at most; past it, `detach.on_failure` decides.

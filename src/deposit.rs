@@ -57,7 +57,7 @@ use self::{
 };
 use crate::{
     config::DepositConfig,
-    drop::{Drop, Lookup, Right, Token, Uploader},
+    drop::{Drop, Lookup, Right, Token, Unlock, Uploader},
     web::server::{self, ServerLimits},
 };
 
@@ -172,8 +172,8 @@ impl Deposits {
         }
     }
 
-    fn link(&self, token: &Token) -> String {
-        format!("{}{token}", self.0.public_url)
+    fn link(&self, unlock: Unlock, token: &Token) -> String {
+        unlock.link(&self.0.public_url, token)
     }
 
     fn draft(&self, caller: &Depositor) -> Result<Arc<Draft>, Problem> {
@@ -234,7 +234,7 @@ async fn begin(State(deposits): Shared, caller: Depositor, request: Request) -> 
     let origin = origin
         .origin()
         .map_err(|why| Problem::unsound("origin", why))?;
-    let link = deposits.link(&caller.token);
+    let link = deposits.link(deposits.0.drop.unlock(), &caller.token);
     if deposits.draft(&caller).is_ok() {
         return Ok(reply(StatusCode::OK, &Begun { link }));
     }

@@ -59,8 +59,10 @@ mod manifest;
 mod quota;
 mod reader;
 mod records;
+mod sealed;
 mod sweep;
 mod token;
+mod unlock;
 mod uploaders;
 mod vault;
 
@@ -81,19 +83,22 @@ pub use self::{
     draft::{DurableFile, FileDraft, PackageDraft},
     error::DropError,
     reader::FileReader,
+    sealed::{SealedFile, SealedPackage},
     token::{Token, TokenError},
+    unlock::{Door, Unlock},
     uploaders::{Right, RightError, Secret, Uploader},
     vault::{RecordId, RecordIdError},
 };
 use self::{
     blobs::{Blobs, Directory},
-    records::{Records, Sqlite},
+    records::{Record, Records, Sqlite},
     sweep::Slices,
     vault::Vault,
 };
 use crate::{
     config::{AuditConfig, Config, DropConfig, QuotaConfig},
     filter::Direction,
+    stats::{Domains, Month, Row},
 };
 
 /// The drop: a directory of encrypted blobs and a database of records. Cheap to clone.
@@ -111,6 +116,8 @@ struct Store {
     slices: Slices,
     /// Bytes of files that are not part of a record yet.
     drafted: AtomicU64,
+    /// Who unlocks packages that are deposited from now on.
+    unlock: Unlock,
     expiry: Span,
     grace: Span,
     keep_records: Span,
@@ -137,6 +144,8 @@ pub struct Origin {
     pub direction: Direction,
     /// How many recipients the message had.
     pub recipients: u32,
+    /// Of incoming mail, how many of them each domain has, for the statistics; else empty.
+    pub domains: Domains,
 }
 
 /// A package that somebody with its link may see.
@@ -152,6 +161,8 @@ pub struct Package {
     pub extendable: Option<Timestamp>,
     /// Who deposited it.
     pub origin: Origin,
+    /// Who decrypts it for those who read it in a browser.
+    pub unlock: Unlock,
     /// The number of each file's blob.
     numbers: Vec<u32>,
 }
@@ -171,11 +182,11 @@ pub struct FileEntry {
     pub crc32: u32,
 }
 
-/// What a token leads to.
+/// What a token or an id leads to.
 #[derive(Debug)]
-pub enum Lookup {
+pub enum Lookup<P = Package> {
     /// A package that can be fetched.
-    Live(Package),
+    Live(P),
     /// A package that can no longer be fetched.
     Gone {
         /// When it was deposited.
@@ -188,6 +199,8 @@ pub enum Lookup {
         extendable: Option<Timestamp>,
         /// Who deposited it.
         origin: Origin,
+        /// Who decrypted it for those who read it in a browser.
+        unlock: Unlock,
     },
     /// Nothing that ever was here.
     Unknown,
@@ -258,6 +271,7 @@ impl Drop {
             key,
             slices: Slices::default(),
             drafted: AtomicU64::new(0),
+            unlock: Unlock::of(config.end_to_end),
             expiry: config.expiry,
             grace: config.grace,
             keep_records: config.keep_records,
@@ -272,6 +286,11 @@ impl Drop {
         Ok(Self {
             store: Arc::new(store),
         })
+    }
+
+    /// Who unlocks the packages that are deposited from now on.
+    pub fn unlock(&self) -> Unlock {
+        self.store.unlock
     }
 
     /// Until when a package that is deposited at `created` can be fetched: calendar units are
@@ -319,11 +338,11 @@ impl Drop {
     /// The database cannot be written.
     pub async fn count_download(
         &self,
-        token: &Token,
+        door: impl Into<Door>,
         index: usize,
         client: &Client,
     ) -> Result<(), DropError> {
-        let (id, client) = (RecordId::from(token), *client);
+        let (id, client) = (door.into().id, *client);
         self.run(move |store| store.count_download(id, index, client))
             .await
     }
@@ -335,30 +354,30 @@ impl Drop {
     /// The database cannot be read or written.
     pub async fn extend(
         &self,
-        token: &Token,
+        door: impl Into<Door>,
         now: Timestamp,
         client: &Client,
     ) -> Result<Extension, DropError> {
-        let (id, client) = (RecordId::from(token), *client);
-        self.run(move |store| store.extend(id, now, client)).await
+        let (door, client) = (door.into(), *client);
+        self.run(move |store| store.extend(door, now, client)).await
     }
 
     /// Writes a reader's complaint into the audit log, made harmless and cut to
-    /// [`REPORT_CHARS_MAX`] and [`CONTACT_CHARS_MAX`]. `None` when the token leads to nothing.
+    /// [`REPORT_CHARS_MAX`] and [`CONTACT_CHARS_MAX`]. `None` when the door leads to nothing.
     ///
     /// # Errors
     /// The database cannot be read or written.
     pub async fn report(
         &self,
-        token: &Token,
+        door: impl Into<Door>,
         now: Timestamp,
         client: &Client,
         text: &str,
         contact: &str,
     ) -> Result<Option<Report>, DropError> {
-        let (id, client) = (RecordId::from(token), *client);
+        let (door, client) = (door.into(), *client);
         let (text, contact) = (text.to_owned(), contact.to_owned());
-        self.run(move |store| store.report(id, now, client, (&text, &contact)))
+        self.run(move |store| store.report(door, now, client, (&text, &contact)))
             .await
     }
 
@@ -407,6 +426,20 @@ impl Drop {
         self.run(move |store| store.trust_clock(now)).await
     }
 
+    /// What was kept out of mailboxes in these months, both included. Domains with few messages are
+    /// named too: [`stats::fold`](crate::stats::fold) before it is shown.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn statistics(
+        &self,
+        since: Option<Month>,
+        until: Option<Month>,
+    ) -> Result<Vec<Row>, DropError> {
+        self.run(move |store| store.records.statistics(since, until))
+            .await
+    }
+
     /// Writes and removes a small file and asks the database: can a package be deposited?
     ///
     /// # Errors
@@ -443,30 +476,43 @@ impl Store {
     }
 
     fn find(&self, vault: &Vault, now: Timestamp) -> Result<Lookup, DropError> {
-        let Some(record) = self.records.find(vault.id())? else {
+        let record = self.records.find(vault.id())?;
+        self.look(record, now, |record, sealed, extendable| {
+            let (files, numbers) = manifest::open(vault, sealed, self.records.path())?;
+            Ok(Package {
+                files,
+                created: record.created,
+                expires: record.term.end(),
+                extendable,
+                origin: record.origin,
+                unlock: record.unlock,
+                numbers,
+            })
+        })
+    }
+
+    /// What a record is at the time `now`; `live` makes the package of one that can be fetched, from
+    /// the record without its manifest, the manifest, and until when it could be extended.
+    fn look<P>(
+        &self,
+        record: Option<Record>,
+        now: Timestamp,
+        live: impl FnOnce(Record, Vec<u8>, Option<Timestamp>) -> Result<P, DropError>,
+    ) -> Result<Lookup<P>, DropError> {
+        let Some(mut record) = record else {
             return Ok(Lookup::Unknown);
         };
         let extendable = self.extendable(&record, now);
         let why = record.ending(now);
-        let (created, expires) = (record.created, record.term.end());
-        match (why, record.manifest) {
-            (None, Some(sealed)) => {
-                let (files, numbers) = manifest::open(vault, sealed, self.records.path())?;
-                Ok(Lookup::Live(Package {
-                    files,
-                    created,
-                    expires,
-                    extendable,
-                    origin: record.origin,
-                    numbers,
-                }))
-            }
+        match (why, record.manifest.take()) {
+            (None, Some(sealed)) => Ok(Lookup::Live(live(record, sealed, extendable)?)),
             (why, _) => Ok(Lookup::Gone {
-                created,
-                expired: expires,
+                created: record.created,
+                expired: record.term.end(),
                 why: why.unwrap_or(Ending::Expired),
                 extendable,
                 origin: record.origin,
+                unlock: record.unlock,
             }),
         }
     }

@@ -23,6 +23,7 @@
 //! * [`store`] – where detached files go: the drop of this process, or that of another host
 //! * [`drop`](mod@drop) – the file drop: tokens, encryption, drafts, records, expiry
 //! * [`rewrite`] – the notice, and the pieces from which the new body is sent
+//! * [`stats`] – what was kept out of mailboxes
 //! * [`deposit`] – deposits by milters of other hosts, over HTTP
 //! * [`web`] – what the reader of the mail sees: landing page, downloads
 //! * [`admin`] – health and metrics
@@ -56,6 +57,7 @@ pub mod policy;
 pub mod rewrite;
 pub mod rules;
 pub mod spool;
+pub mod stats;
 pub mod store;
 pub mod web;
 mod words;

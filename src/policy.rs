@@ -8,7 +8,7 @@
 //! 4. the first `[[rule]]` that matches, for each attachment and each recipient
 //! 5. the defaults
 //!
-//! What is not known yet makes a condition neither true nor false ([`Holds`]). So one walk over the
+//! What is not known yet makes a condition neither true nor false (`Holds`). So one walk over the
 //! rules serves at every stage: [`outlook`] at `MAIL`, at `DATA`, and at the end of the header says
 //! whether anything can still happen; [`Plan::decide`] says of an attachment whether its fate is
 //! open while its bytes come in.

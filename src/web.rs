@@ -10,15 +10,19 @@
 //! | `/{token}.json` | the package for machines |
 //! | `/{token}/extend` | `POST`: more time; `GET` goes to the landing page |
 //! | `/{token}/report` | the form that reports content, and `POST` of it |
+//! | `/e/{id}` | the page of a package that browsers unlock, the key in the link's fragment |
+//! | `/e/{id}/manifest`, `/e/{id}/{n}` | its ciphertext |
+//! | `/e/{id}/extend`, `/e/{id}/report` | as above |
+//! | `/unlock.js` | the script of that page |
 //! | `/style.css`, `/logo`, `/robots.txt`, `/favicon.ico`, `/.well-known/security.txt` | |
 //!
 //! `GET` and `HEAD` change nothing: mail scanners and previews follow every link before the reader
-//! does. `POST` is there for the two forms alone. There is no upload, no listing, no cookie, and no
-//! script. Whatever is not a live or ended package gets one and the same answer, after the same
+//! does. `POST` is there for the two forms alone. There is no upload, no listing and no cookie, and
+//! a script on one page only (`sealed`). Whatever is not a live or ended package gets one and the same answer, after the same
 //! work.
 //!
-//! Clients are known by their address ([`client`]), which bounds how often they may be wrong, how
-//! many forms they may send and how much they may ask for at once ([`limit`]); the server bounds
+//! Clients are known by their address (`client`), which bounds how often they may be wrong, how
+//! many forms they may send and how much they may ask for at once (`limit`); the server bounds
 //! time and connections ([`server`]).
 
 pub mod server;
@@ -28,6 +32,7 @@ mod client;
 mod conditional;
 mod download;
 mod forms;
+mod key;
 mod kind;
 mod language;
 mod limit;
@@ -35,6 +40,7 @@ mod paced;
 mod pages;
 mod rehearsal;
 mod report;
+mod sealed;
 mod source;
 mod texts;
 mod theme;
@@ -70,7 +76,7 @@ use self::{
 use crate::{
     admin::Metrics,
     config::{Language, WebConfig},
-    drop::{Client, Drop, DropError, Ending, Lookup, Origin, Package, Token},
+    drop::{Client, Drop, DropError, Ending, Lookup, Origin, Package, Token, Unlock},
     names,
 };
 
@@ -139,6 +145,12 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<Site>>)> {
         ("/{token}/all.zip", get(archive)),
         (EXTEND, get(forms::extend_page).post(forms::extend)),
         (REPORT, get(forms::report_page).post(forms::report)),
+        ("/unlock.js", get(well_known::script)),
+        ("/e/{id}", get(sealed::page)),
+        ("/e/{id}/manifest", get(sealed::manifest)),
+        (SEALED_EXTEND, get(forms::extend_page).post(forms::extend)),
+        (SEALED_REPORT, get(forms::report_page).post(forms::report)),
+        ("/e/{id}/{number}", get(sealed::file)),
         ("/{token}/{number}", get(file)),
     ]
 }
@@ -146,6 +158,9 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<Site>>)> {
 /// The paths that take a `POST`.
 const EXTEND: &str = "/{token}/extend";
 const REPORT: &str = "/{token}/report";
+const SEALED_EXTEND: &str = "/e/{id}/extend";
+const SEALED_REPORT: &str = "/e/{id}/report";
+const FORMS: [&str; 4] = [EXTEND, REPORT, SEALED_EXTEND, SEALED_REPORT];
 
 /// What all handlers share.
 struct Site {
@@ -304,7 +319,7 @@ async fn archive(
     let token = path.map(|Path(token)| token).unwrap_or_default();
     match site.find(&token, Timestamp::now()).await {
         Ok((token, package)) => {
-            let name = site.pages.archive_name(&package);
+            let name = site.pages.archive_name(&package.origin, package.created);
             let download = Download::archive(token, package, visitor, name, &site.state.zone);
             download.answer(&site, &method, &headers, wanted).await
         }
@@ -352,8 +367,10 @@ impl Site {
         let is_post = request.method() == Method::POST;
         match (route, request.method()) {
             (_, &Method::GET | &Method::HEAD) => {}
-            (Some(EXTEND | REPORT), &Method::POST) => {}
-            (Some(EXTEND | REPORT), _) => return Err(Barrier::Method("GET, HEAD, POST")),
+            (Some(form), &Method::POST) if FORMS.contains(&form) => {}
+            (Some(form), _) if FORMS.contains(&form) => {
+                return Err(Barrier::Method("GET, HEAD, POST"));
+            }
             _ => return Err(Barrier::Method("GET, HEAD")),
         }
         // Pages without a token lead nobody anywhere, and must stay open to who was refused.
@@ -369,11 +386,17 @@ impl Site {
         Ok(Some(Arc::new(place)))
     }
 
+    /// The live package that the server unlocks with a token.
     async fn find(&self, token: &str, now: Timestamp) -> Result<(Token, Package), Refusal> {
         let parsed = token.parse::<Token>();
         let is_token = parsed.is_ok();
         let token = parsed.unwrap_or_else(|_| decoy());
         match self.state.drop.find(&token, now).await {
+            Ok(Lookup::Live(Package { unlock, .. }) | Lookup::Gone { unlock, .. })
+                if unlock == Unlock::Browser =>
+            {
+                Err(Refusal::Unknown)
+            }
             Ok(Lookup::Live(package)) if is_token => Ok((token, package)),
             Ok(Lookup::Gone {
                 created,
@@ -381,6 +404,7 @@ impl Site {
                 origin,
                 why,
                 extendable,
+                ..
             }) if is_token => Err(Refusal::Gone(Box::new(Gone {
                 created,
                 expired,

@@ -34,10 +34,30 @@ def pages(site: Site) -> dict[str, str]:
     if site.daemon.run("drop", "revoke", "--help").returncode == 0:
         site.revoke(revoked)
     reference = "0123456789abcdef" * 2
+    site.daemon.configure(drop_end_to_end="true")
+    sealed = site.deposit(("Compte rendu de l'AG.pdf", report), ("photos.zip", photos), ("facture.pdf.exe", m.noise(9000)))
+    site.daemon.configure(drop_end_to_end="false")
+    address = sealed.split("#")[0]
     return {"landing": several, "one": one, "received": received, "extended": several + "?done=extended",
             "report": several + "/report", "reported": f"{several}/report?done={reference}",
             "expired": expired, "revoked": revoked, "home": site.url, "about": site.url + "about",
-            "unknown": site.url + "unknown"}
+            "unknown": site.url + "unknown", "sealed": sealed, "sealed-cut": address,
+            "sealed-report": address + "/report"}
+
+
+def open_in(browser: Browser, url: str, language: str):
+    """Opens a page in a language. One that decrypts is waited for, and saves a file."""
+    address, mark, fragment = url.partition("#")
+    browser.open("about:blank")
+    browser.open(f"{address}{'&' if '?' in address else '?'}lang={language}{mark}{fragment}")
+    if fragment:
+        browser.shows(".pdf")
+        browser.click(".files .save")
+        browser.shows("Déchiffré" if language == "fr" else "Decrypted")
+    elif "/e/" in address:
+        # The tab may know the key from a page before.
+        browser.script("sessionStorage.clear()")
+        browser.reload()
 
 
 def main() -> None:
@@ -51,7 +71,7 @@ def main() -> None:
             if words and not any(word in page for word in words):
                 continue
             browser.look(WIDTHS[width], dark=SCHEMES[scheme])
-            browser.open(f"{url}{'&' if '?' in url else '?'}lang={language}")
+            open_in(browser, url, language)
             picture = directory / f"{page}-{width}-{scheme}-{language}.png"
             browser.picture(picture)
             print(picture)

@@ -7,7 +7,7 @@ mod act;
 mod get;
 mod look;
 mod sweep;
-mod table;
+pub(super) mod table;
 mod token;
 mod when;
 
@@ -81,16 +81,30 @@ pub(super) fn run(command: Command) -> Result<(), Failure> {
     })
 }
 
-/// Finds the token in a link: its landing page, one of its downloads, or the token alone.
+/// Finds the token in a link: its landing page, one of its downloads, or the token alone; in the
+/// fragment when browsers unlock the package.
 fn token_of(link: &str) -> Option<Token> {
+    let (rest, fragment) = link.trim().split_once('#').unwrap_or((link.trim(), ""));
+    let path = rest.split('?').next()?;
+    let mut segments = path.rsplit('/');
+    let in_path = segments.find_map(|segment| segment.parse().ok());
+    in_path.or_else(|| fragment.parse().ok())
+}
+
+/// The id in a link whose fragment is missing: reports and logs of a proxy have such ones.
+fn id_of(link: &str) -> Option<RecordId> {
     let path = link.trim().split(['?', '#']).next()?;
-    path.rsplit('/').find_map(|segment| segment.parse().ok())
+    let (_, rest) = path.rsplit_once("/e/")?;
+    rest.split('/').next()?.parse().ok()
 }
 
 /// The package that a link or the beginning of an id names.
 async fn package_of(drop: &Drop, name: &str) -> Result<RecordId, Failure> {
     if let Some(token) = token_of(name) {
         return Ok(RecordId::from(&token));
+    }
+    if let Some(id) = id_of(name) {
+        return Ok(id);
     }
     let digits = name.trim().to_ascii_lowercase();
     let is_id = digits.bytes().all(|b| b.is_ascii_hexdigit())
@@ -137,6 +151,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_id_is_found_in_a_link_that_lost_its_token() {
+        let id = "0123456789abcdef0123456789abcdef";
+        for rest in ["", "/", "/1", "/report?lang=en", "#cut"] {
+            let link = format!("https://drop.example.org/e/{id}{rest}");
+            assert_eq!(
+                id_of(&link).map(|found| found.to_string()).as_deref(),
+                Some(id)
+            );
+            assert!(token_of(&link).is_none());
+        }
+        assert!(id_of(&format!("https://drop.example.org/x/{id}")).is_none());
+    }
+
+    #[test]
     fn a_token_is_found_in_every_link_of_its_package() {
         let token = "a".repeat(26);
         for link in [
@@ -145,6 +173,8 @@ mod tests {
             format!("  http://[::1]:8025/d/{token}/\n"),
             format!("https://drop.example.org/{token}/1?x#y"),
             format!("https://drop.example.org/{token}/all.zip"),
+            format!("https://drop.example.org/e/0123456789abcdef0123456789abcdef#{token}"),
+            format!("https://example.org/d/e/0123456789abcdef0123456789abcdef?lang=en#{token}\n"),
         ] {
             assert_eq!(
                 token_of(&link).map(|found| found.to_string()),

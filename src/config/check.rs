@@ -34,7 +34,9 @@ impl Config {
             };
             clash(address, other).then(|| (name, reason()))
         });
-        clashing.or_else(|| self.contradiction_of_store())
+        clashing
+            .or_else(|| self.contradiction_of_store())
+            .or_else(|| self.contradiction_of_drop())
     }
 
     /// A remote store needs an address and a token, and the token must not cross a network in clear.
@@ -59,6 +61,19 @@ impl Config {
                 r#"remote.url = "{url}": must be https, or remote.allow_http must be true: whoever reads the network has token and files"#
             );
             ("remote.url", reason)
+        })
+    }
+
+    /// Browsers decrypt on pages only that nobody can have changed on the way (Secure Contexts,
+    /// section 3.1).
+    fn contradiction_of_drop(&self) -> Option<(&'static str, String)> {
+        let url = &self.web.public_url;
+        let secure = url.starts_with("https:") || is_loopback(url);
+        (self.drop.end_to_end && !secure).then(|| {
+            let reason = format!(
+                r#"drop.end_to_end = true: web.public_url = "{url}" must begin with https"#
+            );
+            ("drop.end_to_end", reason)
         })
     }
 

@@ -82,6 +82,7 @@ impl Default for DropConfig {
             extension: Some(Span::new().months(1)),
             lifetime_max: Span::new().months(3),
             extend_expired: false,
+            end_to_end: false,
         }
     }
 }

@@ -111,7 +111,7 @@ impl Deposits {
         let (uploader, package, files) = (&caller.uploader.name, &caller.id, order.files.len());
         info!(uploader, package, files, bytes, "deposited");
         Ok(Committed {
-            link: self.link(&caller.token),
+            link: self.link(drop.unlock(), &caller.token),
             created,
             expires: order.expires,
         })
@@ -129,7 +129,7 @@ impl Deposits {
         }
         match drop.find(&caller.token, Timestamp::now()).await? {
             Lookup::Live(package) if order.is(&package.files) => Ok(Committed {
-                link: self.link(&caller.token),
+                link: self.link(package.unlock, &caller.token),
                 created: package.created,
                 expires: package.expires,
             }),

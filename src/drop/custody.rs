@@ -6,7 +6,7 @@ mod admin;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    DropError, Origin, RecordId, Store,
+    Door, DropError, Origin, RecordId, Store, Unlock,
     audit::{self, Action, CONTACT_CHARS_MAX, Client, Entry, REPORT_CHARS_MAX},
     records::{Record, Term},
     sweep::add,
@@ -110,6 +110,8 @@ pub struct Deposit {
     pub bytes: u64,
     /// Complete downloads of its files.
     pub downloads: u64,
+    /// Who decrypts it for those who read it in a browser.
+    pub unlock: Unlock,
 }
 
 /// A file as an admin sees it without the link.
@@ -227,9 +229,9 @@ impl Store {
         (gained >= EXTENSION_MIN).then_some(until)
     }
 
-    pub(super) fn extend(&self, id: RecordId, now: Timestamp, client: Client) -> Result<Extension> {
+    pub(super) fn extend(&self, door: Door, now: Timestamp, client: Client) -> Result<Extension> {
         for _ in 0..ATTEMPTS {
-            let Some(record) = self.records.find(id)? else {
+            let Some(record) = self.behind(door)? else {
                 return Ok(Extension::Unknown);
             };
             let Some(until) = self.extendable(&record, now) else {
@@ -245,7 +247,7 @@ impl Store {
                 ended: None,
             };
             let detail = format!("until={until}");
-            let about = (id, &record.origin);
+            let about = (door.id, &record.origin);
             if self.change(
                 about,
                 &record.term,
@@ -262,14 +264,15 @@ impl Store {
 
     pub(super) fn report(
         &self,
-        id: RecordId,
+        door: Door,
         now: Timestamp,
         client: Client,
         (text, contact): (&str, &str),
     ) -> Result<Option<Report>> {
-        let Some(record) = self.records.find(id)? else {
+        let Some(record) = self.behind(door)? else {
             return Ok(None);
         };
+        let id = door.id;
         let report = Report {
             id,
             queue_id: record.origin.queue_id.clone(),
@@ -283,6 +286,12 @@ impl Store {
         self.records.log(&entry)?;
         entry.log();
         Ok(Some(report))
+    }
+
+    /// The record of a package, for whoever came by its own door.
+    fn behind(&self, door: Door) -> Result<Option<Record>> {
+        let record = self.records.find(door.id)?;
+        Ok(record.filter(|record| record.unlock == door.unlock))
     }
 
     pub(super) fn count_download(&self, id: RecordId, index: usize, client: Client) -> Result<()> {

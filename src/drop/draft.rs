@@ -24,6 +24,7 @@ use super::{
     manifest::{self, ManifestFile},
     quota::Allowance,
     records::{Record, RecordFile, Term},
+    unlock::Unlock,
     vault::{HEADER_BYTES, RecordId, SEGMENT_BYTES, Sealer, TAG_BYTES, Vault},
     whole_second,
 };
@@ -43,6 +44,7 @@ pub struct PackageDraft {
     origin: Origin,
     token: Token,
     vault: Vault,
+    unlock: Unlock,
     files: u32,
     /// Bytes of all its files.
     bytes: Arc<AtomicU64>,
@@ -107,6 +109,7 @@ impl PackageDraft {
             origin,
             token,
             vault,
+            unlock: drop.store.unlock,
             files: 0,
             bytes: Arc::default(),
         }
@@ -115,6 +118,11 @@ impl PackageDraft {
     /// The token of the link.
     pub fn token(&self) -> &Token {
         &self.token
+    }
+
+    /// The link for readers, once it is committed; `public_url` ends with a slash.
+    pub fn link(&self, public_url: &str) -> String {
+        self.unlock.link(public_url, &self.token)
     }
 
     /// Opens a draft for the next file.
@@ -156,6 +164,7 @@ impl PackageDraft {
             origin,
             token,
             vault,
+            unlock,
             ..
         } = self;
         if files.iter().any(|file| file.id != vault.id()) {
@@ -172,6 +181,7 @@ impl PackageDraft {
                     ended: None,
                 },
                 origin,
+                unlock,
                 manifest: Some(manifest),
                 files: u32::try_from(files.len()).unwrap_or(u32::MAX),
                 bytes: files.iter().map(|file| file.file.size).sum(),

@@ -5,10 +5,10 @@ use std::{ops::Range, sync::Arc};
 use bytes::Bytes;
 
 use super::{
-    DropError, Store,
+    DropError, RecordId, Store,
     blobs::Blob,
     blocking,
-    vault::{HEADER_BYTES, Layout, Opener, Vault},
+    vault::{HEADER_BYTES, Layout, Opener, SEGMENT_BYTES, Vault},
 };
 
 /// Reads a range of a file, segment by segment.
@@ -23,7 +23,8 @@ pub struct FileReader {
 #[derive(Debug)]
 struct OpenBlob {
     blob: Box<dyn Blob>,
-    opener: Opener,
+    /// `None` when the ciphertext is read as it is.
+    opener: Option<Opener>,
 }
 
 impl FileReader {
@@ -49,7 +50,29 @@ impl FileReader {
         let opened = vault.open_file(number, layout, &header);
         let opener = opened.map_err(|e| DropError::damaged(blob.path(), e.to_string()))?;
         Ok(Self {
-            blob: Arc::new(OpenBlob { blob, opener }),
+            blob: Arc::new(OpenBlob {
+                blob,
+                opener: Some(opener),
+            }),
+            range,
+        })
+    }
+
+    /// Reads the ciphertext of a blob of this number and length.
+    pub(super) fn sealed(
+        store: &Store,
+        id: RecordId,
+        (number, length): (u32, u64),
+        range: Range<u64>,
+    ) -> Result<Self, DropError> {
+        if range.start > range.end || range.end > length {
+            return Err(DropError::Misuse(
+                "a range reaches past the end of its file",
+            ));
+        }
+        let blob = store.blobs.open(id, number, length)?;
+        Ok(Self {
+            blob: Arc::new(OpenBlob { blob, opener: None }),
             range,
         })
     }
@@ -71,19 +94,35 @@ impl FileReader {
 }
 
 impl OpenBlob {
-    /// Reads what the segment at the beginning of the range holds of it.
     fn read(&self, range: Range<u64>) -> Result<Bytes, DropError> {
-        let layout = self.opener.layout();
+        match &self.opener {
+            Some(opener) => self.read_segment(opener, range),
+            None => self.read_sealed(range),
+        }
+    }
+
+    /// Reads what the segment at the beginning of the range holds of it.
+    fn read_segment(&self, opener: &Opener, range: Range<u64>) -> Result<Bytes, DropError> {
+        let layout = opener.layout();
         let number = layout.segment_of(range.start);
         let (plain, sealed) = (layout.plain(number), layout.sealed(number));
         let mut segment = vec![0; (sealed.end - sealed.start) as usize];
         let read = self.blob.read_exact_at(&mut segment, sealed.start);
         read.map_err(|e| DropError::io("read", self.blob.path(), e))?;
-        self.opener
+        opener
             .open(number, &mut segment)
             .map_err(|e| DropError::damaged(self.blob.path(), format!("segment {number}: {e}")))?;
         let start = (range.start - plain.start) as usize;
         let end = (range.end.min(plain.end) - plain.start) as usize;
         Ok(Bytes::from(segment).slice(start..end))
+    }
+
+    /// Reads the first bytes of the range as they are stored, at most as many as a segment has.
+    fn read_sealed(&self, range: Range<u64>) -> Result<Bytes, DropError> {
+        let length = (range.end - range.start).min(SEGMENT_BYTES as u64);
+        let mut bytes = vec![0; length as usize];
+        let read = self.blob.read_exact_at(&mut bytes, range.start);
+        read.map_err(|e| DropError::io("read", self.blob.path(), e))?;
+        Ok(bytes.into())
     }
 }

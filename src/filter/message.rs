@@ -22,6 +22,7 @@ use crate::{
     rewrite::{Eol, insert::TextKind},
     rules::{self, Judgement, Weight, Why},
     spool::Spool,
+    stats::Domains,
     store::{DurableFile, FileDraft, PackageDraft, StoreError},
 };
 
@@ -954,6 +955,12 @@ fn origin(envelope: &Envelope) -> Origin {
         login: envelope.login.clone(),
         direction: envelope.direction,
         recipients: u32::try_from(envelope.recipients.len()).unwrap_or(u32::MAX),
+        domains: match envelope.direction {
+            super::Direction::Incoming => {
+                Domains::of(envelope.recipients.iter().map(String::as_str))
+            }
+            super::Direction::Outgoing => Domains::default(),
+        },
     }
 }
 

@@ -28,24 +28,24 @@ use super::{
     language::Wanted,
     limit::{Place, Throttle},
     pages::Problem,
-    source::Source,
+    source::{Holding, Source},
     zip::{Piece, ZipEntry, ZipLayout},
 };
 use crate::{
     admin::Metrics,
-    drop::{Client, Drop, DropError, Package, Token},
+    drop::{Client, Door, Drop, DropError, Package, SealedPackage, Token},
     names,
 };
 
 /// The policy of files: nothing in one may run or load, should a browser show it after all.
-const FILE_POLICY: &str = "sandbox; default-src 'none'; frame-ancestors 'none'";
+pub(super) const FILE_POLICY: &str = "sandbox; default-src 'none'; frame-ancestors 'none'";
 
 /// What can be downloaded.
 pub(super) struct Download {
-    token: Token,
-    package: Arc<Package>,
+    holding: Holding,
     contents: Contents,
-    name: String,
+    /// `None` when the server does not know it.
+    name: Option<String>,
     etag: String,
     visitor: Visitor,
 }
@@ -62,10 +62,21 @@ impl Download {
         let etag = quoted_hex(&file.sha256);
         let name = names::file(&file.name);
         Self {
-            token,
-            package: Arc::new(package),
+            holding: Holding::Open(token, Arc::new(package)),
             contents: Contents::File(index),
-            name,
+            name: Some(name),
+            etag,
+            visitor,
+        }
+    }
+
+    /// The ciphertext of the file `index`, which the package has. It never changes.
+    pub(super) fn sealed(package: SealedPackage, index: usize, visitor: Visitor) -> Self {
+        let etag = format!("\"{}-{index}\"", package.id);
+        Self {
+            holding: Holding::Sealed(Arc::new(package)),
+            contents: Contents::File(index),
+            name: None,
             etag,
             visitor,
         }
@@ -94,10 +105,9 @@ impl Download {
         let etag = archive_etag(&layout, &package);
         let contents = Contents::Archive(layout);
         Self {
-            token,
-            package: Arc::new(package),
+            holding: Holding::Open(token, Arc::new(package)),
             contents,
-            name,
+            name: Some(name),
             etag,
             visitor,
         }
@@ -161,15 +171,10 @@ impl Download {
         };
         let pieces = self.pieces(range);
         Transfer {
-            source: Source::new(
-                drop.clone(),
-                self.token.clone(),
-                Arc::clone(&self.package),
-                pieces,
-            ),
+            source: Source::new(drop.clone(), self.holding.clone(), pieces),
             drop,
-            token: self.token.clone(),
-            queue_id: self.package.origin.queue_id.clone(),
+            door: self.holding.door(),
+            queue_id: self.holding.queue_id().to_owned(),
             client: self.visitor.client(),
             metrics: site.state.metrics.clone(),
             throttle: Arc::clone(&site.throttle),
@@ -198,10 +203,11 @@ impl Download {
             header::CONTENT_TYPE,
             "application/octet-stream",
         );
+        let name = self.name.as_deref();
         put(
             &mut response,
             header::CONTENT_DISPOSITION,
-            &disposition(&self.name),
+            &name.map_or("attachment".to_owned(), disposition),
         );
         response
     }
@@ -217,7 +223,7 @@ impl Download {
 
     fn len(&self) -> u64 {
         match &self.contents {
-            Contents::File(index) => self.package.files[*index].size,
+            Contents::File(index) => self.holding.len(*index),
             Contents::Archive(layout) => layout.total_len(),
         }
     }
@@ -237,13 +243,13 @@ impl Download {
     fn files(&self) -> Range<usize> {
         match &self.contents {
             Contents::File(index) => *index..index + 1,
-            Contents::Archive(_) => 0..self.package.files.len(),
+            Contents::Archive(_) => 0..self.holding.files(),
         }
     }
 
     fn report(&self, err: &DropError) {
         error!(
-            queue_id = self.package.origin.queue_id,
+            queue_id = self.holding.queue_id(),
             "could not read a file: {err}"
         );
     }
@@ -253,7 +259,7 @@ impl Download {
 struct Transfer {
     source: Source,
     drop: Drop,
-    token: Token,
+    door: Door,
     queue_id: String,
     client: Client,
     metrics: Metrics,
@@ -317,7 +323,7 @@ impl Transfer {
         for index in self.counted.clone() {
             if let Err(err) = self
                 .drop
-                .count_download(&self.token, index, &self.client)
+                .count_download(self.door, index, &self.client)
                 .await
             {
                 warn!(

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::{
     body::Body,
-    extract::{Extension, Path, State, rejection::PathRejection},
+    extract::{Extension, State},
     http::{HeaderMap, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
@@ -18,15 +18,13 @@ use jiff::Timestamp;
 use tokio::time::timeout;
 
 use super::{
-    Gone, Refusal, Shared, Site, Visitor, decoy,
+    Refusal, Shared, Site, Visitor,
+    key::{Asked, Key},
     language::Wanted,
     pages::{Extended, Problem, ReportForm},
     report::Complaint,
 };
-use crate::{
-    drop::{Extension as Outcome, Origin, Token},
-    names,
-};
+use crate::{drop::Extension as Outcome, names};
 
 /// How long the text of a report may be: percent-encoded it fits into the body in any script.
 pub(super) const TEXT_CHARS_MAX: usize = 1500;
@@ -39,8 +37,6 @@ const BODY_BYTES_MAX: usize = 16 * 1024;
 const DRAINED_BYTES_MAX: usize = 1024 * 1024;
 
 const FORM: &str = "application/x-www-form-urlencoded";
-
-type TokenPath = Result<Path<String>, PathRejection>;
 
 /// What a report is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,10 +69,11 @@ impl Reason {
 }
 
 /// `GET /{token}/extend`: where a page of a `POST` is loaded again, or its language switched.
-pub(super) async fn extend_page(State(site): Shared, wanted: Wanted, path: TokenPath) -> Response {
-    match token_of(path) {
-        Some(token) => site.redirect(wanted, &token.to_string(), None),
-        None => site.pages.problem(wanted, Problem::NotFound),
+pub(super) async fn extend_page(State(site): Shared, wanted: Wanted, asked: Asked) -> Response {
+    if asked.is_key {
+        site.redirect(wanted, &asked.key.path(), None)
+    } else {
+        site.pages.problem(wanted, Problem::NotFound)
     }
 }
 
@@ -86,25 +83,23 @@ pub(super) async fn extend(
     Extension(visitor): Extension<Visitor>,
     wanted: Wanted,
     headers: HeaderMap,
-    path: TokenPath,
+    asked: Asked,
     body: Body,
 ) -> Response {
     if let Err(problem) = site.form(&headers, body).await {
         return site.pages.problem(wanted, problem);
     }
-    let parsed = token_of(path);
-    let is_token = parsed.is_some();
-    let token = parsed.unwrap_or_else(decoy);
     let (now, client) = (Timestamp::now(), visitor.client());
-    let done = match site.state.drop.extend(&token, now, &client).await {
+    let extended = site.state.drop.extend(asked.key.door(), now, &client);
+    let done = match extended.await {
         Ok(Outcome::Unknown) => return site.pages.problem(wanted, Problem::NotFound),
-        Ok(_) if !is_token => return site.pages.problem(wanted, Problem::NotFound),
+        Ok(_) if !asked.is_key => return site.pages.problem(wanted, Problem::NotFound),
         Ok(Outcome::Until(_)) => Some(Extended::Done.word()),
         Ok(Outcome::Limit) => Some(Extended::Limit.word()),
         Ok(Outcome::Gone) => None,
         Err(err) => return site.refuse(Refusal::failed(&err), wanted, ""),
     };
-    site.redirect(wanted, &token.to_string(), done)
+    site.redirect(wanted, &asked.key.path(), done)
 }
 
 /// `GET /{token}/report`: the form, or thanks.
@@ -112,19 +107,18 @@ pub(super) async fn report_page(
     State(site): Shared,
     wanted: Wanted,
     uri: Uri,
-    path: TokenPath,
+    asked: Asked,
 ) -> Response {
-    let token = path.map(|Path(token)| token).unwrap_or_default();
-    let (origin, created) = match site.reported(&token).await {
+    let about = match site.origin(&asked).await {
         Ok(known) => known,
-        Err(refusal) => return site.refuse(refusal, wanted, &token),
+        Err(refusal) => return site.refuse(refusal, wanted, ""),
     };
     let form = ReportForm::default();
     match reference(uri.query().unwrap_or_default()) {
-        Some(reference) => site.pages.reported(wanted, &token, reference),
+        Some(reference) => site.pages.reported(wanted, &asked.key.path(), reference),
         None => site
             .pages
-            .report_form(wanted, &token, (&origin, created), &form, true),
+            .report_form(wanted, &asked.key, (&about.0, about.1), &form, true),
     }
 }
 
@@ -134,66 +128,50 @@ pub(super) async fn report(
     Extension(visitor): Extension<Visitor>,
     wanted: Wanted,
     headers: HeaderMap,
-    path: TokenPath,
+    asked: Asked,
     body: Body,
 ) -> Response {
     let form = match site.form(&headers, body).await {
         Ok(bytes) => ReportForm::parse(&bytes),
         Err(problem) => return site.pages.problem(wanted, problem),
     };
-    let token = path.map(|Path(token)| token).unwrap_or_default();
-    let about = match site.reported(&token).await {
+    let about = match site.origin(&asked).await {
         Ok(about) => about,
-        Err(refusal) => return site.refuse(refusal, wanted, &token),
+        Err(refusal) => return site.refuse(refusal, wanted, ""),
     };
     match form.reason.filter(|_| !form.text.is_empty()) {
-        Some(reason) => site.record(wanted, &token, reason, form, &visitor).await,
+        Some(reason) => {
+            site.record(wanted, &asked.key, reason, form, &visitor)
+                .await
+        }
         None => site
             .pages
-            .report_form(wanted, &token, (&about.0, about.1), &form, false),
+            .report_form(wanted, &asked.key, (&about.0, about.1), &form, false),
     }
 }
 
 impl Site {
-    /// The package that a report is about, live or not.
-    async fn reported(&self, token: &str) -> Result<(Origin, Timestamp), Refusal> {
-        match self.find(token, Timestamp::now()).await {
-            Ok((_, package)) => Ok((package.origin, package.created)),
-            Err(Refusal::Gone(gone)) => {
-                let Gone {
-                    origin, created, ..
-                } = *gone;
-                Ok((origin, created))
-            }
-            Err(refusal) => Err(refusal),
-        }
-    }
-
     /// Puts a report into the audit log, and hands it to the admin's command.
     async fn record(
         &self,
         wanted: Wanted,
-        token: &str,
+        key: &Key,
         reason: Reason,
         form: ReportForm,
         visitor: &Visitor,
     ) -> Response {
-        let Ok(secret) = token.parse::<Token>() else {
-            return self.pages.problem(wanted, Problem::NotFound);
-        };
         let text = format!("{}: {}", reason.word(), form.text);
         let client = visitor.client();
         let now = Timestamp::now();
         let recorded = self
             .state
             .drop
-            .report(&secret, now, &client, &text, &form.contact);
+            .report(key.door(), now, &client, &text, &form.contact);
         let report = match recorded.await {
             Ok(Some(report)) => report,
             Ok(None) => return self.pages.problem(wanted, Problem::NotFound),
-            Err(err) => return self.refuse(Refusal::failed(&err), wanted, token),
+            Err(err) => return self.refuse(Refusal::failed(&err), wanted, ""),
         };
-        let link = || format!("{}{secret}", self.state.config.public_url);
         let complaint = Complaint {
             reference: report.id.to_string(),
             queue_id: report.queue_id,
@@ -203,11 +181,19 @@ impl Site {
             reason: reason.word(),
             text: form.text,
             contact: form.contact,
-            link: form.share.then(link),
+            link: self.shared_link(key, form.share),
         };
         let done = complaint.reference.clone();
         self.reporter.hand_on(complaint).await;
-        self.redirect(wanted, &format!("{token}/report"), Some(&done))
+        self.redirect(wanted, &format!("{}/report", key.path()), Some(&done))
+    }
+
+    /// The link, if there is one to share and the reader wants to.
+    fn shared_link(&self, key: &Key, share: bool) -> Option<String> {
+        match key {
+            Key::Token(token) if share => Some(format!("{}{token}", self.state.config.public_url)),
+            Key::Token(_) | Key::Id(_) => None,
+        }
     }
 
     /// A form that was sent from one of our pages.
@@ -268,10 +254,6 @@ fn line(text: &str, chars_max: usize) -> String {
     let plain = visible.map(|c| if c.is_whitespace() { ' ' } else { c });
     let cut: String = plain.take(chars_max).collect();
     cut.trim().to_owned()
-}
-
-fn token_of(path: TokenPath) -> Option<Token> {
-    path.ok().and_then(|Path(token)| token.parse().ok())
 }
 
 /// The reference of a report that was recorded: 32 hexadecimal digits.

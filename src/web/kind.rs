@@ -43,6 +43,12 @@ pub(super) fn icon(name: &str, kind: Kind) -> String {
     )
 }
 
+/// The extensions of programs, separated by spaces.
+pub(super) fn programs() -> &'static str {
+    let programs = BY_EXTENSION.iter().find(|(_, kind)| *kind == Kind::Program);
+    programs.map_or("", |(extensions, _)| extensions)
+}
+
 /// The extension in lower case, if it is one: ASCII letters and digits after the last dot.
 fn extension(name: &str) -> Option<String> {
     let (stem, extension) = name.rsplit_once('.')?;

@@ -21,6 +21,7 @@ use super::{
     texts::{Texts, fill, texts},
     theme::Theme,
     views::{AboutView, HomeView, LinkView, MessageView, SectionView, SiteView},
+    well_known::SCRIPT,
 };
 use crate::config::{ShowSender, WebConfig};
 
@@ -35,6 +36,8 @@ pub(super) struct Pages {
     legal: Legal,
     zone: TimeZone,
     show_sender: ShowSender,
+    /// The address of the script.
+    script: String,
 }
 
 /// The legal notice.
@@ -61,9 +64,11 @@ pub(super) enum Problem {
 
 impl Pages {
     pub(super) fn new(state: &WebState) -> Self {
+        let site = SiteView::new(&state.config, &state.theme);
         Self {
             theme: state.theme.clone(),
-            site: SiteView::new(&state.config, &state.theme),
+            script: versioned(&site.base, "unlock.js", SCRIPT.as_bytes()),
+            site,
             public_url: state.config.public_url.clone(),
             legal: Legal::new(&state.config.legal),
             zone: state.zone.clone(),
@@ -139,6 +144,7 @@ impl Pages {
             (t.about_mail, t.about_mail_text),
             (t.about_link, t.about_link_text),
             (t.about_files, t.about_files_text),
+            (t.about_sealed, t.about_sealed_text),
             (t.about_log, t.about_log_text),
             (t.about_abuse, t.about_abuse_text),
         ]
@@ -240,10 +246,7 @@ impl Problem {
 impl SiteView {
     fn new(config: &WebConfig, theme: &Theme) -> Self {
         let base = base(&config.public_url);
-        let versioned = |name: &str, bytes: &[u8]| {
-            let version = crc32fast::hash(bytes);
-            format!("{base}{name}?v={version:08x}")
-        };
+        let versioned = |name: &str, bytes: &[u8]| versioned(&base, name, bytes);
         Self {
             operator: config.operator_or_host().to_owned(),
             host: config.host().to_owned(),
@@ -292,6 +295,12 @@ impl Legal {
             )
         }
     }
+}
+
+/// The address of a fixed file, which changes with its contents.
+fn versioned(base: &str, name: &str, bytes: &[u8]) -> String {
+    let version = crc32fast::hash(bytes);
+    format!("{base}{name}?v={version:08x}")
 }
 
 fn is_web(text: &str) -> bool {

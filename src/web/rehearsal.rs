@@ -8,7 +8,7 @@ use super::{
     texts::texts,
     views::{
         AboutView, ArchiveView, FileView, GoneView, HomeView, LandingView, LinkView, MessageView,
-        MomentView, ReasonView, ReportView, SectionView, SiteView,
+        MomentView, ReasonView, ReportView, SealedFileView, SectionView, SiteView, UnlockView,
     },
 };
 use crate::config::Language;
@@ -35,7 +35,7 @@ pub(super) fn run(templates: &Environment<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn pages(full: bool) -> [(&'static str, Value); 6] {
+fn pages(full: bool) -> [(&'static str, Value); 7] {
     [
         ("landing.html", value(landing(full))),
         ("gone.html", value(gone(full))),
@@ -43,6 +43,7 @@ fn pages(full: bool) -> [(&'static str, Value); 6] {
         ("message.html", value(message(full))),
         ("home.html", value(home())),
         ("about.html", value(about(full))),
+        ("unlock.html", value(unlock(full))),
     ]
 }
 
@@ -100,6 +101,37 @@ fn landing(full: bool) -> LandingView {
     }
 }
 
+fn unlock(full: bool) -> UnlockView {
+    UnlockView {
+        title: text(),
+        from: text(),
+        expires: MomentView {
+            machine: text(),
+            text: text(),
+            zone: text(),
+        },
+        left: text(),
+        note: full.then(text),
+        files: many(
+            full,
+            SealedFileView {
+                href: text(),
+                size: text(),
+                bytes: 1,
+            },
+        ),
+        size: text(),
+        archive: text(),
+        extend: full.then(link),
+        why: text(),
+        report: text(),
+        id: text(),
+        manifest: text(),
+        programs: "x",
+        script: text(),
+    }
+}
+
 fn file() -> FileView {
     FileView {
         href: text(),
@@ -142,6 +174,7 @@ fn report(full: bool) -> ReportView {
                 chosen: true,
             },
         ),
+        shareable: full,
         text_max: 1,
         contact_max: 1,
     }

@@ -1,27 +1,76 @@
 //! The bytes of a download, piece by piece from the drop.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 
 use super::zip::Piece;
-use crate::drop::{Drop, DropError, FileReader, Package, Token};
+use crate::drop::{Door, Drop, DropError, FileReader, Package, SealedPackage, Token};
+
+/// A package that is given out, decrypted or as it is stored.
+#[derive(Clone)]
+pub(super) enum Holding {
+    Open(Token, Arc<Package>),
+    Sealed(Arc<SealedPackage>),
+}
 
 /// Reads pieces one after the other. Holds one segment at a time, and no thread.
 pub(super) struct Source {
     drop: Drop,
-    token: Token,
-    package: Arc<Package>,
+    holding: Holding,
     pieces: VecDeque<Piece>,
     reader: Option<FileReader>,
 }
 
+impl Holding {
+    pub(super) fn door(&self) -> Door {
+        match self {
+            Self::Open(token, _) => token.into(),
+            Self::Sealed(package) => Door::sealed(package.id),
+        }
+    }
+
+    pub(super) fn queue_id(&self) -> &str {
+        match self {
+            Self::Open(_, package) => &package.origin.queue_id,
+            Self::Sealed(package) => &package.origin.queue_id,
+        }
+    }
+
+    /// How many files there are.
+    pub(super) fn files(&self) -> usize {
+        match self {
+            Self::Open(_, package) => package.files.len(),
+            Self::Sealed(package) => package.files.len(),
+        }
+    }
+
+    /// The bytes of a file that it has, as it is given out.
+    pub(super) fn len(&self, index: usize) -> u64 {
+        match self {
+            Self::Open(_, package) => package.files[index].size,
+            Self::Sealed(package) => package.files[index].sealed_bytes,
+        }
+    }
+
+    async fn read(
+        &self,
+        drop: &Drop,
+        index: usize,
+        range: Range<u64>,
+    ) -> Result<FileReader, DropError> {
+        match self {
+            Self::Open(token, package) => drop.read(token, package, index, range).await,
+            Self::Sealed(package) => drop.read_sealed(package, index, range).await,
+        }
+    }
+}
+
 impl Source {
-    pub(super) fn new(drop: Drop, token: Token, package: Arc<Package>, pieces: Vec<Piece>) -> Self {
+    pub(super) fn new(drop: Drop, holding: Holding, pieces: Vec<Piece>) -> Self {
         Self {
             drop,
-            token,
-            package,
+            holding,
             pieces: pieces.into(),
             reader: None,
         }
@@ -43,8 +92,7 @@ impl Source {
                 None => return Ok(None),
                 Some(Piece::Bytes(bytes)) => return Ok(Some(bytes)),
                 Some(Piece::File { index, range }) => {
-                    let opened = self.drop.read(&self.token, &self.package, index, range);
-                    self.reader = Some(opened.await?);
+                    self.reader = Some(self.holding.read(&self.drop, index, range).await?);
                 }
             }
         }

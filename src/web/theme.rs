@@ -20,7 +20,7 @@ use super::rehearsal;
 use crate::config::{Colour, WebConfig};
 
 /// The templates that are part of the program.
-const TEMPLATES: [(&str, &str); 8] = [
+const TEMPLATES: [(&str, &str); 9] = [
     ("about.html", include_str!("templates/about.html")),
     ("gone.html", include_str!("templates/gone.html")),
     ("home.html", include_str!("templates/home.html")),
@@ -29,6 +29,7 @@ const TEMPLATES: [(&str, &str); 8] = [
     ("layout.html", include_str!("templates/layout.html")),
     ("message.html", include_str!("templates/message.html")),
     ("report.html", include_str!("templates/report.html")),
+    ("unlock.html", include_str!("templates/unlock.html")),
 ];
 
 const STYLE: &str = include_str!("style.css");

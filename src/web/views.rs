@@ -47,6 +47,40 @@ pub(super) struct LandingView {
     pub(super) report: String,
 }
 
+/// `unlock.html`
+#[derive(Debug, Serialize)]
+pub(super) struct UnlockView {
+    pub(super) title: String,
+    pub(super) from: String,
+    pub(super) expires: MomentView,
+    pub(super) left: String,
+    pub(super) note: Option<String>,
+    pub(super) files: Vec<SealedFileView>,
+    /// Of all files.
+    pub(super) size: String,
+    /// The name of all files in one.
+    pub(super) archive: String,
+    pub(super) extend: Option<LinkView>,
+    pub(super) why: String,
+    pub(super) report: String,
+    /// The record's id.
+    pub(super) id: String,
+    /// The address of the encrypted manifest.
+    pub(super) manifest: String,
+    /// The extensions of programs, separated by spaces.
+    pub(super) programs: &'static str,
+    /// The address of the script.
+    pub(super) script: String,
+}
+
+/// One of the files of `unlock.html`, whose name only the browser knows.
+#[derive(Debug, Serialize)]
+pub(super) struct SealedFileView {
+    pub(super) href: String,
+    pub(super) size: String,
+    pub(super) bytes: u64,
+}
+
 /// One of the files of `landing.html`.
 #[derive(Debug, Serialize)]
 pub(super) struct FileView {
@@ -91,6 +125,8 @@ pub(super) struct ReportView {
     pub(super) text: String,
     pub(super) contact: String,
     pub(super) reasons: Vec<ReasonView>,
+    /// Whether the link can be shared: the server does not have all of each one.
+    pub(super) shareable: bool,
     pub(super) text_max: usize,
     pub(super) contact_max: usize,
 }

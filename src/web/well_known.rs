@@ -13,8 +13,11 @@ use super::{Shared, language::Wanted, pages::Problem};
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// How long browsers may keep what is the same for everybody. The style sheet's address changes
-/// with its contents.
+/// What decrypts in the browser.
+pub(super) const SCRIPT: &str = include_str!("unlock.js");
+
+/// How long browsers may keep what is the same for everybody. The addresses of style sheet and
+/// script change with their contents.
 const CACHE: &str = "public, max-age=86400";
 
 /// The policy of the logo: nothing in it may run or load.
@@ -30,6 +33,15 @@ pub(super) async fn style(State(site): Shared) -> Response {
         (header::CACHE_CONTROL, CACHE),
     ];
     (headers, site.state.theme.style()).into_response()
+}
+
+/// The script of the page of packages that browsers unlock.
+pub(super) async fn script() -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, "text/javascript; charset=utf-8"),
+        (header::CACHE_CONTROL, CACHE),
+    ];
+    (headers, SCRIPT).into_response()
 }
 
 /// An SVG can have scripts, which run when it is opened as a page: not in a sandbox.
@@ -52,7 +64,8 @@ pub(super) async fn logo(State(site): Shared, wanted: Wanted) -> Response {
 pub(super) async fn robots(State(site): Shared) -> Response {
     let base = site.pages.base();
     let rules = format!(
-        "User-agent: *\nAllow: {base}.well-known/\nDisallow: {base}*/\nDisallow: {base}*.json\n"
+        "User-agent: *\nAllow: {base}.well-known/\nAllow: {base}e/\nDisallow: {base}e/*/\n\
+         Disallow: {base}*/\nDisallow: {base}*.json\n"
     );
     (
         [(header::CONTENT_TYPE, TEXT), (header::CACHE_CONTROL, CACHE)],

@@ -20,12 +20,14 @@ ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 class Browser:
     """A headless browser in one language, with a download directory of its own.
 
-    Without `scripts` it runs none, ours or a page's: then `script` and `axe` cannot be used.
+    Without `scripts` it runs none, ours or a page's: then `script` and `axe` cannot be used. It is
+    started with these `arguments` more.
     """
 
-    def __init__(self, language: str, scripts: bool = True):
+    def __init__(self, language: str, scripts: bool = True, arguments: tuple[str, ...] = ()):
         self.language = language
         self.scripts = scripts
+        self.arguments = arguments
         self.directory = tempfile.TemporaryDirectory(prefix="browser-")
         self.downloads = Path(self.directory.name) / "downloads"
         self.downloads.mkdir()
@@ -46,7 +48,8 @@ class Browser:
         profile = Path(self.directory.name) / "profile"
         options = {
             "args": ["--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu",
-                     f"--user-data-dir={profile}", f"--accept-lang={self.language}"],
+                     f"--user-data-dir={profile}", f"--accept-lang={self.language}",
+                     *self.arguments],
             "prefs": {"download.default_directory": str(self.downloads),
                       "download.prompt_for_download": False,
                       "intl.accept_languages": self.language,
@@ -88,11 +91,16 @@ class Browser:
     def shows(self, words: str) -> bool:
         """Whether the page shows these words; one that is on its way is waited for."""
         deadline = time.monotonic() + 10
-        while words not in self.text():
-            if time.monotonic() > deadline:
-                return False
+        while time.monotonic() < deadline:
+            try:
+                if words in self.text():
+                    return True
+            except RuntimeError as error:
+                # The page went away between two questions: the next one is on its way.
+                if "stale element" not in str(error):
+                    raise
             time.sleep(0.05)
-        return True
+        return False
 
     def attribute(self, selector: str, name: str) -> str:
         return self._call("GET", f"{self._find(selector)}/attribute/{name}")

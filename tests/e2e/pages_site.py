@@ -51,7 +51,8 @@ class Site:
         parts = [m.attachment(data, name, "application/octet-stream") for name, data in files]
         message = m.message(m.multipart("mixed", m.TEXT, *parts), to="bob@example.com", sender=sender)
         done = self.daemon.run("rewrite", "--sender", sender, "--direction", direction, data=message)
-        link = re.search(re.escape(self.url) + "[a-z2-7]{26}", done.stdout.decode())
+        text = done.stdout.decode().replace("=\r\n", "").replace("=\n", "")
+        link = re.search(re.escape(self.url) + "(?:e/[0-9a-f]{32}#)?[a-z2-7]{26}", text)
         if not link:
             raise AssertionError(done.stderr.decode() + done.stdout.decode()[:2000])
         return link.group()

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     cli::{ConfigOptions, exit::Failure},
-    drop::{AuditQuery, Deposit, DepositedFile, Entry, FileEntry, Query, State},
+    drop::{AuditQuery, Deposit, DepositedFile, Entry, FileEntry, Query, State, Unlock},
     filter::Direction,
 };
 
@@ -196,6 +196,7 @@ fn facts(deposit: &Deposit) -> Result<(), Failure> {
         ("login", origin.login.clone().unwrap_or_default()),
         ("direction", direction(origin.direction).to_owned()),
         ("recipients", origin.recipients.to_string()),
+        ("decrypted by", decrypted_by(deposit.unlock).to_owned()),
     ] {
         line(format!("{name:16}{value}").trim_end())?;
     }
@@ -297,6 +298,7 @@ fn deposit_json(deposit: &Deposit) -> Value {
         "login": deposit.origin.login,
         "direction": direction(deposit.origin.direction),
         "recipients": deposit.origin.recipients,
+        "end_to_end": deposit.unlock == Unlock::Browser,
     })
 }
 
@@ -328,5 +330,13 @@ fn direction(direction: Direction) -> &'static str {
     match direction {
         Direction::Incoming => "incoming",
         Direction::Outgoing => "outgoing",
+    }
+}
+
+/// Who decrypts a package for those who read it on a page.
+fn decrypted_by(unlock: Unlock) -> &'static str {
+    match unlock {
+        Unlock::Server => "the server",
+        Unlock::Browser => "the reader's browser (end to end)",
     }
 }

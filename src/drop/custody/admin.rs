@@ -358,6 +358,7 @@ impl Store {
             files: record.files,
             bytes: record.bytes,
             downloads: record.downloads,
+            unlock: record.unlock,
         }
     }
 }

@@ -54,6 +54,7 @@ async fn a_package_expires_at_its_second() {
             created,
             expired,
             origin,
+            unlock: Unlock::Server,
             why,
             extendable,
         } => {

@@ -188,6 +188,7 @@ async fn a_package_whose_blob_was_swept_before_its_record_was_written_is_no_pack
             ended: None,
         },
         origin: origin(),
+        unlock: Unlock::Server,
         manifest: Some(Vec::new()),
         files: 1,
         bytes: 1,

@@ -6,18 +6,19 @@ use jiff::{Timestamp, Zoned};
 use super::Pages;
 use crate::{
     config::{Language, ShowSender},
-    drop::{Ending, FileEntry, Origin, Package},
+    drop::{Ending, FileEntry, Origin, Package, SealedPackage},
     filter::Direction,
     names,
     web::{
         Gone,
         forms::{self, Reason},
-        kind::{Kind, icon, kind},
+        key::Key,
+        kind::{Kind, icon, kind, programs},
         language::Wanted,
         texts::{Texts, fill, texts},
         views::{
             ArchiveView, FileView, GoneView, LandingView, LinkView, MessageView, MomentView,
-            ReasonView, ReportView,
+            ReasonView, ReportView, SealedFileView, UnlockView,
         },
     },
     words,
@@ -51,13 +52,7 @@ impl Pages {
     ) -> Response {
         let t = texts(wanted.language);
         let expires = self.moment(package.expires, wanted.language);
-        let note = extended.map(|extended| {
-            let text = match extended {
-                Extended::Done => t.extended,
-                Extended::Limit => t.extended_no,
-            };
-            fill(text, &[("moment", &expires.text), ("zone", &expires.zone)])
-        });
+        let note = extended.map(|extended| note(extended, &expires, t));
         let page = LandingView {
             title: self.title(&package.origin, package.files.len(), t),
             from: self.within(&package.origin, package.created, wanted.language),
@@ -68,13 +63,60 @@ impl Pages {
             archive: (package.files.len() > 1)
                 .then(|| self.archive(wanted.language, token, package)),
             extend: self.extend(package.extendable, wanted, token, t.extend),
-            why: match package.origin.direction {
-                Direction::Outgoing => t.why_outgoing.to_owned(),
-                Direction::Incoming => t.why_incoming.to_owned(),
-            },
+            why: why(&package.origin, t),
             report: self.link(token, "/report", wanted),
         };
         self.show(StatusCode::OK, "landing.html", wanted, page)
+    }
+
+    /// What the server knows of a live package that browsers unlock.
+    pub(in crate::web) fn unlock(
+        &self,
+        wanted: Wanted,
+        package: &SealedPackage,
+        now: Timestamp,
+        extended: Option<Extended>,
+    ) -> Response {
+        let t = texts(wanted.language);
+        let path = Key::Id(package.id).path();
+        let expires = self.moment(package.expires, wanted.language);
+        let note = extended.map(|extended| note(extended, &expires, t));
+        let sizes = package.files.iter().map(|file| file.size);
+        let total = sizes.fold(0, u64::saturating_add);
+        let page = UnlockView {
+            title: self.title(&package.origin, package.files.len(), t),
+            from: self.within(&package.origin, package.created, wanted.language),
+            expires,
+            left: self.left(package.expires, now, t),
+            note,
+            files: self.sealed_files(wanted.language, &path, package),
+            size: words::size(total, wanted.language),
+            archive: self.archive_name(&package.origin, package.created),
+            extend: self.extend(package.extendable, wanted, &path, t.extend),
+            why: why(&package.origin, t),
+            report: self.link(&path, "/report", wanted),
+            id: package.id.to_string(),
+            manifest: format!("{}{path}/manifest", self.site.base),
+            programs: programs(),
+            script: self.script.clone(),
+        };
+        self.show(StatusCode::OK, "unlock.html", wanted, page)
+    }
+
+    fn sealed_files(
+        &self,
+        language: Language,
+        path: &str,
+        package: &SealedPackage,
+    ) -> Vec<SealedFileView> {
+        let files = package.files.iter().zip(1..);
+        files
+            .map(|(file, number)| SealedFileView {
+                href: format!("{}{path}/{number}", self.site.base),
+                size: words::size(file.size, language),
+                bytes: file.size,
+            })
+            .collect()
     }
 
     /// What a package was that can no longer be fetched.
@@ -117,12 +159,13 @@ impl Pages {
     pub(in crate::web) fn report_form(
         &self,
         wanted: Wanted,
-        token: &str,
+        key: &Key,
         about: (&Origin, Timestamp),
         form: &ReportForm,
         complete: bool,
     ) -> Response {
         let t = texts(wanted.language);
+        let path = key.path();
         let message = self.message(about.0, about.1, wanted.language);
         let values = [
             ("operator", self.site.operator.as_str()),
@@ -131,12 +174,13 @@ impl Pages {
         let page = ReportView {
             title: t.report_title.to_owned(),
             what: fill(t.report_what, &values),
-            action: self.link(token, "/report", wanted),
-            back: self.link(token, "", wanted),
+            action: self.link(&path, "/report", wanted),
+            back: self.link(&path, "", wanted),
             error: (!complete).then(|| t.report_empty.to_owned()),
             text: form.text.clone(),
             contact: form.contact.clone(),
             reasons: reasons(form.reason, t),
+            shareable: matches!(key, Key::Token(_)),
             text_max: forms::TEXT_CHARS_MAX,
             contact_max: forms::CONTACT_CHARS_MAX,
         };
@@ -172,9 +216,9 @@ impl Pages {
     }
 
     /// `asso.example 2026-11-22.zip`
-    pub(in crate::web) fn archive_name(&self, package: &Package) -> String {
-        let date = package.created.to_zoned(self.zone.clone()).date();
-        let domain = sender_domain(&package.origin);
+    pub(in crate::web) fn archive_name(&self, origin: &Origin, created: Timestamp) -> String {
+        let date = created.to_zoned(self.zone.clone()).date();
+        let domain = sender_domain(origin);
         match domain.filter(|_| self.show_sender != ShowSender::None) {
             Some(domain) => names::file(&format!("{domain} {date}.zip")),
             None => format!("{date}.zip"),
@@ -324,6 +368,22 @@ impl Extended {
             Self::Done => "extended",
             Self::Limit => "limit",
         }
+    }
+}
+
+/// What is said of a reader's wish for more time.
+fn note(extended: Extended, expires: &MomentView, t: &Texts) -> String {
+    let text = match extended {
+        Extended::Done => t.extended,
+        Extended::Limit => t.extended_no,
+    };
+    fill(text, &[("moment", &expires.text), ("zone", &expires.zone)])
+}
+
+fn why(origin: &Origin, t: &Texts) -> String {
+    match origin.direction {
+        Direction::Outgoing => t.why_outgoing.to_owned(),
+        Direction::Incoming => t.why_incoming.to_owned(),
     }
 }
 

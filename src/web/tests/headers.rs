@@ -6,6 +6,8 @@ use super::*;
 fn policy(path: &str, reply: &Reply) -> &'static str {
     if path == "/logo" && reply.status == 200 {
         "sandbox; default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+    } else if path.starts_with("/e/") && path.matches('/').count() == 2 && reply.status == 200 {
+        crate::web::sealed::SCRIPT_POLICY
     } else if reply.field("content-type") == "application/octet-stream" {
         "sandbox; default-src 'none'; frame-ancestors 'none'"
     } else {
@@ -29,7 +31,13 @@ fn assert_hardened(method: &str, path: &str, reply: &Reply) {
         "{said}"
     );
     assert_eq!(reply.field("set-cookie"), "", "{said}");
-    let fixed = ["/style.css", "/logo", "/robots.txt", "/favicon.ico"];
+    let fixed = [
+        "/style.css",
+        "/unlock.js",
+        "/logo",
+        "/robots.txt",
+        "/favicon.ico",
+    ];
     let cache = reply.field("cache-control");
     if fixed.contains(&path) && reply.status < 300 {
         assert_eq!(cache, "public, max-age=86400", "{said}");
@@ -53,11 +61,18 @@ async fn every_route_carries_the_security_headers_and_no_cookie() {
     let site = Fixture::with(limits(), config).await;
     let files = [("a", "b".into())];
     let gone = deposit(&site.drop, &files, SignedDuration::from_secs(-5)).await;
+    let sealed = sealed::deposit(&site, &files, SignedDuration::from_hours(24)).await;
+    let lost = sealed::deposit(&site, &files, SignedDuration::from_secs(-5)).await;
+    let keys = [
+        (&site.token, &sealed.id),
+        (&gone, &lost.id),
+        (&"unknown".to_owned(), &"unknown".to_owned()),
+    ];
     let mut statuses = std::collections::BTreeSet::new();
     for (route, _) in routes() {
-        for token in [&site.token, &gone, "unknown"] {
+        for (token, id) in keys {
             let path = route.replace("{token}", token).replace("{name}", token);
-            let path = path.replace("{number}", "1");
+            let path = path.replace("{number}", "1").replace("{id}", id);
             for method in ["GET", "HEAD", "POST", "PUT"] {
                 let reply = site.ask(method, &path, &[]).await;
                 assert_hardened(method, &path, &reply);
@@ -201,6 +216,13 @@ async fn everything_unknown_gets_the_same_answer() {
             site.path(".html"),
             "/index.php".to_owned(),
             "/a/b/c".to_owned(),
+            "/e/short".to_owned(),
+            "/e/%ff".to_owned(),
+            "/e/%ff/extend".to_owned(),
+            format!("/e/{}", "0".repeat(32)),
+            format!("/e/{}/1", "0".repeat(32)),
+            format!("/e/{}/manifest", "0".repeat(32)),
+            format!("/e/{}/report", "0".repeat(32)),
         ] {
             let reply = site.ask("GET", &path, &wanted).await;
             assert_eq!((reply.status, reply.text()), (404, first.text()), "{path}");

@@ -35,6 +35,42 @@ pub(super) static EN: Texts = Texts {
     extended_no: "The end date cannot be moved any further: these files can be downloaded until \
         {moment} ({zone}).",
 
+    unlock_no_script: "These files are encrypted to the end: only your browser can open them, and for that it \
+        needs JavaScript. Allow scripts for this site, or open the link in another browser. \
+        This server has no key and cannot do it in your place.",
+    unlock_working: "Your browser is opening the list of files…",
+    unlock_insecure: "These files are encrypted to the end, and browsers decrypt only on pages that came \
+        over a secure connection (https). Open the link as it stands in the message.",
+    unlock_old: "This browser is too old to open these files, which are encrypted to the end. Update \
+        it, or open the link in another one.",
+    unlock_no_key: "The link is incomplete: its end, after the sign #, is the key to these files, and it \
+        is missing. Open the link again from the message, or copy all of it into the address \
+        bar.",
+    unlock_wrong_key: "The key in this link is not the one of these files: some of its characters were \
+        changed or lost. Open the link again from the message, or copy all of it into the \
+        address bar.",
+    unlock_damaged: "The data that came is not what was deposited. Nothing was saved. Try again; if it \
+        happens again, tell the sender and whoever runs this site.",
+    unlock_offline: "The connection broke. Nothing was saved. Try again in a moment.",
+    unlock_busy: "Too many requests come from your network. Try again in a minute.",
+    unlock_ended: "These files are no longer available. Load this page again to learn why.",
+    unlock_too_large: "This browser, or its private mode, can decrypt files of up to 100 MB only. Open the \
+        link in an ordinary window, or in another browser.",
+    unlock_no_room: "There is not enough room left on this device to decrypt this file. Nothing was saved. \
+        Make room, then try again.",
+    unlock_failed: "Your browser could not do it. Nothing was saved. Try again, or open the link in \
+        another browser.",
+    unlock_progress: "Downloading and decrypting: {percent}%",
+    unlock_saved: "Decrypted, complete and unaltered. It is in your downloads.",
+    unlock_cancelled: "Cancelled. Nothing was saved.",
+    unlock_cancel: "Cancel",
+    unlock_why: "They are encrypted to the end: the key stands in the link after the sign #, a part \
+        that browsers send to nobody, and your browser decrypts them. This server keeps and \
+        gives out encrypted data alone. It knows from which domain they were sent, when, how \
+        many and how large they are, but neither their names nor their contents.",
+    unlock_caution: "Whoever has the whole link can open them. No virus scanner can look at them on \
+        their way to you: open only those that you expect.",
+
     why: "Why this page?",
     why_outgoing: "The sender’s mail server takes heavy attachments out of messages and keeps them here \
         once, instead of putting a copy into every mailbox.",
@@ -82,6 +118,8 @@ pub(super) static EN: Texts = Texts {
     report_optional: "optional",
     report_share: "Include the link, so that the administrator can look at the files. Without it they \
         can be withdrawn, but not opened.",
+    report_sealed: "The administrator can withdraw these files but not open them: only the whole link does \
+        that. Do not put it here; send it by mail if you are asked for it.",
     report_send: "Send the report",
     report_back: "Back to the files",
     report_empty: "Choose what it is about and say in a few words what is wrong, then send again.",
@@ -135,8 +173,17 @@ pub(super) static EN: Texts = Texts {
     about_files: "The files",
     about_files_text: "They are served from {host} alone, without redirects, always as files to be saved \
         (application/octet-stream, attachment, CSP sandbox), never shown. Pages have no \
-        script, no cookie and no third-party resource. The address of a page followed by \
+        cookie and no third-party resource, and but for one kind no script. The address of a page followed by \
         .json gives names, sizes and SHA-256 fingerprints to programs.",
+    about_sealed: "Encryption to the end",
+    about_sealed_text: "Some links have the sign # and 26 characters after it. That part is the key, and \
+        browsers send it to nobody: the page’s own script fetches encrypted data from {host} \
+        and decrypts it in the browser (HKDF and AES-256-GCM, by WebCrypto). It is the only \
+        page with a script, and it connects to nothing else. The server still knows the \
+        sender’s domain or address, the recipients’ number, the time, and the number and size \
+        of the files, but not their names, types or contents, and no scanner can look at them. \
+        The message carries the whole link: whoever reads the message can read the files, and \
+        the mail server that made the link has seen them.",
     about_log: "What is logged",
     about_log_text: "The deposit (sender, message identifier, time), then each complete download, \
         extension, report and withdrawal with its time and, if the operator chose so, the IP \

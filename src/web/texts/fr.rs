@@ -35,6 +35,45 @@ pub(super) static FR: Texts = Texts {
     extended_no: "La date de fin ne peut plus être repoussée\u{a0}: ces fichiers peuvent être \
         téléchargés jusqu’au {moment} ({zone}).",
 
+    unlock_no_script: "Ces fichiers sont chiffrés de bout en bout\u{a0}: seul votre navigateur peut les ouvrir, et \
+        il lui faut pour cela JavaScript. Autorisez les scripts pour ce site, ou ouvrez le \
+        lien dans un autre navigateur. Ce serveur n’a pas la clé et ne peut pas le faire à \
+        votre place.",
+    unlock_working: "Votre navigateur ouvre la liste des fichiers…",
+    unlock_insecure: "Ces fichiers sont chiffrés de bout en bout, et un navigateur ne déchiffre que sur une \
+        page venue par une connexion sûre (https). Ouvrez le lien tel qu’il figure dans le \
+        message.",
+    unlock_old: "Ce navigateur est trop ancien pour ouvrir ces fichiers, qui sont chiffrés de bout en \
+        bout. Mettez-le à jour, ou ouvrez le lien dans un autre.",
+    unlock_no_key: "Le lien est incomplet\u{a0}: sa fin, après le signe #, est la clé de ces fichiers, et elle \
+        manque. Ouvrez de nouveau le lien depuis le message, ou copiez-le en entier dans la \
+        barre d’adresse.",
+    unlock_wrong_key: "La clé de ce lien n’est pas celle de ces fichiers\u{a0}: des caractères ont été changés ou \
+        perdus. Ouvrez de nouveau le lien depuis le message, ou copiez-le en entier dans la \
+        barre d’adresse.",
+    unlock_damaged: "Les données reçues ne sont pas celles qui ont été déposées. Rien n’a été enregistré. \
+        Réessayez\u{a0}; si cela se reproduit, prévenez l’expéditeur et l’exploitant de ce site.",
+    unlock_offline: "La connexion a été interrompue. Rien n’a été enregistré. Réessayez dans un instant.",
+    unlock_busy: "Trop de demandes viennent de votre réseau. Réessayez dans une minute.",
+    unlock_ended: "Ces fichiers ne sont plus disponibles. Rechargez cette page pour savoir pourquoi.",
+    unlock_too_large: "Ce navigateur, ou son mode privé, ne peut déchiffrer que des fichiers de 100\u{a0}Mo au \
+        plus. Ouvrez le lien dans une fenêtre ordinaire, ou dans un autre navigateur.",
+    unlock_no_room: "Il n’y a plus assez de place sur cet appareil pour déchiffrer ce fichier. Rien n’a été \
+        enregistré. Faites de la place, puis réessayez.",
+    unlock_failed: "Votre navigateur n’a pas pu le faire. Rien n’a été enregistré. Réessayez, ou ouvrez le \
+        lien dans un autre navigateur.",
+    unlock_progress: "Téléchargement et déchiffrement\u{a0}: {percent}\u{a0}%",
+    unlock_saved: "Déchiffré, complet et inaltéré. Il est dans vos téléchargements.",
+    unlock_cancelled: "Annulé. Rien n’a été enregistré.",
+    unlock_cancel: "Annuler",
+    unlock_why: "Elles sont chiffrées de bout en bout\u{a0}: la clé se trouve dans le lien après le signe #, \
+        une partie que les navigateurs n’envoient à personne, et c’est votre navigateur qui \
+        les déchiffre. Ce serveur ne garde et ne donne que des données chiffrées. Il sait de \
+        quel domaine elles ont été envoyées, quand, combien il y en a et de quelle taille, \
+        mais ni leurs noms ni leur contenu.",
+    unlock_caution: "Qui a le lien en entier peut les ouvrir. Aucun antivirus ne peut les examiner en \
+        chemin\u{a0}: n’ouvrez que celles que vous attendez.",
+
     why: "Pourquoi cette page\u{a0}?",
     why_outgoing: "Le serveur de courrier de l’expéditeur retire les pièces jointes lourdes des \
         messages et les garde ici une seule fois, au lieu d’en envoyer une copie dans chaque \
@@ -86,6 +125,8 @@ pub(super) static FR: Texts = Texts {
     report_optional: "facultatif",
     report_share: "Joindre le lien, pour que l’administrateur puisse regarder les fichiers. Sans lui, \
         il peut les retirer, mais pas les ouvrir.",
+    report_sealed: "L’administrateur peut retirer ces fichiers, mais pas les ouvrir\u{a0}: il y faut le lien en \
+        entier. Ne l’écrivez pas ici\u{a0}; envoyez-le par courriel si on vous le demande.",
     report_send: "Envoyer le signalement",
     report_back: "Revenir aux fichiers",
     report_empty: "Choisissez de quoi il s’agit et dites en quelques mots ce qui ne va pas, puis envoyez de \
@@ -144,8 +185,18 @@ pub(super) static FR: Texts = Texts {
     about_files: "Les fichiers",
     about_files_text: "Ils sont servis depuis {host} seul, sans redirection, toujours comme pièces \
         à enregistrer (application/octet-stream, attachment, CSP sandbox), jamais affichés. \
-        Les pages n’ont ni script, ni cookie, ni ressource d’un tiers. L’adresse de la page \
+        Les pages n’ont ni cookie, ni ressource d’un tiers, ni, sauf une sorte, de script. L’adresse de la page \
         suivie de .json donne aux programmes noms, tailles et empreintes SHA-256.",
+    about_sealed: "Chiffrement de bout en bout",
+    about_sealed_text: "Certains liens portent le signe # suivi de 26 caractères. Cette partie est la clé, et \
+        les navigateurs ne l’envoient à personne\u{a0}: le script de la page va chercher des \
+        données chiffrées chez {host} et les déchiffre dans le navigateur (HKDF et \
+        AES-256-GCM, par WebCrypto). C’est la seule page qui ait un script, et il ne se \
+        connecte à rien d’autre. Le serveur connaît encore le domaine ou l’adresse de \
+        l’expéditeur, le nombre des destinataires, l’heure, le nombre et la taille des \
+        fichiers, mais ni leurs noms, ni leurs types, ni leur contenu, et aucun antivirus ne \
+        peut les examiner. Le message porte le lien en entier\u{a0}: qui lit le message peut lire \
+        les fichiers, et le serveur de courrier qui a fait le lien les a vus.",
     about_log: "Ce qui est consigné",
     about_log_text: "Le dépôt (expéditeur, identifiant du message, heure), puis chaque téléchargement \
         complet, prolongation, signalement et retrait avec son heure et, si l’exploitant l’a \

@@ -6,11 +6,12 @@ use rusqlite::{Connection, OptionalExtension, Row, params, types::Type};
 use super::{AuditQuery, BlockRow, Depositor, Entry, Fingerprint, Query, Record, RecordFile, Term};
 use crate::{
     drop::{
-        Origin, RecordId,
+        Origin, RecordId, Unlock,
         audit::{Action, Actor, Client},
         custody::{Cause, State},
     },
     filter::Direction,
+    stats::Domains,
 };
 
 type Result<T> = rusqlite::Result<T>;
@@ -19,7 +20,7 @@ type Result<T> = rusqlite::Result<T>;
 macro_rules! record_columns {
     () => {
         "id, created, expires, ended, cause, manifest, queue_id, sender, login, direction,
-         recipients, files, bytes, downloads"
+         recipients, files, bytes, downloads, unlock, domains"
     };
 }
 
@@ -203,6 +204,7 @@ fn record(row: &Row<'_>) -> Result<(RecordId, Record)> {
         login: row.get(8)?,
         direction: word(row, 9, direction)?,
         recipients: row.get(10)?,
+        domains: domains(row, 15)?,
     };
     let record = Record {
         created: time(row, 1)?,
@@ -215,6 +217,7 @@ fn record(row: &Row<'_>) -> Result<(RecordId, Record)> {
         files: row.get(11)?,
         bytes: count(row, 12)?,
         downloads: count(row, 13)?,
+        unlock: word(row, 14, Unlock::of_word)?,
     };
     Ok((RecordId(row.get(0)?), record))
 }
@@ -234,6 +237,13 @@ fn entry(row: &Row<'_>) -> Result<Entry> {
             address: address.and_then(|address| address.parse().ok()),
         },
         detail: row.get(8)?,
+    })
+}
+
+fn domains(row: &Row<'_>, column: usize) -> Result<Domains> {
+    let text = row.get_ref(column)?.as_str()?;
+    serde_json::from_str(text).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error))
     })
 }
 

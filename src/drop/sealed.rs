@@ -1,0 +1,108 @@
+//! Packages as those see them who do not have the token: ciphertext, lengths, times.
+//!
+//! This is all that the web server knows of a package that browsers unlock. What a browser needs to
+//! do that stands at the head of `drop/vault.rs`.
+
+use std::ops::Range;
+
+use jiff::Timestamp;
+
+use super::{
+    Drop, DropError, FileReader, Lookup, Origin, RecordId, Store, Unlock, blocking,
+    records::RecordFile, vault::Layout,
+};
+
+/// A live package that browsers unlock.
+#[derive(Debug)]
+pub struct SealedPackage {
+    /// Its record.
+    pub id: RecordId,
+    /// Names, types and digests, encrypted.
+    pub manifest: Vec<u8>,
+    /// Its files, in the order of the message.
+    pub files: Vec<SealedFile>,
+    /// When it was deposited.
+    pub created: Timestamp,
+    /// Until when it can be fetched.
+    pub expires: Timestamp,
+    /// Until when a reader could extend it now; `None` when that is not allowed, or gains nothing.
+    pub extendable: Option<Timestamp>,
+    /// Who deposited it.
+    pub origin: Origin,
+}
+
+/// A file of a sealed package.
+#[derive(Clone, Copy, Debug)]
+pub struct SealedFile {
+    /// Its size in bytes, decrypted.
+    pub size: u64,
+    /// How many bytes it takes encrypted.
+    pub sealed_bytes: u64,
+    /// The number of its blob.
+    number: u32,
+}
+
+impl Drop {
+    /// Finds a package that browsers unlock by its id, at the time `now`. Counts nothing. Packages
+    /// that the server unlocks are unknown here.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn find_sealed(
+        &self,
+        id: RecordId,
+        now: Timestamp,
+    ) -> Result<Lookup<SealedPackage>, DropError> {
+        self.run(move |store| store.find_sealed(id, now)).await
+    }
+
+    /// Opens the ciphertext of a file for reading a range of it.
+    ///
+    /// # Errors
+    /// The blob is missing or has another length, or the range reaches past its end.
+    pub async fn read_sealed(
+        &self,
+        package: &SealedPackage,
+        index: usize,
+        range: Range<u64>,
+    ) -> Result<FileReader, DropError> {
+        let file = package.files.get(index).copied();
+        let file = file.ok_or(DropError::Misuse("a package has no file of this index"))?;
+        let (store, id) = (std::sync::Arc::clone(&self.store), package.id);
+        blocking(move || FileReader::sealed(&store, id, (file.number, file.sealed_bytes), range))
+            .await
+    }
+}
+
+impl Store {
+    fn find_sealed(
+        &self,
+        id: RecordId,
+        now: Timestamp,
+    ) -> Result<Lookup<SealedPackage>, DropError> {
+        let record = self.records.find(id)?;
+        let record = record.filter(|record| record.unlock == Unlock::Browser);
+        self.look(record, now, |record, manifest, extendable| {
+            let files = self.records.files(id)?;
+            Ok(SealedPackage {
+                id,
+                manifest,
+                files: files.iter().map(sealed_file).collect::<Result<_, _>>()?,
+                created: record.created,
+                expires: record.term.end(),
+                extendable,
+                origin: record.origin,
+            })
+        })
+    }
+}
+
+fn sealed_file(file: &RecordFile) -> Result<SealedFile, DropError> {
+    let layout = Layout::new(file.size);
+    let layout = layout.ok_or(DropError::Misuse("a file is larger than 256 TiB"))?;
+    Ok(SealedFile {
+        size: file.size,
+        sealed_bytes: layout.sealed_bytes(),
+        number: file.number,
+    })
+}

@@ -1,0 +1,93 @@
+//! Who decrypts a package for its readers, and the link that follows from it.
+
+use super::{RecordId, Token};
+
+/// Who decrypts a package for those who read it in a browser. What is stored is the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unlock {
+    /// The server: the link's path has the token.
+    Server,
+    /// The browser: the path has the record's id, and the token stands in the fragment, which
+    /// browsers send to nobody (RFC 9110, section 4.2.4).
+    Browser,
+}
+
+/// How a reader's request names a package. Holds no secret.
+///
+/// A package has one door: whoever knows only the id of one that the server unlocks (it stands in
+/// reports and logs) gets nowhere, and so does a token in a path for one that browsers unlock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Door {
+    pub(super) id: RecordId,
+    pub(super) unlock: Unlock,
+}
+
+impl Unlock {
+    /// What `drop.end_to_end` says.
+    pub(super) fn of(end_to_end: bool) -> Self {
+        if end_to_end {
+            Self::Browser
+        } else {
+            Self::Server
+        }
+    }
+
+    /// The link for readers of a package; `public_url` ends with a slash.
+    pub fn link(self, public_url: &str, token: &Token) -> String {
+        match self {
+            Self::Server => format!("{public_url}{token}"),
+            Self::Browser => format!("{public_url}e/{}#{token}", RecordId::from(token)),
+        }
+    }
+
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Browser => "browser",
+        }
+    }
+
+    pub(super) fn of_word(word: &str) -> Option<Self> {
+        match word {
+            "server" => Some(Self::Server),
+            "browser" => Some(Self::Browser),
+            _ => None,
+        }
+    }
+}
+
+impl Door {
+    /// The door of a package that browsers unlock.
+    pub fn sealed(id: RecordId) -> Self {
+        Self {
+            id,
+            unlock: Unlock::Browser,
+        }
+    }
+}
+
+impl From<&Token> for Door {
+    /// The door of a package that the server unlocks.
+    fn from(token: &Token) -> Self {
+        Self {
+            id: token.into(),
+            unlock: Unlock::Server,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_shows_its_token_to_those_alone_who_may_see_it() {
+        let token = Token::random();
+        let url = "https://drop.example.org/";
+        assert_eq!(Unlock::Server.link(url, &token), format!("{url}{token}"));
+        let link = Unlock::Browser.link(url, &token);
+        let (sent, kept) = link.split_once('#').unwrap();
+        assert_eq!(sent, format!("{url}e/{}", RecordId::from(&token)));
+        assert_eq!(kept, token.to_string());
+    }
+}

@@ -1,0 +1,138 @@
+//! What names a package in a path: its token, or the id of one that browsers unlock.
+
+use axum::{
+    extract::{FromRequestParts, RawPathParams},
+    http::request::Parts,
+};
+use jiff::Timestamp;
+
+use super::{Gone, Refusal, Site, decoy};
+use crate::drop::{Door, Lookup, Origin, RecordId, SealedPackage, Token};
+
+/// What names a package in a path.
+#[derive(Clone, Debug)]
+pub(super) enum Key {
+    /// `/{token}`
+    Token(Token),
+    /// `/e/{id}`
+    Id(RecordId),
+}
+
+/// The key in a path. What is no key stands for one that nobody has, so that both take the same
+/// time.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    pub(super) key: Key,
+    /// Whether the path has a key.
+    pub(super) is_key: bool,
+}
+
+impl Key {
+    /// Its part of the path, without slashes around it.
+    pub(super) fn path(&self) -> String {
+        match self {
+            Self::Token(token) => token.to_string(),
+            Self::Id(id) => format!("e/{id}"),
+        }
+    }
+
+    pub(super) fn door(&self) -> Door {
+        match self {
+            Self::Token(token) => token.into(),
+            Self::Id(id) => Door::sealed(*id),
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Asked {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        let found = RawPathParams::from_request_parts(parts, state).await;
+        let found = found.as_ref().ok();
+        let named = |wanted: &str| {
+            let mut pairs = found.into_iter().flatten();
+            pairs.find_map(|(name, value)| (name == wanted).then_some(value))
+        };
+        let of_path = parts.uri.path().starts_with("/e/");
+        Ok(match (named("id"), named("token")) {
+            (Some(id), _) => Self::id(id),
+            (None, Some(token)) => Self::token(token),
+            // A path that is not UTF-8 has no parameters.
+            (None, None) if of_path => Self::id(""),
+            (None, None) => Self::token(""),
+        })
+    }
+}
+
+impl Asked {
+    fn token(text: &str) -> Self {
+        let parsed = text.parse::<Token>();
+        Self {
+            is_key: parsed.is_ok(),
+            key: Key::Token(parsed.unwrap_or_else(|_| decoy())),
+        }
+    }
+
+    fn id(text: &str) -> Self {
+        let parsed = text.parse::<RecordId>();
+        Self {
+            is_key: parsed.is_ok(),
+            key: Key::Id(parsed.unwrap_or_else(|_| RecordId::from(&decoy()))),
+        }
+    }
+}
+
+impl Site {
+    /// The live package that browsers unlock and that a path names.
+    pub(super) async fn find_sealed(
+        &self,
+        asked: &Asked,
+        now: Timestamp,
+    ) -> Result<SealedPackage, Refusal> {
+        let Key::Id(id) = asked.key else {
+            return Err(Refusal::Unknown);
+        };
+        let found = self.state.drop.find_sealed(id, now).await;
+        match found.map_err(|err| Refusal::failed(&err))? {
+            _ if !asked.is_key => Err(Refusal::Unknown),
+            Lookup::Live(package) => Ok(package),
+            Lookup::Gone {
+                created,
+                expired,
+                origin,
+                why,
+                extendable,
+                ..
+            } => Err(Refusal::Gone(Box::new(Gone {
+                created,
+                expired,
+                origin,
+                why,
+                extendable,
+            }))),
+            Lookup::Unknown => Err(Refusal::Unknown),
+        }
+    }
+
+    /// Where a package comes from and since when it is here, whether it is live or not.
+    pub(super) async fn origin(&self, asked: &Asked) -> Result<(Origin, Timestamp), Refusal> {
+        let now = Timestamp::now();
+        let found = match &asked.key {
+            Key::Token(_) if !asked.is_key => self.find("", now).await.map(live),
+            Key::Token(token) => self.find(&token.to_string(), now).await.map(live),
+            Key::Id(_) => {
+                let sealed = self.find_sealed(asked, now).await;
+                sealed.map(|package| (package.origin, package.created))
+            }
+        };
+        match found {
+            Err(Refusal::Gone(gone)) => Ok((gone.origin, gone.created)),
+            found => found,
+        }
+    }
+}
+
+fn live((_, package): (Token, crate::drop::Package)) -> (Origin, Timestamp) {
+    (package.origin, package.created)
+}

@@ -1,0 +1,83 @@
+//! Packages that browsers unlock: the page, and ciphertext.
+//!
+//! The token stands in the link's fragment and never comes here. The page says what the server
+//! knows (domain, sizes, times); `unlock.js` fetches the manifest and the files as they are stored,
+//! decrypts them and gives them to the reader. What cannot be done there is not done here either.
+
+use axum::{
+    extract::{Extension, Path, State, rejection::PathRejection},
+    http::{HeaderMap, HeaderValue, Method, Uri, header},
+    response::{IntoResponse, Response},
+};
+use jiff::Timestamp;
+
+use super::{
+    Shared, Visitor,
+    download::{Download, FILE_POLICY},
+    index,
+    key::Asked,
+    language::Wanted,
+    pages::{Extended, Problem},
+};
+
+/// The policy of the one page that has a script: ours, which may fetch from here and nowhere else,
+/// and cannot make markup out of text (Trusted Types).
+pub(super) const SCRIPT_POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; \
+     form-action 'self'; frame-ancestors 'none'; base-uri 'none'; require-trusted-types-for \
+     'script'; trusted-types 'none'";
+
+/// `/e/{id}`
+pub(super) async fn page(State(site): Shared, wanted: Wanted, uri: Uri, asked: Asked) -> Response {
+    let now = Timestamp::now();
+    let package = match site.find_sealed(&asked, now).await {
+        Ok(package) => package,
+        Err(refusal) => return site.refuse(refusal, wanted, &asked.key.path()),
+    };
+    let extended = Extended::of(uri.query().unwrap_or_default());
+    let mut response = site.pages.unlock(wanted, &package, now, extended);
+    if response.status().is_success() {
+        let policy = HeaderValue::from_static(SCRIPT_POLICY);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    response
+}
+
+/// `/e/{id}/manifest`
+pub(super) async fn manifest(State(site): Shared, wanted: Wanted, asked: Asked) -> Response {
+    match site.find_sealed(&asked, Timestamp::now()).await {
+        Ok(package) => {
+            let headers = [
+                (header::CONTENT_TYPE, "application/octet-stream"),
+                (header::CONTENT_DISPOSITION, "attachment"),
+                (header::CONTENT_SECURITY_POLICY, FILE_POLICY),
+            ];
+            (headers, package.manifest).into_response()
+        }
+        Err(refusal) => site.refuse(refusal, wanted, &asked.key.path()),
+    }
+}
+
+/// `/e/{id}/{number}`
+pub(super) async fn file(
+    State(site): Shared,
+    Extension(visitor): Extension<Visitor>,
+    wanted: Wanted,
+    method: Method,
+    headers: HeaderMap,
+    asked: Asked,
+    path: Result<Path<(String, String)>, PathRejection>,
+) -> Response {
+    let (_, number) = path.map(|Path(pair)| pair).unwrap_or_default();
+    let package = match site.find_sealed(&asked, Timestamp::now()).await {
+        Ok(package) => package,
+        Err(refusal) => return site.refuse(refusal, wanted, &asked.key.path()),
+    };
+    match index(&number).filter(|index| *index < package.files.len()) {
+        Some(index) => {
+            let download = Download::sealed(package, index, visitor);
+            download.answer(&site, &method, &headers, wanted).await
+        }
+        None => site.pages.problem(wanted, Problem::NotFound),
+    }
+}
