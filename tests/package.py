@@ -330,6 +330,12 @@ class Story:
         wrong += self.passes(self.system.run("depollueur", "drop", "get", self.link, "--into", "/fetched"))
         return wrong + ([] if any(into.iterdir()) else ["no file came"])
 
+    def setup_writes_what_the_daemon_may_read(self):
+        done = self.system.run("depollueur", "setup", "--force", "--domain", "example.org")
+        wrong = [done.stdout + done.stderr] if done.returncode else []
+        wrong += self.configuration('mode = "dry-run"')
+        return wrong + self.passes(self.system.run("depollueur", "check", "--quiet", user="depollueur"))
+
     def a_purge_removes_an_empty_drop_silently(self):
         drop = self.system.path("var/lib/depollueur")
         shutil.rmtree(drop)
