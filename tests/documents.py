@@ -3,12 +3,14 @@
 
 Every key of the sample configuration, with its default, stands in depollueur.toml(5); every command
 and every long option that `--help` shows stands in depollueur(8); neither page has one more. The
-files and commands that the README names exist.
+files that README, CONTRIBUTING and the guides name exist, and so do the commands, options and keys
+that stand there. The guides in French and English show the same commands.
 """
 
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -103,16 +105,88 @@ def _():
     return difference(program()[0], shown, "--help", "the synopsis")
 
 
-@check("the files that README and CONTRIBUTING name exist")
+PROSE = ("README.md", "CONTRIBUTING.md", "doc/guide.en.md", "doc/guide.fr.md", "config/examples/README.md")
+GUIDES = ("doc/guide.en.md", "doc/guide.fr.md")
+
+
+@check("the files that README, CONTRIBUTING and the guides name exist")
 def _():
     wrong = []
-    for name in ("README.md", "CONTRIBUTING.md"):
-        text = (ROOT / name).read_text()
-        linked = re.findall(r"\]\((?!https?:|#)([^)#]+)", text)
-        for path in linked + re.findall(r"`((?:tests|config|systemd|man|src|fuzz|\.ci)/[\w./-]*)`", text):
-            if not (ROOT / path).exists():
-                wrong.append(f"{name} names {path}, which is not there")
+    for name in PROSE:
+        text, here = (ROOT / name).read_text(), (ROOT / name).parent
+        linked = [here / path for path in re.findall(r"\]\((?!https?:|#)([^)#]+)", text)]
+        named = re.findall(r"`((?:tests|config|systemd|man|src|fuzz|\.ci)/[\w./-]*)`", text)
+        missing = [path for path in linked + [ROOT / path for path in named] if not path.exists()]
+        wrong += [f"{name} names {path}, which is not there" for path in missing]
     return wrong
+
+
+def shell_lines(text: str) -> list[str]:
+    """The lines of blocks for the shell, and the code in sentences, that begin with our name."""
+    blocks = re.findall(r"^ *```sh\n(.*?)^ *```", text, re.M | re.S)
+    lines = [line.strip() for block in blocks for line in block.splitlines()]
+    lines += re.findall(r"`(depollueur [^`]*)`", text)
+    return [line for line in lines if line.startswith("depollueur ")]
+
+
+def judge(line: str) -> list[str]:
+    """What of a command line the program does not have."""
+    words = shlex.split(line.split(" < ")[0], comments=True)[1:]
+    command = []
+    while words and re.fullmatch(r"[a-z]+", words[0]) and known(*command, words[0]):
+        command.append(words.pop(0))
+    if not command:
+        return [f"no such command: {line}"]
+    text = help_of(*command)
+    if "Commands:" in text:
+        return [f"no such command: {line}"] if words else []
+    has = set(re.findall(r"(--[a-z][a-z-]*)", text))
+    wrong = [f"{word} is no option: {line}" for word in words if word.startswith("--") and word.split("=")[0] not in has]
+    for before, word in zip(words, words[1:]):
+        if before == "--set" and word.split("=")[0] not in keys():
+            wrong.append(f"no such key: {line}")
+    return wrong
+
+
+def known(*command: str) -> bool:
+    """True if the last word is listed among the commands of those before it."""
+    listed = re.search(r"^Commands:\n((?:  .*\n|\n)*)", help_of(*command[:-1]), re.M)
+    return bool(listed and re.search(rf"^  {command[-1]}\b", listed.group(1), re.M))
+
+
+def keys() -> set[str]:
+    return {line.split(" = ")[0] for line in keys_of_sample()}
+
+
+@check("the commands and options that README and the guides show exist")
+def _():
+    lines = {name: shell_lines((ROOT / name).read_text()) for name in PROSE}
+    few = [f"{name} shows hardly a command" for name in GUIDES if len(lines[name]) < 15]
+    return few + [f"{name}: {reason}" for name in PROSE for line in lines[name] for reason in judge(line)]
+
+
+@check("the keys that README and the guides name exist")
+def _():
+    sections = {key.split(".")[0] for key in keys()}
+    wrong = []
+    for name in PROSE:
+        for code in re.findall(r"`(\w+\.\w+)(?: = [^`]*)?`", (ROOT / name).read_text()):
+            if code.split(".")[0] in sections and code not in keys():
+                wrong.append(f"{name} names {code}")
+    return wrong
+
+
+@check("the guides show the same commands, links and headings in both languages")
+def _():
+    found = []
+    for name in GUIDES:
+        text = (ROOT / name).read_text()
+        reasons = re.sub(r'--reason "[^"]*"', "--reason", "\n".join(shell_lines(text)))
+        blocks = len(re.findall(r"^ *```", text, re.M))
+        found.append({"commands": sorted(reasons.splitlines()), "blocks": blocks,
+                      "links": sorted(set(re.findall(r"\]\(([^)]+)\)", text)) - {"guide.en.md", "guide.fr.md"}),
+                      "headings": len(re.findall(r"^#", text, re.M))})
+    return [f"{key}: {found[0][key]} and {found[1][key]}" for key in found[0] if found[0][key] != found[1][key]]
 
 
 def main() -> int:

@@ -29,6 +29,7 @@ TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 MESSAGE = ROOT / "tests" / "messages" / "name-space.eml"
 SUITE = "bookworm"
 CONFIG = "etc/depollueur/depollueur.toml"
+SAVED_FOR = 7 * 86_400
 UNITS = ("depollueur.service", "depollueur.socket")
 FILES = {
     "usr/bin/depollueur": ("root:root", 0o755),
@@ -77,11 +78,22 @@ class System:
 
     def __init__(self, directory: Path):
         self.root = directory / "root"
-        # Packages are kept for the next run.
+        # Packages, and for some days the system, are kept for the next run.
         cache = TARGET / "tools" / "debs"
         cache.mkdir(parents=True, exist_ok=True)
+        saved = TARGET / "tools" / f"{SUITE}.tar"
+        if not saved.exists() or time.time() - saved.stat().st_mtime > SAVED_FOR:
+            self.make(cache, saved)
+        self.root.mkdir(exist_ok=True)
+        must("tar", "-xf", saved, "-C", self.root, "--numeric-owner")
+
+    def make(self, cache: Path, saved: Path):
         must("debootstrap", "--variant=minbase", f"--cache-dir={cache}", "--include=systemd,postfix,ca-certificates",
              SUITE, self.root, mirror(), env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
+        must("tar", "-cf", f"{saved}.new", "-C", self.root, "--numeric-owner", "--exclude=./proc/*", "--exclude=./sys/*",
+             "--exclude=./var/cache/apt/archives/*.deb", ".")
+        os.replace(f"{saved}.new", saved)
+        shutil.rmtree(self.root)
 
     def command(self, *command, user: str | None = None) -> list[str]:
         """Mounts and network of its own, which end with the process; exec all the way down."""
@@ -175,12 +187,11 @@ class Story:
             wrong.append(f"exit code {done.returncode}: {text.strip()}")
         elif says and says not in text:
             wrong.append(f'does not say "{says}": {text.strip()}')
-        elif not says and done.stderr.strip():
-            wrong.append(f"complains: {done.stderr.strip()}")
-        return wrong
+        complaints = [line for line in done.stderr.splitlines() if not says and not EXPECTED.match(line)]
+        return wrong + [f"complains: {line}" for line in complaints]
 
     def lintian_finds_no_error(self):
-        done = run("lintian", "--allow-root", "--fail-on", "error", "--suppress-tags", SUPPRESSED, self.first)
+        done = run("lintian", "--allow-root", "--fail-on", "error", self.first)
         return [done.stdout + done.stderr] if done.returncode else []
 
     def installs(self):
@@ -280,7 +291,7 @@ class Story:
         config.write_text(config.read_text() + '\n[notice]\nlanguage = "en"\n')
         config.write_text(config.read_text().replace("\n[notice]\n\n", "\n", 1))  # the section stands once
         must("chroot", self.system.root, "systemctl", "disable", "--quiet", "depollueur.socket")
-        wrong = self.passes(self.system.install(self.third, "--force-confold"), says="Installing")
+        wrong = self.passes(self.system.install(self.third, "--force-confold"), says="Using current old file")
         wrong += self.configuration('language = "en"')
         new = self.system.path(CONFIG + ".dpkg-dist")
         wrong += [] if new.exists() and "99.0" in new.read_text() else ["the new configuration is not beside it"]
@@ -319,6 +330,12 @@ class Story:
         wrong += self.passes(self.system.run("depollueur", "drop", "get", self.link, "--into", "/fetched"))
         return wrong + ([] if any(into.iterdir()) else ["no file came"])
 
+    def setup_writes_what_the_daemon_may_read(self):
+        done = self.system.run("depollueur", "setup", "--force", "--domain", "example.org")
+        wrong = [done.stdout + done.stderr] if done.returncode else []
+        wrong += self.configuration('mode = "dry-run"')
+        return wrong + self.passes(self.system.run("depollueur", "check", "--quiet", user="depollueur"))
+
     def a_purge_removes_an_empty_drop_silently(self):
         drop = self.system.path("var/lib/depollueur")
         shutil.rmtree(drop)
@@ -327,8 +344,8 @@ class Story:
         return wrong + (["the drop is left"] if drop.exists() else [])
 
 
-# The changelog of the program is the changelog; the fixed names of example.org are no place to write to.
-SUPPRESSED = "bad-maintainer-address,bogus-mail-host"
+# What is said when all is well: of sysusers, of enabled units, and that the sample has no public address yet.
+EXPECTED = re.compile(r"Creating (user|group) 'depollueur'|Created symlink |depollueur: warning: web\.public_url = |$")
 
 NORC = {"bash": ["--norc"], "zsh": ["-f"], "fish": ["--no-config"]}
 SHELLS = {

@@ -13,7 +13,7 @@ mod file;
 use std::{
     fs,
     io::{self, IsTerminal as _, Write as _},
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -123,6 +123,7 @@ fn write(path: &Path, text: &str, force: bool) -> Result<Config, Failure> {
     new.as_file()
         .set_permissions(fs::Permissions::from_mode(MODE))
         .map_err(failed)?;
+    keep_group(new.as_file(), path, directory);
     let config = Config::load(&Sources {
         file: Some(new.path().to_owned()),
         ..Sources::default()
@@ -134,6 +135,15 @@ fn write(path: &Path, text: &str, force: bool) -> Result<Config, Failure> {
     };
     placed.map_err(|error| failed(error.error))?;
     Ok(config)
+}
+
+/// The daemon reads the file by its group: that of the file that is replaced, else that of the directory. Whoever may
+/// not give the file to it gets a file for himself.
+fn keep_group(new: &fs::File, path: &Path, directory: &Path) {
+    let place = fs::metadata(path).or_else(|_| fs::metadata(directory));
+    if let Ok(place) = place {
+        let _ = std::os::unix::fs::fchown(new, None, Some(place.gid()));
+    }
 }
 
 fn tell(path: &Path, lines: &[String]) -> io::Result<()> {
