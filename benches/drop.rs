@@ -44,6 +44,7 @@ fn origin() -> Origin {
         login: None,
         direction: Direction::Outgoing,
         recipients: 1,
+        domains: depollueur::stats::Domains::default(),
     }
 }
 

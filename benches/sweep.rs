@@ -104,6 +104,7 @@ async fn deposit(drop: &Drop) -> Token {
         login: None,
         direction: Direction::Outgoing,
         recipients: 1,
+        domains: depollueur::stats::Domains::default(),
     });
     let file = package.file("a.pdf", "application/pdf").await;
     let mut file = file.expect("a draft is made");

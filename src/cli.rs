@@ -1,12 +1,16 @@
 //! The commands.
 
 mod check;
+mod completions;
 mod doctor;
 mod drop;
+mod envelope;
 mod exit;
+mod replay;
 mod rewrite;
 mod run;
 mod setup;
+mod stats;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -29,15 +33,21 @@ enum Command {
     Run(run::Options),
     /// Rewrites one message from standard input to standard output.
     Rewrite(rewrite::Options),
+    /// Says what would become of saved mail: files, directories, Maildirs, mboxes.
+    Replay(replay::Options),
     /// Checks the configuration and prints the values that hold.
     Check(check::Options),
     /// Looks at the living system and says what is wrong with it, and what to type.
     Doctor(doctor::Options),
     /// Asks a few questions and writes a configuration.
     Setup(setup::Options),
+    /// Says what was kept out of mailboxes.
+    Stats(stats::Options),
     /// Looks into the file drop.
     #[command(subcommand)]
     Drop(drop::Command),
+    /// Prints what makes a shell complete commands and options.
+    Completions(completions::Options),
 }
 
 /// What every command that reads the configuration understands.
@@ -69,10 +79,13 @@ pub fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Run(options) => run::run(options),
         Command::Rewrite(options) => rewrite::run(options),
+        Command::Replay(options) => replay::run(options),
         Command::Check(options) => check::run(options),
         Command::Doctor(options) => doctor::run(options),
         Command::Setup(options) => setup::run(options),
+        Command::Stats(options) => stats::run(options),
         Command::Drop(command) => drop::run(command),
+        Command::Completions(options) => completions::run(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

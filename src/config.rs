@@ -5,11 +5,15 @@
 //! bad value came from; `check` looks at values that only make sense together.
 
 mod address;
+mod addresses;
 mod appearance;
 mod check;
 mod defaults;
+mod pattern;
+mod rule;
 mod source;
 mod value;
+mod wishes;
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -19,7 +23,10 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::value::{parse_period, parse_size};
 pub use self::{
     address::{MilterAddress, Network},
+    addresses::{AddressFile, Mail},
     appearance::{CONTRAST_MIN, Colour, ColourError},
+    pattern::{AddressPatterns, HeaderPattern, Patterns, fold},
+    rule::{Action, Condition, Rule, Terms},
     source::{ConfigError, DEFAULT_FILE, Sources},
 };
 use self::{
@@ -29,6 +36,7 @@ use self::{
         Absolute, As, Choice, Count, Flag, LogFilter, Mode, OptionalPath, OptionalPeriod,
         OptionalSize, Period, Retention, Seconds, Size, Sizes, Strings, Text, Way, Zone,
     },
+    wishes::{Addresses, FieldName, Tags, UserFile},
 };
 
 /// The whole configuration. Every value is valid.
@@ -57,12 +65,24 @@ pub struct Config {
     pub detach: DetachConfig,
     /// `[notice]`
     pub notice: NoticeConfig,
+    /// `[sender]`
+    pub sender: SenderConfig,
+    /// `[users]`
+    pub users: UsersConfig,
     /// `[spool]`
     pub spool: SpoolConfig,
     /// `[limits]`
     pub limits: Limits,
     /// `[log]`
     pub log: LogConfig,
+    /// `[[rule]]`, in order. They are read with their lines, see `rule`.
+    #[serde(deserialize_with = "nothing", skip_serializing_if = "Vec::is_empty")]
+    pub rule: Vec<Rule>,
+}
+
+/// What stands there is read elsewhere.
+fn nothing<'de, D: serde::Deserializer<'de>, T: Default>(from: D) -> Result<T, D::Error> {
+    serde::de::IgnoredAny::deserialize(from).map(|_| T::default())
 }
 
 /// `[milter]`: where Postfix finds us.
@@ -394,6 +414,30 @@ pub struct DetachConfig {
     /// What happens to the mail when the store fails.
     #[serde(with = "As::<Choice<OnFailure>>")]
     pub on_failure: OnFailure,
+    /// What becomes of an attachment when the recipients' rules differ.
+    #[serde(with = "As::<Choice<Recipients>>")]
+    pub recipients: Recipients,
+    /// Whether what is decided is done.
+    #[serde(with = "As::<Choice<RunMode>>")]
+    pub mode: RunMode,
+}
+
+/// What becomes of an attachment when the recipients' rules differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recipients {
+    /// One recipient who must get it keeps it for all.
+    AnyKeep,
+    /// One recipient for whom it is detached detaches it for all.
+    AnyDetach,
+}
+
+/// Whether what is decided is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunMode {
+    /// It is.
+    Live,
+    /// It is logged and counted; the mail is not changed, and nothing is deposited.
+    DryRun,
 }
 
 /// Which mail is treated.
@@ -449,6 +493,42 @@ pub enum Language {
     En,
     /// French.
     Fr,
+}
+
+/// `[sender]`: what the sender of a message may ask for.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, expecting = "must be a section")]
+pub struct SenderConfig {
+    /// Whose wishes count.
+    #[serde(with = "As::<Way>")]
+    pub trusted: Directions,
+    /// In the subject: everything stays.
+    #[serde(with = "As::<Tags>")]
+    pub keep_tags: Vec<String>,
+    /// In the subject: everything goes.
+    #[serde(with = "As::<Tags>")]
+    pub detach_tags: Vec<String>,
+    /// Among the recipients: everything stays.
+    #[serde(with = "As::<Addresses>")]
+    pub keep_addresses: AddressPatterns,
+    /// Among the recipients: everything goes.
+    #[serde(with = "As::<Addresses>")]
+    pub detach_addresses: AddressPatterns,
+    /// The field that programs set to `keep` or `detach`; none when empty.
+    #[serde(with = "As::<FieldName>")]
+    pub header: String,
+}
+
+/// `[users]`: who wants his mail treated, and who does not.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, expecting = "must be a section")]
+pub struct UsersConfig {
+    /// Whose mail is left alone.
+    #[serde(with = "As::<UserFile>")]
+    pub opt_out: Option<AddressFile>,
+    /// Whose mail alone is treated; everybody's when `None`.
+    #[serde(with = "As::<UserFile>")]
+    pub opt_in: Option<AddressFile>,
 }
 
 /// `[spool]`: the bytes of a message that stay, until its end.

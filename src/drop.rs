@@ -103,6 +103,7 @@ use self::{
 use crate::{
     config::{AuditConfig, Config, DropConfig, QuotaConfig},
     filter::Direction,
+    stats::{Domains, Month, Row},
 };
 
 /// The drop: a directory of encrypted blobs and a database of records. Cheap to clone.
@@ -148,6 +149,8 @@ pub struct Origin {
     pub direction: Direction,
     /// How many recipients the message had.
     pub recipients: u32,
+    /// Of incoming mail, how many of them each domain has, for the statistics; else empty.
+    pub domains: Domains,
 }
 
 /// A package that somebody with its link may see.
@@ -426,6 +429,20 @@ impl Drop {
     /// The database cannot be written.
     pub async fn trust_clock(&self, now: Timestamp) -> Result<(), DropError> {
         self.run(move |store| store.trust_clock(now)).await
+    }
+
+    /// What was kept out of mailboxes in these months, both included. Domains with few messages are
+    /// named too: [`stats::fold`](crate::stats::fold) before it is shown.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn statistics(
+        &self,
+        since: Option<Month>,
+        until: Option<Month>,
+    ) -> Result<Vec<Row>, DropError> {
+        self.run(move |store| store.records.statistics(since, until))
+            .await
     }
 
     /// Writes and removes a small file and asks the database: can a package be deposited?

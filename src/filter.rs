@@ -40,13 +40,14 @@ mod finish;
 mod message;
 mod parts;
 
-use std::{io, ops::Range, sync::Arc};
+use std::{io, net::IpAddr, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 
 use crate::{
-    config::Config,
+    config::{Config, RunMode},
     mime::{Ambiguity, Field, Head, MediaType, head},
+    policy::{self, Edits, HeaderFacts, Plan, Refusal, Source, Wishes},
     rewrite::Eol,
     rules,
     spool::Spool,
@@ -62,16 +63,17 @@ pub const DETACHED_MAX: usize = 1000;
 const PIECE_BYTES_MAX: u64 = 65_535;
 
 /// Which way a message goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Direction {
     /// From outside to our users.
+    #[default]
     Incoming,
     /// From our users: authenticated, or from one of our networks.
     Outgoing,
 }
 
 /// What is known of a message before its header.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Envelope {
     /// Postfix's queue id, for logs and records; never a key (ids are reused).
     pub queue_id: String,
@@ -83,13 +85,20 @@ pub struct Envelope {
     pub direction: Direction,
     /// The login name, if the client authenticated.
     pub login: Option<String>,
+    /// Where the client is; `None` for local mail.
+    pub client: Option<IpAddr>,
+    /// The name of the service of Postfix that took the message in.
+    pub daemon: Option<String>,
+    /// How many bytes the client said that the message has.
+    pub size: Option<u64>,
 }
 
 /// What all messages share: the configuration of the moment, and the store.
 #[derive(Clone, Debug)]
 pub struct Filter {
     config: Arc<Config>,
-    store: Store,
+    /// `None` in dry-run: nothing is deposited then.
+    store: Option<Store>,
     explain: bool,
 }
 
@@ -98,6 +107,10 @@ pub struct Filter {
 pub enum Start {
     /// Nothing can be detached from it: accept it, its body need not be seen.
     Pass(Reason),
+    /// The same, but what the sender asked with is to be taken out of it.
+    Edit(Edits, Reason),
+    /// Refuse it.
+    Refuse(Refusal),
     /// Push the body into this.
     Scan(Box<Message>),
 }
@@ -109,6 +122,14 @@ pub enum Reason {
     Direction,
     /// Its header says that nothing can be detached.
     Header,
+    /// It is smaller than every threshold.
+    Small,
+    /// The rules, or the users' choice, keep everything.
+    Rules,
+    /// Its sender wants everything kept.
+    Wish,
+    /// Something would have been done, were this not a trial.
+    DryRun,
     /// It was read to its end, and nothing was to be detached.
     Nothing,
     /// Readers would differ about its structure.
@@ -171,6 +192,15 @@ pub enum HeaderEdit {
         /// The field's name.
         name: String,
     },
+    /// Changes or removes one of several fields of this name.
+    Change {
+        /// The field's name.
+        name: String,
+        /// Which of them, counted from 1.
+        index: u32,
+        /// The new value as in [`HeaderEdit::Replace`], in any charset; `None` removes the field.
+        value: Option<Vec<u8>>,
+    },
     /// Adds a field below all others.
     Append {
         /// The field's name.
@@ -221,16 +251,41 @@ pub struct PartDecision {
     pub bytes: u64,
     /// True when the part is detached.
     pub detached: bool,
+    /// True when it would be, were this not a trial.
+    pub would_detach: bool,
+    /// Who decided: a rule's name, `default`, `sender`, `users`; nobody of a part that stays
+    /// whatever is configured.
+    pub rule: Option<String>,
     /// Why.
     pub reason: &'static str,
+}
+
+/// What would have been detached, were this not a trial.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Trial {
+    /// How many parts.
+    pub parts: usize,
+    /// Their decoded bytes.
+    pub bytes: u64,
 }
 
 impl Filter {
     /// Makes a filter over a store.
     pub fn new(config: Arc<Config>, store: Store) -> Self {
+        let live = config.detach.mode == RunMode::Live;
         Self {
             config,
-            store,
+            store: live.then_some(store),
+            explain: false,
+        }
+    }
+
+    /// Makes a filter that changes and deposits nothing, whatever `detach.mode` says.
+    pub fn trial(mut config: Config) -> Self {
+        config.detach.mode = RunMode::DryRun;
+        Self {
+            config: Arc::new(config),
+            store: None,
             explain: false,
         }
     }
@@ -247,22 +302,57 @@ impl Filter {
     }
 
     /// Begins a message whose top-level header is known. `eol` is how the header's lines end.
-    pub fn begin(&self, envelope: Envelope, header: &[Field], eol: Eol) -> Start {
-        if !rules::treats(self.config.detach.directions, envelope.direction) {
+    pub fn begin(&self, mut envelope: Envelope, header: &[Field], eol: Eol) -> Start {
+        let config = &self.config;
+        if !policy::is_among(config.detach.directions, envelope.direction) {
             return Start::Pass(Reason::Direction);
+        }
+        let Wishes { wish, edits } = Wishes::read(config, &mut envelope, header);
+        let facts = HeaderFacts::read(header);
+        let plan = match Plan::new(config, &envelope, &facts, wish) {
+            Ok(plan) => plan,
+            Err(refusal) => return Start::Refuse(refusal),
+        };
+        if let Some(refusal) = plan.would_refuse() {
+            let (queue_id, rule) = (&envelope.queue_id, Source::Rule(refusal.rule).label(config));
+            tracing::info!(queue_id, rule, "would have been refused: dry-run");
+        }
+        let started = self.start(envelope, header, eol, plan);
+        match started {
+            Ok(mut message) => {
+                message.edits = edits;
+                Start::Scan(message)
+            }
+            Err(reason) if edits.is_empty() => Start::Pass(reason),
+            Err(reason) => Start::Edit(edits, reason),
+        }
+    }
+
+    /// Begins a message that is not refused, unless nothing can be detached from it.
+    fn start(
+        &self,
+        envelope: Envelope,
+        header: &[Field],
+        eol: Eol,
+        plan: Plan,
+    ) -> Result<Box<Message>, Reason> {
+        match plan.keeper(&self.config, envelope.size) {
+            Some(_) if plan.would_refuse().is_some() => return Err(Reason::DryRun),
+            Some(source) if source.detaches(&self.config) => return Err(Reason::Small),
+            Some(Source::Wish(_)) => return Err(Reason::Wish),
+            Some(_) => return Err(Reason::Rules),
+            None => {}
         }
         let read = || Head::read(header, MediaType::new("text", "plain"));
         let root = match head::check(header).and_then(|()| read()) {
             Ok(root) => root,
-            Err(why) => return Start::Pass(Reason::Ambiguous(why)),
+            Err(why) => return Err(Reason::Ambiguous(why)),
         };
         if rules::may_detach(&root).is_err() {
-            return Start::Pass(Reason::Header);
+            return Err(Reason::Header);
         }
-        match Message::new(self.clone(), envelope, header, root, eol) {
-            Ok(message) => Start::Scan(Box::new(message)),
-            Err(why) => Start::Pass(Reason::Ambiguous(why)),
-        }
+        let message = Message::new(self.clone(), envelope, header, root, eol, plan);
+        message.map(Box::new).map_err(Reason::Ambiguous)
     }
 }
 
@@ -273,6 +363,10 @@ impl Reason {
             Self::Direction => "direction",
             Self::Header => "header",
             Self::Nothing => "nothing",
+            Self::Small => "small",
+            Self::Rules => "rules",
+            Self::Wish => "wish",
+            Self::DryRun => "dry-run",
             Self::Ambiguous(why) => why.label(),
             Self::MalformedBody => "malformed-body",
             Self::TooManyDetached => "too-many-detached",
@@ -285,7 +379,16 @@ impl Reason {
 
     /// Whether an admin should hear of it: something was heavy or odd, and was left alone.
     pub fn is_odd(self) -> bool {
-        !matches!(self, Self::Direction | Self::Header | Self::Nothing)
+        !matches!(
+            self,
+            Self::Direction
+                | Self::Header
+                | Self::Nothing
+                | Self::Small
+                | Self::Rules
+                | Self::Wish
+                | Self::DryRun
+        )
     }
 }
 

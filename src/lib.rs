@@ -15,6 +15,7 @@
 //! * [`milter`] – the conversation with Postfix: sockets, callbacks, the session
 //! * [`filter`] – one message through all the stages; the only module that knows them all
 //! * [`mime`] – the streaming scanner: pushes of bytes in, events out; part headers; transfer decoding
+//! * [`policy`] – who decides: the sender, the users, the admin's rules
 //! * [`rules`] – which part is detached, and why
 //! * `words` – sizes, dates and zones as people say them, for the notice and the pages
 //! * [`names`] – hostile file names made safe
@@ -22,6 +23,7 @@
 //! * [`store`] – where detached files go: the drop of this process, or that of another host
 //! * [`drop`](mod@drop) – the file drop: tokens, encryption, drafts, records, expiry
 //! * [`rewrite`] – the notice, and the pieces from which the new body is sent
+//! * [`stats`] – what was kept out of mailboxes
 //! * [`deposit`] – deposits by milters of other hosts, over HTTP
 //! * [`web`] – what the reader of the mail sees: landing page, downloads
 //! * [`admin`] – health and metrics
@@ -51,9 +53,11 @@ pub mod fuzz;
 pub mod milter;
 pub mod mime;
 pub mod names;
+pub mod policy;
 pub mod rewrite;
 pub mod rules;
 pub mod spool;
+pub mod stats;
 pub mod store;
 pub mod web;
 mod words;

@@ -11,7 +11,7 @@ mod listener;
 mod session;
 mod socket;
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, net::IpAddr, sync::Arc, time::Duration};
 
 use jiff::SignedDuration;
 use tokio::sync::{Semaphore, watch};
@@ -20,7 +20,11 @@ use tracing::{info, warn};
 
 use self::listener::Intake;
 pub use self::socket::{BindError, Claim, Socket, bind_tcp};
-use crate::{admin::Metrics, filter::Filter};
+use crate::{
+    admin::Metrics,
+    config::MilterConfig,
+    filter::{Direction, Filter},
+};
 
 /// Two ways to stop: let open sessions run out, or cut them.
 #[derive(Clone, Debug, Default)]
@@ -76,6 +80,21 @@ pub async fn run(
     };
     drop(file);
     result
+}
+
+/// Which way a message goes that a client sends.
+pub(crate) fn direction(
+    config: &MilterConfig,
+    address: Option<IpAddr>,
+    daemon: Option<&str>,
+    authenticated: bool,
+) -> Direction {
+    let client = envelope::Client {
+        address,
+        daemon,
+        authenticated,
+    };
+    client.direction(config)
 }
 
 /// Completes when no session need be waited for any more.

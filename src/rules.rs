@@ -3,11 +3,7 @@
 //! A leaf is a candidate when it has a file name, or is an attachment, or is not text; and when it
 //! is not one of the kinds that stay whatever their size (see [`Why`]).
 
-use crate::{
-    config::Directions,
-    filter::Direction,
-    mime::{Disposition, Head, Scanner, TransferEncoding},
-};
+use crate::mime::{Disposition, Head, Scanner, TransferEncoding};
 
 /// Why a part stays or goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +24,13 @@ pub enum Why {
     Encoding,
     /// The body is not what its transfer encoding says.
     Malformed,
-    /// Fewer bytes than `detach.threshold`.
+    /// A rule keeps it.
+    Rule,
+    /// Its sender wants it kept.
+    Wish,
+    /// A user wants his mail left alone.
+    Users,
+    /// Fewer bytes than `detach.threshold`, or than the rule's own.
     UnderThreshold,
     /// At least `detach.threshold`.
     OverThreshold,
@@ -76,19 +78,13 @@ impl Why {
             Self::Shown => "shown in the text",
             Self::Encoding => "unusual transfer encoding",
             Self::Malformed => "malformed body",
-            Self::UnderThreshold => "below detach.threshold",
-            Self::OverThreshold => "detach.threshold reached",
-            Self::OverMessageThreshold => "detach.message_threshold exceeded",
+            Self::Rule => "kept by a rule",
+            Self::Wish => "the sender's wish",
+            Self::Users => "a user's choice",
+            Self::UnderThreshold => "below the threshold",
+            Self::OverThreshold => "threshold reached",
+            Self::OverMessageThreshold => "message threshold exceeded",
         }
-    }
-}
-
-/// Whether mail of this direction is treated at all.
-pub fn treats(directions: Directions, direction: Direction) -> bool {
-    match directions {
-        Directions::Both => true,
-        Directions::Incoming => direction == Direction::Incoming,
-        Directions::Outgoing => direction == Direction::Outgoing,
     }
 }
 
@@ -112,18 +108,29 @@ pub fn judge(head: &Head, place: Place) -> Judgement {
     }
 }
 
-/// Which of the sizes go so that the rest comes to at most `sum_max`: the largest first, and of
-/// equal ones the first. Gives indices.
-pub fn largest_over(sizes: &[u64], sum_max: u64) -> Vec<usize> {
-    let mut rest: u128 = sizes.iter().map(|&size| u128::from(size)).sum();
-    let mut order: Vec<usize> = (0..sizes.len()).collect();
-    order.sort_by_key(|&index| std::cmp::Reverse(sizes[index]));
+/// An attachment that goes when the sum is too large: its size, and from which sum on it goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Weight {
+    /// Decoded bytes.
+    pub bytes: u64,
+    /// The rest may come to so many bytes.
+    pub sum_max: u64,
+}
+
+/// Which attachments go so that the rest comes to at most what each of them allows: the largest
+/// first, and of equal ones the first. Gives indices.
+pub fn largest_over(weights: &[Weight]) -> Vec<usize> {
+    let mut rest: u128 = weights.iter().map(|weight| u128::from(weight.bytes)).sum();
+    let mut order: Vec<usize> = (0..weights.len()).collect();
+    order.sort_by_key(|&index| std::cmp::Reverse(weights[index].bytes));
     let goes = |&index: &usize| {
-        let over = rest > u128::from(sum_max);
-        rest -= u128::from(sizes[index]);
+        let over = rest > u128::from(weights[index].sum_max);
+        if over {
+            rest -= u128::from(weights[index].bytes);
+        }
         over
     };
-    order.into_iter().take_while(goes).collect()
+    order.into_iter().filter(goes).collect()
 }
 
 /// Why a leaf stays whatever its size.
@@ -208,14 +215,6 @@ mod tests {
 
     fn of_type(value: &str) -> Judgement {
         judge(&head(&[("Content-Type", value)]), Place::Free)
-    }
-
-    #[test]
-    fn each_direction_can_be_treated_alone() {
-        use Direction::{Incoming, Outgoing};
-        assert!(treats(Directions::Both, Incoming) && treats(Directions::Both, Outgoing));
-        assert!(treats(Directions::Incoming, Incoming) && treats(Directions::Outgoing, Outgoing));
-        assert!(!treats(Directions::Incoming, Outgoing) && !treats(Directions::Outgoing, Incoming));
     }
 
     #[test]
@@ -318,10 +317,21 @@ mod tests {
 
     #[test]
     fn the_largest_go_until_the_rest_fits() {
-        assert_eq!(largest_over(&[10, 30, 20], 60), Vec::<usize>::new());
-        assert_eq!(largest_over(&[10, 30, 20], 59), [1]);
-        assert_eq!(largest_over(&[10, 30, 20], 29), [1, 2]);
-        assert_eq!(largest_over(&[10, 30, 20], 0), [1, 2, 0]);
-        assert_eq!(largest_over(&[u64::MAX, u64::MAX], 5), [0, 1]);
+        let over = |sizes: &[u64], sum_max| {
+            let weight = |&bytes: &u64| Weight { bytes, sum_max };
+            largest_over(&sizes.iter().map(weight).collect::<Vec<_>>())
+        };
+        assert_eq!(over(&[10, 30, 20], 60), Vec::<usize>::new());
+        assert_eq!(over(&[10, 30, 20], 59), [1]);
+        assert_eq!(over(&[10, 30, 20], 29), [1, 2]);
+        assert_eq!(over(&[10, 30, 20], 0), [1, 2, 0]);
+        assert_eq!(over(&[u64::MAX, u64::MAX], 5), [0, 1]);
+    }
+
+    #[test]
+    fn each_allows_its_own_sum() {
+        let weight = |bytes, sum_max| Weight { bytes, sum_max };
+        let weights = [weight(30, 100), weight(20, 40), weight(10, 29)];
+        assert_eq!(largest_over(&weights), [1, 2]);
     }
 }

@@ -5,10 +5,10 @@
 //! is dropped on the way leaves nothing behind. `store/conformance.rs` says in tests what this means;
 //! every store passes it.
 //!
-//! * *embedded* – the [drop](crate::drop) of this process
+//! * *embedded* – the [drop of this process](crate::drop)
 //! * *remote* – the drop of another host, over HTTP ([`deposit`](crate::deposit) is its other end)
 //!
-//! What is not asked of a store: to list, to extend, to delete later, to keep names apart, to resume a
+//! What is not asked of a store: to list, to extend, to delete what is out, to keep names apart, to resume a
 //! file. A store whose own objects are single files can gather them at the commit, for the link is
 //! asked for once before it and belongs to the package, not to a file.
 
@@ -25,7 +25,7 @@ pub use self::error::{RemoteError, StoreError};
 use self::remote::Remote;
 use crate::{
     config::{Config, StoreKind},
-    drop::{self, Drop, Origin},
+    drop::{self, Drop, Origin, Token},
 };
 
 /// Where detached files go. Cheap to clone.
@@ -133,6 +133,24 @@ impl Store {
         match &self.0 {
             Kind::Embedded { drop, .. } => Ok(drop.probe().await?),
             Kind::Remote { remote, .. } => Ok(remote.probe().await?),
+        }
+    }
+
+    /// Takes back what was committed a moment ago, as if it had never been: for whoever wants to know
+    /// whether the store works. `link` is what the commit gave.
+    ///
+    /// # Errors
+    /// It is not there, or so old that somebody may have its link.
+    pub async fn take_back(&self, link: &str) -> Result<()> {
+        let token = link.rsplit('/').next().unwrap_or_default();
+        let token: Token = token.parse().map_err(|_| StoreError::NotTakenBack)?;
+        match &self.0 {
+            Kind::Embedded { drop, .. } => drop
+                .take_back(&token, Timestamp::now())
+                .await?
+                .then_some(())
+                .ok_or(StoreError::NotTakenBack),
+            Kind::Remote { remote, .. } => Ok(remote.take_back(&token).await?),
         }
     }
 

@@ -18,11 +18,11 @@
 //!
 //! `GET` and `HEAD` change nothing: mail scanners and previews follow every link before the reader
 //! does. `POST` is there for the two forms alone. There is no upload, no listing and no cookie, and
-//! a script on one page only ([`sealed`]). Whatever is not a live or ended package gets one and the same answer, after the same
+//! a script on one page only (`sealed`). Whatever is not a live or ended package gets one and the same answer, after the same
 //! work.
 //!
-//! Clients are known by their address ([`client`]), which bounds how often they may be wrong, how
-//! many forms they may send and how much they may ask for at once ([`limit`]); the server bounds
+//! Clients are known by their address (`client`), which bounds how often they may be wrong, how
+//! many forms they may send and how much they may ask for at once (`limit`); the server bounds
 //! time and connections ([`server`]).
 
 pub mod server;

@@ -53,6 +53,11 @@ pub(crate) fn date(date: Date, language: Language) -> String {
     }
 }
 
+/// `décembre 2026`, `December 2026`.
+pub(crate) fn month_of_year(date: Date, language: Language) -> String {
+    format!("{}{NBSP}{}", month(language, date), date.year())
+}
+
 /// `22 décembre 2026 à 10 h 04`, `22 December 2026 at 10:04`.
 pub(crate) fn moment(at: &Zoned, language: Language) -> String {
     let (hour, minute) = (at.hour(), at.minute());

@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, mpsc},
+    time::Duration,
+};
 
 use data_encoding::BASE64_MIME;
 use depollueur::{
@@ -12,6 +15,7 @@ use depollueur::{
     rewrite::Eol,
     store::Store,
 };
+use tokio::runtime;
 
 /// A filter over a drop of its own.
 struct Lab {
@@ -43,6 +47,7 @@ impl Lab {
             recipients: Vec::new(),
             direction: Direction::Incoming,
             login: None,
+            ..Envelope::default()
         };
         let header = Field {
             name: b"Content-Type".into(),
@@ -50,7 +55,7 @@ impl Lab {
         };
         match self.filter.begin(envelope, &[header], Eol::CrLf) {
             Start::Scan(message) => message,
-            Start::Pass(reason) => panic!("{reason:?}"),
+            other => panic!("{other:?}"),
         }
     }
 }
@@ -84,14 +89,26 @@ async fn as_many_files_as_the_limit_go_and_with_one_more_none() {
 }
 
 /// What the scanner was about to say is lost then, and with it bytes of the sender.
-#[tokio::test]
-async fn a_message_whose_push_was_given_up_fails() {
-    let lab = Lab::new(&["detach.threshold=1000"]);
-    let mut message = lab.begin();
-    let text = body(1, 100_000);
-    let pushed = tokio::time::timeout(Duration::ZERO, message.push(text.as_bytes())).await;
-    assert!(pushed.is_err(), "the drop has to be waited for");
-    message.push(text.as_bytes()).await;
-    let verdict = message.end().await;
-    assert!(matches!(verdict, Verdict::Fail(_)), "{verdict:?}");
+#[test]
+fn a_message_whose_push_was_given_up_fails() {
+    let (open, gate) = mpsc::channel::<()>();
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_time()
+        .max_blocking_threads(1)
+        .build()
+        .unwrap();
+    // The one thread that does the drop's work has something else to do: the drop is waited for.
+    let busy = runtime.spawn_blocking(move || gate.recv());
+    runtime.block_on(async {
+        let lab = Lab::new(&["detach.threshold=1000"]);
+        let mut message = lab.begin();
+        let text = body(1, 100_000);
+        let pushed = tokio::time::timeout(Duration::ZERO, message.push(text.as_bytes())).await;
+        assert!(pushed.is_err(), "the drop has to be waited for");
+        drop(open);
+        assert!(busy.await.unwrap().is_err(), "the gate opens");
+        message.push(text.as_bytes()).await;
+        let verdict = message.end().await;
+        assert!(matches!(verdict, Verdict::Fail(_)), "{verdict:?}");
+    });
 }

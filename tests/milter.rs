@@ -32,13 +32,20 @@ struct Milter {
 
 impl Milter {
     fn start(settings: &[&str]) -> Self {
+        Self::with_rules("", settings)
+    }
+
+    fn with_rules(rules: &str, settings: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("rules.toml");
+        std::fs::write(&file, rules).unwrap();
         let mut all = vec![
             format!("drop.directory={}", directory.path().join("drop").display()),
             "milter.listen=127.0.0.1:0".to_owned(),
         ];
         all.extend(settings.iter().map(|setting| (*setting).to_owned()));
         let sources = Sources {
+            file: Some(file),
             settings: all,
             ..Sources::default()
         };
@@ -198,6 +205,125 @@ async fn what_is_small_by_its_declared_size_is_not_looked_at() {
             "{size}"
         );
     }
+    connection.close().await.unwrap();
+    milter.stop().await;
+}
+
+/// What is said at `MAIL`, at `DATA` and at the end of the header, up to the last word.
+async fn answers(connection: &mut TestConnection, sender: &str) -> Vec<Status> {
+    let mut answers = vec![connection.mail([sender]).await.unwrap()];
+    if answers == [Status::Continue] {
+        connection.rcpt(["<b@example.org>"]).await.unwrap();
+        answers.push(connection.data().await.unwrap());
+    }
+    if answers.last() == Some(&Status::Continue) {
+        for (name, value) in HEADER {
+            connection.header(*name, *value).await.unwrap();
+        }
+        answers.push(connection.eoh().await.unwrap());
+    }
+    answers
+}
+
+#[tokio::test]
+async fn what_the_rules_keep_is_accepted_as_soon_as_that_is_known() {
+    use Status::{Accept, Continue};
+    for (condition, expected) in [
+        ("sender = '@example.org'", vec![Accept]),
+        ("recipient = 'b@example.org'", vec![Continue, Accept]),
+        ("header = 'From: a@*'", vec![Continue, Continue, Accept]),
+        ("extension = 'pdf'", vec![Continue, Continue, Continue]),
+        ("login = '*'", vec![Continue, Continue, Continue]),
+    ] {
+        let rule = format!("[[rule]]\n{condition}\naction = 'keep'\n");
+        let milter = Milter::with_rules(&rule, &[]);
+        let mut connection = milter.connect().await;
+        let answers = answers(&mut connection, "<a@example.org>").await;
+        assert_eq!(answers, expected, "{condition}");
+        connection.close().await.unwrap();
+        milter.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_comes_with_its_text_and_the_next_mail_is_asked_anew() {
+    for (action, text) in [
+        ("reject", "550 5.7.1 50%% no"),
+        ("tempfail", "451 4.7.1 50%% no"),
+    ] {
+        let rule =
+            format!("[[rule]]\nsender = 'bad@example.org'\naction = '{action}'\ntext = '50% no'\n");
+        let milter = Milter::with_rules(&rule, &[]);
+        let mut connection = milter.connect().await;
+        let refused = answers(&mut connection, "<Bad@example.org>").await;
+        assert_eq!(refused.len(), 2, "at DATA: {refused:?}");
+        assert!(format!("{refused:?}").contains(text), "{refused:?}");
+        let next = answers(&mut connection, "<a@example.org>").await;
+        assert_eq!(next, [Status::Continue, Status::Continue, Status::Continue]);
+        connection.close().await.unwrap();
+        milter.stop().await;
+    }
+}
+
+/// A message of an authenticated user with a tag and an address that both say to keep; what is
+/// changed in it.
+async fn wished(connection: &mut TestConnection) -> Vec<String> {
+    let login = [("{auth_authen}", "alice")];
+    connection.macros(MacroStage::Mail, login).await.unwrap();
+    connection
+        .mail(["<a@example.org>", "SIZE=100"])
+        .await
+        .unwrap();
+    for recipient in ["<b@example.org>", "<keep@example.org>"] {
+        connection.rcpt([recipient]).await.unwrap();
+    }
+    assert_eq!(connection.data().await.unwrap(), Status::Continue);
+    for (name, value) in [
+        ("Subject", "[NEPASDEPOLLUER] Hello"),
+        ("X-Depollueur", "keep"),
+    ] {
+        connection.header(name, value).await.unwrap();
+    }
+    assert_eq!(connection.eoh().await.unwrap(), Status::Continue);
+    let (actions, status) = connection.eom().await.unwrap();
+    assert_eq!(status, Status::Accept);
+    actions
+        .actions
+        .iter()
+        .map(|action| format!("{action:?}"))
+        .collect()
+}
+
+#[tokio::test]
+async fn what_a_sender_asked_with_is_taken_out_though_nothing_is_detached() {
+    let milter = Milter::start(&["sender.keep_addresses=keep@example.org"]);
+    let mut connection = milter.connect().await;
+    let actions = wished(&mut connection).await;
+    assert_eq!(actions.len(), 3, "{actions:?}");
+    assert!(
+        actions[0].contains("Subject") && actions[0].contains("\" Hello\""),
+        "{actions:?}"
+    );
+    assert!(actions[1].contains("X-Depollueur"), "{actions:?}");
+    assert!(actions[2].contains("<keep@example.org>"), "{actions:?}");
+    connection.close().await.unwrap();
+    milter.stop().await;
+}
+
+#[tokio::test]
+async fn without_the_right_to_remove_recipients_the_rest_is_done() {
+    let milter = Milter::start(&["sender.keep_addresses=keep@example.org"]);
+    let mut connection = TestConnection::configure()
+        .available_actions(Actions::ADD_HEADER | Actions::CHANGE_HEADER | Actions::REPLACE_BODY)
+        .available_opts(ProtoOpts::SKIP)
+        .open_tcp(milter.address)
+        .await
+        .unwrap();
+    let client: SocketAddr = "192.0.2.1:4711".parse().unwrap();
+    connection.connect("client.example", client).await.unwrap();
+    let actions = wished(&mut connection).await;
+    assert_eq!(actions.len(), 2, "{actions:?}");
+    assert!(actions[0].contains("Subject"), "{actions:?}");
     connection.close().await.unwrap();
     milter.stop().await;
 }

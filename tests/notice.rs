@@ -311,7 +311,7 @@ async fn filtered(body: &[u8]) -> Vec<u8> {
         sender: String::new(),
         recipients: Vec::new(),
         direction: Direction::Incoming,
-        login: None,
+        ..Envelope::default()
     };
     let header = Field {
         name: b"Content-Type".into(),

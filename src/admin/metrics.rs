@@ -24,6 +24,8 @@ pub enum Outcome {
     Rewritten,
     /// Our own machinery failed.
     Failed,
+    /// A rule refused it.
+    Refused,
 }
 
 /// Counted up when made, down when dropped.
@@ -36,6 +38,8 @@ struct Inner {
     messages: Family<MessageLabels, Counter>,
     detached_parts: Counter,
     detached_bytes: Counter<u64, AtomicU64>,
+    trial_parts: Counter,
+    trial_bytes: Counter<u64, AtomicU64>,
     deposit_errors: Counter,
     sessions: Gauge,
     messages_in_work: Gauge,
@@ -63,6 +67,8 @@ impl Metrics {
             messages: Family::default(),
             detached_parts: Counter::default(),
             detached_bytes: Counter::default(),
+            trial_parts: Counter::default(),
+            trial_bytes: Counter::default(),
             deposit_errors: Counter::default(),
             sessions: Gauge::default(),
             messages_in_work: Gauge::default(),
@@ -90,6 +96,12 @@ impl Metrics {
     pub fn detached(&self, parts: usize, bytes: u64) {
         self.0.detached_parts.inc_by(parts as u64);
         self.0.detached_bytes.inc_by(bytes);
+    }
+
+    /// Parts would have been detached, were it not for a dry-run; `bytes` are decoded.
+    pub fn would_detach(&self, parts: usize, bytes: u64) {
+        self.0.trial_parts.inc_by(parts as u64);
+        self.0.trial_bytes.inc_by(bytes);
     }
 
     /// The drop could not take a file or a package.
@@ -172,6 +184,17 @@ impl Inner {
             self.detached_bytes.clone(),
         );
         registry.register(
+            "dry_run_parts",
+            "Parts that would have been detached, were it not for a dry-run",
+            self.trial_parts.clone(),
+        );
+        registry.register_with_unit(
+            "dry_run",
+            "Decoded bytes of these parts",
+            Unit::Bytes,
+            self.trial_bytes.clone(),
+        );
+        registry.register(
             "deposit_errors",
             "Files and packages that the drop could not take",
             self.deposit_errors.clone(),
@@ -214,6 +237,7 @@ impl Outcome {
             Self::Passed => "passed",
             Self::Rewritten => "rewritten",
             Self::Failed => "failed",
+            Self::Refused => "refused",
         }
     }
 }
@@ -240,6 +264,7 @@ mod tests {
         let metrics = Metrics::new();
         metrics.message(Outcome::Rewritten, "detached");
         metrics.detached(2, 5_000_000_000);
+        metrics.would_detach(3, 41_000_000);
         metrics.deposit_error();
         metrics.download();
         metrics.download_aborted();
@@ -251,6 +276,8 @@ mod tests {
             r#"depollueur_messages_total{outcome="rewritten",reason="detached"} 1"#,
             "depollueur_detached_parts_total 2",
             "depollueur_detached_bytes_total 5000000000",
+            "depollueur_dry_run_parts_total 3",
+            "depollueur_dry_run_bytes_total 41000000",
             "depollueur_deposit_errors_total 1",
             "depollueur_milter_sessions 1",
             "depollueur_messages_in_work 0",

@@ -61,7 +61,7 @@ pub(super) struct Options {
     /// Where to connect to for the public URL, instead of where DNS leads: an address, or one with a port
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     resolve: Option<SocketAddr>,
-    /// Puts a package into the drop, prints its token, takes it out at the end of standard input
+    /// Puts a package into the store, prints its link, takes it back at the end of standard input
     #[arg(long, hide = true)]
     deposit: bool,
 }

@@ -7,7 +7,7 @@ mod act;
 mod get;
 mod look;
 mod sweep;
-mod table;
+pub(super) mod table;
 mod token;
 mod when;
 

@@ -4,7 +4,7 @@
 //! file first: when nothing is changed, or when the drop fails, the original goes out from there.
 
 mod explain;
-mod header;
+pub(super) mod header;
 
 use std::{
     fs::File,
@@ -12,19 +12,20 @@ use std::{
     sync::Arc,
 };
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use tokio::runtime;
 
 use self::header::HeaderBlock;
 use super::{
     ConfigOptions,
+    envelope::EnvelopeOptions,
     exit::{EX_NOINPUT, EX_TEMPFAIL, EX_UNAVAILABLE, Failure, complain},
 };
 use crate::{
-    config::{Config, OnFailure},
-    filter::{Direction, Envelope, Filter, Message, PartDecision, Rewritten, Start, Verdict},
-    rules,
-    store::Store,
+    config::{Config, OnFailure, RunMode},
+    filter::{Envelope, Filter, HeaderEdit, Message, PartDecision, Rewritten, Start, Verdict},
+    policy::{self, Refusal},
+    store::{Store, StoreError},
 };
 
 /// How much of the body is pushed at once; Postfix sends chunks of this size.
@@ -34,16 +35,9 @@ const CHUNK_BYTES: usize = 65_535;
 pub(super) struct Options {
     #[command(flatten)]
     config: ConfigOptions,
-    /// Envelope sender
-    #[arg(long, value_name = "ADDRESS", default_value = "")]
-    sender: String,
-    /// Envelope recipient; may be given many times
-    #[arg(long = "recipient", value_name = "ADDRESS")]
-    recipients: Vec<String>,
-    /// Which way the message goes
-    #[arg(long, value_enum, default_value = "incoming")]
-    direction: Way,
-    /// Says on standard error what was decided for each part, and why
+    #[command(flatten)]
+    envelope: EnvelopeOptions,
+    /// Says on standard error what was decided for each part, by which rule, and why
     #[arg(long)]
     explain: bool,
     /// Explains in JSON
@@ -51,20 +45,14 @@ pub(super) struct Options {
     json: bool,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Way {
-    /// From outside to our users
-    Incoming,
-    /// From our users
-    Outgoing,
-}
-
 /// What becomes of the message.
 enum Outcome {
-    /// The original goes out.
-    Original,
-    /// Its header and this body go out.
-    Rewritten(Box<Rewritten>),
+    /// The original goes out, with these changes to its header.
+    Original(Vec<HeaderEdit>),
+    /// Its header, with these changes, and this body go out.
+    Rewritten(Vec<HeaderEdit>, Box<Rewritten>),
+    /// A rule refuses it.
+    Refused(Refusal),
     /// Our machinery failed.
     Failed(String),
 }
@@ -73,6 +61,8 @@ enum Outcome {
 #[derive(Debug, Default)]
 struct Explanation {
     reason: String,
+    /// The rule that refused the message, or would have.
+    rule: Option<String>,
     parts: Vec<PartDecision>,
 }
 
@@ -96,14 +86,28 @@ async fn rewrite(options: &Options, config: Arc<Config>, original: File) -> Resu
         Some(block) => scan(options, config, block, &mut input, &mut explanation).await?,
         None => {
             explanation.reason = "malformed-header".into();
-            Outcome::Original
+            Outcome::Original(Vec::new())
         }
     };
     if options.explain {
         explain::print(&explanation, options.json);
     }
     match (outcome, block) {
-        (Outcome::Rewritten(rewritten), Some(block)) => send(*rewritten, block).await,
+        (Outcome::Rewritten(edits, rewritten), Some(mut block)) => {
+            block.edit(&edits, rewritten.eol);
+            send(*rewritten, block).await
+        }
+        (Outcome::Refused(refusal), _) => {
+            let code = if refusal.for_good {
+                EX_UNAVAILABLE
+            } else {
+                EX_TEMPFAIL
+            };
+            Err(Failure::new(code, refusal.text))
+        }
+        (Outcome::Original(edits), Some(block)) if !edits.is_empty() => {
+            copy_edited(input.into_inner(), block, &edits)
+        }
         (Outcome::Failed(error), _) if on_failure == OnFailure::Tempfail => {
             Err(Failure::new(EX_TEMPFAIL, error))
         }
@@ -125,21 +129,22 @@ async fn scan(
     body: &mut impl Read,
     explanation: &mut Explanation,
 ) -> Result<Outcome, Failure> {
-    let envelope = options.envelope();
-    if !rules::treats(config.detach.directions, envelope.direction) {
-        explanation.reason = "direction".into();
-        return Ok(Outcome::Original);
-    }
-    let store = match Store::open(&config) {
+    let envelope = options.envelope.envelope(&config.milter);
+    let store = match store(&config, &envelope) {
         Ok(store) => store,
         Err(error) => {
             explanation.reason = "drop".into();
             return Ok(Outcome::Failed(error.to_string()));
         }
     };
-    let filter = Filter::new(config, store.clone()).explaining();
-    let outcome = pass(&filter, envelope, block, body, explanation).await;
-    store.settle().await;
+    let filter = match &store {
+        Some(store) => Filter::new(config, store.clone()),
+        None => Filter::trial(Config::clone(&config)),
+    };
+    let outcome = pass(&filter.explaining(), envelope, block, body, explanation).await;
+    if let Some(store) = store {
+        store.settle().await;
+    }
     outcome
 }
 
@@ -153,7 +158,17 @@ async fn pass(
     match filter.begin(envelope, &block.fields(), block.eol()) {
         Start::Pass(reason) => {
             explanation.reason = reason.label().into();
-            Ok(Outcome::Original)
+            Ok(Outcome::Original(Vec::new()))
+        }
+        Start::Edit(edits, reason) => {
+            explanation.reason = reason.label().into();
+            Ok(Outcome::Original(edits.header))
+        }
+        Start::Refuse(refusal) => {
+            explanation.reason = "refused".into();
+            let rule = policy::Source::Rule(refusal.rule).label(filter.config());
+            explanation.rule = Some(rule.to_owned());
+            Ok(Outcome::Refused(refusal))
         }
         Start::Scan(mut message) => {
             push(&mut message, body)
@@ -161,12 +176,20 @@ async fn pass(
                 .map_err(|error| lost(&error))?;
             let verdict = message.end().await;
             explanation.parts = message.explanation().to_vec();
-            Ok(conclude(verdict, explanation))
+            let edits = message.edits().header.clone();
+            Ok(conclude(verdict, edits, explanation))
         }
     }
 }
 
-async fn push(message: &mut Message, body: &mut impl Read) -> io::Result<()> {
+/// Where files go; mail that is not treated, and a dry-run, need no store.
+fn store(config: &Config, envelope: &Envelope) -> Result<Option<Store>, StoreError> {
+    let is_treated = policy::is_among(config.detach.directions, envelope.direction);
+    let deposits = config.detach.mode == RunMode::Live && is_treated;
+    deposits.then(|| Store::open(config)).transpose()
+}
+
+pub(super) async fn push(message: &mut Message, body: &mut impl Read) -> io::Result<()> {
     let mut chunk = vec![0; CHUNK_BYTES];
     while !message.is_settled() {
         match body.read(&mut chunk) {
@@ -179,15 +202,15 @@ async fn push(message: &mut Message, body: &mut impl Read) -> io::Result<()> {
     Ok(())
 }
 
-fn conclude(verdict: Verdict, explanation: &mut Explanation) -> Outcome {
+fn conclude(verdict: Verdict, edits: Vec<HeaderEdit>, explanation: &mut Explanation) -> Outcome {
     match verdict {
         Verdict::Pass(reason) => {
             explanation.reason = reason.label().into();
-            Outcome::Original
+            Outcome::Original(edits)
         }
         Verdict::Rewrite(rewritten) => {
             explanation.reason = "detached".into();
-            Outcome::Rewritten(Box::new(rewritten))
+            Outcome::Rewritten(edits, Box::new(rewritten))
         }
         Verdict::Fail(error) => {
             explanation.reason = "drop".into();
@@ -209,6 +232,24 @@ async fn send(mut rewritten: Rewritten, mut block: HeaderBlock) -> Result<(), Fa
             .map_err(|error| Failure::output(&error))?;
     }
     out.flush().map_err(|error| Failure::output(&error))
+}
+
+/// Writes the original with its header changed.
+fn copy_edited(
+    mut original: File,
+    mut block: HeaderBlock,
+    edits: &[HeaderEdit],
+) -> Result<(), Failure> {
+    let body = io::SeekFrom::Start(block.len());
+    block.edit(edits, block.eol());
+    original.seek(body).map_err(|error| lost(&error))?;
+    let mut input = BufReader::with_capacity(CHUNK_BYTES, original);
+    let mut out = io::stdout().lock();
+    block
+        .write(&mut out)
+        .and_then(|()| io::copy(&mut input, &mut out))
+        .and_then(|_| out.flush())
+        .map_err(|error| Failure::output(&error))
 }
 
 fn copy(mut original: File) -> Result<(), Failure> {
@@ -259,19 +300,4 @@ fn lost(error: &io::Error) -> Failure {
         EX_TEMPFAIL,
         format_args!("could not keep the message: {error}"),
     )
-}
-
-impl Options {
-    fn envelope(&self) -> Envelope {
-        Envelope {
-            queue_id: String::new(),
-            sender: self.sender.clone(),
-            recipients: self.recipients.clone(),
-            direction: match self.direction {
-                Way::Incoming => Direction::Incoming,
-                Way::Outgoing => Direction::Outgoing,
-            },
-            login: None,
-        }
-    }
 }

@@ -40,8 +40,12 @@ pub(super) struct Options {
     /// The mail domain; with it, nothing is asked
     #[arg(long, value_name = "DOMAIN")]
     domain: Option<String>,
-    /// The address of the drop in links [default: https://drop.DOMAIN/]
-    #[arg(long, value_name = "URL")]
+    /// The address of the drop in links
+    #[arg(
+        long,
+        value_name = "URL",
+        help = "The address of the drop in links [default: https://drop.DOMAIN/]"
+    )]
     public_url: Option<String>,
     /// The size from which attachments are detached [default: 500 kB]
     #[arg(long, value_name = "SIZE")]

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use axum::http::Uri;
 use jiff::{SpanRelativeTo, civil::date};
 
-use super::{Config, MilterAddress, Network, StoreKind};
+use super::{Action, Condition, Config, Directions, MilterAddress, Network, Rule, StoreKind};
 
 impl Config {
     /// Says which key contradicts another, and why; `None` when nothing does.
@@ -83,6 +83,7 @@ impl Config {
         self.warn_of_links(&mut warnings);
         self.warn_of_open_listeners(&mut warnings);
         self.warn_of_thresholds(&mut warnings);
+        self.warn_of_rules(&mut warnings);
         self.warn_of_proxies(&mut warnings);
         self.warn_of_lifetime(&mut warnings);
         warnings
@@ -125,6 +126,55 @@ impl Config {
                 r#"admin.listen = "{admin}": health and metrics can be read without a password"#
             ));
         }
+    }
+
+    fn warn_of_rules(&self, warnings: &mut Vec<String>) {
+        let last = self.rule.iter().find(|rule| rule.conditions.is_empty());
+        let is_last = |rule: &Rule| last.is_some_and(|last| last.label == rule.label);
+        for rule in self.rule.iter().skip_while(|rule| !is_last(rule)).skip(1) {
+            let (label, before) = (&rule.label, last.map_or("", |last| &last.label));
+            warnings.push(format!(
+                r#"rule "{label}" is never reached: rule "{before}" before it has no condition"#
+            ));
+        }
+        for rule in &self.rule {
+            if let Some(why) = self.useless(rule) {
+                warnings.push(format!(
+                    r#"rule "{}" never does anything: {why}"#,
+                    rule.label
+                ));
+            }
+        }
+    }
+
+    /// Why a rule can do nothing.
+    fn useless(&self, rule: &Rule) -> Option<String> {
+        let is_elsewhere = |condition: &Condition| match condition {
+            Condition::Direction(wanted) => {
+                self.detach.directions != Directions::Both
+                    && *wanted != Directions::Both
+                    && *wanted != self.detach.directions
+            }
+            _ => false,
+        };
+        if rule.conditions.iter().any(is_elsewhere) {
+            return Some("mail of its direction is not treated (detach.directions)".into());
+        }
+        let Action::Detach(terms) = &rule.action else {
+            return None;
+        };
+        let threshold = terms.threshold.unwrap_or(self.detach.threshold);
+        let sum = terms
+            .message_threshold
+            .unwrap_or(self.detach.message_threshold);
+        rule.conditions
+            .iter()
+            .find_map(|condition| match condition {
+                Condition::SizeMax(max) if *max < threshold && sum.is_none() => Some(format!(
+                    "its size_max is below its threshold ({threshold} bytes)"
+                )),
+                _ => None,
+            })
     }
 
     fn warn_of_proxies(&self, warnings: &mut Vec<String>) {

@@ -5,10 +5,11 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use jiff::{SignedDuration, Span, tz::TimeZone};
 
 use super::{
-    AdminConfig, AuditConfig, Colour, DepositConfig, DetachConfig, Directions, DropConfig,
-    Language, Limits, LogConfig, LogFormat, MilterAddress, MilterConfig, Network, NoticeConfig,
-    OnFailure, Position, ProxyHeader, QuotaConfig, RemoteConfig, ReportFormat, ShowSender,
-    SpoolConfig, StoreConfig, StoreKind, WebConfig,
+    AddressPatterns, AdminConfig, AuditConfig, Colour, DepositConfig, DetachConfig, Directions,
+    DropConfig, Language, Limits, LogConfig, LogFormat, MilterAddress, MilterConfig, Network,
+    NoticeConfig, OnFailure, Position, ProxyHeader, QuotaConfig, Recipients, RemoteConfig,
+    ReportFormat, RunMode, SenderConfig, ShowSender, SpoolConfig, StoreConfig, StoreKind,
+    WebConfig,
 };
 
 impl Default for MilterConfig {
@@ -148,6 +149,8 @@ impl Default for DetachConfig {
             message_threshold: None,
             directions: Directions::Both,
             on_failure: OnFailure::Deliver,
+            recipients: Recipients::AnyKeep,
+            mode: RunMode::Live,
         }
     }
 }
@@ -158,6 +161,19 @@ impl Default for NoticeConfig {
             position: Position::BeforeQuote,
             language: Language::Fr,
             time_zone: TimeZone::system(),
+        }
+    }
+}
+
+impl Default for SenderConfig {
+    fn default() -> Self {
+        Self {
+            trusted: Directions::Outgoing,
+            keep_tags: vec!["[NEPASDEPOLLUER]".into()],
+            detach_tags: vec!["[DEPOLLUER]".into()],
+            keep_addresses: AddressPatterns::default(),
+            detach_addresses: AddressPatterns::default(),
+            header: "X-Depollueur".into(),
         }
     }
 }

@@ -13,7 +13,10 @@ use config::{
 };
 use toml::de::{DeTable, DeValue};
 
-use super::Config;
+use super::{
+    AddressFile, Config, Rule,
+    rule::{self, Place},
+};
 
 /// The configuration file that is read when none is named and this one exists.
 pub const DEFAULT_FILE: &str = "/etc/depollueur/depollueur.toml";
@@ -96,17 +99,40 @@ impl Config {
         let file = sources.file.as_deref().map(FileText::read).transpose()?;
         let merged = merge(file.as_ref(), sources)?;
         reject_unknown_keys(&merged, file.as_ref())?;
-        let config: Self = merged
+        let mut config: Self = merged
             .clone()
             .try_deserialize()
             .map_err(|error| explain(&error, &merged.cache, file.as_ref()))?;
-        match config.contradiction() {
+        if let Some(file) = &file {
+            config.rule = file.rules()?;
+        }
+        match config.load_files().or_else(|| config.contradiction()) {
             Some((key, reason)) => {
                 let place = place(key, find(&merged.cache, key), file.as_ref());
                 Err(ConfigError::Invalid(format!("{place}: {reason}")))
             }
             None => Ok(config),
         }
+    }
+
+    /// Reads the files of addresses; says which key's file is bad, and why.
+    fn load_files(&mut self) -> Option<(&'static str, String)> {
+        let wrong = |key, loaded: Result<(), String>| {
+            loaded.err().map(|reason| (key, format!("{key}: {reason}")))
+        };
+        let user_file = |file: &mut Option<AddressFile>| match file {
+            Some(file) => file.load(),
+            None => Ok(()),
+        };
+        wrong("users.opt_out", user_file(&mut self.users.opt_out))
+            .or_else(|| wrong("users.opt_in", user_file(&mut self.users.opt_in)))
+            .or_else(|| wrong("sender.keep_addresses", self.sender.keep_addresses.load()))
+            .or_else(|| {
+                wrong(
+                    "sender.detach_addresses",
+                    self.sender.detach_addresses.load(),
+                )
+            })
     }
 
     /// Prints all values as TOML that gives this configuration when it is loaded.
@@ -154,6 +180,16 @@ impl FileText {
                 )
             },
         )
+    }
+
+    /// Its rules.
+    fn rules(&self) -> Result<Vec<Rule>, ConfigError> {
+        let table = DeTable::parse(&self.text)
+            .map(toml::Spanned::into_inner)
+            .unwrap_or_default();
+        rule::read(&table).map_err(|Place { offset, message }| {
+            ConfigError::Invalid(format!("{}: {message}", self.place(Some(offset))))
+        })
     }
 
     /// Where the key stands.
@@ -207,6 +243,11 @@ fn set(builder: Builder, key: &str, text: &str, origin: &str) -> Result<Builder,
     if !plain {
         return Err(ConfigError::Invalid(format!(
             r#"{origin}: "{key}" is not a key: must be of the form section.name"#
+        )));
+    }
+    if key.split('.').next() == Some("rule") {
+        return Err(ConfigError::Invalid(format!(
+            r#"{origin}: "{key}": rules stand in the configuration file only"#
         )));
     }
     let value = layer_value(&toml_value(text), &origin);
@@ -263,6 +304,9 @@ fn reject_unknown_keys(
         return Ok(());
     };
     for (section, value) in sections {
+        if section == "rule" {
+            continue;
+        }
         let Some(toml::Value::Table(names)) = known.get(section) else {
             return Err(unknown(section, value, "sections", &known, file));
         };
@@ -289,7 +333,10 @@ fn unknown(
     known: &toml::Table,
     file: Option<&FileText>,
 ) -> ConfigError {
-    let names: Vec<&str> = known.keys().map(String::as_str).collect();
+    let mut names: Vec<&str> = known.keys().map(String::as_str).collect();
+    if what == "sections" {
+        names.push("[rule]");
+    }
     ConfigError::Invalid(format!(
         "{}: unknown key \"{key}\": the {what} are {}",
         place(key, Some(value), file),
@@ -441,6 +488,70 @@ mod tests {
     }
 
     #[test]
+    fn rules_are_printed_as_they_load() {
+        let text = "[[rule]]\nname = 'a'\nrecipient = ['@x.org', '/y/']\nlist = true\nsize_min = '1 MB'\n\
+                    action = 'keep'\n[[rule]]\nthreshold = 5\nretention = '7 days'\n";
+        let printed = load_file(text).unwrap().to_toml();
+        let again = load_file(&printed).unwrap();
+        assert_eq!(again.to_toml(), printed);
+        let labels: Vec<&str> = again.rule.iter().map(|rule| rule.label.as_str()).collect();
+        assert_eq!(labels, ["a", "rule 2"]);
+        assert_eq!(again.rule[0].conditions.len(), 3);
+    }
+
+    #[test]
+    fn the_examples_of_rules_load_without_a_warning() {
+        let from = |text: &str, comment: &str, end: &str| -> String {
+            let text = &text[text.find(&format!("{comment}[[rule]]")).unwrap()..];
+            let lines = text.lines().take_while(|line| *line != end);
+            let option = |line: &str| {
+                line.strip_prefix(comment.trim_end())
+                    .unwrap_or(line)
+                    .trim()
+                    .to_owned()
+            };
+            lines
+                .map(option)
+                .filter(|line| !line.starts_with('.'))
+                .collect::<Vec<_>>()
+                .join("\n")
+        };
+        let sample = from(include_str!("../../config/depollueur.toml"), "# ", "");
+        let page = include_str!("../../man/depollueur.toml.5");
+        let page = &page[page.find(".Ss Examples of rules").unwrap()..];
+        let page =
+            from(page, "", ".Sh FILES").replace("file:/etc/depollueur/machines", "m@example.org");
+        for (text, count) in [(sample, 4), (page, 6)] {
+            let text: String = text
+                .lines()
+                .filter(|line| line.contains(['=', '[']))
+                .map(|l| format!("{l}\n"))
+                .collect();
+            let config = load_file(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+            assert_eq!(config.rule.len(), count, "{text}");
+            let about_rules = |warning: &String| warning.starts_with("rule ");
+            assert!(!config.warnings().iter().any(about_rules), "{text}");
+        }
+    }
+
+    #[test]
+    fn rules_that_can_do_nothing_are_warned_of() {
+        let text = "[detach]\ndirections = 'incoming'\n\
+                    [[rule]]\nname = 'a'\ndirection = 'outgoing'\naction = 'keep'\n\
+                    [[rule]]\nname = 'b'\nsize_max = '10 kB'\nthreshold = '20 kB'\n\
+                    [[rule]]\nname = 'c'\naction = 'keep'\n[[rule]]\nname = 'd'\nlist = true\naction = 'keep'\n";
+        let warnings = load_file(text).unwrap().warnings();
+        let warnings: Vec<&String> = warnings.iter().filter(|w| w.starts_with("rule ")).collect();
+        assert_eq!(warnings.len(), 3, "{warnings:?}");
+        assert_eq!(
+            warnings[0],
+            "rule \"d\" is never reached: rule \"c\" before it has no condition"
+        );
+        assert!(warnings[1].starts_with("rule \"a\" never does anything: mail of its direction"));
+        assert!(warnings[2].starts_with("rule \"b\" never does anything: its size_max"));
+    }
+
+    #[test]
     fn settings_win_over_the_environment_and_it_over_the_file() {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(
@@ -495,6 +606,11 @@ mod tests {
                 &[],
                 &["detach=1"],
                 r#"--set: "detach" is not a key: must be of the form section.name"#,
+            ),
+            (
+                &[],
+                &["rule.name=a"],
+                r#"--set: "rule.name": rules stand in the configuration file only"#,
             ),
             (
                 &[],

@@ -11,8 +11,8 @@ use jiff::{
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::{
-    Directions, Language, LogFormat, OnFailure, Position, ProxyHeader, ReportFormat, ShowSender,
-    StoreKind,
+    Directions, Language, LogFormat, OnFailure, Position, ProxyHeader, Recipients, ReportFormat,
+    RunMode, ShowSender, StoreKind,
 };
 
 /// One kind of value: what it looks like, and what it means.
@@ -476,6 +476,16 @@ impl Words for Directions {
 impl Words for StoreKind {
     const WORDS: &'static [(&'static str, Self)] =
         &[("embedded", Self::Embedded), ("remote", Self::Remote)];
+}
+
+impl Words for Recipients {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("any-keep", Self::AnyKeep), ("any-detach", Self::AnyDetach)];
+}
+
+impl Words for RunMode {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("live", Self::Live), ("dry-run", Self::DryRun)];
 }
 
 impl Words for OnFailure {

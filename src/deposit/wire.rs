@@ -1,5 +1,7 @@
 //! What goes over the wire, for both ends. `doc/deposit.openapi.yaml` describes it.
 
+use std::collections::BTreeMap;
+
 use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
@@ -7,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use crate::{
     drop::{FileEntry, Origin},
     filter::{DETACHED_MAX, Direction},
+    stats::{DOMAINS_MAX, Domains},
 };
 
 /// The header that carries the package's token. It never stands in a path: paths are logged.
@@ -33,7 +36,13 @@ pub(crate) struct Begin {
     direction: Way,
     #[serde(deserialize_with = "whole")]
     recipients: u32,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    recipient_domains: BTreeMap<String, Count>,
 }
+
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(transparent)]
+struct Count(#[serde(deserialize_with = "whole")] u32);
 
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -109,7 +118,9 @@ impl Begin {
             login,
             direction,
             recipients,
+            domains,
         } = origin;
+        let count = |(domain, count): (&str, u32)| (domain.to_owned(), Count(count));
         Self {
             queue_id: cut(queue_id),
             sender: cut(sender),
@@ -119,6 +130,7 @@ impl Begin {
                 Direction::Outgoing => Way::Outgoing,
             },
             recipients,
+            recipient_domains: domains.iter().map(count).collect(),
         }
     }
 
@@ -130,6 +142,10 @@ impl Begin {
         if !texts.into_iter().chain(&self.login).all(is_sound) {
             return Err("a text of the origin is longer than 1024 characters or has a NUL");
         }
+        if self.recipient_domains.len() > DOMAINS_MAX {
+            return Err("there are more than 100 domains of recipients");
+        }
+        let domains = self.recipient_domains.into_iter();
         Ok(Origin {
             queue_id: self.queue_id,
             sender: self.sender,
@@ -139,6 +155,7 @@ impl Begin {
                 Way::Outgoing => Direction::Outgoing,
             },
             recipients: self.recipients,
+            domains: Domains::told(domains.map(|(domain, count)| (domain, count.0))),
         })
     }
 }

@@ -21,6 +21,7 @@ use super::{
     custody::{AuditQuery, Cause, Query},
     uploaders::Uploads,
 };
+use crate::stats::{Month, Row};
 
 pub(super) type Result<T, E = DropError> = std::result::Result<T, E>;
 
@@ -103,7 +104,7 @@ pub(super) trait Records: Uploads + fmt::Debug + Send + Sync {
     /// Can it be written? Changes nothing.
     fn probe(&self) -> Result<()>;
 
-    /// Inserts a package with its files, unless one of them is blocked ([`DropError::Blocked`]).
+    /// Inserts a package with its files and counts it in the statistics, unless one of them is blocked ([`DropError::Blocked`]).
     /// `stored` is asked inside the transaction whether all blobs are in their place.
     fn insert(
         &self,
@@ -189,6 +190,14 @@ pub(super) trait Records: Uploads + fmt::Debug + Send + Sync {
 
     /// Bytes of all packages that are not destroyed.
     fn stored_bytes(&self) -> Result<u64>;
+
+    /// What was kept out of mailboxes in these months, both included, as [`Records::insert`] counted it
+    /// and [`Records::withdraw`] took it back. Neither the end of a package nor of its record changes it.
+    fn statistics(&self, since: Option<Month>, until: Option<Month>) -> Result<Vec<Row>>;
+
+    /// Adds domains with fewer than [`DOMAIN_MESSAGES_MIN`](crate::stats::DOMAIN_MESSAGES_MIN)
+    /// messages to the others, in the months before this one.
+    fn fold_statistics(&self, before: Month) -> Result<()>;
 
     fn note(&self, note: Note) -> Result<Option<i64>>;
 

@@ -13,6 +13,7 @@ use super::{
     DropError, RecordId, Store, Swept,
     audit::{Action, Client},
 };
+use crate::stats::Month;
 
 /// Younger drafts and blobs may belong to a message that is still being worked on.
 const LEFT_OVER_AGE: SignedDuration = SignedDuration::from_hours(1);
@@ -42,6 +43,7 @@ pub(super) fn sweep(store: &Store, now: Timestamp, steps: usize) -> Result<Swept
         destroy_doomed,
         forget_records,
         forget_entries,
+        fold_statistics,
         remove_drafts,
         remove_orphans,
     ];
@@ -141,6 +143,17 @@ fn forget_entries(
     let before = subtract(now, &store.keep_entries);
     swept.entries += store.records.forget_entries(before, steps)?;
     Ok(())
+}
+
+/// The month before is left alone: what was deposited in its last hour may still be withdrawn.
+fn fold_statistics(
+    store: &Store,
+    now: Timestamp,
+    _: usize,
+    _: &mut Swept,
+) -> Result<(), DropError> {
+    let month = Month::of(now.to_zoned(TimeZone::UTC).date());
+    store.records.fold_statistics(month.before())
 }
 
 fn remove_drafts(

@@ -55,6 +55,7 @@ fn origin() -> Origin {
         login: Some("alice".into()),
         direction: Direction::Outgoing,
         recipients: 2,
+        domains: crate::stats::Domains::default(),
     }
 }
 

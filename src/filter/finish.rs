@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use jiff::Timestamp;
+use jiff::{Timestamp, tz::TimeZone};
 
 use super::{
     FilterError, HeaderEdit, Message, PIECE_BYTES_MAX, Piece, Reason, Rewritten, Verdict,
@@ -12,12 +12,16 @@ use super::{
 use crate::{
     mime::{Ambiguity, Event, Scanner, TransferEncoding},
     names,
+    policy::Source,
     rewrite::{
         Eol,
         insert::{self, TextKind, TextPart},
         notice::{Notice, NoticeFile},
     },
 };
+
+/// As long as a token, and none.
+const NO_TOKEN: &str = "dry-run-dry-run-dry-run";
 
 /// A change to the spool: what stands at `at` is replaced by `with`.
 #[derive(Debug)]
@@ -37,13 +41,15 @@ pub(super) async fn finish(message: &mut Message) -> Verdict {
 }
 
 async fn rewrite(message: &mut Message) -> Result<Verdict, FilterError> {
-    let Some(package) = message.package.take() else {
-        return Ok(Verdict::Pass(Reason::Nothing));
-    };
+    let package = message.package.take();
+    if message.detached.is_empty() {
+        return Ok(Verdict::Pass(untouched(message)));
+    }
     message.detached.sort_by_key(|detached| detached.part);
     let created = Timestamp::now();
-    let expires = message.filter.store.expires_at(created);
-    let notice = notice(message, package.link(), expires);
+    let expires = expires(message, created);
+    let link = package.as_ref().map(|package| package.link().to_owned());
+    let notice = notice(message, link, expires);
     let Some((changes, header_edits)) = plan(message, &notice).await? else {
         return Ok(Verdict::Pass(Reason::NoPlace));
     };
@@ -54,6 +60,12 @@ async fn rewrite(message: &mut Message) -> Result<Verdict, FilterError> {
     {
         return Ok(Verdict::Pass(why));
     }
+    let Some(package) = package else {
+        let bytes = message.detached.iter().map(|file| file.bytes);
+        message.trial.bytes += bytes.sum::<u64>();
+        message.trial.parts += message.detached.len();
+        return Ok(Verdict::Pass(Reason::DryRun));
+    };
     let files = std::mem::take(&mut message.detached);
     let (detached, detached_bytes) = (files.len(), files.iter().map(|file| file.bytes).sum());
     let durable = files
@@ -77,19 +89,47 @@ async fn rewrite(message: &mut Message) -> Result<Verdict, FilterError> {
     }))
 }
 
-fn notice(message: &Message, link: &str, expires: Timestamp) -> Notice {
+/// Why a message goes out as it came in which nothing is detached.
+fn untouched(message: &Message) -> Reason {
+    if message.trial.parts > 0 {
+        Reason::DryRun
+    } else {
+        Reason::Nothing
+    }
+}
+
+/// Until when the package can be fetched: as long as the longest of its files' rules says.
+/// Calendar units are added in UTC, to a whole second.
+fn expires(message: &Message, created: Timestamp) -> Timestamp {
+    let begun = Timestamp::from_second(created.as_second()).unwrap_or(created);
+    let begun = begun.to_zoned(TimeZone::UTC);
+    let end = |detached: &Detached| begun.checked_add(detached.going.retention).ok();
+    let last = message.detached.iter().filter_map(end).max();
+    last.map_or(Timestamp::MAX, |end| end.timestamp())
+}
+
+/// The notice, in the language of the first file's rule. In dry-run it has a link that leads nowhere.
+fn notice(message: &Message, link: Option<String>, expires: Timestamp) -> Notice {
+    let nowhere = || format!("{}{NO_TOKEN}", message.filter.config.web.public_url);
+    let link = link.unwrap_or_else(nowhere);
     let config = &message.filter.config;
     let file = |detached: &Detached| NoticeFile {
         name: names::display(&detached.name),
         bytes: detached.bytes,
     };
     Notice {
-        language: config.notice.language,
+        language: source(message).language(config),
         files: message.detached.iter().map(file).collect(),
-        link: link.to_owned(),
         expires: expires.to_zoned(config.notice.time_zone.clone()),
-        operator: config.web.operator_or_host_of(link).to_owned(),
+        operator: config.web.operator_or_host_of(&link).to_owned(),
+        link,
     }
+}
+
+/// Who decided about the first file.
+fn source(message: &Message) -> Source {
+    let first = message.detached.first();
+    first.map_or(Source::Default, |detached| detached.going.source)
 }
 
 /// What changes in the body and in the top-level header; `None` where the notice has no place.
@@ -218,7 +258,7 @@ async fn insertion(
         charset: text.charset.as_deref(),
         encoding: text.encoding,
     };
-    let position = message.filter.config.notice.position;
+    let position = source(message).position(&message.filter.config);
     let mut splices = match insert::insert(&part, notice, position, message.eol) {
         Ok(splices) => splices,
         Err(reason) => {

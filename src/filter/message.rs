@@ -1,6 +1,6 @@
 //! A message on its way: each of the scanner's events is acted upon.
 
-use std::{collections::HashSet, mem, time::Duration};
+use std::{collections::HashSet, mem, ops::Range, time::Duration};
 
 use bytes::Bytes;
 use tokio::{
@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::{
-    DETACHED_MAX, Envelope, Filter, FilterError, PartDecision, Reason, Verdict, parts::Parts,
+    DETACHED_MAX, Envelope, Filter, FilterError, PartDecision, Reason, Trial, Verdict, parts::Parts,
 };
 use crate::{
     drop::Origin,
@@ -18,9 +18,11 @@ use crate::{
         TransferEncoding, scanner::PartId,
     },
     names,
+    policy::{Edits, Fate, Going, PartFacts, Plan, Source},
     rewrite::{Eol, insert::TextKind},
-    rules::{self, Judgement, Why},
+    rules::{self, Judgement, Weight, Why},
     spool::Spool,
+    stats::Domains,
     store::{DurableFile, FileDraft, PackageDraft, StoreError},
 };
 
@@ -33,6 +35,12 @@ const NAME_BYTES_MAX: usize = 255;
 /// The longest media type that is kept for a file, in bytes (RFC 6838, section 4.2: 127 for each
 /// half).
 const TYPE_BYTES_MAX: usize = 255;
+
+/// How many decoded bytes of a part are looked at to know its type: a ZIP says late what it holds.
+const CONTENT_BYTES: usize = 8 << 10;
+
+/// How many parts the log tells of.
+const DECISIONS_MAX: usize = 50;
 
 /// How many text parts are remembered as places for the notice.
 const TEXTS_MAX: usize = 16;
@@ -56,6 +64,12 @@ pub struct Message {
     pub(super) detached: Vec<Detached>,
     pub(super) package: Option<PackageDraft>,
     pub(super) settled: Option<Settled>,
+    /// What the sender asked with, and what has to go out of the message for it.
+    pub(super) edits: Edits,
+    /// What only a trial keeps.
+    pub(super) trial: Trial,
+    plan: Plan,
+    asks_content: bool,
     references: References,
     /// The keys of the `Content-ID`s of parts that went before all HTML bodies had come.
     gone: Vec<u64>,
@@ -103,6 +117,7 @@ pub(super) struct Later {
     pub(super) end: u64,
     /// The key of the `Content-ID` by which an HTML body may show it.
     pub(super) shown_by: Option<u64>,
+    going: Going,
 }
 
 /// What is kept of a candidate's header.
@@ -120,6 +135,7 @@ pub(super) struct Detached {
     pub(super) name: String,
     pub(super) bytes: u64,
     pub(super) file: Option<DurableFile>,
+    pub(super) going: Going,
 }
 
 /// The leaf whose body is coming in.
@@ -133,6 +149,11 @@ struct Leaf {
     work: Work,
     shown_by: Option<u64>,
     text: Option<Text>,
+    /// What the policy says, and by what it does.
+    fate: Fate,
+    facts: PartFacts,
+    /// The first decoded bytes, as long as they may tell.
+    first: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -145,8 +166,8 @@ enum Work {
     Html(Decoder),
     /// A candidate: spooled like what stays, while its decoded bytes are counted.
     Counting(Decoder),
-    /// It goes: decoded into the drop, kept nowhere else.
-    Detaching(Decoder, Box<FileDraft>),
+    /// It goes: decoded into the drop (in dry-run nowhere), kept nowhere else.
+    Detaching(Decoder, Option<Box<FileDraft>>),
     /// It was going, and is not what its transfer encoding says.
     Spoiled,
 }
@@ -175,6 +196,7 @@ impl Message {
         header: &[Field],
         root: Head,
         eol: Eol,
+        plan: Plan,
     ) -> Result<Self, Ambiguity> {
         let config = &filter.config;
         let scanner = Scanner::new(&root, config.limits)?;
@@ -188,6 +210,10 @@ impl Message {
             parts: Parts::new(&root),
             scanner: Some(scanner),
             root_fields: header.iter().filter_map(content_field).collect(),
+            asks_content: plan.asks_content(config),
+            plan,
+            edits: Edits::default(),
+            trial: Trial::default(),
             filter,
             envelope,
             eol,
@@ -265,6 +291,8 @@ impl Message {
         {
             self.settle(settled);
         }
+        self.decisions
+            .sort_by_cached_key(|decision| place(&decision.path));
         match self.settled.take() {
             Some(Settled::Pass(reason)) => Verdict::Pass(reason),
             Some(Settled::Fail(error)) => Verdict::Fail(error),
@@ -272,7 +300,17 @@ impl Message {
         }
     }
 
-    /// What was decided for each part, if the filter explains.
+    /// What is to be changed in the message whatever its verdict is.
+    pub fn edits(&self) -> &Edits {
+        &self.edits
+    }
+
+    /// What would have been detached, were this not a trial.
+    pub fn trial(&self) -> Trial {
+        self.trial
+    }
+
+    /// What was decided for each part; names, and more than fifty parts, if the filter explains.
     pub fn explanation(&self) -> &[PartDecision] {
         &self.decisions
     }
@@ -285,6 +323,7 @@ impl Message {
         self.finishing = None;
         self.detached.clear();
         self.later.clear();
+        self.trial = Trial::default();
         self.settled = Some(settled);
     }
 
@@ -318,7 +357,18 @@ impl Message {
     fn begin_leaf(&mut self, part: PartId, head: &Head) {
         let judgement = rules::judge(head, self.parts.place(part));
         let decoder = Decoder::new(head.encoding);
+        let file = FileHead::new(head);
+        let facts = PartFacts::new(&file.name, &file.media_type);
+        let fate = match judgement {
+            Judgement::Stays(_) => Fate::Open,
+            _ => self.plan.decide(&self.filter.config, &facts),
+        };
         let (work, shown_by) = match (judgement, decoder) {
+            (Judgement::Candidate | Judgement::CandidateUnlessShown, Some(decoder))
+                if let Fate::Stays(source) = fate =>
+            {
+                (Work::keeping(source, decoder), None)
+            }
             (Judgement::Stays(why), None) => (Work::Stays(why), None),
             (Judgement::Stays(_), Some(decoder)) if is_html_body(head) => {
                 if !References::can_read(head.charset.as_deref()) {
@@ -341,11 +391,13 @@ impl Message {
             }
         };
         let text = self.text(part, head);
-        let file = FileHead::new(head);
         self.leaf = Some(Leaf {
             part,
             file,
             bytes: 0,
+            fate,
+            facts,
+            first: Vec::new(),
             ends_in_cr: false,
             work,
             shown_by,
@@ -395,9 +447,32 @@ impl Message {
                 let bytes = Bytes::from(mem::take(&mut self.decoded));
                 write(draft, bytes, &mut self.waited, self.filter.deadline()).await?;
             }
+            Work::Counting(_) => self.look(leaf, false),
             _ => {}
         }
         Ok(())
+    }
+
+    /// Asks the policy again, as long as it has not decided.
+    fn look(&self, leaf: &mut Leaf, is_whole: bool) {
+        if !matches!((&leaf.work, &leaf.fate), (Work::Counting(_), Fate::Open)) {
+            return;
+        }
+        if self.asks_content && leaf.facts.content.is_none() {
+            let wanted = CONTENT_BYTES - leaf.first.len();
+            let more = &self.decoded[..self.decoded.len().min(wanted)];
+            leaf.first.extend_from_slice(more);
+            if is_whole || leaf.first.len() == CONTENT_BYTES {
+                leaf.facts.content = Some(content_type(&mem::take(&mut leaf.first)));
+            }
+        }
+        (leaf.facts.bytes, leaf.facts.is_whole) = (leaf.bytes, is_whole);
+        leaf.fate = self.plan.decide(&self.filter.config, &leaf.facts);
+        if let Fate::Stays(source) = leaf.fate
+            && let Work::Counting(decoder) = mem::replace(&mut leaf.work, Work::Stays(Why::Rule))
+        {
+            leaf.work = Work::keeping(source, decoder);
+        }
     }
 
     /// A body is not what its transfer encoding says. Readers make different things of malformed
@@ -429,8 +504,12 @@ impl Message {
     /// it could: that is rare, and waiting for it would spool every file of the programs that give
     /// all of theirs a `Content-ID`. Where it does, the message is left alone in the end.
     fn goes(&self, leaf: &Leaf) -> bool {
+        let Fate::Goes(going) = &leaf.fate else {
+            return false;
+        };
         matches!(leaf.work, Work::Counting(_))
-            && leaf.bytes >= self.filter.config.detach.threshold
+            && !going.dry_run
+            && leaf.bytes >= going.threshold
             && self.may_go(leaf)
     }
 
@@ -442,11 +521,16 @@ impl Message {
     /// Whether a malformed candidate is heavy as it stands in the message: what went to the drop
     /// before it was found out always is.
     fn is_spoiled(&self, leaf: &Leaf) -> bool {
+        let threshold = match &leaf.fate {
+            Fate::Goes(going) if !going.dry_run => going.threshold,
+            Fate::Open => self.filter.config.detach.threshold,
+            _ => return false,
+        };
         match leaf.work {
             Work::Spoiled => true,
             Work::Stays(Why::Malformed) => {
                 let raw = self.spool.len() - self.parts.body(leaf.part);
-                raw >= self.filter.config.detach.threshold && self.may_go(leaf)
+                raw >= threshold && self.may_go(leaf)
             }
             _ => false,
         }
@@ -457,7 +541,7 @@ impl Message {
         let body = self.parts.body(leaf.part);
         let (decoder, draft) = self.replay(&leaf.file, body, self.spool.len()).await?;
         self.spool.truncate(body).await?;
-        leaf.work = Work::Detaching(decoder, Box::new(draft));
+        leaf.work = Work::Detaching(decoder, draft);
         Ok(())
     }
 
@@ -467,17 +551,22 @@ impl Message {
         file: &FileHead,
         body: u64,
         end: u64,
-    ) -> Result<(Decoder, FileDraft), Stop> {
+    ) -> Result<(Decoder, Option<Box<FileDraft>>), Stop> {
         let begun = self.detached.len() + usize::from(self.finishing.is_some());
         if begun >= DETACHED_MAX {
             return Err(Reason::TooManyDetached.into());
         }
         let mut decoder = Decoder::new(file.encoding).ok_or(Reason::MalformedBody)?;
-        let package = match &mut self.package {
-            Some(package) => package,
-            none => none.insert(self.filter.store.package(origin(&self.envelope)).await?),
+        let mut draft = match &self.filter.store {
+            None => None,
+            Some(store) => {
+                let package = match &mut self.package {
+                    Some(package) => package,
+                    none => none.insert(store.package(origin(&self.envelope)).await?),
+                };
+                Some(Box::new(package.file(&file.name, &file.media_type).await?))
+            }
         };
-        let mut draft = package.file(&file.name, &file.media_type).await?;
         let mut at = body;
         while at < end {
             let stop = end.min(at + REPLAY_BYTES);
@@ -516,12 +605,23 @@ impl Message {
         if self.is_spoiled(&leaf) {
             return Err(Reason::MalformedBody.into());
         }
-        if self.goes(&leaf) {
+        self.decoded.clear();
+        self.look(&mut leaf, true);
+        if self.goes(&leaf)
+            && let Fate::Goes(going) = leaf.fate
+        {
             let (body, end) = (self.parts.body(part), self.spool.len());
-            self.detach_spooled(part, &leaf.file, body, end).await?;
+            self.explain_gone(
+                part,
+                &leaf.file,
+                leaf.bytes,
+                going.source,
+                Why::OverThreshold,
+            );
+            self.detach_spooled(part, &leaf.file, leaf.bytes, body..end, going)
+                .await?;
             self.spool.truncate(body).await?;
             self.gone.extend(leaf.shown_by);
-            self.explain(part, &leaf.file, leaf.bytes, Some(Why::OverThreshold));
             return Ok(());
         }
         self.leave(leaf).await
@@ -536,15 +636,17 @@ impl Message {
             work,
             shown_by,
             text,
+            fate,
             ..
         } = leaf;
-        match work {
-            Work::Detaching(_, draft) => {
+        match (work, fate) {
+            (Work::Detaching(_, draft), Fate::Goes(going)) => {
                 self.gone.extend(shown_by);
-                self.explain(part, &file, bytes, Some(Why::OverThreshold));
-                self.finish_draft(part, file.name, bytes, *draft).await?;
+                self.explain_gone(part, &file, bytes, going.source, Why::OverThreshold);
+                self.finish_draft(part, file.name, bytes, draft, going)
+                    .await?;
             }
-            Work::Counting(_) => {
+            (Work::Counting(_), Fate::Goes(going)) => {
                 let (body, end) = (self.parts.body(part), self.spool.len());
                 self.later.push(Later {
                     part,
@@ -553,14 +655,22 @@ impl Message {
                     body,
                     end,
                     shown_by,
+                    going,
                 });
             }
-            Work::Stays(why) | Work::Checked(why, _) => self.explain_kept(part, &file, bytes, why),
-            Work::Spoiled => {} // the message was settled where it ended
-            Work::Html(_) => {
-                self.references.finish();
-                self.explain_kept(part, &file, bytes, Why::Text);
+            (Work::Stays(why) | Work::Checked(why, _), Fate::Stays(source)) => {
+                self.explain_kept(part, &file, bytes, Some(source), why);
             }
+            (Work::Stays(why) | Work::Checked(why, _), _) => {
+                self.explain_kept(part, &file, bytes, None, why);
+            }
+            (Work::Html(_), _) => {
+                self.references.finish();
+                self.explain_kept(part, &file, bytes, None, Why::Text);
+            }
+            // Who detaches or counts, for him it is decided by the end of the part; a spoiled part
+            // settled the message there.
+            (Work::Detaching(..) | Work::Counting(_) | Work::Spoiled, _) => {}
         }
         if let Some(text) = text {
             self.texts.push(Text {
@@ -576,10 +686,11 @@ impl Message {
         &mut self,
         part: PartId,
         file: &FileHead,
-        body: u64,
-        end: u64,
+        bytes: u64,
+        at: Range<u64>,
+        going: Going,
     ) -> Result<(), Stop> {
-        let (decoder, mut draft) = self.replay(file, body, end).await?;
+        let (decoder, mut draft) = self.replay(file, at.start, at.end).await?;
         let mut tail = Vec::new();
         decoder
             .finish(&mut tail)
@@ -591,7 +702,8 @@ impl Message {
             self.filter.deadline(),
         )
         .await?;
-        self.finish_draft(part, file.name.clone(), 0, draft).await
+        self.finish_draft(part, file.name.clone(), bytes, draft, going)
+            .await
     }
 
     /// Ends a draft: it becomes durable while the body goes on.
@@ -600,7 +712,8 @@ impl Message {
         part: PartId,
         name: String,
         bytes: u64,
-        draft: FileDraft,
+        draft: Option<Box<FileDraft>>,
+        going: Going,
     ) -> Result<(), Stop> {
         self.parts.remove(part);
         self.await_finishing().await?;
@@ -609,8 +722,12 @@ impl Message {
             name,
             bytes,
             file: None,
+            going,
         };
-        self.finishing = Some((detached, tokio::spawn(draft.finish())));
+        match draft {
+            Some(draft) => self.finishing = Some((detached, tokio::spawn(draft.finish()))),
+            None => self.detached.push(detached),
+        }
         Ok(())
     }
 
@@ -638,41 +755,52 @@ impl Message {
         if self.gone.iter().any(is_shown) {
             return Err(Reason::ShownLater.into());
         }
-        let threshold = self.filter.config.detach.threshold;
         let mut rest = Vec::new();
         for later in mem::take(&mut self.later) {
             let shown = later
                 .shown_by
                 .is_some_and(|key| self.references.contains_key(key));
             if shown {
-                self.explain(later.part, &later.file, later.bytes, None);
-            } else if later.bytes >= threshold {
+                self.explain_kept(later.part, &later.file, later.bytes, None, Why::Shown);
+            } else if later.bytes >= later.going.threshold {
                 self.detach_later(&later, Why::OverThreshold).await?;
             } else {
                 rest.push(later);
             }
         }
-        let sizes: Vec<u64> = rest.iter().map(|later| later.bytes).collect();
-        let sum_max = self
-            .filter
-            .config
-            .detach
-            .message_threshold
-            .unwrap_or(u64::MAX);
-        let over: HashSet<usize> = rules::largest_over(&sizes, sum_max).into_iter().collect();
+        let weight = |later: &Later| Weight {
+            bytes: later.bytes,
+            sum_max: later.going.message_threshold.unwrap_or(u64::MAX),
+        };
+        let weights: Vec<Weight> = rest.iter().map(weight).collect();
+        let over: HashSet<usize> = rules::largest_over(&weights).into_iter().collect();
         for (index, later) in rest.iter().enumerate() {
             if over.contains(&index) {
                 self.detach_later(later, Why::OverMessageThreshold).await?;
             } else {
-                self.explain_kept(later.part, &later.file, later.bytes, Why::UnderThreshold);
+                let source = Some(later.going.source);
+                self.explain_kept(
+                    later.part,
+                    &later.file,
+                    later.bytes,
+                    source,
+                    Why::UnderThreshold,
+                );
             }
         }
         Ok(self.await_finishing().await?)
     }
 
     async fn detach_later(&mut self, later: &Later, why: Why) -> Result<(), Stop> {
-        self.explain(later.part, &later.file, later.bytes, Some(why));
-        self.detach_spooled(later.part, &later.file, later.body, later.end)
+        let going = later.going.clone();
+        self.explain_gone(later.part, &later.file, later.bytes, going.source, why);
+        if going.dry_run {
+            self.trial.parts += 1;
+            self.trial.bytes += later.bytes;
+            return Ok(());
+        }
+        let at = later.body..later.end;
+        self.detach_spooled(later.part, &later.file, later.bytes, at, going)
             .await
     }
 
@@ -698,33 +826,59 @@ impl Message {
         })
     }
 
-    fn explain_kept(&mut self, part: PartId, file: &FileHead, bytes: u64, why: Why) {
-        self.decide(part, file, bytes, false, why);
+    /// Notes that a part stays.
+    fn explain_kept(
+        &mut self,
+        part: PartId,
+        file: &FileHead,
+        bytes: u64,
+        source: Option<Source>,
+        why: Why,
+    ) {
+        let _ = self.note(part, file, bytes, source, why);
     }
 
-    /// Notes that a part goes, or (`None`) that it stays because it is shown in the text.
-    fn explain(&mut self, part: PartId, file: &FileHead, bytes: u64, goes: Option<Why>) {
-        self.decide(
-            part,
-            file,
-            bytes,
-            goes.is_some(),
-            goes.unwrap_or(Why::Shown),
-        );
-    }
-
-    fn decide(&mut self, part: PartId, file: &FileHead, bytes: u64, detached: bool, why: Why) {
-        if !self.filter.explain {
-            return;
+    /// Notes that a part goes, or would go.
+    fn explain_gone(
+        &mut self,
+        part: PartId,
+        file: &FileHead,
+        bytes: u64,
+        source: Source,
+        why: Why,
+    ) {
+        let is_trial = self.filter.store.is_none()
+            || matches!(source, Source::Rule(rule) if self.filter.config.rule[rule].dry_run);
+        if let Some(decision) = self.note(part, file, bytes, Some(source), why) {
+            (decision.detached, decision.would_detach) = (!is_trial, is_trial);
         }
+    }
+
+    /// Keeps a decision for the log, or for who wants all of them explained.
+    fn note(
+        &mut self,
+        part: PartId,
+        file: &FileHead,
+        bytes: u64,
+        source: Option<Source>,
+        why: Why,
+    ) -> Option<&mut PartDecision> {
+        let explains = self.filter.explain;
+        if !explains && self.decisions.len() >= DECISIONS_MAX {
+            return None;
+        }
+        let label = source.map(|source| source.label(&self.filter.config).to_owned());
         self.decisions.push(PartDecision {
             path: self.parts.path(part),
             media_type: file.media_type.clone(),
-            name: Some(names::display(&file.name)),
+            name: explains.then(|| names::display(&file.name)),
             bytes,
-            detached,
+            detached: false,
+            would_detach: false,
+            rule: label,
             reason: why.as_str(),
         });
+        self.decisions.last_mut()
     }
 }
 
@@ -754,6 +908,19 @@ impl FileHead {
 }
 
 impl Work {
+    /// It stays because somebody says so; base64 is decoded all the same, to see that it can be.
+    fn keeping(source: Source, decoder: Decoder) -> Self {
+        let why = match source {
+            Source::Default | Source::Rule(_) => Why::Rule,
+            Source::Wish(_) => Why::Wish,
+            Source::Users => Why::Users,
+        };
+        match decoder {
+            Decoder::Base64(_) => Self::Checked(why, decoder),
+            _ => Self::Stays(why),
+        }
+    }
+
     fn decoder(&mut self) -> Option<&mut Decoder> {
         match self {
             Self::Stays(_) | Self::Spoiled => None,
@@ -767,11 +934,14 @@ impl Work {
 
 /// Writes to a draft, as long as the drop has not held up the message for too long.
 async fn write(
-    draft: &mut FileDraft,
+    draft: &mut Option<Box<FileDraft>>,
     bytes: Bytes,
     waited: &mut Duration,
     deadline: Duration,
 ) -> Result<(), FilterError> {
+    let Some(draft) = draft else {
+        return Ok(());
+    };
     let begun = Instant::now();
     let written = timeout(deadline.saturating_sub(*waited), draft.write(bytes)).await;
     *waited += begun.elapsed();
@@ -785,7 +955,25 @@ fn origin(envelope: &Envelope) -> Origin {
         login: envelope.login.clone(),
         direction: envelope.direction,
         recipients: u32::try_from(envelope.recipients.len()).unwrap_or(u32::MAX),
+        domains: match envelope.direction {
+            super::Direction::Incoming => {
+                Domains::of(envelope.recipients.iter().map(String::as_str))
+            }
+            super::Direction::Outgoing => Domains::default(),
+        },
     }
+}
+
+/// A part's path in the order of the message.
+fn place(path: &str) -> Vec<u32> {
+    path.split('.')
+        .filter_map(|ordinal| ordinal.parse().ok())
+        .collect()
+}
+
+/// The media type that the first bytes of a file show.
+fn content_type(first: &[u8]) -> &'static str {
+    infer::get(first).map_or("application/octet-stream", |found| found.mime_type())
 }
 
 fn is_html_body(head: &Head) -> bool {

@@ -226,10 +226,12 @@ impl Mail {
             recipients: vec!["bob@example.net".into()],
             direction: Direction::Incoming,
             login: None,
+            ..Envelope::default()
         };
         let mut message = match filter.begin(envelope, &self.fields, self.eol) {
             Start::Scan(message) => message,
             Start::Pass(why) => return Err(why),
+            other => panic!("nobody asked for it: {other:?}"),
         };
         for chunk in pieces {
             message.push(chunk).await;
@@ -308,6 +310,7 @@ impl Mail {
                 HeaderEdit::Replace { name, value } => (name, Some(value)),
                 HeaderEdit::Append { name, value } => (name, Some(value)),
                 HeaderEdit::Remove { name } => (name, None),
+                HeaderEdit::Change { .. } => panic!("nobody asked for it"),
             };
             let is_it = |field: &Field| field.name.eq_ignore_ascii_case(name.as_bytes());
             if !matches!(edit, HeaderEdit::Append { .. }) {

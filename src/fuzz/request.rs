@@ -201,6 +201,7 @@ async fn deposit(drop: &Drop) -> String {
         login: None,
         direction: Direction::Outgoing,
         recipients: 1,
+        domains: crate::stats::Domains::default(),
     });
     let mut files = Vec::new();
     for (name, contents) in [("a.pdf", CONTENTS.clone()), ("empty", Vec::new())] {

@@ -22,6 +22,9 @@ const ACTIONS: Actions = Actions::ADD_HEADER
     .union(Actions::CHANGE_HEADER)
     .union(Actions::REPLACE_BODY);
 
+/// What else may be needed.
+const WISHED_ACTIONS: Actions = Actions::DELETE_RCPT;
+
 /// What makes the dialogue short. `NOREPLY_DATA` is not among it: over TCP, Postfix hands the
 /// connection from smtpd to cleanup at this stage, and without a reply here cleanup's first write
 /// waits 40 ms for a delayed acknowledgement.
@@ -51,7 +54,7 @@ pub(super) fn make(shared: &Arc<Shared>) -> Callbacks<Session> {
         .on_connect(|cx, _, socket| Box::pin(async move { connect(cx, &socket) }))
         .on_mail(|cx, arguments| Box::pin(async move { mail(cx, &arguments) }))
         .on_rcpt(|cx, arguments| Box::pin(async move { rcpt(cx, &arguments) }))
-        .on_data(|_| Box::pin(async { Status::Continue }))
+        .on_data(|cx| Box::pin(async move { data(cx) }))
         .on_header(|cx, name, value| Box::pin(async move { header(cx, name, value) }))
         .on_eoh(|cx| Box::pin(end_of_header(cx)))
         .on_body(|cx, chunk| Box::pin(async move { body(cx, &chunk).await }))
@@ -66,7 +69,7 @@ fn negotiate(
     options: ProtoOpts,
     shared: &Arc<Shared>,
 ) -> Status {
-    cx.requested_actions = ACTIONS & actions;
+    cx.requested_actions = ACTIONS.union(WISHED_ACTIONS) & actions;
     cx.requested_opts = (cx.requested_opts | OPTIONS) & options;
     for (stage, names) in MACROS {
         cx.requested_macros.insert(stage, names.to_owned());
@@ -77,6 +80,7 @@ fn negotiate(
         skip: cx.requested_opts.contains(ProtoOpts::SKIP),
         leading_space: cx.requested_opts.contains(ProtoOpts::LEADING_SPACE),
         editable: actions.contains(ACTIONS),
+        recipients: actions.contains(WISHED_ACTIONS),
     };
     if !agreement.editable {
         warn!("the mail server does not let mail be changed: all of it passes");
@@ -112,6 +116,15 @@ fn rcpt(cx: &mut Context<Session>, arguments: &[CString]) -> Status {
     status(cx.data.as_mut().map(|session| session.rcpt(recipient)))
 }
 
+fn data(cx: &mut Context<Session>) -> Status {
+    let queue_id = text(&cx.macros, c"i");
+    let Some(session) = &mut cx.data else {
+        return Status::Continue;
+    };
+    let answer = session.data(queue_id);
+    answer_with(&mut cx.reply, session, answer)
+}
+
 fn header(cx: &mut Context<Session>, name: CString, value: CString) -> Status {
     let field = (name.into_bytes(), value.into_bytes());
     status(
@@ -127,8 +140,7 @@ async fn end_of_header(cx: &mut Context<Session>) -> Status {
         return Status::Accept;
     };
     let answer = session.end_of_header(queue_id).await;
-    set_reply(&mut cx.reply, answer);
-    status(Some(answer))
+    answer_with(&mut cx.reply, session, answer)
 }
 
 async fn body(cx: &mut Context<Session>, chunk: &[u8]) -> Status {
@@ -143,8 +155,7 @@ async fn end_of_message(cx: &mut EomContext<Session>) -> Status {
         return Status::Accept;
     };
     let answer = session.finish(&Postfix(&cx.actions)).await;
-    set_reply(&mut cx.reply, answer);
-    status(Some(answer))
+    answer_with(&mut cx.reply, session, answer)
 }
 
 fn abort(cx: &mut Context<Session>) -> Status {
@@ -161,7 +172,31 @@ fn status(answer: Option<Answer>) -> Status {
         Some(Answer::Silence) => Status::Noreply,
         Some(Answer::Skip) => Status::Skip,
         Some(Answer::Accept) | None => Status::Accept,
-        Some(Answer::Tempfail) => Status::Tempfail,
+        Some(Answer::Tempfail | Answer::Refuse) => Status::Tempfail,
+    }
+}
+
+/// The answer, with the line that the client gets.
+fn answer_with(reply: &mut impl SetErrorReply, session: &Session, answer: Answer) -> Status {
+    match (answer, session.refusal()) {
+        (Answer::Refuse, Some(refusal)) => {
+            let (code, class) = if refusal.for_good {
+                ("550", "5.7.1")
+            } else {
+                ("451", "4.7.1")
+            };
+            let set = reply.set_error_reply(code, Some(class), [refusal.text.replace('%', "%%")]);
+            debug_assert!(set.is_ok(), "the configuration allows no other text");
+            if refusal.for_good {
+                Status::Reject
+            } else {
+                Status::Tempfail
+            }
+        }
+        _ => {
+            set_reply(reply, answer);
+            status(Some(answer))
+        }
     }
 }
 
@@ -201,6 +236,21 @@ impl Replies for Postfix<'_> {
             .map_err(|_| Gone)
     }
 
+    async fn change_one(&self, name: &str, index: u32, value: Option<&[u8]>) -> Result<(), Gone> {
+        let value = value.map(c_bytes);
+        self.0
+            .change_header(c_string(name), index as i32, value)
+            .await
+            .map_err(|_| Gone)
+    }
+
+    async fn remove_recipient(&self, address: &str) -> Result<(), Gone> {
+        self.0
+            .delete_recipient(c_string(&format!("<{address}>")))
+            .await
+            .map_err(|_| Gone)
+    }
+
     async fn append(&self, name: &str, value: &str) -> Result<(), Gone> {
         self.0
             .add_header(c_string(name), c_string(value))
@@ -215,6 +265,10 @@ impl Replies for Postfix<'_> {
 
 /// Text of our own making holds no NUL; were there one, the text would end before it.
 fn c_string(text: &str) -> CString {
-    let end = text.find('\0').unwrap_or(text.len());
+    c_bytes(text.as_bytes())
+}
+
+fn c_bytes(text: &[u8]) -> CString {
+    let end = memchr::memchr(0, text).unwrap_or(text.len());
     CString::new(&text[..end]).unwrap_or_default()
 }

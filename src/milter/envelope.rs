@@ -2,10 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::{
-    config::{DetachConfig, MilterConfig},
-    filter::Direction,
-};
+use crate::{config::MilterConfig, filter::Direction};
 
 /// What decides the direction of a message.
 #[derive(Clone, Copy, Debug, Default)]
@@ -30,15 +27,6 @@ impl Client<'_> {
             Direction::Incoming
         }
     }
-}
-
-/// True when no part of a message of this size can be heavy enough: decoding never makes a
-/// part longer than the message was.
-pub(super) fn is_light(config: &DetachConfig, size: u64) -> bool {
-    let lowest = config
-        .message_threshold
-        .map_or(config.threshold, |sum| sum.min(config.threshold));
-    size < lowest
 }
 
 /// An address without its angle brackets, which local mail does not have.
@@ -69,7 +57,6 @@ pub(super) fn declared_size<'a>(parameters: impl Iterator<Item = &'a [u8]>) -> O
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
 
     #[test]
     fn our_users_mail_is_outgoing_and_all_other_mail_incoming() {
@@ -141,15 +128,5 @@ mod tests {
         ] {
             assert_eq!(size(parameters), None, "{parameters:?}");
         }
-    }
-
-    #[test]
-    fn light_is_below_every_threshold() {
-        let mut detach = Config::default().detach;
-        assert!(is_light(&detach, 499_999) && !is_light(&detach, 500_000));
-        detach.message_threshold = Some(100);
-        assert!(is_light(&detach, 99) && !is_light(&detach, 100));
-        detach.threshold = 0;
-        assert!(!is_light(&detach, 1));
     }
 }

@@ -24,10 +24,13 @@ use super::{
 use crate::{
     admin::metrics::{InProgress, Outcome},
     config::OnFailure,
-    filter::{Direction, Envelope, Filter, Message, Rewritten, Start, Verdict},
+    filter::{
+        Direction, Envelope, Filter, HeaderEdit, Message, PartDecision, Rewritten, Start, Trial,
+        Verdict,
+    },
     mime::Field,
+    policy::{self, Edits, Outlook, Refusal},
     rewrite::Eol,
-    rules,
 };
 
 /// Bytes of a message's top-level header; a longer one is not looked at.
@@ -59,6 +62,8 @@ pub(super) struct Agreement {
     pub(super) leading_space: bool,
     /// The mail can be changed in every way that we need.
     pub(super) editable: bool,
+    /// Recipients can be removed.
+    pub(super) recipients: bool,
 }
 
 /// A connection of Postfix.
@@ -71,6 +76,8 @@ pub(super) struct Session {
     client: Option<IpAddr>,
     daemon: Option<String>,
     stage: Stage,
+    /// Why the message was refused, after [`Answer::Refuse`].
+    refusal: Option<Refusal>,
     _open: InProgress,
 }
 
@@ -83,8 +90,10 @@ enum Stage {
     Header(Header),
     /// Its body comes in.
     Body(Box<Work>),
+    /// Its body is not needed, but at its end there is something to change.
+    Edit(Outline, Reason, Edits),
     /// We failed; the end of the message says what this means.
-    Failed(Outline, Reason),
+    Failed(Outline, Reason, Edits),
 }
 
 /// A message before its body.
@@ -112,6 +121,9 @@ struct Outline {
     queue_id: String,
     direction: Direction,
     since: Instant,
+    /// What was decided for each part, in one line.
+    decisions: Option<String>,
+    trial: Trial,
 }
 
 /// What Postfix is told.
@@ -127,6 +139,8 @@ pub(super) enum Answer {
     Accept,
     /// The sender is asked to try again.
     Tempfail,
+    /// A rule refuses the message, see [`Session::refusal`].
+    Refuse,
 }
 
 /// The replies at the end of a message, as far as they can be given.
@@ -139,6 +153,15 @@ pub(super) trait Replies {
         name: &str,
         value: Option<&str>,
     ) -> impl Future<Output = Result<(), Gone>> + Send;
+    /// Changes or removes one of several fields of this name, counted from 1.
+    fn change_one(
+        &self,
+        name: &str,
+        index: u32,
+        value: Option<&[u8]>,
+    ) -> impl Future<Output = Result<(), Gone>> + Send;
+    /// Removes a recipient.
+    fn remove_recipient(&self, address: &str) -> impl Future<Output = Result<(), Gone>> + Send;
     /// Adds a field below all others.
     fn append(&self, name: &str, value: &str) -> impl Future<Output = Result<(), Gone>> + Send;
     /// Sends the next piece of the new body.
@@ -161,6 +184,7 @@ impl Session {
             client: None,
             daemon: None,
             stage: Stage::Idle,
+            refusal: None,
             _open: open,
         }
     }
@@ -188,16 +212,11 @@ impl Session {
             authenticated: login.is_some(),
         };
         let direction = client.direction(&config.milter);
-        let light = envelope::declared_size(parameters)
-            .is_some_and(|size| envelope::is_light(&config.detach, size));
         if !self.agreement.editable {
             return self.decline("not-editable");
         }
-        if !rules::treats(config.detach.directions, direction) {
+        if !policy::is_among(config.detach.directions, direction) {
             return self.decline("direction");
-        }
-        if light {
-            return self.decline("small");
         }
         let envelope = Envelope {
             queue_id: String::new(),
@@ -205,7 +224,14 @@ impl Session {
             recipients: Vec::new(),
             direction,
             login,
+            client: self.client,
+            daemon: self.daemon.clone(),
+            size: envelope::declared_size(parameters),
         };
+        // Nothing is refused here: local mail knows no answer to this.
+        if let Outlook::Never(reason) = policy::outlook(config, &envelope, policy::Stage::Mail) {
+            return self.decline(reason);
+        }
         self.stage = Stage::Header(Header {
             envelope,
             fields: Vec::new(),
@@ -214,14 +240,42 @@ impl Session {
         Answer::Continue
     }
 
-    /// Notes a recipient.
+    /// Notes a recipient. A message with more than can be noted is left alone: the rules would not
+    /// know all of them.
     pub(super) fn rcpt(&mut self, recipient: &[u8]) -> Answer {
-        if let Stage::Header(Header { envelope, .. }) = &mut self.stage
-            && envelope.recipients.len() < RECIPIENTS_MAX
-        {
+        if let Stage::Header(Header { envelope, .. }) = &mut self.stage {
+            if envelope.recipients.len() >= RECIPIENTS_MAX {
+                self.stage = Stage::Idle;
+                return self.decline("too-many-recipients");
+            }
             envelope.recipients.push(envelope::address(recipient));
         }
         Answer::Continue
+    }
+
+    /// Ends the envelope: says whether the message can pass, or is refused, without being seen.
+    pub(super) fn data(&mut self, queue_id: Option<String>) -> Answer {
+        let Stage::Header(Header { envelope, .. }) = &mut self.stage else {
+            return Answer::Continue;
+        };
+        envelope.queue_id = queue_id.unwrap_or_default();
+        match policy::outlook(self.filter.config(), envelope, policy::Stage::Data) {
+            Outlook::Open => Answer::Continue,
+            Outlook::Never(reason) => {
+                self.stage = Stage::Idle;
+                self.decline(reason)
+            }
+            Outlook::Refused(refusal) => {
+                let outline = Outline::new(envelope);
+                self.stage = Stage::Idle;
+                self.refuse(&outline, refusal)
+            }
+        }
+    }
+
+    /// Why the message was refused.
+    pub(super) fn refusal(&self) -> Option<&Refusal> {
+        self.refusal.as_ref()
     }
 
     /// Takes a header field.
@@ -252,17 +306,18 @@ impl Session {
             fields,
             bytes,
         } = header;
-        envelope.queue_id.clone_from(&queue_id);
-        let outline = Outline {
-            queue_id,
-            direction: envelope.direction,
-            since: Instant::now(),
-        };
+        envelope.queue_id = queue_id;
+        let outline = Outline::new(&envelope);
         if bytes > HEADER_BYTES_MAX {
             return self.pass(&outline, "header-too-long");
         }
         match self.filter.begin(envelope, &fields, Eol::CrLf) {
             Start::Pass(reason) => self.pass(&outline, reason.label()),
+            Start::Edit(edits, reason) => {
+                self.stage = Stage::Edit(outline, reason.label(), edits);
+                Answer::Continue
+            }
+            Start::Refuse(refusal) => self.refuse(&outline, refusal),
             Start::Scan(message) => self.take_turn(message, outline).await,
         }
     }
@@ -287,7 +342,18 @@ impl Session {
     pub(super) async fn finish(&mut self, replies: &impl Replies) -> Answer {
         match std::mem::replace(&mut self.stage, Stage::Idle) {
             Stage::Idle | Stage::Header(_) => Answer::Accept,
-            Stage::Failed(outline, reason) => self.fail(&outline, reason),
+            Stage::Edit(outline, reason, edits) => {
+                match self.edit(&edits, &outline, replies).await {
+                    Ok(()) => self.pass(&outline, reason),
+                    Err(Gone) => self.give_up(&outline),
+                }
+            }
+            Stage::Failed(outline, reason, edits) => {
+                match self.edit(&edits, &outline, replies).await {
+                    Ok(()) => self.fail(&outline, reason),
+                    Err(Gone) => self.give_up(&outline),
+                }
+            }
             Stage::Body(work) => self.conclude(*work, replies).await,
         }
     }
@@ -312,7 +378,9 @@ impl Session {
         let asked = Instant::now();
         let turn = Arc::clone(&self.shared.work).acquire_owned();
         let Ok(Ok(permit)) = timeout(patience, turn).await else {
-            return self.fail(&outline, "no-turn");
+            let edits = message.edits().clone();
+            self.stage = Stage::Failed(outline, "no-turn", edits);
+            return Answer::Continue;
         };
         self.stage = Stage::Body(Box::new(Work {
             message,
@@ -339,25 +407,39 @@ impl Session {
         if pushed.is_err()
             && let Stage::Body(work) = std::mem::replace(&mut self.stage, Stage::Idle)
         {
-            self.stage = Stage::Failed(work.outline, "deadline");
+            let edits = work.message.edits().clone();
+            self.stage = Stage::Failed(work.outline, "deadline", edits);
         }
     }
 
     async fn conclude(&self, work: Work, replies: &impl Replies) -> Answer {
         let Work {
             mut message,
-            outline,
+            mut outline,
             _permit,
             _in_work,
             ..
         } = work;
         let verdict = self.verdict(&mut message, replies).await;
         explain(&message, &outline);
-        let verdict = match verdict {
+        outline.tell(&message);
+        let edited = match verdict {
+            Ok(verdict) => self
+                .edit(message.edits(), &outline, replies)
+                .await
+                .map(|()| verdict),
+            Err(Gone) => Err(Gone),
+        };
+        let verdict = match edited {
             Ok(Some(verdict)) => verdict,
             Ok(None) => return self.fail(&outline, "deadline"),
             Err(Gone) => return self.give_up(&outline),
         };
+        if outline.trial.parts > 0 {
+            self.shared
+                .metrics
+                .would_detach(outline.trial.parts, outline.trial.bytes);
+        }
         match verdict {
             Verdict::Pass(reason) => {
                 if reason.is_odd() {
@@ -441,19 +523,48 @@ impl Session {
         rewritten: &Rewritten,
         replies: &impl Replies,
     ) -> Result<(), SendError> {
-        use crate::filter::HeaderEdit::{Append, Remove, Replace};
         for edit in &rewritten.header_edits {
-            match edit {
-                Replace { name, value } => {
-                    replies
-                        .change(name, Some(self.outgoing_value(value)))
-                        .await?;
-                }
-                Remove { name } => replies.change(name, None).await?,
-                Append { name, value } => {
-                    replies.append(name, self.outgoing_value(value)).await?;
-                }
+            self.edit_field(edit, replies).await?;
+        }
+        Ok(())
+    }
+
+    async fn edit_field(&self, edit: &HeaderEdit, replies: &impl Replies) -> Result<(), Gone> {
+        use HeaderEdit::{Append, Change, Remove, Replace};
+        match edit {
+            Replace { name, value } => replies.change(name, Some(self.outgoing_value(value))).await,
+            Remove { name } => replies.change(name, None).await,
+            Append { name, value } => replies.append(name, self.outgoing_value(value)).await,
+            Change { name, index, value } => {
+                let bare = |value: &Vec<u8>| match value.strip_prefix(b" ") {
+                    Some(bare) if !self.agreement.leading_space => bare.to_vec(),
+                    _ => value.clone(),
+                };
+                let value = value.as_ref().map(bare);
+                replies.change_one(name, *index, value.as_deref()).await
             }
+        }
+    }
+
+    /// Takes out of the message what its sender asked with.
+    async fn edit(
+        &self,
+        edits: &Edits,
+        outline: &Outline,
+        replies: &impl Replies,
+    ) -> Result<(), Gone> {
+        for edit in &edits.header {
+            self.edit_field(edit, replies).await?;
+        }
+        if !self.agreement.recipients && !edits.recipients.is_empty() {
+            warn!(
+                queue_id = outline.queue_id,
+                "the mail server does not let recipients be removed"
+            );
+            return Ok(());
+        }
+        for recipient in &edits.recipients {
+            replies.remove_recipient(recipient).await?;
         }
         Ok(())
     }
@@ -476,6 +587,7 @@ impl Session {
             parts = rewritten.detached,
             bytes = rewritten.detached_bytes,
             milliseconds = outline.milliseconds(),
+            decisions = outline.decisions,
             "message rewritten",
         );
         self.shared.metrics.message(Outcome::Rewritten, "detached");
@@ -492,10 +604,35 @@ impl Session {
             reason,
             direction = direction_name(outline.direction),
             milliseconds = outline.milliseconds(),
+            decisions = outline.decisions,
             "message passed",
         );
+        if outline.trial.parts > 0 {
+            let Trial { parts, bytes } = outline.trial;
+            let queue_id = &outline.queue_id;
+            info!(queue_id, parts, bytes, "would have been detached: dry-run");
+        }
         self.shared.metrics.message(Outcome::Passed, reason);
         Answer::Accept
+    }
+
+    fn refuse(&mut self, outline: &Outline, refusal: Refusal) -> Answer {
+        let rule = policy::Source::Rule(refusal.rule).label(self.filter.config());
+        info!(
+            queue_id = outline.queue_id,
+            outcome = "refused",
+            reason = if refusal.for_good {
+                "reject"
+            } else {
+                "tempfail"
+            },
+            rule,
+            direction = direction_name(outline.direction),
+            "message refused",
+        );
+        self.shared.metrics.message(Outcome::Refused, "rules");
+        self.refusal = Some(refusal);
+        Answer::Refuse
     }
 
     /// The one place where a failure of ours becomes an answer about the mail.
@@ -531,6 +668,23 @@ impl Session {
 }
 
 impl Outline {
+    fn new(envelope: &Envelope) -> Self {
+        Self {
+            queue_id: envelope.queue_id.clone(),
+            direction: envelope.direction,
+            since: Instant::now(),
+            decisions: None,
+            trial: Trial::default(),
+        }
+    }
+
+    /// Takes over what was decided.
+    fn tell(&mut self, message: &Message) {
+        let parts: Vec<String> = message.explanation().iter().map(in_words).collect();
+        self.decisions = (!parts.is_empty()).then(|| parts.join("; "));
+        self.trial = message.trial();
+    }
+
     fn milliseconds(&self) -> u64 {
         u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
@@ -545,6 +699,28 @@ enum SendError {
     Spool(#[from] std::io::Error),
 }
 
+/// A decision without names or addresses: `2 detached (default, threshold reached, 5000000 bytes)`.
+fn in_words(part: &PartDecision) -> String {
+    let path = if part.path.is_empty() {
+        "0"
+    } else {
+        &part.path
+    };
+    let fate = match part {
+        PartDecision { detached: true, .. } => "detached",
+        PartDecision {
+            would_detach: true, ..
+        } => "would go",
+        _ => "kept",
+    };
+    let (rule, reason, bytes) = (
+        part.rule.as_deref().unwrap_or("always"),
+        part.reason,
+        part.bytes,
+    );
+    format!("{path} {fate} ({rule}, {reason}, {bytes} bytes)")
+}
+
 fn explain(message: &Message, outline: &Outline) {
     if !enabled!(tracing::Level::DEBUG) {
         return;
@@ -556,6 +732,7 @@ fn explain(message: &Message, outline: &Outline) {
             media_type = part.media_type,
             bytes = part.bytes,
             detached = part.detached,
+            rule = part.rule,
             reason = part.reason,
             "part",
         );

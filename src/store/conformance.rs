@@ -45,6 +45,7 @@ every_store! {
     nothing_is_seen_before_the_commit
     a_ready_store_says_so
     two_packages_have_two_links
+    what_was_just_committed_can_be_taken_back
 }
 
 /// A store, and the drop in which what it takes must be found.
@@ -117,6 +118,7 @@ impl Lab {
             login: Some("alice".into()),
             direction: Direction::Outgoing,
             recipients: 2,
+            domains: crate::stats::Domains::default(),
         };
         self.store.package(origin).await.unwrap()
     }
@@ -382,6 +384,25 @@ async fn a_ready_store_says_so(lab: Lab) {
 async fn two_packages_have_two_links(lab: Lab) {
     let (one, two) = (lab.package().await, lab.package().await);
     assert_ne!(one.link(), two.link());
+}
+
+async fn what_was_just_committed_can_be_taken_back(lab: Lab) {
+    let (mut package, mut other) = (lab.package().await, lab.package().await);
+    let durable = file(&mut package, "a", b"b").await;
+    let link = lab.commit(package, vec![durable]).await;
+    let durable = file(&mut other, "c", b"d").await;
+    let stays = lab.commit(other, vec![durable]).await;
+    lab.store.take_back(&link).await.unwrap();
+    assert!(lab.served(&link).await.is_none());
+    assert_eq!(lab.stored(), 1);
+    assert!(lab.served(&stays).await.is_some());
+    assert!(lab.store.take_back(&link).await.is_err());
+    assert!(
+        lab.store
+            .take_back("https://drop.example.org/")
+            .await
+            .is_err()
+    );
 }
 
 async fn file(package: &mut PackageDraft, name: &str, contents: &[u8]) -> DurableFile {

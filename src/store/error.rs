@@ -16,6 +16,9 @@ pub enum StoreError {
     /// A file was committed to another store than its own: a bug of the caller.
     #[error("a file was committed to another store than its own")]
     OtherStore,
+    /// A package that is to be taken back is not there, or too old for that.
+    #[error("there is no package to take back, or somebody may have its link")]
+    NotTakenBack,
 }
 
 /// What went wrong between us and the drop of another host.

@@ -129,6 +129,10 @@ impl Remote {
         self.0.probe().await
     }
 
+    pub(super) async fn take_back(&self, token: &Token) -> Result<()> {
+        give_up(&self.0, token).await
+    }
+
     pub(super) async fn settle(&self) {
         let tasks = &self.0.tasks;
         tasks.close();
@@ -349,12 +353,10 @@ impl Drop for Kept {
         let Ok(runtime) = Handle::try_current() else {
             return;
         };
-        let path = format!("v1/packages/{}", self.id);
         let (http, token) = (Arc::clone(&self.http), self.token.clone());
         let take_back = async move {
             for _ in 0..2 {
-                let request = http.request(Method::DELETE, &path).token(&token);
-                match http.acknowledge(request).await {
+                match give_up(&http, &token).await {
                     Err(error) if error.may_pass() => {
                         debug!("could not take a package back: {error}");
                     }
@@ -364,6 +366,13 @@ impl Drop for Kept {
         };
         self.http.tasks.spawn_on(take_back, &runtime);
     }
+}
+
+/// Says that a package is not wanted, whether it was committed or not.
+async fn give_up(http: &Http, token: &Token) -> Result<()> {
+    let path = format!("v1/packages/{}", token.package_id());
+    let request = http.request(Method::DELETE, &path).token(token);
+    http.acknowledge(request).await
 }
 
 /// The body of a request that the queue feeds.

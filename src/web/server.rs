@@ -5,7 +5,7 @@
 //!
 //! * for the request header, first byte included, and for the next request of a kept connection:
 //!   hyper's header timeout;
-//! * for a client that reads too little of the answer: a minimum rate on the socket ([`super::paced`]).
+//! * for a client that reads too little of the answer: a minimum rate on the socket (`super::paced`).
 //!   There is no read timeout beside it: hyper reads ahead while it writes, to see the client go, so
 //!   a read timeout would cut every download that lasts longer. Who reads a request's body bounds
 //!   that wait.

@@ -85,6 +85,7 @@ async fn deposit(drop: &Drop, files: &[(&str, Bytes)], expires: SignedDuration) 
         login: Some("alice".to_owned()),
         direction: Direction::Outgoing,
         recipients: 2,
+        domains: crate::stats::Domains::default(),
     };
     let mut package = drop.package(origin);
     let mut durable = Vec::new();

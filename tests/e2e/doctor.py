@@ -638,6 +638,48 @@ def _(r):
     r.settings["web.public_url"] = f"http://127.0.0.1:{r.daemon.web_port}/"
 
 
+@contextlib.contextmanager
+def far(system: System):
+    """A system whose files go to the drop of another host, and that host."""
+    port, far = free_port(), system.lab.daemon(web_public_url=f"https://{HOST}/")
+    far.configure(milter_listen=f"unix:{far.directory}/milter.sock", deposit_listen=f"127.0.0.1:{port}")
+    with far:
+        token = far.directory / "token"
+        token.touch(mode=0o600)
+        token.write_bytes(far.run("drop", "token", "add", "mx1").stdout)
+        with system.right(store_kind="remote", remote_url=f"http://127.0.0.1:{port}/", remote_token_file=str(token),
+                          web_public_url="http://127.0.0.1:8025/") as right:
+            right.put_proxy("good", target=far.web_port)
+            yield right, far
+
+
+@story("a drop on another host is tried through the deposits that mail takes, and through its links")
+def _(system):
+    with far(system) as (right, drop):
+        findings = right.findings()
+        assert not [f for f in findings if f["level"] in LOUD], shown(findings)
+        said = {f["check"]: f["message"] for f in findings if f["level"] == "ok"}
+        for check in ("daemon.ready", "drop.upload", "public.reach", "public.certificate", "public.download",
+                      "drop.delete", "clock.web"):
+            assert check in said, f"{check} is not in\n{shown(findings)}"
+        assert HOST in said["public.download"] and "web.download" not in said, shown(findings)
+        for directory in (drop.drop, right.daemon.drop):
+            left = [p for kind in ("blobs", "drafts") for p in (directory / kind).rglob("*") if p.is_file()]
+            assert not left, left
+
+
+@story("a drop on another host that refuses the token, or is not there, is a finding")
+def _(system):
+    with far(system) as (right, drop):
+        assert drop.run("drop", "token", "remove", "mx1").returncode == 0
+        for words in ("401", "could not reach drop"):
+            findings = right.findings()
+            loud = {f["check"]: f["message"] for f in findings if f["level"] in LOUD}
+            assert set(loud) == {"daemon.ready", "drop.upload"}, shown(findings)
+            assert words in loud["drop.upload"], shown(findings)
+            drop.stop()
+
+
 @wrong("the certificate has expired", "public.certificate", "error")
 def _(r):
     r.put_proxy("old")

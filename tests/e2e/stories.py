@@ -106,9 +106,9 @@ def check_untouched(lab: Lab, message: bytes, received: bytes):
 
 
 def leftovers(daemon: Daemon) -> set[str]:
-    """The files in the drop other than its database."""
+    """The files in the drop other than its database and its key."""
     return {str(p.relative_to(daemon.drop)) for p in daemon.drop.rglob("*")
-            if p.is_file() and not re.search(r"\.(sqlite|db)|lock", p.name)}
+            if p.is_file() and not re.fullmatch(r"drop\.(key|sqlite3(-wal|-shm)?)", p.name)}
 
 
 def refused_with(code: int, send) -> str:
@@ -304,11 +304,16 @@ def _(lab):
              (ROOT / "tests" / "messages" / "MANIFEST.tsv").read_text().splitlines()
              if "expect:keep" in line]
     assert names
-    with lab.daemon(detach_threshold=1000, detach_directions="both"):
+    with lab.daemon(detach_threshold=1000, detach_directions="both") as daemon:
         for name in names:
             message, to = (ROOT / "tests" / "messages" / name).read_bytes(), lab.address()
             lab.inject(message, to)
-            assert without_trace(lab.receive(to)) == control(lab, message), f"{name} was changed"
+            received, handed_over = lab.receive(to), control(lab, message)
+            if without_trace(received) != handed_over:
+                # Postfix cuts a field of a part at a NUL and makes blanks of bare CR: what a milter is
+                # shown then is well-formed.
+                assert handed_over != message, f"{name} was changed"
+                judge(daemon, handed_over, received, threshold=1000)
 
 
 @story("a message that comes back, as from a mailing list, is not changed again")
@@ -464,7 +469,8 @@ def _(lab):
 
 @story("a full disk: the message goes out untouched and no half file stays")
 def _(lab):
-    daemon = lab.daemon(detach_on_failure="deliver")
+    # It is the disk that refuses, not the quota that keeps it from getting full.
+    daemon = lab.daemon(detach_on_failure="deliver", quota_free_space_min=0)
     daemon.drop.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m,mode=700", "tmpfs", daemon.drop],
                              capture_output=True)

@@ -1,5 +1,5 @@
-//! A small package that is put into the drop and taken out again, by a process of the drop's owner:
-//! what root leaves there, the daemon cannot read.
+//! A small package that is put into the store and taken back, by a process of the drop's owner: what
+//! root leaves in a drop, the daemon cannot read.
 
 use std::{
     env, fs,
@@ -20,8 +20,9 @@ use super::super::{
 };
 use crate::{
     config::Config,
-    drop::{Client, Drop, DropError, Origin, RecordId, Token},
+    drop::Origin,
     filter::Direction,
+    store::{Store, StoreError},
 };
 
 /// What is deposited.
@@ -31,10 +32,10 @@ pub(super) const CONTENTS: &[u8] =
 /// Should nobody take it out again, it goes by itself.
 const LIFE: SignedDuration = SignedDuration::from_mins(10);
 
-/// A package that is in the drop.
+/// A package that is in the store.
 pub(super) struct Deposit {
     child: Child,
-    token: String,
+    link: String,
 }
 
 impl Deposit {
@@ -46,30 +47,31 @@ impl Deposit {
         let mut child = command(options, directory)?
             .spawn()
             .map_err(|error| format!("could not start a process for it: {error}"))?;
-        let mut token = String::new();
+        let mut link = String::new();
         let read = child
             .stdout
             .take()
-            .map(|stdout| BufReader::new(stdout).read_line(&mut token));
+            .map(|stdout| BufReader::new(stdout).read_line(&mut link));
         match read {
             Some(Ok(1..)) => Ok(Self {
                 child,
-                token: token.trim().to_owned(),
+                link: link.trim().to_owned(),
             }),
             _ => Err(complaint(child)),
         }
     }
 
-    /// The token of its link.
-    pub(super) fn token(&self) -> &str {
-        &self.token
+    /// What its link begins with, and its token.
+    pub(super) fn link(&self) -> (&str, &str) {
+        let token = self.link.rfind('/').map_or(0, |slash| slash + 1);
+        self.link.split_at(token)
     }
 
-    /// Takes it out.
+    /// Takes it back.
     ///
     /// # Errors
     /// One line.
-    pub(super) fn destroy(mut self) -> Result<(), String> {
+    pub(super) fn take_back(mut self) -> Result<(), String> {
         std::mem::drop(self.child.stdin.take());
         match self.child.wait() {
             Ok(status) if status.success() => Ok(()),
@@ -119,46 +121,43 @@ fn complaint(mut child: Child) -> String {
     }
 }
 
-/// What the process does: deposits, prints the token, waits for the end of standard input, and
-/// takes the package out.
+/// What the process does: deposits, prints the link, waits for the end of standard input, and takes
+/// the package back.
 pub(super) fn serve(config: &Config) -> Result<(), Failure> {
     let unavailable = |error: &dyn std::fmt::Display| Failure::new(EX_UNAVAILABLE, error);
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| unavailable(&error))?;
-    let drop = Drop::of(config).map_err(|error| unavailable(&error))?;
-    let token = runtime
-        .block_on(put(&drop))
-        .map_err(|error| unavailable(&error))?;
-    let said = writeln!(io::stdout(), "{token}").and_then(|()| io::stdout().flush());
+    let store = Store::open(config).map_err(|error| unavailable(&error))?;
+    let put = runtime.block_on(async {
+        let put = put(&store).await;
+        store.settle().await;
+        put
+    });
+    let link = put.map_err(|error| unavailable(&error))?;
+    let said = writeln!(io::stdout(), "{link}").and_then(|()| io::stdout().flush());
     let _ = io::stdin().read_to_end(&mut Vec::new());
     runtime
-        .block_on(take_out(&drop, RecordId::from(&token)))
+        .block_on(store.take_back(&link))
         .map_err(|error| unavailable(&error))?;
     said.map_err(|error| Failure::new(EX_IOERR, error))
 }
 
-async fn put(drop: &Drop) -> Result<Token, DropError> {
+async fn put(store: &Store) -> Result<String, StoreError> {
     let origin = Origin {
         queue_id: "doctor".into(),
         sender: String::new(),
         login: None,
         direction: Direction::Outgoing,
         recipients: 0,
+        domains: crate::stats::Domains::default(),
     };
-    let mut package = drop.package(origin);
+    let mut package = store.package(origin).await?;
     let mut file = package.file("depollueur-doctor.txt", "text/plain").await?;
     file.write(Bytes::from_static(CONTENTS)).await?;
     let now = Timestamp::now();
     package
         .commit(vec![file.finish().await?], now, now + LIFE)
         .await
-}
-
-/// As an admin does it: ended, then destroyed without waiting for the grace period.
-async fn take_out(drop: &Drop, id: RecordId) -> Result<(), DropError> {
-    let now = Timestamp::now();
-    drop.revoke(id, now, Client::ADMIN, "doctor").await?;
-    drop.destroy(id, now, Client::ADMIN).await.map(|_| ())
 }

@@ -15,7 +15,7 @@ use super::{
     deposit::{CONTENTS, Deposit},
     report::{Level, Report},
 };
-use crate::config::Config;
+use crate::config::{Config, StoreKind};
 
 /// How long a server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -30,27 +30,42 @@ pub(super) async fn check(
     options: &ConfigOptions,
     resolve: Option<SocketAddr>,
 ) {
-    let client = match client(config, resolve) {
-        Ok(client) => client,
-        Err(error) => {
-            return report.error(
-                "public.reach",
-                format_args!("no HTTP client: {}", chain(&error)),
-                [],
-            );
+    let checked = async {
+        let deposit = if check_daemon(report, config, &client(None)?).await {
+            check_upload(report, config, options)
+        } else {
+            let why = "the daemon does not run: no file was put into the drop to fetch it back";
+            report.unknown("public.round-trip", why);
+            None
+        };
+        let Some(url) = public_url(config, deposit.as_ref()) else {
+            let why = "the drop of the other host gave no link: where it leads is not known";
+            report.unknown("public.reach", why);
+            return Ok(());
+        };
+        let client = client(resolve.map(|address| (host_of(&url), address)))?;
+        let is_reached = check_public(report, &url, &client).await;
+        if let Some(deposit) = deposit {
+            check_round_trip(report, config, deposit, (&client, is_reached)).await;
         }
+        Ok::<_, reqwest::Error>(())
     };
-    let is_running = check_daemon(report, config, &client).await;
-    let is_reached = check_public(report, config, &client).await;
-    if is_running {
-        check_round_trip(report, config, options, (&client, is_reached)).await;
-    } else {
-        let why = "the daemon does not run: no file was put into the drop to fetch it back";
-        report.unknown("public.round-trip", why);
+    if let Err(error) = checked.await {
+        let message = format!("no HTTP client: {}", chain(&error));
+        report.error("public.reach", message, []);
     }
 }
 
-fn client(config: &Config, resolve: Option<SocketAddr>) -> reqwest::Result<Client> {
+/// What links in mail begin with: the drop of another host says so itself, with a link.
+fn public_url(config: &Config, deposit: Option<&Deposit>) -> Option<String> {
+    match config.store.kind {
+        StoreKind::Embedded => Some(config.web.public_url.clone()),
+        StoreKind::Remote => deposit.map(|deposit| deposit.link().0.to_owned()),
+    }
+}
+
+/// A client, for which a host may be at another address than DNS says.
+fn client(resolve: Option<(&str, SocketAddr)>) -> reqwest::Result<Client> {
     let builder = Client::builder()
         .connect_timeout(PATIENCE)
         .timeout(PATIENCE)
@@ -59,14 +74,16 @@ fn client(config: &Config, resolve: Option<SocketAddr>) -> reqwest::Result<Clien
         .tls_info(true)
         .user_agent(concat!("depollueur-doctor/", env!("CARGO_PKG_VERSION")));
     match resolve {
-        Some(address) => builder.resolve(host_of(config.web.host()), address),
+        Some((host, address)) => builder.resolve(host, address),
         None => builder,
     }
     .build()
 }
 
-/// The host without its port.
-fn host_of(authority: &str) -> &str {
+/// The host of a URL, without its port.
+fn host_of(url: &str) -> &str {
+    let authority = url.split("://").last().unwrap_or_default();
+    let authority = authority.split('/').next().unwrap_or_default();
     match authority.rsplit_once(':') {
         Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
         _ => authority,
@@ -105,8 +122,7 @@ async fn check_daemon(report: &mut Report, config: &Config, client: &Client) -> 
     true
 }
 
-async fn check_public(report: &mut Report, config: &Config, client: &Client) -> bool {
-    let url = &config.web.public_url;
+async fn check_public(report: &mut Report, url: &str, client: &Client) -> bool {
     let answer = match client.get(url).send().await {
         Ok(answer) => answer,
         Err(error) => {
@@ -208,34 +224,44 @@ fn check_date(report: &mut Report, answer: &Response) {
     }
 }
 
+/// Puts a package where the daemon puts them: into the drop of this host or of another.
+fn check_upload(report: &mut Report, config: &Config, options: &ConfigOptions) -> Option<Deposit> {
+    let check = "drop.upload";
+    match Deposit::make(options, &config.drop.directory) {
+        Ok(deposit) => {
+            report.ok(check, "a test package was put into the drop");
+            return Some(deposit);
+        }
+        Err(why) if why.starts_with("run doctor as") => report.unknown(check, why),
+        Err(why) => {
+            let message = format!("no package can be put into the drop: {why}");
+            report.error(check, message, []);
+        }
+    }
+    None
+}
+
 /// Upload, download, delete: what every package goes through.
 async fn check_round_trip(
     report: &mut Report,
     config: &Config,
-    options: &ConfigOptions,
+    deposit: Deposit,
     (client, is_reached): (&Client, bool),
 ) {
-    let deposit = match Deposit::make(options, &config.drop.directory) {
-        Ok(deposit) => deposit,
-        Err(why) if why.starts_with("run doctor as") => return report.unknown("drop.upload", why),
-        Err(why) => {
-            let message = format!("no package can be put into the drop: {why}");
-            return report.error("drop.upload", message, []);
+    let (url, token) = deposit.link();
+    let local = format!("{}{token}/1", base(config.web.listen));
+    let public = format!("{url}{token}/1");
+    let is_here = config.store.kind == StoreKind::Embedded;
+    if is_here {
+        match fetch(client, &local).await {
+            Ok(()) => report.ok("web.download", "the daemon serves it"),
+            Err(why) => report.error(
+                "web.download",
+                format_args!("the daemon does not serve it: {why}"),
+                [],
+            ),
         }
-    };
-    report.ok("drop.upload", "a test package was put into the drop");
-    let path = format!("{}/1", deposit.token());
-    let local = format!("{}{path}", base(config.web.listen));
-    let public = format!("{}{path}", config.web.public_url);
-    match fetch(client, &local).await {
-        Ok(()) => report.ok("web.download", "the daemon serves it"),
-        Err(why) => report.error(
-            "web.download",
-            format_args!("the daemon does not serve it: {why}"),
-            [],
-        ),
     }
-    let url = &config.web.public_url;
     if is_reached {
         match fetch(client, &public).await {
             Ok(()) => report.ok("public.download", format_args!("{url} serves it")),
@@ -247,18 +273,27 @@ async fn check_round_trip(
     } else {
         report.unknown("public.download", format_args!("{url} is not reached"));
     }
-    check_delete(report, client, deposit, &local).await;
+    let served = (is_here || is_reached).then_some(if is_here { local } else { public });
+    check_delete(report, client, deposit, served).await;
 }
 
-async fn check_delete(report: &mut Report, client: &Client, deposit: Deposit, url: &str) {
+async fn check_delete(
+    report: &mut Report,
+    client: &Client,
+    deposit: Deposit,
+    served: Option<String>,
+) {
     let check = "drop.delete";
-    if let Err(why) = deposit.destroy() {
+    if let Err(why) = deposit.take_back() {
         return report.error(
             check,
             format_args!("the test package was not taken out: {why}"),
             [],
         );
     }
+    let Some(url) = served else {
+        return report.ok(check, "the test package was taken out");
+    };
     match client.get(url).send().await.map(|answer| answer.status()) {
         Ok(StatusCode::NOT_FOUND | StatusCode::GONE) => {
             report.ok(
@@ -342,7 +377,13 @@ mod tests {
 
     #[test]
     fn a_port_is_no_part_of_the_host() {
-        assert_eq!(host_of("drop.example.org:8443"), "drop.example.org");
-        assert_eq!(host_of("drop.example.org"), "drop.example.org");
+        let hosts = [
+            "https://drop.example.org:8443/a",
+            "http://drop.example.org/",
+        ];
+        for url in hosts {
+            assert_eq!(host_of(url), "drop.example.org", "{url}");
+        }
+        assert_eq!(host_of("http://[::1]:8025/"), "[::1]");
     }
 }

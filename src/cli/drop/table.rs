@@ -8,7 +8,7 @@ use crate::cli::exit::Failure;
 
 /// Writes rows under their headings, each column as wide as its widest cell. What could drive a
 /// terminal is escaped.
-pub(super) fn table<const N: usize>(
+pub(in crate::cli) fn table<const N: usize>(
     headings: [&str; N],
     rows: Vec<[String; N]>,
 ) -> Result<(), Failure> {
@@ -29,12 +29,12 @@ pub(super) fn table<const N: usize>(
 }
 
 /// Writes JSON and a line end.
-pub(super) fn json(value: &Value) -> Result<(), Failure> {
+pub(in crate::cli) fn json(value: &Value) -> Result<(), Failure> {
     write(&format!("{value:#}\n"))
 }
 
 /// Writes one line.
-pub(super) fn line(text: &str) -> Result<(), Failure> {
+pub(in crate::cli) fn line(text: &str) -> Result<(), Failure> {
     write(&format!("{}\n", harmless(text)))
 }
 

@@ -1,4 +1,4 @@
-//! What was decided for each part, and why, on standard error.
+//! What was decided for each part, by whom, and why.
 
 use std::io::{self, Write};
 
@@ -7,7 +7,7 @@ use serde_json::json;
 use super::Explanation;
 use crate::filter::PartDecision;
 
-/// Prints an explanation. Standard error is for people: nobody is told when it is closed.
+/// Prints an explanation to standard error, which is for people: nobody is told when it is closed.
 pub(super) fn print(explanation: &Explanation, as_json: bool) {
     let mut out = io::stderr().lock();
     let _ = if as_json {
@@ -18,30 +18,57 @@ pub(super) fn print(explanation: &Explanation, as_json: bool) {
 }
 
 fn json(explanation: &Explanation, out: &mut impl Write) -> io::Result<()> {
-    let value = json!({ "reason": explanation.reason, "parts": explanation.parts });
-    writeln!(out, "{value}")
+    let Explanation {
+        reason,
+        rule,
+        parts,
+    } = explanation;
+    writeln!(
+        out,
+        "{}",
+        json!({ "reason": reason, "rule": rule, "parts": parts })
+    )
 }
 
 fn table(explanation: &Explanation, out: &mut impl Write) -> io::Result<()> {
-    writeln!(out, "message: {}", explanation.reason)?;
-    for part in &explanation.parts {
-        let PartDecision {
-            path,
-            media_type,
-            name,
-            bytes,
-            detached,
-            reason,
-        } = part;
-        let path = if path.is_empty() { "-" } else { path };
-        let fate = if *detached { "detached" } else { "kept" };
-        let name = name.as_deref().unwrap_or("-");
-        writeln!(
-            out,
-            "{path:<8} {fate:<8} {bytes:>12} {media_type:<28} {name} ({reason})"
-        )?;
+    match &explanation.rule {
+        Some(rule) => writeln!(out, "message: {} ({rule})", explanation.reason)?,
+        None => writeln!(out, "message: {}", explanation.reason)?,
     }
-    Ok(())
+    if explanation.parts.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "{:<8} {:<10} {:>12} {:<20} {:<28} why, name",
+        "part", "fate", "bytes", "decided by", "type"
+    )?;
+    explanation.parts.iter().try_for_each(|part| row(part, out))
+}
+
+fn row(part: &PartDecision, out: &mut impl Write) -> io::Result<()> {
+    let PartDecision {
+        path,
+        media_type,
+        name,
+        bytes,
+        detached,
+        would_detach,
+        rule,
+        reason,
+    } = part;
+    let path = if path.is_empty() { "-" } else { path };
+    let fate = match (detached, would_detach) {
+        (true, _) => "detached",
+        (_, true) => "would go",
+        _ => "kept",
+    };
+    let rule = rule.as_deref().unwrap_or("-");
+    let name = name.as_deref().unwrap_or("-");
+    writeln!(
+        out,
+        "{path:<8} {fate:<10} {bytes:>12} {rule:<20} {media_type:<28} {reason}, {name}"
+    )
 }
 
 #[cfg(test)]
@@ -49,17 +76,20 @@ mod tests {
     use super::*;
 
     fn explanation() -> Explanation {
-        let part = PartDecision {
-            path: "2".into(),
+        let part = |path: &str, detached| PartDecision {
+            path: path.into(),
             media_type: "application/pdf".into(),
             name: Some("a.pdf".into()),
             bytes: 1_000_000,
-            detached: true,
+            detached,
+            would_detach: !detached,
+            rule: Some("lists".into()),
             reason: "large",
         };
         Explanation {
             reason: "detached".into(),
-            parts: vec![part],
+            rule: None,
+            parts: vec![part("2", true), part("3", false)],
         }
     }
 
@@ -68,8 +98,15 @@ mod tests {
         let mut out = Vec::new();
         table(&explanation(), &mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
-        assert_eq!(text.lines().count(), 2);
-        assert!(text.contains("detached") && text.contains("a.pdf (large)"));
+        assert_eq!(text.lines().count(), 4);
+        assert!(
+            text.contains("2        detached") && text.contains("large, a.pdf"),
+            "{text}"
+        );
+        assert!(
+            text.contains("3        would go") && text.contains(" lists "),
+            "{text}"
+        );
     }
 
     #[test]
@@ -78,6 +115,7 @@ mod tests {
         json(&explanation(), &mut out).unwrap();
         let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(value["parts"][0]["bytes"], 1_000_000);
+        assert_eq!(value["parts"][1]["would_detach"], true);
         assert_eq!(value["reason"], "detached");
     }
 }

@@ -9,7 +9,7 @@ const HEADER_BYTES_MAX: usize = 1 << 20;
 
 /// The header block of a message, as raw lines.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct HeaderBlock {
+pub(in crate::cli) struct HeaderBlock {
     fields: Vec<RawField>,
     /// The line that ends the header, as it stands.
     end: Vec<u8>,
@@ -29,7 +29,7 @@ impl HeaderBlock {
     ///
     /// # Errors
     /// The input cannot be read.
-    pub(super) fn read(input: &mut impl BufRead) -> io::Result<Option<Self>> {
+    pub(in crate::cli) fn read(input: &mut impl BufRead) -> io::Result<Option<Self>> {
         let mut block = Self {
             fields: Vec::new(),
             end: Vec::new(),
@@ -52,8 +52,14 @@ impl HeaderBlock {
         }
     }
 
+    /// How many bytes it has, with the line that ends it.
+    pub(in crate::cli) fn len(&self) -> u64 {
+        let fields = self.fields.iter().map(|field| field.raw.len());
+        (fields.sum::<usize>() + self.end.len()) as u64
+    }
+
     /// How its lines end; with both kinds in it, CRLF: what is added must not add a bare LF.
-    pub(super) fn eol(&self) -> Eol {
+    pub(in crate::cli) fn eol(&self) -> Eol {
         let has_crlf = |field: &RawField| field.raw.windows(2).any(|pair| pair == b"\r\n");
         if self.end.starts_with(b"\r\n") || self.fields.iter().any(has_crlf) {
             Eol::CrLf
@@ -63,7 +69,7 @@ impl HeaderBlock {
     }
 
     /// The fields for the filter.
-    pub(super) fn fields(&self) -> Vec<Field> {
+    pub(in crate::cli) fn fields(&self) -> Vec<Field> {
         let field = |field: &RawField| Field {
             name: field.name().to_vec(),
             value: without_line_end(&field.raw[field.colon + 1..]).to_vec(),
@@ -81,7 +87,12 @@ impl HeaderBlock {
             match edit {
                 HeaderEdit::Replace { name, value } => self.replace(name, value, eol),
                 HeaderEdit::Remove { name } => self.fields.retain(|field| !field.is(name)),
-                HeaderEdit::Append { name, value } => self.append(name, value, eol),
+                HeaderEdit::Append { name, value } => {
+                    self.append(name, with_line_ends(value.as_bytes(), eol));
+                }
+                HeaderEdit::Change { name, index, value } => {
+                    self.change(name, *index, value.as_deref(), eol);
+                }
             }
         }
     }
@@ -116,15 +127,30 @@ impl HeaderBlock {
         match self.fields.iter_mut().find(|field| field.is(name)) {
             Some(field) => {
                 field.raw.truncate(field.colon + 1);
-                field.raw.extend(with_line_ends(value, eol));
+                field.raw.extend(with_line_ends(value.as_bytes(), eol));
             }
-            None => self.append(name, value, eol),
+            None => self.append(name, with_line_ends(value.as_bytes(), eol)),
         }
     }
 
-    fn append(&mut self, name: &str, value: &str, eol: &[u8]) {
+    fn change(&mut self, name: &str, index: u32, value: Option<&[u8]>, eol: &[u8]) {
+        let named = (0..self.fields.len()).filter(|&at| self.fields[at].is(name));
+        let Some(at) = (1..).zip(named).find(|(count, _)| *count == index) else {
+            return;
+        };
+        match value {
+            None => drop(self.fields.remove(at.1)),
+            Some(value) => {
+                let field = &mut self.fields[at.1];
+                field.raw.truncate(field.colon + 1);
+                field.raw.extend(with_line_ends(value, eol));
+            }
+        }
+    }
+
+    fn append(&mut self, name: &str, value: Vec<u8>) {
         let mut raw = format!("{name}:").into_bytes();
-        raw.extend(with_line_ends(value, eol));
+        raw.extend(value);
         self.fields.push(RawField {
             raw,
             colon: name.len(),
@@ -155,10 +181,10 @@ fn without_line_end(value: &[u8]) -> &[u8] {
 }
 
 /// A value as milters want it (folds are bare LF), with the line ends of the file.
-fn with_line_ends(value: &str, eol: &[u8]) -> Vec<u8> {
+fn with_line_ends(value: &[u8], eol: &[u8]) -> Vec<u8> {
     let mut raw = Vec::with_capacity(value.len() + eol.len());
-    for line in value.split('\n') {
-        raw.extend(line.strip_suffix('\r').unwrap_or(line).as_bytes());
+    for line in value.split(|&byte| byte == b'\n') {
+        raw.extend(line.strip_suffix(b"\r").unwrap_or(line));
         raw.extend(eol);
     }
     raw

@@ -11,6 +11,7 @@
 //! and what is stored can be read.
 
 mod read;
+mod statistics;
 mod uploads;
 mod write;
 
@@ -30,6 +31,7 @@ use super::{
     AuditQuery, BlockRow, Check, Depositor, DropError, Entry, Fingerprint, Note, Query, Record,
     RecordFile, RecordId, Records, Result, Term,
 };
+use crate::stats::{Month, Row};
 
 /// How long a transaction waits for another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -40,6 +42,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../schema-2.sql"),
     include_str!("../schema-3.sql"),
     include_str!("../schema-4.sql"),
+    include_str!("../schema-5.sql"),
 ];
 /// The schema after the last of them.
 const KNOWN: i64 = MIGRATIONS.len() as i64;
@@ -165,6 +168,10 @@ impl Records for Sqlite {
 
     fn withdraw(&self, id: RecordId, entry: &Entry) -> Result<bool> {
         self.write(|transaction| {
+            let counted = read::find(transaction, id).optional()?;
+            if let Some(record) = &counted {
+                statistics::subtract(transaction, record)?;
+            }
             let there = transaction.execute("DELETE FROM package WHERE id = ?1", [id.0])? > 0;
             // Always: a commit whose sync failed stands in the log of changes, and would come back
             // to life when that is read again, if nothing were written over it.
@@ -329,6 +336,17 @@ impl Records for Sqlite {
 
     fn stored_bytes(&self) -> Result<u64> {
         self.read(|reader| Ok(read::note(reader, "stored_bytes")?.unwrap_or(0).max(0) as u64))
+    }
+
+    fn statistics(&self, since: Option<Month>, until: Option<Month>) -> Result<Vec<Row>> {
+        self.read(|reader| statistics::read(reader, since, until))
+    }
+
+    fn fold_statistics(&self, before: Month) -> Result<()> {
+        if !self.read(|reader| statistics::is_foldable(reader, before))? {
+            return Ok(());
+        }
+        self.write(|transaction| statistics::fold(transaction, before))
     }
 
     fn note(&self, note: Note) -> Result<Option<i64>> {

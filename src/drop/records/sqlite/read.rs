@@ -11,6 +11,7 @@ use crate::{
         custody::{Cause, State},
     },
     filter::Direction,
+    stats::Domains,
 };
 
 type Result<T> = rusqlite::Result<T>;
@@ -19,7 +20,7 @@ type Result<T> = rusqlite::Result<T>;
 macro_rules! record_columns {
     () => {
         "id, created, expires, ended, cause, manifest, queue_id, sender, login, direction,
-         recipients, files, bytes, downloads, unlock"
+         recipients, files, bytes, downloads, unlock, domains"
     };
 }
 
@@ -203,6 +204,7 @@ fn record(row: &Row<'_>) -> Result<(RecordId, Record)> {
         login: row.get(8)?,
         direction: word(row, 9, direction)?,
         recipients: row.get(10)?,
+        domains: domains(row, 15)?,
     };
     let record = Record {
         created: time(row, 1)?,
@@ -235,6 +237,13 @@ fn entry(row: &Row<'_>) -> Result<Entry> {
             address: address.and_then(|address| address.parse().ok()),
         },
         detail: row.get(8)?,
+    })
+}
+
+fn domains(row: &Row<'_>, column: usize) -> Result<Domains> {
+    let text = row.get_ref(column)?.as_str()?;
+    serde_json::from_str(text).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error))
     })
 }
 

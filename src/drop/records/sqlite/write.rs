@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use rusqlite::{Transaction, params};
 
-use super::{Entry, Record, RecordFile, Term};
-use crate::{drop::RecordId, filter::Direction};
+use super::{Entry, Record, RecordFile, Term, statistics};
+use crate::{drop::RecordId, filter::Direction, stats::Domains};
 
 type Result<T> = rusqlite::Result<T>;
 
@@ -24,9 +24,10 @@ pub(super) fn insert(
     } = record;
     let mut package = transaction.prepare_cached(
         "INSERT INTO package (id, created, expires, manifest, queue_id, sender, login, direction,
-                              recipients, files, bytes, unlock)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                              recipients, files, bytes, unlock, domains)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
     )?;
+    let bytes = files.iter().map(|file| file.size).sum::<u64>();
     package.execute(params![
         id.0,
         created.as_second(),
@@ -38,9 +39,11 @@ pub(super) fn insert(
         direction_name(origin.direction),
         origin.recipients,
         files.len() as i64,
-        files.iter().map(|file| file.size).sum::<u64>() as i64,
+        bytes as i64,
         unlock.word(),
+        domains(&origin.domains)?,
     ])?;
+    statistics::add(transaction, record, files.len() as u64, bytes)?;
     let mut insert = transaction.prepare_cached(
         "INSERT INTO file (package, position, number, size, fingerprint)
          VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -160,7 +163,12 @@ pub(super) fn set_note(transaction: &Transaction<'_>, name: &str, value: i64) ->
     Ok(())
 }
 
-fn direction_name(direction: Direction) -> &'static str {
+fn domains(domains: &Domains) -> Result<String> {
+    serde_json::to_string(domains)
+        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
+}
+
+pub(super) fn direction_name(direction: Direction) -> &'static str {
     match direction {
         Direction::Incoming => "incoming",
         Direction::Outgoing => "outgoing",

@@ -11,6 +11,8 @@ use crate::drop::{
     records::{BlockRow, Depositor, Note, Record, RecordFile, Records, Sqlite, Term},
 };
 
+use crate::stats::{DOMAIN_MESSAGES_MIN, Domains, Month, Sums};
+
 /// A database, and whatever must live as long.
 type Fresh = (Box<dyn Records>, Box<dyn std::any::Any>);
 
@@ -48,6 +50,14 @@ const CHECKS: &[Check] = &[
     ),
     ("a blocked file is refused", a_blocked_file_is_refused),
     ("bytes are added up", bytes_are_added_up),
+    (
+        "statistics outlive the packages, not their withdrawal",
+        statistics_outlive_the_packages,
+    ),
+    (
+        "domains with few messages are folded when their month is over",
+        small_domains_are_folded,
+    ),
     ("notes are kept", notes_are_kept),
     ("a probe changes nothing", a_probe_changes_nothing),
 ];
@@ -156,6 +166,78 @@ fn a_withdrawn_package_never_was(records: &dyn Records) {
     assert_eq!(records.stored_bytes().unwrap(), 0);
     let withdrawn = [Action::Deposit, Action::Withdraw, Action::Withdraw];
     assert_eq!(actions(records), withdrawn);
+}
+
+/// Domain, messages, files, bytes, recipients, spared.
+fn counted(records: &dyn Records) -> Vec<(String, [u64; 5])> {
+    let rows = records.statistics(None, None).unwrap();
+    let values = |sums: Sums| {
+        let Sums {
+            messages,
+            files,
+            bytes,
+            recipients,
+            spared,
+        } = sums;
+        [messages, files, bytes, recipients, spared]
+    };
+    rows.into_iter()
+        .map(|row| (row.domain, values(row.sums)))
+        .collect()
+}
+
+fn statistics_outlive_the_packages(records: &dyn Records) {
+    let mut incoming = record(0, 100);
+    incoming.origin.direction = Direction::Incoming;
+    incoming.origin.recipients = 3;
+    let recipients = ["a@x.example", "b@y.example", "c@y.example"];
+    incoming.origin.domains = Domains::of(recipients);
+    put(records, A, &incoming);
+    put(records, B, &record(0, 100));
+    let one = [
+        ("x.example".to_owned(), [0, 0, 0, 1, 30]),
+        ("y.example".to_owned(), [1, 2, 30, 2, 60]),
+        ("example.org".to_owned(), [1, 2, 30, 2, 60]),
+    ];
+    assert_eq!(counted(records), one);
+    put(records, C, &incoming);
+    assert!(records.withdraw(C, &entry(C, Action::Withdraw, 1)).unwrap());
+    assert!(!records.withdraw(C, &entry(C, Action::Withdraw, 1)).unwrap());
+    assert_eq!(counted(records), one);
+    records.doom(&[(A, at(100)), (B, at(100))]).unwrap();
+    records.destroyed(&[A, B], &[]).unwrap();
+    records.forget(&[A, B]).unwrap();
+    assert_eq!(records.find(A).unwrap(), None);
+    assert_eq!(counted(records), one);
+    let month = Month::of(at(0).to_zoned(jiff::tz::TimeZone::UTC).date());
+    let within = |since, until| records.statistics(since, until).unwrap().len();
+    assert_eq!(within(Some(month), Some(month)), 3);
+    assert_eq!(within(Some(month.after()), None), 0);
+    assert_eq!(within(None, Some(month.before())), 0);
+}
+
+fn small_domains_are_folded(records: &dyn Records) {
+    let id = |n: u64| RecordId([n as u8 + 10; 16]);
+    (0..DOMAIN_MESSAGES_MIN).for_each(|n| put(records, id(n), &record(0, 100)));
+    let mut few = record(0, 100);
+    few.origin.sender = "me@my-own.example".into();
+    put(records, A, &few);
+    let before = counted(records);
+    assert_eq!(before.len(), 2);
+    let month = Month::of(at(0).to_zoned(jiff::tz::TimeZone::UTC).date());
+    records.fold_statistics(month).unwrap();
+    assert_eq!(counted(records), before, "the month is not over");
+    records.fold_statistics(month.after()).unwrap();
+    records.fold_statistics(month.after()).unwrap();
+    let names: Vec<_> = counted(records)
+        .into_iter()
+        .map(|(name, sums)| (name, sums[0]))
+        .collect();
+    let expected = [
+        (String::new(), 1),
+        ("example.org".into(), DOMAIN_MESSAGES_MIN),
+    ];
+    assert_eq!(names, expected);
 }
 
 fn a_list_is_narrowed(records: &dyn Records) {

@@ -1,0 +1,2 @@
+# The program itself knows its commands and options.
+eval "$(depollueur completions bash)"

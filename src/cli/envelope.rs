@@ -1,0 +1,67 @@
+//! What the SMTP dialogue would have said of a message, told by options.
+
+use std::net::IpAddr;
+
+use clap::{Args, ValueEnum};
+
+use crate::{
+    config::MilterConfig,
+    filter::{Direction, Envelope},
+    milter,
+};
+
+#[derive(Args, Clone, Debug, Default)]
+pub(super) struct EnvelopeOptions {
+    /// Envelope sender
+    #[arg(long, value_name = "ADDRESS")]
+    sender: Option<String>,
+    /// Envelope recipient; may be given many times
+    #[arg(long = "recipient", value_name = "ADDRESS")]
+    recipients: Vec<String>,
+    /// The login name of a client that authenticated
+    #[arg(long, value_name = "NAME")]
+    login: Option<String>,
+    /// The IP address of the client
+    #[arg(long, value_name = "ADDRESS")]
+    client: Option<IpAddr>,
+    /// The name of the service of Postfix that took the message in
+    #[arg(long, value_name = "NAME")]
+    daemon: Option<String>,
+    /// Which way the message goes; without it, what login, client and daemon say
+    #[arg(long, value_enum)]
+    direction: Option<Way>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Way {
+    /// From outside to our users
+    Incoming,
+    /// From our users
+    Outgoing,
+}
+
+impl EnvelopeOptions {
+    /// The envelope, as far as it was told.
+    pub(super) fn envelope(&self, config: &MilterConfig) -> Envelope {
+        let authenticated = self.login.is_some();
+        let daemon = self.daemon.as_deref();
+        Envelope {
+            sender: self.sender.clone().unwrap_or_default(),
+            recipients: self.recipients.clone(),
+            direction: match self.direction {
+                Some(Way::Incoming) => Direction::Incoming,
+                Some(Way::Outgoing) => Direction::Outgoing,
+                None => milter::direction(config, self.client, daemon, authenticated),
+            },
+            login: self.login.clone(),
+            client: self.client,
+            daemon: self.daemon.clone(),
+            ..Envelope::default()
+        }
+    }
+
+    /// Whether the sender was told.
+    pub(super) fn has_sender(&self) -> bool {
+        self.sender.is_some()
+    }
+}

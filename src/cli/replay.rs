@@ -1,0 +1,176 @@
+//! `depollueur replay`
+//!
+//! Saved mail goes through the filter in dry-run: nothing is changed, nothing is deposited, no drop
+//! is opened. What cannot be read as a message is counted.
+
+mod report;
+mod source;
+
+use std::{
+    fs::File,
+    io::{self, BufReader, Read as _, Seek as _, SeekFrom},
+    ops::Range,
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+use tokio::runtime;
+
+use self::report::{Fate, Report};
+use super::{
+    ConfigOptions,
+    envelope::EnvelopeOptions,
+    exit::{EX_NOINPUT, EX_UNAVAILABLE, Failure, complain},
+    rewrite::{header::HeaderBlock, push},
+};
+use crate::{
+    config::Config,
+    filter::{Envelope, Filter, Start, Verdict},
+    policy,
+};
+
+#[derive(Args, Debug)]
+pub(super) struct Options {
+    #[command(flatten)]
+    config: ConfigOptions,
+    #[command(flatten)]
+    envelope: EnvelopeOptions,
+    /// Prints JSON
+    #[arg(long)]
+    json: bool,
+    /// A message, an mbox, a Maildir, or a directory of any of them
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+}
+
+/// Replays all mail below the paths.
+pub(super) fn run(mut options: Options) -> Result<(), Failure> {
+    let config = std::mem::take(&mut options.config).load()?;
+    for path in &options.paths {
+        std::fs::metadata(path).map_err(|error| {
+            let path = path.display();
+            Failure::new(
+                EX_NOINPUT,
+                format_args!("could not read \"{path}\": {error}"),
+            )
+        })?;
+    }
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(EX_UNAVAILABLE, format_args!("could not start: {error}")))?;
+    let json = options.json;
+    let report = runtime.block_on(Replay::new(options, config).run());
+    let mut out = io::stdout().lock();
+    let printed = if json {
+        report.json(&mut out)
+    } else {
+        report.table(&mut out)
+    };
+    printed.map_err(|error| Failure::output(&error))
+}
+
+struct Replay {
+    options: EnvelopeOptions,
+    paths: Vec<PathBuf>,
+    config: Config,
+    filter: Filter,
+    report: Report,
+}
+
+impl Replay {
+    fn new(options: Options, mut config: Config) -> Self {
+        // The spool of a message is in memory up to this, else in a file without a name.
+        config
+            .spool
+            .directory
+            .get_or_insert_with(std::env::temp_dir);
+        Self {
+            options: options.envelope,
+            paths: options.paths,
+            filter: Filter::trial(config.clone()).explaining(),
+            config,
+            report: Report::default(),
+        }
+    }
+
+    async fn run(mut self) -> Report {
+        for path in std::mem::take(&mut self.paths) {
+            for file in source::files(&path) {
+                self.file(&file).await;
+            }
+        }
+        self.report
+    }
+
+    /// A file that cannot be read is counted, and named.
+    async fn file(&mut self, path: &Path) {
+        let messages = match source::messages(path) {
+            Ok(messages) => messages,
+            Err(error) => return self.unreadable(path, &error),
+        };
+        for range in messages {
+            match self.message(path, range).await {
+                Ok(()) => {}
+                Err(error) => self.unreadable(path, &error),
+            }
+        }
+    }
+
+    fn unreadable(&mut self, path: &Path, error: &io::Error) {
+        complain(format_args!(
+            "could not read \"{}\": {error}",
+            path.display()
+        ));
+        self.report.unreadable += 1;
+    }
+
+    async fn message(&mut self, path: &Path, range: Range<u64>) -> io::Result<()> {
+        let mut file = File::open(path)?;
+        file.seek(SeekFrom::Start(range.start))?;
+        let bytes = range.end - range.start;
+        let mut input = BufReader::new(file).take(bytes);
+        let Some(block) = HeaderBlock::read(&mut input)? else {
+            self.report.message(bytes, Fate::Malformed, &[]);
+            return Ok(());
+        };
+        let fields = block.fields();
+        let envelope = self.envelope(&fields, bytes);
+        match self.filter.begin(envelope, &fields, block.eol()) {
+            Start::Pass(reason) | Start::Edit(_, reason) => {
+                self.report.message(bytes, Fate::Kept(reason.label()), &[]);
+            }
+            Start::Refuse(refusal) => {
+                let rule = policy::Source::Rule(refusal.rule).label(&self.config);
+                self.report.message(bytes, Fate::Refused(rule), &[]);
+            }
+            Start::Scan(mut message) => {
+                push(&mut message, &mut input).await?;
+                let verdict = message.end().await;
+                let fate = match verdict {
+                    Verdict::Pass(reason) if message.trial().parts == 0 => {
+                        Fate::Kept(reason.label())
+                    }
+                    Verdict::Pass(_) => Fate::Rewritten,
+                    Verdict::Rewrite(_) => Fate::Rewritten,
+                    Verdict::Fail(error) => return Err(io::Error::other(error)),
+                };
+                self.report.message(bytes, fate, message.explanation());
+            }
+        }
+        Ok(())
+    }
+
+    /// What was told, and for the rest what the header says.
+    fn envelope(&self, fields: &[crate::mime::Field], bytes: u64) -> Envelope {
+        let mut envelope = self.options.envelope(&self.config.milter);
+        if !self.options.has_sender() {
+            envelope.sender = source::sender(fields);
+        }
+        if envelope.recipients.is_empty() {
+            envelope.recipients = source::recipients(fields);
+        }
+        envelope.size = Some(bytes);
+        envelope
+    }
+}

@@ -1,0 +1,435 @@
+//! Lists of patterns, any of which may match: words, addresses, header fields.
+//!
+//! A pattern is a text that must be equal, a glob (`*`, `?`, `[a-z]`, `{a,b}`), or a regular
+//! expression between slashes. Upper and lower case are the same: what is matched has to come in
+//! lower case ([`fold`]). Matching takes linear time, whatever stands in the mail.
+
+use std::{collections::HashSet, fmt};
+
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use regex::{RegexSet, RegexSetBuilder};
+
+use super::addresses::AddressFile;
+
+/// Patterns of one list.
+const PATTERNS_MAX: usize = 1000;
+
+/// A list of patterns for words: file names, media types, names of daemons.
+#[derive(Clone, Debug, Default)]
+pub struct Patterns {
+    exact: HashSet<String>,
+    globs: GlobSet,
+    regexes: RegexSet,
+}
+
+/// A list of patterns for mail addresses and login names.
+#[derive(Clone, Debug, Default)]
+pub struct AddressPatterns {
+    written: Vec<String>,
+    patterns: Patterns,
+    /// `@example.org`
+    domains: HashSet<String>,
+    /// `@.example.org`: the domain and all below it.
+    trees: HashSet<String>,
+    /// `file:/path`
+    files: Vec<AddressFile>,
+}
+
+/// A pattern for the fields of one name.
+#[derive(Clone, Debug)]
+pub struct HeaderPattern {
+    /// The name, in lower case.
+    pub name: String,
+    value: Patterns,
+}
+
+/// What is wrong with a pattern: which one, and why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{written:?} {reason}")]
+pub(super) struct PatternError {
+    written: String,
+    reason: String,
+}
+
+/// Whether a bare word may stand in a list of addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bare {
+    /// It is a login name.
+    Allowed,
+    /// It must be an address.
+    Refused,
+}
+
+/// The form in which texts are matched.
+pub fn fold(text: &str) -> String {
+    text.to_lowercase()
+}
+
+impl Patterns {
+    /// Reads a list.
+    ///
+    /// # Errors
+    /// One of the globs or regular expressions is none; it is empty, or there are too many.
+    pub(super) fn new(written: &[String]) -> Result<Self, PatternError> {
+        let mut globs = GlobSetBuilder::new();
+        let mut regexes = Vec::new();
+        let mut exact = HashSet::new();
+        for text in written.iter().take(PATTERNS_MAX + 1) {
+            match kind(text)? {
+                Kind::Regex(inner) => regexes.push((text, inner)),
+                Kind::Glob => {
+                    let glob = GlobBuilder::new(text).case_insensitive(true).build();
+                    globs.add(glob.map_err(|error| PatternError::new(text, error.kind()))?);
+                }
+                Kind::Exact => {
+                    exact.insert(fold(text));
+                }
+            }
+        }
+        if written.len() > PATTERNS_MAX {
+            let reason = format!("is one of too many: {PATTERNS_MAX} at most, use a file");
+            return Err(PatternError::new(&written[PATTERNS_MAX], reason));
+        }
+        Ok(Self {
+            exact,
+            globs: globs
+                .build()
+                .map_err(|error| PatternError::new("", error.kind()))?,
+            regexes: set(&regexes)?,
+        })
+    }
+
+    /// Whether one of them matches a text in lower case.
+    pub fn matches(&self, folded: &str) -> bool {
+        self.exact.contains(folded) || self.globs.is_match(folded) || self.regexes.is_match(folded)
+    }
+}
+
+impl AddressPatterns {
+    /// Reads a list. The files in it are empty until [`AddressPatterns::load`].
+    ///
+    /// # Errors
+    /// One of the entries is no pattern for addresses.
+    pub(super) fn new(written: &[String], bare: Bare) -> Result<Self, PatternError> {
+        let mut list = Self {
+            written: written.to_vec(),
+            ..Self::default()
+        };
+        let mut others = Vec::new();
+        for text in written {
+            if let Some(path) = text.strip_prefix("file:") {
+                let file = AddressFile::new(path).ok_or_else(|| {
+                    PatternError::new(text, "must be file: and a path that begins with a slash")
+                })?;
+                list.files.push(file);
+            } else if !matches!(kind(text)?, Kind::Exact) {
+                others.push(text.clone());
+            } else if let Some(tree) = text.strip_prefix("@.") {
+                list.trees.insert(domain(text, tree)?);
+            } else if let Some(name) = text.strip_prefix('@') {
+                list.domains.insert(domain(text, name)?);
+            } else if text == "<>" {
+                others.push("//".to_owned());
+            } else if bare == Bare::Refused && !text.contains('@') {
+                let reason = format!("must be an address, or \"@{text}\" for a domain");
+                return Err(PatternError::new(text, reason));
+            } else {
+                others.push(text.clone());
+            }
+        }
+        list.patterns = Patterns::new(&others)?;
+        Ok(list)
+    }
+
+    /// Reads the files of addresses that the list names.
+    ///
+    /// # Errors
+    /// One of them cannot be read, or has a line that is no address; one line.
+    pub(super) fn load(&mut self) -> Result<(), String> {
+        self.files.iter_mut().try_for_each(AddressFile::load)
+    }
+
+    /// The list as it was written.
+    pub fn written(&self) -> &[String] {
+        &self.written
+    }
+
+    /// Whether the list is empty, so that nothing matches.
+    pub fn is_empty(&self) -> bool {
+        self.written.is_empty()
+    }
+
+    /// Whether an address in lower case matches; the empty one is that of bounces.
+    pub fn matches(&self, folded: &str) -> bool {
+        let domain = folded.rsplit_once('@').map(|(_, domain)| domain);
+        self.patterns.matches(folded)
+            || domain.is_some_and(|domain| self.has_domain(domain))
+            || self.files.iter().any(|file| file.has(folded))
+    }
+
+    fn has_domain(&self, domain: &str) -> bool {
+        let in_tree = || parents(domain).any(|parent| self.trees.contains(parent));
+        self.domains.contains(domain) || (!self.trees.is_empty() && in_tree())
+    }
+}
+
+impl HeaderPattern {
+    /// Reads `Name: pattern`.
+    ///
+    /// # Errors
+    /// There is no name, or the pattern is none.
+    pub(super) fn new(written: &str) -> Result<Self, PatternError> {
+        let is_name = |name: &str| {
+            !name.is_empty()
+                && name
+                    .bytes()
+                    .all(|byte| byte.is_ascii_graphic() && byte != b':')
+        };
+        let (name, value) = written
+            .split_once(':')
+            .map(|(name, value)| (name.trim(), value.trim()))
+            .filter(|(name, value)| is_name(name) && !value.is_empty())
+            .ok_or_else(|| {
+                PatternError::new(
+                    written,
+                    "must be a name, a colon and a pattern, such as \"X-Spam-Flag: YES\"",
+                )
+            })?;
+        Ok(Self {
+            name: fold(name),
+            value: Patterns::new(&[value.to_owned()])?,
+        })
+    }
+
+    /// Whether a value in lower case matches.
+    pub fn matches(&self, folded: &str) -> bool {
+        self.value.matches(folded)
+    }
+}
+
+impl PatternError {
+    fn new(written: &str, reason: impl fmt::Display) -> Self {
+        Self {
+            written: written.to_owned(),
+            reason: reason.to_string(),
+        }
+    }
+}
+
+/// A domain and those above it: `a.example.org`, `example.org`, `org`.
+pub(super) fn parents(domain: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(domain), |domain| {
+        domain.split_once('.').map(|(_, parent)| parent)
+    })
+}
+
+enum Kind<'a> {
+    Exact,
+    Glob,
+    Regex(&'a str),
+}
+
+fn kind(text: &str) -> Result<Kind<'_>, PatternError> {
+    if text.trim().is_empty() {
+        return Err(PatternError::new(text, "must not be empty"));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(PatternError::new(text, "must be one line"));
+    }
+    match text.strip_prefix('/') {
+        Some(rest) => match rest.strip_suffix('/') {
+            Some(inner) => Ok(Kind::Regex(inner)),
+            None => Err(PatternError::new(
+                text,
+                "must end in a slash, as it begins with one",
+            )),
+        },
+        None if text.contains(['*', '?', '[', '{', '\\']) => Ok(Kind::Glob),
+        None => Ok(Kind::Exact),
+    }
+}
+
+/// All the expressions in one automaton; a bad one is named.
+fn set(regexes: &[(&String, &str)]) -> Result<RegexSet, PatternError> {
+    let build = |inner: &[&str]| {
+        // The empty one is `<>`: it matches nothing but the empty address.
+        let whole = inner
+            .iter()
+            .map(|inner| if inner.is_empty() { "^$" } else { inner });
+        RegexSetBuilder::new(whole).case_insensitive(true).build()
+    };
+    for (text, inner) in regexes {
+        if let Err(error) = build(&[inner]) {
+            let reason = match &error {
+                regex::Error::Syntax(text) => text.lines().last().unwrap_or_default(),
+                _ => "it is too large",
+            };
+            let reason = format!(
+                "is no regular expression: {}",
+                reason.trim_start_matches("error: ")
+            );
+            return Err(PatternError::new(text, reason));
+        }
+    }
+    let inner: Vec<&str> = regexes.iter().map(|(_, inner)| *inner).collect();
+    build(&inner)
+        .map_err(|_| PatternError::new("", "and the other expressions are too large together"))
+}
+
+fn domain(written: &str, name: &str) -> Result<String, PatternError> {
+    let usable = !name.is_empty() && !name.contains(['@', ' ']) && !name.starts_with('.');
+    usable
+        .then(|| fold(name))
+        .ok_or_else(|| PatternError::new(written, "must be a domain behind the \"@\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn texts(words: &[&str]) -> Vec<String> {
+        words.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    fn words(patterns: &[&str]) -> Patterns {
+        Patterns::new(&texts(patterns)).unwrap()
+    }
+
+    fn addresses(patterns: &[&str]) -> AddressPatterns {
+        AddressPatterns::new(&texts(patterns), Bare::Refused).unwrap()
+    }
+
+    #[test]
+    fn words_are_equal_globs_or_expressions_in_any_case() {
+        let table = [
+            ("PDF", "pdf", "pdfx"),
+            ("*.PDF", "a.b.pdf", "pdf"),
+            ("image/*", "image/svg+xml", "application/image"),
+            ("{docx,xlsx}", "xlsx", "pptx"),
+            ("scan-[0-9]*.tif?", "scan-12.tiff", "scan-x.tiff"),
+            ("/^scan[0-9]+$/", "scan12", "scan12x"),
+            ("/FACT/", "une facture", "devis"),
+        ];
+        for (pattern, matching, other) in table {
+            assert!(words(&[pattern]).matches(matching), "{pattern}");
+            assert!(!words(&[pattern]).matches(other), "{pattern}");
+        }
+        assert!(words(&["a", "*b", "/c/"]).matches("xcx"), "any of a list");
+        assert!(!Patterns::default().matches(""));
+    }
+
+    #[test]
+    fn addresses_are_matched_by_domain_with_or_without_those_below() {
+        let table = [
+            ("Zoe@Example.org", "zoe@example.org", "zoe@a.example.org"),
+            ("@example.org", "x@example.org", "x@a.example.org"),
+            ("@.example.org", "x@a.b.example.org", "x@badexample.org"),
+            ("@.example.org", "x@example.org", "x@org"),
+            (
+                "bounce-*@lists.example.org",
+                "bounce-12@lists.example.org",
+                "b@lists.example.org",
+            ),
+            ("/^(a|b)@/", "b@x", "ab@x"),
+            ("<>", "", "a@b"),
+        ];
+        for (pattern, matching, other) in table {
+            assert!(addresses(&[pattern]).matches(matching), "{pattern}");
+            assert!(!addresses(&[pattern]).matches(other), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn a_login_may_be_a_bare_word_and_an_address_may_not() {
+        let login = AddressPatterns::new(&texts(&["Alice"]), Bare::Allowed).unwrap();
+        assert!(login.matches("alice") && !login.matches("alice@example.org"));
+        let error = AddressPatterns::new(&texts(&["example.org"]), Bare::Refused).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            r#""example.org" must be an address, or "@example.org" for a domain"#
+        );
+    }
+
+    #[test]
+    fn what_is_no_pattern_is_refused_with_the_reason() {
+        for (pattern, reason) in [
+            ("", "must not be empty"),
+            ("a\nb", "must be one line"),
+            ("/(/", "is no regular expression: unclosed group"),
+            ("/a", "must end in a slash, as it begins with one"),
+            ("[a", "unclosed character class; missing ']'"),
+            (
+                "{a",
+                "unclosed alternate group; missing '}' (maybe escape '{' with '[{]'?)",
+            ),
+        ] {
+            let error = Patterns::new(&texts(&[pattern])).unwrap_err();
+            assert_eq!(error.to_string(), format!("{pattern:?} {reason}"));
+        }
+        for pattern in ["@", "@.", "@a@b", "file:relative", "file:"] {
+            assert!(
+                AddressPatterns::new(&texts(&[pattern]), Bare::Refused).is_err(),
+                "{pattern}"
+            );
+        }
+    }
+
+    #[test]
+    fn as_many_patterns_as_the_limit_and_no_more() {
+        let many = |count: usize| (0..count).map(|n| format!("a{n}")).collect::<Vec<_>>();
+        assert!(Patterns::new(&many(PATTERNS_MAX)).is_ok());
+        let error = Patterns::new(&many(PATTERNS_MAX + 1))
+            .unwrap_err()
+            .to_string();
+        assert!(error.starts_with("\"a1000\" is one of too many"), "{error}");
+    }
+
+    #[test]
+    fn a_field_is_matched_by_its_value() {
+        let flag = HeaderPattern::new("X-Spam-Flag: YES").unwrap();
+        assert_eq!(flag.name, "x-spam-flag");
+        assert!(flag.matches("yes") && !flag.matches("no"));
+        let any = HeaderPattern::new("X-Ticket:*").unwrap();
+        assert!(any.matches("") && any.matches("12"));
+        for bad in ["X-Spam-Flag", ": yes", "X-A:", "a b: c", "X: /(/"] {
+            assert!(HeaderPattern::new(bad).is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_parsers_panic(text in ".{0,40}", subject in ".{0,40}") {
+            let list = [text.clone()];
+            if let Ok(patterns) = Patterns::new(&list) {
+                let _ = patterns.matches(&subject);
+            }
+            if let Ok(patterns) = AddressPatterns::new(&list, Bare::Refused) {
+                let _ = patterns.matches(&subject);
+            }
+            let _ = HeaderPattern::new(&text);
+        }
+
+        #[test]
+        fn a_text_without_signs_matches_itself_alone(text in "[a-zA-Z0-9._+-]{1,20}") {
+            let patterns = Patterns::new(std::slice::from_ref(&text)).unwrap();
+            prop_assert!(patterns.matches(&fold(&text)));
+            let longer = fold(&format!("{text}x"));
+            prop_assert!(!patterns.matches(&longer));
+        }
+
+        #[test]
+        fn a_tree_has_its_domain_and_all_below(
+            below in proptest::collection::vec("[a-z0-9]{1,6}", 0..4),
+            domain in "[a-z]{1,8}\\.[a-z]{2,3}",
+        ) {
+            let tree = AddressPatterns::new(&[format!("@.{domain}")], Bare::Refused).unwrap();
+            let name: String = below.iter().map(|label| format!("{label}.")).collect();
+            let inside = format!("a@{name}{domain}");
+            let beside = format!("a@x{domain}");
+            prop_assert!(tree.matches(&inside));
+            prop_assert!(!tree.matches(&beside));
+        }
+    }
+}

@@ -1,0 +1,495 @@
+//! Reads rules, key by key.
+
+use toml::{Spanned, de::DeTable, de::DeValue};
+
+use super::{Action, Condition, Rule, Terms};
+use crate::config::{
+    Language, Position,
+    address::Networks,
+    pattern::{AddressPatterns, Bare, HeaderPattern, PatternError, Patterns},
+    value::{Choice, Codec, OptionalSize, Period, Size, Way, Written},
+};
+
+/// Rules of one configuration.
+const RULES_MAX: usize = 1000;
+
+/// Bytes of a rule's name.
+const NAME_BYTES_MAX: usize = 60;
+
+/// Bytes of the text with which a message is refused (RFC 5321, section 4.5.3.1.5: a reply line
+/// has 512).
+const TEXT_BYTES_MAX: usize = 400;
+
+/// What is said without a `text`.
+const TEMPFAIL_TEXT: &str = "this message cannot be accepted at the moment, try again later";
+const REJECT_TEXT: &str = "this message is not accepted here";
+
+/// What may stand in a rule, in the order in which it is documented.
+const KEYS: [&str; 25] = [
+    "name",
+    "direction",
+    "login",
+    "sender",
+    "recipient",
+    "client",
+    "daemon",
+    "list",
+    "bulk",
+    "automatic",
+    "header",
+    "file_name",
+    "extension",
+    "type",
+    "content",
+    "size_min",
+    "size_max",
+    "action",
+    "text",
+    "mode",
+    "threshold",
+    "message_threshold",
+    "retention",
+    "language",
+    "position",
+];
+
+/// Those of them that are about an attachment.
+const PART_KEYS: [&str; 6] = [
+    "file_name",
+    "extension",
+    "type",
+    "content",
+    "size_min",
+    "size_max",
+];
+
+/// Those of them that say how something is detached.
+const TERM_KEYS: [&str; 5] = [
+    "threshold",
+    "message_threshold",
+    "retention",
+    "language",
+    "position",
+];
+
+/// Where something stands in the file, by its offset, and what is wrong with it.
+pub(in crate::config) struct Place {
+    /// The offset of the key.
+    pub(in crate::config) offset: usize,
+    /// One line.
+    pub(in crate::config) message: String,
+}
+
+/// Reads all rules of a file, and the files of addresses that they name.
+///
+/// # Errors
+/// The first mistake.
+pub(in crate::config) fn read(table: &DeTable<'_>) -> Result<Vec<Rule>, Place> {
+    let Some((key, value)) = table.iter().find(|(key, _)| key.get_ref() == "rule") else {
+        return Ok(Vec::new());
+    };
+    let not_rules = || Place {
+        offset: key.span().start,
+        message: "rule: must be written [[rule]], once for each rule".into(),
+    };
+    let DeValue::Array(array) = value.get_ref() else {
+        return Err(not_rules());
+    };
+    let mut rules: Vec<Rule> = Vec::new();
+    for item in array.iter() {
+        let DeValue::Table(fields) = item.get_ref() else {
+            return Err(not_rules());
+        };
+        let reader = Reader::new(rules.len() + 1, item.span().start, fields);
+        if rules.len() >= RULES_MAX {
+            return Err(reader.wrong(&format!("is one too many, {RULES_MAX} are allowed")));
+        }
+        let rule = reader.rule()?;
+        if let Some(other) = rules.iter().position(|known| known.label == rule.label) {
+            let reason = format!("must differ from the name of rule {}", other + 1);
+            return Err(reader.wrong_key("name", &reason));
+        }
+        rules.push(rule);
+    }
+    Ok(rules)
+}
+
+/// One rule as it stands in the file.
+struct Reader<'a> {
+    number: usize,
+    offset: usize,
+    fields: &'a DeTable<'a>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(number: usize, offset: usize, fields: &'a DeTable<'a>) -> Self {
+        Self {
+            number,
+            offset,
+            fields,
+        }
+    }
+
+    fn rule(&self) -> Result<Rule, Place> {
+        self.check_keys()?;
+        let rule = Rule {
+            label: self.label()?,
+            conditions: self.conditions()?,
+            action: self.action()?,
+            dry_run: self.dry_run()?,
+            written: self.written()?,
+        };
+        self.check(&rule)?;
+        Ok(rule)
+    }
+
+    fn check_keys(&self) -> Result<(), Place> {
+        for (key, _) in self.fields {
+            let name: &str = key.get_ref();
+            if !KEYS.contains(&name) {
+                return Err(Place {
+                    offset: key.span().start,
+                    message: format!(
+                        "{}: unknown key \"{name}\": the keys here are {}",
+                        self.title(),
+                        KEYS.join(", ")
+                    ),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// What makes no sense together.
+    fn check(&self, rule: &Rule) -> Result<(), Place> {
+        if rule.conditions.is_empty()
+            && ["action", "mode"].iter().all(|key| !self.has(key))
+            && !self.has_terms()
+        {
+            return Err(self.wrong("says nothing: it needs conditions and an action"));
+        }
+        if !self.has("action") && !self.has_terms() {
+            return Err(self.wrong(
+                "says what it is about and not what to do: it needs an action, or something to set such as threshold",
+            ));
+        }
+        if rule.refuses()
+            && let Some(key) = PART_KEYS.iter().find(|key| self.has(key))
+        {
+            return Err(self.wrong_key(
+                key,
+                "is about an attachment, and tempfail and reject are about the message",
+            ));
+        }
+        if matches!(rule.action, Action::Keep) && rule.dry_run {
+            return Err(self.wrong_key("mode", "has no meaning for a rule that keeps"));
+        }
+        let size = |wanted: fn(&Condition) -> Option<u64>| rule.conditions.iter().find_map(wanted);
+        let min = size(|condition| match condition {
+            Condition::SizeMin(size) => Some(*size),
+            _ => None,
+        });
+        let max = size(|condition| match condition {
+            Condition::SizeMax(size) => Some(*size),
+            _ => None,
+        });
+        if let (Some(min), Some(max)) = (min, max)
+            && min > max
+        {
+            return Err(self.wrong_key("size_min", "must not be above size_max"));
+        }
+        Ok(())
+    }
+
+    fn has_terms(&self) -> bool {
+        TERM_KEYS.iter().any(|key| self.has(key))
+    }
+
+    fn label(&self) -> Result<String, Place> {
+        let Some(written) = self.get("name")? else {
+            return Ok(format!("rule {}", self.number));
+        };
+        let fits = |name: &String| {
+            !name.is_empty() && name.len() <= NAME_BYTES_MAX && !name.chars().any(char::is_control)
+        };
+        written.text().filter(fits).ok_or_else(|| {
+            self.wrong_key(
+                "name",
+                &format!("must be one line of at most {NAME_BYTES_MAX} bytes"),
+            )
+        })
+    }
+
+    fn conditions(&self) -> Result<Vec<Condition>, Place> {
+        use Condition as C;
+        let found = [
+            self.value::<Way>("direction")?.map(C::Direction),
+            self.addresses("login", Bare::Allowed)?.map(C::Login),
+            self.addresses("sender", Bare::Refused)?.map(C::Sender),
+            self.addresses("recipient", Bare::Refused)?
+                .map(C::Recipient),
+            self.value::<Networks>("client")?.map(C::Client),
+            self.patterns("daemon")?.map(C::Daemon),
+            self.list()?,
+            self.flag("bulk")?.map(C::Bulk),
+            self.flag("automatic")?.map(C::Automatic),
+            self.header()?.map(C::Header),
+            self.patterns("file_name")?.map(C::FileName),
+            self.patterns("extension")?.map(C::Extension),
+            self.patterns("type")?.map(C::Type),
+            self.patterns("content")?.map(C::Content),
+            self.value::<Size>("size_min")?.map(C::SizeMin),
+            self.value::<Size>("size_max")?.map(C::SizeMax),
+        ];
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    fn action(&self) -> Result<Action, Place> {
+        let word = match self.get("action")? {
+            None => "detach".to_owned(),
+            Some(written) => written.text().unwrap_or_default(),
+        };
+        let action = match word.as_str() {
+            "detach" => Action::Detach(Box::new(self.terms()?)),
+            "keep" => Action::Keep,
+            "tempfail" => Action::Tempfail(self.text(TEMPFAIL_TEXT)?),
+            "reject" => Action::Reject(self.text(REJECT_TEXT)?),
+            _ => {
+                let allowed = r#"must be "detach" or "keep" or "tempfail" or "reject""#;
+                return Err(self.wrong_key("action", allowed));
+            }
+        };
+        let useless = match &action {
+            Action::Detach(_) => ["text"].iter().find(|key| self.has(key)),
+            Action::Keep => TERM_KEYS.iter().chain(&["text"]).find(|key| self.has(key)),
+            _ => TERM_KEYS.iter().find(|key| self.has(key)),
+        };
+        match useless {
+            None => Ok(action),
+            Some(key) => {
+                Err(self.wrong_key(key, &format!("has no meaning with action = \"{word}\"")))
+            }
+        }
+    }
+
+    fn terms(&self) -> Result<Terms, Place> {
+        Ok(Terms {
+            threshold: self.value::<Size>("threshold")?,
+            message_threshold: self.value::<OptionalSize>("message_threshold")?,
+            retention: self.value::<Period>("retention")?,
+            language: self.value::<Choice<Language>>("language")?,
+            position: self.value::<Choice<Position>>("position")?,
+        })
+    }
+
+    /// Mail servers pass a reply on as ASCII (RFC 5321, section 4.2).
+    fn text(&self, default: &str) -> Result<String, Place> {
+        let Some(written) = self.get("text")? else {
+            return Ok(default.to_owned());
+        };
+        let fits = |text: &String| {
+            let plain = text
+                .bytes()
+                .all(|byte| byte == b' ' || byte.is_ascii_graphic());
+            plain && !text.is_empty() && text.len() <= TEXT_BYTES_MAX
+        };
+        written.text().filter(fits).ok_or_else(|| {
+            let allowed = format!("must be one line of at most {TEXT_BYTES_MAX} ASCII characters");
+            self.wrong_key("text", &allowed)
+        })
+    }
+
+    fn dry_run(&self) -> Result<bool, Place> {
+        match self.get("mode")?.map(|written| written.text()) {
+            None => Ok(false),
+            Some(Some(word)) if word == "live" => Ok(false),
+            Some(Some(word)) if word == "dry-run" => Ok(true),
+            Some(_) => Err(self.wrong_key("mode", r#"must be "live" or "dry-run""#)),
+        }
+    }
+
+    fn list(&self) -> Result<Option<Condition>, Place> {
+        match self.get("list")? {
+            Some(Written::Boolean(flag)) => Ok(Some(Condition::List(flag))),
+            Some(Written::Text(_) | Written::List(_)) => {
+                Ok(self.patterns("list")?.map(Condition::ListId))
+            }
+            None => Ok(None),
+            Some(_) => {
+                Err(self.wrong_key("list", "must be true, false, or patterns for the list's id"))
+            }
+        }
+    }
+
+    fn flag(&self, key: &str) -> Result<Option<bool>, Place> {
+        match self.get(key)? {
+            None => Ok(None),
+            Some(Written::Boolean(flag)) => Ok(Some(flag)),
+            Some(_) => Err(self.wrong_key(key, "must be true or false")),
+        }
+    }
+
+    fn header(&self) -> Result<Option<Vec<HeaderPattern>>, Place> {
+        let Some(texts) = self.texts("header")? else {
+            return Ok(None);
+        };
+        let patterns: Result<_, _> = texts.iter().map(|text| HeaderPattern::new(text)).collect();
+        patterns
+            .map(Some)
+            .map_err(|error| self.bad_pattern("header", &error))
+    }
+
+    fn patterns(&self, key: &str) -> Result<Option<Patterns>, Place> {
+        let Some(texts) = self.texts(key)? else {
+            return Ok(None);
+        };
+        let bare: Vec<String> = match key {
+            "extension" => texts
+                .iter()
+                .map(|text| text.trim_start_matches('.').to_owned())
+                .collect(),
+            _ => texts,
+        };
+        Patterns::new(&bare)
+            .map(Some)
+            .map_err(|error| self.bad_pattern(key, &error))
+    }
+
+    /// Patterns for addresses, with what stands in their files.
+    fn addresses(&self, key: &str, bare: Bare) -> Result<Option<AddressPatterns>, Place> {
+        let Some(texts) = self.texts(key)? else {
+            return Ok(None);
+        };
+        let mut list =
+            AddressPatterns::new(&texts, bare).map_err(|error| self.bad_pattern(key, &error))?;
+        list.load().map_err(|reason| self.wrong_key(key, &reason))?;
+        Ok(Some(list))
+    }
+
+    fn texts(&self, key: &str) -> Result<Option<Vec<String>>, Place> {
+        let Some(written) = self.get(key)? else {
+            return Ok(None);
+        };
+        match written.texts() {
+            Some(texts) if !texts.is_empty() => Ok(Some(texts)),
+            _ => Err(self.wrong_key(key, "must be a text or a list of texts")),
+        }
+    }
+
+    /// A value by its codec.
+    fn value<C: Codec>(&self, key: &str) -> Result<Option<C::Value>, Place> {
+        let Some(written) = self.get(key)? else {
+            return Ok(None);
+        };
+        C::parse(&written)
+            .map(Some)
+            .ok_or_else(|| self.wrong_key(key, &format!("must be {}", C::allowed())))
+    }
+
+    fn has(&self, key: &str) -> bool {
+        self.find(key).is_some()
+    }
+
+    fn get(&self, key: &str) -> Result<Option<Written>, Place> {
+        let Some((_, value)) = self.find(key) else {
+            return Ok(None);
+        };
+        match written(value.get_ref()) {
+            Some(written) => Ok(Some(written)),
+            None => Err(self.wrong_key(key, "must not be a section or a date")),
+        }
+    }
+
+    fn find(&self, key: &str) -> Option<(usize, &'a Spanned<DeValue<'a>>)> {
+        let (found, value) = self
+            .fields
+            .iter()
+            .find(|(known, _)| known.get_ref() == key)?;
+        Some((found.span().start, value))
+    }
+
+    /// The rule as a table again.
+    fn written(&self) -> Result<toml::Table, Place> {
+        let mut table = toml::Table::new();
+        for key in KEYS {
+            if let Some(value) = self.get(key)? {
+                let value = toml::Value::try_from(&value)
+                    .map_err(|error| self.wrong_key(key, &error.to_string()))?;
+                table.insert(key.to_owned(), value);
+            }
+        }
+        Ok(table)
+    }
+
+    fn title(&self) -> String {
+        let name = self
+            .find("name")
+            .and_then(|(_, value)| value.get_ref().as_str());
+        match name.filter(|name| !name.chars().any(char::is_control)) {
+            Some(name) => format!("rule {} {name:?}", self.number),
+            None => format!("rule {}", self.number),
+        }
+    }
+
+    fn wrong(&self, reason: &str) -> Place {
+        Place {
+            offset: self.offset,
+            message: format!("{}: {reason}", self.title()),
+        }
+    }
+
+    fn wrong_key(&self, key: &str, reason: &str) -> Place {
+        let Some((offset, value)) = self.find(key) else {
+            return self.wrong(&format!("{key}: {reason}"));
+        };
+        let shown = shown(value.get_ref());
+        Place {
+            offset,
+            message: format!("{}: {key} = {shown}: {reason}", self.title()),
+        }
+    }
+
+    fn bad_pattern(&self, key: &str, error: &PatternError) -> Place {
+        let offset = self.find(key).map_or(self.offset, |(offset, _)| offset);
+        Place {
+            offset,
+            message: format!("{}: {key}: {error}", self.title()),
+        }
+    }
+}
+
+/// A scalar or a list; `None` for anything else.
+fn written(value: &DeValue<'_>) -> Option<Written> {
+    Some(match value {
+        DeValue::String(text) => Written::Text(text.to_string()),
+        DeValue::Integer(number) => {
+            let digits = number.as_str().replace('_', "");
+            Written::Integer(i64::from_str_radix(&digits, number.radix()).ok()?)
+        }
+        DeValue::Float(number) => Written::Float(number.as_str().parse().ok()?),
+        DeValue::Boolean(flag) => Written::Boolean(*flag),
+        DeValue::Array(items) => Written::List(
+            items
+                .iter()
+                .map(|item| written(item.get_ref()))
+                .collect::<Option<_>>()?,
+        ),
+        DeValue::Datetime(_) | DeValue::Table(_) => return None,
+    })
+}
+
+/// As the admin wrote it, in quotes.
+fn shown(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::String(text) => format!("{text:?}"),
+        DeValue::Integer(number) => format!("\"{}\"", number.as_str()),
+        DeValue::Float(number) => format!("\"{}\"", number.as_str()),
+        DeValue::Boolean(flag) => format!("\"{flag}\""),
+        DeValue::Datetime(date) => format!("\"{date}\""),
+        DeValue::Array(items) => {
+            let items: Vec<String> = items.iter().map(|item| shown(item.get_ref())).collect();
+            format!("[{}]", items.join(", "))
+        }
+        DeValue::Table(_) => "a section".into(),
+    }
+}

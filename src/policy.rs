@@ -1,0 +1,322 @@
+//! Who decides about a message and its attachments: the sender, the users, the rules. Pure.
+//!
+//! In this order, the first that has something to say:
+//!
+//! 1. a rule that refuses the message (it is asked about the message alone)
+//! 2. the sender's wish: a tag in the subject, an address among the recipients, a header field
+//! 3. the users' choice: `users.opt_out`, `users.opt_in`
+//! 4. the first `[[rule]]` that matches, for each attachment and each recipient
+//! 5. the defaults
+//!
+//! What is not known yet makes a condition neither true nor false (`Holds`). So one walk over the
+//! rules serves at every stage: [`outlook`] at `MAIL`, at `DATA`, and at the end of the header says
+//! whether anything can still happen; [`Plan::decide`] says of an attachment whether its fate is
+//! open while its bytes come in.
+//!
+//! * `matching` – whether conditions hold
+//! * `header` – what the top-level header says: lists, bulk, automatic mail
+//! * `plan` – what is left of the rules once the header is known; the recipients combined
+//! * `subject` – tags taken out of a subject
+//! * `wish` – what the sender asks for
+
+mod header;
+mod matching;
+mod plan;
+mod subject;
+mod wish;
+
+use jiff::Span;
+
+use self::matching::{Holds, MessageFacts};
+pub use self::{
+    header::HeaderFacts,
+    matching::PartFacts,
+    plan::{Fate, Going, Plan},
+    wish::{Edits, Wish, Wishes},
+};
+use crate::{
+    config::{Action, Config, Directions, Mail, Recipients, Rule, RunMode, fold},
+    filter::{Direction, Envelope},
+};
+
+/// Who decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// Nobody: the defaults hold.
+    Default,
+    /// The rule of this index.
+    Rule(usize),
+    /// The sender.
+    Wish(Wish),
+    /// A user, by one of the files of addresses.
+    Users,
+}
+
+/// A message is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The index of the rule.
+    pub rule: usize,
+    /// Whether for good (550), or for the moment (451).
+    pub for_good: bool,
+    /// What the client is told.
+    pub text: String,
+}
+
+/// What can still become of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outlook {
+    /// More has to be known.
+    Open,
+    /// It goes out as it came; a label says why.
+    Never(&'static str),
+    /// It is refused.
+    Refused(Refusal),
+}
+
+/// How much of the envelope is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Everything but the recipients.
+    Mail,
+    /// Everything.
+    Data,
+}
+
+impl Source {
+    /// How it is named in logs: a rule's name, or a few words.
+    pub fn label(self, config: &Config) -> &str {
+        match self {
+            Self::Default => "default",
+            Self::Rule(index) => config.rule.get(index).map_or("rule", |rule| &rule.label),
+            Self::Wish(_) => "sender",
+            Self::Users => "users",
+        }
+    }
+
+    /// The terms that it sets, if any.
+    fn terms(self, config: &Config) -> Option<&crate::config::Terms> {
+        match self {
+            Self::Rule(index) => match &config.rule.get(index)?.action {
+                Action::Detach(terms) => Some(terms),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// How long a file can be fetched that goes by it.
+    pub fn retention(self, config: &Config) -> Span {
+        self.terms(config)
+            .and_then(|terms| terms.retention)
+            .unwrap_or(config.drop.expiry)
+    }
+
+    /// The language of its notice.
+    pub fn language(self, config: &Config) -> crate::config::Language {
+        self.terms(config)
+            .and_then(|terms| terms.language)
+            .unwrap_or(config.notice.language)
+    }
+
+    /// The place of its notice.
+    pub fn position(self, config: &Config) -> crate::config::Position {
+        self.terms(config)
+            .and_then(|terms| terms.position)
+            .unwrap_or(config.notice.position)
+    }
+
+    /// From how many bytes on an attachment goes that it detaches, and from which sum on.
+    fn thresholds(self, config: &Config) -> (u64, Option<u64>) {
+        let (threshold, sum) = (config.detach.threshold, config.detach.message_threshold);
+        match (self, self.terms(config)) {
+            // An empty file gains nothing by a link.
+            (Self::Wish(_), _) => (1, None),
+            (_, None) => (threshold, sum),
+            (_, Some(terms)) => (
+                terms.threshold.unwrap_or(threshold),
+                terms.message_threshold.unwrap_or(sum),
+            ),
+        }
+    }
+
+    /// Whether it can detach something from a message of at most so many bytes.
+    fn reaches(self, config: &Config, size: Option<u64>) -> bool {
+        let (threshold, sum) = self.thresholds(config);
+        let lowest = sum.map_or(threshold, |sum| sum.min(threshold));
+        // Decoding never makes a part longer than the message was.
+        size.is_none_or(|size| size >= lowest)
+    }
+}
+
+impl Refusal {
+    fn of(config: &Config, index: usize) -> Option<Self> {
+        let (for_good, text) = match &config.rule.get(index)?.action {
+            Action::Reject(text) => (true, text),
+            Action::Tempfail(text) => (false, text),
+            _ => return None,
+        };
+        Some(Self {
+            rule: index,
+            for_good,
+            text: text.clone(),
+        })
+    }
+}
+
+/// Whether mail of this direction is among these.
+pub fn is_among(directions: Directions, direction: Direction) -> bool {
+    match directions {
+        Directions::Both => true,
+        Directions::Incoming => direction == Direction::Incoming,
+        Directions::Outgoing => direction == Direction::Outgoing,
+    }
+}
+
+/// What can still become of a message of which only (a part of) the envelope is known.
+pub fn outlook(config: &Config, envelope: &Envelope, stage: Stage) -> Outlook {
+    let message = MessageFacts::new(envelope, None);
+    let views: Vec<View> = match stage {
+        Stage::Mail => vec![view(config, &message, None, envelope.size)],
+        Stage::Data => each_recipient(envelope)
+            .map(|recipient| view(config, &message, Some(&recipient), envelope.size))
+            .collect(),
+    };
+    let refusals = views.iter().filter_map(|view| view.refusal.as_ref());
+    if let Some(refusal) = refusals.min_by_key(|refusal| refusal.rule).cloned()
+        && config.detach.mode == RunMode::Live
+    {
+        return Outlook::Refused(refusal);
+    }
+    let wished = wish::may_come(config, envelope.direction);
+    if wished || views.iter().any(|view| view.may_refuse) {
+        return Outlook::Open;
+    }
+    let nothing_for = |view: &View| !view.may_detach;
+    let never = match config.detach.recipients {
+        Recipients::AnyKeep => views.iter().any(nothing_for),
+        Recipients::AnyDetach => views.iter().all(nothing_for),
+    };
+    match never {
+        false => Outlook::Open,
+        true if views.iter().any(|view| view.is_small) => Outlook::Never("small"),
+        true => Outlook::Never("rules"),
+    }
+}
+
+/// What the rules can still do for one recipient, or for all that may come.
+struct View {
+    may_detach: bool,
+    may_refuse: bool,
+    /// Whether something could be detached were the message larger.
+    is_small: bool,
+    refusal: Option<Refusal>,
+}
+
+fn view(
+    config: &Config,
+    message: &MessageFacts<'_>,
+    recipient: Option<&str>,
+    size: Option<u64>,
+) -> View {
+    let refusal = refusal(config, message, recipient);
+    let mut view = View {
+        may_detach: false,
+        may_refuse: refusal != Some(None),
+        is_small: false,
+        refusal: refusal
+            .flatten()
+            .and_then(|index| Refusal::of(config, index)),
+    };
+    if users_keep(config, message, recipient) == Holds::Yes {
+        return view;
+    }
+    let mut take = |source: Source| {
+        let reaches = source.reaches(config, size);
+        view.may_detach |= reaches;
+        view.is_small |= !reaches;
+    };
+    for (index, rule) in config.rule.iter().enumerate() {
+        let holds = matching::of_message(rule, message, recipient);
+        if holds != Holds::No && matches!(rule.action, Action::Detach(_)) {
+            take(Source::Rule(index));
+        }
+        if holds == Holds::Yes && !rule.is_of_part() {
+            return view;
+        }
+    }
+    take(Source::Default);
+    view
+}
+
+/// Which rule refuses the message for this recipient: `None` when that is not known yet,
+/// `Some(None)` when none does. Rules about attachments are not asked.
+fn refusal(
+    config: &Config,
+    message: &MessageFacts<'_>,
+    recipient: Option<&str>,
+) -> Option<Option<usize>> {
+    let mut open = false;
+    let of_message = |rule: &&Rule| !rule.is_of_part();
+    let rules = config.rule.iter().enumerate();
+    for (index, rule) in rules.filter(|(_, rule)| of_message(rule)) {
+        match matching::of_message(rule, message, recipient) {
+            Holds::No => {}
+            // What comes before is not certain, but it would have to refuse to matter.
+            Holds::Unknown => open |= rule.refuses() || may_refuse_after(config, index),
+            Holds::Yes if open => return None,
+            // A trial is told of at the end of the header.
+            Holds::Yes if rule.refuses() && rule.dry_run => return None,
+            Holds::Yes if rule.refuses() => return Some(Some(index)),
+            Holds::Yes => return Some(None),
+        }
+    }
+    if open { None } else { Some(None) }
+}
+
+/// Whether a rule behind this one refuses: then it matters whether this one matches.
+fn may_refuse_after(config: &Config, index: usize) -> bool {
+    config.rule.iter().skip(index + 1).any(Rule::refuses)
+}
+
+/// Whether a user's choice keeps the message as it is for this recipient.
+fn users_keep(config: &Config, message: &MessageFacts<'_>, recipient: Option<&str>) -> Holds {
+    let users = &config.users;
+    let by = |file: &crate::config::AddressFile| {
+        let sent = message.direction == Direction::Outgoing
+            && (file.has_for(&message.sender, Mail::Sent)
+                || message
+                    .login
+                    .as_deref()
+                    .is_some_and(|login| file.has_for(login, Mail::Sent)));
+        match recipient {
+            _ if sent => Holds::Yes,
+            None => Holds::Unknown,
+            Some(recipient) => Holds::from(file.has_for(recipient, Mail::Received)),
+        }
+    };
+    let out = users.opt_out.as_ref().map_or(Holds::No, by);
+    let not_in = users
+        .opt_in
+        .as_ref()
+        .map_or(Holds::No, |file| by(file).not());
+    match (out, not_in) {
+        (Holds::Yes, _) | (_, Holds::Yes) => Holds::Yes,
+        (Holds::No, Holds::No) => Holds::No,
+        _ => Holds::Unknown,
+    }
+}
+
+/// The recipients in lower case, each once; one empty recipient when there is none.
+fn each_recipient(envelope: &Envelope) -> impl Iterator<Item = String> {
+    let mut folded: Vec<String> = envelope.recipients.iter().map(|text| fold(text)).collect();
+    folded.sort_unstable();
+    folded.dedup();
+    if folded.is_empty() {
+        folded.push(String::new());
+    }
+    folded.into_iter()
+}
+
+#[cfg(test)]
+mod tests;

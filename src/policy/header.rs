@@ -1,0 +1,82 @@
+//! What the top-level header says of a message.
+
+use encoding_rs::{Encoding, UTF_8};
+
+use crate::{
+    config::{HeaderPattern, fold},
+    mime::Field,
+};
+
+/// Bytes of a field that are looked at.
+const VALUE_BYTES_MAX: usize = 8 << 10;
+
+/// What is asked of a header. Texts are in lower case.
+#[derive(Debug)]
+pub struct HeaderFacts<'a> {
+    fields: &'a [Field],
+    /// The identifier of the mailing list (RFC 2919), without its description.
+    pub(super) list_id: Option<String>,
+    /// `Precedence: bulk`, `list` or `junk`, or a `List-Unsubscribe` (RFC 2369).
+    pub(super) is_bulk: bool,
+    /// `Auto-Submitted` other than `no` (RFC 3834, section 5).
+    pub(super) is_automatic: bool,
+}
+
+impl<'a> HeaderFacts<'a> {
+    /// Reads a header.
+    pub fn read(fields: &'a [Field]) -> Self {
+        let first = |name: &str| values(fields, name).next();
+        let precedence = first("precedence").unwrap_or_default();
+        let submitted = first("auto-submitted");
+        let word = |value: &String| {
+            value
+                .split([';', ' ', '('])
+                .next()
+                .unwrap_or_default()
+                .to_owned()
+        };
+        Self {
+            fields,
+            list_id: first("list-id").map(|value| list_id(&value)),
+            is_bulk: matches!(precedence.as_str(), "bulk" | "list" | "junk")
+                || first("list-unsubscribe").is_some(),
+            is_automatic: submitted
+                .as_ref()
+                .map(word)
+                .is_some_and(|word| word != "no"),
+        }
+    }
+
+    /// Whether a field of the pattern's name matches it.
+    pub(super) fn has(&self, pattern: &HeaderPattern) -> bool {
+        values(self.fields, &pattern.name).any(|value| pattern.matches(&value))
+    }
+}
+
+/// The values of all fields of a name, decoded, unfolded, in lower case.
+fn values<'a>(fields: &'a [Field], name: &'a str) -> impl Iterator<Item = String> + 'a {
+    fields
+        .iter()
+        .filter(|field| field.name.eq_ignore_ascii_case(name.as_bytes()))
+        .map(|field| fold(&text(&field.value)))
+}
+
+/// A value as people read it (RFC 2047).
+fn text(value: &[u8]) -> String {
+    let value = &value[..value.len().min(VALUE_BYTES_MAX)];
+    let decode = |charset: &[u8], bytes: &[u8], out: &mut String| {
+        let encoding = Encoding::for_label(charset).unwrap_or(UTF_8);
+        out.push_str(&encoding.decode_without_bom_handling(bytes).0);
+    };
+    encodify::rfc2047::decode_text(value, decode)
+        .trim()
+        .to_owned()
+}
+
+/// What stands between the angle brackets; all of it without them.
+fn list_id(value: &str) -> String {
+    let inner = value
+        .rsplit_once('<')
+        .and_then(|(_, rest)| rest.split_once('>'));
+    inner.map_or(value, |(id, _)| id).trim().to_owned()
+}

@@ -1,0 +1,268 @@
+//! What is left of the rules once the header is known, and the recipients combined.
+
+use std::collections::HashSet;
+
+use jiff::{Span, SpanRelativeTo, civil::date};
+
+use super::{
+    HeaderFacts, PartFacts, Refusal, Source, Wish, each_recipient,
+    matching::{self, Holds, MessageFacts},
+    users_keep,
+};
+use crate::{
+    config::{Action, Config, Recipients, Rule, RunMode},
+    filter::Envelope,
+};
+
+/// For each group of recipients whose mail goes by the same rules, who may decide, in order. The
+/// last of each always does.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    groups: Vec<Vec<Source>>,
+    /// The rule that would have refused the message, were it not in dry-run.
+    would_refuse: Option<Refusal>,
+}
+
+/// What is to become of an attachment.
+#[derive(Clone, Debug)]
+pub enum Fate {
+    /// That depends on its further bytes.
+    Open,
+    /// It stays, whatever its size.
+    Stays(Source),
+    /// It goes if it is heavy enough.
+    Goes(Going),
+}
+
+/// When an attachment goes, and for how long.
+#[derive(Clone, Debug)]
+pub struct Going {
+    /// Who decided.
+    pub source: Source,
+    /// From so many bytes on.
+    pub threshold: u64,
+    /// Or when the attachments come to more than so many together.
+    pub message_threshold: Option<u64>,
+    /// How long it can be fetched.
+    pub retention: Span,
+    /// Whether it is only counted.
+    pub dry_run: bool,
+}
+
+impl Plan {
+    /// Asks everybody about a message whose header is known.
+    ///
+    /// # Errors
+    /// The message is refused.
+    pub fn new(
+        config: &Config,
+        envelope: &Envelope,
+        header: &HeaderFacts<'_>,
+        wish: Option<Wish>,
+    ) -> Result<Self, Refusal> {
+        let message = MessageFacts::new(envelope, Some(header));
+        let mut plan = Self {
+            groups: Vec::new(),
+            would_refuse: None,
+        };
+        let mut known = HashSet::new();
+        let mut refusals = Vec::new();
+        for recipient in each_recipient(envelope) {
+            refusals.extend(refusal(config, &message, &recipient));
+            let group = match wish {
+                Some(wish) => vec![Source::Wish(wish)],
+                None => group(config, &message, &recipient),
+            };
+            if known.insert(group.clone()) {
+                plan.groups.push(group);
+            }
+        }
+        let is_trial = |refusal: &Refusal| {
+            config.detach.mode == RunMode::DryRun || config.rule[refusal.rule].dry_run
+        };
+        refusals.sort_by_key(|refusal| refusal.rule);
+        let (trials, mut refusals): (Vec<_>, Vec<_>) = refusals.into_iter().partition(is_trial);
+        plan.would_refuse = trials.into_iter().next();
+        if refusals.is_empty() {
+            Ok(plan)
+        } else {
+            Err(refusals.swap_remove(0))
+        }
+    }
+
+    /// The refusal that only was logged and counted.
+    pub fn would_refuse(&self) -> Option<&Refusal> {
+        self.would_refuse.as_ref()
+    }
+
+    /// Who keeps everything as it is; `None` when something may go from a message of at most so
+    /// many bytes.
+    pub fn keeper(&self, config: &Config, size: Option<u64>) -> Option<Source> {
+        let keeps = |group: &&Vec<Source>| {
+            let detaches =
+                |source: &&Source| source.detaches(config) && source.reaches(config, size);
+            !group.iter().any(|source| detaches(&source))
+        };
+        let last = |group: &Vec<Source>| group.last().copied().unwrap_or(Source::Default);
+        let mut keeping = self.groups.iter().filter(keeps);
+        let first = keeping.next()?;
+        match config.detach.recipients {
+            Recipients::AnyKeep => Some(last(first)),
+            Recipients::AnyDetach => {
+                (keeping.count() + 1 == self.groups.len()).then(|| last(first))
+            }
+        }
+    }
+
+    /// Whether the first bytes of an attachment may have to be looked at.
+    pub fn asks_content(&self, config: &Config) -> bool {
+        let asks = |source: &Source| match source {
+            Source::Rule(index) => config.rule[*index]
+                .conditions
+                .iter()
+                .any(|condition| matches!(condition, crate::config::Condition::Content(_))),
+            _ => false,
+        };
+        self.groups.iter().flatten().any(asks)
+    }
+
+    /// What is to become of an attachment, by what is known of it.
+    pub fn decide(&self, config: &Config, part: &PartFacts) -> Fate {
+        let fates: Vec<Fate> = self
+            .groups
+            .iter()
+            .map(|group| decide(config, group, part))
+            .collect();
+        let keep = fates.iter().find(|fate| matches!(fate, Fate::Stays(_)));
+        let is_open = fates.iter().any(|fate| matches!(fate, Fate::Open));
+        let goings: Vec<&Going> = fates.iter().filter_map(Fate::going).collect();
+        match (config.detach.recipients, keep) {
+            (Recipients::AnyKeep, Some(keep)) => keep.clone(),
+            _ if is_open => Fate::Open,
+            (recipients, keep) => match together(recipients, &goings) {
+                Some(going) => Fate::Goes(going),
+                None => keep.cloned().unwrap_or(Fate::Stays(Source::Default)),
+            },
+        }
+    }
+}
+
+impl Fate {
+    fn going(&self) -> Option<&Going> {
+        match self {
+            Self::Goes(going) => Some(going),
+            _ => None,
+        }
+    }
+}
+
+impl Source {
+    /// Whether it lets attachments go.
+    pub(crate) fn detaches(self, config: &Config) -> bool {
+        match self {
+            Self::Default | Self::Wish(Wish::Detach) => true,
+            Self::Users | Self::Wish(Wish::Keep) => false,
+            Self::Rule(index) => matches!(config.rule[index].action, Action::Detach(_)),
+        }
+    }
+}
+
+/// Who refuses the message for one recipient: the first rule about messages that matches, if it
+/// does.
+fn refusal(config: &Config, message: &MessageFacts<'_>, recipient: &str) -> Option<Refusal> {
+    let is_of_message = |(_, rule): &(usize, &Rule)| !rule.is_of_part();
+    let mut rules = config.rule.iter().enumerate().filter(is_of_message);
+    let matches = |rule| matching::of_message(rule, message, Some(recipient)) == Holds::Yes;
+    let (index, _) = rules.find(|(_, rule)| matches(rule))?;
+    Refusal::of(config, index)
+}
+
+/// Who may decide for one recipient.
+fn group(config: &Config, message: &MessageFacts<'_>, recipient: &str) -> Vec<Source> {
+    if users_keep(config, message, Some(recipient)) == Holds::Yes {
+        return vec![Source::Users];
+    }
+    let mut group = Vec::new();
+    for (index, rule) in config.rule.iter().enumerate() {
+        if matching::of_message(rule, message, Some(recipient)) == Holds::Yes {
+            group.push(Source::Rule(index));
+            if !rule.is_of_part() {
+                return group;
+            }
+        }
+    }
+    group.push(Source::Default);
+    group
+}
+
+/// The first who decides.
+fn decide(config: &Config, group: &[Source], part: &PartFacts) -> Fate {
+    for &source in group {
+        let holds = match source {
+            Source::Rule(index) => matching::of_part(&config.rule[index], part),
+            _ => Holds::Yes,
+        };
+        match holds {
+            Holds::No => {}
+            Holds::Unknown => return Fate::Open,
+            Holds::Yes if source.detaches(config) => return Fate::Goes(going(config, source)),
+            Holds::Yes => return Fate::Stays(source),
+        }
+    }
+    Fate::Stays(Source::Default)
+}
+
+fn going(config: &Config, source: Source) -> Going {
+    let (threshold, message_threshold) = source.thresholds(config);
+    Going {
+        source,
+        threshold,
+        message_threshold,
+        retention: source.retention(config),
+        dry_run: matches!(source, Source::Rule(index) if config.rule[index].dry_run),
+    }
+}
+
+/// The strictest terms of several recipients, or the mildest; the longest retention in either case.
+fn together(recipients: Recipients, goings: &[&Going]) -> Option<Going> {
+    let keep = recipients == Recipients::AnyKeep;
+    let beats = |one: &Going, other: &Going| match (one.dry_run, other.dry_run) {
+        // A trial leaves the attachment where it is.
+        (true, false) => keep,
+        (false, true) => !keep,
+        _ if keep => one.threshold > other.threshold,
+        _ => one.threshold < other.threshold,
+    };
+    let mut goings = goings.iter();
+    let mut best: Going = (*goings.next()?).clone();
+    let (mut retention, mut sum) = (best.retention, best.message_threshold);
+    for going in goings {
+        let sums = (
+            sum.unwrap_or(u64::MAX),
+            going.message_threshold.unwrap_or(u64::MAX),
+        );
+        let one = if keep {
+            sums.0.max(sums.1)
+        } else {
+            sums.0.min(sums.1)
+        };
+        sum = (one < u64::MAX).then_some(one);
+        if is_longer(&going.retention, &retention) {
+            retention = going.retention;
+        }
+        if beats(going, &best) {
+            best = (*going).clone();
+        }
+    }
+    (best.retention, best.message_threshold) = (retention, sum);
+    Some(best)
+}
+
+/// Whether a time is longer, by the calendar of one year.
+fn is_longer(one: &Span, other: &Span) -> bool {
+    let length = |span: &Span| {
+        span.to_duration(SpanRelativeTo::from(date(2026, 1, 1)))
+            .ok()
+    };
+    length(one) > length(other)
+}

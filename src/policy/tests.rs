@@ -1,0 +1,543 @@
+//! Rules as an admin writes them, asked as the session and the filter ask.
+
+use super::*;
+use crate::{config::Sources, mime::Field};
+
+/// A configuration of so many lines of TOML.
+fn config(text: &str) -> Config {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    let sources = Sources {
+        file: Some(file.path().into()),
+        ..Sources::default()
+    };
+    Config::load(&sources).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn envelope() -> Envelope {
+    Envelope {
+        sender: "Zoe@Sender.org".into(),
+        recipients: vec!["A@Here.org".into(), "b@there.org".into()],
+        direction: Direction::Incoming,
+        client: "192.0.2.7".parse().ok(),
+        daemon: Some("INBOUND".into()),
+        ..Envelope::default()
+    }
+}
+
+fn fields(fields: &[(&str, &str)]) -> Vec<Field> {
+    let field = |(name, value): &(&str, &str)| Field {
+        name: (*name).into(),
+        value: (*value).into(),
+    };
+    fields.iter().map(field).collect()
+}
+
+const HEADER: &[(&str, &str)] = &[
+    ("Subject", " =?utf-8?q?R=C3=A9union?="),
+    ("List-Id", " Friends <friends.lists.example.org>"),
+    ("Precedence", " Bulk"),
+    ("Auto-Submitted", " auto-generated; type=x"),
+    ("X-Spam-Flag", "YES"),
+];
+
+fn plan(config: &Config, envelope: &Envelope, header: &[(&str, &str)]) -> Result<Plan, Refusal> {
+    let fields = fields(header);
+    Plan::new(config, envelope, &HeaderFacts::read(&fields), None)
+}
+
+/// A PDF in every respect.
+fn part(bytes: u64) -> PartFacts {
+    PartFacts {
+        content: Some("application/pdf"),
+        bytes,
+        is_whole: true,
+        ..PartFacts::new("Rapport.Final.PDF", "Application/PDF")
+    }
+}
+
+/// Who keeps a PDF of a megabyte, if anybody.
+fn kept_by(config: &Config, header: &[(&str, &str)]) -> Option<Source> {
+    match plan(config, &envelope(), header)
+        .unwrap()
+        .decide(config, &part(1_000_000))
+    {
+        Fate::Stays(source) => Some(source),
+        Fate::Goes(_) => None,
+        Fate::Open => panic!("everything is known"),
+    }
+}
+
+/// Whether a rule of this one condition keeps it.
+fn holds(condition: &str) -> bool {
+    let config = config(&format!("[[rule]]\n{condition}\naction = 'keep'\n"));
+    kept_by(&config, HEADER) == Some(Source::Rule(0))
+}
+
+#[test]
+fn each_condition_holds_for_what_it_names_and_for_nothing_else() {
+    let table = [
+        ("direction = 'incoming'", "direction = 'outgoing'"),
+        ("sender = '@sender.org'", "sender = '@example.org'"),
+        (
+            "recipient = ['x@y', 'a@here.org']",
+            "recipient = 'a@there.org'",
+        ),
+        (
+            "client = '192.0.2.0/24'",
+            "client = ['198.51.100.0/24', '2001:db8::/32']",
+        ),
+        ("daemon = 'inbound'", "daemon = 'ORIGINATING'"),
+        ("list = true", "list = false"),
+        ("list = '*.lists.example.org'", "list = 'friends'"),
+        ("bulk = true", "bulk = false"),
+        ("automatic = true", "automatic = false"),
+        ("header = 'X-Spam-Flag: yes'", "header = 'X-Spam-Flag: no'"),
+        ("header = 'Subject: *éunion'", "header = 'X-None: *'"),
+        ("file_name = 'rapport.*'", "file_name = 'rapport'"),
+        ("extension = ['doc', '.pdf']", "extension = 'final.pdf'"),
+        ("type = 'application/*'", "type = 'image/*'"),
+        ("content = 'application/pdf'", "content = 'application/zip'"),
+        ("size_min = '1 MB'", "size_min = 1_000_001"),
+        ("size_max = '1 MB'", "size_max = 999_999"),
+    ];
+    for (yes, no) in table {
+        assert!(holds(yes), "{yes}");
+        assert!(!holds(no), "{no}");
+    }
+}
+
+#[test]
+fn a_login_is_asked_of_who_authenticated() {
+    let config = config("[[rule]]\nlogin = ['alice', '*@here.org']\naction = 'keep'\n");
+    for (login, kept) in [
+        (None, false),
+        (Some("Alice"), true),
+        (Some("bob"), false),
+        (Some("x@here.org"), true),
+    ] {
+        let mut envelope = envelope();
+        envelope.login = login.map(str::to_owned);
+        let plan = plan(&config, &envelope, &[]).unwrap();
+        assert_eq!(plan.keeper(&config, None).is_some(), kept, "{login:?}");
+    }
+}
+
+#[test]
+fn bounces_are_automatic() {
+    let config = config(
+        "[[rule]]\nautomatic = true\naction = 'keep'\n[[rule]]\nsender = '<>'\naction = 'keep'\n",
+    );
+    let bounce = Envelope {
+        sender: String::new(),
+        ..envelope()
+    };
+    let plan = plan(&config, &bounce, &[("Auto-Submitted", "no")]).unwrap();
+    assert_eq!(plan.keeper(&config, None), Some(Source::Rule(0)));
+}
+
+#[test]
+fn all_conditions_of_a_rule_must_hold_and_the_first_rule_decides() {
+    let config = config(
+        "[[rule]]\nname = 'both'\nbulk = true\nextension = 'doc'\naction = 'keep'\n\
+         [[rule]]\nname = 'second'\nbulk = true\nextension = 'pdf'\naction = 'keep'\n\
+         [[rule]]\nname = 'third'\nextension = 'pdf'\naction = 'detach'\n",
+    );
+    let source = kept_by(&config, HEADER).unwrap();
+    assert_eq!((source, source.label(&config)), (Source::Rule(1), "second"));
+    assert_eq!(kept_by(&config, &[]), None);
+}
+
+#[test]
+fn a_rule_sets_its_terms_and_the_rest_is_the_defaults() {
+    let config = config(
+        "[[rule]]\nlist = true\nthreshold = '2 MB'\nretention = '7 days'\nlanguage = 'en'\nposition = 'start'\n",
+    );
+    let decided = |header| {
+        plan(&config, &envelope(), header)
+            .unwrap()
+            .decide(&config, &part(1))
+    };
+    let Fate::Goes(going) = decided(HEADER) else {
+        panic!()
+    };
+    assert_eq!(
+        (going.threshold, going.message_threshold),
+        (2_000_000, None)
+    );
+    assert_eq!(going.retention.fieldwise(), Span::new().days(7).fieldwise());
+    assert_eq!(going.source.language(&config), crate::config::Language::En);
+    assert_eq!(
+        going.source.position(&config),
+        crate::config::Position::Start
+    );
+    let Fate::Goes(going) = decided(&[]) else {
+        panic!()
+    };
+    assert_eq!((going.threshold, going.source), (500_000, Source::Default));
+    assert_eq!(
+        going.retention.fieldwise(),
+        Span::new().months(1).fieldwise()
+    );
+}
+
+const PER_RECIPIENT: &str =
+    "[[rule]]\nname = 'a keeps'\nrecipient = 'a@here.org'\naction = 'keep'\n";
+
+#[test]
+fn one_recipient_keeps_for_all_or_detaches_for_all() {
+    let any_keep = config(PER_RECIPIENT);
+    assert_eq!(kept_by(&any_keep, &[]), Some(Source::Rule(0)));
+    let any_detach = config(&format!(
+        "[detach]\nrecipients = 'any-detach'\n{PER_RECIPIENT}"
+    ));
+    assert_eq!(kept_by(&any_detach, &[]), None);
+    let both_keep = config(
+        "[detach]\nrecipients = 'any-detach'\n[[rule]]\nrecipient = ['@here.org', '@there.org']\naction = 'keep'\n",
+    );
+    assert_eq!(kept_by(&both_keep, &[]), Some(Source::Rule(0)));
+}
+
+#[test]
+fn with_several_thresholds_the_highest_or_the_lowest_holds_and_the_longest_retention() {
+    let rules = "[[rule]]\nrecipient = 'a@here.org'\nthreshold = '3 MB'\nmessage_threshold = '9 MB'\nretention = '2 days'\n\
+                 [[rule]]\nrecipient = 'b@there.org'\nthreshold = '1 MB'\nmessage_threshold = '4 MB'\nretention = '9 days'\n";
+    for (word, threshold, sum, rule) in [
+        ("any-keep", 3_000_000, 9_000_000, 0),
+        ("any-detach", 1_000_000, 4_000_000, 1),
+    ] {
+        let config = config(&format!("[detach]\nrecipients = '{word}'\n{rules}"));
+        let fate = plan(&config, &envelope(), &[])
+            .unwrap()
+            .decide(&config, &part(1));
+        let Fate::Goes(going) = fate else { panic!() };
+        assert_eq!(
+            (going.threshold, going.message_threshold),
+            (threshold, Some(sum)),
+            "{word}"
+        );
+        assert_eq!(going.source, Source::Rule(rule), "{word}");
+        assert_eq!(
+            going.retention.fieldwise(),
+            Span::new().days(9).fieldwise(),
+            "{word}"
+        );
+    }
+}
+
+#[test]
+fn a_message_is_refused_by_the_first_rule_about_messages_that_matches() {
+    let config = config(
+        "[[rule]]\nextension = 'pdf'\naction = 'keep'\n\
+         [[rule]]\nsender = '@friend.org'\naction = 'keep'\n\
+         [[rule]]\nrecipient = 'b@there.org'\naction = 'reject'\ntext = 'no mail here'\n\
+         [[rule]]\nsender = '@sender.org'\naction = 'tempfail'\n",
+    );
+    let refusal = plan(&config, &envelope(), &[]).unwrap_err();
+    assert_eq!(
+        (refusal.rule, refusal.for_good, refusal.text.as_str()),
+        (2, true, "no mail here")
+    );
+    let to_a = |sender: &str| Envelope {
+        recipients: vec!["a@here.org".into()],
+        sender: sender.into(),
+        ..envelope()
+    };
+    assert!(
+        !plan(&config, &to_a("x@sender.org"), &[])
+            .unwrap_err()
+            .for_good
+    );
+    assert!(plan(&config, &to_a("x@friend.org"), &[]).is_ok());
+    assert!(plan(&config, &to_a("x@other.org"), &[]).is_ok());
+}
+
+#[test]
+fn in_dry_run_nothing_is_refused() {
+    let rule = "[[rule]]\nsender = '@sender.org'\naction = 'reject'\n";
+    for text in [
+        format!("{rule}mode = 'dry-run'\n"),
+        format!("[detach]\nmode = 'dry-run'\n{rule}"),
+    ] {
+        let config = config(&text);
+        let plan = plan(&config, &envelope(), &[]).unwrap();
+        assert_eq!(plan.would_refuse().unwrap().rule, 0);
+        assert_eq!(plan.keeper(&config, None), Some(Source::Rule(0)));
+        assert_eq!(outlook(&config, &envelope(), Stage::Data), Outlook::Open);
+    }
+}
+
+#[test]
+fn a_size_is_open_until_enough_bytes_came() {
+    let config = config(
+        "[[rule]]\nsize_max = '2 MB'\nextension = 'pdf'\naction = 'keep'\n\
+         [[rule]]\nsize_min = '3 MB'\nretention = '1 day'\n",
+    );
+    let plan = plan(&config, &envelope(), &[]).unwrap();
+    let decide = |bytes, is_whole| {
+        let fate = plan.decide(
+            &config,
+            &PartFacts {
+                is_whole,
+                ..part(bytes)
+            },
+        );
+        match fate {
+            Fate::Open => "open".to_owned(),
+            Fate::Stays(source) => format!("stays {}", source.label(&config)),
+            Fate::Goes(going) => format!("goes {}", going.source.label(&config)),
+        }
+    };
+    assert_eq!(decide(2_000_000, false), "open");
+    assert_eq!(decide(2_000_000, true), "stays rule 1");
+    assert_eq!(decide(2_000_001, false), "open");
+    assert_eq!(decide(2_000_001, true), "goes default");
+    assert_eq!(decide(3_000_000, false), "goes rule 2");
+}
+
+#[test]
+fn content_is_open_until_the_first_bytes_came() {
+    let config = config("[[rule]]\ncontent = 'image/*'\naction = 'keep'\n");
+    let plan = plan(&config, &envelope(), &[]).unwrap();
+    assert!(plan.asks_content(&config));
+    let decide = |content| plan.decide(&config, &PartFacts { content, ..part(9) });
+    assert!(matches!(decide(None), Fate::Open));
+    assert!(matches!(decide(Some("image/png")), Fate::Stays(_)));
+    assert!(matches!(decide(Some("application/zip")), Fate::Goes(_)));
+}
+
+/// What is said at `MAIL` and at `DATA`.
+fn outlooks(config: &Config, envelope: &Envelope) -> (Outlook, Outlook) {
+    (
+        outlook(config, envelope, Stage::Mail),
+        outlook(config, envelope, Stage::Data),
+    )
+}
+
+#[test]
+fn a_message_passes_as_soon_as_nothing_can_happen() {
+    let never = |word| Outlook::Never(word);
+    let sender = config("[[rule]]\nsender = '@sender.org'\naction = 'keep'\n");
+    assert_eq!(
+        outlooks(&sender, &envelope()),
+        (never("rules"), never("rules"))
+    );
+    let recipient = config(PER_RECIPIENT);
+    assert_eq!(
+        outlooks(&recipient, &envelope()),
+        (Outlook::Open, never("rules"))
+    );
+    let detach = config(&format!(
+        "[detach]\nrecipients = 'any-detach'\n{PER_RECIPIENT}"
+    ));
+    assert_eq!(
+        outlooks(&detach, &envelope()),
+        (Outlook::Open, Outlook::Open)
+    );
+    let header = config("[[rule]]\nbulk = true\naction = 'keep'\n");
+    assert_eq!(
+        outlooks(&header, &envelope()),
+        (Outlook::Open, Outlook::Open)
+    );
+    let part = config("[[rule]]\nextension = 'pdf'\naction = 'keep'\n");
+    assert_eq!(outlooks(&part, &envelope()), (Outlook::Open, Outlook::Open));
+    let all = config("[[rule]]\nextension = 'pdf'\naction = 'keep'\n[[rule]]\naction = 'keep'\n");
+    assert_eq!(
+        outlooks(&all, &envelope()),
+        (never("rules"), never("rules"))
+    );
+}
+
+#[test]
+fn a_small_message_passes_unless_a_rule_that_may_match_wants_less() {
+    let light = Envelope {
+        size: Some(200_000),
+        ..envelope()
+    };
+    let small = Outlook::Never("small");
+    assert_eq!(
+        outlooks(&Config::default(), &light),
+        (small.clone(), small.clone())
+    );
+    let for_a = config("[[rule]]\nrecipient = 'a@here.org'\nthreshold = '100 kB'\n");
+    assert_eq!(
+        outlooks(&for_a, &light),
+        (Outlook::Open, small.clone()),
+        "b has the default"
+    );
+    let any = config(
+        "[detach]\nrecipients = 'any-detach'\n[[rule]]\nrecipient = 'a@here.org'\nthreshold = '100 kB'\n",
+    );
+    assert_eq!(outlooks(&any, &light), (Outlook::Open, Outlook::Open));
+    let sum = config("[detach]\nmessage_threshold = '200 kB'\n");
+    assert_eq!(outlooks(&sum, &light).0, Outlook::Open);
+    assert_eq!(
+        outlooks(
+            &sum,
+            &Envelope {
+                size: Some(199_999),
+                ..light
+            }
+        )
+        .0,
+        small
+    );
+}
+
+#[test]
+fn a_wish_may_come_with_the_header_so_our_users_mail_is_read_that_far() {
+    let ours = Envelope {
+        direction: Direction::Outgoing,
+        size: Some(1),
+        ..envelope()
+    };
+    assert_eq!(
+        outlook(&Config::default(), &ours, Stage::Data),
+        Outlook::Open
+    );
+    let off = config("[sender]\nkeep_tags = []\ndetach_tags = []\nheader = ''\n");
+    assert_eq!(outlook(&off, &ours, Stage::Data), Outlook::Never("small"));
+}
+
+#[test]
+fn a_refusal_is_known_with_the_envelope_if_it_can_be() {
+    let by_recipient = config("[[rule]]\nrecipient = 'b@there.org'\naction = 'reject'\n");
+    let (mail, data) = outlooks(&by_recipient, &envelope());
+    assert_eq!(mail, Outlook::Open);
+    assert!(matches!(data, Outlook::Refused(_)));
+    let by_header = config("[[rule]]\nheader = 'X-Spam-Flag: YES'\naction = 'reject'\n");
+    let light = Envelope {
+        size: Some(1),
+        ..envelope()
+    };
+    assert_eq!(outlooks(&by_header, &light), (Outlook::Open, Outlook::Open));
+    assert!(plan(&by_header, &light, HEADER).is_err());
+    let shielded = config(
+        "[[rule]]\nbulk = true\naction = 'keep'\n[[rule]]\nsender = '@sender.org'\naction = 'reject'\n",
+    );
+    assert_eq!(
+        outlooks(&shielded, &envelope()),
+        (Outlook::Open, Outlook::Open)
+    );
+    assert!(plan(&shielded, &envelope(), HEADER).is_ok());
+    assert!(plan(&shielded, &envelope(), &[]).is_err());
+}
+
+/// A configuration with a file of users, which is read at once.
+fn users(key: &str, lines: &str) -> Config {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), lines).unwrap();
+    config(&format!("[users]\n{key} = '{}'\n", file.path().display()))
+}
+
+#[test]
+fn users_opt_out_of_what_they_send_or_receive() {
+    let received = users("opt_out", "a@here.org received\n");
+    assert_eq!(kept_by(&received, &[]), Some(Source::Users));
+    assert_eq!(
+        outlook(&received, &envelope(), Stage::Data),
+        Outlook::Never("rules")
+    );
+    let sent = users(
+        "opt_out",
+        "a@here.org sent\nzoe@sender.org sent\nalice sent\n",
+    );
+    assert_eq!(
+        kept_by(&sent, &[]),
+        None,
+        "a stranger who says that he is Zoe"
+    );
+    let ours = Envelope {
+        direction: Direction::Outgoing,
+        ..envelope()
+    };
+    assert_eq!(
+        plan(&sent, &ours, &[]).unwrap().keeper(&sent, None),
+        Some(Source::Users)
+    );
+    let alice = Envelope {
+        sender: "other@sender.org".into(),
+        login: Some("Alice".into()),
+        ..ours
+    };
+    assert_eq!(
+        plan(&sent, &alice, &[]).unwrap().keeper(&sent, None),
+        Some(Source::Users)
+    );
+}
+
+#[test]
+fn with_opt_in_the_others_mail_is_left_alone() {
+    let some = users("opt_in", "a@here.org\n");
+    assert_eq!(
+        kept_by(&some, &[]),
+        Some(Source::Users),
+        "b has not opted in"
+    );
+    let both = users("opt_in", "a@here.org\n@there.org received\n");
+    assert_eq!(kept_by(&both, &[]), None);
+    let sender = users("opt_in", "zoe@sender.org sent\n");
+    assert_eq!(kept_by(&sender, &[]), Some(Source::Users));
+    let ours = Envelope {
+        direction: Direction::Outgoing,
+        ..envelope()
+    };
+    assert_eq!(
+        plan(&sender, &ours, &[]).unwrap().keeper(&sender, None),
+        None
+    );
+}
+
+#[test]
+fn the_senders_wish_beats_users_and_rules() {
+    let config = config("[[rule]]\naction = 'keep'\n");
+    let (fields, envelope) = (fields(&[]), envelope());
+    let wished =
+        |wish| Plan::new(&config, &envelope, &HeaderFacts::read(&fields), Some(wish)).unwrap();
+    let Fate::Goes(going) = wished(Wish::Detach).decide(&config, &part(1)) else {
+        panic!()
+    };
+    assert_eq!(
+        (going.threshold, going.source),
+        (1, Source::Wish(Wish::Detach))
+    );
+    assert_eq!(
+        wished(Wish::Keep).keeper(&config, None),
+        Some(Source::Wish(Wish::Keep))
+    );
+}
+
+#[test]
+fn a_trial_for_one_of_several_recipients_keeps_or_does_not() {
+    let rule = "[[rule]]\nrecipient = 'a@here.org'\nmode = 'dry-run'\nthreshold = 1\n";
+    for (word, dry_run) in [("any-keep", true), ("any-detach", false)] {
+        let config = config(&format!("[detach]\nrecipients = '{word}'\n{rule}"));
+        let fate = plan(&config, &envelope(), &[])
+            .unwrap()
+            .decide(&config, &part(1));
+        let Fate::Goes(going) = fate else { panic!() };
+        assert_eq!(going.dry_run, dry_run, "{word}");
+    }
+}
+
+#[test]
+fn recipients_with_the_same_rules_are_asked_once() {
+    let config = config(PER_RECIPIENT);
+    let many = Envelope {
+        recipients: (0..1000).map(|n| format!("u{n}@example.org")).collect(),
+        ..envelope()
+    };
+    let plan = plan(&config, &many, &[]).unwrap();
+    assert!(
+        format!("{plan:?}").matches("Default").count() == 1,
+        "{plan:?}"
+    );
+}
+
+#[test]
+fn each_direction_can_be_treated_alone() {
+    use Direction::{Incoming, Outgoing};
+    assert!(is_among(Directions::Both, Incoming) && is_among(Directions::Both, Outgoing));
+    assert!(is_among(Directions::Incoming, Incoming) && is_among(Directions::Outgoing, Outgoing));
+    assert!(!is_among(Directions::Incoming, Outgoing) && !is_among(Directions::Outgoing, Incoming));
+}

@@ -1,0 +1,379 @@
+#!/usr/bin/env python3
+"""The example configurations, read by the programs that they are for.
+
+Postfix (over Debian's own main.cf and master.cf), rspamd, opendkim, opendmarc, amavis, nginx, Caddy,
+systemd and depollueur itself check what is in config/examples. Depollueur's doctor must find the milters in
+the right order. The two proxies are run: what they log must not have the link, what they pass on
+must name the client, and a deposit must come through before it is complete.
+"""
+
+from __future__ import annotations
+
+import http.client
+import http.server
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests" / "e2e"))
+
+from lab import binary  # noqa: E402
+
+EXAMPLES = ROOT / "config" / "examples"
+TOKEN = "mfrggzdfmztwq2lknnwg23tpoa"
+CHECKS = []
+
+
+def check(sentence: str):
+    """Registers a check: a function of a scratch directory that returns what is wrong, one string each."""
+    def register(function):
+        CHECKS.append((sentence, function))
+        return function
+    return register
+
+
+def run(*command, **options) -> subprocess.CompletedProcess:
+    return subprocess.run([str(word) for word in command], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options)
+
+
+def refused(*command, quiet: bool = False, **options) -> list[str]:
+    done = run(*command, **options)
+    wrong = done.returncode != 0 or (quiet and done.stdout.strip())
+    return [f"{' '.join(map(str, command))}: {done.stdout.strip()}"] if wrong else []
+
+
+def key_and_certificate(scratch: Path) -> tuple[Path, Path]:
+    key, certificate = scratch / "key.pem", scratch / "cert.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=example.org",
+                    "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    key.chmod(0o600)
+    return key, certificate
+
+
+# ---- what needs no running program
+
+@check("depollueur takes every depollueur.toml")
+def _(scratch):
+    files = sorted(EXAMPLES.rglob("depollueur.toml"))
+    wrong = [] if len(files) >= 6 else [f"only {len(files)} are there"]
+    for file in files:
+        text, home = file.read_text(), scratch / file.parent.name
+        home.mkdir(exist_ok=True)
+        token = home / "token"
+        token.write_text("token\n")
+        token.chmod(0o400)
+        local = home / "depollueur.toml"
+        local.write_text(text.replace("/etc/depollueur/token", str(token)))
+        wrong += refused(binary(), "check", "--quiet", "--config", local, quiet=True)
+    return wrong
+
+
+def postfix_of(example: Path, scratch: Path) -> Path:
+    """Debian's configuration with the lines of the example in it."""
+    etc = scratch / "postfix" / "-".join(example.relative_to(EXAMPLES).parts)
+    etc.mkdir(parents=True)
+    data = etc / "data"
+    data.mkdir()
+    shutil.chown(data, "postfix")
+    queue = etc / "queue"
+    queue.mkdir()
+    main = Path("/usr/share/postfix/main.cf.debian").read_text() + (example / "main.cf").read_text()
+    (etc / "main.cf").write_text(f"{main}\nqueue_directory = {queue}\ndata_directory = {data}\nmyhostname = mx.example.org\n"
+                                 "alias_maps =\nalias_database =\nsmtpd_sasl_type = dovecot\nsmtpd_sasl_path = private/auth\n")
+    services = Path("/usr/share/postfix/master.cf.dist").read_text()
+    own = example / "master.cf"
+    (etc / "master.cf").write_text(services + (own.read_text() if own.exists() else ""))
+    return etc
+
+
+def examples_of_postfix() -> list[Path]:
+    return sorted(file.parent for file in EXAMPLES.rglob("main.cf"))
+
+
+@check("Postfix takes every main.cf and master.cf, and uses all that is set")
+def _(scratch):
+    wrong = [] if len(examples_of_postfix()) >= 5 else ["examples are missing"]
+    for example in examples_of_postfix():
+        etc = postfix_of(example, scratch)
+        for listing in ("-n", "-M", "-P"):
+            done = subprocess.run(["postconf", "-c", etc, listing], text=True, capture_output=True)
+            wrong += [f"{example.name}: {line}" for line in done.stderr.splitlines()]
+        wrong += [f"{example.name}: {line}" for line in run("postfix", "-c", etc, "check").stdout.splitlines()
+                  if "warning: group or other writable" not in line]
+    return wrong
+
+
+def with_files_of(example: Path) -> list:
+    """The doctor looks at the signers' own files where they belong; a namespace puts those of the example there."""
+    pairs = [("opendkim.conf", "/etc/opendkim.conf"), ("dkim_signing.conf", "/etc/rspamd/local.d")]
+    mounts = ["true"]
+    for name, place in pairs:
+        source = example / name
+        if source.exists():
+            mounts.append(f"mount --bind '{source if Path(place).is_file() else example}' '{place}'")
+    return ["unshare", "--mount", "sh", "-ec", "; ".join(mounts) + '; exec "$@"', "sh"]
+
+
+@check("the doctor finds the milters of every example in the right order, with the right default action")
+def _(scratch):
+    wrong = []
+    for example in examples_of_postfix():
+        etc = postfix_of(example, scratch / "doctor")
+        listen = "milter.listen=unix:" + str(etc / "queue" / "depollueur" / "milter.sock")
+        found = run(*with_files_of(example), binary(), "doctor", "--json", "--postfix-config", etc, "--set", listen,
+                    "--set", f"drop.directory={scratch}/no-drop")
+        try:
+            report = json.loads(found.stdout[found.stdout.index("{"):])
+        except ValueError:
+            wrong.append(f"{example.name}: {found.stdout}")
+            continue
+        checks = report["findings"]
+        for name in ("milter.listed", "milter.order", "milter.default-action"):
+            states = [c for c in checks if c["check"] == name]
+            if not states:
+                wrong.append(f"{example.name}: {name} was not looked at")
+            # That other services do not ask us is what these examples are about.
+            mild = ("warning",) if name == "milter.listed" and example.name in ("amavis", "submission-only") else ()
+            wrong += [f"{example.name}: {c}" for c in states if c["level"] not in ("ok", "unknown", *mild)]
+    return wrong
+
+
+@check("rspamd takes its files")
+def _(scratch):
+    etc = scratch / "rspamd"
+    shutil.copytree("/etc/rspamd", etc)
+    for file in ("worker-proxy.inc", "dkim_signing.conf"):
+        (etc / "local.d").mkdir(exist_ok=True)
+        shutil.copy(EXAMPLES / "rspamd" / file, etc / "local.d")
+    return refused("rspamadm", f"--var=CONFDIR={etc}", f"--var=LOCAL_CONFDIR={etc}", "configtest", "-c", etc / "rspamd.conf")
+
+
+@check("opendkim takes its files")
+def _(scratch):
+    key, _ = key_and_certificate(scratch)
+    wrong, local = [], scratch / "opendkim.conf"
+    for file in EXAMPLES.rglob("opendkim.conf"):
+        text = file.read_text().replace("/etc/dkimkeys/mail.private", str(key))
+        text = re.sub(r"^UserID .*$", "", text, flags=re.M)
+        # The scratch directory is below one that everybody writes to.
+        local.write_text(text + "RequireSafeKeys no\n")
+        wrong += refused("opendkim", "-n", "-x", local)
+    return wrong
+
+
+@check("opendmarc takes its file")
+def _(scratch):
+    return refused("opendmarc", "-n", "-c", EXAMPLES / "opendkim" / "opendmarc.conf")
+
+
+@check("amavis takes its file")
+def _(scratch):
+    # Perl reads it as amavis does: strictly, and with no other names than those that amavis knows.
+    file = EXAMPLES / "amavis" / "50-user"
+    used = sorted(set(re.findall(r"^[$@%](\w+)", file.read_text(), flags=re.M)))
+    known = set(re.findall(r"[$@%](\w+)", Path("/usr/share/perl5/Amavis/Conf.pm").read_text(errors="replace")))
+    names = " ".join(used)
+    script = ('BEGIN { package Known; for my $n (qw(' + names + ')) { *{"main::$n"} = \\${"Known::$n"}; *{"main::$n"} = \\%{"Known::$n"} } } '
+              f'my $done = do "{file}"; die $@ || $! unless $done')
+    return [f"amavis has no ${name}" for name in used if name not in known] + refused("perl", "-e", script)
+
+
+@check("systemd takes the drop-in")
+def _(scratch):
+    units = scratch / "units"
+    units.mkdir()
+    unit = (ROOT / "systemd" / "depollueur.service").read_text().replace("/usr/bin/depollueur", "/bin/true")
+    (units / "depollueur.service").write_text(unit)
+    (units / "depollueur.service.d").mkdir()
+    shutil.copy(EXAMPLES / "two-hosts" / "mail" / "override.conf", units / "depollueur.service.d")
+    done = run("systemd-analyze", "verify", "--man=no", units / "depollueur.service")
+    return [line for line in done.stdout.splitlines() if "depollueur" in line or "override" in line]
+
+
+# ---- the proxies, run
+
+class Upstream(http.server.BaseHTTPRequestHandler):
+    """The daemon's place: says who asks, and when the first bytes of a body are there."""
+    protocol_version = "HTTP/1.1"
+    first_bytes: threading.Event
+    forwarded: list
+
+    def do_GET(self):
+        self.server.forwarded.append(self.headers.get_all("X-Forwarded-For"))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def do_PUT(self):
+        if "chunked" in self.headers.get("Transfer-Encoding", ""):
+            self.rfile.readline()
+            self.rfile.read(1)
+        else:
+            self.rfile.read(1)
+        self.server.first_bytes.set()
+        self.close_connection = True
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+class Proxied:
+    """A proxy on ports that were free, before an upstream of ours."""
+
+    def __init__(self, scratch: Path):
+        self.scratch = scratch
+        self.upstream = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Upstream)
+        self.upstream.first_bytes, self.upstream.forwarded = threading.Event(), []
+        threading.Thread(target=self.upstream.serve_forever, daemon=True).start()
+        self.up = self.upstream.server_address[1]
+        self.down, self.port, self.deposit = (free_port() for _ in range(3))
+
+    def judge(self, command: list, log: Path, environment: dict) -> list[str]:
+        with open(log, "ab") as out:
+            proxy = subprocess.Popen([str(word) for word in command], stdout=out, stderr=out, env={**os.environ, **environment})
+        try:
+            wait_for(self.port, proxy)
+            wrong = self.talk()
+        finally:
+            proxy.terminate()
+            proxy.wait(timeout=30)
+            self.upstream.shutdown()
+        logs = list(self.scratch.rglob("*.log"))
+        if not any("200" in file.read_text(errors="replace") for file in logs):
+            wrong.append("logs nothing")
+        for file in logs:
+            text = file.read_text(errors="replace")
+            wrong += [f"{file.name} has the link: {line}" for line in text.splitlines() if TOKEN in line]
+        return wrong
+
+    def talk(self) -> list[str]:
+        wrong = []
+        fields = {"Host": "drop.example.org", "Referer": f"https://drop.example.org/{TOKEN}", "X-Forwarded-For": "203.0.113.9"}
+        if (status := self.ask(f"/{TOKEN}", fields)) != 200:
+            wrong.append(f"answers {status}")
+        if self.upstream.forwarded[-1:] != [["127.0.0.1"]]:
+            wrong.append(f"passed on as client: {self.upstream.forwarded}")
+        if (status := self.ask(f"/down/{TOKEN}", fields)) != 502:
+            wrong.append(f"answers {status} when nobody is behind it")
+        # A deposit that is begun, and goes on for as long as it likes.
+        sender = socket.create_connection(("127.0.0.1", self.deposit), timeout=10)
+        sender.sendall(b"PUT /x HTTP/1.1\r\nHost: deposit.example.org\r\nContent-Length: 100000000\r\n\r\n" + b"x" * 70000)
+        if not self.upstream.first_bytes.wait(10):
+            wrong.append("a deposit is held back until it is complete")
+        sender.close()
+        return wrong
+
+    def ask(self, path: str, fields: dict) -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection.request("GET", path, headers=fields)
+        return connection.getresponse().status
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def wait_for(port: int, process: subprocess.Popen):
+    for _ in range(200):
+        if process.poll() is not None:
+            raise RuntimeError("the proxy ended")
+        with socket.socket() as s:
+            if s.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise RuntimeError("the proxy does not listen")
+
+
+def nginx_conf(scratch: Path, texts: list[str]) -> Path:
+    key, certificate = key_and_certificate(scratch)
+    site = "\n".join(texts)
+    site = re.sub(r"/etc/letsencrypt/\S+/privkey.pem", str(key), site)
+    site = re.sub(r"/etc/letsencrypt/\S+/fullchain.pem", str(certificate), site).replace("/var/log/nginx", str(scratch))
+    conf = scratch / "nginx.conf"
+    temps = "".join(f"{kind}_temp_path {scratch}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    conf.write_text(f"daemon off; master_process off; pid {scratch}/pid; error_log {scratch}/main.log;\n"
+                    f"events {{}} http {{ {temps} {site} }}\n")
+    return conf
+
+
+def nginx_texts() -> list[str]:
+    return [(EXAMPLES / "nginx" / "drop.conf").read_text(), (EXAMPLES / "two-hosts" / "drop" / "nginx.conf").read_text()]
+
+
+@check("nginx takes its files")
+def _(scratch):
+    return refused("nginx", "-t", "-c", nginx_conf(scratch, nginx_texts()), "-e", scratch / "e.log")
+
+
+@check("nginx logs no link, names the client, and passes deposits on as they come")
+def _(scratch):
+    proxied = Proxied(scratch)
+    texts = []
+    for text in nginx_texts():
+        text = re.sub(r"server \{\s+listen 80;.*?\n\}\n", "", text, flags=re.S)
+        text = re.sub(r"listen \[::\]:443.*\n", "", text)
+        text = re.sub(r"    ssl_.*\n", "", text).replace("allow 192.0.2.1;", "allow 127.0.0.1;")
+        text = text.replace("listen 443 ssl http2;", f"listen 127.0.0.1:{proxied.port};")
+        text = text.replace("listen 443 ssl;", f"listen 127.0.0.1:{proxied.deposit};")
+        text = text.replace("127.0.0.1:8025", f"127.0.0.1:{proxied.up}").replace("127.0.0.1:8027", f"127.0.0.1:{proxied.up}")
+        down = f"    location /down/ {{ proxy_pass http://127.0.0.1:{proxied.down}; }}\n    location / {{"
+        texts.append(text.replace("    location / {", down))
+    conf = nginx_conf(scratch, texts)
+    return proxied.judge(["nginx", "-c", conf, "-e", scratch / "e.log"], scratch / "out.log", {})
+
+
+@check("Caddy takes its file")
+def _(scratch):
+    home = {**os.environ, "HOME": str(scratch)}
+    return refused("caddy", "validate", "--adapter", "caddyfile", "--config", EXAMPLES / "caddy" / "Caddyfile", env=home)
+
+
+@check("Caddy logs no link, names the client, and passes deposits on as they come")
+def _(scratch):
+    proxied = Proxied(scratch)
+    text = (EXAMPLES / "caddy" / "Caddyfile").read_text()
+    text = text.replace("{\n\tlog {", "{\n\tadmin off\n\tlog {", 1).replace("remote_ip 192.0.2.1", "remote_ip 127.0.0.1")
+    text = text.replace("drop.example.org {", f"http://drop.example.org:{proxied.port} {{\n\tbind 127.0.0.1\n\tlog\n"
+                        f"\treverse_proxy /down/* 127.0.0.1:{proxied.down}", 1)
+    text = text.replace("deposit.example.org {", f"http://deposit.example.org:{proxied.deposit} {{\n\tbind 127.0.0.1", 1)
+    text = text.replace("127.0.0.1:8025", f"127.0.0.1:{proxied.up}").replace("127.0.0.1:8027", f"127.0.0.1:{proxied.up}")
+    local = scratch / "Caddyfile"
+    local.write_text(text)
+    return proxied.judge(["caddy", "run", "--adapter", "caddyfile", "--config", local], scratch / "out.log", {"HOME": str(scratch)})
+
+
+def main() -> int:
+    failed = 0
+    for sentence, function in CHECKS:
+        scratch = Path(tempfile.mkdtemp(prefix="depollueur-examples-"))
+        scratch.chmod(0o755)
+        try:
+            wrong = function(scratch)
+        except Exception as e:
+            wrong = [f"{type(e).__name__}: {e}"]
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        failed += bool(wrong)
+        print(f"{'FAIL' if wrong else 'ok  '}  {sentence}", flush=True)
+        for line in wrong:
+            print(f"      {line}")
+    print(f"{len(CHECKS) - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

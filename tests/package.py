@@ -1,0 +1,374 @@
+#!/usr/bin/env python3
+"""The Debian package, installed with dpkg into a fresh Debian 12 that debootstrap makes.
+
+What an admin meets: the files and their rights, the maintainer scripts, the daemon run with the
+installed configuration as its user, an upgrade with and without changes of one's own, removal and
+purge. systemd does not run there: the units are verified, enabled and disabled, but not started.
+
+    tests/package.py              packs target/release/depollueur (cargo deb --no-build)
+    KEEP_ROOT=1 tests/package.py  keeps the system for a look
+
+As root, with debootstrap, lintian and a mirror that apt knows. Mounts and listeners live in
+namespaces that end with their process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+MESSAGE = ROOT / "tests" / "messages" / "name-space.eml"
+SUITE = "bookworm"
+CONFIG = "etc/depollueur/depollueur.toml"
+UNITS = ("depollueur.service", "depollueur.socket")
+FILES = {
+    "usr/bin/depollueur": ("root:root", 0o755),
+    CONFIG: ("root:depollueur", 0o640),
+    "etc/depollueur": ("root:depollueur", 0o750),
+    "usr/lib/systemd/system/depollueur.service": ("root:root", 0o644),
+    "usr/lib/systemd/system/depollueur.socket": ("root:root", 0o644),
+    "usr/lib/sysusers.d/depollueur.conf": ("root:root", 0o644),
+    "usr/share/man/man8/depollueur.8.gz": ("root:root", 0o644),
+    "usr/share/man/man5/depollueur.toml.5.gz": ("root:root", 0o644),
+    "usr/share/bash-completion/completions/depollueur": ("root:root", 0o644),
+    "usr/share/zsh/vendor-completions/_depollueur": ("root:root", 0o644),
+    "usr/share/fish/vendor_completions.d/depollueur.fish": ("root:root", 0o644),
+    "usr/share/doc/depollueur/guide.en.md": ("root:root", 0o644),
+    "usr/share/doc/depollueur/guide.fr.md": ("root:root", 0o644),
+    "usr/share/doc/depollueur/examples/depollueur.toml": ("root:root", 0o644),
+}
+
+
+class Impossible(Exception):
+    """The test cannot be run here at all."""
+
+
+def run(*command, **options) -> subprocess.CompletedProcess:
+    return subprocess.run([str(word) for word in command], text=True, capture_output=True, **options)
+
+
+def must(*command, **options) -> str:
+    done = run(*command, **options)
+    if done.returncode:
+        raise Impossible(f"{' '.join(map(str, command))}: {(done.stderr or done.stdout).strip()[-2000:]}")
+    return done.stdout
+
+
+def mirror() -> str:
+    """Where apt itself gets Debian from."""
+    listed = must("apt-get", "indextargets", "--format", "$(SITE) $(CODENAME) $(COMPONENT)", "Created-By: Packages")
+    for site, codename, component in (line.split() for line in listed.splitlines()):
+        if (codename, component) == (SUITE, "main"):
+            return site
+    raise Impossible(f'apt knows no mirror of Debian "{SUITE}"')
+
+
+class System:
+    """A Debian in a directory."""
+
+    def __init__(self, directory: Path):
+        self.root = directory / "root"
+        # Packages are kept for the next run.
+        cache = TARGET / "tools" / "debs"
+        cache.mkdir(parents=True, exist_ok=True)
+        must("debootstrap", "--variant=minbase", f"--cache-dir={cache}", "--include=systemd,postfix,ca-certificates",
+             SUITE, self.root, mirror(), env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
+
+    def command(self, *command, user: str | None = None) -> list[str]:
+        """Mounts and network of its own, which end with the process; exec all the way down."""
+        enter = 'ip link set lo up; mount -t proc proc "$0/proc"; exec chroot ${USERSPEC:+--userspec=$USERSPEC} "$0" "$@"'
+        spec = f"{user}:{user}" if user else ""
+        return ["env", f"USERSPEC={spec}", "unshare", "--mount", "--net", "sh", "-ec", enter, str(self.root), *map(str, command)]
+
+    def run(self, *command, user: str | None = None, **options) -> subprocess.CompletedProcess:
+        environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
+        return run(*self.command(*command, user=user), env=environment, **options)
+
+    def dpkg(self, *arguments) -> subprocess.CompletedProcess:
+        return self.run("dpkg", *arguments)
+
+    def install(self, package: Path, *arguments) -> subprocess.CompletedProcess:
+        shutil.copy(package, self.root / "package.deb")
+        return self.dpkg(*arguments, "-i", "/package.deb")
+
+    def path(self, name: str) -> Path:
+        return self.root / name
+
+    def rights(self, name: str) -> tuple[str, int]:
+        """Owner and group by the names of the system inside, and the permission bits."""
+        status = self.path(name).lstat()
+        names = {}
+        for kind in ("passwd", "group"):
+            lines = (line.split(":") for line in self.path(f"etc/{kind}").read_text().splitlines())
+            names[kind] = {int(fields[2]): fields[0] for fields in lines}
+        owner, group = names["passwd"].get(status.st_uid), names["group"].get(status.st_gid)
+        return f"{owner}:{group}", status.st_mode & 0o7777
+
+    def links(self) -> set[str]:
+        """The units that are enabled."""
+        return {link.name for link in self.path("etc/systemd/system").rglob("depollueur.*") if link.is_symlink()}
+
+    def postfix(self) -> str:
+        """All that an installation must not change."""
+        digest = hashlib.sha256()
+        for path in sorted(self.path("etc/postfix").rglob("*")):
+            digest.update(f"{path} {path.lstat().st_mode}".encode())
+            if path.is_file() and not path.is_symlink():
+                digest.update(path.read_bytes())
+        groups = [line for line in self.path("etc/group").read_text().splitlines() if "postfix" in line]
+        users = [line for line in self.path("etc/passwd").read_text().splitlines() if "postfix" in line]
+        return f"{digest.hexdigest()} {groups} {users}"
+
+
+# ---- the packages
+
+def pack(directory: Path) -> Path:
+    if not (TARGET / "release" / "depollueur").exists():
+        raise Impossible("target/release/depollueur is not there: cargo build --release")
+    package = directory / "1.deb"
+    tools = TARGET / "tools"
+    os.environ["PATH"] = f"{tools / 'bin'}:{os.environ['PATH']}"
+    if not shutil.which("cargo-deb"):
+        must("cargo", "install", "--quiet", "--locked", "--root", tools, "cargo-deb")
+    must("cargo", "deb", "--no-build", "--fast", "--quiet", "--no-dbgsym", "--strip", "--output", package, cwd=ROOT)
+    return package
+
+
+def repack(package: Path, version: str, comment: str) -> Path:
+    """The same package with a higher version and a configuration with one more comment."""
+    tree = package.parent / version
+    must("dpkg-deb", "-R", package, tree)
+    control = tree / "DEBIAN" / "control"
+    control.write_text(re.sub(r"^Version: .*", f"Version: {version}", control.read_text(), flags=re.M))
+    config = tree / CONFIG
+    config.write_text(config.read_text() + f"\n# {comment}\n")
+    made = package.parent / f"{version}.deb"
+    must("dpkg-deb", "-Znone", "--root-owner-group", "-b", tree, made)
+    shutil.rmtree(tree)
+    return made
+
+
+# ---- the story, in order: each step finds what the one before it left
+
+class Story:
+    def __init__(self, directory: Path):
+        self.first = pack(directory)
+        self.second = repack(self.first, "98.0-1", "a comment of 98.0")
+        self.third = repack(self.first, "99.0-1", "a comment of 99.0")
+        self.system = System(directory)
+        self.postfix = self.system.postfix()
+        self.link = ""
+
+    def passes(self, done: subprocess.CompletedProcess, *, says: str = "") -> list[str]:
+        text = done.stdout + done.stderr
+        wrong = []
+        if done.returncode:
+            wrong.append(f"exit code {done.returncode}: {text.strip()}")
+        elif says and says not in text:
+            wrong.append(f'does not say "{says}": {text.strip()}')
+        elif not says and done.stderr.strip():
+            wrong.append(f"complains: {done.stderr.strip()}")
+        return wrong
+
+    def lintian_finds_no_error(self):
+        done = run("lintian", "--allow-root", "--fail-on", "error", "--suppress-tags", SUPPRESSED, self.first)
+        return [done.stdout + done.stderr] if done.returncode else []
+
+    def installs(self):
+        return self.passes(self.system.install(self.first))
+
+    def files_have_their_rights(self):
+        wrong = []
+        for name, expected in FILES.items():
+            if not self.system.path(name).exists():
+                wrong.append(f"{name} is missing")
+            elif (found := self.system.rights(name)) != expected:
+                wrong.append(f"{name}: {found[0]} {found[1]:o}, not {expected[0]} {expected[1]:o}")
+        return wrong
+
+    def the_user_cannot_log_in(self):
+        users = self.system.path("etc/passwd").read_text().splitlines()
+        user = next((line.split(":") for line in users if line.startswith("depollueur:")), None)
+        if user is None:
+            return ["there is no user"]
+        good = user[5] == "/var/lib/depollueur" and user[6].endswith("nologin") and int(user[2]) < 1000
+        return [] if good else [":".join(user)]
+
+    def postfix_is_not_changed(self):
+        return [] if self.system.postfix() == self.postfix else [f"{self.postfix} became {self.system.postfix()}"]
+
+    def units_are_enabled(self):
+        links = self.system.links()
+        return [f"{unit} is not" for unit in UNITS if unit not in links]
+
+    def units_are_sound(self):
+        paths = [f"/usr/lib/systemd/system/{unit}" for unit in UNITS]
+        done = self.system.run("systemd-analyze", "verify", "--man=no", *paths)
+        about_us = [line for line in done.stderr.splitlines() if "depollueur" in line]
+        return about_us or ([done.stderr] if done.returncode else [])
+
+    def shells_complete(self):
+        return [f"{shell}: {done.stdout.strip()} {done.stderr.strip()}" for shell, script in SHELLS.items()
+                if "restore" not in (done := run(shell, *NORC.get(shell, []), "-c", script, env=self.outside())).stdout]
+
+    def outside(self):
+        """The shells are those of the machine, the files those of the package."""
+        bin_ = self.system.path("usr/bin/depollueur")
+        tools = self.system.root.parent / "bin"
+        tools.mkdir(exist_ok=True)
+        shutil.copy(bin_, tools / "depollueur")
+        return {"PATH": f"{tools}:/usr/bin:/bin", "SHARE": str(self.system.path("usr/share")), "HOME": str(tools), "TERM": "dumb"}
+
+    def the_installed_configuration_holds(self):
+        wrong = self.passes(self.system.run("depollueur", "check", "--quiet", user="depollueur"))
+        sample = (ROOT / "config" / "depollueur.toml").read_text()
+        return wrong + ([] if self.system.path(CONFIG).read_text() == sample else ["is not the sample"])
+
+    def the_daemon_runs_as_its_user(self):
+        for name, mode in (("run/depollueur", 0o750), ("var/lib/depollueur", 0o700)):  # as the unit makes them
+            path = self.system.path(name)
+            path.mkdir(mode=mode)
+            must("chroot", self.system.root, "chown", "depollueur:depollueur", f"/{name}")
+        daemon = subprocess.Popen(self.system.command("depollueur", "run", user="depollueur"), text=True, stderr=subprocess.PIPE)
+        try:
+            return self.ready(daemon)
+        finally:
+            daemon.terminate()
+            daemon.communicate(timeout=60)
+
+    def ready(self, daemon: subprocess.Popen) -> list[str]:
+        ask = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:8026/readyz', timeout=5).status)"
+        # The answer is the event that is awaited.
+        for _ in range(100):
+            done = run("nsenter", "--net", "--target", daemon.pid, sys.executable, "-c", ask)
+            if done.returncode == 0:
+                break
+            if daemon.poll() is not None:
+                return [f"ended with {daemon.returncode}: {daemon.stderr.read()}"]
+            time.sleep(0.1)
+        wrong = [] if done.stdout.strip() == "200" else [f"not ready: {done.stderr}"]
+        owner, mode = self.system.rights("var/lib/depollueur/drop.sqlite3")
+        return wrong + ([] if (owner, mode & 0o77) == ("depollueur:depollueur", 0) else [f"drop.sqlite3: {owner} {mode:o}"])
+
+    def a_file_is_deposited(self):
+        done = self.system.run("depollueur", "rewrite", "--set", "detach.threshold=1000", user="depollueur",
+                               input=MESSAGE.read_text(encoding="latin-1"))
+        found = re.search(r"http://127\.0\.0\.1:8025/[a-z2-7]{26}", done.stdout)
+        self.link = found.group() if found else ""
+        return [] if found else [done.stdout[-500:] + done.stderr]
+
+    def an_upgrade_brings_the_new_configuration(self):
+        wrong = self.passes(self.system.install(self.second))
+        return wrong + self.configuration("a comment of 98.0")
+
+    def configuration(self, text: str) -> list[str]:
+        wrong = [] if text in self.system.path(CONFIG).read_text() else [f'"{text}" is not in the configuration']
+        rights = self.system.rights(CONFIG)
+        return wrong + ([] if rights == FILES[CONFIG] else [f"{rights[0]} {rights[1]:o}"])
+
+    def an_upgrade_keeps_what_the_admin_wrote(self):
+        config = self.system.path(CONFIG)
+        config.write_text(config.read_text() + '\n[notice]\nlanguage = "en"\n')
+        config.write_text(config.read_text().replace("\n[notice]\n\n", "\n", 1))  # the section stands once
+        must("chroot", self.system.root, "systemctl", "disable", "--quiet", "depollueur.socket")
+        wrong = self.passes(self.system.install(self.third, "--force-confold"), says="Installing")
+        wrong += self.configuration('language = "en"')
+        new = self.system.path(CONFIG + ".dpkg-dist")
+        wrong += [] if new.exists() and "99.0" in new.read_text() else ["the new configuration is not beside it"]
+        return wrong + ([] if self.system.links() == {"depollueur.service"} else ["the socket is enabled again"])
+
+    def a_wrong_configuration_is_named_and_stops_no_upgrade(self):
+        config = self.system.path(CONFIG)
+        good = config.read_text()
+        config.write_text(good + "\n[nonsense]\n")
+        wrong = self.passes(self.system.install(self.third, "--force-confold"), says="is refused")
+        config.write_text(good)
+        return wrong
+
+    def a_removal_says_that_postfix_still_asks(self):
+        must("chroot", self.system.root, "postconf", "-e", "smtpd_milters = unix:depollueur/milter.sock")
+        wrong = self.passes(self.system.dpkg("-r", "depollueur"), says="Postfix still asks")
+        must("chroot", self.system.root, "postconf", "-X", "smtpd_milters")
+        return wrong
+
+    def a_removal_keeps_configuration_and_drop(self):
+        wrong = [f"{name} is gone" for name in (CONFIG, "var/lib/depollueur/drop.sqlite3") if not self.system.path(name).exists()]
+        return wrong + (["the program is still there"] if self.system.path("usr/bin/depollueur").exists() else [])
+
+    def a_purge_says_that_it_keeps_the_drop(self):
+        return self.passes(self.system.dpkg("-P", "depollueur"), says="/var/lib/depollueur is kept")
+
+    def a_purge_leaves_nothing_else(self):
+        state = [path for path in self.system.path("var/lib/systemd").rglob("*depollueur*")]
+        etc = [path for path in self.system.path("etc").rglob("*depollueur*")]
+        return [f"{path} is left" for path in state + etc]
+
+    def what_was_kept_is_found_again(self):
+        wrong = self.passes(self.system.install(self.third))
+        into = self.system.path("fetched")
+        into.mkdir()
+        wrong += self.passes(self.system.run("depollueur", "drop", "get", self.link, "--into", "/fetched"))
+        return wrong + ([] if any(into.iterdir()) else ["no file came"])
+
+    def a_purge_removes_an_empty_drop_silently(self):
+        drop = self.system.path("var/lib/depollueur")
+        shutil.rmtree(drop)
+        drop.mkdir()
+        wrong = self.passes(self.system.dpkg("-P", "depollueur"))
+        return wrong + (["the drop is left"] if drop.exists() else [])
+
+
+# The changelog of the program is the changelog; the fixed names of example.org are no place to write to.
+SUPPRESSED = "bad-maintainer-address,bogus-mail-host"
+
+NORC = {"bash": ["--norc"], "zsh": ["-f"], "fish": ["--no-config"]}
+SHELLS = {
+    "bash": '. "$SHARE/bash-completion/completions/depollueur"; COMP_WORDS=(depollueur drop re); COMP_CWORD=2; '
+            '_depollueur depollueur re drop; echo "${COMPREPLY[@]}"',
+    # What completes is called once, and describes the commands.
+    "zsh": 'fpath=("$SHARE/zsh/vendor-completions" $fpath); autoload -Uz compinit _depollueur; compinit -u -D; '
+           '[[ $_comps[depollueur] == _depollueur ]] || exit 1; calls=0; _arguments() { (( calls++ )); return 1 }; '
+           '_depollueur; (( calls == 1 )) && _describe() { print -- ${(P)4} }; _depollueur__subcmd__drop_commands',
+    "fish": 'source "$SHARE/fish/vendor_completions.d/depollueur.fish"; complete -C "depollueur drop re"',
+}
+
+
+def main() -> int:
+    directory = Path(tempfile.mkdtemp(prefix="depollueur-package-"))
+    good = bad = 0
+    try:
+        if os.geteuid() != 0:
+            raise Impossible("a system can only be made by root")
+        story = Story(directory)
+        for name, step in ((n, s) for n, s in vars(Story).items() if n in STEPS):
+            wrong = step(story)
+            print(f"{'FAIL' if wrong else 'ok  '}  {name.replace('_', ' ')}", flush=True)
+            for line in wrong:
+                print(f"      {line}")
+            good, bad = good + (not wrong), bad + bool(wrong)
+    except Impossible as reason:
+        print(f"FAIL  the package was not tested to its end: {reason}")
+        bad += 1
+    finally:
+        if "KEEP_ROOT" in os.environ:
+            print(f"kept: {directory}")
+        else:
+            shutil.rmtree(directory, ignore_errors=True)
+    print(f"{good} passed, {bad} failed")
+    return 1 if bad else 0
+
+
+HELPERS = {"passes", "outside", "ready", "configuration"}
+STEPS = [name for name in vars(Story) if not name.startswith("_") and name not in HELPERS]
+
+if __name__ == "__main__":
+    sys.exit(main())
