@@ -4,6 +4,11 @@
 //! is only what is derived from it (`drop/vault.rs` says how, byte by byte). Who has the directory
 //! reads no name and no content, and finds no link; who has a link needs the directory too.
 //!
+//! As a rule the web server is shown the token and decrypts. With `drop.end_to_end` the link has it in
+//! the fragment, which browsers keep to themselves (`drop/unlock.rs`): the server finds the package by
+//! its id, gives out what is stored (`drop/sealed.rs`), and the browser decrypts. What is stored is
+//! the same; the record says which of the two holds for a package.
+//!
 //! # The directory
 //!
 //! ```text

@@ -30,18 +30,24 @@ class Refused extends Error {
 
 // ---- the key
 
-/** The token in the address, or that of an earlier look at this page in this tab. */
+/** The token in the address, or where there is none that of an earlier look at this page in this tab. */
 function findToken(id) {
-  const inAddress = /^#([a-z2-7]{26})(?![a-z2-7])/i.exec(location.hash)?.[1].toLowerCase();
-  let kept = null;
+  if (location.hash.length > 1) return /^#([a-z2-7]{26})(?![a-z2-7])/i.exec(location.hash)?.[1].toLowerCase();
   try {
-    if (inAddress) sessionStorage.setItem(id, inAddress);
-    kept = sessionStorage.getItem(id);
+    return sessionStorage.getItem(id);
+  } catch {
+    return null;
+  }
+}
+
+/** Keeps a token that fits, for the way back from the report and the other language. */
+function keepToken(token, id) {
+  history.replaceState(null, "", `#${token}`);
+  for (const link of document.querySelectorAll("a[href^='?']")) link.hash = token;
+  for (const form of document.forms) form.action += `#${token}`;
+  try {
+    sessionStorage.setItem(id, token);
   } catch { /* Storage is switched off: the address alone counts. */ }
-  if (inAddress || !kept) return inAddress;
-  if (location.hash.length > 1) return undefined;
-  history.replaceState(null, "", `#${kept}`);
-  return kept;
 }
 
 /** RFC 4648 base32: 26 characters hold 16 bytes and two bits that must be zero. */
@@ -373,8 +379,7 @@ async function start() {
   const token = findToken(page.dataset.id);
   if (!token) throw new Refused("noKey");
   const keys = await deriveKeys(token, page.dataset.id);
-  for (const link of document.querySelectorAll("a[href^='?']")) link.hash = token;
-  for (const form of document.forms) form.action += `#${token}`;
+  keepToken(token, page.dataset.id);
   const files = await fetchManifest(keys);
   const rows = [...page.querySelectorAll(".files > li")];
   const agree = files.length === rows.length && rows.every((row, n) => Number(row.dataset.bytes) === files[n].size);
