@@ -26,6 +26,22 @@ const PHASE_BUCKETS: [f64; 11] = [
     0.001, 0.005, 0.02, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 300.0,
 ];
 
+/// What [`FilterError::kind`](crate::filter::FilterError::kind) says.
+const ERROR_KINDS: [&str; 12] = [
+    "blocked",
+    "database",
+    "denied",
+    "drop",
+    "full",
+    "given-up",
+    "quota",
+    "refused",
+    "remote",
+    "slow",
+    "spool",
+    "unreachable",
+];
+
 /// The counters and gauges of the whole process. Cheap to clone; all clones count together.
 #[derive(Clone)]
 pub struct Metrics(Arc<Inner>);
@@ -135,6 +151,7 @@ impl Metrics {
             responses: Family::default(),
             deposit_responses: Family::default(),
         };
+        inner.begin_at_zero();
         inner.register_mail();
         inner.register_web();
         inner.register_process();
@@ -269,6 +286,37 @@ impl Debug for Metrics {
 }
 
 impl Inner {
+    /// What is counted under a label stands there from the beginning: the first of a kind is a rise
+    /// that a rule can see.
+    fn begin_at_zero(&self) {
+        for kind in ERROR_KINDS {
+            drop(self.deposit_errors.get_or_create(&KindLabels { kind }));
+        }
+        for phase in [Phase::Header, Phase::Body, Phase::Commit, Phase::Reply] {
+            let phase = phase.label();
+            drop(self.phases.get_or_create(&PhaseLabels { phase }));
+        }
+        for status in [200, 300, 400, 500].map(ResponseLabels::of) {
+            drop(self.responses.get_or_create(&status));
+            drop(self.deposit_responses.get_or_create(&status));
+        }
+        for (outcome, reason) in [
+            (Outcome::Rewritten, "detached"),
+            (Outcome::Refused, "rules"),
+            (Outcome::Failed, "drop"),
+            (Outcome::Failed, "deadline"),
+            (Outcome::Failed, "no-turn"),
+            (Outcome::Failed, "postfix-gone"),
+            (Outcome::Failed, "spool"),
+        ] {
+            let outcome = outcome.label();
+            drop(
+                self.messages
+                    .get_or_create(&MessageLabels { outcome, reason }),
+            );
+        }
+    }
+
     fn register_mail(&mut self) {
         let registry = &mut self.registry;
         registry.register(
