@@ -168,10 +168,11 @@ impl Writer<'_> {
     }
 
     fn in_words(&self, sums: &Sums) -> String {
+        let [messages, files, recipients] = self.t.nouns;
         let values = [
-            ("{files}", self.number(sums.files)),
-            ("{messages}", self.number(sums.messages)),
-            ("{mailboxes}", self.number(sums.recipients)),
+            ("{files}", self.count(sums.files, files)),
+            ("{messages}", self.count(sums.messages, messages)),
+            ("{mailboxes}", self.count(sums.recipients, recipients)),
             ("{bytes}", self.size(sums.bytes)),
             ("{spared}", self.size(sums.spared)),
         ];
@@ -293,6 +294,12 @@ impl Writer<'_> {
             text.push(digit);
         }
         text
+    }
+
+    /// A number with its noun, which do not part at the end of a line.
+    fn count(&self, number: u64, [one, many]: [&str; 2]) -> String {
+        let noun = if number == 1 { one } else { many };
+        format!("{}\u{a0}{noun}", self.number(number))
     }
 
     fn fill_least(&self, text: &str) -> String {
