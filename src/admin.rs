@@ -3,7 +3,8 @@
 //! * `/healthz` – the process lives: 200.
 //! * `/readyz` – a package can be deposited: 200, else 503. The drop is probed at most every two
 //!   seconds, however often this is asked.
-//! * `/metrics` – for Prometheus, as OpenMetrics text.
+//! * `/metrics` – for Prometheus: as OpenMetrics text to who asks for it, else in its own format 0.0.4.
+//!   A scrape touches no disk: the drop is looked at once a minute, in the background.
 //!
 //! Served by [`web::server`](crate::web::server) like the public pages.
 
@@ -17,7 +18,7 @@ use std::{
 use axum::{
     Router,
     extract::State,
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -29,6 +30,9 @@ use crate::store::Store;
 
 /// How long the outcome of a probe is good for.
 const PROBE_AGE_MAX: Duration = Duration::from_secs(2);
+
+/// What a scraper accepts that reads OpenMetrics.
+const OPENMETRICS: &str = "application/openmetrics-text";
 
 /// How long a probe may take.
 const PROBE_TIME_MAX: Duration = Duration::from_secs(5);
@@ -72,13 +76,17 @@ async fn readyz(State(state): State<AdminState>) -> (StatusCode, &'static str) {
     }
 }
 
-async fn show_metrics(State(state): State<AdminState>) -> Response {
-    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    (
-        [(header::CONTENT_TYPE, content_type)],
-        state.metrics.encode(),
-    )
-        .into_response()
+async fn show_metrics(State(state): State<AdminState>, headers: HeaderMap) -> Response {
+    let accepted = headers.get_all(header::ACCEPT).iter();
+    let mut accepted = accepted.filter_map(|value| value.to_str().ok());
+    let (content_type, text) = if accepted.any(|value| value.contains(OPENMETRICS)) {
+        let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+        (content_type, state.metrics.encode())
+    } else {
+        let content_type = "text/plain; version=0.0.4; charset=utf-8";
+        (content_type, state.metrics.encode_plain())
+    };
+    ([(header::CONTENT_TYPE, content_type)], text).into_response()
 }
 
 impl AdminState {

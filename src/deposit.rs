@@ -26,7 +26,7 @@ mod tests;
 pub(crate) mod wire;
 
 use std::{
-    future::Future,
+    future::{self, Future},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -56,6 +56,7 @@ use self::{
     wire::{Begin, Begun, FILES_MAX, Received, Sha256, TOKEN_HEADER},
 };
 use crate::{
+    admin::Metrics,
     config::DepositConfig,
     drop::{Drop, Lookup, Right, Token, Unlock, Uploader},
     web::server::{self, ServerLimits},
@@ -115,8 +116,17 @@ impl Deposits {
     }
 
     /// Serves `listener` until `shutdown` completes and running requests are through.
-    pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
-        let router = self.router();
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        metrics: Metrics,
+        shutdown: impl Future<Output = ()>,
+    ) {
+        let count = move |response: Response| {
+            metrics.deposit_response(response.status().as_u16());
+            future::ready(response)
+        };
+        let router = self.router().layer(middleware::map_response(count));
         let limits = self.limits();
         tokio::select! {
             () = server::serve(listener, router, limits, shutdown) => {}

@@ -211,6 +211,19 @@ pub enum Lookup<P = Package> {
     Unknown,
 }
 
+/// How full a drop is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Level {
+    /// Bytes of all packages that are not destroyed, before encryption.
+    pub stored: u64,
+    /// Bytes that may still be written; `None` when the store does not know.
+    pub free_bytes: Option<u64>,
+    /// Files that may still be made; `None` when there is no such limit, or it is not known.
+    pub free_inodes: Option<u64>,
+    /// Bytes that may still be deposited; `None` when nothing limits them.
+    pub headroom: Option<u64>,
+}
+
 /// What a sweep did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
@@ -443,6 +456,15 @@ impl Drop {
     ) -> Result<Vec<Row>, DropError> {
         self.run(move |store| store.records.statistics(since, until))
             .await
+    }
+
+    /// How full the drop is. Cheap, but it asks the database and the file system.
+    ///
+    /// # Errors
+    /// One of them cannot be asked.
+    pub async fn level(&self) -> Result<Level, DropError> {
+        let store = Arc::clone(&self.store);
+        blocking(move || quota::level(&store)).await
     }
 
     /// Writes and removes a small file and asks the database: can a package be deposited?

@@ -176,6 +176,18 @@ pub enum FilterError {
     GivenUp,
 }
 
+impl FilterError {
+    /// A label for metrics.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Store(error) => error.kind(),
+            Self::Spool(_) => "spool",
+            Self::Slow => "slow",
+            Self::GivenUp => "given-up",
+        }
+    }
+}
+
 /// A change to a top-level header field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HeaderEdit {

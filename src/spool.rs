@@ -12,10 +12,22 @@ use std::{
     ops::Range,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use tokio::task;
+
+/// Files and bytes of all spools of the process.
+static FILES: AtomicU64 = AtomicU64::new(0);
+static BYTES: AtomicU64 = AtomicU64::new(0);
+
+/// How many temporary files there are, and the bytes in them.
+pub(crate) fn on_disk() -> (u64, u64) {
+    (FILES.load(Relaxed), BYTES.load(Relaxed))
+}
 
 /// Bytes of one message, in order.
 #[derive(Debug)]
@@ -74,6 +86,7 @@ impl Spool {
             return Ok(());
         }
         self.tail.clear();
+        BYTES.fetch_sub(self.flushed - len, Relaxed);
         self.flushed = len;
         let file = self.file.clone();
         blocking(move || file.map_or(Ok(()), |file| file.set_len(len))).await
@@ -116,6 +129,7 @@ impl Spool {
             None => {
                 let directory = self.directory.clone();
                 let file = blocking(move || tempfile::tempfile_in(directory)).await?;
+                FILES.fetch_add(1, Relaxed);
                 Arc::clone(self.file.insert(Arc::new(file)))
             }
         };
@@ -127,9 +141,17 @@ impl Spool {
         .await?;
         written?;
         self.flushed += bytes.len() as u64;
+        BYTES.fetch_add(bytes.len() as u64, Relaxed);
         bytes.clear();
         self.tail = bytes;
         Ok(())
+    }
+}
+
+impl Drop for Spool {
+    fn drop(&mut self) {
+        BYTES.fetch_sub(self.flushed, Relaxed);
+        FILES.fetch_sub(self.file.is_some().into(), Relaxed);
     }
 }
 

@@ -1,15 +1,46 @@
 //! What is counted, under names that begin with `depollueur_`.
 
+mod level;
+mod plain;
+
 use std::{
     fmt::{self, Debug},
     sync::{Arc, atomic::AtomicU64},
+    time::Duration,
 };
+
+use jiff::Timestamp;
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
-    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
+
+use self::level::Levels;
+use crate::{drop::Level, spool};
+
+/// The upper bounds of a phase's duration, in seconds: from what nobody notices to Postfix's own
+/// patience of five minutes.
+const PHASE_BUCKETS: [f64; 11] = [
+    0.001, 0.005, 0.02, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 300.0,
+];
+
+/// What [`FilterError::kind`](crate::filter::FilterError::kind) says.
+const ERROR_KINDS: [&str; 12] = [
+    "blocked",
+    "database",
+    "denied",
+    "drop",
+    "full",
+    "given-up",
+    "quota",
+    "refused",
+    "remote",
+    "slow",
+    "spool",
+    "unreachable",
+];
 
 /// The counters and gauges of the whole process. Cheap to clone; all clones count together.
 #[derive(Clone)]
@@ -28,6 +59,19 @@ pub enum Outcome {
     Refused,
 }
 
+/// What a message goes through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The end of its header: rules, and the wait for a turn.
+    Header,
+    /// Our work on its body, while it comes in.
+    Body,
+    /// Its end: the drop commits.
+    Commit,
+    /// Sending the change to Postfix.
+    Reply,
+}
+
 /// Counted up when made, down when dropped.
 #[derive(Debug)]
 #[must_use = "it counts only while it lives"]
@@ -40,18 +84,41 @@ struct Inner {
     detached_bytes: Counter<u64, AtomicU64>,
     trial_parts: Counter,
     trial_bytes: Counter<u64, AtomicU64>,
-    deposit_errors: Counter,
+    deposit_errors: Family<KindLabels, Counter>,
+    phases: Family<PhaseLabels, Histogram>,
+    spool_bytes: Gauge,
+    spool_files: Gauge,
+    levels: Levels,
+    reload_well: Gauge,
+    reload_time: Gauge,
     sessions: Gauge,
     messages_in_work: Gauge,
     downloads: Counter,
     downloads_aborted: Counter,
+    download_bytes: Counter<u64, AtomicU64>,
     responses: Family<ResponseLabels, Counter>,
+    deposit_responses: Family<ResponseLabels, Counter>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct MessageLabels {
     outcome: &'static str,
     reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabels {
+    kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PhaseLabels {
+    phase: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BuildLabels {
+    version: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -69,15 +136,26 @@ impl Metrics {
             detached_bytes: Counter::default(),
             trial_parts: Counter::default(),
             trial_bytes: Counter::default(),
-            deposit_errors: Counter::default(),
+            deposit_errors: Family::default(),
+            phases: Family::new_with_constructor(|| Histogram::new(PHASE_BUCKETS)),
+            spool_bytes: Gauge::default(),
+            spool_files: Gauge::default(),
+            levels: Levels::default(),
+            reload_well: Gauge::default(),
+            reload_time: Gauge::default(),
             sessions: Gauge::default(),
             messages_in_work: Gauge::default(),
             downloads: Counter::default(),
             downloads_aborted: Counter::default(),
+            download_bytes: Counter::default(),
             responses: Family::default(),
+            deposit_responses: Family::default(),
         };
+        inner.begin_at_zero();
         inner.register_mail();
         inner.register_web();
+        inner.register_process();
+        inner.levels.register(&mut inner.registry);
         Self(Arc::new(inner))
     }
 
@@ -104,9 +182,47 @@ impl Metrics {
         self.0.trial_bytes.inc_by(bytes);
     }
 
-    /// The drop could not take a file or a package.
-    pub fn deposit_error(&self) {
-        self.0.deposit_errors.inc();
+    /// The store could not take a file or a package; `kind` says why, in one word.
+    pub fn deposit_error(&self, kind: &'static str) {
+        self.0
+            .deposit_errors
+            .get_or_create(&KindLabels { kind })
+            .inc();
+    }
+
+    /// A message went through a phase.
+    pub fn phase(&self, phase: Phase, time: Duration) {
+        let phase = phase.label();
+        let histogram = self.0.phases.get_or_create(&PhaseLabels { phase });
+        histogram.observe(time.as_secs_f64());
+    }
+
+    /// The drop was looked at.
+    pub fn level(&self, level: &Level) {
+        self.0.levels.set(level);
+    }
+
+    /// A sweep ended: how many packages it destroyed, and until when nothing is, if the clock jumped.
+    pub fn swept(&self, at: Timestamp, packages: u64, held_until: Option<Timestamp>) {
+        self.0.levels.swept(at, packages, held_until);
+    }
+
+    /// A sweep failed.
+    pub fn sweep_error(&self) {
+        self.0.levels.sweep_error();
+    }
+
+    /// The configuration was read, and it was good; or it was not, and the old one stays.
+    pub fn reloaded(&self, at: Timestamp, well: bool) {
+        self.0.reload_well.set(well.into());
+        if well {
+            self.0.reload_time.set(at.as_second());
+        }
+    }
+
+    /// Bytes of files went out to a reader.
+    pub fn download_bytes(&self, bytes: usize) {
+        self.0.download_bytes.inc_by(bytes as u64);
     }
 
     /// A milter session is open while the result lives.
@@ -131,24 +247,30 @@ impl Metrics {
 
     /// A response with this HTTP status was sent by the public listener.
     pub fn response(&self, status: u16) {
-        let status = match status {
-            ..200 => "1xx",
-            200..300 => "2xx",
-            300..400 => "3xx",
-            400..500 => "4xx",
-            500.. => "5xx",
-        };
-        self.0
-            .responses
-            .get_or_create(&ResponseLabels { status })
-            .inc();
+        let labels = ResponseLabels::of(status);
+        self.0.responses.get_or_create(&labels).inc();
+    }
+
+    /// A response with this HTTP status was sent by the listener for deposits.
+    pub fn deposit_response(&self, status: u16) {
+        let labels = ResponseLabels::of(status);
+        self.0.deposit_responses.get_or_create(&labels).inc();
+    }
+
+    /// All of them in Prometheus' own text format, version 0.0.4.
+    pub fn encode_plain(&self) -> String {
+        plain::from_openmetrics(&self.encode())
     }
 
     /// All of them as OpenMetrics text.
     pub fn encode(&self) -> String {
+        let (files, bytes) = spool::on_disk();
+        self.0.spool_files.set(files as i64);
+        self.0.spool_bytes.set(bytes as i64);
         let mut out = String::new();
         text::encode(&mut out, &self.0.registry).expect("writing to a string does not fail");
-        out
+        // A gauge that may be missing is a family without labels; no label's value has braces.
+        out.replace("{} ", " ")
     }
 }
 
@@ -165,6 +287,37 @@ impl Debug for Metrics {
 }
 
 impl Inner {
+    /// What is counted under a label stands there from the beginning: the first of a kind is a rise
+    /// that a rule can see.
+    fn begin_at_zero(&self) {
+        for kind in ERROR_KINDS {
+            drop(self.deposit_errors.get_or_create(&KindLabels { kind }));
+        }
+        for phase in [Phase::Header, Phase::Body, Phase::Commit, Phase::Reply] {
+            let phase = phase.label();
+            drop(self.phases.get_or_create(&PhaseLabels { phase }));
+        }
+        for status in [200, 300, 400, 500].map(ResponseLabels::of) {
+            drop(self.responses.get_or_create(&status));
+            drop(self.deposit_responses.get_or_create(&status));
+        }
+        for (outcome, reason) in [
+            (Outcome::Rewritten, "detached"),
+            (Outcome::Refused, "rules"),
+            (Outcome::Failed, "drop"),
+            (Outcome::Failed, "deadline"),
+            (Outcome::Failed, "no-turn"),
+            (Outcome::Failed, "postfix-gone"),
+            (Outcome::Failed, "spool"),
+        ] {
+            let outcome = outcome.label();
+            drop(
+                self.messages
+                    .get_or_create(&MessageLabels { outcome, reason }),
+            );
+        }
+    }
+
     fn register_mail(&mut self) {
         let registry = &mut self.registry;
         registry.register(
@@ -196,7 +349,7 @@ impl Inner {
         );
         registry.register(
             "deposit_errors",
-            "Files and packages that the drop could not take",
+            "Files and packages that the store could not take, by kind of error",
             self.deposit_errors.clone(),
         );
         registry.register(
@@ -211,8 +364,59 @@ impl Inner {
         );
     }
 
+    fn register_process(&mut self) {
+        let registry = &mut self.registry;
+        let build = Family::<BuildLabels, Gauge>::default();
+        let version = env!("CARGO_PKG_VERSION");
+        build.get_or_create(&BuildLabels { version }).set(1);
+        registry.register(
+            "build_info",
+            "Always 1; the version stands in the label",
+            build,
+        );
+        registry.register_with_unit(
+            "phase_duration",
+            "How long messages took for each phase",
+            Unit::Seconds,
+            self.phases.clone(),
+        );
+        registry.register_with_unit(
+            "spool",
+            "Bytes of messages in work that lie in temporary files",
+            Unit::Bytes,
+            self.spool_bytes.clone(),
+        );
+        registry.register(
+            "spool_files",
+            "Temporary files of messages in work",
+            self.spool_files.clone(),
+        );
+        registry.register(
+            "config_last_reload_successful",
+            "1 when the configuration was good when it was read last, else 0",
+            self.reload_well.clone(),
+        );
+        registry.register_with_unit(
+            "config_last_reload_success_timestamp",
+            "When a good configuration was read last",
+            Unit::Seconds,
+            self.reload_time.clone(),
+        );
+    }
+
     fn register_web(&mut self) {
         let registry = &mut self.registry;
+        registry.register_with_unit(
+            "download",
+            "Bytes of files that went out to readers",
+            Unit::Bytes,
+            self.download_bytes.clone(),
+        );
+        registry.register(
+            "deposit_responses",
+            "Responses of the listener for deposits by class of status",
+            self.deposit_responses.clone(),
+        );
         registry.register(
             "downloads",
             "Files and archives that were downloaded whole",
@@ -242,6 +446,30 @@ impl Outcome {
     }
 }
 
+impl Phase {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Header => "header",
+            Self::Body => "body",
+            Self::Commit => "commit",
+            Self::Reply => "reply",
+        }
+    }
+}
+
+impl ResponseLabels {
+    fn of(status: u16) -> Self {
+        let status = match status {
+            ..200 => "1xx",
+            200..300 => "2xx",
+            300..400 => "3xx",
+            400..500 => "4xx",
+            500.. => "5xx",
+        };
+        Self { status }
+    }
+}
+
 impl InProgress {
     fn new(gauge: &Gauge) -> Self {
         gauge.inc();
@@ -265,7 +493,11 @@ mod tests {
         metrics.message(Outcome::Rewritten, "detached");
         metrics.detached(2, 5_000_000_000);
         metrics.would_detach(3, 41_000_000);
-        metrics.deposit_error();
+        metrics.deposit_error("full");
+        metrics.phase(Phase::Commit, Duration::from_millis(40));
+        metrics.reloaded(Timestamp::from_second(1_800_000_000).unwrap(), true);
+        metrics.reloaded(Timestamp::MAX, false);
+        metrics.download_bytes(7);
         metrics.download();
         metrics.download_aborted();
         metrics.response(206);
@@ -278,7 +510,11 @@ mod tests {
             "depollueur_detached_bytes_total 5000000000",
             "depollueur_dry_run_parts_total 3",
             "depollueur_dry_run_bytes_total 41000000",
-            "depollueur_deposit_errors_total 1",
+            r#"depollueur_deposit_errors_total{kind="full"} 1"#,
+            r#"depollueur_phase_duration_seconds_bucket{le="0.1",phase="commit"} 1"#,
+            "depollueur_config_last_reload_successful 0",
+            "depollueur_config_last_reload_success_timestamp_seconds 1800000000",
+            "depollueur_download_bytes_total 7",
             "depollueur_milter_sessions 1",
             "depollueur_messages_in_work 0",
             "depollueur_downloads_total 1",

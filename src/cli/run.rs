@@ -45,6 +45,9 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
 /// Packages that one step of the sweeper destroys at most.
 const SWEEP_STEP: usize = 100;
 
+/// How often the drop's level is looked at.
+const LEVEL_INTERVAL: Duration = Duration::from_secs(60);
+
 /// How long the end waits for threads that wait for the disk.
 const THREADS_END_TIME: Duration = Duration::from_secs(1);
 
@@ -80,6 +83,7 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
     let drop = Drop::of(&config).map_err(|error| unavailable(&error))?;
     let store = remote.unwrap_or_else(|| Store::embedded(drop.clone(), &config.web.public_url));
     let metrics = Metrics::new();
+    metrics.reloaded(Timestamp::now(), true);
     let made = Made {
         drop: drop.clone(),
         store: store.clone(),
@@ -180,13 +184,17 @@ impl Daemon {
             stop.clone(),
         ));
         if let Some(deposit) = deposit {
+            let (deposits, metrics) = (self.deposits(), self.metrics.clone());
             tasks.spawn(take_deposits(
                 listen(deposit)?,
-                self.deposits(),
+                deposits,
+                metrics,
                 stop.clone(),
             ));
         }
-        tasks.spawn(sweep(self.drop.clone(), stop.clone()));
+        let (drop, metrics) = (self.drop.clone(), self.metrics.clone());
+        tasks.spawn(watch_level(drop.clone(), metrics.clone(), stop.clone()));
+        tasks.spawn(sweep(drop, metrics, stop.clone()));
         Ok(tasks)
     }
 
@@ -263,18 +271,19 @@ async fn serve_http(
 async fn take_deposits(
     listener: tokio::net::TcpListener,
     deposits: Deposits,
+    metrics: Metrics,
     stop: Stop,
 ) -> io::Result<()> {
     let gracefully = stop.gracefully.cancelled_owned();
     tokio::select! {
-        () = deposits.serve(listener, gracefully) => {}
+        () = deposits.serve(listener, metrics, gracefully) => {}
         () = stop.at_once.cancelled() => {}
     }
     Ok(())
 }
 
 /// Destroys expired packages step by step, so that a stop never waits for more than one step.
-async fn sweep(drop: Drop, stop: Stop) -> io::Result<()> {
+async fn sweep(drop: Drop, metrics: Metrics, stop: Stop) -> io::Result<()> {
     let mut tick = interval(SWEEP_INTERVAL);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while stop
@@ -284,7 +293,12 @@ async fn sweep(drop: Drop, stop: Stop) -> io::Result<()> {
         .is_some()
     {
         let go_on = || !stop.gracefully.is_cancelled();
-        match drop.sweep_all(Timestamp::now(), SWEEP_STEP, go_on).await {
+        let swept = drop.sweep_all(Timestamp::now(), SWEEP_STEP, go_on).await;
+        match &swept {
+            Ok(swept) => metrics.swept(Timestamp::now(), swept.packages, swept.held_until),
+            Err(_) => metrics.sweep_error(),
+        }
+        match swept {
             // Why nothing is destroyed was logged when the clock jumped.
             Ok(swept) if swept == Swept::default() || swept.held_until.is_some() => {}
             Ok(Swept {
@@ -298,6 +312,24 @@ async fn sweep(drop: Drop, stop: Stop) -> io::Result<()> {
                 info!(packages, files, orphans, records, entries, "swept");
             }
             Err(error) => error!("could not sweep the drop: {error}"),
+        }
+    }
+    Ok(())
+}
+
+/// Looks from time to time how full the drop is, so that no scrape has to.
+async fn watch_level(drop: Drop, metrics: Metrics, stop: Stop) -> io::Result<()> {
+    let mut tick = interval(LEVEL_INTERVAL);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while stop
+        .gracefully
+        .run_until_cancelled(tick.tick())
+        .await
+        .is_some()
+    {
+        match drop.level().await {
+            Ok(level) => metrics.level(&level),
+            Err(error) => warn!("could not see how full the drop is: {error}"),
         }
     }
     Ok(())

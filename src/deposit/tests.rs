@@ -53,7 +53,11 @@ impl Lab {
         let deposits = Deposits::new(drop.clone(), config, "https://drop.example.org/");
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let server = tokio::spawn(deposits.serve(listener, std::future::pending()));
+        let server = tokio::spawn(deposits.serve(
+            listener,
+            crate::admin::Metrics::new(),
+            std::future::pending(),
+        ));
         let mut lab = Self {
             home,
             drop,

@@ -50,6 +50,9 @@ pub(super) trait Blobs: fmt::Debug + Send + Sync {
 
     /// How many bytes may still be written; `None` when the store does not know.
     fn free_bytes(&self) -> Result<Option<u64>>;
+
+    /// How many blobs may still be made; `None` when there is no such limit, or it is not known.
+    fn free_inodes(&self) -> Result<Option<u64>>;
 }
 
 /// A blob on its way. Dropping it leaves nothing behind.

@@ -11,7 +11,7 @@ use std::sync::{
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{DropError, Origin, Store, records::Depositor};
+use super::{DropError, Level, Origin, Store, records::Depositor};
 use crate::{
     config::{Directions, QuotaConfig},
     filter::Direction,
@@ -93,6 +93,17 @@ impl Drop for Allowance {
     fn drop(&mut self) {
         self.store.drafted.fetch_sub(self.taken, Relaxed);
     }
+}
+
+/// How full the drop is.
+pub(super) fn level(store: &Store) -> Result<Level, DropError> {
+    let left = [left_in_total(store)?, left_on_disk(store)?];
+    Ok(Level {
+        stored: store.records.stored_bytes()?,
+        free_bytes: store.blobs.free_bytes()?,
+        free_inodes: store.blobs.free_inodes()?,
+        headroom: left.into_iter().flatten().min(),
+    })
 }
 
 fn left_to_sender(store: &Store, origin: &Origin) -> Result<Option<u64>, DropError> {

@@ -22,7 +22,7 @@ use super::{
     envelope::{self, Client},
 };
 use crate::{
-    admin::metrics::{InProgress, Outcome},
+    admin::metrics::{InProgress, Outcome, Phase},
     config::OnFailure,
     filter::{
         Direction, Envelope, Filter, HeaderEdit, Message, PartDecision, Rewritten, Start, Trial,
@@ -111,6 +111,8 @@ struct Work {
     outline: Outline,
     /// How long its body may still be held up by our machinery.
     patience: Duration,
+    /// How long it was worked on.
+    worked: Duration,
     _permit: OwnedSemaphorePermit,
     _in_work: InProgress,
 }
@@ -311,7 +313,8 @@ impl Session {
         if bytes > HEADER_BYTES_MAX {
             return self.pass(&outline, "header-too-long");
         }
-        match self.filter.begin(envelope, &fields, Eol::CrLf) {
+        let began = outline.since;
+        let answer = match self.filter.begin(envelope, &fields, Eol::CrLf) {
             Start::Pass(reason) => self.pass(&outline, reason.label()),
             Start::Edit(edits, reason) => {
                 self.stage = Stage::Edit(outline, reason.label(), edits);
@@ -319,7 +322,9 @@ impl Session {
             }
             Start::Refuse(refusal) => self.refuse(&outline, refusal),
             Start::Scan(message) => self.take_turn(message, outline).await,
-        }
+        };
+        self.shared.metrics.phase(Phase::Header, began.elapsed());
+        answer
     }
 
     /// Takes a chunk of the body.
@@ -386,6 +391,7 @@ impl Session {
             message,
             outline,
             patience: patience.saturating_sub(asked.elapsed()),
+            worked: Duration::ZERO,
             _permit: permit,
             _in_work: self.shared.metrics.message_in_work(),
         }));
@@ -403,7 +409,9 @@ impl Session {
         }
         let began = Instant::now();
         let pushed = timeout(work.patience, work.message.push(chunk)).await;
-        work.patience = work.patience.saturating_sub(began.elapsed());
+        let took = began.elapsed();
+        work.patience = work.patience.saturating_sub(took);
+        work.worked += took;
         if pushed.is_err()
             && let Stage::Body(work) = std::mem::replace(&mut self.stage, Stage::Idle)
         {
@@ -418,9 +426,13 @@ impl Session {
             mut outline,
             _permit,
             _in_work,
+            worked,
             ..
         } = work;
+        self.shared.metrics.phase(Phase::Body, worked);
+        let began = Instant::now();
         let verdict = self.verdict(&mut message, replies).await;
+        self.shared.metrics.phase(Phase::Commit, began.elapsed());
         explain(&message, &outline);
         outline.tell(&message);
         let edited = match verdict {
@@ -451,10 +463,15 @@ impl Session {
                 }
                 self.pass(&outline, reason.label())
             }
-            Verdict::Rewrite(rewritten) => self.send(rewritten, &outline, replies).await,
+            Verdict::Rewrite(rewritten) => {
+                let began = Instant::now();
+                let answer = self.send(rewritten, &outline, replies).await;
+                self.shared.metrics.phase(Phase::Reply, began.elapsed());
+                answer
+            }
             Verdict::Fail(error) => {
                 warn!(queue_id = outline.queue_id, "could not detach: {error}");
-                self.shared.metrics.deposit_error();
+                self.shared.metrics.deposit_error(error.kind());
                 self.fail(&outline, "drop")
             }
         }

@@ -168,10 +168,11 @@ impl Writer<'_> {
     }
 
     fn in_words(&self, sums: &Sums) -> String {
+        let [messages, files, recipients] = self.t.nouns;
         let values = [
-            ("{files}", self.number(sums.files)),
-            ("{messages}", self.number(sums.messages)),
-            ("{mailboxes}", self.number(sums.recipients)),
+            ("{files}", self.count(sums.files, files)),
+            ("{messages}", self.count(sums.messages, messages)),
+            ("{mailboxes}", self.count(sums.recipients, recipients)),
             ("{bytes}", self.size(sums.bytes)),
             ("{spared}", self.size(sums.spared)),
         ];
@@ -247,7 +248,7 @@ impl Writer<'_> {
         let bar = |(index, &(month, [sent, received])): (usize, &(Month, [u64; 2]))| {
             let day = month.first_day();
             let middle = pitch * (index as f64 + 0.5);
-            let named = (months.len() - 1 - index) % every == 0;
+            let named = (months.len() - 1 - index).is_multiple_of(every);
             let first = index < every;
             let new_year = usize::from(day.month().unsigned_abs()) <= every;
             Bar {
@@ -287,12 +288,18 @@ impl Writer<'_> {
         let digits = number.to_string();
         let mut text = String::new();
         for (index, digit) in digits.chars().enumerate() {
-            if index > 0 && (digits.len() - index) % 3 == 0 {
+            if index > 0 && (digits.len() - index).is_multiple_of(3) {
                 text.push(self.t.thousands);
             }
             text.push(digit);
         }
         text
+    }
+
+    /// A number with its noun, which do not part at the end of a line.
+    fn count(&self, number: u64, [one, many]: [&str; 2]) -> String {
+        let noun = if number == 1 { one } else { many };
+        format!("{}\u{a0}{noun}", self.number(number))
     }
 
     fn fill_least(&self, text: &str) -> String {

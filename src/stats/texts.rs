@@ -17,6 +17,8 @@ pub(super) struct Texts {
     pub(super) bytes: &'static str,
     /// `{files}`, `{messages}`, `{bytes}`, `{mailboxes}`, `{spared}`.
     pub(super) in_words: &'static str,
+    /// One of them and many: messages, files, recipients.
+    pub(super) nouns: [[&'static str; 2]; 3],
     pub(super) by_month: &'static str,
     pub(super) by_direction: &'static str,
     pub(super) by_domain: &'static str,
@@ -60,10 +62,14 @@ static FR: Texts = Texts {
     messages: "Messages",
     mailboxes: "Destinataires",
     bytes: "Taille des fichiers",
-    in_words: "Les pièces jointes lourdes de {messages} messages ({files} fichiers, {bytes}) ont été \
-        déposées une seule fois, pour un temps limité, au lieu d’être copiées chez chacun des \
-        {mailboxes} destinataires : ce sont {spared} que leurs boîtes n’ont pas eu à recevoir, à \
-        conserver ni à sauvegarder.",
+    in_words: "Les pièces jointes lourdes de {messages} ({files}, {bytes}) ont été déposées une seule \
+        fois, pour un temps limité, au lieu d’être copiées chez {mailboxes} : ce sont {spared} que \
+        les boîtes de réception n’ont pas eu à accueillir, à conserver ni à sauvegarder.",
+    nouns: [
+        ["message", "messages"],
+        ["fichier", "fichiers"],
+        ["destinataire", "destinataires"],
+    ],
     by_month: "Mois par mois",
     by_direction: "Dans quel sens",
     by_domain: "Domaine par domaine",
@@ -112,9 +118,14 @@ static EN: Texts = Texts {
     messages: "Messages",
     mailboxes: "Recipients",
     bytes: "Size of the files",
-    in_words: "The heavy attachments of {messages} messages ({files} files, {bytes}) were stored just \
-        once, for a limited time, instead of being copied to each of {mailboxes} recipients: \
-        {spared} that their mailboxes did not have to receive, keep and back up.",
+    in_words: "The heavy attachments of {messages} ({files}, {bytes}) were stored just once, for a \
+        limited time, instead of being copied to {mailboxes}: {spared} that mailboxes did not have \
+        to receive, keep and back up.",
+    nouns: [
+        ["message", "messages"],
+        ["file", "files"],
+        ["recipient", "recipients"],
+    ],
     by_month: "Month by month",
     by_direction: "Which way",
     by_domain: "Domain by domain",

@@ -102,7 +102,11 @@ impl Lab {
             config.deposit.clone(),
             "https://drop.example.org/",
         );
-        let served = deposits.serve(listener, std::future::pending());
+        let served = deposits.serve(
+            listener,
+            crate::admin::Metrics::new(),
+            std::future::pending(),
+        );
         Self {
             store: Store::open(&config).unwrap(),
             drop,

@@ -104,6 +104,30 @@ impl StoreError {
     }
 }
 
+impl StoreError {
+    /// A label for metrics.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Drop(error) => match error {
+                DropError::Full { .. } => "full",
+                DropError::Denied { .. } => "denied",
+                DropError::Database { .. } => "database",
+                DropError::Quota { .. } => "quota",
+                DropError::Blocked => "blocked",
+                _ => "drop",
+            },
+            Self::Remote(error) => match error {
+                RemoteError::Unreachable { .. } => "unreachable",
+                RemoteError::Stalled { .. } => "slow",
+                RemoteError::Refused { .. } => "refused",
+                RemoteError::Blocked { .. } => "blocked",
+                _ => "remote",
+            },
+            Self::OtherStore => "drop",
+        }
+    }
+}
+
 impl RemoteError {
     /// What reqwest says, from the outermost reason to the innermost, without the path of the request.
     pub(super) fn transport(url: &str, error: reqwest::Error) -> Self {

@@ -306,6 +306,7 @@ impl Transfer {
         let bytes = bytes.ok_or_else(|| self.damaged("the contents are too short"))?;
         let left = self.left.checked_sub(bytes.len() as u64);
         self.left = left.ok_or_else(|| self.damaged("the contents are too long"))?;
+        self.metrics.download_bytes(bytes.len());
         self.throttle.pass(bytes.len()).await;
         if self.left == 0 {
             self.complete().await;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use axum::{Router, extract::Request};
 use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
+use jiff::Timestamp;
 use tokio::sync::watch;
 use toml::{Table, Value};
 use tracing::{error, info, warn};
@@ -119,7 +120,10 @@ impl Reload {
 
     /// Reads the configuration again and says in the log what came of it.
     pub(super) fn reload(&mut self) {
-        if let Err(reason) = self.try_reload() {
+        let reloaded = self.try_reload();
+        let now = Timestamp::now();
+        self.made.metrics.reloaded(now, reloaded.is_ok());
+        if let Err(reason) = reloaded {
             error!("configuration not reloaded, the old one stays: {reason}");
         }
     }

@@ -240,6 +240,13 @@ impl Blobs for Directory {
         let found = found.map_err(|e| DropError::io("look at", &self.blobs, e.into()))?;
         Ok(Some(found.f_bavail.saturating_mul(found.f_frsize)))
     }
+
+    fn free_inodes(&self) -> Result<Option<u64>> {
+        let found = statvfs(&self.blobs);
+        let found = found.map_err(|e| DropError::io("look at", &self.blobs, e.into()))?;
+        // Some file systems make inodes as they need them, and say 0 of 0.
+        Ok((found.f_files > 0).then_some(found.f_favail))
+    }
 }
 
 impl FileDraft {

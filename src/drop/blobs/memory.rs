@@ -111,6 +111,10 @@ impl Blobs for Memory {
     fn free_bytes(&self) -> Result<Option<u64>> {
         Ok(None)
     }
+
+    fn free_inodes(&self) -> Result<Option<u64>> {
+        Ok(None)
+    }
 }
 
 impl Draft for Upload {

@@ -31,7 +31,7 @@ async fn admin_listener_tells_health_readiness_and_metrics() {
             .get("/metrics")
             .await
             .text()
-            .contains("# TYPE depollueur_downloads counter")
+            .contains("# TYPE depollueur_downloads_total counter")
     );
 }
 

@@ -1,0 +1,84 @@
+//! What the drop holds, what it may still take, and its sweeper.
+
+use std::sync::atomic::AtomicU64;
+
+use jiff::Timestamp;
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::{Registry, Unit},
+};
+
+use crate::drop::Level;
+
+/// Gauges of the drop; what is not known or not limited has no sample.
+#[derive(Debug, Default)]
+pub(super) struct Levels {
+    stored: Gauge,
+    free: Family<Bare, Gauge>,
+    inodes: Family<Bare, Gauge>,
+    headroom: Family<Bare, Gauge>,
+    last_sweep: Family<Bare, Gauge>,
+    held: Gauge,
+    packages: Counter<u64, AtomicU64>,
+    errors: Counter,
+}
+
+/// No labels. A family without them is a gauge that need not be there.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Bare {}
+
+impl Levels {
+    pub(super) fn set(&self, level: &Level) {
+        self.stored.set(gauge(level.stored));
+        set(&self.free, level.free_bytes);
+        set(&self.inodes, level.free_inodes);
+        set(&self.headroom, level.headroom);
+    }
+
+    pub(super) fn swept(&self, at: Timestamp, packages: u64, held_until: Option<Timestamp>) {
+        let last = self.last_sweep.get_or_create(&Bare {});
+        last.set(at.as_second());
+        self.held.set(held_until.is_some().into());
+        self.packages.inc_by(packages);
+    }
+
+    pub(super) fn sweep_error(&self) {
+        self.errors.inc();
+    }
+
+    pub(super) fn register(&self, registry: &mut Registry) {
+        let bytes = || Unit::Bytes;
+        let (stored, free) = (self.stored.clone(), self.free.clone());
+        let help = "Bytes of all packages that are not destroyed, before encryption";
+        registry.register_with_unit("drop_stored", help, bytes(), stored);
+        let help = "Bytes that the drop's file system has left";
+        registry.register_with_unit("drop_free", help, bytes(), free);
+        let help = "Files that the drop's file system has room for";
+        registry.register("drop_free_inodes", help, self.inodes.clone());
+        let help =
+            "Bytes that may still be deposited: quota.total and quota.free_space_min allow no more";
+        registry.register_with_unit("drop_headroom", help, bytes(), self.headroom.clone());
+        let help = "When the sweeper was last through";
+        let last = self.last_sweep.clone();
+        registry.register_with_unit("sweep_last_success_timestamp", help, Unit::Seconds, last);
+        let help = "1 while nothing is destroyed because the clock jumped, else 0";
+        registry.register("sweep_held", help, self.held.clone());
+        let help = "Packages whose ciphertext was destroyed";
+        registry.register("swept_packages", help, self.packages.clone());
+        registry.register("sweep_errors", "Sweeps that failed", self.errors.clone());
+    }
+}
+
+fn set(family: &Family<Bare, Gauge>, value: Option<u64>) {
+    match value {
+        Some(value) => {
+            family.get_or_create(&Bare {}).set(gauge(value));
+        }
+        Option::None => family.clear(),
+    }
+}
+
+fn gauge(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
