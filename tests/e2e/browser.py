@@ -191,4 +191,8 @@ class Browser:
             files = [p for p in self.downloads.iterdir()
                      if p.suffix != ".crdownload" and not p.name.startswith(".")]
             return next((p for p in files if p.stat().st_size == size), None)
-        return wait_until(whole, f"a download of {size} bytes", 60)
+        try:
+            return wait_until(whole, f"a download of {size} bytes", 60)
+        except Exception as error:
+            there = [(path.name, path.stat().st_size) for path in self.downloads.iterdir()]
+            raise AssertionError(f"{error}; there are {there}") from None

@@ -131,8 +131,9 @@ def _(site):
 
 @story("hostile names are shown and saved as safely as by the server")
 def _(site):
+    # No more than ten: Chromium takes more in a second for a flood, and drops them.
     hostile = ["../../etc/passwd", "a\u202egpj.exe", "CON.txt", "<img src=x onerror=alert(1)>.pdf", ".bashrc",
-               "x" * 300 + ".pdf", "e\u0301te\u0301.odt", "a\tb\u200b c.txt", "...", "a:b|c?.txt", "aux .tar.gz"]
+               "x" * 300 + ".pdf", "e\u0301te\u0301.odt", "a\tb\u200b c.txt", "...", "a:b|c?.txt"]
     files = [(name, m.noise(1000 + n)) for n, name in enumerate(hostile)]
     link = site.deposit(*files)
     expected = {data: name for name, data in fetched(site, link).items()}
