@@ -8,9 +8,11 @@
 //! what everything falls back to.
 //!
 //! * `scan` – the tokens, what is open, which places are safe
+//! * `quiet` – keeps from it what it does not ask for
 //! * `tag` – what mail clients say with a tag: a quote, a signature, nothing to be seen
 //! * `reading` – the lines as a reader sees them, on which [`plain`] decides
 
+mod quiet;
 mod reading;
 mod scan;
 mod tag;

@@ -129,7 +129,9 @@ impl<'a> Lines<'a> {
             return Some((i, if marked { Quote::Marked } else { Quote::Rest }));
         }
         let separates = match self.get(i).first()? {
-            b'-' => is_forward_separator(&folded(self.get(i))),
+            b'-' if may_be_forward_separator(self.get(i)) => {
+                is_forward_separator(&folded(self.get(i)))
+            }
             b'_' if is_underscores(self.get(i)) => self
                 .next_filled(i + 1)
                 .is_some_and(|next| self.is_quoted_header(next)),
@@ -273,6 +275,12 @@ fn is_forward_separator(line: &str) -> bool {
     line.starts_with("--")
         && line.ends_with('-')
         && is_forward_title(line.trim_matches(['-', ' ', '?']))
+}
+
+/// Whether a line has the `m` that all titles have: most that start with dashes are rules, and need
+/// not be folded.
+fn may_be_forward_separator(line: &[u8]) -> bool {
+    line.iter().any(|b| b.eq_ignore_ascii_case(&b'm'))
 }
 
 /// `Begin forwarded message:`, without dashes.

@@ -98,7 +98,7 @@ pub(super) fn guarded_start(rest: &[u8], eol: Eol) -> (Vec<u8>, usize) {
     if !is_suspicious(content) {
         return (Vec::new(), 0);
     }
-    let mut guarded = format!("={:02X}", content[0]).into_bytes();
+    let mut guarded = escaped(content[0]).to_vec();
     if content.len() + 2 > LINE_MAX {
         guarded.push(b'=');
         guarded.extend_from_slice(line_end(eol).as_bytes());
@@ -126,7 +126,7 @@ pub(super) fn encode(text: &[u8], eol: Eol) -> Vec<u8> {
 fn push_line(out: &mut Vec<u8>, content: &str, eol: Eol) {
     match content.bytes().next() {
         Some(first) if is_suspicious(content.as_bytes()) => {
-            out.extend_from_slice(format!("={first:02X}").as_bytes());
+            out.extend_from_slice(&escaped(first));
             if content.len() + 2 > LINE_MAX {
                 out.push(b'=');
                 out.extend_from_slice(line_end(eol).as_bytes());
@@ -137,6 +137,11 @@ fn push_line(out: &mut Vec<u8>, content: &str, eol: Eol) {
         }
         _ => out.extend_from_slice(content.as_bytes()),
     }
+}
+
+fn escaped(byte: u8) -> [u8; 3] {
+    let digit = |of: u8| b"0123456789ABCDEF"[usize::from(of)];
+    [b'=', digit(byte >> 4), digit(byte & 15)]
 }
 
 fn is_suspicious(content: &[u8]) -> bool {

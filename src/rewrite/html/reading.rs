@@ -64,10 +64,12 @@ impl Reading {
     /// The line ends, and counts if there was something to see.
     pub(super) fn end_line(&mut self) {
         let begins = self.begins.take().flatten();
-        let line = std::mem::take(&mut self.line);
-        if !line.is_empty() {
+        if !self.line.is_empty() {
+            let mut line = std::mem::take(&mut self.line);
             let quoted: &[u8] = if self.is_quoted { b"> " } else { b"" };
-            self.push(&[quoted, &line].concat(), begins);
+            self.push(&[quoted, &line], begins);
+            line.clear();
+            self.line = line;
         }
     }
 
@@ -75,10 +77,10 @@ impl Reading {
     pub(super) fn mark(&mut self, mark: Mark) {
         let begins = self.begins.take().flatten();
         match mark {
-            Mark::Quote => self.push(b"> ", begins),
-            Mark::Signature => self.push(b"-- ", begins),
+            Mark::Quote => self.push(&[b"> "], begins),
+            Mark::Signature => self.push(&[b"-- "], begins),
             Mark::Rest => {
-                self.push(b"-----Original Message-----", begins);
+                self.push(&[b"-----Original Message-----"], begins);
                 self.is_over = true;
             }
         }
@@ -92,9 +94,10 @@ impl Reading {
         self.is_quoted = is_quoted;
     }
 
-    fn push(&mut self, line: &[u8], begins: Option<usize>) {
+    fn push(&mut self, line: &[&[u8]], begins: Option<usize>) {
         if !self.is_over {
-            self.text.extend_from_slice(line);
+            line.iter()
+                .for_each(|part| self.text.extend_from_slice(part));
             self.text.push(b'\n');
             self.places.push(begins);
         }

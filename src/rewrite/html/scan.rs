@@ -8,6 +8,7 @@ use html5gum::{
 };
 
 use super::{
+    quiet::Quiet,
     reading::Reading,
     tag::{Mark, Tag},
 };
@@ -137,7 +138,7 @@ impl<'a> Scan<'a> {
         };
         let mut emitter = CallbackEmitter::<_, Infallible, usize>::new(sink);
         emitter.naively_switch_states(true);
-        let Ok(()) = Tokenizer::new_with_emitter(&html[bom..], emitter).finish();
+        let Ok(()) = Tokenizer::new_with_emitter(&html[bom..], Quiet(emitter)).finish();
         scan.reading.end_line();
         scan
     }
@@ -155,13 +156,14 @@ impl<'a> Scan<'a> {
 
     fn event(&mut self, event: CallbackEvent<'_>, span: Range<usize>) {
         match event {
-            CallbackEvent::OpenStartTag { name } => self.tag = Tag::new(self.done, name),
+            CallbackEvent::OpenStartTag { name } => self.tag.begin(self.done, name),
             CallbackEvent::AttributeName { name } => self.tag.attribute(name),
             CallbackEvent::AttributeValue { value } => self.tag.value(value),
             CallbackEvent::CloseStartTag { .. } => {
                 let tag = std::mem::take(&mut self.tag);
                 self.check_tag(tag.start, span.end);
                 self.start_tag(&tag, span.end);
+                self.tag = tag;
                 self.done = span.end;
             }
             CallbackEvent::EndTag { name } => {

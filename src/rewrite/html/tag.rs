@@ -70,11 +70,20 @@ pub(super) struct Tag {
 }
 
 impl Tag {
-    pub(super) fn new(start: usize, name: &[u8]) -> Self {
-        Self {
-            start,
-            name: name.to_vec(),
-            ..Self::default()
+    /// A tag begins; the one before is forgotten.
+    pub(super) fn begin(&mut self, start: usize, name: &[u8]) {
+        self.start = start;
+        replace(&mut self.name, name);
+        (self.has_cite, self.is_hidden) = (false, false);
+        for value in [
+            &mut self.attribute,
+            &mut self.class,
+            &mut self.id,
+            &mut self.style,
+            &mut self.kind,
+            &mut self.marker,
+        ] {
+            value.clear();
         }
     }
 
@@ -82,7 +91,7 @@ impl Tag {
     pub(super) fn attribute(&mut self, name: &[u8]) {
         self.has_cite |= name == b"cite";
         self.is_hidden |= name == b"hidden";
-        self.attribute = name.to_vec();
+        replace(&mut self.attribute, name);
     }
 
     /// The attribute has this value.
@@ -96,7 +105,8 @@ impl Tag {
             b"type" => &mut self.kind,
             _ => return,
         };
-        *kept = value.to_ascii_lowercase();
+        replace(kept, value);
+        kept.make_ascii_lowercase();
     }
 
     /// What the client says with this element.
@@ -192,12 +202,18 @@ impl Tag {
     }
 }
 
+fn replace(text: &mut Vec<u8>, with: &[u8]) {
+    text.clear();
+    text.extend_from_slice(with);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn hides(style: &str) -> bool {
-        let mut tag = Tag::new(0, b"div");
+        let mut tag = Tag::default();
+        tag.begin(0, b"div");
         tag.attribute(b"style");
         tag.value(style.as_bytes());
         tag.hides()
