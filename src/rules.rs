@@ -116,6 +116,9 @@ pub fn judge(head: &Head, place: Place) -> Judgement {
 /// equal ones the first. Gives indices.
 pub fn largest_over(sizes: &[u64], sum_max: u64) -> Vec<usize> {
     let mut rest: u128 = sizes.iter().map(|&size| u128::from(size)).sum();
+    if rest <= u128::from(sum_max) {
+        return Vec::new();
+    }
     let mut order: Vec<usize> = (0..sizes.len()).collect();
     order.sort_by_key(|&index| std::cmp::Reverse(sizes[index]));
     let goes = |&index: &usize| {
@@ -133,13 +136,13 @@ fn protected(head: &Head, place: Place) -> Option<Why> {
     }
     by_type(head).or_else(|| by_place(head, place)).or_else(|| {
         let attached = head.file_name.is_some() || head.disposition == Disposition::Attachment;
-        (!attached && head.media.main == "text").then_some(Why::Text)
+        (!attached && head.media.main() == "text").then_some(Why::Text)
     })
 }
 
 fn by_type(head: &Head) -> Option<Why> {
-    let sub = head.media.sub.as_str();
-    match head.media.main.as_str() {
+    let sub = head.media.sub();
+    match head.media.main() {
         "multipart" => Some(Why::Protected),
         "text" if sub == "calendar" => Some(Why::Calendar),
         "application" if sub == "ics" => Some(Why::Calendar),

@@ -9,7 +9,9 @@ use tokio::{
 };
 
 use super::{
-    DETACHED_MAX, Envelope, Filter, FilterError, PartDecision, Reason, Verdict, parts::Parts,
+    DETACHED_MAX, Envelope, Filter, FilterError, PartDecision, Reason, Verdict,
+    leaf::{FileHead, Leaf, Work},
+    parts::Parts,
 };
 use crate::{
     drop::{DropError, DurableFile, FileDraft, Origin, PackageDraft},
@@ -25,13 +27,6 @@ use crate::{
 
 /// How much of a part is replayed from the spool at a time, in bytes.
 const REPLAY_BYTES: u64 = 64 * 1024;
-
-/// The longest name that is kept for a file, in bytes.
-const NAME_BYTES_MAX: usize = 255;
-
-/// The longest media type that is kept for a file, in bytes (RFC 6838, section 4.2: 127 for each
-/// half).
-const TYPE_BYTES_MAX: usize = 255;
 
 /// How many text parts are remembered as places for the notice.
 const TEXTS_MAX: usize = 16;
@@ -104,14 +99,6 @@ pub(super) struct Later {
     pub(super) shown_by: Option<u64>,
 }
 
-/// What is kept of a candidate's header.
-#[derive(Clone, Debug)]
-pub(super) struct FileHead {
-    pub(super) name: String,
-    pub(super) media_type: String,
-    pub(super) encoding: TransferEncoding,
-}
-
 /// A part that is in the drop.
 #[derive(Debug)]
 pub(super) struct Detached {
@@ -121,33 +108,16 @@ pub(super) struct Detached {
     pub(super) file: Option<DurableFile>,
 }
 
-/// The leaf whose body is coming in.
-#[derive(Debug)]
-struct Leaf {
-    part: PartId,
-    file: FileHead,
-    bytes: u64,
-    /// Whether the last byte is a CR: MIME-tools takes it for a part of the line end behind it.
-    ends_in_cr: bool,
-    work: Work,
-    shown_by: Option<u64>,
-    text: Option<Text>,
-}
-
-#[derive(Debug)]
-enum Work {
-    /// It stays.
-    Stays(Why),
-    /// It stays, and is decoded to see that it can be.
-    Checked(Why, Decoder),
-    /// It is an HTML body, decoded to find what it shows.
-    Html(Decoder),
-    /// A candidate: spooled like what stays, while its decoded bytes are counted.
-    Counting(Decoder),
-    /// It goes: decoded into the drop, kept nowhere else.
-    Detaching(Decoder, Box<FileDraft>),
-    /// It was going, and is not what its transfer encoding says.
-    Spoiled,
+/// What must be waited for before the next event is acted upon.
+enum Wait {
+    /// More is in memory than the spool's window holds.
+    Spool,
+    /// The part goes: what was decoded is to be written.
+    Draft,
+    /// The candidate became heavy.
+    Detach,
+    /// A part that goes has ended.
+    End(Box<Leaf>),
 }
 
 /// Ends work on a message early.
@@ -223,7 +193,13 @@ impl Message {
             return;
         };
         while let Some(event) = scanner.next(chunk) {
-            if let Err(Stop::Settled(settled)) = self.act(event).await {
+            let acted = match self.act(event) {
+                Ok(None) => continue,
+                // Elsewhere: what is waited for seldom would be moved about for each event.
+                Ok(Some(wait)) => Box::pin(self.wait(wait)).await,
+                Err(stop) => Err(stop),
+            };
+            if let Err(Stop::Settled(settled)) = acted {
                 return self.settle(settled);
             }
         }
@@ -287,31 +263,43 @@ impl Message {
         self.settled = Some(settled);
     }
 
-    async fn act(&mut self, event: Event<'_>) -> Result<(), Stop> {
+    /// Acts upon an event as far as nothing is to be waited for, and says what is.
+    fn act(&mut self, event: Event<'_>) -> Result<Option<Wait>, Stop> {
+        let mut wait = None;
         match event {
-            Event::Structure(bytes) => self.spool.append(bytes).await?,
+            Event::Structure(bytes) => self.spool.push(bytes),
             Event::Delimiter { line, .. } => {
                 self.parts.delimiter(self.spool.len(), line);
-                self.spool.append(line).await?;
+                self.spool.push(line);
             }
             Event::Begin { parent, .. } => {
                 self.header_start = self.spool.len();
                 self.parts.begin(parent, self.header_start);
             }
             Event::Head(head) => {
-                let part = self.parts.head(&head, self.spool.len());
-                if !Scanner::enters(&head) {
-                    self.begin_leaf(part, &head);
+                let part = self.parts.head(head, self.spool.len());
+                if !Scanner::enters(head) {
+                    self.begin_leaf(part, head);
                 }
             }
-            Event::Body(bytes) => self.body(bytes).await?,
+            Event::Body(bytes) => wait = self.body(bytes)?,
             Event::End { part } => {
                 self.parts.end(part);
-                self.end_leaf(part).await?;
+                wait = self.end_leaf(part)?;
             }
             Event::Ambiguous(why) => return Err(Reason::Ambiguous(why).into()),
         }
-        Ok(())
+        Ok(wait.or_else(|| self.spool.is_over().then_some(Wait::Spool)))
+    }
+
+    async fn wait(&mut self, wait: Wait) -> Result<(), Stop> {
+        match wait {
+            Wait::Spool => {}
+            Wait::Draft => self.write_decoded().await?,
+            Wait::Detach => self.detach().await?,
+            Wait::End(leaf) => self.end_detached(*leaf).await?,
+        }
+        Ok(self.spool.settle().await?)
     }
 
     fn begin_leaf(&mut self, part: PartId, head: &Head) {
@@ -353,33 +341,31 @@ impl Message {
     }
 
     /// Takes bytes of the leaf's body.
-    async fn body(&mut self, bytes: &[u8]) -> Result<(), Stop> {
+    fn body(&mut self, bytes: &[u8]) -> Result<Option<Wait>, Stop> {
         let Some(mut leaf) = self.leaf.take() else {
-            self.spool.append(bytes).await?;
-            return Ok(());
+            self.spool.push(bytes);
+            return Ok(None);
         };
         if !matches!(leaf.work, Work::Detaching(..) | Work::Spoiled) {
-            self.spool.append(bytes).await?;
+            self.spool.push(bytes);
         }
         leaf.ends_in_cr = bytes.last() == Some(&b'\r');
         self.decoded.clear();
-        let decoded = match &mut leaf.work {
-            Work::Stays(_) | Work::Spoiled => Ok(()),
-            Work::Checked(_, decoder)
-            | Work::Html(decoder)
-            | Work::Counting(decoder)
-            | Work::Detaching(decoder, _) => decoder.push(bytes, &mut self.decoded),
+        let decoded = match leaf.work.decoder() {
+            Some(decoder) => decoder.push(bytes, &mut self.decoded),
+            None => Ok(()),
         };
-        self.take_decoded(&mut leaf, decoded).await?;
-        if self.goes(&leaf) {
-            self.detach(&mut leaf).await?;
-        }
+        self.take_decoded(&mut leaf, decoded)?;
+        let wait = match leaf.work {
+            Work::Detaching(..) => Some(Wait::Draft),
+            _ => self.goes(&leaf).then_some(Wait::Detach),
+        };
         self.leaf = Some(leaf);
-        Ok(())
+        Ok(wait)
     }
 
-    /// Acts upon what was decoded.
-    async fn take_decoded(
+    /// Acts upon what was decoded; what goes to the drop stays to be written.
+    fn take_decoded(
         &mut self,
         leaf: &mut Leaf,
         decoded: Result<(), DecodeError>,
@@ -388,13 +374,19 @@ impl Message {
             return self.malformed(leaf);
         }
         leaf.bytes += self.decoded.len() as u64;
-        match &mut leaf.work {
-            Work::Html(_) => self.references.push(&self.decoded),
-            Work::Detaching(_, draft) => {
-                let bytes = Bytes::from(mem::take(&mut self.decoded));
-                write(draft, bytes, &mut self.waited, self.filter.deadline()).await?;
-            }
-            _ => {}
+        if matches!(leaf.work, Work::Html(_)) {
+            self.references.push(&self.decoded);
+        }
+        Ok(())
+    }
+
+    /// Writes what was decoded to the draft of the part that is coming in.
+    async fn write_decoded(&mut self) -> Result<(), Stop> {
+        let bytes = Bytes::from(mem::take(&mut self.decoded));
+        if let Some(leaf) = &mut self.leaf
+            && let Work::Detaching(_, draft) = &mut leaf.work
+        {
+            write(draft, bytes, &mut self.waited, self.filter.deadline()).await?;
         }
         Ok(())
     }
@@ -452,11 +444,15 @@ impl Message {
     }
 
     /// Turns the leaf from a candidate into one that goes: what is in the spool is replayed.
-    async fn detach(&mut self, leaf: &mut Leaf) -> Result<(), Stop> {
+    async fn detach(&mut self) -> Result<(), Stop> {
+        let Some(mut leaf) = self.leaf.take() else {
+            return Ok(());
+        };
         let body = self.parts.body(leaf.part);
         let (decoder, draft) = self.replay(&leaf.file, body, self.spool.len()).await?;
         self.spool.truncate(body).await?;
         leaf.work = Work::Detaching(decoder, Box::new(draft));
+        self.leaf = Some(leaf);
         Ok(())
     }
 
@@ -476,7 +472,7 @@ impl Message {
         let package = self
             .package
             .get_or_insert_with(|| self.filter.drop.package(origin()));
-        let mut draft = package.file(&file.name, &file.media_type).await?;
+        let mut draft = package.file(&file.name(), &file.media_type).await?;
         let mut at = body;
         while at < end {
             let stop = end.min(at + REPLAY_BYTES);
@@ -497,9 +493,10 @@ impl Message {
         Ok((decoder, draft))
     }
 
-    async fn end_leaf(&mut self, part: PartId) -> Result<(), Stop> {
+    /// Ends a leaf; one that goes is to be waited for.
+    fn end_leaf(&mut self, part: PartId) -> Result<Option<Wait>, Stop> {
         let Some(mut leaf) = self.leaf.take_if(|leaf| leaf.part == part) else {
-            return Ok(());
+            return Ok(None);
         };
         let doubtful_end = (self.ending && part != 0 || leaf.ends_in_cr)
             && leaf.file.encoding != TransferEncoding::Base64;
@@ -511,23 +508,37 @@ impl Message {
         if let Some(decoder) = leaf.work.decoder() {
             tail = mem::take(decoder).finish(&mut self.decoded);
         }
-        self.take_decoded(&mut leaf, tail).await?;
+        self.take_decoded(&mut leaf, tail)?;
         if self.is_spoiled(&leaf) {
             return Err(Reason::MalformedBody.into());
         }
-        if self.goes(&leaf) {
-            let (body, end) = (self.parts.body(part), self.spool.len());
-            self.detach_spooled(part, &leaf.file, body, end).await?;
-            self.spool.truncate(body).await?;
-            self.gone.extend(leaf.shown_by);
-            self.explain(part, &leaf.file, leaf.bytes, Some(Why::OverThreshold));
-            return Ok(());
+        if matches!(leaf.work, Work::Detaching(..)) || self.goes(&leaf) {
+            return Ok(Some(Wait::End(Box::new(leaf))));
         }
-        self.leave(leaf).await
+        self.leave(leaf);
+        Ok(None)
     }
 
-    /// Ends a leaf that was detached, or that stays for the moment.
-    async fn leave(&mut self, leaf: Leaf) -> Result<(), Stop> {
+    /// Ends a leaf that goes.
+    async fn end_detached(&mut self, leaf: Leaf) -> Result<(), Stop> {
+        let (part, file) = (leaf.part, leaf.file);
+        self.gone.extend(leaf.shown_by);
+        self.explain(part, &file, leaf.bytes, Some(Why::OverThreshold));
+        if let Work::Detaching(_, mut draft) = leaf.work {
+            let tail = Bytes::from(mem::take(&mut self.decoded));
+            let deadline = self.filter.deadline();
+            write(&mut draft, tail, &mut self.waited, deadline).await?;
+            return self
+                .finish_draft(part, file.name(), leaf.bytes, *draft)
+                .await;
+        }
+        let (body, end) = (self.parts.body(part), self.spool.len());
+        self.detach_spooled(part, &file, body, end).await?;
+        Ok(self.spool.truncate(body).await?)
+    }
+
+    /// Ends a leaf that stays for the moment.
+    fn leave(&mut self, leaf: Leaf) {
         let Leaf {
             part,
             file,
@@ -537,37 +548,24 @@ impl Message {
             text,
             ..
         } = leaf;
+        let end = self.spool.len();
         match work {
-            Work::Detaching(_, draft) => {
-                self.gone.extend(shown_by);
-                self.explain(part, &file, bytes, Some(Why::OverThreshold));
-                self.finish_draft(part, file.name, bytes, *draft).await?;
-            }
-            Work::Counting(_) => {
-                let (body, end) = (self.parts.body(part), self.spool.len());
-                self.later.push(Later {
-                    part,
-                    file,
-                    bytes,
-                    body,
-                    end,
-                    shown_by,
-                });
-            }
+            Work::Counting(_) => self.later.push(Later {
+                part,
+                file,
+                bytes,
+                body: self.parts.body(part),
+                end,
+                shown_by,
+            }),
             Work::Stays(why) | Work::Checked(why, _) => self.explain_kept(part, &file, bytes, why),
-            Work::Spoiled => {} // the message was settled where it ended
             Work::Html(_) => {
                 self.references.finish();
                 self.explain_kept(part, &file, bytes, Why::Text);
             }
+            Work::Detaching(..) | Work::Spoiled => {} // not left: they go, or settle the message
         }
-        if let Some(text) = text {
-            self.texts.push(Text {
-                end: self.spool.len(),
-                ..text
-            });
-        }
-        Ok(())
+        self.texts.extend(text.map(|text| Text { end, ..*text }));
     }
 
     /// Puts a part that lies in the spool into the drop.
@@ -590,7 +588,7 @@ impl Message {
             self.filter.deadline(),
         )
         .await?;
-        self.finish_draft(part, file.name.clone(), 0, draft).await
+        self.finish_draft(part, file.name(), 0, draft).await
     }
 
     /// Ends a draft: it becomes durable while the body goes on.
@@ -638,19 +636,23 @@ impl Message {
             return Err(Reason::ShownLater.into());
         }
         let threshold = self.filter.config.detach.threshold;
-        let mut rest = Vec::new();
-        for later in mem::take(&mut self.later) {
+        let mut rest = mem::take(&mut self.later);
+        let (mut stay, mut next) = (0, 0);
+        while let Some(later) = rest.get(next) {
             let shown = later
                 .shown_by
                 .is_some_and(|key| self.references.contains_key(key));
             if shown {
                 self.explain(later.part, &later.file, later.bytes, None);
             } else if later.bytes >= threshold {
-                self.detach_later(&later, Why::OverThreshold).await?;
+                self.detach_later(later, Why::OverThreshold).await?;
             } else {
-                rest.push(later);
+                rest.swap(stay, next);
+                stay += 1;
             }
+            next += 1;
         }
+        rest.truncate(stay);
         let sizes: Vec<u64> = rest.iter().map(|later| later.bytes).collect();
         let sum_max = self
             .filter
@@ -676,17 +678,17 @@ impl Message {
     }
 
     /// Remembers a text part as a place for the notice.
-    fn text(&self, part: PartId, head: &Head) -> Option<Text> {
-        let kind = match head.media.sub.as_str() {
+    fn text(&self, part: PartId, head: &Head) -> Option<Box<Text>> {
+        let kind = match head.media.sub() {
             "plain" => TextKind::Plain,
             "html" => TextKind::Html,
             _ => return None,
         };
-        let is_body = head.media.main == "text"
+        let is_body = head.media.main() == "text"
             && !head.is_named
             && head.disposition == Disposition::Inline
             && part != 0;
-        (is_body && self.texts.len() < TEXTS_MAX).then(|| Text {
+        let text = || Text {
             part,
             kind,
             charset: head.charset.clone(),
@@ -694,7 +696,8 @@ impl Message {
             header: self.header_start,
             body: self.spool.len(),
             end: self.spool.len(),
-        })
+        };
+        (is_body && self.texts.len() < TEXTS_MAX).then(|| Box::new(text()))
     }
 
     fn explain_kept(&mut self, part: PartId, file: &FileHead, bytes: u64, why: Why) {
@@ -718,8 +721,8 @@ impl Message {
         }
         self.decisions.push(PartDecision {
             path: self.parts.path(part),
-            media_type: file.media_type.clone(),
-            name: Some(names::display(&file.name)),
+            media_type: file.media_type.to_string(),
+            name: Some(names::display(&file.name())),
             bytes,
             detached,
             reason: why.as_str(),
@@ -731,36 +734,6 @@ impl Filter {
     /// How long the drop may hold up a message.
     fn deadline(&self) -> Duration {
         self.config.milter.deadline.unsigned_abs()
-    }
-}
-
-impl FileHead {
-    fn new(head: &Head) -> Self {
-        let mut media_type = head.media.to_string();
-        if media_type.len() > TYPE_BYTES_MAX {
-            media_type = "application/octet-stream".to_owned();
-        }
-        let mut name = names::or_from_type(head.file_name.as_deref(), &media_type);
-        if name.len() > NAME_BYTES_MAX {
-            name = names::file(&name);
-        }
-        Self {
-            name,
-            media_type,
-            encoding: head.encoding,
-        }
-    }
-}
-
-impl Work {
-    fn decoder(&mut self) -> Option<&mut Decoder> {
-        match self {
-            Self::Stays(_) | Self::Spoiled => None,
-            Self::Checked(_, decoder)
-            | Self::Html(decoder)
-            | Self::Counting(decoder)
-            | Self::Detaching(decoder, _) => Some(decoder),
-        }
     }
 }
 
@@ -798,25 +771,4 @@ fn content_field(field: &Field) -> Option<String> {
         .get(..8)
         .is_some_and(|start| start.eq_ignore_ascii_case(b"content-"));
     is_content.then(|| String::from_utf8_lossy(&field.name).into_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::mime::MediaType;
-
-    #[test]
-    fn what_is_kept_of_a_candidate_is_bounded() {
-        for (len, kept) in [(245, 255), (246, 24)] {
-            let value = format!("attached/y{}; name={}", "x".repeat(len), "z".repeat(4000));
-            let field = Field {
-                name: b"Content-Type".to_vec(),
-                value: value.into_bytes(),
-            };
-            let head = Head::read(&[field], MediaType::new("text", "plain")).unwrap();
-            let file = FileHead::new(&head);
-            assert_eq!(file.media_type.len(), kept);
-            assert!(file.name.len() <= NAME_BYTES_MAX);
-        }
-    }
 }

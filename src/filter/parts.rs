@@ -253,7 +253,7 @@ impl Parts {
 
 impl Kind {
     fn of(head: &Head) -> Self {
-        match head.media.sub.as_str() {
+        match head.media.sub() {
             _ if !Scanner::enters(head) => Self::Leaf,
             "mixed" => Self::Mixed,
             "alternative" => Self::Alternative,

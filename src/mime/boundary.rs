@@ -176,6 +176,9 @@ impl Delimiters {
 
     /// Whether a line starts with one of them, whatever follows.
     pub(super) fn start(&self, line: &[u8]) -> bool {
+        if !line.starts_with(b"--") {
+            return false;
+        }
         let may_start = self.starting(&line[dashes(line)..]);
         may_start.iter().any(|&open| self.open[open].starts(line))
     }

@@ -20,7 +20,6 @@ use std::mem;
 use super::{
     Ambiguity, Head, MediaType,
     boundary::{self, Delimiter, Delimiters, Found, Line},
-    head,
 };
 use crate::config::Limits;
 
@@ -30,6 +29,9 @@ const JOIN_BYTES: usize = 512;
 /// How much of an embedded message is kept to find a boundary in it that comes in two pieces: the
 /// boundary with the bytes around it.
 const EMBEDDED_BYTES: usize = boundary::BOUNDARY_BYTES_MAX + 2;
+
+/// How much room for a header block is kept from one part to the next.
+const HEADER_BYTES_KEPT: usize = 1024;
 
 /// The number of a part: 0 is the message itself, then in the order of the message.
 pub type PartId = u32;
@@ -54,7 +56,7 @@ pub enum Event<'a> {
         parent: PartId,
     },
     /// What the header of the part that began last says; its body follows.
-    Head(Box<Head>),
+    Head(&'a Head),
     /// Bytes of a leaf's body, transfer encoding and all.
     Body(&'a [u8]),
     /// A part ended: leaf or multipart.
@@ -84,6 +86,8 @@ pub struct Scanner {
     /// The header block so far, and where its last line starts.
     header: Vec<u8>,
     header_line: usize,
+    /// What the header of the part that began last says.
+    head: Option<Head>,
     /// Whether the next byte starts a line whose line end has been given out.
     line_start: bool,
     /// Undecided bytes of earlier chunks, followed by the first `joined` bytes of this one.
@@ -137,6 +141,8 @@ enum Step {
     Taken(usize),
     /// The header block is to be given out.
     Header,
+    /// What it says is to be given out.
+    Head,
     /// An event without bytes of the chunk.
     Event(Event<'static>),
     /// Nothing to tell; look again.
@@ -169,6 +175,7 @@ impl Scanner {
             embedded: Vec::new(),
             header: Vec::new(),
             header_line: 0,
+            head: None,
             line_start: true,
             held: Vec::new(),
             held_at: 0,
@@ -183,8 +190,8 @@ impl Scanner {
     /// Whether a part's parts are looked at. What is signed or encrypted is one thing, and so is a
     /// report with the message that it reports on.
     pub fn enters(head: &Head) -> bool {
-        head.media.main == "multipart"
-            && !matches!(head.media.sub.as_str(), "signed" | "encrypted" | "report")
+        head.media.main() == "multipart"
+            && !matches!(head.media.sub(), "signed" | "encrypted" | "report")
     }
 
     /// The next event of this chunk, `None` when it is used up.
@@ -210,6 +217,7 @@ impl Scanner {
                 Step::Again => {}
                 Step::Taken(len) => self.skip(joining, len),
                 Step::Header => return Some(Event::Structure(&self.header)),
+                Step::Head => return self.head.as_ref().map(Event::Head),
                 Step::Event(event) => return Some(event),
                 Step::Bytes(len, kind) => return Some(self.give(chunk, joining, len, kind)),
                 Step::More if joining => {
@@ -397,7 +405,7 @@ impl Scanner {
         let Some(parent) = self.frames.last().map(|frame| frame.part) else {
             return self.ambiguous(Ambiguity::Header); // not reached: a delimiter has an owner
         };
-        self.header.clear();
+        self.head = None;
         self.header_line = 0;
         self.state = State::Header;
         self.parts += 1;
@@ -416,35 +424,52 @@ impl Scanner {
                 Step::More
             };
         }
-        let line_end = memchr::memchr(b'\n', bytes);
-        let len = line_end.map_or(bytes.len(), |at| at + 1);
-        if self.header.len() + len > self.limits.header_bytes_max {
-            return self.ambiguous(Ambiguity::HeaderBytes);
-        }
-        self.header.extend_from_slice(&bytes[..len]);
-        if line_end.is_some() {
-            let line = &self.header[self.header_line..];
-            if matches!(line, b"\n" | b"\r\n") {
-                self.state = State::HeaderDone;
-            } else if self.open.start(line) {
-                return self.ambiguous(Ambiguity::DelimiterInHeader);
+        let mut taken = 0;
+        while matches!(self.state, State::Header) && taken < bytes.len() {
+            let rest = &bytes[taken..];
+            let line_end = memchr::memchr(b'\n', rest);
+            let len = line_end.map_or(rest.len(), |at| at + 1);
+            if self.header.len() + len > self.limits.header_bytes_max {
+                return self.ambiguous(Ambiguity::HeaderBytes);
             }
-            self.header_line = self.header.len();
+            self.header.extend_from_slice(&rest[..len]);
+            if line_end.is_some()
+                && let Err(why) = self.header_line()
+            {
+                return self.ambiguous(why);
+            }
+            taken += len;
         }
-        Step::Taken(len)
+        Step::Taken(taken)
+    }
+
+    /// A line of the header block is whole.
+    fn header_line(&mut self) -> Result<(), Ambiguity> {
+        let line = &self.header[self.header_line..];
+        if matches!(line, b"\n" | b"\r\n") {
+            self.state = State::HeaderDone;
+        } else if self.open.start(line) {
+            return Err(Ambiguity::DelimiterInHeader);
+        }
+        self.header_line = self.header.len();
+        Ok(())
     }
 
     /// Says what the header block says, and begins the body below it.
     fn announce(&mut self) -> Step {
         let default = match self.frames.last() {
-            Some(Frame { digest: true, .. }) => MediaType::new("message", "rfc822"),
-            _ => MediaType::new("text", "plain"),
+            Some(Frame { digest: true, .. }) => MediaType::MESSAGE_RFC822,
+            _ => MediaType::TEXT_PLAIN,
         };
-        let head = head::split(&self.header).and_then(|fields| Head::read(&fields, default));
-        self.header = Vec::new();
+        let head = Head::parse(&self.header, default);
+        self.header.clear();
+        self.header.shrink_to(HEADER_BYTES_KEPT);
         let entered = head.and_then(|head| self.enter(self.parts - 1, &head).map(|()| head));
         match entered {
-            Ok(head) => Step::Event(Event::Head(Box::new(head))),
+            Ok(head) => {
+                self.head = Some(head);
+                Step::Head
+            }
             Err(why) => self.ambiguous(why),
         }
     }
@@ -463,7 +488,7 @@ impl Scanner {
             self.tip = Some(Tip {
                 part,
                 is_leaf: true,
-                is_opaque: matches!(head.media.main.as_str(), "message" | "multipart"),
+                is_opaque: matches!(head.media.main(), "message" | "multipart"),
             });
             return Ok(());
         }
@@ -474,7 +499,7 @@ impl Scanner {
         self.open.push(delimiter);
         self.frames.push(Frame {
             part,
-            digest: head.media.sub == "digest",
+            digest: head.media.sub() == "digest",
         });
         Ok(())
     }
