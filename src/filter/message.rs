@@ -328,6 +328,10 @@ impl Message {
             }
         };
         let text = self.text(part, head);
+        // Nothing is made of a part of which nothing will be asked.
+        if matches!(work, Work::Stays(_)) && text.is_none() && !self.filter.explain {
+            return;
+        }
         let file = FileHead::new(head);
         self.leaf = Some(Leaf {
             part,

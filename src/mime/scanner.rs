@@ -125,8 +125,6 @@ enum State {
     Begin,
     /// A header block is being read.
     Header,
-    /// The header block is whole and is given out next.
-    HeaderDone,
     /// The header was given out; what it says is next.
     Announce,
     /// Everything was given out.
@@ -139,14 +137,12 @@ enum Step {
     Bytes(usize, Kind),
     /// So many bytes were copied into the header block.
     Taken(usize),
-    /// The header block is to be given out.
-    Header,
+    /// So many bytes were the last of the header block, which is to be given out.
+    Header(usize),
     /// What it says is to be given out.
     Head,
     /// An event without bytes of the chunk.
     Event(Event<'static>),
-    /// Nothing to tell; look again.
-    Again,
     /// More bytes are needed.
     More,
 }
@@ -205,18 +201,19 @@ impl Scanner {
         loop {
             self.leave_held();
             let joining = !self.held.is_empty();
+            let held = mem::take(&mut self.held);
             let step = if joining {
-                let held = mem::take(&mut self.held);
-                let step = self.step(&held[self.held_at..]);
-                self.held = held;
-                step
+                self.step(&held[self.held_at..])
             } else {
                 self.step(&chunk[self.at..])
             };
+            self.held = held;
             match step {
-                Step::Again => {}
                 Step::Taken(len) => self.skip(joining, len),
-                Step::Header => return Some(Event::Structure(&self.header)),
+                Step::Header(len) => {
+                    self.skip(joining, len);
+                    return Some(Event::Structure(&self.header));
+                }
                 Step::Head => return self.head.as_ref().map(Event::Head),
                 Step::Event(event) => return Some(event),
                 Step::Bytes(len, kind) => return Some(self.give(chunk, joining, len, kind)),
@@ -294,6 +291,7 @@ impl Scanner {
         }
     }
 
+    #[inline(always)] // its outcome is looked at in one place, and need not be put together
     fn step(&mut self, bytes: &[u8]) -> Step {
         match self.state {
             State::Content => self.content(bytes),
@@ -301,10 +299,6 @@ impl Scanner {
             State::InLine(line) => self.in_line(line),
             State::Begin => self.begin(),
             State::Header => self.header(bytes),
-            State::HeaderDone => {
-                self.state = State::Announce;
-                Step::Header
-            }
             State::Announce => self.announce(),
             State::Done => Step::More,
         }
@@ -325,7 +319,7 @@ impl Scanner {
                 if line.content > 0 {
                     Step::Bytes(line.content, Kind::Content)
                 } else {
-                    Step::Again
+                    self.at_line(line)
                 }
             }
             Found::Ambiguous(why) => self.ambiguous(why),
@@ -356,7 +350,7 @@ impl Scanner {
         if line.eol > 0 {
             Step::Bytes(line.eol, Kind::Structure)
         } else {
-            Step::Again
+            self.in_line(line)
         }
     }
 
@@ -440,14 +434,17 @@ impl Scanner {
             }
             taken += len;
         }
-        Step::Taken(taken)
+        match self.state {
+            State::Announce => Step::Header(taken),
+            _ => Step::Taken(taken),
+        }
     }
 
     /// A line of the header block is whole.
     fn header_line(&mut self) -> Result<(), Ambiguity> {
         let line = &self.header[self.header_line..];
         if matches!(line, b"\n" | b"\r\n") {
-            self.state = State::HeaderDone;
+            self.state = State::Announce;
         } else if self.open.start(line) {
             return Err(Ambiguity::DelimiterInHeader);
         }
@@ -461,17 +458,17 @@ impl Scanner {
             Some(Frame { digest: true, .. }) => MediaType::MESSAGE_RFC822,
             _ => MediaType::TEXT_PLAIN,
         };
-        let head = Head::parse(&self.header, default);
+        let head = match Head::parse(&self.header, default) {
+            Ok(head) => head,
+            Err(why) => return self.ambiguous(why),
+        };
         self.header.clear();
         self.header.shrink_to(HEADER_BYTES_KEPT);
-        let entered = head.and_then(|head| self.enter(self.parts - 1, &head).map(|()| head));
-        match entered {
-            Ok(head) => {
-                self.head = Some(head);
-                Step::Head
-            }
-            Err(why) => self.ambiguous(why),
+        if let Err(why) = self.enter(self.parts - 1, &head) {
+            return self.ambiguous(why);
         }
+        self.head = Some(head);
+        Step::Head
     }
 
     /// Begins the body of a part.
