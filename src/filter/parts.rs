@@ -300,7 +300,7 @@ mod tests {
                     }
                     Event::Begin { parent, .. } => parts.begin(parent, at),
                     Event::Head(head) => {
-                        parts.head(&head, at);
+                        parts.head(head, at);
                     }
                     Event::End { part } => parts.end(part),
                     Event::Ambiguous(why) => panic!("{why}"),
