@@ -247,7 +247,7 @@ impl Writer<'_> {
         let bar = |(index, &(month, [sent, received])): (usize, &(Month, [u64; 2]))| {
             let day = month.first_day();
             let middle = pitch * (index as f64 + 0.5);
-            let named = (months.len() - 1 - index) % every == 0;
+            let named = (months.len() - 1 - index).is_multiple_of(every);
             let first = index < every;
             let new_year = usize::from(day.month().unsigned_abs()) <= every;
             Bar {
@@ -287,7 +287,7 @@ impl Writer<'_> {
         let digits = number.to_string();
         let mut text = String::new();
         for (index, digit) in digits.chars().enumerate() {
-            if index > 0 && (digits.len() - index) % 3 == 0 {
+            if index > 0 && (digits.len() - index).is_multiple_of(3) {
                 text.push(self.t.thousands);
             }
             text.push(digit);
