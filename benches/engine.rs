@@ -8,7 +8,9 @@ mod compare;
 
 use std::{hint::black_box, time::Duration};
 
-use adversary::{Adversary, BODIES, BOUNDARY, GROWTH_MAX, LINES, SLOWER_MAX, STRUCTURE};
+use adversary::{
+    Adversary, BODIES, BOUNDARY, GROWTH_MAX, LINES, SLOWER_MAX, STRUCTURE, STRUCTURE_MAX,
+};
 use compare::{Bar, Lane, compare, is_test, medians};
 use criterion::{Criterion, criterion_group, criterion_main};
 use depollueur::{
@@ -195,6 +197,10 @@ fn adversary_alone(adversary: &Adversary, chunk_bytes: usize, scanned: f64, deco
         per_byte / decoded,
         per_byte / scanned,
     );
+    if adversary.is_limit {
+        let what = format!("{}, ms a message at the default limits", adversary.name);
+        Bar::AtMost(STRUCTURE_MAX.as_secs_f64() * 1e3).print(&what, times[2] * 1e3);
+    }
 }
 
 fn decode(encoding: TransferEncoding, text: &[u8], out: &mut Vec<u8>) {

@@ -19,7 +19,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use adversary::{Adversary, BODIES, GROWTH_MAX, LINES, SLOWER_MAX, STRUCTURE, TEXTS};
+use adversary::{
+    Adversary, BODIES, GROWTH_MAX, LINES, SLOWER_MAX, STRUCTURE, STRUCTURE_MAX, TEXTS,
+};
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
     digest::{Context, SHA256},
@@ -389,6 +391,11 @@ fn adversary_through(adversary: &Adversary, filter: &Filter, runtime: &Runtime, 
         Bar::AtMost(GROWTH_MAX).judge(growth),
         four_times,
     );
+    if adversary.is_limit {
+        let what = format!("{}, ms a message at the default limits", adversary.name);
+        let ms = |time: Duration| time.as_secs_f64() * 1e3;
+        Bar::AtMost(ms(STRUCTURE_MAX)).print(&what, ms(four_times));
+    }
 }
 
 fn light(criterion: &mut Criterion) {

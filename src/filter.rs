@@ -3,6 +3,7 @@
 //! Used by the milter's session and by `depollueur rewrite`. It does not know the milter protocol,
 //! and it never decides what a failure means for the mail: it reports it (see [`Verdict`]).
 //!
+//! * `leaf` – the part whose body is coming in
 //! * `parts` – the parts of the message as they lie in the spool
 //! * `message` – a message on its way: each of the scanner's events is acted upon
 //! * `finish` – its end: the last decisions, the notice, a look at what was made of it, the commit
@@ -37,6 +38,7 @@
 //! What explains decisions takes more; only `depollueur rewrite` asks for it.
 
 mod finish;
+mod leaf;
 mod message;
 mod parts;
 

@@ -121,6 +121,12 @@ pub struct Weight {
 /// first, and of equal ones the first. Gives indices.
 pub fn largest_over(weights: &[Weight]) -> Vec<usize> {
     let mut rest: u128 = weights.iter().map(|weight| u128::from(weight.bytes)).sum();
+    if weights
+        .iter()
+        .all(|weight| rest <= u128::from(weight.sum_max))
+    {
+        return Vec::new();
+    }
     let mut order: Vec<usize> = (0..weights.len()).collect();
     order.sort_by_key(|&index| std::cmp::Reverse(weights[index].bytes));
     let goes = |&index: &usize| {
@@ -140,13 +146,13 @@ fn protected(head: &Head, place: Place) -> Option<Why> {
     }
     by_type(head).or_else(|| by_place(head, place)).or_else(|| {
         let attached = head.file_name.is_some() || head.disposition == Disposition::Attachment;
-        (!attached && head.media.main == "text").then_some(Why::Text)
+        (!attached && head.media.main() == "text").then_some(Why::Text)
     })
 }
 
 fn by_type(head: &Head) -> Option<Why> {
-    let sub = head.media.sub.as_str();
-    match head.media.main.as_str() {
+    let sub = head.media.sub();
+    match head.media.main() {
         "multipart" => Some(Why::Protected),
         "text" if sub == "calendar" => Some(Why::Calendar),
         "application" if sub == "ics" => Some(Why::Calendar),

@@ -63,13 +63,23 @@ impl Spool {
         self.len() == 0
     }
 
-    /// Adds bytes at the end.
+    /// Adds bytes at the end, in memory: [`Spool::settle`] comes before the next ones if
+    /// [`Spool::is_over`] says so.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.tail.extend_from_slice(bytes);
+    }
+
+    /// Whether more is in memory than the window holds.
+    pub fn is_over(&self) -> bool {
+        self.tail.len() > self.window
+    }
+
+    /// Moves what is in memory to the file, if it is more than the window holds.
     ///
     /// # Errors
     /// The temporary file cannot be made or written.
-    pub async fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.tail.extend_from_slice(bytes);
-        if self.tail.len() > self.window {
+    pub async fn settle(&mut self) -> io::Result<()> {
+        if self.is_over() {
             self.flush().await?;
         }
         Ok(())
@@ -165,13 +175,18 @@ async fn blocking<T: Send + 'static>(
 mod tests {
     use super::*;
 
+    async fn append(spool: &mut Spool, bytes: &[u8]) -> io::Result<()> {
+        spool.push(bytes);
+        spool.settle().await
+    }
+
     #[tokio::test]
     async fn what_goes_in_comes_out_at_every_window() {
         let directory = tempfile::tempdir().unwrap();
         for window in [0, 3, 10, 100] {
             let mut spool = Spool::new(directory.path(), window);
             for word in ["one ", "two ", "three ", "four"] {
-                spool.append(word.as_bytes()).await.unwrap();
+                append(&mut spool, word.as_bytes()).await.unwrap();
             }
             assert_eq!(spool.len(), 18);
             for start in 0..=18 {
@@ -191,10 +206,10 @@ mod tests {
         for window in [0, 4, 100] {
             for mark in 0..=8 {
                 let mut spool = Spool::new(directory.path(), window);
-                spool.append(b"abcdef").await.unwrap();
-                spool.append(b"gh").await.unwrap();
+                append(&mut spool, b"abcdef").await.unwrap();
+                append(&mut spool, b"gh").await.unwrap();
                 spool.truncate(mark).await.unwrap();
-                spool.append(b"X").await.unwrap();
+                append(&mut spool, b"X").await.unwrap();
                 let expected = [&b"abcdefgh"[..mark as usize], b"X"].concat();
                 assert_eq!(
                     spool.read(0..mark + 1).await.unwrap(),
@@ -210,14 +225,14 @@ mod tests {
     async fn it_leaves_no_file_behind() {
         let directory = tempfile::tempdir().unwrap();
         let mut spool = Spool::new(directory.path(), 0);
-        spool.append(b"x").await.unwrap();
+        append(&mut spool, b"x").await.unwrap();
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
     }
 
     #[tokio::test]
     async fn a_missing_directory_is_an_error_once_the_window_is_full() {
         let mut spool = Spool::new(Path::new("/nonexistent"), 2);
-        spool.append(b"ab").await.unwrap();
-        assert!(spool.append(b"c").await.is_err());
+        append(&mut spool, b"ab").await.unwrap();
+        assert!(append(&mut spool, b"c").await.is_err());
     }
 }

@@ -9,7 +9,9 @@ use tokio::{
 };
 
 use super::{
-    DETACHED_MAX, Envelope, Filter, FilterError, PartDecision, Reason, Trial, Verdict, parts::Parts,
+    DETACHED_MAX, Envelope, Filter, FilterError, PartDecision, Reason, Trial, Verdict,
+    leaf::{Asked, FileHead, Leaf, Work},
+    parts::Parts,
 };
 use crate::{
     drop::Origin,
@@ -28,16 +30,6 @@ use crate::{
 
 /// How much of a part is replayed from the spool at a time, in bytes.
 const REPLAY_BYTES: u64 = 64 * 1024;
-
-/// The longest name that is kept for a file, in bytes.
-const NAME_BYTES_MAX: usize = 255;
-
-/// The longest media type that is kept for a file, in bytes (RFC 6838, section 4.2: 127 for each
-/// half).
-const TYPE_BYTES_MAX: usize = 255;
-
-/// How many decoded bytes of a part are looked at to know its type: a ZIP says late what it holds.
-const CONTENT_BYTES: usize = 8 << 10;
 
 /// How many parts the log tells of.
 const DECISIONS_MAX: usize = 50;
@@ -69,11 +61,13 @@ pub struct Message {
     /// What only a trial keeps.
     pub(super) trial: Trial,
     plan: Plan,
+    /// What becomes of every candidate, where the policy asks nothing about it.
+    fate: Option<Fate>,
     asks_content: bool,
     references: References,
     /// The keys of the `Content-ID`s of parts that went before all HTML bodies had come.
     gone: Vec<u64>,
-    leaf: Option<Leaf>,
+    leaf: Option<Box<Leaf>>,
     /// Whether the last byte came. A part that ends after it lacks its delimiter or the line end of
     /// that, and readers differ about whether the line end before is the part's.
     ending: bool,
@@ -120,14 +114,6 @@ pub(super) struct Later {
     going: Going,
 }
 
-/// What is kept of a candidate's header.
-#[derive(Clone, Debug)]
-pub(super) struct FileHead {
-    pub(super) name: String,
-    pub(super) media_type: String,
-    pub(super) encoding: TransferEncoding,
-}
-
 /// A part that is in the drop.
 #[derive(Debug)]
 pub(super) struct Detached {
@@ -138,38 +124,16 @@ pub(super) struct Detached {
     pub(super) going: Going,
 }
 
-/// The leaf whose body is coming in.
-#[derive(Debug)]
-struct Leaf {
-    part: PartId,
-    file: FileHead,
-    bytes: u64,
-    /// Whether the last byte is a CR: MIME-tools takes it for a part of the line end behind it.
-    ends_in_cr: bool,
-    work: Work,
-    shown_by: Option<u64>,
-    text: Option<Text>,
-    /// What the policy says, and by what it does.
-    fate: Fate,
-    facts: PartFacts,
-    /// The first decoded bytes, as long as they may tell.
-    first: Vec<u8>,
-}
-
-#[derive(Debug)]
-enum Work {
-    /// It stays.
-    Stays(Why),
-    /// It stays, and is decoded to see that it can be.
-    Checked(Why, Decoder),
-    /// It is an HTML body, decoded to find what it shows.
-    Html(Decoder),
-    /// A candidate: spooled like what stays, while its decoded bytes are counted.
-    Counting(Decoder),
-    /// It goes: decoded into the drop (in dry-run nowhere), kept nowhere else.
-    Detaching(Decoder, Option<Box<FileDraft>>),
-    /// It was going, and is not what its transfer encoding says.
-    Spoiled,
+/// What must be waited for before the next event is acted upon.
+enum Wait {
+    /// More is in memory than the spool's window holds.
+    Spool,
+    /// The part goes: what was decoded is to be written.
+    Draft,
+    /// The candidate became heavy.
+    Detach,
+    /// A part that goes has ended.
+    End(Box<Leaf>),
 }
 
 /// Ends work on a message early.
@@ -210,6 +174,7 @@ impl Message {
             parts: Parts::new(&root),
             scanner: Some(scanner),
             root_fields: header.iter().filter_map(content_field).collect(),
+            fate: plan.fate_of_all(config),
             asks_content: plan.asks_content(config),
             plan,
             edits: Edits::default(),
@@ -250,7 +215,13 @@ impl Message {
             return;
         };
         while let Some(event) = scanner.next(chunk) {
-            if let Err(Stop::Settled(settled)) = self.act(event).await {
+            let acted = match self.act(event) {
+                Ok(None) => continue,
+                // Elsewhere: what is waited for seldom would be moved about for each event.
+                Ok(Some(wait)) => Box::pin(self.wait(wait)).await,
+                Err(stop) => Err(stop),
+            };
+            if let Err(Stop::Settled(settled)) = acted {
                 return self.settle(settled);
             }
         }
@@ -327,152 +298,166 @@ impl Message {
         self.settled = Some(settled);
     }
 
-    async fn act(&mut self, event: Event<'_>) -> Result<(), Stop> {
+    /// Acts upon an event as far as nothing is to be waited for, and says what is.
+    fn act(&mut self, event: Event<'_>) -> Result<Option<Wait>, Stop> {
+        let mut wait = None;
         match event {
-            Event::Structure(bytes) => self.spool.append(bytes).await?,
+            Event::Structure(bytes) => self.spool.push(bytes),
             Event::Delimiter { line, .. } => {
                 self.parts.delimiter(self.spool.len(), line);
-                self.spool.append(line).await?;
+                self.spool.push(line);
             }
             Event::Begin { parent, .. } => {
                 self.header_start = self.spool.len();
                 self.parts.begin(parent, self.header_start);
             }
             Event::Head(head) => {
-                let part = self.parts.head(&head, self.spool.len());
-                if !Scanner::enters(&head) {
-                    self.begin_leaf(part, &head);
+                let part = self.parts.head(head, self.spool.len());
+                if !Scanner::enters(head) {
+                    self.begin_leaf(part, head);
                 }
             }
-            Event::Body(bytes) => self.body(bytes).await?,
+            Event::Body(bytes) => wait = self.body(bytes)?,
             Event::End { part } => {
                 self.parts.end(part);
-                self.end_leaf(part).await?;
+                wait = self.end_leaf(part)?;
             }
             Event::Ambiguous(why) => return Err(Reason::Ambiguous(why).into()),
         }
-        Ok(())
+        Ok(wait.or_else(|| self.spool.is_over().then_some(Wait::Spool)))
+    }
+
+    async fn wait(&mut self, wait: Wait) -> Result<(), Stop> {
+        match wait {
+            Wait::Spool => {}
+            Wait::Draft => self.write_decoded().await?,
+            Wait::Detach => self.detach().await?,
+            Wait::End(leaf) => self.end_detached(*leaf).await?,
+        }
+        Ok(self.spool.settle().await?)
     }
 
     fn begin_leaf(&mut self, part: PartId, head: &Head) {
-        let judgement = rules::judge(head, self.parts.place(part));
-        let decoder = Decoder::new(head.encoding);
-        let file = FileHead::new(head);
-        let facts = PartFacts::new(&file.name, &file.media_type);
-        let fate = match judgement {
-            Judgement::Stays(_) => Fate::Open,
-            _ => self.plan.decide(&self.filter.config, &facts),
-        };
-        let (work, shown_by) = match (judgement, decoder) {
-            (Judgement::Candidate | Judgement::CandidateUnlessShown, Some(decoder))
-                if let Fate::Stays(source) = fate =>
-            {
-                (Work::keeping(source, decoder), None)
+        let text = self.text(part, head);
+        let mut leaf = match (
+            rules::judge(head, self.parts.place(part)),
+            Decoder::new(head.encoding),
+        ) {
+            (Judgement::Candidate | Judgement::CandidateUnlessShown, Some(decoder)) => {
+                self.candidate(part, head, decoder)
             }
-            (Judgement::Stays(why), None) => (Work::Stays(why), None),
-            (Judgement::Stays(_), Some(decoder)) if is_html_body(head) => {
+            (judgement, decoder) => {
+                let work = match judgement {
+                    Judgement::Stays(why) => self.keeping(head, why, decoder),
+                    _ => Work::Stays(Why::Encoding),
+                };
+                // Nothing is made of a part of which nothing will be asked.
+                if matches!(work, Work::Stays(_)) && text.is_none() && !self.takes_notes() {
+                    return;
+                }
+                Box::new(Leaf::new(part, head, work))
+            }
+        };
+        leaf.text = text;
+        self.leaf = Some(leaf);
+    }
+
+    /// A leaf that may go: the policy is asked about it.
+    fn candidate(&self, part: PartId, head: &Head, decoder: Decoder) -> Box<Leaf> {
+        let mut leaf = Box::new(Leaf::new(part, head, Work::Counting(decoder)));
+        let id = head.content_id.as_deref();
+        leaf.shown_by = id.map(|id| self.references.key(id));
+        match &self.fate {
+            Some(fate) => leaf.decide(fate.clone()),
+            None => {
+                let facts = PartFacts::new(&leaf.file.name(), &leaf.file.media_type);
+                let fate = self.plan.decide(&self.filter.config, &facts);
+                leaf.asked = Some(Box::new(Asked::new(facts)));
+                leaf.decide(fate);
+            }
+        }
+        leaf
+    }
+
+    /// What is done with the body of a leaf that stays by its header.
+    fn keeping(&mut self, head: &Head, why: Why, decoder: Option<Decoder>) -> Work {
+        match decoder {
+            Some(decoder) if is_html_body(head) => {
                 if !References::can_read(head.charset.as_deref()) {
                     self.references.assume_everything();
                 }
-                (Work::Html(decoder), None)
+                Work::Html(decoder)
             }
-            (Judgement::Stays(why), Some(decoder @ Decoder::Base64(_))) => {
-                (Work::Checked(why, decoder), None)
-            }
-            (Judgement::Stays(why), Some(_)) => (Work::Stays(why), None),
-            (_, None) => (Work::Stays(Why::Encoding), None),
-            (Judgement::Candidate, Some(decoder)) => (Work::Counting(decoder), None),
-            (Judgement::CandidateUnlessShown, Some(decoder)) => {
-                let id = head.content_id.as_deref();
-                (
-                    Work::Counting(decoder),
-                    id.map(|id| self.references.key(id)),
-                )
-            }
-        };
-        let text = self.text(part, head);
-        self.leaf = Some(Leaf {
-            part,
-            file,
-            bytes: 0,
-            fate,
-            facts,
-            first: Vec::new(),
-            ends_in_cr: false,
-            work,
-            shown_by,
-            text,
-        });
+            Some(decoder) => Work::keeping(why, decoder),
+            None => Work::Stays(why),
+        }
     }
 
     /// Takes bytes of the leaf's body.
-    async fn body(&mut self, bytes: &[u8]) -> Result<(), Stop> {
+    fn body(&mut self, bytes: &[u8]) -> Result<Option<Wait>, Stop> {
         let Some(mut leaf) = self.leaf.take() else {
-            self.spool.append(bytes).await?;
-            return Ok(());
+            self.spool.push(bytes);
+            return Ok(None);
         };
         if !matches!(leaf.work, Work::Detaching(..) | Work::Spoiled) {
-            self.spool.append(bytes).await?;
+            self.spool.push(bytes);
         }
         leaf.ends_in_cr = bytes.last() == Some(&b'\r');
         self.decoded.clear();
-        let decoded = match &mut leaf.work {
-            Work::Stays(_) | Work::Spoiled => Ok(()),
-            Work::Checked(_, decoder)
-            | Work::Html(decoder)
-            | Work::Counting(decoder)
-            | Work::Detaching(decoder, _) => decoder.push(bytes, &mut self.decoded),
+        let decoded = match leaf.work.decoder() {
+            Some(decoder) => decoder.push(bytes, &mut self.decoded),
+            None => Ok(()),
         };
-        self.take_decoded(&mut leaf, decoded).await?;
-        if self.goes(&leaf) {
-            self.detach(&mut leaf).await?;
-        }
+        self.take_decoded(&mut leaf, decoded, false)?;
+        let wait = match leaf.work {
+            Work::Detaching(_, Some(_)) => Some(Wait::Draft),
+            _ => self.goes(&leaf).then_some(Wait::Detach),
+        };
         self.leaf = Some(leaf);
-        Ok(())
+        Ok(wait)
     }
 
-    /// Acts upon what was decoded.
-    async fn take_decoded(
+    /// Acts upon what was decoded; what goes to the drop stays to be written.
+    fn take_decoded(
         &mut self,
         leaf: &mut Leaf,
         decoded: Result<(), DecodeError>,
+        is_whole: bool,
     ) -> Result<(), Stop> {
         if let Err(DecodeError) = decoded {
             return self.malformed(leaf);
         }
         leaf.bytes += self.decoded.len() as u64;
-        match &mut leaf.work {
+        match leaf.work {
             Work::Html(_) => self.references.push(&self.decoded),
-            Work::Detaching(_, draft) => {
-                let bytes = Bytes::from(mem::take(&mut self.decoded));
-                write(draft, bytes, &mut self.waited, self.filter.deadline()).await?;
-            }
-            Work::Counting(_) => self.look(leaf, false),
+            Work::Counting(_) => self.look(leaf, is_whole),
             _ => {}
+        }
+        Ok(())
+    }
+
+    /// Writes what was decoded to the draft of the part that is coming in.
+    async fn write_decoded(&mut self) -> Result<(), Stop> {
+        let bytes = Bytes::from(mem::take(&mut self.decoded));
+        if let Some(leaf) = &mut self.leaf
+            && let Work::Detaching(_, draft) = &mut leaf.work
+        {
+            write(draft, bytes, &mut self.waited, self.filter.deadline()).await?;
         }
         Ok(())
     }
 
     /// Asks the policy again, as long as it has not decided.
     fn look(&self, leaf: &mut Leaf, is_whole: bool) {
-        if !matches!((&leaf.work, &leaf.fate), (Work::Counting(_), Fate::Open)) {
+        let Some(asked) = &mut leaf.asked else {
             return;
+        };
+        if self.asks_content {
+            asked.see(&self.decoded, is_whole);
         }
-        if self.asks_content && leaf.facts.content.is_none() {
-            let wanted = CONTENT_BYTES - leaf.first.len();
-            let more = &self.decoded[..self.decoded.len().min(wanted)];
-            leaf.first.extend_from_slice(more);
-            if is_whole || leaf.first.len() == CONTENT_BYTES {
-                leaf.facts.content = Some(content_type(&mem::take(&mut leaf.first)));
-            }
-        }
-        (leaf.facts.bytes, leaf.facts.is_whole) = (leaf.bytes, is_whole);
-        leaf.fate = self.plan.decide(&self.filter.config, &leaf.facts);
-        if let Fate::Stays(source) = leaf.fate
-            && let Work::Counting(decoder) = mem::replace(&mut leaf.work, Work::Stays(Why::Rule))
-        {
-            leaf.work = Work::keeping(source, decoder);
-        }
+        (asked.facts.bytes, asked.facts.is_whole) = (leaf.bytes, is_whole);
+        let fate = self.plan.decide(&self.filter.config, &asked.facts);
+        leaf.decide(fate);
     }
 
     /// A body is not what its transfer encoding says. Readers make different things of malformed
@@ -537,11 +522,15 @@ impl Message {
     }
 
     /// Turns the leaf from a candidate into one that goes: what is in the spool is replayed.
-    async fn detach(&mut self, leaf: &mut Leaf) -> Result<(), Stop> {
+    async fn detach(&mut self) -> Result<(), Stop> {
+        let Some(mut leaf) = self.leaf.take() else {
+            return Ok(());
+        };
         let body = self.parts.body(leaf.part);
         let (decoder, draft) = self.replay(&leaf.file, body, self.spool.len()).await?;
         self.spool.truncate(body).await?;
         leaf.work = Work::Detaching(decoder, draft);
+        self.leaf = Some(leaf);
         Ok(())
     }
 
@@ -564,7 +553,8 @@ impl Message {
                     Some(package) => package,
                     none => none.insert(store.package(origin(&self.envelope)).await?),
                 };
-                Some(Box::new(package.file(&file.name, &file.media_type).await?))
+                let file = package.file(&file.name(), &file.media_type).await?;
+                Some(Box::new(file))
             }
         };
         let mut at = body;
@@ -587,9 +577,10 @@ impl Message {
         Ok((decoder, draft))
     }
 
-    async fn end_leaf(&mut self, part: PartId) -> Result<(), Stop> {
+    /// Ends a leaf; one that goes is to be waited for.
+    fn end_leaf(&mut self, part: PartId) -> Result<Option<Wait>, Stop> {
         let Some(mut leaf) = self.leaf.take_if(|leaf| leaf.part == part) else {
-            return Ok(());
+            return Ok(None);
         };
         let doubtful_end = (self.ending && part != 0 || leaf.ends_in_cr)
             && leaf.file.encoding != TransferEncoding::Base64;
@@ -601,34 +592,42 @@ impl Message {
         if let Some(decoder) = leaf.work.decoder() {
             tail = mem::take(decoder).finish(&mut self.decoded);
         }
-        self.take_decoded(&mut leaf, tail).await?;
+        self.take_decoded(&mut leaf, tail, true)?;
         if self.is_spoiled(&leaf) {
             return Err(Reason::MalformedBody.into());
         }
-        self.decoded.clear();
-        self.look(&mut leaf, true);
-        if self.goes(&leaf)
-            && let Fate::Goes(going) = leaf.fate
-        {
-            let (body, end) = (self.parts.body(part), self.spool.len());
-            self.explain_gone(
-                part,
-                &leaf.file,
-                leaf.bytes,
-                going.source,
-                Why::OverThreshold,
-            );
-            self.detach_spooled(part, &leaf.file, leaf.bytes, body..end, going)
-                .await?;
-            self.spool.truncate(body).await?;
-            self.gone.extend(leaf.shown_by);
-            return Ok(());
+        if matches!(leaf.work, Work::Detaching(..)) || self.goes(&leaf) {
+            return Ok(Some(Wait::End(leaf)));
         }
-        self.leave(leaf).await
+        self.leave(*leaf);
+        Ok(None)
     }
 
-    /// Ends a leaf that was detached, or that stays for the moment.
-    async fn leave(&mut self, leaf: Leaf) -> Result<(), Stop> {
+    /// Ends a leaf that goes.
+    async fn end_detached(&mut self, leaf: Leaf) -> Result<(), Stop> {
+        let (part, file, bytes) = (leaf.part, leaf.file, leaf.bytes);
+        let Fate::Goes(going) = leaf.fate else {
+            // It went by what the policy says; were it not so, the file would be lost.
+            return Err(FilterError::GivenUp.into());
+        };
+        self.gone.extend(leaf.shown_by);
+        self.explain_gone(part, &file, bytes, going.source, Why::OverThreshold);
+        if let Work::Detaching(_, mut draft) = leaf.work {
+            let tail = Bytes::from(mem::take(&mut self.decoded));
+            let deadline = self.filter.deadline();
+            write(&mut draft, tail, &mut self.waited, deadline).await?;
+            return self
+                .finish_draft(part, file.name(), bytes, draft, going)
+                .await;
+        }
+        let (body, end) = (self.parts.body(part), self.spool.len());
+        self.detach_spooled(part, &file, bytes, body..end, going)
+            .await?;
+        Ok(self.spool.truncate(body).await?)
+    }
+
+    /// Ends a leaf that stays for the moment.
+    fn leave(&mut self, leaf: Leaf) {
         let Leaf {
             part,
             file,
@@ -639,25 +638,17 @@ impl Message {
             fate,
             ..
         } = leaf;
+        let end = self.spool.len();
         match (work, fate) {
-            (Work::Detaching(_, draft), Fate::Goes(going)) => {
-                self.gone.extend(shown_by);
-                self.explain_gone(part, &file, bytes, going.source, Why::OverThreshold);
-                self.finish_draft(part, file.name, bytes, draft, going)
-                    .await?;
-            }
-            (Work::Counting(_), Fate::Goes(going)) => {
-                let (body, end) = (self.parts.body(part), self.spool.len());
-                self.later.push(Later {
-                    part,
-                    file,
-                    bytes,
-                    body,
-                    end,
-                    shown_by,
-                    going,
-                });
-            }
+            (Work::Counting(_), Fate::Goes(going)) => self.later.push(Later {
+                part,
+                file,
+                bytes,
+                body: self.parts.body(part),
+                end,
+                shown_by,
+                going,
+            }),
             (Work::Stays(why) | Work::Checked(why, _), Fate::Stays(source)) => {
                 self.explain_kept(part, &file, bytes, Some(source), why);
             }
@@ -668,17 +659,11 @@ impl Message {
                 self.references.finish();
                 self.explain_kept(part, &file, bytes, None, Why::Text);
             }
-            // Who detaches or counts, for him it is decided by the end of the part; a spoiled part
-            // settled the message there.
-            (Work::Detaching(..) | Work::Counting(_) | Work::Spoiled, _) => {}
+            // Who counts, for him it is decided by the end of the part. The others are not left:
+            // they go, or settle the message.
+            (Work::Counting(_) | Work::Detaching(..) | Work::Spoiled, _) => {}
         }
-        if let Some(text) = text {
-            self.texts.push(Text {
-                end: self.spool.len(),
-                ..text
-            });
-        }
-        Ok(())
+        self.texts.extend(text.map(|text| Text { end, ..*text }));
     }
 
     /// Puts a part that lies in the spool into the drop.
@@ -702,7 +687,7 @@ impl Message {
             self.filter.deadline(),
         )
         .await?;
-        self.finish_draft(part, file.name.clone(), bytes, draft, going)
+        self.finish_draft(part, file.name(), bytes, draft, going)
             .await
     }
 
@@ -755,19 +740,23 @@ impl Message {
         if self.gone.iter().any(is_shown) {
             return Err(Reason::ShownLater.into());
         }
-        let mut rest = Vec::new();
-        for later in mem::take(&mut self.later) {
+        let mut rest = mem::take(&mut self.later);
+        let (mut stay, mut next) = (0, 0);
+        while let Some(later) = rest.get(next) {
             let shown = later
                 .shown_by
                 .is_some_and(|key| self.references.contains_key(key));
             if shown {
                 self.explain_kept(later.part, &later.file, later.bytes, None, Why::Shown);
             } else if later.bytes >= later.going.threshold {
-                self.detach_later(&later, Why::OverThreshold).await?;
+                self.detach_later(later, Why::OverThreshold).await?;
             } else {
-                rest.push(later);
+                rest.swap(stay, next);
+                stay += 1;
             }
+            next += 1;
         }
+        rest.truncate(stay);
         let weight = |later: &Later| Weight {
             bytes: later.bytes,
             sum_max: later.going.message_threshold.unwrap_or(u64::MAX),
@@ -805,17 +794,17 @@ impl Message {
     }
 
     /// Remembers a text part as a place for the notice.
-    fn text(&self, part: PartId, head: &Head) -> Option<Text> {
-        let kind = match head.media.sub.as_str() {
+    fn text(&self, part: PartId, head: &Head) -> Option<Box<Text>> {
+        let kind = match head.media.sub() {
             "plain" => TextKind::Plain,
             "html" => TextKind::Html,
             _ => return None,
         };
-        let is_body = head.media.main == "text"
+        let is_body = head.media.main() == "text"
             && !head.is_named
             && head.disposition == Disposition::Inline
             && part != 0;
-        (is_body && self.texts.len() < TEXTS_MAX).then(|| Text {
+        let text = || Text {
             part,
             kind,
             charset: head.charset.clone(),
@@ -823,7 +812,8 @@ impl Message {
             header: self.header_start,
             body: self.spool.len(),
             end: self.spool.len(),
-        })
+        };
+        (is_body && self.texts.len() < TEXTS_MAX).then(|| Box::new(text()))
     }
 
     /// Notes that a part stays.
@@ -854,6 +844,11 @@ impl Message {
         }
     }
 
+    /// Whether a decision is still kept.
+    fn takes_notes(&self) -> bool {
+        self.filter.explain || self.decisions.len() < DECISIONS_MAX
+    }
+
     /// Keeps a decision for the log, or for who wants all of them explained.
     fn note(
         &mut self,
@@ -863,15 +858,15 @@ impl Message {
         source: Option<Source>,
         why: Why,
     ) -> Option<&mut PartDecision> {
-        let explains = self.filter.explain;
-        if !explains && self.decisions.len() >= DECISIONS_MAX {
+        if !self.takes_notes() {
             return None;
         }
+        let explains = self.filter.explain;
         let label = source.map(|source| source.label(&self.filter.config).to_owned());
         self.decisions.push(PartDecision {
             path: self.parts.path(part),
-            media_type: file.media_type.clone(),
-            name: explains.then(|| names::display(&file.name)),
+            media_type: file.media_type.to_string(),
+            name: explains.then(|| names::display(&file.name())),
             bytes,
             detached: false,
             would_detach: false,
@@ -886,49 +881,6 @@ impl Filter {
     /// How long the drop may hold up a message.
     fn deadline(&self) -> Duration {
         self.config.milter.deadline.unsigned_abs()
-    }
-}
-
-impl FileHead {
-    fn new(head: &Head) -> Self {
-        let mut media_type = head.media.to_string();
-        if media_type.len() > TYPE_BYTES_MAX {
-            media_type = "application/octet-stream".to_owned();
-        }
-        let mut name = names::or_from_type(head.file_name.as_deref(), &media_type);
-        if name.len() > NAME_BYTES_MAX {
-            name = names::file(&name);
-        }
-        Self {
-            name,
-            media_type,
-            encoding: head.encoding,
-        }
-    }
-}
-
-impl Work {
-    /// It stays because somebody says so; base64 is decoded all the same, to see that it can be.
-    fn keeping(source: Source, decoder: Decoder) -> Self {
-        let why = match source {
-            Source::Default | Source::Rule(_) => Why::Rule,
-            Source::Wish(_) => Why::Wish,
-            Source::Users => Why::Users,
-        };
-        match decoder {
-            Decoder::Base64(_) => Self::Checked(why, decoder),
-            _ => Self::Stays(why),
-        }
-    }
-
-    fn decoder(&mut self) -> Option<&mut Decoder> {
-        match self {
-            Self::Stays(_) | Self::Spoiled => None,
-            Self::Checked(_, decoder)
-            | Self::Html(decoder)
-            | Self::Counting(decoder)
-            | Self::Detaching(decoder, _) => Some(decoder),
-        }
     }
 }
 
@@ -971,11 +923,6 @@ fn place(path: &str) -> Vec<u32> {
         .collect()
 }
 
-/// The media type that the first bytes of a file show.
-fn content_type(first: &[u8]) -> &'static str {
-    infer::get(first).map_or("application/octet-stream", |found| found.mime_type())
-}
-
 fn is_html_body(head: &Head) -> bool {
     head.media.is("text", "html")
 }
@@ -987,25 +934,4 @@ fn content_field(field: &Field) -> Option<String> {
         .get(..8)
         .is_some_and(|start| start.eq_ignore_ascii_case(b"content-"));
     is_content.then(|| String::from_utf8_lossy(&field.name).into_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::mime::MediaType;
-
-    #[test]
-    fn what_is_kept_of_a_candidate_is_bounded() {
-        for (len, kept) in [(245, 255), (246, 24)] {
-            let value = format!("attached/y{}; name={}", "x".repeat(len), "z".repeat(4000));
-            let field = Field {
-                name: b"Content-Type".to_vec(),
-                value: value.into_bytes(),
-            };
-            let head = Head::read(&[field], MediaType::new("text", "plain")).unwrap();
-            let file = FileHead::new(&head);
-            assert_eq!(file.media_type.len(), kept);
-            assert!(file.name.len() <= NAME_BYTES_MAX);
-        }
-    }
 }

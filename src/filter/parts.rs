@@ -253,7 +253,7 @@ impl Parts {
 
 impl Kind {
     fn of(head: &Head) -> Self {
-        match head.media.sub.as_str() {
+        match head.media.sub() {
             _ if !Scanner::enters(head) => Self::Leaf,
             "mixed" => Self::Mixed,
             "alternative" => Self::Alternative,
@@ -300,7 +300,7 @@ mod tests {
                     }
                     Event::Begin { parent, .. } => parts.begin(parent, at),
                     Event::Head(head) => {
-                        parts.head(&head, at);
+                        parts.head(head, at);
                     }
                     Event::End { part } => parts.end(part),
                     Event::Ambiguous(why) => panic!("{why}"),

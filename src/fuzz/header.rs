@@ -31,7 +31,10 @@ pub fn header(input: &[u8]) {
         .filter(described)
         .take(FIELDS_MAX)
         .for_each(|field| check_field(&field.value));
-    if let Ok(head) = Head::read(&fields, MediaType::new(main, sub)) {
+    let read = Head::read(&fields, MediaType::new(main, sub));
+    let at_once = Head::parse(block, MediaType::new(main, sub));
+    assert_eq!(format!("{at_once:?}"), format!("{read:?}"));
+    if let Ok(head) = read {
         check_head(&head);
     }
 }
@@ -67,7 +70,7 @@ fn check_head(head: &Head) {
     let name = head.file_name.as_deref();
     assert!(head.is_named || name.is_none());
     check_names(&[names::or_from_type(name, &head.media.to_string())]);
-    let is_multipart = head.media.main == "multipart";
+    let is_multipart = head.media.main() == "multipart";
     assert_eq!(head.boundary.is_some(), is_multipart);
     assert!(
         head.boundary

@@ -45,9 +45,9 @@ pub(super) struct Delimiters {
     /// Those whose word does not start with the word of another, in the same order: what starts
     /// with any word starts with the last of these that is not greater.
     roots: Vec<Root>,
-    /// With how many bytes all words start.
+    /// With how many bytes all words start, at least.
     common: usize,
-    /// Which bytes are the first of a word.
+    /// Which bytes are the first of a word, or were the first of one that is closed.
     firsts: [bool; 256],
 }
 
@@ -154,14 +154,18 @@ impl Delimiters {
         let place = self.sorted.partition_point(before);
         self.sorted.insert(place, self.open.len());
         self.open.push(delimiter);
-        self.index();
+        self.add(place);
     }
 
     /// Closes the innermost multipart.
     pub(super) fn pop(&mut self) {
-        if self.open.pop().is_some() {
-            self.sorted.retain(|&other| other < self.open.len());
-            self.index();
+        let Some(owner) = self.open.len().checked_sub(1) else {
+            return;
+        };
+        self.open.pop();
+        if let Some(place) = self.sorted.iter().position(|&other| other == owner) {
+            self.sorted.remove(place);
+            self.take_out(owner, place);
         }
     }
 
@@ -171,11 +175,15 @@ impl Delimiters {
 
     /// Whether one of them is the delimiter of this boundary.
     pub(super) fn have(&self, boundary: &[u8]) -> bool {
-        self.open.iter().any(|open| open.is_of(boundary))
+        let may_be = self.starting(&boundary[dashes(boundary)..]);
+        may_be.iter().any(|&open| self.open[open].is_of(boundary))
     }
 
     /// Whether a line starts with one of them, whatever follows.
     pub(super) fn start(&self, line: &[u8]) -> bool {
+        if !line.starts_with(b"--") {
+            return false;
+        }
         let may_start = self.starting(&line[dashes(line)..]);
         may_start.iter().any(|&open| self.open[open].starts(line))
     }
@@ -189,6 +197,53 @@ impl Delimiters {
         let may_be =
             self.open.len() <= FEW || memchr::memchr2_iter(b'=', b'"', text).any(may_follow);
         may_be && self.open.iter().any(|open| open.is_declared_in(text))
+    }
+
+    /// Brings the table up to date with the innermost multipart, whose word came in at this place.
+    /// All is done anew only where the words lose some of what they have in common.
+    fn add(&mut self, place: usize) {
+        let owner = self.open.len() - 1;
+        let word = self.open[owner].word();
+        let Some(&other) = self.sorted.get(usize::from(place == 0)) else {
+            return self.index();
+        };
+        if owner == 0 || !word.starts_with(&self.open[other].word()[..self.common]) {
+            return self.index();
+        }
+        self.firsts[usize::from(word[0])] = true;
+        let at = self.roots.partition_point(|root| root.first < place);
+        let (before, after) = self.roots.split_at_mut(at);
+        after.iter_mut().for_each(|root| root.first += 1);
+        let is_in = |root: &Root| word.starts_with(self.open[root.owner].word());
+        if before.last().is_some_and(is_in) {
+            return;
+        }
+        let key = key(&word[self.common..]);
+        let starts = |root: &&Root| self.open[root.owner].word().starts_with(word);
+        let covered = after.iter().take_while(starts).count();
+        let root = Root {
+            key,
+            owner,
+            first: place,
+        };
+        self.roots.splice(at..at + covered, [root]);
+    }
+
+    /// Brings the table up to date with a multipart that was closed, and whose word stood at this
+    /// place. All is done anew only where other words started with that word.
+    fn take_out(&mut self, owner: usize, place: usize) {
+        let at = self.roots.partition_point(|root| root.first < place);
+        let is_root = self.roots.get(at).is_some_and(|root| root.owner == owner);
+        let next = self.roots.get(at + usize::from(is_root));
+        let end = next.map_or(self.sorted.len() + 1, |root| root.first);
+        if self.open.is_empty() || is_root && end > place + 1 {
+            return self.index();
+        }
+        if is_root {
+            self.roots.remove(at);
+        }
+        let after = &mut self.roots[at..];
+        after.iter_mut().for_each(|root| root.first -= 1);
     }
 
     fn index(&mut self) {
@@ -657,6 +712,7 @@ mod tests {
         fn the_table_finds_what_a_look_at_each_would(
             boundaries in proptest::collection::vec("-{0,2}[ab]{1,4}", 0..12),
             closed in 0..4usize,
+            reopened in proptest::collection::vec("-{0,2}[ab]{1,4}", 0..4),
             text in "[ab]{0,6}",
         ) {
             let boundaries: Vec<_> = boundaries.iter().map(String::as_str).collect();
@@ -664,8 +720,21 @@ mod tests {
             for _ in 0..closed {
                 open.pop();
             }
+            for boundary in &reopened {
+                open.push(Delimiter::new(boundary.as_bytes()).unwrap());
+            }
             let words = open.open.iter().map(|open| open.word());
             let text = text.as_bytes();
+            let mut anew = super::Delimiters::default();
+            for open in &open.open {
+                anew.push(Delimiter::new(open.boundary()).unwrap());
+                anew.index();
+            }
+            proptest::prop_assert_eq!(open.starting(text), anew.starting(text));
+            for boundary in &boundaries {
+                let is_open = open.open.iter().any(|open| open.is_of(boundary.as_bytes()));
+                proptest::prop_assert_eq!(open.have(boundary.as_bytes()), is_open);
+            }
             let expected = |word: &[u8]| text.starts_with(word) || word.starts_with(text);
             let expected = words.into_iter().any(expected);
             proptest::prop_assert_eq!(!open.starting(text).is_empty(), expected);

@@ -1,5 +1,7 @@
 //! Header fields, and what a part's header says.
 
+use std::borrow::Cow;
+
 use super::{
     Ambiguity,
     param::{self, Structured},
@@ -21,10 +23,9 @@ pub struct Field {
 /// `type/subtype` in lower case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MediaType {
-    /// The top-level type: `text`, `application`, …
-    pub main: String,
-    /// The subtype: `plain`, `pdf`, …
-    pub sub: String,
+    /// Both halves; those of most parts are not made anew for each.
+    text: Cow<'static, str>,
+    slash: usize,
 }
 
 /// `Content-Transfer-Encoding` (RFC 2045, section 6).
@@ -77,54 +78,100 @@ pub struct Head {
     pub boundary: Option<Vec<u8>>,
 }
 
+/// The types of most parts.
+const COMMON_TYPES: &[&str] = &[
+    "text/plain",
+    "text/html",
+    "multipart/mixed",
+    "multipart/alternative",
+    "multipart/related",
+    "application/octet-stream",
+    "application/pdf",
+    "image/jpeg",
+    "image/png",
+    "message/rfc822",
+];
+
 impl MediaType {
+    /// `message/rfc822`, the default in a `multipart/digest` (RFC 2046, section 5.1.5).
+    pub const MESSAGE_RFC822: Self = Self {
+        text: Cow::Borrowed("message/rfc822"),
+        slash: 7,
+    };
+
+    /// `text/plain`, the default elsewhere (RFC 2045, section 5.2).
+    pub const TEXT_PLAIN: Self = Self {
+        text: Cow::Borrowed("text/plain"),
+        slash: 4,
+    };
+
     /// Makes a type from its two halves.
     pub fn new(main: &str, sub: &str) -> Self {
         Self {
-            main: main.to_owned(),
-            sub: sub.to_owned(),
+            text: Cow::Owned(format!("{main}/{sub}")),
+            slash: main.len(),
         }
+    }
+
+    /// The top-level type: `text`, `application`, …
+    pub fn main(&self) -> &str {
+        &self.text[..self.slash]
+    }
+
+    /// The subtype: `plain`, `pdf`, …
+    pub fn sub(&self) -> &str {
+        &self.text[self.slash + 1..]
     }
 
     /// Whether this is `main/sub`.
     pub fn is(&self, main: &str, sub: &str) -> bool {
-        self.main == main && self.sub == sub
+        self.main() == main && self.sub() == sub
+    }
+
+    /// Both halves with the slash between them.
+    pub fn into_text(self) -> Cow<'static, str> {
+        self.text
     }
 
     fn parse(word: &[u8]) -> Option<Self> {
         let slash = memchr::memchr(b'/', word)?;
-        let (main, sub) = (&word[..slash], &word[slash + 1..]);
+        if let Some(&common) = COMMON_TYPES.iter().find(|known| known.as_bytes() == word) {
+            let text = Cow::Borrowed(common);
+            return Some(Self { text, slash });
+        }
         let is_token = |part: &[u8]| !part.is_empty() && part.iter().all(|&b| param::is_token(b));
-        let text = |part: &[u8]| String::from_utf8_lossy(part).into_owned();
-        (is_token(main) && is_token(sub)).then(|| Self {
-            main: text(main),
-            sub: text(sub),
+        (is_token(&word[..slash]) && is_token(&word[slash + 1..])).then(|| Self {
+            text: Cow::Owned(String::from_utf8_lossy(word).into_owned()),
+            slash,
         })
     }
 }
 
 impl std::fmt::Display for MediaType {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}", self.main, self.sub)
+        f.write_str(&self.text)
     }
 }
 
 impl TransferEncoding {
     fn parse(value: &[u8]) -> Result<Self, Ambiguity> {
         // A blank behind the token or a fold before it is part of the value to Python.
-        let token = value.trim_ascii_start().to_ascii_lowercase();
+        let token = value.trim_ascii_start();
         if token.is_empty() || value.contains(&b'\n') || !token.iter().all(|&b| param::is_token(b))
         {
             return Err(Ambiguity::Encoding);
         }
-        Ok(match token.as_slice() {
-            b"7bit" => Self::SevenBit,
-            b"8bit" => Self::EightBit,
-            b"binary" => Self::Binary,
-            b"quoted-printable" => Self::QuotedPrintable,
-            b"base64" => Self::Base64,
-            _ => Self::Unknown,
-        })
+        let known: [(&[u8], Self); 5] = [
+            (b"7bit", Self::SevenBit),
+            (b"8bit", Self::EightBit),
+            (b"binary", Self::Binary),
+            (b"quoted-printable", Self::QuotedPrintable),
+            (b"base64", Self::Base64),
+        ];
+        let found = known
+            .iter()
+            .find(|(name, _)| token.eq_ignore_ascii_case(name));
+        Ok(found.map_or(Self::Unknown, |&(_, encoding)| encoding))
     }
 
     /// Whether the body stands in the message as it is.
@@ -139,23 +186,23 @@ impl TransferEncoding {
 /// Something in it that readers differ about: a line that is no field, a NUL, a bare CR, a line
 /// of blanks only.
 pub fn split(block: &[u8]) -> Result<Vec<Field>, Ambiguity> {
-    let mut fields: Vec<Field> = Vec::new();
-    for line in block.split_inclusive(|&b| b == b'\n') {
-        let text = line.strip_suffix(b"\n").unwrap_or(line);
-        let text = text.strip_suffix(b"\r").unwrap_or(text);
-        if memchr::memchr2(0, b'\r', text).is_some() {
-            return Err(Ambiguity::Header);
-        }
-        match (text.first(), fields.last_mut()) {
-            (None, _) => break,
-            (Some(b' ' | b'\t'), Some(field)) if !text.trim_ascii().is_empty() => {
-                field.value.extend_from_slice(b"\r\n");
-                field.value.extend_from_slice(text);
-            }
-            _ => fields.push(field(text)?),
+    let field = |(name, value): (&[u8], &[u8])| Field {
+        name: name.to_vec(),
+        value: folded_with_crlf(value),
+    };
+    Lines { block }.map(|line| line.map(field)).collect()
+}
+
+fn folded_with_crlf(value: &[u8]) -> Vec<u8> {
+    let mut folded = Vec::with_capacity(value.len());
+    for line in value.split_inclusive(|&b| b == b'\n') {
+        let text = text(line);
+        folded.extend_from_slice(text);
+        if text.len() < line.len() {
+            folded.extend_from_slice(b"\r\n");
         }
     }
-    Ok(fields)
+    folded
 }
 
 /// Checks fields that were split by somebody else: a milter's, a file's.
@@ -186,16 +233,100 @@ fn has_bare_cr(value: &[u8]) -> bool {
     memchr::memchr_iter(b'\r', value).any(|at| value.get(at + 1) != Some(&b'\n'))
 }
 
-fn field(line: &[u8]) -> Result<Field, Ambiguity> {
-    let colon = memchr::memchr(b':', line).ok_or(Ambiguity::Header)?;
-    let name = &line[..colon];
-    if name.is_empty() || !name.iter().all(u8::is_ascii_graphic) {
-        return Err(Ambiguity::Header);
+/// The fields of a part's header block: their names, and their values as they stand there.
+struct Lines<'a> {
+    block: &'a [u8],
+}
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = Result<(&'a [u8], &'a [u8]), Ambiguity>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (first, mut rest) = next_line(self.block);
+        if first.is_empty() {
+            return None;
+        }
+        let Some(colon) = colon(first) else {
+            self.block = b"";
+            return Some(Err(Ambiguity::Header));
+        };
+        let mut end = first.len();
+        while let [b' ' | b'\t', ..] = rest {
+            let (text, after) = next_line(rest);
+            if is_odd(text) || text.trim_ascii().is_empty() {
+                self.block = b"";
+                return Some(Err(Ambiguity::Header));
+            }
+            end = self.block.len() - rest.len() + text.len();
+            rest = after;
+        }
+        let field = (&first[..colon], &self.block[colon + 1..end]);
+        self.block = rest;
+        Some(Ok(field))
     }
-    Ok(Field {
-        name: name.to_vec(),
-        value: line[colon + 1..].to_vec(),
-    })
+}
+
+/// A line without its line end, and what follows it.
+fn next_line(block: &[u8]) -> (&[u8], &[u8]) {
+    let len = memchr::memchr(b'\n', block).map_or(block.len(), |lf| lf + 1);
+    let (line, rest) = block.split_at(len);
+    (text(line), rest)
+}
+
+fn text(line: &[u8]) -> &[u8] {
+    let text = line.strip_suffix(b"\n").unwrap_or(line);
+    text.strip_suffix(b"\r").unwrap_or(text)
+}
+
+/// Where the name of the field that starts with this line ends, if it is one.
+fn colon(line: &[u8]) -> Option<usize> {
+    let name = line
+        .iter()
+        .take_while(|&&b| b.is_ascii_graphic() && b != b':');
+    let colon = name.count();
+    (colon > 0 && line.get(colon) == Some(&b':') && !is_odd(line)).then_some(colon)
+}
+
+fn is_odd(line: &[u8]) -> bool {
+    memchr::memchr2(0, b'\r', line).is_some()
+}
+
+/// The values of the fields that say what a part is.
+#[derive(Default)]
+struct Described<'a> {
+    content_type: Option<&'a [u8]>,
+    disposition: Option<&'a [u8]>,
+    encoding: Option<&'a [u8]>,
+    id: Option<&'a [u8]>,
+    location: Option<&'a [u8]>,
+    /// Whether one of the first three occurs twice.
+    repeats: bool,
+}
+
+impl<'a> Described<'a> {
+    fn read(&mut self, name: &[u8], value: &'a [u8]) {
+        const PREFIX: &[u8] = b"content-";
+        let Some((start, rest)) = name.split_at_checked(PREFIX.len()) else {
+            return;
+        };
+        if !start.eq_ignore_ascii_case(PREFIX) {
+            return;
+        }
+        let is = |name: &[u8]| rest.eq_ignore_ascii_case(name);
+        let place = match rest.len() {
+            4 if is(b"type") => &mut self.content_type,
+            11 if is(b"disposition") => &mut self.disposition,
+            17 if is(b"transfer-encoding") => &mut self.encoding,
+            2 if is(b"id") => return keep_first(&mut self.id, value),
+            8 if is(b"location") => return keep_first(&mut self.location, value),
+            _ => return,
+        };
+        self.repeats |= place.replace(value).is_some();
+    }
+}
+
+fn keep_first<'a>(place: &mut Option<&'a [u8]>, value: &'a [u8]) {
+    place.get_or_insert(value);
 }
 
 impl Head {
@@ -204,11 +335,32 @@ impl Head {
     /// # Errors
     /// Readers would differ about the part's type, encoding or boundary.
     pub fn read(fields: &[Field], default: MediaType) -> Result<Self, Ambiguity> {
-        let content_type = only(fields, b"content-type")?.map(|f| Structured::parse(&f.value));
-        let disposition = only(fields, b"content-disposition")?;
-        let disposition = disposition.map(|f| Structured::parse(&f.value));
-        let encoding = match only(fields, b"content-transfer-encoding")? {
-            Some(field) => TransferEncoding::parse(&field.value)?,
+        let mut described = Described::default();
+        for field in fields {
+            described.read(&field.name, &field.value);
+        }
+        Self::of(&described, default)
+    }
+
+    /// Reads what a part's header block says, blank line included; as [`split`] and
+    /// [`Head::read`].
+    pub(crate) fn parse(block: &[u8], default: MediaType) -> Result<Self, Ambiguity> {
+        let mut described = Described::default();
+        for line in (Lines { block }) {
+            let (name, value) = line?;
+            described.read(name, value);
+        }
+        Self::of(&described, default)
+    }
+
+    fn of(described: &Described<'_>, default: MediaType) -> Result<Self, Ambiguity> {
+        if described.repeats {
+            return Err(Ambiguity::RepeatedField);
+        }
+        let content_type = described.content_type.map(Structured::parse);
+        let disposition = described.disposition.map(Structured::parse);
+        let encoding = match described.encoding {
+            Some(value) => TransferEncoding::parse(value)?,
             None => TransferEncoding::SevenBit,
         };
         let media = match &content_type {
@@ -226,13 +378,13 @@ impl Head {
             encoding,
             disposition: disposition_of(&disposition),
             file_name: name_in(&disposition, "filename").or(name_in(&content_type, "name")),
-            content_id: first_text(fields, b"content-id").map(without_brackets),
-            content_location: first_text(fields, b"content-location"),
+            content_id: described.id.map(unfolded).map(without_brackets),
+            content_location: described.location.map(unfolded),
             charset: content_type.as_ref().and_then(charset_of),
             boundary: None,
             media,
         };
-        if head.media.main == "multipart" {
+        if head.media.main() == "multipart" {
             head.boundary = Some(boundary_of(content_type.as_ref(), encoding)?);
         }
         Ok(head)
@@ -285,26 +437,10 @@ fn charset_of(field: &Structured) -> Option<String> {
     Some(String::from_utf8_lossy(value).into_owned())
 }
 
-/// The only field of a name (given in lower case).
-fn only<'a>(fields: &'a [Field], name: &[u8]) -> Result<Option<&'a Field>, Ambiguity> {
-    let mut found = fields
-        .iter()
-        .filter(|field| field.name.eq_ignore_ascii_case(name));
-    match (found.next(), found.next()) {
-        (first, None) => Ok(first),
-        _ => Err(Ambiguity::RepeatedField),
-    }
-}
-
-fn first_text(fields: &[Field], name: &[u8]) -> Option<String> {
-    let field = fields
-        .iter()
-        .find(|field| field.name.eq_ignore_ascii_case(name))?;
-    Some(
-        String::from_utf8_lossy(&param::unfold(&field.value))
-            .trim()
-            .to_owned(),
-    )
+fn unfolded(value: &[u8]) -> String {
+    String::from_utf8_lossy(&param::unfold(value))
+        .trim()
+        .to_owned()
 }
 
 fn without_brackets(id: String) -> String {
@@ -316,7 +452,10 @@ mod tests {
     use super::*;
 
     fn read(block: &str) -> Result<Head, Ambiguity> {
-        Head::read(&split(block.as_bytes())?, MediaType::new("text", "plain"))
+        let at_once = Head::parse(block.as_bytes(), MediaType::TEXT_PLAIN);
+        let read = || Head::read(&split(block.as_bytes())?, MediaType::TEXT_PLAIN);
+        assert_eq!(format!("{at_once:?}"), format!("{:?}", read()));
+        at_once
     }
 
     #[test]

@@ -5,6 +5,8 @@
 //! several RFC 2231 sections. The words of RFC 2047 are read by `encodify`, charsets by
 //! `encoding_rs`.
 
+use std::borrow::Cow;
+
 use encoding_rs::{Encoding, UTF_8, WINDOWS_1252};
 
 /// How many parameters of a field are read; the rest are ignored.
@@ -70,7 +72,8 @@ impl Structured {
         let (value, mut clean, rest) = read_value(text);
         let strict = text.first() == Some(&b'"') || value.iter().all(|&b| is_token(b));
         clean &= !name.is_empty() && name.iter().all(|&b| is_token(b));
-        let name = String::from_utf8_lossy(name).to_ascii_lowercase();
+        let mut name = String::from_utf8_lossy(name).into_owned();
+        name.make_ascii_lowercase();
         self.clean &= clean;
         self.parameters.push(Parameter {
             name,
@@ -105,6 +108,9 @@ impl Structured {
 
     /// The value of `name*` or of `name*0`, `name*1*`, … (RFC 2231, sections 3 and 4).
     fn extended(&self, name: &str) -> Option<String> {
+        if !self.parameters.iter().any(|p| p.name.contains('*')) {
+            return None;
+        }
         let whole = format!("{name}*");
         if let Some(parameter) = self.get(&whole) {
             let (charset, text) = charset_and_text(&parameter.value);
@@ -193,12 +199,12 @@ fn read_value(text: &[u8]) -> (Vec<u8>, bool, &[u8]) {
 }
 
 /// A value without the line ends of its folding (RFC 5322, section 2.2.3: the blanks stay).
-pub(super) fn unfold(value: &[u8]) -> Vec<u8> {
-    value
-        .iter()
-        .copied()
-        .filter(|b| !matches!(b, b'\r' | b'\n'))
-        .collect()
+pub(super) fn unfold(value: &[u8]) -> Cow<'_, [u8]> {
+    if memchr::memchr2(b'\r', b'\n', value).is_none() {
+        return Cow::Borrowed(value);
+    }
+    let is_text = |b: &u8| !matches!(b, b'\r' | b'\n');
+    value.iter().copied().filter(is_text).collect()
 }
 
 fn split_at_byte(text: &[u8], byte: u8) -> (&[u8], &[u8]) {

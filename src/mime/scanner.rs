@@ -20,7 +20,6 @@ use std::mem;
 use super::{
     Ambiguity, Head, MediaType,
     boundary::{self, Delimiter, Delimiters, Found, Line},
-    head,
 };
 use crate::config::Limits;
 
@@ -30,6 +29,9 @@ const JOIN_BYTES: usize = 512;
 /// How much of an embedded message is kept to find a boundary in it that comes in two pieces: the
 /// boundary with the bytes around it.
 const EMBEDDED_BYTES: usize = boundary::BOUNDARY_BYTES_MAX + 2;
+
+/// How much room for a header block is kept from one part to the next.
+const HEADER_BYTES_KEPT: usize = 1024;
 
 /// The number of a part: 0 is the message itself, then in the order of the message.
 pub type PartId = u32;
@@ -54,7 +56,7 @@ pub enum Event<'a> {
         parent: PartId,
     },
     /// What the header of the part that began last says; its body follows.
-    Head(Box<Head>),
+    Head(&'a Head),
     /// Bytes of a leaf's body, transfer encoding and all.
     Body(&'a [u8]),
     /// A part ended: leaf or multipart.
@@ -84,6 +86,8 @@ pub struct Scanner {
     /// The header block so far, and where its last line starts.
     header: Vec<u8>,
     header_line: usize,
+    /// What the header of the part that began last says.
+    head: Option<Head>,
     /// Whether the next byte starts a line whose line end has been given out.
     line_start: bool,
     /// Undecided bytes of earlier chunks, followed by the first `joined` bytes of this one.
@@ -121,8 +125,6 @@ enum State {
     Begin,
     /// A header block is being read.
     Header,
-    /// The header block is whole and is given out next.
-    HeaderDone,
     /// The header was given out; what it says is next.
     Announce,
     /// Everything was given out.
@@ -135,12 +137,12 @@ enum Step {
     Bytes(usize, Kind),
     /// So many bytes were copied into the header block.
     Taken(usize),
-    /// The header block is to be given out.
-    Header,
+    /// So many bytes were the last of the header block, which is to be given out.
+    Header(usize),
+    /// What it says is to be given out.
+    Head,
     /// An event without bytes of the chunk.
     Event(Event<'static>),
-    /// Nothing to tell; look again.
-    Again,
     /// More bytes are needed.
     More,
 }
@@ -169,6 +171,7 @@ impl Scanner {
             embedded: Vec::new(),
             header: Vec::new(),
             header_line: 0,
+            head: None,
             line_start: true,
             held: Vec::new(),
             held_at: 0,
@@ -183,8 +186,8 @@ impl Scanner {
     /// Whether a part's parts are looked at. What is signed or encrypted is one thing, and so is a
     /// report with the message that it reports on.
     pub fn enters(head: &Head) -> bool {
-        head.media.main == "multipart"
-            && !matches!(head.media.sub.as_str(), "signed" | "encrypted" | "report")
+        head.media.main() == "multipart"
+            && !matches!(head.media.sub(), "signed" | "encrypted" | "report")
     }
 
     /// The next event of this chunk, `None` when it is used up.
@@ -198,18 +201,20 @@ impl Scanner {
         loop {
             self.leave_held();
             let joining = !self.held.is_empty();
+            let held = mem::take(&mut self.held);
             let step = if joining {
-                let held = mem::take(&mut self.held);
-                let step = self.step(&held[self.held_at..]);
-                self.held = held;
-                step
+                self.step(&held[self.held_at..])
             } else {
                 self.step(&chunk[self.at..])
             };
+            self.held = held;
             match step {
-                Step::Again => {}
                 Step::Taken(len) => self.skip(joining, len),
-                Step::Header => return Some(Event::Structure(&self.header)),
+                Step::Header(len) => {
+                    self.skip(joining, len);
+                    return Some(Event::Structure(&self.header));
+                }
+                Step::Head => return self.head.as_ref().map(Event::Head),
                 Step::Event(event) => return Some(event),
                 Step::Bytes(len, kind) => return Some(self.give(chunk, joining, len, kind)),
                 Step::More if joining => {
@@ -286,6 +291,7 @@ impl Scanner {
         }
     }
 
+    #[inline(always)] // its outcome is looked at in one place, and need not be put together
     fn step(&mut self, bytes: &[u8]) -> Step {
         match self.state {
             State::Content => self.content(bytes),
@@ -293,10 +299,6 @@ impl Scanner {
             State::InLine(line) => self.in_line(line),
             State::Begin => self.begin(),
             State::Header => self.header(bytes),
-            State::HeaderDone => {
-                self.state = State::Announce;
-                Step::Header
-            }
             State::Announce => self.announce(),
             State::Done => Step::More,
         }
@@ -317,7 +319,7 @@ impl Scanner {
                 if line.content > 0 {
                     Step::Bytes(line.content, Kind::Content)
                 } else {
-                    Step::Again
+                    self.at_line(line)
                 }
             }
             Found::Ambiguous(why) => self.ambiguous(why),
@@ -348,7 +350,7 @@ impl Scanner {
         if line.eol > 0 {
             Step::Bytes(line.eol, Kind::Structure)
         } else {
-            Step::Again
+            self.in_line(line)
         }
     }
 
@@ -397,7 +399,7 @@ impl Scanner {
         let Some(parent) = self.frames.last().map(|frame| frame.part) else {
             return self.ambiguous(Ambiguity::Header); // not reached: a delimiter has an owner
         };
-        self.header.clear();
+        self.head = None;
         self.header_line = 0;
         self.state = State::Header;
         self.parts += 1;
@@ -416,37 +418,57 @@ impl Scanner {
                 Step::More
             };
         }
-        let line_end = memchr::memchr(b'\n', bytes);
-        let len = line_end.map_or(bytes.len(), |at| at + 1);
-        if self.header.len() + len > self.limits.header_bytes_max {
-            return self.ambiguous(Ambiguity::HeaderBytes);
-        }
-        self.header.extend_from_slice(&bytes[..len]);
-        if line_end.is_some() {
-            let line = &self.header[self.header_line..];
-            if matches!(line, b"\n" | b"\r\n") {
-                self.state = State::HeaderDone;
-            } else if self.open.start(line) {
-                return self.ambiguous(Ambiguity::DelimiterInHeader);
+        let mut taken = 0;
+        while matches!(self.state, State::Header) && taken < bytes.len() {
+            let rest = &bytes[taken..];
+            let line_end = memchr::memchr(b'\n', rest);
+            let len = line_end.map_or(rest.len(), |at| at + 1);
+            if self.header.len() + len > self.limits.header_bytes_max {
+                return self.ambiguous(Ambiguity::HeaderBytes);
             }
-            self.header_line = self.header.len();
+            self.header.extend_from_slice(&rest[..len]);
+            if line_end.is_some()
+                && let Err(why) = self.header_line()
+            {
+                return self.ambiguous(why);
+            }
+            taken += len;
         }
-        Step::Taken(len)
+        match self.state {
+            State::Announce => Step::Header(taken),
+            _ => Step::Taken(taken),
+        }
+    }
+
+    /// A line of the header block is whole.
+    fn header_line(&mut self) -> Result<(), Ambiguity> {
+        let line = &self.header[self.header_line..];
+        if matches!(line, b"\n" | b"\r\n") {
+            self.state = State::Announce;
+        } else if self.open.start(line) {
+            return Err(Ambiguity::DelimiterInHeader);
+        }
+        self.header_line = self.header.len();
+        Ok(())
     }
 
     /// Says what the header block says, and begins the body below it.
     fn announce(&mut self) -> Step {
         let default = match self.frames.last() {
-            Some(Frame { digest: true, .. }) => MediaType::new("message", "rfc822"),
-            _ => MediaType::new("text", "plain"),
+            Some(Frame { digest: true, .. }) => MediaType::MESSAGE_RFC822,
+            _ => MediaType::TEXT_PLAIN,
         };
-        let head = head::split(&self.header).and_then(|fields| Head::read(&fields, default));
-        self.header = Vec::new();
-        let entered = head.and_then(|head| self.enter(self.parts - 1, &head).map(|()| head));
-        match entered {
-            Ok(head) => Step::Event(Event::Head(Box::new(head))),
-            Err(why) => self.ambiguous(why),
+        let head = match Head::parse(&self.header, default) {
+            Ok(head) => head,
+            Err(why) => return self.ambiguous(why),
+        };
+        self.header.clear();
+        self.header.shrink_to(HEADER_BYTES_KEPT);
+        if let Err(why) = self.enter(self.parts - 1, &head) {
+            return self.ambiguous(why);
         }
+        self.head = Some(head);
+        Step::Head
     }
 
     /// Begins the body of a part.
@@ -463,7 +485,7 @@ impl Scanner {
             self.tip = Some(Tip {
                 part,
                 is_leaf: true,
-                is_opaque: matches!(head.media.main.as_str(), "message" | "multipart"),
+                is_opaque: matches!(head.media.main(), "message" | "multipart"),
             });
             return Ok(());
         }
@@ -474,7 +496,7 @@ impl Scanner {
         self.open.push(delimiter);
         self.frames.push(Frame {
             part,
-            digest: head.media.sub == "digest",
+            digest: head.media.sub() == "digest",
         });
         Ok(())
     }

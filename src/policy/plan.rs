@@ -126,6 +126,16 @@ impl Plan {
         self.groups.iter().flatten().any(asks)
     }
 
+    /// What is to become of every attachment; `None` when a rule asks something about it.
+    pub fn fate_of_all(&self, config: &Config) -> Option<Fate> {
+        let asks = |source: &Source| match source {
+            Source::Rule(index) => config.rule[*index].is_of_part(),
+            _ => false,
+        };
+        let is_asked = self.groups.iter().flatten().any(asks);
+        (!is_asked).then(|| self.decide(config, &PartFacts::new("", "")))
+    }
+
     /// What is to become of an attachment, by what is known of it.
     pub fn decide(&self, config: &Config, part: &PartFacts) -> Fate {
         let fates: Vec<Fate> = self

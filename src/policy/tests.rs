@@ -268,6 +268,30 @@ fn in_dry_run_nothing_is_refused() {
 }
 
 #[test]
+fn one_fate_is_for_all_unless_a_rule_that_may_decide_asks_about_attachments() {
+    let fate = |text: &str| {
+        let config = config(text);
+        let plan = plan(&config, &envelope(), HEADER).unwrap();
+        plan.fate_of_all(&config)
+    };
+    let about_part = "[[rule]]\nextension = 'zip'\naction = 'keep'\n";
+    let about_message = "[[rule]]\nsender = '@sender.org'\naction = 'keep'\n";
+    assert!(matches!(
+        fate(""),
+        Some(Fate::Goes(going)) if going.source == Source::Default
+    ));
+    assert!(fate(about_part).is_none());
+    for rules in [
+        about_message.to_owned(),
+        format!("{about_message}{about_part}"),
+    ] {
+        assert!(matches!(fate(&rules), Some(Fate::Stays(Source::Rule(0)))));
+    }
+    let other = about_part.replace("extension", "direction = 'outgoing'\nextension");
+    assert!(matches!(fate(&other), Some(Fate::Goes(_))));
+}
+
+#[test]
 fn a_size_is_open_until_enough_bytes_came() {
     let config = config(
         "[[rule]]\nsize_max = '2 MB'\nextension = 'pdf'\naction = 'keep'\n\

@@ -1,0 +1,229 @@
+//! The leaf whose body is coming in, and what is kept of its header.
+
+use std::{borrow::Cow, mem};
+
+use super::message::Text;
+use crate::{
+    mime::{Decoder, Head, TransferEncoding, scanner::PartId},
+    names,
+    policy::{Fate, PartFacts, Source},
+    rules::Why,
+    store::FileDraft,
+};
+
+/// The longest name that is kept for a file, in bytes.
+const NAME_BYTES_MAX: usize = 255;
+
+/// The longest media type that is kept for a file, in bytes (RFC 6838, section 4.2: 127 for each
+/// half).
+const TYPE_BYTES_MAX: usize = 255;
+
+/// How many decoded bytes of a part are looked at to know its type: a ZIP says late what it holds.
+const CONTENT_BYTES: usize = 8 << 10;
+
+/// The leaf whose body is coming in.
+#[derive(Debug)]
+pub(super) struct Leaf {
+    pub(super) part: PartId,
+    pub(super) file: FileHead,
+    pub(super) bytes: u64,
+    /// Whether the last byte is a CR: MIME-tools takes it for a part of the line end behind it.
+    pub(super) ends_in_cr: bool,
+    pub(super) work: Work,
+    /// The key of the `Content-ID` by which an HTML body may show it.
+    pub(super) shown_by: Option<u64>,
+    pub(super) text: Option<Box<Text>>,
+    /// What the policy says.
+    pub(super) fate: Fate,
+    /// By what it does, as long as it has not decided.
+    pub(super) asked: Option<Box<Asked>>,
+}
+
+/// What the policy asks about a leaf.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) facts: PartFacts,
+    /// The first decoded bytes, as long as they may tell.
+    first: Vec<u8>,
+}
+
+/// What is done with a leaf's body.
+#[derive(Debug)]
+pub(super) enum Work {
+    /// It stays.
+    Stays(Why),
+    /// It stays, and is decoded to see that it can be.
+    Checked(Why, Decoder),
+    /// It is an HTML body, decoded to find what it shows.
+    Html(Decoder),
+    /// A candidate: spooled like what stays, while its decoded bytes are counted.
+    Counting(Decoder),
+    /// It goes: decoded into the drop (in dry-run nowhere), kept nowhere else.
+    Detaching(Decoder, Option<Box<FileDraft>>),
+    /// It was going, and is not what its transfer encoding says.
+    Spoiled,
+}
+
+/// What is kept of a leaf's header.
+#[derive(Clone, Debug)]
+pub(super) struct FileHead {
+    /// Its name; one that is made from its type is made when it is asked for, since most parts'
+    /// never are.
+    declared: Option<String>,
+    pub(super) media_type: Cow<'static, str>,
+    pub(super) encoding: TransferEncoding,
+}
+
+impl Leaf {
+    /// A leaf of which only the header came, and about which nobody was asked.
+    pub(super) fn new(part: PartId, head: &Head, work: Work) -> Self {
+        Self {
+            part,
+            file: FileHead::new(head),
+            bytes: 0,
+            ends_in_cr: false,
+            work,
+            shown_by: None,
+            text: None,
+            fate: Fate::Open,
+            asked: None,
+        }
+    }
+
+    /// Takes what the policy says of a candidate that is counted.
+    pub(super) fn decide(&mut self, fate: Fate) {
+        if !matches!(fate, Fate::Open) {
+            self.asked = None;
+        }
+        if let Fate::Stays(source) = fate
+            && let Work::Counting(decoder) = &mut self.work
+        {
+            self.work = Work::keeping(why_kept(source), mem::take(decoder));
+        }
+        self.fate = fate;
+    }
+}
+
+impl Asked {
+    pub(super) fn new(facts: PartFacts) -> Self {
+        Self {
+            facts,
+            first: Vec::new(),
+        }
+    }
+
+    /// Takes decoded bytes, until there are enough of them to know the type.
+    pub(super) fn see(&mut self, decoded: &[u8], is_whole: bool) {
+        if self.facts.content.is_some() {
+            return;
+        }
+        let wanted = CONTENT_BYTES - self.first.len();
+        let more = &decoded[..decoded.len().min(wanted)];
+        self.first.extend_from_slice(more);
+        if is_whole || self.first.len() == CONTENT_BYTES {
+            self.facts.content = Some(content_type(&mem::take(&mut self.first)));
+        }
+    }
+}
+
+impl Work {
+    /// It stays; base64 is decoded all the same, to see that it can be.
+    pub(super) fn keeping(why: Why, decoder: Decoder) -> Self {
+        match decoder {
+            Decoder::Base64(_) => Self::Checked(why, decoder),
+            _ => Self::Stays(why),
+        }
+    }
+
+    pub(super) fn decoder(&mut self) -> Option<&mut Decoder> {
+        match self {
+            Self::Stays(_) | Self::Spoiled => None,
+            Self::Checked(_, decoder)
+            | Self::Html(decoder)
+            | Self::Counting(decoder)
+            | Self::Detaching(decoder, _) => Some(decoder),
+        }
+    }
+}
+
+impl FileHead {
+    pub(super) fn new(head: &Head) -> Self {
+        let mut media_type = head.media.clone().into_text();
+        if media_type.len() > TYPE_BYTES_MAX {
+            media_type = "application/octet-stream".into();
+        }
+        let declared = match &head.file_name {
+            Some(name) if name.len() > NAME_BYTES_MAX => {
+                let name = names::or_from_type(Some(name), &media_type);
+                Some(if name.len() > NAME_BYTES_MAX {
+                    names::file(&name)
+                } else {
+                    name
+                })
+            }
+            name => name.clone(),
+        };
+        Self {
+            declared,
+            media_type,
+            encoding: head.encoding,
+        }
+    }
+
+    /// The name, or one made from the type; not made safe.
+    pub(super) fn name(&self) -> String {
+        names::or_from_type(self.declared.as_deref(), &self.media_type)
+    }
+}
+
+/// Why a leaf stays of which somebody says so.
+fn why_kept(source: Source) -> Why {
+    match source {
+        Source::Default | Source::Rule(_) => Why::Rule,
+        Source::Wish(_) => Why::Wish,
+        Source::Users => Why::Users,
+    }
+}
+
+/// The media type that the first bytes of a file show.
+fn content_type(first: &[u8]) -> &'static str {
+    infer::get(first).map_or("application/octet-stream", |found| found.mime_type())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mime::{Field, MediaType};
+
+    #[test]
+    fn what_is_kept_of_a_candidate_is_bounded() {
+        for (len, kept) in [(245, 255), (246, 24)] {
+            let value = format!("attached/y{}; name={}", "x".repeat(len), "z".repeat(4000));
+            let field = Field {
+                name: b"Content-Type".to_vec(),
+                value: value.into_bytes(),
+            };
+            let head = Head::read(&[field], MediaType::new("text", "plain")).unwrap();
+            let file = FileHead::new(&head);
+            assert_eq!(file.media_type.len(), kept);
+            assert!(file.name().len() <= NAME_BYTES_MAX);
+        }
+    }
+
+    #[test]
+    fn the_type_is_known_once_enough_bytes_came_or_all() {
+        let mut asked = Asked::new(PartFacts::new("", ""));
+        asked.see(b"%PDF", false);
+        asked.see(b"-1.7", false);
+        assert_eq!(asked.facts.content, None);
+        asked.see(b"", true);
+        assert_eq!(asked.facts.content, Some("application/pdf"));
+
+        let mut asked = Asked::new(PartFacts::new("", ""));
+        for _ in 0..3 {
+            asked.see(&[0; CONTENT_BYTES / 2 + 1], false);
+        }
+        assert_eq!(asked.facts.content, Some("application/octet-stream"));
+        assert!(asked.first.is_empty());
+    }
+}
