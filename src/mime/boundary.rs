@@ -111,13 +111,16 @@ impl Delimiter {
         self.boundary() == boundary
     }
 
-    /// Whether a text has this boundary as a parameter's value.
-    pub(super) fn is_declared_in(&self, text: &[u8]) -> bool {
+    /// Behind which byte of a text it is certain that the text has this boundary as a parameter's
+    /// value.
+    pub(super) fn declared_in(&self, text: &[u8]) -> Option<usize> {
         let ends = |b: &u8| matches!(b, b'"' | b';') || b.is_ascii_whitespace();
-        memmem::find_iter(text, self.boundary()).any(|at| {
-            matches!(text[..at].last(), Some(b'=' | b'"'))
-                && text.get(at + self.boundary().len()).is_some_and(ends)
-        })
+        let mut ends_of_all = memmem::find_iter(text, self.boundary()).filter_map(|at| {
+            let end = at + self.boundary().len();
+            let is_value = matches!(text[..at].last(), Some(b'=' | b'"'));
+            (is_value && text.get(end).is_some_and(ends)).then_some(end + 1)
+        });
+        ends_of_all.next()
     }
 
     fn boundary(&self) -> &[u8] {
@@ -188,15 +191,17 @@ impl Delimiters {
         may_start.iter().any(|&open| self.open[open].starts(line))
     }
 
-    /// Whether a text has one of their boundaries as a parameter's value.
-    pub(super) fn are_declared_in(&self, text: &[u8]) -> bool {
+    /// Behind which byte of a text it is certain that the text has one of their boundaries as a
+    /// parameter's value.
+    pub(super) fn declared_in(&self, text: &[u8]) -> Option<usize> {
         let may_follow = |at: usize| {
             let value = &text[at + 1..];
             !self.starting(&value[dashes(value)..]).is_empty()
         };
         let may_be =
             self.open.len() <= FEW || memchr::memchr2_iter(b'=', b'"', text).any(may_follow);
-        may_be && self.open.iter().any(|open| open.is_declared_in(text))
+        let ends = self.open.iter().filter_map(|open| open.declared_in(text));
+        may_be.then(|| ends.min()).flatten()
     }
 
     /// Brings the table up to date with the innermost multipart, whose word came in at this place.

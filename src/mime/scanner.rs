@@ -127,6 +127,8 @@ enum State {
     Header,
     /// The header was given out; what it says is next.
     Announce,
+    /// The content up to a doubt was given out; the doubt is next.
+    Doubt(Ambiguity),
     /// Everything was given out.
     Done,
 }
@@ -300,20 +302,21 @@ impl Scanner {
             State::Begin => self.begin(),
             State::Header => self.header(bytes),
             State::Announce => self.announce(),
+            State::Doubt(why) => self.ambiguous(why),
             State::Done => Step::More,
         }
     }
 
     fn content(&mut self, bytes: &[u8]) -> Step {
         match boundary::find(&self.open, bytes, self.line_start, self.eof) {
-            Found::Content(len) if self.hides(&bytes[..len]) => self.ambiguous(Ambiguity::Boundary),
             Found::Content(len) => {
                 self.line_start = false;
-                Step::Bytes(len, Kind::Content)
+                self.embedded(&bytes[..len])
+                    .unwrap_or(Step::Bytes(len, Kind::Content))
             }
             Found::Line(line) => {
-                if self.hides(&bytes[..line.content]) {
-                    return self.ambiguous(Ambiguity::Boundary);
+                if let Some(doubt) = self.embedded(&bytes[..line.content]) {
+                    return doubt;
                 }
                 self.state = State::AtLine(line);
                 if line.content > 0 {
@@ -328,17 +331,21 @@ impl Scanner {
         }
     }
 
-    /// Whether a leaf with parts of its own has one that uses the boundary of a multipart around it:
-    /// readers that look into it then differ about where it ends.
-    fn hides(&mut self, content: &[u8]) -> bool {
+    /// Looks into a leaf with parts of its own for one that uses the boundary of a multipart around
+    /// it: readers that look into it, too, differ about where it ends. The content up to there is
+    /// given out first, so that what is found in it does not depend on how it came.
+    fn embedded(&mut self, content: &[u8]) -> Option<Step> {
         if !self.tip.is_some_and(|tip| tip.is_opaque) || self.open.is_empty() {
-            return false;
+            return None;
         }
+        let before = self.embedded.len();
         self.embedded.extend_from_slice(content);
-        let hides = self.open.are_declared_in(&self.embedded);
+        let end = self.open.declared_in(&self.embedded);
         let seen = self.embedded.len().saturating_sub(EMBEDDED_BYTES);
         self.embedded.drain(..seen);
-        hides
+        let len = end?.saturating_sub(before);
+        self.state = State::Doubt(Ambiguity::Boundary);
+        Some(Step::Bytes(len, Kind::Content))
     }
 
     /// Ends what a delimiter line ends, one part at a time, then gives out the line end before it.

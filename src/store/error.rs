@@ -123,7 +123,7 @@ impl StoreError {
                 RemoteError::Blocked { .. } => "blocked",
                 _ => "remote",
             },
-            Self::OtherStore => "drop",
+            Self::OtherStore | Self::NotTakenBack => "drop",
         }
     }
 }
