@@ -16,7 +16,7 @@ use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use depollueur::{
     config::DropConfig,
-    drop::{Drop, Origin},
+    drop::{Drop, Origin, expires_at},
     filter::Direction,
 };
 use jiff::{Span, Timestamp};
@@ -71,7 +71,7 @@ async fn deposit_and_read(drop: &Drop, bytes: &Bytes) -> Duration {
         .expect("a draft is made");
     file.write(bytes.clone()).await.expect("a draft is written");
     let file = file.finish().await.expect("a draft is synced");
-    let expires = drop.expires_at(now);
+    let expires = expires_at(now, &Span::new().months(1));
     let token = package
         .commit(vec![file], now, expires)
         .await

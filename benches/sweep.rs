@@ -14,7 +14,7 @@ use std::{
 use bytes::Bytes;
 use depollueur::{
     config::DropConfig,
-    drop::{Drop, Origin, Swept, Token},
+    drop::{Drop, Origin, Swept, Token, expires_at},
     filter::Direction,
 };
 use jiff::{Span, Timestamp};
@@ -111,7 +111,7 @@ async fn deposit(drop: &Drop) -> Token {
     let written = file.write(Bytes::from_static(&[7; 100_000])).await;
     written.expect("a draft is written");
     let file = file.finish().await.expect("a draft is synced");
-    let expires = drop.expires_at(now);
+    let expires = expires_at(now, &Span::new().months(1));
     let committed = package.commit(vec![file], now, expires).await;
     committed.expect("a package is committed")
 }

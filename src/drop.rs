@@ -123,7 +123,6 @@ struct Store {
     drafted: AtomicU64,
     /// Who unlocks packages that are deposited from now on.
     unlock: Unlock,
-    expiry: Span,
     grace: Span,
     keep_records: Span,
     extension: Option<Span>,
@@ -290,7 +289,6 @@ impl Drop {
             slices: Slices::default(),
             drafted: AtomicU64::new(0),
             unlock: Unlock::of(config.end_to_end),
-            expiry: config.expiry,
             grace: config.grace,
             keep_records: config.keep_records,
             extension: config.extension,
@@ -309,12 +307,6 @@ impl Drop {
     /// Who unlocks the packages that are deposited from now on.
     pub fn unlock(&self) -> Unlock {
         self.store.unlock
-    }
-
-    /// Until when a package that is deposited at `created` can be fetched: calendar units are
-    /// added in UTC, to a whole second.
-    pub fn expires_at(&self, created: Timestamp) -> Timestamp {
-        whole_second(sweep::add(whole_second(created), &self.store.expiry))
     }
 
     /// Begins a package under a fresh token. Touches neither disk nor database.
@@ -552,6 +544,12 @@ async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work)
         .await
         .unwrap_or(Err(DropError::Stopped))
+}
+
+/// Until when a package that is deposited at `created` can be fetched: calendar units are added in
+/// UTC, to a whole second; past the end of the calendar, its end.
+pub fn expires_at(created: Timestamp, retention: &Span) -> Timestamp {
+    whole_second(sweep::add(whole_second(created), retention))
 }
 
 fn whole_second(time: Timestamp) -> Timestamp {

@@ -19,7 +19,7 @@ mod remote;
 mod conformance;
 
 use bytes::Bytes;
-use jiff::{Span, Timestamp, tz::TimeZone};
+use jiff::Timestamp;
 
 pub use self::error::{RemoteError, StoreError};
 use self::remote::Remote;
@@ -35,7 +35,7 @@ pub struct Store(Kind);
 #[derive(Clone, Debug)]
 enum Kind {
     Embedded { drop: Drop, public_url: String },
-    Remote { remote: Remote, expiry: Span },
+    Remote(Remote),
 }
 
 /// A package on its way. Dropping it leaves nothing behind.
@@ -89,23 +89,7 @@ impl Store {
                 let drop = Drop::of(config)?;
                 Ok(Self::embedded(drop, &config.web.public_url))
             }
-            StoreKind::Remote => Self::remote(config),
-        }
-    }
-
-    fn remote(config: &Config) -> Result<Self> {
-        Ok(Self(Kind::Remote {
-            remote: Remote::open(&config.remote)?,
-            expiry: config.drop.expiry,
-        }))
-    }
-
-    /// Until when a package that is deposited at `created` can be fetched: calendar units are added
-    /// in UTC, to a whole second.
-    pub fn expires_at(&self, created: Timestamp) -> Timestamp {
-        match &self.0 {
-            Kind::Embedded { drop, .. } => drop.expires_at(created),
-            Kind::Remote { expiry, .. } => later(created, *expiry),
+            StoreKind::Remote => Ok(Self(Kind::Remote(Remote::open(&config.remote)?))),
         }
     }
 
@@ -120,7 +104,7 @@ impl Store {
                 let link = package.link(public_url);
                 Package::Embedded(Box::new(package), link)
             }
-            Kind::Remote { remote, .. } => Package::Remote(remote.package(origin).await?),
+            Kind::Remote(remote) => Package::Remote(remote.package(origin).await?),
         };
         Ok(PackageDraft(package))
     }
@@ -132,7 +116,7 @@ impl Store {
     pub async fn probe(&self) -> Result<()> {
         match &self.0 {
             Kind::Embedded { drop, .. } => Ok(drop.probe().await?),
-            Kind::Remote { remote, .. } => Ok(remote.probe().await?),
+            Kind::Remote(remote) => Ok(remote.probe().await?),
         }
     }
 
@@ -150,13 +134,13 @@ impl Store {
                 .await?
                 .then_some(())
                 .ok_or(StoreError::NotTakenBack),
-            Kind::Remote { remote, .. } => Ok(remote.take_back(&token).await?),
+            Kind::Remote(remote) => Ok(remote.take_back(&token).await?),
         }
     }
 
     /// Waits until what was given up is gone from the store, for a bounded time. Call it at the end.
     pub async fn settle(&self) {
-        if let Kind::Remote { remote, .. } = &self.0 {
+        if let Kind::Remote(remote) = &self.0 {
             remote.settle().await;
         }
     }
@@ -266,11 +250,4 @@ fn remote(file: DurableFile) -> Result<remote::DurableFile> {
         Durable::Remote(file) => Ok(file),
         Durable::Embedded(_) => Err(StoreError::OtherStore),
     }
-}
-
-/// Adds calendar units in UTC to a whole second; past the end of the calendar, its end.
-fn later(time: Timestamp, span: Span) -> Timestamp {
-    let second = Timestamp::from_second(time.as_second()).unwrap_or(Timestamp::MIN);
-    let sum = second.to_zoned(TimeZone::UTC).checked_add(span);
-    sum.map_or(Timestamp::MAX, |sum| sum.timestamp())
 }

@@ -88,6 +88,10 @@ fn files(directory: &Path) -> Vec<PathBuf> {
     found
 }
 
+fn in_a_month(created: Timestamp) -> Timestamp {
+    expires_at(created, &Span::new().months(1))
+}
+
 impl Fixture {
     fn directory(&self) -> PathBuf {
         self.home.path().join("drop")
@@ -113,7 +117,7 @@ impl Fixture {
         for bytes in contents {
             files.push(self.file(&mut package, "a.pdf", bytes).await);
         }
-        let expires = self.drop.expires_at(created);
+        let expires = in_a_month(created);
         package.commit(files, created, expires).await.unwrap()
     }
 

@@ -3,13 +3,14 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::Timestamp;
 
 use super::{
     FilterError, HeaderEdit, Message, PIECE_BYTES_MAX, Piece, Reason, Rewritten, Verdict,
     message::{Detached, Text},
 };
 use crate::{
+    drop,
     mime::{Ambiguity, Event, Scanner, TransferEncoding},
     names,
     policy::Source,
@@ -99,13 +100,10 @@ fn untouched(message: &Message) -> Reason {
 }
 
 /// Until when the package can be fetched: as long as the longest of its files' rules says.
-/// Calendar units are added in UTC, to a whole second.
 fn expires(message: &Message, created: Timestamp) -> Timestamp {
-    let begun = Timestamp::from_second(created.as_second()).unwrap_or(created);
-    let begun = begun.to_zoned(TimeZone::UTC);
-    let end = |detached: &Detached| begun.checked_add(detached.going.retention).ok();
-    let last = message.detached.iter().filter_map(end).max();
-    last.map_or(Timestamp::MAX, |end| end.timestamp())
+    let end = |detached: &Detached| drop::expires_at(created, &detached.going.retention);
+    let last = message.detached.iter().map(end).max();
+    last.unwrap_or(Timestamp::MAX)
 }
 
 /// The notice, in the language of the first file's rule. In dry-run it has a link that leads nowhere.

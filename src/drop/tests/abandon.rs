@@ -58,7 +58,7 @@ fn a_commit_that_nobody_waits_for_is_undone() {
         let mut package = drop.drop.package(origin());
         let token = package.token().clone();
         let file = drop.file(&mut package, "a", &noise(100_000, 1)).await;
-        let mut commit = Box::pin(package.commit(vec![file], now, drop.drop.expires_at(now)));
+        let mut commit = Box::pin(package.commit(vec![file], now, in_a_month(now)));
         assert!(futures_util::FutureExt::now_or_never(&mut commit).is_none());
         // The record is written, and the future has not been told.
         while is_unknown(drop, &token) {

@@ -111,7 +111,7 @@ async fn bytes_arrive_whole_however_they_are_cut() {
         }
         let file = file.finish().await.unwrap();
         let token = package
-            .commit(vec![file], now, drop.drop.expires_at(now))
+            .commit(vec![file], now, in_a_month(now))
             .await
             .unwrap();
         assert_eq!(drop.read(&token, now, 0).await.unwrap(), bytes, "{step}");
@@ -128,7 +128,7 @@ async fn files_stand_in_the_order_of_the_commit() {
     let left_out = drop.file(&mut package, "left out", &contents[1]).await;
     let third = drop.file(&mut package, "third", &contents[2]).await;
     std::mem::drop(left_out);
-    let expires = drop.drop.expires_at(now);
+    let expires = in_a_month(now);
     let token = package
         .commit(vec![third, first], now, expires)
         .await
@@ -167,7 +167,7 @@ async fn nothing_at_rest_tells_names_contents_or_tokens() {
     let file = drop.file(&mut package, name, &content).await;
     let sha256 = file.sha256();
     let token = package
-        .commit(vec![file], now, drop.drop.expires_at(now))
+        .commit(vec![file], now, in_a_month(now))
         .await
         .unwrap();
     drop.drop.count_download(&token, 0, &WEB).await.unwrap();

@@ -27,9 +27,7 @@ async fn two_drops_share_one_directory() {
             let mut file = package.file("a", "b").await?;
             file.write(noise(100_000, n)).await?;
             let file = file.finish().await?;
-            let token = package
-                .commit(vec![file], now, drop.expires_at(now))
-                .await?;
+            let token = package.commit(vec![file], now, in_a_month(now)).await?;
             drop.sweep(now, 100).await?;
             Ok::<_, DropError>(token)
         })

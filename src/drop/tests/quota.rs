@@ -21,7 +21,7 @@ async fn deposit(drop: &Fixture, origin: Origin, bytes: &[usize]) -> Option<&'st
             draft.write(noise(length, 1)).await?;
             files.push(draft.finish().await?);
         }
-        package.commit(files, now, drop.drop.expires_at(now)).await
+        package.commit(files, now, in_a_month(now)).await
     };
     match attempt.await {
         Ok(_) => None,
