@@ -18,7 +18,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import traceback
 import urllib.parse
 import urllib.request
 import zipfile
@@ -29,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import messages as m  # noqa: E402
 from browser import ENTER, TAB, Browser  # noqa: E402
 from milter_client import Milter  # noqa: E402
-from pages_site import Site  # noqa: E402
+from pages_site import Site, tell  # noqa: E402
 
 AXE = "axe-core@4"
 STORIES = []
@@ -327,25 +326,9 @@ def _(site):
     assert read(10_000) < 120_000 and read(1_000_000) > 5_000_000
 
 
-def run(sentence, function) -> bool:
-    try:
-        with Site(drop_extend_expired="true", drop_extension="2 months", web_posts_per_minute=1000) as site:
-            function(site)
-    except Exception:
-        print(f"FAIL  {sentence}")
-        traceback.print_exc(file=sys.stdout)
-        return False
-    print(f"ok    {sentence}", flush=True)
-    return True
-
-
-def main() -> int:
-    words = sys.argv[1:]
-    chosen = [(s, f) for s, f in STORIES if not words or any(word in s for word in words)]
-    good = sum(run(sentence, function) for sentence, function in chosen)
-    print(f"{good} passed, {len(chosen) - good} failed")
-    return 0 if chosen and good == len(chosen) else 1
+def site() -> Site:
+    return Site(drop_extend_expired="true", drop_extension="2 months", web_posts_per_minute=1000)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tell(STORIES, site))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 
 import messages as m
@@ -77,3 +79,25 @@ class Site:
         database = sqlite3.connect(f"file:{self.daemon.drop}/drop.sqlite3?mode=ro", uri=True)
         with database:
             return database.execute("SELECT action, detail FROM audit ORDER BY rowid").fetchall()
+
+
+def tell(stories, site) -> int:
+    """Runs the stories whose sentence contains one of the words of the command line, or all, each on a site of its
+    own; the exit code."""
+    words = sys.argv[1:]
+    chosen = [(s, f) for s, f in stories if not words or any(word in s for word in words)]
+    good = sum(_told(sentence, function, site) for sentence, function in chosen)
+    print(f"{good} passed, {len(chosen) - good} failed")
+    return 0 if chosen and good == len(chosen) else 1
+
+
+def _told(sentence, function, site) -> bool:
+    try:
+        with site() as opened:
+            function(opened)
+    except Exception:
+        print(f"FAIL  {sentence}")
+        traceback.print_exc(file=sys.stdout)
+        return False
+    print(f"ok    {sentence}", flush=True)
+    return True

@@ -14,7 +14,6 @@ import sys
 import tempfile
 import threading
 import time
-import traceback
 import zipfile
 from pathlib import Path
 
@@ -24,7 +23,7 @@ import messages as m  # noqa: E402
 from browser import ENTER, TAB, Browser  # noqa: E402
 from lab import wait_until  # noqa: E402
 from pages import axe_source  # noqa: E402
-from pages_site import Site  # noqa: E402
+from pages_site import Site, tell  # noqa: E402
 
 STORIES = []
 # As WebCrypto sees it, the first segment of a file has 65,480 bytes and each other one 65,520.
@@ -452,26 +451,10 @@ def _(site):
         assert "save" in browser.script("return document.activeElement.className")
 
 
-def run(sentence, function) -> bool:
-    try:
-        with Site(drop_end_to_end="true", drop_extension="2 months", web_posts_per_minute=1000,
-                  web_misses_per_minute=1000, detach_threshold=0, log_level="debug") as site:
-            function(site)
-    except Exception:
-        print(f"FAIL  {sentence}")
-        traceback.print_exc(file=sys.stdout)
-        return False
-    print(f"ok    {sentence}", flush=True)
-    return True
-
-
-def main() -> int:
-    chosen_words = sys.argv[1:]
-    chosen = [(s, f) for s, f in STORIES if not chosen_words or any(word in s for word in chosen_words)]
-    good = sum(run(sentence, function) for sentence, function in chosen)
-    print(f"{good} passed, {len(chosen) - good} failed")
-    return 0 if chosen and good == len(chosen) else 1
+def site() -> Site:
+    return Site(drop_end_to_end="true", drop_extension="2 months", web_posts_per_minute=1000,
+                web_misses_per_minute=1000, detach_threshold=0, log_level="debug")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tell(STORIES, site))
