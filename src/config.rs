@@ -101,9 +101,15 @@ pub struct MilterConfig {
     /// How many messages are worked on at once; others wait.
     #[serde(with = "As::<Count<1, 10_000>>")]
     pub max_messages: usize,
-    /// How long the end of a message may take, and how long the store may hold up its body.
+    /// Bytes of envelopes and headers that all messages may hold together before their turn.
+    #[serde(with = "As::<Sizes<65_536, 68_719_476_736>>")]
+    pub header_memory: usize,
+    /// How long a message may be held up by us: its turn, the store, and the commit together.
     #[serde(with = "As::<Seconds<1, 240>>")]
     pub deadline: SignedDuration,
+    /// How long Postfix may leave us waiting in the middle of a message or of a packet.
+    #[serde(with = "As::<Seconds<1, 3600>>")]
+    pub timeout: SignedDuration,
     /// How long open sessions may run on after SIGTERM.
     #[serde(with = "As::<Seconds<0, 3600>>")]
     pub drain: SignedDuration,

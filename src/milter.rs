@@ -4,10 +4,31 @@
 //! if asked; [`run`] serves it until it is stopped. One `session::Session` belongs to each
 //! connection, which Postfix opens for each SMTP session; `callbacks` tie its methods to the
 //! protocol. What a failure means for the mail is decided here, after `detach.on_failure`.
+//!
+//! # Bounds
+//!
+//! Who may connect is not always a Postfix that works. What a connection can make us hold, and for
+//! how long, is bounded here, for all connections together (depollueur(8), Memory):
+//!
+//! | what | bound | past it |
+//! |---|---|---|
+//! | connections | `milter.max_connections` | they wait in the kernel |
+//! | messages in work | `milter.max_messages` | they wait, at most for `milter.deadline` |
+//! | our own work on a message | `milter.deadline` | `detach.on_failure` |
+//! | waits for Postfix: its first word, the rest of a packet, the content of a message, a reply taken | `milter.timeout` | closed |
+//! | silence between messages | two hours (indymilter) | closed |
+//! | packets, macros, words of a command | `guard` | closed |
+//! | top-level header, recipients | `header`: 1 MiB each, 10,000 recipients | the message passes |
+//! | those, macros and packets of all together | `milter.header_memory`, in a `budget` | the message passes; closed, if its packets are too large |
 
+mod budget;
 mod callbacks;
 mod envelope;
+mod frames;
+mod guard;
+mod header;
 mod listener;
+mod outline;
 mod session;
 mod socket;
 
@@ -18,8 +39,8 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
-use self::listener::Intake;
 pub use self::socket::{BindError, Claim, Socket, bind_tcp};
+use self::{budget::Budget, listener::Intake};
 use crate::{
     admin::Metrics,
     config::MilterConfig,
@@ -42,6 +63,8 @@ struct Shared {
     filter: watch::Receiver<Filter>,
     metrics: Metrics,
     work: Arc<Semaphore>,
+    /// What sessions hold of messages before their turn.
+    budget: Budget,
 }
 
 /// Serves Postfix until it is stopped. A message goes through the filter that `filter` holds when
@@ -59,27 +82,47 @@ pub async fn run(
     stop: Stop,
 ) -> io::Result<()> {
     let sessions = TaskTracker::new();
-    let (intake, file) = Intake::new(socket, stop.gracefully.clone(), sessions.clone())?;
     let bounds = filter.borrow().config().milter.clone();
-    let options = indymilter::Config {
-        max_connections: bounds.max_connections,
-        ..indymilter::Config::default()
-    };
-    let drain = duration(bounds.drain);
-    let work = Arc::new(Semaphore::new(bounds.max_messages));
-    let shared = Arc::new(Shared {
-        filter,
-        metrics,
-        work,
-    });
-    let drained = drained(stop.clone(), sessions, drain);
-    let served = indymilter::run(intake, callbacks::make(&shared), options, drained);
+    let shared = Arc::new(Shared::new(filter, metrics));
+    let (intake, file) = Intake::new(
+        socket,
+        stop.gracefully.clone(),
+        sessions.clone(),
+        (shared.budget.clone(), duration(bounds.timeout)),
+    )?;
+    let drained = drained(stop.clone(), sessions, duration(bounds.drain));
+    let served = serve(intake, &shared, drained);
     let result = tokio::select! {
         result = served => result,
         () = stop.at_once.cancelled() => Ok(()),
     };
     drop(file);
     result
+}
+
+impl Shared {
+    fn new(filter: watch::Receiver<Filter>, metrics: Metrics) -> Self {
+        let bounds = &filter.borrow().config().milter.clone();
+        Self {
+            filter,
+            metrics,
+            work: Arc::new(Semaphore::new(bounds.max_messages)),
+            budget: Budget::new(bounds.header_memory),
+        }
+    }
+}
+
+/// Serves the connections of a listener until the end comes, and their sessions are over.
+async fn serve(
+    listener: impl indymilter::Listener,
+    shared: &Arc<Shared>,
+    end: impl Future,
+) -> io::Result<()> {
+    let options = indymilter::Config {
+        max_connections: shared.filter.borrow().config().milter.max_connections,
+        ..indymilter::Config::default()
+    };
+    indymilter::run(listener, callbacks::make(shared), options, end).await
 }
 
 /// Which way a message goes that a client sends.

@@ -309,6 +309,7 @@ impl Inner {
             (Outcome::Failed, "no-turn"),
             (Outcome::Failed, "postfix-gone"),
             (Outcome::Failed, "spool"),
+            (Outcome::Passed, "header-memory"),
         ] {
             let outcome = outcome.label();
             drop(

@@ -22,7 +22,11 @@ use tokio_util::{
 };
 use tracing::{debug, error};
 
-use super::socket::{Socket, SocketFile};
+use super::{
+    budget::Budget,
+    guard::Guarded,
+    socket::{Socket, SocketFile},
+};
 
 /// How long to wait after a failed accept: mostly for file descriptors to come free.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -35,6 +39,8 @@ pub(super) struct Intake {
     sessions: TaskTracker,
     /// True when nobody else waits on the socket for the connections in its backlog.
     empties_backlog: bool,
+    budget: Budget,
+    timeout: Duration,
 }
 
 enum State {
@@ -57,7 +63,7 @@ enum StdListener {
 
 /// A connection; counted as long as it is open.
 pub(super) struct Connection {
-    stream: Stream,
+    stream: Guarded<Stream>,
     _open: TaskTrackerToken,
 }
 
@@ -68,11 +74,13 @@ enum Stream {
 
 impl Intake {
     /// Takes a bound socket in; gives back the file that must live as long as sessions run.
-    /// `sessions` is closed when no connection will come any more.
+    /// `sessions` is closed when no connection will come any more. Each connection is guarded with
+    /// this budget and this timeout.
     pub(super) fn new(
         socket: Socket,
         stop: CancellationToken,
         sessions: TaskTracker,
+        (budget, timeout): (Budget, Duration),
     ) -> io::Result<(Self, Option<SocketFile>)> {
         let (listener, file) = match socket {
             Socket::Tcp(socket) => (StdListener::Tcp(socket), None),
@@ -86,6 +94,8 @@ impl Intake {
             pause: None,
             sessions,
             empties_backlog,
+            budget,
+            timeout,
         };
         Ok((intake, file))
     }
@@ -136,7 +146,7 @@ impl indymilter::Listener for Intake {
             match ready!(self.poll_stream(cx)) {
                 Ok(stream) => {
                     let connection = Connection {
-                        stream,
+                        stream: Guarded::new(stream, &self.budget, self.timeout),
                         _open: self.sessions.token(),
                     };
                     return Poll::Ready(Ok(connection));
@@ -219,10 +229,7 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().stream {
-            Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Stream::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
-        }
+        Pin::new(&mut self.get_mut().stream).poll_read(cx, buffer)
     }
 }
 
@@ -232,21 +239,52 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().stream {
+        Pin::new(&mut self.get_mut().stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Stream::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
             Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Stream::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().stream {
+        match self.get_mut() {
             Stream::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             Stream::Unix(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().stream {
+        match self.get_mut() {
             Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Stream::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
         }
@@ -262,13 +300,17 @@ mod tests {
     use super::*;
     use crate::milter::{Claim, bind_tcp};
 
+    fn guard() -> (Budget, Duration) {
+        (Budget::new(0), Duration::MAX)
+    }
+
     #[tokio::test]
     async fn the_backlog_is_emptied_before_the_socket_closes() {
         let socket = bind_tcp("milter", (Ipv4Addr::LOCALHOST, 0).into(), Claim::Fresh).unwrap();
         let address = socket.local_addr().unwrap();
         let (stop, sessions) = (CancellationToken::new(), TaskTracker::new());
         let (mut intake, _) =
-            Intake::new(Socket::Tcp(socket), stop.clone(), sessions.clone()).unwrap();
+            Intake::new(Socket::Tcp(socket), stop.clone(), sessions.clone(), guard()).unwrap();
         let _waiting = [
             Client::connect(address).unwrap(),
             Client::connect(address).unwrap(),
@@ -288,7 +330,7 @@ mod tests {
         let socket = bind_tcp("milter", (Ipv4Addr::LOCALHOST, 0).into(), Claim::Fresh).unwrap();
         let (stop, sessions) = (CancellationToken::new(), TaskTracker::new());
         let (mut intake, _) =
-            Intake::new(Socket::Tcp(socket), stop.clone(), sessions.clone()).unwrap();
+            Intake::new(Socket::Tcp(socket), stop.clone(), sessions.clone(), guard()).unwrap();
         assert!(futures_util::poll!(intake.accept()).is_pending());
         stop.cancel();
         tokio::select! {

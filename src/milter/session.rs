@@ -15,35 +15,27 @@ use tokio::{
     sync::OwnedSemaphorePermit,
     time::{interval_at, sleep, timeout},
 };
-use tracing::{debug, enabled, info, warn};
+use tracing::{debug, info, warn};
 
 use super::{
-    Shared, duration,
+    Shared,
+    budget::Share,
+    duration,
     envelope::{self, Client},
+    header::{Header, short},
+    outline::{Outline, direction_name, explain},
 };
 use crate::{
     admin::metrics::{InProgress, Outcome, Phase},
     config::OnFailure,
-    filter::{
-        Direction, Envelope, Filter, HeaderEdit, Message, PartDecision, Rewritten, Start, Trial,
-        Verdict,
-    },
+    filter::{Envelope, Filter, HeaderEdit, Message, Rewritten, Start, Trial, Verdict},
     mime::Field,
     policy::{self, Edits, Outlook, Refusal},
     rewrite::Eol,
 };
 
-/// Bytes of a message's top-level header; a longer one is not looked at.
-const HEADER_BYTES_MAX: usize = 1 << 20;
-
 /// Why a message passed or failed, for the log and the metrics.
 type Reason = &'static str;
-
-/// What a header field costs in memory beside its bytes.
-const FIELD_COST: usize = 2 * size_of::<Vec<u8>>();
-
-/// Recipients of a message; Postfix itself stops at 1000 (`smtpd_recipient_limit`).
-const RECIPIENTS_MAX: usize = 10_000;
 
 /// How often Postfix hears that we are alive while the end of a message takes long. It waits
 /// 300 s by default, some SMTP clients a minute.
@@ -76,6 +68,8 @@ pub(super) struct Session {
     client: Option<IpAddr>,
     daemon: Option<String>,
     stage: Stage,
+    /// What the budget of all sessions lends for the message at hand.
+    held: Share,
     /// Why the message was refused, after [`Answer::Refuse`].
     refusal: Option<Refusal>,
     _open: InProgress,
@@ -96,36 +90,17 @@ enum Stage {
     Failed(Outline, Reason, Edits),
 }
 
-/// A message before its body.
-#[derive(Debug)]
-struct Header {
-    envelope: Envelope,
-    fields: Vec<Field>,
-    bytes: usize,
-}
-
 /// A message whose body is scanned.
 #[derive(Debug)]
 struct Work {
     message: Box<Message>,
     outline: Outline,
-    /// How long its body may still be held up by our machinery.
+    /// How long it may still be held up by our machinery.
     patience: Duration,
     /// How long it was worked on.
     worked: Duration,
     _permit: OwnedSemaphorePermit,
     _in_work: InProgress,
-}
-
-/// What the log says of a message.
-#[derive(Debug)]
-struct Outline {
-    queue_id: String,
-    direction: Direction,
-    since: Instant,
-    /// What was decided for each part, in one line.
-    decisions: Option<String>,
-    trial: Trial,
 }
 
 /// What Postfix is told.
@@ -179,8 +154,10 @@ impl Session {
     pub(super) fn new(shared: Arc<Shared>, agreement: Agreement) -> Self {
         let open = shared.metrics.session();
         let filter = shared.filter.borrow().clone();
+        let held = shared.budget.share();
         Self {
             shared,
+            held,
             filter,
             agreement,
             client: None,
@@ -205,7 +182,7 @@ impl Session {
         parameters: impl Iterator<Item = &'a [u8]>,
         login: Option<String>,
     ) -> Answer {
-        self.stage = Stage::Idle;
+        self.forget();
         self.filter = self.shared.filter.borrow().clone();
         let config = self.filter.config();
         let client = Client {
@@ -234,25 +211,22 @@ impl Session {
         if let Outlook::Never(reason) = policy::outlook(config, &envelope, policy::Stage::Mail) {
             return self.decline(reason);
         }
-        self.stage = Stage::Header(Header {
-            envelope,
-            fields: Vec::new(),
-            bytes: 0,
-        });
+        self.stage = Stage::Header(Header::new(envelope));
         Answer::Continue
     }
 
     /// Notes a recipient. A message with more than can be noted is left alone: the rules would not
     /// know all of them.
     pub(super) fn rcpt(&mut self, recipient: &[u8]) -> Answer {
-        if let Stage::Header(Header { envelope, .. }) = &mut self.stage {
-            if envelope.recipients.len() >= RECIPIENTS_MAX {
-                self.stage = Stage::Idle;
-                return self.decline("too-many-recipients");
-            }
-            envelope.recipients.push(envelope::address(recipient));
-        }
-        Answer::Continue
+        let Stage::Header(header) = &mut self.stage else {
+            return Answer::Continue;
+        };
+        let Err(reason) = header.add_recipient(recipient, &mut self.held) else {
+            return Answer::Continue;
+        };
+        self.forget();
+        warn!(reason, "left alone");
+        self.decline(reason)
     }
 
     /// Ends the envelope: says whether the message can pass, or is refused, without being seen.
@@ -260,16 +234,16 @@ impl Session {
         let Stage::Header(Header { envelope, .. }) = &mut self.stage else {
             return Answer::Continue;
         };
-        envelope.queue_id = queue_id.unwrap_or_default();
+        envelope.queue_id = short(queue_id.unwrap_or_default());
         match policy::outlook(self.filter.config(), envelope, policy::Stage::Data) {
             Outlook::Open => Answer::Continue,
             Outlook::Never(reason) => {
-                self.stage = Stage::Idle;
+                self.forget();
                 self.decline(reason)
             }
             Outlook::Refused(refusal) => {
                 let outline = Outline::new(envelope);
-                self.stage = Stage::Idle;
+                self.forget();
                 self.refuse(&outline, refusal)
             }
         }
@@ -282,14 +256,11 @@ impl Session {
 
     /// Takes a header field.
     pub(super) fn header(&mut self, name: Vec<u8>, mut value: Vec<u8>) -> Answer {
+        if !self.agreement.leading_space {
+            value.insert(0, b' ');
+        }
         if let Stage::Header(header) = &mut self.stage {
-            if !self.agreement.leading_space {
-                value.insert(0, b' ');
-            }
-            header.bytes += name.len() + value.len() + FIELD_COST;
-            if header.bytes <= HEADER_BYTES_MAX {
-                header.fields.push(Field { name, value });
-            }
+            header.add_field(Field { name, value }, &mut self.held);
         }
         if self.agreement.noreply_header {
             Answer::Silence
@@ -300,21 +271,24 @@ impl Session {
 
     /// Ends the header: says whether the body is wanted, and waits for a turn to work on it.
     pub(super) async fn end_of_header(&mut self, queue_id: String) -> Answer {
-        let Stage::Header(header) = std::mem::replace(&mut self.stage, Stage::Idle) else {
+        let Stage::Header(mut header) = std::mem::replace(&mut self.stage, Stage::Idle) else {
             return Answer::Accept;
         };
-        let Header {
-            mut envelope,
-            fields,
-            bytes,
-        } = header;
-        envelope.queue_id = queue_id;
-        let outline = Outline::new(&envelope);
-        if bytes > HEADER_BYTES_MAX {
-            return self.pass(&outline, "header-too-long");
+        header.envelope.queue_id = short(queue_id);
+        let outline = Outline::new(&header.envelope);
+        if let Some(reason) = header.left_alone {
+            warn!(queue_id = outline.queue_id, reason, "left alone");
+            return self.pass(&outline, reason);
         }
         let began = outline.since;
-        let answer = match self.filter.begin(envelope, &fields, Eol::CrLf) {
+        let envelope = std::mem::take(&mut header.envelope);
+        let start = self.filter.begin(envelope, &header.fields, Eol::CrLf);
+        match &start {
+            Start::Pass(_) | Start::Refuse(_) => self.held.clear(),
+            Start::Edit(..) => header.keep(true, &mut self.held),
+            Start::Scan(message) => header.keep(!message.edits().is_empty(), &mut self.held),
+        }
+        let answer = match start {
             Start::Pass(reason) => self.pass(&outline, reason.label()),
             Start::Edit(edits, reason) => {
                 self.stage = Stage::Edit(outline, reason.label(), edits);
@@ -345,7 +319,7 @@ impl Session {
 
     /// Ends the message: the drop commits, then Postfix gets the change.
     pub(super) async fn finish(&mut self, replies: &impl Replies) -> Answer {
-        match std::mem::replace(&mut self.stage, Stage::Idle) {
+        let answer = match std::mem::replace(&mut self.stage, Stage::Idle) {
             Stage::Idle | Stage::Header(_) => Answer::Accept,
             Stage::Edit(outline, reason, edits) => {
                 match self.edit(&edits, &outline, replies).await {
@@ -360,7 +334,9 @@ impl Session {
                 }
             }
             Stage::Body(work) => self.conclude(*work, replies).await,
-        }
+        };
+        self.held.clear();
+        answer
     }
 
     /// Forgets the message; may come at any time, also when there is none.
@@ -368,7 +344,13 @@ impl Session {
         if let Stage::Body(work) = &self.stage {
             debug!(queue_id = work.outline.queue_id, "message was aborted");
         }
+        self.forget();
+    }
+
+    /// Nothing of the message is kept.
+    fn forget(&mut self) {
         self.stage = Stage::Idle;
+        self.held.clear();
     }
 
     /// A message of which nothing need be seen; it has no queue id yet, so the log keeps quiet.
@@ -424,6 +406,7 @@ impl Session {
         let Work {
             mut message,
             mut outline,
+            patience,
             _permit,
             _in_work,
             worked,
@@ -431,7 +414,7 @@ impl Session {
         } = work;
         self.shared.metrics.phase(Phase::Body, worked);
         let began = Instant::now();
-        let verdict = self.verdict(&mut message, replies).await;
+        let verdict = self.verdict(&mut message, patience, replies).await;
         self.shared.metrics.phase(Phase::Commit, began.elapsed());
         explain(&message, &outline);
         outline.tell(&message);
@@ -477,15 +460,16 @@ impl Session {
         }
     }
 
-    /// Ends the message within the deadline (`None` past it). Postfix is told that we are
-    /// alive; when it is not, dropping the future leaves nothing behind.
+    /// Ends the message within what is left of the deadline (`None` past it). Postfix is told that we
+    /// are alive; when it is not, dropping the future leaves nothing behind.
     async fn verdict(
         &self,
         message: &mut Message,
+        patience: Duration,
         replies: &impl Replies,
     ) -> Result<Option<Verdict>, Gone> {
         let mut end = std::pin::pin!(message.end());
-        let mut deadline = std::pin::pin!(sleep(duration(self.filter.config().milter.deadline)));
+        let mut deadline = std::pin::pin!(sleep(patience));
         let mut tick = interval_at(
             tokio::time::Instant::now() + PROGRESS_INTERVAL,
             PROGRESS_INTERVAL,
@@ -502,6 +486,9 @@ impl Session {
 
     /// Sends header edits, then the body in one run: Postfix drops or truncates a body when
     /// anything comes between two pieces of it, so nothing but pieces may be sent in here.
+    ///
+    /// `milter.deadline` is not for this: a message for which the drop took nearly all of it would
+    /// hardly ever get through. Postfix has `milter.timeout` to take the replies, see `guard`.
     async fn send(
         &self,
         mut rewritten: Rewritten,
@@ -684,29 +671,6 @@ impl Session {
     }
 }
 
-impl Outline {
-    fn new(envelope: &Envelope) -> Self {
-        Self {
-            queue_id: envelope.queue_id.clone(),
-            direction: envelope.direction,
-            since: Instant::now(),
-            decisions: None,
-            trial: Trial::default(),
-        }
-    }
-
-    /// Takes over what was decided.
-    fn tell(&mut self, message: &Message) {
-        let parts: Vec<String> = message.explanation().iter().map(in_words).collect();
-        self.decisions = (!parts.is_empty()).then(|| parts.join("; "));
-        self.trial = message.trial();
-    }
-
-    fn milliseconds(&self) -> u64 {
-        u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-}
-
 /// Why a change could not be sent.
 #[derive(Debug, thiserror::Error)]
 enum SendError {
@@ -714,51 +678,4 @@ enum SendError {
     Gone(#[from] Gone),
     #[error("{0}")]
     Spool(#[from] std::io::Error),
-}
-
-/// A decision without names or addresses: `2 detached (default, threshold reached, 5000000 bytes)`.
-fn in_words(part: &PartDecision) -> String {
-    let path = if part.path.is_empty() {
-        "0"
-    } else {
-        &part.path
-    };
-    let fate = match part {
-        PartDecision { detached: true, .. } => "detached",
-        PartDecision {
-            would_detach: true, ..
-        } => "would go",
-        _ => "kept",
-    };
-    let (rule, reason, bytes) = (
-        part.rule.as_deref().unwrap_or("always"),
-        part.reason,
-        part.bytes,
-    );
-    format!("{path} {fate} ({rule}, {reason}, {bytes} bytes)")
-}
-
-fn explain(message: &Message, outline: &Outline) {
-    if !enabled!(tracing::Level::DEBUG) {
-        return;
-    }
-    for part in message.explanation() {
-        debug!(
-            queue_id = outline.queue_id,
-            part = part.path,
-            media_type = part.media_type,
-            bytes = part.bytes,
-            detached = part.detached,
-            rule = part.rule,
-            reason = part.reason,
-            "part",
-        );
-    }
-}
-
-fn direction_name(direction: Direction) -> &'static str {
-    match direction {
-        Direction::Incoming => "incoming",
-        Direction::Outgoing => "outgoing",
-    }
 }

@@ -1,0 +1,95 @@
+//! Bytes that all sessions may hold together, whatever each of them is given to hold.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::Relaxed},
+};
+
+/// What is left of a number of bytes. Clones share it.
+#[derive(Clone, Debug)]
+pub(super) struct Budget(Arc<AtomicUsize>);
+
+/// What one holder has taken; given back when dropped.
+#[derive(Debug)]
+pub(super) struct Share {
+    budget: Budget,
+    bytes: usize,
+}
+
+/// Others hold everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no memory is left for it")]
+pub(super) struct Spent;
+
+impl Budget {
+    pub(super) fn new(bytes: usize) -> Self {
+        Self(Arc::new(AtomicUsize::new(bytes)))
+    }
+
+    /// A share of nothing, to begin with.
+    pub(super) fn share(&self) -> Share {
+        Share {
+            budget: self.clone(),
+            bytes: 0,
+        }
+    }
+
+    /// How many bytes nobody holds.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn left(&self) -> usize {
+        self.0.load(Relaxed)
+    }
+}
+
+impl Share {
+    /// Takes more, or gives back, so that it is of so many bytes. When there are not enough, it stays
+    /// as it was.
+    pub(super) fn set(&mut self, bytes: usize) -> Result<(), Spent> {
+        let left = &self.budget.0;
+        match bytes.checked_sub(self.bytes) {
+            Some(0) => {}
+            Some(more) => {
+                left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(more))
+                    .map_err(|_| Spent)?;
+            }
+            None => {
+                left.fetch_add(self.bytes - bytes, Relaxed);
+            }
+        }
+        self.bytes = bytes;
+        Ok(())
+    }
+
+    /// Gives everything back.
+    pub(super) fn clear(&mut self) {
+        self.budget.0.fetch_add(self.bytes, Relaxed);
+        self.bytes = 0;
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_come_to_no_more_than_the_budget_and_come_back() {
+        let budget = Budget::new(10);
+        let (mut one, mut other) = (budget.share(), budget.share());
+        assert_eq!(one.set(7), Ok(()));
+        assert_eq!(other.set(4), Err(Spent));
+        assert_eq!(other.set(3), Ok(()));
+        assert_eq!(one.set(8), Err(Spent));
+        assert_eq!(one.set(5), Ok(()));
+        assert_eq!(budget.left(), 2);
+        drop(other);
+        assert_eq!(budget.left(), 5);
+        one.clear();
+        assert_eq!(budget.left(), 10);
+    }
+}

@@ -1,0 +1,90 @@
+//! What the log says of a message.
+
+use std::time::Instant;
+
+use tracing::{debug, enabled};
+
+use crate::filter::{Direction, Envelope, Message, PartDecision, Trial};
+
+/// What the log says of a message.
+#[derive(Debug)]
+pub(super) struct Outline {
+    pub(super) queue_id: String,
+    pub(super) direction: Direction,
+    pub(super) since: Instant,
+    /// What was decided for each part, in one line.
+    pub(super) decisions: Option<String>,
+    pub(super) trial: Trial,
+}
+
+impl Outline {
+    pub(super) fn new(envelope: &Envelope) -> Self {
+        Self {
+            queue_id: envelope.queue_id.clone(),
+            direction: envelope.direction,
+            since: Instant::now(),
+            decisions: None,
+            trial: Trial::default(),
+        }
+    }
+
+    /// Takes over what was decided.
+    pub(super) fn tell(&mut self, message: &Message) {
+        let parts: Vec<String> = message.explanation().iter().map(in_words).collect();
+        self.decisions = (!parts.is_empty()).then(|| parts.join("; "));
+        self.trial = message.trial();
+    }
+
+    pub(super) fn milliseconds(&self) -> u64 {
+        u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// Tells of each part in the log, where somebody wants to know all.
+pub(super) fn explain(message: &Message, outline: &Outline) {
+    if !enabled!(tracing::Level::DEBUG) {
+        return;
+    }
+    for part in message.explanation() {
+        debug!(
+            queue_id = outline.queue_id,
+            part = part.path,
+            media_type = part.media_type,
+            bytes = part.bytes,
+            detached = part.detached,
+            rule = part.rule,
+            reason = part.reason,
+            "part",
+        );
+    }
+}
+
+/// The direction, in the log.
+pub(super) fn direction_name(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Incoming => "incoming",
+        Direction::Outgoing => "outgoing",
+    }
+}
+
+/// A decision without names or addresses: `2 detached (default, threshold reached, 5000000 bytes)`.
+fn in_words(part: &PartDecision) -> String {
+    let path = if part.path.is_empty() {
+        "0"
+    } else {
+        &part.path
+    };
+    let fate = match part {
+        PartDecision { detached: true, .. } => "detached",
+        PartDecision {
+            would_detach: true, ..
+        } => "would go",
+        _ => "kept",
+    };
+    let (rule, reason, bytes) = (
+        part.rule.as_deref().unwrap_or("always"),
+        part.reason,
+        part.bytes,
+    );
+    format!("{path} {fate} ({rule}, {reason}, {bytes} bytes)")
+}
