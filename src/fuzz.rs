@@ -11,10 +11,13 @@ mod reference;
 mod request;
 mod rewrite;
 mod scan;
+mod session;
+
+use tempfile::TempDir;
 
 pub use self::{
     decode::decode, header::header, message::message, request::request, rewrite::rewrite,
-    scan::scan,
+    scan::scan, session::session,
 };
 
 /// Takes the first byte off; 0 when there is none.
@@ -28,6 +31,13 @@ fn line<'a>(input: &mut &'a [u8]) -> &'a [u8] {
     let (line, rest) = input.split_at(end);
     *input = rest.get(1..).unwrap_or_default();
     line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+/// A directory for a drop. Where files live in memory, a sync costs nothing.
+fn home() -> TempDir {
+    TempDir::new_in("/dev/shm")
+        .or_else(|_| TempDir::new())
+        .expect("a directory is made")
 }
 
 /// One of several values.
@@ -110,6 +120,11 @@ mod tests {
     #[test]
     fn seeds_of_messages_are_filtered_as_they_must() {
         replay("message", message);
+    }
+
+    #[test]
+    fn seeds_of_conversations_go_as_they_must() {
+        replay("session", session);
     }
 
     /// Bodies made of what matters to a scanner, in any order.

@@ -27,6 +27,8 @@ mod envelope;
 mod frames;
 mod guard;
 mod header;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod in_memory;
 mod listener;
 mod outline;
 mod session;

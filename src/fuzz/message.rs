@@ -1,13 +1,13 @@
 //! The whole filter, over a drop in a temporary directory.
 
-use std::{cell::RefCell, path::Path, sync::Arc};
+use std::{cell::RefCell, sync::Arc};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use jiff::{Timestamp, tz::TimeZone};
 use tempfile::TempDir;
 use tokio::runtime::{self, Runtime};
 
-use super::{byte, choice, cut};
+use super::{byte, choice, cut, home};
 use crate::{
     config::{Config, Language, Position},
     drop::{Drop, FileEntry, Lookup, Token},
@@ -166,12 +166,7 @@ async fn files(drop: &Drop, rewritten: &Rewritten) -> Vec<FileEntry> {
 
 impl Lab {
     fn new() -> Self {
-        // Where files live in memory, a sync costs nothing.
-        let memory = Path::new("/dev/shm");
-        let home = match TempDir::new_in(memory) {
-            Ok(home) => home,
-            Err(_) => TempDir::new().expect("a directory is made"),
-        };
+        let home = home();
         let mut config = Config::default().drop;
         config.directory = home.path().join("drop");
         let runtime = runtime::Builder::new_current_thread().enable_all().build();

@@ -62,12 +62,13 @@ enum StdListener {
 }
 
 /// A connection; counted as long as it is open.
-pub(super) struct Connection {
-    stream: Guarded<Stream>,
+pub(super) struct Connection<S> {
+    stream: Guarded<S>,
     _open: TaskTrackerToken,
 }
 
-enum Stream {
+/// A socket's stream.
+pub(super) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
@@ -131,10 +132,19 @@ impl Intake {
     }
 }
 
-impl indymilter::Listener for Intake {
-    type Io = Connection;
+impl<S> Connection<S> {
+    pub(super) fn new(stream: Guarded<S>, open: TaskTrackerToken) -> Self {
+        Self {
+            stream,
+            _open: open,
+        }
+    }
+}
 
-    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Connection>> {
+impl indymilter::Listener for Intake {
+    type Io = Connection<Stream>;
+
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Connection<Stream>>> {
         loop {
             if matches!(self.state, State::Open(_)) && self.stop.as_mut().poll(cx).is_ready() {
                 self.begin_stop();
@@ -145,10 +155,8 @@ impl indymilter::Listener for Intake {
             }
             match ready!(self.poll_stream(cx)) {
                 Ok(stream) => {
-                    let connection = Connection {
-                        stream: Guarded::new(stream, &self.budget, self.timeout),
-                        _open: self.sessions.token(),
-                    };
+                    let stream = Guarded::new(stream, &self.budget, self.timeout);
+                    let connection = Connection::new(stream, self.sessions.token());
                     return Poll::Ready(Ok(connection));
                 }
                 Err(error) => {
@@ -223,7 +231,7 @@ impl Stream {
     }
 }
 
-impl AsyncRead for Connection {
+impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -233,7 +241,7 @@ impl AsyncRead for Connection {
     }
 }
 
-impl AsyncWrite for Connection {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -1,0 +1,267 @@
+//! The milter's sessions, over a drop in a temporary directory: who plays Postfix goes wrong in every
+//! way.
+//!
+//! The first byte chooses the configuration, the second what the mail server offers. Each line that
+//! follows is a step; `|` stands for NUL and `^` for CR LF.
+//!
+//! | line | step |
+//! |---|---|
+//! | `=3k…` | a whole mail, the fourth of [`mail::MAILS`], with the text `…`: sent as Postfix does, each reply awaited; `k` says how |
+//! | `-3k…` | the same, but the client vanishes in the middle of it or of the replies; `k` says when |
+//! | `Bdata` | a packet with this letter and these data |
+//! | `%B99,data` | a packet that tells a wrong length |
+//! | `!data` | bytes as they are |
+//! | `*9Bdata` | a packet so many times |
+//!
+//! What must hold: a whole mail fares as on a connection of its own, whatever came before it; replies
+//! come in an order that Postfix can take; there are as many changed mails as ends of mails; every
+//! byte in the drop was told of in a reply that was completed, or the client had vanished; and in the
+//! end nothing is held by anybody.
+
+mod client;
+mod mail;
+
+use std::{cell::RefCell, collections::HashMap, sync::Arc};
+
+use jiff::tz::TimeZone;
+use tempfile::TempDir;
+use tokio::runtime::{self, Runtime};
+
+use self::{
+    client::Client,
+    mail::{Mail, Packet},
+};
+use super::{byte, home, line};
+use crate::{
+    config::{Config, RunMode},
+    drop::Drop,
+    filter::Filter,
+    milter::in_memory::InMemory,
+    spool,
+    store::Store,
+};
+
+/// After so many conversations the drop is made anew: what it holds is bounded.
+const CONVERSATIONS_MAX: u32 = 1000;
+
+/// Steps of a conversation.
+const STEPS_MAX: usize = 40;
+
+/// How often a packet is repeated.
+const REPEAT_MAX: usize = 300;
+
+/// The configurations.
+const KINDS: u8 = 5;
+
+thread_local! {
+    static LAB: RefCell<Option<Lab>> = const { RefCell::new(None) };
+}
+
+/// A drop, milters over it, and what runs them.
+struct Lab {
+    drop: Drop,
+    milters: HashMap<u8, InMemory>,
+    /// How mails fare on a connection of their own: by configuration, by what is offered, and by
+    /// the step.
+    alone: HashMap<(u8, u8, Vec<u8>), Vec<Packet>>,
+    conversations: u32,
+    runtime: Runtime,
+    _home: TempDir,
+}
+
+/// A byte for the configuration, one for what the mail server offers; steps.
+pub fn session(input: &[u8]) {
+    LAB.with_borrow_mut(|lab| {
+        if lab
+            .as_ref()
+            .is_some_and(|lab| lab.conversations >= CONVERSATIONS_MAX)
+        {
+            *lab = None;
+        }
+        let lab = lab.get_or_insert_with(Lab::new);
+        lab.conversations += 1;
+        lab.hold(input);
+    });
+}
+
+impl Lab {
+    fn new() -> Self {
+        let home = home();
+        let mut config = Config::default().drop;
+        config.directory = home.path().join("drop");
+        let runtime = runtime::Builder::new_current_thread().enable_all().build();
+        Self {
+            drop: Drop::open(&config).expect("a fresh directory can be used"),
+            milters: HashMap::new(),
+            alone: HashMap::new(),
+            conversations: 0,
+            runtime: runtime.expect("a runtime starts"),
+            _home: home,
+        }
+    }
+
+    /// Holds a conversation, and looks at what is left of it.
+    fn hold(&mut self, mut input: &[u8]) {
+        let kind = byte(&mut input) % KINDS;
+        let offer = byte(&mut input);
+        let Self {
+            drop,
+            milters,
+            alone,
+            runtime,
+            ..
+        } = self;
+        let _entered = runtime.enter();
+        let milter = milters.entry(kind).or_insert_with(|| start(drop, kind));
+        runtime.block_on(async {
+            let mut mails = Alone {
+                milter,
+                kind,
+                offer,
+                known: alone,
+            };
+            mails.learn(input).await;
+            let before = stored(drop).await;
+            let told = converse(Client::open(milter, offer).await, input, &mails).await;
+            assert!(milter.is_at_rest().await, "something is still held");
+            assert_eq!(spool::on_disk(), (0, 0), "something is still spooled");
+            let deposited = stored(drop).await - before;
+            assert!(
+                told.is_none_or(|told| told == deposited),
+                "{deposited} bytes were deposited, {told:?} told of"
+            );
+        });
+    }
+}
+
+/// How mails fare on a connection of their own.
+struct Alone<'a> {
+    milter: &'a InMemory,
+    kind: u8,
+    offer: u8,
+    known: &'a mut HashMap<(u8, u8, Vec<u8>), Vec<Packet>>,
+}
+
+impl Alone<'_> {
+    /// Learns it of all mails of a conversation.
+    async fn learn(&mut self, mut input: &[u8]) {
+        for _ in 0..STEPS_MAX {
+            let step = line(&mut input);
+            let Some(mail) = whole_mail(step) else {
+                continue;
+            };
+            let key = (self.kind, self.offer, step.to_vec());
+            if self.known.contains_key(&key) {
+                continue;
+            }
+            let mut client = Client::open(self.milter, self.offer).await;
+            let replies = client.send(&mail).await;
+            self.known.insert(key, replies);
+            client.close().await;
+        }
+        assert!(self.milter.is_at_rest().await, "something is still held");
+    }
+
+    fn replies(&self, step: &[u8]) -> &[Packet] {
+        &self.known[&(self.kind, self.offer, step.to_vec())]
+    }
+}
+
+/// Takes the steps of a conversation; gives the bytes that the milter said it detached, `None` when the
+/// client vanished and cannot know.
+async fn converse(mut client: Client, mut input: &[u8], mails: &Alone<'_>) -> Option<u64> {
+    for _ in 0..STEPS_MAX {
+        if input.is_empty() || !client.is_open() {
+            break;
+        }
+        let step = line(&mut input);
+        if let Some(mut mail) = step.strip_prefix(b"-") {
+            let (number, when) = (byte(&mut mail), byte(&mut mail));
+            let mail = Mail::new(number, when, mail);
+            client.send_and_vanish(&mail, when).await;
+            return None;
+        }
+        take(&mut client, step, mails).await;
+    }
+    Some(client.close().await)
+}
+
+async fn take(client: &mut Client, step: &[u8], mails: &Alone<'_>) {
+    if let Some(mail) = whole_mail(step) {
+        if client.synchronize().await {
+            let replies = client.send(&mail).await;
+            assert_eq!(replies, mails.replies(step), "it fares otherwise here");
+        }
+        return;
+    }
+    let mut rest = step;
+    match byte(&mut rest) {
+        b'%' => {
+            let (kind, length) = (byte(&mut rest), number(&mut rest));
+            rest = rest.strip_prefix(b",").unwrap_or(rest);
+            let length = u32::try_from(length).unwrap_or(u32::MAX);
+            client.tell_lying(length, kind, &unescaped(rest)).await;
+        }
+        b'!' => client.write(&unescaped(rest)).await,
+        b'*' => {
+            let times = number(&mut rest).min(REPEAT_MAX);
+            let (kind, data) = (byte(&mut rest), unescaped(rest));
+            for _ in 0..times {
+                client.tell(kind, &data).await;
+            }
+        }
+        kind => client.tell(kind, &unescaped(rest)).await,
+    }
+}
+
+/// The mail of a step.
+fn whole_mail(step: &[u8]) -> Option<Mail> {
+    let mut rest = step.strip_prefix(b"=")?;
+    let (number, how) = (byte(&mut rest), byte(&mut rest));
+    Some(Mail::new(number, how, rest))
+}
+
+fn number(input: &mut &[u8]) -> usize {
+    let mut number = 0_usize;
+    while let Some(digit @ b'0'..=b'9') = input.first() {
+        number = number
+            .saturating_mul(10)
+            .saturating_add(usize::from(digit - b'0'));
+        byte(input);
+    }
+    number
+}
+
+fn unescaped(data: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(data.len());
+    for &byte in data {
+        match byte {
+            b'|' => plain.push(0),
+            b'^' => plain.extend_from_slice(b"\r\n"),
+            _ => plain.push(byte),
+        }
+    }
+    plain
+}
+
+/// Bytes in the drop.
+async fn stored(drop: &Drop) -> u64 {
+    drop.level().await.expect("the drop can be asked").stored
+}
+
+fn start(drop: &Drop, kind: u8) -> InMemory {
+    let mut config = Config::default();
+    config.detach.threshold = 100;
+    config.notice.time_zone = TimeZone::UTC;
+    config.milter.outgoing_daemons = Vec::new();
+    config.milter.header_memory = 1 << 20;
+    match kind {
+        1 => config.detach.threshold = 0,
+        2 => config.detach.mode = RunMode::DryRun,
+        3 => config.milter.max_messages = 1,
+        4 => config.spool.memory = 0,
+        _ => {}
+    }
+    let store = Store::embedded(drop.clone(), &config.web.public_url);
+    InMemory::start(Filter::new(Arc::new(config), store))
+}
