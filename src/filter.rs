@@ -33,6 +33,20 @@
 //!          + 16 × limits.text_bytes_max
 //! ```
 //!
+//! That is a message in work, of which there are `milter.max_messages`. What is held before, and by
+//! connections without a message, is bounded in [`milter`](crate::milter):
+//!
+//! | what | bound |
+//! |---|---|
+//! | each connection | 24 KiB |
+//! | its packet, its macros | 64 KiB, 4 KiB |
+//! | envelope and header of its message | 4 × 8 KiB |
+//! | what goes past these, of all connections together | `milter.header_memory` |
+//!
+//! ```text
+//! 128 KiB × milter.max_connections + milter.header_memory
+//! ```
+//!
 //! A header of one-letter fields takes 21 times its bytes, a text of 1 MiB in base64 11 times:
 //! these are measured by `tests/e2e/memory.py`, which holds the whole sum against the daemon.
 //! What explains decisions takes more; only `depollueur rewrite` asks for it.

@@ -458,6 +458,78 @@ async fn the_new_body_is_one_run_after_all_else() {
     milter.stop().await;
 }
 
+/// One message is worked on at a time, and the first one stops on its way.
+#[tokio::test]
+async fn a_mail_server_that_falls_silent_in_the_middle_of_a_mail_gives_up_its_turn() {
+    let milter = Milter::start(&["milter.max_messages=1", "milter.timeout=1 s"]);
+    let mut silent = milter.connect().await;
+    assert_eq!(send_header(&mut silent).await, Status::Continue);
+    let mut connection = milter.connect().await;
+    assert_eq!(send_header(&mut connection).await, Status::Continue);
+    send_body(&mut connection, &body(600_000)).await;
+    let (actions, _) = connection.eom().await.unwrap();
+    assert!(actions.has_replaced_body(indymilter_test::any()));
+    assert!(silent.eom().await.is_err(), "it was cut");
+    connection.close().await.unwrap();
+    milter.stop().await;
+}
+
+#[tokio::test]
+async fn a_mail_server_that_does_not_take_the_replies_gives_up_its_turn() {
+    let milter = Milter::start(&["milter.max_messages=1", "milter.timeout=1 s"]);
+    let address = milter.address;
+    let deaf = tokio::task::spawn_blocking(move || {
+        let kept = "Une ligne qui reste.\r\n".repeat(500_000);
+        let mut stream = connect_with_little_room(address);
+        send_mail(&mut stream, &body(600_000).replace("Bonjour", &kept));
+        stream
+    });
+    let mut deaf = deaf.await.unwrap();
+    let mut connection = milter.connect().await;
+    assert_eq!(send_header(&mut connection).await, Status::Continue);
+    send_body(&mut connection, &body(600_000)).await;
+    let (actions, _) = connection.eom().await.unwrap();
+    assert!(actions.has_replaced_body(indymilter_test::any()));
+    connection.close().await.unwrap();
+    let replies = tokio::task::spawn_blocking(move || {
+        let mut replies = Vec::new();
+        // It ends in the middle of a piece, or with an error.
+        let _ = deaf.read_to_end(&mut replies);
+        replies
+    });
+    assert!(!replies.await.unwrap().ends_with(b"\0\0\0\x01a"));
+    milter.stop().await;
+}
+
+#[tokio::test]
+async fn when_headers_take_all_memory_that_there_is_for_them_mail_passes() {
+    let milter = Milter::start(&["milter.header_memory=256 KiB"]);
+    let (mut first, mut second) = (milter.connect().await, milter.connect().await);
+    for connection in [&mut first, &mut second] {
+        connection.mail(["<a@example.org>"]).await.unwrap();
+        connection.rcpt(["<b@example.org>"]).await.unwrap();
+        connection.data().await.unwrap();
+        let long = "x".repeat(50_000);
+        connection.header("Subject", long).await.unwrap();
+        for (name, value) in HEADER {
+            connection.header(*name, *value).await.unwrap();
+        }
+    }
+    assert_eq!(second.eoh().await.unwrap(), Status::Accept);
+    let mut small = milter.connect().await;
+    assert_eq!(send_header(&mut small).await, Status::Continue);
+    assert_eq!(first.eoh().await.unwrap(), Status::Continue);
+    for connection in [&mut first, &mut small] {
+        send_body(connection, &body(600_000)).await;
+        let (actions, _) = connection.eom().await.unwrap();
+        assert!(actions.has_replaced_body(indymilter_test::any()));
+    }
+    for connection in [first, second, small] {
+        connection.close().await.unwrap();
+    }
+    milter.stop().await;
+}
+
 #[tokio::test]
 async fn open_sessions_run_on_when_the_milter_stops() {
     let milter = Milter::start(&[]);
@@ -492,23 +564,7 @@ async fn dialogue(address: SocketAddr, body: String) -> Vec<(u8, Vec<u8>)> {
 
 fn blocking_dialogue(address: SocketAddr, body: &str) -> Vec<(u8, Vec<u8>)> {
     let mut stream = std::net::TcpStream::connect(address).unwrap();
-    let mut offer = vec![];
-    for number in [6_u32, 0x1ff, 0x1f_ffff] {
-        offer.extend(number.to_be_bytes());
-    }
-    ask(&mut stream, b'O', &offer);
-    ask(&mut stream, b'C', b"client.example\x004\x12\x34192.0.2.1\0");
-    ask(&mut stream, b'M', b"<a@example.org>\0");
-    ask(&mut stream, b'R', b"<b@example.org>\0");
-    ask(&mut stream, b'T', b"");
-    for (name, value) in HEADER {
-        tell(&mut stream, b'L', format!("{name}\0 {value}\0").as_bytes());
-    }
-    ask(&mut stream, b'N', b"");
-    for chunk in body.as_bytes().chunks(65_535) {
-        tell(&mut stream, b'B', chunk);
-    }
-    tell(&mut stream, b'E', b"");
+    send_mail(&mut stream, body);
     let mut replies = Vec::new();
     loop {
         let reply = hear(&mut stream);
@@ -518,6 +574,34 @@ fn blocking_dialogue(address: SocketAddr, body: &str) -> Vec<(u8, Vec<u8>)> {
             return replies;
         }
     }
+}
+
+/// A connection that takes only little before somebody reads from it.
+fn connect_with_little_room(address: SocketAddr) -> std::net::TcpStream {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.connect(&address.into()).unwrap();
+    socket.into()
+}
+
+fn send_mail(stream: &mut std::net::TcpStream, body: &str) {
+    let mut offer = vec![];
+    for number in [6_u32, 0x1ff, 0x1f_ffff] {
+        offer.extend(number.to_be_bytes());
+    }
+    ask(stream, b'O', &offer);
+    ask(stream, b'C', b"client.example\x004\x12\x34192.0.2.1\0");
+    ask(stream, b'M', b"<a@example.org>\0");
+    ask(stream, b'R', b"<b@example.org>\0");
+    ask(stream, b'T', b"");
+    for (name, value) in HEADER {
+        tell(stream, b'L', format!("{name}\0 {value}\0").as_bytes());
+    }
+    ask(stream, b'N', b"");
+    for chunk in body.as_bytes().chunks(65_535) {
+        tell(stream, b'B', chunk);
+    }
+    tell(stream, b'E', b"");
 }
 
 fn ask(stream: &mut std::net::TcpStream, command: u8, data: &[u8]) {
