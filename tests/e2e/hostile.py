@@ -11,6 +11,7 @@ the release build.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import random
@@ -90,6 +91,9 @@ class Attacker:
     def close(self, reset: bool = False):
         if reset:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        else:
+            with contextlib.suppress(OSError):  # it wakes a thread that reads
+                self.socket.shutdown(socket.SHUT_RDWR)
         self.socket.close()
 
 
@@ -226,7 +230,7 @@ def silent(address: str):
     attackers = []
     for number in range(CONNECTIONS):
         attacker = Attacker(address)
-        attacker.send(beginnings[number % len(beginnings)] if number % 20 < 5 else b"")
+        attacker.send(beginnings[number % len(beginnings)] if number % 100 < 5 else b"")
         attackers.append(attacker)
     for attacker in attackers:
         attacker.wait_for_end()
