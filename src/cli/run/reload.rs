@@ -181,8 +181,8 @@ fn pages(config: &Config, theme: Theme, made: &Made) -> Router {
 }
 
 /// Takes what can change from `new` and the rest from `running`.
-fn adopt(running: &Config, new: &Config) -> Result<Adopted, String> {
-    let (running, mut adopted) = (table(running)?, table(new)?);
+fn adopt(running: &Config, read: &Config) -> Result<Adopted, String> {
+    let (running, mut adopted) = (table(running)?, table(read)?);
     let (mut changed, mut held_back) = (Vec::new(), Vec::new());
     for key in keys(&running, &adopted) {
         let (old, new) = (get(&running, &key), get(&adopted, &key));
@@ -196,9 +196,17 @@ fn adopt(running: &Config, new: &Config) -> Result<Adopted, String> {
             held_back.push(key);
         }
     }
-    let config = adopted.try_into().map_err(|error| format!("{error}"))?;
+    let config: Config = adopted.try_into().map_err(|error| format!("{error}"))?;
     Ok(Adopted {
-        config,
+        config: Config {
+            // What was read from files of their own does not stand in the table: rules, addresses,
+            // templates. These sections take effect as a whole.
+            notice: read.notice.clone(),
+            rule: read.rule.clone(),
+            sender: read.sender.clone(),
+            users: read.users.clone(),
+            ..config
+        },
         changed,
         held_back,
     })
@@ -278,6 +286,29 @@ mod tests {
         assert_eq!(config.drop.directory, running.drop.directory);
         assert_eq!(config.detach.threshold, 7);
         assert!(config.milter.outgoing_daemons.is_empty());
+    }
+
+    #[test]
+    fn what_is_read_from_files_outlives_a_reload() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        std::fs::write(path("out"), "zoe@example.org\n").unwrap();
+        let text = format!(
+            "[users]\nopt_out = \"{}\"\n[[rule]]\nname = \"a\"\naction = \"keep\"\n",
+            path("out").display()
+        );
+        std::fs::write(path("toml"), text).unwrap();
+        let sources = crate::config::Sources {
+            file: Some(path("toml")),
+            ..Default::default()
+        };
+        let read = Config::load(&sources).unwrap();
+        let Adopted {
+            config, changed, ..
+        } = adopt(&Config::default(), &read).unwrap();
+        assert_eq!(changed, ["rule", "users.opt_out"]);
+        assert_eq!(config.rule.len(), 1);
+        assert!(config.users.opt_out.unwrap().has("zoe@example.org"));
     }
 
     #[test]
