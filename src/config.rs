@@ -12,6 +12,7 @@ mod defaults;
 mod pattern;
 mod rule;
 mod source;
+mod templates;
 mod value;
 mod wishes;
 
@@ -28,10 +29,12 @@ pub use self::{
     pattern::{AddressPatterns, HeaderPattern, Patterns, fold},
     rule::{Action, Condition, Rule, Terms},
     source::{ConfigError, DEFAULT_FILE, Sources},
+    templates::NoticeTemplates,
 };
 use self::{
     address::{MilterSocket, Networks, OptionalSocket, OptionalUrl, PublicUrl, Socket},
     appearance::{Command, DarkAccent, LightAccent, Prose},
+    templates::TemplateDirectory,
     value::{
         Absolute, As, Choice, Count, Flag, LogFilter, Mode, OptionalPath, OptionalPeriod,
         OptionalSize, Period, Retention, Seconds, Size, Sizes, Strings, Text, Way, Zone,
@@ -470,6 +473,9 @@ pub struct NoticeConfig {
     /// In which language.
     #[serde(with = "As::<Choice<Language>>")]
     pub language: Language,
+    /// A directory of templates that replace the built-in ones.
+    #[serde(with = "As::<TemplateDirectory>")]
+    pub templates: Option<NoticeTemplates>,
     /// The time zone of its dates.
     #[serde(with = "As::<Zone>")]
     pub time_zone: TimeZone,

@@ -160,6 +160,7 @@ impl Default for NoticeConfig {
         Self {
             position: Position::BeforeQuote,
             language: Language::Fr,
+            templates: None,
             time_zone: TimeZone::system(),
         }
     }

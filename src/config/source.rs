@@ -124,6 +124,10 @@ impl Config {
             Some(file) => file.load(),
             None => Ok(()),
         };
+        let templates = match &mut self.notice.templates {
+            Some(templates) => templates.load(),
+            None => Ok(()),
+        };
         wrong("users.opt_out", user_file(&mut self.users.opt_out))
             .or_else(|| wrong("users.opt_in", user_file(&mut self.users.opt_in)))
             .or_else(|| wrong("sender.keep_addresses", self.sender.keep_addresses.load()))
@@ -133,6 +137,7 @@ impl Config {
                     self.sender.detach_addresses.load(),
                 )
             })
+            .or_else(|| wrong("notice.templates", templates))
     }
 
     /// Prints all values as TOML that gives this configuration when it is loaded.

@@ -19,7 +19,7 @@ mod reading;
 mod scan;
 mod tag;
 
-pub(super) use self::judge::flaw;
+pub(super) use self::judge::{flaw, reads_quoted};
 use self::scan::Scan;
 use super::{insert::CannotTake, plain};
 use crate::config::Position;

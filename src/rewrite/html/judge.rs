@@ -63,21 +63,19 @@ pub(in crate::rewrite) fn flaw(html: &str, link: &str) -> Option<Flaw> {
     judge.end().or_else(|| misread(html.as_bytes()))
 }
 
-/// What a look at the whole finds: the next notice, or a reader's client, must not take this one
-/// for quoted mail.
+/// What a look at the whole finds.
 fn misread(html: &[u8]) -> Option<Flaw> {
     let scan = Scan::of(html);
-    let reason = if scan.is_lost || scan.is_hidden || scan.is_frameset {
-        "readers would not show it alike"
-    } else if plain::line_before_quote(scan.reading.text()).is_some() {
-        "reads like quoted mail or a signature"
-    } else {
-        return None;
-    };
-    Some(Flaw {
+    (scan.is_lost || scan.is_hidden || scan.is_frameset).then(|| Flaw {
         at: 0,
-        reason: reason.into(),
+        reason: "readers would not show it alike".into(),
     })
+}
+
+/// Whether the next notice, or a reader's client, would take something in it for quoted mail.
+pub(in crate::rewrite) fn reads_quoted(html: &str) -> bool {
+    let scan = Scan::of(html.as_bytes());
+    plain::line_before_quote(scan.reading.text()).is_some()
 }
 
 #[derive(Default)]
@@ -150,9 +148,10 @@ impl Judge<'_> {
     fn value(&mut self, value: &[u8]) {
         self.tag.value(value);
         let name = String::from_utf8_lossy(&self.attribute).into_owned();
-        if value.contains(&b'<') {
+        // The markup with which names are kept from turning into links.
+        if memchr::memmem::find(value, b"<span").is_some() {
             let reason = format!(
-                "the attribute \"{name}\" has a \"<\" in its value: file.name and sender are for text only"
+                "the attribute \"{name}\" has markup in its value: file.name and sender are for text only"
             );
             self.wrong(self.tag.start, reason);
             return;
@@ -299,18 +298,31 @@ mod tests {
                 "<p onclick=x>a</p>",
                 "the attribute \"onclick\" is a script",
             ),
-            ("<p title='a<b'>a</p>", "the attribute \"title\" has a"),
+            (
+                "<p title='a<span>b'>a</p>",
+                "the attribute \"title\" has markup",
+            ),
             (
                 "<a href='javascript:x'>a</a>",
                 "href = \"javascript:x\": must",
             ),
             ("<img src='data:x'>", "src = \"data:x\": must"),
-            ("<div class=gmail_quote>x</div>", "reads like quoted mail"),
-            ("<p>-- </p><p>x</p>", "reads like quoted mail"),
         ] {
             let (_, reason) = reason(&format!("{ok}{html}")).expect(html);
             assert!(reason.starts_with(expected), "{html}: {reason}");
         }
+    }
+
+    #[test]
+    fn what_reads_like_quoted_mail_is_known() {
+        for html in [
+            "<div class=gmail_quote>x</div>",
+            "<p>-- </p><p>x</p>",
+            "<div id=appendonsend></div>",
+        ] {
+            assert!(reads_quoted(html), "{html}");
+        }
+        assert!(!reads_quoted("<p>From: me</p><p>- x</p>"));
     }
 
     #[test]
