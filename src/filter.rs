@@ -7,6 +7,7 @@
 //! * `parts` – the parts of the message as they lie in the spool
 //! * `message` – a message on its way: each of the scanner's events is acted upon
 //! * `finish` – its end: the last decisions, the notice, a look at what was made of it, the commit
+//! * `language` – in which language the notice is
 //!
 //! # Memory
 //!
@@ -25,11 +26,13 @@
 //! | candidates for the end, with a name and a type of 255 bytes each | 832 bytes × `limits.parts_max` |
 //! | detached files, and the manifest of them | 2 KiB × [`DETACHED_MAX`], if not candidates |
 //! | at its end, texts that take the notice, one at a time | 16 × `limits.text_bytes_max` |
+//! | before that, the start of a text, to tell its language | 256 KiB |
+//! | a template of the notice, while it is rendered | 1 MiB |
 //!
 //! In sum, with what is constant rounded up:
 //!
 //! ```text
-//! 1.25 MiB + spool.memory + 32 × limits.header_bytes_max + 896 bytes × limits.parts_max
+//! 2.5 MiB + spool.memory + 32 × limits.header_bytes_max + 896 bytes × limits.parts_max
 //!          + 16 × limits.text_bytes_max
 //! ```
 //!
@@ -38,6 +41,7 @@
 //! What explains decisions takes more; only `depollueur rewrite` asks for it.
 
 mod finish;
+mod language;
 mod leaf;
 mod message;
 mod parts;

@@ -9,7 +9,7 @@ use jiff::Span;
 use serde::{Serialize, Serializer};
 
 use super::{
-    Directions, Language, Network, Position,
+    Directions, Network, NoticeLanguage, Position,
     pattern::{AddressPatterns, HeaderPattern, Patterns},
 };
 
@@ -92,7 +92,7 @@ pub struct Terms {
     /// `drop.expiry`
     pub retention: Option<Span>,
     /// `notice.language`
-    pub language: Option<Language>,
+    pub language: Option<NoticeLanguage>,
     /// `notice.position`
     pub position: Option<Position>,
 }

@@ -389,7 +389,12 @@ fn find<'a>(value: &'a Value, key: &str) -> Option<&'a Value> {
 fn shown(value: &Value) -> String {
     match &value.kind {
         ValueKind::String(text) => format!("{text:?}"),
-        ValueKind::Table(_) => "a section".into(),
+        ValueKind::Table(items) => {
+            let item = |(key, value): (&String, &Value)| format!("{key:?} = {}", shown(value));
+            let mut items: Vec<String> = items.iter().map(item).collect();
+            items.sort_unstable();
+            format!("{{ {} }}", items.join(", "))
+        }
         ValueKind::Array(items) => {
             let items: Vec<String> = items.iter().map(shown).collect();
             format!("[{}]", items.join(", "))
@@ -654,11 +659,17 @@ mod tests {
             if path.extension().is_none_or(|extension| extension != "toml") {
                 continue;
             }
+            // Templates of the notice stand beside the sample of their name.
+            let home = path.parent().unwrap().canonicalize().unwrap();
+            let templates = home.join(path.file_stem().unwrap());
+            let setting = format!("notice.templates={}", templates.display());
             let sources = Sources {
                 file: Some(path.clone()),
+                settings: templates.is_dir().then_some(setting).into_iter().collect(),
                 ..Sources::default()
             };
             let error = Config::load(&sources).unwrap_err().to_string();
+            let error = error.replace(&*home.to_string_lossy(), "tests/bad-configs");
             assert_eq!(error.lines().count(), 1, "{error}");
             let expected = path.with_extension("txt");
             if env::var_os("UPDATE").is_some() {

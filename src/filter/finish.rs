@@ -8,10 +8,11 @@ use jiff::Timestamp;
 use super::{
     Direction, Envelope, FilterError, HeaderEdit, Message, PIECE_BYTES_MAX, Piece, Reason,
     Rewritten, Verdict,
+    language::language,
     message::{Detached, Text},
 };
 use crate::{
-    config::ShowSender,
+    config::{Language, ShowSender},
     drop,
     mime::{Ambiguity, Event, Scanner, TransferEncoding},
     names,
@@ -52,7 +53,8 @@ async fn rewrite(message: &mut Message) -> Result<Verdict, FilterError> {
     let created = Timestamp::now();
     let expires = expires(message, created);
     let link = package.as_ref().map(|package| package.link().to_owned());
-    let mut notice = notice(message, link, expires);
+    let language = language(message).await?;
+    let mut notice = notice(message, language, link, expires);
     if let Err(why) = notice.rehearse() {
         let queue_id = &message.envelope.queue_id;
         tracing::warn!(queue_id, %why, "the built-in notice stands in for a template that failed");
@@ -113,8 +115,13 @@ fn expires(message: &Message, created: Timestamp) -> Timestamp {
     last.unwrap_or(Timestamp::MAX)
 }
 
-/// The notice, in the language of the first file's rule. In dry-run it has a link that leads nowhere.
-fn notice(message: &Message, link: Option<String>, expires: Timestamp) -> Notice {
+/// The notice. In dry-run it has a link that leads nowhere.
+fn notice(
+    message: &Message,
+    language: Language,
+    link: Option<String>,
+    expires: Timestamp,
+) -> Notice {
     let nowhere = || format!("{}{NO_TOKEN}", message.filter.config.web.public_url);
     let link = link.unwrap_or_else(nowhere);
     let config = &message.filter.config;
@@ -123,7 +130,7 @@ fn notice(message: &Message, link: Option<String>, expires: Timestamp) -> Notice
         bytes: detached.bytes,
     };
     Notice {
-        language: source(message).language(config),
+        language,
         files: message.detached.iter().map(file).collect(),
         expires: expires.to_zoned(config.notice.time_zone.clone()),
         operator: config.web.operator_or_host_of(&link).to_owned(),
@@ -159,7 +166,7 @@ fn sender(envelope: &Envelope, shown: ShowSender) -> Option<String> {
 }
 
 /// Who decided about the first file.
-fn source(message: &Message) -> Source {
+pub(super) fn source(message: &Message) -> Source {
     let first = message.detached.first();
     first.map_or(Source::Default, |detached| detached.going.source)
 }

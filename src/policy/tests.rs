@@ -1,7 +1,10 @@
 //! Rules as an admin writes them, asked as the session and the filter ask.
 
 use super::*;
-use crate::{config::Sources, mime::Field};
+use crate::{
+    config::{Language, Sources},
+    mime::Field,
+};
 
 /// A configuration of so many lines of TOML.
 fn config(text: &str) -> Config {
@@ -166,7 +169,8 @@ fn a_rule_sets_its_terms_and_the_rest_is_the_defaults() {
         (2_000_000, None)
     );
     assert_eq!(going.retention.fieldwise(), Span::new().days(7).fieldwise());
-    assert_eq!(going.source.language(&config), crate::config::Language::En);
+    let english = NoticeLanguage::One(Language::En);
+    assert_eq!(going.source.language(&config), Some(english));
     assert_eq!(
         going.source.position(&config),
         crate::config::Position::Start

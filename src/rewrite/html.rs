@@ -19,7 +19,7 @@ mod reading;
 mod scan;
 mod tag;
 
-pub(super) use self::judge::{flaw, reads_quoted};
+pub(super) use self::judge::{Flaw, flaw, reads_quoted};
 use self::scan::Scan;
 use super::{insert::CannotTake, plain};
 use crate::config::Position;
@@ -49,6 +49,12 @@ pub(super) fn place(html: &[u8], position: Position) -> Result<usize, CannotTake
         },
     };
     Ok(found.unwrap_or_else(|| scan.start()))
+}
+
+/// The lines that a reader sees; quoted ones begin with `>`.
+pub(super) fn seen(html: &str) -> String {
+    let scan = Scan::of(html.as_bytes());
+    String::from_utf8_lossy(scan.reading.text()).into_owned()
 }
 
 #[cfg(test)]

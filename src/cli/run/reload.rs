@@ -175,7 +175,7 @@ fn pages(config: &Config, theme: Theme, made: &Made) -> Router {
         config: config.web.clone(),
         theme,
         zone: config.notice.time_zone.clone(),
-        language: config.notice.language,
+        language: config.notice.usual_language(),
         metrics: made.metrics.clone(),
     })
 }

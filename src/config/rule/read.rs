@@ -4,7 +4,7 @@ use toml::{Spanned, de::DeTable, de::DeValue};
 
 use super::{Action, Condition, Rule, Terms};
 use crate::config::{
-    Language, Position,
+    NoticeLanguage, Position,
     address::Networks,
     pattern::{AddressPatterns, Bare, HeaderPattern, PatternError, Patterns},
     value::{Choice, Codec, OptionalSize, Period, Size, Way, Written},
@@ -277,7 +277,7 @@ impl<'a> Reader<'a> {
             threshold: self.value::<Size>("threshold")?,
             message_threshold: self.value::<OptionalSize>("message_threshold")?,
             retention: self.value::<Period>("retention")?,
-            language: self.value::<Choice<Language>>("language")?,
+            language: self.value::<Choice<NoticeLanguage>>("language")?,
             position: self.value::<Choice<Position>>("position")?,
         })
     }

@@ -40,8 +40,8 @@ const ADDRESSES: [(&str, &[&str]); 4] = [
 /// Something that must not be, and where.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::rewrite) struct Flaw {
-    /// The byte at which it begins.
-    pub(in crate::rewrite) at: usize,
+    /// The byte at which it begins; `None` if it is about the whole.
+    pub(in crate::rewrite) at: Option<usize>,
     /// What it is.
     pub(in crate::rewrite) reason: String,
 }
@@ -67,7 +67,7 @@ pub(in crate::rewrite) fn flaw(html: &str, link: &str) -> Option<Flaw> {
 fn misread(html: &[u8]) -> Option<Flaw> {
     let scan = Scan::of(html);
     (scan.is_lost || scan.is_hidden || scan.is_frameset).then(|| Flaw {
-        at: 0,
+        at: None,
         reason: "readers would not show it alike".into(),
     })
 }
@@ -233,6 +233,7 @@ impl Judge<'_> {
 
     /// The first flaw counts.
     fn wrong(&mut self, at: usize, reason: String) {
+        let at = Some(at);
         self.flaw.get_or_insert(Flaw { at, reason });
     }
 
@@ -245,7 +246,10 @@ impl Judge<'_> {
         }
         if !self.is_shown {
             let reason = "does not show the link: <a href=\"{{ link }}\">, some words, </a>";
-            self.wrong(0, reason.into());
+            self.flaw.get_or_insert(Flaw {
+                at: None,
+                reason: reason.into(),
+            });
         }
         self.flaw
     }
@@ -257,7 +261,7 @@ mod tests {
 
     const LINK: &str = "https://drop.example/k7Vw2mQ9xLr4T8bN1cZ5dA";
 
-    fn reason(html: &str) -> Option<(usize, String)> {
+    fn reason(html: &str) -> Option<(Option<usize>, String)> {
         flaw(&html.replace("LINK", LINK), LINK).map(|flaw| (flaw.at, flaw.reason))
     }
 
@@ -339,14 +343,14 @@ mod tests {
             "<a href=\"LINK\" style='visibility:hidden'>x</a>",
         ] {
             let (at, reason) = reason(html).expect(html);
-            assert_eq!(at, 0);
+            assert_eq!(at, None);
             assert!(reason.starts_with("does not show the link"), "{reason}");
         }
     }
 
     #[test]
     fn the_place_of_a_flaw_is_that_of_its_tag() {
-        assert_eq!(reason("a\n<b>b\n<i></b>").unwrap().0, 7);
-        assert_eq!(reason("a\n</b>").unwrap().0, 2);
+        assert_eq!(reason("a\n<b>b\n<i></b>").unwrap().0, Some(7));
+        assert_eq!(reason("a\n</b>").unwrap().0, Some(2));
     }
 }

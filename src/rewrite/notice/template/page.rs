@@ -93,12 +93,8 @@ pub(super) fn judge_text(text: &str, link: &str) -> Result<(), Flaw> {
 /// It cannot.
 pub(super) fn judge_html(html: &str, link: &str) -> Result<(), Flaw> {
     too_long(html)?;
-    if let Some(flaw) = document::flaw(html, link) {
-        let is_of_all = flaw.at == 0;
-        return Err(Flaw {
-            at: (!is_of_all).then_some(flaw.at),
-            reason: flaw.reason,
-        });
+    if let Some(document::Flaw { at, reason }) = document::flaw(html, link) {
+        return Err(Flaw { at, reason });
     }
     let mut at = 0;
     for line in html.split_inclusive('\n') {
