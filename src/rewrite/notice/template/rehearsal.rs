@@ -96,7 +96,8 @@ fn twice_escaped(html: &str) -> Result<(), page::Flaw> {
         None => Ok(()),
         at => Err(page::Flaw {
             at,
-            reason: "file.name and sender are HTML, and no filter can change them".into(),
+            reason: "is escaped twice: file.name and sender are HTML, which no filter can change"
+                .into(),
         }),
     }
 }

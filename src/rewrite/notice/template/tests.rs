@@ -218,8 +218,8 @@ fn html_that_would_harm_the_mail_is_refused_with_its_line() {
             "line 3: the attribute \"title\" has markup",
         ),
         (
-            "{% for file in files %}\n{{ file.name|upper }}{% endfor %}",
-            "line 3: file.name and sender are HTML",
+            "{% for file in files %}\n{{ file.name|list|join('') }} {% endfor %}",
+            "line 3: is escaped twice",
         ),
         (
             "{% for f in files %}{{ f.name|safe }}{% endfor %}",
@@ -242,8 +242,8 @@ fn html_that_would_harm_the_mail_is_refused_with_its_line() {
 
 #[test]
 fn escaping_cannot_be_switched_off() {
-    let source = "{% autoescape false %}{% set x %}{{ operator }}{% endset %}\
-                  {{ x }}{{ operator }}{{ files[0].name }}{% endautoescape %}<a href=\"{{ link }}\">x</a>";
+    let source = "{% autoescape false %}{{ operator }}{{ files[0].name }}{% endautoescape %}\
+                  <a href=\"{{ link }}\">x</a>";
     let templates = Arc::new(Templates::new(&[("en.html", source.to_owned())]).unwrap());
     let mut hostile = with(notice(Language::En, &["<b>.pdf"]), &templates);
     hostile.operator = "<script>".into();
