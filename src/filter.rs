@@ -57,7 +57,7 @@ use crate::{
     rewrite::Eol,
     rules,
     spool::Spool,
-    store::{Store, StoreError},
+    store::{StoreError, Stores},
 };
 
 pub use message::Message;
@@ -104,7 +104,7 @@ pub struct Envelope {
 pub struct Filter {
     config: Arc<Config>,
     /// `None` in dry-run: nothing is deposited then.
-    store: Option<Store>,
+    stores: Option<Stores>,
     explain: bool,
 }
 
@@ -288,12 +288,12 @@ pub struct Trial {
 }
 
 impl Filter {
-    /// Makes a filter over a store.
-    pub fn new(config: Arc<Config>, store: Store) -> Self {
+    /// Makes a filter over a store, or several between which the rules choose.
+    pub fn new(config: Arc<Config>, stores: impl Into<Stores>) -> Self {
         let live = config.detach.mode == RunMode::Live;
         Self {
             config,
-            store: live.then_some(store),
+            stores: live.then(|| stores.into()),
             explain: false,
         }
     }
@@ -303,7 +303,7 @@ impl Filter {
         config.detach.mode = RunMode::DryRun;
         Self {
             config: Arc::new(config),
-            store: None,
+            stores: None,
             explain: false,
         }
     }

@@ -9,7 +9,7 @@ use jiff::Span;
 use serde::{Serialize, Serializer};
 
 use super::{
-    Directions, Network, NoticeLanguage, Position,
+    Directions, Network, NoticeLanguage, Position, StoreKind,
     pattern::{AddressPatterns, HeaderPattern, Patterns},
 };
 
@@ -95,12 +95,22 @@ pub struct Terms {
     pub language: Option<NoticeLanguage>,
     /// `notice.position`
     pub position: Option<Position>,
+    /// `store.kind`
+    pub store: Option<StoreKind>,
 }
 
 impl Rule {
     /// Whether some of its conditions are about an attachment.
     pub fn is_of_part(&self) -> bool {
         self.conditions.iter().any(Condition::is_of_part)
+    }
+
+    /// The store to which it sends the files of a message.
+    pub fn store(&self) -> Option<StoreKind> {
+        match &self.action {
+            Action::Detach(terms) => terms.store,
+            _ => None,
+        }
     }
 
     /// Whether it refuses messages.

@@ -550,9 +550,10 @@ impl Message {
             return Err(Reason::TooManyDetached.into());
         }
         let mut decoder = Decoder::new(file.encoding).ok_or(Reason::MalformedBody)?;
-        let mut draft = match &self.filter.store {
+        let mut draft = match &self.filter.stores {
             None => None,
-            Some(store) => {
+            Some(stores) => {
+                let store = stores.get(self.plan.store())?;
                 let package = match &mut self.package {
                     Some(package) => package,
                     none => none.insert(store.package(origin(&self.envelope)).await?),
@@ -841,7 +842,7 @@ impl Message {
         source: Source,
         why: Why,
     ) {
-        let is_trial = self.filter.store.is_none()
+        let is_trial = self.filter.stores.is_none()
             || matches!(source, Source::Rule(rule) if self.filter.config.rule[rule].dry_run);
         if let Some(decision) = self.note(part, file, bytes, Some(source), why) {
             (decision.detached, decision.would_detach) = (!is_trial, is_trial);

@@ -20,7 +20,7 @@ use crate::{
     config::Config,
     drop::Drop,
     filter::Filter,
-    store::Store,
+    store::Stores,
     web::{self, Theme, WebState},
 };
 
@@ -69,7 +69,7 @@ pub(super) struct Reload {
 #[derive(Clone, Debug)]
 pub(super) struct Made {
     pub(super) drop: Drop,
-    pub(super) store: Store,
+    pub(super) stores: Stores,
     pub(super) metrics: Metrics,
 }
 
@@ -132,8 +132,18 @@ impl Reload {
     fn try_reload(&mut self) -> Result<(), String> {
         let new = self.options.clone().load().map_err(|why| why.to_string())?;
         let adopted = adopt(&self.config, &new)?;
+        self.stores_are_open(&adopted.config)?;
         let theme = Theme::load(&adopted.config.web).map_err(|why| why.to_string())?;
         self.take_over(adopted, theme);
+        Ok(())
+    }
+
+    /// A store is opened at the start only.
+    fn stores_are_open(&self, config: &Config) -> Result<(), String> {
+        for rule in &config.rule {
+            let open = self.made.stores.get(rule.store());
+            open.map_err(|why| format!("rule \"{}\": {why}: restart to open it", rule.label))?;
+        }
         Ok(())
     }
 
@@ -166,7 +176,7 @@ pub(super) fn current(pages: watch::Receiver<Router>) -> Router {
 }
 
 fn filter(config: &Arc<Config>, made: &Made) -> Filter {
-    Filter::new(Arc::clone(config), made.store.clone())
+    Filter::new(Arc::clone(config), made.stores.clone())
 }
 
 fn pages(config: &Config, theme: Theme, made: &Made) -> Router {
