@@ -26,13 +26,13 @@
 //! | candidates for the end, with a name and a type of 255 bytes each | 832 bytes × `limits.parts_max` |
 //! | detached files, and the manifest of them | 2 KiB × [`DETACHED_MAX`], if not candidates |
 //! | at its end, texts that take the notice, one at a time | 16 × `limits.text_bytes_max` |
-//! | before that, the start of a text, to tell its language | 256 KiB |
-//! | a template of the notice, while it is rendered | 1 MiB |
+//! | in place of that, the start of one, to tell its language | 32 KiB raw, 256 KiB in all |
+//! | with `notice.templates`, one of them while it is rendered | 1 MiB, and not in the sum |
 //!
 //! In sum, with what is constant rounded up:
 //!
 //! ```text
-//! 2.5 MiB + spool.memory + 32 × limits.header_bytes_max + 896 bytes × limits.parts_max
+//! 1.25 MiB + spool.memory + 32 × limits.header_bytes_max + 896 bytes × limits.parts_max
 //!          + 16 × limits.text_bytes_max
 //! ```
 //!
