@@ -8,7 +8,7 @@ mod directory;
 #[cfg(test)]
 mod memory;
 
-use std::{fmt, io, path::Path};
+use std::{collections::HashSet, fmt, io, path::Path};
 
 use jiff::Timestamp;
 
@@ -45,8 +45,14 @@ pub(super) trait Blobs: fmt::Debug + Send + Sync {
     /// Removes drafts that were last written before then, at most `limit`. Returns how many.
     fn remove_drafts(&self, before: Timestamp, limit: usize) -> Result<u64>;
 
-    /// The blobs of one of [`SLICES`] that were written before then.
-    fn blobs_before(&self, slice: u8, before: Timestamp) -> Result<Vec<(RecordId, u32)>>;
+    /// The blobs of one of [`SLICES`] that were written before then, but for those of packages in
+    /// `except`. Each is looked at whose package is not there; of the others the name is enough.
+    fn blobs_before(
+        &self,
+        slice: u8,
+        before: Timestamp,
+        except: &HashSet<RecordId>,
+    ) -> Result<Vec<(RecordId, u32)>>;
 
     /// How many bytes may still be written; `None` when the store does not know.
     fn free_bytes(&self) -> Result<Option<u64>>;
