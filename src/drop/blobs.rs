@@ -79,6 +79,10 @@ pub(super) trait Finished: fmt::Debug + Send + Sync {
 pub(super) trait Blob: fmt::Debug + Send + Sync {
     fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()>;
 
+    /// The same for bytes that are in memory. False when they are not all, or nobody knows: `bytes`
+    /// then hold anything. Waits for nothing, so that it may be called where no thread may block.
+    fn read_at_hand(&self, bytes: &mut [u8], offset: u64) -> bool;
+
     /// Where it is, for messages.
     fn path(&self) -> &Path;
 }

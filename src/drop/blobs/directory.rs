@@ -3,7 +3,7 @@
 use std::{
     collections::HashSet,
     fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError},
-    io::{self, ErrorKind, Write as _},
+    io::{self, ErrorKind, IoSliceMut, Write as _},
     os::unix::fs::{DirBuilderExt, FileExt as _, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     thread,
@@ -11,7 +11,10 @@ use std::{
 };
 
 use jiff::Timestamp;
-use rustix::fs::{Advice, OFlags, fadvise, statvfs};
+use rustix::{
+    fs::{Advice, OFlags, fadvise, statvfs},
+    io::{ReadWriteFlags, preadv2},
+};
 use tempfile::{Builder, NamedTempFile, TempPath};
 
 use super::{Blob, Blobs, Draft, DropError, Finished, RecordId, Result};
@@ -318,6 +321,13 @@ impl Finished for FinishedFile {
 impl Blob for OpenFile {
     fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
         self.file.read_exact_at(bytes, offset)
+    }
+
+    fn read_at_hand(&self, bytes: &mut [u8], offset: u64) -> bool {
+        let length = bytes.len();
+        let mut pieces = [IoSliceMut::new(bytes)];
+        let read = preadv2(&self.file, &mut pieces, offset, ReadWriteFlags::NOWAIT);
+        read == Ok(length)
     }
 
     fn path(&self) -> &Path {

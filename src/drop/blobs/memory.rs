@@ -167,6 +167,10 @@ impl Blob for Copy {
         Ok(())
     }
 
+    fn read_at_hand(&self, bytes: &mut [u8], offset: u64) -> bool {
+        self.read_exact_at(bytes, offset).is_ok()
+    }
+
     fn path(&self) -> &Path {
         nowhere()
     }

@@ -77,10 +77,22 @@ fn conditions(query: &Query) -> Conditions {
             "id IN (SELECT package FROM file WHERE fingerprint = ?)",
             query.fingerprint.map(Vec::from),
         );
+    let conditions = match query.after {
+        Some((created, id)) => behind(conditions, created.as_second(), id),
+        None => conditions,
+    };
     match query.state {
         Some((state, now)) => in_state(conditions, state, now),
         None => conditions,
     }
+}
+
+/// In the order of [`list`].
+fn behind(conditions: Conditions, created: i64, id: RecordId) -> Conditions {
+    let or_later_id = format!("(created < {created} OR id > ?)");
+    conditions
+        .and("created <= ?", Some(created))
+        .and(&or_later_id, Some(id.0.to_vec()))
 }
 
 /// The sign keeps the database from taking the index of states: half of all packages are in one.

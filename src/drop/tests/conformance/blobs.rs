@@ -113,6 +113,10 @@ fn what_is_placed_is_read(blobs: &dyn Blobs) {
     blob.read_exact_at(&mut part, 299_990).unwrap();
     assert_eq!(part, long[299_990..]);
     assert!(blob.read_exact_at(&mut part, 299_991).is_err());
+    assert!(!blob.read_at_hand(&mut part, 299_991));
+    if blob.read_at_hand(&mut part, 1000) {
+        assert_eq!(part, long[1000..1010]);
+    }
 }
 
 fn a_draft_is_seen_by_nobody(blobs: &dyn Blobs) {

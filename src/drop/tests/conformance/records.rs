@@ -332,6 +332,16 @@ fn a_list_is_narrowed(records: &dyn Records) {
         }),
         [A]
     );
+    for (after, expected) in [
+        ((at(20), C), &[B, A][..]),
+        ((at(10), A), &[B, A]),
+        ((at(10), B), &[A]),
+        ((at(1000), A), &[C, B, A]),
+        ((at(-1), A), &[]),
+    ] {
+        let after = Some(after);
+        assert_eq!(ids(Query { after, ..query() }), expected, "{after:?}");
+    }
     let whole = C.to_string();
     for (prefix, expected) in [
         ("cdcdcdcd", &[C][..]),
