@@ -19,7 +19,7 @@ use std::{
 use bytes::Bytes;
 use depollueur::{
     config::{Config, QuotaConfig},
-    drop::{AuditQuery, Drop, Origin, Query, RecordId, Token, expires_at},
+    drop::{AuditQuery, Drop, Lookup, Origin, Query, RecordId, Swept, Token, expires_at},
     filter::Direction,
 };
 use jiff::{Span, Timestamp};
@@ -32,10 +32,13 @@ const PACKAGES_PER_SENDER: u64 = 1000;
 /// How many operations are timed that touch one package.
 const ROUNDS: u64 = 200;
 /// And of those that look at many.
-const ROUNDS_OF_MANY: u64 = 5;
+const FEW_ROUNDS: u64 = 5;
 
 /// Packages that one step of the sweeper destroys at most, as in the daemon.
 const SWEEP_STEP: usize = 100;
+
+/// Packages on a page of a list, as in the command.
+const PAGE: usize = 1000;
 
 const DAY: i64 = 86_400;
 
@@ -89,6 +92,13 @@ fn id(n: u64) -> [u8; 16] {
     u128::from(n + 1)
         .wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)
         .to_be_bytes()
+}
+
+fn fingerprint(n: u64) -> [u8; 32] {
+    let mut fingerprint = [0; 32];
+    fingerprint[..16].copy_from_slice(&id(n));
+    fingerprint[16..].copy_from_slice(&id(n));
+    fingerprint
 }
 
 fn queue_id(n: u64) -> String {
@@ -158,7 +168,7 @@ fn insert(transaction: &Transaction<'_>, n: u64, now: i64) -> rusqlite::Result<(
             "INSERT INTO file (package, position, number, size, fingerprint)
              VALUES (?1, 0, 0, 1000000, ?2)",
         )?
-        .execute(params![id(n), [id(n), id(n)].concat()])?;
+        .execute(params![id(n), fingerprint(n)])?;
     transaction
         .prepare_cached(
             "INSERT INTO audit (time, action, package, queue_id, sender, login, actor, detail)
@@ -182,180 +192,145 @@ fn blob(directory: &Path, n: u64, now: Timestamp) {
 }
 
 fn measure(directory: &Path) -> Times {
-    let count = {
-        let database = Connection::open(directory.join("drop.sqlite3")).expect("it is there");
-        database
-            .query_row("SELECT count(*) FROM package", [], |row| {
-                row.get::<_, i64>(0)
-            })
-            .expect("it is counted") as u64
-    };
-    let runtime = runtime();
+    let database = Connection::open(directory.join("drop.sqlite3")).expect("it is there");
+    let count: i64 = database
+        .query_row("SELECT count(*) FROM package", [], |row| row.get(0))
+        .expect("it is counted");
+    std::mem::drop(database);
     let mut times = Times::new();
-    times.insert("open", median(ROUNDS_OF_MANY, |_| open(directory)));
-    let drop = open(directory);
-    let quotas = with_quotas(directory);
-    // A package in the middle, and what leads to it.
-    let one = id(count / 2);
-    let token = runtime.block_on(deposit(&drop));
-    let now = Timestamp::now();
-
-    let ask = |query: Query, rows: Option<u64>| {
-        median(ROUNDS_OF_MANY, |_| {
-            let found = runtime.block_on(drop.list(query.clone(), now));
-            let found = found.expect("the database is read").len() as u64;
-            assert!(rows.is_none_or(|rows| rows == found), "{query:?}: {found}");
-        })
+    times.insert("open", undisturbed(FEW_ROUNDS, |_| open(directory)));
+    let mut measured = Measured {
+        drop: open(directory),
+        runtime: runtime(),
+        count: count as u64,
+        now: Timestamp::now(),
+        times,
     };
-    let of_sender = count.min(PACKAGES_PER_SENDER);
-    times.insert(
-        "deposit",
-        each(|_| drop_it(runtime.block_on(deposit(&drop)))),
-    );
-    times.insert(
-        "deposit, with quotas",
-        each(|_| drop_it(runtime.block_on(deposit(&quotas)))),
-    );
-    times.insert(
-        "find",
-        each(|_| {
-            let found = runtime.block_on(drop.find(&token, now));
-            drop_it(found.expect("the database is read"));
-        }),
-    );
-    times.insert(
-        "find nothing",
-        each(|_| {
-            let found = runtime.block_on(drop.find(&Token::random(), now));
-            drop_it(found.expect("the database is read"));
-        }),
-    );
-    times.insert(
-        "show",
-        each(|n| {
-            let id = record(n * 7 % count);
-            let shown = runtime.block_on(drop.show(id, now));
-            drop_it(shown.expect("the database is read").expect("it is there"));
-        }),
-    );
-    times.insert(
-        "audit of one",
-        each(|n| {
+    measured.deposits(directory);
+    measured.one_of_them();
+    measured.lists();
+    measured.sweeps();
+    measured.times
+}
+
+/// A drop with so many packages, and what was found.
+struct Measured {
+    drop: Drop,
+    runtime: Runtime,
+    count: u64,
+    now: Timestamp,
+    times: Times,
+}
+
+impl Measured {
+    fn time<T>(&mut self, what: &'static str, rounds: u64, run: impl AsyncFn(Drop, u64) -> T) {
+        let (drop, runtime) = (&self.drop, &self.runtime);
+        let time = undisturbed(rounds, |n| runtime.block_on(run(drop.clone(), n)));
+        self.times.insert(what, time);
+    }
+
+    fn deposits(&mut self, directory: &Path) {
+        let quotas = with_quotas(directory);
+        self.time("deposit", ROUNDS, async |drop, _| deposit(&drop).await);
+        self.time("deposit, with quotas", ROUNDS, async |_, _| {
+            deposit(&quotas).await
+        });
+    }
+
+    fn one_of_them(&mut self) {
+        let (now, count) = (self.now, self.count);
+        let token = self.runtime.block_on(deposit(&self.drop));
+        self.time("find", ROUNDS, async |drop, _| {
+            let found = drop.find(&token, now).await;
+            assert!(matches!(found.expect("it is read"), Lookup::Live(_)));
+        });
+        self.time("find nothing", ROUNDS, async |drop, _| {
+            drop.find(&Token::random(), now).await.expect("it is read")
+        });
+        self.time("show", ROUNDS, async |drop, n| {
+            let shown = drop.show(record(n * 7 % count), now).await;
+            shown.expect("it is read").expect("it is there")
+        });
+        self.time("audit of one", ROUNDS, async |drop, n| {
             let package = Some(record(n * 7 % count));
             let query = AuditQuery {
                 package,
                 ..AuditQuery::default()
             };
-            let entries = runtime
-                .block_on(drop.audit(query))
-                .expect("the database is read");
-            assert!(!entries.is_empty());
-        }),
-    );
-    times.insert(
-        "level",
-        each(|_| drop_it(runtime.block_on(drop.level()).expect("it is known"))),
-    );
-    times.insert(
-        "statistics",
-        each(|_| {
-            drop_it(
-                runtime
-                    .block_on(drop.statistics(None, None))
-                    .expect("the database is read"),
-            );
-        }),
-    );
-    let query = Query::default();
-    times.insert(
-        "list the last 50",
-        ask(
-            Query {
-                limit: Some(50),
-                ..query.clone()
-            },
-            Some(50),
-        ),
-    );
-    times.insert(
-        "list by queue id",
-        ask(
-            Query {
-                queue_id: Some(queue_id(count / 2)),
-                ..query.clone()
-            },
-            Some(1),
-        ),
-    );
-    let prefix = data_encoding::HEXLOWER.encode(&one[..6]);
-    times.insert(
-        "list by beginning of id",
-        ask(
-            Query {
-                id_prefix: Some(prefix),
-                ..query.clone()
-            },
-            Some(1),
-        ),
-    );
-    times.insert(
-        "list by sender",
-        ask(
-            Query {
-                sender: Some(sender(0)),
-                ..query.clone()
-            },
-            Some(of_sender),
-        ),
-    );
-    times.insert(
-        "list by login",
-        ask(
-            Query {
-                login: Some(sender(0)),
-                ..query.clone()
-            },
-            Some(of_sender),
-        ),
-    );
-    let mut fingerprint = [0; 32];
-    fingerprint[..16].copy_from_slice(&one);
-    fingerprint[16..].copy_from_slice(&one);
-    times.insert(
-        "list by file",
-        ask(
-            Query {
-                fingerprint: Some(fingerprint),
-                ..query.clone()
-            },
-            Some(1),
-        ),
-    );
-    times.insert(
-        "list those of a domain",
-        ask(
-            Query {
-                sender: Some("@example.org".into()),
-                ..query.clone()
-            },
-            None,
-        ),
-    );
+            assert!(!drop.audit(query).await.expect("it is read").is_empty());
+        });
+        self.time("level", ROUNDS, async |drop, _| {
+            drop.level().await.expect("it is known")
+        });
+        self.time("statistics", ROUNDS, async |drop, _| {
+            drop.statistics(None, None).await.expect("it is read")
+        });
+    }
 
-    let sweep = |now| {
-        runtime
-            .block_on(drop.sweep_all(now, SWEEP_STEP, || true))
-            .expect("a sweep ends")
-    };
-    let begun = Instant::now();
-    let swept = sweep(now);
-    times.insert("sweep, one in ten due", begun.elapsed().as_secs_f64());
-    assert_eq!(
-        swept.packages,
-        (0..count).filter(|n| is_due(*n)).count() as u64
-    );
-    times.insert("sweep, nothing due", median(3, |_| drop_it(sweep(now))));
-    times
+    fn lists(&mut self) {
+        let one = id(self.count / 2);
+        let of_sender = self.count.min(PACKAGES_PER_SENDER);
+        let all = Query::default;
+        let limit = Some(50);
+        let queue_id = Some(queue_id(self.count / 2));
+        let id_prefix = Some(data_encoding::HEXLOWER.encode(&one[..6]));
+        let (sender, login) = (Some(sender(0)), Some(sender(0)));
+        let fingerprint = Some(fingerprint(self.count / 2));
+        self.list("list the last 50", 50, Query { limit, ..all() });
+        self.list("list by queue id", 1, Query { queue_id, ..all() });
+        self.list("list by beginning of id", 1, Query { id_prefix, ..all() });
+        self.list("list by sender", of_sender, Query { sender, ..all() });
+        self.list("list by login", of_sender, Query { login, ..all() });
+        self.list(
+            "list by file",
+            1,
+            Query {
+                fingerprint,
+                ..all()
+            },
+        );
+        let (now, count) = (self.now, self.count);
+        self.time("list those of a domain", FEW_ROUNDS, async |drop, _| {
+            let sender = Some("@example.org".into());
+            let found = pages(&drop, Query { sender, ..all() }, now).await;
+            assert!(found >= count, "{found} of {count}");
+        });
+    }
+
+    fn list(&mut self, what: &'static str, rows: u64, query: Query) {
+        let now = self.now;
+        self.time(what, FEW_ROUNDS, async |drop, _| {
+            let found = drop.list(query.clone(), now).await;
+            assert_eq!(found.expect("it is read").len() as u64, rows, "{what}");
+        });
+    }
+
+    fn sweeps(&mut self) {
+        let (now, due) = (self.now, (0..self.count).filter(|n| is_due(*n)).count());
+        self.time("sweep, one in ten due", 1, async |drop, _| {
+            let swept = drop.sweep_all(now, SWEEP_STEP, || true).await;
+            assert_eq!(swept.expect("it ends").packages, due as u64);
+        });
+        self.time("sweep, nothing due", FEW_ROUNDS, async |drop, _| {
+            let swept = drop.sweep_all(now, SWEEP_STEP, || true).await;
+            assert_eq!(swept.expect("it ends"), Swept::default());
+        });
+    }
+}
+
+/// How many there are, page by page, as `depollueur drop list` takes them.
+async fn pages(drop: &Drop, mut query: Query, now: Timestamp) -> u64 {
+    query.limit = Some(PAGE);
+    let mut found = 0;
+    loop {
+        let page = drop.list(query.clone(), now).await;
+        let page = page.expect("the database is read");
+        found += page.len() as u64;
+        match page.last() {
+            Some(last) if page.len() == PAGE => query.after = Some((last.created, last.id)),
+            _ => return found,
+        }
+    }
 }
 
 fn open(directory: &Path) -> Drop {
@@ -390,22 +365,16 @@ async fn deposit(drop: &Drop) -> Token {
     committed.expect("a package is committed")
 }
 
-fn each(run: impl FnMut(u64)) -> f64 {
-    median(ROUNDS, run)
-}
-
-/// The median time of so many runs.
-fn median<T>(rounds: u64, mut run: impl FnMut(u64) -> T) -> f64 {
+/// What a run takes when the machine does little else: the fastest quarter of so many.
+fn undisturbed<T>(rounds: u64, mut run: impl FnMut(u64) -> T) -> f64 {
     let time = |n| {
         let begun = Instant::now();
-        drop_it(run(n));
-        begun.elapsed().as_secs_f64()
+        let value = std::hint::black_box(run(n));
+        let took = begun.elapsed();
+        drop(value);
+        took.as_secs_f64()
     };
     let mut times: Vec<_> = (0..rounds).map(time).collect();
     times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
-}
-
-fn drop_it<T>(value: T) {
-    drop(std::hint::black_box(value));
+    times[times.len() / 4]
 }

@@ -30,6 +30,8 @@ class Panel:
     x_label: str
     y_label: str
     curves: list[Curve]
+    x_unit: str = ""
+    y_unit: str = ""
 
 
 def svg(title: str, panels: list[Panel]) -> str:
@@ -66,11 +68,11 @@ def _panel(panel: Panel, top: int, height: int) -> str:
     for decade in range(x0, x1 + 1):
         x, _ = place(10 ** decade, 10 ** y0)
         out.append(f'<path class="grid" d="M{x:.1f} {top + 24}v{height}"/>'
-                   f'<text x="{x:.1f}" y="{top + height + 42}" text-anchor="middle">{_power(decade)}</text>')
+                   f'<text x="{x:.1f}" y="{top + height + 42}" text-anchor="middle">{_power(decade, panel.x_unit)}</text>')
     for decade in range(y0, y1 + 1):
         _, y = place(10 ** x0, 10 ** decade)
         out.append(f'<path class="grid" d="M{LEFT} {y:.1f}h{PLOT}"/>'
-                   f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{_power(decade)}</text>')
+                   f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{_power(decade, panel.y_unit)}</text>')
     out.append(f'<rect class="axis" x="{LEFT}" y="{top + 24}" width="{PLOT}" height="{height}"/>'
                f'<text x="{LEFT + PLOT / 2}" y="{top + height + 62}" text-anchor="middle" class="soft">'
                f'{escape(panel.x_label)}</text>'
@@ -100,10 +102,8 @@ def _decades(values) -> tuple[int, int]:
     return low, max(low + 1, math.ceil(math.log10(max(values)) - 1e-9))
 
 
-def _power(decade: int) -> str:
-    small = {-9: "1 n", -6: "1 µ", -3: "1 m", 0: "1", 3: "1 k", 6: "1 M", 9: "1 G"}
-    if decade in small:
-        return small[decade]
-    base = decade - decade % 3
-    prefix = small.get(base, f"1 e{base}").removeprefix("1").strip()
-    return f"{10 ** (decade - base)} {prefix}".strip()
+def _power(decade: int, unit: str) -> str:
+    """`100 ms`, `1 MB`, `10 k`."""
+    thousands = decade // 3
+    prefix = "nµm\0kMGT"[thousands + 3].replace("\0", "")
+    return f"{10 ** (decade - 3 * thousands)} {prefix}{unit}".strip()
