@@ -30,7 +30,7 @@ use tokio::runtime::{self, Runtime};
 const PACKAGES_PER_SENDER: u64 = 1000;
 
 /// How many operations are timed that touch one package.
-const ROUNDS: u64 = 200;
+const ROUNDS: u64 = 100;
 /// And of those that look at many.
 const FEW_ROUNDS: u64 = 5;
 

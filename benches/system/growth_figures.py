@@ -59,6 +59,14 @@ def run_measured(command) -> tuple[float, int]:
     return took, usage.ru_maxrss * KIB
 
 
+def share_of_a_core(seconds: float = 0.5) -> float:
+    """How much of a core a process gets that wants all of one: little on a machine that has other things to do."""
+    began, spent = time.perf_counter(), time.process_time()
+    while time.perf_counter() - began < seconds:
+        pass
+    return (time.process_time() - spent) / seconds
+
+
 def allow_files(count: int) -> None:
     """Lets this process, and those it starts, have so many files open."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -1,8 +1,8 @@
 //! The way out of the drop: a range of a file, decrypted segment by segment.
 
-use std::{collections::VecDeque, ops::Range, sync::Arc};
+use std::{ops::Range, sync::Arc};
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::{
     DropError, RecordId, Store,
@@ -18,16 +18,7 @@ use super::{
 pub struct FileReader {
     blob: Arc<OpenBlob>,
     range: Range<u64>,
-    lent: Lent,
 }
-
-/// The segments that were given out last. Once nobody has one any more, its memory takes the next:
-/// fresh memory costs more to be had from the system, and filled with zeros, than to be written.
-#[derive(Debug, Default)]
-struct Lent(VecDeque<Bytes>);
-
-/// How many are remembered: as many as a connection gathers before it writes.
-const LENT_MAX: usize = 2;
 
 #[derive(Debug)]
 struct OpenBlob {
@@ -64,7 +55,6 @@ impl FileReader {
                 opener: Some(opener),
             }),
             range,
-            lent: Lent::default(),
         })
     }
 
@@ -84,7 +74,6 @@ impl FileReader {
         Ok(Self {
             blob: Arc::new(OpenBlob { blob, opener: None }),
             range,
-            lent: Lent::default(),
         })
     }
 
@@ -101,44 +90,18 @@ impl FileReader {
         if self.range.is_empty() {
             return Ok(None);
         }
-        let (range, memory) = (self.range.clone(), self.lent.take());
-        let bytes = match self.blob.read(range, memory, Wait::Never)? {
-            Read::All(bytes) => bytes,
-            Read::Nothing(memory) => self.wait_for(memory).await?,
+        let bytes = match self.blob.read(self.range.clone(), Wait::Never)? {
+            Some(bytes) => bytes,
+            None => self.wait_for().await?,
         };
         self.range.start += bytes.len() as u64;
-        self.lent.give(&bytes);
         Ok(Some(bytes))
     }
 
-    async fn wait_for(&self, memory: BytesMut) -> Result<Bytes, DropError> {
+    async fn wait_for(&self) -> Result<Bytes, DropError> {
         let (blob, range) = (Arc::clone(&self.blob), self.range.clone());
-        match blocking(move || blob.read(range, memory, Wait::IfNeedBe)).await? {
-            Read::All(bytes) => Ok(bytes),
-            Read::Nothing(_) => unreachable!("who waits gets all"),
-        }
-    }
-}
-
-impl Lent {
-    /// Memory for the next segment.
-    fn take(&mut self) -> BytesMut {
-        let oldest = self.0.pop_front().map(Bytes::try_into_mut);
-        match oldest {
-            Some(Ok(memory)) => memory,
-            Some(Err(bytes)) => {
-                self.0.push_front(bytes);
-                BytesMut::new()
-            }
-            None => BytesMut::new(),
-        }
-    }
-
-    fn give(&mut self, bytes: &Bytes) {
-        if self.0.len() == LENT_MAX {
-            self.0.pop_front();
-        }
-        self.0.push_back(bytes.clone());
+        let read = blocking(move || blob.read(range, Wait::IfNeedBe)).await?;
+        Ok(read.expect("who waits gets all"))
     }
 }
 
@@ -149,18 +112,12 @@ enum Wait {
     IfNeedBe,
 }
 
-/// What came of a read.
-enum Read {
-    All(Bytes),
-    /// It would have had to wait, and must not. With the memory.
-    Nothing(BytesMut),
-}
-
 impl OpenBlob {
-    fn read(&self, range: Range<u64>, memory: BytesMut, wait: Wait) -> Result<Read, DropError> {
+    /// `None` when it would have to wait, and must not.
+    fn read(&self, range: Range<u64>, wait: Wait) -> Result<Option<Bytes>, DropError> {
         match &self.opener {
-            Some(opener) => self.read_segment(opener, range, memory, wait),
-            None => self.read_sealed(range, memory, wait),
+            Some(opener) => self.read_segment(opener, range, wait),
+            None => self.read_sealed(range, wait),
         }
     }
 
@@ -169,40 +126,29 @@ impl OpenBlob {
         &self,
         opener: &Opener,
         range: Range<u64>,
-        mut segment: BytesMut,
         wait: Wait,
-    ) -> Result<Read, DropError> {
+    ) -> Result<Option<Bytes>, DropError> {
         let layout = opener.layout();
         let number = layout.segment_of(range.start);
         let (plain, sealed) = (layout.plain(number), layout.sealed(number));
-        segment.resize((sealed.end - sealed.start) as usize, 0);
+        let mut segment = vec![0; (sealed.end - sealed.start) as usize];
         if !self.fill(&mut segment, sealed.start, wait)? {
-            return Ok(Read::Nothing(segment));
+            return Ok(None);
         }
         opener
             .open(number, &mut segment)
             .map_err(|e| DropError::damaged(self.blob.path(), format!("segment {number}: {e}")))?;
         let start = (range.start - plain.start) as usize;
         let end = (range.end.min(plain.end) - plain.start) as usize;
-        segment.truncate(end);
-        segment.advance(start);
-        Ok(Read::All(segment.freeze()))
+        Ok(Some(Bytes::from(segment).slice(start..end)))
     }
 
     /// Reads the first bytes of the range as they are stored, at most as many as a segment has.
-    fn read_sealed(
-        &self,
-        range: Range<u64>,
-        mut bytes: BytesMut,
-        wait: Wait,
-    ) -> Result<Read, DropError> {
+    fn read_sealed(&self, range: Range<u64>, wait: Wait) -> Result<Option<Bytes>, DropError> {
         let length = (range.end - range.start).min(SEGMENT_BYTES as u64);
-        bytes.resize(length as usize, 0);
-        Ok(if self.fill(&mut bytes, range.start, wait)? {
-            Read::All(bytes.freeze())
-        } else {
-            Read::Nothing(bytes)
-        })
+        let mut bytes = vec![0; length as usize];
+        let filled = self.fill(&mut bytes, range.start, wait)?;
+        Ok(filled.then(|| bytes.into()))
     }
 
     fn fill(&self, bytes: &mut [u8], offset: u64, wait: Wait) -> Result<bool, DropError> {

@@ -150,7 +150,7 @@ pub(super) fn deposits(found: &[Deposit], json: bool) -> Result<(), Failure> {
 
 /// Packages as they are written, page by page.
 enum Listing {
-    Table(Table<9>),
+    Table(Box<Table<9>>),
     Json(Array),
 }
 
@@ -159,7 +159,7 @@ impl Listing {
         if json {
             return Self::Json(Array::default());
         }
-        Self::Table(Table::new([
+        Self::Table(Box::new(Table::new([
             "ID",
             "STATE",
             "CREATED",
@@ -169,7 +169,7 @@ impl Listing {
             "DOWNLOADS",
             "QUEUE ID",
             "SENDER",
-        ]))
+        ])))
     }
 
     fn write(&mut self, page: &[Deposit]) -> Result<(), Failure> {
