@@ -19,10 +19,12 @@ from milter_client import Milter, body_of, check_order  # noqa: E402
 # are one client. How fast a reader must read (web.min_rate, 1 kB/s) stays as it is by default.
 WEB = {"web_max_connections": 5000, "web_max_connections_per_address": 5000}
 
+WORKERS = 2
+
 NGINX = """\
 daemon off;
 user root;
-worker_processes 2;
+worker_processes {workers};
 pid {dir}/pid;
 error_log {dir}/error.log;
 events {{ worker_connections 4096; }}
@@ -99,7 +101,7 @@ class Nginx:
         (directory / "www" / "page.html").write_bytes(page)
         (directory / "www" / "file").write_bytes(file)
         ports = {way: free_port() for way in ("sendfile", "copying", "tls")}
-        (directory / "nginx.conf").write_text(NGINX.format(dir=directory, **ports))
+        (directory / "nginx.conf").write_text(NGINX.format(dir=directory, workers=WORKERS, **ports))
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
                         "-subj", "/CN=127.0.0.1", "-days", "2", "-keyout", directory / "key.pem", "-out",
                         directory / "cert.pem"], check=True, capture_output=True)
@@ -108,6 +110,7 @@ class Nginx:
                                             stderr=log)
         for port in ports.values():
             wait_until(lambda port=port: port_is_open(port), f"nginx on port {port}", 20)
+        wait_until(lambda: len(self.pids) == 1 + WORKERS, "nginx's workers", 20)
         self.base = {way: f"{'https' if way == 'tls' else 'http'}://127.0.0.1:{port}" for way, port in ports.items()}
 
     @property

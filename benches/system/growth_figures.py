@@ -47,7 +47,10 @@ def _status(pid: int, field: str) -> int:
 
 
 def run_measured(command) -> tuple[float, int]:
-    """Seconds and peak memory of a command that must succeed; its output is thrown away."""
+    """Seconds and peak memory of a command that must succeed; its output is thrown away.
+
+    What this process had when it started the command counts as the command's, so that less than that is not seen.
+    """
     began = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     complaint = process.stderr.read()
