@@ -3,9 +3,10 @@
 //! On the same libraries as the daemon, over a unix socket; it asks for no more stages and for no
 //! more replies than it needs. What any body milter costs Postfix at least is what this one costs.
 //!
-//!     system-floor SOCKET
+//!     system-floor SOCKET [THREADS]
 //!
-//! On SIGTERM it says how many bytes of bodies it took.
+//! Without THREADS it runs on as many as there are processors, as `#[tokio::main]` does. On SIGTERM it
+//! says how many bytes of bodies it took.
 
 use std::{
     env, fs,
@@ -20,15 +21,23 @@ use std::{
 use indymilter::{Callbacks, Config, ProtoOpts, Status};
 use tokio::{
     net::UnixListener,
+    runtime::Builder,
     signal::unix::{SignalKind, signal},
 };
 
-#[tokio::main]
-async fn main() -> io::Result<()> {
-    let usage = || Error::other("usage: system-floor SOCKET");
+fn main() -> io::Result<()> {
+    let usage = || Error::other("usage: system-floor SOCKET [THREADS]");
     let path = env::args().nth(1).ok_or_else(usage)?;
-    let listener = UnixListener::bind(&path)?;
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o666))?;
+    let mut runtime = Builder::new_multi_thread();
+    if let Some(threads) = env::args().nth(2) {
+        runtime.worker_threads(threads.parse().map_err(|_| usage())?);
+    }
+    runtime.enable_all().build()?.block_on(serve(&path))
+}
+
+async fn serve(path: &str) -> io::Result<()> {
+    let listener = UnixListener::bind(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o666))?;
     let mut terminate = signal(SignalKind::terminate())?;
     let taken = Arc::new(AtomicU64::new(0));
     let config = Config {

@@ -1,10 +1,11 @@
 //! Sends messages to a mail server as fast as it takes them, and says how long each took.
 //!
-//!     system-load PORT FILE MARK SERIAL MESSAGES CONNECTIONS RECIPIENT
+//!     system-load PORT FILE MARK SERIAL MESSAGES CONNECTIONS RECIPIENT PARAMETERS
 //!
 //! FILE is a message with CRLF in which no line begins with a dot. The sixteen bytes at MARK are
 //! replaced by a number counted up from SERIAL, so that no two messages are alike. Each message has
-//! an SMTP session of its own, CONNECTIONS at a time, and its size is not declared.
+//! an SMTP session of its own, CONNECTIONS at a time. PARAMETERS stand behind the sender (RFC 5321,
+//! section 4.1.2), and may be empty.
 //!
 //! Prints the seconds from the first connection to the last reply, then for each message the
 //! microseconds from its last byte to the reply, and those of its whole session.
@@ -35,6 +36,7 @@ struct Load {
     serial: u64,
     messages: u64,
     recipient: String,
+    parameters: String,
     next: AtomicU64,
 }
 
@@ -50,9 +52,19 @@ struct Client {
 
 fn main() -> io::Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let [port, file, mark, serial, messages, connections, recipient] = arguments.as_slice() else {
+    let [
+        port,
+        file,
+        mark,
+        serial,
+        messages,
+        connections,
+        to,
+        parameters,
+    ] = arguments.as_slice()
+    else {
         return Err(Error::other(
-            "usage: system-load PORT FILE MARK SERIAL MESSAGES CONNECTIONS RECIPIENT",
+            "usage: system-load PORT FILE MARK SERIAL MESSAGES CONNECTIONS RECIPIENT PARAMETERS",
         ));
     };
     let mut message = fs::read(file)?;
@@ -63,7 +75,8 @@ fn main() -> io::Result<()> {
         mark: number(mark)?,
         serial: number(serial)?,
         messages: number(messages)?,
-        recipient: recipient.clone(),
+        recipient: to.clone(),
+        parameters: parameters.clone(),
         next: AtomicU64::new(0),
     };
     let begun = Instant::now();
@@ -111,7 +124,8 @@ impl Load {
         let begun = Instant::now();
         let mut client = Client::connect(self.port)?;
         client.command("EHLO client.lab.test\r\n", "250")?;
-        client.command("MAIL FROM:<alice@lab.test>\r\n", "250")?;
+        let sender = format!("MAIL FROM:<alice@lab.test> {}", self.parameters);
+        client.command(&format!("{}\r\n", sender.trim_end()), "250")?;
         client.command(&format!("RCPT TO:<{}>\r\n", self.recipient), "250")?;
         client.command("DATA\r\n", "354")?;
         let (first, rest) = self.bytes(serial);

@@ -143,8 +143,10 @@ class Sent:
     ends: list[float]
 
 
-def send(load: Path, port: int, message: Message, serial: int, count: int, connections: int, to: str) -> Sent:
-    command = [load, str(port), message.path, str(message.mark), str(serial), str(count), str(connections), to]
+def send(load: Path, port: int, message: Message, serial: int, count: int, connections: int, to: str,
+         parameters: str) -> Sent:
+    command = [load, str(port), message.path, str(message.mark), str(serial), str(count), str(connections), to,
+               parameters]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"the load failed: {done.stderr.strip()}")

@@ -100,6 +100,8 @@ class Setup:
 
     key, title = "a", "Postfix alone"
     detaches = False
+    # Whether clients say how large their messages are.
+    declares_size = False
 
     def __init__(self, directory: Path, sink: Sink, checker: Checker, load: Path, binaries: dict[str, Path]):
         self.directory, self.checker, self.load, self.binaries = directory, checker, load, binaries
@@ -168,8 +170,9 @@ class Setup:
 
     def send(self, message: Message, count: int, connections: int, to=RECIPIENT) -> Sent:
         serial, self.serial = self.serial, self.serial + count
+        parameters = f"SIZE={len(message.data)}" if self.declares_size else ""
         try:
-            return send(self.load, self.port, message, serial, count, connections, to)
+            return send(self.load, self.port, message, serial, count, connections, to, parameters)
         except RuntimeError as error:
             raise JobError(f"{self.title}: {error}\n{tail(self.postfix.log())}\n{self.log()}") from None
 
@@ -229,10 +232,11 @@ def has_files(directory: Path) -> bool:
 
 class Floor(Setup):
     key, title = "b", "do-nothing milter"
+    threads: tuple[str, ...] = ()
 
     def start_filter(self):
         self.socket = self.directory / "milter.sock"
-        self.launch(self.binaries["floor"], self.socket, stdout=subprocess.PIPE)
+        self.launch(self.binaries["floor"], self.socket, *self.threads, stdout=subprocess.PIPE)
         self.wait_for_socket()
 
     def stop(self):
@@ -241,6 +245,12 @@ class Floor(Setup):
         taken = self.processes[0].stdout.read() if self.processes else b""
         if self.serial > ord(self.key) * 10**9 and not int(taken or 0):
             raise JobError(f"{self.title}: it saw no body")
+
+
+class LeanFloor(Floor):
+    """The same without the wake-ups across processors that tokio's default runtime has."""
+
+    key, title, threads = "g", "do-nothing, one thread", ("1",)
 
 
 class Passing(Setup):
@@ -257,6 +267,12 @@ class Passing(Setup):
 
     def log(self):
         return tail(self.daemon.log())
+
+
+class PassingBySize(Passing):
+    """Its clients declare the size, as nearly all do: what is under the threshold is not looked at."""
+
+    key, title, declares_size = "h", "depollueur, by size", True
 
 
 class Detaching(Passing):
@@ -334,4 +350,4 @@ class Python(Directory):
         self.wait_for_socket()
 
 
-SETUPS = (Setup, Floor, Passing, Detaching, MimeDefang, Python)
+SETUPS = (Setup, Floor, Passing, Detaching, MimeDefang, Python, LeanFloor, PassingBySize)
