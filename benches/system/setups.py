@@ -174,7 +174,7 @@ class Setup:
         try:
             return send(self.load, self.port, message, serial, count, connections, to, parameters)
         except RuntimeError as error:
-            raise JobError(f"{self.title}: {error}\n{tail(self.postfix.log())}\n{self.log()}") from None
+            raise JobError(f"{self.title}: {error}\n{self.complaints()}\n{self.log()}") from None
 
     def wait_delivered(self):
         """Until the queue is empty; nothing may have been put off."""
@@ -182,7 +182,12 @@ class Setup:
         waiting = [queue / name for name in ("maildrop", "incoming", "active")]
         wait_until(lambda: not any(map(has_files, waiting)), "an empty queue", 600)
         if has_files(queue / "deferred") or has_files(queue / "corrupt"):
-            raise JobError(f"{self.title}: mail could not be delivered:\n{tail(self.postfix.log())}")
+            raise JobError(f"{self.title}: mail could not be delivered:\n{self.complaints()}")
+
+    def complaints(self) -> str:
+        """What Postfix has to say of what went wrong."""
+        lines = self.postfix.log().splitlines()
+        return tail("\n".join(line for line in lines if re.search("warning|error|fatal|reject|deferred", line)))
 
     # ---- whether the job is done
 
