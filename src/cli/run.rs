@@ -4,7 +4,7 @@ mod log;
 mod reload;
 mod sockets;
 
-use std::{io, time::Duration};
+use std::{io, num::NonZero, thread, time::Duration};
 
 use clap::Args;
 use jiff::Timestamp;
@@ -46,6 +46,13 @@ const SWEEP_STEP: usize = 100;
 
 /// How often the drop's level is looked at.
 const LEVEL_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Processors of which one thread takes in what Postfix sends, as Postfix itself spends ten times as
+/// much on a message: hashing, encrypting and writing are done by other threads. One more would cost
+/// more than it gives: indymilter has two tasks for each connection that wait for each other, and
+/// would wake each other up across processors for each packet. Measured on two processors with 25 MB:
+/// 40 ms of processor time a message instead of 52.
+const PROCESSORS_PER_MAIL_THREAD: usize = 8;
 
 /// How long the end waits for threads that wait for the disk.
 const THREADS_END_TIME: Duration = Duration::from_secs(1);
@@ -90,6 +97,7 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
     let no_threads =
         |error: io::Error| unavailable(&format_args!("could not start threads: {error}"));
     let mail = runtime::Builder::new_multi_thread()
+        .worker_threads(mail_threads())
         .enable_all()
         .build()
         .map_err(no_threads)?;
@@ -104,6 +112,11 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
     let ended = mail.block_on(daemon.serve(sockets));
     readers.shutdown_timeout(THREADS_END_TIME);
     ended
+}
+
+fn mail_threads() -> usize {
+    let processors = thread::available_parallelism().map_or(1, NonZero::get);
+    processors.div_ceil(PROCESSORS_PER_MAIL_THREAD)
 }
 
 /// What all tasks work with.

@@ -6,6 +6,10 @@ use std::{
     io::{self, ErrorKind, IoSliceMut, Write as _},
     os::unix::fs::{DirBuilderExt, FileExt as _, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     thread,
     time::{Duration, Instant, SystemTime},
 };
@@ -34,13 +38,26 @@ pub(in crate::drop) struct Directory {
     directory: PathBuf,
     drafts: PathBuf,
     blobs: PathBuf,
+    named: Arc<Named>,
+}
+
+/// The shards whose own names this process has made durable.
+#[derive(Debug)]
+struct Named([AtomicBool; 256]);
+
+/// Where a file will be.
+#[derive(Debug)]
+struct Place {
+    path: PathBuf,
+    /// The shard that it is in, if it is a blob.
+    shard: Option<(u8, Arc<Named>)>,
 }
 
 /// A file that is written.
 #[derive(Debug)]
 struct FileDraft {
     draft: NamedTempFile,
-    place: PathBuf,
+    place: Place,
     written: u64,
     flushed: u64,
 }
@@ -49,7 +66,7 @@ struct FileDraft {
 #[derive(Debug)]
 struct FinishedFile {
     draft: TempPath,
-    place: PathBuf,
+    place: Place,
 }
 
 /// A file that is read.
@@ -75,6 +92,7 @@ impl Directory {
             directory: directory.into(),
             drafts: child("drafts"),
             blobs: child("blobs"),
+            named: Arc::new(Named([const { AtomicBool::new(false) }; 256])),
         };
         if make_directory(directory)? {
             // The parent of a relative name of one component is the empty path: here.
@@ -142,7 +160,11 @@ impl Directory {
             read => return read.map_err(|e| DropError::io("read", &path, e)),
         }
         let contents = make();
-        let mut draft = FileDraft::new(self.temporary()?, path.clone());
+        let place = Place {
+            path: path.clone(),
+            shard: None,
+        };
+        let mut draft = FileDraft::new(self.temporary()?, place);
         draft.write(&contents)?;
         Box::new(draft).finish()?.place()?;
         sync_directory(&self.directory)?;
@@ -182,14 +204,23 @@ impl Blobs for Directory {
 
     fn draft(&self, id: RecordId, number: u32) -> Result<Box<dyn Draft>> {
         let draft = self.temporary()?;
-        Ok(Box::new(FileDraft::new(draft, self.path(id, number))))
+        let place = Place {
+            path: self.path(id, number),
+            shard: Some((id.0[0], Arc::clone(&self.named))),
+        };
+        Ok(Box::new(FileDraft::new(draft, place)))
     }
 
-    /// The shard's own name too: another process may have made it a moment ago, and not be that far.
+    /// The shard's own name too, once: another process may have made it a moment ago, and not be
+    /// that far. What was removed from the drafts need not be durable: a draft that comes back after
+    /// a power cut is swept.
     fn sync(&self, id: RecordId) -> Result<()> {
-        sync_directory(&self.blobs)?;
-        sync_directory(&self.shard(id.0[0]))?;
-        sync_directory(&self.drafts)
+        let shard = id.0[0];
+        if !self.named.is_durable(shard) {
+            sync_directory(&self.blobs)?;
+            self.named.is_now(shard, true);
+        }
+        sync_directory(&self.shard(shard))
     }
 
     fn exists(&self, id: RecordId, number: u32) -> Result<()> {
@@ -260,8 +291,18 @@ impl Blobs for Directory {
     }
 }
 
+impl Named {
+    fn is_durable(&self, shard: u8) -> bool {
+        self.0[usize::from(shard)].load(Relaxed)
+    }
+
+    fn is_now(&self, shard: u8, durable: bool) {
+        self.0[usize::from(shard)].store(durable, Relaxed);
+    }
+}
+
 impl FileDraft {
-    fn new(draft: NamedTempFile, place: PathBuf) -> Self {
+    fn new(draft: NamedTempFile, place: Place) -> Self {
         Self {
             draft,
             place,
@@ -308,13 +349,19 @@ impl Draft for FileDraft {
 
 impl Finished for FinishedFile {
     fn place(self: Box<Self>) -> Result<()> {
-        let Self { draft, place } = *self;
-        if let Some(shard) = place.parent() {
-            make_directory(shard)?;
+        let Self {
+            draft,
+            place: Place { path, shard },
+        } = *self;
+        if let Some(directory) = path.parent()
+            && make_directory(directory)?
+            && let Some((shard, named)) = shard
+        {
+            named.is_now(shard, false);
         }
         draft
-            .persist_noclobber(&place)
-            .map_err(|e| DropError::io("make", &place, e.error))
+            .persist_noclobber(&path)
+            .map_err(|e| DropError::io("make", &path, e.error))
     }
 }
 
@@ -419,5 +466,9 @@ pub(in crate::drop) fn draft_into(file: File, directory: &Path) -> Box<dyn Draft
         .expect("the directory can be written")
         .into_parts();
     let draft = NamedTempFile::from_parts(file, path);
-    Box::new(FileDraft::new(draft, directory.join("nowhere")))
+    let place = Place {
+        path: directory.join("nowhere"),
+        shard: None,
+    };
+    Box::new(FileDraft::new(draft, place))
 }
