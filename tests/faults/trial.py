@@ -1,0 +1,161 @@
+"""A trial: a scenario with its own Postfix, a load, a daemon that is in trouble, and the account at the end."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "e2e"))
+
+import stored  # noqa: E402
+from account import Account, counts, drain  # noqa: E402
+from lab import Daemon, Lab, wait_until  # noqa: E402
+from letters import THRESHOLD  # noqa: E402
+from load import Load  # noqa: E402
+from machine import Shim, Unavailable  # noqa: E402
+
+SCENARIOS: list[tuple[str, bool, object]] = []
+# Past every expiry and grace period, in seconds.
+LATER = 200 * 86_400
+
+
+def scenario(sentence: str, *, short: bool = True):
+    """Registers a scenario; the sentence is what must hold. Those that are not short run with --long, or when named."""
+    def register(function):
+        SCENARIOS.append((sentence, short, function))
+        return function
+    return register
+
+
+class Trial:
+    """What a scenario works with."""
+
+    def __init__(self, lab: Lab, judges, *, long: bool, seed: int = 1):
+        self.lab, self.judges, self.long = lab, judges, long
+        self.dice = random.Random(seed)
+        self.seed = seed
+        self.figures: dict = {}
+
+    def times(self, short: int, long: int) -> int:
+        return long if self.long else short
+
+    def daemon(self, **settings) -> Daemon:
+        """Not started yet."""
+        return self.lab.daemon(**{"detach_threshold": THRESHOLD, "detach_directions": "both", "notice_language": "en",
+                                  "quota_free_space_min": 0, **settings})
+
+    def shim(self, daemon: Daemon) -> Shim:
+        """A disk and a clock for this daemon that do as they are told; `settle` does without them."""
+        if not shutil.which("cc"):
+            raise Unavailable("there is no C compiler")
+        shim = Shim(daemon.directory / "shim", daemon.drop)
+        daemon.prefix = shim.prefix
+        return shim
+
+    def load(self, **settings) -> Load:
+        return Load(self.lab, seed=self.seed, **settings)
+
+    def settle(self, load: Load, daemon: Daemon, *, store: Daemon | None = None, let_through=False,
+               refused_allowed=False, put_off_allowed=True):
+        """Accounts for all that the load sent, after a clean restart of `daemon`; `store` is where its links lead.
+
+        With `let_through` messages may go out as they came because the store failed.
+        """
+        store = store or daemon
+        letters = load.letters
+        self.idle(daemon)
+        self.restart_clean(store)
+        wrong = drain(self.lab)
+        account = Account(self.lab.maildir, self.judges, base=store.settings["web_public_url"],
+                          web_port=store.web_port)
+        account.know(letters)
+        wrong += account.close(refused_allowed=refused_allowed)
+        self.figures.update(counts(letters, account))
+        if not let_through:
+            wrong += [f"{account.name(to)} went out as it came" for to in account.let_through]
+        if not put_off_allowed:
+            wrong += [f"number {x.number} ({x.kind}) was put off: {x.put_off[0]}" for x in letters if x.put_off]
+        if not account.how["rewritten"]:
+            wrong.append("nothing was rewritten: the trial shows nothing")
+        wrong += self.check_store(store)
+        blame(wrong)
+
+    def idle(self, daemon: Daemon):
+        """Nothing of a message may be left in a daemon that has none."""
+        for name in ("depollueur_messages_in_work", "depollueur_spool_files", "depollueur_spool_bytes"):
+            wait_until(lambda name=name: daemon.metric(name) == 0, f"{name} to be 0", 60)
+
+    def restart_clean(self, daemon: Daemon):
+        daemon.stop()
+        daemon.prefix, daemon.pass_fds = [], ()
+        daemon.start()
+
+    def check_store(self, daemon: Daemon) -> list[str]:
+        """What is wrong in a drop whose messages are all delivered: after a sweep, and after one past all grace."""
+        daemon.stop()
+        stored.age(daemon.drop)
+        wrong = self.swept(daemon, [])
+        self.figures["blobs"] = len(stored.blobs(daemon.drop))
+        shim = Shim(daemon.directory / "later", daemon.drop)
+        shim.clock(LATER)
+        wrong += self.swept(daemon, shim.prefix)
+        left = stored.blobs(daemon.drop)
+        if left:
+            wrong.append(f"{len(left)} blobs outlive their expiry and their grace")
+        return wrong
+
+    def swept(self, daemon: Daemon, prefix: list[str]) -> list[str]:
+        command = [*prefix, *daemon.command("drop", "sweep", "--trust-clock")]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        if done.returncode:
+            return [f"drop sweep ends with {done.returncode}: {done.stderr}"]
+        return stored.disagreements(daemon.drop)
+
+
+def blame(wrong: list[str]):
+    """Fails when something is wrong."""
+    if wrong:
+        more = f"\n… and {len(wrong) - 20} more" if len(wrong) > 20 else ""
+        raise AssertionError(f"{len(wrong)} wrong:\n" + "\n".join(wrong[:20]) + more)
+
+
+@contextmanager
+def supervised(daemon: Daemon, *, alive: bool = False):
+    """Starts a daemon, and ends it by force when the trial fails. `alive`: it need not be ready."""
+    daemon.start(wait=not alive)
+    if alive:
+        wait_alive(daemon)
+    try:
+        yield daemon
+    finally:
+        daemon.kill()
+
+
+def wait_alive(daemon: Daemon):
+    """Waits until it serves, whether or not its drop can take anything."""
+    def answers():
+        if daemon.process.poll() is not None:
+            raise AssertionError(f"the daemon ended with {daemon.process.returncode}:\n{daemon.log()[-2000:]}")
+        try:
+            return daemon.admin("/healthz")[0] == 200
+        except OSError:
+            return False
+    wait_until(answers, "the daemon to serve", 30)
+
+
+def reload(daemon: Daemon):
+    """SIGHUP, and the line in the log that ends the reload."""
+    before = len(daemon.log())
+    daemon.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: "configuration reloaded" in daemon.log()[before:], "the reload", 20)
+
+
+def pause(seconds: float):
+    """Lets a fault last: that is what a scenario is about, nothing is awaited."""
+    time.sleep(seconds)
