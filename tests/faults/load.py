@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass, field
 
 from lab import PASSWORD, Lab
-from letters import MIXED, deck, make
+from letters import MIXED, deck, is_heavy, make
 
 REPLY_SECONDS = 150
 # How long a message is tried again after the load was told to stop, that is after the fault ended.
@@ -101,8 +101,8 @@ class Session:
         except OSError as error:
             raise PutOff(f"lost: {error}") from None
 
-    def send(self, letter: Letter):
-        """Raises when it was not accepted."""
+    def send(self, letter: Letter, hang_up: bool = False):
+        """Raises when it was not accepted, or when the client hangs up after the final dot."""
         message = letter.message()
         self.command(f"MAIL FROM:<{letter.sender}> SIZE={len(message)}")
         self.command(f"RCPT TO:<{letter.to}>")
@@ -111,6 +111,8 @@ class Session:
         begun = time.monotonic()
         try:
             self.write(b".\r\n")
+            if hang_up:
+                raise Unknown("the client hung up")
             self.expect("2")
         except PutOff as why:
             if str(why).startswith("lost"):
@@ -134,14 +136,15 @@ class Session:
 class Load:
     """Sends mail on several connections until its `with` block ends; what is begun is brought to an end then.
 
-    `rate` bounds the messages per second of all connections together, `count` how many there are.
+    `rate` bounds the messages per second of all connections together, `count` how many there are; `impatient` is
+    the share of tries in which the client hangs up after the final dot, and then sends the message again.
     """
 
     numbers = itertools.count(1)
 
     def __init__(self, lab: Lab, *, connections: int = 8, kinds=MIXED, seed: int = 1, rate: float | None = None,
-                 count: int | None = None, ports=("submission", "incoming")):
-        self.lab, self.ports, self.rate = lab, ports, rate
+                 count: int | None = None, impatient: float = 0, ports=("submission", "incoming")):
+        self.lab, self.ports, self.rate, self.impatient = lab, ports, rate, impatient
         self.cards = deck(kinds, seed)
         self.letters: list[Letter] = []
         self.left = count
@@ -177,16 +180,17 @@ class Load:
 
     # ---- what happened so far
 
-    def accepted(self) -> int:
-        return sum(letter.accepted for letter in list(self.letters))
+    def accepted(self, heavy: bool = False) -> int:
+        """How many messages were accepted; of those that have something to detach."""
+        return sum(letter.accepted for letter in list(self.letters) if not heavy or is_heavy(letter.kind))
 
     def put_off(self) -> int:
         """How many tries were put off; tries without a reply are not among them."""
         return sum(len(letter.put_off) for letter in list(self.letters))
 
-    def wait_accepted(self, more: int, seconds: float = 120):
+    def wait_accepted(self, more: int, seconds: float = 120, heavy: bool = False):
         """Waits until so many more messages are accepted than at the moment."""
-        self.wait_for(lambda base=self.accepted(): self.accepted() >= base + more,
+        self.wait_for(lambda base=self.accepted(heavy): self.accepted(heavy) >= base + more,
                       f"{more} more messages to be accepted", seconds)
 
     def wait_tries(self, more: int, seconds: float = 120):
@@ -237,7 +241,7 @@ class Load:
         try:
             session = self.connect(letter, port, login)
             while session is not None:
-                if not self.attempt(session, letter):
+                if not self.attempt(session, letter, dice.random() < self.impatient):
                     session.close()
                     session = self.connect(letter, port, login) if self.again(letter) else None
                     continue
@@ -263,10 +267,10 @@ class Load:
             if not self.again(letter):
                 return None
 
-    def attempt(self, session: Session, letter: Letter) -> bool:
+    def attempt(self, session: Session, letter: Letter, hang_up: bool = False) -> bool:
         """True when the session may go on with another message."""
         try:
-            session.send(letter)
+            session.send(letter, hang_up)
             letter.accepted = True
             return True
         except Refused as why:

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +23,7 @@ from machine import Shim, Unavailable  # noqa: E402
 
 SCENARIOS: list[tuple[str, bool, object]] = []
 # Past every expiry and grace period, in seconds.
-LATER = 200 * 86_400
+LATER = 600 * 86_400
 # Messages a second of a load in the short selection.
 SHORT_RATE = 10
 
@@ -64,17 +65,24 @@ class Trial:
         """The short selection is not for speed: what it sends must be judged, too."""
         return Load(self.lab, seed=self.seed, **{"rate": None if self.long else SHORT_RATE, **settings})
 
-    def settle(self, load: Load, daemon: Daemon, *, store: Daemon | None = None, let_through=False,
-               refused_allowed=False, put_off_allowed=True):
-        """Accounts for all that the load sent, after a clean restart of `daemon`; `store` is where its links lead.
+    def settle(self, load: Load, daemon: Daemon, *, store: Daemon | None = None, **allowed):
+        """Accounts for all that the load sent, after a clean restart of where its links lead: `store`, or `daemon`.
 
-        With `let_through` messages may go out as they came because the store failed.
+        Then looks at what is stored. What is allowed: see `account`.
         """
         store = store or daemon
-        letters, begun = load.letters, time.monotonic()
         self.figures["load_s"] = round(load.ended_at - load.begun_at, 1)
         self.idle(daemon)
         self.restart_clean(store)
+        blame(self.account(load, store, **allowed) + self.check_store(store))
+
+    def account(self, load: Load, store: Daemon, *, let_through=False, refused_allowed=False,
+                put_off_allowed=True) -> list[str]:
+        """What is wrong with what became of all that the load sent; `store` serves its links.
+
+        With `let_through` messages may go out as they came because the store failed.
+        """
+        letters, begun = load.letters, time.monotonic()
         wrong = drain(self.lab)
         account = Account(self.lab.maildir, self.judges, base=store.settings["web_public_url"],
                           web_port=store.web_port)
@@ -88,8 +96,7 @@ class Trial:
             wrong += [f"number {x.number} ({x.kind}) was put off: {x.put_off[0]}" for x in letters if x.put_off]
         if not account.how["rewritten"]:
             wrong.append("nothing was rewritten: the trial shows nothing")
-        wrong += self.check_store(store)
-        blame(wrong)
+        return wrong
 
     def idle(self, daemon: Daemon):
         """Nothing of a message may be left in a daemon that has none."""
@@ -164,3 +171,26 @@ def reload(daemon: Daemon):
 def pause(seconds: float):
     """Lets a fault last: that is what a scenario is about, nothing is awaited."""
     time.sleep(seconds)
+
+
+class Keeper:
+    """Starts a daemon again whenever it ends, as a service manager does, until its `with` block ends."""
+
+    def __init__(self, daemon: Daemon):
+        self.daemon, self.codes = daemon, []
+        self.ending = threading.Event()
+        self.thread = threading.Thread(target=self.watch, daemon=True)
+
+    def watch(self):
+        while not self.ending.wait(0.05):
+            if self.daemon.process.poll() is not None:
+                self.codes.append(self.daemon.wait())
+                self.daemon.start(wait=False)
+
+    def __enter__(self) -> "Keeper":
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ending.set()
+        self.thread.join()
