@@ -44,6 +44,8 @@ class Trial:
         self.dice = random.Random(seed)
         self.seed = seed
         self.figures: dict = {}
+        # Loads beside the main one.
+        self.others: list[Load] = []
 
     def times(self, short: int, long: int) -> int:
         return long if self.long else short
