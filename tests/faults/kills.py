@@ -7,16 +7,17 @@ import signal
 import socket
 import tempfile
 import time
-
 from contextlib import ExitStack
+from pathlib import Path
+
 from lab import wait_until
 from load import PutOff, Session
-from trial import pause, reload, scenario, supervised
+from trial import pause, postfix_settings, reload, scenario, supervised
 
 
 @scenario("killed at random moments and started again, it loses no mail, doubles none, and every link works")
 def killed(t):
-    with supervised(t.daemon()) as daemon, t.load() as load:
+    with supervised(t.daemon()) as daemon, t.reader(daemon), t.load() as load:
         kills = t.times(6, 100)
         for _ in range(kills):
             load.wait_accepted(2)
@@ -28,6 +29,44 @@ def killed(t):
         load.stop()
         t.figures["kills"] = kills
         t.settle(load, daemon)
+
+
+@scenario("stopped for some seconds and continued, as on a machine that is suspended, it loses no mail", short=False)
+def suspended(t):
+    with supervised(t.daemon(milter_deadline="3 s")) as daemon, t.load() as load:
+        for number in range(t.times(2, 20)):
+            load.wait_accepted(4)
+            daemon.process.send_signal(signal.SIGSTOP)
+            pause((1, 5)[number % 2])
+            daemon.process.send_signal(signal.SIGCONT)
+        load.wait_accepted(5)
+        load.stop()
+        t.settle(load, daemon, let_through=True)
+
+
+@scenario("when processes of Postfix are killed at random moments, what was accepted arrives, with links that work",
+          short=False)
+def postfix_killed(t):
+    # Without its reports of all this to the postmaster.
+    with supervised(t.daemon()) as daemon, postfix_settings(t, notify_classes=""), t.load() as load:
+        kills = 0
+        for _ in range(t.times(10, 200)):
+            load.wait_accepted(1)
+            pause(t.dice.random() / 2)
+            found = [pid for pid in children(t.lab.first.master_pid)
+                     if Path(f"/proc/{pid}/comm").read_text().strip() in ("smtpd", "cleanup")]
+            if found:
+                os.kill(t.dice.choice(found), signal.SIGKILL)
+                kills += 1
+        load.wait_accepted(5)
+        load.stop()
+        t.figures["kills"] = kills
+        t.settle(load, daemon)
+
+
+def children(parent: int) -> list[int]:
+    """The processes that it started and that are still there."""
+    return [int(word) for word in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
 
 
 @scenario("ended by SIGTERM and started again, it ends well each time, and no mail is lost")

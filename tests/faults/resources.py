@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import subprocess
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import messages as m
@@ -12,7 +12,7 @@ import stored
 from lab import wait_until
 from machine import SYNC, Unavailable, memory_group
 from milter_client import Milter, body_of, check_order, split
-from trial import Keeper, pause, scenario, supervised
+from trial import Keeper, pause, postfix_settings, scenario, supervised
 
 HOUR, DAY = 3600, 86_400
 
@@ -27,16 +27,6 @@ def descriptors_for_us():
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     if hard < 4096:
         raise Unavailable(f"{hard} descriptors are too few")
-
-
-@contextmanager
-def postfix_settings(t, **settings):
-    """Changes the first Postfix for the rest of the trial."""
-    etc = t.lab.first.directory / "etc"
-    words = [f"{name}={value}" for name, value in settings.items()]
-    subprocess.run(["postconf", "-c", etc, "-e", *words], check=True)
-    subprocess.run(["postfix", "-c", etc, "reload"], check=True, capture_output=True)
-    yield
 
 
 @scenario("out of file descriptors mail waits or is put off, and none is lost")

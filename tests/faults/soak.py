@@ -32,6 +32,7 @@ class Sample:
     rss_kib: int
     descriptors: int
     threads: int
+    wal_kib: int
     p50_ms: float
     p99_ms: float
     messages: int
@@ -43,9 +44,10 @@ def sample(daemon, begun: float, waits: list[float]) -> Sample:
 
     def value(name: str) -> int:
         return int(re.search(rf"^{name}:\s+(\d+)", status, re.M).group(1))
-    return Sample((time.monotonic() - begun) / 3600, value("VmRSS"), len(list((process / "fd").iterdir())),
-                  value("Threads"), round(1000 * percentile(waits, 0.5), 1), round(1000 * percentile(waits, 0.99), 1),
-                  len(waits))
+    log = daemon.drop / "drop.sqlite3-wal"
+    return Sample(round((time.monotonic() - begun) / 3600, 4), value("VmRSS"), len(list((process / "fd").iterdir())),
+                  value("Threads"), log.stat().st_size // 1024, round(1000 * percentile(waits, 0.5), 1),
+                  round(1000 * percentile(waits, 0.99), 1), len(waits))
 
 
 def slope(hours: list[float], values: list[float]) -> tuple[float, float]:
@@ -62,6 +64,7 @@ def slope(hours: list[float], values: list[float]) -> tuple[float, float]:
 
 # Name, unit, and the growth over the whole run that still counts as flat: a part of the median, or so much.
 WATCHED = [("rss_kib", "KiB", 0.10, 2048), ("descriptors", "", 0.10, 4), ("threads", "", 0.10, 4),
+           ("wal_kib", "KiB", 0.10, 4096),
            ("p50_ms", "ms", 0.25, 5), ("p99_ms", "ms", 0.50, 100)]
 
 

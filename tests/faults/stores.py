@@ -12,7 +12,7 @@ import time
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from lab import Daemon
+from lab import Daemon, wait_until
 from letters import THRESHOLD
 from machine import CHANGES, NAME, OPEN, READ, SYNC, WRITE, Unavailable, fill, mounted
 from remote import Hosts
@@ -32,16 +32,21 @@ def full(t):
     with mounted(f"size={t.times(256, 2048)}m,mode=700", daemon.drop) as place:
         if place is None:
             raise Unavailable("no file system can be mounted")
-        with supervised(daemon), t.load() as load:
-            for _ in range(t.times(2, 15)):
+        with supervised(daemon), t.reader(daemon), t.load() as load:
+            for number in range(t.times(2, 15)):
                 load.wait_accepted(8)
                 filler = fill(place)
-                for _ in range(4):
+                if number % 2:
+                    daemon.kill()
+                    daemon.start(wait=False)
+                    wait_alive(daemon)
+                for _ in range(3):
                     # Drafts that were given up make room again.
                     load.wait_accepted(2, heavy=True)
                     filler.unlink()
                     filler = fill(place)
                 filler.unlink()
+                wait_until(daemon._is_ready, "the drop to take packages again", 30)
             load.wait_accepted(8)
             load.stop()
             t.settle(load, daemon, let_through=True)
@@ -53,6 +58,7 @@ REFUSALS = [
     ("read-only", CHANGES, errno.EROFS, 1),
     ("sync fails", SYNC, errno.EIO, 2),
     ("write fails", WRITE, errno.EIO, 5),
+    ("quota", WRITE, errno.EDQUOT, 3),
     ("names fail", OPEN | NAME, errno.EIO, 4),
     ("read fails", READ, errno.EIO, 3),
     ("no descriptors", OPEN, errno.EMFILE, 2),
@@ -64,7 +70,7 @@ REFUSALS = [
 def refusing(t):
     daemon = t.daemon()
     shim = t.shim(daemon)
-    with supervised(daemon), t.load() as load:
+    with supervised(daemon), t.reader(daemon), t.load() as load:
         for _ in range(t.times(1, 8)):
             for name, calls, error, one_in in REFUSALS:
                 struck = shim.struck()
@@ -97,9 +103,9 @@ def refusing_tempfail(t):
 
 @scenario("on a slow disk mail waits, and all of it is rewritten")
 def slow(t):
-    daemon = t.daemon()
+    daemon = t.daemon(milter_max_messages=4)
     shim = t.shim(daemon)
-    with supervised(daemon), t.load() as load:
+    with supervised(daemon), t.reader(daemon), t.load() as load:
         for calls, seconds in ((SYNC, 0.3), (WRITE | SYNC, 0.003), (READ, 0.02)):
             shim.delay(calls, seconds)
             load.wait_accepted(t.times(12, 150))
@@ -150,12 +156,14 @@ def locked(database: Path):
 
 @scenario("while another process locks the database mail goes out as it came, and is rewritten once it is free")
 def database_locked(t):
-    with supervised(t.daemon(milter_deadline="6 s")) as daemon, t.load() as load:
+    with supervised(t.daemon(milter_deadline="6 s")) as daemon, t.reader(daemon) as reader, t.load() as load:
         for _ in range(t.times(1, 8)):
             load.wait_accepted(8)
             with locked(daemon.drop / "drop.sqlite3"):
+                served = reader.counts["read"]
                 pause(t.times(7, 20))
                 load.wait_accepted(4, heavy=True)
+                assert reader.counts["read"] > served, "what is stored is not served"
             load.wait_accepted(8)
         load.stop()
         t.settle(load, daemon, let_through=True)

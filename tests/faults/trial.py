@@ -20,6 +20,7 @@ from lab import Daemon, Lab, wait_until  # noqa: E402
 from letters import THRESHOLD  # noqa: E402
 from load import Load  # noqa: E402
 from machine import Shim, Unavailable  # noqa: E402
+from reader import Reader  # noqa: E402
 
 SCENARIOS: list[tuple[str, bool, object]] = []
 # Past every expiry and grace period, in seconds.
@@ -46,6 +47,7 @@ class Trial:
         self.figures: dict = {}
         # Loads beside the main one.
         self.others: list[Load] = []
+        self.readers: list[Reader] = []
 
     def times(self, short: int, long: int) -> int:
         return long if self.long else short
@@ -67,12 +69,23 @@ class Trial:
         """The short selection is not for speed: what it sends must be judged, too."""
         return Load(self.lab, seed=self.seed, **{"rate": None if self.long else SHORT_RATE, **settings})
 
+    @contextmanager
+    def reader(self, daemon: Daemon):
+        """Opens the links of what arrives, all the time until `settle`; fails when one gave something wrong."""
+        with Reader(self.lab.maildir, daemon, self.seed) as reader:
+            self.readers.append(reader)
+            yield reader
+        self.figures.update({f"reader_{name}": count for name, count in reader.counts.items()})
+        blame(reader.wrong)
+
     def settle(self, load: Load, daemon: Daemon, *, store: Daemon | None = None, **allowed):
         """Accounts for all that the load sent, after a clean restart of where its links lead: `store`, or `daemon`.
 
         Then looks at what is stored. What is allowed: see `account`.
         """
         store = store or daemon
+        for reader in self.readers:
+            reader.stop()
         self.figures["load_s"] = round(load.ended_at - load.begun_at, 1)
         self.idle(daemon)
         self.restart_clean(store)
@@ -161,6 +174,16 @@ def wait_alive(daemon: Daemon):
         except OSError:
             return False
     wait_until(answers, "the daemon to serve", 30)
+
+
+@contextmanager
+def postfix_settings(t, **settings):
+    """Changes the first Postfix for the rest of the trial."""
+    etc = t.lab.first.directory / "etc"
+    words = [f"{name}={value}" for name, value in settings.items()]
+    subprocess.run(["postconf", "-c", etc, "-e", *words], check=True)
+    subprocess.run(["postfix", "-c", etc, "reload"], check=True, capture_output=True)
+    yield
 
 
 def reload(daemon: Daemon):
