@@ -101,20 +101,24 @@ class Unavailable(Exception):
 
 
 @contextmanager
-def memory_group(name: str, limit: int):
-    """A control group with so many bytes of memory, in version 1 or 2 of their interface; yields its directory."""
-    first, second = Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup")
-    root, key = (first, "memory.limit_in_bytes") if first.is_dir() else (second, "memory.max")
-    group = root / f"{name}-{os.getpid()}"
+def group(controller: str, first: str, second: str, limit: int):
+    """A control group with a limit, `first` and `second` being its names in versions 1 and 2 of the interface.
+
+    Yields its directory; processes join it by being written to its cgroup.procs.
+    """
+    root, name = Path("/sys/fs/cgroup") / controller, first
+    if not root.is_dir():
+        root, name = Path("/sys/fs/cgroup"), second
+    made = root / f"depollueur-faults-{os.getpid()}"
     try:
-        group.mkdir()
+        made.mkdir()
     except OSError as why:
         raise Unavailable(f"no control group can be made: {why}") from None
     try:
         try:
-            (group / key).write_text(str(limit))
+            (made / name).write_text(str(limit))
         except OSError as why:
-            raise Unavailable(f"memory cannot be limited: {why}") from None
-        yield group
+            raise Unavailable(f"{controller} cannot be limited: {why}") from None
+        yield made
     finally:
-        group.rmdir()
+        made.rmdir()

@@ -10,7 +10,7 @@ from pathlib import Path
 import messages as m
 import stored
 from lab import wait_until
-from machine import SYNC, Unavailable, memory_group
+from machine import SYNC, Unavailable, group
 from milter_client import Milter, body_of, check_order, split
 from trial import Keeper, pause, postfix_settings, scenario, supervised
 
@@ -51,9 +51,9 @@ def descriptors(t):
 
 @scenario("in a control group of 64 MiB it serves 8 connections and 25 MB messages without being killed", short=False)
 def little_memory(t):
-    with memory_group("depollueur-faults", 64 << 20) as group, supervised(t.daemon()) as daemon:
+    with group("memory", "memory.limit_in_bytes", "memory.max", 64 << 20) as made, supervised(t.daemon()) as daemon:
         pid = daemon.process.pid
-        (group / "cgroup.procs").write_text(str(pid))
+        (made / "cgroup.procs").write_text(str(pid))
         with t.load() as load:
             load.wait_accepted(t.times(60, 1000), seconds=1200)
             load.stop()
@@ -83,6 +83,35 @@ def no_memory(t):
         assert t.figures["deaths"], "memory was enough"
         assert "panicked at" not in daemon.log(), "it panicked"
         t.settle(load, daemon, let_through=True)
+
+
+@scenario("when no thread can be started mail is put off or goes out as it came, and none is lost", short=False)
+def no_threads(t):
+    with group("pids", "pids.max", "pids.max", 1000) as made, supervised(t.daemon()) as daemon:
+        (made / "cgroup.procs").write_text(str(daemon.process.pid))
+        letters = []
+        for more in (0, 1, 3)[:t.times(2, 3)] * t.times(1, 5):
+            # Idle threads end after ten seconds: then there are only those that never end.
+            pause(12)
+            (made / "pids.max").write_text(str(int((made / "pids.current").read_text()) + more))
+            with t.load() as load:
+                load.wait_tries(20)
+                (made / "pids.max").write_text("1000")
+                load.stop()
+            letters += load.letters
+        load.letters = letters
+        t.figures["panics"] = daemon.log().count("OS can't spawn worker thread")
+        t.settle(load, daemon, let_through=True)
+
+
+@scenario("when its log cannot be written no mail is put off", short=False)
+def no_log(t):
+    daemon = t.daemon()
+    daemon.prefix = ["bash", "-c", 'exec "$@" 2>/dev/full', "without-log"]
+    with supervised(daemon), t.load() as load:
+        load.wait_accepted(t.times(20, 200))
+        load.stop()
+        t.settle(load, daemon, put_off_allowed=False)
 
 
 @scenario("beside 1,950 milter connections that say nothing real mail flows, and none is put off")

@@ -165,6 +165,10 @@ def database_locked(t):
                 load.wait_accepted(4, heavy=True)
                 read = reader.counts["read"] - served
                 assert read > 3, f"what is stored is hardly served: {read} files were read"
+                if t.long:
+                    daemon.stop()
+                    daemon.start(wait=False)
+                    wait_alive(daemon)
                 t.figures["read_while_locked"] = t.figures.get("read_while_locked", 0) + read
             load.wait_accepted(8)
         load.stop()
