@@ -134,7 +134,7 @@ def takeover(t):
     old = t.daemon()
     with ExitStack() as stack, t.load() as load:
         stack.enter_context(supervised(old))
-        rounds = t.times(3, 20)
+        rounds = t.times(2, 20)
         for _ in range(rounds):
             load.wait_accepted(3)
             inode = t.lab.milter.stat().st_ino

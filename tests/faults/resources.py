@@ -67,7 +67,7 @@ def no_memory(t):
     """The limits are those of the address space in MiB; idle, with the small arenas that it then has, it takes 40."""
     daemon = t.daemon()
     with supervised(daemon), t.load() as load:
-        for limit in (50, 60, 42, 70, 55)[:t.times(2, 5)] * t.times(1, 6):
+        for limit in (50, 40, 60, 42, 70)[:t.times(2, 5)] * t.times(1, 6):
             load.wait_accepted(3)
             daemon.stop()
             daemon.prefix = ["prlimit", f"--as={limit << 20}"]
@@ -240,12 +240,13 @@ def clock(t):
     daemon = t.daemon(drop_expiry="2 months")
     shim = t.shim(daemon)
     with supervised(daemon), t.load() as load:
-        load.wait_accepted(10, heavy=True)
+        load.wait_accepted(5, heavy=True)
         held = 0
-        for jump in (70 * DAY, 0, -31 * DAY, 0, 400 * DAY, 0, 2 * HOUR, 0)[:t.times(8, 8)] * t.times(1, 4):
+        jumps = (70 * DAY, 0, -31 * DAY, 2 * HOUR, 0, 400 * DAY, 0)
+        for jump in jumps[:t.times(5, 7)] * t.times(1, 4):
             kept = stored.recorded(daemon.drop)
             shim.clock(jump)
-            load.wait_accepted(2, heavy=True)
+            load.wait_accepted(1, heavy=True)
             for more in (0, 6 * HOUR, 23 * HOUR) if abs(jump) > DAY else (0, 600):
                 shim.clock(jump + more)
                 held += sweeps(daemon, shim)

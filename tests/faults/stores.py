@@ -40,7 +40,7 @@ def full(t):
                     daemon.kill()
                     daemon.start(wait=False)
                     wait_alive(daemon)
-                for _ in range(3):
+                for _ in range(t.times(2, 4)):
                     # Drafts that were given up make room again.
                     load.wait_accepted(2, heavy=True)
                     filler.unlink()

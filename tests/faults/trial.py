@@ -45,6 +45,9 @@ class Trial:
         self.dice = random.Random(seed)
         self.seed = seed
         self.figures: dict = {}
+        # Whether another trial can use the lab, and what earlier ones left in it.
+        self.lab_is_as_before = True
+        self.older = set(lab.dir.glob("daemon-*"))
         # Loads beside the main one.
         self.others: list[Load] = []
         self.readers: list[Reader] = []
@@ -179,6 +182,7 @@ def wait_alive(daemon: Daemon):
 @contextmanager
 def postfix_settings(t, **settings):
     """Changes the first Postfix for the rest of the trial."""
+    t.lab_is_as_before = False
     etc = t.lab.first.directory / "etc"
     words = [f"{name}={value}" for name, value in settings.items()]
     subprocess.run(["postconf", "-c", etc, "-e", *words], check=True)
