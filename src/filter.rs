@@ -7,6 +7,7 @@
 //! * `parts` – the parts of the message as they lie in the spool
 //! * `message` – a message on its way: each of the scanner's events is acted upon
 //! * `finish` – its end: the last decisions, the notice, a look at what was made of it, the commit
+//! * `language` – in which language the notice is
 //!
 //! # Memory
 //!
@@ -25,6 +26,8 @@
 //! | candidates for the end, with a name and a type of 255 bytes each | 832 bytes × `limits.parts_max` |
 //! | detached files, and the manifest of them | 2 KiB × [`DETACHED_MAX`], if not candidates |
 //! | at its end, texts that take the notice, one at a time | 16 × `limits.text_bytes_max` |
+//! | in place of that, the start of one, to tell its language | 32 KiB raw, 256 KiB in all |
+//! | with `notice.templates`, one of them while it is rendered | 1 MiB, and not in the sum |
 //!
 //! In sum, with what is constant rounded up:
 //!
@@ -38,6 +41,7 @@
 //! What explains decisions takes more; only `depollueur rewrite` asks for it.
 
 mod finish;
+mod language;
 mod leaf;
 mod message;
 mod parts;
@@ -53,7 +57,7 @@ use crate::{
     rewrite::Eol,
     rules,
     spool::Spool,
-    store::{Store, StoreError},
+    store::{StoreError, Stores},
 };
 
 pub use message::Message;
@@ -100,7 +104,7 @@ pub struct Envelope {
 pub struct Filter {
     config: Arc<Config>,
     /// `None` in dry-run: nothing is deposited then.
-    store: Option<Store>,
+    stores: Option<Stores>,
     explain: bool,
 }
 
@@ -284,12 +288,12 @@ pub struct Trial {
 }
 
 impl Filter {
-    /// Makes a filter over a store.
-    pub fn new(config: Arc<Config>, store: Store) -> Self {
+    /// Makes a filter over a store, or several between which the rules choose.
+    pub fn new(config: Arc<Config>, stores: impl Into<Stores>) -> Self {
         let live = config.detach.mode == RunMode::Live;
         Self {
             config,
-            store: live.then_some(store),
+            stores: live.then(|| stores.into()),
             explain: false,
         }
     }
@@ -299,7 +303,7 @@ impl Filter {
         config.detach.mode = RunMode::DryRun;
         Self {
             config: Arc::new(config),
-            store: None,
+            stores: None,
             explain: false,
         }
     }

@@ -28,11 +28,10 @@ use super::{
 };
 use crate::{
     admin::{self, Metrics},
-    config::StoreKind,
     deposit::Deposits,
     drop::{Drop, Swept},
     milter::{self, Claim, Stop},
-    store::Store,
+    store::Stores,
     web::{
         Theme,
         server::{self, ServerLimits},
@@ -78,15 +77,13 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
     };
     // The sockets come first: a start that fails on one of them leaves no drop behind.
     let sockets = Sockets::open(&config, claim).map_err(|error| unavailable(&error))?;
-    let remote = (config.store.kind == StoreKind::Remote).then(|| Store::open(&config));
-    let remote = remote.transpose().map_err(|error| unavailable(&error))?;
     let drop = Drop::of(&config).map_err(|error| unavailable(&error))?;
-    let store = remote.unwrap_or_else(|| Store::embedded(drop.clone(), &config.web.public_url));
+    let stores = Stores::over(&config, Some(drop.clone())).map_err(|error| unavailable(&error))?;
     let metrics = Metrics::new();
     metrics.reloaded(Timestamp::now(), true);
     let made = Made {
         drop: drop.clone(),
-        store: store.clone(),
+        stores: stores.clone(),
         metrics: metrics.clone(),
     };
     let reload = Reload::new(options.config, config, theme, made, log);
@@ -99,7 +96,7 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
     let readers = server::runtime().map_err(no_threads)?;
     let daemon = Daemon {
         drop,
-        store,
+        stores,
         metrics,
         reload,
         readers: readers.handle().clone(),
@@ -112,7 +109,7 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
 /// What all tasks work with.
 struct Daemon {
     drop: Drop,
-    store: Store,
+    stores: Stores,
     metrics: Metrics,
     reload: Reload,
     /// The threads of the public listener.
@@ -146,7 +143,7 @@ impl Daemon {
                 },
             }
         }
-        self.store.settle().await;
+        self.stores.settle().await;
         info!("stopped");
         if failed {
             Err(Failure::new(EX_IOERR, "a part of the daemon failed"))
@@ -170,7 +167,7 @@ impl Daemon {
             listen(web)?
         };
         let pages = current(self.reload.pages());
-        let health = admin::router(self.store.clone(), self.metrics.clone());
+        let health = admin::router(self.stores.clone(), self.metrics.clone());
         let web_limits = ServerLimits::web(&self.reload.config().web);
         let (filter, metrics) = (self.reload.filter(), self.metrics.clone());
         let mut tasks = JoinSet::new();

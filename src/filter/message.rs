@@ -10,6 +10,7 @@ use tokio::{
 
 use super::{
     DETACHED_MAX, Envelope, Filter, FilterError, PartDecision, Reason, Trial, Verdict,
+    language::Speech,
     leaf::{Asked, FileHead, Leaf, Work},
     parts::Parts,
 };
@@ -56,6 +57,8 @@ pub struct Message {
     pub(super) detached: Vec<Detached>,
     pub(super) package: Option<PackageDraft>,
     pub(super) settled: Option<Settled>,
+    /// What the header says of the language; `None` where nothing depends on it.
+    pub(super) speech: Option<Box<Speech>>,
     /// What the sender asked with, and what has to go out of the message for it.
     pub(super) edits: Edits,
     /// What only a trial keeps.
@@ -176,6 +179,7 @@ impl Message {
             root_fields: header.iter().filter_map(content_field).collect(),
             fate: plan.fate_of_all(config),
             asks_content: plan.asks_content(config),
+            speech: Speech::read(config, header),
             plan,
             edits: Edits::default(),
             trial: Trial::default(),
@@ -546,9 +550,10 @@ impl Message {
             return Err(Reason::TooManyDetached.into());
         }
         let mut decoder = Decoder::new(file.encoding).ok_or(Reason::MalformedBody)?;
-        let mut draft = match &self.filter.store {
+        let mut draft = match &self.filter.stores {
             None => None,
-            Some(store) => {
+            Some(stores) => {
+                let store = stores.get(self.plan.store())?;
                 let package = match &mut self.package {
                     Some(package) => package,
                     none => none.insert(store.package(origin(&self.envelope)).await?),
@@ -837,7 +842,7 @@ impl Message {
         source: Source,
         why: Why,
     ) {
-        let is_trial = self.filter.store.is_none()
+        let is_trial = self.filter.stores.is_none()
             || matches!(source, Source::Rule(rule) if self.filter.config.rule[rule].dry_run);
         if let Some(decision) = self.note(part, file, bytes, Some(source), why) {
             (decision.detached, decision.would_detach) = (!is_trial, is_trial);

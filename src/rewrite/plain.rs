@@ -33,6 +33,14 @@ pub(super) fn place(text: &[u8], position: Position) -> usize {
     }
 }
 
+/// What stands before the quote or the signature, without quoted lines.
+pub(super) fn author(text: &str) -> String {
+    let end = place(text.as_bytes(), Position::BeforeQuote);
+    let before = text.get(..end).unwrap_or(text).lines();
+    let own = before.filter(|line| !line.trim_start().starts_with('>'));
+    own.collect::<Vec<_>>().join("\n")
+}
+
 /// The end of the text. Blanks at the end of an unfinished last line stay behind the notice: a
 /// line end of ours after them would make them disappear for many readers, signatures included.
 fn end(text: &[u8], start: usize) -> usize {
@@ -413,6 +421,21 @@ mod tests {
             "-- pieces jointes --\nx\n@@",
         ] {
             check(marked.as_bytes());
+        }
+    }
+
+    #[test]
+    fn the_authors_text_is_without_what_he_quotes() {
+        for (text, own) in [
+            (
+                "Oui\n\nLe 21/11/2026 à 18:02, Y a écrit :\n> No?\n",
+                "Oui\n",
+            ),
+            ("> No?\nOui\n\n-- \nY\n", "Oui\n"),
+            ("Oui", "Oui"),
+            ("", ""),
+        ] {
+            assert_eq!(author(text), own);
         }
     }
 

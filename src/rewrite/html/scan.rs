@@ -384,7 +384,7 @@ fn breaks_line(name: &[u8]) -> bool {
 }
 
 /// True for a comment whose end readers see in different places.
-fn is_odd_comment(raw: &[u8]) -> bool {
+pub(super) fn is_odd_comment(raw: &[u8]) -> bool {
     if let Some(declaration) = raw.strip_prefix(b"<![") {
         let known = declaration.starts_with(b"if") || declaration.starts_with(b"endif");
         return !(known && declaration.ends_with(b"]>"));
