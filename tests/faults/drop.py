@@ -13,7 +13,6 @@ Needs strace; as root, the tests with file systems of their own run too.
 from __future__ import annotations
 
 import hashlib
-import os
 import random
 import re
 import resource

@@ -150,6 +150,7 @@ class Load:
         self.left = count
         self.turn = threading.Condition()
         self.stopping = threading.Event()
+        self.patience = PATIENCE_SECONDS
         self.tries = 0
         self.ended_at = 0.0
         self.next_at = time.monotonic()
@@ -163,8 +164,15 @@ class Load:
             thread.start()
         return self
 
-    def __exit__(self, *_):
-        self.stop()
+    def __exit__(self, kind, *_):
+        if kind is None:
+            self.stop()
+            return
+        # The trial failed, or was interrupted: nothing is brought to an end.
+        self.patience = 0
+        self.stopping.set()
+        for thread in self.threads:
+            thread.join(2)
 
     def stop(self):
         self.stopping.set()
@@ -291,7 +299,7 @@ class Load:
             return False
         if self.stopping.is_set():
             self.ended_at = self.ended_at or time.monotonic()
-            if time.monotonic() > self.ended_at + PATIENCE_SECONDS:
+            if time.monotonic() > self.ended_at + self.patience:
                 return False
             time.sleep(PAUSE_SECONDS)
         else:

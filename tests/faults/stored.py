@@ -49,7 +49,7 @@ def recorded(drop: Path) -> dict[str, int]:
 
 
 def disagreements(drop: Path) -> list[str]:
-    """After a sweep of a drop that nobody has open: what is there without a record, or missing, or of another length."""
+    """What is wrong in a drop that was swept and that nobody has open: each blob has its record, and its length."""
     wrong = [f"a draft is left: {name}" for name in drafts(drop)]
     stored, expected = blobs(drop), recorded(drop)
     for name in sorted(stored.keys() | expected.keys()):
