@@ -132,8 +132,7 @@ def open_sessions(t):
 @scenario("replaced by a new process with --takeover, no mail is put off")
 def takeover(t):
     old = t.daemon()
-    with ExitStack() as stack, t.load() as load:
-        stack.enter_context(supervised(old))
+    with supervised(old), ExitStack() as stack, t.load() as load:
         rounds = t.times(2, 20)
         for _ in range(rounds):
             load.wait_accepted(3)

@@ -152,7 +152,7 @@ def day(t: Trial, count: int):
         load.join()
         seconds = load.ended_at - load.begun_at
         wrong = finish(t, load, account)
-        t.figures.update(seconds=round(seconds, 1), messages_a_second=round(count / seconds, 1),
+        t.figures.update(replay_s=round(seconds, 1), messages_a_second=round(count / seconds, 1),
                          daemon_cpu_s=cpu_seconds(daemon.process.pid), peak_mib=daemon.peak_kib() // 1024)
         t.idle(daemon)
         blame(wrong + t.check_store(daemon))
