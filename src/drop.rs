@@ -394,7 +394,8 @@ impl Drop {
     /// Destroys what is past its expiry and grace period, and left-overs of more than an hour.
     ///
     /// Of each kind (packages, records, drafts, blobs without a record) at most `steps`, those that
-    /// ended first. Blobs are looked through in one of their 256 directories a call. When the clock
+    /// ended first. Blobs are looked through in one of their 256 directories a call, when little else is
+    /// left to do. When the clock
     /// jumped, nothing is done for a day (`held_until`).
     ///
     /// # Errors

@@ -213,14 +213,15 @@ impl Message {
     ///
     /// Waits while the store is slow. Never fails: a failure is kept for [`Message::end`].
     pub async fn push(&mut self, chunk: &[u8]) {
-        self.learn_eol(chunk);
-        // The scanner is out of the way while its events are acted upon.
+        // The scanner is out of the way while its events are acted upon. There is none once the
+        // outcome is certain: what comes then costs nothing.
         let Some(mut scanner) = self.scanner.take() else {
             return;
         };
-        while let Some(event) = scanner.next(chunk) {
-            let acted = match self.act(event) {
-                Ok(None) => continue,
+        self.learn_eol(chunk);
+        loop {
+            let acted = match self.act_until_wait(&mut scanner, chunk) {
+                Ok(None) => break,
                 // Elsewhere: what is waited for seldom would be moved about for each event.
                 Ok(Some(wait)) => Box::pin(self.wait(wait)).await,
                 Err(stop) => Err(stop),
@@ -230,6 +231,21 @@ impl Message {
             }
         }
         self.scanner = Some(scanner);
+    }
+
+    /// Acts upon the events of a chunk until something is to be waited for, or it is used up.
+    fn act_until_wait(
+        &mut self,
+        scanner: &mut Scanner,
+        chunk: &[u8],
+    ) -> Result<Option<Wait>, Stop> {
+        while let Some(event) = scanner.next(chunk) {
+            let wait = self.act(event)?;
+            if wait.is_some() {
+                return Ok(wait);
+            }
+        }
+        Ok(None)
     }
 
     /// A body may have CRLF below a header without; added lines then end so too.
@@ -303,6 +319,7 @@ impl Message {
     }
 
     /// Acts upon an event as far as nothing is to be waited for, and says what is.
+    #[inline(always)] // of all events of a message made of structure it is the larger part
     fn act(&mut self, event: Event<'_>) -> Result<Option<Wait>, Stop> {
         let mut wait = None;
         match event {
@@ -800,6 +817,9 @@ impl Message {
 
     /// Remembers a text part as a place for the notice.
     fn text(&self, part: PartId, head: &Head) -> Option<Box<Text>> {
+        if self.texts.len() >= TEXTS_MAX {
+            return None;
+        }
         let kind = match head.media.sub() {
             "plain" => TextKind::Plain,
             "html" => TextKind::Html,
@@ -818,7 +838,7 @@ impl Message {
             body: self.spool.len(),
             end: self.spool.len(),
         };
-        (is_body && self.texts.len() < TEXTS_MAX).then(|| Box::new(text()))
+        is_body.then(|| Box::new(text()))
     }
 
     /// Notes that a part stays.

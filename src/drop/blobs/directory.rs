@@ -1,8 +1,9 @@
 //! Blobs in a directory: their names, their permissions, and when they are durable.
 
 use std::{
+    collections::HashSet,
     fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError},
-    io::{self, ErrorKind, Write as _},
+    io::{self, ErrorKind, IoSliceMut, Write as _},
     os::unix::fs::{DirBuilderExt, FileExt as _, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     thread,
@@ -10,7 +11,10 @@ use std::{
 };
 
 use jiff::Timestamp;
-use rustix::fs::{Advice, OFlags, fadvise, statvfs};
+use rustix::{
+    fs::{Advice, OFlags, fadvise, statvfs},
+    io::{ReadWriteFlags, preadv2},
+};
 use tempfile::{Builder, NamedTempFile, TempPath};
 
 use super::{Blob, Blobs, Draft, DropError, Finished, RecordId, Result};
@@ -220,8 +224,9 @@ impl Blobs for Directory {
     }
 
     fn remove_drafts(&self, before: Timestamp, limit: usize) -> Result<u64> {
-        let mut drafts = list(&self.drafts)?;
-        drafts.retain(|found| name(&found.path).starts_with("draft-") && found.modified < before);
+        let is_draft = |name: &str| name.starts_with("draft-");
+        let mut drafts = list(&self.drafts, is_draft)?;
+        drafts.retain(|found| found.modified < before);
         let mut removed = 0;
         for draft in drafts.iter().take(limit) {
             removed += u64::from(remove(&draft.path)?);
@@ -229,10 +234,16 @@ impl Blobs for Directory {
         Ok(removed)
     }
 
-    fn blobs_before(&self, slice: u8, before: Timestamp) -> Result<Vec<(RecordId, u32)>> {
-        let found = list(&self.shard(slice))?;
+    fn blobs_before(
+        &self,
+        slice: u8,
+        before: Timestamp,
+        except: &HashSet<RecordId>,
+    ) -> Result<Vec<(RecordId, u32)>> {
+        let is_left = |name: &str| owner(name).is_some_and(|(id, _)| !except.contains(&id));
+        let found = list(&self.shard(slice), is_left)?;
         let old = found.into_iter().filter(|file| file.modified < before);
-        Ok(old.filter_map(|file| owner(&file.path)).collect())
+        Ok(old.filter_map(|file| owner(name(&file.path))).collect())
     }
 
     fn free_bytes(&self) -> Result<Option<u64>> {
@@ -312,6 +323,13 @@ impl Blob for OpenFile {
         self.file.read_exact_at(bytes, offset)
     }
 
+    fn read_at_hand(&self, bytes: &mut [u8], offset: u64) -> bool {
+        let length = bytes.len();
+        let mut pieces = [IoSliceMut::new(bytes)];
+        let read = preadv2(&self.file, &mut pieces, offset, ReadWriteFlags::NOWAIT);
+        read == Ok(length)
+    }
+
     fn path(&self) -> &Path {
         &self.path
     }
@@ -353,7 +371,8 @@ fn sync_directory(path: &Path) -> Result<()> {
         .map_err(|e| DropError::io("sync", path, e))
 }
 
-fn list(directory: &Path) -> Result<Vec<Found>> {
+/// The files in a directory whose names are wanted; of others nothing is asked.
+fn list(directory: &Path, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<Found>> {
     let entries = match fs::read_dir(directory) {
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(|e| DropError::io("read", directory, e))?,
@@ -361,6 +380,9 @@ fn list(directory: &Path) -> Result<Vec<Found>> {
     let mut found = Vec::new();
     for entry in entries {
         let entry = entry.map_err(|e| DropError::io("read", directory, e))?;
+        if !entry.file_name().to_str().is_some_and(&is_wanted) {
+            continue;
+        }
         // One that vanished meanwhile is nobody's concern.
         if let Ok(metadata) = entry.metadata()
             && metadata.is_file()
@@ -377,10 +399,10 @@ fn list(directory: &Path) -> Result<Vec<Found>> {
 }
 
 /// The package to which a blob of this name belongs, and its number there.
-fn owner(path: &Path) -> Option<(RecordId, u32)> {
-    let (id, number) = name(path).split_once('-')?;
+fn owner(name: &str) -> Option<(RecordId, u32)> {
+    let (id, number) = name.split_once('-')?;
     let parsed = (id.parse().ok()?, number.parse().ok()?);
-    (format!("{}-{}", parsed.0, parsed.1) == name(path)).then_some(parsed)
+    (format!("{}-{}", parsed.0, parsed.1) == name).then_some(parsed)
 }
 
 fn name(path: &Path) -> &str {

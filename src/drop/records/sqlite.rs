@@ -10,12 +10,14 @@
 //! has the database for itself: one connection does all the work, other processes are refused,
 //! and what is stored can be read.
 
+mod conditions;
 mod read;
 mod statistics;
 mod uploads;
 mod write;
 
 use std::{
+    collections::HashSet,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -265,6 +267,10 @@ impl Records for Sqlite {
 
     fn is_needed(&self, id: RecordId) -> Result<bool> {
         self.read(|reader| read::is_needed(reader, id))
+    }
+
+    fn needed(&self, slice: u8) -> Result<HashSet<RecordId>> {
+        self.read(|reader| read::needed(reader, slice))
     }
 
     fn remove_orphan(&self, id: RecordId, remove: Check<'_>) -> Result<bool> {
