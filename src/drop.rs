@@ -37,7 +37,7 @@
 //! then commits the record (`synchronous = FULL`), and only then returns: a process that is killed
 //! at any instant leaves drafts, or blobs without a record, which are swept after an hour, or a
 //! package that nobody was told of, which expires. No failed sync is ever tried again on the same
-//! file: the file is given up. `tests/faults.py` kills a process at each call that changes something,
+//! file: the file is given up. `tests/faults/drop.py` kills a process at each call that changes something,
 //! and lets each fail.
 //!
 //! A file system that takes nothing (full, out of inodes) fails the deposit, and nothing of it is
