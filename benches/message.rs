@@ -26,7 +26,7 @@ use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
     digest::{Context, SHA256},
 };
-use compare::{Bar, Lane, Time, compare, is_test, medians};
+use compare::{Bar, Lane, Rounds, Time, compare, is_test, medians};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use depollueur::{
     config::Config,
@@ -44,6 +44,9 @@ use tokio::runtime::{Builder, Runtime};
 
 const FILE_BYTES: usize = 25_000_000;
 const CHUNK_BYTES: usize = 64 * 1024;
+/// How often a heavy message and its stages are run in turn, and an adversary beside ordinary mail.
+const HEAVY_ROUNDS: usize = 31;
+const ADVERSARY_ROUNDS: usize = 11;
 const CONTENT_TYPE: &str = " multipart/mixed; boundary=\"=_b1\"";
 
 /// The stages that a message with a heavy attachment cannot do without, each as the fastest of its
@@ -249,19 +252,26 @@ fn heavy_in(criterion: &mut Criterion, place: &str, home: &Path, cores: &CpuSet)
         ("Filter, one core", Box::new(on_one)),
         ("Filter, all cores", Box::new(on_all)),
     ];
-    let times = medians(&mut lanes);
-    println!("25 MB attached, {place}");
-    for ((name, _), Time { cpu, wall }) in lanes.iter().zip(&times) {
+    let rounds = Rounds::run(&mut lanes, HEAVY_ROUNDS);
+    println!("25 MB attached, {place}: medians of {HEAVY_ROUNDS} rounds in turn");
+    for ((name, _), Time { cpu, wall }) in lanes.iter().zip(rounds.medians()) {
         println!("  {name:40} {cpu:>12.2?} on a processor, {wall:>12.2?} in all");
     }
-    let (stages, whole) = times.split_at(STAGES.len());
-    let sum: Duration = stages.iter().map(|stage| stage.cpu).sum();
-    let sum_wall: Duration = stages.iter().map(|stage| stage.wall).sum();
-    let ratio = |sum: Duration, whole: Duration| sum.as_secs_f64() / whole.as_secs_f64();
+    let ratio = |kind: fn(&Time) -> Duration, whole: usize| {
+        rounds.figure(|times| {
+            let stages: Duration = times[..STAGES.len()].iter().map(kind).sum();
+            stages.as_secs_f64() / kind(&times[STAGES.len() + whole]).as_secs_f64()
+        })
+    };
     let what = |cores| format!("25 MB {place}, of its stages one after the other, {cores}");
-    Bar::AtLeast(0.9).print(&what("one core"), ratio(sum, whole[0].cpu));
-    let all = ratio(sum_wall, whole[1].wall);
-    println!("      {}, by the clock: {all:.2}", what("all cores"));
+    Bar::AtLeast(0.9).print_spread(&what("one core"), ratio(|time| time.cpu, 0));
+    let all = ratio(|time| time.wall, 1);
+    let (low, high) = all.quartiles;
+    println!(
+        "      {}, by the clock: {:.2} (half of the rounds: {low:.2} to {high:.2})",
+        what("all cores"),
+        all.median
+    );
 }
 
 /// How long Postfix waits for the reply to a chunk, at no pace and at that of a fast Postfix: what
@@ -344,52 +354,46 @@ fn adversaries(_: &mut Criterion) {
     use_cores(&one_of(&cores));
     let home = in_memory().unwrap_or_else(on_disk);
     let filter = filter(home.path(), |_| ());
-    let runtime = runtime();
-    let ordinary = if is_test() {
-        1.0
-    } else {
-        let body = body(&file());
-        let run = || {
-            runtime.block_on(through(&filter, &body));
-        };
-        let mut lanes: Vec<Lane<'_>> = vec![("ordinary", Box::new(run))];
-        medians(&mut lanes)[0].cpu.as_secs_f64() / body.len() as f64
-    };
+    let (runtime, ordinary) = (runtime(), body(&file()));
     println!(
-        "the filter over input made to slow it down, beside ordinary mail ({:.2} GB/s; at most × \
-         {SLOWER_MAX})",
-        1e-9 / ordinary
+        "the filter over input made to slow it down, beside ordinary mail in the same round (at \
+         most × {SLOWER_MAX})"
     );
     for adversary in [LINES, BODIES, STRUCTURE, TEXTS].into_iter().flatten() {
-        adversary_through(adversary, &filter, &runtime, ordinary);
+        adversary_through(adversary, &filter, &runtime, &ordinary);
     }
     use_cores(&cores);
 }
 
-fn adversary_through(adversary: &Adversary, filter: &Filter, runtime: &Runtime, ordinary: f64) {
+fn adversary_through(adversary: &Adversary, filter: &Filter, runtime: &Runtime, ordinary: &[u8]) {
     let unit = if is_test() { 4096 } else { adversary.bytes };
-    let bodies = [1, 2, 4].map(|times| (adversary.make)(unit * times));
-    let outcome = runtime.block_on(through(filter, &bodies[2]));
+    let [once, twice, four] = [1, 2, 4].map(|times| (adversary.make)(unit * times));
+    let outcome = runtime.block_on(through(filter, &four));
     if is_test() {
         return;
     }
+    let bodies = [ordinary, &once, &twice, &four];
     let lane = |body| -> Lane<'_> {
         let run = move || {
             black_box(runtime.block_on(through(filter, body)));
         };
         (adversary.name, Box::new(run))
     };
-    let mut lanes: Vec<Lane<'_>> = bodies.iter().map(|body: &Vec<u8>| lane(body)).collect();
-    let times = medians(&mut lanes);
-    let [once, _, four_times] = [0, 1, 2].map(|at| times[at].cpu);
-    let growth = four_times.as_secs_f64() / once.as_secs_f64();
-    let slower = four_times.as_secs_f64() / bodies[2].len() as f64 / ordinary;
+    let rounds = Rounds::run(&mut bodies.map(lane), ADVERSARY_ROUNDS);
+    let ratio = |of: usize, to: usize| {
+        rounds
+            .figure(|times| times[of].cpu.as_secs_f64() / times[to].cpu.as_secs_f64())
+            .median
+    };
+    let growth = ratio(3, 1);
+    let slower = ratio(3, 0) * ordinary.len() as f64 / four.len() as f64;
+    let four_times = rounds.medians()[3].cpu;
     println!(
-        "{}  {}: × {slower:.1} slower; {} four times the bytes × {growth:.2}; {:.1?}, {outcome}",
+        "{}  {}: × {slower:.1} slower; {} four times the bytes × {growth:.2}; {four_times:.1?}, \
+         {outcome}",
         Bar::AtMost(SLOWER_MAX).judge(slower),
         adversary.name,
         Bar::AtMost(GROWTH_MAX).judge(growth),
-        four_times,
     );
     if adversary.is_limit {
         let what = format!("{}, ms a message at the default limits", adversary.name);

@@ -26,7 +26,7 @@ use tokio::time::{Instant, timeout};
 use tracing::warn;
 
 pub use self::metrics::Metrics;
-use crate::store::Store;
+use crate::store::Stores;
 
 /// How long the outcome of a probe is good for.
 const PROBE_AGE_MAX: Duration = Duration::from_secs(2);
@@ -38,9 +38,9 @@ const OPENMETRICS: &str = "application/openmetrics-text";
 const PROBE_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// The routes of the admin listener.
-pub fn router(store: Store, metrics: Metrics) -> Router {
+pub fn router(stores: impl Into<Stores>, metrics: Metrics) -> Router {
     let state = AdminState {
-        store,
+        stores: stores.into(),
         metrics,
         probed: Arc::default(),
     };
@@ -53,7 +53,7 @@ pub fn router(store: Store, metrics: Metrics) -> Router {
 
 #[derive(Clone)]
 struct AdminState {
-    store: Store,
+    stores: Stores,
     metrics: Metrics,
     probed: Arc<Mutex<Option<Probed>>>,
 }
@@ -111,7 +111,7 @@ impl AdminState {
     }
 
     async fn probe(&self) -> bool {
-        match timeout(PROBE_TIME_MAX, self.store.probe()).await {
+        match timeout(PROBE_TIME_MAX, self.stores.probe()).await {
             Ok(Ok(())) => true,
             Ok(Err(err)) => {
                 warn!("drop is not ready: {err}");

@@ -9,9 +9,11 @@ mod addresses;
 mod appearance;
 mod check;
 mod defaults;
+mod language;
 mod pattern;
 mod rule;
 mod source;
+mod templates;
 mod value;
 mod wishes;
 
@@ -25,13 +27,16 @@ pub use self::{
     address::{MilterAddress, Network},
     addresses::{AddressFile, Mail},
     appearance::{CONTRAST_MIN, Colour, ColourError},
+    language::{DomainLanguages, Language, NoticeLanguage},
     pattern::{AddressPatterns, HeaderPattern, Patterns, fold},
     rule::{Action, Condition, Rule, Terms},
     source::{ConfigError, DEFAULT_FILE, Sources},
+    templates::NoticeTemplates,
 };
 use self::{
     address::{MilterSocket, Networks, OptionalSocket, OptionalUrl, PublicUrl, Socket},
     appearance::{Command, DarkAccent, LightAccent, Prose},
+    templates::TemplateDirectory,
     value::{
         Absolute, As, Choice, Count, Flag, LogFilter, Mode, OptionalPath, OptionalPeriod,
         OptionalSize, Period, Retention, Seconds, Size, Sizes, Strings, Text, Way, Zone,
@@ -473,9 +478,18 @@ pub struct NoticeConfig {
     /// Where it stands.
     #[serde(with = "As::<Choice<Position>>")]
     pub position: Position,
-    /// In which language.
+    /// In which language, where nothing below says so.
+    #[serde(with = "As::<Choice<NoticeLanguage>>")]
+    pub language: NoticeLanguage,
+    /// The languages of recipients, by their domains.
+    pub languages: DomainLanguages,
+    /// The language of notices in messages whose own is not known, and that of pages for browsers
+    /// that want none of ours.
     #[serde(with = "As::<Choice<Language>>")]
-    pub language: Language,
+    pub fallback: Language,
+    /// A directory of templates that replace the built-in ones.
+    #[serde(with = "As::<TemplateDirectory>")]
+    pub templates: Option<NoticeTemplates>,
     /// The time zone of its dates.
     #[serde(with = "As::<Zone>")]
     pub time_zone: TimeZone,
@@ -492,13 +506,14 @@ pub enum Position {
     End,
 }
 
-/// A language of notices and pages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Language {
-    /// English.
-    En,
-    /// French.
-    Fr,
+impl NoticeConfig {
+    /// The language of what is written for nobody in particular.
+    pub fn usual_language(&self) -> Language {
+        match self.language {
+            NoticeLanguage::One(language) => language,
+            NoticeLanguage::Auto => self.fallback,
+        }
+    }
 }
 
 /// `[sender]`: what the sender of a message may ask for.

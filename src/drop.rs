@@ -37,7 +37,7 @@
 //! then commits the record (`synchronous = FULL`), and only then returns: a process that is killed
 //! at any instant leaves drafts, or blobs without a record, which are swept after an hour, or a
 //! package that nobody was told of, which expires. No failed sync is ever tried again on the same
-//! file: the file is given up. `tests/faults.py` kills a process at each call that changes something,
+//! file: the file is given up. `tests/faults/drop.py` kills a process at each call that changes something,
 //! and lets each fail.
 //!
 //! A file system that takes nothing (full, out of inodes) fails the deposit, and nothing of it is
@@ -394,7 +394,8 @@ impl Drop {
     /// Destroys what is past its expiry and grace period, and left-overs of more than an hour.
     ///
     /// Of each kind (packages, records, drafts, blobs without a record) at most `steps`, those that
-    /// ended first. Blobs are looked through in one of their 256 directories a call. When the clock
+    /// ended first. Blobs are looked through in one of their 256 directories a call, when little else is
+    /// left to do. When the clock
     /// jumped, nothing is done for a day (`held_until`).
     ///
     /// # Errors

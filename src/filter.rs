@@ -7,6 +7,7 @@
 //! * `parts` – the parts of the message as they lie in the spool
 //! * `message` – a message on its way: each of the scanner's events is acted upon
 //! * `finish` – its end: the last decisions, the notice, a look at what was made of it, the commit
+//! * `language` – in which language the notice is
 //!
 //! # Memory
 //!
@@ -25,6 +26,8 @@
 //! | candidates for the end, with a name and a type of 255 bytes each | 832 bytes × `limits.parts_max` |
 //! | detached files, and the manifest of them | 2 KiB × [`DETACHED_MAX`], if not candidates |
 //! | at its end, texts that take the notice, one at a time | 16 × `limits.text_bytes_max` |
+//! | in place of that, the start of one, to tell its language | 32 KiB raw, 256 KiB in all |
+//! | with `notice.templates`, one of them while it is rendered | 1 MiB, and not in the sum |
 //!
 //! In sum, with what is constant rounded up:
 //!
@@ -52,13 +55,14 @@
 //! What explains decisions takes more; only `depollueur rewrite` asks for it.
 
 mod finish;
+mod language;
 mod leaf;
 mod message;
 mod parts;
 
 use std::{io, net::IpAddr, ops::Range, sync::Arc};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::{
     config::{Config, RunMode},
@@ -67,7 +71,7 @@ use crate::{
     rewrite::Eol,
     rules,
     spool::Spool,
-    store::{Store, StoreError},
+    store::{StoreError, Stores},
 };
 
 pub use message::Message;
@@ -114,7 +118,7 @@ pub struct Envelope {
 pub struct Filter {
     config: Arc<Config>,
     /// `None` in dry-run: nothing is deposited then.
-    store: Option<Store>,
+    stores: Option<Stores>,
     explain: bool,
 }
 
@@ -298,12 +302,12 @@ pub struct Trial {
 }
 
 impl Filter {
-    /// Makes a filter over a store.
-    pub fn new(config: Arc<Config>, store: Store) -> Self {
+    /// Makes a filter over a store, or several between which the rules choose.
+    pub fn new(config: Arc<Config>, stores: impl Into<Stores>) -> Self {
         let live = config.detach.mode == RunMode::Live;
         Self {
             config,
-            store: live.then_some(store),
+            stores: live.then(|| stores.into()),
             explain: false,
         }
     }
@@ -313,7 +317,7 @@ impl Filter {
         config.detach.mode = RunMode::DryRun;
         Self {
             config: Arc::new(config),
-            store: None,
+            stores: None,
             explain: false,
         }
     }
@@ -384,6 +388,15 @@ impl Filter {
     }
 }
 
+impl Piece {
+    fn len(&self) -> u64 {
+        match self {
+            Self::Keep(range) => range.end - range.start,
+            Self::Insert(bytes) => bytes.len() as u64,
+        }
+    }
+}
+
 impl Reason {
     /// A label for logs and metrics.
     pub fn label(self) -> &'static str {
@@ -421,11 +434,38 @@ impl Reason {
 }
 
 impl Rewritten {
-    /// The next piece of the new body, `None` at its end. Pieces are at most 65,535 bytes long.
+    /// The next piece of the new body, `None` at its end. Pieces are at most 65,535 bytes long; small
+    /// ones are put together, as each is a packet to Postfix.
     ///
     /// # Errors
     /// The spool could not be read back: the message must then be refused for the moment (451).
     pub async fn next_piece(&mut self) -> io::Result<Option<Bytes>> {
+        let Some(first) = self.next_part().await? else {
+            return Ok(None);
+        };
+        if !self.has_room(first.len()) {
+            return Ok(Some(first));
+        }
+        let mut piece = BytesMut::from(first);
+        while self.has_room(piece.len())
+            && let Some(part) = self.next_part().await?
+        {
+            piece.extend_from_slice(&part);
+        }
+        Ok(Some(piece.freeze()))
+    }
+
+    /// Whether the next part is there and can be put behind a piece of this length.
+    fn has_room(&self, len: usize) -> bool {
+        let next = self
+            .rest
+            .as_ref()
+            .or_else(|| self.pieces.as_slice().first());
+        next.is_some_and(|next| len as u64 + next.len() <= PIECE_BYTES_MAX)
+    }
+
+    /// The next part of the new body, all of it from one piece.
+    async fn next_part(&mut self) -> io::Result<Option<Bytes>> {
         let Some(piece) = self.rest.take().or_else(|| self.pieces.next()) else {
             return Ok(None);
         };
@@ -443,12 +483,48 @@ impl Rewritten {
         }
     }
 
-    /// The next piece, and whether it is the sender's.
+    /// The next part, and whether it is the sender's.
     #[cfg(any(test, fuzzing))]
     pub(crate) async fn next_run(&mut self) -> io::Result<Option<(bool, Bytes)>> {
         let rest = self.rest.as_ref();
         let next = rest.or_else(|| self.pieces.as_slice().first());
         let is_senders = matches!(next, Some(Piece::Keep(_)));
-        Ok(self.next_piece().await?.map(|bytes| (is_senders, bytes)))
+        Ok(self.next_part().await?.map(|bytes| (is_senders, bytes)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn small_pieces_go_out_together_and_none_is_too_large() {
+        let mut spool = Spool::new(std::path::Path::new("/nonexistent"), usize::MAX);
+        let kept = [b'k'; 70_000];
+        spool.push(&kept);
+        let insert = |len: usize| Piece::Insert(Bytes::from(vec![b'i'; len]));
+        let pieces = vec![
+            insert(10),
+            Piece::Keep(0..20),
+            insert(0),
+            insert(65_505),
+            Piece::Keep(0..70_000),
+            insert(3),
+        ];
+        let mut rewritten = Rewritten {
+            header_edits: Vec::new(),
+            detached: 1,
+            detached_bytes: 1,
+            link: String::new(),
+            eol: Eol::CrLf,
+            spool,
+            pieces: pieces.into_iter(),
+            rest: None,
+        };
+        let mut lens = Vec::new();
+        while let Some(piece) = rewritten.next_piece().await.unwrap() {
+            lens.push(piece.len());
+        }
+        assert_eq!(lens, [65_535, 65_535, 70_000 - 65_535 + 3]);
     }
 }

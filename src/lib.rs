@@ -17,6 +17,7 @@
 //! * [`mime`] – the streaming scanner: pushes of bytes in, events out; part headers; transfer decoding
 //! * [`policy`] – who decides: the sender, the users, the admin's rules
 //! * [`rules`] – which part is detached, and why
+//! * `language` – which of our languages a message is in
 //! * `words` – sizes, dates and zones as people say them, for the notice and the pages
 //! * [`names`] – hostile file names made safe
 //! * [`spool`] – the bytes that stay, in memory first, then in an unlinked file
@@ -50,6 +51,7 @@ pub mod filter;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
+mod language;
 pub mod milter;
 pub mod mime;
 pub mod names;

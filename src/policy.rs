@@ -27,6 +27,7 @@ mod wish;
 
 use jiff::Span;
 
+pub(crate) use self::header::readable;
 use self::matching::{Holds, MessageFacts};
 pub use self::{
     header::HeaderFacts,
@@ -35,7 +36,7 @@ pub use self::{
     wish::{Edits, Wish, Wishes},
 };
 use crate::{
-    config::{Action, Config, Directions, Mail, Recipients, Rule, RunMode, fold},
+    config::{Action, Config, Directions, Mail, NoticeLanguage, Recipients, Rule, RunMode, fold},
     filter::{Direction, Envelope},
 };
 
@@ -112,11 +113,9 @@ impl Source {
             .unwrap_or(config.drop.expiry)
     }
 
-    /// The language of its notice.
-    pub fn language(self, config: &Config) -> crate::config::Language {
-        self.terms(config)
-            .and_then(|terms| terms.language)
-            .unwrap_or(config.notice.language)
+    /// The language of its notice, where it sets one.
+    pub fn language(self, config: &Config) -> Option<NoticeLanguage> {
+        self.terms(config)?.language
     }
 
     /// The place of its notice.

@@ -57,6 +57,14 @@ pub fn apply(raw: &[u8], splices: &[Splice]) -> Vec<u8> {
     out
 }
 
+/// What the author wrote in a text, without quoted mail and signatures, as far as they are known.
+pub(crate) fn author(text: &str, kind: insert::TextKind) -> String {
+    match kind {
+        insert::TextKind::Plain => plain::author(text),
+        insert::TextKind::Html => plain::author(&html::seen(text)),
+    }
+}
+
 fn line_end(eol: Eol) -> &'static str {
     match eol {
         Eol::CrLf => "\r\n",

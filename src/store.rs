@@ -38,6 +38,82 @@ enum Kind {
     Remote(Remote),
 }
 
+/// The stores that are open: the usual one, and one that rules choose. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Stores {
+    usual: Store,
+    other: Option<Store>,
+}
+
+impl From<Store> for Stores {
+    fn from(usual: Store) -> Self {
+        Self { usual, other: None }
+    }
+}
+
+impl Stores {
+    /// All stores that the configuration uses. Connects to nothing.
+    ///
+    /// # Errors
+    /// One of them cannot be opened.
+    pub fn open(config: &Config) -> Result<Self> {
+        let drop = config.uses(StoreKind::Embedded).then(|| Drop::of(config));
+        Self::over(config, drop.transpose()?)
+    }
+
+    /// The same, over the drop of this process that is open already.
+    ///
+    /// # Errors
+    /// Token or certificates of the remote store cannot be read.
+    pub fn over(config: &Config, drop: Option<Drop>) -> Result<Self> {
+        let embedded = drop.map(|drop| Store::embedded(drop, &config.web.public_url));
+        let is_remote = config.uses(StoreKind::Remote);
+        let remote = is_remote.then(|| Store::remote(config)).transpose()?;
+        let (usual, other) = match config.store.kind {
+            StoreKind::Embedded => (embedded, remote),
+            StoreKind::Remote => (remote, embedded),
+        };
+        let usual = usual.ok_or(StoreError::NotOpen(config.store.kind))?;
+        Ok(Self { usual, other })
+    }
+
+    /// A store: the usual one, or the one of this kind.
+    ///
+    /// # Errors
+    /// It is not open. No other stands in for it: a rule may name it because of who must not have
+    /// the files.
+    pub fn get(&self, kind: Option<StoreKind>) -> Result<&Store> {
+        let Some(kind) = kind else {
+            return Ok(&self.usual);
+        };
+        self.iter()
+            .find(|store| store.kind() == kind)
+            .ok_or(StoreError::NotOpen(kind))
+    }
+
+    /// Asks whether a package can be deposited in each of them.
+    ///
+    /// # Errors
+    /// In one of them it cannot.
+    pub async fn probe(&self) -> Result<()> {
+        for store in self.iter() {
+            store.probe().await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until what was given up is gone, for a bounded time. Call it at the end.
+    pub async fn settle(&self) {
+        for store in self.iter() {
+            store.settle().await;
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Store> {
+        std::iter::once(&self.usual).chain(&self.other)
+    }
+}
+
 /// A package on its way. Dropping it leaves nothing behind.
 #[derive(Debug)]
 pub struct PackageDraft(Package);
@@ -89,7 +165,19 @@ impl Store {
                 let drop = Drop::of(config)?;
                 Ok(Self::embedded(drop, &config.web.public_url))
             }
-            StoreKind::Remote => Ok(Self(Kind::Remote(Remote::open(&config.remote)?))),
+            StoreKind::Remote => Self::remote(config),
+        }
+    }
+
+    fn remote(config: &Config) -> Result<Self> {
+        Ok(Self(Kind::Remote(Remote::open(&config.remote)?)))
+    }
+
+    /// Whose drop it is.
+    pub fn kind(&self) -> StoreKind {
+        match self.0 {
+            Kind::Embedded { .. } => StoreKind::Embedded,
+            Kind::Remote(_) => StoreKind::Remote,
         }
     }
 

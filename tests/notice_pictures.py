@@ -2,9 +2,10 @@
 """Takes pictures of the notice in mails, to be looked at: phone and desktop, both languages, as mail clients
 show it: light, dark, with colours that the client turns itself, with what Word understands, without styles.
 
-    tests/notice_pictures.py OUTPUT_DIRECTORY [PROGRAM]
+    tests/notice_pictures.py OUTPUT_DIRECTORY [PROGRAM [TEMPLATES]]
 
-PROGRAM (target/debug/depollueur) rewrites the messages; what is shown is what it made of them. One picture for
+PROGRAM (target/debug/depollueur) rewrites the messages; what is shown is what it made of them. TEMPLATES is a
+directory for notice.templates: the notice is an admin's own then. One picture for
 each language and way of showing, with all messages in it. Needs Chromium; CHROMIUM names another one than
 `chromium`.
 """
@@ -105,12 +106,13 @@ def messages(language: str) -> dict[str, bytes]:
     }
 
 
-def rewritten(program: str, language: str, raw: bytes, directory: str) -> EmailMessage:
+def rewritten(program: str, templates: str, language: str, raw: bytes, directory: str) -> EmailMessage:
     settings = {
         "drop.directory": f"{directory}/drop",
         "detach.threshold": "10 kB",
         "notice.language": language,
         "notice.time_zone": "Europe/Paris",
+        "notice.templates": templates,
         "web.public_url": "https://depot.asso.example/",
         "web.operator": "asso.example",
     }
@@ -172,15 +174,16 @@ def take(page: pathlib.Path, picture: pathlib.Path, size: str, options: list[str
 
 
 def main() -> None:
-    if len(sys.argv) not in (2, 3):
+    if len(sys.argv) not in (2, 3, 4):
         sys.exit(__doc__)
     directory = pathlib.Path(sys.argv[1]).absolute()
-    program = sys.argv[2] if len(sys.argv) == 3 else "target/debug/depollueur"
+    program = sys.argv[2] if len(sys.argv) > 2 else "target/debug/depollueur"
+    templates = str(pathlib.Path(sys.argv[3]).absolute()) if len(sys.argv) > 3 else ""
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as work:
         for language in WORDS:
             mails = {
-                name: rewritten(program, language, raw, work) for name, raw in messages(language).items()
+                name: rewritten(program, templates, language, raw, work) for name, raw in messages(language).items()
             }
             for way, (_, options) in WAYS.items():
                 for kind in ("html", "plain") if way in ("light", "dark") else ("html",):

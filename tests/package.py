@@ -46,6 +46,8 @@ FILES = {
     "usr/share/doc/depollueur/guide.en.md": ("root:root", 0o644),
     "usr/share/doc/depollueur/guide.fr.md": ("root:root", 0o644),
     "usr/share/doc/depollueur/examples/depollueur.toml": ("root:root", 0o644),
+    "usr/share/doc/depollueur/examples/notice/fr.html": ("root:root", 0o644),
+    "usr/share/doc/depollueur/examples/notice/en.txt": ("root:root", 0o644),
 }
 
 

@@ -54,24 +54,72 @@ pub(crate) fn compare(
 
 /// The median times of each, run in turn.
 pub(crate) fn medians(lanes: &mut [Lane<'_>]) -> Vec<Time> {
-    let mut times = vec![(Vec::new(), Vec::new()); lanes.len()];
-    for _ in 0..ROUNDS {
-        for ((_, run), (cpu, wall)) in lanes.iter_mut().zip(&mut times) {
-            let (spent, begun) = (processor_time(), Instant::now());
-            run();
-            cpu.push(processor_time() - spent);
-            wall.push(begun.elapsed());
+    Rounds::run(lanes, ROUNDS).medians()
+}
+
+/// The times of several ways that were run in turn, round by round.
+pub(crate) struct Rounds(Vec<Vec<Time>>);
+
+impl Rounds {
+    /// Runs all ways so often. Each round begins with another one: what follows upon one of them, a
+    /// cache that it emptied or a write that it left to do, then is not always held against the same.
+    pub(crate) fn run(lanes: &mut [Lane<'_>], rounds: usize) -> Self {
+        let count = lanes.len();
+        let round = |round: usize| {
+            let mut times: Vec<(usize, Time)> = (0..count)
+                .map(|turn| (round + turn) % count)
+                .map(|lane| (lane, time(&mut lanes[lane].1)))
+                .collect();
+            times.sort_by_key(|&(lane, _)| lane);
+            times.into_iter().map(|(_, time)| time).collect()
+        };
+        Self((0..rounds).map(round).collect())
+    }
+
+    /// The median times of each way.
+    pub(crate) fn medians(&self) -> Vec<Time> {
+        let of = |lane: usize, kind: fn(&Time) -> Duration| {
+            let mut times: Vec<Duration> = self.0.iter().map(|round| kind(&round[lane])).collect();
+            times.sort();
+            times[times.len() / 2]
+        };
+        let lanes = 0..self.0.first().map_or(0, Vec::len);
+        let median = |lane| Time {
+            cpu: of(lane, |time| time.cpu),
+            wall: of(lane, |time| time.wall),
+        };
+        lanes.map(median).collect()
+    }
+
+    /// A figure as each round gives it: both sides of a ratio are then of the same moment.
+    #[allow(dead_code, reason = "not every bench holds rounds against each other")]
+    pub(crate) fn figure(&self, figure: impl Fn(&[Time]) -> f64) -> Figure {
+        let mut figures: Vec<f64> = self.0.iter().map(|round| figure(round)).collect();
+        figures.sort_by(f64::total_cmp);
+        let at = |quarter: usize| figures[(figures.len() - 1) * quarter / 4];
+        Figure {
+            median: at(2),
+            quartiles: (at(1), at(3)),
         }
     }
-    let median = |mut times: Vec<Duration>| {
-        times.sort();
-        times[times.len() / 2]
-    };
-    let medians = |(cpu, wall)| Time {
-        cpu: median(cpu),
-        wall: median(wall),
-    };
-    times.into_iter().map(medians).collect()
+}
+
+/// A figure of which each round gave one.
+#[allow(dead_code, reason = "not every bench holds rounds against each other")]
+#[derive(Clone, Copy)]
+pub(crate) struct Figure {
+    pub(crate) median: f64,
+    /// Half of the rounds lie between these: far apart, the machine was too busy to tell.
+    pub(crate) quartiles: (f64, f64),
+}
+
+fn time(run: &mut dyn FnMut()) -> Time {
+    let (spent, begun) = (processor_time(), Instant::now());
+    run();
+    Time {
+        cpu: processor_time() - spent,
+        wall: begun.elapsed(),
+    }
 }
 
 fn processor_time() -> Duration {
@@ -99,6 +147,14 @@ impl Bar {
             Self::AtMost(target) => figure <= target,
         };
         if is_met { "met " } else { "MISS" }
+    }
+
+    /// Prints the median of a figure, its spread, its target, and whether it is met.
+    #[allow(dead_code, reason = "not every bench holds rounds against each other")]
+    pub(crate) fn print_spread(self, what: &str, figure: Figure) {
+        let (low, high) = figure.quartiles;
+        let what = format!("{what} (half of the rounds: {low:.2} to {high:.2})");
+        self.print(&what, figure.median);
     }
 
     /// Prints a figure, its target, and whether it is met.

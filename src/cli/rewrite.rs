@@ -25,7 +25,7 @@ use crate::{
     config::{Config, OnFailure, RunMode},
     filter::{Envelope, Filter, HeaderEdit, Message, PartDecision, Rewritten, Start, Verdict},
     policy::{self, Refusal},
-    store::{Store, StoreError},
+    store::{StoreError, Stores},
 };
 
 /// How much of the body is pushed at once; Postfix sends chunks of this size.
@@ -130,20 +130,20 @@ async fn scan(
     explanation: &mut Explanation,
 ) -> Result<Outcome, Failure> {
     let envelope = options.envelope.envelope(&config.milter);
-    let store = match store(&config, &envelope) {
-        Ok(store) => store,
+    let stores = match stores(&config, &envelope) {
+        Ok(stores) => stores,
         Err(error) => {
             explanation.reason = "drop".into();
             return Ok(Outcome::Failed(error.to_string()));
         }
     };
-    let filter = match &store {
-        Some(store) => Filter::new(config, store.clone()),
+    let filter = match &stores {
+        Some(stores) => Filter::new(config, stores.clone()),
         None => Filter::trial(Config::clone(&config)),
     };
     let outcome = pass(&filter.explaining(), envelope, block, body, explanation).await;
-    if let Some(store) = store {
-        store.settle().await;
+    if let Some(stores) = stores {
+        stores.settle().await;
     }
     outcome
 }
@@ -183,10 +183,10 @@ async fn pass(
 }
 
 /// Where files go; mail that is not treated, and a dry-run, need no store.
-fn store(config: &Config, envelope: &Envelope) -> Result<Option<Store>, StoreError> {
+fn stores(config: &Config, envelope: &Envelope) -> Result<Option<Stores>, StoreError> {
     let is_treated = policy::is_among(config.detach.directions, envelope.direction);
     let deposits = config.detach.mode == RunMode::Live && is_treated;
-    deposits.then(|| Store::open(config)).transpose()
+    deposits.then(|| Stores::open(config)).transpose()
 }
 
 pub(super) async fn push(message: &mut Message, body: &mut impl Read) -> io::Result<()> {

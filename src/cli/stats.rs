@@ -76,7 +76,7 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
             let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
             let page = Page {
                 operator: config.web.operator_or_host(),
-                language: options.language.unwrap_or(config.notice.language),
+                language: options.language.unwrap_or(config.notice.usual_language()),
                 since,
                 until,
                 today,

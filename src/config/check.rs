@@ -41,12 +41,18 @@ impl Config {
 
     /// A remote store needs an address and a token, and the token must not cross a network in clear.
     fn contradiction_of_store(&self) -> Option<(&'static str, String)> {
-        if self.store.kind != StoreKind::Remote {
+        if !self.uses(StoreKind::Remote) {
             return None;
         }
         let url = &self.remote.url;
+        let is_usual = self.store.kind == StoreKind::Remote;
         let missing = |key| {
-            let reason = format!(r#"{key} = "": must be set for store.kind = "remote""#);
+            let wanting = if is_usual {
+                "store.kind ="
+            } else {
+                "a rule with store ="
+            };
+            let reason = format!(r#"{key} = "": must be set for {wanting} "remote""#);
             Some((key, reason))
         };
         if url.is_empty() {
@@ -77,6 +83,11 @@ impl Config {
         })
     }
 
+    /// Whether files go to this store: as a rule, or by one of the rules.
+    pub fn uses(&self, kind: StoreKind) -> bool {
+        self.store.kind == kind || self.rule.iter().any(|rule| rule.store() == Some(kind))
+    }
+
     /// What is allowed but rarely meant, one line each.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
@@ -91,7 +102,7 @@ impl Config {
 
     fn warn_of_links(&self, warnings: &mut Vec<String>) {
         let url = &self.web.public_url;
-        if self.store.kind == StoreKind::Remote && self.deposit.listen.is_none() {
+        if !self.uses(StoreKind::Embedded) && self.deposit.listen.is_none() {
             return;
         }
         if is_loopback(url) {

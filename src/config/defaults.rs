@@ -6,10 +6,10 @@ use jiff::{SignedDuration, Span, tz::TimeZone};
 
 use super::{
     AddressPatterns, AdminConfig, AuditConfig, Colour, DepositConfig, DetachConfig, Directions,
-    DropConfig, Language, Limits, LogConfig, LogFormat, MilterAddress, MilterConfig, Network,
-    NoticeConfig, OnFailure, Position, ProxyHeader, QuotaConfig, Recipients, RemoteConfig,
-    ReportFormat, RunMode, SenderConfig, ShowSender, SpoolConfig, StoreConfig, StoreKind,
-    WebConfig,
+    DomainLanguages, DropConfig, Language, Limits, LogConfig, LogFormat, MilterAddress,
+    MilterConfig, Network, NoticeConfig, NoticeLanguage, OnFailure, Position, ProxyHeader,
+    QuotaConfig, Recipients, RemoteConfig, ReportFormat, RunMode, SenderConfig, ShowSender,
+    SpoolConfig, StoreConfig, StoreKind, WebConfig,
 };
 
 impl Default for MilterConfig {
@@ -161,7 +161,10 @@ impl Default for NoticeConfig {
     fn default() -> Self {
         Self {
             position: Position::BeforeQuote,
-            language: Language::Fr,
+            language: NoticeLanguage::One(Language::Fr),
+            languages: DomainLanguages::default(),
+            fallback: Language::Fr,
+            templates: None,
             time_zone: TimeZone::system(),
         }
     }

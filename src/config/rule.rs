@@ -9,7 +9,7 @@ use jiff::Span;
 use serde::{Serialize, Serializer};
 
 use super::{
-    Directions, Language, Network, Position,
+    Directions, Network, NoticeLanguage, Position, StoreKind,
     pattern::{AddressPatterns, HeaderPattern, Patterns},
 };
 
@@ -92,15 +92,25 @@ pub struct Terms {
     /// `drop.expiry`
     pub retention: Option<Span>,
     /// `notice.language`
-    pub language: Option<Language>,
+    pub language: Option<NoticeLanguage>,
     /// `notice.position`
     pub position: Option<Position>,
+    /// `store.kind`
+    pub store: Option<StoreKind>,
 }
 
 impl Rule {
     /// Whether some of its conditions are about an attachment.
     pub fn is_of_part(&self) -> bool {
         self.conditions.iter().any(Condition::is_of_part)
+    }
+
+    /// The store to which it sends the files of a message.
+    pub fn store(&self) -> Option<StoreKind> {
+        match &self.action {
+            Action::Detach(terms) => terms.store,
+            _ => None,
+        }
     }
 
     /// Whether it refuses messages.

@@ -124,6 +124,10 @@ impl Config {
             Some(file) => file.load(),
             None => Ok(()),
         };
+        let templates = match &mut self.notice.templates {
+            Some(templates) => templates.load(),
+            None => Ok(()),
+        };
         wrong("users.opt_out", user_file(&mut self.users.opt_out))
             .or_else(|| wrong("users.opt_in", user_file(&mut self.users.opt_in)))
             .or_else(|| wrong("sender.keep_addresses", self.sender.keep_addresses.load()))
@@ -133,6 +137,7 @@ impl Config {
                     self.sender.detach_addresses.load(),
                 )
             })
+            .or_else(|| wrong("notice.templates", templates))
     }
 
     /// Prints all values as TOML that gives this configuration when it is loaded.
@@ -384,7 +389,12 @@ fn find<'a>(value: &'a Value, key: &str) -> Option<&'a Value> {
 fn shown(value: &Value) -> String {
     match &value.kind {
         ValueKind::String(text) => format!("{text:?}"),
-        ValueKind::Table(_) => "a section".into(),
+        ValueKind::Table(items) => {
+            let item = |(key, value): (&String, &Value)| format!("{key:?} = {}", shown(value));
+            let mut items: Vec<String> = items.iter().map(item).collect();
+            items.sort_unstable();
+            format!("{{ {} }}", items.join(", "))
+        }
         ValueKind::Array(items) => {
             let items: Vec<String> = items.iter().map(shown).collect();
             format!("[{}]", items.join(", "))
@@ -649,11 +659,17 @@ mod tests {
             if path.extension().is_none_or(|extension| extension != "toml") {
                 continue;
             }
+            // Templates of the notice stand beside the sample of their name.
+            let home = path.parent().unwrap().canonicalize().unwrap();
+            let templates = home.join(path.file_stem().unwrap());
+            let setting = format!("notice.templates={}", templates.display());
             let sources = Sources {
                 file: Some(path.clone()),
+                settings: templates.is_dir().then_some(setting).into_iter().collect(),
                 ..Sources::default()
             };
             let error = Config::load(&sources).unwrap_err().to_string();
+            let error = error.replace(&*home.to_string_lossy(), "tests/bad-configs");
             assert_eq!(error.lines().count(), 1, "{error}");
             let expected = path.with_extension("txt");
             if env::var_os("UPDATE").is_some() {

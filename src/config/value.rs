@@ -11,8 +11,8 @@ use jiff::{
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::{
-    Directions, Language, LogFormat, OnFailure, Position, ProxyHeader, Recipients, ReportFormat,
-    RunMode, ShowSender, StoreKind,
+    Directions, LogFormat, OnFailure, Position, ProxyHeader, Recipients, ReportFormat, RunMode,
+    ShowSender, StoreKind,
 };
 
 /// One kind of value: what it looks like, and what it means.
@@ -518,10 +518,6 @@ impl Words for ProxyHeader {
         ("x-forwarded-for", Self::XForwardedFor),
         ("forwarded", Self::Forwarded),
     ];
-}
-
-impl Words for Language {
-    const WORDS: &'static [(&'static str, Self)] = &[("fr", Self::Fr), ("en", Self::En)];
 }
 
 impl Words for LogFormat {

@@ -8,7 +8,7 @@ mod directory;
 #[cfg(test)]
 mod memory;
 
-use std::{fmt, io, path::Path};
+use std::{collections::HashSet, fmt, io, path::Path};
 
 use jiff::Timestamp;
 
@@ -45,8 +45,14 @@ pub(super) trait Blobs: fmt::Debug + Send + Sync {
     /// Removes drafts that were last written before then, at most `limit`. Returns how many.
     fn remove_drafts(&self, before: Timestamp, limit: usize) -> Result<u64>;
 
-    /// The blobs of one of [`SLICES`] that were written before then.
-    fn blobs_before(&self, slice: u8, before: Timestamp) -> Result<Vec<(RecordId, u32)>>;
+    /// The blobs of one of [`SLICES`] that were written before then, but for those of packages in
+    /// `except`. Each is looked at whose package is not there; of the others the name is enough.
+    fn blobs_before(
+        &self,
+        slice: u8,
+        before: Timestamp,
+        except: &HashSet<RecordId>,
+    ) -> Result<Vec<(RecordId, u32)>>;
 
     /// How many bytes may still be written; `None` when the store does not know.
     fn free_bytes(&self) -> Result<Option<u64>>;
@@ -72,6 +78,10 @@ pub(super) trait Finished: fmt::Debug + Send + Sync {
 /// A blob that is open: it can be read to its end, whatever becomes of its name.
 pub(super) trait Blob: fmt::Debug + Send + Sync {
     fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()>;
+
+    /// The same for bytes that are in memory. False when they are not all, or nobody knows: `bytes`
+    /// then hold anything. Waits for nothing, so that it may be called where no thread may block.
+    fn read_at_hand(&self, bytes: &mut [u8], offset: u64) -> bool;
 
     /// Where it is, for messages.
     fn path(&self) -> &Path;

@@ -142,6 +142,8 @@ pub struct Query {
     pub id_prefix: Option<String>,
     /// Holding the file with this fingerprint (HMAC-SHA256 of its SHA-256 under the drop's key).
     pub fingerprint: Option<[u8; 32]>,
+    /// Behind the package with this time of deposit and id: the next page.
+    pub after: Option<(Timestamp, RecordId)>,
     /// How many at most.
     pub limit: Option<usize>,
 }

@@ -8,7 +8,7 @@
 
 mod sqlite;
 
-use std::{fmt, path::Path};
+use std::{collections::HashSet, fmt, path::Path};
 
 use jiff::Timestamp;
 
@@ -157,6 +157,9 @@ pub(super) trait Records: Uploads + fmt::Debug + Send + Sync {
 
     /// True when a blob of this package may be needed.
     fn is_needed(&self, id: RecordId) -> Result<bool>;
+
+    /// The packages whose id begins with this byte and of which a blob may be needed.
+    fn needed(&self, slice: u8) -> Result<HashSet<RecordId>>;
 
     /// Runs `remove` while nobody can commit, if no blob of this package is needed.
     fn remove_orphan(&self, id: RecordId, remove: Check<'_>) -> Result<bool>;

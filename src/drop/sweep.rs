@@ -45,15 +45,24 @@ pub(super) fn sweep(store: &Store, now: Timestamp, steps: usize) -> Result<Swept
         forget_entries,
         fold_statistics,
         remove_drafts,
-        remove_orphans,
     ];
     for task in tasks {
         first = first.and(task(store, now, steps, &mut swept));
+    }
+    if !has_more(&swept, steps) {
+        first = first.and(remove_orphans(store, now, steps, &mut swept));
     }
     if swept.packages > 0 {
         first = first.and(store.records.forget_overwritten());
     }
     first.map(|()| swept)
+}
+
+/// Whether the next step will find more of what this one did. Left-overs wait until then: to look
+/// through a slice of all blobs for each hundred packages would cost the square of them.
+fn has_more(swept: &Swept, steps: usize) -> bool {
+    let steps = steps as u64;
+    swept.packages >= steps || swept.records >= steps || swept.entries >= steps
 }
 
 /// Removes the blobs of a doomed package. Returns how many files it had.
@@ -172,18 +181,10 @@ fn remove_orphans(
     steps: usize,
     swept: &mut Swept,
 ) -> Result<(), DropError> {
-    let mut left = steps;
-    for (id, number) in store
-        .blobs
-        .blobs_before(store.slices.next(), left_over(now))?
-    {
-        if left == 0 {
-            break;
-        }
-        if store.records.is_needed(id)? {
-            continue;
-        }
-        left -= 1;
+    let slice = store.slices.next();
+    let needed = store.records.needed(slice)?;
+    let found = store.blobs.blobs_before(slice, left_over(now), &needed)?;
+    for (id, number) in found.into_iter().take(steps) {
         let mut remove = || store.blobs.remove(id, number);
         swept.orphans += u64::from(store.records.remove_orphan(id, &mut remove)?);
     }

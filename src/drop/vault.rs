@@ -80,7 +80,7 @@ pub(super) struct Forged;
 
 /// What a package is known by on disk and in the database. Tells nothing of its token. Shown as 32
 /// hexadecimal digits; `{:.12}` is enough for people.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RecordId(pub(super) [u8; 16]);
 
 /// Not the id of a record.

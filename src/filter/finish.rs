@@ -6,10 +6,13 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::{
-    FilterError, HeaderEdit, Message, PIECE_BYTES_MAX, Piece, Reason, Rewritten, Verdict,
+    Direction, Envelope, FilterError, HeaderEdit, Message, PIECE_BYTES_MAX, Piece, Reason,
+    Rewritten, Verdict,
+    language::language,
     message::{Detached, Text},
 };
 use crate::{
+    config::{Language, ShowSender},
     drop,
     mime::{Ambiguity, Event, Scanner, TransferEncoding},
     names,
@@ -17,7 +20,7 @@ use crate::{
     rewrite::{
         Eol,
         insert::{self, TextKind, TextPart},
-        notice::{Notice, NoticeFile},
+        notice::{Notice, NoticeFile, Own},
     },
 };
 
@@ -50,7 +53,13 @@ async fn rewrite(message: &mut Message) -> Result<Verdict, FilterError> {
     let created = Timestamp::now();
     let expires = expires(message, created);
     let link = package.as_ref().map(|package| package.link().to_owned());
-    let notice = notice(message, link, expires);
+    let language = language(message).await?;
+    let mut notice = notice(message, language, link, expires);
+    if let Err(why) = notice.rehearse() {
+        let queue_id = &message.envelope.queue_id;
+        tracing::warn!(queue_id, %why, "the built-in notice stands in for a template that failed");
+        notice.own = None;
+    }
     let Some((changes, header_edits)) = plan(message, &notice).await? else {
         return Ok(Verdict::Pass(Reason::NoPlace));
     };
@@ -106,8 +115,13 @@ fn expires(message: &Message, created: Timestamp) -> Timestamp {
     last.unwrap_or(Timestamp::MAX)
 }
 
-/// The notice, in the language of the first file's rule. In dry-run it has a link that leads nowhere.
-fn notice(message: &Message, link: Option<String>, expires: Timestamp) -> Notice {
+/// The notice. In dry-run it has a link that leads nowhere.
+fn notice(
+    message: &Message,
+    language: Language,
+    link: Option<String>,
+    expires: Timestamp,
+) -> Notice {
     let nowhere = || format!("{}{NO_TOKEN}", message.filter.config.web.public_url);
     let link = link.unwrap_or_else(nowhere);
     let config = &message.filter.config;
@@ -116,16 +130,43 @@ fn notice(message: &Message, link: Option<String>, expires: Timestamp) -> Notice
         bytes: detached.bytes,
     };
     Notice {
-        language: source(message).language(config),
+        language,
         files: message.detached.iter().map(file).collect(),
         expires: expires.to_zoned(config.notice.time_zone.clone()),
         operator: config.web.operator_or_host_of(&link).to_owned(),
+        own: own(message),
         link,
     }
 }
 
+/// What only the admin's templates say.
+fn own(message: &Message) -> Option<Own> {
+    let config = &message.filter.config;
+    let templates = config.notice.templates.as_ref()?.templates()?;
+    let contact = config.web.contact.trim_start_matches("mailto:");
+    Some(Own {
+        templates: Some(templates.clone()),
+        direction: message.envelope.direction,
+        contact: (!contact.is_empty()).then(|| contact.to_owned()),
+        sender: sender(&message.envelope, config.web.show_sender),
+    })
+}
+
+/// What may be said of the sender, as on the pages: the whole address only of one of ours.
+fn sender(envelope: &Envelope, shown: ShowSender) -> Option<String> {
+    let (_, domain) = envelope.sender.rsplit_once('@')?;
+    let ours = envelope.direction == Direction::Outgoing;
+    match shown {
+        ShowSender::None => None,
+        ShowSender::Address if ours => Some(names::display(&envelope.sender)),
+        ShowSender::Address | ShowSender::Domain => {
+            (!domain.is_empty()).then(|| names::display(domain))
+        }
+    }
+}
+
 /// Who decided about the first file.
-fn source(message: &Message) -> Source {
+pub(super) fn source(message: &Message) -> Source {
     let first = message.detached.first();
     first.map_or(Source::Default, |detached| detached.going.source)
 }
@@ -413,6 +454,32 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stranger_is_known_by_his_domain_only() {
+        let envelope = |direction| Envelope {
+            sender: "zoe@example.org".into(),
+            direction,
+            ..Envelope::default()
+        };
+        for (direction, shown, expected) in [
+            (
+                Direction::Outgoing,
+                ShowSender::Address,
+                Some("zoe@example.org"),
+            ),
+            (
+                Direction::Incoming,
+                ShowSender::Address,
+                Some("example.org"),
+            ),
+            (Direction::Outgoing, ShowSender::Domain, Some("example.org")),
+            (Direction::Outgoing, ShowSender::None, None),
+        ] {
+            assert_eq!(sender(&envelope(direction), shown).as_deref(), expected);
+        }
+        assert_eq!(sender(&Envelope::default(), ShowSender::Address), None);
+    }
 
     #[test]
     fn pieces_are_the_spool_with_its_changes() {

@@ -10,6 +10,7 @@ use tokio::{
 
 use super::{
     DETACHED_MAX, Envelope, Filter, FilterError, PartDecision, Reason, Trial, Verdict,
+    language::Speech,
     leaf::{Asked, FileHead, Leaf, Work},
     parts::Parts,
 };
@@ -56,6 +57,8 @@ pub struct Message {
     pub(super) detached: Vec<Detached>,
     pub(super) package: Option<PackageDraft>,
     pub(super) settled: Option<Settled>,
+    /// What the header says of the language; `None` where nothing depends on it.
+    pub(super) speech: Option<Box<Speech>>,
     /// What the sender asked with, and what has to go out of the message for it.
     pub(super) edits: Edits,
     /// What only a trial keeps.
@@ -176,6 +179,7 @@ impl Message {
             root_fields: header.iter().filter_map(content_field).collect(),
             fate: plan.fate_of_all(config),
             asks_content: plan.asks_content(config),
+            speech: Speech::read(config, header),
             plan,
             edits: Edits::default(),
             trial: Trial::default(),
@@ -209,14 +213,15 @@ impl Message {
     ///
     /// Waits while the store is slow. Never fails: a failure is kept for [`Message::end`].
     pub async fn push(&mut self, chunk: &[u8]) {
-        self.learn_eol(chunk);
-        // The scanner is out of the way while its events are acted upon.
+        // The scanner is out of the way while its events are acted upon. There is none once the
+        // outcome is certain: what comes then costs nothing.
         let Some(mut scanner) = self.scanner.take() else {
             return;
         };
-        while let Some(event) = scanner.next(chunk) {
-            let acted = match self.act(event) {
-                Ok(None) => continue,
+        self.learn_eol(chunk);
+        loop {
+            let acted = match self.act_until_wait(&mut scanner, chunk) {
+                Ok(None) => break,
                 // Elsewhere: what is waited for seldom would be moved about for each event.
                 Ok(Some(wait)) => Box::pin(self.wait(wait)).await,
                 Err(stop) => Err(stop),
@@ -226,6 +231,21 @@ impl Message {
             }
         }
         self.scanner = Some(scanner);
+    }
+
+    /// Acts upon the events of a chunk until something is to be waited for, or it is used up.
+    fn act_until_wait(
+        &mut self,
+        scanner: &mut Scanner,
+        chunk: &[u8],
+    ) -> Result<Option<Wait>, Stop> {
+        while let Some(event) = scanner.next(chunk) {
+            let wait = self.act(event)?;
+            if wait.is_some() {
+                return Ok(wait);
+            }
+        }
+        Ok(None)
     }
 
     /// A body may have CRLF below a header without; added lines then end so too.
@@ -299,6 +319,7 @@ impl Message {
     }
 
     /// Acts upon an event as far as nothing is to be waited for, and says what is.
+    #[inline(always)] // of all events of a message made of structure it is the larger part
     fn act(&mut self, event: Event<'_>) -> Result<Option<Wait>, Stop> {
         let mut wait = None;
         match event {
@@ -546,9 +567,10 @@ impl Message {
             return Err(Reason::TooManyDetached.into());
         }
         let mut decoder = Decoder::new(file.encoding).ok_or(Reason::MalformedBody)?;
-        let mut draft = match &self.filter.store {
+        let mut draft = match &self.filter.stores {
             None => None,
-            Some(store) => {
+            Some(stores) => {
+                let store = stores.get(self.plan.store())?;
                 let package = match &mut self.package {
                     Some(package) => package,
                     none => none.insert(store.package(origin(&self.envelope)).await?),
@@ -795,6 +817,9 @@ impl Message {
 
     /// Remembers a text part as a place for the notice.
     fn text(&self, part: PartId, head: &Head) -> Option<Box<Text>> {
+        if self.texts.len() >= TEXTS_MAX {
+            return None;
+        }
         let kind = match head.media.sub() {
             "plain" => TextKind::Plain,
             "html" => TextKind::Html,
@@ -813,7 +838,7 @@ impl Message {
             body: self.spool.len(),
             end: self.spool.len(),
         };
-        (is_body && self.texts.len() < TEXTS_MAX).then(|| Box::new(text()))
+        is_body.then(|| Box::new(text()))
     }
 
     /// Notes that a part stays.
@@ -837,7 +862,7 @@ impl Message {
         source: Source,
         why: Why,
     ) {
-        let is_trial = self.filter.store.is_none()
+        let is_trial = self.filter.stores.is_none()
             || matches!(source, Source::Rule(rule) if self.filter.config.rule[rule].dry_run);
         if let Some(decision) = self.note(part, file, bytes, Some(source), why) {
             (decision.detached, decision.would_detach) = (!is_trial, is_trial);

@@ -11,7 +11,7 @@
 //!
 //! Memory: 64 bytes a part, `limits.parts_max` of them at most.
 
-use std::ops::Range;
+use std::{fmt::Write, ops::Range};
 
 use crate::{
     mime::{Head, Scanner, scanner::PartId},
@@ -93,9 +93,10 @@ impl Parts {
 
     /// A delimiter line stands at `at`.
     pub(super) fn delimiter(&mut self, at: u64, line: &[u8]) {
-        for part in self.ended.drain(..) {
+        for &part in &self.ended {
             self.parts[part as usize].next = Some(at);
         }
+        self.ended.clear();
         // No boundary ends in a blank, and the longest one has 200 bytes.
         (self.line, self.mark) = (at, line.trim_ascii_end().len() as u8);
     }
@@ -126,9 +127,9 @@ impl Parts {
     /// The header of the part that began last was read; its body starts at `body`.
     pub(super) fn head(&mut self, head: &Head, body: u64) -> PartId {
         let last = self.parts.len() - 1;
-        self.parts[last].kind = Kind::of(head);
-        self.parts[last].body = body;
-        let parent = self.parts[last].parent as usize;
+        let part = &mut self.parts[last];
+        (part.kind, part.body) = (Kind::of(head), body);
+        let parent = part.parent as usize;
         self.parts[parent].has_pgp |= head.media.is("application", "pgp-encrypted");
         last as PartId
     }
@@ -169,13 +170,19 @@ impl Parts {
 
     /// The part's place in words: `2.1`; empty for the message itself.
     pub(super) fn path(&self, part: PartId) -> String {
-        let mut ordinals: Vec<String> = std::iter::once(part)
+        let mut ordinals: Vec<u32> = std::iter::once(part)
             .chain(self.around(part))
             .filter(|&part| part != 0)
-            .map(|part| self.parts[part as usize].ordinal.to_string())
+            .map(|part| self.parts[part as usize].ordinal)
             .collect();
         ordinals.reverse();
-        ordinals.join(".")
+        let mut path = String::with_capacity(2 * ordinals.len());
+        for ordinal in ordinals {
+            let dot = if path.is_empty() { "" } else { "." };
+            // A string takes all that is written to it.
+            let _ = write!(path, "{dot}{ordinal}");
+        }
+        path
     }
 
     /// Where a new first part of the message can stand: at the delimiter line of the first one.
@@ -253,8 +260,10 @@ impl Parts {
 
 impl Kind {
     fn of(head: &Head) -> Self {
+        if !Scanner::enters(head) {
+            return Self::Leaf;
+        }
         match head.media.sub() {
-            _ if !Scanner::enters(head) => Self::Leaf,
             "mixed" => Self::Mixed,
             "alternative" => Self::Alternative,
             "related" => Self::Related,

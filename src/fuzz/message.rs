@@ -9,7 +9,7 @@ use tokio::runtime::{self, Runtime};
 
 use super::{byte, choice, cut, home};
 use crate::{
-    config::{Config, Language, Position},
+    config::{Config, Language, NoticeLanguage, Position},
     drop::{Drop, FileEntry, Lookup, Token},
     filter::{Direction, Envelope, Filter, HeaderEdit, Reason, Rewritten, Start, Verdict},
     mime::{Decoder, Event, Field, Head, MediaType, Scanner, head},
@@ -81,7 +81,12 @@ fn config(detach: u8, notice: u8) -> Config {
     (config.detach.threshold, config.detach.message_threshold) = choice(&thresholds, detach);
     let positions = [Position::BeforeQuote, Position::Start, Position::End];
     config.notice.position = choice(&positions, notice);
-    config.notice.language = choice(&[Language::Fr, Language::En], notice / 3);
+    let languages = [
+        NoticeLanguage::One(Language::Fr),
+        NoticeLanguage::One(Language::En),
+        NoticeLanguage::Auto,
+    ];
+    config.notice.language = choice(&languages, notice / 3);
     config.notice.time_zone = TimeZone::UTC;
     config.spool.memory = 1 << 20;
     config

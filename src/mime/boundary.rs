@@ -279,6 +279,10 @@ impl Delimiters {
             Some(&first) if !self.firsts[usize::from(first)] => return &[],
             Some(_) => {}
         }
+        if let [only] = &self.open[..] {
+            let may_be = text.starts_with(only.word()) || only.word().starts_with(text);
+            return if may_be { &self.sorted } else { &[] };
+        }
         let common = &self.open[self.sorted[0]].word()[..self.common];
         let Some(rest) = text.strip_prefix(common) else {
             return if common.starts_with(text) {
@@ -288,9 +292,11 @@ impl Delimiters {
             };
         };
         let key = key(rest);
-        let behind = self
-            .roots
-            .partition_point(|root| root.key < key || root.key == key && self.word(root) <= text);
+        let mut behind = self.roots.partition_point(|root| root.key < key);
+        if self.roots.get(behind).is_some_and(|root| root.key == key) {
+            let before = |root: &Root| root.key == key && self.word(root) <= text;
+            behind += self.roots[behind..].partition_point(before);
+        }
         let (before, after) = self.roots.split_at(behind);
         match (before.last(), after.first()) {
             (Some(root), next) if text.starts_with(self.word(root)) => {
@@ -356,9 +362,11 @@ pub(super) fn find(open: &Delimiters, buf: &[u8], line_start: bool, eof: bool) -
             Test::More => return content(hold(&open.open, buf, run)),
             Test::Line { len, owner, closes } => {
                 let eol = eol_before(buf, start);
-                let own = eol_before(&buf[start..], len);
-                if eol > 0 && own > 0 && eol != own {
-                    return doubt(start - eol, Ambiguity::DelimiterLineEnd);
+                if eol > 0 {
+                    let own = eol_before(&buf[start..], len);
+                    if own > 0 && eol != own {
+                        return doubt(start - eol, Ambiguity::DelimiterLineEnd);
+                    }
                 }
                 return Found::Line(Line {
                     content: start - eol,
@@ -404,50 +412,25 @@ fn test(open: &[Delimiter], starting: &[usize], buf: &[u8], run: Run, eof: bool)
     if !run.complete {
         return Test::More;
     }
+    if let &[owner] = starting {
+        return test_one(&open[owner], owner, buf, run, eof);
+    }
     let mut line = None;
     let mut is_twice = false;
     // The outermost multipart's counts.
     let mut doubt: Option<(usize, Ambiguity)> = None;
-    let mut doubts = |owner, why| {
-        if doubt.is_none_or(|(other, _)| owner < other) {
-            doubt = Some((owner, why));
-        }
-    };
     for &owner in starting {
-        let delimiter = &open[owner];
-        // A boundary is not all dashes, so it can only match where the dashes that are left of the
-        // run are as many as it starts with.
-        let Some(at) = run
-            .end
-            .checked_sub(delimiter.dashes)
-            .filter(|&at| at >= run.start)
-        else {
-            continue;
-        };
-        let rest = &buf[at..];
-        if rest.len() < delimiter.bytes.len() {
-            if !eof && delimiter.bytes.starts_with(rest) {
-                return Test::More;
+        match test_one(&open[owner], owner, buf, run, eof) {
+            Test::No => {}
+            Test::More => return Test::More,
+            Test::Ambiguous(why) => {
+                if doubt.is_none_or(|(other, _)| owner < other) {
+                    doubt = Some((owner, why));
+                }
             }
-            continue;
-        }
-        if !delimiter.starts(rest) {
-            continue;
-        }
-        if at > run.start || !run.at_line_start {
-            doubts(owner, Ambiguity::DelimiterMidLine);
-            continue;
-        }
-        match line_tail(&rest[delimiter.bytes.len()..], eof) {
-            Tail::More => return Test::More,
-            Tail::Garbage => doubts(owner, Ambiguity::DelimiterTail),
-            Tail::End { len, closes } => {
+            found @ Test::Line { .. } => {
                 is_twice |= line.is_some();
-                line = Some(Test::Line {
-                    len: delimiter.bytes.len() + len,
-                    owner,
-                    closes,
-                });
+                line = Some(found);
             }
         }
     }
@@ -459,6 +442,40 @@ fn test(open: &[Delimiter], starting: &[usize], buf: &[u8], run: Run, eof: bool)
     }
 }
 
+/// Tests a run of dashes, which is known to be whole, against one delimiter.
+#[inline(always)] // one is what most runs are tested against
+fn test_one(delimiter: &Delimiter, owner: usize, buf: &[u8], run: Run, eof: bool) -> Test {
+    // A boundary is not all dashes, so it can only match where the dashes that are left of the run
+    // are as many as it starts with.
+    let Some(at) = run
+        .end
+        .checked_sub(delimiter.dashes)
+        .filter(|&at| at >= run.start)
+    else {
+        return Test::No;
+    };
+    let rest = &buf[at..];
+    let Some((start, tail)) = rest.split_at_checked(delimiter.bytes.len()) else {
+        let may_be = !eof && delimiter.bytes.starts_with(rest);
+        return if may_be { Test::More } else { Test::No };
+    };
+    if start != delimiter.bytes {
+        return Test::No;
+    }
+    if at > run.start || !run.at_line_start {
+        return Test::Ambiguous(Ambiguity::DelimiterMidLine);
+    }
+    match line_tail(tail, eof) {
+        Tail::More => Test::More,
+        Tail::Garbage => Test::Ambiguous(Ambiguity::DelimiterTail),
+        Tail::End { len, closes } => Test::Line {
+            len: delimiter.bytes.len() + len,
+            owner,
+            closes,
+        },
+    }
+}
+
 enum Tail {
     More,
     Garbage,
@@ -467,6 +484,10 @@ enum Tail {
 
 /// Reads what stands behind `--boundary`: `--` or nothing, blanks, the end of the line.
 fn line_tail(rest: &[u8], eof: bool) -> Tail {
+    if let [b'\r', b'\n', ..] = rest {
+        let (len, closes) = (2, false);
+        return Tail::End { len, closes };
+    }
     if rest == b"-" && !eof {
         return Tail::More;
     }
@@ -518,6 +539,9 @@ fn content(len: usize) -> Found {
 /// takes its time to begin.
 fn two_dashes(buf: &[u8], at: usize) -> Option<usize> {
     let mut from = at;
+    if let [b'-', b'-', ..] = buf[at..] {
+        return Some(at);
+    }
     if let Some(&near) = buf[at..].first_chunk() {
         let dashes = equal_bytes(u128::from_le_bytes(near), b'-');
         let pairs = dashes & (dashes >> 8);

@@ -1,10 +1,10 @@
 //! Header fields, and what a part's header says.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, mem};
 
 use super::{
     Ambiguity,
-    param::{self, Structured},
+    param::{self, Parameter, Structured},
 };
 
 /// The longest name of a charset that is kept, in bytes; the registered ones have 45 at most.
@@ -26,6 +26,7 @@ pub struct MediaType {
     /// Both halves; those of most parts are not made anew for each.
     text: Cow<'static, str>,
     slash: usize,
+    is_entered: bool,
 }
 
 /// `Content-Transfer-Encoding` (RFC 2045, section 6).
@@ -97,19 +98,27 @@ impl MediaType {
     pub const MESSAGE_RFC822: Self = Self {
         text: Cow::Borrowed("message/rfc822"),
         slash: 7,
+        is_entered: false,
     };
 
     /// `text/plain`, the default elsewhere (RFC 2045, section 5.2).
     pub const TEXT_PLAIN: Self = Self {
         text: Cow::Borrowed("text/plain"),
         slash: 4,
+        is_entered: false,
     };
 
     /// Makes a type from its two halves.
     pub fn new(main: &str, sub: &str) -> Self {
+        Self::of(Cow::Owned(format!("{main}/{sub}")), main.len())
+    }
+
+    fn of(text: Cow<'static, str>, slash: usize) -> Self {
+        let (main, sub) = (&text[..slash], &text[slash + 1..]);
         Self {
-            text: Cow::Owned(format!("{main}/{sub}")),
-            slash: main.len(),
+            is_entered: main == "multipart" && !matches!(sub, "signed" | "encrypted" | "report"),
+            text,
+            slash,
         }
     }
 
@@ -124,8 +133,20 @@ impl MediaType {
     }
 
     /// Whether this is `main/sub`.
+    #[inline]
     pub fn is(&self, main: &str, sub: &str) -> bool {
-        self.main() == main && self.sub() == sub
+        // Most are told apart by their lengths.
+        self.slash == main.len()
+            && self.text.len() == main.len() + 1 + sub.len()
+            && self.text.starts_with(main)
+            && self.text.ends_with(sub)
+    }
+
+    /// Whether this is a multipart that the scanner descends into: other than signed, encrypted and
+    /// report.
+    #[inline]
+    pub(super) fn is_entered(&self) -> bool {
+        self.is_entered
     }
 
     /// Both halves with the slash between them.
@@ -133,17 +154,14 @@ impl MediaType {
         self.text
     }
 
-    fn parse(word: &[u8]) -> Option<Self> {
-        let slash = memchr::memchr(b'/', word)?;
+    fn parse(word: Vec<u8>) -> Option<Self> {
+        let slash = memchr::memchr(b'/', &word)?;
         if let Some(&common) = COMMON_TYPES.iter().find(|known| known.as_bytes() == word) {
-            let text = Cow::Borrowed(common);
-            return Some(Self { text, slash });
+            return Some(Self::of(Cow::Borrowed(common), slash));
         }
         let is_token = |part: &[u8]| !part.is_empty() && part.iter().all(|&b| param::is_token(b));
-        (is_token(&word[..slash]) && is_token(&word[slash + 1..])).then(|| Self {
-            text: Cow::Owned(String::from_utf8_lossy(word).into_owned()),
-            slash,
-        })
+        (is_token(&word[..slash]) && is_token(&word[slash + 1..]))
+            .then(|| Self::of(Cow::Owned(param::text_of(word)), slash))
     }
 }
 
@@ -304,6 +322,27 @@ struct Described<'a> {
 }
 
 impl<'a> Described<'a> {
+    fn of(block: &'a [u8]) -> Result<Self, Ambiguity> {
+        let mut described = Self::default();
+        for line in (Lines { block }) {
+            let (name, value) = line?;
+            described.read(name, value);
+        }
+        Ok(described)
+    }
+
+    fn is_silent(&self) -> bool {
+        [
+            self.content_type,
+            self.disposition,
+            self.encoding,
+            self.id,
+            self.location,
+        ]
+        .iter()
+        .all(Option::is_none)
+    }
+
     fn read(&mut self, name: &[u8], value: &'a [u8]) {
         const PREFIX: &[u8] = b"content-";
         let Some((start, rest)) = name.split_at_checked(PREFIX.len()) else {
@@ -344,27 +383,52 @@ impl Head {
 
     /// Reads what a part's header block says, blank line included; as [`split`] and
     /// [`Head::read`].
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn parse(block: &[u8], default: MediaType) -> Result<Self, Ambiguity> {
-        let mut described = Described::default();
-        for line in (Lines { block }) {
-            let (name, value) = line?;
-            described.read(name, value);
-        }
+        let described = Described::of(block)?;
         Self::of(&described, default)
+    }
+
+    /// As [`Head::parse`], `None` where the block says no more of the part than this one, which is
+    /// [`Head::silent`].
+    pub(super) fn parse_if_told(block: &[u8], silent: &Self) -> Result<Option<Self>, Ambiguity> {
+        let described = Described::of(block)?;
+        if described.is_silent() {
+            return Ok(None);
+        }
+        Self::of(&described, silent.media.clone()).map(Some)
+    }
+
+    /// What is true of a part whose header says nothing of it.
+    pub(super) const fn silent(default: MediaType) -> Self {
+        Self {
+            media: default,
+            encoding: TransferEncoding::SevenBit,
+            disposition: Disposition::Inline,
+            file_name: None,
+            is_named: false,
+            content_id: None,
+            content_location: None,
+            charset: None,
+            boundary: None,
+        }
     }
 
     fn of(described: &Described<'_>, default: MediaType) -> Result<Self, Ambiguity> {
         if described.repeats {
             return Err(Ambiguity::RepeatedField);
         }
-        let content_type = described.content_type.map(Structured::parse);
+        let mut content_type = described.content_type.map(Structured::parse);
         let disposition = described.disposition.map(Structured::parse);
         let encoding = match described.encoding {
             Some(value) => TransferEncoding::parse(value)?,
             None => TransferEncoding::SevenBit,
         };
-        let media = match &content_type {
-            Some(field) => MediaType::parse(&field.word).ok_or(Ambiguity::ContentType)?,
+        let media = match &mut content_type {
+            Some(field) => {
+                let word = mem::take(&mut field.word);
+                MediaType::parse(word).ok_or(Ambiguity::ContentType)?
+            }
             None => default,
         };
         let name_in = |field: &Option<Structured>, name| field.as_ref()?.file_name(name);
@@ -385,7 +449,7 @@ impl Head {
             media,
         };
         if head.media.main() == "multipart" {
-            head.boundary = Some(boundary_of(content_type.as_ref(), encoding)?);
+            head.boundary = Some(boundary_of(content_type, encoding)?);
         }
         Ok(head)
     }
@@ -393,7 +457,7 @@ impl Head {
 
 /// The boundary of a multipart, if all readers read the same one.
 fn boundary_of(
-    field: Option<&Structured>,
+    field: Option<Structured>,
     encoding: TransferEncoding,
 ) -> Result<Vec<u8>, Ambiguity> {
     if !encoding.is_identity() {
@@ -402,10 +466,11 @@ fn boundary_of(
     let field = field
         .filter(|field| field.clean)
         .ok_or(Ambiguity::Boundary)?;
-    let mut found = field.all("boundary");
+    let is_one = |parameter: &Parameter| parameter.is_a("boundary");
+    let mut found = field.parameters.into_iter().filter(is_one);
     match (found.next(), found.next()) {
         (Some(only), None) if only.name == "boundary" && only.strict && is_plain(&only.value) => {
-            Ok(only.value.clone())
+            Ok(only.value)
         }
         _ => Err(Ambiguity::Boundary),
     }
@@ -419,7 +484,7 @@ fn is_plain(boundary: &[u8]) -> bool {
         && boundary.first().is_some_and(|&b| b != b' ')
         && boundary.last().is_some_and(|&b| b != b' ')
         && boundary.first() != Some(&b'<')
-        && memchr::memmem::find(boundary, b"=?").is_none()
+        && !boundary.windows(2).any(|pair| pair == b"=?")
 }
 
 fn disposition_of(field: &Option<Structured>) -> Disposition {

@@ -39,6 +39,14 @@ pub struct Structured {
     pub clean: bool,
 }
 
+impl Parameter {
+    /// Whether this is the parameter of this name in any of its RFC 2231 forms.
+    pub(super) fn is_a(&self, name: &str) -> bool {
+        let mark = self.name.strip_prefix(name);
+        mark.is_some_and(|mark| mark.is_empty() || mark.starts_with('*'))
+    }
+}
+
 impl Structured {
     /// Reads a field's value. Never fails: what cannot be read is left out and marked.
     pub fn parse(value: &[u8]) -> Self {
@@ -72,11 +80,9 @@ impl Structured {
         let (value, mut clean, rest) = read_value(text);
         let strict = text.first() == Some(&b'"') || value.iter().all(|&b| is_token(b));
         clean &= !name.is_empty() && name.iter().all(|&b| is_token(b));
-        let mut name = String::from_utf8_lossy(name).into_owned();
-        name.make_ascii_lowercase();
         self.clean &= clean;
         self.parameters.push(Parameter {
-            name,
+            name: text_of(name.to_ascii_lowercase()),
             value,
             clean,
             strict,
@@ -91,9 +97,7 @@ impl Structured {
 
     /// The parameters of this name in any of their RFC 2231 forms.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Parameter> {
-        self.parameters
-            .iter()
-            .filter(move |p| p.name.split('*').next() == Some(name))
+        self.parameters.iter().filter(move |p| p.is_a(name))
     }
 
     /// A file name, decoded: the RFC 2231 form wins over the plain one (RFC 6266, section 4.3,
@@ -207,6 +211,12 @@ pub(super) fn unfold(value: &[u8]) -> Cow<'_, [u8]> {
     value.iter().copied().filter(is_text).collect()
 }
 
+/// Bytes as text; what is no UTF-8 in them is replaced.
+pub(super) fn text_of(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
 fn split_at_byte(text: &[u8], byte: u8) -> (&[u8], &[u8]) {
     match memchr::memchr(byte, text) {
         Some(at) => (&text[..at], &text[at + 1..]),
@@ -216,13 +226,30 @@ fn split_at_byte(text: &[u8], byte: u8) -> (&[u8], &[u8]) {
 
 /// A character of a token (RFC 2045, section 5.1).
 pub(super) fn is_token(byte: u8) -> bool {
-    byte.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?=".contains(&byte)
+    TOKEN[usize::from(byte)]
 }
+
+/// The characters of a token: every name and most values are looked at byte by byte.
+static TOKEN: [bool; 256] = {
+    let mut is_token = [false; 256];
+    let mut graphic = b'!';
+    while graphic <= b'~' {
+        is_token[graphic as usize] = true;
+        graphic += 1;
+    }
+    let specials = b"()<>@,;:\\\"/[]?=";
+    let mut at = 0;
+    while at < specials.len() {
+        is_token[specials[at] as usize] = false;
+        at += 1;
+    }
+    is_token
+};
 
 /// A character that unquoted values have in real mail (`type=text/html`) and that does not hide
 /// the parameters behind it from any reader. The value itself MIME-tools reads up to it only.
 fn is_loose_token(byte: u8) -> bool {
-    is_token(byte) || b"=/:?@".contains(&byte)
+    is_token(byte) || matches!(byte, b'=' | b'/' | b':' | b'?' | b'@')
 }
 
 /// `charset'language'text` (RFC 2231, section 4).

@@ -33,6 +33,11 @@ const EMBEDDED_BYTES: usize = boundary::BOUNDARY_BYTES_MAX + 2;
 /// How much room for a header block is kept from one part to the next.
 const HEADER_BYTES_KEPT: usize = 1024;
 
+/// What is true of the parts of most multiparts and of those of a digest, if their headers do not
+/// say more.
+static TEXT: Head = Head::silent(MediaType::TEXT_PLAIN);
+static MESSAGE: Head = Head::silent(MediaType::MESSAGE_RFC822);
+
 /// The number of a part: 0 is the message itself, then in the order of the message.
 pub type PartId = u32;
 
@@ -86,8 +91,9 @@ pub struct Scanner {
     /// The header block so far, and where its last line starts.
     header: Vec<u8>,
     header_line: usize,
-    /// What the header of the part that began last says.
+    /// What the header of the part that began last says, and what is true where it says nothing.
     head: Option<Head>,
+    silent: &'static Head,
     /// Whether the next byte starts a line whose line end has been given out.
     line_start: bool,
     /// Undecided bytes of earlier chunks, followed by the first `joined` bytes of this one.
@@ -174,6 +180,7 @@ impl Scanner {
             header: Vec::new(),
             header_line: 0,
             head: None,
+            silent: &TEXT,
             line_start: true,
             held: Vec::new(),
             held_at: 0,
@@ -187,36 +194,40 @@ impl Scanner {
 
     /// Whether a part's parts are looked at. What is signed or encrypted is one thing, and so is a
     /// report with the message that it reports on.
+    #[inline]
     pub fn enters(head: &Head) -> bool {
-        head.media.main() == "multipart"
-            && !matches!(head.media.sub(), "signed" | "encrypted" | "report")
+        head.media.is_entered()
     }
 
     /// The next event of this chunk, `None` when it is used up.
     ///
     /// The same chunk must be passed until then.
+    #[inline]
     pub fn next<'a>(&'a mut self, chunk: &'a [u8]) -> Option<Event<'a>> {
         if matches!(self.state, State::Done) {
             self.held = Vec::new();
             return None;
         }
         loop {
-            self.leave_held();
+            if !self.held.is_empty() {
+                self.leave_held();
+            }
             let joining = !self.held.is_empty();
-            let held = mem::take(&mut self.held);
             let step = if joining {
-                self.step(&held[self.held_at..])
+                self.step_in_held()
             } else {
                 self.step(&chunk[self.at..])
             };
-            self.held = held;
             match step {
                 Step::Taken(len) => self.skip(joining, len),
                 Step::Header(len) => {
                     self.skip(joining, len);
                     return Some(Event::Structure(&self.header));
                 }
-                Step::Head => return self.head.as_ref().map(Event::Head),
+                Step::Head => {
+                    let head = self.head.as_ref().unwrap_or(self.silent);
+                    return Some(Event::Head(head));
+                }
                 Step::Event(event) => return Some(event),
                 Step::Bytes(len, kind) => return Some(self.give(chunk, joining, len, kind)),
                 Step::More if joining => {
@@ -245,6 +256,7 @@ impl Scanner {
     }
 
     /// Makes an event of the next `len` bytes and steps behind them.
+    #[inline(always)]
     fn give<'a>(&'a mut self, chunk: &'a [u8], joining: bool, len: usize, kind: Kind) -> Event<'a> {
         let kind = match kind {
             Kind::Content if !self.tip.is_some_and(|tip| tip.is_leaf) => Kind::Structure,
@@ -283,10 +295,19 @@ impl Scanner {
         true
     }
 
+    #[cold]
+    fn step_in_held(&mut self) -> Step {
+        let held = mem::take(&mut self.held);
+        let step = self.step(&held[self.held_at..]);
+        self.held = held;
+        step
+    }
+
     /// Goes on in the chunk itself as soon as all earlier chunks' bytes are used up.
+    #[cold]
     fn leave_held(&mut self) {
         let left = self.held.len() - self.held_at;
-        if !self.held.is_empty() && left <= self.joined {
+        if left <= self.joined {
             self.at = self.joined - left;
             self.held.clear();
             (self.held_at, self.joined) = (0, 0);
@@ -416,8 +437,19 @@ impl Scanner {
         })
     }
 
-    /// Reads header lines up to the blank one.
+    /// Reads header lines up to the blank one. A block that is no more than that need not be kept.
     fn header(&mut self, bytes: &[u8]) -> Step {
+        if self.header.is_empty()
+            && let Some(len) = blank_line(bytes)
+            && len <= self.limits.header_bytes_max
+        {
+            self.state = State::Announce;
+            return Step::Bytes(len, Kind::Structure);
+        }
+        self.header_lines(bytes)
+    }
+
+    fn header_lines(&mut self, bytes: &[u8]) -> Step {
         if bytes.is_empty() {
             return if self.eof {
                 self.ambiguous(Ambiguity::Header)
@@ -461,20 +493,33 @@ impl Scanner {
 
     /// Says what the header block says, and begins the body below it.
     fn announce(&mut self) -> Step {
-        let default = match self.frames.last() {
-            Some(Frame { digest: true, .. }) => MediaType::MESSAGE_RFC822,
-            _ => MediaType::TEXT_PLAIN,
+        self.silent = match self.frames.last() {
+            Some(Frame { digest: true, .. }) => &MESSAGE,
+            _ => &TEXT,
         };
-        let head = match Head::parse(&self.header, default) {
-            Ok(head) => head,
+        if self.header.is_empty() {
+            return match self.enter(self.parts - 1, self.silent) {
+                Ok(()) => Step::Head,
+                Err(why) => self.ambiguous(why),
+            };
+        }
+        self.announce_read()
+    }
+
+    fn announce_read(&mut self) -> Step {
+        let told = match Head::parse_if_told(&self.header, self.silent) {
+            Ok(told) => told,
             Err(why) => return self.ambiguous(why),
         };
         self.header.clear();
         self.header.shrink_to(HEADER_BYTES_KEPT);
-        if let Err(why) = self.enter(self.parts - 1, &head) {
+        let head = told.as_ref().unwrap_or(self.silent);
+        if let Err(why) = self.enter(self.parts - 1, head) {
             return self.ambiguous(why);
         }
-        self.head = Some(head);
+        if told.is_some() {
+            self.head = told;
+        }
         Step::Head
     }
 
@@ -512,6 +557,15 @@ impl Scanner {
         self.state = State::Done;
         self.eof = true;
         Step::Event(Event::Ambiguous(why))
+    }
+}
+
+/// The length of the blank line that these bytes start with, if they do.
+fn blank_line(bytes: &[u8]) -> Option<usize> {
+    match bytes {
+        [b'\n', ..] => Some(1),
+        [b'\r', b'\n', ..] => Some(2),
+        _ => None,
     }
 }
 

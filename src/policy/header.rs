@@ -58,11 +58,11 @@ fn values<'a>(fields: &'a [Field], name: &'a str) -> impl Iterator<Item = String
     fields
         .iter()
         .filter(|field| field.name.eq_ignore_ascii_case(name.as_bytes()))
-        .map(|field| fold(&text(&field.value)))
+        .map(|field| fold(&readable(&field.value)))
 }
 
-/// A value as people read it (RFC 2047).
-fn text(value: &[u8]) -> String {
+/// A value as people read it (RFC 2047); of a long one, the start.
+pub(crate) fn readable(value: &[u8]) -> String {
     let value = &value[..value.len().min(VALUE_BYTES_MAX)];
     let decode = |charset: &[u8], bytes: &[u8], out: &mut String| {
         let encoding = Encoding::for_label(charset).unwrap_or(UTF_8);

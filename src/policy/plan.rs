@@ -10,7 +10,7 @@ use super::{
     users_keep,
 };
 use crate::{
-    config::{Action, Config, Recipients, Rule, RunMode},
+    config::{Action, Config, Recipients, Rule, RunMode, StoreKind},
     filter::Envelope,
 };
 
@@ -21,6 +21,8 @@ pub struct Plan {
     groups: Vec<Vec<Source>>,
     /// The rule that would have refused the message, were it not in dry-run.
     would_refuse: Option<Refusal>,
+    /// To which store the files go, where a rule says so.
+    store: Option<StoreKind>,
 }
 
 /// What is to become of an attachment.
@@ -64,11 +66,16 @@ impl Plan {
         let mut plan = Self {
             groups: Vec::new(),
             would_refuse: None,
+            store: None,
         };
+        let mut deciding = None;
         let mut known = HashSet::new();
         let mut refusals = Vec::new();
         for recipient in each_recipient(envelope) {
-            refusals.extend(refusal(config, &message, &recipient));
+            let rule = of_message(config, &message, &recipient);
+            refusals.extend(rule.and_then(|index| Refusal::of(config, index)));
+            let stores = rule.filter(|index| config.rule[*index].store().is_some());
+            deciding = deciding.into_iter().chain(stores).min();
             let group = match wish {
                 Some(wish) => vec![Source::Wish(wish)],
                 None => group(config, &message, &recipient),
@@ -77,6 +84,7 @@ impl Plan {
                 plan.groups.push(group);
             }
         }
+        plan.store = deciding.and_then(|index| config.rule[index].store());
         let is_trial = |refusal: &Refusal| {
             config.detach.mode == RunMode::DryRun || config.rule[refusal.rule].dry_run
         };
@@ -93,6 +101,13 @@ impl Plan {
     /// The refusal that only was logged and counted.
     pub fn would_refuse(&self) -> Option<&Refusal> {
         self.would_refuse.as_ref()
+    }
+
+    /// To which store all files of the message go; `None` for the usual one. Of the rules about the
+    /// message that hold for its recipients, each recipient's first, the one that comes first in
+    /// the file decides.
+    pub fn store(&self) -> Option<StoreKind> {
+        self.store
     }
 
     /// Who keeps everything as it is; `None` when something may go from a message of at most so
@@ -177,14 +192,14 @@ impl Source {
     }
 }
 
-/// Who refuses the message for one recipient: the first rule about messages that matches, if it
-/// does.
-fn refusal(config: &Config, message: &MessageFacts<'_>, recipient: &str) -> Option<Refusal> {
+/// The first rule about messages that matches for one recipient.
+fn of_message(config: &Config, message: &MessageFacts<'_>, recipient: &str) -> Option<usize> {
     let is_of_message = |(_, rule): &(usize, &Rule)| !rule.is_of_part();
     let mut rules = config.rule.iter().enumerate().filter(is_of_message);
     let matches = |rule| matching::of_message(rule, message, Some(recipient)) == Holds::Yes;
-    let (index, _) = rules.find(|(_, rule)| matches(rule))?;
-    Refusal::of(config, index)
+    rules
+        .find(|(_, rule)| matches(rule))
+        .map(|(index, _)| index)
 }
 
 /// Who may decide for one recipient.

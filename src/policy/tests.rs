@@ -1,7 +1,10 @@
 //! Rules as an admin writes them, asked as the session and the filter ask.
 
 use super::*;
-use crate::{config::Sources, mime::Field};
+use crate::{
+    config::{Language, Sources},
+    mime::Field,
+};
 
 /// A configuration of so many lines of TOML.
 fn config(text: &str) -> Config {
@@ -166,7 +169,8 @@ fn a_rule_sets_its_terms_and_the_rest_is_the_defaults() {
         (2_000_000, None)
     );
     assert_eq!(going.retention.fieldwise(), Span::new().days(7).fieldwise());
-    assert_eq!(going.source.language(&config), crate::config::Language::En);
+    let english = NoticeLanguage::One(Language::En);
+    assert_eq!(going.source.language(&config), Some(english));
     assert_eq!(
         going.source.position(&config),
         crate::config::Position::Start
@@ -564,4 +568,48 @@ fn each_direction_can_be_treated_alone() {
     assert!(is_among(Directions::Both, Incoming) && is_among(Directions::Both, Outgoing));
     assert!(is_among(Directions::Incoming, Incoming) && is_among(Directions::Outgoing, Outgoing));
     assert!(!is_among(Directions::Incoming, Outgoing) && !is_among(Directions::Outgoing, Incoming));
+}
+
+#[test]
+fn one_store_takes_all_files_of_a_message() {
+    let config = config(
+        r#"
+        [remote]
+        url = "https://far.example.org/"
+        token_file = "/etc/depollueur/token"
+        [[rule]]
+        extension = "pdf"
+        threshold = "1 kB"
+        [[rule]]
+        recipient = "b@there.org"
+        store = "remote"
+        [[rule]]
+        recipient = "@here.org"
+        store = "embedded"
+        [[rule]]
+        recipient = "c@there.org"
+        action = "keep"
+        "#,
+    );
+    let store = |recipients: &[&str], wish| {
+        let envelope = Envelope {
+            recipients: recipients.iter().map(|to| (*to).to_owned()).collect(),
+            ..envelope()
+        };
+        let plan = Plan::new(&config, &envelope, &HeaderFacts::read(&[]), wish);
+        plan.unwrap().store()
+    };
+    use crate::config::StoreKind::{Embedded, Remote};
+    for (recipients, expected) in [
+        (&["b@there.org"][..], Some(Remote)),
+        (&["a@here.org"], Some(Embedded)),
+        (&["a@here.org", "b@there.org"], Some(Remote)),
+        (&["x@elsewhere.org", "a@here.org"], Some(Embedded)),
+        (&["c@there.org"], None),
+        (&["x@elsewhere.org"], None),
+    ] {
+        assert_eq!(store(recipients, None), expected, "{recipients:?}");
+        // A wish decides what goes, not where it is kept.
+        assert_eq!(store(recipients, Some(Wish::Detach)), expected);
+    }
 }

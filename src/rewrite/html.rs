@@ -7,16 +7,19 @@
 //! `<body>`, or before the first content, has all of the author's document behind it, so it is
 //! what everything falls back to.
 //!
+//! * `judge` – whether HTML of an admin's can stand in a mail
 //! * `scan` – the tokens, what is open, which places are safe
 //! * `quiet` – keeps from it what it does not ask for
 //! * `tag` – what mail clients say with a tag: a quote, a signature, nothing to be seen
 //! * `reading` – the lines as a reader sees them, on which [`plain`] decides
 
+mod judge;
 mod quiet;
 mod reading;
 mod scan;
 mod tag;
 
+pub(super) use self::judge::{Flaw, flaw, reads_quoted};
 use self::scan::Scan;
 use super::{insert::CannotTake, plain};
 use crate::config::Position;
@@ -46,6 +49,12 @@ pub(super) fn place(html: &[u8], position: Position) -> Result<usize, CannotTake
         },
     };
     Ok(found.unwrap_or_else(|| scan.start()))
+}
+
+/// The lines that a reader sees; quoted ones begin with `>`.
+pub(super) fn seen(html: &str) -> String {
+    let scan = Scan::of(html.as_bytes());
+    String::from_utf8_lossy(scan.reading.text()).into_owned()
 }
 
 #[cfg(test)]

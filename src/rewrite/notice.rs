@@ -7,13 +7,17 @@
 
 mod domain;
 mod html;
+mod template;
 mod text;
+
+use std::sync::Arc;
 
 use jiff::Zoned;
 
+pub use self::template::{TEMPLATES, TemplateError, Templates};
 pub(super) use self::text::Setting;
 use super::words;
-use crate::config::Language;
+use crate::{config::Language, filter::Direction};
 
 /// How many files are named one by one; the rest is counted, and all are on the page. With names
 /// of at most [`crate::names::DISPLAY_CHARS_MAX`] characters the notice stays under 64 KiB in any
@@ -33,6 +37,21 @@ pub struct Notice {
     pub expires: Zoned,
     /// Who keeps the files: the operator's name or host.
     pub operator: String,
+    /// The admin's templates, if there are any.
+    pub own: Option<Own>,
+}
+
+/// The admin's templates, and what only they say.
+#[derive(Clone, Debug, Default)]
+pub struct Own {
+    /// The templates; none while one is being tried.
+    pub templates: Option<Arc<Templates>>,
+    /// Which way the message goes.
+    pub direction: Direction,
+    /// Who answers questions: an address or a URL.
+    pub contact: Option<String>,
+    /// Who sent the message, as far as that may be said: an address or a domain.
+    pub sender: Option<String>,
 }
 
 /// A file in the notice.
@@ -59,13 +78,38 @@ impl Notice {
     /// The notice as text that fits in with the author's. What comes nearest stands for a
     /// character that is missing.
     pub(super) fn text_in(&self, setting: &Setting<'_>) -> Vec<String> {
-        text::lines(self, setting)
+        let own = self.templates().and_then(|own| own.text(self, setting));
+        own.and_then(Result::ok)
+            .unwrap_or_else(|| text::lines(self, setting))
     }
 
     /// The lines of the notice as HTML, without line ends: ASCII only, so that it suits any
     /// charset that extends ASCII; no line longer than 998 octets.
     pub fn html(&self) -> Vec<String> {
-        html::lines(self)
+        let own = self.templates().and_then(|own| own.html(self));
+        own.and_then(Result::ok)
+            .unwrap_or_else(|| html::lines(self))
+    }
+
+    /// Tries the admin's templates, for the log: where one fails, the built-in notice stands in.
+    ///
+    /// # Errors
+    /// One fails, though it did not when it was rehearsed.
+    pub fn rehearse(&self) -> Result<(), TemplateError> {
+        let Some(own) = self.templates() else {
+            return Ok(());
+        };
+        let setting = Setting {
+            can: &|_| true,
+            is_flowed: false,
+        };
+        own.text(self, &setting).transpose()?;
+        own.html(self).transpose()?;
+        Ok(())
+    }
+
+    fn templates(&self) -> Option<&Templates> {
+        self.own.as_ref()?.templates.as_deref()
     }
 
     fn listed(&self) -> &[NoticeFile] {
@@ -86,12 +130,12 @@ impl Notice {
     }
 
     fn keeper(&self) -> String {
-        let operator = self
-            .operator
-            .split_whitespace()
-            .collect::<Vec<_>>()
-            .join(" ");
-        words::keeper(self.language, self.files.len(), &operator)
+        words::keeper(self.language, self.files.len(), &self.operator_line())
+    }
+
+    fn operator_line(&self) -> String {
+        let words: Vec<_> = self.operator.split_whitespace().collect();
+        words.join(" ")
     }
 }
 
@@ -120,6 +164,7 @@ pub(super) mod tests {
             link: "https://drop.example/k7Vw2mQ9xLr4T8bN1cZ5dA".into(),
             expires: "2026-12-22T18:02:00+01:00[Europe/Paris]".parse().unwrap(),
             operator: "asso.example".into(),
+            own: None,
         }
     }
 

@@ -33,6 +33,14 @@ pub(super) fn place(text: &[u8], position: Position) -> usize {
     }
 }
 
+/// What stands before the quote or the signature, without quoted lines.
+pub(super) fn author(text: &str) -> String {
+    let end = place(text.as_bytes(), Position::BeforeQuote);
+    let before = text.get(..end).unwrap_or(text).lines();
+    let own = before.filter(|line| !line.trim_start().starts_with('>'));
+    own.collect::<Vec<_>>().join("\n")
+}
+
 /// The end of the text. Blanks at the end of an unfinished last line stay behind the notice: a
 /// line end of ours after them would make them disappear for many readers, signatures included.
 fn end(text: &[u8], start: usize) -> usize {
@@ -119,6 +127,7 @@ impl<'a> Lines<'a> {
 
     /// The quote that starts with this line, and what comes before it and belongs to it.
     fn quote(&self, i: usize) -> Option<(usize, Quote)> {
+        let first = *self.get(i).first()?;
         if self.is_marked(i) {
             return Some((self.attribution_above(i).unwrap_or(i), Quote::Marked));
         }
@@ -128,7 +137,7 @@ impl<'a> Lines<'a> {
                 .is_some_and(|next| self.is_marked(next));
             return Some((i, if marked { Quote::Marked } else { Quote::Rest }));
         }
-        let separates = match self.get(i).first()? {
+        let separates = match first {
             b'-' if may_be_forward_separator(self.get(i)) => {
                 is_forward_separator(&folded(self.get(i)))
             }
@@ -145,7 +154,8 @@ impl<'a> Lines<'a> {
 
     /// A `>` line; `>From` is what mailboxes make of `From`.
     fn is_marked(&self, i: usize) -> bool {
-        self.get(i).starts_with(b">") && !self.get(i).starts_with(b">From ")
+        let line = self.get(i);
+        line.starts_with(b">") && !line.starts_with(b">From ")
     }
 
     /// The last line of an attribution that starts here, on up to three lines. Gmail breaks them
@@ -236,9 +246,16 @@ impl<'a> Lines<'a> {
     }
 
     /// The first signature among these lines: `-- `, or else the last that lost its blank.
-    fn signature(&self, mut range: std::ops::Range<usize>) -> Option<usize> {
-        let exact = range.clone().find(|&i| self.get(i) == b"-- ");
-        exact.or_else(|| range.rfind(|&i| self.get(i) == b"--"))
+    fn signature(&self, range: std::ops::Range<usize>) -> Option<usize> {
+        let mut last = None;
+        for i in range {
+            match self.get(i) {
+                b"-- " => return Some(i),
+                b"--" => last = Some(i),
+                _ => {}
+            }
+        }
+        last
     }
 }
 
@@ -413,6 +430,21 @@ mod tests {
             "-- pieces jointes --\nx\n@@",
         ] {
             check(marked.as_bytes());
+        }
+    }
+
+    #[test]
+    fn the_authors_text_is_without_what_he_quotes() {
+        for (text, own) in [
+            (
+                "Oui\n\nLe 21/11/2026 à 18:02, Y a écrit :\n> No?\n",
+                "Oui\n",
+            ),
+            ("> No?\nOui\n\n-- \nY\n", "Oui\n"),
+            ("Oui", "Oui"),
+            ("", ""),
+        ] {
+            assert_eq!(author(text), own);
         }
     }
 

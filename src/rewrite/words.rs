@@ -84,7 +84,8 @@ pub(super) fn quotes(language: Language) -> (&'static str, &'static str) {
     }
 }
 
-fn sum(sizes: &[u64]) -> u64 {
+/// All sizes together.
+pub(super) fn sum(sizes: &[u64]) -> u64 {
     sizes.iter().fold(0, |sum, size| sum.saturating_add(*size))
 }
 

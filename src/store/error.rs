@@ -2,7 +2,7 @@
 
 use std::{error::Error as _, io, path::PathBuf, time::Duration};
 
-use crate::drop::DropError;
+use crate::{config::StoreKind, drop::DropError};
 
 /// What went wrong in a store. No message holds a token or the name of a deposited file.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +16,12 @@ pub enum StoreError {
     /// A file was committed to another store than its own: a bug of the caller.
     #[error("a file was committed to another store than its own")]
     OtherStore,
+    /// A rule asks for a store that is not open: a restart opens it.
+    #[error("the store \"{}\" is not open", match .0 {
+        StoreKind::Embedded => "embedded",
+        StoreKind::Remote => "remote",
+    })]
+    NotOpen(StoreKind),
     /// A package that is to be taken back is not there, or too old for that.
     #[error("there is no package to take back, or somebody may have its link")]
     NotTakenBack,
@@ -123,7 +129,7 @@ impl StoreError {
                 RemoteError::Blocked { .. } => "blocked",
                 _ => "remote",
             },
-            Self::OtherStore | Self::NotTakenBack => "drop",
+            Self::OtherStore | Self::NotOpen(_) | Self::NotTakenBack => "drop",
         }
     }
 }

@@ -9,7 +9,7 @@
 //! tells a reader who resumes what broke off from a viewer that looks into a file again and again,
 //! and to know it would mean to remember who fetched what.
 
-use std::{io, ops::Range, sync::Arc};
+use std::{io, ops::Range, sync::Arc, time::Duration};
 
 use aws_lc_rs::digest::{Context, SHA256};
 use axum::{
@@ -20,6 +20,7 @@ use axum::{
 use bytes::Bytes;
 use futures_util::stream;
 use jiff::tz::TimeZone;
+use tokio::time::timeout;
 use tracing::{error, warn};
 
 use super::{
@@ -39,6 +40,9 @@ use crate::{
 
 /// The policy of files: nothing in one may run or load, should a browser show it after all.
 pub(super) const FILE_POLICY: &str = "sandbox; default-src 'none'; frame-ancestors 'none'";
+
+/// How long the end of a download waits for being counted.
+const COUNT_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What can be downloaded.
 pub(super) struct Download {
@@ -315,24 +319,24 @@ impl Transfer {
     }
 
     /// Counts, before the last bytes are handed to the connection: after them nobody asks for more.
+    /// A database that cannot be written for a while holds them up for [`COUNT_PATIENCE`] at most,
+    /// and is written when it can be.
     async fn complete(&mut self) {
         self.ended = true;
         if self.counted.is_empty() {
             return;
         }
         self.metrics.download();
-        for index in self.counted.clone() {
-            if let Err(err) = self
-                .drop
-                .count_download(self.door, index, &self.client)
-                .await
-            {
-                warn!(
-                    queue_id = self.queue_id,
-                    "could not count a download: {err}"
-                );
+        let (drop, door, client) = (self.drop.clone(), self.door, self.client);
+        let (indices, queue_id) = (self.counted.clone(), self.queue_id.clone());
+        let counting = tokio::spawn(async move {
+            for index in indices {
+                if let Err(err) = drop.count_download(door, index, &client).await {
+                    warn!(queue_id, "could not count a download: {err}");
+                }
             }
-        }
+        });
+        let _ = timeout(COUNT_PATIENCE, counting).await;
     }
 
     fn damaged(&self, why: &str) -> io::Error {

@@ -332,6 +332,8 @@ def main() -> int:
     options = parser.parse_args()
     cases = [case for directory in options.directories for case in files(directory)]
     cases += generated(options.generate, options.seed)
+    if not cases:
+        parser.error("no message to judge: name a directory that holds some, or --generate COUNT")
     # Where one of the public messages is, all must be: a name that is not there would check nothing.
     real, names = set(manifest(HERE / "real_mail.tsv")), {case.name for case in cases}
     if real & names and (missing := real - names):

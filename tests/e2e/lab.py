@@ -432,6 +432,9 @@ class Daemon:
         }
         self.configure()
         self.process: subprocess.Popen | None = None
+        # What goes before the command that starts it (prlimit, env), and the descriptors that it inherits.
+        self.prefix: list[str] = []
+        self.pass_fds: tuple[int, ...] = ()
 
     def configure(self, **settings):
         """Writes the configuration file, with these settings changed."""
@@ -454,8 +457,9 @@ class Daemon:
 
     def start(self, *args, wait=True) -> "Daemon":
         with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(self.command("run", *args), stdin=subprocess.DEVNULL,
-                                            stdout=log, stderr=log)
+            self.process = subprocess.Popen([*self.prefix, *self.command("run", *args)],
+                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                            pass_fds=self.pass_fds)
         if self.lab:
             self.lab._daemons.append(self)
         if wait:
@@ -496,6 +500,11 @@ class Daemon:
         if status != 200:
             raise AssertionError(f"{link}.json answers {status}")
         return json.loads(body)
+
+    def metric(self, name: str) -> float:
+        """The sum of a metric over its labels."""
+        found = re.findall(rf"^{name}(?:\{{.*\}})? (\S+)$", self.admin("/metrics")[1].decode(), re.M)
+        return sum(map(float, found))
 
     def peak_kib(self) -> int:
         """The most memory that the process ever had resident (VmHWM), in KiB."""

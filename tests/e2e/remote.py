@@ -205,6 +205,30 @@ def _(lab):
         hosts.nothing_is_left(but=1)
 
 
+@story("two hosts: a rule sends the files of one partner to the other drop, all others stay; no drop stands in for it")
+def _(lab):
+    with Hosts(lab) as hosts:
+        hosts.milter.stop()
+        hosts.milter.configure(store_kind="embedded")
+        hosts.milter.config.write_text(hosts.milter.config.read_text() + '[[rule]]\nname = "far"\n'
+                                       'recipient = "@partner.example"\nstore = "remote"\n')
+        hosts.milter.start(wait=False)
+        wait_until(lambda: hosts.milter.log().count("ready: ") == 2, "the milter", 30)
+        assert hosts.milter.admin("/readyz")[0] == 200
+        for to, drop, files in (("zoe@partner.example", hosts.drop, m.report), (lab.address(), hosts.milter, m.report)):
+            message = files(to)
+            lab.submit(message, to)
+            check_rewritten(drop, message, lab.receive(to), {"report.pdf": m.pdf(300_000)})
+        assert len(leftovers(hosts.drop)) == 1 and len(leftovers(hosts.milter)) == 1
+        hosts.drop.stop()
+        hosts.relay.close()
+        message = m.report("yann@partner.example")
+        lab.submit(message, "yann@partner.example")
+        check_untouched(lab, message, lab.receive("yann@partner.example"))
+        assert len(leftovers(hosts.milter)) == 1, "it went to the wrong drop"
+        wait_until(lambda: hosts.milter.admin("/readyz")[0] == 503, "the milter to say that a store is down", 20)
+
+
 @story("two hosts: a token that everybody can read, or that is missing, is named in one line, exit code 69")
 def _(lab):
     token = lab.dir / "open-token"

@@ -19,7 +19,7 @@ use super::super::{
     exit::{EX_IOERR, EX_UNAVAILABLE, Failure},
 };
 use crate::{
-    config::Config,
+    config::{Config, StoreKind},
     drop::Origin,
     filter::Direction,
     store::{Store, StoreError},
@@ -43,8 +43,17 @@ impl Deposit {
     ///
     /// # Errors
     /// One line.
-    pub(super) fn make(options: &ConfigOptions, directory: &Path) -> Result<Self, String> {
+    pub(super) fn make(
+        options: &ConfigOptions,
+        directory: &Path,
+        store: StoreKind,
+    ) -> Result<Self, String> {
         let mut child = command(options, directory)?
+            .arg("--set")
+            .arg(match store {
+                StoreKind::Embedded => "store.kind=embedded",
+                StoreKind::Remote => "store.kind=remote",
+            })
             .spawn()
             .map_err(|error| format!("could not start a process for it: {error}"))?;
         let mut link = String::new();

@@ -32,6 +32,7 @@ pub(super) async fn check(
 ) {
     let checked = async {
         let deposit = if check_daemon(report, config, &client(None)?).await {
+            check_other_store(report, config, options);
             check_upload(report, config, options)
         } else {
             let why = "the daemon does not run: no file was put into the drop to fetch it back";
@@ -224,10 +225,35 @@ fn check_date(report: &mut Report, answer: &Response) {
     }
 }
 
+/// Tries the store that only rules choose.
+fn check_other_store(report: &mut Report, config: &Config, options: &ConfigOptions) {
+    let (other, name) = match config.store.kind {
+        StoreKind::Embedded => (StoreKind::Remote, "remote"),
+        StoreKind::Remote => (StoreKind::Embedded, "embedded"),
+    };
+    if !config.uses(other) {
+        return;
+    }
+    let check = "drop.rules";
+    let made = Deposit::make(options, &config.drop.directory, other);
+    match made.and_then(Deposit::take_back) {
+        Ok(()) => {
+            let message = format!("the store \"{name}\", which rules choose, takes packages");
+            report.ok(check, message);
+        }
+        Err(why) if why.starts_with("run doctor as") => report.unknown(check, why),
+        Err(why) => {
+            let message =
+                format!("the store \"{name}\", which rules choose, takes no package: {why}");
+            report.error(check, message, []);
+        }
+    }
+}
+
 /// Puts a package where the daemon puts them: into the drop of this host or of another.
 fn check_upload(report: &mut Report, config: &Config, options: &ConfigOptions) -> Option<Deposit> {
     let check = "drop.upload";
-    match Deposit::make(options, &config.drop.directory) {
+    match Deposit::make(options, &config.drop.directory, config.store.kind) {
         Ok(deposit) => {
             report.ok(check, "a test package was put into the drop");
             return Some(deposit);

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     nothing, open, package_of, table,
-    table::{json as write_json, line},
+    table::{Array, Table, json as write_json, line},
     token_of, unavailable,
     when::{Past, PastEnd},
 };
@@ -16,6 +16,9 @@ use crate::{
     drop::{AuditQuery, Deposit, DepositedFile, Entry, FileEntry, Query, State, Unlock},
     filter::Direction,
 };
+
+/// How many packages are in memory at once while they are listed.
+const PAGE: usize = 1000;
 
 #[derive(Args, Debug)]
 pub(in crate::cli) struct ListOptions {
@@ -104,19 +107,30 @@ impl From<StateName> for State {
 
 pub(super) async fn list(options: ListOptions) -> Result<(), Failure> {
     let now = Timestamp::now();
-    let query = Query {
+    let mut query = Query {
         sender: options.sender.map(|sender| plain(&sender)),
         login: options.login,
         since: options.since.map(|since| since.0),
         until: options.until.map(|until| until.0),
         queue_id: options.queue_id,
         state: options.state.map(|state| (state.into(), now)),
-        limit: options.limit,
         ..Query::default()
     };
     let drop = open(options.config)?;
-    let found = drop.list(query, now).await.map_err(unavailable)?;
-    deposits(&found, options.json)
+    let mut out = Listing::new(options.json);
+    let mut left = options.limit.unwrap_or(usize::MAX);
+    loop {
+        query.limit = Some(left.min(PAGE));
+        let page = drop.list(query.clone(), now).await.map_err(unavailable)?;
+        out.write(&page)?;
+        left -= page.len();
+        match page.last() {
+            Some(last) if page.len() == PAGE && left > 0 => {
+                query.after = Some((last.created, last.id));
+            }
+            _ => return out.end(),
+        }
+    }
 }
 
 /// An address without its angle brackets: `<>` is the sender of bounces.
@@ -129,34 +143,62 @@ pub(super) fn plain(address: &str) -> String {
 
 /// Writes packages as a table or as JSON.
 pub(super) fn deposits(found: &[Deposit], json: bool) -> Result<(), Failure> {
-    if json {
-        return write_json(&found.iter().map(deposit_json).collect());
+    let mut out = Listing::new(json);
+    out.write(found)?;
+    out.end()
+}
+
+/// Packages as they are written, page by page.
+enum Listing {
+    Table(Box<Table<9>>),
+    Json(Array),
+}
+
+impl Listing {
+    fn new(json: bool) -> Self {
+        if json {
+            return Self::Json(Array::default());
+        }
+        Self::Table(Box::new(Table::new([
+            "ID",
+            "STATE",
+            "CREATED",
+            "EXPIRES",
+            "FILES",
+            "BYTES",
+            "DOWNLOADS",
+            "QUEUE ID",
+            "SENDER",
+        ])))
     }
-    let headings = [
-        "ID",
-        "STATE",
-        "CREATED",
-        "EXPIRES",
-        "FILES",
-        "BYTES",
-        "DOWNLOADS",
-        "QUEUE ID",
-        "SENDER",
-    ];
-    let row = |deposit: &Deposit| {
-        [
-            format!("{:.12}", deposit.id),
-            deposit.state.word().to_owned(),
-            deposit.created.to_string(),
-            deposit.expires.to_string(),
-            deposit.files.to_string(),
-            deposit.bytes.to_string(),
-            deposit.downloads.to_string(),
-            deposit.origin.queue_id.clone(),
-            format!("<{}>", deposit.origin.sender),
-        ]
-    };
-    table::table(headings, found.iter().map(row).collect())
+
+    fn write(&mut self, page: &[Deposit]) -> Result<(), Failure> {
+        match self {
+            Self::Table(table) => table.write(page.iter().map(deposit_row).collect()),
+            Self::Json(array) => array.write(page.iter().map(deposit_json)),
+        }
+    }
+
+    fn end(self) -> Result<(), Failure> {
+        match self {
+            Self::Table(_) => Ok(()),
+            Self::Json(array) => array.end(),
+        }
+    }
+}
+
+fn deposit_row(deposit: &Deposit) -> [String; 9] {
+    [
+        format!("{:.12}", deposit.id),
+        deposit.state.word().to_owned(),
+        deposit.created.to_string(),
+        deposit.expires.to_string(),
+        deposit.files.to_string(),
+        deposit.bytes.to_string(),
+        deposit.downloads.to_string(),
+        deposit.origin.queue_id.clone(),
+        format!("<{}>", deposit.origin.sender),
+    ]
 }
 
 pub(super) async fn show(options: ShowOptions) -> Result<(), Failure> {

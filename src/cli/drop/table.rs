@@ -6,26 +6,78 @@ use serde_json::Value;
 
 use crate::cli::exit::Failure;
 
-/// Writes rows under their headings, each column as wide as its widest cell. What could drive a
-/// terminal is escaped.
+/// A table that is written page by page. Its columns are as wide as the widest cell so far.
+pub(in crate::cli) struct Table<const N: usize> {
+    headings: Option<[&'static str; N]>,
+    widths: [usize; N],
+}
+
+impl<const N: usize> Table<N> {
+    pub(in crate::cli) fn new(headings: [&'static str; N]) -> Self {
+        Self {
+            headings: Some(headings),
+            widths: [0; N],
+        }
+    }
+
+    /// Writes rows, the first of them under their headings. What could drive a terminal is escaped.
+    pub(in crate::cli) fn write(&mut self, rows: Vec<[String; N]>) -> Result<(), Failure> {
+        let headings = self.headings.take();
+        let mut all: Vec<_> = headings
+            .map(|row| row.map(str::to_owned))
+            .into_iter()
+            .collect();
+        all.extend(rows.into_iter().map(|row| row.map(|cell| harmless(&cell))));
+        for row in &all {
+            for (width, cell) in self.widths.iter_mut().zip(row) {
+                *width = (*width).max(cell.chars().count());
+            }
+        }
+        write(&all.iter().map(|row| self.line(row)).collect::<String>())
+    }
+
+    fn line(&self, row: &[String; N]) -> String {
+        let cells = row.iter().zip(self.widths);
+        let line: String = cells
+            .map(|(cell, width)| format!("{cell:width$}  "))
+            .collect();
+        format!("{}\n", line.trim_end())
+    }
+}
+
+/// Writes rows under their headings, each column as wide as its widest cell.
 pub(in crate::cli) fn table<const N: usize>(
-    headings: [&str; N],
+    headings: [&'static str; N],
     rows: Vec<[String; N]>,
 ) -> Result<(), Failure> {
-    let mut all = vec![headings.map(str::to_owned)];
-    all.extend(rows.into_iter().map(|row| row.map(|cell| harmless(&cell))));
-    let width = |column: usize| all.iter().map(|row| row[column].chars().count()).max();
-    let widths: Vec<_> = (0..N).map(|column| width(column).unwrap_or(0)).collect();
-    let mut lines = String::new();
-    for row in &all {
-        let cells = row.iter().zip(&widths);
-        let line: String = cells
-            .map(|(cell, &width)| format!("{cell:width$}  "))
-            .collect();
-        lines.push_str(line.trim_end());
-        lines.push('\n');
+    Table::new(headings).write(rows)
+}
+
+/// A JSON array that is written page by page, as [`json`] would write all of it.
+#[derive(Default)]
+pub(in crate::cli) struct Array {
+    begun: bool,
+}
+
+impl Array {
+    pub(in crate::cli) fn write(
+        &mut self,
+        values: impl Iterator<Item = Value>,
+    ) -> Result<(), Failure> {
+        let mut text = String::new();
+        for value in values {
+            text.push_str(if self.begun { ",\n" } else { "[\n" });
+            let shown = format!("{value:#}");
+            text.push_str("  ");
+            text.push_str(&shown.replace('\n', "\n  "));
+            self.begun = true;
+        }
+        write(&text)
     }
-    write(&lines)
+
+    pub(in crate::cli) fn end(self) -> Result<(), Failure> {
+        write(if self.begun { "\n]\n" } else { "[]\n" })
+    }
 }
 
 /// Writes JSON and a line end.

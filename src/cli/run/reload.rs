@@ -20,7 +20,7 @@ use crate::{
     config::Config,
     drop::Drop,
     filter::Filter,
-    store::Store,
+    store::Stores,
     web::{self, Theme, WebState},
 };
 
@@ -69,7 +69,7 @@ pub(super) struct Reload {
 #[derive(Clone, Debug)]
 pub(super) struct Made {
     pub(super) drop: Drop,
-    pub(super) store: Store,
+    pub(super) stores: Stores,
     pub(super) metrics: Metrics,
 }
 
@@ -132,8 +132,18 @@ impl Reload {
     fn try_reload(&mut self) -> Result<(), String> {
         let new = self.options.clone().load().map_err(|why| why.to_string())?;
         let adopted = adopt(&self.config, &new)?;
+        self.stores_are_open(&adopted.config)?;
         let theme = Theme::load(&adopted.config.web).map_err(|why| why.to_string())?;
         self.take_over(adopted, theme);
+        Ok(())
+    }
+
+    /// A store is opened at the start only.
+    fn stores_are_open(&self, config: &Config) -> Result<(), String> {
+        for rule in &config.rule {
+            let open = self.made.stores.get(rule.store());
+            open.map_err(|why| format!("rule \"{}\": {why}: restart to open it", rule.label))?;
+        }
         Ok(())
     }
 
@@ -166,7 +176,7 @@ pub(super) fn current(pages: watch::Receiver<Router>) -> Router {
 }
 
 fn filter(config: &Arc<Config>, made: &Made) -> Filter {
-    Filter::new(Arc::clone(config), made.store.clone())
+    Filter::new(Arc::clone(config), made.stores.clone())
 }
 
 fn pages(config: &Config, theme: Theme, made: &Made) -> Router {
@@ -175,14 +185,14 @@ fn pages(config: &Config, theme: Theme, made: &Made) -> Router {
         config: config.web.clone(),
         theme,
         zone: config.notice.time_zone.clone(),
-        language: config.notice.language,
+        language: config.notice.usual_language(),
         metrics: made.metrics.clone(),
     })
 }
 
 /// Takes what can change from `new` and the rest from `running`.
-fn adopt(running: &Config, new: &Config) -> Result<Adopted, String> {
-    let (running, mut adopted) = (table(running)?, table(new)?);
+fn adopt(running: &Config, read: &Config) -> Result<Adopted, String> {
+    let (running, mut adopted) = (table(running)?, table(read)?);
     let (mut changed, mut held_back) = (Vec::new(), Vec::new());
     for key in keys(&running, &adopted) {
         let (old, new) = (get(&running, &key), get(&adopted, &key));
@@ -196,9 +206,17 @@ fn adopt(running: &Config, new: &Config) -> Result<Adopted, String> {
             held_back.push(key);
         }
     }
-    let config = adopted.try_into().map_err(|error| format!("{error}"))?;
+    let config: Config = adopted.try_into().map_err(|error| format!("{error}"))?;
     Ok(Adopted {
-        config,
+        config: Config {
+            // What was read from files of their own does not stand in the table: rules, addresses,
+            // templates. These sections take effect as a whole.
+            notice: read.notice.clone(),
+            rule: read.rule.clone(),
+            sender: read.sender.clone(),
+            users: read.users.clone(),
+            ..config
+        },
         changed,
         held_back,
     })
@@ -278,6 +296,29 @@ mod tests {
         assert_eq!(config.drop.directory, running.drop.directory);
         assert_eq!(config.detach.threshold, 7);
         assert!(config.milter.outgoing_daemons.is_empty());
+    }
+
+    #[test]
+    fn what_is_read_from_files_outlives_a_reload() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        std::fs::write(path("out"), "zoe@example.org\n").unwrap();
+        let text = format!(
+            "[users]\nopt_out = \"{}\"\n[[rule]]\nname = \"a\"\naction = \"keep\"\n",
+            path("out").display()
+        );
+        std::fs::write(path("toml"), text).unwrap();
+        let sources = crate::config::Sources {
+            file: Some(path("toml")),
+            ..Default::default()
+        };
+        let read = Config::load(&sources).unwrap();
+        let Adopted {
+            config, changed, ..
+        } = adopt(&Config::default(), &read).unwrap();
+        assert_eq!(changed, ["rule", "users.opt_out"]);
+        assert_eq!(config.rule.len(), 1);
+        assert!(config.users.opt_out.unwrap().has("zoe@example.org"));
     }
 
     #[test]

@@ -46,7 +46,7 @@ const QUESTIONS: [Question; 4] = [
     Question {
         key: "notice.language",
         option: "--language",
-        text: "Language of the notice (fr, en)",
+        text: "Language of the notice (fr, en, or auto for that of the message)",
     },
 ];
 

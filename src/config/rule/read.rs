@@ -4,7 +4,7 @@ use toml::{Spanned, de::DeTable, de::DeValue};
 
 use super::{Action, Condition, Rule, Terms};
 use crate::config::{
-    Language, Position,
+    NoticeLanguage, Position, StoreKind,
     address::Networks,
     pattern::{AddressPatterns, Bare, HeaderPattern, PatternError, Patterns},
     value::{Choice, Codec, OptionalSize, Period, Size, Way, Written},
@@ -25,7 +25,7 @@ const TEMPFAIL_TEXT: &str = "this message cannot be accepted at the moment, try 
 const REJECT_TEXT: &str = "this message is not accepted here";
 
 /// What may stand in a rule, in the order in which it is documented.
-const KEYS: [&str; 25] = [
+const KEYS: [&str; 26] = [
     "name",
     "direction",
     "login",
@@ -51,6 +51,7 @@ const KEYS: [&str; 25] = [
     "retention",
     "language",
     "position",
+    "store",
 ];
 
 /// Those of them that are about an attachment.
@@ -64,12 +65,13 @@ const PART_KEYS: [&str; 6] = [
 ];
 
 /// Those of them that say how something is detached.
-const TERM_KEYS: [&str; 5] = [
+const TERM_KEYS: [&str; 6] = [
     "threshold",
     "message_threshold",
     "retention",
     "language",
     "position",
+    "store",
 ];
 
 /// Where something stands in the file, by its offset, and what is wrong with it.
@@ -181,6 +183,12 @@ impl<'a> Reader<'a> {
                 "is about an attachment, and tempfail and reject are about the message",
             ));
         }
+        if rule.store().is_some() && rule.is_of_part() {
+            return Err(self.wrong_key(
+                "store",
+                "decides for all files of a message, and this rule is about an attachment",
+            ));
+        }
         if matches!(rule.action, Action::Keep) && rule.dry_run {
             return Err(self.wrong_key("mode", "has no meaning for a rule that keeps"));
         }
@@ -277,8 +285,9 @@ impl<'a> Reader<'a> {
             threshold: self.value::<Size>("threshold")?,
             message_threshold: self.value::<OptionalSize>("message_threshold")?,
             retention: self.value::<Period>("retention")?,
-            language: self.value::<Choice<Language>>("language")?,
+            language: self.value::<Choice<NoticeLanguage>>("language")?,
             position: self.value::<Choice<Position>>("position")?,
+            store: self.value::<Choice<StoreKind>>("store")?,
         })
     }
 

@@ -1,16 +1,24 @@
 //! Blobs in a directory: their names, their permissions, and when they are durable.
 
 use std::{
+    collections::HashSet,
     fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError},
-    io::{self, ErrorKind, Write as _},
+    io::{self, ErrorKind, IoSliceMut, Write as _},
     os::unix::fs::{DirBuilderExt, FileExt as _, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     thread,
     time::{Duration, Instant, SystemTime},
 };
 
 use jiff::Timestamp;
-use rustix::fs::{Advice, OFlags, fadvise, statvfs};
+use rustix::{
+    fs::{Advice, OFlags, fadvise, statvfs},
+    io::{ReadWriteFlags, preadv2},
+};
 use tempfile::{Builder, NamedTempFile, TempPath};
 
 use super::{Blob, Blobs, Draft, DropError, Finished, RecordId, Result};
@@ -30,13 +38,26 @@ pub(in crate::drop) struct Directory {
     directory: PathBuf,
     drafts: PathBuf,
     blobs: PathBuf,
+    named: Arc<Named>,
+}
+
+/// The shards whose own names this process has made durable.
+#[derive(Debug)]
+struct Named([AtomicBool; 256]);
+
+/// Where a file will be.
+#[derive(Debug)]
+struct Place {
+    path: PathBuf,
+    /// The shard that it is in, if it is a blob.
+    shard: Option<(u8, Arc<Named>)>,
 }
 
 /// A file that is written.
 #[derive(Debug)]
 struct FileDraft {
     draft: NamedTempFile,
-    place: PathBuf,
+    place: Place,
     written: u64,
     flushed: u64,
 }
@@ -45,7 +66,7 @@ struct FileDraft {
 #[derive(Debug)]
 struct FinishedFile {
     draft: TempPath,
-    place: PathBuf,
+    place: Place,
 }
 
 /// A file that is read.
@@ -71,6 +92,7 @@ impl Directory {
             directory: directory.into(),
             drafts: child("drafts"),
             blobs: child("blobs"),
+            named: Arc::new(Named([const { AtomicBool::new(false) }; 256])),
         };
         if make_directory(directory)? {
             // The parent of a relative name of one component is the empty path: here.
@@ -138,7 +160,11 @@ impl Directory {
             read => return read.map_err(|e| DropError::io("read", &path, e)),
         }
         let contents = make();
-        let mut draft = FileDraft::new(self.temporary()?, path.clone());
+        let place = Place {
+            path: path.clone(),
+            shard: None,
+        };
+        let mut draft = FileDraft::new(self.temporary()?, place);
         draft.write(&contents)?;
         Box::new(draft).finish()?.place()?;
         sync_directory(&self.directory)?;
@@ -178,14 +204,23 @@ impl Blobs for Directory {
 
     fn draft(&self, id: RecordId, number: u32) -> Result<Box<dyn Draft>> {
         let draft = self.temporary()?;
-        Ok(Box::new(FileDraft::new(draft, self.path(id, number))))
+        let place = Place {
+            path: self.path(id, number),
+            shard: Some((id.0[0], Arc::clone(&self.named))),
+        };
+        Ok(Box::new(FileDraft::new(draft, place)))
     }
 
-    /// The shard's own name too: another process may have made it a moment ago, and not be that far.
+    /// The shard's own name too, once: another process may have made it a moment ago, and not be
+    /// that far. What was removed from the drafts need not be durable: a draft that comes back after
+    /// a power cut is swept.
     fn sync(&self, id: RecordId) -> Result<()> {
-        sync_directory(&self.blobs)?;
-        sync_directory(&self.shard(id.0[0]))?;
-        sync_directory(&self.drafts)
+        let shard = id.0[0];
+        if !self.named.is_durable(shard) {
+            sync_directory(&self.blobs)?;
+            self.named.is_now(shard, true);
+        }
+        sync_directory(&self.shard(shard))
     }
 
     fn exists(&self, id: RecordId, number: u32) -> Result<()> {
@@ -220,8 +255,9 @@ impl Blobs for Directory {
     }
 
     fn remove_drafts(&self, before: Timestamp, limit: usize) -> Result<u64> {
-        let mut drafts = list(&self.drafts)?;
-        drafts.retain(|found| name(&found.path).starts_with("draft-") && found.modified < before);
+        let is_draft = |name: &str| name.starts_with("draft-");
+        let mut drafts = list(&self.drafts, is_draft)?;
+        drafts.retain(|found| found.modified < before);
         let mut removed = 0;
         for draft in drafts.iter().take(limit) {
             removed += u64::from(remove(&draft.path)?);
@@ -229,10 +265,16 @@ impl Blobs for Directory {
         Ok(removed)
     }
 
-    fn blobs_before(&self, slice: u8, before: Timestamp) -> Result<Vec<(RecordId, u32)>> {
-        let found = list(&self.shard(slice))?;
+    fn blobs_before(
+        &self,
+        slice: u8,
+        before: Timestamp,
+        except: &HashSet<RecordId>,
+    ) -> Result<Vec<(RecordId, u32)>> {
+        let is_left = |name: &str| owner(name).is_some_and(|(id, _)| !except.contains(&id));
+        let found = list(&self.shard(slice), is_left)?;
         let old = found.into_iter().filter(|file| file.modified < before);
-        Ok(old.filter_map(|file| owner(&file.path)).collect())
+        Ok(old.filter_map(|file| owner(name(&file.path))).collect())
     }
 
     fn free_bytes(&self) -> Result<Option<u64>> {
@@ -249,8 +291,18 @@ impl Blobs for Directory {
     }
 }
 
+impl Named {
+    fn is_durable(&self, shard: u8) -> bool {
+        self.0[usize::from(shard)].load(Relaxed)
+    }
+
+    fn is_now(&self, shard: u8, durable: bool) {
+        self.0[usize::from(shard)].store(durable, Relaxed);
+    }
+}
+
 impl FileDraft {
-    fn new(draft: NamedTempFile, place: PathBuf) -> Self {
+    fn new(draft: NamedTempFile, place: Place) -> Self {
         Self {
             draft,
             place,
@@ -297,19 +349,32 @@ impl Draft for FileDraft {
 
 impl Finished for FinishedFile {
     fn place(self: Box<Self>) -> Result<()> {
-        let Self { draft, place } = *self;
-        if let Some(shard) = place.parent() {
-            make_directory(shard)?;
+        let Self {
+            draft,
+            place: Place { path, shard },
+        } = *self;
+        if let Some(directory) = path.parent()
+            && make_directory(directory)?
+            && let Some((shard, named)) = shard
+        {
+            named.is_now(shard, false);
         }
         draft
-            .persist_noclobber(&place)
-            .map_err(|e| DropError::io("make", &place, e.error))
+            .persist_noclobber(&path)
+            .map_err(|e| DropError::io("make", &path, e.error))
     }
 }
 
 impl Blob for OpenFile {
     fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
         self.file.read_exact_at(bytes, offset)
+    }
+
+    fn read_at_hand(&self, bytes: &mut [u8], offset: u64) -> bool {
+        let length = bytes.len();
+        let mut pieces = [IoSliceMut::new(bytes)];
+        let read = preadv2(&self.file, &mut pieces, offset, ReadWriteFlags::NOWAIT);
+        read == Ok(length)
     }
 
     fn path(&self) -> &Path {
@@ -353,7 +418,8 @@ fn sync_directory(path: &Path) -> Result<()> {
         .map_err(|e| DropError::io("sync", path, e))
 }
 
-fn list(directory: &Path) -> Result<Vec<Found>> {
+/// The files in a directory whose names are wanted; of others nothing is asked.
+fn list(directory: &Path, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<Found>> {
     let entries = match fs::read_dir(directory) {
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(|e| DropError::io("read", directory, e))?,
@@ -361,6 +427,9 @@ fn list(directory: &Path) -> Result<Vec<Found>> {
     let mut found = Vec::new();
     for entry in entries {
         let entry = entry.map_err(|e| DropError::io("read", directory, e))?;
+        if !entry.file_name().to_str().is_some_and(&is_wanted) {
+            continue;
+        }
         // One that vanished meanwhile is nobody's concern.
         if let Ok(metadata) = entry.metadata()
             && metadata.is_file()
@@ -377,10 +446,10 @@ fn list(directory: &Path) -> Result<Vec<Found>> {
 }
 
 /// The package to which a blob of this name belongs, and its number there.
-fn owner(path: &Path) -> Option<(RecordId, u32)> {
-    let (id, number) = name(path).split_once('-')?;
+fn owner(name: &str) -> Option<(RecordId, u32)> {
+    let (id, number) = name.split_once('-')?;
     let parsed = (id.parse().ok()?, number.parse().ok()?);
-    (format!("{}-{}", parsed.0, parsed.1) == name(path)).then_some(parsed)
+    (format!("{}-{}", parsed.0, parsed.1) == name).then_some(parsed)
 }
 
 fn name(path: &Path) -> &str {
@@ -397,5 +466,9 @@ pub(in crate::drop) fn draft_into(file: File, directory: &Path) -> Box<dyn Draft
         .expect("the directory can be written")
         .into_parts();
     let draft = NamedTempFile::from_parts(file, path);
-    Box::new(FileDraft::new(draft, directory.join("nowhere")))
+    let place = Place {
+        path: directory.join("nowhere"),
+        shard: None,
+    };
+    Box::new(FileDraft::new(draft, place))
 }

@@ -2,7 +2,7 @@
 //! storage is. Nothing is renamed, a finished draft has no name, and an open blob is a copy.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     io,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -98,14 +98,20 @@ impl Blobs for Memory {
         Ok(old.len() as u64)
     }
 
-    fn blobs_before(&self, slice: u8, before: Timestamp) -> Result<Vec<Key>> {
+    fn blobs_before(
+        &self,
+        slice: u8,
+        before: Timestamp,
+        except: &HashSet<RecordId>,
+    ) -> Result<Vec<Key>> {
         let contents = self.lock();
         let old = contents
             .blobs
             .iter()
             .filter(|(_, (placed, _))| *placed < before);
         let keys = old.map(|(&key, _)| key);
-        Ok(keys.filter(|(id, _)| id.0[0] == slice).collect())
+        let in_slice = keys.filter(|(id, _)| id.0[0] == slice && !except.contains(id));
+        Ok(in_slice.collect())
     }
 
     fn free_bytes(&self) -> Result<Option<u64>> {
@@ -159,6 +165,10 @@ impl Blob for Copy {
         let found = self.0.get(range).ok_or(io::ErrorKind::UnexpectedEof)?;
         bytes.copy_from_slice(found);
         Ok(())
+    }
+
+    fn read_at_hand(&self, bytes: &mut [u8], offset: u64) -> bool {
+        self.read_exact_at(bytes, offset).is_ok()
     }
 
     fn path(&self) -> &Path {

@@ -10,15 +10,17 @@
 //! has the database for itself: one connection does all the work, other processes are refused,
 //! and what is stored can be read.
 
+mod conditions;
 mod read;
 mod statistics;
 mod uploads;
 mod write;
 
 use std::{
+    collections::HashSet,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
@@ -33,7 +35,7 @@ use super::{
 };
 use crate::stats::{Month, Row};
 
-/// How long a transaction waits for another process.
+/// How long a transaction waits for other threads and another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One step for each schema; `PRAGMA user_version` counts those that were done.
@@ -109,12 +111,23 @@ impl Sqlite {
         work(&reader).map_err(|e| DropError::database("read", &self.path, e))
     }
 
+    /// The connection that writes. Whoever waited for other threads here waits so much less for other
+    /// processes: [`BUSY_TIMEOUT`] bounds both together. Else, while another process holds the lock,
+    /// each thread in the queue would wait all of it anew, one after the other.
+    fn writer(&self) -> Result<MutexGuard<'_, Connection>> {
+        let begun = Instant::now();
+        let writer = lock(&self.writer);
+        let left = BUSY_TIMEOUT.saturating_sub(begun.elapsed());
+        writer.busy_timeout(left).map_err(|e| self.failed(e))?;
+        Ok(writer)
+    }
+
     fn write<T>(&self, work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> Result<T> {
         self.write_checked(|transaction| work(transaction).map_err(|e| self.failed(e)))
     }
 
     fn write_checked<T>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
-        let mut writer = lock(&self.writer);
+        let mut writer = self.writer()?;
         let begun = writer.transaction_with_behavior(Immediate);
         let transaction = begun.map_err(|e| self.failed(e))?;
         let value = work(&transaction)?;
@@ -133,7 +146,7 @@ impl Records for Sqlite {
     }
 
     fn probe(&self) -> Result<()> {
-        let mut writer = lock(&self.writer);
+        let mut writer = self.writer()?;
         let mut probe = || {
             let transaction = writer.transaction_with_behavior(Immediate)?;
             let version: i64 =
@@ -256,6 +269,10 @@ impl Records for Sqlite {
         self.read(|reader| read::is_needed(reader, id))
     }
 
+    fn needed(&self, slice: u8) -> Result<HashSet<RecordId>> {
+        self.read(|reader| read::needed(reader, slice))
+    }
+
     fn remove_orphan(&self, id: RecordId, remove: Check<'_>) -> Result<bool> {
         self.write_checked(|transaction| {
             if read::is_needed(transaction, id).map_err(|e| self.failed(e))? {
@@ -268,7 +285,7 @@ impl Records for Sqlite {
     /// Writes the log of changes back and empties it: erased manifests stand there no more. If
     /// others are reading just then, a later call does it.
     fn forget_overwritten(&self) -> Result<()> {
-        let writer = lock(&self.writer);
+        let writer = self.writer()?;
         let done = writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         done.map_err(|e| self.failed(e))
     }

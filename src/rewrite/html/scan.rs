@@ -1,6 +1,6 @@
 //! The tokens of a document, what is open, and which places are safe.
 
-use std::{convert::Infallible, ops::Range};
+use std::{convert::Infallible, ops::Range, sync::LazyLock};
 
 use html5gum::{
     Span, Tokenizer,
@@ -68,6 +68,16 @@ const BLOCKS: &[&[u8]] = &[
     b"span",
 ];
 
+/// Those of [`BLOCKS`] that are asked for.
+const BLOCKQUOTE: usize = 2;
+const P: usize = 8;
+const SPAN: usize = 10;
+const _: () = assert!(
+    matches!(BLOCKS[BLOCKQUOTE], b"blockquote")
+        && matches!(BLOCKS[P], b"p")
+        && matches!(BLOCKS[SPAN], b"span")
+);
+
 /// Through how many `span`s an open paragraph is looked for.
 const SPANS_MAX: usize = 64;
 
@@ -76,6 +86,53 @@ const LINES: &[&[u8]] = &[
     b"address", b"br", b"dd", b"dl", b"dt", b"h1", b"h2", b"h3", b"h4", b"h5", b"h6", b"hr", b"li",
     b"ol", b"pre", b"table", b"tr", b"ul",
 ];
+
+/// What an element is by all these lists: one look at a name instead of one for each list.
+#[derive(Clone, Copy, Debug, Default)]
+struct Element {
+    is_head: bool,
+    is_raw: bool,
+    is_treacherous: bool,
+    breaks_line: bool,
+    enclosing: Option<usize>,
+    block: Option<usize>,
+}
+
+/// An element and its name.
+type Named = (&'static [u8], Element);
+
+/// The elements of all lists, by the first letters of their names.
+static ELEMENTS: LazyLock<[Vec<Named>; 26]> = LazyLock::new(|| {
+    let mut by_letter = [const { Vec::new() }; 26];
+    for list in [HEAD, RAW, TREACHEROUS, ENCLOSING, BLOCKS, LINES] {
+        for &name in list {
+            let same = &mut by_letter[usize::from(name[0] - b'a')];
+            same.push((name, Element::in_lists(name)));
+        }
+    }
+    by_letter
+});
+
+impl Element {
+    fn in_lists(name: &[u8]) -> Self {
+        let place = |list: &[&[u8]]| list.iter().position(|other| *other == name);
+        Self {
+            is_head: HEAD.contains(&name),
+            is_raw: RAW.contains(&name),
+            is_treacherous: TREACHEROUS.contains(&name),
+            breaks_line: name != b"span" && BLOCKS.contains(&name) || LINES.contains(&name),
+            enclosing: place(ENCLOSING),
+            block: place(BLOCKS),
+        }
+    }
+
+    fn of(name: &[u8]) -> Self {
+        let letter = name.first().map(|first| first.wrapping_sub(b'a'));
+        let same = letter.and_then(|letter| ELEMENTS.get(usize::from(letter)));
+        let found = same.and_then(|same| same.iter().find(|(other, _)| *other == name));
+        found.map_or_else(Self::default, |&(_, element)| element)
+    }
+}
 
 /// A document, read.
 #[derive(Debug, Default)]
@@ -99,6 +156,7 @@ pub(super) struct Scan<'a> {
     treacherous: bool,
     /// How many elements are open, for each of [`ENCLOSING`].
     enclosing: [usize; ENCLOSING.len()],
+    enclosed: usize,
     /// The place before the outermost of these.
     outside: Option<usize>,
     /// The last end of the body and of the document: a safe place there, if any.
@@ -160,10 +218,8 @@ impl<'a> Scan<'a> {
             CallbackEvent::AttributeName { name } => self.tag.attribute(name),
             CallbackEvent::AttributeValue { value } => self.tag.value(value),
             CallbackEvent::CloseStartTag { .. } => {
-                let tag = std::mem::take(&mut self.tag);
-                self.check_tag(tag.start, span.end);
-                self.start_tag(&tag, span.end);
-                self.tag = tag;
+                self.check_tag(self.tag.start, span.end);
+                self.start_tag(span.end);
                 self.done = span.end;
             }
             CallbackEvent::EndTag { name } => {
@@ -188,41 +244,45 @@ impl<'a> Scan<'a> {
         self.is_lost |= !(tag.starts_with(b"<") && tag.ends_with(b">"));
     }
 
-    fn start_tag(&mut self, tag: &Tag, end: usize) {
-        let name = &*tag.name;
+    fn start_tag(&mut self, end: usize) {
+        let name = &*self.tag.name;
         let is_first = self.content.is_none() && self.body.is_none();
         if name == b"body" {
             if is_first {
                 self.body = Some(end);
             }
-            self.is_hidden |= tag.hides();
+            self.is_hidden |= self.tag.hides();
             return;
         }
+        let element = Element::of(name);
         self.is_frameset |= name == b"frameset" && is_first;
-        if !HEAD.contains(&name) {
-            self.content.get_or_insert(tag.start);
-            self.read_tag(tag);
+        let mark = self.tag.mark();
+        if !element.is_head {
+            self.content.get_or_insert(self.tag.start);
+            self.read_tag(element, mark);
         }
-        if RAW.contains(&name) {
-            self.raw = Some(tag.start);
+        if element.is_raw {
+            self.raw = Some(self.tag.start);
         }
-        self.treacherous |= TREACHEROUS.contains(&name);
-        if let Some(i) = ENCLOSING.iter().position(|other| *other == name) {
+        self.treacherous |= element.is_treacherous;
+        if let Some(i) = element.enclosing {
             if !self.is_enclosed() {
                 self.outside = self.here();
             }
             self.enclosing[i] += 1;
+            self.enclosed += 1;
         }
-        if let Some(index) = BLOCKS.iter().position(|other| *other == name) {
-            self.open(index, tag);
+        if let Some(index) = element.block {
+            self.open(index, mark);
         }
     }
 
     fn end_tag(&mut self, name: &[u8]) {
-        if RAW.contains(&name) {
+        let element = Element::of(name);
+        if element.is_raw {
             self.end_raw(name);
         }
-        if breaks_line(name) {
+        if element.breaks_line {
             self.reading.end_line();
         }
         match name {
@@ -230,10 +290,13 @@ impl<'a> Scan<'a> {
             b"html" => self.html_end = Some(self.here()),
             _ => {}
         }
-        if let Some(i) = ENCLOSING.iter().position(|other| *other == name) {
-            self.enclosing[i] = self.enclosing[i].saturating_sub(1);
+        if let Some(i) = element.enclosing
+            && self.enclosing[i] > 0
+        {
+            self.enclosing[i] -= 1;
+            self.enclosed -= 1;
         }
-        if let Some(index) = BLOCKS.iter().position(|other| *other == name) {
+        if let Some(index) = element.block {
             self.close(index);
         }
     }
@@ -290,29 +353,29 @@ impl<'a> Scan<'a> {
     }
 
     /// What the start tag is for the reader.
-    fn read_tag(&mut self, tag: &Tag) {
+    fn read_tag(&mut self, element: Element, mark: Option<Mark>) {
         let is_shown = self.quoting == 0 && self.hiding == 0;
-        let mark = tag.mark().filter(|_| is_shown);
-        if breaks_line(&tag.name) || mark.is_some() {
+        let mark = mark.filter(|_| is_shown);
+        if element.breaks_line || mark.is_some() {
             self.reading.end_line();
         }
         self.reading.begin_line(self.here());
         if let Some(mark) = mark {
             self.reading.mark(mark);
         }
-        if matches!(&*tag.name, b"br" | b"hr") {
+        if matches!(&*self.tag.name, b"br" | b"hr") {
             self.reading.end_line();
         }
     }
 
-    fn open(&mut self, index: usize, tag: &Tag) {
-        if *BLOCKS[index] != *b"span" {
+    fn open(&mut self, index: usize, mark: Option<Mark>) {
+        if index != SPAN {
             self.close_paragraph();
         }
         let block = Block {
             index,
-            quotes: tag.mark() == Some(Mark::Quote),
-            hides: tag.hides(),
+            quotes: mark == Some(Mark::Quote),
+            hides: self.tag.hides(),
         };
         self.open_blocks[index] += 1;
         self.quoting += usize::from(block.quotes);
@@ -324,9 +387,8 @@ impl<'a> Scan<'a> {
     /// Closes the innermost element of this kind and all in it, if there is one. A `span` does not
     /// close what is not a `span`.
     fn close(&mut self, index: usize) {
-        let is_span = *BLOCKS[index] == *b"span";
         let inner = self.blocks.last().map(|block| block.index);
-        if self.open_blocks[index] == 0 || is_span && inner != Some(index) {
+        if self.open_blocks[index] == 0 || index == SPAN && inner != Some(index) {
             return;
         }
         while let Some(closed) = self.blocks.pop() {
@@ -347,21 +409,19 @@ impl<'a> Scan<'a> {
             .iter()
             .rev()
             .take(SPANS_MAX)
-            .find(|block| *BLOCKS[block.index] != *b"span");
-        if let Some(&Block { index, .. }) = inner
-            && *BLOCKS[index] == *b"p"
-        {
-            self.close(index);
+            .find(|block| block.index != SPAN);
+        if inner.is_some_and(|block| block.index == P) {
+            self.close(P);
         }
     }
 
     fn is_enclosed(&self) -> bool {
-        self.enclosing.iter().any(|&open| open > 0)
+        self.enclosed > 0
     }
 
     /// The place before the token that is being read, or before what encloses it, if it is safe.
     fn here(&self) -> Option<usize> {
-        let is_quoted = self.quoting > 0 || self.is_open(b"blockquote");
+        let is_quoted = self.quoting > 0 || self.open_blocks[BLOCKQUOTE] > 0;
         if self.treacherous || self.raw.is_some() || is_quoted || self.hiding > 0 {
             None
         } else if self.is_enclosed() {
@@ -370,21 +430,10 @@ impl<'a> Scan<'a> {
             Some(self.done)
         }
     }
-
-    fn is_open(&self, name: &[u8]) -> bool {
-        BLOCKS
-            .iter()
-            .zip(self.open_blocks)
-            .any(|(block, open)| *block == name && open > 0)
-    }
-}
-
-fn breaks_line(name: &[u8]) -> bool {
-    name != b"span" && BLOCKS.contains(&name) || LINES.contains(&name)
 }
 
 /// True for a comment whose end readers see in different places.
-fn is_odd_comment(raw: &[u8]) -> bool {
+pub(super) fn is_odd_comment(raw: &[u8]) -> bool {
     if let Some(declaration) = raw.strip_prefix(b"<![") {
         let known = declaration.starts_with(b"if") || declaration.starts_with(b"endif");
         return !(known && declaration.ends_with(b"]>"));

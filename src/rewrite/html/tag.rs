@@ -65,6 +65,7 @@ pub(super) struct Tag {
     style: Vec<u8>,
     kind: Vec<u8>,
     marker: Vec<u8>,
+    has_attributes: bool,
     has_cite: bool,
     is_hidden: bool,
 }
@@ -74,6 +75,10 @@ impl Tag {
     pub(super) fn begin(&mut self, start: usize, name: &[u8]) {
         self.start = start;
         replace(&mut self.name, name);
+        if !self.has_attributes {
+            return;
+        }
+        self.has_attributes = false;
         (self.has_cite, self.is_hidden) = (false, false);
         for value in [
             &mut self.attribute,
@@ -89,6 +94,7 @@ impl Tag {
 
     /// The next attribute has this name, in lower case.
     pub(super) fn attribute(&mut self, name: &[u8]) {
+        self.has_attributes = true;
         self.has_cite |= name == b"cite";
         self.is_hidden |= name == b"hidden";
         replace(&mut self.attribute, name);
@@ -96,6 +102,7 @@ impl Tag {
 
     /// The attribute has this value.
     pub(super) fn value(&mut self, value: &[u8]) {
+        self.has_attributes = true;
         let value = &value[..value.len().min(VALUE_BYTES_MAX)];
         let kept = match &*self.attribute {
             b"class" => &mut self.class,
@@ -109,9 +116,11 @@ impl Tag {
         kept.make_ascii_lowercase();
     }
 
-    /// What the client says with this element.
+    /// What the client says with this element; nothing without attributes.
     pub(super) fn mark(&self) -> Option<Mark> {
-        if self.is_quote() {
+        if !self.has_attributes {
+            None
+        } else if self.is_quote() {
             Some(Mark::Quote)
         } else if self.is_signature() {
             Some(Mark::Signature)
@@ -122,6 +131,10 @@ impl Tag {
 
     /// Whether the element shows nothing of what is in it.
     pub(super) fn hides(&self) -> bool {
+        self.has_attributes && self.hides_by_attributes()
+    }
+
+    fn hides_by_attributes(&self) -> bool {
         self.is_hidden
             || self.declarations().any(|(property, value)| match property {
                 b"display" => value.starts_with(b"none"),

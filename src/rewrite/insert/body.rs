@@ -47,10 +47,18 @@ pub(super) fn check(text: &[u8]) -> Result<(), CannotTake> {
     if memchr::memchr(0, text).is_some() {
         return Err(CannotTake("nul"));
     }
-    if memchr::memchr_iter(b'\r', text).any(|cr| text.get(cr + 1) != Some(&b'\n')) {
+    if text.ends_with(b"\r") || has_pair(text, |first, next| first == b'\r' && next != b'\n') {
         return Err(CannotTake("bare cr"));
     }
     Ok(())
+}
+
+/// Whether two bytes that follow each other are such. All are looked at, many at a time, so that it
+/// does not matter how often one of them occurs.
+pub(super) fn has_pair(text: &[u8], is_such: impl Fn(u8, u8) -> bool) -> bool {
+    let next = text.get(1..).unwrap_or_default();
+    let pairs = text.iter().zip(next);
+    pairs.fold(false, |found, (&first, &next)| found | is_such(first, next))
 }
 
 pub(super) fn spliced(text: &[u8], at: usize, added: &[u8]) -> Vec<u8> {

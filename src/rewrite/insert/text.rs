@@ -11,7 +11,7 @@ use super::{
         plain, qp,
     },
     CannotTake, TextKind,
-    body::{Body, encode_base64, spliced},
+    body::{Body, encode_base64, has_pair, spliced},
 };
 use crate::{config::Position, mime::TransferEncoding};
 
@@ -128,7 +128,10 @@ impl Text<'_> {
     /// Whether text that is encoded anew would keep its line ends.
     fn has_only_our_line_ends(&self, text: &[u8]) -> bool {
         match self.eol {
-            Eol::CrLf => memchr::memchr_iter(b'\n', text).all(|lf| lf > 0 && text[lf - 1] == b'\r'),
+            Eol::CrLf => {
+                let is_bare = |first, next| first != b'\r' && next == b'\n';
+                !text.starts_with(b"\n") && !has_pair(text, is_bare)
+            }
             Eol::Lf => memchr::memchr(b'\r', text).is_none(),
         }
     }

@@ -68,7 +68,7 @@ fn row(notice: &Notice, file: &NoticeFile) -> [String; 3] {
 
 /// True if no blank lets the name break within a phone's line. Word breaks it then only where it
 /// is told to break anywhere.
-fn has_long_word(name: &str) -> bool {
+pub(super) fn has_long_word(name: &str) -> bool {
     name.split([' ', '-'])
         .any(|word| word.chars().nth(WORD_CHARS_MAX).is_some())
 }
@@ -97,7 +97,7 @@ const SMALL: &str = "margin-top:12px;font-size:13px;line-height:18px;opacity:.8"
 
 /// A name as HTML in runs of bounded length, with its dots in elements of their own where they
 /// could make a domain: clients look for links in one run of text.
-fn html_name(name: &str) -> String {
+pub(super) fn html_name(name: &str) -> String {
     let mut html = String::new();
     for (count, (i, c)) in name.char_indices().enumerate() {
         if count > 0 && count % HTML_RUN_CHARS == 0 {
@@ -112,13 +112,27 @@ fn html_name(name: &str) -> String {
     html
 }
 
-fn capitalized(text: &str) -> String {
+/// With a capital at its start.
+pub(super) fn capitalized(text: &str) -> String {
     let mut chars = text.chars();
     let first = chars.next().map(char::to_uppercase);
     first.into_iter().flatten().chain(chars).collect()
 }
 
-fn escape(text: &str) -> String {
+/// HTML that is in any charset what it is in ASCII; markup stays what it is.
+pub(super) fn ascii(html: &str) -> String {
+    let mut ascii = String::with_capacity(html.len());
+    for c in html.chars() {
+        match c {
+            c if c.is_ascii() => ascii.push(c),
+            c => push_escaped(&mut ascii, c),
+        }
+    }
+    ascii
+}
+
+/// A text as HTML, for content and quoted attributes, in ASCII.
+pub(super) fn escape(text: &str) -> String {
     let mut html = String::with_capacity(text.len() + 16);
     text.chars().for_each(|c| push_escaped(&mut html, c));
     html

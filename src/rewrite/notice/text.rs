@@ -27,7 +27,7 @@ pub(in crate::rewrite) struct Setting<'a> {
 
 /// The lines, without line ends.
 pub(super) fn lines(notice: &Notice, setting: &Setting<'_>) -> Vec<String> {
-    let say = |text: &str| transliterate(&plain(notice.language, text), setting.can);
+    let say = |text: &str| said(notice, text, setting);
     let colon = words::colon(notice.language);
     let heading = [
         format!("{},", notice.count()),
@@ -54,21 +54,34 @@ pub(super) fn lines(notice: &Notice, setting: &Setting<'_>) -> Vec<String> {
     lines.push(String::new());
     lines.extend(wrapped(&notice.keeper()));
     lines.push(rule());
+    flowed(lines, setting)
+}
+
+/// The lines, ready for a text that is `format=flowed`, where it is.
+pub(super) fn flowed(mut lines: Vec<String>, setting: &Setting<'_>) -> Vec<String> {
     if setting.is_flowed {
         lines.iter_mut().for_each(stuff);
     }
     lines
 }
 
-/// A file's name and size.
-fn name(notice: &Notice, file: &NoticeFile, setting: &Setting<'_>) -> String {
+/// A line in the characters that there are, without blanks at its end.
+pub(super) fn settled(notice: &Notice, line: &str, setting: &Setting<'_>) -> String {
+    let mut line = said(notice, line, setting);
+    line.truncate(line.trim_end().len());
+    line
+}
+
+fn said(notice: &Notice, text: &str, setting: &Setting<'_>) -> String {
+    transliterate(&plain(notice.language, text), setting.can)
+}
+
+/// A name as it is shown: in the characters that there are, and no link.
+pub(super) fn shown(name: &str, setting: &Setting<'_>) -> String {
     let can = setting.can;
-    let (open, close) = words::quotes(notice.language);
-    let (open, close) = (transliterate(open, can), transliterate(close, can));
-    let bytes = plain(notice.language, &size(file.bytes, notice.language));
     // Transliteration may bring what has a meaning in names, so they are made safe after it;
     // and the ellipsis of a shortened name may be missing in turn.
-    let safe = names::display(&transliterate(&names::display(&file.name), can));
+    let safe = names::display(&transliterate(&names::display(name), can));
     let safe = transliterate(&safe, can);
     let mut name = String::new();
     for (i, c) in safe.char_indices() {
@@ -77,6 +90,16 @@ fn name(notice: &Notice, file: &NoticeFile, setting: &Setting<'_>) -> String {
         }
         name.push(c);
     }
+    name
+}
+
+/// A file's name and size.
+pub(super) fn name(notice: &Notice, file: &NoticeFile, setting: &Setting<'_>) -> String {
+    let can = setting.can;
+    let (open, close) = words::quotes(notice.language);
+    let (open, close) = (transliterate(open, can), transliterate(close, can));
+    let bytes = plain(notice.language, &size(file.bytes, notice.language));
+    let name = shown(&file.name, setting);
     let (name, size) = (
         format!("{open}{name}{close}"),
         format!("({})", transliterate(&bytes, can)),
@@ -111,8 +134,14 @@ fn rule() -> String {
     ["-"; RULE_DASHES].join(" ")
 }
 
+/// Each line of a text in lines that are at most [`COLUMNS`] wide where words allow it.
+pub(super) fn wrapped(text: &str) -> String {
+    let lines = text.split('\n').map(|line| wrap(line).join("\n"));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 /// Breaks at blanks, at most [`COLUMNS`] wide where words allow it.
-fn wrap(text: &str) -> Vec<String> {
+pub(super) fn wrap(text: &str) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ').filter(|word| !word.is_empty()) {
         match lines.last_mut() {
@@ -127,7 +156,7 @@ fn wrap(text: &str) -> Vec<String> {
 }
 
 /// Indents a line whose start would mean something to mail software.
-fn unsuspicious(line: String) -> String {
+pub(super) fn unsuspicious(line: String) -> String {
     let suspicious = [">", "--", "."].iter().any(|start| line.starts_with(start));
     if suspicious || line == "From" || line.starts_with("From ") {
         format!(" {line}")

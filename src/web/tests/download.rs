@@ -43,6 +43,25 @@ async fn whole_transfers_count() {
 }
 
 #[tokio::test]
+async fn a_download_does_not_wait_for_a_locked_database_and_counts_when_it_is_free() {
+    let site = Fixture::new().await;
+    let path = site.home.path().join("drop/drop.sqlite3");
+    let other = rusqlite::Connection::open(path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert!(site.get(&site.path("/1")).await.body == pdf());
+    assert_eq!(site.downloads(), [0, 0, 0]);
+    other.execute_batch("ROLLBACK").unwrap();
+    let counted = async {
+        while site.downloads() != [1, 0, 0] {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), counted)
+        .await
+        .expect("the download is counted");
+}
+
+#[tokio::test]
 async fn a_range_that_is_the_whole_counts_and_its_parts_do_not() {
     let site = Fixture::new().await;
     let get = async |range| {

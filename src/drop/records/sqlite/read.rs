@@ -1,9 +1,15 @@
 //! What is asked of the database.
 
+use std::collections::HashSet;
+
+use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params, types::Type};
 
-use super::{AuditQuery, BlockRow, Depositor, Entry, Fingerprint, Query, Record, RecordFile, Term};
+use super::{
+    AuditQuery, BlockRow, Depositor, Entry, Fingerprint, Query, Record, RecordFile, Term,
+    conditions::Conditions,
+};
 use crate::{
     drop::{
         Origin, RecordId, Unlock,
@@ -32,46 +38,82 @@ pub(super) fn find(connection: &Connection, id: RecordId) -> Result<Record> {
 }
 
 pub(super) fn list(connection: &Connection, query: &Query) -> Result<Vec<(RecordId, Record)>> {
-    let sql = concat!(
-        "SELECT ",
-        record_columns!(),
-        " FROM package
-         WHERE (?1 IS NULL OR sender = ?1 COLLATE NOCASE)
-           AND (?2 IS NULL OR substr(sender, -length(?2)) = ?2 COLLATE NOCASE)
-           AND (?3 IS NULL OR login = ?3 COLLATE NOCASE)
-           AND (?4 IS NULL OR created >= ?4)
-           AND (?5 IS NULL OR created < ?5)
-           AND (?6 IS NULL OR queue_id = ?6)
-           AND (?7 IS NULL OR hex(id) LIKE ?7 || '%')
-           AND (?8 IS NULL OR id IN (SELECT package FROM file WHERE fingerprint = ?8))
-           AND (?9 IS NULL OR ?9 = CASE
-                 WHEN state = 'destroyed' THEN 'destroyed'
-                 WHEN cause IS NOT NULL THEN cause
-                 WHEN expires <= ?10 THEN 'expired'
-                 ELSE 'live' END)
-         ORDER BY created DESC, id LIMIT ?11"
+    let conditions = conditions(query);
+    let sql = format!(
+        concat!(
+            "SELECT ",
+            record_columns!(),
+            " FROM package{} ORDER BY created DESC, id LIMIT {}"
+        ),
+        conditions.sql(),
+        rows_max(query.limit)
     );
-    let sender = query.sender.as_deref();
-    let is_domain = |sender: &&str| sender.starts_with('@');
-    let (state, now) = query.state.unzip();
-    let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map(
-        params![
-            sender.filter(|s| !is_domain(s)),
-            sender.filter(is_domain),
-            query.login,
-            query.since.map(Timestamp::as_second),
-            query.until.map(Timestamp::as_second),
-            query.queue_id,
-            query.id_prefix,
-            query.fingerprint,
-            state.map(State::word),
-            now.map(Timestamp::as_second),
-            rows_max(query.limit),
-        ],
-        record,
-    )?;
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement.query_map(conditions.values(), record)?;
     rows.collect()
+}
+
+fn conditions(query: &Query) -> Conditions {
+    let is_domain = |sender: &&String| sender.starts_with('@');
+    let sender = query.sender.as_ref();
+    let prefix = query.id_prefix.as_ref();
+    let text = |text: Option<&String>| text.cloned();
+    let conditions = Conditions::default()
+        .and(
+            "sender = ? COLLATE NOCASE",
+            text(sender.filter(|s| !is_domain(s))),
+        )
+        .and(
+            "substr(sender, -length(?)) = ? COLLATE NOCASE",
+            text(sender.filter(is_domain)),
+        )
+        .and("login = ? COLLATE NOCASE", text(query.login.as_ref()))
+        .and("created >= ?", query.since.map(Timestamp::as_second))
+        .and("created < ?", query.until.map(Timestamp::as_second))
+        .and("queue_id = ?", text(query.queue_id.as_ref()))
+        .and("id >= ?", prefix.map(|digits| beginning(digits, '0')))
+        .and("id <= ?", prefix.map(|digits| beginning(digits, 'f')))
+        .and(
+            "id IN (SELECT package FROM file WHERE fingerprint = ?)",
+            query.fingerprint.map(Vec::from),
+        );
+    let conditions = match query.after {
+        Some((created, id)) => behind(conditions, created.as_second(), id),
+        None => conditions,
+    };
+    match query.state {
+        Some((state, now)) => in_state(conditions, state, now),
+        None => conditions,
+    }
+}
+
+/// In the order of [`list`].
+fn behind(conditions: Conditions, created: i64, id: RecordId) -> Conditions {
+    let or_later_id = format!("(created < {created} OR id > ?)");
+    conditions
+        .and("created <= ?", Some(created))
+        .and(&or_later_id, Some(id.0.to_vec()))
+}
+
+/// The sign keeps the database from taking the index of states: half of all packages are in one.
+fn in_state(conditions: Conditions, state: State, now: Timestamp) -> Conditions {
+    let now = Some(now.as_second());
+    match state {
+        State::Destroyed => conditions.always("+state = 'destroyed'"),
+        State::Revoked => conditions.always("+state = 'live' AND cause = 'revoked'"),
+        State::Blocked => conditions.always("+state = 'live' AND cause = 'blocked'"),
+        State::Expired => conditions.and("+state = 'live' AND cause IS NULL AND expires <= ?", now),
+        State::Live => conditions.and("+state = 'live' AND cause IS NULL AND expires > ?", now),
+    }
+}
+
+/// The first or the last id that begins with these digits: the rest is filled up with one digit. Of
+/// what are no digits, nothing, which no id is equal to, before or after.
+fn beginning(digits: &str, fill: char) -> Option<Vec<u8>> {
+    let digits = digits.to_ascii_lowercase();
+    let missing = (2 * size_of::<RecordId>()).checked_sub(digits.len())?;
+    let digits = digits + &fill.to_string().repeat(missing);
+    HEXLOWER.decode(digits.as_bytes()).ok()
 }
 
 pub(super) fn files(connection: &Connection, id: RecordId) -> Result<Vec<RecordFile>> {
@@ -126,6 +168,16 @@ pub(super) fn is_needed(connection: &Connection, id: RecordId) -> Result<bool> {
         .exists([id.0])
 }
 
+pub(super) fn needed(connection: &Connection, slice: u8) -> Result<HashSet<RecordId>> {
+    let (mut first, mut last) = ([0; 16], [0xff; 16]);
+    (first[0], last[0]) = (slice, slice);
+    let mut query = connection
+        .prepare_cached("SELECT id FROM package WHERE id BETWEEN ?1 AND ?2 AND +state = 'live'")?;
+    query
+        .query_map([first, last], |row| Ok(RecordId(row.get(0)?)))?
+        .collect()
+}
+
 pub(super) fn is_blocked(connection: &Connection, fingerprints: &[Fingerprint]) -> Result<bool> {
     let mut query = connection.prepare_cached("SELECT 1 FROM block WHERE fingerprint = ?1")?;
     for fingerprint in fingerprints {
@@ -174,15 +226,16 @@ pub(super) fn deposited(
 }
 
 pub(super) fn entries(connection: &Connection, query: &AuditQuery) -> Result<Vec<Entry>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT time, action, package, queue_id, sender, login, actor, address, detail FROM audit
-         WHERE (?1 IS NULL OR package = ?1) AND (?2 IS NULL OR time >= ?2) ORDER BY number",
-    )?;
-    let package = query.package.map(|id| id.0);
-    let since = query.since.map(Timestamp::as_second);
-    statement
-        .query_map(params![package, since], entry)?
-        .collect()
+    let conditions = Conditions::default()
+        .and("package = ?", query.package.map(|id| id.0.to_vec()))
+        .and("time >= ?", query.since.map(Timestamp::as_second));
+    let sql = format!(
+        "SELECT time, action, package, queue_id, sender, login, actor, address, detail FROM audit{}
+         ORDER BY number",
+        conditions.sql()
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    statement.query_map(conditions.values(), entry)?.collect()
 }
 
 pub(super) fn note(connection: &Connection, name: &str) -> Result<Option<i64>> {

@@ -1,5 +1,7 @@
 //! The suite of [`Blobs`]. Each check is given a fresh, empty store.
 
+use std::collections::HashSet;
+
 use jiff::SignedDuration;
 
 use super::super::*;
@@ -85,7 +87,11 @@ fn get(blobs: &dyn Blobs, id: RecordId, number: u32, length: u64) -> Result<Vec<
 }
 
 fn all(blobs: &dyn Blobs, before: Timestamp) -> Vec<(RecordId, u32)> {
-    let slices = (0..SLICES).map(|slice| blobs.blobs_before(slice as u8, before).unwrap());
+    let slices = (0..SLICES).map(|slice| {
+        blobs
+            .blobs_before(slice as u8, before, &HashSet::new())
+            .unwrap()
+    });
     let mut all: Vec<_> = slices.flatten().collect();
     all.sort_unstable();
     all
@@ -107,6 +113,10 @@ fn what_is_placed_is_read(blobs: &dyn Blobs) {
     blob.read_exact_at(&mut part, 299_990).unwrap();
     assert_eq!(part, long[299_990..]);
     assert!(blob.read_exact_at(&mut part, 299_991).is_err());
+    assert!(!blob.read_at_hand(&mut part, 299_991));
+    if blob.read_at_hand(&mut part, 1000) {
+        assert_eq!(part, long[1000..1010]);
+    }
 }
 
 fn a_draft_is_seen_by_nobody(blobs: &dyn Blobs) {
@@ -164,7 +174,12 @@ fn only_what_is_old_is_left_over(blobs: &dyn Blobs) {
     let early = Timestamp::now() - SignedDuration::from_hours(2);
     assert_eq!(all(blobs, early), []);
     assert_eq!(all(blobs, later()), [(A, 0), (A, 12), (B, 0)]);
-    assert_eq!(blobs.blobs_before(B.0[0], later()).unwrap(), [(B, 0)]);
+    let in_slice = |except: &[RecordId]| {
+        let except = except.iter().copied().collect();
+        blobs.blobs_before(B.0[0], later(), &except).unwrap()
+    };
+    assert_eq!(in_slice(&[A]), [(B, 0)]);
+    assert_eq!(in_slice(&[A, B]), []);
 }
 
 fn drafts_are_removed_up_to_a_limit(blobs: &dyn Blobs) {

@@ -138,6 +138,10 @@ fn what_is_inserted_is_found(records: &dyn Records) {
     assert_eq!(records.files(B).unwrap(), []);
     assert_eq!(actions(records), [Action::Deposit]);
     assert!(records.is_needed(A).unwrap() && !records.is_needed(B).unwrap());
+    for slice in 0..=255 {
+        let needed: Vec<_> = records.needed(slice).unwrap().into_iter().collect();
+        assert_eq!(needed, if slice == A.0[0] { vec![A] } else { vec![] });
+    }
 }
 
 fn an_insertion_is_all_or_nothing(records: &dyn Records) {
@@ -328,13 +332,36 @@ fn a_list_is_narrowed(records: &dyn Records) {
         }),
         [A]
     );
-    assert_eq!(
-        ids(Query {
-            id_prefix: text("cdcdcdcd"),
-            ..query()
-        }),
-        [C]
-    );
+    for (after, expected) in [
+        ((at(20), C), &[B, A][..]),
+        ((at(10), A), &[B, A]),
+        ((at(10), B), &[A]),
+        ((at(1000), A), &[C, B, A]),
+        ((at(-1), A), &[]),
+    ] {
+        let after = Some(after);
+        assert_eq!(ids(Query { after, ..query() }), expected, "{after:?}");
+    }
+    let whole = C.to_string();
+    for (prefix, expected) in [
+        ("cdcdcdcd", &[C][..]),
+        ("CDC", &[C]),
+        (&whole, &[C]),
+        ("cdcdcdce", &[]),
+        ("cdcx", &[]),
+        (&(whole.clone() + "0"), &[]),
+        ("", &[C, B, A]),
+    ] {
+        let id_prefix = text(prefix);
+        assert_eq!(
+            ids(Query {
+                id_prefix,
+                ..query()
+            }),
+            expected,
+            "{prefix}"
+        );
+    }
     assert_eq!(
         ids(Query {
             fingerprint: Some([0xaa; 32]),
@@ -425,6 +452,7 @@ fn the_end_of_a_package(records: &dyn Records) {
     assert_eq!(records.doomed(10).unwrap(), [(A, vec![7, 3])]);
     assert_eq!(records.ended(at(200), 10).unwrap(), [(B, at(200))]);
     assert!(!records.is_needed(A).unwrap());
+    assert!(records.needed(A.0[0]).unwrap().is_empty());
     let doomed = records.find(A).unwrap().unwrap();
     assert_eq!((doomed.manifest, doomed.bytes), (None, 30));
     assert!(

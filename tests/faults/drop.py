@@ -5,7 +5,7 @@ changes something, and each such call fails in turn; disks are full, read-only, 
 What must hold after each: a link that was given out leads to its file, whole; a message that is not changed
 comes out as it went in; one sweep later there is no file without a record and no draft; the drop works again.
 
-    tests/faults.py [WORD]      only the tests whose sentence contains the word
+    tests/faults/drop.py [WORD]      only the tests whose sentence contains the word
 
 Needs strace; as root, the tests with file systems of their own run too.
 """
@@ -13,27 +13,26 @@ Needs strace; as root, the tests with file systems of their own run too.
 from __future__ import annotations
 
 import hashlib
-import os
 import random
 import re
 import resource
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent / "e2e"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "e2e"))
 
+import stored  # noqa: E402
 from lab import binary  # noqa: E402
+from machine import fill, mounted  # noqa: E402
 
 TESTS = []
 URL = "https://drop.lab.test/"
-SEGMENT, HEADER, TAG = 65536, 40, 16
 CHANGING = ["write", "pwrite64", "fsync", "fdatasync", "renameat2", "linkat", "link", "rename", "mkdir", "unlink",
             "ftruncate", "exit_group"]
 
@@ -101,30 +100,14 @@ class Drop:
 
     def settle(self) -> None:
         """Ages what was left over, sweeps once, and looks at what is stored."""
-        old = time.time() - 2 * 3600
-        for path in [*self.directory.glob("drafts/*"), *self.directory.glob("blobs/*/*")]:
-            os.utime(path, (old, old))
+        stored.age(self.directory)
         self.run("sweep")
-        assert not list(self.directory.glob("drafts/*")), "a draft is left"
-        with closing(sqlite3.connect(self.directory / "drop.sqlite3")) as database:
-            assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-            query = ("SELECT lower(hex(package)), number, size FROM file JOIN package ON package = id"
-                     " WHERE state = 'live'")
-            expected = {f"{package}-{number}": sealed(size)
-                        for package, number, size in database.execute(query)}
-        stored = {p.name: p.stat().st_size for p in self.directory.glob("blobs/*/*")}
-        assert stored == expected, f"stored: {stored}, recorded: {expected}"
+        wrong = stored.disagreements(self.directory)
+        assert not wrong, wrong
 
     def works(self) -> None:
         code, output = self.rewrite()
         assert code == 0 and self.judge(code, output), "nothing is deposited any more"
-
-
-def sealed(size: int) -> int:
-    """The length of a blob."""
-    first = SEGMENT - HEADER - TAG
-    more = max(0, size - first)
-    return HEADER + size + TAG * (1 + -(-more // (SEGMENT - TAG)))
 
 
 def strace(*expression: str) -> list[str]:
@@ -261,31 +244,6 @@ def _():
 
 
 # ---- file systems of their own
-
-
-@contextmanager
-def mounted(options: str, *image: str):
-    """A small file system, or `None` where that is not allowed."""
-    with tempfile.TemporaryDirectory() as place:
-        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", place]
-        if os.geteuid() != 0 or subprocess.run(command, capture_output=True).returncode != 0:
-            yield None
-            return
-        try:
-            yield Path(place)
-        finally:
-            subprocess.run(["umount", place], check=True)
-
-
-def fill(place: Path) -> Path:
-    filler = place / "filler"
-    with open(filler, "wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(bytes(4096))
-        except OSError:
-            pass
-    return filler
 
 
 def refused(drop: Drop, link: str) -> None:

@@ -1,0 +1,44 @@
+//! The `WHERE` of a question: what is not asked does not stand in it, so that the database takes the index
+//! that fits what is. With `?1 IS NULL OR …` for each it takes none, and looks at every row.
+
+use rusqlite::{ToSql, params_from_iter, types::Value};
+
+/// Conditions that must all hold.
+#[derive(Debug, Default)]
+pub(super) struct Conditions {
+    sql: String,
+    values: Vec<Value>,
+}
+
+impl Conditions {
+    /// Adds one; each `?` of it stands for the same value. Nothing if there is no value.
+    pub(super) fn and<V: Into<Value>>(mut self, condition: &str, value: Option<V>) -> Self {
+        let Some(value) = value else {
+            return self;
+        };
+        self.values.push(value.into());
+        let place = format!("?{}", self.values.len());
+        self.always(&condition.replace('?', &place))
+    }
+
+    /// Adds one without a value.
+    pub(super) fn always(mut self, condition: &str) -> Self {
+        let word = if self.sql.is_empty() {
+            " WHERE "
+        } else {
+            " AND "
+        };
+        self.sql.push_str(word);
+        self.sql.push_str(condition);
+        self
+    }
+
+    /// With its `WHERE`; nothing when there are no conditions.
+    pub(super) fn sql(&self) -> &str {
+        &self.sql
+    }
+
+    pub(super) fn values(&self) -> rusqlite::ParamsFromIter<impl Iterator<Item = &dyn ToSql>> {
+        params_from_iter(self.values.iter().map(|value| value as &dyn ToSql))
+    }
+}

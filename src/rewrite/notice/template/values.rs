@@ -1,0 +1,125 @@
+//! What a template is given: the words of the built-in notice, and what they are made of.
+
+use minijinja::{Value, context};
+
+use super::super::{Notice, NoticeFile, Setting, html, sizes, text, words};
+use crate::{
+    config::Language,
+    filter::Direction,
+    words::{date, moment, size, zone},
+};
+
+/// All paths that are the same for text and HTML; those of a file belong to it.
+pub(super) const KNOWN: [&str; 25] = [
+    "contact",
+    "count",
+    "direction",
+    "expires",
+    "expires.date",
+    "expires.machine",
+    "expires.text",
+    "expires.zone",
+    "files",
+    "language",
+    "link",
+    "more",
+    "more_size",
+    "operator",
+    "sender",
+    "t",
+    "t.action",
+    "t.close",
+    "t.colon",
+    "t.count",
+    "t.keeper",
+    "t.more",
+    "t.open",
+    "t.until",
+    "total",
+];
+
+/// Whether there is a variable of this path.
+pub(super) fn is_known(path: &str) -> bool {
+    KNOWN.contains(&path) || path.starts_with("files.")
+}
+
+/// For a template of text into which the notice goes.
+pub(super) fn of_text(notice: &Notice, setting: &Setting<'_>) -> Value {
+    let file = |file: &NoticeFile| {
+        let name = text::shown(&file.name, setting);
+        context! {
+            name => name,
+            size => size(file.bytes, notice.language),
+            bytes => file.bytes,
+            line => text::name(notice, file, setting),
+        }
+    };
+    let files: Vec<Value> = notice.listed().iter().map(file).collect();
+    let sender = |sender: &str| Value::from(text::shown(sender, setting));
+    values(notice, files, sender)
+}
+
+/// For a template of HTML. Names are HTML already.
+pub(super) fn of_html(notice: &Notice) -> Value {
+    let file = |file: &NoticeFile| {
+        let name = crate::names::display(&file.name);
+        context! {
+            name => Value::from_safe_string(html::html_name(&name)),
+            size => size(file.bytes, notice.language),
+            bytes => file.bytes,
+            is_long => html::has_long_word(&name),
+        }
+    };
+    let files: Vec<Value> = notice.listed().iter().map(file).collect();
+    let sender =
+        |sender: &str| Value::from_safe_string(html::html_name(&crate::names::display(sender)));
+    values(notice, files, sender)
+}
+
+fn values(notice: &Notice, files: Vec<Value>, sender: impl Fn(&str) -> Value) -> Value {
+    let (language, at) = (notice.language, &notice.expires);
+    let own = notice.own.clone().unwrap_or_default();
+    let rest = &notice.files[files.len()..];
+    let total = |files: &[NoticeFile]| size(words::sum(&sizes(files)), language);
+    context! {
+        language => match language {
+            Language::Fr => "fr",
+            Language::En => "en",
+        },
+        direction => match own.direction {
+            Direction::Incoming => "incoming",
+            Direction::Outgoing => "outgoing",
+        },
+        count => notice.files.len(),
+        files,
+        more => rest.len(),
+        more_size => (!rest.is_empty()).then(|| total(rest)),
+        total => total(&notice.files),
+        link => &notice.link,
+        expires => context! {
+            text => moment(at, language),
+            date => date(at.date(), language),
+            zone => zone(at, language).replace(' ', "\u{a0}"),
+            machine => at.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(),
+        },
+        operator => notice.operator_line(),
+        contact => &own.contact,
+        sender => own.sender.as_deref().map(sender),
+        t => sentences(notice),
+    }
+}
+
+/// Our own words, in the notice's language.
+fn sentences(notice: &Notice) -> Value {
+    let (open, close) = words::quotes(notice.language);
+    context! {
+        count => notice.count(),
+        until => notice.until(),
+        colon => words::colon(notice.language),
+        more => notice.more(),
+        keeper => notice.keeper(),
+        action => words::action(notice.language),
+        open,
+        close,
+    }
+}
