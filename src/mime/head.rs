@@ -389,8 +389,8 @@ impl Head {
         Self::of(&described, default)
     }
 
-    /// As [`Head::parse`], `None` where the block says no more of the part than this one, which is
-    /// [`Head::silent`].
+    /// As [`split`] and [`Head::read`]; `None` where the block says no more of the part than this
+    /// one, which is [`Head::silent`].
     pub(super) fn parse_if_told(block: &[u8], silent: &Self) -> Result<Option<Self>, Ambiguity> {
         let described = Described::of(block)?;
         if described.is_silent() {
