@@ -20,11 +20,11 @@ import zlib
 from contextlib import closing
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent / "faults"))
 
 from cryptography.exceptions import InvalidTag  # noqa: E402
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: E402
-from faults import Drop, given  # noqa: E402
+from drop import Drop, given  # noqa: E402
 
 SEGMENT, TAG = 65536, 16
 SIZES = [1_000, 65_479, 65_480, 65_481, 131_000, 131_001, 300_000]
