@@ -57,18 +57,27 @@ impl Stores {
     /// # Errors
     /// One of them cannot be opened.
     pub fn open(config: &Config) -> Result<Self> {
+        let remote = Self::remote(config)?;
         let drop = config.uses(StoreKind::Embedded).then(|| Drop::of(config));
-        Self::over(config, drop.transpose()?)
+        Self::over(config, drop.transpose()?, remote)
     }
 
-    /// The same, over the drop of this process that is open already.
+    /// The drop of another host, if the configuration uses it. Opened before the one of this
+    /// process, since that leaves files behind.
     ///
     /// # Errors
-    /// Token or certificates of the remote store cannot be read.
-    pub fn over(config: &Config, drop: Option<Drop>) -> Result<Self> {
+    /// Token or certificates cannot be read.
+    pub fn remote(config: &Config) -> Result<Option<Store>> {
+        let is_used = config.uses(StoreKind::Remote);
+        is_used.then(|| Store::remote(config)).transpose()
+    }
+
+    /// What is open already.
+    ///
+    /// # Errors
+    /// The usual store is not among it.
+    pub fn over(config: &Config, drop: Option<Drop>, remote: Option<Store>) -> Result<Self> {
         let embedded = drop.map(|drop| Store::embedded(drop, &config.web.public_url));
-        let is_remote = config.uses(StoreKind::Remote);
-        let remote = is_remote.then(|| Store::remote(config)).transpose()?;
         let (usual, other) = match config.store.kind {
             StoreKind::Embedded => (embedded, remote),
             StoreKind::Remote => (remote, embedded),

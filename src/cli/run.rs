@@ -84,8 +84,10 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
     };
     // The sockets come first: a start that fails on one of them leaves no drop behind.
     let sockets = Sockets::open(&config, claim).map_err(|error| unavailable(&error))?;
+    let remote = Stores::remote(&config).map_err(|error| unavailable(&error))?;
     let drop = Drop::of(&config).map_err(|error| unavailable(&error))?;
-    let stores = Stores::over(&config, Some(drop.clone())).map_err(|error| unavailable(&error))?;
+    let stores = Stores::over(&config, Some(drop.clone()), remote);
+    let stores = stores.map_err(|error| unavailable(&error))?;
     let metrics = Metrics::new();
     metrics.reloaded(Timestamp::now(), true);
     let made = Made {
