@@ -175,6 +175,9 @@ async fn converse(mut client: Client, mut input: &[u8], mails: &Alone<'_>) -> Op
             break;
         }
         let step = line(&mut input);
+        if step.is_empty() {
+            continue;
+        }
         if let Some(mut mail) = step.strip_prefix(b"-") {
             let (number, when) = (byte(&mut mail), byte(&mut mail));
             let mail = Mail::new(number, when, mail);
