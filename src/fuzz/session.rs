@@ -6,7 +6,7 @@
 //!
 //! | line | step |
 //! |---|---|
-//! | `=3k…` | a whole mail, the fourth of [`mail::MAILS`], with the text `…`: sent as Postfix does, each reply awaited; `k` says how |
+//! | `=3k…` | a whole mail, the fourth of `mail::MAILS`, with the text `…`: sent as Postfix does, each reply awaited; `k` says how |
 //! | `-3k…` | the same, but the client vanishes in the middle of it or of the replies; `k` says when |
 //! | `Bdata` | a packet with this letter and these data |
 //! | `%B99,data` | a packet that tells a wrong length |
