@@ -6,7 +6,7 @@
 //!
 //! | line | step |
 //! |---|---|
-//! | `=3k…` | a whole mail, the fourth of [`mail::MAILS`], with the text `…`: sent as Postfix does, each reply awaited; `k` says how |
+//! | `=3k…` | a whole mail, the fourth of `mail::MAILS`, with the text `…`: sent as Postfix does, each reply awaited; `k` says how |
 //! | `-3k…` | the same, but the client vanishes in the middle of it or of the replies; `k` says when |
 //! | `Bdata` | a packet with this letter and these data |
 //! | `%B99,data` | a packet that tells a wrong length |
@@ -175,6 +175,9 @@ async fn converse(mut client: Client, mut input: &[u8], mails: &Alone<'_>) -> Op
             break;
         }
         let step = line(&mut input);
+        if step.is_empty() {
+            continue;
+        }
         if let Some(mut mail) = step.strip_prefix(b"-") {
             let (number, when) = (byte(&mut mail), byte(&mut mail));
             let mail = Mail::new(number, when, mail);
@@ -264,4 +267,39 @@ fn start(drop: &Drop, kind: u8) -> InMemory {
     }
     let store = Store::embedded(drop.clone(), &config.web.public_url);
     InMemory::start(Filter::new(Arc::new(config), store))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a mail is answered with, one letter each.
+    fn letters(number: u8, how: u8) -> String {
+        let mut lab = Lab::new();
+        let step = [b'=', number, how];
+        lab.hold(&[&b"2@"[..], &step].concat());
+        let replies = &lab.alone[&(b'2' % KINDS, b'@', step.to_vec())];
+        replies.iter().map(|(kind, _)| char::from(*kind)).collect()
+    }
+
+    #[test]
+    fn the_mails_fare_as_they_are_meant_to() {
+        for (number, how, expected) in [
+            (b'0', b'0', "cccca"),
+            (b'1', b'0', "ccccchba"),
+            (b'2', b'0', "ccccca"),
+            (b'3', b'0', "cccccmmhba"),
+            (b'4', b'0', "ccccca"),
+            (b'5', b'0', "cccca"),
+            (b'6', b'0', "ccccchba"),
+            (b'7', b'0', "ccccchba"),
+            (b'8', b'0', "ccccca"),
+            (b'8', b'1', "cccccmma"),
+            (b'9', b'0', "ccccchba"),
+            (b'1', b' ', "a"),
+        ] {
+            let (name, how_named) = (char::from(number), char::from(how));
+            assert_eq!(letters(number, how), expected, "{name}{how_named}");
+        }
+    }
 }

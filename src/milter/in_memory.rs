@@ -110,11 +110,16 @@ impl Meter {
         loop {
             let changed = self.changed.notified();
             let is_read = self.read.load(Relaxed) == bytes && self.waits.load(Relaxed);
-            if is_read || self.read.load(Relaxed) == u64::MAX {
+            if is_read || self.is_closed() {
                 return self.written.load(Relaxed);
             }
             changed.await;
         }
+    }
+
+    /// Whether the milter has closed the pipe.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.read.load(Relaxed) == u64::MAX
     }
 }
 

@@ -10,7 +10,8 @@ pub(super) struct Mail {
     pub(super) packets: Vec<Packet>,
 }
 
-/// Header fields and body; `{}` is where a text goes, `{+300}` a file of so many bytes.
+/// Header fields and body; `{}` is where a text goes, `{+300}` a file of so many bytes in base64,
+/// `{=300}` a word of so many.
 pub(super) const MAILS: [(&str, &str); 10] = [
     ("Subject:x", "{}"),
     (
@@ -33,7 +34,7 @@ pub(super) const MAILS: [(&str, &str); 10] = [
     (LONG, "--b^^{}^--b^Content-Type:a/b;name=n^^{+300}^--b--^"),
     (
         MIXED,
-        "--b^Content-Type:text/html^^<p>{}^--b^Content-Type:image/png;name=n^Content-ID:<i>^^{+300}",
+        "--b^Content-Type:text/html^^<p>{}^--b^Content-Type:image/png;name=n^Content-ID:<i>^^{+300}^--b--^",
     ),
     (
         "X-Depollueur:keep|Subject:[NEPASDEPOLLUER]x|Content-Type:multipart/mixed;boundary=b",
@@ -41,12 +42,12 @@ pub(super) const MAILS: [(&str, &str); 10] = [
     ),
     (
         MIXED,
-        "--b^^{}{+70000}^--b^Content-Type:a/b;name=n^^{+300}^--b^Content-Type:a/b;name=m^^{+200}^--b--",
+        "--b^^{}{+70000}^--b^Content-Type:a/b;name=n^^{+300}^--b^Content-Type:a/b;name=m^^{+200}^--b--^",
     ),
 ];
 
 const MIXED: &str = "MIME-Version:1.0|Content-Type:multipart/mixed;boundary=b";
-const LONG: &str = "Content-Type:multipart/mixed;boundary=b|Received:{+12000}";
+const LONG: &str = "Content-Type:multipart/mixed;boundary=b|Received:{=12000}";
 
 impl Mail {
     /// A mail with a text in it. `how` says what stands in its envelope, and how its body is cut.
@@ -103,7 +104,11 @@ fn filled(template: &str, text: &[u8]) -> Vec<u8> {
                 let file = vec![b'x'; bytes.parse().unwrap_or_default()];
                 filled.extend(BASE64_MIME.encode(&file).bytes());
             }
-            None => filled.extend_from_slice(text),
+            None if what.is_empty() => filled.extend_from_slice(text),
+            None => {
+                let word: usize = what.trim_start_matches('=').parse().unwrap_or_default();
+                filled.resize(filled.len() + word, b'x');
+            }
         }
         rest = after;
     }
