@@ -221,6 +221,8 @@ fn environment() -> Environment<'static> {
     let mut templates = Environment::new();
     templates.set_auto_escape_callback(|_| AutoEscape::Html);
     templates.set_undefined_behavior(UndefinedBehavior::SemiStrict);
+    // An error names the variable that is not there; without debug assertions it would not.
+    templates.set_debug(true);
     templates.set_formatter(escape);
     templates
 }

@@ -204,6 +204,8 @@ fn environment(formatter: Formatter) -> Environment<'static> {
         Kind::Text => AutoEscape::None,
     });
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    // An error names the variable that is not there; without debug assertions it would not.
+    environment.set_debug(true);
     environment.set_formatter(formatter);
     environment.set_fuel(Some(FUEL));
     environment.set_recursion_limit(DEPTH_MAX);
