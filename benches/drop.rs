@@ -1,6 +1,9 @@
 //! The way of 25 MB into the drop, beside the sum of its stages measured in the same run: SHA-256,
 //! AES-256-GCM, and a write of the same bytes with its sync.
 
+#[path = "shared/deposit.rs"]
+mod deposit;
+
 use std::{
     fs::File,
     hint::black_box,
@@ -16,12 +19,13 @@ use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use depollueur::{
     config::DropConfig,
-    drop::{Drop, Origin, expires_at},
-    filter::Direction,
+    drop::{Drop, expires_at},
 };
 use jiff::{Span, Timestamp};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
+
+use self::deposit::origin;
 
 const FILE_BYTES: usize = 25_000_000;
 const BLOCK_BYTES: usize = 64 * 1024;
@@ -35,17 +39,6 @@ fn open(home: &TempDir) -> Drop {
         ..DropConfig::default()
     };
     Drop::open(&config).expect("a fresh directory can be used")
-}
-
-fn origin() -> Origin {
-    Origin {
-        queue_id: "4abCDe12".into(),
-        sender: "alice@example.org".into(),
-        login: None,
-        direction: Direction::Outgoing,
-        recipients: 1,
-        domains: depollueur::stats::Domains::default(),
-    }
 }
 
 /// A file through draft and sync; its contents are durable, and then thrown away.

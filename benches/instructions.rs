@@ -11,16 +11,17 @@
 
 #[path = "shared/adversary.rs"]
 mod adversary;
+#[path = "shared/deposit.rs"]
+mod deposit;
 
 use std::{hint::black_box, path::Path, sync::Arc};
 
-use bytes::Bytes;
 use depollueur::{
     admin::Metrics,
     config::{Config, Language, Limits, Position},
-    drop::{Drop, Origin, Token, expires_at},
+    drop::{Drop, Token},
     filter::{Direction, Envelope, Filter, Start, Verdict},
-    mime::{Decoder, Event, Field, Head, MediaType, Scanner, TransferEncoding},
+    mime::{Decoder, Event, Head, MediaType, Scanner, TransferEncoding},
     rewrite::{
         Eol, apply,
         insert::{TextKind, TextPart, insert},
@@ -31,9 +32,11 @@ use depollueur::{
 };
 use hyper::{Request, service::Service as _};
 use hyper_util::service::TowerToHyperService;
-use jiff::{Span, Timestamp, tz::TimeZone};
+use jiff::{Timestamp, tz::TimeZone};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
+
+use self::deposit::{deposit, origin};
 
 const MEGABYTE: usize = 1_000_000;
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -99,13 +102,15 @@ const CASES: [Case; 12] = [
     }),
     ("seal and store 40 manifests", |times| {
         let (_home, drop, runtime) = a_drop();
-        repeat(40 * times, || runtime.block_on(deposit(&drop)));
+        repeat(40 * times, || {
+            runtime.block_on(deposit(&drop, origin(), b"small"))
+        });
     }),
     (
         "find 40 packages, open their manifests, render their pages",
         |times| {
             let (_home, drop, runtime) = a_drop();
-            let token = runtime.block_on(deposit(&drop));
+            let token = runtime.block_on(deposit(&drop, origin(), b"small"));
             let site = TowerToHyperService::new(router(site(drop)));
             repeat(40 * times, || runtime.block_on(page(&site, &token)));
         },
@@ -167,22 +172,6 @@ fn attached_text(text: &str) -> Vec<u8> {
     multipart(&(text + &file_part(b"small")))
 }
 
-fn fields() -> Vec<Field> {
-    let field = |name: &str, value: &str| Field {
-        name: name.into(),
-        value: value.into(),
-    };
-    vec![
-        field("From", " Alice <alice@example.org>"),
-        field("Subject", " dossier"),
-        field("MIME-Version", " 1.0"),
-        field(
-            "Content-Type",
-            &format!(" multipart/mixed; boundary=\"{BOUNDARY}\""),
-        ),
-    ]
-}
-
 // ---- scanner and decoders
 
 fn scan(body: &[u8]) -> usize {
@@ -192,7 +181,8 @@ fn scan(body: &[u8]) -> usize {
         header_bytes_max: 64 * 1024,
         text_bytes_max: 1 << 20,
     };
-    let root = Head::read(&fields(), MediaType::new("text", "plain")).expect("it is sound");
+    let root =
+        Head::read(&adversary::header(), MediaType::new("text", "plain")).expect("it is sound");
     let mut scanner = Scanner::new(&root, limits).expect("the boundary is sound");
     let mut marks = 0;
     for chunk in body.chunks(CHUNK_BYTES).chain([&b""[..]]) {
@@ -249,7 +239,7 @@ async fn through(filter: &Filter, body: &[u8]) -> &'static str {
         direction: Direction::Incoming,
         ..Envelope::default()
     };
-    let Start::Scan(mut message) = filter.begin(envelope, &fields(), Eol::CrLf) else {
+    let Start::Scan(mut message) = filter.begin(envelope, &adversary::header(), Eol::CrLf) else {
         panic!("it is to be scanned")
     };
     for chunk in body.chunks(CHUNK_BYTES) {
@@ -329,28 +319,8 @@ fn a_drop() -> (TempDir, Drop, Runtime) {
     let home = home();
     let drop = Drop::open(&config(home.path()).drop).expect("a fresh directory can be used");
     let runtime = runtime();
-    runtime.block_on(deposit(&drop));
+    runtime.block_on(deposit(&drop, origin(), b"small"));
     (home, drop, runtime)
-}
-
-async fn deposit(drop: &Drop) -> Token {
-    let now = Timestamp::now();
-    let mut package = drop.package(Origin {
-        queue_id: "4abCDe12".into(),
-        sender: "alice@example.org".into(),
-        login: None,
-        direction: Direction::Outgoing,
-        recipients: 1,
-        domains: depollueur::stats::Domains::default(),
-    });
-    let file = package.file("dossier.pdf", "application/pdf").await;
-    let mut file = file.expect("a draft is made");
-    let written = file.write(Bytes::from_static(b"small")).await;
-    written.expect("a draft is written");
-    let file = file.finish().await.expect("a draft is synced");
-    let expires = expires_at(now, &Span::new().months(1));
-    let committed = package.commit(vec![file], now, expires).await;
-    committed.expect("a package is committed")
 }
 
 fn site(drop: Drop) -> WebState {

@@ -32,7 +32,6 @@ use depollueur::{
     config::Config,
     drop::Drop,
     filter::{Direction, Envelope, Filter, Message, Start, Verdict},
-    mime::Field,
     rewrite::Eol,
     store::Store,
 };
@@ -47,7 +46,6 @@ const CHUNK_BYTES: usize = 64 * 1024;
 /// How often a heavy message and its stages are run in turn, and an adversary beside ordinary mail.
 const HEAVY_ROUNDS: usize = 31;
 const ADVERSARY_ROUNDS: usize = 11;
-const CONTENT_TYPE: &str = " multipart/mixed; boundary=\"=_b1\"";
 
 /// The stages that a message with a heavy attachment cannot do without, each as the fastest of its
 /// kind does it.
@@ -65,19 +63,6 @@ fn body(file: &[u8]) -> Vec<u8> {
                 Content-Transfer-Encoding: base64\r\n\r\n";
     let encoded = encodify::base64::MIME.encode(file);
     [text.as_bytes(), encoded.as_bytes(), b"\r\n--=_b1--\r\n"].concat()
-}
-
-fn header() -> Vec<Field> {
-    let field = |name: &str, value: &str| Field {
-        name: name.into(),
-        value: value.into(),
-    };
-    vec![
-        field("From", " Alice <alice@example.org>"),
-        field("Subject", " dossier"),
-        field("MIME-Version", " 1.0"),
-        field("Content-Type", CONTENT_TYPE),
-    ]
 }
 
 fn filter(home: &Path, change: impl FnOnce(&mut Config)) -> Filter {
@@ -99,7 +84,7 @@ fn begin(filter: &Filter) -> Box<Message> {
         login: None,
         ..Envelope::default()
     };
-    match filter.begin(envelope, &header(), Eol::CrLf) {
+    match filter.begin(envelope, &adversary::header(), Eol::CrLf) {
         Start::Scan(message) => message,
         other => panic!("{other:?}"),
     }

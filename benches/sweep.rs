@@ -4,6 +4,9 @@
 //!
 //! It prints its own table, since one sweep is one sample. With `--test`, a thousand packages.
 
+#[path = "shared/deposit.rs"]
+mod deposit;
+
 use std::{
     fs,
     path::Path,
@@ -11,20 +14,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use depollueur::{
     config::DropConfig,
-    drop::{Drop, Origin, Swept, Token, expires_at},
-    filter::Direction,
+    drop::{Drop, Swept, Token},
 };
 use jiff::{Span, Timestamp};
 use rusqlite::{Connection, params};
 use tempfile::TempDir;
 use tokio::runtime::{self, Runtime};
 
+use self::deposit::{deposit, origin};
+
 /// Packages that one step of the sweeper destroys at most, as in the daemon.
 const SWEEP_STEP: usize = 100;
 const DEPOSITS: usize = 500;
+const DEPOSITED: &[u8] = &[7; 100_000];
 const FINDS: usize = 20_000;
 
 fn main() {
@@ -38,7 +42,7 @@ fn main() {
     println!("{packages} packages made in {:.1?}", begun.elapsed());
     let runtime = runtime();
 
-    let token = runtime.block_on(deposit(&drop));
+    let token = runtime.block_on(deposit(&drop, origin(), DEPOSITED));
     println!("find: {:.1?} each", runtime.block_on(find(&drop, &token)));
 
     let alone = runtime.block_on(deposits(&drop, || false));
@@ -96,32 +100,12 @@ fn fill(directory: &Path, packages: usize, now: Timestamp) {
     transaction.commit().expect("it is written");
 }
 
-async fn deposit(drop: &Drop) -> Token {
-    let now = Timestamp::now();
-    let mut package = drop.package(Origin {
-        queue_id: "4abCDe12".into(),
-        sender: "alice@example.org".into(),
-        login: None,
-        direction: Direction::Outgoing,
-        recipients: 1,
-        domains: depollueur::stats::Domains::default(),
-    });
-    let file = package.file("a.pdf", "application/pdf").await;
-    let mut file = file.expect("a draft is made");
-    let written = file.write(Bytes::from_static(&[7; 100_000])).await;
-    written.expect("a draft is written");
-    let file = file.finish().await.expect("a draft is synced");
-    let expires = expires_at(now, &Span::new().months(1));
-    let committed = package.commit(vec![file], now, expires).await;
-    committed.expect("a package is committed")
-}
-
 /// Deposits until there are enough, or for as long as `go_on` says; how long each took.
 async fn deposits(drop: &Drop, go_on: impl Fn() -> bool) -> Vec<Duration> {
     let mut took = Vec::new();
     while took.len() < DEPOSITS || go_on() {
         let begun = Instant::now();
-        deposit(drop).await;
+        deposit(drop, origin(), DEPOSITED).await;
         took.push(begun.elapsed());
     }
     took

@@ -14,11 +14,13 @@ mod scan;
 mod session;
 
 use tempfile::TempDir;
+use tokio::runtime::{self, Runtime};
 
 pub use self::{
     decode::decode, header::header, message::message, request::request, rewrite::rewrite,
     scan::scan, session::session,
 };
+use crate::{config::Config, drop::Drop};
 
 /// Takes the first byte off; 0 when there is none.
 fn byte(input: &mut &[u8]) -> u8 {
@@ -38,6 +40,17 @@ fn home() -> TempDir {
     TempDir::new_in("/dev/shm")
         .or_else(|_| TempDir::new())
         .expect("a directory is made")
+}
+
+/// A drop with the defaults, and a thread on which to ask it.
+fn drop_in(home: &TempDir) -> (Drop, Runtime) {
+    let mut config = Config::default().drop;
+    config.directory = home.path().join("drop");
+    let runtime = runtime::Builder::new_current_thread().enable_all().build();
+    (
+        Drop::open(&config).expect("a fresh directory can be used"),
+        runtime.expect("a runtime starts"),
+    )
 }
 
 /// One of several values.

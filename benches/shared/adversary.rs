@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use depollueur::mime::Field;
+
 /// The boundary of each body.
 pub(crate) const BOUNDARY: &str = "=_b1";
 
@@ -17,6 +19,21 @@ pub(crate) const STRUCTURE_MAX: Duration = Duration::from_millis(10);
 
 /// What time may be taken by four times the bytes: 4 is linear, 16 is quadratic.
 pub(crate) const GROWTH_MAX: f64 = 6.0;
+
+/// The header of a message with such a body.
+pub(crate) fn header() -> Vec<Field> {
+    let field = |name: &str, value: &str| Field {
+        name: name.into(),
+        value: value.into(),
+    };
+    let content_type = format!(" multipart/mixed; boundary=\"{BOUNDARY}\"");
+    vec![
+        field("From", " Alice <alice@example.org>"),
+        field("Subject", " dossier"),
+        field("MIME-Version", " 1.0"),
+        field("Content-Type", &content_type),
+    ]
+}
 
 /// A body made to slow the engine down, in any size.
 pub(crate) struct Adversary {

@@ -9,6 +9,9 @@
 //! Packages are rows and files as a deposit leaves them, but for their contents, which are empty: no
 //! operation here reads any. One in ten is past its grace period. With `--test`, all of it once, small.
 
+#[path = "../shared/deposit.rs"]
+mod deposit;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -16,15 +19,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use depollueur::{
     config::{Config, QuotaConfig},
-    drop::{AuditQuery, Drop, Lookup, Origin, Query, RecordId, Swept, Token, expires_at},
-    filter::Direction,
+    drop::{AuditQuery, Drop, Lookup, Origin, Query, RecordId, Swept, Token},
 };
 use jiff::{Span, Timestamp};
 use rusqlite::{Connection, Transaction, params};
 use tokio::runtime::{self, Runtime};
+
+use self::deposit::origin;
 
 /// How many packages a sender has: a drop with more packages is that of a host with more users.
 const PACKAGES_PER_SENDER: u64 = 1000;
@@ -346,23 +349,9 @@ fn with_quotas(directory: &Path) -> Drop {
 }
 
 async fn deposit(drop: &Drop) -> Token {
-    let now = Timestamp::now();
-    let mut package = drop.package(Origin {
-        queue_id: "4abCDe12".into(),
-        sender: "alice@example.org".into(),
-        login: Some("alice".into()),
-        direction: Direction::Outgoing,
-        recipients: 1,
-        domains: depollueur::stats::Domains::default(),
-    });
-    let file = package.file("a.pdf", "application/pdf").await;
-    let mut file = file.expect("a draft is made");
-    let written = file.write(Bytes::from_static(&[7; 1000])).await;
-    written.expect("a draft is written");
-    let file = file.finish().await.expect("a draft is synced");
-    let expires = expires_at(now, &Span::new().months(1));
-    let committed = package.commit(vec![file], now, expires).await;
-    committed.expect("a package is committed")
+    let login = Some("alice".into());
+    let origin = Origin { login, ..origin() };
+    deposit::deposit(drop, origin, &[7; 1000]).await
 }
 
 /// What a run takes when the machine does little else: the fastest quarter of so many.

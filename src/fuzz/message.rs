@@ -5,9 +5,9 @@ use std::{cell::RefCell, sync::Arc};
 use aws_lc_rs::digest::{SHA256, digest};
 use jiff::{Timestamp, tz::TimeZone};
 use tempfile::TempDir;
-use tokio::runtime::{self, Runtime};
+use tokio::runtime::Runtime;
 
-use super::{byte, choice, cut, home};
+use super::{byte, choice, cut, drop_in, home};
 use crate::{
     config::{Config, Language, NoticeLanguage, Position},
     drop::{Drop, FileEntry, Lookup, Token},
@@ -172,12 +172,10 @@ async fn files(drop: &Drop, rewritten: &Rewritten) -> Vec<FileEntry> {
 impl Lab {
     fn new() -> Self {
         let home = home();
-        let mut config = Config::default().drop;
-        config.directory = home.path().join("drop");
-        let runtime = runtime::Builder::new_current_thread().enable_all().build();
+        let (drop, runtime) = drop_in(&home);
         Self {
-            drop: Drop::open(&config).expect("a fresh directory can be used"),
-            runtime: runtime.expect("a runtime starts"),
+            drop,
+            runtime,
             messages: 0,
             _home: home,
         }

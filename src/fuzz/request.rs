@@ -13,12 +13,12 @@ use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use tempfile::TempDir;
-use tokio::runtime::{self, Runtime};
+use tokio::runtime::Runtime;
 
-use super::{byte, choice, line};
+use super::{byte, choice, drop_in, home, line};
 use crate::{
     admin::Metrics,
-    config::{DropConfig, Language, WebConfig},
+    config::{Language, WebConfig},
     drop::{Drop, Origin},
     filter::Direction,
     web::{Theme, WebState, router},
@@ -162,16 +162,8 @@ fn content_range(value: &str) -> (Range<usize>, usize) {
 
 impl Site {
     fn new() -> Self {
-        let home = TempDir::new().expect("a directory");
-        let runtime = runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .expect("a thread");
-        let drop = Drop::open(&DropConfig {
-            directory: home.path().join("drop"),
-            ..DropConfig::default()
-        });
-        let drop = drop.expect("a drop");
+        let home = home();
+        let (drop, runtime) = drop_in(&home);
         let token = runtime.block_on(deposit(&drop));
         let config = WebConfig {
             contact: "abuse@example.org".to_owned(),

@@ -25,13 +25,13 @@ use std::{cell::RefCell, collections::HashMap, sync::Arc};
 
 use jiff::tz::TimeZone;
 use tempfile::TempDir;
-use tokio::runtime::{self, Runtime};
+use tokio::runtime::Runtime;
 
 use self::{
     client::Client,
     mail::{Mail, Packet},
 };
-use super::{byte, home, line};
+use super::{byte, drop_in, home, line};
 use crate::{
     config::{Config, RunMode},
     drop::Drop,
@@ -87,15 +87,13 @@ pub fn session(input: &[u8]) {
 impl Lab {
     fn new() -> Self {
         let home = home();
-        let mut config = Config::default().drop;
-        config.directory = home.path().join("drop");
-        let runtime = runtime::Builder::new_current_thread().enable_all().build();
+        let (drop, runtime) = drop_in(&home);
         Self {
-            drop: Drop::open(&config).expect("a fresh directory can be used"),
+            drop,
             milters: HashMap::new(),
             alone: HashMap::new(),
             conversations: 0,
-            runtime: runtime.expect("a runtime starts"),
+            runtime,
             _home: home,
         }
     }

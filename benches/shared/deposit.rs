@@ -1,0 +1,37 @@
+//! A package, as the milter deposits it.
+
+#![allow(dead_code, reason = "each bench uses some")]
+
+use bytes::Bytes;
+use depollueur::{
+    drop::{Drop, Origin, Token, expires_at},
+    filter::Direction,
+    stats::Domains,
+};
+use jiff::{Span, Timestamp};
+
+/// A message to one recipient, of a sender who did not log in.
+pub(crate) fn origin() -> Origin {
+    Origin {
+        queue_id: "4abCDe12".into(),
+        sender: "alice@example.org".into(),
+        login: None,
+        direction: Direction::Outgoing,
+        recipients: 1,
+        domains: Domains::default(),
+    }
+}
+
+/// Deposits one file, for a month.
+pub(crate) async fn deposit(drop: &Drop, origin: Origin, contents: &'static [u8]) -> Token {
+    let now = Timestamp::now();
+    let mut package = drop.package(origin);
+    let file = package.file("dossier.pdf", "application/pdf").await;
+    let mut file = file.expect("a draft is made");
+    let written = file.write(Bytes::from_static(contents)).await;
+    written.expect("a draft is written");
+    let file = file.finish().await.expect("a draft is synced");
+    let expires = expires_at(now, &Span::new().months(1));
+    let committed = package.commit(vec![file], now, expires).await;
+    committed.expect("a package is committed")
+}
