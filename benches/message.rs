@@ -338,7 +338,8 @@ fn adversaries(_: &mut Criterion) {
     let cores = all_cores();
     use_cores(&one_of(&cores));
     let home = in_memory().unwrap_or_else(on_disk);
-    let filter = filter(home.path(), |_| ());
+    // So that an adversary's file takes the same way at each of its sizes.
+    let filter = filter(home.path(), |config| config.detach.threshold = 100_000);
     let (runtime, ordinary) = (runtime(), body(&file()));
     println!(
         "the filter over input made to slow it down, beside ordinary mail in the same round (at \

@@ -1,25 +1,20 @@
-"""What is measured, and how: processes, the load, the disk, and the end of a message at the milter protocol."""
+"""The messages, the load, the disk, and the end of a message at the milter protocol."""
 
 from __future__ import annotations
 
+import base64
 import os
 import random
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
-sys.path.insert(0, str(ROOT / "tests" / "e2e"))
+import figures  # noqa: F401  (it says where the lab is)
+from milter_client import CHUNK_MAX, Milter, split
 
-from lab import wait_until  # noqa: E402
-from milter_client import CHUNK_MAX, Milter, split  # noqa: E402
-
-TICK = os.sysconf("SC_CLK_TCK")
 MARK = b"0000000000000000"
 LINE = 57
 
@@ -42,7 +37,6 @@ class Message:
 
     @classmethod
     def make(cls, size: str, directory: Path) -> "Message":
-        import base64
         head = ("From: Alice <alice@lab.test>\r\nTo: Bob <bob@example.com>\r\nSubject: Report\r\n"
                 "Date: Mon, 02 Nov 2026 10:00:00 +0100\r\nMessage-ID: <report@lab.test>\r\n"
                 "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=\"=_part\"\r\n\r\n"
@@ -65,72 +59,8 @@ class Message:
         return self.data[:self.mark] + b"%016d" % serial + self.data[self.mark + len(MARK):]
 
     def attachment(self, serial: int) -> bytes:
-        import base64
         end = self.data.rindex(b"--=_part--")
         return base64.b64decode(self.with_serial(serial)[self.mark:end])
-
-
-# ---- processes
-
-def tree(roots) -> set[int]:
-    """Processes and all that came from them."""
-    children: dict[int, list[int]] = {}
-    for entry in os.scandir("/proc"):
-        if entry.name.isdigit():
-            stat = _stat(int(entry.name))
-            if stat:
-                children.setdefault(int(stat[1]), []).append(int(entry.name))
-    found, todo = set(), list(roots)
-    while todo:
-        pid = todo.pop()
-        if pid not in found:
-            found.add(pid)
-            todo += children.get(pid, [])
-    return found
-
-
-def _stat(pid: int) -> list[str] | None:
-    """The fields of /proc/PID/stat from the state on."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-
-
-def processor_seconds(roots) -> float:
-    """What a tree of processes spent on processors: those that live to the nanosecond, those that ended in ticks."""
-    total = 0.0
-    for pid in tree(roots):
-        stat = _stat(pid)
-        if stat is None:
-            continue
-        total += (int(stat[13]) + int(stat[14])) / TICK
-        try:
-            # The clock of another process: clock_getcpuclockid(3), which Python does not have.
-            total += time.clock_gettime((~pid << 3) | 2)
-        except OSError:
-            total += (int(stat[11]) + int(stat[12])) / TICK
-    return total
-
-
-def reset_peak(roots) -> None:
-    for pid in tree(roots):
-        try:
-            Path(f"/proc/{pid}/clear_refs").write_text("5")
-        except OSError:
-            pass
-
-
-def peak_bytes(roots) -> int:
-    """The sum of the peaks of a tree of processes: shared pages count for each."""
-    total = 0
-    for pid in tree(roots):
-        try:
-            status = Path(f"/proc/{pid}/status").read_text()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        total += sum(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:"))
-    return total
 
 
 # ---- load
@@ -152,11 +82,6 @@ def send(load: Path, port: int, message: Message, serial: int, count: int, conne
         raise RuntimeError(f"the load failed: {done.stderr.strip()}")
     first, *lines = done.stdout.splitlines()
     return Sent(float(first), [int(line.split()[0]) / 1e6 for line in lines])
-
-
-def percentile(values, percent: float) -> float:
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
 
 
 # ---- the disk

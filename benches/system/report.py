@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import statistics
 import subprocess
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from measure import ROOT, percentile
+from figures import MIB, ROOT, Bar, percentile
 
-MIB = 1 << 20
 FLOOR, PASSING, DETACHING, MIMEDEFANG, PYTHON = "bcdef"
 
 
@@ -93,31 +89,6 @@ def spread(ratios, short=False) -> str:
 
 # ---- bars
 
-@dataclass
-class Bar:
-    """A figure, and what it must be. `at_least` says on which side."""
-
-    what: str
-    values: list[float]
-    bound: float
-    at_least: bool
-    unit: str = ""
-
-    @property
-    def value(self) -> float:
-        return statistics.median(self.values)
-
-    @property
-    def held(self) -> bool:
-        return self.value >= self.bound if self.at_least else self.value < self.bound
-
-    def line(self) -> str:
-        side = "at least" if self.at_least else "under"
-        low, high = min(self.values), max(self.values)
-        return (f"{'held  ' if self.held else 'MISSED'}  {self.what}: {self.value:.2f}{self.unit} "
-                f"[{low:.2f}..{high:.2f}] ({side} {self.bound:.2f}{self.unit})")
-
-
 def bars(cells: list[Cell], ends: dict[str, list[float]], fsync: float) -> list[Bar]:
     found = []
     for cell in cells:
@@ -154,25 +125,12 @@ def cost_bars(cell: Cell) -> list[Bar]:
 
 # ---- what is kept
 
-def machine() -> dict:
-    model = next((line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
-                  if line.startswith("model name")), platform.machine())
-    memory = int(Path("/proc/meminfo").read_text().split()[1]) * 1024
-    return {"cores": os.cpu_count(), "cpu": model, "memory_bytes": memory, "kernel": platform.release(),
-            "load_before": os.getloadavg()[0]}
-
-
 def versions() -> dict:
     said = lambda *command: subprocess.run(command, capture_output=True, text=True, cwd=ROOT).stdout.strip()  # noqa: E731
     package = lambda name: said("dpkg-query", "-W", "-f", "${Version}", name)  # noqa: E731
     return {"postfix": said("postconf", "-d", "-h", "mail_version"), "mimedefang": package("mimedefang"),
             "python3-milter": package("python3-milter"),
             "python": said("/usr/bin/python3", "-V").removeprefix("Python ")}
-
-
-def commit() -> str:
-    shown = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, cwd=ROOT)
-    return shown.stdout.strip()
 
 
 def cell_record(cell: Cell) -> dict:

@@ -14,7 +14,8 @@ import subprocess
 import threading
 from pathlib import Path
 
-from measure import HERE, Message, Sent, processor_seconds, send, tree
+from figures import HERE, processor_seconds, tree
+from measure import Message, Sent, send
 from lab import Daemon, Postfix, free_port, port_is_open, stop_pid, tail, wait_until, without_trace
 
 LINKS = "https://drop.lab.test"

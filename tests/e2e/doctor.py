@@ -30,7 +30,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from lab import Daemon, Lab, binary, free_port, is_alive, wait_until  # noqa: E402
+from lab import Daemon, Lab, binary, free_port  # noqa: E402
 
 HOST = "drop.lab.test"
 CASES = []

@@ -1,4 +1,4 @@
-"""What `drop` and `growth` share: what a process costs, what is judged, and what is kept of a run."""
+"""What the commands share: what processes cost, what is judged, and what is kept of a run."""
 
 from __future__ import annotations
 
@@ -17,33 +17,77 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-RESULTS = ROOT / "target" / "bench-system"
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+RESULTS = TARGET / "bench-system"
 
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 
 KIB, MIB = 1 << 10, 1 << 20
+# Of these, so many are a second of processor time in /proc.
+TICK = os.sysconf("SC_CLK_TCK")
 
 
 # ---- processes
 
-def processor_seconds(pids) -> float:
-    """What processes spent on processors so far, to the nanosecond: clock_getcpuclockid(3), which Python lacks."""
-    return sum(time.clock_gettime((~pid << 3) | 2) for pid in pids)
+def tree(roots) -> set[int]:
+    """Processes and all that came from them."""
+    children: dict[int, list[int]] = {}
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            stat = _stat(int(entry.name))
+            if stat:
+                children.setdefault(int(stat[1]), []).append(int(entry.name))
+    found, todo = set(), list(roots)
+    while todo:
+        pid = todo.pop()
+        if pid not in found:
+            found.add(pid)
+            todo += children.get(pid, [])
+    return found
 
 
-def reset_peak(pids) -> None:
-    for pid in pids:
-        Path(f"/proc/{pid}/clear_refs").write_text("5")
+def _stat(pid: int) -> list[str] | None:
+    """The fields of /proc/PID/stat from the state on."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
 
 
-def peak_bytes(pids) -> int:
-    """The most memory that they had resident since `reset_peak`; what they share counts for each."""
-    return sum(_status(pid, "VmHWM") for pid in pids)
+def processor_seconds(roots) -> float:
+    """What a tree of processes spent on processors: those that live to the nanosecond, those that ended in ticks."""
+    total = 0.0
+    for pid in tree(roots):
+        stat = _stat(pid)
+        if stat is None:
+            continue
+        total += (int(stat[13]) + int(stat[14])) / TICK
+        try:
+            # The clock of another process: clock_getcpuclockid(3), which Python does not have.
+            total += time.clock_gettime((~pid << 3) | 2)
+        except OSError:
+            total += (int(stat[11]) + int(stat[12])) / TICK
+    return total
 
 
-def _status(pid: int, field: str) -> int:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) * KIB for line in lines if line.startswith(field))
+def reset_peak(roots) -> None:
+    for pid in tree(roots):
+        try:
+            Path(f"/proc/{pid}/clear_refs").write_text("5")
+        except OSError:
+            pass
+
+
+def peak_bytes(roots) -> int:
+    """The sum of the peaks of a tree of processes: shared pages count for each."""
+    total = 0
+    for pid in tree(roots):
+        try:
+            status = Path(f"/proc/{pid}/status").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        total += sum(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:"))
+    return total
 
 
 def run_measured(command) -> tuple[float, int]:
@@ -109,16 +153,16 @@ class Bar:
 
     @property
     def held(self) -> bool:
-        return self.value >= self.bound if self.at_least else self.value <= self.bound
+        return self.value >= self.bound if self.at_least else self.value < self.bound
 
     def line(self) -> str:
-        side = "at least" if self.at_least else "at most"
+        side = "at least" if self.at_least else "under"
         spread = f" [{min(self.values):.2f}..{max(self.values):.2f}]" if len(self.values) > 1 else ""
         return (f"{'held  ' if self.held else 'MISSED'}  {self.what}: {self.value:.2f}{self.unit}{spread} "
                 f"({side} {self.bound:.2f}{self.unit})")
 
     def record(self) -> dict:
-        return {"what": self.what, "values": self.values, "bound": self.bound, "at_least": self.at_least,
+        return {"what": self.what, "value": self.value, "values": self.values, "bound": self.bound, "at_least": self.at_least,
                 "held": self.held}
 
 
@@ -138,7 +182,7 @@ def keep(path: Path, figures: dict) -> None:
     """Appends a run, a line of JSON, with its date, commit and machine."""
     shown = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, cwd=ROOT)
     path.parent.mkdir(parents=True, exist_ok=True)
-    run = {"time": datetime.now(timezone.utc).isoformat(timespec="seconds"), "commit": shown.stdout.strip(),
+    run = {"date": datetime.now(timezone.utc).isoformat(timespec="seconds"), "commit": shown.stdout.strip(),
            "machine": machine(), **figures}
     with path.open("a") as file:
         file.write(json.dumps(run) + "\n")
