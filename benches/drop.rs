@@ -46,7 +46,6 @@ async fn draft(drop: &Drop, bytes: &Bytes) {
     let mut package = drop.package(origin());
     let mut file = package
         .file("a.pdf", "application/pdf")
-        .await
         .expect("a draft is made");
     for start in (0..bytes.len()).step_by(BLOCK_BYTES) {
         let block = bytes.slice(start..bytes.len().min(start + BLOCK_BYTES));
@@ -60,7 +59,6 @@ async fn deposit_and_read(drop: &Drop, bytes: &Bytes) -> Duration {
     let mut package = drop.package(origin());
     let mut file = package
         .file("a.pdf", "application/pdf")
-        .await
         .expect("a draft is made");
     file.write(bytes.clone()).await.expect("a draft is written");
     let file = file.finish().await.expect("a draft is synced");

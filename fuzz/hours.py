@@ -6,7 +6,8 @@
 
 What is found is kept in <target directory>/fuzz-found/<target> from one run to the next; the seeds in
 fuzz/corpus are read only. Each slice of a run adds a line to <target directory>/fuzz-hours.jsonl. A crash
-ends its target with exit code 1; libFuzzer says where it kept the input.
+ends its target with exit code 1; libFuzzer says where it kept the input. Interrupted (Ctrl-C), it counts what was
+done until then.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import os
 import pathlib
 import re
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -22,6 +24,8 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 TARGETS = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", HERE.parent / "target"))
 SLICE_SECONDS = 300
+# What libFuzzer ends with when it is interrupted and has found nothing.
+INTERRUPTED = 72
 
 
 def cargo(*words, **options):
@@ -41,7 +45,8 @@ def commit():
 
 
 def run_slice(binary, name, seconds):
-    """One run of libFuzzer: CPU seconds, executions, whether it was clean, and the end of what it said."""
+    """One run of libFuzzer: CPU seconds, executions, whether it was clean, whether it was interrupted, and the end of
+    what it said."""
     found = TARGETS / "fuzz-found" / name
     found.mkdir(parents=True, exist_ok=True)
     seeds = HERE / "corpus" / name
@@ -51,11 +56,20 @@ def run_slice(binary, name, seconds):
         "-timeout=60", "-print_final_stats=1", f"-artifact_prefix={TARGETS}/fuzz-found/{name}-",
     ]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace")
+    fuzzer = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace")
+    interrupted = False
+    try:
+        said = fuzzer.stderr.read()
+    except KeyboardInterrupt:
+        interrupted = True
+        fuzzer.send_signal(signal.SIGINT)
+        said = fuzzer.stderr.read()
+    interrupted |= fuzzer.wait() == INTERRUPTED
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    executed = re.search(r"stat::number_of_executed_units:\s*(\d+)", done.stderr)
-    return cpu, int(executed.group(1)) if executed else 0, done.returncode == 0, done.stderr[-4000:]
+    executed = re.search(r"stat::number_of_executed_units:\s*(\d+)", said)
+    clean = interrupted or fuzzer.returncode == 0
+    return cpu, int(executed.group(1)) if executed else 0, clean, interrupted, said[-4000:]
 
 
 def run(name, seconds):
@@ -63,7 +77,7 @@ def run(name, seconds):
     binary = TARGETS / "fuzz" / triple() / "release" / name
     used = executions = 0
     while used < seconds:
-        cpu, executed, clean, said = run_slice(binary, name, SLICE_SECONDS)
+        cpu, executed, clean, interrupted, said = run_slice(binary, name, SLICE_SECONDS)
         used, executions = used + cpu, executions + executed
         line = {"target": name, "cpu_seconds": round(cpu, 1), "executions": executed, "clean": clean,
                 "commit": commit(), "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
@@ -73,6 +87,9 @@ def run(name, seconds):
             print(said)
             print(f"FAIL  {name}: after {executions} executions, {used:.0f} s of CPU", flush=True)
             return False
+        if interrupted:
+            print(f"interrupted: {name}, after {executions} executions in {used:.0f} s of CPU", flush=True)
+            raise SystemExit(130)
     print(f"ok    {name}: {executions} executions in {used:.0f} s of CPU", flush=True)
     return True
 

@@ -286,7 +286,7 @@ async fn receive(
         let mut open = draft.open.lock().await;
         let open = open.as_mut().ok_or_else(Problem::unknown)?;
         // The uploader says the name last, when it commits.
-        open.package.file("", "").await?
+        open.package.file("", "")?
     };
     let mut chunks = Chunks::new(&deposits, request.into_body());
     let (mut size, mut room) = (0, draft.room());

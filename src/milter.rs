@@ -67,6 +67,8 @@ struct Shared {
     work: Arc<Semaphore>,
     /// What sessions hold of messages before their turn.
     budget: Budget,
+    /// Whether connections come over a unix socket.
+    is_local: bool,
 }
 
 /// Serves Postfix until it is stopped. A message goes through the filter that `filter` holds when
@@ -85,7 +87,7 @@ pub async fn run(
 ) -> io::Result<()> {
     let sessions = TaskTracker::new();
     let bounds = filter.borrow().config().milter.clone();
-    let shared = Arc::new(Shared::new(filter, metrics));
+    let shared = Arc::new(Shared::new(filter, metrics, socket.is_local()));
     let (intake, file) = Intake::new(
         socket,
         stop.gracefully.clone(),
@@ -103,13 +105,14 @@ pub async fn run(
 }
 
 impl Shared {
-    fn new(filter: watch::Receiver<Filter>, metrics: Metrics) -> Self {
+    fn new(filter: watch::Receiver<Filter>, metrics: Metrics, is_local: bool) -> Self {
         let bounds = &filter.borrow().config().milter.clone();
         Self {
             filter,
             metrics,
             work: Arc::new(Semaphore::new(bounds.max_messages)),
             budget: Budget::new(bounds.header_memory),
+            is_local,
         }
     }
 }

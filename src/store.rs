@@ -256,9 +256,9 @@ impl PackageDraft {
     ///
     /// # Errors
     /// The store does not take it.
-    pub async fn file(&mut self, name: &str, media_type: &str) -> Result<FileDraft> {
+    pub fn file(&mut self, name: &str, media_type: &str) -> Result<FileDraft> {
         let file = match &mut self.0 {
-            Package::Embedded(package, _) => File::Embedded(package.file(name, media_type).await?),
+            Package::Embedded(package, _) => File::Embedded(package.file(name, media_type)?),
             Package::Remote(package) => File::Remote(package.file(name, media_type)?),
         };
         Ok(FileDraft(file))

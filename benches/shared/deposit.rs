@@ -26,7 +26,7 @@ pub(crate) fn origin() -> Origin {
 pub(crate) async fn deposit(drop: &Drop, origin: Origin, contents: &'static [u8]) -> Token {
     let now = Timestamp::now();
     let mut package = drop.package(origin);
-    let file = package.file("dossier.pdf", "application/pdf").await;
+    let file = package.file("dossier.pdf", "application/pdf");
     let mut file = file.expect("a draft is made");
     let written = file.write(Bytes::from_static(contents)).await;
     written.expect("a draft is written");

@@ -62,7 +62,7 @@ pub(super) trait Blobs: fmt::Debug + Send + Sync {
 }
 
 /// A blob on its way. Dropping it leaves nothing behind.
-pub(super) trait Draft: fmt::Debug + Send {
+pub(super) trait Draft: fmt::Debug + Send + Sync {
     fn write(&mut self, bytes: &[u8]) -> Result<()>;
 
     /// Makes the contents durable. A failure is final: the blob is given up.

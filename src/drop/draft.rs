@@ -1,13 +1,17 @@
 //! The way into the drop: drafts of files, and the commit of a package.
 //!
 //! A draft's worker is a blocking thread that is fed by a short queue: it hashes, encrypts and
-//! writes, segment by segment, while the caller goes on receiving. It ends when the draft is
-//! finished or dropped. An open draft takes at most 400 KiB: a segment being built (64 KiB), small
+//! writes, segment by segment, while the caller goes on receiving. It begins when there is enough to
+//! do or nothing more to wait for, so that a small file is one errand of one thread, and ends when
+//! the draft is finished or dropped. An open draft takes at most 400 KiB: a segment being built (64 KiB), small
 //! writes being gathered (16 KiB), and blocks that are handed over together: those in work, those in
 //! the queue and those before it (104 KiB each). A block that is a slice of something larger holds all
 //! of that.
 
-use std::sync::{Arc, atomic::AtomicU64};
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicU64},
+};
 
 use aws_lc_rs::digest::{self, SHA256};
 use bytes::{Bytes, BytesMut};
@@ -60,7 +64,25 @@ pub struct FileDraft {
     gathered: BytesMut,
     batch: Vec<Bytes>,
     queue: mpsc::Sender<Order>,
-    worker: Option<JoinHandle<Result<DurableFile>>>,
+    worker: Worker,
+}
+
+/// Whoever works on a draft.
+#[derive(Debug)]
+enum Worker {
+    /// Has had nothing to do yet.
+    Idle(Box<Task>),
+    Running(JoinHandle<Result<DurableFile>>),
+    /// Has said what it had to say.
+    Gone,
+}
+
+/// What a worker begins with.
+struct Task {
+    id: RecordId,
+    file: ManifestFile,
+    open: Box<dyn FnOnce() -> Result<Writer> + Send + Sync>,
+    orders: mpsc::Receiver<Order>,
 }
 
 /// A file whose contents are durable, though it has no name in the drop yet. Dropping it leaves
@@ -76,7 +98,7 @@ pub struct DurableFile {
 /// What a worker is told. A queue that ends without `Finish` was dropped.
 enum Order {
     Write(Vec<Bytes>),
-    Finish,
+    Finish(Vec<Bytes>),
 }
 
 /// Encrypts and writes one file.
@@ -130,25 +152,24 @@ impl PackageDraft {
         self.unlock.link(public_url, &self.token)
     }
 
-    /// Opens a draft for the next file.
+    /// Begins the next file.
     ///
     /// # Errors
-    /// The directory cannot be written, or a quota is used up.
-    pub async fn file(&mut self, name: &str, media_type: &str) -> Result<FileDraft> {
+    /// There are too many.
+    pub fn file(&mut self, name: &str, media_type: &str) -> Result<FileDraft> {
         let number = self.files;
         self.files = number
             .checked_add(1)
             .ok_or(DropError::Misuse("too many files"))?;
         let (store, origin) = (Arc::clone(&self.store), self.origin.clone());
         let (id, bytes) = (self.vault.id(), Arc::clone(&self.bytes));
-        let opened = blocking(move || {
-            let allowance = Allowance::new(&store, &origin, bytes)?;
-            Ok((store.blobs.draft(id, number)?, allowance))
-        });
-        let (draft, allowance) = opened.await?;
+        let sealed = self.vault.seal_file(number);
         let file = ManifestFile::new(number, name, media_type);
-        let writer = Writer::new(draft, allowance, self.vault.seal_file(number));
-        Ok(FileDraft::start(id, file, writer))
+        Ok(FileDraft::new(id, file, move || {
+            let allowance = Allowance::new(&store, &origin, bytes)?;
+            let draft = store.blobs.draft(id, number)?;
+            Ok(Writer::new(draft, allowance, sealed))
+        }))
     }
 
     /// Makes the package durable and visible: from its return on, the link works.
@@ -200,21 +221,30 @@ impl PackageDraft {
 }
 
 impl FileDraft {
-    fn start(id: RecordId, file: ManifestFile, writer: Writer) -> Self {
+    fn new(
+        id: RecordId,
+        file: ManifestFile,
+        open: impl FnOnce() -> Result<Writer> + Send + Sync + 'static,
+    ) -> Self {
         let (queue, orders) = mpsc::channel(QUEUE_BATCHES);
-        let worker = spawn_blocking(move || work(id, file, writer, orders));
+        let task = Task {
+            id,
+            file,
+            open: Box::new(open),
+            orders,
+        };
         Self {
             gathered: BytesMut::new(),
             batch: Vec::new(),
             queue,
-            worker: Some(worker),
+            worker: Worker::Idle(Box::new(task)),
         }
     }
 
     /// Takes the next bytes. Waits while the disk is slow. Errors come here or at `finish`.
     ///
     /// # Errors
-    /// The draft cannot be written: drop it.
+    /// The directory cannot be written, or a quota is used up: drop the draft.
     pub async fn write(&mut self, mut bytes: Bytes) -> Result<()> {
         if self.gathered.len() + bytes.len() <= SMALL_BYTES {
             self.gathered.extend_from_slice(&bytes);
@@ -234,8 +264,8 @@ impl FileDraft {
     /// The draft cannot be written: nothing is kept.
     pub async fn finish(mut self) -> Result<DurableFile> {
         self.send_gathered().await?;
-        self.send_batch().await?;
-        self.send(Order::Finish).await?;
+        let batch = std::mem::take(&mut self.batch);
+        self.send(Order::Finish(batch)).await?;
         self.outcome().await
     }
 
@@ -265,8 +295,11 @@ impl FileDraft {
         self.send(Order::Write(batch)).await
     }
 
+    /// The queue has room for the order with which the worker begins.
     async fn send(&mut self, order: Order) -> Result<()> {
-        match self.queue.send(order).await {
+        let sent = self.queue.send(order).await;
+        self.worker.start();
+        match sent {
             Ok(()) => Ok(()),
             Err(_) => Err(self.outcome().await.err().unwrap_or(DropError::Stopped)),
         }
@@ -274,8 +307,10 @@ impl FileDraft {
 
     /// What the worker has to say. It says it once.
     async fn outcome(&mut self) -> Result<DurableFile> {
-        let worker = self.worker.take().ok_or(DropError::Stopped)?;
-        worker.await.unwrap_or(Err(DropError::Stopped))
+        match std::mem::replace(&mut self.worker, Worker::Gone) {
+            Worker::Running(worker) => worker.await.unwrap_or(Err(DropError::Stopped)),
+            Worker::Idle(_) | Worker::Gone => Err(DropError::Stopped),
+        }
     }
 }
 
@@ -297,28 +332,50 @@ impl DurableFile {
     }
 }
 
-fn work(
-    id: RecordId,
-    mut file: ManifestFile,
-    mut writer: Writer,
-    mut orders: mpsc::Receiver<Order>,
-) -> Result<DurableFile> {
-    loop {
-        match orders.blocking_recv() {
-            Some(Order::Write(blocks)) => {
-                blocks.iter().try_for_each(|block| writer.write(block))?
+impl Worker {
+    fn start(&mut self) {
+        *self = match std::mem::replace(self, Self::Gone) {
+            Self::Idle(task) => Self::Running(spawn_blocking(|| task.work())),
+            started => started,
+        };
+    }
+}
+
+impl Task {
+    fn work(self) -> Result<DurableFile> {
+        let Self {
+            id,
+            mut file,
+            open,
+            mut orders,
+        } = self;
+        let mut writer = open()?;
+        loop {
+            match orders.blocking_recv() {
+                Some(Order::Write(blocks)) => writer.write_all(&blocks)?,
+                Some(Order::Finish(blocks)) => {
+                    writer.write_all(&blocks)?;
+                    let (blob, allowance) = writer.finish(&mut file)?;
+                    return Ok(DurableFile {
+                        id,
+                        blob,
+                        file,
+                        _allowance: allowance,
+                    });
+                }
+                None => return Err(DropError::Stopped),
             }
-            Some(Order::Finish) => {
-                let (blob, allowance) = writer.finish(&mut file)?;
-                return Ok(DurableFile {
-                    id,
-                    blob,
-                    file,
-                    _allowance: allowance,
-                });
-            }
-            None => return Err(DropError::Stopped),
         }
+    }
+}
+
+impl fmt::Debug for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, file, .. } = self;
+        f.debug_struct("Task")
+            .field("id", id)
+            .field("file", file)
+            .finish_non_exhaustive()
     }
 }
 
@@ -340,6 +397,10 @@ impl Writer {
             crc32: crc32fast::Hasher::new(),
             size: 0,
         }
+    }
+
+    fn write_all(&mut self, blocks: &[Bytes]) -> Result<()> {
+        blocks.iter().try_for_each(|block| self.write(block))
     }
 
     fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
@@ -499,5 +560,6 @@ pub(super) fn draft_into(
     let allowance = Allowance::new(&package.store, &package.origin, Arc::default());
     let allowance = allowance.expect("there is no quota");
     let writer = Writer::new(draft, allowance, package.vault.seal_file(0));
-    FileDraft::start(package.vault.id(), ManifestFile::new(0, "a", "b"), writer)
+    let file = ManifestFile::new(0, "a", "b");
+    FileDraft::new(package.vault.id(), file, || Ok(writer))
 }

@@ -106,7 +106,7 @@ impl Fixture {
     }
 
     async fn file(&self, package: &mut PackageDraft, name: &str, bytes: &Bytes) -> DurableFile {
-        let mut draft = package.file(name, "application/pdf").await.unwrap();
+        let mut draft = package.file(name, "application/pdf").unwrap();
         draft.write(bytes.clone()).await.unwrap();
         draft.finish().await.unwrap()
     }

@@ -575,7 +575,7 @@ impl Message {
                     Some(package) => package,
                     none => none.insert(store.package(origin(&self.envelope)).await?),
                 };
-                let file = package.file(&file.name(), &file.media_type).await?;
+                let file = package.file(&file.name(), &file.media_type)?;
                 Some(Box::new(file))
             }
         };

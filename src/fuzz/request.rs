@@ -197,7 +197,7 @@ async fn deposit(drop: &Drop) -> String {
     });
     let mut files = Vec::new();
     for (name, contents) in [("a.pdf", CONTENTS.clone()), ("empty", Vec::new())] {
-        let mut file = package.file(name, "text/html").await.expect("a draft");
+        let mut file = package.file(name, "text/html").expect("a draft");
         file.write(contents.into()).await.expect("a write");
         files.push(file.finish().await.expect("a file"));
     }

@@ -271,12 +271,12 @@ fn start(drop: &Drop, kind: u8) -> InMemory {
 mod tests {
     use super::*;
 
-    /// What a mail is answered with, one letter each.
-    fn letters(number: u8, how: u8) -> String {
+    /// What a mail is answered with, one letter each, by what is offered.
+    fn letters(offer: u8, number: u8, how: u8) -> String {
         let mut lab = Lab::new();
         let step = [b'=', number, how];
-        lab.hold(&[&b"2@"[..], &step].concat());
-        let replies = &lab.alone[&(b'2' % KINDS, b'@', step.to_vec())];
+        lab.hold(&[&[b'2', offer][..], &step].concat());
+        let replies = &lab.alone[&(b'2' % KINDS, offer, step.to_vec())];
         replies.iter().map(|(kind, _)| char::from(*kind)).collect()
     }
 
@@ -297,7 +297,14 @@ mod tests {
             (b'1', b' ', "a"),
         ] {
             let (name, how_named) = (char::from(number), char::from(how));
-            assert_eq!(letters(number, how), expected, "{name}{how_named}");
+            assert_eq!(letters(0xc0, number, how), expected, "{name}{how_named}");
+            let end = letters(0x40, number, how);
+            assert!(expected.ends_with(&end), "{name}{how_named}: {end}");
+            let is_short = expected.len() - end.len() == expected.len().min(4) - 1;
+            assert!(
+                is_short,
+                "{name}{how_named}: {end}, the envelope is answered once"
+            );
         }
     }
 }

@@ -25,13 +25,19 @@ const ACTIONS: Actions = Actions::ADD_HEADER
 /// What else may be needed.
 const WISHED_ACTIONS: Actions = Actions::DELETE_RCPT;
 
-/// What makes the dialogue short. `NOREPLY_DATA` is not among it: over TCP, Postfix hands the
-/// connection from smtpd to cleanup at this stage, and without a reply here cleanup's first write
-/// waits 40 ms for a delayed acknowledgement.
+/// What makes the dialogue short. `NOREPLY_DATA` is not among it: what is known of the envelope is
+/// answered there, and over TCP, Postfix hands the connection from smtpd to cleanup at this stage:
+/// without a reply here cleanup's first write waits 40 ms for a delayed acknowledgement.
 const OPTIONS: ProtoOpts = ProtoOpts::NOREPLY_HEADER
     .union(ProtoOpts::NOREPLY_BODY)
     .union(ProtoOpts::SKIP)
     .union(ProtoOpts::LEADING_SPACE);
+
+/// What makes it shorter over a unix socket. Over TCP each of Postfix's writes would wait for the
+/// acknowledgement of the one before, which is delayed when it carries no reply.
+const LOCAL_OPTIONS: ProtoOpts = ProtoOpts::NOREPLY_CONNECT
+    .union(ProtoOpts::NOREPLY_MAIL)
+    .union(ProtoOpts::NOREPLY_RCPT);
 
 /// A list that we send replaces Postfix's own list of the stage.
 const MACROS: [(MacroStage, &CStr); 6] = [
@@ -70,11 +76,18 @@ fn negotiate(
     shared: &Arc<Shared>,
 ) -> Status {
     cx.requested_actions = ACTIONS.union(WISHED_ACTIONS) & actions;
-    cx.requested_opts = (cx.requested_opts | OPTIONS) & options;
+    let local = shared.is_local && options.contains(LOCAL_OPTIONS);
+    let wished = if local {
+        OPTIONS | LOCAL_OPTIONS
+    } else {
+        OPTIONS
+    };
+    cx.requested_opts = (cx.requested_opts | wished) & options;
     for (stage, names) in MACROS {
         cx.requested_macros.insert(stage, names.to_owned());
     }
     let agreement = Agreement {
+        noreply_envelope: local,
         noreply_header: cx.requested_opts.contains(ProtoOpts::NOREPLY_HEADER),
         noreply_body: cx.requested_opts.contains(ProtoOpts::NOREPLY_BODY),
         skip: cx.requested_opts.contains(ProtoOpts::SKIP),
@@ -91,10 +104,8 @@ fn negotiate(
 
 fn connect(cx: &mut Context<Session>, socket: &SocketInfo) -> Status {
     let daemon = text(&cx.macros, c"{daemon_name}");
-    if let Some(session) = &mut cx.data {
-        session.connect(address(socket), daemon);
-    }
-    Status::Continue
+    let session = cx.data.as_mut();
+    status(session.map(|session| session.connect(address(socket), daemon)))
 }
 
 fn mail(cx: &mut Context<Session>, arguments: &[CString]) -> Status {

@@ -61,7 +61,7 @@ impl InMemory {
     /// Starts a milter on the runtime of the caller.
     pub(crate) fn start(filter: Filter) -> Self {
         let (sender, filter) = watch::channel(filter);
-        let shared = Arc::new(Shared::new(filter, Metrics::new()));
+        let shared = Arc::new(Shared::new(filter, Metrics::new(), true));
         let (intake, pipes) = mpsc::unbounded_channel();
         let sessions = TaskTracker::new();
         let at_rest = (shared.work.available_permits(), shared.budget.left());

@@ -44,6 +44,8 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
 /// What was agreed upon when the connection was opened.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Agreement {
+    /// Nothing is replied before the envelope is complete.
+    pub(super) noreply_envelope: bool,
     /// Header fields get no reply.
     pub(super) noreply_header: bool,
     /// Body chunks get no reply.
@@ -80,6 +82,8 @@ pub(super) struct Session {
 enum Stage {
     /// There is none, or nothing more need be known of it.
     Idle,
+    /// Nothing of it need be seen, and Postfix will be told with its envelope complete.
+    Declined,
     /// Its envelope and its header come in.
     Header(Header),
     /// Its body comes in.
@@ -170,13 +174,24 @@ impl Session {
 
     /// Notes who connects. `{daemon_name}` is right at this stage only: later stages are
     /// answered by cleanup, which knows the global value.
-    pub(super) fn connect(&mut self, client: Option<IpAddr>, daemon: Option<String>) {
+    pub(super) fn connect(&mut self, client: Option<IpAddr>, daemon: Option<String>) -> Answer {
         self.client = client;
         self.daemon = daemon;
+        self.withheld(Answer::Continue)
     }
 
     /// Begins a message. `parameters` are those of `MAIL FROM`.
     pub(super) fn mail<'a>(
+        &mut self,
+        sender: &[u8],
+        parameters: impl Iterator<Item = &'a [u8]>,
+        login: Option<String>,
+    ) -> Answer {
+        let answer = self.begin(sender, parameters, login);
+        self.withheld(answer)
+    }
+
+    fn begin<'a>(
         &mut self,
         sender: &[u8],
         parameters: impl Iterator<Item = &'a [u8]>,
@@ -218,21 +233,34 @@ impl Session {
     /// Notes a recipient. A message with more than can be noted is left alone: the rules would not
     /// know all of them.
     pub(super) fn rcpt(&mut self, recipient: &[u8]) -> Answer {
-        let Stage::Header(header) = &mut self.stage else {
-            return Answer::Continue;
-        };
-        let Err(reason) = header.add_recipient(recipient, &mut self.held) else {
-            return Answer::Continue;
-        };
-        self.forget();
-        warn!(reason, "left alone");
-        self.decline(reason)
+        let mut answer = Answer::Continue;
+        if let Stage::Header(header) = &mut self.stage
+            && let Err(reason) = header.add_recipient(recipient, &mut self.held)
+        {
+            self.forget();
+            warn!(reason, "left alone");
+            answer = self.decline(reason);
+        }
+        self.withheld(answer)
+    }
+
+    /// What is said of an answer before the envelope is complete.
+    fn withheld(&mut self, answer: Answer) -> Answer {
+        if !self.agreement.noreply_envelope {
+            return answer;
+        }
+        if answer == Answer::Accept {
+            self.stage = Stage::Declined;
+        }
+        Answer::Silence
     }
 
     /// Ends the envelope: says whether the message can pass, or is refused, without being seen.
     pub(super) fn data(&mut self, queue_id: Option<String>) -> Answer {
-        let Stage::Header(Header { envelope, .. }) = &mut self.stage else {
-            return Answer::Continue;
+        let envelope = match &mut self.stage {
+            Stage::Header(header) => &mut header.envelope,
+            Stage::Declined => return Answer::Accept,
+            _ => return Answer::Continue,
         };
         envelope.queue_id = short(queue_id.unwrap_or_default());
         match policy::outlook(self.filter.config(), envelope, policy::Stage::Data) {
@@ -320,7 +348,7 @@ impl Session {
     /// Ends the message: the drop commits, then Postfix gets the change.
     pub(super) async fn finish(&mut self, replies: &impl Replies) -> Answer {
         let answer = match std::mem::replace(&mut self.stage, Stage::Idle) {
-            Stage::Idle | Stage::Header(_) => Answer::Accept,
+            Stage::Idle | Stage::Declined | Stage::Header(_) => Answer::Accept,
             Stage::Edit(outline, reason, edits) => {
                 match self.edit(&edits, &outline, replies).await {
                     Ok(()) => self.pass(&outline, reason),

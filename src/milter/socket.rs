@@ -39,6 +39,13 @@ pub enum Socket {
     Tcp(TcpListener),
 }
 
+impl Socket {
+    /// Whether it is a unix socket.
+    pub(super) fn is_local(&self) -> bool {
+        matches!(self, Self::Unix(..))
+    }
+}
+
 /// The file of a unix socket; removed when dropped, unless another process put its own there.
 #[derive(Debug)]
 pub struct SocketFile {

@@ -222,7 +222,7 @@ async fn a_package_may_have_many_files(lab: Lab) {
 async fn bytes_may_come_in_any_portions(lab: Lab) {
     let contents = pattern(3_000_000);
     let mut package = lab.package().await;
-    let mut draft = package.file("a", "b/c").await.unwrap();
+    let mut draft = package.file("a", "b/c").unwrap();
     let mut rest = Bytes::from(contents.clone());
     for portion in [
         0, 1, 2, 16_383, 16_384, 16_385, 65_535, 65_536, 65_537, 1_000_003,
@@ -244,8 +244,8 @@ async fn bytes_may_come_in_any_portions(lab: Lab) {
 
 async fn files_may_be_written_at_the_same_time(lab: Lab) {
     let mut package = lab.package().await;
-    let mut one = package.file("1", "b/c").await.unwrap();
-    let mut two = package.file("2", "b/c").await.unwrap();
+    let mut one = package.file("1", "b/c").unwrap();
+    let mut two = package.file("2", "b/c").unwrap();
     for block in pattern(400_000).chunks(50_000) {
         one.write(Bytes::copy_from_slice(block)).await.unwrap();
         two.write(Bytes::copy_from_slice(&block[..7]))
@@ -281,7 +281,7 @@ async fn a_package_that_is_dropped_leaves_nothing(lab: Lab) {
 
 async fn a_file_that_is_dropped_midway_leaves_nothing(lab: Lab) {
     let mut package = lab.package().await;
-    let mut draft = package.file("a", "b/c").await.unwrap();
+    let mut draft = package.file("a", "b/c").unwrap();
     draft.write(pattern(300_000).into()).await.unwrap();
     drop(draft);
     drop(package);
@@ -414,7 +414,7 @@ async fn what_was_just_committed_can_be_taken_back(lab: Lab) {
 }
 
 async fn file(package: &mut PackageDraft, name: &str, contents: &[u8]) -> DurableFile {
-    let mut draft = package.file(name, "application/pdf").await.unwrap();
+    let mut draft = package.file(name, "application/pdf").unwrap();
     let bytes = Bytes::copy_from_slice(contents);
     draft.write(bytes).await.unwrap();
     draft.finish().await.unwrap()

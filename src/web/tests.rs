@@ -90,7 +90,7 @@ async fn deposit(drop: &Drop, files: &[(&str, Bytes)], expires: SignedDuration) 
     let mut package = drop.package(origin);
     let mut durable = Vec::new();
     for (name, contents) in files {
-        let mut file = package.file(name, "text/html,image/svg+XML").await.unwrap();
+        let mut file = package.file(name, "text/html,image/svg+XML").unwrap();
         file.write(contents.clone()).await.unwrap();
         durable.push(file.finish().await.unwrap());
     }

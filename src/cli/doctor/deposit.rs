@@ -163,7 +163,7 @@ async fn put(store: &Store) -> Result<String, StoreError> {
         domains: crate::stats::Domains::default(),
     };
     let mut package = store.package(origin).await?;
-    let mut file = package.file("depollueur-doctor.txt", "text/plain").await?;
+    let mut file = package.file("depollueur-doctor.txt", "text/plain")?;
     file.write(Bytes::from_static(CONTENTS)).await?;
     let now = Timestamp::now();
     package

@@ -19,7 +19,7 @@ use rustix::{
     fs::{Advice, OFlags, fadvise, statvfs},
     io::{ReadWriteFlags, preadv2},
 };
-use tempfile::{Builder, NamedTempFile, TempPath};
+use tempfile::{Builder, NamedTempFile, PathPersistError, TempPath};
 
 use super::{Blob, Blobs, Draft, DropError, Finished, RecordId, Result};
 
@@ -353,6 +353,13 @@ impl Finished for FinishedFile {
             draft,
             place: Place { path, shard },
         } = *self;
+        let draft = match draft.persist_noclobber(&path) {
+            // The first blob of its shard.
+            Err(PathPersistError { error, path: draft }) if error.kind() == ErrorKind::NotFound => {
+                draft
+            }
+            placed => return placed.map_err(|e| DropError::io("make", &path, e.error)),
+        };
         if let Some(directory) = path.parent()
             && make_directory(directory)?
             && let Some((shard, named)) = shard

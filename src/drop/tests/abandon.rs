@@ -22,7 +22,7 @@ fn a_draft_dropped_at_any_stage_leaves_nothing() {
             if stage == 0 {
                 return token;
             }
-            let mut file = package.file("a", "b").await.unwrap();
+            let mut file = package.file("a", "b").unwrap();
             if stage == 1 {
                 return token;
             }

@@ -103,7 +103,7 @@ async fn bytes_arrive_whole_however_they_are_cut() {
     let bytes = noise(400_000, 4);
     for step in [7_000, 16_384, 16_385, 65_536, 150_001, 400_000] {
         let mut package = drop.drop.package(origin());
-        let mut file = package.file("a", "b").await.unwrap();
+        let mut file = package.file("a", "b").unwrap();
         for at in (0..bytes.len()).step_by(step) {
             let end = bytes.len().min(at + step);
             file.write(bytes.slice(at..end)).await.unwrap();

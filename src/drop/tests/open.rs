@@ -24,7 +24,7 @@ async fn two_drops_share_one_directory() {
         };
         tokio::spawn(async move {
             let mut package = drop.package(origin());
-            let mut file = package.file("a", "b").await?;
+            let mut file = package.file("a", "b")?;
             file.write(noise(100_000, n)).await?;
             let file = file.finish().await?;
             let token = package.commit(vec![file], now, in_a_month(now)).await?;
@@ -55,7 +55,8 @@ async fn a_drop_whose_directory_went_away_probes_ill() {
     fs::remove_dir_all(drop.directory().join("drafts")).unwrap();
     let error = drop.drop.probe().await.unwrap_err();
     assert!(error.to_string().contains("drafts"), "{error}");
-    assert!(drop.drop.package(origin()).file("a", "b").await.is_err());
+    let file = drop.drop.package(origin()).file("a", "b").unwrap();
+    assert!(file.finish().await.is_err());
 }
 
 #[test]

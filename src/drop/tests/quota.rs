@@ -17,7 +17,7 @@ async fn deposit(drop: &Fixture, origin: Origin, bytes: &[usize]) -> Option<&'st
         let mut package = drop.drop.package(origin);
         let mut files = Vec::new();
         for &length in bytes {
-            let mut draft = package.file("a", "b").await?;
+            let mut draft = package.file("a", "b")?;
             draft.write(noise(length, 1)).await?;
             files.push(draft.finish().await?);
         }
