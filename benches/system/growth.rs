@@ -148,9 +148,10 @@ fn fill(directory: &Path, count: u64) {
         .expect("it is written back");
 }
 
-/// A package that was deposited in the last month, or, one in ten, more than a month before.
+/// A package that was deposited in the last month after those before it, or, one in ten, two months
+/// earlier.
 fn insert(transaction: &Transaction<'_>, n: u64, now: i64) -> rusqlite::Result<()> {
-    let back = (n as i64).wrapping_mul(7_919) % (30 * DAY);
+    let back = 30 * DAY - 2 * n as i64;
     let created = now - back - if is_due(n) { 60 * DAY } else { 0 };
     transaction
         .prepare_cached(
