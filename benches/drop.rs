@@ -17,29 +17,15 @@ use aws_lc_rs::{
 };
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use depollueur::{
-    config::DropConfig,
-    drop::{Drop, expires_at},
-};
+use depollueur::drop::{Drop, expires_at};
 use jiff::{Span, Timestamp};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use self::deposit::origin;
+use self::deposit::{open, origin};
 
 const FILE_BYTES: usize = 25_000_000;
 const BLOCK_BYTES: usize = 64 * 1024;
-
-fn open(home: &TempDir) -> Drop {
-    let config = DropConfig {
-        directory: home.path().join("drop"),
-        expiry: Span::new().months(1),
-        grace: Span::new().days(7),
-        keep_records: Span::new().years(1),
-        ..DropConfig::default()
-    };
-    Drop::open(&config).expect("a fresh directory can be used")
-}
 
 /// A file through draft and sync; its contents are durable, and then thrown away.
 async fn draft(drop: &Drop, bytes: &Bytes) {

@@ -14,16 +14,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use depollueur::{
-    config::DropConfig,
-    drop::{Drop, Swept, Token},
-};
-use jiff::{Span, Timestamp};
+use depollueur::drop::{Drop, Swept, Token};
+use jiff::Timestamp;
 use rusqlite::{Connection, params};
 use tempfile::TempDir;
 use tokio::runtime::{self, Runtime};
 
-use self::deposit::{deposit, origin};
+use self::deposit::{deposit, open, origin};
 
 /// Packages that one step of the sweeper destroys at most, as in the daemon.
 const SWEEP_STEP: usize = 100;
@@ -51,17 +48,6 @@ fn main() {
     report("deposits while the sweeper works", meanwhile);
     println!("sweep: {} packages in {took:.1?}", swept.packages);
     assert_eq!(swept.packages, packages as u64);
-}
-
-fn open(home: &TempDir) -> Drop {
-    let config = DropConfig {
-        directory: home.path().join("drop"),
-        expiry: Span::new().months(1),
-        grace: Span::new().days(7),
-        keep_records: Span::new().years(1),
-        ..DropConfig::default()
-    };
-    Drop::open(&config).expect("a fresh directory can be used")
 }
 
 fn runtime() -> Runtime {

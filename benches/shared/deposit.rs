@@ -4,11 +4,25 @@
 
 use bytes::Bytes;
 use depollueur::{
+    config::DropConfig,
     drop::{Drop, Origin, Token, expires_at},
     filter::Direction,
     stats::Domains,
 };
 use jiff::{Span, Timestamp};
+use tempfile::TempDir;
+
+/// A new drop that keeps files for a month.
+pub(crate) fn open(home: &TempDir) -> Drop {
+    let config = DropConfig {
+        directory: home.path().join("drop"),
+        expiry: Span::new().months(1),
+        grace: Span::new().days(7),
+        keep_records: Span::new().years(1),
+        ..DropConfig::default()
+    };
+    Drop::open(&config).expect("a fresh directory can be used")
+}
 
 /// A message to one recipient, of a sender who did not log in.
 pub(crate) fn origin() -> Origin {

@@ -14,7 +14,7 @@ use tokio::{
     runtime,
     signal::unix::{Signal, SignalKind, signal},
     task::JoinSet,
-    time::{MissedTickBehavior, interval},
+    time::{Interval, MissedTickBehavior, interval},
 };
 use tracing::{error, info, warn};
 
@@ -294,16 +294,27 @@ async fn take_deposits(
     Ok(())
 }
 
+/// A turn at once, then one in each period; work that takes longer delays those behind it.
+struct Turns(Interval);
+
+impl Turns {
+    fn every(time: Duration) -> Self {
+        let mut tick = interval(time);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self(tick)
+    }
+
+    /// Waits for the next turn; false when there is none, since it is time to stop.
+    async fn next(&mut self, stop: &Stop) -> bool {
+        let turn = stop.gracefully.run_until_cancelled(self.0.tick());
+        turn.await.is_some()
+    }
+}
+
 /// Destroys expired packages step by step, so that a stop never waits for more than one step.
 async fn sweep(drop: Drop, metrics: Metrics, stop: Stop) -> io::Result<()> {
-    let mut tick = interval(SWEEP_INTERVAL);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while stop
-        .gracefully
-        .run_until_cancelled(tick.tick())
-        .await
-        .is_some()
-    {
+    let mut turns = Turns::every(SWEEP_INTERVAL);
+    while turns.next(&stop).await {
         let go_on = || !stop.gracefully.is_cancelled();
         let swept = drop.sweep_all(Timestamp::now(), SWEEP_STEP, go_on).await;
         match &swept {
@@ -331,14 +342,8 @@ async fn sweep(drop: Drop, metrics: Metrics, stop: Stop) -> io::Result<()> {
 
 /// Looks from time to time how full the drop is, so that no scrape has to.
 async fn watch_level(drop: Drop, metrics: Metrics, stop: Stop) -> io::Result<()> {
-    let mut tick = interval(LEVEL_INTERVAL);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while stop
-        .gracefully
-        .run_until_cancelled(tick.tick())
-        .await
-        .is_some()
-    {
+    let mut turns = Turns::every(LEVEL_INTERVAL);
+    while turns.next(&stop).await {
         match drop.level().await {
             Ok(level) => metrics.level(&level),
             Err(error) => warn!("could not see how full the drop is: {error}"),

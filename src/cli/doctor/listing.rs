@@ -553,15 +553,7 @@ milter_connect_timeout = 30s
         ] {
             let report = found(main, overrides);
             assert_eq!(report.worst(), level, "{main}{overrides}{report}");
-            let finding = report
-                .findings()
-                .iter()
-                .find(|f| f.check == check && f.level == level);
-            let finding = finding.unwrap_or_else(|| panic!("{check} in {report}"));
-            assert!(
-                fix.is_empty() || finding.fix.iter().any(|line| line == fix),
-                "{report}"
-            );
+            report.assert_found(check, level, fix);
         }
     }
 

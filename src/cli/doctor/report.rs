@@ -113,6 +113,16 @@ impl Report {
     pub(super) fn findings(&self) -> &[Finding] {
         &self.findings
     }
+
+    /// There is a finding of this check, and this line is to be typed, unless it is empty.
+    #[cfg(test)]
+    pub(super) fn assert_found(&self, check: &str, level: Level, fix: &str) {
+        let is_it = |finding: &&Finding| finding.check == check && finding.level == level;
+        let found = self.findings.iter().find(is_it);
+        let found = found.unwrap_or_else(|| panic!("{check} in {self}"));
+        let is_fixed = fix.is_empty() || found.fix.iter().any(|line| line == fix);
+        assert!(is_fixed, "{self}");
+    }
 }
 
 /// For people: a line a finding, with the lines to type below it.
