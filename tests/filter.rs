@@ -97,12 +97,12 @@ fn a_message_whose_push_was_given_up_fails() {
         .max_blocking_threads(1)
         .build()
         .unwrap();
-    // The one thread that does the drop's work has something else to do: the drop is waited for.
+    // The one thread that does the work of the drop has something else to do, and the queue to it is short.
     let busy = runtime.spawn_blocking(move || gate.recv());
     runtime.block_on(async {
         let lab = Lab::new(&["detach.threshold=1000"]);
         let mut message = lab.begin();
-        let text = body(1, 100_000);
+        let text = body(1, 1_000_000);
         let pushed = tokio::time::timeout(Duration::ZERO, message.push(text.as_bytes())).await;
         assert!(pushed.is_err(), "the drop has to be waited for");
         drop(open);
