@@ -15,6 +15,7 @@ Everything that was started is stopped by its process id when the `with` block e
 from __future__ import annotations
 
 import base64
+import contextlib
 import copy
 import http.client
 import json
@@ -208,9 +209,13 @@ class SaslServer:
                 return
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
+    def _serve(self, connection):
+        # Whoever asks may be killed meanwhile.
+        with contextlib.suppress(ConnectionError):
+            self._answer(connection.makefile("rwb", buffering=0))
+
     @staticmethod
-    def _serve(connection):
-        file = connection.makefile("rwb", buffering=0)
+    def _answer(file):
         file.write(b"VERSION\t1\t1\nMECH\tPLAIN\tplaintext\nSPID\t1\nCUID\t1\n"
                    b"COOKIE\t0123456789abcdef\nDONE\n")
         for line in file:
