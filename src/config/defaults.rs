@@ -187,7 +187,7 @@ impl Default for SpoolConfig {
     fn default() -> Self {
         Self {
             directory: None,
-            memory: 256 << 10,
+            memory: 1 << 20,
         }
     }
 }

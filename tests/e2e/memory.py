@@ -38,7 +38,7 @@ LONGEST_NAME = b"n" * 251 + b".pdf"
 
 # ---- the formula of src/filter.rs and depollueur(8), and the defaults of its limits
 
-DEFAULTS = {"spool_memory": 256 * KIB, "limits_parts_max": 10_000, "limits_header_bytes_max": 64 * KIB,
+DEFAULTS = {"spool_memory": MIB, "limits_parts_max": 10_000, "limits_header_bytes_max": 64 * KIB,
             "limits_text_bytes_max": MIB}
 # With these the formula's other terms are small, so that each case is held against its own.
 SMALL = {"limits_parts_max": 100, "limits_header_bytes_max": 4 * KIB, "limits_text_bytes_max": 64 * KIB}
