@@ -138,20 +138,26 @@ class Account:
     def name(self, to: str) -> str:
         return f"number {self.letters[to].number} ({self.letters[to].kind})"
 
-    def close(self, *, refused_allowed: bool = False) -> list[str]:
+    def close(self, *, refused_allowed: bool = False, postfix_killed: bool = False) -> list[str]:
         """All that is wrong, once everything is delivered and judged."""
         self.collect()
         self.gather()
         wrong = list(self.wrong)
         for to, letter in self.letters.items():
-            wrong += [f"{self.name(to)} {why}" for why in misdeeds(letter, self.delivered[to], refused_allowed)]
+            wrong += [f"{self.name(to)} {why}" for why in misdeeds(
+                letter, self.delivered[to], refused_allowed, postfix_killed)]
         return wrong
 
 
-def misdeeds(letter: Letter, delivered: int, refused_allowed: bool) -> list[str]:
-    """What is wrong with the number of copies."""
+def misdeeds(letter: Letter, delivered: int, refused_allowed: bool, postfix_killed: bool) -> list[str]:
+    """What is wrong with the number of copies.
+
+    A cleanup that is killed may have put its message into the queue already: its smtpd tells the client to send it again.
+    """
     found = []
     most = letter.accepted + letter.unknown
+    if postfix_killed:
+        most += sum("queue file write error" in why for why in letter.put_off)
     if letter.accepted and not delivered:
         found.append("was accepted and is lost")
     if delivered > most:

@@ -61,7 +61,7 @@ def postfix_killed(t):
         load.wait_accepted(5)
         load.stop()
         t.figures["kills"] = kills
-        t.settle(load, daemon)
+        t.settle(load, daemon, postfix_killed=True)
 
 
 def children(parent: int) -> list[int]:

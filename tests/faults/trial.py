@@ -95,7 +95,7 @@ class Trial:
         blame(self.account(load, store, **allowed) + self.check_store(store))
 
     def account(self, load: Load, store: Daemon, *, let_through=False, refused_allowed=False,
-                put_off_allowed=True) -> list[str]:
+                put_off_allowed=True, postfix_killed=False) -> list[str]:
         """What is wrong with what became of all that the load sent; `store` serves its links.
 
         With `let_through` messages may go out as they came because the store failed.
@@ -105,7 +105,7 @@ class Trial:
         account = Account(self.lab.maildir, self.judges, base=store.settings["web_public_url"],
                           web_port=store.web_port)
         account.know(letters)
-        wrong += account.close(refused_allowed=refused_allowed)
+        wrong += account.close(refused_allowed=refused_allowed, postfix_killed=postfix_killed)
         self.figures.update(counts(letters, account))
         self.figures["account_s"] = round(time.monotonic() - begun, 1)
         if not let_through:
