@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -53,11 +54,12 @@ def postfix_killed(t):
         for _ in range(t.times(10, 200)):
             load.wait_accepted(1)
             pause(t.dice.random() / 2)
-            found = [pid for pid in children(t.lab.first.master_pid)
-                     if Path(f"/proc/{pid}/comm").read_text().strip() in ("smtpd", "cleanup")]
-            if found:
-                os.kill(t.dice.choice(found), signal.SIGKILL)
-                kills += 1
+            found = [pid for pid in children(t.lab.first.master_pid) if name_of(pid) in ("smtpd", "cleanup")]
+            # One may end by itself meanwhile.
+            with contextlib.suppress(ProcessLookupError):
+                if found:
+                    os.kill(t.dice.choice(found), signal.SIGKILL)
+                    kills += 1
         load.wait_accepted(5)
         load.stop()
         t.figures["kills"] = kills
@@ -67,6 +69,14 @@ def postfix_killed(t):
 def children(parent: int) -> list[int]:
     """The processes that it started and that are still there."""
     return [int(word) for word in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+
+
+def name_of(pid: int) -> str | None:
+    """The name of a process; none if it is gone."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
 
 
 @scenario("ended by SIGTERM and started again, it ends well each time, and no mail is lost")
