@@ -65,10 +65,10 @@ def run_slice(binary, name, seconds):
         fuzzer.send_signal(signal.SIGINT)
         said = fuzzer.stderr.read()
     interrupted |= fuzzer.wait() == INTERRUPTED
+    clean = fuzzer.returncode in (0, INTERRUPTED)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     executed = re.search(r"stat::number_of_executed_units:\s*(\d+)", said)
-    clean = interrupted or fuzzer.returncode == 0
     return cpu, int(executed.group(1)) if executed else 0, clean, interrupted, said[-4000:]
 
 
