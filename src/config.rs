@@ -560,6 +560,7 @@ pub struct SpoolConfig {
     #[serde(with = "As::<OptionalPath>")]
     pub directory: Option<PathBuf>,
     /// How many bytes of a message are kept in memory before a file is made.
+    /// All messages together keep eight times this, and 256 KiB each.
     #[serde(with = "As::<Sizes<0, 67_108_864>>")]
     pub memory: usize,
 }

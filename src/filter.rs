@@ -15,7 +15,7 @@
 //!
 //! | what | bound |
 //! |---|---|
-//! | spool: what stays, before it is written to a file | `spool.memory` + 64 KiB |
+//! | spool: what stays, before it is written to a file | `spool.memory`, at most 256 KiB, + 64 KiB |
 //! | an open draft, and one that becomes durable | 2 × 400 KiB |
 //! | a chunk from Postfix, its decoded bytes, a piece on its way back | 4 × 64 KiB |
 //! | references to embedded files, and the end of an HTML body | 4,096 × 16 bytes, 64 KiB |
@@ -32,12 +32,13 @@
 //! In sum, with what is constant rounded up:
 //!
 //! ```text
-//! 1.25 MiB + spool.memory + 32 × limits.header_bytes_max + 896 bytes × limits.parts_max
-//!          + 16 × limits.text_bytes_max
+//! 1.5 MiB + 32 × limits.header_bytes_max + 896 bytes × limits.parts_max
+//!         + 16 × limits.text_bytes_max
 //! ```
 //!
-//! That is a message in work, of which there are `milter.max_messages`. What is held before, and by
-//! connections without a message, is bounded in [`milter`](crate::milter):
+//! That is a message in work, of which there are `milter.max_messages`. While few of them are long,
+//! their spools take more: `8 × spool.memory` in all. What is held before, and by connections without
+//! a message, is bounded in [`milter`](crate::milter):
 //!
 //! | what | bound |
 //! |---|---|
@@ -70,7 +71,7 @@ use crate::{
     policy::{self, Edits, HeaderFacts, Plan, Refusal, Source, Wishes},
     rewrite::Eol,
     rules,
-    spool::Spool,
+    spool::{Spool, Spools},
     store::{StoreError, Stores},
 };
 
@@ -119,6 +120,7 @@ pub struct Filter {
     config: Arc<Config>,
     /// `None` in dry-run: nothing is deposited then.
     stores: Option<Stores>,
+    spools: Spools,
     explain: bool,
 }
 
@@ -306,6 +308,7 @@ impl Filter {
     pub fn new(config: Arc<Config>, stores: impl Into<Stores>) -> Self {
         let live = config.detach.mode == RunMode::Live;
         Self {
+            spools: spools(&config),
             config,
             stores: live.then(|| stores.into()),
             explain: false,
@@ -316,6 +319,7 @@ impl Filter {
     pub fn trial(mut config: Config) -> Self {
         config.detach.mode = RunMode::DryRun;
         Self {
+            spools: spools(&config),
             config: Arc::new(config),
             stores: None,
             explain: false,
@@ -493,13 +497,22 @@ impl Rewritten {
     }
 }
 
+/// The spools of a configuration's messages.
+fn spools(config: &Config) -> Spools {
+    let directory = config.spool.directory.as_ref();
+    Spools::new(
+        directory.unwrap_or(&config.drop.directory),
+        config.spool.memory,
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[tokio::test]
     async fn small_pieces_go_out_together_and_none_is_too_large() {
-        let mut spool = Spool::new(std::path::Path::new("/nonexistent"), usize::MAX);
+        let mut spool = Spools::new(std::path::Path::new("/nonexistent"), usize::MAX).spool();
         let kept = [b'k'; 70_000];
         spool.push(&kept);
         let insert = |len: usize| Piece::Insert(Bytes::from(vec![b'i'; len]));

@@ -17,6 +17,7 @@
 //! * [`mime`] – the streaming scanner: pushes of bytes in, events out; part headers; transfer decoding
 //! * [`policy`] – who decides: the sender, the users, the admin's rules
 //! * [`rules`] – which part is detached, and why
+//! * `budget` – memory that all messages share
 //! * `language` – which of our languages a message is in
 //! * `words` – sizes, dates and zones as people say them, for the notice and the pages
 //! * [`names`] – hostile file names made safe
@@ -43,6 +44,7 @@
 //! 7. Scanner, rules and rewriter do no I/O and have no clock.
 
 pub mod admin;
+mod budget;
 pub mod cli;
 pub mod config;
 pub mod deposit;

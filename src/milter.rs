@@ -21,7 +21,6 @@
 //! | top-level header, recipients | `header`: 1 MiB each, 10,000 recipients | the message passes |
 //! | those, macros and packets of all together | `milter.header_memory`, in a `budget` | the message passes; closed, if its packets are too large |
 
-mod budget;
 mod callbacks;
 mod envelope;
 mod frames;
@@ -41,10 +40,11 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
+use self::listener::Intake;
 pub use self::socket::{BindError, Claim, Socket, bind_tcp};
-use self::{budget::Budget, listener::Intake};
 use crate::{
     admin::Metrics,
+    budget::Budget,
     config::MilterConfig,
     filter::{Direction, Filter},
 };

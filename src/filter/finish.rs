@@ -86,14 +86,14 @@ async fn rewrite(message: &mut Message) -> Result<Verdict, FilterError> {
         Err(error) if error.is_blocked() => return Ok(Verdict::Pass(Reason::Blocked)),
         committed => committed?,
     };
-    let spool = std::mem::replace(&mut message.spool, crate::spool::Spool::new("".as_ref(), 0));
+    let empty = message.filter.spools.spool();
     Ok(Verdict::Rewrite(Rewritten {
         header_edits: [header_edits, vec![marker(detached, detached_bytes)]].concat(),
         detached,
         detached_bytes,
         link: notice.link,
         eol: message.eol,
-        spool,
+        spool: std::mem::replace(&mut message.spool, empty),
         pieces: pieces.into_iter(),
         rest: None,
     }))

@@ -167,13 +167,8 @@ impl Message {
     ) -> Result<Self, Ambiguity> {
         let config = &filter.config;
         let scanner = Scanner::new(&root, config.limits)?;
-        let directory = config
-            .spool
-            .directory
-            .as_ref()
-            .unwrap_or(&config.drop.directory);
         let mut message = Self {
-            spool: Spool::new(directory, config.spool.memory),
+            spool: filter.spools.spool(),
             parts: Parts::new(&root),
             scanner: Some(scanner),
             root_fields: header.iter().filter_map(content_field).collect(),

@@ -22,10 +22,8 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-use super::{
-    budget::{Budget, Share, Spent},
-    frames::{Frames, Seen},
-};
+use super::frames::{Frames, Seen};
+use crate::budget::{Budget, Share, Spent};
 
 /// The longest packet that is taken: indymilter's own bound. Postfix cuts header fields to
 /// `header_size_limit` (102,400 bytes), and bodies into 65,535 bytes.

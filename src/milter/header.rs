@@ -1,10 +1,11 @@
 //! A message before its body: what is kept of its envelope and its header, within bounds.
 
-use super::{
+use super::envelope;
+use crate::{
     budget::{Share, Spent},
-    envelope,
+    filter::Envelope,
+    mime::Field,
 };
-use crate::{filter::Envelope, mime::Field};
 
 /// Bytes of a message's top-level header; a longer one is not looked at.
 const HEADER_BYTES_MAX: usize = 1 << 20;
@@ -123,7 +124,7 @@ fn describes(field: &Field) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::milter::budget::Budget;
+    use crate::budget::Budget;
 
     fn field(name: &str, value: usize) -> Field {
         Field {

@@ -23,10 +23,10 @@ use tokio_util::{
 use tracing::{debug, error};
 
 use super::{
-    budget::Budget,
     guard::Guarded,
     socket::{Socket, SocketFile},
 };
+use crate::budget::Budget;
 
 /// How long to wait after a failed accept: mostly for file descriptors to come free.
 const PAUSE: Duration = Duration::from_millis(100);

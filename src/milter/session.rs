@@ -18,15 +18,14 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use super::{
-    Shared,
-    budget::Share,
-    duration,
+    Shared, duration,
     envelope::{self, Client},
     header::{Header, short},
     outline::{Outline, direction_name, explain},
 };
 use crate::{
     admin::metrics::{InProgress, Outcome, Phase},
+    budget::Share,
     config::OnFailure,
     filter::{Envelope, Filter, HeaderEdit, Message, Rewritten, Start, Trial, Verdict},
     mime::Field,

@@ -45,15 +45,15 @@ SMALL = {"limits_parts_max": 100, "limits_header_bytes_max": 4 * KIB, "limits_te
 
 
 CONNECTION, TOP_HEADER, HEADER_MEMORY = 24 * KIB, 4 * MIB, 32 * MIB
-PROCESS, MESSAGE = 4 * MIB, MIB + 256 * KIB
+PROCESS, MESSAGE, LONG_SPOOLS = 4 * MIB, MIB + 512 * KIB, 8
 
 
 def bound(messages: int = 1, connections: int = 1, headers: int = 0, **limits) -> int:
     """Bytes that the daemon takes at most over what it takes when idle."""
     limit = {**DEFAULTS, **limits}
-    return (PROCESS + connections * CONNECTION + headers * TOP_HEADER + messages * (
+    spools = min(messages, LONG_SPOOLS) * limit["spool_memory"]
+    return (PROCESS + connections * CONNECTION + headers * TOP_HEADER + spools + messages * (
         MESSAGE
-        + limit["spool_memory"]
         + 32 * limit["limits_header_bytes_max"]
         + 896 * limit["limits_parts_max"]
         + 16 * limit["limits_text_bytes_max"]))

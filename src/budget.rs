@@ -1,4 +1,4 @@
-//! Bytes that all sessions may hold together, whatever each of them is given to hold.
+//! Bytes that many may hold together, whatever each of them is given to hold.
 
 use std::sync::{
     Arc,
@@ -7,11 +7,11 @@ use std::sync::{
 
 /// What is left of a number of bytes. Clones share it.
 #[derive(Clone, Debug)]
-pub(super) struct Budget(Arc<AtomicUsize>);
+pub(crate) struct Budget(Arc<AtomicUsize>);
 
 /// What one holder has taken; given back when dropped.
 #[derive(Debug)]
-pub(super) struct Share {
+pub(crate) struct Share {
     budget: Budget,
     bytes: usize,
 }
@@ -19,15 +19,15 @@ pub(super) struct Share {
 /// Others hold everything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no memory is left for it")]
-pub(super) struct Spent;
+pub(crate) struct Spent;
 
 impl Budget {
-    pub(super) fn new(bytes: usize) -> Self {
+    pub(crate) fn new(bytes: usize) -> Self {
         Self(Arc::new(AtomicUsize::new(bytes)))
     }
 
     /// A share of nothing, to begin with.
-    pub(super) fn share(&self) -> Share {
+    pub(crate) fn share(&self) -> Share {
         Share {
             budget: self.clone(),
             bytes: 0,
@@ -36,7 +36,7 @@ impl Budget {
 
     /// How many bytes nobody holds.
     #[cfg(any(test, fuzzing))]
-    pub(super) fn left(&self) -> usize {
+    pub(crate) fn left(&self) -> usize {
         self.0.load(Relaxed)
     }
 }
@@ -44,7 +44,7 @@ impl Budget {
 impl Share {
     /// Takes more, or gives back, so that it is of so many bytes. When there are not enough, it stays
     /// as it was.
-    pub(super) fn set(&mut self, bytes: usize) -> Result<(), Spent> {
+    pub(crate) fn set(&mut self, bytes: usize) -> Result<(), Spent> {
         let left = &self.budget.0;
         match bytes.checked_sub(self.bytes) {
             Some(0) => {}
@@ -61,7 +61,7 @@ impl Share {
     }
 
     /// Gives everything back.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.budget.0.fetch_add(self.bytes, Relaxed);
         self.bytes = 0;
     }
