@@ -113,8 +113,10 @@ fn sweep_beside_deposits(
     thread::scope(|scope| {
         let sweeper = scope.spawn(|| {
             let begun = Instant::now();
-            let swept = self::runtime().block_on(drop.sweep_all(now, SWEEP_STEP, || true));
-            (swept.expect("a sweep ends"), begun.elapsed())
+            let all = drop.sweep_all(now, SWEEP_STEP, || true);
+            let (swept, result) = self::runtime().block_on(all);
+            result.expect("a sweep ends");
+            (swept, begun.elapsed())
         });
         let took = runtime.block_on(deposits(drop, || !sweeper.is_finished()));
         let (swept, all) = sweeper.join().expect("the sweeper does not panic");

@@ -17,6 +17,7 @@
 //!                                   names, types, digests (sealed). Asked with `sqlite3`.
 //!   drop.sqlite3-wal, -shm          SQLite's: part of the database, never to be removed by hand
 //!   drop.key                        32 random bytes, for fingerprints (`drop/fingerprint.rs`)
+//!   spare                           4 MiB of nothing, given up when a sweep finds the disk full
 //!   blobs/                          the files of committed packages, encrypted
 //!     ab/                           the first byte of the record's id
 //!       ab…-<n>                     the id (32 hexadecimal digits), and the file's number
@@ -100,6 +101,7 @@ use self::{
     sweep::Slices,
     vault::Vault,
 };
+pub(crate) use self::{sealed::unseal_first, unlock::Link};
 use crate::{
     config::{AuditConfig, Config, DropConfig, QuotaConfig},
     filter::Direction,
@@ -342,18 +344,18 @@ impl Drop {
         blocking(move || FileReader::open(&store, &vault, number, size, range)).await
     }
 
-    /// Counts one complete download of a file.
+    /// Counts one complete download of a file, or of several together.
     ///
     /// # Errors
     /// The database cannot be written.
     pub async fn count_download(
         &self,
         door: impl Into<Door>,
-        index: usize,
+        files: Range<usize>,
         client: &Client,
     ) -> Result<(), DropError> {
         let (id, client) = (door.into().id, *client);
-        self.run(move |store| store.count_download(id, index, client))
+        self.run(move |store| store.count_download(id, files, client))
             .await
     }
 
@@ -399,34 +401,42 @@ impl Drop {
     /// jumped, nothing is done for a day (`held_until`).
     ///
     /// # Errors
-    /// The database or the directory cannot be changed.
-    pub async fn sweep(&self, now: Timestamp, steps: usize) -> Result<Swept, DropError> {
+    /// The database or the directory cannot be changed. What could be done is done, and told with the
+    /// error.
+    pub async fn sweep(&self, now: Timestamp, steps: usize) -> (Swept, Result<(), DropError>) {
         let store = Arc::clone(&self.store);
-        blocking(move || sweep::sweep(&store, now, steps)).await
+        let swept = blocking(move || Ok(sweep::sweep(&store, now, steps)));
+        swept.await.unwrap_or_else(|e| (Swept::default(), Err(e)))
     }
 
     /// Sweeps in steps of `steps` until nothing is left to do in any directory, or `go_on` says no.
     ///
     /// # Errors
-    /// As [`Drop::sweep`]; what was done until then stays done.
+    /// As [`Drop::sweep`], the first of them. It goes on after a file that cannot be removed, and ends
+    /// after any other error.
     pub async fn sweep_all(
         &self,
         now: Timestamp,
         steps: usize,
         go_on: impl Fn() -> bool,
-    ) -> Result<Swept, DropError> {
-        let mut total = Swept::default();
+    ) -> (Swept, Result<(), DropError>) {
+        let (mut total, mut first) = (Swept::default(), Ok(()));
         let mut quiet = 0;
         while quiet < blobs::SLICES && total.held_until.is_none() && go_on() {
-            let swept = self.sweep(now, steps).await?;
+            let (swept, result) = self.sweep(now, steps).await;
             quiet = if swept == Swept::default() {
                 quiet + 1
             } else {
                 0
             };
             total.add(swept);
+            let ends = matches!(&result, Err(error) if !error.is_of_one_file());
+            first = first.and(result);
+            if ends {
+                break;
+            }
         }
-        Ok(total)
+        (total, first)
     }
 
     /// Lets the next sweep believe the clock, however long ago the last one was.
@@ -434,7 +444,8 @@ impl Drop {
     /// # Errors
     /// The database cannot be written.
     pub async fn trust_clock(&self, now: Timestamp) -> Result<(), DropError> {
-        self.run(move |store| store.trust_clock(now)).await
+        self.run(move |store| sweep::with_spare(store, || store.trust_clock(now)))
+            .await
     }
 
     /// What was kept out of mailboxes in these months, both included. Domains with few messages are

@@ -25,7 +25,7 @@ pub use self::error::{RemoteError, StoreError};
 use self::remote::Remote;
 use crate::{
     config::{Config, StoreKind},
-    drop::{self, Drop, Origin, Token},
+    drop::{self, Drop, Link, Origin},
 };
 
 /// Where detached files go. Cheap to clone.
@@ -223,8 +223,7 @@ impl Store {
     /// # Errors
     /// It is not there, or so old that somebody may have its link.
     pub async fn take_back(&self, link: &str) -> Result<()> {
-        let token = link.rsplit('/').next().unwrap_or_default();
-        let token: Token = token.parse().map_err(|_| StoreError::NotTakenBack)?;
+        let Link { token, .. } = Link::read(link).ok_or(StoreError::NotTakenBack)?;
         match &self.0 {
             Kind::Embedded { drop, .. } => drop
                 .take_back(&token, Timestamp::now())

@@ -30,6 +30,7 @@ pub mod zip;
 
 mod client;
 mod conditional;
+mod count;
 mod download;
 mod forms;
 mod key;
@@ -67,6 +68,7 @@ use tracing::{debug, error};
 pub use self::theme::{Theme, ThemeError};
 use self::{
     client::{Origin as Network, Proxies},
+    count::Counter,
     download::Download,
     language::Wanted,
     limit::{Crowd, Exceeded, Place, Rate, Throttle},
@@ -170,6 +172,7 @@ struct Site {
     posts: Rate,
     crowd: Crowd,
     throttle: Arc<Throttle>,
+    counter: Counter,
     reporter: Reporter,
     state: WebState,
 }
@@ -343,6 +346,7 @@ impl Site {
             posts: Rate::per_minute(config.posts_per_minute),
             crowd: Crowd::new(config.max_connections_per_address),
             throttle: Arc::new(Throttle::new(config.max_rate)),
+            counter: Counter::new(),
             reporter: Reporter::new(config),
             state,
         }

@@ -18,7 +18,10 @@ use prometheus_client::{
 };
 
 use self::level::Levels;
-use crate::{drop::Level, spool};
+use crate::{
+    drop::{Level, Swept},
+    spool,
+};
 
 /// The upper bounds of a phase's duration, in seconds: from what nobody notices to Postfix's own
 /// patience of five minutes.
@@ -202,14 +205,9 @@ impl Metrics {
         self.0.levels.set(level);
     }
 
-    /// A sweep ended: how many packages it destroyed, and until when nothing is, if the clock jumped.
-    pub fn swept(&self, at: Timestamp, packages: u64, held_until: Option<Timestamp>) {
-        self.0.levels.swept(at, packages, held_until);
-    }
-
-    /// A sweep failed.
-    pub fn sweep_error(&self) {
-        self.0.levels.sweep_error();
+    /// A sweep ended, and went well or not.
+    pub fn swept(&self, at: Timestamp, swept: &Swept, well: bool) {
+        self.0.levels.swept(at, swept, well);
     }
 
     /// The configuration was read, and it was good; or it was not, and the old one stays.

@@ -316,25 +316,22 @@ async fn sweep(drop: Drop, metrics: Metrics, stop: Stop) -> io::Result<()> {
     let mut turns = Turns::every(SWEEP_INTERVAL);
     while turns.next(&stop).await {
         let go_on = || !stop.gracefully.is_cancelled();
-        let swept = drop.sweep_all(Timestamp::now(), SWEEP_STEP, go_on).await;
-        match &swept {
-            Ok(swept) => metrics.swept(Timestamp::now(), swept.packages, swept.held_until),
-            Err(_) => metrics.sweep_error(),
+        let (swept, result) = drop.sweep_all(Timestamp::now(), SWEEP_STEP, go_on).await;
+        metrics.swept(Timestamp::now(), &swept, result.is_ok());
+        if let Err(error) = result {
+            error!("could not sweep the drop: {error}");
         }
-        match swept {
-            // Why nothing is destroyed was logged when the clock jumped.
-            Ok(swept) if swept == Swept::default() || swept.held_until.is_some() => {}
-            Ok(Swept {
+        // Why nothing is destroyed was logged when the clock jumped.
+        if swept != Swept::default() && swept.held_until.is_none() {
+            let Swept {
                 packages,
                 files,
                 orphans,
                 records,
                 entries,
                 ..
-            }) => {
-                info!(packages, files, orphans, records, entries, "swept");
-            }
-            Err(error) => error!("could not sweep the drop: {error}"),
+            } = swept;
+            info!(packages, files, orphans, records, entries, "swept");
         }
     }
     Ok(())

@@ -3,8 +3,9 @@
 //! Each entry is a row of the database, written in the same transaction as what it tells of, and one
 //! line of `tracing` under the target `depollueur::audit`, at level info (the commands write no log). Rows are never changed, and
 //! are deleted only when they are older than `audit.keep`. An entry holds personal data (a sender,
-//! a login, the address of a reader if `audit.addresses` says so), and never a token, a file's name
-//! or its digest, except for the digests that an admin blocks.
+//! a login, the address of a reader if `audit.addresses` says so, what he wrote in a report), and
+//! never a token. A file's name or digest stands in it only if a reader wrote it, or an admin blocks
+//! the digest.
 
 use std::{fmt, net::IpAddr};
 

@@ -59,6 +59,13 @@ pub(super) trait Blobs: fmt::Debug + Send + Sync {
 
     /// How many blobs may still be made; `None` when there is no such limit, or it is not known.
     fn free_inodes(&self) -> Result<Option<u64>>;
+
+    /// Sets some room aside, if there is any: what is written so that blobs can be removed needs it
+    /// when nothing else is left.
+    fn keep_spare(&self) -> Result<()>;
+
+    /// Gives that room up. False when there was none.
+    fn give_spare(&self) -> Result<bool>;
 }
 
 /// A blob on its way. Dropping it leaves nothing behind.

@@ -3,10 +3,12 @@
 
 mod admin;
 
+use std::ops::Range;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    Door, DropError, Origin, RecordId, Store, Unlock,
+    Door, DropError, Origin, RecordId, Store, Token, Unlock,
     audit::{self, Action, CONTACT_CHARS_MAX, Client, Entry, REPORT_CHARS_MAX},
     records::{Record, Term},
     sweep::add,
@@ -280,8 +282,8 @@ impl Store {
             queue_id: record.origin.queue_id.clone(),
             sender: record.origin.sender.clone(),
             created: record.created,
-            text: audit::one_line(text, REPORT_CHARS_MAX),
-            contact: audit::one_line(contact, CONTACT_CHARS_MAX),
+            text: audit::one_line(&Token::conceal(text), REPORT_CHARS_MAX),
+            contact: audit::one_line(&Token::conceal(contact), CONTACT_CHARS_MAX),
         };
         let detail = format!("contact={:?} text={:?}", report.contact, report.text);
         let entry = self.entry(now, Action::Report, (id, &record.origin), client, detail);
@@ -296,14 +298,22 @@ impl Store {
         Ok(record.filter(|record| record.unlock == door.unlock))
     }
 
-    pub(super) fn count_download(&self, id: RecordId, index: usize, client: Client) -> Result<()> {
+    pub(super) fn count_download(
+        &self,
+        id: RecordId,
+        files: Range<usize>,
+        client: Client,
+    ) -> Result<()> {
         let Some(record) = self.records.find(id)? else {
             return Ok(());
         };
-        let detail = format!("file={}", index + 1);
+        let detail = match files.len() {
+            1 => format!("file={}", files.end),
+            _ => format!("files={}-{}", files.start + 1, files.end),
+        };
         let now = Timestamp::now();
         let entry = self.entry(now, Action::Download, (id, &record.origin), client, detail);
-        if self.records.count_download(id, index, &entry)? {
+        if self.records.count_download(id, files, &entry)? {
             entry.log();
         }
         Ok(())

@@ -136,6 +136,15 @@ impl DropError {
         }
     }
 
+    /// Whether another file may fare better.
+    pub(super) fn is_of_one_file(&self) -> bool {
+        let action = match self {
+            Self::Io { action, .. } | Self::Denied { action, .. } => action,
+            _ => return false,
+        };
+        *action == "remove"
+    }
+
     pub(super) fn damaged(path: &Path, reason: impl Into<String>) -> Self {
         Self::Damaged {
             path: path.to_owned(),

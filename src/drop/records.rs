@@ -8,7 +8,7 @@
 
 mod sqlite;
 
-use std::{collections::HashSet, fmt, path::Path};
+use std::{collections::HashSet, fmt, ops::Range, path::Path};
 
 use jiff::Timestamp;
 
@@ -132,8 +132,8 @@ pub(super) trait Records: Uploads + fmt::Debug + Send + Sync {
     /// somebody was faster, or destroyed it.
     fn change_term(&self, id: RecordId, was: &Term, is: &Term, entry: &Entry) -> Result<bool>;
 
-    /// Counts a complete download of the file with this index. False when there is no such file.
-    fn count_download(&self, id: RecordId, index: usize, entry: &Entry) -> Result<bool>;
+    /// Counts a complete download of the files with these indices. False when there is none of them.
+    fn count_download(&self, id: RecordId, files: Range<usize>, entry: &Entry) -> Result<bool>;
 
     /// The packages whose blobs are stored and that nobody could fetch any more at `now`, those that
     /// ended first first, with the time of their end.
@@ -143,7 +143,8 @@ pub(super) trait Records: Uploads + fmt::Debug + Send + Sync {
     /// blobs are needed by nobody from then on.
     fn doom(&self, packages: &[(RecordId, Timestamp)]) -> Result<()>;
 
-    /// Doomed packages whose blobs have yet to be removed, with the numbers of their files.
+    /// Doomed packages whose blobs have yet to be removed, with the numbers of their files; any of
+    /// them, not always the same.
     fn doomed(&self, limit: usize) -> Result<Vec<(RecordId, Vec<u32>)>>;
 
     /// Says that the blobs of these doomed packages are removed: they are destroyed.

@@ -9,7 +9,9 @@ use jiff::Timestamp;
 
 use super::{
     Drop, DropError, FileReader, Lookup, Origin, RecordId, Store, Unlock, blocking,
-    records::RecordFile, vault::Layout,
+    records::RecordFile,
+    token::Token,
+    vault::{Layout, Vault},
 };
 
 /// A live package that browsers unlock.
@@ -72,6 +74,16 @@ impl Drop {
         blocking(move || FileReader::sealed(&store, id, (file.number, file.sealed_bytes), range))
             .await
     }
+}
+
+/// Decrypts the first file of a package, of so many bytes, as a browser does: for whoever wants to
+/// know whether it could. `None` if it could not, and for a file of more than one segment.
+pub(crate) fn unseal_first(token: &Token, size: u64, blob: &[u8]) -> Option<Vec<u8>> {
+    let layout = Layout::new(size).filter(|layout| layout.sealed_bytes() == blob.len() as u64)?;
+    let (header, segment) = blob.split_first_chunk()?;
+    let opener = Vault::new(token).open_file(0, layout, header).ok()?;
+    let plain = opener.open(0, &mut segment.to_vec()).ok()?.to_vec();
+    (plain.len() as u64 == size).then_some(plain)
 }
 
 impl Store {

@@ -28,14 +28,35 @@ impl Slices {
     }
 }
 
-/// Sweeps each kind of thing, though another may fail; the first error is returned at the end.
-pub(super) fn sweep(store: &Store, now: Timestamp, steps: usize) -> Result<Swept, DropError> {
-    let mut swept = Swept {
-        held_until: store.doubt(now)?,
-        ..Swept::default()
-    };
+/// Sweeps each kind of thing, though another may fail; the first error is told at the end.
+pub(super) fn sweep(store: &Store, now: Timestamp, steps: usize) -> (Swept, Result<(), DropError>) {
+    let mut swept = Swept::default();
+    let result = with_spare(store, || sweep_once(store, now, steps, &mut swept));
+    let kept = store.blobs.keep_spare();
+    (swept, result.and(kept))
+}
+
+/// Does what is written before anything can be removed: on a disk that is full, in the room that was
+/// set aside.
+pub(super) fn with_spare(
+    store: &Store,
+    mut work: impl FnMut() -> Result<(), DropError>,
+) -> Result<(), DropError> {
+    match work() {
+        Err(DropError::Full { .. }) if store.blobs.give_spare()? => work(),
+        done => done,
+    }
+}
+
+fn sweep_once(
+    store: &Store,
+    now: Timestamp,
+    steps: usize,
+    swept: &mut Swept,
+) -> Result<(), DropError> {
+    swept.held_until = store.doubt(now)?;
     if swept.held_until.is_some() {
-        return Ok(swept);
+        return Ok(());
     }
     let mut first = Ok(());
     let tasks = [
@@ -47,15 +68,15 @@ pub(super) fn sweep(store: &Store, now: Timestamp, steps: usize) -> Result<Swept
         remove_drafts,
     ];
     for task in tasks {
-        first = first.and(task(store, now, steps, &mut swept));
+        first = first.and(task(store, now, steps, swept));
     }
-    if !has_more(&swept, steps) {
-        first = first.and(remove_orphans(store, now, steps, &mut swept));
+    if !has_more(swept, steps) {
+        first = first.and(remove_orphans(store, now, steps, swept));
     }
     if swept.packages > 0 {
         first = first.and(store.records.forget_overwritten());
     }
-    first.map(|()| swept)
+    first
 }
 
 /// Whether the next step will find more of what this one did. Left-overs wait until then: to look

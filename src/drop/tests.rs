@@ -139,6 +139,12 @@ impl Fixture {
         read_all(self.drop.read(token, &package, index, range).await?).await
     }
 
+    async fn swept(&self, now: Timestamp, steps: usize) -> Swept {
+        let (swept, result) = self.drop.sweep(now, steps).await;
+        result.unwrap();
+        swept
+    }
+
     fn sqlite(&self) -> rusqlite::Connection {
         rusqlite::Connection::open(self.directory().join("drop.sqlite3")).unwrap()
     }

@@ -48,6 +48,27 @@ impl Token {
         Self(bytes)
     }
 
+    /// A text of a stranger's without the tokens in it, as in a link that he pasted.
+    pub(super) fn conceal(text: &str) -> String {
+        let is_symbol = |c: char| c.is_ascii_alphanumeric();
+        let mut shown = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some(start) = rest.find(is_symbol) {
+            let len = rest[start..]
+                .find(|c| !is_symbol(c))
+                .unwrap_or(rest.len() - start);
+            let (before, run) = rest[..start + len].split_at(start);
+            shown.push_str(before);
+            shown.push_str(if run.parse::<Self>().is_ok() {
+                "[…]"
+            } else {
+                run
+            });
+            rest = &rest[start + len..];
+        }
+        shown + rest
+    }
+
     pub(super) fn as_bytes(&self) -> &[u8; TOKEN_BYTES] {
         &self.0
     }
@@ -133,6 +154,26 @@ mod tests {
         ];
         for text in wrong {
             assert_eq!(text.parse::<Token>().unwrap_err(), TokenError, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn tokens_are_concealed_in_texts() {
+        let token = Token::random().to_string();
+        let upper = token.to_uppercase();
+        let id = super::super::RecordId::from(&Token::random());
+        for (text, shown) in [
+            (String::new(), String::new()),
+            ("é a, b. ".to_owned(), "é a, b. ".to_owned()),
+            (token.clone(), "[…]".to_owned()),
+            (
+                format!("see <https://d.example/{token}/1> – {upper}!"),
+                "see <https://d.example/[…]/1> – […]!".to_owned(),
+            ),
+            (format!("/e/{id}#{token}"), format!("/e/{id}#[…]")),
+            (format!("x{token}"), format!("x{token}")),
+        ] {
+            assert_eq!(Token::conceal(&text), shown);
         }
     }
 

@@ -22,6 +22,15 @@ pub struct Door {
     pub(super) unlock: Unlock,
 }
 
+/// A link that readers get, taken apart.
+#[derive(Debug)]
+pub(crate) struct Link {
+    /// Where the drop is, with its slash.
+    pub(crate) base: String,
+    pub(crate) unlock: Unlock,
+    pub(crate) token: Token,
+}
+
 impl Unlock {
     /// What `drop.end_to_end` says.
     pub(super) fn of(end_to_end: bool) -> Self {
@@ -52,6 +61,32 @@ impl Unlock {
             "server" => Some(Self::Server),
             "browser" => Some(Self::Browser),
             _ => None,
+        }
+    }
+}
+
+impl Link {
+    /// Takes apart what [`Unlock::link`] made; `None` when it did not.
+    pub(crate) fn read(link: &str) -> Option<Self> {
+        let (rest, token) = link.split_at(link.rfind(['/', '#'])? + 1);
+        let token: Token = token.parse().ok()?;
+        let sealed = format!("e/{}#", RecordId::from(&token));
+        let (base, unlock) = match rest.strip_suffix(&sealed) {
+            Some(base) => (base, Unlock::Browser),
+            None => (rest, Unlock::Server),
+        };
+        base.ends_with('/').then(|| Self {
+            base: base.to_owned(),
+            unlock,
+            token,
+        })
+    }
+
+    /// Where the first file of the package is fetched, below the base.
+    pub(crate) fn first_file(&self) -> String {
+        match self.unlock {
+            Unlock::Server => format!("{}/1", self.token),
+            Unlock::Browser => format!("e/{}/1", RecordId::from(&self.token)),
         }
     }
 }
@@ -89,5 +124,26 @@ mod tests {
         let (sent, kept) = link.split_once('#').unwrap();
         assert_eq!(sent, format!("{url}e/{}", RecordId::from(&token)));
         assert_eq!(kept, token.to_string());
+    }
+
+    #[test]
+    fn a_link_is_taken_apart_as_it_was_made() {
+        let (token, base) = (Token::random(), "https://drop.example.org/files/");
+        for unlock in [Unlock::Server, Unlock::Browser] {
+            let read = Link::read(&unlock.link(base, &token)).unwrap();
+            assert_eq!((read.base.as_str(), read.unlock), (base, unlock));
+            assert_eq!(read.token.to_string(), token.to_string());
+        }
+        let id = RecordId::from(&Token::random());
+        for other in [
+            String::new(),
+            base.to_owned(),
+            token.to_string(),
+            format!("{base}{token}/1"),
+            format!("{base}#{token}"),
+            format!("{base}e/{id}#{token}"),
+        ] {
+            assert!(Link::read(&other).is_none(), "{other}");
+        }
     }
 }

@@ -117,6 +117,14 @@ pub(super) fn of_message(
     Holds::all(asked.map(|condition| message_condition(condition, message, recipient)))
 }
 
+/// Whether what a rule asks of the recipient holds, who is in lower case.
+pub(super) fn is_for(rule: &Rule, recipient: &str) -> bool {
+    rule.conditions.iter().all(|condition| match condition {
+        Condition::Recipient(list) => list.matches(recipient),
+        _ => true,
+    })
+}
+
 /// Whether what a rule asks of an attachment holds.
 pub(super) fn of_part(rule: &Rule, part: &PartFacts) -> Holds {
     let asked = rule

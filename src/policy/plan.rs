@@ -68,17 +68,18 @@ impl Plan {
             would_refuse: None,
             store: None,
         };
+        let rules = candidates(config, &message);
         let mut deciding = None;
         let mut known = HashSet::new();
         let mut refusals = Vec::new();
         for recipient in each_recipient(envelope) {
-            let rule = of_message(config, &message, &recipient);
+            let rule = of_message(&rules, &recipient);
             refusals.extend(rule.and_then(|index| Refusal::of(config, index)));
             let stores = rule.filter(|index| config.rule[*index].store().is_some());
             deciding = deciding.into_iter().chain(stores).min();
             let group = match wish {
                 Some(wish) => vec![Source::Wish(wish)],
-                None => group(config, &message, &recipient),
+                None => group(config, &message, &rules, &recipient),
             };
             if known.insert(group.clone()) {
                 plan.groups.push(group);
@@ -192,28 +193,59 @@ impl Source {
     }
 }
 
+/// A rule that holds for a message, for all recipients or for some.
+struct Candidate<'a> {
+    index: usize,
+    rule: &'a Rule,
+    is_for_all: bool,
+}
+
+impl Candidate<'_> {
+    fn holds_for(&self, recipient: &str) -> bool {
+        self.is_for_all || matching::is_for(self.rule, recipient)
+    }
+}
+
+/// The rules that hold for some recipient. What they ask of the header is asked once, however many
+/// recipients there are: both are as long as a stranger makes them.
+fn candidates<'a>(config: &'a Config, message: &MessageFacts<'_>) -> Vec<Candidate<'a>> {
+    let candidate = |(index, rule)| {
+        let holds = matching::of_message(rule, message, None);
+        (holds != Holds::No).then_some(Candidate {
+            index,
+            rule,
+            is_for_all: holds == Holds::Yes,
+        })
+    };
+    config
+        .rule
+        .iter()
+        .enumerate()
+        .filter_map(candidate)
+        .collect()
+}
+
 /// The first rule about messages that matches for one recipient.
-fn of_message(config: &Config, message: &MessageFacts<'_>, recipient: &str) -> Option<usize> {
-    let is_of_message = |(_, rule): &(usize, &Rule)| !rule.is_of_part();
-    let mut rules = config.rule.iter().enumerate().filter(is_of_message);
-    let matches = |rule| matching::of_message(rule, message, Some(recipient)) == Holds::Yes;
-    rules
-        .find(|(_, rule)| matches(rule))
-        .map(|(index, _)| index)
+fn of_message(rules: &[Candidate<'_>], recipient: &str) -> Option<usize> {
+    let mut rules = rules.iter().filter(|it| !it.rule.is_of_part());
+    rules.find(|it| it.holds_for(recipient)).map(|it| it.index)
 }
 
 /// Who may decide for one recipient.
-fn group(config: &Config, message: &MessageFacts<'_>, recipient: &str) -> Vec<Source> {
+fn group(
+    config: &Config,
+    message: &MessageFacts<'_>,
+    rules: &[Candidate<'_>],
+    recipient: &str,
+) -> Vec<Source> {
     if users_keep(config, message, Some(recipient)) == Holds::Yes {
         return vec![Source::Users];
     }
     let mut group = Vec::new();
-    for (index, rule) in config.rule.iter().enumerate() {
-        if matching::of_message(rule, message, Some(recipient)) == Holds::Yes {
-            group.push(Source::Rule(index));
-            if !rule.is_of_part() {
-                return group;
-            }
+    for candidate in rules.iter().filter(|it| it.holds_for(recipient)) {
+        group.push(Source::Rule(candidate.index));
+        if !candidate.rule.is_of_part() {
+            return group;
         }
     }
     group.push(Source::Default);

@@ -12,6 +12,9 @@ use encoding_rs::{Encoding, UTF_8};
 /// Bytes of a subject that is looked at.
 const VALUE_BYTES_MAX: usize = 16 << 10;
 
+/// Tags that are taken out of one subject: to find each, all of it is looked at again.
+const TAGS_MAX: usize = 64;
+
 /// Characters of an encoded word (RFC 2047, section 2).
 const WORD_CHARS_MAX: usize = 75;
 
@@ -51,7 +54,7 @@ struct Sign {
     piece: usize,
 }
 
-/// Takes all tags out; `None` when there is none.
+/// Takes the tags out, at most [`TAGS_MAX`] of them; `None` when there is none.
 pub(super) fn strip(value: &[u8], tags: &[&str]) -> Option<Stripped> {
     if value.len() > VALUE_BYTES_MAX {
         return None;
@@ -63,7 +66,9 @@ pub(super) fn strip(value: &[u8], tags: &[&str]) -> Option<Stripped> {
         .iter()
         .map(|tag| tag.chars().map(lower).collect())
         .collect();
-    while let Some((tag, at)) = find(&left, &tags) {
+    while found.len() < TAGS_MAX
+        && let Some((tag, at)) = find(&left, &tags)
+    {
         found.push(tag);
         left.drain(with_blanks(&left, at));
     }
@@ -439,6 +444,14 @@ mod tests {
         let tags = ["[Ne pas dépolluer]"];
         let found = strip(" [ne pas\n DÉPOLLUER] x".as_bytes(), &tags).unwrap();
         assert_eq!(found.value, b" x");
+    }
+
+    #[test]
+    fn of_very_many_tags_the_first_are_taken_out() {
+        let subject = "[DEPOLLUER]".repeat(TAGS_MAX + 2);
+        let stripped = strip(subject.as_bytes(), &["[DEPOLLUER]"]).unwrap();
+        assert_eq!(stripped.tags.len(), TAGS_MAX);
+        assert_eq!(stripped.value, b"[DEPOLLUER][DEPOLLUER]");
     }
 
     #[test]

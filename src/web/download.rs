@@ -9,7 +9,7 @@
 //! tells a reader who resumes what broke off from a viewer that looks into a file again and again,
 //! and to know it would mean to remember who fetched what.
 
-use std::{io, ops::Range, sync::Arc, time::Duration};
+use std::{io, ops::Range, sync::Arc};
 
 use aws_lc_rs::digest::{Context, SHA256};
 use axum::{
@@ -20,12 +20,12 @@ use axum::{
 use bytes::Bytes;
 use futures_util::stream;
 use jiff::tz::TimeZone;
-use tokio::time::timeout;
-use tracing::{error, warn};
+use tracing::error;
 
 use super::{
     Site, Visitor,
     conditional::{Part, part},
+    count::{Complete, Counter},
     language::Wanted,
     limit::{Place, Throttle},
     pages::Problem,
@@ -40,9 +40,6 @@ use crate::{
 
 /// The policy of files: nothing in one may run or load, should a browser show it after all.
 pub(super) const FILE_POLICY: &str = "sandbox; default-src 'none'; frame-ancestors 'none'";
-
-/// How long the end of a download waits for being counted.
-const COUNT_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What can be downloaded.
 pub(super) struct Download {
@@ -182,6 +179,7 @@ impl Download {
             client: self.visitor.client(),
             metrics: site.state.metrics.clone(),
             throttle: Arc::clone(&site.throttle),
+            counter: site.counter.clone(),
             _place: self.visitor.place.clone(),
             counted,
             first: None,
@@ -268,6 +266,7 @@ struct Transfer {
     client: Client,
     metrics: Metrics,
     throttle: Arc<Throttle>,
+    counter: Counter,
     _place: Option<Arc<Place>>,
     /// The files whose download it completes.
     counted: Range<usize>,
@@ -319,24 +318,19 @@ impl Transfer {
     }
 
     /// Counts, before the last bytes are handed to the connection: after them nobody asks for more.
-    /// A database that cannot be written for a while holds them up for [`COUNT_PATIENCE`] at most,
-    /// and is written when it can be.
     async fn complete(&mut self) {
         self.ended = true;
         if self.counted.is_empty() {
             return;
         }
         self.metrics.download();
-        let (drop, door, client) = (self.drop.clone(), self.door, self.client);
-        let (indices, queue_id) = (self.counted.clone(), self.queue_id.clone());
-        let counting = tokio::spawn(async move {
-            for index in indices {
-                if let Err(err) = drop.count_download(door, index, &client).await {
-                    warn!(queue_id, "could not count a download: {err}");
-                }
-            }
-        });
-        let _ = timeout(COUNT_PATIENCE, counting).await;
+        let complete = Complete {
+            door: self.door,
+            files: self.counted.clone(),
+            client: self.client,
+            queue_id: self.queue_id.clone(),
+        };
+        self.counter.count(self.drop.clone(), complete).await;
     }
 
     fn damaged(&self, why: &str) -> io::Error {

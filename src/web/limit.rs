@@ -163,7 +163,7 @@ impl Throttle {
     }
 
     /// Waits until these bytes may go. First come, first served, so that downloads which run at
-    /// the same time get the same.
+    /// the same time get the same. Who gives up while he waits takes nobody's time.
     pub(super) async fn pass(&self, bytes: usize) {
         let Some(rate) = self.bytes_per_second else {
             return;
@@ -175,7 +175,25 @@ impl Throttle {
             *free_at = begins + takes;
             begins
         };
+        let booked = Booked {
+            throttle: self,
+            takes,
+        };
         sleep_until(begins).await;
+        std::mem::forget(booked);
+    }
+}
+
+/// Time that was booked; given back when dropped.
+struct Booked<'a> {
+    throttle: &'a Throttle,
+    takes: Duration,
+}
+
+impl Drop for Booked<'_> {
+    fn drop(&mut self) {
+        let mut free_at = lock(&self.throttle.free_at);
+        *free_at = free_at.checked_sub(self.takes).unwrap_or(*free_at);
     }
 }
 
@@ -188,7 +206,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
-    use tokio::time::advance;
+    use tokio::time::{advance, timeout};
 
     use super::*;
 
@@ -259,5 +277,18 @@ mod tests {
         assert_eq!(begun.elapsed(), Duration::from_secs(2));
         Throttle::new(None).pass(usize::MAX).await;
         assert_eq!(begun.elapsed(), Duration::from_secs(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_gives_up_while_he_waits_takes_nobodys_time() {
+        let throttle = Throttle::new(Some(1000));
+        throttle.pass(1000).await;
+        let begun = Instant::now();
+        for _ in 0..100 {
+            let waiting = timeout(Duration::from_millis(1), throttle.pass(1000));
+            assert!(waiting.await.is_err());
+        }
+        throttle.pass(1).await;
+        assert_eq!(begun.elapsed(), Duration::from_secs(1));
     }
 }

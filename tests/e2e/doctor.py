@@ -299,6 +299,16 @@ def _(system):
         assert code == 0 and text.endswith("0 errors, 0 warnings\n"), text
 
 
+@story("a drop whose packages browsers unlock is right too, and what is served is decrypted to know it")
+def _(system):
+    with system.right(drop_end_to_end="true") as right:
+        findings = right.findings()
+        assert not [f for f in findings if f["level"] in LOUD], shown(findings)
+        checks = {f["check"] for f in findings if f["level"] == "ok"}
+        assert checks >= {"drop.upload", "web.download", "public.download", "drop.delete"}, shown(findings)
+        assert not [p for p in (right.daemon.drop / "blobs").rglob("*") if p.is_file()]
+
+
 @story("the test package belongs to the owner of the drop, also when root runs doctor")
 def _(system):
     with system.right() as right:
@@ -639,9 +649,9 @@ def _(r):
 
 
 @contextlib.contextmanager
-def far(system: System):
+def far(system: System, **drop):
     """A system whose files go to the drop of another host, and that host."""
-    port, far = free_port(), system.lab.daemon(web_public_url=f"https://{HOST}/")
+    port, far = free_port(), system.lab.daemon(web_public_url=f"https://{HOST}/", **drop)
     far.configure(milter_listen=f"unix:{far.directory}/milter.sock", deposit_listen=f"127.0.0.1:{port}")
     with far:
         token = far.directory / "token"
@@ -655,7 +665,12 @@ def far(system: System):
 
 @story("a drop on another host is tried through the deposits that mail takes, and through its links")
 def _(system):
-    with far(system) as (right, drop):
+    for sealed in ("false", "true"):
+        tried(system, drop_end_to_end=sealed)
+
+
+def tried(system, **settings):
+    with far(system, **settings) as (right, drop):
         findings = right.findings()
         assert not [f for f in findings if f["level"] in LOUD], shown(findings)
         said = {f["check"]: f["message"] for f in findings if f["level"] == "ok"}

@@ -18,6 +18,7 @@ import re
 import resource
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -273,6 +274,35 @@ def _():
         drop.works()
         drop.settle()
     return "4 MB"
+
+
+@test("what expired is destroyed though the disk is full")
+def _():
+    said = None
+    for words in ([], ["--trust-clock"]):
+        said = swept_when_full(words)
+    return said
+
+
+def swept_when_full(words: list[str]):
+    with mounted("size=16m") as place:
+        if place is None:
+            return None
+        drop = Drop(place)
+        for _ in range(5):
+            given(drop)
+        # The first sweep sets room aside.
+        drop.run("sweep")
+        assert (drop.directory / "spare").stat().st_size > 0
+        with sqlite3.connect(drop.directory / "drop.sqlite3") as database:
+            database.execute("UPDATE package SET created = 1, expires = 2")
+        database.close()
+        fill(place)
+        drop.run("sweep", *words)
+        blobs = [p for p in (drop.directory / "blobs").rglob("*") if p.is_file()]
+        assert not blobs, blobs
+        drop.works()
+    return "16 MB"
 
 
 @test("at any size of disk, a message is changed with a working link, or not at all")

@@ -9,7 +9,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::drop::Level;
+use crate::drop::{Level, Swept};
 
 /// Gauges of the drop; what is not known or not limited has no sample.
 #[derive(Debug, Default)]
@@ -36,15 +36,15 @@ impl Levels {
         set(&self.headroom, level.headroom);
     }
 
-    pub(super) fn swept(&self, at: Timestamp, packages: u64, held_until: Option<Timestamp>) {
-        let last = self.last_sweep.get_or_create(&Bare {});
-        last.set(at.as_second());
-        self.held.set(held_until.is_some().into());
-        self.packages.inc_by(packages);
-    }
-
-    pub(super) fn sweep_error(&self) {
-        self.errors.inc();
+    pub(super) fn swept(&self, at: Timestamp, swept: &Swept, well: bool) {
+        self.packages.inc_by(swept.packages);
+        if well {
+            let last = self.last_sweep.get_or_create(&Bare {});
+            last.set(at.as_second());
+            self.held.set(swept.held_until.is_some().into());
+        } else {
+            self.errors.inc();
+        }
     }
 
     pub(super) fn register(&self, registry: &mut Registry) {

@@ -20,7 +20,7 @@ use super::super::{
 };
 use crate::{
     config::{Config, StoreKind},
-    drop::Origin,
+    drop::{Link, Origin},
     filter::Direction,
     store::{Store, StoreError},
 };
@@ -35,7 +35,7 @@ const LIFE: SignedDuration = SignedDuration::from_mins(10);
 /// A package that is in the store.
 pub(super) struct Deposit {
     child: Child,
-    link: String,
+    pub(super) link: Link,
 }
 
 impl Deposit {
@@ -62,18 +62,12 @@ impl Deposit {
             .take()
             .map(|stdout| BufReader::new(stdout).read_line(&mut link));
         match read {
-            Some(Ok(1..)) => Ok(Self {
-                child,
-                link: link.trim().to_owned(),
-            }),
+            Some(Ok(1..)) => match Link::read(link.trim()) {
+                Some(link) => Ok(Self { child, link }),
+                None => Err("its link is none of a drop".into()),
+            },
             _ => Err(complaint(child)),
         }
-    }
-
-    /// What its link begins with, and its token.
-    pub(super) fn link(&self) -> (&str, &str) {
-        let token = self.link.rfind('/').map_or(0, |slash| slash + 1);
-        self.link.split_at(token)
     }
 
     /// Takes it back.

@@ -15,7 +15,10 @@ use super::{
     deposit::{CONTENTS, Deposit},
     report::{Level, Report},
 };
-use crate::config::{Config, StoreKind};
+use crate::{
+    config::{Config, StoreKind},
+    drop::{self, Link, Unlock},
+};
 
 /// How long a server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -61,7 +64,7 @@ pub(super) async fn check(
 fn public_url(config: &Config, deposit: Option<&Deposit>) -> Option<String> {
     match config.store.kind {
         StoreKind::Embedded => Some(config.web.public_url.clone()),
-        StoreKind::Remote => deposit.map(|deposit| deposit.link().0.to_owned()),
+        StoreKind::Remote => deposit.map(|deposit| deposit.link.base.clone()),
     }
 }
 
@@ -274,12 +277,13 @@ async fn check_round_trip(
     deposit: Deposit,
     (client, is_reached): (&Client, bool),
 ) {
-    let (url, token) = deposit.link();
-    let local = format!("{}{token}/1", base(config.web.listen));
-    let public = format!("{url}{token}/1");
+    let link = &deposit.link;
+    let url = &link.base;
+    let local = format!("{}{}", base(config.web.listen), link.first_file());
+    let public = format!("{url}{}", link.first_file());
     let is_here = config.store.kind == StoreKind::Embedded;
     if is_here {
-        match fetch(client, &local).await {
+        match fetch(client, &local, link).await {
             Ok(()) => report.ok("web.download", "the daemon serves it"),
             Err(why) => report.error(
                 "web.download",
@@ -289,7 +293,7 @@ async fn check_round_trip(
         }
     }
     if is_reached {
-        match fetch(client, &public).await {
+        match fetch(client, &public, link).await {
             Ok(()) => report.ok("public.download", format_args!("{url} serves it")),
             Err(why) => {
                 let message = format!("{url} does not lead to this drop: {why}");
@@ -336,7 +340,7 @@ async fn check_delete(
     }
 }
 
-async fn fetch(client: &Client, url: &str) -> Result<(), String> {
+async fn fetch(client: &Client, url: &str, link: &Link) -> Result<(), String> {
     let answer = client
         .get(url)
         .send()
@@ -347,7 +351,14 @@ async fn fetch(client: &Client, url: &str) -> Result<(), String> {
         return Err(format!("the answer is {status}"));
     }
     let body = answer.bytes().await.map_err(|error| chain(&error))?;
-    if body == CONTENTS {
+    let size = CONTENTS.len() as u64;
+    let is_it = match link.unlock {
+        Unlock::Server => body == CONTENTS,
+        Unlock::Browser => {
+            drop::unseal_first(&link.token, size, &body).is_some_and(|plain| plain == CONTENTS)
+        }
+    };
+    if is_it {
         Ok(())
     } else {
         Err("the answer is another file".into())

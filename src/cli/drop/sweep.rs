@@ -32,8 +32,7 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
     if options.trust_clock {
         drop.trust_clock(now).await.map_err(unavailable)?;
     }
-    let swept = drop.sweep_all(now, STEP, || true).await;
-    let swept = swept.map_err(unavailable)?;
+    let (swept, result) = drop.sweep_all(now, STEP, || true).await;
     let Swept {
         packages,
         files,
@@ -52,5 +51,6 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
     let line = format!(
         "packages={packages} files={files} orphans={orphans} records={records} entries={entries}"
     );
-    writeln!(io::stdout().lock(), "{line}").map_err(|error| Failure::output(&error))
+    writeln!(io::stdout().lock(), "{line}").map_err(|error| Failure::output(&error))?;
+    result.map_err(unavailable)
 }

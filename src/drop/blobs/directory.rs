@@ -16,7 +16,7 @@ use std::{
 
 use jiff::Timestamp;
 use rustix::{
-    fs::{Advice, OFlags, fadvise, statvfs},
+    fs::{Advice, FallocateFlags, OFlags, fadvise, fallocate, statvfs},
     io::{ReadWriteFlags, preadv2},
 };
 use tempfile::{Builder, NamedTempFile, PathPersistError, TempPath};
@@ -31,6 +31,11 @@ const LOCK_INTERVAL: Duration = Duration::from_millis(20);
 /// After so many bytes the system is asked to begin writing them out, so that the sync at the end
 /// finds little left to do.
 const WRITE_OUT_BYTES: u64 = 8 * 1024 * 1024;
+
+/// The file that holds spare room, and how much: some pages of the database for each of the packages
+/// that one step of a sweep destroys.
+const SPARE: &str = "spare";
+const SPARE_BYTES: u64 = 4 << 20;
 
 /// The directory of the drop.
 #[derive(Debug)]
@@ -288,6 +293,25 @@ impl Blobs for Directory {
         let found = found.map_err(|e| DropError::io("look at", &self.blobs, e.into()))?;
         // Some file systems make inodes as they need them, and say 0 of 0.
         Ok((found.f_files > 0).then_some(found.f_favail))
+    }
+
+    /// A file system that cannot set blocks aside, or has none left, has no spare ones.
+    fn keep_spare(&self) -> Result<()> {
+        let path = self.child(SPARE);
+        let mut options = OpenOptions::new();
+        let file = match options.write(true).create_new(true).mode(0o600).open(&path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => return Ok(()),
+            Err(e) => return Err(DropError::io("make", &path, e)),
+        };
+        if fallocate(&file, FallocateFlags::empty(), 0, SPARE_BYTES).is_err() {
+            remove(&path)?;
+        }
+        Ok(())
+    }
+
+    fn give_spare(&self) -> Result<bool> {
+        remove(&self.child(SPARE))
     }
 }
 

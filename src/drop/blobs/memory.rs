@@ -121,6 +121,14 @@ impl Blobs for Memory {
     fn free_inodes(&self) -> Result<Option<u64>> {
         Ok(None)
     }
+
+    fn keep_spare(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn give_spare(&self) -> Result<bool> {
+        Ok(false)
+    }
 }
 
 impl Draft for Upload {

@@ -18,6 +18,7 @@ mod write;
 
 use std::{
     collections::HashSet,
+    ops::Range,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -215,9 +216,9 @@ impl Records for Sqlite {
         })
     }
 
-    fn count_download(&self, id: RecordId, index: usize, entry: &Entry) -> Result<bool> {
+    fn count_download(&self, id: RecordId, files: Range<usize>, entry: &Entry) -> Result<bool> {
         self.write(|transaction| {
-            let counted = write::count_download(transaction, id, index)?;
+            let counted = write::count_download(transaction, id, files)?;
             if counted {
                 write::log(transaction, entry)?;
             }

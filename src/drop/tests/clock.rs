@@ -5,7 +5,7 @@ use super::*;
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
 async fn sweep(drop: &Fixture, now: Timestamp) -> (u64, bool) {
-    let swept = drop.drop.sweep(now, 10).await.unwrap();
+    let swept = drop.swept(now, 10).await;
     (swept.packages, swept.held_until.is_some())
 }
 

@@ -170,7 +170,7 @@ async fn nothing_at_rest_tells_names_contents_or_tokens() {
         .commit(vec![file], now, in_a_month(now))
         .await
         .unwrap();
-    drop.drop.count_download(&token, 0, &WEB).await.unwrap();
+    drop.drop.count_download(&token, 0..1, &WEB).await.unwrap();
     assert_eq!(drop.read(&token, now, 0).await.unwrap(), content);
 
     let raw = token.as_bytes();
@@ -209,7 +209,7 @@ async fn nothing_at_rest_tells_names_contents_or_tokens() {
 async fn only_the_owner_may_look() {
     let drop = fixture();
     let token = drop.deposit(&[noise(10, 1)], Timestamp::now()).await;
-    drop.drop.count_download(&token, 0, &WEB).await.unwrap();
+    drop.drop.count_download(&token, 0..1, &WEB).await.unwrap();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     for path in files(&drop.directory()) {
         assert_eq!(mode(&path), 0o600, "{}", path.display());
@@ -225,13 +225,16 @@ async fn downloads_are_counted_by_file_and_package() {
         .deposit(&[noise(10, 1), noise(10, 2)], Timestamp::now())
         .await;
     for index in [1, 1, 0] {
-        drop.drop.count_download(&token, index, &WEB).await.unwrap();
+        drop.drop
+            .count_download(&token, index..index + 1, &WEB)
+            .await
+            .unwrap();
     }
     drop.drop
-        .count_download(&Token::random(), 0, &WEB)
+        .count_download(&Token::random(), 0..1, &WEB)
         .await
         .unwrap();
-    drop.drop.count_download(&token, 7, &WEB).await.unwrap();
+    drop.drop.count_download(&token, 7..8, &WEB).await.unwrap();
     let count = |sql| -> Vec<i64> {
         let sqlite = drop.sqlite();
         let mut query = sqlite.prepare(sql).unwrap();

@@ -28,7 +28,7 @@ async fn two_drops_share_one_directory() {
             file.write(noise(100_000, n)).await?;
             let file = file.finish().await?;
             let token = package.commit(vec![file], now, in_a_month(now)).await?;
-            drop.sweep(now, 100).await?;
+            drop.sweep(now, 100).await.1?;
             Ok::<_, DropError>(token)
         })
     });

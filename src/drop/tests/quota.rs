@@ -73,7 +73,7 @@ async fn all_deposits_together_keep_to_the_total() {
     // What is destroyed makes room.
     let now = Timestamp::now() + SignedDuration::from_hours(24 * 60);
     drop.drop.trust_clock(now).await.unwrap();
-    assert_eq!(drop.drop.sweep(now, 10).await.unwrap().packages, 1);
+    assert_eq!(drop.swept(now, 10).await.packages, 1);
     assert_eq!(deposit(&drop, origin(), &[100]).await, None);
 }
 

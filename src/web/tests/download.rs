@@ -62,6 +62,18 @@ async fn a_download_does_not_wait_for_a_locked_database_and_counts_when_it_is_fr
 }
 
 #[tokio::test]
+async fn who_downloads_without_end_is_served_and_counted_to_a_bound() {
+    let site = Fixture::new().await;
+    for _ in 0..110 {
+        assert_eq!(site.get(&site.path("/1")).await.status, 200);
+    }
+    let counted = site.downloads()[0];
+    assert!((100..105).contains(&counted), "{counted}");
+    let all = "depollueur_downloads_total 110\n";
+    assert!(site.metrics.encode().contains(all));
+}
+
+#[tokio::test]
 async fn a_range_that_is_the_whole_counts_and_its_parts_do_not() {
     let site = Fixture::new().await;
     let get = async |range| {

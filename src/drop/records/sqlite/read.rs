@@ -151,8 +151,10 @@ pub(super) fn oldest(
     rows.collect()
 }
 
+/// Drawn by lot, so that those whose blobs cannot be removed do not stand before the others forever.
 pub(super) fn doomed(connection: &Connection, limit: usize) -> Result<Vec<(RecordId, Vec<u32>)>> {
-    let mut query = connection.prepare_cached("SELECT package FROM doomed LIMIT ?1")?;
+    let mut query =
+        connection.prepare_cached("SELECT package FROM doomed ORDER BY random() LIMIT ?1")?;
     let ids = query.query_map([rows_max(Some(limit))], |row| Ok(RecordId(row.get(0)?)))?;
     ids.map(|id| {
         let id = id?;

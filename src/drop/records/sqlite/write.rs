@@ -1,5 +1,7 @@
 //! What is changed in the database, each inside a transaction.
 
+use std::ops::Range;
+
 use jiff::Timestamp;
 use rusqlite::{Transaction, params};
 
@@ -85,12 +87,14 @@ pub(super) fn change_term(
 pub(super) fn count_download(
     transaction: &Transaction<'_>,
     id: RecordId,
-    index: usize,
+    files: Range<usize>,
 ) -> Result<bool> {
     let mut file = transaction.prepare_cached(
-        "UPDATE file SET downloads = downloads + 1 WHERE package = ?1 AND position = ?2",
+        "UPDATE file SET downloads = downloads + 1 
+         WHERE package = ?1 AND position >= ?2 AND position < ?3",
     )?;
-    let counted = file.execute(params![id.0, i64::try_from(index).unwrap_or(i64::MAX)])?;
+    let position = |index: usize| i64::try_from(index).unwrap_or(i64::MAX);
+    let counted = file.execute(params![id.0, position(files.start), position(files.end)])?;
     transaction
         .prepare_cached("UPDATE package SET downloads = downloads + ?2 WHERE id = ?1")?
         .execute(params![id.0, counted as i64])?;

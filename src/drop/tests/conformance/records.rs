@@ -428,14 +428,19 @@ fn a_term_is_changed_once(records: &dyn Records) {
 fn downloads_are_counted(records: &dyn Records) {
     put(records, A, &record(0, 100));
     let download = entry(A, Action::Download, 1);
-    assert!(records.count_download(A, 1, &download).unwrap());
-    assert!(records.count_download(A, 1, &download).unwrap());
-    assert!(!records.count_download(A, 2, &download).unwrap());
-    assert!(!records.count_download(B, 0, &download).unwrap());
+    assert!(records.count_download(A, 1..2, &download).unwrap());
+    assert!(records.count_download(A, 1..2, &download).unwrap());
+    assert!(!records.count_download(A, 2..3, &download).unwrap());
+    assert!(!records.count_download(B, 0..1, &download).unwrap());
     let files: Vec<_> = records.files(A).unwrap();
     assert_eq!((files[0].downloads, files[1].downloads), (0, 2));
     assert_eq!(records.find(A).unwrap().unwrap().downloads, 2);
     assert_eq!(actions(records).len(), 3);
+    assert!(records.count_download(A, 0..2, &download).unwrap());
+    let files: Vec<_> = records.files(A).unwrap();
+    assert_eq!((files[0].downloads, files[1].downloads), (1, 3));
+    assert_eq!(records.find(A).unwrap().unwrap().downloads, 4);
+    assert_eq!(actions(records).len(), 4);
 }
 
 fn the_end_of_a_package(records: &dyn Records) {
