@@ -10,10 +10,7 @@
 
 pub mod metrics;
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -22,7 +19,10 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use tokio::time::{Instant, timeout};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, timeout},
+};
 use tracing::warn;
 
 pub use self::metrics::Metrics;
@@ -91,23 +91,19 @@ async fn show_metrics(State(state): State<AdminState>, headers: HeaderMap) -> Re
 
 impl AdminState {
     async fn is_ready(&self) -> bool {
-        if let Some(ready) = self.remembered() {
+        // Who asks meanwhile waits for the same answer.
+        let mut probed = self.probed.lock().await;
+        if let Some(Probed { at, ready }) = *probed
+            && at.elapsed() < PROBE_AGE_MAX
+        {
             return ready;
         }
         let ready = self.probe().await;
-        let probed = Some(Probed {
+        *probed = Some(Probed {
             at: Instant::now(),
             ready,
         });
-        *self.probed.lock().unwrap_or_else(PoisonError::into_inner) = probed;
         ready
-    }
-
-    fn remembered(&self) -> Option<bool> {
-        let probed = *self.probed.lock().unwrap_or_else(PoisonError::into_inner);
-        probed
-            .filter(|probed| probed.at.elapsed() < PROBE_AGE_MAX)
-            .map(|probed| probed.ready)
     }
 
     async fn probe(&self) -> bool {

@@ -71,7 +71,7 @@ const JSON_BYTES_MAX: usize = 4 << 20;
 /// How often old drafts are looked for.
 const EXPIRE_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Requests without a valid token that are looked at in one minute.
+/// Requests without a valid token that are told so in one minute; further ones are told to wait.
 const STRANGERS_MAX: u32 = 60;
 
 /// Deposits over HTTP into a drop. Cheap to clone.
@@ -175,7 +175,10 @@ impl Deposits {
         let mut tick = interval(EXPIRE_INTERVAL);
         loop {
             tick.tick().await;
-            let packages = self.0.drafts.expire();
+            let deposits = self.clone();
+            // Removing large files takes its time.
+            let expire = move || deposits.0.drafts.expire();
+            let packages = tokio::task::spawn_blocking(expire).await.unwrap_or(0);
             if packages > 0 {
                 info!(packages, "packages were begun and never committed");
             }

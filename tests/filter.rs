@@ -86,6 +86,8 @@ async fn as_many_files_as_the_limit_go_and_with_one_more_none() {
         matches!(verdict, Verdict::Pass(Reason::TooManyDetached)),
         "{verdict:?}"
     );
+    let gone = message.explanation().iter().find(|part| part.detached);
+    assert!(gone.is_none(), "{gone:?}");
 }
 
 /// What the scanner was about to say is lost then, and with it bytes of the sender.

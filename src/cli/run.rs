@@ -28,6 +28,7 @@ use super::{
 };
 use crate::{
     admin::{self, Metrics},
+    config::Config,
     deposit::Deposits,
     drop::{Drop, Swept},
     milter::{self, Claim, Stop},
@@ -54,8 +55,12 @@ const LEVEL_INTERVAL: Duration = Duration::from_secs(60);
 /// 40 ms of processor time a message instead of 52.
 const PROCESSORS_PER_MAIL_THREAD: usize = 8;
 
-/// How long the end waits for threads that wait for the disk.
-const THREADS_END_TIME: Duration = Duration::from_secs(1);
+/// Threads that may wait for the disk, besides those of messages and uploads: tokio's own number.
+const BLOCKING_THREADS_MIN: usize = 512;
+
+/// How long the end waits for threads that wait for the disk; what they have not done then is as if
+/// the process had been killed.
+const THREADS_END_TIME: Duration = Duration::from_secs(5);
 
 #[derive(Args, Debug)]
 pub(super) struct Options {
@@ -100,6 +105,7 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
         |error: io::Error| unavailable(&format_args!("could not start threads: {error}"));
     let mail = runtime::Builder::new_multi_thread()
         .worker_threads(mail_threads())
+        .max_blocking_threads(blocking_threads(reload.config()))
         .enable_all()
         .build()
         .map_err(no_threads)?;
@@ -113,12 +119,23 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
     };
     let ended = mail.block_on(daemon.serve(sockets));
     readers.shutdown_timeout(THREADS_END_TIME);
+    mail.shutdown_timeout(THREADS_END_TIME);
     ended
 }
 
 fn mail_threads() -> usize {
     let processors = thread::available_parallelism().map_or(1, NonZero::get);
     processors.div_ceil(PROCESSORS_PER_MAIL_THREAD)
+}
+
+/// Enough that each message and each upload has one that writes its file, and one for all else: with
+/// fewer, uploads that stand still would hold up mail. Made when needed.
+fn blocking_threads(config: &Config) -> usize {
+    let uploads = config
+        .deposit
+        .listen
+        .map_or(0, |_| config.deposit.max_connections);
+    2 * (config.milter.max_messages + uploads) + BLOCKING_THREADS_MIN
 }
 
 /// What all tasks work with.
@@ -205,8 +222,9 @@ impl Daemon {
             ));
         }
         let (drop, metrics) = (self.drop.clone(), self.metrics.clone());
-        tasks.spawn(watch_level(drop.clone(), metrics.clone(), stop.clone()));
-        tasks.spawn(sweep(drop, metrics, stop.clone()));
+        let watching = watch_level(drop.clone(), metrics.clone(), stop.clone());
+        tasks.spawn(until_cut(watching, stop.clone()));
+        tasks.spawn(until_cut(sweep(drop, metrics, stop.clone()), stop.clone()));
         Ok(tasks)
     }
 
@@ -292,6 +310,12 @@ async fn take_deposits(
         () = stop.at_once.cancelled() => {}
     }
     Ok(())
+}
+
+/// Work that waits for the disk, which may never answer.
+async fn until_cut(work: impl Future<Output = io::Result<()>>, stop: Stop) -> io::Result<()> {
+    let ended = stop.at_once.run_until_cancelled(work).await;
+    ended.unwrap_or(Ok(()))
 }
 
 /// A turn at once, then one in each period; work that takes longer delays those behind it.

@@ -96,8 +96,11 @@ impl Deposits {
         }
         let files = take_files(&mut open.files, &order.files);
         let (drop, bytes) = (&self.0.drop, order.bytes());
-        if !drop.book_upload(&caller.uploader, bytes).await? {
+        let booked = drop.book_upload(&caller.uploader, bytes).await;
+        if !matches!(booked, Ok(true)) {
             self.0.drafts.end(&caller.id);
+        }
+        if !booked? {
             return Err(Problem::over_quota(&caller.uploader.name));
         }
         let done = open.package.commit(files, created, order.expires).await;

@@ -466,7 +466,6 @@ fn commit(
     if !committed.numbers.is_empty() {
         committed.store.blobs.sync(id)?;
     }
-    committed.recorded = true;
     committed.insert(&record, &rows)?;
     Ok(committed)
 }
@@ -483,7 +482,7 @@ impl Store {
 }
 
 impl Committed {
-    fn insert(&self, record: &Record, rows: &[RecordFile]) -> Result<()> {
+    fn insert(&mut self, record: &Record, rows: &[RecordFile]) -> Result<()> {
         let (store, origin) = (&self.store, &record.origin);
         let detail = format!("files={} bytes={}", record.files, record.bytes);
         let about = |action, detail| {
@@ -496,11 +495,14 @@ impl Committed {
             )
         };
         let deposit = about(Action::Deposit, detail);
+        self.recorded = true;
         let mut stored = || self.all_exist();
         let inserted = store
             .records
             .insert(self.id, record, rows, &deposit, &mut stored);
         if let Err(DropError::Blocked) = inserted {
+            // Refused before anything was written.
+            self.recorded = false;
             let refuse = about(Action::Refuse, "a file is blocked".to_owned());
             store.records.log(&refuse)?;
             refuse.log();

@@ -165,7 +165,7 @@ pub(super) trait Records: Uploads + fmt::Debug + Send + Sync {
     /// Runs `remove` while nobody can commit, if no blob of this package is needed.
     fn remove_orphan(&self, id: RecordId, remove: Check<'_>) -> Result<bool>;
 
-    /// Sees to it that what was erased stands nowhere any more.
+    /// Sees to it that what was erased since the last call stands nowhere any more.
     fn forget_overwritten(&self) -> Result<()>;
 
     /// Adds an entry to the log.

@@ -73,10 +73,7 @@ fn sweep_once(
     if !has_more(swept, steps) {
         first = first.and(remove_orphans(store, now, steps, swept));
     }
-    if swept.packages > 0 {
-        first = first.and(store.records.forget_overwritten());
-    }
-    first
+    first.and(store.records.forget_overwritten())
 }
 
 /// Whether the next step will find more of what this one did. Left-overs wait until then: to look

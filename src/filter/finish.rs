@@ -24,7 +24,7 @@ use crate::{
     },
 };
 
-/// As long as a token, and none.
+/// In place of a token.
 const NO_TOKEN: &str = "dry-run-dry-run-dry-run";
 
 /// A change to the spool: what stands at `at` is replaced by `with`.

@@ -279,11 +279,18 @@ impl Message {
         }
         self.decisions
             .sort_by_cached_key(|decision| place(&decision.path));
-        match self.settled.take() {
+        let verdict = match self.settled.take() {
             Some(Settled::Pass(reason)) => Verdict::Pass(reason),
             Some(Settled::Fail(error)) => Verdict::Fail(error),
             None => super::finish::finish(self).await,
+        };
+        // What was decided of a part holds if the message is changed.
+        for decision in &mut self.decisions {
+            decision.detached &= matches!(verdict, Verdict::Rewrite(_));
+            decision.would_detach &=
+                matches!(verdict, Verdict::Rewrite(_) | Verdict::Pass(Reason::DryRun));
         }
+        verdict
     }
 
     /// What is to be changed in the message whatever its verdict is.

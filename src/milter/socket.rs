@@ -8,13 +8,13 @@ use std::{
     net::{SocketAddr, TcpListener},
     os::unix::{
         fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _},
-        net::{UnixListener, UnixStream},
+        net::UnixListener,
     },
     path::{Path, PathBuf},
     process,
 };
 
-use socket2::{Domain, Protocol, Type};
+use socket2::{Domain, Protocol, SockAddr, Type};
 
 use crate::config::MilterAddress;
 
@@ -240,13 +240,15 @@ fn look_before(path: &Path, address: &str, claim: Claim) -> Result<(), BindError
 
 /// True when a process listens: a full backlog or missing permission also says so.
 fn is_answered(path: &Path) -> bool {
-    match UnixStream::connect(path) {
-        Ok(_) => true,
-        Err(error) => !matches!(
+    // It does not wait for a process that hangs to take the connection.
+    let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None);
+    let tried = socket.and_then(|socket| socket.connect(&SockAddr::unix(path)?));
+    !tried.is_err_and(|error| {
+        matches!(
             error.kind(),
             io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound
-        ),
-    }
+        )
+    })
 }
 
 fn remove_stale(temporary: &Path) -> io::Result<()> {
@@ -258,6 +260,8 @@ fn remove_stale(temporary: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixStream;
+
     use super::*;
 
     fn bind(path: &Path, claim: Claim) -> Result<Socket, BindError> {

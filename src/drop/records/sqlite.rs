@@ -20,7 +20,10 @@ use std::{
     collections::HashSet,
     ops::Range,
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -57,6 +60,8 @@ pub(in crate::drop) struct Sqlite {
     writer: Mutex<Connection>,
     /// `None` when the writer has the database for itself.
     reader: Option<Mutex<Connection>>,
+    /// Whether what was erased may stand in the log of changes.
+    erased: AtomicBool,
 }
 
 /// How a connection shares the database.
@@ -93,6 +98,7 @@ impl Sqlite {
             path: path.to_owned(),
             writer: Mutex::new(writer),
             reader: Some(Mutex::new(reader)),
+            erased: AtomicBool::new(true),
         })
     }
 
@@ -104,6 +110,7 @@ impl Sqlite {
             path: path.to_owned(),
             writer: Mutex::new(writer),
             reader: None,
+            erased: AtomicBool::new(true),
         })
     }
 
@@ -231,7 +238,9 @@ impl Records for Sqlite {
     }
 
     fn doom(&self, packages: &[(RecordId, Timestamp)]) -> Result<()> {
-        self.write(|transaction| write::doom(transaction, packages))
+        self.write(|transaction| write::doom(transaction, packages))?;
+        self.erased.store(true, Relaxed);
+        Ok(())
     }
 
     fn doomed(&self, limit: usize) -> Result<Vec<(RecordId, Vec<u32>)>> {
@@ -284,11 +293,15 @@ impl Records for Sqlite {
     }
 
     /// Writes the log of changes back and empties it: erased manifests stand there no more. If
-    /// others are reading just then, a later call does it.
+    /// others are reading just then, the next call does it.
     fn forget_overwritten(&self) -> Result<()> {
+        if !self.erased.swap(false, Relaxed) {
+            return Ok(());
+        }
         let writer = self.writer()?;
-        let done = writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-        done.map_err(|e| self.failed(e))
+        let is_busy = writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
+        self.erased.fetch_or(is_busy != Ok(false), Relaxed);
+        is_busy.map(drop).map_err(|e| self.failed(e))
     }
 
     fn log(&self, entry: &Entry) -> Result<()> {

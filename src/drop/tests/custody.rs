@@ -192,6 +192,10 @@ async fn a_blocked_file_ends_its_packages_and_is_refused_from_then_on() {
     let refused = package.commit(vec![file], now, until).await;
     assert!(matches!(refused, Err(DropError::Blocked)));
     assert_eq!((drop.blobs().len(), drop.drafts().len()), (3, 0));
+    let entries = drop.drop.audit(AuditQuery::default()).await.unwrap();
+    let actions: Vec<_> = entries.iter().map(|entry| entry.action).collect();
+    assert_eq!(actions.last(), Some(&Action::Refuse), "{actions:?}");
+    assert!(!actions.contains(&Action::Withdraw), "{actions:?}");
     assert!(drop.drop.unblock(sha256, now, Client::ADMIN).await.unwrap());
     assert!(!drop.drop.unblock(sha256, now, Client::ADMIN).await.unwrap());
     assert_eq!(restore().await, Outcome::Done(until));
