@@ -22,6 +22,8 @@ mod words;
 
 use std::ops::Range;
 
+pub(crate) use header::MEASURES;
+
 /// A change to a run of raw bytes: what stands at `at` is replaced by `with`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Splice {

@@ -103,9 +103,19 @@ pub fn may_detach(root: &Head) -> Result<(), Why> {
 pub fn judge(head: &Head, place: Place) -> Judgement {
     match protected(head, place) {
         Some(why) => Judgement::Stays(why),
-        None if head.content_id.is_some() => Judgement::CandidateUnlessShown,
+        None if head.content_id.is_some() && !is_only_linked(head) => {
+            Judgement::CandidateUnlessShown
+        }
         None => Judgement::Candidate,
     }
+}
+
+/// Whether a `cid:` URL can only lead to a leaf, and shows nothing of it, as of the archives that
+/// Apple Mail gives an icon in the text.
+fn is_only_linked(head: &Head) -> bool {
+    head.disposition == Disposition::Attachment
+        && head.media.main() == "application"
+        && head.media.sub() != "octet-stream"
 }
 
 /// An attachment that goes when the sum is too large: its size, and from which sum on it goes.
@@ -177,11 +187,10 @@ fn by_place(head: &Head, place: Place) -> Option<Why> {
     }
 }
 
-/// S/MIME (RFC 8551) and OpenPGP (RFC 3156) types.
+/// S/MIME (RFC 8551) and OpenPGP (RFC 3156) types, and Autocrypt's.
 fn is_crypto(sub: &str) -> bool {
-    ["pkcs7-", "x-pkcs7-", "pgp-"]
-        .iter()
-        .any(|prefix| sub.starts_with(prefix))
+    let prefixes = ["pkcs7-", "x-pkcs7-", "pgp-"];
+    prefixes.iter().any(|prefix| sub.starts_with(prefix)) || sub == "autocrypt-setup"
 }
 
 /// S/MIME parts whose type was lost are known by their names (RFC 8551, section 3.2.1); so are the
@@ -264,6 +273,10 @@ mod tests {
                 Why::Protected,
             ),
             ("application/pgp-encrypted", Why::Protected),
+            (
+                "application/autocrypt-setup; name=setup.html",
+                Why::Protected,
+            ),
             ("multipart/signed; boundary=b", Why::Protected),
             ("multipart/report; boundary=b", Why::Protected),
             ("message/partial; id=x", Why::Protected),

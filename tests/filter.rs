@@ -114,3 +114,100 @@ fn a_message_whose_push_was_given_up_fails() {
         assert!(matches!(verdict, Verdict::Fail(_)), "{verdict:?}");
     });
 }
+
+/// A part, by its type and its body.
+fn part(content_type: &str, body: &str) -> String {
+    format!("Content-Type: {content_type}\r\n\r\n{body}\r\n")
+}
+
+/// Parts between delimiters.
+fn parts(boundary: &str, parts: &[String]) -> String {
+    let all: Vec<_> = parts
+        .iter()
+        .map(|part| format!("--{boundary}\r\n{part}"))
+        .collect();
+    format!("{}--{boundary}--\r\n", all.concat())
+}
+
+/// Readers are shown one choice of a `multipart/alternative`, and see all of a `multipart/mixed`.
+#[tokio::test]
+async fn whichever_choice_a_reader_is_shown_it_has_the_link_once() {
+    let multipart = |kind: &str, boundary: &str, inner: &[String]| {
+        let content_type = format!("multipart/{kind}; boundary={boundary}");
+        part(&content_type, &parts(boundary, inner))
+    };
+    let (plain, html) = (part("text/plain", "P."), part("text/html", "<p>H.</p>"));
+    let (footer, pdf) = (part("text/plain", "F."), part("application/pdf", "%PDF-"));
+    let named = part("text/html; name=body.html", "<p>N.</p>");
+    let mixed = |first: &String| multipart("mixed", "m", &[first.clone(), pdf.clone()]);
+    let alternative = |choices: &[String]| multipart("alternative", "a", choices);
+    let related = multipart("related", "r", &[html.clone(), part("image/png", "x")]);
+    for (what, message, told) in [
+        ("plain alone", vec![plain.clone()], "P"),
+        (
+            "both",
+            vec![alternative(&[plain.clone(), html.clone()])],
+            "PH",
+        ),
+        (
+            "embedded",
+            vec![alternative(&[plain.clone(), related])],
+            "PH",
+        ),
+        (
+            "the file inside of a choice",
+            vec![alternative(&[plain.clone(), mixed(&html)])],
+            "PH",
+        ),
+        (
+            "a third choice",
+            vec![alternative(&[plain.clone(), html.clone(), mixed(&footer)])],
+            "PHF",
+        ),
+        ("a list's footer", vec![html.clone(), footer.clone()], "H"),
+        (
+            "a choice that has a name",
+            vec![alternative(&[plain.clone(), named])],
+            "",
+        ),
+        (
+            "more texts than are remembered",
+            vec![alternative(&[
+                multipart("mixed", "m", &vec![plain; 17]),
+                html,
+            ])],
+            "",
+        ),
+    ] {
+        let lab = Lab::new(&["detach.threshold=1"]);
+        let mut scanned = lab.begin();
+        let body = parts("b", &[message, vec![pdf.clone()]].concat());
+        scanned.push(body.as_bytes()).await;
+        let Verdict::Rewrite(mut rewritten) = scanned.end().await else {
+            panic!("{what}: it was not changed");
+        };
+        let mut after = Vec::new();
+        while let Some(piece) = rewritten.next_piece().await.unwrap() {
+            after.extend_from_slice(&piece);
+        }
+        let after = String::from_utf8(after).unwrap();
+        // Each text is told of by its letter, up to the next delimiter.
+        let has_link = |letter: &char| {
+            let from = after.split(&format!("{letter}.")).nth(1).unwrap();
+            from.split("\r\n--")
+                .next()
+                .unwrap()
+                .contains(&rewritten.link)
+        };
+        let found: String = "PHFN"
+            .chars()
+            .filter(|c| after.contains(&format!("{c}.")))
+            .filter(has_link)
+            .collect();
+        assert_eq!(found, told, "{what}\n{after}");
+        if told.is_empty() {
+            let first = after.split("\r\n--").next().unwrap();
+            assert!(first.contains(&rewritten.link), "{what}\n{after}");
+        }
+    }
+}

@@ -18,7 +18,7 @@ use crate::{
     names,
     policy::Source,
     rewrite::{
-        Eol,
+        Eol, MEASURES,
         insert::{self, TextKind, TextPart},
         notice::{Notice, NoticeFile, Own},
     },
@@ -201,7 +201,19 @@ async fn plan(
     let mut changes: Vec<Change> = places.into_iter().chain(removed).chain(stand_ins).collect();
     // An insertion comes before a removal that starts at the same place.
     changes.sort_by_key(|change| (change.at.start, change.at.end));
-    Ok(Some((changes, Vec::new())))
+    Ok(Some((changes, measures(message))))
+}
+
+/// Takes out what the header says of the body's bytes.
+fn measures(message: &Message) -> Vec<HeaderEdit> {
+    let is_measure = |name: &&String| {
+        let same = |measure: &&str| name.eq_ignore_ascii_case(measure);
+        MEASURES.iter().any(same)
+    };
+    let fields = message.root_fields.iter().filter(is_measure);
+    fields
+        .map(|name| HeaderEdit::Remove { name: name.clone() })
+        .collect()
 }
 
 /// The message was the attachment: it becomes a text with the notice.
@@ -227,11 +239,14 @@ fn whole(message: &Message, notice: &Notice) -> (Vec<Change>, Vec<HeaderEdit>) {
         set("Content-Type", part.content_type),
         set("Content-Transfer-Encoding", part.encoding),
     ];
+    if has("MIME-Version").is_none() {
+        // A reader may take a message without it for plain ASCII (RFC 2045, section 4).
+        edits.push(set("MIME-Version", " 1.0".to_owned()));
+    }
     // These described the file. Content-ID and the like name the message's content and stay.
-    let gone = ["Content-Disposition", "Content-MD5"]
-        .into_iter()
-        .filter_map(has);
-    edits.extend(gone.map(|name| HeaderEdit::Remove { name: name.clone() }));
+    let described =
+        has("Content-Disposition").map(|name| HeaderEdit::Remove { name: name.clone() });
+    edits.extend(described.into_iter().chain(measures(message)));
     let body = Change {
         at: 0..message.spool.len(),
         with: part.body.into(),
@@ -243,6 +258,9 @@ fn whole(message: &Message, notice: &Notice) -> (Vec<Change>, Vec<HeaderEdit>) {
 /// Where the notice goes: into the message's own text and HTML, else into a new part in front.
 async fn places(message: &Message, notice: &Notice) -> Result<Option<Vec<Change>>, FilterError> {
     let mut changes = Vec::new();
+    if message.has_other_texts {
+        return Ok(in_front(message, notice));
+    }
     for text in targets(message) {
         match insertion(message, text, notice).await? {
             Some(insertion) => changes.extend(insertion),
@@ -256,21 +274,23 @@ async fn places(message: &Message, notice: &Notice) -> Result<Option<Vec<Change>
     }
 }
 
-/// The first text and the first HTML, and whatever is an alternative to one of them: all readers
-/// must see the link, whichever alternative they are shown.
+/// The first HTML, and the first plain text unless it is a list's footer behind the HTML; then the
+/// first text of each choice that a reader may be shown in place of one of these: whichever he is
+/// shown, he must see the link.
 fn targets(message: &Message) -> Vec<&Text> {
+    let parts = &message.parts;
     let first = |kind: TextKind| message.texts.iter().find(|text| text.kind == kind);
-    let firsts: Vec<_> = [first(TextKind::Plain), first(TextKind::Html)]
-        .into_iter()
-        .flatten()
-        .collect();
-    let choices = |text: &Text| message.parts.alternative(text.part);
-    let beside = |text: &&Text| {
-        firsts.iter().any(|first| {
-            first.part == text.part || (choices(first).is_some() && choices(first) == choices(text))
-        })
-    };
-    message.texts.iter().filter(beside).collect()
+    let (plain, html) = (first(TextKind::Plain), first(TextKind::Html));
+    let is_body = |plain: &&Text| html.is_none_or(|html| plain.part < html.part);
+    let mut chosen: Vec<&Text> = plain.filter(is_body).into_iter().chain(html).collect();
+    for text in &message.texts {
+        let is_in = |around| chosen.iter().any(|other| parts.is_in(other.part, around));
+        let is_left_out = |(around, choice)| is_in(around) && !is_in(choice);
+        if parts.choices(text.part).any(is_left_out) {
+            chosen.push(text);
+        }
+    }
+    chosen
 }
 
 /// The changes that put the notice into a text part; `None` if it cannot take it.

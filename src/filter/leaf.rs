@@ -32,6 +32,8 @@ pub(super) struct Leaf {
     pub(super) work: Work,
     /// The key of the `Content-ID` by which an HTML body may show it.
     pub(super) shown_by: Option<u64>,
+    /// Whether it is HTML that may show others, though it may go itself.
+    pub(super) shows: bool,
     pub(super) text: Option<Box<Text>>,
     /// What the policy says.
     pub(super) fate: Fate,
@@ -52,7 +54,7 @@ pub(super) struct Asked {
 pub(super) enum Work {
     /// It stays.
     Stays(Why),
-    /// It stays, and is decoded to see that it can be.
+    /// It stays, and is decoded to see that it can be, or what it shows.
     Checked(Why, Decoder),
     /// It is an HTML body, decoded to find what it shows.
     Html(Decoder),
@@ -84,6 +86,7 @@ impl Leaf {
             ends_in_cr: false,
             work,
             shown_by: None,
+            shows: false,
             text: None,
             fate: Fate::Open,
             asked: None,
@@ -98,7 +101,12 @@ impl Leaf {
         if let Fate::Stays(source) = fate
             && let Work::Counting(decoder) = &mut self.work
         {
-            self.work = Work::keeping(why_kept(source), mem::take(decoder));
+            let (why, decoder) = (why_kept(source), mem::take(decoder));
+            self.work = if self.shows {
+                Work::Checked(why, decoder)
+            } else {
+                Work::keeping(why, decoder)
+            };
         }
         self.fate = fate;
     }

@@ -53,6 +53,8 @@ pub struct Message {
     pub(super) parts: Parts,
     pub(super) spool: Spool,
     pub(super) texts: Vec<Text>,
+    /// Whether there are others that a reader may be shown in place of these.
+    pub(super) has_other_texts: bool,
     pub(super) later: Vec<Later>,
     pub(super) detached: Vec<Detached>,
     pub(super) package: Option<PackageDraft>,
@@ -183,6 +185,7 @@ impl Message {
             eol,
             after_cr: false,
             texts: Vec::new(),
+            has_other_texts: false,
             later: Vec::new(),
             detached: Vec::new(),
             package: None,
@@ -361,11 +364,9 @@ impl Message {
     }
 
     fn begin_leaf(&mut self, part: PartId, head: &Head) {
-        let text = self.text(part, head);
-        let mut leaf = match (
-            rules::judge(head, self.parts.place(part)),
-            Decoder::new(head.encoding),
-        ) {
+        let judgement = rules::judge(head, self.parts.place(part));
+        let text = self.text(part, head, judgement);
+        let mut leaf = match (judgement, Decoder::new(head.encoding)) {
             (Judgement::Candidate | Judgement::CandidateUnlessShown, Some(decoder)) => {
                 self.candidate(part, head, decoder)
             }
@@ -390,6 +391,10 @@ impl Message {
         let mut leaf = Box::new(Leaf::new(part, head, Work::Counting(decoder)));
         let id = head.content_id.as_deref();
         leaf.shown_by = id.map(|id| self.references.key(id));
+        // A body that has a name: it may go, and shows what it refers to if it stays.
+        leaf.shows = is_html(head)
+            && head.disposition == Disposition::Inline
+            && References::can_read(head.charset.as_deref());
         match &self.fate {
             Some(fate) => leaf.decide(fate.clone()),
             None => {
@@ -405,7 +410,7 @@ impl Message {
     /// What is done with the body of a leaf that stays by its header.
     fn keeping(&mut self, head: &Head, why: Why, decoder: Option<Decoder>) -> Work {
         match decoder {
-            Some(decoder) if is_html_body(head) => {
+            Some(decoder) if is_html(head) => {
                 if !References::can_read(head.charset.as_deref()) {
                     self.references.assume_everything();
                 }
@@ -451,10 +456,11 @@ impl Message {
             return self.malformed(leaf);
         }
         leaf.bytes += self.decoded.len() as u64;
-        match leaf.work {
-            Work::Html(_) => self.references.push(&self.decoded),
-            Work::Counting(_) => self.look(leaf, is_whole),
-            _ => {}
+        if leaf.shows || matches!(leaf.work, Work::Html(_)) {
+            self.references.push(&self.decoded);
+        }
+        if matches!(leaf.work, Work::Counting(_)) {
+            self.look(leaf, is_whole);
         }
         Ok(())
     }
@@ -488,6 +494,9 @@ impl Message {
     /// becomes of that is decided where the part ends: it must not matter how much of it was there
     /// when it was found out.
     fn malformed(&mut self, leaf: &mut Leaf) -> Result<(), Stop> {
+        if leaf.shows {
+            self.references.assume_everything();
+        }
         match &leaf.work {
             _ if leaf.file.encoding == TransferEncoding::Base64 => {
                 Err(Reason::Ambiguous(Ambiguity::Base64).into())
@@ -619,6 +628,9 @@ impl Message {
         self.take_decoded(&mut leaf, tail, true)?;
         if self.is_spoiled(&leaf) {
             return Err(Reason::MalformedBody.into());
+        }
+        if leaf.shows {
+            self.references.finish();
         }
         if matches!(leaf.work, Work::Detaching(..)) || self.goes(&leaf) {
             return Ok(Some(Wait::End(leaf)));
@@ -817,20 +829,26 @@ impl Message {
             .await
     }
 
-    /// Remembers a text part as a place for the notice.
-    fn text(&self, part: PartId, head: &Head) -> Option<Box<Text>> {
-        if self.texts.len() >= TEXTS_MAX {
-            return None;
-        }
+    /// Remembers a text part as a place for the notice. What has a name is a file to some readers, even
+    /// where it stands for the text.
+    fn text(&mut self, part: PartId, head: &Head, judgement: Judgement) -> Option<Box<Text>> {
         let kind = match head.media.sub() {
             "plain" => TextKind::Plain,
             "html" => TextKind::Html,
             _ => return None,
         };
-        let is_body = head.media.main() == "text"
-            && !head.is_named
-            && head.disposition == Disposition::Inline
-            && part != 0;
+        let stays = matches!(
+            judgement,
+            Judgement::Stays(Why::Text | Why::Alternative | Why::RelatedRoot)
+        );
+        if head.media.main() != "text" || !stays || part == 0 {
+            return None;
+        }
+        let is_file = head.is_named || head.disposition != Disposition::Inline;
+        if is_file || self.texts.len() >= TEXTS_MAX {
+            self.has_other_texts |= self.parts.choices(part).next().is_some();
+            return None;
+        }
         let text = || Text {
             part,
             kind,
@@ -840,7 +858,7 @@ impl Message {
             body: self.spool.len(),
             end: self.spool.len(),
         };
-        is_body.then(|| Box::new(text()))
+        Some(Box::new(text()))
     }
 
     /// Notes that a part stays.
@@ -950,15 +968,19 @@ fn place(path: &str) -> Vec<u32> {
         .collect()
 }
 
-fn is_html_body(head: &Head) -> bool {
+fn is_html(head: &Head) -> bool {
     head.media.is("text", "html")
 }
 
 /// The name of a field that describes the message's content, as written.
 fn content_field(field: &Field) -> Option<String> {
-    let is_content = field
-        .name
-        .get(..8)
-        .is_some_and(|start| start.eq_ignore_ascii_case(b"content-"));
+    let starts = |with: &[u8]| {
+        let start = field.name.get(..with.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(with))
+    };
+    let is_content = starts(b"content-")
+        || ["mime-version", "lines"]
+            .iter()
+            .any(|name| field.name.len() == name.len() && starts(name.as_bytes()));
     is_content.then(|| String::from_utf8_lossy(&field.name).into_owned())
 }

@@ -63,6 +63,8 @@ enum Kind {
     Mixed,
     Alternative,
     Related,
+    /// Another one whose parts are shown one after the other (RFC 2046, sections 5.1.3 and 5.1.6).
+    Sequence,
     OtherMultipart,
 }
 
@@ -155,12 +157,18 @@ impl Parts {
         }
     }
 
-    /// The `multipart/alternative` that a body is a choice of, if any: the innermost around it that
-    /// no `multipart/mixed` separates from it.
-    pub(super) fn alternative(&self, part: PartId) -> Option<PartId> {
-        self.around(part)
-            .take_while(|&parent| self.parts[parent as usize].kind != Kind::Mixed)
-            .find(|&parent| self.parts[parent as usize].kind == Kind::Alternative)
+    /// Each `multipart/alternative` around a part, with the choice of it in which the part stands; the
+    /// innermost first.
+    pub(super) fn choices(&self, part: PartId) -> impl Iterator<Item = (PartId, PartId)> {
+        let inner = std::iter::once(part).chain(self.around(part));
+        let is_choice =
+            |(around, _): &(PartId, PartId)| self.parts[*around as usize].kind == Kind::Alternative;
+        self.around(part).zip(inner).filter(is_choice)
+    }
+
+    /// Whether a part is another, or stands in it.
+    pub(super) fn is_in(&self, part: PartId, around: PartId) -> bool {
+        part == around || self.around(part).any(|parent| parent == around)
     }
 
     /// Where a part's body starts.
@@ -186,9 +194,10 @@ impl Parts {
     }
 
     /// Where a new first part of the message can stand: at the delimiter line of the first one.
-    /// Only a `multipart/mixed` can take one without its other parts changing their meaning.
+    /// Only a `multipart/mixed`, or what readers take for one, can take one without its other parts
+    /// changing their meaning.
     pub(super) fn front(&self) -> Option<u64> {
-        let is_mixed = self.parts[0].kind == Kind::Mixed;
+        let is_mixed = matches!(self.parts[0].kind, Kind::Mixed | Kind::Sequence);
         self.parts
             .get(1)
             .filter(|_| is_mixed)
@@ -267,6 +276,7 @@ impl Kind {
             "mixed" => Self::Mixed,
             "alternative" => Self::Alternative,
             "related" => Self::Related,
+            "parallel" | "fax-message" | "voice-message" => Self::Sequence,
             _ => Self::OtherMultipart,
         }
     }
@@ -408,8 +418,8 @@ mod tests {
         assert_eq!(parts.place(4), Place::RelatedRoot);
         assert_eq!(parts.place(5), Place::Related);
         assert_eq!(parts.place(6), Place::Free);
-        assert_eq!(parts.alternative(4), Some(1));
-        assert_eq!(parts.alternative(6), None);
+        assert_eq!(parts.choices(4).next().map(|(around, _)| around), Some(1));
+        assert_eq!(parts.choices(6).next(), None);
         assert_eq!(parts.front(), Some(0));
     }
 }

@@ -286,7 +286,7 @@ mod tests {
             (b'0', b'0', "cccca"),
             (b'1', b'0', "ccccchba"),
             (b'2', b'0', "ccccca"),
-            (b'3', b'0', "cccccmmhba"),
+            (b'3', b'0', "cccccmmhhba"),
             (b'4', b'0', "ccccca"),
             (b'5', b'0', "cccca"),
             (b'6', b'0', "ccccchba"),

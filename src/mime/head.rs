@@ -173,10 +173,8 @@ impl std::fmt::Display for MediaType {
 
 impl TransferEncoding {
     fn parse(value: &[u8]) -> Result<Self, Ambiguity> {
-        // A blank behind the token or a fold before it is part of the value to Python.
-        let token = value.trim_ascii_start();
-        if token.is_empty() || value.contains(&b'\n') || !token.iter().all(|&b| param::is_token(b))
-        {
+        let token = value.trim_ascii();
+        if token.is_empty() || !token.iter().all(|&b| param::is_token(b)) {
             return Err(Ambiguity::Encoding);
         }
         let known: [(&[u8], Self); 5] = [
@@ -189,7 +187,13 @@ impl TransferEncoding {
         let found = known
             .iter()
             .find(|(name, _)| token.eq_ignore_ascii_case(name));
-        Ok(found.map_or(Self::Unknown, |&(_, encoding)| encoding))
+        let encoding = found.map_or(Self::Unknown, |&(_, encoding)| encoding);
+        // A blank behind the token or a fold before it is part of the value to Python: no encoding that
+        // it knows, which is the same where nothing is to be decoded.
+        let is_strict = value.trim_ascii_start() == token && !value.contains(&b'\n');
+        (is_strict || encoding.is_identity())
+            .then_some(encoding)
+            .ok_or(Ambiguity::Encoding)
     }
 
     /// Whether the body stands in the message as it is.
@@ -442,7 +446,7 @@ impl Head {
             encoding,
             disposition: disposition_of(&disposition),
             file_name: name_in(&disposition, "filename").or(name_in(&content_type, "name")),
-            content_id: described.id.map(unfolded).map(without_brackets),
+            content_id: described.id.map(content_id),
             content_location: described.location.map(unfolded),
             charset: content_type.as_ref().and_then(charset_of),
             boundary: None,
@@ -508,8 +512,13 @@ fn unfolded(value: &[u8]) -> String {
         .to_owned()
 }
 
-fn without_brackets(id: String) -> String {
-    id.trim_start_matches('<').trim_end_matches('>').to_owned()
+/// What stands between the angle brackets, without the comments around them; encoded words in it are
+/// read, though none may be there.
+fn content_id(value: &[u8]) -> String {
+    let id = param::plain_name(&param::unfold(value));
+    let inner = id.split_once('<').map_or(&*id, |(_, inner)| inner);
+    let inner = inner.rsplit_once('>').map_or(inner, |(inner, _)| inner);
+    inner.trim().to_owned()
 }
 
 #[cfg(test)]
@@ -553,6 +562,14 @@ mod tests {
         let head = read("\r\n").unwrap();
         assert!(head.media.is("text", "plain"));
         assert_eq!(head.encoding, TransferEncoding::SevenBit);
+    }
+
+    #[test]
+    fn blanks_around_an_encoding_do_not_matter_where_nothing_is_encoded() {
+        for value in ["8bit ", "\r\n 7bit", " binary\t"] {
+            let head = read(&format!("Content-Transfer-Encoding: {value}\r\n\r\n")).unwrap();
+            assert!(head.encoding.is_identity(), "{value}");
+        }
     }
 
     #[test]

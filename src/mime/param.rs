@@ -286,7 +286,7 @@ pub(super) fn percent_decode(text: &[u8]) -> Vec<u8> {
 
 /// A name that is not in RFC 2231 form: RFC 2047 words (not allowed there, but written), else
 /// UTF-8, else Windows-1252.
-fn plain_name(value: &[u8]) -> String {
+pub(super) fn plain_name(value: &[u8]) -> String {
     if memchr::memmem::find(value, b"=?").is_some() {
         let decode = |charset: &[u8], bytes: &[u8], out: &mut String| {
             out.push_str(&to_text(charset, bytes));

@@ -1,4 +1,8 @@
 //! Which `cid:` URLs an HTML body refers to (RFC 2392), found while it streams by.
+//!
+//! Mail programs write file names into them, with blanks, quotes and parentheses, escaped or not, and
+//! readers take them as they find them. So a reference is read in each way that some reader may read
+//! it in: an image that stays costs space, one that goes tears a hole.
 
 use std::{
     collections::HashSet,
@@ -82,11 +86,14 @@ impl References {
         while let Some(start) = find_scheme(&held[at..]).map(|offset| at + offset) {
             let reference = &held[start + SCHEME.len()..];
             let longest = &reference[..reference.len().min(REFERENCE_BYTES_MAX + 1)];
-            match longest.iter().position(|&b| ends_reference(b)) {
-                Some(len) => self.add(&reference[..len]),
-                None if eof || reference.len() > REFERENCE_BYTES_MAX => self.add(reference),
+            let quote = start.checked_sub(1).map(|before| held[before]);
+            let quote = quote.filter(|b| matches!(b, b'"' | b'\''));
+            match longest.iter().position(|&b| ends(b, quote)) {
+                Some(len) => self.add(&reference[..len], quote),
+                None if eof || reference.len() > REFERENCE_BYTES_MAX => self.add(reference, quote),
                 None => {
-                    self.held = held[start..].to_vec();
+                    // With the byte before it, which may be a quote.
+                    self.held = held[start.saturating_sub(1)..].to_vec();
                     return;
                 }
             }
@@ -95,11 +102,11 @@ impl References {
             }
             at = start + SCHEME.len();
         }
-        let keep = held.len().saturating_sub(SCHEME.len() - 1).max(at);
+        let keep = held.len().saturating_sub(SCHEME.len()).max(at);
         self.held = held[keep..].to_vec();
     }
 
-    fn add(&mut self, reference: &[u8]) {
+    fn add(&mut self, reference: &[u8], quote: Option<u8>) {
         // A character reference in a URL is rare; readers would decode it. A reference inside of one
         // is rarer, and each of many would be read to the end of all.
         let odd = reference.contains(&b'&')
@@ -109,12 +116,21 @@ impl References {
             self.everything = true;
             return;
         }
-        let hash = self.hash(&percent_decode(reference));
-        self.found.insert(hash);
+        self.found.insert(self.hash(reference));
+        // In a style sheet a parenthesis ends it, in an attribute it does not.
+        let parenthesis = reference.iter().position(|b| matches!(b, b'(' | b')'));
+        if let Some(len) = parenthesis.filter(|_| quote.is_none()) {
+            self.found.insert(self.hash(&reference[..len]));
+        }
     }
 
+    /// Of an identifier as it is written in either place: escapes are read, brackets do not count.
     fn hash(&self, content_id: &[u8]) -> u64 {
-        self.hasher.hash_one(content_id)
+        let read = percent_decode(content_id);
+        let inner = read.trim_ascii();
+        let inner = inner.strip_prefix(b"<").unwrap_or(inner);
+        let inner = inner.strip_suffix(b">").unwrap_or(inner);
+        self.hasher.hash_one(inner.trim_ascii())
     }
 }
 
@@ -126,8 +142,12 @@ fn find_scheme(text: &[u8]) -> Option<usize> {
     })
 }
 
-fn ends_reference(byte: u8) -> bool {
-    byte <= b' ' || b"\"'<>()".contains(&byte)
+/// Whether a reference that this quote stands before ends here.
+fn ends(byte: u8, quote: Option<u8>) -> bool {
+    match quote {
+        Some(quote) => byte == quote,
+        None => byte <= b' ' || b"\"'<>".contains(&byte),
+    }
 }
 
 #[cfg(test)]
@@ -148,6 +168,38 @@ mod tests {
                 assert!(references.contains(id), "{id} cut {cut}");
             }
             assert!(!references.contains("a"), "cut {cut}");
+        }
+    }
+
+    #[test]
+    fn a_reference_is_whatever_stands_between_the_quotes() {
+        let html = "<img src=\"cid:photo (1) d'eux.png\"><img src='cid:a(2)@x'>\
+                    <img src=cid:b(3)@x alt=c><p style=\"background:url(cid:d@x)\">\
+                    <img src=\"cid:logo%20asso.png\"><img src=\"cid:<e@x>\"><img src=\"cid: f@x \">\
+                    <p style=\"background:url('cid:g@x')\">";
+        for cut in 1..html.len() {
+            let mut references = References::default();
+            for chunk in html.as_bytes().chunks(cut) {
+                references.push(chunk);
+            }
+            references.finish();
+            for id in [
+                "photo (1) d'eux.png",
+                "photo%20(1)%20d'eux.png",
+                "a(2)@x",
+                "b(3)@x",
+                "d@x",
+                "logo asso.png",
+                "logo%20asso.png",
+                "e@x",
+                "f@x",
+                "g@x",
+            ] {
+                assert!(references.contains(id), "{id} cut {cut}");
+            }
+            for id in ["photo", "a", "c", "g"] {
+                assert!(!references.contains(id), "{id} cut {cut}");
+            }
         }
     }
 

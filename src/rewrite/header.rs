@@ -4,6 +4,9 @@ use std::ops::Range;
 
 use super::{Eol, Splice};
 
+/// Fields that tell of a body's bytes.
+pub(crate) const MEASURES: [&str; 3] = ["content-md5", "content-length", "lines"];
+
 /// Declares the transfer encoding: replaces the field's value, or adds the field.
 ///
 /// `header` is a header block with its blank line.
@@ -57,6 +60,21 @@ pub(super) fn set_charset_utf8(header: &[u8], eol: Eol) -> Option<Splice> {
     }
 }
 
+/// Takes out what tells of the body's bytes and is true no more: `Content-MD5` (RFC 1864),
+/// `Content-Length` and `Lines`.
+pub(super) fn without_measures(header: &[u8]) -> Vec<Splice> {
+    MEASURES
+        .iter()
+        .filter_map(|name| {
+            let (start, value) = named(header, name.as_bytes())?;
+            Some(Splice {
+                at: start..field_end(header, value.end),
+                with: Vec::new(),
+            })
+        })
+        .collect()
+}
+
 /// True if the block ends with a blank line, so that a body can follow it.
 pub(super) fn is_complete(header: &[u8]) -> bool {
     matches!(header, b"\n" | b"\r\n") || header.ends_with(b"\n\n") || header.ends_with(b"\n\r\n")
@@ -91,6 +109,11 @@ fn added(header: &[u8], field: &str, eol: Eol) -> Splice {
 /// Where the value of the first field of this (lower-case) name stands: from the colon to the
 /// last line end, exclusive.
 fn field(header: &[u8], name: &[u8]) -> Option<Range<usize>> {
+    named(header, name).map(|(_, value)| value)
+}
+
+/// The same, with where the field starts.
+fn named(header: &[u8], name: &[u8]) -> Option<(usize, Range<usize>)> {
     let mut at = 0;
     while at < header.len() {
         let end = field_end(header, at);
@@ -100,7 +123,7 @@ fn field(header: &[u8], name: &[u8]) -> Option<Range<usize>> {
         {
             let value = line.strip_suffix(b"\n").unwrap_or(line);
             let value = value.strip_suffix(b"\r").unwrap_or(value);
-            return Some(at + colon + 1..at + value.len());
+            return Some((at, at + colon + 1..at + value.len()));
         }
         at = end;
     }

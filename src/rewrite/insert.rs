@@ -82,6 +82,7 @@ pub fn insert(
         eol,
     };
     let mut splices = text.splices(notice, position, part.encoding)?;
+    splices.extend(header::without_measures(header));
     // Stable: fields that are added at the same place keep their order.
     splices.sort_by_key(|splice| splice.at.start);
     Ok(splices)

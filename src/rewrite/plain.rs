@@ -10,8 +10,24 @@ use crate::config::Position;
 /// How many lines an attribution (`On …, Jane wrote:`) may take.
 const ATTRIBUTION_LINES_MAX: usize = 3;
 
-/// How many lines after `From:` may hold the rest of a quoted header.
+/// How many lines after the first may hold the rest of a quoted header.
 const QUOTED_HEADER_LINES: usize = 6;
+
+/// How long the label of a field in it may be, in bytes.
+const LABEL_BYTES_MAX: usize = 24;
+
+/// Columns at which mail programs break lines.
+const COLUMNS: usize = 72;
+
+/// What a field of a quoted header says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Field {
+    From,
+    Sent,
+    Subject,
+    /// Recipients, and a bare date.
+    Other,
+}
 
 /// The shortest line of underscores that separates something from the author's text.
 const UNDERSCORES_MIN: usize = 20;
@@ -138,16 +154,12 @@ impl<'a> Lines<'a> {
             return Some((i, if marked { Quote::Marked } else { Quote::Rest }));
         }
         let separates = match first {
-            b'-' if may_be_forward_separator(self.get(i)) => {
-                is_forward_separator(&folded(self.get(i)))
-            }
+            b'-' if has_letters(self.get(i)) => is_forward_separator(&folded(self.get(i))),
             b'_' if is_underscores(self.get(i)) => self
                 .next_filled(i + 1)
                 .is_some_and(|next| self.is_quoted_header(next)),
-            b'B' | b'D' | b'F' | b'*' | b'b' | b'd' | b'f' => {
-                is_forward_line(&folded(self.get(i))) || self.is_quoted_header(i)
-            }
-            _ => false,
+            b'A' | b'B' | b'D' | b'I' if is_forward_line(&folded(self.get(i))) => true,
+            _ => self.is_quoted_header(i),
         };
         separates.then_some((i, Quote::Rest))
     }
@@ -192,24 +204,28 @@ impl<'a> Lines<'a> {
         Some(first.unwrap_or(last))
     }
 
-    /// `From:` and at least two more fields of a quoted header, as Outlook writes it.
+    /// The sender and at least two more fields of a quoted header, as Outlook writes it. Somebody
+    /// travels from and to, on a date; a mail has a subject too, or was sent, or is from an address.
     fn is_quoted_header(&self, i: usize) -> bool {
-        let line = folded(self.get(i));
-        if !["from:", "de:", "de :", "de?:"]
-            .iter()
-            .any(|start| line.starts_with(start))
-        {
+        let first = field(self.get(i));
+        if !matches!(first, Some(Field::From | Field::Sent)) {
             return false;
         }
-        let fields = [
-            "sent:", "date:", "date ", "to:", "subject:", "cc:", "cc :", "envoy", "?:", "? :",
-            "a?", "a:", "a :", "objet", "sujet",
-        ];
-        let is_field = |i: &usize| {
-            let line = folded(self.get(*i));
-            fields.iter().any(|start| line.starts_with(start)) && line.contains(':')
-        };
-        (i + 1..=i + QUOTED_HEADER_LINES).filter(is_field).count() >= 2
+        let (mut from, mut is_mail, mut others) = (None, false, 0);
+        for line in i..=i + QUOTED_HEADER_LINES {
+            match field(self.get(line)) {
+                // There is one sender.
+                Some(Field::From) if from.is_some() => return false,
+                Some(Field::From) => from = Some(line),
+                Some(field) => {
+                    is_mail |= field != Field::Other;
+                    others += 1;
+                }
+                None => {}
+            }
+        }
+        let has_address = |from: usize| self.get(from).contains(&b'@');
+        others > 1 && from.is_some_and(|from| is_mail || has_address(from))
     }
 
     /// The author's last line in or below the quote that starts here, up to the signature or to a
@@ -221,6 +237,10 @@ impl<'a> Lines<'a> {
             if self.is_blank(i) || self.is_marked(i) {
                 // Nothing of the author's.
             } else if is_signature(self.get(i)) || is_underscores(self.get(i)) {
+                break;
+            } else if !has_letters(self.get(i)) || self.is_wrapped(i) {
+                // Nor here.
+            } else if is_footer(&folded(self.get(i))) {
                 break;
             } else if let Some(last) = self.attribution(i).or_else(|| self.attributes_next(i)) {
                 let next = self.next_filled(last + 1);
@@ -236,6 +256,16 @@ impl<'a> Lines<'a> {
             i += 1;
         }
         answer
+    }
+
+    /// Whether a line is what an old mail program broke off the quoted line above it.
+    fn is_wrapped(&self, i: usize) -> bool {
+        let above = self.get(i.saturating_sub(1));
+        let word = self.get(i).split(|&b| b == b' ').next().unwrap_or_default();
+        self.is_marked(i + 1)
+            && above.starts_with(b">")
+            && above.len() + 1 + word.len() > COLUMNS
+            && word.first().is_some_and(|b| !b.is_ascii_uppercase())
     }
 
     /// This line, if it ends the attribution of a quote that follows.
@@ -272,19 +302,96 @@ fn is_underscores(line: &[u8]) -> bool {
 fn opens_attribution(line: &[u8]) -> bool {
     let dashes = line.iter().take_while(|&&b| b == b'-').count();
     let line = line[dashes..].trim_ascii_start();
-    (line.starts_with(b"On ") || line.starts_with(b"Le ")) && line.iter().any(u8::is_ascii_digit)
+    let opens = ["On ", "Le ", "Am ", "El ", "Em ", "Il ", "Op "];
+    opens.iter().any(|start| line.starts_with(start.as_bytes()))
+        && line.iter().any(u8::is_ascii_digit)
 }
 
-/// `… wrote:`, `… a écrit :`
+/// `… wrote:`, `… a écrit :`, `… schrieb Jane:`
 fn closes_attribution(line: &[u8]) -> bool {
     if !line.trim_ascii_end().ends_with(b":") {
         return false;
     }
     let line = folded(line);
     let line = line.trim_end_matches([':', ' ', '?']);
-    ["wrote", "a ?crit", "a e?crit", "a ecrit"]
-        .iter()
-        .any(|end| line.ends_with(end))
+    let ends = [
+        "wrote",
+        "a ?crit",
+        "a e?crit",
+        "a ecrit",
+        "escribi",
+        "escreveu",
+        "ha scritto",
+    ];
+    ends.iter().any(|end| line.ends_with(end))
+        || line.contains(" schrieb ")
+        || line.contains(" schreef ")
+}
+
+/// What a line of a quoted header says, by its label as Outlook, Lotus and webmails write it: in
+/// English, French, German, Spanish, Portuguese, Italian, Dutch, Swedish, Danish, Norwegian, Polish.
+fn field(line: &[u8]) -> Option<Field> {
+    let start = &line[..line.len().min(LABEL_BYTES_MAX)];
+    let label = folded(&start[..memchr::memchr(b':', start)?]);
+    Some(match label.trim_end_matches([' ', '?']) {
+        "from" | "de" | "von" | "da" | "van" | "fr?n" | "fra" | "od" => Field::From,
+        "sent" | "envoy" | "envoye" | "gesendet" | "enviado" | "enviado el" | "enviado em"
+        | "enviada em" | "inviato" | "verzonden" | "skickat" | "sendt" | "wys?ano"
+        | "date d'envoi" | "date d?envoi" => Field::Sent,
+        "subject" | "objet" | "sujet" | "betreff" | "asunto" | "assunto" | "oggetto"
+        | "onderwerp" | "?mne" | "emne" | "temat" => Field::Subject,
+        "to" | "a" | "an" | "para" | "aan" | "till" | "til" | "do" | "cc" | "kopie" | "kopia"
+        | "copie" | "date" | "datum" | "fecha" | "data" | "dato" => Field::Other,
+        // All that is left of an `À` is a `?`.
+        "" if !label.is_empty() => Field::Other,
+        _ => return None,
+    })
+}
+
+/// What gateways and phones write below everything: how it was sent, what it must not be used for.
+fn is_footer(line: &str) -> bool {
+    let starts = [
+        "envoy? de",
+        "envoy? ? partir de",
+        "envoye de mon",
+        "sent from ",
+        "sent via ",
+        "get outlook for",
+        "t?l?charger outlook",
+        "von meinem ",
+        "gesendet von ",
+        "enviado desde ",
+        "inviato da ",
+        "virus-free",
+    ];
+    let openings = [
+        "ce message",
+        "ce mail",
+        "ce courriel",
+        "cet e-mail",
+        "cet email",
+        "les informations",
+        "this message",
+        "this e-mail",
+        "this email",
+        "the information",
+        "diese e-mail",
+        "diese nachricht",
+        "este mensaje",
+        "l'absence",
+        "l?absence",
+    ];
+    let subjects = [
+        "confiden",
+        "destinat",
+        "intended",
+        "recipient",
+        "virus",
+        "vertraulich",
+    ];
+    starts.iter().any(|start| line.starts_with(start))
+        || openings.iter().any(|start| line.starts_with(start))
+            && subjects.iter().any(|subject| line.contains(subject))
 }
 
 /// `-----Original Message-----` and its like.
@@ -294,10 +401,10 @@ fn is_forward_separator(line: &str) -> bool {
         && is_forward_title(line.trim_matches(['-', ' ', '?']))
 }
 
-/// Whether a line has the `m` that all titles have: most that start with dashes are rules, and need
-/// not be folded.
-fn may_be_forward_separator(line: &[u8]) -> bool {
-    line.iter().any(|b| b.eq_ignore_ascii_case(&b'm'))
+/// Whether a line is more than a rule.
+fn has_letters(line: &[u8]) -> bool {
+    line.iter()
+        .any(|b| b.is_ascii_alphanumeric() || !b.is_ascii())
 }
 
 /// `Begin forwarded message:`, without dashes.
@@ -308,6 +415,10 @@ fn is_forward_line(line: &str) -> bool {
             | "d?but du message r?exp?di?"
             | "d?but du message transf?r"
             | "d?but du message r?exp?di"
+            | "anfang der weitergeleiteten nachricht"
+            | "inicio del mensaje reenviado"
+            | "inizio messaggio inoltrato"
+            | "begin doorgestuurd bericht"
     )
 }
 
@@ -318,6 +429,11 @@ fn is_forward_title(title: &str) -> bool {
         "message original",
         "mail original",
         "original appointment",
+        "urspr?ngliche nachricht",
+        "mensaje original",
+        "mensagem original",
+        "messaggio original",
+        "oorspronkelijk bericht",
     ];
     let forwards = [
         "forwarded message",
@@ -325,6 +441,11 @@ fn is_forward_title(title: &str) -> bool {
         "mail transf",
         "message r?exp",
         "message forward",
+        "weitergeleitete nachricht",
+        "mensaje reenviado",
+        "mensagem encaminhada",
+        "messaggio inoltrato",
+        "doorgestuurd bericht",
     ];
     starts
         .iter()
@@ -394,6 +515,19 @@ mod tests {
             "Yes\n\n@@________________________________\nFrom: x\nSent: y\nTo: z\n",
             "Yes\n\n@@De : x\nEnvoyé : y\nÀ : z\nObjet : t\n",
             "Yes\n\n@@*From:* x\n*Sent:* y\n*To:* z\n",
+            "Ja\n\n@@Von: x\nGesendet: y\nAn: z\nBetreff: t\n",
+            "Ja\n\n@@Gesendet: y\nVon: x\nAn: z\nBetreff: t\n\nb\n-- \nYann\n",
+            "Ja\n\n@@Von:    Jean/PARIS\nAn:     Marie\nDatum:  1\nBetreff: t\n",
+            "Ja\n@@________________________________\nVon: x\nGesendet: y\nAn: z\n",
+            "Ja\n\n@@-----Ursprüngliche Nachricht-----\nVon: x\n",
+            "Ja\n\n@@Am 21.11.2026 um 18:02 schrieb Yann <y@x.example>:\nNein?\n",
+            "Sí\n\n@@De: x\nEnviado el: y\nPara: z\nAsunto: t\n",
+            "Sì\n\n@@-----Messaggio originale-----\nDa: x\n",
+            "Yes\n\n@@From: y@x.example\nTo: z\nDate: t\n",
+            "Oui\n\n@@Le 21/11/2026, Yann a écrit :\n> Non ?\n\nEnvoyé de mon iPhone\n",
+            "Yes\n\n@@On 21.11.26, Yann wrote:\n> No?\n\n---\nThis email has been checked for viruses.\n",
+            "Oui\n\n@@Le 21/11/2026, Yann a écrit :\n> Non ?\n\nCe message est confidentiel.\n",
+            "Yes\n\n@@On 21.11.26, Yann wrote:\n> this is a long line of which an old mail program that wraps it at\nseventy columns\n> made two\n",
         ] {
             check(marked.as_bytes());
             check(marked.replace('\n', "\r\n").as_bytes());
@@ -428,6 +562,8 @@ mod tests {
             "-----\nList\n-----\n@@",
             "____________________\nForm\n@@",
             "-- pieces jointes --\nx\n@@",
+            "De : Paris\nÀ : Lyon\nDate : samedi\nà bientôt\n@@",
+            "A : b\nB : c\nC : d\nFrom: here\n@@",
         ] {
             check(marked.as_bytes());
         }

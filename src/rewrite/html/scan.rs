@@ -47,6 +47,9 @@ const TREACHEROUS: &[&[u8]] = &[
     b"xmp",
 ];
 
+/// Those of [`TREACHEROUS`] in which a `<body>` is one for all readers.
+const OPEN: &[&[u8]] = &[b"math", b"noscript", b"svg"];
+
 /// Elements inside which the notice would be hidden, torn, or part of something else.
 const ENCLOSING: &[&[u8]] = &[
     b"a", b"applet", b"audio", b"button", b"canvas", b"details", b"dialog", b"listing", b"map",
@@ -93,6 +96,7 @@ struct Element {
     is_head: bool,
     is_raw: bool,
     is_treacherous: bool,
+    is_sealing: bool,
     breaks_line: bool,
     enclosing: Option<usize>,
     block: Option<usize>,
@@ -120,6 +124,7 @@ impl Element {
             is_head: HEAD.contains(&name),
             is_raw: RAW.contains(&name),
             is_treacherous: TREACHEROUS.contains(&name),
+            is_sealing: TREACHEROUS.contains(&name) && !OPEN.contains(&name),
             breaks_line: name != b"span" && BLOCKS.contains(&name) || LINES.contains(&name),
             enclosing: place(ENCLOSING),
             block: place(BLOCKS),
@@ -151,9 +156,12 @@ pub(super) struct Scan<'a> {
     done: usize,
     body: Option<usize>,
     content: Option<usize>,
+    in_head: bool,
     /// The start of an element of [`RAW`] that is open.
     raw: Option<usize>,
     treacherous: bool,
+    /// Whether an element was opened in which nothing is markup for some readers.
+    is_sealed: bool,
     /// How many elements are open, for each of [`ENCLOSING`].
     enclosing: [usize; ENCLOSING.len()],
     enclosed: usize,
@@ -247,12 +255,16 @@ impl<'a> Scan<'a> {
     fn start_tag(&mut self, end: usize) {
         let name = &*self.tag.name;
         let is_first = self.content.is_none() && self.body.is_none();
-        if name == b"body" {
-            if is_first {
-                self.body = Some(end);
+        match name {
+            b"body" => {
+                if is_first || self.end_head() {
+                    self.body = Some(end);
+                }
+                self.is_hidden |= self.tag.hides();
+                return;
             }
-            self.is_hidden |= self.tag.hides();
-            return;
+            b"head" => self.in_head |= is_first,
+            _ => {}
         }
         let element = Element::of(name);
         self.is_frameset |= name == b"frameset" && is_first;
@@ -265,6 +277,7 @@ impl<'a> Scan<'a> {
             self.raw = Some(self.tag.start);
         }
         self.treacherous |= element.is_treacherous;
+        self.is_sealed |= element.is_sealing;
         if let Some(i) = element.enclosing {
             if !self.is_enclosed() {
                 self.outside = self.here();
@@ -286,6 +299,7 @@ impl<'a> Scan<'a> {
             self.reading.end_line();
         }
         match name {
+            b"head" => _ = self.end_head(),
             b"body" => self.body_end = Some(self.here()),
             b"html" => self.html_end = Some(self.here()),
             _ => {}
@@ -299,6 +313,17 @@ impl<'a> Scan<'a> {
         if let Some(index) = element.block {
             self.close(index);
         }
+    }
+
+    /// The head ends here, if one is open that nothing hides the end of. What was written in it is no
+    /// content: browsers show it, but others leave out all that stands in a head.
+    fn end_head(&mut self) -> bool {
+        let ends = self.in_head && !self.is_sealed && self.raw.is_none();
+        if ends {
+            self.in_head = false;
+            self.content = None;
+        }
+        ends
     }
 
     fn text(&mut self, value: &[u8]) {
@@ -460,11 +485,23 @@ pub(super) fn is_odd_comment(raw: &[u8]) -> bool {
 }
 
 /// True for the start tag and content of a raw element whose end readers may see in different
-/// places. Word puts its styles into a comment, and all agree on that while it is closed.
+/// places, which a stray `<b>` in a title is no reason for. Word puts its styles into a comment, and all agree on that while it is closed.
 fn is_odd_raw(name: &[u8], raw: &[u8]) -> bool {
     let content = memchr::memchr(b'>', raw).map_or(raw, |end| &raw[end + 1..]);
     if matches!(name, b"title" | b"textarea") {
-        return memchr::memchr(b'<', content).is_some();
+        let is_odd = |at: usize| {
+            let tag = content[at + 1..].strip_prefix(b"/");
+            let tag = tag.unwrap_or(&content[at + 1..]);
+            let name = tag.split(|b| !b.is_ascii_alphanumeric()).next();
+            let name = name.unwrap_or_default().to_ascii_lowercase();
+            let element = Element::of(&name);
+            matches!(tag.first(), None | Some(b'!' | b'?'))
+                || name == b"body"
+                || element.is_head
+                || element.is_raw
+                || element.is_treacherous
+        };
+        return memchr::memchr_iter(b'<', content).any(is_odd);
     }
     let Some(open) = memchr::memmem::rfind(content, b"<!--") else {
         return false;

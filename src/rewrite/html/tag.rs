@@ -68,6 +68,8 @@ pub(super) struct Tag {
     has_attributes: bool,
     has_cite: bool,
     is_hidden: bool,
+    /// GMX and WEB.DE: `<div name="quote">`
+    is_named_quote: bool,
 }
 
 impl Tag {
@@ -79,7 +81,7 @@ impl Tag {
             return;
         }
         self.has_attributes = false;
-        (self.has_cite, self.is_hidden) = (false, false);
+        (self.has_cite, self.is_hidden, self.is_named_quote) = (false, false, false);
         for value in [
             &mut self.attribute,
             &mut self.class,
@@ -108,6 +110,10 @@ impl Tag {
             b"class" => &mut self.class,
             b"data-marker" => &mut self.marker,
             b"id" => &mut self.id,
+            b"name" => {
+                self.is_named_quote = value == b"quote";
+                return;
+            }
             b"style" => &mut self.style,
             b"type" => &mut self.kind,
             _ => return,
@@ -154,6 +160,7 @@ impl Tag {
             || self.has_class(QUOTE_CLASSES)
             || self.id == b"reply-intro" // Roundcube
             || self.id.starts_with(b"yahoo_quoted")
+            || self.is_named_quote && self.has_bar()
     }
 
     fn is_signature(&self) -> bool {

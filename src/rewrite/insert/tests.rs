@@ -147,6 +147,29 @@ fn a_body_that_is_not_in_its_charset_is_refused() {
 }
 
 #[test]
+fn what_told_of_the_bytes_goes() {
+    let raw = b"Content-MD5: x\r\nX: y\r\nContent-Length:\r\n 5\r\nLines: 1\r\n\r\nabc\r\n";
+    let mut part = part(raw, TextKind::Plain, None);
+    part.body_start = raw.len() - 5;
+    let splices = insert(
+        &part,
+        &notice(Language::En, &["x"]),
+        Position::End,
+        Eol::CrLf,
+    )
+    .unwrap();
+    let mut text = raw.to_vec();
+    for splice in splices.into_iter().rev() {
+        text.splice(splice.at, splice.with);
+    }
+    assert!(
+        text.starts_with(b"X: y\r\n\r\nabc\r\n"),
+        "{}",
+        String::from_utf8_lossy(&text)
+    );
+}
+
+#[test]
 fn a_body_that_cannot_take_it_says_why() {
     for (header, charset, body, why) in [
         ("\r\n", Some("utf-16"), "a", "charset"),
