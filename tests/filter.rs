@@ -139,6 +139,7 @@ async fn whichever_choice_a_reader_is_shown_it_has_the_link_once() {
     let (plain, html) = (part("text/plain", "P."), part("text/html", "<p>H.</p>"));
     let (footer, pdf) = (part("text/plain", "F."), part("application/pdf", "%PDF-"));
     let named = part("text/html; name=body.html", "<p>N.</p>");
+    let unknown = part("text/html\r\nContent-Transfer-Encoding: 8-bit", "<p>N.</p>");
     let mixed = |first: &String| multipart("mixed", "m", &[first.clone(), pdf.clone()]);
     let alternative = |choices: &[String]| multipart("alternative", "a", choices);
     let related = multipart("related", "r", &[html.clone(), part("image/png", "x")]);
@@ -168,6 +169,11 @@ async fn whichever_choice_a_reader_is_shown_it_has_the_link_once() {
         (
             "a choice that has a name",
             vec![alternative(&[plain.clone(), named])],
+            "",
+        ),
+        (
+            "a choice in an unknown encoding",
+            vec![alternative(&[plain.clone(), unknown])],
             "",
         ),
         (

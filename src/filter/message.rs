@@ -837,10 +837,7 @@ impl Message {
             "html" => TextKind::Html,
             _ => return None,
         };
-        let stays = matches!(
-            judgement,
-            Judgement::Stays(Why::Text | Why::Alternative | Why::RelatedRoot)
-        );
+        let stays = matches!(judgement, Judgement::Stays(_));
         if head.media.main() != "text" || !stays || part == 0 {
             return None;
         }
