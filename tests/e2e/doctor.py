@@ -278,7 +278,7 @@ def story(sentence: str):
 
 def contents(directory: Path) -> set:
     return {(str(p.relative_to(directory)), p.stat().st_uid, p.stat().st_mode)
-            for p in directory.rglob("*") if not p.name.endswith(("-wal", "-shm"))}
+            for p in directory.rglob("*") if not p.name.endswith(("-wal", "-shm", "spare"))}
 
 
 @story("a right system has no finding, exit code 0, and its drop is as it was before")

@@ -106,9 +106,9 @@ def check_untouched(lab: Lab, message: bytes, received: bytes):
 
 
 def leftovers(daemon: Daemon) -> set[str]:
-    """The files in the drop other than its database and its key."""
+    """The files in the drop other than its database, its key and what its sweeper sets aside."""
     return {str(p.relative_to(daemon.drop)) for p in daemon.drop.rglob("*")
-            if p.is_file() and not re.fullmatch(r"drop\.(key|sqlite3(-wal|-shm)?)", p.name)}
+            if p.is_file() and not re.fullmatch(r"drop\.(key|sqlite3(-wal|-shm)?)|spare", p.name)}
 
 
 def refused_with(code: int, send) -> str:
