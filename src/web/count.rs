@@ -6,10 +6,13 @@
 
 use std::{ops::Range, sync::Arc, time::Duration};
 
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::time::timeout;
 use tracing::{debug, warn};
 
-use super::{client::Origin, limit::Rate};
+use super::{
+    client::Origin,
+    limit::{Queue, Rate},
+};
 use crate::drop::{Client, Door, Drop};
 
 /// Downloads of one client that are counted in a minute: some 30 MB of log a day, should it ask
@@ -32,8 +35,7 @@ pub(super) struct Counter(Arc<Bounds>);
 #[derive(Debug)]
 struct Bounds {
     clients: Rate,
-    waiting: Arc<Semaphore>,
-    writing: Semaphore,
+    queue: Queue,
 }
 
 /// A complete download.
@@ -50,8 +52,7 @@ impl Counter {
     pub(super) fn new() -> Self {
         Self(Arc::new(Bounds {
             clients: Rate::per_minute(COUNTED_PER_MINUTE),
-            waiting: Arc::new(Semaphore::new(WAITING_MAX)),
-            writing: Semaphore::new(WRITING_MAX),
+            queue: Queue::new(WAITING_MAX, WRITING_MAX),
         }))
     }
 
@@ -72,21 +73,18 @@ impl Counter {
             );
             return;
         }
-        let Ok(place) = Arc::clone(&self.0.waiting).try_acquire_owned() else {
-            debug!(
-                queue_id,
-                "a download is not counted: too many wait for that"
-            );
-            return;
-        };
-        let bounds = Arc::clone(&self.0);
-        let counting = tokio::spawn(async move {
-            let _place = place;
-            let _writing = bounds.writing.acquire().await;
+        let id = queue_id.clone();
+        let counting = self.0.queue.spawn(async move {
             if let Err(err) = drop.count_download(door, files, &client).await {
                 warn!(queue_id, "could not count a download: {err}");
             }
         });
-        let _ = timeout(PATIENCE, counting).await;
+        match counting {
+            Some(counting) => _ = timeout(PATIENCE, counting).await,
+            None => debug!(
+                queue_id = id,
+                "a download is not counted: too many wait for that"
+            ),
+        }
     }
 }

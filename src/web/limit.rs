@@ -11,7 +11,11 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    sync::Semaphore,
+    task::JoinHandle,
+    time::{Instant, sleep_until},
+};
 
 use super::client::Origin;
 
@@ -143,6 +147,37 @@ impl Drop for Place {
                 counts.remove(&self.client);
             }
         }
+    }
+}
+
+/// Work that goes on when the reader who asked for it leaves: so much of it at once, and so much that
+/// waits or is done. Cheap to clone; all clones count together.
+#[derive(Clone, Debug)]
+pub(super) struct Queue {
+    places: Arc<Semaphore>,
+    running: Arc<Semaphore>,
+}
+
+impl Queue {
+    pub(super) fn new(places: usize, at_once: usize) -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(places)),
+            running: Arc::new(Semaphore::new(at_once)),
+        }
+    }
+
+    /// Begins some when its turn comes; `None` when too much waits already.
+    pub(super) fn spawn<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Option<JoinHandle<T>> {
+        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        let running = Arc::clone(&self.running);
+        Some(tokio::spawn(async move {
+            let _place = place;
+            let _running = running.acquire().await;
+            work.await
+        }))
     }
 }
 

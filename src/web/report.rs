@@ -13,11 +13,11 @@ use serde::Serialize;
 use tokio::{
     io::AsyncWriteExt,
     process::{Child, Command},
-    sync::Semaphore,
     time::timeout,
 };
 use tracing::{error, info};
 
+use super::limit::Queue;
 use crate::config::{ReportFormat, WebConfig};
 
 /// How long the command may take.
@@ -52,8 +52,7 @@ pub(super) struct Reporter {
     /// The admin's mail address.
     to: Option<String>,
     time_max: Duration,
-    running: Arc<Semaphore>,
-    waiting: Arc<Semaphore>,
+    queue: Queue,
 }
 
 impl Reporter {
@@ -65,8 +64,7 @@ impl Reporter {
             format: config.report_format,
             to: is_mail.then(|| contact.to_owned()),
             time_max: COMMAND_TIME_MAX,
-            running: Arc::new(Semaphore::new(COMMANDS_MAX)),
-            waiting: Arc::new(Semaphore::new(WAITING_MAX)),
+            queue: Queue::new(WAITING_MAX, COMMANDS_MAX),
         }
     }
 
@@ -77,16 +75,12 @@ impl Reporter {
             return;
         }
         let id = complaint.reference.clone();
-        let Ok(waiting) = Arc::clone(&self.waiting).try_acquire_owned() else {
+        let reporter = self.clone();
+        let run = async move { reporter.run(&complaint).await };
+        let Some(task) = self.queue.spawn(run) else {
             error!(id, "did not run web.report_command: too many reports wait");
             return;
         };
-        let reporter = self.clone();
-        let task = tokio::spawn(async move {
-            let _waiting = waiting;
-            let _running = reporter.running.acquire().await;
-            reporter.run(&complaint).await
-        });
         match task.await {
             Ok(Ok(())) => info!(id, "handed a report on"),
             Ok(Err(err)) => error!(id, "web.report_command failed: {err}"),
@@ -316,11 +310,9 @@ mod tests {
     #[tokio::test]
     async fn no_more_reports_wait_than_the_limit() {
         let reporter = shell("exit 0", ReportFormat::Mail);
-        let all = reporter
-            .waiting
-            .clone()
-            .acquire_many_owned(WAITING_MAX as u32);
-        let _all = all.await.unwrap();
+        for _ in 0..WAITING_MAX {
+            reporter.queue.spawn(std::future::pending::<()>()).unwrap();
+        }
         // Returns at once: nothing is run.
         reporter.hand_on(complaint()).await;
     }
