@@ -13,6 +13,8 @@
 mod conditions;
 mod read;
 mod statistics;
+#[cfg(test)]
+mod tests;
 mod uploads;
 mod write;
 

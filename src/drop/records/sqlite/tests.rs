@@ -1,0 +1,295 @@
+//! What a verb costs does not grow with the drop: the steps of SQLite's virtual machine are counted. A
+//! question that finds no index takes one for each row, on any machine.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::{
+    drop::{
+        Origin, Unlock,
+        audit::{Action, Actor, Client},
+    },
+    filter::Direction,
+    stats::Domains,
+};
+
+/// Packages of one sender, who deposits one after the other.
+const PER_SENDER: u64 = 10;
+
+/// A verb that touches few packages: given a drop with so many, and one in the middle.
+type Verb = (&'static str, fn(&Sqlite, u64, u64));
+
+const VERBS: &[Verb] = &[
+    ("find", |drop, _, n| {
+        assert!(drop.find(id(n)).unwrap().is_some())
+    }),
+    ("files", |drop, _, n| {
+        assert_eq!(drop.files(id(n)).unwrap().len(), 1)
+    }),
+    ("list the last", |drop, _, _| {
+        let limit = Some(50);
+        list(drop, Query { limit, ..all() }, 50);
+    }),
+    ("list the next page", |drop, _, n| {
+        let (after, limit) = (Some((time(n), id(n))), Some(50));
+        list(
+            drop,
+            Query {
+                after,
+                limit,
+                ..all()
+            },
+            50,
+        );
+    }),
+    ("list by sender", |drop, _, n| {
+        let sender = Some(sender(n).to_uppercase());
+        list(drop, Query { sender, ..all() }, PER_SENDER);
+    }),
+    ("list by login", |drop, _, n| {
+        let login = Some(sender(n).to_uppercase());
+        list(drop, Query { login, ..all() }, PER_SENDER);
+    }),
+    ("list by time", |drop, _, n| {
+        let (since, until) = (Some(time(n)), Some(time(n + 5)));
+        list(
+            drop,
+            Query {
+                since,
+                until,
+                ..all()
+            },
+            5,
+        );
+    }),
+    ("list by queue id", |drop, _, n| {
+        let queue_id = Some(queue_id(n));
+        list(drop, Query { queue_id, ..all() }, 1);
+    }),
+    ("list by beginning of id", |drop, _, n| {
+        let id_prefix = Some(id(n).to_string()[..12].to_owned());
+        list(drop, Query { id_prefix, ..all() }, 1);
+    }),
+    ("list by file", |drop, _, n| {
+        let fingerprint = Some(file(n).fingerprint.unwrap());
+        list(
+            drop,
+            Query {
+                fingerprint,
+                ..all()
+            },
+            1,
+        );
+    }),
+    ("insert, withdraw", |drop, count, _| {
+        let (new, entry) = (count + 1, entry(count + 1));
+        let file = [file(new)];
+        let inserted = drop.insert(id(new), &record(new), &file, &entry, &mut || Ok(()));
+        inserted.unwrap();
+        assert!(drop.withdraw(id(new), &entry).unwrap());
+    }),
+    ("change a term", |drop, _, n| {
+        let term = record(n).term;
+        assert!(drop.change_term(id(n), &term, &term, &entry(n)).unwrap());
+    }),
+    ("count a download", |drop, _, n| {
+        assert!(drop.count_download(id(n), 0..1, &entry(n)).unwrap());
+    }),
+    ("what ended", |drop, count, _| {
+        assert_eq!(drop.ended(time(count), 3).unwrap().len(), 3);
+    }),
+    ("nothing ended", |drop, _, _| {
+        assert_eq!(drop.ended(time(0), 3).unwrap(), [])
+    }),
+    ("nothing doomed", |drop, _, _| {
+        assert_eq!(drop.doomed(3).unwrap(), [])
+    }),
+    ("nothing to forget", |drop, count, _| {
+        assert_eq!(drop.forgettable(time(count), 3).unwrap(), []);
+    }),
+    ("doom, destroy, forget", |drop, count, n| {
+        drop.doom(&[(id(n), record(n).term.expires)]).unwrap();
+        assert_eq!(drop.doomed(3).unwrap(), [(id(n), vec![0])]);
+        drop.destroyed(&[id(n)], &[entry(n)]).unwrap();
+        assert_eq!(drop.forgettable(time(2 * count), 3).unwrap().len(), 1);
+        drop.forget(&[id(n)]).unwrap();
+        drop.insert(id(n), &record(n), &[file(n)], &entry(n), &mut || Ok(()))
+            .unwrap();
+    }),
+    ("is needed", |drop, _, n| {
+        assert!(drop.is_needed(id(n)).unwrap())
+    }),
+    ("remove an orphan", |drop, count, _| {
+        assert!(drop.remove_orphan(id(count + 1), &mut || Ok(())).unwrap());
+    }),
+    ("entries of one", |drop, _, n| {
+        let package = Some(id(n));
+        let query = AuditQuery {
+            package,
+            ..AuditQuery::default()
+        };
+        assert!(!drop.entries(&query).unwrap().is_empty());
+    }),
+    ("forget no entries", |drop, _, _| {
+        assert_eq!(drop.forget_entries(time(0), 100).unwrap(), 0);
+    }),
+    ("is blocked", |drop, _, n| {
+        assert!(!drop.is_blocked(&[file(n).fingerprint.unwrap()]).unwrap());
+    }),
+    ("deposited by a login", |drop, _, n| {
+        let by = Depositor::Login(&sender(n));
+        assert_eq!(drop.deposited(by, time(0)).unwrap(), 30 * PER_SENDER);
+    }),
+    ("deposited by a sender", |drop, _, n| {
+        let by = Depositor::Sender(&sender(n));
+        assert_eq!(drop.deposited(by, time(0)).unwrap(), 30 * PER_SENDER);
+    }),
+    ("stored bytes", |drop, count, _| {
+        assert_eq!(drop.stored_bytes().unwrap(), 30 * count);
+    }),
+    ("statistics", |drop, _, _| {
+        assert_eq!(drop.statistics(None, None).unwrap().len(), 1);
+    }),
+];
+
+#[test]
+fn what_touches_few_packages_takes_as_many_steps_in_a_large_drop() {
+    let (few, many) = (steps_with(100), steps_with(2000));
+    for ((verb, few), (_, many)) in few.iter().zip(&many) {
+        eprintln!("{verb}: {few}, {many}");
+        assert!(
+            *few > 0 && *many <= few * 5 / 4,
+            "{verb}: {few} steps, then {many}"
+        );
+    }
+}
+
+/// The counter counts: a question that has to look at all of them is seen to do so.
+#[test]
+fn what_looks_at_all_packages_takes_more_steps() {
+    let of_domain = |count| {
+        let (drop, steps, _home) = filled(count);
+        let sender = Some("@example.org".to_owned());
+        list(&drop, Query { sender, ..all() }, count);
+        steps.load(Relaxed)
+    };
+    assert!(of_domain(2000) > 10 * of_domain(100));
+}
+
+fn steps_with(count: u64) -> Vec<(&'static str, u64)> {
+    let (drop, steps, _home) = filled(count);
+    let counted = |&(name, verb): &Verb| {
+        // The first time, statements are prepared and the cache is empty.
+        verb(&drop, count, count / 2);
+        steps.store(0, Relaxed);
+        verb(&drop, count, count / 2);
+        (name, steps.load(Relaxed))
+    };
+    VERBS.iter().map(counted).collect()
+}
+
+/// A drop with so many packages, and what counts the steps of its connections.
+fn filled(count: u64) -> (Sqlite, Arc<AtomicU64>, TempDir) {
+    let home = TempDir::new().unwrap();
+    let drop = Sqlite::open(home.path().join("drop.sqlite3")).unwrap();
+    let fill = |transaction: &Transaction<'_>| {
+        (0..count).try_for_each(|n| {
+            write::insert(transaction, id(n), &record(n), &[file(n)])?;
+            write::log(transaction, &entry(n))
+        })
+    };
+    drop.write(fill).unwrap();
+    let steps = Arc::new(AtomicU64::new(0));
+    for connection in [&drop.writer, drop.reader.as_ref().unwrap()] {
+        let steps = steps.clone();
+        let count = move || {
+            steps.fetch_add(1, Relaxed);
+            false
+        };
+        lock(connection).progress_handler(1, Some(count)).unwrap();
+    }
+    (drop, steps, home)
+}
+
+fn all() -> Query {
+    Query::default()
+}
+
+fn list(drop: &Sqlite, query: Query, rows: u64) {
+    assert_eq!(drop.list(&query).unwrap().len() as u64, rows);
+}
+
+/// Spread as random ones are.
+fn id(n: u64) -> RecordId {
+    let spread = u128::from(n + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+    RecordId(spread.to_be_bytes())
+}
+
+fn time(n: u64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + n as i64).unwrap()
+}
+
+fn sender(n: u64) -> String {
+    format!("user{}@example.org", n / PER_SENDER)
+}
+
+fn queue_id(n: u64) -> String {
+    format!("4{n:X}")
+}
+
+fn origin(n: u64) -> Origin {
+    Origin {
+        queue_id: queue_id(n),
+        sender: sender(n),
+        login: Some(sender(n)),
+        direction: Direction::Outgoing,
+        recipients: 1,
+        domains: Domains::default(),
+    }
+}
+
+fn record(n: u64) -> Record {
+    Record {
+        created: time(n),
+        term: Term {
+            expires: time(n + 10),
+            ended: None,
+        },
+        origin: origin(n),
+        unlock: Unlock::Server,
+        manifest: Some(vec![0; 200]),
+        files: 1,
+        bytes: 30,
+        downloads: 0,
+    }
+}
+
+fn file(n: u64) -> RecordFile {
+    let mut fingerprint = [0; 32];
+    fingerprint[..16].copy_from_slice(&id(n).0);
+    RecordFile {
+        number: 0,
+        size: 30,
+        fingerprint: Some(fingerprint),
+        downloads: 0,
+    }
+}
+
+fn entry(n: u64) -> Entry {
+    let client = Client {
+        actor: Actor::Mail,
+        address: None,
+    };
+    Entry::new(
+        time(n),
+        Action::Deposit,
+        (id(n), &origin(n)),
+        client,
+        String::new(),
+    )
+}
