@@ -843,7 +843,7 @@ impl Message {
         }
         let is_file = head.is_named || head.disposition != Disposition::Inline;
         if is_file || self.texts.len() >= TEXTS_MAX {
-            self.has_other_texts |= self.parts.choices(part).next().is_some();
+            self.has_other_texts |= self.parts.is_in_alternative(part);
             return None;
         }
         let text = || Text {

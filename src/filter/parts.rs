@@ -46,6 +46,8 @@ struct Part {
     children_gone: u32,
     kind: Kind,
     gone: bool,
+    /// Whether a `multipart/alternative` is around it.
+    is_in_alternative: bool,
     /// Whether a child says that the next one is encrypted (RFC 3156, section 4).
     has_pgp: bool,
     /// The length of `--boundary` in its delimiter line.
@@ -78,6 +80,7 @@ impl Parts {
             children_gone: 0,
             kind: Kind::of(root),
             gone: false,
+            is_in_alternative: false,
             has_pgp: false,
             mark: 0,
             line: 0,
@@ -105,11 +108,10 @@ impl Parts {
 
     /// A part begins after the delimiter that came last; its header starts at `header`.
     pub(super) fn begin(&mut self, parent: PartId, header: u64) {
-        let ordinal = {
-            let parent = &mut self.parts[parent as usize];
-            parent.children += 1;
-            parent.children
-        };
+        let around = &mut self.parts[parent as usize];
+        around.children += 1;
+        let ordinal = around.children;
+        let is_in_alternative = around.is_in_alternative || around.kind == Kind::Alternative;
         self.parts.push(Part {
             parent,
             ordinal,
@@ -117,6 +119,7 @@ impl Parts {
             children_gone: 0,
             kind: Kind::Leaf,
             gone: false,
+            is_in_alternative,
             has_pgp: false,
             mark: self.mark,
             line: self.line,
@@ -155,6 +158,11 @@ impl Parts {
             Kind::Related => Place::Related,
             _ => Place::Free,
         }
+    }
+
+    /// Whether a part stands in a choice of some `multipart/alternative`.
+    pub(super) fn is_in_alternative(&self, part: PartId) -> bool {
+        self.parts[part as usize].is_in_alternative
     }
 
     /// Each `multipart/alternative` around a part, with the choice of it in which the part stands; the
@@ -420,6 +428,12 @@ mod tests {
         assert_eq!(parts.place(6), Place::Free);
         assert_eq!(parts.choices(4).next().map(|(around, _)| around), Some(1));
         assert_eq!(parts.choices(6).next(), None);
+        for part in 0..=6 {
+            assert_eq!(
+                parts.is_in_alternative(part),
+                parts.choices(part).next().is_some()
+            );
+        }
         assert_eq!(parts.front(), Some(0));
     }
 }
