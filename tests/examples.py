@@ -26,7 +26,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 
-from lab import binary  # noqa: E402
+from lab import binary, free_port  # noqa: E402
 
 EXAMPLES = ROOT / "config" / "examples"
 TOKEN = "mfrggzdfmztwq2lknnwg23tpoa"
@@ -279,12 +279,6 @@ class Proxied:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         connection.request("GET", path, headers=fields)
         return connection.getresponse().status
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def wait_for(port: int, process: subprocess.Popen):

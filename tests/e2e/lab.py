@@ -20,6 +20,7 @@ import copy
 import http.client
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -144,11 +145,16 @@ _given_ports: set[int] = set()
 
 
 def free_port() -> int:
-    """A loopback port that nothing listens on at the moment, and that was not given before."""
+    """A loopback port that nothing listens on at the moment, and that was not given before: none of those that the
+    kernel gives to outgoing connections, for one of these could have it before its server starts."""
+    outgoing = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     while True:
+        port = random.randrange(10_000, max(outgoing, 20_000))
         with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            port = s.getsockname()[1]
+            try:
+                s.bind(("127.0.0.1", port))
+            except OSError:
+                continue
         if port not in _given_ports:
             _given_ports.add(port)
             return port
