@@ -45,7 +45,7 @@ const BOUNDARY: &str = adversary::BOUNDARY;
 /// A name, and what does its work so often.
 type Case = (&'static str, fn(usize));
 
-const CASES: [Case; 12] = [
+const CASES: [Case; 13] = [
     ("scan 1 MB", |times| {
         let body = attached(&noise(MEGABYTE * 57 / 78));
         repeat(times, || scan(&body));
@@ -69,6 +69,11 @@ const CASES: [Case; 12] = [
         let slow = &adversary::LINES[6];
         assert_eq!(slow.name, "nearly each of 60 long delimiters on each line");
         filtered(times, (slow.make)(MEGABYTE / 4), "passed");
+    }),
+    ("pass an adversary of structure", |times| {
+        let tiny = &adversary::STRUCTURE[2];
+        assert_eq!(tiny.name, "tiny parts inside 60 multiparts");
+        filtered(times, (tiny.make)(MEGABYTE / 10), "passed");
     }),
     ("decode 1 MB of base64", |times| {
         let text = encodify::base64::MIME.encode(noise(MEGABYTE * 57 / 78));
