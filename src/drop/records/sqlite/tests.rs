@@ -32,59 +32,38 @@ const VERBS: &[Verb] = &[
         assert_eq!(drop.files(id(n)).unwrap().len(), 1)
     }),
     ("list the last", |drop, _, _| {
-        let limit = Some(50);
-        list(drop, Query { limit, ..all() }, 50);
+        list(drop, 50, |query| query.limit = Some(50));
     }),
     ("list the next page", |drop, _, n| {
-        let (after, limit) = (Some((time(n), id(n))), Some(50));
-        list(
-            drop,
-            Query {
-                after,
-                limit,
-                ..all()
-            },
-            50,
-        );
+        let after = Some((time(n), id(n)));
+        list(drop, 50, |query| {
+            (query.after, query.limit) = (after, Some(50))
+        });
     }),
     ("list by sender", |drop, _, n| {
-        let sender = Some(sender(n).to_uppercase());
-        list(drop, Query { sender, ..all() }, PER_SENDER);
+        list(drop, PER_SENDER, |query| {
+            query.sender = Some(sender(n).to_uppercase())
+        });
     }),
     ("list by login", |drop, _, n| {
-        let login = Some(sender(n).to_uppercase());
-        list(drop, Query { login, ..all() }, PER_SENDER);
+        list(drop, PER_SENDER, |query| {
+            query.login = Some(sender(n).to_uppercase())
+        });
     }),
     ("list by time", |drop, _, n| {
         let (since, until) = (Some(time(n)), Some(time(n + 5)));
-        list(
-            drop,
-            Query {
-                since,
-                until,
-                ..all()
-            },
-            5,
-        );
+        list(drop, 5, |query| (query.since, query.until) = (since, until));
     }),
     ("list by queue id", |drop, _, n| {
-        let queue_id = Some(queue_id(n));
-        list(drop, Query { queue_id, ..all() }, 1);
+        list(drop, 1, |query| query.queue_id = Some(queue_id(n)));
     }),
     ("list by beginning of id", |drop, _, n| {
-        let id_prefix = Some(id(n).to_string()[..12].to_owned());
-        list(drop, Query { id_prefix, ..all() }, 1);
+        list(drop, 1, |query| {
+            query.id_prefix = Some(id(n).to_string()[..12].to_owned())
+        });
     }),
     ("list by file", |drop, _, n| {
-        let fingerprint = Some(file(n).fingerprint.unwrap());
-        list(
-            drop,
-            Query {
-                fingerprint,
-                ..all()
-            },
-            1,
-        );
+        list(drop, 1, |query| query.fingerprint = file(n).fingerprint);
     }),
     ("insert, withdraw", |drop, count, _| {
         let (new, entry) = (count + 1, entry(count + 1));
@@ -174,8 +153,9 @@ fn what_touches_few_packages_takes_as_many_steps_in_a_large_drop() {
 fn what_looks_at_all_packages_takes_more_steps() {
     let of_domain = |count| {
         let (drop, steps, _home) = filled(count);
-        let sender = Some("@example.org".to_owned());
-        list(&drop, Query { sender, ..all() }, count);
+        list(&drop, count, |query| {
+            query.sender = Some("@example.org".to_owned())
+        });
         steps.load(Relaxed)
     };
     assert!(of_domain(2000) > 10 * of_domain(100));
@@ -216,11 +196,10 @@ fn filled(count: u64) -> (Sqlite, Arc<AtomicU64>, TempDir) {
     (drop, steps, home)
 }
 
-fn all() -> Query {
-    Query::default()
-}
-
-fn list(drop: &Sqlite, query: Query, rows: u64) {
+/// Asks a question that so many packages answer.
+fn list(drop: &Sqlite, rows: u64, ask: impl FnOnce(&mut Query)) {
+    let mut query = Query::default();
+    ask(&mut query);
     assert_eq!(drop.list(&query).unwrap().len() as u64, rows);
 }
 
