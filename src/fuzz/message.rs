@@ -265,7 +265,8 @@ impl Mail {
                     Event::End { .. } => {
                         let ended = leaf.take().map(|leaf| leaf.finish(&mut decoded));
                         let whole = std::mem::take(&mut decoded);
-                        leaves.extend((ended == Some(Ok(()))).then_some(whole));
+                        // A text may end in half a soft line break: what stood before it counts.
+                        leaves.extend(ended.is_some().then_some(whole));
                     }
                     Event::Structure(_) | Event::Delimiter { .. } | Event::Begin { .. } => {}
                 }
