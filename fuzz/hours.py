@@ -46,11 +46,21 @@ def commit():
     return said.stdout.strip() or "unknown"
 
 
+def built(name):
+    return TARGETS / "fuzz" / triple() / "release" / name
+
+
+def found_by(name):
+    """Where what a target finds is kept."""
+    directory = TARGETS / "fuzz-found" / name
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory
+
+
 def run_slice(binary, name, seconds):
     """One run of libFuzzer: CPU seconds, executions, whether it was clean, whether it was interrupted, and the end of
     what it said."""
-    found = TARGETS / "fuzz-found" / name
-    found.mkdir(parents=True, exist_ok=True)
+    found = found_by(name)
     seeds = HERE / "corpus" / name
     command = [
         binary, found, *([seeds] if seeds.is_dir() else []), f"-max_total_time={seconds}", "-rss_limit_mb=1024",
@@ -76,7 +86,7 @@ def run_slice(binary, name, seconds):
 
 def run(name, seconds):
     """Runs one target until it used `seconds` of CPU; true if nothing was found."""
-    binary = TARGETS / "fuzz" / triple() / "release" / name
+    binary = built(name)
     used = executions = 0
     while used < seconds:
         cpu, executed, clean, interrupted, said = run_slice(binary, name, SLICE_SECONDS)
@@ -98,14 +108,12 @@ def run(name, seconds):
 
 def minimise(name):
     """Adds to a target's seeds what reaches code that they do not: of all that was found, as few inputs as possible."""
-    binary = TARGETS / "fuzz" / triple() / "release" / name
-    found, seeds = TARGETS / "fuzz-found" / name, HERE / "corpus" / name
-    for directory in (found, seeds):
-        directory.mkdir(parents=True, exist_ok=True)
+    seeds = HERE / "corpus" / name
+    seeds.mkdir(parents=True, exist_ok=True)
     before = set(seeds.iterdir())
     # Edges, not how often each is taken: what only differs in that is many times as much.
-    command = [binary, "-set_cover_merge=1", "-use_counters=0", f"-max_len={SEED_BYTES_MAX}", "-rss_limit_mb=2048",
-               "-timeout=60", seeds, found]
+    command = [built(name), "-set_cover_merge=1", "-use_counters=0", f"-max_len={SEED_BYTES_MAX}", "-rss_limit_mb=2048",
+               "-timeout=60", seeds, found_by(name)]
     done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace")
     if done.returncode:
         print(f"{done.stderr[-4000:]}\nFAIL  {name}: ended with {done.returncode}")

@@ -12,7 +12,7 @@ use crate::{
     config::{Config, Language, NoticeLanguage, Position},
     drop::{Drop, FileEntry, Lookup, Token},
     filter::{Direction, Envelope, Filter, HeaderEdit, Reason, Rewritten, Start, Verdict},
-    mime::{Decoder, Event, Field, Head, MediaType, Scanner, head},
+    mime::{Decoder, Event, Field, Head, MediaType, Scanner, TransferEncoding, head},
     rewrite::Eol,
     store::Store,
 };
@@ -251,22 +251,31 @@ impl Mail {
         let root = self.head();
         let limits = Config::default().limits;
         let mut scanner = Scanner::new(&root, limits).expect("the boundary is sound");
-        let mut leaf = Decoder::new(root.encoding);
+        let (mut encoding, mut leaf) = (root.encoding, Decoder::new(root.encoding));
+        let mut is_half_broken = false;
         let (mut decoded, mut leaves) = (Vec::new(), Vec::new());
         for chunk in [&*self.body, b""] {
             while let Some(event) = scanner.next(chunk) {
                 match event {
                     Event::Ambiguous(why) => panic!("{why}"),
-                    Event::Head(head) => leaf = Decoder::new(head.encoding),
+                    Event::Head(head) => {
+                        (encoding, leaf) = (head.encoding, Decoder::new(head.encoding));
+                        is_half_broken = false;
+                    }
                     Event::Body(bytes) => {
+                        is_half_broken = encoding == TransferEncoding::QuotedPrintable
+                            && bytes.last().map_or(is_half_broken, |&last| last == b'=');
                         let pushed = leaf.as_mut().map(|leaf| leaf.push(bytes, &mut decoded));
                         leaf = leaf.filter(|_| pushed == Some(Ok(())));
                     }
                     Event::End { .. } => {
+                        // Readers take the delimiter's line end for that of the soft break.
+                        if is_half_broken && let Some(leaf) = &mut leaf {
+                            let _ = leaf.push(b"\r\n", &mut decoded);
+                        }
                         let ended = leaf.take().map(|leaf| leaf.finish(&mut decoded));
                         let whole = std::mem::take(&mut decoded);
-                        // A text may end in half a soft line break: what stood before it counts.
-                        leaves.extend(ended.is_some().then_some(whole));
+                        leaves.extend((ended == Some(Ok(()))).then_some(whole));
                     }
                     Event::Structure(_) | Event::Delimiter { .. } | Event::Begin { .. } => {}
                 }
