@@ -56,6 +56,12 @@ pub(super) struct Options {
     /// The language of the notice, fr or en [default: fr]
     #[arg(long, value_name = "LANGUAGE")]
     language: Option<String>,
+    /// Mailing lists run on this host: treats outgoing mail only, and writes rules for the list server
+    #[arg(long)]
+    lists: bool,
+    /// Mail is forwarded from this host to others: treats outgoing mail only
+    #[arg(long)]
+    forwarding: bool,
     /// Directory of Postfix's main.cf, when it is not the usual one
     #[arg(long, value_name = "DIR")]
     postfix_config: Option<PathBuf>,
@@ -80,7 +86,10 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
         return Err(Failure::new(EX_USAGE, message));
     };
     let plugs = doctor::plugs(options.postfix_config.as_deref());
-    let text = file::text(&answers.settings(plugs.listen.as_deref()));
+    let mut text = file::text(&answers.settings(plugs.listen.as_deref()));
+    if answers.onward().lists {
+        text.push_str(file::LIST_RULES);
+    }
     let config = write(&path, &text, options.force)?;
     for warning in config.warnings() {
         complain(format_args!("warning: {warning}"));

@@ -96,13 +96,28 @@ def _(place):
 
 @story("in a terminal: a wrong answer is explained and asked again, an empty one takes what is proposed")
 def _(place):
-    code, screen = place.answer("example", "example.org", "", "much", "1 MB", "", "de", "fr")
+    code, screen = place.answer("example", "example.org", "", "much", "1 MB", "", "de", "fr", "perhaps", "no", "")
     assert code == 0, screen
     assert 'is no domain' in screen and 'detach.threshold = "much": must be' in screen, screen
     assert 'notice.language = "de": must be' in screen and "[https://drop.example.org/]" in screen, screen
     values = place.check()
     assert values["web"]["public_url"] == "https://drop.example.org/"
     assert values["detach"]["threshold"] == "1 MB" and values["drop"]["expiry"] == "1 month"
+
+
+@story("where mail is forwarded, outgoing mail only is treated; where lists run, the list server's mail is left alone too")
+def _(place):
+    for options, rules in ((["--forwarding"], 0), (["--lists"], 2)):
+        assert place.setup("--domain", "example.org", "--force", *options).returncode == 0
+        values = place.check()
+        assert values["detach"]["directions"] == "outgoing", values["detach"]
+        assert len(values.get("rule", [])) == rules, values.get("rule")
+    code, screen = place.answer("example.org", "", "", "", "", "yes", "no")
+    assert code == 64 and "is there already" in screen, screen
+    place.config.unlink()
+    code, screen = place.answer("example.org", "", "", "", "", "yes", "no")
+    assert code == 0 and "Do mailing lists run on this host" in screen, screen
+    assert place.check()["detach"]["directions"] == "outgoing"
 
 
 @story("answers that end write nothing")

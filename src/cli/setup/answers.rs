@@ -17,6 +17,16 @@ pub(super) struct Answers {
     domain: String,
     /// Keys with the answers as they were typed, in the order of the questions.
     values: Vec<(&'static str, String)>,
+    onward: Onward,
+}
+
+/// Whether mail goes on from this host, and how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Onward {
+    /// A list server runs here.
+    pub(super) lists: bool,
+    /// Mail of others is forwarded to other hosts.
+    forwarding: bool,
 }
 
 /// A question whose answer is a value of the configuration.
@@ -50,6 +60,11 @@ const QUESTIONS: [Question; 4] = [
     },
 ];
 
+const LISTS: &str = "Do mailing lists run on this host (Mailman, Sympa)";
+
+const FORWARDING: &str =
+    "Is mail forwarded from here to other hosts (.forward, aliases, Sieve redirect)";
+
 impl Answers {
     /// Takes the answers from the command line.
     ///
@@ -65,7 +80,15 @@ impl Answers {
             check(question.key, &answer).map_err(|why| format!("{}: {why}", question.option))?;
             values.push((question.key, answer));
         }
-        Ok(Self { domain, values })
+        let onward = Onward {
+            lists: options.lists,
+            forwarding: options.forwarding,
+        };
+        Ok(Self {
+            domain,
+            values,
+            onward,
+        })
     }
 
     /// Asks, and asks again until an answer is right. An empty one takes the proposal.
@@ -92,7 +115,17 @@ impl Answers {
             let answer = ask(answers, out, question.text, &proposal, valid)?;
             values.push((question.key, answer));
         }
-        Ok(Self { domain, values })
+        let onward = Onward::ask(options, answers, out)?;
+        Ok(Self {
+            domain,
+            values,
+            onward,
+        })
+    }
+
+    /// Whether mail goes on from this host.
+    pub(super) fn onward(&self) -> Onward {
+        self.onward
     }
 
     /// The keys of the configuration and their values, as TOML. `listen` is where Postfix can find
@@ -107,10 +140,39 @@ impl Answers {
         settings.push(("web.operator", text(&self.domain)));
         settings.push(("web.contact", text(&format!("abuse@{}", self.domain))));
         settings.push(("detach.mode", text("dry-run")));
+        // A change breaks the sender's DKIM signature, and whoever gets the mail next looks at it.
+        if self.onward.lists || self.onward.forwarding {
+            settings.push(("detach.directions", text("outgoing")));
+        }
         if let Some(listen) = listen {
             settings.push(("milter.listen", text(listen)));
         }
         settings
+    }
+}
+
+impl Onward {
+    /// Asks what no option says.
+    fn ask(
+        options: &Options,
+        answers: &mut impl BufRead,
+        out: &mut impl Write,
+    ) -> Result<Self, Failure> {
+        let mut is_so = |given: bool, question: &str| -> Result<bool, Failure> {
+            Ok(given || ask(answers, out, question, "no", yes_or_no)? == "yes")
+        };
+        Ok(Self {
+            lists: is_so(options.lists, LISTS)?,
+            forwarding: is_so(options.forwarding, FORWARDING)?,
+        })
+    }
+}
+
+fn yes_or_no(answer: &str) -> Result<String, String> {
+    match answer.to_lowercase().as_str() {
+        "yes" | "y" | "oui" | "o" => Ok("yes".into()),
+        "no" | "n" | "non" => Ok("no".into()),
+        _ => Err(format!("{answer:?}: must be yes or no")),
     }
 }
 
@@ -252,6 +314,8 @@ mod tests {
             threshold: None,
             expiry: None,
             language: None,
+            lists: false,
+            forwarding: false,
             postfix_config: None,
         }
     }
@@ -264,7 +328,7 @@ mod tests {
 
     #[test]
     fn empty_answers_take_the_proposals() {
-        let (answers, out) = asked("Example.ORG\n\n\n\n\n");
+        let (answers, out) = asked("Example.ORG\n\n\n\n\n\n\n");
         let proposed = Options {
             domain: Some("example.org".into()),
             ..options()
@@ -282,7 +346,8 @@ mod tests {
 
     #[test]
     fn a_wrong_answer_is_explained_and_asked_again() {
-        let (answers, out) = asked("example\nexample.org\n\nmuch\n2MB\n3 weeks\nde\nen\n");
+        let (answers, out) =
+            asked("example\nexample.org\n\nmuch\n2MB\n3 weeks\nde\nen\n\nperhaps\nno\n");
         let settings = answers.unwrap().settings(None);
         assert!(
             settings.contains(&("detach.threshold", "\"2 MB\"".into())),
@@ -295,6 +360,27 @@ mod tests {
             "{out}"
         );
         assert!(out.contains("notice.language = \"de\": must be"), "{out}");
+        assert!(out.contains("\"perhaps\": must be yes or no"), "{out}");
+    }
+
+    #[test]
+    fn where_mail_goes_on_only_outgoing_mail_is_treated() {
+        let outgoing = ("detach.directions", "\"outgoing\"".to_owned());
+        for (typed, lists, treated) in [
+            ("no\nno\n", false, false),
+            ("yes\nno\n", true, true),
+            ("No\nY\n", false, true),
+            ("oui\nnon\n", true, true),
+        ] {
+            let (answers, _) = asked(&format!("example.org\n\n\n\n\n{typed}"));
+            let answers = answers.unwrap();
+            assert_eq!(answers.onward().lists, lists, "{typed}");
+            assert_eq!(
+                answers.settings(None).contains(&outgoing),
+                treated,
+                "{typed}"
+            );
+        }
     }
 
     #[test]

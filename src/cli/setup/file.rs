@@ -3,6 +3,9 @@
 /// Every option with its default, as it is shipped.
 const SAMPLE: &str = include_str!("../../../config/depollueur.toml");
 
+/// The rules for a host on which a list server runs; they end the file.
+pub(super) const LIST_RULES: &str = include_str!("lists.toml");
+
 /// The sample with these values (`section.key`, TOML). A value that is the default stays commented.
 pub(super) fn text(settings: &[(&'static str, String)]) -> String {
     let mut left: Vec<_> = settings.iter().collect();
