@@ -8,16 +8,23 @@
 //! ```
 //!
 //! In files of users a word may follow the address: `all` (as if nothing stood there), `sent` or
-//! `received`. A file of a million lines takes 35 MB and twenty comparisons to search.
+//! `received`; with `sent` it may be a login name. A file of a million lines takes 35 MB and twenty comparisons to search.
+//!
+//! A line that can mean nobody is an error with its number and what to write in its place.
 
 use std::{fs, path::PathBuf, sync::Arc};
 
-use super::pattern::{fold, parents};
+use super::pattern::{Bare, fold, parents};
+
+/// Bad lines of one file that are told.
+const BAD_LINES_MAX: usize = 10;
 
 /// A file of addresses.
 #[derive(Clone, Debug)]
 pub struct AddressFile {
     path: PathBuf,
+    /// Whether a line may be a login name.
+    bare: Bare,
     /// Empty until it is loaded.
     set: Arc<AddressSet>,
 }
@@ -48,11 +55,12 @@ struct Entry {
 
 impl AddressFile {
     /// A file that is not read yet; `None` unless its path begins with a slash.
-    pub(super) fn new(path: &str) -> Option<Self> {
+    pub(super) fn new(path: &str, bare: Bare) -> Option<Self> {
         let path = PathBuf::from(path);
         let usable = path.is_absolute() && !path.to_string_lossy().contains('\0');
         usable.then(|| Self {
             path,
+            bare,
             set: Arc::default(),
         })
     }
@@ -60,15 +68,30 @@ impl AddressFile {
     /// Reads it.
     ///
     /// # Errors
-    /// It cannot be read, or one of its lines is no address; one line with both.
+    /// It cannot be read, or some of its lines are no addresses: each with `FILE:LINE` and what to
+    /// write, all in one line.
     pub(super) fn load(&mut self) -> Result<(), String> {
         let path = self.path.display();
         let text = fs::read_to_string(&self.path)
             .map_err(|error| format!("could not read \"{path}\": {error}"))?;
-        let set = AddressSet::parse(text)
-            .map_err(|(line, reason)| format!("\"{path}\", line {line}: {reason}"))?;
+        let set = AddressSet::parse(text, self.bare).map_err(|bad| self.complaint(&bad))?;
         self.set = Arc::new(set);
         Ok(())
+    }
+
+    fn complaint(&self, bad: &[BadLine]) -> String {
+        let told = bad.iter().take(BAD_LINES_MAX);
+        let told = told.map(|(line, why)| format!("{}:{line}: {why}", self.path.display()));
+        let mut told: Vec<String> = told.collect();
+        if let Some(more @ 1..) = bad.len().checked_sub(BAD_LINES_MAX) {
+            told.push(format!("and {more} lines more"));
+        }
+        told.join("; ")
+    }
+
+    /// Whether nobody stands in it.
+    pub fn is_empty(&self) -> bool {
+        self.set.entries.is_empty()
     }
 
     /// Its path.
@@ -90,22 +113,29 @@ impl AddressFile {
     }
 }
 
+/// The number of a line that cannot be used, and why.
+type BadLine = (usize, String);
+
 impl AddressSet {
-    /// Reads lines; fails with the number of the line and the reason.
-    fn parse(text: String) -> Result<Self, (usize, String)> {
+    /// Reads lines; fails with those that cannot be used.
+    fn parse(text: String, bare: Bare) -> Result<Self, Vec<BadLine>> {
         let text = fold(&text);
         if u32::try_from(text.len()).is_err() {
-            return Err((1, "the file must be smaller than 4 GiB".into()));
+            return Err(vec![(1, "the file must be smaller than 4 GiB".into())]);
         }
-        let mut entries = Vec::new();
+        let (mut entries, mut bad) = (Vec::new(), Vec::new());
         let mut at = 0;
         for (index, line) in text.split_inclusive('\n').enumerate() {
             let content = line.split('#').next().unwrap_or_default();
             let start = at + content.len() - content.trim_start().len();
-            if let Some(entry) = entry(content.trim(), start).map_err(|why| (index + 1, why))? {
-                entries.push(entry);
+            match entry(content.trim(), start, bare) {
+                Ok(entry) => entries.extend(entry),
+                Err(why) => bad.push((index + 1, why)),
             }
             at += line.len();
+        }
+        if !bad.is_empty() {
+            return Err(bad);
         }
         entries.sort_unstable_by(|left, right| left.of(&text).cmp(right.of(&text)));
         entries.dedup_by(|later, kept| {
@@ -150,24 +180,27 @@ impl Entry {
 }
 
 /// Reads a line without its comment; `None` when nothing is left.
-fn entry(content: &str, start: usize) -> Result<Option<Entry>, String> {
+fn entry(content: &str, start: usize, bare: Bare) -> Result<Option<Entry>, String> {
     let mut words = content.split_whitespace();
     let Some(address) = words.next() else {
         return Ok(None);
     };
-    if address.contains(['*', '<', '>', '/']) {
-        return Err(format!(
-            "{address:?} must be an address or \"@domain\", not a pattern"
-        ));
-    }
     let (sent, received) = match words.next() {
         None | Some("all") => (true, true),
         Some("sent") => (true, false),
         Some("received") => (false, true),
+        Some(word) if word.contains('@') => {
+            return Err(format!("{word:?} must stand on a line of its own"));
+        }
         Some(word) => return Err(format!("{word:?} must be all, sent or received")),
     };
     if let Some(word) = words.next() {
         return Err(format!("{word:?} has no meaning here"));
+    }
+    // Who logs in sends; to receive, one needs an address.
+    let bare = if received { bare } else { Bare::Allowed };
+    if let Some(reason) = unusable(address, bare) {
+        return Err(format!("{address:?} {reason}"));
     }
     Ok(Some(Entry {
         start: start as u32,
@@ -177,13 +210,54 @@ fn entry(content: &str, start: usize) -> Result<Option<Entry>, String> {
     }))
 }
 
+/// Why a word can stand for nobody, and what to write in its place.
+fn unusable(address: &str, bare: Bare) -> Option<String> {
+    if let Some(local) = address.strip_prefix("*@") {
+        return Some(format!(
+            "is a pattern: write \"@{local}\" for the whole domain"
+        ));
+    }
+    if address.contains(['*', '<', '>', '/']) {
+        return Some("must be an address or \"@domain\", not a pattern".into());
+    }
+    if address.ends_with([',', ';', ':']) || address.contains(',') {
+        return Some("must be one address, without commas: write each on a line of its own".into());
+    }
+    match address.rsplit_once('@') {
+        Some((_, domain)) => wrong_domain(domain, address),
+        None if bare == Bare::Allowed => None,
+        None if address.contains('.') => Some(format!(
+            "is no address: write \"@{address}\" for the domain, \"@.{address}\" for all below it too"
+        )),
+        None => Some(format!(
+            "is no address: write it with its domain, such as \"{address}@example.org\", or \"{address} sent\" for a login name"
+        )),
+    }
+}
+
+/// What is behind the last `@`. A domain without a dot is one of a local network.
+fn wrong_domain(domain: &str, address: &str) -> Option<String> {
+    let tree = address.starts_with("@.").then(|| domain.strip_prefix('.'));
+    let name = tree.flatten().unwrap_or(domain);
+    if let Some(trimmed) = name.strip_suffix('.') {
+        let right = address.strip_suffix('.').unwrap_or(trimmed);
+        return Some(format!("ends in a dot: write {right:?}"));
+    }
+    let is_literal = name.starts_with('[') && name.ends_with(']');
+    let is_label = |label: &str| !label.is_empty() && !label.contains([':', '!', '"', '\'', '(']);
+    let is_name = is_literal || name.split('.').all(is_label);
+    (!is_name).then(|| {
+        "has no domain behind its \"@\": write it such as \"zoe@example.org\" or \"@example.org\"".into()
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn file(text: &str) -> AddressFile {
-        let mut file = AddressFile::new("/unread").unwrap();
-        file.set = Arc::new(AddressSet::parse(text.to_owned()).unwrap());
+        let mut file = AddressFile::new("/unread", Bare::Allowed).unwrap();
+        file.set = Arc::new(AddressSet::parse(text.to_owned(), Bare::Allowed).unwrap());
         file
     }
 
@@ -232,17 +306,94 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_line_is_named() {
-        let error = |text: &str| AddressSet::parse(text.to_owned()).unwrap_err();
-        assert_eq!(error("a@b\n*@c").0, 2);
-        assert_eq!(error("a@b\n\na@b send").0, 3);
-        assert_eq!(error("a@b all of it").1, "\"of\" has no meaning here");
-        assert_eq!(error("<a@b>").0, 1);
+    fn a_bad_line_is_named_with_what_to_write() {
+        for (line, said) in [
+            (
+                "bob",
+                r#""bob" is no address: write it with its domain, such as "bob@example.org", or "bob sent" for a login name"#,
+            ),
+            (
+                "asso.example",
+                r#""asso.example" is no address: write "@asso.example" for the domain, "@.asso.example" for all below it too"#,
+            ),
+            (
+                "*@c.org",
+                r#""*@c.org" is a pattern: write "@c.org" for the whole domain"#,
+            ),
+            (
+                "<a@b>",
+                r#""<a@b>" must be an address or "@domain", not a pattern"#,
+            ),
+            (
+                "a@b.org,c@d.org",
+                r#""a@b.org,c@d.org" must be one address, without commas: write each on a line of its own"#,
+            ),
+            (
+                "a@b.org c@d.org",
+                r#""c@d.org" must stand on a line of its own"#,
+            ),
+            ("a@b.org.", r#""a@b.org." ends in a dot: write "a@b.org""#),
+            (
+                "@",
+                r#""@" has no domain behind its "@": write it such as "zoe@example.org" or "@example.org""#,
+            ),
+            (
+                "a@",
+                r#""a@" has no domain behind its "@": write it such as "zoe@example.org" or "@example.org""#,
+            ),
+            (
+                "a@.b.org",
+                r#""a@.b.org" has no domain behind its "@": write it such as "zoe@example.org" or "@example.org""#,
+            ),
+            (
+                "@a..b",
+                r#""@a..b" has no domain behind its "@": write it such as "zoe@example.org" or "@example.org""#,
+            ),
+            ("a@b send", r#""send" must be all, sent or received"#),
+            ("a@b all of it", r#""of" has no meaning here"#),
+        ] {
+            let text = format!("# people\nzoe@example.org\n{line} # what\n");
+            let bad = AddressSet::parse(text, Bare::Refused).unwrap_err();
+            assert_eq!(bad, [(3, said.to_owned())], "{line}");
+        }
+        for good in [
+            "a@b",
+            "@localhost",
+            "@.b.org",
+            "\"a b\"@c.org".replace(' ', "_").as_str(),
+            "a@[192.0.2.1]",
+            "zoé@exämple.org",
+            "j.doe sent",
+        ] {
+            assert!(
+                AddressSet::parse(good.into(), Bare::Refused).is_ok(),
+                "{good}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_bad_line_is_told_up_to_ten() {
+        let mut file = AddressFile::new("/unread", Bare::Refused).unwrap();
+        let lines: String = (1..=12).map(|n| format!("user{n}\n")).collect();
+        let bad = AddressSet::parse(lines, Bare::Refused).unwrap_err();
+        let said = file.complaint(&bad);
+        assert!(
+            said.starts_with("/unread:1: \"user1\" is no address"),
+            "{said}"
+        );
+        assert!(
+            said.contains("; /unread:10: ") && !said.contains("/unread:11"),
+            "{said}"
+        );
+        assert!(said.ends_with("; and 2 lines more"), "{said}");
+        file.set = Arc::new(AddressSet::parse("# none\n\n".into(), Bare::Refused).unwrap());
+        assert!(file.is_empty());
     }
 
     #[test]
     fn a_missing_file_is_an_error_with_its_name() {
-        let mut file = AddressFile::new("/nonexistent/addresses").unwrap();
+        let mut file = AddressFile::new("/nonexistent/addresses", Bare::Refused).unwrap();
         let error = file.load().unwrap_err();
         assert!(
             error.starts_with("could not read \"/nonexistent/addresses\": "),
@@ -256,7 +407,7 @@ mod tests {
             .map(|n| format!("user{n}@example.org\n"))
             .collect();
         let bytes = lines.len();
-        let set = AddressSet::parse(lines).unwrap();
+        let set = AddressSet::parse(lines, Bare::Refused).unwrap();
         assert_eq!(set.entries.len(), 1_000_000);
         assert_eq!(set.text.len(), bytes);
         assert!(size_of::<Entry>() <= 8);

@@ -5,7 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use axum::http::Uri;
 use jiff::{SpanRelativeTo, civil::date};
 
-use super::{Action, Condition, Config, Directions, MilterAddress, Network, Rule, StoreKind};
+use super::{
+    Action, AddressFile, Condition, Config, Directions, MilterAddress, Network, Rule, StoreKind,
+};
 
 impl Config {
     /// Says which key contradicts another, and why; `None` when nothing does.
@@ -97,6 +99,7 @@ impl Config {
         self.warn_of_rules(&mut warnings);
         self.warn_of_proxies(&mut warnings);
         self.warn_of_lifetime(&mut warnings);
+        self.warn_of_users(&mut warnings);
         warnings
     }
 
@@ -193,6 +196,23 @@ impl Config {
         if let Some(net) = self.web.trusted_proxies.iter().find(everybody) {
             warnings.push(format!(
                 r#"web.trusted_proxies has "{net}": every client can choose the address that it is known by"#
+            ));
+        }
+    }
+
+    /// A file without a line does the opposite of what its name promises.
+    fn warn_of_users(&self, warnings: &mut Vec<String>) {
+        let is_empty = |file: &&AddressFile| file.is_empty();
+        if let Some(file) = self.users.opt_in.as_ref().filter(is_empty) {
+            let path = file.path().display();
+            warnings.push(format!(
+                r#"users.opt_in = "{path}": nobody stands in it, so nobody's mail is treated"#
+            ));
+        }
+        if let Some(file) = self.users.opt_out.as_ref().filter(is_empty) {
+            let path = file.path().display();
+            warnings.push(format!(
+                r#"users.opt_out = "{path}": nobody stands in it, so everybody's mail is treated"#
             ));
         }
     }

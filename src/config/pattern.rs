@@ -118,7 +118,7 @@ impl AddressPatterns {
         let mut others = Vec::new();
         for text in written {
             if let Some(path) = text.strip_prefix("file:") {
-                let file = AddressFile::new(path).ok_or_else(|| {
+                let file = AddressFile::new(path, bare).ok_or_else(|| {
                     PatternError::new(text, "must be file: and a path that begins with a slash")
                 })?;
                 list.files.push(file);

@@ -91,7 +91,7 @@ impl Codec for UserFile {
     fn parse(written: &Written) -> Option<Option<AddressFile>> {
         match written.text()?.as_str() {
             "" => Some(None),
-            path => AddressFile::new(path).map(Some),
+            path => AddressFile::new(path, Bare::Refused).map(Some),
         }
     }
 
