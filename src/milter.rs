@@ -22,6 +22,7 @@
 //! | those, macros and packets of all together | `milter.header_memory`, in a `budget` | the message passes; closed, if its packets are too large |
 
 mod callbacks;
+mod connect;
 mod envelope;
 mod frames;
 mod guard;
@@ -40,8 +41,8 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
-use self::listener::Intake;
 pub use self::socket::{BindError, Claim, Socket, bind_tcp};
+use self::{guard::Terms, listener::Intake};
 use crate::{
     admin::Metrics,
     budget::Budget,
@@ -69,6 +70,8 @@ struct Shared {
     budget: Budget,
     /// Whether connections come over a unix socket.
     is_local: bool,
+    /// Cancelled when all sessions are cut.
+    cut: CancellationToken,
 }
 
 /// Serves Postfix until it is stopped. A message goes through the filter that `filter` holds when
@@ -92,14 +95,19 @@ pub async fn run(
         socket,
         stop.gracefully.clone(),
         sessions.clone(),
-        (shared.budget.clone(), duration(bounds.timeout)),
+        shared.terms(),
     )?;
-    let drained = drained(stop.clone(), sessions, duration(bounds.drain));
+    let cut = shared.cut.clone();
+    let drained = async {
+        drained(stop.clone(), sessions, duration(bounds.drain)).await;
+        cut.cancel();
+    };
     let served = serve(intake, &shared, drained);
     let result = tokio::select! {
         result = served => result,
         () = stop.at_once.cancelled() => Ok(()),
     };
+    shared.cut.cancel();
     drop(file);
     result
 }
@@ -113,6 +121,17 @@ impl Shared {
             work: Arc::new(Semaphore::new(bounds.max_messages)),
             budget: Budget::new(bounds.header_memory),
             is_local,
+            cut: CancellationToken::new(),
+        }
+    }
+
+    /// What holds for each connection.
+    fn terms(&self) -> Terms {
+        Terms {
+            budget: self.budget.clone(),
+            timeout: duration(self.filter.borrow().config().milter.timeout),
+            metrics: self.metrics.clone(),
+            cut: self.cut.clone(),
         }
     }
 }

@@ -630,3 +630,55 @@ fn hear(stream: &mut std::net::TcpStream) -> (u8, Vec<u8>) {
     stream.read_exact(&mut packet).unwrap();
     (packet[0], packet[1..].to_vec())
 }
+
+/// A packet of the protocol.
+fn packet(kind: u8, data: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(data.len() + 1).unwrap().to_be_bytes();
+    [&length[..], &[kind], data].concat()
+}
+
+/// What the milter answers next: the letter, or nothing when it has closed the connection.
+fn answer(stream: &mut std::net::TcpStream) -> Option<u8> {
+    let mut length = [0; 4];
+    stream.read_exact(&mut length).ok()?;
+    let mut data = vec![0; u32::from_be_bytes(length) as usize];
+    stream.read_exact(&mut data).ok()?;
+    data.first().copied()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_of_a_client_without_an_address_is_taken_whatever_is_said_of_it() {
+    let milter = Milter::start(&[]);
+    for client in [
+        &b"unknown\x004\0\0unknown\0"[..],
+        b"unknown\x006\0\0unknown\0",
+        b"client.example\x006\0\x19IPv6:2001:db8::1\0",
+        b"client.example\x006\0\x19fe80::1%eth0\0",
+        b"client.example\x004\0\x19\0",
+        b"client.example\x004\0\x19192.0.2.1",
+        b"client.example\x004",
+        b"client.example\0X\0\x19what\0",
+        b"client.example\0U",
+        b"client.example\0L\0\0/run/client\0",
+        b"client.example\0L\0\0",
+        b"client.example\0",
+        b"client.example",
+        b"\0U",
+    ] {
+        let mut stream = std::net::TcpStream::connect(milter.address).unwrap();
+        let offer = [6_u32, 0x1ff, 0x1f_ffff].map(u32::to_be_bytes).concat();
+        let packets = [
+            packet(b'O', &offer),
+            packet(b'C', client),
+            packet(b'M', b"<a@example.org>\0"),
+            packet(b'R', b"<b@example.org>\0"),
+        ];
+        stream.write_all(&packets.concat()).unwrap();
+        let answers = [(); 4].map(|()| answer(&mut stream).map(char::from));
+        let expected = ['O', 'c', 'c', 'c'].map(Some);
+        assert_eq!(answers, expected, "{}", client.escape_ascii());
+        stream.write_all(&packet(b'Q', b"")).unwrap();
+        assert_eq!(answer(&mut stream), None);
+    }
+    milter.stop().await;
+}

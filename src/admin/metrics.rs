@@ -75,6 +75,17 @@ pub enum Phase {
     Reply,
 }
 
+/// Why we ended a milter session that Postfix had not ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionEnd {
+    /// A packet was not one of the protocol, or went past a bound.
+    Packet,
+    /// `milter.header_memory` was spent.
+    Memory,
+    /// The mail server let us wait for too long.
+    Timeout,
+}
+
 /// Counted up when made, down when dropped.
 #[derive(Debug)]
 #[must_use = "it counts only while it lives"]
@@ -95,6 +106,7 @@ struct Inner {
     reload_well: Gauge,
     reload_time: Gauge,
     sessions: Gauge,
+    sessions_ended: Family<ReasonLabels, Counter>,
     messages_in_work: Gauge,
     downloads: Counter,
     downloads_aborted: Counter,
@@ -106,6 +118,11 @@ struct Inner {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct MessageLabels {
     outcome: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabels {
     reason: &'static str,
 }
 
@@ -147,6 +164,7 @@ impl Metrics {
             reload_well: Gauge::default(),
             reload_time: Gauge::default(),
             sessions: Gauge::default(),
+            sessions_ended: Family::default(),
             messages_in_work: Gauge::default(),
             downloads: Counter::default(),
             downloads_aborted: Counter::default(),
@@ -228,6 +246,16 @@ impl Metrics {
         InProgress::new(&self.0.sessions)
     }
 
+    /// A milter session was ended by us, before Postfix had ended it.
+    pub fn session_ended(&self, end: SessionEnd) {
+        let reason = end.label();
+        let ended = self
+            .0
+            .sessions_ended
+            .get_or_create(&ReasonLabels { reason });
+        ended.inc();
+    }
+
     /// A message is in work while the result lives.
     pub fn message_in_work(&self) -> InProgress {
         InProgress::new(&self.0.messages_in_work)
@@ -290,6 +318,10 @@ impl Inner {
     fn begin_at_zero(&self) {
         for kind in ERROR_KINDS {
             drop(self.deposit_errors.get_or_create(&KindLabels { kind }));
+        }
+        for end in [SessionEnd::Packet, SessionEnd::Memory, SessionEnd::Timeout] {
+            let reason = end.label();
+            drop(self.sessions_ended.get_or_create(&ReasonLabels { reason }));
         }
         for phase in [Phase::Header, Phase::Body, Phase::Commit, Phase::Reply] {
             let phase = phase.label();
@@ -355,6 +387,11 @@ impl Inner {
             "milter_sessions",
             "Open milter sessions",
             self.sessions.clone(),
+        );
+        registry.register(
+            "milter_sessions_ended",
+            "Milter sessions that we ended before the mail server had, by reason",
+            self.sessions_ended.clone(),
         );
         registry.register(
             "messages_in_work",
@@ -445,6 +482,17 @@ impl Outcome {
     }
 }
 
+impl SessionEnd {
+    /// The word for it, in the log and in the metrics.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Packet => "packet",
+            Self::Memory => "memory",
+            Self::Timeout => "timeout",
+        }
+    }
+}
+
 impl Phase {
     fn label(self) -> &'static str {
         match self {
@@ -501,6 +549,7 @@ mod tests {
         metrics.download_aborted();
         metrics.response(206);
         let _session = metrics.session();
+        metrics.session_ended(SessionEnd::Timeout);
         drop(metrics.message_in_work());
         let text = metrics.encode();
         for line in [
@@ -515,6 +564,7 @@ mod tests {
             "depollueur_config_last_reload_success_timestamp_seconds 1800000000",
             "depollueur_download_bytes_total 7",
             "depollueur_milter_sessions 1",
+            r#"depollueur_milter_sessions_ended_total{reason="timeout"} 1"#,
             "depollueur_messages_in_work 0",
             "depollueur_downloads_total 1",
             "depollueur_downloads_aborted_total 1",

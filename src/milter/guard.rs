@@ -7,7 +7,9 @@
 //! stream that failed goes on failing: indymilter then drops the session with all that it holds, and
 //! Postfix takes its default action, which is to have the mail sent again.
 //!
-//! Nothing here is reached by a Postfix that works, whatever mail it is given.
+//! Nothing of that is reached by a Postfix that works, whatever mail it is given. What it says of the
+//! client is made readable on the way, see `connect`. Each session that ends without Postfix having
+//! ended it is told of once in the log, with the reason, and counted.
 
 use std::{
     io,
@@ -20,10 +22,17 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Instant, Sleep, sleep_until},
 };
-use tracing::{debug, warn};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
-use super::frames::{Frames, Seen};
-use crate::budget::{Budget, Share, Spent};
+use super::{
+    connect,
+    frames::{Frames, Seen},
+};
+use crate::{
+    admin::{Metrics, metrics::SessionEnd},
+    budget::{Budget, Share, Spent},
+};
 
 /// The longest packet that is taken: indymilter's own bound. Postfix cuts header fields to
 /// `header_size_limit` (102,400 bytes), and bodies into 65,535 bytes.
@@ -51,10 +60,26 @@ const STAGES: &[u8; 7] = b"CHMRTNE";
 /// How much of a message must pass in a second, in the long run. Postfix reads it from its queue.
 const BYTES_PER_SECOND_MIN: u64 = 1_000_000;
 
+/// How long indymilter waits for a packet.
+const SILENCE_MAX: Duration = Duration::from_secs(7200);
+
+/// What all streams have in common.
+#[derive(Clone, Debug)]
+pub(super) struct Terms {
+    pub(super) budget: Budget,
+    /// How long the other side may let us wait.
+    pub(super) timeout: Duration,
+    pub(super) metrics: Metrics,
+    /// Cancelled when all sessions are cut: none of them is worth a word then.
+    pub(super) cut: CancellationToken,
+}
+
 /// A stream of packets from Postfix and of our replies that stays within bounds.
 #[derive(Debug)]
 pub(super) struct Guarded<S> {
     stream: S,
+    metrics: Metrics,
+    cut: CancellationToken,
     commands: Frames,
     replies: Frames,
     phase: Phase,
@@ -66,6 +91,14 @@ pub(super) struct Guarded<S> {
     macros: Macros,
     patience: Patience,
     failure: Option<Failure>,
+    /// What has come of the packet that says who connects.
+    connect: Vec<u8>,
+    /// What was read and is still to be handed on.
+    ready: Vec<u8>,
+    /// When bytes passed last.
+    active: Instant,
+    /// Whether Postfix has ended the session, or is not there any more.
+    is_over: bool,
 }
 
 /// What Postfix is about.
@@ -88,6 +121,10 @@ enum Failure {
     Budget(#[from] Spent),
     #[error("the mail server let us wait for too long")]
     Patience,
+    #[error("the packet \"{}\" could not be read", char::from(*.0).escape_default())]
+    Unreadable(u8),
+    #[error("the mail server was silent for two hours")]
+    Silence,
 }
 
 /// Counts the words of a packet.
@@ -107,10 +144,13 @@ struct Macros {
 }
 
 impl<S> Guarded<S> {
-    /// Guards a stream whose other side may let us wait for `timeout`.
-    pub(super) fn new(stream: S, budget: &Budget, timeout: Duration) -> Self {
+    /// Guards a stream.
+    pub(super) fn new(stream: S, terms: &Terms) -> Self {
+        let budget = &terms.budget;
         Self {
             stream,
+            metrics: terms.metrics.clone(),
+            cut: terms.cut.clone(),
             commands: Frames::default(),
             replies: Frames::default(),
             phase: Phase::Greeting,
@@ -122,8 +162,12 @@ impl<S> Guarded<S> {
                 costs: [0; STAGES.len()],
                 stage: None,
             },
-            patience: Patience::new(timeout),
+            patience: Patience::new(terms.timeout),
             failure: None,
+            connect: Vec::new(),
+            ready: Vec::new(),
+            active: Instant::now(),
+            is_over: false,
         }
     }
 
@@ -132,17 +176,37 @@ impl<S> Guarded<S> {
         self.phase != Phase::Dialogue || self.commands.is_within()
     }
 
-    /// Looks at bytes from Postfix.
-    fn look(&mut self, mut bytes: &[u8]) -> Result<(), Failure> {
-        self.patience.passed(bytes.len());
+    /// Looks at bytes from Postfix. Gives what is handed on in their place, where that is not the same.
+    fn look(&mut self, all: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
+        self.patience.passed(all.len());
+        self.active = Instant::now();
+        let (mut bytes, mut copied, mut instead) = (all, 0, None);
         while let Some(seen) = self.commands.next(&mut bytes) {
+            let at = all.len() - bytes.len();
             match seen {
                 Seen::Begin(kind, length) => self.begin(kind, length)?,
-                Seen::Bytes(bytes) => self.take(bytes)?,
-                Seen::End(kind) => self.end(kind)?,
+                Seen::Bytes(part) => {
+                    self.take(part)?;
+                    if self.commands.kind() == b'C' {
+                        let instead: &mut Vec<u8> = instead.get_or_insert_default();
+                        instead.extend_from_slice(&all[copied..at - part.len()]);
+                        self.connect.extend_from_slice(part);
+                        copied = at;
+                    }
+                }
+                Seen::End(kind) => {
+                    if kind == b'C' {
+                        connect::readable(&mut self.connect);
+                        instead.get_or_insert_default().append(&mut self.connect);
+                    }
+                    self.end(kind)?;
+                }
             }
         }
-        Ok(())
+        if let Some(instead) = &mut instead {
+            instead.extend_from_slice(&all[copied..]);
+        }
+        Ok(instead)
     }
 
     fn begin(&mut self, kind: u8, length: Option<usize>) -> Result<(), Failure> {
@@ -184,6 +248,7 @@ impl<S> Guarded<S> {
     }
 
     fn end(&mut self, kind: u8) -> Result<(), Failure> {
+        self.is_over |= kind == b'Q';
         if kind == b'D' {
             self.macros.keep(&self.words)?;
             if self.phase == Phase::Dialogue {
@@ -218,19 +283,41 @@ impl<S> Guarded<S> {
 
     fn fail(&mut self, failure: Failure) -> io::Error {
         if self.failure.is_none() {
-            if failure == Failure::Patience && self.phase == Phase::Content {
-                warn!("a milter connection is closed in the middle of a message: {failure}");
-            } else {
-                debug!("a milter connection is closed: {failure}");
-            }
+            self.tell(failure);
         }
         self.failure = Some(failure);
         let kind = match failure {
-            Failure::Packet { .. } => io::ErrorKind::InvalidData,
+            Failure::Packet { .. } | Failure::Unreadable(_) => io::ErrorKind::InvalidData,
             Failure::Budget(_) => io::ErrorKind::OutOfMemory,
-            Failure::Patience => io::ErrorKind::TimedOut,
+            Failure::Patience | Failure::Silence => io::ErrorKind::TimedOut,
         };
         io::Error::new(kind, failure)
+    }
+
+    /// Says why we end the session.
+    fn tell(&self, failure: Failure) {
+        let during = match self.phase {
+            Phase::Greeting => "greeting",
+            Phase::Dialogue => "dialogue",
+            Phase::Content => "content",
+        };
+        let reason = failure.reason();
+        warn!(
+            reason = reason.label(),
+            during, "a milter session is ended, its mail has to come again: {failure}"
+        );
+        self.metrics.session_ended(reason);
+    }
+
+    /// Why indymilter has ended the session, when neither Postfix nor we have.
+    fn unexplained(&self) -> Option<Failure> {
+        if self.is_over || self.failure.is_some() || self.cut.is_cancelled() {
+            return None;
+        }
+        if self.active.elapsed() >= SILENCE_MAX {
+            return Some(Failure::Silence);
+        }
+        Some(Failure::Unreadable(self.commands.kind()))
     }
 
     /// Fails again, if it has failed.
@@ -248,18 +335,35 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         this.check()?;
-        let filled = buffer.filled().len();
-        match Pin::new(&mut this.stream).poll_read(cx, buffer) {
-            Poll::Pending if this.is_impatient() => {
-                ready!(this.patience.poll_wait(cx));
-                Poll::Ready(Err(this.fail(Failure::Patience)))
+        loop {
+            if !this.ready.is_empty() {
+                let length = this.ready.len().min(buffer.remaining());
+                buffer.put_slice(&this.ready[..length]);
+                this.ready.drain(..length);
+                return Poll::Ready(Ok(()));
             }
-            Poll::Ready(Ok(())) => {
-                let in_time = this.patience.waited();
-                let looked = in_time.and_then(|()| this.look(&buffer.filled()[filled..]));
-                Poll::Ready(looked.map_err(|failure| this.fail(failure)))
+            let filled = buffer.filled().len();
+            match Pin::new(&mut this.stream).poll_read(cx, buffer) {
+                Poll::Pending if this.is_impatient() => {
+                    ready!(this.patience.poll_wait(cx));
+                    return Poll::Ready(Err(this.fail(Failure::Patience)));
+                }
+                Poll::Ready(Ok(())) if buffer.filled().len() > filled => {
+                    let in_time = this.patience.waited();
+                    let looked = in_time.and_then(|()| this.look(&buffer.filled()[filled..]));
+                    match looked {
+                        Ok(None) => return Poll::Ready(Ok(())),
+                        Ok(Some(instead)) => this.ready = instead,
+                        Err(failure) => return Poll::Ready(Err(this.fail(failure))),
+                    }
+                    buffer.set_filled(filled);
+                }
+                Poll::Pending => return Poll::Pending,
+                over => {
+                    this.is_over = true;
+                    return over;
+                }
             }
-            other => other,
         }
     }
 }
@@ -285,7 +389,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
                     Err(failure) => Err(this.fail(failure)),
                 })
             }
-            failed => failed,
+            failed => {
+                this.is_over = true;
+                failed
+            }
         }
     }
 
@@ -295,6 +402,24 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
+
+impl<S> Drop for Guarded<S> {
+    fn drop(&mut self) {
+        if let Some(failure) = self.unexplained() {
+            self.tell(failure);
+        }
+    }
+}
+
+impl Failure {
+    fn reason(self) -> SessionEnd {
+        match self {
+            Self::Packet { .. } | Self::Unreadable(_) => SessionEnd::Packet,
+            Self::Budget(_) => SessionEnd::Memory,
+            Self::Patience | Self::Silence => SessionEnd::Timeout,
+        }
     }
 }
 
@@ -404,10 +529,19 @@ mod tests {
         [&length[..], &[kind], data].concat()
     }
 
+    fn terms(budget: &Budget) -> Terms {
+        Terms {
+            budget: budget.clone(),
+            timeout: TIMEOUT,
+            metrics: Metrics::new(),
+            cut: CancellationToken::new(),
+        }
+    }
+
     /// The side of Postfix, and ours.
     fn pair(budget: &Budget) -> (DuplexStream, Guarded<DuplexStream>) {
         let (postfix, ours) = duplex(4 << 20);
-        (postfix, Guarded::new(ours, budget, TIMEOUT))
+        (postfix, Guarded::new(ours, &terms(budget)))
     }
 
     /// Takes all bytes that are there.
@@ -417,6 +551,11 @@ mod tests {
             read?;
         }
         Ok(())
+    }
+
+    /// What is there already; tokio's own budget does not count.
+    fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
+        futures_util::FutureExt::now_or_never(tokio::task::unconstrained(future))
     }
 
     /// What becomes of a stream of packets.
@@ -478,6 +617,83 @@ mod tests {
             let found = kind_of_failure(&packet, budget).await;
             let (start, length) = (packet[..6.min(packet.len())].escape_ascii(), packet.len());
             assert_eq!(found, expected, "{start} of {length} bytes, {budget}");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_connects_is_made_readable_however_the_bytes_come() {
+        let before = [packet(b'O', &[0; 12]), packet(b'D', b"C")].concat();
+        let after = packet(b'M', b"<a>\0");
+        for (sent, handed_on) in [
+            (
+                &b"unknown\x004\0\0unknown\0"[..],
+                &b"unknown\0U\0\0unknown\0"[..],
+            ),
+            (b"c\x006\0\x19IPv6:::1\0", b"c\x006\0\x19::1\0\0\0\0\0\0"),
+            (b"c\x004\0\x19192.0.2.1\0", b"c\x004\0\x19192.0.2.1\0"),
+            (b"", b""),
+        ] {
+            let sent = [&before, &packet(b'C', sent), &after[..]].concat();
+            let expected = [&before, &packet(b'C', handed_on), &after[..]].concat();
+            for piece in 1..=sent.len() {
+                let (mut postfix, mut ours) = pair(&Budget::new(0));
+                let mut read = Vec::new();
+                for bytes in sent.chunks(piece) {
+                    postfix.write_all(bytes).await.unwrap();
+                    // A reader with little room gets all of it, one after the other.
+                    let mut buffer = [0; 7];
+                    while let Some(count) = at_once(ours.read(&mut buffer)) {
+                        read.extend_from_slice(&buffer[..count.unwrap()]);
+                    }
+                }
+                assert_eq!(read, expected, "in pieces of {piece}");
+            }
+        }
+    }
+
+    /// How many sessions were ended, for each reason.
+    fn ended(metrics: &Metrics) -> [u64; 3] {
+        ["memory", "packet", "timeout"].map(|reason| {
+            let name = format!(r#"depollueur_milter_sessions_ended_total{{reason="{reason}"}} "#);
+            let text = metrics.encode();
+            let line = text.lines().find_map(|line| line.strip_prefix(&name));
+            line.unwrap().parse().unwrap()
+        })
+    }
+
+    #[tokio::test]
+    async fn each_session_that_we_end_counts_once_and_no_other_does() {
+        let quit = packet(b'Q', b"");
+        let bad = packet(b'E', b"x");
+        let large = packet(b'B', &vec![0; PACKET_BYTES_FREE + 1]);
+        for (bytes, closes, cut, expected) in [
+            (&quit, false, false, [0, 0, 0]),
+            (&packet(b'N', b""), true, false, [0, 0, 0]),
+            (&packet(b'N', b""), false, true, [0, 0, 0]),
+            // Nothing that we look at is wrong with it: it is indymilter that cannot read it.
+            (&packet(b'M', b"no end"), false, false, [0, 1, 0]),
+            (&packet(b'?', b""), false, false, [0, 1, 0]),
+            (&bad, false, false, [0, 1, 0]),
+            (&bad, true, false, [0, 1, 0]),
+            (&large, false, false, [1, 0, 0]),
+        ] {
+            let terms = terms(&Budget::new(0));
+            let (mut postfix, ours) = duplex(4 << 20);
+            let mut ours = Guarded::new(ours, &terms);
+            postfix.write_all(bytes).await.unwrap();
+            let postfix = (!closes).then_some(postfix);
+            let mut buffer = vec![0; 8192];
+            while let Some(read) = at_once(ours.read(&mut buffer)) {
+                if !matches!(read, Ok(1..)) {
+                    break;
+                }
+            }
+            if cut {
+                terms.cut.cancel();
+            }
+            drop((ours, postfix));
+            let what = bytes[..6.min(bytes.len())].escape_ascii();
+            assert_eq!(ended(&terms.metrics), expected, "{what}, {closes}, {cut}");
         }
     }
 
@@ -604,7 +820,7 @@ mod tests {
         assert!((60..=80).contains(&begun.elapsed().as_secs()));
 
         let (mut postfix, ours) = duplex(10);
-        let mut ours = Guarded::new(ours, &Budget::new(0), TIMEOUT);
+        let mut ours = Guarded::new(ours, &terms(&Budget::new(0)));
         let reply = packet(b'b', &[b'x'; 100]);
         let slowly = async {
             while postfix.read_u8().await.is_ok() {

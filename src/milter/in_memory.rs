@@ -17,7 +17,7 @@ use tokio::{
 };
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
-use super::{Shared, duration, guard::Guarded, listener::Connection, serve};
+use super::{Shared, guard::Guarded, listener::Connection, serve};
 use crate::{admin::Metrics, filter::Filter};
 
 /// Bytes that a pipe holds in each direction.
@@ -130,9 +130,7 @@ impl indymilter::Listener for Intake {
         let Some((stream, open)) = ready!(self.pipes.poll_recv(cx)) else {
             return Poll::Pending;
         };
-        let Shared { filter, budget, .. } = &*self.shared;
-        let timeout = duration(filter.borrow().config().milter.timeout);
-        let stream = Guarded::new(stream, budget, timeout);
+        let stream = Guarded::new(stream, &self.shared.terms());
         Poll::Ready(Ok(Connection::new(stream, open)))
     }
 }

@@ -23,10 +23,9 @@ use tokio_util::{
 use tracing::{debug, error};
 
 use super::{
-    guard::Guarded,
+    guard::{Guarded, Terms},
     socket::{Socket, SocketFile},
 };
-use crate::budget::Budget;
 
 /// How long to wait after a failed accept: mostly for file descriptors to come free.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -39,8 +38,7 @@ pub(super) struct Intake {
     sessions: TaskTracker,
     /// True when nobody else waits on the socket for the connections in its backlog.
     empties_backlog: bool,
-    budget: Budget,
-    timeout: Duration,
+    terms: Terms,
 }
 
 enum State {
@@ -75,13 +73,13 @@ pub(super) enum Stream {
 
 impl Intake {
     /// Takes a bound socket in; gives back the file that must live as long as sessions run.
-    /// `sessions` is closed when no connection will come any more. Each connection is guarded with
-    /// this budget and this timeout.
+    /// `sessions` is closed when no connection will come any more. Each connection is guarded on
+    /// these terms.
     pub(super) fn new(
         socket: Socket,
         stop: CancellationToken,
         sessions: TaskTracker,
-        (budget, timeout): (Budget, Duration),
+        terms: Terms,
     ) -> io::Result<(Self, Option<SocketFile>)> {
         let (listener, file) = match socket {
             Socket::Tcp(socket) => (StdListener::Tcp(socket), None),
@@ -95,8 +93,7 @@ impl Intake {
             pause: None,
             sessions,
             empties_backlog,
-            budget,
-            timeout,
+            terms,
         };
         Ok((intake, file))
     }
@@ -155,7 +152,7 @@ impl indymilter::Listener for Intake {
             }
             match ready!(self.poll_stream(cx)) {
                 Ok(stream) => {
-                    let stream = Guarded::new(stream, &self.budget, self.timeout);
+                    let stream = Guarded::new(stream, &self.terms);
                     let connection = Connection::new(stream, self.sessions.token());
                     return Poll::Ready(Ok(connection));
                 }
@@ -307,9 +304,15 @@ mod tests {
 
     use super::*;
     use crate::milter::{Claim, bind_tcp};
+    use crate::{admin::Metrics, budget::Budget};
 
-    fn guard() -> (Budget, Duration) {
-        (Budget::new(0), Duration::MAX)
+    fn guard() -> Terms {
+        Terms {
+            budget: Budget::new(0),
+            timeout: Duration::MAX,
+            metrics: Metrics::new(),
+            cut: CancellationToken::new(),
+        }
     }
 
     #[tokio::test]

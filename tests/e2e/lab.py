@@ -134,6 +134,10 @@ FIRST_PORTS = """\
   -o smtpd_milters=
 127.0.0.1:{tcp} inet n - n - - smtpd
   -o smtpd_milters=inet:127.0.0.1:{milter_port}
+127.0.0.1:{xclient} inet n - n - - smtpd
+  -o smtpd_authorized_xclient_hosts=127.0.0.0/8
+  -o smtpd_recipient_restrictions=check_recipient_access,static:OK,reject
+  -o smtpd_relay_restrictions=check_recipient_access,static:OK,reject
 """
 
 
@@ -290,7 +294,7 @@ class Lab:
     def __init__(self):
         self.dir = Path(tempfile.mkdtemp(prefix="depollueur-lab-"))
         self.dir.chmod(0o755)
-        names = ("incoming", "submission", "plain", "tcp", "next_port", "milter_port")
+        names = ("incoming", "submission", "plain", "tcp", "xclient", "next_port", "milter_port")
         self.ports = {name: free_port() for name in names}
         (self.dir / "milter").mkdir(mode=0o755)
         self.milter = self.dir / "milter" / "milter.sock"
