@@ -277,7 +277,12 @@ pub(super) mod tests {
         let html = notice(Language::Fr, &vec![&*long; 100]).html().join("\n");
         assert!(html.is_ascii() && html.len() < 128 * 1024, "{}", html.len());
         assert!(html.lines().all(|line| line.len() <= 900));
-        assert_eq!(html.matches("<a ").count(), 1);
+        // A sanitizer of list archives drops a link whose tag goes over two lines.
+        let opened: Vec<_> = html.lines().filter(|line| line.contains("<a ")).collect();
+        assert!(
+            opened.len() == 1 && opened[0].contains(">Voir"),
+            "{opened:?}"
+        );
         assert_eq!(
             html.matches("<table").count(),
             html.matches("</table>").count()

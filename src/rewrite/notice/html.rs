@@ -38,9 +38,10 @@ pub(super) fn lines(notice: &Notice) -> Vec<String> {
     }
     lines.push("</table>".into());
     lines.extend(BUTTON_OPEN.iter().map(|line| (*line).into()));
-    lines.push(format!("<a href=\"{}\"", escape(&notice.link)));
+    // On one line: the sanitizer of Sympa's archives drops a tag that goes over two, and its link with it.
     lines.push(format!(
-        " style=\"{BUTTON}\">{}</a></td></tr></table>",
+        "<a href=\"{}\" style=\"{BUTTON}\">{}</a></td></tr></table>",
+        escape(&notice.link),
         escape(words::action(notice.language))
     ));
     lines.push(format!(
