@@ -112,6 +112,27 @@ def _(scratch):
     return wrong
 
 
+@check("Sympa's table, read by Postfix, hands posts to one program and bounces to the other")
+def _(scratch):
+    table = f"texthash:{EXAMPLES / 'sympa' / 'transport'}"
+    services = (EXAMPLES / "sympa" / "master.cf").read_text()
+    wrong = []
+    for address, service, program in (("sympa", "sympa", "/queue"), ("bounce", "sympabounce", "/bouncequeue")):
+        found = run("postmap", "-q", f"{address}@lists.example.org", table).stdout.strip()
+        if found != f"{service}:sympa@lists.example.org":
+            wrong.append(f"{address}@: {found!r}")
+        if not re.search(rf"^{service}\s.*\n\s.*{program} ", services, re.M):
+            wrong.append(f"{service} does not run {program}")
+    return wrong
+
+
+@check("the rules beside a list server are those that setup writes")
+def _(scratch):
+    written = (ROOT / "src" / "cli" / "setup" / "lists.toml").read_text()
+    return [f"{name}: they differ" for name in ("mailman", "sympa")
+            if written not in (EXAMPLES / name / "depollueur.toml").read_text()]
+
+
 def with_files_of(example: Path) -> list:
     """The doctor looks at the signers' own files where they belong; a namespace puts those of the example there."""
     pairs = [("opendkim.conf", "/etc/opendkim.conf"), ("dkim_signing.conf", "/etc/rspamd/local.d")]
@@ -142,7 +163,7 @@ def _(scratch):
             if not states:
                 wrong.append(f"{example.name}: {name} was not looked at")
             # That other services do not ask us is what these examples are about.
-            mild = ("warning",) if name == "milter.listed" and example.name in ("amavis", "submission-only") else ()
+            mild = ("warning",) if name == "milter.listed" and example.name in ("amavis", "mailman", "submission-only", "sympa") else ()
             wrong += [f"{example.name}: {c}" for c in states if c["level"] not in ("ok", "unknown", *mild)]
     return wrong
 
@@ -305,20 +326,50 @@ def nginx_conf(scratch: Path, texts: list[str]) -> Path:
 
 
 def nginx_texts() -> list[str]:
-    return [(EXAMPLES / "nginx" / "drop.conf").read_text(), (EXAMPLES / "two-hosts" / "drop" / "nginx.conf").read_text()]
+    return [(EXAMPLES / "nginx" / "http.conf").read_text(), (EXAMPLES / "nginx" / "drop.conf").read_text(), (EXAMPLES / "two-hosts" / "drop" / "nginx.conf").read_text()]
 
 
-@check("nginx takes its files")
+@check("nginx takes its files, and the one for http without a certificate")
 def _(scratch):
-    return refused("nginx", "-t", "-c", nginx_conf(scratch, nginx_texts()), "-e", scratch / "e.log")
+    first = nginx_texts()[0]
+    wrong = ["http.conf names a certificate"] if "ssl" in first else []
+    for texts in ([first], nginx_texts()):
+        wrong += refused("nginx", "-t", "-c", nginx_conf(scratch, texts), "-e", scratch / "e.log")
+    return wrong
+
+
+@check("nginx answers the certificate authority without https, and sends everybody else there")
+def _(scratch):
+    port = free_port()
+    answer = scratch / "www" / ".well-known" / "acme-challenge" / "token"
+    answer.parent.mkdir(parents=True)
+    answer.write_text("proof")
+    text = nginx_texts()[0].replace("listen 80;", f"listen 127.0.0.1:{port};").replace("/var/www/drop", str(scratch / "www"))
+    conf = nginx_conf(scratch, [text.replace("    listen [::]:80;\n", "")])
+    proxy = subprocess.Popen(["nginx", "-c", conf, "-e", scratch / "e.log"])
+    try:
+        wait_for(port, proxy)
+        got = [get(port, path) for path in ("/.well-known/acme-challenge/token", f"/{TOKEN}")]
+    finally:
+        proxy.terminate()
+        proxy.wait(timeout=30)
+    wanted = [(200, "proof", None), (301, None, f"https://drop.example.org/{TOKEN}")]
+    wrong = [f"{is_} instead of {must}" for is_, must in zip(got, wanted) if is_ != must]
+    return wrong + [f"{log.name} has the link" for log in scratch.rglob("*.log") if TOKEN in log.read_text(errors="replace")]
+
+
+def get(port: int, path: str) -> tuple[int, str | None, str | None]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request("GET", path, headers={"Host": "drop.example.org"})
+    answer = connection.getresponse()
+    return answer.status, answer.read().decode() if answer.status == 200 else None, answer.getheader("Location")
 
 
 @check("nginx logs no link, names the client, and passes deposits on as they come")
 def _(scratch):
     proxied = Proxied(scratch)
     texts = []
-    for text in nginx_texts():
-        text = re.sub(r"server \{\s+listen 80;.*?\n\}\n", "", text, flags=re.S)
+    for text in nginx_texts()[1:]:
         text = re.sub(r"listen \[::\]:443.*\n", "", text)
         text = re.sub(r"    ssl_.*\n", "", text).replace("allow 192.0.2.1;", "allow 127.0.0.1;")
         text = text.replace("listen 443 ssl http2;", f"listen 127.0.0.1:{proxied.port};")
@@ -330,16 +381,24 @@ def _(scratch):
     return proxied.judge(["nginx", "-c", conf, "-e", scratch / "e.log"], scratch / "out.log", {})
 
 
-@check("Caddy takes its file")
+@check("Caddy takes its files")
 def _(scratch):
     home = {**os.environ, "HOME": str(scratch)}
-    return refused("caddy", "validate", "--adapter", "caddyfile", "--config", EXAMPLES / "caddy" / "Caddyfile", env=home)
+    both = scratch / "Caddyfile"
+    both.write_text(caddyfile())
+    return [line for file in (EXAMPLES / "caddy" / "Caddyfile", both)
+            for line in refused("caddy", "validate", "--adapter", "caddyfile", "--config", file, env=home)]
+
+
+def caddyfile() -> str:
+    """The drop for its readers, and deposits of another host."""
+    return "\n".join((EXAMPLES / place / "Caddyfile").read_text() for place in ("caddy", "two-hosts/drop"))
 
 
 @check("Caddy logs no link, names the client, and passes deposits on as they come")
 def _(scratch):
     proxied = Proxied(scratch)
-    text = (EXAMPLES / "caddy" / "Caddyfile").read_text()
+    text = caddyfile()
     text = text.replace("{\n\tlog {", "{\n\tadmin off\n\tlog {", 1).replace("remote_ip 192.0.2.1", "remote_ip 127.0.0.1")
     text = text.replace("drop.example.org {", f"http://drop.example.org:{proxied.port} {{\n\tbind 127.0.0.1\n\tlog\n"
                         f"\treverse_proxy /down/* 127.0.0.1:{proxied.down}", 1)
