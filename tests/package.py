@@ -67,7 +67,7 @@ def must(*command, **options) -> str:
 
 
 def mirror() -> str:
-    """Where apt itself gets Debian from."""
+    """Where apt itself gets Debian from; another suite is there as well."""
     listed = must("apt-get", "indextargets", "--format", "$(SITE) $(CODENAME) $(COMPONENT)", "Created-By: Packages")
     for site, codename, component in (line.split() for line in listed.splitlines()):
         if (codename, component) == (SUITE, "main"):
