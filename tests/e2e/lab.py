@@ -9,6 +9,8 @@ need no DNS, no syslog and no systemd; the Postfix of the machine, if there is o
         lab.submit(message, to="a@example.com")
         received = lab.receive("a@example.com")
 
+`$POSTFIX_TREE` names the tree of a Postfix that was built from its source, not installed: the lab then runs that one.
+
 Everything that was started is stopped by its process id when the `with` block ends.
 """
 
@@ -39,13 +41,15 @@ ROOT = HERE.parent.parent
 ORACLE = ROOT / "tests" / "oracle.py"
 PASSWORD = "secret"
 PUBLIC_URL = "https://drop.lab.test/"
+TREE = os.environ.get("POSTFIX_TREE", "")
+COMMANDS, DAEMONS = (f"{TREE}/bin", f"{TREE}/libexec") if TREE else ("/usr/sbin", "/usr/lib/postfix/sbin")
 
 MAIN_CF = """\
 compatibility_level = 3.6
 queue_directory = {dir}/queue
 data_directory = {dir}/data
-command_directory = /usr/sbin
-daemon_directory = /usr/lib/postfix/sbin
+command_directory = {commands}
+daemon_directory = {daemons}
 mail_owner = postfix
 setgid_group = postdrop
 maillog_file = {dir}/log/maillog
@@ -254,13 +258,15 @@ class Postfix:
         shutil.chown(directory / "data", "postfix")
         (directory / "data").chmod(0o700)
         (directory / "mail").chmod(0o777)
-        main = MAIN_CF.format(dir=directory, name=name) + main_cf
+        main = MAIN_CF.format(dir=directory, name=name, commands=COMMANDS, daemons=DAEMONS) + main_cf
+        if TREE:
+            main += f"meta_directory = {TREE}/conf\nshlib_directory = no\n"
         (directory / "etc" / "main.cf").write_text(main)
         (directory / "etc" / "master.cf").write_text(ports_cf + MASTER_CF)
         self.master_pid = 0
 
     def start(self, ports):
-        started = subprocess.run(["postfix", "-c", self.directory / "etc", "start"],
+        started = subprocess.run([f"{COMMANDS}/postfix", "-c", self.directory / "etc", "start"],
                                  capture_output=True, text=True)
         if started.returncode:
             raise LabError(f"postfix did not start: {started.stderr}\n{self.log()}")
@@ -273,7 +279,7 @@ class Postfix:
     def stop(self):
         if not self.master_pid:
             return
-        subprocess.run(["postfix", "-c", self.directory / "etc", "stop"], capture_output=True)
+        subprocess.run([f"{COMMANDS}/postfix", "-c", self.directory / "etc", "stop"], capture_output=True)
         if is_alive(self.master_pid):
             stop_pid(self.master_pid)
 
@@ -283,7 +289,7 @@ class Postfix:
 
     def queued(self) -> int:
         """How many messages wait in the queue."""
-        shown = subprocess.run(["postqueue", "-c", self.directory / "etc", "-j"],
+        shown = subprocess.run([f"{COMMANDS}/postqueue", "-c", self.directory / "etc", "-j"],
                                capture_output=True, text=True)
         return len(shown.stdout.splitlines())
 
@@ -325,6 +331,10 @@ class Lab:
                          "127.0.0.1:{next_port} inet n - n - - smtpd\n".format(**values))
         self.second = second
         second.start([self.ports["next_port"]])
+        self.start_first(values)
+
+    def start_first(self, values):
+        """The server that asks the milter."""
         self.first = Postfix(self.dir / "first", "mx", FIRST_CF.format(**values),
                              FIRST_PORTS.format(**values))
         # The plain port's smtpd asks no milter; the others answer only once a milter is there.
@@ -336,7 +346,7 @@ class Lab:
         for name in ("first", "second", "sasl"):
             part = getattr(self, name, None)
             if part is not None:
-                part.stop() if isinstance(part, Postfix) else part.close()
+                part.stop() if hasattr(part, "stop") else part.close()
         if os.environ.get("KEEP_LAB"):
             print(f"the lab is kept in {self.dir}", file=sys.stderr)
         else:
@@ -381,13 +391,13 @@ class Lab:
             # A postdrop without its set-gid bit reads our configuration and no other.
             local.mkdir()
             for command in ("postdrop", "postqueue"):
-                shutil.copyfile(f"/usr/sbin/{command}", local / command)
+                shutil.copyfile(f"{COMMANDS}/{command}", local / command)
                 (local / command).chmod(0o755)
             main = (self.dir / "first" / "etc" / "main.cf").read_text()
-            (local / "main.cf").write_text(main.replace("command_directory = /usr/sbin",
+            (local / "main.cf").write_text(main.replace(f"command_directory = {COMMANDS}",
                                                         f"command_directory = {local}"))
             shutil.copyfile(self.dir / "first" / "etc" / "master.cf", local / "master.cf")
-        subprocess.run(["sendmail", "-C", local, "-i", "-f", sender, to], input=message,
+        subprocess.run([f"{COMMANDS}/sendmail", "-C", local, "-i", "-f", sender, to], input=message,
                        check=True, capture_output=True)
 
     # ---- receiving
