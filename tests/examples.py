@@ -133,14 +133,31 @@ def _(scratch):
             if written not in (EXAMPLES / name / "depollueur.toml").read_text()]
 
 
-def with_files_of(example: Path) -> list:
-    """The doctor looks at the signers' own files where they belong; a namespace puts those of the example there."""
-    pairs = [("opendkim.conf", "/etc/opendkim.conf"), ("dkim_signing.conf", "/etc/rspamd/local.d")]
+def rspamd_of(example: Path, scratch: Path) -> Path:
+    """Debian's configuration of rspamd with the files of the example in it."""
+    etc = scratch / f"rspamd-{example.name}"
+    shutil.copytree("/etc/rspamd", etc)
+    (etc / "local.d").mkdir(exist_ok=True)
+    for file in ("worker-proxy.inc", "dkim_signing.conf"):
+        shutil.copy(example / file, etc / "local.d")
+    for file in ("rspamd.conf.local", "depollueur.lua"):
+        shutil.copy(example / file, etc)
+    keys = scratch / "dkim"
+    keys.mkdir(exist_ok=True)
+    (keys / "example.org.mail.key").touch()
+    signing = etc / "local.d" / "dkim_signing.conf"
+    signing.write_text(signing.read_text().replace("/var/lib/rspamd/dkim/", f"{keys}/"))
+    (etc / "local.d" / "antivirus.conf").write_text('clamav { type = "clamav"; servers = "127.0.0.1:3310"; action = "reject"; }\n')
+    return etc
+
+
+def with_files_of(example: Path, scratch: Path) -> list:
+    """The doctor looks at what other milters are told where it belongs; a namespace puts that of the example there."""
     mounts = ["true"]
-    for name, place in pairs:
-        source = example / name
-        if source.exists():
-            mounts.append(f"mount --bind '{source if Path(place).is_file() else example}' '{place}'")
+    if (example / "opendkim.conf").exists():
+        mounts.append(f"mount --bind '{example / 'opendkim.conf'}' /etc/opendkim.conf")
+    if (example / "rspamd.conf.local").exists():
+        mounts.append(f"mount --bind '{rspamd_of(example, scratch)}' /etc/rspamd")
     return ["unshare", "--mount", "sh", "-ec", "; ".join(mounts) + '; exec "$@"', "sh"]
 
 
@@ -150,7 +167,7 @@ def _(scratch):
     for example in examples_of_postfix():
         etc = postfix_of(example, scratch / "doctor")
         listen = "milter.listen=unix:" + str(etc / "queue" / "depollueur" / "milter.sock")
-        found = run(*with_files_of(example), binary(), "doctor", "--json", "--postfix-config", etc, "--set", listen,
+        found = run(*with_files_of(example, scratch), binary(), "doctor", "--json", "--postfix-config", etc, "--set", listen,
                     "--set", f"drop.directory={scratch}/no-drop")
         try:
             report = json.loads(found.stdout[found.stdout.index("{"):])
@@ -170,12 +187,29 @@ def _(scratch):
 
 @check("rspamd takes its files")
 def _(scratch):
-    etc = scratch / "rspamd"
-    shutil.copytree("/etc/rspamd", etc)
-    for file in ("worker-proxy.inc", "dkim_signing.conf"):
-        (etc / "local.d").mkdir(exist_ok=True)
-        shutil.copy(EXAMPLES / "rspamd" / file, etc / "local.d")
-    return refused("rspamadm", f"--var=CONFDIR={etc}", f"--var=LOCAL_CONFDIR={etc}", "configtest", "-c", etc / "rspamd.conf")
+    etc = rspamd_of(EXAMPLES / "rspamd", scratch)
+    wrong = refused("rspamadm", f"--var=CONFDIR={etc}", f"--var=LOCAL_CONFDIR={etc}", "configtest", "-c", etc / "rspamd.conf")
+    done = run("rspamadm", f"--var=CONFDIR={etc}", f"--var=LOCAL_CONFDIR={etc}", "configdump", "-c", etc / "rspamd.conf", "worker")
+    # Two milters, not one that was written over.
+    return wrong + [f"no worker at {port}" for port in ("11332", "11331") if f"127.0.0.1:{port}" not in done.stdout]
+
+
+@check("doctor calls the order that takes attachments from rspamd's virus scanner, and the one that breaks its signature, an error")
+def _(scratch):
+    wrong = []
+    example = EXAMPLES / "rspamd"
+    us, scan, sign = "unix:depollueur/milter.sock", "inet:127.0.0.1:11332", "inet:127.0.0.1:11331"
+    namespace = with_files_of(example, scratch)
+    for milters in ((us, scan, sign), (scan, sign, us)):
+        etc = postfix_of(example, scratch / f"order-{milters.index(us)}")
+        subprocess.run(["postconf", "-c", etc, "-e", "smtpd_milters = " + ", ".join(milters)], check=True, capture_output=True)
+        found = run(*namespace, binary(), "doctor", "--json", "--postfix-config", etc, "--set", f"drop.directory={scratch}/no-drop",
+                    "--set", f"milter.listen=unix:{etc}/queue/depollueur/milter.sock")
+        report = json.loads(found.stdout[found.stdout.index("{"):])
+        errors = [c for c in report["findings"] if c["check"] == "milter.order" and c["level"] == "error"]
+        if not any("submission" in c["message"] for c in errors):
+            wrong.append(f"{milters}: {errors}")
+    return wrong
 
 
 @check("opendkim takes its files")

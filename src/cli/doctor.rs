@@ -5,7 +5,7 @@
 //!
 //! * `postfix` – what Postfix is told to do
 //! * `entry` – the milters in its lists
-//! * `listing`, `order` – where we stand in them
+//! * `listing`, `order` – where we stand in them; `others` – what the other milters are told
 //! * `settings` – its other settings that matter to us
 //! * `socket` – the way to the milter
 //! * `system` – files, disk, clock
@@ -16,6 +16,7 @@ mod deposit;
 mod entry;
 mod listing;
 mod order;
+mod others;
 mod postfix;
 mod report;
 mod settings;
@@ -33,7 +34,7 @@ use clap::Args;
 use tokio::runtime;
 
 use self::{
-    listing::Others,
+    others::Others,
     postfix::Postfix,
     report::{Level, Report},
 };
@@ -116,7 +117,7 @@ fn examine(options: &Options, config: &Config) -> Result<Report, Failure> {
 fn check_postfix(report: &mut Report, postfix: &Postfix, config: &Config) {
     let version = postfix.get("mail_version").unwrap_or("of unknown version");
     report.ok("postfix.found", format_args!("Postfix {version}"));
-    listing::check(report, postfix, config, Others::of_this_machine());
+    listing::check(report, postfix, config, &Others::of_this_machine());
     settings::check(report, postfix, config);
     socket::check(report, postfix, config);
 }

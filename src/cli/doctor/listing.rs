@@ -1,11 +1,12 @@
 //! Where Postfix lists us: in which services, at which place among the other milters, and what it
 //! does when we do not answer.
 
-use std::{fs, time::Duration};
+use std::time::Duration;
 
 use super::{
     entry::{Entry, Kind},
     order,
+    others::Others,
     postfix::{Postfix, Service, time},
     report::{Report, postconf_e, postconf_p},
 };
@@ -38,28 +39,6 @@ pub(super) enum Flow {
     Incoming,
     /// From users, or from programs of this machine.
     Outgoing,
-}
-
-/// What the configuration files of other milters say.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Others {
-    /// Whether OpenDKIM signs and verifies.
-    pub(super) opendkim: Option<(bool, bool)>,
-    /// Whether rspamd signs.
-    pub(super) rspamd_signs: Option<bool>,
-}
-
-impl Others {
-    /// Looks at the usual places of this machine.
-    pub(super) fn of_this_machine() -> Self {
-        let opendkim = fs::read_to_string("/etc/opendkim.conf").ok();
-        let rspamd = "/etc/rspamd/local.d/dkim_signing.conf";
-        let signs = || fs::metadata(rspamd).is_ok();
-        Self {
-            opendkim: opendkim.map(|text| opendkim_mode(&text)),
-            rspamd_signs: fs::metadata("/etc/rspamd").is_ok().then(signs),
-        }
-    }
 }
 
 impl<'a> Use<'a> {
@@ -162,7 +141,7 @@ impl<'a> Use<'a> {
 }
 
 /// All that is to be said of the lists.
-pub(super) fn check(report: &mut Report, postfix: &Postfix, config: &Config, others: Others) {
+pub(super) fn check(report: &mut Report, postfix: &Postfix, config: &Config, others: &Others) {
     let uses = Use::all(postfix, config);
     check_listed(report, postfix, config, &uses);
     for list in uses.iter().filter(|list| list.our_entry().is_some()) {
@@ -406,22 +385,6 @@ fn flow(postfix: &Postfix, config: &Config, service: &Service) -> Flow {
     }
 }
 
-/// `Mode` of opendkim.conf(5): whether it signs and verifies; both when it is not set.
-fn opendkim_mode(text: &str) -> (bool, bool) {
-    let mode = text.lines().find_map(|line| {
-        let mut words = line.split_whitespace();
-        let key = words.next()?;
-        key.eq_ignore_ascii_case("Mode").then(|| words.next())?
-    });
-    let mode = mode.unwrap_or("sv");
-    (mode.contains('s'), mode.contains('v'))
-}
-
-/// True when the milter is OpenDKIM itself, whose configuration we have read.
-pub(super) fn is_opendkim(entry: &Entry) -> bool {
-    entry.kind() == Kind::Dkim && !entry.text.contains("dkimpy") && !entry.text.contains(":8892")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -460,7 +423,7 @@ milter_connect_timeout = 30s
             &format!("{OVERRIDES}{overrides}"),
         );
         let mut report = Report::default();
-        check(&mut report, &postfix, &config(), Others::default());
+        check(&mut report, &postfix, &config(), &Others::default());
         report
     }
 
@@ -555,12 +518,5 @@ milter_connect_timeout = 30s
             assert_eq!(report.worst(), level, "{main}{overrides}{report}");
             report.assert_found(check, level, fix);
         }
-    }
-
-    #[test]
-    fn opendkim_signs_and_verifies_unless_its_mode_says_otherwise() {
-        assert_eq!(opendkim_mode("Syslog yes\n#Mode v\n"), (true, true));
-        assert_eq!(opendkim_mode("mode\ts\n"), (true, false));
-        assert_eq!(opendkim_mode("Mode v"), (false, true));
     }
 }

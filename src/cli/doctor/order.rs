@@ -2,8 +2,9 @@
 
 use super::{
     entry::{Entry, Kind},
-    listing::{Flow, Others, Use, is_opendkim},
-    report::{Level, Report},
+    listing::{Flow, Use},
+    others::{Duties, Others},
+    report::{Level, Report, postconf_p},
 };
 
 /// Where another milter belongs.
@@ -13,101 +14,175 @@ enum Demand {
     Before(Level, &'static str),
     /// After us.
     After(Level, &'static str),
+    /// It scans and signs in one, so that no place is right.
+    Split,
     /// Does not matter.
     Either,
     /// Its address does not tell.
     Unknown(&'static str),
 }
 
+const BLIND: &str = "it does not see the attachments that are taken out";
+const BROKEN: &str = "its signature does not hold for mail that is changed after it";
+const LATE: &str = "signatures do not hold any more in mail that was changed before it";
+
+/// What parts a milter that scans and signs into one that scans and one that signs.
+const SPLIT: &str = "take over the files of /usr/share/doc/depollueur/examples/rspamd: rspamd scans, depollueur detaches, rspamd signs";
+
 /// Looks at each neighbour in a list.
-pub(super) fn check(report: &mut Report, list: &Use<'_>, others: Others) {
+pub(super) fn check(report: &mut Report, list: &Use<'_>, others: &Others) {
     let check = "milter.order";
-    let Some(&ours) = list.ours.first() else {
-        return;
-    };
-    let mut wrong = false;
-    for (index, entry) in list.entries.iter().enumerate() {
-        if list.ours.contains(&index) {
-            continue;
-        }
-        let name = list.name();
-        let text = &entry.text;
-        match demand(entry, list.flow, others) {
-            Demand::Before(level, why) if index > ours => {
-                wrong = true;
-                let message = format!("{text} must stand before depollueur in {name}: {why}");
-                report.add(
-                    check,
-                    level,
-                    message,
-                    [list.set(&right_order(list, others))],
-                );
-            }
-            Demand::After(level, why) if index < ours => {
-                wrong = true;
-                let message = format!("{text} must stand after depollueur in {name}: {why}");
-                report.add(check, level, message, [mend(list, others)]);
-            }
-            Demand::Unknown(why) => {
-                wrong = true;
-                report.unknown(check, format_args!("{text} in {name}: cannot tell, {why}"));
-            }
-            _ => {}
+    let before = report.count();
+    for index in 0..list.entries.len() {
+        if let Some((level, message, fix)) = judge(list, index, others) {
+            report.add(check, level, message, fix);
         }
     }
-    if !wrong {
+    if report.count() == before && !list.ours.is_empty() {
         report.ok(check, format_args!("right in {}", list.name()));
     }
 }
 
-fn demand(entry: &Entry, flow: Flow, others: Others) -> Demand {
+/// What is wrong with the place of an entry, or cannot be told.
+fn judge(list: &Use<'_>, index: usize, others: &Others) -> Option<(Level, String, Option<String>)> {
+    let ours = *list.ours.first()?;
+    if list.ours.contains(&index) {
+        return None;
+    }
+    let entry = &list.entries[index];
+    let (text, name) = (&entry.text, list.name());
+    let place =
+        |side: &str, why: &str| format!("{text} must stand {side} depollueur in {name}: {why}");
+    match demand(entry, list.flow, others) {
+        Demand::Before(level, why) if index > ours => {
+            let fix = list.set(&right_order(list, others));
+            Some((level, place("before", why), Some(fix)))
+        }
+        Demand::After(level, why) if index < ours => {
+            Some((level, place("after", why), Some(mend(list, others))))
+        }
+        Demand::Split => judge_split(list, index, others),
+        Demand::Unknown(why) => {
+            let message = format!("{text} in {name}: cannot tell, {why}");
+            Some((Level::Unknown, message, None))
+        }
+        Demand::Before(..) if others.kind(entry) == Kind::Rspamd => {
+            judge_signature(list, entry, others)
+        }
+        _ => None,
+    }
+}
+
+/// A milter that scans and signs in one.
+fn judge_split(
+    list: &Use<'_>,
+    index: usize,
+    others: &Others,
+) -> Option<(Level, String, Option<String>)> {
+    let ours = *list.ours.first()?;
+    let (text, name) = (&list.entries[index].text, list.name());
+    let fix = Some(SPLIT.to_owned());
+    if index > ours {
+        let message = format!(
+            "{text} scans and signs after depollueur in {name}: {BLIND}, so that a virus in them is not found"
+        );
+        Some((Level::Error, message, fix))
+    } else if has_signer(list, others) {
+        let message = format!(
+            "{text} signs before depollueur in {name}: {BROKEN}; a second signature, made after it, does"
+        );
+        Some((Level::Warning, message, fix))
+    } else {
+        let message = format!("{text} scans and signs before depollueur in {name}: {BROKEN}");
+        Some((Level::Error, message, fix))
+    }
+}
+
+/// A scanner in its right place, of which nobody knows whether it signs too.
+fn judge_signature(
+    list: &Use<'_>,
+    entry: &Entry,
+    others: &Others,
+) -> Option<(Level, String, Option<String>)> {
+    let is_open = list.flow == Flow::Outgoing && others.rspamd(entry).signs.is_none();
+    if !is_open || has_signer(list, others) {
+        return None;
+    }
+    let message = format!(
+        "{} in {}: cannot tell whether it signs, too; if it does, {BROKEN}",
+        entry.text,
+        list.name()
+    );
+    Some((Level::Unknown, message, None))
+}
+
+/// True when one that stands after us signs what leaves.
+fn has_signer(list: &Use<'_>, others: &Others) -> bool {
+    let ours = list.ours.first().copied().unwrap_or_default();
+    list.entries
+        .iter()
+        .skip(ours + 1)
+        .any(|entry| match others.kind(entry) {
+            Kind::Dkim => others.dkim(entry).0,
+            Kind::Rspamd => others.rspamd(entry).only_signs,
+            _ => false,
+        })
+}
+
+fn demand(entry: &Entry, flow: Flow, others: &Others) -> Demand {
     use Level::{Error, Warning};
-    let blind = "it does not see the attachments that are taken out";
-    let broken = "its signature does not hold for mail that is changed after it";
-    let late = "signatures do not hold any more in mail that was changed before it";
-    let (signs, verifies) = match others.opendkim {
-        Some(modes) if is_opendkim(entry) => modes,
-        _ => (true, true),
-    };
-    match (entry.kind(), flow) {
-        (Kind::Scanner, _) | (Kind::Rspamd, Flow::Incoming) => Demand::Before(Error, blind),
-        (Kind::Verifier, Flow::Incoming) => Demand::Before(Warning, late),
-        (Kind::Dkim, Flow::Incoming) if verifies => Demand::Before(Warning, late),
-        (Kind::Dkim, Flow::Outgoing) if signs => Demand::After(Error, broken),
+    let (signs, verifies) = others.dkim(entry);
+    match (others.kind(entry), flow) {
+        (Kind::Scanner, _) => Demand::Before(Error, BLIND),
+        (Kind::Verifier, Flow::Incoming) => Demand::Before(Warning, LATE),
+        (Kind::Dkim, Flow::Incoming) if verifies => Demand::Before(Warning, LATE),
+        (Kind::Dkim, Flow::Outgoing) if signs => Demand::After(Error, BROKEN),
         (Kind::Verifier | Kind::Dkim, _) => Demand::Either,
-        (Kind::Sealer, _) => Demand::After(Error, broken),
-        (Kind::Rspamd, Flow::Outgoing) => match others.rspamd_signs {
-            Some(true) => Demand::After(Error, broken),
-            Some(false) => Demand::Before(Error, blind),
-            None => Demand::Unknown("if rspamd signs this mail, it must stand after depollueur"),
-        },
+        (Kind::Sealer, _) => Demand::After(Error, BROKEN),
+        (Kind::Rspamd, flow) => demand_of_rspamd(others.rspamd(entry), flow),
         (Kind::Stranger, _) => {
             Demand::Unknown("a scanner or verifier must stand before depollueur, a signer after it")
         }
     }
 }
 
+fn demand_of_rspamd(duties: Duties, flow: Flow) -> Demand {
+    use Level::Error;
+    match (flow, duties.signs, duties.scans) {
+        (Flow::Outgoing, ..) if duties.only_signs => Demand::After(Error, BROKEN),
+        (Flow::Incoming, ..) if duties.only_signs => Demand::Either,
+        (Flow::Incoming, ..) | (_, Some(false), _) | (_, None, Some(true)) => {
+            Demand::Before(Error, BLIND)
+        }
+        (_, Some(true), Some(true)) => Demand::Split,
+        (_, Some(true), _) => Demand::After(Error, BROKEN),
+        (_, None, _) => Demand::Unknown(
+            "if rspamd signs this mail, it must stand after depollueur; if it scans it, before",
+        ),
+    }
+}
+
 /// A list that mail from outside shares must stay as it is: the service gets one of its own.
-fn mend(list: &Use<'_>, others: Others) -> String {
+fn mend(list: &Use<'_>, others: &Others) -> String {
     let value = right_order(list, others);
     let shared = list.parameter == "smtpd_milters"
         && !list.service.overrides.contains_key(list.parameter)
         && list.flow == Flow::Outgoing;
     if shared {
-        super::report::postconf_p(&list.service.id, list.parameter, &value)
+        postconf_p(&list.service.id, list.parameter, &value)
     } else {
         list.set(&value)
     }
 }
 
 /// The list as it should be; whoever is in place or cannot be told keeps its place.
-fn right_order(list: &Use<'_>, others: Others) -> String {
+fn right_order(list: &Use<'_>, others: &Others) -> String {
     let ours = list.ours.first().copied().unwrap_or_default();
     let mut sides: [Vec<&str>; 2] = Default::default();
     for (index, entry) in list.entries.iter().enumerate() {
         let after = match demand(entry, list.flow, others) {
             _ if list.ours.contains(&index) => continue,
-            Demand::Before(..) => false,
+            Demand::Before(..) | Demand::Split => false,
             Demand::After(..) => true,
             Demand::Either | Demand::Unknown(_) => index > ours,
         };
@@ -126,7 +201,7 @@ mod tests {
     const MASTER: &str = "smtp inet n - y - - smtpd\nsubmission inet n - y - - smtpd\n";
     const US: &str = "unix:depollueur/m.sock";
 
-    fn found(list: &str, service: usize, others: Others) -> (Level, Vec<String>) {
+    fn found(list: &str, service: usize, others: &Others) -> (Level, Vec<String>) {
         let postfix = Postfix::parse(&format!("smtpd_milters = {list}\n"), MASTER, "");
         let uses = Use::all(&postfix, &Config::default());
         let mut report = Report::default();
@@ -155,7 +230,7 @@ mod tests {
             ("inet:localhost:9999, US", incoming, Unknown),
         ] {
             let list = list.replace("US", US);
-            assert_eq!(found(&list, service, Others::default()).0, level, "{list}");
+            assert_eq!(found(&list, service, &Others::default()).0, level, "{list}");
         }
     }
 
@@ -166,26 +241,116 @@ mod tests {
             ..Others::default()
         };
         let list = format!("local:opendkim/opendkim.sock, {US}");
-        assert_eq!(found(&list, 1, only_verifies).0, Level::Ok);
-        let signs = Others {
-            rspamd_signs: Some(true),
-            ..Others::default()
+        assert_eq!(found(&list, 1, &only_verifies).0, Level::Ok);
+    }
+
+    /// A Debian with rspamd, as `rspamadm configdump -j` prints it.
+    fn rspamd(signing: &str, scanner: &str, signer: bool) -> Others {
+        let signer = if signer {
+            r#", {"rspamd_proxy": {"milter": true, "bind_socket": "127.0.0.1:11331",
+                "upstream": {"local": {"self_scan": true, "settings_id": "sign"}}}}"#
+        } else {
+            ""
         };
-        assert_eq!(
-            found(&format!("inet:localhost:11332, {US}"), 1, signs).0,
-            Level::Error
-        );
+        Others::with_rspamd(&format!(
+            r#"{{"dkim_signing": {signing}, "antivirus": {scanner},
+               "settings": [{{}}, {{"sign": {{"id": "sign", "apply": {{"symbols_enabled": ["DKIM_SIGNED"]}}}}}}],
+               "worker": [{{"rspamd_proxy": {{"milter": true, "bind_socket": "127.0.0.1:11332",
+                   "upstream": {{"local": {{"self_scan": true}}}}}}}}{signer}]}}"#
+        ))
+    }
+
+    #[test]
+    fn one_that_scans_and_signs_has_no_right_place_until_it_is_parted() {
+        use Level::{Error, Ok, Unknown, Warning};
+        let (signs, silent) = (r#"{"path": "/k/$domain.key"}"#, r#"{"enabled": false}"#);
+        let (clamav, no_scanner) = (r#"{"clamav": {"type": "clamav"}}"#, "{}");
+        let (rspamd_first, rspamd_last) = ("inet:localhost:11332, US", "US, inet:localhost:11332");
+        let chain = "inet:localhost:11332, US, inet:127.0.0.1:11331";
+        for (signing, scanner, signer, list, level) in [
+            (signs, clamav, false, rspamd_first, Error),
+            (signs, clamav, false, rspamd_last, Error),
+            (signs, no_scanner, false, rspamd_first, Error),
+            (signs, no_scanner, false, rspamd_last, Ok),
+            (silent, clamav, false, rspamd_first, Ok),
+            (silent, clamav, false, rspamd_last, Error),
+            (silent, no_scanner, false, rspamd_last, Error),
+            (
+                silent,
+                clamav,
+                false,
+                "inet:localhost:11332, US, inet:localhost:8891",
+                Ok,
+            ),
+            (
+                signs,
+                clamav,
+                false,
+                "inet:localhost:11332, US, inet:localhost:8891",
+                Warning,
+            ),
+            (signs, clamav, true, chain, Ok),
+            (
+                signs,
+                clamav,
+                true,
+                "inet:localhost:11332, inet:127.0.0.1:11331, US",
+                Error,
+            ),
+            (
+                signs,
+                clamav,
+                true,
+                "US, inet:localhost:11332, inet:127.0.0.1:11331",
+                Error,
+            ),
+            (signs, clamav, true, rspamd_first, Unknown),
+            (signs, clamav, false, "inet:192.0.2.1:11332, US", Unknown),
+        ] {
+            let others = rspamd(signing, scanner, signer);
+            let list = list.replace("US", US);
+            let (found, fixes) = found(&list, 1, &others);
+            assert_eq!(found, level, "{signing} {scanner} {signer} {list}");
+            // What is printed never takes the attachments from a scanner.
+            for fix in fixes
+                .iter()
+                .filter(|fix| fix.contains("postconf") && scanner == clamav)
+            {
+                assert!(fix.find(":11332").unwrap() < fix.find(US).unwrap(), "{fix}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_comes_in_is_scanned_before_whether_rspamd_signs_or_not() {
+        for signing in [r#"{"path": "/k/$domain.key"}"#, r#"{"enabled": false}"#] {
+            let others = rspamd(signing, r#"{"clamav": {"type": "clamav"}}"#, true);
+            for (list, level) in [
+                ("inet:localhost:11332, US, inet:localhost:11331", Level::Ok),
+                ("inet:localhost:11332, inet:localhost:11331, US", Level::Ok),
+                (
+                    "US, inet:localhost:11332, inet:localhost:11331",
+                    Level::Error,
+                ),
+            ] {
+                assert_eq!(
+                    found(&list.replace("US", US), 0, &others).0,
+                    level,
+                    "{list}"
+                );
+            }
+        }
     }
 
     #[test]
     fn the_line_to_type_has_the_right_order() {
         let list = format!("{US}, inet:x:1, inet:localhost:11332, unix:clamav/c.ctl");
-        let (_, fixes) = found(&list, 0, Others::default());
+        let (_, fixes) = found(&list, 0, &Others::default());
         let right = format!(
             "postconf -e 'smtpd_milters = inet:localhost:11332, unix:clamav/c.ctl, {US}, inet:x:1'"
         );
         assert_eq!(fixes, [right.clone(), right]);
-        let (_, fixes) = found(&format!("inet:localhost:8891, {US}"), 1, Others::default());
+        let (_, fixes) = found(&format!("inet:localhost:8891, {US}"), 1, &Others::default());
         assert_eq!(
             fixes,
             [format!(

@@ -94,6 +94,11 @@ impl Report {
         }
     }
 
+    /// How many findings there are.
+    pub(super) fn count(&self) -> usize {
+        self.findings.len()
+    }
+
     /// The worst level.
     pub(super) fn worst(&self) -> Level {
         self.findings
