@@ -6,6 +6,8 @@ mod doctor;
 mod drop;
 mod envelope;
 mod exit;
+mod owner;
+mod progress;
 mod replay;
 mod rewrite;
 mod run;

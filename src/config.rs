@@ -13,6 +13,7 @@ mod language;
 mod pattern;
 mod rule;
 mod source;
+mod spoken;
 mod templates;
 mod value;
 mod wishes;
@@ -22,7 +23,6 @@ use std::{net::SocketAddr, path::PathBuf};
 use jiff::{SignedDuration, Span, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::value::{parse_period, parse_size};
 pub use self::{
     address::{MilterAddress, Network},
     addresses::{AddressFile, Mail},
@@ -42,6 +42,10 @@ use self::{
         OptionalSize, Period, Retention, Seconds, Size, Sizes, Strings, Text, Way, Zone,
     },
     wishes::{Addresses, FieldName, Tags, UserFile},
+};
+pub(crate) use self::{
+    spoken::span_in_english,
+    value::{parse_period, parse_size},
 };
 
 /// The whole configuration. Every value is valid.
@@ -425,6 +429,9 @@ pub struct DetachConfig {
     /// What happens to the mail when the store fails.
     #[serde(with = "As::<Choice<OnFailure>>")]
     pub on_failure: OnFailure,
+    /// What happens to a message with a file that an admin blocked.
+    #[serde(with = "As::<Choice<OnBlocked>>")]
+    pub on_blocked: OnBlocked,
     /// What becomes of an attachment when the recipients' rules differ.
     #[serde(with = "As::<Choice<Recipients>>")]
     pub recipients: Recipients,
@@ -460,6 +467,15 @@ pub enum Directions {
     Incoming,
     /// Our users' mail.
     Outgoing,
+}
+
+/// What happens to a message with a file that an admin blocked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnBlocked {
+    /// It goes out as it came.
+    Deliver,
+    /// It is refused for good.
+    Reject,
 }
 
 /// What happens to the mail when the store fails.

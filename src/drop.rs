@@ -73,6 +73,7 @@ mod uploaders;
 mod vault;
 
 use std::{
+    net::IpAddr,
     ops::Range,
     sync::{Arc, atomic::AtomicU64},
 };
@@ -150,6 +151,11 @@ pub struct Origin {
     pub direction: Direction,
     /// How many recipients the message had.
     pub recipients: u32,
+    /// Where the client was that sent the message; `None` for local mail, when it is not recorded, and in
+    /// records of before.
+    pub client: Option<IpAddr>,
+    /// The name of the token with which another host deposited it.
+    pub uploader: Option<String>,
     /// Of incoming mail, how many of them each domain has, for the statistics; else empty.
     pub domains: Domains,
 }
@@ -189,6 +195,10 @@ pub struct FileEntry {
 }
 
 /// What a token or an id leads to.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there is one for each request, and the usual one is as large"
+)]
 #[derive(Debug)]
 pub enum Lookup<P = Package> {
     /// A package that can be fetched.

@@ -122,6 +122,8 @@ pub struct Filter {
     stores: Option<Stores>,
     spools: Spools,
     explain: bool,
+    /// Whether a message is rewritten though nothing is deposited.
+    preview: bool,
 }
 
 /// What becomes of a message once its header is known.
@@ -312,6 +314,7 @@ impl Filter {
             config,
             stores: live.then(|| stores.into()),
             explain: false,
+            preview: false,
         }
     }
 
@@ -323,6 +326,20 @@ impl Filter {
             config: Arc::new(config),
             stores: None,
             explain: false,
+            preview: false,
+        }
+    }
+
+    /// Makes a filter that shows what would come out, whatever `detach.mode` says: it deposits nothing,
+    /// and its links lead nowhere.
+    pub fn preview(mut config: Config) -> Self {
+        config.detach.mode = RunMode::Live;
+        Self {
+            spools: spools(&config),
+            config: Arc::new(config),
+            stores: None,
+            explain: false,
+            preview: true,
         }
     }
 

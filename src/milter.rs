@@ -41,6 +41,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
+pub(crate) use self::session::BLOCKED_TEXT;
 pub use self::socket::{BindError, Claim, Socket, bind_tcp};
 use self::{guard::Terms, listener::Intake};
 use crate::{

@@ -195,6 +195,8 @@ mod tests {
             queue_id: "Q".into(),
             sender: "Ada@Example.ORG".into(),
             login: None,
+            client: None,
+            uploader: None,
             direction,
             recipients: recipients.len() as u32,
             domains: Domains::of(recipients.iter().copied()),

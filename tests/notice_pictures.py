@@ -117,7 +117,7 @@ def rewritten(program: str, templates: str, language: str, raw: bytes, directory
         "web.operator": "asso.example",
     }
     options = [word for item in settings.items() for word in ("--set", "=".join(item))]
-    done = subprocess.run([program, "rewrite", *options], input=raw, stdout=subprocess.PIPE, check=True)
+    done = subprocess.run([program, "rewrite", "--deposit", *options], input=raw, stdout=subprocess.PIPE, check=True)
     return email.message_from_bytes(done.stdout, policy=email.policy.default)
 
 

@@ -273,7 +273,7 @@ class Story:
         return wrong + ([] if (owner, mode & 0o77) == ("depollueur:depollueur", 0) else [f"drop.sqlite3: {owner} {mode:o}"])
 
     def a_file_is_deposited(self):
-        done = self.system.run("depollueur", "rewrite", "--set", "detach.threshold=1000", user="depollueur",
+        done = self.system.run("depollueur", "rewrite", "--deposit", "--set", "detach.threshold=1000", user="depollueur",
                                input=MESSAGE.read_text(encoding="latin-1"))
         found = re.search(r"http://127\.0\.0\.1:8025/[a-z2-7]{26}", done.stdout)
         self.link = found.group() if found else ""

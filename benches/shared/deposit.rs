@@ -30,6 +30,8 @@ pub(crate) fn origin() -> Origin {
         queue_id: "4abCDe12".into(),
         sender: "alice@example.org".into(),
         login: None,
+        client: None,
+        uploader: None,
         direction: Direction::Outgoing,
         recipients: 1,
         domains: Domains::default(),

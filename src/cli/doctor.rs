@@ -8,7 +8,7 @@
 //! * `listing`, `order` – where we stand in them; `others` – what the other milters are told
 //! * `settings` – its other settings that matter to us
 //! * `socket` – the way to the milter
-//! * `system` – files, disk, clock
+//! * `system` – files, disk, clock; `owners` – whose the files below the drop are
 //! * `web` – the way of a reader of mail; `deposit` – the test package
 //! * `report` – the findings
 
@@ -17,6 +17,7 @@ mod entry;
 mod listing;
 mod order;
 mod others;
+mod owners;
 mod postfix;
 mod report;
 mod settings;

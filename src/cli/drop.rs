@@ -5,7 +5,9 @@
 
 mod act;
 mod get;
+mod link;
 mod look;
+mod select;
 mod sweep;
 pub(super) mod table;
 mod token;
@@ -15,11 +17,13 @@ use clap::Subcommand;
 use jiff::Timestamp;
 use tokio::runtime;
 
+use self::link::Link;
 use super::{
     ConfigOptions,
     exit::{EX_UNAVAILABLE, EX_USAGE, Failure},
+    owner::{self, Caller},
 };
-use crate::drop::{Drop, DropError, Query, RecordId, Token};
+use crate::drop::{Deposit, Drop, DropError, Query, RecordId};
 
 /// A link or an id that leads to nothing.
 const EX_NOTHING: u8 = 1;
@@ -40,8 +44,8 @@ pub(super) enum Command {
     Audit(look::AuditOptions),
     /// Lets a live package be fetched for longer.
     Extend(act::ExtendOptions),
-    /// Brings back a package that expired or was revoked, until its files are destroyed.
-    Restore(act::ExtendOptions),
+    /// Brings back packages that expired or were revoked, until their files are destroyed.
+    Restore(act::RestoreOptions),
     /// Ends packages at once.
     Revoke(act::RevokeOptions),
     /// Refuses a file from now on, and ends the packages that hold it.
@@ -81,30 +85,13 @@ pub(super) fn run(command: Command) -> Result<(), Failure> {
     })
 }
 
-/// Finds the token in a link: its landing page, one of its downloads, or the token alone; in the
-/// fragment when browsers unlock the package.
-fn token_of(link: &str) -> Option<Token> {
-    let (rest, fragment) = link.trim().split_once('#').unwrap_or((link.trim(), ""));
-    let path = rest.split('?').next()?;
-    let mut segments = path.rsplit('/');
-    let in_path = segments.find_map(|segment| segment.parse().ok());
-    in_path.or_else(|| fragment.parse().ok())
-}
-
-/// The id in a link whose fragment is missing: reports and logs of a proxy have such ones.
-fn id_of(link: &str) -> Option<RecordId> {
-    let path = link.trim().split(['?', '#']).next()?;
-    let (_, rest) = path.rsplit_once("/e/")?;
-    rest.split('/').next()?.parse().ok()
-}
-
 /// The package that a link or the beginning of an id names.
 async fn package_of(drop: &Drop, name: &str) -> Result<RecordId, Failure> {
-    if let Some(token) = token_of(name) {
-        return Ok(RecordId::from(&token));
+    if let Some(link) = Link::find(name) {
+        return Ok(link.id);
     }
-    if let Some(id) = id_of(name) {
-        return Ok(id);
+    if let Some(lack) = link::lack(name) {
+        return Err(Failure::new(EX_USAGE, lack));
     }
     let digits = name.trim().to_ascii_lowercase();
     let is_id = digits.bytes().all(|b| b.is_ascii_hexdigit())
@@ -138,56 +125,53 @@ fn nothing() -> Failure {
     Failure::new(EX_NOTHING, "this leads to nothing")
 }
 
-fn open(options: ConfigOptions) -> Result<Drop, Failure> {
-    Drop::of(&options.load()?).map_err(unavailable)
+/// Why a name leads to nothing: it may be the link of another drop. Links of before `web.public_url` was
+/// changed lead on, so this is asked last.
+fn nothing_behind(name: &str, public_url: &str) -> Failure {
+    let ours = link::host_of(public_url);
+    match Link::find(name).and_then(|link| link.host) {
+        Some(theirs) if Some(&theirs) != ours.as_ref() => {
+            let message = format!(
+                "this link leads to nothing here: it is one of \"{theirs}\", and the links of this drop begin with \"{public_url}\""
+            );
+            Failure::new(EX_NOTHING, message)
+        }
+        Some(_) => {
+            let message = "this link leads to nothing: it was never given out here, or its record is forgotten (drop.keep_records)";
+            Failure::new(EX_NOTHING, message)
+        }
+        None => nothing(),
+    }
+}
+
+/// The drop in its owner's name, and how its links begin.
+fn open(options: ConfigOptions) -> Result<(Drop, String), Failure> {
+    open_for(options).map(|opened| (opened.drop, opened.url))
+}
+
+/// A drop that was opened in its owner's name.
+struct Opened {
+    drop: Drop,
+    /// How its links begin.
+    url: String,
+    caller: Caller,
+}
+
+fn open_for(options: ConfigOptions) -> Result<Opened, Failure> {
+    let config = options.load()?;
+    let caller = owner::act_as_owner(&config.drop.directory)?;
+    let drop = Drop::of(&config).map_err(unavailable)?;
+    let url = config.web.public_url;
+    Ok(Opened { drop, url, caller })
 }
 
 fn unavailable(error: DropError) -> Failure {
-    Failure::new(EX_UNAVAILABLE, error)
+    error.into()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_id_is_found_in_a_link_that_lost_its_token() {
-        let id = "0123456789abcdef0123456789abcdef";
-        for rest in ["", "/", "/1", "/report?lang=en", "#cut"] {
-            let link = format!("https://drop.example.org/e/{id}{rest}");
-            assert_eq!(
-                id_of(&link).map(|found| found.to_string()).as_deref(),
-                Some(id)
-            );
-            assert!(token_of(&link).is_none());
-        }
-        assert!(id_of(&format!("https://drop.example.org/x/{id}")).is_none());
-    }
-
-    #[test]
-    fn a_token_is_found_in_every_link_of_its_package() {
-        let token = "a".repeat(26);
-        for link in [
-            token.clone(),
-            format!("https://drop.example.org/{token}"),
-            format!("  http://[::1]:8025/d/{token}/\n"),
-            format!("https://drop.example.org/{token}/1?x#y"),
-            format!("https://drop.example.org/{token}/all.zip"),
-            format!("https://drop.example.org/e/0123456789abcdef0123456789abcdef#{token}"),
-            format!("https://example.org/d/e/0123456789abcdef0123456789abcdef?lang=en#{token}\n"),
-        ] {
-            assert_eq!(
-                token_of(&link).map(|found| found.to_string()),
-                Some(token.clone())
-            );
-        }
-        for link in [
-            "",
-            "https://drop.example.org/",
-            "abc",
-            "https://drop.example.org/?t=a",
-        ] {
-            assert!(token_of(link).is_none(), "{link}");
-        }
-    }
+/// The package that a link or the beginning of an id names.
+async fn named(drop: &Drop, name: &str, url: &str) -> Result<Deposit, Failure> {
+    let id = package_of(drop, name).await?;
+    let shown = drop.show(id, Timestamp::now()).await.map_err(unavailable)?;
+    Ok(shown.ok_or_else(|| nothing_behind(name, url))?.0)
 }

@@ -2,7 +2,7 @@
 
 use std::{fmt, io, process::ExitCode};
 
-use crate::{config::ConfigError, web::ThemeError};
+use crate::{config::ConfigError, drop::DropError, web::ThemeError};
 
 /// The command line is wrong.
 pub(super) const EX_USAGE: u8 = 64;
@@ -14,6 +14,8 @@ pub(super) const EX_UNAVAILABLE: u8 = 69;
 pub(super) const EX_IOERR: u8 = 74;
 /// It may work later.
 pub(super) const EX_TEMPFAIL: u8 = 75;
+/// Another user must do it.
+pub(super) const EX_NOPERM: u8 = 77;
 /// The configuration is wrong.
 pub(super) const EX_CONFIG: u8 = 78;
 
@@ -70,6 +72,19 @@ pub(super) fn complain(message: impl fmt::Display) {
 impl From<ThemeError> for Failure {
     fn from(error: ThemeError) -> Self {
         Self::new(EX_CONFIG, error)
+    }
+}
+
+impl From<DropError> for Failure {
+    /// What owner and permissions are in the way of, `depollueur doctor` finds all of.
+    fn from(error: DropError) -> Self {
+        match error {
+            DropError::Denied { .. } => {
+                let message = format!("{error}; type: depollueur doctor, as root");
+                Self::new(EX_NOPERM, message)
+            }
+            error => Self::new(EX_UNAVAILABLE, error),
+        }
     }
 }
 

@@ -21,6 +21,7 @@ use super::{
     ConfigOptions,
     envelope::EnvelopeOptions,
     exit::{EX_NOINPUT, EX_UNAVAILABLE, Failure, complain},
+    progress::Progress,
     rewrite::{header::HeaderBlock, push},
 };
 use crate::{
@@ -76,6 +77,7 @@ struct Replay {
     config: Config,
     filter: Filter,
     report: Report,
+    progress: Progress,
 }
 
 impl Replay {
@@ -91,14 +93,17 @@ impl Replay {
             filter: Filter::trial(config.clone()).explaining(),
             config,
             report: Report::default(),
+            progress: Progress::new("looking for mail", None),
         }
     }
 
     async fn run(mut self) -> Report {
-        for path in std::mem::take(&mut self.paths) {
-            for file in source::files(&path) {
-                self.file(&file).await;
-            }
+        let paths = std::mem::take(&mut self.paths);
+        let files: Vec<_> = paths.iter().flat_map(|path| source::files(path)).collect();
+        let bytes = |file: &PathBuf| std::fs::metadata(file).map_or(0, |found| found.len());
+        self.progress = Progress::new("replaying", Some(files.iter().map(bytes).sum()));
+        for file in files {
+            self.file(&file).await;
         }
         self.report
     }
@@ -110,6 +115,7 @@ impl Replay {
             Err(error) => return self.unreadable(path, &error),
         };
         for range in messages {
+            self.progress.add(range.end - range.start);
             match self.message(path, range).await {
                 Ok(()) => {}
                 Err(error) => self.unreadable(path, &error),
@@ -118,10 +124,12 @@ impl Replay {
     }
 
     fn unreadable(&mut self, path: &Path, error: &io::Error) {
-        complain(format_args!(
-            "could not read \"{}\": {error}",
-            path.display()
-        ));
+        self.progress.aside(|| {
+            complain(format_args!(
+                "could not read \"{}\": {error}",
+                path.display()
+            ));
+        });
         self.report.unreadable += 1;
     }
 

@@ -2,6 +2,9 @@
 //!
 //! The same core as the milter, between two pipes. Standard input is copied to an unlinked
 //! file first: when nothing is changed, or when the drop fails, the original goes out from there.
+//!
+//! Nothing is deposited unless `--deposit` asks for it: as it is, no drop is opened, and the link in
+//! what comes out leads nowhere.
 
 mod explain;
 pub(super) mod header;
@@ -20,10 +23,12 @@ use super::{
     ConfigOptions,
     envelope::EnvelopeOptions,
     exit::{EX_NOINPUT, EX_TEMPFAIL, EX_UNAVAILABLE, Failure, complain},
+    owner,
 };
 use crate::{
-    config::{Config, OnFailure, RunMode},
+    config::{Config, OnBlocked, OnFailure, RunMode, StoreKind},
     filter::{Envelope, Filter, HeaderEdit, Message, PartDecision, Rewritten, Start, Verdict},
+    milter,
     policy::{self, Refusal},
     store::{StoreError, Stores},
 };
@@ -40,6 +45,9 @@ pub(super) struct Options {
     /// Says on standard error what was decided for each part, by which rule, and why
     #[arg(long)]
     explain: bool,
+    /// Puts what is detached into the store, so that the link works; without it nothing is deposited
+    #[arg(long)]
+    deposit: bool,
     /// Explains in JSON
     #[arg(long, requires = "explain")]
     json: bool,
@@ -53,6 +61,8 @@ enum Outcome {
     Rewritten(Vec<HeaderEdit>, Box<Rewritten>),
     /// A rule refuses it.
     Refused(Refusal),
+    /// A file of it is blocked, and it is not to go out.
+    Blocked,
     /// Our machinery failed.
     Failed(String),
 }
@@ -69,6 +79,9 @@ struct Explanation {
 /// Rewrites the message on standard input.
 pub(super) fn run(mut options: Options) -> Result<(), Failure> {
     let config = std::mem::take(&mut options.config).load()?;
+    if options.deposit && config.uses(StoreKind::Embedded) {
+        owner::become_owner(&config.drop.directory)?;
+    }
     let original = keep_input(&config)?;
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
@@ -90,12 +103,17 @@ async fn rewrite(options: &Options, config: Arc<Config>, original: File) -> Resu
         }
     };
     if options.explain {
-        explain::print(&explanation, options.json);
+        let deposits = options.deposit && matches!(outcome, Outcome::Rewritten(..));
+        explain::print(&explanation, deposits, options.json);
     }
     match (outcome, block) {
         (Outcome::Rewritten(edits, rewritten), Some(mut block)) => {
             block.edit(&edits, rewritten.eol);
-            send(*rewritten, block).await
+            send(*rewritten, block).await?;
+            if !options.deposit && !options.json {
+                complain("nothing was deposited: the link leads nowhere; --deposit deposits");
+            }
+            Ok(())
         }
         (Outcome::Refused(refusal), _) => {
             let code = if refusal.for_good {
@@ -105,6 +123,7 @@ async fn rewrite(options: &Options, config: Arc<Config>, original: File) -> Resu
             };
             Err(Failure::new(code, refusal.text))
         }
+        (Outcome::Blocked, _) => Err(Failure::new(EX_UNAVAILABLE, milter::BLOCKED_TEXT)),
         (Outcome::Original(edits), Some(block)) if !edits.is_empty() => {
             copy_edited(input.into_inner(), block, &edits)
         }
@@ -130,7 +149,7 @@ async fn scan(
     explanation: &mut Explanation,
 ) -> Result<Outcome, Failure> {
     let envelope = options.envelope.envelope(&config.milter);
-    let stores = match stores(&config, &envelope) {
+    let stores = match stores(options, &config, &envelope) {
         Ok(stores) => stores,
         Err(error) => {
             explanation.reason = "drop".into();
@@ -139,7 +158,8 @@ async fn scan(
     };
     let filter = match &stores {
         Some(stores) => Filter::new(config, stores.clone()),
-        None => Filter::trial(Config::clone(&config)),
+        None if options.deposit => Filter::trial(Config::clone(&config)),
+        None => Filter::preview(Config::clone(&config)),
     };
     let outcome = pass(&filter.explaining(), envelope, block, body, explanation).await;
     if let Some(stores) = stores {
@@ -177,15 +197,25 @@ async fn pass(
             let verdict = message.end().await;
             explanation.parts = message.explanation().to_vec();
             let edits = message.edits().header.clone();
-            Ok(conclude(verdict, edits, explanation))
+            let rejects = filter.config().detach.on_blocked == OnBlocked::Reject;
+            match conclude(verdict, edits, explanation) {
+                Outcome::Original(_) if rejects && explanation.reason == "blocked" => {
+                    Ok(Outcome::Blocked)
+                }
+                outcome => Ok(outcome),
+            }
         }
     }
 }
 
 /// Where files go; mail that is not treated, and a dry-run, need no store.
-fn stores(config: &Config, envelope: &Envelope) -> Result<Option<Stores>, StoreError> {
+fn stores(
+    options: &Options,
+    config: &Config,
+    envelope: &Envelope,
+) -> Result<Option<Stores>, StoreError> {
     let is_treated = policy::is_among(config.detach.directions, envelope.direction);
-    let deposits = config.detach.mode == RunMode::Live && is_treated;
+    let deposits = options.deposit && config.detach.mode == RunMode::Live && is_treated;
     deposits.then(|| Stores::open(config)).transpose()
 }
 

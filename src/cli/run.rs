@@ -25,6 +25,7 @@ use self::{
 use super::{
     ConfigOptions,
     exit::{EX_IOERR, EX_UNAVAILABLE, Failure},
+    owner,
 };
 use crate::{
     admin::{self, Metrics},
@@ -75,6 +76,7 @@ pub(super) struct Options {
 /// Runs the daemon.
 pub(super) fn run(options: Options) -> Result<(), Failure> {
     let config = options.config.clone().load()?;
+    owner::become_owner(&config.drop.directory)?;
     let log = log::start(&config.log);
     for warning in config.warnings() {
         warn!("{warning}");
@@ -90,7 +92,7 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
     // The sockets come first: a start that fails on one of them leaves no drop behind.
     let sockets = Sockets::open(&config, claim).map_err(|error| unavailable(&error))?;
     let remote = Stores::remote(&config).map_err(|error| unavailable(&error))?;
-    let drop = Drop::of(&config).map_err(|error| unavailable(&error))?;
+    let drop = Drop::of(&config)?;
     let stores = Stores::over(&config, Some(drop.clone()), remote);
     let stores = stores.map_err(|error| unavailable(&error))?;
     let metrics = Metrics::new();

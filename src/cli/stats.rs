@@ -12,6 +12,7 @@ use super::{
     ConfigOptions,
     drop::table::{self, table},
     exit::{EX_IOERR, EX_UNAVAILABLE, EX_USAGE, Failure},
+    owner,
 };
 use crate::{
     config::Language,
@@ -68,7 +69,8 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
         return Err(Failure::new(EX_USAGE, "--since is after --until"));
     }
     let config = options.config.load()?;
-    let drop = Drop::of(&config).map_err(|error| Failure::new(EX_UNAVAILABLE, error))?;
+    let caller = owner::act_as_owner(&config.drop.directory)?;
+    let drop = Drop::of(&config)?;
     let rows = read(&drop, since, until)?;
     let by = By::from(options.by);
     match options.html {
@@ -81,7 +83,8 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
                 until,
                 today,
             };
-            write_page(&file, &stats::page(&page, &rows))
+            let page = stats::page(&page, &rows);
+            caller.act(|| write_page(&file, &page))
         }
         None if options.json => table::json(&as_json(&rows, by)),
         None => print(&rows, by),

@@ -7,9 +7,9 @@ use jiff::{SignedDuration, Span, tz::TimeZone};
 use super::{
     AddressPatterns, AdminConfig, AuditConfig, Colour, DepositConfig, DetachConfig, Directions,
     DomainLanguages, DropConfig, Language, Limits, LogConfig, LogFormat, MilterAddress,
-    MilterConfig, Network, NoticeConfig, NoticeLanguage, OnFailure, Position, ProxyHeader,
-    QuotaConfig, Recipients, RemoteConfig, ReportFormat, RunMode, SenderConfig, ShowSender,
-    SpoolConfig, StoreConfig, StoreKind, WebConfig,
+    MilterConfig, Network, NoticeConfig, NoticeLanguage, OnBlocked, OnFailure, Position,
+    ProxyHeader, QuotaConfig, Recipients, RemoteConfig, ReportFormat, RunMode, SenderConfig,
+    ShowSender, SpoolConfig, StoreConfig, StoreKind, WebConfig,
 };
 
 impl Default for MilterConfig {
@@ -151,6 +151,7 @@ impl Default for DetachConfig {
             message_threshold: None,
             directions: Directions::Both,
             on_failure: OnFailure::Deliver,
+            on_blocked: OnBlocked::Deliver,
             recipients: Recipients::AnyKeep,
             mode: RunMode::Live,
         }

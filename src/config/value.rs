@@ -11,8 +11,9 @@ use jiff::{
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::{
-    Directions, LogFormat, OnFailure, Position, ProxyHeader, Recipients, ReportFormat, RunMode,
-    ShowSender, StoreKind,
+    Directions, LogFormat, OnBlocked, OnFailure, Position, ProxyHeader, Recipients, ReportFormat,
+    RunMode, ShowSender, StoreKind,
+    spoken::{self, span_in_english},
 };
 
 /// One kind of value: what it looks like, and what it means.
@@ -179,7 +180,7 @@ impl<const MIN: i64, const MAX: i64> Codec for Seconds<MIN, MAX> {
     type Value = SignedDuration;
 
     fn parse(written: &Written) -> Option<SignedDuration> {
-        let time: SignedDuration = written.text()?.parse().ok()?;
+        let time: SignedDuration = span_in_english(&written.text()?).parse().ok()?;
         let bounds = SignedDuration::from_secs(MIN)..=SignedDuration::from_secs(MAX);
         bounds.contains(&time).then_some(time)
     }
@@ -493,6 +494,11 @@ impl Words for OnFailure {
         &[("deliver", Self::Deliver), ("tempfail", Self::Tempfail)];
 }
 
+impl Words for OnBlocked {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("deliver", Self::Deliver), ("reject", Self::Reject)];
+}
+
 impl Words for Position {
     const WORDS: &'static [(&'static str, Self)] = &[
         ("before-quote", Self::BeforeQuote),
@@ -567,7 +573,7 @@ impl Codec for Way {
 
 /// The units of sizes, in lower case; French admins write octets.
 const UNITS: &[(&[&str], u64)] = &[
-    (&["", "b", "o", "byte", "bytes"], 1),
+    (&["", "b", "o", "byte", "bytes", "octet", "octets"], 1),
     (&["kb", "ko"], 1_000),
     (&["mb", "mo"], 1_000_000),
     (&["gb", "go"], 1_000_000_000),
@@ -581,10 +587,12 @@ const UNITS: &[(&[&str], u64)] = &[
 /// Parses `500 kB`, exactly: the value must be a whole number of bytes.
 pub(crate) fn parse_size(text: &str) -> Option<u64> {
     let end = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .find(|c: char| !c.is_ascii_digit() && !c.is_whitespace() && c != '.' && c != ',')
         .unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
     let unit = unit.trim().to_ascii_lowercase();
+    let is_french = unit.ends_with('o') || unit.starts_with("octet");
+    let number = &spoken::number(number, is_french)?;
     let (_, factor) = UNITS
         .iter()
         .find(|(names, _)| names.contains(&unit.as_str()))?;
@@ -632,7 +640,7 @@ pub(crate) fn parse_period(text: &str) -> Option<Span> {
 
 /// Parses a span of at least `min` and at most 100 years.
 fn parse_span(text: &str, min: SignedDuration) -> Option<Span> {
-    let span: Span = text.parse().ok()?;
+    let span: Span = span_in_english(text).parse().ok()?;
     let length = span
         .to_duration(SpanRelativeTo::from(date(2026, 1, 1)))
         .ok()?;
@@ -663,6 +671,11 @@ mod tests {
             ("0.5 kB", 500),
             ("2 Go", 2_000_000_000),
             ("12 bytes", 12),
+            ("1 Mo", 1_000_000),
+            ("1,5 Mo", 1_500_000),
+            ("1 500 ko", 1_500_000),
+            ("1\u{202f}500\u{a0}Ko", 1_500_000),
+            ("12 octets", 12),
             ("9223372036854775807", 9_223_372_036_854_775_807),
         ] {
             assert_eq!(parse_size(text), Some(bytes), "{text}");
@@ -684,6 +697,8 @@ mod tests {
             "1. kB",
             "1e3",
             "1.2.3 kB",
+            "1 50 ko",
+            "1,5,0 Mo",
             "9223372036854775808",
             "99999999999999999999 TB",
             "9999999 TiB",
@@ -722,6 +737,9 @@ mod tests {
             "P1M",
             "12 h",
             "1 year 2 months",
+            "1 mois",
+            "30 jours",
+            "1 an et 2 mois",
             "100 years",
         ] {
             assert!(span(text).is_some(), "{text}");

@@ -119,6 +119,7 @@ impl Begin {
             direction,
             recipients,
             domains,
+            ..
         } = origin;
         let count = |(domain, count): (&str, u32)| (domain.to_owned(), Count(count));
         Self {
@@ -150,6 +151,8 @@ impl Begin {
             queue_id: self.queue_id,
             sender: self.sender,
             login: self.login,
+            client: None,
+            uploader: None,
             direction: match self.direction {
                 Way::Incoming => Direction::Incoming,
                 Way::Outgoing => Direction::Outgoing,

@@ -132,6 +132,8 @@ pub struct Query {
     pub sender: Option<String>,
     /// The login. Case does not matter.
     pub login: Option<String>,
+    /// The name of the token it was deposited with. Case does not matter.
+    pub uploader: Option<String>,
     /// Deposited at this time or later.
     pub since: Option<Timestamp>,
     /// Deposited before this time.

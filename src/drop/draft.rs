@@ -129,7 +129,8 @@ struct Committed {
 
 impl PackageDraft {
     /// A package under a token that somebody else chose.
-    pub(super) fn under(drop: &Drop, token: Token, origin: Origin) -> Self {
+    pub(super) fn under(drop: &Drop, token: Token, mut origin: Origin) -> Self {
+        origin.client = origin.client.filter(|_| drop.store.addresses);
         let vault = Vault::new(&token);
         Self {
             store: Arc::clone(&drop.store),

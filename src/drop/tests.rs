@@ -53,6 +53,8 @@ fn origin() -> Origin {
         queue_id: "4abCDe12".into(),
         sender: "alice@example.org".into(),
         login: Some("alice".into()),
+        client: None,
+        uploader: None,
         direction: Direction::Outgoing,
         recipients: 2,
         domains: crate::stats::Domains::default(),

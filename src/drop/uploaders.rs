@@ -228,9 +228,10 @@ impl Drop {
         &self,
         uploader: &Uploader,
         token: &Token,
-        origin: Origin,
+        mut origin: Origin,
     ) -> Result<Option<PackageDraft>> {
         let (id, name) = (RecordId::from(token), uploader.name.clone());
+        origin.uploader = Some(name.clone());
         let now = Timestamp::now();
         let is_ours = self
             .with(move |store| {

@@ -70,22 +70,24 @@ async fn rewrite(message: &mut Message) -> Result<Verdict, FilterError> {
     {
         return Ok(Verdict::Pass(why));
     }
-    let Some(package) = package else {
+    if package.is_none() && !message.filter.preview {
         let bytes = message.detached.iter().map(|file| file.bytes);
         message.trial.bytes += bytes.sum::<u64>();
         message.trial.parts += message.detached.len();
         return Ok(Verdict::Pass(Reason::DryRun));
-    };
+    }
     let files = std::mem::take(&mut message.detached);
     let (detached, detached_bytes) = (files.len(), files.iter().map(|file| file.bytes).sum());
     let durable = files
         .into_iter()
         .filter_map(|detached| detached.file)
         .collect();
-    match package.commit(durable, created, expires).await {
-        Err(error) if error.is_blocked() => return Ok(Verdict::Pass(Reason::Blocked)),
-        committed => committed?,
-    };
+    if let Some(package) = package {
+        match package.commit(durable, created, expires).await {
+            Err(error) if error.is_blocked() => return Ok(Verdict::Pass(Reason::Blocked)),
+            committed => committed?,
+        };
+    }
     let empty = message.filter.spools.spool();
     Ok(Verdict::Rewrite(Rewritten {
         header_edits: [header_edits, vec![marker(detached, detached_bytes)]].concat(),

@@ -947,6 +947,8 @@ fn origin(envelope: &Envelope) -> Origin {
         queue_id: envelope.queue_id.clone(),
         sender: envelope.sender.clone(),
         login: envelope.login.clone(),
+        client: envelope.client,
+        uploader: None,
         direction: envelope.direction,
         recipients: u32::try_from(envelope.recipients.len()).unwrap_or(u32::MAX),
         domains: match envelope.direction {

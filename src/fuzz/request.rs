@@ -191,6 +191,8 @@ async fn deposit(drop: &Drop) -> String {
         queue_id: "4abCDe12".to_owned(),
         sender: "alice@asso.example".to_owned(),
         login: None,
+        client: None,
+        uploader: None,
         direction: Direction::Outgoing,
         recipients: 1,
         domains: crate::stats::Domains::default(),

@@ -26,8 +26,8 @@ use super::{
 use crate::{
     admin::metrics::{InProgress, Outcome, Phase},
     budget::Share,
-    config::OnFailure,
-    filter::{Envelope, Filter, HeaderEdit, Message, Rewritten, Start, Trial, Verdict},
+    config::{OnBlocked, OnFailure},
+    filter::{self, Envelope, Filter, HeaderEdit, Message, Rewritten, Start, Trial, Verdict},
     mime::Field,
     policy::{self, Edits, Outlook, Refusal},
     rewrite::Eol,
@@ -39,6 +39,9 @@ type Reason = &'static str;
 /// How often Postfix hears that we are alive while the end of a message takes long. It waits
 /// 300 s by default, some SMTP clients a minute.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
+
+/// What is told of a file that an admin blocked. Why, and which file, is the admin's affair.
+pub(crate) const BLOCKED_TEXT: &str = "an attachment of this message is blocked by the administrator of this server: send it without it, or ask there";
 
 /// What was agreed upon when the connection was opened.
 #[derive(Clone, Copy, Debug, Default)]
@@ -71,8 +74,8 @@ pub(super) struct Session {
     stage: Stage,
     /// What the budget of all sessions lends for the message at hand.
     held: Share,
-    /// Why the message was refused, after [`Answer::Refuse`].
-    refusal: Option<Refusal>,
+    /// What the client is told after [`Answer::Refuse`].
+    refusal: Option<Reply>,
     _open: InProgress,
 }
 
@@ -104,6 +107,14 @@ struct Work {
     worked: Duration,
     _permit: OwnedSemaphorePermit,
     _in_work: InProgress,
+}
+
+/// What the client of a message that is refused is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Reply {
+    /// Whether for good (550), or for the moment (451).
+    pub(super) for_good: bool,
+    pub(super) text: String,
 }
 
 /// What Postfix is told.
@@ -276,8 +287,8 @@ impl Session {
         }
     }
 
-    /// Why the message was refused.
-    pub(super) fn refusal(&self) -> Option<&Refusal> {
+    /// What the client of a refused message is told.
+    pub(super) fn refusal(&self) -> Option<&Reply> {
         self.refusal.as_ref()
     }
 
@@ -429,7 +440,7 @@ impl Session {
         }
     }
 
-    async fn conclude(&self, work: Work, replies: &impl Replies) -> Answer {
+    async fn conclude(&mut self, work: Work, replies: &impl Replies) -> Answer {
         let Work {
             mut message,
             mut outline,
@@ -463,6 +474,11 @@ impl Session {
                 .would_detach(outline.trial.parts, outline.trial.bytes);
         }
         match verdict {
+            Verdict::Pass(filter::Reason::Blocked)
+                if self.filter.config().detach.on_blocked == OnBlocked::Reject =>
+            {
+                self.refuse_blocked(&outline)
+            }
             Verdict::Pass(reason) => {
                 if reason.is_odd() {
                     warn!(
@@ -662,7 +678,27 @@ impl Session {
             "message refused",
         );
         self.shared.metrics.message(Outcome::Refused, "rules");
-        self.refusal = Some(refusal);
+        let Refusal { for_good, text, .. } = refusal;
+        self.refusal = Some(Reply { for_good, text });
+        Answer::Refuse
+    }
+
+    /// A message with a file that an admin blocked, where it is not to go out.
+    fn refuse_blocked(&mut self, outline: &Outline) -> Answer {
+        info!(
+            queue_id = outline.queue_id,
+            outcome = "refused",
+            reason = "blocked",
+            direction = direction_name(outline.direction),
+            milliseconds = outline.milliseconds(),
+            decisions = outline.decisions,
+            "message refused",
+        );
+        self.shared.metrics.message(Outcome::Refused, "blocked");
+        self.refusal = Some(Reply {
+            for_good: true,
+            text: BLOCKED_TEXT.to_owned(),
+        });
         Answer::Refuse
     }
 

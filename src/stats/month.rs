@@ -13,7 +13,7 @@ pub struct Month {
 
 /// A text is no month.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("\"{0}\" is not a month like 2026-11")]
+#[error("\"{0}\" is not a month like 2026-11 or 11/2026")]
 pub struct MonthError(String);
 
 impl Month {
@@ -77,7 +77,9 @@ impl FromStr for Month {
             let sound = text.len() == length && text.bytes().all(|b| b.is_ascii_digit());
             sound.then(|| text.parse::<i16>().ok()).flatten()
         };
-        let (year, month) = text.split_once('-').ok_or_else(error)?;
+        let iso = text.split_once('-');
+        let french = || text.split_once('/').map(|(month, year)| (year, month));
+        let (year, month) = iso.or_else(french).ok_or_else(error)?;
         let year = digits(year, 4).ok_or_else(error)?;
         let month = digits(month, 2).filter(|month| (1..=12).contains(month));
         Ok(Self {

@@ -120,6 +120,8 @@ impl Lab {
             queue_id: "4abc".into(),
             sender: "alice@example.org".into(),
             login: Some("alice".into()),
+            client: None,
+            uploader: None,
             direction: Direction::Outgoing,
             recipients: 2,
             domains: crate::stats::Domains::default(),

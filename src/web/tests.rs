@@ -83,6 +83,8 @@ async fn deposit(drop: &Drop, files: &[(&str, Bytes)], expires: SignedDuration) 
         queue_id: "4abCDe12".to_owned(),
         sender: "alice@asso.example".to_owned(),
         login: Some("alice".to_owned()),
+        client: None,
+        uploader: None,
         direction: Direction::Outgoing,
         recipients: 2,
         domains: crate::stats::Domains::default(),

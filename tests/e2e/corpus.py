@@ -126,7 +126,7 @@ class Pass:
     def rewrite(self, case: Case, data: bytes) -> Result:
         if case.is_generated and case.fits_milter():
             return self.milter(data)
-        done = self.daemon.run("rewrite", "--explain", "--json", data=data)
+        done = self.daemon.run("rewrite", "--deposit", "--explain", "--json", data=data)
         if done.returncode:
             raise RuntimeError(f"exit code {done.returncode}: {done.stderr.decode()}")
         said = json.loads(done.stderr.decode().splitlines()[-1])

@@ -52,7 +52,7 @@ class Site:
         """A package as the filter makes it; its link."""
         parts = [m.attachment(data, name, "application/octet-stream") for name, data in files]
         message = m.message(m.multipart("mixed", m.TEXT, *parts), to="bob@example.com", sender=sender)
-        done = self.daemon.run("rewrite", "--sender", sender, "--direction", direction, data=message)
+        done = self.daemon.run("rewrite", "--deposit", "--sender", sender, "--direction", direction, data=message)
         text = done.stdout.decode().replace("=\r\n", "").replace("=\n", "")
         link = re.search(re.escape(self.url) + "(?:e/[0-9a-f]{32}#)?[a-z2-7]{26}", text)
         if not link:

@@ -239,11 +239,11 @@ def _(lab):
                                     remote_token_file=str(path)), 69, str(path))
 
 
-@story("two hosts: depollueur rewrite uses the other one's drop too, and leaves nothing when it fails")
+@story("two hosts: depollueur rewrite --deposit uses the other one's drop too, and leaves nothing when it fails")
 def _(lab):
     with Hosts(lab) as hosts:
         message, _ = hosts.mail()
-        rewritten = hosts.milter.run("rewrite", data=message)
+        rewritten = hosts.milter.run("rewrite", "--deposit", data=message)
         assert rewritten.returncode == 0 and b"https://far.lab.test/" in rewritten.stdout
         hosts.nothing_is_left(but=1)
 

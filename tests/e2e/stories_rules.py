@@ -322,7 +322,7 @@ def _(lab):
 def _(lab):
     with daemon(lab, KEEP_TICKETS) as filter:
         message = report("x@example.com").replace(b"\r\n", b"\n")
-        answer = filter.run("rewrite", "--explain", "--json", "--recipient", "x@example.com", data=message)
+        answer = filter.run("rewrite", "--deposit", "--explain", "--json", "--recipient", "x@example.com", data=message)
         parts = json.loads(answer.stderr)["parts"]
         assert [(p["rule"], p["detached"]) for p in parts] == [(None, False), ("default", True)], parts
         answer = filter.run("rewrite", "--explain", "--recipient", "tickets@example.com", data=message)

@@ -44,7 +44,7 @@ class Bench:
         return letter
 
     def treated(self, letter: Letter) -> bytes:
-        done = self.daemon.run("rewrite", data=letter.message())
+        done = self.daemon.run("rewrite", "--deposit", data=letter.message())
         assert done.returncode == 0, done.stderr
         return done.stdout
 

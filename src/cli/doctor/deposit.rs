@@ -17,6 +17,7 @@ use tokio::runtime;
 use super::super::{
     ConfigOptions,
     exit::{EX_IOERR, EX_UNAVAILABLE, Failure},
+    owner,
 };
 use crate::{
     config::{Config, StoreKind},
@@ -127,6 +128,7 @@ fn complaint(mut child: Child) -> String {
 /// What the process does: deposits, prints the link, waits for the end of standard input, and takes
 /// the package back.
 pub(super) fn serve(config: &Config) -> Result<(), Failure> {
+    owner::become_owner(&config.drop.directory)?;
     let unavailable = |error: &dyn std::fmt::Display| Failure::new(EX_UNAVAILABLE, error);
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
@@ -152,6 +154,8 @@ async fn put(store: &Store) -> Result<String, StoreError> {
         queue_id: "doctor".into(),
         sender: String::new(),
         login: None,
+        client: None,
+        uploader: None,
         direction: Direction::Outgoing,
         recipients: 0,
         domains: crate::stats::Domains::default(),

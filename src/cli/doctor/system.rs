@@ -9,7 +9,10 @@ use std::{
 
 use rustix::fs::{statfs, statvfs};
 
-use super::report::{Level, Report, quoted};
+use super::{
+    owners,
+    report::{Level, Report, quoted},
+};
 use crate::config::Config;
 
 const MIB: u64 = 1 << 20;
@@ -107,6 +110,7 @@ fn check_drop(report: &mut Report, directory: &Path) {
         report.error(check, message, [format!("chmod 0700 {shown}")]);
     }
     check_contents(report, directory, (home.uid(), home.gid(), home.dev()));
+    owners::check(report, directory, (home.uid(), home.gid()));
     report.ok_unless_found(
         check,
         format_args!("{shown} is closed to all but its owner, and whole"),

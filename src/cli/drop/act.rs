@@ -5,18 +5,25 @@ use clap::Args;
 use data_encoding::HEXLOWER_PERMISSIVE;
 use jiff::Timestamp;
 
-use super::{EX_NOTHING, look, nothing, open, package_of, table::line, unavailable, when::End};
+use super::{
+    EX_NOTHING, link, look, named, nothing, open,
+    select::Selection,
+    table::line,
+    unavailable,
+    when::{End, Past},
+};
 use crate::{
     cli::{
         ConfigOptions,
-        exit::{EX_USAGE, Failure},
+        exit::{EX_USAGE, Failure, complain},
+        progress::Progress,
     },
-    drop::{Client, Deposit, Drop, Outcome, Query, RecordId, State},
+    drop::{Client, Deposit, Drop, Outcome, RecordId, State},
 };
 
 #[derive(Args, Debug)]
 pub(in crate::cli) struct ExtendOptions {
-    /// The link, or the id of the record
+    /// The link, or the id of the record; - reads it from standard input
     package: String,
     /// Until when: a date, a time, or how long from now
     #[arg(long, value_name = "TIME")]
@@ -26,16 +33,23 @@ pub(in crate::cli) struct ExtendOptions {
 }
 
 #[derive(Args, Debug)]
+pub(in crate::cli) struct RestoreOptions {
+    #[command(flatten)]
+    selection: Selection,
+    /// Until when: a date, a time, or how long from now; without it, until it would have expired
+    #[arg(long, value_name = "TIME")]
+    until: Option<End>,
+    /// Of these, those revoked at this time or later
+    #[arg(long, value_name = "TIME", conflicts_with = "packages")]
+    revoked_since: Option<Past>,
+    #[command(flatten)]
+    config: ConfigOptions,
+}
+
+#[derive(Args, Debug)]
 pub(in crate::cli) struct RevokeOptions {
-    /// The links, or the ids of the records
-    #[arg(required_unless_present_any = ["sender", "message"])]
-    packages: Vec<String>,
-    /// All packages of this envelope sender, or of a domain: @example.org
-    #[arg(long, value_name = "ADDRESS", conflicts_with = "packages")]
-    sender: Option<String>,
-    /// All packages of the message with this queue id
-    #[arg(long, value_name = "QUEUE ID", conflicts_with = "packages")]
-    message: Option<String>,
+    #[command(flatten)]
+    selection: Selection,
     /// Why; it stands in the audit log
     #[arg(long, default_value = "")]
     reason: String,
@@ -69,8 +83,9 @@ pub(in crate::cli) struct UnblockOptions {
 }
 
 pub(super) async fn extend(options: ExtendOptions) -> Result<(), Failure> {
-    let drop = open(options.config)?;
-    let (deposit, until) = (named(&drop, &options.package).await?, options.until.0);
+    let name = link::given(options.package)?;
+    let (drop, url) = open(options.config)?;
+    let (deposit, until) = (named(&drop, &name, &url).await?, options.until.0);
     if deposit.state != State::Live {
         let state = deposit.state.word();
         let message = format!("this package is {state}: see depollueur drop restore");
@@ -86,14 +101,62 @@ pub(super) async fn extend(options: ExtendOptions) -> Result<(), Failure> {
     lengthen(&drop, deposit.id, until).await
 }
 
-pub(super) async fn restore(options: ExtendOptions) -> Result<(), Failure> {
-    let drop = open(options.config)?;
-    let deposit = named(&drop, &options.package).await?;
+/// Brings back packages. Of many, those that an admin had revoked; what cannot be brought back is told
+/// and does not stop the others.
+pub(super) async fn restore(options: RestoreOptions) -> Result<(), Failure> {
+    let RestoreOptions {
+        selection,
+        until,
+        revoked_since,
+        config,
+    } = options;
+    let (drop, url) = open(config)?;
+    let by_name = selection.is_by_name();
+    let mut found = selection
+        .find(&drop, &url, Timestamp::now(), "restore")
+        .await?;
+    if !by_name {
+        let since = revoked_since.map_or(Timestamp::MIN, |since| since.0);
+        found.retain(|deposit| {
+            deposit.state == State::Revoked && deposit.ended.is_some_and(|at| at >= since)
+        });
+        if found.is_empty() {
+            let message = "none of these packages is revoked: see depollueur drop list";
+            return Err(Failure::new(EX_NOTHING, message));
+        }
+    }
+    let until = until.map(|until| until.0);
+    let mut failed = None;
+    for deposit in &found {
+        if let Err(failure) = bring_back(&drop, deposit, until).await {
+            if found.len() > 1 {
+                complain(format_args!("{:.12}: {failure}", deposit.id));
+            }
+            failed = Some(failure);
+        }
+    }
+    match failed {
+        None => Ok(()),
+        Some(failure) if found.len() == 1 => Err(failure),
+        Some(_) => Err(Failure::silent(EX_NOTHING)),
+    }
+}
+
+async fn bring_back(
+    drop: &Drop,
+    deposit: &Deposit,
+    until: Option<Timestamp>,
+) -> Result<(), Failure> {
     if deposit.state == State::Live {
         let message = format!("this package is live until {}", deposit.expires);
         return Err(Failure::new(EX_USAGE, message));
     }
-    lengthen(&drop, deposit.id, options.until.0).await
+    let until = until.unwrap_or(deposit.expires);
+    if until <= Timestamp::now() && until == deposit.expires {
+        let message = format!("it expired on {until}: say until when, with --until");
+        return Err(Failure::new(EX_USAGE, message));
+    }
+    lengthen(drop, deposit.id, until).await
 }
 
 async fn lengthen(drop: &Drop, id: RecordId, until: Timestamp) -> Result<(), Failure> {
@@ -114,49 +177,44 @@ async fn lengthen(drop: &Drop, id: RecordId, until: Timestamp) -> Result<(), Fai
     }
 }
 
-async fn named(drop: &Drop, name: &str) -> Result<Deposit, Failure> {
-    let id = package_of(drop, name).await?;
-    let shown = drop.show(id, Timestamp::now()).await.map_err(unavailable)?;
-    Ok(shown.ok_or_else(nothing)?.0)
-}
-
 pub(super) async fn revoke(options: RevokeOptions) -> Result<(), Failure> {
-    let drop = open(options.config)?;
+    let RevokeOptions {
+        selection,
+        reason,
+        destroy,
+        json,
+        config,
+    } = options;
+    let (drop, url) = open(config)?;
     let now = Timestamp::now();
-    let mut ids = Vec::new();
-    for name in &options.packages {
-        ids.push(named(&drop, name).await?.id);
-    }
-    if options.packages.is_empty() {
-        let query = Query {
-            sender: options.sender.map(|sender| look::plain(&sender)),
-            queue_id: options.message,
-            ..Query::default()
-        };
-        let mut found = drop.list(query, now).await.map_err(unavailable)?;
+    let by_name = selection.is_by_name();
+    let mut found = selection.find(&drop, &url, now, "revoke").await?;
+    if !by_name {
         found.retain(|deposit| deposit.state != State::Destroyed);
-        ids.extend(found.iter().map(|deposit| deposit.id));
     }
-    if ids.is_empty() {
+    if found.is_empty() {
         return Err(nothing());
     }
+    let progress = Progress::new("revoking", Some(found.len() as u64));
     let mut done = Vec::new();
-    for id in ids {
-        let revoked = drop.revoke(id, now, Client::ADMIN, &options.reason).await;
+    for Deposit { id, .. } in found {
+        let revoked = drop.revoke(id, now, Client::ADMIN, &reason).await;
         let outcome = revoked.map_err(unavailable)?;
-        if options.destroy && !matches!(outcome, Outcome::Destroyed | Outcome::Unknown) {
+        if destroy && !matches!(outcome, Outcome::Destroyed | Outcome::Unknown) {
             let destroyed = drop.destroy(id, now, Client::ADMIN).await;
             destroyed.map_err(unavailable)?;
         }
         done.extend(drop.show(id, now).await.map_err(unavailable)?);
+        progress.add(1);
     }
+    std::mem::drop(progress);
     let done: Vec<_> = done.into_iter().map(|(deposit, _)| deposit).collect();
-    look::deposits(&done, options.json)
+    look::deposits(&done, json)
 }
 
 pub(super) async fn block(options: BlockOptions) -> Result<(), Failure> {
     let sha256 = digest(&options.sha256)?;
-    let drop = open(options.config)?;
+    let (drop, _) = open(options.config)?;
     let now = Timestamp::now();
     let blocked = drop
         .block(sha256, now, Client::ADMIN, &options.reason)
@@ -173,7 +231,7 @@ pub(super) async fn block(options: BlockOptions) -> Result<(), Failure> {
 
 pub(super) async fn unblock(options: UnblockOptions) -> Result<(), Failure> {
     let sha256 = digest(&options.sha256)?;
-    let drop = open(options.config)?;
+    let (drop, _) = open(options.config)?;
     let done = drop.unblock(sha256, Timestamp::now(), Client::ADMIN).await;
     if done.map_err(unavailable)? {
         line("unblocked; packages that were ended stay so, see depollueur drop restore")

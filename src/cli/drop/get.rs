@@ -10,11 +10,16 @@ use std::{
 use clap::Args;
 use jiff::Timestamp;
 
-use super::{EX_NOTHING, open, token_of, unavailable};
+use super::{
+    EX_NOTHING, Opened,
+    link::{self, Link},
+    nothing_behind, open_for, unavailable,
+};
 use crate::{
     cli::{
         ConfigOptions,
         exit::{EX_IOERR, EX_USAGE, Failure},
+        owner::Caller,
     },
     drop::{Drop, Lookup, Package, Token},
     names,
@@ -22,7 +27,7 @@ use crate::{
 
 #[derive(Args, Debug)]
 pub(in crate::cli) struct Options {
-    /// The link, or the token at its end
+    /// The link, or the token at its end; - reads it from standard input
     link: String,
     /// Directory to write the files into; made if it is missing
     #[arg(long, value_name = "DIR")]
@@ -32,9 +37,9 @@ pub(in crate::cli) struct Options {
 }
 
 pub(super) async fn run(options: Options) -> Result<(), Failure> {
-    let token = token_of(&options.link)
-        .ok_or_else(|| Failure::new(EX_USAGE, "the link does not hold a token"))?;
-    let drop = open(options.config)?;
+    let name = link::given(options.link)?;
+    let token = token_of(&name)?;
+    let Opened { drop, url, caller } = open_for(options.config)?;
     let package = match drop
         .find(&token, Timestamp::now())
         .await
@@ -45,24 +50,44 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
             let message = format!("the files of this link could be fetched until {expired}");
             return Err(Failure::new(EX_NOTHING, message));
         }
-        Lookup::Unknown => return Err(Failure::new(EX_NOTHING, "this link leads to nothing")),
+        Lookup::Unknown => return Err(nothing_behind(&name, &url)),
     };
-    write_package(&drop, &token, &package, &options.into).await
+    write_package(&drop, &token, &package, (&options.into, caller)).await
+}
+
+/// What opens the package; an id alone does not.
+fn token_of(name: &str) -> Result<Token, Failure> {
+    let without = |why: &str| Failure::new(EX_USAGE, why);
+    match Link::find(name) {
+        Some(Link {
+            token: Some(token), ..
+        }) => Ok(token),
+        Some(_) => Err(without(
+            "the link has lost what follows \"#\", without which nothing can be decrypted",
+        )),
+        None => Err(match link::lack(name) {
+            Some(lack) => without(&lack),
+            None => without("the link does not hold a token"),
+        }),
+    }
 }
 
 async fn write_package(
     drop: &Drop,
     token: &Token,
     package: &Package,
-    directory: &Path,
+    (directory, caller): (&Path, Caller),
 ) -> Result<(), Failure> {
-    fs::create_dir_all(directory).map_err(|error| not_written(directory, &error))?;
+    let made = caller.act(|| fs::create_dir_all(directory));
+    made.map_err(|error| not_written(directory, &error))?;
     let names = names::unique_files(package.files.iter().map(|file| file.name.as_str()));
     for (index, name) in names.iter().enumerate() {
         let path = directory.join(name);
-        let file = create(&path).map_err(|error| not_written(&path, &error))?;
+        let file = caller
+            .act(|| create(&path))
+            .map_err(|error| not_written(&path, &error))?;
         if let Err(failure) = write_file(drop, token, package, index, (file, &path)).await {
-            let _ = fs::remove_file(&path);
+            let _ = caller.act(|| fs::remove_file(&path));
             return Err(failure);
         }
         writeln!(io::stdout().lock(), "{}", path.display())

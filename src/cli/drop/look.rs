@@ -6,9 +6,10 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
-    nothing, open, package_of, table,
+    link::{self, Link},
+    nothing_behind, open, package_of, table,
     table::{Array, Table, json as write_json, line},
-    token_of, unavailable,
+    unavailable,
     when::{Past, PastEnd},
 };
 use crate::{
@@ -28,6 +29,9 @@ pub(in crate::cli) struct ListOptions {
     /// Of this login
     #[arg(long)]
     login: Option<String>,
+    /// Deposited with the token of this name
+    #[arg(long, value_name = "NAME")]
+    uploader: Option<String>,
     /// Deposited at this time or later: a date, a time, or how long ago
     #[arg(long, value_name = "TIME")]
     since: Option<Past>,
@@ -52,7 +56,7 @@ pub(in crate::cli) struct ListOptions {
 
 #[derive(Args, Debug)]
 pub(in crate::cli) struct ShowOptions {
-    /// The link, or the id of the record
+    /// The link, or the id of the record; - reads it from standard input
     package: String,
     /// Writes JSON
     #[arg(long)]
@@ -63,7 +67,7 @@ pub(in crate::cli) struct ShowOptions {
 
 #[derive(Args, Debug)]
 pub(in crate::cli) struct AuditOptions {
-    /// The link, or the id of a record; all when it is missing
+    /// The link, or the id of a record, - from standard input; all when it is missing
     package: Option<String>,
     /// Done at this time or later: a date, a time, or how long ago
     #[arg(long, value_name = "TIME")]
@@ -110,13 +114,14 @@ pub(super) async fn list(options: ListOptions) -> Result<(), Failure> {
     let mut query = Query {
         sender: options.sender.map(|sender| plain(&sender)),
         login: options.login,
+        uploader: options.uploader,
         since: options.since.map(|since| since.0),
         until: options.until.map(|until| until.0),
         queue_id: options.queue_id,
         state: options.state.map(|state| (state.into(), now)),
         ..Query::default()
     };
-    let drop = open(options.config)?;
+    let (drop, _) = open(options.config)?;
     let mut out = Listing::new(options.json);
     let mut left = options.limit.unwrap_or(usize::MAX);
     loop {
@@ -202,11 +207,12 @@ fn deposit_row(deposit: &Deposit) -> [String; 9] {
 }
 
 pub(super) async fn show(options: ShowOptions) -> Result<(), Failure> {
-    let drop = open(options.config)?;
-    let id = package_of(&drop, &options.package).await?;
+    let name = link::given(options.package)?;
+    let (drop, url) = open(options.config)?;
+    let id = package_of(&drop, &name).await?;
     let shown = drop.show(id, Timestamp::now()).await.map_err(unavailable)?;
-    let (deposit, files) = shown.ok_or_else(nothing)?;
-    let names = match token_of(&options.package) {
+    let (deposit, files) = shown.ok_or_else(|| nothing_behind(&name, &url))?;
+    let names = match Link::find(&name).and_then(|link| link.token) {
         Some(token) => drop.names(&token).await.map_err(unavailable)?,
         None => None,
     };
@@ -236,6 +242,11 @@ fn facts(deposit: &Deposit) -> Result<(), Failure> {
         ("queue id", origin.queue_id.clone()),
         ("sender", format!("<{}>", origin.sender)),
         ("login", origin.login.clone().unwrap_or_default()),
+        (
+            "client",
+            origin.client.map(|ip| ip.to_string()).unwrap_or_default(),
+        ),
+        ("uploader", origin.uploader.clone().unwrap_or_default()),
         ("direction", direction(origin.direction).to_owned()),
         ("recipients", origin.recipients.to_string()),
         ("decrypted by", decrypted_by(deposit.unlock).to_owned()),
@@ -263,8 +274,9 @@ fn contents(files: &[DepositedFile], names: Option<&[FileEntry]>) -> Result<(), 
 }
 
 pub(super) async fn audit(options: AuditOptions) -> Result<(), Failure> {
-    let drop = open(options.config)?;
-    let package = match &options.package {
+    let name = options.package.map(link::given).transpose()?;
+    let (drop, _) = open(options.config)?;
+    let package = match &name {
         Some(name) => Some(package_of(&drop, name).await?),
         None => None,
     };
@@ -303,7 +315,11 @@ pub(super) async fn audit(options: AuditOptions) -> Result<(), Failure> {
 }
 
 pub(super) async fn blocks(options: BlocksOptions) -> Result<(), Failure> {
-    let blocks = open(options.config)?.blocks().await.map_err(unavailable)?;
+    let blocks = open(options.config)?
+        .0
+        .blocks()
+        .await
+        .map_err(unavailable)?;
     if options.json {
         let rows = blocks.iter().map(|block| {
             json!({
@@ -338,6 +354,8 @@ fn deposit_json(deposit: &Deposit) -> Value {
         "queue_id": deposit.origin.queue_id,
         "sender": deposit.origin.sender,
         "login": deposit.origin.login,
+        "client": deposit.origin.client.map(|ip| ip.to_string()),
+        "uploader": deposit.origin.uploader,
         "direction": direction(deposit.origin.direction),
         "recipients": deposit.origin.recipients,
         "end_to_end": deposit.unlock == Unlock::Browser,

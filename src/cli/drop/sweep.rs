@@ -10,6 +10,7 @@ use crate::{
     cli::{
         ConfigOptions,
         exit::{EX_TEMPFAIL, Failure},
+        progress::Progress,
     },
     drop::Swept,
 };
@@ -27,12 +28,18 @@ pub(in crate::cli) struct Options {
 }
 
 pub(super) async fn run(options: Options) -> Result<(), Failure> {
-    let drop = open(options.config)?;
+    let (drop, _) = open(options.config)?;
     let now = Timestamp::now();
     if options.trust_clock {
         drop.trust_clock(now).await.map_err(unavailable)?;
     }
-    let (swept, result) = drop.sweep_all(now, STEP, || true).await;
+    let steps = Progress::new("sweeping, step", None);
+    let go_on = || {
+        steps.add(1);
+        true
+    };
+    let (swept, result) = drop.sweep_all(now, STEP, go_on).await;
+    std::mem::drop(steps);
     let Swept {
         packages,
         files,

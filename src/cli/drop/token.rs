@@ -90,6 +90,7 @@ async fn add(options: AddOptions) -> Result<(), Failure> {
     let expires = expires.map(from_now).transpose()?;
     let secret = Secret::random();
     let added = open(config)?
+        .0
         .add_uploader(&name, &secret, rights, quota_per_day, expires)
         .await
         .map_err(unavailable)?;
@@ -104,7 +105,7 @@ async fn add(options: AddOptions) -> Result<(), Failure> {
 }
 
 async fn list(options: ListOptions) -> Result<(), Failure> {
-    let drop = open(options.config)?;
+    let (drop, _) = open(options.config)?;
     let uploaders = drop.uploaders().await.map_err(unavailable)?;
     let text = if options.json {
         let list: Vec<_> = uploaders.iter().map(as_json).collect();
@@ -118,7 +119,7 @@ async fn list(options: ListOptions) -> Result<(), Failure> {
 }
 
 async fn remove(options: RemoveOptions) -> Result<(), Failure> {
-    let drop = open(options.config)?;
+    let (drop, _) = open(options.config)?;
     let name = options.name;
     if drop.remove_uploader(&name).await.map_err(unavailable)? {
         return Ok(());

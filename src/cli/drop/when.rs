@@ -2,11 +2,12 @@
 
 use jiff::{
     Span, Timestamp, ToSpan as _, Zoned,
-    civil::{Date, DateTime},
+    civil::{Date, DateTime, Time},
 };
 
-const ALLOWED: &str =
-    r#"must be a date ("2026-12-24"), a time ("2026-12-24T18:00", "…Z") or a span ("7 days")"#;
+use crate::config::span_in_english;
+
+const ALLOWED: &str = r#"must be a date ("2026-12-24", "24/12/2026"), a time ("2026-12-24T18:00", "24/12/2026 18:00", "…Z") or a span ("7 days", "7 jours")"#;
 
 /// A moment that was: a span counts back from now, a date is its first second here.
 #[derive(Clone, Debug)]
@@ -82,12 +83,48 @@ fn written(text: &str, now: &Zoned) -> Option<Written> {
     {
         return Some(Written::Day(day));
     }
+    if let Some((day, time)) = french(text) {
+        return Some(match time {
+            None => Written::Day(day),
+            Some(time) => {
+                let zoned = day
+                    .to_datetime(time)
+                    .to_zoned(now.time_zone().clone())
+                    .ok()?;
+                Written::Moment(zoned.timestamp())
+            }
+        });
+    }
     if let Ok(time) = text.parse::<DateTime>() {
         let zoned = time.to_zoned(now.time_zone().clone()).ok()?;
         return Some(Written::Moment(zoned.timestamp()));
     }
-    let span = text.parse::<Span>().ok()?;
+    let span = span_in_english(text).parse::<Span>().ok()?;
     (!span.is_negative() && span.fieldwise() != 0.seconds()).then_some(Written::Span(span))
+}
+
+/// A day as `24/12/2026`, and a time behind it as `18:00`, `18h00` or `18h`.
+fn french(text: &str) -> Option<(Date, Option<Time>)> {
+    let (day, time) = match text.split_once(char::is_whitespace) {
+        Some((day, time)) => (day, Some(time.trim())),
+        None => (text, None),
+    };
+    let numbers: Option<Vec<i16>> = day.split('/').map(|number| number.parse().ok()).collect();
+    let &[day, month, year] = numbers?.as_slice() else {
+        return None;
+    };
+    let (day, month) = (i8::try_from(day).ok()?, i8::try_from(month).ok()?);
+    let day = Date::new(year, month, day).ok().filter(|_| year >= 1000)?;
+    let Some(time) = time else {
+        return Some((day, None));
+    };
+    let time = time.trim_start_matches("à ").replace(['h', 'H'], ":");
+    let time = time
+        .strip_suffix(':')
+        .map_or(time.clone(), |hour| format!("{hour}:00"));
+    let (hour, minute) = time.split_once(':')?;
+    let time = Time::new(hour.parse().ok()?, minute.parse().ok()?, 0, 0).ok()?;
+    Some((day, Some(time)))
 }
 
 #[cfg(test)]
@@ -103,14 +140,28 @@ mod tests {
             ("2026-12-24", "2026-12-24T23:00:00Z"),
             ("2026-12-24T18:00", "2026-12-24T17:00:00Z"),
             ("2026-12-24T18:00:00Z", "2026-12-24T18:00:00Z"),
+            ("24/12/2026", "2026-12-24T23:00:00Z"),
+            ("24/12/2026 18:00", "2026-12-24T17:00:00Z"),
+            ("24/12/2026 18h", "2026-12-24T17:00:00Z"),
             ("7 days", "2026-11-29T09:00:00Z"),
+            ("7 jours", "2026-11-29T09:00:00Z"),
+            ("1 mois", "2026-12-22T09:00:00Z"),
             ("1 month", "2026-12-22T09:00:00Z"),
         ] {
             assert_eq!(end(text).as_deref(), Ok(time), "{text}");
         }
         assert_eq!(past("2026-11-01").as_deref(), Ok("2026-10-31T23:00:00Z"));
         assert_eq!(past("2 h").as_deref(), Ok("2026-11-22T07:00:00Z"));
-        for text in ["", "yesterday", "-1 day", "0 s", "2026-13-01"] {
+        for text in [
+            "",
+            "yesterday",
+            "-1 day",
+            "0 s",
+            "2026-13-01",
+            "31/02/2026",
+            "12/24/2026",
+            "24/12/26",
+        ] {
             assert!(end(text).is_err(), "{text}");
         }
     }

@@ -8,16 +8,16 @@ use super::Explanation;
 use crate::filter::PartDecision;
 
 /// Prints an explanation to standard error, which is for people: nobody is told when it is closed.
-pub(super) fn print(explanation: &Explanation, as_json: bool) {
+pub(super) fn print(explanation: &Explanation, deposited: bool, as_json: bool) {
     let mut out = io::stderr().lock();
     let _ = if as_json {
-        json(explanation, &mut out)
+        json(explanation, deposited, &mut out)
     } else {
         table(explanation, &mut out)
     };
 }
 
-fn json(explanation: &Explanation, out: &mut impl Write) -> io::Result<()> {
+fn json(explanation: &Explanation, deposited: bool, out: &mut impl Write) -> io::Result<()> {
     let Explanation {
         reason,
         rule,
@@ -26,7 +26,7 @@ fn json(explanation: &Explanation, out: &mut impl Write) -> io::Result<()> {
     writeln!(
         out,
         "{}",
-        json!({ "reason": reason, "rule": rule, "parts": parts })
+        json!({ "reason": reason, "rule": rule, "deposited": deposited, "parts": parts })
     )
 }
 
@@ -112,10 +112,11 @@ mod tests {
     #[test]
     fn json_is_one_object_on_one_line() {
         let mut out = Vec::new();
-        json(&explanation(), &mut out).unwrap();
+        json(&explanation(), true, &mut out).unwrap();
         let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(value["parts"][0]["bytes"], 1_000_000);
         assert_eq!(value["parts"][1]["would_detach"], true);
         assert_eq!(value["reason"], "detached");
+        assert_eq!(value["deposited"], true);
     }
 }

@@ -51,6 +51,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../schema-3.sql"),
     include_str!("../schema-4.sql"),
     include_str!("../schema-5.sql"),
+    include_str!("../schema-6.sql"),
 ];
 /// The schema after the last of them.
 const KNOWN: i64 = MIGRATIONS.len() as i64;

@@ -260,3 +260,40 @@ fn the_audit_log_refuses_to_be_changed() {
         assert!(error.starts_with("entries of the audit log are"), "{error}");
     }
 }
+
+/// A drop that records addresses, or does not, and a package in it from this client and uploader.
+async fn from(addresses: bool) -> (Fixture, Deposit) {
+    let mut drop = fixture();
+    let audit = crate::config::AuditConfig {
+        addresses,
+        ..Default::default()
+    };
+    let quota = crate::config::QuotaConfig::unlimited();
+    let config = config(drop.directory());
+    drop.drop = Drop::open_with(&config, &quota, &audit).unwrap();
+    let origin = Origin {
+        client: "192.0.2.7".parse().ok(),
+        uploader: Some("MX1".into()),
+        ..origin()
+    };
+    let mut package = drop.drop.package(origin);
+    let file = drop.file(&mut package, "a", &noise(10, 1)).await;
+    let commit = package.commit(vec![file], time(CREATED), time(EXPIRES));
+    commit.await.unwrap();
+    let query = Query {
+        uploader: Some("mx1".into()),
+        ..Query::default()
+    };
+    let found = drop.drop.list(query, time(CREATED)).await.unwrap();
+    let [deposit] = found.try_into().unwrap();
+    (drop, deposit)
+}
+
+#[tokio::test]
+async fn client_and_uploader_stand_in_the_record_unless_addresses_are_not_recorded() {
+    let (_drop, deposit) = from(true).await;
+    assert_eq!(deposit.origin.client, "192.0.2.7".parse().ok());
+    assert_eq!(deposit.origin.uploader.as_deref(), Some("MX1"));
+    let (_drop, deposit) = from(false).await;
+    assert_eq!(deposit.origin.client, None);
+}

@@ -1,6 +1,6 @@
 //! What is asked of the database.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, net::IpAddr};
 
 use data_encoding::HEXLOWER;
 use jiff::Timestamp;
@@ -26,7 +26,7 @@ type Result<T> = rusqlite::Result<T>;
 macro_rules! record_columns {
     () => {
         "id, created, expires, ended, cause, manifest, queue_id, sender, login, direction,
-         recipients, files, bytes, downloads, unlock, domains"
+         recipients, files, bytes, downloads, unlock, domains, client, uploader"
     };
 }
 
@@ -68,6 +68,7 @@ fn conditions(query: &Query) -> Conditions {
             text(sender.filter(is_domain)),
         )
         .and("login = ? COLLATE NOCASE", text(query.login.as_ref()))
+        .and("uploader = ? COLLATE NOCASE", text(query.uploader.as_ref()))
         .and("created >= ?", query.since.map(Timestamp::as_second))
         .and("created < ?", query.until.map(Timestamp::as_second))
         .and("queue_id = ?", text(query.queue_id.as_ref()))
@@ -260,6 +261,8 @@ fn record(row: &Row<'_>) -> Result<(RecordId, Record)> {
         direction: word(row, 9, direction)?,
         recipients: row.get(10)?,
         domains: domains(row, 15)?,
+        client: address(row, 16)?,
+        uploader: row.get(17)?,
     };
     let record = Record {
         created: time(row, 1)?,
@@ -279,7 +282,7 @@ fn record(row: &Row<'_>) -> Result<(RecordId, Record)> {
 
 fn entry(row: &Row<'_>) -> Result<Entry> {
     let package: Option<[u8; 16]> = row.get(2)?;
-    let address: Option<String> = row.get(7)?;
+    let address = address(row, 7)?;
     Ok(Entry {
         time: time(row, 0)?,
         action: word(row, 1, Action::of_word)?,
@@ -289,7 +292,7 @@ fn entry(row: &Row<'_>) -> Result<Entry> {
         login: row.get(5)?,
         client: Client {
             actor: word(row, 6, Actor::of_word)?,
-            address: address.and_then(|address| address.parse().ok()),
+            address,
         },
         detail: row.get(8)?,
     })
@@ -300,6 +303,11 @@ fn domains(row: &Row<'_>, column: usize) -> Result<Domains> {
     serde_json::from_str(text).map_err(|error| {
         rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error))
     })
+}
+
+fn address(row: &Row<'_>, column: usize) -> Result<Option<IpAddr>> {
+    let address: Option<String> = row.get(column)?;
+    Ok(address.and_then(|address| address.parse().ok()))
 }
 
 fn time(row: &Row<'_>, column: usize) -> Result<Timestamp> {

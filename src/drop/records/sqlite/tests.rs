@@ -226,6 +226,8 @@ fn origin(n: u64) -> Origin {
         queue_id: queue_id(n),
         sender: sender(n),
         login: Some(sender(n)),
+        client: None,
+        uploader: None,
         direction: Direction::Outgoing,
         recipients: 1,
         domains: Domains::default(),

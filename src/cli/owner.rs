@@ -1,0 +1,206 @@
+//! In whose name a command works in the drop: its owner's, whoever typed it.
+//!
+//! A file that root leaves in a drop cannot be read by the daemon, and a directory that root makes
+//! there takes none of its files. So root becomes the owner before anything in it is opened, and
+//! whoever is neither is told what to type. Called while there is one thread.
+
+use std::{
+    ffi::CString,
+    fs,
+    io::ErrorKind,
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _},
+    path::Path,
+};
+
+use nix::{
+    errno::Errno,
+    unistd::{
+        AccessFlags, Gid, Uid, User, access, initgroups, setfsgid, setfsuid, setgroups, setresgid,
+        setresuid,
+    },
+};
+
+use super::exit::{EX_NOPERM, Failure};
+
+/// The user of the service, as the package makes it.
+const SERVICE_USER: &str = "depollueur";
+
+/// Who typed the command, when somebody else works in the drop for him.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Caller {
+    was_root: bool,
+}
+
+impl Caller {
+    /// Does what the caller may do and the owner of the drop may not: to write into a directory of the
+    /// caller's. Files that are made belong to him. No thread may be started in it.
+    pub(super) fn act<T>(self, work: impl FnOnce() -> T) -> T {
+        if !self.was_root {
+            return work();
+        }
+        // Of this thread only (setfsuid(2)): others go on as the owner.
+        let (user, group) = (setfsuid(Uid::from_raw(0)), setfsgid(Gid::from_raw(0)));
+        let done = work();
+        setfsgid(group);
+        setfsuid(user);
+        done
+    }
+}
+
+/// Becomes the owner of the drop, for good: what a daemon does.
+///
+/// # Errors
+/// What to type, when that is not possible.
+pub(super) fn become_owner(directory: &Path) -> Result<(), Failure> {
+    work_as_owner(directory, true).map(drop)
+}
+
+/// Works as the owner of the drop from here on; the caller is kept for what he alone may do.
+///
+/// # Errors
+/// What to type, when that is not possible.
+pub(super) fn act_as_owner(directory: &Path) -> Result<Caller, Failure> {
+    work_as_owner(directory, false)
+}
+
+fn work_as_owner(directory: &Path, for_good: bool) -> Result<Caller, Failure> {
+    let is_root = Uid::effective().is_root();
+    let owner = match fs::metadata(directory) {
+        Ok(home) if !home.is_dir() => return Ok(Caller::default()),
+        Ok(home) if is_root => (Uid::from_raw(home.uid()), Gid::from_raw(home.gid())),
+        Ok(home) => return may_enter(directory, home.uid()),
+        Err(error) if error.kind() == ErrorKind::NotFound && is_root => make(directory)?,
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            return Err(hidden(directory));
+        }
+        // The drop says what is wrong, or makes it.
+        Err(_) => return Ok(Caller::default()),
+    };
+    if owner.0.is_root() {
+        is_roots_own(directory)?;
+        return Ok(Caller::default());
+    }
+    switch(owner, for_good).map_err(|error| {
+        let (shown, user) = (directory.display(), name(owner.0));
+        let message = format!(
+            "could not become user {user}, who owns the drop \"{shown}\": {error}; type: sudo -u {user} depollueur …"
+        );
+        Failure::new(EX_NOPERM, message)
+    })?;
+    Ok(Caller {
+        was_root: !for_good,
+    })
+}
+
+/// Somebody who is not root: he is the owner, or may at least write.
+fn may_enter(directory: &Path, owner: u32) -> Result<Caller, Failure> {
+    let wanted = AccessFlags::R_OK | AccessFlags::W_OK | AccessFlags::X_OK;
+    let is_owner = Uid::effective() == Uid::from_raw(owner);
+    // A disk that is mounted read-only is no matter of permission.
+    if is_owner || !matches!(access(directory, wanted), Err(Errno::EACCES)) {
+        return Ok(Caller::default());
+    }
+    let (shown, user, me) = (
+        directory.display(),
+        name(Uid::from_raw(owner)),
+        name(Uid::effective()),
+    );
+    let message = format!(
+        "the drop \"{shown}\" is closed to all but its owner, user {user}, and this is user {me}; type: sudo depollueur …"
+    );
+    Err(Failure::new(EX_NOPERM, message))
+}
+
+fn hidden(directory: &Path) -> Failure {
+    let (shown, me) = (directory.display(), name(Uid::effective()));
+    let message =
+        format!("user {me} may not look at the drop \"{shown}\"; type, as root: sudo depollueur …");
+    Failure::new(EX_NOPERM, message)
+}
+
+/// The drop is not there yet: when the service has a user that can get to it, it is made for him.
+fn make(directory: &Path) -> Result<(Uid, Gid), Failure> {
+    let nobody = (Uid::from_raw(0), Gid::from_raw(0));
+    let Some(user) = service_user().filter(|user| can_reach(directory, user)) else {
+        return Ok(nobody);
+    };
+    let made = fs::DirBuilder::new().mode(0o700).create(directory);
+    let made = made.and_then(|()| {
+        std::os::unix::fs::chown(directory, Some(user.uid.as_raw()), Some(user.gid.as_raw()))
+    });
+    match made {
+        Ok(()) => Ok((user.uid, user.gid)),
+        // A parent that is missing, say: the drop says so.
+        Err(_) => Ok(nobody),
+    }
+}
+
+fn can_reach(directory: &Path, user: &User) -> bool {
+    let mut above = directory.ancestors().skip(1);
+    above.all(|parent| match fs::metadata(parent) {
+        Ok(found) if found.uid() == user.uid.as_raw() => found.permissions().mode() & 0o100 != 0,
+        Ok(found) if found.gid() == user.gid.as_raw() => found.permissions().mode() & 0o010 != 0,
+        Ok(found) => found.permissions().mode() & 0o001 != 0,
+        Err(_) => parent.as_os_str().is_empty(),
+    })
+}
+
+/// A drop of root's, as in a container without other users, is well; one that should be the service's is
+/// not.
+fn is_roots_own(directory: &Path) -> Result<(), Failure> {
+    let Some(user) = service_user().filter(|user| user.dir == directory) else {
+        return Ok(());
+    };
+    let (shown, name) = (directory.display(), &user.name);
+    if !directory.exists() {
+        return Ok(());
+    }
+    let message = format!(
+        "the drop \"{shown}\" belongs to root, and should to user {name}; type: chown -hR {name}: {shown}"
+    );
+    Err(Failure::new(EX_NOPERM, message))
+}
+
+/// The user of the service, if this system has it.
+pub(super) fn service_user() -> Option<User> {
+    User::from_name(SERVICE_USER).ok().flatten()
+}
+
+/// The name of a user, else the number.
+pub(super) fn name(user: Uid) -> String {
+    let found = User::from_uid(user).ok().flatten();
+    found.map_or_else(|| user.to_string(), |user| user.name)
+}
+
+/// Groups first: the user has no right to choose them.
+fn switch((uid, gid): (Uid, Gid), for_good: bool) -> Result<(), Errno> {
+    let (root, admins) = (Uid::from_raw(0), Gid::from_raw(0));
+    let user = User::from_uid(uid)?;
+    let gid = user.as_ref().map_or(gid, |user| user.gid);
+    match user.and_then(|user| CString::new(user.name).ok()) {
+        Some(name) => initgroups(&name, gid)?,
+        None => setgroups(&[gid])?,
+    }
+    setresgid(gid, gid, if for_good { gid } else { admins })?;
+    setresuid(uid, uid, if for_good { uid } else { root })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_owner_works_in_his_own_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let caller = act_as_owner(directory.path()).unwrap();
+        assert!(!caller.was_root);
+        assert_eq!(caller.act(|| 7), 7);
+    }
+
+    #[test]
+    fn what_is_no_directory_is_the_drops_to_complain_of() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        assert!(act_as_owner(file.path()).is_ok());
+        assert!(act_as_owner(&file.path().join("below")).is_ok());
+    }
+}

@@ -1,0 +1,227 @@
+#!/usr/bin/env python3
+"""The stories of the admin's commands, with a real Postfix: what they touch, in whose name, and what they say.
+
+    tests/e2e/stories_admin.py             all of them
+    tests/e2e/stories_admin.py revoke      those whose sentence contains a word
+
+Needs what tests/e2e/stories.py needs, but no browser.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import messages as m  # noqa: E402
+import stories  # noqa: E402
+from lab import wait_until  # noqa: E402
+from stories import NotHere, check_rewritten, link_in, main, refused_with, story  # noqa: E402
+
+# The others are told by their own file.
+stories.STORIES.clear()
+
+NOBODY = 65534
+
+
+def report(to: str, size: int = 300_000) -> bytes:
+    return m.message(m.multipart("mixed", m.TEXT, m.attachment(m.pdf(size), "report.pdf")), to=to)
+
+
+def deposited(lab, daemon, **kind) -> str:
+    """A package of alice's; its link."""
+    to = lab.address()
+    lab.submit(report(to), to, **kind)
+    return link_in(lab.receive(to), daemon)
+
+
+def listed(daemon, *words: str) -> list[dict]:
+    done = daemon.run("drop", "list", "--json", *words)
+    assert done.returncode == 0, done.stderr.decode()
+    return json.loads(done.stdout)
+
+
+def fails(done, code: int, *words: str):
+    said = done.stderr.decode()
+    assert done.returncode == code, f"exit code {done.returncode}: {said}"
+    assert all(word in said for word in words), said
+
+
+def owners(directory: Path) -> set[int]:
+    return {path.lstat().st_uid for path in [directory, *directory.rglob("*")]}
+
+
+def needs_root():
+    if os.geteuid():
+        raise NotHere("only root can become another user")
+
+
+@story("rewrite shows what would come out and deposits nothing; with --deposit its link works")
+def _(lab):
+    daemon = lab.daemon()
+    shown = daemon.run("rewrite", data=report("x@example.com"))
+    assert shown.returncode == 0 and b"dry-run-dry-run" in shown.stdout, shown.stderr
+    assert b"--deposit" in shown.stderr and not daemon.drop.exists(), shown.stderr
+    with daemon:
+        again = daemon.run("rewrite", "--explain", "--json", data=report("x@example.com"))
+        parts = json.loads(again.stderr)
+        assert not parts["deposited"] and parts["parts"][-1]["would_detach"], parts
+        assert listed(daemon) == []
+        real = daemon.run("rewrite", "--deposit", data=report("x@example.com"))
+        assert daemon.get(link_in(real.stdout, daemon))[0] == 200
+        daemon.configure(detach_mode="dry-run")
+        assert b"dry-run-dry-run" in daemon.run("rewrite", data=report("x@example.com")).stdout
+        untouched = daemon.run("rewrite", "--deposit", data=report("x@example.com"))
+        assert untouched.stdout == report("x@example.com")
+
+
+@story("root who types rewrite, run or a command about the drop leaves nothing of root's in it")
+def _(lab):
+    needs_root()
+    daemon = lab.daemon()
+    daemon.drop.mkdir(mode=0o700)
+    os.chown(daemon.drop, NOBODY, NOBODY)
+    out = daemon.directory / "out"
+    done = daemon.run("rewrite", "--deposit", data=report("x@example.com"))
+    assert done.returncode == 0, done.stderr
+    link = link_in(done.stdout, daemon)
+    for words in (["list"], ["show", link], ["get", link, "--into", str(out)], ["audit"], ["sweep"],
+                  ["token", "add", "mx"], ["revoke", link], ["restore", link]):
+        done = daemon.run("drop", *words)
+        assert done.returncode == 0, (words, done.stderr)
+    done = daemon.run("stats", "--html", str(daemon.directory / "page.html"))
+    assert done.returncode == 0, done.stderr
+    assert owners(daemon.drop) == {NOBODY}, owners(daemon.drop)
+    assert {path.lstat().st_uid for path in out.iterdir()} == {0}, "what root fetched is not root's"
+    assert (daemon.directory / "page.html").stat().st_uid == 0
+
+
+@story("who is neither root nor the owner of the drop is told so, and what to type")
+def _(lab):
+    needs_root()
+    daemon = lab.daemon()
+    daemon.drop.mkdir(mode=0o700)
+    for words in (["drop", "list"], ["stats"], ["rewrite", "--deposit"]):
+        done = subprocess.run(daemon.command(*words), input=b"", capture_output=True, user=NOBODY, group=NOBODY,
+                              extra_groups=[])
+        fails(done, 77, str(daemon.drop), "nobody", "root", "sudo")
+        assert b"drafts" not in done.stderr
+
+
+@story("doctor finds a directory of another owner deep in the drop, and the line that mends it")
+def _(lab):
+    needs_root()
+    with lab.daemon() as daemon:
+        deposited(lab, daemon)
+        shard = next(path for path in (daemon.drop / "blobs").iterdir())
+        os.chown(shard, NOBODY, NOBODY)
+        found = json.loads(daemon.run("doctor", "--json").stdout)["findings"]
+        wrong = [f for f in found if f["check"] == "drop.owners"]
+        assert [f["level"] for f in wrong] == ["error"], wrong
+        assert str(shard) in wrong[0]["message"], wrong
+        subprocess.run(wrong[0]["fix"][0], shell=True, check=True)
+        found = json.loads(daemon.run("doctor", "--json").stdout)["findings"]
+        assert [f["level"] for f in found if f["check"] == "drop.owners"] == ["ok"]
+
+
+@story("a link is taken as mail programs show it, and from standard input")
+def _(lab):
+    with lab.daemon() as daemon:
+        link = deposited(lab, daemon)
+        head, tail = link[:-9], link[-9:]
+        scheme, host = link.split("://")
+        for text in (f"<{link}>", f"({link}).", f'"{link}",', f"{head}=\n{tail}", f"{head}\n {tail}",
+                     scheme.upper() + "://" + host.split("/")[0].upper() + "/" + host.split("/")[1],
+                     "mailto:?body=" + link.replace(":", "%3A").replace("/", "%2F")):
+            done = daemon.run("drop", "show", text)
+            assert done.returncode == 0 and b"report.pdf" in done.stdout, (text, done.stderr)
+        done = daemon.run("drop", "show", "-", data=f"<{link}>\n".encode())
+        assert done.returncode == 0 and b"report.pdf" in done.stdout, done.stderr
+        other = deposited(lab, daemon)
+        done = daemon.run("drop", "revoke", "-", "--reason", "x", data=f"{link}\n<{other}>\n".encode())
+        assert done.returncode == 0 and len(listed(daemon, "--state", "revoked")) == 2, done.stderr
+        fails(daemon.run("drop", "show", link[:-3]), 64, "23 characters of 26")
+        elsewhere = "https://other.example.org/" + "a" * 26
+        fails(daemon.run("drop", "show", elsewhere), 1, "other.example.org", daemon.settings["web_public_url"])
+        fails(daemon.run("drop", "get", elsewhere, "--into", "/nonexistent"), 1, "other.example.org")
+
+
+@story("a stolen account: what was sent with its login since then ends, and nothing else; and it comes back")
+def _(lab):
+    with lab.daemon() as daemon:
+        honest = deposited(lab, daemon)
+        then = wait_until(lambda: later_than(listed(daemon)), "the next second", 10)
+        stolen = [deposited(lab, daemon), deposited(lab, daemon, sender="other@lab.test")]
+        fails(daemon.run("drop", "revoke"), 64, "--sender", "--login", "--since")
+        words = ("--login", "alice", "--since", then)
+        done = daemon.run("drop", "revoke", *words, "--reason", "stolen")
+        assert done.returncode == 0, done.stderr
+        assert [daemon.get(link)[0] for link in [honest, *stolen]] == [200, 410, 410]
+        done = daemon.run("drop", "restore", *words)
+        assert done.returncode == 0, done.stderr
+        assert [daemon.get(link)[0] for link in [honest, *stolen]] == [200, 200, 200]
+        fails(daemon.run("drop", "restore", *words), 1, "revoked")
+        shown = json.loads(daemon.run("drop", "show", honest, "--json").stdout)
+        assert (shown["login"], shown["client"]) == ("alice", "127.0.0.1"), shown
+
+
+def later_than(packages: list[dict]) -> str | None:
+    """A moment after all of them, once it has come: times of deposits are whole seconds."""
+    from datetime import datetime, timezone
+    last = max(p["created"] for p in packages)
+    now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return now if now > last else None
+
+
+@story("a blocked file is refused with 550 when on_blocked is reject, and passes when it is deliver")
+def _(lab):
+    with lab.daemon(detach_on_blocked="reject") as daemon:
+        link = deposited(lab, daemon)
+        sha256 = json.loads(daemon.run("drop", "show", link, "--json").stdout)["contents"][0]["sha256"]
+        assert daemon.run("drop", "block", sha256).returncode == 0
+        to = lab.address()
+        refused_with(550, lambda: lab.submit(report(to), to))
+        assert lab.received_count(to) == 0
+        assert 'reason="blocked"' in daemon.admin("/metrics")[1].decode()
+        fails(daemon.run("rewrite", "--deposit", data=report(to)), 69, "blocked")
+    with lab.daemon() as daemon:
+        link = deposited(lab, daemon)
+        sha256 = json.loads(daemon.run("drop", "show", link, "--json").stdout)["contents"][0]["sha256"]
+        assert daemon.run("drop", "block", sha256).returncode == 0
+        to = lab.address()
+        lab.submit(report(to), to)
+        stories.check_untouched(lab, report(to), lab.receive(to))
+
+
+@story("French units and dates are taken on the command line and in the configuration")
+def _(lab):
+    with lab.daemon(detach_threshold="100 ko", drop_expiry="1 mois", quota_total="1,5 Go") as daemon:
+        to = lab.address()
+        message = m.report(to)
+        lab.submit(message, to)
+        check_rewritten(daemon, message, lab.receive(to), {"report.pdf": m.pdf(300_000)})
+        assert len(listed(daemon, "--since", "01/01/2026")) == 1
+        assert listed(daemon, "--until", "01/01/2026") == []
+        assert len(listed(daemon, "--since", "2 heures")) == 1
+        done = daemon.run("drop", "token", "add", "mx", "--expires", "1 an", "--quota-per-day", "2 Go")
+        assert done.returncode == 0, done.stderr
+        fails(daemon.run("drop", "list", "--since", "32/01/2026"), 64, "24/12/2026")
+        assert daemon.run("stats", "--since", "01/2026").returncode == 0
+
+
+@story("what takes long draws no progress where there is no terminal")
+def _(lab):
+    with lab.daemon() as daemon:
+        deposited(lab, daemon)
+        done = daemon.run("drop", "sweep")
+        assert done.returncode == 0 and done.stderr == b"", done.stderr
+        done = daemon.run("replay", str(daemon.directory))
+        assert b"\x1b" not in done.stderr and b"%" not in done.stderr, done.stderr
+
+
+if __name__ == "__main__":
+    sys.exit(main())
