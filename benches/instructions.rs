@@ -18,7 +18,7 @@ use std::{hint::black_box, path::Path, sync::Arc};
 
 use depollueur::{
     admin::Metrics,
-    config::{Config, Language, Limits, Position},
+    config::{Config, Language, Limits, MailConfig, Position},
     drop::{Drop, Token},
     filter::{Direction, Envelope, Filter, Start, Verdict},
     mime::{Decoder, Event, Head, MediaType, Scanner, TransferEncoding},
@@ -335,6 +335,7 @@ fn site(drop: Drop) -> WebState {
         drop,
         theme: Theme::load(&config).expect("ours is sound"),
         config,
+        mail: MailConfig::default(),
         zone: TimeZone::UTC,
         language: Language::Fr,
         metrics: Metrics::new(),

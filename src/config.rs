@@ -10,6 +10,7 @@ mod appearance;
 mod check;
 mod defaults;
 mod language;
+mod mail;
 mod pattern;
 mod rule;
 mod source;
@@ -28,6 +29,7 @@ pub use self::{
     addresses::{AddressFile, Mail},
     appearance::{CONTRAST_MIN, Colour, ColourError},
     language::{DomainLanguages, Language, NoticeLanguage},
+    mail::{MailConfig, Relay, Security},
     pattern::{AddressPatterns, HeaderPattern, Patterns, fold},
     rule::{Action, Condition, Rule, Terms},
     source::{ConfigError, DEFAULT_FILE, Sources},
@@ -36,6 +38,7 @@ pub use self::{
 use self::{
     address::{MilterSocket, Networks, OptionalSocket, OptionalUrl, PublicUrl, Socket},
     appearance::{Command, DarkAccent, LightAccent, Prose},
+    mail::MailAddresses,
     templates::TemplateDirectory,
     value::{
         Absolute, As, Choice, Count, Flag, LogFilter, Mode, OptionalPath, OptionalPeriod,
@@ -56,6 +59,8 @@ pub struct Config {
     pub milter: MilterConfig,
     /// `[web]`
     pub web: WebConfig,
+    /// `[mail]`
+    pub mail: MailConfig,
     /// `[admin]`
     pub admin: AdminConfig,
     /// `[drop]`
@@ -164,6 +169,9 @@ pub struct WebConfig {
     /// A directory of templates that replace ours.
     #[serde(with = "As::<OptionalPath>")]
     pub templates: Option<PathBuf>,
+    /// Who gets each report of content by mail.
+    #[serde(with = "As::<MailAddresses>")]
+    pub report_to: Vec<lettre::Address>,
     /// What is run with each report of content; nothing when empty.
     #[serde(with = "As::<Command>")]
     pub report_command: Vec<String>,
@@ -213,7 +221,7 @@ pub enum ShowSender {
 /// What `web.report_command` reads on standard input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReportFormat {
-    /// A mail message, for `sendmail`.
+    /// A mail message.
     Mail,
     /// A JSON object.
     Json,
@@ -229,6 +237,11 @@ pub enum ProxyHeader {
 }
 
 impl WebConfig {
+    /// Whether somebody is told of reports.
+    pub fn has_receiver(&self) -> bool {
+        !self.report_to.is_empty() || !self.report_command.is_empty()
+    }
+
     /// The host in `public_url`, with its port.
     pub fn host(&self) -> &str {
         host(&self.public_url)
@@ -258,6 +271,15 @@ impl WebConfig {
 fn host(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     rest.split('/').next().unwrap_or(rest)
+}
+
+/// The host of an address, without port and brackets.
+pub(crate) fn host_name(url: &str) -> &str {
+    let host = host(url);
+    match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or(rest),
+        None => host.split(':').next().unwrap_or(host),
+    }
 }
 
 /// `[admin]`: health and metrics.

@@ -28,6 +28,7 @@
 //! * [`stats`] – what was kept out of mailboxes
 //! * [`deposit`] – deposits by milters of other hosts, over HTTP
 //! * [`web`] – what the reader of the mail sees: landing page, downloads
+//! * `mailer` – mail of our own: what readers report
 //! * [`admin`] – health and metrics
 //! * [`cli`] – the commands
 //!
@@ -54,6 +55,7 @@ pub mod filter;
 #[doc(hidden)]
 pub mod fuzz;
 mod language;
+mod mailer;
 pub mod milter;
 pub mod mime;
 pub mod names;

@@ -77,7 +77,7 @@ use self::{
 };
 use crate::{
     admin::Metrics,
-    config::{Language, WebConfig},
+    config::{Language, MailConfig, WebConfig},
     drop::{Client, Drop, DropError, Ending, Lookup, Origin, Package, Token, Unlock},
     names,
 };
@@ -110,6 +110,8 @@ pub struct WebState {
     pub drop: Drop,
     /// `[web]`
     pub config: WebConfig,
+    /// `[mail]`
+    pub mail: MailConfig,
     /// How pages look.
     pub theme: Theme,
     /// The time zone of the dates shown.
@@ -347,7 +349,7 @@ impl Site {
             crowd: Crowd::new(config.max_connections_per_address),
             throttle: Arc::new(Throttle::new(config.max_rate)),
             counter: Counter::new(),
-            reporter: Reporter::new(config),
+            reporter: Reporter::new(config, &state.mail),
             state,
         }
     }

@@ -10,8 +10,10 @@
 //! * `socket` – the way to the milter
 //! * `system` – files, disk, clock; `owners` – whose the files below the drop are
 //! * `web` – the way of a reader of mail; `deposit` – the test package
+//! * `abuse` – where readers' reports go
 //! * `report` – the findings
 
+mod abuse;
 mod deposit;
 mod entry;
 mod listing;
@@ -63,6 +65,9 @@ pub(super) struct Options {
     /// Where to connect to for the public URL, instead of where DNS leads: an address, or one with a port
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     resolve: Option<SocketAddr>,
+    /// Sends a test to those who read reports (web.report_to)
+    #[arg(long)]
+    report: bool,
     /// Puts a package into the store, prints its link, takes it back at the end of standard input
     #[arg(long, hide = true)]
     deposit: bool,
@@ -112,6 +117,7 @@ fn examine(options: &Options, config: &Config) -> Result<Report, Failure> {
         &options.config,
         options.resolve,
     ));
+    runtime.block_on(abuse::check(&mut report, config, options.report));
     Ok(report)
 }
 

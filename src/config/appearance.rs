@@ -175,7 +175,7 @@ impl Codec for Command {
     }
 
     fn allowed() -> String {
-        r#"a list such as ["/usr/sbin/sendmail", "-oi", "abuse@example.org"] that begins with the path of a program, or []"#.into()
+        r#"a list such as ["/usr/local/lib/depollueur/report"] that begins with the path of a program, or []"#.into()
     }
 }
 

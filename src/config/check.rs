@@ -100,6 +100,7 @@ impl Config {
         self.warn_of_proxies(&mut warnings);
         self.warn_of_lifetime(&mut warnings);
         self.warn_of_users(&mut warnings);
+        warnings.extend(self.warnings_of_reports());
         warnings
     }
 
@@ -117,6 +118,26 @@ impl Config {
                 r#"web.public_url = "{url}": links without https let the network read the files"#
             ));
         }
+    }
+
+    /// What is wrong with who is told of readers' reports.
+    pub(crate) fn warnings_of_reports(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if !self.uses(StoreKind::Embedded) && self.deposit.listen.is_none() {
+            return warnings;
+        }
+        if !self.web.has_receiver() {
+            warnings.push(
+                r#"web.report_to is empty: readers can report content, and nobody is told; write web.report_to = "abuse@…" (depollueur drop audit shows the reports)"#.into(),
+            );
+        }
+        let program = self.web.report_command.first();
+        if let Some(program) = program.filter(|program| program.ends_with("/sendmail")) {
+            warnings.push(format!(
+                r#"web.report_command = ["{program}", …]: the unit's sandbox does not let it write to the mail queue; write web.report_to = "abuse@…" in its place"#
+            ));
+        }
+        warnings
     }
 
     fn warn_of_open_listeners(&self, warnings: &mut Vec<String>) {
@@ -313,14 +334,33 @@ mod tests {
     #[test]
     fn a_sound_configuration_has_no_warnings() {
         let mut config = Config::default();
+        config.web.report_to = vec!["abuse@example.org".parse().unwrap()];
         assert_eq!(config.warnings().len(), 1);
         config.web.public_url = "https://drop.example.org/".into();
         assert_eq!(config.warnings(), Vec::<String>::new());
     }
 
     #[test]
+    fn reports_that_reach_nobody_are_warned_of() {
+        let mut config = Config::default();
+        let warned = |config: &Config| config.warnings_of_reports().join("\n");
+        assert!(warned(&config).contains("web.report_to is empty"));
+        config.web.report_command = vec!["/usr/local/bin/ticket".into()];
+        assert_eq!(warned(&config), "");
+        config.web.report_command = vec!["/usr/sbin/sendmail".into(), "-t".into()];
+        assert!(warned(&config).contains("sandbox"));
+        config.web.report_command.clear();
+        config.web.report_to = vec!["abuse@example.org".parse().unwrap()];
+        assert_eq!(warned(&config), "");
+        config.web.report_to.clear();
+        config.store.kind = StoreKind::Remote;
+        assert_eq!(warned(&config), "", "its readers are those of another host");
+    }
+
+    #[test]
     fn each_rarely_meant_value_is_warned_of() {
         let mut config = Config::default();
+        config.web.report_to = vec!["abuse@example.org".parse().unwrap()];
         config.web.public_url = "http://drop.example.org/".into();
         config.milter.listen = MilterAddress::Tcp("0.0.0.0:8895".parse().unwrap());
         config.admin.listen = "[::]:8026".parse().unwrap();

@@ -42,6 +42,7 @@ impl Default for WebConfig {
             accent: Colour([0x0b, 0x64, 0x50]),
             accent_dark: Colour([0x62, 0xd2, 0xb7]),
             templates: None,
+            report_to: Vec::new(),
             report_command: Vec::new(),
             report_format: ReportFormat::Mail,
             trusted_proxies: vec![

@@ -18,7 +18,7 @@ use tokio::runtime::Runtime;
 use super::{byte, choice, drop_in, home, line};
 use crate::{
     admin::Metrics,
-    config::{Language, WebConfig},
+    config::{Language, MailConfig, WebConfig},
     drop::{Drop, Origin},
     filter::Direction,
     web::{Theme, WebState, router},
@@ -173,6 +173,7 @@ impl Site {
             drop,
             theme: Theme::load(&config).expect("our own templates"),
             config,
+            mail: MailConfig::default(),
             zone: TimeZone::UTC,
             language: Language::En,
             metrics: Metrics::new(),

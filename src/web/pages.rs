@@ -36,6 +36,8 @@ pub(super) struct Pages {
     legal: Legal,
     zone: TimeZone,
     show_sender: ShowSender,
+    /// Whether somebody is told of reports.
+    has_receiver: bool,
     /// The address of the script.
     script: String,
 }
@@ -73,6 +75,7 @@ impl Pages {
             legal: Legal::new(&state.config.legal),
             zone: state.zone.clone(),
             show_sender: state.config.show_sender,
+            has_receiver: state.config.has_receiver(),
         }
     }
 

@@ -161,6 +161,7 @@ fn report(full: bool) -> ReportView {
     ReportView {
         title: text(),
         what: text(),
+        then: text(),
         action: text(),
         back: text(),
         error: full.then(text),

@@ -1,9 +1,9 @@
-//! Reports of content, handed on to the admin by a command of theirs.
+//! Reports of content, handed on to the admin: by mail, or by a command of theirs.
 //!
-//! One mechanism for all: a program that reads the report on standard input, as a mail message for
-//! `sendmail` or as JSON for anything else. It is no shell, gets nothing of the reader's on its
-//! command line, and is stopped when it takes too long. Reports stand in the audit log before it
-//! is run, so that one that fails loses nothing.
+//! A letter is sent by `mailer`; while the mail server cannot take it, it waits and is tried again.
+//! A command reads the report on standard input, as a mail message or as JSON. It is no shell, gets
+//! nothing of the reader's on its command line, and is stopped when it takes too long. Reports stand
+//! in the audit log before either, so that a failure, or a restart while letters wait, loses nothing.
 
 use std::{fmt::Write as _, io, process::Stdio, sync::Arc, time::Duration};
 
@@ -13,12 +13,17 @@ use serde::Serialize;
 use tokio::{
     io::AsyncWriteExt,
     process::{Child, Command},
-    time::timeout,
+    sync::Semaphore,
+    time::{Instant, sleep, timeout},
 };
-use tracing::{error, info};
+use tracing::{debug, error, info, warn};
 
 use super::limit::Queue;
-use crate::config::{ReportFormat, WebConfig};
+use crate::{
+    config::{MailConfig, ReportFormat, WebConfig},
+    mailer::Mailer,
+    names,
+};
 
 /// How long the command may take.
 const COMMAND_TIME_MAX: Duration = Duration::from_secs(30);
@@ -26,6 +31,18 @@ const COMMAND_TIME_MAX: Duration = Duration::from_secs(30);
 const COMMANDS_MAX: usize = 2;
 /// How many reports wait or are handed on; further ones stand in the audit log alone.
 const WAITING_MAX: usize = 64;
+
+/// How many letters wait or are sent; further ones stand in the audit log alone. About 8 MB.
+const LETTERS_MAX: usize = 1000;
+/// How many are sent at once.
+const LETTERS_AT_ONCE: usize = 2;
+/// How long a letter waits before it is tried again; twice as long each time.
+const PAUSE_MIN: Duration = Duration::from_secs(5);
+const PAUSE_MAX: Duration = Duration::from_mins(15);
+/// How long it is tried: as long as Postfix keeps mail in its queue.
+const TRIED_MAX: Duration = Duration::from_hours(5 * 24);
+/// How long the reader waits for a letter to be taken.
+const READER_WAITS: Duration = Duration::from_secs(5);
 
 /// What a reader reported, with what the admin needs to find it. Holds a secret if the reader
 /// wanted it to: never logged.
@@ -44,9 +61,14 @@ pub(super) struct Complaint {
     pub(super) link: Option<String>,
 }
 
-/// Runs the admin's command.
+/// Writes to those who read reports, and runs the admin's command.
 #[derive(Clone, Debug)]
 pub(super) struct Reporter {
+    mailer: Option<Mailer>,
+    letters: Queue,
+    /// Those that are sent, among the letters.
+    turns: Arc<Semaphore>,
+    pause: Duration,
     command: Arc<[String]>,
     format: ReportFormat,
     /// The admin's mail address.
@@ -56,10 +78,14 @@ pub(super) struct Reporter {
 }
 
 impl Reporter {
-    pub(super) fn new(config: &WebConfig) -> Self {
+    pub(super) fn new(config: &WebConfig, mail: &MailConfig) -> Self {
         let contact = config.contact.trim_start_matches("mailto:");
         let is_mail = contact.contains('@') && contact.is_ascii() && !contact.contains("://");
         Self {
+            mailer: Mailer::new(mail, config),
+            letters: Queue::new(LETTERS_MAX, LETTERS_MAX),
+            turns: Arc::new(Semaphore::new(LETTERS_AT_ONCE)),
+            pause: PAUSE_MIN,
             command: config.report_command.clone().into(),
             format: config.report_format,
             to: is_mail.then(|| contact.to_owned()),
@@ -68,12 +94,57 @@ impl Reporter {
         }
     }
 
-    /// Hands a report on, if there is a command, and waits until that is done. It goes on when the
-    /// reader leaves meanwhile.
+    /// Hands a report on to all who are to know, and waits until that is done, or for a moment where
+    /// it takes long. It goes on when the reader leaves meanwhile.
     pub(super) async fn hand_on(&self, complaint: Complaint) {
-        if self.command.is_empty() {
-            return;
+        if let Some(mailer) = &self.mailer {
+            self.post(mailer, &complaint).await;
         }
+        if !self.command.is_empty() {
+            self.command(complaint).await;
+        }
+    }
+
+    /// Sends a letter to each receiver.
+    async fn post(&self, mailer: &Mailer, complaint: &Complaint) {
+        let id = &complaint.reference;
+        let letter: Arc<[u8]> = complaint.letter(mailer).into();
+        let mut tasks = Vec::new();
+        for to in mailer.to() {
+            let (reporter, mailer, to) = (self.clone(), mailer.clone(), to.clone());
+            let (letter, name) = (Arc::clone(&letter), id.clone());
+            let sent = async move { reporter.send(&mailer, &to, &letter, &name).await };
+            match self.letters.spawn(sent) {
+                Some(task) => tasks.push(task),
+                None => error!(id, "did not send a report: too many wait"),
+            }
+        }
+        // What is not done by then goes on.
+        let _ = timeout(READER_WAITS, futures_util::future::join_all(tasks)).await;
+    }
+
+    /// Sends a letter, and tries again as long as there is hope.
+    async fn send(&self, mailer: &Mailer, to: &lettre::Address, letter: &[u8], id: &str) {
+        let (begun, mut pause) = (Instant::now(), self.pause);
+        loop {
+            let turn = self.turns.acquire().await;
+            let sent = mailer.send(to, letter).await;
+            drop(turn);
+            match sent {
+                Ok(()) => return info!(id, "sent a report"),
+                Err(why) if why.is_permanent() || begun.elapsed() > TRIED_MAX => {
+                    return error!(id, "a report was not sent: {why}");
+                }
+                Err(why) if pause == self.pause => warn!(id, "a report waits: {why}"),
+                Err(why) => debug!(id, "a report waits: {why}"),
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+
+    /// Runs the command, and waits until it is done.
+    async fn command(&self, complaint: Complaint) {
         let id = complaint.reference.clone();
         let reporter = self.clone();
         let run = async move { reporter.run(&complaint).await };
@@ -153,8 +224,18 @@ fn stop(group: Option<u32>) {
 }
 
 impl Complaint {
+    /// The letter to those who read reports.
+    fn letter(&self, mailer: &Mailer) -> Vec<u8> {
+        let id = format!("{}.{}", self.reference, self.reported.as_nanosecond());
+        mailer.letter(&id, &self.subject(), &self.body())
+    }
+
+    fn subject(&self) -> String {
+        format!("[depollueur] Report {} ({})", self.reference, self.reason)
+    }
+
     /// A message with a body in base64, so that nothing a reader wrote can become a header field or
-    /// end the message, whatever reads it. `sendmail` adds sender, date and message id.
+    /// end the message, whatever reads it. Without sender, date and message id.
     fn mail(&self, to: Option<&str>) -> String {
         let mut mail = String::new();
         if let Some(to) = to {
@@ -163,13 +244,12 @@ impl Complaint {
         let body = data_encoding::BASE64_MIME.encode(self.body().as_bytes());
         let _ = write!(
             mail,
-            "Subject: [depollueur] Report {} ({})\n\
+            "Subject: {}\n\
              Auto-Submitted: auto-generated\n\
              MIME-Version: 1.0\n\
              Content-Type: text/plain; charset=utf-8\n\
              Content-Transfer-Encoding: base64\n\n{}",
-            self.reference,
-            self.reason,
+            self.subject(),
             body.replace("\r\n", "\n"),
         );
         mail
@@ -178,6 +258,10 @@ impl Complaint {
     fn body(&self) -> String {
         let mut body = String::new();
         let mut line = |name: &str, value: &str| {
+            let shown = value.chars().filter(|c| !names::is_invisible(*c));
+            let value: String = shown
+                .map(|c| if c.is_whitespace() { ' ' } else { c })
+                .collect();
             let _ = writeln!(body, "{name:<11}{value}");
         };
         line("Reason:", self.reason);
@@ -225,12 +309,13 @@ mod tests {
     }
 
     fn reporter(command: &[&str], format: ReportFormat) -> Reporter {
-        Reporter::new(&WebConfig {
+        let config = WebConfig {
             report_command: command.iter().map(|word| (*word).to_owned()).collect(),
             report_format: format,
             contact: "abuse@example.org".to_owned(),
             ..WebConfig::default()
-        })
+        };
+        Reporter::new(&config, &MailConfig::default())
     }
 
     fn shell(script: &str, format: ReportFormat) -> Reporter {
@@ -274,6 +359,31 @@ mod tests {
         );
         assert!(text.contains("depollueur drop revoke 00112233445566778899aabbccddeeff"));
         assert!(body.lines().all(|line| line.len() <= 76 && line != "."));
+    }
+
+    #[test]
+    fn nothing_of_the_reader_stands_in_the_header_of_a_letter() {
+        let config = WebConfig {
+            report_to: vec!["abuse@example.org".parse().unwrap()],
+            ..WebConfig::default()
+        };
+        let mailer = Mailer::new(&MailConfig::default(), &config).unwrap();
+        let odd = Complaint {
+            sender: "a\u{202e}lice@asso.example\r\nBcc: x@y".to_owned(),
+            contact: "me@example.org\nBcc: x@y".to_owned(),
+            ..complaint()
+        };
+        let letter = String::from_utf8(odd.letter(&mailer)).unwrap();
+        let (head, _) = letter.split_once("\r\n\r\n").unwrap();
+        let subject = "Subject: [depollueur] Report 00112233445566778899aabbccddeeff (fraud)";
+        assert!(head.replace("\r\n ", " ").contains(subject), "{head}");
+        assert!(letter.is_ascii() && !head.contains("Bcc"), "{head}");
+        assert!(
+            odd.body().lines().all(|line| !line.starts_with("Bcc")),
+            "{}",
+            odd.body()
+        );
+        assert!(!odd.body().contains('\u{202e}'));
     }
 
     #[tokio::test]

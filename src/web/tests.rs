@@ -131,6 +131,7 @@ impl Fixture {
             drop: drop.clone(),
             theme: Theme::load(&config).unwrap(),
             config,
+            mail: MailConfig::default(),
             zone: TimeZone::get("Europe/Paris").unwrap(),
             language: Language::Fr,
             metrics: metrics.clone(),

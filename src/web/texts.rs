@@ -99,6 +99,8 @@ pub(super) struct Texts {
     pub(super) report_title: &'static str,
     pub(super) report_what: &'static str,
     pub(super) report_then: &'static str,
+    /// When nobody is told of reports.
+    pub(super) report_kept: &'static str,
     pub(super) report_reason: &'static str,
     pub(super) reason_malware: &'static str,
     pub(super) reason_fraud: &'static str,
@@ -116,6 +118,7 @@ pub(super) struct Texts {
     pub(super) report_empty: &'static str,
     pub(super) reported: &'static str,
     pub(super) reported_what: &'static str,
+    pub(super) reported_kept: &'static str,
 
     // Errors.
     pub(super) not_found: &'static str,

@@ -118,6 +118,8 @@ pub(super) struct GoneView {
 pub(super) struct ReportView {
     pub(super) title: String,
     pub(super) what: String,
+    /// What becomes of the report.
+    pub(super) then: String,
     pub(super) action: String,
     pub(super) back: String,
     pub(super) error: Option<String>,

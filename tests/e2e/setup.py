@@ -82,7 +82,7 @@ def _(place):
     assert values["detach"]["threshold"] == "2 MB" and values["detach"]["mode"] == "dry-run"
     assert values["drop"]["expiry"] == "3 weeks" and values["notice"]["language"] == "en"
     set_lines = [line for line in place.config.read_text().splitlines() if line and line[0] not in "#["]
-    assert len(set_lines) == 8, set_lines
+    assert len(set_lines) == 9 and values["web"]["report_to"] == ["abuse@example.org"], set_lines
     assert place.config.stat().st_mode & 0o777 == 0o640
 
 

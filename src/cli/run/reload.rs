@@ -30,6 +30,7 @@ const RELOADED: &[&str] = &[
     "detach",
     "limits",
     "log.level",
+    "mail",
     "milter.deadline",
     "milter.outgoing_daemons",
     "milter.outgoing_networks",
@@ -50,6 +51,7 @@ const RELOADED: &[&str] = &[
     "web.proxy_header",
     "web.report_command",
     "web.report_format",
+    "web.report_to",
     "web.show_sender",
     "web.templates",
 ];
@@ -183,6 +185,7 @@ fn pages(config: &Config, theme: Theme, made: &Made) -> Router {
     web::router(WebState {
         drop: made.drop.clone(),
         config: config.web.clone(),
+        mail: config.mail.clone(),
         theme,
         zone: config.notice.time_zone.clone(),
         language: config.notice.usual_language(),

@@ -139,6 +139,7 @@ impl Answers {
             .collect();
         settings.push(("web.operator", text(&self.domain)));
         settings.push(("web.contact", text(&format!("abuse@{}", self.domain))));
+        settings.push(("web.report_to", text(&format!("abuse@{}", self.domain))));
         settings.push(("detach.mode", text("dry-run")));
         // A change breaks the sender's DKIM signature, and whoever gets the mail next looks at it.
         if self.onward.lists || self.onward.forwarding {

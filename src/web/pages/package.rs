@@ -174,6 +174,7 @@ impl Pages {
         let page = ReportView {
             title: t.report_title.to_owned(),
             what: fill(t.report_what, &values),
+            then: self.promised(t.report_then, t.report_kept).to_owned(),
             action: self.link(&path, "/report", wanted),
             back: self.link(&path, "", wanted),
             error: (!complete).then(|| t.report_empty.to_owned()),
@@ -204,15 +205,21 @@ impl Pages {
             ("operator", self.site.operator.as_str()),
             ("reference", reference),
         ];
+        let what = self.promised(t.reported_what, t.reported_kept);
         let page = MessageView {
             title: t.reported.to_owned(),
-            paragraphs: vec![fill(t.reported_what, &values)],
+            paragraphs: vec![fill(what, &values)],
             link: Some(LinkView {
                 href: self.link(token, "", wanted),
                 text: t.report_back.to_owned(),
             }),
         };
         self.show(StatusCode::OK, "message.html", wanted, page)
+    }
+
+    /// Says that a report is read only where somebody is told of it.
+    fn promised(&self, read: &'static str, kept: &'static str) -> &'static str {
+        if self.has_receiver { read } else { kept }
     }
 
     /// `asso.example 2026-11-22.zip`

@@ -106,6 +106,7 @@ pub(super) static EN: Texts = Texts {
     report_what: "You report to {operator} files that were attached to {message}.",
     report_then: "An administrator will read your report and can withdraw the files. It is not shown \
         to the sender.",
+    report_kept: "Your report will be recorded. It is not shown to the sender.",
     report_reason: "What is it about?",
     reason_malware: "Virus or dangerous program",
     reason_fraud: "Phishing, fraud",
@@ -125,6 +126,7 @@ pub(super) static EN: Texts = Texts {
     report_empty: "Choose what it is about and say in a few words what is wrong, then send again.",
     reported: "Thank you, your report is recorded",
     reported_what: "Its reference is {reference}. {operator} will read it and decide what to do.",
+    reported_kept: "Its reference is {reference}. It is kept where {operator} can look it up.",
 
     not_found: "There is nothing at this address",
     not_found_why: "If you followed a link from a message, it is probably incomplete: a link cut at the \

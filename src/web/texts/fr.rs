@@ -113,6 +113,7 @@ pub(super) static FR: Texts = Texts {
     report_what: "Vous signalez à {operator} des fichiers joints à {message}.",
     report_then: "Un administrateur lira votre signalement et peut retirer les fichiers. Il ne sera \
         pas montré à l’expéditeur.",
+    report_kept: "Votre signalement sera enregistré. Il ne sera pas montré à l’expéditeur.",
     report_reason: "De quoi s’agit-il\u{a0}?",
     reason_malware: "Virus ou programme dangereux",
     reason_fraud: "Hameçonnage, escroquerie",
@@ -133,6 +134,7 @@ pub(super) static FR: Texts = Texts {
         nouveau.",
     reported: "Merci, votre signalement est enregistré",
     reported_what: "Il porte la référence {reference}. {operator} le lira et décidera de la suite.",
+    reported_kept: "Il porte la référence {reference}. Il est gardé là où {operator} peut le consulter.",
 
     not_found: "Il n’y a rien à cette adresse",
     not_found_why: "Si vous venez d’un lien reçu par courriel, il est sans doute incomplet\u{a0}: un \

@@ -1,0 +1,137 @@
+//! Where readers' reports go: whether anybody is told, and whether the mail server takes what tells.
+
+use std::{
+    net::{IpAddr, ToSocketAddrs as _},
+    process::Command,
+};
+
+use jiff::Timestamp;
+
+use super::report::Report;
+use crate::{
+    config::{Config, Network, Relay},
+    mailer::Mailer,
+};
+
+/// What a letter that is sent on demand says.
+const TEXT: &str = "This is a test: `depollueur doctor --report` was typed.\n\n\
+    Readers' reports of content will come to this address.\n";
+
+/// Looks at the way of reports; sends one if asked to.
+pub(super) async fn check(report: &mut Report, config: &Config, send: bool) {
+    check_receiver(report, config);
+    let Some(mailer) = Mailer::of(config) else {
+        return;
+    };
+    check_unit(report, &config.mail.relay);
+    for to in mailer.to() {
+        let tried = if send {
+            let id = format!("doctor.{}", Timestamp::now().as_nanosecond());
+            let letter = mailer.letter(&id, "[depollueur] Test of reports", TEXT);
+            mailer.send(to, &letter).await
+        } else {
+            mailer.probe(to).await
+        };
+        let relay = &config.mail.relay;
+        match tried {
+            Ok(()) if send => report.ok(
+                "report.relay",
+                format_args!("a test was sent to {to} through \"{relay}\": look whether it came"),
+            ),
+            Ok(()) => report.ok(
+                "report.relay",
+                format_args!(
+                    "\"{relay}\" takes reports to {to}; depollueur doctor --report sends one"
+                ),
+            ),
+            Err(why) => report.error(
+                "report.relay",
+                format_args!("reports do not reach {to}: {why}"),
+                ["depollueur check    # mail.relay, mail.from, web.report_to".to_owned()],
+            ),
+        }
+    }
+}
+
+fn check_receiver(report: &mut Report, config: &Config) {
+    for warning in config.warnings_of_reports() {
+        let fix = "in depollueur.toml: [web] report_to = \"abuse@example.org\", then systemctl reload depollueur";
+        report.warning("report.receiver", warning, [fix.to_owned()]);
+    }
+    report.ok_unless_found("report.receiver", "somebody is told of what readers report");
+}
+
+/// Whether the daemon's unit lets it reach the mail server: this process is not under it.
+fn check_unit(report: &mut Report, relay: &Relay) {
+    if relay.is_loopback() {
+        return;
+    }
+    let Some(allowed) = allowed_by_unit() else {
+        return;
+    };
+    let found = (relay.host.as_str(), relay.port).to_socket_addrs();
+    let addresses: Vec<IpAddr> = found
+        .into_iter()
+        .flatten()
+        .map(|found| found.ip())
+        .collect();
+    let is_allowed = |ip: &IpAddr| allowed.iter().any(|network| network.contains(*ip));
+    if let Some(ip) = addresses.iter().find(|ip| !is_allowed(ip)) {
+        report.error(
+            "report.unit",
+            format_args!(
+                "the unit does not let the daemon reach \"{relay}\": IPAddressDeny=any, and {ip} is not allowed"
+            ),
+            [
+                "systemctl edit depollueur.service".to_owned(),
+                format!("[Service]\nIPAddressAllow={ip}"),
+                "systemctl restart depollueur.service".to_owned(),
+            ],
+        );
+    }
+}
+
+/// The networks that the unit allows; `None` when it denies none, or there is no such unit.
+fn allowed_by_unit() -> Option<Vec<Network>> {
+    let shown = Command::new("systemctl")
+        .args([
+            "show",
+            "--property=IPAddressAllow,IPAddressDeny",
+            "depollueur.service",
+        ])
+        .output()
+        .ok()
+        .filter(|shown| shown.status.success())?;
+    networks(&String::from_utf8_lossy(&shown.stdout))
+}
+
+fn networks(shown: &str) -> Option<Vec<Network>> {
+    let value = |name: &str| shown.lines().find_map(|line| line.strip_prefix(name));
+    let denied = value("IPAddressDeny=").unwrap_or_default();
+    if denied.trim().is_empty() {
+        return None;
+    }
+    let allowed = value("IPAddressAllow=")
+        .unwrap_or_default()
+        .split_whitespace();
+    Some(allowed.filter_map(|network| network.parse().ok()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_unit_allows_is_read_and_a_unit_that_denies_nothing_allows_all() {
+        let shown = "IPAddressAllow=127.0.0.0/8 ::1/128\nIPAddressDeny=0.0.0.0/0 ::/0\n";
+        let allowed = networks(shown).unwrap();
+        let contains = |ip: &str| allowed.iter().any(|net| net.contains(ip.parse().unwrap()));
+        assert!(contains("127.0.0.1") && contains("::1") && !contains("192.0.2.1"));
+        assert_eq!(
+            networks("IPAddressAllow=\nIPAddressDeny=0.0.0.0/0\n"),
+            Some(vec![])
+        );
+        assert_eq!(networks("IPAddressAllow=\nIPAddressDeny=\n"), None);
+        assert_eq!(networks(""), None);
+    }
+}
