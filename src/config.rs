@@ -15,7 +15,9 @@ mod pattern;
 mod rule;
 mod source;
 mod spoken;
+mod table;
 mod templates;
+mod users;
 mod value;
 mod wishes;
 
@@ -33,7 +35,9 @@ pub use self::{
     pattern::{AddressPatterns, HeaderPattern, Patterns, fold},
     rule::{Action, Condition, Rule, Terms},
     source::{ConfigError, DEFAULT_FILE, Sources},
+    table::Table,
     templates::NoticeTemplates,
+    users::{AliasMaps, LookupConfig, RecipientDelimiter, UserList, UsersConfig},
 };
 use self::{
     address::{MilterSocket, Networks, OptionalSocket, OptionalUrl, PublicUrl, Socket},
@@ -44,7 +48,7 @@ use self::{
         Absolute, As, Choice, Count, Flag, LogFilter, Mode, OptionalPath, OptionalPeriod,
         OptionalSize, Period, Retention, Seconds, Size, Sizes, Strings, Text, Way, Zone,
     },
-    wishes::{Addresses, FieldName, Tags, UserFile},
+    wishes::{Addresses, FieldName, Tags},
 };
 pub(crate) use self::{
     spoken::span_in_english,
@@ -83,6 +87,8 @@ pub struct Config {
     pub sender: SenderConfig,
     /// `[users]`
     pub users: UsersConfig,
+    /// `[lookup]`
+    pub lookup: LookupConfig,
     /// `[spool]`
     pub spool: SpoolConfig,
     /// `[limits]`
@@ -576,18 +582,6 @@ pub struct SenderConfig {
     /// The field that programs set to `keep` or `detach`; none when empty.
     #[serde(with = "As::<FieldName>")]
     pub header: String,
-}
-
-/// `[users]`: who wants his mail treated, and who does not.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields, expecting = "must be a section")]
-pub struct UsersConfig {
-    /// Whose mail is left alone.
-    #[serde(with = "As::<UserFile>")]
-    pub opt_out: Option<AddressFile>,
-    /// Whose mail alone is treated; everybody's when `None`.
-    #[serde(with = "As::<UserFile>")]
-    pub opt_in: Option<AddressFile>,
 }
 
 /// `[spool]`: the bytes of a message that stay, until its end.

@@ -67,8 +67,9 @@ use bytes::{Bytes, BytesMut};
 
 use crate::{
     config::{Config, RunMode},
+    lookup::Lookup,
     mime::{Ambiguity, Field, Head, MediaType, head},
-    policy::{self, Edits, HeaderFacts, Plan, Refusal, Source, Wishes},
+    policy::{self, Edits, HeaderFacts, Known, Plan, Refusal, Source, Wishes},
     rewrite::Eol,
     rules,
     spool::{Spool, Spools},
@@ -112,6 +113,8 @@ pub struct Envelope {
     pub daemon: Option<String>,
     /// How many bytes the client said that the message has.
     pub size: Option<u64>,
+    /// Who is meant by its addresses, as far as that was found out.
+    pub known: Known,
 }
 
 /// What all messages share: the configuration of the moment, and the store.
@@ -121,6 +124,7 @@ pub struct Filter {
     /// `None` in dry-run: nothing is deposited then.
     stores: Option<Stores>,
     spools: Spools,
+    lookup: Lookup,
     explain: bool,
     /// Whether a message is rewritten though nothing is deposited.
     preview: bool,
@@ -170,6 +174,8 @@ pub enum Reason {
     Reread,
     /// An admin blocked a file of it: the drop does not take it.
     Blocked,
+    /// It could not be found out who is meant by its addresses.
+    Lookup,
 }
 
 /// The end of a message.
@@ -311,6 +317,7 @@ impl Filter {
         let live = config.detach.mode == RunMode::Live;
         Self {
             spools: spools(&config),
+            lookup: Lookup::new(&config),
             config,
             stores: live.then(|| stores.into()),
             explain: false,
@@ -323,6 +330,7 @@ impl Filter {
         config.detach.mode = RunMode::DryRun;
         Self {
             spools: spools(&config),
+            lookup: Lookup::new(&config),
             config: Arc::new(config),
             stores: None,
             explain: false,
@@ -336,6 +344,7 @@ impl Filter {
         config.detach.mode = RunMode::Live;
         Self {
             spools: spools(&config),
+            lookup: Lookup::new(&config),
             config: Arc::new(config),
             stores: None,
             explain: false,
@@ -354,6 +363,44 @@ impl Filter {
         self
     }
 
+    /// What is known of the people of an envelope before anything was asked.
+    pub fn known(&self) -> Known {
+        if self.config.asks_people() {
+            Known::open()
+        } else {
+            Known::default()
+        }
+    }
+
+    /// Finds out who is meant by an envelope's addresses, where it matters what becomes of the
+    /// message: Postfix is asked then. To be called before [`Filter::begin`].
+    pub async fn ask(&self, envelope: &mut Envelope, header: &[Field]) {
+        let config = &self.config;
+        envelope.known = Known::default();
+        if !config.asks_people() || !policy::is_among(config.detach.directions, envelope.direction)
+        {
+            return;
+        }
+        let mut asked = envelope.clone();
+        let Wishes { wish, .. } = Wishes::read(config, &mut asked, header);
+        if !policy::asks_people(config, wish, envelope.size) {
+            return;
+        }
+        envelope.known = match self.lookup.know(&asked).await {
+            Ok(known) => known,
+            Err(error) => {
+                let queue_id = &envelope.queue_id;
+                tracing::warn!(queue_id, "left alone: {error}");
+                Known::failed()
+            }
+        };
+    }
+
+    /// What asks Postfix.
+    pub fn lookup(&self) -> &Lookup {
+        &self.lookup
+    }
+
     /// Begins a message whose top-level header is known. `eol` is how the header's lines end.
     pub fn begin(&self, mut envelope: Envelope, header: &[Field], eol: Eol) -> Start {
         let config = &self.config;
@@ -361,11 +408,19 @@ impl Filter {
             return Start::Pass(Reason::Direction);
         }
         let Wishes { wish, edits } = Wishes::read(config, &mut envelope, header);
+        if envelope.known.has_failed() {
+            return match edits.is_empty() {
+                true => Start::Pass(Reason::Lookup),
+                false => Start::Edit(edits, Reason::Lookup),
+            };
+        }
         let facts = HeaderFacts::read(header);
         let plan = match Plan::new(config, &envelope, &facts, wish) {
             Ok(plan) => plan,
             Err(refusal) => return Start::Refuse(refusal),
         };
+        // The plan has what matters of it.
+        envelope.known = Known::default();
         if let Some(refusal) = plan.would_refuse() {
             let (queue_id, rule) = (&envelope.queue_id, Source::Rule(refusal.rule).label(config));
             tracing::info!(queue_id, rule, "would have been refused: dry-run");
@@ -436,6 +491,7 @@ impl Reason {
             Self::ShownLater => "shown-later",
             Self::Reread => "reread",
             Self::Blocked => "blocked",
+            Self::Lookup => "lookup",
         }
     }
 
@@ -450,6 +506,8 @@ impl Reason {
                 | Self::Rules
                 | Self::Wish
                 | Self::DryRun
+                // Why was told when it was asked.
+                | Self::Lookup
         )
     }
 }

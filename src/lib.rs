@@ -18,6 +18,7 @@
 //! * [`policy`] – who decides: the sender, the users, the admin's rules
 //! * [`rules`] – which part is detached, and why
 //! * `budget` – memory that all messages share
+//! * [`lookup`] – who is meant by an address: Postfix is asked for its tables, aliases, extensions
 //! * `language` – which of our languages a message is in
 //! * `words` – sizes, dates and zones as people say them, for the notice and the pages
 //! * [`names`] – hostile file names made safe
@@ -55,6 +56,7 @@ pub mod filter;
 #[doc(hidden)]
 pub mod fuzz;
 mod language;
+pub mod lookup;
 mod mailer;
 pub mod milter;
 pub mod mime;

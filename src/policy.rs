@@ -14,12 +14,14 @@
 //! open while its bytes come in.
 //!
 //! * `matching` – whether conditions hold
+//! * `known` – who is meant by an address, and where he stands in Postfix's tables
 //! * `header` – what the top-level header says: lists, bulk, automatic mail
 //! * `plan` – what is left of the rules once the header is known; the recipients combined
 //! * `subject` – tags taken out of a subject
 //! * `wish` – what the sender asks for
 
 mod header;
+mod known;
 mod matching;
 mod plan;
 mod subject;
@@ -27,16 +29,22 @@ mod wish;
 
 use jiff::Span;
 
-pub(crate) use self::header::readable;
 use self::matching::{Holds, MessageFacts};
 pub use self::{
     header::HeaderFacts,
+    known::Known,
     matching::PartFacts,
     plan::{Fate, Going, Plan},
     wish::{Edits, Wish, Wishes},
 };
+pub(crate) use self::{
+    header::readable,
+    known::{Lines, Listed, Person},
+};
 use crate::{
-    config::{Action, Config, Directions, Mail, NoticeLanguage, Recipients, Rule, RunMode, fold},
+    config::{
+        Action, Config, Directions, Mail, NoticeLanguage, Recipients, Rule, RunMode, UserList,
+    },
     filter::{Direction, Envelope},
 };
 
@@ -178,6 +186,7 @@ pub fn outlook(config: &Config, envelope: &Envelope, stage: Stage) -> Outlook {
     let views: Vec<View> = match stage {
         Stage::Mail => vec![view(config, &message, None, envelope.size)],
         Stage::Data => each_recipient(envelope)
+            .into_iter()
             .map(|recipient| view(config, &message, Some(&recipient), envelope.size))
             .collect(),
     };
@@ -215,7 +224,7 @@ struct View {
 fn view(
     config: &Config,
     message: &MessageFacts<'_>,
-    recipient: Option<&str>,
+    recipient: Option<&Person>,
     size: Option<u64>,
 ) -> View {
     let refusal = refusal(config, message, recipient);
@@ -253,7 +262,7 @@ fn view(
 fn refusal(
     config: &Config,
     message: &MessageFacts<'_>,
-    recipient: Option<&str>,
+    recipient: Option<&Person>,
 ) -> Option<Option<usize>> {
     let mut open = false;
     let of_message = |rule: &&Rule| !rule.is_of_part();
@@ -279,42 +288,42 @@ fn may_refuse_after(config: &Config, index: usize) -> bool {
 }
 
 /// Whether a user's choice keeps the message as it is for this recipient.
-fn users_keep(config: &Config, message: &MessageFacts<'_>, recipient: Option<&str>) -> Holds {
+fn users_keep(config: &Config, message: &MessageFacts<'_>, recipient: Option<&Person>) -> Holds {
     let users = &config.users;
-    let by = |file: &crate::config::AddressFile| {
-        let sent = message.direction == Direction::Outgoing
-            && (file.has_for(&message.sender, Mail::Sent)
-                || message
-                    .login
-                    .as_deref()
-                    .is_some_and(|login| file.has_for(login, Mail::Sent)));
-        match recipient {
-            _ if sent => Holds::Yes,
-            None => Holds::Unknown,
-            Some(recipient) => Holds::from(file.has_for(recipient, Mail::Received)),
-        }
+    let known = message.known;
+    let by = |list: &UserList| {
+        let sent = match message.direction {
+            Direction::Incoming => Holds::No,
+            Direction::Outgoing => {
+                let sender = known.has_for(list, &message.sender, Mail::Sent);
+                let login = message.login.as_ref();
+                sender.or(login.map_or(Holds::No, |login| known.has_for(list, login, Mail::Sent)))
+            }
+        };
+        sent.or(recipient.map_or(Holds::Unknown, |recipient| {
+            known.has_for(list, recipient, Mail::Received)
+        }))
     };
     let out = users.opt_out.as_ref().map_or(Holds::No, by);
     let not_in = users
         .opt_in
         .as_ref()
-        .map_or(Holds::No, |file| by(file).not());
-    match (out, not_in) {
-        (Holds::Yes, _) | (_, Holds::Yes) => Holds::Yes,
-        (Holds::No, Holds::No) => Holds::No,
-        _ => Holds::Unknown,
-    }
+        .map_or(Holds::No, |list| by(list).not());
+    out.or(not_in)
 }
 
-/// The recipients in lower case, each once; one empty recipient when there is none.
-fn each_recipient(envelope: &Envelope) -> impl Iterator<Item = String> {
-    let mut folded: Vec<String> = envelope.recipients.iter().map(|text| fold(text)).collect();
-    folded.sort_unstable();
-    folded.dedup();
-    if folded.is_empty() {
-        folded.push(String::new());
-    }
-    folded.into_iter()
+/// The recipients, each person once; one without a name when there is none.
+fn each_recipient(envelope: &Envelope) -> Vec<Person> {
+    envelope.known.recipients(&envelope.recipients)
+}
+
+/// Whether it matters to a message of at most so many bytes who is meant by its addresses: something
+/// of it may be detached, or it may be refused.
+pub(crate) fn asks_people(config: &Config, wish: Option<Wish>, size: Option<u64>) -> bool {
+    let mut sources = (0..config.rule.len()).map(Source::Rule);
+    let may_detach = Source::Default.reaches(config, size)
+        || sources.any(|source| source.detaches(config) && source.reaches(config, size));
+    config.rule.iter().any(Rule::refuses) || (wish.is_none() && may_detach)
 }
 
 #[cfg(test)]

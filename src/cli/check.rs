@@ -3,12 +3,17 @@
 use std::io::{self, Write as _};
 
 use clap::Args;
+use tokio::runtime;
 
 use super::{
     ConfigOptions,
-    exit::{Failure, complain},
+    exit::{EX_UNAVAILABLE, Failure, complain},
 };
-use crate::web::Theme;
+use crate::{
+    config::Config,
+    lookup::{Lookup, LookupError},
+    web::Theme,
+};
 
 #[derive(Args, Debug)]
 pub(super) struct Options {
@@ -17,21 +22,50 @@ pub(super) struct Options {
     /// Prints warnings only
     #[arg(long)]
     quiet: bool,
+    /// Says of which tables of Postfix nothing can be asked, and nothing else
+    #[arg(long, hide = true)]
+    tables: bool,
 }
 
 /// Prints the values that hold, as a configuration; warnings go to standard error.
 pub(super) fn run(options: Options) -> Result<(), Failure> {
     let config = options.config.load()?;
+    if options.tables {
+        return print(&lines(&unasked(&config)?));
+    }
     // Reads the logo and tries the templates.
     Theme::load(&config.web)?;
     for warning in config.warnings() {
         complain(format_args!("warning: {warning}"));
     }
+    for error in unasked(&config)? {
+        complain(format_args!("warning: {error}"));
+    }
     if options.quiet {
         return Ok(());
     }
+    print(&config.to_toml())
+}
+
+fn lines(errors: &[LookupError]) -> String {
+    errors.iter().map(|error| format!("{error}\n")).collect()
+}
+
+fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    out.write_all(config.to_toml().as_bytes())
+    out.write_all(text.as_bytes())
         .and_then(|()| out.flush())
         .map_err(|error| Failure::output(&error))
+}
+
+/// Why tables of Postfix cannot be asked, as the user who types this.
+fn unasked(config: &Config) -> Result<Vec<LookupError>, Failure> {
+    if !config.asks_people() {
+        return Ok(Vec::new());
+    }
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(EX_UNAVAILABLE, format_args!("could not start: {error}")))?;
+    Ok(runtime.block_on(Lookup::new(config).probe()))
 }

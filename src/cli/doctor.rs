@@ -7,6 +7,7 @@
 //! * `entry` – the milters in its lists
 //! * `listing`, `order` – where we stand in them; `others` – what the other milters are told
 //! * `settings` – its other settings that matter to us
+//! * `lookups` – whether Postfix can be asked who is meant
 //! * `socket` – the way to the milter
 //! * `system` – files, disk, clock; `owners` – whose the files below the drop are
 //! * `web` – the way of a reader of mail; `deposit` – the test package
@@ -17,6 +18,7 @@ mod abuse;
 mod deposit;
 mod entry;
 mod listing;
+mod lookups;
 mod order;
 mod others;
 mod owners;
@@ -105,6 +107,7 @@ fn examine(options: &Options, config: &Config) -> Result<Report, Failure> {
             socket::check_listener(&mut report, config);
         }
     }
+    lookups::check(&mut report, config, &options.config);
     let file = system::configuration_file(options.config.config.clone());
     system::check(&mut report, config, file.as_deref());
     let runtime = runtime::Builder::new_current_thread()

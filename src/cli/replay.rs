@@ -143,7 +143,8 @@ impl Replay {
             return Ok(());
         };
         let fields = block.fields();
-        let envelope = self.envelope(&fields, bytes);
+        let mut envelope = self.envelope(&fields, bytes);
+        self.filter.ask(&mut envelope, &fields).await;
         match self.filter.begin(envelope, &fields, block.eol()) {
             Start::Pass(reason) | Start::Edit(_, reason) => {
                 self.report.message(bytes, Fate::Kept(reason.label()), &[]);

@@ -170,11 +170,12 @@ async fn scan(
 
 async fn pass(
     filter: &Filter,
-    envelope: Envelope,
+    mut envelope: Envelope,
     block: &HeaderBlock,
     body: &mut impl Read,
     explanation: &mut Explanation,
 ) -> Result<Outcome, Failure> {
+    filter.ask(&mut envelope, &block.fields()).await;
     match filter.begin(envelope, &block.fields(), block.eol()) {
         Start::Pass(reason) => {
             explanation.reason = reason.label().into();

@@ -224,6 +224,7 @@ impl Daemon {
             ));
         }
         let (drop, metrics) = (self.drop.clone(), self.metrics.clone());
+        self.probe_tables();
         let watching = watch_level(drop.clone(), metrics.clone(), stop.clone());
         tasks.spawn(until_cut(watching, stop.clone()));
         tasks.spawn(until_cut(sweep(drop, metrics, stop.clone()), stop.clone()));
@@ -234,6 +235,19 @@ impl Daemon {
         let config = self.reload.config();
         let (limits, public_url) = (config.deposit.clone(), &config.web.public_url);
         Deposits::new(self.drop.clone(), limits, public_url)
+    }
+
+    /// Tries the tables of Postfix that mail may be asked about, beside everything else: what is wrong
+    /// with them is said before the first message needs them.
+    fn probe_tables(&self) {
+        let filter = self.reload.filter().borrow().clone();
+        if filter.config().asks_people() {
+            tokio::spawn(async move {
+                for error in filter.lookup().probe().await {
+                    warn!("{error}");
+                }
+            });
+        }
     }
 
     /// Reads the configuration again. The service manager is told when that began and when it
@@ -247,6 +261,7 @@ impl Daemon {
             Err(error) => warn!("no monotonic clock: {error}"),
         }
         self.reload.reload();
+        self.probe_tables();
         notify(&[NotifyState::Ready]);
     }
 

@@ -6,7 +6,7 @@ use axum::http::Uri;
 use jiff::{SpanRelativeTo, civil::date};
 
 use super::{
-    Action, AddressFile, Condition, Config, Directions, MilterAddress, Network, Rule, StoreKind,
+    Action, Condition, Config, Directions, MilterAddress, Network, Rule, StoreKind, UserList,
 };
 
 impl Config {
@@ -223,18 +223,17 @@ impl Config {
 
     /// A file without a line does the opposite of what its name promises.
     fn warn_of_users(&self, warnings: &mut Vec<String>) {
-        let is_empty = |file: &&AddressFile| file.is_empty();
-        if let Some(file) = self.users.opt_in.as_ref().filter(is_empty) {
-            let path = file.path().display();
-            warnings.push(format!(
-                r#"users.opt_in = "{path}": nobody stands in it, so nobody's mail is treated"#
-            ));
-        }
-        if let Some(file) = self.users.opt_out.as_ref().filter(is_empty) {
-            let path = file.path().display();
-            warnings.push(format!(
-                r#"users.opt_out = "{path}": nobody stands in it, so everybody's mail is treated"#
-            ));
+        let users = &self.users;
+        for (key, list, whose) in [
+            ("users.opt_in", &users.opt_in, "nobody's"),
+            ("users.opt_out", &users.opt_out, "everybody's"),
+        ] {
+            if let Some(file) = list.as_ref().and_then(UserList::empty_file) {
+                let path = file.path().display();
+                warnings.push(format!(
+                    r#"{key} = "{path}": nobody stands in it: by it alone, {whose} mail is treated"#
+                ));
+            }
         }
     }
 

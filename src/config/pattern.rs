@@ -9,7 +9,7 @@ use std::{collections::HashSet, fmt};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use regex::{RegexSet, RegexSetBuilder};
 
-use super::addresses::AddressFile;
+use super::{Table, addresses::AddressFile};
 
 /// Patterns of one list.
 const PATTERNS_MAX: usize = 1000;
@@ -33,6 +33,8 @@ pub struct AddressPatterns {
     trees: HashSet<String>,
     /// `file:/path`
     files: Vec<AddressFile>,
+    /// `hash:/path`, to be asked from Postfix.
+    tables: Vec<Table>,
 }
 
 /// A pattern for the fields of one name.
@@ -122,6 +124,8 @@ impl AddressPatterns {
                     PatternError::new(text, "must be file: and a path that begins with a slash")
                 })?;
                 list.files.push(file);
+            } else if let Some(table) = Table::new(text) {
+                list.tables.push(table);
             } else if !matches!(kind(text)?, Kind::Exact) {
                 others.push(text.clone());
             } else if let Some(tree) = text.strip_prefix("@.") {
@@ -152,6 +156,11 @@ impl AddressPatterns {
     /// The list as it was written.
     pub fn written(&self) -> &[String] {
         &self.written
+    }
+
+    /// The tables of Postfix in it, which [`AddressPatterns::matches`] does not ask.
+    pub fn tables(&self) -> &[Table] {
+        &self.tables
     }
 
     /// Whether the list is empty, so that nothing matches.

@@ -14,7 +14,7 @@ use config::{
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    AddressFile, Config, Rule,
+    Config, Rule, UserList,
     rule::{self, Place},
 };
 
@@ -120,8 +120,8 @@ impl Config {
         let wrong = |key, loaded: Result<(), String>| {
             loaded.err().map(|reason| (key, format!("{key}: {reason}")))
         };
-        let user_file = |file: &mut Option<AddressFile>| match file {
-            Some(file) => file.load(),
+        let user_file = |list: &mut Option<UserList>| match list {
+            Some(list) => list.load(),
             None => Ok(()),
         };
         let templates = match &mut self.notice.templates {
@@ -531,7 +531,7 @@ mod tests {
         let page = &page[page.find(".Ss Examples of rules").unwrap()..];
         let page =
             from(page, "", ".Sh FILES").replace("file:/etc/depollueur/machines", "m@example.org");
-        for (text, count) in [(sample, 4), (page, 6)] {
+        for (text, count) in [(sample, 5), (page, 6)] {
             let text: String = text
                 .lines()
                 .filter(|line| line.contains(['=', '[']))

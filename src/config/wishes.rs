@@ -1,7 +1,7 @@
-//! How what senders and users may ask for is written: tags, addresses, a field, files of users.
+//! How what senders and users may ask for is written: tags, addresses, a field.
 
 use super::{
-    AddressFile, AddressPatterns,
+    AddressPatterns,
     pattern::Bare,
     value::{Codec, Written},
 };
@@ -45,7 +45,9 @@ impl Codec for Addresses {
     type Value = AddressPatterns;
 
     fn parse(written: &Written) -> Option<AddressPatterns> {
-        AddressPatterns::new(&written.texts()?, Bare::Refused).ok()
+        let list = AddressPatterns::new(&written.texts()?, Bare::Refused).ok();
+        // They are asked before anything can be looked up.
+        list.filter(|list| list.tables().is_empty())
     }
 
     fn print(value: &AddressPatterns) -> Written {
@@ -79,28 +81,5 @@ impl Codec for FieldName {
 
     fn allowed() -> String {
         r#"the name of a header field that begins with "X-", or empty"#.into()
-    }
-}
-
-/// A file of users, or nothing.
-pub(super) struct UserFile;
-
-impl Codec for UserFile {
-    type Value = Option<AddressFile>;
-
-    fn parse(written: &Written) -> Option<Option<AddressFile>> {
-        match written.text()?.as_str() {
-            "" => Some(None),
-            path => AddressFile::new(path, Bare::Refused).map(Some),
-        }
-    }
-
-    fn print(value: &Option<AddressFile>) -> Written {
-        let path = value.as_ref().map(|file| file.path().display().to_string());
-        Written::Text(path.unwrap_or_default())
-    }
-
-    fn allowed() -> String {
-        "a path that begins with a slash, or empty".into()
     }
 }

@@ -231,6 +231,7 @@ impl Session {
             client: self.client,
             daemon: self.daemon.clone(),
             size: envelope::declared_size(parameters),
+            known: self.filter.known(),
         };
         // Nothing is refused here: local mail knows no answer to this.
         if let Outlook::Never(reason) = policy::outlook(config, &envelope, policy::Stage::Mail) {
@@ -319,7 +320,8 @@ impl Session {
             return self.pass(&outline, reason);
         }
         let began = outline.since;
-        let envelope = std::mem::take(&mut header.envelope);
+        let mut envelope = std::mem::take(&mut header.envelope);
+        self.filter.ask(&mut envelope, &header.fields).await;
         let start = self.filter.begin(envelope, &header.fields, Eol::CrLf);
         match &start {
             Start::Pass(_) | Start::Refuse(_) => self.held.clear(),

@@ -2,7 +2,10 @@
 
 use std::net::IpAddr;
 
-use super::{HeaderFacts, is_among};
+use super::{
+    HeaderFacts, is_among,
+    known::{Known, Person},
+};
 use crate::{
     config::{Condition, Rule, fold},
     filter::{Direction, Envelope},
@@ -21,8 +24,9 @@ pub(super) enum Holds {
 #[derive(Debug)]
 pub(super) struct MessageFacts<'a> {
     pub(super) direction: Direction,
-    pub(super) login: Option<String>,
-    pub(super) sender: String,
+    pub(super) login: Option<Person>,
+    pub(super) sender: Person,
+    pub(super) known: &'a Known,
     client: Option<IpAddr>,
     daemon: Option<String>,
     /// `None` until it was read.
@@ -51,6 +55,15 @@ impl Holds {
         }
     }
 
+    /// Whether one of two holds.
+    pub(super) fn or(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Yes, _) | (_, Self::Yes) => Self::Yes,
+            (Self::No, Self::No) => Self::No,
+            _ => Self::Unknown,
+        }
+    }
+
     /// Whether all hold.
     fn all(conditions: impl Iterator<Item = Self>) -> Self {
         let mut together = Self::Yes;
@@ -72,11 +85,12 @@ impl From<bool> for Holds {
 }
 
 impl<'a> MessageFacts<'a> {
-    pub(super) fn new(envelope: &Envelope, header: Option<&'a HeaderFacts<'a>>) -> Self {
+    pub(super) fn new(envelope: &'a Envelope, header: Option<&'a HeaderFacts<'a>>) -> Self {
         Self {
             direction: envelope.direction,
-            login: envelope.login.as_deref().map(fold),
-            sender: fold(&envelope.sender),
+            login: envelope.login.as_deref().map(|login| vec![fold(login)]),
+            sender: envelope.known.sender(&envelope.sender),
+            known: &envelope.known,
             client: envelope.client,
             daemon: envelope.daemon.as_deref().map(fold),
             header,
@@ -103,12 +117,11 @@ impl PartFacts {
     }
 }
 
-/// Whether what a rule asks of the message holds. `recipient` is in lower case, and `None` as long
-/// as it is not known.
+/// Whether what a rule asks of the message holds. `recipient` is `None` as long as it is not known.
 pub(super) fn of_message(
     rule: &Rule,
     message: &MessageFacts<'_>,
-    recipient: Option<&str>,
+    recipient: Option<&Person>,
 ) -> Holds {
     let asked = rule
         .conditions
@@ -117,10 +130,10 @@ pub(super) fn of_message(
     Holds::all(asked.map(|condition| message_condition(condition, message, recipient)))
 }
 
-/// Whether what a rule asks of the recipient holds, who is in lower case.
-pub(super) fn is_for(rule: &Rule, recipient: &str) -> bool {
+/// Whether what a rule asks of the recipient holds.
+pub(super) fn is_for(rule: &Rule, message: &MessageFacts<'_>, recipient: &Person) -> bool {
     rule.conditions.iter().all(|condition| match condition {
-        Condition::Recipient(list) => list.matches(recipient),
+        Condition::Recipient(list) => message.known.matches(list, recipient) == Holds::Yes,
         _ => true,
     })
 }
@@ -137,8 +150,9 @@ pub(super) fn of_part(rule: &Rule, part: &PartFacts) -> Holds {
 fn message_condition(
     condition: &Condition,
     message: &MessageFacts<'_>,
-    recipient: Option<&str>,
+    recipient: Option<&Person>,
 ) -> Holds {
+    let known = message.known;
     let header = |asked: &dyn Fn(&HeaderFacts<'_>) -> bool| {
         message
             .header
@@ -148,12 +162,11 @@ fn message_condition(
         Condition::Direction(directions) => is_among(*directions, message.direction).into(),
         Condition::Login(list) => message
             .login
-            .as_deref()
-            .is_some_and(|login| list.matches(login))
-            .into(),
-        Condition::Sender(list) => list.matches(&message.sender).into(),
+            .as_ref()
+            .map_or(Holds::No, |login| known.matches(list, login)),
+        Condition::Sender(list) => known.matches(list, &message.sender),
         Condition::Recipient(list) => {
-            recipient.map_or(Holds::Unknown, |recipient| list.matches(recipient).into())
+            recipient.map_or(Holds::Unknown, |recipient| known.matches(list, recipient))
         }
         Condition::Client(networks) => message
             .client
@@ -169,9 +182,9 @@ fn message_condition(
             header(&|header| header.list_id.as_deref().is_some_and(|id| ids.matches(id)))
         }
         Condition::Bulk(wanted) => header(&|header| header.is_bulk == *wanted),
-        Condition::Automatic(wanted) => {
-            header(&|header| (header.is_automatic || message.sender.is_empty()) == *wanted)
-        }
+        Condition::Automatic(wanted) => header(&|header| {
+            (header.is_automatic || message.sender.iter().all(String::is_empty)) == *wanted
+        }),
         Condition::Header(patterns) => {
             header(&|header| patterns.iter().any(|pattern| header.has(pattern)))
         }

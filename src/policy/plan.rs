@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use jiff::{Span, SpanRelativeTo, civil::date};
 
 use super::{
-    HeaderFacts, PartFacts, Refusal, Source, Wish, each_recipient,
+    HeaderFacts, PartFacts, Person, Refusal, Source, Wish, each_recipient,
     matching::{self, Holds, MessageFacts},
     users_keep,
 };
@@ -73,7 +73,7 @@ impl Plan {
         let mut known = HashSet::new();
         let mut refusals = Vec::new();
         for recipient in each_recipient(envelope) {
-            let rule = of_message(&rules, &recipient);
+            let rule = of_message(&rules, &message, &recipient);
             refusals.extend(rule.and_then(|index| Refusal::of(config, index)));
             let stores = rule.filter(|index| config.rule[*index].store().is_some());
             deciding = deciding.into_iter().chain(stores).min();
@@ -201,8 +201,8 @@ struct Candidate<'a> {
 }
 
 impl Candidate<'_> {
-    fn holds_for(&self, recipient: &str) -> bool {
-        self.is_for_all || matching::is_for(self.rule, recipient)
+    fn holds_for(&self, message: &MessageFacts<'_>, recipient: &Person) -> bool {
+        self.is_for_all || matching::is_for(self.rule, message, recipient)
     }
 }
 
@@ -226,9 +226,15 @@ fn candidates<'a>(config: &'a Config, message: &MessageFacts<'_>) -> Vec<Candida
 }
 
 /// The first rule about messages that matches for one recipient.
-fn of_message(rules: &[Candidate<'_>], recipient: &str) -> Option<usize> {
+fn of_message(
+    rules: &[Candidate<'_>],
+    message: &MessageFacts<'_>,
+    recipient: &Person,
+) -> Option<usize> {
     let mut rules = rules.iter().filter(|it| !it.rule.is_of_part());
-    rules.find(|it| it.holds_for(recipient)).map(|it| it.index)
+    rules
+        .find(|it| it.holds_for(message, recipient))
+        .map(|it| it.index)
 }
 
 /// Who may decide for one recipient.
@@ -236,13 +242,13 @@ fn group(
     config: &Config,
     message: &MessageFacts<'_>,
     rules: &[Candidate<'_>],
-    recipient: &str,
+    recipient: &Person,
 ) -> Vec<Source> {
     if users_keep(config, message, Some(recipient)) == Holds::Yes {
         return vec![Source::Users];
     }
     let mut group = Vec::new();
-    for candidate in rules.iter().filter(|it| it.holds_for(recipient)) {
+    for candidate in rules.iter().filter(|it| it.holds_for(message, recipient)) {
         group.push(Source::Rule(candidate.index));
         if !candidate.rule.is_of_part() {
             return group;

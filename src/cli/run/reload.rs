@@ -30,6 +30,7 @@ const RELOADED: &[&str] = &[
     "detach",
     "limits",
     "log.level",
+    "lookup",
     "mail",
     "milter.deadline",
     "milter.outgoing_daemons",
@@ -321,7 +322,8 @@ mod tests {
         } = adopt(&Config::default(), &read).unwrap();
         assert_eq!(changed, ["rule", "users.opt_out"]);
         assert_eq!(config.rule.len(), 1);
-        assert!(config.users.opt_out.unwrap().has("zoe@example.org"));
+        let opt_out = config.users.opt_out.unwrap();
+        assert!(opt_out.has_for("zoe@example.org", crate::config::Mail::Sent));
     }
 
     #[test]

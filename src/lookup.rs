@@ -1,0 +1,200 @@
+//! Asks Postfix who is meant: extensions of addresses, aliases, and its own lookup tables.
+//!
+//! `postmap -q` is what asks: it has all drivers, with their passwords and their timeouts, and an
+//! answer is what Postfix itself would get. Nothing is asked as long as no message needs it.
+//!
+//! * `address` – the keys under which an address may stand in a table, in Postfix's order
+//! * `alias` – an address followed through aliases to the people behind it
+//! * `cache` – the answers of the last minute
+//! * `error` – what went wrong, and what to type
+//! * `postmap` – the processes
+//! * `settings` – what Postfix is told about addresses
+//!
+//! All of it is bounded: the time for one message, the processes that run at once, what they may
+//! answer, the answers that are kept, the people behind one address. A message of which something
+//! could not be found out is left alone: who opted out may be among those who are meant.
+
+mod address;
+mod alias;
+mod cache;
+mod error;
+mod postmap;
+mod settings;
+
+use std::{collections::HashMap, sync::Arc};
+
+use tokio::{sync::OnceCell, time::timeout};
+
+pub use self::error::LookupError;
+use self::{address::Address, postmap::Postmap, settings::Settings};
+use crate::{
+    config::{AddressPatterns, Condition, Config, Table, UserList, UsersConfig, fold},
+    filter::{Direction, Envelope},
+    policy::{Known, Lines, Listed, Person},
+};
+
+/// The name that is asked for to see whether a table can be asked (RFC 6761, section 6.4).
+const PROBE: &str = "depollueur-probe@probe.invalid";
+
+/// What asks Postfix. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Lookup(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    users: UsersConfig,
+    /// What is asked about recipients, about senders, and about login names.
+    recipients: Vec<Table>,
+    senders: Vec<Table>,
+    logins: Vec<Table>,
+    users_tables: Vec<Table>,
+    postmap: Postmap,
+    /// Asked once, when it is needed first.
+    settings: OnceCell<Settings>,
+}
+
+impl Lookup {
+    /// Makes what asks for a configuration. Asks nothing yet.
+    pub fn new(config: &Config) -> Self {
+        let of_rules = |pick: fn(&Condition) -> Option<&AddressPatterns>| {
+            let conditions = config.rule.iter().flat_map(|rule| &rule.conditions);
+            let lists = conditions.filter_map(pick);
+            lists
+                .flat_map(AddressPatterns::tables)
+                .cloned()
+                .collect::<Vec<_>>()
+        };
+        let of_users = config.users.lists().flat_map(UserList::tables);
+        Self(Arc::new(Inner {
+            users: config.users.clone(),
+            recipients: of_rules(|condition| match condition {
+                Condition::Recipient(list) => Some(list),
+                _ => None,
+            }),
+            senders: of_rules(|condition| match condition {
+                Condition::Sender(list) => Some(list),
+                _ => None,
+            }),
+            logins: of_rules(|condition| match condition {
+                Condition::Login(list) => Some(list),
+                _ => None,
+            }),
+            users_tables: of_users.cloned().collect(),
+            postmap: Postmap::new(&config.lookup),
+            settings: OnceCell::new(),
+        }))
+    }
+
+    /// Finds out who is meant by the addresses of an envelope.
+    ///
+    /// # Errors
+    /// Postfix could not be asked, or not in time; there are too many people behind an address.
+    pub async fn know(&self, envelope: &Envelope) -> Result<Known, LookupError> {
+        let limit = self.0.postmap.timeout();
+        match timeout(limit, self.0.know(envelope)).await {
+            Ok(known) => known,
+            Err(_) => Err(LookupError::Slow(limit)),
+        }
+    }
+
+    /// Tries to ask Postfix for its settings and each of its tables that would be asked; says of each that
+    /// cannot be asked why, and of Postfix's own settings if they cannot be read.
+    pub async fn probe(&self) -> Vec<LookupError> {
+        let settings = match self.0.settings().await {
+            Ok(settings) => settings,
+            Err(error) => return vec![error],
+        };
+        let inner = &self.0;
+        let lists = [
+            &inner.recipients,
+            &inner.senders,
+            &inner.logins,
+            &inner.users_tables,
+        ];
+        let aliases = [&settings.aliases, &settings.local_aliases];
+        let mut tables: Vec<&Table> = lists.into_iter().chain(aliases).flatten().collect();
+        tables.sort_unstable();
+        tables.dedup();
+        let (mut errors, names) = (Vec::new(), [PROBE.to_owned()]);
+        for table in tables {
+            let asked = inner.postmap.ask(table, &names);
+            match timeout(inner.postmap.timeout(), asked).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => errors.push(error),
+                Err(_) => errors.push(LookupError::TableSlow(
+                    table.clone(),
+                    inner.postmap.timeout(),
+                )),
+            }
+        }
+        errors
+    }
+}
+
+impl Inner {
+    async fn settings(&self) -> Result<&Settings, LookupError> {
+        let read = || settings::read(&self.postmap, &self.users);
+        self.settings.get_or_try_init(read).await
+    }
+
+    async fn know(&self, envelope: &Envelope) -> Result<Known, LookupError> {
+        let settings = self.settings().await?;
+        let ours = envelope.direction == Direction::Outgoing;
+        let people = alias::people(&self.postmap, settings, &envelope.recipients).await?;
+        let sender = sender(settings, envelope);
+        let recipients: Vec<&String> = people.iter().flatten().collect();
+        let senders: Vec<&String> = sender.iter().collect();
+        let login = envelope.login.as_deref().map(fold);
+        let logins: Vec<&String> = login.iter().collect();
+        let mut listed = Listed::new();
+        self.list(&mut listed, &self.recipients, &recipients)
+            .await?;
+        self.list(&mut listed, &self.senders, &senders).await?;
+        self.list(&mut listed, &self.logins, &logins).await?;
+        self.list(&mut listed, &self.users_tables, &recipients)
+            .await?;
+        if ours {
+            let both = [senders, logins].concat();
+            self.list(&mut listed, &self.users_tables, &both).await?;
+        }
+        Ok(Known::whole(sender, people, listed))
+    }
+
+    /// Asks tables about names.
+    async fn list(
+        &self,
+        listed: &mut Listed,
+        tables: &[Table],
+        names: &[&String],
+    ) -> Result<(), LookupError> {
+        let settings = self.settings().await?;
+        for table in tables {
+            let keys: Vec<(&String, Vec<String>)> = names
+                .iter()
+                .map(|name| (*name, Address::of(settings, name).keys(settings, table)))
+                .collect();
+            let all: Vec<String> = keys.iter().flat_map(|(_, keys)| keys.clone()).collect();
+            let answers = self.postmap.ask(table, &all).await?;
+            let found = listed.entry(table.clone()).or_default();
+            for (name, keys) in keys {
+                let first = keys.iter().find_map(|key| answers.get(key));
+                if let Some(lines) = first.and_then(|value| Lines::of(value)) {
+                    found.insert(name.clone(), lines);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The names of the sender. What a delimiter is at home says nothing of addresses elsewhere.
+fn sender(settings: &Settings, envelope: &Envelope) -> Person {
+    let written = fold(&envelope.sender);
+    match envelope.direction {
+        Direction::Incoming => vec![written],
+        Direction::Outgoing => Address::of(settings, &written).names(),
+    }
+}
+
+/// What was answered, by key; what is not there stands in no table.
+type Answers = HashMap<String, String>;

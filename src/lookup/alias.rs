@@ -1,0 +1,215 @@
+//! Addresses followed through aliases to the people behind them.
+
+use std::collections::{HashMap, HashSet};
+
+use super::{LookupError, address::Address, postmap::Postmap, settings::Settings};
+use crate::{
+    config::{Table, fold},
+    policy::Person,
+};
+
+/// How many people may stand behind the recipients of a message. Postfix follows as many
+/// (`virtual_alias_expansion_limit`).
+const PEOPLE_MAX: usize = 1000;
+
+/// How often an alias may lead to another one.
+const DEPTH_MAX: usize = 20;
+
+/// A way from a recipient to somebody, as far as it was followed.
+#[derive(Clone)]
+struct Way {
+    names: Person,
+    /// The address at its end.
+    end: String,
+}
+
+/// Everybody who is meant by these recipients, with all names on the way to him.
+pub(super) async fn people(
+    postmap: &Postmap,
+    settings: &Settings,
+    recipients: &[String],
+) -> Result<Vec<Person>, LookupError> {
+    let begin = |recipient: &String| {
+        let end = fold(recipient);
+        Way {
+            names: Address::of(settings, &end).names(),
+            end,
+        }
+    };
+    let mut open: Vec<Way> = recipients.iter().map(begin).collect();
+    let mut people = Vec::new();
+    for _ in 0..DEPTH_MAX {
+        let ends: HashSet<&str> = open.iter().map(|way| way.end.as_str()).collect();
+        let ends: Vec<&str> = ends.into_iter().filter(|end| !end.is_empty()).collect();
+        let targets = targets(postmap, settings, &ends).await?;
+        let mut further = Vec::new();
+        for way in open {
+            match targets.get(&way.end) {
+                Some(targets) => further.extend(go_on(settings, &way, targets, &mut people)),
+                None => people.push(way.names),
+            }
+            // What a message is sent to is bounded elsewhere: this is about what aliases make of it.
+            if people.len() + further.len() > PEOPLE_MAX + recipients.len() {
+                return Err(LookupError::People(PEOPLE_MAX));
+            }
+        }
+        if further.is_empty() {
+            return Ok(people);
+        }
+        open = further;
+    }
+    Err(LookupError::Depth(DEPTH_MAX))
+}
+
+/// The ways on from the end of one. Who is his own alias is at its end.
+fn go_on(settings: &Settings, way: &Way, targets: &[Person], people: &mut Vec<Person>) -> Vec<Way> {
+    let mut further = Vec::new();
+    for target in targets {
+        let Some(end) = target.first().filter(|end| !way.names.contains(end)) else {
+            people.push(way.names.clone());
+            continue;
+        };
+        let mut names = way.names.clone();
+        for name in target
+            .iter()
+            .flat_map(|name| Address::of(settings, name).names())
+        {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        further.push(Way {
+            names,
+            end: end.clone(),
+        });
+    }
+    further
+}
+
+/// Where aliases lead from these addresses: to others, each with the names that it has.
+async fn targets(
+    postmap: &Postmap,
+    settings: &Settings,
+    addresses: &[&str],
+) -> Result<HashMap<String, Vec<Person>>, LookupError> {
+    let parted = |address: &&str| Address::of(settings, address);
+    let all: Vec<Address> = addresses.iter().map(parted).collect();
+    let keys = |address: &Address, table: &Table| address.keys(settings, table);
+    let mut found = first_found(postmap, &settings.aliases, &all, keys).await?;
+    let is_left = |address: &&Address| {
+        address.is_local(settings) && !found.contains_key(address.names()[0].as_str())
+    };
+    let left: Vec<Address> = all.iter().filter(is_left).cloned().collect();
+    let keys = |address: &Address, _: &Table| address.local_keys();
+    let local = first_found(postmap, &settings.local_aliases, &left, keys).await?;
+    found.extend(local);
+    let mut targets = HashMap::new();
+    for address in &all {
+        let whole = address.names().swap_remove(0);
+        if let Some((key, value)) = found.get(&whole) {
+            let people = read(settings, address, key, value);
+            if !people.is_empty() {
+                targets.insert(whole, people);
+            }
+        }
+    }
+    Ok(targets)
+}
+
+/// For each address the first of its keys that stands in one of the tables, with its value.
+async fn first_found(
+    postmap: &Postmap,
+    tables: &[Table],
+    addresses: &[Address],
+    keys: impl Fn(&Address, &Table) -> Vec<String>,
+) -> Result<HashMap<String, (String, String)>, LookupError> {
+    let mut found: HashMap<String, (usize, String, String)> = HashMap::new();
+    for table in tables {
+        let asked: Vec<String> = addresses
+            .iter()
+            .flat_map(|address| keys(address, table))
+            .collect();
+        let answers = postmap.ask(table, &asked).await?;
+        for address in addresses {
+            let keys = keys(address, table);
+            let mut ranked = keys.iter().enumerate();
+            let first = ranked.find_map(|(rank, key)| Some((rank, key, answers.get(key)?)));
+            let Some((rank, key, value)) = first else {
+                continue;
+            };
+            let whole = address.names().swap_remove(0);
+            // An earlier key counts before an earlier table.
+            let is_better = found.get(&whole).is_none_or(|(known, ..)| rank < *known);
+            if is_better {
+                found.insert(whole, (rank, key.clone(), value.clone()));
+            }
+        }
+    }
+    Ok(found
+        .into_iter()
+        .map(|(address, (_, key, value))| (address, (key, value)))
+        .collect())
+}
+
+/// The addresses in a value of a table.
+fn read(settings: &Settings, address: &Address, key: &str, value: &str) -> Vec<Person> {
+    let extension = address.left_out(key);
+    let targets = split(value);
+    targets
+        .iter()
+        .filter_map(|target| person(settings, address, extension, target))
+        .collect()
+}
+
+/// One of them; `None` for what is no address: a file, a program, a list in a file.
+fn person(settings: &Settings, address: &Address, extension: &str, target: &str) -> Option<Person> {
+    let target = fold(target.trim_start_matches('\\'));
+    if target.is_empty() || target.starts_with(['|', '/', ':', '"']) {
+        return None;
+    }
+    let (local, domain) = match target.rsplit_once('@') {
+        // A whole domain is an alias of another one.
+        Some(("", domain)) => (address.local().to_owned(), Some(domain.to_owned())),
+        // Postfix hands the extension on (propagate_unmatched_extensions).
+        Some((local, domain)) => (format!("{local}{extension}"), Some(domain.to_owned())),
+        None => (format!("{target}{extension}"), None),
+    };
+    Some(match domain {
+        Some(domain) => vec![format!("{local}@{domain}")],
+        // A name alone is one of this machine, whatever its users write behind the "@".
+        None => {
+            let here = address.domain().filter(|_| address.is_local(settings));
+            let domains = here.into_iter().chain([settings.origin.as_str()]);
+            let mut names: Person = domains
+                .filter(|domain| !domain.is_empty())
+                .map(|domain| format!("{local}@{domain}"))
+                .collect();
+            names.dedup();
+            names
+        }
+    })
+    .filter(|names| !names.is_empty())
+}
+
+/// Parts a list of addresses at commas and blanks, but not within quotes.
+fn split(value: &str) -> Vec<String> {
+    let (mut words, mut quoted) = (vec![String::new()], false);
+    for sign in value.chars() {
+        quoted ^= sign == '"';
+        let is_between = !quoted && (sign == ',' || sign.is_whitespace());
+        match words.last_mut() {
+            Some(word) if !is_between => word.push(sign),
+            _ => words.push(String::new()),
+        }
+    }
+    let bare = |word: String| {
+        word.trim_start_matches('<')
+            .trim_end_matches('>')
+            .to_owned()
+    };
+    words
+        .into_iter()
+        .map(bare)
+        .filter(|word| !word.is_empty())
+        .collect()
+}

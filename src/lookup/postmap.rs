@@ -1,0 +1,285 @@
+//! The processes: `postmap -q`, `postconf`.
+
+use std::{
+    collections::HashMap,
+    ffi::OsStr,
+    io,
+    path::{Path, PathBuf},
+    process::Stdio,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
+    process::Command,
+    sync::Semaphore,
+};
+
+use super::{Answers, LookupError, address::is_key, cache::Cache};
+use crate::config::{LookupConfig, Table};
+
+/// What one process may answer, in bytes.
+const ANSWER_BYTES_MAX: u64 = 4 << 20;
+
+/// What is read of its complaints, in bytes.
+const COMPLAINT_BYTES_MAX: u64 = 64 << 10;
+
+/// For how long a table that failed is not asked again, so that a database which is down holds up one message
+/// and not each.
+const FAILURE_LIFE: Duration = Duration::from_secs(5);
+
+/// Runs the programs of Postfix, a few at once.
+#[derive(Debug)]
+pub(super) struct Postmap {
+    timeout: Duration,
+    config: Option<PathBuf>,
+    processes: Semaphore,
+    cache: Mutex<Cache>,
+    failures: Mutex<HashMap<Table, (LookupError, Instant)>>,
+}
+
+/// What a process left.
+struct Said {
+    ok: bool,
+    answer: String,
+    complaint: String,
+}
+
+impl Postmap {
+    pub(super) fn new(config: &LookupConfig) -> Self {
+        Self {
+            timeout: config.timeout.unsigned_abs(),
+            config: config.postfix_config.clone(),
+            processes: Semaphore::new(config.max_processes),
+            cache: Mutex::new(Cache::new(
+                config.cache.unsigned_abs(),
+                config.cache_entries_max,
+            )),
+            failures: Mutex::default(),
+        }
+    }
+
+    /// How long a message may wait for all of its answers.
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Asks a table for keys.
+    ///
+    /// # Errors
+    /// It could not be asked; what stands for none of the keys is no error.
+    pub(super) async fn ask(&self, table: &Table, keys: &[String]) -> Result<Answers, LookupError> {
+        let (mut answers, asked) = self.remembered(table, keys);
+        if asked.is_empty() {
+            return Ok(answers);
+        }
+        if let Some(error) = self.failure(table) {
+            return Err(error);
+        }
+        match self.query(table, &asked).await {
+            Ok(found) => {
+                self.remember(table, asked, &found);
+                answers.extend(found);
+                Ok(answers)
+            }
+            Err(error) => {
+                let failure = (error.clone(), Instant::now());
+                lock(&self.failures).insert(table.clone(), failure);
+                Err(error)
+            }
+        }
+    }
+
+    /// What is known, and what is left to be asked, each key once.
+    fn remembered(&self, table: &Table, keys: &[String]) -> (Answers, Vec<String>) {
+        let (mut answers, mut asked) = (Answers::new(), Vec::new());
+        let mut cache = lock(&self.cache);
+        let now = Instant::now();
+        for key in keys.iter().filter(|key| is_key(key)) {
+            match cache.get(table, key, now) {
+                Some(Some(value)) => {
+                    answers.insert(key.clone(), value);
+                }
+                Some(None) => {}
+                None => asked.push(key.clone()),
+            }
+        }
+        asked.sort_unstable();
+        asked.dedup();
+        (answers, asked)
+    }
+
+    fn remember(&self, table: &Table, asked: Vec<String>, found: &Answers) {
+        let mut cache = lock(&self.cache);
+        let now = Instant::now();
+        for key in asked {
+            cache.put(table, &key, found.get(&key).cloned(), now);
+        }
+    }
+
+    fn failure(&self, table: &Table) -> Option<LookupError> {
+        let failures = lock(&self.failures);
+        let (error, since) = failures.get(table)?;
+        (since.elapsed() < FAILURE_LIFE).then(|| error.clone())
+    }
+
+    async fn query(&self, table: &Table, keys: &[String]) -> Result<Answers, LookupError> {
+        let lines = keys.join("\n") + "\n";
+        let said = self
+            .run("postmap", &["-q", "-", table.direct()], lines)
+            .await?;
+        // "Not found" is status 1 without a word; so is nothing else.
+        if !said.ok
+            && let Some(reason) = fatal(&said.complaint)
+        {
+            let table = table.clone();
+            return Err(LookupError::Table { table, reason });
+        }
+        Ok(read(&said.answer, keys))
+    }
+
+    /// Asks `postconf` for parameters, with those in their values expanded; `None` where there is no
+    /// Postfix.
+    pub(super) async fn parameters(&self, names: &[&str]) -> Result<Option<Answers>, LookupError> {
+        let said = match self
+            .run("postconf", &[&["-x"], names].concat(), String::new())
+            .await
+        {
+            Err(LookupError::Program { .. }) => return Ok(None),
+            said => said?,
+        };
+        if !said.ok {
+            let reason = fatal(&said.complaint).unwrap_or_else(|| "postconf failed".into());
+            return Err(LookupError::Settings(reason));
+        }
+        let pair = |line: &str| {
+            let (name, value) = line.split_once('=')?;
+            Some((name.trim().to_owned(), value.trim().to_owned()))
+        };
+        Ok(Some(said.answer.lines().filter_map(pair).collect()))
+    }
+
+    async fn run(
+        &self,
+        name: &str,
+        arguments: &[&str],
+        input: String,
+    ) -> Result<Said, LookupError> {
+        let failed = |error: io::Error| LookupError::Program {
+            program: name.to_owned(),
+            reason: error.to_string(),
+        };
+        // It is never closed.
+        let _turn = self.processes.acquire().await;
+        let mut child = self.command(name, arguments).spawn().map_err(failed)?;
+        let stdin = child.stdin.take();
+        let write = async {
+            if let Some(mut stdin) = stdin {
+                // Who does not read to the end says why in another way.
+                let _ = stdin.write_all(input.as_bytes()).await;
+            }
+        };
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let ((), answer, complaint) = tokio::join!(
+            write,
+            text(stdout, ANSWER_BYTES_MAX),
+            text(stderr, COMPLAINT_BYTES_MAX)
+        );
+        let (answer, complaint) = (answer.map_err(failed)?, complaint.map_err(failed)?);
+        let ok = child.wait().await.map_err(failed)?.success();
+        Ok(Said {
+            ok,
+            answer,
+            complaint,
+        })
+    }
+
+    /// Nothing of our environment is its business, and it does not outlive who waits for it.
+    fn command(&self, name: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program(name));
+        if let Some(directory) = &self.config {
+            command.args([OsStr::new("-c"), directory.as_os_str()]);
+        }
+        command
+            .args(arguments)
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("LC_ALL", "C")
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        command
+    }
+}
+
+/// All that comes, up to a bound; one that says more is killed with the one who waits.
+async fn text(from: Option<impl AsyncRead + Unpin>, bytes_max: u64) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    if let Some(from) = from {
+        let read = from.take(bytes_max + 1).read_to_end(&mut bytes).await?;
+        if read as u64 > bytes_max {
+            return Err(io::Error::other(format!(
+                "it says more than {bytes_max} bytes"
+            )));
+        }
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The values of keys that were asked for: a line each, with a tab between.
+fn read(answer: &str, keys: &[String]) -> Answers {
+    let pair = |line: &str| {
+        let (key, value) = line.split_once('\t')?;
+        let is_asked = keys
+            .binary_search_by(|known| known.as_str().cmp(key))
+            .is_ok();
+        is_asked.then(|| (key.to_owned(), value.to_owned()))
+    };
+    answer.lines().filter_map(pair).collect()
+}
+
+/// Why a program of Postfix gave up, without its name.
+fn fatal(complaint: &str) -> Option<String> {
+    let reason = |line: &str| {
+        let marks = ["fatal: ", "panic: ", "error: "];
+        let found = marks.iter().find_map(|mark| line.split_once(mark));
+        found.map(|(_, reason)| reason.trim().to_owned())
+    };
+    complaint.lines().rev().find_map(reason)
+}
+
+/// A service's search path may lack the directory of Postfix's commands.
+fn program(name: &str) -> PathBuf {
+    let usual = Path::new("/usr/sbin").join(name);
+    if usual.exists() { usual } else { name.into() }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_lines_with_a_tab_and_only_of_what_was_asked() {
+        let keys = ["@b.org".to_owned(), "a@b.org".to_owned()];
+        let answers = read("a@b.org\tx@c.org, y@c.org\nforged\t1\nnothing\n", &keys);
+        assert_eq!(answers.len(), 1);
+        assert_eq!(answers["a@b.org"], "x@c.org, y@c.org");
+    }
+
+    #[test]
+    fn the_last_fatal_line_is_the_reason() {
+        let said = "postmap: warning: connect to pgsql server: refused\npostmap: fatal: table pgsql:/t: query error\n";
+        assert_eq!(fatal(said).unwrap(), "table pgsql:/t: query error");
+        assert_eq!(
+            fatal("postmap: warning: hash:/t.db is older than /t\n"),
+            None
+        );
+    }
+}

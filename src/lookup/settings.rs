@@ -1,0 +1,124 @@
+//! What Postfix is told about addresses: asked once, from `postconf`.
+
+use std::{collections::HashSet, fs};
+
+use super::{LookupError, postmap::Postmap};
+use crate::config::{AliasMaps, RecipientDelimiter, Table, UsersConfig, fold};
+
+/// What addresses mean on this machine.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Settings {
+    /// Any of these signs ends a user's name; none when empty.
+    pub(super) delimiter: String,
+    /// Domains whose users are those of this machine.
+    pub(super) local_domains: HashSet<String>,
+    /// What is put behind an address without a domain.
+    pub(super) origin: String,
+    /// Where whole addresses are rewritten.
+    pub(super) aliases: Vec<Table>,
+    /// Where local users are.
+    pub(super) local_aliases: Vec<Table>,
+}
+
+/// In the order in which Postfix asks them.
+const ALIASES: [&str; 3] = [
+    "recipient_canonical_maps",
+    "canonical_maps",
+    "virtual_alias_maps",
+];
+
+const NAMES: [&str; 7] = [
+    ALIASES[0],
+    ALIASES[1],
+    ALIASES[2],
+    "alias_maps",
+    "mydestination",
+    "myorigin",
+    "recipient_delimiter",
+];
+
+/// Asks Postfix. Without one on this machine there are no aliases and no extensions but those that
+/// the configuration names.
+pub(super) async fn read(postmap: &Postmap, users: &UsersConfig) -> Result<Settings, LookupError> {
+    let parameters = postmap.parameters(&NAMES).await?;
+    let wants_postfix = users.alias_maps.contains(&AliasMaps::Postfix);
+    let parameters = parameters.unwrap_or_default();
+    let get = |name: &str| parameters.get(name).map_or("", String::as_str);
+    let mut settings = Settings {
+        delimiter: match &users.recipient_delimiter {
+            RecipientDelimiter::Postfix => get("recipient_delimiter").to_owned(),
+            RecipientDelimiter::Of(signs) => signs.clone(),
+        },
+        origin: origin(get("myorigin")),
+        ..Settings::default()
+    };
+    let domains = words(get("mydestination")).into_iter();
+    let is_name = |word: &String| !word.contains([':', '/', '!', '$']);
+    settings.local_domains = domains.filter(is_name).map(|word| fold(&word)).collect();
+    settings.local_domains.insert(settings.origin.clone());
+    settings.local_domains.remove("");
+    for maps in &users.alias_maps {
+        match maps {
+            AliasMaps::Table(table) => settings.aliases.push(table.clone()),
+            AliasMaps::Postfix => {
+                let names = ALIASES.iter().flat_map(|name| words(get(name)));
+                settings
+                    .aliases
+                    .extend(names.map(|name| Table::of_postfix(&name)));
+            }
+        }
+    }
+    if wants_postfix {
+        let names = words(get("alias_maps")).into_iter();
+        // NIS without a domain is Postfix's own default, and there is nothing behind it.
+        let is_used = |name: &String| !name.starts_with("nis:");
+        let tables = names.filter(is_used).map(|name| Table::of_postfix(&name));
+        settings.local_aliases = tables.collect();
+    }
+    Ok(settings)
+}
+
+/// `myorigin` may be the name of a file.
+fn origin(value: &str) -> String {
+    let from_file = || fs::read_to_string(value).unwrap_or_default();
+    let text = if value.starts_with('/') {
+        from_file()
+    } else {
+        value.to_owned()
+    };
+    fold(text.lines().next().unwrap_or_default().trim())
+}
+
+/// The words of a list of Postfix: blanks and commas part them, but not within braces.
+pub(super) fn words(list: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut depth = 0_usize;
+    for sign in list.chars() {
+        match sign {
+            '{' => depth += 1,
+            '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        let is_between = depth == 0 && (sign == ',' || sign.is_whitespace());
+        match words.last_mut() {
+            Some(word) if !is_between => word.push(sign),
+            _ => words.push(String::new()),
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_tables_is_parted_outside_of_braces() {
+        assert_eq!(
+            words("hash:/a, inline:{ {a@b = c, d} },\tproxy:pgsql:/b"),
+            ["hash:/a", "inline:{ {a@b = c, d} }", "proxy:pgsql:/b"]
+        );
+        assert!(words(" , ").is_empty());
+    }
+}
