@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 
+from commands import filled
 from machine import ADDRESS, OUTSIDE_ADDRESS, Machine
 
 ALICE, BOB, CAROL, CONTACT = (f"{name}@asso.example" for name in ("alice", "bob", "carol", "contact"))
@@ -126,12 +127,30 @@ SERVING = {"rspamd": "127.0.0.1:11332", "labclamd": "127.0.0.1:3310", "postfix":
 
 
 class MailMachine(Machine):
-    """A machine that is a mail host."""
+    """A machine that is a mail host. `typed` are the commands of our documents that were typed on it."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.typed: set[str] = set()
 
     def boot(self):
         super().boot()
         self.serving()
         return self
+
+    def documented(self, command: str, *answers: str, status: int | None = 0, terminal: bool = False, **values: str) -> str:
+        """Types a command as a document prints it, with `values` for what it only names (commands.py); what was printed.
+
+        With answers, or `terminal`, it is typed in a terminal; any `status` is good when it is None."""
+        self.typed.add(command)
+        typed = filled(command, **values)
+        if terminal or answers:
+            code, said = self.type(typed, *answers)
+        else:
+            done = self.run(typed)
+            code, said = done.returncode, done.stdout + done.stderr
+        assert status in (None, code), f"{typed}\nended with {code}: {said.strip()[-3000:]}"
+        return said
 
     def serving(self):
         """Waits until the services that are up listen: after a boot, or a restart."""
@@ -185,3 +204,7 @@ class MailMachine(Machine):
     def download(self, link: str) -> dict[str, bytes]:
         """The files of a package by their names, fetched as a reader does: from the page to each file."""
         return {one["name"]: base64.b64decode(one["content"]) for one in self.agent({"what": "download", "link": link})}
+
+    def status_of(self, link: str) -> int:
+        """What the drop answers to a reader of a link."""
+        return int(self.must(f"curl -s -o /dev/null -w '%{{http_code}}' --max-time 60 '{link}'"))

@@ -57,7 +57,8 @@ def installed(machine: MailMachine):
 
 
 def dry_run(machine: MailMachine):
-    machine.must(f"depollueur setup --force --domain {DOMAIN} --public-url {PUBLIC_URL}")
+    there = "--force " if machine.exists(CONFIG) else ""
+    machine.must(f"depollueur setup {there}--domain {DOMAIN} --public-url {PUBLIC_URL}")
     behind_nginx(machine)
     machine.must("systemctl enable --now depollueur.socket; systemctl restart depollueur")
     chained(machine)

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from mailhost import STATES, Hosts
 from root import SUITES, Impossible, shelf
+from typed import BY_STORY
 
 STORIES: list[Story] = []
 
@@ -96,8 +97,12 @@ class Run:
 
     def tell(self, one: Story, host) -> bool:
         begun = time.monotonic()
+        host.typed.clear()
         try:
             one.tell(host)
+            name = f"{one.topic}.{one.tell.__name__}"
+            left = [command for command, by in BY_STORY.items() if by == name and command not in host.typed]
+            assert not left, f"it is to type these commands of our documents, and did not: {left}"
         except Exception as error:  # a story fails in its own way
             self.failed += 1
             print(f"FAIL  {self.suite}, {one.topic}: {one.sentence}", flush=True)

@@ -1,0 +1,169 @@
+"""Which story types which command of our documents (commands.py takes them out), exactly as it is printed."""
+
+# Topic and function of a story, and the commands that it types; the runner sees that it does.
+TYPED_BY: dict[str, tuple[str, ...]] = {
+    "backup.a_backup_that_is_restored_leaves_no_error_of_doctor_and_its_links_work": (
+        "apt install sqlite3 rsync",
+        "install -d -m 0700 -o depollueur -g depollueur /backup",
+        'runuser -u depollueur -- sqlite3 /var/lib/depollueur/drop.sqlite3 ".backup /backup/drop.sqlite3"',
+        "chmod 0600 /backup/drop.sqlite3",
+        "rsync -a --delete /var/lib/depollueur/drop.key /var/lib/depollueur/blobs /backup/",
+        "rsync -a --delete /etc/depollueur/ /backup/etc/",
+        "systemctl stop depollueur.socket depollueur.service",
+        "install -d -m 0700 -o depollueur -g depollueur /var/lib/depollueur",
+        "rm -f /var/lib/depollueur/drop.sqlite3-wal /var/lib/depollueur/drop.sqlite3-shm",
+        "install -m 0600 -o depollueur -g depollueur /backup/drop.sqlite3 /backup/drop.key /var/lib/depollueur/",
+        "rsync -a --delete --chown=depollueur:depollueur /backup/blobs /var/lib/depollueur/",
+        "rsync -a --chown=root:depollueur --chmod=D0750,F0640 /backup/etc/ /etc/depollueur/",
+        "systemctl start depollueur.socket depollueur.service",
+    ),
+    "doctor.what_doctor_tells_to_type_mends_what_it_found": (
+        "chmod 0700 {shown}",
+        "chmod -R go= {shown}",
+        "chmod g-w {shown}",
+        "chmod o-w {shown}",
+        "chown {uid}:{gid} {shown}",
+        "postconf -X {parameter}",
+    ),
+    "documents.a_blocked_file_does_not_come_back": (
+        "depollueur drop block --reason malware $(sha256sum < invoice.exe | cut -c-64)",
+        "depollueur drop block --reason malware 2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae",
+        "depollueur drop blocks",
+    ),
+    "documents.a_drop_that_was_blocked_elsewhere_takes_no_more_and_mail_goes_on": (
+        """sed -i 's/^mode = .*/mode = "dry-run"/' /etc/depollueur/depollueur.toml""",
+    ),
+    "documents.a_link_that_is_complained_about_is_looked_at_ended_and_brought_back": (
+        'depollueur drop audit --since "1 month" --json',
+        "depollueur drop audit --json https://drop.example.org/mfrggzdfmztwq2lknnwg23tpoa",
+        'depollueur drop list --login alice --since "1 month" --json',
+        'depollueur drop restore --until "14 days" https://drop.example.org/mfrggzdfmztwq2lknnwg23tpoa',
+        "depollueur drop revoke --reason phishing https://drop.example.org/mfrggzdfmztwq2lknnwg23tpoa",
+        "depollueur drop show --json https://drop.example.org/mfrggzdfmztwq2lknnwg23tpoa",
+        "depollueur drop show https://drop.example.org/mfrggzdfmztwq2lknnwg23tpoa",
+    ),
+    "documents.a_stolen_account_is_ended_from_the_hour_of_the_theft_and_honest_packages_stay": (
+        'depollueur drop list --login alice --since "24/11/2026 18:00"',
+        'depollueur drop restore --login alice --since "24/11/2026 18:00"',
+        'depollueur drop revoke --login alice --since "24/11/2026 18:00"',
+        'depollueur drop revoke --login alice --since "24/11/2026 18:00" --reason "compte volé"',
+        'depollueur drop revoke --login alice --since "24/11/2026 18:00" --reason "stolen account"',
+    ),
+    "documents.a_report_of_abuse_reaches_who_is_named_for_it": ("depollueur doctor --report", "systemctl restart depollueur.service"),
+    "documents.a_sweep_that_trusts_the_clock_ends_well": ("depollueur drop sweep --trust-clock",),
+    "documents.a_token_for_the_other_host_is_made_and_only_the_daemon_reads_it": (
+        'depollueur drop token add mail --quota-per-day "50 GB" --expires "1 year"',
+        "depollueur drop token list",
+        "install -o depollueur -g depollueur -m 0400 token /etc/depollueur/token",
+        "systemctl edit depollueur",
+    ),
+    "documents.check_and_the_state_of_the_daemon_are_as_the_guide_says": (
+        "curl http://127.0.0.1:8026/readyz",
+        "depollueur check",
+        "journalctl -u depollueur",
+        "journalctl -u depollueur -p warning",
+        "systemctl reload depollueur",
+        "systemctl restart depollueur",
+        "systemctl restart depollueur.socket depollueur.service",
+        "systemctl start depollueur",
+        "systemctl status depollueur",
+    ),
+    "documents.mail_that_is_there_is_tried_without_a_change_to_it_or_to_the_drop": (
+        "depollueur replay --json /home/alice/Maildir",
+        'depollueur replay --set detach.threshold="2 MB" /home/alice/Maildir',
+    ),
+    "documents.rewrite_shows_what_would_come_out_and_leaves_the_drop_to_its_owner": (
+        "depollueur rewrite --deposit < message.eml > rewritten.eml",
+        "depollueur rewrite --explain < message.eml > rewritten.eml",
+    ),
+    "documents.the_notice_in_ones_own_words_begins_with_the_examples": (
+        "cp -r /usr/share/doc/depollueur/examples/notice /etc/depollueur/notice",
+        "depollueur check --set notice.templates=/etc/depollueur/notice --quiet",
+    ),
+    "documents.what_is_kept_as_evidence_is_the_file": (
+        "depollueur drop get https://drop.example.org/mfrggzdfmztwq2lknnwg23tpoa --into /root/evidence",
+        "install -d -m 0700 /root/evidence",
+    ),
+    "documents.what_the_chapter_on_monitoring_asks_is_answered": (
+        "curl -fsS http://127.0.0.1:8026/metrics",
+        "curl -fsS http://127.0.0.1:8026/readyz",
+        "systemctl is-active depollueur.socket depollueur.service",
+    ),
+    "documents.what_was_saved_is_told_as_text_and_as_a_page": ("depollueur stats", "depollueur stats --html report.html"),
+    "first_link.the_drop_comes_behind_nginx_as_the_guide_says": (
+        "cp /usr/share/doc/depollueur/examples/nginx/drop.conf /etc/nginx/sites-available/drop",
+        "cp /usr/share/doc/depollueur/examples/nginx/http.conf /etc/nginx/sites-available/drop-http",
+        "install -d /var/www/drop",
+        "ln -s ../sites-available/drop /etc/nginx/sites-enabled/drop",
+        "ln -s ../sites-available/drop-http /etc/nginx/sites-enabled/drop-http",
+        "nginx -t",
+        "systemctl reload nginx",
+    ),
+    "package.a_removal_keeps_the_drop_and_a_purge_too": ("apt purge depollueur", "postconf -X smtpd_milters", "postfix reload"),
+    "package.an_upgrade_keeps_configuration_links_and_mail": ("apt install ./depollueur_*.deb", "depollueur doctor"),
+    "package.the_units_are_enabled_as_the_program_says": (
+        "systemctl enable --now depollueur.service",
+        "systemctl enable --now depollueur.socket",
+        "systemctl enable --now depollueur.socket depollueur.service",
+        "systemctl disable --now depollueur.socket",
+    ),
+    "package.without_a_socket_unit_postfix_reaches_the_socket_by_the_group": (
+        "adduser postfix depollueur",
+        "adduser postfix depollueur && systemctl restart postfix",
+    ),
+}
+
+NAMED = "a command is named in a sentence, and not told to be typed like this: with its arguments it stands above"
+NO_NETWORK = "a booted host has no network"
+OUTSIDE = "for who builds the package, not for a host: the harness packs with it, and tests/package.py"
+CHECKOUT = "for who has the source: a step of tests/run"
+E2E = "tests/e2e/doctor.py makes the fault and types it"
+
+# Command: why no story types it.
+NOT_TYPED: dict[str, str] = {
+    "systemctl edit depollueur.service": "as systemctl edit depollueur, which a story types",
+    "adduser postfix opendkim": "tests/e2e/stories.py has opendkim on a socket below the chroot; on hosts here it listens on a port",
+    "adduser postfix opendmarc": "as for opendkim",
+    "apt install nginx certbot": NO_NETWORK,
+    "apt-get update && apt-get install postfix": NO_NETWORK,
+    'certbot certonly --webroot -w /var/www/drop -d drop.example.org --deploy-hook "systemctl reload nginx"':
+        "there is no certificate authority to ask: the story puts a certificate where certbot would",
+    "apt install ./target/debian/depollueur_*.deb": "the package is installed from the directory it is in, in each story",
+    "cargo deb": OUTSIDE,
+    "cargo install --locked cargo-deb": OUTSIDE,
+    "tests/demo": CHECKOUT,
+    "tests/run": CHECKOUT,
+    "chgrp {name} {shown} && chmod 0710 {shown}": E2E,
+    "chgrp {name} {shown} && chmod g+x {shown}": E2E,
+    "chmod -R u+rwX {shown}": E2E,
+    "chmod go= {shown}": E2E,
+    "chown -hR {uid}:{gid} {shown}": E2E,
+    "chown -hR {name}: {shown}": E2E,
+    "chown -hR {}: {shown}": E2E,
+    "install -d -m 0700 -o {owner} {shown}": E2E,
+    "chown depollueur": NAMED,
+    "depollueur drop": NAMED,
+    "depollueur drop block": NAMED,
+    "depollueur drop extend": NAMED,
+    "depollueur drop extend --until": NAMED,
+    "depollueur drop list": NAMED,
+    "depollueur drop restore": NAMED,
+    "depollueur drop revoke": NAMED,
+    "depollueur drop token add NAME": NAMED,
+    "depollueur drop token add mail": NAMED,
+    "depollueur replay": NAMED,
+    "depollueur rewrite --explain": NAMED,
+    "depollueur setup": NAMED,
+    'depollueur run --set detach.threshold="1 MB"': "shows how --set is written; systemd runs the daemon",
+    "depollueur setup --force": "each host here is configured by it, with the answers as flags (mailhost.py, first_link)",
+    "postconf -e 'message_size_limit = 73400320'": "each host here has it (mailhost.py)",
+    "postconf -e 'smtpd_milters = { unix:depollueur/milter.sock, default_action=tempfail }'":
+        "for a host without another milter; hosts here have a scanner before and a signer behind it (mailhost.py)",
+    "postmap /etc/sympa/transport": "Sympa is not installed on hosts here",
+    "rm -r $drop": "destroys the drop, as it says",
+    "systemctl restart mailman3": "a story of the lists sets Mailman up",
+    "systemctl restart sympa": "Sympa is not installed on hosts here",
+    "timedatectl set-ntp true": "a host in namespaces cannot set the clock",
+}
+
+BY_STORY: dict[str, str] = {command: story for story, commands in TYPED_BY.items() for command in commands}
