@@ -338,6 +338,21 @@ impl Filter {
         }
     }
 
+    /// The same filter, which changes and deposits nothing: for a message whose readers could not open
+    /// its links.
+    pub fn withheld(&self) -> Self {
+        Self {
+            stores: None,
+            ..self.clone()
+        }
+    }
+
+    /// Whether links would lead to this machine only, or let the network read the files: nothing may
+    /// leave this machine with them. The links of a remote store are those of its host.
+    pub fn has_local_links(&self) -> bool {
+        self.stores.is_some() && self.config.has_local_links()
+    }
+
     /// Makes a filter that shows what would come out, whatever `detach.mode` says: it deposits nothing,
     /// and its links lead nowhere.
     pub fn preview(mut config: Config) -> Self {

@@ -11,12 +11,14 @@
 //! * `socket` – the way to the milter
 //! * `system` – files, disk, clock; `owners` – whose the files below the drop are
 //! * `web` – the way of a reader of mail; `deposit` – the test package
+//! * `links` – where links lead
 //! * `abuse` – where readers' reports go
 //! * `report` – the findings
 
 mod abuse;
 mod deposit;
 mod entry;
+mod links;
 mod listing;
 mod lookups;
 mod order;
@@ -110,6 +112,7 @@ fn examine(options: &Options, config: &Config) -> Result<Report, Failure> {
     lookups::check(&mut report, config, &options.config);
     let file = system::configuration_file(options.config.config.clone());
     system::check(&mut report, config, file.as_deref());
+    links::check(&mut report, config);
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -90,6 +90,12 @@ impl Config {
         self.store.kind == kind || self.rule.iter().any(|rule| rule.store() == Some(kind))
     }
 
+    /// Whether links of this host's drop lead to this machine only, or in clear.
+    pub fn has_local_links(&self) -> bool {
+        let url = &self.web.public_url;
+        self.uses(StoreKind::Embedded) && (url.starts_with("http:") || is_loopback(url))
+    }
+
     /// What is allowed but rarely meant, one line each.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
@@ -284,6 +290,25 @@ fn is_loopback(url: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn links_are_local_without_https_or_without_a_host_and_never_those_of_another_drop() {
+        let mut config = Config::default();
+        for (url, local) in [
+            ("http://127.0.0.1:8025/", true),
+            ("https://127.0.0.1/", true),
+            ("https://[::1]/", true),
+            ("https://localhost/", true),
+            ("http://drop.example.org/", true),
+            ("https://drop.example.org/", false),
+        ] {
+            config.web.public_url = url.into();
+            assert_eq!(config.has_local_links(), local, "{url}");
+        }
+        config.web.public_url = "http://127.0.0.1:8025/".into();
+        config.store.kind = StoreKind::Remote;
+        assert!(!config.has_local_links());
+    }
 
     #[test]
     fn listeners_on_one_port_contradict_each_other() {

@@ -13,7 +13,7 @@ use indymilter::{
 use tracing::warn;
 
 use super::{
-    Shared,
+    Shared, envelope,
     session::{Agreement, Answer, Gone, Replies, Session},
 };
 
@@ -43,7 +43,7 @@ const LOCAL_OPTIONS: ProtoOpts = ProtoOpts::NOREPLY_CONNECT
 const MACROS: [(MacroStage, &CStr); 6] = [
     (MacroStage::Connect, c"{daemon_name}"),
     (MacroStage::Mail, c"{auth_authen}"),
-    (MacroStage::Rcpt, c"i"),
+    (MacroStage::Rcpt, c"i {rcpt_host} {rcpt_mailer}"),
     (MacroStage::Data, c"i"),
     (MacroStage::Eoh, c"i"),
     (MacroStage::Eom, c"i"),
@@ -124,7 +124,14 @@ fn rcpt(cx: &mut Context<Session>, arguments: &[CString]) -> Status {
         .first()
         .map(|argument| argument.to_bytes())
         .unwrap_or_default();
-    status(cx.data.as_mut().map(|session| session.rcpt(recipient)))
+    let transport = text(&cx.macros, c"{rcpt_mailer}");
+    let next_hop = text(&cx.macros, c"{rcpt_host}");
+    let leaves = envelope::leaves(transport.as_deref(), next_hop.as_deref());
+    status(
+        cx.data
+            .as_mut()
+            .map(|session| session.rcpt(recipient, leaves)),
+    )
 }
 
 fn data(cx: &mut Context<Session>) -> Status {

@@ -37,6 +37,61 @@ pub(super) fn address(argument: &[u8]) -> String {
     String::from_utf8_lossy(inner.unwrap_or(argument)).into_owned()
 }
 
+/// Transports that deliver to this machine's mailboxes and programs, or to nobody, by the names that
+/// Postfix, Sendmail and their packages give them.
+const LOCAL_TRANSPORTS: [&str; 17] = [
+    "cyrus",
+    "discard",
+    "dovecot",
+    "error",
+    "lmtp",
+    "local",
+    "mailman",
+    "maildrop",
+    "pipe",
+    "procmail",
+    "prog",
+    "retry",
+    "schleuder",
+    "sympa",
+    "uucp",
+    "virtual",
+    "file",
+];
+
+/// Whether a recipient's mail goes to another machine: `{rcpt_mailer}` and `{rcpt_host}` name the
+/// transport and the next hop. False when the mail server does not say.
+pub(super) fn leaves(transport: Option<&str>, next_hop: Option<&str>) -> bool {
+    let (Some(transport), Some(next_hop)) = (transport, next_hop) else {
+        return false;
+    };
+    let transport = transport.to_ascii_lowercase();
+    let is_local = LOCAL_TRANSPORTS
+        .iter()
+        .any(|local| transport.starts_with(local))
+        || transport.contains("lmtp");
+    !is_local && !is_loopback(next_hop)
+}
+
+/// Whether a next hop (`example.org`, `[192.0.2.1]:25`, `inet:host:port`, `unix:path`) is this machine.
+fn is_loopback(next_hop: &str) -> bool {
+    if next_hop.starts_with("unix:") || next_hop.starts_with('/') {
+        return true;
+    }
+    let place = next_hop.strip_prefix("inet:").unwrap_or(next_hop);
+    let host = match place.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or(rest),
+        None if place.parse::<IpAddr>().is_ok() => place,
+        None => place.split(':').next().unwrap_or(place),
+    };
+    let bare = host.get(5..).filter(|_| {
+        host.get(..5)
+            .is_some_and(|tag| tag.eq_ignore_ascii_case("ipv6:"))
+    });
+    let host = bare.unwrap_or(host).trim_end_matches('.');
+    host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+}
+
 /// The message's size as the client declared it (RFC 1870); `None` when it did not, for zero
 /// means unknown.
 pub(super) fn declared_size<'a>(parameters: impl Iterator<Item = &'a [u8]>) -> Option<u64> {
@@ -102,6 +157,38 @@ mod tests {
         ] {
             assert_eq!(client.direction(&config), direction, "{client:?}");
         }
+    }
+
+    #[test]
+    fn mail_leaves_by_a_transport_to_another_machine_and_by_no_other() {
+        for (transport, next_hop, expected) in [
+            ("smtp", "example.com", true),
+            ("smtp", "[198.51.100.1]:25", true),
+            ("relay", "mail.example.org:25", true),
+            ("smtp-out", "[2001:db8::1]", true),
+            ("esmtp", "mx.example.com.", true),
+            ("slow", "example.com", true),
+            ("smtp", "[127.0.0.1]:10025", false),
+            ("smtp", "127.0.0.1:10025", false),
+            ("smtp", "[::1]:25", false),
+            ("smtp", "::1", false),
+            ("smtp", "[IPv6:::1]:25", false),
+            ("smtp", "localhost:25", false),
+            ("smtp", "localhost.", false),
+            ("smtp", "inet:127.0.0.1:24", false),
+            ("lmtp", "unix:private/dovecot-lmtp", false),
+            ("lmtp", "example.org", false),
+            ("dovecot-lmtp", "example.org", false),
+            ("virtual", "example.org", false),
+            ("local", "example.org", false),
+            ("dovecot", "example.org", false),
+            ("mailman", "lists.example.org", false),
+            ("error", "5.1.1 unknown", false),
+        ] {
+            let found = leaves(Some(transport), Some(next_hop));
+            assert_eq!(found, expected, "{transport}:{next_hop}");
+        }
+        assert!(!leaves(None, Some("example.com")) && !leaves(Some("smtp"), None));
     }
 
     #[test]

@@ -38,6 +38,8 @@ pub(super) struct Header {
     pub(super) fields: Vec<Field>,
     /// Why it is not looked at, though its header still comes in.
     pub(super) left_alone: Option<&'static str>,
+    /// Whether some of it is delivered to another machine, as far as the mail server says so.
+    pub(super) leaves: bool,
     recipients_bytes: usize,
     fields_bytes: usize,
 }
@@ -48,6 +50,7 @@ impl Header {
             envelope,
             fields: Vec::new(),
             left_alone: None,
+            leaves: false,
             recipients_bytes: 0,
             fields_bytes: 0,
         }

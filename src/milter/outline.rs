@@ -15,6 +15,8 @@ pub(super) struct Outline {
     /// What was decided for each part, in one line.
     pub(super) decisions: Option<String>,
     pub(super) trial: Trial,
+    /// Whether nothing is detached because readers elsewhere could not open the links.
+    pub(super) withheld: bool,
 }
 
 impl Outline {
@@ -25,6 +27,7 @@ impl Outline {
             since: Instant::now(),
             decisions: None,
             trial: Trial::default(),
+            withheld: false,
         }
     }
 

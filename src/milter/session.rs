@@ -36,6 +36,9 @@ use crate::{
 /// Why a message passed or failed, for the log and the metrics.
 type Reason = &'static str;
 
+/// Readers elsewhere could not open the links, or the network could read the files.
+const LOCAL_LINKS: Reason = "local-links";
+
 /// How often Postfix hears that we are alive while the end of a message takes long. It waits
 /// 300 s by default, some SMTP clients a minute.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
@@ -243,8 +246,12 @@ impl Session {
 
     /// Notes a recipient. A message with more than can be noted is left alone: the rules would not
     /// know all of them.
-    pub(super) fn rcpt(&mut self, recipient: &[u8]) -> Answer {
+    /// `leaves` says whether its mail goes to another machine.
+    pub(super) fn rcpt(&mut self, recipient: &[u8], leaves: bool) -> Answer {
         let mut answer = Answer::Continue;
+        if let Stage::Header(header) = &mut self.stage {
+            header.leaves |= leaves;
+        }
         if let Stage::Header(header) = &mut self.stage
             && let Err(reason) = header.add_recipient(recipient, &mut self.held)
         {
@@ -314,7 +321,8 @@ impl Session {
             return Answer::Accept;
         };
         header.envelope.queue_id = short(queue_id);
-        let outline = Outline::new(&header.envelope);
+        let mut outline = Outline::new(&header.envelope);
+        outline.withheld = header.leaves && self.filter.has_local_links();
         if let Some(reason) = header.left_alone {
             warn!(queue_id = outline.queue_id, reason, "left alone");
             return self.pass(&outline, reason);
@@ -322,7 +330,9 @@ impl Session {
         let began = outline.since;
         let mut envelope = std::mem::take(&mut header.envelope);
         self.filter.ask(&mut envelope, &header.fields).await;
-        let start = self.filter.begin(envelope, &header.fields, Eol::CrLf);
+        let withheld = outline.withheld.then(|| self.filter.withheld());
+        let filter = withheld.as_ref().unwrap_or(&self.filter);
+        let start = filter.begin(envelope, &header.fields, Eol::CrLf);
         match &start {
             Start::Pass(_) | Start::Refuse(_) => self.held.clear(),
             Start::Edit(..) => header.keep(true, &mut self.held),
@@ -470,7 +480,7 @@ impl Session {
             Ok(None) => return self.fail(&outline, "deadline"),
             Err(Gone) => return self.give_up(&outline),
         };
-        if outline.trial.parts > 0 {
+        if outline.trial.parts > 0 && !outline.withheld {
             self.shared
                 .metrics
                 .would_detach(outline.trial.parts, outline.trial.bytes);
@@ -480,6 +490,10 @@ impl Session {
                 if self.filter.config().detach.on_blocked == OnBlocked::Reject =>
             {
                 self.refuse_blocked(&outline)
+            }
+            Verdict::Pass(_) if outline.withheld && outline.trial.parts > 0 => {
+                self.warn_of_local_links(&outline);
+                self.pass(&outline, LOCAL_LINKS)
             }
             Verdict::Pass(reason) => {
                 if reason.is_odd() {
@@ -656,13 +670,25 @@ impl Session {
             decisions = outline.decisions,
             "message passed",
         );
-        if outline.trial.parts > 0 {
+        if outline.trial.parts > 0 && !outline.withheld {
             let Trial { parts, bytes } = outline.trial;
             let queue_id = &outline.queue_id;
             info!(queue_id, parts, bytes, "would have been detached: dry-run");
         }
         self.shared.metrics.message(Outcome::Passed, reason);
         Answer::Accept
+    }
+
+    /// Says why nothing is detached from what leaves this machine, and what to type.
+    fn warn_of_local_links(&self, outline: &Outline) {
+        let url = &self.filter.config().web.public_url;
+        warn!(
+            queue_id = outline.queue_id,
+            reason = LOCAL_LINKS,
+            parts = outline.trial.parts,
+            "left alone: its recipients are on other machines, and web.public_url = \"{url}\" is not https or is this machine: \
+             set it to the address of the drop (https://drop.example.org/) and type systemctl restart depollueur"
+        );
     }
 
     fn refuse(&mut self, outline: &Outline, refusal: Refusal) -> Answer {

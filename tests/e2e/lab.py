@@ -89,6 +89,7 @@ default_transport = smtp:[127.0.0.1]:{next_port}
 smtpd_milters = unix:{milter}
 non_smtpd_milters = unix:{milter}
 smtp_connection_cache_on_demand = no
+transport_maps = inline:{{ far.test=away:far.test }}
 """
 
 SECOND_CF = """\
@@ -142,6 +143,13 @@ FIRST_PORTS = """\
   -o smtpd_authorized_xclient_hosts=127.0.0.0/8
   -o smtpd_recipient_restrictions=check_recipient_access,static:OK,reject
   -o smtpd_relay_restrictions=check_recipient_access,static:OK,reject
+# To Postfix, and to the milter, another machine; in truth the same Maildir.
+away unix - n n - - virtual
+  -o virtual_mailbox_maps=static:inbox/
+  -o virtual_mailbox_base={mail}
+  -o virtual_minimum_uid=100
+  -o virtual_uid_maps=static:65534
+  -o virtual_gid_maps=static:65534
 """
 
 
@@ -325,7 +333,7 @@ class Lab:
 
     def _start(self):
         self.sasl = SaslServer(self.dir / "sasl.sock")
-        values = dict(self.ports, milter=self.milter, sasl=self.dir / "sasl.sock")
+        values = dict(self.ports, milter=self.milter, sasl=self.dir / "sasl.sock", mail=self.dir / "second" / "mail")
         second = Postfix(self.dir / "second", "mail",
                          SECOND_CF.format(dir=self.dir / "second"),
                          "127.0.0.1:{next_port} inet n - n - - smtpd\n".format(**values))

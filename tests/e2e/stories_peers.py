@@ -28,7 +28,7 @@ import messages as m  # noqa: E402
 import stories  # noqa: E402
 from lab import free_port, wait_until  # noqa: E402
 from milter_client import Milter  # noqa: E402
-from stories import check_rewritten, link_in, main, story  # noqa: E402
+from stories import check_rewritten, check_untouched, leftovers, link_in, main, story  # noqa: E402
 
 # The others are told by their own file.
 stories.STORIES.clear()
@@ -70,6 +70,53 @@ def _(lab):
             wait_until(lambda: daemon.metric("depollueur_milter_sessions_ended_total") == before + 1, "the count", 10)
             told = re.findall(rf"WARN.*session is ended.*{re.escape(cause)}.*", daemon.log())
             assert len(told) == 1 and f"reason={reason}" in told[0].replace('"', ""), f"{told}\n{daemon.log()}"
+
+
+# ---------------------------------------------------------------- where mail goes
+
+
+@story("with links that work on this machine only, what leaves it goes out as it came, with one warning")
+def _(lab):
+    far = "bob@far.test"
+    for url in ("http://127.0.0.1:8025/", "http://drop.lab.test/", "https://localhost/"):
+        with lab.daemon(web_public_url=url) as daemon:
+            count = lab.received_count(far)
+            message = m.report(far)
+            lab.submit(message, far)
+            check_untouched(lab, message, lab.receive(far, count=count + 1))
+            warned = re.findall(r"WARN.*local-links.*", daemon.log())
+            assert len(warned) == 1 and url in warned[0] and "systemctl restart" in warned[0], daemon.log()
+            name = r'depollueur_messages_total\{outcome="passed",reason="local-links"\} 1'
+            assert re.search(name, daemon.admin("/metrics")[1].decode()), daemon.admin("/metrics")[1].decode()
+            assert not leftovers(daemon)
+
+            # Mail without anything heavy is nothing to warn of; nor is what stays on this machine.
+            light = m.report(far, 1000)
+            lab.submit(light, far)
+            lab.receive(far, count=count + 2)
+            near = lab.address()
+            lab.submit(m.report(near), near)
+            assert b"\r\nX-Depollueur:" in lab.receive(near)
+            assert len(re.findall(r"WARN.*local-links.*", daemon.log())) == 1
+            findings = json.loads(daemon.run("doctor", "--json").stdout)["findings"]
+            assert any(f["check"] == "links.address" and f["level"] == "error" for f in findings), findings
+
+
+@story("one recipient elsewhere is enough, and with https all is as ever")
+def _(lab):
+    far, near = "carol@far.test", lab.address()
+    with lab.daemon(web_public_url="http://127.0.0.1:8025/") as daemon:
+        message = m.report(near)
+        with lab.smtp("submission", login="alice") as client:
+            client.sendmail("alice@lab.test", [near, far], message)
+        check_untouched(lab, message, lab.receive(near))
+        check_untouched(lab, message, lab.receive(far))
+        assert "local-links" in daemon.log()
+    with lab.daemon() as daemon:
+        message = m.report(far)
+        lab.submit(message, far)
+        check_rewritten(daemon, message, lab.receive(far, count=2), {"report.pdf": m.pdf(300_000)})
+        assert "local-links" not in daemon.log()
 
 
 # ---------------------------------------------------------------- reports of content

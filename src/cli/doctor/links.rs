@@ -1,0 +1,27 @@
+//! Where the links in mail lead: what a reader on another machine can open.
+
+use super::report::Report;
+use crate::config::{Config, RunMode};
+
+/// Looks at the address in links.
+pub(super) fn check(report: &mut Report, config: &Config) {
+    let url = &config.web.public_url;
+    if !config.has_local_links() {
+        return;
+    }
+    let message = format!(
+        "web.public_url = \"{url}\": who gets mail on another machine cannot open its links, or the network can read the files"
+    );
+    let fix = [
+        "in depollueur.toml: [web] public_url = \"https://drop.example.org/\"".to_owned(),
+        "systemctl restart depollueur.service".to_owned(),
+    ];
+    match config.detach.mode {
+        RunMode::Live => report.error(
+            "links.address",
+            format_args!("{message}; mail that leaves this machine goes out as it came"),
+            fix,
+        ),
+        RunMode::DryRun => report.warning("links.address", message, fix),
+    }
+}
