@@ -99,7 +99,12 @@ TYPED_BY: dict[str, tuple[str, ...]] = {
         "nginx -t",
         "systemctl reload nginx",
     ),
-    "package.a_removal_keeps_the_drop_and_a_purge_too": ("apt purge depollueur", "postconf -X smtpd_milters", "postfix reload"),
+    "package.a_removal_keeps_the_drop_and_a_purge_too": (
+        "apt purge depollueur",
+        "grep -n depollueur /etc/postfix/main.cf /etc/postfix/master.cf",
+        "postconf smtpd_milters non_smtpd_milters",
+        "postfix reload",
+    ),
     "package.an_upgrade_keeps_configuration_links_and_mail": ("apt install ./depollueur_*.deb", "depollueur doctor"),
     "package.the_units_are_enabled_as_the_program_says": (
         "systemctl enable --now depollueur.service",
@@ -156,9 +161,6 @@ NOT_TYPED: dict[str, str] = {
     "depollueur setup": NAMED,
     'depollueur run --set detach.threshold="1 MB"': "shows how --set is written; systemd runs the daemon",
     "depollueur setup --force": "each host here is configured by it, with the answers as flags (mailhost.py, first_link)",
-    "postconf -e 'message_size_limit = 73400320'": "each host here has it (mailhost.py)",
-    "postconf -e 'smtpd_milters = { unix:depollueur/milter.sock, default_action=tempfail }'":
-        "for a host without another milter; hosts here have a scanner before and a signer behind it (mailhost.py)",
     "postmap /etc/sympa/transport": "Sympa is not installed on hosts here",
     "rm -r $drop": "destroys the drop, as it says",
     "systemctl restart mailman3": "a story of the lists sets Mailman up",

@@ -58,8 +58,9 @@ def a_configuration_that_the_daemon_cannot_read_does_not_take_it_down_at_an_upgr
 @story(on="live")
 def a_removal_keeps_the_drop_and_a_purge_too(host):
     link = host.outside(host.send(ALICE, [DAVE], login=ALICE, files=[pdf(700_000)])).links[0]
-    host.documented("postconf -X smtpd_milters")
-    host.must("postconf -X non_smtpd_milters outgoing_milters; postconf -PX submission/inet/smtpd_milters")
+    assert "depollueur" in host.documented("postconf smtpd_milters non_smtpd_milters")
+    assert "smtpd_milters" in host.documented("grep -n depollueur /etc/postfix/main.cf /etc/postfix/master.cf")
+    host.must("postconf -X smtpd_milters non_smtpd_milters outgoing_milters; postconf -PX submission/inet/smtpd_milters")
     host.documented("postfix reload")
     said = host.documented("apt purge depollueur", apt="apt -y")
     assert host.send(ALICE, [DAVE], login=ALICE, files=[pdf(700_000)]).accepted
