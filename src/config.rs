@@ -9,6 +9,7 @@ mod addresses;
 mod appearance;
 mod check;
 mod defaults;
+mod domains;
 mod language;
 mod mail;
 mod pattern;
@@ -30,6 +31,7 @@ pub use self::{
     address::{MilterAddress, Network},
     addresses::{AddressFile, Mail},
     appearance::{CONTRAST_MIN, Colour, ColourError},
+    domains::{DOMAINS_DIRECTORY, DomainConfigs},
     language::{DomainLanguages, Language, NoticeLanguage},
     mail::{MailConfig, Relay, Security},
     pattern::{AddressPatterns, HeaderPattern, Patterns, fold},
@@ -95,6 +97,9 @@ pub struct Config {
     pub limits: Limits,
     /// `[log]`
     pub log: LogConfig,
+    /// What single domains have of their own, see `domains`.
+    #[serde(skip)]
+    pub domains: DomainConfigs,
     /// `[[rule]]`, in order. They are read with their lines, see `rule`.
     #[serde(deserialize_with = "nothing", skip_serializing_if = "Vec::is_empty")]
     pub rule: Vec<Rule>,

@@ -3,6 +3,7 @@
 //! Used by the milter's session and by `depollueur rewrite`. It does not know the milter protocol,
 //! and it never decides what a failure means for the mail: it reports it (see [`Verdict`]).
 //!
+//! * `domain` – whose settings hold for a message
 //! * `leaf` – the part whose body is coming in
 //! * `parts` – the parts of the message as they lie in the spool
 //! * `message` – a message on its way: each of the scanner's events is acted upon
@@ -55,6 +56,7 @@
 //! these are measured by `tests/e2e/memory.py`, which holds the whole sum against the daemon.
 //! What explains decisions takes more; only `depollueur rewrite` asks for it.
 
+mod domain;
 mod finish;
 mod language;
 mod leaf;
@@ -69,7 +71,7 @@ use crate::{
     config::{Config, RunMode},
     lookup::Lookup,
     mime::{Ambiguity, Field, Head, MediaType, head},
-    policy::{self, Edits, HeaderFacts, Known, Plan, Refusal, Source, Wishes},
+    policy::{self, Edits, HeaderFacts, Known, Outlook, Plan, Refusal, Source, Wishes},
     rewrite::Eol,
     rules,
     spool::{Spool, Spools},
@@ -125,6 +127,8 @@ pub struct Filter {
     stores: Option<Stores>,
     spools: Spools,
     lookup: Lookup,
+    /// Whether the configuration is that of a domain.
+    is_own: bool,
     explain: bool,
     /// Whether a message is rewritten though nothing is deposited.
     preview: bool,
@@ -320,6 +324,7 @@ impl Filter {
             lookup: Lookup::new(&config),
             config,
             stores: live.then(|| stores.into()),
+            is_own: false,
             explain: false,
             preview: false,
         }
@@ -333,6 +338,7 @@ impl Filter {
             lookup: Lookup::new(&config),
             config: Arc::new(config),
             stores: None,
+            is_own: false,
             explain: false,
             preview: false,
         }
@@ -362,8 +368,36 @@ impl Filter {
             lookup: Lookup::new(&config),
             config: Arc::new(config),
             stores: None,
+            is_own: false,
             explain: false,
             preview: true,
+        }
+    }
+
+    /// The filter for a message of this envelope, which goes by the settings of its domain.
+    fn of(&self, envelope: &Envelope) -> Self {
+        let mut filter = self.clone();
+        if let Some(own) = domain::config(&self.config, envelope) {
+            let mut own = Config::clone(own);
+            own.detach.mode = self.config.detach.mode;
+            (filter.config, filter.is_own) = (Arc::new(own), true);
+        }
+        filter
+    }
+
+    /// Where links begin, if not as those of the store do.
+    fn public_url(&self) -> Option<&str> {
+        self.is_own.then_some(self.config.web.public_url.as_str())
+    }
+
+    /// What can still become of a message of which only (a part of) the envelope is known.
+    pub fn outlook(&self, envelope: &Envelope, stage: policy::Stage) -> Outlook {
+        let is_open = stage == policy::Stage::Mail && envelope.direction == Direction::Incoming;
+        match (self.config.domains.is_empty(), is_open) {
+            (true, _) => policy::outlook(&self.config, envelope, stage),
+            // To whose domain it goes is not known yet.
+            (false, true) => Outlook::Open,
+            (false, false) => policy::outlook(&self.of(envelope).config, envelope, stage),
         }
     }
 
@@ -390,7 +424,8 @@ impl Filter {
     /// Finds out who is meant by an envelope's addresses, where it matters what becomes of the
     /// message: Postfix is asked then. To be called before [`Filter::begin`].
     pub async fn ask(&self, envelope: &mut Envelope, header: &[Field]) {
-        let config = &self.config;
+        let filter = self.of(envelope);
+        let config = &filter.config;
         envelope.known = Known::default();
         if !config.asks_people() || !policy::is_among(config.detach.directions, envelope.direction)
         {
@@ -418,7 +453,8 @@ impl Filter {
 
     /// Begins a message whose top-level header is known. `eol` is how the header's lines end.
     pub fn begin(&self, mut envelope: Envelope, header: &[Field], eol: Eol) -> Start {
-        let config = &self.config;
+        let filter = self.of(&envelope);
+        let config = &filter.config;
         if !policy::is_among(config.detach.directions, envelope.direction) {
             return Start::Pass(Reason::Direction);
         }
@@ -440,7 +476,7 @@ impl Filter {
             let (queue_id, rule) = (&envelope.queue_id, Source::Rule(refusal.rule).label(config));
             tracing::info!(queue_id, rule, "would have been refused: dry-run");
         }
-        let started = self.start(envelope, header, eol, plan);
+        let started = filter.start(envelope, header, eol, plan);
         match started {
             Ok(mut message) => {
                 message.edits = edits;

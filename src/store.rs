@@ -195,10 +195,26 @@ impl Store {
     /// # Errors
     /// The store cannot be reached, or does not want a package from us.
     pub async fn package(&self, origin: Origin) -> Result<PackageDraft> {
+        self.package_under(origin, None).await
+    }
+
+    /// Begins a package whose link begins with another public URL of this drop. The links of a remote
+    /// one are its own in any case.
+    ///
+    /// # Errors
+    /// The store cannot be reached, or does not want a package from us.
+    pub async fn package_under(
+        &self,
+        origin: Origin,
+        public_url: Option<&str>,
+    ) -> Result<PackageDraft> {
         let package = match &self.0 {
-            Kind::Embedded { drop, public_url } => {
+            Kind::Embedded {
+                drop,
+                public_url: usual,
+            } => {
                 let package = drop.package(origin);
-                let link = package.link(public_url);
+                let link = package.link(public_url.unwrap_or(usual));
                 Package::Embedded(Box::new(package), link)
             }
             Kind::Remote(remote) => Package::Remote(remote.package(origin).await?),

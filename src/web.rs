@@ -51,7 +51,7 @@ mod well_known;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -61,6 +61,8 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{MethodRouter, get},
 };
+use hyper::service::Service as _;
+use hyper_util::service::TowerToHyperService;
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::json;
 use tracing::{debug, error};
@@ -124,7 +126,51 @@ pub struct WebState {
 
 /// The routes of the public listener.
 pub fn router(state: WebState) -> Router {
-    let site = Arc::new(Site::new(state));
+    pages(Site::new(state))
+}
+
+/// The routes of a drop with several names: each of the others has its own look, under the host of its
+/// public URL; all else, and what comes under a name that we do not know, has the first one's. Every
+/// package can be seen under every name. What a client may do is bounded over all of them.
+pub fn routers(usual: WebState, others: Vec<WebState>) -> Router {
+    let usual = Site::new(usual);
+    let mut by_host = HashMap::new();
+    for state in others {
+        let host = state.config.host().to_ascii_lowercase();
+        if host == usual.state.config.host().to_ascii_lowercase() {
+            continue;
+        }
+        by_host.entry(host).or_insert_with(|| {
+            pages(Site {
+                misses: Arc::clone(&usual.misses),
+                posts: Arc::clone(&usual.posts),
+                crowd: Arc::clone(&usual.crowd),
+                throttle: Arc::clone(&usual.throttle),
+                ..Site::new(state)
+            })
+        });
+    }
+    let usual = pages(usual);
+    if by_host.is_empty() {
+        return usual;
+    }
+    Router::new().fallback(async move |request: Request| {
+        let host = host(&request).map(|host| host.to_ascii_lowercase());
+        let router = host.and_then(|host| by_host.get(&host)).unwrap_or(&usual);
+        TowerToHyperService::new(router.clone()).call(request).await
+    })
+}
+
+/// The name under which a request comes, with its port where that is not the usual one.
+fn host(request: &Request) -> Option<&str> {
+    let host = request.headers().get(header::HOST)?.to_str().ok()?;
+    let usual = [":443", ":80"];
+    let port = usual.iter().find_map(|port| host.strip_suffix(port));
+    Some(port.unwrap_or(host))
+}
+
+fn pages(site: Site) -> Router {
+    let site = Arc::new(site);
     let mut router = Router::new();
     for (path, handlers) in routes() {
         router = router.route(path, handlers);
@@ -170,9 +216,9 @@ const FORMS: [&str; 4] = [EXTEND, REPORT, SEALED_EXTEND, SEALED_REPORT];
 struct Site {
     pages: Pages,
     proxies: Proxies,
-    misses: Rate,
-    posts: Rate,
-    crowd: Crowd,
+    misses: Arc<Rate>,
+    posts: Arc<Rate>,
+    crowd: Arc<Crowd>,
     throttle: Arc<Throttle>,
     counter: Counter,
     reporter: Reporter,
@@ -344,9 +390,9 @@ impl Site {
         Self {
             pages: Pages::new(&state),
             proxies: Proxies::new(config),
-            misses: Rate::per_minute(config.misses_per_minute),
-            posts: Rate::per_minute(config.posts_per_minute),
-            crowd: Crowd::new(config.max_connections_per_address),
+            misses: Arc::new(Rate::per_minute(config.misses_per_minute)),
+            posts: Arc::new(Rate::per_minute(config.posts_per_minute)),
+            crowd: Arc::new(Crowd::new(config.max_connections_per_address)),
             throttle: Arc::new(Throttle::new(config.max_rate)),
             counter: Counter::new(),
             reporter: Reporter::new(config, &state.mail),

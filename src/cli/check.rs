@@ -7,10 +7,10 @@ use tokio::runtime;
 
 use super::{
     ConfigOptions,
-    exit::{EX_UNAVAILABLE, Failure, complain},
+    exit::{EX_CONFIG, EX_UNAVAILABLE, Failure, complain},
 };
 use crate::{
-    config::Config,
+    config::{Config, DOMAINS_DIRECTORY},
     lookup::{Lookup, LookupError},
     web::Theme,
 };
@@ -22,6 +22,9 @@ pub(super) struct Options {
     /// Prints warnings only
     #[arg(long)]
     quiet: bool,
+    /// Prints what holds for mail of this domain, with what domains.d has for it
+    #[arg(long, value_name = "DOMAIN")]
+    domain: Option<String>,
     /// Says of which tables of Postfix nothing can be asked, and nothing else
     #[arg(long, hide = true)]
     tables: bool,
@@ -35,7 +38,11 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
     }
     // Reads the logo and tries the templates.
     Theme::load(&config.web)?;
+    Theme::load_domains(&config).map_err(|why| Failure::new(EX_CONFIG, why))?;
     for warning in config.warnings() {
+        complain(format_args!("warning: {warning}"));
+    }
+    for warning in of_domains(&config) {
         complain(format_args!("warning: {warning}"));
     }
     for error in unasked(&config)? {
@@ -44,7 +51,22 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
     if options.quiet {
         return Ok(());
     }
-    print(&config.to_toml())
+    let own = options
+        .domain
+        .and_then(|domain| config.of_domain(&domain).cloned());
+    print(&own.as_deref().unwrap_or(&config).to_toml())
+}
+
+/// What is rarely meant in the files of domains and not in the main one.
+fn of_domains(config: &Config) -> Vec<String> {
+    let known = config.warnings();
+    let mut warnings = Vec::new();
+    for (domain, own) in &config.domains {
+        let new = own.warnings().into_iter();
+        let new = new.filter(|warning| !known.contains(warning));
+        warnings.extend(new.map(|warning| format!("{DOMAINS_DIRECTORY}/{domain}.toml: {warning}")));
+    }
+    warnings
 }
 
 fn lines(errors: &[LookupError]) -> String {

@@ -19,12 +19,12 @@ use tokio::{
 use tracing::{error, info, warn};
 
 use self::{
-    reload::{Made, Reload, current},
+    reload::{Made, Reload, Themes, current},
     sockets::{Sockets, listen},
 };
 use super::{
     ConfigOptions,
-    exit::{EX_IOERR, EX_UNAVAILABLE, Failure},
+    exit::{EX_CONFIG, EX_IOERR, EX_UNAVAILABLE, Failure},
     owner,
 };
 use crate::{
@@ -34,10 +34,7 @@ use crate::{
     drop::{Drop, Swept},
     milter::{self, Claim, Stop},
     store::Stores,
-    web::{
-        Theme,
-        server::{self, ServerLimits},
-    },
+    web::server::{self, ServerLimits},
 };
 
 /// How often expired packages are looked for; expiry itself is checked at each access.
@@ -81,7 +78,7 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
     for warning in config.warnings() {
         warn!("{warning}");
     }
-    let theme = Theme::load(&config.web)?;
+    let themes = Themes::load(&config).map_err(|why| Failure::new(EX_CONFIG, why))?;
     raise_open_files();
     let unavailable = |error: &dyn std::fmt::Display| Failure::new(EX_UNAVAILABLE, error);
     let claim = if options.takeover {
@@ -102,7 +99,7 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
         stores: stores.clone(),
         metrics: metrics.clone(),
     };
-    let reload = Reload::new(options.config, config, theme, made, log);
+    let reload = Reload::new(options.config, config, themes, made, log);
     let no_threads =
         |error: io::Error| unavailable(&format_args!("could not start threads: {error}"));
     let mail = runtime::Builder::new_multi_thread()

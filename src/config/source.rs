@@ -6,6 +6,7 @@ use std::{
     fmt::Write as _,
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use config::{
@@ -14,7 +15,7 @@ use config::{
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    Config, Rule, UserList,
+    Config, DomainConfigs, Rule, UserList, domains,
     rule::{self, Place},
 };
 
@@ -97,7 +98,7 @@ impl Config {
     /// contradict each other.
     pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
         let file = sources.file.as_deref().map(FileText::read).transpose()?;
-        let merged = merge(file.as_ref(), sources)?;
+        let merged = merge(file.as_ref(), None, sources)?;
         reject_unknown_keys(&merged, file.as_ref())?;
         let mut config: Self = merged
             .clone()
@@ -111,6 +112,59 @@ impl Config {
                 let place = place(key, find(&merged.cache, key), file.as_ref());
                 Err(ConfigError::Invalid(format!("{place}: {reason}")))
             }
+            None => {
+                config.domains = config.load_domains(sources, file.as_ref())?;
+                Ok(config)
+            }
+        }
+    }
+
+    /// Reads what stands beside the file for single domains.
+    fn load_domains(
+        &self,
+        sources: &Sources,
+        file: Option<&FileText>,
+    ) -> Result<DomainConfigs, ConfigError> {
+        let Some(path) = sources.file.as_deref() else {
+            return Ok(DomainConfigs::new());
+        };
+        let files = domains::files(path).map_err(ConfigError::Invalid)?;
+        let load = |(domain, path): (String, PathBuf)| {
+            let own = FileText::read(&path)?;
+            let config = self.load_domain(&own, file, sources)?;
+            Ok((domain, Arc::new(config)))
+        };
+        files.into_iter().map(load).collect()
+    }
+
+    /// The settings of a domain over these.
+    fn load_domain(
+        &self,
+        own: &FileText,
+        file: Option<&FileText>,
+        sources: &Sources,
+    ) -> Result<Self, ConfigError> {
+        own.reject_keys_but(&domains::KEYS)?;
+        let merged = merge(file, Some(own), sources)?;
+        let mut config: Self = merged
+            .clone()
+            .try_deserialize()
+            .map_err(|error| explain(&error, &merged.cache, Some(own)))?;
+        let wrong = |key: &str, reason: String| {
+            let place = place(key, find(&merged.cache, key), Some(own));
+            Err(ConfigError::Invalid(format!("{place}: {reason}")))
+        };
+        // What was read from files of their own is the same for all.
+        config.rule.clone_from(&self.rule);
+        config.users.clone_from(&self.users);
+        config.sender.clone_from(&self.sender);
+        if let Some(templates) = &mut config.notice.templates
+            && let Err(reason) = templates.load()
+        {
+            return wrong("notice.templates", format!("notice.templates: {reason}"));
+        }
+        match config.contradiction() {
+            Some((key, reason)) => wrong(key, reason),
             None => Ok(config),
         }
     }
@@ -187,6 +241,38 @@ impl FileText {
         )
     }
 
+    /// Nothing may stand in it but these keys.
+    fn reject_keys_but(&self, keys: &[&str]) -> Result<(), ConfigError> {
+        let table = DeTable::parse(&self.text)
+            .map(toml::Spanned::into_inner)
+            .unwrap_or_default();
+        for (section, value) in &table {
+            let inner = match value.get_ref() {
+                DeValue::Table(inner) => inner.iter().collect(),
+                _ => Vec::new(),
+            };
+            let mut names = inner.iter().map(|(name, _)| {
+                let key = format!("{}.{}", section.get_ref(), name.get_ref());
+                (key, name.span().start)
+            });
+            let alone = || (section.get_ref().to_string(), section.span().start);
+            let is_bad = |(key, _): &(String, usize)| !keys.contains(&key.as_str());
+            let bad = if inner.is_empty() && !matches!(value.get_ref(), DeValue::Table(_)) {
+                Some(alone())
+            } else {
+                names.find(is_bad)
+            };
+            if let Some((key, offset)) = bad {
+                return Err(ConfigError::Invalid(format!(
+                    "{}: \"{key}\" is nothing that a domain has of its own: the keys here are {}",
+                    self.place(Some(offset)),
+                    keys.join(", ")
+                )));
+            }
+        }
+        Ok(())
+    }
+
     /// Its rules.
     fn rules(&self) -> Result<Vec<Rule>, ConfigError> {
         let table = DeTable::parse(&self.text)
@@ -213,9 +299,13 @@ impl FileText {
     }
 }
 
-fn merge(file: Option<&FileText>, sources: &Sources) -> Result<config::Config, ConfigError> {
+fn merge(
+    file: Option<&FileText>,
+    own: Option<&FileText>,
+    sources: &Sources,
+) -> Result<config::Config, ConfigError> {
     let mut builder = config::Config::builder();
-    if let Some(file) = file {
+    for file in file.into_iter().chain(own) {
         builder = builder.add_source(File::from_str(&file.text, FileFormat::Toml));
     }
     let variables = Environment::with_prefix(PREFIX)
@@ -648,6 +738,82 @@ mod tests {
         };
         let error = Config::load(&sources).unwrap_err().to_string();
         assert!(error.starts_with("could not read configuration \"/nonexistent/x.toml\": "));
+    }
+
+    /// A main file with files beside it.
+    fn with_domains(main: &str, files: &[(&str, &str)]) -> (tempfile::TempDir, Sources) {
+        let home = tempfile::tempdir().unwrap();
+        let directory = home.path().join("domains.d");
+        fs::create_dir(&directory).unwrap();
+        fs::write(home.path().join("main.toml"), main).unwrap();
+        for (name, text) in files {
+            fs::write(directory.join(name), text).unwrap();
+        }
+        let file = Some(home.path().join("main.toml"));
+        let sources = Sources {
+            file,
+            ..Sources::default()
+        };
+        (home, sources)
+    }
+
+    #[test]
+    fn a_domain_has_its_own_settings_over_those_of_the_main_file() {
+        let main = "[web]\noperator = 'Hoster'\ncontact = 'abuse@hoster.example'\n[[rule]]\naction = 'keep'\n";
+        let own = "[web]\noperator = 'Amis'\npublic_url = 'https://drop.amis.example/'\n[detach]\nthreshold = '1 MB'\n";
+        let (_home, sources) = with_domains(
+            main,
+            &[
+                ("Amis.Example.toml", own),
+                ("amis.example.toml~", "no"),
+                ("b.example.toml", ""),
+            ],
+        );
+        let config = Config::load(&sources).unwrap();
+        let amis = config.of_domain("AMIS.example").unwrap();
+        assert_eq!(
+            (amis.web.operator.as_str(), amis.detach.threshold),
+            ("Amis", 1_000_000)
+        );
+        assert_eq!(amis.web.contact, "abuse@hoster.example");
+        assert_eq!((amis.rule.len(), config.detach.threshold), (1, 500_000));
+        assert_eq!(
+            config.of_domain("b.example").unwrap().web.operator,
+            "Hoster"
+        );
+        assert!(config.of_domain("c.example").is_none());
+    }
+
+    #[test]
+    fn what_is_wrong_in_the_file_of_a_domain_has_its_place_there() {
+        for (text, line, said) in [
+            (
+                "[web]\noperator = 'a'\nlisten = '[::1]:1'\n",
+                3,
+                "\"web.listen\" is nothing that a domain has of its own: the keys here are web.public_url, ",
+            ),
+            (
+                "operator = 'a'\n",
+                1,
+                "\"operator\" is nothing that a domain has of its own",
+            ),
+            ("[[rule]]\naction = 'keep'\n", 1, "\"rule\" is nothing"),
+            (
+                "[detach]\n\nthreshold = 'lots'\n",
+                3,
+                "detach.threshold = \"lots\": must be a size",
+            ),
+            ("[web\n", 1, ""),
+        ] {
+            let (home, sources) = with_domains("", &[("a.example.toml", text)]);
+            let error = Config::load(&sources).unwrap_err().to_string();
+            let place = home.path().join("domains.d/a.example.toml");
+            let expected = format!("{}:{line}: {said}", place.display());
+            assert!(error.starts_with(&expected), "{error}");
+        }
+        let (_home, sources) = with_domains("", &[("a@b.toml", "")]);
+        let error = Config::load(&sources).unwrap_err().to_string();
+        assert!(error.contains("must be named after a domain"), "{error}");
     }
 
     /// Each file of `tests/bad-configs` fails with the message beside it; `UPDATE=1` writes them.

@@ -584,7 +584,10 @@ impl Message {
                 let store = stores.get(self.plan.store())?;
                 let package = match &mut self.package {
                     Some(package) => package,
-                    none => none.insert(store.package(origin(&self.envelope)).await?),
+                    none => {
+                        let (origin, url) = (origin(&self.envelope), self.filter.public_url());
+                        none.insert(store.package_under(origin, url).await?)
+                    }
                 };
                 let file = package.file(&file.name(), &file.media_type)?;
                 Some(Box::new(file))

@@ -237,7 +237,7 @@ impl Session {
             known: self.filter.known(),
         };
         // Nothing is refused here: local mail knows no answer to this.
-        if let Outlook::Never(reason) = policy::outlook(config, &envelope, policy::Stage::Mail) {
+        if let Outlook::Never(reason) = self.filter.outlook(&envelope, policy::Stage::Mail) {
             return self.decline(reason);
         }
         self.stage = Stage::Header(Header::new(envelope));
@@ -281,7 +281,7 @@ impl Session {
             _ => return Answer::Continue,
         };
         envelope.queue_id = short(queue_id.unwrap_or_default());
-        match policy::outlook(self.filter.config(), envelope, policy::Stage::Data) {
+        match self.filter.outlook(envelope, policy::Stage::Data) {
             Outlook::Open => Answer::Continue,
             Outlook::Never(reason) => {
                 self.forget();

@@ -17,7 +17,7 @@ use minijinja::{
 };
 
 use super::rehearsal;
-use crate::config::{Colour, WebConfig};
+use crate::config::{Colour, Config, DOMAINS_DIRECTORY, WebConfig};
 
 /// The templates that are part of the program.
 const TEMPLATES: [(&str, &str); 9] = [
@@ -121,6 +121,19 @@ impl Theme {
             style: style(config).into(),
             logo: config.logo.as_deref().map(Logo::load).transpose()?,
         })))
+    }
+
+    /// The looks of all domains that have settings of their own, by their names. Blocks.
+    ///
+    /// # Errors
+    /// As [`Theme::load`]; the message names the domain.
+    pub fn load_domains(config: &Config) -> Result<Vec<(String, Self)>, String> {
+        let load = |(domain, own): (&String, &Arc<Config>)| {
+            let theme = Self::load(&own.web);
+            let theme = theme.map_err(|why| format!("{DOMAINS_DIRECTORY}/{domain}.toml: {why}"))?;
+            Ok((domain.clone(), theme))
+        };
+        config.domains.iter().map(load).collect()
     }
 
     pub(super) fn templates(&self) -> &Environment<'static> {

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""The stories of who is meant: opt-out, extensions, aliases, and the lookup tables of a real Postfix.
+"""The stories of who is meant: opt-out, extensions, aliases, the lookup tables of a real Postfix, and domains with
+settings of their own.
 
     tests/e2e/stories_people.py             all of them
     tests/e2e/stories_people.py alias       those whose sentence contains a word
@@ -9,6 +10,7 @@ Needs what tests/e2e/stories.py needs, but no browser; lmdb if the Postfix of th
 
 from __future__ import annotations
 
+import http.client
 import re
 import socketserver
 import subprocess
@@ -306,6 +308,60 @@ def _(lab):
     assert said.returncode == 78, said
     assert f'{bad}:2: "bob" is no address' in said.stderr.decode(), said
     assert f'{bad}:3: "asso.example" is no address: write "@asso.example"' in said.stderr.decode(), said
+
+
+def page(daemon: Daemon, path: str, host: str) -> str:
+    """A page as a browser sees it that came under this name."""
+    connection = http.client.HTTPConnection("127.0.0.1", daemon.web_port, timeout=30)
+    connection.request("GET", path, headers={"Host": host, "Accept-Language": "en"})
+    response = connection.getresponse()
+    assert response.status == 200, (path, host, response.status)
+    return response.read().decode(errors="replace")
+
+
+@story("each domain has its own name on its links, in its notices and on its pages")
+def _(lab):
+    filter = daemon(lab, web_operator="The Hoster")
+    own = filter.directory / "domains.d"
+    own.mkdir()
+    (own / "amis.example.toml").write_text(
+        '[web]\npublic_url = "https://drop.amis.example/"\noperator = "Les Amis"\n[detach]\nthreshold = "10 kB"\n'
+        '[drop]\nexpiry = "3 days"\n[notice]\nlanguage = "fr"\n')
+    (own / "club.example.toml").write_text('[web]\noperator = "Le Club"\n[detach]\nthreshold = "10 MB"\n')
+    with filter:
+        def sent(to, *others, login=None, sender="zoe@elsewhere.test", size=300_000) -> str:
+            lab._scan()
+            count = len(lab._received.get(to, [])) + 1
+            with lab.smtp("submission" if login else "incoming", login=login) as client:
+                client.sendmail(sender, [to, *others], report(to, size))
+            return lab.receive(to, count).decode()
+
+        amis = sent("a@Amis.example", size=20_000)
+        link = re.search(r"https://drop\.amis\.example/(\w+)", amis)
+        assert link and "Les Amis" in amis and "The Hoster" not in amis, amis
+        assert "https://drop.lab.test/" in sent("b@other.example")
+        assert "X-Depollueur" not in sent("c@club.example"), "its threshold"
+        both = sent("d@amis.example", "e@club.example")
+        assert "https://drop.lab.test/" in both and "The Hoster" in both, both
+        assert "https://drop.amis.example/" in sent("f@other.example", login="alice", sender="x@amis.example")
+        path = "/" + link.group(1)
+        for host, operator in (("drop.amis.example", "Les Amis"), ("DROP.amis.example:443", "Les Amis"),
+                               ("drop.lab.test", "The Hoster"), ("127.0.0.1", "The Hoster")):
+            shown = page(filter, path, host)
+            assert operator in shown and "report.pdf" in shown, (host, shown)
+        assert len(page(filter, path + "/1", "drop.lab.test")) > 10_000
+        (own / "club.example.toml").write_text('[web]\nlisten = "[::1]:1"\n')
+        filter.process.send_signal(1)
+        wait_until(lambda: "configuration not reloaded" in filter.log(), "a refused reload")
+        said = filter.run("check", "--quiet")
+        assert said.returncode == 78 and f'{own}/club.example.toml:2: "web.listen"' in said.stderr.decode(), said
+        (own / "club.example.toml").write_text('[web]\noperator = "Le Club"\n')
+        filter.process.send_signal(1)
+        wait_until(lambda: "configuration reloaded" in filter.log(), "a reload")
+        notice = sent("g@club.example")
+        assert "Le Club" in notice and "https://drop.lab.test/" in notice, notice
+        shown = filter.run("check", "--domain", "amis.example").stdout.decode()
+        assert 'operator = "Les Amis"' in shown and 'threshold = "10 kB"' in shown, shown[:400]
 
 
 if __name__ == "__main__":

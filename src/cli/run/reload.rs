@@ -17,7 +17,7 @@ use tracing::{error, info, warn};
 use super::{super::ConfigOptions, log::Log};
 use crate::{
     admin::Metrics,
-    config::Config,
+    config::{Config, DomainConfigs},
     drop::Drop,
     filter::Filter,
     store::Stores,
@@ -76,6 +76,26 @@ pub(super) struct Made {
     pub(super) metrics: Metrics,
 }
 
+/// How pages look: as a rule, and those of domains with settings of their own.
+#[derive(Debug)]
+pub(super) struct Themes {
+    usual: Theme,
+    domains: Vec<(String, Theme)>,
+}
+
+impl Themes {
+    /// Reads logos and templates. Blocks.
+    ///
+    /// # Errors
+    /// One of them cannot be used; one line.
+    pub(super) fn load(config: &Config) -> Result<Self, String> {
+        Ok(Self {
+            usual: Theme::load(&config.web).map_err(|why| why.to_string())?,
+            domains: Theme::load_domains(config)?,
+        })
+    }
+}
+
 /// What became of a new configuration.
 struct Adopted {
     /// What holds: the new values, but the running ones where a restart is needed.
@@ -91,7 +111,7 @@ impl Reload {
     pub(super) fn new(
         options: ConfigOptions,
         config: Config,
-        theme: Theme,
+        themes: Themes,
         made: Made,
         log: Log,
     ) -> Self {
@@ -99,7 +119,7 @@ impl Reload {
         Self {
             options,
             filter: watch::Sender::new(filter(&config, &made)),
-            pages: watch::Sender::new(pages(&config, theme, &made)),
+            pages: watch::Sender::new(pages(&config, themes, &made)),
             config,
             made,
             log,
@@ -136,8 +156,8 @@ impl Reload {
         let new = self.options.clone().load().map_err(|why| why.to_string())?;
         let adopted = adopt(&self.config, &new)?;
         self.stores_are_open(&adopted.config)?;
-        let theme = Theme::load(&adopted.config.web).map_err(|why| why.to_string())?;
-        self.take_over(adopted, theme);
+        let themes = Themes::load(&adopted.config)?;
+        self.take_over(adopted, themes);
         Ok(())
     }
 
@@ -151,17 +171,23 @@ impl Reload {
     }
 
     /// The filter is made anew even when no key changed: files that the configuration names may have.
-    fn take_over(&mut self, adopted: Adopted, theme: Theme) {
+    fn take_over(&mut self, adopted: Adopted, themes: Themes) {
         for warning in adopted.config.warnings() {
             warn!("{warning}");
         }
         self.config = Arc::new(adopted.config);
         self.log.reload(&self.config.log);
         self.filter.send_replace(filter(&self.config, &self.made));
-        let pages = pages(&self.config, theme, &self.made);
+        let pages = pages(&self.config, themes, &self.made);
         self.pages.send_modify(|held| *held = pages);
         for key in &adopted.held_back {
             warn!("{key} has changed: restart for it to take effect");
+        }
+        if !self.config.domains.is_empty() {
+            info!(
+                domains = self.config.domains.len(),
+                "domains with settings of their own"
+            );
         }
         match adopted.changed.as_slice() {
             [] => info!("configuration reloaded: no value changed that can change now"),
@@ -182,8 +208,8 @@ fn filter(config: &Arc<Config>, made: &Made) -> Filter {
     Filter::new(Arc::clone(config), made.stores.clone())
 }
 
-fn pages(config: &Config, theme: Theme, made: &Made) -> Router {
-    web::router(WebState {
+fn pages(config: &Config, themes: Themes, made: &Made) -> Router {
+    let state = |config: &Config, theme: Theme| WebState {
         drop: made.drop.clone(),
         config: config.web.clone(),
         mail: config.mail.clone(),
@@ -191,7 +217,10 @@ fn pages(config: &Config, theme: Theme, made: &Made) -> Router {
         zone: config.notice.time_zone.clone(),
         language: config.notice.usual_language(),
         metrics: made.metrics.clone(),
-    })
+    };
+    let own = |(domain, theme): (String, Theme)| Some(state(config.of_domain(&domain)?, theme));
+    let others = themes.domains.into_iter().filter_map(own).collect();
+    web::routers(state(config, themes.usual), others)
 }
 
 /// Takes what can change from `new` and the rest from `running`.
@@ -210,9 +239,11 @@ fn adopt(running: &Config, read: &Config) -> Result<Adopted, String> {
             held_back.push(key);
         }
     }
+    let domains = adopt_domains(&adopted, read)?;
     let config: Config = adopted.try_into().map_err(|error| format!("{error}"))?;
     Ok(Adopted {
         config: Config {
+            domains,
             // What was read from files of their own does not stand in the table: rules, addresses,
             // templates. These sections take effect as a whole.
             notice: read.notice.clone(),
@@ -224,6 +255,30 @@ fn adopt(running: &Config, read: &Config) -> Result<Adopted, String> {
         changed,
         held_back,
     })
+}
+
+/// What domains have of their own, over what holds for all.
+fn adopt_domains(adopted: &Table, read: &Config) -> Result<DomainConfigs, String> {
+    let main = table(read)?;
+    let adopt = |(domain, own): (&String, &Arc<Config>)| {
+        let (own_table, mut over) = (table(own)?, adopted.clone());
+        for key in keys(&main, &own_table) {
+            let value = get(&own_table, &key);
+            if value != get(&main, &key) {
+                set(&mut over, &key, value.cloned());
+            }
+        }
+        let config: Config = over.try_into().map_err(|error| format!("{error}"))?;
+        let config = Config {
+            notice: own.notice.clone(),
+            rule: own.rule.clone(),
+            sender: own.sender.clone(),
+            users: own.users.clone(),
+            ..config
+        };
+        Ok((domain.clone(), Arc::new(config)))
+    };
+    read.domains.iter().map(adopt).collect()
 }
 
 fn is_reloaded(key: &str) -> bool {
@@ -324,6 +379,21 @@ mod tests {
         assert_eq!(config.rule.len(), 1);
         let opt_out = config.users.opt_out.unwrap();
         assert!(opt_out.has_for("zoe@example.org", crate::config::Mail::Sent));
+    }
+
+    #[test]
+    fn what_a_domain_has_of_its_own_takes_effect_over_what_holds_for_all() {
+        let (running, mut read) = (Config::default(), Config::default());
+        read.web.listen = "127.0.0.1:9".parse().unwrap();
+        read.detach.threshold = 7;
+        let mut own = read.clone();
+        own.web.public_url = "https://drop.a.example/".into();
+        read.domains.insert("a.example".into(), Arc::new(own));
+        let config = adopt(&running, &read).unwrap().config;
+        let own = config.of_domain("a.example").unwrap();
+        assert_eq!(own.web.public_url, "https://drop.a.example/");
+        assert_eq!(own.detach.threshold, 7);
+        assert_eq!(own.web.listen, running.web.listen);
     }
 
     #[test]
