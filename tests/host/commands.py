@@ -24,7 +24,7 @@ PROGRAMS = ("adduser", "apt", "apt-get", "a2ensite", "cargo", "chgrp", "chmod", 
             "mount", "nginx", "postmap", "rm", "rsync", "rspamadm", "sqlite3", "systemctl", "timedatectl", "usermod")
 OURS = sorted(set(re.findall(r"^\.Cm ([a-z]+)", (ROOT / "man" / "depollueur.8").read_text(), re.M)))
 # Only with an argument behind; "postfix has closed the connection" and "postconf {} failed" are sentences.
-BEGINS = (rf"(?:(?:{'|'.join(PROGRAMS)}) (?=[\w./{{'$-])|postconf (?=-)|postfix (?=check|reload|start|stop)|"
+BEGINS = (rf"(?:(?:{'|'.join(PROGRAMS)}) (?=[a-z\d_./{{'$-])|postconf (?=-)|postfix (?=check|reload|start|stop)|"
           rf"depollueur (?=(?:{'|'.join(OURS)})\b(?!:))(?!drop \d))")
 LINK = re.compile(r"https://drop\.example\.org/[a-z2-7]{26}")
 
@@ -90,8 +90,8 @@ def of_program():
             literal = literal.replace('\\"', '"').replace("\\n", "\n").replace("{{", "{").replace("}}", "}")
             for line in literal.splitlines():
                 if told := re.search(rf"(?:^\s*|type: |see |then: |do: |: )({BEGINS}[^;\n]*)", line):
-                    # After a command of ours the sentence goes on.
-                    command = told.group(1).split(", ")[0] if told.group(1).startswith("depollueur ") else told.group(1)
+                    # After the command the sentence goes on.
+                    command = re.split(r", (?=then |or |and |as |\[)", told.group(1))[0]
                     yield str(path.relative_to(ROOT)), re.sub(r"\s+#\s.*$", "", command).strip().rstrip(".")
 
 

@@ -165,3 +165,11 @@ def a_report_of_abuse_reaches_who_is_named_for_it(host):
     host.until("curl -fsS http://127.0.0.1:8026/readyz")
     host.documented("depollueur doctor --report", status=None)
     assert host.inbox(BOB, "depollueur@drop.asso.example").header("Subject")
+
+
+@story(on="live")
+def the_user_of_the_daemon_may_ask_the_maps_of_postfix(host):
+    host.documented("adduser depollueur postfix")
+    host.must("systemctl restart depollueur")
+    host.until("curl -fsS http://127.0.0.1:8026/readyz")
+    assert "postfix" in host.must("id -nG depollueur") and a_link(host)
