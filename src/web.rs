@@ -169,11 +169,19 @@ fn host(request: &Request) -> Option<&str> {
     Some(port.unwrap_or(host))
 }
 
+/// Where `web.public_url` has a path, all is below it, too: a proxy may take it away or hand it on.
 fn pages(site: Site) -> Router {
     let site = Arc::new(site);
+    let base = site.pages.base().trim_end_matches('/').to_owned();
     let mut router = Router::new();
     for (path, handlers) in routes() {
+        if !base.is_empty() {
+            router = router.route(&format!("{base}{path}"), handlers.clone());
+        }
         router = router.route(path, handlers);
+    }
+    if !base.is_empty() {
+        router = router.route(&base, get(home));
     }
     router
         .fallback(unknown)
@@ -415,7 +423,9 @@ impl Site {
         client: Option<Network>,
     ) -> Result<Option<Arc<Place>>, Barrier> {
         let route = request.extensions().get::<MatchedPath>();
+        let base = self.pages.base().trim_end_matches('/');
         let route = route.map(MatchedPath::as_str);
+        let route = route.map(|route| route.strip_prefix(base).unwrap_or(route));
         let is_post = request.method() == Method::POST;
         match (route, request.method()) {
             (_, &Method::GET | &Method::HEAD) => {}

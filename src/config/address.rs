@@ -217,11 +217,18 @@ impl Codec for PublicUrl {
 
     fn parse(written: &Written) -> Option<String> {
         let text = written.text()?;
+        // A host in other letters is written as DNS has it (RFC 5890), a path percent-encoded.
+        let text = if text.is_ascii() {
+            text
+        } else {
+            text.parse::<reqwest::Url>().ok()?.to_string()
+        };
         let uri: Uri = text.parse().ok().filter(|_| !text.contains('#'))?;
         let web = matches!(uri.scheme(), Some(scheme) if *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS);
         let named = uri.host().is_some_and(|host| !host.is_empty());
         let bare = uri.query().is_none() && !uri.authority()?.as_str().contains('@');
-        (web && named && bare).then(|| format!("{}/", text.trim_end_matches('/')))
+        (web && named && bare && is_servable(uri.path()))
+            .then(|| format!("{}/", text.trim_end_matches('/')))
     }
 
     fn print(value: &String) -> Written {
@@ -229,7 +236,7 @@ impl Codec for PublicUrl {
     }
 
     fn allowed() -> String {
-        r#"an address such as "https://drop.example.org/", without user, query or fragment"#.into()
+        r#"an address such as "https://drop.example.org/", without user, query or fragment; a path in it has letters, digits and -._~% alone, and begins with none of ours such as /e/ or /about/"#.into()
     }
 }
 
@@ -253,6 +260,33 @@ impl Codec for OptionalUrl {
     fn allowed() -> String {
         format!("{}, or empty", PublicUrl::allowed())
     }
+}
+
+/// What the paths of the public listener begin with, but tokens.
+const OUR_PATHS: [&str; 8] = [
+    ".well-known",
+    "about",
+    "e",
+    "favicon.ico",
+    "logo",
+    "robots.txt",
+    "style.css",
+    "unlock.js",
+];
+
+/// Whether we can answer below this path as well as at the root, where a proxy may take it away.
+fn is_servable(path: &str) -> bool {
+    let path = path.trim_matches('/');
+    let plain = |segment: &str| {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%".contains(&byte);
+        !matches!(segment, "" | "." | "..") && segment.bytes().all(is_plain)
+    };
+    path.is_empty()
+        || (path.split('/').all(plain)
+            && !path
+                .split('/')
+                .next()
+                .is_some_and(|first| OUR_PATHS.contains(&first)))
 }
 
 fn unix_path(text: &str) -> Option<PathBuf> {
@@ -395,7 +429,18 @@ mod tests {
             parse("http://[::1]:8025/d/").as_deref(),
             Some("http://[::1]:8025/d/")
         );
+        assert_eq!(
+            parse("https://dépôt.example/pièces").as_deref(),
+            Some("https://xn--dpt-bma0d.example/pi%C3%A8ces/")
+        );
         for text in [
+            "https://a/e/",
+            "https://a/e/b",
+            "https://a/about/",
+            "https://a/logo",
+            "https://a/{b}/",
+            "https://a/b//c",
+            "https://a/../b",
             "",
             "drop.example.org",
             "ftp://a/",

@@ -250,3 +250,53 @@ async fn what_is_gone_can_be_reported_too() {
     assert_eq!(reply.status, 303);
     assert_eq!(site.audit().last().unwrap().0, "report");
 }
+
+#[tokio::test]
+async fn below_a_path_all_is_served_whether_a_proxy_takes_it_away_or_not() {
+    let config = WebConfig {
+        public_url: "https://example.org/my/files/".to_owned(),
+        ..web_config()
+    };
+    let site = Fixture::with(limits(), config).await;
+    for base in ["", "/my/files"] {
+        for path in [
+            "/",
+            "/about",
+            "/style.css",
+            "/robots.txt",
+            "/.well-known/security.txt",
+        ] {
+            let reply = site.get(&format!("{base}{path}")).await;
+            assert_eq!(reply.status, 200, "{base}{path}");
+        }
+        let package = format!("{base}{}", site.path(""));
+        let page = site.get(&package).await;
+        assert!(
+            page.status == 200 && page.text().contains("\"/my/files/"),
+            "{}",
+            page.text()
+        );
+        for path in ["/1", "/all.zip", ".json", "/report", "/extend"] {
+            let status = site.get(&format!("{package}{path}")).await.status;
+            assert!(
+                [200, 303].contains(&status),
+                "{package}{path} answers {status}"
+            );
+        }
+        let part = [("Range", "bytes=0-9")];
+        let reply = site.ask("GET", &format!("{package}/1"), &part).await;
+        assert_eq!(reply.status, 206);
+        let reply = site
+            .post(&format!("{package}/report"), "reason=other&text=x")
+            .await;
+        let place = reply.field("location");
+        assert!(
+            reply.status == 303 && place.starts_with("/my/files/"),
+            "{place}"
+        );
+        assert_eq!(site.get(place).await.status, 200);
+        assert_eq!(site.post(&format!("{package}/1"), "").await.status, 405);
+        assert_eq!(site.get(&format!("{base}/e/nothing")).await.status, 404);
+    }
+    assert_eq!(site.get("/my/files").await.status, 200);
+}
