@@ -75,7 +75,7 @@ def of_text(text: str):
         for quoted in re.findall(rf"[`\"]({BEGINS}[^`\"]+)[`\"]", line):
             yield quoted
         for said in re.findall(rf"(?::|\(|^) ?({BEGINS}[^,;()]*?)(?:[,;)]|\.? *$)", re.sub(r"`[^`]*`", "", line)):
-            yield said.strip()
+            yield re.split(r"\. (?=[A-Z])", said)[0].strip()
 
 
 def of_program():

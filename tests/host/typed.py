@@ -149,7 +149,7 @@ NOT_TYPED: dict[str, str] = {
     "install -d -m 0700 -o {owner} {shown}": E2E,
     "chgrp depollueur": NAMED,
     "chown depollueur": NAMED,
-    "depollueur check --domain association.example": "hosts here have one domain; the unit tests of src/config read the files of domains",
+    "depollueur check --domain association.example": "hosts here have one domain; tests/e2e/stories_people.py has many",
     "ln -s": NAMED,
     "apt install postfix-{kind}": NO_NETWORK,
     "depollueur drop": NAMED,
