@@ -43,6 +43,8 @@ enum Command {
     Doctor(doctor::Options),
     /// Asks a few questions and writes a configuration.
     Setup(setup::Options),
+    /// Says what was decided of a message and what became of it, by queue id, Message-ID or link.
+    Why(drop::why::Options),
     /// Says what was kept out of mailboxes.
     Stats(stats::Options),
     /// Looks into the file drop.
@@ -85,6 +87,7 @@ pub fn main() -> ExitCode {
         Command::Check(options) => check::run(options),
         Command::Doctor(options) => doctor::run(options),
         Command::Setup(options) => setup::run(options),
+        Command::Why(options) => drop::why::run(options),
         Command::Stats(options) => stats::run(options),
         Command::Drop(command) => drop::run(command),
         Command::Completions(options) => completions::run(&options),

@@ -371,9 +371,15 @@ pub struct AuditConfig {
     /// How long its entries are kept.
     #[serde(with = "As::<Period>")]
     pub keep: Span,
-    /// Whether the addresses of readers are recorded.
+    /// Whether the addresses of readers, and of the clients that sent mail, are recorded.
     #[serde(with = "As::<Flag>")]
     pub addresses: bool,
+    /// How long it is kept what was decided of each message; `None` keeps nothing.
+    #[serde(with = "As::<OptionalPeriod>")]
+    pub decisions: Option<Span>,
+    /// Of how many messages at most.
+    #[serde(with = "As::<Count<1, 10_000_000>>")]
+    pub decisions_max: usize,
 }
 
 /// `[store]`: where detached files go.

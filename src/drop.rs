@@ -16,6 +16,8 @@
 //!   drop.sqlite3                    records: who deposited what size, when, until when (clear);
 //!                                   names, types, digests (sealed). Asked with `sqlite3`.
 //!   drop.sqlite3-wal, -shm          SQLite's: part of the database, never to be removed by hand
+//!   decisions/                      what was decided of messages, for some days (`decisions.rs`); no part of a
+//!                                   backup
 //!   drop.key                        32 random bytes, for fingerprints (`drop/fingerprint.rs`)
 //!   spare                           4 MiB of nothing, given up when a sweep finds the disk full
 //!   blobs/                          the files of committed packages, encrypted

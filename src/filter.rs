@@ -69,6 +69,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::{
     config::{Config, RunMode},
+    decisions::Decisions,
     lookup::Lookup,
     mime::{Ambiguity, Field, Head, MediaType, head},
     policy::{self, Edits, HeaderFacts, Known, Outlook, Plan, Refusal, Source, Wishes},
@@ -132,6 +133,8 @@ pub struct Filter {
     explain: bool,
     /// Whether a message is rewritten though nothing is deposited.
     preview: bool,
+    /// Where what is decided is kept.
+    decisions: Option<Decisions>,
 }
 
 /// What becomes of a message once its header is known.
@@ -327,6 +330,7 @@ impl Filter {
             is_own: false,
             explain: false,
             preview: false,
+            decisions: None,
         }
     }
 
@@ -341,6 +345,7 @@ impl Filter {
             is_own: false,
             explain: false,
             preview: false,
+            decisions: None,
         }
     }
 
@@ -371,6 +376,7 @@ impl Filter {
             is_own: false,
             explain: false,
             preview: true,
+            decisions: None,
         }
     }
 
@@ -399,6 +405,22 @@ impl Filter {
             (false, true) => Outlook::Open,
             (false, false) => policy::outlook(&self.of(envelope).config, envelope, stage),
         }
+    }
+
+    /// Keeps what is decided there, if anywhere.
+    pub fn recording(mut self, decisions: Option<Decisions>) -> Self {
+        self.decisions = decisions;
+        self
+    }
+
+    /// Where what is decided is kept.
+    pub fn decisions(&self) -> Option<&Decisions> {
+        self.decisions.as_ref()
+    }
+
+    /// The configuration that it works by, shared.
+    pub fn shared_config(&self) -> Arc<Config> {
+        Arc::clone(&self.config)
     }
 
     /// The configuration that it works by.

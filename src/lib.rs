@@ -26,6 +26,7 @@
 //! * [`store`] – where detached files go: the drop of this process, or that of another host
 //! * [`drop`](mod@drop) – the file drop: tokens, encryption, drafts, records, expiry
 //! * [`rewrite`] – the notice, and the pieces from which the new body is sent
+//! * [`decisions`] – what was decided of each message, kept for some days
 //! * [`stats`] – what was kept out of mailboxes
 //! * [`deposit`] – deposits by milters of other hosts, over HTTP
 //! * [`web`] – what the reader of the mail sees: landing page, downloads
@@ -49,6 +50,7 @@ pub mod admin;
 mod budget;
 pub mod cli;
 pub mod config;
+pub mod decisions;
 pub mod deposit;
 pub mod drop;
 pub mod filter;

@@ -45,6 +45,7 @@ use crate::{
     config::{
         Action, Config, Directions, Mail, NoticeLanguage, Recipients, Rule, RunMode, UserList,
     },
+    decisions::Who,
     filter::{Direction, Envelope},
 };
 
@@ -285,6 +286,34 @@ fn refusal(
 /// Whether a rule behind this one refuses: then it matters whether this one matches.
 fn may_refuse_after(config: &Config, index: usize) -> bool {
     config.rule.iter().skip(index + 1).any(Rule::refuses)
+}
+
+/// Which rule keeps a message that passed by the rules with its body unseen, as far as its envelope tells;
+/// `users` when none does, and users may choose. Slower than [`outlook`]: not for the way of mail.
+pub fn keeper_of(config: &Config, who: &Who) -> Option<String> {
+    let envelope = Envelope {
+        sender: who.sender.clone(),
+        recipients: who.recipients.clone(),
+        direction: match who.direction.as_str() {
+            "outgoing" => Direction::Outgoing,
+            _ => Direction::Incoming,
+        },
+        login: who.login.clone(),
+        client: who.client.as_deref().and_then(|ip| ip.parse().ok()),
+        ..Envelope::default()
+    };
+    let message = MessageFacts::new(&envelope, None);
+    let recipients = each_recipient(&envelope);
+    let keeps = recipients.iter().find_map(|recipient| {
+        config.rule.iter().find(|rule| {
+            let holds = matching::of_message(rule, &message, Some(recipient));
+            holds == Holds::Yes && !rule.is_of_part() && matches!(rule.action, Action::Keep)
+        })
+    });
+    let users = &config.users;
+    let chose = users.opt_in.is_some() || users.opt_out.is_some();
+    let label = keeps.map(|rule| rule.label.clone());
+    label.or_else(|| chose.then(|| "users".to_owned()))
 }
 
 /// Whether a user's choice keeps the message as it is for this recipient.

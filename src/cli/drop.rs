@@ -7,11 +7,13 @@ mod act;
 mod get;
 mod link;
 mod look;
+mod maillog;
 mod select;
 mod sweep;
 pub(super) mod table;
 mod token;
 mod when;
+pub(super) mod why;
 
 use clap::Subcommand;
 use jiff::Timestamp;

@@ -30,6 +30,7 @@ use super::{
 use crate::{
     admin::{self, Metrics},
     config::Config,
+    decisions::Decisions,
     deposit::Deposits,
     drop::{Drop, Swept},
     milter::{self, Claim, Stop},
@@ -98,6 +99,7 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
         drop: drop.clone(),
         stores: stores.clone(),
         metrics: metrics.clone(),
+        decisions: Decisions::start(&config.drop.directory, &config.audit),
     };
     let reload = Reload::new(options.config, config, themes, made, log);
     let no_threads =

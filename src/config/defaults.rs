@@ -106,6 +106,8 @@ impl Default for AuditConfig {
         Self {
             keep: Span::new().years(1),
             addresses: true,
+            decisions: Some(Span::new().days(7)),
+            decisions_max: 100_000,
         }
     }
 }

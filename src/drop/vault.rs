@@ -126,6 +126,18 @@ impl KeyType for Length {
     }
 }
 
+impl RecordId {
+    /// The id that these bytes are.
+    pub(crate) fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its bytes.
+    pub(crate) fn bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
 impl FromStr for RecordId {
     type Err = RecordIdError;
 

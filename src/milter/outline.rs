@@ -4,7 +4,14 @@ use std::time::Instant;
 
 use tracing::{debug, enabled};
 
-use crate::filter::{Direction, Envelope, Message, PartDecision, Trial};
+use crate::{
+    decisions::{Part, Who},
+    filter::{Direction, Envelope, Filter, Message, PartDecision, Trial},
+    mime::Field,
+};
+
+/// The longest `Message-ID` that is kept: a line of RFC 5322 has 998 bytes at most.
+const MESSAGE_ID_BYTES_MAX: usize = 998;
 
 /// What the log says of a message.
 #[derive(Debug)]
@@ -17,11 +24,22 @@ pub(super) struct Outline {
     pub(super) trial: Trial,
     /// Whether nothing is detached because readers elsewhere could not open the links.
     pub(super) withheld: bool,
+    /// Whose it is, where what is decided is kept.
+    pub(super) who: Option<Box<Who>>,
+    /// What was decided for each part, likewise.
+    pub(super) parts: Vec<Part>,
 }
 
 impl Outline {
-    pub(super) fn new(envelope: &Envelope) -> Self {
+    /// `header` as far as it was seen.
+    pub(super) fn new(envelope: &Envelope, header: &[Field], filter: &Filter) -> Self {
+        let who = || {
+            let direction = direction_name(envelope.direction);
+            Box::new(Who::new(envelope, direction, message_id(header)))
+        };
         Self {
+            who: filter.decisions().map(|_| who()),
+            parts: Vec::new(),
             queue_id: envelope.queue_id.clone(),
             direction: envelope.direction,
             since: Instant::now(),
@@ -36,6 +54,9 @@ impl Outline {
         let parts: Vec<String> = message.explanation().iter().map(in_words).collect();
         self.decisions = (!parts.is_empty()).then(|| parts.join("; "));
         self.trial = message.trial();
+        if self.who.is_some() {
+            self.parts = message.explanation().iter().map(Part::from).collect();
+        }
     }
 
     pub(super) fn milliseconds(&self) -> u64 {
@@ -60,6 +81,13 @@ pub(super) fn explain(message: &Message, outline: &Outline) {
             "part",
         );
     }
+}
+
+/// The `Message-ID`, if there is one of a sound length.
+fn message_id(header: &[Field]) -> Option<String> {
+    let is_it = |field: &&Field| field.name.eq_ignore_ascii_case(b"message-id");
+    let value = header.iter().find(is_it)?.value.trim_ascii();
+    (value.len() <= MESSAGE_ID_BYTES_MAX).then(|| String::from_utf8_lossy(value).into_owned())
 }
 
 /// The direction, in the log.

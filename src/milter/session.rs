@@ -11,6 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use tokio::{
     sync::OwnedSemaphorePermit,
     time::{interval_at, sleep, timeout},
@@ -27,6 +28,8 @@ use crate::{
     admin::metrics::{InProgress, Outcome, Phase},
     budget::Share,
     config::{OnBlocked, OnFailure},
+    decisions::{Decision, RECIPIENTS_MAX, Who},
+    drop::{Link, RecordId},
     filter::{self, Envelope, Filter, HeaderEdit, Message, Rewritten, Start, Trial, Verdict},
     mime::Field,
     policy::{self, Edits, Outlook, Refusal},
@@ -87,8 +90,9 @@ pub(super) struct Session {
 enum Stage {
     /// There is none, or nothing more need be known of it.
     Idle,
-    /// Nothing of it need be seen, and Postfix will be told with its envelope complete.
-    Declined,
+    /// Nothing of it need be seen for this reason. Where the envelope gets no reply, Postfix is told when it
+    /// is complete and has a queue id.
+    Declined(Box<Envelope>, Reason),
     /// Its envelope and its header come in.
     Header(Header),
     /// Its body comes in.
@@ -219,12 +223,6 @@ impl Session {
             authenticated: login.is_some(),
         };
         let direction = client.direction(&config.milter);
-        if !self.agreement.editable {
-            return self.decline("not-editable");
-        }
-        if !policy::is_among(config.detach.directions, direction) {
-            return self.decline("direction");
-        }
         let envelope = Envelope {
             queue_id: String::new(),
             sender: envelope::address(sender),
@@ -237,10 +235,19 @@ impl Session {
             known: self.filter.known(),
         };
         // Nothing is refused here: local mail knows no answer to this.
-        if let Outlook::Never(reason) = self.filter.outlook(&envelope, policy::Stage::Mail) {
-            return self.decline(reason);
-        }
-        self.stage = Stage::Header(Header::new(envelope));
+        let declined = if !self.agreement.editable {
+            Some("not-editable")
+        } else if !policy::is_among(config.detach.directions, direction) {
+            Some("direction")
+        } else if let Outlook::Never(reason) = self.filter.outlook(&envelope, policy::Stage::Mail) {
+            Some(reason)
+        } else {
+            None
+        };
+        self.stage = match declined {
+            Some(reason) => Stage::Declined(Box::new(envelope), reason),
+            None => Stage::Header(Header::new(envelope)),
+        };
         Answer::Continue
     }
 
@@ -248,47 +255,55 @@ impl Session {
     /// know all of them.
     /// `leaves` says whether its mail goes to another machine.
     pub(super) fn rcpt(&mut self, recipient: &[u8], leaves: bool) -> Answer {
-        let mut answer = Answer::Continue;
-        if let Stage::Header(header) = &mut self.stage {
-            header.leaves |= leaves;
+        match &mut self.stage {
+            Stage::Header(header) => {
+                header.leaves |= leaves;
+                if let Err(reason) = header.add_recipient(recipient, &mut self.held) {
+                    let envelope = std::mem::take(&mut header.envelope);
+                    self.forget();
+                    warn!(reason, "left alone");
+                    self.stage = Stage::Declined(Box::new(first(envelope)), reason);
+                }
+            }
+            Stage::Declined(envelope, _) if envelope.recipients.len() < RECIPIENTS_MAX => {
+                envelope.recipients.push(envelope::address(recipient));
+            }
+            _ => {}
         }
-        if let Stage::Header(header) = &mut self.stage
-            && let Err(reason) = header.add_recipient(recipient, &mut self.held)
-        {
-            self.forget();
-            warn!(reason, "left alone");
-            answer = self.decline(reason);
-        }
-        self.withheld(answer)
+        self.withheld(Answer::Continue)
     }
 
     /// What is said of an answer before the envelope is complete.
     fn withheld(&mut self, answer: Answer) -> Answer {
-        if !self.agreement.noreply_envelope {
-            return answer;
+        if self.agreement.noreply_envelope {
+            return Answer::Silence;
         }
-        if answer == Answer::Accept {
-            self.stage = Stage::Declined;
+        // Over TCP each reply is a wait: the message is not asked for its queue id, and its decision is
+        // found by its sender.
+        match self.stage {
+            Stage::Declined(..) => self.decline(String::new()),
+            _ => answer,
         }
-        Answer::Silence
     }
 
     /// Ends the envelope: says whether the message can pass, or is refused, without being seen.
     pub(super) fn data(&mut self, queue_id: Option<String>) -> Answer {
+        let queue_id = short(queue_id.unwrap_or_default());
         let envelope = match &mut self.stage {
             Stage::Header(header) => &mut header.envelope,
-            Stage::Declined => return Answer::Accept,
+            Stage::Declined(..) => return self.decline(queue_id),
             _ => return Answer::Continue,
         };
-        envelope.queue_id = short(queue_id.unwrap_or_default());
+        envelope.queue_id = queue_id;
         match self.filter.outlook(envelope, policy::Stage::Data) {
             Outlook::Open => Answer::Continue,
             Outlook::Never(reason) => {
+                let outline = Outline::new(envelope, &[], &self.filter);
                 self.forget();
-                self.decline(reason)
+                self.pass(&outline, reason)
             }
             Outlook::Refused(refusal) => {
-                let outline = Outline::new(envelope);
+                let outline = Outline::new(envelope, &[], &self.filter);
                 self.forget();
                 self.refuse(&outline, refusal)
             }
@@ -317,11 +332,14 @@ impl Session {
 
     /// Ends the header: says whether the body is wanted, and waits for a turn to work on it.
     pub(super) async fn end_of_header(&mut self, queue_id: String) -> Answer {
+        if let Stage::Declined(..) = self.stage {
+            return self.decline(short(queue_id));
+        }
         let Stage::Header(mut header) = std::mem::replace(&mut self.stage, Stage::Idle) else {
             return Answer::Accept;
         };
         header.envelope.queue_id = short(queue_id);
-        let mut outline = Outline::new(&header.envelope);
+        let mut outline = Outline::new(&header.envelope, &header.fields, &self.filter);
         outline.withheld = header.leaves && self.filter.has_local_links();
         if let Some(reason) = header.left_alone {
             warn!(queue_id = outline.queue_id, reason, "left alone");
@@ -370,7 +388,7 @@ impl Session {
     /// Ends the message: the drop commits, then Postfix gets the change.
     pub(super) async fn finish(&mut self, replies: &impl Replies) -> Answer {
         let answer = match std::mem::replace(&mut self.stage, Stage::Idle) {
-            Stage::Idle | Stage::Declined | Stage::Header(_) => Answer::Accept,
+            Stage::Idle | Stage::Declined(..) | Stage::Header(_) => Answer::Accept,
             Stage::Edit(outline, reason, edits) => {
                 match self.edit(&edits, &outline, replies).await {
                     Ok(()) => self.pass(&outline, reason),
@@ -403,11 +421,44 @@ impl Session {
         self.held.clear();
     }
 
-    /// A message of which nothing need be seen; it has no queue id yet, so the log keeps quiet.
-    fn decline(&self, reason: Reason) -> Answer {
-        debug!(reason, "message is not looked at");
-        self.shared.metrics.message(Outcome::Passed, reason);
+    /// Passes a message of which nothing need be seen.
+    fn decline(&mut self, queue_id: String) -> Answer {
+        if let Stage::Declined(mut envelope, reason) =
+            std::mem::replace(&mut self.stage, Stage::Idle)
+        {
+            envelope.queue_id = queue_id;
+            let outline = Outline::new(&envelope, &[], &self.filter);
+            self.pass(&outline, reason);
+        }
         Answer::Accept
+    }
+
+    /// Keeps what was decided, for whoever asks why.
+    fn keep(&self, outline: &Outline, outcome: &str, reason: &str, rule: Option<&str>) {
+        self.keep_with(outline, (outcome, reason), rule, None);
+    }
+
+    fn keep_with(
+        &self,
+        outline: &Outline,
+        (outcome, reason): (&str, &str),
+        rule: Option<&str>,
+        package: Option<RecordId>,
+    ) {
+        if let Some(decisions) = self.filter.decisions()
+            && let Some(who) = &outline.who
+        {
+            let decision = Decision {
+                time: Timestamp::now(),
+                who: Who::clone(who),
+                outcome: outcome.to_owned(),
+                reason: reason.to_owned(),
+                rule: rule.map(str::to_owned),
+                package,
+                parts: outline.parts.clone(),
+            };
+            decisions.keep(decision, Some(self.filter.shared_config()));
+        }
     }
 
     async fn take_turn(&mut self, message: Box<Message>, outline: Outline) -> Answer {
@@ -653,6 +704,8 @@ impl Session {
             decisions = outline.decisions,
             "message rewritten",
         );
+        let package = Link::read(&rewritten.link).map(|link| RecordId::from(&link.token));
+        self.keep_with(outline, ("rewritten", "detached"), None, package);
         self.shared.metrics.message(Outcome::Rewritten, "detached");
         self.shared
             .metrics
@@ -675,6 +728,7 @@ impl Session {
             let queue_id = &outline.queue_id;
             info!(queue_id, parts, bytes, "would have been detached: dry-run");
         }
+        self.keep(outline, "passed", reason, None);
         self.shared.metrics.message(Outcome::Passed, reason);
         Answer::Accept
     }
@@ -705,6 +759,7 @@ impl Session {
             direction = direction_name(outline.direction),
             "message refused",
         );
+        self.keep(outline, "refused", "rules", Some(rule));
         self.shared.metrics.message(Outcome::Refused, "rules");
         let Refusal { for_good, text, .. } = refusal;
         self.refusal = Some(Reply { for_good, text });
@@ -722,6 +777,7 @@ impl Session {
             decisions = outline.decisions,
             "message refused",
         );
+        self.keep(outline, "refused", "blocked", None);
         self.shared.metrics.message(Outcome::Refused, "blocked");
         self.refusal = Some(Reply {
             for_good: true,
@@ -745,13 +801,15 @@ impl Session {
     }
 
     fn log_failure(&self, outline: &Outline, reason: Reason, answer: Answer) -> Answer {
+        let outcome = if answer == Answer::Accept {
+            "delivered-untouched"
+        } else {
+            "tempfailed"
+        };
+        self.keep(outline, outcome, reason, None);
         warn!(
             queue_id = outline.queue_id,
-            outcome = if answer == Answer::Accept {
-                "delivered-untouched"
-            } else {
-                "tempfailed"
-            },
+            outcome,
             reason,
             direction = direction_name(outline.direction),
             milliseconds = outline.milliseconds(),
@@ -760,6 +818,12 @@ impl Session {
         self.shared.metrics.message(Outcome::Failed, reason);
         answer
     }
+}
+
+/// An envelope with the first of its recipients.
+fn first(mut envelope: Envelope) -> Envelope {
+    envelope.recipients.truncate(RECIPIENTS_MAX);
+    envelope
 }
 
 /// Why a change could not be sent.

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -195,6 +196,102 @@ def _(lab):
         to = lab.address()
         lab.submit(report(to), to)
         stories.check_untouched(lab, report(to), lab.receive(to))
+
+
+def why(daemon, *words: str, log: str = "") -> list[dict]:
+    """What is said of a message, once it is written: what is decided gathers for a second."""
+    mail_log = daemon.directory / "mail.log"
+    mail_log.write_text(log)
+
+    def asked():
+        done = daemon.run("why", "--json", "--mail-log", mail_log, *words)
+        answers = json.loads(done.stdout) if done.returncode == 0 else []
+        return answers if any(a["decision"] for a in answers) else None
+    return wait_until(asked, f"an answer to {words}", 20)
+
+
+def queue_id_of(daemon) -> str:
+    """The queue id of the message that was logged last."""
+    return wait_until(lambda: re.findall(r'message (?:passed|rewritten|refused) queue_id="(\w+)"', daemon.log()),
+                      "a line in the log", 10)[-1]
+
+
+@story("why says what was decided, who sent it and what became of it, by queue id, Message-ID and link")
+def _(lab):
+    with lab.daemon() as daemon:
+        to = lab.address()
+        message = b"Message-ID: <why-1@lab.test>\r\n" + report(to)
+        lab.submit(message, to)
+        link = link_in(lab.receive(to), daemon)
+        queue_id = queue_id_of(daemon)
+        assert daemon.get(link + "/1")[0] == 200
+        for name in (queue_id, f"{queue_id}*", "<why-1@lab.test>", "why-1@lab.test", link, f"<{link}>."):
+            [answer] = why(daemon, name)
+            decision = answer["decision"]
+            assert (decision["outcome"], decision["sender"], decision["login"], decision["client"]) == \
+                ("rewritten", "alice@lab.test", "alice", "127.0.0.1"), decision
+            assert decision["recipients"] == [to] and decision["message_id"] == "<why-1@lab.test>"
+            assert [(p["fate"], p["rule"]) for p in decision["parts"]] == [("kept", None), ("detached", "default")]
+            [package] = answer["packages"]
+            assert package["state"] == "live" and [e["action"] for e in package["audit"]][0] == "deposit"
+        assert why(daemon, link)[0]["packages"][0]["names"] == ["report.pdf"]
+        assert why(daemon, queue_id)[0]["packages"][0]["names"] is None
+        assert daemon.run("drop", "revoke", link).returncode == 0
+        text = daemon.run("why", link).stdout.decode()
+        assert all(word in text for word in ("revoked", "threshold reached", "alice", "report.pdf")), text
+        for word in (b"alice@lab.test", to.encode(), b"report.pdf"):
+            assert not [line for line in daemon.log().encode().splitlines() if word in line and b"audit" not in line]
+
+
+KEEP = """
+[[rule]]
+name = "machines"
+recipient = "tickets@example.com"
+action = "keep"
+"""
+
+
+@story("why knows mail that passed unseen: small, of another direction, kept by a rule")
+def _(lab):
+    daemon = lab.daemon()
+    daemon.config.write_text(daemon.config.read_text() + KEEP)
+    with daemon:
+        to = lab.address()
+        small = m.message(m.TEXT, to=to)
+        lab.submit(small, to, options=[f"size={len(small)}"])
+        lab.receive(to)
+        small_id = queue_id_of(daemon)
+        [answer] = why(daemon, small_id)
+        assert (answer["decision"]["outcome"], answer["decision"]["reason"]) == ("passed", "small"), answer
+        assert answer["decision"]["recipients"] == [to]
+        log = f"Nov 28 19:40:02 mx postfix/cleanup[2]: {small_id}: message-id=<small@lab.test>\n"
+        [answer] = why(daemon, "<small@lab.test>", log=log)
+        assert answer["queue_id"] == small_id and len(answer["postfix"]) == 1
+        lab.submit(report("tickets@example.com"), "tickets@example.com")
+        wait_until(lambda: queue_id_of(daemon) != small_id, "the next line", 10)
+        [answer] = why(daemon, queue_id_of(daemon))
+        assert (answer["decision"]["reason"], answer["decision"]["rule"]) == ("rules", "machines"), answer
+
+
+@story("why says that nothing is known of a message, or that Postfix did not ask us")
+def _(lab):
+    with lab.daemon() as daemon:
+        mail_log = daemon.directory / "mail.log"
+        mail_log.write_text("Nov 28 19:40:02 mx postfix/cleanup[2]: 4XyZ: message-id=<a@lab.test>\n")
+        fails(daemon.run("why", "4abc", "--mail-log", mail_log), 1, "4abc", "audit.decisions", "Postfix")
+        done = daemon.run("why", "<a@lab.test>", "--mail-log", mail_log)
+        assert done.returncode == 0 and b"did not ask us" in done.stdout, done.stderr
+        fails(daemon.run("why", "two words"), 64, "queue id", "Message-ID", "link")
+        fails(daemon.run("why", "4abc", "--mail-log", "/nonexistent"), 66, "/nonexistent")
+
+
+@story("with audit.decisions off nothing is kept of what was decided")
+def _(lab):
+    with lab.daemon(audit_decisions="off") as daemon:
+        to = lab.address()
+        lab.submit(m.message(m.TEXT, to=to), to)
+        lab.receive(to)
+    assert not (daemon.drop / "decisions").exists()
 
 
 @story("French units and dates are taken on the command line and in the configuration")

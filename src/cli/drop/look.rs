@@ -227,7 +227,7 @@ pub(super) async fn show(options: ShowOptions) -> Result<(), Failure> {
     contents(&files, names.as_deref())
 }
 
-fn facts(deposit: &Deposit) -> Result<(), Failure> {
+pub(super) fn facts(deposit: &Deposit) -> Result<(), Failure> {
     let origin = &deposit.origin;
     let ended = deposit
         .ended
@@ -340,7 +340,7 @@ pub(super) async fn blocks(options: BlocksOptions) -> Result<(), Failure> {
     table::table(["SHA-256", "SINCE", "REASON"], rows.collect())
 }
 
-fn deposit_json(deposit: &Deposit) -> Value {
+pub(super) fn deposit_json(deposit: &Deposit) -> Value {
     json!({
         "id": deposit.id.to_string(),
         "state": deposit.state.word(),
@@ -372,7 +372,7 @@ fn file_json(index: usize, file: &DepositedFile, names: Option<&[FileEntry]>) ->
     shown
 }
 
-fn entry_json(entry: &Entry) -> Value {
+pub(super) fn entry_json(entry: &Entry) -> Value {
     json!({
         "time": entry.time.to_string(),
         "action": entry.action.word(),

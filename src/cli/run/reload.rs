@@ -18,6 +18,7 @@ use super::{super::ConfigOptions, log::Log};
 use crate::{
     admin::Metrics,
     config::{Config, DomainConfigs},
+    decisions::Decisions,
     drop::Drop,
     filter::Filter,
     store::Stores,
@@ -74,6 +75,7 @@ pub(super) struct Made {
     pub(super) drop: Drop,
     pub(super) stores: Stores,
     pub(super) metrics: Metrics,
+    pub(super) decisions: Option<Decisions>,
 }
 
 /// How pages look: as a rule, and those of domains with settings of their own.
@@ -205,7 +207,7 @@ pub(super) fn current(pages: watch::Receiver<Router>) -> Router {
 }
 
 fn filter(config: &Arc<Config>, made: &Made) -> Filter {
-    Filter::new(Arc::clone(config), made.stores.clone())
+    Filter::new(Arc::clone(config), made.stores.clone()).recording(made.decisions.clone())
 }
 
 fn pages(config: &Config, themes: Themes, made: &Made) -> Router {

@@ -1,0 +1,224 @@
+//! The answer to why, for people and as JSON.
+
+use serde_json::{Value, json};
+
+use super::super::{
+    look,
+    table::{self, json as write_json, line},
+};
+use crate::{
+    cli::exit::Failure,
+    decisions::{Decision, Part, Who},
+    drop::{Deposit, Entry},
+};
+
+/// What is known of a message.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) queue_id: String,
+    /// What was decided, if that is still kept.
+    pub(super) decision: Option<Decision>,
+    /// What the drop holds of it.
+    pub(super) held: Vec<Held>,
+    /// Postfix's lines about it.
+    pub(super) lines: Vec<String>,
+}
+
+/// A package, and what was done with it.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) deposit: Deposit,
+    /// The names of its files, for whoever has the link.
+    pub(super) names: Option<Vec<String>>,
+    pub(super) entries: Vec<Entry>,
+}
+
+impl Answer {
+    /// Whether it came to us.
+    pub(super) fn is_ours(&self) -> bool {
+        self.decision.is_some() || !self.held.is_empty()
+    }
+}
+
+/// Writes answers.
+pub(super) fn print(answers: &[Answer], json: bool) -> Result<(), Failure> {
+    if json {
+        return write_json(&answers.iter().map(as_json).collect());
+    }
+    answers.iter().enumerate().try_for_each(|(index, answer)| {
+        if index > 0 {
+            line("")?;
+        }
+        tell(answer)
+    })
+}
+
+fn tell(answer: &Answer) -> Result<(), Failure> {
+    match &answer.decision {
+        Some(decision) => decided(decision)?,
+        None if answer.held.is_empty() => {
+            fact("queue id", &answer.queue_id)?;
+            fact(
+                "decided",
+                "nothing: Postfix knows this message, and did not ask us, or it is longer ago than audit.decisions; \
+                 depollueur doctor, as root, says whether Postfix asks",
+            )?;
+        }
+        None => {
+            fact("queue id", &answer.queue_id)?;
+            fact(
+                "decided",
+                "is not kept any more (audit.decisions); the drop still knows:",
+            )?;
+        }
+    }
+    answer.held.iter().try_for_each(held)?;
+    if !answer.lines.is_empty() {
+        line("")?;
+        line("Postfix's log:")?;
+    }
+    answer
+        .lines
+        .iter()
+        .try_for_each(|text| line(&format!("  {text}")))
+}
+
+fn decided(decision: &Decision) -> Result<(), Failure> {
+    let who = &decision.who;
+    let unnamed = "passed before it had one: found by sender and time (the milter's socket is TCP)";
+    let queue_id = if who.queue_id.is_empty() {
+        unnamed
+    } else {
+        &who.queue_id
+    };
+    fact("queue id", queue_id)?;
+    fact("message id", who.message_id.as_deref().unwrap_or_default())?;
+    fact("time", &decision.time.to_string())?;
+    fact("outcome", &decision.outcome)?;
+    fact("why", in_words(&decision.reason))?;
+    fact("decided by", decision.rule.as_deref().unwrap_or_default())?;
+    fact("direction", &who.direction)?;
+    fact("sender", &format!("<{}>", who.sender))?;
+    fact("login", who.login.as_deref().unwrap_or_default())?;
+    fact("client", who.client.as_deref().unwrap_or_default())?;
+    fact("recipients", &recipients(who))?;
+    let bytes = who.bytes.map(|bytes| bytes.to_string());
+    fact("declared bytes", &bytes.unwrap_or_default())?;
+    if decision.parts.is_empty() {
+        return Ok(());
+    }
+    line("")?;
+    let row = |part: &Part| {
+        let path = if part.path.is_empty() {
+            "-"
+        } else {
+            &part.path
+        };
+        [
+            path.to_owned(),
+            part.fate.clone(),
+            part.bytes.to_string(),
+            part.rule.clone().unwrap_or_else(|| "-".to_owned()),
+            part.media_type.clone(),
+            part.reason.clone(),
+        ]
+    };
+    let headings = ["PART", "FATE", "BYTES", "DECIDED BY", "TYPE", "WHY"];
+    table::table(headings, decision.parts.iter().map(row).collect())
+}
+
+fn recipients(who: &Who) -> String {
+    let named: Vec<_> = who.recipients.iter().map(|to| format!("<{to}>")).collect();
+    let rest = who.recipient_count.saturating_sub(named.len());
+    let more = (rest > 0).then(|| format!(" and {rest} more"));
+    named.join(", ") + &more.unwrap_or_default()
+}
+
+fn held(held: &Held) -> Result<(), Failure> {
+    let deposit = &held.deposit;
+    line("")?;
+    look::facts(deposit)?;
+    if let Some(names) = &held.names {
+        fact("files", &names.join(", "))?;
+        line("")?;
+    }
+    let row = |entry: &Entry| {
+        [
+            entry.time.to_string(),
+            entry.action.to_string(),
+            entry.client.actor.to_string(),
+            entry
+                .client
+                .address
+                .map(|ip| ip.to_string())
+                .unwrap_or_default(),
+            entry.detail.clone(),
+        ]
+    };
+    let headings = ["TIME", "DONE WITH IT", "BY", "ADDRESS", "DETAIL"];
+    table::table(headings, held.entries.iter().map(row).collect())
+}
+
+/// A line with a name and a value; none without a value.
+fn fact(name: &str, value: &str) -> Result<(), Failure> {
+    if value.is_empty() {
+        return Ok(());
+    }
+    line(&format!("{name:16}{value}"))
+}
+
+/// What a word of the log means.
+fn in_words(reason: &str) -> &str {
+    match reason {
+        "detached" => "detached: attachments went into the drop",
+        "small" => "small: it is smaller than every threshold that may hold",
+        "direction" => "direction: mail of this direction is not treated (detach.directions)",
+        "rules" => "rules: a rule, or the users' choice, keeps all of it",
+        "wish" => "wish: its sender wanted everything kept ([sender])",
+        "header" => "header: it is of a kind from which nothing is detached, as its header says",
+        "nothing" => "nothing: it was read to its end, and nothing was to be detached",
+        "dry-run" => "dry-run: something would have been done (detach.mode, or the rule's)",
+        "blocked" => "blocked: an admin blocked a file of it (depollueur drop blocks)",
+        "drop" => "drop: the drop failed; the daemon's log says how",
+        "deadline" | "no-turn" => "it took longer than milter.deadline",
+        "postfix-gone" => "postfix-gone: Postfix closed the connection",
+        "not-editable" => "not-editable: the mail server does not let mail be changed",
+        other => other,
+    }
+}
+
+fn as_json(answer: &Answer) -> Value {
+    let packages: Vec<_> = answer.held.iter().map(held_json).collect();
+    json!({
+        "queue_id": answer.queue_id,
+        "decision": answer.decision.as_ref().map(decision_json),
+        "packages": packages,
+        "postfix": answer.lines,
+    })
+}
+
+fn held_json(held: &Held) -> Value {
+    let mut shown = look::deposit_json(&held.deposit);
+    shown["names"] = json!(held.names);
+    shown["audit"] = held.entries.iter().map(look::entry_json).collect();
+    shown
+}
+
+fn decision_json(decision: &Decision) -> Value {
+    let who = &decision.who;
+    json!({
+        "time": decision.time.to_string(),
+        "message_id": who.message_id,
+        "outcome": decision.outcome,
+        "reason": decision.reason,
+        "rule": decision.rule,
+        "direction": who.direction,
+        "sender": who.sender,
+        "login": who.login,
+        "client": who.client,
+        "recipients": who.recipients,
+        "recipient_count": who.recipient_count,
+        "declared_bytes": who.bytes,
+        "parts": decision.parts,
+    })
+}

@@ -1,0 +1,357 @@
+//! What was decided of each message, kept for some days: so that an admin can be told why.
+//!
+//! A ring beside the drop, in a database of its own (`decisions/drop.sqlite3`), bounded in time
+//! (`audit.decisions`) and in number (`audit.decisions_max`). It has what the log must not have, the
+//! addresses of sender and recipients, and no name of any file: those are sealed in the drop.
+//!
+//! Mail never waits for it. What was decided is put into a list in memory; a thread writes what has
+//! gathered there, once a second at most, in one transaction and without a sync. A power cut can
+//! cost the last of it, or all; nothing else depends on it. What cannot be written is forgotten.
+
+mod store;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Condvar, Mutex, PoisonError},
+    thread,
+    time::Duration,
+};
+
+use jiff::{Span, Timestamp};
+
+pub use self::store::{Question, Ring, RingError};
+use crate::{
+    config::{AuditConfig, Config},
+    drop::RecordId,
+    filter::{Envelope, PartDecision},
+    policy,
+};
+
+/// How many decisions may wait for the thread; more are forgotten, and counted.
+const WAITING_MAX: usize = 10_000;
+
+/// How long the thread lets decisions gather.
+const GATHER: Duration = Duration::from_secs(1);
+
+/// So many recipients are named; all are counted.
+pub const RECIPIENTS_MAX: usize = 20;
+
+/// What was decided of a message.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// When.
+    pub time: Timestamp,
+    /// Whose it was.
+    pub who: Who,
+    /// What became of it: `passed`, `rewritten`, `refused`, `delivered-untouched`, `tempfailed`.
+    pub outcome: String,
+    /// Why, as in the log.
+    pub reason: String,
+    /// Who decided of the whole message: a rule's name, `users`, …
+    pub rule: Option<String>,
+    /// The package that holds what was detached.
+    pub package: Option<RecordId>,
+    /// What was decided for each part, as far as it was looked at. Without names.
+    pub parts: Vec<Part>,
+}
+
+/// Whose a message was.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Who {
+    /// Postfix's queue id.
+    pub queue_id: String,
+    /// The `Message-ID` with its angle brackets; of messages whose header was not seen it is not known.
+    pub message_id: Option<String>,
+    /// Which way it went: `incoming` or `outgoing`.
+    pub direction: String,
+    /// The envelope sender.
+    pub sender: String,
+    /// The login name.
+    pub login: Option<String>,
+    /// The address of the client.
+    pub client: Option<String>,
+    /// The recipients, the first [`RECIPIENTS_MAX`] of them.
+    pub recipients: Vec<String>,
+    /// How many there were.
+    pub recipient_count: usize,
+    /// How many bytes the client said that it has.
+    pub bytes: Option<u64>,
+}
+
+/// What was decided for a part.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+pub struct Part {
+    /// Its place, as `2.1`.
+    pub path: String,
+    /// Its declared media type.
+    pub media_type: String,
+    /// Its decoded size.
+    pub bytes: u64,
+    /// `detached`, `would go` or `kept`.
+    pub fate: String,
+    /// Who decided.
+    pub rule: Option<String>,
+    /// Why.
+    pub reason: String,
+}
+
+/// Where sessions put what was decided. Cheap to clone; what waits is written when the last is dropped.
+#[derive(Clone, Debug)]
+pub struct Decisions(Arc<Writer>);
+
+#[derive(Debug)]
+struct Writer {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<thread::JoinHandle<()>>>,
+    /// Whether the addresses of clients are recorded.
+    addresses: bool,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+}
+
+/// A decision, and the configuration that it fell by.
+type Made = (Decision, Option<Arc<Config>>);
+
+#[derive(Debug, Default)]
+struct Waiting {
+    decisions: Vec<Made>,
+    forgotten: u64,
+    ended: bool,
+}
+
+impl Who {
+    /// What is kept of an envelope.
+    pub fn new(envelope: &Envelope, direction: &str, message_id: Option<String>) -> Self {
+        let named = envelope.recipients.iter().take(RECIPIENTS_MAX);
+        Self {
+            queue_id: envelope.queue_id.clone(),
+            message_id,
+            direction: direction.to_owned(),
+            sender: envelope.sender.clone(),
+            login: envelope.login.clone(),
+            client: envelope.client.map(|client| client.to_string()),
+            recipients: named.cloned().collect(),
+            recipient_count: envelope.recipients.len(),
+            bytes: envelope.size,
+        }
+    }
+}
+
+impl From<&PartDecision> for Part {
+    fn from(part: &PartDecision) -> Self {
+        let fate = match part {
+            PartDecision { detached: true, .. } => "detached",
+            PartDecision {
+                would_detach: true, ..
+            } => "would go",
+            _ => "kept",
+        };
+        Self {
+            path: part.path.clone(),
+            media_type: part.media_type.clone(),
+            bytes: part.bytes,
+            fate: fate.to_owned(),
+            rule: part.rule.clone(),
+            reason: part.reason.to_owned(),
+        }
+    }
+}
+
+/// Where the ring of a drop is.
+pub fn file(drop: &Path) -> PathBuf {
+    drop.join("decisions").join("drop.sqlite3")
+}
+
+impl Decisions {
+    /// Starts the thread that writes; `None` when nothing is to be kept, or there is no thread.
+    pub fn start(drop: &Path, audit: &AuditConfig) -> Option<Self> {
+        let keep = audit.decisions?;
+        let shared = Arc::new(Shared::default());
+        let (theirs, ring) = (Arc::clone(&shared), Ring::new(file(drop)));
+        let bounds = (keep, audit.decisions_max);
+        let thread = thread::Builder::new()
+            .name("decisions".to_owned())
+            .spawn(move || write(&theirs, ring, bounds))
+            .inspect_err(|error| tracing::warn!("decisions are not kept: no thread: {error}"))
+            .ok()?;
+        Some(Self(Arc::new(Writer {
+            shared,
+            thread: Mutex::new(Some(thread)),
+            addresses: audit.addresses,
+        })))
+    }
+
+    /// Keeps a decision. With the configuration that it fell by, the rule that kept a message unseen is
+    /// found out later, by the thread.
+    pub fn keep(&self, mut decision: Decision, config: Option<Arc<Config>>) {
+        if !self.0.addresses {
+            decision.who.client = None;
+        }
+        let mut waiting = lock(&self.0.shared);
+        if waiting.decisions.len() >= WAITING_MAX {
+            waiting.forgotten += 1;
+            return;
+        }
+        waiting.decisions.push((decision, config));
+        if waiting.decisions.len() == 1 {
+            self.0.shared.changed.notify_one();
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        lock(&self.shared).ended = true;
+        self.shared.changed.notify_one();
+        let thread = self
+            .thread
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(thread) = thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn lock(shared: &Shared) -> std::sync::MutexGuard<'_, Waiting> {
+    shared
+        .waiting
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What the thread does: waits for the first decision, lets others gather, writes them.
+fn write(shared: &Shared, mut ring: Ring, bounds: (Span, usize)) {
+    let mut complained = false;
+    if ring.exists() {
+        // What is too old is forgotten though no mail comes; what fails will fail again.
+        let _ = ring.write(&[], bounds, Timestamp::now());
+    }
+    loop {
+        let (decisions, forgotten, ended) = gathered(shared);
+        if decisions.is_empty() && ended {
+            return;
+        }
+        let written = ring.write(&with_rules(decisions), bounds, Timestamp::now());
+        if let Err(error) = &written
+            && !complained
+        {
+            tracing::warn!("what was decided of messages is not kept: {error}");
+        }
+        if forgotten > 0 {
+            tracing::warn!(forgotten, "decisions came faster than they can be kept");
+        }
+        complained = written.is_err();
+        if ended {
+            return;
+        }
+    }
+}
+
+/// What gathered, how many were forgotten, and whether this is the end.
+fn gathered(shared: &Shared) -> (Vec<Made>, u64, bool) {
+    let guard = |error: PoisonError<_>| error.into_inner();
+    let waiting = lock(shared);
+    let is_idle = |waiting: &mut Waiting| waiting.decisions.is_empty() && !waiting.ended;
+    let waiting = shared.changed.wait_while(waiting, is_idle);
+    let waiting = waiting.unwrap_or_else(guard);
+    let goes_on = |waiting: &mut Waiting| !waiting.ended;
+    let gathering = shared.changed.wait_timeout_while(waiting, GATHER, goes_on);
+    let mut waiting = match gathering {
+        Ok((waiting, _)) => waiting,
+        Err(error) => error.into_inner().0,
+    };
+    let forgotten = std::mem::take(&mut waiting.forgotten);
+    (
+        std::mem::take(&mut waiting.decisions),
+        forgotten,
+        waiting.ended,
+    )
+}
+
+/// Finds out which rule kept what was kept unseen.
+fn with_rules(decisions: Vec<Made>) -> Vec<Decision> {
+    let rule = |(mut decision, config): Made| {
+        if decision.rule.is_none()
+            && decision.reason == "rules"
+            && let Some(config) = config
+        {
+            decision.rule = policy::keeper_of(&config, &decision.who);
+        }
+        decision
+    };
+    decisions.into_iter().map(rule).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(super) fn decision(queue_id: &str) -> Decision {
+        Decision {
+            time: "2026-11-20T10:00:00Z".parse().unwrap(),
+            who: Who {
+                queue_id: queue_id.to_owned(),
+                message_id: Some(format!("<{queue_id}@example.org>")),
+                direction: "outgoing".to_owned(),
+                sender: "alice@example.org".to_owned(),
+                login: Some("alice".to_owned()),
+                client: Some("192.0.2.7".to_owned()),
+                recipients: vec!["bob@example.com".to_owned()],
+                recipient_count: 1,
+                bytes: Some(1000),
+            },
+            outcome: "passed".to_owned(),
+            reason: "small".to_owned(),
+            rule: None,
+            package: None,
+            parts: vec![Part {
+                path: "2".to_owned(),
+                media_type: "application/pdf".to_owned(),
+                bytes: 10,
+                fate: "kept".to_owned(),
+                rule: Some("default".to_owned()),
+                reason: "below threshold".to_owned(),
+            }],
+        }
+    }
+
+    #[test]
+    fn what_was_kept_is_written_when_the_last_goes() {
+        let home = tempfile::tempdir().unwrap();
+        let audit = AuditConfig {
+            decisions: Some(Span::new().years(50)),
+            ..AuditConfig::default()
+        };
+        let decisions = Decisions::start(home.path(), &audit).unwrap();
+        decisions.clone().keep(decision("4abc"), None);
+        drop(decisions);
+        let found = Ring::new(file(home.path()))
+            .find(&Question::QueueId("4abc".into()))
+            .unwrap();
+        assert_eq!(found, [decision("4abc")]);
+    }
+
+    #[test]
+    fn without_addresses_no_client_is_kept_and_off_keeps_nothing() {
+        let home = tempfile::tempdir().unwrap();
+        let mut audit = AuditConfig {
+            addresses: false,
+            decisions: Some(Span::new().years(50)),
+            ..AuditConfig::default()
+        };
+        let decisions = Decisions::start(home.path(), &audit).unwrap();
+        decisions.keep(decision("4abc"), None);
+        drop(decisions);
+        let found = Ring::new(file(home.path()))
+            .find(&Question::QueueId("4abc".into()))
+            .unwrap();
+        assert_eq!(found[0].who.client, None);
+        audit.decisions = None;
+        assert!(Decisions::start(home.path(), &audit).is_none());
+    }
+}
