@@ -7,6 +7,7 @@ mod drop;
 mod envelope;
 mod exit;
 mod owner;
+mod plug;
 mod progress;
 mod replay;
 mod rewrite;
@@ -45,6 +46,10 @@ enum Command {
     Setup(setup::Options),
     /// Says what was decided of a message and what became of it, by queue id, Message-ID or link.
     Why(drop::why::Options),
+    /// Puts the milter into Postfix: shows the change, tries it with test mail, takes back what does not hold.
+    Plug(plug::Options),
+    /// Takes the milter out of Postfix, which is then as it was before.
+    Unplug(plug::Out),
     /// Says what was kept out of mailboxes.
     Stats(stats::Options),
     /// Looks into the file drop.
@@ -88,6 +93,8 @@ pub fn main() -> ExitCode {
         Command::Doctor(options) => doctor::run(options),
         Command::Setup(options) => setup::run(options),
         Command::Why(options) => drop::why::run(options),
+        Command::Plug(options) => plug::plug(&options),
+        Command::Unplug(options) => plug::unplug(&options),
         Command::Stats(options) => stats::run(options),
         Command::Drop(command) => drop::run(command),
         Command::Completions(options) => completions::run(&options),

@@ -17,14 +17,14 @@
 
 mod abuse;
 mod deposit;
-mod entry;
+pub(super) mod entry;
 mod links;
-mod listing;
+pub(super) mod listing;
 mod lookups;
-mod order;
-mod others;
+pub(super) mod order;
+pub(super) mod others;
 mod owners;
-mod postfix;
+pub(super) mod postfix;
 mod report;
 mod settings;
 mod socket;
@@ -49,7 +49,7 @@ use super::{
     ConfigOptions,
     exit::{EX_UNAVAILABLE, Failure},
 };
-use crate::config::Config;
+use crate::config::{Config, MilterAddress};
 
 /// Something should be looked at.
 const WARNINGS: u8 = 1;
@@ -144,10 +144,17 @@ fn address(text: &str) -> Result<SocketAddr, String> {
         .ok_or_else(|| format!("{text:?} is no IP address, with or without a port"))
 }
 
+/// Speaks the beginning of the milter protocol with whoever listens there.
+///
+/// # Errors
+/// Nobody does, or it is no milter.
+pub(super) fn milter_answers(address: &MilterAddress) -> io::Result<()> {
+    socket::negotiates(address)
+}
+
 /// How the milter is plugged into the Postfix of this machine.
 #[derive(Debug)]
 pub(super) struct Plugs {
-    postfix: Option<Postfix>,
     /// Where the milter must listen for a Postfix that runs in a chroot.
     pub(super) listen: Option<String>,
 }
@@ -160,25 +167,19 @@ pub(super) fn plugs(postfix_config: Option<&Path>) -> Plugs {
         .as_ref()
         .and_then(|postfix| listing::chrooted_address(postfix, &usual));
     let listen = inside.map(|inside| inside.to_string());
-    Plugs { postfix, listen }
+    Plugs { listen }
 }
 
 impl Plugs {
-    /// The lines to type: the daemon first, then Postfix.
-    pub(super) fn lines(&self, config: &Config) -> Vec<String> {
+    /// The lines to type: the daemon first, then the way into Postfix.
+    pub(super) fn lines(&self) -> Vec<String> {
         let socket = if self.listen.is_some() {
             "systemctl enable --now depollueur.socket depollueur.service"
         } else {
             "systemctl enable --now depollueur.service"
         };
-        let nothing = Postfix::default();
-        let postfix = self.postfix.as_ref().unwrap_or(&nothing);
-        let mut lines = vec![socket.to_owned()];
-        for parameter in ["smtpd_milters", "non_smtpd_milters"] {
-            lines.extend(listing::plug(postfix, config, parameter));
-        }
-        lines.push("postfix reload".to_owned());
-        lines.push("depollueur doctor".to_owned());
-        lines
+        [socket, "depollueur plug", "depollueur doctor"]
+            .map(str::to_owned)
+            .into()
     }
 }

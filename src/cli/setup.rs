@@ -94,7 +94,7 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
     for warning in config.warnings() {
         complain(format_args!("warning: {warning}"));
     }
-    tell(&path, &plugs.lines(&config)).map_err(|error| Failure::output(&error))
+    tell(&path, &plugs.lines()).map_err(|error| Failure::output(&error))
 }
 
 fn in_the_way(path: &Path) -> Failure {

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    net::IpAddr,
+    net::{IpAddr, ToSocketAddrs as _},
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
@@ -13,18 +13,18 @@ use crate::config::MilterAddress;
 
 /// One milter in `smtpd_milters` or `non_smtpd_milters`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(in crate::cli) struct Entry {
     /// As it is written.
-    pub(super) text: String,
+    pub(in crate::cli) text: String,
     /// Where it is.
-    pub(super) place: Place,
+    pub(in crate::cli) place: Place,
     /// What is set for it alone, in braces.
-    pub(super) options: BTreeMap<String, String>,
+    pub(in crate::cli) options: BTreeMap<String, String>,
 }
 
 /// Where a milter listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(in crate::cli) enum Place {
     /// A path, which begins at the queue directory when it does not begin with a slash.
     Unix(String),
     /// A host and a port.
@@ -35,7 +35,7 @@ pub(super) enum Place {
 
 /// What a milter does, as far as its address tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::cli) enum Kind {
     /// Looks at attachments, or rejects: a virus scanner.
     Scanner,
     /// Verifies what a change of the body breaks (DMARC after DKIM), or needs the original.
@@ -52,7 +52,7 @@ pub(super) enum Kind {
 
 impl Entry {
     /// Reads a list: addresses between blanks and commas, with options where there are braces.
-    pub(super) fn list(text: &str) -> Vec<Self> {
+    pub(in crate::cli) fn list(text: &str) -> Vec<Self> {
         split(text).into_iter().map(Self::parse).collect()
     }
 
@@ -75,7 +75,7 @@ impl Entry {
 
     /// True when it is the milter that listens at `listen`. A daemon whose socket the service
     /// manager holds does not know its address: there a path with our name counts.
-    pub(super) fn is_ours(
+    pub(in crate::cli) fn is_ours(
         &self,
         listen: &MilterAddress,
         postfix: &Postfix,
@@ -97,7 +97,7 @@ impl Entry {
     }
 
     /// The path of its socket as the service comes to it.
-    pub(super) fn path(&self, postfix: &Postfix, service: &Service) -> Option<PathBuf> {
+    pub(in crate::cli) fn path(&self, postfix: &Postfix, service: &Service) -> Option<PathBuf> {
         let Place::Unix(path) = &self.place else {
             return None;
         };
@@ -109,8 +109,24 @@ impl Entry {
         }
     }
 
+    /// Where it can be spoken with, seen from outside of a chroot that is `queue`.
+    pub(in crate::cli) fn address(&self, queue: &Path) -> Option<MilterAddress> {
+        match &self.place {
+            Place::Inet(host, port) => {
+                let mut found = (host.as_str(), *port).to_socket_addrs().ok()?;
+                found.next().map(MilterAddress::Tcp)
+            }
+            Place::Unix(path) => {
+                let below = queue.join(path.trim_start_matches('/'));
+                let path = if below.exists() { below } else { path.into() };
+                Some(MilterAddress::Unix(path))
+            }
+            Place::Odd => None,
+        }
+    }
+
     /// What it does. The sockets and ports are those of the packages' own documents.
-    pub(super) fn kind(&self) -> Kind {
+    pub(in crate::cli) fn kind(&self) -> Kind {
         let text = self.text.to_ascii_lowercase();
         let port = match self.place {
             Place::Inet(_, port) => port,

@@ -17,24 +17,24 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 
 /// A list of milters as it holds for one service.
 #[derive(Debug)]
-pub(super) struct Use<'a> {
+pub(in crate::cli) struct Use<'a> {
     /// The service that asks them.
-    pub(super) service: &'a Service,
+    pub(in crate::cli) service: &'a Service,
     /// `smtpd_milters` or `non_smtpd_milters`.
-    pub(super) parameter: &'static str,
+    pub(in crate::cli) parameter: &'static str,
     /// The milters.
-    pub(super) entries: Vec<Entry>,
+    pub(in crate::cli) entries: Vec<Entry>,
     /// Which of them are ours.
-    pub(super) ours: Vec<usize>,
+    pub(in crate::cli) ours: Vec<usize>,
     /// Which way the mail goes.
-    pub(super) flow: Flow,
+    pub(in crate::cli) flow: Flow,
     /// True when the service accepts mail from this machine only, as after a content filter.
-    inner: bool,
+    pub(in crate::cli) inner: bool,
 }
 
 /// Which way the mail of a service goes, mostly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Flow {
+pub(in crate::cli) enum Flow {
     /// From outside.
     Incoming,
     /// From users, or from programs of this machine.
@@ -43,7 +43,7 @@ pub(super) enum Flow {
 
 impl<'a> Use<'a> {
     /// All lists of all services that ask milters.
-    pub(super) fn all(postfix: &'a Postfix, config: &Config) -> Vec<Self> {
+    pub(in crate::cli) fn all(postfix: &'a Postfix, config: &Config) -> Vec<Self> {
         let smtpd = postfix
             .smtpd()
             .filter(|service| asks_milters(postfix, service))
@@ -69,17 +69,17 @@ impl<'a> Use<'a> {
             ours: ours.collect(),
             entries,
             flow: flow(postfix, config, service),
-            inner: service.name().starts_with("127.") || service.name().starts_with("[::1]"),
+            inner: service.is_inner(),
         }
     }
 
     /// Our entry.
-    pub(super) fn our_entry(&self) -> Option<&Entry> {
+    pub(in crate::cli) fn our_entry(&self) -> Option<&Entry> {
         self.ours.first().map(|index| &self.entries[*index])
     }
 
     /// True when mail of this list is treated.
-    pub(super) fn is_treated(&self, config: &Config) -> bool {
+    pub(in crate::cli) fn is_treated(&self, config: &Config) -> bool {
         matches!(
             (config.detach.directions, self.flow),
             (Directions::Both, _)
@@ -88,8 +88,23 @@ impl<'a> Use<'a> {
         )
     }
 
+    /// The content filter that gets the mail after these milters, or the proxy before which they stand.
+    pub(in crate::cli) fn filter<'p>(&self, postfix: &'p Postfix) -> Option<&'p str>
+    where
+        'a: 'p,
+    {
+        let service = match self.parameter {
+            "non_smtpd_milters" => postfix.pickup()?,
+            _ => self.service,
+        };
+        ["content_filter", "smtpd_proxy_filter"]
+            .iter()
+            .filter_map(|name| postfix.of(service, name))
+            .find(|value| !value.is_empty() && !value.to_ascii_lowercase().contains("dkim"))
+    }
+
     /// What people call it.
-    pub(super) fn name(&self) -> String {
+    pub(in crate::cli) fn name(&self) -> String {
         if self.parameter == "non_smtpd_milters" {
             self.parameter.to_owned()
         } else {
@@ -98,7 +113,7 @@ impl<'a> Use<'a> {
     }
 
     /// The line that changes this list.
-    pub(super) fn set(&self, value: &str) -> String {
+    pub(in crate::cli) fn set(&self, value: &str) -> String {
         if self.service.overrides.contains_key(self.parameter) {
             postconf_p(&self.service.id, self.parameter, value)
         } else {
@@ -312,7 +327,7 @@ fn check_protocol(report: &mut Report, postfix: &Postfix, list: &Use<'_>) {
 
 /// The line that puts us into a list of main.cf, if we are not there: after those who must see mail
 /// as it came, before those who sign it.
-pub(super) fn plug(postfix: &Postfix, config: &Config, parameter: &str) -> Option<String> {
+pub(in crate::cli) fn plug(postfix: &Postfix, config: &Config, parameter: &str) -> Option<String> {
     let entries = Entry::list(postfix.get(parameter).unwrap_or_default());
     let address = our_address(postfix, &config.milter.listen);
     if entries.iter().any(|entry| entry.text.contains(&address)) {
@@ -326,7 +341,7 @@ pub(super) fn plug(postfix: &Postfix, config: &Config, parameter: &str) -> Optio
 }
 
 /// How our milter should stand in a list.
-pub(super) fn our_item(postfix: &Postfix, config: &Config) -> String {
+pub(in crate::cli) fn our_item(postfix: &Postfix, config: &Config) -> String {
     format!(
         "{{ {}, default_action=tempfail }}",
         our_address(postfix, &config.milter.listen)
@@ -334,7 +349,10 @@ pub(super) fn our_item(postfix: &Postfix, config: &Config) -> String {
 }
 
 /// Where the milter must listen instead, when it cannot be reached from a chroot.
-pub(super) fn chrooted_address(postfix: &Postfix, listen: &MilterAddress) -> Option<MilterAddress> {
+pub(in crate::cli) fn chrooted_address(
+    postfix: &Postfix,
+    listen: &MilterAddress,
+) -> Option<MilterAddress> {
     let queue = postfix.queue_directory();
     match listen {
         MilterAddress::Unix(path) if !path.starts_with(&queue) => {
@@ -346,7 +364,7 @@ pub(super) fn chrooted_address(postfix: &Postfix, listen: &MilterAddress) -> Opt
 }
 
 /// Our socket as Postfix should call it: relative below the queue directory, chroot or not.
-pub(super) fn our_address(postfix: &Postfix, listen: &MilterAddress) -> String {
+pub(in crate::cli) fn our_address(postfix: &Postfix, listen: &MilterAddress) -> String {
     let inside = chrooted_address(postfix, listen);
     match inside.as_ref().unwrap_or(listen) {
         MilterAddress::Unix(path) => {

@@ -9,7 +9,7 @@ use super::{
 
 /// Where another milter belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Demand {
+pub(in crate::cli) enum Demand {
     /// Before us, or else: how bad, and why.
     Before(Level, &'static str),
     /// After us.
@@ -129,7 +129,7 @@ fn has_signer(list: &Use<'_>, others: &Others) -> bool {
         })
 }
 
-fn demand(entry: &Entry, flow: Flow, others: &Others) -> Demand {
+pub(in crate::cli) fn demand(entry: &Entry, flow: Flow, others: &Others) -> Demand {
     use Level::{Error, Warning};
     let (signs, verifies) = others.dkim(entry);
     match (others.kind(entry), flow) {

@@ -21,14 +21,14 @@ const SIGNING_SYMBOLS: [&str; 2] = ["DKIM_SIGNED", "ARC_SIGNED"];
 #[derive(Clone, Debug, Default)]
 pub(in crate::cli) struct Others {
     /// Whether OpenDKIM signs and verifies.
-    pub(super) opendkim: Option<(bool, bool)>,
+    pub(in crate::cli) opendkim: Option<(bool, bool)>,
     /// What rspamd does.
-    pub(super) rspamd: Option<Rspamd>,
+    pub(in crate::cli) rspamd: Option<Rspamd>,
 }
 
 /// The configuration of the rspamd of this machine, as far as it concerns us.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Rspamd {
+pub(in crate::cli) struct Rspamd {
     /// Whether its module `dkim_signing` signs; `None` when that cannot be told.
     signs: Option<bool>,
     /// Whether a virus scanner is configured.
@@ -76,7 +76,7 @@ impl Others {
     }
 
     /// Whether the milter signs and verifies, as far as it is OpenDKIM; any other may do both.
-    pub(super) fn dkim(&self, entry: &Entry) -> (bool, bool) {
+    pub(in crate::cli) fn dkim(&self, entry: &Entry) -> (bool, bool) {
         match self.opendkim {
             Some(modes) if is_opendkim(entry) => modes,
             _ => (true, true),
@@ -324,7 +324,7 @@ fn is_opendkim(entry: &Entry) -> bool {
 #[cfg(test)]
 impl Others {
     /// An rspamd with this configuration, whose keys are all there.
-    pub(super) fn with_rspamd(dump: &str) -> Self {
+    pub(in crate::cli) fn with_rspamd(dump: &str) -> Self {
         let dump = serde_json::from_str(dump).unwrap();
         Self {
             rspamd: Some(Rspamd::parse(&dump, &|_| Some(true))),

@@ -9,24 +9,24 @@ use std::{
 
 /// The configuration of a Postfix.
 #[derive(Debug, Default)]
-pub(super) struct Postfix {
+pub(in crate::cli) struct Postfix {
     parameters: BTreeMap<String, String>,
     services: Vec<Service>,
 }
 
 /// A line of master.cf.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Service {
+pub(in crate::cli) struct Service {
     /// Name and type as `postconf -P` wants them: `smtp/inet`.
-    pub(super) id: String,
+    pub(in crate::cli) id: String,
     /// Whether it runs below the queue directory.
-    pub(super) chroot: bool,
+    pub(in crate::cli) chroot: bool,
     /// How many processes there may be; `None` is the default, 0 no limit.
-    pub(super) processes: Option<u64>,
+    pub(in crate::cli) processes: Option<u64>,
     /// The program.
-    pub(super) command: String,
+    pub(in crate::cli) command: String,
     /// Parameters of its own (`-o`).
-    pub(super) overrides: BTreeMap<String, String>,
+    pub(in crate::cli) overrides: BTreeMap<String, String>,
 }
 
 impl Postfix {
@@ -34,13 +34,13 @@ impl Postfix {
     ///
     /// # Errors
     /// One line: there is no Postfix, or its configuration cannot be read.
-    pub(super) fn read(directory: Option<&Path>) -> Result<Self, String> {
+    pub(in crate::cli) fn read(directory: Option<&Path>) -> Result<Self, String> {
         let ask = |arguments: &[&str]| postconf(directory, arguments);
         Ok(Self::parse(&ask(&["-x"])?, &ask(&["-M"])?, &ask(&["-Px"])?))
     }
 
     /// Reads what `postconf -x`, `postconf -M` and `postconf -Px` print.
-    pub(super) fn parse(main: &str, master: &str, overrides: &str) -> Self {
+    pub(in crate::cli) fn parse(main: &str, master: &str, overrides: &str) -> Self {
         let parameters: BTreeMap<_, _> = main.lines().filter_map(assignment).collect();
         // The default of the chroot column was turned round at level 1.
         let old = parameters
@@ -65,12 +65,12 @@ impl Postfix {
     }
 
     /// A parameter in main.cf, or its default; `None` when this Postfix does not know it.
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
+    pub(in crate::cli) fn get(&self, name: &str) -> Option<&str> {
         self.parameters.get(name).map(String::as_str)
     }
 
     /// A parameter as it holds for a service.
-    pub(super) fn of<'a>(&'a self, service: &'a Service, name: &str) -> Option<&'a str> {
+    pub(in crate::cli) fn of<'a>(&'a self, service: &'a Service, name: &str) -> Option<&'a str> {
         service
             .overrides
             .get(name)
@@ -79,22 +79,30 @@ impl Postfix {
     }
 
     /// The services that take mail in by SMTP.
-    pub(super) fn smtpd(&self) -> impl Iterator<Item = &Service> {
+    pub(in crate::cli) fn smtpd(&self) -> impl Iterator<Item = &Service> {
         self.services.iter().filter(|s| s.command == "smtpd")
     }
 
-    /// The service that asks milters about mail of local programs.
-    pub(super) fn cleanup(&self) -> Option<&Service> {
-        self.services.iter().find(|s| s.id == "cleanup/unix")
+    /// The service that takes mail of local programs in.
+    pub(in crate::cli) fn pickup(&self) -> Option<&Service> {
+        self.services.iter().find(|s| s.command == "pickup")
+    }
+
+    /// The service that asks milters about mail of local programs: the one to which pickup hands it.
+    pub(in crate::cli) fn cleanup(&self) -> Option<&Service> {
+        let name = "cleanup_service_name";
+        let told = self.pickup().and_then(|pickup| self.of(pickup, name));
+        let id = format!("{}/unix", told.unwrap_or("cleanup"));
+        self.services.iter().find(|service| service.id == id)
     }
 
     /// Where the daemons of Postfix run; relative paths begin here.
-    pub(super) fn queue_directory(&self) -> PathBuf {
+    pub(in crate::cli) fn queue_directory(&self) -> PathBuf {
         PathBuf::from(self.get("queue_directory").unwrap_or("/var/spool/postfix"))
     }
 
     /// How many sessions there may be at once; `None` when there is no limit.
-    pub(super) fn sessions_max(&self) -> Option<u64> {
+    pub(in crate::cli) fn sessions_max(&self) -> Option<u64> {
         let default = self.get("default_process_limit")?.parse().ok()?;
         self.smtpd()
             .map(|service| service.processes.unwrap_or(default))
@@ -117,14 +125,22 @@ impl Service {
         })
     }
 
+    /// True when it takes mail from this machine only, as after a content filter.
+    pub(in crate::cli) fn is_inner(&self) -> bool {
+        let name = self.name();
+        ["127.", "[::1]", "::1", "localhost:"]
+            .iter()
+            .any(|start| name.starts_with(start))
+    }
+
     /// Its name without the type, for people.
-    pub(super) fn name(&self) -> &str {
+    pub(in crate::cli) fn name(&self) -> &str {
         self.id.rsplit_once('/').map_or(&self.id, |(name, _)| name)
     }
 }
 
 /// Parses a time of Postfix, whose unit is the second when none is written.
-pub(super) fn time(text: &str) -> Option<Duration> {
+pub(in crate::cli) fn time(text: &str) -> Option<Duration> {
     let end = text
         .find(|c: char| !c.is_ascii_digit())
         .unwrap_or(text.len());

@@ -7,7 +7,7 @@ use serde::Serialize;
 /// How a check ended, from well to bad.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Level {
+pub(in crate::cli) enum Level {
     /// As it should be.
     Ok,
     /// Could not be found out; no fault.

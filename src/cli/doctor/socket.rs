@@ -66,6 +66,18 @@ pub(super) fn check_listener(report: &mut Report, config: &Config) {
     }
 }
 
+/// Speaks the beginning of the milter protocol with whoever listens at the address.
+///
+/// # Errors
+/// Nobody does, or it is no milter.
+pub(super) fn negotiates(address: &MilterAddress) -> io::Result<()> {
+    let mut socket = match address {
+        MilterAddress::Unix(path) => unix(path)?,
+        MilterAddress::Tcp(address) => connect(Domain::for_address(*address), &(*address).into())?,
+    };
+    negotiate(&mut socket).map(|_| ())
+}
+
 fn check_tcp(report: &mut Report, host: &str, port: u16) {
     let found = (host, port)
         .to_socket_addrs()

@@ -1,0 +1,434 @@
+//! `depollueur plug` and `unplug`: the way into Postfix and out of it.
+//!
+//! `plug` shows what it would change, asks, and tries it with test mail before and after: mail that was accepted is still
+//! accepted, a signature that held still holds, a virus that was refused is still refused. Otherwise all is taken back.
+//! `unplug` gives the files back what they had; in those that were changed since it takes out our entries only.
+//!
+//! * `plan` – what is to be changed; pure
+//! * `trial`, `message` – the test mail
+//! * `postfix`, `rspamd` – how the change is made
+//! * `record` – what was there before
+
+mod message;
+mod plan;
+mod postfix;
+mod record;
+mod rspamd;
+mod trial;
+mod verdict;
+
+use std::{
+    fs,
+    io::{self, IsTerminal as _, Write as _},
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
+
+use clap::Args;
+
+use self::{
+    plan::Plan,
+    postfix::Editor,
+    record::{Record, Return},
+    rspamd::Parting,
+    trial::{Bench, Milters},
+};
+use super::{
+    ConfigOptions,
+    doctor::{self, entry::Entry, others::Others, postfix::Postfix},
+    exit::{EX_CONFIG, EX_UNAVAILABLE, EX_USAGE, Failure},
+};
+use crate::config::{Config, DEFAULT_FILE, RunMode};
+
+/// How long the milters that are there may take to answer.
+const MILTER_PATIENCE: Duration = Duration::from_secs(15);
+
+/// How long we wait before we ask again.
+const PAUSE: Duration = Duration::from_millis(100);
+
+#[derive(Args, Debug, Default)]
+pub(super) struct Options {
+    #[command(flatten)]
+    pub(super) config: ConfigOptions,
+    /// Shows what would be changed, and changes nothing
+    #[arg(long)]
+    show: bool,
+    /// Does not ask
+    #[arg(long)]
+    yes: bool,
+    /// Domain of the sender in test mail, whose signature is verified [default: that of web.contact]
+    #[arg(long, value_name = "DOMAIN")]
+    domain: Option<String>,
+    /// A file that the virus scanner of this host refuses [default: that of eicar.org]
+    #[arg(long, value_name = "FILE")]
+    virus: Option<PathBuf>,
+    /// Directory of Postfix's main.cf, when it is not the usual one
+    #[arg(long, value_name = "DIR")]
+    pub(super) postfix_config: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Out {
+    #[command(flatten)]
+    config: ConfigOptions,
+    /// Directory of Postfix's main.cf, when it is not the usual one
+    #[arg(long, value_name = "DIR")]
+    postfix_config: Option<PathBuf>,
+}
+
+/// Everything that one change needs.
+struct Work<'a> {
+    editor: Editor,
+    plan: Plan,
+    parting: Parting,
+    record: Record,
+    saved: PathBuf,
+    options: &'a Options,
+    config: &'a Config,
+}
+
+/// Shows, asks, changes, tries, and takes back what does not hold.
+pub(super) fn plug(options: &Options) -> Result<(), Failure> {
+    let config = options.config.clone().load()?;
+    let unavailable = |error: String| Failure::new(EX_UNAVAILABLE, error);
+    let editor = Editor::new(options.postfix_config.as_deref()).map_err(unavailable)?;
+    let postfix = Postfix::read(options.postfix_config.as_deref()).map_err(unavailable)?;
+    let parting = Parting::new();
+    let local = editor.written("non_smtpd_milters").map_err(unavailable)?;
+    let plan = Plan::new(
+        &postfix,
+        &config,
+        &Others::of_this_machine(),
+        &parting.address(),
+        &local,
+    );
+    let shown = shown(&plan, &parting);
+    say(&shown)?;
+    if plan.changes.is_empty() {
+        return say("Nothing is to be changed: depollueur has its place in Postfix.\n");
+    }
+    if options.show {
+        return Ok(());
+    }
+    may_start(&config, &plan)?;
+    if !options.yes && !agreed()? {
+        return say("Nothing was changed.\n");
+    }
+    let saved = record_file(&options.config);
+    let record = Record::load(&saved).map_err(unavailable)?;
+    let mut work = Work {
+        editor,
+        plan,
+        parting,
+        record,
+        saved,
+        options,
+        config: &config,
+    };
+    work.run().map_err(unavailable)?;
+    say("Done. depollueur is in the chain; \"depollueur unplug\" takes it out again.\n")
+}
+
+/// What forbids to begin.
+fn may_start(config: &Config, plan: &Plan) -> Result<(), Failure> {
+    let url = &config.web.public_url;
+    if config.detach.mode == RunMode::Live && !url.starts_with("https:") {
+        let message = format!(
+            "detach.mode is live, and web.public_url = \"{url}\" would go into mail: set it to an https address, or mode = \"dry-run\", then: systemctl restart depollueur"
+        );
+        return Err(Failure::new(EX_CONFIG, message));
+    }
+    if let Err(error) = doctor::milter_answers(&config.milter.listen) {
+        let socket = Path::new("/var/spool/postfix/depollueur/milter.sock").to_owned();
+        let held = crate::config::MilterAddress::Unix(socket);
+        if doctor::milter_answers(&held).is_err() {
+            let message = format!(
+                "no milter answers at {}: {error}; type: systemctl enable --now depollueur.socket depollueur.service",
+                config.milter.listen
+            );
+            return Err(Failure::new(EX_UNAVAILABLE, message));
+        }
+    }
+    if plan.routes.is_empty() && plan.changes.is_empty() {
+        return Err(Failure::new(
+            EX_UNAVAILABLE,
+            "no service of Postfix takes mail in by SMTP",
+        ));
+    }
+    Ok(())
+}
+
+impl Work<'_> {
+    fn run(&mut self) -> Result<(), String> {
+        let domain = self.domain()?;
+        let virus = match &self.options.virus {
+            Some(path) => fs::read(path)
+                .map_err(|error| format!("could not read \"{}\": {error}", path.display()))?,
+            None => message::EICAR.concat().into_bytes(),
+        };
+        let mut bench = Bench::new(&self.editor, &domain, virus)?;
+        self.await_milters()?;
+        say_line("Test mail through the milters of today …")?;
+        let today = bench.run(&self.plan.routes, Milters::Before)?;
+        for (route, outcome) in self.plan.routes.iter().zip(&today) {
+            say_line(&verdict::shown(route, outcome))?;
+        }
+        self.note_files()?;
+        let done = self.change(&mut bench, &today);
+        drop(bench);
+        if let Err(reason) = done {
+            let back = self.take_back();
+            let end = match back {
+                Ok(()) => "all was taken back".to_owned(),
+                Err(error) => format!("and it could not be taken back: {error}"),
+            };
+            return Err(format!("{reason}; {end}"));
+        }
+        self.record.after()?;
+        self.record.save(&self.saved)
+    }
+
+    /// A milter that is about to start must not look as if it let all mail pass.
+    fn await_milters(&self) -> Result<(), String> {
+        let queue = PathBuf::from(self.editor.written("queue_directory")?.trim());
+        let lists = self.plan.routes.iter().map(|route| &route.before);
+        for entry in lists.flat_map(|list| Entry::list(list)) {
+            let Some(address) = entry.address(&queue) else {
+                continue;
+            };
+            let begun = Instant::now();
+            while let Err(error) = doctor::milter_answers(&address) {
+                if begun.elapsed() > MILTER_PATIENCE {
+                    let name = &entry.text;
+                    return Err(format!(
+                        "the milter {name} does not answer ({error}): start it, or take it out of the lists"
+                    ));
+                }
+                thread::sleep(PAUSE);
+            }
+        }
+        Ok(())
+    }
+
+    fn note_files(&mut self) -> Result<(), String> {
+        let mut files = vec![self.editor.file("main.cf"), self.editor.file("master.cf")];
+        if self.plan.parts_rspamd {
+            files.extend(self.parting.files());
+        }
+        for file in files {
+            self.record.before(&file)?;
+        }
+        // Saved before anything is changed: a power cut does not lose what was there.
+        self.record.save(&self.saved)
+    }
+
+    fn change(&self, bench: &mut Bench, today: &[trial::Outcome]) -> Result<(), String> {
+        if self.plan.parts_rspamd {
+            say_line("A second milter of rspamd that only signs …")?;
+            self.parting.add()?;
+        }
+        say_line("Test mail with depollueur in its place …")?;
+        let tried = bench.run(&self.plan.routes, Milters::StandIn)?;
+        verdict::judge(&self.plan.routes, today, &tried, true)?;
+        for change in &self.plan.changes {
+            self.editor.set(change)?;
+        }
+        self.editor.reload()?;
+        if self.plan.parts_rspamd {
+            self.parting.part()?;
+        }
+        say_line("Test mail through the milters as they are …")?;
+        let now = bench.run(&self.plan.routes, Milters::Planned)?;
+        for (route, outcome) in self.plan.routes.iter().zip(&now) {
+            say_line(&verdict::shown(route, outcome))?;
+        }
+        verdict::judge(&self.plan.routes, today, &now, false)
+    }
+
+    fn take_back(&mut self) -> Result<(), String> {
+        self.record.roll_back()?;
+        if self.plan.parts_rspamd {
+            rspamd::reload()?;
+        }
+        self.editor.reload()?;
+        for file in [self.editor.file("main.cf"), self.editor.file("master.cf")]
+            .iter()
+            .chain(&self.parting.files())
+        {
+            self.record.forget(file);
+        }
+        self.record.save(&self.saved)
+    }
+
+    fn domain(&self) -> Result<String, String> {
+        let contact = self
+            .config
+            .web
+            .contact
+            .rsplit_once('@')
+            .map(|(_, domain)| domain.to_owned());
+        match self
+            .options
+            .domain
+            .clone()
+            .or(contact)
+            .filter(|domain| !domain.is_empty())
+        {
+            Some(domain) => Ok(domain),
+            None => Ok(self.editor.written("mydomain")?.trim().to_owned()),
+        }
+    }
+}
+
+/// Takes us out of Postfix.
+pub(super) fn unplug(options: &Out) -> Result<(), Failure> {
+    let unavailable = |error: String| Failure::new(EX_UNAVAILABLE, error);
+    let saved = record_file(&options.config);
+    let config = options.config.clone().load().unwrap_or_default();
+    let editor = Editor::new(options.postfix_config.as_deref()).map_err(unavailable)?;
+    let mut record = Record::load(&saved).map_err(unavailable)?;
+    let files = rspamd::files(Path::new("/etc/rspamd"));
+    let is_ours = |record: &Record| files.iter().any(|file| record.knows(file));
+    let parted = is_ours(&record);
+    let whole = [editor.file("main.cf"), editor.file("master.cf")]
+        .iter()
+        .all(|file| record.is_untouched(file))
+        && files.iter().all(|file| record.is_untouched(file));
+    if parted && whole {
+        record
+            .adopting(&files, || rspamd::join(Path::new("/etc/rspamd")))
+            .map_err(unavailable)?;
+    }
+    let mut changed = false;
+    for name in ["main.cf", "master.cf"] {
+        changed |= record.restore(&editor.file(name)).map_err(unavailable)? == Return::Done;
+    }
+    let postfix = Postfix::read(options.postfix_config.as_deref()).map_err(unavailable)?;
+    let taken = take_out(&editor, &postfix, &config).map_err(unavailable)?;
+    if !changed && !taken {
+        return say("Nothing is to be changed: no list of Postfix has depollueur.\n");
+    }
+    editor.reload().map_err(unavailable)?;
+    if parted && whole {
+        for file in &files {
+            record.restore(file).map_err(unavailable)?;
+        }
+        rspamd::reload().map_err(unavailable)?;
+    }
+    for name in ["main.cf", "master.cf"] {
+        record.forget(&editor.file(name));
+    }
+    record.save(&saved).map_err(unavailable)?;
+    let how = if taken {
+        "taken out of the lists, and all else was left as it is"
+    } else {
+        "as it was before"
+    };
+    say(&format!(
+        "Done. Postfix is {how}; \"depollueur plug\" puts depollueur in again.\n"
+    ))
+}
+
+/// Takes our entries out of all lists that still have them.
+fn take_out(editor: &Editor, postfix: &Postfix, config: &Config) -> Result<bool, String> {
+    let mut taken = false;
+    for name in ["smtpd_milters", "non_smtpd_milters"] {
+        let services: Vec<_> = postfix.smtpd().chain(postfix.cleanup()).collect();
+        let main = postfix.get(name).unwrap_or_default();
+        let left = services
+            .iter()
+            .find_map(|service| plan::without_us(postfix, config, service, main));
+        // What is written may name another list, which is mended by itself.
+        if let Some(left) =
+            left.filter(|_| !editor.written(name).is_ok_and(|text| text.contains('$')))
+        {
+            editor.set(&plan::Change {
+                service: None,
+                name,
+                before: None,
+                after: left,
+            })?;
+            taken = true;
+        }
+        for service in services {
+            let Some(list) = service.overrides.get(name) else {
+                continue;
+            };
+            let Some(left) = plan::without_us(postfix, config, service, list) else {
+                continue;
+            };
+            if left
+                == plan::without_us(postfix, config, service, main)
+                    .unwrap_or_else(|| main.to_owned())
+            {
+                editor.unset_own(&service.id, name)?;
+            } else {
+                editor.set_own(&service.id, name, &left)?;
+            }
+            taken = true;
+        }
+    }
+    Ok(taken)
+}
+
+/// The record stands beside the configuration.
+fn record_file(options: &ConfigOptions) -> PathBuf {
+    let config = options
+        .config
+        .clone()
+        .unwrap_or_else(|| DEFAULT_FILE.into());
+    config.with_file_name("plugged.json")
+}
+
+fn shown(plan: &Plan, parting: &Parting) -> String {
+    let mut text = String::new();
+    let mut place = None;
+    for change in &plan.changes {
+        let file = change
+            .service
+            .as_ref()
+            .map_or("main.cf".to_owned(), |id| format!("master.cf, {id}"));
+        if place.as_ref() != Some(&file) {
+            text += &format!("{file}\n");
+            place = Some(file);
+        }
+        if let Some(before) = &change.before {
+            text += &format!("-{} = {before}\n", change.name);
+        }
+        text += &format!("+{} = {}\n", change.name, change.after);
+    }
+    if plan.parts_rspamd && !plan.changes.is_empty() {
+        text += &parting.shown();
+    }
+    for remark in &plan.remarks {
+        text += &format!("note: {remark}\n");
+    }
+    text
+}
+
+/// Asks; without a terminal nobody can be asked.
+fn agreed() -> Result<bool, Failure> {
+    if !io::stdin().is_terminal() {
+        return Err(Failure::new(
+            EX_USAGE,
+            "nobody can be asked here: give --yes, or --show",
+        ));
+    }
+    say("Change this, and send test mail that stays on this machine? [y/N] ")?;
+    let mut answer = String::new();
+    io::stdin()
+        .read_line(&mut answer)
+        .map_err(|error| Failure::output(&error))?;
+    Ok(["y", "yes", "o", "oui"].contains(&answer.trim().to_lowercase().as_str()))
+}
+
+fn say(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    let said = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    said.map_err(|error| Failure::output(&error))
+}
+
+fn say_line(text: &str) -> Result<(), String> {
+    say(&format!("{text}\n")).map_err(|error| error.to_string())
+}

@@ -1,0 +1,269 @@
+//! What stood in files before they were changed, so that it can stand there again to the byte.
+//!
+//! The record is a file beside the configuration, which only root reads: for each file its content before and after.
+//! A file that still has the content that we left gets the old one back; one that was changed since is told.
+
+use std::{
+    fs,
+    io::{self, Write as _},
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown},
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+/// Who may read the record: root. It has whole files of others.
+const MODE: u32 = 0o600;
+
+/// All files that were changed.
+#[derive(Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+pub(super) struct Record {
+    files: Vec<Kept>,
+}
+
+/// One file.
+#[derive(Debug, Deserialize, PartialEq, Eq, Serialize)]
+struct Kept {
+    path: PathBuf,
+    /// `None`: it was not there.
+    before: Option<String>,
+    after: Option<String>,
+}
+
+/// What became of a file that was to be put back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Return {
+    /// It is as it was.
+    Done,
+    /// Somebody changed it since; it was not touched.
+    Changed,
+    /// There is no record of it.
+    Unknown,
+}
+
+impl Record {
+    /// Reads the record; an empty one when there is none.
+    ///
+    /// # Errors
+    /// One line with the path.
+    pub(super) fn load(path: &Path) -> Result<Self, String> {
+        match fs::read(path) {
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map_err(|error| format!("could not read \"{}\": {error}", path.display())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) => Err(format!("could not read \"{}\": {error}", path.display())),
+        }
+    }
+
+    /// Writes the record, or removes it when it is empty.
+    ///
+    /// # Errors
+    /// One line with the path.
+    pub(super) fn save(&self, path: &Path) -> Result<(), String> {
+        if self.files.is_empty() {
+            return remove(path);
+        }
+        let text = serde_json::to_string_pretty(self).map_err(|error| error.to_string())?;
+        write(path, &text, MODE)
+    }
+
+    /// Notes what a file has before it is changed. What we left ourselves is not what was there.
+    ///
+    /// # Errors
+    /// One line with the path.
+    pub(super) fn before(&mut self, path: &Path) -> Result<(), String> {
+        let now = read(path)?;
+        match self.files.iter_mut().find(|kept| kept.path == path) {
+            Some(kept) if kept.after == now => {}
+            Some(kept) => kept.before = now,
+            None => self.files.push(Kept {
+                path: path.to_owned(),
+                before: now.clone(),
+                after: now,
+            }),
+        }
+        Ok(())
+    }
+
+    /// Notes what all files have after they were changed; those that stayed as they were are forgotten.
+    ///
+    /// # Errors
+    /// One line with the path.
+    pub(super) fn after(&mut self) -> Result<(), String> {
+        for kept in &mut self.files {
+            kept.after = read(&kept.path)?;
+        }
+        self.files.retain(|kept| kept.before != kept.after);
+        Ok(())
+    }
+
+    /// True when a file has what we left in it.
+    pub(super) fn is_untouched(&self, path: &Path) -> bool {
+        let kept = self.files.iter().find(|kept| kept.path == path);
+        kept.is_none_or(|kept| read(path).is_ok_and(|now| now == kept.after))
+    }
+
+    /// Gives a file its old content back, if it still has what we left in it.
+    ///
+    /// # Errors
+    /// One line with the path.
+    pub(super) fn restore(&mut self, path: &Path) -> Result<Return, String> {
+        let Some(index) = self.files.iter().position(|kept| kept.path == path) else {
+            return Ok(Return::Unknown);
+        };
+        if !self.is_untouched(path) {
+            return Ok(Return::Changed);
+        }
+        self.put_back(index)?;
+        self.files.remove(index);
+        Ok(Return::Done)
+    }
+
+    /// Gives all files their old content back, whatever they have: for a change that failed on the way.
+    ///
+    /// # Errors
+    /// One line with the path; the others are put back all the same.
+    pub(super) fn roll_back(&self) -> Result<(), String> {
+        let results: Vec<_> = (0..self.files.len())
+            .map(|index| self.put_back(index))
+            .collect();
+        results.into_iter().collect()
+    }
+
+    /// True when the record has the file.
+    pub(super) fn knows(&self, path: &Path) -> bool {
+        self.files.iter().any(|kept| kept.path == path)
+    }
+
+    /// Lets a change of our own be no change since.
+    ///
+    /// # Errors
+    /// Those of the change, and one line with the path.
+    pub(super) fn adopting(
+        &mut self,
+        paths: &[PathBuf],
+        change: impl FnOnce() -> Result<(), String>,
+    ) -> Result<(), String> {
+        change()?;
+        for kept in self
+            .files
+            .iter_mut()
+            .filter(|kept| paths.contains(&kept.path))
+        {
+            kept.after = read(&kept.path)?;
+        }
+        Ok(())
+    }
+
+    /// Takes a file out of the record.
+    pub(super) fn forget(&mut self, path: &Path) {
+        self.files.retain(|kept| kept.path != path);
+    }
+
+    /// True when there is nothing to put back.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    fn put_back(&self, index: usize) -> Result<(), String> {
+        let kept = &self.files[index];
+        match &kept.before {
+            Some(text) => write(&kept.path, text, 0o644),
+            None => remove(&kept.path),
+        }
+    }
+}
+
+/// Beside the file first, then over it: a full disk leaves the old one. Rights and owner stay; a new file gets `mode`.
+pub(super) fn write(path: &Path, text: &str, mode: u32) -> Result<(), String> {
+    let failed = |error: io::Error| format!("could not write \"{}\": {error}", path.display());
+    let place = path.parent().unwrap_or_else(|| Path::new("/"));
+    let old = fs::metadata(path).ok();
+    let mode = old.as_ref().map_or(mode, |file| file.mode() & 0o7777);
+    let mut new = tempfile::NamedTempFile::new_in(place).map_err(failed)?;
+    new.write_all(text.as_bytes()).map_err(failed)?;
+    if let Some(old) = old {
+        fchown(new.as_file(), Some(old.uid()), Some(old.gid())).map_err(failed)?;
+    }
+    let permissions = fs::Permissions::from_mode(mode);
+    new.as_file().set_permissions(permissions).map_err(failed)?;
+    new.as_file().sync_all().map_err(failed)?;
+    new.persist(path).map_err(|error| failed(error.error))?;
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<Option<String>, String> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(format!("could not read \"{}\": {error}", path.display())),
+    }
+}
+
+fn remove(path: &Path) -> Result<(), String> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(format!("could not remove \"{}\": {error}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_there_comes_back_to_the_byte_and_what_was_not_goes() {
+        let place = tempfile::tempdir().unwrap();
+        let [main, new, saved] =
+            ["main.cf", "new.conf", "record"].map(|name| place.path().join(name));
+        fs::write(&main, "a = 1\n  # odd\n\n").unwrap();
+        let mut record = Record::default();
+        record.before(&main).unwrap();
+        record.before(&new).unwrap();
+        fs::write(&main, "a = 2\n").unwrap();
+        fs::write(&new, "x").unwrap();
+        record.after().unwrap();
+        record.save(&saved).unwrap();
+        assert_eq!(fs::metadata(&saved).unwrap().mode() & 0o777, MODE);
+        let mut record = Record::load(&saved).unwrap();
+        assert_eq!(record.restore(&main).unwrap(), Return::Done);
+        assert_eq!(record.restore(&new).unwrap(), Return::Done);
+        assert_eq!(fs::read_to_string(&main).unwrap(), "a = 1\n  # odd\n\n");
+        assert!(!new.exists() && record.is_empty());
+        record.save(&saved).unwrap();
+        assert!(!saved.exists());
+        assert_eq!(Record::load(&saved).unwrap(), Record::default());
+    }
+
+    #[test]
+    fn what_was_changed_since_is_left_alone() {
+        let place = tempfile::tempdir().unwrap();
+        let main = place.path().join("main.cf");
+        fs::write(&main, "a = 1\n").unwrap();
+        let mut record = Record::default();
+        record.before(&main).unwrap();
+        fs::write(&main, "a = 2\n").unwrap();
+        record.after().unwrap();
+        fs::write(&main, "a = 2\nb = 3\n").unwrap();
+        assert_eq!(record.restore(&main).unwrap(), Return::Changed);
+        assert_eq!(fs::read_to_string(&main).unwrap(), "a = 2\nb = 3\n");
+    }
+
+    #[test]
+    fn a_second_change_keeps_what_was_there_before_the_first() {
+        let place = tempfile::tempdir().unwrap();
+        let main = place.path().join("main.cf");
+        fs::write(&main, "a = 1\n").unwrap();
+        let mut record = Record::default();
+        for text in ["a = 2\n", "a = 3\n"] {
+            record.before(&main).unwrap();
+            fs::write(&main, text).unwrap();
+            record.after().unwrap();
+        }
+        assert_eq!(record.restore(&main).unwrap(), Return::Done);
+        assert_eq!(fs::read_to_string(&main).unwrap(), "a = 1\n");
+    }
+}

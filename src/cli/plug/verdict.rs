@@ -1,0 +1,125 @@
+//! Whether a change may stay: what was accepted, signed and refused before must be so after it.
+
+use super::{
+    message::Signature,
+    plan::{Origin, Route},
+    trial::{Fate, Outcome},
+};
+
+/// Compares what came out before and after, way by way.
+///
+/// # Errors
+/// One line for each way that is worse, with what to look at.
+pub(super) fn judge(
+    routes: &[Route],
+    before: &[Outcome],
+    after: &[Outcome],
+    must_change: bool,
+) -> Result<(), String> {
+    let ways = routes.iter().zip(before.iter().zip(after));
+    let wrong: Vec<String> = ways
+        .flat_map(|(route, (before, after))| worse(route, before, after, must_change))
+        .collect();
+    if wrong.is_empty() {
+        Ok(())
+    } else {
+        Err(wrong.join("; "))
+    }
+}
+
+/// What a trial found, for people.
+pub(super) fn shown(route: &Route, outcome: &Outcome) -> String {
+    let clean = match &outcome.clean {
+        Fate::Delivered {
+            signature: Signature::Valid,
+            ..
+        } => "accepted, its signature holds".to_owned(),
+        Fate::Delivered {
+            signature: Signature::None,
+            ..
+        } => "accepted, not signed".to_owned(),
+        Fate::Delivered {
+            signature: Signature::Broken(why),
+            ..
+        } => format!("accepted, its signature does not hold ({why})"),
+        Fate::Delivered {
+            signature: Signature::Unproven(why),
+            ..
+        } => {
+            format!("accepted; whether its signature holds is unknown ({why})")
+        }
+        Fate::Refused(why) => format!("refused ({why})"),
+        Fate::Lost(why) => why.clone(),
+    };
+    let virus = match &outcome.virus {
+        Fate::Delivered { .. } => "accepted: no scanner of this way refuses it".to_owned(),
+        Fate::Refused(why) => format!("refused ({why})"),
+        Fate::Lost(_) => "taken out".to_owned(),
+    };
+    format!(
+        "  {} ({}): test mail {clean}; virus {virus}",
+        route.name,
+        who(route.origin)
+    )
+}
+
+fn worse(route: &Route, before: &Outcome, after: &Outcome, must_change: bool) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let name = format!("{} ({})", route.name, who(route.origin));
+    match (&before.clean, &after.clean) {
+        (
+            Fate::Delivered { signature: old, .. },
+            Fate::Delivered {
+                detached,
+                signature,
+            },
+        ) => {
+            if let Some(why) = broken(old, signature) {
+                wrong.push(format!(
+                    "{name}: the signature of mail that depollueur changes does not hold ({why}): what signs must come after depollueur"
+                ));
+            }
+            if must_change && !detached {
+                wrong.push(format!(
+                    "{name}: the attachment was not taken out, so that depollueur was not asked"
+                ));
+            }
+        }
+        (Fate::Delivered { .. }, Fate::Refused(why) | Fate::Lost(why)) => {
+            wrong.push(format!(
+                "{name}: test mail was accepted before, and is not any more: {why}"
+            ));
+        }
+        _ => {}
+    }
+    if !matches!(before.virus, Fate::Delivered { .. })
+        && matches!(after.virus, Fate::Delivered { .. })
+    {
+        wrong.push(format!(
+            "{name}: a virus was refused before, and is not any more: what scans must come before depollueur"
+        ));
+    }
+    wrong
+}
+
+/// Why a signature is worse than it was.
+fn broken(before: &Signature, after: &Signature) -> Option<String> {
+    match (before, after) {
+        (Signature::Valid | Signature::Unproven(_) | Signature::None, Signature::Broken(why)) => {
+            Some(why.clone())
+        }
+        (Signature::Valid | Signature::Unproven(_), Signature::None) => {
+            Some("there is none".to_owned())
+        }
+        (Signature::Valid, Signature::Unproven(why)) => Some(why.clone()),
+        _ => None,
+    }
+}
+
+fn who(origin: Origin) -> &'static str {
+    match origin {
+        Origin::User => "as a user of ours",
+        Origin::Machine => "as a program of this machine",
+        Origin::World => "from outside",
+    }
+}
