@@ -6,14 +6,18 @@ mod doctor;
 mod drop;
 mod envelope;
 mod exit;
+mod obstacles;
 mod owner;
 mod plug;
 mod progress;
+mod reload;
 mod replay;
 mod rewrite;
 mod run;
 mod setup;
 mod stats;
+mod unit;
+mod user;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -38,6 +42,8 @@ enum Command {
     Rewrite(rewrite::Options),
     /// Says what would become of saved mail: files, directories, Maildirs, mboxes.
     Replay(replay::Options),
+    /// Has the running daemon read its configuration again, and says what came of it.
+    Reload(reload::Options),
     /// Checks the configuration and prints the values that hold.
     Check(check::Options),
     /// Looks at the living system and says what is wrong with it, and what to type.
@@ -77,6 +83,21 @@ impl ConfigOptions {
             self.settings,
         )?)?)
     }
+
+    /// As `load`, for commands that need a configuration which somebody has written.
+    fn load_written(self) -> Result<Config, Failure> {
+        let sources = Sources::of_process(self.config, self.settings)?;
+        Ok(Config::load(&sources.written()?)?)
+    }
+
+    /// With the file's whole path: whoever reads it may stand in another directory.
+    fn absolute(mut self) -> Self {
+        let whole = self.config.as_deref().map(std::path::absolute);
+        if let Some(Ok(whole)) = whole {
+            self.config = Some(whole);
+        }
+        self
+    }
 }
 
 /// Runs the command line. The exit codes are those of `sysexits.h`.
@@ -89,6 +110,7 @@ pub fn main() -> ExitCode {
         Command::Run(options) => run::run(options),
         Command::Rewrite(options) => rewrite::run(options),
         Command::Replay(options) => replay::run(options),
+        Command::Reload(options) => reload::run(options),
         Command::Check(options) => check::run(options),
         Command::Doctor(options) => doctor::run(options),
         Command::Setup(options) => setup::run(options),

@@ -27,6 +27,17 @@ use std::{net::SocketAddr, path::PathBuf};
 use jiff::{SignedDuration, Span, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
+use self::{
+    address::{Contact, MilterSocket, Networks, OptionalSocket, OptionalUrl, PublicUrl, Socket},
+    appearance::{Command, DarkAccent, LightAccent, Prose},
+    mail::MailAddresses,
+    templates::TemplateDirectory,
+    value::{
+        Absolute, As, Choice, Count, Flag, LogFilter, Mode, OptionalPath, OptionalPeriod,
+        OptionalSize, Period, Retention, Seconds, Size, Sizes, Strings, Text, Way, Zone,
+    },
+    wishes::{Addresses, FieldName, Tags},
+};
 pub use self::{
     address::{MilterAddress, Network},
     addresses::{AddressFile, Mail},
@@ -41,18 +52,8 @@ pub use self::{
     templates::NoticeTemplates,
     users::{AliasMaps, LookupConfig, RecipientDelimiter, UserList, UsersConfig},
 };
-use self::{
-    address::{MilterSocket, Networks, OptionalSocket, OptionalUrl, PublicUrl, Socket},
-    appearance::{Command, DarkAccent, LightAccent, Prose},
-    mail::MailAddresses,
-    templates::TemplateDirectory,
-    value::{
-        Absolute, As, Choice, Count, Flag, LogFilter, Mode, OptionalPath, OptionalPeriod,
-        OptionalSize, Period, Retention, Seconds, Size, Sizes, Strings, Text, Way, Zone,
-    },
-    wishes::{Addresses, FieldName, Tags},
-};
 pub(crate) use self::{
+    source::usual_file,
     spoken::span_in_english,
     value::{parse_period, parse_size},
 };
@@ -160,7 +161,7 @@ pub struct WebConfig {
     #[serde(with = "As::<Text>")]
     pub operator: String,
     /// A mail address or URL for reports of abuse and questions; may be empty.
-    #[serde(with = "As::<Text>")]
+    #[serde(with = "As::<Contact>")]
     pub contact: String,
     /// The legal notice: a text, or the URL of one; may be empty.
     #[serde(with = "As::<Prose>")]

@@ -1,9 +1,8 @@
 #!/usr/bin/env python3
 """The Debian package, installed with dpkg into a fresh Debian 12 or 13 that debootstrap makes.
 
-What an admin meets: the files and their rights, the maintainer scripts, the daemon run with the
-installed configuration as its user, an upgrade with and without changes of one's own, removal and
-purge. systemd does not run there: the units are verified, enabled and disabled, but not started.
+What an admin meets: the files and their rights, the maintainer scripts, no configuration before setup, the daemon run with
+setup's as its user, upgrades (one from a package that had the configuration as a conffile), removal and purge. systemd does not run there: the units are verified, enabled and disabled, but not started.
 
     tests/package.py              packs target/release/depollueur (packaging/build --no-build)
     SUITE=trixie tests/package.py into a Debian 13
@@ -35,10 +34,10 @@ SAVED_FOR = 7 * 86_400
 UNITS = ("depollueur.service", "depollueur.socket")
 FILES = {
     "usr/bin/depollueur": ("root:root", 0o755),
-    CONFIG: ("root:depollueur", 0o640),
     "etc/depollueur": ("root:depollueur", 0o750),
     "usr/lib/systemd/system/depollueur.service": ("root:root", 0o644),
     "usr/lib/systemd/system/depollueur.socket": ("root:root", 0o644),
+    "usr/lib/systemd/system/depollueur-failed@.service": ("root:root", 0o644),
     "usr/lib/sysusers.d/depollueur.conf": ("root:root", 0o644),
     "usr/share/man/man8/depollueur.8.gz": ("root:root", 0o644),
     "usr/share/man/man5/depollueur.toml.5.gz": ("root:root", 0o644),
@@ -154,14 +153,16 @@ def pack(directory: Path) -> Path:
     return next((directory / "out").glob("depollueur_*.deb"))
 
 
-def repack(package: Path, version: str, comment: str) -> Path:
-    """The same package with a higher version and a configuration with one more comment."""
+def repack(package: Path, version: str, conffile: bool = False) -> Path:
+    """The same package with another version; with the sample as a conffile, as packages once had it."""
     tree = package.parent.parent / version
     must("dpkg-deb", "-R", package, tree)
     control = tree / "DEBIAN" / "control"
     control.write_text(re.sub(r"^Version: .*", f"Version: {version}", control.read_text(), flags=re.M))
-    config = tree / CONFIG
-    config.write_text(config.read_text() + f"\n# {comment}\n")
+    if conffile:
+        (tree / CONFIG).parent.mkdir(parents=True)
+        shutil.copy(ROOT / "config" / "depollueur.toml", tree / CONFIG)
+        (tree / "DEBIAN" / "conffiles").write_text(f"/{CONFIG}\n")
     made = package.parent.parent / f"{version}.deb"
     must("dpkg-deb", "-Znone", "--root-owner-group", "-b", tree, made)
     shutil.rmtree(tree)
@@ -173,8 +174,9 @@ def repack(package: Path, version: str, comment: str) -> Path:
 class Story:
     def __init__(self, directory: Path):
         self.first = pack(directory)
-        self.second = repack(self.first, "98.0-1", "a comment of 98.0")
-        self.third = repack(self.first, "99.0-1", "a comment of 99.0")
+        self.older = repack(self.first, "0.0.1-1", conffile=True)
+        self.second = repack(self.first, "98.0-1")
+        self.third = repack(self.first, "99.0-1")
         self.system = System(directory)
         self.postfix = self.system.postfix()
         self.link = ""
@@ -255,17 +257,34 @@ class Story:
         shutil.copy(bin_, tools / "depollueur")
         return {"PATH": f"{tools}:/usr/bin:/bin", "SHARE": str(self.system.path("usr/share")), "HOME": str(tools), "TERM": "dumb"}
 
-    def the_installed_configuration_holds(self):
-        wrong = self.passes(self.system.run("depollueur", "check", "--quiet", user="depollueur"))
-        sample = (ROOT / "config" / "depollueur.toml").read_text()
-        return wrong + ([] if self.system.path(CONFIG).read_text() == sample else ["is not the sample"])
+    def nothing_is_configured_and_every_command_says_what_to_type(self):
+        wrong = [f"{CONFIG} is there"] if self.system.path(CONFIG).exists() else []
+        for command in ("check", "doctor", "run", "reload"):
+            done = self.system.run("depollueur", command)
+            if done.returncode != 78 or "depollueur setup" not in done.stderr:
+                wrong.append(f"{command}: {done.returncode} {done.stderr}")
+        return wrong
+
+    def setup_needs_no_force_and_writes_what_the_daemon_may_read(self):
+        done = self.system.run("depollueur", "setup", "--domain", "example.org")
+        wrong = [done.stdout + done.stderr] if done.returncode else []
+        wrong += self.configuration('mode = "dry-run"')
+        return wrong + self.passes(self.system.run("depollueur", "check", "--quiet", user="depollueur"))
+
+    def what_links_in_installed_documents_lead_to_is_installed(self):
+        wrong = []
+        for document in self.system.path("usr/share/doc/depollueur").rglob("*.md"):
+            for link in re.findall(r"\]\(([^)#\s]+)[^)]*\)", document.read_text()):
+                if "://" not in link and not (document.parent / link).exists():
+                    wrong.append(f"{document.name}: {link}")
+        return wrong
 
     def the_daemon_runs_as_its_user(self):
         for name, mode in (("run/depollueur", 0o750), ("var/lib/depollueur", 0o700)):  # as the unit makes them
             path = self.system.path(name)
             path.mkdir(mode=mode)
             must("chroot", self.system.root, "chown", "depollueur:depollueur", f"/{name}")
-        daemon = subprocess.Popen(self.system.command("depollueur", "run", user="depollueur"), text=True, stderr=subprocess.PIPE)
+        daemon = subprocess.Popen(self.system.command("depollueur", "run", "--set", "milter.listen=unix:/run/depollueur/milter.sock", user="depollueur"), text=True, stderr=subprocess.PIPE)
         try:
             return self.ready(daemon)
         finally:
@@ -287,38 +306,38 @@ class Story:
         return wrong + ([] if (owner, mode & 0o77) == ("depollueur:depollueur", 0) else [f"drop.sqlite3: {owner} {mode:o}"])
 
     def a_file_is_deposited(self):
-        done = self.system.run("depollueur", "rewrite", "--deposit", "--set", "detach.threshold=1000", user="depollueur",
+        done = self.system.run("depollueur", "rewrite", "--deposit", "--set", "detach.mode=live", "--set", "detach.threshold=1000", user="depollueur",
                                input=MESSAGE.read_text(encoding="latin-1"))
-        found = re.search(r"http://127\.0\.0\.1:8025/[a-z2-7]{26}", done.stdout)
+        found = re.search(r"https://drop\.example\.org/[a-z2-7]{26}", done.stdout)
         self.link = found.group() if found else ""
         return [] if found else [done.stdout[-500:] + done.stderr]
-
-    def an_upgrade_brings_the_new_configuration(self):
-        wrong = self.passes(self.system.install(self.second))
-        return wrong + self.configuration("a comment of 98.0")
 
     def configuration(self, text: str) -> list[str]:
         wrong = [] if text in self.system.path(CONFIG).read_text() else [f'"{text}" is not in the configuration']
         rights = self.system.rights(CONFIG)
-        return wrong + ([] if rights == FILES[CONFIG] else [f"{rights[0]} {rights[1]:o}"])
+        return wrong + ([] if rights == ("root:depollueur", 0o640) else [f"{rights[0]} {rights[1]:o}"])
 
-    def an_upgrade_keeps_what_the_admin_wrote(self):
-        config = self.system.path(CONFIG)
-        config.write_text(config.read_text() + '\n[notice]\nlanguage = "en"\n')
-        config.write_text(config.read_text().replace("\n[notice]\n\n", "\n", 1))  # the section stands once
+    def an_upgrade_asks_nothing_and_keeps_what_the_admin_wrote(self):
+        before = self.system.path(CONFIG).read_text()
         must("chroot", self.system.root, "systemctl", "disable", "--quiet", "depollueur.socket")
-        wrong = self.passes(self.system.install(self.third, "--force-confold"), says="Using current old file")
-        wrong += self.configuration('language = "en"')
-        new = self.system.path(CONFIG + ".dpkg-dist")
-        wrong += [] if new.exists() and "99.0" in new.read_text() else ["the new configuration is not beside it"]
+        wrong = self.passes(self.system.install(self.second))
+        wrong += [] if self.system.path(CONFIG).read_text() == before else ["the configuration has changed"]
+        wrong += self.configuration('mode = "dry-run"')
         return wrong + ([] if self.system.links() == {"depollueur.service"} else ["the socket is enabled again"])
 
-    def a_wrong_configuration_is_named_and_stops_no_upgrade(self):
+    def a_configuration_that_is_wrong_or_closed_to_the_daemon_is_named_and_stops_no_upgrade(self):
         config = self.system.path(CONFIG)
         good = config.read_text()
         config.write_text(good + "\n[nonsense]\n")
-        wrong = self.passes(self.system.install(self.third, "--force-confold"), says="is refused")
+        wrong = self.passes(self.system.install(self.third), says="would refuse")
+        wrong += self.passes(self.system.install(self.third), says="nonsense")
         config.write_text(good)
+        config.chmod(0o600)
+        wrong += self.passes(self.system.install(self.third), says="Permission denied")
+        done = self.system.run("depollueur", "check")
+        if done.returncode != 78 or "whose user is depollueur" not in done.stderr or "chgrp" not in done.stderr:
+            wrong.append(f"check as root: {done.returncode} {done.stderr}")
+        config.chmod(0o640)
         return wrong
 
     def a_removal_says_that_postfix_still_asks(self):
@@ -346,12 +365,6 @@ class Story:
         wrong += self.passes(self.system.run("depollueur", "drop", "get", self.link, "--into", "/fetched"))
         return wrong + ([] if any(into.iterdir()) else ["no file came"])
 
-    def setup_writes_what_the_daemon_may_read(self):
-        done = self.system.run("depollueur", "setup", "--force", "--domain", "example.org")
-        wrong = [done.stdout + done.stderr] if done.returncode else []
-        wrong += self.configuration('mode = "dry-run"')
-        return wrong + self.passes(self.system.run("depollueur", "check", "--quiet", user="depollueur"))
-
     def a_purge_removes_an_empty_drop_silently(self):
         drop = self.system.path("var/lib/depollueur")
         shutil.rmtree(drop)
@@ -359,9 +372,25 @@ class Story:
         wrong = self.passes(self.system.dpkg("-P", "depollueur"))
         return wrong + (["the drop is left"] if drop.exists() else [])
 
+    def an_upgrade_from_a_package_with_a_conffile_asks_nothing_and_setup_may_write_over_a_sample(self):
+        wrong = self.passes(self.system.install(self.older))
+        config = self.system.path(CONFIG)
+        config.write_text(config.read_text().replace('#threshold = "500 kB"', 'threshold = "2 MB"'))
+        wrong += self.passes(self.system.install(self.third))
+        wrong += [] if 'threshold = "2 MB"' in config.read_text() else ["the admin's value is gone"]
+        done = self.system.run("depollueur", "setup", "--domain", "example.org")
+        wrong += [] if done.returncode == 64 else [f"setup has written over it: {done.stdout}"]
+        config.write_text((ROOT / "config" / "depollueur.toml").read_text())
+        return wrong + self.passes(self.system.run("depollueur", "setup", "--domain", "example.org"))
 
-# What is said when all is well: of sysusers, of enabled units, and that the sample has no public address yet.
-EXPECTED = re.compile(r"Creating (user|group) 'depollueur'|Created symlink |depollueur: warning: web\.public_url = |$")
+    def a_purge_takes_that_file_too(self):
+        wrong = self.passes(self.system.dpkg("-P", "depollueur"))
+        return wrong + (["the configuration is left"] if self.system.path("etc/depollueur").exists() else [])
+
+
+# What is said when all is well: of sysusers, of enabled units, that there is no configuration, or that the sample has no public address yet.
+EXPECTED = re.compile(r"Creating (user|group) 'depollueur'|Created symlink |depollueur: nothing runs yet|"
+                      r"dpkg: warning: unable to delete old directory '/etc/depollueur'|depollueur: warning: web\.public_url = |$")
 
 NORC = {"bash": ["--norc"], "zsh": ["-f"], "fish": ["--no-config"]}
 SHELLS = {

@@ -5,7 +5,10 @@ mod plain;
 
 use std::{
     fmt::{self, Debug},
-    sync::{Arc, atomic::AtomicU64},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -93,6 +96,8 @@ pub struct InProgress(Gauge);
 
 struct Inner {
     registry: Registry,
+    /// All messages, and those that were changed.
+    seen: [AtomicU64; 2],
     messages: Family<MessageLabels, Counter>,
     detached_parts: Counter,
     detached_bytes: Counter<u64, AtomicU64>,
@@ -151,6 +156,7 @@ impl Metrics {
     pub fn new() -> Self {
         let mut inner = Inner {
             registry: Registry::with_prefix("depollueur"),
+            seen: Default::default(),
             messages: Family::default(),
             detached_parts: Counter::default(),
             detached_bytes: Counter::default(),
@@ -182,6 +188,11 @@ impl Metrics {
 
     /// A message is done with; `reason` says why it ended so.
     pub fn message(&self, outcome: Outcome, reason: &'static str) {
+        let [seen, changed] = &self.0.seen;
+        seen.fetch_add(1, Ordering::Relaxed);
+        if outcome == Outcome::Rewritten {
+            changed.fetch_add(1, Ordering::Relaxed);
+        }
         self.0
             .messages
             .get_or_create(&MessageLabels {
@@ -189,6 +200,15 @@ impl Metrics {
                 reason,
             })
             .inc();
+    }
+
+    /// How many messages there were since the start, and how many of them were changed.
+    pub fn messages(&self) -> (u64, u64) {
+        let [seen, changed] = &self.0.seen;
+        (
+            seen.load(Ordering::Relaxed),
+            changed.load(Ordering::Relaxed),
+        )
     }
 
     /// Parts were detached from a message that goes out rewritten; `bytes` are decoded.

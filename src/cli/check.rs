@@ -1,6 +1,9 @@
 //! `depollueur check`
 
-use std::io::{self, Write as _};
+use std::{
+    io::{self, Write as _},
+    path::Path,
+};
 
 use clap::Args;
 use tokio::runtime;
@@ -8,9 +11,11 @@ use tokio::runtime;
 use super::{
     ConfigOptions,
     exit::{EX_CONFIG, EX_UNAVAILABLE, Failure, complain},
+    obstacles::{self, Obstacle},
+    unit::{SERVICE, Unit},
 };
 use crate::{
-    config::{Config, DOMAINS_DIRECTORY},
+    config::{Config, DEFAULT_FILE, DOMAINS_DIRECTORY},
     lookup::{Lookup, LookupError},
     web::Theme,
 };
@@ -32,7 +37,11 @@ pub(super) struct Options {
 
 /// Prints the values that hold, as a configuration; warnings go to standard error.
 pub(super) fn run(options: Options) -> Result<(), Failure> {
-    let config = options.config.load()?;
+    let is_usual = match &options.config.config {
+        Some(file) => file == Path::new(DEFAULT_FILE),
+        None => true,
+    };
+    let config = options.config.load_written()?;
     if options.tables {
         return print(&lines(&unasked(&config)?));
     }
@@ -47,6 +56,21 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
     }
     for error in unasked(&config)? {
         complain(format_args!("warning: {error}"));
+    }
+    let obstacles = obstacles(is_usual, &config);
+    for obstacle in &obstacles {
+        let level = if obstacle.is_harmless {
+            "warning"
+        } else {
+            "error"
+        };
+        complain(format_args!("{level}: {}", obstacle.message));
+        for line in &obstacle.fix {
+            complain(format_args!("  do: {line}"));
+        }
+    }
+    if obstacles.iter().any(|obstacle| !obstacle.is_harmless) {
+        return Err(Failure::silent(EX_CONFIG));
     }
     if options.quiet {
         return Ok(());
@@ -90,4 +114,13 @@ fn unasked(config: &Config) -> Result<Vec<LookupError>, Failure> {
         .build()
         .map_err(|error| Failure::new(EX_UNAVAILABLE, format_args!("could not start: {error}")))?;
     Ok(runtime.block_on(Lookup::new(config).probe()))
+}
+
+/// What the daemon would meet with the usual configuration.
+fn obstacles(is_usual: bool, config: &Config) -> Vec<Obstacle> {
+    if is_usual {
+        obstacles::all(config, Unit::read(SERVICE).as_ref())
+    } else {
+        obstacles::of_spool(config).into_iter().collect()
+    }
 }

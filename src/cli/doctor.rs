@@ -10,10 +10,11 @@
 //! * `lookups` – whether Postfix can be asked who is meant
 //! * `socket` – the way to the milter
 //! * `system` – files, disk, clock; `owners` – whose the files below the drop are
+//! * `units` – service and socket, and whether the daemon runs with what its file says
 //! * `web` – the way of a reader of mail; `deposit` – the test package
 //! * `links` – where links lead
 //! * `abuse` – where readers' reports go
-//! * `report` – the findings
+//! * `report` – the findings; `quick` – in one line, for a monitoring system
 
 mod abuse;
 mod deposit;
@@ -25,10 +26,12 @@ pub(super) mod order;
 pub(super) mod others;
 mod owners;
 pub(super) mod postfix;
+mod quick;
 mod report;
 mod settings;
 mod socket;
 mod system;
+mod units;
 mod web;
 
 use std::{
@@ -40,6 +43,7 @@ use std::{
 use clap::Args;
 use tokio::runtime;
 
+pub(super) use self::web::chain;
 use self::{
     others::Others,
     postfix::Postfix,
@@ -63,6 +67,10 @@ pub(super) struct Options {
     /// Prints the findings as JSON
     #[arg(long)]
     json: bool,
+    /// For a monitoring system: puts nothing into the drop, asks nothing over the network, and prints one line; exit status 0
+    /// is well, 1 a warning, 2 critical, 3 unknown
+    #[arg(long, conflicts_with = "json")]
+    quick: bool,
     /// Directory of Postfix's main.cf, when it is not the usual one
     #[arg(long, value_name = "DIR")]
     postfix_config: Option<PathBuf>,
@@ -78,8 +86,12 @@ pub(super) struct Options {
 }
 
 /// Looks at everything and prints the findings.
-pub(super) fn run(options: Options) -> Result<(), Failure> {
-    let config = options.config.clone().load()?;
+pub(super) fn run(mut options: Options) -> Result<(), Failure> {
+    options.config = options.config.absolute();
+    if options.quick {
+        return quick::run(&options);
+    }
+    let config = options.config.clone().load_written()?;
     if options.deposit {
         return deposit::serve(&config);
     }
@@ -112,18 +124,20 @@ fn examine(options: &Options, config: &Config) -> Result<Report, Failure> {
     lookups::check(&mut report, config, &options.config);
     let file = system::configuration_file(options.config.config.clone());
     system::check(&mut report, config, file.as_deref());
+    units::check(&mut report, config, file.as_deref());
     links::check(&mut report, config);
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::new(EX_UNAVAILABLE, format_args!("could not start: {error}")))?;
-    runtime.block_on(web::check(
-        &mut report,
-        config,
-        &options.config,
-        options.resolve,
-    ));
-    runtime.block_on(abuse::check(&mut report, config, options.report));
+    runtime.block_on(async {
+        units::check_configuration(&mut report, config).await;
+        if options.quick {
+            return web::check_quickly(&mut report, config).await;
+        }
+        web::check(&mut report, config, &options.config, options.resolve).await;
+        abuse::check(&mut report, config, options.report).await;
+    });
     Ok(report)
 }
 
@@ -173,13 +187,21 @@ pub(super) fn plugs(postfix_config: Option<&Path>) -> Plugs {
 impl Plugs {
     /// The lines to type: the daemon first, then the way into Postfix.
     pub(super) fn lines(&self) -> Vec<String> {
-        let socket = if self.listen.is_some() {
-            "systemctl enable --now depollueur.socket depollueur.service"
+        // Started anew, for what runs may run with another configuration.
+        let start: &[&str] = if self.listen.is_some() {
+            &[
+                "systemctl enable depollueur.socket depollueur.service",
+                "systemctl restart depollueur.socket depollueur.service",
+            ]
         } else {
-            "systemctl enable --now depollueur.service"
+            &[
+                "systemctl disable --now depollueur.socket",
+                "systemctl enable depollueur.service",
+                "systemctl restart depollueur.service",
+            ]
         };
-        [socket, "depollueur plug", "depollueur doctor"]
-            .map(str::to_owned)
-            .into()
+        let rest = ["depollueur plug", "depollueur doctor"];
+        let lines = start.iter().chain(&rest);
+        lines.map(|&line| line.to_owned()).collect()
     }
 }

@@ -2,6 +2,7 @@
 
 mod log;
 mod reload;
+mod running;
 mod sockets;
 
 use std::{io, num::NonZero, thread, time::Duration};
@@ -18,8 +19,10 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
+pub(super) use self::running::{PATH, Standing};
 use self::{
     reload::{Made, Reload, Themes, current},
+    running::Running,
     sockets::{Sockets, listen},
 };
 use super::{
@@ -47,6 +50,9 @@ const SWEEP_STEP: usize = 100;
 /// How often the drop's level is looked at.
 const LEVEL_INTERVAL: Duration = Duration::from_secs(60);
 
+/// How often the service manager is told how things stand.
+const STATUS_INTERVAL: Duration = Duration::from_secs(30);
+
 /// Processors of which one thread takes in what Postfix sends, as Postfix itself spends ten times as
 /// much on a message: hashing, encrypting and writing are done by other threads. One more would cost
 /// more than it gives: indymilter has two tasks for each connection that wait for each other, and
@@ -71,9 +77,25 @@ pub(super) struct Options {
     takeover: bool,
 }
 
+/// What cannot be had, and what to do when the service's sandbox is the reason: EROFS is what it answers.
+fn unavailable(error: &dyn std::fmt::Display) -> Failure {
+    let message = error.to_string();
+    let is_read_only = message.contains("os error 30");
+    let is_of_unit = message.contains("milter socket") && message.contains("/var/spool/postfix/");
+    let advice = if is_of_unit && (is_read_only || message.contains("does not exist")) {
+        "; this socket is made by depollueur.socket: systemctl restart depollueur.socket depollueur.service"
+    } else if is_read_only {
+        "; the service may write below /var/lib/depollueur only: `depollueur check` says what to type for another place"
+    } else {
+        ""
+    };
+    Failure::new(EX_UNAVAILABLE, format_args!("{message}{advice}"))
+}
+
 /// Runs the daemon.
 pub(super) fn run(options: Options) -> Result<(), Failure> {
-    let config = options.config.clone().load()?;
+    let config = options.config.clone().load_written();
+    let config = config.inspect_err(|_| sockets::turn_away())?;
     owner::become_owner(&config.drop.directory)?;
     let log = log::start(&config.log);
     for warning in config.warnings() {
@@ -81,7 +103,6 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
     }
     let themes = Themes::load(&config).map_err(|why| Failure::new(EX_CONFIG, why))?;
     raise_open_files();
-    let unavailable = |error: &dyn std::fmt::Display| Failure::new(EX_UNAVAILABLE, error);
     let claim = if options.takeover {
         Claim::Takeover
     } else {
@@ -201,6 +222,7 @@ impl Daemon {
         };
         let pages = current(self.reload.pages());
         let health = admin::router(self.stores.clone(), self.metrics.clone());
+        let health = health.merge(self.reload.running().router());
         let web_limits = ServerLimits::web(&self.reload.config().web);
         let (filter, metrics) = (self.reload.filter(), self.metrics.clone());
         let mut tasks = JoinSet::new();
@@ -227,6 +249,9 @@ impl Daemon {
         let watching = watch_level(drop.clone(), metrics.clone(), stop.clone());
         tasks.spawn(until_cut(watching, stop.clone()));
         tasks.spawn(until_cut(sweep(drop, metrics, stop.clone()), stop.clone()));
+        let (running, metrics) = (self.reload.running().clone(), self.metrics.clone());
+        let telling = keep_status(running, metrics, stop.clone());
+        tasks.spawn(until_cut(telling, stop.clone()));
         Ok(tasks)
     }
 
@@ -387,6 +412,21 @@ async fn watch_level(drop: Drop, metrics: Metrics, stop: Stop) -> io::Result<()>
         }
     }
     Ok(())
+}
+
+/// Tells the service manager from time to time what `systemctl status` shows.
+async fn keep_status(running: Running, metrics: Metrics, stop: Stop) -> io::Result<()> {
+    let mut turns = Turns::every(STATUS_INTERVAL);
+    let mut reloads = running.reloads();
+    loop {
+        let status = running.status(&metrics).await;
+        notify(&[NotifyState::Status(&status)]);
+        tokio::select! {
+            go_on = turns.next(&stop) => if !go_on { return Ok(()) },
+            // A reload should not be waited for.
+            _ = reloads.changed() => {}
+        }
+    }
 }
 
 /// What a signal asks for.

@@ -74,7 +74,8 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
         .clone()
         .unwrap_or_else(|| DEFAULT_FILE.into());
     // Nobody should answer questions for nothing.
-    if path.exists() && !options.force {
+    let force = options.force || says_nothing(&path);
+    if path.exists() && !force {
         return Err(in_the_way(&path));
     }
     let answers = if options.domain.is_some() {
@@ -90,11 +91,20 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
     if answers.onward().lists {
         text.push_str(file::LIST_RULES);
     }
-    let config = write(&path, &text, options.force)?;
+    let config = write(&path, &text, force)?;
     for warning in config.warnings() {
         complain(format_args!("warning: {warning}"));
     }
     tell(&path, &plugs.lines()).map_err(|error| Failure::output(&error))
+}
+
+/// A file in which no value is set, as packages once brought one, is nobody's work.
+fn says_nothing(path: &Path) -> bool {
+    let table = fs::read_to_string(path)
+        .ok()
+        .and_then(|text| text.parse::<toml::Table>().ok());
+    let is_empty = |value: &toml::Value| value.as_table().is_some_and(toml::Table::is_empty);
+    table.is_some_and(|table| table.values().all(is_empty))
 }
 
 fn in_the_way(path: &Path) -> Failure {

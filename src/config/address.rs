@@ -209,6 +209,9 @@ impl Codec for Networks {
     }
 }
 
+/// The longest contact, in bytes.
+const CONTACT_BYTES_MAX: usize = 1000;
+
 /// Codec of `web.public_url`.
 pub(super) struct PublicUrl;
 
@@ -289,6 +292,42 @@ fn is_servable(path: &str) -> bool {
                 .is_some_and(|first| OUR_PATHS.contains(&first)))
 }
 
+/// Codec of `web.contact`: whoever reads it must be able to write there.
+pub(super) struct Contact;
+
+impl Codec for Contact {
+    type Value = String;
+
+    fn parse(written: &Written) -> Option<String> {
+        let text = written.text()?;
+        let is_clean = text.len() <= CONTACT_BYTES_MAX
+            && !text
+                .chars()
+                .any(|c| c.is_control() || c.is_whitespace() || "<>\"".contains(c));
+        let is_url = || {
+            let uri: Option<Uri> = text.parse().ok();
+            let web = [Some("http"), Some("https")];
+            uri.is_some_and(|uri| uri.host().is_some() && web.contains(&uri.scheme_str()))
+        };
+        let is_mail = || {
+            text.rsplit_once('@').is_some_and(|(user, domain)| {
+                let labels = || domain.split('.');
+                !user.is_empty() && labels().count() > 1 && labels().all(|label| !label.is_empty())
+            })
+        };
+        (text.is_empty() || is_clean && (is_url() || is_mail())).then_some(text)
+    }
+
+    fn print(value: &String) -> Written {
+        Written::Text(value.clone())
+    }
+
+    fn allowed() -> String {
+        r#"a mail address such as "abuse@example.org", an URL such as "https://example.org/abuse", or empty"#
+            .into()
+    }
+}
+
 fn unix_path(text: &str) -> Option<PathBuf> {
     let usable = text.starts_with('/') && !text.ends_with('/') && !text.contains('\0');
     (usable && text.len() <= SOCKET_PATH_BYTES_MAX).then(|| PathBuf::from(text))
@@ -330,6 +369,27 @@ fn same_prefix(left: u128, right: u128, host_bits: u8) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_contact_is_a_mail_address_or_an_url() {
+        for (text, is_one) in [
+            ("", true),
+            ("abuse@example.org", true),
+            ("abuse+drop@xn--dpt-bma.example", true),
+            ("https://example.org/abuse?to=drop#form", true),
+            ("abuse", false),
+            ("abuse@", false),
+            ("@example.org", false),
+            ("abuse@localhost", false),
+            ("abuse@example..org", false),
+            ("abuse@example.org, postmaster@example.org", false),
+            ("ftp://example.org/", false),
+            ("https://", false),
+        ] {
+            let read = Contact::parse(&Written::Text(text.into()));
+            assert_eq!(read.is_some(), is_one, "{text}");
+        }
+    }
 
     #[test]
     fn milter_addresses_have_five_spellings() {

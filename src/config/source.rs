@@ -40,8 +40,13 @@ pub struct Sources {
 /// Why there is no configuration: one line with file, line, key, value and what is allowed.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
+    /// Nobody has written one.
+    #[error(
+        "there is no configuration: \"{DEFAULT_FILE}\" does not exist; to write it, type: depollueur setup"
+    )]
+    Missing,
     /// The file cannot be read.
-    #[error("could not read configuration \"{}\": {error}", path.display())]
+    #[error("could not read configuration \"{}\": {error}{}", path.display(), advice(error))]
     Read {
         /// The file.
         path: PathBuf,
@@ -56,6 +61,25 @@ pub enum ConfigError {
     Invalid(String),
 }
 
+/// What to do about a file that cannot be read.
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "; run this as root, or give the file to the group of the daemon (chgrp depollueur, chmod 0640)"
+        }
+        _ => "",
+    }
+}
+
+/// The usual file, unless it does not exist. One that cannot be reached is no file that is missing: to read it
+/// gives the reason.
+pub(crate) fn usual_file() -> Option<PathBuf> {
+    match fs::symlink_metadata(DEFAULT_FILE) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        _ => Some(DEFAULT_FILE.into()),
+    }
+}
+
 impl Sources {
     /// The sources of this process: the named file (or the usual one, if it exists), the
     /// environment, and the settings of the command line.
@@ -63,11 +87,6 @@ impl Sources {
     /// # Errors
     /// A variable of ours is not text.
     pub fn of_process(file: Option<PathBuf>, settings: Vec<String>) -> Result<Self, ConfigError> {
-        let usual = || {
-            Path::new(DEFAULT_FILE)
-                .exists()
-                .then(|| DEFAULT_FILE.into())
-        };
         let mut environment = HashMap::new();
         for (name, value) in env::vars_os() {
             let name = name.to_string_lossy().into_owned();
@@ -83,10 +102,22 @@ impl Sources {
             environment.insert(name, value);
         }
         Ok(Self {
-            file: file.or_else(usual),
+            file: file.or_else(usual_file),
             environment,
             settings,
         })
+    }
+
+    /// These sources, if an admin has written one of them: a file, or variables.
+    ///
+    /// # Errors
+    /// There is neither: to serve mail with the defaults is nobody's wish.
+    pub fn written(self) -> Result<Self, ConfigError> {
+        if self.file.is_none() && self.environment.is_empty() {
+            Err(ConfigError::Missing)
+        } else {
+            Ok(self)
+        }
     }
 }
 

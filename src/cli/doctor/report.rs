@@ -114,7 +114,7 @@ impl Report {
         format!("{value:#}\n")
     }
 
-    #[cfg(test)]
+    /// All of them.
     pub(super) fn findings(&self) -> &[Finding] {
         &self.findings
     }

@@ -6,13 +6,16 @@ use std::{
     net::ToSocketAddrs as _,
     os::unix::fs::{FileTypeExt as _, MetadataExt as _},
     path::{Path, PathBuf},
-    process::Command,
     time::Duration,
 };
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::{
+    super::{
+        unit::{SOCKET, Unit},
+        user::User,
+    },
     entry::{Entry, Place},
     listing::{Use, chrooted_address, our_address},
     postfix::Postfix,
@@ -33,14 +36,6 @@ const CHANGES: u32 = 0x01 | 0x02 | 0x10;
 
 /// The longest answer to a negotiation that makes sense: options and six lists of macros.
 const ANSWER_BYTES_MAX: u32 = 4096;
-
-/// A user of this machine.
-#[derive(Debug)]
-struct User {
-    name: String,
-    id: u32,
-    groups: Vec<u32>,
-}
 
 /// All that is to be said of the socket, for each place where Postfix looks for it.
 pub(super) fn check(report: &mut Report, postfix: &Postfix, config: &Config) {
@@ -125,9 +120,19 @@ fn check_unix(
     answers(report, shown, unix(path));
 }
 
+/// What makes the socket, or makes it anew: systemd, if it is systemd's.
+fn start() -> String {
+    let is_enabled = Unit::read(SOCKET).is_some_and(|unit| unit.is_enabled());
+    if is_enabled {
+        "systemctl restart depollueur.socket depollueur.service".to_owned()
+    } else {
+        "systemctl start depollueur".to_owned()
+    }
+}
+
 /// Where the socket should be looked for, or made.
 fn mend_path(postfix: &Postfix, config: &Config, list: &Use<'_>, entry: &Entry) -> Vec<String> {
-    let start = "systemctl start depollueur".to_owned();
+    let start = start();
     let MilterAddress::Unix(listen) = &config.milter.listen else {
         return vec![start];
     };
@@ -212,33 +217,6 @@ fn check_rights(report: &mut Report, postfix: &Postfix, path: &Path, socket: &Me
     );
 }
 
-impl User {
-    fn find(name: &str) -> Option<Self> {
-        let numbers = |option: &str| -> Option<Vec<u32>> {
-            let output = Command::new("id").args([option, name]).output().ok()?;
-            let text = String::from_utf8(output.stdout).ok()?;
-            text.split_whitespace().map(|n| n.parse().ok()).collect()
-        };
-        Some(Self {
-            name: name.to_owned(),
-            id: *numbers("-u")?.first()?,
-            groups: numbers("-G")?,
-        })
-    }
-
-    /// What the permission bits allow: 1 is to enter, 2 to write.
-    fn may(&self, file: &Metadata, bits: u32) -> bool {
-        debug_assert!(!self.name.is_empty());
-        let shift = match file {
-            _ if self.id == 0 => return true,
-            file if file.uid() == self.id => 6,
-            file if self.groups.contains(&file.gid()) => 3,
-            _ => 0,
-        };
-        (file.mode() >> shift) & bits == bits
-    }
-}
-
 fn unix(path: &Path) -> io::Result<Socket> {
     connect(Domain::UNIX, &SockAddr::unix(path)?)
 }
@@ -273,7 +251,7 @@ fn answers(report: &mut Report, place: impl std::fmt::Display, connected: io::Re
         Err(error) => report.error(
             check,
             format_args!("no milter answers at {place}: {error}"),
-            ["systemctl start depollueur".to_owned()],
+            [start()],
         ),
     }
 }
@@ -308,8 +286,6 @@ fn word(stream: &mut impl Read) -> io::Result<u32> {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs::Permissions, os::unix::fs::PermissionsExt as _};
-
     use super::*;
 
     /// Answers with these bytes and keeps what it is told.
@@ -350,22 +326,5 @@ mod tests {
         ] {
             assert!(negotiate(&mut Peer(answer, Vec::new())).is_err());
         }
-    }
-
-    #[test]
-    fn rights_are_those_of_owner_group_or_all() {
-        let directory = tempfile::tempdir().unwrap();
-        fs::set_permissions(directory.path(), Permissions::from_mode(0o700)).unwrap();
-        let file = fs::metadata(directory.path()).unwrap();
-        let user = |id, groups: &[u32]| User {
-            name: "x".into(),
-            id,
-            groups: groups.into(),
-        };
-        assert!(user(file.uid(), &[]).may(&file, 0o1));
-        let other = file.uid() + 1;
-        assert!(!user(other, &[file.gid()]).may(&file, 0o1));
-        assert!(!user(other, &[]).may(&file, 0o1));
-        assert!(user(0, &[]).may(&file, 0o2));
     }
 }

@@ -76,7 +76,7 @@ fn check_values(report: &mut Report, config: &Config) {
 fn check_file(report: &mut Report, path: Option<&Path>) {
     let check = "config.file";
     let Some(path) = path else {
-        return report.ok(check, "there is none, the defaults hold");
+        return report.ok(check, "there is none, the environment holds");
     };
     let shown = quoted(&path.display().to_string());
     let Ok(file) = fs::metadata(path) else {
@@ -281,8 +281,7 @@ fn synchronised() -> Option<bool> {
 
 /// Where the configuration came from.
 pub(super) fn configuration_file(named: Option<PathBuf>) -> Option<PathBuf> {
-    let usual = Path::new(crate::config::DEFAULT_FILE);
-    named.or_else(|| usual.exists().then(|| usual.to_owned()))
+    named.or_else(crate::config::usual_file)
 }
 
 #[cfg(test)]

@@ -60,6 +60,20 @@ pub(super) async fn check(
     }
 }
 
+/// Only whether the daemon runs and takes files.
+pub(super) async fn check_quickly(report: &mut Report, config: &Config) {
+    match client(None) {
+        Ok(client) => {
+            check_daemon(report, config, &client).await;
+        }
+        Err(error) => report.error(
+            "daemon.running",
+            format_args!("no HTTP client: {}", chain(&error)),
+            [],
+        ),
+    }
+}
+
 /// What links in mail begin with: the drop of another host says so itself, with a link.
 fn public_url(config: &Config, deposit: Option<&Deposit>) -> Option<String> {
     match config.store.kind {
@@ -375,7 +389,7 @@ fn base(listen: SocketAddr) -> String {
 }
 
 /// The innermost reasons of an error; its own text names the URL, which may hold a token.
-fn chain(error: &reqwest::Error) -> String {
+pub(in crate::cli) fn chain(error: &reqwest::Error) -> String {
     let mut reasons = Vec::new();
     let mut source = error.source();
     while let Some(inner) = source {

@@ -14,7 +14,11 @@ use tokio::sync::watch;
 use toml::{Table, Value};
 use tracing::{error, info, warn};
 
-use super::{super::ConfigOptions, log::Log};
+use super::{
+    super::ConfigOptions,
+    log::Log,
+    running::{Differences, Running},
+};
 use crate::{
     admin::Metrics,
     config::{Config, DomainConfigs},
@@ -65,6 +69,7 @@ pub(super) struct Reload {
     config: Arc<Config>,
     made: Made,
     log: Log,
+    running: Running,
     filter: watch::Sender<Filter>,
     pages: watch::Sender<Router>,
 }
@@ -119,6 +124,7 @@ impl Reload {
     ) -> Self {
         let config = Arc::new(config);
         Self {
+            running: Running::new(options.clone(), Arc::clone(&config)),
             options,
             filter: watch::Sender::new(filter(&config, &made)),
             pages: watch::Sender::new(pages(&config, themes, &made)),
@@ -131,6 +137,11 @@ impl Reload {
     /// The configuration that holds.
     pub(super) fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// What is told of it.
+    pub(super) fn running(&self) -> &Running {
+        &self.running
     }
 
     /// The filter that the next message goes through.
@@ -148,19 +159,21 @@ impl Reload {
         let reloaded = self.try_reload();
         let now = Timestamp::now();
         self.made.metrics.reloaded(now, reloaded.is_ok());
-        if let Err(reason) = reloaded {
+        if let Err(reason) = &reloaded {
             error!("configuration not reloaded, the old one stays: {reason}");
         }
+        self.running.reloaded(&self.config, reloaded);
     }
 
-    /// Whatever can fail comes before the first change.
-    fn try_reload(&mut self) -> Result<(), String> {
+    /// Whatever can fail comes before the first change. Gives the keys that changed.
+    fn try_reload(&mut self) -> Result<Vec<String>, String> {
         let new = self.options.clone().load().map_err(|why| why.to_string())?;
         let adopted = adopt(&self.config, &new)?;
         self.stores_are_open(&adopted.config)?;
         let themes = Themes::load(&adopted.config)?;
+        let changed = adopted.changed.clone();
         self.take_over(adopted, themes);
-        Ok(())
+        Ok(changed)
     }
 
     /// A store is opened at the start only.
@@ -183,7 +196,7 @@ impl Reload {
         let pages = pages(&self.config, themes, &self.made);
         self.pages.send_modify(|held| *held = pages);
         for key in &adopted.held_back {
-            warn!("{key} has changed: restart for it to take effect");
+            warn!("{key} has changed, which needs a restart: systemctl restart depollueur");
         }
         if !self.config.domains.is_empty() {
             info!(
@@ -223,6 +236,16 @@ fn pages(config: &Config, themes: Themes, made: &Made) -> Router {
     let own = |(domain, theme): (String, Theme)| Some(state(config.of_domain(&domain)?, theme));
     let others = themes.domains.into_iter().filter_map(own).collect();
     web::routers(state(config, themes.usual), others)
+}
+
+/// What a reload, and what a restart would change.
+pub(super) fn differences(running: &Config, read: &Config) -> Result<Differences, String> {
+    let adopted = adopt(running, read)?;
+    Ok(Differences {
+        error: None,
+        reload: adopted.changed,
+        restart: adopted.held_back,
+    })
 }
 
 /// Takes what can change from `new` and the rest from `running`.

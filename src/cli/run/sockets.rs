@@ -1,7 +1,12 @@
 //! All sockets of the daemon, bound before it says that it is ready; those that the service
 //! manager holds open for us are used as they are.
 
-use std::{env, fmt, io, net::TcpListener};
+use std::{
+    env, fmt, io,
+    net::TcpListener,
+    os::fd::OwnedFd,
+    time::{Duration, Instant},
+};
 
 use listenfd::ListenFd;
 use tracing::warn;
@@ -10,6 +15,12 @@ use crate::{
     config::Config,
     milter::{BindError, Claim, Socket, bind_tcp},
 };
+
+/// How long a start that fails goes on closing connections after the last one.
+const TURNING_AWAY: Duration = Duration::from_millis(300);
+
+/// How long it does so at most.
+const TURNING_AWAY_MAX: Duration = Duration::from_secs(2);
 
 /// The sockets of the daemon.
 #[derive(Debug)]
@@ -97,6 +108,27 @@ impl Passed {
             }
         }
         passed
+    }
+}
+
+/// Closes the connections that wait in the milter's socket, before a start that fails: the service manager starts us for
+/// each that waits, again and again, and gives the socket up in the end. Their mail is put off at once, instead of after
+/// the half minute that Postfix waits.
+pub(super) fn turn_away() {
+    let Some(socket) = Passed::from_environment().milter else {
+        return;
+    };
+    let socket = match socket {
+        Socket::Unix(socket, _) => socket2::Socket::from(OwnedFd::from(socket)),
+        Socket::Tcp(socket) => socket2::Socket::from(socket),
+    };
+    // accept(2) waits that long.
+    let waits = socket
+        .set_nonblocking(false)
+        .and_then(|()| socket.set_read_timeout(Some(TURNING_AWAY)));
+    let end = Instant::now() + TURNING_AWAY_MAX;
+    if waits.is_ok() {
+        while Instant::now() < end && socket.accept().is_ok() {}
     }
 }
 

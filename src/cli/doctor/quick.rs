@@ -1,0 +1,79 @@
+//! One line and an exit status as Nagios, Icinga and their kin understand them (Monitoring Plugins Development Guidelines,
+//! section 2).
+
+use std::io::{self, Write as _};
+
+use rustix::fs::statvfs;
+
+use super::{
+    super::{ConfigOptions, exit::Failure},
+    Options, examine,
+    report::{Level, Report},
+};
+use crate::config::{Config, ConfigError, Sources};
+
+/// Statuses besides 0.
+const WARNING: u8 = 1;
+const CRITICAL: u8 = 2;
+const UNKNOWN: u8 = 3;
+
+/// Looks at what can be looked at in a moment.
+pub(super) fn run(options: &Options) -> Result<(), Failure> {
+    let (status, line) = match load(&options.config) {
+        Ok(config) => match examine(options, &config) {
+            Ok(report) => told(&report, &config),
+            Err(failure) => (UNKNOWN, format!("UNKNOWN - {failure}")),
+        },
+        // Whoever may not read the configuration knows nothing of the daemon.
+        Err(error @ (ConfigError::Read { .. } | ConfigError::Variable(_))) => {
+            (UNKNOWN, format!("UNKNOWN - {error}"))
+        }
+        Err(error) => (CRITICAL, format!("CRITICAL - {error}")),
+    };
+    let mut out = io::stdout().lock();
+    writeln!(out, "DEPOLLUEUR {line}")
+        .and_then(|()| out.flush())
+        .map_err(|error| Failure::output(&error))?;
+    match status {
+        0 => Ok(()),
+        status => Err(Failure::silent(status)),
+    }
+}
+
+fn load(options: &ConfigOptions) -> Result<Config, ConfigError> {
+    let ConfigOptions { config, settings } = options.clone();
+    Config::load(&Sources::of_process(config, settings)?.written()?)
+}
+
+/// The worst findings, and figures to plot.
+fn told(report: &Report, config: &Config) -> (u8, String) {
+    let (status, word) = match report.worst() {
+        Level::Ok | Level::Unknown => (0, "OK"),
+        Level::Warning => (WARNING, "WARNING"),
+        Level::Error => (CRITICAL, "CRITICAL"),
+    };
+    let of = |level| {
+        report
+            .findings()
+            .iter()
+            .filter(move |finding| finding.level == level)
+    };
+    let said: Vec<String> = of(Level::Error)
+        .chain(of(Level::Warning))
+        .map(|finding| format!("{}: {}", finding.check, finding.message))
+        .collect();
+    let said = match said.as_slice() {
+        [] => format!("{} checks", report.findings().len()),
+        // What stands behind the first bar is figures, and a line is a line.
+        said => said.join("; ").replace('|', "/").replace('\n', " "),
+    };
+    let mut figures = format!(
+        "errors={} warnings={}",
+        of(Level::Error).count(),
+        of(Level::Warning).count()
+    );
+    if let Ok(disk) = statvfs(&config.drop.directory) {
+        figures += &format!(" drop_free={}B", disk.f_bavail * disk.f_frsize);
+    }
+    (status, format!("{word} - {said} | {figures}"))
+}

@@ -1,0 +1,477 @@
+//! What the daemon meets that whoever types a command as root does not: its user's rights, and the sandbox of its service.
+//!
+//! `depollueur check` and `depollueur doctor` say it, with the lines that mend it. It is asked for the usual configuration
+//! only: of another file nobody knows which service will read it.
+
+use std::{
+    fs,
+    io::BufRead as _,
+    net::{IpAddr, SocketAddr, ToSocketAddrs as _},
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use rustix::process::geteuid;
+use toml::{Table, Value};
+
+use super::{
+    unit::{SERVICE, Unit},
+    user::User,
+};
+use crate::config::{Config, DEFAULT_FILE, MilterAddress};
+
+/// The daemon's user, where no unit names another.
+const USER: &str = "depollueur";
+
+/// Paths of the configuration that the daemon does not read, or for which there is a check of its own.
+const NOT_READ: [&str; 4] = [
+    "drop.directory",
+    "milter.listen",
+    "spool.directory",
+    "web.report_command",
+];
+
+/// Programs that hand mail to a queue by rights that the sandbox takes from them.
+const MAILERS: [&str; 7] = [
+    "sendmail",
+    "mail",
+    "mailx",
+    "bsd-mailx",
+    "s-nail",
+    "mutt",
+    "postdrop",
+];
+
+/// Programs that make machine code while they run, which MemoryDenyWriteExecute= forbids.
+const COMPILERS: [&str; 7] = [
+    "node", "nodejs", "deno", "java", "dotnet", "luajit", "pypy3",
+];
+
+/// Something that is in the daemon's way.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Obstacle {
+    /// Key, value, and why it does not work.
+    pub(super) message: String,
+    /// The lines to type.
+    pub(super) fix: Vec<String>,
+    /// Whether mail goes on as it should all the same.
+    pub(super) is_harmless: bool,
+}
+
+/// With obstacles of this kind mail goes on.
+fn harmless(obstacle: Obstacle) -> Obstacle {
+    Obstacle {
+        is_harmless: true,
+        ..obstacle
+    }
+}
+
+/// All of them. `unit` is the daemon's service, if systemd knows it.
+pub(super) fn all(config: &Config, unit: Option<&Unit>) -> Vec<Obstacle> {
+    let name = unit.map_or("", |unit| unit.get("User"));
+    let name = if name.is_empty() { USER } else { name };
+    // Others than root see no more than the daemon does.
+    let user = geteuid().is_root().then(|| User::find(name)).flatten();
+    let values = config.to_toml().parse().unwrap_or_default();
+    let mut found = Vec::new();
+    for (key, path) in files(&values) {
+        found.extend(of_file(&key, &path, unit, user.as_ref()));
+    }
+    for (key, path) in directories(config) {
+        found.extend(of_directory(key, path, unit, user.as_ref()));
+    }
+    found.extend(of_command(&config.web.report_command, unit).map(harmless));
+    if let Some(unit) = unit {
+        found.extend(missing_directories(unit));
+        found.extend(
+            of_addresses(config, &values, unit)
+                .into_iter()
+                .map(harmless),
+        );
+    }
+    found
+}
+
+/// The configuration itself, and all files that it names: keys with their absolute paths, bare or behind `file:`, `hash:`…
+fn files(values: &Table) -> Vec<(String, PathBuf)> {
+    let mut found = vec![("the configuration".to_owned(), DEFAULT_FILE.into())];
+    for (section, value) in values {
+        collect(section, value, &mut found);
+    }
+    found.retain(|(key, path)| !NOT_READ.contains(&key.as_str()) && path.exists());
+    found
+}
+
+fn collect(key: &str, value: &Value, found: &mut Vec<(String, PathBuf)>) {
+    match value {
+        Value::String(text) => {
+            let bare = match text.split_once(':') {
+                Some((kind, rest)) if kind.bytes().all(|b| b.is_ascii_alphanumeric()) => rest,
+                _ => text,
+            };
+            if bare.starts_with('/') && !bare.starts_with("//") && !bare.contains('\n') {
+                found.push((key.to_owned(), bare.into()));
+            }
+        }
+        Value::Array(all) => all.iter().for_each(|value| collect(key, value, found)),
+        Value::Table(all) => {
+            for (name, value) in all {
+                collect(&format!("{key}.{name}"), value, found);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn of_file(key: &str, path: &Path, unit: Option<&Unit>, user: Option<&User>) -> Option<Obstacle> {
+    let shown = path.display();
+    let name = user.map_or(USER, |user| &user.name);
+    let move_it = || {
+        let file = path.file_name().unwrap_or_default().display();
+        vec![
+            format!(
+                "cp -r '{shown}' /etc/depollueur/ && chgrp -R {name} '/etc/depollueur/{file}' && chmod -R g+rX '/etc/depollueur/{file}'"
+            ),
+            format!("set {key} to the new place, \"/etc/depollueur/{file}\""),
+        ]
+    };
+    if let Some(setting) = unit.and_then(|unit| unit.hides(path)) {
+        let message = format!(
+            "{key}: \"{shown}\" cannot be seen by the daemon, for its service hides this place from it ({setting})"
+        );
+        let fix = move_it();
+        return Some(Obstacle {
+            message,
+            fix,
+            is_harmless: false,
+        });
+    }
+    let user = user?;
+    if let Some(directory) = user.stopped_at(path) {
+        let closed = directory.display();
+        let message = format!(
+            "{key}: \"{shown}\" cannot be read by the daemon: its user {name} may not enter \"{closed}\""
+        );
+        let fix = if directory == Path::new("/etc/depollueur") {
+            vec![format!("chgrp {name} '{closed}' && chmod g+rx '{closed}'")]
+        } else {
+            move_it()
+        };
+        return Some(Obstacle {
+            message,
+            fix,
+            is_harmless: false,
+        });
+    }
+    let found = fs::metadata(path).ok()?;
+    let bits = if found.is_dir() { 0o5 } else { 0o4 };
+    (!user.may(&found, bits)).then(|| Obstacle {
+        message: format!(
+            "{key}: \"{shown}\" cannot be read by the daemon, whose user is {name} ({:04o}, owner {}:{})",
+            found.mode() & 0o7777,
+            found.uid(),
+            found.gid()
+        ),
+        is_harmless: false,
+        fix: vec![format!("chgrp -R {name} '{shown}' && chmod -R g+rX '{shown}'")],
+    })
+}
+
+fn directories(config: &Config) -> Vec<(&'static str, &Path)> {
+    let spool = config.spool.directory.as_deref();
+    let drop = Some(config.drop.directory.as_path());
+    [("drop.directory", drop), ("spool.directory", spool)]
+        .into_iter()
+        .filter_map(|(key, path)| Some((key, path?)))
+        .collect()
+}
+
+fn of_directory(
+    key: &str,
+    path: &Path,
+    unit: Option<&Unit>,
+    user: Option<&User>,
+) -> Option<Obstacle> {
+    let shown = path.display();
+    let name = user.map_or(USER, |user| &user.name);
+    let make = format!("install -d -m 0700 -o {name} -g {name} '{shown}'");
+    if let Some(setting) = unit.and_then(|unit| unit.hides(path)) {
+        let message = format!(
+            "{key} = \"{shown}\": the daemon's service hides this place from it ({setting}): take one below /var/lib/depollueur or /srv"
+        );
+        let fix = vec![format!("set {key} to another place")];
+        return Some(Obstacle {
+            message,
+            fix,
+            is_harmless: false,
+        });
+    }
+    if unit.is_some_and(|unit| !unit.may_write(path)) {
+        let message = format!(
+            "{key} = \"{shown}\": the daemon's service may write below /var/lib/depollueur only (ProtectSystem=strict): mount \
+             the disk there, or open this directory for it"
+        );
+        let lines = Unit::drop_in("directories", &format!("ReadWritePaths={shown}"));
+        let fix = std::iter::once(make).chain(lines).collect();
+        return Some(Obstacle {
+            message,
+            fix,
+            is_harmless: false,
+        });
+    }
+    if !path.exists() {
+        // The daemon makes its drop itself where it may; a spool it does not.
+        return (key == "spool.directory").then(|| Obstacle {
+            message: format!(
+                "{key} = \"{shown}\" does not exist: mail above spool.memory would go out untouched"
+            ),
+            is_harmless: false,
+            fix: vec![make],
+        });
+    }
+    let user = user?;
+    let is_usable = user.stopped_at(path).is_none()
+        && fs::metadata(path).is_ok_and(|found| found.is_dir() && user.may(&found, 0o7));
+    (!is_usable).then(|| Obstacle {
+        message: format!(
+            "{key} = \"{shown}\" is no directory in which the daemon's user {name} may write"
+        ),
+        is_harmless: false,
+        fix: vec![make],
+    })
+}
+
+/// A spool that does not exist; it is none of the sandbox, and is told of any configuration.
+pub(super) fn of_spool(config: &Config) -> Option<Obstacle> {
+    let path = config.spool.directory.as_deref()?;
+    if path.is_dir() {
+        return None;
+    }
+    let obstacle = of_directory("spool.directory", path, None, None);
+    obstacle.or_else(|| {
+        let shown = path.display();
+        let message = format!("spool.directory = \"{shown}\" is no directory");
+        let fix = vec!["set spool.directory to a directory, or to \"\"".to_owned()];
+        Some(Obstacle {
+            message,
+            fix,
+            is_harmless: false,
+        })
+    })
+}
+
+/// A service whose sandbox names a directory that is not there does not start at all.
+fn missing_directories(unit: &Unit) -> Vec<Obstacle> {
+    let listed = unit.get("ReadWritePaths").split_whitespace();
+    listed
+        .filter(|place| place.starts_with('/') && !Path::new(place).exists())
+        .map(|place| Obstacle {
+            message: format!(
+                "ReadWritePaths={place} of {SERVICE}: the directory does not exist, so that the service does not start (226/NAMESPACE)"
+            ),
+            is_harmless: false,
+            fix: vec![format!("install -d -m 0700 -o {USER} -g {USER} '{place}'")],
+        })
+        .collect()
+}
+
+fn of_command(command: &[String], unit: Option<&Unit>) -> Option<Obstacle> {
+    let program = Path::new(command.first()?);
+    let shown = program.display();
+    let key = "web.report_command";
+    let Ok(found) = fs::metadata(program) else {
+        return Some(Obstacle {
+            message: format!("{key}: there is no program \"{shown}\""),
+            is_harmless: false,
+            fix: vec![format!("set {key} to a program that exists, or to []")],
+        });
+    };
+    if found.is_dir() || found.permissions().mode() & 0o111 == 0 {
+        return Some(Obstacle {
+            message: format!("{key}: \"{shown}\" is no program that can be run"),
+            is_harmless: false,
+            fix: vec![format!("chmod 0755 '{shown}'")],
+        });
+    }
+    let unit = unit?;
+    let name = |path: &Path| {
+        path.file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned()
+    };
+    let named = name(program);
+    if unit.get("NoNewPrivileges") == "yes"
+        && (found.mode() & 0o6000 != 0 || MAILERS.contains(&named.as_str()))
+    {
+        return Some(Obstacle {
+            message: format!(
+                "{key}: \"{shown}\" needs rights of another user or group, which the daemon's service gives to nobody \
+                 (NoNewPrivileges=): no report would arrive"
+            ),
+            is_harmless: false,
+            fix: vec![format!(
+                "set web.report_to to a mail address, and {key} to []: the daemon sends reports itself (mail.relay)"
+            )],
+        });
+    }
+    let interpreter = interpreter(program).map(|path| name(&path));
+    let compiles = |name: &str| COMPILERS.contains(&name);
+    if unit.get("MemoryDenyWriteExecute") == "yes"
+        && (compiles(&named) || interpreter.is_some_and(|name| compiles(&name)))
+    {
+        return Some(Obstacle {
+            message: format!(
+                "{key}: \"{shown}\" compiles while it runs, which the daemon's service forbids (MemoryDenyWriteExecute=)"
+            ),
+            is_harmless: false,
+            fix: vec![format!("set {key} to a program in sh, Python or Perl")],
+        });
+    }
+    None
+}
+
+/// What a script's first line says.
+fn interpreter(program: &Path) -> Option<PathBuf> {
+    let mut first = Vec::new();
+    let file = fs::File::open(program).ok()?;
+    let mut start = std::io::Read::take(file, 256);
+    std::io::BufReader::new(&mut start)
+        .read_until(b'\n', &mut first)
+        .ok()?;
+    let line = String::from_utf8(first).ok()?;
+    let mut words = line.strip_prefix("#!")?.split_whitespace();
+    let program = words.next()?;
+    let named = if program.ends_with("/env") {
+        words.next()?
+    } else {
+        program
+    };
+    Some(named.into())
+}
+
+/// Who is to be reached, or to reach us, through the packet filter of the service.
+fn of_addresses(config: &Config, values: &Table, unit: &Unit) -> Vec<Obstacle> {
+    let mut found = Vec::new();
+    let milter = match &config.milter.listen {
+        MilterAddress::Tcp(address) => Some(*address),
+        MilterAddress::Unix(_) => None,
+    };
+    let listeners = [
+        ("milter.listen", milter),
+        ("web.listen", Some(config.web.listen)),
+        ("admin.listen", Some(config.admin.listen)),
+        ("deposit.listen", config.deposit.listen),
+    ];
+    for (key, address) in listeners {
+        found.extend(address.and_then(|address| of_listener(key, address, config, unit)));
+    }
+    let text = |section: &str, key: &str| values.get(section)?.get(key)?.as_str();
+    let remote = text("remote", "url")
+        .filter(|url| !url.is_empty() && config.uses(crate::config::StoreKind::Remote));
+    for (key, place) in [
+        ("remote.url", remote),
+        ("mail.relay", text("mail", "relay")),
+    ] {
+        found.extend(place.and_then(|place| of_peer(key, place, unit)));
+    }
+    found
+}
+
+fn of_listener(key: &str, address: SocketAddr, config: &Config, unit: &Unit) -> Option<Obstacle> {
+    // An address of documentation (RFC 5737) that no admin has: does anybody but this machine come through?
+    let stranger = IpAddr::from([192, 0, 2, 254]);
+    let proxies: Vec<String> = config
+        .web
+        .trusted_proxies
+        .iter()
+        .filter(|net| !net.address.is_loopback())
+        .map(ToString::to_string)
+        .collect();
+    let allows_proxy = || {
+        config
+            .web
+            .trusted_proxies
+            .iter()
+            .any(|net| !net.address.is_loopback() && unit.lets_pass(net.address))
+    };
+    if address.ip().is_loopback()
+        || unit.lets_pass(stranger)
+        || allows_proxy()
+        || !only_loopback(unit)
+    {
+        return None;
+    }
+    let who = match proxies.as_slice() {
+        [] => "192.0.2.1".to_owned(),
+        proxies => proxies.join(" "),
+    };
+    Some(Obstacle {
+        message: format!(
+            "{key} = \"{address}\": the daemon's service takes packets of this machine only (IPAddressDeny=any): nobody else \
+             reaches it. Allow the address of who should"
+        ),
+        is_harmless: false,
+        fix: Unit::drop_in("addresses", &format!("IPAddressAllow={who}")),
+    })
+}
+
+/// Whether an admin has allowed nobody yet.
+fn only_loopback(unit: &Unit) -> bool {
+    let allowed = unit.get("IPAddressAllow").split_whitespace();
+    allowed
+        .filter_map(|net| net.split('/').next()?.parse::<IpAddr>().ok())
+        .all(|ip| ip.is_loopback())
+}
+
+fn of_peer(key: &str, place: &str, unit: &Unit) -> Option<Obstacle> {
+    let stripped = place.split_once("://").map_or(place, |(_, rest)| rest);
+    let authority = stripped.split('/').next().unwrap_or_default();
+    let with_port = if authority
+        .rsplit_once(':')
+        .is_some_and(|(_, port)| port.parse::<u16>().is_ok())
+    {
+        authority.to_owned()
+    } else {
+        format!("{authority}:443")
+    };
+    let addresses: Vec<IpAddr> = with_port
+        .to_socket_addrs()
+        .map(|all| all.map(|address| address.ip()).collect())
+        .unwrap_or_default();
+    let mut blocked: Vec<String> = addresses
+        .iter()
+        .filter(|ip| !unit.lets_pass(**ip))
+        .map(ToString::to_string)
+        .collect();
+    let is_name = authority
+        .trim_start_matches('[')
+        .parse::<SocketAddr>()
+        .is_err()
+        && addresses.iter().any(|ip| !ip.is_loopback());
+    if is_name
+        && authority
+            .split(':')
+            .next()
+            .is_some_and(|host| host.parse::<IpAddr>().is_err())
+    {
+        let servers = name_servers().into_iter().filter(|ip| !unit.lets_pass(*ip));
+        blocked.extend(servers.map(|ip| ip.to_string()));
+    }
+    blocked.dedup();
+    (!blocked.is_empty()).then(|| Obstacle {
+        message: format!(
+            "{key} = \"{place}\": the daemon's service sends packets to this machine only (IPAddressDeny=any): allow that host, \
+             and the name servers that are asked for it"
+        ),
+        is_harmless: false,
+        fix: Unit::drop_in("addresses", &format!("IPAddressAllow={}", blocked.join(" "))),
+    })
+}
+
+fn name_servers() -> Vec<IpAddr> {
+    let text = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    text.lines()
+        .filter_map(|line| line.strip_prefix("nameserver")?.trim().parse().ok())
+        .collect()
+}

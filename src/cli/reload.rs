@@ -1,0 +1,140 @@
+//! `depollueur reload`: has the daemon read its configuration again, and says what came of it.
+
+use std::{
+    io::{self, Write as _},
+    time::Duration,
+};
+
+use clap::Args;
+use reqwest::{Client, StatusCode};
+use rustix::{
+    io::Errno,
+    process::{Pid, Signal, kill_process},
+};
+use tokio::runtime;
+
+use super::{
+    ConfigOptions,
+    exit::{EX_CONFIG, EX_UNAVAILABLE, Failure},
+    run::{PATH, Standing},
+};
+use crate::config::Config;
+
+/// Values have changed that take effect at a restart only.
+const NEEDS_RESTART: u8 = 1;
+
+/// How long the daemon may take to answer; it waits for its own reload that long.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[derive(Args, Debug)]
+pub(super) struct Options {
+    #[command(flatten)]
+    config: ConfigOptions,
+    /// The daemon's process, when it must be this one
+    #[arg(long, value_name = "PID")]
+    pid: Option<u32>,
+}
+
+/// Sends the signal, waits for the end of the reload, and tells what the daemon says of it.
+pub(super) fn run(options: Options) -> Result<(), Failure> {
+    // A configuration that is wrong is refused here already, with its reason.
+    let config = options.config.load_written()?;
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(EX_UNAVAILABLE, format_args!("could not start: {error}")))?;
+    let standing = runtime.block_on(reload(&config, options.pid))?;
+    tell(&standing)
+}
+
+async fn reload(config: &Config, process: Option<u32>) -> Result<Standing, Failure> {
+    let before = ask(config, None).await?;
+    if process.is_some_and(|process| process != before.process) {
+        let message = format_args!(
+            "process {} answers at admin.listen = \"{}\", not the daemon: to let a changed admin.listen take effect, \
+             type: systemctl restart depollueur",
+            before.process, config.admin.listen
+        );
+        return Err(Failure::new(EX_UNAVAILABLE, message));
+    }
+    let process = i32::try_from(before.process).ok().and_then(Pid::from_raw);
+    let process =
+        process.ok_or_else(|| Failure::new(EX_UNAVAILABLE, "the daemon has no process"))?;
+    kill_process(process, Signal::HUP).map_err(|error| refused(&before, error))?;
+    let after = ask(config, Some(before.last.count)).await?;
+    if after.last.count == before.last.count {
+        let message =
+            "the daemon has not read its configuration yet: journalctl -u depollueur says why";
+        return Err(Failure::new(EX_UNAVAILABLE, message));
+    }
+    Ok(after)
+}
+
+fn refused(daemon: &Standing, error: Errno) -> Failure {
+    let advice = match error {
+        Errno::PERM => "; run this as root",
+        _ => "",
+    };
+    let process = daemon.process;
+    let message = format_args!("could not signal the daemon (process {process}): {error}{advice}");
+    Failure::new(EX_UNAVAILABLE, message)
+}
+
+/// What the daemon says; with a count, as soon as there were more reloads than that.
+///
+/// # Errors
+/// Nobody answers, or somebody else.
+pub(super) async fn ask(config: &Config, after: Option<u64>) -> Result<Standing, Failure> {
+    let place = config.admin.listen;
+    let url = match after {
+        Some(count) => format!("http://{place}/{PATH}?after={count}"),
+        None => format!("http://{place}/{PATH}"),
+    };
+    let failed = |why: &dyn std::fmt::Display| {
+        Failure::new(
+            EX_UNAVAILABLE,
+            format_args!(
+                "no daemon answers at admin.listen = \"{place}\" ({why}): either it does not run (systemctl start \
+                 depollueur), or admin.listen has changed since it was started (systemctl restart depollueur)"
+            ),
+        )
+    };
+    let client = Client::builder().no_proxy().timeout(PATIENCE).build();
+    let client = client.map_err(|error| Failure::new(EX_UNAVAILABLE, error))?;
+    let answer = client.get(url).send().await;
+    let answer = answer.map_err(|error| failed(&super::doctor::chain(&error)))?;
+    if answer.status() == StatusCode::NOT_FOUND {
+        let message = format_args!(
+            "what answers at {place} is of an older version: systemctl restart depollueur"
+        );
+        return Err(Failure::new(EX_UNAVAILABLE, message));
+    }
+    let text = answer.text().await;
+    let text = text.map_err(|error| failed(&super::doctor::chain(&error)))?;
+    serde_json::from_str(&text).map_err(|_| failed(&"what answers there is not depollueur"))
+}
+
+fn tell(standing: &Standing) -> Result<(), Failure> {
+    if let Some(reason) = &standing.last.refused {
+        let message = format_args!("not reloaded, the old configuration stays: {reason}");
+        return Err(Failure::new(EX_CONFIG, message));
+    }
+    let said = match standing.last.changed.as_slice() {
+        [] => "reloaded: no value has changed that takes effect now".to_owned(),
+        keys => format!("reloaded: {} changed", keys.join(", ")),
+    };
+    let mut out = io::stdout().lock();
+    writeln!(out, "{said}")
+        .and_then(|()| out.flush())
+        .map_err(|error| Failure::output(&error))?;
+    match standing.now.restart.as_slice() {
+        [] => Ok(()),
+        keys => {
+            let message = format_args!(
+                "{} changed, which needs a restart: systemctl restart depollueur",
+                keys.join(", ")
+            );
+            Err(Failure::new(NEEDS_RESTART, message))
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! What the running daemon says of its configuration: to `depollueur reload`, to `depollueur doctor`, and to the service
+//! manager.
+//!
+//! Only the daemon knows by which options and variables it was started, so it compares: what it runs with, and what a restart
+//! would give. Keys are told, never values: whoever may ask may not read the configuration.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    extract::{Query, State},
+    http::header,
+    response::IntoResponse,
+    routing::get,
+};
+use serde::{Deserialize, Serialize};
+use tokio::{sync::watch, time::timeout};
+
+use super::{super::ConfigOptions, reload::differences};
+use crate::{
+    admin::Metrics,
+    config::{Config, RunMode},
+};
+
+/// Where the admin listener tells it.
+pub(in super::super) const PATH: &str = "configuration";
+
+/// How long a question waits for a reload that is under way.
+const WAIT: Duration = Duration::from_secs(20);
+
+/// The answer.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub(in super::super) struct Standing {
+    /// The daemon's process.
+    pub(in super::super) process: u32,
+    /// What came of the last reload.
+    pub(in super::super) last: Reloaded,
+    /// How the sources of the configuration differ from what holds.
+    pub(in super::super) now: Differences,
+}
+
+/// What came of the last reload.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub(in super::super) struct Reloaded {
+    /// How many there were since the start.
+    pub(in super::super) count: u64,
+    /// Why the configuration was refused, if it was.
+    pub(in super::super) refused: Option<String>,
+    /// The keys that took effect.
+    pub(in super::super) changed: Vec<String>,
+}
+
+/// How the sources of the configuration differ from what holds.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub(in super::super) struct Differences {
+    /// Why they would be refused.
+    pub(in super::super) error: Option<String>,
+    /// Keys that a reload would bring.
+    pub(in super::super) reload: Vec<String>,
+    /// Keys that only a restart brings.
+    pub(in super::super) restart: Vec<String>,
+}
+
+/// The configuration that holds, and where it came from.
+#[derive(Clone, Debug)]
+pub(super) struct Running(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    options: ConfigOptions,
+    config: Mutex<Arc<Config>>,
+    last: watch::Sender<Reloaded>,
+}
+
+/// A question that waits until there were more reloads than this.
+#[derive(Debug, Deserialize)]
+struct Question {
+    after: Option<u64>,
+}
+
+async fn answer(
+    State(running): State<Running>,
+    Query(question): Query<Question>,
+) -> impl IntoResponse {
+    if let Some(after) = question.after {
+        running.wait(after).await;
+    }
+    let standing = serde_json::json!(running.standing().await);
+    let kind = [(header::CONTENT_TYPE, "application/json")];
+    (kind, standing.to_string())
+}
+
+impl Running {
+    pub(super) fn new(options: ConfigOptions, config: Arc<Config>) -> Self {
+        Self(Arc::new(Inner {
+            options,
+            config: Mutex::new(config),
+            last: watch::Sender::default(),
+        }))
+    }
+
+    /// Takes note of a reload: of the keys that changed, or of the reason why it was refused.
+    pub(super) fn reloaded(&self, config: &Arc<Config>, result: Result<Vec<String>, String>) {
+        *self.0.config.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(config);
+        let (changed, refused) = match result {
+            Ok(changed) => (changed, None),
+            Err(reason) => (Vec::new(), Some(reason)),
+        };
+        self.0.last.send_modify(|last| {
+            *last = Reloaded {
+                count: last.count + 1,
+                refused,
+                changed,
+            };
+        });
+    }
+
+    /// What came of the last reload, as it happens.
+    pub(super) fn reloads(&self) -> watch::Receiver<Reloaded> {
+        self.0.last.subscribe()
+    }
+
+    /// The route for the admin listener.
+    pub(super) fn router(&self) -> Router {
+        Router::new()
+            .route(&format!("/{PATH}"), get(answer))
+            .with_state(self.clone())
+    }
+
+    async fn wait(&self, after: u64) {
+        let mut last = self.0.last.subscribe();
+        // Whoever waits too long gets what there is.
+        let _ = timeout(WAIT, last.wait_for(|last| last.count > after)).await;
+    }
+
+    async fn standing(&self) -> Standing {
+        let now = self.differences().await;
+        Standing {
+            process: std::process::id(),
+            last: self.0.last.borrow().clone(),
+            now,
+        }
+    }
+
+    fn config(&self) -> Arc<Config> {
+        let config = self.0.config.lock();
+        Arc::clone(&config.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Reads the sources, which waits for the disk.
+    async fn differences(&self) -> Differences {
+        let running = self.clone();
+        let compared = tokio::task::spawn_blocking(move || {
+            let read = running.0.options.clone().load();
+            let read = read.map_err(|why| why.to_string())?;
+            differences(&running.config(), &read)
+        });
+        match compared.await {
+            Ok(Ok(differences)) => differences,
+            Ok(Err(error)) => Differences {
+                error: Some(error),
+                ..Differences::default()
+            },
+            Err(error) => Differences {
+                error: Some(error.to_string()),
+                ..Differences::default()
+            },
+        }
+    }
+
+    /// One line for `systemctl status`.
+    pub(super) async fn status(&self, metrics: &Metrics) -> String {
+        let config = self.config();
+        let mode = match config.detach.mode {
+            RunMode::Live => "live",
+            RunMode::DryRun => "dry-run, no mail is changed",
+        };
+        let (seen, changed) = metrics.messages();
+        let mut status = format!(
+            "{mode}; links begin with {}; {seen} messages seen, {changed} changed",
+            config.web.public_url
+        );
+        let Differences {
+            error,
+            reload,
+            restart,
+        } = self.differences().await;
+        if let Some(error) = error {
+            status += &format!("; the configuration as it is now is refused: {error}");
+        }
+        if !restart.is_empty() {
+            let keys = restart.join(", ");
+            status += &format!("; needs a restart (systemctl restart depollueur): {keys}");
+        }
+        if !reload.is_empty() {
+            let keys = reload.join(", ");
+            status += &format!("; needs a reload (systemctl reload depollueur): {keys}");
+        }
+        status
+    }
+}
