@@ -90,8 +90,11 @@ def postfix_of(example: Path, scratch: Path) -> Path:
     (etc / "main.cf").write_text(f"{main}\nqueue_directory = {queue}\ndata_directory = {data}\nmyhostname = mx.example.org\n"
                                  "alias_maps =\nalias_database =\nsmtpd_sasl_type = dovecot\nsmtpd_sasl_path = private/auth\n")
     services = Path("/usr/share/postfix/master.cf.dist").read_text()
-    own = example / "master.cf"
-    (etc / "master.cf").write_text(services + (own.read_text() if own.exists() else ""))
+    own = (example / "master.cf").read_text() if (example / "master.cf").exists() else ""
+    for name, kind in re.findall(r"^([^#\s]\S*)\s+(\S+)", own, flags=re.M):
+        # A service that is there already is replaced, with the lines that go on with it.
+        services = re.sub(rf"^{re.escape(name)}\s+{kind}\s.*\n(?:[ \t].*\n)*", "", services, flags=re.M)
+    (etc / "master.cf").write_text(services + own)
     return etc
 
 
@@ -161,13 +164,20 @@ def with_files_of(example: Path, scratch: Path) -> list:
     return ["unshare", "--mount", "sh", "-ec", "; ".join(mounts) + '; exec "$@"', "sh"]
 
 
+def nothing_set(scratch: Path) -> Path:
+    """Without a configuration doctor only says how to write one."""
+    file = scratch / "nothing.toml"
+    file.touch()
+    return file
+
+
 @check("the doctor finds the milters of every example in the right order, with the right default action")
 def _(scratch):
     wrong = []
     for example in examples_of_postfix():
         etc = postfix_of(example, scratch / "doctor")
         listen = "milter.listen=unix:" + str(etc / "queue" / "depollueur" / "milter.sock")
-        found = run(*with_files_of(example, scratch), binary(), "doctor", "--json", "--postfix-config", etc, "--set", listen,
+        found = run(*with_files_of(example, scratch), binary(), "doctor", "--json", "--config", nothing_set(scratch), "--postfix-config", etc, "--set", listen,
                     "--set", f"drop.directory={scratch}/no-drop")
         try:
             report = json.loads(found.stdout[found.stdout.index("{"):])
@@ -180,7 +190,7 @@ def _(scratch):
             if not states:
                 wrong.append(f"{example.name}: {name} was not looked at")
             # That other services do not ask us is what these examples are about.
-            mild = ("warning",) if name == "milter.listed" and example.name in ("amavis", "mailman", "submission-only", "sympa") else ()
+            mild = ("warning",) if name == "milter.listed" and example.name in ("mailman", "submission-only", "sympa") else ()
             wrong += [f"{example.name}: {c}" for c in states if c["level"] not in ("ok", "unknown", *mild)]
     return wrong
 
@@ -203,13 +213,38 @@ def _(scratch):
     for milters in ((us, scan, sign), (scan, sign, us)):
         etc = postfix_of(example, scratch / f"order-{milters.index(us)}")
         subprocess.run(["postconf", "-c", etc, "-e", "smtpd_milters = " + ", ".join(milters)], check=True, capture_output=True)
-        found = run(*namespace, binary(), "doctor", "--json", "--postfix-config", etc, "--set", f"drop.directory={scratch}/no-drop",
+        found = run(*namespace, binary(), "doctor", "--json", "--config", nothing_set(scratch), "--postfix-config", etc, "--set", f"drop.directory={scratch}/no-drop",
                     "--set", f"milter.listen=unix:{etc}/queue/depollueur/milter.sock")
         report = json.loads(found.stdout[found.stdout.index("{"):])
         errors = [c for c in report["findings"] if c["check"] == "milter.order" and c["level"] == "error"]
         if not any("submission" in c["message"] for c in errors):
             wrong.append(f"{milters}: {errors}")
     return wrong
+
+
+@check("doctor calls it an error before amavis, for what users and local programs send, too, and what it says to type is right")
+def _(scratch):
+    wrong = []
+    example, us = EXAMPLES / "amavis", "unix:depollueur/milter.sock"
+    cases = {"smtpd_milters": ("-e", f"smtpd_milters = {us}"), "submission": ("-P", f"submission/inet/smtpd_milters={us}"),
+             "non_smtpd_milters": ("-e", f"non_smtpd_milters = {us}")}
+    for name, change in cases.items():
+        etc = postfix_of(example, scratch / name)
+        subprocess.run(["postconf", "-c", etc, *change], check=True, capture_output=True)
+        errors = misplaced(example, etc, scratch)
+        if not any(name in c["message"] and "a virus in them is not found" in c["message"] for c in errors):
+            wrong.append(f"{name}: {errors}")
+        for line in dict.fromkeys(line for c in errors for line in c["fix"]):
+            subprocess.run(["sh", "-c", line.replace("postconf ", f"postconf -c {etc} ", 1)], check=True, capture_output=True)
+        wrong += [f"{name}, after what it says: {c}" for c in misplaced(example, etc, scratch)]
+    return wrong
+
+
+def misplaced(example: Path, etc: Path, scratch: Path) -> list:
+    found = run(*with_files_of(example, scratch), binary(), "doctor", "--json", "--config", nothing_set(scratch), "--postfix-config", etc, "--set", f"drop.directory={scratch}/no-drop",
+                "--set", f"milter.listen=unix:{etc}/queue/depollueur/milter.sock")
+    report = json.loads(found.stdout[found.stdout.index("{"):])
+    return [c for c in report["findings"] if c["check"] in ("milter.order", "milter.listed") and c["level"] not in ("ok", "unknown")]
 
 
 @check("opendkim takes its files")

@@ -6,6 +6,7 @@
 //! * `postfix` – what Postfix is told to do
 //! * `entry` – the milters in its lists
 //! * `listing`, `order` – where we stand in them; `others` – what the other milters are told
+//! * `filter` – content filters, which bring mail back; `silence` – services that ask no milter
 //! * `settings` – its other settings that matter to us
 //! * `lookups` – whether Postfix can be asked who is meant
 //! * `socket` – the way to the milter
@@ -19,6 +20,7 @@
 mod abuse;
 mod deposit;
 pub(super) mod entry;
+mod filter;
 mod links;
 pub(super) mod listing;
 mod lookups;
@@ -29,6 +31,7 @@ pub(super) mod postfix;
 mod quick;
 mod report;
 mod settings;
+mod silence;
 mod socket;
 mod system;
 mod units;

@@ -160,7 +160,9 @@ class System:
         self.lab.milter.parent.chmod(0o710)
         self.says("timedatectl", "yes")
         drop = self.home / f"drop-{self.count}"
-        daemon = self.lab.daemon(**{"drop_directory": str(drop), "web_public_url": f"https://{HOST}/", **settings})
+        daemon = self.lab.daemon(**{"drop_directory": str(drop), "web_public_url": f"https://{HOST}/",
+                                    "web_report_to": "abuse@next.test",
+                                    "mail_relay": f"127.0.0.1:{self.lab.ports['incoming']}", **settings})
         daemon.drop = drop
         daemon.config.chmod(0o640)
         proxy = Proxy(self.certificates["good"], daemon.web_port)
@@ -405,12 +407,67 @@ def _(r):
     r.service(r.submission, f"smtpd_milters = unix:openarc/openarc.sock, {r.us}")
 
 
+@wrong("a content filter comes after us", "milter.order", "error", "/smtpd_milters = {unix:", also=("milter.listed",))
+def _(r):
+    put_filter(r)
+
+
+@wrong("a proxy before the queue comes after us", "milter.order", "error", "/smtpd_milters = ")
+def _(r):
+    r.service(r.submission, "smtpd_proxy_filter = 127.0.0.1:10024")
+
+
+@wrong("a content filter comes after us for mail of local programs", "milter.order", "error", "postconf -e 'non_smtpd_milters = '")
+def _(r):
+    r.service("pickup/unix", "content_filter = smtp:[127.0.0.1]:10024")
+
+
+@story("on the return of a content filter is right")
+def _(system):
+    with system.right() as right:
+        back = put_filter(right)
+        right.service(back, f"smtpd_milters = {right.us}")
+        right.set("smtpd_milters =", "non_smtpd_milters =")
+        quiet(right)
+
+
+def put_filter(right: Right) -> str:
+    """A content filter for all mail but that which it brings back; gives the service where it does."""
+    back = f"127.0.0.1:{right.lab.ports['plain']}/inet"
+    right.set("content_filter = smtp:[127.0.0.1]:10024")
+    right.service(back, "content_filter = ")
+    return back
+
+
+@wrong("the service of users lists us and asks no milter", "milter.listed", "warning", "/receive_override_options = ")
+def _(r):
+    r.service(r.submission, f"smtpd_milters = {r.us}")
+    r.service(r.submission, "receive_override_options = no_milters")
+
+
+@wrong("all of Postfix lists us and asks no milter", "milter.listed", "error", "postfix reload")
+def _(r):
+    r.set("receive_override_options = no_milters")
+
+
+@wrong("other milters for some clients: cannot tell", "milter.listed", "unknown")
+def _(r):
+    r.service(r.submission, "smtpd_milter_maps = cidr:/etc/postfix/milters")
+
+
 @wrong("a milter that nobody knows: cannot tell", "milter.order", "unknown")
 def _(r):
     r.set(f"smtpd_milters = inet:127.0.0.1:9999, {r.us}")
 
 
 # ---------------------------------------------------------------- what Postfix does when we fail
+
+
+@story("to end the session with 421, the default of Postfix 3.11, is right")
+def _(system):
+    with system.right() as right:
+        right.set("milter_default_action = shutdown")
+        quiet(right)
 
 
 for action in ("accept", "quarantine", "reject"):
@@ -468,10 +525,28 @@ def _(r):
     r.service(r.submission, "message_size_limit = 120000")
 
 
-for name in ("mailbox_size_limit", "virtual_mailbox_limit"):
+AGENTS = {"mailbox_size_limit": ("mydestination = lab.test", "local_transport = local:lab.test"),
+          "virtual_mailbox_limit": ("virtual_mailbox_domains = lab.test", "virtual_transport = virtual")}
+for name, lines in AGENTS.items():
     @wrong(f"{name} below message_size_limit", "postfix.mailbox-size", "error", f"postconf -e '{name} = 0'")
-    def _(r, name=name):
-        r.set(f"{name} = 51200000")
+    def _(r, name=name, lines=lines):
+        r.postconf("-M", "local/unix=local unix - n n - - local")
+        r.set(f"{name} = 51200000", *lines)
+
+
+@story("limits of mailboxes say nothing where another server delivers by LMTP")
+def _(system):
+    with system.right() as right:
+        right.postconf("-M", "local/unix=local unix - n n - - local", "lmtp/unix=lmtp unix - - n - - lmtp")
+        right.set("mailbox_size_limit = 51200000", "virtual_mailbox_limit = 51200000", "mydestination = lab.test",
+                  "virtual_mailbox_domains = lab.test", "virtual_transport = lmtp:unix:private/dovecot-lmtp",
+                  "local_transport = $virtual_transport", "transport_maps =")
+        quiet(right)
+
+
+def quiet(right: Right):
+    findings = right.findings()
+    assert not [f for f in findings if f["level"] in LOUD], shown(findings)
 
 
 for name, value in (("connect", "j v _"), ("mail", "i {mail_addr}"), ("data", ""), ("end_of_data", "")):

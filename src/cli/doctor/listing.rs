@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use super::{
     entry::{Entry, Kind},
-    order,
+    filter, order,
     others::Others,
     postfix::{Postfix, Service, time},
     report::{Report, postconf_e, postconf_p},
+    silence,
 };
 use crate::config::{Config, Directions, MilterAddress};
 
@@ -44,14 +45,36 @@ pub(in crate::cli) enum Flow {
 impl<'a> Use<'a> {
     /// All lists of all services that ask milters.
     pub(in crate::cli) fn all(postfix: &'a Postfix, config: &Config) -> Vec<Self> {
+        Self::written(postfix, config)
+            .filter(|list| list.silence(postfix).is_none())
+            .collect()
+    }
+
+    /// All lists, also those that nobody asks.
+    pub(super) fn written(
+        postfix: &'a Postfix,
+        config: &Config,
+    ) -> impl Iterator<Item = Self> + use<'a> {
         let smtpd = postfix
             .smtpd()
-            .filter(|service| asks_milters(postfix, service))
             .map(|service| Self::new(postfix, config, service, "smtpd_milters"));
         let cleanup = postfix
             .cleanup()
             .map(|service| Self::new(postfix, config, service, "non_smtpd_milters"));
-        smtpd.chain(cleanup).collect()
+        let all: Vec<_> = smtpd.chain(cleanup).collect();
+        all.into_iter()
+    }
+
+    /// The service that takes the mail of this list in: for local programs it is pickup that says
+    /// where their mail goes, and cleanup that asks the milters.
+    pub(super) fn entrance<'p>(&self, postfix: &'p Postfix) -> Option<&'p Service>
+    where
+        'a: 'p,
+    {
+        match self.parameter {
+            "non_smtpd_milters" => postfix.pickup(),
+            _ => Some(self.service),
+        }
     }
 
     fn new(
@@ -93,14 +116,13 @@ impl<'a> Use<'a> {
     where
         'a: 'p,
     {
-        let service = match self.parameter {
-            "non_smtpd_milters" => postfix.pickup()?,
-            _ => self.service,
-        };
-        ["content_filter", "smtpd_proxy_filter"]
-            .iter()
-            .filter_map(|name| postfix.of(service, name))
-            .find(|value| !value.is_empty() && !value.to_ascii_lowercase().contains("dkim"))
+        filter::of(postfix, self.entrance(postfix)?)
+    }
+
+    /// The milters as they stand in the parameter.
+    pub(super) fn text(&self) -> String {
+        let texts = self.entries.iter().map(|entry| entry.text.as_str());
+        texts.collect::<Vec<_>>().join(", ")
     }
 
     /// What people call it.
@@ -159,12 +181,14 @@ impl<'a> Use<'a> {
 pub(super) fn check(report: &mut Report, postfix: &Postfix, config: &Config, others: &Others) {
     let uses = Use::all(postfix, config);
     check_listed(report, postfix, config, &uses);
+    silence::check(report, postfix, config);
+    filter::check(report, postfix, config, &uses, others);
     for list in uses.iter().filter(|list| list.our_entry().is_some()) {
         if list.ours.len() > 1 {
             let message = format!("{} has depollueur {} times", list.name(), list.ours.len());
             report.warning("milter.listed", message, []);
         }
-        if list.is_treated(config) {
+        if list.is_treated(config) && list.filter(postfix).is_none() {
             order::check(report, list, others);
         }
         check_default_action(report, postfix, list);
@@ -178,14 +202,20 @@ fn check_listed(report: &mut Report, postfix: &Postfix, config: &Config, uses: &
     let listed: Vec<String> = with_us(uses).map(Use::name).collect();
     if listed.is_empty() {
         let message = format!(
-            "no service of Postfix lists the milter {}: no mail is treated",
+            "no service of Postfix asks the milter {}: no mail is treated",
             config.milter.listen
         );
         let mut fix = Vec::new();
         if let Some(inside) = chrooted_address(postfix, &config.milter.listen) {
             fix.push(format!("set in [milter]: listen = \"{inside}\""));
         }
-        fix.extend(plug(postfix, config, "smtpd_milters"));
+        if silence::hides_us(postfix, config) {
+            // It is listed already; what keeps Postfix from asking is said beside.
+        } else if uses.iter().any(|list| list.filter(postfix).is_some()) {
+            fix.extend(filter::on_return(postfix, config, None));
+        } else {
+            fix.extend(plug(postfix, config, "smtpd_milters"));
+        }
         fix.push("postfix reload".to_owned());
         report.error(check, message, fix);
         return;
@@ -202,7 +232,9 @@ fn check_listed(report: &mut Report, postfix: &Postfix, config: &Config, uses: &
 /// A list without us: local mail and re-injected mail may well go without.
 fn miss(report: &mut Report, postfix: &Postfix, config: &Config, list: &Use<'_>) {
     let check = "milter.listed";
-    if list.parameter == "non_smtpd_milters" {
+    if let Some(name) = list.filter(postfix) {
+        filter::miss(report, postfix, config, (list, name));
+    } else if list.parameter == "non_smtpd_milters" {
         report.ok(
             check,
             "mail of this machine's own programs (sendmail) is not treated: non_smtpd_milters does not list depollueur",
@@ -232,8 +264,9 @@ fn check_default_action(report: &mut Report, postfix: &Postfix, list: &Use<'_>) 
     let check = "milter.default-action";
     let action = list.setting(postfix, "default_action").unwrap_or_default();
     let why = match action.as_str() {
-        "tempfail" => {
-            report.ok(check, format_args!("tempfail in {}", list.name()));
+        // The default of Postfix 3.11 is to end the session with 421.
+        "tempfail" | "shutdown" => {
+            report.ok(check, format_args!("{action} in {}", list.name()));
             return;
         }
         "accept" => {
@@ -242,7 +275,10 @@ fn check_default_action(report: &mut Report, postfix: &Postfix, list: &Use<'_>) 
         "quarantine" => {
             "mail is held while the daemon is down, half rewritten when it dies, and is never given to a milter again"
         }
-        _ => "mail is refused for good while the daemon is down, instead of being sent again later",
+        "reject" => {
+            "mail is refused for good while the daemon is down, instead of being sent again later"
+        }
+        _ => "Postfix knows no such action, and takes no mail",
     };
     report.error(
         check,
@@ -378,11 +414,6 @@ pub(in crate::cli) fn our_address(postfix: &Postfix, listen: &MilterAddress) -> 
     }
 }
 
-fn asks_milters(postfix: &Postfix, service: &Service) -> bool {
-    let options = postfix.of(service, "receive_override_options");
-    !options.unwrap_or_default().contains("no_milters")
-}
-
 fn flow(postfix: &Postfix, config: &Config, service: &Service) -> Flow {
     let name = service.name().rsplit(':').next().unwrap_or_default();
     let by_name = ["submission", "submissions", "smtps", "587", "465"].contains(&name);
@@ -454,6 +485,20 @@ milter_connect_timeout = 30s
     #[test]
     fn each_wrong_setting_is_found_with_the_line_that_mends_it() {
         for (main, overrides, check, level, fix) in [
+            (
+                "milter_default_action = shutdown\n",
+                "",
+                "milter.default-action",
+                Level::Ok,
+                "",
+            ),
+            (
+                "milter_default_action = nonsense\n",
+                "",
+                "milter.default-action",
+                Level::Error,
+                "postconf -e 'milter_default_action = tempfail'",
+            ),
             (
                 "smtpd_milters =\n",
                 "",

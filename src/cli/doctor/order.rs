@@ -22,8 +22,8 @@ pub(in crate::cli) enum Demand {
     Unknown(&'static str),
 }
 
-const BLIND: &str = "it does not see the attachments that are taken out";
-const BROKEN: &str = "its signature does not hold for mail that is changed after it";
+pub(super) const BLIND: &str = "it does not see the attachments that are taken out";
+pub(super) const BROKEN: &str = "its signature does not hold for mail that is changed after it";
 const LATE: &str = "signatures do not hold any more in mail that was changed before it";
 
 /// What parts a milter that scans and signs into one that scans and one that signs.

@@ -96,6 +96,44 @@ impl Postfix {
         self.services.iter().find(|service| service.id == id)
     }
 
+    /// The services that run this delivery agent.
+    pub(super) fn agents<'a>(&'a self, agent: &'a str) -> impl Iterator<Item = &'a Service> {
+        self.services.iter().filter(move |s| s.command == agent)
+    }
+
+    /// True when mail of one of the address classes goes to this service.
+    pub(super) fn delivers(&self, service: &Service) -> bool {
+        let has = |name: &str, default: &str| !self.get(name).unwrap_or(default).trim().is_empty();
+        let local = self.transport("local_transport", "local");
+        let first = [
+            has("mydestination", "localhost").then(|| local.clone()),
+            has("virtual_mailbox_domains", "")
+                .then(|| self.transport("virtual_transport", "virtual")),
+            has("relay_domains", "").then(|| self.transport("relay_transport", "relay")),
+            Some(self.transport("default_transport", "smtp")),
+        ];
+        let is_local = has("mydestination", "localhost")
+            && self.agents("local").any(|agent| agent.name() == local);
+        // local(8) may hand mail on.
+        let then = ["mailbox_transport", "fallback_transport"]
+            .map(|name| is_local.then(|| self.transport(name, "")));
+        let mut all = first.into_iter().chain(then).flatten();
+        all.any(|name| name == service.name())
+    }
+
+    /// True when tables send mail elsewhere than its address class.
+    pub(super) fn is_routed(&self) -> bool {
+        self.get("transport_maps")
+            .is_some_and(|maps| !maps.trim().is_empty())
+    }
+
+    /// The service of a transport, without the next hop.
+    fn transport(&self, name: &str, default: &str) -> String {
+        let written = self.get(name).unwrap_or(default);
+        let service = written.split(':').next().unwrap_or_default();
+        service.trim().to_owned()
+    }
+
     /// Where the daemons of Postfix run; relative paths begin here.
     pub(in crate::cli) fn queue_directory(&self) -> PathBuf {
         PathBuf::from(self.get("queue_directory").unwrap_or("/var/spool/postfix"))

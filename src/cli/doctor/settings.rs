@@ -1,7 +1,7 @@
 //! Settings of Postfix outside of the lists of milters: sizes, macros, smuggling, processes.
 
 use super::{
-    postfix::Postfix,
+    postfix::{Postfix, Service},
     report::{Report, postconf_e, postconf_p},
 };
 use crate::config::Config;
@@ -61,21 +61,40 @@ fn check_message_size(report: &mut Report, postfix: &Postfix, config: &Config) {
     );
 }
 
+/// Postfix's own delivery agents end at once when a mailbox holds less than a message; who hands all mail to another
+/// server (LMTP) has none of them, and their limits say nothing.
 fn check_mailbox_size(report: &mut Report, postfix: &Postfix) {
     let check = "postfix.mailbox-size";
-    let message_limit = number(postfix.get("message_size_limit")).unwrap_or_default();
-    for name in ["mailbox_size_limit", "virtual_mailbox_limit"] {
-        let Some(limit) = number(postfix.get(name)) else {
-            continue;
-        };
-        if limit != 0 && (limit < message_limit || message_limit == 0) {
-            let message = format!(
-                "{name} is {limit}, below message_size_limit ({message_limit}): Postfix delivers no mail to such mailboxes"
-            );
-            report.error(check, message, [postconf_e(name, "0")]);
+    for (agent, name) in [
+        ("local", "mailbox_size_limit"),
+        ("virtual", "virtual_mailbox_limit"),
+    ] {
+        for service in postfix.agents(agent) {
+            let Some(low) = low_limit(postfix, service, name) else {
+                continue;
+            };
+            let message = format!("{name} is {low}: {agent}(8) delivers no mail");
+            if postfix.delivers(service) {
+                let fix = match service.overrides.contains_key(name) {
+                    true => postconf_p(&service.id, name, "0"),
+                    false => postconf_e(name, "0"),
+                };
+                report.error(check, message, [fix]);
+            } else if postfix.is_routed() {
+                let maps = "transport_maps may send mail there";
+                report.unknown(check, format_args!("{message}; cannot tell whether {maps}"));
+            }
         }
     }
     report.ok_unless_found(check, "mailboxes take what message_size_limit lets in");
+}
+
+/// What is wrong with a limit of an agent.
+fn low_limit(postfix: &Postfix, service: &Service, name: &str) -> Option<String> {
+    let most = number(postfix.of(service, "message_size_limit")).unwrap_or_default();
+    let limit = number(postfix.of(service, name))?;
+    let is_low = limit != 0 && (limit < most || most == 0);
+    is_low.then(|| format!("{limit}, below message_size_limit ({most})"))
 }
 
 fn check_macros(report: &mut Report, postfix: &Postfix) {
@@ -154,7 +173,13 @@ mod tests {
     use super::*;
     use crate::cli::doctor::report::Level;
 
-    const MASTER: &str = "smtp inet n - y - - smtpd\nsubmission inet n - y - - smtpd\n";
+    const MASTER: &str = "\
+smtp inet n - y - - smtpd
+submission inet n - y - - smtpd
+local unix - n n - - local
+virtual unix - n n - - virtual
+lmtp unix - - y - - lmtp
+";
     const MAIN: &str = "\
 message_size_limit = 73400320
 mailbox_size_limit = 0
@@ -206,7 +231,7 @@ default_process_limit = 100
                 "postconf -e 'mailbox_size_limit = 0'",
             ),
             (
-                "virtual_mailbox_limit = 51200000\n",
+                "virtual_mailbox_limit = 51200000\nvirtual_mailbox_domains = example.org\n",
                 "",
                 "postfix.mailbox-size",
                 Error,
@@ -266,6 +291,61 @@ default_process_limit = 100
             assert_eq!(report.worst(), level, "{main}{overrides}{report}");
             report.assert_found(check, level, fix);
         }
+    }
+
+    #[test]
+    fn limits_of_mailboxes_matter_where_postfix_itself_delivers() {
+        use Level::{Error, Ok, Unknown};
+        let low = "mailbox_size_limit = 51200000\nvirtual_mailbox_limit = 51200000\n";
+        let away = "mydestination =\n";
+        let hosts = "virtual_mailbox_domains = hash:/etc/postfix/domains\n";
+        let lmtp = "virtual_transport = lmtp:unix:private/dovecot-lmtp\n";
+        for (main, overrides, level) in [
+            (away.to_owned(), "", Ok),
+            (format!("{away}{hosts}{lmtp}"), "", Ok),
+            (format!("{away}{hosts}"), "", Error),
+            (
+                format!("{away}{hosts}virtual_transport = virtual:\n"),
+                "",
+                Error,
+            ),
+            (format!("{hosts}{lmtp}"), "", Error),
+            (
+                format!("{hosts}{lmtp}local_transport = lmtp:[::1]:24\n"),
+                "",
+                Ok,
+            ),
+            (
+                format!("{away}{hosts}{lmtp}transport_maps = hash:/t\n"),
+                "",
+                Unknown,
+            ),
+            // local(8) looks at its limit before it hands mail on.
+            ("mailbox_transport = lmtp:unix:l\n".to_owned(), "", Error),
+            (
+                "mydestination = localhost\n".to_owned(),
+                "local/unix/mailbox_size_limit = 0\n",
+                Ok,
+            ),
+            (
+                format!("{away}{hosts}"),
+                "virtual/unix/virtual_mailbox_limit = 0\n",
+                Ok,
+            ),
+        ] {
+            let report = found(&format!("{low}{main}"), overrides, &Config::default());
+            assert_eq!(report.worst(), level, "{main}{overrides}{report}");
+        }
+        let report = found(
+            &format!("{away}{hosts}"),
+            "virtual/unix/virtual_mailbox_limit = 9\n",
+            &Config::default(),
+        );
+        report.assert_found(
+            "postfix.mailbox-size",
+            Error,
+            "postconf -P 'virtual/unix/virtual_mailbox_limit = 0'",
+        );
     }
 
     #[test]

@@ -143,28 +143,32 @@ fn mend_path(postfix: &Postfix, config: &Config, list: &Use<'_>, entry: &Entry) 
     {
         return vec![start];
     }
-    if listen.starts_with(&queue) || !list.service.chroot {
-        let right = our_address(postfix, &config.milter.listen);
-        let Place::Unix(written) = &entry.place else {
-            return Vec::new();
-        };
-        let texts = list.entries.iter().map(|other| {
-            let prefix = if other.text.contains("local:") {
-                "local:"
-            } else {
-                "unix:"
-            };
-            match other == entry {
-                true => other.text.replace(&format!("{prefix}{written}"), &right),
-                false => other.text.clone(),
-            }
-        });
-        return vec![list.set(&texts.collect::<Vec<_>>().join(", "))];
+    let mut lines = Vec::new();
+    if list.service.chroot && !listen.starts_with(&queue) {
+        let inside = chrooted_address(postfix, &config.milter.listen);
+        lines.extend(inside.map(|inside| format!("set in [milter]: listen = \"{inside}\"")));
     }
-    let inside = chrooted_address(postfix, &config.milter.listen);
-    let set = inside.map(|inside| format!("set in [milter]: listen = \"{inside}\""));
-    let plugged = list.set("{ unix:depollueur/milter.sock, default_action=tempfail }");
-    set.into_iter().chain([plugged]).collect()
+    lines.push(list.set(&moved(
+        list,
+        entry,
+        &our_address(postfix, &config.milter.listen),
+    )));
+    lines
+}
+
+/// The list with another address of ours; the other milters, and what is set for ours, stay.
+fn moved(list: &Use<'_>, entry: &Entry, address: &str) -> String {
+    let Place::Unix(written) = &entry.place else {
+        return list.text();
+    };
+    let texts = list.entries.iter().map(|other| {
+        let old = ["unix:", "local:"].map(|kind| format!("{kind}{written}"));
+        match old.iter().find(|old| other.text.contains(*old)) {
+            Some(old) if other == entry => other.text.replace(old, address),
+            _ => other.text.clone(),
+        }
+    });
+    texts.collect::<Vec<_>>().join(", ")
 }
 
 fn check_rights(report: &mut Report, postfix: &Postfix, path: &Path, socket: &Metadata) {
@@ -325,6 +329,44 @@ mod tests {
             b"",
         ] {
             assert!(negotiate(&mut Peer(answer, Vec::new())).is_err());
+        }
+    }
+
+    #[test]
+    fn the_line_that_mends_a_path_keeps_the_other_milters_and_our_options() {
+        let rspamd = "inet:localhost:11332";
+        let master = "smtp inet n - y - - smtpd\nsubmission inet n - n - - smtpd\n";
+        for (listen, ours, chroot, mended) in [
+            (
+                "unix:/run/depollueur/milter.sock",
+                "{ unix:/run/depollueur/milter.sock, connect_timeout=9s }",
+                true,
+                "{ unix:depollueur/milter.sock, connect_timeout=9s }",
+            ),
+            (
+                "unix:/q/depollueur/milter.sock",
+                "local:/run/depollueur/milter.sock",
+                true,
+                "unix:depollueur/milter.sock",
+            ),
+        ] {
+            let main =
+                format!("queue_directory = /q\nsmtpd_milters = {rspamd}, {ours}, inet:x:1\n");
+            let postfix = Postfix::parse(&main, master, "");
+            let mut config = Config::default();
+            config.milter.listen = listen.parse().unwrap();
+            let lists = Use::all(&postfix, &config);
+            let list = lists
+                .iter()
+                .find(|list| list.service.chroot == chroot)
+                .unwrap();
+            let lines = mend_path(&postfix, &config, list, list.our_entry().unwrap());
+            let line = format!("postconf -e 'smtpd_milters = {rspamd}, {mended}, inet:x:1'");
+            assert_eq!(lines.last(), Some(&line), "{listen} {ours}");
+            let moves = lines
+                .iter()
+                .any(|line| line.starts_with("set in [milter]: listen"));
+            assert_eq!(moves, listen.contains("/run/"), "{lines:?}");
         }
     }
 }
