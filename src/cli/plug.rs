@@ -144,7 +144,7 @@ fn may_start(config: &Config, plan: &Plan) -> Result<(), Failure> {
         let held = crate::config::MilterAddress::Unix(socket);
         if doctor::milter_answers(&held).is_err() {
             let message = format!(
-                "no milter answers at {}: {error}; type: systemctl enable --now depollueur.socket depollueur.service",
+                "no milter answers at {}: {error}; type: systemctl enable depollueur.socket depollueur.service && systemctl restart depollueur.socket depollueur.service",
                 config.milter.listen
             );
             return Err(Failure::new(EX_UNAVAILABLE, message));

@@ -21,11 +21,11 @@ PROSE = ("README.md", "doc/guide.en.md", "doc/guide.fr.md", *sorted(
     str(path.relative_to(ROOT)) for path in (ROOT / "config").rglob("README*.md")))
 COMMENTED = ("config", "systemd")
 PROGRAMS = ("adduser", "apt", "apt-get", "a2ensite", "cargo", "chgrp", "chmod", "chown", "cp", "curl", "deluser", "install", "journalctl", "ln", "mkdir",
-            "mount", "nginx", "postmap", "rm", "rsync", "rspamadm", "sqlite3", "systemctl", "timedatectl", "usermod")
+            "nginx", "postmap", "rm", "rsync", "rspamadm", "sqlite3", "systemctl", "timedatectl", "usermod")
 OURS = sorted(set(re.findall(r"^\.Cm ([a-z]+)", (ROOT / "man" / "depollueur.8").read_text(), re.M)))
-# Only with an argument behind; "postfix has closed the connection" and "postconf {} failed" are sentences.
+# Only with an argument behind; "postfix has closed the connection", "postconf {} failed", "mount the disk" are sentences.
 BEGINS = (rf"(?:(?:{'|'.join(PROGRAMS)}) (?=[a-z\d_./{{'$-])|postconf (?=-)|postfix (?=check|reload|start|stop)|"
-          rf"depollueur (?=(?:{'|'.join(OURS)})\b(?!:))(?!drop \d))")
+          rf"depollueur (?=(?:{'|'.join(OURS)})\b(?!:))(?!drop \d)|mount (?=[-/]))")
 LINK = re.compile(r"https://drop\.example\.org/[a-z2-7]{26}")
 
 
@@ -91,7 +91,7 @@ def of_program():
             for line in literal.splitlines():
                 if told := re.search(rf"(?:^\s*|type: |see |then: |do: |: )({BEGINS}[^;\n]*)", line):
                     # After the command the sentence goes on.
-                    command = re.split(r", (?=then |or |and |as |\[)", told.group(1))[0]
+                    command = re.split(r", (?=then |or |and |as |\[)| says why", told.group(1))[0]
                     yield str(path.relative_to(ROOT)), re.sub(r"\s+#\s.*$", "", command).strip().rstrip(".")
 
 

@@ -106,18 +106,50 @@ TYPED_BY: dict[str, tuple[str, ...]] = {
     ),
     "package.an_upgrade_keeps_configuration_links_and_mail": ("apt install ./depollueur_*.deb", "depollueur doctor"),
     "package.the_units_are_enabled_as_the_program_says": (
-        "systemctl enable --now depollueur.service",
-        "systemctl enable --now depollueur.socket",
-        "systemctl enable --now depollueur.socket depollueur.service",
+        "systemctl enable depollueur.socket && systemctl restart depollueur.socket depollueur.service",
+        "systemctl enable depollueur.socket depollueur.service && systemctl restart depollueur.socket depollueur.service",
         "systemctl disable --now depollueur.socket",
     ),
     "package.without_a_socket_unit_postfix_reaches_the_socket_by_the_group": (
         "adduser postfix depollueur",
         "adduser postfix depollueur && systemctl restart postfix",
     ),
+    "units.a_command_for_reports_that_is_no_program_is_made_one_by_the_line_that_is_printed": ("chmod 0755 '{shown}'",),
+    "units.a_daemon_whose_port_is_taken_is_named_with_its_last_words_and_comes_back": ("journalctl -u {SERVICE} -n 20",),
+    "units.a_directory_that_the_unit_names_and_that_is_gone_is_made_by_the_line_that_is_printed": (
+        "install -d -m 0700 -o {USER} -g {USER} '{place}'",
+    ),
+    "units.a_drop_on_a_disk_of_its_own_is_opened_by_the_lines_that_check_prints": (
+        "install -d -m 0700 -o {name} -g {name} '{shown}'",
+        "mkdir -p {directory}",
+        "systemctl daemon-reload",
+    ),
+    "units.a_file_at_a_place_that_the_service_hides_is_moved_as_is_printed": (
+        "cp -r '{shown}' /etc/depollueur/ && chgrp -R {name} '/etc/depollueur/{file}' && chmod -R g+rX '/etc/depollueur/{file}'",
+    ),
+    "units.a_file_that_the_daemon_cannot_read_is_opened_by_the_line_that_is_printed": (
+        "chgrp -R {name} '{shown}' && chmod -R g+rX '{shown}'",
+        "chgrp {name} '{closed}' && chmod g+rx '{closed}'",
+    ),
+    "units.doctor_names_what_is_wrong_with_a_unit_and_its_lines_mend_it": (
+        "systemctl enable --now {SERVICE}",
+        "systemctl enable {SERVICE}",
+        "systemctl enable {SOCKET}",
+        "systemctl unmask {SOCKET}",
+    ),
+    "units.doctor_quick_speaks_to_a_monitoring_system": ("depollueur doctor --quick",),
+    "units.doctor_says_that_a_milter_listen_is_not_used_beside_the_socket_and_its_lines_make_it_so": (
+        "systemctl disable --now {SOCKET}",
+        "systemctl restart {SERVICE}",
+    ),
+    "units.root_is_told_by_mail_that_the_service_has_failed": (
+        "install -m 0755 /usr/share/doc/depollueur/examples/on-failure /etc/depollueur/on-failure",
+    ),
+    "units.the_package_does_nothing_before_setup_and_says_so": ("systemctl enable depollueur.socket depollueur.service",),
 }
 
 NAMED = "a command is named in a sentence, and not told to be typed like this: with its arguments it stands above"
+WITH_UNIT = "the program prints it with the unit behind it, and so it is typed for a masked service (stories/units.py)"
 NO_NETWORK = "a booted host has no network"
 OUTSIDE = "for who builds the package, not for a host: the harness packs with it, and tests/package.py"
 CHECKOUT = "for who has the source: a step of tests/run"
@@ -125,6 +157,10 @@ E2E = "tests/e2e/doctor.py makes the fault and types it"
 
 # Command: why no story types it.
 NOT_TYPED: dict[str, str] = {
+    "curl --mail-rcpt": "names what an admin's own program may use; hosts here have no other host to give mail to",
+    "systemctl enable --now": WITH_UNIT,
+    "systemctl unmask": WITH_UNIT,
+    "systemctl enable depollueur.service": "setup prints it where Postfix is not chrooted; on hosts here it is, as Debian has it",
     "depollueur plug": "stories/plug.py types it with --yes, for nobody is at the terminal",
     "depollueur plug --yes": "stories/plug.py types it with --yes, for nobody is at the terminal",
     "depollueur unplug": "stories/plug.py types it with --yes, for nobody is at the terminal",
@@ -170,9 +206,8 @@ NOT_TYPED: dict[str, str] = {
     "depollueur drop token add mail": NAMED,
     "depollueur replay": NAMED,
     "depollueur rewrite --explain": NAMED,
-    "depollueur setup": NAMED,
+    "depollueur setup": "each host here is configured by it, with the answers as flags (mailhost.py, first_link)",
     'depollueur run --set detach.threshold="1 MB"': "shows how --set is written; systemd runs the daemon",
-    "depollueur setup --force": "each host here is configured by it, with the answers as flags (mailhost.py, first_link)",
     "postmap /etc/sympa/transport": "Sympa is not installed on hosts here",
     "rm -r $drop": "destroys the drop, as it says",
     "systemctl restart mailman3": "a story of the lists sets Mailman up",
