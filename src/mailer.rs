@@ -27,6 +27,9 @@ use crate::config::{Config, MailConfig, Relay, Security, WebConfig};
 /// How long a message may take.
 const TIME_MAX: Duration = Duration::from_secs(60);
 
+/// How long the question may take whether one would be taken: somebody waits at a terminal.
+const PROBE_TIME_MAX: Duration = Duration::from_secs(15);
+
 /// Writes to those who read reports.
 #[derive(Clone, Debug)]
 pub(crate) struct Mailer {
@@ -90,7 +93,7 @@ impl Mailer {
     /// # Errors
     /// The server is not there, or does not take it.
     pub(crate) async fn send(&self, to: &Address, letter: &[u8]) -> Result<(), MailError> {
-        self.in_time(async {
+        self.in_time(TIME_MAX, async {
             let envelope =
                 Envelope::new(self.sender.clone(), vec![to.clone()]).expect("there is a recipient");
             let mut connection = self.connect().await?;
@@ -106,7 +109,7 @@ impl Mailer {
     /// # Errors
     /// The server is not there, or would not take it.
     pub(crate) async fn probe(&self, to: &Address) -> Result<(), MailError> {
-        self.in_time(async {
+        self.in_time(PROBE_TIME_MAX, async {
             let mut connection = self.connect().await?;
             let mail = Mail::new(self.sender.clone(), vec![]);
             let mut asked = connection.command(mail).await;
@@ -121,10 +124,11 @@ impl Mailer {
 
     async fn in_time(
         &self,
+        time: Duration,
         work: impl Future<Output = Result<(), smtp::Error>>,
     ) -> Result<(), MailError> {
         let relay = || self.relay.clone();
-        match timeout(TIME_MAX, work).await {
+        match timeout(time, work).await {
             Ok(done) => done.map_err(|error| MailError::Server {
                 relay: relay(),
                 error,

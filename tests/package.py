@@ -390,7 +390,7 @@ class Story:
 
 # What is said when all is well: of sysusers, of enabled units, that there is no configuration, or that the sample has no public address yet.
 EXPECTED = re.compile(r"Creating (user|group) 'depollueur'|Created symlink |depollueur: nothing runs yet|"
-                      r"dpkg: warning: unable to delete old directory '/etc/depollueur'|depollueur: warning: web\.public_url = |$")
+                      r"dpkg: warning: unable to delete old directory '/etc/depollueur'|depollueur: warning: web\.(public_url = |report_to is empty)|$")
 
 NORC = {"bash": ["--norc"], "zsh": ["-f"], "fish": ["--no-config"]}
 SHELLS = {

@@ -318,8 +318,9 @@ def _(system):
         right.daemon.stop()
         for path in (right.daemon.drop, *right.daemon.drop.rglob("*")):
             os.chown(path, owner.pw_uid, owner.pw_gid)
-        for path in (right.daemon.directory, right.daemon.config):
-            os.chown(path, owner.pw_uid, owner.pw_gid)
+        # The daemon that root starts is the owner's from then on: it makes its socket in a directory of his, too.
+        for path in (right.daemon.directory, right.daemon.config, right.lab.milter.parent):
+            os.chown(path, owner.pw_uid, -1)
         right.daemon.start()
         findings = right.findings()
         assert not [f for f in findings if f["level"] in LOUD and f["check"] != "config.file"], shown(findings)
@@ -561,7 +562,7 @@ def _(r):
     r.set("smtpd_forbid_bare_newline = no")
 
 
-@wrong("more sessions than max_connections", "milter.max-connections", "warning", "max_connections = 6000")
+@wrong("more sessions than max_connections", "milter.max-connections", "warning", "max_connections = 8000")
 def _(r):
     r.set("default_process_limit = 1000")
 
@@ -584,12 +585,12 @@ def _(r):
     r.service(r.incoming, "smtpd_milters = unix:elsewhere/depollueur.sock")
 
 
-@wrong("Postfix may not enter the socket's directory", "milter.rights", "error", "chgrp postfix")
+@wrong("Postfix may not enter the socket's directory", "milter.rights", "error", "chgrp postfix", also=("report.relay",))
 def _(r):
     r.lab.milter.parent.chmod(0o700)
 
 
-@wrong("Postfix may not write to the socket", "milter.rights", "error", "socket_mode", milter_socket_mode="0600")
+@wrong("Postfix may not write to the socket", "milter.rights", "error", "socket_mode", also=("report.relay",), milter_socket_mode="0600")
 def _(r):
     pass
 
@@ -599,7 +600,7 @@ def _(r):
     r.lab.milter.parent.chmod(0o755)
 
 
-@wrong("something else answers at the socket", "milter.answers", "error")
+@wrong("something else answers at the socket", "milter.answers", "error", also=("report.relay",))
 def _(r):
     r.lab.milter.unlink()
     server = socket.socket(socket.AF_UNIX)
@@ -615,12 +616,12 @@ def _(r):
 
 
 @wrong("the daemon does not run", "daemon.running", "error", "systemctl start depollueur",
-       also=("milter.path", "milter.answers", "public.reach"))
+       also=("milter.path", "milter.answers", "public.reach", "report.relay"))
 def _(r):
     r.daemon.stop()
 
 
-@wrong("the daemon hangs", "milter.answers", "error", also=("daemon.running", "public.reach"))
+@wrong("the daemon hangs", "milter.answers", "error", also=("daemon.running", "public.reach", "report.relay"))
 def _(r):
     r.daemon.process.send_signal(signal.SIGSTOP)
 
@@ -711,13 +712,13 @@ def _(r):
 # ---------------------------------------------------------------- the public URL
 
 
-@wrong("links without https", "config.values", "warning")
+@wrong("links without https", "config.values", "warning", also=("links.address",))
 def _(r):
     r.settings["web.public_url"] = f"http://{HOST}/"
     r.put_proxy(None)
 
 
-@wrong("links that work on this machine only", "config.values", "warning")
+@wrong("links that work on this machine only", "config.values", "warning", also=("links.address",))
 def _(r):
     r.resolve = False
     r.settings["web.public_url"] = f"http://127.0.0.1:{r.daemon.web_port}/"

@@ -929,8 +929,8 @@ def fails(daemon: Daemon, code: int, word: str):
 
 
 def alone(lab: Lab, **settings) -> Daemon:
-    """A daemon that Postfix does not know of."""
-    return Daemon(None, Path(tempfile.mkdtemp(prefix="alone-", dir=lab.dir)), settings)
+    """A daemon that Postfix does not know of, and that has nothing to warn of."""
+    return Daemon(None, Path(tempfile.mkdtemp(prefix="alone-", dir=lab.dir)), {"web_report_to": "abuse@next.test", **settings})
 
 
 @story("a bad value in the configuration is named in one line, exit code 78")

@@ -6,6 +6,7 @@
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
+    thread,
     time::Duration,
 };
 
@@ -17,7 +18,10 @@ use axum::{
     routing::get,
 };
 use serde::{Deserialize, Serialize};
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::{oneshot, watch},
+    time::timeout,
+};
 
 use super::{super::ConfigOptions, reload::differences};
 use crate::{
@@ -150,25 +154,33 @@ impl Running {
         Arc::clone(&config.unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Reads the sources, which waits for the disk.
+    /// Reads the sources, which waits for the disk: on a thread of its own, for where there is no memory for one,
+    /// `spawn_blocking` panics.
     async fn differences(&self) -> Differences {
         let running = self.clone();
-        let compared = tokio::task::spawn_blocking(move || {
-            let read = running.0.options.clone().load();
-            let read = read.map_err(|why| why.to_string())?;
-            differences(&running.config(), &read)
-        });
-        match compared.await {
-            Ok(Ok(differences)) => differences,
-            Ok(Err(error)) => Differences {
-                error: Some(error),
-                ..Differences::default()
-            },
-            Err(error) => Differences {
-                error: Some(error.to_string()),
-                ..Differences::default()
-            },
-        }
+        let (told, compared) = oneshot::channel();
+        let begun = thread::Builder::new()
+            .name("sources".into())
+            .spawn(move || {
+                // Nobody waits any more when the daemon ends.
+                let _ = told.send(running.compare());
+            });
+        let result = match begun {
+            Ok(_) => compared
+                .await
+                .unwrap_or_else(|_| Err("could not be compared".into())),
+            Err(error) => Err(format!("could not start a thread: {error}")),
+        };
+        result.unwrap_or_else(|error| Differences {
+            error: Some(error),
+            ..Differences::default()
+        })
+    }
+
+    fn compare(&self) -> Result<Differences, String> {
+        let read = self.0.options.clone().load();
+        let read = read.map_err(|why| why.to_string())?;
+        differences(&self.config(), &read)
     }
 
     /// One line for `systemctl status`.
