@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """What is made for mail hosts with ways of their own (packaging/README.md), without these hosts.
 
-    tests/packaging.py                      on samples of their lines
-    YUNOHOST_TREE=DIR tests/packaging.py    on the files of a checkout of YunoHost, too
+    tests/mail_hosts.py                      on samples of their lines
+    YUNOHOST_TREE=DIR tests/mail_hosts.py    on the files of a checkout of YunoHost, too
 
 Needs Debian's packages `postfix` (for postconf) and `shellcheck`, and the program (`$DEPOLLUEUR`, else the release build).
 """
