@@ -220,7 +220,7 @@ class Right:
             command += ["--resolve", f"127.0.0.1:{self.proxy.port}"]
         environment = dict(os.environ, SSL_CERT_FILE=str(self.system.authority.certificate),
                            PATH=f"{self.system.bin}:{os.environ['PATH']}")
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, user=self.user)
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=240, user=self.user)
         assert done.returncode in (0, 1, 2), done.stderr
         return done.returncode, done.stdout
 
