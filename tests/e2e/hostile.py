@@ -296,6 +296,12 @@ class Level:
         return not any(self.held.values()) and self.files <= rest.files
 
 
+def has_decisions(daemon: Daemon) -> bool:
+    """Whether the database of decisions is open, with its log: it is made some time after the first message."""
+    links = (entry.resolve() for entry in Path(f"/proc/{daemon.process.pid}/fd").iterdir())
+    return {"drop.sqlite3", "drop.sqlite3-wal", "drop.sqlite3-shm"} <= {link.name for link in links if link.parent.name == "decisions"}
+
+
 def check_rest(daemon: Daemon, rest: Level) -> Level:
     """Waits until nothing is left of an attack."""
     def at_rest():
@@ -337,6 +343,7 @@ def run(transport: str, work: Path, words: list[str]) -> tuple[int, int]:
         good = Good(address)
         good.wait_for_more(4)
         good.stop()
+        wait_until(lambda: has_decisions(daemon), "what was decided to be kept", 30)
         rest = check_rest(daemon, Level(daemon))
         sent = list(good.sent)
         for name, attack_it in ATTACKS:
