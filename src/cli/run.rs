@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use tokio::{
-    runtime,
+    runtime::{self, Runtime},
     signal::unix::{Signal, SignalKind, signal},
     task::JoinSet,
     time::{Interval, MissedTickBehavior, interval},
@@ -62,6 +62,10 @@ const PROCESSORS_PER_MAIL_THREAD: usize = 8;
 
 /// Threads that may wait for the disk, besides those of messages and uploads: tokio's own number.
 const BLOCKING_THREADS_MIN: usize = 512;
+
+/// How long such a thread stays without work: past the next look at the drop's level, so that there is always one. Where
+/// there is none and none can be started, tokio panics; where there is one, work waits for it.
+const BLOCKING_THREAD_STAYS: Duration = Duration::from_secs(150);
 
 /// How long the end waits for threads that wait for the disk; what they have not done then is as if
 /// the process had been killed.
@@ -128,9 +132,11 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
     let mail = runtime::Builder::new_multi_thread()
         .worker_threads(mail_threads())
         .max_blocking_threads(blocking_threads(reload.config()))
+        .thread_keep_alive(BLOCKING_THREAD_STAYS)
         .enable_all()
         .build()
         .map_err(no_threads)?;
+    begin_blocking(&mail).map_err(no_threads)?;
     let readers = server::runtime().map_err(no_threads)?;
     let daemon = Daemon {
         drop,
@@ -143,6 +149,14 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
     readers.shutdown_timeout(THREADS_END_TIME);
     mail.shutdown_timeout(THREADS_END_TIME);
     ended
+}
+
+/// Starts the first thread that waits for the disk, while it can still be told that there is none.
+fn begin_blocking(mail: &Runtime) -> io::Result<()> {
+    let tried = thread::Builder::new().spawn(|| ())?;
+    tried.join().map_err(|_| io::ErrorKind::Other)?;
+    mail.block_on(mail.spawn_blocking(|| ()))
+        .map_err(io::Error::other)
 }
 
 fn mail_threads() -> usize {

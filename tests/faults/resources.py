@@ -64,10 +64,10 @@ def little_memory(t):
 
 @scenario("out of memory mail is put off or goes out as it came at most, and none is lost")
 def no_memory(t):
-    """The limits are those of the address space in MiB; idle, with the small arenas that it then has, it takes 40."""
+    """The limits are those of the address space in MiB; idle, with the small arenas that it then has, it takes 58."""
     daemon = t.daemon()
     with supervised(daemon), t.load() as load:
-        for limit in (50, 40, 60, 42, 70)[:t.times(2, 5)] * t.times(1, 6):
+        for limit in (54, 50, 68, 46, 78)[:t.times(2, 5)] * t.times(1, 6):
             load.wait_accepted(3)
             daemon.stop()
             daemon.prefix = ["prlimit", f"--as={limit << 20}"]
