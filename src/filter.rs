@@ -322,11 +322,15 @@ impl Filter {
     /// Makes a filter over a store, or several between which the rules choose.
     pub fn new(config: Arc<Config>, stores: impl Into<Stores>) -> Self {
         let live = config.detach.mode == RunMode::Live;
+        Self::over(config, live.then(|| stores.into()))
+    }
+
+    fn over(config: Arc<Config>, stores: Option<Stores>) -> Self {
         Self {
             spools: spools(&config),
             lookup: Lookup::new(&config),
             config,
-            stores: live.then(|| stores.into()),
+            stores,
             is_own: false,
             explain: false,
             preview: false,
@@ -337,16 +341,7 @@ impl Filter {
     /// Makes a filter that changes and deposits nothing, whatever `detach.mode` says.
     pub fn trial(mut config: Config) -> Self {
         config.detach.mode = RunMode::DryRun;
-        Self {
-            spools: spools(&config),
-            lookup: Lookup::new(&config),
-            config: Arc::new(config),
-            stores: None,
-            is_own: false,
-            explain: false,
-            preview: false,
-            decisions: None,
-        }
+        Self::over(Arc::new(config), None)
     }
 
     /// The same filter, which changes and deposits nothing: for a message whose readers could not open
@@ -369,14 +364,8 @@ impl Filter {
     pub fn preview(mut config: Config) -> Self {
         config.detach.mode = RunMode::Live;
         Self {
-            spools: spools(&config),
-            lookup: Lookup::new(&config),
-            config: Arc::new(config),
-            stores: None,
-            is_own: false,
-            explain: false,
             preview: true,
-            decisions: None,
+            ..Self::over(Arc::new(config), None)
         }
     }
 

@@ -1,15 +1,13 @@
 //! Where readers' reports go: whether anybody is told, and whether the mail server takes what tells.
 
-use std::{
-    net::{IpAddr, ToSocketAddrs as _},
-    process::Command,
-};
+use std::net::{IpAddr, ToSocketAddrs as _};
 
 use jiff::Timestamp;
 
 use super::report::Report;
 use crate::{
-    config::{Config, Network, Relay},
+    cli::unit::{SERVICE, Unit},
+    config::{Config, Relay},
     mailer::Mailer,
 };
 
@@ -66,7 +64,7 @@ fn check_unit(report: &mut Report, relay: &Relay) {
     if relay.is_loopback() {
         return;
     }
-    let Some(allowed) = allowed_by_unit() else {
+    let Some(unit) = Unit::read(SERVICE) else {
         return;
     };
     let found = (relay.host.as_str(), relay.port).to_socket_addrs();
@@ -75,8 +73,7 @@ fn check_unit(report: &mut Report, relay: &Relay) {
         .flatten()
         .map(|found| found.ip())
         .collect();
-    let is_allowed = |ip: &IpAddr| allowed.iter().any(|network| network.contains(*ip));
-    if let Some(ip) = addresses.iter().find(|ip| !is_allowed(ip)) {
+    if let Some(ip) = addresses.iter().find(|ip| !unit.lets_pass(**ip)) {
         report.error(
             "report.unit",
             format_args!(
@@ -88,50 +85,5 @@ fn check_unit(report: &mut Report, relay: &Relay) {
                 "systemctl restart depollueur.service".to_owned(),
             ],
         );
-    }
-}
-
-/// The networks that the unit allows; `None` when it denies none, or there is no such unit.
-fn allowed_by_unit() -> Option<Vec<Network>> {
-    let shown = Command::new("systemctl")
-        .args([
-            "show",
-            "--property=IPAddressAllow,IPAddressDeny",
-            "depollueur.service",
-        ])
-        .output()
-        .ok()
-        .filter(|shown| shown.status.success())?;
-    networks(&String::from_utf8_lossy(&shown.stdout))
-}
-
-fn networks(shown: &str) -> Option<Vec<Network>> {
-    let value = |name: &str| shown.lines().find_map(|line| line.strip_prefix(name));
-    let denied = value("IPAddressDeny=").unwrap_or_default();
-    if denied.trim().is_empty() {
-        return None;
-    }
-    let allowed = value("IPAddressAllow=")
-        .unwrap_or_default()
-        .split_whitespace();
-    Some(allowed.filter_map(|network| network.parse().ok()).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_unit_allows_is_read_and_a_unit_that_denies_nothing_allows_all() {
-        let shown = "IPAddressAllow=127.0.0.0/8 ::1/128\nIPAddressDeny=0.0.0.0/0 ::/0\n";
-        let allowed = networks(shown).unwrap();
-        let contains = |ip: &str| allowed.iter().any(|net| net.contains(ip.parse().unwrap()));
-        assert!(contains("127.0.0.1") && contains("::1") && !contains("192.0.2.1"));
-        assert_eq!(
-            networks("IPAddressAllow=\nIPAddressDeny=0.0.0.0/0\n"),
-            Some(vec![])
-        );
-        assert_eq!(networks("IPAddressAllow=\nIPAddressDeny=\n"), None);
-        assert_eq!(networks(""), None);
     }
 }
