@@ -161,15 +161,6 @@ def a_token_for_the_other_host_is_made_and_only_the_daemon_reads_it(host):
 
 
 @story(on="live")
-def a_report_of_abuse_reaches_who_is_named_for_it(host):
-    host.must("""sed -i 's/^#report_to = .*/report_to = ["abuse@asso.example"]/' /etc/depollueur/depollueur.toml""")
-    host.documented("systemctl restart depollueur.service")
-    host.until("curl -fsS http://127.0.0.1:8026/readyz")
-    host.documented("depollueur doctor --report", status=None)
-    assert host.inbox(BOB, "depollueur@drop.asso.example").header("Subject")
-
-
-@story(on="live")
 def the_user_of_the_daemon_may_ask_the_maps_of_postfix(host):
     host.documented("adduser depollueur postfix")
     host.must("systemctl restart depollueur")
