@@ -99,6 +99,8 @@ TYPED_BY: dict[str, tuple[str, ...]] = {
         "nginx -t",
         "systemctl reload nginx",
     ),
+    "plug.what_was_changed_after_plug_stays_when_it_is_unplugged": ("depollueur plug --yes", "depollueur unplug"),
+    "plug.who_is_asked_sees_the_difference_first_and_no_leaves_all_as_it_was": ("depollueur plug",),
     "package.a_removal_keeps_the_drop_and_a_purge_too": (
         "apt purge depollueur",
         "postfix reload",
@@ -162,9 +164,6 @@ E2E = "tests/e2e/doctor.py makes the fault and types it"
 # Command: why no story types it.
 NOT_TYPED: dict[str, str] = {
     "curl --mail-rcpt": "names what an admin's own program may use; hosts here have no other host to give mail to",
-    "depollueur plug": "stories/plug.py types it with --yes, for nobody is at the terminal",
-    "depollueur plug --yes": "stories/plug.py types it with --yes, for nobody is at the terminal",
-    "depollueur unplug": "stories/plug.py types it with --yes, for nobody is at the terminal",
     "adduser postfix opendkim": "tests/e2e/stories.py has opendkim on a socket below the chroot; on hosts here it listens on a port",
     "systemctl enable --now": WITH_UNIT,
     "systemctl unmask": WITH_UNIT,

@@ -28,7 +28,7 @@ def errors_of_doctor(host) -> list[str]:
     return re.findall(r"^ERROR +(\S+ .*)$", said, re.M)
 
 
-@story(on="live", short=True)
+@story(on="live")
 def a_backup_that_is_restored_leaves_no_error_of_doctor_and_its_links_work(host):
     host.must("echo '# a word of ours' >>" + CONFIG)
     before = errors_of_doctor(host)

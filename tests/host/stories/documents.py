@@ -16,7 +16,7 @@ LINK = "https://drop.example.org/mfrggzdfmztwq2lknnwg23tpoa"
 THEN = "24/11/2026 18:00"
 
 
-@story(on="live", short=True)
+@story(on="live")
 def a_link_that_is_complained_about_is_looked_at_ended_and_brought_back(host):
     bad, other = a_link(host), a_link(host, 800_000)
     assert "rapport.pdf" in host.documented(f"depollueur drop show {LINK}", link=bad)
