@@ -118,7 +118,7 @@ def filled(command: str, **values: str) -> str:
 
 
 REAL = {
-    "./target/debian/depollueur_": "./depollueur_",
+    "./target/package/out/depollueur_": "./depollueur_",
     "--login alice ": "--login alice@asso.example ",
     "alice@example.org": "alice@asso.example",
     "/home/alice/Maildir": "/var/vmail/asso.example/bob/Maildir",

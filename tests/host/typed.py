@@ -178,9 +178,8 @@ NOT_TYPED: dict[str, str] = {
     "apt-get update && apt-get install postfix": NO_NETWORK,
     'certbot certonly --webroot -w /var/www/drop -d drop.example.org --deploy-hook "systemctl reload nginx"':
         "there is no certificate authority to ask: the story puts a certificate where certbot would",
-    "apt install ./target/debian/depollueur_*.deb": "the package is installed from the directory it is in, in each story",
-    "cargo deb": OUTSIDE,
-    "cargo install --locked cargo-deb": OUTSIDE,
+    "apt install ./target/package/out/depollueur_*.deb": "the package is installed from the directory it is in, in each story",
+    "packaging/build": OUTSIDE,
     "tests/demo": CHECKOUT,
     "tests/run": CHECKOUT,
     "chgrp {name} {shown} && chmod 0710 {shown}": E2E,

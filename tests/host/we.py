@@ -11,13 +11,13 @@ from pathlib import Path
 from package import ROOT, TARGET, Impossible, must, pack
 from root import KEPT_FOR, digest, kept, shelf
 
-# All that `cargo deb` puts into it, beside the program.
+# All that goes into it, beside the program.
 PARTS = ("CHANGELOG.md", "Cargo.toml", "README.md", "config", "doc", "man", "packaging", "systemd")
 
 
 @functools.cache
 def deb() -> Path:
-    """The package of target/release/depollueur, packed by `cargo deb`; `$DEPOLLUEUR` takes the place of its program,
+    """The package of target/release/depollueur, packed by `packaging/build`; `$DEPOLLUEUR` takes the place of its program,
     and `$DEPOLLUEUR_DEB` that of all of it. It is packed once for the same parts."""
     if ready := os.environ.get("DEPOLLUEUR_DEB"):
         return Path(ready).resolve()
