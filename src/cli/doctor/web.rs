@@ -168,7 +168,7 @@ async fn check_public(report: &mut Report, url: &str, client: &Client) -> bool {
         report.error(
             "public.reach",
             message,
-            ["journalctl -u depollueur; look at the proxy's log".to_owned()],
+            ["journalctl -u depollueur    # and the log of the proxy".to_owned()],
         );
     }
     status == StatusCode::OK
