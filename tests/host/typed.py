@@ -2,6 +2,7 @@
 
 # Topic and function of a story, and the commands that it types; the runner sees that it does.
 TYPED_BY: dict[str, tuple[str, ...]] = {
+    "amavis.our_example_for_amavis_scans_then_detaches_then_signs_and_doctor_finds_the_harmful_order": ("adduser postfix opendkim",),
     "backup.a_backup_that_is_restored_leaves_no_error_of_doctor_and_its_links_work": (
         "apt install sqlite3 rsync",
         "install -d -m 0700 -o depollueur -g depollueur /backup",
@@ -17,7 +18,13 @@ TYPED_BY: dict[str, tuple[str, ...]] = {
         "rsync -a --chown=root:depollueur --chmod=D0750,F0640 /backup/etc/ /etc/depollueur/",
         "systemctl start depollueur.socket depollueur.service",
     ),
+    "cli.a_drop_that_became_roots_is_given_back_by_the_line_that_is_printed": ("chown -hR {name}: {shown}",),
     "doctor.what_doctor_tells_to_type_mends_what_it_found": (
+        "chgrp {name} {shown} && chmod 0710 {shown}",
+        "chgrp {name} {shown} && chmod g+x {shown}",
+        "chmod -R u+rwX {shown}",
+        "chown -hR {uid}:{gid} {shown}",
+        "chown -hR {}: {shown}",
         "chmod 0700 {shown}",
         "chmod -R go= {shown}",
         "chmod g-w {shown}",
@@ -116,6 +123,7 @@ TYPED_BY: dict[str, tuple[str, ...]] = {
         "adduser postfix depollueur && systemctl restart postfix",
     ),
     "people.each_association_has_its_own_name_on_its_page_and_in_its_links": ("depollueur check --domain association.example",),
+    "people.a_table_that_cannot_be_asked_leaves_mail_alone_and_doctor_says_which": ("postmap {kind}:{name}",),
     "reports.a_report_of_a_reader_reaches_abuse_as_mail_and_doctor_sends_one": (
         "depollueur doctor --report",
         "systemctl restart depollueur.service",
@@ -137,6 +145,7 @@ TYPED_BY: dict[str, tuple[str, ...]] = {
         "chgrp -R {name} '{shown}' && chmod -R g+rX '{shown}'",
         "chgrp {name} '{closed}' && chmod g+rx '{closed}'",
     ),
+    "units.a_spool_that_is_missing_is_made_by_the_line_that_is_printed": ("install -d -m 0700 -o {owner} {shown}",),
     "units.doctor_names_what_is_wrong_with_a_unit_and_its_lines_mend_it": (
         "systemctl enable --now {SERVICE}",
         "systemctl enable {SERVICE}",
@@ -164,7 +173,6 @@ E2E = "tests/e2e/doctor.py makes the fault and types it"
 # Command: why no story types it.
 NOT_TYPED: dict[str, str] = {
     "curl --mail-rcpt": "names what an admin's own program may use; hosts here have no other host to give mail to",
-    "adduser postfix opendkim": "tests/e2e/stories.py has opendkim on a socket below the chroot; on hosts here it listens on a port",
     "systemctl enable --now": WITH_UNIT,
     "systemctl unmask": WITH_UNIT,
     "systemctl enable depollueur.service": "setup prints it where Postfix is not chrooted; on hosts here it is, as Debian has it",
@@ -173,7 +181,7 @@ NOT_TYPED: dict[str, str] = {
     "depollueur why": NAMED,
     "depollueur why 4abCDe12xyz": "stories/cli.py asks with the queue ids, message ids and links of its own mail",
     "systemctl edit depollueur.service": "as systemctl edit depollueur, which a story types",
-    "adduser postfix opendmarc": "as for opendkim",
+    "adduser postfix opendmarc": "as for opendkim, which a story types; no host here has opendmarc",
     "apt install nginx certbot": NO_NETWORK,
     "apt-get update && apt-get install postfix": NO_NETWORK,
     'certbot certonly --webroot -w /var/www/drop -d drop.example.org --deploy-hook "systemctl reload nginx"':
@@ -182,21 +190,13 @@ NOT_TYPED: dict[str, str] = {
     "packaging/build": OUTSIDE,
     "tests/demo": CHECKOUT,
     "tests/run": CHECKOUT,
-    "chgrp {name} {shown} && chmod 0710 {shown}": E2E,
-    "chgrp {name} {shown} && chmod g+x {shown}": E2E,
-    "chmod -R u+rwX {shown}": E2E,
     "chmod go= {shown}": E2E,
-    "chown -hR {uid}:{gid} {shown}": E2E,
-    "chown -hR {name}: {shown}": E2E,
-    "chown -hR {}: {shown}": E2E,
-    "install -d -m 0700 -o {owner} {shown}": E2E,
     "chgrp depollueur": NAMED,
     "chown depollueur": NAMED,
     "ln -s": NAMED,
     "apt install postfix-{kind}": NO_NETWORK,
     "depollueur drop": NAMED,
     "postmap -q": NAMED,
-    "postmap {kind}:{name}": "tests/host/living/setup.sh makes its maps with it; src/lookup has the table of what is told",
     "depollueur drop block": NAMED,
     "depollueur drop extend": NAMED,
     "depollueur drop extend --until": NAMED,
@@ -211,7 +211,7 @@ NOT_TYPED: dict[str, str] = {
     'depollueur run --set detach.threshold="1 MB"': "shows how --set is written; systemd runs the daemon",
     "postmap /etc/sympa/transport": "Sympa is not installed on hosts here",
     "rm -r $drop": "destroys the drop, as it says",
-    "systemctl restart mailman3": "a story of the lists sets Mailman up",
+    "systemctl restart mailman3": 'the state "mailman" is made with it (listserver.py)',
     "systemctl restart sympa": "Sympa is not installed on hosts here",
     "timedatectl set-ntp true": "a host in namespaces cannot set the clock",
 }

@@ -4,6 +4,7 @@ import json
 import re
 
 from mail import ALICE, DAVE, compose, pdf
+from stories.doctor import type_told
 from story import story
 
 DROP = "/var/lib/depollueur"
@@ -46,6 +47,18 @@ def nobody_is_told_whose_the_drop_is_and_what_to_type(host):
         assert code in (77, 78) and "drafts" not in text and ("sudo" in text or "root" in text), (words, code, text)
 
 
+@story(on="live")
+def a_drop_that_became_roots_is_given_back_by_the_line_that_is_printed(host):
+    link = deposited(host)
+    host.must(f"chown root: {DROP}")
+    code, text = said(host, f"depollueur drop show {link}")
+    told = re.findall(r"type: (chown .*)$", text, re.M)
+    assert code == 77 and told, text
+    type_told(host, told[0])
+    host.must(f"depollueur drop show {link}")
+    assert not strangers(host)
+
+
 @story(on="live", shared=True)
 def a_link_is_taken_as_mail_shows_it_and_from_standard_input(host):
     link = deposited(host)
@@ -57,7 +70,7 @@ def a_link_is_taken_as_mail_shows_it_and_from_standard_input(host):
     assert code == 1 and "elsewhere.example" in text, text
 
 
-@story(on="live", short=True)
+@story(on="live")
 def a_stolen_account_ends_what_was_sent_since_and_nothing_else(host):
     honest = deposited(host)
     created = json.loads(host.must(f"depollueur drop show {honest} --json"))["created"]
@@ -74,7 +87,7 @@ def a_stolen_account_ends_what_was_sent_since_and_nothing_else(host):
     assert len(json.loads(host.must(f"depollueur drop list --json --login {login} --since {day}"))) == 2
 
 
-@story(on="live", short=True)
+@story(on="live")
 def doctor_finds_what_belongs_to_others_and_its_line_mends_it(host):
     deposited(host)
     host.must(f"chown root: {DROP}/blobs/*")
@@ -85,7 +98,7 @@ def doctor_finds_what_belongs_to_others_and_its_line_mends_it(host):
     assert not strangers(host)
 
 
-@story(on="live", short=True)
+@story(on="live")
 def why_says_what_became_of_mail_by_its_queue_id_by_its_message_id_and_by_its_link(host):
     sent = host.send(ALICE, [DAVE], login=ALICE, files=[pdf(900_000)])
     got = host.outside(sent)

@@ -195,6 +195,10 @@ def a_directory_that_the_unit_names_and_that_is_gone_is_made_by_the_line_that_is
 @story(on="live")
 def a_spool_that_is_missing_is_made_by_the_line_that_is_printed(host):
     set_value(host, "spool.directory", '"/var/lib/depollueur/spool"')
+    # doctor and check say it each in their own words.
+    told = [line for line in findings(host)[1] if line.startswith("install ")]
+    type_all(host, told)
+    host.must("depollueur check --quiet; rmdir /var/lib/depollueur/spool")
     type_all(host, refused(host, "spool.directory", "does not exist"))
     host.must("depollueur check --quiet && systemctl restart depollueur")
     host.until(READY)
@@ -273,3 +277,30 @@ def root_is_told_by_mail_that_the_service_has_failed(host):
     host.until(READY)
     got = host.inbox(ALICE, "depollueur.service has failed", within=120)
     assert "depollueur.service has failed on mail" in got.header("Subject") and "status=78" in got.text, got.text
+
+
+@story(on="live")
+def a_disk_that_is_mounted_below_the_drop_needs_no_line_in_a_unit(host):
+    place = "/var/lib/depollueur/disk"
+    host.must(f"install -d {place} && mount -t tmpfs -o mode=755 tmpfs {place}")
+    set_value(host, "drop.directory", f'"{place}"')
+    # A new disk is root's.
+    type_all(host, refused(host, "drop.directory", place))
+    host.must(f"depollueur check --quiet && {RESTART}")
+    host.until(READY)
+    detached(host)
+    host.must(f"find {place}/blobs -type f | grep -q .")
+    assert not host.must("systemctl show -P DropInPaths depollueur.service").strip()
+
+
+@story(on="live")
+def a_disk_of_its_own_at_the_place_of_the_drop_is_made_the_daemons_by_the_lines_that_are_printed(host):
+    host.must(f"systemctl stop {UNITS} && mount -t tmpfs -o mode=755 tmpfs /var/lib/depollueur")
+    done = host.run("depollueur check")
+    if done.returncode:
+        type_all(host, re.findall(r"^\S*:? *do: (.*)$", done.stderr, re.M))
+    host.must(f"depollueur check --quiet && {RESTART}")
+    host.until(READY)
+    detached(host)
+    host.must("find /var/lib/depollueur/blobs -type f | grep -q .")
+    assert not host.must("find /var/lib/depollueur ! -user depollueur")
