@@ -21,6 +21,7 @@ from email.utils import formatdate, make_msgid
 
 from commands import filled
 from machine import ADDRESS, OUTSIDE_ADDRESS, Machine
+from root import debs
 
 ALICE, BOB, CAROL, CONTACT = (f"{name}@asso.example" for name in ("alice", "bob", "carol", "contact"))
 DAVE = "dave@dehors.example"
@@ -123,7 +124,8 @@ def compose(sender: str, to: list[str], *, subject: str = "Compte rendu", files:
 # Units that are up before they serve, and where they then listen.
 SERVING = {"rspamd": "127.0.0.1:11332", "labclamd": "127.0.0.1:3310", "postfix": "192.0.2.10:25", "laboutside": "198.51.100.20:25",
            "dovecot": "127.0.0.1:143", "labdns": "127.0.0.1:53",
-           "opendkim": "127.0.0.1:8891"}
+           "opendkim": "127.0.0.1:8891", "mailman3": "127.0.0.1:8024"}
+SERVES_WITHIN = 300
 
 
 class MailMachine(Machine):
@@ -152,10 +154,15 @@ class MailMachine(Machine):
         assert status in (None, code), f"{typed}\nended with {code}: {said.strip()[-3000:]}"
         return said
 
+    def packages(self, *names: str):
+        """`apt install` of packages of Debian beyond those of the living host: it has no network, so they are there as files."""
+        self.copy_in(debs(self.suite, *names), "/root/debs")
+        self.must("apt-get -o Dpkg::Options::=--force-unsafe-io install -y --no-install-recommends ./debs/*.deb && rm -r debs", within=900)
+
     def serving(self):
         """Waits until the services that are up listen: after a boot, or a restart."""
         for unit, address in SERVING.items():
-            self.until(f"! systemctl -q is-active {unit} || ss -Hltn src {address} | grep -q .")
+            self.until(f"! systemctl -q is-active {unit} || ss -Hltn src {address} | grep -q .", within=SERVES_WITHIN)
 
     def send(self, sender: str, to: list[str], *, login: str = "", sign: bool = False, pickup: bool = False, port: int = 0,
              raw: bytes | None = None, host: str = ADDRESS, source: str | None = None, helo: str = "", **content) -> Sent:

@@ -5,6 +5,7 @@
     dry-run     configured by `depollueur setup`, and in the chain where it belongs: rspamd scans and verifies, then depollueur,
                 then opendkim signs; the drop behind nginx with TLS at https://drop.asso.example/
     live        as an admin goes live: mode = "live", reload
+    mailman     live, with Mailman 3 and a list (listserver.py)
 
 "living" is kept between runs too, for it has nothing of us.
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import listserver
 from machine import Machine
 from mail import MailMachine
 from package import Impossible
@@ -105,7 +107,8 @@ def live(machine: MailMachine):
     machine.until("curl -fsS http://127.0.0.1:8026/readyz")
 
 
-STATES = {"living": ("", None), "installed": ("living", installed), "dry-run": ("installed", dry_run), "live": ("dry-run", live)}
+STATES = {"living": ("", None), "installed": ("living", installed), "dry-run": ("installed", dry_run), "live": ("dry-run", live),
+          "mailman": ("live", listserver.mailman)}
 
 
 class Hosts:

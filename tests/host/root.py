@@ -119,9 +119,7 @@ def debootstrap(suite: str, names: list[str], place: Path):
     cache.mkdir(exist_ok=True)
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8", "ROOT": str(place)}
     must("debootstrap", "--variant=minbase", f"--cache-dir={cache}", "--include=ca-certificates", suite, place, mirror(), env=environment)
-    # How this machine reaches the mirror (a proxy, for one) holds for the root too, while packages are installed.
-    acquire = [line for line in must("apt-config", "dump").splitlines() if line.startswith("Acquire::http")]
-    (place / "etc/apt/apt.conf.d/70test").write_text("\n".join(acquire) + '\nDpkg::Options { "--force-unsafe-io"; };\n')
+    (place / "etc/apt/apt.conf.d/70test").write_text(reaching_the_mirror() + 'Dpkg::Options { "--force-unsafe-io"; };\n')
     # Mounts in a namespace that ends with the command.
     must("unshare", "--mount", "sh", "-c", INSTALL, "install", *names, env=environment)
     for path in ("var/lib/apt/lists", "var/cache/apt"):
@@ -130,3 +128,34 @@ def debootstrap(suite: str, names: list[str], place: Path):
     (place / "var/cache/apt/archives/partial").mkdir(parents=True)
 
 
+DOWNLOAD = """
+set -e
+mount -t overlay overlay -o "lowerdir=$ROOT,upperdir=$PLACE/upper,workdir=$PLACE/work" "$PLACE/root"
+cp /etc/resolv.conf "$PLACE/root/etc/resolv.conf"
+chroot "$PLACE/root" apt-get -qq update
+chroot "$PLACE/root" apt-get -qq install -y --no-install-recommends --download-only "$@" >/dev/null
+cp "$PLACE"/root/var/cache/apt/archives/*.deb "$PLACE/"
+"""
+
+
+def debs(suite: str, *names: str) -> Path:
+    """A directory with packages of Debian, and those that they need beyond what a root has."""
+    [root] = pristine(suite).layers
+
+    def make(place: Path):
+        for part in ("upper", "work", "root"):
+            (place / part).mkdir()
+        settings = place / "upper" / "etc" / "apt" / "apt.conf.d"
+        settings.mkdir(parents=True)
+        (settings / "70test").write_text(reaching_the_mirror())
+        must("unshare", "--mount", "sh", "-c", DOWNLOAD, "download", *names,
+             env={**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8", "ROOT": str(root), "PLACE": str(place)})
+        for part in ("upper", "work", "root"):
+            shutil.rmtree(place / part)
+
+    return kept(f"{root.name}-debs-{digest(DOWNLOAD, *names)}", make)
+
+
+def reaching_the_mirror() -> str:
+    """How apt reaches the mirror on this machine: a proxy, for one."""
+    return "\n".join(line for line in must("apt-config", "dump").splitlines() if line.startswith("Acquire::http")) + "\n"
