@@ -2,6 +2,7 @@
 
 # Topic and function of a story, and the commands that it types; the runner sees that it does.
 TYPED_BY: dict[str, tuple[str, ...]] = {
+    "amavis.our_example_for_amavis_scans_then_detaches_then_signs_and_doctor_finds_the_harmful_order": ("adduser postfix opendkim",),
     "backup.a_backup_that_is_restored_leaves_no_error_of_doctor_and_its_links_work": (
         "apt install sqlite3 rsync",
         "install -d -m 0700 -o depollueur -g depollueur /backup",
@@ -175,7 +176,6 @@ NOT_TYPED: dict[str, str] = {
     "depollueur why": NAMED,
     "depollueur why 4abCDe12xyz": "stories/cli.py asks with the queue ids, message ids and links of its own mail",
     "systemctl edit depollueur.service": "as systemctl edit depollueur, which a story types",
-    "adduser postfix opendkim": "tests/e2e/stories.py has opendkim on a socket below the chroot; on hosts here it listens on a port",
     "adduser postfix opendmarc": "as for opendkim, which a story types; no host here has opendmarc",
     "apt install nginx certbot": NO_NETWORK,
     "apt-get update && apt-get install postfix": NO_NETWORK,
