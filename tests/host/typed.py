@@ -161,6 +161,7 @@ TYPED_BY: dict[str, tuple[str, ...]] = {
 NAMED = "a command is named in a sentence, and not told to be typed like this: with its arguments it stands above"
 WITH_UNIT = "the program prints it with the unit behind it, and so it is typed for a masked service (stories/units.py)"
 NO_NETWORK = "a booted host has no network"
+NO_SYMPA = "no host here has Sympa; its example was tried by hand"
 OUTSIDE = "for who builds the package, not for a host: the harness packs with it, and tests/package.py"
 CHECKOUT = "for who has the source: a step of tests/run"
 E2E = "tests/e2e/doctor.py makes the fault and types it"
@@ -209,10 +210,10 @@ NOT_TYPED: dict[str, str] = {
     "depollueur rewrite --explain": NAMED,
     "depollueur setup": "each host here is configured by it, with the answers as flags (mailhost.py, first_link)",
     'depollueur run --set detach.threshold="1 MB"': "shows how --set is written; systemd runs the daemon",
-    "postmap /etc/sympa/transport": "Sympa is not installed on hosts here",
+    "postmap /etc/sympa/transport": NO_SYMPA,
     "rm -r $drop": "destroys the drop, as it says",
     "systemctl restart mailman3": 'the state "mailman" is made with it (listserver.py)',
-    "systemctl restart sympa": "Sympa is not installed on hosts here",
+    "systemctl restart sympa": NO_SYMPA,
     "timedatectl set-ntp true": "a host in namespaces cannot set the clock",
 }
 
