@@ -457,6 +457,12 @@ impl Filter {
         };
     }
 
+    /// Where its messages are spooled.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn spools(&self) -> &Spools {
+        &self.spools
+    }
+
     /// What asks Postfix.
     pub fn lookup(&self) -> &Lookup {
         &self.lookup

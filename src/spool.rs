@@ -32,13 +32,19 @@ const BLOCK: usize = 256 << 10;
 /// How many spools may be as long in memory as configured, at the same time.
 const LONG_SPOOLS: usize = 8;
 
-/// Files and bytes of all spools of the process.
-static FILES: AtomicU64 = AtomicU64::new(0);
-static BYTES: AtomicU64 = AtomicU64::new(0);
+/// What all spools of the process have on disk.
+static PROCESS: OnDisk = OnDisk::new();
 
 /// How many temporary files there are, and the bytes in them.
 pub(crate) fn on_disk() -> (u64, u64) {
-    (FILES.load(Relaxed), BYTES.load(Relaxed))
+    PROCESS.get()
+}
+
+/// Temporary files, and the bytes in them.
+#[derive(Debug)]
+struct OnDisk {
+    files: AtomicU64,
+    bytes: AtomicU64,
 }
 
 /// Where spools are made, and the memory that they share. Clones share it.
@@ -47,6 +53,8 @@ pub struct Spools {
     directory: Arc<Path>,
     memory: usize,
     budget: Budget,
+    /// What the spools made here have on disk.
+    on_disk: Arc<OnDisk>,
 }
 
 /// Bytes of one message, in order.
@@ -63,6 +71,19 @@ pub struct Spool {
     file: Option<Arc<File>>,
 }
 
+impl OnDisk {
+    const fn new() -> Self {
+        Self {
+            files: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+        }
+    }
+
+    fn get(&self) -> (u64, u64) {
+        (self.files.load(Relaxed), self.bytes.load(Relaxed))
+    }
+}
+
 impl Spools {
     /// For spools that keep `memory` bytes of a message before they make a file in `directory`, or
     /// less while many do.
@@ -71,7 +92,19 @@ impl Spools {
             directory: directory.into(),
             memory,
             budget: Budget::new(LONG_SPOOLS.saturating_mul(memory)),
+            on_disk: Arc::new(OnDisk::new()),
         }
+    }
+
+    /// How many temporary files the spools made here have, and the bytes in them.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn on_disk(&self) -> (u64, u64) {
+        self.on_disk.get()
+    }
+
+    /// The counts that a spool belongs to.
+    fn counts(&self) -> [&OnDisk; 2] {
+        [&self.on_disk, &PROCESS]
     }
 
     /// Makes an empty spool.
@@ -147,7 +180,9 @@ impl Spool {
             return Ok(());
         }
         self.tail.clear();
-        BYTES.fetch_sub(self.flushed - len, Relaxed);
+        for count in self.spools.counts() {
+            count.bytes.fetch_sub(self.flushed - len, Relaxed);
+        }
         self.flushed = len;
         let file = self.file.clone();
         blocking(move || file.map_or(Ok(()), |file| file.set_len(len))).await
@@ -190,7 +225,9 @@ impl Spool {
             None => {
                 let directory = Arc::clone(&self.spools.directory);
                 let file = blocking(move || tempfile::tempfile_in(directory)).await?;
-                FILES.fetch_add(1, Relaxed);
+                for count in self.spools.counts() {
+                    count.files.fetch_add(1, Relaxed);
+                }
                 Arc::clone(self.file.insert(Arc::new(file)))
             }
         };
@@ -202,7 +239,9 @@ impl Spool {
         .await?;
         written?;
         self.flushed += bytes.len() as u64;
-        BYTES.fetch_add(bytes.len() as u64, Relaxed);
+        for count in self.spools.counts() {
+            count.bytes.fetch_add(bytes.len() as u64, Relaxed);
+        }
         bytes.clear();
         self.window = self.spools.block();
         bytes.shrink_to(self.window);
@@ -214,8 +253,10 @@ impl Spool {
 
 impl Drop for Spool {
     fn drop(&mut self) {
-        BYTES.fetch_sub(self.flushed, Relaxed);
-        FILES.fetch_sub(self.file.is_some().into(), Relaxed);
+        for count in self.spools.counts() {
+            count.bytes.fetch_sub(self.flushed, Relaxed);
+            count.files.fetch_sub(self.file.is_some().into(), Relaxed);
+        }
     }
 }
 

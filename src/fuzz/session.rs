@@ -37,7 +37,6 @@ use crate::{
     drop::Drop,
     filter::Filter,
     milter::in_memory::InMemory,
-    spool,
     store::Store,
 };
 
@@ -122,7 +121,7 @@ impl Lab {
             let before = stored(drop).await;
             let told = converse(Client::open(milter, offer).await, input, &mails).await;
             assert!(milter.is_at_rest().await, "something is still held");
-            assert_eq!(spool::on_disk(), (0, 0), "something is still spooled");
+            assert_eq!(milter.on_disk(), (0, 0), "something is still spooled");
             let deposited = stored(drop).await - before;
             assert!(
                 told.is_none_or(|told| told == deposited),

@@ -18,7 +18,7 @@ use tokio::{
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
 use super::{Shared, guard::Guarded, listener::Connection, serve};
-use crate::{admin::Metrics, filter::Filter};
+use crate::{admin::Metrics, filter::Filter, spool::Spools};
 
 /// Bytes that a pipe holds in each direction.
 const PIPE_BYTES: usize = 16 << 10;
@@ -31,6 +31,7 @@ pub(crate) struct InMemory {
     sessions: TaskTracker,
     /// What nobody works on, and the bytes that nobody holds, at the beginning.
     at_rest: (usize, usize),
+    spools: Spools,
     _filter: watch::Sender<Filter>,
 }
 
@@ -60,6 +61,7 @@ struct Metered {
 impl InMemory {
     /// Starts a milter on the runtime of the caller.
     pub(crate) fn start(filter: Filter) -> Self {
+        let spools = filter.spools().clone();
         let (sender, filter) = watch::channel(filter);
         let shared = Arc::new(Shared::new(filter, Metrics::new(), true));
         let (intake, pipes) = mpsc::unbounded_channel();
@@ -76,6 +78,7 @@ impl InMemory {
             intake,
             sessions,
             at_rest,
+            spools,
             _filter: sender,
         }
     }
@@ -100,6 +103,11 @@ impl InMemory {
         self.sessions.reopen();
         let Shared { work, budget, .. } = &*self.shared;
         (work.available_permits(), budget.left()) == self.at_rest
+    }
+
+    /// How many temporary files its messages have, and the bytes in them.
+    pub(crate) fn on_disk(&self) -> (u64, u64) {
+        self.spools.on_disk()
     }
 }
 
