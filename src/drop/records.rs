@@ -203,6 +203,16 @@ pub(super) trait Records: Uploads + fmt::Debug + Send + Sync {
     /// messages to the others, in the months before this one.
     fn fold_statistics(&self, before: Month) -> Result<()>;
 
+    /// Remembers a message that is to be kept as it is, until then; one that is known as long as the
+    /// longer of the two. Forgets those whose time is over.
+    fn keep_message(&self, digest: &Fingerprint, until: Timestamp, now: Timestamp) -> Result<()>;
+
+    /// Whether a message is remembered at `now`.
+    fn is_kept_message(&self, digest: &Fingerprint, now: Timestamp) -> Result<bool>;
+
+    /// Forgets at most `limit` messages whose time is over.
+    fn forget_kept_messages(&self, now: Timestamp, limit: usize) -> Result<()>;
+
     fn note(&self, note: Note) -> Result<Option<i64>>;
 
     fn set_notes(&self, notes: &[(Note, i64)]) -> Result<()>;

@@ -64,6 +64,7 @@ fn sweep_once(
         destroy_doomed,
         forget_records,
         forget_entries,
+        forget_kept_messages,
         fold_statistics,
         remove_drafts,
     ];
@@ -170,6 +171,15 @@ fn forget_entries(
     let before = subtract(now, &store.keep_entries);
     swept.entries += store.records.forget_entries(before, steps)?;
     Ok(())
+}
+
+fn forget_kept_messages(
+    store: &Store,
+    now: Timestamp,
+    steps: usize,
+    _: &mut Swept,
+) -> Result<(), DropError> {
+    store.records.forget_kept_messages(now, steps)
 }
 
 /// The month before is left alone: what was deposited in its last hour may still be withdrawn.

@@ -44,6 +44,9 @@ use crate::stats::{Month, Row};
 /// How long a transaction waits for other threads and another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Messages that are forgotten with each one that is remembered: the sweeper forgets the rest.
+const FORGOTTEN_AT_ONCE: usize = 10;
+
 /// One step for each schema; `PRAGMA user_version` counts those that were done.
 const MIGRATIONS: &[&str] = &[
     include_str!("../schema-1.sql"),
@@ -52,6 +55,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../schema-4.sql"),
     include_str!("../schema-5.sql"),
     include_str!("../schema-6.sql"),
+    include_str!("../schema-7.sql"),
 ];
 /// The schema after the last of them.
 const KNOWN: i64 = MIGRATIONS.len() as i64;
@@ -381,6 +385,36 @@ impl Records for Sqlite {
             return Ok(());
         }
         self.write(|transaction| statistics::fold(transaction, before))
+    }
+
+    fn keep_message(&self, digest: &Fingerprint, until: Timestamp, now: Timestamp) -> Result<()> {
+        self.write(|transaction| {
+            let keep = "INSERT INTO kept_message (digest, until) VALUES (?1, ?2)
+                        ON CONFLICT DO UPDATE SET until = max(until, excluded.until)";
+            transaction
+                .prepare_cached(keep)?
+                .execute(params![digest, until.as_second()])?;
+            write::forget_kept_messages(transaction, now, FORGOTTEN_AT_ONCE)
+        })
+    }
+
+    fn is_kept_message(&self, digest: &Fingerprint, now: Timestamp) -> Result<bool> {
+        self.read(|reader| {
+            let sql = "SELECT 1 FROM kept_message WHERE digest = ?1 AND until > ?2";
+            let mut find = reader.prepare_cached(sql)?;
+            find.exists(params![digest, now.as_second()])
+        })
+    }
+
+    fn forget_kept_messages(&self, now: Timestamp, limit: usize) -> Result<()> {
+        let due = self.read(|reader| {
+            let sql = "SELECT 1 FROM kept_message WHERE until <= ?1 LIMIT 1";
+            reader.prepare_cached(sql)?.exists([now.as_second()])
+        })?;
+        if !due {
+            return Ok(());
+        }
+        self.write(|transaction| write::forget_kept_messages(transaction, now, limit))
     }
 
     fn note(&self, note: Note) -> Result<Option<i64>> {

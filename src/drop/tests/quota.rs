@@ -31,6 +31,19 @@ async fn deposit(drop: &Fixture, origin: Origin, bytes: &[usize]) -> Option<&'st
 }
 
 #[tokio::test]
+async fn one_deposit_alone_may_not_pass_the_total() {
+    let drop = limited(QuotaConfig {
+        total: Some(100),
+        ..QuotaConfig::unlimited()
+    });
+    let full = Some("total");
+    assert_eq!(deposit(&drop, origin(), &[101]).await, full);
+    assert_eq!(deposit(&drop, origin(), &[50, 51]).await, full);
+    assert_eq!(deposit(&drop, origin(), &[50, 50]).await, None);
+    assert_eq!(deposit(&drop, origin(), &[1]).await, full);
+}
+
+#[tokio::test]
 async fn a_sender_deposits_up_to_his_quota() {
     let drop = limited(QuotaConfig {
         sender_per_day: Some(100),

@@ -48,6 +48,28 @@ async fn a_sweep_destroys_after_the_grace_period_and_forgets_later() {
 }
 
 #[tokio::test]
+async fn a_sweep_forgets_the_entries_of_the_log_when_their_time_is_over() {
+    let home = TempDir::new().unwrap();
+    let audit = AuditConfig {
+        keep: jiff::Span::new().days(10),
+        ..AuditConfig::default()
+    };
+    let config = config(home.path().join("drop"));
+    let drop = Drop::open_with(&config, &QuotaConfig::unlimited(), &audit).unwrap();
+    let drop = Fixture { home, drop };
+    drop.deposit(&[noise(10, 1)], time("2026-01-31T10:00:00Z"))
+        .await;
+    let entries = async || drop.drop.audit(AuditQuery::default()).await.unwrap().len();
+    assert_eq!(entries().await, 1);
+    let end = time("2026-02-10T10:00:00Z");
+    assert_eq!(drop.swept(end, 10).await.entries, 0);
+    assert_eq!(entries().await, 1);
+    let later = end + SignedDuration::from_secs(1);
+    assert_eq!(drop.swept(later, 10).await.entries, 1);
+    assert_eq!(entries().await, 0);
+}
+
+#[tokio::test]
 async fn a_sweep_takes_no_more_steps_than_it_may_and_the_oldest_first() {
     let drop = fixture();
     let mut tokens = Vec::new();

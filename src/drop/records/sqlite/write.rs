@@ -143,6 +143,19 @@ pub(super) fn log(transaction: &Transaction<'_>, entry: &Entry) -> Result<()> {
 }
 
 /// Moves the beginning of what is kept, and only forward; a trigger refuses to delete what is after.
+pub(super) fn forget_kept_messages(
+    transaction: &Transaction<'_>,
+    now: Timestamp,
+    limit: usize,
+) -> rusqlite::Result<()> {
+    let mut forget = transaction.prepare_cached(
+        "DELETE FROM kept_message WHERE digest IN
+         (SELECT digest FROM kept_message WHERE until <= ?1 ORDER BY until LIMIT ?2)",
+    )?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    forget.execute(params![now.as_second(), limit]).map(drop)
+}
+
 pub(super) fn forget_entries(
     transaction: &Transaction<'_>,
     before: Timestamp,

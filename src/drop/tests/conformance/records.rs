@@ -59,6 +59,10 @@ const CHECKS: &[Check] = &[
         small_domains_are_folded,
     ),
     ("notes are kept", notes_are_kept),
+    (
+        "a kept message is known until its time is over",
+        a_kept_message_is_known,
+    ),
     ("a probe changes nothing", a_probe_changes_nothing),
 ];
 
@@ -595,6 +599,24 @@ fn notes_are_kept(records: &dyn Records) {
     records.set_notes(&[(last, 6)]).unwrap();
     assert_eq!(records.note(last).unwrap(), Some(6));
     assert_eq!(records.note(held).unwrap(), Some(i64::MAX));
+}
+
+fn a_kept_message_is_known(records: &dyn Records) {
+    let (one, other) = ([1; 32], [2; 32]);
+    records.keep_message(&one, at(10), at(0)).unwrap();
+    records.keep_message(&one, at(5), at(0)).unwrap();
+    assert!(records.is_kept_message(&one, at(9)).unwrap());
+    assert!(!records.is_kept_message(&one, at(10)).unwrap());
+    assert!(!records.is_kept_message(&other, at(0)).unwrap());
+    // Who asks as of before sees whether it is still there.
+    records.forget_kept_messages(at(9), 10).unwrap();
+    assert!(records.is_kept_message(&one, at(0)).unwrap());
+    records.forget_kept_messages(at(10), 10).unwrap();
+    assert!(!records.is_kept_message(&one, at(0)).unwrap());
+    records.keep_message(&one, at(10), at(0)).unwrap();
+    records.keep_message(&other, at(20), at(10)).unwrap();
+    assert!(!records.is_kept_message(&one, at(0)).unwrap());
+    assert!(records.is_kept_message(&other, at(0)).unwrap());
 }
 
 fn a_probe_changes_nothing(records: &dyn Records) {

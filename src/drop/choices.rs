@@ -1,0 +1,58 @@
+//! Messages that somebody's choice kept as they came, so that they are kept when they come again: from
+//! a list server, a redirect, another transaction of the same client.
+//!
+//! Of a message only this is known:
+//!
+//! ```text
+//! digest   32 bytes = HMAC-SHA256(key = the 32 bytes of drop.key, message = "message-id\0" ‖ Message-ID)
+//! until    when it is forgotten
+//! ```
+//!
+//! Who has the database and `drop.key` can test whether a message whose Message-ID he knows was kept here.
+//! Neither sender nor recipient stands with it, nor who chose.
+
+use aws_lc_rs::hmac;
+use jiff::{Span, Timestamp};
+
+use super::{Drop, DropError, Store, records::Fingerprint, sweep::add};
+
+/// Tells these digests from those of files.
+const CONTEXT: &[u8] = b"message-id\0";
+
+impl Drop {
+    /// Remembers for `keep` that the message of this Message-ID is to be kept as it is.
+    ///
+    /// # Errors
+    /// The database cannot be written.
+    pub async fn remember_kept(
+        &self,
+        message_id: &[u8],
+        now: Timestamp,
+        keep: &Span,
+    ) -> Result<(), DropError> {
+        let digest = self.store.message_digest(message_id);
+        let until = add(now, keep);
+        self.run(move |store| store.records.keep_message(&digest, until, now))
+            .await
+    }
+
+    /// Whether the message of this Message-ID was kept by somebody's choice, and it is still remembered.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn was_kept(&self, message_id: &[u8], now: Timestamp) -> Result<bool, DropError> {
+        let digest = self.store.message_digest(message_id);
+        self.run(move |store| store.records.is_kept_message(&digest, now))
+            .await
+    }
+}
+
+impl Store {
+    fn message_digest(&self, message_id: &[u8]) -> Fingerprint {
+        let mut signing = hmac::Context::with_key(&self.key);
+        signing.update(CONTEXT);
+        signing.update(message_id);
+        let tag = signing.sign();
+        tag.as_ref().try_into().expect("HMAC-SHA256 has 32 bytes")
+    }
+}
