@@ -244,6 +244,7 @@ mod tests {
             ("inet:localhost:8891", Kind::Dkim),
             ("inet:127.0.0.1:8892", Kind::Dkim),
             ("local:/run/dkimpy-milter/dkimpy-milter.sock", Kind::Dkim),
+            ("unix:/run/dkim2-milter/milter.sock", Kind::Dkim),
             ("inet:localhost:8893", Kind::Verifier),
             ("local:opendmarc/opendmarc.sock", Kind::Verifier),
             ("unix:openarc/openarc.sock", Kind::Sealer),

@@ -242,6 +242,9 @@ mod tests {
         };
         let list = format!("local:opendkim/opendkim.sock, {US}");
         assert_eq!(found(&list, 1, &only_verifies).0, Level::Ok);
+        // What OpenDKIM is told says nothing of one that signs by DKIM2.
+        let list = format!("unix:/run/dkim2-milter/milter.sock, {US}");
+        assert_eq!(found(&list, 1, &only_verifies).0, Level::Error);
     }
 
     /// A Debian with rspamd, as `rspamadm configdump -j` prints it.

@@ -318,7 +318,9 @@ fn opendkim_mode(text: &str) -> (bool, bool) {
 
 /// True when the milter is OpenDKIM itself, whose configuration we have read.
 fn is_opendkim(entry: &Entry) -> bool {
-    entry.kind() == Kind::Dkim && !entry.text.contains("dkimpy") && !entry.text.contains(":8892")
+    let others = ["dkimpy", "dkim2", ":8892"];
+    let is_other = others.iter().any(|other| entry.text.contains(other));
+    entry.kind() == Kind::Dkim && !is_other
 }
 
 #[cfg(test)]
