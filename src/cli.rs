@@ -127,6 +127,11 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
 /// Help and version are no errors; everything else is one of usage.
 fn usage(error: &clap::Error) -> ExitCode {
     let printed = error.print().is_ok();

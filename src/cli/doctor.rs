@@ -117,17 +117,18 @@ pub(super) fn run(mut options: Options) -> Result<(), Failure> {
 
 fn examine(options: &Options, config: &Config) -> Result<Report, Failure> {
     let mut report = Report::default();
+    let file = system::configuration_file(options.config.config.clone());
+    // First: what is typed for the rest does not help while a unit cannot be started.
+    units::check(&mut report, config, file.as_deref());
     match Postfix::read(options.postfix_config.as_deref()) {
-        Ok(postfix) => check_postfix(&mut report, &postfix, config),
+        Ok(postfix) => check_postfix(&mut report, &postfix, config, options.quick),
         Err(why) => {
             report.error("postfix.found", why, []);
-            socket::check_listener(&mut report, config);
+            socket::check_listener(&mut report, config, options.quick);
         }
     }
     lookups::check(&mut report, config, &options.config);
-    let file = system::configuration_file(options.config.config.clone());
     system::check(&mut report, config, file.as_deref());
-    units::check(&mut report, config, file.as_deref());
     links::check(&mut report, config);
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
@@ -144,12 +145,12 @@ fn examine(options: &Options, config: &Config) -> Result<Report, Failure> {
     Ok(report)
 }
 
-fn check_postfix(report: &mut Report, postfix: &Postfix, config: &Config) {
+fn check_postfix(report: &mut Report, postfix: &Postfix, config: &Config, is_quick: bool) {
     let version = postfix.get("mail_version").unwrap_or("of unknown version");
     report.ok("postfix.found", format_args!("Postfix {version}"));
     listing::check(report, postfix, config, &Others::of_this_machine());
     settings::check(report, postfix, config);
-    socket::check(report, postfix, config);
+    socket::check(report, postfix, config, is_quick);
 }
 
 /// An address, with the usual port of the URL when none is given.

@@ -20,10 +20,16 @@ use nix::{
     },
 };
 
-use super::exit::{EX_NOPERM, Failure};
+use super::{
+    exit::{EX_NOPERM, Failure},
+    quoted,
+};
 
 /// The user of the service, as the package makes it.
 const SERVICE_USER: &str = "depollueur";
+
+/// What a fresh ext4 has in it, root's for good: fsck(8) puts there what it finds.
+pub(super) const RESCUED: &str = "lost+found";
 
 /// Who typed the command, when somebody else works in the drop for him.
 #[derive(Clone, Copy, Debug, Default)]
@@ -145,20 +151,41 @@ fn can_reach(directory: &Path, user: &User) -> bool {
     })
 }
 
-/// A drop of root's, as in a container without other users, is well; one that should be the service's is
-/// not.
+/// A drop of root's, as in a container without other users, is well; where the service has a user who can
+/// get to it, all that root left there would be lost to the daemon.
 fn is_roots_own(directory: &Path) -> Result<(), Failure> {
-    let Some(user) = service_user().filter(|user| user.dir == directory) else {
+    let Some(user) = rightful(directory, Uid::from_raw(0)) else {
         return Ok(());
     };
-    let (shown, name) = (directory.display(), &user.name);
-    if !directory.exists() {
-        return Ok(());
-    }
     let message = format!(
-        "the drop \"{shown}\" belongs to root, and should to user {name}; type: chown -hR {name}: {shown}"
+        "the drop \"{}\" belongs to root, and the daemon is user {}; type: {}",
+        directory.display(),
+        user.name,
+        handing_over(directory, &user.name)
     );
     Err(Failure::new(EX_NOPERM, message))
+}
+
+/// Who should own a drop that is there and belongs to `owner`: the user of the service, when it is his home, or root's
+/// and he can get to it.
+pub(super) fn rightful(directory: &Path, owner: Uid) -> Option<User> {
+    let user = service_user().filter(|user| user.uid != owner && directory.exists())?;
+    let is_his = user.dir == directory || owner.is_root() && can_reach(directory, &user);
+    is_his.then_some(user)
+}
+
+/// The line that gives a drop to its rightful owner; a fresh disk has nothing in it but the directory itself.
+pub(super) fn handing_over(directory: &Path, name: &str) -> String {
+    let shown = quoted(&directory.display().to_string());
+    let is_fresh = fs::read_dir(directory).is_ok_and(|entries| {
+        let mut names = entries.flatten().map(|entry| entry.file_name());
+        names.all(|name| name == RESCUED)
+    });
+    if is_fresh {
+        format!("install -d -m 0700 -o {name} -g {name} {shown}")
+    } else {
+        format!("chown -hR {name}: {shown} && chmod 0700 {shown}")
+    }
 }
 
 /// The user of the service, if this system has it.
@@ -195,6 +222,19 @@ mod tests {
         let caller = act_as_owner(directory.path()).unwrap();
         assert!(!caller.was_root);
         assert_eq!(caller.act(|| 7), 7);
+    }
+
+    #[test]
+    fn a_fresh_disk_is_handed_over_by_itself_and_another_with_all_that_is_in_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let shown = quoted(&directory.path().display().to_string());
+        fs::create_dir(directory.path().join(RESCUED)).unwrap();
+        assert_eq!(
+            handing_over(directory.path(), "depollueur"),
+            format!("install -d -m 0700 -o depollueur -g depollueur {shown}")
+        );
+        fs::create_dir(directory.path().join("blobs")).unwrap();
+        assert!(handing_over(directory.path(), "depollueur").starts_with("chown -hR depollueur: "));
     }
 
     #[test]

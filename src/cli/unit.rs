@@ -18,7 +18,7 @@ pub(super) const SOCKET: &str = "depollueur.socket";
 const PROPERTIES: &str = "--property=Id,LoadState,ActiveState,SubState,Result,UnitFileState,FragmentPath,Listen,\
                           ConditionResult,User,ProtectSystem,ProtectHome,PrivateTmp,ReadWritePaths,BindPaths,\
                           StateDirectory,RuntimeDirectory,InaccessiblePaths,NoNewPrivileges,MemoryDenyWriteExecute,\
-                          IPAddressAllow,IPAddressDeny,ExecMainStatus,NRestarts,Names";
+                          IPAddressAllow,IPAddressDeny,ExecMainStatus,NRestarts,Names,InvocationID";
 
 /// A unit, by its properties.
 #[derive(Clone, Debug, Default)]

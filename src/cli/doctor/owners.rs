@@ -44,20 +44,14 @@ impl Wrong {
 pub(super) fn check(report: &mut Report, directory: &Path, (uid, gid): (u32, u32)) {
     let check = "drop.owners";
     let shown = quoted(&directory.display().to_string());
-    if let Some(user) = owner::service_user()
-        && user.dir == directory
-        && uid != user.uid.as_raw()
-    {
+    if let Some(user) = owner::rightful(directory, Uid::from_raw(uid)) {
         let message = format!(
             "{shown} belongs to user {}, and the daemon is user {}",
             owner::name(Uid::from_raw(uid)),
             user.name
         );
-        return report.error(
-            check,
-            message,
-            [format!("chown -hR {}: {shown}", user.name)],
-        );
+        let line = owner::handing_over(directory, &user.name);
+        return report.error(check, message, [line]);
     }
     let (mut foreign, mut closed, mut open) =
         (Wrong::default(), Wrong::default(), Wrong::default());

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+pub(super) use crate::cli::quoted;
+
 /// How a check ended, from well to bad.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -149,11 +151,6 @@ impl fmt::Display for Report {
         let (errors, warnings) = (count(Level::Error), count(Level::Warning));
         writeln!(f, "{errors} errors, {warnings} warnings")
     }
-}
-
-/// A word as a shell takes it.
-pub(super) fn quoted(word: &str) -> String {
-    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 /// The line that sets a parameter in main.cf.

@@ -1,6 +1,8 @@
 //! The milter's socket as Postfix comes to it: path, rights, and whether somebody answers.
 
 use std::{
+    collections::HashSet,
+    fmt,
     fs::{self, Metadata},
     io::{self, Read, Write},
     net::ToSocketAddrs as _,
@@ -9,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use rustix::io::Errno;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::{
@@ -26,6 +29,9 @@ use crate::config::{Config, MilterAddress};
 /// How long the milter may take for each step.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// The same for whoever asks every minute.
+const PATIENCE_QUICK: Duration = Duration::from_secs(4);
+
 /// What Postfix 3.7 offers: all actions, all options of protocol version 6.
 const VERSION: u32 = 6;
 const ACTIONS: u32 = 0x1ff;
@@ -37,26 +43,68 @@ const CHANGES: u32 = 0x01 | 0x02 | 0x10;
 /// The longest answer to a negotiation that makes sense: options and six lists of macros.
 const ANSWER_BYTES_MAX: u32 = 4096;
 
-/// All that is to be said of the socket, for each place where Postfix looks for it.
-pub(super) fn check(report: &mut Report, postfix: &Postfix, config: &Config) {
+/// All that is to be said of the socket, for each place where Postfix looks for it. Each place is asked once: a socket of
+/// systemd's takes connections also while nobody answers, and each question would wait.
+pub(super) fn check(report: &mut Report, postfix: &Postfix, config: &Config, is_quick: bool) {
+    let mut asked = HashSet::new();
     for list in Use::all(postfix, config) {
         let Some(entry) = list.our_entry() else {
             continue;
         };
-        match (&entry.place, entry.path(postfix, list.service)) {
-            (Place::Inet(host, port), _) => check_tcp(report, host, *port),
-            (_, Some(path)) => check_unix(report, postfix, config, (&list, entry, &path)),
-            _ => {}
+        let place = match (&entry.place, entry.path(postfix, list.service)) {
+            (Place::Inet(host, port), _) => Peer::Inet(host.clone(), *port),
+            (_, Some(path)) => {
+                if !check_unix(report, postfix, config, (&list, entry, &path)) {
+                    continue;
+                }
+                Peer::Unix(path)
+            }
+            _ => continue,
+        };
+        if asked.insert(place.clone()) {
+            answers(report, &place, patience(is_quick));
         }
     }
 }
 
 /// Asks the milter at its own address, when Postfix cannot be asked where it is.
-pub(super) fn check_listener(report: &mut Report, config: &Config) {
-    match &config.milter.listen {
-        MilterAddress::Unix(path) => answers(report, &config.milter.listen, unix(path)),
-        MilterAddress::Tcp(address) => {
-            check_tcp(report, &address.ip().to_string(), address.port());
+pub(super) fn check_listener(report: &mut Report, config: &Config, is_quick: bool) {
+    let place = match &config.milter.listen {
+        MilterAddress::Unix(path) => Peer::Unix(path.clone()),
+        MilterAddress::Tcp(address) => Peer::Inet(address.ip().to_string(), address.port()),
+    };
+    answers(report, &place, patience(is_quick));
+}
+
+fn patience(is_quick: bool) -> Duration {
+    if is_quick { PATIENCE_QUICK } else { PATIENCE }
+}
+
+/// Where a milter is asked.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+enum Peer {
+    Unix(PathBuf),
+    Inet(String, u16),
+}
+
+impl Peer {
+    fn connect(&self, patience: Duration) -> io::Result<Socket> {
+        match self {
+            Self::Unix(path) => connect(Domain::UNIX, &SockAddr::unix(path)?, patience),
+            Self::Inet(host, port) => {
+                let mut all = (host.as_str(), *port).to_socket_addrs()?;
+                let address = all.next().ok_or(io::ErrorKind::NotFound)?;
+                connect(Domain::for_address(address), &address.into(), patience)
+            }
+        }
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(path) => write!(f, "{}", path.display()),
+            Self::Inet(host, port) => write!(f, "inet:{host}:{port}"),
         }
     }
 }
@@ -66,32 +114,30 @@ pub(super) fn check_listener(report: &mut Report, config: &Config) {
 /// # Errors
 /// Nobody does, or it is no milter.
 pub(super) fn negotiates(address: &MilterAddress) -> io::Result<()> {
-    let mut socket = match address {
-        MilterAddress::Unix(path) => unix(path)?,
-        MilterAddress::Tcp(address) => connect(Domain::for_address(*address), &(*address).into())?,
+    let (domain, address) = match address {
+        MilterAddress::Unix(path) => (Domain::UNIX, SockAddr::unix(path)?),
+        MilterAddress::Tcp(address) => (Domain::for_address(*address), (*address).into()),
     };
-    negotiate(&mut socket).map(|_| ())
+    let asked = connect(domain, &address, PATIENCE).and_then(|mut socket| negotiate(&mut socket));
+    asked.map(drop).map_err(|error| told(error, PATIENCE))
 }
 
-fn check_tcp(report: &mut Report, host: &str, port: u16) {
-    let found = (host, port)
-        .to_socket_addrs()
-        .and_then(|mut all| all.next().ok_or_else(|| io::ErrorKind::NotFound.into()));
-    let connected =
-        found.and_then(|address| connect(Domain::for_address(address), &address.into()));
-    answers(report, format_args!("inet:{host}:{port}"), connected);
-}
-
+/// Whether there is a socket that can be asked.
 fn check_unix(
     report: &mut Report,
     postfix: &Postfix,
     config: &Config,
     (list, entry, path): (&Use<'_>, &Entry, &Path),
-) {
+) -> bool {
     let shown = path.display();
     let file = match fs::symlink_metadata(path) {
         Ok(file) if file.file_type().is_socket() => file,
-        Ok(_) => return report.error("milter.path", format_args!("{shown} is no socket"), []),
+        Ok(_) => {
+            let message =
+                format!("{shown} is no socket: move this file away, for the socket is made there");
+            report.error("milter.path", message, [start()]);
+            return false;
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let fix = mend_path(postfix, config, list, entry);
             let message = format!(
@@ -103,13 +149,15 @@ fn check_unix(
                     ""
                 }
             );
-            return report.error("milter.path", message, fix);
+            report.error("milter.path", message, fix);
+            return false;
         }
         Err(error) => {
-            return report.unknown(
+            report.unknown(
                 "milter.path",
                 format_args!("could not look at {shown}: {error}"),
             );
+            return false;
         }
     };
     report.ok(
@@ -117,7 +165,7 @@ fn check_unix(
         format_args!("{} finds the socket at {shown}", list.service.name()),
     );
     check_rights(report, postfix, path, &file);
-    answers(report, shown, unix(path));
+    true
 }
 
 /// What makes the socket, or makes it anew: systemd, if it is systemd's.
@@ -221,26 +269,38 @@ fn check_rights(report: &mut Report, postfix: &Postfix, path: &Path, socket: &Me
     );
 }
 
-fn unix(path: &Path) -> io::Result<Socket> {
-    connect(Domain::UNIX, &SockAddr::unix(path)?)
-}
-
-fn connect(domain: Domain, address: &SockAddr) -> io::Result<Socket> {
+fn connect(domain: Domain, address: &SockAddr, patience: Duration) -> io::Result<Socket> {
     let socket = Socket::new(domain, Type::STREAM, None)?;
+    socket.set_read_timeout(Some(patience))?;
+    // That of writing holds for connect(2), too, where the queue of a socket of this machine is full (unix(7)).
+    socket.set_write_timeout(Some(patience))?;
     if domain == Domain::UNIX {
         socket.connect(address)?;
     } else {
-        socket.connect_timeout(address, PATIENCE)?;
+        socket.connect_timeout(address, patience)?;
     }
-    socket.set_read_timeout(Some(PATIENCE))?;
-    socket.set_write_timeout(Some(PATIENCE))?;
     Ok(socket)
 }
 
+/// The end of a patience has many names: EAGAIN, EINPROGRESS, ETIMEDOUT.
+fn told(error: io::Error, patience: Duration) -> io::Error {
+    use io::ErrorKind::{TimedOut, WouldBlock};
+    let is_late = matches!(error.kind(), WouldBlock | TimedOut)
+        || error.raw_os_error() == Some(Errno::INPROGRESS.raw_os_error());
+    if !is_late {
+        return error;
+    }
+    let seconds = patience.as_secs();
+    io::Error::new(TimedOut, format!("nobody answered within {seconds} s"))
+}
+
 /// Speaks the beginning of the milter protocol, as Postfix would.
-fn answers(report: &mut Report, place: impl std::fmt::Display, connected: io::Result<Socket>) {
+fn answers(report: &mut Report, place: &Peer, patience: Duration) {
     let check = "milter.answers";
-    let answer = connected.and_then(|mut socket| negotiate(&mut socket));
+    let connected = place.connect(patience);
+    let answer = connected
+        .and_then(|mut socket| negotiate(&mut socket))
+        .map_err(|error| told(error, patience));
     match answer {
         Ok((version, actions)) if version == VERSION && actions & CHANGES == CHANGES => {
             report.ok(check, format_args!("{place}: protocol {version}, may change mail"));
@@ -248,9 +308,10 @@ fn answers(report: &mut Report, place: impl std::fmt::Display, connected: io::Re
         Ok((version, actions)) => report.error(
             check,
             format_args!(
-                "{place} answers with protocol {version} and actions {actions:#x}: that is not depollueur"
+                "{place} answers with protocol {version} and actions {actions:#x}: that is not depollueur, but another milter \
+                 at its place"
             ),
-            [],
+            ["ss -lxtnp".to_owned()],
         ),
         Err(error) => report.error(
             check,
@@ -293,15 +354,15 @@ mod tests {
     use super::*;
 
     /// Answers with these bytes and keeps what it is told.
-    struct Peer<'a>(&'a [u8], Vec<u8>);
+    struct Fake<'a>(&'a [u8], Vec<u8>);
 
-    impl Read for Peer<'_> {
+    impl Read for Fake<'_> {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
             self.0.read(buffer)
         }
     }
 
-    impl Write for Peer<'_> {
+    impl Write for Fake<'_> {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.1.write(bytes)
         }
@@ -313,10 +374,39 @@ mod tests {
 
     #[test]
     fn a_negotiation_gives_version_and_actions_and_ends_politely() {
-        let mut peer = Peer(b"\0\0\0\x0dO\0\0\0\x06\0\0\0\x13\0\0\0\0", Vec::new());
+        let mut peer = Fake(b"\0\0\0\x0dO\0\0\0\x06\0\0\0\x13\0\0\0\0", Vec::new());
         assert_eq!(negotiate(&mut peer).unwrap(), (6, 0x13));
         assert_eq!(&peer.1[..9], b"\0\0\0\x0dO\0\0\0\x06");
         assert!(peer.1.ends_with(b"\0\0\0\x01Q"));
+    }
+
+    #[test]
+    fn a_socket_that_nobody_serves_is_asked_once_and_told_in_words() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("milter.sock");
+        // As systemd holds it: connections are taken, and wait.
+        let _held = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let main = format!(
+            "smtpd_milters = unix:{0}\nnon_smtpd_milters = unix:{0}\n",
+            path.display()
+        );
+        let master = "smtp inet n - n - - smtpd\nsubmission inet n - n - - smtpd\n\
+                      cleanup unix n - n - 0 cleanup\n";
+        let postfix = Postfix::parse(&main, master, "");
+        let mut config = Config::default();
+        config.milter.listen = MilterAddress::Unix(path);
+        let mut report = Report::default();
+        check(&mut report, &postfix, &config, true);
+        let said: Vec<_> = report
+            .findings()
+            .iter()
+            .filter(|finding| finding.check == "milter.answers")
+            .collect();
+        assert_eq!(said.len(), 1, "{report}");
+        assert!(
+            said[0].message.contains("nobody answered within 4 s"),
+            "{report}"
+        );
     }
 
     #[test]
@@ -328,7 +418,7 @@ mod tests {
             b"\xff\xff\xff\xffO",
             b"",
         ] {
-            assert!(negotiate(&mut Peer(answer, Vec::new())).is_err());
+            assert!(negotiate(&mut Fake(answer, Vec::new())).is_err());
         }
     }
 

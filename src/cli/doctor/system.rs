@@ -10,6 +10,7 @@ use std::{
 use rustix::fs::{statfs, statvfs};
 
 use super::{
+    super::owner,
     owners,
     report::{Level, Report, quoted},
 };
@@ -133,6 +134,9 @@ fn check_contents(report: &mut Report, directory: &Path, (uid, gid, device): (u3
     };
     for entry in entries.flatten() {
         let Ok(file) = entry.metadata() else { continue };
+        if entry.file_name() == owner::RESCUED && file.uid() == 0 {
+            continue;
+        }
         let shown = quoted(&entry.path().display().to_string());
         if file.uid() != uid {
             let message = format!(
@@ -178,11 +182,11 @@ fn check_spool(report: &mut Report, config: &Config) {
     if !directory.is_dir() {
         let message =
             format!("{shown} is no directory: mail above spool.memory goes out untouched");
-        let owner = owner(&config.drop.directory).unwrap_or_else(|| "depollueur".into());
+        let user = owner_of(&config.drop.directory).unwrap_or_else(|| "depollueur".into());
         return report.error(
             check,
             message,
-            [format!("install -d -m 0700 -o {owner} {shown}")],
+            [format!("install -d -m 0700 -o {user} {shown}")],
         );
     }
     let mine = fs::metadata(directory).map(|file| file.dev());
@@ -196,7 +200,7 @@ fn check_spool(report: &mut Report, config: &Config) {
     check_space(report, "spool.space", directory);
 }
 
-fn owner(directory: &Path) -> Option<String> {
+fn owner_of(directory: &Path) -> Option<String> {
     fs::metadata(directory)
         .ok()
         .map(|file| file.uid().to_string())

@@ -24,10 +24,15 @@ pub(super) fn check(report: &mut Report, config: &Config, file: Option<&Path>) {
         let why = format!("systemd does not run here, or has no {SERVICE}");
         return report.unknown("unit.service", why);
     };
-    check_service(report, &service);
-    if let Some(socket) = Unit::read(SOCKET) {
-        check_socket(report, config, &socket, &service);
-    }
+    let socket = Unit::read(SOCKET);
+    let masked: Vec<_> = [Some(&service), socket.as_ref()]
+        .into_iter()
+        .flatten()
+        .filter(|unit| unit.is_masked())
+        .filter(|unit| unit.get("Id") != SOCKET || is_wanted(config, unit) || !service.is_active())
+        .collect();
+    // In the order in which it must be typed: what is masked, what the sandbox lacks, what runs.
+    check_masks(report, &masked);
     if file.is_some_and(|file| file == Path::new(DEFAULT_FILE)) {
         for obstacle in obstacles::all(config, Some(&service)) {
             let level = if obstacle.is_harmless {
@@ -40,16 +45,37 @@ pub(super) fn check(report: &mut Report, config: &Config, file: Option<&Path>) {
         let well = "the daemon may read and write what its configuration names";
         report.ok_unless_found("unit.sandbox", well);
     }
+    if !service.is_masked() {
+        check_service(report, &service);
+    }
+    if let Some(socket) = socket {
+        check_socket(report, config, &socket, &service);
+    }
+}
+
+/// The service cannot be started without its socket: both are unmasked before either is started.
+fn check_masks(report: &mut Report, masked: &[&Unit]) {
+    let names: Vec<_> = masked.iter().map(|unit| unit.get("Id")).collect();
+    let Some(last) = names.last() else { return };
+    let unmask = format!("systemctl unmask {}", names.join(" "));
+    for name in &names {
+        let (check, what) = match *name {
+            SOCKET => ("unit.socket", "Postfix finds no socket"),
+            _ => ("unit.service", "nothing can start it"),
+        };
+        let message = format!("{name} is masked: {what}");
+        let start = [
+            format!("systemctl enable {}", names.join(" ")),
+            RESTART.to_owned(),
+        ];
+        let is_last = name == last;
+        let start = start.into_iter().filter(|_| is_last);
+        report.error(check, message, std::iter::once(unmask.clone()).chain(start));
+    }
 }
 
 fn check_service(report: &mut Report, service: &Unit) {
     let check = "unit.service";
-    if service.is_masked() {
-        let message = format!("{SERVICE} is masked: nothing can start it");
-        let fix =
-            ["systemctl unmask", "systemctl enable --now"].map(|verb| format!("{verb} {SERVICE}"));
-        return report.error(check, message, fix);
-    }
     let restarts = service.get("SubState") == "auto-restart";
     if service.is_failed() || restarts {
         let what = if restarts {
@@ -98,27 +124,21 @@ fn reason(service: &Unit) -> String {
     if !meaning.is_empty() {
         reason = format!("{meaning} ({reason})");
     }
-    match last_words() {
+    match last_words(service.get("InvocationID")) {
         Some(words) => format!("{reason}; its last words: {words}"),
         None => reason,
     }
 }
 
-/// The last line that the daemon wrote.
-fn last_words() -> Option<String> {
+/// The last line that was written in this run of the service, be it by what systemd started instead of the daemon
+/// (`_SYSTEMD_INVOCATION_ID`, systemd.journal-fields(7)). What an earlier run said is no reason of this one.
+fn last_words(run: &str) -> Option<String> {
+    if run.is_empty() {
+        return None;
+    }
     let output = Command::new("journalctl")
-        .args([
-            "-q",
-            "-u",
-            SERVICE,
-            "-t",
-            "depollueur",
-            "-n",
-            "1",
-            "-o",
-            "cat",
-            "--no-pager",
-        ])
+        .args(["-q", "-n", "1", "-o", "cat", "--no-pager"])
+        .arg(format!("_SYSTEMD_INVOCATION_ID={run}"))
         .output()
         .ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
@@ -138,16 +158,8 @@ fn check_socket(report: &mut Report, config: &Config, socket: &Unit, service: &U
         .unwrap_or(Path::new(""))
         .display()
         .to_string();
-    let is_wanted = socket.is_enabled() && Path::new("/var/spool/postfix").is_dir()
-        || listens_there(config, path.as_ref());
-    if socket.is_masked() && (is_wanted || !service.is_active()) {
-        let message = format!("{SOCKET} is masked: Postfix finds no socket");
-        let fix = [
-            format!("systemctl unmask {SOCKET}"),
-            format!("systemctl enable {SOCKET}"),
-            RESTART.to_owned(),
-        ];
-        return report.error(check, message, fix);
+    if socket.is_masked() {
+        return;
     }
     if socket.is_failed() {
         let message = format!(
@@ -157,7 +169,7 @@ fn check_socket(report: &mut Report, config: &Config, socket: &Unit, service: &U
         return report.error(check, message, [RESTART.to_owned()]);
     }
     if !socket.is_active() {
-        if !is_wanted {
+        if !is_wanted(config, socket) {
             return report.ok(
                 check,
                 format_args!("{SOCKET} is not used: milter.listen is"),
@@ -200,6 +212,13 @@ fn check_socket(report: &mut Report, config: &Config, socket: &Unit, service: &U
         return report.warning(check, message, [format!("systemctl enable {SOCKET}")]);
     }
     report.ok(check, format_args!("{SOCKET} holds {shown}"));
+}
+
+/// Whether Postfix is to find the milter at the socket of the unit.
+fn is_wanted(config: &Config, socket: &Unit) -> bool {
+    let path = socket.socket_path();
+    socket.is_enabled() && Path::new("/var/spool/postfix").is_dir()
+        || listens_there(config, path.as_ref())
 }
 
 fn listens_there(config: &Config, path: Option<&PathBuf>) -> bool {

@@ -164,11 +164,13 @@ async fn check_public(report: &mut Report, url: &str, client: &Client) -> bool {
         );
         report.warning("public.reach", message, []);
     } else {
-        let message = format!("{url} answers with {status}");
+        let message = format!(
+            "{url} answers with {status}: if the daemon's log says nothing of it, the web server before it (nginx, Apache, Caddy) does not lead there, and its log says why"
+        );
         report.error(
             "public.reach",
             message,
-            ["journalctl -u depollueur    # and the log of the proxy".to_owned()],
+            ["journalctl -u depollueur -n 20".to_owned()],
         );
     }
     status == StatusCode::OK
