@@ -36,9 +36,9 @@ def main() -> int:
     try:
         wait_until(lambda: daemon.poll() is not None or port_is_open(8026), "the daemon")
         subprocess.run([*inside, "/usr/local/bin/healthy"], check=True)
-        user = Path(f"/proc/{daemon.pid}/status").read_text()
+        user = Path(f"{root}/proc/{daemon.pid}/status").read_text()
         assert re.search(r"^Uid:\t8895\t8895\t8895\t8895$", user, re.M) and re.search(r"^CapEff:\t0+$", user, re.M), user
-        with Milter("inet:127.0.0.1:8895") as milter:
+        with Milter("127.0.0.1:8895") as milter:
             milter.open()
             body = body_of(milter.message(message())).decode()
         link = re.search(r"https://drop\.example\.org/([a-z2-7]+)", body.replace("=\r\n", ""))
