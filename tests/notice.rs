@@ -292,6 +292,11 @@ fn every_byte_around_the_notice_is_the_authors_in_every_position() {
 
 /// The body of a `multipart/mixed` after the whole way through the filter.
 async fn filtered(body: &[u8]) -> Vec<u8> {
+    filtered_with(&[], body).await
+}
+
+/// The same, with other fields in its header.
+async fn filtered_with(fields: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
     let directory = tempfile::tempdir().unwrap();
     let sources = Sources {
         settings: vec![
@@ -314,11 +319,15 @@ async fn filtered(body: &[u8]) -> Vec<u8> {
         direction: Direction::Incoming,
         ..Envelope::default()
     };
-    let header = Field {
-        name: b"Content-Type".into(),
-        value: b" multipart/mixed; boundary=b".into(),
-    };
-    let Start::Scan(mut message) = filter.begin(envelope, &[header], Eol::CrLf) else {
+    let content_type = ("Content-Type", " multipart/mixed; boundary=b");
+    let fields = fields.iter().chain([&content_type]);
+    let header: Vec<Field> = fields
+        .map(|(name, value)| Field {
+            name: name.as_bytes().to_vec(),
+            value: value.as_bytes().to_vec(),
+        })
+        .collect();
+    let Start::Scan(mut message) = filter.begin(envelope, &header, Eol::CrLf) else {
         panic!("not scanned");
     };
     message.push(body).await;
@@ -332,15 +341,26 @@ async fn filtered(body: &[u8]) -> Vec<u8> {
     new
 }
 
+const PDF: &str = "--b\r\nContent-Type: application/pdf; name=a.pdf\r\n\
+                   Content-Transfer-Encoding: base64\r\n\r\nJVBERi0=\r\n";
+
+/// What was put between the start and the end of `own` to get `new`.
+fn added<'a>(new: &'a str, before: &str, after: &str) -> &'a str {
+    let added = new
+        .strip_prefix(before)
+        .and_then(|new| new.strip_suffix(after));
+    added.unwrap_or_else(|| panic!("{new}"))
+}
+
 #[tokio::test]
-async fn a_charset_that_cannot_take_the_notice_gets_a_part_of_its_own_in_front() {
+async fn a_charset_that_cannot_take_the_notice_gets_a_part_of_its_own_behind_the_text() {
     for (charset, body) in [
         ("utf-16", &b"\xfe\xff\0H\0i"[..]),
         ("utf-16le", b"H\0i\0"),
         ("utf-32", b"\0\0\0H"),
         ("utf-7", b"Hi +AOk-"),
         ("hz-gb-2312", b"~{<:Ky2;~}"),
-        ("x-unknown", b"Hi"),
+        ("ebcdic-us", b"\xc8\x89"),
     ] {
         for subtype in ["plain", "html"] {
             let encoded = BASE64.encode(body);
@@ -348,14 +368,83 @@ async fn a_charset_that_cannot_take_the_notice_gets_a_part_of_its_own_in_front()
                 "--b\r\nContent-Type: text/{subtype}; charset={charset}\r\n\
                  Content-Transfer-Encoding: base64\r\n\r\n{encoded}\r\n"
             );
-            let file = "--b\r\nContent-Type: application/pdf; name=a.pdf\r\n\
-                        Content-Transfer-Encoding: base64\r\n\r\nJVBERi0=\r\n";
-            let new = filtered(format!("{own}{file}--b--\r\n").as_bytes()).await;
+            let new = filtered(format!("{own}{PDF}--b--\r\n").as_bytes()).await;
             let new = String::from_utf8(new).unwrap();
-            let added = new.strip_suffix(&format!("{own}--b--\r\n")).unwrap();
+            let added = added(&new, &own, "--b--\r\n");
             let start = "--b\r\nContent-Type: text/plain; charset=utf-8\r\n";
             assert!(added.starts_with(start), "{added}");
             assert!(added.contains("https://drop.example/"), "{added}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_choice_that_cannot_take_the_notice_has_it_once_behind_all_of_them() {
+    for choice in [
+        "text/enriched",
+        "text/rtf",
+        "text/markdown",
+        "text/x-amp-html",
+        "text/watch-html",
+        "text/calendar; method=REQUEST",
+        "text/html; charset=utf-16",
+    ] {
+        let plain = "--c\r\nContent-Type: text/plain\r\n\r\nHello\r\n";
+        let choice = format!("--c\r\nContent-Type: {choice}\r\n\r\nHello\r\n");
+        let choice = &*choice;
+        for choices in [[plain, choice], [choice, plain]] {
+            let own = format!(
+                "--b\r\nContent-Type: multipart/alternative; boundary=c\r\n\r\n{}--c--\r\n",
+                choices.concat()
+            );
+            let footer = "--b\r\n\r\nfooter\r\n--b--\r\n";
+            let new = filtered(format!("{own}{PDF}{footer}").as_bytes()).await;
+            let new = String::from_utf8(new).unwrap();
+            let added = added(&new, &own, footer);
+            assert!(
+                added.starts_with("--b\r\nContent-Type: text/plain"),
+                "{added}"
+            );
+            assert_eq!(added.matches("https://drop.example/").count(), 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_loses_all_its_parts_goes_and_the_notice_stands_once() {
+    let inner = PDF.replace("--b", "--c");
+    let nested =
+        format!("--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n{inner}{inner}--c--\r\n");
+    let text = "--b\r\n\r\nHello\r\n";
+    let new = filtered(format!("{text}{nested}--b--\r\n").as_bytes()).await;
+    let new = String::from_utf8(new).unwrap();
+    assert_eq!(new.matches("https://drop.example/").count(), 1, "{new}");
+    assert!(!new.contains("--c") && new.starts_with("--b\r\n"), "{new}");
+}
+
+#[tokio::test]
+async fn a_newsletter_has_the_notice_above_itself_and_a_discussion_below() {
+    let own = format!("--b\r\nContent-Type: text/html\r\n\r\n<p>Hello</p>\r\n{PDF}--b--\r\n");
+    let unsubscribe = ("List-Unsubscribe", " <https://news.example/u>");
+    let post = |value| ("List-Post", value);
+    for (fields, is_above) in [
+        (vec![], false),
+        (vec![unsubscribe], true),
+        (vec![unsubscribe, post(" NO")], true),
+        (vec![unsubscribe, post(" <mailto:l@news.example>")], false),
+        (vec![("precedence", " Bulk")], true),
+        (vec![("Precedence", " list")], false),
+    ] {
+        let new = filtered_with(&fields, own.as_bytes()).await;
+        let new = String::from_utf8(new).unwrap();
+        let place = new.find("https://drop.example/").unwrap();
+        assert_eq!(place < new.find("Hello").unwrap(), is_above, "{fields:?}");
+    }
+}
+
+#[tokio::test]
+async fn files_of_one_name_are_told_apart() {
+    let own = format!("--b\r\n\r\nHello\r\n{PDF}{PDF}--b--\r\n");
+    let new = String::from_utf8(filtered(own.as_bytes()).await).unwrap();
+    assert!(new.contains("a.pdf") && new.contains("a (2).pdf"), "{new}");
 }

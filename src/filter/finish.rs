@@ -1,6 +1,6 @@
 //! The end of a message: the notice, the splices, the commit.
 
-use std::ops::Range;
+use std::{collections::HashMap, ops::Range};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -12,9 +12,9 @@ use super::{
     message::{Detached, Text},
 };
 use crate::{
-    config::{Language, ShowSender},
+    config::{Language, Position, ShowSender},
     drop,
-    mime::{Ambiguity, Event, Scanner, TransferEncoding},
+    mime::{Ambiguity, Event, Scanner, TransferEncoding, scanner::PartId},
     names,
     policy::Source,
     rewrite::{
@@ -50,6 +50,7 @@ async fn rewrite(message: &mut Message) -> Result<Verdict, FilterError> {
         return Ok(Verdict::Pass(untouched(message)));
     }
     message.detached.sort_by_key(|detached| detached.part);
+    message.parts.remove_emptied();
     let created = Timestamp::now();
     let expires = expires(message, created);
     let link = package.as_ref().map(|package| package.link().to_owned());
@@ -127,18 +128,41 @@ fn notice(
     let nowhere = || format!("{}{NO_TOKEN}", message.filter.config.web.public_url);
     let link = link.unwrap_or_else(nowhere);
     let config = &message.filter.config;
-    let file = |detached: &Detached| NoticeFile {
-        name: names::display(&detached.name),
-        bytes: detached.bytes,
-    };
     Notice {
         language,
-        files: message.detached.iter().map(file).collect(),
+        files: files(&message.detached),
         expires: expires.to_zoned(config.notice.time_zone.clone()),
         operator: config.web.operator_or_host_of(&link).to_owned(),
         own: own(message),
         link,
     }
+}
+
+/// The files as the notice names them: those of one name told apart as in the ZIP of all.
+fn files(detached: &[Detached]) -> Vec<NoticeFile> {
+    let shown: Vec<String> = detached
+        .iter()
+        .map(|file| names::display(&file.name))
+        .collect();
+    let mut counts: HashMap<&str, usize> = HashMap::new();
+    for name in &shown {
+        *counts.entry(name).or_default() += 1;
+    }
+    let unique = names::unique_files(detached.iter().map(|file| &*file.name));
+    let named = shown
+        .iter()
+        .zip(unique)
+        .map(|(name, unique)| match counts[&**name] {
+            1 => name.clone(),
+            _ => names::display(&unique),
+        });
+    let files = named.zip(detached);
+    files
+        .map(|(name, file)| NoticeFile {
+            name,
+            bytes: file.bytes,
+        })
+        .collect()
 }
 
 /// What only the admin's templates say.
@@ -257,23 +281,35 @@ fn whole(message: &Message, notice: &Notice) -> (Vec<Change>, Vec<HeaderEdit>) {
     (vec![body], edits)
 }
 
-/// Where the notice goes: into the message's own text and HTML, else into a new part in front.
+/// Where the notice goes: into the message's own text and HTML; into a new part behind those that
+/// cannot take it; into one in front where there are none.
 async fn places(message: &Message, notice: &Notice) -> Result<Option<Vec<Change>>, FilterError> {
-    let mut changes = Vec::new();
-    if message.has_other_texts {
-        return Ok(in_front(message, notice));
-    }
+    let (mut insertions, mut failed) = (Vec::new(), Vec::new());
     for text in targets(message) {
         match insertion(message, text, notice).await? {
-            Some(insertion) => changes.extend(insertion),
-            None => return Ok(in_front(message, notice)),
+            Some(insertion) => insertions.push((text.part, insertion)),
+            None => failed.push(text.part),
         }
     }
-    if changes.is_empty() {
-        Ok(in_front(message, notice))
-    } else {
-        Ok(Some(changes))
+    if insertions.is_empty() && failed.is_empty() {
+        return Ok(in_front(message, notice));
     }
+    let mut taking: Vec<PartId> = insertions.iter().map(|(part, _)| *part).collect();
+    let Some(slots) = message.parts.slots(&mut taking, &failed) else {
+        return Ok(None);
+    };
+    insertions.retain(|(part, _)| taking.contains(part));
+    let mut changes: Vec<Change> = insertions.into_iter().flat_map(|(_, made)| made).collect();
+    for slot in slots {
+        let delimiter = message.spool.read(slot.delimiter).await?;
+        let with = [&delimiter, eol(message), &new_part(message, notice)].concat();
+        changes.push(Change {
+            at: slot.at..slot.at,
+            with: with.into(),
+            is_part: true,
+        });
+    }
+    Ok(Some(changes))
 }
 
 /// The first HTML, and the first plain text unless it is a list's footer behind the HTML; then the
@@ -319,7 +355,11 @@ async fn insertion(
         charset: text.charset.as_deref(),
         encoding: text.encoding,
     };
-    let position = source(message).position(&message.filter.config);
+    let position = match source(message).position(&message.filter.config) {
+        // It ends with what nobody reads.
+        Position::BeforeQuote if message.is_newsletter => Position::Start,
+        position => position,
+    };
     let mut splices = match insert::insert(&part, notice, position, message.eol) {
         Ok(splices) => splices,
         Err(reason) => {

@@ -53,8 +53,8 @@ pub struct Message {
     pub(super) parts: Parts,
     pub(super) spool: Spool,
     pub(super) texts: Vec<Text>,
-    /// Whether there are others that a reader may be shown in place of these.
-    pub(super) has_other_texts: bool,
+    /// Whether it is sent to many who do not answer each other: a newsletter, no discussion list.
+    pub(super) is_newsletter: bool,
     pub(super) later: Vec<Later>,
     pub(super) detached: Vec<Detached>,
     pub(super) package: Option<PackageDraft>,
@@ -185,7 +185,7 @@ impl Message {
             eol,
             after_cr: false,
             texts: Vec::new(),
-            has_other_texts: false,
+            is_newsletter: is_newsletter(header),
             later: Vec::new(),
             detached: Vec::new(),
             package: None,
@@ -846,7 +846,6 @@ impl Message {
         }
         let is_file = head.is_named || head.disposition != Disposition::Inline;
         if is_file || self.texts.len() >= TEXTS_MAX {
-            self.has_other_texts |= self.parts.is_in_alternative(part);
             return None;
         }
         let text = || Text {
@@ -972,6 +971,18 @@ fn place(path: &str) -> Vec<u32> {
 
 fn is_html(head: &Head) -> bool {
     head.media.is("text", "html")
+}
+
+/// Whether a header is that of a newsletter (RFC 2369: where one can unsubscribe, but not write to).
+fn is_newsletter(header: &[Field]) -> bool {
+    let value = |name: &str| {
+        let mut fields = header.iter();
+        let field = fields.find(|field| field.name.eq_ignore_ascii_case(name.as_bytes()));
+        field.map(|field| field.value.trim_ascii())
+    };
+    let can_post = value("List-Post").is_some_and(|post| !post.eq_ignore_ascii_case(b"no"));
+    let is_bulk = value("Precedence").is_some_and(|word| word.eq_ignore_ascii_case(b"bulk"));
+    !can_post && (is_bulk || value("List-Unsubscribe").is_some())
 }
 
 /// The name of a field that describes the message's content, as written.

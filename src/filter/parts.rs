@@ -6,8 +6,9 @@
 //! no end, its own delimiter becomes the closing one: to the readers that leave out the last line end
 //! of such a message (Python), the part before would otherwise lose one.
 //!
-//! A multipart that would be left empty stays, with a new part in the place of its first one:
-//! readers differ about multiparts without parts.
+//! A multipart of which no part stays goes too, with its delimiters: readers differ about multiparts
+//! without parts. Only where it is the body of a `multipart/related`, and another part would take
+//! its place, does it stay, with a new part in the place of its first one.
 //!
 //! Memory: 64 bytes a part, `limits.parts_max` of them at most.
 
@@ -37,6 +38,17 @@ pub(super) struct Removed {
     pub(super) closes: bool,
 }
 
+/// A place for a new part.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Slot {
+    /// The multipart in which it stands.
+    around: PartId,
+    /// Where its delimiter line goes.
+    pub(super) at: u64,
+    /// Where another delimiter of this multipart stands, up to the end of `--boundary`.
+    pub(super) delimiter: Range<u64>,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Part {
     parent: PartId,
@@ -46,8 +58,6 @@ struct Part {
     children_gone: u32,
     kind: Kind,
     gone: bool,
-    /// Whether a `multipart/alternative` is around it.
-    is_in_alternative: bool,
     /// Whether a child says that the next one is encrypted (RFC 3156, section 4).
     has_pgp: bool,
     /// The length of `--boundary` in its delimiter line.
@@ -80,7 +90,6 @@ impl Parts {
             children_gone: 0,
             kind: Kind::of(root),
             gone: false,
-            is_in_alternative: false,
             has_pgp: false,
             mark: 0,
             line: 0,
@@ -111,7 +120,6 @@ impl Parts {
         let around = &mut self.parts[parent as usize];
         around.children += 1;
         let ordinal = around.children;
-        let is_in_alternative = around.is_in_alternative || around.kind == Kind::Alternative;
         self.parts.push(Part {
             parent,
             ordinal,
@@ -119,7 +127,6 @@ impl Parts {
             children_gone: 0,
             kind: Kind::Leaf,
             gone: false,
-            is_in_alternative,
             has_pgp: false,
             mark: self.mark,
             line: self.line,
@@ -160,11 +167,6 @@ impl Parts {
         }
     }
 
-    /// Whether a part stands in a choice of some `multipart/alternative`.
-    pub(super) fn is_in_alternative(&self, part: PartId) -> bool {
-        self.parts[part as usize].is_in_alternative
-    }
-
     /// Each `multipart/alternative` around a part, with the choice of it in which the part stands; the
     /// innermost first.
     pub(super) fn choices(&self, part: PartId) -> impl Iterator<Item = (PartId, PartId)> {
@@ -177,6 +179,74 @@ impl Parts {
     /// Whether a part is another, or stands in it.
     pub(super) fn is_in(&self, part: PartId, around: PartId) -> bool {
         part == around || self.around(part).any(|parent| parent == around)
+    }
+
+    /// The new places that the notice needs, so that whatever a reader is shown has it once: behind
+    /// each text that cannot take it (`failed`), and behind each `multipart/alternative` of which
+    /// some choice has none. The texts that one of these makes superfluous are dropped from `taking`.
+    /// `None` if there is no place for one.
+    pub(super) fn slots(&self, taking: &mut Vec<PartId>, failed: &[PartId]) -> Option<Vec<Slot>> {
+        let mut slots: Vec<Slot> = Vec::new();
+        for &text in failed {
+            self.add_slot(self.slot_behind(text)?, taking, &mut slots);
+        }
+        while let Some(alternative) = self.uncovered(taking, &slots) {
+            self.add_slot(self.slot_behind(alternative)?, taking, &mut slots);
+        }
+        Some(slots)
+    }
+
+    /// Adds a place, and drops what is shown together with it.
+    fn add_slot(&self, slot: Slot, taking: &mut Vec<PartId>, slots: &mut Vec<Slot>) {
+        taking.retain(|&text| self.are_choices(text, slot.around));
+        slots.retain(|other| self.are_choices(other.around, slot.around));
+        slots.push(slot);
+    }
+
+    /// Behind a part, in the innermost multipart around it whose parts are shown one after the other.
+    fn slot_behind(&self, part: PartId) -> Option<Slot> {
+        let inner = std::iter::once(part).chain(self.around(part));
+        let (around, child) = self.around(part).zip(inner).find(|&(around, _)| {
+            matches!(
+                self.parts[around as usize].kind,
+                Kind::Mixed | Kind::Sequence
+            )
+        })?;
+        let Part {
+            line, next, mark, ..
+        } = self.parts[child as usize];
+        Some(Slot {
+            around,
+            // Where nothing follows, because the message has no end, it goes before.
+            at: next.unwrap_or(line),
+            delimiter: line..line + u64::from(mark),
+        })
+    }
+
+    /// Whether a reader is shown the one or the other: the innermost multipart around both is a
+    /// `multipart/alternative`.
+    fn are_choices(&self, one: PartId, other: PartId) -> bool {
+        let mut inside = std::iter::once(one).chain(self.around(one));
+        let both = inside.find(|&around| self.is_in(other, around));
+        both.is_some_and(|both| self.parts[both as usize].kind == Kind::Alternative)
+    }
+
+    /// A `multipart/alternative` around one of these of which some choice has none of them.
+    fn uncovered(&self, taking: &[PartId], slots: &[Slot]) -> Option<PartId> {
+        let placed = || {
+            taking
+                .iter()
+                .copied()
+                .chain(slots.iter().map(|slot| slot.around))
+        };
+        let mut around = placed().flat_map(|part| self.choices(part).map(|(around, _)| around));
+        around.find(|&alternative| {
+            let is_choice = |part: &Part| part.parent == alternative && !part.gone;
+            let mut choices = (1..)
+                .zip(&self.parts[1..])
+                .filter(|(_, part)| is_choice(part));
+            choices.any(|(choice, _)| !placed().any(|part| self.is_in(part, choice)))
+        })
     }
 
     /// Where a part's body starts.
@@ -212,11 +282,34 @@ impl Parts {
             .map(|first| first.line)
     }
 
-    /// Takes a leaf out.
+    /// Takes a part out.
     pub(super) fn remove(&mut self, part: PartId) {
         let parent = self.parts[part as usize].parent;
         self.parts[part as usize].gone = true;
         self.parts[parent as usize].children_gone += 1;
+    }
+
+    /// Takes out the multiparts inside the message of which no part stays. Once all parts are known.
+    pub(super) fn remove_emptied(&mut self) {
+        for part in (1..self.parts.len()).rev() {
+            let Part {
+                children,
+                children_gone,
+                ..
+            } = self.parts[part];
+            if children > 0 && children == children_gone && !self.is_related_body(part) {
+                self.remove(part as PartId);
+            }
+        }
+    }
+
+    /// Whether a part is the body of a `multipart/related` that has other parts left.
+    fn is_related_body(&self, part: usize) -> bool {
+        let Part {
+            parent, ordinal, ..
+        } = self.parts[part];
+        let around = &self.parts[parent as usize];
+        around.kind == Kind::Related && ordinal == 1 && around.children > around.children_gone + 1
     }
 
     /// How many parts stay, the message itself among them.
@@ -224,13 +317,13 @@ impl Parts {
         self.parts.iter().filter(|part| !part.gone).count()
     }
 
-    /// Where the headers of new parts go so that no multipart inside the message is left empty:
-    /// behind the delimiter lines of their first parts. In order.
+    /// Where the headers of new parts go so that no multipart that stays inside the message is left
+    /// empty: behind the delimiter lines of their first parts. In order.
     pub(super) fn emptied(&self) -> Vec<u64> {
         let is_first = |part: &&Part| part.gone && part.ordinal == 1 && part.parent != 0;
         let empties = |part: &&Part| {
             let parent = self.parts[part.parent as usize];
-            parent.children == parent.children_gone
+            !parent.gone && parent.children == parent.children_gone
         };
         self.parts
             .iter()
@@ -244,7 +337,8 @@ impl Parts {
     pub(super) fn removed(&self, len: u64) -> Vec<Removed> {
         let mut runs: Vec<(&Part, Option<u64>)> = Vec::new();
         for part in self.parts.iter().skip(1) {
-            if !part.gone {
+            // What stands in a multipart goes with it.
+            if !part.gone || self.parts[part.parent as usize].gone {
                 continue;
             }
             match runs.last_mut() {
@@ -344,6 +438,7 @@ mod tests {
         for &part in removed {
             parts.remove(part);
         }
+        parts.remove_emptied();
         let mut rest = body.to_owned();
         for run in parts.removed(body.len() as u64).into_iter().rev() {
             let with = if run.closes { "--\r\n" } else { "" };
@@ -394,24 +489,94 @@ mod tests {
     }
 
     #[test]
-    fn a_multipart_with_nothing_left_keeps_a_place_for_a_new_part() {
+    fn a_multipart_with_nothing_left_goes_with_its_delimiters() {
         let body = "--b\r\n\r\n1\r\n--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n\
                     --c\r\n\r\n2\r\n--c\r\n\r\n3\r\n--c--\r\n--b--\r\n";
-        let place = body.find("--c\r\n").unwrap() + 5;
-        let mut both = parts(MIXED, body);
-        both.remove(3);
-        both.remove(4);
-        assert_eq!(both.emptied(), [place as u64]);
-        let rest = without(MIXED, body, &[3, 4]);
-        assert!(
-            rest.ends_with("\r\n\r\n--c\r\n--c--\r\n--b--\r\n"),
-            "{rest}"
+        assert_eq!(without(MIXED, body, &[3, 4]), "--b\r\n\r\n1\r\n--b--\r\n");
+        let unclosed = body.strip_suffix("--c--\r\n--b--\r\n").unwrap();
+        assert_eq!(
+            without(MIXED, unclosed, &[3, 4]),
+            "--b\r\n\r\n1\r\n--b--\r\n"
+        );
+        let deeper = body.replace(
+            "\r\n\r\n2\r\n",
+            "\r\nContent-Type: multipart/mixed; boundary=d\
+                                  \r\n\r\n--d\r\n\r\n2\r\n--d--\r\n",
+        );
+        assert_eq!(
+            without(MIXED, &deeper, &[4, 5]),
+            "--b\r\n\r\n1\r\n--b--\r\n"
         );
         let one_left = without(MIXED, body, &[3]);
         assert!(
             one_left.contains("\r\n\r\n--c\r\n\r\n3\r\n--c--"),
             "{one_left}"
         );
+    }
+
+    #[test]
+    fn the_body_of_a_related_keeps_a_place_for_a_new_part() {
+        let body = "--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n\
+                    --c\r\n\r\n1\r\n--c\r\n\r\n2\r\n--c--\r\n--b\r\n\r\n3\r\n--b--\r\n";
+        let related = "multipart/related; boundary=b";
+        let place = body.find("--c\r\n").unwrap() + 5;
+        let mut both = parts(related, body);
+        both.remove(2);
+        both.remove(3);
+        both.remove_emptied();
+        assert_eq!(both.emptied(), [place as u64]);
+        let rest = without(related, body, &[2, 3]);
+        assert!(rest.contains("\r\n\r\n--c\r\n--c--\r\n--b\r\n"), "{rest}");
+        assert_eq!(without(related, body, &[2, 3, 4]), "--b--\r\n");
+    }
+
+    /// The parts of `mixed[alternative[plain, html, calendar], mixed[text, pdf], pdf]`.
+    fn invitation() -> Parts {
+        let body = "--b\nContent-Type: multipart/alternative; boundary=c\n\n--c\n\np\n--c\n\nh\n\
+                    --c\n\ni\n--c--\n--b\nContent-Type: multipart/mixed; boundary=d\n\n\
+                    --d\n\nt\n--d\n\np\n--d--\n--b\n\np\n--b--\n";
+        parts(MIXED, body)
+    }
+
+    #[test]
+    fn a_choice_without_the_notice_has_it_behind_the_alternative() {
+        let parts = invitation();
+        let mut taking = vec![2, 3];
+        let slots = parts.slots(&mut taking, &[]).unwrap();
+        assert_eq!((slots.len(), slots[0].around), (1, 0));
+        assert_eq!(slots[0].at, parts.parts[5].line);
+        assert!(taking.is_empty());
+
+        let mut taking = vec![2, 3, 4];
+        assert_eq!(parts.slots(&mut taking, &[]), Some(vec![]));
+        assert_eq!(taking, [2, 3, 4]);
+    }
+
+    #[test]
+    fn a_text_that_takes_nothing_has_it_behind_itself_and_what_is_shown_with_it_none() {
+        let parts = invitation();
+        let mut taking = vec![];
+        let slots = parts.slots(&mut taking, &[6]).unwrap();
+        assert_eq!((slots[0].around, slots[0].at), (5, parts.parts[7].line));
+
+        let mut taking = vec![2, 4];
+        let slots = parts.slots(&mut taking, &[3]).unwrap();
+        assert_eq!((slots[0].around, slots[0].at), (0, parts.parts[5].line));
+        assert!(taking.is_empty());
+    }
+
+    #[test]
+    fn a_choice_that_is_mixed_has_a_place_of_its_own() {
+        let body = "--b\n\np\n--b\nContent-Type: multipart/mixed; boundary=c\n\n--c\n\nh\n\
+                    --c\n\np\n--c--\n--b--\n";
+        let parts = parts("multipart/alternative; boundary=b", body);
+        let mut taking = vec![1];
+        let slots = parts.slots(&mut taking, &[3]).unwrap();
+        assert_eq!((slots.len(), slots[0].around), (1, 2));
+        assert_eq!(taking, [1]);
+        // The first choice has no place, and nothing stands around the alternative.
+        assert_eq!(parts.slots(&mut vec![3], &[]), None);
+        assert_eq!(parts.slots(&mut vec![3], &[1]), None);
     }
 
     #[test]
@@ -428,12 +593,6 @@ mod tests {
         assert_eq!(parts.place(6), Place::Free);
         assert_eq!(parts.choices(4).next().map(|(around, _)| around), Some(1));
         assert_eq!(parts.choices(6).next(), None);
-        for part in 0..=6 {
-            assert_eq!(
-                parts.is_in_alternative(part),
-                parts.choices(part).next().is_some()
-            );
-        }
         assert_eq!(parts.front(), Some(0));
     }
 }

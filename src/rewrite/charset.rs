@@ -22,25 +22,35 @@ pub(super) enum Charset {
     Iso2022Jp,
 }
 
-/// Charsets that extend ASCII and that the Encoding Standard does not know, but mail does.
-const CODE_PAGES: &[&str] = &[
-    "cp437",
-    "cp850",
-    "cp852",
-    "cp858",
-    "cp932",
-    "cp936",
-    "cp949",
-    "cp950",
-    "ibm437",
-    "ibm850",
-    "ibm852",
-    "iso-8859-12",
-    "x-mac-roman",
+/// How the names of charsets begin that do not extend ASCII. Of those of them that the Encoding
+/// Standard knows it is asked; EBCDIC has many names, of which mail has seen these.
+const OTHER_THAN_ASCII: &[&str] = &[
+    "cp037",
+    "cp500",
+    "cp1047",
+    "csunicode",
+    "csutf7",
+    "ebcdic",
+    "hz",
+    "ibm037",
+    "ibm500",
+    "ibm1047",
+    "iso-10646-ucs",
+    "iso-2022-",
+    "ucs-",
+    "unicode",
+    "utf-16",
+    "utf-32",
+    "utf-7",
+    "utf16",
+    "utf32",
+    "utf7",
+    "x-ebcdic",
 ];
 
 impl Charset {
-    /// The charset of this label, or `None` if it is unknown or does not extend ASCII.
+    /// The charset of this label, or `None` if it does not extend ASCII. One that nobody knows does:
+    /// all that mail has seen and that is not in a list here is a code page of some system.
     pub(super) fn of(label: Option<&str>) -> Option<Self> {
         let label = label
             .unwrap_or_default()
@@ -56,12 +66,25 @@ impl Charset {
                 Some(Self::Single(encoding_rs::WINDOWS_1254, 0xa0))
             }
             "iso-2022-jp" => Some(Self::Iso2022Jp),
-            label if CODE_PAGES.contains(&label) => Some(Self::AsciiOnly(None)),
             label => Self::of_standard(label),
         }
     }
 
-    /// Whether these bytes are what the charset says. If not, each reader guesses on its own.
+    /// The charset as it is used for this text. Where that is not what the charset says, each reader
+    /// guesses on its own; but all of them take ASCII for ASCII.
+    pub(super) fn in_text(self, text: &[u8]) -> Self {
+        let is_unsure = matches!(self, Self::Ascii | Self::AsciiOnly(None));
+        if is_unsure && switches_sets(text) {
+            // Undeclared, or by a name of its own.
+            Self::Iso2022Jp
+        } else if self == Self::Iso2022Jp || self.decodes(text) {
+            self
+        } else {
+            Self::AsciiOnly(None)
+        }
+    }
+
+    /// Whether these bytes are what the charset says.
     pub(super) fn decodes(self, text: &[u8]) -> bool {
         let valid = |encoding: &'static Encoding| {
             encoding.decode_without_bom_handling_and_without_replacement(text)
@@ -98,8 +121,13 @@ impl Charset {
     /// A label of the Encoding Standard. The trail bytes of its multi-byte charsets are never below
     /// 0x30 and never `<` or `>`, so that line ends, quote signs and tags are what they seem.
     fn of_standard(label: &str) -> Option<Self> {
-        let encoding = Encoding::for_label(label.as_bytes())?;
-        if !encoding.is_ascii_compatible() || encoding == encoding_rs::X_USER_DEFINED {
+        let is_other = OTHER_THAN_ASCII
+            .iter()
+            .any(|start| label.starts_with(start));
+        let Some(encoding) = Encoding::for_label(label.as_bytes()) else {
+            return (!is_other).then_some(Self::AsciiOnly(None));
+        };
+        if !encoding.is_ascii_compatible() {
             return None;
         }
         let exact = encoding.name().eq_ignore_ascii_case(label);
@@ -183,6 +211,14 @@ pub(super) fn mask_iso_2022_jp(text: &[u8]) -> Vec<u8> {
     masked
 }
 
+/// True if the text has an escape sequence of ISO 2022 that names another set than ASCII.
+fn switches_sets(text: &[u8]) -> bool {
+    memchr::memchr_iter(0x1b, text).any(|escape| {
+        matches!(text[escape + 1..], [b'$', ..])
+            || matches!(text[escape + 1..], [b'(', set, ..] if set != b'B')
+    })
+}
+
 /// True if ISO-2022-JP is in its ASCII state after this text.
 pub(super) fn ends_in_ascii(text: &[u8]) -> bool {
     match memchr::memrchr(0x1b, text) {
@@ -205,12 +241,51 @@ mod tests {
             "hz-gb-2312",
             "iso-2022-kr",
             "iso-2022-cn",
+            "unicode-1-1-utf-7",
+            "ISO-10646-UCS-2",
+            "ebcdic-us",
+            "IBM037",
+        ] {
+            assert_eq!(Charset::of(Some(label)), None, "{label}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_nobody_knows_is_a_code_page() {
+        for label in [
             "x-unknown",
             "x-user-defined",
             "utf-8-x",
-            "ebcdic-us",
+            "cp850",
+            "unknown-8bit",
+            "default",
+            "8bit",
+            "x-mac-roman",
         ] {
-            assert_eq!(Charset::of(Some(label)), None, "{label}");
+            let charset = Charset::of(Some(label)).unwrap();
+            assert!(matches!(charset, Charset::AsciiOnly(_)), "{label}");
+            assert_eq!(charset.encode('é'), None, "{label}");
+        }
+    }
+
+    #[test]
+    fn a_text_that_is_not_in_its_charset_gets_ascii() {
+        for (label, text, used) in [
+            (None, &b"caf\xe9"[..], Charset::AsciiOnly(None)),
+            (Some("utf-8"), b"caf\xe9", Charset::AsciiOnly(None)),
+            (Some("utf-8"), b"caf\xc3\xa9", Charset::Utf8),
+            (Some("windows-1252"), b"\x81", Charset::AsciiOnly(None)),
+            (Some("shift_jis"), b"\x95", Charset::AsciiOnly(None)),
+            (None, b"\x1b$B4A;z\x1b(B", Charset::Iso2022Jp),
+            (Some("x-jis"), b"\x1b(J\x1b(B", Charset::Iso2022Jp),
+            (
+                Some("iso-2022-jp"),
+                b"\x1b$B4A;z\x1b(B \xff",
+                Charset::Iso2022Jp,
+            ),
+            (None, b"\x1b[1m \x1b(B", Charset::Ascii),
+        ] {
+            assert_eq!(Charset::of(label).unwrap().in_text(text), used, "{label:?}");
         }
     }
 

@@ -10,6 +10,7 @@
 //! * `judge` – whether HTML of an admin's can stand in a mail
 //! * `scan` – the tokens, what is open, which places are safe
 //! * `quiet` – keeps from it what it does not ask for
+//! * `sheet` – what a style sheet hides
 //! * `tag` – what mail clients say with a tag: a quote, a signature, nothing to be seen
 //! * `reading` – the lines as a reader sees them, on which [`plain`] decides
 
@@ -17,12 +18,16 @@ mod judge;
 mod quiet;
 mod reading;
 mod scan;
+mod sheet;
 mod tag;
 
 pub(super) use self::judge::{Flaw, flaw, reads_quoted};
 use self::scan::Scan;
 use super::{insert::CannotTake, plain};
 use crate::config::Position;
+
+/// Above how much HTML the notice stands: Gmail cuts a message off behind 102 kB.
+const HTML_BYTES_MAX: usize = 90_000;
 
 /// Where the notice goes.
 ///
@@ -43,12 +48,18 @@ pub(super) fn place(html: &[u8], position: Position) -> Result<usize, CannotTake
     let found = match position {
         Position::Start => None,
         Position::End => scan.end(),
-        Position::BeforeQuote => match plain::line_before_quote(scan.reading.text()) {
-            Some(line) => scan.reading.place(line),
-            None => scan.end(),
-        },
+        Position::BeforeQuote => before_quote(&scan).filter(|&at| at <= HTML_BYTES_MAX),
     };
     Ok(found.unwrap_or_else(|| scan.start()))
+}
+
+fn before_quote(scan: &Scan<'_>) -> Option<usize> {
+    let text = scan.reading.text();
+    let line = plain::line_before_quote(text);
+    if plain::is_long_above(text, line) {
+        return None;
+    }
+    line.map_or_else(|| scan.end(), |line| scan.reading.place(line))
 }
 
 /// The lines that a reader sees; quoted ones begin with `>`.
@@ -228,6 +239,9 @@ mod tests {
             "<body>@@<!--> a --></body>",
             "<body>@@<![CDATA[ > ]]></body>",
             "<body>@@<![endif]-->a</body>",
+            "<head><style>u{display:none}</style></head><body>@@<p>Bonjour</p><u>",
+            "<head><style>@media x{.y{mso-hide:all}}</style></head><body>@@<p>a<b class=y>b</body>",
+            "<head><style>#y{opacity:0}</style></head><body>@@<p>a</p><div id=y>b</body>",
         ] {
             check(Position::End, marked);
             check(Position::BeforeQuote, marked);
@@ -248,9 +262,30 @@ mod tests {
             "<body>a@@<div style='border:none; border-top: solid #E1E1E1 1.0pt'>q</div>r</body>",
             "<body>a@@<span class=\"gmail_signature_prefix\">-- </span><div class=gmail_signature>",
             "<body>a@@<div id=Signature>J</div><div id=appendonsend></div>b</body>",
+            "<p>a</p>@@<p>21 novembre 2026 18:02, Bob a écrit :</p><blockquote>q</blockquote>",
+            "<p>a</p>@@<div>November 21, Bob wrote:</div><br><blockquote><p>q</p></blockquote>",
+            "<p>a</p>@@<div class=quote>Bob b@x.example - 21/11 18:02<br><blockquote>q</div>",
+            "<p>a</p><div class=quote>Courage!</div><blockquote>b</blockquote>c@@",
+            "<p>a:</p><blockquote>b</blockquote>@@",
+            "<style>.x{display:none}</style><div class=x>h</div>a@@",
+            "<style>table.x{display:none}</style><table class=x></table>a@@",
+            "<style>td.x{display:none}</style><table><td class=x></table>a@@",
         ] {
             check(Position::BeforeQuote, marked);
         }
+    }
+
+    #[test]
+    fn above_what_is_long_the_notice_is_not_missed() {
+        let words = "<p>word word word word</p>".repeat(150);
+        check(Position::BeforeQuote, &format!("<body>@@{words}</body>"));
+        check(Position::End, &format!("<body>{words}@@</body>"));
+        let markup = "<p style='margin:0'></p>".repeat(HTML_BYTES_MAX / 24);
+        check(Position::BeforeQuote, &format!("<body>@@{markup}</body>"));
+        check(
+            Position::BeforeQuote,
+            &format!("<body>a<br>@@<blockquote type=cite>{words}</blockquote></body>"),
+        );
     }
 
     #[test]
@@ -267,6 +302,8 @@ mod tests {
     #[test]
     fn what_shows_nothing_is_refused() {
         let html = b"<html><body style='display:none'>a</body></html>";
+        assert_eq!(place(html, Position::Start), Err(CannotTake("hidden")));
+        let html = b"<style>a, table {display:none}</style><p>a";
         assert_eq!(place(html, Position::Start), Err(CannotTake("hidden")));
         let html = b"<html><frameset><frame src=x></frameset></html>";
         assert_eq!(place(html, Position::Start), Err(CannotTake("frameset")));
@@ -288,6 +325,9 @@ mod tests {
             "On 1<br>",
             "From: 1<br>",
             "<p id=signature>",
+            "</blockquote>a:<blockquote>",
+            "<div class=quote>1<blockquote>",
+            "<style>.x{display:none}</style>",
         ] {
             let html = format!("<blockquote type=cite>{}", unit.repeat(100_000));
             assert!(place(html.as_bytes(), Position::BeforeQuote).is_ok());

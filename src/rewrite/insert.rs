@@ -3,7 +3,8 @@
 //! The part is decoded to find the place; then only what must change is spliced: some bytes in an
 //! identity or quoted-printable body, the whole of a base64 body (whose bytes are no one's own).
 //! A 7bit body of plain ASCII becomes quoted-printable when the notice needs more letters.
-//! Whatever is doubtful is refused: a new part of our own says the same.
+//! A text that is not in its charset gets ASCII, and a broken escape elsewhere in it stays as it is.
+//! What can take nothing is refused: a new part of our own behind it says the same.
 
 mod body;
 #[cfg(test)]
@@ -52,9 +53,9 @@ pub struct CannotTake(pub &'static str);
 /// The cost is linear in the part's size.
 ///
 /// # Errors
-/// The part cannot take it: its charset is unknown or not an extension of ASCII, its body is not
-/// valid in its transfer encoding or its charset, holds PGP armour, NUL or a bare CR, or no place
-/// in it is sure to be seen.
+/// The part cannot take it: its charset is not an extension of ASCII, its body is not valid in its
+/// transfer encoding where it matters, holds PGP armour, NUL or a bare CR, or no place in it is
+/// sure to be seen.
 pub fn insert(
     part: &TextPart<'_>,
     notice: &Notice,
@@ -71,14 +72,11 @@ pub fn insert(
     let charset = Charset::of(part.charset).ok_or(CannotTake("charset"))?;
     let body = Body::decode(body, part.encoding)?;
     check(body.text())?;
-    if !charset.decodes(body.text()) {
-        return Err(CannotTake("not in its charset"));
-    }
     let text = Text {
         header,
+        charset: charset.in_text(body.text()),
         body,
         kind: part.kind,
-        charset,
         eol,
     };
     let mut splices = text.splices(notice, position, part.encoding)?;

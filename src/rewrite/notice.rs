@@ -133,6 +133,15 @@ impl Notice {
         words::keeper(self.language, self.files.len(), &self.operator_line())
     }
 
+    /// The host of the link, without scheme and path.
+    fn host(&self) -> &str {
+        let rest = self
+            .link
+            .split_once("://")
+            .map_or(&*self.link, |(_, rest)| rest);
+        rest.split('/').next().unwrap_or(rest)
+    }
+
     fn operator_line(&self) -> String {
         let words: Vec<_> = self.operator.split_whitespace().collect();
         words.join(" ")
@@ -184,8 +193,8 @@ pub(super) mod tests {
              \n\
              https://drop.example/k7Vw2mQ9xLr4T8bN1cZ5dA\n\
              \n\
-             Pour alléger ce message, asso.example les garde, chiffrés, jusqu’à\n\
-             cette date.\n\
+             Pour alléger ce message, asso.example conserve ces fichiers,\n\
+             chiffrés, jusqu’à cette date.\n\
              - - - - - - - - - - - - - - - - - - - -"
         );
         let text = notice(Language::En, &["report.pdf"]).text().join("\n");
@@ -243,7 +252,8 @@ pub(super) mod tests {
                 "{text}"
             );
             let html = notice(Language::En, &[name]).html().join("\n");
-            let spans = shown.matches('~').count();
+            // The host's dot is one of them.
+            let spans = shown.matches('~').count() + 1;
             assert_eq!(html.matches("<span>.</span>").count(), spans, "{html}");
         }
     }
@@ -305,7 +315,7 @@ pub(super) mod tests {
         assert!(!text.contains(is_control), "{text}");
         let html = notice.html().join("\n");
         assert_eq!(html.matches("<td dir=\"auto\"").count(), names.len());
-        assert!(html.starts_with("<table role=\"presentation\" dir=\"ltr\""));
+        assert!(html.starts_with("<table lang=\"en\" role=\"presentation\" dir=\"ltr\""));
         assert!(!html.contains("&#8238;"), "{html}");
     }
 

@@ -10,6 +10,9 @@ use crate::config::Position;
 /// How many lines an attribution (`On …, Jane wrote:`) may take.
 const ATTRIBUTION_LINES_MAX: usize = 3;
 
+/// How much of its last line is looked at, in bytes.
+const ATTRIBUTION_BYTES_MAX: usize = 1_000;
+
 /// How many lines after the first may hold the rest of a quoted header.
 const QUOTED_HEADER_LINES: usize = 6;
 
@@ -29,6 +32,9 @@ enum Field {
     Other,
 }
 
+/// Below how much of the author's own text the notice stands, in characters; it stands above more.
+const OWN_CHARS_MAX: usize = 2_000;
+
 /// The shortest line of underscores that separates something from the author's text.
 const UNDERSCORES_MIN: usize = 20;
 
@@ -44,9 +50,18 @@ pub(super) fn place(text: &[u8], position: Position) -> usize {
         Position::End => end(text, start),
         Position::BeforeQuote => {
             let lines = Lines::new(text, start);
-            before_quote(&lines).map_or_else(|| end(text, start), |line| lines.starts[line])
+            let place = before_quote(&lines);
+            if lines.is_long_above(place) {
+                return start;
+            }
+            place.map_or_else(|| end(text, start), |line| lines.starts[line])
         }
     }
+}
+
+/// Whether the author wrote so much above this line, or in all, that who reads it may not come there.
+pub(super) fn is_long_above(text: &[u8], line: Option<usize>) -> bool {
+    text.len() > OWN_CHARS_MAX && Lines::new(text, 0).is_long_above(line)
 }
 
 /// What stands before the quote or the signature, without quoted lines.
@@ -129,6 +144,18 @@ impl<'a> Lines<'a> {
         line.strip_suffix(b"\r").unwrap_or(line)
     }
 
+    /// Whether more characters are the author's own than the notice stands below.
+    fn is_long_above(&self, line: Option<usize>) -> bool {
+        let mut lines = (0..line.unwrap_or(self.len())).filter(|&i| !self.is_marked(i));
+        // What continues a character of UTF-8 counts with it.
+        let begins = |b: &&u8| !matches!(b, 0x80..0xc0) && !b.is_ascii_whitespace();
+        let mut chars = 0;
+        lines.any(|i| {
+            chars += self.get(i).iter().filter(begins).count();
+            chars > OWN_CHARS_MAX
+        })
+    }
+
     fn is_blank(&self, i: usize) -> bool {
         self.get(i).trim_ascii().is_empty()
     }
@@ -158,7 +185,11 @@ impl<'a> Lines<'a> {
             b'_' if is_underscores(self.get(i)) => self
                 .next_filled(i + 1)
                 .is_some_and(|next| self.is_quoted_header(next)),
-            b'A' | b'B' | b'D' | b'I' if is_forward_line(&folded(self.get(i))) => true,
+            b'A' | b'B' | b'D' | b'I' | b'M' | b'P' | b'S' | b'V'
+                if is_forward_line(&folded(self.get(i))) =>
+            {
+                true
+            }
             _ => self.is_quoted_header(i),
         };
         separates.then_some((i, Quote::Rest))
@@ -307,6 +338,14 @@ fn opens_attribution(line: &[u8]) -> bool {
         && line.iter().any(u8::is_ascii_digit)
 }
 
+/// The last line of a text, if it ends an attribution.
+pub(super) fn ends_attribution(text: &[u8]) -> bool {
+    let text = &text[text.len().saturating_sub(ATTRIBUTION_BYTES_MAX)..];
+    let text = text.trim_ascii_end();
+    let line = &text[memchr::memrchr(b'\n', text).map_or(0, |lf| lf + 1)..];
+    !line.starts_with(b">") && closes_attribution(line)
+}
+
 /// `… wrote:`, `… a écrit :`, `… schrieb Jane:`
 fn closes_attribution(line: &[u8]) -> bool {
     if !line.trim_ascii_end().ends_with(b":") {
@@ -340,8 +379,8 @@ fn field(line: &[u8]) -> Option<Field> {
         | "date d'envoi" | "date d?envoi" => Field::Sent,
         "subject" | "objet" | "sujet" | "betreff" | "asunto" | "assunto" | "oggetto"
         | "onderwerp" | "?mne" | "emne" | "temat" => Field::Subject,
-        "to" | "a" | "an" | "para" | "aan" | "till" | "til" | "do" | "cc" | "kopie" | "kopia"
-        | "copie" | "date" | "datum" | "fecha" | "data" | "dato" => Field::Other,
+        "to" | "a" | "an" | "para" | "pour" | "aan" | "till" | "til" | "do" | "cc" | "kopie"
+        | "kopia" | "copie" | "date" | "datum" | "fecha" | "data" | "dato" => Field::Other,
         // All that is left of an `À` is a `?`.
         "" if !label.is_empty() => Field::Other,
         _ => return None,
@@ -418,6 +457,17 @@ fn is_forward_line(line: &str) -> bool {
             | "anfang der weitergeleiteten nachricht"
             | "inicio del mensaje reenviado"
             | "inizio messaggio inoltrato"
+            | "in?cio da mensagem encaminhada"
+            | "in?cio da mensagem reencaminhada"
+            | "mensagem encaminhada"
+            | "mensagem reencaminhada"
+            | "inici del missatge reenviat"
+            | "start p? videresendt besked"
+            | "start p? den videresendte besked"
+            | "videresendt melding"
+            | "vidarebefordrat brev"
+            | "pocz?tek przekazywanej wiadomo?ci"
+            | "pocz?tek przekazanej wiadomo?ci"
             | "begin doorgestuurd bericht"
     )
 }
@@ -523,6 +573,8 @@ mod tests {
             "Ja\n\n@@Am 21.11.2026 um 18:02 schrieb Yann <y@x.example>:\nNein?\n",
             "Sí\n\n@@De: x\nEnviado el: y\nPara: z\nAsunto: t\n",
             "Sì\n\n@@-----Messaggio originale-----\nDa: x\n",
+            "Sim\n\n@@Início da mensagem encaminhada:\n\nDe: x\nData: y\nPara: z\nAssunto: t\n",
+            "Oui\n\n@@De :\tJean/PARIS\nPour :\tMarie\nDate :\t1\nObjet :\tt\n",
             "Yes\n\n@@From: y@x.example\nTo: z\nDate: t\n",
             "Oui\n\n@@Le 21/11/2026, Yann a écrit :\n> Non ?\n\nEnvoyé de mon iPhone\n",
             "Yes\n\n@@On 21.11.26, Yann wrote:\n> No?\n\n---\nThis email has been checked for viruses.\n",
@@ -582,6 +634,24 @@ mod tests {
         ] {
             assert_eq!(author(text), own);
         }
+    }
+
+    #[test]
+    fn above_a_long_text_the_notice_is_not_missed() {
+        let own = |chars: usize| format!("{}\n", "xé".repeat(chars / 2));
+        for quote in [
+            "",
+            "-- \nJane\n",
+            "> No?\n",
+            "-----Original Message-----\nFrom: x\n",
+        ] {
+            check(format!("{}@@{quote}", own(OWN_CHARS_MAX)).as_bytes());
+            check(format!("@@{}{quote}", own(OWN_CHARS_MAX + 2)).as_bytes());
+        }
+        // What is quoted is not the author's.
+        let quoted = format!("> {}", own(OWN_CHARS_MAX + 2));
+        check(format!("Yes\n\n@@{quoted}").as_bytes());
+        check(format!("{quoted}Yes\n@@").as_bytes());
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Quoted-printable (RFC 2045, section 6.7) as the rewriter needs it: a strict decoder that knows
-//! where each decoded byte came from, and an encoder whose lines are safe in a multipart.
+//! Quoted-printable (RFC 2045, section 6.7) as the rewriter needs it: a decoder that knows where
+//! each decoded byte came from, and an encoder whose lines are safe in a multipart.
 
 use super::{Eol, line_end};
 
@@ -16,6 +16,9 @@ pub(super) struct Decoded<'a> {
     /// Whether the body has what the RFC forbids though all readers decode it alike: lines of more
     /// than 76 characters (Python writes them), 8-bit bytes. A rewritten body must not have it.
     pub(super) is_loose: bool,
+    /// Whether there is an escape without two hexadecimal digits. Readers make different things of
+    /// it, so that such a body must not be encoded anew; here its `=` stands for itself.
+    pub(super) is_malformed: bool,
     /// Where each raw line starts, decoded and raw; decoded offsets may repeat.
     lines: Vec<(usize, usize)>,
 }
@@ -30,28 +33,29 @@ pub(super) struct Place {
 }
 
 impl<'a> Decoded<'a> {
-    /// Decodes a body, or `None` if it has an escape without two hexadecimal digits.
-    pub(super) fn new(raw: &'a [u8]) -> Option<Self> {
+    /// Decodes a body.
+    pub(super) fn new(raw: &'a [u8]) -> Self {
         let mut decoded = Self {
             raw,
             text: Vec::with_capacity(raw.len()),
             is_loose: false,
+            is_malformed: false,
             lines: Vec::new(),
         };
         let mut at = 0;
         while at < raw.len() {
             decoded.lines.push((decoded.text.len(), at));
             let end = memchr::memchr(b'\n', &raw[at..]).map_or(raw.len(), |lf| at + lf + 1);
-            decoded.line(&raw[at..end])?;
+            decoded.line(&raw[at..end]);
             at = end;
         }
         if decoded.lines.is_empty() || raw.ends_with(b"\n") {
             decoded.lines.push((decoded.text.len(), raw.len()));
         }
-        Some(decoded)
+        decoded
     }
 
-    fn line(&mut self, line: &[u8]) -> Option<()> {
+    fn line(&mut self, line: &[u8]) {
         let (content, end) = split_line_end(line);
         self.is_loose |= content.len() > LINE_MAX || !content.is_ascii();
         let is_padding = |b: &&u8| matches!(b, b' ' | b'\t');
@@ -62,11 +66,12 @@ impl<'a> Decoded<'a> {
         };
         let mut at = 0;
         while at < content.len() {
-            self.text.push(unit(&content[at..])?);
-            at += if content[at] == b'=' { 3 } else { 1 };
+            let (byte, len) = unit(&content[at..]);
+            self.is_malformed |= content[at] == b'=' && len == 1;
+            self.text.push(byte);
+            at += len;
         }
         self.text.extend_from_slice(end);
-        Some(())
     }
 
     /// The raw place of a decoded offset.
@@ -78,10 +83,19 @@ impl<'a> Decoded<'a> {
         let (mut decoded, line) = self.lines[index];
         let mut at = line;
         while decoded < offset {
-            at += if self.raw[at] == b'=' { 3 } else { 1 };
+            at += unit(&self.raw[at..]).1;
             decoded += 1;
         }
         Place { at, line }
+    }
+
+    /// Whether a malformed body takes something here: no broken escape stands before it, of which it
+    /// would become a part, and of a line that is too long it does not make two.
+    pub(super) fn takes(&self, place: Place) -> bool {
+        let (head, tail) = self.around(place);
+        let broken = head[head.len().saturating_sub(2)..].contains(&b'=');
+        let rest = memchr::memchr(b'\n', tail).unwrap_or(tail.len());
+        !broken && (head.len() < LINE_MAX || rest <= LINE_MAX)
     }
 
     /// What stands before this place in its raw line, and all that follows it.
@@ -148,17 +162,20 @@ fn is_suspicious(content: &[u8]) -> bool {
     content.starts_with(b"From ") || content.starts_with(b"--") || content == b"."
 }
 
-/// The first byte that this encoded text stands for.
-fn unit(content: &[u8]) -> Option<u8> {
+/// The first byte that this encoded text stands for, and how many bytes stand for it.
+fn unit(content: &[u8]) -> (u8, usize) {
     let hex = |b: u8| {
         char::from(b)
             .to_digit(16)
             .and_then(|digit| u8::try_from(digit).ok())
     };
-    match *content {
-        [b'=', high, low, ..] => Some(hex(high)? << 4 | hex(low)?),
-        [b'=', ..] | [] => None,
-        [b, ..] => Some(b),
+    let escaped = match *content {
+        [b'=', high, low, ..] => hex(high).zip(hex(low)),
+        _ => None,
+    };
+    match escaped {
+        Some((high, low)) => (high << 4 | low, 3),
+        None => (content[0], 1),
     }
 }
 
@@ -178,23 +195,50 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn malformed_bodies_do_not_decode() {
-        for raw in ["a=ZZ", "a=3", "a=\x0c\n", "a=\r\r\n"] {
-            assert!(Decoded::new(raw.as_bytes()).is_none(), "{raw}");
+    fn a_broken_escape_stands_for_itself() {
+        for raw in ["a=ZZ", "a=3", "a=\x0c\n", "a=\r\r\n", "a==\n"] {
+            let decoded = Decoded::new(raw.as_bytes());
+            assert!(decoded.is_malformed, "{raw}");
+            assert_eq!(decoded.text[..2], *b"a=");
         }
-        assert!(Decoded::new(b"a=\r\n=").is_some());
+        assert!(!Decoded::new(b"a=\r\n=").is_malformed);
+    }
+
+    #[test]
+    fn a_malformed_body_takes_what_does_not_touch_its_faults() {
+        let long = "x".repeat(80);
+        let cut = format!("=ZZ\r\n{long}{long}");
+        for (raw, offset, takes) in [
+            ("a=ZZ\r\nb", 4, true),
+            ("a=ZZ\r\nb", 7, true),
+            ("a=ZZ\r\nb", 1, true),
+            ("a=ZZ\r\nb", 2, false),
+            ("a=ZZ\r\nb", 3, false),
+            ("=3D=ZZ", 1, true),
+            (&*cut, 5, true),
+            (&*cut, 15, true),
+            (&*cut, 85, false),
+            (&*cut, 165, true),
+        ] {
+            let decoded = Decoded::new(raw.as_bytes());
+            assert_eq!(
+                decoded.takes(decoded.place(offset)),
+                takes,
+                "{raw} {offset}"
+            );
+        }
     }
 
     #[test]
     fn long_lines_and_8_bit_bytes_are_loose() {
-        let is_loose = |raw: &str| Decoded::new(raw.as_bytes()).unwrap().is_loose;
+        let is_loose = |raw: &str| Decoded::new(raw.as_bytes()).is_loose;
         assert!(!is_loose(&"x".repeat(LINE_MAX)));
         assert!(is_loose(&"x".repeat(LINE_MAX + 1)) && is_loose("é"));
     }
 
     #[test]
     fn places_are_found_across_soft_breaks() {
-        let decoded = Decoded::new(b"a=C3=A9=\r\nb \r\n\r\n=\r\nc=").unwrap();
+        let decoded = Decoded::new(b"a=C3=A9=\r\nb \r\n\r\n=\r\nc=");
         assert_eq!(decoded.text, "aéb \r\n\r\nc".as_bytes());
         for (offset, at, line) in [
             (0, 0, 0),
@@ -225,10 +269,7 @@ mod tests {
                 assert!(line.len() <= LINE_MAX, "{line}");
                 assert!(!line.starts_with("From ") && !line.starts_with("--") && line != ".");
             }
-            assert_eq!(
-                Decoded::new(encoded.as_bytes()).unwrap().text,
-                text.as_bytes()
-            );
+            assert_eq!(Decoded::new(encoded.as_bytes()).text, text.as_bytes());
         }
     }
 
@@ -236,10 +277,10 @@ mod tests {
         #[test]
         fn what_is_encoded_decodes(text in "[ -~éà’=\t\n.-]{0,300}") {
             let encoded = encode(text.as_bytes(), Eol::Lf);
-            prop_assert_eq!(Decoded::new(&encoded).unwrap().text, text.as_bytes());
+            prop_assert_eq!(Decoded::new(&encoded).text, text.as_bytes());
             let crlf = text.replace('\n', "\r\n");
             let encoded = encode(crlf.as_bytes(), Eol::CrLf);
-            prop_assert_eq!(Decoded::new(&encoded).unwrap().text, crlf.as_bytes());
+            prop_assert_eq!(Decoded::new(&encoded).text, crlf.as_bytes());
         }
     }
 }

@@ -60,10 +60,14 @@ pub(super) fn keeper(language: Language, files: usize, operator: &str) -> String
             )
         }
         (Language::Fr, 1) => {
-            format!("Pour alléger ce message, {operator} le garde, chiffré, jusqu’à cette date.")
+            format!(
+                "Pour alléger ce message, {operator} conserve ce fichier, chiffré, jusqu’à cette date."
+            )
         }
         (Language::Fr, _) => {
-            format!("Pour alléger ce message, {operator} les garde, chiffrés, jusqu’à cette date.")
+            format!(
+                "Pour alléger ce message, {operator} conserve ces fichiers, chiffrés, jusqu’à cette date."
+            )
         }
     }
 }
@@ -108,7 +112,7 @@ mod tests {
                 &[9_400_000, 600_000],
                 "2 fichiers joints (10 Mo), à télécharger jusqu’au 1er janvier 2027 à 8 h 05 \
                  (heure de Paris)",
-                "Pour alléger ce message, asso.example les garde, chiffrés, jusqu’à cette date.",
+                "Pour alléger ce message, asso.example conserve ces fichiers, chiffrés, jusqu’à cette date.",
             ),
         ] {
             let said = format!("{}, {}", count(language, sizes), until(language, &at));

@@ -6,6 +6,18 @@
 
 use super::tag::Mark;
 
+/// How long may be what a webmail writes above the quote.
+const INTRODUCTION_LINES_MAX: usize = 3;
+const INTRODUCTION_BYTES_MAX: usize = 400;
+
+/// A point in the reading.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Point {
+    text: usize,
+    lines: usize,
+    here: Option<usize>,
+}
+
 /// The lines that are seen, and where they begin.
 #[derive(Debug, Default)]
 pub(super) struct Reading {
@@ -84,6 +96,33 @@ impl Reading {
                 self.is_over = true;
             }
         }
+    }
+
+    /// How far the reading is, and what is a safe place here.
+    pub(super) fn point(&mut self, here: Option<usize>) -> Point {
+        self.end_line();
+        Point {
+            text: self.text.len(),
+            lines: self.places.len(),
+            here,
+        }
+    }
+
+    /// What was read since then introduces a quote that begins here, if it is as short as that: some
+    /// lines with a number in them.
+    pub(super) fn quotes_since(&mut self, point: Point) -> bool {
+        self.end_line();
+        let since = self.text.get(point.text..).unwrap_or_default();
+        let is_short = self.places.len() - point.lines.min(self.places.len())
+            <= INTRODUCTION_LINES_MAX
+            && since.len() <= INTRODUCTION_BYTES_MAX;
+        if self.is_over || self.is_quoted || !is_short || !since.iter().any(u8::is_ascii_digit) {
+            return false;
+        }
+        self.text.truncate(point.text);
+        self.places.truncate(point.lines);
+        self.push(&[b"> "], point.here);
+        true
     }
 
     /// Whether the lines from here on are quoted.

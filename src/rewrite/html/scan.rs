@@ -8,8 +8,10 @@ use html5gum::{
 };
 
 use super::{
+    super::plain,
     quiet::Quiet,
-    reading::Reading,
+    reading::{Point, Reading},
+    sheet::Sheet,
     tag::{Mark, Tag},
 };
 
@@ -55,6 +57,12 @@ const ENCLOSING: &[&[u8]] = &[
     b"a", b"applet", b"audio", b"button", b"canvas", b"details", b"dialog", b"listing", b"map",
     b"object", b"pre", b"table", b"video",
 ];
+
+/// Elements that are closed where a table is.
+const CELLS: &[&[u8]] = &[b"tbody", b"td", b"th", b"thead", b"tr"];
+
+/// Elements without content, where a style may hide them.
+const VOID: &[&[u8]] = &[b"br", b"hr", b"img", b"input", b"wbr"];
 
 /// Elements whose openings and closings are followed, since they may be marked or hidden.
 const BLOCKS: &[&[u8]] = &[
@@ -175,6 +183,8 @@ pub(super) struct Scan<'a> {
     open_blocks: [usize; BLOCKS.len()],
     quoting: usize,
     hiding: usize,
+    /// What the style sheets so far hide.
+    sheet: Sheet,
 }
 
 /// An element that is open.
@@ -184,6 +194,8 @@ struct Block {
     index: usize,
     quotes: bool,
     hides: bool,
+    /// Where it began, if it quotes once a `<blockquote>` in it does.
+    may_quote: Option<Point>,
 }
 
 impl<'a> Scan<'a> {
@@ -268,10 +280,16 @@ impl<'a> Scan<'a> {
         }
         let element = Element::of(name);
         self.is_frameset |= name == b"frameset" && is_first;
-        let mark = self.tag.mark();
+        let mark = self.tag.mark().or_else(|| self.mark_of_blockquote(element));
         if !element.is_head {
             self.content.get_or_insert(self.tag.start);
             self.read_tag(element, mark);
+        }
+        let is_followed = element.block.is_some()
+            || element.enclosing.is_some()
+            || CELLS.contains(&&*self.tag.name) && self.is_enclosed();
+        if !is_followed && !VOID.contains(&&*self.tag.name) && self.sheet.hides(&self.tag) {
+            self.treacherous = true;
         }
         if element.is_raw {
             self.raw = Some(self.tag.start);
@@ -349,6 +367,11 @@ impl<'a> Scan<'a> {
             if is_odd_raw(name, content) {
                 self.distrust(start);
             }
+            if name == b"style" {
+                let css = memchr::memchr(b'>', content).map_or(content, |end| &content[end + 1..]);
+                self.sheet.read(css);
+                self.is_hidden |= self.sheet.hides_notice();
+            }
         }
     }
 
@@ -393,14 +416,37 @@ impl<'a> Scan<'a> {
         }
     }
 
+    /// A `<blockquote>` of which nothing but the line before it says that it quotes, or the element
+    /// around both.
+    fn mark_of_blockquote(&mut self, element: Element) -> Option<Mark> {
+        if element.block != Some(BLOCKQUOTE) || self.quoting > 0 || self.hiding > 0 {
+            return None;
+        }
+        self.reading.end_line();
+        if plain::ends_attribution(self.reading.text()) {
+            return Some(Mark::Quote);
+        }
+        let blocks = self.blocks.iter_mut().rev().take(SPANS_MAX);
+        let around = blocks.filter(|block| block.may_quote.is_some()).last()?;
+        if self.reading.quotes_since(around.may_quote.take()?) {
+            around.quotes = true;
+            self.quoting += 1;
+            self.reading.set_quoted(true);
+        }
+        None
+    }
+
     fn open(&mut self, index: usize, mark: Option<Mark>) {
         if index != SPAN {
             self.close_paragraph();
         }
+        let may_quote = (mark.is_none() && self.quoting == 0 && self.tag.may_quote())
+            .then(|| self.reading.point(self.here()));
         let block = Block {
             index,
             quotes: mark == Some(Mark::Quote),
-            hides: self.tag.hides(),
+            hides: self.tag.hides() || self.sheet.hides(&self.tag),
+            may_quote,
         };
         self.open_blocks[index] += 1;
         self.quoting += usize::from(block.quotes);

@@ -141,16 +141,18 @@ impl Tag {
     }
 
     fn hides_by_attributes(&self) -> bool {
-        self.is_hidden
-            || self.declarations().any(|(property, value)| match property {
-                b"display" => value.starts_with(b"none"),
-                b"visibility" => value.starts_with(b"hidden"),
-                b"mso-hide" => value.starts_with(b"all"),
-                b"max-height" | b"opacity" => {
-                    value.starts_with(b"0") && !value.iter().any(|b| matches!(b, b'1'..=b'9'))
-                }
-                _ => false,
-            })
+        self.is_hidden || hides(&self.style)
+    }
+
+    /// Whether the element is a place of quotes in the HTML of some webmails, and much else elsewhere:
+    /// Nextcloud Mail.
+    pub(super) fn may_quote(&self) -> bool {
+        self.has_attributes && self.name == b"div" && self.has_class(&[b"quote"])
+    }
+
+    /// Its `id`.
+    pub(super) fn id(&self) -> &[u8] {
+        &self.id
     }
 
     fn is_quote(&self) -> bool {
@@ -178,7 +180,8 @@ impl Tag {
             || self.name == b"hr" && self.is_outlook_line()
     }
 
-    fn classes(&self) -> impl Iterator<Item = &[u8]> {
+    /// Its classes.
+    pub(super) fn classes(&self) -> impl Iterator<Item = &[u8]> {
         self.class.split(u8::is_ascii_whitespace)
     }
 
@@ -188,11 +191,7 @@ impl Tag {
 
     /// The declarations of the style, without their blanks.
     fn declarations(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.style.split(|&b| b == b';').filter_map(|declaration| {
-            let colon = memchr::memchr(b':', declaration)?;
-            let (property, value) = declaration.split_at(colon);
-            Some((property.trim_ascii(), value[1..].trim_ascii()))
-        })
+        declarations(&self.style)
     }
 
     /// A line on the left, with which webmails quote. (Some indent with a `blockquote` without.)
@@ -222,6 +221,27 @@ impl Tag {
     }
 }
 
+/// Whether a style in lower case shows nothing of the element.
+pub(super) fn hides(style: &[u8]) -> bool {
+    declarations(style).any(|(property, value)| match property {
+        b"display" => value.starts_with(b"none"),
+        b"visibility" => value.starts_with(b"hidden"),
+        b"mso-hide" => value.starts_with(b"all"),
+        b"max-height" | b"opacity" => {
+            value.starts_with(b"0") && !value.iter().any(|b| matches!(b, b'1'..=b'9'))
+        }
+        _ => false,
+    })
+}
+
+fn declarations(style: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    style.split(|&b| b == b';').filter_map(|declaration| {
+        let colon = memchr::memchr(b':', declaration)?;
+        let (property, value) = declaration.split_at(colon);
+        Some((property.trim_ascii(), value[1..].trim_ascii()))
+    })
+}
+
 fn replace(text: &mut Vec<u8>, with: &[u8]) {
     text.clear();
     text.extend_from_slice(with);
@@ -231,7 +251,7 @@ fn replace(text: &mut Vec<u8>, with: &[u8]) {
 mod tests {
     use super::*;
 
-    fn hides(style: &str) -> bool {
+    fn is_hiding(style: &str) -> bool {
         let mut tag = Tag::default();
         tag.begin(0, b"div");
         tag.attribute(b"style");
@@ -249,7 +269,7 @@ mod tests {
             "max-height:0px;overflow:hidden",
             "opacity:0.0",
         ] {
-            assert!(hides(style), "{style}");
+            assert!(is_hiding(style), "{style}");
         }
         for style in [
             "",
@@ -258,7 +278,7 @@ mod tests {
             "max-height:50px",
             "font-size:0",
         ] {
-            assert!(!hides(style), "{style}");
+            assert!(!is_hiding(style), "{style}");
         }
     }
 }

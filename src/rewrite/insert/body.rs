@@ -19,9 +19,7 @@ impl<'a> Body<'a> {
             TransferEncoding::SevenBit | TransferEncoding::EightBit | TransferEncoding::Binary => {
                 Ok(Self::Identity(raw))
             }
-            TransferEncoding::QuotedPrintable => qp::Decoded::new(raw)
-                .map(Self::QuotedPrintable)
-                .ok_or(CannotTake("quoted-printable")),
+            TransferEncoding::QuotedPrintable => Ok(Self::QuotedPrintable(qp::Decoded::new(raw))),
             TransferEncoding::Base64 => {
                 let text = decode_base64(raw).ok_or(CannotTake("base64"))?;
                 Ok(Self::Base64 { text, raw })

@@ -124,25 +124,48 @@ fn a_charset_of_which_we_write_only_ascii_gets_ascii() {
 }
 
 #[test]
-fn a_body_that_is_not_in_its_charset_is_refused() {
+fn a_body_that_is_not_in_its_charset_gets_ascii_on_lines_of_its_own() {
     for (charset, body) in [
         (None, &b"caf\xe9"[..]),
         (Some("us-ascii"), b"\xc3\xa9"),
         (Some("utf-8"), b"caf\xe9"),
         (Some("windows-1252"), b"\x81"),
         (Some("shift_jis"), b"\x95"),
+        (Some("x-of-some-system"), b"a \x95"),
     ] {
-        let raw = [b"\r\n", body].concat();
-        for kind in [TextKind::Plain, TextKind::Html] {
-            let part = part(&raw, kind, charset);
-            let result = insert(
-                &part,
-                &notice(Language::En, &["x"]),
-                Position::End,
-                Eol::CrLf,
-            );
-            assert_eq!(result, Err(CannotTake("not in its charset")));
+        for encoding in ["8bit", "quoted-printable"] {
+            let header = format!("Content-Transfer-Encoding: {encoding}\r\n\r\n");
+            let encoded = match encoding {
+                "quoted-printable" => qp::encode(body, Eol::CrLf),
+                _ => body.to_vec(),
+            };
+            let raw = [header.as_bytes(), &encoded].concat();
+            for kind in [TextKind::Plain, TextKind::Html] {
+                let part = part(&raw, kind, charset);
+                let after = after(&part, Language::Fr, Position::End);
+                let added = after.strip_prefix(&*raw).unwrap();
+                assert!(
+                    added.is_ascii() && added.starts_with(b"\r\n"),
+                    "{charset:?}"
+                );
+            }
         }
+    }
+}
+
+#[test]
+fn a_broken_escape_elsewhere_stays_as_it_is() {
+    let header = "Content-Transfer-Encoding: quoted-printable\r\n\r\n";
+    let long = "x".repeat(100);
+    for body in [
+        "<p>prix = 10</p>\r\n",
+        "<p a==3D>=\r\n=C3=A9 = 1</p>",
+        &*long,
+    ] {
+        let raw = format!("{header}{body} =ZZ<br>\r\n<p>c</p>\r\n");
+        let part = part(raw.as_bytes(), TextKind::Html, Some("utf-8"));
+        let after = after(&part, Language::Fr, Position::End);
+        assert!(after.starts_with(raw.trim_end().as_bytes()), "{body}");
     }
 }
 
@@ -183,7 +206,7 @@ fn a_body_that_cannot_take_it_says_why() {
         (
             "C: quoted-printable\r\n\r\n",
             None,
-            "=ZZ",
+            "a=Z",
             "quoted-printable",
         ),
     ] {

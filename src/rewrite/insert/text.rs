@@ -36,11 +36,13 @@ impl Text<'_> {
     ) -> Result<Vec<Splice>, CannotTake> {
         let at = self.place(position)?;
         let text = self.body.text();
-        if let Body::QuotedPrintable(decoded) = &self.body
-            && decoded.is_loose
-            && !self.has_only_our_line_ends(text)
-        {
-            return Err(CannotTake("quoted-printable"));
+        if let Body::QuotedPrintable(decoded) = &self.body {
+            let takes = if decoded.is_malformed {
+                decoded.takes(decoded.place(at))
+            } else {
+                !decoded.is_loose || self.has_only_our_line_ends(text)
+            };
+            takes.then_some(()).ok_or(CannotTake("quoted-printable"))?;
         }
         let (lines, label) = match self.kind {
             TextKind::Html => (
@@ -204,11 +206,12 @@ impl Text<'_> {
         let eol = self.text_eol().as_bytes();
         let blank = head.ends_with(b" ") || head.ends_with(b"\t");
         if matches!(self.body, Body::QuotedPrintable(_)) {
-            let breaks = at_line_end && !head.is_empty() && !blank;
+            let breaks = (at_line_end || self.may_swallow(head)) && !head.is_empty() && !blank;
             let lead = if breaks { eol } else { b"" };
             return Ok([lead, &lines].concat());
         }
-        let joins = head.is_empty() || head.starts_with(b"--") || blank;
+        let joins =
+            head.is_empty() || (head.starts_with(b"--") || blank) && !self.may_swallow(head);
         let lead = if joins { &b""[..] } else { eol };
         let joined = at_line_end
             || tail.starts_with(b"--")
@@ -226,11 +229,17 @@ impl Text<'_> {
         Ok(block)
     }
 
+    /// Whether readers may take the byte behind these for the second half of a character.
+    fn may_swallow(&self, head: &[u8]) -> bool {
+        matches!(self.charset, Charset::AsciiOnly(None))
+            && head.last().is_some_and(|b| !b.is_ascii())
+    }
+
     /// The splice that puts `added` at this place of the decoded text.
     fn splice(&self, at: usize, added: Vec<u8>) -> Splice {
         match &self.body {
             Body::Identity(_) => self.body_splice(at, at, added),
-            Body::QuotedPrintable(decoded) if decoded.is_loose => {
+            Body::QuotedPrintable(decoded) if decoded.is_loose && !decoded.is_malformed => {
                 let encoded = qp::encode(&spliced(&decoded.text, at, &added), self.eol);
                 self.body_splice(0, decoded.raw.len(), encoded)
             }
@@ -252,8 +261,9 @@ impl Text<'_> {
         let breaks = added.starts_with(b"\r\n") || added.starts_with(b"\n");
         let blank = head.ends_with(b" ") || head.ends_with(b"\t");
         if !head.is_empty() && (!breaks || blank) {
-            // A line without room for the soft break is at its end: a hard one does.
-            let full = head.len() >= qp::LINE_MAX;
+            // A line without room for the soft break is at its end: a hard one does. The author's
+            // own lines that are too long have room.
+            let full = head.len() >= qp::LINE_MAX && !decoded.is_loose;
             with.extend_from_slice(if full {
                 line_end(self.eol).as_bytes()
             } else {

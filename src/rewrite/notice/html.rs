@@ -10,17 +10,25 @@
 use std::fmt::Write;
 
 use super::{Notice, NoticeFile, domain::starts_domain};
-use crate::{names, rewrite::words, words::size};
+use crate::{config::Language, names, rewrite::words, words::size};
 
 /// The longest word of a name that may stay whole, in characters.
 const WORD_CHARS_MAX: usize = 24;
 
-/// How many characters of a name stand on one line of HTML source.
-const HTML_RUN_CHARS: usize = 60;
+/// How much of a name stands on one line of HTML source, in bytes. What is longer is broken inside a
+/// tag, which some sanitizers of list archives drop; lines of more than 998 some servers break.
+const HTML_RUN_BYTES: usize = 800;
 
 /// The lines, without line ends.
 pub(super) fn lines(notice: &Notice) -> Vec<String> {
-    let mut lines = vec![TABLE_OPEN.into(), CELL_OPEN.into()];
+    let language = match notice.language {
+        Language::En => "en",
+        Language::Fr => "fr",
+    };
+    let mut lines = vec![
+        format!("<table lang=\"{language}\" {TABLE_OPEN}"),
+        CELL_OPEN.into(),
+    ];
     lines.push(format!(
         "<div><b>{}</b><br>{}</div>",
         escape(&notice.count()),
@@ -43,6 +51,11 @@ pub(super) fn lines(notice: &Notice) -> Vec<String> {
         "<a href=\"{}\" style=\"{BUTTON}\">{}</a></td></tr></table>",
         escape(&notice.link),
         escape(words::action(notice.language))
+    ));
+    // For readers who print it, or see no addresses: whom they would ask.
+    lines.push(format!(
+        "<div style=\"{HOST}\">{}</div>",
+        html_name(notice.host())
     ));
     lines.push(format!(
         "<div style=\"{SMALL}\">{}</div>",
@@ -74,7 +87,7 @@ pub(super) fn has_long_word(name: &str) -> bool {
         .any(|word| word.chars().nth(WORD_CHARS_MAX).is_some())
 }
 
-const TABLE_OPEN: &str = "<table role=\"presentation\" dir=\"ltr\" cellpadding=\"0\" \
+const TABLE_OPEN: &str = "role=\"presentation\" dir=\"ltr\" cellpadding=\"0\" \
     cellspacing=\"0\" border=\"0\" width=\"100%\" style=\"max-width:560px;margin:18px 0;\
     border:1px solid #8c9aa8;border-radius:8px;border-collapse:separate\">";
 const CELL_OPEN: &str = "<tr><td align=\"left\" style=\"padding:14px 16px;\
@@ -86,24 +99,29 @@ const BUTTON_OPEN: [&str; 2] = [
     "<td bgcolor=\"#0b6b57\" style=\"border-radius:6px;background-color:#0b6b57;\
     mso-padding-alt:10px 18px\">",
 ];
+/// Colour and line twice: against a newsletter's `a{color:red !important}`, and for programs that
+/// drop what has `!important`.
 const BUTTON: &str = "display:inline-block;padding:10px 18px;border-radius:6px;\
     font-family:Arial,Helvetica,sans-serif;font-size:15px;line-height:20px;font-weight:bold;\
-    color:#ffffff;text-decoration:none";
+    color:#ffffff;color:#ffffff !important;text-decoration:none;\
+    text-decoration:none !important";
 const ROW: &str = "padding:4px 0;font-family:Arial,Helvetica,sans-serif;font-size:15px;\
     line-height:20px";
 const NAME: &str = "padding-right:16px;text-align:left;word-break:break-word";
 const LONG_NAME: &str = "padding-right:16px;text-align:left;word-break:break-all";
 const SIZE: &str = "text-align:right;white-space:nowrap";
+const HOST: &str = "margin-top:6px;font-size:13px;line-height:18px";
 const SMALL: &str = "margin-top:12px;font-size:13px;line-height:18px;opacity:.8";
 
 /// A name as HTML in runs of bounded length, with its dots in elements of their own where they
 /// could make a domain: clients look for links in one run of text.
 pub(super) fn html_name(name: &str) -> String {
-    let mut html = String::new();
-    for (count, (i, c)) in name.char_indices().enumerate() {
-        if count > 0 && count % HTML_RUN_CHARS == 0 {
+    let (mut html, mut run) = (String::new(), 0);
+    for (i, c) in name.char_indices() {
+        if html.len() - run > HTML_RUN_BYTES {
             // A line break inside a tag is not content.
             html.push_str("<span\n></span>");
+            run = html.len();
         }
         match c {
             '.' if starts_domain(name, i) => html.push_str("<span>.</span>"),

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// All paths that are the same for text and HTML; those of a file belong to it.
-pub(super) const KNOWN: [&str; 25] = [
+pub(super) const KNOWN: [&str; 26] = [
     "contact",
     "count",
     "direction",
@@ -20,6 +20,7 @@ pub(super) const KNOWN: [&str; 25] = [
     "expires.text",
     "expires.zone",
     "files",
+    "host",
     "language",
     "link",
     "more",
@@ -55,8 +56,8 @@ pub(super) fn of_text(notice: &Notice, setting: &Setting<'_>) -> Value {
         }
     };
     let files: Vec<Value> = notice.listed().iter().map(file).collect();
-    let sender = |sender: &str| Value::from(text::shown(sender, setting));
-    values(notice, files, sender)
+    let shown = |name: &str| Value::from(text::shown(name, setting));
+    values(notice, files, shown)
 }
 
 /// For a template of HTML. Names are HTML already.
@@ -71,12 +72,11 @@ pub(super) fn of_html(notice: &Notice) -> Value {
         }
     };
     let files: Vec<Value> = notice.listed().iter().map(file).collect();
-    let sender =
-        |sender: &str| Value::from_safe_string(html::html_name(&crate::names::display(sender)));
-    values(notice, files, sender)
+    let shown = |name: &str| Value::from_safe_string(html::html_name(&crate::names::display(name)));
+    values(notice, files, shown)
 }
 
-fn values(notice: &Notice, files: Vec<Value>, sender: impl Fn(&str) -> Value) -> Value {
+fn values(notice: &Notice, files: Vec<Value>, shown: impl Fn(&str) -> Value) -> Value {
     let (language, at) = (notice.language, &notice.expires);
     let own = notice.own.clone().unwrap_or_default();
     let rest = &notice.files[files.len()..];
@@ -96,6 +96,7 @@ fn values(notice: &Notice, files: Vec<Value>, sender: impl Fn(&str) -> Value) ->
         more_size => (!rest.is_empty()).then(|| total(rest)),
         total => total(&notice.files),
         link => &notice.link,
+        host => shown(notice.host()),
         expires => context! {
             text => moment(at, language),
             date => date(at.date(), language),
@@ -104,7 +105,7 @@ fn values(notice: &Notice, files: Vec<Value>, sender: impl Fn(&str) -> Value) ->
         },
         operator => notice.operator_line(),
         contact => &own.contact,
-        sender => own.sender.as_deref().map(sender),
+        sender => own.sender.as_deref().map(shown),
         t => sentences(notice),
     }
 }
