@@ -36,7 +36,7 @@ use self::{
         Absolute, As, Choice, Count, Flag, LogFilter, Mode, OptionalPath, OptionalPeriod,
         OptionalSize, Period, Retention, Seconds, Size, Sizes, Strings, Text, Way, Zone,
     },
-    wishes::{Addresses, FieldName, Tags},
+    wishes::{Addresses, FieldName, Lists, Tags},
 };
 pub use self::{
     address::{MilterAddress, Network},
@@ -475,9 +475,30 @@ pub struct DetachConfig {
     /// What becomes of an attachment when the recipients' rules differ.
     #[serde(with = "As::<Choice<Recipients>>")]
     pub recipients: Recipients,
+    /// How long a message that somebody's choice kept is kept when it comes again; `None` judges anew.
+    #[serde(with = "As::<OptionalPeriod>")]
+    pub remember_kept: Option<Span>,
+    /// Whether copies of one message that come apart share one package.
+    #[serde(with = "As::<Flag>")]
+    pub share_copies: bool,
+    /// What becomes of mail that was signed by DKIM2 and goes to another machine.
+    #[serde(with = "As::<Choice<Dkim2>>")]
+    pub dkim2: Dkim2,
+    /// Which addresses are mailing lists, besides those of which it is known otherwise.
+    #[serde(with = "As::<Lists>")]
+    pub lists: AddressPatterns,
     /// Whether what is decided is done.
     #[serde(with = "As::<Choice<RunMode>>")]
     pub mode: RunMode,
+}
+
+/// What becomes of mail that was signed by DKIM2 and goes to another machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dkim2 {
+    /// It is left alone: a body that cannot be recreated fails there.
+    Spare,
+    /// It is treated like all other mail.
+    Treat,
 }
 
 /// What becomes of an attachment when the recipients' rules differ.

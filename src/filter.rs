@@ -7,7 +7,10 @@
 //! * `leaf` – the part whose body is coming in
 //! * `parts` – the parts of the message as they lie in the spool
 //! * `message` – a message on its way: each of the scanner's events is acted upon
+//! * `choices` – what somebody's choice kept is remembered, and kept when it comes again
+//! * `copies` – copies of one message share one package
 //! * `finish` – its end: the last decisions, the notice, a look at what was made of it, the commit
+//! * `forwarded` – how heavy a forwarded message is
 //! * `language` – in which language the notice is
 //!
 //! # Memory
@@ -22,12 +25,14 @@
 //! | references to embedded files, and the end of an HTML body | 4,096 × 16 bytes, 64 KiB |
 //! | text parts | 16 × 200 bytes |
 //! | open boundaries | 300 bytes × `limits.depth_max` |
+//! | in a forwarded message, four header blocks more | 4 × `limits.header_bytes_max` |
 //! | header block being read: its bytes, then its fields apart | 32 × `limits.header_bytes_max` |
 //! | parts | 64 bytes × `limits.parts_max` |
 //! | candidates for the end, with a name and a type of 255 bytes each | 832 bytes × `limits.parts_max` |
 //! | detached files, and the manifest of them | 2 KiB × [`DETACHED_MAX`], if not candidates |
 //! | at its end, texts that take the notice, one at a time | 16 × `limits.text_bytes_max` |
 //! | in place of that, the start of one, to tell its language | 32 KiB raw, 256 KiB in all |
+//! | its `Message-ID` | 1 KiB |
 //! | with `notice.templates`, one of them while it is rendered | 1 MiB, and not in the sum |
 //!
 //! In sum, with what is constant rounded up:
@@ -37,7 +42,7 @@
 //!         + 16 × limits.text_bytes_max
 //! ```
 //!
-//! That is a message in work, of which there are `milter.max_messages`. While few of them are long,
+//! Packages that copies of a message share (`copies`) take 2 MiB in all. That is a message in work, of which there are `milter.max_messages`. While few of them are long,
 //! their spools take more: `8 × spool.memory` in all. What is held before, and by connections without
 //! a message, is bounded in [`milter`](crate::milter):
 //!
@@ -56,8 +61,13 @@
 //! these are measured by `tests/e2e/memory.py`, which holds the whole sum against the daemon.
 //! What explains decisions takes more; only `depollueur rewrite` asks for it.
 
+mod choices;
+mod copies;
 mod domain;
 mod finish;
+mod forwarded;
+#[cfg(test)]
+mod lab;
 mod language;
 mod leaf;
 mod message;
@@ -68,17 +78,19 @@ use std::{io, net::IpAddr, ops::Range, sync::Arc};
 use bytes::{Bytes, BytesMut};
 
 use crate::{
-    config::{Config, RunMode},
+    config::{Config, Dkim2, RunMode},
     decisions::Decisions,
+    drop::Drop,
     lookup::Lookup,
     mime::{Ambiguity, Field, Head, MediaType, head},
-    policy::{self, Edits, HeaderFacts, Known, Outlook, Plan, Refusal, Source, Wishes},
+    policy::{self, Edits, HeaderFacts, Known, Outlook, Plan, Refusal, Source, Wish, Wishes},
     rewrite::Eol,
     rules,
     spool::{Spool, Spools},
     store::{StoreError, Stores},
 };
 
+pub use copies::Copies;
 pub use message::Message;
 
 /// How many parts of one message are detached at most; with more, the message is not touched.
@@ -118,6 +130,12 @@ pub struct Envelope {
     pub size: Option<u64>,
     /// Who is meant by its addresses, as far as that was found out.
     pub known: Known,
+    /// Whether some of it goes to another machine, as far as the mail server says so.
+    pub leaves: bool,
+    /// Those of its recipients that are mailing lists, as far as the mail server says so.
+    pub lists: Vec<String>,
+    /// Whether somebody's choice kept it when it came before.
+    pub kept_before: bool,
 }
 
 /// What all messages share: the configuration of the moment, and the store.
@@ -135,6 +153,9 @@ pub struct Filter {
     preview: bool,
     /// Where what is decided is kept.
     decisions: Option<Decisions>,
+    /// Where what somebody's choice kept is remembered.
+    choices: Option<Drop>,
+    copies: Copies,
 }
 
 /// What becomes of a message once its header is known.
@@ -161,6 +182,12 @@ pub enum Reason {
     Small,
     /// The rules, or the users' choice, keep everything.
     Rules,
+    /// Nobody whom it is from or to asked for it to be treated (`users.opt_in`).
+    NotAsked,
+    /// Somebody's choice kept it when it came before.
+    KeptBefore,
+    /// It was signed by DKIM2 and goes to another machine.
+    Dkim2,
     /// Its sender wants everything kept.
     Wish,
     /// Something would have been done, were this not a trial.
@@ -270,6 +297,8 @@ pub struct Rewritten {
     pub detached_bytes: u64,
     /// The link in the notice.
     pub link: String,
+    /// Whether the package is that of a copy which came before.
+    pub is_copy: bool,
     /// How added lines end.
     pub eol: Eol,
     spool: Spool,
@@ -335,6 +364,8 @@ impl Filter {
             explain: false,
             preview: false,
             decisions: None,
+            choices: None,
+            copies: Copies::default(),
         }
     }
 
@@ -402,6 +433,18 @@ impl Filter {
         self
     }
 
+    /// Remembers there what somebody's choice kept.
+    pub fn remembering(mut self, drop: Drop) -> Self {
+        self.choices = Some(drop);
+        self
+    }
+
+    /// Shares packages with the filters that have the same copies.
+    pub fn sharing(mut self, copies: Copies) -> Self {
+        self.copies = copies;
+        self
+    }
+
     /// Where what is decided is kept.
     pub fn decisions(&self) -> Option<&Decisions> {
         self.decisions.as_ref()
@@ -438,8 +481,8 @@ impl Filter {
         let filter = self.of(envelope);
         let config = &filter.config;
         envelope.known = Known::default();
-        if !config.asks_people() || !policy::is_among(config.detach.directions, envelope.direction)
-        {
+        let asks = config.asks_people() || spares_dkim2(config, header);
+        if !asks || !policy::is_among(config.detach.directions, envelope.direction) {
             return;
         }
         let mut asked = envelope.clone();
@@ -487,13 +530,20 @@ impl Filter {
             Ok(plan) => plan,
             Err(refusal) => return Start::Refuse(refusal),
         };
+        let leaves = envelope.leaves || envelope.known.leaves();
         // The plan has what matters of it.
         envelope.known = Known::default();
+        let is_kept = envelope.kept_before && wish != Some(Wish::Detach);
+        let is_spared = leaves && spares_dkim2(config, header);
         if let Some(refusal) = plan.would_refuse() {
             let (queue_id, rule) = (&envelope.queue_id, Source::Rule(refusal.rule).label(config));
             tracing::info!(queue_id, rule, "would have been refused: dry-run");
         }
-        let started = filter.start(envelope, header, eol, plan);
+        let started = match (is_kept, is_spared) {
+            (true, _) => Err(Reason::KeptBefore),
+            (_, true) => Err(Reason::Dkim2),
+            _ => filter.start(envelope, header, eol, plan),
+        };
         match started {
             Ok(mut message) => {
                 message.edits = edits;
@@ -516,7 +566,8 @@ impl Filter {
             Some(_) if plan.would_refuse().is_some() => return Err(Reason::DryRun),
             Some(source) if source.detaches(&self.config) => return Err(Reason::Small),
             Some(Source::Wish(_)) => return Err(Reason::Wish),
-            Some(_) => return Err(Reason::Rules),
+            Some(_) if plan.is_chosen() => return Err(Reason::Rules),
+            Some(_) => return Err(Reason::NotAsked),
             None => {}
         }
         let read = || Head::read(header, MediaType::new("text", "plain"));
@@ -549,7 +600,9 @@ impl Reason {
             Self::Header => "header",
             Self::Nothing => "nothing",
             Self::Small => "small",
-            Self::Rules => "rules",
+            Self::Rules | Self::NotAsked => "rules",
+            Self::KeptBefore => "kept-before",
+            Self::Dkim2 => "dkim2",
             Self::Wish => "wish",
             Self::DryRun => "dry-run",
             Self::Ambiguous(why) => why.label(),
@@ -572,6 +625,9 @@ impl Reason {
                 | Self::Nothing
                 | Self::Small
                 | Self::Rules
+                | Self::NotAsked
+                | Self::KeptBefore
+                | Self::Dkim2
                 | Self::Wish
                 | Self::DryRun
                 // Why was told when it was asked.
@@ -640,6 +696,13 @@ impl Rewritten {
     }
 }
 
+/// Whether a message was signed by DKIM2, and is to be left alone where it goes to another machine: there a body
+/// that cannot be recreated fails (draft-ietf-dkim-dkim2-spec-08, section 5.2).
+fn spares_dkim2(config: &Config, header: &[Field]) -> bool {
+    let is_signature = |field: &Field| field.name.eq_ignore_ascii_case(b"dkim2-signature");
+    config.detach.dkim2 == Dkim2::Spare && header.iter().any(is_signature)
+}
+
 /// The spools of a configuration's messages.
 fn spools(config: &Config) -> Spools {
     let directory = config.spool.directory.as_ref();
@@ -672,6 +735,7 @@ mod tests {
             detached: 1,
             detached_bytes: 1,
             link: String::new(),
+            is_copy: false,
             eol: Eol::CrLf,
             spool,
             pieces: pieces.into_iter(),

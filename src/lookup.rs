@@ -21,7 +21,10 @@ mod error;
 mod postmap;
 mod settings;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use tokio::{sync::OnceCell, time::timeout};
 
@@ -67,10 +70,14 @@ impl Lookup {
         let of_users = config.users.lists().flat_map(UserList::tables);
         Self(Arc::new(Inner {
             users: config.users.clone(),
-            recipients: of_rules(|condition| match condition {
-                Condition::Recipient(list) => Some(list),
-                _ => None,
-            }),
+            recipients: [
+                of_rules(|condition| match condition {
+                    Condition::Recipient(list) => Some(list),
+                    _ => None,
+                }),
+                config.detach.lists.tables().to_vec(),
+            ]
+            .concat(),
             senders: of_rules(|condition| match condition {
                 Condition::Sender(list) => Some(list),
                 _ => None,
@@ -140,7 +147,9 @@ impl Inner {
     async fn know(&self, envelope: &Envelope) -> Result<Known, LookupError> {
         let settings = self.settings().await?;
         let ours = envelope.direction == Direction::Outgoing;
-        let people = alias::people(&self.postmap, settings, &envelope.recipients).await?;
+        let found = alias::people(&self.postmap, settings, &envelope.recipients).await?;
+        let leaves = self.leaves(&found.ends).await?;
+        let (people, lists) = (found.people, found.lists);
         let sender = sender(settings, envelope);
         let recipients: Vec<&String> = people.iter().flatten().collect();
         let senders: Vec<&String> = sender.iter().collect();
@@ -157,7 +166,23 @@ impl Inner {
             let both = [senders, logins].concat();
             self.list(&mut listed, &self.users_tables, &both).await?;
         }
-        Ok(Known::whole(sender, people, listed))
+        Ok(Known::whole(sender, people, listed).leading(lists, leaves))
+    }
+
+    /// Whether one of these addresses is on another machine.
+    async fn leaves(&self, addresses: &HashSet<String>) -> Result<bool, LookupError> {
+        let settings = self.settings().await?;
+        let domain = |address: &String| Some(address.rsplit_once('@')?.1.to_owned());
+        let mut others: HashSet<String> = addresses.iter().filter_map(domain).collect();
+        others.retain(|domain| {
+            !settings.local_domains.contains(domain) && !settings.other_domains.contains(domain)
+        });
+        for table in &settings.domain_tables {
+            let asked: Vec<String> = others.iter().cloned().collect();
+            let answers = self.postmap.ask(table, &asked).await?;
+            others.retain(|domain| !answers.contains_key(domain));
+        }
+        Ok(!others.is_empty())
     }
 
     /// Asks tables about names.

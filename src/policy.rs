@@ -183,7 +183,7 @@ pub fn is_among(directions: Directions, direction: Direction) -> bool {
 
 /// What can still become of a message of which only (a part of) the envelope is known.
 pub fn outlook(config: &Config, envelope: &Envelope, stage: Stage) -> Outlook {
-    let message = MessageFacts::new(envelope, None);
+    let message = MessageFacts::new(config, envelope, None);
     let views: Vec<View> = match stage {
         Stage::Mail => vec![view(config, &message, None, envelope.size)],
         Stage::Data => each_recipient(envelope)
@@ -206,9 +206,14 @@ pub fn outlook(config: &Config, envelope: &Envelope, stage: Stage) -> Outlook {
         Recipients::AnyKeep => views.iter().any(nothing_for),
         Recipients::AnyDetach => views.iter().all(nothing_for),
     };
+    let is_remembered = config.detach.remember_kept.is_some()
+        && config.detach.mode == RunMode::Live
+        && may_detach(config, envelope.size);
     match never {
         false => Outlook::Open,
         true if views.iter().any(|view| view.is_small) => Outlook::Never("small"),
+        // By its Message-ID it is known when it comes again.
+        true if is_remembered && views.iter().any(|view| view.is_chosen) => Outlook::Open,
         true => Outlook::Never("rules"),
     }
 }
@@ -219,6 +224,8 @@ struct View {
     may_refuse: bool,
     /// Whether something could be detached were the message larger.
     is_small: bool,
+    /// Whether somebody's choice keeps it.
+    is_chosen: bool,
     refusal: Option<Refusal>,
 }
 
@@ -233,6 +240,7 @@ fn view(
         may_detach: false,
         may_refuse: refusal != Some(None),
         is_small: false,
+        is_chosen: opted_out(config, message, recipient) == Holds::Yes,
         refusal: refusal
             .flatten()
             .and_then(|index| Refusal::of(config, index)),
@@ -251,6 +259,7 @@ fn view(
             take(Source::Rule(index));
         }
         if holds == Holds::Yes && !rule.is_of_part() {
+            view.is_chosen |= matches!(rule.action, Action::Keep);
             return view;
         }
     }
@@ -302,7 +311,7 @@ pub fn keeper_of(config: &Config, who: &Who) -> Option<String> {
         client: who.client.as_deref().and_then(|ip| ip.parse().ok()),
         ..Envelope::default()
     };
-    let message = MessageFacts::new(&envelope, None);
+    let message = MessageFacts::new(config, &envelope, None);
     let recipients = each_recipient(&envelope);
     let keeps = recipients.iter().find_map(|recipient| {
         config.rule.iter().find(|rule| {
@@ -316,29 +325,37 @@ pub fn keeper_of(config: &Config, who: &Who) -> Option<String> {
     label.or_else(|| chose.then(|| "users".to_owned()))
 }
 
-/// Whether a user's choice keeps the message as it is for this recipient.
+/// Whether the message stays as it is for this recipient by `[users]`: a user chose so, or nobody asked
+/// for more.
 fn users_keep(config: &Config, message: &MessageFacts<'_>, recipient: Option<&Person>) -> Holds {
-    let users = &config.users;
-    let known = message.known;
-    let by = |list: &UserList| {
-        let sent = match message.direction {
-            Direction::Incoming => Holds::No,
-            Direction::Outgoing => {
-                let sender = known.has_for(list, &message.sender, Mail::Sent);
-                let login = message.login.as_ref();
-                sender.or(login.map_or(Holds::No, |login| known.has_for(list, login, Mail::Sent)))
-            }
-        };
-        sent.or(recipient.map_or(Holds::Unknown, |recipient| {
-            known.has_for(list, recipient, Mail::Received)
-        }))
-    };
-    let out = users.opt_out.as_ref().map_or(Holds::No, by);
-    let not_in = users
+    let not_in = config
+        .users
         .opt_in
         .as_ref()
-        .map_or(Holds::No, |list| by(list).not());
-    out.or(not_in)
+        .map_or(Holds::No, |list| stands_in(list, message, recipient).not());
+    opted_out(config, message, recipient).or(not_in)
+}
+
+/// Whether a user's choice keeps the message as it is for this recipient.
+fn opted_out(config: &Config, message: &MessageFacts<'_>, recipient: Option<&Person>) -> Holds {
+    let list = config.users.opt_out.as_ref();
+    list.map_or(Holds::No, |list| stands_in(list, message, recipient))
+}
+
+/// Whether one of ours who sends the message, or this recipient, stands in a list.
+fn stands_in(list: &UserList, message: &MessageFacts<'_>, recipient: Option<&Person>) -> Holds {
+    let known = message.known;
+    let sent = match message.direction {
+        Direction::Incoming => Holds::No,
+        Direction::Outgoing => {
+            let sender = known.has_for(list, &message.sender, Mail::Sent);
+            let login = message.login.as_ref();
+            sender.or(login.map_or(Holds::No, |login| known.has_for(list, login, Mail::Sent)))
+        }
+    };
+    sent.or(recipient.map_or(Holds::Unknown, |recipient| {
+        known.has_for(list, recipient, Mail::Received)
+    }))
 }
 
 /// The recipients, each person once; one without a name when there is none.
@@ -349,10 +366,14 @@ fn each_recipient(envelope: &Envelope) -> Vec<Person> {
 /// Whether it matters to a message of at most so many bytes who is meant by its addresses: something
 /// of it may be detached, or it may be refused.
 pub(crate) fn asks_people(config: &Config, wish: Option<Wish>, size: Option<u64>) -> bool {
+    config.rule.iter().any(Rule::refuses) || (wish.is_none() && may_detach(config, size))
+}
+
+/// Whether something of a message of at most so many bytes may be detached by a rule or the defaults.
+pub(crate) fn may_detach(config: &Config, size: Option<u64>) -> bool {
     let mut sources = (0..config.rule.len()).map(Source::Rule);
-    let may_detach = Source::Default.reaches(config, size)
-        || sources.any(|source| source.detaches(config) && source.reaches(config, size));
-    config.rule.iter().any(Rule::refuses) || (wish.is_none() && may_detach)
+    Source::Default.reaches(config, size)
+        || sources.any(|source| source.detaches(config) && source.reaches(config, size))
 }
 
 #[cfg(test)]

@@ -233,6 +233,35 @@ impl Store {
         }
     }
 
+    /// Until when a package can be fetched that was committed before with these files; `None` when it
+    /// cannot be any more. `expires` is what its commit said.
+    ///
+    /// # Errors
+    /// The store cannot be asked.
+    pub async fn committed(
+        &self,
+        link: &str,
+        files: &[&DurableFile],
+        expires: Timestamp,
+    ) -> Result<Option<Timestamp>> {
+        let Some(Link { token, .. }) = Link::read(link) else {
+            return Ok(None);
+        };
+        match &self.0 {
+            Kind::Embedded { drop, .. } => match drop.find(&token, Timestamp::now()).await? {
+                drop::Lookup::Live(package) => Ok(Some(package.expires)),
+                _ => Ok(None),
+            },
+            Kind::Remote(remote) => {
+                let remote_files = files.iter().filter_map(|file| match &file.0 {
+                    Durable::Remote(file) => Some(file),
+                    Durable::Embedded(_) => None,
+                });
+                Ok(remote.committed(token, remote_files, expires).await?)
+            }
+        }
+    }
+
     /// Takes back what was committed a moment ago, as if it had never been: for whoever wants to know
     /// whether the store works. `link` is what the commit gave.
     ///

@@ -101,6 +101,7 @@ struct Inner {
     messages: Family<MessageLabels, Counter>,
     detached_parts: Counter,
     detached_bytes: Counter<u64, AtomicU64>,
+    shared_packages: Counter,
     trial_parts: Counter,
     trial_bytes: Counter<u64, AtomicU64>,
     deposit_errors: Family<KindLabels, Counter>,
@@ -160,6 +161,7 @@ impl Metrics {
             messages: Family::default(),
             detached_parts: Counter::default(),
             detached_bytes: Counter::default(),
+            shared_packages: Counter::default(),
             trial_parts: Counter::default(),
             trial_bytes: Counter::default(),
             deposit_errors: Family::default(),
@@ -215,6 +217,11 @@ impl Metrics {
     pub fn detached(&self, parts: usize, bytes: u64) {
         self.0.detached_parts.inc_by(parts as u64);
         self.0.detached_bytes.inc_by(bytes);
+    }
+
+    /// A message went out with the package of a copy that came before.
+    pub fn shared_package(&self) {
+        self.0.shared_packages.inc();
     }
 
     /// Parts would have been detached, were it not for a dry-run; `bytes` are decoded.
@@ -389,6 +396,11 @@ impl Inner {
             self.detached_bytes.clone(),
         );
         registry.register(
+            "shared_packages",
+            "Messages that went out with the package of a copy which came before",
+            self.shared_packages.clone(),
+        );
+        registry.register(
             "dry_run_parts",
             "Parts that would have been detached, were it not for a dry-run",
             self.trial_parts.clone(),
@@ -560,6 +572,7 @@ mod tests {
         let metrics = Metrics::new();
         metrics.message(Outcome::Rewritten, "detached");
         metrics.detached(2, 5_000_000_000);
+        metrics.shared_package();
         metrics.would_detach(3, 41_000_000);
         metrics.deposit_error("full");
         metrics.phase(Phase::Commit, Duration::from_millis(40));
@@ -577,6 +590,7 @@ mod tests {
             r#"depollueur_messages_total{outcome="rewritten",reason="detached"} 1"#,
             "depollueur_detached_parts_total 2",
             "depollueur_detached_bytes_total 5000000000",
+            "depollueur_shared_packages_total 1",
             "depollueur_dry_run_parts_total 3",
             "depollueur_dry_run_bytes_total 41000000",
             r#"depollueur_deposit_errors_total{kind="full"} 1"#,

@@ -36,6 +36,7 @@ use crate::{
     decisions::Decisions,
     deposit::Deposits,
     drop::{Drop, Swept},
+    filter::Copies,
     milter::{self, Claim, Stop},
     store::Stores,
     web::server::{self, ServerLimits},
@@ -125,6 +126,7 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
         stores: stores.clone(),
         metrics: metrics.clone(),
         decisions: Decisions::start(&config.drop.directory, &config.audit),
+        copies: Copies::default(),
     };
     let reload = Reload::new(options.config, config, themes, made, log);
     let no_threads =

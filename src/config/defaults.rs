@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Span, tz::TimeZone};
 
 use super::{
     AddressPatterns, AdminConfig, AuditConfig, Colour, DepositConfig, DetachConfig, Directions,
-    DomainLanguages, DropConfig, Language, Limits, LogConfig, LogFormat, MilterAddress,
+    Dkim2, DomainLanguages, DropConfig, Language, Limits, LogConfig, LogFormat, MilterAddress,
     MilterConfig, Network, NoticeConfig, NoticeLanguage, OnBlocked, OnFailure, Position,
     ProxyHeader, QuotaConfig, Recipients, RemoteConfig, ReportFormat, RunMode, SenderConfig,
     ShowSender, SpoolConfig, StoreConfig, StoreKind, WebConfig,
@@ -156,6 +156,10 @@ impl Default for DetachConfig {
             on_failure: OnFailure::Deliver,
             on_blocked: OnBlocked::Deliver,
             recipients: Recipients::AnyKeep,
+            remember_kept: Some(Span::new().days(7)),
+            share_copies: true,
+            dkim2: Dkim2::Spare,
+            lists: AddressPatterns::default(),
             mode: RunMode::Live,
         }
     }

@@ -45,7 +45,7 @@ pub enum Condition {
     Client(Vec<Network>),
     /// `{daemon_name}`.
     Daemon(Patterns),
-    /// Whether there is a `List-Id`.
+    /// Whether it comes from a mailing list, or goes to one of ours.
     List(bool),
     /// The id of the list (RFC 2919).
     ListId(Patterns),
@@ -53,6 +53,10 @@ pub enum Condition {
     Bulk(bool),
     /// Whether a program wrote it (RFC 3834).
     Automatic(bool),
+    /// Whether a domain signed it that is not its sender's here (DKIM, DKIM2).
+    SignedByOthers(bool),
+    /// Whether it came from elsewhere, and some of it goes to another machine.
+    Forwarded(bool),
     /// Fields of the header, any of them.
     Header(Vec<HeaderPattern>),
     /// The attachment's file name.

@@ -215,6 +215,7 @@ impl Config {
         };
         wrong("users.opt_out", user_file(&mut self.users.opt_out))
             .or_else(|| wrong("users.opt_in", user_file(&mut self.users.opt_in)))
+            .or_else(|| wrong("detach.lists", self.detach.lists.load()))
             .or_else(|| wrong("sender.keep_addresses", self.sender.keep_addresses.load()))
             .or_else(|| {
                 wrong(

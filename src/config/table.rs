@@ -46,7 +46,7 @@ pub struct Table(Arc<str>);
 
 impl Table {
     /// Reads a name; `None` when the text is the name of no table.
-    pub(super) fn new(text: &str) -> Option<Self> {
+    pub(crate) fn new(text: &str) -> Option<Self> {
         let (kind, name) = text.split_once(':')?;
         let is_table = TYPES.contains(&kind) || (kind == "unix" && name.ends_with(".byname"));
         let is_usable = !name.is_empty() && !text.chars().any(char::is_control);

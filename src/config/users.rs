@@ -140,7 +140,11 @@ impl Config {
         let is_about_people = |condition: &Condition| {
             matches!(
                 condition,
-                Condition::Recipient(_) | Condition::Sender(_) | Condition::Login(_)
+                Condition::Recipient(_)
+                    | Condition::Sender(_)
+                    | Condition::Login(_)
+                    | Condition::List(_)
+                    | Condition::Forwarded(_)
             )
         };
         let asks = |rule: &Rule| rule.conditions.iter().any(is_about_people);
@@ -162,6 +166,7 @@ impl Config {
         });
         let of_users = self.users.lists().flat_map(UserList::tables);
         let mut tables: Vec<Table> = of_users
+            .chain(self.detach.lists.tables())
             .chain(of_rules)
             .chain(of_aliases)
             .cloned()

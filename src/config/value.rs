@@ -11,8 +11,8 @@ use jiff::{
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::{
-    Directions, LogFormat, OnBlocked, OnFailure, Position, ProxyHeader, Recipients, ReportFormat,
-    RunMode, ShowSender, StoreKind,
+    Directions, Dkim2, LogFormat, OnBlocked, OnFailure, Position, ProxyHeader, Recipients,
+    ReportFormat, RunMode, ShowSender, StoreKind,
     spoken::{self, span_in_english},
 };
 
@@ -497,6 +497,11 @@ impl Words for OnFailure {
 impl Words for OnBlocked {
     const WORDS: &'static [(&'static str, Self)] =
         &[("deliver", Self::Deliver), ("reject", Self::Reject)];
+}
+
+impl Words for Dkim2 {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("spare", Self::Spare), ("treat", Self::Treat)];
 }
 
 impl Words for Position {

@@ -59,6 +59,25 @@ impl Codec for Addresses {
     }
 }
 
+/// Addresses of mailing lists, and where they stand.
+pub(super) struct Lists;
+
+impl Codec for Lists {
+    type Value = AddressPatterns;
+
+    fn parse(written: &Written) -> Option<AddressPatterns> {
+        AddressPatterns::new(&written.texts()?, Bare::Refused).ok()
+    }
+
+    fn print(value: &AddressPatterns) -> Written {
+        Addresses::print(value)
+    }
+
+    fn allowed() -> String {
+        r#"a list of addresses, files and tables such as ["@lists.example.org", "file:/etc/mail/lists", "hash:/etc/postfix/lists"]"#.into()
+    }
+}
+
 /// The name of a header field, or nothing.
 pub(super) struct FieldName;
 

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::{
     Direction, Envelope, FilterError, HeaderEdit, Message, PIECE_BYTES_MAX, Piece, Reason,
     Rewritten, Verdict,
+    copies::Turn,
     language::language,
     message::{Detached, Text},
 };
@@ -22,6 +23,7 @@ use crate::{
         insert::{self, TextKind, TextPart},
         notice::{Notice, NoticeFile, Own},
     },
+    store::PackageDraft,
 };
 
 /// In place of a token.
@@ -45,15 +47,22 @@ pub(super) async fn finish(message: &mut Message) -> Verdict {
 }
 
 async fn rewrite(message: &mut Message) -> Result<Verdict, FilterError> {
-    let package = message.package.take();
+    let mut package = message.package.take();
     if message.detached.is_empty() {
         return Ok(Verdict::Pass(untouched(message)));
     }
     message.detached.sort_by_key(|detached| detached.part);
     message.parts.remove_emptied();
     let created = Timestamp::now();
-    let expires = expires(message, created);
-    let link = package.as_ref().map(|package| package.link().to_owned());
+    let mut expires = expires(message, created);
+    let mut link = package.as_ref().map(|package| package.link().to_owned());
+    let turn = turn(message, package.as_ref(), created, expires).await;
+    let shared = turn.as_ref().and_then(Turn::shared).cloned();
+    let is_copy = shared.is_some();
+    if let Some(shared) = shared {
+        // What was brought for a package of its own goes.
+        (link, expires, package) = (Some(shared.link), shared.expires, None);
+    }
     let language = language(message).await?;
     let mut notice = notice(message, language, link, expires);
     if let Err(why) = notice.rehearse() {
@@ -71,7 +80,7 @@ async fn rewrite(message: &mut Message) -> Result<Verdict, FilterError> {
     {
         return Ok(Verdict::Pass(why));
     }
-    if package.is_none() && !message.filter.preview {
+    if package.is_none() && !is_copy && !message.filter.preview {
         let bytes = message.detached.iter().map(|file| file.bytes);
         message.trial.bytes += bytes.sum::<u64>();
         message.trial.parts += message.detached.len();
@@ -88,6 +97,9 @@ async fn rewrite(message: &mut Message) -> Result<Verdict, FilterError> {
             Err(error) if error.is_blocked() => return Ok(Verdict::Pass(Reason::Blocked)),
             committed => committed?,
         };
+        if let Some(turn) = turn {
+            turn.share(&notice.link, expires);
+        }
     }
     let empty = message.filter.spools.spool();
     Ok(Verdict::Rewrite(Rewritten {
@@ -95,11 +107,23 @@ async fn rewrite(message: &mut Message) -> Result<Verdict, FilterError> {
         detached,
         detached_bytes,
         link: notice.link,
+        is_copy,
         eol: message.eol,
         spool: std::mem::replace(&mut message.spool, empty),
         pieces: pieces.into_iter(),
         rest: None,
     }))
+}
+
+/// The message's turn among its copies.
+async fn turn(
+    message: &Message,
+    package: Option<&PackageDraft>,
+    created: Timestamp,
+    expires: Timestamp,
+) -> Option<Turn> {
+    let shares = message.filter.config.detach.share_copies;
+    Turn::wait(message, package.filter(|_| shares)?, created, expires).await
 }
 
 /// Why a message goes out as it came in which nothing is detached.

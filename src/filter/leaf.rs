@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, mem};
 
-use super::message::Text;
+use super::{forwarded::Forwarded, message::Text};
 use crate::{
     mime::{Decoder, Head, TransferEncoding, scanner::PartId},
     names,
@@ -27,6 +27,8 @@ pub(super) struct Leaf {
     pub(super) part: PartId,
     pub(super) file: FileHead,
     pub(super) bytes: u64,
+    /// What is in it, if it is a message.
+    pub(super) forwarded: Option<Box<Forwarded>>,
     /// Whether the last byte is a CR: MIME-tools takes it for a part of the line end behind it.
     pub(super) ends_in_cr: bool,
     pub(super) work: Work,
@@ -83,6 +85,7 @@ impl Leaf {
             part,
             file: FileHead::new(head),
             bytes: 0,
+            forwarded: None,
             ends_in_cr: false,
             work,
             shown_by: None,
@@ -91,6 +94,13 @@ impl Leaf {
             fate: Fate::Open,
             asked: None,
         }
+    }
+
+    /// How many bytes count: of a message, those of its files.
+    pub(super) fn weight(&self) -> u64 {
+        let forwarded = self.forwarded.as_ref();
+        let weight = forwarded.and_then(|forwarded| forwarded.weight());
+        weight.unwrap_or(self.bytes)
     }
 
     /// Takes what the policy says of a candidate that is counted.

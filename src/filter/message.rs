@@ -1,6 +1,6 @@
 //! A message on its way: each of the scanner's events is acted upon.
 
-use std::{collections::HashSet, mem, ops::Range, time::Duration};
+use std::{borrow::Cow, collections::HashSet, mem, ops::Range, time::Duration};
 
 use bytes::Bytes;
 use tokio::{
@@ -9,7 +9,8 @@ use tokio::{
 };
 
 use super::{
-    DETACHED_MAX, Envelope, Filter, FilterError, PartDecision, Reason, Trial, Verdict,
+    DETACHED_MAX, Envelope, Filter, FilterError, PartDecision, Reason, Trial, Verdict, choices,
+    forwarded::Forwarded,
     language::Speech,
     leaf::{Asked, FileHead, Leaf, Work},
     parts::Parts,
@@ -26,7 +27,7 @@ use crate::{
     rules::{self, Judgement, Weight, Why},
     spool::Spool,
     stats::Domains,
-    store::{DurableFile, FileDraft, PackageDraft, StoreError},
+    store::{DurableFile, FileDraft, PackageDraft, Store, StoreError},
 };
 
 /// How much of a part is replayed from the spool at a time, in bytes.
@@ -65,6 +66,10 @@ pub struct Message {
     pub(super) edits: Edits,
     /// What only a trial keeps.
     pub(super) trial: Trial,
+    /// By what its copies are known.
+    pub(super) message_id: Option<Box<[u8]>>,
+    /// Whether something that is heavy by the usual measure stays because somebody chose so.
+    is_chosen: bool,
     plan: Plan,
     /// What becomes of every candidate, where the policy asks nothing about it.
     fate: Option<Fate>,
@@ -112,6 +117,8 @@ pub(super) struct Later {
     pub(super) part: PartId,
     pub(super) file: FileHead,
     pub(super) bytes: u64,
+    /// How many of them count.
+    weight: u64,
     pub(super) body: u64,
     pub(super) end: u64,
     /// The key of the `Content-ID` by which an HTML body may show it.
@@ -124,6 +131,7 @@ pub(super) struct Later {
 pub(super) struct Detached {
     pub(super) part: PartId,
     pub(super) name: String,
+    pub(super) media_type: Cow<'static, str>,
     pub(super) bytes: u64,
     pub(super) file: Option<DurableFile>,
     pub(super) going: Going,
@@ -180,6 +188,8 @@ impl Message {
             plan,
             edits: Edits::default(),
             trial: Trial::default(),
+            message_id: choices::message_id(header).map(Box::from),
+            is_chosen: false,
             filter,
             envelope,
             eol,
@@ -287,6 +297,9 @@ impl Message {
             Some(Settled::Fail(error)) => Verdict::Fail(error),
             None => super::finish::finish(self).await,
         };
+        if self.is_chosen && !matches!(verdict, Verdict::Fail(_)) {
+            self.filter.remember(self.message_id.as_deref()).await;
+        }
         // What was decided of a part holds if the message is changed.
         for decision in &mut self.decisions {
             decision.detached &= matches!(verdict, Verdict::Rewrite(_));
@@ -309,6 +322,11 @@ impl Message {
     /// What was decided for each part; names, and more than fifty parts, if the filter explains.
     pub fn explanation(&self) -> &[PartDecision] {
         &self.decisions
+    }
+
+    /// The store to which its files go.
+    pub(super) fn store(&self) -> Option<&Store> {
+        self.filter.stores.as_ref()?.get(self.plan.store()).ok()
     }
 
     /// Nothing more is to be done: what was begun in the drop goes.
@@ -391,6 +409,8 @@ impl Message {
         let mut leaf = Box::new(Leaf::new(part, head, Work::Counting(decoder)));
         let id = head.content_id.as_deref();
         leaf.shown_by = id.map(|id| self.references.key(id));
+        let is_message = head.media.main() == "message";
+        leaf.forwarded = is_message.then(|| Box::new(Forwarded::new(self.filter.config.limits)));
         // A body that has a name: it may go, and shows what it refers to if it stays.
         leaf.shows = is_html(head)
             && head.disposition == Disposition::Inline
@@ -456,6 +476,14 @@ impl Message {
             return self.malformed(leaf);
         }
         leaf.bytes += self.decoded.len() as u64;
+        if let Some(forwarded) = &mut leaf.forwarded
+            && matches!(leaf.work, Work::Counting(_))
+        {
+            forwarded.push(&self.decoded);
+            if is_whole {
+                forwarded.finish();
+            }
+        }
         if leaf.shows || matches!(leaf.work, Work::Html(_)) {
             self.references.push(&self.decoded);
         }
@@ -478,13 +506,14 @@ impl Message {
 
     /// Asks the policy again, as long as it has not decided.
     fn look(&self, leaf: &mut Leaf, is_whole: bool) {
+        let weight = leaf.weight();
         let Some(asked) = &mut leaf.asked else {
             return;
         };
         if self.asks_content {
             asked.see(&self.decoded, is_whole);
         }
-        (asked.facts.bytes, asked.facts.is_whole) = (leaf.bytes, is_whole);
+        (asked.facts.bytes, asked.facts.is_whole) = (weight, is_whole);
         let fate = self.plan.decide(&self.filter.config, &asked.facts);
         leaf.decide(fate);
     }
@@ -526,7 +555,7 @@ impl Message {
         };
         matches!(leaf.work, Work::Counting(_))
             && !going.dry_run
-            && leaf.bytes >= going.threshold
+            && leaf.weight() >= going.threshold
             && self.may_go(leaf)
     }
 
@@ -655,9 +684,7 @@ impl Message {
             let tail = Bytes::from(mem::take(&mut self.decoded));
             let deadline = self.filter.deadline();
             write(&mut draft, tail, &mut self.waited, deadline).await?;
-            return self
-                .finish_draft(part, file.name(), bytes, draft, going)
-                .await;
+            return self.finish_draft(part, &file, bytes, draft, going).await;
         }
         let (body, end) = (self.parts.body(part), self.spool.len());
         self.detach_spooled(part, &file, bytes, body..end, going)
@@ -667,6 +694,7 @@ impl Message {
 
     /// Ends a leaf that stays for the moment.
     fn leave(&mut self, leaf: Leaf) {
+        let weight = leaf.weight();
         let Leaf {
             part,
             file,
@@ -683,12 +711,15 @@ impl Message {
                 part,
                 file,
                 bytes,
+                weight,
                 body: self.parts.body(part),
                 end,
                 shown_by,
                 going,
             }),
             (Work::Stays(why) | Work::Checked(why, _), Fate::Stays(source)) => {
+                let raw = end - self.parts.body(part);
+                self.is_chosen |= self.is_choice(source, raw);
                 self.explain_kept(part, &file, bytes, Some(source), why);
             }
             (Work::Stays(why) | Work::Checked(why, _), _) => {
@@ -703,6 +734,11 @@ impl Message {
             (Work::Counting(_) | Work::Detaching(..) | Work::Spoiled, _) => {}
         }
         self.texts.extend(text.map(|text| Text { end, ..*text }));
+    }
+
+    /// Whether a part of so many bytes stays by a rule though it is heavy by the usual measure.
+    fn is_choice(&self, source: Source, bytes: u64) -> bool {
+        matches!(source, Source::Rule(_)) && bytes >= self.filter.config.detach.threshold
     }
 
     /// Puts a part that lies in the spool into the drop.
@@ -726,15 +762,14 @@ impl Message {
             self.filter.deadline(),
         )
         .await?;
-        self.finish_draft(part, file.name(), bytes, draft, going)
-            .await
+        self.finish_draft(part, file, bytes, draft, going).await
     }
 
     /// Ends a draft: it becomes durable while the body goes on.
     async fn finish_draft(
         &mut self,
         part: PartId,
-        name: String,
+        file: &FileHead,
         bytes: u64,
         draft: Option<Box<FileDraft>>,
         going: Going,
@@ -743,7 +778,8 @@ impl Message {
         self.await_finishing().await?;
         let detached = Detached {
             part,
-            name,
+            name: file.name(),
+            media_type: file.media_type.clone(),
             bytes,
             file: None,
             going,
@@ -787,7 +823,7 @@ impl Message {
                 .is_some_and(|key| self.references.contains_key(key));
             if shown {
                 self.explain_kept(later.part, &later.file, later.bytes, None, Why::Shown);
-            } else if later.bytes >= later.going.threshold {
+            } else if later.weight >= later.going.threshold {
                 self.detach_later(later, Why::OverThreshold).await?;
             } else {
                 rest.swap(stay, next);
@@ -797,7 +833,7 @@ impl Message {
         }
         rest.truncate(stay);
         let weight = |later: &Later| Weight {
-            bytes: later.bytes,
+            bytes: later.weight,
             sum_max: later.going.message_threshold.unwrap_or(u64::MAX),
         };
         let weights: Vec<Weight> = rest.iter().map(weight).collect();
@@ -806,6 +842,7 @@ impl Message {
             if over.contains(&index) {
                 self.detach_later(later, Why::OverMessageThreshold).await?;
             } else {
+                self.is_chosen |= self.is_choice(later.going.source, later.weight);
                 let source = Some(later.going.source);
                 self.explain_kept(
                     later.part,

@@ -23,12 +23,35 @@ struct Way {
     end: String,
 }
 
-/// Everybody who is meant by these recipients, with all names on the way to him.
+/// Where aliases lead.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// Everybody who is meant, with all names on the way to him.
+    pub(super) people: Vec<Person>,
+    /// The addresses that lead to a list manager.
+    pub(super) lists: HashSet<String>,
+    /// The addresses at which aliases end.
+    pub(super) ends: HashSet<String>,
+}
+
+/// Programs of list managers, as aliases name them, and by what the address of the list is known among those of its
+/// owners, its robot and its bounces.
+const LIST_PROGRAMS: [(&str, &str); 7] = [
+    ("sympa", "/queue"),
+    ("mailman", " post "),
+    ("mlmmj", ""),
+    ("ezmlm", ""),
+    ("majordomo", ""),
+    ("schleuder", ""),
+    ("listserv", ""),
+];
+
+/// Follows these recipients to everybody who is meant.
 pub(super) async fn people(
     postmap: &Postmap,
     settings: &Settings,
     recipients: &[String],
-) -> Result<Vec<Person>, LookupError> {
+) -> Result<Found, LookupError> {
     let begin = |recipient: &String| {
         let end = fold(recipient);
         Way {
@@ -37,24 +60,31 @@ pub(super) async fn people(
         }
     };
     let mut open: Vec<Way> = recipients.iter().map(begin).collect();
-    let mut people = Vec::new();
+    let mut found = Found::default();
     for _ in 0..DEPTH_MAX {
         let ends: HashSet<&str> = open.iter().map(|way| way.end.as_str()).collect();
         let ends: Vec<&str> = ends.into_iter().filter(|end| !end.is_empty()).collect();
-        let targets = targets(postmap, settings, &ends).await?;
+        let targets = targets(postmap, settings, &ends, &mut found.lists).await?;
         let mut further = Vec::new();
         for way in open {
             match targets.get(&way.end) {
-                Some(targets) => further.extend(go_on(settings, &way, targets, &mut people)),
-                None => people.push(way.names),
+                Some(targets) => {
+                    further.extend(go_on(settings, &way, targets, &mut found.people));
+                }
+                None => {
+                    if way.names.first() != Some(&way.end) {
+                        found.ends.insert(way.end);
+                    }
+                    found.people.push(way.names);
+                }
             }
             // What a message is sent to is bounded elsewhere: this is about what aliases make of it.
-            if people.len() + further.len() > PEOPLE_MAX + recipients.len() {
+            if found.people.len() + further.len() > PEOPLE_MAX + recipients.len() {
                 return Err(LookupError::People(PEOPLE_MAX));
             }
         }
         if further.is_empty() {
-            return Ok(people);
+            return Ok(found);
         }
         open = further;
     }
@@ -91,6 +121,7 @@ async fn targets(
     postmap: &Postmap,
     settings: &Settings,
     addresses: &[&str],
+    lists: &mut HashSet<String>,
 ) -> Result<HashMap<String, Vec<Person>>, LookupError> {
     let parted = |address: &&str| Address::of(settings, address);
     let all: Vec<Address> = addresses.iter().map(parted).collect();
@@ -107,6 +138,9 @@ async fn targets(
     for address in &all {
         let whole = address.names().swap_remove(0);
         if let Some((key, value)) = found.get(&whole) {
+            if split(value).iter().any(|target| is_list_manager(target)) {
+                lists.insert(whole.clone());
+            }
             let people = read(settings, address, key, value);
             if !people.is_empty() {
                 targets.insert(whole, people);
@@ -212,4 +246,38 @@ fn split(value: &str) -> Vec<String> {
         .map(bare)
         .filter(|word| !word.is_empty())
         .collect()
+}
+
+/// Whether a target is the command by which a list manager takes what goes to a list.
+fn is_list_manager(target: &str) -> bool {
+    let command = target.trim_start_matches('"').trim_start();
+    let is_program = |(name, post): &(&str, &str)| command.contains(name) && command.contains(post);
+    command.starts_with('|') && LIST_PROGRAMS.iter().any(is_program)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_to_a_list_manager_is_known_by_its_command() {
+        for (value, expected) in [
+            ("\"| /usr/lib/sympa/bin/queue team@example.org\"", true),
+            (
+                "\"|/usr/lib/sympa/bin/bouncequeue team@example.org\"",
+                false,
+            ),
+            ("\"|/var/lib/mailman/mail/mailman post team\"", true),
+            ("\"|/var/lib/mailman/mail/mailman owner team\"", false),
+            (
+                "|\"/usr/bin/mlmmj-receive -L /var/spool/mlmmj/team/\"",
+                true,
+            ),
+            ("|/usr/bin/procmail", false),
+            ("sympa@example.org", false),
+        ] {
+            let found = split(value).iter().any(|target| is_list_manager(target));
+            assert_eq!(found, expected, "{value}");
+        }
+    }
 }

@@ -12,6 +12,9 @@ pub(super) struct Settings {
     pub(super) delimiter: String,
     /// Domains whose users are those of this machine.
     pub(super) local_domains: HashSet<String>,
+    /// Other domains of this mail server, and the tables in which they stand.
+    pub(super) other_domains: HashSet<String>,
+    pub(super) domain_tables: Vec<Table>,
     /// What is put behind an address without a domain.
     pub(super) origin: String,
     /// Where whole addresses are rewritten.
@@ -27,7 +30,14 @@ const ALIASES: [&str; 3] = [
     "virtual_alias_maps",
 ];
 
-const NAMES: [&str; 7] = [
+/// Domains that are ours besides those of this machine's users.
+const DOMAINS: [&str; 3] = [
+    "virtual_mailbox_domains",
+    "virtual_alias_domains",
+    "relay_domains",
+];
+
+const NAMES: [&str; 10] = [
     ALIASES[0],
     ALIASES[1],
     ALIASES[2],
@@ -35,6 +45,9 @@ const NAMES: [&str; 7] = [
     "mydestination",
     "myorigin",
     "recipient_delimiter",
+    DOMAINS[0],
+    DOMAINS[1],
+    DOMAINS[2],
 ];
 
 /// Asks Postfix. Without one on this machine there are no aliases and no extensions but those that
@@ -55,6 +68,15 @@ pub(super) async fn read(postmap: &Postmap, users: &UsersConfig) -> Result<Setti
     let domains = words(get("mydestination")).into_iter();
     let is_name = |word: &String| !word.contains([':', '/', '!', '$']);
     settings.local_domains = domains.filter(is_name).map(|word| fold(&word)).collect();
+    for word in DOMAINS.iter().flat_map(|name| words(get(name))) {
+        match Table::new(word.trim_start_matches("proxy:")) {
+            Some(_) => settings.domain_tables.push(Table::of_postfix(&word)),
+            None if is_name(&word) => {
+                settings.other_domains.insert(fold(&word));
+            }
+            None => {}
+        }
+    }
     settings.local_domains.insert(settings.origin.clone());
     settings.local_domains.remove("");
     for maps in &users.alias_maps {

@@ -126,11 +126,11 @@ fn rcpt(cx: &mut Context<Session>, arguments: &[CString]) -> Status {
         .unwrap_or_default();
     let transport = text(&cx.macros, c"{rcpt_mailer}");
     let next_hop = text(&cx.macros, c"{rcpt_host}");
-    let leaves = envelope::leaves(transport.as_deref(), next_hop.as_deref());
+    let route = envelope::route(transport.as_deref(), next_hop.as_deref());
     status(
         cx.data
             .as_mut()
-            .map(|session| session.rcpt(recipient, leaves)),
+            .map(|session| session.rcpt(recipient, route)),
     )
 }
 

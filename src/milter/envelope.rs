@@ -59,18 +59,49 @@ const LOCAL_TRANSPORTS: [&str; 17] = [
     "file",
 ];
 
-/// Whether a recipient's mail goes to another machine: `{rcpt_mailer}` and `{rcpt_host}` name the
-/// transport and the next hop. False when the mail server does not say.
-pub(super) fn leaves(transport: Option<&str>, next_hop: Option<&str>) -> bool {
+/// Transports that hand mail to a list manager, by the names that their packages give them.
+const LIST_TRANSPORTS: [&str; 7] = [
+    "ezmlm",
+    "listserv",
+    "mailman",
+    "majordomo",
+    "mlmmj",
+    "schleuder",
+    "sympa",
+];
+
+/// The port at which Mailman 3 takes mail over LMTP unless it is told otherwise (`mta.lmtp_port`).
+const MAILMAN_PORT: &str = ":8024";
+
+/// Where the mail of a recipient goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Route {
+    /// Into a mailbox, to a program, to nobody; also where the mail server does not say.
+    Here,
+    /// To a mailing list of this machine.
+    List,
+    /// To another machine.
+    Elsewhere,
+}
+
+/// Where a recipient's mail goes: `{rcpt_mailer}` and `{rcpt_host}` name the transport and the next hop.
+pub(super) fn route(transport: Option<&str>, next_hop: Option<&str>) -> Route {
     let (Some(transport), Some(next_hop)) = (transport, next_hop) else {
-        return false;
+        return Route::Here;
     };
     let transport = transport.to_ascii_lowercase();
-    let is_local = LOCAL_TRANSPORTS
-        .iter()
-        .any(|local| transport.starts_with(local))
-        || transport.contains("lmtp");
-    !is_local && !is_loopback(next_hop)
+    let begins = |name: &&str| transport.starts_with(name);
+    let is_lmtp = transport.contains("lmtp");
+    let is_list = LIST_TRANSPORTS.iter().any(begins);
+    if is_list || (is_lmtp && next_hop.ends_with(MAILMAN_PORT)) {
+        return Route::List;
+    }
+    let is_local = LOCAL_TRANSPORTS.iter().any(begins) || is_lmtp;
+    if is_local || is_loopback(next_hop) {
+        Route::Here
+    } else {
+        Route::Elsewhere
+    }
 }
 
 /// Whether a next hop (`example.org`, `[192.0.2.1]:25`, `inet:host:port`, `unix:path`) is this machine.
@@ -185,10 +216,31 @@ mod tests {
             ("mailman", "lists.example.org", false),
             ("error", "5.1.1 unknown", false),
         ] {
-            let found = leaves(Some(transport), Some(next_hop));
+            let found = route(Some(transport), Some(next_hop));
+            assert_eq!(
+                found == Route::Elsewhere,
+                expected,
+                "{transport}:{next_hop}"
+            );
+        }
+        assert_eq!(route(None, Some("example.com")), Route::Here);
+        assert_eq!(route(Some("smtp"), None), Route::Here);
+    }
+
+    #[test]
+    fn mail_to_a_list_goes_by_the_transport_of_its_manager() {
+        for (transport, next_hop, expected) in [
+            ("mailman", "lists.example.org", Route::List),
+            ("sympa", "lists.example.org", Route::List),
+            ("sympabounce", "lists.example.org", Route::List),
+            ("mlmmj", "lists.example.org", Route::List),
+            ("lmtp", "[127.0.0.1]:8024", Route::List),
+            ("lmtp", "[127.0.0.1]:24", Route::Here),
+            ("smtp", "[192.0.2.1]:8024", Route::Elsewhere),
+        ] {
+            let found = route(Some(transport), Some(next_hop));
             assert_eq!(found, expected, "{transport}:{next_hop}");
         }
-        assert!(!leaves(None, Some("example.com")) && !leaves(Some("smtp"), None));
     }
 
     #[test]

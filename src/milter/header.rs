@@ -1,6 +1,6 @@
 //! A message before its body: what is kept of its envelope and its header, within bounds.
 
-use super::envelope;
+use super::envelope::{self, Route};
 use crate::{
     budget::{Share, Spent},
     filter::Envelope,
@@ -38,8 +38,6 @@ pub(super) struct Header {
     pub(super) fields: Vec<Field>,
     /// Why it is not looked at, though its header still comes in.
     pub(super) left_alone: Option<&'static str>,
-    /// Whether some of it is delivered to another machine, as far as the mail server says so.
-    pub(super) leaves: bool,
     recipients_bytes: usize,
     fields_bytes: usize,
 }
@@ -50,7 +48,6 @@ impl Header {
             envelope,
             fields: Vec::new(),
             left_alone: None,
-            leaves: false,
             recipients_bytes: 0,
             fields_bytes: 0,
         }
@@ -61,6 +58,7 @@ impl Header {
     pub(super) fn add_recipient(
         &mut self,
         recipient: &[u8],
+        route: Route,
         held: &mut Share,
     ) -> Result<(), &'static str> {
         self.recipients_bytes += recipient.len() + FIELD_COST;
@@ -68,7 +66,13 @@ impl Header {
         if recipients.len() >= RECIPIENTS_MAX || self.recipients_bytes > RECIPIENTS_BYTES_MAX {
             return Err("too-many-recipients");
         }
-        recipients.push(envelope::address(recipient));
+        let address = envelope::address(recipient);
+        recipients.push(address.clone());
+        self.envelope.leaves |= route == Route::Elsewhere;
+        if route == Route::List {
+            self.recipients_bytes += recipient.len() + FIELD_COST;
+            self.envelope.lists.push(address);
+        }
         self.hold(held).map_err(|Spent| HEADER_MEMORY)
     }
 
@@ -158,15 +162,18 @@ mod tests {
         let budget = Budget::new(usize::MAX);
         let (mut many, mut held) = (Header::new(Envelope::default()), budget.share());
         for _ in 0..RECIPIENTS_MAX {
-            assert_eq!(many.add_recipient(b"<b@example.org>", &mut held), Ok(()));
+            assert_eq!(
+                many.add_recipient(b"<b@example.org>", Route::Here, &mut held),
+                Ok(())
+            );
         }
-        let one_more = many.add_recipient(b"<b@example.org>", &mut held);
+        let one_more = many.add_recipient(b"<b@example.org>", Route::Here, &mut held);
         assert_eq!(one_more, Err("too-many-recipients"));
         let mut long = Header::new(Envelope::default());
         let address = vec![b'x'; RECIPIENTS_BYTES_MAX - FIELD_COST];
-        assert_eq!(long.add_recipient(&address, &mut held), Ok(()));
+        assert_eq!(long.add_recipient(&address, Route::Here, &mut held), Ok(()));
         assert_eq!(
-            long.add_recipient(b"", &mut held),
+            long.add_recipient(b"", Route::Here, &mut held),
             Err("too-many-recipients")
         );
     }
@@ -184,7 +191,7 @@ mod tests {
         other.add_field(field("Subject", 1_000), &mut held_too);
         assert_eq!(other.left_alone, Some(HEADER_MEMORY));
         let mut third = Header::new(Envelope::default());
-        let recipient = third.add_recipient(&[b'x'; 10_000], &mut held_too);
+        let recipient = third.add_recipient(&[b'x'; 10_000], Route::Here, &mut held_too);
         assert_eq!(recipient, Err(HEADER_MEMORY));
         one.keep(true, &mut held);
         assert!(budget.left() < 10_000);

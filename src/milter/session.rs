@@ -20,7 +20,7 @@ use tracing::{debug, info, warn};
 
 use super::{
     Shared, duration,
-    envelope::{self, Client},
+    envelope::{self, Client, Route},
     header::{Header, short},
     outline::{Outline, direction_name, explain},
 };
@@ -94,7 +94,7 @@ enum Stage {
     /// is complete and has a queue id.
     Declined(Box<Envelope>, Reason),
     /// Its envelope and its header come in.
-    Header(Header),
+    Header(Box<Header>),
     /// Its body comes in.
     Body(Box<Work>),
     /// Its body is not needed, but at its end there is something to change.
@@ -233,6 +233,9 @@ impl Session {
             daemon: self.daemon.clone(),
             size: envelope::declared_size(parameters),
             known: self.filter.known(),
+            leaves: false,
+            lists: Vec::new(),
+            kept_before: false,
         };
         // Nothing is refused here: local mail knows no answer to this.
         let declined = if !self.agreement.editable {
@@ -246,19 +249,18 @@ impl Session {
         };
         self.stage = match declined {
             Some(reason) => Stage::Declined(Box::new(envelope), reason),
-            None => Stage::Header(Header::new(envelope)),
+            None => Stage::Header(Box::new(Header::new(envelope))),
         };
         Answer::Continue
     }
 
     /// Notes a recipient. A message with more than can be noted is left alone: the rules would not
     /// know all of them.
-    /// `leaves` says whether its mail goes to another machine.
-    pub(super) fn rcpt(&mut self, recipient: &[u8], leaves: bool) -> Answer {
+    /// `route` says where its mail goes.
+    pub(super) fn rcpt(&mut self, recipient: &[u8], route: Route) -> Answer {
         match &mut self.stage {
             Stage::Header(header) => {
-                header.leaves |= leaves;
-                if let Err(reason) = header.add_recipient(recipient, &mut self.held) {
+                if let Err(reason) = header.add_recipient(recipient, route, &mut self.held) {
                     let envelope = std::mem::take(&mut header.envelope);
                     self.forget();
                     warn!(reason, "left alone");
@@ -340,17 +342,16 @@ impl Session {
         };
         header.envelope.queue_id = short(queue_id);
         let mut outline = Outline::new(&header.envelope, &header.fields, &self.filter);
-        outline.withheld = header.leaves && self.filter.has_local_links();
+        outline.withheld = header.envelope.leaves && self.filter.has_local_links();
         if let Some(reason) = header.left_alone {
             warn!(queue_id = outline.queue_id, reason, "left alone");
             return self.pass(&outline, reason);
         }
         let began = outline.since;
-        let mut envelope = std::mem::take(&mut header.envelope);
-        self.filter.ask(&mut envelope, &header.fields).await;
+        let envelope = std::mem::take(&mut header.envelope);
         let withheld = outline.withheld.then(|| self.filter.withheld());
         let filter = withheld.as_ref().unwrap_or(&self.filter);
-        let start = filter.begin(envelope, &header.fields, Eol::CrLf);
+        let start = filter.take(envelope, &header.fields, Eol::CrLf).await;
         match &start {
             Start::Pass(_) | Start::Refuse(_) => self.held.clear(),
             Start::Edit(..) => header.keep(true, &mut self.held),
@@ -700,6 +701,7 @@ impl Session {
             direction = direction_name(outline.direction),
             parts = rewritten.detached,
             bytes = rewritten.detached_bytes,
+            shared = rewritten.is_copy.then_some(true),
             milliseconds = outline.milliseconds(),
             decisions = outline.decisions,
             "message rewritten",
@@ -710,6 +712,9 @@ impl Session {
         self.shared
             .metrics
             .detached(rewritten.detached, rewritten.detached_bytes);
+        if rewritten.is_copy {
+            self.shared.metrics.shared_package();
+        }
         Answer::Accept
     }
 

@@ -387,7 +387,6 @@ impl Head {
 
     /// Reads what a part's header block says, blank line included; as [`split`] and
     /// [`Head::read`].
-    #[cfg(any(test, fuzzing))]
     pub(crate) fn parse(block: &[u8], default: MediaType) -> Result<Self, Ambiguity> {
         let described = Described::of(block)?;
         Self::of(&described, default)

@@ -16,6 +16,12 @@ pub struct HeaderFacts<'a> {
     fields: &'a [Field],
     /// The identifier of the mailing list (RFC 2919), without its description.
     pub(super) list_id: Option<String>,
+    /// Whether a mailing list sent it (RFC 2919; RFC 2369, section 3.4).
+    pub(super) is_list: bool,
+    /// The domains that signed it (RFC 6376, section 3.5: `d=`; DKIM2 has the same tag).
+    pub(super) signers: Vec<String>,
+    /// Whether a mail server had it before (RFC 5321, section 4.4).
+    pub(super) was_received: bool,
     /// `Precedence: bulk`, `list` or `junk`, or a `List-Unsubscribe` (RFC 2369).
     pub(super) is_bulk: bool,
     /// `Auto-Submitted` other than `no` (RFC 3834, section 5).
@@ -37,6 +43,15 @@ impl<'a> HeaderFacts<'a> {
         };
         Self {
             fields,
+            is_list: ["list-id", "list-post"]
+                .iter()
+                .any(|name| first(name).is_some()),
+            signers: ["dkim-signature", "dkim2-signature"]
+                .iter()
+                .flat_map(|name| values(fields, name))
+                .map(|value| signer(&value))
+                .collect(),
+            was_received: first("received").is_some(),
             list_id: first("list-id").map(|value| list_id(&value)),
             is_bulk: matches!(precedence.as_str(), "bulk" | "list" | "junk")
                 || first("list-unsubscribe").is_some(),
@@ -71,6 +86,14 @@ pub(crate) fn readable(value: &[u8]) -> String {
     encodify::rfc2047::decode_text(value, decode)
         .trim()
         .to_owned()
+}
+
+/// Whose a signature is; empty where it does not say.
+fn signer(value: &str) -> String {
+    let mut tags = value.split(';').filter_map(|tag| tag.split_once('='));
+    let domain = tags.find(|(name, _)| name.trim() == "d");
+    let domain = domain.map_or("", |(_, domain)| domain.trim());
+    domain.trim_end_matches('.').to_owned()
 }
 
 /// What stands between the angle brackets; all of it without them.

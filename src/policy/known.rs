@@ -5,7 +5,7 @@
 //! `all+news@` is mail to `all@`, to Alice and to Bob. Whoever is asked about Alice is asked about
 //! every name on the way to her, so that a rule for `all@` and a rule for Alice both hold.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::matching::Holds;
 use crate::config::{AddressPatterns, Mail, Table, UserList, fold};
@@ -21,6 +21,10 @@ pub struct Known {
     /// Empty where nobody was looked up: each recipient is one person then.
     recipients: Vec<Person>,
     listed: Listed,
+    /// The addresses that lead to a list manager.
+    lists: HashSet<String>,
+    /// Whether an alias leads to another machine.
+    leaves: bool,
 }
 
 /// Who stands in which table, by his name.
@@ -66,7 +70,25 @@ impl Known {
             sender,
             recipients,
             listed,
+            lists: HashSet::new(),
+            leaves: false,
         }
+    }
+
+    /// The same, with what aliases lead to: the addresses that are lists, and whether to another machine.
+    pub(crate) fn leading(mut self, lists: HashSet<String>, leaves: bool) -> Self {
+        (self.lists, self.leaves) = (lists, leaves);
+        self
+    }
+
+    /// Whether an alias leads to another machine.
+    pub(crate) fn leaves(&self) -> bool {
+        self.leaves
+    }
+
+    /// Whether one of these names leads to a list manager.
+    pub(super) fn is_list(&self, names: &[String]) -> Holds {
+        self.unless_more_comes(names.iter().any(|name| self.lists.contains(name)))
     }
 
     /// Nothing yet, but more can come.
@@ -136,7 +158,8 @@ impl Known {
         found.flat_map(|found| names.iter().filter_map(|name| found.get(name).copied()))
     }
 
-    fn unless_more_comes(&self, holds: bool) -> Holds {
+    /// What holds, unless it does not and more can come.
+    pub(super) fn unless_more_comes(&self, holds: bool) -> Holds {
         match self.state {
             State::Open if !holds => Holds::Unknown,
             _ => holds.into(),

@@ -7,7 +7,7 @@ use super::{
     known::{Known, Person},
 };
 use crate::{
-    config::{Condition, Rule, fold},
+    config::{AddressPatterns, Condition, Config, Rule, fold},
     filter::{Direction, Envelope},
 };
 
@@ -29,6 +29,10 @@ pub(super) struct MessageFacts<'a> {
     pub(super) known: &'a Known,
     client: Option<IpAddr>,
     daemon: Option<String>,
+    /// Its recipients that are lists, as the mail server says, and the addresses of lists.
+    lists: Vec<String>,
+    list_addresses: &'a AddressPatterns,
+    leaves: bool,
     /// `None` until it was read.
     header: Option<&'a HeaderFacts<'a>>,
 }
@@ -85,7 +89,11 @@ impl From<bool> for Holds {
 }
 
 impl<'a> MessageFacts<'a> {
-    pub(super) fn new(envelope: &'a Envelope, header: Option<&'a HeaderFacts<'a>>) -> Self {
+    pub(super) fn new(
+        config: &'a Config,
+        envelope: &'a Envelope,
+        header: Option<&'a HeaderFacts<'a>>,
+    ) -> Self {
         Self {
             direction: envelope.direction,
             login: envelope.login.as_deref().map(|login| vec![fold(login)]),
@@ -93,9 +101,68 @@ impl<'a> MessageFacts<'a> {
             known: &envelope.known,
             client: envelope.client,
             daemon: envelope.daemon.as_deref().map(fold),
+            lists: envelope.lists.iter().map(|list| fold(list)).collect(),
+            list_addresses: &config.detach.lists,
+            leaves: envelope.leaves || envelope.known.leaves(),
             header,
         }
     }
+
+    /// Whether mail of a list came, or mail to one of ours is going to it.
+    fn is_of_list(&self, recipient: Option<&Person>) -> Holds {
+        let by_header = self.header.map(|header| header.is_list);
+        match (by_header, recipient) {
+            (Some(true), _) => Holds::Yes,
+            (_, Some(recipient)) if self.is_list(recipient) == Holds::Yes => Holds::Yes,
+            (Some(false), Some(recipient)) => self.is_list(recipient),
+            _ => Holds::Unknown,
+        }
+    }
+
+    fn is_list(&self, recipient: &Person) -> Holds {
+        let is_named = recipient.iter().any(|name| self.lists.contains(name));
+        Holds::from(is_named)
+            .or(self.known.matches(self.list_addresses, recipient))
+            .or(self.known.is_list(recipient))
+    }
+
+    /// Whether it came from elsewhere and leaves again: by an alias, a redirect, a relay.
+    fn is_forwarded(&self) -> Holds {
+        let came = match self.direction {
+            Direction::Incoming => Holds::Yes,
+            Direction::Outgoing if self.login.is_some() => Holds::No,
+            Direction::Outgoing => self
+                .header
+                .map_or(Holds::Unknown, |header| header.was_received.into()),
+        };
+        match (self.leaves, came) {
+            (true, came) => came,
+            // An alias may still be found that leads elsewhere.
+            (false, Holds::No) => Holds::No,
+            (false, _) => self.known.unless_more_comes(false),
+        }
+    }
+
+    /// Whether a domain signed it that is not the one of the user who sends it here.
+    fn is_signed_by_others(&self, header: &HeaderFacts<'_>) -> bool {
+        let is_fresh = self.login.is_some() || !header.was_received;
+        let ours = self.direction == Direction::Outgoing && is_fresh;
+        let is_ours = |signer: &str| {
+            let mut names = self.sender.iter().chain(self.login.iter().flatten());
+            ours && names.any(|name| is_aligned(name, signer))
+        };
+        header.signers.iter().any(|signer| !is_ours(signer))
+    }
+}
+
+/// Whether a domain that signs is that of an address, or one above or below it (RFC 7489, section 3.1.1).
+fn is_aligned(address: &str, signer: &str) -> bool {
+    let is_below = |below: &str, above: &str| {
+        let rest = below.strip_suffix(above);
+        !above.is_empty() && rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    };
+    let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
+    is_below(domain, signer) || is_below(signer, domain)
 }
 
 impl PartFacts {
@@ -134,6 +201,7 @@ pub(super) fn of_message(
 pub(super) fn is_for(rule: &Rule, message: &MessageFacts<'_>, recipient: &Person) -> bool {
     rule.conditions.iter().all(|condition| match condition {
         Condition::Recipient(list) => message.known.matches(list, recipient) == Holds::Yes,
+        Condition::List(wanted) => (message.is_of_list(Some(recipient)) == Holds::Yes) == *wanted,
         _ => true,
     })
 }
@@ -177,7 +245,13 @@ fn message_condition(
             .as_deref()
             .is_some_and(|daemon| names.matches(daemon))
             .into(),
-        Condition::List(wanted) => header(&|header| header.list_id.is_some() == *wanted),
+        Condition::List(true) => message.is_of_list(recipient),
+        Condition::List(false) => message.is_of_list(recipient).not(),
+        Condition::SignedByOthers(wanted) => {
+            header(&|header| message.is_signed_by_others(header) == *wanted)
+        }
+        Condition::Forwarded(true) => message.is_forwarded(),
+        Condition::Forwarded(false) => message.is_forwarded().not(),
         Condition::ListId(ids) => {
             header(&|header| header.list_id.as_deref().is_some_and(|id| ids.matches(id)))
         }

@@ -7,7 +7,7 @@ use jiff::{Span, SpanRelativeTo, civil::date};
 use super::{
     HeaderFacts, PartFacts, Person, Refusal, Source, Wish, each_recipient,
     matching::{self, Holds, MessageFacts},
-    users_keep,
+    opted_out, users_keep,
 };
 use crate::{
     config::{Action, Config, Recipients, Rule, RunMode, StoreKind},
@@ -23,6 +23,8 @@ pub struct Plan {
     would_refuse: Option<Refusal>,
     /// To which store the files go, where a rule says so.
     store: Option<StoreKind>,
+    /// Whether somebody chose that the message stays as it is.
+    is_chosen: bool,
 }
 
 /// What is to become of an attachment.
@@ -62,11 +64,12 @@ impl Plan {
         header: &HeaderFacts<'_>,
         wish: Option<Wish>,
     ) -> Result<Self, Refusal> {
-        let message = MessageFacts::new(envelope, Some(header));
+        let message = MessageFacts::new(config, envelope, Some(header));
         let mut plan = Self {
             groups: Vec::new(),
             would_refuse: None,
             store: None,
+            is_chosen: wish == Some(Wish::Keep),
         };
         let rules = candidates(config, &message);
         let mut deciding = None;
@@ -74,6 +77,8 @@ impl Plan {
         let mut refusals = Vec::new();
         for recipient in each_recipient(envelope) {
             let rule = of_message(&rules, &message, &recipient);
+            plan.is_chosen |= opted_out(config, &message, Some(&recipient)) == Holds::Yes
+                || rule.is_some_and(|index| matches!(config.rule[index].action, Action::Keep));
             refusals.extend(rule.and_then(|index| Refusal::of(config, index)));
             let stores = rule.filter(|index| config.rule[*index].store().is_some());
             deciding = deciding.into_iter().chain(stores).min();
@@ -102,6 +107,11 @@ impl Plan {
     /// The refusal that only was logged and counted.
     pub fn would_refuse(&self) -> Option<&Refusal> {
         self.would_refuse.as_ref()
+    }
+
+    /// Whether somebody chose that the message stays as it is: its sender, a user, a rule.
+    pub fn is_chosen(&self) -> bool {
+        self.is_chosen
     }
 
     /// To which store all files of the message go; `None` for the usual one. Of the rules about the

@@ -127,6 +127,174 @@ fn a_login_is_asked_of_who_authenticated() {
 }
 
 #[test]
+fn who_keeps_a_message_lets_its_header_come_where_that_is_remembered() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "a@here.org received\n").unwrap();
+    let path = file.path().display();
+    let (open, never) = (Outlook::Open, Outlook::Never("rules"));
+    for (text, expected) in [
+        (format!("[users]\nopt_out = '{path}'\n"), &open),
+        (
+            format!("[users]\nopt_out = '{path}'\n[detach]\nremember_kept = 'off'\n"),
+            &never,
+        ),
+        (
+            format!("[users]\nopt_out = '{path}'\n[detach]\nmode = 'dry-run'\n"),
+            &never,
+        ),
+        // Nobody chose anything.
+        ("[users]\nopt_in = '/dev/null'\n".to_owned(), &never),
+        (
+            "[[rule]]\nclient = '192.0.2.0/24'\naction = 'keep'\n".to_owned(),
+            &open,
+        ),
+    ] {
+        let config = config(&text);
+        assert_eq!(
+            &outlook(&config, &envelope(), Stage::Data),
+            expected,
+            "{text}"
+        );
+        let light = Envelope {
+            size: Some(499_999),
+            ..envelope()
+        };
+        assert_ne!(outlook(&config, &light, Stage::Data), open, "{text}");
+    }
+}
+
+#[test]
+fn mail_is_of_a_list_by_its_header_by_its_transport_and_by_its_address() {
+    let by = |condition: &str, lists: &[&str], header: &[(&str, &str)], settings: &str| {
+        let config = config(&format!(
+            "[detach]\n{settings}\n[[rule]]\nlist = {condition}\naction = 'keep'\n"
+        ));
+        let envelope = Envelope {
+            recipients: vec!["Team@Here.org".into()],
+            lists: lists.iter().map(|list| (*list).to_owned()).collect(),
+            ..envelope()
+        };
+        let plan = plan(&config, &envelope, header).unwrap();
+        plan.keeper(&config, None).is_some()
+    };
+    for (lists, header, settings, expected) in [
+        (&[][..], &[][..], "", false),
+        (&[], &[("List-Id", " <a.b>")], "", true),
+        (&[], &[("List-Post", " <mailto:a@b>")], "", true),
+        (&["Team@here.org"], &[], "", true),
+        (&["other@here.org"], &[], "", false),
+        (&[], &[], "lists = ['team@here.org']", true),
+        (&[], &[], "lists = ['@.here.org']", true),
+        (&[], &[], "lists = ['@lists.here.org']", false),
+    ] {
+        let found = by("true", lists, header, settings);
+        assert_eq!(found, expected, "{lists:?} {header:?} {settings}");
+        let other = by("false", lists, header, settings);
+        assert_eq!(other, !expected, "{lists:?} {header:?} {settings}");
+    }
+}
+
+#[test]
+fn of_several_recipients_only_the_list_is_one() {
+    let config = config(
+        "[detach]\nrecipients = 'any-detach'\nlists = ['a@here.org']\n[[rule]]\nlist = true\naction = 'keep'\n",
+    );
+    let groups = |recipients: &[&str]| {
+        let envelope = Envelope {
+            recipients: recipients.iter().map(|one| (*one).to_owned()).collect(),
+            ..envelope()
+        };
+        let plan = plan(&config, &envelope, &[]).unwrap();
+        plan.keeper(&config, None).is_some()
+    };
+    assert!(groups(&["a@here.org"]));
+    assert!(!groups(&["a@here.org", "b@there.org"]));
+    assert!(!groups(&["b@there.org"]));
+}
+
+#[test]
+fn a_signature_is_of_others_unless_its_domain_is_that_of_who_sends_here() {
+    let config = config("[[rule]]\nsigned_by_others = true\naction = 'keep'\n");
+    let outgoing = |login: Option<&str>| Envelope {
+        direction: Direction::Outgoing,
+        login: login.map(str::to_owned),
+        ..envelope()
+    };
+    let signed = |by: &str| {
+        (
+            "DKIM-Signature",
+            format!(" v=1; a=rsa-sha256;\r\n\td = {by}; s=x"),
+        )
+    };
+    let received = ("Received", " from a by b".to_owned());
+    for (envelope, header, expected) in [
+        (envelope(), vec![signed("sender.org")], true),
+        (envelope(), vec![], false),
+        (outgoing(Some("zoe")), vec![signed("Sender.ORG.")], false),
+        (
+            outgoing(Some("zoe")),
+            vec![signed("mail.sender.org")],
+            false,
+        ),
+        (outgoing(Some("zoe")), vec![signed("nder.org")], true),
+        (outgoing(Some("zoe")), vec![signed("example.com")], true),
+        (outgoing(None), vec![signed("sender.org")], false),
+        // A redirect keeps the envelope sender.
+        (
+            outgoing(None),
+            vec![received.clone(), signed("sender.org")],
+            true,
+        ),
+        (
+            outgoing(Some("zoe")),
+            vec![("DKIM2-Signature", " i=1; d=example.com".to_owned())],
+            true,
+        ),
+    ] {
+        let fields: Vec<(&str, &str)> = header.iter().map(|(n, v)| (*n, v.as_str())).collect();
+        let plan = plan(&config, &envelope, &fields).unwrap();
+        assert_eq!(plan.keeper(&config, None).is_some(), expected, "{header:?}");
+    }
+}
+
+#[test]
+fn mail_is_forwarded_that_came_from_elsewhere_and_leaves_again() {
+    let config = config("[[rule]]\nforwarded = true\naction = 'keep'\n");
+    let received = &[("Received", " from a by b")][..];
+    for (direction, login, leaves, header, expected) in [
+        (Direction::Incoming, None, true, &[][..], true),
+        (Direction::Incoming, None, false, received, false),
+        (Direction::Outgoing, None, true, received, true),
+        (Direction::Outgoing, None, true, &[], false),
+        (Direction::Outgoing, None, false, received, false),
+        (Direction::Outgoing, Some("zoe"), true, received, false),
+    ] {
+        let envelope = Envelope {
+            direction,
+            login: login.map(str::to_owned),
+            leaves,
+            ..envelope()
+        };
+        let plan = plan(&config, &envelope, header).unwrap();
+        assert_eq!(
+            plan.keeper(&config, None).is_some(),
+            expected,
+            "{direction:?} {login:?} {leaves}"
+        );
+    }
+    let alias = Envelope {
+        known: Known::whole(vec!["zoe@sender.org".into()], vec![], Listed::new())
+            .leading(Default::default(), true),
+        ..envelope()
+    };
+    let plan = plan(&config, &alias, &[]).unwrap();
+    assert!(
+        plan.keeper(&config, None).is_some(),
+        "an alias leads elsewhere"
+    );
+}
+
+#[test]
 fn bounces_are_automatic() {
     let config = config(
         "[[rule]]\nautomatic = true\naction = 'keep'\n[[rule]]\nsender = '<>'\naction = 'keep'\n",
@@ -345,12 +513,14 @@ fn outlooks(config: &Config, envelope: &Envelope) -> (Outlook, Outlook) {
 #[test]
 fn a_message_passes_as_soon_as_nothing_can_happen() {
     let never = |word| Outlook::Never(word);
-    let sender = config("[[rule]]\nsender = '@sender.org'\naction = 'keep'\n");
+    let sender = config(
+        "[detach]\nremember_kept = 'off'\n[[rule]]\nsender = '@sender.org'\naction = 'keep'\n",
+    );
     assert_eq!(
         outlooks(&sender, &envelope()),
         (never("rules"), never("rules"))
     );
-    let recipient = config(PER_RECIPIENT);
+    let recipient = config(&format!("[detach]\nremember_kept = 'off'\n{PER_RECIPIENT}"));
     assert_eq!(
         outlooks(&recipient, &envelope()),
         (Outlook::Open, never("rules"))
@@ -369,7 +539,9 @@ fn a_message_passes_as_soon_as_nothing_can_happen() {
     );
     let part = config("[[rule]]\nextension = 'pdf'\naction = 'keep'\n");
     assert_eq!(outlooks(&part, &envelope()), (Outlook::Open, Outlook::Open));
-    let all = config("[[rule]]\nextension = 'pdf'\naction = 'keep'\n[[rule]]\naction = 'keep'\n");
+    let all = config(
+        "[detach]\nremember_kept = 'off'\n[[rule]]\nextension = 'pdf'\naction = 'keep'\n[[rule]]\naction = 'keep'\n",
+    );
     assert_eq!(
         outlooks(&all, &envelope()),
         (never("rules"), never("rules"))
@@ -462,10 +634,7 @@ fn users(key: &str, lines: &str) -> Config {
 fn users_opt_out_of_what_they_send_or_receive() {
     let received = users("opt_out", "a@here.org received\n");
     assert_eq!(kept_by(&received, &[]), Some(Source::Users));
-    assert_eq!(
-        outlook(&received, &envelope(), Stage::Data),
-        Outlook::Never("rules")
-    );
+    assert_eq!(outlook(&received, &envelope(), Stage::Data), Outlook::Open);
     let sent = users(
         "opt_out",
         "a@here.org sent\nzoe@sender.org sent\nalice sent\n",

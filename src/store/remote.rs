@@ -133,6 +133,32 @@ impl Remote {
         give_up(&self.0, token).await
     }
 
+    /// Until when a package can be fetched that was committed with these files; `None` when it is gone. A
+    /// commit that is sent again is answered like the first as long as it can be.
+    pub(super) async fn committed(
+        &self,
+        token: Token,
+        files: impl Iterator<Item = &DurableFile>,
+        expires: Timestamp,
+    ) -> Result<Option<Timestamp>> {
+        let order = Commit {
+            files: files.map(|file| file.file.clone()).collect(),
+            expires: Timestamp::from_second(expires.as_second()).unwrap_or(expires),
+        };
+        let mut kept = Kept {
+            id: token.package_id(),
+            token,
+            http: Arc::clone(&self.0),
+            keep: true,
+        };
+        let answer = kept.ask(Method::POST, "/commit", &order).await;
+        match answer {
+            Ok(Committed { expires, .. }) => Ok(Some(expires)),
+            Err(RemoteError::Refused { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     pub(super) async fn settle(&self) {
         let tasks = &self.0.tasks;
         tasks.close();

@@ -24,7 +24,7 @@ use crate::{
     config::{Config, DomainConfigs},
     decisions::Decisions,
     drop::Drop,
-    filter::Filter,
+    filter::{Copies, Filter},
     store::Stores,
     web::{self, Theme, WebState},
 };
@@ -81,6 +81,7 @@ pub(super) struct Made {
     pub(super) stores: Stores,
     pub(super) metrics: Metrics,
     pub(super) decisions: Option<Decisions>,
+    pub(super) copies: Copies,
 }
 
 /// How pages look: as a rule, and those of domains with settings of their own.
@@ -220,7 +221,10 @@ pub(super) fn current(pages: watch::Receiver<Router>) -> Router {
 }
 
 fn filter(config: &Arc<Config>, made: &Made) -> Filter {
-    Filter::new(Arc::clone(config), made.stores.clone()).recording(made.decisions.clone())
+    Filter::new(Arc::clone(config), made.stores.clone())
+        .recording(made.decisions.clone())
+        .remembering(made.drop.clone())
+        .sharing(made.copies.clone())
 }
 
 fn pages(config: &Config, themes: Themes, made: &Made) -> Router {

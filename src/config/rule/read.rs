@@ -25,7 +25,7 @@ const TEMPFAIL_TEXT: &str = "this message cannot be accepted at the moment, try 
 const REJECT_TEXT: &str = "this message is not accepted here";
 
 /// What may stand in a rule, in the order in which it is documented.
-const KEYS: [&str; 26] = [
+const KEYS: [&str; 28] = [
     "name",
     "direction",
     "login",
@@ -36,6 +36,8 @@ const KEYS: [&str; 26] = [
     "list",
     "bulk",
     "automatic",
+    "signed_by_others",
+    "forwarded",
     "header",
     "file_name",
     "extension",
@@ -241,6 +243,8 @@ impl<'a> Reader<'a> {
             self.list()?,
             self.flag("bulk")?.map(C::Bulk),
             self.flag("automatic")?.map(C::Automatic),
+            self.flag("signed_by_others")?.map(C::SignedByOthers),
+            self.flag("forwarded")?.map(C::Forwarded),
             self.header()?.map(C::Header),
             self.patterns("file_name")?.map(C::FileName),
             self.patterns("extension")?.map(C::Extension),

@@ -1,0 +1,133 @@
+//! A filter over a drop in a temporary directory, for tests: whole mails in, what became of them out.
+
+use std::sync::Arc;
+
+use tempfile::TempDir;
+
+use super::{Envelope, Filter, Start, Verdict};
+use crate::{
+    config::{Config, Sources},
+    drop::Drop,
+    mime::Field,
+    rewrite::Eol,
+    store::Store,
+};
+
+/// A filter, its drop, and where that is.
+pub(super) struct Lab {
+    pub(super) drop: Drop,
+    pub(super) filter: Filter,
+    pub(super) home: TempDir,
+}
+
+/// A mail with a text and a file.
+#[derive(Clone)]
+pub(super) struct Mail {
+    pub(super) envelope: Envelope,
+    pub(super) header: Vec<(&'static str, String)>,
+    pub(super) text: &'static str,
+    pub(super) name: &'static str,
+    pub(super) file: Vec<u8>,
+}
+
+/// What became of a mail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It went out as it came, for this reason.
+    Kept(&'static str),
+    /// It went out with this link; the package may be that of a copy.
+    Link(String, bool),
+    Refused,
+}
+
+impl Lab {
+    /// With a threshold of a thousand bytes.
+    pub(super) fn new(settings: &[&str]) -> Self {
+        Self::written("", settings)
+    }
+
+    /// With what a file of settings says besides.
+    pub(super) fn written(text: &str, settings: &[&str]) -> Self {
+        let home = TempDir::new().unwrap();
+        let file = home.path().join("depollueur.toml");
+        std::fs::write(&file, text).unwrap();
+        let drop = format!("drop.directory={}", home.path().join("drop").display());
+        let usual = [
+            drop.as_str(),
+            "detach.threshold=1000",
+            "quota.free_space_min=0",
+        ];
+        let settings = usual.iter().chain(settings).map(|one| (*one).to_owned());
+        let config = Config::load(&Sources {
+            file: Some(file),
+            settings: settings.collect(),
+            ..Sources::default()
+        });
+        let config = config.unwrap_or_else(|error| panic!("{error}"));
+        let drop = Drop::of(&config).unwrap();
+        let store = Store::embedded(drop.clone(), &config.web.public_url);
+        let filter = Filter::new(Arc::new(config), store).remembering(drop.clone());
+        Self { drop, filter, home }
+    }
+
+    pub(super) async fn send(&self, mail: &Mail) -> Fate {
+        let header = mail.fields();
+        let envelope = mail.envelope.clone();
+        let mut message = match self.filter.judge_once(envelope, &header, Eol::CrLf).await {
+            Start::Scan(message) => message,
+            Start::Pass(reason) | Start::Edit(_, reason) => return Fate::Kept(reason.label()),
+            Start::Refuse(_) => return Fate::Refused,
+        };
+        message.push(&mail.body()).await;
+        match message.end().await {
+            Verdict::Pass(reason) => Fate::Kept(reason.label()),
+            Verdict::Rewrite(rewritten) => Fate::Link(rewritten.link, rewritten.is_copy),
+            Verdict::Fail(error) => panic!("{error}"),
+        }
+    }
+}
+
+impl Mail {
+    /// A mail with this `Message-ID` and a file of two thousand bytes.
+    pub(super) fn new(id: &str) -> Self {
+        Self {
+            envelope: Envelope {
+                sender: "alice@example.org".into(),
+                recipients: vec!["bob@example.com".into()],
+                ..Envelope::default()
+            },
+            header: vec![("Message-ID", format!(" <{id}>"))],
+            text: "Bonjour",
+            name: "plan.pdf",
+            file: vec![b'x'; 2000],
+        }
+    }
+
+    pub(super) fn to(mut self, recipient: &str) -> Self {
+        self.envelope.recipients = vec![recipient.to_owned()];
+        self
+    }
+
+    pub(super) fn with(mut self, name: &'static str, value: &str) -> Self {
+        self.header.push((name, format!(" {value}")));
+        self
+    }
+
+    pub(super) fn fields(&self) -> Vec<Field> {
+        let kind = ("Content-Type", " multipart/mixed; boundary=b".to_owned());
+        let fields = self.header.iter().chain([&kind]);
+        let field = |(name, value): &(&str, String)| Field {
+            name: (*name).into(),
+            value: value.clone().into(),
+        };
+        fields.map(field).collect()
+    }
+
+    pub(super) fn body(&self) -> Vec<u8> {
+        let Self { text, name, .. } = self;
+        let start = format!(
+            "--b\r\n\r\n{text}\r\n--b\r\nContent-Type: application/pdf; name={name}\r\n\r\n"
+        );
+        [start.as_bytes(), &self.file, b"\r\n--b--\r\n"].concat()
+    }
+}
