@@ -247,7 +247,12 @@ fn check_rights(report: &mut Report, postfix: &Postfix, path: &Path, socket: &Me
             "user {name} may not write to {}: Postfix cannot reach the milter",
             path.display()
         );
-        let fix = "set in [milter]: socket_mode = \"0666\" (its directory is the gate)";
+        // systemd makes the socket anew, with the owner and the mode of its unit.
+        let fix = if Unit::read(SOCKET).is_some_and(|unit| unit.is_active()) {
+            "systemctl restart depollueur.socket depollueur.service"
+        } else {
+            "set in [milter]: socket_mode = \"0666\" (its directory is the gate)"
+        };
         return report.error(check, message, [fix.to_owned()]);
     }
     let open = directories
