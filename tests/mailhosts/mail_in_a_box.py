@@ -25,7 +25,9 @@ def box(directory: Path) -> Postfix:
     postfix = Postfix(directory / "postfix", "compatibility_level = 3.6\n", MASTER)
     for script, file in (("mail-postfix.sh", "master.cf"), ("dkim.sh", "main.cf")):
         text = (tree / "setup" / script).read_text()
-        [command] = [one for one in re.findall(rf"^tools/editconf\.py /etc/postfix/{file}(?:.*\\\n)*.*$", text, re.M) if "milters=" in one]
+        # A command ends with its paragraph.
+        commands = [f"tools/editconf.py {one}".split("\n\n")[0] for one in text.split("\ntools/editconf.py ")[1:]]
+        [command] = [one for one in commands if f"/etc/postfix/{file}" in one and "milters=" in one]
         must("bash", "-c", command.replace(f"/etc/postfix/{file}", str(postfix.etc / file)), cwd=tree)
     return postfix
 
