@@ -17,13 +17,14 @@ mod run;
 mod setup;
 mod stats;
 mod unit;
+mod usage;
 mod user;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::{Args, Parser, Subcommand, error::ErrorKind};
+use clap::{Args, Parser, Subcommand};
 
-use self::exit::{EX_USAGE, Failure};
+use self::exit::Failure;
 use crate::config::{Config, Sources};
 
 /// Takes the heavy attachments out of mail, keeps them in a file drop, writes links into the mail.
@@ -104,7 +105,7 @@ impl ConfigOptions {
 pub fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => return usage(&error),
+        Err(error) => return usage::report(&error),
     };
     let done = match arguments.command {
         Command::Run(options) => run::run(options),
@@ -130,15 +131,6 @@ pub fn main() -> ExitCode {
 /// A word as a shell takes it.
 fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
-}
-
-/// Help and version are no errors; everything else is one of usage.
-fn usage(error: &clap::Error) -> ExitCode {
-    let printed = error.print().is_ok();
-    match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion if printed => ExitCode::SUCCESS,
-        _ => ExitCode::from(EX_USAGE),
-    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod appearance;
 mod check;
 mod defaults;
 mod domains;
+mod hint;
 mod language;
 mod mail;
 mod pattern;

@@ -99,7 +99,7 @@ async fn package_of(drop: &Drop, name: &str) -> Result<RecordId, Failure> {
     let is_id = digits.bytes().all(|b| b.is_ascii_hexdigit())
         && (ID_DIGITS_MIN..=ID_DIGITS).contains(&digits.len());
     if !is_id {
-        let message = "not a link, nor an id of 8 to 32 hexadecimal digits";
+        let message = "not a link, nor an id of 8 to 32 hexadecimal digits; depollueur drop list shows the ids";
         return Err(Failure::new(EX_USAGE, message));
     }
     if let Ok(id) = digits.parse() {

@@ -122,7 +122,7 @@ fn write(path: &Path, text: &str, force: bool) -> Result<Config, Failure> {
         let shown = path.display();
         Failure::new(
             EX_IOERR,
-            format_args!("could not write \"{shown}\": {error}"),
+            format_args!("could not write \"{shown}\": {error}{}", advice(&error)),
         )
     };
     let directory = match path.parent() {
@@ -154,6 +154,15 @@ fn write(path: &Path, text: &str, force: bool) -> Result<Config, Failure> {
     };
     placed.map_err(|error| failed(error.error))?;
     Ok(config)
+}
+
+/// What to do first.
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => "; its directory must be there: install -d",
+        io::ErrorKind::PermissionDenied => "; run this as root: sudo depollueur setup",
+        _ => "",
+    }
 }
 
 /// The daemon reads the file by its group: that of the file that is replaced, else that of the directory. Whoever may

@@ -179,6 +179,14 @@ impl Config {
             ));
         }
         for rule in &self.rule {
+            if rule.conditions.is_empty()
+                && matches!(rule.action, Action::Reject(_) | Action::Tempfail(_))
+            {
+                warnings.push(format!(
+                    r#"rule "{}" refuses all mail, for it has no condition: give it one, such as sender = "@example.org""#,
+                    rule.label
+                ));
+            }
             if let Some(why) = self.useless(rule) {
                 warnings.push(format!(
                     r#"rule "{}" never does anything: {why}"#,

@@ -134,6 +134,16 @@ impl AddressPatterns {
                 list.domains.insert(domain(text, name)?);
             } else if text == "<>" {
                 others.push("//".to_owned());
+            } else if text
+                .split([',', ';', ' '])
+                .filter(|word| word.contains('@'))
+                .count()
+                > 1
+            {
+                let words = text.split([',', ';', ' ']).filter(|word| !word.is_empty());
+                let listed: Vec<String> = words.map(|word| format!("\"{word}\"")).collect();
+                let reason = format!("must be a list: [{}]", listed.join(", "));
+                return Err(PatternError::new(text, reason));
             } else if bare == Bare::Refused && !text.contains('@') {
                 let reason = format!("must be an address, or \"@{text}\" for a domain");
                 return Err(PatternError::new(text, reason));

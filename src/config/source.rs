@@ -15,7 +15,7 @@ use config::{
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    Config, DomainConfigs, Rule, UserList, domains,
+    Config, DomainConfigs, Rule, UserList, domains, hint,
     rule::{self, Place},
 };
 
@@ -67,6 +67,11 @@ fn advice(error: &io::Error) -> &'static str {
         io::ErrorKind::PermissionDenied => {
             "; run this as root, or give the file to the group of the daemon (chgrp depollueur, chmod 0640)"
         }
+        io::ErrorKind::NotFound => {
+            "; give --config a file that is there, or type: depollueur setup"
+        }
+        io::ErrorKind::IsADirectory => "; name the file in it: --config DIRECTORY/depollueur.toml",
+        io::ErrorKind::InvalidData => "; save the file as UTF-8 (iconv -f latin1 -t utf-8)",
         _ => "",
     }
 }
@@ -194,6 +199,14 @@ impl Config {
         {
             return wrong("notice.templates", format!("notice.templates: {reason}"));
         }
+        // Mail of this domain leaves the machine as that of the others does.
+        if config.has_local_links() && !self.has_local_links() {
+            let reason = format!(
+                "web.public_url = \"{}\": must begin with https and lead to this host from everywhere, as that of depollueur.toml does",
+                config.web.public_url
+            );
+            return wrong("web.public_url", reason);
+        }
         match config.contradiction() {
             Some((key, reason)) => wrong(key, reason),
             None => Ok(config),
@@ -250,11 +263,16 @@ impl FileText {
         };
         match DeTable::parse(&file.text) {
             Ok(_) => Ok(file),
-            Err(error) => Err(ConfigError::Invalid(format!(
-                "{}: {}",
-                file.place(error.span().map(|span| span.start)),
-                one_line(error.message()),
-            ))),
+            Err(error) => {
+                let offset = error.span().map(|span| span.start);
+                let message = error.message();
+                let hint = hint::of_syntax(message, &file.text, offset.unwrap_or_default());
+                Err(ConfigError::Invalid(format!(
+                    "{}: {}; {hint}",
+                    file.place(offset),
+                    one_line(message),
+                )))
+            }
         }
     }
 
@@ -351,9 +369,11 @@ fn merge(
         builder = set(builder, &key, &text, &origin)?;
     }
     for setting in &sources.settings {
-        let (key, text) = setting
-            .split_once('=')
-            .ok_or_else(|| ConfigError::Invalid(format!("--set {setting:?}: must be KEY=VALUE")))?;
+        let (key, text) = setting.split_once('=').ok_or_else(|| {
+            ConfigError::Invalid(format!(
+                "--set {setting:?}: must be KEY=VALUE, such as detach.threshold=\"1 MB\""
+            ))
+        })?;
         builder = set(builder, key.trim(), text.trim(), "--set")?;
     }
     builder.build().map_err(layer)
@@ -369,7 +389,7 @@ fn set(builder: Builder, key: &str, text: &str, origin: &str) -> Result<Builder,
             .all(|c| c.is_ascii_alphanumeric() || "._".contains(c));
     if !plain {
         return Err(ConfigError::Invalid(format!(
-            r#"{origin}: "{key}" is not a key: must be of the form section.name"#
+            r#"{origin}: "{key}" is not a key: must be of the form section.name, such as detach.threshold"#
         )));
     }
     if key.split('.').next() == Some("rule") {
@@ -435,28 +455,50 @@ fn reject_unknown_keys(
             continue;
         }
         let Some(toml::Value::Table(names)) = known.get(section) else {
-            return Err(unknown(section, value, "sections", &known, file));
+            let names = known.keys().map(String::as_str).chain(["rule"]);
+            let meant = section_meant(section, names, &known);
+            return Err(unknown(section, value, ("sections", meant), &known, file));
         };
         let ValueKind::Table(keys) = &value.kind else {
             continue;
         };
         if let Some((key, value)) = keys.iter().find(|(key, _)| !names.contains_key(*key)) {
-            return Err(unknown(
-                &format!("{section}.{key}"),
-                value,
-                "keys here",
-                names,
-                file,
-            ));
+            let near = hint::nearest(key, names.keys().map(String::as_str));
+            let meant = near.map(str::to_owned).or_else(|| elsewhere(key, &known));
+            let name = format!("{section}.{key}");
+            return Err(unknown(&name, value, ("keys here", meant), names, file));
         }
     }
     Ok(())
 }
 
+/// A section whose name is near, or the section to which the key belongs.
+fn section_meant<'a>(
+    word: &str,
+    names: impl Iterator<Item = &'a str>,
+    known: &toml::Table,
+) -> Option<String> {
+    elsewhere(word, known).or_else(|| match hint::nearest(word, names)? {
+        "rule" => Some("[[rule]]".to_owned()),
+        name => Some(format!("[{name}]")),
+    })
+}
+
+/// The one section that has a key of this name.
+fn elsewhere(key: &str, known: &toml::Table) -> Option<String> {
+    let key = key.to_lowercase().replace('-', "_");
+    let mut sections = known
+        .iter()
+        .filter(|(_, keys)| keys.as_table().is_some_and(|keys| keys.contains_key(&key)));
+    let (section, _) = sections.next()?;
+    let is_one = sections.next().is_none();
+    is_one.then(|| format!("{key} in the section [{section}]"))
+}
+
 fn unknown(
     key: &str,
     value: &Value,
-    what: &str,
+    (what, meant): (&str, Option<String>),
     known: &toml::Table,
     file: Option<&FileText>,
 ) -> ConfigError {
@@ -465,9 +507,10 @@ fn unknown(
         names.push("[rule]");
     }
     ConfigError::Invalid(format!(
-        "{}: unknown key \"{key}\": the {what} are {}",
+        "{}: unknown key \"{key}\": the {what} are {}{}",
         place(key, Some(value), file),
         names.join(", "),
+        hint::meant(meant.as_deref()),
     ))
 }
 
@@ -492,6 +535,14 @@ fn explain(error: &LayerError, merged: &Value, file: Option<&FileText>) -> Confi
     let reason = reason
         .split_once("expected ")
         .map_or(reason.as_str(), |(_, rest)| rest);
+    // A section in double brackets, or a value where a section should be.
+    let section =
+        format!("must be a section: write [{key}], in single brackets, and its keys below");
+    let reason = if key.contains('.') {
+        reason
+    } else {
+        section.as_str()
+    };
     ConfigError::Invalid(format!(
         "{}: {key} = {written}: {}",
         place(key, value, file),
@@ -565,6 +616,31 @@ mod tests {
             file: Some(file.path().into()),
             ..Sources::default()
         })
+    }
+
+    #[test]
+    fn a_domain_may_not_have_links_that_lead_nowhere_while_the_others_have_good_ones() {
+        let place = tempfile::tempdir().unwrap();
+        let [file, own] =
+            ["depollueur.toml", "domains.d/amis.example.toml"].map(|name| place.path().join(name));
+        fs::create_dir(place.path().join("domains.d")).unwrap();
+        fs::write(&file, "[web]\npublic_url = \"https://drop.example.org/\"\n").unwrap();
+        let load = |url: &str| {
+            fs::write(&own, format!("[web]\npublic_url = \"{url}\"\n")).unwrap();
+            Config::load(&Sources {
+                file: Some(file.clone()),
+                ..Sources::default()
+            })
+        };
+        for url in ["http://drop.amis.example/", "https://127.0.0.1/"] {
+            let error = load(url).unwrap_err().to_string();
+            assert!(
+                error.contains("amis.example.toml:2: web.public_url = "),
+                "{error}"
+            );
+            assert!(error.contains("must begin with https"), "{error}");
+        }
+        assert!(load("https://drop.amis.example/").is_ok());
     }
 
     #[test]
@@ -733,11 +809,15 @@ mod tests {
                 &["detach.threshold=lots"][..],
                 r#"--set: detach.threshold = "lots": must be a size such as 500000 (bytes), "500 kB" or "1.5 MiB""#,
             ),
-            (&[], &["detach"], r#"--set "detach": must be KEY=VALUE"#),
+            (
+                &[],
+                &["detach"],
+                r#"--set "detach": must be KEY=VALUE, such as detach.threshold="1 MB""#,
+            ),
             (
                 &[],
                 &["detach=1"],
-                r#"--set: "detach" is not a key: must be of the form section.name"#,
+                r#"--set: "detach" is not a key: must be of the form section.name, such as detach.threshold"#,
             ),
             (
                 &[],

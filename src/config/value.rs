@@ -9,6 +9,7 @@ use jiff::{
     tz::TimeZone,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use super::{
     Directions, Dkim2, LogFormat, OnBlocked, OnFailure, Position, ProxyHeader, Recipients,
@@ -418,9 +419,12 @@ impl Codec for LogFilter {
 
     fn parse(written: &Written) -> Option<String> {
         let text = written.text().filter(|text| !text.is_empty())?;
-        text.parse::<tracing_subscriber::filter::Targets>()
-            .is_ok()
-            .then_some(text)
+        // A word that is no level would be taken for the name of a module, with all that it says.
+        let is_level = |word: &str| word.trim().parse::<LevelFilter>().is_ok();
+        let is_told = text
+            .split(',')
+            .all(|word| word.contains('=') || is_level(word));
+        (is_told && text.parse::<Targets>().is_ok()).then_some(text)
     }
 
     fn print(value: &String) -> Written {

@@ -2,6 +2,8 @@
 
 # Topic and function of a story, and the commands that it types; the runner sees that it does.
 TYPED_BY: dict[str, tuple[str, ...]] = {
+    "cli.a_drop_that_became_roots_is_given_back_by_the_line_that_is_printed": ("chown -hR {name}: {shown} && chmod 0700 {shown}",),
+    "units.a_spool_that_is_missing_is_made_by_the_line_that_is_printed": ("install -d -m 0700 -o {user} {shown}",),
     "amavis.our_example_for_amavis_scans_then_detaches_then_signs_and_doctor_finds_the_harmful_order": ("adduser postfix opendkim",),
     "backup.a_backup_that_is_restored_leaves_no_error_of_doctor_and_its_links_work": (
         "apt install sqlite3 rsync",
@@ -159,6 +161,7 @@ NAMED = "a command is named in a sentence, and not told to be typed like this: w
 WITH_UNIT = "the program prints it with the unit behind it, and so it is typed for a masked service (stories/units.py)"
 NO_NETWORK = "a booted host has no network"
 NO_SYMPA = "no host here has Sympa; its example was tried by hand"
+MEANT = "the answer to a command line of other habits: tests/mistakes has the rows"
 OUTSIDE = "for who builds the package, not for a host: the harness packs with it, and tests/package.py"
 CHECKOUT = "for who has the source: a step of tests/run"
 E2E = "tests/e2e/doctor.py makes the fault and types it"
@@ -188,14 +191,17 @@ NOT_TYPED: dict[str, str] = {
     "chmod -R u+rwX {shown}": E2E,
     "chown -hR {uid}:{gid} {shown}": E2E,
     "chmod go= {shown}": E2E,
-    "chown -hR {name}: {shown} && chmod 0700 {shown}": E2E,
     "install -d -m 0700 -o {name} -g {name} {shown}": "printed for a drop that root owns; src/cli/owner.rs has the test of when it is told",
-    "install -d -m 0700 -o {user} {shown}": E2E,
     "journalctl -u depollueur -n 20": "as journalctl -u depollueur, which a story types",
     "chgrp depollueur": NAMED,
     "chown depollueur": NAMED,
     "ln -s": NAMED,
     "apt install postfix-{kind}": NO_NETWORK,
+    "depollueur check --config FILE": MEANT,
+    "depollueur rewrite < {word}": MEANT,
+    "systemctl start depollueur (the daemon stays in the foreground": MEANT,
+    "systemctl {word} depollueur": MEANT,
+    "install -d": NAMED,
     "depollueur drop": NAMED,
     "postmap -q": NAMED,
     "depollueur drop block": NAMED,

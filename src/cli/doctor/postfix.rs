@@ -213,7 +213,10 @@ fn postconf(directory: Option<&Path>, arguments: &[&str]) -> Result<String, Stri
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         let last = said.lines().last().unwrap_or_default();
-        return Err(format!("postconf {} failed: {last}", arguments.join(" ")));
+        return Err(format!(
+            "postconf {} failed: {last}; where main.cf is in another place, give --postfix-config DIR",
+            arguments.join(" ")
+        ));
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

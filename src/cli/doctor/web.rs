@@ -1,6 +1,7 @@
 //! The way of a reader: the public URL, its certificate, its clock, and a file there and back.
 
 use std::{
+    collections::BTreeSet,
     error::Error,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     time::Duration,
@@ -49,6 +50,7 @@ pub(super) async fn check(
         };
         let client = client(resolve.map(|address| (host_of(&url), address)))?;
         let is_reached = check_public(report, &url, &client).await;
+        check_domains(report, config, deposit.as_ref(), &url).await?;
         if let Some(deposit) = deposit {
             check_round_trip(report, config, deposit, (&client, is_reached)).await;
         }
@@ -58,6 +60,39 @@ pub(super) async fn check(
         let message = format!("no HTTP client: {}", chain(&error));
         report.error("public.reach", message, []);
     }
+}
+
+/// Each public name that domains have of their own: where it leads, its certificate, and whether it serves this drop.
+async fn check_domains(
+    report: &mut Report,
+    config: &Config,
+    deposit: Option<&Deposit>,
+    main: &str,
+) -> reqwest::Result<()> {
+    let own = config
+        .domains
+        .iter()
+        .map(|(_, own)| own.web.public_url.as_str());
+    let urls: BTreeSet<&str> = own.filter(|url| *url != main).collect();
+    if config.store.kind == StoreKind::Remote {
+        return Ok(());
+    }
+    for url in urls {
+        let client = client(None)?;
+        let is_reached = check_public(report, url, &client).await;
+        let Some(deposit) = deposit.filter(|_| is_reached) else {
+            continue;
+        };
+        let place = format!("{url}{}", deposit.link.first_file());
+        match fetch(&client, &place, &deposit.link).await {
+            Ok(()) => report.ok("public.download", format_args!("{url} serves it")),
+            Err(why) => {
+                let message = format!("{url} does not lead to this drop: {why}");
+                report.error("public.download", message, []);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Only whether the daemon runs and takes files.

@@ -243,5 +243,5 @@ pub(super) async fn unblock(options: UnblockOptions) -> Result<(), Failure> {
 fn digest(text: &str) -> Result<[u8; 32], Failure> {
     let bytes = HEXLOWER_PERMISSIVE.decode(text.trim().as_bytes());
     let digest = bytes.ok().and_then(|bytes| bytes.try_into().ok());
-    digest.ok_or_else(|| Failure::new(EX_USAGE, "not a SHA-256 of 64 hexadecimal digits"))
+    digest.ok_or_else(|| Failure::new(EX_USAGE, "not a SHA-256 of 64 hexadecimal digits, as sha256sum prints it and depollueur drop show"))
 }

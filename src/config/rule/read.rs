@@ -6,6 +6,7 @@ use super::{Action, Condition, Rule, Terms};
 use crate::config::{
     NoticeLanguage, Position, StoreKind,
     address::Networks,
+    hint,
     pattern::{AddressPatterns, Bare, HeaderPattern, PatternError, Patterns},
     value::{Choice, Codec, OptionalSize, Period, Size, Way, Written},
 };
@@ -154,9 +155,10 @@ impl<'a> Reader<'a> {
                 return Err(Place {
                     offset: key.span().start,
                     message: format!(
-                        "{}: unknown key \"{name}\": the keys here are {}",
+                        "{}: unknown key \"{name}\": the keys here are {}{}",
                         self.title(),
-                        KEYS.join(", ")
+                        KEYS.join(", "),
+                        hint::meant(hint::nearest(name, KEYS))
                     ),
                 });
             }
