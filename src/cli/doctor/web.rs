@@ -71,8 +71,8 @@ async fn check_domains(
 ) -> reqwest::Result<()> {
     let own = config
         .domains
-        .iter()
-        .map(|(_, own)| own.web.public_url.as_str());
+        .values()
+        .map(|own| own.web.public_url.as_str());
     let urls: BTreeSet<&str> = own.filter(|url| *url != main).collect();
     if config.store.kind == StoreKind::Remote {
         return Ok(());
