@@ -228,15 +228,40 @@ async fn answers(connection: &mut TestConnection, sender: &str) -> Vec<Status> {
 #[tokio::test]
 async fn what_the_rules_keep_is_accepted_as_soon_as_that_is_known() {
     use Status::{Accept, Continue};
-    for (condition, expected) in [
-        ("sender = '@example.org'", vec![Accept]),
-        ("recipient = 'b@example.org'", vec![Continue, Accept]),
-        ("header = 'From: a@*'", vec![Continue, Continue, Accept]),
-        ("extension = 'pdf'", vec![Continue, Continue, Continue]),
-        ("login = '*'", vec![Continue, Continue, Continue]),
+    // What is remembered by its Message-ID is accepted when that is known.
+    let (forget, remember) = ("off", "7 days");
+    for (condition, remember_kept, expected) in [
+        ("sender = '@example.org'", forget, vec![Accept]),
+        (
+            "recipient = 'b@example.org'",
+            forget,
+            vec![Continue, Accept],
+        ),
+        (
+            "sender = '@example.org'",
+            remember,
+            vec![Continue, Continue, Accept],
+        ),
+        (
+            "recipient = 'b@example.org'",
+            remember,
+            vec![Continue, Continue, Accept],
+        ),
+        (
+            "header = 'From: a@*'",
+            forget,
+            vec![Continue, Continue, Accept],
+        ),
+        (
+            "extension = 'pdf'",
+            forget,
+            vec![Continue, Continue, Continue],
+        ),
+        ("login = '*'", forget, vec![Continue, Continue, Continue]),
     ] {
         let rule = format!("[[rule]]\n{condition}\naction = 'keep'\n");
-        let milter = Milter::with_rules(&rule, &[]);
+        let remember_kept = format!("detach.remember_kept={remember_kept}");
+        let milter = Milter::with_rules(&rule, &[&remember_kept]);
         let mut connection = milter.connect().await;
         let answers = answers(&mut connection, "<a@example.org>").await;
         assert_eq!(answers, expected, "{condition}");

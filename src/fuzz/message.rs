@@ -7,7 +7,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use super::{byte, choice, cut, drop_in, home};
+use super::{byte, choice, cut, drop_in, home, reference};
 use crate::{
     config::{Config, Language, NoticeLanguage, Position},
     drop::{Drop, FileEntry, Lookup, Token},
@@ -51,6 +51,14 @@ struct Mail {
     fields: Vec<Field>,
     body: Vec<u8>,
     eol: Eol,
+}
+
+/// A leaf.
+struct Part {
+    encoding: TransferEncoding,
+    raw: Vec<u8>,
+    /// `None` where it is malformed.
+    decoded: Option<Vec<u8>>,
 }
 
 /// A byte for the threshold, one for the notice, one that says how to cut; a message.
@@ -114,12 +122,7 @@ async fn check(filter: &Filter, drop: &Drop, mail: Mail, seed: u8) {
     let link = rewritten.link.as_bytes();
     let mut after = Mail { body, ..mail };
     after.edit(&rewritten.header_edits);
-    assert!(
-        after
-            .leaves()
-            .iter()
-            .any(|leaf| memchr::memmem::find(leaf, link).is_some())
-    );
+    assert!(after.parts().iter().any(|part| part.shows(link)));
     let again = after.filtered(filter, &cut(&after.body, seed)).await;
     assert!(again.is_err(), "detached twice");
 }
@@ -248,12 +251,17 @@ impl Mail {
 
     /// The decoded bodies of the leaves that can be decoded; the message must be unambiguous.
     fn leaves(&self) -> Vec<Vec<u8>> {
+        let parts = self.parts().into_iter();
+        parts.filter_map(|part| part.decoded).collect()
+    }
+
+    fn parts(&self) -> Vec<Part> {
         let root = self.head();
         let limits = Config::default().limits;
         let mut scanner = Scanner::new(&root, limits).expect("the boundary is sound");
         let (mut encoding, mut leaf) = (root.encoding, Decoder::new(root.encoding));
         let mut is_half_broken = false;
-        let (mut decoded, mut leaves) = (Vec::new(), Vec::new());
+        let (mut decoded, mut raw, mut parts) = (Vec::new(), Vec::new(), Vec::new());
         for chunk in [&*self.body, b""] {
             while let Some(event) = scanner.next(chunk) {
                 match event {
@@ -261,8 +269,10 @@ impl Mail {
                     Event::Head(head) => {
                         (encoding, leaf) = (head.encoding, Decoder::new(head.encoding));
                         is_half_broken = false;
+                        raw.clear();
                     }
                     Event::Body(bytes) => {
+                        raw.extend_from_slice(bytes);
                         is_half_broken = encoding == TransferEncoding::QuotedPrintable
                             && bytes.last().map_or(is_half_broken, |&last| last == b'=');
                         let pushed = leaf.as_mut().map(|leaf| leaf.push(bytes, &mut decoded));
@@ -275,14 +285,18 @@ impl Mail {
                         }
                         let ended = leaf.take().map(|leaf| leaf.finish(&mut decoded));
                         let whole = std::mem::take(&mut decoded);
-                        leaves.extend((ended == Some(Ok(()))).then_some(whole));
+                        parts.push(Part {
+                            encoding,
+                            raw: std::mem::take(&mut raw),
+                            decoded: (ended == Some(Ok(()))).then_some(whole),
+                        });
                     }
                     Event::Structure(_) | Event::Delimiter { .. } | Event::Begin { .. } => {}
                 }
             }
             scanner.end();
         }
-        leaves
+        parts
     }
 
     /// The files of the package are decoded leaves, in the order of the message.
@@ -330,6 +344,20 @@ impl Mail {
                 value: value.clone().into_bytes(),
             }));
         }
+    }
+}
+
+impl Part {
+    /// Whether readers see the link in it.
+    fn shows(&self, link: &[u8]) -> bool {
+        let shown = match (&self.decoded, self.encoding) {
+            (Some(decoded), _) => decoded.clone(),
+            (None, TransferEncoding::QuotedPrintable) => {
+                reference::shown_quoted_printable(&self.raw)
+            }
+            (None, _) => return false,
+        };
+        memchr::memmem::find(&shown, link).is_some()
     }
 }
 

@@ -27,6 +27,18 @@ pub(super) fn base64(text: &[u8]) -> Option<Vec<u8>> {
 /// Decodes quoted-printable (RFC 2045, section 6.7); `None` for an escape that is none. Blanks at
 /// the end of a line are kept.
 pub(super) fn quoted_printable(text: &[u8]) -> Option<Vec<u8>> {
+    decode_lines(text, |_| None)
+}
+
+/// Decodes quoted-printable as readers of mail do: the `=` of an escape that is none stands for itself.
+pub(super) fn shown_quoted_printable(text: &[u8]) -> Vec<u8> {
+    decode_lines(text, |rest| Some((b'=', rest))).expect("each escape stands for something")
+}
+
+/// What a broken escape stands for, and what follows it; it is given what stands behind its `=`.
+type Broken = fn(&[u8]) -> Option<(u8, &[u8])>;
+
+fn decode_lines(text: &[u8], broken: Broken) -> Option<Vec<u8>> {
     let mut decoded = Vec::new();
     for line in text.split_inclusive(|&b| b == b'\n') {
         let (mut content, mut end) = (line, &b""[..]);
@@ -35,7 +47,7 @@ pub(super) fn quoted_printable(text: &[u8]) -> Option<Vec<u8>> {
                 (content, end) = line.split_at(line.len() - line_end.len());
             }
         }
-        match content_of(content, &mut decoded)? {
+        match content_of(content, &mut decoded, broken)? {
             Ending::Hard => decoded.extend_from_slice(end),
             Ending::Soft => {}
         }
@@ -43,7 +55,7 @@ pub(super) fn quoted_printable(text: &[u8]) -> Option<Vec<u8>> {
     Some(decoded)
 }
 
-fn content_of(mut content: &[u8], decoded: &mut Vec<u8>) -> Option<Ending> {
+fn content_of(mut content: &[u8], decoded: &mut Vec<u8>, broken: Broken) -> Option<Ending> {
     while let Some((&first, rest)) = content.split_first() {
         if first != b'=' {
             decoded.push(first);
@@ -53,14 +65,21 @@ fn content_of(mut content: &[u8], decoded: &mut Vec<u8>) -> Option<Ending> {
         if rest.iter().all(|b| matches!(b, b' ' | b'\t')) {
             return Some(Ending::Soft);
         }
-        let digits = str::from_utf8(rest.get(..2)?).ok()?;
-        if !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return None;
-        }
-        decoded.push(u8::from_str_radix(digits, 16).ok()?);
-        content = &rest[2..];
+        let (byte, rest) = match escape(rest) {
+            Some(byte) => (byte, &rest[2..]),
+            None => broken(rest)?,
+        };
+        decoded.push(byte);
+        content = rest;
     }
     Some(Ending::Hard)
+}
+
+/// The byte of the two hexadecimal digits that this begins with.
+fn escape(rest: &[u8]) -> Option<u8> {
+    let digits = str::from_utf8(rest.get(..2)?).ok()?;
+    let is_hex = digits.bytes().all(|b| b.is_ascii_hexdigit());
+    is_hex.then(|| u8::from_str_radix(digits, 16).ok())?
 }
 
 fn loose_base64() -> Encoding {

@@ -117,7 +117,10 @@ impl Layout {
         let encoded = !head.encoding.is_identity();
         let line_max = if encoded { 76 } else { 998 };
         assert!(longest_line(new_body) <= longest_line(body).max(line_max));
-        assert!(!encoded || new_body.is_ascii());
+        // What is malformed is not encoded anew: its 8-bit bytes stay.
+        let is_malformed = head.encoding == TransferEncoding::QuotedPrintable
+            && reference::quoted_printable(body).is_none();
+        assert!(!encoded || new_body.is_ascii() || is_malformed && !body.is_ascii());
         assert!(head.encoding != TransferEncoding::SevenBit || new_body.is_ascii());
         for odd in [is_bare_lf, is_bare_cr, is_nul] {
             let count = |text: &[u8]| (0..text.len()).filter(|&at| odd(text, at)).count();
@@ -166,7 +169,7 @@ fn read(raw: &[u8]) -> (Head, &[u8]) {
 
 fn decoded(encoding: TransferEncoding, body: &[u8]) -> Option<Vec<u8>> {
     match encoding {
-        TransferEncoding::QuotedPrintable => reference::quoted_printable(body),
+        TransferEncoding::QuotedPrintable => Some(reference::shown_quoted_printable(body)),
         TransferEncoding::Base64 => reference::base64(body),
         _ => Some(body.to_vec()),
     }

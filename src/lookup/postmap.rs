@@ -151,7 +151,10 @@ impl Postmap {
         };
         if !said.ok {
             let reason = fatal(&said.complaint).unwrap_or_else(|| "postconf failed".into());
-            return Err(LookupError::Settings(reason));
+            return match is_not_set_up(&reason) {
+                true => Ok(None),
+                false => Err(LookupError::Settings(reason)),
+            };
         }
         let pair = |line: &str| {
             let (name, value) = line.split_once('=')?;
@@ -251,6 +254,11 @@ fn fatal(complaint: &str) -> Option<String> {
     complaint.lines().rev().find_map(reason)
 }
 
+/// Whether Postfix's programs are installed, and it was never given a configuration: it cannot run then.
+fn is_not_set_up(reason: &str) -> bool {
+    reason.starts_with("open ") && reason.ends_with("main.cf: No such file or directory")
+}
+
 /// A service's search path may lack the directory of Postfix's commands.
 fn program(name: &str) -> PathBuf {
     let usual = Path::new("/usr/sbin").join(name);
@@ -271,6 +279,21 @@ mod tests {
         let answers = read("a@b.org\tx@c.org, y@c.org\nforged\t1\nnothing\n", &keys);
         assert_eq!(answers.len(), 1);
         assert_eq!(answers["a@b.org"], "x@c.org, y@c.org");
+    }
+
+    #[test]
+    fn a_postfix_without_a_configuration_is_none() {
+        for (reason, expected) in [
+            ("open /etc/postfix/main.cf: No such file or directory", true),
+            ("open /etc/postfix/main.cf: Permission denied", false),
+            (
+                "open /etc/postfix/aliases.cf: No such file or directory",
+                false,
+            ),
+        ] {
+            let said = format!("postconf: fatal: {reason}\n");
+            assert_eq!(is_not_set_up(&fatal(&said).unwrap()), expected, "{reason}");
+        }
     }
 
     #[test]
