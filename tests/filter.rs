@@ -165,6 +165,14 @@ async fn whichever_choice_a_reader_is_shown_it_has_the_link_once() {
             vec![alternative(&[plain.clone(), html.clone(), mixed(&footer)])],
             "PHF",
         ),
+        (
+            "a text above the choices",
+            vec![
+                part("text/plain", "F."),
+                alternative(&[mixed(&plain), html.clone()]),
+            ],
+            "F",
+        ),
         ("a list's footer", vec![html.clone(), footer.clone()], "H"),
         (
             "a choice that has a name",

@@ -336,15 +336,21 @@ async fn places(message: &Message, notice: &Notice) -> Result<Option<Vec<Change>
     Ok(Some(changes))
 }
 
-/// The first HTML, and the first plain text unless it is a list's footer behind the HTML; then the
-/// first text of each choice that a reader may be shown in place of one of these: whichever he is
-/// shown, he must see the link.
+/// The first HTML, and the first plain text unless it is a list's footer behind the HTML; no HTML that is one of
+/// several choices, where the plain text is shown above all of them. Then the first text of each choice that a
+/// reader may be shown in place of one of these: whichever he is shown, he must see the link.
 fn targets(message: &Message) -> Vec<&Text> {
     let parts = &message.parts;
     let first = |kind: TextKind| message.texts.iter().find(|text| text.kind == kind);
     let (plain, html) = (first(TextKind::Plain), first(TextKind::Html));
     let is_body = |plain: &&Text| html.is_none_or(|html| plain.part < html.part);
-    let mut chosen: Vec<&Text> = plain.filter(is_body).into_iter().chain(html).collect();
+    let plain = plain.filter(is_body);
+    let is_above = |html: &&Text, plain: &Text| {
+        let mut choices = parts.choices(html.part);
+        choices.any(|(around, _)| !parts.is_in(plain.part, around))
+    };
+    let html = html.filter(|html| !plain.is_some_and(|plain| is_above(html, plain)));
+    let mut chosen: Vec<&Text> = plain.into_iter().chain(html).collect();
     for text in &message.texts {
         let is_in = |around| chosen.iter().any(|other| parts.is_in(other.part, around));
         let is_left_out = |(around, choice)| is_in(around) && !is_in(choice);
