@@ -119,9 +119,10 @@ def _(scratch):
 def _(scratch):
     table = f"texthash:{EXAMPLES / 'sympa' / 'transport'}"
     services = (EXAMPLES / "sympa" / "master.cf").read_text()
+    (scratch / "main.cf").write_text("compatibility_level = 3.6\n")
     wrong = []
     for address, service, program in (("sympa", "sympa", "/queue"), ("bounce", "sympabounce", "/bouncequeue")):
-        found = run("postmap", "-q", f"{address}@lists.example.org", table).stdout.strip()
+        found = run("postmap", "-c", scratch, "-q", f"{address}@lists.example.org", table).stdout.strip()
         if found != f"{service}:sympa@lists.example.org":
             wrong.append(f"{address}@: {found!r}")
         if not re.search(rf"^{service}\s.*\n\s.*{program} ", services, re.M):

@@ -169,7 +169,8 @@ def _(lab):
 
 @story("users stand in tables of Postfix, of whatever type")
 def _(lab):
-    words = subprocess.run(["postconf", "-m"], capture_output=True, text=True, check=True).stdout.split()
+    asked = ["postconf", "-c", lab.first.directory / "etc", "-m"]
+    words = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()
     kinds = [kind for kind in ("texthash", "hash", "lmdb") if kind in words]
     lines = "gil@example.com OK\n@whole.example OK\nhal@example.com received\nida@example.com sent\njim@example.com DUNNO\n"
     tables = [table(lab, kind, lines) for kind in kinds]
