@@ -27,18 +27,10 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 
 from lab import binary, free_port  # noqa: E402
+from mailhosts.checks import CHECKS, check  # noqa: E402
 
 EXAMPLES = ROOT / "config" / "examples"
 TOKEN = "mfrggzdfmztwq2lknnwg23tpoa"
-CHECKS = []
-
-
-def check(sentence: str):
-    """Registers a check: a function of a scratch directory that returns what is wrong, one string each."""
-    def register(function):
-        CHECKS.append((sentence, function))
-        return function
-    return register
 
 
 def run(*command, **options) -> subprocess.CompletedProcess:

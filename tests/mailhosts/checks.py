@@ -1,4 +1,4 @@
-"""What the checks of packages for mail hosts share: the registry, commands, and a Postfix's files in a directory."""
+"""What the checks of packages for mail hosts share: the registry (also of tests/examples.py), commands, and a Postfix's files in a directory."""
 
 from __future__ import annotations
 
