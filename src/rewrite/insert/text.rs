@@ -260,10 +260,11 @@ impl Text<'_> {
         let mut with = Vec::with_capacity(added.len() * 2);
         let breaks = added.starts_with(b"\r\n") || added.starts_with(b"\n");
         let blank = head.ends_with(b" ") || head.ends_with(b"\t");
+        let hard = tail.is_empty() || tail.starts_with(b"\n") || tail.starts_with(b"\r\n");
+
         if !head.is_empty() && (!breaks || blank) {
-            // A line without room for the soft break is at its end: a hard one does. The author's
-            // own lines that are too long have room.
-            let full = head.len() >= qp::LINE_MAX && !decoded.is_loose;
+            // At the end of a line without room for the soft break a hard one does.
+            let full = head.len() >= qp::LINE_MAX && hard;
             with.extend_from_slice(if full {
                 line_end(self.eol).as_bytes()
             } else {
@@ -271,7 +272,7 @@ impl Text<'_> {
             });
         }
         with.extend_from_slice(&qp::encode(added, self.eol));
-        let hard = tail.is_empty() || tail.starts_with(b"\n") || tail.starts_with(b"\r\n");
+
         if hard || added.ends_with(b"\n") {
             return self.body_splice(place.at, place.at, with);
         }
