@@ -30,24 +30,15 @@ SEED_BYTES_MAX = 2048
 INTERRUPTED = 72
 
 
-def cargo(*words, **options):
-    environment = os.environ | {"RUSTC_BOOTSTRAP": "1"}
-    environment["PATH"] = f"{TARGETS}/tools/bin:{environment['PATH']}"
-    return subprocess.run(["cargo", "fuzz", *words], cwd=HERE.parent, env=environment, check=True, text=True, **options)
-
-
-def triple():
-    said = subprocess.run(["rustc", "-vV"], capture_output=True, text=True, check=True).stdout
-    return re.search(r"^host: (\S+)$", said, re.M).group(1)
+def build() -> pathlib.Path:
+    """Builds all targets; the directory that they are in."""
+    said = subprocess.run([HERE / "build"], stdout=subprocess.PIPE, check=True, text=True).stdout
+    return pathlib.Path(said.strip())
 
 
 def commit():
     said = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=HERE, capture_output=True, text=True)
     return said.stdout.strip() or "unknown"
-
-
-def built(name):
-    return TARGETS / "fuzz" / triple() / "release" / name
 
 
 def found_by(name):
@@ -84,12 +75,11 @@ def run_slice(binary, name, seconds):
     return cpu, int(executed.group(1)) if executed else 0, clean, interrupted, said[-4000:]
 
 
-def run(name, seconds):
+def run(binary, name, seconds):
     """Runs one target until it used `seconds` of CPU; true if nothing was found."""
-    binary = built(name)
     used = executions = 0
     while used < seconds:
-        cpu, executed, clean, interrupted, said = run_slice(binary, name, SLICE_SECONDS)
+        cpu, executed, clean, interrupted, said = run_slice(binary, name, min(SLICE_SECONDS, max(1, round(seconds - used))))
         used, executions = used + cpu, executions + executed
         line = {"target": name, "cpu_seconds": round(cpu, 1), "executions": executed, "clean": clean,
                 "commit": commit(), "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
@@ -106,13 +96,13 @@ def run(name, seconds):
     return True
 
 
-def minimise(name):
+def minimise(binary, name):
     """Adds to a target's seeds what reaches code that they do not: of all that was found, as few inputs as possible."""
     seeds = HERE / "corpus" / name
     seeds.mkdir(parents=True, exist_ok=True)
     before = set(seeds.iterdir())
     # Edges, not how often each is taken: what only differs in that is many times as much.
-    command = [built(name), "-set_cover_merge=1", "-use_counters=0", f"-max_len={SEED_BYTES_MAX}", "-rss_limit_mb=2048",
+    command = [binary, "-set_cover_merge=1", "-use_counters=0", f"-max_len={SEED_BYTES_MAX}", "-rss_limit_mb=2048",
                "-timeout=60", seeds, found_by(name)]
     done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace")
     if done.returncode:
@@ -130,10 +120,10 @@ def main():
     parser.add_argument("--minimise", action="store_true", help="fuzz nothing, add what was found to the seeds")
     parser.add_argument("targets", nargs="*")
     arguments = parser.parse_args()
-    names = arguments.targets or cargo("list", stdout=subprocess.PIPE).stdout.split()
-    for name in names:
-        cargo("build", "--sanitizer", "none", "--target", triple(), "--target-dir", str(TARGETS / "fuzz"), name)
-    results = [minimise(name) if arguments.minimise else run(name, arguments.hours * 3600) for name in names]
+    names = arguments.targets or sorted(path.stem for path in (HERE / "fuzz_targets").glob("*.rs"))
+    built = build()
+    act = minimise if arguments.minimise else lambda binary, name: run(binary, name, arguments.hours * 3600)
+    results = [act(built / name, name) for name in names]
     sys.exit(0 if all(results) else 1)
 
 
