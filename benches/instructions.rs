@@ -311,6 +311,7 @@ fn notice() -> Notice {
     let expires = Timestamp::from_second(1_800_000_000).expect("it is a time");
     Notice {
         language: Language::Fr,
+        also: None,
         files: vec![file("Été à la mer.pdf"), file("plan.dwg")],
         link: "https://drop.example.org/aaaqeayeaudaocajbifqydiob4".into(),
         expires: expires.to_zoned(TimeZone::UTC),

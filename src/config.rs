@@ -44,7 +44,7 @@ pub use self::{
     addresses::{AddressFile, Mail},
     appearance::{CONTRAST_MIN, Colour, ColourError},
     domains::{DOMAINS_DIRECTORY, DomainConfigs},
-    language::{DomainLanguages, Language, NoticeLanguage},
+    language::{DomainLanguages, Fallback, Language, NoticeLanguage},
     mail::{MailConfig, Relay, Security},
     pattern::{AddressPatterns, HeaderPattern, Patterns, fold},
     rule::{Action, Condition, Rule, Terms},
@@ -561,10 +561,10 @@ pub struct NoticeConfig {
     pub language: NoticeLanguage,
     /// The languages of recipients, by their domains.
     pub languages: DomainLanguages,
-    /// The language of notices in messages whose own is not known, and that of pages for browsers
-    /// that want none of ours.
-    #[serde(with = "As::<Choice<Language>>")]
-    pub fallback: Language,
+    /// The language of notices in messages whose own is not known, and (the first) that of pages for
+    /// browsers that want none of ours.
+    #[serde(with = "As::<Choice<Fallback>>")]
+    pub fallback: Fallback,
     /// A directory of templates that replace the built-in ones.
     #[serde(with = "As::<TemplateDirectory>")]
     pub templates: Option<NoticeTemplates>,
@@ -589,7 +589,7 @@ impl NoticeConfig {
     pub fn usual_language(&self) -> Language {
         match self.language {
             NoticeLanguage::One(language) => language,
-            NoticeLanguage::Auto => self.fallback,
+            NoticeLanguage::Auto => self.fallback.first(),
         }
     }
 }

@@ -84,6 +84,7 @@ fn notice(language: Language) -> Notice {
     };
     Notice {
         language,
+        also: None,
         files: vec![file("Compte rendu d’été.pdf"), file("photos.zip")],
         link: LINK.to_owned(),
         expires: "2026-12-22T18:02:00+01:00[Europe/Paris]".parse().unwrap(),

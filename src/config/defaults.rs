@@ -6,10 +6,10 @@ use jiff::{SignedDuration, Span, tz::TimeZone};
 
 use super::{
     AddressPatterns, AdminConfig, AuditConfig, Colour, DepositConfig, DetachConfig, Directions,
-    Dkim2, DomainLanguages, DropConfig, Language, Limits, LogConfig, LogFormat, MilterAddress,
-    MilterConfig, Network, NoticeConfig, NoticeLanguage, OnBlocked, OnFailure, Position,
-    ProxyHeader, QuotaConfig, Recipients, RemoteConfig, ReportFormat, RunMode, SenderConfig,
-    ShowSender, SpoolConfig, StoreConfig, StoreKind, WebConfig,
+    Dkim2, DomainLanguages, DropConfig, Fallback, Language, Limits, LogConfig, LogFormat,
+    MilterAddress, MilterConfig, Network, NoticeConfig, NoticeLanguage, OnBlocked, OnFailure,
+    Position, ProxyHeader, QuotaConfig, Recipients, RemoteConfig, ReportFormat, RunMode,
+    SenderConfig, ShowSender, SpoolConfig, StoreConfig, StoreKind, WebConfig,
 };
 
 impl Default for MilterConfig {
@@ -171,7 +171,7 @@ impl Default for NoticeConfig {
             position: Position::BeforeQuote,
             language: NoticeLanguage::One(Language::Fr),
             languages: DomainLanguages::default(),
-            fallback: Language::Fr,
+            fallback: Fallback::One(Language::Fr),
             templates: None,
             time_zone: TimeZone::system(),
         }

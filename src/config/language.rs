@@ -27,6 +27,41 @@ pub enum NoticeLanguage {
     Auto,
 }
 
+/// The languages of a notice in a message whose own is not known or not one of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fallback {
+    /// This one.
+    One(Language),
+    /// Both of ours, French first.
+    Both,
+}
+
+impl Fallback {
+    /// The language that stands first.
+    pub fn first(self) -> Language {
+        match self {
+            Self::One(language) => language,
+            Self::Both => Language::Fr,
+        }
+    }
+
+    /// The language that stands below it.
+    pub fn second(self) -> Option<Language> {
+        match self {
+            Self::One(_) => None,
+            Self::Both => Some(Language::En),
+        }
+    }
+}
+
+impl Words for Fallback {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("fr", Self::One(Language::Fr)),
+        ("en", Self::One(Language::En)),
+        ("both", Self::Both),
+    ];
+}
+
 impl Words for Language {
     const WORDS: &'static [(&'static str, Self)] = &[("fr", Self::Fr), ("en", Self::En)];
 }

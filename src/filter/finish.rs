@@ -13,7 +13,7 @@ use super::{
     message::{Detached, Text},
 };
 use crate::{
-    config::{Language, Position, ShowSender},
+    config::{Fallback, Position, ShowSender},
     drop,
     mime::{Ambiguity, Event, Scanner, TransferEncoding, scanner::PartId},
     names,
@@ -63,8 +63,8 @@ async fn rewrite(message: &mut Message) -> Result<Verdict, FilterError> {
         // What was brought for a package of its own goes.
         (link, expires, package) = (Some(shared.link), shared.expires, None);
     }
-    let language = language(message).await?;
-    let mut notice = notice(message, language, link, expires);
+    let languages = language(message).await?;
+    let mut notice = notice(message, languages, link, expires);
     if let Err(why) = notice.rehearse() {
         let queue_id = &message.envelope.queue_id;
         tracing::warn!(queue_id, %why, "the built-in notice stands in for a template that failed");
@@ -145,7 +145,7 @@ fn expires(message: &Message, created: Timestamp) -> Timestamp {
 /// The notice. In dry-run it has a link that leads nowhere.
 fn notice(
     message: &Message,
-    language: Language,
+    languages: Fallback,
     link: Option<String>,
     expires: Timestamp,
 ) -> Notice {
@@ -153,7 +153,8 @@ fn notice(
     let link = link.unwrap_or_else(nowhere);
     let config = &message.filter.config;
     Notice {
-        language,
+        language: languages.first(),
+        also: languages.second(),
         files: files(&message.detached),
         expires: expires.to_zoned(config.notice.time_zone.clone()),
         operator: config.web.operator_or_host_of(&link).to_owned(),

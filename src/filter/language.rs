@@ -8,7 +8,7 @@ use encoding_rs::{Encoding, UTF_8};
 use super::{FilterError, Message, finish::source, message::Text};
 use crate::{
     config::Action,
-    config::{Config, Language, NoticeLanguage, Rule},
+    config::{Config, Fallback, Language, NoticeLanguage, Rule},
     language::{Declared, declared, detect},
     mime::{Decoder, Field},
     policy::readable,
@@ -55,27 +55,27 @@ impl Speech {
     }
 }
 
-/// The language of the notice.
+/// The language of the notice, or both.
 ///
 /// # Errors
 /// The spool could not be read back.
-pub(super) async fn language(message: &Message) -> Result<Language, FilterError> {
+pub(super) async fn language(message: &Message) -> Result<Fallback, FilterError> {
     let config = &message.filter.config;
     let notice = &config.notice;
     let of_rule = source(message).language(config);
     if let Some(NoticeLanguage::One(language)) = of_rule {
-        return Ok(language);
+        return Ok(Fallback::One(language));
     }
     let recipients = message.envelope.recipients.iter().map(String::as_str);
     if let Some(language) = notice.languages.of_all(recipients) {
-        return Ok(language);
+        return Ok(Fallback::One(language));
     }
     match (of_rule.unwrap_or(notice.language), &message.speech) {
-        (NoticeLanguage::One(language), _) => Ok(language),
+        (NoticeLanguage::One(language), _) => Ok(Fallback::One(language)),
         (NoticeLanguage::Auto, None) => Ok(notice.fallback),
         (NoticeLanguage::Auto, Some(speech)) => {
             let own = spoken(message, speech).await?;
-            Ok(own.unwrap_or(notice.fallback))
+            Ok(own.map_or(notice.fallback, Fallback::One))
         }
     }
 }

@@ -137,6 +137,7 @@ fn notice(language: Language) -> Notice {
     };
     Notice {
         language,
+        also: None,
         files: vec![file("été.pdf", 9_400_000), file("日本 & <b>.zip", 1)],
         link: LINK.into(),
         expires: Timestamp::UNIX_EPOCH.to_zoned(TimeZone::UTC),

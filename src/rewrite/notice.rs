@@ -29,6 +29,8 @@ pub const FILES_MAX: usize = 20;
 pub struct Notice {
     /// In which language.
     pub language: Language,
+    /// In which other it says the same, for mail in neither: then it is always the built-in one.
+    pub also: Option<Language>,
     /// The files, in the order of the message.
     pub files: Vec<NoticeFile>,
     /// The link to the landing page.
@@ -108,7 +110,11 @@ impl Notice {
         Ok(())
     }
 
+    /// The admin's templates: each is in one language.
     fn templates(&self) -> Option<&Templates> {
+        if self.also.is_some() {
+            return None;
+        }
         self.own.as_ref()?.templates.as_deref()
     }
 
@@ -116,21 +122,26 @@ impl Notice {
         &self.files[..self.files.len().min(FILES_MAX)]
     }
 
-    fn count(&self) -> String {
-        words::count(self.language, &sizes(&self.files))
+    /// The languages in which it is said, in their order.
+    fn languages(&self) -> impl Iterator<Item = Language> + Clone {
+        [Some(self.language), self.also].into_iter().flatten()
     }
 
-    fn until(&self) -> String {
-        words::until(self.language, &self.expires)
+    fn count(&self, language: Language) -> String {
+        words::count(language, &sizes(&self.files))
     }
 
-    fn more(&self) -> Option<String> {
+    fn until(&self, language: Language) -> String {
+        words::until(language, &self.expires)
+    }
+
+    fn more(&self, language: Language) -> Option<String> {
         let rest = &self.files[self.listed().len()..];
-        (!rest.is_empty()).then(|| words::more(self.language, &sizes(rest)))
+        (!rest.is_empty()).then(|| words::more(language, &sizes(rest)))
     }
 
-    fn keeper(&self) -> String {
-        words::keeper(self.language, self.files.len(), &self.operator_line())
+    fn keeper(&self, language: Language) -> String {
+        words::keeper(language, self.files.len(), &self.operator_line())
     }
 
     /// The host of the link, without scheme and path.
@@ -162,6 +173,7 @@ pub(super) mod tests {
     pub(crate) fn notice(language: Language, files: &[&str]) -> Notice {
         Notice {
             language,
+            also: None,
             files: files
                 .iter()
                 .zip(1..)
@@ -203,6 +215,34 @@ pub(super) mod tests {
             "\n1 attached file,\nto download until 22 December 2026 at 18:02 (Paris time):\n"
         ));
         assert!(text.contains("\n  \"report.pdf\" (9.4 MB)\n"));
+    }
+
+    #[test]
+    fn mail_in_neither_language_gets_both_with_one_link() {
+        let mut both = notice(Language::Fr, &["x.pdf"; FILES_MAX + 1]);
+        both.also = Some(Language::En);
+        let text = both.text().join("\n").replace('\u{a0}', " ");
+        for said in [
+            "\nà télécharger jusqu’au 22 décembre 2026 à 18 h 02 (heure de Paris) :\n\n\
+             21 attached files (2.2 GB),\nto download until 22 December 2026 at 18:02 (Paris time):\n\n  « x.pdf »",
+            "\n  et 1 autre fichier (197 Mo)\n  and 1 more file (197 MB)\n\nhttps://",
+            "chiffrés, jusqu’à cette date.\n\nTo keep this message light, asso.example stores them, encrypted,\n",
+        ] {
+            assert!(text.contains(said), "{text}");
+        }
+        assert_eq!(text.matches("https://").count(), 1, "{text}");
+
+        let html = both.html().join("\n");
+        assert!(html.starts_with("<table lang=\"fr\""), "{html}");
+        for said in [
+            "<div lang=\"en\" style=\"margin-top:6px\"><b>21 attached files",
+            ">Voir et t&#233;l&#233;charger / View and download</a>",
+            "<div lang=\"en\" style=\"margin-top:12px;font-size:13px;line-height:18px;opacity:.8\">To keep",
+            "<td lang=\"en\" colspan=\"2\"",
+        ] {
+            assert!(html.contains(said), "{said}: {html}");
+        }
+        assert_eq!(html.matches("<a ").count(), 1, "{html}");
     }
 
     #[test]

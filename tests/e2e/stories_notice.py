@@ -156,6 +156,17 @@ def _(lab):
             assert language(said) == expected, (text, said)
 
 
+@story("a fallback in both languages says it twice, with one link, where the message is in neither")
+def _(lab):
+    with daemon(lab, notice_language="auto", notice_fallback="both") as filter:
+        for text, both_ways in [("Sehr geehrte Damen und Herren, anbei die Rechnung.\r\n", True),
+                                ("Dear all,\r\nhere are the minutes of the meeting.\r\n", False)]:
+            said = sent(lab, filter, both(text), lab.address())
+            assert ("à télécharger jusqu" in said) == both_ways and "to download until" in said, said
+            assert ("Voir et t" in said) == both_ways, said
+            assert said.count("<a ") == 1, said
+
+
 @story("recipients of two languages get one notice: the message's own language decides; a rule's counts more")
 def _(lab):
     tables = ('[notice]\nlanguage = "auto"\nlanguages = { ".fr" = "fr", ".uk" = "en" }\n'

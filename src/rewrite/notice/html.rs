@@ -21,28 +21,31 @@ const HTML_RUN_BYTES: usize = 800;
 
 /// The lines, without line ends.
 pub(super) fn lines(notice: &Notice) -> Vec<String> {
-    let language = match notice.language {
-        Language::En => "en",
-        Language::Fr => "fr",
-    };
+    let language = tag(notice.language);
     let mut lines = vec![
         format!("<table lang=\"{language}\" {TABLE_OPEN}"),
         CELL_OPEN.into(),
     ];
-    lines.push(format!(
-        "<div><b>{}</b><br>{}</div>",
-        escape(&notice.count()),
-        escape(&capitalized(&notice.until()))
-    ));
+    lines.push(format!("<div>{}</div>", heading(notice, notice.language)));
+    if let Some(also) = notice.also {
+        lines.push(format!(
+            "<div lang=\"{}\" style=\"margin-top:6px\">{}</div>",
+            tag(also),
+            heading(notice, also)
+        ));
+    }
     lines.push(LIST_OPEN.into());
     for file in notice.listed() {
         lines.extend(row(notice, file));
     }
-    if let Some(more) = notice.more() {
-        lines.push(format!(
-            "<tr><td colspan=\"2\" align=\"left\" style=\"{ROW};text-align:left\">{}</td></tr>",
-            escape(&more)
-        ));
+    for language in notice.languages() {
+        lines.extend(notice.more(language).map(|more| {
+            format!(
+                "<tr><td{} colspan=\"2\" align=\"left\" style=\"{ROW};text-align:left\">{}</td></tr>",
+                other(notice, language),
+                escape(&more)
+            )
+        }));
     }
     lines.push("</table>".into());
     lines.extend(BUTTON_OPEN.iter().map(|line| (*line).into()));
@@ -50,19 +53,53 @@ pub(super) fn lines(notice: &Notice) -> Vec<String> {
     lines.push(format!(
         "<a href=\"{}\" style=\"{BUTTON}\">{}</a></td></tr></table>",
         escape(&notice.link),
-        escape(words::action(notice.language))
+        escape(&actions(notice))
     ));
     // For readers who print it, or see no addresses: whom they would ask.
     lines.push(format!(
         "<div style=\"{HOST}\">{}</div>",
         html_name(notice.host())
     ));
-    lines.push(format!(
-        "<div style=\"{SMALL}\">{}</div>",
-        escape(&notice.keeper())
-    ));
+    for language in notice.languages() {
+        lines.push(format!(
+            "<div{} style=\"{SMALL}\">{}</div>",
+            other(notice, language),
+            escape(&notice.keeper(language))
+        ));
+    }
     lines.push("</td></tr></table>".into());
     lines
+}
+
+/// The tag of a language (RFC 5646).
+fn tag(language: Language) -> &'static str {
+    match language {
+        Language::En => "en",
+        Language::Fr => "fr",
+    }
+}
+
+/// The attribute of what is not in the language of the whole.
+fn other(notice: &Notice, language: Language) -> String {
+    if language == notice.language {
+        return String::new();
+    }
+    format!(" lang=\"{}\"", tag(language))
+}
+
+/// How many files, and until when.
+fn heading(notice: &Notice, language: Language) -> String {
+    format!(
+        "<b>{}</b><br>{}",
+        escape(&notice.count(language)),
+        escape(&capitalized(&notice.until(language)))
+    )
+}
+
+/// What stands on the button: one link, whatever the languages.
+fn actions(notice: &Notice) -> String {
+    let actions: Vec<_> = notice.languages().map(words::action).collect();
+    actions.join(" / ")
 }
 
 fn row(notice: &Notice, file: &NoticeFile) -> [String; 3] {

@@ -27,32 +27,36 @@ pub(in crate::rewrite) struct Setting<'a> {
 
 /// The lines, without line ends.
 pub(super) fn lines(notice: &Notice, setting: &Setting<'_>) -> Vec<String> {
-    let say = |text: &str| said(notice, text, setting);
-    let colon = words::colon(notice.language);
-    let heading = [
-        format!("{},", notice.count()),
-        format!("{}{colon}", notice.until()),
-    ];
+    let wrapped = |text: &str, language| {
+        let lines = wrap(text).into_iter();
+        let lines = lines.map(|line| unsuspicious(said(language, &line, setting)));
+        lines.collect::<Vec<_>>()
+    };
     let files = notice
         .listed()
         .iter()
         .map(|file| name(notice, file, setting));
-    let more = notice.more().map(|more| say(&more));
+    let more = notice.languages().filter_map(|language| {
+        let more = notice.more(language)?;
+        Some(said(language, &more, setting))
+    });
 
     let mut lines = vec![rule()];
-    let wrapped = |text: &str| {
-        let lines = wrap(text).into_iter();
-        lines.map(|line| unsuspicious(say(&line)))
-    };
-    heading.iter().for_each(|text| lines.extend(wrapped(text)));
-    lines.push(String::new());
+    for language in notice.languages() {
+        let until = format!("{}{}", notice.until(language), words::colon(language));
+        lines.extend(wrapped(&format!("{},", notice.count(language)), language));
+        lines.extend(wrapped(&until, language));
+        lines.push(String::new());
+    }
     lines.extend(files.chain(more).map(|line| format!("  {line}")));
     lines.push(String::new());
     // Nothing may stick to the link: readers would take it for a part of it. It has no indent,
     // which would stand on a line of its own where the link fills a phone's.
     lines.push(notice.link.clone());
-    lines.push(String::new());
-    lines.extend(wrapped(&notice.keeper()));
+    for language in notice.languages() {
+        lines.push(String::new());
+        lines.extend(wrapped(&notice.keeper(language), language));
+    }
     lines.push(rule());
     flowed(lines, setting)
 }
@@ -67,13 +71,13 @@ pub(super) fn flowed(mut lines: Vec<String>, setting: &Setting<'_>) -> Vec<Strin
 
 /// A line in the characters that there are, without blanks at its end.
 pub(super) fn settled(notice: &Notice, line: &str, setting: &Setting<'_>) -> String {
-    let mut line = said(notice, line, setting);
+    let mut line = said(notice.language, line, setting);
     line.truncate(line.trim_end().len());
     line
 }
 
-fn said(notice: &Notice, text: &str, setting: &Setting<'_>) -> String {
-    transliterate(&plain(notice.language, text), setting.can)
+fn said(language: Language, text: &str, setting: &Setting<'_>) -> String {
+    transliterate(&plain(language, text), setting.can)
 }
 
 /// A name as it is shown: in the characters that there are, and no link.

@@ -135,6 +135,7 @@ fn sample(name: &str, files: &[&str], operator: &str, own: Own) -> Notice {
     };
     Notice {
         language: language(name),
+        also: None,
         files: files
             .iter()
             .zip((0..).map(|i| i * 940_000))

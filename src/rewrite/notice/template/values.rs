@@ -114,11 +114,11 @@ fn values(notice: &Notice, files: Vec<Value>, shown: impl Fn(&str) -> Value) -> 
 fn sentences(notice: &Notice) -> Value {
     let (open, close) = words::quotes(notice.language);
     context! {
-        count => notice.count(),
-        until => notice.until(),
+        count => notice.count(notice.language),
+        until => notice.until(notice.language),
         colon => words::colon(notice.language),
-        more => notice.more(),
-        keeper => notice.keeper(),
+        more => notice.more(notice.language),
+        keeper => notice.keeper(notice.language),
         action => words::action(notice.language),
         open,
         close,
