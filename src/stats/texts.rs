@@ -63,7 +63,7 @@ static FR: Texts = Texts {
     mailboxes: "Destinataires",
     bytes: "Taille des fichiers",
     in_words: "Les pièces jointes lourdes de {messages} ({files}, {bytes}) ont été déposées une seule \
-        fois, pour un temps limité, au lieu d’être copiées chez {mailboxes} : ce sont {spared} que \
+        fois, pour une durée limitée, au lieu d’être copiées chez {mailboxes} : ce sont {spared} que \
         les boîtes de réception n’ont pas eu à accueillir, à conserver ni à sauvegarder.",
     nouns: [
         ["message", "messages"],

@@ -41,14 +41,14 @@ pub(super) static FR: Texts = Texts {
         votre place.",
     unlock_working: "Votre navigateur ouvre la liste des fichiers…",
     unlock_insecure: "Ces fichiers sont chiffrés de bout en bout, et un navigateur ne déchiffre que sur une \
-        page venue par une connexion sûre (https). Ouvrez le lien tel qu’il figure dans le \
+        page reçue par une connexion sécurisée (https). Ouvrez le lien tel qu’il figure dans le \
         message.",
     unlock_old: "Ce navigateur est trop ancien pour ouvrir ces fichiers, qui sont chiffrés de bout en \
         bout. Mettez-le à jour, ou ouvrez le lien dans un autre.",
     unlock_no_key: "Le lien est incomplet\u{a0}: sa fin, après le signe #, est la clé de ces fichiers, et elle \
         manque. Ouvrez de nouveau le lien depuis le message, ou copiez-le en entier dans la \
         barre d’adresse.",
-    unlock_wrong_key: "La clé de ce lien n’est pas celle de ces fichiers\u{a0}: des caractères ont été changés ou \
+    unlock_wrong_key: "La clé de ce lien n’est pas celle de ces fichiers\u{a0}: des caractères ont été modifiés ou \
         perdus. Ouvrez de nouveau le lien depuis le message, ou copiez-le en entier dans la \
         barre d’adresse.",
     unlock_damaged: "Les données reçues ne sont pas celles qui ont été déposées. Rien n’a été enregistré. \
@@ -63,7 +63,7 @@ pub(super) static FR: Texts = Texts {
     unlock_failed: "Votre navigateur n’a pas pu le faire. Rien n’a été enregistré. Réessayez, ou ouvrez le \
         lien dans un autre navigateur.",
     unlock_progress: "Téléchargement et déchiffrement\u{a0}: {percent}\u{a0}%",
-    unlock_saved: "Déchiffré, complet et inaltéré. Il est dans vos téléchargements.",
+    unlock_saved: "Fichier déchiffré, complet et intact. Il est dans vos téléchargements.",
     unlock_cancelled: "Annulé. Rien n’a été enregistré.",
     unlock_cancel: "Annuler",
     unlock_why: "Elles sont chiffrées de bout en bout\u{a0}: la clé se trouve dans le lien après le signe #, \
@@ -71,15 +71,15 @@ pub(super) static FR: Texts = Texts {
         les déchiffre. Ce serveur ne garde et ne donne que des données chiffrées. Il sait de \
         quel domaine elles ont été envoyées, quand, combien il y en a et de quelle taille, \
         mais ni leurs noms ni leur contenu.",
-    unlock_caution: "Qui a le lien en entier peut les ouvrir. Aucun antivirus ne peut les examiner en \
+    unlock_caution: "Quiconque a le lien complet peut les ouvrir. Aucun antivirus ne peut les examiner en \
         chemin\u{a0}: n’ouvrez que celles que vous attendez.",
 
     why: "Pourquoi cette page\u{a0}?",
     why_outgoing: "Le serveur de courrier de l’expéditeur retire les pièces jointes lourdes des \
-        messages et les garde ici une seule fois, au lieu d’en envoyer une copie dans chaque \
-        boîte.",
+        messages et les conserve ici en un seul exemplaire, au lieu d’en envoyer une copie \
+        dans chaque boîte.",
     why_incoming: "Le serveur de courrier qui a reçu ce message en retire les pièces jointes lourdes et \
-        les garde ici une seule fois, au lieu d’en déposer une copie dans chaque boîte.",
+        les conserve ici en un seul exemplaire, au lieu d’en déposer une copie dans chaque boîte.",
     privacy: "Elles sont chiffrées\u{a0}: sans le lien du message, personne ne peut les lire, pas \
         même l’hébergeur\u{a0}; qui a le lien peut les télécharger. Rien à installer, aucun \
         compte, aucun traceur.",
@@ -101,12 +101,12 @@ pub(super) static FR: Texts = Texts {
     gone_ask: "Demandez à la personne qui vous a écrit de vous les envoyer de nouveau.",
     gone_ask_sender: "Demandez à la personne qui vous a écrit, chez {sender}, de vous les envoyer de \
         nouveau.",
-    gone_operator: "Si ce n’est pas possible, écrivez à {operator} en joignant l’adresse complète de \
+    gone_operator: "Si ce n’est pas possible, écrivez à {operator} en indiquant l’adresse complète de \
         cette page\u{a0}: un fichier expiré depuis peu peut parfois être rétabli.",
     revoked: "Ces fichiers ont été retirés",
     revoked_why: "{operator} les a retirés avant la date de fin prévue.",
     revoked_ask: "Si vous connaissez l’expéditeur, demandez-lui par une autre voie de quoi il s’agissait.",
-    revoked_operator: "Pour savoir pourquoi, écrivez à {operator} en joignant l’adresse complète de cette \
+    revoked_operator: "Pour savoir pourquoi, écrivez à {operator} en indiquant l’adresse complète de cette \
         page.",
 
     report_title: "Signaler un contenu",
@@ -126,15 +126,15 @@ pub(super) static FR: Texts = Texts {
     report_optional: "facultatif",
     report_share: "Joindre le lien, pour que l’administrateur puisse regarder les fichiers. Sans lui, \
         il peut les retirer, mais pas les ouvrir.",
-    report_sealed: "L’administrateur peut retirer ces fichiers, mais pas les ouvrir\u{a0}: il y faut le lien en \
-        entier. Ne l’écrivez pas ici\u{a0}; envoyez-le par courriel si on vous le demande.",
+    report_sealed: "L’administrateur peut retirer ces fichiers, mais pas les ouvrir\u{a0}: il lui faudrait le \
+        lien complet. Ne l’écrivez pas ici\u{a0}; envoyez-le par courriel si on vous le demande.",
     report_send: "Envoyer le signalement",
     report_back: "Revenir aux fichiers",
     report_empty: "Choisissez de quoi il s’agit et dites en quelques mots ce qui ne va pas, puis envoyez de \
         nouveau.",
     reported: "Merci, votre signalement est enregistré",
-    reported_what: "Il porte la référence {reference}. {operator} le lira et décidera de la suite.",
-    reported_kept: "Il porte la référence {reference}. Il est gardé là où {operator} peut le consulter.",
+    reported_what: "Il porte la référence {reference}. {operator} le lira et décidera des suites à donner.",
+    reported_kept: "Il porte la référence {reference}. {operator} pourra le consulter.",
 
     not_found: "Il n’y a rien à cette adresse",
     not_found_why: "Si vous venez d’un lien reçu par courriel, il est sans doute incomplet\u{a0}: un \
@@ -147,8 +147,8 @@ pub(super) static FR: Texts = Texts {
     foreign: "Cette demande ne vient pas de ce site",
     foreign_why: "Un autre site a voulu agir en votre nom. Rien n’a été fait.",
     foreign_what: "Ouvrez le lien depuis le message et utilisez les boutons de la page.",
-    method: "Cette adresse ne se demande pas ainsi",
-    method_why: "Les pages et les fichiers se lisent ici\u{a0}; rien ne peut y être déposé ni \
+    method: "Cette adresse ne s’utilise pas ainsi",
+    method_why: "Ici, les pages et les fichiers se lisent seulement\u{a0}; rien ne peut être déposé ni \
         modifié.",
     too_large: "C’est trop long",
     too_large_why: "Ce que vous avez envoyé dépasse ce que ce formulaire accepte.",
@@ -162,7 +162,7 @@ pub(super) static FR: Texts = Texts {
         minutes.",
 
     home: "Un dépôt de pièces jointes",
-    home_what: "{operator} garde ici pour un temps les pièces jointes lourdes de son courrier, \
+    home_what: "{operator} conserve ici quelque temps les pièces jointes lourdes de son courrier, \
         chiffrées, au lieu d’en laisser une copie dans chaque boîte.",
     home_how: "On y accède par le lien qui se trouve dans le message\u{a0}; il n’y a rien d’autre à \
         voir ici, ni rien à y déposer.",
@@ -172,8 +172,8 @@ pub(super) static FR: Texts = Texts {
         d’un réseau ou d’un serveur de courrier.",
     about_what: "Ce que c’est",
     about_what_text: "{operator} fait passer son courrier par un filtre libre, depollueur. Il retire des \
-        messages les pièces jointes lourdes, les garde ici chiffrées pour un temps limité et \
-        met un lien à leur place. Aucun dépôt public\u{a0}: seul ce serveur de courrier peut \
+        messages les pièces jointes lourdes, les conserve ici, chiffrées, pour une durée \
+        limitée et met un lien à leur place. Ce n’est pas un dépôt public\u{a0}: seul ce serveur de courrier peut \
         y placer des fichiers.",
     about_mail: "Dans le message",
     about_mail_text: "Un message modifié porte un champ X-Depollueur dans son en-tête et un seul lien, \
@@ -181,13 +181,13 @@ pub(super) static FR: Texts = Texts {
         ou chiffré (S/MIME, OpenPGP) n’est jamais modifié.",
     about_link: "Le lien",
     about_link_text: "Il se compose de {url} et de 26 lettres et chiffres tirés au hasard\u{a0}; ni nom, \
-        ni adresse, ni contenu n’y figurent. Le suivre ne change rien et ne compte rien, \
-        autant de fois qu’un filtre ou un aperçu le fasse\u{a0}: ne sont comptés que les \
-        téléchargements complets.",
+        ni adresse, ni contenu n’y figurent. Le suivre ne change rien et n’est pas \
+        compté, même si un filtre ou un aperçu le suit plusieurs fois\u{a0}: seuls les \
+        téléchargements complets sont comptés.",
     about_files: "Les fichiers",
     about_files_text: "Ils sont servis depuis {host} seul, sans redirection, toujours comme pièces \
         à enregistrer (application/octet-stream, attachment, CSP sandbox), jamais affichés. \
-        Les pages n’ont ni cookie, ni ressource d’un tiers, ni, sauf une sorte, de script. L’adresse de la page \
+        Les pages sont sans cookie, sans ressource de tiers et, à une exception près, sans script. L’adresse de la page \
         suivie de .json donne aux programmes noms, tailles et empreintes SHA-256.",
     about_sealed: "Chiffrement de bout en bout",
     about_sealed_text: "Certains liens portent le signe # suivi de 26 caractères. Cette partie est la clé, et \
