@@ -53,7 +53,7 @@ def open_in(browser: Browser, url: str, language: str):
     if fragment:
         browser.shows(".pdf")
         browser.click(".files .save")
-        browser.shows("Déchiffré" if language == "fr" else "Decrypted")
+        browser.shows("Fichier déchiffré" if language == "fr" else "Decrypted")
     elif "/e/" in address:
         # The tab may know the key from a page before.
         browser.script("sessionStorage.clear()")

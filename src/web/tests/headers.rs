@@ -105,7 +105,7 @@ async fn unhappy_answers_are_pages_in_both_languages() {
     let form = [("Content-Type", "application/x-www-form-urlencoded")];
     let foreign = [form[0], ("Sec-Fetch-Site", "cross-site")];
     for (language, words) in [
-        ("fr", ["vient pas", "trop long", "se demande"]),
+        ("fr", ["vient pas", "trop long", "utilise pas"]),
         ("en", ["does not come", "too long", "cannot be asked"]),
     ] {
         let path = site.path(&format!("/report?lang={language}"));
