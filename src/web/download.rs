@@ -34,7 +34,7 @@ use super::{
 };
 use crate::{
     admin::Metrics,
-    drop::{Client, Door, Drop, DropError, Package, SealedPackage, Token},
+    drop::{Client, Door, Drop, DropError, FileEntry, Package, SealedPackage, Token},
     names,
 };
 
@@ -103,7 +103,7 @@ impl Download {
             })
             .collect();
         let layout = ZipLayout::new(&entries, package.created, zone);
-        let etag = archive_etag(&layout, &package);
+        let etag = archive_etag(&layout, &package.files);
         let contents = Contents::Archive(layout);
         Self {
             holding: Holding::Open(token, Arc::new(package)),
@@ -352,12 +352,12 @@ impl std::ops::Drop for Transfer {
 }
 
 /// A strong tag: the archive's headers and the hashes of its contents name every byte of it.
-fn archive_etag(layout: &ZipLayout, package: &Package) -> String {
+fn archive_etag(layout: &ZipLayout, files: &[FileEntry]) -> String {
     let mut context = Context::new(&SHA256);
     for piece in layout.pieces(0..layout.total_len()) {
         match piece {
             Piece::Bytes(bytes) => context.update(&bytes),
-            Piece::File { index, .. } => context.update(&package.files[index].sha256),
+            Piece::File { index, .. } => context.update(&files[index].sha256),
         }
     }
     quoted_hex(context.finish().as_ref())
@@ -411,7 +411,45 @@ fn put(response: &mut Response, name: header::HeaderName, value: &str) {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
+
+    #[test]
+    fn the_tag_of_an_archive_changes_with_every_byte_of_it() {
+        let file = |name: &str, sha256| FileEntry {
+            name: name.into(),
+            media_type: "application/pdf".into(),
+            size: 5,
+            sha256: [sha256; 32],
+            crc32: 7,
+        };
+        let tag = |files: &[FileEntry], second| {
+            let entries: Vec<_> = files
+                .iter()
+                .map(|file| ZipEntry {
+                    name: file.name.clone(),
+                    size: file.size,
+                    crc32: file.crc32,
+                })
+                .collect();
+            let created = Timestamp::from_second(second).unwrap();
+            archive_etag(&ZipLayout::new(&entries, created, &TimeZone::UTC), files)
+        };
+        let first = tag(&[file("a", 1), file("b", 2)], 1 << 30);
+        assert_eq!(first, tag(&[file("a", 1), file("b", 2)], 1 << 30));
+        assert!(first.len() == 66 && first.starts_with('"') && first.ends_with('"'));
+        for other in [
+            // The same sum of 32 bits, other bytes.
+            tag(&[file("a", 1), file("b", 3)], 1 << 30),
+            tag(&[file("a", 3), file("b", 2)], 1 << 30),
+            tag(&[file("b", 1), file("a", 2)], 1 << 30),
+            tag(&[file("a", 1)], 1 << 30),
+            tag(&[file("a", 1), file("b", 2)], 1 << 29),
+        ] {
+            assert_ne!(first, other);
+        }
+    }
 
     #[test]
     fn disposition_has_an_ascii_name_and_the_true_one() {

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     cli::{ConfigOptions, exit::Failure},
-    drop::{AuditQuery, Deposit, DepositedFile, Entry, FileEntry, Query, State, Unlock},
+    drop::{AuditQuery, Block, Deposit, DepositedFile, Entry, FileEntry, Query, State, Unlock},
     filter::Direction,
 };
 
@@ -321,23 +321,26 @@ pub(super) async fn blocks(options: BlocksOptions) -> Result<(), Failure> {
         .await
         .map_err(unavailable)?;
     if options.json {
-        let rows = blocks.iter().map(|block| {
-            json!({
-                "sha256": HEXLOWER.encode(&block.sha256),
-                "created": block.created.to_string(),
-                "reason": block.reason,
-            })
-        });
-        return write_json(&rows.collect());
+        return write_json(&blocks.iter().map(block_json).collect());
     }
-    let rows = blocks.into_iter().map(|block| {
-        [
-            HEXLOWER.encode(&block.sha256),
-            block.created.to_string(),
-            block.reason,
-        ]
-    });
+    let rows = blocks.iter().map(block_row);
     table::table(["SHA-256", "SINCE", "REASON"], rows.collect())
+}
+
+fn block_json(block: &Block) -> Value {
+    json!({
+        "sha256": HEXLOWER.encode(&block.sha256),
+        "created": block.created.to_string(),
+        "reason": block.reason,
+    })
+}
+
+fn block_row(block: &Block) -> [String; 3] {
+    [
+        HEXLOWER.encode(&block.sha256),
+        block.created.to_string(),
+        block.reason.clone(),
+    ]
 }
 
 pub(super) fn deposit_json(deposit: &Deposit) -> Value {
@@ -398,5 +401,110 @@ fn decrypted_by(unlock: Unlock) -> &'static str {
     match unlock {
         Unlock::Server => "the server",
         Unlock::Browser => "the reader's browser (end to end)",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        drop::{Origin, RecordId},
+        stats::Domains,
+    };
+
+    fn deposit(state: State) -> Deposit {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        Deposit {
+            id: RecordId::from_bytes([0xab; 16]),
+            state,
+            created: at(0),
+            expires: at(86_400),
+            ended: (state != State::Live).then(|| at(3600)),
+            destroyed_after: at(172_800),
+            origin: Origin {
+                queue_id: "4cX".into(),
+                sender: "zoe@asso.example".into(),
+                login: Some("zoe".into()),
+                client: Some([192, 0, 2, 1].into()),
+                uploader: None,
+                direction: Direction::Outgoing,
+                recipients: 3,
+                domains: Domains::default(),
+            },
+            files: 2,
+            bytes: 12_345,
+            downloads: 7,
+            unlock: Unlock::Browser,
+        }
+    }
+
+    #[test]
+    fn each_state_of_a_package_is_told_by_its_own_word() {
+        for (state, word, ended) in [
+            (State::Live, "live", Value::Null),
+            (State::Expired, "expired", json!("1970-01-01T01:00:00Z")),
+            (State::Revoked, "revoked", json!("1970-01-01T01:00:00Z")),
+            (State::Blocked, "blocked", json!("1970-01-01T01:00:00Z")),
+            (State::Destroyed, "destroyed", json!("1970-01-01T01:00:00Z")),
+        ] {
+            let deposit = deposit(state);
+            assert_eq!(deposit_row(&deposit)[1], word);
+            let shown = deposit_json(&deposit);
+            assert_eq!((&shown["state"], &shown["ended"]), (&json!(word), &ended));
+        }
+    }
+
+    #[test]
+    fn a_package_is_shown_with_its_own_figures() {
+        assert_eq!(
+            deposit_row(&deposit(State::Live)),
+            [
+                "abababababab",
+                "live",
+                "1970-01-01T00:00:00Z",
+                "1970-01-02T00:00:00Z",
+                "2",
+                "12345",
+                "7",
+                "4cX",
+                "<zoe@asso.example>",
+            ]
+        );
+        let shown = deposit_json(&deposit(State::Live));
+        for (key, value) in [
+            ("id", json!("ab".repeat(16))),
+            ("expires", json!("1970-01-02T00:00:00Z")),
+            ("destroyed_after", json!("1970-01-03T00:00:00Z")),
+            ("files", json!(2)),
+            ("bytes", json!(12_345)),
+            ("downloads", json!(7)),
+            ("queue_id", json!("4cX")),
+            ("login", json!("zoe")),
+            ("client", json!("192.0.2.1")),
+            ("uploader", Value::Null),
+            ("direction", json!("outgoing")),
+            ("recipients", json!(3)),
+            ("end_to_end", json!(true)),
+        ] {
+            assert_eq!(shown[key], value, "{key}");
+        }
+    }
+
+    #[test]
+    fn a_block_is_shown_with_its_digest_and_reason() {
+        let block = Block {
+            sha256: [0xcd; 32],
+            created: Timestamp::UNIX_EPOCH,
+            reason: "malware".into(),
+        };
+        let digest = "cd".repeat(32);
+        assert_eq!(
+            block_row(&block),
+            [&digest, "1970-01-01T00:00:00Z", "malware"]
+        );
+        assert_eq!(
+            block_json(&block),
+            json!({ "sha256": digest, "created": "1970-01-01T00:00:00Z", "reason": "malware" })
+        );
     }
 }

@@ -22,6 +22,10 @@ impl<const N: usize> Table<N> {
 
     /// Writes rows, the first of them under their headings. What could drive a terminal is escaped.
     pub(in crate::cli) fn write(&mut self, rows: Vec<[String; N]>) -> Result<(), Failure> {
+        write(&self.text(rows))
+    }
+
+    fn text(&mut self, rows: Vec<[String; N]>) -> String {
         let headings = self.headings.take();
         let mut all: Vec<_> = headings
             .map(|row| row.map(str::to_owned))
@@ -33,7 +37,7 @@ impl<const N: usize> Table<N> {
                 *width = (*width).max(cell.chars().count());
             }
         }
-        write(&all.iter().map(|row| self.line(row)).collect::<String>())
+        all.iter().map(|row| self.line(row)).collect()
     }
 
     fn line(&self, row: &[String; N]) -> String {
@@ -64,6 +68,10 @@ impl Array {
         &mut self,
         values: impl Iterator<Item = Value>,
     ) -> Result<(), Failure> {
+        write(&self.text(values))
+    }
+
+    fn text(&mut self, values: impl Iterator<Item = Value>) -> String {
         let mut text = String::new();
         for value in values {
             text.push_str(if self.begun { ",\n" } else { "[\n" });
@@ -72,11 +80,15 @@ impl Array {
             text.push_str(&shown.replace('\n', "\n  "));
             self.begun = true;
         }
-        write(&text)
+        text
     }
 
     pub(in crate::cli) fn end(self) -> Result<(), Failure> {
-        write(if self.begun { "\n]\n" } else { "[]\n" })
+        write(self.last())
+    }
+
+    fn last(&self) -> &'static str {
+        if self.begun { "\n]\n" } else { "[]\n" }
     }
 }
 
@@ -109,7 +121,34 @@ fn write(text: &str) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn rows_stand_under_their_headings_which_come_once_and_with_no_row_too() {
+        let rows = |cells: &[&str]| -> Vec<_> {
+            let row = |cell: &&str| [(*cell).to_owned(), "x".into()];
+            cells.iter().map(row).collect()
+        };
+        let mut table = Table::new(["ID", "STATE"]);
+        assert_eq!(table.text(rows(&["abcd"])), "ID    STATE\nabcd  x\n");
+        assert_eq!(table.text(rows(&["é", "a"])), "é     x\na     x\n");
+        assert_eq!(Table::new(["ID"]).text(Vec::new()), "ID\n");
+    }
+
+    #[test]
+    fn an_array_in_pages_is_that_of_one_page() {
+        let values = [json!({ "a": [1, 2] }), json!("b\n"), json!(null)];
+        let mut array = Array::default();
+        let mut text = array.text(values[..2].iter().cloned());
+        text += &array.text(values[2..].iter().cloned());
+        text += array.last();
+        assert_eq!(text, format!("{:#}\n", json!(values)));
+
+        let mut array = Array::default();
+        assert_eq!(array.text([].into_iter()) + array.last(), "[]\n");
+    }
 
     #[test]
     fn what_drives_a_terminal_is_escaped() {
