@@ -118,6 +118,14 @@ pub(super) fn run(mut options: Options) -> Result<(), Failure> {
 fn examine(options: &Options, config: &Config) -> Result<Report, Failure> {
     let mut report = Report::default();
     let file = system::configuration_file(options.config.config.clone());
+    let interrupted = super::plug::noticed(&super::plug::record_file(&options.config));
+    if let Some(notice) = interrupted.lines().next() {
+        report.error(
+            "plug.whole",
+            notice,
+            ["depollueur unplug".to_owned(), "depollueur plug".to_owned()],
+        );
+    }
     // First: what is typed for the rest does not help while a unit cannot be started.
     units::check(&mut report, config, file.as_deref());
     match Postfix::read(options.postfix_config.as_deref()) {

@@ -8,11 +8,14 @@
 //! * `trial`, `message` – the test mail
 //! * `postfix`, `rspamd` – how the change is made
 //! * `record` – what was there before
+//! * `interrupt`, `repair` – what happens when they are ended on the way: by a signal, or by the kernel
 
+mod interrupt;
 mod message;
 mod plan;
 mod postfix;
 mod record;
+mod repair;
 mod rspamd;
 mod trial;
 mod verdict;
@@ -88,11 +91,22 @@ struct Work<'a> {
     config: &'a Config,
 }
 
+pub(super) use self::repair::noticed;
+
 /// Shows, asks, changes, tries, and takes back what does not hold.
 pub(super) fn plug(options: &Options) -> Result<(), Failure> {
     let config = options.config.clone().load()?;
     let unavailable = |error: String| Failure::new(EX_UNAVAILABLE, error);
     let editor = Editor::new(options.postfix_config.as_deref()).map_err(unavailable)?;
+    let saved = record_file(&options.config);
+    let _alone = if options.show {
+        say(&repair::noticed(&saved))?;
+        None
+    } else {
+        let alone = repair::lock(&saved).map_err(unavailable)?;
+        repair::repair(&saved, &editor).map_err(unavailable)?;
+        Some(alone)
+    };
     let postfix = Postfix::read(options.postfix_config.as_deref()).map_err(unavailable)?;
     let parting = Parting::new();
     let local = editor.written("non_smtpd_milters").map_err(unavailable)?;
@@ -115,7 +129,7 @@ pub(super) fn plug(options: &Options) -> Result<(), Failure> {
     if !options.yes && !agreed()? {
         return say("Nothing was changed.\n");
     }
-    let saved = record_file(&options.config);
+    interrupt::hold("\nInterrupted: all is taken back …\n").map_err(unavailable)?;
     let record = Record::load(&saved).map_err(unavailable)?;
     let mut work = Work {
         editor,
@@ -167,16 +181,10 @@ impl Work<'_> {
                 .map_err(|error| format!("could not read \"{}\": {error}", path.display()))?,
             None => message::EICAR.concat().into_bytes(),
         };
-        let mut bench = Bench::new(&self.editor, &domain, virus)?;
         self.await_milters()?;
-        say_line("Test mail through the milters of today …")?;
-        let today = bench.run(&self.plan.routes, Milters::Before)?;
-        for (route, outcome) in self.plan.routes.iter().zip(&today) {
-            say_line(&verdict::shown(route, outcome))?;
-        }
+        // Saved before anything is changed: neither a power cut nor kill -9 loses what was there.
         self.note_files()?;
-        let done = self.change(&mut bench, &today);
-        drop(bench);
+        let done = self.try_and_change(&domain, virus);
         if let Err(reason) = done {
             let back = self.take_back();
             let end = match back {
@@ -186,7 +194,18 @@ impl Work<'_> {
             return Err(format!("{reason}; {end}"));
         }
         self.record.after()?;
+        self.record.end();
         self.record.save(&self.saved)
+    }
+
+    fn try_and_change(&self, domain: &str, virus: Vec<u8>) -> Result<(), String> {
+        let mut bench = Bench::new(&self.editor, domain, virus)?;
+        say_line("Test mail through the milters of today …")?;
+        let today = bench.run(&self.plan.routes, Milters::Before)?;
+        for (route, outcome) in self.plan.routes.iter().zip(&today) {
+            say_line(&verdict::shown(route, outcome))?;
+        }
+        self.change(&mut bench, &today)
     }
 
     /// A milter that is about to start must not look as if it let all mail pass.
@@ -199,6 +218,7 @@ impl Work<'_> {
             };
             let begun = Instant::now();
             while let Err(error) = doctor::milter_answers(&address) {
+                interrupt::none_yet()?;
                 if begun.elapsed() > MILTER_PATIENCE {
                     let name = &entry.text;
                     return Err(format!(
@@ -216,10 +236,10 @@ impl Work<'_> {
         if self.plan.parts_rspamd {
             files.extend(self.parting.files());
         }
+        self.record.begin(&files)?;
         for file in files {
             self.record.before(&file)?;
         }
-        // Saved before anything is changed: a power cut does not lose what was there.
         self.record.save(&self.saved)
     }
 
@@ -232,6 +252,7 @@ impl Work<'_> {
         let tried = bench.run(&self.plan.routes, Milters::StandIn)?;
         verdict::judge(&self.plan.routes, today, &tried, true)?;
         for change in &self.plan.changes {
+            interrupt::none_yet()?;
             self.editor.set(change)?;
         }
         self.editor.reload()?;
@@ -243,7 +264,8 @@ impl Work<'_> {
         for (route, outcome) in self.plan.routes.iter().zip(&now) {
             say_line(&verdict::shown(route, outcome))?;
         }
-        verdict::judge(&self.plan.routes, today, &now, false)
+        verdict::judge(&self.plan.routes, today, &now, false)?;
+        interrupt::none_yet()
     }
 
     fn take_back(&mut self) -> Result<(), String> {
@@ -252,12 +274,8 @@ impl Work<'_> {
             rspamd::reload()?;
         }
         self.editor.reload()?;
-        for file in [self.editor.file("main.cf"), self.editor.file("master.cf")]
-            .iter()
-            .chain(&self.parting.files())
-        {
-            self.record.forget(file);
-        }
+        self.record.after()?;
+        self.record.end();
         self.record.save(&self.saved)
     }
 
@@ -287,8 +305,16 @@ pub(super) fn unplug(options: &Out) -> Result<(), Failure> {
     let saved = record_file(&options.config);
     let config = options.config.clone().load().unwrap_or_default();
     let editor = Editor::new(options.postfix_config.as_deref()).map_err(unavailable)?;
+    let _alone = repair::lock(&saved).map_err(unavailable)?;
+    interrupt::hold("\nInterrupted: this is done first, for mail would not pass half way …\n")
+        .map_err(unavailable)?;
+    let repaired = repair::repair(&saved, &editor).map_err(unavailable)?;
     let mut record = Record::load(&saved).map_err(unavailable)?;
     let files = rspamd::files(Path::new("/etc/rspamd"));
+    let mut touched = vec![editor.file("main.cf"), editor.file("master.cf")];
+    touched.extend(files.iter().filter(|file| record.knows(file)).cloned());
+    record.begin(&touched).map_err(unavailable)?;
+    record.save(&saved).map_err(unavailable)?;
     let is_ours = |record: &Record| files.iter().any(|file| record.knows(file));
     let parted = is_ours(&record);
     let whole = [editor.file("main.cf"), editor.file("master.cf")]
@@ -307,6 +333,11 @@ pub(super) fn unplug(options: &Out) -> Result<(), Failure> {
     let postfix = Postfix::read(options.postfix_config.as_deref()).map_err(unavailable)?;
     let taken = take_out(&editor, &postfix, &config).map_err(unavailable)?;
     if !changed && !taken {
+        record.end();
+        record.save(&saved).map_err(unavailable)?;
+        if repaired {
+            return say("Done. Postfix is as it was before.\n");
+        }
         return say("Nothing is to be changed: no list of Postfix has depollueur.\n");
     }
     editor.reload().map_err(unavailable)?;
@@ -319,6 +350,7 @@ pub(super) fn unplug(options: &Out) -> Result<(), Failure> {
     for name in ["main.cf", "master.cf"] {
         record.forget(&editor.file(name));
     }
+    record.end();
     record.save(&saved).map_err(unavailable)?;
     let how = if taken {
         "taken out of the lists, and all else was left as it is"
@@ -373,7 +405,7 @@ fn take_out(editor: &Editor, postfix: &Postfix, config: &Config) -> Result<bool,
 }
 
 /// The record stands beside the configuration.
-fn record_file(options: &ConfigOptions) -> PathBuf {
+pub(super) fn record_file(options: &ConfigOptions) -> PathBuf {
     let config = options
         .config
         .clone()
@@ -430,5 +462,6 @@ fn say(text: &str) -> Result<(), Failure> {
 }
 
 fn say_line(text: &str) -> Result<(), String> {
+    interrupt::none_yet()?;
     say(&format!("{text}\n")).map_err(|error| error.to_string())
 }

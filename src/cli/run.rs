@@ -80,6 +80,9 @@ pub(super) struct Options {
     /// sessions, and no mail is refused in between
     #[arg(long)]
     takeover: bool,
+    /// Ends when this process, which started it, ends
+    #[arg(long, value_name = "PID", hide = true)]
+    ends_with: Option<u32>,
 }
 
 /// What cannot be had, and what to do when the service's sandbox is the reason: EROFS is what it answers.
@@ -97,11 +100,27 @@ fn unavailable(error: &dyn std::fmt::Display) -> Failure {
     Failure::new(EX_UNAVAILABLE, format_args!("{message}{advice}"))
 }
 
+/// Lets the kernel end this process with the one that started it.
+fn end_with(parent: u32) -> Result<(), Failure> {
+    let failed = |why: String| Failure::new(EX_UNAVAILABLE, why);
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
+        .map_err(|error| failed(format!("could not follow process {parent}: {error}")))?;
+    // It may have ended before the kernel was told.
+    if std::os::unix::process::parent_id() == parent {
+        return Ok(());
+    }
+    Err(failed(format!("process {parent} has ended")))
+}
+
 /// Runs the daemon.
 pub(super) fn run(options: Options) -> Result<(), Failure> {
     let config = options.config.clone().load_written();
     let config = config.inspect_err(|_| sockets::turn_away())?;
     owner::become_owner(&config.drop.directory)?;
+    // Not sooner: Linux forgets it when the user changes, prctl(2).
+    if let Some(parent) = options.ends_with {
+        end_with(parent)?;
+    }
     let log = log::start(&config.log);
     for warning in config.warnings() {
         warn!("{warning}");

@@ -1,6 +1,7 @@
 //! Postfix's own commands that change it.
 
 use std::{
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -123,6 +124,8 @@ fn output(name: &str, arguments: &[&str]) -> Result<String, String> {
     let program = if usual.exists() { usual } else { name.into() };
     let done = Command::new(program)
         .args(arguments)
+        // Ctrl-C is for us alone: what a command has begun it ends.
+        .process_group(0)
         .output()
         .map_err(|error| format!("could not run {name}: {error}"))?;
     if done.status.success() {

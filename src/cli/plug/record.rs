@@ -1,6 +1,7 @@
 //! What stood in files before they were changed, so that it can stand there again to the byte.
 //!
 //! The record is a file beside the configuration, which only root reads: for each file its content before and after.
+//! While a change is made, the record also has what stood there when it began: whoever finds it so puts that back.
 //! A file that still has the content that we left gets the old one back; one that was changed since is told.
 
 use std::{
@@ -19,6 +20,16 @@ const MODE: u32 = 0o600;
 #[derive(Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 pub(super) struct Record {
     files: Vec<Kept>,
+    /// What stood there when the change in hand began; empty when none is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    begun: Vec<Stood>,
+}
+
+/// A file when a change began.
+#[derive(Debug, Deserialize, PartialEq, Eq, Serialize)]
+struct Stood {
+    path: PathBuf,
+    text: Option<String>,
 }
 
 /// One file.
@@ -60,11 +71,44 @@ impl Record {
     /// # Errors
     /// One line with the path.
     pub(super) fn save(&self, path: &Path) -> Result<(), String> {
-        if self.files.is_empty() {
+        if self.files.is_empty() && self.begun.is_empty() {
             return remove(path);
         }
         let text = serde_json::to_string_pretty(self).map_err(|error| error.to_string())?;
         write(path, &text, MODE)
+    }
+
+    /// Notes what these files have at the beginning of a change.
+    ///
+    /// # Errors
+    /// One line with the path.
+    pub(super) fn begin(&mut self, paths: &[PathBuf]) -> Result<(), String> {
+        for path in paths {
+            self.begun.push(Stood {
+                path: path.clone(),
+                text: read(path)?,
+            });
+        }
+        Ok(())
+    }
+
+    /// Notes that the change was made.
+    pub(super) fn end(&mut self) {
+        self.begun.clear();
+    }
+
+    /// The files that a change which did not end left otherwise than it found them.
+    pub(super) fn half_done(&self) -> Vec<&Path> {
+        let begun = self.begun.iter();
+        begun
+            .filter(|stood| read(&stood.path).as_ref() != Ok(&stood.text))
+            .map(|stood| stood.path.as_path())
+            .collect()
+    }
+
+    /// True when a change began and did not end.
+    pub(super) fn is_open(&self) -> bool {
+        !self.begun.is_empty()
     }
 
     /// Notes what a file has before it is changed. What we left ourselves is not what was there.
@@ -119,13 +163,14 @@ impl Record {
         Ok(Return::Done)
     }
 
-    /// Gives all files their old content back, whatever they have: for a change that failed on the way.
+    /// Gives all files back what they had when the change in hand began, whatever they have now: it failed on the way.
     ///
     /// # Errors
     /// One line with the path; the others are put back all the same.
     pub(super) fn roll_back(&self) -> Result<(), String> {
-        let results: Vec<_> = (0..self.files.len())
-            .map(|index| self.put_back(index))
+        let begun = self.begun.iter();
+        let results: Vec<_> = begun
+            .map(|stood| put(&stood.path, stood.text.as_deref()))
             .collect();
         results.into_iter().collect()
     }
@@ -168,10 +213,14 @@ impl Record {
 
     fn put_back(&self, index: usize) -> Result<(), String> {
         let kept = &self.files[index];
-        match &kept.before {
-            Some(text) => write(&kept.path, text, 0o644),
-            None => remove(&kept.path),
-        }
+        put(&kept.path, kept.before.as_deref())
+    }
+}
+
+fn put(path: &Path, text: Option<&str>) -> Result<(), String> {
+    match text {
+        Some(text) => write(path, text, 0o644),
+        None => remove(path),
     }
 }
 
@@ -250,6 +299,35 @@ mod tests {
         fs::write(&main, "a = 2\nb = 3\n").unwrap();
         assert_eq!(record.restore(&main).unwrap(), Return::Changed);
         assert_eq!(fs::read_to_string(&main).unwrap(), "a = 2\nb = 3\n");
+    }
+
+    #[test]
+    fn a_change_that_did_not_end_is_seen_by_the_next_and_taken_back_to_where_it_began() {
+        let place = tempfile::tempdir().unwrap();
+        let [main, new, saved] =
+            ["main.cf", "new.conf", "record"].map(|name| place.path().join(name));
+        fs::write(&main, "a = 1\n").unwrap();
+        let mut record = Record::default();
+        record.before(&main).unwrap();
+        fs::write(&main, "a = 2\n").unwrap();
+        record.after().unwrap();
+        // A second change: it goes back to what stood when it began, not to what stood before the first.
+        record.begin(&[main.clone(), new.clone()]).unwrap();
+        record.save(&saved).unwrap();
+        fs::write(&main, "a = 3\n").unwrap();
+        fs::write(&new, "x").unwrap();
+        let mut record = Record::load(&saved).unwrap();
+        assert!(record.is_open());
+        assert_eq!(record.half_done(), [main.as_path(), new.as_path()]);
+        record.roll_back().unwrap();
+        assert!(record.half_done().is_empty() && !new.exists());
+        assert_eq!(fs::read_to_string(&main).unwrap(), "a = 2\n");
+        record.end();
+        record.save(&saved).unwrap();
+        let mut record = Record::load(&saved).unwrap();
+        assert!(!record.is_open());
+        assert_eq!(record.restore(&main).unwrap(), Return::Done);
+        assert_eq!(fs::read_to_string(&main).unwrap(), "a = 1\n");
     }
 
     #[test]

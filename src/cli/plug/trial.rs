@@ -7,7 +7,10 @@
 use std::{
     fs,
     net::{Ipv4Addr, SocketAddr, TcpListener},
-    os::unix::fs::{PermissionsExt as _, chown},
+    os::unix::{
+        fs::{PermissionsExt as _, chown},
+        process::CommandExt as _,
+    },
     path::Path,
     process::{Child, Command, Stdio},
     thread,
@@ -24,6 +27,7 @@ use lettre::{
 
 use super::{
     super::doctor::milter_answers,
+    interrupt,
     message::{Message, Signature},
     plan::{Origin, Route},
     postfix::Editor,
@@ -149,6 +153,7 @@ impl Bench {
         self.add_agent()?;
         let mut ports = Vec::new();
         for route in routes {
+            interrupt::none_yet()?;
             ports.push(self.add_service(route, milters)?);
         }
         self.editor.reload()?;
@@ -238,32 +243,38 @@ impl Bench {
     }
 
     fn fate(&mut self, route: &Route, port: u16, file: &[u8]) -> Result<Fate, String> {
+        interrupt::none_yet()?;
         self.count += 1;
         let message = Message::new(&self.domain, route.origin, self.count, file);
         match send(port, route.origin, &self.domain, &message) {
             Err(Trouble::Refused(why)) => Ok(Fate::Refused(why)),
             Err(Trouble::Broken(why)) => Err(why),
-            Ok(response) => Ok(self.delivered(&message, &response)),
+            Ok(response) => self.delivered(&message, &response),
         }
     }
 
-    fn delivered(&self, message: &Message, response: &Response) -> Fate {
+    fn delivered(&self, message: &Message, response: &Response) -> Result<Fate, String> {
         let said = response.message().last().unwrap_or_default().to_owned();
         let begun = Instant::now();
         while begun.elapsed() < PATIENCE {
             if let Some(bytes) = self.arrived(message) {
-                return Fate::Delivered {
+                return Ok(Fate::Delivered {
                     detached: message.is_detached(&bytes),
                     signature: Signature::of(&bytes, &self.domain),
-                };
+                });
+            }
+            if interrupt::none_yet().is_err() {
+                break;
             }
             thread::sleep(PAUSE);
         }
+        // Without the services of the trial it would stay in the queue for days.
         let queue_id = said.rsplit(' ').next().unwrap_or_default();
         self.editor.forget_message(queue_id);
-        Fate::Lost(format!(
+        interrupt::none_yet()?;
+        Ok(Fate::Lost(format!(
             "accepted ({said}), and not delivered: see the mail log"
-        ))
+        )))
     }
 
     /// The message as it came out, once it is there.
@@ -293,6 +304,9 @@ impl Bench {
         let mut child = Command::new(std::env::current_exe().map_err(failed)?)
             .args(["run", "--config"])
             .arg(&file)
+            // Even if we are killed, and have no time to end it.
+            .args(["--ends-with", &std::process::id().to_string()])
+            .process_group(0)
             .env_remove("NOTIFY_SOCKET")
             .env_remove("LISTEN_FDS")
             .stdin(Stdio::null())

@@ -1,0 +1,96 @@
+//! A change that was ended on the way, by kill -9 or a power cut: it is seen, told, and taken back.
+
+use std::{
+    fs::{self, File, TryLockError},
+    path::Path,
+};
+
+use super::{
+    postfix::Editor,
+    record::{self, Record},
+    rspamd, say_line,
+};
+
+/// What is told of a change that did not end; empty if there is none.
+pub(in crate::cli) fn noticed(saved: &Path) -> String {
+    match Record::load(saved) {
+        Ok(record) if record.is_open() && lock(saved).is_ok() => format!(
+            "the last plug or unplug was interrupted{}; \"depollueur unplug\" takes back what is half done\n",
+            names(&record.half_done())
+        ),
+        _ => String::new(),
+    }
+}
+
+/// Keeps a second plug or unplug away for as long as the file is held.
+///
+/// # Errors
+/// One line: there is one already.
+pub(super) fn lock(saved: &Path) -> Result<File, String> {
+    let place = match saved.parent() {
+        Some(place) if !place.as_os_str().is_empty() => place,
+        _ => Path::new("."),
+    };
+    let failed =
+        |error: &dyn std::fmt::Display| format!("could not lock \"{}\": {error}", place.display());
+    let directory = File::open(place).map_err(|error| failed(&error))?;
+    match directory.try_lock() {
+        Ok(()) => Ok(directory),
+        Err(TryLockError::WouldBlock) => {
+            Err("another depollueur plug or unplug is at work: wait until it has ended".to_owned())
+        }
+        Err(TryLockError::Error(error)) => Err(failed(&error)),
+    }
+}
+
+/// Takes back what did not end; true if there was something. What the files have is kept beside the record.
+///
+/// # Errors
+/// One line: not all could be taken back, and the next command tries again.
+pub(super) fn repair(saved: &Path, editor: &Editor) -> Result<bool, String> {
+    let mut record = Record::load(saved)?;
+    if !record.is_open() {
+        return Ok(false);
+    }
+    let files = record.half_done();
+    say_line(&format!(
+        "The last plug or unplug was interrupted{}: what stood there when it began is put back.",
+        names(&files)
+    ))?;
+    let is_rspamds = files.iter().any(|file| file.starts_with("/etc/rspamd"));
+    for file in files {
+        keep(file, saved)?;
+    }
+    record.roll_back()?;
+    if is_rspamds {
+        rspamd::reload()?;
+    }
+    editor.reload()?;
+    record.after()?;
+    record.end();
+    record.save(saved)?;
+    Ok(true)
+}
+
+/// Somebody may have mended a file by hand since: nothing of his work is lost.
+fn keep(file: &Path, saved: &Path) -> Result<(), String> {
+    let Ok(text) = fs::read_to_string(file) else {
+        return Ok(());
+    };
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
+    let copy = saved.with_file_name(format!("interrupted-{now}-{name}"));
+    record::write(&copy, &text, 0o600)?;
+    say_line(&format!("What it had until now: {}", copy.display()))
+}
+
+fn names(files: &[&Path]) -> String {
+    let names: Vec<_> = files
+        .iter()
+        .map(|file| file.display().to_string())
+        .collect();
+    if names.is_empty() {
+        return String::new();
+    }
+    format!(", and left changes in {}", names.join(", "))
+}
