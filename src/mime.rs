@@ -85,7 +85,7 @@ impl Ambiguity {
             Self::DelimiterTwice => "delimiter-twice",
             Self::DelimiterInHeader => "delimiter-in-header",
             Self::Boundary => "boundary",
-            Self::Header => "malformed-header",
+            Self::Header => "header",
             Self::RepeatedField => "repeated-field",
             Self::ContentType => "content-type",
             Self::Encoding => "encoding",
