@@ -149,13 +149,13 @@ def main() -> None:
     os.environ.setdefault("ROUNDCUBE", "/usr/share/roundcube")
     skipped = [name for name in os.environ.get("SKIP", "").split(",") if name]
     for name in CLEANERS.keys() & skipped:
-        print(f"{name}: not tried")
+        print(f"none  {name}: not tried")
     with tempfile.TemporaryDirectory() as work:
         pages = {language: rewritten(binary(), text, work) for language, text in WORDS.items()}
     for name in [name for name in CLEANERS if name not in skipped]:
         for page in pages.values():
             check(name, page)
-        print(f"{name}: link, host and {len(FILES)} names are there, in {', '.join(pages)}")
+        print(f"ok    {name}: link, host and {len(FILES)} names are there, in {', '.join(pages)}")
 
 
 if __name__ == "__main__":

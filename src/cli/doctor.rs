@@ -55,6 +55,7 @@ use self::{
 use super::{
     ConfigOptions,
     exit::{EX_UNAVAILABLE, Failure},
+    plug,
 };
 use crate::config::{Config, MilterAddress};
 
@@ -118,8 +119,7 @@ pub(super) fn run(mut options: Options) -> Result<(), Failure> {
 fn examine(options: &Options, config: &Config) -> Result<Report, Failure> {
     let mut report = Report::default();
     let file = system::configuration_file(options.config.config.clone());
-    let interrupted = super::plug::noticed(&super::plug::record_file(&options.config));
-    if let Some(notice) = interrupted.lines().next() {
+    if let Some(notice) = plug::noticed(&plug::record_file(&options.config)) {
         report.error(
             "plug.whole",
             notice,

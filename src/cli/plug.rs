@@ -30,6 +30,7 @@ use std::{
 
 use clap::Args;
 
+pub(super) use self::repair::noticed;
 use self::{
     plan::Plan,
     postfix::Editor,
@@ -91,8 +92,6 @@ struct Work<'a> {
     config: &'a Config,
 }
 
-pub(super) use self::repair::noticed;
-
 /// Shows, asks, changes, tries, and takes back what does not hold.
 pub(super) fn plug(options: &Options) -> Result<(), Failure> {
     let config = options.config.clone().load()?;
@@ -100,7 +99,9 @@ pub(super) fn plug(options: &Options) -> Result<(), Failure> {
     let editor = Editor::new(options.postfix_config.as_deref()).map_err(unavailable)?;
     let saved = record_file(&options.config);
     let _alone = if options.show {
-        say(&repair::noticed(&saved))?;
+        if let Some(notice) = noticed(&saved) {
+            say(&format!("{notice}\n"))?;
+        }
         None
     } else {
         let alone = repair::lock(&saved).map_err(unavailable)?;
@@ -200,10 +201,10 @@ impl Work<'_> {
 
     fn try_and_change(&self, domain: &str, virus: Vec<u8>) -> Result<(), String> {
         let mut bench = Bench::new(&self.editor, domain, virus)?;
-        say_line("Test mail through the milters of today …")?;
+        step("Test mail through the milters of today …")?;
         let today = bench.run(&self.plan.routes, Milters::Before)?;
         for (route, outcome) in self.plan.routes.iter().zip(&today) {
-            say_line(&verdict::shown(route, outcome))?;
+            step(&verdict::shown(route, outcome))?;
         }
         self.change(&mut bench, &today)
     }
@@ -232,7 +233,7 @@ impl Work<'_> {
     }
 
     fn note_files(&mut self) -> Result<(), String> {
-        let mut files = vec![self.editor.file("main.cf"), self.editor.file("master.cf")];
+        let mut files = self.editor.files().to_vec();
         if self.plan.parts_rspamd {
             files.extend(self.parting.files());
         }
@@ -245,10 +246,10 @@ impl Work<'_> {
 
     fn change(&self, bench: &mut Bench, today: &[trial::Outcome]) -> Result<(), String> {
         if self.plan.parts_rspamd {
-            say_line("A second milter of rspamd that only signs …")?;
+            step("A second milter of rspamd that only signs …")?;
             self.parting.add()?;
         }
-        say_line("Test mail with depollueur in its place …")?;
+        step("Test mail with depollueur in its place …")?;
         let tried = bench.run(&self.plan.routes, Milters::StandIn)?;
         verdict::judge(&self.plan.routes, today, &tried, true)?;
         for change in &self.plan.changes {
@@ -259,10 +260,10 @@ impl Work<'_> {
         if self.plan.parts_rspamd {
             self.parting.part()?;
         }
-        say_line("Test mail through the milters as they are …")?;
+        step("Test mail through the milters as they are …")?;
         let now = bench.run(&self.plan.routes, Milters::Planned)?;
         for (route, outcome) in self.plan.routes.iter().zip(&now) {
-            say_line(&verdict::shown(route, outcome))?;
+            step(&verdict::shown(route, outcome))?;
         }
         verdict::judge(&self.plan.routes, today, &now, false)?;
         interrupt::none_yet()
@@ -311,15 +312,13 @@ pub(super) fn unplug(options: &Out) -> Result<(), Failure> {
     let repaired = repair::repair(&saved, &editor).map_err(unavailable)?;
     let mut record = Record::load(&saved).map_err(unavailable)?;
     let files = rspamd::files(Path::new("/etc/rspamd"));
-    let mut touched = vec![editor.file("main.cf"), editor.file("master.cf")];
+    let mut touched = editor.files().to_vec();
     touched.extend(files.iter().filter(|file| record.knows(file)).cloned());
     record.begin(&touched).map_err(unavailable)?;
     record.save(&saved).map_err(unavailable)?;
     let is_ours = |record: &Record| files.iter().any(|file| record.knows(file));
     let parted = is_ours(&record);
-    let whole = [editor.file("main.cf"), editor.file("master.cf")]
-        .iter()
-        .all(|file| record.is_untouched(file))
+    let whole = editor.files().iter().all(|file| record.is_untouched(file))
         && files.iter().all(|file| record.is_untouched(file));
     if parted && whole {
         record
@@ -327,8 +326,8 @@ pub(super) fn unplug(options: &Out) -> Result<(), Failure> {
             .map_err(unavailable)?;
     }
     let mut changed = false;
-    for name in ["main.cf", "master.cf"] {
-        changed |= record.restore(&editor.file(name)).map_err(unavailable)? == Return::Done;
+    for file in editor.files() {
+        changed |= record.restore(&file).map_err(unavailable)? == Return::Done;
     }
     let postfix = Postfix::read(options.postfix_config.as_deref()).map_err(unavailable)?;
     let taken = take_out(&editor, &postfix, &config).map_err(unavailable)?;
@@ -347,8 +346,8 @@ pub(super) fn unplug(options: &Out) -> Result<(), Failure> {
         }
         rspamd::reload().map_err(unavailable)?;
     }
-    for name in ["main.cf", "master.cf"] {
-        record.forget(&editor.file(name));
+    for file in editor.files() {
+        record.forget(&file);
     }
     record.end();
     record.save(&saved).map_err(unavailable)?;
@@ -461,7 +460,12 @@ fn say(text: &str) -> Result<(), Failure> {
     said.map_err(|error| Failure::output(&error))
 }
 
-fn say_line(text: &str) -> Result<(), String> {
+/// Says what comes next, unless a signal came.
+fn step(text: &str) -> Result<(), String> {
     interrupt::none_yet()?;
+    say_line(text)
+}
+
+fn say_line(text: &str) -> Result<(), String> {
     say(&format!("{text}\n")).map_err(|error| error.to_string())
 }

@@ -8,6 +8,14 @@ use crate::{
     words::{moment, size, zone},
 };
 
+/// The tag of a language (RFC 5646).
+pub(super) fn tag(language: Language) -> &'static str {
+    match language {
+        Language::En => "en",
+        Language::Fr => "fr",
+    }
+}
+
 /// How many files, and how large they are together; `sizes` are theirs, in bytes.
 pub(super) fn count(language: Language, sizes: &[u64]) -> String {
     let total = size(sum(sizes), language);

@@ -29,6 +29,11 @@ impl Editor {
         Ok(Self { directory })
     }
 
+    /// The files that are changed.
+    pub(super) fn files(&self) -> [PathBuf; 2] {
+        ["main.cf", "master.cf"].map(|name| self.file(name))
+    }
+
     /// A file of the configuration.
     pub(super) fn file(&self, name: &str) -> PathBuf {
         self.directory.join(name)

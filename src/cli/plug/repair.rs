@@ -11,15 +11,16 @@ use super::{
     rspamd, say_line,
 };
 
-/// What is told of a change that did not end; empty if there is none.
-pub(in crate::cli) fn noticed(saved: &Path) -> String {
-    match Record::load(saved) {
-        Ok(record) if record.is_open() && lock(saved).is_ok() => format!(
-            "the last plug or unplug was interrupted{}; \"depollueur unplug\" takes back what is half done\n",
-            names(&record.half_done())
-        ),
-        _ => String::new(),
-    }
+/// What is told of a change that did not end and that nobody is at work on.
+pub(in crate::cli) fn noticed(saved: &Path) -> Option<String> {
+    let record = Record::load(saved).ok()?;
+    let is_left = record.is_open() && lock(saved).is_ok();
+    is_left.then(|| {
+        let names = names(&record.half_done());
+        format!(
+            "the last plug or unplug was interrupted{names}; \"depollueur unplug\" takes back what is half done"
+        )
+    })
 }
 
 /// Keeps a second plug or unplug away for as long as the file is held.

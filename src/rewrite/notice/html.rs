@@ -21,7 +21,7 @@ const HTML_RUN_BYTES: usize = 800;
 
 /// The lines, without line ends.
 pub(super) fn lines(notice: &Notice) -> Vec<String> {
-    let language = tag(notice.language);
+    let language = words::tag(notice.language);
     let mut lines = vec![
         format!("<table lang=\"{language}\" {TABLE_OPEN}"),
         CELL_OPEN.into(),
@@ -30,7 +30,7 @@ pub(super) fn lines(notice: &Notice) -> Vec<String> {
     if let Some(also) = notice.also {
         lines.push(format!(
             "<div lang=\"{}\" style=\"margin-top:6px\">{}</div>",
-            tag(also),
+            words::tag(also),
             heading(notice, also)
         ));
     }
@@ -71,20 +71,12 @@ pub(super) fn lines(notice: &Notice) -> Vec<String> {
     lines
 }
 
-/// The tag of a language (RFC 5646).
-fn tag(language: Language) -> &'static str {
-    match language {
-        Language::En => "en",
-        Language::Fr => "fr",
-    }
-}
-
 /// The attribute of what is not in the language of the whole.
 fn other(notice: &Notice, language: Language) -> String {
     if language == notice.language {
         return String::new();
     }
-    format!(" lang=\"{}\"", tag(language))
+    format!(" lang=\"{}\"", words::tag(language))
 }
 
 /// How many files, and until when.

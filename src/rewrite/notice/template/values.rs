@@ -4,7 +4,6 @@ use minijinja::{Value, context};
 
 use super::super::{Notice, NoticeFile, Setting, html, sizes, text, words};
 use crate::{
-    config::Language,
     filter::Direction,
     words::{date, moment, size, zone},
 };
@@ -82,10 +81,7 @@ fn values(notice: &Notice, files: Vec<Value>, shown: impl Fn(&str) -> Value) -> 
     let rest = &notice.files[files.len()..];
     let total = |files: &[NoticeFile]| size(words::sum(&sizes(files)), language);
     context! {
-        language => match language {
-            Language::Fr => "fr",
-            Language::En => "en",
-        },
+        language => words::tag(language),
         direction => match own.direction {
             Direction::Incoming => "incoming",
             Direction::Outgoing => "outgoing",
