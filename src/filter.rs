@@ -6,6 +6,7 @@
 //! * `domain` – whose settings hold for a message
 //! * `leaf` – the part whose body is coming in
 //! * `parts` – the parts of the message as they lie in the spool
+//! * `words` – which texts are the words of the message, whatever their names
 //! * `message` – a message on its way: each of the scanner's events is acted upon
 //! * `choices` – what somebody's choice kept is remembered, and kept when it comes again
 //! * `copies` – copies of one message share one package
@@ -72,6 +73,7 @@ mod language;
 mod leaf;
 mod message;
 mod parts;
+mod words;
 
 use std::{io, net::IpAddr, ops::Range, sync::Arc};
 

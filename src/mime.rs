@@ -85,7 +85,7 @@ impl Ambiguity {
             Self::DelimiterTwice => "delimiter-twice",
             Self::DelimiterInHeader => "delimiter-in-header",
             Self::Boundary => "boundary",
-            Self::Header => "header",
+            Self::Header => "malformed-header",
             Self::RepeatedField => "repeated-field",
             Self::ContentType => "content-type",
             Self::Encoding => "encoding",

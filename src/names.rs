@@ -99,6 +99,58 @@ pub fn or_from_type(name: Option<&str>, media_type: &str) -> String {
     }
 }
 
+/// The name, or one made from the media type, with an extension where it ends in none that is known:
+/// that of the type, else the one that was `found` in the content.
+///
+/// The name is given back as it is otherwise, not made safe.
+pub fn complete(name: Option<&str>, media_type: &str, found: Option<&str>) -> String {
+    let media_type = media_type.trim().to_ascii_lowercase();
+    let nameless = name.is_none_or(|name| clean(name).is_empty());
+    let name = or_from_type(name, &media_type);
+    if media_type == APPLEFILE && !nameless {
+        return format!("{name}.applefile");
+    }
+    let extension = of_type(&media_type);
+    match extension.as_deref().or(found) {
+        Some(found) if nameless && extension.is_none() => format!("{NAMELESS}.{found}"),
+        Some(extension) if !has_extension(&name, &media_type) => {
+            format!("{}.{extension}", name.trim_end_matches(['.', ' ']))
+        }
+        _ => name,
+    }
+}
+
+/// Whether only its content can tell how a name should end.
+pub fn lacks_extension(name: Option<&str>, media_type: &str) -> bool {
+    let media_type = media_type.trim().to_ascii_lowercase();
+    let has = |name: &str| !clean(name).is_empty() && has_extension(name, &media_type);
+    media_type != APPLEFILE && of_type(&media_type).is_none() && !name.is_some_and(has)
+}
+
+/// The half of a Macintosh file that no other system can use (RFC 1740): it bears the other's name.
+const APPLEFILE: &str = "application/applefile";
+
+/// The usual extension of a type, if it has one.
+fn of_type(media_type: &str) -> Option<String> {
+    let name = from_type(media_type);
+    let (stem, extension) = name.rsplit_once('.')?;
+    (stem != NAMELESS).then(|| extension.to_owned())
+}
+
+/// Whether a name ends in a known extension; among texts, whose kinds nobody counts, in one that looks
+/// like one.
+fn has_extension(name: &str, media_type: &str) -> bool {
+    let name = clean(name);
+    let Some((stem, extension)) = name.rsplit_once('.') else {
+        return false;
+    };
+    let is_letters = |b: u8| b.is_ascii_alphanumeric();
+    let looks = extension.len() <= 4 && extension.bytes().all(is_letters);
+    let looks = looks && extension.bytes().any(|b| b.is_ascii_alphabetic());
+    let is_known = !mime_guess::from_ext(extension).is_empty();
+    !stem.is_empty() && (is_known || media_type.starts_with("text/") && looks)
+}
+
 /// Takes the name, or the next free one with a number.
 fn unique_file(
     name: String,

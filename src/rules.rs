@@ -3,7 +3,7 @@
 //! A leaf is a candidate when it has a file name, or is an attachment, or is not text; and when it
 //! is not one of the kinds that stay whatever their size (see [`Why`]).
 
-use crate::mime::{Disposition, Head, Scanner, TransferEncoding};
+use crate::mime::{Ambiguity, Disposition, Head, Scanner, TransferEncoding};
 
 /// Why a part stays or goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +12,9 @@ pub enum Why {
     Text,
     /// Signed, encrypted, a report: changing it would break it.
     Protected,
+    /// TNEF: it holds the formatted text and the files of the message, and only its reader's mail
+    /// program opens it.
+    Container,
     /// A calendar invitation: mail programs act on it.
     Calendar,
     /// A choice of `multipart/alternative`.
@@ -20,8 +23,12 @@ pub enum Why {
     RelatedRoot,
     /// Shown in the text.
     Shown,
-    /// A transfer encoding that is unknown, or not allowed for the type.
+    /// A transfer encoding that is unknown.
     Encoding,
+    /// Its header says something that readers differ about.
+    Doubtful(Ambiguity),
+    /// One of the parts of a multipart that is one thing of an unknown kind.
+    Whole,
     /// The body is not what its transfer encoding says.
     Malformed,
     /// A rule keeps it.
@@ -61,6 +68,10 @@ pub enum Place {
     RelatedRoot,
     /// Another child of a `multipart/related`.
     Related,
+    /// One of the two halves of a Macintosh file (RFC 1740).
+    AppleDouble,
+    /// Anywhere in a multipart of an unknown kind.
+    Unknown,
     /// Behind an `application/pgp-encrypted`: the second half of PGP/MIME. Exchange and mailing lists
     /// make a `multipart/mixed` of it, and mail programs know it still.
     BehindPgp,
@@ -72,11 +83,16 @@ impl Why {
         match self {
             Self::Text => "text of the message",
             Self::Protected => "signed, encrypted, or a report",
+            Self::Container => "holds text and files of the message",
             Self::Calendar => "calendar invitation",
             Self::Alternative => "alternative form of the text",
             Self::RelatedRoot => "text with embedded parts",
             Self::Shown => "shown in the text",
             Self::Encoding => "unusual transfer encoding",
+            Self::Doubtful(Ambiguity::RepeatedField) => "repeated header field",
+            Self::Doubtful(Ambiguity::ContentType) => "malformed content type",
+            Self::Doubtful(_) => "doubtful transfer encoding",
+            Self::Whole => "part of an unknown whole",
             Self::Malformed => "malformed body",
             Self::Rule => "kept by a rule",
             Self::Wish => "the sender's wish",
@@ -111,12 +127,26 @@ pub fn judge(head: &Head, place: Place) -> Judgement {
 }
 
 /// Whether a `cid:` URL can only lead to a leaf, and shows nothing of it, as of the archives that
-/// Apple Mail gives an icon in the text.
+/// Apple Mail gives an icon in the text. What is called `application/octet-stream` may be a picture.
 fn is_only_linked(head: &Head) -> bool {
-    head.disposition == Disposition::Attachment
-        && head.media.main() == "application"
-        && head.media.sub() != "octet-stream"
+    let sub = head.media.sub();
+    let is_shown = match head.media.main() {
+        "application" => sub == "octet-stream" || sub.contains("font"),
+        "text" => matches!(sub, "html" | "css" | "xml"),
+        "message" => false,
+        _ => true,
+    };
+    head.disposition == Disposition::Attachment && !is_shown
 }
+
+/// Whether readers show a leaf in line as a text, unless its place says otherwise.
+pub fn is_shown_text(head: &Head) -> bool {
+    let is_text = head.media.main() == "text" && SHOWN_TEXTS.contains(&head.media.sub());
+    is_text && head.disposition == Disposition::Inline
+}
+
+/// The kinds of text that people write their messages in; the others are data.
+const SHOWN_TEXTS: [&str; 5] = ["plain", "html", "enriched", "richtext", "markdown"];
 
 /// An attachment that goes when the sum is too large: its size, and from which sum on it goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,6 +181,9 @@ pub fn largest_over(weights: &[Weight]) -> Vec<usize> {
 
 /// Why a leaf stays whatever its size.
 fn protected(head: &Head, place: Place) -> Option<Why> {
+    if let Some(doubt) = head.doubt {
+        return Some(Why::Doubtful(doubt));
+    }
     if head.encoding == TransferEncoding::Unknown {
         return Some(Why::Encoding);
     }
@@ -167,11 +200,11 @@ fn by_type(head: &Head) -> Option<Why> {
         "text" if sub == "calendar" => Some(Why::Calendar),
         "application" if sub == "ics" => Some(Why::Calendar),
         "application" if is_crypto(sub) || is_crypto_name(head) => Some(Why::Protected),
+        "application" if is_tnef(head) => Some(Why::Container),
         // A message is one attachment. RFC 2046, section 5.2.1, allows it no encoding that would
-        // have to be decoded, and readers differ about those that have one.
-        "message" if matches!(sub, "rfc822" | "global") => {
-            (!head.encoding.is_identity()).then_some(Why::Encoding)
-        }
+        // have to be decoded; of one that has one many readers show nothing, and behind the link it
+        // can be read.
+        "message" if matches!(sub, "rfc822" | "global") => None,
         "message" => Some(Why::Protected),
         _ => None,
     }
@@ -179,12 +212,29 @@ fn by_type(head: &Head) -> Option<Why> {
 
 fn by_place(head: &Head, place: Place) -> Option<Why> {
     match place {
-        Place::Alternative => Some(Why::Alternative),
+        // What says `attachment` and is no text is a file to all readers, not a form of the text.
+        Place::Alternative
+            if head.disposition == Disposition::Inline || head.media.main() == "text" =>
+        {
+            Some(Why::Alternative)
+        }
+        Place::Unknown => Some(Why::Whole),
         Place::RelatedRoot if head.disposition == Disposition::Inline => Some(Why::RelatedRoot),
         Place::Related if head.content_location.is_some() => Some(Why::Shown),
         Place::BehindPgp if head.media.is("application", "octet-stream") => Some(Why::Protected),
         _ => None,
     }
+}
+
+/// Outlook's `winmail.dat`, by its type or, where that was lost, by its name.
+fn is_tnef(head: &Head) -> bool {
+    let by_name = |name: &str| {
+        let name = name.to_ascii_lowercase();
+        let is_winmail = name.starts_with("winmail") && name.ends_with(".dat");
+        is_winmail || name == "win.dat" || name.ends_with(".tnef")
+    };
+    matches!(head.media.sub(), "ms-tnef" | "vnd.ms-tnef" | "x-ms-tnef")
+        || head.file_name.as_deref().is_some_and(by_name)
 }
 
 /// S/MIME (RFC 8551) and OpenPGP (RFC 3156) types, and Autocrypt's.
@@ -244,8 +294,30 @@ mod tests {
         }
         let attached = head(&[("Content-Disposition", "attachment")]);
         assert_eq!(judge(&attached, Place::Free), Judgement::Candidate);
-        let tnef = of_type("application/ms-tnef; name=winmail.dat");
-        assert_eq!(tnef, Judgement::Candidate);
+    }
+
+    #[test]
+    fn tnef_stays_by_type_and_by_name() {
+        for value in [
+            "application/ms-tnef",
+            "application/vnd.ms-tnef; name=ATT0001.dat",
+            "APPLICATION/MS-TNEF; name=winmail.dat",
+            "application/octet-stream; name=winmail.dat",
+            "application/octet-stream; name=\"WINMAIL (2).DAT\"",
+            "application/x-unknown; name=win.dat",
+            "application/octet-stream; name=message.tnef",
+        ] {
+            assert_eq!(of_type(value), Judgement::Stays(Why::Container), "{value}");
+        }
+        for value in [
+            "application/octet-stream; name=winmail.dat.zip",
+            "application/octet-stream; name=data.dat",
+            "image/png; name=winmail.dat",
+        ] {
+            assert_eq!(of_type(value), Judgement::Candidate, "{value}");
+        }
+        let root = head(&[("Content-Type", "application/ms-tnef")]);
+        assert_eq!(may_detach(&root), Err(Why::Container));
     }
 
     #[test]
@@ -295,6 +367,18 @@ mod tests {
             judge(&pdf, Place::Alternative),
             Judgement::Stays(Why::Alternative)
         );
+        let choice = |value| {
+            let fields = [
+                ("Content-Type", value),
+                ("Content-Disposition", "attachment"),
+            ];
+            judge(&head(&fields), Place::Alternative)
+        };
+        assert_eq!(choice("application/pdf"), Judgement::Candidate);
+        assert_eq!(choice("text/html"), Judgement::Stays(Why::Alternative));
+        assert_eq!(choice("text/calendar"), Judgement::Stays(Why::Calendar));
+        assert_eq!(judge(&pdf, Place::Unknown), Judgement::Stays(Why::Whole));
+        assert_eq!(judge(&pdf, Place::AppleDouble), Judgement::Candidate);
         let html = head(&[("Content-Type", "text/html; name=body.html")]);
         assert_eq!(
             judge(&html, Place::RelatedRoot),
@@ -319,18 +403,27 @@ mod tests {
     }
 
     #[test]
-    fn an_encoded_message_or_an_unknown_encoding_stays() {
-        let fields = |value, encoding| {
-            head(&[
+    fn an_encoded_message_goes_and_an_unknown_encoding_stays() {
+        let judged = |value, encoding| {
+            let fields = [
                 ("Content-Type", value),
                 ("Content-Transfer-Encoding", encoding),
-            ])
+            ];
+            judge(&head(&fields), Place::Free)
         };
-        for head in [
-            fields("message/rfc822", "base64"),
-            fields("image/png", "x-uuencode"),
+        let stays = Judgement::Stays;
+        for (value, encoding, expected) in [
+            ("message/rfc822", "base64", Judgement::Candidate),
+            ("message/global", "quoted-printable", Judgement::Candidate),
+            ("image/png", "x-uuencode", stays(Why::Encoding)),
+            ("message/rfc822", "x-uuencode", stays(Why::Encoding)),
+            (
+                "image/png",
+                "base64 ",
+                stays(Why::Doubtful(Ambiguity::Encoding)),
+            ),
         ] {
-            assert_eq!(judge(&head, Place::Free), Judgement::Stays(Why::Encoding));
+            assert_eq!(judged(value, encoding), expected, "{value} {encoding}");
         }
     }
 

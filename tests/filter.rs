@@ -10,7 +10,9 @@ use std::{
 use data_encoding::BASE64_MIME;
 use depollueur::{
     config::{Config, Sources},
-    filter::{DETACHED_MAX, Direction, Envelope, Filter, Message, Reason, Start, Verdict},
+    filter::{
+        DETACHED_MAX, Direction, Envelope, Filter, Message, PartDecision, Reason, Start, Verdict,
+    },
     mime::Field,
     rewrite::Eol,
     store::Store,
@@ -223,6 +225,108 @@ async fn whichever_choice_a_reader_is_shown_it_has_the_link_once() {
             let (choices, behind) = after.rsplit_once("--a--").unwrap();
             assert!(behind.contains(&rewritten.link), "{what}\n{after}");
             assert!(!choices.contains(&rewritten.link), "{what}\n{after}");
+        }
+    }
+}
+
+/// What becomes of the parts of a `multipart/mixed` at a threshold of one byte: a letter for each, `G`
+/// if it goes; nothing if the message is not touched for a reason of its own.
+async fn fates(parts_of_it: &[String]) -> String {
+    let lab = Lab::new(&["detach.threshold=1"]);
+    let mut message = lab.begin();
+    message.push(parts("b", parts_of_it).as_bytes()).await;
+    let verdict = message.end().await;
+    assert!(
+        matches!(
+            verdict,
+            Verdict::Rewrite(_) | Verdict::Pass(Reason::Nothing)
+        ),
+        "{verdict:?}"
+    );
+    let letter = |part: &PartDecision| if part.detached { 'G' } else { 's' };
+    message.explanation().iter().map(letter).collect()
+}
+
+#[tokio::test]
+async fn the_words_of_a_message_stay_whatever_their_names() {
+    let plain = |parameters: &str| part(&format!("text/plain{parameters}"), "Mots.");
+    let (nameless, named) = (plain(""), plain("; name=a.txt"));
+    let attached = plain("; name=a.txt\r\nContent-Disposition: attachment");
+    let inline = plain("\r\nContent-Disposition: inline; filename=a.txt");
+    let html = part("text/html; name=body.html", "<p>Mots.</p>");
+    let table = part("text/csv; name=a.csv", "1,2");
+    let blank = part("text/plain", " \r\n\t");
+    let pdf = part("application/pdf", "%PDF-");
+    let choice = part(
+        "multipart/alternative; boundary=c",
+        &parts("c", &[plain(""), part("text/html", "<p>Mots.</p>")]),
+    );
+    let base64 = |body| {
+        let kind = "text/html; name=b.html\r\nContent-Transfer-Encoding: base64";
+        part(kind, body)
+    };
+    for (what, all, expected) in [
+        ("the first", vec![&named, &pdf], "sG"),
+        ("an HTML body", vec![&html, &pdf], "sG"),
+        ("inline is no attachment", vec![&inline, &pdf], "sG"),
+        ("behind a file", vec![&pdf, &html], "Gs"),
+        ("an attachment is none", vec![&attached, &pdf], "GG"),
+        (
+            "nor is what comes first as one",
+            vec![&attached, &named],
+            "Gs",
+        ),
+        ("data are no words", vec![&table, &html], "Gs"),
+        ("a text behind the first", vec![&nameless, &named], "sG"),
+        ("two named ones", vec![&named, &html], "sG"),
+        (
+            "up to a nameless one",
+            vec![&named, &html, &nameless],
+            "sss",
+        ),
+        (
+            "around a file",
+            vec![&named, &pdf, &html, &nameless],
+            "sGss",
+        ),
+        ("before a choice", vec![&named, &html, &choice], "ssss"),
+        ("behind a choice", vec![&choice, &html], "ssG"),
+        ("a blank one says nothing", vec![&blank, &html, &pdf], "ssG"),
+        ("nor one at the end", vec![&named, &html, &blank], "sGs"),
+        ("nor data", vec![&named, &table, &nameless], "sGs"),
+        ("encoded blanks", vec![&base64("IA0K"), &html, &pdf], "ssG"),
+        ("encoded words", vec![&base64("SA=="), &html, &pdf], "sGG"),
+    ] {
+        let all: Vec<_> = all.into_iter().cloned().collect();
+        assert_eq!(fates(&all).await, expected, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_a_text_can_only_point_to_goes_and_a_picture_in_it_stays() {
+    let shown = |kind: &str, disposition: &str| {
+        let fields = format!("{kind}\r\nContent-ID: <f@x>\r\nContent-Disposition: {disposition}");
+        part(&fields, "x")
+    };
+    let html = part("text/html", "<p>See <img src=\"cid:f@x\" alt=\"a\"></p>");
+    for (kind, disposition, expected) in [
+        ("application/zip", "attachment", "G"),
+        ("application/pdf", "attachment", "G"),
+        ("application/vnd.ms-excel", "attachment", "G"),
+        ("message/rfc822", "attachment", "G"),
+        ("text/csv", "attachment", "G"),
+        ("application/pdf", "inline", "s"),
+        ("application/octet-stream", "attachment", "s"),
+        ("image/jpeg", "attachment", "s"),
+        ("video/mp4", "attachment", "s"),
+        ("application/x-font-ttf", "attachment", "s"),
+    ] {
+        let file = shown(kind, disposition);
+        let before = fates(&[html.clone(), file.clone()]).await;
+        assert_eq!(before, format!("s{expected}"), "{kind} {disposition}");
+        // The HTML that shows it may come behind it.
+        if expected == "G" {
+            assert_eq!(fates(&[file, html.clone()]).await, "Gs", "{kind}");
         }
     }
 }

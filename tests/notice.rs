@@ -380,6 +380,24 @@ async fn a_charset_that_cannot_take_the_notice_gets_a_part_of_its_own_behind_the
 }
 
 #[tokio::test]
+async fn a_text_with_a_name_or_in_doubt_has_the_notice_behind_it() {
+    for fields in [
+        "text/plain; name=a.txt",
+        "text/html; name=a.html",
+        "text/plain\r\nContent-Transfer-Encoding: base64 ",
+        "text/plain\r\nContent-Type: text/html",
+    ] {
+        let own = format!("--b\r\nContent-Type: {fields}\r\n\r\nSGVsbG8=\r\n");
+        let new = filtered(format!("{own}{PDF}--b--\r\n").as_bytes()).await;
+        let new = String::from_utf8(new).unwrap();
+        let added = added(&new, &own, "--b--\r\n");
+        let start = "--b\r\nContent-Type: text/plain; charset=utf-8\r\n";
+        assert!(added.starts_with(start), "{added}");
+        assert_eq!(added.matches("https://drop.example/").count(), 1);
+    }
+}
+
+#[tokio::test]
 async fn a_choice_that_cannot_take_the_notice_has_it_once_behind_all_of_them() {
     for choice in [
         "text/enriched",

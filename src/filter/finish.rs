@@ -131,7 +131,7 @@ fn untouched(message: &Message) -> Reason {
     if message.trial.parts > 0 {
         Reason::DryRun
     } else {
-        Reason::Nothing
+        message.doubt.unwrap_or(Reason::Nothing)
     }
 }
 
@@ -368,6 +368,9 @@ async fn insertion(
     text: &Text,
     notice: &Notice,
 ) -> Result<Option<Vec<Change>>, FilterError> {
+    if text.is_fixed {
+        return Ok(None);
+    }
     // Quoted-printable may take three bytes for one, base64 takes four for three and line ends.
     let raw_per_byte = match text.encoding {
         TransferEncoding::QuotedPrintable => 3,

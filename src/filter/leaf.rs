@@ -2,11 +2,11 @@
 
 use std::{borrow::Cow, mem};
 
-use super::{forwarded::Forwarded, message::Text};
+use super::{forwarded::Forwarded, message::Text, words::Role};
 use crate::{
-    mime::{Decoder, Head, TransferEncoding, scanner::PartId},
+    mime::{self, Decoder, Field, Head, TransferEncoding, scanner::PartId},
     names,
-    policy::{Fate, PartFacts, Source},
+    policy::{Fate, PartFacts, Source, readable},
     rules::Why,
     store::FileDraft,
 };
@@ -20,6 +20,12 @@ const TYPE_BYTES_MAX: usize = 255;
 
 /// How many decoded bytes of a part are looked at to know its type: a ZIP says late what it holds.
 const CONTENT_BYTES: usize = 8 << 10;
+
+/// How many decoded bytes of a message are looked at to find its subject, behind what is above it.
+const SUBJECT_BYTES: usize = 32 << 10;
+
+/// The longest name that is made of a subject, in characters.
+const SUBJECT_CHARS_MAX: usize = 100;
 
 /// The leaf whose body is coming in.
 #[derive(Debug)]
@@ -36,6 +42,11 @@ pub(super) struct Leaf {
     pub(super) shown_by: Option<u64>,
     /// Whether it is HTML that may show others, though it may go itself.
     pub(super) shows: bool,
+    pub(super) role: Role,
+    /// The multipart around it, if its parts are one file.
+    pub(super) pair: Option<PartId>,
+    /// Whether nothing but blanks came of it.
+    pub(super) is_blank: bool,
     pub(super) text: Option<Box<Text>>,
     /// What the policy says.
     pub(super) fate: Fate,
@@ -74,6 +85,8 @@ pub(super) struct FileHead {
     /// Its name; one that is made from its type is made when it is asked for, since most parts'
     /// never are.
     declared: Option<String>,
+    /// The first decoded bytes, as long as they are to tell the name.
+    first: Option<Vec<u8>>,
     pub(super) media_type: Cow<'static, str>,
     pub(super) encoding: TransferEncoding,
 }
@@ -90,6 +103,9 @@ impl Leaf {
             work,
             shown_by: None,
             shows: false,
+            role: Role::Other,
+            pair: None,
+            is_blank: true,
             text: None,
             fate: Fate::Open,
             asked: None,
@@ -172,26 +188,94 @@ impl FileHead {
         }
         let declared = match &head.file_name {
             Some(name) if name.len() > NAME_BYTES_MAX => {
-                let name = names::or_from_type(Some(name), &media_type);
-                Some(if name.len() > NAME_BYTES_MAX {
-                    names::file(&name)
-                } else {
-                    name
-                })
+                Some(bounded(names::or_from_type(Some(name), &media_type)))
             }
             name => name.clone(),
         };
-        Self {
+        let mut file = Self {
             declared,
+            first: None,
             media_type,
             encoding: head.encoding,
+        };
+        let is_told = file.is_nameless_message()
+            || names::lacks_extension(file.declared.as_deref(), &file.media_type);
+        file.first = is_told.then(Vec::new);
+        file
+    }
+
+    /// The name, or one made from the type, with an extension where the type has one; not made safe.
+    pub(super) fn name(&self) -> String {
+        names::complete(self.declared.as_deref(), &self.media_type, None)
+    }
+
+    /// Whether the name is the one that it will have.
+    pub(super) fn is_named(&self) -> bool {
+        self.first.is_none()
+    }
+
+    fn is_nameless_message(&self) -> bool {
+        let is_message = matches!(&*self.media_type, "message/rfc822" | "message/global");
+        let name = self.declared.as_deref();
+        is_message && name.is_none_or(|name| names::display(name) == names::display(""))
+    }
+
+    /// Takes decoded bytes, as long as they are to tell the name.
+    pub(super) fn see(&mut self, decoded: &[u8], is_whole: bool) {
+        let wanted = if self.is_nameless_message() {
+            SUBJECT_BYTES
+        } else {
+            CONTENT_BYTES
+        };
+        let Some(first) = &mut self.first else {
+            return;
+        };
+        let more = decoded.len().min(wanted - first.len());
+        first.extend_from_slice(&decoded[..more]);
+        if is_whole || first.len() == wanted {
+            let first = self.first.take().unwrap_or_default();
+            self.learn(&first);
         }
     }
 
-    /// The name, or one made from the type; not made safe.
-    pub(super) fn name(&self) -> String {
-        names::or_from_type(self.declared.as_deref(), &self.media_type)
+    fn learn(&mut self, first: &[u8]) {
+        if self.is_nameless_message() {
+            self.declared = subject_of(first).map(|subject| bounded(format!("{subject}.eml")));
+            return;
+        }
+        let found = infer::get(first).map(|found| found.extension());
+        let name = names::complete(self.declared.as_deref(), &self.media_type, found);
+        self.declared = Some(bounded(name));
     }
+}
+
+/// A name that keeps its end if it is too long.
+fn bounded(name: String) -> String {
+    if name.len() > NAME_BYTES_MAX {
+        names::file(&name)
+    } else {
+        name
+    }
+}
+
+/// The subject of a message that begins so, fit to be a name.
+fn subject_of(first: &[u8]) -> Option<String> {
+    let is_end = |pair: &[u8]| pair[0] == b'\n' && matches!(pair[1], b'\n' | b'\r');
+    let end = first.windows(2).position(is_end);
+    let last_line = || memchr::memrchr(b'\n', first);
+    let header = &first[..end.or_else(last_line)? + 1];
+    let fields = mime::head::split(header).ok()?;
+    let is_subject = |field: &&Field| field.name.eq_ignore_ascii_case(b"subject");
+    let value = &fields.iter().find(is_subject)?.value;
+    let unfolded: Vec<u8> = value
+        .iter()
+        .copied()
+        .filter(|b| !b"\r\n".contains(b))
+        .collect();
+    let in_one = readable(&unfolded).replace(['/', '\\'], "-");
+    let subject: String = in_one.chars().take(SUBJECT_CHARS_MAX).collect();
+    let subject = subject.trim();
+    (!subject.is_empty()).then(|| subject.to_owned())
 }
 
 /// Why a leaf stays of which somebody says so.
@@ -211,7 +295,73 @@ fn content_type(first: &[u8]) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mime::{Field, MediaType};
+    use crate::mime::MediaType;
+
+    fn file(content_type: &str) -> FileHead {
+        let field = Field {
+            name: b"Content-Type".to_vec(),
+            value: content_type.into(),
+        };
+        FileHead::new(&Head::read(&[field], MediaType::new("text", "plain")).unwrap())
+    }
+
+    #[test]
+    fn a_name_gets_the_extension_of_its_type_or_of_its_first_bytes() {
+        const HEIC: &[u8] = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic";
+        for (content_type, first, name) in [
+            ("application/pdf; name=scan", &b"%PDF-1.7"[..], "scan.pdf"),
+            ("application/pdf; name=scan.pdf", b"%PDF-1.7", "scan.pdf"),
+            (
+                "application/octet-stream; name=scan",
+                b"%PDF-1.7",
+                "scan.pdf",
+            ),
+            (
+                "application/octet-stream; name=\"v 1.2\"",
+                b"%PDF-1.7",
+                "v 1.2.pdf",
+            ),
+            ("image/heic; name=IMG_0418", HEIC, "IMG_0418.heic"),
+            (
+                "application/octet-stream; name=IMG_0418",
+                HEIC,
+                "IMG_0418.heif",
+            ),
+            ("application/octet-stream; name=a.HEIC", HEIC, "a.HEIC"),
+            ("application/octet-stream; name=what", b"what", "what"),
+            ("application/octet-stream", b"%PDF-1.7", "attachment.pdf"),
+            ("application/octet-stream", b"what", "attachment.bin"),
+            ("text/plain; name=LISEZMOI", b"Lis", "LISEZMOI.txt"),
+            ("text/plain; name=main.zig", b"Lis", "main.zig"),
+            (
+                "message/rfc822; name=\"RE: Dossier\"",
+                b"A: b\n\n",
+                "RE: Dossier.eml",
+            ),
+            (
+                "message/rfc822",
+                b"A: b\nSubject: Offre 12/26\n\n",
+                "Offre 12-26.eml",
+            ),
+            (
+                "message/rfc822",
+                b"Subject: =?utf-8?q?=C3=A9t=C3=A9?=\r\n =?utf-8?q?_26?=\r\n\r\nSubject: no",
+                "\u{e9}t\u{e9} 26.eml",
+            ),
+            ("message/rfc822", b"A: b\r\n\r\nSubject: no", "message.eml"),
+            ("application/applefile; name=a.pdf", b"", "a.pdf.applefile"),
+        ] {
+            for step in [1, 3, 1000] {
+                let mut file = file(content_type);
+                for part in first.chunks(step) {
+                    file.see(part, false);
+                }
+                file.see(b"", true);
+                assert!(file.is_named());
+                assert_eq!(file.name(), name, "{content_type}");
+            }
+        }
+    }
 
     #[test]
     fn what_is_kept_of_a_candidate_is_bounded() {
@@ -226,6 +376,14 @@ mod tests {
             assert_eq!(file.media_type.len(), kept);
             assert!(file.name().len() <= NAME_BYTES_MAX);
         }
+        let mut forwarded = file("message/rfc822");
+        let subject = "😀".repeat(SUBJECT_CHARS_MAX);
+        forwarded.see(format!("Subject: {subject}\r\n\r\n").as_bytes(), true);
+        let name = forwarded.declared.unwrap();
+        assert!(
+            name.len() <= NAME_BYTES_MAX && name.ends_with("😀.eml"),
+            "{name}"
+        );
     }
 
     #[test]

@@ -14,6 +14,7 @@ use super::{
     language::Speech,
     leaf::{Asked, FileHead, Leaf, Work},
     parts::Parts,
+    words::{Role, Words},
 };
 use crate::{
     drop::Origin,
@@ -24,7 +25,7 @@ use crate::{
     names,
     policy::{Edits, Fate, Going, PartFacts, Plan, Source},
     rewrite::{Eol, insert::TextKind},
-    rules::{self, Judgement, Weight, Why},
+    rules::{self, Judgement, Place, Weight, Why},
     spool::Spool,
     stats::Domains,
     store::{DurableFile, FileDraft, PackageDraft, Store, StoreError},
@@ -75,6 +76,9 @@ pub struct Message {
     fate: Option<Fate>,
     asks_content: bool,
     references: References,
+    words: Words,
+    /// Why the first heavy part that is in doubt stays.
+    pub(super) doubt: Option<Reason>,
     /// The keys of the `Content-ID`s of parts that went before all HTML bodies had come.
     gone: Vec<u64>,
     leaf: Option<Box<Leaf>>,
@@ -103,6 +107,9 @@ pub(super) enum Settled {
 pub(super) struct Text {
     pub(super) part: PartId,
     pub(super) kind: TextKind,
+    /// Whether it cannot take the notice: it has a name, and thus is a file to some readers, or they
+    /// differ about it.
+    pub(super) is_fixed: bool,
     pub(super) charset: Option<String>,
     pub(super) encoding: TransferEncoding,
     /// Where its header block, its body and its end lie in the spool.
@@ -123,6 +130,8 @@ pub(super) struct Later {
     pub(super) end: u64,
     /// The key of the `Content-ID` by which an HTML body may show it.
     pub(super) shown_by: Option<u64>,
+    role: Role,
+    pair: Option<PartId>,
     going: Going,
 }
 
@@ -201,6 +210,8 @@ impl Message {
             package: None,
             settled: None,
             references: References::default(),
+            words: Words::default(),
+            doubt: None,
             gone: Vec::new(),
             leaf: None,
             ending: false,
@@ -382,11 +393,23 @@ impl Message {
     }
 
     fn begin_leaf(&mut self, part: PartId, head: &Head) {
-        let judgement = rules::judge(head, self.parts.place(part));
-        let text = self.text(part, head, judgement);
+        let place = self.parts.place(part);
+        let role = self
+            .words
+            .role(head, self.parts.choices(part).next().is_some());
+        let judgement = match rules::judge(head, place) {
+            Judgement::Stays(why) => Judgement::Stays(why),
+            _ if role == Role::Own => Judgement::Stays(Why::Text),
+            candidate => candidate,
+        };
+        let text = self.text(part, head, judgement, role);
         let mut leaf = match (judgement, Decoder::new(head.encoding)) {
-            (Judgement::Candidate | Judgement::CandidateUnlessShown, Some(decoder)) => {
-                self.candidate(part, head, decoder)
+            (Judgement::Candidate, Some(decoder)) => self.candidate(part, head, decoder),
+            (Judgement::CandidateUnlessShown, Some(decoder)) => {
+                let mut leaf = self.candidate(part, head, decoder);
+                let id = head.content_id.as_deref();
+                leaf.shown_by = id.map(|id| self.references.key(id));
+                leaf
             }
             (judgement, decoder) => {
                 let work = match judgement {
@@ -395,20 +418,19 @@ impl Message {
                 };
                 // Nothing is made of a part of which nothing will be asked.
                 if matches!(work, Work::Stays(_)) && text.is_none() && !self.takes_notes() {
-                    return;
+                    return self.words.take(part, role);
                 }
                 Box::new(Leaf::new(part, head, work))
             }
         };
-        leaf.text = text;
+        (leaf.text, leaf.role) = (text, role);
+        leaf.pair = (place == Place::AppleDouble).then(|| self.parts.parent(part).0);
         self.leaf = Some(leaf);
     }
 
     /// A leaf that may go: the policy is asked about it.
     fn candidate(&self, part: PartId, head: &Head, decoder: Decoder) -> Box<Leaf> {
         let mut leaf = Box::new(Leaf::new(part, head, Work::Counting(decoder)));
-        let id = head.content_id.as_deref();
-        leaf.shown_by = id.map(|id| self.references.key(id));
         let is_message = head.media.main() == "message";
         leaf.forwarded = is_message.then(|| Box::new(Forwarded::new(self.filter.config.limits)));
         // A body that has a name: it may go, and shows what it refers to if it stays.
@@ -437,7 +459,13 @@ impl Message {
                 Work::Html(decoder)
             }
             Some(decoder) => Work::keeping(why, decoder),
-            None => Work::Stays(why),
+            None => {
+                // Who can read it may be shown pictures in it.
+                if is_html(head) || head.doubt.is_some() {
+                    self.references.assume_everything();
+                }
+                Work::Stays(why)
+            }
         }
     }
 
@@ -456,10 +484,17 @@ impl Message {
             Some(decoder) => decoder.push(bytes, &mut self.decoded),
             None => Ok(()),
         };
+        leaf.is_blank = leaf.is_blank && {
+            let seen = match leaf.work.decoder() {
+                Some(_) => &self.decoded,
+                None => bytes,
+            };
+            seen.iter().all(u8::is_ascii_whitespace)
+        };
         self.take_decoded(&mut leaf, decoded, false)?;
         let wait = match leaf.work {
             Work::Detaching(_, Some(_)) => Some(Wait::Draft),
-            _ => self.goes(&leaf).then_some(Wait::Detach),
+            _ => self.goes_now(&leaf).then_some(Wait::Detach),
         };
         self.leaf = Some(leaf);
         Ok(wait)
@@ -488,6 +523,7 @@ impl Message {
             self.references.push(&self.decoded);
         }
         if matches!(leaf.work, Work::Counting(_)) {
+            leaf.file.see(&self.decoded, is_whole);
             self.look(leaf, is_whole);
         }
         Ok(())
@@ -518,18 +554,15 @@ impl Message {
         leaf.decide(fate);
     }
 
-    /// A body is not what its transfer encoding says. Readers make different things of malformed
-    /// base64, so the message is left alone; malformed quoted-printable they all show somehow. What
-    /// becomes of that is decided where the part ends: it must not matter how much of it was there
-    /// when it was found out.
+    /// A body is not what its transfer encoding says, and readers make different things of it: the part
+    /// is left alone. Where some of it is in the drop and no longer here, the message is. What becomes of
+    /// it is decided where the part ends: it must not matter how much of it was there when it was found
+    /// out.
     fn malformed(&mut self, leaf: &mut Leaf) -> Result<(), Stop> {
         if leaf.shows {
             self.references.assume_everything();
         }
         match &leaf.work {
-            _ if leaf.file.encoding == TransferEncoding::Base64 => {
-                Err(Reason::Ambiguous(Ambiguity::Base64).into())
-            }
             Work::Detaching(..) => {
                 leaf.work = Work::Spoiled;
                 Ok(())
@@ -556,7 +589,16 @@ impl Message {
         matches!(leaf.work, Work::Counting(_))
             && !going.dry_run
             && leaf.weight() >= going.threshold
+            && leaf.role != Role::Perhaps
+            && leaf.pair.is_none()
             && self.may_go(leaf)
+    }
+
+    /// Whether it goes before its end was seen. What may turn out to be malformed, or to have another
+    /// name, does not.
+    fn goes_now(&self, leaf: &Leaf) -> bool {
+        let is_certain = leaf.file.encoding != TransferEncoding::QuotedPrintable;
+        is_certain && leaf.file.is_named() && self.goes(leaf)
     }
 
     fn may_go(&self, leaf: &Leaf) -> bool {
@@ -564,21 +606,42 @@ impl Message {
             .is_none_or(|key| self.references.seen_html() && !self.references.contains_key(key))
     }
 
-    /// Whether a malformed candidate is heavy as it stands in the message: what went to the drop
-    /// before it was found out always is.
+    /// Whether a malformed candidate may be in the drop in part, for it is heavy as it stands in the
+    /// message. Quoted-printable stays here up to its end.
     fn is_spoiled(&self, leaf: &Leaf) -> bool {
+        match leaf.work {
+            Work::Spoiled => true,
+            Work::Stays(Why::Malformed) => {
+                leaf.file.encoding != TransferEncoding::QuotedPrintable
+                    && self.is_heavy_as_it_is(leaf)
+                    && self.may_go(leaf)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a part that cannot be decoded would be heavy.
+    fn is_heavy_as_it_is(&self, leaf: &Leaf) -> bool {
         let threshold = match &leaf.fate {
             Fate::Goes(going) if !going.dry_run => going.threshold,
             Fate::Open => self.filter.config.detach.threshold,
             _ => return false,
         };
-        match leaf.work {
-            Work::Spoiled => true,
-            Work::Stays(Why::Malformed) => {
-                let raw = self.spool.len() - self.parts.body(leaf.part);
-                raw >= threshold && self.may_go(leaf)
-            }
-            _ => false,
+        self.spool.len() - self.parts.body(leaf.part) >= threshold
+    }
+
+    /// Remembers why a heavy part was left alone, for who asks why nothing was done.
+    fn note_doubt(&mut self, leaf: &Leaf) {
+        let why = match leaf.work {
+            Work::Stays(Why::Doubtful(why)) => Reason::Ambiguous(why),
+            Work::Stays(Why::Malformed) => match leaf.file.encoding {
+                TransferEncoding::Base64 => Reason::Ambiguous(Ambiguity::Base64),
+                _ => Reason::MalformedBody,
+            },
+            _ => return,
+        };
+        if self.is_heavy_as_it_is(leaf) {
+            self.doubt.get_or_insert(why);
         }
     }
 
@@ -658,8 +721,17 @@ impl Message {
             tail = mem::take(decoder).finish(&mut self.decoded);
         }
         self.take_decoded(&mut leaf, tail, true)?;
+        if !leaf.is_blank || !self.decoded.is_empty() {
+            self.words.take(part, leaf.role);
+        }
+        self.note_doubt(&leaf);
         if self.is_spoiled(&leaf) {
-            return Err(Reason::MalformedBody.into());
+            let is_base64 = leaf.file.encoding == TransferEncoding::Base64;
+            return Err(if is_base64 {
+                Reason::Ambiguous(Ambiguity::Base64).into()
+            } else {
+                Reason::MalformedBody.into()
+            });
         }
         if leaf.shows {
             self.references.finish();
@@ -701,6 +773,8 @@ impl Message {
             bytes,
             work,
             shown_by,
+            role,
+            pair,
             text,
             fate,
             ..
@@ -715,6 +789,8 @@ impl Message {
                 body: self.parts.body(part),
                 end,
                 shown_by,
+                role,
+                pair,
                 going,
             }),
             (Work::Stays(why) | Work::Checked(why, _), Fate::Stays(source)) => {
@@ -816,13 +892,16 @@ impl Message {
             return Err(Reason::ShownLater.into());
         }
         let mut rest = mem::take(&mut self.later);
+        self.decide_pairs(&mut rest).await?;
         let (mut stay, mut next) = (0, 0);
         while let Some(later) = rest.get(next) {
             let shown = later
                 .shown_by
                 .is_some_and(|key| self.references.contains_key(key));
-            if shown {
-                self.explain_kept(later.part, &later.file, later.bytes, None, Why::Shown);
+            let is_word = later.role == Role::Perhaps && self.words.go_on_behind(later.part);
+            if shown || is_word {
+                let why = if shown { Why::Shown } else { Why::Text };
+                self.explain_kept(later.part, &later.file, later.bytes, None, why);
             } else if later.weight >= later.going.threshold {
                 self.detach_later(later, Why::OverThreshold).await?;
             } else {
@@ -856,6 +935,39 @@ impl Message {
         Ok(self.await_finishing().await?)
     }
 
+    /// Decides on the halves of files in two parts, and takes them out of the candidates: they go
+    /// together if each of them is heavy, or stay together.
+    async fn decide_pairs(&mut self, candidates: &mut Vec<Later>) -> Result<(), Stop> {
+        let mut halves: Vec<Later> = candidates
+            .extract_if(.., |later| later.pair.is_some())
+            .collect();
+        halves.sort_by_key(|half| (half.pair, half.part));
+        for pair in halves.chunk_by(|one, other| one.pair == other.pair) {
+            let is_shown = |half: &Later| {
+                let key = half.shown_by;
+                key.is_some_and(|key| self.references.contains_key(key))
+            };
+            let is_whole = pair.len() as u32 == self.parts.parent(pair[0].part).1;
+            let is_heavy = pair.iter().all(|half| half.weight >= half.going.threshold);
+            let goes = is_whole && is_heavy && !pair.iter().any(is_shown);
+            for half in pair {
+                if goes {
+                    self.detach_later(half, Why::OverThreshold).await?;
+                    continue;
+                }
+                let why = if is_whole && !is_heavy {
+                    self.is_chosen |= self.is_choice(half.going.source, half.weight);
+                    Why::UnderThreshold
+                } else {
+                    Why::Whole
+                };
+                let source = Some(half.going.source);
+                self.explain_kept(half.part, &half.file, half.bytes, source, why);
+            }
+        }
+        Ok(())
+    }
+
     async fn detach_later(&mut self, later: &Later, why: Why) -> Result<(), Stop> {
         let going = later.going.clone();
         self.explain_gone(later.part, &later.file, later.bytes, going.source, why);
@@ -870,8 +982,14 @@ impl Message {
     }
 
     /// Remembers a text part as a place for the notice. What has a name is a file to some readers, even
-    /// where it stands for the text.
-    fn text(&mut self, part: PartId, head: &Head, judgement: Judgement) -> Option<Box<Text>> {
+    /// where it stands for the text: the notice goes behind it, and behind a first text in doubt.
+    fn text(
+        &mut self,
+        part: PartId,
+        head: &Head,
+        judgement: Judgement,
+        role: Role,
+    ) -> Option<Box<Text>> {
         let kind = match head.media.sub() {
             "plain" => TextKind::Plain,
             "html" => TextKind::Html,
@@ -881,13 +999,21 @@ impl Message {
         if head.media.main() != "text" || !stays || part == 0 {
             return None;
         }
-        let is_file = head.is_named || head.disposition != Disposition::Inline;
-        if is_file || self.texts.len() >= TEXTS_MAX {
+        let is_text = role == Role::Own && self.parts.choices(part).next().is_none();
+        if is_text {
+            // Those before it are blank: with the notice in one of them, this would be a file behind it.
+            self.texts.clear();
+        }
+        let is_file = head.is_named && !is_text || head.disposition != Disposition::Inline;
+        let is_fixed = head.is_named || head.doubt.is_some();
+        let is_passed_over = head.doubt.is_some() && !self.texts.is_empty();
+        if is_file || is_passed_over || self.texts.len() >= TEXTS_MAX {
             return None;
         }
         let text = || Text {
             part,
             kind,
+            is_fixed,
             charset: head.charset.clone(),
             encoding: head.encoding,
             header: self.header_start,

@@ -77,6 +77,8 @@ enum Kind {
     Related,
     /// Another one whose parts are shown one after the other (RFC 2046, sections 5.1.3 and 5.1.6).
     Sequence,
+    /// The two halves of a Macintosh file (RFC 1740).
+    AppleDouble,
     OtherMultipart,
 }
 
@@ -156,9 +158,17 @@ impl Parts {
         let Part {
             parent, ordinal, ..
         } = self.parts[part as usize];
+        let is_whole = |around: PartId| match self.parts[around as usize].kind {
+            Kind::OtherMultipart => true,
+            Kind::AppleDouble => around != parent,
+            _ => false,
+        };
+        let is_unknown = part != 0 && self.around(part).any(is_whole);
         let parent = &self.parts[parent as usize];
         match parent.kind {
             _ if part == 0 => Place::Free,
+            _ if is_unknown => Place::Unknown,
+            Kind::AppleDouble => Place::AppleDouble,
             _ if parent.has_pgp => Place::BehindPgp,
             Kind::Alternative => Place::Alternative,
             Kind::Related if ordinal == 1 => Place::RelatedRoot,
@@ -174,6 +184,12 @@ impl Parts {
         let is_choice =
             |(around, _): &(PartId, PartId)| self.parts[*around as usize].kind == Kind::Alternative;
         self.around(part).zip(inner).filter(is_choice)
+    }
+
+    /// The multipart around a part, and how many parts that has.
+    pub(super) fn parent(&self, part: PartId) -> (PartId, u32) {
+        let parent = self.parts[part as usize].parent;
+        (parent, self.parts[parent as usize].children)
     }
 
     /// Whether a part is another, or stands in it.
@@ -379,6 +395,7 @@ impl Kind {
             "alternative" => Self::Alternative,
             "related" => Self::Related,
             "parallel" | "fax-message" | "voice-message" => Self::Sequence,
+            "appledouble" | "x-appledouble" => Self::AppleDouble,
             _ => Self::OtherMultipart,
         }
     }

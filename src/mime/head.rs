@@ -77,6 +77,9 @@ pub struct Head {
     pub charset: Option<String>,
     /// The `boundary` parameter of a multipart.
     pub boundary: Option<Vec<u8>>,
+    /// What readers see differently in a leaf: it is left as it is, and the parts around it are the same
+    /// to all.
+    pub doubt: Option<Ambiguity>,
 }
 
 /// The types of most parts.
@@ -235,6 +238,7 @@ pub fn check(fields: &[Field]) -> Result<(), Ambiguity> {
     let is_blank = |line: &[u8]| line.trim_ascii().is_empty();
     let is_odd = |field: &Field| {
         let folded = field.value.split(|&b| b == b'\n').skip(1);
+        let mut folded = folded.filter(|_| describes(&field.name));
         field.name.is_empty()
             || !field
                 .name
@@ -242,7 +246,7 @@ pub fn check(fields: &[Field]) -> Result<(), Ambiguity> {
                 .all(|&b| b.is_ascii_graphic() && b != b':')
             || field.value.contains(&0)
             || has_bare_cr(&field.value)
-            || folded.into_iter().any(is_blank)
+            || folded.any(is_blank)
     };
     if fields.iter().any(is_odd) {
         Err(Ambiguity::Header)
@@ -275,7 +279,8 @@ impl<'a> Iterator for Lines<'a> {
         let mut end = first.len();
         while let [b' ' | b'\t', ..] = rest {
             let (text, after) = next_line(rest);
-            if is_odd(text) || text.trim_ascii().is_empty() {
+            let is_blank = || text.trim_ascii().is_empty();
+            if is_odd(text) || describes(&first[..colon]) && is_blank() {
                 self.block = b"";
                 return Some(Err(Ambiguity::Header));
             }
@@ -286,6 +291,15 @@ impl<'a> Iterator for Lines<'a> {
         self.block = rest;
         Some(Ok(field))
     }
+}
+
+/// Whether a field says what a part is. In the others a folded line of blanks only harms nobody.
+fn describes(name: &[u8]) -> bool {
+    let starts = |with: &[u8]| {
+        let start = name.get(..with.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(with))
+    };
+    starts(b"content-") || starts(b"mime-")
 }
 
 /// A line without its line end, and what follows it.
@@ -321,8 +335,10 @@ struct Described<'a> {
     encoding: Option<&'a [u8]>,
     id: Option<&'a [u8]>,
     location: Option<&'a [u8]>,
-    /// Whether one of the first three occurs twice.
+    /// Whether one of the first three occurs twice, and says something else.
     repeats: bool,
+    /// The `Content-Type` before the last one, if that says something else.
+    type_before: Option<&'a [u8]>,
 }
 
 impl<'a> Described<'a> {
@@ -356,6 +372,7 @@ impl<'a> Described<'a> {
             return;
         }
         let is = |name: &[u8]| rest.eq_ignore_ascii_case(name);
+        let is_type = rest.len() == 4;
         let place = match rest.len() {
             4 if is(b"type") => &mut self.content_type,
             11 if is(b"disposition") => &mut self.disposition,
@@ -364,8 +381,24 @@ impl<'a> Described<'a> {
             8 if is(b"location") => return keep_first(&mut self.location, value),
             _ => return,
         };
-        self.repeats |= place.replace(value).is_some();
+        let before = place.replace(value);
+        let differs = |before: &&[u8]| before.trim_ascii() != value.trim_ascii();
+        if let Some(before) = before.filter(differs) {
+            self.repeats = true;
+            self.type_before = if is_type {
+                Some(before)
+            } else {
+                self.type_before
+            };
+        }
     }
+}
+
+/// Whether some reader may take what is of this type for a multipart or a message with parts.
+fn may_have_parts(content_type: &[u8]) -> bool {
+    let lower = content_type.to_ascii_lowercase();
+    let has = |word: &[u8]| memchr::memmem::find(&lower, word).is_some();
+    has(b"multipart") || has(b"message")
 }
 
 fn keep_first<'a>(place: &mut Option<&'a [u8]>, value: &'a [u8]) {
@@ -414,26 +447,39 @@ impl Head {
             content_location: None,
             charset: None,
             boundary: None,
+            doubt: None,
         }
     }
 
     fn of(described: &Described<'_>, default: MediaType) -> Result<Self, Ambiguity> {
-        if described.repeats {
-            return Err(Ambiguity::RepeatedField);
-        }
         let mut content_type = described.content_type.map(Structured::parse);
         let disposition = described.disposition.map(Structured::parse);
-        let encoding = match described.encoding {
-            Some(value) => TransferEncoding::parse(value)?,
-            None => TransferEncoding::SevenBit,
+        let (mut encoding, mut doubt) = match described.encoding.map(TransferEncoding::parse) {
+            Some(Ok(encoding)) => (encoding, None),
+            Some(Err(why)) => (TransferEncoding::Unknown, Some(why)),
+            None => (TransferEncoding::SevenBit, None),
         };
         let media = match &mut content_type {
             Some(field) => {
                 let word = mem::take(&mut field.word);
-                MediaType::parse(word).ok_or(Ambiguity::ContentType)?
+                MediaType::parse(word).unwrap_or_else(|| {
+                    doubt = Some(Ambiguity::ContentType);
+                    MediaType::new("application", "octet-stream")
+                })
             }
             None => default,
         };
+        if described.repeats {
+            doubt = Some(Ambiguity::RepeatedField);
+        }
+        if let Some(why) = doubt {
+            let of_types = [described.content_type, described.type_before];
+            let is_clear = media.main() == "multipart" && described.type_before.is_none();
+            if of_types.into_iter().flatten().any(may_have_parts) && !is_clear {
+                return Err(why);
+            }
+            encoding = TransferEncoding::Unknown;
+        }
         let name_in = |field: &Option<Structured>, name| field.as_ref()?.file_name(name);
         let has = |field: &Option<Structured>, name: &str| {
             field
@@ -449,33 +495,47 @@ impl Head {
             content_location: described.location.map(unfolded),
             charset: content_type.as_ref().and_then(charset_of),
             boundary: None,
+            doubt,
             media,
         };
         if head.media.main() == "multipart" {
-            head.boundary = Some(boundary_of(content_type, encoding)?);
+            // What is said of a multipart beside its type matters to no reader.
+            (head.doubt, head.encoding) = (None, TransferEncoding::SevenBit);
+            let value = described.content_type.unwrap_or_default();
+            head.boundary = Some(boundary_of(value, content_type)?);
         }
         Ok(head)
     }
 }
 
 /// The boundary of a multipart, if all readers read the same one.
-fn boundary_of(
-    field: Option<Structured>,
-    encoding: TransferEncoding,
-) -> Result<Vec<u8>, Ambiguity> {
-    if !encoding.is_identity() {
-        return Err(Ambiguity::Encoding);
-    }
+fn boundary_of(value: &[u8], field: Option<Structured>) -> Result<Vec<u8>, Ambiguity> {
     let field = field
         .filter(|field| field.clean)
         .ok_or(Ambiguity::Boundary)?;
     let is_one = |parameter: &Parameter| parameter.is_a("boundary");
     let mut found = field.parameters.into_iter().filter(is_one);
     match (found.next(), found.next()) {
-        (Some(only), None) if only.name == "boundary" && only.strict && is_plain(&only.value) => {
+        (Some(only), None)
+            if only.name == "boundary"
+                && only.strict
+                && is_plain(&only.value)
+                && !is_folded(&only.value, value) =>
+        {
             Ok(only.value)
         }
         _ => Err(Ambiguity::Boundary),
+    }
+}
+
+/// Whether the boundary of a field is folded between its quotes: some readers leave the line end in
+/// it, some its blank, some nothing.
+fn is_folded(boundary: &[u8], value: &[u8]) -> bool {
+    let may_be = boundary.contains(&b' ') && value.contains(&b'\n');
+    may_be && {
+        let as_written = Structured::parse_folded(value);
+        let found = as_written.get("boundary");
+        found.is_none_or(|parameter| parameter.value != boundary)
     }
 }
 
@@ -564,6 +624,14 @@ mod tests {
     }
 
     #[test]
+    fn a_boundary_with_a_blank_may_stand_on_a_line_of_its_own() {
+        let head = read(
+            "Content-Type: multipart/mixed;\r\n boundary=\"a b\";\r\n name=\"c\r\n d\"\r\n\r\n",
+        );
+        assert_eq!(head.unwrap().boundary.as_deref(), Some(&b"a b"[..]));
+    }
+
+    #[test]
     fn blanks_around_an_encoding_do_not_matter_where_nothing_is_encoded() {
         for value in ["8bit ", "\r\n 7bit", " binary\t"] {
             let head = read(&format!("Content-Transfer-Encoding: {value}\r\n\r\n")).unwrap();
@@ -581,6 +649,7 @@ mod tests {
             field("A", " b"),
             field("A", " b\n c"),
             field("A", " b\r\n\tc"),
+            field("A", " b\r\n\t\r\n c"),
             field("A", ""),
         ] {
             assert_eq!(check(std::slice::from_ref(&good)), Ok(()), "{good:?}");
@@ -591,7 +660,7 @@ mod tests {
             field("A", "b\0"),
             field("A", "b\rc"),
             field("A", "b\r"),
-            field("A", "b\n \n c"),
+            field("Content-Type", "b\n \n c"),
         ] {
             assert_eq!(
                 check(std::slice::from_ref(&odd)),
@@ -643,6 +712,14 @@ mod tests {
                 Boundary,
             ),
             (
+                "Content-Type: multipart/mixed; boundary=\"a\r\n b\"\r\n\r\n",
+                Boundary,
+            ),
+            (
+                "Content-Type: multipart/mixed; name=\"a b\";\r\n boundary=\"a\r\n b\"\r\n\r\n",
+                Boundary,
+            ),
+            (
                 "Content-Type: multipart/mixed; boundary==_b\r\n\r\n",
                 Boundary,
             ),
@@ -664,20 +741,17 @@ mod tests {
                 "Content-Type: multipart/mixed; boundary=b (c)\r\n\r\n",
                 Boundary,
             ),
-            (
-                "Content-Type: multipart/mixed; boundary=b\r\n\
-                 Content-Transfer-Encoding: base64\r\n\r\n",
-                Encoding,
-            ),
             ("no colon\r\n\r\n", Header),
             ("Content-Type : text/plain\r\n\r\n", Header),
             (" folded first\r\n\r\n", Header),
-            ("A: b\r\n \r\n\r\n", Header),
+            ("Content-ID: b\r\n \r\n\r\n", Header),
             ("A: b\rc\r\n\r\n", Header),
             ("A: b\0c\r\n\r\n", Header),
         ];
         for (block, why) in table {
-            assert_eq!(read(block).err(), Some(why), "{block}");
+            // A doubt about a leaf is its own, any other is the message's.
+            let doubt = read(block).map_or_else(Some, |head| head.doubt);
+            assert_eq!(doubt, Some(why), "{block}");
         }
     }
 }

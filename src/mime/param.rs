@@ -50,8 +50,12 @@ impl Parameter {
 impl Structured {
     /// Reads a field's value. Never fails: what cannot be read is left out and marked.
     pub fn parse(value: &[u8]) -> Self {
-        let value = unfold(value);
-        let (word, mut rest) = split_at_byte(&value, b';');
+        Self::parse_folded(&unfold(value))
+    }
+
+    /// As [`Structured::parse`], with the line ends of folds left in the values.
+    pub(super) fn parse_folded(value: &[u8]) -> Self {
+        let (word, mut rest) = split_at_byte(value, b';');
         let mut parsed = Self {
             word: word.trim_ascii().to_ascii_lowercase(),
             parameters: Vec::new(),

@@ -182,6 +182,26 @@ fn in_words(reason: &str) -> &str {
         "drop" => "drop: the drop failed; the daemon's log says how",
         "deadline" | "no-turn" => "it took longer than milter.deadline",
         "postfix-gone" => "postfix-gone: Postfix closed the connection",
+        "lookup" => "lookup: a table of Postfix did not answer",
+        "no-place" => "no-place: no part can take the notice, and none can be added",
+        "too-many-detached" => "too-many-detached: more than 1000 files would go",
+        "shown-later" => "shown-later: an HTML text behind a file shows it",
+        "reread" => "reread: with the notice it would have other parts than it must",
+        "malformed-body" => {
+            "malformed-body: a heavy part is not what its encoding says, or has no end"
+        }
+        "base64" => "base64: a heavy part is not what its base64 says",
+        "boundary" => "boundary: readers differ about the boundary of a multipart",
+        "malformed-header" => "malformed-header: a header has a line that is no field, or no end",
+        "repeated-field" => "repeated-field: a Content- field stands twice, and says two things",
+        "content-type" => "content-type: a Content-Type is not one that all readers know",
+        "encoding" => "encoding: readers differ about a Content-Transfer-Encoding",
+        "delimiter-tail"
+        | "delimiter-mid-line"
+        | "delimiter-line-end"
+        | "delimiter-twice"
+        | "delimiter-in-header" => "delimiter: readers differ about where a part ends",
+        "limit-depth" | "limit-parts" | "limit-header" => "a limit of [limits] is passed",
         "not-editable" => "not-editable: the mail server does not let mail be changed",
         other => other,
     }
