@@ -105,6 +105,39 @@ def _():
     return difference(program()[0], shown, "--help", "the synopsis")
 
 
+def source(path: str, start: str) -> str:
+    """A block of a source file: from the line that begins so to the end of the item."""
+    text = (ROOT / "src" / path).read_text()
+    return text[text.index(start):].split("\n}\n")[0]
+
+
+def reasons_of_messages() -> set[str]:
+    """What the log, the metrics and the trial say of a message that was not rewritten."""
+    labels = "".join(source(path, f"impl {name} {{").split("fn label")[1].split("\n    }\n")[0]
+                     for path, name in (("filter.rs", "Reason"), ("mime.rs", "Ambiguity")))
+    counted = source("admin/metrics.rs", "impl Inner {").split("fn register_mail")[0]
+    of_milter = re.findall(r'Outcome::(?:Failed|Passed), "([a-z-]+)"', counted)
+    return {*re.findall(r'=> "([a-z0-9-]+)"', labels), *of_milter, "not-editable"}
+
+
+@check("depollueur(8) explains every reason for which a message or a part stays")
+def _():
+    text = page().split(".Ss Reasons")[1].split(".Ss ")[0]
+    messages, parts = text.split("Why a part stays:")
+    items = {word for line in re.findall(r"^\.It Li (.*)$", messages, re.M) for word in line.split(" , ")}
+    whys = re.findall(r'=> "([^"]+)"', source("rules.rs", "impl Why {").split("fn as_str")[1])
+    documented = {word for line in re.findall(r"^\.It (.*)$", parts, re.M) for word in line.split(" , ")}
+    goes = {"threshold reached", "message threshold exceeded"}
+    return (difference(reasons_of_messages(), items, "the program", "depollueur(8)")
+            + difference(set(whys) - goes, documented, "src/rules.rs", "depollueur(8)"))
+
+
+@check("depollueur why has words for every reason for which a message stays")
+def _():
+    said = set(re.findall(r'"([a-z0-9-]+)"(?= =>| \||\n)', source("cli/drop/why/answer.rs", "fn in_words")))
+    return [f"{reason} is shown as it is" for reason in sorted(reasons_of_messages() - said)]
+
+
 PROSE = ("README.md", "CONTRIBUTING.md", "doc/guide.en.md", "doc/guide.fr.md", "config/examples/README.md")
 GUIDES = ("doc/guide.en.md", "doc/guide.fr.md")
 
