@@ -22,6 +22,7 @@
 //! |---|---|
 //! | spool: what stays, before it is written to a file | `spool.memory`, at most 256 KiB, + 64 KiB |
 //! | an open draft, and one that becomes durable | 2 × 400 KiB |
+//! | in place of an open draft, the start of a file that tells its name | 32 KiB |
 //! | a chunk from Postfix, its decoded bytes, a piece on its way back | 4 × 64 KiB |
 //! | references to embedded files, and the end of an HTML body | 4,096 × 16 bytes, 64 KiB |
 //! | text parts | 16 × 200 bytes |
@@ -29,7 +30,7 @@
 //! | in a forwarded message, four header blocks more | 4 × `limits.header_bytes_max` |
 //! | header block being read: its bytes, then its fields apart | 32 × `limits.header_bytes_max` |
 //! | parts | 64 bytes × `limits.parts_max` |
-//! | candidates for the end, with a name and a type of 255 bytes each | 832 bytes × `limits.parts_max` |
+//! | candidates for the end, with a name and a type of 255 bytes each | 1 KiB × `limits.parts_max` |
 //! | detached files, and the manifest of them | 2 KiB × [`DETACHED_MAX`], if not candidates |
 //! | at its end, texts that take the notice, one at a time | 16 × `limits.text_bytes_max` |
 //! | in place of that, the start of one, to tell its language | 32 KiB raw, 256 KiB in all |
@@ -39,13 +40,14 @@
 //! In sum, with what is constant rounded up:
 //!
 //! ```text
-//! 1.5 MiB + 32 × limits.header_bytes_max + 896 bytes × limits.parts_max
+//! 1.5 MiB + 32 × limits.header_bytes_max + 1088 bytes × limits.parts_max
 //!         + 16 × limits.text_bytes_max
 //! ```
 //!
-//! Packages that copies of a message share (`copies`) take 2 MiB in all. That is a message in work, of which there are `milter.max_messages`. While few of them are long,
-//! their spools take more: `8 × spool.memory` in all. What is held before, and by connections without
-//! a message, is bounded in [`milter`](crate::milter):
+//! That is a message in work, of which there are `milter.max_messages`. Packages that copies of a
+//! message share (`copies`) take 2 MiB in all. While few messages are long, their spools take more:
+//! `8 × spool.memory` in all. What is held before, and by connections without a message, is bounded
+//! in [`milter`](crate::milter):
 //!
 //! | what | bound |
 //! |---|---|

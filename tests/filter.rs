@@ -330,3 +330,38 @@ async fn a_file_that_a_text_can_only_point_to_goes_and_a_picture_in_it_stays() {
         }
     }
 }
+
+/// A text that is as large as may be takes the notice; with one byte more it stays as it is, and the
+/// notice is a part of its own behind it.
+#[tokio::test]
+async fn a_text_at_its_limit_takes_the_notice_and_one_byte_past_it_does_not() {
+    const MAX: usize = 20_000;
+    for (len, takes) in [(MAX, true), (MAX + 1, false)] {
+        let lab = Lab::new(&[
+            "detach.threshold=1",
+            "notice.position=end",
+            "notice.language=en",
+            &format!("limits.text_bytes_max={MAX}"),
+        ]);
+        let mut scanned = lab.begin();
+        let text = "P".repeat(98) + "\r\n";
+        let text = text.repeat(MAX / 100) + &"P".repeat(len - MAX);
+        assert_eq!(text.len(), len);
+        let pdf = part("application/pdf", "%PDF-");
+        scanned
+            .push(parts("b", &[part("text/plain", &text), pdf]).as_bytes())
+            .await;
+        let Verdict::Rewrite(mut rewritten) = scanned.end().await else {
+            panic!("it was not changed");
+        };
+        let mut after = Vec::new();
+        while let Some(piece) = rewritten.next_piece().await.unwrap() {
+            after.extend_from_slice(&piece);
+        }
+        let after = String::from_utf8(after).unwrap();
+        let first = after.split("\r\n--b").next().unwrap();
+        assert_eq!(first.contains(&rewritten.link), takes, "{len}");
+        assert_eq!(after.matches(&rewritten.link).count(), 1, "{len}");
+        assert!(after.contains(&text), "{len}");
+    }
+}

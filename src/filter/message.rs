@@ -135,6 +135,9 @@ pub(super) struct Later {
     going: Going,
 }
 
+// A list that grows has room for twice as many; a name and a type have 255 bytes each.
+const _: () = assert!(2 * size_of::<Later>() + 2 * 255 <= 1024);
+
 /// A part that is in the drop.
 #[derive(Debug)]
 pub(super) struct Detached {

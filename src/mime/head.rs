@@ -550,9 +550,14 @@ fn is_plain(boundary: &[u8]) -> bool {
         && !boundary.windows(2).any(|pair| pair == b"=?")
 }
 
+/// What is no disposition type at all says nothing; one that is unknown means an attachment (RFC 2183,
+/// section 2.8).
 fn disposition_of(field: &Option<Structured>) -> Disposition {
+    let is_type = |word: &[u8]| word.iter().all(|&b| param::is_token(b));
+    let says = |word| memchr::memmem::find(word, b"attachment").is_some();
     match field.as_ref().map(|field| field.word.as_slice()) {
         None | Some(b"inline" | b"") => Disposition::Inline,
+        Some(word) if !is_type(word) && !says(word) => Disposition::Inline,
         Some(_) => Disposition::Attachment,
     }
 }
@@ -621,6 +626,24 @@ mod tests {
         let head = read("\r\n").unwrap();
         assert!(head.media.is("text", "plain"));
         assert_eq!(head.encoding, TransferEncoding::SevenBit);
+    }
+
+    #[test]
+    fn what_is_no_disposition_type_says_nothing() {
+        use Disposition::{Attachment, Inline};
+        for (value, expected) in [
+            ("attachment", Attachment),
+            ("ATTACHMENT (really)", Attachment),
+            ("attachment filename=a", Attachment),
+            ("x-unknown", Attachment),
+            ("inline", Inline),
+            ("=?utf-8?Q?invalid?=", Inline),
+            ("\"attachment\"", Attachment),
+            ("", Inline),
+        ] {
+            let head = read(&format!("Content-Disposition: {value}\r\n\r\n")).unwrap();
+            assert_eq!(head.disposition, expected, "{value}");
+        }
     }
 
     #[test]
