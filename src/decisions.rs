@@ -156,7 +156,7 @@ impl From<&PartDecision> for Part {
             bytes: part.bytes,
             fate: fate.to_owned(),
             rule: part.rule.clone(),
-            reason: part.reason.to_owned(),
+            reason: part.reason.to_string(),
         }
     }
 }

@@ -77,7 +77,7 @@ mod message;
 mod parts;
 mod words;
 
-use std::{io, net::IpAddr, ops::Range, sync::Arc};
+use std::{borrow::Cow, io, net::IpAddr, ops::Range, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 
@@ -339,7 +339,7 @@ pub struct PartDecision {
     /// whatever is configured.
     pub rule: Option<String>,
     /// Why.
-    pub reason: &'static str,
+    pub reason: Cow<'static, str>,
 }
 
 /// What would have been detached, were this not a trial.
@@ -596,7 +596,31 @@ impl Piece {
     }
 }
 
+impl PartDecision {
+    /// The decision that a part is left alone, and with it the message, for readers differ about it.
+    fn doubtful(path: String, why: Ambiguity) -> Self {
+        Self {
+            path,
+            media_type: "-".to_owned(),
+            name: None,
+            bytes: 0,
+            detached: false,
+            would_detach: false,
+            rule: None,
+            reason: why.to_string().into(),
+        }
+    }
+}
+
 impl Reason {
+    /// What was found in the header, where that decided.
+    pub fn in_header(self) -> Option<PartDecision> {
+        match self {
+            Self::Ambiguous(why) => Some(PartDecision::doubtful(String::new(), why)),
+            _ => None,
+        }
+    }
+
     /// A label for logs and metrics.
     pub fn label(self) -> &'static str {
         match self {

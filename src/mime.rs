@@ -47,19 +47,19 @@ pub enum Ambiguity {
     #[error("delimiter inside a header")]
     DelimiterInHeader,
     /// The `boundary` parameter is missing, repeated, or written in a way readers differ about.
-    #[error("doubtful boundary parameter")]
+    #[error("doubtful boundary in Content-Type")]
     Boundary,
     /// A header block has a line that is no field, a NUL, a bare CR, or no end.
     #[error("malformed header")]
     Header,
-    /// A field that says what the part is occurs twice.
-    #[error("repeated header field")]
-    RepeatedField,
+    /// A field that says what the part is occurs twice, with two values.
+    #[error("{} is there twice", .0.as_str())]
+    RepeatedField(PartField),
     /// `Content-Type` is not `type/subtype`.
-    #[error("malformed content type")]
+    #[error("malformed Content-Type")]
     ContentType,
-    /// `Content-Transfer-Encoding` is not one token, or a multipart is encoded.
-    #[error("doubtful transfer encoding")]
+    /// `Content-Transfer-Encoding` is not one token, or is one that not all readers know.
+    #[error("doubtful Content-Transfer-Encoding")]
     Encoding,
     /// A base64 body has padding in the middle, foreign bytes, or one symbol too many.
     #[error("malformed base64")]
@@ -75,6 +75,28 @@ pub enum Ambiguity {
     HeaderBytes,
 }
 
+/// The fields that say what a part is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PartField {
+    /// `Content-Type`.
+    Type,
+    /// `Content-Disposition`.
+    Disposition,
+    /// `Content-Transfer-Encoding`.
+    Encoding,
+}
+
+impl PartField {
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Type => "Content-Type",
+            Self::Disposition => "Content-Disposition",
+            Self::Encoding => "Content-Transfer-Encoding",
+        }
+    }
+}
+
 impl Ambiguity {
     /// A label for metrics.
     pub fn label(self) -> &'static str {
@@ -86,7 +108,7 @@ impl Ambiguity {
             Self::DelimiterInHeader => "delimiter-in-header",
             Self::Boundary => "boundary",
             Self::Header => "malformed-header",
-            Self::RepeatedField => "repeated-field",
+            Self::RepeatedField(_) => "repeated-field",
             Self::ContentType => "content-type",
             Self::Encoding => "encoding",
             Self::Base64 => "base64",

@@ -3,7 +3,7 @@
 //! A leaf is a candidate when it has a file name, or is an attachment, or is not text; and when it
 //! is not one of the kinds that stay whatever their size (see [`Why`]).
 
-use crate::mime::{Ambiguity, Disposition, Head, Scanner, TransferEncoding};
+use crate::mime::{Disposition, Head, Scanner, TransferEncoding};
 
 /// Why a part stays or goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,10 +23,8 @@ pub enum Why {
     RelatedRoot,
     /// Shown in the text.
     Shown,
-    /// A transfer encoding that is unknown.
+    /// A transfer encoding that is unknown, at least to some readers.
     Encoding,
-    /// Its header says something that readers differ about.
-    Doubtful(Ambiguity),
     /// One of the parts of a multipart that is one thing of an unknown kind.
     Whole,
     /// The body is not what its transfer encoding says.
@@ -89,9 +87,6 @@ impl Why {
             Self::RelatedRoot => "text with embedded parts",
             Self::Shown => "shown in the text",
             Self::Encoding => "unusual transfer encoding",
-            Self::Doubtful(Ambiguity::RepeatedField) => "repeated header field",
-            Self::Doubtful(Ambiguity::ContentType) => "malformed content type",
-            Self::Doubtful(_) => "doubtful transfer encoding",
             Self::Whole => "part of an unknown whole",
             Self::Malformed => "malformed body",
             Self::Rule => "kept by a rule",
@@ -181,9 +176,6 @@ pub fn largest_over(weights: &[Weight]) -> Vec<usize> {
 
 /// Why a leaf stays whatever its size.
 fn protected(head: &Head, place: Place) -> Option<Why> {
-    if let Some(doubt) = head.doubt {
-        return Some(Why::Doubtful(doubt));
-    }
     if head.encoding == TransferEncoding::Unknown {
         return Some(Why::Encoding);
     }
@@ -417,11 +409,7 @@ mod tests {
             ("message/global", "quoted-printable", Judgement::Candidate),
             ("image/png", "x-uuencode", stays(Why::Encoding)),
             ("message/rfc822", "x-uuencode", stays(Why::Encoding)),
-            (
-                "image/png",
-                "base64 ",
-                stays(Why::Doubtful(Ambiguity::Encoding)),
-            ),
+            ("image/png", "base64 ", stays(Why::Encoding)),
         ] {
             assert_eq!(judged(value, encoding), expected, "{value} {encoding}");
         }

@@ -176,7 +176,11 @@ async fn pass(
     explanation: &mut Explanation,
 ) -> Result<Outcome, Failure> {
     filter.ask(&mut envelope, &block.fields()).await;
-    match filter.begin(envelope, &block.fields(), block.eol()) {
+    let start = filter.begin(envelope, &block.fields(), block.eol());
+    if let Start::Pass(reason) | Start::Edit(_, reason) = &start {
+        explanation.parts = reason.in_header().into_iter().collect();
+    }
+    match start {
         Start::Pass(reason) => {
             explanation.reason = reason.label().into();
             Ok(Outcome::Original(Vec::new()))

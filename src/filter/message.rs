@@ -107,8 +107,7 @@ pub(super) enum Settled {
 pub(super) struct Text {
     pub(super) part: PartId,
     pub(super) kind: TextKind,
-    /// Whether it cannot take the notice: it has a name, and thus is a file to some readers, or they
-    /// differ about it.
+    /// Whether it cannot take the notice: it has a name, and thus is a file to some readers.
     pub(super) is_fixed: bool,
     pub(super) charset: Option<String>,
     pub(super) encoding: TransferEncoding,
@@ -380,7 +379,7 @@ impl Message {
                 self.parts.end(part);
                 wait = self.end_leaf(part)?;
             }
-            Event::Ambiguous(why) => return Err(Reason::Ambiguous(why).into()),
+            Event::Ambiguous(why) => return Err(self.doubtful(self.parts.last(), why)),
         }
         Ok(wait.or_else(|| self.spool.is_over().then_some(Wait::Spool)))
     }
@@ -464,7 +463,7 @@ impl Message {
             Some(decoder) => Work::keeping(why, decoder),
             None => {
                 // Who can read it may be shown pictures in it.
-                if is_html(head) || head.doubt.is_some() {
+                if is_html(head) {
                     self.references.assume_everything();
                 }
                 Work::Stays(why)
@@ -557,15 +556,19 @@ impl Message {
         leaf.decide(fate);
     }
 
-    /// A body is not what its transfer encoding says, and readers make different things of it: the part
-    /// is left alone. Where some of it is in the drop and no longer here, the message is. What becomes of
-    /// it is decided where the part ends: it must not matter how much of it was there when it was found
-    /// out.
+    /// A body is not what its transfer encoding says. Readers make different things of malformed
+    /// base64, so the message is left alone; malformed quoted-printable they all show somehow, and the
+    /// part is left alone. Where some of it is in the drop and no longer here, the message is. What
+    /// becomes of it is decided where the part ends: it must not matter how much of it was there when it
+    /// was found out.
     fn malformed(&mut self, leaf: &mut Leaf) -> Result<(), Stop> {
         if leaf.shows {
             self.references.assume_everything();
         }
         match &leaf.work {
+            _ if leaf.file.encoding == TransferEncoding::Base64 => {
+                Err(self.doubtful(leaf.part, Ambiguity::Base64))
+            }
             Work::Detaching(..) => {
                 leaf.work = Work::Spoiled;
                 Ok(())
@@ -636,11 +639,8 @@ impl Message {
     /// Remembers why a heavy part was left alone, for who asks why nothing was done.
     fn note_doubt(&mut self, leaf: &Leaf) {
         let why = match leaf.work {
-            Work::Stays(Why::Doubtful(why)) => Reason::Ambiguous(why),
-            Work::Stays(Why::Malformed) => match leaf.file.encoding {
-                TransferEncoding::Base64 => Reason::Ambiguous(Ambiguity::Base64),
-                _ => Reason::MalformedBody,
-            },
+            Work::Stays(Why::Encoding) => Reason::Ambiguous(Ambiguity::Encoding),
+            Work::Stays(Why::Malformed) => Reason::MalformedBody,
             _ => return,
         };
         if self.is_heavy_as_it_is(leaf) {
@@ -729,12 +729,8 @@ impl Message {
         }
         self.note_doubt(&leaf);
         if self.is_spoiled(&leaf) {
-            let is_base64 = leaf.file.encoding == TransferEncoding::Base64;
-            return Err(if is_base64 {
-                Reason::Ambiguous(Ambiguity::Base64).into()
-            } else {
-                Reason::MalformedBody.into()
-            });
+            self.explain_kept(part, &leaf.file, leaf.bytes, None, Why::Malformed);
+            return Err(Reason::MalformedBody.into());
         }
         if leaf.shows {
             self.references.finish();
@@ -985,7 +981,7 @@ impl Message {
     }
 
     /// Remembers a text part as a place for the notice. What has a name is a file to some readers, even
-    /// where it stands for the text: the notice goes behind it, and behind a first text in doubt.
+    /// where it stands for the text: the notice goes behind it.
     fn text(
         &mut self,
         part: PartId,
@@ -1008,15 +1004,13 @@ impl Message {
             self.texts.clear();
         }
         let is_file = head.is_named && !is_text || head.disposition != Disposition::Inline;
-        let is_fixed = head.is_named || head.doubt.is_some();
-        let is_passed_over = head.doubt.is_some() && !self.texts.is_empty();
-        if is_file || is_passed_over || self.texts.len() >= TEXTS_MAX {
+        if is_file || self.texts.len() >= TEXTS_MAX {
             return None;
         }
         let text = || Text {
             part,
             kind,
-            is_fixed,
+            is_fixed: head.is_named,
             charset: head.charset.clone(),
             encoding: head.encoding,
             header: self.header_start,
@@ -1056,7 +1050,15 @@ impl Message {
 
     /// Whether a decision is still kept.
     fn takes_notes(&self) -> bool {
-        self.filter.explain || self.decisions.len() < DECISIONS_MAX
+        self.decisions.len() < self.most_decisions()
+    }
+
+    fn most_decisions(&self) -> usize {
+        if self.filter.explain {
+            usize::MAX
+        } else {
+            DECISIONS_MAX
+        }
     }
 
     /// Keeps a decision for the log, or for who wants all of them explained.
@@ -1081,9 +1083,17 @@ impl Message {
             detached: false,
             would_detach: false,
             rule: label,
-            reason: why.as_str(),
+            reason: why.as_str().into(),
         });
         self.decisions.last_mut()
+    }
+
+    /// Ends work on a message that is left alone, and notes the part for which it is.
+    fn doubtful(&mut self, part: PartId, why: Ambiguity) -> Stop {
+        let path = self.parts.path(part);
+        self.decisions.truncate(self.most_decisions() - 1);
+        self.decisions.push(PartDecision::doubtful(path, why));
+        Reason::Ambiguous(why).into()
     }
 }
 

@@ -186,6 +186,11 @@ impl Parts {
         self.around(part).zip(inner).filter(is_choice)
     }
 
+    /// The part that began last.
+    pub(super) fn last(&self) -> PartId {
+        self.parts.len() as PartId - 1
+    }
+
     /// The multipart around a part, and how many parts that has.
     pub(super) fn parent(&self, part: PartId) -> (PartId, u32) {
         let parent = self.parts[part as usize].parent;

@@ -51,11 +51,16 @@ impl Outline {
 
     /// Takes over what was decided.
     pub(super) fn tell(&mut self, message: &Message) {
-        let parts: Vec<String> = message.explanation().iter().map(in_words).collect();
-        self.decisions = (!parts.is_empty()).then(|| parts.join("; "));
+        self.tell_parts(message.explanation());
         self.trial = message.trial();
+    }
+
+    /// Takes over what was decided for parts.
+    pub(super) fn tell_parts(&mut self, parts: &[PartDecision]) {
+        let in_words: Vec<String> = parts.iter().map(in_words).collect();
+        self.decisions = (!in_words.is_empty()).then(|| in_words.join("; "));
         if self.who.is_some() {
-            self.parts = message.explanation().iter().map(Part::from).collect();
+            self.parts = parts.iter().map(Part::from).collect();
         }
     }
 
@@ -77,7 +82,7 @@ pub(super) fn explain(message: &Message, outline: &Outline) {
             bytes = part.bytes,
             detached = part.detached,
             rule = part.rule,
-            reason = part.reason,
+            reason = &*part.reason,
             "part",
         );
     }
@@ -114,7 +119,7 @@ fn in_words(part: &PartDecision) -> String {
     };
     let (rule, reason, bytes) = (
         part.rule.as_deref().unwrap_or("always"),
-        part.reason,
+        &part.reason,
         part.bytes,
     );
     format!("{path} {fate} ({rule}, {reason}, {bytes} bytes)")

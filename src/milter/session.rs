@@ -357,6 +357,9 @@ impl Session {
             Start::Edit(..) => header.keep(true, &mut self.held),
             Start::Scan(message) => header.keep(!message.edits().is_empty(), &mut self.held),
         }
+        if let Start::Pass(reason) | Start::Edit(_, reason) = &start {
+            outline.tell_parts(reason.in_header().as_slice());
+        }
         let answer = match start {
             Start::Pass(reason) => self.pass(&outline, reason.label()),
             Start::Edit(edits, reason) => {

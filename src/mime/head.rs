@@ -3,7 +3,7 @@
 use std::{borrow::Cow, mem};
 
 use super::{
-    Ambiguity,
+    Ambiguity, PartField,
     param::{self, Parameter, Structured},
 };
 
@@ -77,9 +77,6 @@ pub struct Head {
     pub charset: Option<String>,
     /// The `boundary` parameter of a multipart.
     pub boundary: Option<Vec<u8>>,
-    /// What readers see differently in a leaf: it is left as it is, and the parts around it are the same
-    /// to all.
-    pub doubt: Option<Ambiguity>,
 }
 
 /// The types of most parts.
@@ -175,7 +172,11 @@ impl std::fmt::Display for MediaType {
 }
 
 impl TransferEncoding {
-    fn parse(value: &[u8]) -> Result<Self, Ambiguity> {
+    /// Reads the field of a part of the type `main`.
+    ///
+    /// # Errors
+    /// Readers differ about it, and thus about more than this part.
+    fn parse(value: &[u8], main: &str) -> Result<Self, Ambiguity> {
         let token = value.trim_ascii();
         if token.is_empty() || !token.iter().all(|&b| param::is_token(b)) {
             return Err(Ambiguity::Encoding);
@@ -194,9 +195,14 @@ impl TransferEncoding {
         // A blank behind the token or a fold before it is part of the value to Python: no encoding that
         // it knows, which is the same where nothing is to be decoded.
         let is_strict = value.trim_ascii_start() == token && !value.contains(&b'\n');
-        (is_strict || encoding.is_identity())
-            .then_some(encoding)
-            .ok_or(Ambiguity::Encoding)
+        match main {
+            // No reader decodes a multipart.
+            "multipart" => Ok(Self::SevenBit),
+            _ if is_strict || encoding.is_identity() => Ok(encoding),
+            // Who decodes it finds parts that others do not.
+            "message" => Err(Ambiguity::Encoding),
+            _ => Ok(Self::Unknown),
+        }
     }
 
     /// Whether the body stands in the message as it is.
@@ -335,10 +341,8 @@ struct Described<'a> {
     encoding: Option<&'a [u8]>,
     id: Option<&'a [u8]>,
     location: Option<&'a [u8]>,
-    /// Whether one of the first three occurs twice, and says something else.
-    repeats: bool,
-    /// The `Content-Type` before the last one, if that says something else.
-    type_before: Option<&'a [u8]>,
+    /// Which of the first three occurs twice, and says something else.
+    repeated: Option<PartField>,
 }
 
 impl<'a> Described<'a> {
@@ -372,33 +376,19 @@ impl<'a> Described<'a> {
             return;
         }
         let is = |name: &[u8]| rest.eq_ignore_ascii_case(name);
-        let is_type = rest.len() == 4;
-        let place = match rest.len() {
-            4 if is(b"type") => &mut self.content_type,
-            11 if is(b"disposition") => &mut self.disposition,
-            17 if is(b"transfer-encoding") => &mut self.encoding,
+        let (place, field) = match rest.len() {
+            4 if is(b"type") => (&mut self.content_type, PartField::Type),
+            11 if is(b"disposition") => (&mut self.disposition, PartField::Disposition),
+            17 if is(b"transfer-encoding") => (&mut self.encoding, PartField::Encoding),
             2 if is(b"id") => return keep_first(&mut self.id, value),
             8 if is(b"location") => return keep_first(&mut self.location, value),
             _ => return,
         };
-        let before = place.replace(value);
-        let differs = |before: &&[u8]| before.trim_ascii() != value.trim_ascii();
-        if let Some(before) = before.filter(differs) {
-            self.repeats = true;
-            self.type_before = if is_type {
-                Some(before)
-            } else {
-                self.type_before
-            };
+        let differs = |before: &[u8]| before.trim_ascii() != value.trim_ascii();
+        if place.replace(value).is_some_and(differs) {
+            self.repeated = Some(field);
         }
     }
-}
-
-/// Whether some reader may take what is of this type for a multipart or a message with parts.
-fn may_have_parts(content_type: &[u8]) -> bool {
-    let lower = content_type.to_ascii_lowercase();
-    let has = |word: &[u8]| memchr::memmem::find(&lower, word).is_some();
-    has(b"multipart") || has(b"message")
 }
 
 fn keep_first<'a>(place: &mut Option<&'a [u8]>, value: &'a [u8]) {
@@ -447,39 +437,26 @@ impl Head {
             content_location: None,
             charset: None,
             boundary: None,
-            doubt: None,
         }
     }
 
     fn of(described: &Described<'_>, default: MediaType) -> Result<Self, Ambiguity> {
+        if let Some(field) = described.repeated {
+            return Err(Ambiguity::RepeatedField(field));
+        }
         let mut content_type = described.content_type.map(Structured::parse);
         let disposition = described.disposition.map(Structured::parse);
-        let (mut encoding, mut doubt) = match described.encoding.map(TransferEncoding::parse) {
-            Some(Ok(encoding)) => (encoding, None),
-            Some(Err(why)) => (TransferEncoding::Unknown, Some(why)),
-            None => (TransferEncoding::SevenBit, None),
-        };
         let media = match &mut content_type {
             Some(field) => {
                 let word = mem::take(&mut field.word);
-                MediaType::parse(word).unwrap_or_else(|| {
-                    doubt = Some(Ambiguity::ContentType);
-                    MediaType::new("application", "octet-stream")
-                })
+                MediaType::parse(word).ok_or(Ambiguity::ContentType)?
             }
             None => default,
         };
-        if described.repeats {
-            doubt = Some(Ambiguity::RepeatedField);
-        }
-        if let Some(why) = doubt {
-            let of_types = [described.content_type, described.type_before];
-            let is_clear = media.main() == "multipart" && described.type_before.is_none();
-            if of_types.into_iter().flatten().any(may_have_parts) && !is_clear {
-                return Err(why);
-            }
-            encoding = TransferEncoding::Unknown;
-        }
+        let encoding = match described.encoding {
+            Some(value) => TransferEncoding::parse(value, media.main())?,
+            None => TransferEncoding::SevenBit,
+        };
         let name_in = |field: &Option<Structured>, name| field.as_ref()?.file_name(name);
         let has = |field: &Option<Structured>, name: &str| {
             field
@@ -495,12 +472,9 @@ impl Head {
             content_location: described.location.map(unfolded),
             charset: content_type.as_ref().and_then(charset_of),
             boundary: None,
-            doubt,
             media,
         };
         if head.media.main() == "multipart" {
-            // What is said of a multipart beside its type matters to no reader.
-            (head.doubt, head.encoding) = (None, TransferEncoding::SevenBit);
             let value = described.content_type.unwrap_or_default();
             head.boundary = Some(boundary_of(value, content_type)?);
         }
@@ -663,6 +637,42 @@ mod tests {
     }
 
     #[test]
+    fn an_encoding_that_some_readers_do_not_know_is_unknown() {
+        for value in [
+            "base64 ",
+            "\r\n base64",
+            " quoted-printable\t",
+            " x-uuencode",
+        ] {
+            let head = read(&format!("Content-Transfer-Encoding:{value}\r\n\r\n")).unwrap();
+            assert_eq!(head.encoding, TransferEncoding::Unknown, "{value}");
+        }
+        for value in ["base64", "x-uuencode", "quoted-printable "] {
+            let block = format!(
+                "Content-Type: multipart/mixed; boundary=b\r\n\
+                 Content-Transfer-Encoding: {value}\r\n\r\n"
+            );
+            let encoding = read(&block).unwrap().encoding;
+            assert_eq!(encoding, TransferEncoding::SevenBit, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_field_said_twice_is_one_if_it_says_the_same() {
+        let twice = |one, other| {
+            read(&format!(
+                "Content-Type: {one}\r\nContent-Type:{other}\r\n\r\n"
+            ))
+        };
+        let head = twice("image/png", "image/png ").unwrap();
+        assert!(head.media.is("image", "png"));
+        assert_eq!(
+            twice("image/png", "image/PNG").err(),
+            Some(Ambiguity::RepeatedField(PartField::Type))
+        );
+    }
+
+    #[test]
     fn fields_split_by_others_are_held_to_the_same_rules() {
         let field = |name: &str, value: &str| Field {
             name: name.into(),
@@ -699,7 +709,7 @@ mod tests {
         let table = [
             (
                 "Content-Type: text/plain\r\ncontent-type: text/html\r\n\r\n",
-                RepeatedField,
+                RepeatedField(PartField::Type),
             ),
             ("Content-Type: image/png,text/html\r\n\r\n", ContentType),
             ("Content-Type: image\r\n\r\n", ContentType),
@@ -758,8 +768,10 @@ mod tests {
                 "Content-Type: multipart/mixed; boundary=\"<b>\"\r\n\r\n",
                 Boundary,
             ),
-            ("Content-Transfer-Encoding: base64 \r\n\r\n", Encoding),
-            ("Content-Transfer-Encoding:\r\n base64\r\n\r\n", Encoding),
+            (
+                "Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64 \r\n\r\n",
+                Encoding,
+            ),
             (
                 "Content-Type: multipart/mixed; boundary=b (c)\r\n\r\n",
                 Boundary,
@@ -772,9 +784,7 @@ mod tests {
             ("A: b\0c\r\n\r\n", Header),
         ];
         for (block, why) in table {
-            // A doubt about a leaf is its own, any other is the message's.
-            let doubt = read(block).map_or_else(Some, |head| head.doubt);
-            assert_eq!(doubt, Some(why), "{block}");
+            assert_eq!(read(block).err(), Some(why), "{block}");
         }
     }
 }

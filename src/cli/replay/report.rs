@@ -161,9 +161,9 @@ mod tests {
             would_detach: goes,
             rule: Some("default".into()),
             reason: if goes {
-                "threshold reached"
+                "threshold reached".into()
             } else {
-                "below the threshold"
+                "below the threshold".into()
             },
         }
     }

@@ -84,7 +84,7 @@ mod tests {
             detached,
             would_detach: !detached,
             rule: Some("lists".into()),
-            reason: "large",
+            reason: "large".into(),
         };
         Explanation {
             reason: "detached".into(),

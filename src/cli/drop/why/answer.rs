@@ -195,18 +195,22 @@ fn in_words(reason: &str) -> &str {
         "malformed-body" => {
             "malformed-body: a heavy part is not what its encoding says, or has no end"
         }
-        "base64" => "base64: a heavy part is not what its base64 says",
+        "base64" => "base64: a part is not what its base64 says",
         "boundary" => "boundary: readers differ about the boundary of a multipart",
         "malformed-header" => "malformed-header: a header has a line that is no field, or no end",
         "repeated-field" => "repeated-field: a Content- field stands twice, and says two things",
         "content-type" => "content-type: a Content-Type is not one that all readers know",
-        "encoding" => "encoding: readers differ about a Content-Transfer-Encoding",
-        "delimiter-tail"
-        | "delimiter-mid-line"
-        | "delimiter-line-end"
-        | "delimiter-twice"
-        | "delimiter-in-header" => "delimiter: readers differ about where a part ends",
-        "limit-depth" | "limit-parts" | "limit-header" => "a limit of [limits] is passed",
+        "encoding" => "encoding: not all readers know a Content-Transfer-Encoding",
+        "delimiter-tail" => "delimiter-tail: a boundary has something behind it on its line",
+        "delimiter-mid-line" => "delimiter-mid-line: a boundary stands inside of a line",
+        "delimiter-line-end" => {
+            "delimiter-line-end: a boundary stands between line ends of two kinds"
+        }
+        "delimiter-twice" => "delimiter-twice: a line is the boundary of two multiparts",
+        "delimiter-in-header" => "delimiter-in-header: a boundary stands in the header of a part",
+        "limit-depth" => "limit-depth: multiparts are nested deeper than limits.depth_max",
+        "limit-parts" => "limit-parts: it has more parts than limits.parts_max",
+        "limit-header" => "limit-header: a header is longer than limits.header_bytes_max",
         "not-editable" => "not-editable: the mail server does not let mail be changed",
         other => other,
     }
