@@ -571,6 +571,8 @@ pub struct NoticeConfig {
     /// The time zone of its dates.
     #[serde(with = "As::<Zone>")]
     pub time_zone: TimeZone,
+    /// Whether it stands in a small attached text, too.
+    pub part: bool,
 }
 
 /// Where the notice stands in the text.

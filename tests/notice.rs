@@ -298,13 +298,22 @@ async fn filtered(body: &[u8]) -> Vec<u8> {
 
 /// The same, with other fields in its header.
 async fn filtered_with(fields: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
+    filtered_by(&[], fields, body).await
+}
+
+/// The same, with other settings.
+async fn filtered_by(settings: &[&str], fields: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
     let directory = tempfile::tempdir().unwrap();
     let sources = Sources {
-        settings: vec![
-            format!("drop.directory={}", directory.path().display()),
-            "detach.threshold=1".to_owned(),
-            "web.public_url=https://drop.example/".to_owned(),
-        ],
+        settings: [
+            &format!("drop.directory={}", directory.path().display()),
+            "detach.threshold=1",
+            "web.public_url=https://drop.example/",
+        ]
+        .iter()
+        .chain(settings)
+        .map(|setting| (*setting).to_owned())
+        .collect(),
         ..Sources::default()
     };
     let config = Arc::new(Config::load(&sources).unwrap());
@@ -393,6 +402,108 @@ async fn a_text_with_a_name_or_unknown_encoding_has_the_notice_behind_it() {
         let start = "--b\r\nContent-Type: text/plain; charset=utf-8\r\n";
         assert!(added.starts_with(start), "{added}");
         assert_eq!(added.matches("https://drop.example/").count(), 1);
+    }
+}
+
+/// A part with a text of one word.
+fn text_part(subtype: &str, body: &str) -> String {
+    format!("--b\r\nContent-Type: text/{subtype}; charset=utf-8\r\n\r\n{body}\r\n")
+}
+
+/// A picture of this name, shown in line or not.
+fn picture(name: &str, disposition: &str) -> String {
+    format!(
+        "--b\r\nContent-Type: image/jpeg\r\n\
+         Content-Disposition: {disposition}; filename=\"{name}\"\r\n\
+         Content-Transfer-Encoding: base64\r\n\r\n/9j/4AA=\r\n"
+    )
+}
+
+#[tokio::test]
+async fn a_picture_between_two_texts_is_named_in_its_place() {
+    for (subtype, one, other) in [
+        ("plain", "[IMG_1.jpeg]", "[a (b).jpeg]"),
+        (
+            "html",
+            "<div dir=\"auto\">[IMG_1.jpeg]</div>",
+            "<div dir=\"auto\">[a (b).jpeg]</div>",
+        ),
+    ] {
+        let body = [
+            text_part(subtype, "one"),
+            picture("IMG_1.jpeg", "inline"),
+            text_part(subtype, "two"),
+            picture("a [b].jpeg", "inline"),
+            text_part(subtype, "three"),
+        ]
+        .concat();
+        let new = filtered(format!("{body}--b--\r\n").as_bytes()).await;
+        let new = String::from_utf8(new).unwrap();
+        let find = |what: &str| new.find(what).unwrap_or_else(|| panic!("{what}: {new}"));
+        let order = ["one", one, "https://drop.example/", "two", other, "three"].map(find);
+        assert!(order.is_sorted(), "{order:?} {new}");
+        assert_eq!(new.matches(one).count() + new.matches(other).count(), 2);
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_shown_between_two_texts_is_named_in_the_notice_only() {
+    let quoted = "one\r\n\r\nOn Monday, Bob wrote:\r\n> yes";
+    for (first, disposition, last) in [
+        ("one", "attachment", "two"),
+        ("one", "inline", ""),
+        // The notice has its place above the quote, and all that we say stands together.
+        (quoted, "inline", "two"),
+    ] {
+        let last = match last {
+            "" => String::new(),
+            last => text_part("plain", last),
+        };
+        let body = [
+            text_part("plain", first),
+            picture("IMG_1.jpeg", disposition),
+            last,
+        ]
+        .concat();
+        let new = filtered(format!("{body}--b--\r\n").as_bytes()).await;
+        let new = String::from_utf8(new).unwrap();
+        assert!(!new.contains("[IMG_1.jpeg]"), "{new}");
+        assert_eq!(new.matches("https://drop.example/").count(), 1, "{new}");
+    }
+}
+
+#[tokio::test]
+async fn an_attached_text_says_the_same_where_the_admin_wants_one() {
+    let own = text_part("plain", "Hello");
+    for (settings, name, end, is_there) in [
+        (&[][..], "fichiers-joints.txt", "--b--\r\n", false),
+        (
+            &["notice.part=true"],
+            "fichiers-joints.txt",
+            "--b--\r\n",
+            true,
+        ),
+        (
+            &["notice.part=true", "notice.language=en"],
+            "attached-files.txt",
+            "--b--\r\n",
+            true,
+        ),
+        // A message that was cut off gets no end.
+        (&["notice.part=true"], "fichiers-joints.txt", "", false),
+    ] {
+        let new = filtered_by(settings, &[], format!("{own}{PDF}{end}").as_bytes()).await;
+        let new = String::from_utf8(new).unwrap();
+        let disposition =
+            format!("\r\nContent-Disposition: attachment; filename=\"{name}\"\r\n\r\n");
+        let attached = new.split_once(&disposition).map(|(_, attached)| attached);
+        assert_eq!(attached.is_some(), is_there, "{settings:?} {new}");
+        let links = new.matches("https://drop.example/").count();
+        assert_eq!(links, if is_there { 2 } else { 1 }, "{new}");
+        assert!(
+            attached.is_none_or(|attached| attached.ends_with("\r\n--b--\r\n")),
+            "{new}"
+        );
     }
 }
 

@@ -174,6 +174,7 @@ impl Default for NoticeConfig {
             fallback: Fallback::One(Language::Fr),
             templates: None,
             time_zone: TimeZone::system(),
+            part: false,
         }
     }
 }

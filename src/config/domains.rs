@@ -15,7 +15,7 @@ pub const DOMAINS_DIRECTORY: &str = "domains.d";
 pub(super) const DOMAINS_MAX: usize = 1000;
 
 /// What a domain may have of its own.
-pub(super) const KEYS: [&str; 17] = [
+pub(super) const KEYS: [&str; 18] = [
     "web.public_url",
     "web.operator",
     "web.contact",
@@ -33,6 +33,7 @@ pub(super) const KEYS: [&str; 17] = [
     "notice.fallback",
     "notice.templates",
     "notice.time_zone",
+    "notice.part",
 ];
 
 /// The configurations of domains, by their names in lower case.

@@ -11,6 +11,7 @@ use super::{
     copies::Turn,
     language::language,
     message::{Detached, Text},
+    parts::Slot,
 };
 use crate::{
     config::{Fallback, Position, ShowSender},
@@ -20,8 +21,8 @@ use crate::{
     policy::Source,
     rewrite::{
         Eol, MEASURES,
-        insert::{self, TextKind, TextPart},
-        notice::{Notice, NoticeFile, Own},
+        insert::{self, Addition, NewPart, TextKind, TextPart},
+        notice::{FILES_MAX, Notice, NoticeFile, Own},
     },
     store::PackageDraft,
 };
@@ -310,8 +311,13 @@ fn whole(message: &Message, notice: &Notice) -> (Vec<Change>, Vec<HeaderEdit>) {
 /// cannot take it; into one in front where there are none.
 async fn places(message: &Message, notice: &Notice) -> Result<Option<Vec<Change>>, FilterError> {
     let (mut insertions, mut failed) = (Vec::new(), Vec::new());
+    let mut between = between(message);
     for text in targets(message) {
-        match insertion(message, text, notice).await? {
+        let addition = Addition {
+            between: &between.remove(&text.part).unwrap_or_default(),
+            notice: Some(notice),
+        };
+        match insertion(message, text, &addition).await? {
             Some(insertion) => insertions.push((text.part, insertion)),
             None => failed.push(text.part),
         }
@@ -325,16 +331,61 @@ async fn places(message: &Message, notice: &Notice) -> Result<Option<Vec<Change>
     };
     insertions.retain(|(part, _)| taking.contains(part));
     let mut changes: Vec<Change> = insertions.into_iter().flat_map(|(_, made)| made).collect();
+    for text in &message.texts {
+        let addition = Addition {
+            between: &between.remove(&text.part).unwrap_or_default(),
+            notice: None,
+        };
+        if !addition.between.is_empty() {
+            changes.extend(
+                insertion(message, text, &addition)
+                    .await?
+                    .into_iter()
+                    .flatten(),
+            );
+        }
+    }
+    let part = insert::new_part(notice, message.eol);
     for slot in slots {
-        let delimiter = message.spool.read(slot.delimiter).await?;
-        let with = [&delimiter, eol(message), &new_part(message, notice)].concat();
-        changes.push(Change {
-            at: slot.at..slot.at,
-            with: with.into(),
-            is_part: true,
-        });
+        changes.push(filled(message, slot, &part).await?);
+    }
+    if message.filter.config.notice.part
+        && let Some(slot) = message.parts.slot_at_end()
+    {
+        let part = insert::new_attachment(notice, message.eol);
+        changes.push(filled(message, slot, &part).await?);
     }
     Ok(Some(changes))
+}
+
+/// The change that puts a part in a place.
+async fn filled(message: &Message, slot: Slot, part: &NewPart) -> Result<Change, FilterError> {
+    let delimiter = message.spool.read(slot.delimiter).await?;
+    Ok(Change {
+        at: slot.at..slot.at,
+        with: [&delimiter, eol(message), &written(message, part)]
+            .concat()
+            .into(),
+        is_part: true,
+    })
+}
+
+/// The names of what readers showed in line between two texts, by the text before them.
+fn between(message: &Message) -> HashMap<PartId, Vec<String>> {
+    let is_text = |part: PartId| message.texts.iter().any(|text| text.part == part);
+    let mut names: HashMap<PartId, Vec<String>> = HashMap::new();
+    for file in message.detached.iter().filter(|file| file.is_inline) {
+        if let Some((before, behind)) = message.parts.neighbours(file.part)
+            && is_text(before)
+            && is_text(behind)
+        {
+            names.entry(before).or_default().push(file.name.clone());
+        }
+    }
+    for names in names.values_mut() {
+        names.truncate(FILES_MAX);
+    }
+    names
 }
 
 /// The first HTML, and the first plain text unless it is a list's footer behind the HTML; no HTML that is one of
@@ -362,11 +413,11 @@ fn targets(message: &Message) -> Vec<&Text> {
     chosen
 }
 
-/// The changes that put the notice into a text part; `None` if it cannot take it.
+/// The changes that put an addition into a text part; `None` if it cannot take it.
 async fn insertion(
     message: &Message,
     text: &Text,
-    notice: &Notice,
+    addition: &Addition<'_>,
 ) -> Result<Option<Vec<Change>>, FilterError> {
     if text.is_fixed {
         return Ok(None);
@@ -390,11 +441,12 @@ async fn insertion(
         encoding: text.encoding,
     };
     let position = match source(message).position(&message.filter.config) {
+        _ if addition.notice.is_none() => Position::End,
         // It ends with what nobody reads.
         Position::BeforeQuote if message.is_newsletter => Position::Start,
         position => position,
     };
-    let mut splices = match insert::insert(&part, notice, position, message.eol) {
+    let mut splices = match insert::insert(&part, *addition, position, message.eol) {
         Ok(splices) => splices,
         Err(reason) => {
             let (queue_id, kind) = (&message.envelope.queue_id, text.kind);
@@ -429,12 +481,19 @@ fn in_front(message: &Message, notice: &Notice) -> Option<Vec<Change>> {
 
 /// A part that is all notice, from its header to its last line end.
 fn new_part(message: &Message, notice: &Notice) -> Vec<u8> {
+    written(message, &insert::new_part(notice, message.eol))
+}
+
+/// A part as it stands in the message, behind its delimiter line.
+fn written(message: &Message, part: &NewPart) -> Vec<u8> {
     let eol = eol(message);
-    let part = insert::new_part(notice, message.eol);
     let field = |name: &str, value: &str| [name.as_bytes(), b":", value.as_bytes(), eol].concat();
     let content_type = field("Content-Type", &part.content_type);
     let encoding = field("Content-Transfer-Encoding", &part.encoding);
-    [&content_type, &encoding, eol, &part.body].concat()
+    let disposition = part.disposition.as_deref();
+    let disposition = disposition.map(|value| field("Content-Disposition", value));
+    let disposition = disposition.unwrap_or_default();
+    [&content_type, &encoding, &disposition, eol, &part.body].concat()
 }
 
 fn eol(message: &Message) -> &'static [u8] {

@@ -89,6 +89,8 @@ pub(super) struct FileHead {
     first: Option<Vec<u8>>,
     pub(super) media_type: Cow<'static, str>,
     pub(super) encoding: TransferEncoding,
+    /// Whether readers may show it in line.
+    pub(super) is_inline: bool,
 }
 
 impl Leaf {
@@ -197,6 +199,7 @@ impl FileHead {
             first: None,
             media_type,
             encoding: head.encoding,
+            is_inline: head.disposition == mime::Disposition::Inline,
         };
         let is_told = file.is_nameless_message()
             || names::lacks_extension(file.declared.as_deref(), &file.media_type);

@@ -146,6 +146,8 @@ pub(super) struct Detached {
     pub(super) bytes: u64,
     pub(super) file: Option<DurableFile>,
     pub(super) going: Going,
+    /// Whether readers may have shown it in line.
+    pub(super) is_inline: bool,
 }
 
 /// What must be waited for before the next event is acted upon.
@@ -858,6 +860,7 @@ impl Message {
             bytes,
             file: None,
             going,
+            is_inline: file.is_inline,
         };
         match draft {
             Some(draft) => self.finishing = Some((detached, tokio::spawn(draft.finish()))),

@@ -186,6 +186,25 @@ impl Parts {
         self.around(part).zip(inner).filter(is_choice)
     }
 
+    /// The nearest parts that stay before and behind one of a multipart whose parts are shown one after
+    /// the other.
+    pub(super) fn neighbours(&self, part: PartId) -> Option<(PartId, PartId)> {
+        let parent = self.parts[part as usize].parent;
+        if !matches!(
+            self.parts[parent as usize].kind,
+            Kind::Mixed | Kind::Sequence
+        ) {
+            return None;
+        }
+        let stays = |id: &PartId| {
+            let sibling = &self.parts[*id as usize];
+            sibling.parent == parent && !sibling.gone
+        };
+        let before = (1..part).rev().find(stays)?;
+        let behind = (part + 1..=self.last()).find(stays)?;
+        Some((before, behind))
+    }
+
     /// The part that began last.
     pub(super) fn last(&self) -> PartId {
         self.parts.len() as PartId - 1
@@ -215,6 +234,15 @@ impl Parts {
             self.add_slot(self.slot_behind(alternative)?, taking, &mut slots);
         }
         Some(slots)
+    }
+
+    /// A place behind all other parts of a message whose parts are shown one after the other, if it has
+    /// an end.
+    pub(super) fn slot_at_end(&self) -> Option<Slot> {
+        let is_child = |id: &PartId| self.parts[*id as usize].parent == 0;
+        let last = (1..=self.last()).rev().find(is_child)?;
+        self.parts[last as usize].next?;
+        self.slot_behind(last).filter(|slot| slot.around == 0)
     }
 
     /// Adds a place, and drops what is shown together with it.

@@ -6,16 +6,18 @@
 //! A text that is not in its charset gets ASCII, and a broken escape elsewhere in it stays as it is.
 //! What can take nothing is refused: a new part of our own behind it says the same.
 
+mod addition;
 mod body;
 #[cfg(test)]
 mod tests;
 mod text;
 
+pub use self::addition::Addition;
 use self::{
     body::{Body, check},
     text::Text,
 };
-use super::{Eol, Splice, charset::Charset, header, line_end, notice::Notice, qp};
+use super::{Eol, Splice, charset::Charset, header, line_end, notice::Notice, qp, words};
 use crate::{config::Position, mime::TransferEncoding};
 
 /// A text part as it stands in the message.
@@ -48,7 +50,7 @@ pub enum TextKind {
 #[error("{0}")]
 pub struct CannotTake(pub &'static str);
 
-/// The splices, relative to `part.raw` and in order, that put the notice into the part.
+/// The splices, relative to `part.raw` and in order, that put an addition into the part.
 ///
 /// The cost is linear in the part's size.
 ///
@@ -56,9 +58,9 @@ pub struct CannotTake(pub &'static str);
 /// The part cannot take it: its charset is not an extension of ASCII, its body is not valid in its
 /// transfer encoding where it matters, holds PGP armour, NUL or a bare CR, or no place in it is
 /// sure to be seen.
-pub fn insert(
+pub fn insert<'a>(
     part: &TextPart<'_>,
-    notice: &Notice,
+    addition: impl Into<Addition<'a>>,
     position: Position,
     eol: Eol,
 ) -> Result<Vec<Splice>, CannotTake> {
@@ -79,7 +81,7 @@ pub fn insert(
         kind: part.kind,
         eol,
     };
-    let mut splices = text.splices(notice, position, part.encoding)?;
+    let mut splices = text.splices(&addition.into(), position, part.encoding)?;
     splices.extend(header::without_measures(header));
     // Stable: fields that are added at the same place keep their order.
     splices.sort_by_key(|splice| splice.at.start);
@@ -100,7 +102,17 @@ pub fn new_part(notice: &Notice, eol: Eol) -> NewPart {
     NewPart {
         content_type: " text/plain; charset=utf-8".into(),
         encoding: encoding.into(),
+        disposition: None,
         body,
+    }
+}
+
+/// The same as an attachment, which mail programs list among the files.
+pub fn new_attachment(notice: &Notice, eol: Eol) -> NewPart {
+    let name = words::part_name(notice.language);
+    NewPart {
+        disposition: Some(format!(" attachment; filename=\"{name}\"")),
+        ..new_part(notice, eol)
     }
 }
 
@@ -111,6 +123,8 @@ pub struct NewPart {
     pub content_type: String,
     /// The value of `Content-Transfer-Encoding`, with its leading space.
     pub encoding: String,
+    /// The value of `Content-Disposition`, if it has one, with its leading space.
+    pub disposition: Option<String>,
     /// The encoded body, with its last line end.
     pub body: Vec<u8>,
 }

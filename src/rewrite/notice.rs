@@ -17,7 +17,7 @@ use jiff::Zoned;
 pub use self::template::{TEMPLATES, TemplateError, Templates};
 pub(super) use self::text::Setting;
 use super::words;
-use crate::{config::Language, filter::Direction};
+use crate::{config::Language, filter::Direction, names};
 
 /// How many files are named one by one; the rest is counted, and all are on the page. With names
 /// of at most [`crate::names::DISPLAY_CHARS_MAX`] characters the notice stays under 64 KiB in any
@@ -63,6 +63,21 @@ pub struct NoticeFile {
     pub name: String,
     /// Its decoded size in bytes.
     pub bytes: u64,
+}
+
+/// A line that stands in the place of a file that was shown between two texts.
+pub(super) fn place_text(name: &str, setting: &Setting<'_>) -> String {
+    format!("[{}]", text::shown(&unbracketed(name), setting))
+}
+
+/// The same in HTML.
+pub(super) fn place_html(name: &str) -> String {
+    let name = names::display(&unbracketed(name));
+    format!("<div dir=\"auto\">[{}]</div>", html::html_name(&name))
+}
+
+fn unbracketed(name: &str) -> String {
+    name.replace('[', "(").replace(']', ")")
 }
 
 impl Notice {

@@ -88,6 +88,14 @@ pub(super) fn action(language: Language) -> &'static str {
     }
 }
 
+/// The name of an attached text that says what the notice says.
+pub(super) fn part_name(language: Language) -> &'static str {
+    match language {
+        Language::En => "attached-files.txt",
+        Language::Fr => "fichiers-joints.txt",
+    }
+}
+
 /// The quotation marks around a name.
 pub(super) fn quotes(language: Language) -> (&'static str, &'static str) {
     match language {

@@ -7,10 +7,10 @@ use super::{
         Eol, Splice,
         charset::{self, Charset},
         header, html, line_end,
-        notice::{Notice, Setting},
+        notice::Setting,
         plain, qp,
     },
-    CannotTake, TextKind,
+    Addition, CannotTake, TextKind,
     body::{Body, encode_base64, has_pair, spliced},
 };
 use crate::{config::Position, mime::TransferEncoding};
@@ -30,11 +30,12 @@ pub(super) struct Text<'a> {
 impl Text<'_> {
     pub(super) fn splices(
         &self,
-        notice: &Notice,
+        addition: &Addition<'_>,
         position: Position,
         encoding: TransferEncoding,
     ) -> Result<Vec<Splice>, CannotTake> {
         let at = self.place(position)?;
+        let addition = self.fitting(addition, at)?;
         let text = self.body.text();
         if let Body::QuotedPrintable(decoded) = &self.body {
             let takes = if decoded.is_malformed {
@@ -46,10 +47,10 @@ impl Text<'_> {
         }
         let (lines, label) = match self.kind {
             TextKind::Html => (
-                joined(notice.html(), self.text_eol(), |c| vec![c as u8]),
+                joined(addition.html(), self.text_eol(), |c| vec![c as u8]),
                 None,
             ),
-            TextKind::Plain => self.plain_lines(notice),
+            TextKind::Plain => self.plain_lines(&addition),
         };
         let added = match self.kind {
             TextKind::Html => self.html_block(lines, at)?,
@@ -76,6 +77,17 @@ impl Text<'_> {
         Ok(splices)
     }
 
+    /// As much of an addition as has its place at `at`: what stood behind the text is named at its end.
+    fn fitting<'b>(&self, addition: &Addition<'b>, at: usize) -> Result<Addition<'b>, CannotTake> {
+        if addition.between.is_empty() || self.place(Position::End)? == at {
+            return Ok(*addition);
+        }
+        let rest = addition.without_files();
+        (!rest.is_empty())
+            .then_some(rest)
+            .ok_or(CannotTake("no end"))
+    }
+
     /// Where the notice goes in the decoded text.
     fn place(&self, position: Position) -> Result<usize, CannotTake> {
         let text = self.body.text();
@@ -96,9 +108,9 @@ impl Text<'_> {
         Err(CannotTake("charset"))
     }
 
-    /// The notice in the part's charset; with the splice that declares UTF-8 where none is
+    /// The addition in the part's charset; with the splice that declares UTF-8 where none is
     /// declared and it is needed.
-    fn plain_lines(&self, notice: &Notice) -> (Vec<u8>, Option<Splice>) {
+    fn plain_lines(&self, addition: &Addition<'_>) -> (Vec<u8>, Option<Splice>) {
         let label = match self.charset {
             Charset::Ascii if self.can_convert() => header::set_charset_utf8(self.header, self.eol),
             _ => None,
@@ -108,7 +120,7 @@ impl Text<'_> {
             charset if self.can_convert() => charset,
             _ => Charset::AsciiOnly(None),
         };
-        let lines = notice.text_in(&Setting {
+        let lines = addition.text_in(&Setting {
             can: &|c| usable.encode(c).is_some(),
             is_flowed: header::is_flowed(self.header),
         });
