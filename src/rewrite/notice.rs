@@ -73,7 +73,7 @@ pub(super) fn place_text(name: &str, setting: &Setting<'_>) -> String {
 /// The same in HTML.
 pub(super) fn place_html(name: &str) -> String {
     let name = names::display(&unbracketed(name));
-    format!("<div dir=\"auto\">[{}]</div>", html::html_name(&name))
+    format!("[<span dir=\"auto\">{}</span>]<br>", html::html_name(&name))
 }
 
 fn unbracketed(name: &str) -> String {
