@@ -102,6 +102,9 @@ pub struct Config {
     /// What single domains have of their own, see `domains`.
     #[serde(skip)]
     pub domains: DomainConfigs,
+    /// What stands beside the file and looks as if it were read, a line each.
+    #[serde(skip)]
+    pub(crate) unread: Vec<String>,
     /// `[[rule]]`, in order. They are read with their lines, see `rule`.
     #[serde(deserialize_with = "nothing", skip_serializing_if = "Vec::is_empty")]
     pub rule: Vec<Rule>,

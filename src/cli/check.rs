@@ -116,11 +116,13 @@ fn unasked(config: &Config) -> Result<Vec<LookupError>, Failure> {
     Ok(runtime.block_on(Lookup::new(config).probe()))
 }
 
-/// What the daemon would meet with the usual configuration.
+/// What this machine lacks, and what the daemon would meet with the usual configuration.
 fn obstacles(is_usual: bool, config: &Config) -> Vec<Obstacle> {
+    let mut found = obstacles::of_machine(config);
     if is_usual {
-        obstacles::all(config, Unit::read(SERVICE).as_ref())
+        found.extend(obstacles::all(config, Unit::read(SERVICE).as_ref()));
     } else {
-        obstacles::of_spool(config).into_iter().collect()
+        found.extend(obstacles::of_spool(config));
     }
+    found
 }

@@ -93,7 +93,10 @@ async fn package_of(drop: &Drop, name: &str) -> Result<RecordId, Failure> {
         return Ok(link.id);
     }
     if let Some(lack) = link::lack(name) {
-        return Err(Failure::new(EX_USAGE, lack));
+        let message = format!(
+            "{lack}; or name the package by its id, which this shows: depollueur drop list"
+        );
+        return Err(Failure::new(EX_USAGE, message));
     }
     let digits = name.trim().to_ascii_lowercase();
     let is_id = digits.bytes().all(|b| b.is_ascii_hexdigit())

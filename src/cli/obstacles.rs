@@ -1,7 +1,9 @@
 //! What the daemon meets that whoever types a command as root does not: its user's rights, and the sandbox of its service.
 //!
 //! `depollueur check` and `depollueur doctor` say it, with the lines that mend it. It is asked for the usual configuration
-//! only: of another file nobody knows which service will read it.
+//! only: of another file nobody knows which service will read it. What the machine itself lacks (`machine`) is told of any.
+
+mod machine;
 
 use std::{
     fs,
@@ -14,11 +16,12 @@ use std::{
 use rustix::process::geteuid;
 use toml::{Table, Value};
 
+pub(super) use self::machine::all as of_machine;
 use super::{
     unit::{SERVICE, Unit},
     user::User,
 };
-use crate::config::{Config, DEFAULT_FILE, MilterAddress};
+use crate::config::{Config, DEFAULT_FILE};
 
 /// The daemon's user, where no unit names another.
 const USER: &str = "depollueur";
@@ -83,6 +86,7 @@ pub(super) fn all(config: &Config, unit: Option<&Unit>) -> Vec<Obstacle> {
     found.extend(of_command(&config.web.report_command, unit).map(harmless));
     if let Some(unit) = unit {
         found.extend(missing_directories(unit));
+        found.extend(of_ports(config, unit));
         found.extend(
             of_addresses(config, &values, unit)
                 .into_iter()
@@ -350,21 +354,34 @@ fn interpreter(program: &Path) -> Option<PathBuf> {
     Some(named.into())
 }
 
+/// Ports that the daemon's user may not listen on.
+fn of_ports(config: &Config, unit: &Unit) -> Vec<Obstacle> {
+    let may = unit
+        .get("AmbientCapabilities")
+        .contains("cap_net_bind_service");
+    if may || matches!(unit.get("User"), "" | "root") {
+        return Vec::new();
+    }
+    let first = machine::first_free_port();
+    let low = machine::listeners(config)
+        .into_iter()
+        .filter(|(_, address)| address.port() != 0 && address.port() < first);
+    low.map(|(key, address)| Obstacle {
+        message: format!(
+            "{key} = \"{address}\": ports below {first} are root's, and the daemon's user is {}: put a reverse proxy on this port",
+            unit.get("User")
+        ),
+        is_harmless: false,
+        fix: vec![format!("set {key} to a port such as \"127.0.0.1:8025\"")],
+    })
+    .collect()
+}
+
 /// Who is to be reached, or to reach us, through the packet filter of the service.
 fn of_addresses(config: &Config, values: &Table, unit: &Unit) -> Vec<Obstacle> {
     let mut found = Vec::new();
-    let milter = match &config.milter.listen {
-        MilterAddress::Tcp(address) => Some(*address),
-        MilterAddress::Unix(_) => None,
-    };
-    let listeners = [
-        ("milter.listen", milter),
-        ("web.listen", Some(config.web.listen)),
-        ("admin.listen", Some(config.admin.listen)),
-        ("deposit.listen", config.deposit.listen),
-    ];
-    for (key, address) in listeners {
-        found.extend(address.and_then(|address| of_listener(key, address, config, unit)));
+    for (key, address) in machine::listeners(config) {
+        found.extend(of_listener(key, address, config, unit));
     }
     let text = |section: &str, key: &str| values.get(section)?.get(key)?.as_str();
     let remote = text("remote", "url")
@@ -474,4 +491,29 @@ fn name_servers() -> Vec<IpAddr> {
     text.lines()
         .filter_map(|line| line.strip_prefix("nameserver")?.trim().parse().ok())
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_of_root_are_told_unless_the_unit_has_the_right_to_them() {
+        let mut config = Config::default();
+        let count = |config: &Config, unit: &str| of_ports(config, &Unit::parse(unit)).len();
+        let first = machine::first_free_port();
+        assert_eq!(count(&config, "User=depollueur\n"), 0);
+        config.web.listen.set_port(first - 1);
+        config.admin.listen.set_port(first);
+        for (unit, told) in [
+            ("User=depollueur\n", 1),
+            (
+                "User=depollueur\nAmbientCapabilities=cap_net_bind_service\n",
+                0,
+            ),
+            ("User=root\n", 0),
+        ] {
+            assert_eq!(count(&config, unit), told, "{unit}");
+        }
+    }
 }

@@ -50,9 +50,16 @@ pub(super) fn run(mut options: Options) -> Result<(), Failure> {
     for path in &options.paths {
         std::fs::metadata(path).map_err(|error| {
             let path = path.display();
+            let advice = match error.kind() {
+                io::ErrorKind::NotFound => {
+                    "; name a message, an mbox or a directory of mail that is there, such as /home/zoe/Maildir"
+                }
+                io::ErrorKind::PermissionDenied => "; run this as root: sudo depollueur replay",
+                _ => "",
+            };
             Failure::new(
                 EX_NOINPUT,
-                format_args!("could not read \"{path}\": {error}"),
+                format_args!("could not read \"{path}\": {error}{advice}"),
             )
         })?;
     }

@@ -18,7 +18,7 @@ pub(super) const SOCKET: &str = "depollueur.socket";
 const PROPERTIES: &str = "--property=Id,LoadState,ActiveState,SubState,Result,UnitFileState,FragmentPath,Listen,\
                           ConditionResult,User,ProtectSystem,ProtectHome,PrivateTmp,ReadWritePaths,BindPaths,\
                           StateDirectory,RuntimeDirectory,InaccessiblePaths,NoNewPrivileges,MemoryDenyWriteExecute,\
-                          IPAddressAllow,IPAddressDeny,ExecMainStatus,NRestarts,Names,InvocationID";
+                          IPAddressAllow,IPAddressDeny,AmbientCapabilities,ExecMainStatus,NRestarts,Names,InvocationID";
 
 /// A unit, by its properties.
 #[derive(Clone, Debug, Default)]
@@ -37,7 +37,8 @@ impl Unit {
         (output.status.success() && is_known).then_some(unit)
     }
 
-    fn parse(text: &str) -> Self {
+    /// Reads what `systemctl show` prints.
+    pub(super) fn parse(text: &str) -> Self {
         let pairs = text.lines().filter_map(|line| line.split_once('='));
         Self(pairs.map(|(k, v)| (k.to_owned(), v.to_owned())).collect())
     }

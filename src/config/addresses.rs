@@ -12,7 +12,7 @@
 //!
 //! A line that can mean nobody is an error with its number and what to write in its place.
 
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{fs, io, path::PathBuf, sync::Arc};
 
 use super::pattern::{Bare, fold, parents};
 
@@ -72,11 +72,30 @@ impl AddressFile {
     /// write, all in one line.
     pub(super) fn load(&mut self) -> Result<(), String> {
         let path = self.path.display();
-        let text = fs::read_to_string(&self.path)
-            .map_err(|error| format!("could not read \"{path}\": {error}"))?;
+        let text = fs::read_to_string(&self.path).map_err(|error| {
+            format!("could not read \"{path}\": {error}{}", self.advice(&error))
+        })?;
         let set = AddressSet::parse(text, self.bare).map_err(|bad| self.complaint(&bad))?;
         self.set = Arc::new(set);
         Ok(())
+    }
+
+    /// What to do about a file that cannot be read.
+    fn advice(&self, error: &io::Error) -> String {
+        let path = self.path.display();
+        match error.kind() {
+            io::ErrorKind::NotFound => format!(
+                "; make it, with an address in each line: install -m 0640 -g depollueur /dev/null '{path}'"
+            ),
+            io::ErrorKind::PermissionDenied => format!(
+                "; let the daemon's group read it: chgrp depollueur '{path}' && chmod g+r '{path}'"
+            ),
+            io::ErrorKind::IsADirectory => "; name a file in it".to_owned(),
+            io::ErrorKind::InvalidData => {
+                "; save it as UTF-8 (iconv -f latin1 -t utf-8)".to_owned()
+            }
+            _ => String::new(),
+        }
     }
 
     fn complaint(&self, bad: &[BadLine]) -> String {

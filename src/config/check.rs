@@ -106,6 +106,11 @@ impl Config {
         self.warn_of_proxies(&mut warnings);
         self.warn_of_lifetime(&mut warnings);
         self.warn_of_users(&mut warnings);
+        self.warn_of_room(&mut warnings);
+        self.warn_of_remote(&mut warnings);
+        self.warn_of_wishes(&mut warnings);
+        self.warn_of_waits(&mut warnings);
+        warnings.extend(self.unread.iter().cloned());
         warnings.extend(self.warnings_of_reports());
         warnings
     }
@@ -170,13 +175,19 @@ impl Config {
     }
 
     fn warn_of_rules(&self, warnings: &mut Vec<String>) {
-        let last = self.rule.iter().find(|rule| rule.conditions.is_empty());
-        let is_last = |rule: &Rule| last.is_some_and(|last| last.label == rule.label);
-        for rule in self.rule.iter().skip_while(|rule| !is_last(rule)).skip(1) {
-            let (label, before) = (&rule.label, last.map_or("", |last| &last.label));
-            warnings.push(format!(
-                r#"rule "{label}" is never reached: rule "{before}" before it has no condition"#
-            ));
+        for (index, rule) in self.rule.iter().enumerate() {
+            let before = &self.rule[..index];
+            if let Some(first) = before.iter().find(|first| first.covers(rule)) {
+                let (label, other) = (&rule.label, &first.label);
+                let why = if first.conditions.is_empty() {
+                    "has no condition"
+                } else {
+                    "holds for all that it holds for"
+                };
+                warnings.push(format!(
+                    r#"rule "{label}" is never reached: rule "{other}" before it {why}, and the first that holds decides; put rule "{label}" before rule "{other}", or take it out"#
+                ));
+            }
         }
         for rule in &self.rule {
             if rule.conditions.is_empty()
@@ -224,6 +235,100 @@ impl Config {
                 )),
                 _ => None,
             })
+    }
+
+    /// The size of the smallest file that goes, unless its sender asks for it.
+    fn least(&self) -> u64 {
+        let detach = &self.detach;
+        let of_rules = self.rule.iter().filter_map(|rule| match &rule.action {
+            Action::Detach(terms) => Some([terms.threshold, terms.message_threshold.flatten()]),
+            _ => None,
+        });
+        let all = [Some(detach.threshold), detach.message_threshold];
+        let least = of_rules.flatten().chain(all).flatten().min();
+        least.unwrap_or(detach.threshold)
+    }
+
+    /// Bounds into which no file fits that is detached.
+    fn warn_of_room(&self, warnings: &mut Vec<String>) {
+        let least = self.least();
+        let deposit = &self.deposit;
+        let listens = deposit.listen.is_some();
+        for (key, room) in [
+            ("quota.total", self.quota.total),
+            ("quota.sender_per_day", self.quota.sender_per_day),
+            (
+                "deposit.file_bytes_max",
+                listens.then_some(deposit.file_bytes_max),
+            ),
+        ] {
+            if let Some(room) = room.filter(|room| *room < least) {
+                warnings.push(format!(
+                    "{key} ({room} bytes) is below the size from which files are detached ({least} bytes, detach.threshold): none of them fits; write a larger one"
+                ));
+            }
+        }
+        if listens && deposit.draft_bytes_max < deposit.file_bytes_max {
+            warnings.push(format!(
+                "deposit.draft_bytes_max ({} bytes) is below deposit.file_bytes_max ({} bytes): a file of that size never fits; write a larger one",
+                deposit.draft_bytes_max, deposit.file_bytes_max
+            ));
+        }
+    }
+
+    fn warn_of_remote(&self, warnings: &mut Vec<String>) {
+        let url = &self.remote.url;
+        if !url.is_empty() && !self.uses(StoreKind::Remote) {
+            warnings.push(format!(
+                r#"remote.url = "{url}": nothing goes there; write store.kind = "remote", or store = "remote" in a rule"#
+            ));
+        }
+    }
+
+    /// What asks for both: it stays, and it goes.
+    fn warn_of_wishes(&self, warnings: &mut Vec<String>) {
+        let sender = &self.sender;
+        let fold =
+            |list: &[String]| -> Vec<String> { list.iter().map(|one| super::fold(one)).collect() };
+        for (keys, keep, detach) in [
+            ("tags", fold(&sender.keep_tags), fold(&sender.detach_tags)),
+            (
+                "addresses",
+                fold(sender.keep_addresses.written()),
+                fold(sender.detach_addresses.written()),
+            ),
+        ] {
+            if let Some(both) = keep.iter().find(|one| detach.contains(one)) {
+                warnings.push(format!(
+                    "sender.keep_{keys} and sender.detach_{keys} both have \"{both}\": take it out of one of them"
+                ));
+            }
+        }
+        let users = &self.users;
+        if let (Some(opt_in), Some(opt_out)) = (&users.opt_in, &users.opt_out)
+            && let Some(both) = opt_in.shared(opt_out)
+        {
+            warnings.push(format!(
+                "users.opt_in and users.opt_out both have \"{both}\": take it out of one of them"
+            ));
+        }
+    }
+
+    fn warn_of_waits(&self, warnings: &mut Vec<String>) {
+        let (deadline, lookup) = (self.milter.deadline, self.lookup.timeout);
+        if lookup >= deadline {
+            warnings.push(format!(
+                "lookup.timeout ({lookup:#}) is not below milter.deadline ({deadline:#}): a slow table takes all the time that a message has; write a shorter one"
+            ));
+        }
+        if matches!(self.milter.listen, MilterAddress::Unix(_))
+            && self.milter.socket_mode & 0o022 == 0
+        {
+            warnings.push(format!(
+                r#"milter.socket_mode = "{:04o}": nobody but the daemon's user may write to the socket, so that Postfix cannot; write "0660" or "0666""#,
+                self.milter.socket_mode
+            ));
+        }
     }
 
     fn warn_of_proxies(&self, warnings: &mut Vec<String>) {
@@ -387,6 +492,119 @@ mod tests {
         config.web.report_to.clear();
         config.store.kind = StoreKind::Remote;
         assert_eq!(warned(&config), "", "its readers are those of another host");
+    }
+
+    #[test]
+    fn a_rule_behind_one_that_holds_for_all_of_its_mail_is_never_reached() {
+        for (first, second, is_reached) in [
+            ("", "list = true", false),
+            ("list = true", "list = true\nbulk = true", false),
+            ("list = true", "bulk = true", true),
+            ("list = true\nbulk = true", "list = true", true),
+            ("sender = ['@a.b', 'c@d.e']", "sender = 'c@d.e'", false),
+            ("sender = '@a.b'", "sender = ['@a.b', 'c@d.e']", true),
+            (
+                "extension = 'pdf'",
+                "extension = 'pdf'\nsize_min = '9 MB'",
+                false,
+            ),
+            ("size_min = '1 MB'", "size_min = '9 MB'", true),
+        ] {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            let text = format!(
+                "[[rule]]\naction = 'keep'\n{first}\n[[rule]]\nretention = '1 day'\n{second}\n"
+            );
+            std::fs::write(file.path(), text).unwrap();
+            let sources = super::super::Sources {
+                file: Some(file.path().into()),
+                ..super::super::Sources::default()
+            };
+            let warned = Config::load(&sources).unwrap().warnings().join("\n");
+            assert_eq!(
+                warned.contains("is never reached"),
+                !is_reached,
+                "{first} {second}: {warned}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_takes_no_file_or_contradicts_itself_is_warned_of() {
+        let load = |settings: &[&str]| {
+            let sound = [
+                "web.public_url=https://a.example/",
+                "web.report_to=abuse@a.example",
+            ];
+            let all = sound.iter().chain(settings);
+            let sources = super::super::Sources {
+                settings: all.map(|setting| (*setting).to_owned()).collect(),
+                ..super::super::Sources::default()
+            };
+            Config::load(&sources).unwrap().warnings()
+        };
+        for (settings, said) in [
+            (
+                &["quota.total=499999"][..],
+                "quota.total (499999 bytes) is below",
+            ),
+            (&["quota.total=500000"], ""),
+            (
+                &["quota.total=499999", "detach.message_threshold=499999"],
+                "detach.message_threshold",
+            ),
+            (
+                &["quota.sender_per_day=1 kB"],
+                "quota.sender_per_day (1000 bytes)",
+            ),
+            (&["deposit.file_bytes_max=1 kB"], ""),
+            (
+                &["deposit.file_bytes_max=1 kB", "deposit.listen=127.0.0.1:1"],
+                "deposit.file_bytes_max (1000 bytes)",
+            ),
+            (
+                &["deposit.draft_bytes_max=1 GB", "deposit.listen=127.0.0.1:1"],
+                "deposit.draft_bytes_max (1000000000 bytes)",
+            ),
+            (&["remote.url=https://b.example/"], "nothing goes there"),
+            (
+                &[
+                    "remote.url=https://b.example/",
+                    "remote.token_file=/t",
+                    "store.kind=remote",
+                ],
+                "",
+            ),
+            (
+                &["sender.keep_tags=[\"[A]\"]", "sender.detach_tags=[\"[a]\"]"],
+                "both have \"[a]\"",
+            ),
+            (
+                &[
+                    "sender.keep_addresses=a@b.c",
+                    "sender.detach_addresses=A@b.c",
+                ],
+                "both have \"a@b.c\"",
+            ),
+            (
+                &["users.opt_in=hash:/t", "users.opt_out=hash:/t"],
+                "both have \"hash:/t\"",
+            ),
+            (&["users.opt_in=hash:/t", "users.opt_out=hash:/u"], ""),
+            (
+                &["lookup.timeout=30 s"],
+                "lookup.timeout (30s) is not below",
+            ),
+            (
+                &["milter.socket_mode=0600"],
+                "milter.socket_mode = \"0600\"",
+            ),
+        ] {
+            let warned = load(settings).join("\n");
+            assert!(
+                warned.contains(said) && warned.is_empty() == said.is_empty(),
+                "{settings:?}: {warned}"
+            );
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::{collections::HashSet, fmt};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use regex::{RegexSet, RegexSetBuilder};
 
-use super::{Table, addresses::AddressFile};
+use super::{Table, addresses::AddressFile, hint, table::TYPES as TABLE_TYPES};
 
 /// Patterns of one list.
 const PATTERNS_MAX: usize = 1000;
@@ -126,6 +126,8 @@ impl AddressPatterns {
                 list.files.push(file);
             } else if let Some(table) = Table::new(text) {
                 list.tables.push(table);
+            } else if let Some(reason) = unmatched(text, bare) {
+                return Err(PatternError::new(text, reason));
             } else if !matches!(kind(text)?, Kind::Exact) {
                 others.push(text.clone());
             } else if let Some(tree) = text.strip_prefix("@.") {
@@ -134,19 +136,6 @@ impl AddressPatterns {
                 list.domains.insert(domain(text, name)?);
             } else if text == "<>" {
                 others.push("//".to_owned());
-            } else if text
-                .split([',', ';', ' '])
-                .filter(|word| word.contains('@'))
-                .count()
-                > 1
-            {
-                let words = text.split([',', ';', ' ']).filter(|word| !word.is_empty());
-                let listed: Vec<String> = words.map(|word| format!("\"{word}\"")).collect();
-                let reason = format!("must be a list: [{}]", listed.join(", "));
-                return Err(PatternError::new(text, reason));
-            } else if bare == Bare::Refused && !text.contains('@') {
-                let reason = format!("must be an address, or \"@{text}\" for a domain");
-                return Err(PatternError::new(text, reason));
             } else {
                 others.push(text.clone());
             }
@@ -227,7 +216,7 @@ impl HeaderPattern {
 }
 
 impl PatternError {
-    fn new(written: &str, reason: impl fmt::Display) -> Self {
+    pub(super) fn new(written: &str, reason: impl fmt::Display) -> Self {
         Self {
             written: written.to_owned(),
             reason: reason.to_string(),
@@ -293,6 +282,53 @@ fn set(regexes: &[(&String, &str)]) -> Result<RegexSet, PatternError> {
     let inner: Vec<&str> = regexes.iter().map(|(_, inner)| *inner).collect();
     build(&inner)
         .map_err(|_| PatternError::new("", "and the other expressions are too large together"))
+}
+
+/// Says what was meant by a text that no address can match; `None` when one can.
+fn unmatched(text: &str, bare: Bare) -> Option<String> {
+    let is_plain = !text.contains(['*', '?', '[', '{', '\\']);
+    if text == "<>" || (text.starts_with('/') && text.len() > 1 && text.ends_with('/')) {
+        return None;
+    }
+    if text.starts_with('/') {
+        return Some(format!(
+            "is neither an address nor a regular expression, which ends in a slash, too: write \"file:{text}\" for a file"
+        ));
+    }
+    if let Some((before, name)) = text.split_once(":/") {
+        return Some(no_table(before, name));
+    }
+    if is_plain && text.matches('@').count() > 1 && text.contains([',', ';', ' ']) {
+        let words = text.split([',', ';', ' ']).filter(|word| !word.is_empty());
+        let listed: Vec<String> = words.map(|word| format!("\"{word}\"")).collect();
+        return Some(format!("must be a list: [{}]", listed.join(", ")));
+    }
+    if let Some((_, rest)) = text.rsplit_once('<') {
+        let address = rest.trim_end_matches('>');
+        return Some(format!("must be the address alone: write \"{address}\""));
+    }
+    if let Some(tree) = text.strip_prefix("@*.") {
+        return Some(format!(
+            "has nothing before its \"@\": write \"@.{tree}\" for the domain and all below it"
+        ));
+    }
+    if !is_plain && text.starts_with('@') {
+        return Some(format!(
+            "has nothing before its \"@\", as no address has: write \"*{text}\""
+        ));
+    }
+    if bare == Bare::Refused && is_plain && !text.is_empty() && !text.contains('@') {
+        return Some(format!("must be an address, or \"@{text}\" for a domain"));
+    }
+    let right = text.trim_start_matches("mailto:").trim_end_matches('.');
+    (is_plain && text.contains('@') && right != text && !right.ends_with('@'))
+        .then(|| format!("is no address: write \"{right}\""))
+}
+
+/// What looks like a table of Postfix, of a type that there is not.
+fn no_table(kind: &str, name: &str) -> String {
+    let meant = hint::nearest(kind, TABLE_TYPES).unwrap_or("file");
+    format!("is no table of Postfix: write \"{meant}:/{name}\"")
 }
 
 fn domain(written: &str, name: &str) -> Result<String, PatternError> {
@@ -386,6 +422,21 @@ mod tests {
         ] {
             let error = Patterns::new(&texts(&[pattern])).unwrap_err();
             assert_eq!(error.to_string(), format!("{pattern:?} {reason}"));
+        }
+        for (pattern, write) in [
+            ("/etc/a", "write \"file:/etc/a\" for a file"),
+            ("hsah:/etc/a", "write \"hash:/etc/a\""),
+            ("path:/etc/a", "write \"file:/etc/a\""),
+            ("a@b.c, d@e.f", "must be a list: [\"a@b.c\", \"d@e.f\"]"),
+            ("Zoe <zoe@b.c>", "write \"zoe@b.c\""),
+            ("@*.b.c", "write \"@.b.c\" for the domain and all below it"),
+            ("@b.{c,d}", "write \"*@b.{c,d}\""),
+            ("mailto:a@b.c", "write \"a@b.c\""),
+            ("a@b.c.", "write \"a@b.c\""),
+        ] {
+            let written = texts(&[pattern]);
+            let error = AddressPatterns::new(&written, Bare::Refused).unwrap_err();
+            assert!(error.to_string().ends_with(write), "{error}");
         }
         for pattern in ["@", "@.", "@a@b", "file:relative", "file:"] {
             assert!(

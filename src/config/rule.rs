@@ -4,6 +4,7 @@
 //! be told with its line, the rule's name, the key and the value.
 
 mod read;
+mod unmatched;
 
 use jiff::Span;
 use serde::{Serialize, Serializer};
@@ -109,6 +110,19 @@ impl Rule {
         self.conditions.iter().any(Condition::is_of_part)
     }
 
+    /// Whether it holds for all that the other holds for, as far as both are written alike: each of its
+    /// conditions is one of the other, or a list that has all of it.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        let has = |key: &str, asked: &toml::Value| {
+            let others = other.written.get(key);
+            others
+                .is_some_and(|others| items(others).all(|item| items(asked).any(|one| one == item)))
+        };
+        let is_condition = |key: &str| read::CONDITION_KEYS.contains(&key);
+        let mut asked = self.written.iter().filter(|(key, _)| is_condition(key));
+        asked.all(|(key, asked)| has(key, asked))
+    }
+
     /// The store to which it sends the files of a message.
     pub fn store(&self) -> Option<StoreKind> {
         match &self.action {
@@ -121,6 +135,15 @@ impl Rule {
     pub fn refuses(&self) -> bool {
         matches!(self.action, Action::Tempfail(_) | Action::Reject(_))
     }
+}
+
+/// A value, or each one of a list.
+fn items(value: &toml::Value) -> impl Iterator<Item = &toml::Value> {
+    match value {
+        toml::Value::Array(items) => items.as_slice(),
+        one => std::slice::from_ref(one),
+    }
+    .iter()
 }
 
 impl Condition {

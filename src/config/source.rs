@@ -26,6 +26,9 @@ pub const DEFAULT_FILE: &str = "/etc/depollueur/depollueur.toml";
 const PREFIX: &str = "DEPOLLUEUR";
 const SEPARATOR: &str = "__";
 
+/// How alike the first word of a variable and our prefix must be, so that one is taken for a slip of the other.
+const PREFIX_LIKENESS_MIN: f64 = 0.8;
+
 /// The layers of the configuration, each over the one before: file, environment, settings.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
@@ -95,6 +98,11 @@ impl Sources {
         let mut environment = HashMap::new();
         for (name, value) in env::vars_os() {
             let name = name.to_string_lossy().into_owned();
+            if let Some(right) = variable_meant(&name) {
+                return Err(ConfigError::Invalid(format!(
+                    "environment {name}: is the name of no variable of ours; write {right}: two underscores stand before section and key"
+                )));
+            }
             if !name
                 .to_uppercase()
                 .starts_with(&format!("{PREFIX}{SEPARATOR}"))
@@ -149,7 +157,11 @@ impl Config {
                 Err(ConfigError::Invalid(format!("{place}: {reason}")))
             }
             None => {
-                config.domains = config.load_domains(sources, file.as_ref())?;
+                let path = sources.file.as_deref();
+                let beside = path.map(domains::beside).transpose();
+                let beside = beside.map_err(ConfigError::Invalid)?.unwrap_or_default();
+                config.domains = config.load_domains(beside.files, sources, file.as_ref())?;
+                config.unread = beside.unread;
                 Ok(config)
             }
         }
@@ -158,13 +170,10 @@ impl Config {
     /// Reads what stands beside the file for single domains.
     fn load_domains(
         &self,
+        files: Vec<(String, PathBuf)>,
         sources: &Sources,
         file: Option<&FileText>,
     ) -> Result<DomainConfigs, ConfigError> {
-        let Some(path) = sources.file.as_deref() else {
-            return Ok(DomainConfigs::new());
-        };
-        let files = domains::files(path).map_err(ConfigError::Invalid)?;
         let load = |(domain, path): (String, PathBuf)| {
             let own = FileText::read(&path)?;
             let config = self.load_domain(&own, file, sources)?;
@@ -439,14 +448,36 @@ fn variable_name(key: &str) -> String {
     )
 }
 
+/// The right name of a variable that was meant for us and is not read.
+fn variable_meant(name: &str) -> Option<String> {
+    let capitals = name.to_uppercase();
+    let (prefix, rest) = capitals.split_once('_')?;
+    if strsim::normalized_damerau_levenshtein(prefix, PREFIX) < PREFIX_LIKENESS_MIN {
+        return None;
+    }
+    let words = rest.split('_').filter(|word| !word.is_empty());
+    let words = words.collect::<Vec<_>>().join("_");
+    let known = known_keys();
+    let keys = known.iter().flat_map(|(section, keys)| {
+        let keys = keys.as_table().into_iter().flat_map(toml::Table::keys);
+        keys.map(move |key| variable_name(&format!("{section}.{key}")))
+    });
+    let squeezed = |name: &String| name.replace(SEPARATOR, "_") == format!("{PREFIX}_{words}");
+    let mut keys = keys.filter(squeezed);
+    keys.next().filter(|right| *right != capitals)
+}
+
+/// All keys that there are, with their defaults.
+fn known_keys() -> toml::Table {
+    let defaults = Config::default().to_toml();
+    defaults.parse().expect("what toml prints, toml parses")
+}
+
 fn reject_unknown_keys(
     merged: &config::Config,
     file: Option<&FileText>,
 ) -> Result<(), ConfigError> {
-    let known: toml::Table = Config::default()
-        .to_toml()
-        .parse()
-        .expect("what toml prints, toml parses");
+    let known = known_keys();
     let ValueKind::Table(sections) = &merged.cache.kind else {
         return Ok(());
     };
@@ -753,7 +784,7 @@ mod tests {
         assert_eq!(warnings.len(), 3, "{warnings:?}");
         assert_eq!(
             warnings[0],
-            "rule \"d\" is never reached: rule \"c\" before it has no condition"
+            "rule \"d\" is never reached: rule \"c\" before it has no condition, and the first that holds decides; put rule \"d\" before rule \"c\", or take it out"
         );
         assert!(warnings[1].starts_with("rule \"a\" never does anything: mail of its direction"));
         assert!(warnings[2].starts_with("rule \"b\" never does anything: its size_max"));
@@ -894,6 +925,80 @@ mod tests {
             "Hoster"
         );
         assert!(config.of_domain("c.example").is_none());
+    }
+
+    #[test]
+    fn what_looks_like_the_file_of_a_domain_and_is_not_read_is_told() {
+        let left = [
+            "a.example.toml~",
+            ".a.example.toml.swp",
+            "README",
+            "a.toml.dpkg-new",
+            "b.bak",
+        ];
+        let meant = ["a.example.conf", "b.example", "c.example.TOML", "asso.toml"];
+        let files: Vec<_> = left.iter().chain(&meant).map(|name| (*name, "")).collect();
+        let (home, sources) = with_domains("", &files);
+        let directory = home.path().join("domains.d");
+        fs::create_dir(directory.join("d.example")).unwrap();
+        let config = Config::load(&sources).unwrap();
+        let told = config
+            .unread
+            .join("\n")
+            .replace(&*directory.to_string_lossy(), "");
+        for said in [
+            "mv '/a.example.conf' '/a.example.toml'",
+            "mv '/b.example' '/b.example.toml'",
+            "mv '/c.example.TOML' '/c.example.toml'",
+            "\"asso\", without a dot",
+            "/d.example is a directory",
+        ] {
+            assert!(told.contains(said), "{said} in {told}");
+        }
+        assert_eq!(told.lines().count(), 5, "{told}");
+        assert!(
+            config
+                .warnings()
+                .iter()
+                .any(|line| config.unread.contains(line))
+        );
+        let (home, sources) = with_domains("", &[("a.example.toml", "")]);
+        fs::rename(home.path().join("domains.d"), home.path().join("domain.d")).unwrap();
+        let told = Config::load(&sources).unwrap().unread.join("\n");
+        assert!(told.contains("/domain.d is not read"), "{told}");
+    }
+
+    #[test]
+    fn two_files_of_one_domain_are_told() {
+        let (_home, sources) = with_domains("", &[("A.example.toml", ""), ("a.example.toml", "")]);
+        let error = Config::load(&sources).unwrap_err().to_string();
+        assert!(
+            error.contains("is for the domain a.example, and so is"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_variable_with_other_underscores_is_told_with_its_right_name() {
+        let right = "DEPOLLUEUR__DETACH__MESSAGE_THRESHOLD";
+        for name in [
+            "DEPOLLUEUR_DETACH_MESSAGE_THRESHOLD",
+            "depollueur__detach_message_threshold",
+            "DEPOLLUEUR_DETACH__MESSAGE__THRESHOLD",
+            "DEPOLLUER__DETACH__MESSAGE_THRESHOLD",
+        ] {
+            assert_eq!(variable_meant(name).as_deref(), Some(right), "{name}");
+        }
+        // The last two are set by Kubernetes for a service of our name.
+        for name in [
+            right,
+            "DEPOLLUEUR",
+            "PATH",
+            "DEPOLLUEUR_PORT",
+            "DEPOLLUEUR_WEB_SERVICE_HOST",
+        ] {
+            assert_eq!(variable_meant(name), None, "{name}");
+        }
     }
 
     #[test]

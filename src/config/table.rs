@@ -5,7 +5,7 @@
 use std::{fmt, sync::Arc};
 
 /// What `postconf -m` may list, with every package of Debian.
-const TYPES: [&str; 29] = [
+pub(super) const TYPES: [&str; 29] = [
     "btree",
     "cdb",
     "cidr",

@@ -103,6 +103,12 @@ impl Default for LookupConfig {
 }
 
 impl UserList {
+    /// What both lists name.
+    pub(super) fn shared<'a>(&'a self, other: &Self) -> Option<&'a str> {
+        let both = self.written.iter().find(|one| other.written.contains(one));
+        both.map(String::as_str)
+    }
+
     /// Reads the files.
     ///
     /// # Errors

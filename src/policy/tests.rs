@@ -98,7 +98,7 @@ fn each_condition_holds_for_what_it_names_and_for_nothing_else() {
         ("header = 'X-Spam-Flag: yes'", "header = 'X-Spam-Flag: no'"),
         ("header = 'Subject: *éunion'", "header = 'X-None: *'"),
         ("file_name = 'rapport.*'", "file_name = 'rapport'"),
-        ("extension = ['doc', '.pdf']", "extension = 'final.pdf'"),
+        ("extension = ['doc', '.pdf']", "extension = 'final'"),
         ("type = 'application/*'", "type = 'image/*'"),
         ("content = 'application/pdf'", "content = 'application/zip'"),
         ("size_min = '1 MB'", "size_min = 1_000_001"),

@@ -57,7 +57,7 @@ pub(super) struct Logo {
 #[derive(Debug, thiserror::Error)]
 pub enum ThemeError {
     /// A file or directory cannot be read.
-    #[error("{key} = \"{}\": could not be read: {error}", path.display())]
+    #[error("{key} = \"{}\": could not be read: {error}; put it there, for the group depollueur to read, or write {key} = \"\" for none", path.display())]
     Read {
         /// The option that names it.
         key: &'static str,

@@ -161,6 +161,7 @@ NAMED = "a command is named in a sentence, and not told to be typed like this: w
 WITH_UNIT = "the program prints it with the unit behind it, and so it is typed for a masked service (stories/units.py)"
 NO_NETWORK = "a booted host has no network"
 NO_SYMPA = "no host here has Sympa; its example was tried by hand"
+MISTAKE = "tests/mistakes has a row for which it is printed"
 MEANT = "the answer to a command line of other habits: tests/mistakes has the rows"
 OUTSIDE = "for who builds the package, not for a host: the harness packs with it, and tests/package.py"
 CHECKOUT = "for who has the source: a step of tests/run"
@@ -220,6 +221,13 @@ NOT_TYPED: dict[str, str] = {
     "rm -r $drop": "destroys the drop, as it says",
     "systemctl restart mailman3": 'the state "mailman" is made with it (listserver.py)',
     "systemctl restart sympa": NO_SYMPA,
+    "chgrp depollueur '{path}' && chmod g+r '{path}'": "as chgrp -R for a file that the daemon cannot read, which a story types",
+    "chgrp depollueur '{shown}' && chmod 0640 '{shown}'": "as chgrp -R for a file that the daemon cannot read, which a story types",
+    "chmod o= '{shown}'": MISTAKE,
+    "install -d -m 0750 -o depollueur -g postfix '{shown}'": MISTAKE,
+    "install -m 0640 -g depollueur /dev/null '{path}'": MISTAKE,
+    "install -m 0640 -g depollueur /dev/stdin '{shown}' (and give it what that prints": MISTAKE,
+    "postconf -h config_directory": MISTAKE,
     "timedatectl set-ntp true": "a host in namespaces cannot set the clock",
 }
 

@@ -10,7 +10,7 @@ use std::{
 use rustix::fs::{statfs, statvfs};
 
 use super::{
-    super::owner,
+    super::{obstacles, owner},
     owners,
     report::{Level, Report, quoted},
 };
@@ -70,6 +70,9 @@ pub(super) fn check(report: &mut Report, config: &Config, file: Option<&Path>) {
 fn check_values(report: &mut Report, config: &Config) {
     for warning in config.warnings() {
         report.warning("config.values", warning, []);
+    }
+    for obstacle in obstacles::of_machine(config) {
+        report.error("config.values", obstacle.message, obstacle.fix);
     }
     report.ok_unless_found("config.values", "no value is doubtful");
 }

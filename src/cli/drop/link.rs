@@ -169,13 +169,13 @@ pub(super) fn lack(text: &str) -> Option<String> {
     let is_symbol = |c: char| c.is_ascii_alphabetic() || ('2'..='7').contains(&c);
     match last.len() {
         0 => Some(format!(
-            "the link ends after \"{host}/\": what follows is missing"
+            "the link ends after \"{host}/\": what follows is missing; copy all of it, over the end of the line, too"
         )),
         length if last.chars().all(is_symbol) && length < TOKEN_CHARS => Some(format!(
-            "the link is cut: its last part has {length} characters of {TOKEN_CHARS}"
+            "the link is cut: its last part has {length} characters of {TOKEN_CHARS}; copy all of it, over the end of the line, too"
         )),
         length if last.chars().all(is_symbol) && length > TOKEN_CHARS => Some(format!(
-            "the link has something behind it: its last part has {length} characters instead of {TOKEN_CHARS}"
+            "the link has something behind it: its last part has {length} characters instead of {TOKEN_CHARS}; take away what follows the first {TOKEN_CHARS}"
         )),
         _ => None,
     }

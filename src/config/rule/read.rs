@@ -2,7 +2,7 @@
 
 use toml::{Spanned, de::DeTable, de::DeValue};
 
-use super::{Action, Condition, Rule, Terms};
+use super::{Action, Condition, Rule, Terms, unmatched};
 use crate::config::{
     NoticeLanguage, Position, StoreKind,
     address::Networks,
@@ -55,6 +55,28 @@ const KEYS: [&str; 28] = [
     "language",
     "position",
     "store",
+];
+
+/// Those of them that are conditions.
+pub(super) const CONDITION_KEYS: [&str; 18] = [
+    "direction",
+    "login",
+    "sender",
+    "recipient",
+    "client",
+    "daemon",
+    "list",
+    "bulk",
+    "automatic",
+    "signed_by_others",
+    "forwarded",
+    "header",
+    "file_name",
+    "extension",
+    "type",
+    "content",
+    "size_min",
+    "size_max",
 ];
 
 /// Those of them that are about an attachment.
@@ -340,7 +362,7 @@ impl<'a> Reader<'a> {
         match self.get(key)? {
             None => Ok(None),
             Some(Written::Boolean(flag)) => Ok(Some(flag)),
-            Some(_) => Err(self.wrong_key(key, "must be true or false")),
+            Some(_) => Err(self.wrong_key(key, "must be true or false, without quotes")),
         }
     }
 
@@ -365,6 +387,11 @@ impl<'a> Reader<'a> {
                 .collect(),
             _ => texts,
         };
+        for text in &bare {
+            if let Some(reason) = unmatched::meant(key, text) {
+                return Err(self.bad_pattern(key, &PatternError::new(text, reason)));
+            }
+        }
         Patterns::new(&bare)
             .map(Some)
             .map_err(|error| self.bad_pattern(key, &error))

@@ -1,0 +1,219 @@
+//! What this machine lacks for a configuration, whoever reads it: files, addresses, room.
+
+use std::{
+    fs, io,
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::statvfs;
+
+use super::Obstacle;
+use crate::{
+    config::{Config, MilterAddress, StoreKind},
+    store::Stores,
+};
+
+/// Directories that systemd makes for the daemon's socket.
+const MADE_BY_UNITS: [&str; 2] = ["/run", "/var/spool/postfix/depollueur"];
+
+/// All of it.
+pub(in crate::cli) fn all(config: &Config) -> Vec<Obstacle> {
+    let remote = config
+        .uses(StoreKind::Remote)
+        .then(|| of_remote(config))
+        .flatten();
+    let addresses = listeners(config).into_iter();
+    remote
+        .into_iter()
+        .chain(of_postfix(config))
+        .chain(of_socket(config))
+        .chain(addresses.filter_map(|(key, address)| of_address(key, address)))
+        .chain(of_room(config))
+        .collect()
+}
+
+/// Where the daemon listens, by the keys.
+pub(super) fn listeners(config: &Config) -> Vec<(&'static str, SocketAddr)> {
+    let milter = match &config.milter.listen {
+        MilterAddress::Tcp(address) => Some(*address),
+        MilterAddress::Unix(_) => None,
+    };
+    let all = [
+        ("milter.listen", milter),
+        ("web.listen", Some(config.web.listen)),
+        ("admin.listen", Some(config.admin.listen)),
+        ("deposit.listen", config.deposit.listen),
+    ];
+    all.into_iter()
+        .filter_map(|(key, address)| Some((key, address?)))
+        .collect()
+}
+
+fn obstacle(message: String, fix: &[String]) -> Obstacle {
+    Obstacle {
+        message,
+        fix: fix.to_vec(),
+        is_harmless: false,
+    }
+}
+
+/// The token and the certificates for the drop of another host, as the daemon will read them.
+fn of_remote(config: &Config) -> Option<Obstacle> {
+    let error = Stores::remote(config).err()?.to_string();
+    let token = config.remote.token_file.as_deref().unwrap_or(Path::new(""));
+    let shown = token.display().to_string();
+    if !error.contains(&shown) {
+        let fix = "set remote.ca_file to a file of certificates (PEM), or to \"\"".to_owned();
+        return Some(obstacle(format!("remote.ca_file: {error}"), &[fix]));
+    }
+    let message = format!("remote.token_file: {error}");
+    let is_open = token.exists() && error.contains("everybody");
+    if is_open {
+        return Some(obstacle(message, &[format!("chmod o= '{shown}'")]));
+    }
+    if !token.is_file() || error.contains("token") {
+        let fix = [
+            "on the host of the drop: depollueur drop token add NAME".to_owned(),
+            format!(
+                "install -m 0640 -g depollueur /dev/stdin '{shown}' (and give it what that prints, then Ctrl-D)"
+            ),
+        ];
+        return Some(obstacle(message, &fix));
+    }
+    Some(obstacle(
+        message,
+        &[format!(
+            "chgrp depollueur '{shown}' && chmod 0640 '{shown}'"
+        )],
+    ))
+}
+
+/// Without a main.cf there, Postfix looks as if it were not installed.
+fn of_postfix(config: &Config) -> Option<Obstacle> {
+    let directory = config.lookup.postfix_config.as_deref()?;
+    let is_missing = matches!(
+        fs::metadata(directory.join("main.cf")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound
+    );
+    is_missing.then(|| {
+        let message = format!(
+            "lookup.postfix_config = \"{}\": there is no main.cf in it, so that nobody is found behind aliases",
+            directory.display()
+        );
+        let fix = "set lookup.postfix_config to \"\", or to what this prints: postconf -h config_directory";
+        obstacle(message, &[fix.to_owned()])
+    })
+}
+
+/// The directory of a unix socket that nobody makes.
+fn of_socket(config: &Config) -> Option<Obstacle> {
+    let MilterAddress::Unix(socket) = &config.milter.listen else {
+        return None;
+    };
+    let home = socket.parent()?;
+    if home.is_dir() || MADE_BY_UNITS.iter().any(|made| home.starts_with(made)) {
+        return None;
+    }
+    let shown = home.display();
+    let message = format!(
+        "milter.listen = \"unix:{}\": there is no directory \"{shown}\"",
+        socket.display()
+    );
+    let fix = format!("install -d -m 0750 -o depollueur -g postfix '{shown}'");
+    Some(obstacle(message, &[fix]))
+}
+
+/// An address that no interface has.
+fn of_address(key: &str, address: SocketAddr) -> Option<Obstacle> {
+    let error = TcpListener::bind((address.ip(), 0)).err()?;
+    (error.kind() == io::ErrorKind::AddrNotAvailable).then(|| {
+        let (ip, port) = (address.ip(), address.port());
+        let message = format!("{key} = \"{address}\": this machine has no address {ip}");
+        let fix = format!("set {key} to an address that this prints, or to \"127.0.0.1:{port}\": ip -brief address");
+        obstacle(message, &[fix])
+    })
+}
+
+/// More space to be left free than there is.
+fn of_room(config: &Config) -> Option<Obstacle> {
+    let directory = &config.drop.directory;
+    let place = directory.ancestors().find(|place| place.exists())?;
+    let found = statvfs(place).ok()?;
+    let (total, wanted) = (
+        found.f_blocks.saturating_mul(found.f_frsize),
+        config.quota.free_space_min,
+    );
+    (wanted >= total).then(|| {
+        let message = format!(
+            "quota.free_space_min ({wanted} bytes) is not below the size of the disk of \"{}\" ({total} bytes): nothing is ever kept",
+            directory.display()
+        );
+        let fix = "set quota.free_space_min to less, such as \"1 GB\", or mount a larger disk there";
+        obstacle(message, &[fix.to_owned()])
+    })
+}
+
+/// The first port that everybody may listen on.
+pub(super) fn first_free_port() -> u16 {
+    let path = PathBuf::from("/proc/sys/net/ipv4/ip_unprivileged_port_start");
+    let text = fs::read_to_string(path).unwrap_or_default();
+    text.trim().parse().unwrap_or(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn config() -> Config {
+        let mut config = Config::default();
+        config.quota.free_space_min = 0;
+        config
+    }
+
+    fn told(config: &Config) -> String {
+        let lines = |one: &Obstacle| format!("{}\n{}\n", one.message, one.fix.join("\n"));
+        all(config).iter().map(lines).collect()
+    }
+
+    #[test]
+    fn a_token_is_looked_at_where_it_is_used() {
+        let home = tempfile::tempdir().unwrap();
+        let token = home.path().join("token");
+        let mut config = config();
+        config.remote.url = "https://drop.example.org/".into();
+        config.remote.token_file = Some(token.clone());
+        assert_eq!(told(&config), "");
+        config.store.kind = StoreKind::Remote;
+        assert!(told(&config).contains("depollueur drop token add"));
+        fs::write(&token, "two words\n").unwrap();
+        assert!(told(&config).contains("chmod o= "));
+        fs::set_permissions(&token, fs::Permissions::from_mode(0o640)).unwrap();
+        assert!(told(&config).contains("does not hold one token"));
+        fs::write(&token, "word\n").unwrap();
+        assert_eq!(told(&config), "");
+        config.remote.ca_file = Some("/nonexistent.pem".into());
+        assert!(told(&config).contains("remote.ca_file: could not read"));
+    }
+
+    #[test]
+    fn what_the_machine_does_not_have_is_told() {
+        let mut config = config();
+        assert_eq!(told(&config), "");
+        config.web.listen = "192.0.2.1:8025".parse().unwrap();
+        assert!(told(&config).contains("this machine has no address 192.0.2.1"));
+        config.web.listen = "0.0.0.0:8025".parse().unwrap();
+        config.milter.listen = "unix:/nonexistent/m.sock".parse().unwrap();
+        assert!(
+            told(&config).contains("install -d -m 0750 -o depollueur -g postfix '/nonexistent'")
+        );
+        config.milter.listen = "unix:/run/nonexistent/m.sock".parse().unwrap();
+        config.lookup.postfix_config = Some("/nonexistent".into());
+        assert!(told(&config).contains("there is no main.cf in it"));
+        config.lookup.postfix_config = None;
+        config.quota.free_space_min = u64::MAX;
+        assert!(told(&config).contains("nothing is ever kept"));
+    }
+}
