@@ -799,7 +799,7 @@ _depollueur() {
             return 0
             ;;
         depollueur__subcmd__run)
-            opts="-h --config --set --takeover --help"
+            opts="-h --config --set --takeover --ends-with --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -813,6 +813,10 @@ _depollueur() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --ends-with)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -821,7 +825,7 @@ _depollueur() {
             return 0
             ;;
         depollueur__subcmd__setup)
-            opts="-h --config --force --domain --public-url --threshold --expiry --language --lists --forwarding --postfix-config --help"
+            opts="-h --config --force --domain --public-url --threshold --expiry --language --directory --lists --forwarding --postfix-config --plug --no-plug --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -848,6 +852,10 @@ _depollueur() {
                     return 0
                     ;;
                 --language)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --directory)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

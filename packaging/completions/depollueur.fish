@@ -41,6 +41,7 @@ complete -c depollueur -n "__fish_depollueur_needs_command" -f -a "drop" -d 'Loo
 complete -c depollueur -n "__fish_depollueur_needs_command" -f -a "completions" -d 'Prints what makes a shell complete commands and options'
 complete -c depollueur -n "__fish_depollueur_using_subcommand run" -l config -d 'Configuration file; without it /etc/depollueur/depollueur.toml, if that exists' -r -F
 complete -c depollueur -n "__fish_depollueur_using_subcommand run" -l set -d 'Sets one value over file and environment: --set detach.threshold="1 MB"' -r
+complete -c depollueur -n "__fish_depollueur_using_subcommand run" -l ends-with -d 'Ends when this process, which started it, ends' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand run" -l takeover -d 'Takes the sockets of a running daemon over, which should then be stopped: it ends its open sessions, and no mail is refused in between'
 complete -c depollueur -n "__fish_depollueur_using_subcommand run" -s h -l help -d 'Print help'
 complete -c depollueur -n "__fish_depollueur_using_subcommand rewrite" -l config -d 'Configuration file; without it /etc/depollueur/depollueur.toml, if that exists' -r -F
@@ -92,10 +93,13 @@ complete -c depollueur -n "__fish_depollueur_using_subcommand setup" -l public-u
 complete -c depollueur -n "__fish_depollueur_using_subcommand setup" -l threshold -d 'The size from which attachments are detached [default: 500 kB]' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand setup" -l expiry -d 'How long files can be fetched [default: 1 month]' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand setup" -l language -d 'The language of the notice, fr or en [default: fr]' -r
+complete -c depollueur -n "__fish_depollueur_using_subcommand setup" -l directory -d 'Directory of the drop, such as one on a disk of its own [default: /var/lib/depollueur]' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand setup" -l postfix-config -d 'Directory of Postfix\'s main.cf, when it is not the usual one' -r -F
 complete -c depollueur -n "__fish_depollueur_using_subcommand setup" -l force -d 'Writes over a configuration that is there'
 complete -c depollueur -n "__fish_depollueur_using_subcommand setup" -l lists -d 'Mailing lists run on this host: treats outgoing mail only, and writes rules for the list server'
 complete -c depollueur -n "__fish_depollueur_using_subcommand setup" -l forwarding -d 'Mail is forwarded from this host to others: treats outgoing mail only'
+complete -c depollueur -n "__fish_depollueur_using_subcommand setup" -l plug -d 'Starts the daemon and puts it into Postfix, as depollueur plug --yes does'
+complete -c depollueur -n "__fish_depollueur_using_subcommand setup" -l no-plug -d 'Does not offer to start the daemon and to put it into Postfix'
 complete -c depollueur -n "__fish_depollueur_using_subcommand setup" -s h -l help -d 'Print help'
 complete -c depollueur -n "__fish_depollueur_using_subcommand why" -l mail-log -d 'Postfix\'s log, where it is neither /var/log/mail.log nor in the journal' -r -F
 complete -c depollueur -n "__fish_depollueur_using_subcommand why" -l config -d 'Configuration file; without it /etc/depollueur/depollueur.toml, if that exists' -r -F

@@ -181,6 +181,8 @@ pub(super) fn milter_answers(address: &MilterAddress) -> io::Result<()> {
 /// How the milter is plugged into the Postfix of this machine.
 #[derive(Debug)]
 pub(super) struct Plugs {
+    /// There is a Postfix.
+    pub(super) is_there: bool,
     /// Where the milter must listen for a Postfix that runs in a chroot.
     pub(super) listen: Option<String>,
 }
@@ -193,7 +195,10 @@ pub(super) fn plugs(postfix_config: Option<&Path>) -> Plugs {
         .as_ref()
         .and_then(|postfix| listing::chrooted_address(postfix, &usual));
     let listen = inside.map(|inside| inside.to_string());
-    Plugs { listen }
+    Plugs {
+        is_there: postfix.is_some(),
+        listen,
+    }
 }
 
 impl Plugs {

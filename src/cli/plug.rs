@@ -145,6 +145,20 @@ pub(super) fn plug(options: &Options) -> Result<(), Failure> {
     say("Done. depollueur is in the chain; \"depollueur unplug\" takes it out again.\n")
 }
 
+/// Puts the daemon into Postfix at the end of setup; `yes` is for whoever has said so already.
+pub(super) fn after_setup(
+    config: ConfigOptions,
+    postfix_config: Option<PathBuf>,
+    yes: bool,
+) -> Result<(), Failure> {
+    plug(&Options {
+        config,
+        postfix_config,
+        yes,
+        ..Options::default()
+    })
+}
+
 /// What forbids to begin.
 fn may_start(config: &Config, plan: &Plan) -> Result<(), Failure> {
     let url = &config.web.public_url;

@@ -6,8 +6,10 @@
 //!
 //! * `answers` – what is asked, and what is proposed
 //! * `file` – the sample with what differs
+//! * `end` – the way into Postfix: the lines to type, or `depollueur plug` at once
 
 mod answers;
+mod end;
 mod file;
 
 use std::{
@@ -19,7 +21,10 @@ use std::{
 
 use clap::Args;
 
-use self::answers::Answers;
+use self::{
+    answers::Answers,
+    end::{End, may_be_drop},
+};
 use super::{
     doctor,
     exit::{EX_IOERR, EX_USAGE, Failure, complain},
@@ -56,6 +61,9 @@ pub(super) struct Options {
     /// The language of the notice, fr or en [default: fr]
     #[arg(long, value_name = "LANGUAGE")]
     language: Option<String>,
+    /// Directory of the drop, such as one on a disk of its own [default: /var/lib/depollueur]
+    #[arg(long, value_name = "DIR")]
+    directory: Option<String>,
     /// Mailing lists run on this host: treats outgoing mail only, and writes rules for the list server
     #[arg(long)]
     lists: bool,
@@ -65,9 +73,15 @@ pub(super) struct Options {
     /// Directory of Postfix's main.cf, when it is not the usual one
     #[arg(long, value_name = "DIR")]
     postfix_config: Option<PathBuf>,
+    /// Starts the daemon and puts it into Postfix, as depollueur plug --yes does
+    #[arg(long, conflicts_with = "no_plug")]
+    plug: bool,
+    /// Does not offer to start the daemon and to put it into Postfix
+    #[arg(long)]
+    no_plug: bool,
 }
 
-/// Asks, writes the file, and says what to type next.
+/// Asks, writes the file, and says what to type next, or does it.
 pub(super) fn run(options: Options) -> Result<(), Failure> {
     let path = options
         .config
@@ -78,7 +92,11 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
     if path.exists() && !force {
         return Err(in_the_way(&path));
     }
-    let answers = if options.domain.is_some() {
+    if let Some(directory) = &options.directory {
+        may_be_drop(directory)?;
+    }
+    let is_asked = options.domain.is_none();
+    let answers = if !is_asked {
         Answers::of_options(&options).map_err(|reason| Failure::new(EX_USAGE, reason))?
     } else if io::stdin().is_terminal() {
         Answers::ask(&options, &mut io::stdin().lock(), &mut io::stdout())?
@@ -95,7 +113,12 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
     for warning in config.warnings() {
         complain(format_args!("warning: {warning}"));
     }
-    tell(&path, &plugs.lines()).map_err(|error| Failure::output(&error))
+    let end = End {
+        path: &path,
+        config: &config,
+        plugs: &plugs,
+    };
+    end.run(&options, is_asked)
 }
 
 /// A file in which no value is set, as packages once brought one, is nobody's work.
@@ -172,22 +195,4 @@ fn keep_group(new: &fs::File, path: &Path, directory: &Path) {
     if let Ok(place) = place {
         let _ = std::os::unix::fs::fchown(new, None, Some(place.gid()));
     }
-}
-
-fn tell(path: &Path, lines: &[String]) -> io::Result<()> {
-    let shown = path.display();
-    let mut out = io::stdout().lock();
-    writeln!(out, "Written: {shown}\n")?;
-    writeln!(out, "Next, type:")?;
-    for line in lines {
-        writeln!(out, "    {line}")?;
-    }
-    writeln!(
-        out,
-        "\n\
-         The daemon starts in dry-run: it decides, counts and logs, and changes no mail. When its log\n\
-         says what you expect, set mode = \"live\" in the section [detach] of {shown}, and\n\
-         type: systemctl reload depollueur"
-    )?;
-    out.flush()
 }

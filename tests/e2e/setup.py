@@ -51,6 +51,14 @@ class Place:
         assert done.returncode == 0 and not done.stderr, done.stderr
         return tomllib.loads(done.stdout)
 
+    def values(self) -> dict:
+        """What stands in the file."""
+        return tomllib.loads(self.config.read_text())
+
+    def lists(self) -> str:
+        """What Postfix has."""
+        return "".join((self.postfix / name).read_text() for name in ("main.cf", "master.cf"))
+
     def plugging(self) -> str:
         """What `depollueur plug` would change in Postfix."""
         done = subprocess.run([binary(), "plug", "--show", "--config", str(self.config), "--postfix-config", str(self.postfix)],
@@ -58,11 +66,11 @@ class Place:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def answer(self, *lines: str) -> tuple[int, str]:
+    def answer(self, *lines: str, options: tuple = ()) -> tuple[int, str]:
         """Runs setup in a terminal of its own and types the lines; the exit code and the screen."""
         pid, terminal = pty.fork()
         if pid == 0:
-            os.execv(binary(), self.command())
+            os.execv(binary(), self.command(*options))
         os.write(terminal, "".join(line + "\n" for line in lines).encode())
         screen = b""
         while True:
@@ -103,7 +111,7 @@ def _(place):
 
 @story("in a terminal: a wrong answer is explained and asked again, an empty one takes what is proposed")
 def _(place):
-    code, screen = place.answer("example", "example.org", "", "much", "1 MB", "", "de", "fr", "perhaps", "no", "")
+    code, screen = place.answer("example", "example.org", "", "much", "1 MB", "", "de", "fr", "perhaps", "no", "", "")
     assert code == 0, screen
     assert 'is no domain' in screen and 'detach.threshold = "much": must be' in screen, screen
     assert 'notice.language = "de": must be' in screen and "[https://drop.example.org/]" in screen, screen
@@ -122,9 +130,48 @@ def _(place):
     code, screen = place.answer("example.org", "", "", "", "", "yes", "no")
     assert code == 64 and "is there already" in screen, screen
     place.config.unlink()
-    code, screen = place.answer("example.org", "", "", "", "", "yes", "no")
+    code, screen = place.answer("example.org", "", "", "", "", "yes", "no", "")
     assert code == 0 and "Do mailing lists run on this host" in screen, screen
     assert place.check()["detach"]["directions"] == "outgoing"
+
+
+@story("in a terminal it offers to plug, shows the change and asks for it; without a yes Postfix stays as it is")
+def _(place):
+    before = place.lists()
+    code, screen = place.answer("example.org", "", "", "", "", "", "", "")
+    assert code == 0 and "put it into Postfix now?" in screen and "    depollueur plug\r\n" in screen, screen
+    assert "+smtpd_milters" not in screen and place.lists() == before, screen
+    code, screen = place.answer("example.org", "", "", "", "", "", "", options=("--force", "--no-plug"))
+    assert code == 0 and "put it into Postfix now?" not in screen, screen
+    # Nobody answers at the socket here: what is missing is told, before anything is changed.
+    code, screen = place.answer("example.org", "", "", "", "", "", "", "yes", options=("--force",))
+    assert code == 69 and "+smtpd_milters = { unix:depollueur/milter.sock, default_action=tempfail }" in screen, screen
+    assert "no milter answers at" in screen and place.lists() == before, screen
+    place.check()
+
+
+@story("without a terminal --plug asks nothing and plugs, and nothing is plugged without it")
+def _(place):
+    before = place.lists()
+    done = place.setup("--domain", "example.org")
+    assert done.returncode == 0 and "+smtpd_milters" not in done.stdout, done.stdout
+    done = place.setup("--domain", "example.org", "--force", "--plug")
+    assert done.returncode == 69 and "+smtpd_milters" in done.stdout and "no milter answers at" in done.stderr, done.stderr
+    assert place.lists() == before
+
+
+@story("a drop on a disk of its own: the lines that open it stand before the start, and a hidden place is refused")
+def _(place):
+    done = place.setup("--domain", "example.org", "--directory", "/srv/files/drop")
+    assert done.returncode == 0, done.stderr
+    assert place.values()["drop"]["directory"] == "/srv/files/drop"
+    typed = [line.strip() for line in done.stdout.splitlines() if line.startswith("    ")]
+    assert typed[0] == "install -d -m 0700 -o depollueur -g depollueur '/srv/files/drop'", typed
+    assert any("ReadWritePaths=/srv/files/drop" in line for line in typed[1:3]) and "systemctl daemon-reload" == typed[3], typed
+    assert "ReadWritePaths" not in place.setup("--domain", "example.org", "--force", "--directory", "/var/lib/depollueur/files").stdout
+    for directory, says in (("/home/drop", "hides this place"), ("drop", "--directory: drop.directory = \"drop\"")):
+        done = place.setup("--domain", "example.org", "--force", "--directory", directory)
+        assert done.returncode == 64 and says in done.stderr, done.stderr
 
 
 @story("answers that end write nothing")

@@ -18,6 +18,7 @@ pub(super) struct Answers {
     /// Keys with the answers as they were typed, in the order of the questions.
     values: Vec<(&'static str, String)>,
     onward: Onward,
+    directory: Option<String>,
 }
 
 /// Whether mail goes on from this host, and how.
@@ -88,6 +89,7 @@ impl Answers {
             domain,
             values,
             onward,
+            directory: directory(options)?,
         })
     }
 
@@ -120,6 +122,7 @@ impl Answers {
             domain,
             values,
             onward,
+            directory: directory(options).map_err(|why| Failure::new(EX_USAGE, why))?,
         })
     }
 
@@ -141,6 +144,9 @@ impl Answers {
         settings.push(("web.contact", text(&format!("abuse@{}", self.domain))));
         settings.push(("web.report_to", text(&format!("abuse@{}", self.domain))));
         settings.push(("detach.mode", text("dry-run")));
+        if let Some(directory) = &self.directory {
+            settings.push(("drop.directory", text(directory)));
+        }
         // A change breaks the sender's DKIM signature, and whoever gets the mail next looks at it.
         if self.onward.lists || self.onward.forwarding {
             settings.push(("detach.directions", text("outgoing")));
@@ -150,6 +156,15 @@ impl Answers {
         }
         settings
     }
+}
+
+/// The drop's place, where an option gives one.
+fn directory(options: &Options) -> Result<Option<String>, String> {
+    let given = options.directory.clone();
+    if let Some(directory) = &given {
+        check("drop.directory", directory).map_err(|why| format!("--directory: {why}"))?;
+    }
+    Ok(given)
 }
 
 impl Onward {
@@ -169,7 +184,7 @@ impl Onward {
     }
 }
 
-fn yes_or_no(answer: &str) -> Result<String, String> {
+pub(super) fn yes_or_no(answer: &str) -> Result<String, String> {
     match answer.to_lowercase().as_str() {
         "yes" | "y" | "oui" | "o" => Ok("yes".into()),
         "no" | "n" | "non" => Ok("no".into()),
@@ -204,7 +219,7 @@ fn default_of(key: &str) -> String {
 }
 
 /// Asks one question until its answer is valid.
-fn ask(
+pub(super) fn ask(
     answers: &mut impl BufRead,
     out: &mut impl Write,
     question: &str,
@@ -317,7 +332,10 @@ mod tests {
             language: None,
             lists: false,
             forwarding: false,
+            directory: None,
             postfix_config: None,
+            plug: false,
+            no_plug: false,
         }
     }
 

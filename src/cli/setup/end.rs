@@ -1,0 +1,185 @@
+//! The end of setup: the lines to type, or, for whoever wants it, the daemon started and put into Postfix.
+//!
+//! What is run are the lines that would be shown. Nothing is run without a yes, by an answer or by `--plug`.
+
+use std::{
+    io::{self, Write as _},
+    path::Path,
+    process::Command,
+};
+
+use super::{
+    super::{
+        ConfigOptions,
+        doctor::Plugs,
+        exit::{EX_UNAVAILABLE, EX_USAGE, Failure},
+        plug, quoted,
+        unit::{SERVICE, Unit},
+    },
+    Options,
+    answers::{ask, yes_or_no},
+};
+use crate::config::{Config, DEFAULT_FILE};
+
+/// What systemd makes for the daemon, as our unit says.
+const STATE: &str = "/var/lib/depollueur";
+
+/// What our unit hides from the daemon.
+const HIDDEN: [&str; 5] = ["/home", "/root", "/run/user", "/tmp", "/var/tmp"];
+
+const PLUG: &str = "Start the daemon and put it into Postfix now? What would be changed is shown first (yes or no)";
+
+/// What is left to do.
+pub(super) struct End<'a> {
+    /// The file that was written.
+    pub(super) path: &'a Path,
+    /// What stands in it.
+    pub(super) config: &'a Config,
+    /// How Postfix reaches the milter.
+    pub(super) plugs: &'a Plugs,
+}
+
+impl End<'_> {
+    /// Asks, does it, or says what to type.
+    ///
+    /// # Errors
+    /// What was wanted did not come to a good end; the file is written in any case.
+    pub(super) fn run(&self, options: &Options, is_asked: bool) -> Result<(), Failure> {
+        say(&format!("Written: {}\n\n", self.path.display()))?;
+        let offered = is_asked && self.plugs.is_there && !options.no_plug && !options.plug;
+        if !options.plug && !(offered && is_wanted()) {
+            return self.tell(&self.lines());
+        }
+        self.start()?;
+        let config = ConfigOptions {
+            config: options.config.clone(),
+            settings: Vec::new(),
+        };
+        plug::after_setup(config, options.postfix_config.clone(), options.plug)?;
+        self.tell(&["depollueur doctor".to_owned()])
+    }
+
+    fn tell(&self, lines: &[String]) -> Result<(), Failure> {
+        let mut text = "Next, type:\n".to_owned();
+        for line in lines {
+            text += &format!("    {line}\n");
+        }
+        text += &format!(
+            "\n\
+             The daemon starts in dry-run: it decides, counts and logs, and changes no mail. When its log\n\
+             says what you expect, set mode = \"live\" in the section [detach] of {}, and\n\
+             type: systemctl reload depollueur\n",
+            self.path.display()
+        );
+        say(&text)
+    }
+
+    /// All lines: the way to a drop that stands elsewhere, the daemon, Postfix.
+    fn lines(&self) -> Vec<String> {
+        let mut lines = opening(&self.config.drop.directory, Unit::read(SERVICE).as_ref());
+        lines.extend(self.plugs.lines());
+        lines
+    }
+
+    /// Runs the lines before "depollueur plug". Our units read the usual file, and no other.
+    fn start(&self) -> Result<(), Failure> {
+        if self.path != Path::new(DEFAULT_FILE) {
+            return Ok(());
+        }
+        let is_other = |line: &String| !line.starts_with("depollueur ");
+        for line in self.lines().into_iter().take_while(is_other) {
+            say(&format!("{line}\n"))?;
+            let done = Command::new("sh").args(["-ec", &line]).output();
+            let done = done.map_err(|error| {
+                Failure::new(EX_UNAVAILABLE, format_args!("could not run sh: {error}"))
+            })?;
+            if !done.status.success() {
+                let said = String::from_utf8_lossy(&done.stderr);
+                let last = said.lines().last().unwrap_or_default();
+                let message = format!(
+                    "\"{line}\" failed: {last}; when that is mended, type it again, and then: depollueur plug"
+                );
+                return Err(Failure::new(EX_UNAVAILABLE, message));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Asks; who gives no answer has not said yes.
+fn is_wanted() -> bool {
+    let (mut answers, mut out) = (io::stdin().lock(), io::stdout().lock());
+    ask(&mut answers, &mut out, PLUG, "no", yes_or_no).is_ok_and(|answer| answer == "yes")
+}
+
+fn say(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    let said = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    said.map_err(|error| Failure::output(&error))
+}
+
+/// Refuses a place for the drop that the daemon cannot see.
+///
+/// # Errors
+/// One line with what to take in its place.
+pub(super) fn may_be_drop(directory: &str) -> Result<(), Failure> {
+    let is_hidden = HIDDEN
+        .iter()
+        .any(|hidden| Path::new(directory).starts_with(hidden));
+    if !is_hidden {
+        return Ok(());
+    }
+    let message = format!(
+        "--directory: \"{directory}\": the daemon's service hides this place from it (ProtectHome=, PrivateTmp=): take one below /var/lib/depollueur or /srv"
+    );
+    Err(Failure::new(EX_USAGE, message))
+}
+
+/// What makes a drop outside of the daemon's own directory and opens it for the daemon; nothing for one inside.
+fn opening(directory: &Path, unit: Option<&Unit>) -> Vec<String> {
+    let is_open = unit.map_or(directory.starts_with(STATE), |unit| {
+        unit.may_write(directory)
+    });
+    if is_open {
+        return Vec::new();
+    }
+    let shown = directory.display().to_string();
+    let make = format!(
+        "install -d -m 0700 -o depollueur -g depollueur {}",
+        quoted(&shown)
+    );
+    let drop_in = Unit::drop_in("directories", &format!("ReadWritePaths={shown}"));
+    // The daemon is started below.
+    let is_kept = |line: &String| !line.starts_with("systemctl restart");
+    std::iter::once(make)
+        .chain(drop_in.into_iter().filter(is_kept))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drop_elsewhere_is_made_and_opened_before_the_daemon_starts() {
+        let lines = opening(Path::new("/srv/drop"), None).join("\n");
+        assert!(lines.starts_with("install -d -m 0700 -o depollueur -g depollueur '/srv/drop'\n"));
+        assert!(lines.contains("ReadWritePaths=/srv/drop"), "{lines}");
+        assert!(lines.ends_with("systemctl daemon-reload"), "{lines}");
+        assert!(opening(Path::new("/var/lib/depollueur/files"), None).is_empty());
+        let open = Unit::parse("ProtectSystem=strict\nReadWritePaths=/srv/drop\n");
+        assert!(opening(Path::new("/srv/drop"), Some(&open)).is_empty());
+    }
+
+    #[test]
+    fn a_place_that_the_daemon_cannot_see_is_refused() {
+        for (directory, is_right) in [
+            ("/home/drop", false),
+            ("/tmp", false),
+            ("/srv/home/drop", true),
+            ("/homes", true),
+        ] {
+            assert_eq!(may_be_drop(directory).is_ok(), is_right, "{directory}");
+        }
+    }
+}
