@@ -15,6 +15,7 @@ mod language;
 mod mail;
 mod pattern;
 mod rule;
+mod scan;
 mod source;
 mod spoken;
 mod table;
@@ -48,6 +49,7 @@ pub use self::{
     mail::{MailConfig, Relay, Security},
     pattern::{AddressPatterns, HeaderPattern, Patterns, fold},
     rule::{Action, Condition, Rule, Terms},
+    scan::{ClamdAddress, OnInfected, OnOversize, OnUnscanned, ScanConfig},
     source::{ConfigError, DEFAULT_FILE, Sources},
     table::Table,
     templates::NoticeTemplates,
@@ -83,6 +85,8 @@ pub struct Config {
     pub remote: RemoteConfig,
     /// `[deposit]`
     pub deposit: DepositConfig,
+    /// `[scan]`
+    pub scan: ScanConfig,
     /// `[detach]`
     pub detach: DetachConfig,
     /// `[notice]`

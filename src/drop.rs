@@ -108,8 +108,9 @@ use self::{
 };
 pub(crate) use self::{sealed::unseal_first, unlock::Link};
 use crate::{
-    config::{AuditConfig, Config, DropConfig, QuotaConfig},
+    config::{AuditConfig, Config, DropConfig, QuotaConfig, ScanConfig},
     filter::Direction,
+    scan::Scanner,
     stats::{Domains, Month, Row},
 };
 
@@ -136,6 +137,8 @@ struct Store {
     lifetime_max: Span,
     extend_expired: bool,
     quota: QuotaConfig,
+    /// Who scans what comes in, if anybody.
+    scanner: Option<Scanner>,
     /// How long entries of the audit log are kept.
     keep_entries: Span,
     /// Whether the addresses of readers are recorded.
@@ -268,7 +271,7 @@ impl Swept {
 }
 
 impl Drop {
-    /// Opens the drop as configured, with its quotas and its audit log, making its directories and
+    /// Opens the drop as configured, with its quotas, its virus scan and its audit log, making its directories and
     /// its database if they are missing; the parent of `directory` must exist. Blocks: call it before
     /// anything is served.
     ///
@@ -277,21 +280,23 @@ impl Drop {
     /// # Errors
     /// One clear line when the directory cannot be used.
     pub fn of(config: &Config) -> Result<Self, DropError> {
-        Self::open_with(&config.drop, &config.quota, &config.audit)
+        Self::open_with(&config.drop, &config.quota, &config.audit, &config.scan)
     }
 
-    /// Opens a drop without quotas; else as [`Drop::of`].
+    /// Opens a drop without quotas and virus scan; else as [`Drop::of`].
     ///
     /// # Errors
     /// As [`Drop::of`].
     pub fn open(config: &DropConfig) -> Result<Self, DropError> {
-        Self::open_with(config, &QuotaConfig::unlimited(), &AuditConfig::default())
+        let (quota, audit) = (QuotaConfig::unlimited(), AuditConfig::default());
+        Self::open_with(config, &quota, &audit, &ScanConfig::default())
     }
 
     fn open_with(
         config: &DropConfig,
         quota: &QuotaConfig,
         audit: &AuditConfig,
+        scan: &ScanConfig,
     ) -> Result<Self, DropError> {
         let directory = Directory::open(&config.directory)?;
         let alone = directory.lock()?;
@@ -311,6 +316,7 @@ impl Drop {
             lifetime_max: config.lifetime_max,
             extend_expired: config.extend_expired,
             quota: quota.clone(),
+            scanner: Scanner::of(scan),
             keep_entries: audit.keep,
             addresses: audit.addresses,
         };

@@ -76,6 +76,8 @@ mod leaf;
 mod message;
 mod parts;
 mod words;
+#[cfg(test)]
+mod scanned;
 
 use std::{borrow::Cow, io, net::IpAddr, ops::Range, sync::Arc};
 
@@ -90,6 +92,7 @@ use crate::{
     policy::{self, Edits, HeaderFacts, Known, Outlook, Plan, Refusal, Source, Wish, Wishes},
     rewrite::Eol,
     rules,
+    scan::Finding,
     spool::{Spool, Spools},
     store::{StoreError, Stores},
 };
@@ -212,6 +215,10 @@ pub enum Reason {
     Reread,
     /// An admin blocked a file of it: the drop does not take it.
     Blocked,
+    /// A file of it is infected: the drop does not take it.
+    Infected,
+    /// A file of it is larger than what is scanned, and such files are not taken.
+    Oversize,
     /// It could not be found out who is meant by its addresses.
     Lookup,
 }
@@ -245,6 +252,14 @@ pub enum FilterError {
 }
 
 impl FilterError {
+    /// What the virus scan found, if that is the reason.
+    pub fn finding(&self) -> Option<Finding> {
+        match self {
+            Self::Store(error) => error.finding(),
+            _ => None,
+        }
+    }
+
     /// A label for metrics.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -640,6 +655,8 @@ impl Reason {
             Self::ShownLater => "shown-later",
             Self::Reread => "reread",
             Self::Blocked => "blocked",
+            Self::Infected => Finding::Infected.label(),
+            Self::Oversize => Finding::Oversize.label(),
             Self::Lookup => "lookup",
         }
     }

@@ -25,6 +25,7 @@
 //! * [`spool`] – the bytes that stay, in memory first, then in an unlinked file
 //! * [`store`] – where detached files go: the drop of this process, or that of another host
 //! * [`drop`](mod@drop) – the file drop: tokens, encryption, drafts, records, expiry
+//! * [`scan`] – clamd is asked about each file on its way into the drop
 //! * [`rewrite`] – the notice, and the pieces from which the new body is sent
 //! * [`decisions`] – what was decided of each message, kept for some days
 //! * [`stats`] – what was kept out of mailboxes
@@ -66,6 +67,7 @@ pub mod names;
 pub mod policy;
 pub mod rewrite;
 pub mod rules;
+pub mod scan;
 pub mod spool;
 pub mod stats;
 pub mod store;

@@ -33,6 +33,7 @@ mod listener;
 mod outline;
 mod session;
 mod socket;
+mod verdict;
 
 use std::{io, net::IpAddr, sync::Arc, time::Duration};
 
@@ -41,8 +42,8 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
-pub(crate) use self::session::BLOCKED_TEXT;
 pub use self::socket::{BindError, Claim, Socket, bind_tcp};
+pub(crate) use self::verdict::{failure, rejection};
 use self::{guard::Terms, listener::Intake};
 use crate::{
     admin::Metrics,

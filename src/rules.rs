@@ -35,6 +35,8 @@ pub enum Why {
     Wish,
     /// A user wants his mail left alone.
     Users,
+    /// The virus scan found something in it.
+    Infected,
     /// Fewer bytes than `detach.threshold`, or than the rule's own.
     UnderThreshold,
     /// At least `detach.threshold`.
@@ -92,6 +94,7 @@ impl Why {
             Self::Rule => "kept by a rule",
             Self::Wish => "the sender's wish",
             Self::Users => "a user's choice",
+            Self::Infected => "infected",
             Self::UnderThreshold => "below the threshold",
             Self::OverThreshold => "threshold reached",
             Self::OverMessageThreshold => "message threshold exceeded",

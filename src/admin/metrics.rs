@@ -23,7 +23,7 @@ use prometheus_client::{
 use self::level::Levels;
 use crate::{
     drop::{Level, Swept},
-    spool,
+    scan, spool,
 };
 
 /// The upper bounds of a phase's duration, in seconds: from what nobody notices to Postfix's own
@@ -33,19 +33,22 @@ const PHASE_BUCKETS: [f64; 11] = [
 ];
 
 /// What [`FilterError::kind`](crate::filter::FilterError::kind) says.
-const ERROR_KINDS: [&str; 12] = [
+const ERROR_KINDS: [&str; 15] = [
     "blocked",
     "database",
     "denied",
     "drop",
     "full",
     "given-up",
+    "infected",
     "quota",
     "refused",
     "remote",
     "slow",
     "spool",
+    "too-large-to-scan",
     "unreachable",
+    "unscanned",
 ];
 
 /// The counters and gauges of the whole process. Cheap to clone; all clones count together.
@@ -105,6 +108,7 @@ struct Inner {
     trial_parts: Counter,
     trial_bytes: Counter<u64, AtomicU64>,
     deposit_errors: Family<KindLabels, Counter>,
+    scans: Family<ScanLabels, Counter<u64, AtomicU64>>,
     phases: Family<PhaseLabels, Histogram>,
     spool_bytes: Gauge,
     spool_files: Gauge,
@@ -138,6 +142,11 @@ struct KindLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ScanLabels {
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct PhaseLabels {
     phase: &'static str,
 }
@@ -165,6 +174,7 @@ impl Metrics {
             trial_parts: Counter::default(),
             trial_bytes: Counter::default(),
             deposit_errors: Family::default(),
+            scans: Family::default(),
             phases: Family::new_with_constructor(|| Histogram::new(PHASE_BUCKETS)),
             spool_bytes: Gauge::default(),
             spool_files: Gauge::default(),
@@ -320,6 +330,10 @@ impl Metrics {
         let (files, bytes) = spool::on_disk();
         self.0.spool_files.set(files as i64);
         self.0.spool_bytes.set(bytes as i64);
+        for (result, count) in scan::counts() {
+            let counter = self.0.scans.get_or_create(&ScanLabels { result });
+            counter.inner().store(count, Ordering::Relaxed);
+        }
         let mut out = String::new();
         text::encode(&mut out, &self.0.registry).expect("writing to a string does not fail");
         // A gauge that may be missing is a family without labels; no label's value has braces.
@@ -366,6 +380,9 @@ impl Inner {
             (Outcome::Failed, "no-turn"),
             (Outcome::Failed, "postfix-gone"),
             (Outcome::Failed, "spool"),
+            (Outcome::Failed, "unscanned"),
+            (Outcome::Refused, "infected"),
+            (Outcome::Passed, "infected"),
             (Outcome::Passed, "header-memory"),
             (Outcome::Passed, "local-links"),
         ] {
@@ -415,6 +432,11 @@ impl Inner {
             "deposit_errors",
             "Files and packages that the store could not take, by kind of error",
             self.deposit_errors.clone(),
+        );
+        registry.register(
+            "scans",
+            "Files that were scanned for viruses, or were not, by result",
+            self.scans.clone(),
         );
         registry.register(
             "milter_sessions",

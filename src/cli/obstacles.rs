@@ -21,7 +21,7 @@ use super::{
     unit::{SERVICE, Unit},
     user::User,
 };
-use crate::config::{Config, DEFAULT_FILE};
+use crate::config::{ClamdAddress, Config, DEFAULT_FILE};
 
 /// The daemon's user, where no unit names another.
 const USER: &str = "depollueur";
@@ -391,6 +391,13 @@ fn of_addresses(config: &Config, values: &Table, unit: &Unit) -> Vec<Obstacle> {
         ("mail.relay", text("mail", "relay")),
     ] {
         found.extend(place.and_then(|place| of_peer(key, place, unit)));
+    }
+    for daemon in &config.scan.clamd {
+        if let ClamdAddress::Tcp(..) = daemon {
+            let place = daemon.to_string();
+            let place = place.trim_start_matches("inet:");
+            found.extend(of_peer("scan.clamd", place, unit));
+        }
     }
     found
 }

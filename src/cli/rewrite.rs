@@ -26,7 +26,7 @@ use super::{
     owner,
 };
 use crate::{
-    config::{Config, OnBlocked, OnFailure, RunMode, StoreKind},
+    config::{Config, OnFailure, RunMode, StoreKind},
     filter::{Envelope, Filter, HeaderEdit, Message, PartDecision, Rewritten, Start, Verdict},
     milter,
     policy::{self, Refusal},
@@ -61,10 +61,10 @@ enum Outcome {
     Rewritten(Vec<HeaderEdit>, Box<Rewritten>),
     /// A rule refuses it.
     Refused(Refusal),
-    /// A file of it is blocked, and it is not to go out.
-    Blocked,
-    /// Our machinery failed.
-    Failed(String),
+    /// A file of it is blocked or infected, and it is not to go out.
+    Rejected(&'static str),
+    /// Our machinery failed, and this becomes of the message.
+    Failed(String, OnFailure),
 }
 
 /// What was decided, for `--explain`.
@@ -91,7 +91,6 @@ pub(super) fn run(mut options: Options) -> Result<(), Failure> {
 }
 
 async fn rewrite(options: &Options, config: Arc<Config>, original: File) -> Result<(), Failure> {
-    let on_failure = config.detach.on_failure;
     let mut input = BufReader::with_capacity(CHUNK_BYTES, original);
     let block = HeaderBlock::read(&mut input).map_err(|error| lost(&error))?;
     let mut explanation = Explanation::default();
@@ -123,14 +122,12 @@ async fn rewrite(options: &Options, config: Arc<Config>, original: File) -> Resu
             };
             Err(Failure::new(code, refusal.text))
         }
-        (Outcome::Blocked, _) => Err(Failure::new(EX_UNAVAILABLE, milter::BLOCKED_TEXT)),
+        (Outcome::Rejected(text), _) => Err(Failure::new(EX_UNAVAILABLE, text)),
         (Outcome::Original(edits), Some(block)) if !edits.is_empty() => {
             copy_edited(input.into_inner(), block, &edits)
         }
-        (Outcome::Failed(error), _) if on_failure == OnFailure::Tempfail => {
-            Err(Failure::new(EX_TEMPFAIL, error))
-        }
-        (Outcome::Failed(error), _) => {
+        (Outcome::Failed(error, OnFailure::Tempfail), _) => Err(Failure::new(EX_TEMPFAIL, error)),
+        (Outcome::Failed(error, OnFailure::Deliver), _) => {
             complain(format_args!(
                 "warning: {error}; the message goes out as it came"
             ));
@@ -153,7 +150,7 @@ async fn scan(
         Ok(stores) => stores,
         Err(error) => {
             explanation.reason = "drop".into();
-            return Ok(Outcome::Failed(error.to_string()));
+            return Ok(Outcome::Failed(error.to_string(), config.detach.on_failure));
         }
     };
     let filter = match &stores {
@@ -202,13 +199,7 @@ async fn pass(
             let verdict = message.end().await;
             explanation.parts = message.explanation().to_vec();
             let edits = message.edits().header.clone();
-            let rejects = filter.config().detach.on_blocked == OnBlocked::Reject;
-            match conclude(verdict, edits, explanation) {
-                Outcome::Original(_) if rejects && explanation.reason == "blocked" => {
-                    Ok(Outcome::Blocked)
-                }
-                outcome => Ok(outcome),
-            }
+            Ok(conclude(verdict, filter.config(), edits, explanation))
         }
     }
 }
@@ -237,19 +228,28 @@ pub(super) async fn push(message: &mut Message, body: &mut impl Read) -> io::Res
     Ok(())
 }
 
-fn conclude(verdict: Verdict, edits: Vec<HeaderEdit>, explanation: &mut Explanation) -> Outcome {
+fn conclude(
+    verdict: Verdict,
+    config: &Config,
+    edits: Vec<HeaderEdit>,
+    explanation: &mut Explanation,
+) -> Outcome {
     match verdict {
         Verdict::Pass(reason) => {
             explanation.reason = reason.label().into();
-            Outcome::Original(edits)
+            match milter::rejection(reason, config) {
+                Some(text) => Outcome::Rejected(text),
+                None => Outcome::Original(edits),
+            }
         }
         Verdict::Rewrite(rewritten) => {
             explanation.reason = "detached".into();
             Outcome::Rewritten(edits, Box::new(rewritten))
         }
         Verdict::Fail(error) => {
-            explanation.reason = "drop".into();
-            Outcome::Failed(error.to_string())
+            let (reason, on_failure) = milter::failure(&error, config);
+            explanation.reason = reason.into();
+            Outcome::Failed(error.to_string(), on_failure)
         }
     }
 }

@@ -111,6 +111,7 @@ impl Config {
         self.warn_of_wishes(&mut warnings);
         self.warn_of_waits(&mut warnings);
         warnings.extend(self.unread.iter().cloned());
+        self.warn_of_scan(&mut warnings);
         warnings.extend(self.warnings_of_reports());
         warnings
     }
@@ -356,6 +357,25 @@ impl Config {
         }
     }
 
+    /// The daemon that keeps the files has them scanned.
+    fn warn_of_scan(&self, warnings: &mut Vec<String>) {
+        let (scan, deadline) = (&self.scan, self.milter.deadline);
+        if scan.clamd.is_empty() {
+            return;
+        }
+        if !self.uses(StoreKind::Embedded) && self.deposit.listen.is_none() {
+            warnings.push(
+                r#"scan.clamd is set, and nothing goes into the drop of this host: write it into the configuration of the host of remote.url, which scans what it keeps"#.into(),
+            );
+        }
+        if scan.timeout >= deadline {
+            warnings.push(format!(
+                "scan.timeout ({:#}) is not below milter.deadline ({deadline:#}): when clamd hangs, detach.on_failure decides and not scan.on_failure",
+                scan.timeout
+            ));
+        }
+    }
+
     fn warn_of_lifetime(&self, warnings: &mut Vec<String>) {
         let drop = &self.drop;
         let total = (&drop.lifetime_max, SpanRelativeTo::from(date(2026, 1, 1)));
@@ -475,6 +495,22 @@ mod tests {
         assert_eq!(config.warnings().len(), 1);
         config.web.public_url = "https://drop.example.org/".into();
         assert_eq!(config.warnings(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_scan_that_does_nothing_or_comes_too_late_is_warned_of() {
+        let mut config = Config::default();
+        config.web.report_to = vec!["abuse@example.org".parse().unwrap()];
+        config.web.public_url = "https://drop.example.org/".into();
+        config.scan.clamd = vec!["/run/clamav/clamd.ctl".parse().unwrap()];
+        assert_eq!(config.warnings(), Vec::<String>::new());
+        config.scan.timeout = config.milter.deadline;
+        assert!(config.warnings()[0].contains("scan.timeout (30s)"));
+        config.scan.timeout = jiff::SignedDuration::from_secs(29);
+        config.store.kind = StoreKind::Remote;
+        assert!(config.warnings()[0].contains("remote.url"));
+        config.deposit.listen = Some("127.0.0.1:8027".parse().unwrap());
+        assert!(!config.warnings().join(" ").contains("scan."));
     }
 
     #[test]

@@ -8,7 +8,10 @@ use jiff::Timestamp;
 use tracing::error;
 
 use super::wire::{BLOCKED, ProblemBody};
-use crate::drop::DropError;
+use crate::{
+    drop::DropError,
+    scan::{Finding, Objection},
+};
 
 /// Why a request is refused.
 #[derive(Debug)]
@@ -86,12 +89,33 @@ impl From<DropError> for Problem {
                 error.to_string(),
             ),
             DropError::Blocked => Self::unsound(BLOCKED, error.to_string()),
+            DropError::Scan(objection) => objection.into(),
             _ => Self {
                 retry_after: Some(60),
                 ..Self::new(
                     StatusCode::SERVICE_UNAVAILABLE,
                     "failed",
                     "the drop failed; its log says why",
+                )
+            },
+        }
+    }
+}
+
+/// What the virus scan found is told; why there was no scan is for the log.
+impl From<Objection> for Problem {
+    fn from(objection: Objection) -> Self {
+        let finding = objection.finding();
+        match finding {
+            Finding::Infected | Finding::Oversize => {
+                Self::unsound(finding.label(), objection.to_string())
+            }
+            Finding::Unscanned => Self {
+                retry_after: Some(60),
+                ..Self::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    finding.label(),
+                    "a file could not be scanned; the log of the drop says why",
                 )
             },
         }

@@ -7,6 +7,9 @@
 //! writes being gathered (16 KiB), and blocks that are handed over together: those in work, those in
 //! the queue and those before it (104 KiB each). A block that is a slice of something larger holds all
 //! of that.
+//!
+//! With a virus scan each batch goes to clamd first, from the caller's side, and its verdict is waited for
+//! while the worker makes the file durable.
 
 use std::{
     fmt,
@@ -33,6 +36,7 @@ use super::{
     vault::{HEADER_BYTES, RecordId, SEGMENT_BYTES, Sealer, TAG_BYTES, Vault},
     whole_second,
 };
+use crate::scan::{Objection, Scan};
 
 /// A block on its way to the worker is never larger.
 const BLOCK_BYTES: usize = 64 * 1024;
@@ -65,6 +69,16 @@ pub struct FileDraft {
     batch: Vec<Bytes>,
     queue: mpsc::Sender<Order>,
     worker: Worker,
+    scan: Option<Box<Scanned>>,
+}
+
+/// The virus scan of a file, and whose file it is.
+#[derive(Debug)]
+struct Scanned {
+    scan: Scan,
+    store: Arc<Store>,
+    id: RecordId,
+    origin: Origin,
 }
 
 /// Whoever works on a draft.
@@ -164,13 +178,15 @@ impl PackageDraft {
             .ok_or(DropError::Misuse("too many files"))?;
         let (store, origin) = (Arc::clone(&self.store), self.origin.clone());
         let (id, bytes) = (self.vault.id(), Arc::clone(&self.bytes));
+        let scan = Scanned::begin(&self.store, id, &self.origin);
         let sealed = self.vault.seal_file(number);
         let file = ManifestFile::new(number, name, media_type);
-        Ok(FileDraft::new(id, file, move || {
+        let draft = FileDraft::new(id, file, move || {
             let allowance = Allowance::new(&store, &origin, bytes)?;
             let draft = store.blobs.draft(id, number)?;
             Ok(Writer::new(draft, allowance, sealed))
-        }))
+        });
+        Ok(FileDraft { scan, ..draft })
     }
 
     /// Makes the package durable and visible: from its return on, the link works.
@@ -239,13 +255,14 @@ impl FileDraft {
             batch: Vec::new(),
             queue,
             worker: Worker::Idle(Box::new(task)),
+            scan: None,
         }
     }
 
-    /// Takes the next bytes. Waits while the disk is slow. Errors come here or at `finish`.
+    /// Takes the next bytes. Waits while the disk, or clamd, is slow. Errors come here or at `finish`.
     ///
     /// # Errors
-    /// The directory cannot be written, or a quota is used up: drop the draft.
+    /// The directory cannot be written, a quota is used up, or the file cannot be scanned: drop the draft.
     pub async fn write(&mut self, mut bytes: Bytes) -> Result<()> {
         if self.gathered.len() + bytes.len() <= SMALL_BYTES {
             self.gathered.extend_from_slice(&bytes);
@@ -262,12 +279,25 @@ impl FileDraft {
     /// Ends the file: when this returns, its contents are on stable storage.
     ///
     /// # Errors
-    /// The draft cannot be written: nothing is kept.
+    /// The draft cannot be written, or the virus scan speaks against it: nothing is kept.
     pub async fn finish(mut self) -> Result<DurableFile> {
         self.send_gathered().await?;
         let batch = std::mem::take(&mut self.batch);
+        self.scan(&batch).await?;
         self.send(Order::Finish(batch)).await?;
-        self.outcome().await
+        let Some(scanned) = self.scan.take() else {
+            return self.outcome().await;
+        };
+        let (file, verdict) = tokio::join!(self.outcome(), scanned.finish());
+        verdict.and(file)
+    }
+
+    /// Has a batch scanned before the worker gets it.
+    async fn scan(&mut self, batch: &[Bytes]) -> Result<()> {
+        match &mut self.scan {
+            Some(scanned) => Ok(scanned.scan.write(batch).await?),
+            None => Ok(()),
+        }
     }
 
     async fn send_gathered(&mut self) -> Result<()> {
@@ -293,6 +323,7 @@ impl FileDraft {
             return Ok(());
         }
         let batch = std::mem::take(&mut self.batch);
+        self.scan(&batch).await?;
         self.send(Order::Write(batch)).await
     }
 
@@ -312,6 +343,43 @@ impl FileDraft {
             Worker::Running(worker) => worker.await.unwrap_or(Err(DropError::Stopped)),
             Worker::Idle(_) | Worker::Gone => Err(DropError::Stopped),
         }
+    }
+}
+
+impl Scanned {
+    /// Begins the scan of a file; `None` when nothing is scanned.
+    fn begin(store: &Arc<Store>, id: RecordId, origin: &Origin) -> Option<Box<Self>> {
+        let scanner = store.scanner.as_ref()?;
+        Some(Box::new(Self {
+            scan: scanner.scan(),
+            store: Arc::clone(store),
+            id,
+            origin: origin.clone(),
+        }))
+    }
+
+    /// Waits for the verdict. An infected file is told of in the audit log.
+    async fn finish(self: Box<Self>) -> Result<()> {
+        let Self {
+            scan,
+            store,
+            id,
+            origin,
+        } = *self;
+        let Err(objection) = scan.finish().await else {
+            return Ok(());
+        };
+        if let Objection::Infected(_) = objection {
+            let (now, detail) = (Timestamp::now(), objection.to_string());
+            let entry = store.entry(now, Action::Refuse, (id, &origin), Client::MAIL, detail);
+            blocking(move || {
+                store.records.log(&entry)?;
+                entry.log();
+                Ok(())
+            })
+            .await?;
+        }
+        Err(objection.into())
     }
 }
 

@@ -7,6 +7,8 @@ use std::{
 
 use rusqlite::ErrorCode;
 
+use crate::scan::Objection;
+
 /// What went wrong in the drop. No message holds a token or the name of a deposited file.
 #[derive(Debug, thiserror::Error)]
 pub enum DropError {
@@ -67,6 +69,9 @@ pub enum DropError {
     /// An admin blocked a file that was deposited: nothing was kept, and trying again is no use.
     #[error("a file is blocked by an admin")]
     Blocked,
+    /// The virus scan speaks against a file that was deposited: nothing was kept.
+    #[error(transparent)]
+    Scan(#[from] Objection),
     /// Another process holds the drop while it is opened, and does not let go.
     #[error("could not lock \"{}\": another process has been opening this drop for too long", path.display())]
     Locked {

@@ -131,6 +131,8 @@ async fn turn(
 fn untouched(message: &Message) -> Reason {
     if message.trial.parts > 0 {
         Reason::DryRun
+    } else if message.kept_out {
+        Reason::Infected
     } else {
         message.doubt.unwrap_or(Reason::Nothing)
     }

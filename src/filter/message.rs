@@ -26,6 +26,7 @@ use crate::{
     policy::{Edits, Fate, Going, PartFacts, Plan, Source},
     rewrite::{Eol, insert::TextKind},
     rules::{self, Judgement, Place, Weight, Why},
+    scan::Finding,
     spool::Spool,
     stats::Domains,
     store::{DurableFile, FileDraft, PackageDraft, Store, StoreError},
@@ -67,6 +68,8 @@ pub struct Message {
     pub(super) edits: Edits,
     /// What only a trial keeps.
     pub(super) trial: Trial,
+    /// Whether an infected file stays in it.
+    pub(super) kept_out: bool,
     /// By what its copies are known.
     pub(super) message_id: Option<Box<[u8]>>,
     /// Whether something that is heavy by the usual measure stays because somebody chose so.
@@ -201,6 +204,7 @@ impl Message {
             plan,
             edits: Edits::default(),
             trial: Trial::default(),
+            kept_out: false,
             message_id: choices::message_id(header).map(Box::from),
             is_chosen: false,
             filter,
@@ -309,7 +313,7 @@ impl Message {
             .sort_by_cached_key(|decision| place(&decision.path));
         let verdict = match self.settled.take() {
             Some(Settled::Pass(reason)) => Verdict::Pass(reason),
-            Some(Settled::Fail(error)) => Verdict::Fail(error),
+            Some(Settled::Fail(error)) => self.failed(error),
             None => super::finish::finish(self).await,
         };
         if self.is_chosen && !matches!(verdict, Verdict::Fail(_)) {
@@ -322,6 +326,23 @@ impl Message {
                 matches!(verdict, Verdict::Rewrite(_) | Verdict::Pass(Reason::DryRun));
         }
         verdict
+    }
+
+    /// What a failure means that may be the verdict about a file.
+    fn failed(&self, error: FilterError) -> Verdict {
+        let reason = match error.finding() {
+            Some(Finding::Infected) => Reason::Infected,
+            Some(Finding::Oversize) => Reason::Oversize,
+            Some(Finding::Unscanned) | None => return Verdict::Fail(error),
+        };
+        self.warn_of(&error);
+        Verdict::Pass(reason)
+    }
+
+    /// Tells why a file does not go into the drop.
+    fn warn_of(&self, error: &FilterError) {
+        let queue_id = &self.envelope.queue_id;
+        tracing::warn!(queue_id, "{error}");
     }
 
     /// What is to be changed in the message whatever its verdict is.
@@ -602,11 +623,16 @@ impl Message {
             && self.may_go(leaf)
     }
 
-    /// Whether it goes before its end was seen. What may turn out to be malformed, or to have another
-    /// name, does not.
+    /// Whether it goes before its end was seen. What may turn out to be malformed or infected, or to have
+    /// another name, does not.
     fn goes_now(&self, leaf: &Leaf) -> bool {
         let is_certain = leaf.file.encoding != TransferEncoding::QuotedPrintable;
-        is_certain && leaf.file.is_named() && self.goes(leaf)
+        is_certain && !self.keeps_out() && leaf.file.is_named() && self.goes(leaf)
+    }
+
+    /// Whether an infected file stays in the message, though the others go.
+    fn keeps_out(&self) -> bool {
+        self.filter.stores.is_some() && self.filter.config.keeps_out()
     }
 
     fn may_go(&self, leaf: &Leaf) -> bool {
@@ -751,18 +777,22 @@ impl Message {
             // It went by what the policy says; were it not so, the file would be lost.
             return Err(FilterError::GivenUp.into());
         };
-        self.gone.extend(leaf.shown_by);
         self.explain_gone(part, &file, bytes, going.source, Why::OverThreshold);
         if let Work::Detaching(_, mut draft) = leaf.work {
             let tail = Bytes::from(mem::take(&mut self.decoded));
             let deadline = self.filter.deadline();
             write(&mut draft, tail, &mut self.waited, deadline).await?;
+            self.gone.extend(leaf.shown_by);
             return self.finish_draft(part, &file, bytes, draft, going).await;
         }
         let (body, end) = (self.parts.body(part), self.spool.len());
         self.detach_spooled(part, &file, bytes, body..end, going)
             .await?;
-        Ok(self.spool.truncate(body).await?)
+        if self.parts.is_removed(part) {
+            self.gone.extend(leaf.shown_by);
+            self.spool.truncate(body).await?;
+        }
+        Ok(())
     }
 
     /// Ends a leaf that stays for the moment.
@@ -842,7 +872,8 @@ impl Message {
         self.finish_draft(part, file, bytes, draft, going).await
     }
 
-    /// Ends a draft: it becomes durable while the body goes on.
+    /// Ends a draft: it becomes durable while the body goes on. Where an infected file stays in the message,
+    /// the verdict is waited for, and the part is removed if it is clean.
     async fn finish_draft(
         &mut self,
         part: PartId,
@@ -851,7 +882,6 @@ impl Message {
         draft: Option<Box<FileDraft>>,
         going: Going,
     ) -> Result<(), Stop> {
-        self.parts.remove(part);
         self.await_finishing().await?;
         let detached = Detached {
             part,
@@ -866,7 +896,22 @@ impl Message {
             Some(draft) => self.finishing = Some((detached, tokio::spawn(draft.finish()))),
             None => self.detached.push(detached),
         }
+        if !(self.keeps_out() && self.is_kept_out().await?) {
+            self.parts.remove(part);
+        }
         Ok(())
+    }
+
+    /// Waits for the verdict about the file that was ended last.
+    async fn is_kept_out(&mut self) -> Result<bool, FilterError> {
+        match self.await_finishing().await {
+            Err(error) if error.finding() == Some(Finding::Infected) => {
+                self.warn_of(&error);
+                self.kept_out = true;
+                Ok(true)
+            }
+            finished => finished.map(|()| false),
+        }
     }
 
     /// Waits until the file that was ended last is durable.
@@ -880,7 +925,8 @@ impl Message {
         self.waited += begun.elapsed();
         let file = finished
             .map_err(|_| FilterError::Slow)?
-            .map_err(std::io::Error::other)??;
+            .map_err(std::io::Error::other)?
+            .inspect_err(|error| self.explain_finding(detached.part, error))?;
         detached.bytes = file.size();
         detached.file = Some(file);
         self.detached.push(detached);
@@ -1048,6 +1094,16 @@ impl Message {
             || matches!(source, Source::Rule(rule) if self.filter.config.rule[rule].dry_run);
         if let Some(decision) = self.note(part, file, bytes, Some(source), why) {
             (decision.detached, decision.would_detach) = (!is_trial, is_trial);
+        }
+    }
+
+    /// Notes that a part which was to go has a virus.
+    fn explain_finding(&mut self, part: PartId, error: &StoreError) {
+        let path = self.parts.path(part);
+        let noted = self.decisions.iter_mut().rfind(|noted| noted.path == path);
+        if let (Some(noted), Some(Finding::Infected)) = (noted, error.finding()) {
+            noted.detached = false;
+            noted.reason = Why::Infected.as_str().into();
         }
     }
 

@@ -338,6 +338,11 @@ impl Parts {
         self.parts[parent as usize].children_gone += 1;
     }
 
+    /// Whether a part was taken out.
+    pub(super) fn is_removed(&self, part: PartId) -> bool {
+        self.parts[part as usize].gone
+    }
+
     /// Takes out the multiparts inside the message of which no part stays. Once all parts are known.
     pub(super) fn remove_emptied(&mut self) {
         for part in (1..self.parts.len()).rev() {

@@ -23,14 +23,15 @@ use super::{
     envelope::{self, Client, Route},
     header::{Header, short},
     outline::{Outline, direction_name, explain},
+    verdict::{failure, rejection},
 };
 use crate::{
     admin::metrics::{InProgress, Outcome, Phase},
     budget::Share,
-    config::{OnBlocked, OnFailure},
+    config::OnFailure,
     decisions::{Decision, RECIPIENTS_MAX, Who},
     drop::{Link, RecordId},
-    filter::{self, Envelope, Filter, HeaderEdit, Message, Rewritten, Start, Trial, Verdict},
+    filter::{Envelope, Filter, HeaderEdit, Message, Rewritten, Start, Trial, Verdict},
     mime::Field,
     policy::{self, Edits, Outlook, Refusal},
     rewrite::Eol,
@@ -45,9 +46,6 @@ const LOCAL_LINKS: Reason = "local-links";
 /// How often Postfix hears that we are alive while the end of a message takes long. It waits
 /// 300 s by default, some SMTP clients a minute.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
-
-/// What is told of a file that an admin blocked. Why, and which file, is the admin's affair.
-pub(crate) const BLOCKED_TEXT: &str = "an attachment of this message is blocked by the administrator of this server: send it without it, or ask there";
 
 /// What was agreed upon when the connection was opened.
 #[derive(Clone, Copy, Debug, Default)]
@@ -541,16 +539,14 @@ impl Session {
                 .would_detach(outline.trial.parts, outline.trial.bytes);
         }
         match verdict {
-            Verdict::Pass(filter::Reason::Blocked)
-                if self.filter.config().detach.on_blocked == OnBlocked::Reject =>
-            {
-                self.refuse_blocked(&outline)
-            }
             Verdict::Pass(_) if outline.withheld && outline.trial.parts > 0 => {
                 self.warn_of_local_links(&outline);
                 self.pass(&outline, LOCAL_LINKS)
             }
             Verdict::Pass(reason) => {
+                if let Some(text) = rejection(reason, self.filter.config()) {
+                    return self.reject(&outline, reason.label(), text);
+                }
                 if reason.is_odd() {
                     warn!(
                         queue_id = outline.queue_id,
@@ -569,7 +565,8 @@ impl Session {
             Verdict::Fail(error) => {
                 warn!(queue_id = outline.queue_id, "could not detach: {error}");
                 self.shared.metrics.deposit_error(error.kind());
-                self.fail(&outline, "drop")
+                let (reason, on_failure) = failure(&error, self.filter.config());
+                self.fail_by(&outline, reason, on_failure)
             }
         }
     }
@@ -774,29 +771,33 @@ impl Session {
         Answer::Refuse
     }
 
-    /// A message with a file that an admin blocked, where it is not to go out.
-    fn refuse_blocked(&mut self, outline: &Outline) -> Answer {
+    /// A message with a file because of which it is not to go out.
+    fn reject(&mut self, outline: &Outline, reason: Reason, text: &str) -> Answer {
         info!(
             queue_id = outline.queue_id,
             outcome = "refused",
-            reason = "blocked",
+            reason,
             direction = direction_name(outline.direction),
             milliseconds = outline.milliseconds(),
             decisions = outline.decisions,
             "message refused",
         );
-        self.keep(outline, "refused", "blocked", None);
-        self.shared.metrics.message(Outcome::Refused, "blocked");
+        self.keep(outline, "refused", reason, None);
+        self.shared.metrics.message(Outcome::Refused, reason);
         self.refusal = Some(Reply {
             for_good: true,
-            text: BLOCKED_TEXT.to_owned(),
+            text: text.to_owned(),
         });
         Answer::Refuse
     }
 
-    /// The one place where a failure of ours becomes an answer about the mail.
     fn fail(&self, outline: &Outline, reason: Reason) -> Answer {
-        let answer = match self.filter.config().detach.on_failure {
+        self.fail_by(outline, reason, self.filter.config().detach.on_failure)
+    }
+
+    /// The one place where a failure of ours becomes an answer about the mail.
+    fn fail_by(&self, outline: &Outline, reason: Reason, on_failure: OnFailure) -> Answer {
+        let answer = match on_failure {
             OnFailure::Deliver => Answer::Accept,
             OnFailure::Tempfail => Answer::Tempfail,
         };

@@ -2,7 +2,7 @@
 
 use std::{error::Error as _, io, path::PathBuf, time::Duration};
 
-use crate::{config::StoreKind, drop::DropError};
+use crate::{config::StoreKind, drop::DropError, scan::Finding};
 
 /// What went wrong in a store. No message holds a token or the name of a deposited file.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +81,16 @@ pub enum RemoteError {
         /// Its address, as configured.
         url: String,
     },
+    /// The virus scan of the drop speaks against one of the files.
+    #[error("drop \"{url}\" does not take a file: {detail}")]
+    Scan {
+        /// Its address, as configured.
+        url: String,
+        /// What speaks against it.
+        finding: Finding,
+        /// What the drop said.
+        detail: String,
+    },
     /// The answer is not one of such a drop: the address may be wrong.
     #[error("drop \"{url}\" gave an answer that makes no sense: {reason}")]
     Answer {
@@ -111,6 +121,15 @@ impl StoreError {
 }
 
 impl StoreError {
+    /// What the virus scan found, if that is the reason.
+    pub fn finding(&self) -> Option<Finding> {
+        match self {
+            Self::Drop(DropError::Scan(objection)) => Some(objection.finding()),
+            Self::Remote(RemoteError::Scan { finding, .. }) => Some(*finding),
+            _ => None,
+        }
+    }
+
     /// A label for metrics.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -120,6 +139,7 @@ impl StoreError {
                 DropError::Database { .. } => "database",
                 DropError::Quota { .. } => "quota",
                 DropError::Blocked => "blocked",
+                DropError::Scan(objection) => objection.finding().label(),
                 _ => "drop",
             },
             Self::Remote(error) => match error {
@@ -127,6 +147,7 @@ impl StoreError {
                 RemoteError::Stalled { .. } => "slow",
                 RemoteError::Refused { .. } => "refused",
                 RemoteError::Blocked { .. } => "blocked",
+                RemoteError::Scan { finding, .. } => finding.label(),
                 _ => "remote",
             },
             Self::OtherStore | Self::NotOpen(_) | Self::NotTakenBack => "drop",

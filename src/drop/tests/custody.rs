@@ -240,7 +240,13 @@ async fn addresses_of_readers_are_recorded_only_if_the_configuration_says_so() {
         ..AuditConfig::default()
     };
     let quiet = config(drop.directory());
-    let quiet = Drop::open_with(&quiet, &QuotaConfig::unlimited(), &audit).unwrap();
+    let quiet = Drop::open_with(
+        &quiet,
+        &QuotaConfig::unlimited(),
+        &audit,
+        &ScanConfig::default(),
+    )
+    .unwrap();
     let reader = Client::web(Some("192.0.2.7".parse().unwrap()));
     quiet.count_download(&token, 0..1, &reader).await.unwrap();
     let entries = quiet.audit(AuditQuery::default()).await.unwrap();
@@ -270,7 +276,7 @@ async fn from(addresses: bool) -> (Fixture, Deposit) {
     };
     let quota = crate::config::QuotaConfig::unlimited();
     let config = config(drop.directory());
-    drop.drop = Drop::open_with(&config, &quota, &audit).unwrap();
+    drop.drop = Drop::open_with(&config, &quota, &audit, &ScanConfig::default()).unwrap();
     let origin = Origin {
         client: "192.0.2.7".parse().ok(),
         uploader: Some("MX1".into()),

@@ -6,7 +6,13 @@ use crate::config::Directions;
 fn limited(quota: QuotaConfig) -> Fixture {
     let home = TempDir::new().unwrap();
     let config = config(home.path().join("drop"));
-    let drop = Drop::open_with(&config, &quota, &AuditConfig::default()).unwrap();
+    let drop = Drop::open_with(
+        &config,
+        &quota,
+        &AuditConfig::default(),
+        &ScanConfig::default(),
+    )
+    .unwrap();
     Fixture { home, drop }
 }
 

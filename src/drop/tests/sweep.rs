@@ -55,7 +55,13 @@ async fn a_sweep_forgets_the_entries_of_the_log_when_their_time_is_over() {
         ..AuditConfig::default()
     };
     let config = config(home.path().join("drop"));
-    let drop = Drop::open_with(&config, &QuotaConfig::unlimited(), &audit).unwrap();
+    let drop = Drop::open_with(
+        &config,
+        &QuotaConfig::unlimited(),
+        &audit,
+        &ScanConfig::default(),
+    )
+    .unwrap();
     let drop = Fixture { home, drop };
     drop.deposit(&[noise(10, 1)], time("2026-01-31T10:00:00Z"))
         .await;

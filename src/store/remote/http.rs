@@ -22,6 +22,7 @@ use crate::{
     config::RemoteConfig,
     deposit::wire::{BLOCKED, ProblemBody},
     drop::Token,
+    scan::Finding,
     store::RemoteError,
 };
 
@@ -145,6 +146,15 @@ impl Http {
         let url = self.url.clone();
         if problem.as_ref().is_some_and(|said| said.code == BLOCKED) {
             return Err(RemoteError::Blocked { url });
+        }
+        let finding = problem.as_ref().and_then(|said| Finding::of(&said.code));
+        if let Some(finding) = finding {
+            let detail = detail(status, problem);
+            return Err(RemoteError::Scan {
+                url,
+                finding,
+                detail,
+            });
         }
         Err(RemoteError::Refused {
             url,

@@ -179,6 +179,15 @@ fn in_words(reason: &str) -> &str {
         "nothing" => "nothing: it was read to its end, and nothing was to be detached",
         "dry-run" => "dry-run: something would have been done (detach.mode, or the rule's)",
         "blocked" => "blocked: an admin blocked a file of it (depollueur drop blocks)",
+        "infected" => {
+            "infected: the virus scan found something in a file of it (scan.on_infected; depollueur drop audit says what)"
+        }
+        "too-large-to-scan" => {
+            "too-large-to-scan: a file of it is larger than scan.size_max (scan.on_oversize)"
+        }
+        "unscanned" => {
+            "unscanned: a file of it could not be scanned for viruses (scan.on_failure); the daemon's log says why"
+        }
         "drop" => "drop: the drop failed; the daemon's log says how",
         "deadline" | "no-turn" => "it took longer than milter.deadline",
         "postfix-gone" => "postfix-gone: Postfix closed the connection",

@@ -1,0 +1,37 @@
+//! What a verdict of the filter means for the mail, as configured.
+
+use crate::{
+    config::{Config, OnBlocked, OnFailure, OnInfected, OnUnscanned},
+    filter::{FilterError, Reason},
+    scan::Finding,
+};
+
+/// What is told of a file that an admin blocked. Why, and which file, is the admin's affair.
+const BLOCKED_TEXT: &str = "an attachment of this message is blocked by the administrator of this server: send it without it, or ask there";
+
+/// What is told of a file in which clamd found something; its name stands in the log.
+const INFECTED_TEXT: &str = "an attachment of this message has a virus, and the message was refused: scan the computer that it comes from, or ask the administrator of this server";
+
+/// What the sender is told of a message that is refused for good because of one of its files; `None` where it goes
+/// out as it came.
+pub(crate) fn rejection(reason: Reason, config: &Config) -> Option<&'static str> {
+    match reason {
+        Reason::Blocked if config.detach.on_blocked == OnBlocked::Reject => Some(BLOCKED_TEXT),
+        Reason::Infected if config.scan.on_infected == OnInfected::Reject => Some(INFECTED_TEXT),
+        _ => None,
+    }
+}
+
+/// What a failure is called, and what becomes of the message. A drop that another host has may refuse what it could
+/// not scan, whatever is wished here.
+pub(crate) fn failure(error: &FilterError, config: &Config) -> (&'static str, OnFailure) {
+    if error.finding() != Some(Finding::Unscanned) {
+        return ("drop", config.detach.on_failure);
+    }
+    let on_failure = match config.scan.on_failure {
+        OnUnscanned::Tempfail => OnFailure::Tempfail,
+        OnUnscanned::Deliver => OnFailure::Deliver,
+        OnUnscanned::Deposit => config.detach.on_failure,
+    };
+    ("unscanned", on_failure)
+}

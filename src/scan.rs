@@ -1,0 +1,339 @@
+//! Viruses: clamd (ClamAV) is asked about each file while it streams into the drop.
+//!
+//! A file goes to clamd by `zINSTREAM` (clamd(8), COMMANDS): pieces with their lengths in front, and a piece
+//! without bytes at the end; then clamd says its verdict, up to a NUL. Each piece is sent before the drop has it,
+//! and waits while clamd takes none, so that nothing is kept for the scan. Its verdict is waited for while the
+//! file becomes durable, and before anything is committed.
+//!
+//! What is no verdict is never taken for a good one: an answer must be there to its last byte, say exactly what
+//! clamd says, and come after the end of the file. What a failure means, `scan.on_failure` says.
+//!
+//! Of several daemons the one that worked last is asked first, and the next one where it cannot be reached. A file
+//! of which a part was sent is not sent to another one: what was sent is not here any more.
+
+#[cfg(test)]
+pub(crate) mod scripted;
+mod session;
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tracing::warn;
+
+use self::session::{Session, Verdict};
+use crate::config::{OnOversize, OnUnscanned, ScanConfig};
+
+/// The results of scans, with the number of them since the process began.
+static COUNTS: [(&str, AtomicU64); 4] = [
+    ("clean", AtomicU64::new(0)),
+    ("infected", AtomicU64::new(0)),
+    ("failed", AtomicU64::new(0)),
+    ("oversize", AtomicU64::new(0)),
+];
+
+/// The daemons that scan. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Scanner(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    config: ScanConfig,
+    /// Which daemon is asked first.
+    preferred: AtomicUsize,
+}
+
+/// The scan of one file. Dropping it gives it up.
+#[derive(Debug)]
+pub struct Scan {
+    scanner: Scanner,
+    state: State,
+    /// Bytes of the file so far.
+    bytes: u64,
+}
+
+#[derive(Debug)]
+enum State {
+    /// No byte came yet.
+    Idle,
+    /// A daemon has all bytes so far.
+    Open(Box<Session>),
+    /// The file is deposited without a verdict.
+    Waived,
+}
+
+/// What speaks against depositing a file.
+#[derive(Debug, thiserror::Error)]
+pub enum Objection {
+    /// It is infected.
+    #[error("a file is infected: {0}")]
+    Infected(String),
+    /// It has more bytes than are scanned.
+    #[error("a file has more than the {0} bytes of scan.size_max")]
+    Oversize(u64),
+    /// There is no verdict about it.
+    #[error("a file could not be scanned: {0}")]
+    Unscanned(#[from] ScanError),
+}
+
+/// What speaks against depositing a file, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// It is infected.
+    Infected,
+    /// It has more bytes than are scanned.
+    Oversize,
+    /// There is no verdict about it.
+    Unscanned,
+}
+
+/// Why there is no verdict.
+#[derive(Debug, thiserror::Error)]
+pub enum ScanError {
+    /// There is no connection.
+    #[error("could not reach clamd \"{address}\": {source}")]
+    Unreachable {
+        /// The daemon, as configured.
+        address: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It took no byte, or gave no answer, for too long.
+    #[error("clamd \"{address}\" did nothing for {} s", patience.as_secs())]
+    Stalled {
+        /// The daemon, as configured.
+        address: String,
+        /// How long we waited.
+        patience: Duration,
+    },
+    /// The connection ended before its verdict.
+    #[error("clamd \"{address}\" broke off: {reason}")]
+    Broken {
+        /// The daemon, as configured.
+        address: String,
+        /// What happened.
+        reason: String,
+    },
+    /// It answered, and that is no verdict.
+    #[error("clamd \"{address}\" gave no verdict, but \"{said}\"{}", advice(said))]
+    Answer {
+        /// The daemon, as configured.
+        address: String,
+        /// What it said, made harmless.
+        said: String,
+    },
+    /// It answered before it had the whole file.
+    #[error(
+        "clamd \"{address}\" answered before it had the whole file: \"{said}\"{}",
+        advice(said)
+    )]
+    Early {
+        /// The daemon, as configured.
+        address: String,
+        /// What it said, made harmless.
+        said: String,
+    },
+}
+
+type Result<T, E = Objection> = std::result::Result<T, E>;
+
+/// The number of scans since the process began, by their results.
+pub fn counts() -> impl Iterator<Item = (&'static str, u64)> {
+    COUNTS
+        .iter()
+        .map(|(result, count)| (*result, count.load(Relaxed)))
+}
+
+fn count(result: &str) {
+    let found = COUNTS.iter().find(|(known, _)| *known == result);
+    if let Some((_, count)) = found {
+        count.fetch_add(1, Relaxed);
+    }
+}
+
+/// What to do about an answer that says that a limit of clamd was passed.
+fn advice(said: &str) -> &'static str {
+    if said.contains("size limit exceeded") {
+        ": raise StreamMaxLength in clamd.conf, or lower scan.size_max"
+    } else if said.contains(session::LIMITS_EXCEEDED) {
+        ": raise its limits (MaxFileSize, MaxScanSize and others) in clamd.conf, or lower scan.size_max"
+    } else {
+        ""
+    }
+}
+
+impl Scanner {
+    /// The daemons of a configuration; `None` when nothing is scanned. Connects to nothing.
+    pub fn of(config: &ScanConfig) -> Option<Self> {
+        (!config.clamd.is_empty()).then(|| {
+            Self(Arc::new(Inner {
+                config: config.clone(),
+                preferred: AtomicUsize::new(0),
+            }))
+        })
+    }
+
+    /// Begins to scan a file.
+    pub fn scan(&self) -> Scan {
+        Scan {
+            scanner: self.clone(),
+            state: State::Idle,
+            bytes: 0,
+        }
+    }
+
+    /// Sends the first bytes of a file to the first daemon that takes them.
+    async fn open(&self, blocks: &[Bytes]) -> Result<Session, ScanError> {
+        let Inner { config, preferred } = &*self.0;
+        let (first, daemons) = (preferred.load(Relaxed), &config.clamd);
+        let patience = config.timeout.unsigned_abs();
+        let mut turns = (0..daemons.len()).map(|turn| (first + turn) % daemons.len());
+        let mut index = turns.next().unwrap_or_default();
+        loop {
+            let opened = Session::open(index, &daemons[index], patience, blocks).await;
+            match (opened, turns.next()) {
+                (Ok(session), _) => {
+                    preferred.store(index, Relaxed);
+                    return Ok(session);
+                }
+                (Err(error), None) => return Err(error),
+                (Err(error), Some(next)) => {
+                    warn!("{error}; \"{}\" is asked", daemons[next]);
+                    index = next;
+                }
+            }
+        }
+    }
+
+    /// Asks another daemon first from now on.
+    fn avoid(&self, index: usize) {
+        let next = (index + 1) % self.0.config.clamd.len();
+        // Of several files that fail at once, one moves on.
+        let _ = self
+            .0
+            .preferred
+            .compare_exchange(index, next, Relaxed, Relaxed);
+    }
+}
+
+impl Scan {
+    /// Takes the next bytes. Waits while the daemon takes none.
+    ///
+    /// # Errors
+    /// The file is not to be deposited.
+    pub async fn write(&mut self, blocks: &[Bytes]) -> Result<()> {
+        self.bytes += blocks.iter().map(|block| block.len() as u64).sum::<u64>();
+        if self.bytes > self.scanner.0.config.size_max {
+            return self.oversize();
+        }
+        let sent = match &mut self.state {
+            State::Idle if self.bytes > 0 => self.scanner.open(blocks).await.map(Some),
+            State::Open(session) => session.send(blocks).await.map(|()| None),
+            State::Idle | State::Waived => Ok(None),
+        };
+        match sent {
+            Ok(None) => Ok(()),
+            Ok(Some(session)) => {
+                self.state = State::Open(Box::new(session));
+                Ok(())
+            }
+            Err(error) => self.fail(error),
+        }
+    }
+
+    /// Ends the file, and waits for the verdict. A file without a byte is clean.
+    ///
+    /// # Errors
+    /// The file is not to be deposited.
+    pub async fn finish(mut self) -> Result<()> {
+        let State::Open(session) = &mut self.state else {
+            return Ok(());
+        };
+        match session.verdict().await {
+            Ok(Verdict::Clean) => {
+                count("clean");
+                Ok(())
+            }
+            Ok(Verdict::Infected(signature)) => {
+                count("infected");
+                Err(Objection::Infected(signature))
+            }
+            Err(error) => self.fail(error),
+        }
+    }
+
+    fn oversize(&mut self) -> Result<()> {
+        if matches!(self.state, State::Waived) {
+            return Ok(());
+        }
+        self.state = State::Waived;
+        count("oversize");
+        let ScanConfig {
+            size_max,
+            on_oversize,
+            ..
+        } = self.scanner.0.config;
+        let objection = Objection::Oversize(size_max);
+        match on_oversize {
+            OnOversize::Deliver => Err(objection),
+            OnOversize::Deposit => {
+                warn!("{objection}: it is deposited unscanned");
+                Ok(())
+            }
+        }
+    }
+
+    fn fail(&mut self, error: ScanError) -> Result<()> {
+        if let State::Open(session) = &self.state {
+            self.scanner.avoid(session.index);
+        }
+        self.state = State::Waived;
+        count("failed");
+        let objection = Objection::Unscanned(error);
+        match self.scanner.0.config.on_failure {
+            OnUnscanned::Tempfail | OnUnscanned::Deliver => Err(objection),
+            OnUnscanned::Deposit => {
+                warn!("{objection}: it is deposited unscanned");
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Objection {
+    /// The same in one word.
+    pub fn finding(&self) -> Finding {
+        match self {
+            Self::Infected(_) => Finding::Infected,
+            Self::Oversize(_) => Finding::Oversize,
+            Self::Unscanned(_) => Finding::Unscanned,
+        }
+    }
+}
+
+impl Finding {
+    const ALL: [Self; 3] = [Self::Infected, Self::Oversize, Self::Unscanned];
+
+    /// The word, for logs, metrics and other hosts.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Infected => "infected",
+            Self::Oversize => "too-large-to-scan",
+            Self::Unscanned => "unscanned",
+        }
+    }
+
+    /// What a word means.
+    pub fn of(label: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|found| found.label() == label)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,199 @@
+//! One file, sent to one daemon.
+
+use std::{fmt, io, str, time::Duration};
+
+use bytes::{Buf, Bytes};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf},
+    net::{TcpStream, UnixStream},
+    time::timeout,
+};
+
+use super::ScanError;
+use crate::config::ClamdAddress;
+
+/// How long a connection may take to be made: a daemon that is there takes it at once, or never.
+const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
+/// How long the rest of an answer may take that came too early.
+const REST_TIME_MAX: Duration = Duration::from_secs(1);
+/// No answer of clamd is longer: the name of a signature, and a few words.
+const ANSWER_BYTES_MAX: usize = 1024;
+/// What is shown of an answer that is none, in characters.
+const SAID_CHARS_MAX: usize = 200;
+/// What clamd, if AlertExceedsMax is set, says in place of the name of a virus when it did not scan all of a file.
+pub(super) const LIMITS_EXCEEDED: &str = "Heuristics.Limits.Exceeded";
+
+/// A connection to clamd.
+trait Connection: AsyncRead + AsyncWrite + fmt::Debug + Send + Sync + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + fmt::Debug + Send + Sync + Unpin> Connection for T {}
+
+/// What clamd says of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Clean,
+    /// The name of what was found.
+    Infected(String),
+}
+
+/// A file that is being sent.
+#[derive(Debug)]
+pub(super) struct Session {
+    /// Which daemon has it.
+    pub(super) index: usize,
+    address: String,
+    patience: Duration,
+    reader: ReadHalf<Box<dyn Connection>>,
+    writer: WriteHalf<Box<dyn Connection>>,
+    answer: Vec<u8>,
+}
+
+type Result<T> = std::result::Result<T, ScanError>;
+
+impl Session {
+    /// Begins a file, with its first bytes.
+    pub(super) async fn open(
+        index: usize,
+        daemon: &ClamdAddress,
+        patience: Duration,
+        blocks: &[Bytes],
+    ) -> Result<Self> {
+        let address = daemon.to_string();
+        let connected = timeout(patience.min(CONNECT_TIME_MAX), connect(daemon)).await;
+        let connected = connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        let connection = match connected {
+            Ok(connection) => connection,
+            Err(source) => return Err(ScanError::Unreachable { address, source }),
+        };
+        let (reader, writer) = tokio::io::split(connection);
+        let mut session = Self {
+            index,
+            address,
+            patience,
+            reader,
+            writer,
+            answer: Vec::new(),
+        };
+        session.push(&b"zINSTREAM\0"[..]).await?;
+        session.send(blocks).await?;
+        Ok(session)
+    }
+
+    /// Sends bytes of the file.
+    pub(super) async fn send(&mut self, blocks: &[Bytes]) -> Result<()> {
+        // A piece without bytes would end the file.
+        for block in blocks.iter().filter(|block| !block.is_empty()) {
+            // The blocks of a draft have 64 KiB at most.
+            let length = (block.len() as u32).to_be_bytes();
+            self.push(Buf::chain(&length[..], &block[..])).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends the file, and waits for what clamd says of it.
+    pub(super) async fn verdict(&mut self) -> Result<Verdict> {
+        self.push(&0_u32.to_be_bytes()[..]).await?;
+        let answered = timeout(self.patience, self.read()).await;
+        match answered {
+            Err(_) => Err(self.stalled()),
+            Ok(Err(error)) => Err(self.broken(&error.to_string())),
+            Ok(Ok(())) => verdict(&self.answer).ok_or_else(|| self.senseless()),
+        }
+    }
+
+    /// Sends bytes of the protocol. What clamd says meanwhile comes too early.
+    async fn push(&mut self, mut bytes: impl Buf) -> Result<()> {
+        let sent = tokio::select! {
+            biased;
+            early = self.reader.read_buf(&mut self.answer) => early.map(|_| false),
+            sent = timeout(self.patience, self.writer.write_all_buf(&mut bytes)) => match sent {
+                Ok(sent) => sent.map(|()| true),
+                Err(_) => return Err(self.stalled()),
+            },
+        };
+        match sent {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(self.too_early("it closed the connection").await),
+            Err(error) => Err(self.too_early(&error.to_string()).await),
+        }
+    }
+
+    /// Reads an answer up to its end, as far as it is not there yet.
+    async fn read(&mut self) -> io::Result<()> {
+        while !self.answer.contains(&0) && self.answer.len() < ANSWER_BYTES_MAX {
+            if self.reader.read_buf(&mut self.answer).await? == 0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Says what it means that clamd does not want the rest of the file.
+    async fn too_early(&mut self, reason: &str) -> ScanError {
+        // Whatever stands there tells more than how the connection ended.
+        let _ = timeout(REST_TIME_MAX, self.read()).await;
+        match said(&self.answer) {
+            said if said.is_empty() => self.broken(reason),
+            said => ScanError::Early {
+                address: self.address.clone(),
+                said,
+            },
+        }
+    }
+
+    fn senseless(&self) -> ScanError {
+        match said(&self.answer) {
+            said if said.is_empty() => self.broken("it closed the connection"),
+            said => ScanError::Answer {
+                address: self.address.clone(),
+                said,
+            },
+        }
+    }
+
+    fn broken(&self, reason: &str) -> ScanError {
+        ScanError::Broken {
+            address: self.address.clone(),
+            reason: reason.to_owned(),
+        }
+    }
+
+    fn stalled(&self) -> ScanError {
+        ScanError::Stalled {
+            address: self.address.clone(),
+            patience: self.patience,
+        }
+    }
+}
+
+async fn connect(daemon: &ClamdAddress) -> io::Result<Box<dyn Connection>> {
+    Ok(match daemon {
+        ClamdAddress::Unix(path) => Box::new(UnixStream::connect(path).await?),
+        ClamdAddress::Tcp(host, port) => {
+            Box::new(TcpStream::connect((host.as_str(), *port)).await?)
+        }
+    })
+}
+
+/// The verdict that an answer is; `None` when it is cut, or anything else than clamd's own words.
+pub(super) fn verdict(answer: &[u8]) -> Option<Verdict> {
+    let said = str::from_utf8(answer.strip_suffix(b"\0")?).ok()?;
+    let said = said.strip_prefix("stream: ")?;
+    if said == "OK" {
+        return Some(Verdict::Clean);
+    }
+    let name = said.strip_suffix(" FOUND")?;
+    let is_name = !name.is_empty() && name.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    let is_whole = !name.starts_with(LIMITS_EXCEEDED);
+    (is_name && is_whole).then(|| Verdict::Infected(name.to_owned()))
+}
+
+/// An answer as it may stand in a log.
+fn said(answer: &[u8]) -> String {
+    let text = String::from_utf8_lossy(answer);
+    let text = text.trim_end_matches('\0').trim();
+    text.chars()
+        .take(SAID_CHARS_MAX)
+        .flat_map(char::escape_debug)
+        .collect()
+}
