@@ -34,11 +34,12 @@ use self::{
     appearance::{Command, DarkAccent, LightAccent, Prose},
     mail::MailAddresses,
     templates::TemplateDirectory,
+    users::AliasTables,
     value::{
         Absolute, As, Choice, Count, Flag, LogFilter, Mode, OptionalPath, OptionalPeriod,
         OptionalSize, Period, Retention, Seconds, Size, Sizes, Strings, Text, Way, Zone,
     },
-    wishes::{Addresses, FieldName, Lists, Tags},
+    wishes::{Addresses, AuthservId, Domains, FieldName, Lists, Tags},
 };
 pub use self::{
     address::{MilterAddress, Network},
@@ -54,6 +55,7 @@ pub use self::{
     table::Table,
     templates::NoticeTemplates,
     users::{AliasMaps, LookupConfig, RecipientDelimiter, UserList, UsersConfig},
+    wishes::OwnDomains,
 };
 pub(crate) use self::{
     source::usual_file,
@@ -603,7 +605,7 @@ impl NoticeConfig {
     }
 }
 
-/// `[sender]`: what the sender of a message may ask for.
+/// `[sender]`: what the sender of a message may ask for, and what is believed of who he is.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields, expecting = "must be a section")]
 pub struct SenderConfig {
@@ -625,6 +627,15 @@ pub struct SenderConfig {
     /// The field that programs set to `keep` or `detach`; none when empty.
     #[serde(with = "As::<FieldName>")]
     pub header: String,
+    /// The domains of our users: of no other one is it said that it sent something.
+    #[serde(with = "As::<Domains>")]
+    pub domains: OwnDomains,
+    /// Where it stands which login may send as whom.
+    #[serde(with = "As::<AliasTables>")]
+    pub login_maps: Vec<AliasMaps>,
+    /// The authserv-id of the verifier that is believed about mail from outside; none when empty.
+    #[serde(with = "As::<AuthservId>")]
+    pub authserv_id: String,
 }
 
 /// `[spool]`: the bytes of a message that stay, until its end.

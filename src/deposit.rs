@@ -26,6 +26,7 @@ mod tests;
 pub(crate) mod wire;
 
 use std::{
+    fmt,
     future::{self, Future},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -58,7 +59,10 @@ use self::{
 use crate::{
     admin::Metrics,
     config::DepositConfig,
-    drop::{Drop, Lookup, Right, Token, Unlock, Uploader},
+    drop::{Drop, Lookup as Found, Origin, Right, Token, Unlock, Uploader},
+    filter::Direction,
+    lookup::Lookup,
+    sender::{self, Voucher},
     web::server::{self, ServerLimits},
 };
 
@@ -84,8 +88,18 @@ struct Inner {
     config: DepositConfig,
     /// What links begin with.
     public_url: String,
+    domains: Domains,
     drafts: Drafts,
     strangers: Mutex<Strangers>,
+}
+
+/// What knows the domains of ours, as the configuration of the moment has them.
+struct Domains(Box<dyn Fn() -> Lookup + Send + Sync>);
+
+impl fmt::Debug for Domains {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Domains")
+    }
 }
 
 /// How many requests came without a valid token in the current minute.
@@ -99,8 +113,13 @@ type Shared = State<Deposits>;
 type Answer = Result<Response, Problem>;
 
 impl Deposits {
-    /// Takes deposits into `drop`, whose links begin with `public_url`.
-    pub fn new(drop: Drop, config: DepositConfig, public_url: &str) -> Self {
+    /// Takes deposits into `drop`, whose links begin with `public_url`. `lookup` knows which domains are ours.
+    pub fn new(
+        drop: Drop,
+        config: DepositConfig,
+        public_url: &str,
+        lookup: impl Fn() -> Lookup + Send + Sync + 'static,
+    ) -> Self {
         let drafts = Drafts::new(&config);
         let strangers = Strangers {
             since: Instant::now(),
@@ -110,6 +129,7 @@ impl Deposits {
             drop,
             config,
             public_url: public_url.to_owned(),
+            domains: Domains(Box::new(lookup)),
             drafts,
             strangers: Mutex::new(strangers),
         }))
@@ -189,6 +209,16 @@ impl Deposits {
         unlock.link(&self.0.public_url, token)
     }
 
+    /// What of the sender that an uploader names is certain: a domain of ours of mail that is sent.
+    async fn verified(&self, origin: &Origin) -> Option<String> {
+        if origin.direction == Direction::Incoming {
+            return None;
+        }
+        let domain = sender::domain(&origin.sender)?;
+        let lookup = (self.0.domains.0)();
+        sender::verified(&origin.sender, Voucher::Token, lookup.is_own(domain).await)
+    }
+
     fn draft(&self, caller: &Depositor) -> Result<Arc<Draft>, Problem> {
         let found = self.0.drafts.find(&caller.id, &caller.uploader);
         found.ok_or_else(Problem::unknown)
@@ -244,9 +274,10 @@ async fn ready(State(deposits): Shared, _caller: Caller) -> Answer {
 /// `PUT /v1/packages/{id}`
 async fn begin(State(deposits): Shared, caller: Depositor, request: Request) -> Answer {
     let origin = json::<Begin>(&deposits, request).await?;
-    let origin = origin
+    let mut origin = origin
         .origin()
         .map_err(|why| Problem::unsound("origin", why))?;
+    origin.verified = deposits.verified(&origin).await;
     let link = deposits.link(deposits.0.drop.unlock(), &caller.token);
     if deposits.draft(&caller).is_ok() {
         return Ok(reply(StatusCode::OK, &Begun { link }));
@@ -257,7 +288,7 @@ async fn begin(State(deposits): Shared, caller: Depositor, request: Request) -> 
     let drop = &deposits.0.drop;
     if !matches!(
         drop.find(&caller.token, Timestamp::now()).await?,
-        Lookup::Unknown
+        Found::Unknown
     ) {
         return Err(Problem::conflict(
             "taken",

@@ -152,6 +152,8 @@ pub struct Origin {
     pub queue_id: String,
     /// The envelope sender, without angle brackets; empty for bounces.
     pub sender: String,
+    /// What of the sender is certain: his address, or a domain. Nothing else of him is shown to readers.
+    pub verified: Option<String>,
     /// The login name, if the client authenticated.
     pub login: Option<String>,
     /// Which way the message went.

@@ -12,6 +12,7 @@
 //! * `copies` – copies of one message share one package
 //! * `finish` – its end: the last decisions, the notice, a look at what was made of it, the commit
 //! * `forwarded` – how heavy a forwarded message is
+//! * `vouch` – what of the sender is certain
 //! * `language` – in which language the notice is
 //!
 //! # Memory
@@ -78,6 +79,7 @@ mod parts;
 mod words;
 #[cfg(test)]
 mod scanned;
+mod vouch;
 
 use std::{borrow::Cow, io, net::IpAddr, ops::Range, sync::Arc};
 

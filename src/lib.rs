@@ -19,6 +19,7 @@
 //! * [`rules`] – which part is detached, and why
 //! * `budget` – memory that all messages share
 //! * [`lookup`] – who is meant by an address: Postfix is asked for its tables, aliases, extensions
+//! * `sender` – who a message is from, as far as that is certain
 //! * `language` – which of our languages a message is in
 //! * `words` – sizes, dates and zones as people say them, for the notice and the pages
 //! * [`names`] – hostile file names made safe
@@ -68,6 +69,7 @@ pub mod policy;
 pub mod rewrite;
 pub mod rules;
 pub mod scan;
+mod sender;
 pub mod spool;
 pub mod stats;
 pub mod store;

@@ -23,6 +23,7 @@ mod settings;
 
 use std::{
     collections::{HashMap, HashSet},
+    future::Future,
     sync::Arc,
 };
 
@@ -31,7 +32,10 @@ use tokio::{sync::OnceCell, time::timeout};
 pub use self::error::LookupError;
 use self::{address::Address, postmap::Postmap, settings::Settings};
 use crate::{
-    config::{AddressPatterns, Condition, Config, Table, UserList, UsersConfig, fold},
+    config::{
+        AddressPatterns, AliasMaps as LookupMaps, Condition, Config, SenderConfig, Table, UserList,
+        UsersConfig, fold,
+    },
     filter::{Direction, Envelope},
     policy::{Known, Lines, Listed, Person},
 };
@@ -51,6 +55,9 @@ struct Inner {
     senders: Vec<Table>,
     logins: Vec<Table>,
     users_tables: Vec<Table>,
+    sender: SenderConfig,
+    /// Domains with settings of their own.
+    named_domains: HashSet<String>,
     postmap: Postmap,
     /// Asked once, when it is needed first.
     settings: OnceCell<Settings>,
@@ -87,6 +94,8 @@ impl Lookup {
                 _ => None,
             }),
             users_tables: of_users.cloned().collect(),
+            sender: config.sender.clone(),
+            named_domains: config.domains.keys().cloned().collect(),
             postmap: Postmap::new(&config.lookup),
             settings: OnceCell::new(),
         }))
@@ -102,6 +111,22 @@ impl Lookup {
             Ok(known) => known,
             Err(_) => Err(LookupError::Slow(limit)),
         }
+    }
+
+    /// Whether a domain is one of ours. Nothing is, if it cannot be found out.
+    pub(crate) async fn is_own(&self, domain: &str) -> bool {
+        let domain = fold(domain);
+        let inner = &self.0;
+        if inner.named_domains.contains(&domain) || inner.sender.domains.has(&domain) {
+            return true;
+        }
+        let asked = async { Ok(!inner.leaves(&HashSet::from([format!("@{domain}")])).await?) };
+        inner.sender.domains.asks_postfix() && inner.believed(asked).await
+    }
+
+    /// Whether Postfix lets a login send as this address. Nobody may, if it cannot be found out.
+    pub(crate) async fn may_send(&self, login: &str, sender: &str) -> bool {
+        self.0.believed(self.0.may_send(login, sender)).await
     }
 
     /// Tries to ask Postfix for its settings and each of its tables that would be asked; says of each that
@@ -167,6 +192,39 @@ impl Inner {
             self.list(&mut listed, &self.users_tables, &both).await?;
         }
         Ok(Known::whole(sender, people, listed).leading(lists, leaves))
+    }
+
+    /// What is asked about a sender, in time; else nothing is certain.
+    async fn believed(&self, asked: impl Future<Output = Result<bool, LookupError>>) -> bool {
+        let limit = self.postmap.timeout();
+        let answer = timeout(limit, asked).await;
+        match answer.unwrap_or(Err(LookupError::Slow(limit))) {
+            Ok(is_so) => is_so,
+            Err(error) => {
+                tracing::warn!("the sender is not verified: {error}");
+                false
+            }
+        }
+    }
+
+    /// As Postfix asks `smtpd_sender_login_maps` (reject_sender_login_mismatch): the first key that stands
+    /// there names the logins that own the address.
+    async fn may_send(&self, login: &str, sender: &str) -> Result<bool, LookupError> {
+        let settings = self.settings().await?;
+        let (login, address) = (fold(login), Address::of(settings, &fold(sender)));
+        let ask = |maps: &LookupMaps| match maps {
+            LookupMaps::Postfix => settings.login_maps.clone(),
+            LookupMaps::Table(table) => vec![table.clone()],
+        };
+        for table in self.sender.login_maps.iter().flat_map(ask) {
+            let keys = address.keys(settings, &table);
+            let answers = self.postmap.ask(&table, &keys).await?;
+            if let Some(owners) = keys.iter().find_map(|key| answers.get(key)) {
+                let mut owners = owners.split(|sign: char| sign == ',' || sign.is_whitespace());
+                return Ok(owners.any(|owner| fold(owner) == login));
+            }
+        }
+        Ok(false)
     }
 
     /// Whether one of these addresses is on another machine.

@@ -194,6 +194,7 @@ mod tests {
         Origin {
             queue_id: "Q".into(),
             sender: "Ada@Example.ORG".into(),
+            verified: None,
             login: None,
             client: None,
             uploader: None,

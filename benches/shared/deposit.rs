@@ -29,6 +29,7 @@ pub(crate) fn origin() -> Origin {
     Origin {
         queue_id: "4abCDe12".into(),
         sender: "alice@example.org".into(),
+        verified: None,
         login: None,
         client: None,
         uploader: None,

@@ -293,7 +293,9 @@ impl Daemon {
     fn deposits(&self) -> Deposits {
         let config = self.reload.config();
         let (limits, public_url) = (config.deposit.clone(), &config.web.public_url);
-        Deposits::new(self.drop.clone(), limits, public_url)
+        let filter = self.reload.filter();
+        let lookup = move || filter.borrow().lookup().clone();
+        Deposits::new(self.drop.clone(), limits, public_url, lookup)
     }
 
     /// Tries the tables of Postfix that mail may be asked about, beside everything else: what is wrong

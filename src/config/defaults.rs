@@ -5,11 +5,12 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use jiff::{SignedDuration, Span, tz::TimeZone};
 
 use super::{
-    AddressPatterns, AdminConfig, AuditConfig, Colour, DepositConfig, DetachConfig, Directions,
-    Dkim2, DomainLanguages, DropConfig, Fallback, Language, Limits, LogConfig, LogFormat,
-    MilterAddress, MilterConfig, Network, NoticeConfig, NoticeLanguage, OnBlocked, OnFailure,
-    Position, ProxyHeader, QuotaConfig, Recipients, RemoteConfig, ReportFormat, RunMode,
-    SenderConfig, ShowSender, SpoolConfig, StoreConfig, StoreKind, WebConfig,
+    AddressPatterns, AdminConfig, AliasMaps, AuditConfig, Colour, DepositConfig, DetachConfig,
+    Directions, Dkim2, DomainLanguages, DropConfig, Fallback, Language, Limits, LogConfig,
+    LogFormat, MilterAddress, MilterConfig, Network, NoticeConfig, NoticeLanguage, OnBlocked,
+    OnFailure, OwnDomains, Position, ProxyHeader, QuotaConfig, Recipients, RemoteConfig,
+    ReportFormat, RunMode, SenderConfig, ShowSender, SpoolConfig, StoreConfig, StoreKind,
+    WebConfig,
 };
 
 impl Default for MilterConfig {
@@ -188,6 +189,9 @@ impl Default for SenderConfig {
             keep_addresses: AddressPatterns::default(),
             detach_addresses: AddressPatterns::default(),
             header: "X-Depollueur".into(),
+            domains: OwnDomains::of_postfix(),
+            login_maps: vec![AliasMaps::Postfix],
+            authserv_id: String::new(),
         }
     }
 }

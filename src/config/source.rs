@@ -245,6 +245,7 @@ impl Config {
                     self.sender.detach_addresses.load(),
                 )
             })
+            .or_else(|| wrong("sender.domains", self.sender.domains.load()))
             .or_else(|| wrong("notice.templates", templates))
     }
 

@@ -12,7 +12,7 @@ use super::{
 };
 
 /// The word that stands for what Postfix says.
-const POSTFIX: &str = "postfix";
+pub(super) const POSTFIX: &str = "postfix";
 
 /// `[users]`: who wants his mail treated, and who does not.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -70,7 +70,7 @@ pub enum RecipientDelimiter {
     Of(String),
 }
 
-/// Where aliases are looked up.
+/// Where something is looked up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AliasMaps {
     /// Where Postfix does.
@@ -166,7 +166,8 @@ impl Config {
             }
             _ => &[],
         });
-        let of_aliases = self.users.alias_maps.iter().filter_map(|maps| match maps {
+        let maps = self.users.alias_maps.iter().chain(&self.sender.login_maps);
+        let of_aliases = maps.filter_map(|maps| match maps {
             AliasMaps::Postfix => None,
             AliasMaps::Table(table) => Some(table),
         });
@@ -251,7 +252,7 @@ impl Codec for Delimiter {
     }
 }
 
-/// Codec of `users.alias_maps`.
+/// Codec of `users.alias_maps` and `sender.login_maps`.
 pub(super) struct AliasTables;
 
 impl Codec for AliasTables {

@@ -1,8 +1,9 @@
-//! How what senders and users may ask for is written: tags, addresses, a field.
+//! How what senders and users may ask for is written: tags, addresses, a field; and what is believed of them.
 
 use super::{
     AddressPatterns,
     pattern::Bare,
+    users::POSTFIX,
     value::{Codec, Written},
 };
 
@@ -75,6 +76,91 @@ impl Codec for Lists {
 
     fn allowed() -> String {
         r#"a list of addresses, files and tables such as ["@lists.example.org", "file:/etc/mail/lists", "hash:/etc/postfix/lists"]"#.into()
+    }
+}
+
+/// Domains that are ours.
+#[derive(Clone, Debug)]
+pub struct OwnDomains {
+    list: AddressPatterns,
+    asks_postfix: bool,
+}
+
+impl OwnDomains {
+    /// Those that Postfix takes mail for.
+    pub(super) fn of_postfix() -> Self {
+        Self {
+            list: AddressPatterns::default(),
+            asks_postfix: true,
+        }
+    }
+
+    /// Whether a domain in lower case is named here.
+    pub fn has(&self, folded: &str) -> bool {
+        self.list.matches(&format!("@{folded}"))
+    }
+
+    /// Whether those that Postfix takes mail for are ours, too.
+    pub fn asks_postfix(&self) -> bool {
+        self.asks_postfix
+    }
+
+    pub(super) fn load(&mut self) -> Result<(), String> {
+        self.list.load()
+    }
+}
+
+/// Codec of `sender.domains`.
+pub(super) struct Domains;
+
+impl Codec for Domains {
+    type Value = OwnDomains;
+
+    fn parse(written: &Written) -> Option<OwnDomains> {
+        let texts = written.texts()?;
+        let (postfix, named): (Vec<_>, Vec<_>) =
+            texts.into_iter().partition(|text| text == POSTFIX);
+        let is_domain = |text: &String| text.starts_with('@') || text.starts_with("file:");
+        let list = AddressPatterns::new(&named, Bare::Refused).ok();
+        Some(OwnDomains {
+            list: list.filter(|_| named.iter().all(is_domain))?,
+            asks_postfix: !postfix.is_empty(),
+        })
+    }
+
+    fn print(value: &OwnDomains) -> Written {
+        let postfix = value.asks_postfix.then(|| POSTFIX.to_owned());
+        let all = postfix
+            .into_iter()
+            .chain(value.list.written().iter().cloned());
+        Written::List(all.map(Written::Text).collect())
+    }
+
+    fn allowed() -> String {
+        r#"a list such as ["postfix", "@example.org", "@.example.org", "file:/etc/mail/domains"]"#
+            .into()
+    }
+}
+
+/// The name of a verifier (RFC 8601, section 2.5), or nothing.
+pub(super) struct AuthservId;
+
+impl Codec for AuthservId {
+    type Value = String;
+
+    fn parse(written: &Written) -> Option<String> {
+        let id = written.text()?;
+        let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '.' | '_');
+        (id.len() <= 255 && id.chars().all(is_plain)).then_some(id)
+    }
+
+    fn print(value: &String) -> Written {
+        Written::Text(value.clone())
+    }
+
+    fn allowed() -> String {
+        r#"the name with which the verifier's field begins, such as "mx.example.org", or empty"#
+            .into()
     }
 }
 

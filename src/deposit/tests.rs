@@ -15,7 +15,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::*;
 use crate::{
-    config::{Config, DropConfig},
+    config::{Config, DropConfig, Sources},
     drop::Secret,
 };
 
@@ -50,7 +50,18 @@ impl Lab {
         let drop = Drop::open(&config).unwrap();
         let mut config = Config::default().deposit;
         change(&mut config);
-        let deposits = Deposits::new(drop.clone(), config, "https://drop.example.org/");
+        let settings = vec!["sender.domains=[\"@example.org\"]".to_owned()];
+        let sources = Sources {
+            settings,
+            ..Sources::default()
+        };
+        let ours = Config::load(&sources).unwrap();
+        let deposits = Deposits::new(
+            drop.clone(),
+            config,
+            "https://drop.example.org/",
+            move || Lookup::new(&ours),
+        );
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let server = tokio::spawn(deposits.serve(
@@ -305,6 +316,45 @@ async fn a_package_is_its_uploaders_alone() {
     assert_eq!(stolen.commit(&listed()).await.0, 404);
     assert_eq!(stolen.give_up().await, 404);
     assert_eq!(lab.stored(), 1);
+}
+
+#[tokio::test]
+async fn a_token_vouches_for_domains_of_ours_and_for_no_address() {
+    let lab = Lab::new().await;
+    for (sender, login, direction, expected) in [
+        (
+            "alice@example.org",
+            Some("alice@example.org"),
+            "outgoing",
+            Some("example.org"),
+        ),
+        (
+            "ceo@impots.example",
+            Some("ceo@impots.example"),
+            "outgoing",
+            None,
+        ),
+        ("alice@example.org", None, "incoming", None),
+    ] {
+        let package = lab.package();
+        let mut origin = origin();
+        (origin["sender"], origin["login"]) = (json!(sender), json!(login));
+        origin["direction"] = json!(direction);
+        assert_eq!(package.json(Method::PUT, "", &origin).await.0, 201);
+        let (_, file) = package.send(0, "x").await;
+        let file = json!([{ "number": 0, "name": "a", "media_type": "text/plain",
+            "size": 1, "sha256": file["sha256"] }]);
+        assert_eq!(package.commit(&file).await.0, 200);
+        let found = lab.drop.find(&package.token, Timestamp::now()).await;
+        let Found::Live(found) = found.unwrap() else {
+            panic!("it is not there");
+        };
+        assert_eq!(
+            found.origin.verified.as_deref(),
+            expected,
+            "{sender} {direction}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -150,6 +150,7 @@ impl Begin {
         Ok(Origin {
             queue_id: self.queue_id,
             sender: self.sender,
+            verified: None,
             login: self.login,
             client: None,
             uploader: None,

@@ -52,6 +52,7 @@ fn origin() -> Origin {
     Origin {
         queue_id: "4abCDe12".into(),
         sender: "alice@example.org".into(),
+        verified: None,
         login: Some("alice".into()),
         client: None,
         uploader: None,

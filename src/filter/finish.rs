@@ -6,15 +6,14 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::{
-    Direction, Envelope, FilterError, HeaderEdit, Message, PIECE_BYTES_MAX, Piece, Reason,
-    Rewritten, Verdict,
+    FilterError, HeaderEdit, Message, PIECE_BYTES_MAX, Piece, Reason, Rewritten, Verdict,
     copies::Turn,
     language::language,
     message::{Detached, Text},
     parts::Slot,
 };
 use crate::{
-    config::{Fallback, Position, ShowSender},
+    config::{Fallback, Position},
     drop,
     mime::{Ambiguity, Event, Scanner, TransferEncoding, scanner::PartId},
     names,
@@ -24,6 +23,7 @@ use crate::{
         insert::{self, Addition, NewPart, TextKind, TextPart},
         notice::{FILES_MAX, Notice, NoticeFile, Own},
     },
+    sender,
     store::PackageDraft,
 };
 
@@ -65,7 +65,7 @@ async fn rewrite(message: &mut Message) -> Result<Verdict, FilterError> {
         (link, expires, package) = (Some(shared.link), shared.expires, None);
     }
     let languages = language(message).await?;
-    let mut notice = notice(message, languages, link, expires);
+    let mut notice = notice(message, languages, link, expires).await;
     if let Err(why) = notice.rehearse() {
         let queue_id = &message.envelope.queue_id;
         tracing::warn!(queue_id, %why, "the built-in notice stands in for a template that failed");
@@ -146,7 +146,7 @@ fn expires(message: &Message, created: Timestamp) -> Timestamp {
 }
 
 /// The notice. In dry-run it has a link that leads nowhere.
-fn notice(
+async fn notice(
     message: &Message,
     languages: Fallback,
     link: Option<String>,
@@ -161,7 +161,7 @@ fn notice(
         files: files(&message.detached),
         expires: expires.to_zoned(config.notice.time_zone.clone()),
         operator: config.web.operator_or_host_of(&link).to_owned(),
-        own: own(message),
+        own: own(message).await,
         link,
     }
 }
@@ -194,29 +194,17 @@ fn files(detached: &[Detached]) -> Vec<NoticeFile> {
 }
 
 /// What only the admin's templates say.
-fn own(message: &Message) -> Option<Own> {
+async fn own(message: &Message) -> Option<Own> {
     let config = &message.filter.config;
     let templates = config.notice.templates.as_ref()?.templates()?;
     let contact = config.web.contact.trim_start_matches("mailto:");
+    let verified = message.verified().await;
     Some(Own {
         templates: Some(templates.clone()),
         direction: message.envelope.direction,
         contact: (!contact.is_empty()).then(|| contact.to_owned()),
-        sender: sender(&message.envelope, config.web.show_sender),
+        sender: sender::shown(verified.as_deref(), config.web.show_sender),
     })
-}
-
-/// What may be said of the sender, as on the pages: the whole address only of one of ours.
-fn sender(envelope: &Envelope, shown: ShowSender) -> Option<String> {
-    let (_, domain) = envelope.sender.rsplit_once('@')?;
-    let ours = envelope.direction == Direction::Outgoing;
-    match shown {
-        ShowSender::None => None,
-        ShowSender::Address if ours => Some(names::display(&envelope.sender)),
-        ShowSender::Address | ShowSender::Domain => {
-            (!domain.is_empty()).then(|| names::display(domain))
-        }
-    }
 }
 
 /// Who decided about the first file.
@@ -611,32 +599,6 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_stranger_is_known_by_his_domain_only() {
-        let envelope = |direction| Envelope {
-            sender: "zoe@example.org".into(),
-            direction,
-            ..Envelope::default()
-        };
-        for (direction, shown, expected) in [
-            (
-                Direction::Outgoing,
-                ShowSender::Address,
-                Some("zoe@example.org"),
-            ),
-            (
-                Direction::Incoming,
-                ShowSender::Address,
-                Some("example.org"),
-            ),
-            (Direction::Outgoing, ShowSender::Domain, Some("example.org")),
-            (Direction::Outgoing, ShowSender::None, None),
-        ] {
-            assert_eq!(sender(&envelope(direction), shown).as_deref(), expected);
-        }
-        assert_eq!(sender(&Envelope::default(), ShowSender::Address), None);
-    }
 
     #[test]
     fn pieces_are_the_spool_with_its_changes() {

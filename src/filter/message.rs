@@ -4,19 +4,23 @@ use std::{borrow::Cow, collections::HashSet, mem, ops::Range, time::Duration};
 
 use bytes::Bytes;
 use tokio::{
+    sync::OnceCell,
     task::JoinHandle,
     time::{Instant, timeout},
 };
 
 use super::{
-    DETACHED_MAX, Envelope, Filter, FilterError, PartDecision, Reason, Trial, Verdict, choices,
+    DETACHED_MAX, Direction, Envelope, Filter, FilterError, PartDecision, Reason, Trial, Verdict,
+    choices,
     forwarded::Forwarded,
     language::Speech,
     leaf::{Asked, FileHead, Leaf, Work},
     parts::Parts,
     words::{Role, Words},
+    vouch,
 };
 use crate::{
+    config::Config,
     drop::Origin,
     mime::{
         Ambiguity, DecodeError, Decoder, Disposition, Event, Field, Head, References, Scanner,
@@ -27,6 +31,7 @@ use crate::{
     rewrite::{Eol, insert::TextKind},
     rules::{self, Judgement, Place, Weight, Why},
     scan::Finding,
+    sender::authentication::genuine_domain,
     spool::Spool,
     stats::Domains,
     store::{DurableFile, FileDraft, PackageDraft, Store, StoreError},
@@ -70,6 +75,10 @@ pub struct Message {
     pub(super) trial: Trial,
     /// Whether an infected file stays in it.
     pub(super) kept_out: bool,
+    /// From which domain a trusted verifier says that it is.
+    genuine: Option<String>,
+    /// What of its sender is certain, once it was asked.
+    verified: OnceCell<Option<String>>,
     /// By what its copies are known.
     pub(super) message_id: Option<Box<[u8]>>,
     /// Whether something that is heavy by the usual measure stays because somebody chose so.
@@ -205,6 +214,8 @@ impl Message {
             edits: Edits::default(),
             trial: Trial::default(),
             kept_out: false,
+            genuine: genuine(config, &envelope, header),
+            verified: OnceCell::new(),
             message_id: choices::message_id(header).map(Box::from),
             is_chosen: false,
             filter,
@@ -705,13 +716,12 @@ impl Message {
             None => None,
             Some(stores) => {
                 let store = stores.get(self.plan.store())?;
-                let package = match &mut self.package {
-                    Some(package) => package,
-                    none => {
-                        let (origin, url) = (origin(&self.envelope), self.filter.public_url());
-                        none.insert(store.package_under(origin, url).await?)
-                    }
-                };
+                if self.package.is_none() {
+                    let origin = origin(&self.envelope, self.verified().await);
+                    let url = self.filter.public_url();
+                    self.package = Some(store.package_under(origin, url).await?);
+                }
+                let package = self.package.as_mut().expect("it was made");
                 let file = package.file(&file.name(), &file.media_type)?;
                 Some(Box::new(file))
             }
@@ -734,6 +744,12 @@ impl Message {
             at = stop;
         }
         Ok((decoder, draft))
+    }
+
+    /// What of its sender is certain.
+    pub(super) async fn verified(&self) -> Option<String> {
+        let ask = || vouch::verified(&self.filter, &self.envelope, self.genuine.as_deref());
+        self.verified.get_or_init(ask).await.clone()
     }
 
     /// Ends a leaf; one that goes is to be waited for.
@@ -1179,8 +1195,20 @@ async fn write(
     Ok(written.map_err(|_| FilterError::Slow)??)
 }
 
-fn origin(envelope: &Envelope) -> Origin {
+/// From which domain the verifier that the admin trusts says that a message from outside is.
+fn genuine(config: &Config, envelope: &Envelope, header: &[Field]) -> Option<String> {
+    let id = &config.sender.authserv_id;
+    if id.is_empty() || envelope.direction == Direction::Outgoing {
+        return None;
+    }
+    let is_result = |field: &&Field| field.name.eq_ignore_ascii_case(b"Authentication-Results");
+    let results = header.iter().filter(is_result);
+    genuine_domain(results.map(|field| &*field.value), id, &envelope.sender)
+}
+
+fn origin(envelope: &Envelope, verified: Option<String>) -> Origin {
     Origin {
+        verified,
         queue_id: envelope.queue_id.clone(),
         sender: envelope.sender.clone(),
         login: envelope.login.clone(),
@@ -1189,10 +1217,8 @@ fn origin(envelope: &Envelope) -> Origin {
         direction: envelope.direction,
         recipients: u32::try_from(envelope.recipients.len()).unwrap_or(u32::MAX),
         domains: match envelope.direction {
-            super::Direction::Incoming => {
-                Domains::of(envelope.recipients.iter().map(String::as_str))
-            }
-            super::Direction::Outgoing => Domains::default(),
+            Direction::Incoming => Domains::of(envelope.recipients.iter().map(String::as_str)),
+            Direction::Outgoing => Domains::default(),
         },
     }
 }

@@ -191,6 +191,7 @@ async fn deposit(drop: &Drop) -> String {
     let mut package = drop.package(Origin {
         queue_id: "4abCDe12".to_owned(),
         sender: "alice@asso.example".to_owned(),
+        verified: None,
         login: None,
         client: None,
         uploader: None,

@@ -19,6 +19,8 @@ pub(super) struct Settings {
     pub(super) origin: String,
     /// Where whole addresses are rewritten.
     pub(super) aliases: Vec<Table>,
+    /// Who may send as whom.
+    pub(super) login_maps: Vec<Table>,
     /// Where local users are.
     pub(super) local_aliases: Vec<Table>,
 }
@@ -37,7 +39,7 @@ const DOMAINS: [&str; 3] = [
     "relay_domains",
 ];
 
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 11] = [
     ALIASES[0],
     ALIASES[1],
     ALIASES[2],
@@ -48,6 +50,7 @@ const NAMES: [&str; 10] = [
     DOMAINS[0],
     DOMAINS[1],
     DOMAINS[2],
+    "smtpd_sender_login_maps",
 ];
 
 /// Asks Postfix. Without one on this machine there are no aliases and no extensions but those that
@@ -77,6 +80,8 @@ pub(super) async fn read(postmap: &Postmap, users: &UsersConfig) -> Result<Setti
             None => {}
         }
     }
+    let maps = words(get("smtpd_sender_login_maps"));
+    settings.login_maps = maps.iter().map(|name| Table::of_postfix(name)).collect();
     settings.local_domains.insert(settings.origin.clone());
     settings.local_domains.remove("");
     for maps in &users.alias_maps {

@@ -14,6 +14,7 @@ use crate::{
     deposit::Deposits,
     drop::{Drop, Lookup, Origin, Right, Secret, Token},
     filter::Direction,
+    lookup::Lookup as Tables,
 };
 
 /// Tests of all stores.
@@ -101,6 +102,7 @@ impl Lab {
             drop.clone(),
             config.deposit.clone(),
             "https://drop.example.org/",
+            || Tables::new(&Config::default()),
         );
         let served = deposits.serve(
             listener,
@@ -119,6 +121,7 @@ impl Lab {
         let origin = Origin {
             queue_id: "4abc".into(),
             sender: "alice@example.org".into(),
+            verified: None,
             login: Some("alice".into()),
             client: None,
             uploader: None,

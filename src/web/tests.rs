@@ -79,16 +79,29 @@ fn pdf() -> Bytes {
 }
 
 async fn deposit(drop: &Drop, files: &[(&str, Bytes)], expires: SignedDuration) -> String {
-    let origin = Origin {
+    deposit_of(drop, origin(), files, expires).await
+}
+
+fn origin() -> Origin {
+    Origin {
         queue_id: "4abCDe12".to_owned(),
         sender: "alice@asso.example".to_owned(),
+        verified: Some("asso.example".to_owned()),
         login: Some("alice".to_owned()),
         client: None,
         uploader: None,
         direction: Direction::Outgoing,
         recipients: 2,
         domains: crate::stats::Domains::default(),
-    };
+    }
+}
+
+async fn deposit_of(
+    drop: &Drop,
+    origin: Origin,
+    files: &[(&str, Bytes)],
+    expires: SignedDuration,
+) -> String {
     let mut package = drop.package(origin);
     let mut durable = Vec::new();
     for (name, contents) in files {

@@ -28,6 +28,8 @@ pub(super) struct Texts {
     pub(super) message_sent: &'static str,
     pub(super) message_received: &'static str,
     pub(super) message_dated: &'static str,
+    /// Where nothing is certain of the sender.
+    pub(super) message_unverified: &'static str,
     pub(super) until: &'static str,
     pub(super) days_left: &'static str,
     pub(super) until_tomorrow: &'static str,

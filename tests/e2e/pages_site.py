@@ -36,6 +36,7 @@ class Site:
         self.daemon = Daemon(None, directory / "daemon", {
             "web_listen": f"127.0.0.1:{port}", "web_public_url": self.url,
             "web_operator": "Association Exemple", "web_contact": "abuse@exemple.org",
+            "sender_domains": ["@exemple.org"],
             "web_logo": str(directory / "logo.svg"), "web_legal": LEGAL,
             "notice_time_zone": "Europe/Paris", "detach_threshold": 1, **settings})
         self.daemon.web_port = port

@@ -61,7 +61,8 @@ def templates(lab: Lab, name: str, **files: str) -> Path:
 
 def daemon(lab: Lab, tables: str = "", **settings) -> Daemon:
     """A daemon with tables of its own behind its settings."""
-    made = lab.daemon(web_operator="asso.example", web_contact="aide@asso.example", **settings)
+    made = lab.daemon(web_operator="asso.example", web_contact="aide@asso.example",
+                      sender_domains=["@lab.test"], **settings)
     made.config.write_text(toml(made.settings) + tables)
     return made
 

@@ -365,5 +365,25 @@ def _(lab):
         assert 'operator = "Les Amis"' in shown and 'threshold = "10 kB"' in shown, shown[:400]
 
 
+@story("pages name a sender of a domain that Postfix knows as its own, whole where its map lets the login send as it")
+def _(lab):
+    owners = table(lab, "texthash", "info@lab.test alice, bob\n@asso.lab.test carol\n")
+    domains = table(lab, "texthash", "asso.lab.test ok\n")
+    with postfix(lab, smtpd_sender_login_maps=owners, virtual_mailbox_domains=domains), \
+            daemon(lab, web_show_sender="address") as filter:
+        def shown(sender: str, to: str, login="alice") -> str:
+            with lab.smtp("submission", login=login) as client:
+                client.sendmail(sender, [to], report(to))
+            token = re.search(r"https://drop\.lab\.test/(\w+)", lab.receive(to).decode())[1]
+            text = page(filter, "/" + token, "drop.lab.test")
+            return re.sub(r"\s+", " ", re.search(r"<main.*?</p>", text, re.S)[0])
+
+        assert "1 file sent by info@lab.test" in shown("info@lab.test", "a@other.example")
+        assert "1 file sent by lab.test" in shown("boss@lab.test", "b@other.example")
+        assert "1 file sent by asso.lab.test" in shown("president@asso.lab.test", "c@other.example")
+        foreign = shown("ceo@impots.example", "d@other.example")
+        assert "sender not verified" in foreign and "impots" not in foreign, foreign
+
+
 if __name__ == "__main__":
     sys.exit(main())

@@ -175,6 +175,10 @@ NOT_TYPED: dict[str, str] = {
     "systemctl enable depollueur.service": "setup prints it where Postfix is not chrooted; on hosts here it is, as Debian has it",
     "depollueur unplug. Now take it out of smtpd_milters and non_smtpd_milters (main.cf": NAMED,
     "postconf -e 'message_size_limit = 73400320'": "each host here has it (mailhost.py)",
+    "postconf -e 'smtpd_sender_login_maps = hash:/etc/postfix/sender-logins'":
+        "as doctor tells it; the table is the admin's, src/cli/doctor/settings.rs has the test",
+    "postconf -P 'submission/inet/smtpd_sender_restrictions = reject_sender_login_mismatch'":
+        "as doctor tells it; src/cli/doctor/settings.rs has the test",
     "depollueur why": NAMED,
     "depollueur why 4abCDe12xyz": "stories/cli.py asks with the queue ids, message ids and links of its own mail",
     "systemctl edit depollueur.service": "as systemctl edit depollueur, which a story types",

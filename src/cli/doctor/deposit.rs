@@ -153,6 +153,7 @@ async fn put(store: &Store) -> Result<String, StoreError> {
     let origin = Origin {
         queue_id: "doctor".into(),
         sender: String::new(),
+        verified: None,
         login: None,
         client: None,
         uploader: None,

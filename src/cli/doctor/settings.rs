@@ -14,12 +14,29 @@ const MACROS: [(&str, &str); 4] = [
     ("milter_end_of_data_macros", "i"),
 ];
 
+/// Where Postfix may be told to refuse a sender, in the order in which it looks.
+const RESTRICTIONS: [&str; 5] = [
+    "smtpd_sender_restrictions",
+    "smtpd_client_restrictions",
+    "smtpd_helo_restrictions",
+    "smtpd_relay_restrictions",
+    "smtpd_recipient_restrictions",
+];
+
+/// What refuses a user who sends as somebody else.
+const SENDER_LOGIN: [&str; 3] = [
+    "reject_sender_login_mismatch",
+    "reject_authenticated_sender_login_mismatch",
+    "reject_known_sender_login_mismatch",
+];
+
 /// All that is to be said of them.
 pub(super) fn check(report: &mut Report, postfix: &Postfix, config: &Config) {
     check_message_size(report, postfix, config);
     check_mailbox_size(report, postfix);
     check_macros(report, postfix);
     check_bare_newline(report, postfix);
+    check_sender_login(report, postfix);
     check_processes(report, postfix, config);
 }
 
@@ -141,6 +158,54 @@ fn check_bare_newline(report: &mut Report, postfix: &Postfix) {
             [postconf_e(name, "normalize")],
         ),
     }
+}
+
+/// Whoever may send as anybody gives any name that he likes to what he deposits.
+fn check_sender_login(report: &mut Report, postfix: &Postfix) {
+    let (check, maps) = ("postfix.sender-login", "smtpd_sender_login_maps");
+    for service in postfix.smtpd() {
+        let authenticates = postfix.of(service, "smtpd_sasl_auth_enable") == Some("yes");
+        let has_maps = !postfix.of(service, maps).unwrap_or_default().is_empty();
+        let refuses = refuses_other_senders(postfix, service);
+        if !authenticates || (has_maps && refuses) {
+            continue;
+        }
+        let name = RESTRICTIONS[0];
+        let rest = postfix.of(service, name).unwrap_or_default();
+        let wanted = format!("{} {rest}", SENDER_LOGIN[0]);
+        let mut fixes = Vec::new();
+        if !has_maps {
+            let table = "hash:/etc/postfix/sender-logins";
+            fixes.push(format!(
+                "{}    # each address, and the logins that own it",
+                postconf_e(maps, table)
+            ));
+        }
+        if !refuses {
+            fixes.push(postconf_p(&service.id, name, wanted.trim_end()));
+        }
+        let lacks = if refuses { maps } else { SENDER_LOGIN[0] };
+        let message = format!(
+            "{} lacks {lacks}: who logs in there sends under any address, also one of your other users",
+            service.name()
+        );
+        report.warning(check, message, fixes);
+    }
+    report.ok_unless_found(check, "users send under addresses of their own");
+}
+
+/// Whether a service refuses users who send as somebody else, in a restriction class too.
+fn refuses_other_senders(postfix: &Postfix, service: &Service) -> bool {
+    let classes = postfix.get("smtpd_restriction_classes").unwrap_or_default();
+    let names = RESTRICTIONS.into_iter().chain(words(classes));
+    let mut told = names
+        .filter_map(|name| postfix.of(service, name))
+        .flat_map(words);
+    told.any(|word| SENDER_LOGIN.contains(&word))
+}
+
+fn words(list: &str) -> impl Iterator<Item = &str> {
+    list.split([' ', ',', '\t']).filter(|word| !word.is_empty())
 }
 
 fn check_processes(report: &mut Report, postfix: &Postfix, config: &Config) {
@@ -273,6 +338,20 @@ default_process_limit = 100
                 "postconf -e 'smtpd_forbid_bare_newline = normalize'",
             ),
             (
+                "smtpd_sender_login_maps = hash:/m\n",
+                "submission/inet/smtpd_sasl_auth_enable = yes\n",
+                "postfix.sender-login",
+                Warning,
+                "postconf -P 'submission/inet/smtpd_sender_restrictions = reject_sender_login_mismatch'",
+            ),
+            (
+                "",
+                "submission/inet/smtpd_sasl_auth_enable = yes\nsubmission/inet/smtpd_sender_restrictions = reject_sender_login_mismatch\n",
+                "postfix.sender-login",
+                Warning,
+                "postconf -e 'smtpd_sender_login_maps = hash:/etc/postfix/sender-logins'    # each address, and the logins that own it",
+            ),
+            (
                 "default_process_limit = 1001\n",
                 "",
                 "milter.max-connections",
@@ -290,6 +369,33 @@ default_process_limit = 100
             let report = found(main, overrides, &Config::default());
             assert_eq!(report.worst(), level, "{main}{overrides}{report}");
             report.assert_found(check, level, fix);
+        }
+    }
+
+    #[test]
+    fn users_who_must_send_under_their_own_addresses_are_found_wherever_that_stands() {
+        let user = "submission/inet/smtpd_sasl_auth_enable = yes\n";
+        let maps = "smtpd_sender_login_maps = hash:/m\n";
+        for (main, overrides) in [
+            (
+                "smtpd_recipient_restrictions = permit_mynetworks,reject_authenticated_sender_login_mismatch\n",
+                "",
+            ),
+            (
+                "",
+                "submission/inet/smtpd_sender_restrictions = reject_sender_login_mismatch,permit\n",
+            ),
+            (
+                "smtpd_restriction_classes = own\nown = reject_known_sender_login_mismatch\n",
+                "",
+            ),
+        ] {
+            let report = found(
+                &format!("{maps}{main}"),
+                &format!("{user}{overrides}"),
+                &Config::default(),
+            );
+            assert_eq!(report.worst(), Level::Ok, "{main}{overrides}{report}");
         }
     }
 

@@ -424,6 +424,7 @@ mod tests {
             origin: Origin {
                 queue_id: "4cX".into(),
                 sender: "zoe@asso.example".into(),
+                verified: None,
                 login: Some("zoe".into()),
                 client: Some([192, 0, 2, 1].into()),
                 uploader: None,

@@ -56,6 +56,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../schema-5.sql"),
     include_str!("../schema-6.sql"),
     include_str!("../schema-7.sql"),
+    include_str!("../schema-8.sql"),
 ];
 /// The schema after the last of them.
 const KNOWN: i64 = MIGRATIONS.len() as i64;

@@ -8,7 +8,7 @@ use crate::{
     config::{Language, ShowSender},
     drop::{Ending, FileEntry, Origin, Package, SealedPackage},
     filter::Direction,
-    names,
+    names, sender,
     web::{
         Gone,
         forms::{self, Reason},
@@ -225,8 +225,11 @@ impl Pages {
     /// `asso.example 2026-11-22.zip`
     pub(in crate::web) fn archive_name(&self, origin: &Origin, created: Timestamp) -> String {
         let date = created.to_zoned(self.zone.clone()).date();
-        let domain = sender_domain(origin);
-        match domain.filter(|_| self.show_sender != ShowSender::None) {
+        let domain = match self.show_sender {
+            ShowSender::None => None,
+            _ => sender::shown(origin.verified.as_deref(), ShowSender::Domain),
+        };
+        match domain {
             Some(domain) => names::file(&format!("{domain} {date}.zip")),
             None => format!("{date}.zip"),
         }
@@ -297,22 +300,28 @@ impl Pages {
     /// In which message. The title of outgoing mail names its sender already.
     fn within(&self, origin: &Origin, created: Timestamp, language: Language) -> String {
         let t = texts(language);
-        let message = match origin.direction {
-            Direction::Outgoing => {
+        let message = match (origin.direction, self.sender(origin)) {
+            (Direction::Outgoing, Some(_)) => {
                 let date = self.date(created, language);
                 fill(t.message_dated, &[("date", &date)])
             }
-            Direction::Incoming => self.message(origin, created, language),
+            _ => self.message(origin, created, language),
         };
         fill(t.within, &[("message", &message)])
     }
 
-    /// The message: from whom, and when. Of incoming mail no more than it claims.
+    /// The message: from whom, where that is certain, and when.
     fn message(&self, origin: &Origin, created: Timestamp, language: Language) -> String {
         let t = texts(language);
         let date = self.date(created, language);
         let Some(sender) = self.sender(origin) else {
-            return fill(t.message_dated, &[("date", &date)]);
+            let claims = !origin.sender.is_empty() && self.show_sender != ShowSender::None;
+            let text = if claims {
+                t.message_unverified
+            } else {
+                t.message_dated
+            };
+            return fill(text, &[("date", &date)]);
         };
         let text = match origin.direction {
             Direction::Outgoing => t.message_sent,
@@ -321,17 +330,9 @@ impl Pages {
         fill(text, &[("sender", &sender), ("date", &date)])
     }
 
-    /// What may be said of the sender. The whole address only where it is one of ours: the sender
-    /// of incoming mail is whatever somebody wrote.
+    /// What is shown of the sender: what is certain.
     fn sender(&self, origin: &Origin) -> Option<String> {
-        let ours = origin.direction == Direction::Outgoing;
-        match self.show_sender {
-            ShowSender::None => None,
-            ShowSender::Address if ours && origin.sender.contains('@') => {
-                Some(names::display(&origin.sender))
-            }
-            ShowSender::Address | ShowSender::Domain => sender_domain(origin),
-        }
+        sender::shown(origin.verified.as_deref(), self.show_sender)
     }
 
     fn date(&self, at: Timestamp, language: Language) -> String {
@@ -392,12 +393,6 @@ fn why(origin: &Origin, t: &Texts) -> String {
         Direction::Outgoing => t.why_outgoing.to_owned(),
         Direction::Incoming => t.why_incoming.to_owned(),
     }
-}
-
-/// The domain of a sender, safe to show; `None` for bounces and addresses without one.
-fn sender_domain(origin: &Origin) -> Option<String> {
-    let (_, domain) = origin.sender.rsplit_once('@')?;
-    (!domain.is_empty()).then(|| names::display(domain))
 }
 
 fn reasons(chosen: Option<Reason>, t: &Texts) -> Vec<ReasonView> {

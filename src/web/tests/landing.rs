@@ -110,39 +110,66 @@ async fn pages_under_a_path_link_below_it_and_plain_http_sends_no_hsts() {
 
 #[tokio::test]
 async fn the_sender_is_shown_as_the_admin_wants() {
-    for (shown, present, absent) in [
-        (
-            crate::config::ShowSender::Address,
-            "3 files sent by alice@asso.example",
-            "somebody@",
-        ),
-        (
-            crate::config::ShowSender::Domain,
-            "3 files sent by asso.example",
-            "alice",
-        ),
-        (
-            crate::config::ShowSender::None,
-            "3 attached files",
-            "asso.example",
-        ),
+    use crate::config::ShowSender::{Address, Domain, None};
+    for (mode, present, absent) in [
+        (Address, "1 file sent by alice@asso.example", "somebody@"),
+        (Domain, "1 file sent by asso.example", "alice"),
+        (None, "1 attached file", "asso.example"),
     ] {
-        let config = WebConfig {
-            show_sender: shown,
-            ..web_config()
-        };
-        let site = Fixture::with(limits(), config).await;
-        let page = site.get(&site.path("?lang=en")).await;
-        assert!(page.text().contains(present), "{}", page.text());
-        assert!(!page.text().contains(absent), "{absent}");
-        let report = site.get(&site.path("/report?lang=en")).await;
-        assert!(!report.text().contains(absent), "{absent}");
-        let zip = site.ask("HEAD", &site.path("/all.zip"), &[]).await;
-        assert!(
-            !zip.field("content-disposition").contains(absent),
-            "{absent}"
-        );
+        let verified = Some("alice@asso.example");
+        assert_shown(mode, Direction::Outgoing, verified, present, absent).await;
     }
+}
+
+#[tokio::test]
+async fn a_sender_of_whom_nothing_is_certain_is_not_named() {
+    use crate::config::ShowSender::{Address, Domain, None};
+    use Direction::{Incoming, Outgoing};
+    for direction in [Outgoing, Incoming] {
+        for mode in [Address, Domain] {
+            let unknown = "sender not verified";
+            assert_shown(mode, direction, Option::None, unknown, "asso.example").await;
+        }
+        assert_shown(None, direction, Option::None, "in a message of", "verified").await;
+    }
+    let genuine = Some("shop.example");
+    let present = "from an address at shop.example";
+    assert_shown(Domain, Incoming, genuine, present, "asso.example").await;
+}
+
+/// Looks at all that names a sender.
+async fn assert_shown(
+    mode: crate::config::ShowSender,
+    direction: Direction,
+    verified: Option<&str>,
+    present: &str,
+    absent: &str,
+) {
+    let config = WebConfig {
+        show_sender: mode,
+        ..web_config()
+    };
+    let site = Fixture::with(limits(), config).await;
+    let origin = || Origin {
+        direction,
+        verified: verified.map(str::to_owned),
+        ..origin()
+    };
+    let files = [("a.pdf", "b".into())];
+    let hour = SignedDuration::from_hours(1);
+    let live = deposit_of(&site.drop, origin(), &files, hour).await;
+    let gone = deposit_of(&site.drop, origin(), &files, -hour).await;
+    let page = site.get(&format!("/{live}?lang=en")).await;
+    assert!(page.text().contains(present), "{present}\n{}", page.text());
+    for path in ["", "/report"] {
+        for token in [&live, &gone] {
+            let page = site.get(&format!("/{token}{path}?lang=en")).await;
+            assert!(!page.text().contains(absent), "{absent}\n{}", page.text());
+        }
+    }
+    let zip = site.ask("HEAD", &site.path("/all.zip"), &[]).await;
+    let is_named = zip.field("content-disposition").contains("asso.example");
+    assert_eq!(is_named, mode != crate::config::ShowSender::None);
 }
 
 #[tokio::test]

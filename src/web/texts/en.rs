@@ -18,6 +18,7 @@ pub(super) static EN: Texts = Texts {
     message_sent: "a message sent from {sender} on {date}",
     message_received: "a message received on {date} from an address at {sender}",
     message_dated: "a message of {date}",
+    message_unverified: "a message received on {date}, sender not verified",
     until: "Available until",
     days_left: "{count} days left",
     until_tomorrow: "that is tomorrow",

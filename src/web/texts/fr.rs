@@ -18,6 +18,7 @@ pub(super) static FR: Texts = Texts {
     message_sent: "un message envoyé depuis {sender} le {date}",
     message_received: "un message reçu le {date} d’une adresse en @{sender}",
     message_dated: "un message du {date}",
+    message_unverified: "un message reçu le {date}, expéditeur non vérifié",
     until: "À télécharger jusqu’au",
     days_left: "encore {count} jours",
     until_tomorrow: "c’est-à-dire demain",

@@ -26,7 +26,7 @@ type Result<T> = rusqlite::Result<T>;
 macro_rules! record_columns {
     () => {
         "id, created, expires, ended, cause, manifest, queue_id, sender, login, direction,
-         recipients, files, bytes, downloads, unlock, domains, client, uploader"
+         recipients, files, bytes, downloads, unlock, domains, client, uploader, verified"
     };
 }
 
@@ -263,6 +263,7 @@ fn record(row: &Row<'_>) -> Result<(RecordId, Record)> {
         domains: domains(row, 15)?,
         client: address(row, 16)?,
         uploader: row.get(17)?,
+        verified: row.get(18)?,
     };
     let record = Record {
         created: time(row, 1)?,

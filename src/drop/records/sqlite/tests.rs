@@ -225,6 +225,7 @@ fn origin(n: u64) -> Origin {
     Origin {
         queue_id: queue_id(n),
         sender: sender(n),
+        verified: None,
         login: Some(sender(n)),
         client: None,
         uploader: None,

@@ -26,8 +26,9 @@ pub(super) fn insert(
     } = record;
     let mut package = transaction.prepare_cached(
         "INSERT INTO package (id, created, expires, manifest, queue_id, sender, login, direction,
-                              recipients, files, bytes, unlock, domains, client, uploader)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+                              recipients, files, bytes, unlock, domains, client, uploader,
+                              verified)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
     )?;
     let bytes = files.iter().map(|file| file.size).sum::<u64>();
     package.execute(params![
@@ -46,6 +47,7 @@ pub(super) fn insert(
         domains(&origin.domains)?,
         origin.client.map(|client| client.to_string()),
         origin.uploader,
+        origin.verified,
     ])?;
     statistics::add(transaction, record, files.len() as u64, bytes)?;
     let mut insert = transaction.prepare_cached(
