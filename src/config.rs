@@ -482,6 +482,9 @@ pub struct DetachConfig {
     /// What happens to a message with a file that an admin blocked.
     #[serde(with = "As::<Choice<OnBlocked>>")]
     pub on_blocked: OnBlocked,
+    /// What happens to a message of a login that an admin suspended.
+    #[serde(with = "As::<Choice<OnBlocked>>")]
+    pub on_suspended: OnBlocked,
     /// What becomes of an attachment when the recipients' rules differ.
     #[serde(with = "As::<Choice<Recipients>>")]
     pub recipients: Recipients,
@@ -540,7 +543,7 @@ pub enum Directions {
     Outgoing,
 }
 
-/// What happens to a message with a file that an admin blocked.
+/// What happens to a message that the drop does not take by an admin's will.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnBlocked {
     /// It goes out as it came.

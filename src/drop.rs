@@ -89,7 +89,7 @@ pub use self::{
     audit::{Action, Actor, CONTACT_CHARS_MAX, Client, Entry, REPORT_CHARS_MAX},
     custody::{
         AuditQuery, Block, Cause, Deposit, DepositedFile, Ending, Extension, Outcome, Query,
-        Report, State,
+        Report, Resumed, State, Suspension,
     },
     draft::{DurableFile, FileDraft, PackageDraft},
     error::DropError,

@@ -76,10 +76,10 @@ mod language;
 mod leaf;
 mod message;
 mod parts;
-mod words;
 #[cfg(test)]
 mod scanned;
 mod vouch;
+mod words;
 
 use std::{borrow::Cow, io, net::IpAddr, ops::Range, sync::Arc};
 
@@ -221,6 +221,8 @@ pub enum Reason {
     Infected,
     /// A file of it is larger than what is scanned, and such files are not taken.
     Oversize,
+    /// An admin suspended the login that sent it: the drop does not take it.
+    Suspended,
     /// It could not be found out who is meant by its addresses.
     Lookup,
 }
@@ -659,6 +661,7 @@ impl Reason {
             Self::Blocked => "blocked",
             Self::Infected => Finding::Infected.label(),
             Self::Oversize => Finding::Oversize.label(),
+            Self::Suspended => "suspended",
             Self::Lookup => "lookup",
         }
     }

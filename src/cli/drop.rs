@@ -50,6 +50,12 @@ pub(super) enum Command {
     Restore(act::RestoreOptions),
     /// Ends packages at once.
     Revoke(act::RevokeOptions),
+    /// Takes nothing of a login from now on, and ends the packages that it has.
+    Suspend(act::SuspendOptions),
+    /// Takes what a login sends again, and brings back what ended with its suspension.
+    Resume(act::ResumeOptions),
+    /// Lists the logins that are suspended.
+    Suspended(look::SuspendedOptions),
     /// Refuses a file from now on, and ends the packages that hold it.
     Block(act::BlockOptions),
     /// Takes a file again.
@@ -78,6 +84,9 @@ pub(super) fn run(command: Command) -> Result<(), Failure> {
             Command::Extend(options) => act::extend(options).await,
             Command::Restore(options) => act::restore(options).await,
             Command::Revoke(options) => act::revoke(options).await,
+            Command::Suspend(options) => act::suspend(options).await,
+            Command::Resume(options) => act::resume(options).await,
+            Command::Suspended(options) => look::suspended(options).await,
             Command::Block(options) => act::block(options).await,
             Command::Unblock(options) => act::unblock(options).await,
             Command::Blocks(options) => look::blocks(options).await,

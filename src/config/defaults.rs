@@ -156,6 +156,7 @@ impl Default for DetachConfig {
             directions: Directions::Both,
             on_failure: OnFailure::Deliver,
             on_blocked: OnBlocked::Deliver,
+            on_suspended: OnBlocked::Deliver,
             recipients: Recipients::AnyKeep,
             remember_kept: Some(Span::new().days(7)),
             share_copies: true,

@@ -7,7 +7,7 @@ use axum::{
 use jiff::Timestamp;
 use tracing::error;
 
-use super::wire::{BLOCKED, ProblemBody};
+use super::wire::{BLOCKED, ProblemBody, SUSPENDED};
 use crate::{
     drop::DropError,
     scan::{Finding, Objection},
@@ -90,6 +90,7 @@ impl From<DropError> for Problem {
             ),
             DropError::Blocked => Self::unsound(BLOCKED, error.to_string()),
             DropError::Scan(objection) => objection.into(),
+            DropError::Suspended => Self::unsound(SUSPENDED, error.to_string()),
             _ => Self {
                 retry_after: Some(60),
                 ..Self::new(

@@ -18,6 +18,9 @@ pub(crate) const TOKEN_HEADER: &str = "drop-token";
 /// The code of a refusal because an admin blocked a file.
 pub(crate) const BLOCKED: &str = "blocked";
 
+/// The code of a refusal because an admin suspended the login.
+pub(crate) const SUSPENDED: &str = "suspended";
+
 /// How many files a package may have.
 pub(crate) const FILES_MAX: usize = DETACHED_MAX;
 

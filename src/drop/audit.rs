@@ -61,7 +61,11 @@ pub enum Action {
     Block,
     /// A file is no longer blocked.
     Unblock,
-    /// A deposit was refused because of a blocked file.
+    /// A login was suspended, or a package ended because of that.
+    Suspend,
+    /// What a login sends is taken again, or a package that was ended with it can be fetched again.
+    Resume,
+    /// A deposit was refused because of a blocked file or a suspended login.
     Refuse,
     /// The files of a package were destroyed.
     Destroy,
@@ -202,7 +206,7 @@ macro_rules! words {
 words!(Actor: Mail = "mail", Web = "web", Admin = "admin", Sweep = "sweep");
 words!(Action: Deposit = "deposit", Withdraw = "withdraw", Download = "download",
     Extend = "extend", Restore = "restore", Revoke = "revoke", Report = "report", Block = "block",
-    Unblock = "unblock", Refuse = "refuse", Destroy = "destroy");
+    Unblock = "unblock", Suspend = "suspend", Resume = "resume", Refuse = "refuse", Destroy = "destroy");
 
 #[cfg(test)]
 mod tests {

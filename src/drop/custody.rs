@@ -2,6 +2,7 @@
 //! blocked. The words of it are public; the work is done by the store.
 
 mod admin;
+mod suspension;
 
 use std::ops::Range;
 
@@ -185,6 +186,26 @@ pub struct Block {
     pub created: Timestamp,
     /// Why.
     pub reason: String,
+}
+
+/// A login of which nothing is taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suspension {
+    /// Its name; case does not matter.
+    pub login: String,
+    /// Since when.
+    pub created: Timestamp,
+    /// Why.
+    pub reason: String,
+}
+
+/// What came of taking up a login again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Resumed {
+    /// The packages that came back.
+    pub restored: Vec<RecordId>,
+    /// Those that stay ended, with the reason: destroyed, blocked.
+    pub kept: Vec<(RecordId, Outcome)>,
 }
 
 impl Cause {

@@ -195,7 +195,8 @@ impl PackageDraft {
     /// Dropping the future gives up: nothing is kept.
     ///
     /// # Errors
-    /// Nothing is kept then. [`DropError::Blocked`] when an admin blocked one of the files.
+    /// Nothing is kept then. [`DropError::Blocked`] when an admin blocked one of the files,
+    /// [`DropError::Suspended`] when he suspended the login.
     pub async fn commit(
         self,
         files: Vec<DurableFile>,
@@ -569,10 +570,15 @@ impl Committed {
         let inserted = store
             .records
             .insert(self.id, record, rows, &deposit, &mut stored);
-        if let Err(DropError::Blocked) = inserted {
+        let why = match inserted {
+            Err(DropError::Blocked) => Some("a file is blocked"),
+            Err(DropError::Suspended) => Some("the login is suspended"),
+            _ => None,
+        };
+        if let Some(why) = why {
             // Refused before anything was written.
             self.recorded = false;
-            let refuse = about(Action::Refuse, "a file is blocked".to_owned());
+            let refuse = about(Action::Refuse, why.to_owned());
             store.records.log(&refuse)?;
             refuse.log();
         }

@@ -72,6 +72,9 @@ pub enum DropError {
     /// The virus scan speaks against a file that was deposited: nothing was kept.
     #[error(transparent)]
     Scan(#[from] Objection),
+    /// An admin suspended the login that deposits: nothing was kept, and trying again is no use.
+    #[error("this login is suspended by an admin")]
+    Suspended,
     /// Another process holds the drop while it is opened, and does not let go.
     #[error("could not lock \"{}\": another process has been opening this drop for too long", path.display())]
     Locked {

@@ -37,12 +37,13 @@ impl Allowance {
     /// Looks up what is left. `package` counts the bytes of all files of one package.
     ///
     /// # Errors
-    /// Nothing is left, or that cannot be found out.
+    /// Nothing is left, the login is suspended, or that cannot be found out.
     pub(super) fn new(
         store: &Arc<Store>,
         origin: &Origin,
         package: Arc<AtomicU64>,
     ) -> Result<Self, DropError> {
+        refuse_suspended(store, origin)?;
         let mut this = Self {
             store: Arc::clone(store),
             taken: 0,
@@ -104,6 +105,14 @@ pub(super) fn level(store: &Store) -> Result<Level, DropError> {
         free_inodes: store.blobs.free_inodes()?,
         headroom: left.into_iter().flatten().min(),
     })
+}
+
+/// Nothing of a suspended login is written.
+fn refuse_suspended(store: &Store, origin: &Origin) -> Result<(), DropError> {
+    match &origin.login {
+        Some(login) if store.records.is_suspended(login)? => Err(DropError::Suspended),
+        _ => Ok(()),
+    }
 }
 
 fn left_to_sender(store: &Store, origin: &Origin) -> Result<Option<u64>, DropError> {

@@ -18,7 +18,7 @@ pub(super) use self::sqlite::Sqlite;
 use super::{
     DropError, Origin, RecordId, Unlock,
     audit::Entry,
-    custody::{AuditQuery, Cause, Query},
+    custody::{AuditQuery, Cause, Query, Suspension},
     uploaders::Uploads,
 };
 use crate::stats::{Month, Row};
@@ -104,7 +104,8 @@ pub(super) trait Records: Uploads + fmt::Debug + Send + Sync {
     /// Can it be written? Changes nothing.
     fn probe(&self) -> Result<()>;
 
-    /// Inserts a package with its files and counts it in the statistics, unless one of them is blocked ([`DropError::Blocked`]).
+    /// Inserts a package with its files and counts it in the statistics, unless one of them is blocked
+    /// ([`DropError::Blocked`]) or its login suspended ([`DropError::Suspended`]).
     /// `stored` is asked inside the transaction whether all blobs are in their place.
     fn insert(
         &self,
@@ -188,6 +189,21 @@ pub(super) trait Records: Uploads + fmt::Debug + Send + Sync {
 
     /// True when one of these is blocked.
     fn is_blocked(&self, fingerprints: &[Fingerprint]) -> Result<bool>;
+
+    /// Takes nothing of a login any more, and remembers which of its packages that ends. False if it was so.
+    fn suspend(&self, suspension: &Suspension, entry: &Entry) -> Result<bool>;
+
+    /// Takes what a login sends again, and forgets which of its packages were ended. False if it was so.
+    fn resume(&self, login: &str, entry: &Entry) -> Result<bool>;
+
+    /// Who is suspended, oldest first.
+    fn suspensions(&self) -> Result<Vec<Suspension>>;
+
+    /// Whether a login is suspended.
+    fn is_suspended(&self, login: &str) -> Result<bool>;
+
+    /// The packages that were ended when a login was suspended.
+    fn suspended_packages(&self, login: &str) -> Result<Vec<RecordId>>;
 
     /// Bytes that somebody deposited since then, whatever became of them.
     fn deposited(&self, by: Depositor<'_>, since: Timestamp) -> Result<u64>;

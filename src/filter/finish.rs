@@ -96,6 +96,7 @@ async fn rewrite(message: &mut Message) -> Result<Verdict, FilterError> {
     if let Some(package) = package {
         match package.commit(durable, created, expires).await {
             Err(error) if error.is_blocked() => return Ok(Verdict::Pass(Reason::Blocked)),
+            Err(error) if error.is_suspended() => return Ok(Verdict::Pass(Reason::Suspended)),
             committed => committed?,
         };
         if let Some(turn) = turn {

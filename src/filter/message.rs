@@ -16,8 +16,8 @@ use super::{
     language::Speech,
     leaf::{Asked, FileHead, Leaf, Work},
     parts::Parts,
-    words::{Role, Words},
     vouch,
+    words::{Role, Words},
 };
 use crate::{
     config::Config,
@@ -187,7 +187,10 @@ impl From<Reason> for Stop {
 
 impl<E: Into<FilterError>> From<E> for Stop {
     fn from(error: E) -> Self {
-        Self::Settled(Settled::Fail(error.into()))
+        Self::Settled(match error.into() {
+            FilterError::Store(error) if error.is_suspended() => Settled::Pass(Reason::Suspended),
+            error => Settled::Fail(error),
+        })
     }
 }
 

@@ -74,7 +74,10 @@ async fn send(lab: &Lab, body: &[u8]) -> Sent {
             out.extend_from_slice(&piece);
         }
     }
-    let reasons = message.explanation().iter().map(|part| part.reason.to_string());
+    let reasons = message
+        .explanation()
+        .iter()
+        .map(|part| part.reason.to_string());
     Sent {
         reasons: reasons.collect(),
         verdict,

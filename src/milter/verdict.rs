@@ -9,14 +9,21 @@ use crate::{
 /// What is told of a file that an admin blocked. Why, and which file, is the admin's affair.
 const BLOCKED_TEXT: &str = "an attachment of this message is blocked by the administrator of this server: send it without it, or ask there";
 
+/// What the sender is told whose login is suspended.
+const SUSPENDED_TEXT: &str = "your account may send no attachments of this size for now: ask the administrator of this server";
+
 /// What is told of a file in which clamd found something; its name stands in the log.
 const INFECTED_TEXT: &str = "an attachment of this message has a virus, and the message was refused: scan the computer that it comes from, or ask the administrator of this server";
 
-/// What the sender is told of a message that is refused for good because of one of its files; `None` where it goes
+/// What the sender is told of a message that is refused for good because of one of its files, or of
+/// its login; `None` where it goes
 /// out as it came.
 pub(crate) fn rejection(reason: Reason, config: &Config) -> Option<&'static str> {
     match reason {
         Reason::Blocked if config.detach.on_blocked == OnBlocked::Reject => Some(BLOCKED_TEXT),
+        Reason::Suspended if config.detach.on_suspended == OnBlocked::Reject => {
+            Some(SUSPENDED_TEXT)
+        }
         Reason::Infected if config.scan.on_infected == OnInfected::Reject => Some(INFECTED_TEXT),
         _ => None,
     }

@@ -47,6 +47,7 @@ every_store! {
     a_ready_store_says_so
     two_packages_have_two_links
     what_was_just_committed_can_be_taken_back
+    nothing_of_a_suspended_login_is_taken
 }
 
 /// A store, and the drop in which what it takes must be found.
@@ -397,6 +398,15 @@ async fn a_ready_store_says_so(lab: Lab) {
 async fn two_packages_have_two_links(lab: Lab) {
     let (one, two) = (lab.package().await, lab.package().await);
     assert_ne!(one.link(), two.link());
+}
+
+async fn nothing_of_a_suspended_login_is_taken(lab: Lab) {
+    let (now, client) = (Timestamp::now(), crate::drop::Client::ADMIN);
+    lab.drop.suspend("alice", now, client, "").await.unwrap();
+    let mut package = lab.package().await;
+    let mut file = package.file("a", "b").unwrap();
+    file.write(Bytes::from_static(b"x")).await.unwrap();
+    assert!(file.finish().await.unwrap_err().is_suspended());
 }
 
 async fn what_was_just_committed_can_be_taken_back(lab: Lab) {

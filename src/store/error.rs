@@ -99,6 +99,12 @@ pub enum RemoteError {
         /// Why.
         reason: String,
     },
+    /// An admin of the drop suspended the login.
+    #[error("drop \"{url}\" takes nothing of this login")]
+    Suspended {
+        /// Its address, as configured.
+        url: String,
+    },
     /// What arrived is not what was sent.
     #[error("drop \"{url}\" did not receive a file as it was sent")]
     Digest {
@@ -116,6 +122,14 @@ impl StoreError {
         matches!(
             self,
             Self::Drop(DropError::Blocked) | Self::Remote(RemoteError::Blocked { .. })
+        )
+    }
+
+    /// True when an admin of the drop suspended the login: nothing of it is to be deposited.
+    pub fn is_suspended(&self) -> bool {
+        matches!(
+            self,
+            Self::Drop(DropError::Suspended) | Self::Remote(RemoteError::Suspended { .. })
         )
     }
 }
@@ -140,6 +154,7 @@ impl StoreError {
                 DropError::Quota { .. } => "quota",
                 DropError::Blocked => "blocked",
                 DropError::Scan(objection) => objection.finding().label(),
+                DropError::Suspended => "suspended",
                 _ => "drop",
             },
             Self::Remote(error) => match error {
@@ -148,6 +163,7 @@ impl StoreError {
                 RemoteError::Refused { .. } => "refused",
                 RemoteError::Blocked { .. } => "blocked",
                 RemoteError::Scan { finding, .. } => finding.label(),
+                RemoteError::Suspended { .. } => "suspended",
                 _ => "remote",
             },
             Self::OtherStore | Self::NotOpen(_) | Self::NotTakenBack => "drop",

@@ -178,6 +178,35 @@ def later_than(packages: list[dict]) -> str | None:
     return now if now > last else None
 
 
+@story("a suspended login: its packages end, its mail passes as it came or is refused; resumed, all comes back")
+def _(lab):
+    with lab.daemon() as daemon:
+        link = deposited(lab, daemon)
+        done = daemon.run("drop", "suspend", "--login", "alice", "--reason", "stolen")
+        assert done.returncode == 0 and b"suspended; packages ended: 1" in done.stdout, done
+        assert daemon.get(link)[0] == 410
+        assert json.loads(daemon.run("drop", "suspended", "--json").stdout)[0]["login"] == "alice"
+        to = lab.address()
+        lab.submit(report(to), to)
+        stories.check_untouched(lab, report(to), lab.receive(to))
+        assert 'reason="suspended"' in daemon.admin("/metrics")[1].decode()
+        done = daemon.run("drop", "resume", "--login", "Alice")
+        assert done.returncode == 0 and b"resumed; packages brought back: 1" in done.stdout, done
+        assert daemon.get(link)[0] == 200
+        fails(daemon.run("drop", "resume", "--login", "alice"), 1, "drop suspended")
+        fails(daemon.run("drop", "suspend", "--login", ""), 64, "must name somebody")
+        deposited(lab, daemon)
+        done = daemon.run("drop", "revoke", "--login", "alice", "--state", "live", "--queue-id", "none")
+        assert done.returncode == 1, done
+        done = daemon.run("drop", "revoke", "--login", "alice", "--state", "live", "--before", "2999-01-01")
+        assert done.returncode == 0 and len(listed(daemon, "--state", "revoked", "--until", "2999-01-01")) == 2, done
+    with lab.daemon(detach_on_suspended="reject") as daemon:
+        daemon.run("drop", "suspend", "--login", "alice")
+        to = lab.address()
+        refused_with(550, lambda: lab.submit(report(to), to))
+        assert lab.received_count(to) == 0
+
+
 @story("a blocked file is refused with 550 when on_blocked is reject, and passes when it is deliver")
 def _(lab):
     with lab.daemon(detach_on_blocked="reject") as daemon:

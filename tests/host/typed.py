@@ -52,6 +52,12 @@ TYPED_BY: dict[str, tuple[str, ...]] = {
         'depollueur drop revoke --login alice --since "24/11/2026 18:00" --reason "compte volé"',
         'depollueur drop revoke --login alice --since "24/11/2026 18:00" --reason "stolen account"',
     ),
+    "documents.a_suspended_login_has_nothing_in_the_drop_until_it_is_resumed": (
+        'depollueur drop suspend --login alice --reason "compte volé"',
+        'depollueur drop suspend --login alice --reason "stolen account"',
+        "depollueur drop resume --login alice",
+        "depollueur drop suspended",
+    ),
     "documents.a_sweep_that_trusts_the_clock_ends_well": ("depollueur drop sweep --trust-clock",),
     "documents.a_token_for_the_other_host_is_made_and_only_the_daemon_reads_it": (
         'depollueur drop token add mail --quota-per-day "50 GB" --expires "1 year"',
@@ -215,6 +221,7 @@ NOT_TYPED: dict[str, str] = {
     "depollueur drop list": NAMED,
     "depollueur drop restore": NAMED,
     "depollueur drop revoke": NAMED,
+    "depollueur drop suspend": NAMED,
     "depollueur drop token add NAME": NAMED,
     "depollueur drop token add mail": NAMED,
     "depollueur replay": NAMED,

@@ -1,4 +1,4 @@
-//! The commands that change something: `extend`, `restore`, `revoke`, `block`, `unblock`. They ask
+//! The commands that change something: `extend`, `restore`, `revoke`, `suspend`, `resume`, `block`, `unblock`. They ask
 //! for nothing, and say what they did.
 
 use clap::Args;
@@ -18,7 +18,7 @@ use crate::{
         exit::{EX_USAGE, Failure, complain},
         progress::Progress,
     },
-    drop::{Client, Deposit, Drop, Outcome, RecordId, State},
+    drop::{Client, Deposit, Drop, Outcome, RecordId, Resumed, State},
 };
 
 #[derive(Args, Debug)]
@@ -59,6 +59,27 @@ pub(in crate::cli) struct RevokeOptions {
     /// Writes JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    config: ConfigOptions,
+}
+
+#[derive(Args, Debug)]
+pub(in crate::cli) struct SuspendOptions {
+    /// The login, as the mail server knows it
+    #[arg(long, value_name = "NAME")]
+    login: String,
+    /// Why; it stands in the list of suspensions and in the audit log
+    #[arg(long, default_value = "")]
+    reason: String,
+    #[command(flatten)]
+    config: ConfigOptions,
+}
+
+#[derive(Args, Debug)]
+pub(in crate::cli) struct ResumeOptions {
+    /// The login, as drop suspended shows it
+    #[arg(long, value_name = "NAME")]
+    login: String,
     #[command(flatten)]
     config: ConfigOptions,
 }
@@ -210,6 +231,48 @@ pub(super) async fn revoke(options: RevokeOptions) -> Result<(), Failure> {
     std::mem::drop(progress);
     let done: Vec<_> = done.into_iter().map(|(deposit, _)| deposit).collect();
     look::deposits(&done, json)
+}
+
+pub(super) async fn suspend(options: SuspendOptions) -> Result<(), Failure> {
+    if options.login.trim().is_empty() {
+        let message = "--login must name somebody, as the mail server knows him";
+        return Err(Failure::new(EX_USAGE, message));
+    }
+    let (drop, _) = open(options.config)?;
+    let now = Timestamp::now();
+    let done = drop.suspend(&options.login, now, Client::ADMIN, &options.reason);
+    let (fresh, ended) = done.await.map_err(unavailable)?;
+    let how = if fresh {
+        "suspended"
+    } else {
+        "was suspended before"
+    };
+    line(&format!("{how}; packages ended: {}", ended.len()))?;
+    ended.iter().try_for_each(|id| line(&format!("{id:.12}")))
+}
+
+pub(super) async fn resume(options: ResumeOptions) -> Result<(), Failure> {
+    let (drop, _) = open(options.config)?;
+    let done = drop.resume(&options.login, Timestamp::now(), Client::ADMIN);
+    let Some(Resumed { restored, kept }) = done.await.map_err(unavailable)? else {
+        let message = "this login is not suspended: see depollueur drop suspended";
+        return Err(Failure::new(EX_NOTHING, message));
+    };
+    line(&format!(
+        "resumed; packages brought back: {}",
+        restored.len()
+    ))?;
+    for id in restored {
+        line(&format!("{id:.12}"))?;
+    }
+    for (id, outcome) in kept {
+        let why = match outcome {
+            Outcome::Blocked => "one of its files is blocked",
+            _ => "its files are destroyed",
+        };
+        complain(format_args!("{id:.12}: stays ended: {why}"));
+    }
+    Ok(())
 }
 
 pub(super) async fn block(options: BlockOptions) -> Result<(), Failure> {

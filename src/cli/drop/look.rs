@@ -1,20 +1,22 @@
 //! The commands that change nothing: `list`, `show`, `audit`, `blocks`.
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
     link::{self, Link},
-    nothing_behind, open, package_of, table,
+    nothing_behind, open, package_of,
+    select::Selectors,
+    table,
     table::{Array, Table, json as write_json, line},
     unavailable,
     when::{Past, PastEnd},
 };
 use crate::{
     cli::{ConfigOptions, exit::Failure},
-    drop::{AuditQuery, Block, Deposit, DepositedFile, Entry, FileEntry, Query, State, Unlock},
+    drop::{AuditQuery, Block, Deposit, DepositedFile, Entry, FileEntry, Suspension, Unlock},
     filter::Direction,
 };
 
@@ -23,27 +25,11 @@ const PAGE: usize = 1000;
 
 #[derive(Args, Debug)]
 pub(in crate::cli) struct ListOptions {
-    /// Of this envelope sender, or of a domain: @example.org
-    #[arg(long, value_name = "ADDRESS")]
-    sender: Option<String>,
-    /// Of this login
-    #[arg(long)]
-    login: Option<String>,
-    /// Deposited with the token of this name
-    #[arg(long, value_name = "NAME")]
-    uploader: Option<String>,
-    /// Deposited at this time or later: a date, a time, or how long ago
-    #[arg(long, value_name = "TIME")]
-    since: Option<Past>,
-    /// Deposited before this time
-    #[arg(long, value_name = "TIME")]
+    #[command(flatten)]
+    selectors: Selectors,
+    /// The same as --before
+    #[arg(long, hide = true, value_name = "TIME", conflicts_with = "before")]
     until: Option<PastEnd>,
-    /// Of the message with this queue id
-    #[arg(long)]
-    queue_id: Option<String>,
-    /// In this state
-    #[arg(long)]
-    state: Option<StateName>,
     /// So many at most
     #[arg(long, value_name = "NUMBER")]
     limit: Option<usize>,
@@ -88,39 +74,9 @@ pub(in crate::cli) struct BlocksOptions {
     config: ConfigOptions,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(in crate::cli) enum StateName {
-    Live,
-    Expired,
-    Revoked,
-    Blocked,
-    Destroyed,
-}
-
-impl From<StateName> for State {
-    fn from(name: StateName) -> Self {
-        match name {
-            StateName::Live => Self::Live,
-            StateName::Expired => Self::Expired,
-            StateName::Revoked => Self::Revoked,
-            StateName::Blocked => Self::Blocked,
-            StateName::Destroyed => Self::Destroyed,
-        }
-    }
-}
-
 pub(super) async fn list(options: ListOptions) -> Result<(), Failure> {
     let now = Timestamp::now();
-    let mut query = Query {
-        sender: options.sender.map(|sender| plain(&sender)),
-        login: options.login,
-        uploader: options.uploader,
-        since: options.since.map(|since| since.0),
-        until: options.until.map(|until| until.0),
-        queue_id: options.queue_id,
-        state: options.state.map(|state| (state.into(), now)),
-        ..Query::default()
-    };
+    let mut query = options.selectors.or_before(options.until).query(now);
     let (drop, _) = open(options.config)?;
     let mut out = Listing::new(options.json);
     let mut left = options.limit.unwrap_or(usize::MAX);
@@ -144,6 +100,35 @@ pub(super) fn plain(address: &str) -> String {
         .strip_prefix('<')
         .and_then(|rest| rest.strip_suffix('>'));
     inner.unwrap_or(address).to_owned()
+}
+
+#[derive(Args, Debug)]
+pub(in crate::cli) struct SuspendedOptions {
+    /// Writes JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: ConfigOptions,
+}
+
+pub(super) async fn suspended(options: SuspendedOptions) -> Result<(), Failure> {
+    let (drop, _) = open(options.config)?;
+    let found = drop.suspensions().await.map_err(unavailable)?;
+    if options.json {
+        let value = |one: &Suspension| json!({ "login": one.login, "created": one.created.to_string(), "reason": one.reason });
+        return write_json(&found.iter().map(value).collect());
+    }
+    let row = |one: &Suspension| {
+        [
+            one.login.clone(),
+            one.created.to_string(),
+            one.reason.clone(),
+        ]
+    };
+    table::table(
+        ["LOGIN", "SINCE", "REASON"],
+        found.iter().map(row).collect(),
+    )
 }
 
 /// Writes packages as a table or as JSON.
@@ -408,7 +393,7 @@ fn decrypted_by(unlock: Unlock) -> &'static str {
 mod tests {
     use super::*;
     use crate::{
-        drop::{Origin, RecordId},
+        drop::{Origin, RecordId, State},
         stats::Domains,
     };
 

@@ -1,6 +1,6 @@
 //! Which packages a command is about, when it is about many: by who sent them, and when.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 
 use super::{
@@ -9,12 +9,15 @@ use super::{
 };
 use crate::{
     cli::exit::{EX_USAGE, Failure},
-    drop::{Deposit, Drop, Query},
+    drop::{Deposit, Drop, Query, State},
 };
 
 #[derive(Args, Debug)]
 pub(in crate::cli) struct Selection {
     /// The links, or the ids of the records; - reads them from standard input, one a line
+    #[arg(conflicts_with_all = [
+        "login", "sender", "uploader", "message", "since", "before", "state",
+    ])]
     packages: Vec<String>,
     #[command(flatten)]
     selectors: Selectors,
@@ -22,25 +25,49 @@ pub(in crate::cli) struct Selection {
 
 /// What packages have in common; all that is given must hold.
 #[derive(Args, Debug)]
-struct Selectors {
+pub(in crate::cli) struct Selectors {
     /// All packages of this login
-    #[arg(long, value_name = "NAME", conflicts_with = "packages")]
+    #[arg(long, value_name = "NAME")]
     login: Option<String>,
     /// All packages of this envelope sender, or of a domain: @example.org
-    #[arg(long, value_name = "ADDRESS", conflicts_with = "packages")]
+    #[arg(long, value_name = "ADDRESS")]
     sender: Option<String>,
     /// All packages that were deposited with the token of this name
-    #[arg(long, value_name = "NAME", conflicts_with = "packages")]
+    #[arg(long, value_name = "NAME")]
     uploader: Option<String>,
     /// All packages of the message with this queue id
-    #[arg(long, value_name = "QUEUE ID", conflicts_with = "packages")]
+    #[arg(long, alias = "queue-id", value_name = "QUEUE ID")]
     message: Option<String>,
     /// Of these, those deposited at this time or later: a date, a time, or how long ago
-    #[arg(long, value_name = "TIME", conflicts_with = "packages")]
+    #[arg(long, value_name = "TIME")]
     since: Option<Past>,
     /// Of these, those deposited before this time
-    #[arg(long, value_name = "TIME", conflicts_with = "packages")]
+    #[arg(long, value_name = "TIME")]
     before: Option<PastEnd>,
+    /// Of these, those in this state
+    #[arg(long)]
+    state: Option<StateName>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum StateName {
+    Live,
+    Expired,
+    Revoked,
+    Blocked,
+    Destroyed,
+}
+
+impl From<StateName> for State {
+    fn from(name: StateName) -> Self {
+        match name {
+            StateName::Live => Self::Live,
+            StateName::Expired => Self::Expired,
+            StateName::Revoked => Self::Revoked,
+            StateName::Blocked => Self::Blocked,
+            StateName::Destroyed => Self::Destroyed,
+        }
+    }
 }
 
 impl Selection {
@@ -66,7 +93,10 @@ impl Selection {
         } = self;
         let mut found = Vec::new();
         if packages.is_empty() {
-            let query = selectors.query().ok_or_else(|| none_chosen(verb))?;
+            if !selectors.choose() {
+                return Err(none_chosen(verb));
+            }
+            let query = selectors.query(now);
             found = drop.list(query, now).await.map_err(unavailable)?;
         } else {
             for name in link::all_given(packages)? {
@@ -81,44 +111,38 @@ impl Selection {
 }
 
 impl Selectors {
-    /// `None` when nothing says whose packages, or since when.
-    fn query(self) -> Option<Query> {
-        let Self {
-            login,
-            sender,
-            uploader,
-            message,
-            since,
-            before,
-        } = self;
-        let query = Query {
-            login,
-            sender: sender.map(|sender| look::plain(&sender)),
-            uploader,
-            queue_id: message,
-            since: since.map(|since| since.0),
-            until: before.map(|before| before.0),
+    /// Whether something says whose packages, or since when.
+    fn choose(&self) -> bool {
+        let words = [&self.login, &self.sender, &self.uploader, &self.message];
+        self.since.is_some() || words.into_iter().any(Option::is_some)
+    }
+
+    /// Those of these, and of before.
+    pub(super) fn or_before(mut self, before: Option<PastEnd>) -> Self {
+        self.before = self.before.or(before);
+        self
+    }
+
+    /// What asks the drop for them.
+    pub(super) fn query(self, now: Timestamp) -> Query {
+        Query {
+            login: self.login,
+            sender: self.sender.map(|sender| look::plain(&sender)),
+            uploader: self.uploader,
+            queue_id: self.message,
+            since: self.since.map(|since| since.0),
+            until: self.before.map(|before| before.0),
+            state: self.state.map(|state| (state.into(), now)),
             ..Query::default()
-        };
-        let Query {
-            login,
-            sender,
-            uploader,
-            queue_id,
-            since,
-            ..
-        } = &query;
-        let words = [login, sender, uploader, queue_id];
-        let chosen = since.is_some() || words.into_iter().any(Option::is_some);
-        chosen.then_some(query)
+        }
     }
 }
 
 fn none_chosen(verb: &str) -> Failure {
     let message = format!(
         "nothing to {verb}: give links or ids (- reads them from standard input), or say which packages: \
-         --login NAME, --sender ADDRESS, --uploader NAME, --message QUEUE-ID, each with --since TIME and \
-         --before TIME; depollueur drop {verb} --help says more"
+         --login NAME, --sender ADDRESS, --uploader NAME, --message QUEUE-ID, each with --since TIME, \
+         --before TIME and --state STATE; depollueur drop {verb} --help says more"
     );
     Failure::new(EX_USAGE, message)
 }

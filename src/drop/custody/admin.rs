@@ -216,6 +216,17 @@ impl Store {
         now: Timestamp,
         client: Client,
     ) -> Result<Outcome> {
+        self.bring_back(id, until, (now, client), None)
+    }
+
+    /// Restores a package, which is told as `action`.
+    pub(super) fn bring_back(
+        &self,
+        id: RecordId,
+        until: Timestamp,
+        (now, client): (Timestamp, Client),
+        action: Option<Action>,
+    ) -> Result<Outcome> {
         let until = whole_second(until);
         for _ in 0..ATTEMPTS {
             let Some(record) = self.records.find(id)? else {
@@ -235,6 +246,7 @@ impl Store {
                 return Ok(Outcome::Already);
             }
             let action = match record.ending(now) {
+                _ if let Some(action) = action => action,
                 None => Action::Extend,
                 Some(_) => Action::Restore,
             };
@@ -312,7 +324,7 @@ impl Store {
 
     /// Ends a package. One that expired keeps the time of its end, and can be restored no more by a
     /// reader.
-    fn end(
+    pub(super) fn end(
         &self,
         id: RecordId,
         (now, client): (Timestamp, Client),

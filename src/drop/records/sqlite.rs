@@ -13,6 +13,7 @@
 mod conditions;
 mod read;
 mod statistics;
+mod suspensions;
 #[cfg(test)]
 mod tests;
 mod uploads;
@@ -37,7 +38,7 @@ use rusqlite::{
 
 use super::{
     AuditQuery, BlockRow, Check, Depositor, DropError, Entry, Fingerprint, Note, Query, Record,
-    RecordFile, RecordId, Records, Result, Term,
+    RecordFile, RecordId, Records, Result, Suspension, Term,
 };
 use crate::stats::{Month, Row};
 
@@ -57,6 +58,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../schema-6.sql"),
     include_str!("../schema-7.sql"),
     include_str!("../schema-8.sql"),
+    include_str!("../schema-9.sql"),
 ];
 /// The schema after the last of them.
 const KNOWN: i64 = MIGRATIONS.len() as i64;
@@ -187,6 +189,11 @@ impl Records for Sqlite {
             let blocked = read::is_blocked(transaction, &fingerprints);
             if blocked.map_err(|e| self.failed(e))? {
                 return Err(DropError::Blocked);
+            }
+            let login = record.origin.login.as_deref();
+            let suspended = login.map(|login| suspensions::is_suspended(transaction, login));
+            if suspended.transpose().map_err(|e| self.failed(e))? == Some(true) {
+                return Err(DropError::Suspended);
             }
             write::insert(transaction, id, record, files)
                 .and_then(|()| write::log(transaction, entry))
@@ -367,6 +374,38 @@ impl Records for Sqlite {
 
     fn is_blocked(&self, fingerprints: &[Fingerprint]) -> Result<bool> {
         self.read(|reader| read::is_blocked(reader, fingerprints))
+    }
+
+    fn suspend(&self, suspension: &Suspension, entry: &Entry) -> Result<bool> {
+        self.write(|transaction| {
+            let added = suspensions::add(transaction, suspension)?;
+            if added {
+                write::log(transaction, entry)?;
+            }
+            Ok(added)
+        })
+    }
+
+    fn resume(&self, login: &str, entry: &Entry) -> Result<bool> {
+        self.write(|transaction| {
+            let removed = suspensions::remove(transaction, login)?;
+            if removed {
+                write::log(transaction, entry)?;
+            }
+            Ok(removed)
+        })
+    }
+
+    fn suspensions(&self) -> Result<Vec<Suspension>> {
+        self.read(suspensions::all)
+    }
+
+    fn is_suspended(&self, login: &str) -> Result<bool> {
+        self.read(|reader| suspensions::is_suspended(reader, login))
+    }
+
+    fn suspended_packages(&self, login: &str) -> Result<Vec<RecordId>> {
+        self.read(|reader| suspensions::packages(reader, login))
     }
 
     fn deposited(&self, by: Depositor<'_>, since: Timestamp) -> Result<u64> {

@@ -202,6 +202,86 @@ async fn a_blocked_file_ends_its_packages_and_is_refused_from_then_on() {
 }
 
 #[tokio::test]
+async fn a_suspended_login_deposits_nothing_and_its_packages_end_until_it_is_resumed() {
+    let (drop, token, id) = deposited().await;
+    let revoked = drop.deposit(&[noise(10, 3)], time(CREATED)).await;
+    let now = time("2026-02-10T00:00:00Z");
+    let admin = Client::ADMIN;
+    let before = drop.drop.revoke(RecordId::from(&revoked), now, admin, "");
+    before.await.unwrap();
+    let mut begun = drop.drop.package(origin());
+    let late = drop.file(&mut begun, "a", &noise(10, 4)).await;
+
+    let suspend = async || {
+        drop.drop
+            .suspend("ALICE", now, admin, "stolen")
+            .await
+            .unwrap()
+    };
+    assert_eq!(suspend().await, (true, vec![id]));
+    assert_eq!(suspend().await, (false, vec![]));
+    let [one] = drop.drop.suspensions().await.unwrap().try_into().unwrap();
+    assert_eq!((&*one.login, &*one.reason), ("ALICE", "stolen"));
+    let found = drop.drop.find(&token, now).await.unwrap();
+    assert_eq!(gone(found).1, Ending::Revoked);
+
+    // What was under way is not committed, and what begins is not written.
+    let commit = begun.commit(vec![late], now, in_a_month(now));
+    assert!(matches!(commit.await, Err(DropError::Suspended)));
+    let mut package = drop.drop.package(origin());
+    let mut draft = package.file("a", "b").unwrap();
+    draft.write(noise(10, 5)).await.unwrap();
+    assert!(matches!(draft.finish().await, Err(DropError::Suspended)));
+    assert_eq!(
+        files(&drop.directory().join("drafts")),
+        [""; 0].map(PathBuf::from)
+    );
+    let bob = Origin {
+        login: Some("bob".into()),
+        ..origin()
+    };
+    let mut package = drop.drop.package(bob);
+    let file = drop.file(&mut package, "a", &noise(10, 6)).await;
+    package
+        .commit(vec![file], now, in_a_month(now))
+        .await
+        .unwrap();
+
+    let resume = async || drop.drop.resume("alice", now, admin).await.unwrap();
+    let resumed = resume().await.unwrap();
+    assert_eq!((resumed.restored, resumed.kept), (vec![id], vec![]));
+    assert_eq!(resume().await, None);
+    assert_eq!(drop.live(&token, now).await.expires, time(EXPIRES));
+    // It was ended by itself, before.
+    let found = drop.drop.find(&revoked, now).await.unwrap();
+    assert_eq!(gone(found).1, Ending::Revoked);
+    drop.deposit(&[noise(10, 7)], now).await;
+    use Action::{Deposit, Refuse, Resume, Revoke, Suspend};
+    assert_eq!(
+        actions(&drop.drop).await,
+        [
+            Deposit, Deposit, Revoke, Suspend, Suspend, Refuse, Deposit, Resume, Resume, Deposit
+        ]
+    );
+}
+
+#[tokio::test]
+async fn what_was_destroyed_or_blocked_meanwhile_stays_ended_when_its_login_is_resumed() {
+    let (drop, _, blocked) = deposited().await;
+    let destroyed = RecordId::from(&drop.deposit(&[noise(10, 3)], time(CREATED)).await);
+    let (now, admin) = (time("2026-02-10T00:00:00Z"), Client::ADMIN);
+    drop.drop.suspend("alice", now, admin, "").await.unwrap();
+    drop.drop.destroy(destroyed, now, admin).await.unwrap();
+    let sha256 = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &noise(10, 1));
+    let sha256 = sha256.as_ref().try_into().unwrap();
+    drop.drop.block(sha256, now, admin, "").await.unwrap();
+    let resumed = drop.drop.resume("alice", now, admin).await.unwrap();
+    let mut kept = resumed.unwrap().kept;
+    kept.sort_by_key(|(id, _)| *id == blocked);
+    assert_eq!(kept, [(destroyed, Outcome::Destroyed)]);
+}
+
+#[tokio::test]
 async fn a_report_stands_in_the_log_and_says_whom_to_ask() {
     let (drop, token, id) = deposited().await;
     let now = time("2026-02-10T00:00:00Z");

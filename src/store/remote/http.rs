@@ -20,7 +20,7 @@ use tokio_util::task::TaskTracker;
 use super::{Result, TOKEN_HEADER};
 use crate::{
     config::RemoteConfig,
-    deposit::wire::{BLOCKED, ProblemBody},
+    deposit::wire::{BLOCKED, ProblemBody, SUSPENDED},
     drop::Token,
     scan::Finding,
     store::RemoteError,
@@ -144,8 +144,10 @@ impl Http {
         let problem = self.read(response).await.unwrap_or_default();
         let problem = serde_json::from_slice::<ProblemBody>(&problem).ok();
         let url = self.url.clone();
-        if problem.as_ref().is_some_and(|said| said.code == BLOCKED) {
-            return Err(RemoteError::Blocked { url });
+        match problem.as_ref().map(|said| said.code.as_str()) {
+            Some(BLOCKED) => return Err(RemoteError::Blocked { url }),
+            Some(SUSPENDED) => return Err(RemoteError::Suspended { url }),
+            _ => {}
         }
         let finding = problem.as_ref().and_then(|said| Finding::of(&said.code));
         if let Some(finding) = finding {

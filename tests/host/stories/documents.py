@@ -53,6 +53,19 @@ def a_stolen_account_is_ended_from_the_hour_of_the_theft_and_honest_packages_sta
         assert host.status_of(stolen) == 200, reason
 
 
+@story(on="live")
+def a_suspended_login_has_nothing_in_the_drop_until_it_is_resumed(host):
+    for reason in ("stolen account", "compte volé"):
+        link = a_link(host)
+        host.documented(f'depollueur drop suspend --login alice --reason "{reason}"')
+        assert host.status_of(link) == 410 and "alice" in host.documented("depollueur drop suspended")
+        file = pdf(800_000)
+        got = host.outside(host.send(ALICE, [DAVE], login=ALICE, files=[file]))
+        assert got.files == {file.name: file.content} and not got.links
+        host.documented("depollueur drop resume --login alice")
+        assert host.status_of(link) == 200
+
+
 @story(on="live", shared=True)
 def what_the_chapter_on_monitoring_asks_is_answered(host):
     assert host.documented("systemctl is-active depollueur.socket depollueur.service") == "active\nactive\n"

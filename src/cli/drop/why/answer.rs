@@ -188,6 +188,7 @@ fn in_words(reason: &str) -> &str {
         "unscanned" => {
             "unscanned: a file of it could not be scanned for viruses (scan.on_failure); the daemon's log says why"
         }
+        "suspended" => "suspended: an admin suspended its login (depollueur drop suspended)",
         "drop" => "drop: the drop failed; the daemon's log says how",
         "deadline" | "no-turn" => "it took longer than milter.deadline",
         "postfix-gone" => "postfix-gone: Postfix closed the connection",

@@ -1,0 +1,122 @@
+//! A stolen account: nothing of a login is taken, and what it has is ended, until an admin takes it up again.
+
+use jiff::Timestamp;
+
+use super::{Cause, Outcome, REASON_CHARS_MAX, Result, Resumed, Suspension};
+use crate::drop::{
+    Drop, DropError, RecordId, Store,
+    audit::{self, Action, Client, Entry},
+    whole_second,
+};
+
+impl Drop {
+    /// Takes nothing of a login any more, and ends its packages at once; they can be restored. False if it was
+    /// suspended before; with the packages that were ended.
+    ///
+    /// # Errors
+    /// The database cannot be read or written.
+    pub async fn suspend(
+        &self,
+        login: &str,
+        now: Timestamp,
+        client: Client,
+        reason: &str,
+    ) -> Result<(bool, Vec<RecordId>), DropError> {
+        let suspension = Suspension {
+            login: login.to_owned(),
+            created: whole_second(now),
+            reason: audit::one_line(reason, REASON_CHARS_MAX),
+        };
+        self.run(move |store| store.suspend(&suspension, now, client))
+            .await
+    }
+
+    /// Takes what a login sends again, and brings back what was ended when it was suspended, as far as it still is
+    /// so. `None` if it is not suspended.
+    ///
+    /// # Errors
+    /// The database cannot be read or written.
+    pub async fn resume(
+        &self,
+        login: &str,
+        now: Timestamp,
+        client: Client,
+    ) -> Result<Option<Resumed>, DropError> {
+        let login = login.to_owned();
+        self.run(move |store| store.resume(&login, now, client))
+            .await
+    }
+
+    /// Who is suspended, oldest first.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn suspensions(&self) -> Result<Vec<Suspension>, DropError> {
+        self.run(|store| store.records.suspensions()).await
+    }
+}
+
+impl Store {
+    /// None of its packages is missed: whatever is committed later is refused.
+    fn suspend(
+        &self,
+        suspension: &Suspension,
+        now: Timestamp,
+        client: Client,
+    ) -> Result<(bool, Vec<RecordId>)> {
+        let Suspension { login, reason, .. } = suspension;
+        let entry = of_login(now, Action::Suspend, client, login, reason);
+        let fresh = self.records.suspend(suspension, &entry)?;
+        if fresh {
+            entry.log();
+        }
+        let mut ended = Vec::new();
+        for id in self.records.suspended_packages(login)? {
+            let cause = (Cause::Revoked, Action::Suspend);
+            let detail = "its login is suspended".to_owned();
+            if let Outcome::Done(_) = self.end(id, (now, client), cause, detail)? {
+                ended.push(id);
+            }
+        }
+        Ok((fresh, ended))
+    }
+
+    /// Packages first: interrupted, it is done again.
+    fn resume(&self, login: &str, now: Timestamp, client: Client) -> Result<Option<Resumed>> {
+        if !self.records.is_suspended(login)? {
+            return Ok(None);
+        }
+        let mut resumed = Resumed::default();
+        for id in self.records.suspended_packages(login)? {
+            let Some(record) = self.records.find(id)? else {
+                continue;
+            };
+            // What an admin brought back, or blocked, meanwhile, is as he wants it.
+            if !matches!(record.term.ended, Some((_, Cause::Revoked))) {
+                continue;
+            }
+            let expires = record.term.expires;
+            match self.bring_back(id, expires, (now, client), Some(Action::Resume))? {
+                Outcome::Done(_) => resumed.restored.push(id),
+                outcome => resumed.kept.push((id, outcome)),
+            }
+        }
+        let entry = of_login(now, Action::Resume, client, login, "");
+        if self.records.resume(login, &entry)? {
+            entry.log();
+        }
+        Ok(Some(resumed))
+    }
+}
+
+/// An entry about a login.
+fn of_login(now: Timestamp, action: Action, client: Client, login: &str, reason: &str) -> Entry {
+    let detail = match reason {
+        "" => String::new(),
+        reason => format!("reason={reason:?}"),
+    };
+    Entry {
+        login: Some(login.to_owned()),
+        ..Entry::general(now, action, client, detail)
+    }
+}
