@@ -94,12 +94,15 @@ def is_file(leaf: Leaf, file: dict, line_feeds: dict[str, str]) -> bool:
 def fits(before: list[Leaf], files: list[dict], after: list[Leaf], line_feeds: dict[str, str]) -> bool:
     """Whether `after` is `before` without the files, with the notice put into texts or in parts of its own."""
 
+    def goes(at, taken):
+        return at < len(before) and taken < len(files) and is_file(before[at], files[taken], line_feeds)
+
     def gone(states):
         """The states, and those behind leaves that went; files are in the order of the message."""
         todo, found = list(states), set(states)
         while todo:
             at, taken = todo.pop()
-            if at < len(before) and taken < len(files) and is_file(before[at], files[taken], line_feeds):
+            if goes(at, taken):
                 todo.append((at + 1, taken + 1))
                 found.add(todo[-1])
         return found
@@ -112,8 +115,9 @@ def fits(before: list[Leaf], files: list[dict], after: list[Leaf], line_feeds: d
             if at < len(before):
                 opaque = kind.startswith("message/")
                 same = before[at] == leaf or opaque and before[at][:2] == leaf[:2]
-                notice = link and kind in ("text/plain", "text/html") and before[at][:2] == (depth, kind)
-                if same or notice:
+                words = kind in ("text/plain", "text/html") and before[at][:2] == (depth, kind)
+                # What stood behind a text is named at its end; the oracle looks at what is said.
+                if same or words and (link or goes(at + 1, taken)):
                     following.add((at + 1, taken))
             if link and kind == "text/plain":
                 following.add((at, taken))
