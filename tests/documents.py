@@ -114,7 +114,7 @@ def source(path: str, start: str) -> str:
 def reasons_of_messages() -> set[str]:
     """What the log, the metrics and the trial say of a message that was not rewritten."""
     labels = "".join(source(path, f"impl {name} {{").split("fn label")[1].split("\n    }\n")[0]
-                     for path, name in (("filter.rs", "Reason"), ("mime.rs", "Ambiguity")))
+                     for path, name in (("filter.rs", "Reason"), ("mime.rs", "Ambiguity"), ("scan.rs", "Finding")))
     counted = source("admin/metrics.rs", "impl Inner {").split("fn register_mail")[0]
     of_milter = re.findall(r'Outcome::(?:Failed|Passed), "([a-z-]+)"', counted)
     return {*re.findall(r'=> "([a-z0-9-]+)"', labels), *of_milter, "not-editable"}
@@ -136,6 +136,16 @@ def _():
 def _():
     said = set(re.findall(r'"([a-z0-9-]+)"(?= =>| \||\n)', source("cli/drop/why/answer.rs", "fn in_words")))
     return [f"{reason} is shown as it is" for reason in sorted(reasons_of_messages() - said)]
+
+
+@check("depollueur(8) lists the checks of the doctor")
+def _():
+    found = set()
+    for file in [ROOT / "src/cli/doctor.rs", *sorted((ROOT / "src/cli/doctor").glob("*.rs"))]:
+        found |= set(re.findall(r'"([a-z]+\.[a-z-]+)"', file.read_text().split("#[cfg(test)]")[0]))
+    listed = re.findall(r"^\.It Li ([a-z-]+\..*)$", page(), re.M)
+    assert found and listed, "there is no check"
+    return difference(found, {name for line in listed for name in line.split(" , ")}, "src/cli/doctor", "depollueur(8)")
 
 
 PROSE = ("README.md", "CONTRIBUTING.md", "doc/guide.en.md", "doc/guide.fr.md", "config/examples/README.md")

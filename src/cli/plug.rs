@@ -111,13 +111,8 @@ pub(super) fn plug(options: &Options) -> Result<(), Failure> {
     let postfix = Postfix::read(options.postfix_config.as_deref()).map_err(unavailable)?;
     let parting = Parting::new();
     let local = editor.written("non_smtpd_milters").map_err(unavailable)?;
-    let plan = Plan::new(
-        &postfix,
-        &config,
-        &Others::of_this_machine(),
-        &parting.address(),
-        &local,
-    );
+    let others = Others::of_this_machine();
+    let plan = Plan::new(&postfix, &config, &others, &parting.address(), &local);
     let shown = shown(&plan, &parting);
     say(&shown)?;
     if plan.changes.is_empty() {
@@ -127,6 +122,9 @@ pub(super) fn plug(options: &Options) -> Result<(), Failure> {
         return Ok(());
     }
     may_start(&config, &plan)?;
+    if plan.parts_rspamd {
+        parting.may_be(&others).map_err(unavailable)?;
+    }
     if !options.yes && !agreed()? {
         return say("Nothing was changed.\n");
     }
@@ -353,6 +351,14 @@ pub(super) fn unplug(options: &Out) -> Result<(), Failure> {
         }
         return say("Nothing is to be changed: no list of Postfix has depollueur.\n");
     }
+    let second = rspamd::second(Path::new("/etc/rspamd")).filter(|_| parted);
+    let is_kept = second.is_some_and(|second| editor.names(second));
+    if parted && !whole && !is_kept {
+        // Nobody asks the second any more: the first must sign.
+        record
+            .adopting(&files, || rspamd::join(Path::new("/etc/rspamd")))
+            .map_err(unavailable)?;
+    }
     editor.reload().map_err(unavailable)?;
     if parted && whole {
         for file in &files {
@@ -372,7 +378,19 @@ pub(super) fn unplug(options: &Out) -> Result<(), Failure> {
     };
     say(&format!(
         "Done. Postfix is {how}; \"depollueur plug\" puts depollueur in again.\n"
-    ))
+    ))?;
+    match second {
+        Some(second) if is_kept => say(&format!(
+            "rspamd keeps its second milter at {second}, which signs: lists that were changed since still have it.\n"
+        )),
+        Some(_) if !whole => say(
+            "rspamd signs where it scans, as before; what was changed since in /etc/rspamd stays as it is, and depollueur.conf there with it.\n",
+        ),
+        Some(second) if !rspamd::has_left(second) => say(&format!(
+            "Something still listens at {second}, where rspamd had its second milter; to end it, type: systemctl restart rspamd\n"
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Takes our entries out of all lists that still have them.

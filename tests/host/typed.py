@@ -242,6 +242,7 @@ NOT_TYPED: dict[str, str] = {
     "depollueur setup --directory /srv/drop": "tests/e2e/setup.py gives it; the lines that it prints are those of check, which a story types",
     "install -d -m 0700 -o depollueur -g depollueur {}": "the line that check prints for a drop elsewhere, which a story types",
     "systemctl restart": NAMED,
+    "systemctl restart rspamd": "printed when rspamd does not let go of a port, to which it cannot be brought here",
     "timedatectl set-ntp true": "a host in namespaces cannot set the clock",
 }
 

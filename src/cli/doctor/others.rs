@@ -35,6 +35,8 @@ pub(in crate::cli) struct Rspamd {
     scans: bool,
     /// Where it listens as a milter.
     proxies: Vec<Proxy>,
+    /// The map from which it takes its settings, and then no others.
+    settings_map: Option<String>,
 }
 
 /// A worker that speaks the milter protocol.
@@ -83,6 +85,11 @@ impl Others {
         }
     }
 
+    /// The map from which rspamd takes its settings, if it does.
+    pub(in crate::cli) fn settings_map(&self) -> Option<&str> {
+        self.rspamd.as_ref()?.settings_map.as_deref()
+    }
+
     /// What rspamd does at this entry. One on another machine cannot be asked.
     pub(in crate::cli) fn rspamd(&self, entry: &Entry) -> Duties {
         let known = self.rspamd.as_ref().filter(|_| is_here(entry));
@@ -125,6 +132,7 @@ impl Rspamd {
             signs: signs(dump, has_key),
             scans,
             proxies,
+            settings_map: strings(dump.get("settings")).pop(),
         }
     }
 

@@ -1,10 +1,14 @@
 //! Postfix's own commands that change it.
 
 use std::{
+    fs,
+    net::SocketAddr,
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::Command,
 };
+
+use memchr::memmem;
 
 use super::plan::Change;
 
@@ -81,6 +85,16 @@ impl Editor {
     /// What `postconf` says.
     pub(super) fn add_service(&self, id: &str, line: &str) -> Result<(), String> {
         self.postconf(&["-M", &format!("{id} = {line}")])
+    }
+
+    /// Whether one of the files names the port of a milter.
+    pub(super) fn names(&self, milter: SocketAddr) -> bool {
+        let port = format!(":{}", milter.port());
+        let mut files = self
+            .files()
+            .into_iter()
+            .filter_map(|file| fs::read(file).ok());
+        files.any(|content| memmem::find(&content, port.as_bytes()).is_some())
     }
 
     /// Lets Postfix read its configuration.

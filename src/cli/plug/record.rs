@@ -11,6 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 
 /// Who may read the record: root. It has whole files of others.
@@ -29,7 +30,17 @@ pub(super) struct Record {
 #[derive(Debug, Deserialize, PartialEq, Eq, Serialize)]
 struct Stood {
     path: PathBuf,
-    text: Option<String>,
+    text: Option<Content>,
+}
+
+/// What stands in a file, byte by byte: comments of old configurations may be Latin-1.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+enum Content {
+    /// UTF-8.
+    Text(String),
+    /// Anything else, in base64.
+    Bytes { base64: String },
 }
 
 /// One file.
@@ -37,8 +48,8 @@ struct Stood {
 struct Kept {
     path: PathBuf,
     /// `None`: it was not there.
-    before: Option<String>,
-    after: Option<String>,
+    before: Option<Content>,
+    after: Option<Content>,
 }
 
 /// What became of a file that was to be put back.
@@ -75,7 +86,7 @@ impl Record {
             return remove(path);
         }
         let text = serde_json::to_string_pretty(self).map_err(|error| error.to_string())?;
-        write(path, &text, MODE)
+        write(path, text.as_bytes(), MODE)
     }
 
     /// Notes what these files have at the beginning of a change.
@@ -170,7 +181,7 @@ impl Record {
     pub(super) fn roll_back(&self) -> Result<(), String> {
         let begun = self.begun.iter();
         let results: Vec<_> = begun
-            .map(|stood| put(&stood.path, stood.text.as_deref()))
+            .map(|stood| put(&stood.path, stood.text.as_ref()))
             .collect();
         results.into_iter().collect()
     }
@@ -213,25 +224,46 @@ impl Record {
 
     fn put_back(&self, index: usize) -> Result<(), String> {
         let kept = &self.files[index];
-        put(&kept.path, kept.before.as_deref())
+        put(&kept.path, kept.before.as_ref())
     }
 }
 
-fn put(path: &Path, text: Option<&str>) -> Result<(), String> {
-    match text {
-        Some(text) => write(path, text, 0o644),
+impl Content {
+    fn new(bytes: Vec<u8>) -> Self {
+        String::from_utf8(bytes).map_or_else(
+            |error| Self::Bytes {
+                base64: BASE64.encode(error.as_bytes()),
+            },
+            Self::Text,
+        )
+    }
+
+    fn bytes(&self) -> Result<Vec<u8>, String> {
+        match self {
+            Self::Text(text) => Ok(text.clone().into_bytes()),
+            Self::Bytes { base64 } => {
+                let decoded = BASE64.decode(base64.as_bytes());
+                decoded.map_err(|error| format!("the record is damaged: {error}"))
+            }
+        }
+    }
+}
+
+fn put(path: &Path, content: Option<&Content>) -> Result<(), String> {
+    match content {
+        Some(content) => write(path, &content.bytes()?, 0o644),
         None => remove(path),
     }
 }
 
 /// Beside the file first, then over it: a full disk leaves the old one. Rights and owner stay; a new file gets `mode`.
-pub(super) fn write(path: &Path, text: &str, mode: u32) -> Result<(), String> {
+pub(super) fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), String> {
     let failed = |error: io::Error| format!("could not write \"{}\": {error}", path.display());
     let place = path.parent().unwrap_or_else(|| Path::new("/"));
     let old = fs::metadata(path).ok();
     let mode = old.as_ref().map_or(mode, |file| file.mode() & 0o7777);
     let mut new = tempfile::NamedTempFile::new_in(place).map_err(failed)?;
-    new.write_all(text.as_bytes()).map_err(failed)?;
+    new.write_all(content).map_err(failed)?;
     if let Some(old) = old {
         fchown(new.as_file(), Some(old.uid()), Some(old.gid())).map_err(failed)?;
     }
@@ -242,9 +274,9 @@ pub(super) fn write(path: &Path, text: &str, mode: u32) -> Result<(), String> {
     Ok(())
 }
 
-fn read(path: &Path) -> Result<Option<String>, String> {
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
+fn read(path: &Path) -> Result<Option<Content>, String> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(Content::new(bytes))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(format!("could not read \"{}\": {error}", path.display())),
     }
@@ -285,6 +317,25 @@ mod tests {
         record.save(&saved).unwrap();
         assert!(!saved.exists());
         assert_eq!(Record::load(&saved).unwrap(), Record::default());
+    }
+
+    #[test]
+    fn bytes_that_are_no_utf_8_come_back_too() {
+        let place = tempfile::tempdir().unwrap();
+        let [main, saved] = ["main.cf", "record"].map(|name| place.path().join(name));
+        let latin: &[u8] = b"# r\xe8gles\r\na = 1\n\0";
+        fs::write(&main, latin).unwrap();
+        let mut record = Record::default();
+        record.begin(std::slice::from_ref(&main)).unwrap();
+        record.before(&main).unwrap();
+        fs::write(&main, b"a = 2 # \xe9\n").unwrap();
+        record.after().unwrap();
+        record.save(&saved).unwrap();
+        let mut record = Record::load(&saved).unwrap();
+        assert_eq!(record.half_done(), [main.as_path()]);
+        record.end();
+        assert_eq!(record.restore(&main).unwrap(), Return::Done);
+        assert_eq!(fs::read(&main).unwrap(), latin);
     }
 
     #[test]

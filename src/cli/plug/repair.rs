@@ -75,13 +75,13 @@ pub(super) fn repair(saved: &Path, editor: &Editor) -> Result<bool, String> {
 
 /// Somebody may have mended a file by hand since: nothing of his work is lost.
 fn keep(file: &Path, saved: &Path) -> Result<(), String> {
-    let Ok(text) = fs::read_to_string(file) else {
+    let Ok(content) = fs::read(file) else {
         return Ok(());
     };
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
     let copy = saved.with_file_name(format!("interrupted-{now}-{name}"));
-    record::write(&copy, &text, 0o600)?;
+    record::write(&copy, &content, 0o600)?;
     say_line(&format!("What it had until now: {}", copy.display()))
 }
 

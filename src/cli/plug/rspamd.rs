@@ -3,20 +3,26 @@
 //! Two files of ours below `/etc/rspamd`, and a line in `rspamd.conf.local` that includes them.
 
 use std::{
-    fs,
+    fs, io,
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
 };
 
-use super::{postfix::command, record};
+use super::{super::doctor::others::Others, postfix::command, record};
 
 /// Where the second milter listens, if that is free; else one of the next.
 const PORT: u16 = 11_331;
 
 /// How long rspamd may take to listen.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long its second milter may take to go.
+const PATIENCE_AT_END: Duration = Duration::from_secs(10);
+
+/// How long we wait before we look again.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// The line in rspamd.conf.local.
 const INCLUDE: &str = ".include \"$LOCAL_CONFDIR/depollueur.conf\"\n";
@@ -33,7 +39,9 @@ end)
 #[derive(Debug)]
 pub(super) struct Parting {
     /// The port on loopback.
-    pub(super) port: u16,
+    port: u16,
+    /// Somebody else listens there, and at all others that could be taken.
+    is_taken: bool,
     directory: PathBuf,
 }
 
@@ -45,8 +53,28 @@ impl Parting {
         let port = [PORT].into_iter().chain(others).find(is_free);
         Self {
             port: port.unwrap_or(PORT),
+            is_taken: port.is_none(),
             directory: "/etc/rspamd".into(),
         }
+    }
+
+    /// Nothing, unless a second milter cannot be had beside what is there.
+    ///
+    /// # Errors
+    /// One line with what to type.
+    pub(super) fn may_be(&self, others: &Others) -> Result<(), String> {
+        if let Some(map) = others.settings_map() {
+            return Err(format!(
+                "rspamd takes its settings from a map (settings = \"{map}\") and then no others, so that a second milter of it cannot be told \
+                 to do nothing but sign: put what is in the map into /etc/rspamd/local.d/settings.conf, or let opendkim sign, and plug again"
+            ));
+        }
+        if self.is_taken {
+            return Err(format!(
+                "a second milter of rspamd needs one of the ports 11328 to {PORT} of 127.0.0.1, and all are taken; to see by whom, type: ss -ltnp"
+            ));
+        }
+        Ok(())
     }
 
     /// How Postfix calls the second milter.
@@ -77,17 +105,9 @@ impl Parting {
     /// One line.
     pub(super) fn add(&self) -> Result<(), String> {
         let [local, conf, lua]: [PathBuf; 3] = self.paths();
-        record::write(&lua, "-- No condition yet.\n", 0o644)?;
-        record::write(&conf, &self.worker(), 0o644)?;
-        let text = fs::read_to_string(&local).unwrap_or_default();
-        if !text.contains(INCLUDE.trim()) {
-            let gap = if text.is_empty() || text.ends_with('\n') {
-                ""
-            } else {
-                "\n"
-            };
-            record::write(&local, &format!("{text}{gap}{INCLUDE}"), 0o644)?;
-        }
+        record::write(&lua, b"-- No condition yet.\n", 0o644)?;
+        record::write(&conf, self.worker().as_bytes(), 0o644)?;
+        include(&local)?;
         reload()?;
         self.listens()
     }
@@ -98,7 +118,7 @@ impl Parting {
     /// One line.
     pub(super) fn part(&self) -> Result<(), String> {
         let [_, _, lua] = self.paths();
-        record::write(&lua, CONDITION, 0o644)?;
+        record::write(&lua, CONDITION.as_bytes(), 0o644)?;
         reload()
     }
 
@@ -139,12 +159,49 @@ lua = "$LOCAL_CONFDIR/depollueur.lua";
             if TcpStream::connect(address).is_ok() {
                 return Ok(());
             }
-            thread::sleep(Duration::from_millis(100));
+            thread::sleep(PAUSE);
         }
         Err(format!(
             "rspamd does not listen at {address}: see /var/log/rspamd/rspamd.log"
         ))
     }
+}
+
+/// Adds our line to a file that may have others, in whatever encoding.
+fn include(local: &Path) -> Result<(), String> {
+    let mut content = match fs::read(local) {
+        Ok(content) => content,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(format!("could not read \"{}\": {error}", local.display())),
+    };
+    let ours = INCLUDE.trim().as_bytes();
+    if memchr::memmem::find(&content, ours).is_some() {
+        return Ok(());
+    }
+    if content.last().is_some_and(|last| *last != b'\n') {
+        content.push(b'\n');
+    }
+    content.extend_from_slice(INCLUDE.as_bytes());
+    record::write(local, &content, 0o644)
+}
+
+/// Where the second milter listens, as long as our file says so.
+pub(super) fn second(directory: &Path) -> Option<SocketAddr> {
+    let text = fs::read_to_string(directory.join("depollueur.conf")).ok()?;
+    let (_, rest) = text.split_once("bind_socket = \"")?;
+    rest.split('"').next()?.parse().ok()
+}
+
+/// Waits until nobody listens there any more; false when somebody still does.
+pub(super) fn has_left(address: SocketAddr) -> bool {
+    let begun = Instant::now();
+    while TcpStream::connect_timeout(&address, PAUSE).is_ok() {
+        if begun.elapsed() > PATIENCE_AT_END {
+            return false;
+        }
+        thread::sleep(PAUSE);
+    }
+    true
 }
 
 /// The files that may have been written.
@@ -158,7 +215,7 @@ pub(super) fn files(directory: &Path) -> Vec<PathBuf> {
 pub(super) fn join(directory: &Path) -> Result<(), String> {
     let lua = directory.join("depollueur.lua");
     if lua.exists() {
-        record::write(&lua, "-- No condition any more.\n", 0o644)?;
+        record::write(&lua, b"-- No condition any more.\n", 0o644)?;
         reload()?;
     }
     Ok(())
@@ -168,4 +225,65 @@ pub(super) fn join(directory: &Path) -> Result<(), String> {
 pub(super) fn reload() -> Result<(), String> {
     command("rspamadm", &["configtest", "-q"])?;
     command("systemctl", &["reload", "rspamd"])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_line_is_added_once_and_the_bytes_of_others_stay() {
+        let home = tempfile::tempdir().unwrap();
+        let local = home.path().join("rspamd.conf.local");
+        for _ in 0..2 {
+            include(&local).unwrap();
+            assert_eq!(fs::read(&local).unwrap(), INCLUDE.as_bytes());
+        }
+        let latin = b"# r\xe8gles\nx = 1;";
+        fs::write(&local, latin).unwrap();
+        include(&local).unwrap();
+        let expected = [latin, &b"\n"[..], INCLUDE.as_bytes()].concat();
+        assert_eq!(fs::read(&local).unwrap(), expected);
+    }
+
+    #[test]
+    fn the_second_milter_is_found_in_our_file_and_has_left_when_nobody_listens() {
+        let home = tempfile::tempdir().unwrap();
+        assert_eq!(second(home.path()), None);
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let parting = Parting {
+            port: address.port(),
+            is_taken: false,
+            directory: home.path().into(),
+        };
+        fs::write(home.path().join("depollueur.conf"), parting.worker()).unwrap();
+        assert_eq!(second(home.path()), Some(address));
+        let gone = thread::spawn(move || has_left(address));
+        listener.accept().unwrap();
+        drop(listener);
+        assert!(gone.join().unwrap());
+    }
+
+    #[test]
+    fn no_second_milter_without_a_port_or_beside_settings_from_a_map() {
+        let parting = |is_taken| Parting {
+            port: PORT,
+            is_taken,
+            directory: "/nonexistent".into(),
+        };
+        let own = Others::with_rspamd(r#"{"settings": [{"mine": {"id": "mine"}}, {}]}"#);
+        assert_eq!(parting(false).may_be(&own), Ok(()));
+        let said = parting(true).may_be(&own).unwrap_err();
+        assert!(said.ends_with("type: ss -ltnp"), "{said}");
+        for dump in [
+            r#"{"settings": "http://a.example/s.json"}"#,
+            r#"{"settings": [{}, "http://a.example/s.json"]}"#,
+        ] {
+            let said = parting(false)
+                .may_be(&Others::with_rspamd(dump))
+                .unwrap_err();
+            assert!(said.contains("http://a.example/s.json"), "{said}");
+        }
+    }
 }

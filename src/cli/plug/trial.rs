@@ -84,7 +84,7 @@ pub(super) enum Milters {
 #[derive(Debug)]
 pub(super) struct Bench {
     editor: Editor,
-    master: String,
+    master: Vec<u8>,
     scratch: tempfile::TempDir,
     owner: (u32, u32),
     daemon: Option<(Child, u16)>,
@@ -114,7 +114,7 @@ impl Bench {
             fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).map_err(failed)?;
             chown(&path, Some(owner.0), Some(owner.1)).map_err(failed)?;
         }
-        let master = fs::read_to_string(editor.file("master.cf")).map_err(failed)?;
+        let master = fs::read(editor.file("master.cf")).map_err(failed)?;
         Ok(Self {
             editor: editor.clone(),
             master,
@@ -140,7 +140,7 @@ impl Bench {
             self.start_daemon()?;
         }
         // Whatever stands in master.cf when a trial begins stands there when it has ended.
-        self.master = fs::read_to_string(self.editor.file("master.cf"))
+        self.master = fs::read(self.editor.file("master.cf"))
             .map_err(|error| format!("could not read master.cf: {error}"))?;
         let outcomes = self.run_services(routes, milters);
         let cleared = self.clear();
@@ -297,7 +297,7 @@ impl Bench {
              [detach]\nthreshold = \"60 B\"\nmode = \"live\"\n",
             home.display()
         );
-        record::write(&file, &text, 0o644)?;
+        record::write(&file, text.as_bytes(), 0o644)?;
         let failed =
             |error: std::io::Error| format!("could not start a second depollueur: {error}");
         let log = fs::File::create(home.join("log")).map_err(failed)?;
@@ -307,8 +307,8 @@ impl Bench {
             // Even if we are killed, and have no time to end it.
             .args(["--ends-with", &std::process::id().to_string()])
             .process_group(0)
-            .env_remove("NOTIFY_SOCKET")
-            .env_remove("LISTEN_FDS")
+            // Its configuration is the file alone, and nothing of ours is its business: no variable, no socket of systemd.
+            .env_clear()
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

@@ -47,7 +47,7 @@ impl End<'_> {
     pub(super) fn run(&self, options: &Options, is_asked: bool) -> Result<(), Failure> {
         say(&format!("Written: {}\n\n", self.path.display()))?;
         let offered = is_asked && self.plugs.is_there && !options.no_plug && !options.plug;
-        if !options.plug && !(offered && is_wanted()) {
+        if !(options.plug || offered && is_wanted()) {
             return self.tell(&self.lines());
         }
         self.start()?;
