@@ -377,6 +377,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_cut_is_cut_to_the_limit() {
+        let ending = |bytes: usize| format!(".{}", "e".repeat(bytes));
+        let long = "x".repeat(FILE_BYTES_MAX);
+        // The longest that counts as an extension is kept whole; one more, and it is text.
+        let (kept, text) = (ending(EXTENSION_BYTES_MAX), ending(EXTENSION_BYTES_MAX + 1));
+        let stem = &long[..FILE_BYTES_MAX - kept.len()];
+        assert_eq!(file(&format!("{long}{kept}")), format!("{stem}{kept}"));
+        assert_eq!(file(&format!("{long}{text}")), long);
+        // What is shown keeps both ends.
+        let name = format!("{}{}", "a".repeat(100), "z".repeat(100));
+        let head = "a".repeat(DISPLAY_CHARS_MAX - DISPLAY_TAIL_CHARS - 1);
+        let tail = "z".repeat(DISPLAY_TAIL_CHARS);
+        assert_eq!(display(&name), format!("{head}…{tail}"));
+        // A number has room left for it.
+        let stem = &long[..FILE_BYTES_MAX - NUMBER_BYTES_MAX];
+        let unique = unique_files([&*long, &long]);
+        assert_eq!(unique, [long.clone(), format!("{stem} (2)")]);
+    }
+
+    #[test]
     fn file_names_suit_every_system() {
         for (name, safe) in [
             ("a<b>:c\"|?*.pdf", "a_b__c____.pdf"),

@@ -426,6 +426,7 @@ mod tests {
         };
         assert_eq!(over(&[10, 30, 20], 60), Vec::<usize>::new());
         assert_eq!(over(&[10, 30, 20], 59), [1]);
+        assert_eq!(over(&[10, 30, 20], 30), [1]);
         assert_eq!(over(&[10, 30, 20], 29), [1, 2]);
         assert_eq!(over(&[10, 30, 20], 0), [1, 2, 0]);
         assert_eq!(over(&[u64::MAX, u64::MAX], 5), [0, 1]);
@@ -436,5 +437,8 @@ mod tests {
         let weight = |bytes, sum_max| Weight { bytes, sum_max };
         let weights = [weight(30, 100), weight(20, 40), weight(10, 29)];
         assert_eq!(largest_over(&weights), [1, 2]);
+        // At what it allows exactly, nothing goes; of equal ones the first goes.
+        assert_eq!(largest_over(&[weight(30, 60), weight(30, 59)]), [1]);
+        assert_eq!(largest_over(&[weight(30, 59), weight(30, 59)]), [0]);
     }
 }

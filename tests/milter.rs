@@ -28,6 +28,7 @@ struct Milter {
     directory: tempfile::TempDir,
     config: Arc<Config>,
     reload: watch::Sender<Filter>,
+    metrics: Metrics,
 }
 
 impl Milter {
@@ -59,7 +60,8 @@ impl Milter {
         let filter = Filter::new(Arc::clone(&config), Store::open(&config).unwrap());
         let (reload, filter) = watch::channel(filter);
         let stop = Stop::default();
-        let served = milter::run(socket, filter, Metrics::new(), stop.clone());
+        let metrics = Metrics::new();
+        let served = milter::run(socket, filter, metrics.clone(), stop.clone());
         let served = tokio::spawn(served);
         Self {
             address,
@@ -68,6 +70,7 @@ impl Milter {
             directory,
             config,
             reload,
+            metrics,
         }
     }
 
@@ -123,11 +126,24 @@ const HEADER: &[(&str, &str)] = &[
 
 /// A text and an attachment of so many decoded bytes.
 fn body(bytes: usize) -> String {
+    format!("--b\r\n\r\nBonjour\r\n{}--b--\r\n", file(bytes))
+}
+
+/// A text and two attachments.
+fn two_files(one: usize, other: usize) -> String {
+    format!(
+        "--b\r\n\r\nBonjour\r\n{}{}--b--\r\n",
+        file(one),
+        file(other)
+    )
+}
+
+fn file(bytes: usize) -> String {
     let encoded = BASE64_MIME.encode(&vec![b'x'; bytes]);
     format!(
-        "--b\r\n\r\nBonjour\r\n--b\r\nContent-Type: application/pdf; name=a.pdf\r\n\
+        "--b\r\nContent-Type: application/pdf; name=a.pdf\r\n\
          Content-Disposition: attachment; filename=a.pdf\r\n\
-         Content-Transfer-Encoding: base64\r\n\r\n{encoded}\r\n--b--\r\n"
+         Content-Transfer-Encoding: base64\r\n\r\n{encoded}\r\n"
     )
 }
 
@@ -440,6 +456,63 @@ async fn the_rest_of_a_settled_body_is_declined_where_replies_are_wanted() {
     assert_eq!((actions.actions.len(), status), (0, Status::Accept));
     connection.close().await.unwrap();
     milter.stop().await;
+}
+
+#[tokio::test]
+async fn nothing_is_declined_before_it_is_decided_what_goes() {
+    let milter = Milter::start(&[]);
+    let mut connection = TestConnection::configure()
+        .available_opts(ProtoOpts::SKIP | ProtoOpts::LEADING_SPACE)
+        .open_tcp(milter.address)
+        .await
+        .unwrap();
+    let client: SocketAddr = "192.0.2.1:4711".parse().unwrap();
+    connection.connect("client.example", client).await.unwrap();
+    assert_eq!(send_header(&mut connection).await, Status::Continue);
+    for chunk in body(600_000).as_bytes().chunks(65_535) {
+        let status = connection.body(chunk.to_vec()).await.unwrap();
+        assert_eq!(status, Status::Continue);
+    }
+    let (actions, status) = connection.eom().await.unwrap();
+    assert!(!actions.actions.is_empty());
+    assert_eq!(status, Status::Accept);
+    connection.close().await.unwrap();
+    milter.stop().await;
+}
+
+/// What would have been detached, as the metrics have it: parts and bytes.
+fn dry_run_sums(milter: &Milter) -> [u64; 2] {
+    let text = milter.metrics.encode();
+    ["parts", "bytes"].map(|unit| {
+        let name = format!("depollueur_dry_run_{unit}_total ");
+        let line = text.lines().find_map(|line| line.strip_prefix(&name));
+        line.unwrap().parse().unwrap()
+    })
+}
+
+#[tokio::test]
+async fn in_a_dry_run_it_is_summed_up_what_would_have_gone() {
+    let rule = "[[rule]]\nsender = 'a@example.org'\nmode = 'dry-run'\nthreshold = '500 kB'\n";
+    let together = &format!("{rule}message_threshold = '350 kB'\n");
+    let everywhere = &["detach.mode=dry-run"][..];
+    let (heavy, light) = (two_files(600_000, 700_000), two_files(300_000, 400_000));
+    for (rules, settings, body, sums) in [
+        ("", everywhere, &heavy, [2, 1_300_000]),
+        ("", everywhere, &light, [0, 0]),
+        (rule, &[], &heavy, [2, 1_300_000]),
+        (together, &[], &light, [1, 400_000]),
+        ("", &[], &heavy, [0, 0]),
+    ] {
+        let milter = Milter::with_rules(rules, settings);
+        for times in 1..3 {
+            let replies = dialogue(milter.address, body.clone()).await;
+            let is_live = rules.is_empty() && settings.is_empty();
+            assert_eq!(replies.len() > 1, is_live, "{rules} {settings:?}");
+            let expected = sums.map(|sum| sum * times);
+            assert_eq!(dry_run_sums(&milter), expected, "{rules} {settings:?}");
+        }
+        milter.stop().await;
+    }
 }
 
 #[tokio::test]

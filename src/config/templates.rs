@@ -116,15 +116,20 @@ impl Codec for TemplateDirectory {
 mod tests {
     use super::*;
 
-    fn loaded(files: &[(&str, &[u8])]) -> Result<NoticeTemplates, String> {
+    fn placed(files: &[(&str, &[u8])]) -> (tempfile::TempDir, NoticeTemplates) {
         let directory = tempfile::tempdir().unwrap();
         for (name, contents) in files {
             fs::write(directory.path().join(name), contents).unwrap();
         }
-        let mut templates = NoticeTemplates {
+        let templates = NoticeTemplates {
             directory: directory.path().to_owned(),
             templates: None,
         };
+        (directory, templates)
+    }
+
+    fn loaded(files: &[(&str, &[u8])]) -> Result<NoticeTemplates, String> {
+        let (directory, mut templates) = placed(files);
         let loaded = templates.load();
         let place = directory.path().display().to_string();
         loaded
@@ -134,14 +139,28 @@ mod tests {
 
     #[test]
     fn templates_are_found_by_their_names() {
-        let found = loaded(&[
+        let files: [(_, &[u8]); 4] = [
             ("fr.txt", b"\xef\xbb\xbfFichiers :\r\n{{ link }}\r\n"),
+            ("en.html", b"<a href=\"{{ link }}\">Files</a>\n"),
             ("README", b"{% if"),
             ("fr.html.bak", b"{% if"),
-        ]);
-        let found = format!("{:?}", found.unwrap().templates().unwrap());
-        assert_eq!(found, r#"{"fr.txt"}"#);
+        ];
+        let (_directory, found) = placed(&files);
+        let expected = [
+            ("en.html", "<a href=\"{{ link }}\">Files</a>\n".to_owned()),
+            ("fr.txt", "Fichiers :\r\n{{ link }}\r\n".to_owned()),
+        ];
+        assert_eq!(found.sources().unwrap(), expected);
+        let found = format!("{:?}", loaded(&files).unwrap().templates().unwrap());
+        assert_eq!(found, r#"{"fr.txt", "en.html"}"#);
         assert!(loaded(&[]).is_ok());
+    }
+
+    #[test]
+    fn a_template_of_the_largest_size_is_read() {
+        let largest = [b'x'; TEMPLATE_BYTES_MAX as usize];
+        let (_directory, found) = placed(&[("fr.txt", &largest)]);
+        assert_eq!(found.sources().unwrap()[0].1.as_bytes(), largest);
     }
 
     #[test]

@@ -640,3 +640,58 @@ pub(super) fn draft_into(
     let file = ManifestFile::new(0, "a", "b");
     FileDraft::new(package.vault.id(), file, || Ok(writer))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{super::tests, *};
+
+    fn record() -> Record {
+        Record {
+            created: Timestamp::now(),
+            term: Term {
+                expires: Timestamp::MAX,
+                ended: None,
+            },
+            origin: tests::origin(),
+            unlock: Unlock::Server,
+            manifest: Some(Vec::new()),
+            files: 3,
+            bytes: 3,
+            downloads: 0,
+        }
+    }
+
+    /// A commit whose three blobs have their names, and whose record is yet to be written.
+    fn committed(drop: &Drop) -> Committed {
+        let (store, id) = (Arc::clone(&drop.store), RecordId::from(&Token::random()));
+        for number in 0..3 {
+            let mut draft = store.blobs.draft(id, number).unwrap();
+            draft.write(b"x").unwrap();
+            draft.finish().unwrap().place().unwrap();
+        }
+        Committed {
+            store,
+            id,
+            origin: tests::origin(),
+            numbers: vec![0, 1, 2],
+            recorded: false,
+            keep: false,
+        }
+    }
+
+    #[test]
+    fn the_last_look_of_a_commit_is_at_every_file() {
+        let home = tempfile::tempdir().unwrap();
+        let drop = Drop::open(&tests::config(home.path().join("drop"))).unwrap();
+        for lost in [None, Some(0), Some(1), Some(2)] {
+            let mut committed = committed(&drop);
+            let id = committed.id;
+            if let Some(number) = lost {
+                drop.store.blobs.remove(id, number).unwrap();
+            }
+            let inserted = committed.insert(&record(), &[]);
+            let found = drop.store.records.find(id).unwrap().is_some();
+            assert_eq!((inserted.is_ok(), found), (lost.is_none(), lost.is_none()));
+        }
+    }
+}

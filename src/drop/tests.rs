@@ -32,7 +32,7 @@ struct Fixture {
     drop: Drop,
 }
 
-fn config(directory: PathBuf) -> DropConfig {
+pub(super) fn config(directory: PathBuf) -> DropConfig {
     DropConfig {
         directory,
         expiry: Span::new().months(1),
@@ -48,7 +48,7 @@ fn fixture() -> Fixture {
     Fixture { home, drop }
 }
 
-fn origin() -> Origin {
+pub(super) fn origin() -> Origin {
     Origin {
         queue_id: "4abCDe12".into(),
         sender: "alice@example.org".into(),

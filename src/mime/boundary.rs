@@ -735,6 +735,33 @@ mod tests {
         }
     }
 
+    /// Holds the table, brought up to date by each change, against a look at each boundary and a table made anew.
+    fn check_table(boundaries: &[String], closed: usize, reopened: &[String], text: &str) {
+        let all: Vec<_> = boundaries.iter().map(String::as_str).collect();
+        let mut open = open(&all);
+        for _ in 0..closed {
+            open.pop();
+        }
+        for boundary in reopened {
+            open.push(Delimiter::new(boundary.as_bytes()).unwrap());
+        }
+        let words = open.open.iter().map(|open| open.word());
+        let text = text.as_bytes();
+        let mut anew = super::Delimiters::default();
+        for open in &open.open {
+            anew.push(Delimiter::new(open.boundary()).unwrap());
+            anew.index();
+        }
+        assert_eq!(open.starting(text), anew.starting(text));
+        for boundary in &all {
+            let is_open = open.open.iter().any(|open| open.is_of(boundary.as_bytes()));
+            assert_eq!(open.have(boundary.as_bytes()), is_open);
+        }
+        let expected = |word: &[u8]| text.starts_with(word) || word.starts_with(text);
+        let expected = words.into_iter().any(expected);
+        assert_eq!(!open.starting(text).is_empty(), expected);
+    }
+
     proptest::proptest! {
         /// Whatever starts with what, and whatever was closed since.
         #[test]
@@ -744,29 +771,23 @@ mod tests {
             reopened in proptest::collection::vec("-{0,2}[ab]{1,4}", 0..4),
             text in "[ab]{0,6}",
         ) {
-            let boundaries: Vec<_> = boundaries.iter().map(String::as_str).collect();
-            let mut open = open(&boundaries);
-            for _ in 0..closed {
-                open.pop();
-            }
-            for boundary in &reopened {
-                open.push(Delimiter::new(boundary.as_bytes()).unwrap());
-            }
-            let words = open.open.iter().map(|open| open.word());
-            let text = text.as_bytes();
-            let mut anew = super::Delimiters::default();
-            for open in &open.open {
-                anew.push(Delimiter::new(open.boundary()).unwrap());
-                anew.index();
-            }
-            proptest::prop_assert_eq!(open.starting(text), anew.starting(text));
-            for boundary in &boundaries {
-                let is_open = open.open.iter().any(|open| open.is_of(boundary.as_bytes()));
-                proptest::prop_assert_eq!(open.have(boundary.as_bytes()), is_open);
-            }
-            let expected = |word: &[u8]| text.starts_with(word) || word.starts_with(text);
-            let expected = words.into_iter().any(expected);
-            proptest::prop_assert_eq!(!open.starting(text).is_empty(), expected);
+            check_table(&boundaries, closed, &reopened, &text);
+        }
+
+        /// As programs make them: a start that is the same in all, then bytes of which the table's key holds eight.
+        #[test]
+        fn the_table_tells_boundaries_apart_behind_eight_bytes_and_more(
+            start in "[ab]{0,12}",
+            boundaries in proptest::collection::vec("a{5,9}[ab]{0,3}", 2..12),
+            closed in 0..4usize,
+            reopened in proptest::collection::vec("a{5,9}[ab]{0,3}", 0..4),
+            other in proptest::option::of("-{0,2}[ab]{1,14}"),
+            text in "a{5,9}[ab]{0,3}",
+        ) {
+            let started = |word: &String| format!("{start}{word}");
+            let boundaries: Vec<_> = boundaries.iter().map(started).collect();
+            let reopened: Vec<_> = reopened.iter().map(started).chain(other).collect();
+            check_table(&boundaries, closed, &reopened, &started(&text));
         }
     }
 

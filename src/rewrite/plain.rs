@@ -555,6 +555,9 @@ mod tests {
             "Yes\n\n@@On 21.11.26 18:02, Yann wrote:\nNo?\n",
             "Yes\n\n@@Am 21.11.2026 schrieb Yann:\n> Nein?\n",
             "Yes\n@@> No?\n",
+            "@@On 21.11.26, Yann wrote:\n> No?\n",
+            "@@21.11.2026, Yann kirjoitti:\n> Ei?\n",
+            "@@21.11.2026, Yann kirjoitti:\n\n> Ei?\n",
             "Yes\n\n@@-----Original Message-----\nFrom: x\n",
             "Yes\n\n@@-----Message d'origine-----\nDe : x\n",
             "Yes\n\n@@-----Message d\u{2019}origine-----\nDe : x\n",
@@ -592,6 +595,7 @@ mod tests {
     fn an_answer_below_the_quote_is_not_cut_from_it() {
         for marked in [
             "On 21.11.26, Yann wrote:\n> No?\n\nYes\n@@",
+            "21.11.2026, Yann kirjoitti:\n> Ei?\n\nJoo\n@@",
             "On 21.11.26, Yann wrote:\n> No?\n\nYes\n\n@@-- \nJane\n",
             "Hi,\n\nOn 21.11.26, Yann wrote:\n> No?\nYes\n> Why?\nSo.\n@@-- \nJane\n",
             "As it says:\n> x\nand so on\n@@",
@@ -601,6 +605,21 @@ mod tests {
             "> No?\nYes\n\n@@De : x\nEnvoyé : y\nÀ : z\nObjet : t\n\nb\n-- \nYann\n",
         ] {
             check(marked.as_bytes());
+        }
+    }
+
+    #[test]
+    fn an_attribution_ends_a_text_in_its_only_line_too() {
+        for (text, ends) in [
+            ("On 21.11.26, Yann wrote:", true),
+            ("Yes\nOn 21.11.26, Yann wrote: \n", true),
+            ("> On 21.11.26, Yann wrote:", false),
+            ("Yes\n> On 21.11.26, Yann wrote:", false),
+            ("On 21.11.26, Yann wrote:\nYes", false),
+            ("Yes", false),
+            ("", false),
+        ] {
+            assert_eq!(ends_attribution(text.as_bytes()), ends, "{text}");
         }
     }
 

@@ -50,6 +50,16 @@ async fn a_drop_that_works_probes_well_and_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn a_drop_whose_records_cannot_be_written_probes_ill() {
+    let drop = fixture();
+    drop.sqlite().execute_batch("DROP TABLE package").unwrap();
+    let error = drop.drop.probe().await.unwrap_err();
+    assert!(error.to_string().contains("drop.sqlite3"), "{error}");
+    // That the files alone are well is not enough.
+    drop.drop.store.blobs.probe().unwrap();
+}
+
+#[tokio::test]
 async fn a_drop_whose_directory_went_away_probes_ill() {
     let drop = fixture();
     fs::remove_dir_all(drop.directory().join("drafts")).unwrap();

@@ -251,12 +251,31 @@ fn replace(text: &mut Vec<u8>, with: &[u8]) {
 mod tests {
     use super::*;
 
-    fn is_hiding(style: &str) -> bool {
+    fn div(attribute: &str, value: &str) -> Tag {
         let mut tag = Tag::default();
         tag.begin(0, b"div");
-        tag.attribute(b"style");
-        tag.value(style.as_bytes());
-        tag.hides()
+        tag.attribute(attribute.as_bytes());
+        tag.value(value.as_bytes());
+        tag
+    }
+
+    fn is_hiding(style: &str) -> bool {
+        div("style", style).hides()
+    }
+
+    #[test]
+    fn yahoo_is_known_by_class_and_by_id_alone() {
+        for (attribute, value, mark) in [
+            ("class", "ydp5e6f7a8b yahoo_quoted", Some(Mark::Quote)),
+            ("id", "yahoo_quoted_1234567890", Some(Mark::Quote)),
+            ("class", "ydp1a2b3c4dsignature", Some(Mark::Signature)),
+            ("class", "ydp1a2b3c4dyahoo-style-wrap", None),
+            ("class", "mysignature", None),
+            ("id", "my_yahoo_quoted", None),
+            ("title", "yahoo_quoted", None),
+        ] {
+            assert_eq!(div(attribute, value).mark(), mark, "{attribute}={value}");
+        }
     }
 
     #[test]
