@@ -302,8 +302,8 @@ impl Drop {
     ) -> Result<Self, DropError> {
         let directory = Directory::open(&config.directory)?;
         let alone = directory.lock()?;
-        let key = fingerprint::key(&directory)?;
         let records = Sqlite::open(directory.database()?)?;
+        let key = fingerprint::key(&directory, &records)?;
         std::mem::drop(alone);
         let store = Store {
             blobs: Box::new(directory),
@@ -326,6 +326,18 @@ impl Drop {
         Ok(Self {
             store: Arc::new(store),
         })
+    }
+
+    /// Makes a key in place of one that is lost. Blocked files stay blocked; those of packages that are there are
+    /// known by their digests no more. Blocks.
+    ///
+    /// # Errors
+    /// The drop has its key, or cannot be written.
+    pub fn renew_key(config: &DropConfig) -> Result<(), DropError> {
+        let directory = Directory::open(&config.directory)?;
+        let _alone = directory.lock()?;
+        let records = Sqlite::open(directory.database()?)?;
+        fingerprint::renew(&directory, &records)
     }
 
     /// Who unlocks the packages that are deposited from now on.

@@ -42,6 +42,9 @@ pub(super) trait Blobs: fmt::Debug + Send + Sync {
     /// Removes a blob; one that is not there is no error.
     fn remove(&self, id: RecordId, number: u32) -> Result<()>;
 
+    /// Removes a blob, and takes its contents from those who are reading it; one that is not there is no error.
+    fn destroy(&self, id: RecordId, number: u32) -> Result<()>;
+
     /// Removes drafts that were last written before then, at most `limit`. Returns how many.
     fn remove_drafts(&self, before: Timestamp, limit: usize) -> Result<u64>;
 
@@ -82,7 +85,7 @@ pub(super) trait Finished: fmt::Debug + Send + Sync {
     fn place(self: Box<Self>) -> Result<()>;
 }
 
-/// A blob that is open: it can be read to its end, whatever becomes of its name.
+/// A blob that is open: it can be read to its end, whatever becomes of its name, unless it is destroyed.
 pub(super) trait Blob: fmt::Debug + Send + Sync {
     fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()>;
 

@@ -15,15 +15,50 @@
 use aws_lc_rs::{hmac, rand};
 use zeroize::Zeroizing;
 
-use super::{DropError, Store, blobs::Directory, records::Fingerprint};
+use super::{
+    DropError, Store,
+    blobs::Directory,
+    records::{Fingerprint, Records},
+};
 
 /// The file in the drop's directory that holds the key.
 const FILE: &str = "drop.key";
 const KEY_BYTES: usize = 32;
 
-/// Reads the drop's own key, or makes it.
-pub(super) fn key(directory: &Directory) -> Result<hmac::Key, DropError> {
-    let bytes = Zeroizing::new(directory.constant(FILE, random)?);
+/// Reads the drop's own key, or makes it for a drop that has nothing yet.
+///
+/// # Errors
+/// It cannot be read; or it is missing although something is known by it.
+pub(super) fn key(directory: &Directory, records: &dyn Records) -> Result<hmac::Key, DropError> {
+    if !directory.has(FILE)? && !records.has_no_fingerprint()? {
+        let reason = "it is missing, and files that are blocked are known by it; \
+                      put it back from the backup, or type: depollueur drop new-key";
+        return Err(DropError::damaged(&directory.child(FILE), reason));
+    }
+    read_or_make(directory, random)
+}
+
+/// Makes a key in place of one that is lost. What is blocked is known by the new one at once; files that were
+/// deposited before are not known any more.
+///
+/// # Errors
+/// There is a key, or the database or the directory cannot be written.
+pub(super) fn renew(directory: &Directory, records: &dyn Records) -> Result<(), DropError> {
+    if directory.has(FILE)? {
+        return Err(DropError::Misuse("this drop has its key"));
+    }
+    // Interrupted here, it is done again with another one.
+    let bytes = Zeroizing::new(random());
+    let key = hmac::Key::new(hmac::HMAC_SHA256, &bytes);
+    records.renew_fingerprints(&|sha256| sign(&key, sha256))?;
+    read_or_make(directory, || bytes.to_vec()).map(drop)
+}
+
+fn read_or_make(
+    directory: &Directory,
+    make: impl FnOnce() -> Vec<u8>,
+) -> Result<hmac::Key, DropError> {
+    let bytes = Zeroizing::new(directory.constant(FILE, make)?);
     if bytes.len() != KEY_BYTES {
         let reason = format!("it has {} bytes instead of {KEY_BYTES}", bytes.len());
         return Err(DropError::damaged(&directory.child(FILE), reason));
@@ -33,9 +68,13 @@ pub(super) fn key(directory: &Directory) -> Result<hmac::Key, DropError> {
 
 impl Store {
     pub(super) fn fingerprint(&self, sha256: &[u8; 32]) -> Fingerprint {
-        let tag = hmac::sign(&self.key, sha256);
-        tag.as_ref().try_into().expect("HMAC-SHA256 has 32 bytes")
+        sign(&self.key, sha256)
     }
+}
+
+fn sign(key: &hmac::Key, sha256: &[u8; 32]) -> Fingerprint {
+    let tag = hmac::sign(key, sha256);
+    tag.as_ref().try_into().expect("HMAC-SHA256 has 32 bytes")
 }
 
 fn random() -> Vec<u8> {

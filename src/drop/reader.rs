@@ -1,6 +1,6 @@
 //! The way out of the drop: a range of a file, decrypted segment by segment.
 
-use std::{ops::Range, sync::Arc};
+use std::{io::ErrorKind, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 
@@ -13,7 +13,8 @@ use super::{
 
 /// Reads a range of a file, segment by segment.
 ///
-/// It holds an open file: a package that is destroyed meanwhile is still read to its end.
+/// It holds an open file: what the sweep removes meanwhile is still read to its end, what an admin destroys is
+/// not.
 #[derive(Debug)]
 pub struct FileReader {
     blob: Arc<OpenBlob>,
@@ -156,7 +157,12 @@ impl OpenBlob {
             Wait::Never => Ok(self.blob.read_at_hand(bytes, offset)),
             Wait::IfNeedBe => {
                 let read = self.blob.read_exact_at(bytes, offset);
-                read.map_err(|e| DropError::io("read", self.blob.path(), e))?;
+                read.map_err(|e| match e.kind() {
+                    ErrorKind::UnexpectedEof => {
+                        DropError::damaged(self.blob.path(), "it was cut, or destroyed by an admin")
+                    }
+                    _ => DropError::io("read", self.blob.path(), e),
+                })?;
                 Ok(true)
             }
         }

@@ -104,6 +104,12 @@ pub(super) trait Records: Uploads + fmt::Debug + Send + Sync {
     /// Can it be written? Changes nothing.
     fn probe(&self) -> Result<()>;
 
+    /// Whether no file is known by a fingerprint.
+    fn has_no_fingerprint(&self) -> Result<bool>;
+
+    /// Knows blocked files by other fingerprints of their SHA-256, and all other files and messages not at all.
+    fn renew_fingerprints(&self, of: &dyn Fn(&[u8; 32]) -> Fingerprint) -> Result<()>;
+
     /// Inserts a package with its files and counts it in the statistics, unless one of them is blocked
     /// ([`DropError::Blocked`]) or its login suspended ([`DropError::Suspended`]).
     /// `stored` is asked inside the transaction whether all blobs are in their place.

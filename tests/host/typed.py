@@ -219,6 +219,7 @@ NOT_TYPED: dict[str, str] = {
     "depollueur drop extend": NAMED,
     "depollueur drop extend --until": NAMED,
     "depollueur drop list": NAMED,
+    "depollueur drop new-key": "for a key that is lost; src/drop/tests/damage.rs loses it",
     "depollueur drop restore": NAMED,
     "depollueur drop revoke": NAMED,
     "depollueur drop suspend": NAMED,

@@ -16,6 +16,7 @@ use crate::{
     cli::{
         ConfigOptions,
         exit::{EX_USAGE, Failure, complain},
+        owner,
         progress::Progress,
     },
     drop::{Client, Deposit, Drop, Outcome, RecordId, Resumed, State},
@@ -53,7 +54,7 @@ pub(in crate::cli) struct RevokeOptions {
     /// Why; it stands in the audit log
     #[arg(long, default_value = "")]
     reason: String,
-    /// Destroys the files at once: they cannot be restored
+    /// Destroys the files at once: they cannot be restored, and running downloads end
     #[arg(long)]
     destroy: bool,
     /// Writes JSON
@@ -101,6 +102,24 @@ pub(in crate::cli) struct UnblockOptions {
     sha256: String,
     #[command(flatten)]
     config: ConfigOptions,
+}
+
+#[derive(Args, Debug)]
+pub(in crate::cli) struct NewKeyOptions {
+    #[command(flatten)]
+    config: ConfigOptions,
+}
+
+pub(super) fn new_key(options: NewKeyOptions) -> Result<(), Failure> {
+    let config = options.config.load()?;
+    owner::act_as_owner(&config.drop.directory)?;
+    let key = config.drop.directory.join("drop.key");
+    if key.exists() {
+        let message = format!("the drop has its key, \"{}\": nothing to do", key.display());
+        return Err(Failure::new(EX_USAGE, message));
+    }
+    Drop::renew_key(&config.drop).map_err(unavailable)?;
+    line("a new key was made; blocked files stay blocked")
 }
 
 pub(super) async fn extend(options: ExtendOptions) -> Result<(), Failure> {

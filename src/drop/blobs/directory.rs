@@ -176,6 +176,16 @@ impl Directory {
         Ok(contents)
     }
 
+    /// Whether there is something of this name in the directory.
+    pub(in crate::drop) fn has(&self, name: &str) -> Result<bool> {
+        let path = self.child(name);
+        match fs::symlink_metadata(&path) {
+            Ok(_) => Ok(true),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(DropError::io("look at", &path, e)),
+        }
+    }
+
     /// The path of a file in the directory.
     pub(in crate::drop) fn child(&self, name: &str) -> PathBuf {
         self.directory.join(name)
@@ -257,6 +267,22 @@ impl Blobs for Directory {
 
     fn remove(&self, id: RecordId, number: u32) -> Result<()> {
         remove(&self.path(id, number)).map(drop)
+    }
+
+    /// Whoever has it open finds its end where he did not expect it.
+    fn destroy(&self, id: RecordId, number: u32) -> Result<()> {
+        let path = self.path(id, number);
+        let flags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).bits() as i32;
+        let mut options = OpenOptions::new();
+        match options.write(true).custom_flags(flags).open(&path) {
+            Ok(file) => {
+                let cut = file.set_len(0);
+                cut.map_err(|e| DropError::io("empty", &path, e))?;
+            }
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(e) => return Err(DropError::io("open", &path, e)),
+        }
+        remove(&path).map(drop)
     }
 
     fn remove_drafts(&self, before: Timestamp, limit: usize) -> Result<u64> {

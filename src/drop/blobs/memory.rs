@@ -1,5 +1,5 @@
 //! Blobs in memory, for tests: a second store behind the seam, as unlike a directory as object
-//! storage is. Nothing is renamed, a finished draft has no name, and an open blob is a copy.
+//! storage is. Nothing is renamed, and a finished draft has no name.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use super::{Blob, Blobs, Draft, DropError, Finished, RecordId, Result};
 
 type Key = (RecordId, u32);
+type Stored = Arc<Mutex<Vec<u8>>>;
 
 #[derive(Clone, Debug, Default)]
 pub(in crate::drop) struct Memory(Arc<Mutex<Contents>>);
@@ -21,7 +22,7 @@ pub(in crate::drop) struct Memory(Arc<Mutex<Contents>>);
 struct Contents {
     next: u64,
     drafts: BTreeMap<u64, (Timestamp, Vec<u8>)>,
-    blobs: BTreeMap<Key, (Timestamp, Arc<[u8]>)>,
+    blobs: BTreeMap<Key, (Timestamp, Stored)>,
 }
 
 /// A draft, and whatever it becomes. It lies in the store, as it would on another machine.
@@ -33,12 +34,16 @@ struct Upload {
 }
 
 #[derive(Debug)]
-struct Copy(Arc<[u8]>);
+struct Open(Stored);
 
 impl Memory {
     fn lock(&self) -> MutexGuard<'_, Contents> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn locked(stored: &Stored) -> MutexGuard<'_, Vec<u8>> {
+    stored.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn nowhere() -> &'static Path {
@@ -80,13 +85,20 @@ impl Blobs for Memory {
     fn open(&self, id: RecordId, number: u32, length: u64) -> Result<Box<dyn Blob>> {
         let found = self.lock().blobs.get(&(id, number)).cloned();
         match found {
-            Some((_, bytes)) if bytes.len() as u64 == length => Ok(Box::new(Copy(bytes))),
+            Some((_, bytes)) if locked(&bytes).len() as u64 == length => Ok(Box::new(Open(bytes))),
             _ => Err(DropError::damaged(nowhere(), "it is missing, or cut")),
         }
     }
 
     fn remove(&self, id: RecordId, number: u32) -> Result<()> {
         self.lock().blobs.remove(&(id, number));
+        Ok(())
+    }
+
+    fn destroy(&self, id: RecordId, number: u32) -> Result<()> {
+        if let Some((_, bytes)) = self.lock().blobs.remove(&(id, number)) {
+            locked(&bytes).clear();
+        }
         Ok(())
     }
 
@@ -155,7 +167,7 @@ impl Finished for Upload {
         let (_, bytes) = contents.drafts.remove(&self.number).ok_or_else(gone)?;
         contents
             .blobs
-            .insert(self.key, (Timestamp::now(), bytes.into()));
+            .insert(self.key, (Timestamp::now(), Arc::new(Mutex::new(bytes))));
         Ok(())
     }
 }
@@ -166,11 +178,12 @@ impl Drop for Upload {
     }
 }
 
-impl Blob for Copy {
+impl Blob for Open {
     fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
         let start = usize::try_from(offset).map_err(io::Error::other)?;
         let range = start..start.saturating_add(bytes.len());
-        let found = self.0.get(range).ok_or(io::ErrorKind::UnexpectedEof)?;
+        let stored = locked(&self.0);
+        let found = stored.get(range).ok_or(io::ErrorKind::UnexpectedEof)?;
         bytes.copy_from_slice(found);
         Ok(())
     }

@@ -70,7 +70,8 @@ impl Drop {
             .await
     }
 
-    /// Destroys the files of a package that was ended, without waiting for its grace period.
+    /// Destroys the files of a package that was ended, without waiting for its grace period; downloads that are
+    /// running end.
     ///
     /// # Errors
     /// The package is live, or directory or database cannot be changed.
@@ -200,7 +201,9 @@ impl Store {
                 continue;
             }
             let numbers: Vec<_> = self.records.files(id)?.iter().map(|f| f.number).collect();
-            sweep::empty(self, id, &numbers)?;
+            for number in numbers {
+                self.blobs.destroy(id, number)?;
+            }
             sweep::tell_destroyed(self, now, client, &[id])?;
             self.records.forget_overwritten()?;
             return Ok(Outcome::Done(record.term.end()));

@@ -176,6 +176,27 @@ impl Records for Sqlite {
         probe().map_err(|e| self.failed(e))
     }
 
+    fn has_no_fingerprint(&self) -> Result<bool> {
+        self.read(|reader| {
+            let sql = "SELECT 1 FROM file WHERE fingerprint IS NOT NULL
+                       UNION ALL SELECT 1 FROM block LIMIT 1";
+            Ok(!reader.prepare(sql)?.exists([])?)
+        })
+    }
+
+    fn renew_fingerprints(&self, of: &dyn Fn(&[u8; 32]) -> Fingerprint) -> Result<()> {
+        self.write(|transaction| {
+            let renew = "UPDATE block SET fingerprint = ?1 WHERE sha256 = ?2";
+            for block in read::blocks(transaction)? {
+                transaction.execute(renew, params![of(&block.sha256), block.sha256])?;
+            }
+            transaction.execute("UPDATE file SET fingerprint = NULL", [])?;
+            transaction
+                .execute("DELETE FROM kept_message", [])
+                .map(drop)
+        })
+    }
+
     fn insert(
         &self,
         id: RecordId,

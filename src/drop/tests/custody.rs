@@ -282,6 +282,26 @@ async fn what_was_destroyed_or_blocked_meanwhile_stays_ended_when_its_login_is_r
 }
 
 #[tokio::test]
+async fn a_download_that_is_running_ends_when_its_package_is_destroyed() {
+    let drop = fixture();
+    let now = Timestamp::now();
+    let token = drop.deposit(&[noise(1_000_000, 1)], now).await;
+    let package = drop.live(&token, now).await;
+    let read = drop.drop.read(&token, &package, 0, 0..1_000_000).await;
+    let mut reader = read.unwrap();
+    assert!(reader.next().await.unwrap().is_some());
+    let (id, admin) = (RecordId::from(&token), Client::ADMIN);
+    drop.drop.revoke(id, now, admin, "").await.unwrap();
+    assert!(reader.next().await.unwrap().is_some());
+    drop.drop.destroy(id, now, admin).await.unwrap();
+    assert!(matches!(
+        reader.next().await,
+        Err(DropError::Damaged { .. })
+    ));
+    assert!(drop.blobs().is_empty());
+}
+
+#[tokio::test]
 async fn a_report_stands_in_the_log_and_says_whom_to_ask() {
     let (drop, token, id) = deposited().await;
     let now = time("2026-02-10T00:00:00Z");

@@ -53,6 +53,34 @@ async fn a_cut_file_is_refused_before_its_first_byte() {
 }
 
 #[tokio::test]
+async fn a_lost_key_is_damage_as_long_as_something_is_known_by_it() {
+    let drop = fixture();
+    let (now, sha256) = (Timestamp::now(), [7; 32]);
+    let config = config(drop.directory());
+    let key = drop.directory().join("drop.key");
+    let lose = || fs::remove_file(&key).unwrap();
+    lose();
+    assert!(Drop::open(&config).is_ok(), "nothing is lost with it");
+    let token = drop.deposit(&[noise(10, 1)], now).await;
+    lose();
+    let error = Drop::open(&config).unwrap_err();
+    assert!(matches!(error, DropError::Damaged { .. }));
+    assert!(error.to_string().contains("drop new-key"), "{error}");
+    assert!(!key.exists());
+    let blocked = drop.drop.block(sha256, now, Client::ADMIN, "").await;
+    assert!(blocked.unwrap().0);
+    Drop::renew_key(&config).unwrap();
+    assert!(Drop::renew_key(&config).is_err());
+    let again = Drop::open(&config).unwrap();
+    let unblocked = again.unblock(sha256, now, Client::ADMIN).await;
+    assert!(
+        unblocked.unwrap(),
+        "what was blocked is known by the new key"
+    );
+    assert_eq!(drop.read(&token, now, 0).await.unwrap(), noise(10, 1));
+}
+
+#[tokio::test]
 async fn files_of_one_package_cannot_stand_for_each_other() {
     let drop = fixture();
     let now = Timestamp::now();

@@ -26,6 +26,10 @@ const CHECKS: &[Check] = &[
         a_removed_blob_is_read_to_its_end,
     ),
     (
+        "a destroyed blob is read no further",
+        a_destroyed_blob_is_read_no_further,
+    ),
+    (
         "removing what is not there is no error",
         removing_nothing_is_no_error,
     ),
@@ -158,6 +162,19 @@ fn a_removed_blob_is_read_to_its_end(blobs: &dyn Blobs) {
     blob.read_exact_at(&mut bytes, 0).unwrap();
     assert_eq!(&bytes, b"bytes");
     assert!(blobs.exists(A, 0).is_err());
+}
+
+fn a_destroyed_blob_is_read_no_further(blobs: &dyn Blobs) {
+    put(blobs, (A, 0), b"abcdef");
+    let blob = blobs.open(A, 0, 6).unwrap();
+    let mut bytes = [0; 3];
+    blob.read_exact_at(&mut bytes, 0).unwrap();
+    blobs.destroy(A, 0).unwrap();
+    let error = blob.read_exact_at(&mut bytes, 3).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof);
+    assert!(!blob.read_at_hand(&mut bytes, 3));
+    assert!(blobs.exists(A, 0).is_err());
+    blobs.destroy(A, 0).unwrap();
 }
 
 fn removing_nothing_is_no_error(blobs: &dyn Blobs) {
