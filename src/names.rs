@@ -105,6 +105,9 @@ pub fn or_from_type(name: Option<&str>, media_type: &str) -> String {
 /// The name is given back as it is otherwise, not made safe.
 pub fn complete(name: Option<&str>, media_type: &str, found: Option<&str>) -> String {
     let media_type = media_type.trim().to_ascii_lowercase();
+    if let Some(name) = name.filter(|name| is_complete(name, &media_type)) {
+        return name.to_owned();
+    }
     let nameless = name.is_none_or(|name| clean(name).is_empty());
     let name = or_from_type(name, &media_type);
     if media_type == APPLEFILE && !nameless {
@@ -122,6 +125,9 @@ pub fn complete(name: Option<&str>, media_type: &str, found: Option<&str>) -> St
 
 /// Whether only its content can tell how a name should end.
 pub fn lacks_extension(name: Option<&str>, media_type: &str) -> bool {
+    if name.is_some_and(|name| is_complete(name, media_type)) {
+        return false;
+    }
     let media_type = media_type.trim().to_ascii_lowercase();
     let has = |name: &str| !clean(name).is_empty() && has_extension(name, &media_type);
     media_type != APPLEFILE && of_type(&media_type).is_none() && !name.is_some_and(has)
@@ -129,6 +135,19 @@ pub fn lacks_extension(name: Option<&str>, media_type: &str) -> bool {
 
 /// The half of a Macintosh file that no other system can use (RFC 1740): it bears the other's name.
 const APPLEFILE: &str = "application/applefile";
+
+/// Whether a name ends in a known extension and is so plain that it need not be made safe to see it, as
+/// most are.
+fn is_complete(name: &str, media_type: &str) -> bool {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric();
+    let Some((stem, extension)) = name.rsplit_once('.') else {
+        return false;
+    };
+    stem.bytes().any(is_plain)
+        && extension.bytes().all(is_plain)
+        && !mime_guess::from_ext(extension).is_empty()
+        && !media_type.trim().eq_ignore_ascii_case(APPLEFILE)
+}
 
 /// The usual extension of a type, if it has one.
 fn of_type(media_type: &str) -> Option<String> {

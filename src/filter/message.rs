@@ -433,9 +433,7 @@ impl Message {
 
     fn begin_leaf(&mut self, part: PartId, head: &Head) {
         let place = self.parts.place(part);
-        let role = self
-            .words
-            .role(head, self.parts.choices(part).next().is_some());
+        let role = self.words.role(head, self.parts.is_in_choice(part));
         let judgement = match rules::judge(head, place) {
             Judgement::Stays(why) => Judgement::Stays(why),
             _ if role == Role::Own => Judgement::Stays(Why::Text),
@@ -1066,7 +1064,7 @@ impl Message {
         if head.media.main() != "text" || !stays || part == 0 {
             return None;
         }
-        let is_text = role == Role::Own && self.parts.choices(part).next().is_none();
+        let is_text = role == Role::Own && !self.parts.is_in_choice(part);
         if is_text {
             // Those before it are blank: with the notice in one of them, this would be a file behind it.
             self.texts.clear();

@@ -60,6 +60,11 @@ struct Part {
     gone: bool,
     /// Whether a child says that the next one is encrypted (RFC 3156, section 4).
     has_pgp: bool,
+    /// Whether it stands in a `multipart/alternative`, at whatever depth.
+    in_choice: bool,
+    /// Whether it stands in a multipart that is one thing of an unknown kind, or deep in one whose two parts are one
+    /// file.
+    in_whole: bool,
     /// The length of `--boundary` in its delimiter line.
     mark: u8,
     /// Where its delimiter line, its header, its body and what follows it start.
@@ -93,6 +98,8 @@ impl Parts {
             kind: Kind::of(root),
             gone: false,
             has_pgp: false,
+            in_choice: false,
+            in_whole: false,
             mark: 0,
             line: 0,
             header: 0,
@@ -121,7 +128,15 @@ impl Parts {
     pub(super) fn begin(&mut self, parent: PartId, header: u64) {
         let around = &mut self.parts[parent as usize];
         around.children += 1;
-        let ordinal = around.children;
+        let Part {
+            children: ordinal,
+            parent: above,
+            kind,
+            in_choice,
+            in_whole,
+            ..
+        } = *around;
+        let is_half = parent != 0 && self.parts[above as usize].kind == Kind::AppleDouble;
         self.parts.push(Part {
             parent,
             ordinal,
@@ -130,6 +145,8 @@ impl Parts {
             kind: Kind::Leaf,
             gone: false,
             has_pgp: false,
+            in_choice: in_choice || kind == Kind::Alternative,
+            in_whole: in_whole || kind == Kind::OtherMultipart || is_half,
             mark: self.mark,
             line: self.line,
             header,
@@ -156,18 +173,15 @@ impl Parts {
     /// Where a part stands.
     pub(super) fn place(&self, part: PartId) -> Place {
         let Part {
-            parent, ordinal, ..
+            parent,
+            ordinal,
+            in_whole,
+            ..
         } = self.parts[part as usize];
-        let is_whole = |around: PartId| match self.parts[around as usize].kind {
-            Kind::OtherMultipart => true,
-            Kind::AppleDouble => around != parent,
-            _ => false,
-        };
-        let is_unknown = part != 0 && self.around(part).any(is_whole);
         let parent = &self.parts[parent as usize];
         match parent.kind {
             _ if part == 0 => Place::Free,
-            _ if is_unknown => Place::Unknown,
+            _ if in_whole => Place::Unknown,
             Kind::AppleDouble => Place::AppleDouble,
             _ if parent.has_pgp => Place::BehindPgp,
             Kind::Alternative => Place::Alternative,
@@ -175,6 +189,11 @@ impl Parts {
             Kind::Related => Place::Related,
             _ => Place::Free,
         }
+    }
+
+    /// Whether a part stands in a `multipart/alternative`, at whatever depth.
+    pub(super) fn is_in_choice(&self, part: PartId) -> bool {
+        self.parts[part as usize].in_choice
     }
 
     /// Each `multipart/alternative` around a part, with the choice of it in which the part stands; the
