@@ -69,6 +69,7 @@ mod manifest;
 mod quota;
 mod reader;
 mod records;
+mod rescan;
 mod sealed;
 mod sweep;
 mod token;
@@ -94,6 +95,7 @@ pub use self::{
     draft::{DurableFile, FileDraft, PackageDraft},
     error::DropError,
     reader::FileReader,
+    rescan::Release,
     sealed::{SealedFile, SealedPackage},
     token::{Token, TokenError},
     unlock::{Door, Unlock},
@@ -103,6 +105,7 @@ pub use self::{
 use self::{
     blobs::{Blobs, Directory},
     records::{Record, Records, Sqlite},
+    rescan::Rescans,
     sweep::Slices,
     vault::Vault,
 };
@@ -139,6 +142,8 @@ struct Store {
     quota: QuotaConfig,
     /// Who scans what comes in, if anybody.
     scanner: Option<Scanner>,
+    /// When it was scanned before it went out.
+    rescans: Rescans,
     /// How long entries of the audit log are kept.
     keep_entries: Span,
     /// Whether the addresses of readers are recorded.
@@ -319,6 +324,7 @@ impl Drop {
             extend_expired: config.extend_expired,
             quota: quota.clone(),
             scanner: Scanner::of(scan),
+            rescans: Rescans::default(),
             keep_entries: audit.keep,
             addresses: audit.addresses,
         };

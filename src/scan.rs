@@ -18,17 +18,21 @@ mod session;
 use std::{
     io,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
 
 use bytes::Bytes;
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use tracing::warn;
 
 use self::session::{Session, Verdict};
-use crate::config::{OnOversize, OnUnscanned, ScanConfig};
+use crate::config::{ClamdAddress, OnOversize, OnUnscanned, ScanConfig};
+
+/// How long it is believed which signatures the daemons have.
+const VERSION_HOLDS: SignedDuration = SignedDuration::from_mins(1);
 
 /// The results of scans, with the number of them since the process began.
 static COUNTS: [(&str, AtomicU64); 4] = [
@@ -47,6 +51,17 @@ struct Inner {
     config: ScanConfig,
     /// Which daemon is asked first.
     preferred: AtomicUsize,
+    signatures: Mutex<Option<Signatures>>,
+}
+
+/// What the daemons know, as they said last.
+#[derive(Clone, Debug)]
+struct Signatures {
+    /// The answer to `VERSION`.
+    version: String,
+    /// When it was new to us.
+    since: Timestamp,
+    asked: Timestamp,
 }
 
 /// The scan of one file. Dropping it gives it up.
@@ -141,7 +156,36 @@ pub enum ScanError {
     },
 }
 
+/// Whether a daemon finds what it must find.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trial {
+    /// It does.
+    Finds,
+    /// It takes a file for clean that every scanner knows.
+    FindsNothing,
+}
+
 type Result<T, E = Objection> = std::result::Result<T, E>;
+
+/// Asks a daemon whether it is there, for its version, and what it says of the test file of EICAR.
+///
+/// # Errors
+/// It does not answer, or not as clamd does.
+pub async fn try_out(
+    daemon: &ClamdAddress,
+    patience: Duration,
+) -> Result<(String, Trial), ScanError> {
+    let version = session::ask(daemon, patience, "VERSION").await?;
+    // Backwards, so that no scanner takes this program for a virus.
+    let backwards = r"*H+H$!ELIF-TSET-SURIVITNA-DRADNATS-RACIE$}7)CC7)^P(45XZP\4[PA@%P!O5X";
+    let file = Bytes::from(backwards.chars().rev().collect::<String>());
+    let mut session = Session::open(0, daemon, patience, &[file]).await?;
+    let trial = match session.verdict().await? {
+        Verdict::Clean => Trial::FindsNothing,
+        Verdict::Infected(_) => Trial::Finds,
+    };
+    Ok((version, trial))
+}
 
 /// The number of scans since the process began, by their results.
 pub fn counts() -> impl Iterator<Item = (&'static str, u64)> {
@@ -175,6 +219,7 @@ impl Scanner {
             Self(Arc::new(Inner {
                 config: config.clone(),
                 preferred: AtomicUsize::new(0),
+                signatures: Mutex::default(),
             }))
         })
     }
@@ -188,9 +233,58 @@ impl Scanner {
         }
     }
 
+    /// Whether a file of so many bytes is scanned.
+    pub fn scans(&self, bytes: u64) -> bool {
+        (1..=self.0.config.size_max).contains(&bytes)
+    }
+
+    /// Whether a file is to be scanned again at the time `now`: its scan ended longer ago than `scan.rescan`, and
+    /// the signatures are newer than its beginning, as far as that is known.
+    pub async fn is_due(&self, begun: Timestamp, ended: Timestamp, now: Timestamp) -> bool {
+        let Some(rescan) = self.0.config.rescan else {
+            return false;
+        };
+        let due = ended.to_zoned(TimeZone::UTC).checked_add(rescan);
+        due.is_ok_and(|due| due.timestamp() <= now) && self.signatures(now).await > begun
+    }
+
+    /// Since when the daemons have the signatures that they have, at the earliest; `now` when that cannot be
+    /// known.
+    async fn signatures(&self, now: Timestamp) -> Timestamp {
+        let known = lock(&self.0.signatures).clone();
+        if let Some(known) = &known
+            && now.duration_since(known.asked).abs() < VERSION_HOLDS
+        {
+            return known.since;
+        }
+        let Ok(version) = self.version().await else {
+            return now;
+        };
+        // Without the number of a database, nothing tells whether it changed.
+        let is_same = known.filter(|known| known.version == version && version.contains('/'));
+        let since = is_same.map_or(now, |known| known.since);
+        *lock(&self.0.signatures) = Some(Signatures {
+            version,
+            since,
+            asked: now,
+        });
+        since
+    }
+
+    /// What the daemon that is asked first says of its version and its signatures.
+    async fn version(&self) -> Result<String, ScanError> {
+        let Inner {
+            config, preferred, ..
+        } = &*self.0;
+        let daemon = &config.clamd[preferred.load(Relaxed)];
+        session::ask(daemon, config.timeout.unsigned_abs(), "VERSION").await
+    }
+
     /// Sends the first bytes of a file to the first daemon that takes them.
     async fn open(&self, blocks: &[Bytes]) -> Result<Session, ScanError> {
-        let Inner { config, preferred } = &*self.0;
+        let Inner {
+            config, preferred, ..
+        } = &*self.0;
         let (first, daemons) = (preferred.load(Relaxed), &config.clamd);
         let patience = config.timeout.unsigned_abs();
         let mut turns = (0..daemons.len()).map(|turn| (first + turn) % daemons.len());
@@ -333,6 +427,10 @@ impl Finding {
     pub fn of(label: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|found| found.label() == label)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

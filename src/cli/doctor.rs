@@ -14,6 +14,7 @@
 //! * `units` – service and socket, and whether the daemon runs with what its file says
 //! * `web` – the way of a reader of mail; `deposit` – the test package
 //! * `links` – where links lead
+//! * `scan` – whether clamd scans
 //! * `abuse` – where readers' reports go
 //! * `report` – the findings; `quick` – in one line, for a monitoring system
 
@@ -30,6 +31,7 @@ mod owners;
 pub(super) mod postfix;
 mod quick;
 mod report;
+mod scan;
 mod settings;
 mod silence;
 mod socket;
@@ -148,6 +150,7 @@ fn examine(options: &Options, config: &Config) -> Result<Report, Failure> {
             return web::check_quickly(&mut report, config).await;
         }
         web::check(&mut report, config, &options.config, options.resolve).await;
+        scan::check(&mut report, config).await;
         abuse::check(&mut report, config, options.report).await;
     });
     Ok(report)

@@ -2,13 +2,13 @@
 
 use std::{fmt, path::PathBuf, str::FromStr};
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Span};
 use serde::{Deserialize, Serialize};
 
 use super::{
     Config, StoreKind,
     address::AddressError,
-    value::{As, Choice, Codec, Seconds, Size, Words, Written},
+    value::{As, Choice, Codec, OptionalPeriod, Seconds, Size, Words, Written},
 };
 
 /// Daemons of one configuration.
@@ -39,6 +39,10 @@ pub struct ScanConfig {
     /// How long a daemon may take no byte, and how long it may take for its verdict.
     #[serde(with = "As::<Seconds<1, 240>>")]
     pub timeout: SignedDuration,
+    /// How old the last scan of a file may be when it is given out and the signatures are newer; `None` never
+    /// scans again.
+    #[serde(with = "As::<OptionalPeriod>")]
+    pub rescan: Option<Span>,
 }
 
 /// The address of a daemon that scans.
@@ -99,6 +103,7 @@ impl Default for ScanConfig {
             size_max: 100_000_000,
             on_oversize: OnOversize::Deliver,
             timeout: SignedDuration::from_secs(20),
+            rescan: Some(Span::new().days(1)),
         }
     }
 }

@@ -20,6 +20,7 @@ mod damage;
 mod deposit;
 mod open;
 mod quota;
+mod rescan;
 mod sweep;
 
 const WEB: Client = Client {

@@ -34,8 +34,9 @@ pub(crate) enum Script {
 /// The daemon. It ends when this is dropped.
 pub(crate) struct Scripted {
     pub(crate) address: ClamdAddress,
-    /// Each connection's bytes so far: the command, and the pieces put together.
+    /// The pieces of each file so far, put together.
     files: Arc<Mutex<Vec<Vec<u8>>>>,
+    version: Arc<Mutex<&'static str>>,
     _home: TempDir,
     _task: AbortOnDropHandle<()>,
 }
@@ -46,27 +47,45 @@ impl Scripted {
         let path = home.path().join("clamd.ctl");
         let listener = UnixListener::bind(&path).unwrap();
         let files: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
-        let shared = Arc::clone(&files);
+        let version = Arc::new(Mutex::new("ClamAV 1.4.6/27450/Fri Nov 20 09:00:00 2026"));
+        let shared = (Arc::clone(&files), Arc::clone(&version));
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, script, Arc::clone(&shared)));
+                tokio::spawn(serve(stream, script, shared.clone()));
             }
         });
         Self {
             address: ClamdAddress::Unix(path),
             files,
+            version,
             _home: home,
             _task: AbortOnDropHandle::new(task),
         }
     }
 
-    /// What came over each connection.
+    /// From now on it has these signatures.
+    pub(crate) fn knows(&self, version: &'static str) {
+        *self.version.lock().unwrap() = version;
+    }
+
+    /// What came of each file.
     pub(crate) fn files(&self) -> Vec<Vec<u8>> {
         self.files.lock().unwrap().clone()
     }
 }
 
-async fn serve(mut stream: UnixStream, script: Script, files: Arc<Mutex<Vec<Vec<u8>>>>) {
+type Shared = (Arc<Mutex<Vec<Vec<u8>>>>, Arc<Mutex<&'static str>>);
+
+async fn serve(mut stream: UnixStream, script: Script, (files, version): Shared) {
+    let mut command = Vec::new();
+    while !command.ends_with(b"\0") {
+        command.push(stream.read_u8().await.unwrap());
+    }
+    if command == b"zVERSION\0" {
+        let version = format!("{}\0", version.lock().unwrap());
+        return stream.write_all(version.as_bytes()).await.unwrap();
+    }
+    assert_eq!(command, b"zINSTREAM\0");
     let number = {
         let mut files = files.lock().unwrap();
         files.push(Vec::new());
@@ -75,9 +94,6 @@ async fn serve(mut stream: UnixStream, script: Script, files: Arc<Mutex<Vec<Vec<
     if matches!(script, Script::Hangs) {
         std::future::pending::<()>().await;
     }
-    let mut command = [0; 10];
-    stream.read_exact(&mut command).await.unwrap();
-    assert_eq!(&command, b"zINSTREAM\0");
     // Whoever gave the file up closes in the middle of it.
     while let Ok(length @ 1..) = stream.read_u32().await {
         let mut piece = vec![0; length as usize];

@@ -58,6 +58,14 @@ impl Session {
         patience: Duration,
         blocks: &[Bytes],
     ) -> Result<Self> {
+        let mut session = Self::connect(daemon, patience).await?;
+        session.index = index;
+        session.push(&b"zINSTREAM\0"[..]).await?;
+        session.send(blocks).await?;
+        Ok(session)
+    }
+
+    async fn connect(daemon: &ClamdAddress, patience: Duration) -> Result<Self> {
         let address = daemon.to_string();
         let connected = timeout(patience.min(CONNECT_TIME_MAX), connect(daemon)).await;
         let connected = connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
@@ -66,17 +74,14 @@ impl Session {
             Err(source) => return Err(ScanError::Unreachable { address, source }),
         };
         let (reader, writer) = tokio::io::split(connection);
-        let mut session = Self {
-            index,
+        Ok(Self {
+            index: 0,
             address,
             patience,
             reader,
             writer,
             answer: Vec::new(),
-        };
-        session.push(&b"zINSTREAM\0"[..]).await?;
-        session.send(blocks).await?;
-        Ok(session)
+        })
     }
 
     /// Sends bytes of the file.
@@ -93,11 +98,17 @@ impl Session {
     /// Ends the file, and waits for what clamd says of it.
     pub(super) async fn verdict(&mut self) -> Result<Verdict> {
         self.push(&0_u32.to_be_bytes()[..]).await?;
+        self.wait().await?;
+        verdict(&self.answer).ok_or_else(|| self.senseless())
+    }
+
+    /// Waits for an answer, whatever it is.
+    async fn wait(&mut self) -> Result<()> {
         let answered = timeout(self.patience, self.read()).await;
         match answered {
             Err(_) => Err(self.stalled()),
             Ok(Err(error)) => Err(self.broken(&error.to_string())),
-            Ok(Ok(())) => verdict(&self.answer).ok_or_else(|| self.senseless()),
+            Ok(Ok(())) => Ok(()),
         }
     }
 
@@ -163,6 +174,17 @@ impl Session {
             address: self.address.clone(),
             patience: self.patience,
         }
+    }
+}
+
+/// Asks a daemon something that it answers with a line.
+pub(super) async fn ask(daemon: &ClamdAddress, patience: Duration, what: &str) -> Result<String> {
+    let mut session = Session::connect(daemon, patience).await?;
+    session.push(format!("z{what}\0").as_bytes()).await?;
+    session.wait().await?;
+    match session.answer.strip_suffix(b"\0").map(said) {
+        Some(said) if !said.is_empty() => Ok(said),
+        _ => Err(session.senseless()),
     }
 }
 

@@ -59,6 +59,16 @@ async fn a_file_is_sent_whole_and_its_verdict_taken() {
 }
 
 #[tokio::test]
+async fn a_daemon_says_its_version() {
+    let clamd = Scripted::start(Script::Looks);
+    let scanner = Scanner::of(&config(&[&clamd])).unwrap();
+    clamd.knows("ClamAV 1.4.6/27451/Sun Nov 22 09:00:00 2026");
+    assert!(scanner.version().await.unwrap().contains("/27451/"));
+    clamd.knows("");
+    assert!(scanner.version().await.is_err());
+}
+
+#[tokio::test]
 async fn a_file_without_a_byte_is_not_sent() {
     let clamd = Scripted::start(Script::Hangs);
     assert!(scan_with(&config(&[&clamd]), &[Bytes::new()]).await.is_ok());

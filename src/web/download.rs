@@ -19,7 +19,7 @@ use axum::{
 };
 use bytes::Bytes;
 use futures_util::stream;
-use jiff::tz::TimeZone;
+use jiff::{Timestamp, tz::TimeZone};
 use tracing::error;
 
 use super::{
@@ -34,7 +34,7 @@ use super::{
 };
 use crate::{
     admin::Metrics,
-    drop::{Client, Door, Drop, DropError, FileEntry, Package, SealedPackage, Token},
+    drop::{Client, Door, Drop, DropError, FileEntry, Package, Release, SealedPackage, Token},
     names,
 };
 
@@ -152,7 +152,14 @@ impl Download {
         wanted: Wanted,
     ) -> Response {
         let mut response = self.head(status, range.clone());
-        match self.transfer(site, range).start().await {
+        let released = self.holding.release(&site.state.drop, self.files()).await;
+        let sent = match released {
+            Ok(Release::Given) => self.transfer(site, range).start().await,
+            Ok(Release::Ended) => return self.ended(site, wanted).await,
+            Ok(Release::Unscanned) => return site.pages.problem(wanted, Problem::Failed),
+            Err(err) => Err(err),
+        };
+        match sent {
             Ok(body) => *response.body_mut() = body,
             Err(err) => {
                 self.report(&err);
@@ -160,6 +167,19 @@ impl Download {
             }
         }
         response
+    }
+
+    /// What is answered for a package that was ended a moment ago.
+    async fn ended(&self, site: &Site, wanted: Wanted) -> Response {
+        let Holding::Open(token, _) = &self.holding else {
+            return site.pages.problem(wanted, Problem::NotFound);
+        };
+        let token = token.to_string();
+        match site.find(&token, Timestamp::now()).await {
+            Err(refusal) => site.refuse(refusal, wanted, &token),
+            // An admin brought it back.
+            Ok(_) => site.pages.problem(wanted, Problem::Failed),
+        }
     }
 
     fn transfer(&self, site: &Site, range: Range<u64>) -> Transfer {
@@ -411,8 +431,6 @@ fn put(response: &mut Response, name: header::HeaderName, value: &str) {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
-
     use super::*;
 
     #[test]

@@ -3,9 +3,10 @@
 use std::{collections::VecDeque, ops::Range, sync::Arc};
 
 use bytes::Bytes;
+use jiff::Timestamp;
 
 use super::zip::Piece;
-use crate::drop::{Door, Drop, DropError, FileReader, Package, SealedPackage, Token};
+use crate::drop::{Door, Drop, DropError, FileReader, Package, Release, SealedPackage, Token};
 
 /// A package that is given out, decrypted or as it is stored.
 #[derive(Clone)]
@@ -34,6 +35,21 @@ impl Holding {
         match self {
             Self::Open(_, package) => &package.origin.queue_id,
             Self::Sealed(package) => &package.origin.queue_id,
+        }
+    }
+
+    /// Whether files may be given out, after a virus scan where one is due. What only its readers can decrypt cannot
+    /// be scanned.
+    pub(super) async fn release(
+        &self,
+        drop: &Drop,
+        files: Range<usize>,
+    ) -> Result<Release, DropError> {
+        match self {
+            Self::Open(token, package) => {
+                drop.release(token, package, files, Timestamp::now()).await
+            }
+            Self::Sealed(_) => Ok(Release::Given),
         }
     }
 

@@ -70,6 +70,12 @@ class Clamd:
         if self.process.poll() is None:
             self.process.send_signal(number)
 
+    def knows(self, name: str, signature: bytes):
+        """Starts it again with another signature."""
+        self.kill()
+        (self.directory / "database" / "test.ndb").write_text(f"{name}:0:*:{signature.hex()}\n")
+        self.__enter__()
+
     def kill(self):
         self.process.kill()
         self.process.wait()
@@ -137,12 +143,17 @@ def check_untouched(daemon: Daemon, replies):
     check_nothing_left(daemon)
 
 
+def link_in(daemon: Daemon, replies) -> str:
+    body = body_of(replies).decode("latin-1").replace("=\r\n", "")
+    base = daemon.settings["web_public_url"]
+    assert base in body, replies[-1]
+    return base + body.split(base, 1)[1][:26]
+
+
 def check_linked(daemon: Daemon, replies, *files: tuple[str, bytes]):
     """The new body's link serves these files and no other."""
     assert replies[-1][0] in "ac", replies[-1]
-    body = body_of(replies)
-    base = daemon.settings["web_public_url"]
-    link = base + body.decode("latin-1").replace("=\r\n", "").split(base, 1)[1][:26]
+    body, link = body_of(replies), link_in(daemon, replies)
     shown = daemon.manifest(link)["files"]
     assert [file["name"] for file in shown] == [name for name, _ in files], shown
     for number, (_, data) in enumerate(files, 1):
@@ -209,6 +220,40 @@ def _(place):
             body = check_linked(daemon, send(daemon, clean, evil, ("c.pdf", clean[1])), clean, ("c.pdf", clean[1]))
             assert m.base64_lines(evil[1]) in body, "the infected file is not in the message as it was"
             assert f"a file is infected: {NAME}" in daemon.log()
+
+
+@check("a package in which a virus is known later is ended at its next download, and that is audited")
+def _(place):
+    files = ("a.pdf", infected(300_000))
+    with place.clamd() as clamd, place.daemon(clamd.socket, scan_rescan="1 s") as daemon:
+        clamd.knows("Depollueur.Test.Other", b"nothing of ours has this in it")
+        link = link_in(daemon, send(daemon, files))
+        clamd.knows("Depollueur.Test.EICAR", EICAR)
+        # The scan of its deposit is then older than scan.rescan.
+        wait_until(lambda: daemon.get(f"{link}/1")[0] == 410, "the package to be ended", 20)
+        assert daemon.get(link)[0] == 410
+        audit = daemon.run("drop", "audit").stdout.decode()
+        assert "revoke" in audit and f"a file is infected: {NAME}" in audit, audit
+        clean = ("b.pdf", m.pdf(300_000))
+        link = link_in(daemon, send(daemon, clean))
+        clamd.kill()
+        wait_until(lambda: daemon.get(f"{link}/1")[0] == 503, "the scan to be due, and to fail", 20)
+        with clamd:
+            status, _, served = daemon.get(f"{link}/1")
+            assert status == 200 and served == clean[1], status
+
+
+@check("doctor says whether clamd answers and finds the test file")
+def _(place):
+    with place.clamd() as clamd:
+        daemon = place.daemon(clamd.socket)
+        with daemon:
+            assert f'"{clamd.socket}" finds the test file of EICAR: ClamAV' in daemon.run("doctor").stdout.decode()
+            clamd.knows("Depollueur.Test.Other", b"nothing of ours has this in it")
+            assert "takes the test file of EICAR for clean" in daemon.run("doctor").stdout.decode()
+            clamd.kill()
+            said = daemon.run("doctor").stdout.decode()
+            assert "could not reach clamd" in said and "systemctl start clamav-daemon" in said, said
 
 
 @check("clamd that is killed in the middle of a file puts the message off, and when it is back the message goes through")
