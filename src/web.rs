@@ -98,10 +98,6 @@ const SECURITY_HEADERS: [(&str, &str); 6] = [
     ("x-frame-options", "DENY"),
 ];
 
-/// A token that nobody has. It is looked up in the place of what is no token, so that both take the
-/// same time.
-const DECOY: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaa";
-
 /// When a client that asks for too much at once may ask again.
 const CROWDED: Duration = Duration::from_secs(10);
 
@@ -452,7 +448,7 @@ impl Site {
     async fn find(&self, token: &str, now: Timestamp) -> Result<(Token, Package), Refusal> {
         let parsed = token.parse::<Token>();
         let is_token = parsed.is_ok();
-        let token = parsed.unwrap_or_else(|_| decoy());
+        let token = parsed.unwrap_or_else(|_| Token::nowhere());
         match self.state.drop.find(&token, now).await {
             Ok(Lookup::Live(Package { unlock, .. }) | Lookup::Gone { unlock, .. })
                 if unlock == Unlock::Browser =>
@@ -552,8 +548,4 @@ impl Visitor {
     fn client(&self) -> Client {
         Client::web(self.address)
     }
-}
-
-fn decoy() -> Token {
-    DECOY.parse().expect("26 letters are a token")
 }

@@ -72,6 +72,14 @@ pub enum DropError {
     /// The virus scan speaks against a file that was deposited: nothing was kept.
     #[error(transparent)]
     Scan(#[from] Objection),
+    /// Somebody else can, or could, change what the drop trusts: an admin must look, and act.
+    #[error("\"{}\" cannot be trusted: {reason}", path.display())]
+    Exposed {
+        /// The directory or the file.
+        path: PathBuf,
+        /// Why, and what to type.
+        reason: String,
+    },
     /// An admin suspended the login that deposits: nothing was kept, and trying again is no use.
     #[error("this login is suspended by an admin")]
     Suspended,

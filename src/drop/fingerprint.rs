@@ -28,14 +28,16 @@ const KEY_BYTES: usize = 32;
 /// Reads the drop's own key, or makes it for a drop that has nothing yet.
 ///
 /// # Errors
-/// It cannot be read; or it is missing although something is known by it.
+/// It cannot be read, or somebody else may have made it; or it is missing although something is known by it.
 pub(super) fn key(directory: &Directory, records: &dyn Records) -> Result<hmac::Key, DropError> {
     if !directory.has(FILE)? && !records.has_no_fingerprint()? {
         let reason = "it is missing, and files that are blocked are known by it; \
                       put it back from the backup, or type: depollueur drop new-key";
         return Err(DropError::damaged(&directory.child(FILE), reason));
     }
-    read_or_make(directory, random)
+    let key = read_or_make(directory, random)?;
+    directory.refuse_planted(FILE)?;
+    Ok(key)
 }
 
 /// Makes a key in place of one that is lost. What is blocked is known by the new one at once; files that were

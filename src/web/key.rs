@@ -6,7 +6,7 @@ use axum::{
 };
 use jiff::Timestamp;
 
-use super::{Gone, Refusal, Site, decoy};
+use super::{Gone, Refusal, Site};
 use crate::drop::{Door, Lookup, Origin, RecordId, SealedPackage, Token};
 
 /// What names a package in a path.
@@ -70,7 +70,7 @@ impl Asked {
         let parsed = text.parse::<Token>();
         Self {
             is_key: parsed.is_ok(),
-            key: Key::Token(parsed.unwrap_or_else(|_| decoy())),
+            key: Key::Token(parsed.unwrap_or_else(|_| Token::nowhere())),
         }
     }
 
@@ -78,7 +78,7 @@ impl Asked {
         let parsed = text.parse::<RecordId>();
         Self {
             is_key: parsed.is_ok(),
-            key: Key::Id(parsed.unwrap_or_else(|_| RecordId::from(&decoy()))),
+            key: Key::Id(parsed.unwrap_or_else(|_| RecordId::from(&Token::nowhere()))),
         }
     }
 }

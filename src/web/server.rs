@@ -21,7 +21,12 @@ use std::{
     time::Duration,
 };
 
-use axum::Router;
+use axum::{
+    Router,
+    http::{StatusCode, Version, header},
+    middleware::{self, Next},
+    response::{IntoResponse as _, Response},
+};
 use hyper::{
     Request,
     body::Incoming,
@@ -137,6 +142,7 @@ pub async fn serve(
     limits: ServerLimits,
     shutdown: impl Future<Output = ()>,
 ) {
+    let router = router.layer(middleware::from_fn(one_host));
     let slots = Arc::new(Semaphore::new(limits.max_connections));
     let crowd = Crowd::new(limits.max_connections_per_address);
     let graceful = GracefulShutdown::new();
@@ -164,6 +170,23 @@ pub async fn serve(
         );
     }
     connections.shutdown().await;
+}
+
+/// Refuses a request that does not say for which host it is, or says it twice: a proxy before us may have read the
+/// other one (RFC 9112, section 3.2). HTTP/1.0 need not say it.
+async fn one_host(request: axum::extract::Request, next: Next) -> Response {
+    let hosts = request.headers().get_all(header::HOST).iter().count();
+    let is_old = request.version() < Version::HTTP_11;
+    if hosts == 1 || (hosts == 0 && is_old) {
+        return next.run(request).await;
+    }
+    let fields = [
+        (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    let text = "a request has one Host field\n";
+    (StatusCode::BAD_REQUEST, fields, text).into_response()
 }
 
 /// The next connection, with its slot. Never fails: an error of `accept` is retried, for a client

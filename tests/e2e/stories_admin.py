@@ -146,7 +146,7 @@ def _(lab):
         done = daemon.run("drop", "revoke", "-", "--reason", "x", data=f"{link}\n<{other}>\n".encode())
         assert done.returncode == 0 and len(listed(daemon, "--state", "revoked")) == 2, done.stderr
         fails(daemon.run("drop", "show", link[:-3]), 64, "23 characters of 26")
-        elsewhere = "https://other.example.org/" + "a" * 26
+        elsewhere = "https://other.example.org/" + "b" * 25 + "a"
         fails(daemon.run("drop", "show", elsewhere), 1, "other.example.org", daemon.settings["web_public_url"])
         fails(daemon.run("drop", "get", elsewhere, "--into", "/nonexistent"), 1, "other.example.org")
 

@@ -4,7 +4,7 @@ use std::{
     collections::HashSet,
     fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError},
     io::{self, ErrorKind, IoSliceMut, Write as _},
-    os::unix::fs::{DirBuilderExt, FileExt as _, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, FileExt as _, MetadataExt as _, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -106,6 +106,7 @@ impl Directory {
                 .filter(|parent| !parent.as_os_str().is_empty());
             sync_directory(parent.unwrap_or(Path::new(".")))?;
         }
+        refuse_open(directory)?;
         make_directory(&this.drafts)?;
         make_directory(&this.blobs)?;
         sync_directory(directory)?;
@@ -184,6 +185,33 @@ impl Directory {
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
             Err(e) => Err(DropError::io("look at", &path, e)),
         }
+    }
+
+    /// Refuses a secret that somebody else may have put there, or may read or change.
+    pub(in crate::drop) fn refuse_planted(&self, name: &str) -> Result<()> {
+        let path = self.child(name);
+        let look =
+            |path: &Path| fs::symlink_metadata(path).map_err(|e| DropError::io("look at", path, e));
+        let (home, file) = (look(&self.directory)?, look(&path)?);
+        let shown = path.display();
+        let is_own = [home.uid(), rustix::process::geteuid().as_raw()].contains(&file.uid());
+        let mode = file.mode() & 0o777;
+        let reason = if !file.is_file() {
+            "it is no file; look who put it there, and put the right one back from the backup"
+                .into()
+        } else if !is_own {
+            let (user, owner) = (file.uid(), home.uid());
+            format!(
+                "it belongs to user {user}; if it is the right one, type: chown {owner} {shown}"
+            )
+        } else if mode & 0o077 != 0 {
+            format!(
+                "others may use it (mode {mode:04o}); if it is the right one, type: chmod go= {shown}"
+            )
+        } else {
+            return Ok(());
+        };
+        Err(DropError::Exposed { path, reason })
     }
 
     /// The path of a file in the directory.
@@ -437,6 +465,20 @@ impl Blob for OpenFile {
     fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// Refuses a directory in which anybody may put and rename files.
+fn refuse_open(directory: &Path) -> Result<()> {
+    let found = fs::metadata(directory).map_err(|e| DropError::io("look at", directory, e))?;
+    if found.mode() & 0o002 == 0 {
+        return Ok(());
+    }
+    let (mode, shown) = (found.mode() & 0o7777, directory.display());
+    let reason = format!("all users may write there (mode {mode:04o}); type: chmod o-w {shown}");
+    Err(DropError::Exposed {
+        path: directory.to_owned(),
+        reason,
+    })
 }
 
 /// Removes a file. False when it was not there.

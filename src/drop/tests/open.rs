@@ -49,6 +49,42 @@ async fn a_drop_that_works_probes_well_and_leaves_nothing() {
     assert_eq!(drop.drafts().len(), 0);
 }
 
+#[test]
+fn a_drop_in_which_all_may_write_is_refused_and_so_is_a_key_of_others() {
+    use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+    let drop = fixture();
+    let (home, key) = (drop.directory(), drop.directory().join("drop.key"));
+    let mode = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let open = || Drop::open(&config(drop.directory())).map(|_| ());
+    let refused = |what: &str| {
+        let error = open().unwrap_err();
+        assert!(matches!(error, DropError::Exposed { .. }), "{error}");
+        assert!(error.to_string().contains(what), "{error}");
+    };
+    for bad in [0o707, 0o777, 0o1777, 0o702] {
+        mode(&home, bad);
+        refused("type: chmod o-w ");
+    }
+    mode(&home, 0o755);
+    for bad in [0o644, 0o640, 0o620, 0o602] {
+        mode(&key, bad);
+        refused("type: chmod go= ");
+    }
+    mode(&key, 0o600);
+    open().unwrap();
+    if rustix::process::geteuid().is_root() {
+        chown(&key, Some(65_534), None).unwrap();
+        refused("type: chown 0 ");
+        chown(&key, Some(0), None).unwrap();
+    }
+    let other = drop.home.path().join("other");
+    fs::rename(&key, &other).unwrap();
+    symlink(&other, &key).unwrap();
+    refused("it is no file");
+}
+
 #[tokio::test]
 async fn a_drop_whose_records_cannot_be_written_probes_ill() {
     let drop = fixture();

@@ -3,6 +3,27 @@
 use super::*;
 
 #[tokio::test]
+async fn a_request_has_one_host() {
+    let site = Fixture::new().await;
+    for (line, hosts, expected) in [
+        ("HTTP/1.1", "Host: x\r\n", "200"),
+        ("HTTP/1.1", "", "400"),
+        ("HTTP/1.1", "Host: x\r\nHost: x\r\n", "400"),
+        ("HTTP/1.1", "Host: x\r\nHOST: evil.example\r\n", "400"),
+        ("HTTP/1.0", "", "200"),
+        ("HTTP/1.0", "Host: x\r\nHost: y\r\n", "400"),
+    ] {
+        let request = format!("GET /robots.txt {line}\r\n{hosts}Connection: close\r\n\r\n");
+        let mut stream = TcpStream::connect(site.address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let status = answer.split(' ').nth(1);
+        assert_eq!(status, Some(expected), "{request}");
+    }
+}
+
+#[tokio::test]
 async fn header_that_never_ends_closes_the_connection() {
     let limits = ServerLimits {
         timeout: Duration::from_millis(200),

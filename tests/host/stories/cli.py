@@ -66,7 +66,7 @@ def a_link_is_taken_as_mail_shows_it_and_from_standard_input(host):
         code, shown = said(host, f"depollueur drop show '{text}'")
         assert code == 0 and "rapport.pdf" in shown, (text, shown)
     assert "rapport.pdf" in host.must("depollueur drop show -", input=f"<{link}>\n")
-    code, text = said(host, "depollueur drop show https://elsewhere.example/" + "a" * 26)
+    code, text = said(host, "depollueur drop show https://elsewhere.example/" + "b" * 25 + "a")
     assert code == 1 and "elsewhere.example" in text, text
 
 
