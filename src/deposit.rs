@@ -374,10 +374,12 @@ impl FromRequestParts<Deposits> for Caller {
         let secret =
             bearer(&parts.headers).ok_or_else(|| deposits.turn_away("no bearer token was sent"))?;
         let found = deposits.0.drop.find_uploader(secret, Timestamp::now());
-        found
-            .await?
-            .map(Self)
-            .ok_or_else(|| deposits.turn_away("the bearer token is not valid"))
+        let found = found.await?;
+        if let (Some(_), Some(known)) = (&found, parts.extensions.get::<drain::Known>()) {
+            known.is_now();
+        }
+        let turn_away = || deposits.turn_away("the bearer token is not valid");
+        found.map(Self).ok_or_else(turn_away)
     }
 }
 

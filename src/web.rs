@@ -265,6 +265,7 @@ async fn guard(State(site): Shared, mut request: Request, next: Next) -> Respons
     let wanted = site.wanted(request.uri(), request.headers());
     let address = site.proxies.client(request.extensions(), request.headers());
     let network = address.map(Network::of);
+    let embedded = is_embedded(request.headers());
     let mut response = match site.admit(&request, network) {
         Ok(place) => {
             request.extensions_mut().insert(Visitor { address, place });
@@ -277,9 +278,10 @@ async fn guard(State(site): Shared, mut request: Request, next: Next) -> Respons
             response
         }
         Err(Barrier::TooMany(wait)) => site.pages.problem(wanted, Problem::TooMany(wait)),
+        Err(Barrier::Embedded) => site.pages.problem(wanted, Problem::NotFound),
     };
     let status = response.status().as_u16();
-    if let Some(network) = network.filter(|_| status == 404) {
+    if let Some(network) = network.filter(|_| status == 404 && !embedded) {
         site.misses.charge(network);
     }
     site.harden(response.headers_mut());
@@ -289,10 +291,25 @@ async fn guard(State(site): Shared, mut request: Request, next: Next) -> Respons
     response
 }
 
+/// Whether a page of another site asks, and not its reader: for an image, a frame, a script. Nothing of ours is made for
+/// that, and it is not looked up, so that nobody guesses by it; nor is it charged, for a page full of wrong links
+/// would lock out all who read it behind one address. Browsers alone send these fields, and a page cannot change
+/// them (Fetch Metadata Request Headers, sections 2.1 and 2.4).
+fn is_embedded(headers: &HeaderMap) -> bool {
+    let is = |name: &str, word: &str| headers.get(name).is_some_and(|value| value == word);
+    is("sec-fetch-site", "cross-site")
+        && headers.contains_key("sec-fetch-dest")
+        // "empty" is also what browsers say when a reader saves the target of a link.
+        && !is("sec-fetch-dest", "document")
+        && !is("sec-fetch-dest", "empty")
+}
+
 /// Why a request goes no further than the guard.
 enum Barrier {
     /// Only these methods can be used.
     Method(&'static str),
+    /// Another site wants to show it as a part of its own page.
+    Embedded,
     /// The client asked for too much; it may ask again after this time.
     TooMany(Duration),
 }
@@ -436,6 +453,9 @@ impl Site {
         let Some(client) = client.filter(|_| guesses) else {
             return Ok(None);
         };
+        if is_embedded(request.headers()) {
+            return Err(Barrier::Embedded);
+        }
         self.misses.check(client)?;
         if is_post {
             self.posts.take(client)?;

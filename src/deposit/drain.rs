@@ -2,12 +2,17 @@
 //!
 //! A client that is refused while it still sends sees the refusal only if the connection stays
 //! open: closing a socket with unread bytes resets it, and the reset may overtake the answer. So the
-//! rest of a body is read and thrown away, for a bounded time, after the answer went out. A client
+//! rest of a body is read and thrown away, for a bounded time, after the answer went out: for a minute, or a moment
+//! where nobody showed a valid token. A client
 //! that asked first (`Expect: 100-continue`, RFC 9110, section 10.1.1) and was never told to go on
 //! sends nothing, and nothing is read.
 
 use std::{
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -24,13 +29,36 @@ use futures_util::StreamExt as _;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::{runtime::Handle, time::timeout};
 
-/// For so long an unwanted body is read.
+/// For so long an unwanted body of an uploader is read.
 const DRAIN_MAX: Duration = Duration::from_secs(60);
+/// For so long one of somebody without a valid token.
+const STRANGERS_DRAIN_MAX: Duration = Duration::from_secs(2);
+
+/// Whether a request came with a valid token; each request has one.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Known(Arc<AtomicBool>);
+
+impl Known {
+    /// It did.
+    pub(super) fn is_now(&self) {
+        self.0.store(true, Relaxed);
+    }
+
+    fn patience(&self) -> Duration {
+        match self.0.load(Relaxed) {
+            true => DRAIN_MAX,
+            false => STRANGERS_DRAIN_MAX,
+        }
+    }
+}
 
 /// Wraps the body of each request, so that the rest of it is drained.
 pub(super) async fn drain_unread(request: Request, next: Next) -> Response {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    let known = Known::default();
+    parts.extensions.insert(known.clone());
     let body = Drained {
+        known,
         asks_first: asks_first(&parts.headers),
         body,
         ended: false,
@@ -41,6 +69,7 @@ pub(super) async fn drain_unread(request: Request, next: Next) -> Response {
 
 /// A body whose rest is read when it is dropped.
 struct Drained {
+    known: Known,
     body: Body,
     asks_first: bool,
     polled: bool,
@@ -78,7 +107,7 @@ impl Drop for Drained {
         }
         let body = std::mem::take(&mut self.body);
         if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(timeout(DRAIN_MAX, drain(body)));
+            runtime.spawn(timeout(self.known.patience(), drain(body)));
         }
     }
 }
@@ -92,4 +121,44 @@ async fn drain(body: Body) {
 fn asks_first(headers: &HeaderMap) -> bool {
     let expect = headers.get(header::EXPECT);
     expect.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+    use tokio::time::{advance, sleep};
+
+    use super::*;
+
+    /// Whether a body that never ends is still read so long after it was refused.
+    async fn is_read_after(known: &Known, time: Duration) -> bool {
+        let alive = Arc::new(());
+        let (held, gone) = (Arc::clone(&alive), Arc::downgrade(&alive));
+        drop(alive);
+        let endless = stream::unfold(held, async |held| {
+            sleep(Duration::from_millis(100)).await;
+            Some((Ok::<_, std::io::Error>(Bytes::from_static(b"x")), held))
+        });
+        drop(Drained {
+            known: known.clone(),
+            body: Body::from_stream(endless),
+            asks_first: false,
+            polled: false,
+            ended: false,
+        });
+        tokio::task::yield_now().await;
+        advance(time).await;
+        sleep(Duration::from_millis(1)).await;
+        gone.upgrade().is_some()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn strangers_are_listened_to_for_a_moment_and_uploaders_for_a_minute() {
+        let (second, known) = (Duration::from_secs(1), Known::default());
+        assert!(is_read_after(&known, second).await);
+        assert!(!is_read_after(&known, 2 * second).await);
+        known.is_now();
+        assert!(is_read_after(&known, 59 * second).await);
+        assert!(!is_read_after(&known, 60 * second).await);
+    }
 }

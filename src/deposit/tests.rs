@@ -471,7 +471,7 @@ async fn a_refused_upload_of_100_megabytes_sees_why() {
     let unknown = lab.package();
     assert_eq!(unknown.send(0, stream_of(100)).await.0, 404);
     assert_eq!(
-        lab.package().of("dpl_x").send(0, stream_of(100)).await.0,
+        lab.package().of("dpl_x").send(0, stream_of(10)).await.0,
         401
     );
     let package = lab.begun().await;

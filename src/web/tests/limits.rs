@@ -64,6 +64,36 @@ async fn an_ipv6_network_is_one_guesser() {
 }
 
 #[tokio::test]
+async fn a_page_of_another_site_locks_nobody_out_and_learns_nothing() {
+    let site = Fixture::with(limits(), strict()).await;
+    let ask = async |path: &str, fields: &[(&str, &str)]| {
+        let mut all = by("198.51.100.7").to_vec();
+        all.extend_from_slice(fields);
+        site.ask("GET", path, &all).await.status
+    };
+    let cross = ("Sec-Fetch-Site", "cross-site");
+    for dest in ["image", "iframe", "script", "style"] {
+        for _ in 0..5 {
+            assert_eq!(ask(MISS, &[cross, ("Sec-Fetch-Dest", dest)]).await, 404);
+        }
+        let live = ask(&site.path("/1"), &[cross, ("Sec-Fetch-Dest", dest)]).await;
+        assert_eq!(live, 404, "it is looked up");
+    }
+    // Who follows a link from another site is a reader, and pays for what leads nowhere.
+    let reader = [cross, ("Sec-Fetch-Dest", "document")];
+    assert_eq!(ask(&site.path(""), &reader).await, 200);
+    for _ in 0..3 {
+        assert_eq!(ask(MISS, &reader).await, 404);
+    }
+    assert_eq!(ask(MISS, &reader).await, 429);
+    let own = [
+        ("Sec-Fetch-Site", "same-origin"),
+        ("Sec-Fetch-Dest", "empty"),
+    ];
+    assert_eq!(ask(MISS, &own).await, 429);
+}
+
+#[tokio::test]
 async fn who_is_no_trusted_proxy_cannot_choose_an_address() {
     let config = WebConfig {
         trusted_proxies: Vec::new(),
