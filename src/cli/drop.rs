@@ -63,7 +63,7 @@ pub(super) enum Command {
     /// Lists the files that are refused.
     Blocks(look::BlocksOptions),
     /// Makes a key in place of drop.key, when that is lost; what is blocked stays so.
-    NewKey(act::NewKeyOptions),
+    Rekey(act::RekeyOptions),
     /// Destroys what is past its expiry and grace period, and left-overs.
     Sweep(sweep::Options),
     /// Lets milters of other hosts deposit, each with a token of its own.
@@ -92,7 +92,7 @@ pub(super) fn run(command: Command) -> Result<(), Failure> {
             Command::Block(options) => act::block(options).await,
             Command::Unblock(options) => act::unblock(options).await,
             Command::Blocks(options) => look::blocks(options).await,
-            Command::NewKey(options) => act::new_key(options),
+            Command::Rekey(options) => act::rekey(options),
             Command::Sweep(options) => sweep::run(options).await,
             Command::Token(command) => token::run(command).await,
         }

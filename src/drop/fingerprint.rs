@@ -32,7 +32,7 @@ const KEY_BYTES: usize = 32;
 pub(super) fn key(directory: &Directory, records: &dyn Records) -> Result<hmac::Key, DropError> {
     if !directory.has(FILE)? && !records.has_no_fingerprint()? {
         let reason = "it is missing, and files that are blocked are known by it; \
-                      put it back from the backup, or type: depollueur drop new-key";
+                      put it back from the backup, or type: depollueur drop rekey";
         return Err(DropError::damaged(&directory.child(FILE), reason));
     }
     let key = read_or_make(directory, random)?;

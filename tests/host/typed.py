@@ -185,6 +185,7 @@ NOT_TYPED: dict[str, str] = {
         "as doctor tells it; the table is the admin's, src/cli/doctor/settings.rs has the test",
     "postconf -P 'submission/inet/smtpd_sender_restrictions = reject_sender_login_mismatch'":
         "as doctor tells it; src/cli/doctor/settings.rs has the test",
+    "chown {owner} {shown}": "for a key of somebody else; src/drop/tests/open.rs has the test",
     "depollueur why": NAMED,
     "depollueur why 4abCDe12xyz": "stories/cli.py asks with the queue ids, message ids and links of its own mail",
     "systemctl edit depollueur.service": "as systemctl edit depollueur, which a story types",
@@ -219,7 +220,7 @@ NOT_TYPED: dict[str, str] = {
     "depollueur drop extend": NAMED,
     "depollueur drop extend --until": NAMED,
     "depollueur drop list": NAMED,
-    "depollueur drop new-key": "for a key that is lost; src/drop/tests/damage.rs loses it",
+    "depollueur drop rekey": "for a key that is lost; src/drop/tests/damage.rs loses it",
     "depollueur drop restore": NAMED,
     "depollueur drop revoke": NAMED,
     "depollueur drop suspend": NAMED,

@@ -105,12 +105,12 @@ pub(in crate::cli) struct UnblockOptions {
 }
 
 #[derive(Args, Debug)]
-pub(in crate::cli) struct NewKeyOptions {
+pub(in crate::cli) struct RekeyOptions {
     #[command(flatten)]
     config: ConfigOptions,
 }
 
-pub(super) fn new_key(options: NewKeyOptions) -> Result<(), Failure> {
+pub(super) fn rekey(options: RekeyOptions) -> Result<(), Failure> {
     let config = options.config.load()?;
     owner::act_as_owner(&config.drop.directory)?;
     let key = config.drop.directory.join("drop.key");

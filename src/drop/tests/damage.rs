@@ -65,7 +65,7 @@ async fn a_lost_key_is_damage_as_long_as_something_is_known_by_it() {
     lose();
     let error = Drop::open(&config).unwrap_err();
     assert!(matches!(error, DropError::Damaged { .. }));
-    assert!(error.to_string().contains("drop new-key"), "{error}");
+    assert!(error.to_string().contains("drop rekey"), "{error}");
     assert!(!key.exists());
     let blocked = drop.drop.block(sha256, now, Client::ADMIN, "").await;
     assert!(blocked.unwrap().0);
