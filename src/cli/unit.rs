@@ -18,7 +18,8 @@ pub(super) const SOCKET: &str = "depollueur.socket";
 const PROPERTIES: &str = "--property=Id,LoadState,ActiveState,SubState,Result,UnitFileState,FragmentPath,Listen,\
                           ConditionResult,User,ProtectSystem,ProtectHome,PrivateTmp,ReadWritePaths,BindPaths,\
                           StateDirectory,RuntimeDirectory,InaccessiblePaths,NoNewPrivileges,MemoryDenyWriteExecute,\
-                          IPAddressAllow,IPAddressDeny,AmbientCapabilities,ExecMainStatus,NRestarts,Names,InvocationID";
+                          IPAddressAllow,IPAddressDeny,AmbientCapabilities,Group,SupplementaryGroups,\
+                          PrivateUsers,PrivateNetwork,ReadOnlyPaths,BindReadOnlyPaths,RestrictAddressFamilies,ExecMainStatus,NRestarts,Names,InvocationID";
 
 /// A unit, by its properties.
 #[derive(Clone, Debug, Default)]
