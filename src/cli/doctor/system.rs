@@ -102,7 +102,20 @@ fn check_drop(report: &mut Report, directory: &Path) {
     let shown = quoted(&directory.display().to_string());
     let home = match fs::metadata(directory) {
         Ok(home) if home.is_dir() => home,
-        Ok(_) => return report.error(check, format_args!("{shown} is no directory"), []),
+        Ok(_) => {
+            let fix = format!(
+                "mv {shown} {}",
+                quoted(&format!("{}.old", directory.display()))
+            );
+            let message = format!(
+                "{shown} is no directory: it must be moved away, and the daemon makes one when it starts"
+            );
+            return report.error(
+                check,
+                message,
+                [fix, "systemctl restart depollueur".to_owned()],
+            );
+        }
         Err(error) => {
             let message =
                 format!("could not look at {shown}: {error}; the daemon makes it when it starts");
