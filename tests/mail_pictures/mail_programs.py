@@ -16,6 +16,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -37,6 +38,8 @@ def message_id(raw: bytes) -> str:
 class Screen:
     """An X display and a session bus, for programs with windows."""
 
+    NUMBERS = threading.Lock()
+
     def __init__(self, home: Path, **environment: str):
         self.home = home
         self.environment = {
@@ -50,8 +53,11 @@ class Screen:
         settings = self.home / ".config" / "gtk-3.0"
         settings.mkdir(parents=True)
         (settings / "settings.ini").write_text("[Settings]\ngtk-cursor-blink=0\ngtk-enable-animations=0\n")
-        self.environment["DISPLAY"] = ":" + self._told(
-            "Xvfb", "-displayfd", "1", "-screen", "0", f"{WIDTH}x{HEIGHT}x24", "-nolisten", "tcp")
+        # Two that look for a free number at the same time may take the socket from each other.
+        with self.NUMBERS:
+            self.environment["DISPLAY"] = ":" + self._told(
+                "Xvfb", "-displayfd", "1", "-screen", "0", f"{WIDTH}x{HEIGHT}x24", "-nolisten", "tcp")
+            wait_until(lambda: self.ask("xdotool", "getdisplaygeometry"), "the display to answer", 30)
         self.environment["DBUS_SESSION_BUS_ADDRESS"] = self._told("dbus-daemon", "--session", "--nofork", "--print-address")
         return self
 
@@ -75,7 +81,7 @@ class Screen:
         return done.stdout
 
     def windows(self, name: str) -> list[str]:
-        """The visible windows whose title contains a word."""
+        """The visible windows whose title has this in it, a regular expression."""
         return self.ask("xdotool", "search", "--onlyvisible", "--name", name).split()
 
     def fill(self, window: str) -> None:
@@ -86,9 +92,17 @@ class Screen:
     def close(self, window: str) -> None:
         self.press("ctrl+w", window, lambda: window not in self.windows("."))
 
-    def press(self, key: str, window: str, answer: Callable):
-        """Presses a key in a window until it is answered: a window that is busy may miss it."""
+    def look_and_close(self, window: str) -> Image.Image:
+        """The picture of a window with a message, once there is something below its buttons."""
+        self.fill(window)
+        picture = wait_until(lambda: with_content(self.settled()), "the window to show something")
+        self.close(window)
+        return picture
+
+    def press(self, key: str, window: str, answer: Callable, first: Callable = lambda: None):
+        """Presses a key in a window, after something else, until it is answered: who is busy may miss either."""
         for _ in range(6):
+            first()
             self.settled()
             self.ask("xdotool", "windowfocus", "--sync", window, "key", key)
             try:
@@ -108,17 +122,23 @@ class Screen:
 
 
 def settled(look: Callable[[], Image.Image], seconds: float = 45.0) -> Image.Image:
-    """The first picture that stays the same for a second and a half."""
+    """The first picture that stays the same for two seconds."""
     end, since, last = time.monotonic() + seconds, time.monotonic(), look()
     while time.monotonic() < end:
         time.sleep(0.3)
         new = look()
         if ImageChops.difference(new, last).getbbox():
             since = time.monotonic()
-        elif time.monotonic() - since > 1.5:
+        elif time.monotonic() - since > 2:
             break
         last = new
     return last
+
+
+def with_content(picture: Image.Image) -> Image.Image | None:
+    """The picture, if there is more than one colour where a message is shown."""
+    darkest, brightest = picture.crop((20, 130, WIDTH - 20, HEIGHT - 60)).convert("L").getextrema()
+    return picture if brightest - darkest > 60 else None
 
 
 class Thunderbird:
@@ -153,19 +173,16 @@ class Thunderbird:
         wait_until(lambda: self.screen.windows("Thunderbird"), "Thunderbird's window", 90)
         self.screen.fill(self.screen.windows("Thunderbird")[-1])
         self.empty = self.screen.settled()
-        self.known = set(self.screen.windows("."))
         return self
 
     def __exit__(self, *error) -> None:
         self.screen.__exit__(*error)
 
     def show(self, raw: bytes, path: Path) -> Image.Image:
+        known = set(self.screen.windows("."))
         self.screen.start("thunderbird", "--profile", str(self.profile), str(path))
-        window = wait_until(lambda: set(self.screen.windows(".")) - self.known, f"Thunderbird to open {path.name}", 60).pop()
-        self.screen.fill(window)
-        picture = self.screen.settled()
-        self.screen.close(window)
-        return picture
+        window = wait_until(lambda: set(self.screen.windows(".")) - known, f"Thunderbird to open {path.name}", 60).pop()
+        return self.screen.look_and_close(window)
 
 
 class Evolution:
@@ -194,10 +211,9 @@ class Evolution:
     def __enter__(self) -> Evolution:
         self.screen.__enter__()
         self.screen.start("evolution", "--component=mail", "--offline")
-        self.main = wait_until(lambda: self.screen.windows("."), "Evolution's window", 90)[0]
+        self.main = wait_until(lambda: self.screen.windows("^Mail$"), "Evolution's window", 90)[0]
         self.screen.fill(self.main)
         self.empty = self.screen.settled()
-        self.known = set(self.screen.windows("."))
         return self
 
     def __exit__(self, *error) -> None:
@@ -205,12 +221,13 @@ class Evolution:
         self.screen.__exit__(*error)
 
     def show(self, raw: bytes, path: Path) -> Image.Image:
-        self.screen.start("evolution", f"mid:{message_id(raw).strip('<>')}")
-        window = self.screen.press("ctrl+o", self.main, lambda: set(self.screen.windows(".")) - self.known).pop()
-        self.screen.fill(window)
-        picture = self.screen.settled()
-        self.screen.close(window)
-        return picture
+        known = set(self.screen.windows("."))
+
+        def search() -> None:
+            self.screen.start("evolution", f"mid:{message_id(raw).strip('<>')}").wait(60)
+
+        window = self.screen.press("ctrl+o", self.main, lambda: set(self.screen.windows(".")) - known, search).pop()
+        return self.screen.look_and_close(window)
 
 
 class Roundcube:

@@ -217,7 +217,7 @@ def undeclared() -> bytes:
 
 
 def right_to_left() -> bytes:
-    words = "مرحبا يان،\n\nتجدون طيه تقرير الجمعية العامة.\n\nمع أطيب التحيات\nكاميل\n"
+    words = "مرحبا يان،\n\nتجدون طيه تقرير الجمعية العامة.\n\nمع أطيب التحيات\nكاميل\nAssociation Ker Avel\n"
     both = multipart("alternative", text(words, encoding="base64"), page(f'<div dir="rtl">{paragraphs(words)}</div>'))
     files = [attachment("تقرير الجمعية العامة.pdf"), attachment("photos.zip", "application/zip")]
     return message("تقرير الجمعية العامة", multipart("mixed", both, *files))
@@ -238,5 +238,5 @@ SHAPES = {
     "winmail": (winmail, ["ci-joint le tableau", "tableau.xls"]),
     "digest": (digest, ["table des mati", "voici le compte rendu 1"]),
     "undeclared": (undeclared, ["voici le compte rendu", "belle journ"]),
-    "right-to-left": (right_to_left, ["photos.zip"]),
+    "right-to-left": (right_to_left, ["association ker avel"]),
 }
