@@ -90,7 +90,11 @@ class Screen:
                  "windowraise", window, "windowfocus", window, "mousemove", str(WIDTH - 1), str(HEIGHT - 1))
 
     def close(self, window: str) -> None:
-        self.press("ctrl+w", window, lambda: window not in self.windows("."))
+        """Closes a window. One that stays does no harm: the next is put above it."""
+        try:
+            self.press("ctrl+w", window, lambda: window not in self.windows("."), self.settled)
+        except LabError:
+            pass
 
     def look_and_close(self, window: str) -> Image.Image:
         """The picture of a window with a message, once there is something below its buttons."""
@@ -101,18 +105,17 @@ class Screen:
 
     def press(self, key: str, window: str, answer: Callable, first: Callable = lambda: None):
         """Presses a key in a window, after something else, until it is answered: who is busy may miss either."""
-        for _ in range(6):
+        for _ in range(4):
             first()
-            self.settled()
             self.ask("xdotool", "windowfocus", "--sync", window, "key", key)
             try:
                 return wait_until(answer, key, 10)
             except LabError:
                 pass
-        raise LabError(f"{key} was pressed six times, and nothing happened")
+        raise LabError(f"{key} was pressed four times, and nothing happened")
 
     def look(self) -> Image.Image:
-        raw = subprocess.run(["import", "-silent", "-window", "root", "png:-"], env=self.environment,
+        raw = subprocess.run(["import", "-silent", "-window", "root", "ppm:-"], env=self.environment,
                              stdout=subprocess.PIPE, check=True, timeout=60).stdout
         return Image.open(io.BytesIO(raw)).convert("RGB")
 
@@ -225,6 +228,7 @@ class Evolution:
 
         def search() -> None:
             self.screen.start("evolution", f"mid:{message_id(raw).strip('<>')}").wait(60)
+            self.screen.settled()
 
         window = self.screen.press("ctrl+o", self.main, lambda: set(self.screen.windows(".")) - known, search).pop()
         return self.screen.look_and_close(window)
