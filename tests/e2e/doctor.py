@@ -167,6 +167,8 @@ class System:
         daemon.config.chmod(0o640)
         proxy = Proxy(self.certificates["good"], daemon.web_port)
         right = Right(self, daemon, proxy)
+        right.set("smtpd_sender_login_maps = static:alice",
+                  "smtpd_sender_restrictions = reject_authenticated_sender_login_mismatch")
         right.postconf("-MX", f"127.0.0.1:{self.lab.ports['tcp']}/inet")
         right.set("smtpd_forbid_bare_newline = normalize")
         daemon.start()
@@ -562,6 +564,11 @@ def _(r):
     r.set("smtpd_forbid_bare_newline = no")
 
 
+@wrong("users may send as anybody", "postfix.sender-login", "warning", "reject_sender_login_mismatch'")
+def _(r):
+    r.postconf("-X", "smtpd_sender_restrictions")
+
+
 @wrong("more sessions than max_connections", "milter.max-connections", "warning", "max_connections = 8000")
 def _(r):
     r.set("default_process_limit = 1000")
@@ -652,7 +659,7 @@ def _(r):
     os.chown(stray, pwd.getpwnam("nobody").pw_uid, -1)
 
 
-@wrong("others may read the key of the drop", "drop.directory", "error", "chmod go= ")
+@wrong("others may read the key of the drop", "drop.directory", "error", "chmod go= ", also=("drop.upload",))
 def _(r):
     (r.daemon.drop / "drop.key").chmod(0o644)
 
