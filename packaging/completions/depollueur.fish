@@ -129,34 +129,39 @@ complete -c depollueur -n "__fish_depollueur_using_subcommand stats" -l config -
 complete -c depollueur -n "__fish_depollueur_using_subcommand stats" -l set -d 'Sets one value over file and environment: --set detach.threshold="1 MB"' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand stats" -l json -d 'Writes JSON'
 complete -c depollueur -n "__fish_depollueur_using_subcommand stats" -s h -l help -d 'Print help'
-complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke block unblock blocks sweep token" -s h -l help -d 'Print help'
-complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke block unblock blocks sweep token" -f -a "get" -d 'Fetches the files behind a link'
-complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke block unblock blocks sweep token" -f -a "list" -d 'Lists packages, those deposited last first'
-complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke block unblock blocks sweep token" -f -a "show" -d 'Shows all that is known of a package'
-complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke block unblock blocks sweep token" -f -a "audit" -d 'Shows what was done with packages, oldest first'
-complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke block unblock blocks sweep token" -f -a "extend" -d 'Lets a live package be fetched for longer'
-complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke block unblock blocks sweep token" -f -a "restore" -d 'Brings back packages that expired or were revoked, until their files are destroyed'
-complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke block unblock blocks sweep token" -f -a "revoke" -d 'Ends packages at once'
-complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke block unblock blocks sweep token" -f -a "block" -d 'Refuses a file from now on, and ends the packages that hold it'
-complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke block unblock blocks sweep token" -f -a "unblock" -d 'Takes a file again'
-complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke block unblock blocks sweep token" -f -a "blocks" -d 'Lists the files that are refused'
-complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke block unblock blocks sweep token" -f -a "sweep" -d 'Destroys what is past its expiry and grace period, and left-overs'
-complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke block unblock blocks sweep token" -f -a "token" -d 'Lets milters of other hosts deposit, each with a token of its own'
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke suspend resume suspended block unblock blocks rekey sweep token" -s h -l help -d 'Print help'
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke suspend resume suspended block unblock blocks rekey sweep token" -f -a "get" -d 'Fetches the files behind a link'
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke suspend resume suspended block unblock blocks rekey sweep token" -f -a "list" -d 'Lists packages, those deposited last first'
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke suspend resume suspended block unblock blocks rekey sweep token" -f -a "show" -d 'Shows all that is known of a package'
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke suspend resume suspended block unblock blocks rekey sweep token" -f -a "audit" -d 'Shows what was done with packages, oldest first'
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke suspend resume suspended block unblock blocks rekey sweep token" -f -a "extend" -d 'Lets a live package be fetched for longer'
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke suspend resume suspended block unblock blocks rekey sweep token" -f -a "restore" -d 'Brings back packages that expired or were revoked, until their files are destroyed'
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke suspend resume suspended block unblock blocks rekey sweep token" -f -a "revoke" -d 'Ends packages at once'
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke suspend resume suspended block unblock blocks rekey sweep token" -f -a "suspend" -d 'Takes nothing of a login from now on, and ends the packages that it has'
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke suspend resume suspended block unblock blocks rekey sweep token" -f -a "resume" -d 'Takes what a login sends again, and brings back what ended with its suspension'
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke suspend resume suspended block unblock blocks rekey sweep token" -f -a "suspended" -d 'Lists the logins that are suspended'
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke suspend resume suspended block unblock blocks rekey sweep token" -f -a "block" -d 'Refuses a file from now on, and ends the packages that hold it'
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke suspend resume suspended block unblock blocks rekey sweep token" -f -a "unblock" -d 'Takes a file again'
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke suspend resume suspended block unblock blocks rekey sweep token" -f -a "blocks" -d 'Lists the files that are refused'
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke suspend resume suspended block unblock blocks rekey sweep token" -f -a "rekey" -d 'Makes a key in place of drop.key, when that is lost; what is blocked stays so'
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke suspend resume suspended block unblock blocks rekey sweep token" -f -a "sweep" -d 'Destroys what is past its expiry and grace period, and left-overs'
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke suspend resume suspended block unblock blocks rekey sweep token" -f -a "token" -d 'Lets milters of other hosts deposit, each with a token of its own'
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from get" -l into -d 'Directory to write the files into; made if it is missing' -r -F
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from get" -l config -d 'Configuration file; without it /etc/depollueur/depollueur.toml, if that exists' -r -F
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from get" -l set -d 'Sets one value over file and environment: --set detach.threshold="1 MB"' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from get" -s h -l help -d 'Print help'
-complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from list" -l sender -d 'Of this envelope sender, or of a domain: @example.org' -r
-complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from list" -l login -d 'Of this login' -r
-complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from list" -l uploader -d 'Deposited with the token of this name' -r
-complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from list" -l since -d 'Deposited at this time or later: a date, a time, or how long ago' -r
-complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from list" -l until -d 'Deposited before this time' -r
-complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from list" -l queue-id -d 'Of the message with this queue id' -r
-complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from list" -l state -d 'In this state' -r -f -a "live\t''
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from list" -l login -d 'All packages of this login' -r
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from list" -l sender -d 'All packages of this envelope sender, or of a domain: @example.org' -r
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from list" -l uploader -d 'All packages that were deposited with the token of this name' -r
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from list" -l message -d 'All packages of the message with this queue id' -r
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from list" -l since -d 'Of these, those deposited at this time or later: a date, a time, or how long ago' -r
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from list" -l before -d 'Of these, those deposited before this time' -r
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from list" -l state -d 'Of these, those in this state' -r -f -a "live\t''
 expired\t''
 revoked\t''
 blocked\t''
 destroyed\t''"
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from list" -l until -d 'The same as --before' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from list" -l limit -d 'So many at most' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from list" -l config -d 'Configuration file; without it /etc/depollueur/depollueur.toml, if that exists' -r -F
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from list" -l set -d 'Sets one value over file and environment: --set detach.threshold="1 MB"' -r
@@ -181,6 +186,11 @@ complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_s
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from restore" -l message -d 'All packages of the message with this queue id' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from restore" -l since -d 'Of these, those deposited at this time or later: a date, a time, or how long ago' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from restore" -l before -d 'Of these, those deposited before this time' -r
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from restore" -l state -d 'Of these, those in this state' -r -f -a "live\t''
+expired\t''
+revoked\t''
+blocked\t''
+destroyed\t''"
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from restore" -l until -d 'Until when: a date, a time, or how long from now; without it, until it would have expired' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from restore" -l revoked-since -d 'Of these, those revoked at this time or later' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from restore" -l config -d 'Configuration file; without it /etc/depollueur/depollueur.toml, if that exists' -r -F
@@ -192,12 +202,30 @@ complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_s
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from revoke" -l message -d 'All packages of the message with this queue id' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from revoke" -l since -d 'Of these, those deposited at this time or later: a date, a time, or how long ago' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from revoke" -l before -d 'Of these, those deposited before this time' -r
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from revoke" -l state -d 'Of these, those in this state' -r -f -a "live\t''
+expired\t''
+revoked\t''
+blocked\t''
+destroyed\t''"
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from revoke" -l reason -d 'Why; it stands in the audit log' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from revoke" -l config -d 'Configuration file; without it /etc/depollueur/depollueur.toml, if that exists' -r -F
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from revoke" -l set -d 'Sets one value over file and environment: --set detach.threshold="1 MB"' -r
-complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from revoke" -l destroy -d 'Destroys the files at once: they cannot be restored'
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from revoke" -l destroy -d 'Destroys the files at once: they cannot be restored, and running downloads end'
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from revoke" -l json -d 'Writes JSON'
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from revoke" -s h -l help -d 'Print help'
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from suspend" -l login -d 'The login, as the mail server knows it' -r
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from suspend" -l reason -d 'Why; it stands in the list of suspensions and in the audit log' -r
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from suspend" -l config -d 'Configuration file; without it /etc/depollueur/depollueur.toml, if that exists' -r -F
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from suspend" -l set -d 'Sets one value over file and environment: --set detach.threshold="1 MB"' -r
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from suspend" -s h -l help -d 'Print help'
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from resume" -l login -d 'The login, as drop suspended shows it' -r
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from resume" -l config -d 'Configuration file; without it /etc/depollueur/depollueur.toml, if that exists' -r -F
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from resume" -l set -d 'Sets one value over file and environment: --set detach.threshold="1 MB"' -r
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from resume" -s h -l help -d 'Print help'
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from suspended" -l config -d 'Configuration file; without it /etc/depollueur/depollueur.toml, if that exists' -r -F
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from suspended" -l set -d 'Sets one value over file and environment: --set detach.threshold="1 MB"' -r
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from suspended" -l json -d 'Writes JSON'
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from suspended" -s h -l help -d 'Print help'
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from block" -l reason -d 'Why; it stands in the list of blocks and in the audit log' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from block" -l config -d 'Configuration file; without it /etc/depollueur/depollueur.toml, if that exists' -r -F
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from block" -l set -d 'Sets one value over file and environment: --set detach.threshold="1 MB"' -r
@@ -209,6 +237,9 @@ complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_s
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from blocks" -l set -d 'Sets one value over file and environment: --set detach.threshold="1 MB"' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from blocks" -l json -d 'Writes JSON'
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from blocks" -s h -l help -d 'Print help'
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from rekey" -l config -d 'Configuration file; without it /etc/depollueur/depollueur.toml, if that exists' -r -F
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from rekey" -l set -d 'Sets one value over file and environment: --set detach.threshold="1 MB"' -r
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from rekey" -s h -l help -d 'Print help'
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from sweep" -l config -d 'Configuration file; without it /etc/depollueur/depollueur.toml, if that exists' -r -F
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from sweep" -l set -d 'Sets one value over file and environment: --set detach.threshold="1 MB"' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from sweep" -l trust-clock -d 'Destroys at once though the clock jumped, or nothing was swept for days'

@@ -20,6 +20,7 @@ TYPED_BY: dict[str, tuple[str, ...]] = {
         "rsync -a --chown=root:depollueur --chmod=D0750,F0640 /backup/etc/ /etc/depollueur/",
         "systemctl start depollueur.socket depollueur.service",
     ),
+    "cli.root_who_types_the_guides_lines_leaves_nothing_of_roots_in_the_drop": ("depollueur drop audit",),
     "doctor.what_doctor_tells_to_type_mends_what_it_found": (
         "chmod 0700 {shown}",
         "chmod -R go= {shown}",
@@ -170,11 +171,18 @@ NO_SYMPA = "no host here has Sympa; its example was tried by hand"
 MISTAKE = "tests/mistakes has a row for which it is printed"
 MEANT = "the answer to a command line of other habits: tests/mistakes has the rows"
 OUTSIDE = "for who builds the package, not for a host: the harness packs with it, and tests/package.py"
+CLAMD = "the clamd of these hosts is one of ours with one signature, not Debian's unit; tests/e2e/scan.py asks Debian's program"
 CHECKOUT = "for who has the source: a step of tests/run"
 E2E = "tests/e2e/doctor.py makes the fault and types it"
 
 # Command: why no story types it.
 NOT_TYPED: dict[str, str] = {
+    "apt install clamav-daemon": NO_NETWORK,
+    "apt install clamav-daemon clamav-freshclam": NO_NETWORK,
+    "systemctl start clamav-freshclam": NO_NETWORK,
+    "systemctl start clamav-daemon": CLAMD,
+    "systemctl restart clamav-daemon": CLAMD,
+    "journalctl -u clamav-daemon -n 20": CLAMD,
     "curl --mail-rcpt": "names what an admin's own program may use; hosts here have no other host to give mail to",
     "systemctl enable {}": WITH_UNIT,
     "systemctl unmask {}": WITH_UNIT,
