@@ -114,9 +114,11 @@ pub fn complete(name: Option<&str>, media_type: &str, found: Option<&str>) -> St
         return format!("{name}.applefile");
     }
     let extension = of_type(&media_type);
+    // What is a container to its type or to its first bytes may be more to the program that made it.
+    let is_vague = extension.is_none() || CONTAINERS.contains(&media_type.as_str());
     match extension.as_deref().or(found) {
         Some(found) if nameless && extension.is_none() => format!("{NAMELESS}.{found}"),
-        Some(extension) if !has_extension(&name, &media_type) => {
+        Some(extension) if !has_extension(&name, &media_type, is_vague) => {
             format!("{}.{extension}", name.trim_end_matches(['.', ' ']))
         }
         _ => name,
@@ -129,7 +131,7 @@ pub fn lacks_extension(name: Option<&str>, media_type: &str) -> bool {
         return false;
     }
     let media_type = media_type.trim().to_ascii_lowercase();
-    let has = |name: &str| !clean(name).is_empty() && has_extension(name, &media_type);
+    let has = |name: &str| !clean(name).is_empty() && has_extension(name, &media_type, true);
     media_type != APPLEFILE && of_type(&media_type).is_none() && !name.is_some_and(has)
 }
 
@@ -156,18 +158,33 @@ fn of_type(media_type: &str) -> Option<String> {
     (stem != NAMELESS).then(|| extension.to_owned())
 }
 
-/// Whether a name ends in a known extension; among texts, whose kinds nobody counts, in one that looks
-/// like one.
-fn has_extension(name: &str, media_type: &str) -> bool {
+/// Types of files that hold those of other types: by the name only is told which.
+const CONTAINERS: [&str; 6] = [
+    "application/gzip",
+    "application/json",
+    "application/x-gzip",
+    "application/x-zip-compressed",
+    "application/xml",
+    "application/zip",
+];
+
+/// The longest ending that may be an extension that is not known, in bytes.
+const UNKNOWN_BYTES_MAX: usize = 8;
+
+/// Whether a name ends in a known extension; among texts, whose kinds nobody counts, and where nothing
+/// `vague` may stand against it, in one that looks like one. `.001` is one of a split archive.
+fn has_extension(name: &str, media_type: &str, is_vague: bool) -> bool {
     let name = clean(name);
     let Some((stem, extension)) = name.rsplit_once('.') else {
         return false;
     };
-    let is_letters = |b: u8| b.is_ascii_alphanumeric();
-    let looks = extension.len() <= 4 && extension.bytes().all(is_letters);
-    let looks = looks && extension.bytes().any(|b| b.is_ascii_alphabetic());
+    let has_letter = extension.bytes().any(|b| b.is_ascii_alphabetic());
+    let is_short = extension.len() <= UNKNOWN_BYTES_MAX;
+    let is_plain = extension.bytes().all(|b| b.is_ascii_alphanumeric());
+    let looks = is_plain && is_short && (has_letter || extension.len() == 3);
     let is_known = !mime_guess::from_ext(extension).is_empty();
-    !stem.is_empty() && (is_known || media_type.starts_with("text/") && looks)
+    let may_look = is_vague || media_type.starts_with("text/");
+    !stem.is_empty() && (is_known || may_look && looks)
 }
 
 /// Takes the name, or the next free one with a number.

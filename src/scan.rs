@@ -92,6 +92,9 @@ pub enum Objection {
     /// It has more bytes than are scanned.
     #[error("a file has more than the {0} bytes of scan.size_max")]
     Oversize(u64),
+    /// A limit of clamd does not let it be scanned to its end.
+    #[error("a file is too large for clamd: {0}")]
+    Limited(ScanError),
     /// There is no verdict about it.
     #[error("a file could not be scanned: {0}")]
     Unscanned(#[from] ScanError),
@@ -341,24 +344,25 @@ impl Scan {
         }
     }
 
-    /// Ends the file, and waits for the verdict. A file without a byte is clean.
+    /// Ends the file, and waits for the verdict. A file without a byte is clean. False if it is deposited without
+    /// a verdict.
     ///
     /// # Errors
     /// The file is not to be deposited.
-    pub async fn finish(mut self) -> Result<()> {
+    pub async fn finish(mut self) -> Result<bool> {
         let State::Open(session) = &mut self.state else {
-            return Ok(());
+            return Ok(matches!(self.state, State::Idle));
         };
         match session.verdict().await {
             Ok(Verdict::Clean) => {
                 count("clean");
-                Ok(())
+                Ok(true)
             }
             Ok(Verdict::Infected(signature)) => {
                 count("infected");
                 Err(Objection::Infected(signature))
             }
-            Err(error) => self.fail(error),
+            Err(error) => self.fail(error).map(|()| false),
         }
     }
 
@@ -366,15 +370,14 @@ impl Scan {
         if matches!(self.state, State::Waived) {
             return Ok(());
         }
+        self.exceed(Objection::Oversize(self.scanner.0.config.size_max))
+    }
+
+    /// A limit is passed, and would be each time the message came again.
+    fn exceed(&mut self, objection: Objection) -> Result<()> {
         self.state = State::Waived;
         count("oversize");
-        let ScanConfig {
-            size_max,
-            on_oversize,
-            ..
-        } = self.scanner.0.config;
-        let objection = Objection::Oversize(size_max);
-        match on_oversize {
+        match self.scanner.0.config.on_oversize {
             OnOversize::Deliver => Err(objection),
             OnOversize::Deposit => {
                 warn!("{objection}: it is deposited unscanned");
@@ -384,8 +387,13 @@ impl Scan {
     }
 
     fn fail(&mut self, error: ScanError) -> Result<()> {
-        if let State::Open(session) = &self.state {
+        if let State::Open(session) = &self.state
+            && !error.is_limit()
+        {
             self.scanner.avoid(session.index);
+        }
+        if error.is_limit() {
+            return self.exceed(Objection::Limited(error));
         }
         self.state = State::Waived;
         count("failed");
@@ -400,12 +408,22 @@ impl Scan {
     }
 }
 
+impl ScanError {
+    /// Whether clamd says that a limit of its own is passed.
+    fn is_limit(&self) -> bool {
+        match self {
+            Self::Answer { said, .. } | Self::Early { said, .. } => !advice(said).is_empty(),
+            Self::Unreachable { .. } | Self::Stalled { .. } | Self::Broken { .. } => false,
+        }
+    }
+}
+
 impl Objection {
     /// The same in one word.
     pub fn finding(&self) -> Finding {
         match self {
             Self::Infected(_) => Finding::Infected,
-            Self::Oversize(_) => Finding::Oversize,
+            Self::Oversize(_) | Self::Limited(_) => Finding::Oversize,
             Self::Unscanned(_) => Finding::Unscanned,
         }
     }

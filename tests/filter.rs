@@ -295,6 +295,7 @@ async fn the_words_of_a_message_stay_whatever_their_names() {
         ("nor one at the end", vec![&named, &html, &blank], "sGs"),
         ("nor data", vec![&named, &table, &nameless], "sGs"),
         ("encoded blanks", vec![&base64("IA0K"), &html, &pdf], "ssG"),
+        ("a padded one", vec![&base64("DQo="), &html, &pdf], "ssG"),
         ("encoded words", vec![&base64("SA=="), &html, &pdf], "sGG"),
     ] {
         let all: Vec<_> = all.into_iter().cloned().collect();

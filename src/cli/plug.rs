@@ -343,14 +343,6 @@ pub(super) fn unplug(options: &Out) -> Result<(), Failure> {
     }
     let postfix = Postfix::read(options.postfix_config.as_deref()).map_err(unavailable)?;
     let taken = take_out(&editor, &postfix, &config).map_err(unavailable)?;
-    if !changed && !taken {
-        record.end();
-        record.save(&saved).map_err(unavailable)?;
-        if repaired {
-            return say("Done. Postfix is as it was before.\n");
-        }
-        return say("Nothing is to be changed: no list of Postfix has depollueur.\n");
-    }
     let second = rspamd::second(Path::new("/etc/rspamd")).filter(|_| parted);
     let is_kept = second.is_some_and(|second| editor.names(second));
     if parted && !whole && !is_kept {
@@ -358,6 +350,14 @@ pub(super) fn unplug(options: &Out) -> Result<(), Failure> {
         record
             .adopting(&files, || rspamd::join(Path::new("/etc/rspamd")))
             .map_err(unavailable)?;
+    }
+    if !changed && !taken {
+        record.end();
+        record.save(&saved).map_err(unavailable)?;
+        if repaired {
+            return say("Done. Postfix is as it was before.\n");
+        }
+        return say("Nothing is to be changed: no list of Postfix has depollueur.\n");
     }
     editor.reload().map_err(unavailable)?;
     if parted && whole {

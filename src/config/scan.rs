@@ -102,7 +102,7 @@ impl Default for ScanConfig {
             on_failure: OnUnscanned::Tempfail,
             size_max: 100_000_000,
             on_oversize: OnOversize::Deliver,
-            timeout: SignedDuration::from_secs(20),
+            timeout: SignedDuration::from_secs(15),
             rescan: Some(Span::new().days(1)),
         }
     }

@@ -208,6 +208,9 @@ pub(super) trait Records: Uploads + fmt::Debug + Send + Sync {
     /// Whether a login is suspended.
     fn is_suspended(&self, login: &str) -> Result<bool>;
 
+    /// Forgets that a package was ended when its login was suspended.
+    fn part_from_suspension(&self, id: RecordId) -> Result<()>;
+
     /// The packages that were ended when a login was suspended.
     fn suspended_packages(&self, login: &str) -> Result<Vec<RecordId>>;
 

@@ -112,8 +112,10 @@ impl Drop {
         while let Some(bytes) = reader.next().await? {
             scan.write(&[bytes]).await?;
         }
-        scan.finish().await?;
-        *scanned = Some(now);
+        // Without a verdict it is due again.
+        if scan.finish().await? {
+            *scanned = Some(now);
+        }
         Ok(())
     }
 

@@ -65,7 +65,8 @@ async fn rewrite(message: &mut Message) -> Result<Verdict, FilterError> {
         (link, expires, package) = (Some(shared.link), shared.expires, None);
     }
     let languages = language(message).await?;
-    let mut notice = notice(message, languages, link, expires).await;
+    let own = own(message).await;
+    let mut notice = notice(message, languages, link, expires, own);
     if let Err(why) = notice.rehearse() {
         let queue_id = &message.envelope.queue_id;
         tracing::warn!(queue_id, %why, "the built-in notice stands in for a template that failed");
@@ -147,11 +148,12 @@ fn expires(message: &Message, created: Timestamp) -> Timestamp {
 }
 
 /// The notice. In dry-run it has a link that leads nowhere.
-async fn notice(
+fn notice(
     message: &Message,
     languages: Fallback,
     link: Option<String>,
     expires: Timestamp,
+    own: Option<Own>,
 ) -> Notice {
     let nowhere = || format!("{}{NO_TOKEN}", message.filter.config.web.public_url);
     let link = link.unwrap_or_else(nowhere);
@@ -162,7 +164,7 @@ async fn notice(
         files: files(&message.detached),
         expires: expires.to_zoned(config.notice.time_zone.clone()),
         operator: config.web.operator_or_host_of(&link).to_owned(),
-        own: own(message).await,
+        own,
         link,
     }
 }
@@ -195,13 +197,14 @@ fn files(detached: &[Detached]) -> Vec<NoticeFile> {
 }
 
 /// What only the admin's templates say.
-async fn own(message: &Message) -> Option<Own> {
-    let config = &message.filter.config;
-    let templates = config.notice.templates.as_ref()?.templates()?;
-    let contact = config.web.contact.trim_start_matches("mailto:");
+async fn own(message: &mut Message) -> Option<Own> {
+    let written = message.filter.config.notice.templates.as_ref();
+    let templates = written?.templates()?.clone();
     let verified = message.verified().await;
+    let config = &message.filter.config;
+    let contact = config.web.contact.trim_start_matches("mailto:");
     Some(Own {
-        templates: Some(templates.clone()),
+        templates: Some(templates),
         direction: message.envelope.direction,
         contact: (!contact.is_empty()).then(|| contact.to_owned()),
         sender: sender::shown(verified.as_deref(), config.web.show_sender),
@@ -314,7 +317,11 @@ async fn places(message: &Message, notice: &Notice) -> Result<Option<Vec<Change>
         }
     }
     if insertions.is_empty() && failed.is_empty() {
-        return Ok(in_front(message, notice));
+        let Some(mut changes) = in_front(message, notice) else {
+            return Ok(None);
+        };
+        changes.extend(attached(message, notice).await?);
+        return Ok(Some(changes));
     }
     let mut taking: Vec<PartId> = insertions.iter().map(|(part, _)| *part).collect();
     let Some(slots) = message.parts.slots(&mut taking, &failed) else {
@@ -340,13 +347,19 @@ async fn places(message: &Message, notice: &Notice) -> Result<Option<Vec<Change>
     for slot in slots {
         changes.push(filled(message, slot, &part).await?);
     }
-    if message.filter.config.notice.part
-        && let Some(slot) = message.parts.slot_at_end()
-    {
-        let part = insert::new_attachment(notice, message.eol);
-        changes.push(filled(message, slot, &part).await?);
-    }
+    changes.extend(attached(message, notice).await?);
     Ok(Some(changes))
+}
+
+/// An attached text with the words of the notice, where the admin wants one.
+async fn attached(message: &Message, notice: &Notice) -> Result<Option<Change>, FilterError> {
+    let is_wanted = message.filter.config.notice.part;
+    let slot = message.parts.slot_at_end().filter(|_| is_wanted);
+    let Some(slot) = slot else {
+        return Ok(None);
+    };
+    let part = insert::new_attachment(notice, message.eol);
+    filled(message, slot, &part).await.map(Some)
 }
 
 /// The change that puts a part in a place.

@@ -207,6 +207,11 @@ impl FileHead {
         file
     }
 
+    /// The name as the mail has it, or one made from the type: what rules are asked about.
+    pub(super) fn given_name(&self) -> String {
+        names::or_from_type(self.declared.as_deref(), &self.media_type)
+    }
+
     /// The name, or one made from the type, with an extension where the type has one; not made safe.
     pub(super) fn name(&self) -> String {
         names::complete(self.declared.as_deref(), &self.media_type, None)
@@ -336,6 +341,24 @@ mod tests {
             ("application/octet-stream", b"what", "attachment.bin"),
             ("text/plain; name=LISEZMOI", b"Lis", "LISEZMOI.txt"),
             ("text/plain; name=main.zig", b"Lis", "main.zig"),
+            (
+                "application/octet-stream; name=rapport.pages",
+                b"PK\x03\x04",
+                "rapport.pages",
+            ),
+            ("application/zip; name=plan.qgz", b"PK\x03\x04", "plan.qgz"),
+            ("application/zip; name=plans", b"PK\x03\x04", "plans.zip"),
+            (
+                "application/octet-stream; name=a.tar.zst",
+                b"\x28\xb5\x2f\xfd",
+                "a.tar.zst",
+            ),
+            (
+                "application/octet-stream; name=a.7z.001",
+                b"7z\xbc\xaf\x27\x1c",
+                "a.7z.001",
+            ),
+            ("application/pdf; name=scan.v2", b"%PDF-1.7", "scan.v2.pdf"),
             (
                 "message/rfc822; name=\"RE: Dossier\"",
                 b"A: b\n\n",

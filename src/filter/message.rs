@@ -4,7 +4,6 @@ use std::{borrow::Cow, collections::HashSet, mem, ops::Range, time::Duration};
 
 use bytes::Bytes;
 use tokio::{
-    sync::OnceCell,
     task::JoinHandle,
     time::{Instant, timeout},
 };
@@ -78,7 +77,7 @@ pub struct Message {
     /// From which domain a trusted verifier says that it is.
     genuine: Option<String>,
     /// What of its sender is certain, once it was asked.
-    verified: OnceCell<Option<String>>,
+    verified: Option<Option<String>>,
     /// By what its copies are known.
     pub(super) message_id: Option<Box<[u8]>>,
     /// Whether something that is heavy by the usual measure stays because somebody chose so.
@@ -218,7 +217,7 @@ impl Message {
             trial: Trial::default(),
             kept_out: false,
             genuine: genuine(config, &envelope, header),
-            verified: OnceCell::new(),
+            verified: None,
             message_id: choices::message_id(header).map(Box::from),
             is_chosen: false,
             filter,
@@ -454,8 +453,12 @@ impl Message {
                     _ => Work::Stays(Why::Encoding),
                 };
                 // Nothing is made of a part of which nothing will be asked.
-                if matches!(work, Work::Stays(_)) && text.is_none() && !self.takes_notes() {
-                    return self.words.take(part, role);
+                if matches!(work, Work::Stays(_))
+                    && text.is_none()
+                    && role == Role::Other
+                    && !self.takes_notes()
+                {
+                    return;
                 }
                 Box::new(Leaf::new(part, head, work))
             }
@@ -477,7 +480,7 @@ impl Message {
         match &self.fate {
             Some(fate) => leaf.decide(fate.clone()),
             None => {
-                let facts = PartFacts::new(&leaf.file.name(), &leaf.file.media_type);
+                let facts = PartFacts::new(&leaf.file.given_name(), &leaf.file.media_type);
                 let fate = self.plan.decide(&self.filter.config, &facts);
                 leaf.asked = Some(Box::new(Asked::new(facts)));
                 leaf.decide(fate);
@@ -521,13 +524,12 @@ impl Message {
             Some(decoder) => decoder.push(bytes, &mut self.decoded),
             None => Ok(()),
         };
-        leaf.is_blank = leaf.is_blank && {
-            let seen = match leaf.work.decoder() {
-                Some(_) => &self.decoded,
-                None => bytes,
+        leaf.is_blank = leaf.is_blank
+            && decoded.is_ok()
+            && match leaf.work.decoder() {
+                Some(_) => is_blank(&self.decoded),
+                None => is_blank(bytes),
             };
-            seen.iter().all(u8::is_ascii_whitespace)
-        };
         self.take_decoded(&mut leaf, decoded, false)?;
         let wait = match leaf.work {
             Work::Detaching(_, Some(_)) => Some(Wait::Draft),
@@ -713,12 +715,14 @@ impl Message {
             return Err(Reason::TooManyDetached.into());
         }
         let mut decoder = Decoder::new(file.encoding).ok_or(Reason::MalformedBody)?;
+        let begins = self.package.is_none() && self.filter.stores.is_some();
+        let verified = if begins { self.verified().await } else { None };
         let mut draft = match &self.filter.stores {
             None => None,
             Some(stores) => {
                 let store = stores.get(self.plan.store())?;
                 if self.package.is_none() {
-                    let origin = origin(&self.envelope, self.verified().await);
+                    let origin = origin(&self.envelope, verified);
                     let url = self.filter.public_url();
                     self.package = Some(store.package_under(origin, url).await?);
                 }
@@ -747,10 +751,17 @@ impl Message {
         Ok((decoder, draft))
     }
 
-    /// What of its sender is certain.
-    pub(super) async fn verified(&self) -> Option<String> {
-        let ask = || vouch::verified(&self.filter, &self.envelope, self.genuine.as_deref());
-        self.verified.get_or_init(ask).await.clone()
+    /// What of its sender is certain; nothing where it takes longer than the message has.
+    pub(super) async fn verified(&mut self) -> Option<String> {
+        if let Some(verified) = &self.verified {
+            return verified.clone();
+        }
+        let begun = Instant::now();
+        let asked = vouch::verified(&self.filter, &self.envelope, self.genuine.as_deref());
+        let left = self.filter.deadline().saturating_sub(self.waited);
+        let verified = timeout(left, asked).await.ok().flatten();
+        self.waited += begun.elapsed();
+        self.verified.insert(verified).clone()
     }
 
     /// Ends a leaf; one that goes is to be waited for.
@@ -769,7 +780,7 @@ impl Message {
             tail = mem::take(decoder).finish(&mut self.decoded);
         }
         self.take_decoded(&mut leaf, tail, true)?;
-        if !leaf.is_blank || !self.decoded.is_empty() {
+        if !leaf.is_blank || !is_blank(&self.decoded) {
             self.words.take(part, leaf.role);
         }
         self.note_doubt(&leaf);
@@ -1014,7 +1025,11 @@ impl Message {
             };
             let is_whole = pair.len() as u32 == self.parts.parent(pair[0].part).1;
             let is_heavy = pair.iter().all(|half| half.weight >= half.going.threshold);
-            let goes = is_whole && is_heavy && !pair.iter().any(is_shown);
+            let is_trial = |half: &Later| half.going.dry_run;
+            let is_one = pair.iter().all(|half| is_trial(half) == is_trial(&pair[0]));
+            // Of two files one may be infected, and stay.
+            let goes =
+                is_whole && is_heavy && is_one && !self.keeps_out() && !pair.iter().any(is_shown);
             for half in pair {
                 if goes {
                     self.detach_later(half, Why::OverThreshold).await?;
@@ -1229,6 +1244,10 @@ fn place(path: &str) -> Vec<u32> {
     path.split('.')
         .filter_map(|ordinal| ordinal.parse().ok())
         .collect()
+}
+
+fn is_blank(bytes: &[u8]) -> bool {
+    bytes.iter().all(u8::is_ascii_whitespace)
 }
 
 fn is_html(head: &Head) -> bool {

@@ -97,9 +97,13 @@ fn files(lab: &Lab) -> usize {
 
 /// Waits until a thread of the drop has removed what was begun.
 async fn nothing_is_left(lab: &Lab) {
-    while files(lab) > 0 {
+    for _ in 0..1000 {
+        if files(lab) == 0 {
+            return;
+        }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+    panic!("{} files are left", files(lab));
 }
 
 fn walk(directory: &std::path::Path) -> Vec<std::path::PathBuf> {

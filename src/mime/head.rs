@@ -384,7 +384,8 @@ impl<'a> Described<'a> {
             8 if is(b"location") => return keep_first(&mut self.location, value),
             _ => return,
         };
-        let differs = |before: &[u8]| before.trim_ascii() != value.trim_ascii();
+        // A blank at the end is one more byte to some readers.
+        let differs = |before: &[u8]| before.trim_ascii_start() != value.trim_ascii_start();
         if place.replace(value).is_some_and(differs) {
             self.repeated = Some(field);
         }
@@ -664,12 +665,15 @@ mod tests {
                 "Content-Type: {one}\r\nContent-Type:{other}\r\n\r\n"
             ))
         };
-        let head = twice("image/png", "image/png ").unwrap();
+        let head = twice("image/png", "  image/png").unwrap();
         assert!(head.media.is("image", "png"));
-        assert_eq!(
-            twice("image/png", "image/PNG").err(),
-            Some(Ambiguity::RepeatedField(PartField::Type))
-        );
+        for other in ["image/PNG", "image/png "] {
+            assert_eq!(
+                twice("image/png", other).err(),
+                Some(Ambiguity::RepeatedField(PartField::Type)),
+                "{other}"
+            );
+        }
     }
 
     #[test]

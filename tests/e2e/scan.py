@@ -143,6 +143,11 @@ def check_untouched(daemon: Daemon, replies):
     check_nothing_left(daemon)
 
 
+def check_too_large(daemon: Daemon, replies, why: str):
+    check_untouched(daemon, replies)
+    assert why in daemon.log(), tail(daemon.log())
+
+
 def link_in(daemon: Daemon, replies) -> str:
     body = body_of(replies).decode("latin-1").replace("=\r\n", "")
     base = daemon.settings["web_public_url"]
@@ -307,9 +312,9 @@ def _(place):
 @check("a file past clamd's own limit is not taken for a clean one, and the log says which key to change")
 def _(place):
     with place.clamd(StreamMaxLength="1M") as clamd, place.daemon(clamd.socket) as daemon:
-        check_put_off(daemon, send(daemon, ("a.pdf", m.pdf(6_000_000))), "raise StreamMaxLength in clamd.conf")
+        check_too_large(daemon, send(daemon, ("a.pdf", m.pdf(6_000_000))), "raise StreamMaxLength in clamd.conf")
     with place.clamd(MaxFileSize="1M", AlertExceedsMax="yes") as clamd, place.daemon(clamd.socket) as daemon:
-        check_put_off(daemon, send(daemon, ("a.pdf", m.pdf(6_000_000))), "raise its limits (MaxFileSize")
+        check_too_large(daemon, send(daemon, ("a.pdf", m.pdf(6_000_000))), "raise its limits (MaxFileSize")
 
 
 @check("a file past scan.size_max stays in its message, or goes unscanned, where that is wished")

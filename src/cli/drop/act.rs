@@ -119,7 +119,9 @@ pub(super) fn rekey(options: RekeyOptions) -> Result<(), Failure> {
         return Err(Failure::new(EX_USAGE, message));
     }
     Drop::renew_key(&config.drop).map_err(unavailable)?;
-    line("a new key was made; blocked files stay blocked")
+    line(
+        "a new key was made; blocked files stay blocked. A daemon that runs has the old one still: systemctl restart depollueur",
+    )
 }
 
 pub(super) async fn extend(options: ExtendOptions) -> Result<(), Failure> {

@@ -68,11 +68,12 @@ fn of_remote(config: &Config) -> Option<Obstacle> {
         return Some(obstacle(format!("remote.ca_file: {error}"), &[fix]));
     }
     let message = format!("remote.token_file: {error}");
-    let is_open = token.exists() && error.contains("everybody");
+    let why = error.replace(&shown, "");
+    let is_open = token.exists() && why.contains("everybody");
     if is_open {
         return Some(obstacle(message, &[format!("chmod o= '{shown}'")]));
     }
-    if !token.is_file() || error.contains("token") {
+    if !token.is_file() || why.contains("token") {
         let fix = [
             "on the host of the drop: depollueur drop token add NAME".to_owned(),
             format!(

@@ -87,14 +87,18 @@ impl Editor {
         self.postconf(&["-M", &format!("{id} = {line}")])
     }
 
-    /// Whether one of the files names the port of a milter.
+    /// Whether one of the files names the port of a milter, other than in a comment.
     pub(super) fn names(&self, milter: SocketAddr) -> bool {
         let port = format!(":{}", milter.port());
         let mut files = self
             .files()
             .into_iter()
             .filter_map(|file| fs::read(file).ok());
-        files.any(|content| memmem::find(&content, port.as_bytes()).is_some())
+        let names = |line: &[u8]| {
+            !line.trim_ascii_start().starts_with(b"#")
+                && memmem::find(line, port.as_bytes()).is_some()
+        };
+        files.any(|content| content.split(|&b| b == b'\n').any(names))
     }
 
     /// Lets Postfix read its configuration.

@@ -126,6 +126,13 @@ pub(super) fn may_be_drop(directory: &str) -> Result<(), Failure> {
     let is_hidden = HIDDEN
         .iter()
         .any(|hidden| Path::new(directory).starts_with(hidden));
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    if !directory.chars().all(is_plain) {
+        let message = format!(
+            "--directory: \"{directory}\": systemd reads signs of this name in its own way: take one of letters, digits, \"/\", \".\", \"_\" and \"-\""
+        );
+        return Err(Failure::new(EX_USAGE, message));
+    }
     if !is_hidden {
         return Ok(());
     }

@@ -204,7 +204,7 @@ impl Directory {
             format!(
                 "it belongs to user {user}; if it is the right one, type: chown {owner} {shown}"
             )
-        } else if mode & 0o077 != 0 {
+        } else if mode & 0o037 != 0 {
             format!(
                 "others may use it (mode {mode:04o}); if it is the right one, type: chmod go= {shown}"
             )

@@ -179,6 +179,8 @@ impl Store {
         reason: &str,
     ) -> Result<Outcome> {
         let reason = audit::one_line(reason, REASON_CHARS_MAX);
+        // What ended with its login, too, stays ended when that is resumed.
+        self.records.part_from_suspension(id)?;
         self.end(id, (now, client), (Cause::Revoked, Action::Revoke), reason)
     }
 

@@ -425,6 +425,10 @@ impl Records for Sqlite {
         self.read(|reader| suspensions::is_suspended(reader, login))
     }
 
+    fn part_from_suspension(&self, id: RecordId) -> Result<()> {
+        self.write(|transaction| suspensions::part(transaction, id))
+    }
+
     fn suspended_packages(&self, login: &str) -> Result<Vec<RecordId>> {
         self.read(|reader| suspensions::packages(reader, login))
     }

@@ -202,6 +202,20 @@ async fn a_blocked_file_ends_its_packages_and_is_refused_from_then_on() {
 }
 
 #[tokio::test]
+async fn what_is_revoked_during_a_suspension_does_not_come_back_with_it() {
+    let (drop, token, id) = deposited().await;
+    let other = drop.deposit(&[noise(10, 3)], time(CREATED)).await;
+    let now = time("2026-02-10T00:00:00Z");
+    let admin = Client::ADMIN;
+    drop.drop.suspend("alice", now, admin, "").await.unwrap();
+    drop.drop.revoke(id, now, admin, "malware").await.unwrap();
+    let resumed = drop.drop.resume("alice", now, admin).await.unwrap();
+    assert_eq!(resumed.unwrap().restored, [RecordId::from(&other)]);
+    let found = drop.drop.find(&token, now).await.unwrap();
+    assert_eq!(gone(found).1, Ending::Revoked);
+}
+
+#[tokio::test]
 async fn a_suspended_login_deposits_nothing_and_its_packages_end_until_it_is_resumed() {
     let (drop, token, id) = deposited().await;
     let revoked = drop.deposit(&[noise(10, 3)], time(CREATED)).await;

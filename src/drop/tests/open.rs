@@ -68,7 +68,7 @@ fn a_drop_in_which_all_may_write_is_refused_and_so_is_a_key_of_others() {
         refused("o-w");
     }
     mode(&home, 0o755);
-    for bad in [0o644, 0o640, 0o620, 0o602] {
+    for bad in [0o644, 0o660, 0o620, 0o602] {
         mode(&key, bad);
         refused("go=");
     }

@@ -34,6 +34,12 @@ pub(super) fn remove(transaction: &Transaction<'_>, login: &str) -> Result<bool>
     Ok(removed > 0)
 }
 
+/// A package has an ending of its own from now on.
+pub(super) fn part(transaction: &Transaction<'_>, id: RecordId) -> Result<()> {
+    let sql = "DELETE FROM suspended_package WHERE package = ?1";
+    transaction.execute(sql, [id.0]).map(|_| ())
+}
+
 pub(super) fn is_suspended(connection: &Connection, login: &str) -> Result<bool> {
     connection
         .prepare_cached("SELECT 1 FROM suspended WHERE login = ?1")?
