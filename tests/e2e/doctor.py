@@ -597,7 +597,7 @@ def _(r):
     r.lab.milter.parent.chmod(0o700)
 
 
-@wrong("Postfix may not write to the socket", "milter.rights", "error", "socket_mode", also=("report.relay",), milter_socket_mode="0600")
+@wrong("Postfix may not write to the socket", "milter.rights", "error", "socket_mode", also=("report.relay", "config.values"), milter_socket_mode="0600")
 def _(r):
     pass
 

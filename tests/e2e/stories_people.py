@@ -378,10 +378,10 @@ def _(lab):
             text = page(filter, "/" + token, "drop.lab.test")
             return re.sub(r"\s+", " ", re.search(r"<main.*?</p>", text, re.S)[0])
 
-        assert "1 file sent by info@lab.test" in shown("info@lab.test", "a@other.example")
-        assert "1 file sent by lab.test" in shown("boss@lab.test", "b@other.example")
-        assert "1 file sent by asso.lab.test" in shown("president@asso.lab.test", "c@other.example")
-        foreign = shown("ceo@impots.example", "d@other.example")
+        assert "1 file sent by info@lab.test" in shown("info@lab.test", "reader-a@other.example")
+        assert "1 file sent by lab.test" in shown("boss@lab.test", "reader-b@other.example")
+        assert "1 file sent by asso.lab.test" in shown("president@asso.lab.test", "reader-c@other.example")
+        foreign = shown("ceo@impots.example", "reader-d@other.example")
         assert "sender not verified" in foreign and "impots" not in foreign, foreign
 
 
