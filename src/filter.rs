@@ -90,7 +90,7 @@ use crate::{
     decisions::Decisions,
     drop::Drop,
     lookup::Lookup,
-    mime::{Ambiguity, Field, Head, MediaType, head},
+    mime::{Ambiguity, Field, Head, MediaType, Scanner, head},
     policy::{self, Edits, HeaderFacts, Known, Outlook, Plan, Refusal, Source, Wish, Wishes},
     rewrite::Eol,
     rules,
@@ -600,6 +600,12 @@ impl Filter {
         };
         if rules::may_detach(&root).is_err() {
             return Err(Reason::Header);
+        }
+        // Of a message that is the file itself these fields are replaced: there must be one of each.
+        if !Scanner::enters(&root)
+            && let Some(field) = head::repeated(header)
+        {
+            return Err(Reason::Ambiguous(Ambiguity::RepeatedField(field)));
         }
         let message = Message::new(self.clone(), envelope, header, root, eol, plan);
         message.map(Box::new).map_err(Reason::Ambiguous)

@@ -453,12 +453,8 @@ impl Message {
                     _ => Work::Stays(Why::Encoding),
                 };
                 // Nothing is made of a part of which nothing will be asked.
-                if matches!(work, Work::Stays(_))
-                    && text.is_none()
-                    && role == Role::Other
-                    && !self.takes_notes()
-                {
-                    return;
+                if matches!(work, Work::Stays(_)) && text.is_none() && !self.takes_notes() {
+                    return self.words.take(part, role);
                 }
                 Box::new(Leaf::new(part, head, work))
             }

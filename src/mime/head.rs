@@ -211,6 +211,15 @@ impl TransferEncoding {
     }
 }
 
+/// The first of the fields that say what a part is that is there more than once, whatever it says.
+pub fn repeated(fields: &[Field]) -> Option<PartField> {
+    let all = [PartField::Type, PartField::Disposition, PartField::Encoding];
+    all.into_iter().find(|which| {
+        let is_it = |field: &&Field| field.name.eq_ignore_ascii_case(which.as_str().as_bytes());
+        fields.iter().filter(is_it).count() > 1
+    })
+}
+
 /// Splits a part's header block, blank line included, into its fields.
 ///
 /// # Errors
@@ -655,6 +664,23 @@ mod tests {
             );
             let encoding = read(&block).unwrap().encoding;
             assert_eq!(encoding, TransferEncoding::SevenBit, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_field_that_is_there_twice_is_found_whatever_it_says() {
+        let repeated = |block: &str| repeated(&split(block.as_bytes()).unwrap());
+        for (twice, found) in [
+            (
+                "Content-Type: a/b\r\ncontent-type: a/b\r\n\r\n",
+                Some(PartField::Type),
+            ),
+            (
+                "Content-Type: a/b\r\nSubject: a\r\nSubject: b\r\n\r\n",
+                None,
+            ),
+        ] {
+            assert_eq!(repeated(twice), found, "{twice}");
         }
     }
 
