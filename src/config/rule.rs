@@ -118,7 +118,7 @@ impl Rule {
             others
                 .is_some_and(|others| items(others).all(|item| items(asked).any(|one| one == item)))
         };
-        let is_condition = |key: &str| read::CONDITION_KEYS.contains(&key);
+        let is_condition = |key: &str| read::condition_keys().any(|condition| condition == key);
         let mut asked = self.written.iter().filter(|(key, _)| is_condition(key));
         asked.all(|(key, asked)| has(key, asked))
     }

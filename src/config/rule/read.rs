@@ -57,27 +57,11 @@ const KEYS: [&str; 28] = [
     "store",
 ];
 
-/// Those of them that are conditions.
-pub(super) const CONDITION_KEYS: [&str; 18] = [
-    "direction",
-    "login",
-    "sender",
-    "recipient",
-    "client",
-    "daemon",
-    "list",
-    "bulk",
-    "automatic",
-    "signed_by_others",
-    "forwarded",
-    "header",
-    "file_name",
-    "extension",
-    "type",
-    "content",
-    "size_min",
-    "size_max",
-];
+/// Those of them that are conditions: all between the name and the action.
+pub(super) fn condition_keys() -> impl Iterator<Item = &'static str> {
+    let behind_name = KEYS.into_iter().skip(1);
+    behind_name.take_while(|key| *key != "action")
+}
 
 /// Those of them that are about an attachment.
 const PART_KEYS: [&str; 6] = [
