@@ -4,6 +4,7 @@
 //! if asked; [`run`] serves it until it is stopped. One `session::Session` belongs to each
 //! connection, which Postfix opens for each SMTP session; `callbacks` tie its methods to the
 //! protocol. What a failure means for the mail is decided here, after `detach.on_failure`.
+//! What Postfix does at each stage stands in `doc/postfix.md`.
 //!
 //! # Bounds
 //!

@@ -164,6 +164,20 @@ def _():
     return wrong
 
 
+@check("the places in the code that doc/postfix.md names are there")
+def _():
+    text, wrong = (ROOT / "doc/postfix.md").read_text(), []
+    places = re.findall(r"`(src/[\w./-]+)`(?:: ((?:`\w+`(?:, )?)+))?", text)
+    assert len(places) > 20, "it names hardly a place"
+    for path, names in places:
+        if not (ROOT / path).exists():
+            wrong.append(f"{path} is not there")
+            continue
+        code = (ROOT / path).read_text() if names else ""
+        wrong += [f"{path} has no {name}" for name in re.findall(r"`(\w+)`", names) if name not in code]
+    return wrong
+
+
 def shell_lines(text: str) -> list[str]:
     """The lines of blocks for the shell, and the code in sentences, that begin with our name."""
     blocks = re.findall(r"^ *```sh\n(.*?)^ *```", text, re.M | re.S)
