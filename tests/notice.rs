@@ -425,8 +425,8 @@ async fn a_picture_between_two_texts_is_named_in_its_place() {
         ("plain", "[IMG_1.jpeg]", "[a (b).jpeg]"),
         (
             "html",
-            "[<span dir=\"auto\">IMG_1.jpeg</span>]<br>",
-            "[<span dir=\"auto\">a (b).jpeg</span>]<br>",
+            "[<span dir=\"ltr\">IMG_1.jpeg</span>]<br>",
+            "[<span dir=\"ltr\">a (b).jpeg</span>]<br>",
         ),
     ] {
         let body = [

@@ -73,7 +73,7 @@ pub(super) fn place_text(name: &str, setting: &Setting<'_>) -> String {
 /// The same in HTML.
 pub(super) fn place_html(name: &str) -> String {
     let name = names::display(&unbracketed(name));
-    format!("[<span dir=\"auto\">{}</span>]<br>", html::html_name(&name))
+    format!("[<span dir=\"ltr\">{}</span>]<br>", html::html_name(&name))
 }
 
 fn unbracketed(name: &str) -> String {
@@ -369,7 +369,7 @@ pub(super) mod tests {
         let is_control = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}');
         assert!(!text.contains(is_control), "{text}");
         let html = notice.html().join("\n");
-        assert_eq!(html.matches("<td dir=\"auto\"").count(), names.len());
+        assert_eq!(html.matches("<td dir=\"ltr\"").count(), names.len());
         assert!(html.starts_with("<table lang=\"en\" role=\"presentation\" dir=\"ltr\""));
         assert!(!html.contains("&#8238;"), "{html}");
     }

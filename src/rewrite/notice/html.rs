@@ -103,7 +103,7 @@ fn row(notice: &Notice, file: &NoticeFile) -> [String; 3] {
     };
     let size = escape(&size(file.bytes, notice.language));
     [
-        format!("<tr><td dir=\"auto\" align=\"left\" valign=\"top\" style=\"{ROW};{breaks}\">"),
+        format!("<tr><td dir=\"ltr\" align=\"left\" valign=\"top\" style=\"{ROW};{breaks}\">"),
         html_name(&name),
         format!("</td><td align=\"right\" valign=\"top\" style=\"{ROW};{SIZE}\">{size}</td></tr>"),
     ]
