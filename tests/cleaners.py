@@ -1,18 +1,22 @@
 #!/usr/bin/env python3
-"""Puts the notice, as HTML, through what webmails and list archives clean HTML with: after it, the link, the
+"""Puts the notice through what webmails and list archives clean HTML, and show texts, with: after it, the link, the
 name of its host and the names of the files are still there.
 
     tests/cleaners.py
 
 $DEPOLLUEUR (else the release build) rewrites the messages. The cleaners are Debian's: libhtml-stripscripts-parser-perl
 (with Sympa's options), roundcube-core with php-cli, php-xml and php-mbstring (ROUNDCUBE names another directory than
-/usr/share/roundcube), python3-bleach (with the tags of its defaults and tables), lynx (by which Mailman makes text of
-HTML). A cleaner that is not there is an error; SKIP=sympa,roundcube,bleach,lynx leaves those out and says so.
+/usr/share/roundcube), HTML Purifier with php-xml and the options of Nextcloud Mail, but for style sheets (HTMLPURIFIER names its directory
+`library`; Debian 12's does not run with its PHP), python3-bleach (with the tags of its
+defaults and tables), SnappyMail's script in Chromium (SNAPPYMAIL names its sources' directory `dev`), lynx (by which Mailman makes text of HTML), python3-django-hyperkitty (Mailman's archive, which
+shows the text, as text and as Markdown). A cleaner that is not there is an error;
+SKIP=sympa,roundcube,nextcloud,snappymail,bleach,lynx,hyperkitty,hyperkitty-markdown leaves those out and says so.
 """
 
 import email
 import email.policy
 import html.parser
+import json
 import os
 import re
 import subprocess
@@ -60,17 +64,56 @@ $washer = new rcube_washtml(['charset' => 'UTF-8', 'allow_remote' => false, 'sho
 echo $washer->wash(stream_get_contents(STDIN));
 """
 
+NEXTCLOUD = r"""
+require getenv('HTMLPURIFIER') . '/HTMLPurifier.auto.php';
+$config = HTMLPurifier_Config::createDefault();
+$config->set('HTML.TargetBlank', true);
+$config->set('URI.AllowedSchemes', ['cid' => true, 'http' => true, 'https' => true, 'ftp' => true, 'mailto' => true]);
+$config->set('CSS.AllowTricky', true);
+$config->set('CSS.Proprietary', true);
+$config->set('Cache.DefinitionImpl', null);
+echo (new HTMLPurifier($config))->purify(stream_get_contents(STDIN));
+"""
+
 BLEACH = """
 import bleach, sys
 tables = ["a", "b", "br", "div", "span", "p", "table", "tbody", "tr", "td"]
 print(bleach.clean(sys.stdin.read(), tags=tables, attributes={"a": ["href"]}, strip=True))
 """
 
+HYPERKITTY = """
+import sys
+from django.conf import settings
+settings.configure()
+from hyperkitty.lib import renderer
+print(getattr(renderer, sys.argv[1])(sys.stdin.read()))
+"""
+
+SNAPPYMAIL = """
+const createElement = (name, attributes = {}) => {
+  const made = document.createElement(name);
+  Object.entries(attributes).forEach(([key, value]) => made.setAttribute(key, value));
+  return made;
+};
+const forEachObjectEntry = (map, apply) => Object.entries(map).forEach(([key, value]) => apply(key, value));
+const isArray = Array.isArray, pInt = value => parseInt(value, 10) || 0;
+const SettingsUserStore = new Proxy({}, {get: () => () => 0});
+const rl = {};
+class TurndownService {}
+"""
+
+PHP = ["php", "-d", "error_reporting=E_ALL & ~E_DEPRECATED", "-r"]
+# These are given the text.
+TEXTS = ("hyperkitty", "hyperkitty-markdown")
 CLEANERS = {
     "sympa": ["perl", "-e", SYMPA],
-    "roundcube": ["php", "-d", "error_reporting=E_ALL & ~E_DEPRECATED", "-r", ROUNDCUBE],
+    "roundcube": [*PHP, ROUNDCUBE],
+    "nextcloud": [*PHP, NEXTCLOUD],
+    "snappymail": [],
     "bleach": ["/usr/bin/python3", "-c", BLEACH],
     "lynx": ["lynx", "-dump", "-stdin", "-force_html", "-width=990", "-assume_charset=utf-8", "-display_charset=utf-8"],
+    "hyperkitty": ["/usr/bin/python3", "-c", HYPERKITTY, "text_renderer"],
+    "hyperkitty-markdown": ["/usr/bin/python3", "-c", HYPERKITTY, "markdown_renderer"],
 }
 
 
@@ -101,8 +144,8 @@ def message(text: str) -> bytes:
     return mail.as_bytes()
 
 
-def rewritten(program: str, text: str, directory: str) -> str:
-    """The HTML of the message that comes out."""
+def rewritten(program: str, text: str, directory: str) -> dict[str, str]:
+    """The HTML and the text of the message that comes out."""
     settings = {
         "drop.directory": f"{directory}/drop",
         "detach.threshold": "10 kB",
@@ -115,7 +158,7 @@ def rewritten(program: str, text: str, directory: str) -> str:
     done = subprocess.run([program, "rewrite", "--deposit", *options], input=message(text), stdout=subprocess.PIPE,
                           check=True)
     mail = email.message_from_bytes(done.stdout, policy=email.policy.default)
-    return mail.get_body(("html",)).get_content()
+    return {kind: mail.get_body((kind,)).get_content() for kind in ("html", "plain")}
 
 
 def plain(text: str) -> str:
@@ -123,15 +166,30 @@ def plain(text: str) -> str:
     return re.sub(r"[\s\u2060]+", "", text)
 
 
-def check(name: str, page: str) -> None:
-    links = [link for link in Shown(page).links if link]
+def in_browser(page: str) -> subprocess.CompletedProcess:
+    """What SnappyMail's own script leaves of a page, in a browser."""
+    source = Path(os.environ.get("SNAPPYMAIL", "/usr/share/snappymail/dev"), "Common/Html.js").read_text()
+    script = re.sub(r"^import .*$|^export ", "", source, flags=re.M)
+    literal = json.dumps(page).replace("</", "<\\/")
+    with tempfile.TemporaryDirectory() as work:
+        harness = (f"<meta charset=utf-8><body><script type=module>{SNAPPYMAIL}{script}\n"
+                   f"document.body.innerHTML = rl.Utils.cleanHtml({literal}, [], '').html;</script>")
+        Path(work, "page.html").write_text(harness)
+        return subprocess.run(["chromium", "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={work}/profile",
+                               "--virtual-time-budget=5000", "--dump-dom", f"file://{work}/page.html"], capture_output=True)
+
+
+def check(name: str, body: dict[str, str]) -> None:
+    page = body["plain" if name in TEXTS else "html"]
+    links = re.findall(r"https://\S+", page) if name in TEXTS else [link for link in Shown(page).links if link]
     assert len(links) == 1 and links[0].startswith(f"https://{HOST}/"), links
     assert not re.search(r"<a [^>]*\n", page), "a line break inside the link"
 
-    done = subprocess.run(CLEANERS[name], input=page.encode(), capture_output=True)
+    done = in_browser(page) if name == "snappymail" else subprocess.run(CLEANERS[name], input=page.encode(),
+                                                                         capture_output=True)
     clean = done.stdout.decode()
     if done.returncode or not clean:
-        sys.exit(f"{name} did not run (its packages: {__doc__.split('Debian')[1][4:]}): {done.stderr.decode()}")
+        sys.exit(f"{name} did not run (where it comes from: --help): {done.stderr.decode()}")
     if name == "lynx":
         text, kept = clean.split("References", 1)[0], re.findall(r"https://\S+", clean)
     else:
@@ -147,15 +205,16 @@ def main() -> None:
     if len(sys.argv) > 1:
         sys.exit(__doc__)
     os.environ.setdefault("ROUNDCUBE", "/usr/share/roundcube")
+    os.environ.setdefault("HTMLPURIFIER", "/usr/share/php")
     skipped = [name for name in os.environ.get("SKIP", "").split(",") if name]
     for name in CLEANERS.keys() & skipped:
         print(f"none  {name}: not tried")
     with tempfile.TemporaryDirectory() as work:
-        pages = {language: rewritten(binary(), text, work) for language, text in WORDS.items()}
+        bodies = {language: rewritten(binary(), text, work) for language, text in WORDS.items()}
     for name in [name for name in CLEANERS if name not in skipped]:
-        for page in pages.values():
-            check(name, page)
-        print(f"ok    {name}: link, host and {len(FILES)} names are there, in {', '.join(pages)}")
+        for body in bodies.values():
+            check(name, body)
+        print(f"ok    {name}: link, host and {len(FILES)} names are there, in {', '.join(bodies)}")
 
 
 if __name__ == "__main__":
