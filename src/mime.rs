@@ -6,7 +6,7 @@
 //! * [`head`] – header fields, and what a part's header says
 //! * [`param`] – parameters of structured fields, with the names in them
 //! * [`boundary`] – delimiter lines in a run of bytes
-//! * [`references`] – which embedded parts an HTML body shows
+//! * [`references`] – the embedded parts that an HTML body shows
 //! * [`scanner`] – the structure of a message, as events
 //! * [`decode`] – transfer decoding in chunks
 //!
@@ -27,7 +27,7 @@ pub use head::{Disposition, Field, Head, MediaType, TransferEncoding};
 pub use references::References;
 pub use scanner::{Event, Scanner};
 
-/// Why the structure of a message is not sure to be read by all readers as by us.
+/// A reason to doubt that all readers see the structure of a message as this scanner does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Ambiguity {
     /// A line starts with a delimiter and goes on with something else.
@@ -36,8 +36,8 @@ pub enum Ambiguity {
     /// A delimiter stands inside a line or behind a bare CR.
     #[error("delimiter inside a line")]
     DelimiterMidLine,
-    /// A delimiter line ends in another way than the line before it: GMime then leaves another
-    /// number of bytes to the part before it.
+    /// A delimiter line ends differently from the line before it: GMime then leaves another number
+    /// of bytes to the part before it.
     #[error("delimiter between different line ends")]
     DelimiterLineEnd,
     /// A line is a delimiter of two open multiparts.
@@ -46,7 +46,8 @@ pub enum Ambiguity {
     /// A delimiter stands inside a header block.
     #[error("delimiter inside a header")]
     DelimiterInHeader,
-    /// The `boundary` parameter is missing, repeated, or written in a way readers differ about.
+    /// The `boundary` parameter is missing, repeated, or written in a way that readers differ
+    /// about.
     #[error("doubtful boundary in Content-Type")]
     Boundary,
     /// A header block has a line that is no field, a NUL, a bare CR, or no end.
@@ -87,7 +88,7 @@ pub enum PartField {
 }
 
 impl PartField {
-    /// Its name.
+    /// Returns the field's name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Type => "Content-Type",
@@ -98,7 +99,7 @@ impl PartField {
 }
 
 impl Ambiguity {
-    /// A label for metrics.
+    /// Returns a label for metrics.
     pub fn label(self) -> &'static str {
         match self {
             Self::DelimiterTail => "delimiter-tail",

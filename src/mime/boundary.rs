@@ -4,7 +4,7 @@
 //! behind the boundary closes the multipart. The line end *before* it belongs to it.
 //!
 //! The search runs over `--`, which base64 never contains, so most of a message is skipped at the
-//! speed of `memmem`. What stands behind a run of dashes is looked up once in a sorted table of the
+//! speed of `memmem`. The bytes behind a run of dashes are looked up once in a sorted table of the
 //! open multiparts' boundaries, whatever the run's length, so no input is quadratic, and many open
 //! multiparts cost little more than one.
 
@@ -14,17 +14,17 @@ use memchr::memmem;
 
 use super::Ambiguity;
 
-/// The longest boundary that is taken, in bytes. RFC 2046 allows 70; mail with more exists, and
+/// The longest boundary that is accepted, in bytes. RFC 2046 allows 70; mail with more exists, and
 /// the readers compared do not differ about it.
 pub const BOUNDARY_BYTES_MAX: usize = 200;
 
-/// How many blanks may stand behind a delimiter (RFC 2046: transport padding).
+/// Maximum number of blanks behind a delimiter (RFC 2046: transport padding).
 const PADDING_BYTES_MAX: usize = 128;
 
-/// Up to so many boundaries are searched for one by one.
+/// Number of boundaries up to which each is searched for on its own.
 const FEW: usize = 4;
 
-/// Made once: to make it costs as much as to search a kilobyte.
+/// Built once: building it costs as much as searching a kilobyte.
 static TWO_DASHES: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(b"--"));
 
 /// An open multipart's delimiter.
@@ -32,7 +32,7 @@ static TWO_DASHES: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::
 pub(super) struct Delimiter {
     /// `--boundary`
     bytes: Vec<u8>,
-    /// How many dashes `bytes` starts with: at least two, fewer than all.
+    /// Number of dashes that `bytes` starts with: at least two, fewer than all.
     dashes: usize,
 }
 
@@ -40,52 +40,53 @@ pub(super) struct Delimiter {
 #[derive(Debug)]
 pub(super) struct Delimiters {
     open: Vec<Delimiter>,
-    /// All of them in the order of their words.
+    /// Indices into `open`, in the order of the delimiters' words.
     sorted: Vec<usize>,
-    /// Those whose word does not start with the word of another, in the same order: what starts
-    /// with any word starts with the last of these that is not greater.
+    /// The delimiters whose word does not start with another's word, in the same order. Text that
+    /// starts with any word starts with the last of these words that does not sort after it.
     roots: Vec<Root>,
-    /// With how many bytes all words start, at least.
+    /// Length of a prefix that all words share; they may share more.
     common: usize,
-    /// Which bytes are the first of a word, or were the first of one that is closed.
+    /// Marks each byte that starts a word, or started one that has been closed.
     firsts: [bool; 256],
 }
 
-/// A word, and all those that start with it.
+/// A word and all words that start with it.
 #[derive(Debug)]
 struct Root {
-    /// The bytes behind those that all words have in common, so that few words are looked at.
+    /// The bytes behind the prefix that all words share, so that few words are compared whole.
     key: u64,
+    /// Index of the delimiter with this word.
     owner: usize,
-    /// Where those that start with it begin in `sorted`.
+    /// Index into `sorted` of the first word that starts with this one.
     first: usize,
 }
 
-/// What stands at the front of a run of bytes.
+/// Outcome of a search at the front of a run of bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// So many bytes are content; look again behind them.
+    /// This many bytes are content; the search goes on behind them.
     Content(usize),
-    /// Nothing is certain before more bytes have come.
+    /// Nothing is certain until more bytes have come.
     NeedMore,
     /// A delimiter line.
     Line(Line),
-    /// Readers would differ.
+    /// Readers would differ about what stands here.
     Ambiguous(Ambiguity),
 }
 
-/// A delimiter line, and where it stands.
+/// A delimiter line and its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Line {
-    /// Content before it.
+    /// Length of the content before it.
     pub(super) content: usize,
-    /// The line end before it (0 at the start of a body, 1 for LF, 2 for CRLF).
+    /// Length of the line end before it (0 at the start of a body, 1 for LF, 2 for CRLF).
     pub(super) eol: usize,
-    /// The line itself with its own line end.
+    /// Length of the line itself with its own line end.
     pub(super) len: usize,
-    /// Whose it is: an index into the open delimiters.
+    /// Index of its multipart among the open delimiters.
     pub(super) owner: usize,
-    /// Whether it closes the multipart.
+    /// True if it closes the multipart.
     pub(super) closes: bool,
 }
 
@@ -93,8 +94,8 @@ impl Delimiter {
     /// Makes the delimiter of a boundary.
     ///
     /// # Errors
-    /// Empty, too long, or all dashes: readers differ about the first, and the last cannot be
-    /// told from a ruled line.
+    /// The boundary is empty, too long, or all dashes: readers differ about the first, and the last
+    /// cannot be told from a ruled line.
     pub(super) fn new(boundary: &[u8]) -> Result<Self, Ambiguity> {
         let lead = boundary.iter().take_while(|&&b| b == b'-').count();
         if lead == boundary.len() || boundary.len() > BOUNDARY_BYTES_MAX {
@@ -106,13 +107,13 @@ impl Delimiter {
         })
     }
 
-    /// Whether this is the delimiter of this boundary.
+    /// Returns true if this is the delimiter of `boundary`.
     pub(super) fn is_of(&self, boundary: &[u8]) -> bool {
         self.boundary() == boundary
     }
 
-    /// Behind which byte of a text it is certain that the text has this boundary as a parameter's
-    /// value.
+    /// Finds the first place in `text` that certainly gives this boundary as a parameter's value,
+    /// and returns the offset behind the byte that ends the value.
     pub(super) fn declared_in(&self, text: &[u8]) -> Option<usize> {
         let ends = |b: &u8| matches!(b, b'"' | b';') || b.is_ascii_whitespace();
         let mut ends_of_all = memmem::find_iter(text, self.boundary()).filter_map(|at| {
@@ -127,12 +128,12 @@ impl Delimiter {
         &self.bytes[2..]
     }
 
-    /// What stands behind the dashes that it starts with; never empty.
+    /// Returns the bytes behind the leading dashes; never empty.
     fn word(&self) -> &[u8] {
         &self.bytes[self.dashes..]
     }
 
-    /// Whether a line starts with this delimiter, whatever follows.
+    /// Returns true if `line` starts with this delimiter, whatever follows.
     fn starts(&self, line: &[u8]) -> bool {
         line.starts_with(&self.bytes)
     }
@@ -176,13 +177,13 @@ impl Delimiters {
         self.open.is_empty()
     }
 
-    /// Whether one of them is the delimiter of this boundary.
+    /// Returns true if one of them is the delimiter of `boundary`.
     pub(super) fn have(&self, boundary: &[u8]) -> bool {
         let may_be = self.starting(&boundary[dashes(boundary)..]);
         may_be.iter().any(|&open| self.open[open].is_of(boundary))
     }
 
-    /// Whether a line starts with one of them, whatever follows.
+    /// Returns true if `line` starts with one of them, whatever follows.
     pub(super) fn start(&self, line: &[u8]) -> bool {
         if !line.starts_with(b"--") {
             return false;
@@ -191,8 +192,8 @@ impl Delimiters {
         may_start.iter().any(|&open| self.open[open].starts(line))
     }
 
-    /// Behind which byte of a text it is certain that the text has one of their boundaries as a
-    /// parameter's value.
+    /// Finds the first place in `text` that certainly gives one of their boundaries as a
+    /// parameter's value, and returns the offset behind the byte that ends the value.
     pub(super) fn declared_in(&self, text: &[u8]) -> Option<usize> {
         let may_follow = |at: usize| {
             let value = &text[at + 1..];
@@ -204,8 +205,9 @@ impl Delimiters {
         may_be.then(|| ends.min()).flatten()
     }
 
-    /// Brings the table up to date with the innermost multipart, whose word came in at this place.
-    /// All is done anew only where the words lose some of what they have in common.
+    /// Enters the innermost multipart, whose word was inserted into `sorted` at `place`, into the
+    /// table. The table is built anew only for the first word, and where the shared prefix becomes
+    /// shorter.
     fn add(&mut self, place: usize) {
         let owner = self.open.len() - 1;
         let word = self.open[owner].word();
@@ -215,14 +217,21 @@ impl Delimiters {
         if owner == 0 || !word.starts_with(&self.open[other].word()[..self.common]) {
             return self.index();
         }
+
         self.firsts[usize::from(word[0])] = true;
+        // The roots behind `place` move up by one, as their words did in `sorted`.
         let at = self.roots.partition_point(|root| root.first < place);
         let (before, after) = self.roots.split_at_mut(at);
         after.iter_mut().for_each(|root| root.first += 1);
+
+        // A word that starts with a root's word belongs to that root.
         let is_in = |root: &Root| word.starts_with(self.open[root.owner].word());
         if before.last().is_some_and(is_in) {
             return;
         }
+
+        // Otherwise it is a root itself, and takes the place of the roots whose words start with
+        // it.
         let key = key(&word[self.common..]);
         let starts = |root: &&Root| self.open[root.owner].word().starts_with(word);
         let covered = after.iter().take_while(starts).count();
@@ -234,23 +243,29 @@ impl Delimiters {
         self.roots.splice(at..at + covered, [root]);
     }
 
-    /// Brings the table up to date with a multipart that was closed, and whose word stood at this
-    /// place. All is done anew only where other words started with that word.
+    /// Takes a closed multipart, whose word stood in `sorted` at `place`, out of the table. The
+    /// table is built anew only where other words started with that word.
     fn take_out(&mut self, owner: usize, place: usize) {
         let at = self.roots.partition_point(|root| root.first < place);
         let is_root = self.roots.get(at).is_some_and(|root| root.owner == owner);
+
+        // The words from `place` up to the next root start with the closed one (`first` still
+        // counts it): without their root they need others.
         let next = self.roots.get(at + usize::from(is_root));
         let end = next.map_or(self.sorted.len() + 1, |root| root.first);
         if self.open.is_empty() || is_root && end > place + 1 {
             return self.index();
         }
+
         if is_root {
             self.roots.remove(at);
         }
+
         let after = &mut self.roots[at..];
         after.iter_mut().for_each(|root| root.first -= 1);
     }
 
+    /// Builds the table anew.
     fn index(&mut self) {
         self.roots.clear();
         self.firsts = [false; 256];
@@ -260,6 +275,7 @@ impl Delimiters {
             [first, .., last] => common_start(word(first), word(last)),
             [only] => word(only).len(),
         };
+
         for (first, &owner) in self.sorted.iter().enumerate() {
             let root = self.roots.last().map(|root| word(root.owner));
             if !root.is_some_and(|root| word(owner).starts_with(root)) {
@@ -270,19 +286,25 @@ impl Delimiters {
         }
     }
 
-    /// The delimiters that may stand where this comes behind a run of dashes: it starts with their
-    /// word, or may when more comes, or with a start of it.
+    /// Returns the delimiters that may match where `text` follows a run of dashes. They are
+    /// candidates only: the text starts with their word, or may when more bytes come, or with a
+    /// start of it.
     fn starting(&self, text: &[u8]) -> &[usize] {
         let text = &text[..text.len().min(BOUNDARY_BYTES_MAX)];
+
         match text.first() {
             None => return &self.sorted,
             Some(&first) if !self.firsts[usize::from(first)] => return &[],
             Some(_) => {}
         }
+
+        // A single multipart needs no table.
         if let [only] = &self.open[..] {
             let may_be = text.starts_with(only.word()) || only.word().starts_with(text);
             return if may_be { &self.sorted } else { &[] };
         }
+
+        // The prefix that all words share is compared once.
         let common = &self.open[self.sorted[0]].word()[..self.common];
         let Some(rest) = text.strip_prefix(common) else {
             return if common.starts_with(text) {
@@ -291,12 +313,18 @@ impl Delimiters {
                 &[]
             };
         };
+
+        // Finds the last root that does not sort after the text: by the keys alone, and by whole
+        // words only among roots of the same key.
         let key = key(rest);
         let mut behind = self.roots.partition_point(|root| root.key < key);
         if self.roots.get(behind).is_some_and(|root| root.key == key) {
             let before = |root: &Root| root.key == key && self.word(root) <= text;
             behind += self.roots[behind..].partition_point(before);
         }
+
+        // Either the text starts with that root's word, or it is cut short and the next root's word
+        // starts with it; then all words from there on are candidates.
         let (before, after) = self.roots.split_at(behind);
         match (before.last(), after.first()) {
             (Some(root), next) if text.starts_with(self.word(root)) => {
@@ -312,7 +340,7 @@ impl Delimiters {
     }
 }
 
-/// The first bytes as a number that sorts as they do.
+/// Returns the first eight bytes as a number that sorts as they do; missing ones count as zero.
 fn key(text: &[u8]) -> u64 {
     match text.first_chunk() {
         Some(&first) => u64::from_be_bytes(first),
@@ -339,6 +367,7 @@ pub(super) fn find(open: &Delimiters, buf: &[u8], line_start: bool, eof: bool) -
     if open.is_empty() {
         return content(buf.len());
     }
+
     let mut at = 0;
     while let Some(start) = two_dashes(buf, at) {
         let end = start + 2 + dashes(&buf[start + 2..]);
@@ -347,6 +376,7 @@ pub(super) fn find(open: &Delimiters, buf: &[u8], line_start: bool, eof: bool) -
             at = end;
             continue;
         }
+
         let run = Run {
             start,
             end,
@@ -357,6 +387,7 @@ pub(super) fn find(open: &Delimiters, buf: &[u8], line_start: bool, eof: bool) -
             },
             complete: end < buf.len() || eof,
         };
+
         match test(&open.open, starting, buf, run, eof) {
             Test::No => at = end,
             Test::More => return content(hold(&open.open, buf, run)),
@@ -379,6 +410,7 @@ pub(super) fn find(open: &Delimiters, buf: &[u8], line_start: bool, eof: bool) -
             Test::Ambiguous(why) => return doubt(hold(&open.open, buf, run), why),
         }
     }
+
     content(if eof {
         buf.len()
     } else {
@@ -392,7 +424,7 @@ struct Run {
     start: usize,
     end: usize,
     at_line_start: bool,
-    /// Whether the run is known to end at `end`.
+    /// True if the run is known to end at `end`.
     complete: bool,
 }
 
@@ -407,17 +439,19 @@ enum Test {
     Ambiguous(Ambiguity),
 }
 
-/// Tests a run of dashes against those of the open delimiters that may stand there.
+/// Tests a run of dashes against those open delimiters that may stand there.
 fn test(open: &[Delimiter], starting: &[usize], buf: &[u8], run: Run, eof: bool) -> Test {
     if !run.complete {
         return Test::More;
     }
+
     if let &[owner] = starting {
         return test_one(&open[owner], owner, buf, run, eof);
     }
+
     let mut line = None;
     let mut is_twice = false;
-    // The outermost multipart's counts.
+    // The doubt of the outermost multipart counts.
     let mut doubt: Option<(usize, Ambiguity)> = None;
     for &owner in starting {
         match test_one(&open[owner], owner, buf, run, eof) {
@@ -434,6 +468,7 @@ fn test(open: &[Delimiter], starting: &[usize], buf: &[u8], run: Run, eof: bool)
             }
         }
     }
+
     match (line, doubt) {
         _ if is_twice => Test::Ambiguous(Ambiguity::DelimiterTwice),
         (Some(line), _) => line,
@@ -443,10 +478,10 @@ fn test(open: &[Delimiter], starting: &[usize], buf: &[u8], run: Run, eof: bool)
 }
 
 /// Tests a run of dashes, which is known to be whole, against one delimiter.
-#[inline(always)] // one is what most runs are tested against
+#[inline(always)] // most runs are tested against a single delimiter
 fn test_one(delimiter: &Delimiter, owner: usize, buf: &[u8], run: Run, eof: bool) -> Test {
-    // A boundary is not all dashes, so it can only match where the dashes that are left of the run
-    // are as many as it starts with.
+    // A boundary is never all dashes, so it can only match where exactly as many dashes of the run
+    // are left as the delimiter starts with.
     let Some(at) = run
         .end
         .checked_sub(delimiter.dashes)
@@ -454,6 +489,7 @@ fn test_one(delimiter: &Delimiter, owner: usize, buf: &[u8], run: Run, eof: bool
     else {
         return Test::No;
     };
+
     let rest = &buf[at..];
     let Some((start, tail)) = rest.split_at_checked(delimiter.bytes.len()) else {
         let may_be = !eof && delimiter.bytes.starts_with(rest);
@@ -462,9 +498,11 @@ fn test_one(delimiter: &Delimiter, owner: usize, buf: &[u8], run: Run, eof: bool
     if start != delimiter.bytes {
         return Test::No;
     }
+
     if at > run.start || !run.at_line_start {
         return Test::Ambiguous(Ambiguity::DelimiterMidLine);
     }
+
     match line_tail(tail, eof) {
         Tail::More => Test::More,
         Tail::Garbage => Test::Ambiguous(Ambiguity::DelimiterTail),
@@ -482,15 +520,18 @@ enum Tail {
     End { len: usize, closes: bool },
 }
 
-/// Reads what stands behind `--boundary`: `--` or nothing, blanks, the end of the line.
+/// Reads the end of a line that starts with `--boundary`: `--` or nothing, blanks, the line end.
 fn line_tail(rest: &[u8], eof: bool) -> Tail {
     if let [b'\r', b'\n', ..] = rest {
         let (len, closes) = (2, false);
         return Tail::End { len, closes };
     }
+
+    // A second dash, which closes the multipart, may still come.
     if rest == b"-" && !eof {
         return Tail::More;
     }
+
     let closes = rest.starts_with(b"--");
     let skip = if closes { 2 } else { 0 };
     let blanks = rest[skip..]
@@ -500,6 +541,7 @@ fn line_tail(rest: &[u8], eof: bool) -> Tail {
     if blanks > PADDING_BYTES_MAX {
         return Tail::Garbage;
     }
+
     let at = skip + blanks;
     match &rest[at..] {
         [b'\n', ..] => Tail::End {
@@ -517,8 +559,8 @@ fn line_tail(rest: &[u8], eof: bool) -> Tail {
     }
 }
 
-/// An ambiguity behind so much content, which is given out first: what is found in it counts first,
-/// however the bytes are cut.
+/// Reports an ambiguity behind `content` bytes, which are given out first: whatever is found in
+/// them counts first, however the bytes are cut.
 fn doubt(content: usize, why: Ambiguity) -> Found {
     if content == 0 {
         Found::Ambiguous(why)
@@ -535,25 +577,28 @@ fn content(len: usize) -> Found {
     }
 }
 
-/// Where the first two dashes from `at` on stand. Close by they are found without the search, which
-/// takes its time to begin.
+/// Finds the first two dashes from `at` on. Within 16 bytes they are found without `memmem`, which
+/// takes its time to start.
 fn two_dashes(buf: &[u8], at: usize) -> Option<usize> {
     let mut from = at;
     if let [b'-', b'-', ..] = buf[at..] {
         return Some(at);
     }
+
     if let Some(&near) = buf[at..].first_chunk() {
         let dashes = equal_bytes(u128::from_le_bytes(near), b'-');
+        // Only the dashes that another one follows are left.
         let pairs = dashes & (dashes >> 8);
         if pairs != 0 {
             return Some(at + pairs.trailing_zeros() as usize / 8);
         }
         from += size_of_val(&near) - 1;
     }
+
     TWO_DASHES.find(&buf[from..]).map(|offset| from + offset)
 }
 
-/// The highest bit of each byte that is `byte`.
+/// Returns the highest bit of each byte that equals `byte`.
 fn equal_bytes(bytes: u128, byte: u8) -> u128 {
     const LOW: u128 = u128::from_le_bytes([0x7f; 16]);
     let zero_where_equal = bytes ^ u128::from_le_bytes([byte; 16]);
@@ -564,8 +609,8 @@ fn dashes(buf: &[u8]) -> usize {
     buf.iter().position(|&b| b != b'-').unwrap_or(buf.len())
 }
 
-/// How many bytes before an undecided run are certain to be content. A run longer than any
-/// delimiter's dashes cannot start a delimiter line: of it only the end is held.
+/// Returns the number of bytes before an undecided run that are certain to be content. A run longer
+/// than any delimiter's dashes cannot start a delimiter line, so only its end is held.
 fn hold(open: &[Delimiter], buf: &[u8], run: Run) -> usize {
     let dashes_max = open.iter().map(|d| d.dashes).max().unwrap_or(0);
     if run.end - run.start > dashes_max {
@@ -575,8 +620,8 @@ fn hold(open: &[Delimiter], buf: &[u8], run: Run) -> usize {
     }
 }
 
-/// How many bytes at the end of `buf` may belong to a delimiter of which nothing else is there:
-/// a line end, a dash, or both.
+/// Returns the number of bytes at the end of `buf` that may belong to a delimiter of which nothing
+/// else is there: a line end, a dash, or both.
 fn tail(buf: &[u8]) -> usize {
     match buf {
         [.., b'-'] => 1 + eol_before(buf, buf.len() - 1),
@@ -585,7 +630,7 @@ fn tail(buf: &[u8]) -> usize {
     }
 }
 
-/// The length of the line end that `buf[..at]` ends with.
+/// Returns the length of the line end that `buf[..at]` ends with; 0 if there is none.
 fn eol_before(buf: &[u8], at: usize) -> usize {
     match &buf[..at] {
         [.., b'\r', b'\n'] => 2,
@@ -598,7 +643,7 @@ fn eol_before(buf: &[u8], at: usize) -> usize {
 mod tests {
     use super::*;
 
-    /// What comes after the content.
+    /// Returns the outcome behind all content.
     fn behind(open: &Delimiters, mut text: &[u8]) -> Found {
         loop {
             match find(open, text, false, false) {
@@ -735,7 +780,8 @@ mod tests {
         }
     }
 
-    /// Holds the table, brought up to date by each change, against a look at each boundary and a table made anew.
+    /// Compares the table, brought up to date by each change, with a look at each boundary and with
+    /// a table built anew.
     fn check_table(boundaries: &[String], closed: usize, reopened: &[String], text: &str) {
         let all: Vec<_> = boundaries.iter().map(String::as_str).collect();
         let mut open = open(&all);
@@ -763,7 +809,7 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// Whatever starts with what, and whatever was closed since.
+        /// Boundaries that start with one another, opened and closed in any order.
         #[test]
         fn the_table_finds_what_a_look_at_each_would(
             boundaries in proptest::collection::vec("-{0,2}[ab]{1,4}", 0..12),
@@ -774,7 +820,8 @@ mod tests {
             check_table(&boundaries, closed, &reopened, &text);
         }
 
-        /// As programs make them: a start that is the same in all, then bytes of which the table's key holds eight.
+        /// Boundaries as programs make them: a start that is the same in all, then bytes of which
+        /// the table's key holds eight.
         #[test]
         fn the_table_tells_boundaries_apart_behind_eight_bytes_and_more(
             start in "[ab]{0,12}",

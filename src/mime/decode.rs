@@ -1,7 +1,7 @@
 //! Transfer decoding in chunks (RFC 2045, section 6).
 //!
-//! Strict where readers differ: what does not decode in one way only is an error, and the part is
-//! then not detached.
+//! Strict where readers differ: a body that does not decode in exactly one way is an error, and the
+//! part is then not detached.
 
 use super::TransferEncoding;
 
@@ -25,10 +25,10 @@ pub enum Decoder {
 /// The state of a base64 body between two chunks.
 #[derive(Clone, Debug, Default)]
 pub struct Base64 {
-    /// Symbols of a group of four that is not whole.
+    /// Symbols of an incomplete group of four.
     carry: [u8; 3],
     carried: usize,
-    /// How many `=` came.
+    /// Number of `=` seen so far.
     padding: usize,
 }
 
@@ -39,12 +39,12 @@ pub struct QuotedPrintable {
     held: Vec<u8>,
 }
 
-/// How many blanks and carriage returns may stand together: until it is known whether they end a
-/// line, they are held.
+/// Maximum number of blanks and carriage returns in a row; they are held until it is known whether
+/// they end a line.
 const BLANKS_MAX: usize = 1024;
 
 impl Decoder {
-    /// A decoder of this encoding; `None` for an unknown one.
+    /// Makes a decoder of this encoding; `None` for an unknown one.
     pub fn new(encoding: TransferEncoding) -> Option<Self> {
         match encoding {
             TransferEncoding::Base64 => Some(Self::Base64(Base64::default())),
@@ -57,7 +57,7 @@ impl Decoder {
     /// Decodes a chunk and appends the bytes to `out`.
     ///
     /// # Errors
-    /// The body is not valid; the decoder must not be used any more.
+    /// The body is not valid; the decoder must not be used any further.
     pub fn push(&mut self, chunk: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
         match self {
             Self::Identity => out.extend_from_slice(chunk),
@@ -70,7 +70,7 @@ impl Decoder {
     /// Ends the body.
     ///
     /// # Errors
-    /// The body stopped in the middle of something.
+    /// The body stopped in the middle of a group or an escape, or in blanks.
     pub fn finish(self, out: &mut Vec<u8>) -> Result<(), DecodeError> {
         match self {
             Self::Identity => Ok(()),
@@ -88,21 +88,23 @@ impl Base64 {
         if self.padding > 0 {
             return self.pad(chunk);
         }
-        // Padding stands in the last chunk only. The others are not searched for it first: with
-        // one of it among the symbols they decode to less than they must.
+
+        // Padding stands in the last chunk only. Chunks are not searched for it first: with padding
+        // among them, the symbols decode to fewer bytes than expected, which is an error.
         let (before, len) = (self.clone(), out.len());
         if self.symbols(chunk, out).is_ok() {
             return Ok(());
         }
         *self = before;
         out.truncate(len);
+
         let at = memchr::memchr(b'=', chunk).ok_or(DecodeError)?;
         let (symbols, padding) = chunk.split_at(at);
         self.symbols(symbols, out)?;
         self.pad(padding)
     }
 
-    /// Takes what may follow the first `=`: more of them, and blanks.
+    /// Reads the end of a body from its first `=` on: more of them, and blanks.
     fn pad(&mut self, chunk: &[u8]) -> Result<(), DecodeError> {
         for &byte in chunk {
             match byte {
@@ -122,15 +124,18 @@ impl Base64 {
         }
     }
 
-    /// Decodes symbols and line ends: `encodify` decodes each call's input as a whole, so it is
-    /// given groups of four only. Padding is an error.
+    /// Decodes symbols and line ends; padding is an error. `encodify` decodes the input of each
+    /// call as a whole, so it is given whole groups of four only.
     fn symbols(&mut self, mut chunk: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
         if self.carried > 0 {
             chunk = self.fill(chunk, out)?;
         }
+
         let symbols = count_symbols(chunk);
         let mut rest = symbols % 4;
         let whole = symbols - rest;
+
+        // The symbols of an incomplete group at the end wait for the next chunk.
         let mut end = chunk.len();
         while rest > 0 {
             end -= 1;
@@ -143,6 +148,7 @@ impl Base64 {
                 check_blank(chunk[end])?;
             }
         }
+
         // The decoder is three times as fast when its input starts at the start of a line.
         let bulk = &chunk[..end];
         let line_end = memchr::memchr(b'\n', bulk).map_or(0, |at| at + 1);
@@ -156,7 +162,7 @@ impl Base64 {
         }
     }
 
-    /// Completes the group that an earlier chunk began; returns what is left of the chunk.
+    /// Completes the group that an earlier chunk began; returns the rest of the chunk.
     fn fill<'a>(&mut self, chunk: &'a [u8], out: &mut Vec<u8>) -> Result<&'a [u8], DecodeError> {
         for (at, &byte) in chunk.iter().enumerate() {
             if !is_symbol(byte) {
@@ -180,17 +186,18 @@ impl Base64 {
     fn finish(self, out: &mut Vec<u8>) -> Result<(), DecodeError> {
         let complete = match (self.carried, self.padding) {
             (0, 0) => return Ok(()),
-            // Without its padding GMime leaves out the last group.
+            // GMime leaves out the last group where its padding is missing.
             (2, 2) | (3, 1) => &self.carry[..self.carried],
             _ => return Err(DecodeError),
         };
+
         let mut group = [b'='; 4];
         group[..complete.len()].copy_from_slice(complete);
         append(&group, complete.len() - 1, out)
     }
 }
 
-/// Decodes, and checks that nothing was skipped.
+/// Decodes symbols and checks that none was skipped.
 fn append(symbols: &[u8], expected: usize, out: &mut Vec<u8>) -> Result<(), DecodeError> {
     match encodify::base64::MIME.decode_append(symbols, out) {
         Ok(len) if len == expected => Ok(()),
@@ -202,7 +209,7 @@ fn is_symbol(byte: u8) -> bool {
     byte > b' '
 }
 
-/// Accepts the blanks that the decoder skips.
+/// Accepts only the blanks that the decoder skips.
 fn check_blank(byte: u8) -> Result<(), DecodeError> {
     match byte {
         b'\r' | b'\n' | b' ' | b'\t' | b'\x0b' | b'\x0c' => Ok(()),
@@ -234,13 +241,14 @@ impl QuotedPrintable {
         self.decode(&[&held, chunk].concat(), false, out)
     }
 
-    /// Decodes runs between escapes and line ends; holds what is not certain yet.
+    /// Decodes runs between escapes and line ends; holds bytes that are not certain yet.
     fn decode(&mut self, text: &[u8], eof: bool, out: &mut Vec<u8>) -> Result<(), DecodeError> {
         let mut at = 0;
         while at < text.len() {
             let plain = memchr::memchr2(b'=', b'\n', &text[at..]).unwrap_or(text.len() - at);
             let stop = at + plain;
             check_blanks(&text[at..stop])?;
+
             match text.get(stop) {
                 Some(b'\n') => {
                     check_line_end(&text[at..stop])?;
@@ -263,10 +271,11 @@ impl QuotedPrintable {
                 None => return self.rest(&text[at..], eof, out),
             }
         }
+
         Ok(())
     }
 
-    /// Takes text up to the end of the chunk: blanks there may end a line.
+    /// Takes text up to the end of the chunk, where blanks may end a line.
     fn rest(&mut self, text: &[u8], eof: bool, out: &mut Vec<u8>) -> Result<(), DecodeError> {
         let blanks = text.iter().rev().take_while(|&&b| is_held(b)).count();
         if eof && blanks > 0 {
@@ -279,13 +288,13 @@ impl QuotedPrintable {
     }
 }
 
-/// What is held at the end of a chunk.
+/// Returns true for a byte that is held at the end of a chunk.
 fn is_held(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r')
 }
 
-/// Refuses more than [`BLANKS_MAX`] together wherever they stand, so that it does not matter how
-/// the text was cut.
+/// Refuses more than [`BLANKS_MAX`] blanks in a row wherever they stand, so that the result does
+/// not depend on how the text was cut.
 fn check_blanks(text: &[u8]) -> Result<(), DecodeError> {
     let too_many = |run: &[u8]| run.len() > BLANKS_MAX;
     if too_many(text) && text.split(|&b| !is_held(b)).any(too_many) {
@@ -295,8 +304,8 @@ fn check_blanks(text: &[u8]) -> Result<(), DecodeError> {
     }
 }
 
-/// Blanks before a line end are dropped by some readers (RFC 2045, section 6.7, rule 3) and kept
-/// by others.
+/// Refuses blanks before a line end: some readers drop them (RFC 2045, section 6.7, rule 3), others
+/// keep them.
 fn check_line_end(line: &[u8]) -> Result<(), DecodeError> {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     if line.ends_with(b" ") || line.ends_with(b"\t") {
@@ -306,8 +315,8 @@ fn check_line_end(line: &[u8]) -> Result<(), DecodeError> {
     }
 }
 
-/// Reads an escape at the start of `text`: its byte, if it is not a soft line break, and its
-/// length; `None` when more bytes are needed.
+/// Reads an escape at the start of `text`: its byte, unless it is a soft line break, and its
+/// length. `None` when more bytes are needed.
 fn escape(text: &[u8], eof: bool) -> Result<Option<(Option<u8>, usize)>, DecodeError> {
     let hex = |byte: u8| (byte as char).to_digit(16);
     match text {
@@ -341,7 +350,7 @@ mod tests {
         Ok(out)
     }
 
-    /// Decodes whole, byte by byte, and cut in two at every place; all must give the same.
+    /// Decodes a body whole, byte by byte, and cut in two at every place; all must give the same.
     fn decode_every_way(encoding: TransferEncoding, text: &[u8]) -> Result<Vec<u8>, DecodeError> {
         let whole = decode_in(encoding, &[text]);
         let single: Vec<_> = text.chunks(1).collect();

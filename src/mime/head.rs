@@ -1,4 +1,4 @@
-//! Header fields, and what a part's header says.
+//! Header fields, and the decoded header of a part.
 
 use std::{borrow::Cow, mem};
 
@@ -7,7 +7,7 @@ use super::{
     param::{self, Parameter, Structured},
 };
 
-/// The longest name of a charset that is kept, in bytes; the registered ones have 45 at most.
+/// The longest charset name that is kept, in bytes; registered names have 45 at most.
 const CHARSET_BYTES_MAX: usize = 64;
 
 /// A header field as it was received.
@@ -23,7 +23,7 @@ pub struct Field {
 /// `type/subtype` in lower case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MediaType {
-    /// Both halves; those of most parts are not made anew for each.
+    /// Both halves with the slash; borrowed for the types of most parts.
     text: Cow<'static, str>,
     slash: usize,
     is_entered: bool,
@@ -55,7 +55,7 @@ pub enum Disposition {
     Attachment,
 }
 
-/// What a part's header says, decoded.
+/// A part's header, decoded.
 #[derive(Clone, Debug)]
 pub struct Head {
     /// The declared type, or the default of the place where the part stands.
@@ -66,14 +66,13 @@ pub struct Head {
     pub disposition: Disposition,
     /// The file name, decoded, *not* made safe; from `filename` or else `name`.
     pub file_name: Option<String>,
-    /// Whether a file name is given at all, readable or not.
+    /// True if a file name is given at all, readable or not.
     pub is_named: bool,
     /// `Content-ID` without the angle brackets.
     pub content_id: Option<String>,
     /// `Content-Location`.
     pub content_location: Option<String>,
-    /// The `charset` parameter as written; `unknown-8bit` (RFC 1428) for one that is too long to be
-    /// known.
+    /// The `charset` parameter as written; `unknown-8bit` (RFC 1428) for one too long to be known.
     pub charset: Option<String>,
     /// The `boundary` parameter of a multipart.
     pub boundary: Option<Vec<u8>>,
@@ -122,34 +121,34 @@ impl MediaType {
         }
     }
 
-    /// The top-level type: `text`, `application`, …
+    /// Returns the top-level type: `text`, `application`, …
     pub fn main(&self) -> &str {
         &self.text[..self.slash]
     }
 
-    /// The subtype: `plain`, `pdf`, …
+    /// Returns the subtype: `plain`, `pdf`, …
     pub fn sub(&self) -> &str {
         &self.text[self.slash + 1..]
     }
 
-    /// Whether this is `main/sub`.
+    /// Returns true if this is `main/sub`.
     #[inline]
     pub fn is(&self, main: &str, sub: &str) -> bool {
-        // Most are told apart by their lengths.
+        // Most types differ in their lengths already.
         self.slash == main.len()
             && self.text.len() == main.len() + 1 + sub.len()
             && self.text.starts_with(main)
             && self.text.ends_with(sub)
     }
 
-    /// Whether this is a multipart that the scanner descends into: other than signed, encrypted and
+    /// Returns true for a multipart that the scanner descends into: any but signed, encrypted and
     /// report.
     #[inline]
     pub(super) fn is_entered(&self) -> bool {
         self.is_entered
     }
 
-    /// Both halves with the slash between them.
+    /// Returns both halves with the slash between them.
     pub fn into_text(self) -> Cow<'static, str> {
         self.text
     }
@@ -175,12 +174,13 @@ impl TransferEncoding {
     /// Reads the field of a part of the type `main`.
     ///
     /// # Errors
-    /// Readers differ about it, and thus about more than this part.
+    /// Readers differ about the encoding, and thus about more than this part.
     fn parse(value: &[u8], main: &str) -> Result<Self, Ambiguity> {
         let token = value.trim_ascii();
         if token.is_empty() || !token.iter().all(|&b| param::is_token(b)) {
             return Err(Ambiguity::Encoding);
         }
+
         let known: [(&[u8], Self); 5] = [
             (b"7bit", Self::SevenBit),
             (b"8bit", Self::EightBit),
@@ -192,26 +192,29 @@ impl TransferEncoding {
             .iter()
             .find(|(name, _)| token.eq_ignore_ascii_case(name));
         let encoding = found.map_or(Self::Unknown, |&(_, encoding)| encoding);
-        // A blank behind the token or a fold before it is part of the value to Python: no encoding that
-        // it knows, which is the same where nothing is to be decoded.
+
+        // To Python, a blank behind the token or a fold before it is part of the value, which is
+        // then an encoding that it does not know. That changes nothing where nothing is to be
+        // decoded.
         let is_strict = value.trim_ascii_start() == token && !value.contains(&b'\n');
+
         match main {
             // No reader decodes a multipart.
             "multipart" => Ok(Self::SevenBit),
             _ if is_strict || encoding.is_identity() => Ok(encoding),
-            // Who decodes it finds parts that others do not.
+            // A reader that decodes it finds parts that others do not.
             "message" => Err(Ambiguity::Encoding),
             _ => Ok(Self::Unknown),
         }
     }
 
-    /// Whether the body stands in the message as it is.
+    /// Returns true if the body stands in the message as it is.
     pub fn is_identity(self) -> bool {
         matches!(self, Self::SevenBit | Self::EightBit | Self::Binary)
     }
 }
 
-/// The first of the fields that say what a part is that is there more than once, whatever it says.
+/// Returns the first of the fields that describe a part that occurs twice, whatever it says.
 pub fn repeated(fields: &[Field]) -> Option<PartField> {
     let all = [PartField::Type, PartField::Disposition, PartField::Encoding];
     all.into_iter().find(|which| {
@@ -223,8 +226,8 @@ pub fn repeated(fields: &[Field]) -> Option<PartField> {
 /// Splits a part's header block, blank line included, into its fields.
 ///
 /// # Errors
-/// Something in it that readers differ about: a line that is no field, a NUL, a bare CR, a line
-/// of blanks only.
+/// The block has something that readers differ about: a line that is no field, a NUL, a bare CR, a
+/// line of blanks only.
 pub fn split(block: &[u8]) -> Result<Vec<Field>, Ambiguity> {
     let field = |(name, value): (&[u8], &[u8])| Field {
         name: name.to_vec(),
@@ -245,10 +248,10 @@ fn folded_with_crlf(value: &[u8]) -> Vec<u8> {
     folded
 }
 
-/// Checks fields that were split by somebody else: a milter's, a file's.
+/// Checks fields that were split by somebody else: those of a milter or of a file.
 ///
 /// # Errors
-/// As [`split`]: something in them that readers differ about.
+/// As for [`split`]: the fields have something that readers differ about.
 pub fn check(fields: &[Field]) -> Result<(), Ambiguity> {
     let is_blank = |line: &[u8]| line.trim_ascii().is_empty();
     let is_odd = |field: &Field| {
@@ -274,7 +277,7 @@ fn has_bare_cr(value: &[u8]) -> bool {
     memchr::memchr_iter(b'\r', value).any(|at| value.get(at + 1) != Some(&b'\n'))
 }
 
-/// The fields of a part's header block: their names, and their values as they stand there.
+/// The fields of a part's header block: names, and values as they stand there.
 struct Lines<'a> {
     block: &'a [u8],
 }
@@ -287,10 +290,12 @@ impl<'a> Iterator for Lines<'a> {
         if first.is_empty() {
             return None;
         }
+
         let Some(colon) = colon(first) else {
             self.block = b"";
             return Some(Err(Ambiguity::Header));
         };
+
         let mut end = first.len();
         while let [b' ' | b'\t', ..] = rest {
             let (text, after) = next_line(rest);
@@ -302,13 +307,14 @@ impl<'a> Iterator for Lines<'a> {
             end = self.block.len() - rest.len() + text.len();
             rest = after;
         }
+
         let field = (&first[..colon], &self.block[colon + 1..end]);
         self.block = rest;
         Some(Ok(field))
     }
 }
 
-/// Whether a field says what a part is. In the others a folded line of blanks only harms nobody.
+/// Returns true for a field that describes a part. In others a folded line of blanks does no harm.
 fn describes(name: &[u8]) -> bool {
     let starts = |with: &[u8]| {
         let start = name.get(..with.len());
@@ -317,7 +323,7 @@ fn describes(name: &[u8]) -> bool {
     starts(b"content-") || starts(b"mime-")
 }
 
-/// A line without its line end, and what follows it.
+/// Splits a block into its first line, without the line end, and the rest.
 fn next_line(block: &[u8]) -> (&[u8], &[u8]) {
     let len = memchr::memchr(b'\n', block).map_or(block.len(), |lf| lf + 1);
     let (line, rest) = block.split_at(len);
@@ -329,7 +335,7 @@ fn text(line: &[u8]) -> &[u8] {
     text.strip_suffix(b"\r").unwrap_or(text)
 }
 
-/// Where the name of the field that starts with this line ends, if it is one.
+/// Returns the length of the field name at the start of this line, if the line is a field.
 fn colon(line: &[u8]) -> Option<usize> {
     let name = line
         .iter()
@@ -342,7 +348,7 @@ fn is_odd(line: &[u8]) -> bool {
     memchr::memchr2(0, b'\r', line).is_some()
 }
 
-/// The values of the fields that say what a part is.
+/// The values of the fields that describe a part.
 #[derive(Default)]
 struct Described<'a> {
     content_type: Option<&'a [u8]>,
@@ -350,7 +356,7 @@ struct Described<'a> {
     encoding: Option<&'a [u8]>,
     id: Option<&'a [u8]>,
     location: Option<&'a [u8]>,
-    /// Which of the first three occurs twice, and says something else.
+    /// The one of the first three that occurs twice with different values.
     repeated: Option<PartField>,
 }
 
@@ -384,6 +390,7 @@ impl<'a> Described<'a> {
         if !start.eq_ignore_ascii_case(PREFIX) {
             return;
         }
+
         let is = |name: &[u8]| rest.eq_ignore_ascii_case(name);
         let (place, field) = match rest.len() {
             4 if is(b"type") => (&mut self.content_type, PartField::Type),
@@ -393,7 +400,8 @@ impl<'a> Described<'a> {
             8 if is(b"location") => return keep_first(&mut self.location, value),
             _ => return,
         };
-        // A blank at the end is one more byte to some readers.
+
+        // To some readers a blank at the end is one more byte.
         let differs = |before: &[u8]| before.trim_ascii_start() != value.trim_ascii_start();
         if place.replace(value).is_some_and(differs) {
             self.repeated = Some(field);
@@ -406,10 +414,10 @@ fn keep_first<'a>(place: &mut Option<&'a [u8]>, value: &'a [u8]) {
 }
 
 impl Head {
-    /// Reads what a part's fields say; `default` is the type where none is declared.
+    /// Reads the fields of a part; `default` is the type where none is declared.
     ///
     /// # Errors
-    /// Readers would differ about the part's type, encoding or boundary.
+    /// Readers differ about the part's type, encoding or boundary.
     pub fn read(fields: &[Field], default: MediaType) -> Result<Self, Ambiguity> {
         let mut described = Described::default();
         for field in fields {
@@ -418,15 +426,14 @@ impl Head {
         Self::of(&described, default)
     }
 
-    /// Reads what a part's header block says, blank line included; as [`split`] and
-    /// [`Head::read`].
+    /// Reads a part's header block, blank line included, as [`split`] and [`Head::read`] would.
     pub(crate) fn parse(block: &[u8], default: MediaType) -> Result<Self, Ambiguity> {
         let described = Described::of(block)?;
         Self::of(&described, default)
     }
 
-    /// As [`split`] and [`Head::read`]; `None` where the block says no more of the part than this
-    /// one, which is [`Head::silent`].
+    /// As [`Head::parse`]; `None` where the block says no more of the part than `silent`, which
+    /// [`Head::silent`] made.
     pub(super) fn parse_if_told(block: &[u8], silent: &Self) -> Result<Option<Self>, Ambiguity> {
         let described = Described::of(block)?;
         if described.is_silent() {
@@ -435,7 +442,7 @@ impl Head {
         Self::of(&described, silent.media.clone()).map(Some)
     }
 
-    /// What is true of a part whose header says nothing of it.
+    /// Makes the head of a part whose header says nothing about it.
     pub(super) const fn silent(default: MediaType) -> Self {
         Self {
             media: default,
@@ -454,6 +461,7 @@ impl Head {
         if let Some(field) = described.repeated {
             return Err(Ambiguity::RepeatedField(field));
         }
+
         let mut content_type = described.content_type.map(Structured::parse);
         let disposition = described.disposition.map(Structured::parse);
         let media = match &mut content_type {
@@ -467,12 +475,14 @@ impl Head {
             Some(value) => TransferEncoding::parse(value, media.main())?,
             None => TransferEncoding::SevenBit,
         };
+
         let name_in = |field: &Option<Structured>, name| field.as_ref()?.file_name(name);
         let has = |field: &Option<Structured>, name: &str| {
             field
                 .as_ref()
                 .is_some_and(|field| field.all(name).next().is_some())
         };
+
         let mut head = Self {
             is_named: has(&disposition, "filename") || has(&content_type, "name"),
             encoding,
@@ -484,6 +494,7 @@ impl Head {
             boundary: None,
             media,
         };
+
         if head.media.main() == "multipart" {
             let value = described.content_type.unwrap_or_default();
             head.boundary = Some(boundary_of(value, content_type)?);
@@ -492,7 +503,7 @@ impl Head {
     }
 }
 
-/// The boundary of a multipart, if all readers read the same one.
+/// Returns the boundary of a multipart if all readers read the same one.
 fn boundary_of(value: &[u8], field: Option<Structured>) -> Result<Vec<u8>, Ambiguity> {
     let field = field
         .filter(|field| field.clean)
@@ -512,8 +523,8 @@ fn boundary_of(value: &[u8], field: Option<Structured>) -> Result<Vec<u8>, Ambig
     }
 }
 
-/// Whether the boundary of a field is folded between its quotes: some readers leave the line end in
-/// it, some its blank, some nothing.
+/// Returns true if the boundary is folded between its quotes: some readers keep the line end in it,
+/// some its blank, some nothing.
 fn is_folded(boundary: &[u8], value: &[u8]) -> bool {
     let may_be = boundary.contains(&b' ') && value.contains(&b'\n');
     may_be && {
@@ -523,9 +534,9 @@ fn is_folded(boundary: &[u8], value: &[u8]) -> bool {
     }
 }
 
-/// Whether a boundary is printable ASCII, does not end in a blank (RFC 2046, section 5.1.1), has
-/// nothing in it that looks like an RFC 2047 word (GMime decodes it), and no angle brackets around
-/// it (Python takes them off).
+/// Returns true if a boundary is printable ASCII, neither starts nor ends with a blank (RFC 2046,
+/// section 5.1.1, about the end), holds nothing that looks like an RFC 2047 word (GMime decodes
+/// it), and has no angle brackets around it (Python takes them off).
 fn is_plain(boundary: &[u8]) -> bool {
     boundary.iter().all(|&b| b.is_ascii_graphic() || b == b' ')
         && boundary.first().is_some_and(|&b| b != b' ')
@@ -534,8 +545,8 @@ fn is_plain(boundary: &[u8]) -> bool {
         && !boundary.windows(2).any(|pair| pair == b"=?")
 }
 
-/// What is no disposition type at all says nothing; one that is unknown means an attachment (RFC 2183,
-/// section 2.8).
+/// Reads the disposition. A word that is no disposition type at all says nothing, unless
+/// `attachment` is part of it; an unknown type means an attachment (RFC 2183, section 2.8).
 fn disposition_of(field: &Option<Structured>) -> Disposition {
     let is_type = |word: &[u8]| word.iter().all(|&b| param::is_token(b));
     let says = |word| memchr::memmem::find(word, b"attachment").is_some();
@@ -560,8 +571,8 @@ fn unfolded(value: &[u8]) -> String {
         .to_owned()
 }
 
-/// What stands between the angle brackets, without the comments around them; encoded words in it are
-/// read, though none may be there.
+/// Reads a `Content-ID`: the text between the angle brackets, without the comments around them.
+/// Encoded words in it are decoded, though none may be there.
 fn content_id(value: &[u8]) -> String {
     let id = param::plain_name(&param::unfold(value));
     let inner = id.split_once('<').map_or(&*id, |(_, inner)| inner);

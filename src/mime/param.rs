@@ -9,10 +9,10 @@ use std::borrow::Cow;
 
 use encoding_rs::{Encoding, UTF_8, WINDOWS_1252};
 
-/// How many parameters of a field are read; the rest are ignored.
+/// Maximum number of parameters read from a field; the rest are ignored.
 const PARAMETERS_MAX: usize = 256;
 
-/// The longest decoded file name, in bytes; what is longer is cut at a character.
+/// The longest decoded file name, in bytes; a longer one is cut at a character.
 const NAME_BYTES_MAX: usize = 4096;
 
 /// `name=value`
@@ -22,25 +22,25 @@ pub struct Parameter {
     pub name: String,
     /// The value without quotes and backslashes.
     pub value: Vec<u8>,
-    /// Whether the value is written so that all readers agree on it.
+    /// True if the value is written so that all readers agree on it.
     pub clean: bool,
-    /// Whether the value is written as a token or between quotes, as RFC 2045 wants it.
+    /// True if the value is written as a token or between quotes, as RFC 2045 wants it.
     pub strict: bool,
 }
 
 /// A structured field: a first word and its parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Structured {
-    /// What stands before the first `;`, trimmed, in lower case.
+    /// The text before the first `;`, trimmed, in lower case.
     pub word: Vec<u8>,
     /// The parameters, in order.
     pub parameters: Vec<Parameter>,
-    /// Whether everything between the parameters was well-formed.
+    /// True if all parameters are clean, nothing else stands between them, and none is left out.
     pub clean: bool,
 }
 
 impl Parameter {
-    /// Whether this is the parameter of this name in any of its RFC 2231 forms.
+    /// Returns true if this is the parameter `name` in any of its RFC 2231 forms.
     pub(super) fn is_a(&self, name: &str) -> bool {
         let mark = self.name.strip_prefix(name);
         mark.is_some_and(|mark| mark.is_empty() || mark.starts_with('*'))
@@ -48,7 +48,7 @@ impl Parameter {
 }
 
 impl Structured {
-    /// Reads a field's value. Never fails: what cannot be read is left out and marked.
+    /// Reads a field's value. Never fails: unreadable text is left out and marked.
     pub fn parse(value: &[u8]) -> Self {
         Self::parse_folded(&unfold(value))
     }
@@ -68,23 +68,26 @@ impl Structured {
         parsed
     }
 
-    /// Reads one parameter and returns what stands behind its `;`.
+    /// Reads one parameter and returns the text behind its `;`.
     fn parameter<'a>(&mut self, text: &'a [u8]) -> &'a [u8] {
         let text = text.trim_ascii_start();
         let name_len = text
             .iter()
             .take_while(|b| !matches!(b, b'=' | b';'))
             .count();
+
         let name = text[..name_len].trim_ascii();
         let Some((b'=', rest)) = text[name_len..].split_first() else {
             self.clean &= name.is_empty();
             return text.get(name_len + 1..).unwrap_or_default();
         };
+
         let text = rest.trim_ascii_start();
         let (value, mut clean, rest) = read_value(text);
         let strict = text.first() == Some(&b'"') || value.iter().all(|&b| is_token(b));
         clean &= !name.is_empty() && name.iter().all(|&b| is_token(b));
         self.clean &= clean;
+
         self.parameters.push(Parameter {
             name: text_of(name.to_ascii_lowercase()),
             value,
@@ -94,18 +97,18 @@ impl Structured {
         rest
     }
 
-    /// The first parameter of exactly this name.
+    /// Returns the first parameter of exactly this name.
     pub fn get(&self, name: &str) -> Option<&Parameter> {
         self.parameters.iter().find(|p| p.name == name)
     }
 
-    /// The parameters of this name in any of their RFC 2231 forms.
+    /// Returns the parameters of this name in any of their RFC 2231 forms.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Parameter> {
         self.parameters.iter().filter(move |p| p.is_a(name))
     }
 
-    /// A file name, decoded: the RFC 2231 form wins over the plain one (RFC 6266, section 4.3,
-    /// says so for HTTP, and the senders that write both mean it).
+    /// Decodes a file name. The RFC 2231 form wins over the plain one: RFC 6266, section 4.3, says
+    /// so for HTTP, and the senders that write both mean it.
     pub fn file_name(&self, name: &str) -> Option<String> {
         let decoded = self
             .extended(name)
@@ -114,23 +117,26 @@ impl Structured {
         Some(decoded).filter(|name| !name.trim().is_empty())
     }
 
-    /// The value of `name*` or of `name*0`, `name*1*`, … (RFC 2231, sections 3 and 4).
+    /// Decodes the value of `name*` or of `name*0`, `name*1*`, … (RFC 2231, sections 3 and 4).
     fn extended(&self, name: &str) -> Option<String> {
         if !self.parameters.iter().any(|p| p.name.contains('*')) {
             return None;
         }
+
         let whole = format!("{name}*");
         if let Some(parameter) = self.get(&whole) {
             let (charset, text) = charset_and_text(&parameter.value);
             return Some(to_text(charset, &percent_decode(text)));
         }
+
         let sections = self.sections(&whole);
         let (lowest, ..) = *sections.first()?;
+
         let mut charset: &[u8] = b"";
         let mut bytes = Vec::new();
         for (place, (number, encoded, value)) in sections.iter().enumerate() {
             if *number != lowest + place {
-                break; // a section is missing: what is left would be in the wrong place
+                break; // a section is missing: the rest would be in the wrong place
             }
             let text = match (encoded, number) {
                 (true, 0) => {
@@ -149,6 +155,7 @@ impl Structured {
                 break;
             }
         }
+
         if charset.is_empty() {
             Some(plain_name(&bytes))
         } else {
@@ -156,7 +163,8 @@ impl Structured {
         }
     }
 
-    /// The numbered sections in order, the first of each number.
+    /// Returns the numbered sections in order, the first of each number: number, encoded or not,
+    /// value.
     fn sections(&self, prefix: &str) -> Vec<(usize, bool, &[u8])> {
         let mut sections: Vec<_> = self
             .parameters
@@ -176,7 +184,8 @@ impl Structured {
     }
 }
 
-/// Reads a value up to its `;`: the value, whether it is clean, what stands behind the `;`.
+/// Reads a value up to its `;`. Returns the value, true if it is clean, and the text behind the
+/// `;`.
 fn read_value(text: &[u8]) -> (Vec<u8>, bool, &[u8]) {
     let Some((b'"', quoted)) = text.split_first() else {
         let (value, rest) = split_at_byte(text, b';');
@@ -184,9 +193,11 @@ fn read_value(text: &[u8]) -> (Vec<u8>, bool, &[u8]) {
         let clean = !value.is_empty() && value.iter().all(|&b| is_loose_token(b));
         return (value.to_vec(), clean, rest);
     };
+
     let mut value = Vec::new();
     let mut clean = true;
     let mut at = 0;
+
     loop {
         match quoted.get(at) {
             Some(b'"') => break,
@@ -202,11 +213,12 @@ fn read_value(text: &[u8]) -> (Vec<u8>, bool, &[u8]) {
             None => return (value, false, &[]),
         }
     }
+
     let (junk, rest) = split_at_byte(&quoted[at + 1..], b';');
     (value, clean && junk.trim_ascii().is_empty(), rest)
 }
 
-/// A value without the line ends of its folding (RFC 5322, section 2.2.3: the blanks stay).
+/// Takes the line ends of folding out of a value (RFC 5322, section 2.2.3: the blanks stay).
 pub(super) fn unfold(value: &[u8]) -> Cow<'_, [u8]> {
     if memchr::memchr2(b'\r', b'\n', value).is_none() {
         return Cow::Borrowed(value);
@@ -215,7 +227,7 @@ pub(super) fn unfold(value: &[u8]) -> Cow<'_, [u8]> {
     value.iter().copied().filter(is_text).collect()
 }
 
-/// Bytes as text; what is no UTF-8 in them is replaced.
+/// Converts bytes to text; invalid UTF-8 is replaced.
 pub(super) fn text_of(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes)
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
@@ -228,12 +240,12 @@ fn split_at_byte(text: &[u8], byte: u8) -> (&[u8], &[u8]) {
     }
 }
 
-/// A character of a token (RFC 2045, section 5.1).
+/// Returns true for a character of a token (RFC 2045, section 5.1).
 pub(super) fn is_token(byte: u8) -> bool {
     TOKEN[usize::from(byte)]
 }
 
-/// The characters of a token: every name and most values are looked at byte by byte.
+/// The characters of a token as a table: every name and most values are looked at byte by byte.
 static TOKEN: [bool; 256] = {
     let mut is_token = [false; 256];
     let mut graphic = b'!';
@@ -250,13 +262,13 @@ static TOKEN: [bool; 256] = {
     is_token
 };
 
-/// A character that unquoted values have in real mail (`type=text/html`) and that does not hide
-/// the parameters behind it from any reader. The value itself MIME-tools reads up to it only.
+/// Returns true for a character that unquoted values have in real mail (`type=text/html`) and that
+/// hides the parameters behind it from no reader. MIME-tools reads the value itself only up to it.
 fn is_loose_token(byte: u8) -> bool {
     is_token(byte) || matches!(byte, b'=' | b'/' | b':' | b'?' | b'@')
 }
 
-/// `charset'language'text` (RFC 2231, section 4).
+/// Splits `charset'language'text` (RFC 2231, section 4) into charset and text.
 fn charset_and_text(value: &[u8]) -> (&[u8], &[u8]) {
     let (charset, rest) = split_at_byte(value, b'\'');
     match memchr::memchr(b'\'', rest) {
@@ -265,7 +277,7 @@ fn charset_and_text(value: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-/// `%41` becomes `A`; what is no such escape stays.
+/// Decodes escapes: `%41` becomes `A`. Anything that is no such escape stays.
 pub(super) fn percent_decode(text: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut at = 0;
@@ -274,6 +286,7 @@ pub(super) fn percent_decode(text: &[u8]) -> Vec<u8> {
             text.get(at + offset)
                 .and_then(|&b| (b as char).to_digit(16))
         };
+
         match (byte, hex(1), hex(2)) {
             (b'%', Some(high), Some(low)) => {
                 decoded.push((high * 16 + low) as u8);
@@ -285,11 +298,12 @@ pub(super) fn percent_decode(text: &[u8]) -> Vec<u8> {
             }
         }
     }
+
     decoded
 }
 
-/// A name that is not in RFC 2231 form: RFC 2047 words (not allowed there, but written), else
-/// UTF-8, else Windows-1252.
+/// Decodes a name that is not in RFC 2231 form: as RFC 2047 words (not allowed there, but written),
+/// else as UTF-8, else as Windows-1252.
 pub(super) fn plain_name(value: &[u8]) -> String {
     if memchr::memmem::find(value, b"=?").is_some() {
         let decode = |charset: &[u8], bytes: &[u8], out: &mut String| {

@@ -1,8 +1,8 @@
-//! Which `cid:` URLs an HTML body refers to (RFC 2392), found while it streams by.
+//! The `cid:` URLs that an HTML body refers to (RFC 2392), found while it streams by.
 //!
-//! Mail programs write file names into them, with blanks, quotes and parentheses, escaped or not, and
-//! readers take them as they find them. So a reference is read in each way that some reader may read
-//! it in: an image that stays costs space, one that goes tears a hole.
+//! Mail programs write file names into them, with blanks, quotes and parentheses, escaped or not,
+//! and readers take them as they find them. So a reference is read in every way in which some
+//! reader may read it: an image that stays costs space, one that goes leaves a hole.
 
 use std::{
     collections::HashSet,
@@ -11,10 +11,10 @@ use std::{
 
 use super::param::percent_decode;
 
-/// How many references are kept; an HTML with more is taken to refer to everything.
+/// Maximum number of references kept; an HTML body with more is taken to refer to everything.
 const REFERENCES_MAX: usize = 4096;
 
-/// The longest reference; a longer one makes the HTML refer to everything.
+/// The longest reference, in bytes; a longer one makes the HTML refer to everything.
 const REFERENCE_BYTES_MAX: usize = 1024;
 
 const SCHEME: &[u8] = b"cid:";
@@ -24,36 +24,36 @@ const SCHEME: &[u8] = b"cid:";
 pub struct References {
     found: HashSet<u64>,
     hasher: RandomState,
-    /// The end of the last chunk, from where a reference may begin.
+    /// The end of the last chunk, in which a reference may begin.
     held: Vec<u8>,
     everything: bool,
     seen_html: bool,
 }
 
 impl References {
-    /// Whether references show in the bytes of an HTML body of this charset: it must be an
+    /// Returns true if references show in the bytes of an HTML body of this charset: it must be an
     /// extension of ASCII.
     pub fn can_read(charset: Option<&str>) -> bool {
         let known = |label: &str| encoding_rs::Encoding::for_label_no_replacement(label.as_bytes());
         charset.is_none_or(|label| known(label).is_some_and(|e| e.is_ascii_compatible()))
     }
 
-    /// Whether an HTML body has been read to its end.
+    /// Returns true if an HTML body has been read to its end.
     pub fn seen_html(&self) -> bool {
         self.seen_html
     }
 
-    /// What is kept of a `Content-ID` (without brackets), however long it is.
+    /// Returns the key that is kept of a `Content-ID` (without brackets), however long that is.
     pub fn key(&self, content_id: &str) -> u64 {
         self.hash(content_id.as_bytes())
     }
 
-    /// Whether some HTML body refers to the `Content-ID` of this key.
+    /// Returns true if some HTML body refers to the `Content-ID` of this key.
     pub fn contains_key(&self, key: u64) -> bool {
         self.everything || self.found.contains(&key)
     }
 
-    /// Whether some HTML body refers to this `Content-ID` (without brackets).
+    /// Returns true if some HTML body refers to this `Content-ID` (without brackets).
     pub fn contains(&self, content_id: &str) -> bool {
         self.contains_key(self.key(content_id))
     }
@@ -71,7 +71,7 @@ impl References {
         self.seen_html = true;
     }
 
-    /// An HTML body cannot be read: it may refer to anything.
+    /// Assumes references to everything, as an HTML body cannot be read.
     pub fn assume_everything(&mut self) {
         self.held.clear();
         self.everything = true;
@@ -81,6 +81,7 @@ impl References {
         if self.everything {
             return self.held.clear();
         }
+
         let held = std::mem::take(&mut self.held);
         let mut at = 0;
         while let Some(start) = find_scheme(&held[at..]).map(|offset| at + offset) {
@@ -88,27 +89,30 @@ impl References {
             let longest = &reference[..reference.len().min(REFERENCE_BYTES_MAX + 1)];
             let quote = start.checked_sub(1).map(|before| held[before]);
             let quote = quote.filter(|b| matches!(b, b'"' | b'\''));
+
             match longest.iter().position(|&b| ends(b, quote)) {
                 Some(len) => self.add(&reference[..len], quote),
                 None if eof || reference.len() > REFERENCE_BYTES_MAX => self.add(reference, quote),
                 None => {
-                    // With the byte before it, which may be a quote.
+                    // The byte before it is kept, too: it may be a quote.
                     self.held = held[start.saturating_sub(1)..].to_vec();
                     return;
                 }
             }
+
             if self.everything {
                 return;
             }
             at = start + SCHEME.len();
         }
+
         let keep = held.len().saturating_sub(SCHEME.len()).max(at);
         self.held = held[keep..].to_vec();
     }
 
     fn add(&mut self, reference: &[u8], quote: Option<u8>) {
-        // A character reference in a URL is rare; readers would decode it. A reference inside of one
-        // is rarer, and each of many would be read to the end of all.
+        // A character reference in a URL is rare, and readers would decode it. A reference inside
+        // another is rarer still, and each of many would be read to the end of all.
         let odd = reference.contains(&b'&')
             || reference.len() > REFERENCE_BYTES_MAX
             || find_scheme(reference).is_some();
@@ -117,14 +121,16 @@ impl References {
             return;
         }
         self.found.insert(self.hash(reference));
-        // In a style sheet a parenthesis ends it, in an attribute it does not.
+
+        // In a style sheet a parenthesis ends the reference, in an attribute it does not.
         let parenthesis = reference.iter().position(|b| matches!(b, b'(' | b')'));
         if let Some(len) = parenthesis.filter(|_| quote.is_none()) {
             self.found.insert(self.hash(&reference[..len]));
         }
     }
 
-    /// Of an identifier as it is written in either place: escapes are read, brackets do not count.
+    /// Hashes an identifier as it is written in either place: escapes are decoded, brackets do not
+    /// count.
     fn hash(&self, content_id: &[u8]) -> u64 {
         let read = percent_decode(content_id);
         let inner = read.trim_ascii();
@@ -142,7 +148,7 @@ fn find_scheme(text: &[u8]) -> Option<usize> {
     })
 }
 
-/// Whether a reference that this quote stands before ends here.
+/// Returns true if `byte` ends a reference that `quote` stands before.
 fn ends(byte: u8, quote: Option<u8>) -> bool {
     match quote {
         Some(quote) => byte == quote,

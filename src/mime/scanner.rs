@@ -23,25 +23,25 @@ use super::{
 };
 use crate::config::Limits;
 
-/// How many bytes are added at a time to bytes whose meaning is not certain yet.
+/// Number of bytes added at a time to held bytes whose meaning is not certain yet.
 const JOIN_BYTES: usize = 512;
 
-/// How much of an embedded message is kept to find a boundary in it that comes in two pieces: the
-/// boundary with the bytes around it.
+/// Number of bytes kept of an embedded message, to find a boundary in it that comes in two pieces:
+/// the boundary with the bytes around it.
 const EMBEDDED_BYTES: usize = boundary::BOUNDARY_BYTES_MAX + 2;
 
-/// How much room for a header block is kept from one part to the next.
+/// Capacity of the header block that is kept from one part to the next, in bytes.
 const HEADER_BYTES_KEPT: usize = 1024;
 
-/// What is true of the parts of most multiparts and of those of a digest, if their headers do not
-/// say more.
+/// The head of a part of most multiparts, where the part's own header says nothing.
 static TEXT: Head = Head::silent(MediaType::TEXT_PLAIN);
+/// The head of a part of a digest, where the part's own header says nothing.
 static MESSAGE: Head = Head::silent(MediaType::MESSAGE_RFC822);
 
-/// The number of a part: 0 is the message itself, then in the order of the message.
+/// The number of a part: 0 is the message itself, the others follow in its order.
 pub type PartId = u32;
 
-/// What the scanner saw.
+/// A piece of the message, as the scanner sees it.
 #[derive(Debug)]
 pub enum Event<'a> {
     /// Bytes of the structure: preamble, epilogue, header, the line end before a delimiter.
@@ -60,11 +60,11 @@ pub enum Event<'a> {
         /// The multipart around it.
         parent: PartId,
     },
-    /// What the header of the part that began last says; its body follows.
+    /// The decoded header of the part that began last; its body follows.
     Head(&'a Head),
     /// Bytes of a leaf's body, transfer encoding and all.
     Body(&'a [u8]),
-    /// A part ended: leaf or multipart.
+    /// A part ended, a leaf or a multipart.
     End {
         /// Its number.
         part: PartId,
@@ -82,25 +82,26 @@ pub struct Scanner {
     open: Delimiters,
     /// The same multiparts' numbers and their children's default type.
     frames: Vec<Frame>,
-    /// The part on top of the open multiparts: a leaf, or a multipart that was closed and whose
-    /// epilogue is being read.
+    /// The part on top of the open multiparts: a leaf, or a closed multipart whose epilogue is
+    /// being read.
     tip: Option<Tip>,
     parts: u32,
-    /// The end of what came of a leaf with parts of its own.
+    /// The last bytes of a leaf that has parts of its own.
     embedded: Vec<u8>,
     /// The header block so far, and where its last line starts.
     header: Vec<u8>,
     header_line: usize,
-    /// What the header of the part that began last says, and what is true where it says nothing.
+    /// The head of the part that began last; `None` where its header says nothing.
     head: Option<Head>,
+    /// The head that such a part has instead.
     silent: &'static Head,
-    /// Whether the next byte starts a line whose line end has been given out.
+    /// True if the next byte starts a line, and the line end before it has been given out.
     line_start: bool,
     /// Undecided bytes of earlier chunks, followed by the first `joined` bytes of this one.
     held: Vec<u8>,
     held_at: usize,
     joined: usize,
-    /// How much of this chunk is used up.
+    /// Number of bytes of this chunk that are used up.
     at: usize,
     eof: bool,
 }
@@ -115,7 +116,7 @@ struct Frame {
 struct Tip {
     part: PartId,
     is_leaf: bool,
-    /// Whether other readers may look for parts in it.
+    /// True if other readers may look for parts in it.
     is_opaque: bool,
 }
 
@@ -131,7 +132,7 @@ enum State {
     Begin,
     /// A header block is being read.
     Header,
-    /// The header was given out; what it says is next.
+    /// The header block was given out; its decoded head is next.
     Announce,
     /// The content up to a doubt was given out; the doubt is next.
     Doubt(Ambiguity),
@@ -139,15 +140,15 @@ enum State {
     Done,
 }
 
-/// What a look at the bytes gave.
+/// Outcome of a look at the bytes.
 enum Step {
-    /// An event with bytes: so many, of this kind.
+    /// An event with this many bytes, of this kind.
     Bytes(usize, Kind),
-    /// So many bytes were copied into the header block.
+    /// This many bytes were copied into the header block.
     Taken(usize),
-    /// So many bytes were the last of the header block, which is to be given out.
+    /// This many bytes were the last of the header block, which is to be given out.
     Header(usize),
-    /// What it says is to be given out.
+    /// The decoded head is to be given out.
     Head,
     /// An event without bytes of the chunk.
     Event(Event<'static>),
@@ -159,7 +160,7 @@ enum Step {
 enum Kind {
     Content,
     Structure,
-    /// With the length of the line end before it.
+    /// A delimiter line; the number is the length of the line end before it.
     Delimiter(usize),
 }
 
@@ -188,18 +189,19 @@ impl Scanner {
             at: 0,
             eof: false,
         };
+
         scanner.enter(0, root)?;
         Ok(scanner)
     }
 
-    /// Whether a part's parts are looked at. What is signed or encrypted is one thing, and so is a
-    /// report with the message that it reports on.
+    /// Returns true if the scanner looks at the parts of such a part. A signed or encrypted one is
+    /// a single thing, and so is a report with the message that it reports on.
     #[inline]
     pub fn enters(head: &Head) -> bool {
         head.media.is_entered()
     }
 
-    /// The next event of this chunk, `None` when it is used up.
+    /// Returns the next event of this chunk, `None` when it is used up.
     ///
     /// The same chunk must be passed until then.
     #[inline]
@@ -208,16 +210,19 @@ impl Scanner {
             self.held = Vec::new();
             return None;
         }
+
         loop {
             if !self.held.is_empty() {
                 self.leave_held();
             }
+
             let joining = !self.held.is_empty();
             let step = if joining {
                 self.step_in_held()
             } else {
                 self.step(&chunk[self.at..])
             };
+
             match step {
                 Step::Taken(len) => self.skip(joining, len),
                 Step::Header(len) => {
@@ -249,7 +254,7 @@ impl Scanner {
         self.eof = true;
     }
 
-    /// How many undecided bytes are held between two chunks.
+    /// Returns the number of undecided bytes held between two chunks.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn held_bytes(&self) -> usize {
         self.held.len()
@@ -262,10 +267,12 @@ impl Scanner {
             Kind::Content if !self.tip.is_some_and(|tip| tip.is_leaf) => Kind::Structure,
             kind => kind,
         };
+
         let from = if joining { self.held_at } else { self.at };
         self.skip(joining, len);
         let bytes = if joining { &self.held } else { chunk };
         let bytes = &bytes[from..from + len];
+
         match kind {
             Kind::Content => Event::Body(bytes),
             Kind::Structure => Event::Structure(bytes),
@@ -281,7 +288,7 @@ impl Scanner {
         }
     }
 
-    /// Adds bytes of the chunk to the held ones; false when there are none.
+    /// Adds bytes of the chunk to the held ones; returns false if there are none.
     fn join(&mut self, chunk: &[u8]) -> bool {
         let more = &chunk[self.joined..];
         if more.is_empty() {
@@ -353,23 +360,26 @@ impl Scanner {
     }
 
     /// Looks into a leaf with parts of its own for one that uses the boundary of a multipart around
-    /// it: readers that look into it, too, differ about where it ends. The content up to there is
-    /// given out first, so that what is found in it does not depend on how it came.
+    /// it: readers that look into the leaf, too, differ about its end. The content up to there is
+    /// given out first, so that the findings in it do not depend on how the bytes came.
     fn embedded(&mut self, content: &[u8]) -> Option<Step> {
         if !self.tip.is_some_and(|tip| tip.is_opaque) || self.open.is_empty() {
             return None;
         }
+
         let before = self.embedded.len();
         self.embedded.extend_from_slice(content);
         let end = self.open.declared_in(&self.embedded);
         let seen = self.embedded.len().saturating_sub(EMBEDDED_BYTES);
         self.embedded.drain(..seen);
         let len = end?.saturating_sub(before);
+
         self.state = State::Doubt(Ambiguity::Boundary);
         Some(Step::Bytes(len, Kind::Content))
     }
 
-    /// Ends what a delimiter line ends, one part at a time, then gives out the line end before it.
+    /// Ends the parts that a delimiter line ends, one at a time, then gives out the line end before
+    /// it.
     fn at_line(&mut self, line: Line) -> Step {
         if let Some(part) = self.ended(line.owner + 1) {
             return Step::Event(Event::End { part });
@@ -437,7 +447,7 @@ impl Scanner {
         })
     }
 
-    /// Reads header lines up to the blank one. A block that is no more than that need not be kept.
+    /// Reads header lines up to the blank one. A block of nothing but that need not be kept.
     fn header(&mut self, bytes: &[u8]) -> Step {
         if self.header.is_empty()
             && let Some(len) = blank_line(bytes)
@@ -457,6 +467,7 @@ impl Scanner {
                 Step::More
             };
         }
+
         let mut taken = 0;
         while matches!(self.state, State::Header) && taken < bytes.len() {
             let rest = &bytes[taken..];
@@ -473,13 +484,14 @@ impl Scanner {
             }
             taken += len;
         }
+
         match self.state {
             State::Announce => Step::Header(taken),
             _ => Step::Taken(taken),
         }
     }
 
-    /// A line of the header block is whole.
+    /// Handles a complete line of the header block.
     fn header_line(&mut self) -> Result<(), Ambiguity> {
         let line = &self.header[self.header_line..];
         if matches!(line, b"\n" | b"\r\n") {
@@ -491,7 +503,7 @@ impl Scanner {
         Ok(())
     }
 
-    /// Says what the header block says, and begins the body below it.
+    /// Announces the decoded header block, and begins the body below it.
     fn announce(&mut self) -> Step {
         self.silent = match self.frames.last() {
             Some(Frame { digest: true, .. }) => &MESSAGE,
@@ -532,6 +544,7 @@ impl Scanner {
         {
             return Err(Ambiguity::Boundary);
         }
+
         if !Self::enters(head) {
             self.embedded.clear();
             self.tip = Some(Tip {
@@ -541,6 +554,7 @@ impl Scanner {
             });
             return Ok(());
         }
+
         if self.frames.len() >= self.limits.depth_max {
             return Err(Ambiguity::Depth);
         }
@@ -560,7 +574,7 @@ impl Scanner {
     }
 }
 
-/// The length of the blank line that these bytes start with, if they do.
+/// Returns the length of the blank line at the start of these bytes, if there is one.
 fn blank_line(bytes: &[u8]) -> Option<usize> {
     match bytes {
         [b'\n', ..] => Some(1),
@@ -589,7 +603,7 @@ mod tests {
         Head::read(&[field], MediaType::new("text", "plain")).unwrap()
     }
 
-    /// What a scan saw, one line an event, and the bytes of all events.
+    /// Returns the events of a scan, one a line, and the bytes of all of them.
     fn scan(root: &Head, chunks: &[&[u8]]) -> (Vec<String>, Vec<u8>) {
         let mut scanner = Scanner::new(root, LIMITS).unwrap();
         let (mut seen, mut bytes) = (Vec::new(), Vec::new());
@@ -623,7 +637,7 @@ mod tests {
         }
     }
 
-    /// Scans whole, byte by byte, and cut in two at every place; all must see the same.
+    /// Scans a body whole, byte by byte, and cut in two at every place; all must see the same.
     fn scan_every_way(content_type: &str, body: &str) -> Vec<String> {
         let root = root(content_type);
         let body = body.as_bytes();
