@@ -1,10 +1,10 @@
-//! The rewriter: the notice, where it goes, and the splices that put it there. Pure.
+//! The rewriter: the notice, its place, and the splices that put it there. Pure.
 //!
-//! * [`notice`] – what is said, as text and as HTML; `words` has the words of each language
+//! * [`notice`] – its text and its HTML; `words` has the sentences of each language
 //! * [`insert`] – a text part in, splices out
-//! * `plain`, `html` – where the notice goes in a decoded text
+//! * `plain`, `html` – the place of the notice in a decoded text
 //! * `bidi` – text from right to left
-//! * `charset` – which characters a part may be given
+//! * `charset` – the characters that a part may be given
 //! * `qp`, `header` – quoted-printable with its raw offsets; the smallest edits of a header block
 //!
 //! A parsed tree is never printed: whatever is not spliced stays the sender's, byte for byte. The
@@ -24,7 +24,7 @@ use std::ops::Range;
 
 pub(crate) use header::MEASURES;
 
-/// A change to a run of raw bytes: what stands at `at` is replaced by `with`.
+/// A change to a run of raw bytes: those at `at` are replaced by `with`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Splice {
     /// The bytes that go; empty for an insertion.
@@ -42,10 +42,10 @@ pub enum Eol {
     Lf,
 }
 
-/// What becomes of `raw` under splices that are in order, do not overlap and lie in it.
+/// Applies splices to `raw`; they are in order, do not overlap and lie in it.
 ///
 /// # Panics
-/// The splices are not.
+/// The splices are out of order, overlap, or do not lie in `raw`.
 pub fn apply(raw: &[u8], splices: &[Splice]) -> Vec<u8> {
     let mut out =
         Vec::with_capacity(raw.len() + splices.iter().map(|s| s.with.len()).sum::<usize>());
@@ -59,7 +59,7 @@ pub fn apply(raw: &[u8], splices: &[Splice]) -> Vec<u8> {
     out
 }
 
-/// What the author wrote in a text, without quoted mail and signatures, as far as they are known.
+/// Returns the author's own words in a text, without quoted mail and signatures, as far as those are known.
 pub(crate) fn author(text: &str, kind: insert::TextKind) -> String {
     match kind {
         insert::TextKind::Plain => plain::author(text),

@@ -1,9 +1,9 @@
 //! Text from right to left, told from other text (Unicode annex 9).
 //!
-//! It is kept apart from what is around it by where it stands, and by `dir` in HTML: control
-//! characters for directions are what hostile names are made of, and filters count them.
+//! Such text is kept apart from its surroundings by its place, and by `dir` in HTML: hostile names
+//! are made of control characters for directions, and filters count them.
 
-/// True if a letter of a script from right to left is in the text.
+/// Returns true if the text has a letter of a script from right to left.
 ///
 /// The blocks are those whose characters have the class R or AL by default (annex 9, table 4).
 pub(super) fn has_rtl(text: &str) -> bool {

@@ -1,9 +1,9 @@
-//! The charset of a text part, and which of its characters the notice may use.
+//! The charset of a text part, and the characters of it that the notice may use.
 //!
-//! The reader's client and the sender's charset have to agree on every byte we add. So a charset
-//! is used beyond ASCII only where the WHATWG Encoding Standard (browsers, webmail) and the IANA
-//! registry (everybody else) mean the same bytes by its name; of every other charset that
-//! extends ASCII only ASCII is used; and the rest is refused.
+//! The reader's client and the sender's charset have to agree on every byte we add. So a charset is
+//! used beyond ASCII only where the WHATWG Encoding Standard (browsers, webmail) and the IANA
+//! registry (everybody else) mean the same bytes by its name; of any other charset that extends
+//! ASCII, only ASCII is used; all others are refused.
 
 use encoding_rs::{Encoding, WINDOWS_1252};
 
@@ -14,7 +14,7 @@ pub(super) enum Charset {
     Ascii,
     /// UTF-8.
     Utf8,
-    /// One byte a character; only bytes from the second on are used beyond ASCII.
+    /// One byte a character; beyond ASCII only bytes from this one on are used.
     Single(&'static Encoding, u8),
     /// Extends ASCII, but there is no agreement on the rest, or we do not know it.
     AsciiOnly(Option<&'static Encoding>),
@@ -22,8 +22,8 @@ pub(super) enum Charset {
     Iso2022Jp,
 }
 
-/// How the names of charsets begin that do not extend ASCII. Of those of them that the Encoding
-/// Standard knows it is asked; EBCDIC has many names, of which mail has seen these.
+/// Beginnings of the names of charsets that do not extend ASCII. Those that the Encoding Standard
+/// knows are judged by it; EBCDIC has many names, of which mail has seen these.
 const OTHER_THAN_ASCII: &[&str] = &[
     "cp037",
     "cp500",
@@ -49,8 +49,8 @@ const OTHER_THAN_ASCII: &[&str] = &[
 ];
 
 impl Charset {
-    /// The charset of this label, or `None` if it does not extend ASCII. One that nobody knows does:
-    /// all that mail has seen and that is not in a list here is a code page of some system.
+    /// Returns the charset of this label, or `None` if it does not extend ASCII. An unknown one
+    /// does: all that mail has seen and that is in no list here is a code page of some system.
     pub(super) fn of(label: Option<&str>) -> Option<Self> {
         let label = label
             .unwrap_or_default()
@@ -70,12 +70,12 @@ impl Charset {
         }
     }
 
-    /// The charset as it is used for this text. Where that is not what the charset says, each reader
-    /// guesses on its own; but all of them take ASCII for ASCII.
+    /// Returns the charset as it is used for this text. Where the text is not in the charset, each
+    /// reader guesses on its own; but all of them take ASCII for ASCII.
     pub(super) fn in_text(self, text: &[u8]) -> Self {
         let is_unsure = matches!(self, Self::Ascii | Self::AsciiOnly(None));
         if is_unsure && switches_sets(text) {
-            // Undeclared, or by a name of its own.
+            // ISO-2022-JP, undeclared or under a name of its own.
             Self::Iso2022Jp
         } else if self == Self::Iso2022Jp || self.decodes(text) {
             self
@@ -84,7 +84,7 @@ impl Charset {
         }
     }
 
-    /// Whether these bytes are what the charset says.
+    /// Returns true if these bytes are valid in the charset.
     pub(super) fn decodes(self, text: &[u8]) -> bool {
         let valid = |encoding: &'static Encoding| {
             encoding.decode_without_bom_handling_and_without_replacement(text)
@@ -105,7 +105,7 @@ impl Charset {
         }
     }
 
-    /// The character's bytes, or `None` if the charset must not be used for it.
+    /// Encodes a character; `None` if the charset must not be used for it.
     pub(super) fn encode(self, c: char) -> Option<Vec<u8>> {
         match self {
             _ if c.is_ascii() => Some(vec![c as u8]),
@@ -118,7 +118,7 @@ impl Charset {
         }
     }
 
-    /// A label of the Encoding Standard. The trail bytes of its multi-byte charsets are never below
+    /// Looks up a label of the Encoding Standard. The trail bytes of its multi-byte charsets are never below
     /// 0x30 and never `<` or `>`, so that line ends, quote signs and tags are what they seem.
     fn of_standard(label: &str) -> Option<Self> {
         let is_other = OTHER_THAN_ASCII
@@ -127,9 +127,11 @@ impl Charset {
         let Some(encoding) = Encoding::for_label(label.as_bytes()) else {
             return (!is_other).then_some(Self::AsciiOnly(None));
         };
+
         if !encoding.is_ascii_compatible() {
             return None;
         }
+
         let exact = encoding.name().eq_ignore_ascii_case(label);
         Some(match label {
             // The two registries differ on some letters of these.
@@ -142,10 +144,11 @@ impl Charset {
     }
 }
 
-/// The text with what comes nearest for each character that `can` does not allow.
+/// Replaces each character that `can` does not allow by what comes nearest to it in ASCII.
 pub(super) fn transliterate(text: &str, can: &dyn Fn(char) -> bool) -> String {
     let mut out = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
+
     while let Some(c) = chars.next() {
         match c {
             c if c.is_ascii() || can(c) => {
@@ -164,10 +167,11 @@ pub(super) fn transliterate(text: &str, can: &dyn Fn(char) -> bool) -> String {
             c => out.extend(nearest(c).chars().map(|c| if c == '/' { '_' } else { c })),
         }
     }
+
     out
 }
 
-/// Printable ASCII for a character; never empty.
+/// Returns printable ASCII for a character; never empty.
 fn nearest(c: char) -> String {
     let ascii = deunicode::deunicode_char(c).unwrap_or_default();
     let ascii: String = ascii.chars().filter(|c| matches!(c, ' '..='~')).collect();
@@ -183,12 +187,13 @@ fn single_byte(encoding: &'static Encoding, c: char) -> Option<u8> {
     }
 }
 
-/// ISO-2022-JP with all bytes that are not in its ASCII state replaced, line ends apart: what is
-/// left of a `<` or a `>` is one.
+/// Masks all bytes of ISO-2022-JP outside of its ASCII state, line ends apart, so that any `<` or
+/// `>` that is left is one.
 pub(super) fn mask_iso_2022_jp(text: &[u8]) -> Vec<u8> {
     let mut masked = Vec::with_capacity(text.len());
     let mut ascii = true;
     let mut at = 0;
+
     while at < text.len() {
         match &text[at..] {
             [0x1b, b'(' | b'$', second, ..] => {
@@ -208,10 +213,11 @@ pub(super) fn mask_iso_2022_jp(text: &[u8]) -> Vec<u8> {
         }
         at += 1;
     }
+
     masked
 }
 
-/// True if the text has an escape sequence of ISO 2022 that names another set than ASCII.
+/// Returns true if the text has an escape sequence of ISO 2022 that selects a set other than ASCII.
 fn switches_sets(text: &[u8]) -> bool {
     memchr::memchr_iter(0x1b, text).any(|escape| {
         matches!(text[escape + 1..], [b'$', ..])
@@ -219,7 +225,7 @@ fn switches_sets(text: &[u8]) -> bool {
     })
 }
 
-/// True if ISO-2022-JP is in its ASCII state after this text.
+/// Returns true if ISO-2022-JP is in its ASCII state after this text.
 pub(super) fn ends_in_ascii(text: &[u8]) -> bool {
     match memchr::memrchr(0x1b, text) {
         Some(escape) => text[escape..].starts_with(b"\x1b(B"),

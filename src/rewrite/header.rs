@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{Eol, Splice};
 
-/// Fields that tell of a body's bytes.
+/// Fields that describe a body's bytes, in lower case.
 pub(crate) const MEASURES: [&str; 3] = ["content-md5", "content-length", "lines"];
 
 /// Declares the transfer encoding: replaces the field's value, or adds the field.
@@ -24,8 +24,8 @@ pub(super) fn set_encoding(header: &[u8], encoding: &str, eol: Eol) -> Splice {
     }
 }
 
-/// Declares the charset UTF-8 of a `text/plain` part: replaces the parameter's value, or adds the
-/// parameter, or the field. `None` if the field has a form in which this is not safe.
+/// Declares a `text/plain` part to be UTF-8: replaces the parameter's value, or adds the parameter,
+/// or the field. `None` if the field has a form in which this is not safe.
 pub(super) fn set_charset_utf8(header: &[u8], eol: Eol) -> Option<Splice> {
     let Some(value) = field(header, b"content-type") else {
         return Some(added(
@@ -34,11 +34,13 @@ pub(super) fn set_charset_utf8(header: &[u8], eol: Eol) -> Option<Splice> {
             eol,
         ));
     };
+
     let text = &header[value.clone()];
     if text.contains(&b'(') {
         return None;
     }
     let shift = |range: Range<usize>| value.start + range.start..value.start + range.end;
+
     match charset_parameter(text) {
         Parameter::At(range) => Some(Splice {
             at: shift(range),
@@ -60,8 +62,8 @@ pub(super) fn set_charset_utf8(header: &[u8], eol: Eol) -> Option<Splice> {
     }
 }
 
-/// Takes out what tells of the body's bytes and is true no more: `Content-MD5` (RFC 1864),
-/// `Content-Length` and `Lines`.
+/// Takes out the fields that describe the body's bytes and would be false: `Content-MD5` (RFC
+/// 1864), `Content-Length` and `Lines`.
 pub(super) fn without_measures(header: &[u8]) -> Vec<Splice> {
     MEASURES
         .iter()
@@ -75,12 +77,12 @@ pub(super) fn without_measures(header: &[u8]) -> Vec<Splice> {
         .collect()
 }
 
-/// True if the block ends with a blank line, so that a body can follow it.
+/// Returns true if the block ends with a blank line, so that a body can follow it.
 pub(super) fn is_complete(header: &[u8]) -> bool {
     matches!(header, b"\n" | b"\r\n") || header.ends_with(b"\n\n") || header.ends_with(b"\n\r\n")
 }
 
-/// True if the block declares a text with `format=flowed` (RFC 3676).
+/// Returns true if the block declares a text with `format=flowed` (RFC 3676).
 pub(super) fn is_flowed(header: &[u8]) -> bool {
     let Some(value) = field(header, b"content-type") else {
         return false;
@@ -96,7 +98,7 @@ pub(super) fn is_flowed(header: &[u8]) -> bool {
     })
 }
 
-/// A field before the blank line.
+/// Returns the splice that adds a field before the blank line.
 fn added(header: &[u8], field: &str, eol: Eol) -> Splice {
     let blank = if header.ends_with(b"\r\n") { 2 } else { 1 };
     let at = header.len() - blank.min(header.len());
@@ -106,13 +108,13 @@ fn added(header: &[u8], field: &str, eol: Eol) -> Splice {
     }
 }
 
-/// Where the value of the first field of this (lower-case) name stands: from the colon to the
-/// last line end, exclusive.
+/// Returns the range of the value of the first field of this (lower-case) name: from the colon to
+/// the last line end, both exclusive.
 fn field(header: &[u8], name: &[u8]) -> Option<Range<usize>> {
     named(header, name).map(|(_, value)| value)
 }
 
-/// The same, with where the field starts.
+/// As [`field`], with the start of the field.
 fn named(header: &[u8], name: &[u8]) -> Option<(usize, Range<usize>)> {
     let mut at = 0;
     while at < header.len() {
@@ -130,7 +132,7 @@ fn named(header: &[u8], name: &[u8]) -> Option<(usize, Range<usize>)> {
     None
 }
 
-/// The end of the field that starts here, with its continuation lines.
+/// Returns the end of the field that starts here, with its continuation lines.
 fn field_end(header: &[u8], start: usize) -> usize {
     let mut at = start;
     loop {
@@ -141,11 +143,11 @@ fn field_end(header: &[u8], start: usize) -> usize {
     }
 }
 
-/// What is known of the `charset` parameter.
+/// The `charset` parameter, as far as it is known.
 enum Parameter {
     /// Its value, quotation marks included.
     At(Range<usize>),
-    /// In the sections or the encoding of RFC 2231, or twice.
+    /// It is in the sections or the encoding of RFC 2231, or there twice.
     Odd,
     /// There is none.
     Missing,
@@ -158,6 +160,7 @@ fn charset_parameter(value: &[u8]) -> Parameter {
         let Some(equals) = memchr::memchr(b'=', parameter) else {
             continue;
         };
+
         let name = parameter[..equals].trim_ascii();
         if name.eq_ignore_ascii_case(b"charset") {
             if matches!(found, Parameter::At(_)) {
@@ -170,10 +173,11 @@ fn charset_parameter(value: &[u8]) -> Parameter {
             return Parameter::Odd;
         }
     }
+
     found
 }
 
-/// The runs between semicolons that are not quoted, the type itself apart.
+/// Returns the runs between semicolons that are not quoted, without the type itself.
 fn parameters(value: &[u8]) -> Vec<Range<usize>> {
     let mut ranges = Vec::new();
     let (mut start, mut quoted, mut escaped) = (0, false, false);
@@ -189,6 +193,7 @@ fn parameters(value: &[u8]) -> Vec<Range<usize>> {
             _ => {}
         }
     }
+
     ranges.push(start..value.len());
     ranges.remove(0);
     ranges

@@ -1,4 +1,4 @@
-//! Where the notice goes in HTML.
+//! The place of the notice in HTML.
 //!
 //! `html5gum` tokenizes as browsers do and says where each token stands. (`lol_html` would do as
 //! well, but is made to rewrite, and hands out no offsets of what it leaves alone.) No tree is
@@ -7,11 +7,11 @@
 //! `<body>`, or before the first content, has all of the author's document behind it, so it is
 //! what everything falls back to.
 //!
-//! * `judge` – whether HTML of an admin's can stand in a mail
-//! * `scan` – the tokens, what is open, which places are safe
-//! * `quiet` – keeps from it what it does not ask for
-//! * `sheet` – what a style sheet hides
-//! * `tag` – what mail clients say with a tag: a quote, a signature, nothing to be seen
+//! * `judge` – decides if an admin's HTML can stand in a mail
+//! * `scan` – the tokens, the open elements, the safe places
+//! * `quiet` – withholds from the scan what it does not ask for
+//! * `sheet` – the elements that a style sheet hides
+//! * `tag` – the meaning that mail clients give to a tag: a quote, a signature, nothing to be seen
 //! * `reading` – the lines as a reader sees them, on which [`plain`] decides
 
 mod judge;
@@ -26,14 +26,14 @@ use self::scan::Scan;
 use super::{insert::CannotTake, plain};
 use crate::config::Position;
 
-/// Above how much HTML the notice stands: Gmail cuts a message off behind 102 kB.
+/// The last offset at which the notice may stand: Gmail cuts a message off behind 102 kB.
 const HTML_BYTES_MAX: usize = 90_000;
 
-/// Where the notice goes.
+/// Returns the offset of the notice.
 ///
 /// # Errors
-/// There is no place where it is sure to be seen: the document is a frameset or hidden as a
-/// whole, or the tokenizer lost its way.
+/// There is no place where it is sure to be seen: the document is a frameset or hidden as a whole,
+/// or the tokenizer lost its way.
 pub(super) fn place(html: &[u8], position: Position) -> Result<usize, CannotTake> {
     let scan = Scan::of(html);
     if scan.is_frameset {
@@ -45,6 +45,7 @@ pub(super) fn place(html: &[u8], position: Position) -> Result<usize, CannotTake
     if scan.is_lost {
         return Err(CannotTake("html"));
     }
+
     let found = match position {
         Position::Start => None,
         Position::End => scan.end(),
@@ -62,7 +63,7 @@ fn before_quote(scan: &Scan<'_>) -> Option<usize> {
     line.map_or_else(|| scan.end(), |line| scan.reading.place(line))
 }
 
-/// The lines that a reader sees; quoted ones begin with `>`.
+/// Returns the lines that a reader sees; quoted ones begin with `>`.
 pub(super) fn seen(html: &str) -> String {
     let scan = Scan::of(html.as_bytes());
     String::from_utf8_lossy(scan.reading.text()).into_owned()
@@ -149,7 +150,7 @@ mod tests {
         }
     }
 
-    /// The document with `@@` where the notice goes, which must be where `@@` stands in it.
+    /// Checks that the notice goes to the place of `@@` in the document.
     fn check(position: Position, marked: &str) {
         let html = marked.replacen("@@", "", 1);
         let at = place(html.as_bytes(), position).unwrap();

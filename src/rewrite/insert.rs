@@ -1,10 +1,10 @@
-//! Where the notice goes in a text part, and the splices that put it there.
+//! The place of the notice in a text part, and the splices that put it there.
 //!
 //! The part is decoded to find the place; then only what must change is spliced: some bytes in an
-//! identity or quoted-printable body, the whole of a base64 body (whose bytes are no one's own).
-//! A 7bit body of plain ASCII becomes quoted-printable when the notice needs more letters.
-//! A text that is not in its charset gets ASCII, and a broken escape elsewhere in it stays as it is.
-//! What can take nothing is refused: a new part of our own behind it says the same.
+//! identity or quoted-printable body, the whole of a base64 body (whose bytes are no one's own). A
+//! 7bit body of plain ASCII becomes quoted-printable when the notice needs more letters. A text
+//! that is not in its charset gets ASCII, and a broken escape elsewhere in it stays as it is. A
+//! part that can take nothing is refused: a new part of our own behind it says the same.
 
 mod addition;
 mod body;
@@ -26,7 +26,7 @@ pub struct TextPart<'a> {
     /// The part's header block and body, raw. The header block ends with its blank line; it may be
     /// missing altogether, and then `raw` starts with the blank line.
     pub raw: &'a [u8],
-    /// Where the body starts in `raw`.
+    /// Offset of the body in `raw`.
     pub body_start: usize,
     /// `text/html` or `text/plain`.
     pub kind: TextKind,
@@ -50,7 +50,7 @@ pub enum TextKind {
 #[error("{0}")]
 pub struct CannotTake(pub &'static str);
 
-/// The splices, relative to `part.raw` and in order, that put an addition into the part.
+/// Returns the splices, relative to `part.raw` and in order, that put an addition into the part.
 ///
 /// The cost is linear in the part's size.
 ///
@@ -71,9 +71,11 @@ pub fn insert<'a>(
     if !header::is_complete(header) {
         return Err(CannotTake("header"));
     }
+
     let charset = Charset::of(part.charset).ok_or(CannotTake("charset"))?;
     let body = Body::decode(body, part.encoding)?;
     check(body.text())?;
+
     let text = Text {
         header,
         charset: charset.in_text(body.text()),
@@ -81,6 +83,7 @@ pub fn insert<'a>(
         kind: part.kind,
         eol,
     };
+
     let mut splices = text.splices(&addition.into(), position, part.encoding)?;
     splices.extend(header::without_measures(header));
     // Stable: fields that are added at the same place keep their order.
@@ -88,7 +91,7 @@ pub fn insert<'a>(
     Ok(splices)
 }
 
-/// A new `text/plain` part with the notice: the values of its two header fields, and its body.
+/// Makes a new `text/plain` part with the notice: the values of its two header fields, and its body.
 ///
 /// The values alone serve for a message that *was* the attachment.
 pub fn new_part(notice: &Notice, eol: Eol) -> NewPart {
@@ -107,7 +110,7 @@ pub fn new_part(notice: &Notice, eol: Eol) -> NewPart {
     }
 }
 
-/// The same as an attachment, which mail programs list among the files.
+/// Makes the same part as an attachment, which mail programs list among the files.
 pub fn new_attachment(notice: &Notice, eol: Eol) -> NewPart {
     let name = words::part_name(notice.language);
     NewPart {

@@ -1,4 +1,4 @@
-//! The notice: what the reader of the mail is told, as text and as HTML.
+//! The notice that the reader of a mail is given, as text and as HTML.
 //!
 //! It says what was taken out, until when it can be fetched, where, and who keeps it: facts, no
 //! urgency, one link, and link text that is words. File names are the only thing in it that comes
@@ -19,40 +19,39 @@ pub(super) use self::text::Setting;
 use super::words;
 use crate::{config::Language, filter::Direction, names};
 
-/// How many files are named one by one; the rest is counted, and all are on the page. With names
-/// of at most [`crate::names::DISPLAY_CHARS_MAX`] characters the notice stays under 64 KiB in any
-/// form.
+/// Maximum number of files that are named one by one; the rest is counted, and all are on the page. With
+/// names of at most [`crate::names::DISPLAY_CHARS_MAX`] characters the notice stays under 64 KiB in any form.
 pub const FILES_MAX: usize = 20;
 
-/// What the notice says.
+/// The content of a notice.
 #[derive(Clone, Debug)]
 pub struct Notice {
-    /// In which language.
+    /// Its language.
     pub language: Language,
-    /// In which other it says the same, for mail in neither: then it is always the built-in one.
+    /// Another language in which it says the same, for mail in neither: then it is always the built-in one.
     pub also: Option<Language>,
     /// The files, in the order of the message.
     pub files: Vec<NoticeFile>,
     /// The link to the landing page.
     pub link: String,
-    /// Until when the files can be fetched, in the zone in which the date is shown.
+    /// The moment until which the files can be fetched, in the zone in which the date is shown.
     pub expires: Zoned,
-    /// Who keeps the files: the operator's name or host.
+    /// The keeper of the files: the operator's name or host.
     pub operator: String,
     /// The admin's templates, if there are any.
     pub own: Option<Own>,
 }
 
-/// The admin's templates, and what only they say.
+/// The admin's templates, and the facts that only they mention.
 #[derive(Clone, Debug, Default)]
 pub struct Own {
     /// The templates; none while one is being tried.
     pub templates: Option<Arc<Templates>>,
-    /// Which way the message goes.
+    /// The direction of the message.
     pub direction: Direction,
-    /// Who answers questions: an address or a URL.
+    /// The contact for questions: an address or a URL.
     pub contact: Option<String>,
-    /// Who sent the message, as far as that may be said: an address or a domain.
+    /// The sender of the message, as far as it may be named: an address or a domain.
     pub sender: Option<String>,
 }
 
@@ -65,12 +64,12 @@ pub struct NoticeFile {
     pub bytes: u64,
 }
 
-/// A line that stands in the place of a file that was shown between two texts.
+/// Returns the line that takes the place of a file shown between two texts.
 pub(super) fn place_text(name: &str, setting: &Setting<'_>) -> String {
     format!("[{}]", text::shown(&unbracketed(name), setting))
 }
 
-/// The same in HTML.
+/// Returns the same line in HTML.
 pub(super) fn place_html(name: &str) -> String {
     let name = names::display(&unbracketed(name));
     format!("[<span dir=\"ltr\">{}</span>]<br>", html::html_name(&name))
@@ -81,7 +80,7 @@ fn unbracketed(name: &str) -> String {
 }
 
 impl Notice {
-    /// The lines of the notice as text, without line ends.
+    /// Returns the lines of the notice as text, without line ends.
     ///
     /// No line starts with `>`, `--` or `From `, none ends in a blank; names and the link apart,
     /// none is wider than 68 columns.
@@ -92,15 +91,15 @@ impl Notice {
         })
     }
 
-    /// The notice as text that fits in with the author's. What comes nearest stands for a
-    /// character that is missing.
+    /// Returns the notice as text that fits in with the author's. Characters that are missing there
+    /// are replaced by what comes nearest.
     pub(super) fn text_in(&self, setting: &Setting<'_>) -> Vec<String> {
         let own = self.templates().and_then(|own| own.text(self, setting));
         own.and_then(Result::ok)
             .unwrap_or_else(|| text::lines(self, setting))
     }
 
-    /// The lines of the notice as HTML, without line ends: ASCII only, so that it suits any
+    /// Returns the lines of the notice as HTML, without line ends: ASCII only, so that it suits any
     /// charset that extends ASCII; no line longer than 998 octets.
     pub fn html(&self) -> Vec<String> {
         let own = self.templates().and_then(|own| own.html(self));
@@ -111,7 +110,7 @@ impl Notice {
     /// Tries the admin's templates, for the log: where one fails, the built-in notice stands in.
     ///
     /// # Errors
-    /// One fails, though it did not when it was rehearsed.
+    /// A template fails, though it did not when it was rehearsed.
     pub fn rehearse(&self) -> Result<(), TemplateError> {
         let Some(own) = self.templates() else {
             return Ok(());
@@ -125,7 +124,7 @@ impl Notice {
         Ok(())
     }
 
-    /// The admin's templates: each is in one language.
+    /// Returns the admin's templates, unless the notice is in two languages: each template is in one.
     fn templates(&self) -> Option<&Templates> {
         if self.also.is_some() {
             return None;
@@ -137,7 +136,7 @@ impl Notice {
         &self.files[..self.files.len().min(FILES_MAX)]
     }
 
-    /// The languages in which it is said, in their order.
+    /// Returns the languages of the notice, in their order.
     fn languages(&self) -> impl Iterator<Item = Language> + Clone {
         [Some(self.language), self.also].into_iter().flatten()
     }
@@ -159,7 +158,7 @@ impl Notice {
         words::keeper(language, self.files.len(), &self.operator_line())
     }
 
-    /// The host of the link, without scheme and path.
+    /// Returns the host of the link, without scheme and path.
     fn host(&self) -> &str {
         let rest = self
             .link
@@ -184,7 +183,7 @@ pub(super) mod tests {
 
     const WORD_JOINER: char = '\u{2060}';
 
-    /// A notice over files of these names.
+    /// Makes a notice over files of these names.
     pub(crate) fn notice(language: Language, files: &[&str]) -> Notice {
         Notice {
             language,
@@ -224,6 +223,7 @@ pub(super) mod tests {
              chiffrés, jusqu’à cette date.\n\
              - - - - - - - - - - - - - - - - - - - -"
         );
+
         let text = notice(Language::En, &["report.pdf"]).text().join("\n");
         assert!(text.is_ascii());
         assert!(text.contains(
@@ -306,6 +306,7 @@ pub(super) mod tests {
                     .contains(&format!("\"{shown}\"")),
                 "{text}"
             );
+
             let html = notice(Language::En, &[name]).html().join("\n");
             // The host's dot is one of them.
             let spans = shown.matches('~').count() + 1;
@@ -321,12 +322,14 @@ pub(super) mod tests {
                 .text()
                 .contains(&"  and 37 more files (13.6 GB)".into())
         );
+
         assert!(
             notice(Language::Fr, &many)
                 .html()
                 .join("")
                 .contains("et 37 autres fichiers")
         );
+
         let many = &many[..FILES_MAX];
         assert!(
             !notice(Language::En, many)

@@ -1,4 +1,4 @@
-//! Where the notice goes in plain text.
+//! The place of the notice in plain text.
 //!
 //! It works on bytes, because all it looks for is ASCII once letters with accents are taken for
 //! one another. A mail is text by its author, then perhaps a signature, a quoted or forwarded
@@ -7,22 +7,22 @@
 
 use crate::config::Position;
 
-/// How many lines an attribution (`On …, Jane wrote:`) may take.
+/// Maximum number of lines of an attribution (`On …, Jane wrote:`).
 const ATTRIBUTION_LINES_MAX: usize = 3;
 
-/// How much of its last line is looked at, in bytes.
+/// Number of bytes at the end of a text in which the last line of an attribution is looked for.
 const ATTRIBUTION_BYTES_MAX: usize = 1_000;
 
-/// How many lines after the first may hold the rest of a quoted header.
+/// Number of lines after the first that may hold the rest of a quoted header.
 const QUOTED_HEADER_LINES: usize = 6;
 
-/// How long the label of a field in it may be, in bytes.
+/// The longest label of a field of a quoted header, with its colon, in bytes.
 const LABEL_BYTES_MAX: usize = 24;
 
 /// Columns at which mail programs break lines.
 const COLUMNS: usize = 72;
 
-/// What a field of a quoted header says.
+/// A field of a quoted header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Field {
     From,
@@ -32,13 +32,13 @@ enum Field {
     Other,
 }
 
-/// Below how much of the author's own text the notice stands, in characters; it stands above more.
+/// Length of the author's own text, in characters, above which the notice stands before it and not after it.
 const OWN_CHARS_MAX: usize = 2_000;
 
 /// The shortest line of underscores that separates something from the author's text.
 const UNDERSCORES_MIN: usize = 20;
 
-/// Where the notice goes: the start of a line, or the end of the text but for its last blanks.
+/// Returns the offset of the notice: the start of a line, or the end of the text but for its last blanks.
 pub(super) fn place(text: &[u8], position: Position) -> usize {
     let start = if text.starts_with(b"\xef\xbb\xbf") {
         3
@@ -59,12 +59,12 @@ pub(super) fn place(text: &[u8], position: Position) -> usize {
     }
 }
 
-/// Whether the author wrote so much above this line, or in all, that who reads it may not come there.
+/// Returns true if the author wrote so much above this line, or in all, that a reader may not get that far.
 pub(super) fn is_long_above(text: &[u8], line: Option<usize>) -> bool {
     text.len() > OWN_CHARS_MAX && Lines::new(text, 0).is_long_above(line)
 }
 
-/// What stands before the quote or the signature, without quoted lines.
+/// Returns the text before the quote or the signature, without quoted lines.
 pub(super) fn author(text: &str) -> String {
     let end = place(text.as_bytes(), Position::BeforeQuote);
     let before = text.get(..end).unwrap_or(text).lines();
@@ -72,8 +72,8 @@ pub(super) fn author(text: &str) -> String {
     own.collect::<Vec<_>>().join("\n")
 }
 
-/// The end of the text. Blanks at the end of an unfinished last line stay behind the notice: a
-/// line end of ours after them would make them disappear for many readers, signatures included.
+/// Returns the end of the text. Blanks at the end of an unfinished last line stay behind the notice: a line
+/// end of ours after them would make them disappear for many readers, signatures included.
 fn end(text: &[u8], start: usize) -> usize {
     let blanks = text
         .iter()
@@ -89,22 +89,22 @@ struct Lines<'a> {
     starts: Vec<usize>,
 }
 
-/// What follows a quote's first line.
+/// The kind of lines that follow a quote's first line.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Quote {
     /// Lines that start with `>`; others are the author's.
     Marked,
-    /// Lines that nothing marks: the rest of the text.
+    /// Lines without a mark: the rest of the text.
     Rest,
 }
 
-/// The line of a text before which the notice goes, `None` for the end.
+/// Returns the line of a text before which the notice goes, `None` for the end.
 ///
 /// * Nothing is quoted: before the signature.
 /// * The author wrote above the quote: before the signature that is there, else before the quote
-///   and what introduces it.
+///   and its introduction.
 /// * The author wrote in the quote or below it: after the author's last line, so that no answer is
-///   cut from its question and a rest of the quote that nobody answered is not in between.
+///   cut from its question, and no rest of the quote that nobody answered is in between.
 pub(super) fn line_before_quote(text: &[u8]) -> Option<usize> {
     before_quote(&Lines::new(text, 0))
 }
@@ -133,7 +133,7 @@ impl<'a> Lines<'a> {
         self.starts.len()
     }
 
-    /// A line without its line end; empty past the last.
+    /// Returns a line without its line end; empty past the last.
     fn get(&self, i: usize) -> &'a [u8] {
         let Some(&start) = self.starts.get(i) else {
             return b"";
@@ -144,10 +144,10 @@ impl<'a> Lines<'a> {
         line.strip_suffix(b"\r").unwrap_or(line)
     }
 
-    /// Whether more characters are the author's own than the notice stands below.
+    /// Returns true if more than [`OWN_CHARS_MAX`] characters above `line`, or in all, are the author's own.
     fn is_long_above(&self, line: Option<usize>) -> bool {
         let mut lines = (0..line.unwrap_or(self.len())).filter(|&i| !self.is_marked(i));
-        // What continues a character of UTF-8 counts with it.
+        // The bytes that continue a character of UTF-8 count with its first one.
         let begins = |b: &&u8| !matches!(b, 0x80..0xc0) && !b.is_ascii_whitespace();
         let mut chars = 0;
         lines.any(|i| {
@@ -168,18 +168,21 @@ impl<'a> Lines<'a> {
         (i..self.len().min(i + 4)).find(|&i| !self.is_blank(i))
     }
 
-    /// The quote that starts with this line, and what comes before it and belongs to it.
+    /// Recognizes a quote that starts with this line; returns the line of its introduction, if
+    /// there is one, or its first, and its kind.
     fn quote(&self, i: usize) -> Option<(usize, Quote)> {
         let first = *self.get(i).first()?;
         if self.is_marked(i) {
             return Some((self.attribution_above(i).unwrap_or(i), Quote::Marked));
         }
+
         if let Some(last) = self.attribution(i) {
             let marked = self
                 .next_filled(last + 1)
                 .is_some_and(|next| self.is_marked(next));
             return Some((i, if marked { Quote::Marked } else { Quote::Rest }));
         }
+
         let separates = match first {
             b'-' if has_letters(self.get(i)) => is_forward_separator(&folded(self.get(i))),
             b'_' if is_underscores(self.get(i)) => self
@@ -195,14 +198,14 @@ impl<'a> Lines<'a> {
         separates.then_some((i, Quote::Rest))
     }
 
-    /// A `>` line; `>From` is what mailboxes make of `From`.
+    /// Returns true for a `>` line; `>From` is what mailboxes make of `From`.
     fn is_marked(&self, i: usize) -> bool {
         let line = self.get(i);
         line.starts_with(b">") && !line.starts_with(b">From ")
     }
 
-    /// The last line of an attribution that starts here, on up to three lines. Gmail breaks them
-    /// anywhere, `a écrit :` included.
+    /// Returns the last line of an attribution that starts here, on up to three lines. Gmail breaks
+    /// them anywhere, `a écrit :` included.
     fn attribution(&self, i: usize) -> Option<usize> {
         if !opens_attribution(self.get(i)) {
             return None;
@@ -218,7 +221,7 @@ impl<'a> Lines<'a> {
             })
     }
 
-    /// The first line of an attribution, in whatever language, above this quoted line.
+    /// Returns the first line of an attribution, in whatever language, above this quoted line.
     fn attribution_above(&self, quoted: usize) -> Option<usize> {
         let last = (quoted.saturating_sub(2)..quoted)
             .rev()
@@ -235,13 +238,15 @@ impl<'a> Lines<'a> {
         Some(first.unwrap_or(last))
     }
 
-    /// The sender and at least two more fields of a quoted header, as Outlook writes it. Somebody
-    /// travels from and to, on a date; a mail has a subject too, or was sent, or is from an address.
+    /// Returns true for the sender and at least two more fields of a quoted header, as Outlook
+    /// writes it. Travellers, too, go from and to, on a date; but a mail also has a subject, or was
+    /// sent, or is from an address.
     fn is_quoted_header(&self, i: usize) -> bool {
         let first = field(self.get(i));
         if !matches!(first, Some(Field::From | Field::Sent)) {
             return false;
         }
+
         let (mut from, mut is_mail, mut others) = (None, false, 0);
         for line in i..=i + QUOTED_HEADER_LINES {
             match field(self.get(line)) {
@@ -255,15 +260,17 @@ impl<'a> Lines<'a> {
                 None => {}
             }
         }
+
         let has_address = |from: usize| self.get(from).contains(&b'@');
         others > 1 && from.is_some_and(|from| is_mail || has_address(from))
     }
 
-    /// The author's last line in or below the quote that starts here, up to the signature or to a
-    /// quote of which nothing marks the lines.
+    /// Returns the author's last line in or below the quote that starts here, up to the signature
+    /// or to a quote whose lines nothing marks.
     fn last_answer(&self, quote: usize) -> Option<usize> {
         let mut answer = None;
         let mut i = quote;
+
         while i < self.len() {
             if self.is_blank(i) || self.is_marked(i) {
                 // Nothing of the author's.
@@ -286,10 +293,11 @@ impl<'a> Lines<'a> {
             }
             i += 1;
         }
+
         answer
     }
 
-    /// Whether a line is what an old mail program broke off the quoted line above it.
+    /// Returns true for a line that an old mail program broke off the quoted line above it.
     fn is_wrapped(&self, i: usize) -> bool {
         let above = self.get(i.saturating_sub(1));
         let word = self.get(i).split(|&b| b == b' ').next().unwrap_or_default();
@@ -299,14 +307,14 @@ impl<'a> Lines<'a> {
             && word.first().is_some_and(|b| !b.is_ascii_uppercase())
     }
 
-    /// This line, if it ends the attribution of a quote that follows.
+    /// Returns this line if it is part of the attribution of a quote that follows.
     fn attributes_next(&self, i: usize) -> Option<usize> {
         let quoted = (i + 1..i + 3).find(|&next| self.is_marked(next))?;
         let first = self.attribution_above(quoted)?;
         (first..quoted).contains(&i).then_some(i)
     }
 
-    /// The first signature among these lines: `-- `, or else the last that lost its blank.
+    /// Returns the first signature among these lines: `-- `, or else the last that lost its blank.
     fn signature(&self, range: std::ops::Range<usize>) -> Option<usize> {
         let mut last = None;
         for i in range {
@@ -329,7 +337,8 @@ fn is_underscores(line: &[u8]) -> bool {
     line.len() >= UNDERSCORES_MIN && line.iter().all(|&b| b == b'_')
 }
 
-/// `On 21 Nov …`, `Le 21/11/2026 …`: the day or the year is a number. Zimbra has dashes before it.
+/// Returns true for the start of an attribution, `On 21 Nov …` or `Le 21/11/2026 …`: the day or the
+/// year is a number. Zimbra has dashes before it.
 fn opens_attribution(line: &[u8]) -> bool {
     let dashes = line.iter().take_while(|&&b| b == b'-').count();
     let line = line[dashes..].trim_ascii_start();
@@ -338,7 +347,7 @@ fn opens_attribution(line: &[u8]) -> bool {
         && line.iter().any(u8::is_ascii_digit)
 }
 
-/// The last line of a text, if it ends an attribution.
+/// Returns true if the last line of a text ends an attribution.
 pub(super) fn ends_attribution(text: &[u8]) -> bool {
     let text = &text[text.len().saturating_sub(ATTRIBUTION_BYTES_MAX)..];
     let text = text.trim_ascii_end();
@@ -346,11 +355,12 @@ pub(super) fn ends_attribution(text: &[u8]) -> bool {
     !line.starts_with(b">") && closes_attribution(line)
 }
 
-/// `… wrote:`, `… a écrit :`, `… schrieb Jane:`
+/// Returns true for the end of an attribution: `… wrote:`, `… a écrit :`, `… schrieb Jane:`.
 fn closes_attribution(line: &[u8]) -> bool {
     if !line.trim_ascii_end().ends_with(b":") {
         return false;
     }
+
     let line = folded(line);
     let line = line.trim_end_matches([':', ' ', '?']);
     let ends = [
@@ -362,13 +372,14 @@ fn closes_attribution(line: &[u8]) -> bool {
         "escreveu",
         "ha scritto",
     ];
+
     ends.iter().any(|end| line.ends_with(end))
         || line.contains(" schrieb ")
         || line.contains(" schreef ")
 }
 
-/// What a line of a quoted header says, by its label as Outlook, Lotus and webmails write it: in
-/// English, French, German, Spanish, Portuguese, Italian, Dutch, Swedish, Danish, Norwegian, Polish.
+/// Recognizes a field of a quoted header by its label, as Outlook, Lotus and webmails write it: in English,
+/// French, German, Spanish, Portuguese, Italian, Dutch, Swedish, Danish, Norwegian, Polish.
 fn field(line: &[u8]) -> Option<Field> {
     let start = &line[..line.len().min(LABEL_BYTES_MAX)];
     let label = folded(&start[..memchr::memchr(b':', start)?]);
@@ -387,7 +398,8 @@ fn field(line: &[u8]) -> Option<Field> {
     })
 }
 
-/// What gateways and phones write below everything: how it was sent, what it must not be used for.
+/// Returns true for what gateways and phones write below everything: how it was sent, what it must
+/// not be used for.
 fn is_footer(line: &str) -> bool {
     let starts = [
         "envoy? de",
@@ -428,25 +440,26 @@ fn is_footer(line: &str) -> bool {
         "virus",
         "vertraulich",
     ];
+
     starts.iter().any(|start| line.starts_with(start))
         || openings.iter().any(|start| line.starts_with(start))
             && subjects.iter().any(|subject| line.contains(subject))
 }
 
-/// `-----Original Message-----` and its like.
+/// Returns true for `-----Original Message-----` and its like.
 fn is_forward_separator(line: &str) -> bool {
     line.starts_with("--")
         && line.ends_with('-')
         && is_forward_title(line.trim_matches(['-', ' ', '?']))
 }
 
-/// Whether a line is more than a rule.
+/// Returns true if a line is more than a rule.
 fn has_letters(line: &[u8]) -> bool {
     line.iter()
         .any(|b| b.is_ascii_alphanumeric() || !b.is_ascii())
 }
 
-/// `Begin forwarded message:`, without dashes.
+/// Returns true for `Begin forwarded message:` and its like, without dashes.
 fn is_forward_line(line: &str) -> bool {
     matches!(
         line.trim_end_matches([':', ' ', '?']),
@@ -472,6 +485,7 @@ fn is_forward_line(line: &str) -> bool {
     )
 }
 
+/// Returns true for the title of a quoted or forwarded mail.
 fn is_forward_title(title: &str) -> bool {
     let starts = [
         "original message",
@@ -497,13 +511,14 @@ fn is_forward_title(title: &str) -> bool {
         "messaggio inoltrato",
         "doorgestuurd bericht",
     ];
+
     starts
         .iter()
         .any(|start| title.starts_with(start) && (title.len() < 24 || !start.ends_with(" d")))
         || forwards.iter().any(|part| title.contains(part))
 }
 
-/// Lower case, emphasis and outer blanks dropped, and one `?` for each run of other than ASCII.
+/// Folds a line: lower case, emphasis and outer blanks dropped, one `?` for each run of other than ASCII.
 fn folded(line: &[u8]) -> String {
     let mut text = String::with_capacity(line.len());
     for &b in line.trim_ascii() {
@@ -521,7 +536,7 @@ fn folded(line: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    /// The text with `@@` where the notice goes, which must be where `@@` stands in it.
+    /// Checks that the notice goes to the place of `@@` in the text.
     fn check(marked: &[u8]) {
         let at = marked.windows(2).position(|w| w == b"@@").unwrap();
         let text = [&marked[..at], &marked[at + 2..]].concat();

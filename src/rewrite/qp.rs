@@ -13,13 +13,13 @@ pub(super) struct Decoded<'a> {
     pub(super) raw: &'a [u8],
     /// The decoded bytes; blanks at the end of a line are kept.
     pub(super) text: Vec<u8>,
-    /// Whether the body has what the RFC forbids though all readers decode it alike: lines of more
+    /// True if the body has what the RFC forbids though all readers decode it alike: lines of more
     /// than 76 characters (Python writes them), 8-bit bytes. A rewritten body must not have it.
     pub(super) is_loose: bool,
-    /// Whether there is an escape without two hexadecimal digits. Readers make different things of
-    /// it, so that such a body must not be encoded anew; here its `=` stands for itself.
+    /// True if there is an escape without two hexadecimal digits. Readers make different things of
+    /// it, so such a body must not be encoded anew; here its `=` stands for itself.
     pub(super) is_malformed: bool,
-    /// Where each raw line starts, decoded and raw; decoded offsets may repeat.
+    /// Start of each raw line, as a decoded and a raw offset; decoded offsets may repeat.
     lines: Vec<(usize, usize)>,
 }
 
@@ -28,7 +28,7 @@ pub(super) struct Decoded<'a> {
 pub(super) struct Place {
     /// Its offset.
     pub(super) at: usize,
-    /// Where its raw line starts.
+    /// Offset of the start of its raw line.
     pub(super) line: usize,
 }
 
@@ -74,7 +74,7 @@ impl<'a> Decoded<'a> {
         self.text.extend_from_slice(end);
     }
 
-    /// The raw place of a decoded offset.
+    /// Returns the raw place of a decoded offset.
     pub(super) fn place(&self, offset: usize) -> Place {
         let index = self
             .lines
@@ -89,8 +89,8 @@ impl<'a> Decoded<'a> {
         Place { at, line }
     }
 
-    /// Whether a malformed body takes something here: no broken escape stands before it, of which it
-    /// would become a part, and of a line that is too long it does not make two.
+    /// Returns true if a malformed body can take something here: no broken escape stands before it, which
+    /// would make it part of the escape, and a line that is too long does not become two such lines.
     pub(super) fn takes(&self, place: Place) -> bool {
         let (head, tail) = self.around(place);
         let broken = head[head.len().saturating_sub(2)..].contains(&b'=');
@@ -98,14 +98,14 @@ impl<'a> Decoded<'a> {
         !broken && (head.len() < LINE_MAX || rest <= LINE_MAX)
     }
 
-    /// What stands before this place in its raw line, and all that follows it.
+    /// Returns the raw line up to this place, and all that follows the place.
     pub(super) fn around(&self, place: Place) -> (&'a [u8], &'a [u8]) {
         (&self.raw[place.line..place.at], &self.raw[place.at..])
     }
 }
 
-/// The start of a raw line's rest, guarded as [`encode`] guards its lines, and how many raw bytes
-/// it stands for.
+/// Guards the start of a raw line's rest as [`encode`] guards its lines. Returns the guarded bytes
+/// and the number of raw bytes that they stand for.
 pub(super) fn guarded_start(rest: &[u8], eol: Eol) -> (Vec<u8>, usize) {
     let content =
         split_line_end(&rest[..memchr::memchr(b'\n', rest).map_or(rest.len(), |lf| lf + 1)]).0;
@@ -162,7 +162,7 @@ fn is_suspicious(content: &[u8]) -> bool {
     content.starts_with(b"From ") || content.starts_with(b"--") || content == b"."
 }
 
-/// The first byte that this encoded text stands for, and how many bytes stand for it.
+/// Decodes the first byte of this encoded text, and returns it with the number of bytes that stand for it.
 fn unit(content: &[u8]) -> (u8, usize) {
     let hex = |b: u8| {
         char::from(b)

@@ -8,7 +8,7 @@ use crate::{
     words::{moment, size, zone},
 };
 
-/// The tag of a language (RFC 5646).
+/// Returns the tag of a language (RFC 5646).
 pub(super) fn tag(language: Language) -> &'static str {
     match language {
         Language::En => "en",
@@ -16,7 +16,7 @@ pub(super) fn tag(language: Language) -> &'static str {
     }
 }
 
-/// How many files, and how large they are together; `sizes` are theirs, in bytes.
+/// States the number of files and, of several, their total size; `sizes` are theirs, in bytes.
 pub(super) fn count(language: Language, sizes: &[u64]) -> String {
     let total = size(sum(sizes), language);
     match (language, sizes.len()) {
@@ -27,7 +27,7 @@ pub(super) fn count(language: Language, sizes: &[u64]) -> String {
     }
 }
 
-/// What to do with them until when, to the minute; neither starts nor ends a sentence.
+/// Says to download them until a moment, to the minute; neither starts nor ends a sentence.
 pub(super) fn until(language: Language, expires: &Zoned) -> String {
     let moment = moment(expires, language);
     let zone = zone(expires, language).replace(' ', "\u{a0}");
@@ -37,7 +37,7 @@ pub(super) fn until(language: Language, expires: &Zoned) -> String {
     }
 }
 
-/// The colon that ends the first sentence, as the language sets it.
+/// Returns the colon that ends the first sentence, as the language sets it.
 pub(super) fn colon(language: Language) -> &'static str {
     match language {
         Language::En => ":",
@@ -45,7 +45,7 @@ pub(super) fn colon(language: Language) -> &'static str {
     }
 }
 
-/// How many files are not named, and how large they are together; `sizes` are theirs, in bytes.
+/// States the number of files that are not named, and their total size; `sizes` are theirs, in bytes.
 pub(super) fn more(language: Language, sizes: &[u64]) -> String {
     let total = size(sum(sizes), language);
     match (language, sizes.len()) {
@@ -56,7 +56,7 @@ pub(super) fn more(language: Language, sizes: &[u64]) -> String {
     }
 }
 
-/// Who keeps the files, and why.
+/// Says that the operator keeps the files, and why.
 pub(super) fn keeper(language: Language, files: usize, operator: &str) -> String {
     match (language, files) {
         (Language::En, 1) => {
@@ -80,7 +80,7 @@ pub(super) fn keeper(language: Language, files: usize, operator: &str) -> String
     }
 }
 
-/// The text of the link: short enough for one line of a phone.
+/// Returns the text of the link: short enough for one line of a phone.
 pub(super) fn action(language: Language) -> &'static str {
     match language {
         Language::En => "View and download",
@@ -88,7 +88,7 @@ pub(super) fn action(language: Language) -> &'static str {
     }
 }
 
-/// The name of an attached text that says what the notice says.
+/// Returns the name of an attached text that says what the notice says.
 pub(super) fn part_name(language: Language) -> &'static str {
     match language {
         Language::En => "attached-files.txt",
@@ -96,7 +96,7 @@ pub(super) fn part_name(language: Language) -> &'static str {
     }
 }
 
-/// The quotation marks around a name.
+/// Returns the quotation marks around a name.
 pub(super) fn quotes(language: Language) -> (&'static str, &'static str) {
     match language {
         Language::En => ("\"", "\""),
@@ -104,7 +104,7 @@ pub(super) fn quotes(language: Language) -> (&'static str, &'static str) {
     }
 }
 
-/// All sizes together.
+/// Adds up all sizes.
 pub(super) fn sum(sizes: &[u64]) -> u64 {
     sizes.iter().fold(0, |sum, size| sum.saturating_add(*size))
 }

@@ -1,5 +1,5 @@
-//! Whether HTML of an admin's can stand in the middle of somebody's mail: it neither ends what the
-//! author began nor begins what it does not end, and a reader sees the link.
+//! The judge of an admin's HTML, which is to stand in the middle of somebody's mail: it must neither end what
+//! the author began nor begin what it does not end, and a reader must see the link.
 //!
 //! Only what mail clients show alike is let through; whatever restyles, hides or swallows the
 //! author's text is refused by name.
@@ -26,10 +26,10 @@ const ELEMENTS: &[&str] = &[
     "table", "tbody", "td", "tfoot", "th", "thead", "tr", "tt", "u", "ul", "var", "wbr",
 ];
 
-/// Those of them that have no content.
+/// Those of [`ELEMENTS`] that have no content.
 const VOID: &[&str] = &["br", "col", "hr", "img", "wbr"];
 
-/// Attributes with an address, and how it may begin.
+/// Attributes with an address, and the beginnings that it may have.
 const ADDRESSES: [(&str, &[&str]); 4] = [
     ("href", &["https://", "http://", "mailto:", "tel:"]),
     ("src", &["https://", "http://"]),
@@ -37,16 +37,16 @@ const ADDRESSES: [(&str, &[&str]); 4] = [
     ("cite", &["https://", "http://"]),
 ];
 
-/// Something that must not be, and where.
+/// Something that must not be in the HTML, and its place.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::rewrite) struct Flaw {
-    /// The byte at which it begins; `None` if it is about the whole.
+    /// Offset at which it begins; `None` if it is about the whole.
     pub(in crate::rewrite) at: Option<usize>,
-    /// What it is.
+    /// The reason, for the admin.
     pub(in crate::rewrite) reason: String,
 }
 
-/// Says why this cannot stand in a mail as a notice with this link; `None` if it can.
+/// Returns the first flaw of HTML that is to stand in a mail as a notice with this link.
 pub(in crate::rewrite) fn flaw(html: &str, link: &str) -> Option<Flaw> {
     let mut judge = Judge {
         html: html.as_bytes(),
@@ -63,7 +63,7 @@ pub(in crate::rewrite) fn flaw(html: &str, link: &str) -> Option<Flaw> {
     judge.end().or_else(|| misread(html.as_bytes()))
 }
 
-/// What a look at the whole finds.
+/// Returns the flaw that only a scan of the whole shows.
 fn misread(html: &[u8]) -> Option<Flaw> {
     let scan = Scan::of(html);
     (scan.is_lost || scan.is_hidden || scan.is_frameset).then(|| Flaw {
@@ -72,7 +72,7 @@ fn misread(html: &[u8]) -> Option<Flaw> {
     })
 }
 
-/// Whether the next notice, or a reader's client, would take something in it for quoted mail.
+/// Returns true if the next notice, or a reader's client, would take something in it for quoted mail.
 pub(in crate::rewrite) fn reads_quoted(html: &str) -> bool {
     let scan = Scan::of(html.as_bytes());
     plain::line_before_quote(scan.reading.text()).is_some()
@@ -84,17 +84,17 @@ struct Judge<'a> {
     link: &'a [u8],
     tag: Tag,
     attribute: Vec<u8>,
-    /// Whether the tag leads to the link.
+    /// True if the tag leads to the link.
     leads: bool,
     /// The end of the last whole token.
     done: usize,
     open: Vec<Open>,
-    /// Whether a reader sees the link.
+    /// True if a reader sees the link.
     is_shown: bool,
     flaw: Option<Flaw>,
 }
 
-/// An element that is open.
+/// An open element.
 struct Open {
     name: &'static str,
     at: usize,
@@ -148,7 +148,8 @@ impl Judge<'_> {
     fn value(&mut self, value: &[u8]) {
         self.tag.value(value);
         let name = String::from_utf8_lossy(&self.attribute).into_owned();
-        // The markup with which names are kept from turning into links.
+
+        // This is the markup that keeps names from turning into links.
         if memchr::memmem::find(value, b"<span").is_some() {
             let reason = format!(
                 "the attribute \"{name}\" has markup in its value: file.name and sender are for text only"
@@ -156,9 +157,11 @@ impl Judge<'_> {
             self.wrong(self.tag.start, reason);
             return;
         }
+
         let Some((_, starts)) = ADDRESSES.iter().find(|(known, _)| *known == name) else {
             return;
         };
+
         let text = String::from_utf8_lossy(value).into_owned();
         if !starts.iter().any(|start| text.starts_with(start)) {
             let reason = format!("{name} = {text:?}: must begin with {}", starts.join(" or "));
@@ -172,17 +175,20 @@ impl Judge<'_> {
         let known = ELEMENTS
             .iter()
             .find(|known| known.as_bytes() == self.tag.name);
+
         let Some(&name) = known else {
             let name = String::from_utf8_lossy(&self.tag.name).into_owned();
             let reason = format!("<{name}> has no place in a notice");
             return self.wrong(at, reason);
         };
+
         if VOID.contains(&name) {
             return;
         }
         if name == "a" && self.open.iter().any(|open| open.name == "a") {
             self.wrong(at, "<a> is in another <a>".into());
         }
+
         let open = Open {
             name,
             at,
@@ -220,7 +226,7 @@ impl Judge<'_> {
         }
     }
 
-    /// Word's conditional comments are let through.
+    /// Checks a comment; Word's conditional ones are let through.
     fn comment(&mut self, end: usize) {
         let raw = self.html.get(self.done..end).unwrap_or_default();
         let known = raw.starts_with(b"<!--") || raw.starts_with(b"<![");
@@ -231,7 +237,7 @@ impl Judge<'_> {
         self.done = end;
     }
 
-    /// The first flaw counts.
+    /// Records a flaw; the first one counts.
     fn wrong(&mut self, at: usize, reason: String) {
         let at = Some(at);
         self.flaw.get_or_insert(Flaw { at, reason });

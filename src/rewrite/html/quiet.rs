@@ -1,11 +1,11 @@
-//! An emitter without what nobody here listens to: errors, and what comments and doctypes say.
+//! An emitter without what nobody here listens to: errors, and the content of comments and doctypes.
 //!
-//! To look for errors the tokenizer judges each byte on its own, which takes longer than all the
+//! To look for errors, the tokenizer judges each byte on its own, which takes longer than all the
 //! rest of its work.
 
 use html5gum::{Emitter, Error, ForwardingEmitter};
 
-/// Hands on tags and text.
+/// Passes on tags and text.
 #[derive(Debug)]
 pub(super) struct Quiet<E>(pub(super) E);
 

@@ -1,13 +1,14 @@
-//! The lines of a document as a reader sees them, with the place in the document where each begins.
+//! The lines of a document as a reader sees them, each with its place in the document.
 //!
 //! Quoted text becomes lines that start with `>`, and marked signatures and quoted mails become
 //! what stands for them in a text: so one set of rules decides for text and HTML. Lines without
-//! letters are left out.
+//! anything to see are left out.
 
 use super::tag::Mark;
 
-/// How long may be what a webmail writes above the quote.
+/// Maximum number of lines that a webmail writes above a quote.
 const INTRODUCTION_LINES_MAX: usize = 3;
+/// Maximum number of bytes that a webmail writes above a quote.
 const INTRODUCTION_BYTES_MAX: usize = 400;
 
 /// A point in the reading.
@@ -18,41 +19,42 @@ pub(super) struct Point {
     here: Option<usize>,
 }
 
-/// The lines that are seen, and where they begin.
+/// The lines that are seen, and their places.
 #[derive(Debug, Default)]
 pub(super) struct Reading {
     text: Vec<u8>,
-    /// For each line, a safe place before it, if there is one.
+    /// A safe place before each line, if there is one.
     places: Vec<Option<usize>>,
     line: Vec<u8>,
-    /// Where the line begins, once it has begun.
+    /// The same for the line that has begun, if any has.
     begins: Option<Option<usize>>,
     is_quoted: bool,
-    /// What follows is a quoted mail, to the end.
+    /// True if all that follows is a quoted mail.
     is_over: bool,
 }
 
 impl Reading {
-    /// The lines.
+    /// Returns the lines.
     pub(super) fn text(&self) -> &[u8] {
         &self.text
     }
 
-    /// A safe place before a line.
+    /// Returns a safe place before a line.
     pub(super) fn place(&self, line: usize) -> Option<usize> {
         self.places.get(line).copied().flatten()
     }
 
-    /// What comes belongs to a line that begins here, unless one has begun.
+    /// Begins a line at this place, unless one has begun.
     pub(super) fn begin_line(&mut self, here: Option<usize>) {
         self.begins.get_or_insert(here);
     }
 
-    /// Text of the line, in any charset that extends ASCII, with entities in UTF-8.
+    /// Adds text to the line, in any charset that extends ASCII, with entities in UTF-8.
     pub(super) fn push_text(&mut self, value: &[u8]) {
         if self.is_over || self.is_quoted && self.ends_quoted() {
             return;
         }
+
         let mut rest = value;
         while let [first, after @ ..] = rest {
             rest = after;
@@ -61,10 +63,11 @@ impl Reading {
                     rest = &after[1..];
                     true
                 }
-                // A no-break space of ISO 8859, not a part of a character of UTF-8.
+                // A no-break space of ISO 8859, not part of a character of UTF-8.
                 0xa0 => self.line.last().is_none_or(u8::is_ascii),
                 byte => byte.is_ascii_whitespace(),
             };
+
             match is_blank {
                 true if self.line.is_empty() || self.line.ends_with(b" ") => {}
                 true => self.line.push(b' '),
@@ -73,7 +76,7 @@ impl Reading {
         }
     }
 
-    /// The line ends, and counts if there was something to see.
+    /// Ends the line, which counts if there was something to see.
     pub(super) fn end_line(&mut self) {
         let begins = self.begins.take().flatten();
         if !self.line.is_empty() {
@@ -85,7 +88,7 @@ impl Reading {
         }
     }
 
-    /// The element whose start tag begins this line says so.
+    /// Adds the line that stands for the element whose start tag begins here.
     pub(super) fn mark(&mut self, mark: Mark) {
         let begins = self.begins.take().flatten();
         match mark {
@@ -98,7 +101,7 @@ impl Reading {
         }
     }
 
-    /// How far the reading is, and what is a safe place here.
+    /// Ends the line and returns this point of the reading, with a safe place here.
     pub(super) fn point(&mut self, here: Option<usize>) -> Point {
         self.end_line();
         Point {
@@ -108,8 +111,8 @@ impl Reading {
         }
     }
 
-    /// What was read since then introduces a quote that begins here, if it is as short as that: some
-    /// lines with a number in them.
+    /// Takes the lines since `point` for the introduction of a quote that begins there, if they are
+    /// few, short, and hold a number; returns true if so.
     pub(super) fn quotes_since(&mut self, point: Point) -> bool {
         self.end_line();
         let since = self.text.get(point.text..).unwrap_or_default();
@@ -119,13 +122,14 @@ impl Reading {
         if self.is_over || self.is_quoted || !is_short || !since.iter().any(u8::is_ascii_digit) {
             return false;
         }
+
         self.text.truncate(point.text);
         self.places.truncate(point.lines);
         self.push(&[b"> "], point.here);
         true
     }
 
-    /// Whether the lines from here on are quoted.
+    /// Sets whether the lines from here on are quoted.
     pub(super) fn set_quoted(&mut self, is_quoted: bool) {
         if is_quoted != self.is_quoted {
             self.end_line();
@@ -142,7 +146,7 @@ impl Reading {
         }
     }
 
-    /// One quoted line says it for all that follow.
+    /// Returns true if one quoted line stands for all that follow.
     fn ends_quoted(&self) -> bool {
         self.text.ends_with(b"> \n")
     }

@@ -1,4 +1,4 @@
-//! The tokens of a document, what is open, and which places are safe.
+//! The tokens of a document, its open elements, and its safe places.
 
 use std::{convert::Infallible, ops::Range, sync::LazyLock};
 
@@ -29,7 +29,7 @@ const HEAD: &[&[u8]] = &[
     b"title",
 ];
 
-/// Elements whose content is no markup, and that browsers and tokenizers agree on.
+/// Elements whose content is no markup, and on which browsers and tokenizers agree.
 const RAW: &[&[u8]] = &[b"script", b"style", b"textarea", b"title"];
 
 /// Elements after which readers do not agree on what is markup (scripting on or off, foreign
@@ -58,10 +58,10 @@ const ENCLOSING: &[&[u8]] = &[
     b"object", b"pre", b"table", b"video",
 ];
 
-/// Elements that are closed where a table is.
+/// Elements that are closed together with their table.
 const CELLS: &[&[u8]] = &[b"tbody", b"td", b"th", b"thead", b"tr"];
 
-/// Elements without content, where a style may hide them.
+/// Elements without content, which a style may hide.
 const VOID: &[&[u8]] = &[b"br", b"hr", b"img", b"input", b"wbr"];
 
 /// Elements whose openings and closings are followed, since they may be marked or hidden.
@@ -79,7 +79,7 @@ const BLOCKS: &[&[u8]] = &[
     b"span",
 ];
 
-/// Those of [`BLOCKS`] that are asked for.
+/// Indices of those of [`BLOCKS`] that are asked for.
 const BLOCKQUOTE: usize = 2;
 const P: usize = 8;
 const SPAN: usize = 10;
@@ -89,7 +89,7 @@ const _: () = assert!(
         && matches!(BLOCKS[SPAN], b"span")
 );
 
-/// Through how many `span`s an open paragraph is looked for.
+/// Number of innermost blocks in which an open paragraph or a place of quotes is looked for.
 const SPANS_MAX: usize = 64;
 
 /// Other elements that begin and end a line.
@@ -98,7 +98,7 @@ const LINES: &[&[u8]] = &[
     b"ol", b"pre", b"table", b"tr", b"ul",
 ];
 
-/// What an element is by all these lists: one look at a name instead of one for each list.
+/// An element by all these lists: one look-up of a name instead of one for each list.
 #[derive(Clone, Copy, Debug, Default)]
 struct Element {
     is_head: bool,
@@ -147,16 +147,16 @@ impl Element {
     }
 }
 
-/// A document, read.
+/// A document that was read.
 #[derive(Debug, Default)]
 pub(super) struct Scan<'a> {
-    /// Whether there are frames instead of a body.
+    /// True if there are frames instead of a body.
     pub(super) is_frameset: bool,
-    /// Whether nothing of the body is shown.
+    /// True if nothing of the body is shown.
     pub(super) is_hidden: bool,
-    /// Whether the tokenizer's offsets disagree with the bytes.
+    /// True if the tokenizer's offsets disagree with the bytes.
     pub(super) is_lost: bool,
-    /// What a reader sees.
+    /// The lines that a reader sees.
     pub(super) reading: Reading,
     html: &'a [u8],
     tag: Tag,
@@ -165,40 +165,42 @@ pub(super) struct Scan<'a> {
     body: Option<usize>,
     content: Option<usize>,
     in_head: bool,
-    /// The start of an element of [`RAW`] that is open.
+    /// The start of an open element of [`RAW`].
     raw: Option<usize>,
     treacherous: bool,
-    /// Whether an element was opened in which nothing is markup for some readers.
+    /// True if an element was opened in which nothing is markup for some readers.
     is_sealed: bool,
-    /// How many elements are open, for each of [`ENCLOSING`].
+    /// Number of open elements, for each of [`ENCLOSING`].
     enclosing: [usize; ENCLOSING.len()],
     enclosed: usize,
     /// The place before the outermost of these.
     outside: Option<usize>,
-    /// The last end of the body and of the document: a safe place there, if any.
+    /// The last end of the body, if any: a safe place there.
     body_end: Option<Option<usize>>,
+    /// The last end of the document, if any: a safe place there.
     html_end: Option<Option<usize>>,
     blocks: Vec<Block>,
-    /// How many are open, for each of [`BLOCKS`].
+    /// Number of open elements, for each of [`BLOCKS`].
     open_blocks: [usize; BLOCKS.len()],
     quoting: usize,
     hiding: usize,
-    /// What the style sheets so far hide.
+    /// The elements that the style sheets so far hide.
     sheet: Sheet,
 }
 
-/// An element that is open.
+/// An open element of [`BLOCKS`].
 #[derive(Clone, Copy, Debug)]
 struct Block {
-    /// Its place in [`BLOCKS`].
+    /// Its index in [`BLOCKS`].
     index: usize,
     quotes: bool,
     hides: bool,
-    /// Where it began, if it quotes once a `<blockquote>` in it does.
+    /// The point at which it began, if it quotes once a `<blockquote>` in it does.
     may_quote: Option<Point>,
 }
 
 impl<'a> Scan<'a> {
+    /// Reads a document.
     pub(super) fn of(html: &'a [u8]) -> Self {
         let bom = if html.starts_with(b"\xef\xbb\xbf") {
             3
@@ -210,6 +212,7 @@ impl<'a> Scan<'a> {
             done: bom,
             ..Self::default()
         };
+
         let sink = |event: CallbackEvent<'_>, span: Span<usize>| -> Option<Infallible> {
             scan.event(event, span.start + bom..span.end + bom);
             None
@@ -217,16 +220,17 @@ impl<'a> Scan<'a> {
         let mut emitter = CallbackEmitter::<_, Infallible, usize>::new(sink);
         emitter.naively_switch_states(true);
         let Ok(()) = Tokenizer::new_with_emitter(&html[bom..], Quiet(emitter)).finish();
+
         scan.reading.end_line();
         scan
     }
 
-    /// The place after `<body>`, or before the first content.
+    /// Returns the place after `<body>`, or before the first content.
     pub(super) fn start(&self) -> usize {
         self.body.or(self.content).or(self.raw).unwrap_or(self.done)
     }
 
-    /// The place before the last `</body>`, if it is safe.
+    /// Returns the place before the last `</body>`, if it is safe.
     pub(super) fn end(&self) -> Option<usize> {
         let last = || self.here().filter(|_| self.done == self.html.len());
         self.body_end.or(self.html_end).unwrap_or_else(last)
@@ -258,7 +262,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// A tag starts with `<` and ends with `>`: if not, no offset can be relied on.
+    /// Checks that a tag starts with `<` and ends with `>`: if not, no offset can be relied on.
     fn check_tag(&mut self, start: usize, end: usize) {
         let tag = self.html.get(start..end).unwrap_or_default();
         self.is_lost |= !(tag.starts_with(b"<") && tag.ends_with(b">"));
@@ -278,6 +282,7 @@ impl<'a> Scan<'a> {
             b"head" => self.in_head |= is_first,
             _ => {}
         }
+
         let element = Element::of(name);
         self.is_frameset |= name == b"frameset" && is_first;
         let mark = self.tag.mark().or_else(|| self.mark_of_blockquote(element));
@@ -285,17 +290,21 @@ impl<'a> Scan<'a> {
             self.content.get_or_insert(self.tag.start);
             self.read_tag(element, mark);
         }
+
+        // The end of a hidden element is known only if the element is followed.
         let is_followed = element.block.is_some()
             || element.enclosing.is_some()
             || CELLS.contains(&&*self.tag.name) && self.is_enclosed();
         if !is_followed && !VOID.contains(&&*self.tag.name) && self.sheet.hides(&self.tag) {
             self.treacherous = true;
         }
+
         if element.is_raw {
             self.raw = Some(self.tag.start);
         }
         self.treacherous |= element.is_treacherous;
         self.is_sealed |= element.is_sealing;
+
         if let Some(i) = element.enclosing {
             if !self.is_enclosed() {
                 self.outside = self.here();
@@ -303,6 +312,7 @@ impl<'a> Scan<'a> {
             self.enclosing[i] += 1;
             self.enclosed += 1;
         }
+
         if let Some(index) = element.block {
             self.open(index, mark);
         }
@@ -316,12 +326,14 @@ impl<'a> Scan<'a> {
         if element.breaks_line {
             self.reading.end_line();
         }
+
         match name {
             b"head" => _ = self.end_head(),
             b"body" => self.body_end = Some(self.here()),
             b"html" => self.html_end = Some(self.here()),
             _ => {}
         }
+
         if let Some(i) = element.enclosing
             && self.enclosing[i] > 0
         {
@@ -333,8 +345,8 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// The head ends here, if one is open that nothing hides the end of. What was written in it is no
-    /// content: browsers show it, but others leave out all that stands in a head.
+    /// Ends the head, if one is open and nothing hides its end; returns true if so. Text that was written in
+    /// it is no content: browsers show it, but others leave out all that stands in a head.
     fn end_head(&mut self) -> bool {
         let ends = self.in_head && !self.is_sealed && self.raw.is_none();
         if ends {
@@ -359,8 +371,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// A raw element ends here. If readers could see its end elsewhere, they may differ from here
-    /// on.
+    /// Ends a raw element. If readers could see its end elsewhere, they may differ from here on.
     fn end_raw(&mut self, name: &[u8]) {
         if let Some(start) = self.raw.take() {
             let content = self.html.get(start..self.done).unwrap_or_default();
@@ -375,7 +386,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// A comment or its like. One that the document's end cuts off is not done.
+    /// Handles a comment or its like. One that the document's end cuts off is not done.
     fn comment(&mut self, end: usize) {
         let raw = self
             .html
@@ -392,7 +403,7 @@ impl<'a> Scan<'a> {
         self.done = end;
     }
 
-    /// From here on readers may differ.
+    /// Records that readers may differ from here on.
     fn distrust(&mut self, at: usize) {
         self.treacherous = true;
         if self.body.is_none() {
@@ -400,7 +411,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// What the start tag is for the reader.
+    /// Hands a start tag to the reading.
     fn read_tag(&mut self, element: Element, mark: Option<Mark>) {
         let is_shown = self.quoting == 0 && self.hiding == 0;
         let mark = mark.filter(|_| is_shown);
@@ -416,8 +427,8 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// A `<blockquote>` of which nothing but the line before it says that it quotes, or the element
-    /// around both.
+    /// Recognizes a `<blockquote>` of which only the line before it, or the element around both,
+    /// says that it quotes. In the latter case that element is marked instead.
     fn mark_of_blockquote(&mut self, element: Element) -> Option<Mark> {
         if element.block != Some(BLOCKQUOTE) || self.quoting > 0 || self.hiding > 0 {
             return None;
@@ -426,6 +437,7 @@ impl<'a> Scan<'a> {
         if plain::ends_attribution(self.reading.text()) {
             return Some(Mark::Quote);
         }
+
         let blocks = self.blocks.iter_mut().rev().take(SPANS_MAX);
         let around = blocks.filter(|block| block.may_quote.is_some()).last()?;
         if self.reading.quotes_since(around.may_quote.take()?) {
@@ -455,8 +467,8 @@ impl<'a> Scan<'a> {
         self.blocks.push(block);
     }
 
-    /// Closes the innermost element of this kind and all in it, if there is one. A `span` does not
-    /// close what is not a `span`.
+    /// Closes the innermost element of this kind and all in it, if there is one. The end of a
+    /// `span` closes nothing but a `span`.
     fn close(&mut self, index: usize) {
         let inner = self.blocks.last().map(|block| block.index);
         if self.open_blocks[index] == 0 || index == SPAN && inner != Some(index) {
@@ -473,7 +485,7 @@ impl<'a> Scan<'a> {
         self.reading.set_quoted(self.quoting > 0);
     }
 
-    /// A paragraph ends where another block begins.
+    /// Closes a paragraph, which ends where another block begins.
     fn close_paragraph(&mut self) {
         let inner = self
             .blocks
@@ -490,7 +502,8 @@ impl<'a> Scan<'a> {
         self.enclosed > 0
     }
 
-    /// The place before the token that is being read, or before what encloses it, if it is safe.
+    /// Returns the place before the token that is being read, or before the elements that enclose
+    /// it, if it is safe.
     fn here(&self) -> Option<usize> {
         let is_quoted = self.quoting > 0 || self.open_blocks[BLOCKQUOTE] > 0;
         if self.treacherous || self.raw.is_some() || is_quoted || self.hiding > 0 {
@@ -503,12 +516,13 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// True for a comment whose end readers see in different places.
+/// Returns true for a comment whose end readers see in different places.
 pub(super) fn is_odd_comment(raw: &[u8]) -> bool {
     if let Some(declaration) = raw.strip_prefix(b"<![") {
         let known = declaration.starts_with(b"if") || declaration.starts_with(b"endif");
         return !(known && declaration.ends_with(b"]>"));
     }
+
     let Some(inner) = raw.strip_prefix(b"<!--") else {
         return false;
     };
@@ -518,6 +532,7 @@ pub(super) fn is_odd_comment(raw: &[u8]) -> bool {
     if inner.starts_with(b">") || inner.starts_with(b"->") {
         return true;
     }
+
     let mut dashes = 0;
     inner.iter().any(|b| {
         match b {
@@ -530,10 +545,12 @@ pub(super) fn is_odd_comment(raw: &[u8]) -> bool {
     })
 }
 
-/// True for the start tag and content of a raw element whose end readers may see in different
-/// places, which a stray `<b>` in a title is no reason for. Word puts its styles into a comment, and all agree on that while it is closed.
+/// Returns true for the start tag and content of a raw element whose end readers may see in
+/// different places. A stray `<b>` in a title is no reason for that. Word puts its styles into a
+/// comment, and all agree on its end as long as it is closed.
 fn is_odd_raw(name: &[u8], raw: &[u8]) -> bool {
     let content = memchr::memchr(b'>', raw).map_or(raw, |end| &raw[end + 1..]);
+
     if matches!(name, b"title" | b"textarea") {
         let is_odd = |at: usize| {
             let tag = content[at + 1..].strip_prefix(b"/");
@@ -549,6 +566,7 @@ fn is_odd_raw(name: &[u8], raw: &[u8]) -> bool {
         };
         return memchr::memchr_iter(b'<', content).any(is_odd);
     }
+
     let Some(open) = memchr::memmem::rfind(content, b"<!--") else {
         return false;
     };

@@ -1,21 +1,21 @@
-//! What the rules of a document's `<style>` hide.
+//! The elements that the rules of a document's `<style>` hide.
 //!
-//! Every rule counts, whatever medium it is for, and of a selector its last part: an element that is
+//! Every rule counts, whatever medium it is for, and of a selector its last part: an element that is wrongly
 //! taken for hidden costs a better place for the notice, one that is overlooked costs the notice.
 
 use std::collections::HashSet;
 
 use super::tag::{Tag, hides};
 
-/// Elements of which the notice is made, and what is around it.
+/// Elements of which the notice is made, and those around it.
 const OF_THE_NOTICE: &[&[u8]] = &[
     b"*", b"a", b"body", b"div", b"html", b"table", b"tbody", b"td", b"tr",
 ];
 
-/// How long a name in a selector may be, in bytes.
+/// The longest name in a selector that is read, in bytes.
 const NAME_BYTES_MAX: usize = 64;
 
-/// What is hidden by name, class or identifier.
+/// The names, classes and identifiers of hidden elements.
 #[derive(Debug, Default)]
 pub(super) struct Sheet {
     names: HashSet<Vec<u8>>,
@@ -43,20 +43,20 @@ impl Sheet {
         }
     }
 
-    /// Whether the notice itself would be hidden, wherever it stands.
+    /// Returns true if the notice itself would be hidden, wherever it stands.
     pub(super) fn hides_notice(&self) -> bool {
         OF_THE_NOTICE.iter().any(|name| self.names.contains(*name))
     }
 
-    /// Whether a rule hides the element.
+    /// Returns true if a rule hides the element.
     pub(super) fn hides(&self, tag: &Tag) -> bool {
         self.names.contains(&tag.name)
             || !self.classes.is_empty() && tag.classes().any(|class| self.classes.contains(class))
             || self.ids.contains(tag.id())
     }
 
-    /// A selector in lower case. States, pseudo-elements and attributes are passed over: they are not
-    /// about the element as it stands.
+    /// Adds a selector in lower case. States, pseudo-elements and attributes are passed over: they
+    /// are not about the element as it stands.
     fn add(&mut self, selector: &[u8]) {
         let selector = without_comments(selector);
         let selector = selector.trim_ascii();
@@ -69,14 +69,14 @@ impl Sheet {
         match last.iter().rposition(|b| matches!(b, b'.' | b'#')) {
             Some(at) if last[at] == b'.' => _ = self.classes.insert(last[at + 1..].to_vec()),
             Some(at) => _ = self.ids.insert(last[at + 1..].to_vec()),
-            // Below or beside another one, a name says little.
+            // Below or beside another element, a name says little.
             None if start.is_none() && !last.is_empty() => _ = self.names.insert(last.to_vec()),
             None => {}
         }
     }
 }
 
-/// A selector without what stands in comments before it.
+/// Returns a selector without the comments before it.
 fn without_comments(selector: &[u8]) -> &[u8] {
     let from = |end: &[u8]| memchr::memmem::rfind(selector, end).map_or(0, |at| at + end.len());
     &selector[from(b"*/").max(from(b"<!--"))..]

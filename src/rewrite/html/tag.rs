@@ -1,20 +1,20 @@
-//! What a mail client says with a start tag.
+//! The meaning that a mail client gives to an element with its start tag.
 
-/// How much of an attribute's value is looked at.
+/// Number of bytes of an attribute's value that are looked at.
 const VALUE_BYTES_MAX: usize = 1024;
 
-/// What an element means in a reply.
+/// The meaning of an element in a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mark {
     /// Encloses quoted text or introduces it.
     Quote,
-    /// From here on all is quoted.
+    /// Stands before a mail that is quoted to its end.
     Rest,
     /// The author's signature.
     Signature,
 }
 
-/// Classes of what quotes or introduces a quote.
+/// Classes of elements that quote or introduce a quote.
 const QUOTE_CLASSES: &[&[u8]] = &[
     b"gmail_quote", // K-9 and Thunderbird for Android, too
     b"gmail_quote_container",
@@ -43,7 +43,7 @@ const SIGNATURE_IDS: &[&[u8]] = &[
     b"signature", // Outlook on the web
 ];
 
-/// Identifiers of what stands above a mail that is quoted as a whole.
+/// Identifiers of elements above a mail that is quoted as a whole.
 const REST_IDS: &[&[u8]] = &[
     b"appendonsend",
     b"divrplyfwdmsg",
@@ -55,7 +55,7 @@ const REST_IDS: &[&[u8]] = &[
 /// A start tag, as far as it matters.
 #[derive(Debug, Default)]
 pub(super) struct Tag {
-    /// Where it starts.
+    /// Offset of its start.
     pub(super) start: usize,
     /// Its name, in lower case.
     pub(super) name: Vec<u8>,
@@ -73,13 +73,14 @@ pub(super) struct Tag {
 }
 
 impl Tag {
-    /// A tag begins; the one before is forgotten.
+    /// Begins a tag; the one before is forgotten.
     pub(super) fn begin(&mut self, start: usize, name: &[u8]) {
         self.start = start;
         replace(&mut self.name, name);
         if !self.has_attributes {
             return;
         }
+
         self.has_attributes = false;
         (self.has_cite, self.is_hidden, self.is_named_quote) = (false, false, false);
         for value in [
@@ -94,7 +95,7 @@ impl Tag {
         }
     }
 
-    /// The next attribute has this name, in lower case.
+    /// Begins the next attribute; its name is in lower case.
     pub(super) fn attribute(&mut self, name: &[u8]) {
         self.has_attributes = true;
         self.has_cite |= name == b"cite";
@@ -102,7 +103,7 @@ impl Tag {
         replace(&mut self.attribute, name);
     }
 
-    /// The attribute has this value.
+    /// Sets the value of the attribute.
     pub(super) fn value(&mut self, value: &[u8]) {
         self.has_attributes = true;
         let value = &value[..value.len().min(VALUE_BYTES_MAX)];
@@ -122,7 +123,7 @@ impl Tag {
         kept.make_ascii_lowercase();
     }
 
-    /// What the client says with this element; nothing without attributes.
+    /// Returns the meaning that the client gives to this element; none without attributes.
     pub(super) fn mark(&self) -> Option<Mark> {
         if !self.has_attributes {
             None
@@ -135,7 +136,7 @@ impl Tag {
         }
     }
 
-    /// Whether the element shows nothing of what is in it.
+    /// Returns true if the element shows nothing of its content.
     pub(super) fn hides(&self) -> bool {
         self.has_attributes && self.hides_by_attributes()
     }
@@ -144,13 +145,13 @@ impl Tag {
         self.is_hidden || hides(&self.style)
     }
 
-    /// Whether the element is a place of quotes in the HTML of some webmails, and much else elsewhere:
-    /// Nextcloud Mail.
+    /// Returns true if the element is a place of quotes in the HTML of some webmails (Nextcloud
+    /// Mail), and much else elsewhere.
     pub(super) fn may_quote(&self) -> bool {
         self.has_attributes && self.name == b"div" && self.has_class(&[b"quote"])
     }
 
-    /// Its `id`.
+    /// Returns its `id`.
     pub(super) fn id(&self) -> &[u8] {
         &self.id
     }
@@ -180,7 +181,7 @@ impl Tag {
             || self.name == b"hr" && self.is_outlook_line()
     }
 
-    /// Its classes.
+    /// Returns its classes.
     pub(super) fn classes(&self) -> impl Iterator<Item = &[u8]> {
         self.class.split(u8::is_ascii_whitespace)
     }
@@ -189,20 +190,21 @@ impl Tag {
         self.classes().any(|class| names.contains(&class))
     }
 
-    /// The declarations of the style, without their blanks.
+    /// Returns the declarations of its style, without their blanks.
     fn declarations(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         declarations(&self.style)
     }
 
-    /// A line on the left, with which webmails quote. (Some indent with a `blockquote` without.)
+    /// Returns true for a line on the left, with which webmails quote. (Some indent with a
+    /// `blockquote` without one.)
     fn has_bar(&self) -> bool {
         self.declarations().any(|(property, value)| {
             property == b"border-left" && !value.starts_with(b"none") && !value.starts_with(b"0")
         })
     }
 
-    /// `border-top:solid #E1E1E1 1.0pt`, which Outlook puts above the quoted header; older ones
-    /// have `#B5C4DF`. With prefixes for quoted lines it is in a blue bar.
+    /// Returns true for `border-top:solid #E1E1E1 1.0pt`, which Outlook puts above the quoted
+    /// header; older ones have `#B5C4DF`. With prefixes for quoted lines it is in a blue bar.
     fn is_outlook_rule(&self) -> bool {
         self.declarations().any(|(property, value)| {
             let starts: &[&[u8]] = match property {
@@ -214,14 +216,14 @@ impl Tag {
         })
     }
 
-    /// The line that Outlook on phones and the web draws above the quoted header.
+    /// Returns true for the line that Outlook on phones and the web draws above the quoted header.
     fn is_outlook_line(&self) -> bool {
         let has = |wanted: (&[u8], &[u8])| self.declarations().any(|found| found == wanted);
         has((b"display", b"inline-block")) && has((b"width", b"98%"))
     }
 }
 
-/// Whether a style in lower case shows nothing of the element.
+/// Returns true if a style in lower case shows nothing of the element.
 pub(super) fn hides(style: &[u8]) -> bool {
     declarations(style).any(|(property, value)| match property {
         b"display" => value.starts_with(b"none"),

@@ -1,8 +1,8 @@
-//! What is added to a text, as text and as HTML.
+//! An addition to a text, as text and as HTML.
 
 use super::super::notice::{self, Notice, Setting};
 
-/// What is added to a text.
+/// An addition to a text.
 #[derive(Clone, Copy, Debug)]
 pub struct Addition<'a> {
     /// The names of the files that readers showed in line between this text and the next one. They
@@ -22,7 +22,7 @@ impl<'a> From<&'a Notice> for Addition<'a> {
 }
 
 impl Addition<'_> {
-    /// The same without the files between texts.
+    /// Returns the addition without the files between texts.
     pub(super) fn without_files(self) -> Self {
         Self {
             between: &[],
@@ -34,7 +34,7 @@ impl Addition<'_> {
         self.between.is_empty() && self.notice.is_none()
     }
 
-    /// The lines as HTML, without line ends, in ASCII.
+    /// Returns the lines as HTML, without line ends, in ASCII.
     pub(super) fn html(&self) -> Vec<String> {
         let names = self.between.iter().map(|name| notice::place_html(name));
         names
@@ -42,14 +42,14 @@ impl Addition<'_> {
             .collect()
     }
 
-    /// The lines as text, without line ends.
+    /// Returns the lines as text, without line ends.
     pub(super) fn text_in(&self, setting: &Setting<'_>) -> Vec<String> {
         let names = self.between.iter();
         let mut lines: Vec<String> = names
             .map(|name| notice::place_text(name, setting))
             .collect();
         if let Some(notice) = self.notice {
-            // A blank line between them.
+            // A blank line stands between them.
             lines.extend((!lines.is_empty()).then(String::new));
             lines.extend(notice.text_in(setting));
         }

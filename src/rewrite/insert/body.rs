@@ -6,7 +6,7 @@ use super::{
 };
 use crate::mime::TransferEncoding;
 
-/// A body and what it decodes to.
+/// A body and its decoded text.
 pub(super) enum Body<'a> {
     Identity(&'a [u8]),
     QuotedPrintable(qp::Decoded<'a>),
@@ -37,7 +37,7 @@ impl<'a> Body<'a> {
     }
 }
 
-/// What no text part with our notice should have in it.
+/// Refuses text that no part with our notice should have in it.
 pub(super) fn check(text: &[u8]) -> Result<(), CannotTake> {
     if memchr::memmem::find(text, b"-----BEGIN PGP").is_some() {
         return Err(CannotTake("pgp"));
@@ -51,8 +51,8 @@ pub(super) fn check(text: &[u8]) -> Result<(), CannotTake> {
     Ok(())
 }
 
-/// Whether two bytes that follow each other are such. All are looked at, many at a time, so that it
-/// does not matter how often one of them occurs.
+/// Returns true if `is_such` is true for two bytes that follow each other. All are looked at, many
+/// at a time, so that it does not matter how often one of them occurs.
 pub(super) fn has_pair(text: &[u8], is_such: impl Fn(u8, u8) -> bool) -> bool {
     let next = text.get(1..).unwrap_or_default();
     let pairs = text.iter().zip(next);
@@ -63,7 +63,7 @@ pub(super) fn spliced(text: &[u8], at: usize, added: &[u8]) -> Vec<u8> {
     [&text[..at], added, &text[at..]].concat()
 }
 
-/// Decodes base64, or `None` if anything but line ends and blanks is between its digits, or its
+/// Decodes base64; `None` if anything but line ends and blanks is between its digits, or its
 /// padding is not at its end.
 fn decode_base64(raw: &[u8]) -> Option<Vec<u8>> {
     let digits: Vec<u8> = raw

@@ -6,7 +6,7 @@ use crate::{
     rewrite::{apply, notice::tests::notice},
 };
 
-/// A part of this header and body.
+/// Makes a part of this header and body.
 fn part<'a>(raw: &'a [u8], kind: TextKind, charset: Option<&'a str>) -> TextPart<'a> {
     let blank = memchr::memmem::find(raw, b"\r\n\r\n").map(|at| at + 4);
     let body_start = if raw.starts_with(b"\r\n") {
@@ -51,7 +51,7 @@ fn decoded(raw: &[u8]) -> (String, Vec<u8>) {
     (String::from_utf8(header.to_vec()).unwrap(), text)
 }
 
-/// What was put between the start and the end of `before` to get `after`.
+/// Returns the bytes that were put between the start and the end of `before` to get `after`.
 fn inserted(before: &[u8], after: &[u8]) -> Option<Vec<u8>> {
     let start = before.iter().zip(after).take_while(|(b, a)| b == a).count();
     let rest = before.len() - start;

@@ -28,6 +28,7 @@ pub(super) struct Text<'a> {
 }
 
 impl Text<'_> {
+    /// Returns the splices that put an addition into the part.
     pub(super) fn splices(
         &self,
         addition: &Addition<'_>,
@@ -37,6 +38,7 @@ impl Text<'_> {
         let at = self.place(position)?;
         let addition = self.fitting(addition, at)?;
         let text = self.body.text();
+
         if let Body::QuotedPrintable(decoded) = &self.body {
             let takes = if decoded.is_malformed {
                 decoded.takes(decoded.place(at))
@@ -45,6 +47,7 @@ impl Text<'_> {
             };
             takes.then_some(()).ok_or(CannotTake("quoted-printable"))?;
         }
+
         let (lines, label) = match self.kind {
             TextKind::Html => (
                 joined(addition.html(), self.text_eol(), |c| vec![c as u8]),
@@ -56,6 +59,9 @@ impl Text<'_> {
             TextKind::Html => self.html_block(lines, at)?,
             TextKind::Plain => self.plain_block(lines, at),
         };
+
+        // An ASCII body that is 7bit, or that is declared UTF-8 here, becomes quoted-printable for
+        // letters beyond ASCII.
         let mut splices: Vec<Splice> = label.into_iter().collect();
         let identity = matches!(self.body, Body::Identity(_));
         let narrow = encoding == TransferEncoding::SevenBit || !splices.is_empty();
@@ -69,15 +75,18 @@ impl Text<'_> {
             splices.push(self.body_splice(0, text.len(), encoded));
             return Ok(splices);
         }
+
         if identity && encoding == TransferEncoding::SevenBit && !text.is_ascii() {
             // The body has been 8bit all along; readers that look are told.
             splices.push(header::set_encoding(self.header, "8bit", self.eol));
         }
+
         splices.push(self.splice(at, added));
         Ok(splices)
     }
 
-    /// As much of an addition as has its place at `at`: what stood behind the text is named at its end.
+    /// Returns as much of an addition as has its place at `at`: files that stood behind the text
+    /// are named at its end only.
     fn fitting<'b>(&self, addition: &Addition<'b>, at: usize) -> Result<Addition<'b>, CannotTake> {
         if addition.between.is_empty() || self.place(Position::End) == Ok(at) {
             return Ok(*addition);
@@ -88,16 +97,18 @@ impl Text<'_> {
             .ok_or(CannotTake("no end"))
     }
 
-    /// Where the notice goes in the decoded text.
+    /// Returns the offset of the notice in the decoded text.
     fn place(&self, position: Position) -> Result<usize, CannotTake> {
         let text = self.body.text();
         let find = |text: &[u8], position| match self.kind {
             TextKind::Plain => Ok(plain::place(text, position)),
             TextKind::Html => html::place(text, position),
         };
+
         if self.charset != Charset::Iso2022Jp {
             return find(text, position);
         }
+
         let masked = charset::mask_iso_2022_jp(text);
         for position in [position, Position::Start] {
             let at = find(&masked, position)?;
@@ -108,8 +119,8 @@ impl Text<'_> {
         Err(CannotTake("charset"))
     }
 
-    /// The addition in the part's charset; with the splice that declares UTF-8 where none is
-    /// declared and it is needed.
+    /// Encodes the addition in the part's charset; returns with it the splice that declares UTF-8,
+    /// where no charset is declared and UTF-8 is needed.
     fn plain_lines(&self, addition: &Addition<'_>) -> (Vec<u8>, Option<Splice>) {
         let label = match self.charset {
             Charset::Ascii if self.can_convert() => header::set_charset_utf8(self.header, self.eol),
@@ -120,6 +131,7 @@ impl Text<'_> {
             charset if self.can_convert() => charset,
             _ => Charset::AsciiOnly(None),
         };
+
         let lines = addition.text_in(&Setting {
             can: &|c| usable.encode(c).is_some(),
             is_flowed: header::is_flowed(self.header),
@@ -131,7 +143,7 @@ impl Text<'_> {
         (bytes, label)
     }
 
-    /// True unless the text is a 7bit one whose line ends quoted-printable could not keep.
+    /// Returns true unless the text is a 7bit one whose line ends quoted-printable could not keep.
     fn can_convert(&self) -> bool {
         match self.body {
             Body::Identity(text) if text.is_ascii() => self.has_only_our_line_ends(text),
@@ -139,7 +151,7 @@ impl Text<'_> {
         }
     }
 
-    /// Whether text that is encoded anew would keep its line ends.
+    /// Returns true if text that is encoded anew would keep its line ends.
     fn has_only_our_line_ends(&self, text: &[u8]) -> bool {
         match self.eol {
             Eol::CrLf => {
@@ -150,7 +162,7 @@ impl Text<'_> {
         }
     }
 
-    /// The line end of the decoded text: what the author's has, where we see it.
+    /// Returns the line end of the decoded text: the author's, where it shows.
     fn text_eol(&self) -> &'static str {
         match &self.body {
             Body::Base64 { text, .. } => match memchr::memchr(b'\n', text) {
@@ -162,11 +174,12 @@ impl Text<'_> {
         }
     }
 
-    /// The lines on lines of their own, with a blank one between them and the author's.
+    /// Puts the lines on lines of their own, with a blank one between them and the author's.
     fn plain_block(&self, lines: Vec<u8>, at: usize) -> Vec<u8> {
         let (before, after) = self.body.text().split_at(at);
         let eol = self.text_eol().as_bytes();
         let mut block = Vec::with_capacity(lines.len() + 8);
+
         let first = before.is_empty() || before == b"\xef\xbb\xbf";
         if !first && !before.ends_with(b"\n") {
             block.extend_from_slice(eol);
@@ -174,10 +187,12 @@ impl Text<'_> {
         if !first {
             block.extend_from_slice(&eol.repeat(self.missing_blanks(before)));
         }
+
         block.extend_from_slice(&lines);
         if !after.is_empty() || before.ends_with(b"\n") {
             block.extend_from_slice(eol);
         }
+
         let next = &after[..memchr::memchr(b'\n', after).unwrap_or(after.len())];
         if !next.trim_ascii().is_empty() {
             block.extend_from_slice(eol);
@@ -185,8 +200,8 @@ impl Text<'_> {
         block
     }
 
-    /// How many blank lines keep the notice apart from the text before it. A flowed line takes the
-    /// next one into its paragraph, even a blank one (RFC 3676, section 4.1).
+    /// Returns the number of blank lines to add between the notice and the text before it. A flowed
+    /// line takes the next one into its paragraph, even a blank one (RFC 3676, section 4.1).
     fn missing_blanks(&self, before: &[u8]) -> usize {
         let mut lines = before.rsplit(|&b| b == b'\n');
         if before.ends_with(b"\n") {
@@ -208,20 +223,23 @@ impl Text<'_> {
         usize::saturating_sub(wanted, blanks)
     }
 
-    /// The lines as they go into HTML. Line ends between them and the author's are not content
-    /// there, but a cut line must not turn into a delimiter or lose a blank.
+    /// Fits the lines into HTML. Line ends between them and the author's are not content there, but
+    /// a cut line must not turn into a delimiter or lose a blank.
     fn html_block(&self, lines: Vec<u8>, at: usize) -> Result<Vec<u8>, CannotTake> {
         let (before, after) = self.body.text().split_at(at);
         let head = &before[memchr::memrchr(b'\n', before).map_or(0, |lf| lf + 1)..];
         let tail = &after[..memchr::memchr(b'\n', after).unwrap_or(after.len())];
+
         let at_line_end = tail.is_empty() || tail == b"\r";
         let eol = self.text_eol().as_bytes();
         let blank = head.ends_with(b" ") || head.ends_with(b"\t");
+
         if matches!(self.body, Body::QuotedPrintable(_)) {
             let breaks = (at_line_end || self.may_swallow(head)) && !head.is_empty() && !blank;
             let lead = if breaks { eol } else { b"" };
             return Ok([lead, &lines].concat());
         }
+
         let joins =
             head.is_empty() || (head.starts_with(b"--") || blank) && !self.may_swallow(head);
         let lead = if joins { &b""[..] } else { eol };
@@ -234,6 +252,7 @@ impl Text<'_> {
             _ if joined => b"",
             _ => eol,
         };
+
         let block = [lead, &lines, end].concat();
         if matches!(self.body, Body::Identity(_)) && !fits(head, &block, tail) {
             return Err(CannotTake("line length"));
@@ -241,13 +260,13 @@ impl Text<'_> {
         Ok(block)
     }
 
-    /// Whether readers may take the byte behind these for the second half of a character.
+    /// Returns true if readers may take the byte behind these for the second half of a character.
     fn may_swallow(&self, head: &[u8]) -> bool {
         matches!(self.charset, Charset::AsciiOnly(None))
             && head.last().is_some_and(|b| !b.is_ascii())
     }
 
-    /// The splice that puts `added` at this place of the decoded text.
+    /// Returns the splice that puts `added` at this place of the decoded text.
     fn splice(&self, at: usize, added: Vec<u8>) -> Splice {
         match &self.body {
             Body::Identity(_) => self.body_splice(at, at, added),
@@ -263,8 +282,8 @@ impl Text<'_> {
         }
     }
 
-    /// Soft line breaks keep what is encoded apart from the author's raw lines; they are not
-    /// there once decoded.
+    /// Returns the splice for a quoted-printable body. Soft line breaks keep the encoded text apart
+    /// from the author's raw lines; decoding removes them.
     fn qp_splice(&self, decoded: &qp::Decoded<'_>, at: usize, added: &[u8]) -> Splice {
         let soft = [b"=", line_end(self.eol).as_bytes()].concat();
         let place = decoded.place(at);
@@ -306,14 +325,14 @@ impl Text<'_> {
     }
 }
 
-/// True if no line gets too long where the block meets the author's line.
+/// Returns true if no line gets too long where the block meets the author's line.
 fn fits(head: &[u8], block: &[u8], tail: &[u8]) -> bool {
     let first = memchr::memchr(b'\n', block).unwrap_or(block.len());
     let last = block.len() - memchr::memrchr(b'\n', block).map_or(0, |lf| lf + 1);
     head.len() + first <= LINE_BYTES_MAX && last + tail.len() <= LINE_BYTES_MAX
 }
 
-/// Lines in a charset, with line ends between them.
+/// Encodes lines in a charset, with line ends between them.
 fn joined(lines: Vec<String>, eol: &str, encode: impl Fn(char) -> Vec<u8>) -> Vec<u8> {
     let text = lines.join("\n");
     text.chars()

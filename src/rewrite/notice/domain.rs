@@ -1,7 +1,7 @@
-//! Which dots in a file name could make a mail client see a domain, and a link that nobody wrote.
+//! The dots in a file name that could make a mail client see a domain, and a link that nobody wrote.
 
-/// Extensions that are no top-level domain, so that no client makes a link of `x.pdf`. The names
-/// are left alone that need no help; one that is missing here costs an invisible character.
+/// Extensions that are no top-level domain, so that no client makes a link of `x.pdf`. Such names
+/// need no help and are left alone; one that is missing here costs an invisible character.
 const NO_DOMAINS: &[&str] = &[
     "7z", "avi", "bin", "bmp", "csv", "dat", "doc", "docm", "docx", "dwg", "eml", "epub", "exe",
     "flac", "gif", "gz", "heic", "htm", "html", "ics", "iso", "jpeg", "jpg", "json", "log", "m4a",
@@ -10,7 +10,7 @@ const NO_DOMAINS: &[&str] = &[
     "webm", "webp", "wmv", "xls", "xlsm", "xlsx", "xml", "xz",
 ];
 
-/// True if the dot at `dot` could make a client see a domain: `evil.zip`, `www.x`, `a.com (1)`.
+/// Returns true if the dot at `dot` could make a client see a domain: `evil.zip`, `www.x`, `a.com (1)`.
 pub(super) fn starts_domain(name: &str, dot: usize) -> bool {
     let (before, after) = name.split_at(dot);
     let Some(after) = after.strip_prefix('.') else {

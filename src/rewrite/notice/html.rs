@@ -15,17 +15,18 @@ use crate::{config::Language, names, rewrite::words, words::size};
 /// The longest word of a name that may stay whole, in characters.
 const WORD_CHARS_MAX: usize = 24;
 
-/// How much of a name stands on one line of HTML source, in bytes. What is longer is broken inside a
-/// tag, which some sanitizers of list archives drop; lines of more than 998 some servers break.
+/// Number of bytes of a name on one line of HTML source. A longer name is broken inside a tag, which some
+/// sanitizers of list archives drop; lines of more than 998 bytes are broken by some servers.
 const HTML_RUN_BYTES: usize = 800;
 
-/// The lines, without line ends.
+/// Returns the lines, without line ends.
 pub(super) fn lines(notice: &Notice) -> Vec<String> {
     let language = words::tag(notice.language);
     let mut lines = vec![
         format!("<table lang=\"{language}\" {TABLE_OPEN}"),
         CELL_OPEN.into(),
     ];
+
     lines.push(format!("<div>{}</div>", heading(notice, notice.language)));
     if let Some(also) = notice.also {
         lines.push(format!(
@@ -34,6 +35,7 @@ pub(super) fn lines(notice: &Notice) -> Vec<String> {
             heading(notice, also)
         ));
     }
+
     lines.push(LIST_OPEN.into());
     for file in notice.listed() {
         lines.extend(row(notice, file));
@@ -47,6 +49,7 @@ pub(super) fn lines(notice: &Notice) -> Vec<String> {
             )
         }));
     }
+
     lines.push("</table>".into());
     lines.extend(BUTTON_OPEN.iter().map(|line| (*line).into()));
     // On one line: the sanitizer of Sympa's archives drops a tag that goes over two, and its link with it.
@@ -55,11 +58,13 @@ pub(super) fn lines(notice: &Notice) -> Vec<String> {
         escape(&notice.link),
         escape(&actions(notice))
     ));
-    // For readers who print it, or see no addresses: whom they would ask.
+
+    // The host is for readers who print the mail, or see no addresses: it tells them whom to ask.
     lines.push(format!(
         "<div style=\"{HOST}\">{}</div>",
         html_name(notice.host())
     ));
+
     for language in notice.languages() {
         lines.push(format!(
             "<div{} style=\"{SMALL}\">{}</div>",
@@ -71,7 +76,7 @@ pub(super) fn lines(notice: &Notice) -> Vec<String> {
     lines
 }
 
-/// The attribute of what is not in the language of the whole.
+/// Returns the attribute of text that is not in the language of the whole.
 fn other(notice: &Notice, language: Language) -> String {
     if language == notice.language {
         return String::new();
@@ -79,7 +84,7 @@ fn other(notice: &Notice, language: Language) -> String {
     format!(" lang=\"{}\"", words::tag(language))
 }
 
-/// How many files, and until when.
+/// Returns the number of files, and the end of their time.
 fn heading(notice: &Notice, language: Language) -> String {
     format!(
         "<b>{}</b><br>{}",
@@ -88,7 +93,7 @@ fn heading(notice: &Notice, language: Language) -> String {
     )
 }
 
-/// What stands on the button: one link, whatever the languages.
+/// Returns the text of the button: one link, whatever the languages.
 fn actions(notice: &Notice) -> String {
     let actions: Vec<_> = notice.languages().map(words::action).collect();
     actions.join(" / ")
@@ -109,8 +114,8 @@ fn row(notice: &Notice, file: &NoticeFile) -> [String; 3] {
     ]
 }
 
-/// True if no blank lets the name break within a phone's line. Word breaks it then only where it
-/// is told to break anywhere.
+/// Returns true if no blank lets the name break within a phone's line. Word then breaks it only
+/// where it is told to break anywhere.
 pub(super) fn has_long_word(name: &str) -> bool {
     name.split([' ', '-'])
         .any(|word| word.chars().nth(WORD_CHARS_MAX).is_some())
@@ -128,8 +133,8 @@ const BUTTON_OPEN: [&str; 2] = [
     "<td bgcolor=\"#0b6b57\" style=\"border-radius:6px;background-color:#0b6b57;\
     mso-padding-alt:10px 18px\">",
 ];
-/// Colour and line twice: against a newsletter's `a{color:red !important}`, and for programs that
-/// drop what has `!important`.
+/// Colour and line are there twice: against a newsletter's `a{color:red !important}`, and for
+/// programs that drop whatever has `!important`.
 const BUTTON: &str = "display:inline-block;padding:10px 18px;border-radius:6px;\
     font-family:Arial,Helvetica,sans-serif;font-size:15px;line-height:20px;font-weight:bold;\
     color:#ffffff;color:#ffffff !important;text-decoration:none;\
@@ -142,8 +147,8 @@ const SIZE: &str = "text-align:right;white-space:nowrap";
 const HOST: &str = "margin-top:6px;font-size:13px;line-height:18px";
 const SMALL: &str = "margin-top:12px;font-size:13px;line-height:18px;opacity:.8";
 
-/// A name as HTML in runs of bounded length, with its dots in elements of their own where they
-/// could make a domain: clients look for links in one run of text.
+/// Converts a name to HTML in runs of bounded length. Dots that could make a domain are in elements
+/// of their own: clients look for links in one run of text.
 pub(super) fn html_name(name: &str) -> String {
     let (mut html, mut run) = (String::new(), 0);
     for (i, c) in name.char_indices() {
@@ -160,14 +165,14 @@ pub(super) fn html_name(name: &str) -> String {
     html
 }
 
-/// With a capital at its start.
+/// Puts a capital at the start of a text.
 pub(super) fn capitalized(text: &str) -> String {
     let mut chars = text.chars();
     let first = chars.next().map(char::to_uppercase);
     first.into_iter().flatten().chain(chars).collect()
 }
 
-/// HTML that is in any charset what it is in ASCII; markup stays what it is.
+/// Converts HTML to ASCII, which is the same in any charset; markup is left as it is.
 pub(super) fn ascii(html: &str) -> String {
     let mut ascii = String::with_capacity(html.len());
     for c in html.chars() {
@@ -179,14 +184,14 @@ pub(super) fn ascii(html: &str) -> String {
     ascii
 }
 
-/// A text as HTML, for content and quoted attributes, in ASCII.
+/// Converts text to HTML, for content and quoted attributes, in ASCII.
 pub(super) fn escape(text: &str) -> String {
     let mut html = String::with_capacity(text.len() + 16);
     text.chars().for_each(|c| push_escaped(&mut html, c));
     html
 }
 
-/// Everything but printable ASCII without a meaning in HTML goes as a character reference.
+/// Appends a character, as a character reference unless it is printable ASCII without a meaning in HTML.
 fn push_escaped(html: &mut String, c: char) {
     match c {
         '&' | '<' | '>' | '"' | '\'' | '`' => write!(html, "&#{};", u32::from(c)),

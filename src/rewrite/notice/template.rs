@@ -1,12 +1,12 @@
 //! The admin's templates, which take the place of the built-in notice.
 //!
-//! * `values` – what a template is given
-//! * `page` – what becomes of its output: lines that fit into the author's part, and the judge
+//! * `values` – the variables that a template is given
+//! * `page` – its output: lines that fit into the author's part, and the judge
 //! * `rehearsal` – each template is tried on hostile packages before it meets a mail
 //!
 //! Whatever a template says, names stay neutral, HTML stays escaped and closed, lines stay short,
-//! and the link is there: output of which that is not true is an error, and then the built-in
-//! notice stands in. Fuel bounds what a template takes: [`FUEL`].
+//! and the link is there: any other output is an error, and then the built-in notice stands in.
+//! Fuel bounds the cost of a template: [`FUEL`].
 
 mod page;
 mod rehearsal;
@@ -23,19 +23,19 @@ use self::page::Flaw;
 use super::{Notice, Setting, html, text};
 use crate::{config::Language, names};
 
-/// What rendering may take: about as many steps, or 64 bytes for each (1 MiB).
+/// The fuel of a rendering: about as many steps, or 64 bytes for each (1 MiB).
 const FUEL: u64 = 16_384;
 
-/// How deep templates may nest.
+/// Maximum nesting of templates.
 const DEPTH_MAX: usize = 50;
 
-/// The templates that there can be.
+/// The names that templates can have.
 pub const TEMPLATES: [&str; 4] = ["fr.txt", "fr.html", "en.txt", "en.html"];
 
 /// Filters that would let markup through, or show what is nobody's business.
 const NO_FILTERS: [&str; 2] = ["safe", "pprint"];
 
-/// Templates that were tried and found good. Those that are missing are the built-in ones.
+/// Templates that were tried and found good; the built-in ones stand in for those that are missing.
 pub struct Templates {
     text: Environment<'static>,
     html: Environment<'static>,
@@ -47,9 +47,9 @@ pub struct Templates {
 pub struct TemplateError {
     /// Its file.
     pub name: String,
-    /// Where, unless it is about the whole.
+    /// Its line, unless it is about the whole.
     pub line: Option<usize>,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
@@ -57,13 +57,14 @@ impl Templates {
     /// Compiles templates, by their names among [`TEMPLATES`] and their sources, and tries each.
     ///
     /// # Errors
-    /// The first mistake.
+    /// Returns the first mistake.
     pub fn new(sources: &[(&str, String)]) -> Result<Self, TemplateError> {
         let mut templates = Self {
             text: environment(print),
             html: environment(escape),
         };
         templates.text.add_filter("wrap", text::wrapped);
+
         for (name, source) in sources {
             visible(name, source)?;
             let environment = match kind(name) {
@@ -74,6 +75,7 @@ impl Templates {
                 .add_template_owned((*name).to_owned(), unix(source))
                 .map_err(|error| explain(name, &error))?;
         }
+
         for (name, _) in sources {
             templates.check_variables(name)?;
             rehearsal::run(&templates, name)?;
@@ -81,7 +83,7 @@ impl Templates {
         Ok(templates)
     }
 
-    /// The lines of a notice as text, in its language; `None` where there is no template for it.
+    /// Returns the lines of a notice as text, in its language; `None` where there is no template for it.
     pub(super) fn text(
         &self,
         notice: &Notice,
@@ -97,7 +99,7 @@ impl Templates {
         }))
     }
 
-    /// The lines of a notice as HTML, in its language; `None` where there is no template for it.
+    /// Returns the lines of a notice as HTML, in its language; `None` where there is no template for it.
     pub(super) fn html(&self, notice: &Notice) -> Option<Result<Vec<String>, TemplateError>> {
         let name = name(notice.language, Kind::Html);
         self.html.get_template(name).ok()?;
@@ -123,12 +125,13 @@ impl Templates {
         }
     }
 
-    /// What stands in a branch that no rehearsal takes is to be known, too.
+    /// Checks that all variables are known, even in a branch that no rehearsal takes.
     fn check_variables(&self, name: &str) -> Result<(), TemplateError> {
         let environment = self.environment(name);
         let Ok(template) = environment.get_template(name) else {
             return Ok(());
         };
+
         let functions: HashSet<&str> = environment.globals().map(|(name, _)| name).collect();
         let mut unknown: Vec<String> = template
             .undeclared_variables(true)
@@ -136,6 +139,7 @@ impl Templates {
             .filter(|path| !values::is_known(path) && !functions.contains(path.as_str()))
             .collect();
         unknown.sort_unstable();
+
         match unknown.first() {
             None => Ok(()),
             Some(path) => Err(TemplateError {
@@ -156,7 +160,7 @@ impl fmt::Debug for Templates {
 }
 
 impl TemplateError {
-    /// The same, of a file in this directory.
+    /// Names the file together with its directory.
     pub fn in_directory(mut self, directory: &Path) -> Self {
         self.name = directory.join(&self.name).display().to_string();
         self
@@ -196,16 +200,20 @@ fn name(language: Language, kind: Kind) -> &'static str {
 
 type Formatter = fn(&mut Output, &mut State, &Value) -> Result<(), Error>;
 
+/// Makes an engine with our syntax, limits and filters.
 fn environment(formatter: Formatter) -> Environment<'static> {
     let mut environment = Environment::new();
-    // What is captured in HTML counts as escaped, and so it is: the formatter always escapes.
+
+    // Captured HTML counts as escaped, and it is: the formatter always escapes.
     environment.set_auto_escape_callback(|name| match kind(name) {
         Kind::Html => AutoEscape::Html,
         Kind::Text => AutoEscape::None,
     });
+
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    // An error names the variable that is not there; without debug assertions it would not.
+    // Lets an error name the variable that is not there, even without debug assertions.
     environment.set_debug(true);
+
     environment.set_formatter(formatter);
     environment.set_fuel(Some(FUEL));
     environment.set_recursion_limit(DEPTH_MAX);
@@ -216,6 +224,7 @@ fn environment(formatter: Formatter) -> Environment<'static> {
             .build()
             .expect("the usual delimiters"),
     );
+
     for filter in NO_FILTERS {
         environment.remove_filter(filter);
     }
@@ -224,7 +233,7 @@ fn environment(formatter: Formatter) -> Environment<'static> {
     environment
 }
 
-/// Text has nothing to escape; what is missing is nothing.
+/// Prints a value as text, which has nothing to escape; `none` is nothing.
 fn print(out: &mut Output, state: &mut State, value: &Value) -> Result<(), Error> {
     match value {
         value if value.is_none() => Ok(()),
@@ -233,7 +242,7 @@ fn print(out: &mut Output, state: &mut State, value: &Value) -> Result<(), Error
     }
 }
 
-/// Escapes whatever the block says in which it stands, as the built-in notice does.
+/// Escapes a value whatever the block around it says, as the built-in notice does.
 fn escape(out: &mut Output, state: &mut State, value: &Value) -> Result<(), Error> {
     match value {
         value if value.is_safe() => Ok(out.write_str(value.as_str().unwrap_or_default())?),
@@ -242,8 +251,7 @@ fn escape(out: &mut Output, state: &mut State, value: &Value) -> Result<(), Erro
     }
 }
 
-/// A character that cannot be seen has no place in a template: neither the admin nor we would know
-/// what it does.
+/// Refuses a character that cannot be seen: neither the admin nor we would know what it does.
 fn visible(name: &str, source: &str) -> Result<(), TemplateError> {
     let odd = |c: &char| names::is_invisible(*c) && !matches!(c, '\n' | '\r' | '\t');
     let found = source.char_indices().find(|(_, c)| odd(c));
@@ -257,12 +265,12 @@ fn visible(name: &str, source: &str) -> Result<(), TemplateError> {
     }
 }
 
-/// With the line ends that the engine expects.
+/// Converts line ends to those that the engine expects.
 fn unix(source: &str) -> String {
     source.replace("\r\n", "\n").replace('\r', "\n")
 }
 
-/// The first line on which a path (`contact.href`) is used.
+/// Returns the first line on which a path (`contact.href`) is used.
 fn line_of(source: &str, path: &str) -> usize {
     let is_part = |c: char| c.is_alphanumeric() || c == '_';
     let alone = |&(at, _): &(usize, &str)| {

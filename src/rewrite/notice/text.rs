@@ -11,21 +11,21 @@ use crate::{
 /// The width of the text, in columns; names and the link may stand out.
 const COLUMNS: usize = 68;
 
-/// How many dashes are above and below the text: few enough for one line of a phone.
+/// Number of dashes above and below the text: few enough for one line of a phone.
 const RULE_DASHES: usize = 20;
 
-/// Keeps a dot from joining two words to a domain, unseen.
+/// Keeps a dot, unseen, from joining two words to a domain.
 const WORD_JOINER: char = '\u{2060}';
 
 /// The text into which the notice goes.
 pub(in crate::rewrite) struct Setting<'a> {
-    /// Whether it can have this character; ASCII must be among them.
+    /// Returns true for a character that it can have; all of ASCII must be among them.
     pub(in crate::rewrite) can: &'a dyn Fn(char) -> bool,
-    /// Whether it is `format=flowed` (RFC 3676).
+    /// True if it is `format=flowed` (RFC 3676).
     pub(in crate::rewrite) is_flowed: bool,
 }
 
-/// The lines, without line ends.
+/// Returns the lines, without line ends.
 pub(super) fn lines(notice: &Notice, setting: &Setting<'_>) -> Vec<String> {
     let wrapped = |text: &str, language| {
         let lines = wrap(text).into_iter();
@@ -61,7 +61,7 @@ pub(super) fn lines(notice: &Notice, setting: &Setting<'_>) -> Vec<String> {
     flowed(lines, setting)
 }
 
-/// The lines, ready for a text that is `format=flowed`, where it is.
+/// Makes the lines ready for a text that is `format=flowed`, where it is.
 pub(super) fn flowed(mut lines: Vec<String>, setting: &Setting<'_>) -> Vec<String> {
     if setting.is_flowed {
         lines.iter_mut().for_each(stuff);
@@ -69,7 +69,7 @@ pub(super) fn flowed(mut lines: Vec<String>, setting: &Setting<'_>) -> Vec<Strin
     lines
 }
 
-/// A line in the characters that there are, without blanks at its end.
+/// Returns a line in the characters that there are, without blanks at its end.
 pub(super) fn settled(notice: &Notice, line: &str, setting: &Setting<'_>) -> String {
     let mut line = said(notice.language, line, setting);
     line.truncate(line.trim_end().len());
@@ -80,11 +80,11 @@ fn said(language: Language, text: &str, setting: &Setting<'_>) -> String {
     transliterate(&plain(language, text), setting.can)
 }
 
-/// A name as it is shown: in the characters that there are, and no link.
+/// Returns a name as it is shown: in the characters that there are, and no link.
 pub(super) fn shown(name: &str, setting: &Setting<'_>) -> String {
     let can = setting.can;
-    // Transliteration may bring what has a meaning in names, so they are made safe after it;
-    // and the ellipsis of a shortened name may be missing in turn.
+    // Transliteration may bring in characters with a meaning in names, so names are made safe after
+    // it; and the ellipsis of a shortened name may be missing in turn.
     let safe = names::display(&transliterate(&names::display(name), can));
     let safe = transliterate(&safe, can);
     let mut name = String::new();
@@ -97,7 +97,7 @@ pub(super) fn shown(name: &str, setting: &Setting<'_>) -> String {
     name
 }
 
-/// A file's name and size.
+/// Returns a file's name and size.
 pub(super) fn name(notice: &Notice, file: &NoticeFile, setting: &Setting<'_>) -> String {
     let can = setting.can;
     let (open, close) = words::quotes(notice.language);
@@ -117,7 +117,7 @@ pub(super) fn name(notice: &Notice, file: &NoticeFile, setting: &Setting<'_>) ->
     }
 }
 
-/// English is plain ASCII, so that an ASCII mail can stay what it is.
+/// Makes English plain ASCII, so that an ASCII mail can stay what it is.
 fn plain(language: Language, text: &str) -> String {
     match language {
         Language::En => text.replace('\u{a0}', " ").replace('\u{2212}', "-"),
@@ -125,26 +125,26 @@ fn plain(language: Language, text: &str) -> String {
     }
 }
 
-/// Space-stuffing (RFC 3676, section 4.4): the reader's client takes one space from the start.
+/// Stuffs a line that starts with a space (RFC 3676, section 4.4): the reader's client takes one away.
 fn stuff(line: &mut String) {
     if line.starts_with(' ') {
         line.insert(0, ' ');
     }
 }
 
-/// The line above and below the text. It must not start with `--`, with which a boundary could
-/// agree, and be no signature's delimiter.
+/// Returns the line above and below the text. It must not start with `--`, with which a boundary
+/// could agree, nor be a signature's delimiter.
 fn rule() -> String {
     ["-"; RULE_DASHES].join(" ")
 }
 
-/// Each line of a text in lines that are at most [`COLUMNS`] wide where words allow it.
+/// Wraps each line of a text, to at most [`COLUMNS`] where words allow it.
 pub(super) fn wrapped(text: &str) -> String {
     let lines = text.split('\n').map(|line| wrap(line).join("\n"));
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Breaks at blanks, at most [`COLUMNS`] wide where words allow it.
+/// Breaks a line at blanks, to at most [`COLUMNS`] where words allow it.
 pub(super) fn wrap(text: &str) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ').filter(|word| !word.is_empty()) {

@@ -1,4 +1,4 @@
-//! What becomes of a template's output: it is judged, and put into lines that fit into a mail.
+//! The output of a template: it is judged, and put into lines that fit into a mail.
 
 use super::{
     super::{Notice, Setting, html, text},
@@ -18,10 +18,10 @@ const LINE_BYTES_MAX: usize = 900;
 /// The longest output, in bytes.
 const OUTPUT_BYTES_MAX: usize = 64 << 10;
 
-/// Something in the output that must not be.
+/// Something that must not be in the output.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Flaw {
-    /// The byte of the output at which it begins; `None` if it is about the whole.
+    /// Offset in the output at which it begins; `None` if it is about the whole.
     pub(super) at: Option<usize>,
     pub(super) reason: String,
 }
@@ -41,7 +41,7 @@ impl Flaw {
         }
     }
 
-    /// As a mistake of this template, wherever in it.
+    /// Turns the flaw into a mistake of this template, without its line.
     pub(super) fn of(self, name: &str) -> TemplateError {
         TemplateError {
             name: name.to_owned(),
@@ -51,18 +51,19 @@ impl Flaw {
     }
 }
 
-/// Says why text cannot be a notice.
+/// Checks that text can be a notice.
 ///
 /// # Errors
-/// It cannot.
+/// Returns its first flaw.
 pub(super) fn judge_text(text: &str, link: &str) -> Result<(), Flaw> {
     too_long(text)?;
     let (mut at, mut is_shown) = (0, false);
     let bracketed = format!("<{link}>");
     let is_long = |word: &str| word.chars().count() > LINE_CHARS_MAX;
+
     for line in text.split_inclusive('\n') {
-        // Nothing may stick to the link: readers would take it for a part of it. Angle brackets
-        // are what RFC 3986, appendix C, has for it.
+        // Nothing may stick to the link: readers would take it for a part of it. Angle brackets are
+        // the exception (RFC 3986, appendix C).
         let mut words = line.split_whitespace();
         is_shown |= words.any(|word| word == link || *word == bracketed);
         let mut words = line.split_whitespace();
@@ -71,10 +72,12 @@ pub(super) fn judge_text(text: &str, link: &str) -> Result<(), Flaw> {
         }
         at += line.len();
     }
+
     if !is_shown {
         let reason = "does not show the link: {{ link }}, with blanks or line ends around it";
         return Err(Flaw::of_all(reason));
     }
+
     match plain::line_before_quote(text.as_bytes()) {
         None => Ok(()),
         Some(line) => {
@@ -87,15 +90,16 @@ pub(super) fn judge_text(text: &str, link: &str) -> Result<(), Flaw> {
     }
 }
 
-/// Says why HTML cannot be a notice.
+/// Checks that HTML can be a notice.
 ///
 /// # Errors
-/// It cannot.
+/// Returns its first flaw.
 pub(super) fn judge_html(html: &str, link: &str) -> Result<(), Flaw> {
     too_long(html)?;
     if let Some(document::Flaw { at, reason }) = document::flaw(html, link) {
         return Err(Flaw { at, reason });
     }
+
     let mut at = 0;
     for line in html.split_inclusive('\n') {
         let is_long = |line: &String| line.len() > LINE_BYTES_MAX;
@@ -107,10 +111,10 @@ pub(super) fn judge_html(html: &str, link: &str) -> Result<(), Flaw> {
     Ok(())
 }
 
-/// Refuses what reads like quoted mail as a whole.
+/// Refuses output that reads like quoted mail as a whole.
 ///
 /// # Errors
-/// It does.
+/// It reads like quoted mail.
 pub(super) fn not_quoted(is_quoted: bool) -> Result<(), Flaw> {
     if is_quoted {
         return Err(Flaw::of_all("reads like quoted mail or a signature"));
@@ -126,7 +130,7 @@ fn too_long(output: &str) -> Result<(), Flaw> {
     Ok(())
 }
 
-/// The lines of text as they go into the author's, without line ends.
+/// Splits text into lines as they go into the author's, without line ends.
 pub(super) fn text_lines(text: &str, notice: &Notice, setting: &Setting<'_>) -> Vec<String> {
     let mut lines = Vec::new();
     for line in seen(text).lines() {
@@ -141,7 +145,7 @@ pub(super) fn text_lines(text: &str, notice: &Notice, setting: &Setting<'_>) -> 
     text::flowed(without_blank_ends(lines), setting)
 }
 
-/// The lines of HTML, in ASCII, without line ends. Blank ones mean nothing in it.
+/// Splits HTML into lines, in ASCII, without line ends. Blank ones mean nothing in it and are left out.
 pub(super) fn html_lines(html: &str) -> Vec<String> {
     let seen = seen(html);
     let lines = seen.lines().map(|line| html::ascii(line.trim_end()));
@@ -150,8 +154,8 @@ pub(super) fn html_lines(html: &str) -> Vec<String> {
     lines
 }
 
-/// A line of HTML in lines that are short enough, where it can be broken: a blank is as good as a
-/// line end between words and attributes and within values, and so is what stands in an end tag.
+/// Breaks a line of HTML into lines that are short enough, where it can be broken: a blank is as good as a
+/// line end between words and attributes and within values, and so is the inside of an end tag.
 fn broken(mut line: String) -> Vec<String> {
     let mut lines = Vec::new();
     while line.len() > LINE_BYTES_MAX {
@@ -168,7 +172,7 @@ fn broken(mut line: String) -> Vec<String> {
     lines
 }
 
-/// The place before the `>` of the last end tag.
+/// Returns the place before the `>` of the last end tag.
 fn end_tag(line: &str) -> Option<usize> {
     let starts = line.rmatch_indices("</").map(|(at, _)| at);
     starts.into_iter().find_map(|at| {
@@ -181,7 +185,7 @@ fn end_tag(line: &str) -> Option<usize> {
     })
 }
 
-/// Without what takes no room and may change how the rest reads, wherever it came from.
+/// Removes characters that take no room and may change how the rest reads, wherever they came from.
 fn seen(text: &str) -> String {
     let kept = |c: &char| !names::is_invisible(*c) || matches!(c, '\n' | '\t' | '\u{2060}');
     text.chars().filter(kept).collect()

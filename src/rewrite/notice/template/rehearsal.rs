@@ -1,5 +1,5 @@
-//! Every template on packages that hold all that there can be, as little as there can be, and the
-//! worst that somebody may send: a mistake is found before a reader meets it.
+//! Tries every template on packages with all that there can be, with as little as there can be, and
+//! with the worst that somebody may send, so that a mistake is found before a reader meets it.
 
 use super::{
     super::{Notice, NoticeFile, Own, Setting},
@@ -9,7 +9,7 @@ use crate::{filter::Direction, rewrite::html as document};
 
 const LINK: &str = "https://drop.example.org/k7Vw2mQ9xLr4T8bN1cZ5dA";
 
-/// Names that try what a template may have forgotten.
+/// Names for which a template may have forgotten to provide.
 const HOSTILE: [&str; 14] = [
     "From: me",
     "Sent: today",
@@ -27,10 +27,10 @@ const HOSTILE: [&str; 14] = [
     "\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}.zip",
 ];
 
-/// Renders a template with all packages and judges what comes out.
+/// Renders a template with all packages and judges the output.
 ///
 /// # Errors
-/// The first mistake, with its line in the template.
+/// Returns the first mistake, with its line in the template.
 pub(super) fn run(templates: &Templates, name: &str) -> Result<(), TemplateError> {
     for sample in samples(name) {
         match kind(name) {
@@ -59,15 +59,18 @@ fn rehearse(
     let template = templates.environment(name).get_template(name);
     let template = template.map_err(wrong)?;
     let (output, spans) = template.render_with_spans(values).map_err(wrong)?;
+
     let judged = match kind(name) {
         Kind::Text => page::judge_text(&output, &sample.link),
         Kind::Html => twice_escaped(&output).and_then(|()| page::judge_html(&output, &sample.link)),
     };
+
     // Names can read like quoted mail in the built-in notice, too: in cells of their own they harm
     // nobody.
     let is_quoted =
         || kind(name) == Kind::Html && sample.files.len() == 1 && document::reads_quoted(&output);
     let judged = judged.and_then(|()| page::not_quoted(is_quoted()));
+
     judged.map_err(|flaw| {
         let span = |at| spans.iter().find(|span| span.output_range().contains(&at));
         let line = flaw.at.and_then(|at| {
@@ -86,7 +89,8 @@ fn rehearse(
     })
 }
 
-/// A name is HTML already: a filter that makes other text of it shows its markup.
+/// Refuses names that are escaped twice: a name is HTML already, and a filter that makes other text
+/// of it shows its markup.
 fn twice_escaped(html: &str) -> Result<(), page::Flaw> {
     let html = html.to_ascii_lowercase();
     let found = ["&#60;span", "&#38;#"]
@@ -112,6 +116,7 @@ fn samples(name: &str) -> Vec<Notice> {
         ..Own::default()
     };
     let operator = "Example & Söhne \"<b>\" -- From x > .";
+
     vec![
         sample(
             name,
@@ -133,6 +138,7 @@ fn sample(name: &str, files: &[&str], operator: &str, own: Own) -> Notice {
         name: crate::names::display(name),
         bytes,
     };
+
     Notice {
         language: language(name),
         also: None,

@@ -6,7 +6,7 @@ use super::{
 };
 use std::sync::{Arc, LazyLock};
 
-/// The examples that come along.
+/// Reads the examples that come along.
 fn examples() -> Arc<Templates> {
     let read = |name: &'static str| {
         let path = format!("{}/config/notice/{name}", env!("CARGO_MANIFEST_DIR"));

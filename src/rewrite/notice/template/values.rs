@@ -1,4 +1,4 @@
-//! What a template is given: the words of the built-in notice, and what they are made of.
+//! The values that a template is given: the words of the built-in notice, and the facts in them.
 
 use minijinja::{Value, context};
 
@@ -8,7 +8,7 @@ use crate::{
     words::{date, moment, size, zone},
 };
 
-/// All paths that are the same for text and HTML; those of a file belong to it.
+/// All paths that are the same for text and HTML; a file has further ones of its own.
 pub(super) const KNOWN: [&str; 26] = [
     "contact",
     "count",
@@ -38,12 +38,12 @@ pub(super) const KNOWN: [&str; 26] = [
     "total",
 ];
 
-/// Whether there is a variable of this path.
+/// Returns true if there is a variable of this path.
 pub(super) fn is_known(path: &str) -> bool {
     KNOWN.contains(&path) || path.starts_with("files.")
 }
 
-/// For a template of text into which the notice goes.
+/// Makes the values for a template of text; the notice goes into the text of `setting`.
 pub(super) fn of_text(notice: &Notice, setting: &Setting<'_>) -> Value {
     let file = |file: &NoticeFile| {
         let name = text::shown(&file.name, setting);
@@ -59,7 +59,7 @@ pub(super) fn of_text(notice: &Notice, setting: &Setting<'_>) -> Value {
     values(notice, files, shown)
 }
 
-/// For a template of HTML. Names are HTML already.
+/// Makes the values for a template of HTML. Names are HTML already.
 pub(super) fn of_html(notice: &Notice) -> Value {
     let file = |file: &NoticeFile| {
         let name = crate::names::display(&file.name);
@@ -80,6 +80,7 @@ fn values(notice: &Notice, files: Vec<Value>, shown: impl Fn(&str) -> Value) -> 
     let own = notice.own.clone().unwrap_or_default();
     let rest = &notice.files[files.len()..];
     let total = |files: &[NoticeFile]| size(words::sum(&sizes(files)), language);
+
     context! {
         language => words::tag(language),
         direction => match own.direction {
@@ -106,7 +107,7 @@ fn values(notice: &Notice, files: Vec<Value>, shown: impl Fn(&str) -> Value) -> 
     }
 }
 
-/// Our own words, in the notice's language.
+/// Returns our own words, in the notice's language.
 fn sentences(notice: &Notice) -> Value {
     let (open, close) = words::quotes(notice.language);
     context! {
