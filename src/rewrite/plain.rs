@@ -5,6 +5,8 @@
 //! mail, in this order (top posting), or the quoted mail first with the author's text in and
 //! below it. The notice follows the author's text and never cuts an answer from its question.
 
+mod lotus;
+
 use crate::config::Position;
 
 /// Maximum number of lines of an attribution (`On …, Jane wrote:`).
@@ -193,7 +195,7 @@ impl<'a> Lines<'a> {
             {
                 true
             }
-            _ => self.is_quoted_header(i),
+            _ => self.is_quoted_header(i) || lotus::begins(self, i),
         };
         separates.then_some((i, Quote::Rest))
     }
