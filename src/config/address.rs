@@ -1,4 +1,4 @@
-//! Addresses: where we listen, whose mail is outgoing, what stands in links.
+//! Addresses: of listeners, of senders of outgoing mail, and of links.
 
 use std::{
     fmt,
@@ -11,11 +11,11 @@ use axum::http::{Uri, uri::Scheme};
 
 use super::value::{Codec, Written};
 
-/// The longest path of a unix socket: `sun_path` has 108 bytes, and a process that takes over
+/// Maximum length of a unix socket's path: `sun_path` has 108 bytes, and a process that takes over
 /// binds a temporary name of up to 12 bytes more.
 const SOCKET_PATH_BYTES_MAX: usize = 95;
 
-/// An address to listen at for the milter protocol.
+/// An address at which to listen for the milter protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MilterAddress {
     /// A unix socket.
@@ -34,8 +34,8 @@ pub struct Network {
 }
 
 impl Network {
-    /// True when the address is in this network. An IPv4 address in IPv6 clothes (RFC 4291,
-    /// section 2.5.5.2) counts as IPv4.
+    /// Returns true if the address is in this network. An IPv4-mapped IPv6 address (RFC 4291, section
+    /// 2.5.5.2) counts as IPv4.
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {
             (IpAddr::V4(net), IpAddr::V4(ip)) => same_prefix(
@@ -66,7 +66,7 @@ impl fmt::Display for Network {
     }
 }
 
-/// Text that is no such address.
+/// The error for text that is not such an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not an address of the expected form")]
 pub struct AddressError;
@@ -74,7 +74,7 @@ pub struct AddressError;
 impl FromStr for MilterAddress {
     type Err = AddressError;
 
-    /// `unix:/path`, `/path`, `host:port`, `inet:host:port`, `inet:port@host`.
+    /// Parses `unix:/path`, `/path`, `host:port`, `inet:host:port` or `inet:port@host`.
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let unix = text
             .strip_prefix("unix:")
@@ -90,8 +90,8 @@ impl FromStr for MilterAddress {
 impl FromStr for Network {
     type Err = AddressError;
 
-    /// `192.0.2.0/24`, `2001:db8::/32`, or an address alone. Bits past the prefix must be zero:
-    /// who sets them meant another network.
+    /// Parses `192.0.2.0/24`, `2001:db8::/32`, or an address alone. Bits past the prefix must be
+    /// zero: an admin who sets them meant another network.
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let (address, prefix) = text.split_once('/').unwrap_or((text, ""));
         let address: IpAddr = address.parse().map_err(|_| AddressError)?;
@@ -99,11 +99,13 @@ impl FromStr for Network {
             IpAddr::V4(ip) => (u128::from(ip.to_bits()), 32_u8),
             IpAddr::V6(ip) => (ip.to_bits(), 128),
         };
+
         let prefix = if text.contains('/') {
             prefix.parse().map_err(|_| AddressError)?
         } else {
             width
         };
+
         let host_bits = width.checked_sub(prefix).ok_or(AddressError)?;
         let host = bits
             & 1_u128
@@ -209,7 +211,7 @@ impl Codec for Networks {
     }
 }
 
-/// The longest contact, in bytes.
+/// Maximum size of a contact, in bytes.
 const CONTACT_BYTES_MAX: usize = 1000;
 
 /// Codec of `web.public_url`.
@@ -220,7 +222,7 @@ impl Codec for PublicUrl {
 
     fn parse(written: &Written) -> Option<String> {
         let text = written.text()?;
-        // A host in other letters is written as DNS has it (RFC 5890), a path percent-encoded.
+        // A host in other letters is written as in DNS (RFC 5890), a path percent-encoded.
         let text = if text.is_ascii() {
             text
         } else {
@@ -265,7 +267,7 @@ impl Codec for OptionalUrl {
     }
 }
 
-/// What the paths of the public listener begin with, but tokens.
+/// First segments of the public listener's own paths, other than tokens.
 const OUR_PATHS: [&str; 8] = [
     ".well-known",
     "about",
@@ -277,7 +279,7 @@ const OUR_PATHS: [&str; 8] = [
     "unlock.js",
 ];
 
-/// Whether we can answer below this path as well as at the root, where a proxy may take it away.
+/// Returns true if we can answer below this path as well as at the root, where a proxy may strip it.
 fn is_servable(path: &str) -> bool {
     let path = path.trim_matches('/');
     let plain = |segment: &str| {
@@ -292,7 +294,7 @@ fn is_servable(path: &str) -> bool {
                 .is_some_and(|first| OUR_PATHS.contains(&first)))
 }
 
-/// Codec of `web.contact`: whoever reads it must be able to write there.
+/// Codec of `web.contact`, to which readers must be able to write.
 pub(super) struct Contact;
 
 impl Codec for Contact {
@@ -350,7 +352,8 @@ fn host_port(text: &str) -> Option<SocketAddr> {
     })
 }
 
-/// Names other than `localhost` are not looked up: what we listen at must not depend on DNS.
+/// Parses an IP address or `localhost`; other names are not looked up, since our listeners must not
+/// depend on DNS.
 fn ip(host: &str) -> Option<IpAddr> {
     let bare = host
         .strip_prefix('[')

@@ -1,4 +1,4 @@
-//! Files of addresses: one a line, read once, searched in memory.
+//! Files of addresses, one address a line: read once, searched in memory.
 //!
 //! ```text
 //! # people who want their files as they are
@@ -7,38 +7,39 @@
 //! @.lists.example.org     a domain and all below it
 //! ```
 //!
-//! In files of users a word may follow the address: `all` (as if nothing stood there), `sent` or
-//! `received`; with `sent` it may be a login name. A file of a million lines takes 35 MB and twenty comparisons to search.
+//! In files of users a word may follow the address: `all` (the default), `sent` or `received`; with
+//! `sent`, it may be a login name. A file of a million lines takes 35 MB, and a search takes twenty
+//! comparisons.
 //!
-//! A line that can mean nobody is an error with its number and what to write in its place.
+//! A line that can mean nobody is an error, with its number and the text to write instead.
 
 use std::{fs, io, path::PathBuf, sync::Arc};
 
 use super::pattern::{Bare, fold, parents};
 
-/// Bad lines of one file that are told.
+/// Maximum number of bad lines reported per file.
 const BAD_LINES_MAX: usize = 10;
 
 /// A file of addresses.
 #[derive(Clone, Debug)]
 pub struct AddressFile {
     path: PathBuf,
-    /// Whether a line may be a login name.
+    /// The rule for lines that are bare words.
     bare: Bare,
-    /// Empty until it is loaded.
+    /// Empty until the file is loaded.
     set: Arc<AddressSet>,
 }
 
-/// Which of a user's mail a line is about.
+/// The part of a user's mail that a line is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mail {
-    /// What he sends.
+    /// Mail that the user sends.
     Sent,
-    /// What he receives.
+    /// Mail that the user receives.
     Received,
 }
 
-/// The addresses of a file: one text, and where each begins in it, sorted by the addresses.
+/// The addresses of a file: one text, and the position of each address in it, sorted by address.
 #[derive(Debug, Default)]
 struct AddressSet {
     text: String,
@@ -54,7 +55,7 @@ struct Entry {
 }
 
 impl AddressFile {
-    /// A file that is not read yet; `None` unless its path begins with a slash.
+    /// Creates a file that is not read yet; `None` unless its path begins with a slash.
     pub(super) fn new(path: &str, bare: Bare) -> Option<Self> {
         let path = PathBuf::from(path);
         let usable = path.is_absolute() && !path.to_string_lossy().contains('\0');
@@ -65,11 +66,11 @@ impl AddressFile {
         })
     }
 
-    /// Reads it.
+    /// Reads the file.
     ///
     /// # Errors
-    /// It cannot be read, or some of its lines are no addresses: each with `FILE:LINE` and what to
-    /// write, all in one line.
+    /// Returns one line if it cannot be read, or some of its lines are not addresses: each with
+    /// `FILE:LINE` and the text to write.
     pub(super) fn load(&mut self) -> Result<(), String> {
         let path = self.path.display();
         let text = fs::read_to_string(&self.path).map_err(|error| {
@@ -80,7 +81,7 @@ impl AddressFile {
         Ok(())
     }
 
-    /// What to do about a file that cannot be read.
+    /// Returns the command that mends a file that cannot be read.
     fn advice(&self, error: &io::Error) -> String {
         let path = self.path.display();
         match error.kind() {
@@ -108,22 +109,22 @@ impl AddressFile {
         told.join("; ")
     }
 
-    /// Whether nobody stands in it.
+    /// Returns true if it lists nobody.
     pub fn is_empty(&self) -> bool {
         self.set.entries.is_empty()
     }
 
-    /// Its path.
+    /// Returns its path.
     pub fn path(&self) -> &std::path::Path {
         &self.path
     }
 
-    /// Whether an address in lower case, or its domain, stands in it.
+    /// Returns true if it lists an address in lower case, or the address's domain.
     pub fn has(&self, folded: &str) -> bool {
         self.set.entries(folded).next().is_some()
     }
 
-    /// Whether an address in lower case, or its domain, stands in it for this kind of mail.
+    /// Returns true if it lists an address in lower case, or the address's domain, for this kind of mail.
     pub fn has_for(&self, folded: &str, mail: Mail) -> bool {
         self.set.entries(folded).any(|entry| match mail {
             Mail::Sent => entry.sent,
@@ -132,16 +133,17 @@ impl AddressFile {
     }
 }
 
-/// The number of a line that cannot be used, and why.
+/// The number of an unusable line, and the reason.
 type BadLine = (usize, String);
 
 impl AddressSet {
-    /// Reads lines; fails with those that cannot be used.
+    /// Parses the lines; fails with those that are unusable.
     fn parse(text: String, bare: Bare) -> Result<Self, Vec<BadLine>> {
         let text = fold(&text);
         if u32::try_from(text.len()).is_err() {
             return Err(vec![(1, "the file must be smaller than 4 GiB".into())]);
         }
+
         let (mut entries, mut bad) = (Vec::new(), Vec::new());
         let mut at = 0;
         for (index, line) in text.split_inclusive('\n').enumerate() {
@@ -153,10 +155,13 @@ impl AddressSet {
             }
             at += line.len();
         }
+
         if !bad.is_empty() {
             return Err(bad);
         }
+
         entries.sort_unstable_by(|left, right| left.of(&text).cmp(right.of(&text)));
+        // Several lines for one address add up.
         entries.dedup_by(|later, kept| {
             let same = later.of(&text) == kept.of(&text);
             if same {
@@ -168,7 +173,7 @@ impl AddressSet {
         Ok(Self { text, entries })
     }
 
-    /// What stands there for an address: itself, its domain, the domains above.
+    /// Returns the entries for an address: its own, its domain's, and those of the domains above.
     fn entries(&self, folded: &str) -> impl Iterator<Item = Entry> {
         let domain = folded.rsplit_once('@').map(|(_, domain)| domain);
         let whole = domain.and_then(|domain| self.find(&format!("@{domain}")));
@@ -198,12 +203,13 @@ impl Entry {
     }
 }
 
-/// Reads a line without its comment; `None` when nothing is left.
+/// Parses a line without its comment; `None` if it is empty.
 fn entry(content: &str, start: usize, bare: Bare) -> Result<Option<Entry>, String> {
     let mut words = content.split_whitespace();
     let Some(address) = words.next() else {
         return Ok(None);
     };
+
     let (sent, received) = match words.next() {
         None | Some("all") => (true, true),
         Some("sent") => (true, false),
@@ -213,14 +219,17 @@ fn entry(content: &str, start: usize, bare: Bare) -> Result<Option<Entry>, Strin
         }
         Some(word) => return Err(format!("{word:?} must be all, sent or received")),
     };
+
     if let Some(word) = words.next() {
         return Err(format!("{word:?} has no meaning here"));
     }
-    // Who logs in sends; to receive, one needs an address.
+
+    // A user who logs in only sends; receiving takes an address.
     let bare = if received { bare } else { Bare::Allowed };
     if let Some(reason) = unusable(address, bare) {
         return Err(format!("{address:?} {reason}"));
     }
+
     Ok(Some(Entry {
         start: start as u32,
         len: u16::try_from(address.len()).map_err(|_| "is too long".to_owned())?,
@@ -229,7 +238,7 @@ fn entry(content: &str, start: usize, bare: Bare) -> Result<Option<Entry>, Strin
     }))
 }
 
-/// Why a word can stand for nobody, and what to write in its place.
+/// Returns the reason why a word can stand for nobody, and the text to write instead.
 fn unusable(address: &str, bare: Bare) -> Option<String> {
     if let Some(local) = address.strip_prefix("*@") {
         return Some(format!(
@@ -242,6 +251,7 @@ fn unusable(address: &str, bare: Bare) -> Option<String> {
     if address.ends_with([',', ';', ':']) || address.contains(',') {
         return Some("must be one address, without commas: write each on a line of its own".into());
     }
+
     match address.rsplit_once('@') {
         Some((_, domain)) => wrong_domain(domain, address),
         None if bare == Bare::Allowed => None,
@@ -254,7 +264,7 @@ fn unusable(address: &str, bare: Bare) -> Option<String> {
     }
 }
 
-/// What is behind the last `@`. A domain without a dot is one of a local network.
+/// Checks the text after the last `@`. A domain without a dot is one of a local network.
 fn wrong_domain(domain: &str, address: &str) -> Option<String> {
     let tree = address.starts_with("@.").then(|| domain.strip_prefix('.'));
     let name = tree.flatten().unwrap_or(domain);

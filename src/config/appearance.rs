@@ -1,10 +1,10 @@
-//! How the pages look and speak: colours that can be read, texts of several lines.
+//! Codecs for the look and the texts of pages: legible colours, texts of several lines.
 
 use std::{fmt, str::FromStr};
 
 use super::value::{Codec, Written};
 
-/// The contrast of text to its background that readers with weak eyes need (WCAG 2.2, 1.4.3, AA).
+/// Minimum contrast of text to its background for readers with low vision (WCAG 2.2, 1.4.3, AA).
 pub const CONTRAST_MIN: f64 = 4.5;
 
 /// A colour of sRGB, `#rrggbb`.
@@ -14,20 +14,20 @@ pub struct Colour(pub [u8; 3]);
 impl Colour {
     /// White.
     pub const WHITE: Self = Self([0xff; 3]);
-    /// The ground of light pages, the darker one of their two surfaces.
+    /// The ground of light pages, the darker of their two surfaces.
     pub const LIGHT_GROUND: Self = Self([0xf2, 0xf4, 0xf7]);
-    /// The paper of dark pages, the lighter one of their two surfaces.
+    /// The paper of dark pages, the lighter of their two surfaces.
     pub const DARK_PAPER: Self = Self([0x19, 0x21, 0x2c]);
     /// The ink of light pages, nearly black.
     pub const INK: Self = Self([0x0b, 0x12, 0x1a]);
 
-    /// The contrast ratio of two colours, from 1 to 21 (WCAG 2.2, "contrast ratio").
+    /// Returns the contrast ratio of two colours, from 1 to 21 (WCAG 2.2, "contrast ratio").
     pub fn contrast(self, other: Self) -> f64 {
         let (a, b) = (self.luminance() + 0.05, other.luminance() + 0.05);
         a.max(b) / a.min(b)
     }
 
-    /// White or ink, whichever is easier to read on this colour.
+    /// Returns white or ink, whichever is easier to read on this colour.
     pub fn text_on(self) -> Self {
         if self.contrast(Self::WHITE) >= self.contrast(Self::INK) {
             Self::WHITE
@@ -36,7 +36,7 @@ impl Colour {
         }
     }
 
-    /// This colour with a part of another one, `percent` of it.
+    /// Returns this colour mixed with `percent` % of another one.
     pub fn mixed(self, other: Self, percent: u8) -> Self {
         let percent = u16::from(percent.min(100));
         let mix = |a: u8, b: u8| {
@@ -46,7 +46,7 @@ impl Colour {
         Self(std::array::from_fn(|i| mix(self.0[i], other.0[i])))
     }
 
-    /// WCAG 2.2, "relative luminance".
+    /// Returns the relative luminance (WCAG 2.2, "relative luminance").
     fn luminance(self) -> f64 {
         let linear = |channel: u8| {
             let value = f64::from(channel) / 255.0;
@@ -68,7 +68,7 @@ impl fmt::Display for Colour {
     }
 }
 
-/// Text that is no colour.
+/// The error for text that is not a colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a colour of the form #rrggbb")]
 pub struct ColourError;
@@ -84,7 +84,7 @@ impl FromStr for Colour {
     }
 }
 
-/// Codec of `web.accent`: a colour that can be read on light pages.
+/// Codec of `web.accent`: a colour that is legible on light pages.
 pub(super) struct LightAccent;
 
 impl Codec for LightAccent {
@@ -103,7 +103,7 @@ impl Codec for LightAccent {
     }
 }
 
-/// Codec of `web.accent_dark`: a colour that can be read on dark pages.
+/// Codec of `web.accent_dark`: a colour that is legible on dark pages.
 pub(super) struct DarkAccent;
 
 impl Codec for DarkAccent {
@@ -154,7 +154,7 @@ impl Codec for Prose {
     }
 }
 
-/// A command: the path of a program, and its arguments; or nothing.
+/// Codec of a command: the path of a program and its arguments, or nothing.
 pub(super) struct Command;
 
 impl Codec for Command {

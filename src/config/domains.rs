@@ -1,8 +1,9 @@
-//! `domains.d`: settings of single domains, over those of the main file.
+//! `domains.d`: settings of single domains, which override those of the main file.
 //!
-//! A file beside the main one, `domains.d/association.example.toml`, holds for mail of the domain that it is
-//! named after: mail that somebody of it sends, and mail that comes to nobody else. It is written as the main
-//! file is, with the keys of [`KEYS`] alone; a link to it makes it hold for another domain, too.
+//! A file beside the main one, `domains.d/association.example.toml`, applies to mail of the domain
+//! that it is named after: mail sent by somebody of that domain, and mail received by nobody else. It
+//! is written like the main file, but may contain the keys of [`KEYS`] only; a symbolic link to it
+//! applies it to another domain as well.
 
 use std::{
     collections::BTreeMap,
@@ -17,18 +18,18 @@ use super::{Config, fold, hint};
 /// The directory, beside the main file.
 pub const DOMAINS_DIRECTORY: &str = "domains.d";
 
-/// Domains of one configuration.
+/// Maximum number of domains of one configuration.
 pub(super) const DOMAINS_MAX: usize = 1000;
 
-/// Ends of names of files that are kept beside others and not meant to be read.
+/// Extensions of files that are kept beside others and not meant to be read.
 const LEFT_BEHIND: [&str; 8] = ["bak", "disabled", "md", "off", "old", "orig", "save", "swp"];
 
-/// Ends of names of configurations, which stand where `toml` should.
+/// Extensions of configuration files that people use in place of `toml`.
 const FORMATS: [&str; 9] = [
     "cfg", "conf", "config", "ini", "json", "toml", "txt", "yaml", "yml",
 ];
 
-/// What a domain may have of its own.
+/// Keys that a domain may override.
 pub(super) const KEYS: [&str; 18] = [
     "web.public_url",
     "web.operator",
@@ -53,19 +54,21 @@ pub(super) const KEYS: [&str; 18] = [
 /// The configurations of domains, by their names in lower case.
 pub type DomainConfigs = BTreeMap<String, Arc<Config>>;
 
-/// What stands beside the main file.
+/// The files beside the main file.
 #[derive(Debug, Default)]
 pub(super) struct Beside {
     /// The domains with their files.
     pub(super) files: Vec<(String, PathBuf)>,
-    /// What is not read though it looks as if it should be, and what to type; a line each.
+    /// Files that are not read though they look as if they should be, with the command to type; one
+    /// line each.
     pub(super) unread: Vec<String>,
 }
 
-/// Looks for the files of domains; there are none when there is no directory.
+/// Looks for the files of domains; without a directory, there are none.
 ///
 /// # Errors
-/// It cannot be read, a file is named after no domain, or two after one; one line.
+/// Returns one line if the directory cannot be read, a file is not named after a domain, or two after
+/// the same one.
 pub(super) fn beside(main: &Path) -> Result<Beside, String> {
     let home = main.parent().unwrap_or(Path::new(""));
     let directory = home.join(DOMAINS_DIRECTORY);
@@ -74,6 +77,7 @@ pub(super) fn beside(main: &Path) -> Result<Beside, String> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(elsewhere(home)),
         entries => entries.map_err(failed)?,
     };
+
     let mut beside = Beside::default();
     for entry in entries {
         let path = entry.map_err(failed)?.path();
@@ -83,8 +87,10 @@ pub(super) fn beside(main: &Path) -> Result<Beside, String> {
             beside.unread.extend(misnamed(&path));
         }
     }
+
     beside.files.sort_unstable();
     beside.unread.sort_unstable();
+
     if beside.files.len() > DOMAINS_MAX {
         let directory = directory.display();
         return Err(format!("{directory}: has more than {DOMAINS_MAX} files"));
@@ -96,29 +102,33 @@ impl Beside {
     fn take(&mut self, path: PathBuf) -> Result<(), String> {
         let shown = path.display();
         let domain = fold(&path.file_stem().unwrap_or_default().to_string_lossy());
+
         let is_label = |label: &str| !label.is_empty() && !label.contains(['@', '*', ' ', '_']);
         if !domain.split('.').all(is_label) {
             return Err(format!(
                 "{shown}: must be named after a domain, such as \"association.example.toml\""
             ));
         }
+
         if let Some((_, other)) = self.files.iter().find(|(known, _)| *known == domain) {
             let other = other.display();
             return Err(format!(
                 "{shown}: is for the domain {domain}, and so is {other}: put all of it into one of them, and remove the other"
             ));
         }
+
         if !domain.contains('.') {
             self.unread.push(format!(
                 "{shown}: no mail on the internet is of a domain \"{domain}\", without a dot: name the file after the whole domain, such as \"{domain}.example.toml\""
             ));
         }
+
         self.files.push((domain, path));
         Ok(())
     }
 }
 
-/// True for what editors and package managers leave beside a file, and for what people put there to read.
+/// Returns true for files that editors and package managers leave behind, and for notes.
 fn is_left_behind(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let extension = path.extension().unwrap_or_default().to_string_lossy();
@@ -129,7 +139,7 @@ fn is_left_behind(path: &Path) -> bool {
         || LEFT_BEHIND.contains(&extension.to_lowercase().as_str())
 }
 
-/// What to type for a file that was meant to be read.
+/// Returns the command to type for a file that was meant to be read.
 fn misnamed(path: &Path) -> Option<String> {
     if is_left_behind(path) {
         return None;
@@ -151,13 +161,14 @@ fn misnamed(path: &Path) -> Option<String> {
     ))
 }
 
-/// A directory of files of domains that has another name.
+/// Reports directories with files of domains under another name.
 fn elsewhere(home: &Path) -> Beside {
     let home = if home.as_os_str().is_empty() {
         Path::new(".")
     } else {
         home
     };
+
     let entries = fs::read_dir(home).into_iter().flatten().flatten();
     let is_meant = |name: &str| hint::nearest(name, [DOMAINS_DIRECTORY, "conf.d"]).is_some();
     let named = entries
@@ -170,6 +181,7 @@ fn elsewhere(home: &Path) -> Beside {
             "{shown} is not read: files of domains stand in {right}; type: mv '{shown}' '{right}'"
         )
     });
+
     Beside {
         files: Vec::new(),
         unread: unread.collect(),
@@ -185,7 +197,7 @@ fn has_domains(directory: &Path) -> bool {
 }
 
 impl Config {
-    /// The configuration for a domain: its own, or this one.
+    /// Returns the configuration of a domain, if it has its own.
     pub fn of_domain(&self, domain: &str) -> Option<&Arc<Config>> {
         self.domains.get(&fold(domain))
     }

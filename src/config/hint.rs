@@ -1,11 +1,12 @@
-//! What to write instead: for a line that is no TOML, and for a name that nobody knows.
+//! Advice on the text to write instead: for a line that is not TOML, and for an unknown name.
 //!
-//! The library says what it expected; whoever typed the line wants to see it as it should be.
+//! The library says what it expected; the author of the line wants to see it as it should be.
 
-/// How alike two names must be, so that one is taken for a slip of the other.
+/// Minimum similarity at which a name is taken for a misspelling of another.
 const LIKENESS_MIN: f64 = 0.6;
 
-/// The known name that was meant, if one is near: case, `-` for `_`, and a few letters are forgiven.
+/// Returns the known name that was meant, if one is near: case, `-` for `_`, and a few letters are
+/// forgiven.
 pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase().replace('-', "_");
     let likeness = |name: &&str| strsim::normalized_damerau_levenshtein(&word, name);
@@ -15,18 +16,19 @@ pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
     (likeness(&best) >= LIKENESS_MIN).then_some(best)
 }
 
-/// The question behind a name that nobody knows, or nothing.
+/// Returns the question that follows an unknown name, or nothing.
 pub(super) fn meant(name: Option<&str>) -> String {
     name.map_or_else(String::new, |name| format!("; did you mean {name}?"))
 }
 
-/// How the line at this place is written right.
+/// Returns the right form of the line at this offset.
 pub(super) fn of_syntax(message: &str, text: &str, offset: usize) -> String {
     let before = text.get(..offset).unwrap_or(text);
     let begin = before.rfind('\n').map_or(0, |end| end + 1);
     let number = before.matches('\n').count();
     let line = text[begin..].lines().next().unwrap_or_default().trim();
     let plain = line.replace(['“', '”', '„', '«', '»', '‘', '’'], "\"");
+
     if plain != line {
         return format!("write straight quotes: {plain}");
     }
@@ -46,7 +48,7 @@ pub(super) fn of_syntax(message: &str, text: &str, offset: usize) -> String {
     of_pair(line)
 }
 
-/// The name of a section between its brackets.
+/// Returns the name of a section between its brackets.
 fn header(line: &str) -> String {
     let name = line.trim_matches(|c: char| c == '[' || c == ']' || c.is_whitespace());
     let name = name.split(']').next().unwrap_or(name);
@@ -57,7 +59,7 @@ fn header(line: &str) -> String {
     }
 }
 
-/// A key or a section that stands twice.
+/// Returns advice for a key or section that appears twice.
 fn of_duplicate(text: &str, line: &str, number: usize) -> String {
     let name = |line: &str| line.split('=').next().unwrap_or(line).trim().to_owned();
     let wanted = name(line);
@@ -71,7 +73,7 @@ fn of_duplicate(text: &str, line: &str, number: usize) -> String {
     }
 }
 
-/// A key and its value.
+/// Returns advice for a key and its value.
 fn of_pair(line: &str) -> String {
     let Some((key, value)) = line.split_once('=') else {
         return of_words(line);
@@ -93,7 +95,7 @@ fn of_pair(line: &str) -> String {
     format!("write: {key} = {}", shown(bare))
 }
 
-/// A number or a truth needs no quotes, all else has them.
+/// Quotes a value, unless it is a number or a boolean.
 fn shown(bare: &str) -> String {
     let is_number = bare.bytes().all(|b| b.is_ascii_digit()) && !bare.starts_with('0');
     match bare.to_lowercase().as_str() {
@@ -104,7 +106,7 @@ fn shown(bare: &str) -> String {
     }
 }
 
-/// A line without an equals sign: as YAML has it, or as Postfix and ini files have it.
+/// Returns advice for a line without an equals sign, as in YAML, Postfix and ini files.
 fn of_words(line: &str) -> String {
     let (key, value) = line
         .split_once(':')

@@ -1,4 +1,4 @@
-//! Languages, and who is written to in which.
+//! Languages, and the choice of one for recipients.
 
 use std::{collections::BTreeMap, fmt::Display};
 
@@ -23,11 +23,11 @@ pub enum Language {
 pub enum NoticeLanguage {
     /// This one.
     One(Language),
-    /// That of the message.
+    /// The language of the message.
     Auto,
 }
 
-/// The languages of a notice in a message whose own is not known or not one of ours.
+/// The languages of a notice in a message whose own language is unknown or not one of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fallback {
     /// This one.
@@ -37,7 +37,7 @@ pub enum Fallback {
 }
 
 impl Fallback {
-    /// The language that stands first.
+    /// Returns the language that comes first.
     pub fn first(self) -> Language {
         match self {
             Self::One(language) => language,
@@ -45,7 +45,7 @@ impl Fallback {
         }
     }
 
-    /// The language that stands below it.
+    /// Returns the language that comes second.
     pub fn second(self) -> Option<Language> {
         match self {
             Self::One(_) => None,
@@ -74,13 +74,13 @@ impl Words for NoticeLanguage {
     ];
 }
 
-/// The languages of domains: `example.fr`, or with all below it `.example.fr`. In lower case.
+/// The languages of domains, in lower case: `example.fr`, or `.example.fr` for all below it as well.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DomainLanguages(BTreeMap<String, Language>);
 
 impl DomainLanguages {
-    /// The language in which all of these addresses are written to that have one here; `None` when
-    /// none has, and when they differ.
+    /// Returns the language of those addresses that have one here; `None` if none has one, or if they
+    /// differ.
     pub fn of_all<'a>(&self, addresses: impl IntoIterator<Item = &'a str>) -> Option<Language> {
         if self.0.is_empty() {
             return None;
@@ -90,7 +90,7 @@ impl DomainLanguages {
         languages.all(|other| other == first).then_some(first)
     }
 
-    /// The language of an address: that of its domain, else of the nearest above it.
+    /// Returns the language of an address: that of its domain, else of the nearest domain above.
     fn of(&self, address: &str) -> Option<Language> {
         let (_, domain) = address.rsplit_once('@')?;
         let domain = fold(domain);
@@ -99,7 +99,7 @@ impl DomainLanguages {
     }
 }
 
-/// A domain as it stands in the table.
+/// Parses a domain as it is written in the table.
 fn domain(key: &str) -> Option<String> {
     let folded = fold(key.trim());
     let domain = folded.strip_prefix('@').unwrap_or(&folded);
@@ -118,9 +118,11 @@ impl<'de> Deserialize<'de> for DomainLanguages {
         let shape = r#"must be a table such as { "example.org" = "en", ".fr" = "fr" }"#;
         let written = BTreeMap::<String, Written>::deserialize(from);
         let written = written.map_err(|_| de::Error::custom(shape))?;
+
         let wrong = |key: &str, reason: &dyn Display| {
             de::Error::custom(format_args!("of {key:?}: {reason}"))
         };
+
         let mut languages = BTreeMap::new();
         for (key, value) in &written {
             let name = domain(key).ok_or_else(|| {
@@ -137,6 +139,7 @@ impl<'de> Deserialize<'de> for DomainLanguages {
             })?;
             languages.insert(name, language);
         }
+
         Ok(Self(languages))
     }
 }

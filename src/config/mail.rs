@@ -1,4 +1,4 @@
-//! `[mail]`: how this program sends mail of its own, and the addresses that it sends to.
+//! `[mail]`: the mail server for this program's own mail, and the addresses that it writes to.
 
 use std::{fmt, net::IpAddr, str::FromStr};
 
@@ -15,40 +15,40 @@ use super::{
 const SMTP_PORT: u16 = 25;
 /// The port for implicit TLS (RFC 8314, section 7.3).
 const SMTPS_PORT: u16 = 465;
-/// Addresses that are written to.
+/// Maximum number of addresses that are written to.
 const ADDRESSES_MAX: usize = 20;
 
-/// `[mail]`: how reports are sent.
+/// `[mail]`: the settings for sending reports.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields, expecting = "must be a section")]
 pub struct MailConfig {
-    /// The mail server that takes them.
+    /// The mail server that accepts them.
     #[serde(with = "As::<RelayServer>")]
     pub relay: Relay,
-    /// Who sends them; made from `web.public_url` when `None`.
+    /// The sender of reports; derived from `web.public_url` if `None`.
     #[serde(with = "As::<OptionalAddress>")]
     pub from: Option<Address>,
 }
 
-/// A mail server that takes mail of ours.
+/// A mail server that accepts our mail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Relay {
-    /// Its name or its address, without brackets.
+    /// The server's name or address, without brackets.
     pub host: String,
     /// Its port.
     pub port: u16,
-    /// How the way to it is protected.
+    /// The protection of the connection to the server.
     pub security: Security,
 }
 
-/// How the way to a mail server is protected.
+/// The protection of the connection to a mail server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Security {
-    /// Not at all.
+    /// None.
     Clear,
-    /// By STARTTLS, which it must offer.
+    /// STARTTLS, which the server must offer.
     StartTls,
-    /// By TLS from the first byte on.
+    /// TLS from the first byte.
     Tls,
 }
 
@@ -63,7 +63,7 @@ impl Default for Relay {
 }
 
 impl Relay {
-    /// Whether it is on this machine.
+    /// Returns true if the server is on this machine.
     pub fn is_loopback(&self) -> bool {
         is_loopback(&self.host)
     }
@@ -76,7 +76,8 @@ fn is_loopback(host: &str) -> bool {
 impl FromStr for Relay {
     type Err = AddressError;
 
-    /// `host`, `host:port`, `smtp://host:port`, `smtps://host:port`; an IPv6 address in brackets.
+    /// Parses `host`, `host:port`, `smtp://host:port` or `smtps://host:port`; an IPv6 address stands
+    /// in brackets.
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let (scheme, place) = text.split_once("://").unwrap_or(("", text));
         let port = match scheme {
@@ -84,10 +85,12 @@ impl FromStr for Relay {
             "smtps" => SMTPS_PORT,
             _ => return Err(AddressError),
         };
-        // A scheme that has rules for its host, and no port of its own among those in use.
+
+        // https has rules for its host, and its default port is none of those used here.
         let url: Url = format!("https://{place}")
             .parse()
             .map_err(|_| AddressError)?;
+
         let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
         let nobody = url.username().is_empty() && url.password().is_none();
         let plain = !place.contains(['/', '?', '#', '@']) && bare && nobody;
@@ -96,6 +99,7 @@ impl FromStr for Relay {
             .trim_start_matches('[')
             .trim_end_matches(']')
             .to_owned();
+
         let named = place
             .rsplit_once(':')
             .filter(|(_, port)| !port.contains(']'));
@@ -103,12 +107,14 @@ impl FromStr for Relay {
             Some((_, port)) => port.parse().map_err(|_| AddressError)?,
             None => port,
         };
+
         let security = match scheme {
             "smtps" => Security::Tls,
             "smtp" => Security::Clear,
             _ if is_loopback(&host) => Security::Clear,
             _ => Security::StartTls,
         };
+
         (port != 0)
             .then_some(Self {
                 host,
@@ -211,7 +217,7 @@ impl Codec for MailAddresses {
     }
 }
 
-/// A mail address; the name of its domain is encoded as DNS has it (RFC 5890).
+/// Parses a mail address; its domain is encoded as in DNS (RFC 5890).
 fn mailbox(text: &str) -> Option<Address> {
     let text = text.strip_prefix("mailto:").unwrap_or(text);
     let (user, domain) = text.rsplit_once('@')?;

@@ -1,8 +1,8 @@
 //! Lists of patterns, any of which may match: words, addresses, header fields.
 //!
 //! A pattern is a text that must be equal, a glob (`*`, `?`, `[a-z]`, `{a,b}`), or a regular
-//! expression between slashes. Upper and lower case are the same: what is matched has to come in
-//! lower case ([`fold`]). Matching takes linear time, whatever stands in the mail.
+//! expression between slashes. Case is ignored: the text to match must be in lower case ([`fold`]).
+//! Matching takes linear time, whatever the mail contains.
 
 use std::{collections::HashSet, fmt};
 
@@ -11,7 +11,7 @@ use regex::{RegexSet, RegexSetBuilder};
 
 use super::{Table, addresses::AddressFile, hint, table::TYPES as TABLE_TYPES};
 
-/// Patterns of one list.
+/// Maximum number of patterns in one list.
 const PATTERNS_MAX: usize = 1000;
 
 /// A list of patterns for words: file names, media types, names of daemons.
@@ -33,7 +33,7 @@ pub struct AddressPatterns {
     trees: HashSet<String>,
     /// `file:/path`
     files: Vec<AddressFile>,
-    /// `hash:/path`, to be asked from Postfix.
+    /// `hash:/path`, to be queried through Postfix.
     tables: Vec<Table>,
 }
 
@@ -45,7 +45,7 @@ pub struct HeaderPattern {
     value: Patterns,
 }
 
-/// What is wrong with a pattern: which one, and why.
+/// The error for a bad pattern: the pattern, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{written:?} {reason}")]
 pub(super) struct PatternError {
@@ -53,29 +53,30 @@ pub(super) struct PatternError {
     reason: String,
 }
 
-/// Whether a bare word may stand in a list of addresses.
+/// The rule for bare words in a list of addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Bare {
-    /// It is a login name.
+    /// A bare word is a login name.
     Allowed,
-    /// It must be an address.
+    /// Every word must be an address.
     Refused,
 }
 
-/// The form in which texts are matched.
+/// Returns the form in which texts are matched.
 pub fn fold(text: &str) -> String {
     text.to_lowercase()
 }
 
 impl Patterns {
-    /// Reads a list.
+    /// Parses a list.
     ///
     /// # Errors
-    /// One of the globs or regular expressions is none; it is empty, or there are too many.
+    /// Fails if one of the globs or regular expressions is invalid or empty, or if there are too many.
     pub(super) fn new(written: &[String]) -> Result<Self, PatternError> {
         let mut globs = GlobSetBuilder::new();
         let mut regexes = Vec::new();
         let mut exact = HashSet::new();
+
         for text in written.iter().take(PATTERNS_MAX + 1) {
             match kind(text)? {
                 Kind::Regex(inner) => regexes.push((text, inner)),
@@ -88,10 +89,12 @@ impl Patterns {
                 }
             }
         }
+
         if written.len() > PATTERNS_MAX {
             let reason = format!("is one of too many: {PATTERNS_MAX} at most, use a file");
             return Err(PatternError::new(&written[PATTERNS_MAX], reason));
         }
+
         Ok(Self {
             exact,
             globs: globs
@@ -101,22 +104,23 @@ impl Patterns {
         })
     }
 
-    /// Whether one of them matches a text in lower case.
+    /// Returns true if one of them matches a text in lower case.
     pub fn matches(&self, folded: &str) -> bool {
         self.exact.contains(folded) || self.globs.is_match(folded) || self.regexes.is_match(folded)
     }
 }
 
 impl AddressPatterns {
-    /// Reads a list. The files in it are empty until [`AddressPatterns::load`].
+    /// Parses a list. Its files are empty until [`AddressPatterns::load`].
     ///
     /// # Errors
-    /// One of the entries is no pattern for addresses.
+    /// Fails if one of the entries is not a pattern for addresses.
     pub(super) fn new(written: &[String], bare: Bare) -> Result<Self, PatternError> {
         let mut list = Self {
             written: written.to_vec(),
             ..Self::default()
         };
+
         let mut others = Vec::new();
         for text in written {
             if let Some(path) = text.strip_prefix("file:") {
@@ -140,6 +144,7 @@ impl AddressPatterns {
                 others.push(text.clone());
             }
         }
+
         list.patterns = Patterns::new(&others)?;
         Ok(list)
     }
@@ -147,27 +152,27 @@ impl AddressPatterns {
     /// Reads the files of addresses that the list names.
     ///
     /// # Errors
-    /// One of them cannot be read, or has a line that is no address; one line.
+    /// Returns one line if one of them cannot be read, or has a line that is not an address.
     pub(super) fn load(&mut self) -> Result<(), String> {
         self.files.iter_mut().try_for_each(AddressFile::load)
     }
 
-    /// The list as it was written.
+    /// Returns the list as it was written.
     pub fn written(&self) -> &[String] {
         &self.written
     }
 
-    /// The tables of Postfix in it, which [`AddressPatterns::matches`] does not ask.
+    /// Returns the tables of Postfix in it, which [`AddressPatterns::matches`] does not query.
     pub fn tables(&self) -> &[Table] {
         &self.tables
     }
 
-    /// Whether the list is empty, so that nothing matches.
+    /// Returns true if the list is empty, so that nothing matches.
     pub fn is_empty(&self) -> bool {
         self.written.is_empty()
     }
 
-    /// Whether an address in lower case matches; the empty one is that of bounces.
+    /// Returns true if an address in lower case matches; the empty address is that of bounces.
     pub fn matches(&self, folded: &str) -> bool {
         let domain = folded.rsplit_once('@').map(|(_, domain)| domain);
         self.patterns.matches(folded)
@@ -182,10 +187,10 @@ impl AddressPatterns {
 }
 
 impl HeaderPattern {
-    /// Reads `Name: pattern`.
+    /// Parses `Name: pattern`.
     ///
     /// # Errors
-    /// There is no name, or the pattern is none.
+    /// Fails if there is no name, or the pattern is invalid.
     pub(super) fn new(written: &str) -> Result<Self, PatternError> {
         let is_name = |name: &str| {
             !name.is_empty()
@@ -193,6 +198,7 @@ impl HeaderPattern {
                     .bytes()
                     .all(|byte| byte.is_ascii_graphic() && byte != b':')
         };
+
         let (name, value) = written
             .split_once(':')
             .map(|(name, value)| (name.trim(), value.trim()))
@@ -203,13 +209,14 @@ impl HeaderPattern {
                     "must be a name, a colon and a pattern, such as \"X-Spam-Flag: YES\"",
                 )
             })?;
+
         Ok(Self {
             name: fold(name),
             value: Patterns::new(&[value.to_owned()])?,
         })
     }
 
-    /// Whether a value in lower case matches.
+    /// Returns true if a value in lower case matches.
     pub fn matches(&self, folded: &str) -> bool {
         self.value.matches(folded)
     }
@@ -224,7 +231,7 @@ impl PatternError {
     }
 }
 
-/// A domain and those above it: `a.example.org`, `example.org`, `org`.
+/// Returns a domain and those above it: `a.example.org`, `example.org`, `org`.
 pub(super) fn parents(domain: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(domain), |domain| {
         domain.split_once('.').map(|(_, parent)| parent)
@@ -257,15 +264,16 @@ fn kind(text: &str) -> Result<Kind<'_>, PatternError> {
     }
 }
 
-/// All the expressions in one automaton; a bad one is named.
+/// Builds all the expressions into one automaton; an invalid one is named in the error.
 fn set(regexes: &[(&String, &str)]) -> Result<RegexSet, PatternError> {
     let build = |inner: &[&str]| {
-        // The empty one is `<>`: it matches nothing but the empty address.
+        // The empty expression is `<>`: it matches only the empty address.
         let whole = inner
             .iter()
             .map(|inner| if inner.is_empty() { "^$" } else { inner });
         RegexSetBuilder::new(whole).case_insensitive(true).build()
     };
+
     for (text, inner) in regexes {
         if let Err(error) = build(&[inner]) {
             let reason = match &error {
@@ -279,53 +287,62 @@ fn set(regexes: &[(&String, &str)]) -> Result<RegexSet, PatternError> {
             return Err(PatternError::new(text, reason));
         }
     }
+
     let inner: Vec<&str> = regexes.iter().map(|(_, inner)| *inner).collect();
     build(&inner)
         .map_err(|_| PatternError::new("", "and the other expressions are too large together"))
 }
 
-/// Says what was meant by a text that no address can match; `None` when one can.
+/// Returns advice for a text that no address can match; `None` if one can.
 fn unmatched(text: &str, bare: Bare) -> Option<String> {
     let is_plain = !text.contains(['*', '?', '[', '{', '\\']);
     if text == "<>" || (text.starts_with('/') && text.len() > 1 && text.ends_with('/')) {
         return None;
     }
+
     if text.starts_with('/') {
         return Some(format!(
             "is neither an address nor a regular expression, which ends in a slash, too: write \"file:{text}\" for a file"
         ));
     }
+
     if let Some((before, name)) = text.split_once(":/") {
         return Some(no_table(before, name));
     }
+
     if is_plain && text.matches('@').count() > 1 && text.contains([',', ';', ' ']) {
         let words = text.split([',', ';', ' ']).filter(|word| !word.is_empty());
         let listed: Vec<String> = words.map(|word| format!("\"{word}\"")).collect();
         return Some(format!("must be a list: [{}]", listed.join(", ")));
     }
+
     if let Some((_, rest)) = text.rsplit_once('<') {
         let address = rest.trim_end_matches('>');
         return Some(format!("must be the address alone: write \"{address}\""));
     }
+
     if let Some(tree) = text.strip_prefix("@*.") {
         return Some(format!(
             "has nothing before its \"@\": write \"@.{tree}\" for the domain and all below it"
         ));
     }
+
     if !is_plain && text.starts_with('@') {
         return Some(format!(
             "has nothing before its \"@\", as no address has: write \"*{text}\""
         ));
     }
+
     if bare == Bare::Refused && is_plain && !text.is_empty() && !text.contains('@') {
         return Some(format!("must be an address, or \"@{text}\" for a domain"));
     }
+
     let right = text.trim_start_matches("mailto:").trim_end_matches('.');
     (is_plain && text.contains('@') && right != text && !right.ends_with('@'))
         .then(|| format!("is no address: write \"{right}\""))
 }
 
-/// What looks like a table of Postfix, of a type that there is not.
+/// Returns advice for text that looks like a table of Postfix, but of an unknown type.
 fn no_table(kind: &str, name: &str) -> String {
     let meant = hint::nearest(kind, TABLE_TYPES).unwrap_or("file");
     format!("is no table of Postfix: write \"{meant}:/{name}\"")

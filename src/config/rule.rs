@@ -1,7 +1,7 @@
 //! `[[rule]]`: exceptions from `[detach]` and `[notice]`, in order; the first that matches decides.
 //!
-//! Rules stand in the file only. They are read here and not by serde, because each mistake is to
-//! be told with its line, the rule's name, the key and the value.
+//! Rules come from the file only. They are parsed here and not by serde, because each mistake must be
+//! reported with its line, the rule's name, the key and the value.
 
 mod read;
 mod unmatched;
@@ -16,27 +16,27 @@ use super::{
 
 pub(super) use self::read::{Place, read};
 
-/// One rule. All its conditions must hold.
+/// A rule. All its conditions must hold.
 #[derive(Clone, Debug)]
 pub struct Rule {
     /// The name that it was given, or its number: `rule 3`.
     pub label: String,
-    /// What must hold.
+    /// The conditions, all of which must hold.
     pub conditions: Vec<Condition>,
-    /// What happens then.
+    /// The action if they hold.
     pub action: Action,
-    /// Whether what happens is only logged and counted.
+    /// True if the action is only logged and counted.
     pub dry_run: bool,
-    /// As it was written, for `depollueur check`.
+    /// The rule as it was written, for `depollueur check`.
     written: toml::Table,
 }
 
-/// What a rule may ask. Conditions about the message come before those about an attachment.
+/// A condition of a rule. Conditions on the message come before those on an attachment.
 #[derive(Clone, Debug)]
 pub enum Condition {
-    /// Which way the message goes.
+    /// The direction of the message.
     Direction(Directions),
-    /// Who authenticated.
+    /// The login name of the client that authenticated.
     Login(AddressPatterns),
     /// The envelope sender.
     Sender(AddressPatterns),
@@ -46,48 +46,48 @@ pub enum Condition {
     Client(Vec<Network>),
     /// `{daemon_name}`.
     Daemon(Patterns),
-    /// Whether it comes from a mailing list, or goes to one of ours.
+    /// True for mail that comes from a mailing list, or goes to one of ours.
     List(bool),
     /// The id of the list (RFC 2919).
     ListId(Patterns),
-    /// Whether it is bulk mail.
+    /// True for bulk mail.
     Bulk(bool),
-    /// Whether a program wrote it (RFC 3834).
+    /// True for mail that a program wrote (RFC 3834).
     Automatic(bool),
-    /// Whether a domain signed it that is not its sender's here (DKIM, DKIM2).
+    /// True for mail signed by a domain other than its sender's (DKIM, DKIM2).
     SignedByOthers(bool),
-    /// Whether it came from elsewhere, and some of it goes to another machine.
+    /// True for mail that came from elsewhere, part of which goes to another machine.
     Forwarded(bool),
-    /// Fields of the header, any of them.
+    /// Fields of the header, any of which may match.
     Header(Vec<HeaderPattern>),
     /// The attachment's file name.
     FileName(Patterns),
-    /// What follows the last dot of the file name.
+    /// The text after the last dot of the file name.
     Extension(Patterns),
     /// The declared media type.
     Type(Patterns),
     /// The media type that the first bytes show.
     Content(Patterns),
-    /// At least so many decoded bytes.
+    /// Minimum decoded size, in bytes.
     SizeMin(u64),
-    /// At most so many decoded bytes.
+    /// Maximum decoded size, in bytes.
     SizeMax(u64),
 }
 
-/// What a rule does.
+/// The action of a rule.
 #[derive(Clone, Debug)]
 pub enum Action {
-    /// The attachment goes, under these terms where they differ from the defaults.
+    /// The attachment is detached, under these terms where they differ from the defaults.
     Detach(Box<Terms>),
-    /// It stays, whatever its size.
+    /// The attachment stays, whatever its size.
     Keep,
-    /// The message is refused for the moment (451), with this text.
+    /// The message is refused temporarily (451), with this text.
     Tempfail(String),
     /// The message is refused for good (550), with this text.
     Reject(String),
 }
 
-/// What a rule may set; `None` stands for the default in `[detach]`, `[drop]` or `[notice]`.
+/// Terms that a rule may set; `None` stands for the default in `[detach]`, `[drop]` or `[notice]`.
 #[derive(Clone, Debug, Default)]
 pub struct Terms {
     /// `detach.threshold`
@@ -105,13 +105,13 @@ pub struct Terms {
 }
 
 impl Rule {
-    /// Whether some of its conditions are about an attachment.
+    /// Returns true if some of its conditions are about an attachment.
     pub fn is_of_part(&self) -> bool {
         self.conditions.iter().any(Condition::is_of_part)
     }
 
-    /// Whether it holds for all that the other holds for, as far as both are written alike: each of its
-    /// conditions is one of the other, or a list that has all of it.
+    /// Returns true if it applies wherever `other` applies, as far as both are written alike: each of
+    /// its conditions is also one of `other`, or a list that contains all of it.
     pub(super) fn covers(&self, other: &Self) -> bool {
         let has = |key: &str, asked: &toml::Value| {
             let others = other.written.get(key);
@@ -123,7 +123,7 @@ impl Rule {
         asked.all(|(key, asked)| has(key, asked))
     }
 
-    /// The store to which it sends the files of a message.
+    /// Returns the store to which it sends the files of a message.
     pub fn store(&self) -> Option<StoreKind> {
         match &self.action {
             Action::Detach(terms) => terms.store,
@@ -131,13 +131,13 @@ impl Rule {
         }
     }
 
-    /// Whether it refuses messages.
+    /// Returns true if it refuses messages.
     pub fn refuses(&self) -> bool {
         matches!(self.action, Action::Tempfail(_) | Action::Reject(_))
     }
 }
 
-/// A value, or each one of a list.
+/// Returns the value, or the items of a list.
 fn items(value: &toml::Value) -> impl Iterator<Item = &toml::Value> {
     match value {
         toml::Value::Array(items) => items.as_slice(),
@@ -147,7 +147,7 @@ fn items(value: &toml::Value) -> impl Iterator<Item = &toml::Value> {
 }
 
 impl Condition {
-    /// Whether it is about an attachment, not about the message.
+    /// Returns true if it is about an attachment, not about the message.
     pub fn is_of_part(&self) -> bool {
         matches!(
             self,

@@ -1,4 +1,4 @@
-//! The layers of the configuration, and where a bad value came from.
+//! The layers of the configuration, and the origin of a bad value.
 
 use std::{
     collections::HashMap,
@@ -19,31 +19,31 @@ use super::{
     rule::{self, Place},
 };
 
-/// The configuration file that is read when none is named and this one exists.
+/// The configuration file that is read if none is named and this one exists.
 pub const DEFAULT_FILE: &str = "/etc/depollueur/depollueur.toml";
 
-/// The prefix of variables: `DEPOLLUEUR__DETACH__THRESHOLD`.
+/// The prefix of variables, as in `DEPOLLUEUR__DETACH__THRESHOLD`.
 const PREFIX: &str = "DEPOLLUEUR";
 const SEPARATOR: &str = "__";
 
-/// How alike the first word of a variable and our prefix must be, so that one is taken for a slip of the other.
+/// Minimum similarity at which the first word of a variable is taken for a misspelling of our prefix.
 const PREFIX_LIKENESS_MIN: f64 = 0.8;
 
-/// The layers of the configuration, each over the one before: file, environment, settings.
+/// The layers of the configuration, each of which overrides the one before: file, environment, settings.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
-    /// The file; the built-in defaults alone when `None`.
+    /// The file; only the built-in defaults if `None`.
     pub file: Option<PathBuf>,
-    /// Variables by their whole names; those without the prefix are ignored.
+    /// Variables by their full names; those without the prefix are ignored.
     pub environment: HashMap<String, String>,
-    /// `KEY=VALUE`, the last one of a key wins.
+    /// `KEY=VALUE`; the last one for a key wins.
     pub settings: Vec<String>,
 }
 
-/// Why there is no configuration: one line with file, line, key, value and what is allowed.
+/// The reason why there is no configuration: one line with file, line, key, value and the allowed values.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// Nobody has written one.
+    /// There is no file and no variable.
     #[error(
         "there is no configuration: \"{DEFAULT_FILE}\" does not exist; to write it, type: depollueur setup"
     )]
@@ -53,18 +53,18 @@ pub enum ConfigError {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         error: io::Error,
     },
     /// The environment has a variable of ours that is not text.
     #[error("environment variable \"{0}\" is not UTF-8")]
     Variable(String),
-    /// What stands in one of the layers is not allowed.
+    /// A value in one of the layers is not allowed.
     #[error("{0}")]
     Invalid(String),
 }
 
-/// What to do about a file that cannot be read.
+/// Returns the command that mends a file that cannot be read.
 fn advice(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::PermissionDenied => {
@@ -79,8 +79,8 @@ fn advice(error: &io::Error) -> &'static str {
     }
 }
 
-/// The usual file, unless it does not exist. One that cannot be reached is no file that is missing: to read it
-/// gives the reason.
+/// Returns the usual file, unless it does not exist. A file that cannot be reached is not missing:
+/// reading it gives the reason.
 pub(crate) fn usual_file() -> Option<PathBuf> {
     match fs::symlink_metadata(DEFAULT_FILE) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -89,11 +89,11 @@ pub(crate) fn usual_file() -> Option<PathBuf> {
 }
 
 impl Sources {
-    /// The sources of this process: the named file (or the usual one, if it exists), the
+    /// Collects the sources of this process: the named file (or the usual one, if it exists), the
     /// environment, and the settings of the command line.
     ///
     /// # Errors
-    /// A variable of ours is not text.
+    /// Fails if a variable of ours is not text.
     pub fn of_process(file: Option<PathBuf>, settings: Vec<String>) -> Result<Self, ConfigError> {
         let mut environment = HashMap::new();
         for (name, value) in env::vars_os() {
@@ -103,12 +103,14 @@ impl Sources {
                     "environment {name}: is the name of no variable of ours; write {right}: two underscores stand before section and key"
                 )));
             }
+
             if !name
                 .to_uppercase()
                 .starts_with(&format!("{PREFIX}{SEPARATOR}"))
             {
                 continue;
             }
+
             let value = value
                 .into_string()
                 .map_err(|_| ConfigError::Variable(name.clone()))?;
@@ -121,10 +123,10 @@ impl Sources {
         })
     }
 
-    /// These sources, if an admin has written one of them: a file, or variables.
+    /// Returns these sources, if an admin has written one of them: a file, or variables.
     ///
     /// # Errors
-    /// There is neither: to serve mail with the defaults is nobody's wish.
+    /// Fails if there is neither: nobody wants to serve mail with the defaults.
     pub fn written(self) -> Result<Self, ConfigError> {
         if self.file.is_none() && self.environment.is_empty() {
             Err(ConfigError::Missing)
@@ -138,12 +140,13 @@ impl Config {
     /// Reads and merges the sources.
     ///
     /// # Errors
-    /// The file cannot be read, a key is unknown, a value is not allowed, or two values
+    /// Fails if the file cannot be read, a key is unknown, a value is not allowed, or two values
     /// contradict each other.
     pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
         let file = sources.file.as_deref().map(FileText::read).transpose()?;
         let merged = merge(file.as_ref(), None, sources)?;
         reject_unknown_keys(&merged, file.as_ref())?;
+
         let mut config: Self = merged
             .clone()
             .try_deserialize()
@@ -151,6 +154,7 @@ impl Config {
         if let Some(file) = &file {
             config.rule = file.rules()?;
         }
+
         match config.load_files().or_else(|| config.contradiction()) {
             Some((key, reason)) => {
                 let place = place(key, find(&merged.cache, key), file.as_ref());
@@ -167,7 +171,7 @@ impl Config {
         }
     }
 
-    /// Reads what stands beside the file for single domains.
+    /// Reads the files for single domains, which lie beside the main file.
     fn load_domains(
         &self,
         files: Vec<(String, PathBuf)>,
@@ -182,7 +186,7 @@ impl Config {
         files.into_iter().map(load).collect()
     }
 
-    /// The settings of a domain over these.
+    /// Returns the settings of a domain, which override these.
     fn load_domain(
         &self,
         own: &FileText,
@@ -195,11 +199,13 @@ impl Config {
             .clone()
             .try_deserialize()
             .map_err(|error| explain(&error, &merged.cache, Some(own)))?;
+
         let wrong = |key: &str, reason: String| {
             let place = place(key, find(&merged.cache, key), Some(own));
             Err(ConfigError::Invalid(format!("{place}: {reason}")))
         };
-        // What was read from files of their own is the same for all.
+
+        // Sections read from files of their own are the same for all domains.
         config.rule.clone_from(&self.rule);
         config.users.clone_from(&self.users);
         config.sender.clone_from(&self.sender);
@@ -208,7 +214,8 @@ impl Config {
         {
             return wrong("notice.templates", format!("notice.templates: {reason}"));
         }
-        // Mail of this domain leaves the machine as that of the others does.
+
+        // Mail of this domain leaves the machine like that of the others.
         if config.has_local_links() && !self.has_local_links() {
             let reason = format!(
                 "web.public_url = \"{}\": must begin with https and lead to this host from everywhere, as that of depollueur.toml does",
@@ -216,17 +223,19 @@ impl Config {
             );
             return wrong("web.public_url", reason);
         }
+
         match config.contradiction() {
             Some((key, reason)) => wrong(key, reason),
             None => Ok(config),
         }
     }
 
-    /// Reads the files of addresses; says which key's file is bad, and why.
+    /// Reads the files of addresses and templates; returns the key of a bad file, with the reason.
     fn load_files(&mut self) -> Option<(&'static str, String)> {
         let wrong = |key, loaded: Result<(), String>| {
             loaded.err().map(|reason| (key, format!("{key}: {reason}")))
         };
+
         let user_file = |list: &mut Option<UserList>| match list {
             Some(list) => list.load(),
             None => Ok(()),
@@ -235,6 +244,7 @@ impl Config {
             Some(templates) => templates.load(),
             None => Ok(()),
         };
+
         wrong("users.opt_out", user_file(&mut self.users.opt_out))
             .or_else(|| wrong("users.opt_in", user_file(&mut self.users.opt_in)))
             .or_else(|| wrong("detach.lists", self.detach.lists.load()))
@@ -249,13 +259,13 @@ impl Config {
             .or_else(|| wrong("notice.templates", templates))
     }
 
-    /// Prints all values as TOML that gives this configuration when it is loaded.
+    /// Prints all values as TOML; loading it gives this configuration again.
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("every value prints as a TOML scalar or list")
     }
 }
 
-/// A configuration file, kept to find lines in it.
+/// A configuration file, kept so that lines can be found in it.
 struct FileText {
     name: String,
     text: String,
@@ -271,6 +281,7 @@ impl FileText {
             name: path.display().to_string(),
             text,
         };
+
         match DeTable::parse(&file.text) {
             Ok(_) => Ok(file),
             Err(error) => {
@@ -286,7 +297,7 @@ impl FileText {
         }
     }
 
-    /// `name:line`, or the name alone.
+    /// Returns `name:line`, or the name alone.
     fn place(&self, offset: Option<usize>) -> String {
         let before = offset.and_then(|offset| self.text.as_bytes().get(..offset));
         before.map_or_else(
@@ -301,7 +312,7 @@ impl FileText {
         )
     }
 
-    /// Nothing may stand in it but these keys.
+    /// Fails if the file has keys other than these.
     fn reject_keys_but(&self, keys: &[&str]) -> Result<(), ConfigError> {
         let table = DeTable::parse(&self.text)
             .map(toml::Spanned::into_inner)
@@ -315,6 +326,7 @@ impl FileText {
                 let key = format!("{}.{}", section.get_ref(), name.get_ref());
                 (key, name.span().start)
             });
+
             let alone = || (section.get_ref().to_string(), section.span().start);
             let is_bad = |(key, _): &(String, usize)| !keys.contains(&key.as_str());
             let bad = if inner.is_empty() && !matches!(value.get_ref(), DeValue::Table(_)) {
@@ -322,6 +334,7 @@ impl FileText {
             } else {
                 names.find(is_bad)
             };
+
             if let Some((key, offset)) = bad {
                 return Err(ConfigError::Invalid(format!(
                     "{}: \"{key}\" is nothing that a domain has of its own: the keys here are {}",
@@ -333,7 +346,7 @@ impl FileText {
         Ok(())
     }
 
-    /// Its rules.
+    /// Parses the rules of the file.
     fn rules(&self) -> Result<Vec<Rule>, ConfigError> {
         let table = DeTable::parse(&self.text)
             .map(toml::Spanned::into_inner)
@@ -343,7 +356,7 @@ impl FileText {
         })
     }
 
-    /// Where the key stands.
+    /// Returns the place of a key.
     fn place_of(&self, key: &str) -> String {
         let table = DeTable::parse(&self.text)
             .map(toml::Spanned::into_inner)
@@ -368,6 +381,7 @@ fn merge(
     for file in file.into_iter().chain(own) {
         builder = builder.add_source(File::from_str(&file.text, FileFormat::Toml));
     }
+
     let variables = Environment::with_prefix(PREFIX)
         .prefix_separator(SEPARATOR)
         .separator(SEPARATOR)
@@ -378,6 +392,7 @@ fn merge(
         let text = value.into_string().map_err(layer)?;
         builder = set(builder, &key, &text, &origin)?;
     }
+
     for setting in &sources.settings {
         let (key, text) = setting.split_once('=').ok_or_else(|| {
             ConfigError::Invalid(format!(
@@ -386,6 +401,7 @@ fn merge(
         })?;
         builder = set(builder, key.trim(), text.trim(), "--set")?;
     }
+
     builder.build().map_err(layer)
 }
 
@@ -402,18 +418,20 @@ fn set(builder: Builder, key: &str, text: &str, origin: &str) -> Result<Builder,
             r#"{origin}: "{key}" is not a key: must be of the form section.name, such as detach.threshold"#
         )));
     }
+
     if key.split('.').next() == Some("rule") {
         return Err(ConfigError::Invalid(format!(
             r#"{origin}: "{key}": rules stand in the configuration file only"#
         )));
     }
+
     let value = layer_value(&toml_value(text), &origin);
     builder.set_override(key, value).map_err(|error| {
         ConfigError::Invalid(format!("{origin}: {}", one_line(&error.to_string())))
     })
 }
 
-/// What was written outside of a file: a TOML scalar or list if it looks like one, else text.
+/// Parses a value written outside a file: a TOML scalar or list if it looks like one, else text.
 fn toml_value(text: &str) -> toml::Value {
     let parsed: Result<toml::Table, _> = format!("value = {text}").parse();
     let value = parsed
@@ -449,7 +467,7 @@ fn variable_name(key: &str) -> String {
     )
 }
 
-/// The right name of a variable that was meant for us and is not read.
+/// Returns the right name of a variable that was meant for us and is not read.
 fn variable_meant(name: &str) -> Option<String> {
     let capitals = name.to_uppercase();
     let (prefix, rest) = capitals.split_once('_')?;
@@ -468,7 +486,7 @@ fn variable_meant(name: &str) -> Option<String> {
     keys.next().filter(|right| *right != capitals)
 }
 
-/// All keys that there are, with their defaults.
+/// Returns all keys that exist, with their defaults.
 fn known_keys() -> toml::Table {
     let defaults = Config::default().to_toml();
     defaults.parse().expect("what toml prints, toml parses")
@@ -482,18 +500,22 @@ fn reject_unknown_keys(
     let ValueKind::Table(sections) = &merged.cache.kind else {
         return Ok(());
     };
+
     for (section, value) in sections {
         if section == "rule" {
             continue;
         }
+
         let Some(toml::Value::Table(names)) = known.get(section) else {
             let names = known.keys().map(String::as_str).chain(["rule"]);
             let meant = section_meant(section, names, &known);
             return Err(unknown(section, value, ("sections", meant), &known, file));
         };
+
         let ValueKind::Table(keys) = &value.kind else {
             continue;
         };
+
         if let Some((key, value)) = keys.iter().find(|(key, _)| !names.contains_key(*key)) {
             let near = hint::nearest(key, names.keys().map(String::as_str));
             let meant = near.map(str::to_owned).or_else(|| elsewhere(key, &known));
@@ -504,7 +526,7 @@ fn reject_unknown_keys(
     Ok(())
 }
 
-/// A section whose name is near, or the section to which the key belongs.
+/// Returns the section to which the key belongs, or one whose name is near.
 fn section_meant<'a>(
     word: &str,
     names: impl Iterator<Item = &'a str>,
@@ -516,7 +538,7 @@ fn section_meant<'a>(
     })
 }
 
-/// The one section that has a key of this name.
+/// Returns the section that has a key of this name, if it is the only one.
 fn elsewhere(key: &str, known: &toml::Table) -> Option<String> {
     let key = key.to_lowercase().replace('-', "_");
     let mut sections = known
@@ -546,7 +568,7 @@ fn unknown(
     ))
 }
 
-/// Turns the library's error into our line: where, key, value, what is allowed.
+/// Turns the library's error into our line: place, key, value, and the allowed values.
 fn explain(error: &LayerError, merged: &Value, file: Option<&FileText>) -> ConfigError {
     let (key, reason) = match error {
         LayerError::At {
@@ -561,13 +583,15 @@ fn explain(error: &LayerError, merged: &Value, file: Option<&FileText>) -> Confi
         } => (key.as_str(), format!("must be {expected}")),
         other => return ConfigError::Invalid(one_line(&other.to_string())),
     };
+
     let key = key.split('[').next().unwrap_or(key);
     let value = find(merged, key);
     let written = value.map(shown).unwrap_or_default();
     let reason = reason
         .split_once("expected ")
         .map_or(reason.as_str(), |(_, rest)| rest);
-    // A section in double brackets, or a value where a section should be.
+
+    // The section is in double brackets, or a value is in a section's place.
     let section =
         format!("must be a section: write [{key}], in single brackets, and its keys below");
     let reason = if key.contains('.') {
@@ -575,6 +599,7 @@ fn explain(error: &LayerError, merged: &Value, file: Option<&FileText>) -> Confi
     } else {
         section.as_str()
     };
+
     ConfigError::Invalid(format!(
         "{}: {key} = {written}: {}",
         place(key, value, file),
@@ -590,7 +615,7 @@ fn find<'a>(value: &'a Value, key: &str) -> Option<&'a Value> {
         })
 }
 
-/// A value in quotes, as the admin wrote it.
+/// Formats a value in quotes, as the admin wrote it.
 fn shown(value: &Value) -> String {
     match &value.kind {
         ValueKind::String(text) => format!("{text:?}"),
@@ -608,7 +633,7 @@ fn shown(value: &Value) -> String {
     }
 }
 
-/// Values of the file have no origin of their own.
+/// Returns the origin of a value; those of the file have none of their own.
 fn place(key: &str, value: Option<&Value>, file: Option<&FileText>) -> String {
     let origin = value.and_then(Value::origin).map(str::to_owned);
     origin

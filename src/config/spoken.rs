@@ -1,10 +1,11 @@
 //! Units of time and of size as French admins write them: `1 mois`, `30 jours`, `1,5 Mo`.
 
-/// A span of time with its units in English, which the parser of spans reads. What is not French stays
-/// as it is.
+/// Translates the units of a time span into English, which the span parser reads. Text that is not
+/// French stays as it is.
 pub(crate) fn span_in_english(text: &str) -> String {
     let mut english = String::with_capacity(text.len() + 8);
     let mut rest = text;
+
     while let Some(first) = rest.chars().next() {
         let is_letter = first.is_alphabetic();
         let end = rest
@@ -36,8 +37,8 @@ fn unit(word: &str) -> &str {
     }
 }
 
-/// A number as it is read: digits and at most one point. A comma is the decimal sign of French units
-/// alone, since elsewhere it may part thousands; spaces part groups of three digits.
+/// Normalises a number: digits and at most one point. A comma is a decimal sign only with French
+/// units, since elsewhere it may separate thousands; spaces separate groups of three digits.
 pub(super) fn number(text: &str, is_french: bool) -> Option<String> {
     let mut groups = text.split_whitespace();
     let mut number = groups.next()?.to_owned();

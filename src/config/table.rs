@@ -1,10 +1,10 @@
-//! Lookup tables of Postfix, by their names: `hash:/etc/postfix/opt-out`, `pgsql:/etc/postfix/people.cf`.
+//! Names of Postfix's lookup tables: `hash:/etc/postfix/opt-out`, `pgsql:/etc/postfix/people.cf`.
 //!
-//! What stands in them is asked from Postfix (`lookup`); there is no driver of our own.
+//! Their contents are queried through Postfix (`lookup`); there is no driver of our own.
 
 use std::{fmt, sync::Arc};
 
-/// What `postconf -m` may list, with every package of Debian.
+/// Types that `postconf -m` may list, with every package of Debian.
 pub(super) const TYPES: [&str; 29] = [
     "btree",
     "cdb",
@@ -37,7 +37,7 @@ pub(super) const TYPES: [&str; 29] = [
     "unionmap",
 ];
 
-/// Tables that see the whole address, and no part of it.
+/// Types of tables that are given the whole address, never a part of it.
 const PATTERN_TYPES: [&str; 5] = ["cidr", "pcre", "regexp", "socketmap", "tcp"];
 
 /// A lookup table of Postfix. Cheap to clone.
@@ -45,7 +45,7 @@ const PATTERN_TYPES: [&str; 5] = ["cidr", "pcre", "regexp", "socketmap", "tcp"];
 pub struct Table(Arc<str>);
 
 impl Table {
-    /// Reads a name; `None` when the text is the name of no table.
+    /// Parses a name; `None` if the text is not the name of a table.
     pub(crate) fn new(text: &str) -> Option<Self> {
         let (kind, name) = text.split_once(':')?;
         let is_table = TYPES.contains(&kind) || (kind == "unix" && name.ends_with(".byname"));
@@ -53,29 +53,29 @@ impl Table {
         (is_table && is_usable).then(|| Self(text.into()))
     }
 
-    /// Reads one of the lists of Postfix itself, which may have types that we do not know.
+    /// Creates a table from one of Postfix's own lists, which may have types unknown to us.
     pub fn of_postfix(text: &str) -> Self {
         Self(text.into())
     }
 
-    /// The name as it was written.
+    /// Returns the name as it was written.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The name under which it is asked. `proxy:` leads through a directory that only Postfix may
-    /// enter, to a table that can be asked without it.
+    /// Returns the name under which it is queried. `proxy:` leads through a directory that only
+    /// Postfix may enter, to a table that can be queried without it.
     pub fn direct(&self) -> &str {
         self.0.trim_start_matches("proxy:")
     }
 
-    /// Its type, such as `hash`.
+    /// Returns its type, such as `hash`.
     pub fn kind(&self) -> &str {
         self.direct().split(':').next().unwrap_or_default()
     }
 
-    /// Whether parts of an address, such as `@example.org`, may stand in it. Postfix asks tables of
-    /// patterns for whole addresses only.
+    /// Returns true if it may list parts of an address, such as `@example.org`. Postfix queries
+    /// tables of patterns for whole addresses only.
     pub fn has_parts(&self) -> bool {
         !PATTERN_TYPES.contains(&self.kind())
     }

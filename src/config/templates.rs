@@ -9,14 +9,14 @@ use std::{
 use super::value::{Codec, Written};
 use crate::rewrite::notice::{TEMPLATES, Templates};
 
-/// The longest template, in bytes.
+/// Maximum size of a template, in bytes.
 const TEMPLATE_BYTES_MAX: u64 = 64 << 10;
 
 /// A directory of templates.
 #[derive(Clone, Debug)]
 pub struct NoticeTemplates {
     directory: PathBuf,
-    /// `None` until they are loaded.
+    /// `None` until the templates are loaded.
     templates: Option<Arc<Templates>>,
 }
 
@@ -24,7 +24,7 @@ impl NoticeTemplates {
     /// Reads and tries the templates.
     ///
     /// # Errors
-    /// One of them cannot be read or used; one line that names it, and where.
+    /// Returns one line with the name and the place if one of them cannot be read or used.
     pub(super) fn load(&mut self) -> Result<(), String> {
         let sources = self.sources()?;
         let templates = Templates::new(&sources)
@@ -33,15 +33,17 @@ impl NoticeTemplates {
         Ok(())
     }
 
-    /// The templates.
+    /// Returns the templates, once they are loaded.
     pub fn templates(&self) -> Option<&Arc<Templates>> {
         self.templates.as_ref()
     }
 
-    /// The templates that there are, by their names. Files of other kinds may lie beside them.
+    /// Returns the sources of the templates in the directory, by their names. Files of other kinds
+    /// may lie beside them.
     fn sources(&self) -> Result<Vec<(&'static str, String)>, String> {
         let unread = |error| not_read(&self.directory, &error);
         let mut found = Vec::new();
+
         for entry in fs::read_dir(&self.directory).map_err(unread)? {
             let path = entry.map_err(unread)?.path();
             let is_template =
@@ -49,6 +51,7 @@ impl NoticeTemplates {
             if !path.extension().is_some_and(is_template) {
                 continue;
             }
+
             let file = path.file_name().unwrap_or_default();
             match TEMPLATES.into_iter().find(|name| file == *name) {
                 Some(name) => found.push((name, source(&path)?)),
@@ -88,7 +91,7 @@ fn not_read(path: &Path, error: &io::Error) -> String {
     format!("\"{}\" could not be read: {error}", path.display())
 }
 
-/// A directory of templates, or none.
+/// Codec of `notice.templates`: a directory of templates, or none.
 pub(super) struct TemplateDirectory;
 
 impl Codec for TemplateDirectory {

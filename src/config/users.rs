@@ -1,4 +1,4 @@
-//! `[users]` and `[lookup]`: who is meant, and how Postfix is asked about it.
+//! `[users]` and `[lookup]`: users who opted in or out, and the queries to Postfix about them.
 
 use std::path::PathBuf;
 
@@ -11,49 +11,49 @@ use super::{
     value::{As, Codec, Count, OptionalPath, Seconds, Written},
 };
 
-/// The word that stands for what Postfix says.
+/// The word that stands for Postfix's own setting.
 pub(super) const POSTFIX: &str = "postfix";
 
-/// `[users]`: who wants his mail treated, and who does not.
+/// `[users]`: users who want their mail treated, and users who do not.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields, expecting = "must be a section")]
 pub struct UsersConfig {
-    /// Whose mail is left alone.
+    /// Users whose mail is left alone.
     #[serde(with = "As::<Users>")]
     pub opt_out: Option<UserList>,
-    /// Whose mail alone is treated; everybody's when `None`.
+    /// Users whose mail alone is treated; all mail is if `None`.
     #[serde(with = "As::<Users>")]
     pub opt_in: Option<UserList>,
-    /// What stands between a user's name and the extension of his address.
+    /// The sign between a user's name and the extension of an address.
     #[serde(with = "As::<Delimiter>")]
     pub recipient_delimiter: RecipientDelimiter,
-    /// Where aliases are looked up.
+    /// The tables in which aliases are looked up.
     #[serde(with = "As::<AliasTables>")]
     pub alias_maps: Vec<AliasMaps>,
 }
 
-/// `[lookup]`: how Postfix is asked about its tables.
+/// `[lookup]`: the limits of queries to Postfix's tables.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields, expecting = "must be a section")]
 pub struct LookupConfig {
-    /// How long all lookups for one message may take together.
+    /// Time limit of all lookups for one message together.
     #[serde(with = "As::<Seconds<1, 60>>")]
     pub timeout: SignedDuration,
-    /// How long an answer holds.
+    /// Time for which an answer is kept.
     #[serde(with = "As::<Seconds<0, 86_400>>")]
     pub cache: SignedDuration,
-    /// How many answers are kept.
+    /// Maximum number of answers kept.
     #[serde(with = "As::<Count<0, 10_000_000>>")]
     pub cache_entries_max: usize,
-    /// How many `postmap` run at once.
+    /// Maximum number of concurrent `postmap` processes.
     #[serde(with = "As::<Count<1, 100>>")]
     pub max_processes: usize,
-    /// The directory of `main.cf`; the usual one when `None`.
+    /// The directory of `main.cf`; the usual one if `None`.
     #[serde(with = "As::<OptionalPath>")]
     pub postfix_config: Option<PathBuf>,
 }
 
-/// Users by files and tables.
+/// Users listed in files and tables.
 #[derive(Clone, Debug, Default)]
 pub struct UserList {
     written: Vec<String>,
@@ -61,21 +61,21 @@ pub struct UserList {
     tables: Vec<Table>,
 }
 
-/// What stands between a user's name and the extension of his address.
+/// The sign between a user's name and the extension of an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RecipientDelimiter {
     /// Postfix's `recipient_delimiter`.
     Postfix,
-    /// One of these characters; none when empty.
+    /// One of these characters; no sign if empty.
     Of(String),
 }
 
-/// Where something is looked up.
+/// A place in which aliases or owners of addresses are looked up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AliasMaps {
-    /// Where Postfix does.
+    /// The tables in which Postfix looks.
     Postfix,
-    /// In this table.
+    /// This table.
     Table(Table),
 }
 
@@ -103,7 +103,7 @@ impl Default for LookupConfig {
 }
 
 impl UserList {
-    /// What both lists name.
+    /// Returns a file or table that both lists name.
     pub(super) fn shared<'a>(&'a self, other: &Self) -> Option<&'a str> {
         let both = self.written.iter().find(|one| other.written.contains(one));
         both.map(String::as_str)
@@ -112,36 +112,36 @@ impl UserList {
     /// Reads the files.
     ///
     /// # Errors
-    /// One of them cannot be read or has a line that can mean nobody; one line.
+    /// Returns one line if one of them cannot be read, or has a line that can mean nobody.
     pub(super) fn load(&mut self) -> Result<(), String> {
         self.files.iter_mut().try_for_each(AddressFile::load)
     }
 
-    /// The tables that are to be asked too.
+    /// Returns the tables to be queried as well.
     pub fn tables(&self) -> &[Table] {
         &self.tables
     }
 
-    /// Whether an address in lower case stands in one of the files for this kind of mail.
+    /// Returns true if one of the files lists an address in lower case for this kind of mail.
     pub fn has_for(&self, folded: &str, mail: Mail) -> bool {
         self.files.iter().any(|file| file.has_for(folded, mail))
     }
 
-    /// The first file in which nobody stands.
+    /// Returns the first file that lists nobody.
     pub(super) fn empty_file(&self) -> Option<&AddressFile> {
         self.files.iter().find(|file| file.is_empty())
     }
 }
 
 impl UsersConfig {
-    /// Both lists, where they are given.
+    /// Returns both lists, as far as they are given.
     pub fn lists(&self) -> impl Iterator<Item = &UserList> {
         self.opt_out.iter().chain(&self.opt_in)
     }
 }
 
 impl Config {
-    /// Whether something depends on who is meant by an address.
+    /// Returns true if something depends on the person behind an address.
     pub fn asks_people(&self) -> bool {
         let is_about_people = |condition: &Condition| {
             matches!(
@@ -157,7 +157,7 @@ impl Config {
         self.users.lists().next().is_some() || self.rule.iter().any(asks)
     }
 
-    /// The tables of Postfix that the configuration names, each once.
+    /// Returns the tables of Postfix that the configuration names, each once.
     pub fn tables(&self) -> Vec<Table> {
         let conditions = self.rule.iter().flat_map(|rule| &rule.conditions);
         let of_rules = conditions.flat_map(|condition| match condition {
@@ -166,18 +166,21 @@ impl Config {
             }
             _ => &[],
         });
+
         let maps = self.users.alias_maps.iter().chain(&self.sender.login_maps);
         let of_aliases = maps.filter_map(|maps| match maps {
             AliasMaps::Postfix => None,
             AliasMaps::Table(table) => Some(table),
         });
         let of_users = self.users.lists().flat_map(UserList::tables);
+
         let mut tables: Vec<Table> = of_users
             .chain(self.detach.lists.tables())
             .chain(of_rules)
             .chain(of_aliases)
             .cloned()
             .collect();
+
         tables.sort_unstable();
         tables.dedup();
         tables

@@ -1,4 +1,4 @@
-//! How each kind of value is written: one codec a kind, used by serde for reading and printing.
+//! The written form of each kind of value: one codec per kind, which serde uses for reading and printing.
 
 use std::{marker::PhantomData, path::PathBuf};
 
@@ -17,18 +17,18 @@ use super::{
     spoken::{self, span_in_english},
 };
 
-/// One kind of value: what it looks like, and what it means.
+/// A kind of value: its written form and its meaning.
 pub(super) trait Codec {
-    /// What it means.
+    /// The type of the parsed value.
     type Value;
 
-    /// Parses what stands in the configuration; `None` when it is not allowed.
+    /// Parses a value of the configuration; `None` if it is not allowed.
     fn parse(written: &Written) -> Option<Self::Value>;
 
-    /// Writes a value so that [`Codec::parse`] gives it back.
+    /// Writes a value so that [`Codec::parse`] returns it again.
     fn print(value: &Self::Value) -> Written;
 
-    /// Says what is allowed, in words that follow `must be `.
+    /// Describes the allowed values, in words that follow `must be `.
     fn allowed() -> String;
 }
 
@@ -49,7 +49,7 @@ impl<C: Codec> As<C> {
     }
 }
 
-/// A scalar or a list as TOML has it.
+/// A scalar or a list, as in TOML.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(untagged, expecting = "must not be a section")]
 pub(super) enum Written {
@@ -66,7 +66,7 @@ pub(super) enum Written {
 }
 
 impl Written {
-    /// A scalar as text; `None` for a list.
+    /// Returns a scalar as text; `None` for a list.
     pub(super) fn text(&self) -> Option<String> {
         match self {
             Self::Boolean(value) => Some(value.to_string()),
@@ -77,7 +77,7 @@ impl Written {
         }
     }
 
-    /// The items of a list, each as text; a scalar is a list of one.
+    /// Returns the items of a list, each as text; a scalar is a list of one.
     pub(super) fn texts(&self) -> Option<Vec<String>> {
         match self {
             Self::List(items) => items.iter().map(Self::text).collect(),
@@ -174,7 +174,7 @@ impl<const MIN: usize, const MAX: usize> Codec for Count<MIN, MAX> {
     }
 }
 
-/// A span of time for the machine, within bounds in seconds.
+/// A duration for machines, within bounds in seconds.
 pub(super) struct Seconds<const MIN: i64, const MAX: i64>;
 
 impl<const MIN: i64, const MAX: i64> Codec for Seconds<MIN, MAX> {
@@ -195,7 +195,7 @@ impl<const MIN: i64, const MAX: i64> Codec for Seconds<MIN, MAX> {
     }
 }
 
-/// A span of time for people, longer than none: calendar units are allowed.
+/// A time span for people, longer than zero; calendar units are allowed.
 pub(super) struct Period;
 
 impl Codec for Period {
@@ -214,7 +214,7 @@ impl Codec for Period {
     }
 }
 
-/// A span of time for people that may be none.
+/// A time span for people that may be zero.
 pub(super) struct Retention;
 
 impl Codec for Retention {
@@ -233,7 +233,7 @@ impl Codec for Retention {
     }
 }
 
-/// A span of time for people, or `off`.
+/// A time span for people, or `off`.
 pub(super) struct OptionalPeriod;
 
 impl Codec for OptionalPeriod {
@@ -257,7 +257,7 @@ impl Codec for OptionalPeriod {
     }
 }
 
-/// Yes or no.
+/// True or false.
 pub(super) struct Flag;
 
 impl Codec for Flag {
@@ -282,7 +282,7 @@ pub(super) struct Mode;
 impl Codec for Mode {
     type Value = u32;
 
-    /// Text only: the number 660 would be decimal in TOML, and nobody means that.
+    /// Accepts text only: the number 660 would be decimal in TOML, and nobody means that.
     fn parse(written: &Written) -> Option<u32> {
         let Written::Text(text) = written else {
             return None;
@@ -342,7 +342,7 @@ impl Codec for Strings {
     }
 }
 
-/// A directory.
+/// An absolute path.
 pub(super) struct Absolute;
 
 impl Codec for Absolute {
@@ -365,7 +365,7 @@ impl Codec for Absolute {
     }
 }
 
-/// A directory, or nothing.
+/// An absolute path, or nothing.
 pub(super) struct OptionalPath;
 
 impl Codec for OptionalPath {
@@ -411,7 +411,7 @@ impl Codec for Zone {
     }
 }
 
-/// What is logged.
+/// A filter of log messages.
 pub(super) struct LogFilter;
 
 impl Codec for LogFilter {
@@ -419,7 +419,8 @@ impl Codec for LogFilter {
 
     fn parse(written: &Written) -> Option<String> {
         let text = written.text().filter(|text| !text.is_empty())?;
-        // A word that is no level would be taken for the name of a module, with all that it says.
+        // A word that is no level would be taken for the name of a module, all of whose messages are
+        // logged.
         let is_level = |word: &str| word.trim().parse::<LevelFilter>().is_ok();
         let is_told = text
             .split(',')
@@ -439,7 +440,7 @@ impl Codec for LogFilter {
 /// One of a few words.
 pub(super) struct Choice<T>(PhantomData<T>);
 
-/// An option with a few values.
+/// An option with a few values, each written as a word.
 pub(super) trait Words: Copy + PartialEq + 'static {
     /// Each value with its word.
     const WORDS: &'static [(&'static str, Self)];
@@ -544,7 +545,7 @@ impl Words for LogFormat {
     ];
 }
 
-/// Which mail is treated: one word, or a list of the two directions.
+/// The mail to be treated: one word, or a list of the two directions.
 pub(super) struct Way;
 
 impl Codec for Way {
@@ -593,7 +594,7 @@ const UNITS: &[(&[&str], u64)] = &[
     (&["tib", "tio"], 1 << 40),
 ];
 
-/// Parses `500 kB`, exactly: the value must be a whole number of bytes.
+/// Parses a size such as `500 kB`, exactly: the value must be a whole number of bytes.
 pub(crate) fn parse_size(text: &str) -> Option<u64> {
     let end = text
         .find(|c: char| !c.is_ascii_digit() && !c.is_whitespace() && c != '.' && c != ',')
@@ -602,6 +603,7 @@ pub(crate) fn parse_size(text: &str) -> Option<u64> {
     let unit = unit.trim().to_ascii_lowercase();
     let is_french = unit.ends_with('o') || unit.starts_with("octet");
     let number = &spoken::number(number, is_french)?;
+
     let (_, factor) = UNITS
         .iter()
         .find(|(names, _)| names.contains(&unit.as_str()))?;
@@ -609,12 +611,13 @@ pub(crate) fn parse_size(text: &str) -> Option<u64> {
     if whole.is_empty() || fraction.is_empty() || fraction.len() > 9 || fraction.contains('.') {
         return None;
     }
+
     let scale = 10_u128.pow(u32::try_from(fraction.len()).ok()?);
     let scaled = u128::from(whole.parse::<u64>().ok()?)
         .checked_mul(scale)?
         .checked_add(fraction.parse().ok()?)?
         .checked_mul(u128::from(*factor))?;
-    // TOML's integers end at i64::MAX, and so does the offset of a file.
+    // TOML's integers end at i64::MAX, and so do the offsets of a file.
     let bytes = scaled.checked_div(scale).filter(|_| scaled % scale == 0)?;
     u64::try_from(bytes)
         .ok()
@@ -642,12 +645,12 @@ fn print_size(bytes: u64) -> Written {
     }
 }
 
-/// Parses a span as the configuration has them: `1 month`, from a second to 100 years.
+/// Parses a time span of the configuration, such as `1 month`: from a second to 100 years.
 pub(crate) fn parse_period(text: &str) -> Option<Span> {
     parse_span(text, SignedDuration::from_secs(1))
 }
 
-/// Parses a span of at least `min` and at most 100 years.
+/// Parses a time span of at least `min` and at most 100 years.
 fn parse_span(text: &str, min: SignedDuration) -> Option<Span> {
     let span: Span = span_in_english(text).parse().ok()?;
     let length = span

@@ -1,4 +1,5 @@
-//! How what senders and users may ask for is written: tags, addresses, a field; and what is believed of them.
+//! Codecs for the wishes of senders and users (tags, addresses, a field), and for the evidence that
+//! makes them credible.
 
 use super::{
     AddressPatterns,
@@ -7,10 +8,10 @@ use super::{
     value::{Codec, Written},
 };
 
-/// Tags of one kind.
+/// Maximum number of tags of one kind.
 const TAGS_MAX: usize = 20;
 
-/// Bytes of a tag.
+/// Maximum size of a tag, in bytes.
 const TAG_BYTES_MAX: usize = 60;
 
 /// Tags in subjects.
@@ -47,7 +48,7 @@ impl Codec for Addresses {
 
     fn parse(written: &Written) -> Option<AddressPatterns> {
         let list = AddressPatterns::new(&written.texts()?, Bare::Refused).ok();
-        // They are asked before anything can be looked up.
+        // They are matched before anything can be looked up.
         list.filter(|list| list.tables().is_empty())
     }
 
@@ -60,7 +61,7 @@ impl Codec for Addresses {
     }
 }
 
-/// Addresses of mailing lists, and where they stand.
+/// Addresses of mailing lists, or the files and tables that list them.
 pub(super) struct Lists;
 
 impl Codec for Lists {
@@ -87,7 +88,7 @@ pub struct OwnDomains {
 }
 
 impl OwnDomains {
-    /// Those that Postfix takes mail for.
+    /// Returns the domains for which Postfix accepts mail.
     pub(super) fn of_postfix() -> Self {
         Self {
             list: AddressPatterns::default(),
@@ -95,12 +96,12 @@ impl OwnDomains {
         }
     }
 
-    /// Whether a domain in lower case is named here.
+    /// Returns true if a domain in lower case is named here.
     pub fn has(&self, folded: &str) -> bool {
         self.list.matches(&format!("@{folded}"))
     }
 
-    /// Whether those that Postfix takes mail for are ours, too.
+    /// Returns true if the domains for which Postfix accepts mail are ours, too.
     pub fn asks_postfix(&self) -> bool {
         self.asks_postfix
     }
@@ -142,7 +143,7 @@ impl Codec for Domains {
     }
 }
 
-/// The name of a verifier (RFC 8601, section 2.5), or nothing.
+/// The identifier of an authentication service (RFC 8601, section 2.5), or nothing.
 pub(super) struct AuthservId;
 
 impl Codec for AuthservId {

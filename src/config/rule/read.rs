@@ -1,4 +1,4 @@
-//! Reads rules, key by key.
+//! Parses rules, key by key.
 
 use toml::{Spanned, de::DeTable, de::DeValue};
 
@@ -11,21 +11,21 @@ use crate::config::{
     value::{Choice, Codec, OptionalSize, Period, Size, Way, Written},
 };
 
-/// Rules of one configuration.
+/// Maximum number of rules in one configuration.
 const RULES_MAX: usize = 1000;
 
-/// Bytes of a rule's name.
+/// Maximum size of a rule's name, in bytes.
 const NAME_BYTES_MAX: usize = 60;
 
-/// Bytes of the text with which a message is refused (RFC 5321, section 4.5.3.1.5: a reply line
-/// has 512).
+/// Maximum size of the text with which a message is refused, in bytes (RFC 5321, section 4.5.3.1.5: a
+/// reply line has 512).
 const TEXT_BYTES_MAX: usize = 400;
 
-/// What is said without a `text`.
+/// Replies without a `text`.
 const TEMPFAIL_TEXT: &str = "this message cannot be accepted at the moment, try again later";
 const REJECT_TEXT: &str = "this message is not accepted here";
 
-/// What may stand in a rule, in the order in which it is documented.
+/// Keys of a rule, in the order of the documentation.
 const KEYS: [&str; 28] = [
     "name",
     "direction",
@@ -57,13 +57,13 @@ const KEYS: [&str; 28] = [
     "store",
 ];
 
-/// Those of them that are conditions: all between the name and the action.
+/// Returns the keys that are conditions: all between the name and the action.
 pub(super) fn condition_keys() -> impl Iterator<Item = &'static str> {
     let behind_name = KEYS.into_iter().skip(1);
     behind_name.take_while(|key| *key != "action")
 }
 
-/// Those of them that are about an attachment.
+/// Keys that are about an attachment.
 const PART_KEYS: [&str; 6] = [
     "file_name",
     "extension",
@@ -73,7 +73,7 @@ const PART_KEYS: [&str; 6] = [
     "size_max",
 ];
 
-/// Those of them that say how something is detached.
+/// Keys that set the terms of detaching.
 const TERM_KEYS: [&str; 6] = [
     "threshold",
     "message_threshold",
@@ -83,22 +83,23 @@ const TERM_KEYS: [&str; 6] = [
     "store",
 ];
 
-/// Where something stands in the file, by its offset, and what is wrong with it.
+/// A mistake: its place in the file, and its description.
 pub(in crate::config) struct Place {
-    /// The offset of the key.
+    /// The byte offset of the key.
     pub(in crate::config) offset: usize,
     /// One line.
     pub(in crate::config) message: String,
 }
 
-/// Reads all rules of a file, and the files of addresses that they name.
+/// Parses all rules of a file, and reads the files of addresses that they name.
 ///
 /// # Errors
-/// The first mistake.
+/// Fails with the first mistake.
 pub(in crate::config) fn read(table: &DeTable<'_>) -> Result<Vec<Rule>, Place> {
     let Some((key, value)) = table.iter().find(|(key, _)| key.get_ref() == "rule") else {
         return Ok(Vec::new());
     };
+
     let not_rules = || Place {
         offset: key.span().start,
         message: "rule: must be written [[rule]], once for each rule".into(),
@@ -106,6 +107,7 @@ pub(in crate::config) fn read(table: &DeTable<'_>) -> Result<Vec<Rule>, Place> {
     let DeValue::Array(array) = value.get_ref() else {
         return Err(not_rules());
     };
+
     let mut rules: Vec<Rule> = Vec::new();
     for item in array.iter() {
         let DeValue::Table(fields) = item.get_ref() else {
@@ -115,6 +117,7 @@ pub(in crate::config) fn read(table: &DeTable<'_>) -> Result<Vec<Rule>, Place> {
         if rules.len() >= RULES_MAX {
             return Err(reader.wrong(&format!("is one too many, {RULES_MAX} are allowed")));
         }
+
         let rule = reader.rule()?;
         if let Some(other) = rules.iter().position(|known| known.label == rule.label) {
             let reason = format!("must differ from the name of rule {}", other + 1);
@@ -122,10 +125,11 @@ pub(in crate::config) fn read(table: &DeTable<'_>) -> Result<Vec<Rule>, Place> {
         }
         rules.push(rule);
     }
+
     Ok(rules)
 }
 
-/// One rule as it stands in the file.
+/// A rule as it is written in the file.
 struct Reader<'a> {
     number: usize,
     offset: usize,
@@ -172,7 +176,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// What makes no sense together.
+    /// Checks for keys that make no sense together.
     fn check(&self, rule: &Rule) -> Result<(), Place> {
         if rule.conditions.is_empty()
             && ["action", "mode"].iter().all(|key| !self.has(key))
@@ -180,11 +184,13 @@ impl<'a> Reader<'a> {
         {
             return Err(self.wrong("says nothing: it needs conditions and an action"));
         }
+
         if !self.has("action") && !self.has_terms() {
             return Err(self.wrong(
                 "says what it is about and not what to do: it needs an action, or something to set such as threshold",
             ));
         }
+
         if rule.refuses()
             && let Some(key) = PART_KEYS.iter().find(|key| self.has(key))
         {
@@ -193,15 +199,18 @@ impl<'a> Reader<'a> {
                 "is about an attachment, and tempfail and reject are about the message",
             ));
         }
+
         if rule.store().is_some() && rule.is_of_part() {
             return Err(self.wrong_key(
                 "store",
                 "decides for all files of a message, and this rule is about an attachment",
             ));
         }
+
         if matches!(rule.action, Action::Keep) && rule.dry_run {
             return Err(self.wrong_key("mode", "has no meaning for a rule that keeps"));
         }
+
         let size = |wanted: fn(&Condition) -> Option<u64>| rule.conditions.iter().find_map(wanted);
         let min = size(|condition| match condition {
             Condition::SizeMin(size) => Some(*size),
@@ -211,6 +220,7 @@ impl<'a> Reader<'a> {
             Condition::SizeMax(size) => Some(*size),
             _ => None,
         });
+
         if let (Some(min), Some(max)) = (min, max)
             && min > max
         {
@@ -240,6 +250,7 @@ impl<'a> Reader<'a> {
 
     fn conditions(&self) -> Result<Vec<Condition>, Place> {
         use Condition as C;
+
         let found = [
             self.value::<Way>("direction")?.map(C::Direction),
             self.addresses("login", Bare::Allowed)?.map(C::Login),
@@ -269,6 +280,7 @@ impl<'a> Reader<'a> {
             None => "detach".to_owned(),
             Some(written) => written.text().unwrap_or_default(),
         };
+
         let action = match word.as_str() {
             "detach" => Action::Detach(Box::new(self.terms()?)),
             "keep" => Action::Keep,
@@ -279,11 +291,13 @@ impl<'a> Reader<'a> {
                 return Err(self.wrong_key("action", allowed));
             }
         };
+
         let useless = match &action {
             Action::Detach(_) => ["text"].iter().find(|key| self.has(key)),
             Action::Keep => TERM_KEYS.iter().chain(&["text"]).find(|key| self.has(key)),
             _ => TERM_KEYS.iter().find(|key| self.has(key)),
         };
+
         match useless {
             None => Ok(action),
             Some(key) => {
@@ -303,7 +317,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Mail servers pass a reply on as ASCII (RFC 5321, section 4.2).
+    /// Returns the text of the reply: mail servers pass it on as ASCII (RFC 5321, section 4.2).
     fn text(&self, default: &str) -> Result<String, Place> {
         let Some(written) = self.get("text")? else {
             return Ok(default.to_owned());
@@ -381,7 +395,7 @@ impl<'a> Reader<'a> {
             .map_err(|error| self.bad_pattern(key, &error))
     }
 
-    /// Patterns for addresses, with what stands in their files.
+    /// Parses patterns for addresses, and reads their files.
     fn addresses(&self, key: &str, bare: Bare) -> Result<Option<AddressPatterns>, Place> {
         let Some(texts) = self.texts(key)? else {
             return Ok(None);
@@ -402,7 +416,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A value by its codec.
+    /// Parses a value with its codec.
     fn value<C: Codec>(&self, key: &str) -> Result<Option<C::Value>, Place> {
         let Some(written) = self.get(key)? else {
             return Ok(None);
@@ -434,7 +448,7 @@ impl<'a> Reader<'a> {
         Some((found.span().start, value))
     }
 
-    /// The rule as a table again.
+    /// Converts the rule back to a table.
     fn written(&self) -> Result<toml::Table, Place> {
         let mut table = toml::Table::new();
         for key in KEYS {
@@ -484,7 +498,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A scalar or a list; `None` for anything else.
+/// Converts a scalar or a list; `None` for anything else.
 fn written(value: &DeValue<'_>) -> Option<Written> {
     Some(match value {
         DeValue::String(text) => Written::Text(text.to_string()),
@@ -504,7 +518,7 @@ fn written(value: &DeValue<'_>) -> Option<Written> {
     })
 }
 
-/// As the admin wrote it, in quotes.
+/// Formats a value as the admin wrote it, in quotes.
 fn shown(value: &DeValue<'_>) -> String {
     match value {
         DeValue::String(text) => format!("{text:?}"),

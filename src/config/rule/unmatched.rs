@@ -1,10 +1,10 @@
-//! Patterns that no attachment can match, as they are written, and what was meant.
+//! Detects patterns that no attachment can match, and suggests what was meant.
 //!
-//! Only what is certain is told: a regular expression never is.
+//! Only certain cases are reported: a regular expression never is.
 
 use std::borrow::Cow;
 
-/// The first parts of media types (RFC 6838, section 4.2).
+/// Top-level media types (RFC 6838, section 4.2).
 const TOP_LEVEL_TYPES: [&str; 10] = [
     "application",
     "audio",
@@ -18,7 +18,7 @@ const TOP_LEVEL_TYPES: [&str; 10] = [
     "video",
 ];
 
-/// Media types of files that people know by the end of their names.
+/// Media types of files that people know by their extension.
 const BY_EXTENSION: [(&str, &str); 22] = [
     ("7z", "application/x-7z-compressed"),
     ("csv", "text/csv"),
@@ -50,7 +50,7 @@ const BY_EXTENSION: [(&str, &str); 22] = [
     ("zip", "application/zip"),
 ];
 
-/// Says what was meant by a pattern that nothing can match; `None` when something can.
+/// Returns advice for a pattern that nothing can match; `None` if something can.
 pub(super) fn meant(key: &str, pattern: &str) -> Option<String> {
     if pattern.starts_with('/') {
         return None;
@@ -71,9 +71,11 @@ fn media_type(pattern: &str) -> Option<String> {
             "has a parameter, and is compared without: write \"{name}\""
         ));
     }
+
     if pattern.contains(['/', '*', '?', '[', '\\']) {
         return None;
     }
+
     let word = pattern.trim_start_matches('.').to_lowercase();
     let meant = BY_EXTENSION.iter().find(|(known, _)| *known == word);
     let write: Cow<'_, str> = if let Some((_, name)) = meant {
@@ -83,10 +85,11 @@ fn media_type(pattern: &str) -> Option<String> {
     } else {
         "write one such as \"application/pdf\", or extension = \"pdf\"".into()
     };
+
     Some(format!("is no media type, which has a slash: {write}"))
 }
 
-/// A type by which no file is known from its first bytes.
+/// Detects a type that the first bytes of no file show.
 fn content(pattern: &str) -> Option<String> {
     let word = pattern.to_lowercase();
     let is_known = word == "application/octet-stream" || infer::is_mime_supported(&word);
@@ -102,9 +105,11 @@ fn extension(pattern: &str) -> Option<String> {
     if pattern.contains('/') {
         return Some(format!("is a media type: write type = \"{pattern}\""));
     }
+
     if pattern.contains(['[', '\\']) {
         return None;
     }
+
     if pattern.contains([',', ';']) && !pattern.contains('{') {
         let words = pattern
             .split([',', ';', ' '])
@@ -114,10 +119,12 @@ fn extension(pattern: &str) -> Option<String> {
             .collect();
         return Some(format!("must be a list: [{}]", listed.join(", ")));
     }
+
     let (stem, last) = pattern.rsplit_once('.')?;
     if stem.contains('{') {
         return None;
     }
+
     let whole = if stem.trim_matches('*').is_empty() {
         String::new()
     } else {
@@ -126,12 +133,13 @@ fn extension(pattern: &str) -> Option<String> {
             pattern.trim_start_matches(['*', '.'])
         )
     };
+
     Some(format!(
         "has a dot, and an extension is what follows the last one: write \"{last}\"{whole}"
     ))
 }
 
-/// A truth between quotes would be the name of a list.
+/// Detects a boolean in quotes, which would be the name of a list.
 fn flag(pattern: &str) -> Option<String> {
     match pattern.to_lowercase().as_str() {
         "true" | "yes" | "oui" => Some("is a name between its quotes: write list = true".into()),
