@@ -1,18 +1,19 @@
-//! Asks Postfix who is meant: extensions of addresses, aliases, and its own lookup tables.
+//! Asks Postfix about the people behind addresses: extensions, aliases, and its own lookup tables.
 //!
-//! `postmap -q` is what asks: it has all drivers, with their passwords and their timeouts, and an
-//! answer is what Postfix itself would get. Nothing is asked as long as no message needs it.
+//! The queries go through `postmap -q`: it has all drivers, with their passwords and their timeouts,
+//! and its answer is what Postfix itself would get. Nothing is asked until a message needs it.
 //!
-//! * `address` – the keys under which an address may stand in a table, in Postfix's order
+//! * `address` – the keys under which a table may list an address, in Postfix's order
 //! * `alias` – an address followed through aliases to the people behind it
 //! * `cache` – the answers of the last minute
-//! * `error` – what went wrong, and what to type
+//! * `error` – failures, with the command to type
 //! * `postmap` – the processes
-//! * `settings` – what Postfix is told about addresses
+//! * `settings` – Postfix's settings about addresses
 //!
-//! All of it is bounded: the time for one message, the processes that run at once, what they may
-//! answer, the answers that are kept, the people behind one address. A message of which something
-//! could not be found out is left alone: who opted out may be among those who are meant.
+//! Everything is bounded: the time for one message, the number of concurrent processes, the size of
+//! their answers, the number of answers kept, the number of people behind one address. If something
+//! about a message cannot be found out, the message is left alone: its people may include one who
+//! opted out.
 
 mod address;
 mod alias;
@@ -40,17 +41,17 @@ use crate::{
     policy::{Known, Lines, Listed, Person},
 };
 
-/// The name that is asked for to see whether a table can be asked (RFC 6761, section 6.4).
+/// The name that is looked up to test a table (RFC 6761, section 6.4).
 const PROBE: &str = "depollueur-probe@probe.invalid";
 
-/// What asks Postfix. Cheap to clone.
+/// Queries to Postfix. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Lookup(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     users: UsersConfig,
-    /// What is asked about recipients, about senders, and about login names.
+    /// Tables to query about recipients, about senders, and about login names.
     recipients: Vec<Table>,
     senders: Vec<Table>,
     logins: Vec<Table>,
@@ -59,12 +60,12 @@ struct Inner {
     /// Domains with settings of their own.
     named_domains: HashSet<String>,
     postmap: Postmap,
-    /// Asked once, when it is needed first.
+    /// Read once, at the first need.
     settings: OnceCell<Settings>,
 }
 
 impl Lookup {
-    /// Makes what asks for a configuration. Asks nothing yet.
+    /// Creates the queries of a configuration. Asks nothing yet.
     pub fn new(config: &Config) -> Self {
         let of_rules = |pick: fn(&Condition) -> Option<&AddressPatterns>| {
             let conditions = config.rule.iter().flat_map(|rule| &rule.conditions);
@@ -75,6 +76,7 @@ impl Lookup {
                 .collect::<Vec<_>>()
         };
         let of_users = config.users.lists().flat_map(UserList::tables);
+
         Self(Arc::new(Inner {
             users: config.users.clone(),
             recipients: [
@@ -101,10 +103,11 @@ impl Lookup {
         }))
     }
 
-    /// Finds out who is meant by the addresses of an envelope.
+    /// Finds the people behind the addresses of an envelope.
     ///
     /// # Errors
-    /// Postfix could not be asked, or not in time; there are too many people behind an address.
+    /// Fails if Postfix could not be asked, or not in time, or if there are too many people behind an
+    /// address.
     pub async fn know(&self, envelope: &Envelope) -> Result<Known, LookupError> {
         let limit = self.0.postmap.timeout();
         match timeout(limit, self.0.know(envelope)).await {
@@ -113,7 +116,7 @@ impl Lookup {
         }
     }
 
-    /// Whether a domain is one of ours. Nothing is, if it cannot be found out.
+    /// Returns true if a domain is one of ours; false if that cannot be found out.
     pub(crate) async fn is_own(&self, domain: &str) -> bool {
         let domain = fold(domain);
         let inner = &self.0;
@@ -129,13 +132,14 @@ impl Lookup {
         self.0.believed(self.0.may_send(login, sender)).await
     }
 
-    /// Tries to ask Postfix for its settings and each of its tables that would be asked; says of each that
-    /// cannot be asked why, and of Postfix's own settings if they cannot be read.
+    /// Queries Postfix for its settings, and each table that would be queried. Returns the error of
+    /// each table that cannot be queried, or of Postfix's own settings if they cannot be read.
     pub async fn probe(&self) -> Vec<LookupError> {
         let settings = match self.0.settings().await {
             Ok(settings) => settings,
             Err(error) => return vec![error],
         };
+
         let inner = &self.0;
         let lists = [
             &inner.recipients,
@@ -147,6 +151,7 @@ impl Lookup {
         let mut tables: Vec<&Table> = lists.into_iter().chain(aliases).flatten().collect();
         tables.sort_unstable();
         tables.dedup();
+
         let (mut errors, names) = (Vec::new(), [PROBE.to_owned()]);
         for table in tables {
             let asked = inner.postmap.ask(table, &names);
@@ -175,11 +180,13 @@ impl Inner {
         let found = alias::people(&self.postmap, settings, &envelope.recipients).await?;
         let leaves = self.leaves(&found.ends).await?;
         let (people, lists) = (found.people, found.lists);
+
         let sender = sender(settings, envelope);
         let recipients: Vec<&String> = people.iter().flatten().collect();
         let senders: Vec<&String> = sender.iter().collect();
         let login = envelope.login.as_deref().map(fold);
         let logins: Vec<&String> = login.iter().collect();
+
         let mut listed = Listed::new();
         self.list(&mut listed, &self.recipients, &recipients)
             .await?;
@@ -187,14 +194,17 @@ impl Inner {
         self.list(&mut listed, &self.logins, &logins).await?;
         self.list(&mut listed, &self.users_tables, &recipients)
             .await?;
+
         if ours {
             let both = [senders, logins].concat();
             self.list(&mut listed, &self.users_tables, &both).await?;
         }
+
         Ok(Known::whole(sender, people, listed).leading(lists, leaves))
     }
 
-    /// What is asked about a sender, in time; else nothing is certain.
+    /// Waits for an answer about a sender; an error or a timeout counts as false, for nothing is
+    /// certain then.
     async fn believed(&self, asked: impl Future<Output = Result<bool, LookupError>>) -> bool {
         let limit = self.postmap.timeout();
         let answer = timeout(limit, asked).await;
@@ -227,7 +237,7 @@ impl Inner {
         Ok(false)
     }
 
-    /// Whether one of these addresses is on another machine.
+    /// Returns true if one of these addresses is on another machine.
     async fn leaves(&self, addresses: &HashSet<String>) -> Result<bool, LookupError> {
         let settings = self.settings().await?;
         let domain = |address: &String| Some(address.rsplit_once('@')?.1.to_owned());
@@ -243,7 +253,7 @@ impl Inner {
         Ok(!others.is_empty())
     }
 
-    /// Asks tables about names.
+    /// Queries tables for names, and adds what they list.
     async fn list(
         &self,
         listed: &mut Listed,
@@ -270,7 +280,7 @@ impl Inner {
     }
 }
 
-/// The names of the sender. What a delimiter is at home says nothing of addresses elsewhere.
+/// Returns the names of the sender. Our own delimiter tells nothing about addresses elsewhere.
 fn sender(settings: &Settings, envelope: &Envelope) -> Person {
     let written = fold(&envelope.sender);
     match envelope.direction {
@@ -279,5 +289,5 @@ fn sender(settings: &Settings, envelope: &Envelope) -> Person {
     }
 }
 
-/// What was answered, by key; what is not there stands in no table.
+/// The answers by key; a key that is not here is in no table.
 type Answers = HashMap<String, String>;

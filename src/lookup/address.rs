@@ -1,15 +1,15 @@
-//! The keys under which an address may stand in a table, in Postfix's order.
+//! The keys under which a table may list an address, in Postfix's order.
 
 use super::settings::Settings;
 use crate::config::Table;
 
-/// An address in lower case, taken apart.
+/// An address in lower case, split into its parts.
 #[derive(Clone, Debug)]
 pub(super) struct Address {
     whole: String,
     local: String,
     domain: Option<String>,
-    /// The local part without its extension, where it has one.
+    /// The local part without its extension, if it has one.
     user: Option<String>,
 }
 
@@ -27,7 +27,7 @@ impl Address {
         }
     }
 
-    /// Whether Postfix delivers it to a user of this machine.
+    /// Returns true if Postfix delivers it to a user of this machine.
     pub(super) fn is_local(&self, settings: &Settings) -> bool {
         self.domain
             .as_ref()
@@ -42,7 +42,7 @@ impl Address {
         &self.local
     }
 
-    /// With its extension, and without.
+    /// Returns the address with its extension, and without.
     pub(super) fn names(&self) -> Vec<String> {
         let mut names = vec![self.whole.clone()];
         names.extend(self.without_extension());
@@ -57,8 +57,8 @@ impl Address {
         })
     }
 
-    /// As Postfix looks it up (virtual(5)): `user+ext@domain`, `user@domain`, for a domain of this
-    /// machine `user+ext` and `user`, then `@domain`.
+    /// Returns the keys in Postfix's order (virtual(5)): `user+ext@domain`, `user@domain`, for a
+    /// domain of this machine `user+ext` and `user`, then `@domain`.
     pub(super) fn keys(&self, settings: &Settings, table: &Table) -> Vec<String> {
         if !table.has_parts() {
             return vec![self.whole.clone()];
@@ -72,14 +72,14 @@ impl Address {
         keys
     }
 
-    /// As local(8) looks it up (aliases(5)).
+    /// Returns the keys in the order of local(8) (aliases(5)).
     pub(super) fn local_keys(&self) -> Vec<String> {
         let mut keys = vec![self.local.clone()];
         keys.extend(self.user.clone());
         keys
     }
 
-    /// The extension that a key of this address left out, with its delimiter.
+    /// Returns the extension that a key of this address left out, with its delimiter.
     pub(super) fn left_out(&self, key: &str) -> &str {
         let is_user = self.user.as_deref() == Some(key.split('@').next().unwrap_or(key));
         match &self.user {
@@ -89,7 +89,7 @@ impl Address {
     }
 }
 
-/// Splits a local part as Postfix does (split_addr): not at its first byte, not at all for the names
+/// Splits a local part as Postfix does (split_addr): not at its first byte, and not at all for names
 /// that mean a role.
 pub(super) fn split<'a>(local: &'a str, delimiter: &str) -> Option<(&'a str, &'a str)> {
     if delimiter.is_empty() || ["postmaster", "mailer-daemon", "double-bounce"].contains(&local) {
@@ -103,7 +103,7 @@ pub(super) fn split<'a>(local: &'a str, delimiter: &str) -> Option<(&'a str, &'a
     (at > 0).then(|| (&local[..at], &local[at..]))
 }
 
-/// What a line of `postmap -q -` can ask for.
+/// Returns true if a line of `postmap -q -` can ask for this key.
 pub(super) fn is_key(key: &str) -> bool {
     !key.is_empty() && key != "@" && key.len() <= 320 && !key.chars().any(char::is_control)
 }

@@ -1,4 +1,4 @@
-//! Addresses followed through aliases to the people behind them.
+//! Follows addresses through aliases to the people behind them.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,14 +8,14 @@ use crate::{
     policy::Person,
 };
 
-/// How many people may stand behind the recipients of a message. Postfix follows as many
+/// Maximum number of people behind the recipients of a message. Postfix follows as many
 /// (`virtual_alias_expansion_limit`).
 const PEOPLE_MAX: usize = 1000;
 
-/// How often an alias may lead to another one.
+/// Maximum number of aliases in a chain.
 const DEPTH_MAX: usize = 20;
 
-/// A way from a recipient to somebody, as far as it was followed.
+/// A way from a recipient to a person, as far as it was followed.
 #[derive(Clone)]
 struct Way {
     names: Person,
@@ -23,10 +23,10 @@ struct Way {
     end: String,
 }
 
-/// Where aliases lead.
+/// The result of following aliases.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// Everybody who is meant, with all names on the way to him.
+    /// Everybody who is meant, with all names on the way to that person.
     pub(super) people: Vec<Person>,
     /// The addresses that lead to a list manager.
     pub(super) lists: HashSet<String>,
@@ -34,8 +34,8 @@ pub(super) struct Found {
     pub(super) ends: HashSet<String>,
 }
 
-/// Programs of list managers, as aliases name them, and by what the address of the list is known among those of its
-/// owners, its robot and its bounces.
+/// Programs of list managers, as aliases name them, with the text that tells the list's address from
+/// those of its owners, its robot and its bounces.
 const LIST_PROGRAMS: [(&str, &str); 7] = [
     ("sympa", "/queue"),
     ("mailman", " post "),
@@ -46,7 +46,7 @@ const LIST_PROGRAMS: [(&str, &str); 7] = [
     ("listserv", ""),
 ];
 
-/// Follows these recipients to everybody who is meant.
+/// Follows these recipients to all the people who are meant.
 pub(super) async fn people(
     postmap: &Postmap,
     settings: &Settings,
@@ -59,13 +59,16 @@ pub(super) async fn people(
             end,
         }
     };
+
     let mut open: Vec<Way> = recipients.iter().map(begin).collect();
     let mut found = Found::default();
+
     for _ in 0..DEPTH_MAX {
         let ends: HashSet<&str> = open.iter().map(|way| way.end.as_str()).collect();
         let ends: Vec<&str> = ends.into_iter().filter(|end| !end.is_empty()).collect();
         let targets = targets(postmap, settings, &ends, &mut found.lists).await?;
         let mut further = Vec::new();
+
         for way in open {
             match targets.get(&way.end) {
                 Some(targets) => {
@@ -78,11 +81,13 @@ pub(super) async fn people(
                     found.people.push(way.names);
                 }
             }
-            // What a message is sent to is bounded elsewhere: this is about what aliases make of it.
+
+            // The number of recipients is bounded elsewhere: this limits what aliases make of them.
             if found.people.len() + further.len() > PEOPLE_MAX + recipients.len() {
                 return Err(LookupError::People(PEOPLE_MAX));
             }
         }
+
         if further.is_empty() {
             return Ok(found);
         }
@@ -91,7 +96,7 @@ pub(super) async fn people(
     Err(LookupError::Depth(DEPTH_MAX))
 }
 
-/// The ways on from the end of one. Who is his own alias is at its end.
+/// Returns the ways that go on from the end of `way`. An alias that leads to itself is an end.
 fn go_on(settings: &Settings, way: &Way, targets: &[Person], people: &mut Vec<Person>) -> Vec<Way> {
     let mut further = Vec::new();
     for target in targets {
@@ -99,6 +104,7 @@ fn go_on(settings: &Settings, way: &Way, targets: &[Person], people: &mut Vec<Pe
             people.push(way.names.clone());
             continue;
         };
+
         let mut names = way.names.clone();
         for name in target
             .iter()
@@ -116,7 +122,7 @@ fn go_on(settings: &Settings, way: &Way, targets: &[Person], people: &mut Vec<Pe
     further
 }
 
-/// Where aliases lead from these addresses: to others, each with the names that it has.
+/// Returns the targets of the aliases at these addresses, each with the names that it has.
 async fn targets(
     postmap: &Postmap,
     settings: &Settings,
@@ -127,6 +133,7 @@ async fn targets(
     let all: Vec<Address> = addresses.iter().map(parted).collect();
     let keys = |address: &Address, table: &Table| address.keys(settings, table);
     let mut found = first_found(postmap, &settings.aliases, &all, keys).await?;
+
     let is_left = |address: &&Address| {
         address.is_local(settings) && !found.contains_key(address.names()[0].as_str())
     };
@@ -134,6 +141,7 @@ async fn targets(
     let keys = |address: &Address, _: &Table| address.local_keys();
     let local = first_found(postmap, &settings.local_aliases, &left, keys).await?;
     found.extend(local);
+
     let mut targets = HashMap::new();
     for address in &all {
         let whole = address.names().swap_remove(0);
@@ -147,10 +155,11 @@ async fn targets(
             }
         }
     }
+
     Ok(targets)
 }
 
-/// For each address the first of its keys that stands in one of the tables, with its value.
+/// Returns, for each address, the first of its keys that one of the tables has, with its value.
 async fn first_found(
     postmap: &Postmap,
     tables: &[Table],
@@ -164,6 +173,7 @@ async fn first_found(
             .flat_map(|address| keys(address, table))
             .collect();
         let answers = postmap.ask(table, &asked).await?;
+
         for address in addresses {
             let keys = keys(address, table);
             let mut ranked = keys.iter().enumerate();
@@ -171,21 +181,23 @@ async fn first_found(
             let Some((rank, key, value)) = first else {
                 continue;
             };
+
             let whole = address.names().swap_remove(0);
-            // An earlier key counts before an earlier table.
+            // An earlier key precedes an earlier table.
             let is_better = found.get(&whole).is_none_or(|(known, ..)| rank < *known);
             if is_better {
                 found.insert(whole, (rank, key.clone(), value.clone()));
             }
         }
     }
+
     Ok(found
         .into_iter()
         .map(|(address, (_, key, value))| (address, (key, value)))
         .collect())
 }
 
-/// The addresses in a value of a table.
+/// Returns the addresses in a value of a table.
 fn read(settings: &Settings, address: &Address, key: &str, value: &str) -> Vec<Person> {
     let extension = address.left_out(key);
     let targets = split(value);
@@ -195,22 +207,24 @@ fn read(settings: &Settings, address: &Address, key: &str, value: &str) -> Vec<P
         .collect()
 }
 
-/// One of them; `None` for what is no address: a file, a program, a list in a file.
+/// Returns one target; `None` if it is not an address but a file, a program, or a list in a file.
 fn person(settings: &Settings, address: &Address, extension: &str, target: &str) -> Option<Person> {
     let target = fold(target.trim_start_matches('\\'));
     if target.is_empty() || target.starts_with(['|', '/', ':', '"']) {
         return None;
     }
+
     let (local, domain) = match target.rsplit_once('@') {
         // A whole domain is an alias of another one.
         Some(("", domain)) => (address.local().to_owned(), Some(domain.to_owned())),
-        // Postfix hands the extension on (propagate_unmatched_extensions).
+        // Postfix appends the extension (propagate_unmatched_extensions).
         Some((local, domain)) => (format!("{local}{extension}"), Some(domain.to_owned())),
         None => (format!("{target}{extension}"), None),
     };
+
     Some(match domain {
         Some(domain) => vec![format!("{local}@{domain}")],
-        // A name alone is one of this machine, whatever its users write behind the "@".
+        // A name alone is one of this machine, whatever domain its users write.
         None => {
             let here = address.domain().filter(|_| address.is_local(settings));
             let domains = here.into_iter().chain([settings.origin.as_str()]);
@@ -225,7 +239,7 @@ fn person(settings: &Settings, address: &Address, extension: &str, target: &str)
     .filter(|names| !names.is_empty())
 }
 
-/// Parts a list of addresses at commas and blanks, but not within quotes.
+/// Splits a list of addresses at commas and blanks, but not within quotes.
 fn split(value: &str) -> Vec<String> {
     let (mut words, mut quoted) = (vec![String::new()], false);
     for sign in value.chars() {
@@ -236,11 +250,13 @@ fn split(value: &str) -> Vec<String> {
             _ => words.push(String::new()),
         }
     }
+
     let bare = |word: String| {
         word.trim_start_matches('<')
             .trim_end_matches('>')
             .to_owned()
     };
+
     words
         .into_iter()
         .map(bare)
@@ -248,7 +264,7 @@ fn split(value: &str) -> Vec<String> {
         .collect()
 }
 
-/// Whether a target is the command by which a list manager takes what goes to a list.
+/// Returns true if a target is the command by which a list manager accepts mail to a list.
 fn is_list_manager(target: &str) -> bool {
     let command = target.trim_start_matches('"').trim_start();
     let is_program = |(name, post): &(&str, &str)| command.contains(name) && command.contains(post);

@@ -1,5 +1,5 @@
-//! The answers of the last moments. Two generations: when the young one is half of what may be kept, it
-//! becomes the old one, and what nobody asked for since then is gone.
+//! The answers of the last moments, in two generations: when the young one holds half of the limit,
+//! it becomes the old one, and answers that nobody asked for since then are dropped.
 
 use std::{
     collections::HashMap,
@@ -8,7 +8,7 @@ use std::{
 
 use crate::config::Table;
 
-/// Answers, also that there is none.
+/// Recent answers, including negative ones.
 #[derive(Debug)]
 pub(super) struct Cache {
     life: Duration,
@@ -29,7 +29,7 @@ impl Cache {
         }
     }
 
-    /// What was answered not too long ago.
+    /// Returns an answer that is recent enough.
     pub(super) fn get(&mut self, table: &Table, key: &str, now: Instant) -> Option<Option<String>> {
         let place = (table.clone(), key.to_owned());
         if let Some((answer, since)) = self.young.get(&place) {

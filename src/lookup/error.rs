@@ -1,10 +1,10 @@
-//! What went wrong with a lookup, and what to type.
+//! The errors of lookups, with the commands to type.
 
 use std::time::Duration;
 
 use crate::config::Table;
 
-/// Why it could not be found out who is meant.
+/// The reason why the people behind an address could not be found.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LookupError {
     /// A program of Postfix could not be run.
@@ -12,9 +12,9 @@ pub enum LookupError {
         "could not run {program}: {reason}: install Postfix, or set users.alias_maps = [] and users.recipient_delimiter = \"\""
     )]
     Program {
-        /// Which one.
+        /// The program.
         program: String,
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// Postfix could not be asked for its settings.
@@ -23,7 +23,7 @@ pub enum LookupError {
     /// A table could not be asked.
     #[error("could not look up \"{table}\": {reason}{}", advice(table, reason))]
     Table {
-        /// Which one.
+        /// The table.
         table: Table,
         /// The last words of `postmap`.
         reason: String,
@@ -37,16 +37,17 @@ pub enum LookupError {
     /// Aliases lead to more people than are followed.
     #[error("more than {0} people stand behind the recipients")]
     People(usize),
-    /// Aliases lead to aliases, too often.
+    /// Aliases lead to aliases too many times.
     #[error("aliases lead to aliases more than {0} times")]
     Depth(usize),
 }
 
-/// What to type for what `postmap` said.
+/// Returns the command to type for a complaint of `postmap`.
 fn advice(table: &Table, reason: &str) -> String {
     let direct = table.direct();
     let (kind, name) = direct.split_once(':').unwrap_or((direct, ""));
     let has = |words: &[&str]| words.iter().any(|word| reason.contains(word));
+
     if has(&["Permission denied"]) {
         ": the daemon must be able to read it: adduser depollueur postfix, then systemctl restart depollueur".into()
     } else if has(&["unsupported dictionary type"]) {

@@ -19,14 +19,14 @@ use tokio::{
 use super::{Answers, LookupError, address::is_key, cache::Cache};
 use crate::config::{LookupConfig, Table};
 
-/// What one process may answer, in bytes.
+/// Maximum size of one process's answer, in bytes.
 const ANSWER_BYTES_MAX: u64 = 4 << 20;
 
-/// What is read of its complaints, in bytes.
+/// Maximum size of its complaints that is read, in bytes.
 const COMPLAINT_BYTES_MAX: u64 = 64 << 10;
 
-/// For how long a table that failed is not asked again, so that a database which is down holds up one message
-/// and not each.
+/// Time for which a table that failed is not queried again, so that a database that is down holds up
+/// one message and not each.
 const FAILURE_LIFE: Duration = Duration::from_secs(5);
 
 /// Runs the programs of Postfix, a few at once.
@@ -39,7 +39,7 @@ pub(super) struct Postmap {
     failures: Mutex<HashMap<Table, (LookupError, Instant)>>,
 }
 
-/// What a process left.
+/// The result of a process.
 struct Said {
     ok: bool,
     answer: String,
@@ -60,15 +60,15 @@ impl Postmap {
         }
     }
 
-    /// How long a message may wait for all of its answers.
+    /// Returns the time that a message may wait for all of its answers.
     pub(super) fn timeout(&self) -> Duration {
         self.timeout
     }
 
-    /// Asks a table for keys.
+    /// Looks up keys in a table.
     ///
     /// # Errors
-    /// It could not be asked; what stands for none of the keys is no error.
+    /// Fails if the table could not be queried; keys that it does not have are no error.
     pub(super) async fn ask(&self, table: &Table, keys: &[String]) -> Result<Answers, LookupError> {
         let (mut answers, asked) = self.remembered(table, keys);
         if asked.is_empty() {
@@ -77,6 +77,7 @@ impl Postmap {
         if let Some(error) = self.failure(table) {
             return Err(error);
         }
+
         match self.query(table, &asked).await {
             Ok(found) => {
                 self.remember(table, asked, &found);
@@ -91,7 +92,7 @@ impl Postmap {
         }
     }
 
-    /// What is known, and what is left to be asked, each key once.
+    /// Returns the known answers, and the keys left to ask for, each once.
     fn remembered(&self, table: &Table, keys: &[String]) -> (Answers, Vec<String>) {
         let (mut answers, mut asked) = (Answers::new(), Vec::new());
         let mut cache = lock(&self.cache);
@@ -129,7 +130,7 @@ impl Postmap {
         let said = self
             .run("postmap", &["-q", "-", table.direct()], lines)
             .await?;
-        // "Not found" is status 1 without a word; so is nothing else.
+        // Postmap's "not found" is status 1 without a word, and nothing else is.
         if !said.ok
             && let Some(reason) = fatal(&said.complaint)
         {
@@ -139,8 +140,8 @@ impl Postmap {
         Ok(read(&said.answer, keys))
     }
 
-    /// Asks `postconf` for parameters, with those in their values expanded; `None` where there is no
-    /// Postfix.
+    /// Asks `postconf` for parameters, with the parameters in their values expanded; `None` if there
+    /// is no Postfix.
     pub(super) async fn parameters(&self, names: &[&str]) -> Result<Option<Answers>, LookupError> {
         let said = match self
             .run("postconf", &[&["-x"], names].concat(), String::new())
@@ -149,6 +150,7 @@ impl Postmap {
             Err(LookupError::Program { .. }) => return Ok(None),
             said => said?,
         };
+
         if !said.ok {
             let reason = fatal(&said.complaint).unwrap_or_else(|| "postconf failed".into());
             return match is_not_set_up(&reason) {
@@ -156,6 +158,7 @@ impl Postmap {
                 false => Err(LookupError::Settings(reason)),
             };
         }
+
         let pair = |line: &str| {
             let (name, value) = line.split_once('=')?;
             Some((name.trim().to_owned(), value.trim().to_owned()))
@@ -173,22 +176,26 @@ impl Postmap {
             program: name.to_owned(),
             reason: error.to_string(),
         };
-        // It is never closed.
+
+        // The semaphore is never closed, so this cannot fail.
         let _turn = self.processes.acquire().await;
         let mut child = self.command(name, arguments).spawn().map_err(failed)?;
+
         let stdin = child.stdin.take();
         let write = async {
             if let Some(mut stdin) = stdin {
-                // Who does not read to the end says why in another way.
+                // A program that does not read to the end gives its reason in another way.
                 let _ = stdin.write_all(input.as_bytes()).await;
             }
         };
+
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let ((), answer, complaint) = tokio::join!(
             write,
             text(stdout, ANSWER_BYTES_MAX),
             text(stderr, COMPLAINT_BYTES_MAX)
         );
+
         let (answer, complaint) = (answer.map_err(failed)?, complaint.map_err(failed)?);
         let ok = child.wait().await.map_err(failed)?.success();
         Ok(Said {
@@ -198,7 +205,8 @@ impl Postmap {
         })
     }
 
-    /// Nothing of our environment is its business, and it does not outlive who waits for it.
+    /// Builds a command that inherits nothing of our environment, and does not outlive the task that
+    /// waits for it.
     fn command(&self, name: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(program(name));
         if let Some(directory) = &self.config {
@@ -218,7 +226,8 @@ impl Postmap {
     }
 }
 
-/// All that comes, up to a bound; one that says more is killed with the one who waits.
+/// Reads all output up to a limit; a program that exceeds it is killed along with the task that waits
+/// for it.
 async fn text(from: Option<impl AsyncRead + Unpin>, bytes_max: u64) -> io::Result<String> {
     let mut bytes = Vec::new();
     if let Some(from) = from {
@@ -232,7 +241,7 @@ async fn text(from: Option<impl AsyncRead + Unpin>, bytes_max: u64) -> io::Resul
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// The values of keys that were asked for: a line each, with a tab between.
+/// Parses the values of the keys that were asked for: one line each, key and value separated by a tab.
 fn read(answer: &str, keys: &[String]) -> Answers {
     let pair = |line: &str| {
         let (key, value) = line.split_once('\t')?;
@@ -244,7 +253,7 @@ fn read(answer: &str, keys: &[String]) -> Answers {
     answer.lines().filter_map(pair).collect()
 }
 
-/// Why a program of Postfix gave up, without its name.
+/// Returns the reason why a program of Postfix gave up, without the program's name.
 fn fatal(complaint: &str) -> Option<String> {
     let reason = |line: &str| {
         let marks = ["fatal: ", "panic: ", "error: "];
@@ -254,12 +263,12 @@ fn fatal(complaint: &str) -> Option<String> {
     complaint.lines().rev().find_map(reason)
 }
 
-/// Whether Postfix's programs are installed, and it was never given a configuration: it cannot run then.
+/// Returns true if Postfix is installed, but was never configured: its programs cannot run then.
 fn is_not_set_up(reason: &str) -> bool {
     reason.starts_with("open ") && reason.ends_with("main.cf: No such file or directory")
 }
 
-/// A service's search path may lack the directory of Postfix's commands.
+/// Returns the path of a program of Postfix: a service's search path may lack its directory.
 fn program(name: &str) -> PathBuf {
     let usual = Path::new("/usr/sbin").join(name);
     if usual.exists() { usual } else { name.into() }

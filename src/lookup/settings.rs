@@ -1,38 +1,38 @@
-//! What Postfix is told about addresses: asked once, from `postconf`.
+//! Postfix's settings about addresses, read once from `postconf`.
 
 use std::{collections::HashSet, fs};
 
 use super::{LookupError, postmap::Postmap};
 use crate::config::{AliasMaps, RecipientDelimiter, Table, UsersConfig, fold};
 
-/// What addresses mean on this machine.
+/// The meaning of addresses on this machine.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Settings {
-    /// Any of these signs ends a user's name; none when empty.
+    /// Any of these signs ends a user's name; none does if empty.
     pub(super) delimiter: String,
     /// Domains whose users are those of this machine.
     pub(super) local_domains: HashSet<String>,
-    /// Other domains of this mail server, and the tables in which they stand.
+    /// Other domains of this mail server, and the tables that list them.
     pub(super) other_domains: HashSet<String>,
     pub(super) domain_tables: Vec<Table>,
-    /// What is put behind an address without a domain.
+    /// The domain appended to an address without one.
     pub(super) origin: String,
-    /// Where whole addresses are rewritten.
+    /// Tables that rewrite whole addresses.
     pub(super) aliases: Vec<Table>,
     /// Who may send as whom.
     pub(super) login_maps: Vec<Table>,
-    /// Where local users are.
+    /// Tables of the aliases of local users.
     pub(super) local_aliases: Vec<Table>,
 }
 
-/// In the order in which Postfix asks them.
+/// The parameters with tables of aliases, in the order in which Postfix queries them.
 const ALIASES: [&str; 3] = [
     "recipient_canonical_maps",
     "canonical_maps",
     "virtual_alias_maps",
 ];
 
-/// Domains that are ours besides those of this machine's users.
+/// The parameters with domains that are ours besides those of this machine's users.
 const DOMAINS: [&str; 3] = [
     "virtual_mailbox_domains",
     "virtual_alias_domains",
@@ -53,13 +53,14 @@ const NAMES: [&str; 11] = [
     "smtpd_sender_login_maps",
 ];
 
-/// Asks Postfix. Without one on this machine there are no aliases and no extensions but those that
-/// the configuration names.
+/// Reads the settings. Without a Postfix on this machine, only the aliases and extensions that the
+/// configuration names exist.
 pub(super) async fn read(postmap: &Postmap, users: &UsersConfig) -> Result<Settings, LookupError> {
     let parameters = postmap.parameters(&NAMES).await?;
     let wants_postfix = users.alias_maps.contains(&AliasMaps::Postfix);
     let parameters = parameters.unwrap_or_default();
     let get = |name: &str| parameters.get(name).map_or("", String::as_str);
+
     let mut settings = Settings {
         delimiter: match &users.recipient_delimiter {
             RecipientDelimiter::Postfix => get("recipient_delimiter").to_owned(),
@@ -68,9 +69,11 @@ pub(super) async fn read(postmap: &Postmap, users: &UsersConfig) -> Result<Setti
         origin: origin(get("myorigin")),
         ..Settings::default()
     };
+
     let domains = words(get("mydestination")).into_iter();
     let is_name = |word: &String| !word.contains([':', '/', '!', '$']);
     settings.local_domains = domains.filter(is_name).map(|word| fold(&word)).collect();
+
     for word in DOMAINS.iter().flat_map(|name| words(get(name))) {
         match Table::new(word.trim_start_matches("proxy:")) {
             Some(_) => settings.domain_tables.push(Table::of_postfix(&word)),
@@ -80,10 +83,13 @@ pub(super) async fn read(postmap: &Postmap, users: &UsersConfig) -> Result<Setti
             None => {}
         }
     }
+
     let maps = words(get("smtpd_sender_login_maps"));
     settings.login_maps = maps.iter().map(|name| Table::of_postfix(name)).collect();
+    // Without Postfix the origin is empty, and an empty name is no domain.
     settings.local_domains.insert(settings.origin.clone());
     settings.local_domains.remove("");
+
     for maps in &users.alias_maps {
         match maps {
             AliasMaps::Table(table) => settings.aliases.push(table.clone()),
@@ -95,6 +101,7 @@ pub(super) async fn read(postmap: &Postmap, users: &UsersConfig) -> Result<Setti
             }
         }
     }
+
     if wants_postfix {
         let names = words(get("alias_maps")).into_iter();
         // NIS without a domain is Postfix's own default, and there is nothing behind it.
@@ -105,7 +112,7 @@ pub(super) async fn read(postmap: &Postmap, users: &UsersConfig) -> Result<Setti
     Ok(settings)
 }
 
-/// `myorigin` may be the name of a file.
+/// Returns the domain of `myorigin`, which may be the name of a file.
 fn origin(value: &str) -> String {
     let from_file = || fs::read_to_string(value).unwrap_or_default();
     let text = if value.starts_with('/') {
@@ -116,7 +123,7 @@ fn origin(value: &str) -> String {
     fold(text.lines().next().unwrap_or_default().trim())
 }
 
-/// The words of a list of Postfix: blanks and commas part them, but not within braces.
+/// Splits a list of Postfix at blanks and commas, but not within braces.
 pub(super) fn words(list: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut depth = 0_usize;
