@@ -1,22 +1,22 @@
-//! `depollueur doctor`: looks at the living system and says what to type.
+//! `depollueur doctor`: examines the running system and prints the commands that mend it.
 //!
-//! Each check is a finding with a name that stays, a level, and the lines that mend it. Nothing is
-//! changed but this: a small package is put into the drop, fetched, and taken out again.
+//! Each check is a finding with a stable name, a level, and the lines that mend it. Nothing is
+//! changed, with one exception: a small package is put into the drop, fetched, and taken out again.
 //!
-//! * `postfix` – what Postfix is told to do
+//! * `postfix` – the configuration of Postfix
 //! * `entry` – the milters in its lists
-//! * `listing`, `order` – where we stand in them; `others` – what the other milters are told
+//! * `listing`, `order` – our place in these lists; `others` – the configuration of the other milters
 //! * `filter` – content filters, which bring mail back; `silence` – services that ask no milter
-//! * `settings` – its other settings that matter to us
-//! * `lookups` – whether Postfix can be asked who is meant
+//! * `settings` – further settings of Postfix that matter to us
+//! * `lookups` – queries to Postfix about recipients
 //! * `socket` – the way to the milter
-//! * `system` – files, disk, clock; `owners` – whose the files below the drop are
-//! * `units` – service and socket, and whether the daemon runs with what its file says
+//! * `system` – files, disk, clock; `owners` – ownership of the files in the drop
+//! * `units` – service and socket, and the configuration of the running daemon
 //! * `web` – the way of a reader of mail; `deposit` – the test package
-//! * `links` – where links lead
-//! * `scan` – whether clamd scans
-//! * `abuse` – where readers' reports go
-//! * `report` – the findings; `quick` – in one line, for a monitoring system
+//! * `links` – the address in links
+//! * `scan` – the virus scanner clamd
+//! * `abuse` – the way of readers' reports
+//! * `report` – the findings; `quick` – one line for a monitoring system
 
 mod abuse;
 mod deposit;
@@ -62,9 +62,9 @@ use super::{
 };
 use crate::config::{Config, DEFAULT_FILE, MilterAddress};
 
-/// Something should be looked at.
+/// Exit status: something should be looked at.
 const WARNINGS: u8 = 1;
-/// Something does not work, or endangers mail.
+/// Exit status: something does not work, or endangers mail.
 const ERRORS: u8 = 2;
 
 #[derive(Args, Debug)]
@@ -92,26 +92,30 @@ pub(super) struct Options {
     deposit: bool,
 }
 
-/// Looks at everything and prints the findings.
+/// Examines everything and prints the findings.
 pub(super) fn run(mut options: Options) -> Result<(), Failure> {
     options.config = options.config.absolute();
     if options.quick {
         return quick::run(&options);
     }
+
     let config = options.config.clone().load_written()?;
     if options.deposit {
         return deposit::serve(&config);
     }
+
     let report = examine(&options, &config)?;
     let text = if options.json {
         report.to_json()
     } else {
         report.to_string()
     };
+
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())
         .and_then(|()| out.flush())
         .map_err(|error| Failure::output(&error))?;
+
     match report.worst() {
         Level::Ok | Level::Unknown => Ok(()),
         Level::Warning => Err(Failure::silent(WARNINGS)),
@@ -129,7 +133,8 @@ fn examine(options: &Options, config: &Config) -> Result<Report, Failure> {
             ["depollueur unplug".to_owned(), "depollueur plug".to_owned()],
         );
     }
-    // First: what is typed for the rest does not help while a unit cannot be started.
+
+    // Units come first: no other fix helps while a unit cannot be started.
     units::check(&mut report, config, file.as_deref());
     match Postfix::read(options.postfix_config.as_deref()) {
         Ok(postfix) => check_postfix(&mut report, &postfix, config, options.quick),
@@ -138,7 +143,9 @@ fn examine(options: &Options, config: &Config) -> Result<Report, Failure> {
             socket::check_listener(&mut report, config, options.quick);
         }
     }
-    // Another file is that of no service; and a monitoring system asks often, with a line in the journal each time.
+
+    // Only the usual file is that of a service; and a monitoring system asks often, each time with a
+    // line in the journal.
     let is_usual = file.as_deref() == Some(Path::new(DEFAULT_FILE));
     let service = (is_usual && !options.quick).then(|| Unit::read(SERVICE));
     lookups::check(
@@ -149,6 +156,7 @@ fn examine(options: &Options, config: &Config) -> Result<Report, Failure> {
     );
     system::check(&mut report, config, file.as_deref());
     links::check(&mut report, config);
+
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -173,7 +181,7 @@ fn check_postfix(report: &mut Report, postfix: &Postfix, config: &Config, is_qui
     socket::check(report, postfix, config, is_quick);
 }
 
-/// An address, with the usual port of the URL when none is given.
+/// Parses an IP address; without a port, 0 stands for the usual port of the URL.
 fn address(text: &str) -> Result<SocketAddr, String> {
     let with_port = text.parse().ok();
     let alone = || text.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, 0));
@@ -182,24 +190,24 @@ fn address(text: &str) -> Result<SocketAddr, String> {
         .ok_or_else(|| format!("{text:?} is no IP address, with or without a port"))
 }
 
-/// Speaks the beginning of the milter protocol with whoever listens there.
+/// Opens a milter negotiation with the listener at this address.
 ///
 /// # Errors
-/// Nobody does, or it is no milter.
+/// Fails if nobody listens there, or the listener is no milter.
 pub(super) fn milter_answers(address: &MilterAddress) -> io::Result<()> {
     socket::negotiates(address)
 }
 
-/// How the milter is plugged into the Postfix of this machine.
+/// The state of the milter's connection to the Postfix of this machine.
 #[derive(Debug)]
 pub(super) struct Plugs {
-    /// There is a Postfix.
+    /// True if there is a Postfix.
     pub(super) is_there: bool,
-    /// Where the milter must listen for a Postfix that runs in a chroot.
+    /// The address at which the milter must listen for a Postfix that runs in a chroot.
     pub(super) listen: Option<String>,
 }
 
-/// Looks at the Postfix that is there, if one is.
+/// Examines the Postfix of this machine, if there is one.
 pub(super) fn plugs(postfix_config: Option<&Path>) -> Plugs {
     let postfix = Postfix::read(postfix_config).ok();
     let usual = Config::default().milter.listen;
@@ -214,9 +222,9 @@ pub(super) fn plugs(postfix_config: Option<&Path>) -> Plugs {
 }
 
 impl Plugs {
-    /// The lines to type: the daemon first, then the way into Postfix.
+    /// Returns the lines to type: the daemon first, then its entry into Postfix.
     pub(super) fn lines(&self) -> Vec<String> {
-        // Started anew, for what runs may run with another configuration.
+        // Restarted, since the running daemon may have another configuration.
         let start: &[&str] = if self.listen.is_some() {
             &[
                 "systemctl enable depollueur.socket depollueur.service",

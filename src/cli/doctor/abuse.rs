@@ -1,4 +1,4 @@
-//! Where readers' reports go: whether anybody is told, and whether the mail server takes what tells.
+//! Checks readers' reports: that somebody receives them, and that the mail server accepts them.
 
 use std::net::{IpAddr, ToSocketAddrs as _};
 
@@ -11,17 +11,18 @@ use crate::{
     mailer::Mailer,
 };
 
-/// What a letter that is sent on demand says.
+/// Body of the letter that is sent on demand.
 const TEXT: &str = "This is a test: `depollueur doctor --report` was typed.\n\n\
     Readers' reports of content will come to this address.\n";
 
-/// Looks at the way of reports; sends one if asked to.
+/// Examines the way of reports; with `send`, sends a test.
 pub(super) async fn check(report: &mut Report, config: &Config, send: bool) {
     check_receiver(report, config);
     let Some(mailer) = Mailer::of(config) else {
         return;
     };
     check_unit(report, &config.mail.relay);
+
     for to in mailer.to() {
         let tried = if send {
             let id = format!("doctor.{}", Timestamp::now().as_nanosecond());
@@ -59,7 +60,7 @@ fn check_receiver(report: &mut Report, config: &Config) {
     report.ok_unless_found("report.receiver", "somebody is told of what readers report");
 }
 
-/// Whether the daemon's unit lets it reach the mail server: this process is not under it.
+/// Checks that the daemon's unit lets it reach the mail server: this process runs outside that unit.
 fn check_unit(report: &mut Report, relay: &Relay) {
     if relay.is_loopback() {
         return;
@@ -67,12 +68,14 @@ fn check_unit(report: &mut Report, relay: &Relay) {
     let Some(unit) = Unit::read(SERVICE) else {
         return;
     };
+
     let found = (relay.host.as_str(), relay.port).to_socket_addrs();
     let addresses: Vec<IpAddr> = found
         .into_iter()
         .flatten()
         .map(|found| found.ip())
         .collect();
+
     if let Some(ip) = addresses.iter().find(|ip| !unit.lets_pass(**ip)) {
         report.error(
             "report.unit",

@@ -1,5 +1,5 @@
-//! A small package that is put into the store and taken back, by a process of the drop's owner: what
-//! root leaves in a drop, the daemon cannot read.
+//! Puts a small package into the store and takes it back, in a process of the drop's owner: the
+//! daemon could not read what root leaves in a drop.
 
 use std::{
     env, fs,
@@ -26,24 +26,24 @@ use crate::{
     store::{Store, StoreError},
 };
 
-/// What is deposited.
+/// Contents of the test file.
 pub(super) const CONTENTS: &[u8] =
     b"depollueur doctor: this file was put here to see whether it comes back.\n";
 
-/// Should nobody take it out again, it goes by itself.
+/// Lifetime of the package, should nobody take it back.
 const LIFE: SignedDuration = SignedDuration::from_mins(10);
 
-/// A package that is in the store.
+/// A test package in the store.
 pub(super) struct Deposit {
     child: Child,
     pub(super) link: Link,
 }
 
 impl Deposit {
-    /// Puts it there.
+    /// Deposits the package.
     ///
     /// # Errors
-    /// One line.
+    /// Returns one line for the user.
     pub(super) fn make(
         options: &ConfigOptions,
         directory: &Path,
@@ -57,11 +57,13 @@ impl Deposit {
             })
             .spawn()
             .map_err(|error| format!("could not start a process for it: {error}"))?;
+
         let mut link = String::new();
         let read = child
             .stdout
             .take()
             .map(|stdout| BufReader::new(stdout).read_line(&mut link));
+
         match read {
             Some(Ok(1..)) => match Link::read(link.trim()) {
                 Some(link) => Ok(Self { child, link }),
@@ -71,10 +73,10 @@ impl Deposit {
         }
     }
 
-    /// Takes it back.
+    /// Takes the package back.
     ///
     /// # Errors
-    /// One line.
+    /// Returns one line for the user.
     pub(super) fn take_back(mut self) -> Result<(), String> {
         std::mem::drop(self.child.stdin.take());
         match self.child.wait() {
@@ -84,11 +86,12 @@ impl Deposit {
     }
 }
 
-/// This program, in the part of [`serve`].
+/// Builds the command that runs this program as [`serve`], as the owner of `directory`.
 fn command(options: &ConfigOptions, directory: &Path) -> Result<Command, String> {
     let owner = fs::metadata(directory).map_err(|error| error.to_string())?;
     let program = env::current_exe().map_err(|error| error.to_string())?;
     let mut command = Command::new(program);
+
     command.args(["doctor", "--deposit"]);
     if let Some(file) = &options.config {
         command.arg("--config").arg(file);
@@ -101,6 +104,7 @@ fn command(options: &ConfigOptions, directory: &Path) -> Result<Command, String>
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .current_dir("/");
+
     match geteuid() {
         user if user.as_raw() == owner.uid() => {}
         user if user.is_root() => {
@@ -125,7 +129,7 @@ fn complaint(mut child: Child) -> String {
     }
 }
 
-/// What the process does: deposits, prints the link, waits for the end of standard input, and takes
+/// Runs the child's part: deposits, prints the link, waits for the end of standard input, and takes
 /// the package back.
 pub(super) fn serve(config: &Config) -> Result<(), Failure> {
     owner::become_owner(&config.drop.directory)?;
@@ -135,14 +139,17 @@ pub(super) fn serve(config: &Config) -> Result<(), Failure> {
         .build()
         .map_err(|error| unavailable(&error))?;
     let store = Store::open(config).map_err(|error| unavailable(&error))?;
+
     let put = runtime.block_on(async {
         let put = put(&store).await;
         store.settle().await;
         put
     });
     let link = put.map_err(|error| unavailable(&error))?;
+
     let said = writeln!(io::stdout(), "{link}").and_then(|()| io::stdout().flush());
     let _ = io::stdin().read_to_end(&mut Vec::new());
+
     runtime
         .block_on(store.take_back(&link))
         .map_err(|error| unavailable(&error))?;

@@ -1,4 +1,4 @@
-//! The milters in a list of Postfix: where they are, what they are, which of them is ours.
+//! The milters in a list of Postfix: their addresses, their kinds, and the one that is ours.
 
 use std::{
     collections::BTreeMap,
@@ -14,44 +14,44 @@ use crate::config::MilterAddress;
 /// One milter in `smtpd_milters` or `non_smtpd_milters`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::cli) struct Entry {
-    /// As it is written.
+    /// The entry as it is written.
     pub(in crate::cli) text: String,
-    /// Where it is.
+    /// The address at which it listens.
     pub(in crate::cli) place: Place,
-    /// What is set for it alone, in braces.
+    /// Settings for this entry alone, written in braces.
     pub(in crate::cli) options: BTreeMap<String, String>,
 }
 
-/// Where a milter listens.
+/// The address at which a milter listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::cli) enum Place {
-    /// A path, which begins at the queue directory when it does not begin with a slash.
+    /// A path; relative to the queue directory unless it begins with a slash.
     Unix(String),
     /// A host and a port.
     Inet(String, u16),
-    /// Something that Postfix would not understand either.
+    /// Text that Postfix would not understand either.
     Odd,
 }
 
-/// What a milter does, as far as its address tells.
+/// The task of a milter, as far as its address tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::cli) enum Kind {
     /// Looks at attachments, or rejects: a virus scanner.
     Scanner,
-    /// Verifies what a change of the body breaks (DMARC after DKIM), or needs the original.
+    /// Verifies what a change of the body breaks (DMARC after DKIM), or otherwise needs the original.
     Verifier,
-    /// Signs DKIM and verifies it, or only one of the two.
+    /// Signs or verifies DKIM, or both.
     Dkim,
     /// Seals ARC.
     Sealer,
-    /// Scans, verifies, and signs where it is told to.
+    /// Scans, verifies, and signs as configured.
     Rspamd,
-    /// Nothing that we know.
+    /// A milter unknown to us.
     Stranger,
 }
 
 impl Entry {
-    /// Reads a list: addresses between blanks and commas, with options where there are braces.
+    /// Parses a list: addresses separated by blanks and commas, with options where there are braces.
     pub(in crate::cli) fn list(text: &str) -> Vec<Self> {
         split(text).into_iter().map(Self::parse).collect()
     }
@@ -73,7 +73,7 @@ impl Entry {
         }
     }
 
-    /// True when it is the milter that listens at `listen`. A daemon whose socket the service
+    /// Returns true if this is the milter that listens at `listen`. A daemon whose socket the service
     /// manager holds does not know its address: there a path with our name counts.
     pub(in crate::cli) fn is_ours(
         &self,
@@ -96,7 +96,7 @@ impl Entry {
         }
     }
 
-    /// The path of its socket as the service comes to it.
+    /// Returns the path of its socket as the service sees it.
     pub(in crate::cli) fn path(&self, postfix: &Postfix, service: &Service) -> Option<PathBuf> {
         let Place::Unix(path) = &self.place else {
             return None;
@@ -109,7 +109,7 @@ impl Entry {
         }
     }
 
-    /// Where it can be spoken with, seen from outside of a chroot that is `queue`.
+    /// Returns the address at which it can be reached from outside a chroot at `queue`.
     pub(in crate::cli) fn address(&self, queue: &Path) -> Option<MilterAddress> {
         match &self.place {
             Place::Inet(host, port) => {
@@ -125,7 +125,7 @@ impl Entry {
         }
     }
 
-    /// What it does. The sockets and ports are those of the packages' own documents.
+    /// Guesses its task. The sockets and ports are those of the packages' own documentation.
     pub(in crate::cli) fn kind(&self) -> Kind {
         let text = self.text.to_ascii_lowercase();
         let port = match self.place {
@@ -133,6 +133,7 @@ impl Entry {
             _ => 0,
         };
         let named = |names: &[&str]| names.iter().any(|name| text.contains(name));
+
         match port {
             _ if named(&["rspam"]) => Kind::Rspamd,
             _ if named(&["clam", "amavis", "spamass", "mimedefang", "sophos", "kav"]) => {
@@ -162,7 +163,7 @@ impl Place {
     }
 }
 
-/// `host:port`, or `port@host` as Sendmail writes it.
+/// Parses `host:port`, or `port@host` as Sendmail writes it.
 fn inet(text: &str) -> Option<Place> {
     let (host, port) = match text.split_once('@') {
         Some((port, host)) => (host, port),

@@ -1,4 +1,4 @@
-//! Content filters: they must see the attachments, so that depollueur belongs on their return.
+//! Checks content filters: they must see the attachments, so depollueur belongs where they return the mail.
 
 use super::{
     entry::{Entry, Kind},
@@ -10,10 +10,10 @@ use super::{
 };
 use crate::config::Config;
 
-/// What to do where Postfix has no service to which a filter brings mail back, or one for both directions.
+/// Advice for a Postfix that has no service to which a filter returns mail, or one for both directions.
 const EXAMPLE: &str = "take over the files of /usr/share/doc/depollueur/examples/amavis: the filter scans, depollueur detaches on its return, the signer signs";
 
-/// Names of services that the world or users come to.
+/// Names of services that users or the whole world connect to.
 const PUBLIC: [&str; 7] = [
     "smtp",
     "25",
@@ -24,7 +24,7 @@ const PUBLIC: [&str; 7] = [
     "465",
 ];
 
-/// The filter that gets the mail of a service after its milters, or the proxy before which they stand.
+/// Returns the filter that gets a service's mail after its milters, or the proxy that comes after them.
 pub(super) fn of<'p>(postfix: &'p Postfix, service: &'p Service) -> Option<&'p str> {
     ["content_filter", "smtpd_proxy_filter"]
         .iter()
@@ -32,7 +32,7 @@ pub(super) fn of<'p>(postfix: &'p Postfix, service: &'p Service) -> Option<&'p s
         .find(|value| !value.is_empty() && !value.to_ascii_lowercase().contains("dkim"))
 }
 
-/// Looks at the lists whose mail goes on to a filter.
+/// Checks the lists whose mail goes on to a filter.
 pub(super) fn check(
     report: &mut Report,
     postfix: &Postfix,
@@ -59,7 +59,7 @@ pub(super) fn check(
     }
 }
 
-/// Who signs before the filter signs what is changed on the way back.
+/// Reports the signers before the filter: depollueur changes what they signed when it returns.
 fn check_signers(report: &mut Report, list: &Use<'_>, filter: &str, others: &Others) {
     let signs = |entry: &&Entry| {
         matches!(
@@ -78,7 +78,7 @@ fn check_signers(report: &mut Report, list: &Use<'_>, filter: &str, others: &Oth
     }
 }
 
-/// A list without us before a filter: right, when the mail is treated once it is back.
+/// Reports a list before a filter that lacks us: right, if the mail is treated on its return.
 pub(super) fn miss(
     report: &mut Report,
     postfix: &Postfix,
@@ -89,10 +89,12 @@ pub(super) fn miss(
     let back: Vec<_> = treated_on_return(postfix, config, &uses)
         .map(|list| list.service.name())
         .collect();
+
     let whose = match list.parameter {
         "non_smtpd_milters" => "mail of this machine's own programs",
         _ => list.service.name(),
     };
+
     if back.is_empty() {
         let message = format!(
             "{whose}: the filter {filter} comes first, and depollueur is not asked on its return: mail is not treated"
@@ -106,7 +108,7 @@ pub(super) fn miss(
     }
 }
 
-/// The lists on a filter's return that have us.
+/// Returns the lists on a filter's return that contain us.
 fn treated_on_return<'u, 'a>(
     postfix: &'u Postfix,
     config: &'u Config,
@@ -117,8 +119,8 @@ fn treated_on_return<'u, 'a>(
     })
 }
 
-/// True for a service to which a filter brings mail back: nobody else comes there, or it was told
-/// to hand its mail to no filter.
+/// Returns true for a service to which a filter returns mail: no one else connects there, or it was
+/// told to pass its mail to no filter.
 fn is_return(postfix: &Postfix, service: &Service) -> bool {
     let name = service.name().rsplit(':').next().unwrap_or_default();
     let told = ["content_filter", "smtpd_proxy_filter"]
@@ -129,7 +131,7 @@ fn is_return(postfix: &Postfix, service: &Service) -> bool {
         && (service.is_inner() || (told && !PUBLIC.contains(&name)))
 }
 
-/// The lines that put us where a filter brings mail back, once `left` has us no more.
+/// Returns the lines that list us where a filter returns mail, for when `left` no longer lists us.
 pub(super) fn on_return(postfix: &Postfix, config: &Config, left: Option<&Use<'_>>) -> Vec<String> {
     let lists = Use::written(postfix, config)
         .filter(|list| list.parameter == "smtpd_milters" && is_return(postfix, list.service));
@@ -153,8 +155,9 @@ fn open(postfix: &Postfix, config: &Config, list: &Use<'_>, left: Option<&Use<'_
     if is_asked && list.our_entry().is_some() && (own || !shares) {
         return Vec::new();
     }
+
     let mut lines: Vec<_> = list.ask_here(postfix).into_iter().collect();
-    // What nobody asked so far, and nobody wrote here, is not asked from now on either.
+    // Milters that were not asked so far, and are not written for this service, stay unasked.
     let entries = if own || is_asked {
         &list.entries[..]
     } else {
@@ -166,6 +169,7 @@ fn open(postfix: &Postfix, config: &Config, list: &Use<'_>, left: Option<&Use<'_
         let place = entries.iter().position(signs).unwrap_or(items.len());
         items.insert(place, our_item(postfix, config));
     }
+
     lines.push(postconf_p(&service.id, list.parameter, &items.join(", ")));
     lines
 }

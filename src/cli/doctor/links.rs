@@ -1,14 +1,15 @@
-//! Where the links in mail lead: what a reader on another machine can open.
+//! Checks that readers on other machines can open the links in mail.
 
 use super::report::Report;
 use crate::config::{Config, RunMode};
 
-/// Looks at the address in links.
+/// Checks the address in links.
 pub(super) fn check(report: &mut Report, config: &Config) {
     let url = &config.web.public_url;
     if !config.has_local_links() {
         return;
     }
+
     let message = format!(
         "web.public_url = \"{url}\": who gets mail on another machine cannot open its links, or the network can read the files"
     );
@@ -16,6 +17,7 @@ pub(super) fn check(report: &mut Report, config: &Config) {
         "in depollueur.toml: [web] public_url = \"https://drop.example.org/\"".to_owned(),
         "systemctl restart depollueur.service".to_owned(),
     ];
+
     match config.detach.mode {
         RunMode::Live => report.error(
             "links.address",

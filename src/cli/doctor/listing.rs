@@ -1,5 +1,5 @@
-//! Where Postfix lists us: in which services, at which place among the other milters, and what it
-//! does when we do not answer.
+//! Checks the places of Postfix that list us: the services, our position among other milters, and the
+//! action of Postfix when we do not answer.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use super::{
 };
 use crate::config::{Config, Directions, MilterAddress};
 
-/// How often the end of a message tells Postfix that we are alive.
+/// Interval at which Postfix is told, at the end of a message, that we are alive.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 
-/// A list of milters as it holds for one service.
+/// A list of milters as it applies to one service.
 #[derive(Debug)]
 pub(in crate::cli) struct Use<'a> {
     /// The service that asks them.
@@ -25,15 +25,15 @@ pub(in crate::cli) struct Use<'a> {
     pub(in crate::cli) parameter: &'static str,
     /// The milters.
     pub(in crate::cli) entries: Vec<Entry>,
-    /// Which of them are ours.
+    /// Indices of the entries that are ours.
     pub(in crate::cli) ours: Vec<usize>,
-    /// Which way the mail goes.
+    /// The direction of the service's mail.
     pub(in crate::cli) flow: Flow,
-    /// True when the service accepts mail from this machine only, as after a content filter.
+    /// True if the service accepts mail from this machine only, as after a content filter.
     pub(in crate::cli) inner: bool,
 }
 
-/// Which way the mail of a service goes, mostly.
+/// The usual direction of a service's mail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::cli) enum Flow {
     /// From outside.
@@ -43,14 +43,14 @@ pub(in crate::cli) enum Flow {
 }
 
 impl<'a> Use<'a> {
-    /// All lists of all services that ask milters.
+    /// Returns all lists of all services that ask milters.
     pub(in crate::cli) fn all(postfix: &'a Postfix, config: &Config) -> Vec<Self> {
         Self::written(postfix, config)
             .filter(|list| list.silence(postfix).is_none())
             .collect()
     }
 
-    /// All lists, also those that nobody asks.
+    /// Returns all lists, including those that are never asked.
     pub(super) fn written(
         postfix: &'a Postfix,
         config: &Config,
@@ -65,8 +65,8 @@ impl<'a> Use<'a> {
         all.into_iter()
     }
 
-    /// The service that takes the mail of this list in: for local programs it is pickup that says
-    /// where their mail goes, and cleanup that asks the milters.
+    /// Returns the service that accepts the mail of this list: for local programs, pickup decides
+    /// where their mail goes, and cleanup asks the milters.
     pub(super) fn entrance<'p>(&self, postfix: &'p Postfix) -> Option<&'p Service>
     where
         'a: 'p,
@@ -96,12 +96,12 @@ impl<'a> Use<'a> {
         }
     }
 
-    /// Our entry.
+    /// Returns the first entry that is ours.
     pub(in crate::cli) fn our_entry(&self) -> Option<&Entry> {
         self.ours.first().map(|index| &self.entries[*index])
     }
 
-    /// True when mail of this list is treated.
+    /// Returns true if mail of this list is treated.
     pub(in crate::cli) fn is_treated(&self, config: &Config) -> bool {
         matches!(
             (config.detach.directions, self.flow),
@@ -111,7 +111,8 @@ impl<'a> Use<'a> {
         )
     }
 
-    /// The content filter that gets the mail after these milters, or the proxy before which they stand.
+    /// Returns the content filter that gets the mail after these milters, or the proxy that comes
+    /// after them.
     pub(in crate::cli) fn filter<'p>(&self, postfix: &'p Postfix) -> Option<&'p str>
     where
         'a: 'p,
@@ -119,13 +120,13 @@ impl<'a> Use<'a> {
         filter::of(postfix, self.entrance(postfix)?)
     }
 
-    /// The milters as they stand in the parameter.
+    /// Returns the milters as the parameter lists them.
     pub(super) fn text(&self) -> String {
         let texts = self.entries.iter().map(|entry| entry.text.as_str());
         texts.collect::<Vec<_>>().join(", ")
     }
 
-    /// What people call it.
+    /// Returns the name of the list for people.
     pub(in crate::cli) fn name(&self) -> String {
         if self.parameter == "non_smtpd_milters" {
             self.parameter.to_owned()
@@ -134,7 +135,7 @@ impl<'a> Use<'a> {
         }
     }
 
-    /// The line that changes this list.
+    /// Returns the line that changes this list.
     pub(in crate::cli) fn set(&self, value: &str) -> String {
         if self.service.overrides.contains_key(self.parameter) {
             postconf_p(&self.service.id, self.parameter, value)
@@ -143,16 +144,17 @@ impl<'a> Use<'a> {
         }
     }
 
-    /// What holds for our entry: its own value in braces, else that of the service.
+    /// Returns a setting of our entry: its own value in braces, else that of the service.
     fn setting(&self, postfix: &Postfix, name: &str) -> Option<String> {
         let own = self.our_entry()?.options.get(name).cloned();
         let general = || postfix.of(self.service, &format!("milter_{name}"));
         own.or_else(|| general().map(str::to_owned))
     }
 
-    /// The line that sets one of these where it was set.
+    /// Returns the line that changes such a setting where it was set.
     fn set_setting(&self, name: &str, value: &str) -> String {
         let parameter = format!("milter_{name}");
+
         match self.our_entry() {
             Some(entry) if entry.options.contains_key(name) => {
                 let old = &entry.options[name];
@@ -177,12 +179,13 @@ impl<'a> Use<'a> {
     }
 }
 
-/// All that is to be said of the lists.
+/// Reports all findings about the lists.
 pub(super) fn check(report: &mut Report, postfix: &Postfix, config: &Config, others: &Others) {
     let uses = Use::all(postfix, config);
     check_listed(report, postfix, config, &uses);
     silence::check(report, postfix, config);
     filter::check(report, postfix, config, &uses, others);
+
     for list in uses.iter().filter(|list| list.our_entry().is_some()) {
         if list.ours.len() > 1 {
             let message = format!("{} has depollueur {} times", list.name(), list.ours.len());
@@ -200,6 +203,7 @@ pub(super) fn check(report: &mut Report, postfix: &Postfix, config: &Config, oth
 fn check_listed(report: &mut Report, postfix: &Postfix, config: &Config, uses: &[Use<'_>]) {
     let check = "milter.listed";
     let listed: Vec<String> = with_us(uses).map(Use::name).collect();
+
     if listed.is_empty() {
         let message = format!(
             "no service of Postfix asks the milter {}: no mail is treated",
@@ -210,28 +214,32 @@ fn check_listed(report: &mut Report, postfix: &Postfix, config: &Config, uses: &
             fix.push(format!("set in [milter]: listen = \"{inside}\""));
         }
         if silence::hides_us(postfix, config) {
-            // It is listed already; what keeps Postfix from asking is said beside.
+            // It is already listed; another finding tells why Postfix does not ask.
         } else if uses.iter().any(|list| list.filter(postfix).is_some()) {
             fix.extend(filter::on_return(postfix, config, None));
         } else {
             fix.extend(plug(postfix, config, "smtpd_milters"));
         }
+
         fix.push("postfix reload".to_owned());
         report.error(check, message, fix);
         return;
     }
+
     let forgotten = uses
         .iter()
         .filter(|list| list.our_entry().is_none() && list.is_treated(config));
     for list in forgotten {
         miss(report, postfix, config, list);
     }
+
     report.ok(check, format_args!("listed in {}", listed.join(", ")));
 }
 
-/// A list without us: local mail and re-injected mail may well go without.
+/// Reports a list without us: local mail and re-injected mail may well be left untreated.
 fn miss(report: &mut Report, postfix: &Postfix, config: &Config, list: &Use<'_>) {
     let check = "milter.listed";
+
     if let Some(name) = list.filter(postfix) {
         filter::miss(report, postfix, config, (list, name));
     } else if list.parameter == "non_smtpd_milters" {
@@ -263,8 +271,9 @@ fn with_us<'a, 'b>(uses: &'a [Use<'b>]) -> impl Iterator<Item = &'a Use<'b>> {
 fn check_default_action(report: &mut Report, postfix: &Postfix, list: &Use<'_>) {
     let check = "milter.default-action";
     let action = list.setting(postfix, "default_action").unwrap_or_default();
+
     let why = match action.as_str() {
-        // The default of Postfix 3.11 is to end the session with 421.
+        // The default of Postfix 3.11 ends the session with 421.
         "tempfail" | "shutdown" => {
             report.ok(check, format_args!("{action} in {}", list.name()));
             return;
@@ -280,6 +289,7 @@ fn check_default_action(report: &mut Report, postfix: &Postfix, list: &Use<'_>) 
         }
         _ => "Postfix knows no such action, and takes no mail",
     };
+
     report.error(
         check,
         format_args!("{action:?} in {}: {why}", list.name()),
@@ -290,6 +300,7 @@ fn check_default_action(report: &mut Report, postfix: &Postfix, list: &Use<'_>) 
 fn check_timeouts(report: &mut Report, postfix: &Postfix, config: &Config, list: &Use<'_>) {
     let deadline = config.milter.deadline.unsigned_abs();
     let drain = config.milter.drain.unsigned_abs();
+
     let rules = [
         (
             "content_timeout",
@@ -313,6 +324,7 @@ fn check_timeouts(report: &mut Report, postfix: &Postfix, config: &Config, list:
             "5 s: a busy moment would put mail off",
         ),
     ];
+
     for (name, least, usual, is_error, why) in rules {
         let written = list.setting(postfix, name).unwrap_or_default();
         let Some(value) = time(&written) else {
@@ -325,15 +337,18 @@ fn check_timeouts(report: &mut Report, postfix: &Postfix, config: &Config, list:
         if value >= least {
             continue;
         }
+
         let message = format!(
             "{name} is {written} in {}: it must be above {why}",
             list.name()
         );
+
         let wanted = time(usual).filter(|usual| *usual >= least);
         let wanted = wanted.map_or_else(
             || format!("{}s", least.as_secs() + 30),
             |_| usual.to_owned(),
         );
+
         let fix = [list.set_setting(name, &wanted)];
         if is_error {
             report.error("milter.timeouts", message, fix);
@@ -341,6 +356,7 @@ fn check_timeouts(report: &mut Report, postfix: &Postfix, config: &Config, list:
             report.warning("milter.timeouts", message, fix);
         }
     }
+
     report.ok_unless_found(
         "milter.timeouts",
         "longer than milter.deadline and milter.drain",
@@ -361,8 +377,8 @@ fn check_protocol(report: &mut Report, postfix: &Postfix, list: &Use<'_>) {
     }
 }
 
-/// The line that puts us into a list of main.cf, if we are not there: after those who must see mail
-/// as it came, before those who sign it.
+/// Returns the line that adds us to a list of main.cf, unless it already has us: after the milters
+/// that must see mail as it came, before those that sign it.
 pub(in crate::cli) fn plug(postfix: &Postfix, config: &Config, parameter: &str) -> Option<String> {
     let entries = Entry::list(postfix.get(parameter).unwrap_or_default());
     let address = our_address(postfix, &config.milter.listen);
@@ -376,7 +392,7 @@ pub(in crate::cli) fn plug(postfix: &Postfix, config: &Config, parameter: &str) 
     Some(postconf_e(parameter, &items.join(", ")))
 }
 
-/// How our milter should stand in a list.
+/// Returns our entry as it should be written in a list.
 pub(in crate::cli) fn our_item(postfix: &Postfix, config: &Config) -> String {
     format!(
         "{{ {}, default_action=tempfail }}",
@@ -384,7 +400,7 @@ pub(in crate::cli) fn our_item(postfix: &Postfix, config: &Config) -> String {
     )
 }
 
-/// Where the milter must listen instead, when it cannot be reached from a chroot.
+/// Returns the address at which the milter must listen instead, if it cannot be reached from a chroot.
 pub(in crate::cli) fn chrooted_address(
     postfix: &Postfix,
     listen: &MilterAddress,
@@ -399,7 +415,7 @@ pub(in crate::cli) fn chrooted_address(
     }
 }
 
-/// Our socket as Postfix should call it: relative below the queue directory, chroot or not.
+/// Returns our socket as Postfix should name it: relative inside the queue directory, chroot or not.
 pub(in crate::cli) fn our_address(postfix: &Postfix, listen: &MilterAddress) -> String {
     let inside = chrooted_address(postfix, listen);
     match inside.as_ref().unwrap_or(listen) {

@@ -1,5 +1,6 @@
-//! Whether the daemon can ask Postfix who is meant: one lookup in each table, by a process of its user,
-//! with the groups that this user has, and then once more in a sandbox such as that of its service.
+//! Checks that the daemon can ask Postfix about recipients: one lookup in each table, by a process of
+//! the daemon's user with that user's groups, and then once more in a sandbox like that of its
+//! service.
 
 use std::{
     env, fs,
@@ -15,10 +16,10 @@ use super::{
 };
 use crate::config::Config;
 
-/// The check's name.
+/// Name of the check.
 const LOOKUPS: &str = "postfix.lookups";
 
-/// What of the service's settings decides which files and servers postmap reaches.
+/// The settings of a service that decide which files and servers postmap can reach.
 const SANDBOX: [&str; 18] = [
     "User",
     "Group",
@@ -49,11 +50,13 @@ pub(super) fn check(
     if !config.asks_people() {
         return;
     }
+
     match tried(config, options) {
         Err(why) => return report.unknown(LOOKUPS, format_args!("lookups were not tried: {why}")),
         Ok(said) if !said.is_empty() => return tell(report, &said),
         Ok(_) => {}
     }
+
     match unit.map(|unit| said_by(&mut sandboxed(unit, options))) {
         None => report.ok(LOOKUPS, "aliases and tables of users can be asked"),
         Some(Err(why)) => report.unknown(
@@ -70,7 +73,7 @@ pub(super) fn check(
 
 fn tell(report: &mut Report, said: &str) {
     for line in said.lines() {
-        // What to type stands at the end of what went wrong.
+        // The command to type stands at the end of the message.
         let typed = line.rsplit(": ").next().unwrap_or_default();
         let is_typed = ["adduser ", "apt ", "postmap ", "systemctl "];
         let is_typed = is_typed.iter().any(|word| typed.starts_with(word));
@@ -85,8 +88,8 @@ fn tell(report: &mut Report, said: &str) {
     }
 }
 
-/// A service for a moment, with the user and the sandbox of ours. Its filter of system calls is not made again: that of
-/// ours lets all pass that postmap needs.
+/// Builds a transient service with our service's user and sandbox. Its system call filter is not
+/// copied: ours allows all that postmap needs.
 fn sandboxed(unit: &Unit, options: &ConfigOptions) -> Command {
     let mut command = Command::new("systemd-run");
     command.args([
@@ -96,6 +99,7 @@ fn sandboxed(unit: &Unit, options: &ConfigOptions) -> Command {
         "--collect",
         "--working-directory=/",
     ]);
+
     for property in SANDBOX {
         let value = unit.get(property);
         // systemd prints "~" for a list of families that forbids none.
@@ -103,6 +107,7 @@ fn sandboxed(unit: &Unit, options: &ConfigOptions) -> Command {
             command.arg(format!("--property={property}={value}"));
         }
     }
+
     command
         .arg("--")
         .arg(env::current_exe().unwrap_or_else(|_| "depollueur".into()));
@@ -120,7 +125,7 @@ fn with_options(command: &mut Command, options: &ConfigOptions) {
     }
 }
 
-/// What goes wrong, a line each.
+/// Returns the lookups that fail as the daemon's user, one a line.
 fn tried(config: &Config, options: &ConfigOptions) -> Result<String, String> {
     let owner = fs::metadata(&config.drop.directory)
         .map_err(|error| format!("{}: {error}", config.drop.directory.display()))?;
@@ -140,7 +145,7 @@ fn tried(config: &Config, options: &ConfigOptions) -> Result<String, String> {
     said_by(&mut command)
 }
 
-/// What a command of ours prints.
+/// Returns the output of one of our own commands.
 fn said_by(command: &mut Command) -> Result<String, String> {
     let output = command.current_dir("/").stdin(Stdio::null()).output();
     let name = command.get_program().display().to_string();

@@ -1,4 +1,4 @@
-//! The order of milters: who must see mail as it came stands before us, who signs it after us.
+//! The order of milters: those that must see mail as it came precede us, those that sign it follow us.
 
 use super::{
     entry::{Entry, Kind},
@@ -7,18 +7,18 @@ use super::{
     report::{Level, Report, postconf_p},
 };
 
-/// Where another milter belongs.
+/// The position that another milter requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::cli) enum Demand {
-    /// Before us, or else: how bad, and why.
+    /// Before us; with the level and reason of a violation.
     Before(Level, &'static str),
-    /// After us.
+    /// After us; with the level and reason of a violation.
     After(Level, &'static str),
-    /// It scans and signs in one, so that no place is right.
+    /// It both scans and signs, so that no position is right.
     Split,
-    /// Does not matter.
+    /// Any position.
     Either,
-    /// Its address does not tell.
+    /// Unknown: its address does not tell. With the advice to give.
     Unknown(&'static str),
 }
 
@@ -26,10 +26,10 @@ pub(super) const BLIND: &str = "it does not see the attachments that are taken o
 pub(super) const BROKEN: &str = "its signature does not hold for mail that is changed after it";
 const LATE: &str = "signatures do not hold any more in mail that was changed before it";
 
-/// What parts a milter that scans and signs into one that scans and one that signs.
+/// Advice that splits a milter that scans and signs into a scanner and a signer.
 const SPLIT: &str = "take over the files of /usr/share/doc/depollueur/examples/rspamd: rspamd scans, depollueur detaches, rspamd signs";
 
-/// Looks at each neighbour in a list.
+/// Checks each neighbour in a list.
 pub(super) fn check(report: &mut Report, list: &Use<'_>, others: &Others) {
     let check = "milter.order";
     let before = report.count();
@@ -43,16 +43,18 @@ pub(super) fn check(report: &mut Report, list: &Use<'_>, others: &Others) {
     }
 }
 
-/// What is wrong with the place of an entry, or cannot be told.
+/// Returns the finding about an entry whose position is wrong or cannot be judged.
 fn judge(list: &Use<'_>, index: usize, others: &Others) -> Option<(Level, String, Option<String>)> {
     let ours = *list.ours.first()?;
     if list.ours.contains(&index) {
         return None;
     }
+
     let entry = &list.entries[index];
     let (text, name) = (&entry.text, list.name());
     let place =
         |side: &str, why: &str| format!("{text} must stand {side} depollueur in {name}: {why}");
+
     match demand(entry, list.flow, others) {
         Demand::Before(level, why) if index > ours => {
             let fix = list.set(&right_order(list, others));
@@ -73,7 +75,7 @@ fn judge(list: &Use<'_>, index: usize, others: &Others) -> Option<(Level, String
     }
 }
 
-/// A milter that scans and signs in one.
+/// Judges a milter that both scans and signs.
 fn judge_split(
     list: &Use<'_>,
     index: usize,
@@ -98,7 +100,7 @@ fn judge_split(
     }
 }
 
-/// A scanner in its right place, of which nobody knows whether it signs too.
+/// Reports a scanner in its right position that may sign as well.
 fn judge_signature(
     list: &Use<'_>,
     entry: &Entry,
@@ -116,7 +118,7 @@ fn judge_signature(
     Some((Level::Unknown, message, None))
 }
 
-/// True when one that stands after us signs what leaves.
+/// Returns true if a milter after us signs outgoing mail.
 fn has_signer(list: &Use<'_>, others: &Others) -> bool {
     let ours = list.ours.first().copied().unwrap_or_default();
     list.entries
@@ -162,7 +164,8 @@ fn demand_of_rspamd(duties: Duties, flow: Flow) -> Demand {
     }
 }
 
-/// A list that mail from outside shares must stay as it is: the service gets one of its own.
+/// Returns the line that mends the order; a list shared with mail from outside stays, and the service
+/// gets its own.
 fn mend(list: &Use<'_>, others: &Others) -> String {
     let value = right_order(list, others);
     let shared = list.parameter == "smtpd_milters"
@@ -175,7 +178,7 @@ fn mend(list: &Use<'_>, others: &Others) -> String {
     }
 }
 
-/// The list as it should be; whoever is in place or cannot be told keeps its place.
+/// Returns the list in its right order; entries that are right or cannot be judged keep their side.
 fn right_order(list: &Use<'_>, others: &Others) -> String {
     let ours = list.ours.first().copied().unwrap_or_default();
     let mut sides: [Vec<&str>; 2] = Default::default();
@@ -242,7 +245,7 @@ mod tests {
         };
         let list = format!("local:opendkim/opendkim.sock, {US}");
         assert_eq!(found(&list, 1, &only_verifies).0, Level::Ok);
-        // What OpenDKIM is told says nothing of one that signs by DKIM2.
+        // The configuration of OpenDKIM tells nothing about a milter that signs by DKIM2.
         let list = format!("unix:/run/dkim2-milter/milter.sock, {US}");
         assert_eq!(found(&list, 1, &only_verifies).0, Level::Error);
     }
@@ -314,7 +317,7 @@ mod tests {
             let list = list.replace("US", US);
             let (found, fixes) = found(&list, 1, &others);
             assert_eq!(found, level, "{signing} {scanner} {signer} {list}");
-            // What is printed never takes the attachments from a scanner.
+            // The printed line never takes the attachments from a scanner.
             for fix in fixes
                 .iter()
                 .filter(|fix| fix.contains("postconf") && scanner == clamav)

@@ -1,7 +1,7 @@
-//! What other milters of this machine are told: whether they sign, verify or scan.
+//! The configuration of this machine's other milters: their signing, verifying and scanning.
 //!
-//! OpenDKIM is known by its file; rspamd is asked for the configuration that holds (`rspamadm configdump`), which
-//! is spread over many files. What neither tells stays unknown.
+//! OpenDKIM is known by its file. rspamd is asked for its effective configuration (`rspamadm
+//! configdump`), which is spread over many files. Facts that neither tells stay unknown.
 
 use std::{
     fs,
@@ -14,52 +14,52 @@ use serde_json::{Map, Value};
 
 use super::entry::{Entry, Kind, Place};
 
-/// Symbols of rspamd that sign and look at nothing.
+/// Symbols of rspamd that only sign.
 const SIGNING_SYMBOLS: [&str; 2] = ["DKIM_SIGNED", "ARC_SIGNED"];
 
-/// What the configuration files of other milters say.
+/// Settings of other milters, read from their configuration.
 #[derive(Clone, Debug, Default)]
 pub(in crate::cli) struct Others {
-    /// Whether OpenDKIM signs and verifies.
+    /// True, true if OpenDKIM signs and verifies, respectively; `None` if it has no file here.
     pub(in crate::cli) opendkim: Option<(bool, bool)>,
-    /// What rspamd does.
+    /// The rspamd of this machine.
     pub(in crate::cli) rspamd: Option<Rspamd>,
 }
 
-/// The configuration of the rspamd of this machine, as far as it concerns us.
+/// The configuration of this machine's rspamd, as far as it concerns us.
 #[derive(Clone, Debug, Default)]
 pub(in crate::cli) struct Rspamd {
-    /// Whether its module `dkim_signing` signs; `None` when that cannot be told.
+    /// True if its module `dkim_signing` signs; `None` if that cannot be told.
     signs: Option<bool>,
-    /// Whether a virus scanner is configured.
+    /// True if a virus scanner is configured.
     scans: bool,
-    /// Where it listens as a milter.
+    /// Its workers that listen as milters.
     proxies: Vec<Proxy>,
-    /// The map from which it takes its settings, and then no others.
+    /// The map from which all of its settings come, if it uses one.
     settings_map: Option<String>,
 }
 
-/// A worker that speaks the milter protocol.
+/// A worker of rspamd that speaks the milter protocol.
 #[derive(Clone, Debug)]
 struct Proxy {
     sockets: Vec<String>,
-    /// Its settings let nothing but signing run.
+    /// True if its settings enable nothing but signing.
     only_signs: bool,
 }
 
-/// What one entry of rspamd in a list does to the mail of our users.
+/// The work that one entry of rspamd in a list does on our users' mail.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::cli) struct Duties {
-    /// Whether it signs; `None` when that cannot be told.
+    /// True if it signs; `None` if that cannot be told.
     pub(in crate::cli) signs: Option<bool>,
-    /// Whether it looks for viruses; `None` when that cannot be told.
+    /// True if it scans for viruses; `None` if that cannot be told.
     pub(in crate::cli) scans: Option<bool>,
-    /// It does nothing but sign.
+    /// True if it only signs.
     pub(in crate::cli) only_signs: bool,
 }
 
 impl Others {
-    /// Asks those that are on this machine.
+    /// Reads the configuration of the milters on this machine.
     pub(in crate::cli) fn of_this_machine() -> Self {
         let opendkim = fs::read_to_string("/etc/opendkim.conf").ok();
         Self {
@@ -68,7 +68,7 @@ impl Others {
         }
     }
 
-    /// What the milter does, by its address or because rspamd listens there.
+    /// Returns the kind of a milter: by its address, or because rspamd listens there.
     pub(in crate::cli) fn kind(&self, entry: &Entry) -> Kind {
         let rspamd = self.rspamd.as_ref().filter(|_| is_here(entry));
         match rspamd.is_some_and(|rspamd| rspamd.proxies.iter().any(|proxy| proxy.is_at(entry))) {
@@ -77,7 +77,7 @@ impl Others {
         }
     }
 
-    /// Whether the milter signs and verifies, as far as it is OpenDKIM; any other may do both.
+    /// Returns two flags, signs and verifies, if the milter is OpenDKIM; any other may do both.
     pub(in crate::cli) fn dkim(&self, entry: &Entry) -> (bool, bool) {
         match self.opendkim {
             Some(modes) if is_opendkim(entry) => modes,
@@ -85,12 +85,12 @@ impl Others {
         }
     }
 
-    /// The map from which rspamd takes its settings, if it does.
+    /// Returns the map from which rspamd takes its settings, if it does.
     pub(in crate::cli) fn settings_map(&self) -> Option<&str> {
         self.rspamd.as_ref()?.settings_map.as_deref()
     }
 
-    /// What rspamd does at this entry. One on another machine cannot be asked.
+    /// Returns the duties of rspamd at this entry. An rspamd on another machine cannot be asked.
     pub(in crate::cli) fn rspamd(&self, entry: &Entry) -> Duties {
         let known = self.rspamd.as_ref().filter(|_| is_here(entry));
         known.map_or_else(Duties::default, |rspamd| rspamd.duties(entry))
@@ -98,7 +98,7 @@ impl Others {
 }
 
 impl Rspamd {
-    /// Reads what `rspamadm configdump -j` prints; `None` when it is not there or cannot be run.
+    /// Reads the output of `rspamadm configdump -j`; `None` if it is not installed or cannot be run.
     fn ask() -> Option<Self> {
         let program = ["/usr/bin/rspamadm", "/usr/local/bin/rspamadm"];
         let program = program.iter().find(|path| Path::new(path).exists())?;
@@ -107,14 +107,15 @@ impl Rspamd {
             .output()
             .ok()?;
         let text = String::from_utf8_lossy(&output.stdout);
-        // Complaints about name servers may stand before it.
+        // Complaints about name servers may precede the JSON.
         let begin = text.find('{')?;
         let dump = serde_json::from_str(&text[begin..]).ok()?;
         let has_key = |template: &str| key_is_there(template);
         Some(Self::parse(&dump, &has_key))
     }
 
-    /// Reads the whole configuration; `has_key` says whether there is a key file for a path of `dkim_signing`, or `None`.
+    /// Reads the whole configuration; `has_key` returns whether a path of `dkim_signing` has a key
+    /// file, if it can tell.
     fn parse(dump: &Value, has_key: &dyn Fn(&str) -> Option<bool>) -> Self {
         let scanners = sections(dump, "antivirus")
             .into_iter()
@@ -123,11 +124,13 @@ impl Rspamd {
         for scanner in scanners.filter_map(Value::as_object) {
             scans |= scanner.contains_key("type") && is_enabled(scanner);
         }
+
         for worker in sections(dump, "worker") {
             let named = worker.get("rspamd_proxy").into_iter().flat_map(objects);
             let is_milter = |proxy: &&Map<String, Value>| is_true(proxy.get("milter"));
             proxies.extend(named.filter(is_milter).map(|proxy| Proxy::of(dump, proxy)));
         }
+
         Self {
             signs: signs(dump, has_key),
             scans,
@@ -139,7 +142,8 @@ impl Rspamd {
     fn duties(&self, entry: &Entry) -> Duties {
         let own = self.proxies.iter().find(|proxy| proxy.is_at(entry));
         let only_signs = own.is_some_and(|proxy| proxy.only_signs);
-        // Beside one that only signs nobody can tell what the others still do: a condition may forbid it.
+        // Beside a worker that only signs, nobody can tell whether the others still do: a condition
+        // may forbid it.
         let split = self.proxies.iter().any(|proxy| proxy.only_signs);
         let signs = if split && !only_signs && self.signs == Some(true) {
             None
@@ -168,7 +172,7 @@ impl Proxy {
         }
     }
 
-    /// True when the entry leads to one of its sockets: by port, or by path.
+    /// Returns true if the entry leads to one of its sockets: by port, or by path.
     fn is_at(&self, entry: &Entry) -> bool {
         self.sockets.iter().any(|socket| match &entry.place {
             Place::Inet(_, port) => {
@@ -184,18 +188,20 @@ impl Proxy {
     }
 }
 
-/// Whether `dkim_signing` signs what users send.
+/// Returns true if `dkim_signing` signs mail that users send; `None` if that cannot be told.
 fn signs(dump: &Value, has_key: &dyn Fn(&str) -> Option<bool>) -> Option<bool> {
     let parts = sections(dump, "dkim_signing");
     let get = |name: &str| parts.iter().rev().find_map(|part| part.get(name));
     let wanted = |name: &str| get(name).is_none_or(|value| is_true(Some(value)));
+
     if parts.is_empty() || !wanted("enabled") {
         return Some(false);
     }
     if !wanted("sign_authenticated") && !wanted("sign_local") {
-        // Networks may still be signed for.
+        // It may still sign for networks.
         return None;
     }
+
     let elsewhere = [
         "path_map",
         "selector_map",
@@ -209,10 +215,12 @@ fn signs(dump: &Value, has_key: &dyn Fn(&str) -> Option<bool>) -> Option<bool> {
     if is_told {
         return Some(true);
     }
+
     let domains = get("domain").into_iter().flat_map(objects);
     let paths = domains
         .flat_map(Map::values)
         .flat_map(|domain| strings(domain.get("path")));
+
     let mut found = Some(false);
     for path in paths.chain(strings(get("path"))) {
         match has_key(&path) {
@@ -224,12 +232,13 @@ fn signs(dump: &Value, has_key: &dyn Fn(&str) -> Option<bool>) -> Option<bool> {
     found
 }
 
-/// Whether there is a file for a path such as `/var/lib/rspamd/dkim/$domain.$selector.key`.
+/// Returns true if a key file exists for a path such as `/var/lib/rspamd/dkim/$domain.$selector.key`.
 fn key_is_there(template: &str) -> Option<bool> {
     let path = Path::new(template);
     if !template.contains('$') {
         return path.try_exists().ok();
     }
+
     let mut fixed = PathBuf::new();
     for part in path
         .iter()
@@ -244,12 +253,13 @@ fn key_is_there(template: &str) -> Option<bool> {
     }
 }
 
-/// True when the settings of this id enable nothing but signing.
+/// Returns true if the settings of this id enable nothing but signing.
 fn settings_only_sign(dump: &Value, id: &str) -> bool {
     let rules = sections(dump, "settings")
         .into_iter()
         .flat_map(Map::iter)
         .filter_map(|(name, rule)| Some((name, rule.as_object()?)));
+
     for (name, rule) in rules {
         if rule.get("id").and_then(Value::as_str).unwrap_or(name) != id {
             continue;
@@ -266,7 +276,7 @@ fn settings_only_sign(dump: &Value, id: &str) -> bool {
     false
 }
 
-/// The objects that stand under a name: rspamd prints several as an array.
+/// Returns the objects under a name: rspamd prints several as an array.
 fn sections<'a>(dump: &'a Value, name: &str) -> Vec<&'a Map<String, Value>> {
     dump.get(name).map(objects).unwrap_or_default()
 }
@@ -279,7 +289,7 @@ fn objects(value: &Value) -> Vec<&Map<String, Value>> {
     }
 }
 
-/// A word or several; rspamd prints several as an array.
+/// Returns one word or several: rspamd prints several as an array.
 fn strings(value: Option<&Value>) -> Vec<String> {
     match value {
         Some(Value::String(text)) => vec![text.clone()],
@@ -302,7 +312,7 @@ fn is_true(value: Option<&Value>) -> bool {
     }
 }
 
-/// True when the milter is on this machine, as far as its address tells.
+/// Returns true if the milter is on this machine, as far as its address tells.
 fn is_here(entry: &Entry) -> bool {
     match &entry.place {
         Place::Unix(_) => true,
@@ -313,7 +323,7 @@ fn is_here(entry: &Entry) -> bool {
     }
 }
 
-/// `Mode` of opendkim.conf(5): whether it signs and verifies; both when it is not set.
+/// Reads `Mode` of opendkim.conf(5) as two flags, signs and verifies; both if it is not set.
 fn opendkim_mode(text: &str) -> (bool, bool) {
     let mode = text.lines().find_map(|line| {
         let mut words = line.split_whitespace();
@@ -324,7 +334,7 @@ fn opendkim_mode(text: &str) -> (bool, bool) {
     (mode.contains('s'), mode.contains('v'))
 }
 
-/// True when the milter is OpenDKIM itself, whose configuration we have read.
+/// Returns true if the milter is OpenDKIM itself, the one milter whose file we read.
 fn is_opendkim(entry: &Entry) -> bool {
     let others = ["dkimpy", "dkim2", ":8892"];
     let is_other = others.iter().any(|other| entry.text.contains(other));
@@ -333,7 +343,7 @@ fn is_opendkim(entry: &Entry) -> bool {
 
 #[cfg(test)]
 impl Others {
-    /// An rspamd with this configuration, whose keys are all there.
+    /// Builds an rspamd with this configuration, whose keys all exist.
     pub(in crate::cli) fn with_rspamd(dump: &str) -> Self {
         let dump = serde_json::from_str(dump).unwrap();
         Self {
@@ -357,7 +367,7 @@ mod tests {
     #[test]
     fn rspamd_signs_when_its_module_is_on_and_a_key_is_there() {
         for (module, key, signs) in [
-            // What the package brings: a path, and nothing below it.
+            // As the package comes: a path, and no file below it.
             (r#"{"path": "/k/$domain.key"}"#, Some(false), Some(false)),
             (r#"{"path": "/k/$domain.key"}"#, Some(true), Some(true)),
             (r#"{"path": "/k/$domain.key"}"#, None, None),

@@ -1,7 +1,7 @@
-//! Whose the files of the drop are, below its own directory.
+//! Checks the owners and permissions of the files below the drop's directory.
 //!
-//! A directory that root made takes no file of the daemon's, and a file that root left cannot be given
-//! out: each of them is a message that is not detached, or a link that fails.
+//! The daemon can create no file in a directory that root made, and cannot serve a file that root
+//! left: each such case is a message that is not detached, or a link that fails.
 
 use std::{
     fs,
@@ -14,10 +14,10 @@ use nix::unistd::Uid;
 use super::report::{Report, quoted};
 use crate::cli::owner;
 
-/// So many files are looked at. Directories come first, so that none of them is missed.
+/// Maximum number of files examined. Directories come first, so that none of them is missed.
 const FILES_MAX: usize = 200_000;
 
-/// What was found wrong, with one example of it.
+/// The number of files with one fault, and an example.
 #[derive(Debug, Default)]
 struct Wrong {
     count: usize,
@@ -40,7 +40,7 @@ impl Wrong {
     }
 }
 
-/// Looks at all directories below the drop and at as many files as the bound lets.
+/// Checks all directories below the drop and up to [`FILES_MAX`] files.
 pub(super) fn check(report: &mut Report, directory: &Path, (uid, gid): (u32, u32)) {
     let check = "drop.owners";
     let shown = quoted(&directory.display().to_string());
@@ -53,6 +53,7 @@ pub(super) fn check(report: &mut Report, directory: &Path, (uid, gid): (u32, u32
         let line = owner::handing_over(directory, &user.name);
         return report.error(check, message, [line]);
     }
+
     let (mut foreign, mut closed, mut open) =
         (Wrong::default(), Wrong::default(), Wrong::default());
     let whole = walk(directory, &mut |path, found| {
@@ -66,12 +67,14 @@ pub(super) fn check(report: &mut Report, directory: &Path, (uid, gid): (u32, u32
             open.add(path);
         }
     });
+
     let Ok(whole) = whole else {
         return report.unknown(
             check,
             format_args!("{shown} cannot be read: run doctor as root or as its owner"),
         );
     };
+
     say(report, (&shown, uid, gid), [&foreign, &closed, &open]);
     let extent = if whole { "all" } else { "those looked at" };
     let user = owner::name(Uid::from_raw(uid));
@@ -87,6 +90,7 @@ fn say(
     [foreign, closed, open]: [&Wrong; 3],
 ) {
     let check = "drop.owners";
+
     if foreign.count > 0 {
         let message = format!(
             "{} belong to others than the owner of {shown}: what is in them is not given out, and some mail is not detached",
@@ -94,10 +98,12 @@ fn say(
         );
         report.error(check, message, [format!("chown -hR {uid}:{gid} {shown}")]);
     }
+
     if closed.count > 0 {
         let message = format!("{} are closed to the owner of {shown}", closed.shown());
         report.error(check, message, [format!("chmod -R u+rwX {shown}")]);
     }
+
     if open.count > 0 {
         let message = format!(
             "{} are open to others than the owner of {shown}",
@@ -107,8 +113,8 @@ fn say(
     }
 }
 
-/// Shows each file and directory two levels below the drop. False when there were more than the
-/// bound.
+/// Shows each file and directory of the two levels below the drop to `look`. Returns false if there
+/// were more files than [`FILES_MAX`].
 fn walk(directory: &Path, look: &mut impl FnMut(&Path, &fs::Metadata)) -> std::io::Result<bool> {
     let mut directories = Vec::new();
     for name in ["blobs", "drafts"] {
@@ -117,8 +123,11 @@ fn walk(directory: &Path, look: &mut impl FnMut(&Path, &fs::Metadata)) -> std::i
             directories.push(child);
         }
     }
+
+    // Fails if the drop itself cannot be read.
     fs::read_dir(directory)?;
     let mut files = Vec::new();
+
     for child in &directories {
         for entry in fs::read_dir(child).into_iter().flatten().flatten() {
             let Ok(found) = entry.metadata() else {
@@ -130,6 +139,7 @@ fn walk(directory: &Path, look: &mut impl FnMut(&Path, &fs::Metadata)) -> std::i
             }
         }
     }
+
     let mut left = FILES_MAX;
     for shard in files {
         for entry in fs::read_dir(shard).into_iter().flatten().flatten() {

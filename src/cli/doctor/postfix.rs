@@ -1,4 +1,4 @@
-//! What Postfix is told to do, as `postconf` prints it.
+//! The configuration of Postfix, as `postconf` prints it.
 
 use std::{
     collections::BTreeMap,
@@ -19,37 +19,39 @@ pub(in crate::cli) struct Postfix {
 pub(in crate::cli) struct Service {
     /// Name and type as `postconf -P` wants them: `smtp/inet`.
     pub(in crate::cli) id: String,
-    /// Whether it runs below the queue directory.
+    /// True if it runs in a chroot at the queue directory.
     pub(in crate::cli) chroot: bool,
-    /// How many processes there may be; `None` is the default, 0 no limit.
+    /// Maximum number of processes; `None` is the default, 0 no limit.
     pub(in crate::cli) processes: Option<u64>,
-    /// The program.
+    /// The program it runs.
     pub(in crate::cli) command: String,
-    /// Parameters of its own (`-o`).
+    /// Parameters set for it alone (`-o`).
     pub(in crate::cli) overrides: BTreeMap<String, String>,
 }
 
 impl Postfix {
-    /// Asks `postconf`; `directory` is that of main.cf, when it is not the usual one.
+    /// Asks `postconf`; `directory` is that of main.cf, if it is not the usual one.
     ///
     /// # Errors
-    /// One line: there is no Postfix, or its configuration cannot be read.
+    /// Returns one line if there is no Postfix, or its configuration cannot be read.
     pub(in crate::cli) fn read(directory: Option<&Path>) -> Result<Self, String> {
         let ask = |arguments: &[&str]| postconf(directory, arguments);
         Ok(Self::parse(&ask(&["-x"])?, &ask(&["-M"])?, &ask(&["-Px"])?))
     }
 
-    /// Reads what `postconf -x`, `postconf -M` and `postconf -Px` print.
+    /// Parses the output of `postconf -x`, `postconf -M` and `postconf -Px`.
     pub(in crate::cli) fn parse(main: &str, master: &str, overrides: &str) -> Self {
         let parameters: BTreeMap<_, _> = main.lines().filter_map(assignment).collect();
-        // The default of the chroot column was turned round at level 1.
+        // Compatibility level 1 reversed the default of the chroot column.
         let old = parameters
             .get("compatibility_level")
             .is_some_and(|level| level == "0");
+
         let mut services: Vec<Service> = master
             .lines()
             .filter_map(|line| Service::parse(line, old))
             .collect();
+
         for (key, value) in overrides.lines().filter_map(assignment) {
             let owner = key.rsplit_once('/');
             let service = owner
@@ -64,12 +66,12 @@ impl Postfix {
         }
     }
 
-    /// A parameter in main.cf, or its default; `None` when this Postfix does not know it.
+    /// Returns a parameter of main.cf or its default; `None` if this Postfix does not know it.
     pub(in crate::cli) fn get(&self, name: &str) -> Option<&str> {
         self.parameters.get(name).map(String::as_str)
     }
 
-    /// A parameter as it holds for a service.
+    /// Returns a parameter as it applies to a service.
     pub(in crate::cli) fn of<'a>(&'a self, service: &'a Service, name: &str) -> Option<&'a str> {
         service
             .overrides
@@ -78,17 +80,18 @@ impl Postfix {
             .or_else(|| self.get(name))
     }
 
-    /// The services that take mail in by SMTP.
+    /// Returns the services that accept mail by SMTP.
     pub(in crate::cli) fn smtpd(&self) -> impl Iterator<Item = &Service> {
         self.services.iter().filter(|s| s.command == "smtpd")
     }
 
-    /// The service that takes mail of local programs in.
+    /// Returns the service that accepts mail of local programs.
     pub(in crate::cli) fn pickup(&self) -> Option<&Service> {
         self.services.iter().find(|s| s.command == "pickup")
     }
 
-    /// The service that asks milters about mail of local programs: the one to which pickup hands it.
+    /// Returns the service that asks milters about mail of local programs: the one to which pickup
+    /// hands it.
     pub(in crate::cli) fn cleanup(&self) -> Option<&Service> {
         let name = "cleanup_service_name";
         let told = self.pickup().and_then(|pickup| self.of(pickup, name));
@@ -96,12 +99,12 @@ impl Postfix {
         self.services.iter().find(|service| service.id == id)
     }
 
-    /// The services that run this delivery agent.
+    /// Returns the services that run this delivery agent.
     pub(super) fn agents<'a>(&'a self, agent: &'a str) -> impl Iterator<Item = &'a Service> {
         self.services.iter().filter(move |s| s.command == agent)
     }
 
-    /// True when mail of one of the address classes goes to this service.
+    /// Returns true if mail of one of the address classes goes to this service.
     pub(super) fn delivers(&self, service: &Service) -> bool {
         let has = |name: &str, default: &str| !self.get(name).unwrap_or(default).trim().is_empty();
         let local = self.transport("local_transport", "local");
@@ -121,25 +124,25 @@ impl Postfix {
         all.any(|name| name == service.name())
     }
 
-    /// True when tables send mail elsewhere than its address class.
+    /// Returns true if tables can route mail differently from its address class.
     pub(super) fn is_routed(&self) -> bool {
         self.get("transport_maps")
             .is_some_and(|maps| !maps.trim().is_empty())
     }
 
-    /// The service of a transport, without the next hop.
+    /// Returns the service of a transport, without the next hop.
     fn transport(&self, name: &str, default: &str) -> String {
         let written = self.get(name).unwrap_or(default);
         let service = written.split(':').next().unwrap_or_default();
         service.trim().to_owned()
     }
 
-    /// Where the daemons of Postfix run; relative paths begin here.
+    /// Returns the directory in which Postfix's daemons run; relative paths begin there.
     pub(in crate::cli) fn queue_directory(&self) -> PathBuf {
         PathBuf::from(self.get("queue_directory").unwrap_or("/var/spool/postfix"))
     }
 
-    /// How many sessions there may be at once; `None` when there is no limit.
+    /// Returns the maximum number of concurrent sessions; `None` if there is no limit.
     pub(in crate::cli) fn sessions_max(&self) -> Option<u64> {
         let default = self.get("default_process_limit")?.parse().ok()?;
         self.smtpd()
@@ -163,7 +166,7 @@ impl Service {
         })
     }
 
-    /// True when it takes mail from this machine only, as after a content filter.
+    /// Returns true if it accepts mail from this machine only, as after a content filter.
     pub(in crate::cli) fn is_inner(&self) -> bool {
         let name = self.name();
         ["127.", "[::1]", "::1", "localhost:"]
@@ -171,13 +174,13 @@ impl Service {
             .any(|start| name.starts_with(start))
     }
 
-    /// Its name without the type, for people.
+    /// Returns its name without the type, for people.
     pub(in crate::cli) fn name(&self) -> &str {
         self.id.rsplit_once('/').map_or(&self.id, |(name, _)| name)
     }
 }
 
-/// Parses a time of Postfix, whose unit is the second when none is written.
+/// Parses a time of Postfix; a bare number is in seconds.
 pub(in crate::cli) fn time(text: &str) -> Option<Duration> {
     let end = text
         .find(|c: char| !c.is_ascii_digit())
@@ -221,7 +224,7 @@ fn postconf(directory: Option<&Path>, arguments: &[&str]) -> Result<String, Stri
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// A user's search path often lacks the directory of Postfix's commands.
+/// Returns the program `postconf`: a user's search path often lacks the directory of Postfix's commands.
 fn program() -> PathBuf {
     let usual = Path::new("/usr/sbin/postconf");
     if usual.exists() {

@@ -1,5 +1,5 @@
-//! One line and an exit status as Nagios, Icinga and their kin understand them (Monitoring Plugins Development Guidelines,
-//! section 2).
+//! The findings in one line and an exit status, as Nagios, Icinga and their kin understand them
+//! (Monitoring Plugins Development Guidelines, section 2).
 
 use std::io::{self, Write as _};
 
@@ -12,28 +12,30 @@ use super::{
 };
 use crate::config::{Config, ConfigError, Sources};
 
-/// Statuses besides 0.
+/// Exit statuses other than 0.
 const WARNING: u8 = 1;
 const CRITICAL: u8 = 2;
 const UNKNOWN: u8 = 3;
 
-/// Looks at what can be looked at in a moment.
+/// Runs the checks that take only a moment.
 pub(super) fn run(options: &Options) -> Result<(), Failure> {
     let (status, line) = match load(&options.config) {
         Ok(config) => match examine(options, &config) {
             Ok(report) => told(&report, &config),
             Err(failure) => (UNKNOWN, format!("UNKNOWN - {failure}")),
         },
-        // Whoever may not read the configuration knows nothing of the daemon.
+        // A caller who may not read the configuration knows nothing of the daemon.
         Err(error @ (ConfigError::Read { .. } | ConfigError::Variable(_))) => {
             (UNKNOWN, format!("UNKNOWN - {error}"))
         }
         Err(error) => (CRITICAL, format!("CRITICAL - {error}")),
     };
+
     let mut out = io::stdout().lock();
     writeln!(out, "DEPOLLUEUR {line}")
         .and_then(|()| out.flush())
         .map_err(|error| Failure::output(&error))?;
+
     match status {
         0 => Ok(()),
         status => Err(Failure::silent(status)),
@@ -45,13 +47,14 @@ fn load(options: &ConfigOptions) -> Result<Config, ConfigError> {
     Config::load(&Sources::of_process(config, settings)?.written()?)
 }
 
-/// The worst findings, and figures to plot.
+/// Returns the exit status, and a line of the worst findings with figures to plot.
 fn told(report: &Report, config: &Config) -> (u8, String) {
     let (status, word) = match report.worst() {
         Level::Ok | Level::Unknown => (0, "OK"),
         Level::Warning => (WARNING, "WARNING"),
         Level::Error => (CRITICAL, "CRITICAL"),
     };
+
     let of = |level| {
         report
             .findings()
@@ -62,11 +65,13 @@ fn told(report: &Report, config: &Config) -> (u8, String) {
         .chain(of(Level::Warning))
         .map(|finding| format!("{}: {}", finding.check, finding.message))
         .collect();
+
     let said = match said.as_slice() {
         [] => format!("{} checks", report.findings().len()),
-        // What stands behind the first bar is figures, and a line is a line.
+        // Text after the first bar is performance data, and the output is one line.
         said => said.join("; ").replace('|', "/").replace('\n', " "),
     };
+
     let mut figures = format!(
         "errors={} warnings={}",
         of(Level::Error).count(),

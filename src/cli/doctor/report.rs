@@ -1,4 +1,4 @@
-//! What was found: one finding a check, for people or as JSON.
+//! The findings of all checks, one or more each, for people or as JSON.
 
 use std::fmt;
 
@@ -6,51 +6,51 @@ use serde::Serialize;
 
 pub(super) use crate::cli::quoted;
 
-/// How a check ended, from well to bad.
+/// The outcome of a check, from good to bad.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(in crate::cli) enum Level {
     /// As it should be.
     Ok,
-    /// Could not be found out; no fault.
+    /// It could not be found out; this is no fault.
     Unknown,
     /// Somebody should look at it.
     Warning,
-    /// Mail or files are at risk, or nothing works.
+    /// Mail or files are at risk, or something does not work.
     Error,
 }
 
-/// What a check found.
+/// One finding of a check.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Finding {
-    /// The check's name; it does not change from version to version.
+    /// The check's name; it is stable across versions.
     pub(super) check: &'static str,
-    /// How it ended.
+    /// The outcome.
     pub(super) level: Level,
-    /// What was found, and why it matters.
+    /// The facts, and the reason why they matter.
     pub(super) message: String,
     /// The lines to type.
     pub(super) fix: Vec<String>,
 }
 
-/// All findings, in the order in which they were made.
+/// All findings, in the order they were made.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Report {
     findings: Vec<Finding>,
 }
 
 impl Report {
-    /// All is well.
+    /// Records that all is well.
     pub(super) fn ok(&mut self, check: &'static str, message: impl fmt::Display) {
         self.add(check, Level::Ok, message, []);
     }
 
-    /// It cannot be told.
+    /// Records that the facts cannot be found out.
     pub(super) fn unknown(&mut self, check: &'static str, message: impl fmt::Display) {
         self.add(check, Level::Unknown, message, []);
     }
 
-    /// Somebody should look at it.
+    /// Records a fault that somebody should look at.
     pub(super) fn warning(
         &mut self,
         check: &'static str,
@@ -60,7 +60,7 @@ impl Report {
         self.add(check, Level::Warning, message, fix);
     }
 
-    /// It does not work, or it endangers mail.
+    /// Records a fault that stops something from working, or endangers mail.
     pub(super) fn error(
         &mut self,
         check: &'static str,
@@ -70,7 +70,7 @@ impl Report {
         self.add(check, Level::Error, message, fix);
     }
 
-    /// A finding of any level; one that is there already is not repeated.
+    /// Records a finding of any level, unless the same one is already there.
     pub(super) fn add(
         &mut self,
         check: &'static str,
@@ -89,19 +89,19 @@ impl Report {
         }
     }
 
-    /// Says that all is well, unless the check has found something.
+    /// Records that all is well, unless the check has a finding.
     pub(super) fn ok_unless_found(&mut self, check: &'static str, message: impl fmt::Display) {
         if !self.findings.iter().any(|finding| finding.check == check) {
             self.ok(check, message);
         }
     }
 
-    /// How many findings there are.
+    /// Returns the number of findings.
     pub(super) fn count(&self) -> usize {
         self.findings.len()
     }
 
-    /// The worst level.
+    /// Returns the worst level of all findings.
     pub(super) fn worst(&self) -> Level {
         self.findings
             .iter()
@@ -110,18 +110,19 @@ impl Report {
             .unwrap_or(Level::Ok)
     }
 
-    /// For programs: an object with `worst` and the `findings`.
+    /// Returns the report for programs: an object with `worst` and the `findings`.
     pub(super) fn to_json(&self) -> String {
         let value = serde_json::json!({ "worst": self.worst(), "findings": self.findings });
         format!("{value:#}\n")
     }
 
-    /// All of them.
+    /// Returns all findings.
     pub(super) fn findings(&self) -> &[Finding] {
         &self.findings
     }
 
-    /// There is a finding of this check, and this line is to be typed, unless it is empty.
+    /// Asserts that there is a finding of this check and level that has `fix` among its lines, unless
+    /// `fix` is empty.
     #[cfg(test)]
     pub(super) fn assert_found(&self, check: &str, level: Level, fix: &str) {
         let is_it = |finding: &&Finding| finding.check == check && finding.level == level;
@@ -132,7 +133,7 @@ impl Report {
     }
 }
 
-/// For people: a line a finding, with the lines to type below it.
+/// Formats the report for people: a line for each finding, with the lines to type below it.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for finding in &self.findings {
@@ -153,13 +154,13 @@ impl fmt::Display for Report {
     }
 }
 
-/// The line that sets a parameter in main.cf.
+/// Returns the line that sets a parameter in main.cf.
 pub(super) fn postconf_e(name: &str, value: &str) -> String {
     format!("postconf -e {}", quoted(&format!("{name} = {value}")))
 }
 
-/// The line that sets a parameter of one service in master.cf, which takes no blanks in a value:
-/// commas stand for them.
+/// Returns the line that sets a parameter of one service in master.cf, whose values take no blanks:
+/// commas replace them.
 pub(super) fn postconf_p(service: &str, name: &str, value: &str) -> String {
     let tight = value
         .replace(" = ", "=")

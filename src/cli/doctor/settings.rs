@@ -1,4 +1,4 @@
-//! Settings of Postfix outside of the lists of milters: sizes, macros, smuggling, processes.
+//! Checks Postfix's settings outside the lists of milters: sizes, macros, SMTP smuggling, processes.
 
 use super::{
     postfix::{Postfix, Service},
@@ -6,7 +6,7 @@ use super::{
 };
 use crate::config::Config;
 
-/// What the session asks macros for, and the parameter that has them at that stage.
+/// The macros that the session asks for, each with the parameter that lists it at that stage.
 const MACROS: [(&str, &str); 4] = [
     ("milter_connect_macros", "{daemon_name}"),
     ("milter_mail_macros", "{auth_authen}"),
@@ -14,7 +14,7 @@ const MACROS: [(&str, &str); 4] = [
     ("milter_end_of_data_macros", "i"),
 ];
 
-/// Where Postfix may be told to refuse a sender, in the order in which it looks.
+/// The parameters in which Postfix may be told to refuse a sender, in the order in which it evaluates them.
 const RESTRICTIONS: [&str; 5] = [
     "smtpd_sender_restrictions",
     "smtpd_client_restrictions",
@@ -23,14 +23,14 @@ const RESTRICTIONS: [&str; 5] = [
     "smtpd_recipient_restrictions",
 ];
 
-/// What refuses a user who sends as somebody else.
+/// The restrictions that refuse a user who sends as somebody else.
 const SENDER_LOGIN: [&str; 3] = [
     "reject_sender_login_mismatch",
     "reject_authenticated_sender_login_mismatch",
     "reject_known_sender_login_mismatch",
 ];
 
-/// All that is to be said of them.
+/// Reports all findings about these settings.
 pub(super) fn check(report: &mut Report, postfix: &Postfix, config: &Config) {
     check_message_size(report, postfix, config);
     check_mailbox_size(report, postfix);
@@ -40,7 +40,7 @@ pub(super) fn check(report: &mut Report, postfix: &Postfix, config: &Config) {
     check_processes(report, postfix, config);
 }
 
-/// Base64 in lines of 76 characters: 57 bytes become 78.
+/// Returns the size after base64 in lines of 76 characters: 57 bytes become 78.
 fn encoded(bytes: u64) -> u64 {
     bytes.saturating_mul(78).div_ceil(57)
 }
@@ -51,6 +51,7 @@ fn check_message_size(report: &mut Report, postfix: &Postfix, config: &Config) {
     let sum = config.detach.message_threshold.unwrap_or(threshold);
     let least = encoded(threshold.min(sum));
     let wanted = least.saturating_mul(10).max(73_400_320).to_string();
+
     for service in postfix.smtpd() {
         let own = service.overrides.get("message_size_limit");
         let Some(limit) = number(postfix.of(service, "message_size_limit")) else {
@@ -59,6 +60,7 @@ fn check_message_size(report: &mut Report, postfix: &Postfix, config: &Config) {
         if limit == 0 || limit > least {
             continue;
         }
+
         let message = format!(
             "message_size_limit is {limit} at {}: a file of detach.threshold takes {least} bytes in mail, so that nothing is ever detached",
             service.name()
@@ -69,6 +71,7 @@ fn check_message_size(report: &mut Report, postfix: &Postfix, config: &Config) {
         };
         report.error(check, message, [fix]);
     }
+
     let limit = postfix.get("message_size_limit").unwrap_or_default();
     report.ok_unless_found(
         check,
@@ -78,8 +81,9 @@ fn check_message_size(report: &mut Report, postfix: &Postfix, config: &Config) {
     );
 }
 
-/// Postfix's own delivery agents end at once when a mailbox holds less than a message; who hands all mail to another
-/// server (LMTP) has none of them, and their limits say nothing.
+/// Checks the limits of Postfix's own delivery agents, which fail at once when a mailbox limit is
+/// below that of a message. A host that hands all mail to another server (LMTP) has no such agents,
+/// and their limits do not matter.
 fn check_mailbox_size(report: &mut Report, postfix: &Postfix) {
     let check = "postfix.mailbox-size";
     for (agent, name) in [
@@ -103,10 +107,11 @@ fn check_mailbox_size(report: &mut Report, postfix: &Postfix) {
             }
         }
     }
+
     report.ok_unless_found(check, "mailboxes take what message_size_limit lets in");
 }
 
-/// What is wrong with a limit of an agent.
+/// Returns the fault of an agent's limit, if it has one.
 fn low_limit(postfix: &Postfix, service: &Service, name: &str) -> Option<String> {
     let most = number(postfix.of(service, "message_size_limit")).unwrap_or_default();
     let limit = number(postfix.of(service, name))?;
@@ -160,7 +165,7 @@ fn check_bare_newline(report: &mut Report, postfix: &Postfix) {
     }
 }
 
-/// Whoever may send as anybody gives any name that he likes to what he deposits.
+/// Checks that users may send only as themselves: otherwise a user can deposit files under any name.
 fn check_sender_login(report: &mut Report, postfix: &Postfix) {
     let (check, maps) = ("postfix.sender-login", "smtpd_sender_login_maps");
     for service in postfix.smtpd() {
@@ -170,9 +175,11 @@ fn check_sender_login(report: &mut Report, postfix: &Postfix) {
         if !authenticates || (has_maps && refuses) {
             continue;
         }
+
         let name = RESTRICTIONS[0];
         let rest = postfix.of(service, name).unwrap_or_default();
         let wanted = format!("{} {rest}", SENDER_LOGIN[0]);
+
         let mut fixes = Vec::new();
         if !has_maps {
             let table = "hash:/etc/postfix/sender-logins";
@@ -184,6 +191,7 @@ fn check_sender_login(report: &mut Report, postfix: &Postfix) {
         if !refuses {
             fixes.push(postconf_p(&service.id, name, wanted.trim_end()));
         }
+
         let lacks = if refuses { maps } else { SENDER_LOGIN[0] };
         let message = format!(
             "{} lacks {lacks}: who logs in there sends under any address, also one of your other users",
@@ -191,10 +199,11 @@ fn check_sender_login(report: &mut Report, postfix: &Postfix) {
         );
         report.warning(check, message, fixes);
     }
+
     report.ok_unless_found(check, "users send under addresses of their own");
 }
 
-/// Whether a service refuses users who send as somebody else, in a restriction class too.
+/// Returns true if a service refuses users who send as somebody else, in a restriction class too.
 fn refuses_other_senders(postfix: &Postfix, service: &Service) -> bool {
     let classes = postfix.get("smtpd_restriction_classes").unwrap_or_default();
     let names = RESTRICTIONS.into_iter().chain(words(classes));

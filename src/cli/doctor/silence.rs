@@ -1,4 +1,4 @@
-//! Services that list milters and do not ask them.
+//! Services that list milters but do not ask them.
 
 use super::{
     listing::Use,
@@ -11,17 +11,17 @@ const OPTIONS: &str = "receive_override_options";
 const MAPS: &str = "smtpd_milter_maps";
 const CHECK: &str = "milter.listed";
 
-/// Why nobody asks the milters of a list.
+/// The setting that keeps the milters of a list from being asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Silence {
     /// `receive_override_options` has `no_milters`.
     Options,
-    /// `smtpd_milter_maps` says so of every client.
+    /// `smtpd_milter_maps` disables them for every client.
     Maps,
 }
 
 impl Use<'_> {
-    /// Why the milters of this list are not asked; `None` when they are.
+    /// Returns the setting that silences the milters of this list; `None` if they are asked.
     pub(super) fn silence(&self, postfix: &Postfix) -> Option<Silence> {
         let entrance = self.entrance(postfix).unwrap_or(self.service);
         let options = postfix.of(entrance, OPTIONS).unwrap_or_default();
@@ -32,7 +32,7 @@ impl Use<'_> {
         is_off.then_some(Silence::Maps)
     }
 
-    /// The tables that give other milters to some clients.
+    /// Returns the tables that give some clients other milters.
     fn maps<'p>(&'p self, postfix: &'p Postfix) -> &'p str {
         match self.parameter {
             "smtpd_milters" => postfix.of(self.service, MAPS).unwrap_or_default(),
@@ -40,14 +40,14 @@ impl Use<'_> {
         }
     }
 
-    /// The line that makes Postfix ask, here alone; `None` when it does.
+    /// Returns the line that makes Postfix ask, for this service alone; `None` if it does already.
     pub(super) fn ask_here(&self, postfix: &Postfix) -> Option<String> {
         let entrance = self.entrance(postfix).unwrap_or(self.service);
         let (name, value) = self.cure(postfix)?;
         Some(postconf_p(&entrance.id, name, &value))
     }
 
-    /// The line that makes Postfix ask, where it was told not to.
+    /// Returns the line that makes Postfix ask, set where it was told not to.
     fn ask(&self, postfix: &Postfix) -> Option<String> {
         let entrance = self.entrance(postfix).unwrap_or(self.service);
         let (name, value) = self.cure(postfix)?;
@@ -57,7 +57,7 @@ impl Use<'_> {
         }
     }
 
-    /// The parameter that keeps Postfix from asking, and its value without that.
+    /// Returns the parameter that keeps Postfix from asking, and its value without that part.
     fn cure(&self, postfix: &Postfix) -> Option<(&'static str, String)> {
         let entrance = self.entrance(postfix).unwrap_or(self.service);
         match self.silence(postfix)? {
@@ -71,13 +71,13 @@ impl Use<'_> {
     }
 }
 
-/// True when we stand in a list that nobody asks.
+/// Returns true if a list that is not asked contains us.
 pub(super) fn hides_us(postfix: &Postfix, config: &Config) -> bool {
     Use::written(postfix, config)
         .any(|list| list.our_entry().is_some() && list.silence(postfix).is_some())
 }
 
-/// Tells of the lists that hold us and are not asked, and of tables that give other milters.
+/// Reports the lists that contain us and are not asked, and the tables that give other milters.
 pub(super) fn check(report: &mut Report, postfix: &Postfix, config: &Config) {
     for list in Use::written(postfix, config).filter(|list| list.is_treated(config)) {
         match list.silence(postfix) {

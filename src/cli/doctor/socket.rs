@@ -1,4 +1,4 @@
-//! The milter's socket as Postfix comes to it: path, rights, and whether somebody answers.
+//! Checks the milter's socket as Postfix reaches it: the path, its permissions, and the answer.
 
 use std::{
     collections::HashSet,
@@ -26,13 +26,13 @@ use super::{
 };
 use crate::config::{Config, MilterAddress};
 
-/// How long the milter may take for each step.
+/// Time limit of each step of a dialogue with the milter.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The same for whoever asks every minute.
+/// Time limit of each step for callers who ask every minute.
 const PATIENCE_QUICK: Duration = Duration::from_secs(4);
 
-/// What Postfix 3.7 offers: all actions, all options of protocol version 6.
+/// The offer of Postfix 3.7: all actions, all options of protocol version 6.
 const VERSION: u32 = 6;
 const ACTIONS: u32 = 0x1ff;
 const OPTIONS: u32 = 0x1f_ffff;
@@ -40,17 +40,19 @@ const OPTIONS: u32 = 0x1f_ffff;
 /// Actions that a milter needs to change mail: add a header, replace the body, change a header.
 const CHANGES: u32 = 0x01 | 0x02 | 0x10;
 
-/// The longest answer to a negotiation that makes sense: options and six lists of macros.
+/// Maximum size of a plausible negotiation answer: options and six lists of macros.
 const ANSWER_BYTES_MAX: u32 = 4096;
 
-/// All that is to be said of the socket, for each place where Postfix looks for it. Each place is asked once: a socket of
-/// systemd's takes connections also while nobody answers, and each question would wait.
+/// Reports all findings about the socket, for each place where Postfix looks for it. Each place is
+/// asked once: systemd's socket accepts connections even while nobody answers, and each question
+/// would wait.
 pub(super) fn check(report: &mut Report, postfix: &Postfix, config: &Config, is_quick: bool) {
     let mut asked = HashSet::new();
     for list in Use::all(postfix, config) {
         let Some(entry) = list.our_entry() else {
             continue;
         };
+
         let place = match (&entry.place, entry.path(postfix, list.service)) {
             (Place::Inet(host, port), _) => Peer::Inet(host.clone(), *port),
             (_, Some(path)) => {
@@ -61,13 +63,14 @@ pub(super) fn check(report: &mut Report, postfix: &Postfix, config: &Config, is_
             }
             _ => continue,
         };
+
         if asked.insert(place.clone()) {
             answers(report, &place, patience(is_quick));
         }
     }
 }
 
-/// Asks the milter at its own address, when Postfix cannot be asked where it is.
+/// Asks the milter at its own address, if Postfix's configuration cannot be read.
 pub(super) fn check_listener(report: &mut Report, config: &Config, is_quick: bool) {
     let place = match &config.milter.listen {
         MilterAddress::Unix(path) => Peer::Unix(path.clone()),
@@ -80,7 +83,7 @@ fn patience(is_quick: bool) -> Duration {
     if is_quick { PATIENCE_QUICK } else { PATIENCE }
 }
 
-/// Where a milter is asked.
+/// The address at which a milter is asked.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 enum Peer {
     Unix(PathBuf),
@@ -109,10 +112,10 @@ impl fmt::Display for Peer {
     }
 }
 
-/// Speaks the beginning of the milter protocol with whoever listens at the address.
+/// Opens a milter negotiation with the listener at this address.
 ///
 /// # Errors
-/// Nobody does, or it is no milter.
+/// Fails if nobody listens there, or the listener is no milter.
 pub(super) fn negotiates(address: &MilterAddress) -> io::Result<()> {
     let (domain, address) = match address {
         MilterAddress::Unix(path) => (Domain::UNIX, SockAddr::unix(path)?),
@@ -122,7 +125,7 @@ pub(super) fn negotiates(address: &MilterAddress) -> io::Result<()> {
     asked.map(drop).map_err(|error| told(error, PATIENCE))
 }
 
-/// Whether there is a socket that can be asked.
+/// Checks the socket and its permissions; returns true if there is a socket that can be asked.
 fn check_unix(
     report: &mut Report,
     postfix: &Postfix,
@@ -130,6 +133,7 @@ fn check_unix(
     (list, entry, path): (&Use<'_>, &Entry, &Path),
 ) -> bool {
     let shown = path.display();
+
     let file = match fs::symlink_metadata(path) {
         Ok(file) if file.file_type().is_socket() => file,
         Ok(_) => {
@@ -160,6 +164,7 @@ fn check_unix(
             return false;
         }
     };
+
     report.ok(
         "milter.path",
         format_args!("{} finds the socket at {shown}", list.service.name()),
@@ -168,7 +173,7 @@ fn check_unix(
     true
 }
 
-/// What makes the socket, or makes it anew: systemd, if it is systemd's.
+/// Returns the line that creates the socket (again): systemd's, if the socket is systemd's.
 fn start() -> String {
     let is_enabled = Unit::read(SOCKET).is_some_and(|unit| unit.is_enabled());
     if is_enabled {
@@ -178,12 +183,13 @@ fn start() -> String {
     }
 }
 
-/// Where the socket should be looked for, or made.
+/// Returns the lines that make Postfix and the milter agree on the path.
 fn mend_path(postfix: &Postfix, config: &Config, list: &Use<'_>, entry: &Entry) -> Vec<String> {
     let start = start();
     let MilterAddress::Unix(listen) = &config.milter.listen else {
         return vec![start];
     };
+
     let queue = postfix.queue_directory();
     if entry
         .path(postfix, list.service)
@@ -191,6 +197,7 @@ fn mend_path(postfix: &Postfix, config: &Config, list: &Use<'_>, entry: &Entry) 
     {
         return vec![start];
     }
+
     let mut lines = Vec::new();
     if list.service.chroot && !listen.starts_with(&queue) {
         let inside = chrooted_address(postfix, &config.milter.listen);
@@ -204,7 +211,7 @@ fn mend_path(postfix: &Postfix, config: &Config, list: &Use<'_>, entry: &Entry) 
     lines
 }
 
-/// The list with another address of ours; the other milters, and what is set for ours, stay.
+/// Returns the list with our address replaced; the other milters, and the settings of ours, stay.
 fn moved(list: &Use<'_>, entry: &Entry, address: &str) -> String {
     let Place::Unix(written) = &entry.place else {
         return list.text();
@@ -225,6 +232,7 @@ fn check_rights(report: &mut Report, postfix: &Postfix, path: &Path, socket: &Me
     let Some(user) = User::find(name) else {
         return report.unknown(check, format_args!("there is no user {name:?} here"));
     };
+
     let directories: Vec<(PathBuf, Metadata)> = path
         .ancestors()
         .skip(1)
@@ -233,6 +241,7 @@ fn check_rights(report: &mut Report, postfix: &Postfix, path: &Path, socket: &Me
     let closed = directories
         .iter()
         .find(|(_, directory)| !user.may(directory, 0o1));
+
     if let Some((directory, _)) = closed {
         let shown = quoted(&directory.display().to_string());
         let message = format!("user {name} may not enter {shown}: Postfix cannot reach the milter");
@@ -242,12 +251,13 @@ fn check_rights(report: &mut Report, postfix: &Postfix, path: &Path, socket: &Me
             [format!("chgrp {name} {shown} && chmod g+x {shown}")],
         );
     }
+
     if !user.may(socket, 0o2) {
         let message = format!(
             "user {name} may not write to {}: Postfix cannot reach the milter",
             path.display()
         );
-        // systemd makes the socket anew, with the owner and the mode of its unit.
+        // systemd creates the socket again, with the owner and mode of its unit.
         let fix = if Unit::read(SOCKET).is_some_and(|unit| unit.is_active()) {
             "systemctl restart depollueur.socket depollueur.service"
         } else {
@@ -255,6 +265,7 @@ fn check_rights(report: &mut Report, postfix: &Postfix, path: &Path, socket: &Me
         };
         return report.error(check, message, [fix.to_owned()]);
     }
+
     let open = directories
         .iter()
         .all(|(_, directory)| directory.mode() & 0o1 != 0);
@@ -268,6 +279,7 @@ fn check_rights(report: &mut Report, postfix: &Postfix, path: &Path, socket: &Me
         let fix = format!("chgrp {name} {shown} && chmod 0710 {shown}");
         return report.warning(check, message, [fix]);
     }
+
     report.ok(
         check,
         format_args!("user {name} may write to {}", path.display()),
@@ -277,7 +289,7 @@ fn check_rights(report: &mut Report, postfix: &Postfix, path: &Path, socket: &Me
 fn connect(domain: Domain, address: &SockAddr, patience: Duration) -> io::Result<Socket> {
     let socket = Socket::new(domain, Type::STREAM, None)?;
     socket.set_read_timeout(Some(patience))?;
-    // That of writing holds for connect(2), too, where the queue of a socket of this machine is full (unix(7)).
+    // The write timeout applies to connect(2) as well, when the queue of a unix socket is full (unix(7)).
     socket.set_write_timeout(Some(patience))?;
     if domain == Domain::UNIX {
         socket.connect(address)?;
@@ -287,7 +299,7 @@ fn connect(domain: Domain, address: &SockAddr, patience: Duration) -> io::Result
     Ok(socket)
 }
 
-/// The end of a patience has many names: EAGAIN, EINPROGRESS, ETIMEDOUT.
+/// Turns the many names of a timeout (EAGAIN, EINPROGRESS, ETIMEDOUT) into one error.
 fn told(error: io::Error, patience: Duration) -> io::Error {
     use io::ErrorKind::{TimedOut, WouldBlock};
     let is_late = matches!(error.kind(), WouldBlock | TimedOut)
@@ -299,13 +311,15 @@ fn told(error: io::Error, patience: Duration) -> io::Error {
     io::Error::new(TimedOut, format!("nobody answered within {seconds} s"))
 }
 
-/// Speaks the beginning of the milter protocol, as Postfix would.
+/// Opens a milter negotiation, as Postfix would, and reports the answer.
 fn answers(report: &mut Report, place: &Peer, patience: Duration) {
     let check = "milter.answers";
+
     let connected = place.connect(patience);
     let answer = connected
         .and_then(|mut socket| negotiate(&mut socket))
         .map_err(|error| told(error, patience));
+
     match answer {
         Ok((version, actions)) if version == VERSION && actions & CHANGES == CHANGES => {
             report.ok(check, format_args!("{place}: protocol {version}, may change mail"));
@@ -326,13 +340,15 @@ fn answers(report: &mut Report, place: &Peer, patience: Duration) {
     }
 }
 
-/// Offers what Postfix offers and says goodbye; gives the version and the actions wanted.
+/// Makes Postfix's offer and says goodbye; returns the version and the actions that the milter wants.
 fn negotiate(stream: &mut (impl Read + Write)) -> io::Result<(u32, u32)> {
+    // SMFIC_OPTNEG: the length of the packet, its command, and three words.
     let mut offer = vec![0, 0, 0, 13, b'O'];
     for word in [VERSION, ACTIONS, OPTIONS] {
         offer.extend(word.to_be_bytes());
     }
     stream.write_all(&offer)?;
+
     let length = word(stream)?;
     if !(13..=ANSWER_BYTES_MAX).contains(&length) {
         return Err(io::Error::other("it does not speak the milter protocol"));
@@ -342,8 +358,10 @@ fn negotiate(stream: &mut (impl Read + Write)) -> io::Result<(u32, u32)> {
     if answer[0] != b'O' {
         return Err(io::Error::other("it does not speak the milter protocol"));
     }
+
     let mut rest = &answer[1..];
     let agreed = (word(&mut rest)?, word(&mut rest)?);
+    // SMFIC_QUIT.
     stream.write_all(&[0, 0, 0, 1, b'Q'])?;
     Ok(agreed)
 }

@@ -1,4 +1,4 @@
-//! The machine under the daemon: configuration file, drop, disk, clock.
+//! Checks the machine under the daemon: configuration file, drop, disk, clock.
 
 use std::{
     fs,
@@ -18,13 +18,13 @@ use crate::config::Config;
 
 const MIB: u64 = 1 << 20;
 
-/// Below this much free space, or this part of it, somebody should look, or must.
+/// Thresholds of free space, each with its level: bytes, and a divisor of the total.
 const SPACE: [(Level, u64, u64); 2] = [
     (Level::Error, 128 * MIB, 100),
     (Level::Warning, 1024 * MIB, 20),
 ];
 
-/// File systems that are no place for a drop, by `f_type` of statfs(2).
+/// File systems unfit for a drop, by `f_type` of statfs(2).
 const FILE_SYSTEMS: [(u64, Level, &str); 6] = [
     (
         0x0102_1994,
@@ -58,7 +58,7 @@ const FILE_SYSTEMS: [(u64, Level, &str); 6] = [
     ),
 ];
 
-/// All that is to be said of it.
+/// Reports all findings about the machine.
 pub(super) fn check(report: &mut Report, config: &Config, file: Option<&Path>) {
     check_values(report, config);
     check_file(report, file);
@@ -122,23 +122,26 @@ fn check_drop(report: &mut Report, directory: &Path) {
             return report.warning(check, message, ["systemctl start depollueur".to_owned()]);
         }
     };
+
     if home.mode() & 0o077 != 0 {
         let message = format!("others than the daemon may enter or read {shown}");
         report.error(check, message, [format!("chmod 0700 {shown}")]);
     }
+
     check_contents(report, directory, (home.uid(), home.gid(), home.dev()));
     owners::check(report, directory, (home.uid(), home.gid()));
     report.ok_unless_found(
         check,
         format_args!("{shown} is closed to all but its owner, and whole"),
     );
+
     check_file_system(report, directory, &shown);
     check_space(report, "drop.space", directory);
 }
 
-/// A file of another owner cannot be written by the daemon; one that others may read is a secret no
-/// more (the key of fingerprints, the records) once the directory is opened or copied; one on another file system cannot be
-/// renamed into place.
+/// Checks the entries of the drop's directory. The daemon cannot write a file of another owner. A
+/// file that others may read (the key of fingerprints, the records) leaks once the directory is
+/// opened or copied. A file on another file system cannot be renamed into place.
 fn check_contents(report: &mut Report, directory: &Path, (uid, gid, device): (u32, u32, u64)) {
     let check = "drop.directory";
     let Ok(entries) = fs::read_dir(directory) else {
@@ -148,11 +151,13 @@ fn check_contents(report: &mut Report, directory: &Path, (uid, gid, device): (u3
         );
         return report.unknown(check, message);
     };
+
     for entry in entries.flatten() {
         let Ok(file) = entry.metadata() else { continue };
         if entry.file_name() == owner::RESCUED && file.uid() == 0 {
             continue;
         }
+
         let shown = quoted(&entry.path().display().to_string());
         if file.uid() != uid {
             let message = format!(
@@ -161,10 +166,12 @@ fn check_contents(report: &mut Report, directory: &Path, (uid, gid, device): (u3
             );
             report.error(check, message, [format!("chown {uid}:{gid} {shown}")]);
         }
+
         if file.mode() & 0o077 != 0 {
             let message = format!("others than the daemon may read or enter {shown}");
             report.error(check, message, [format!("chmod go= {shown}")]);
         }
+
         if file.dev() != device {
             let message = format!(
                 "{shown} is on another file system than the drop: nothing can be moved into place"
@@ -195,6 +202,7 @@ fn check_spool(report: &mut Report, config: &Config) {
         return report.ok(check, "on the file system of the drop");
     };
     let shown = quoted(&directory.display().to_string());
+
     if !directory.is_dir() {
         let message =
             format!("{shown} is no directory: mail above spool.memory goes out untouched");
@@ -205,6 +213,7 @@ fn check_spool(report: &mut Report, config: &Config) {
             [format!("install -d -m 0700 -o {user} {shown}")],
         );
     }
+
     let mine = fs::metadata(directory).map(|file| file.dev());
     let same = fs::metadata(&config.drop.directory)
         .is_ok_and(|drop| mine.is_ok_and(|dev| dev == drop.dev()));
@@ -229,13 +238,15 @@ fn check_space(report: &mut Report, check: &'static str, directory: &Path) {
             format_args!("could not ask for the space at {}", directory.display()),
         );
     };
+
     let (free, total) = (disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize);
     let at = directory.display();
     if let Some(level) = lack(free, total) {
         let message = format!("{} MiB of {} MiB are free at {at}", free / MIB, total / MIB);
         report.add(check, level, message, []);
     }
-    // Some file systems make inodes as they are needed, and say 0.
+
+    // Some file systems create inodes on demand, and report 0.
     let inodes = (disk.f_files > 0).then(|| disk.f_favail * 100 / disk.f_files);
     match inodes {
         Some(0) => report.error(
@@ -255,8 +266,9 @@ fn check_space(report: &mut Report, check: &'static str, directory: &Path) {
     report.ok_unless_found(check, format_args!("{} MiB are free at {at}", free / MIB));
 }
 
-/// Little space is little in bytes and as a part of the whole: a small disk for a small drop is fine
-/// as long as it is not full, and so is a part of a large one.
+/// Returns the level for this free space. Space is low only in bytes and as a share of the total: a
+/// small disk for a small drop is fine as long as it is not full, and so is a small share of a large
+/// disk.
 fn lack(free: u64, total: u64) -> Option<Level> {
     SPACE
         .into_iter()
@@ -280,7 +292,7 @@ fn check_clock(report: &mut Report) {
     }
 }
 
-/// What systemd, or else chrony, says.
+/// Returns the answer of systemd, else of chrony; `None` if neither knows.
 fn synchronised() -> Option<bool> {
     let ask = |program: &str, arguments: &[&str]| {
         let output = Command::new(program).args(arguments).output().ok()?;
@@ -299,7 +311,7 @@ fn synchronised() -> Option<bool> {
     }
 }
 
-/// Where the configuration came from.
+/// Returns the file from which the configuration came.
 pub(super) fn configuration_file(named: Option<PathBuf>) -> Option<PathBuf> {
     named.or_else(crate::config::usual_file)
 }

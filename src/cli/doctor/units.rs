@@ -1,4 +1,4 @@
-//! The units: whether service and socket are there, run, and will run after the next boot.
+//! Checks the units: that service and socket exist, run, and will run after the next boot.
 
 use std::{
     path::{Path, PathBuf},
@@ -14,16 +14,17 @@ use super::{
 };
 use crate::config::{Config, DEFAULT_FILE, MilterAddress};
 
-/// What mends most of it: the socket and the service that is handed it.
+/// The command that mends most faults: it restarts the socket and the service that gets it.
 const RESTART: &str = "systemctl restart depollueur.socket depollueur.service";
 
-/// All that is to be said of them.
+/// Reports all findings about the units.
 pub(super) fn check(report: &mut Report, config: &Config, file: Option<&Path>) {
     let service = Unit::read(SERVICE);
     let Some(service) = service else {
         let why = format!("systemd does not run here, or has no {SERVICE}");
         return report.unknown("unit.service", why);
     };
+
     let socket = Unit::read(SOCKET);
     let masked: Vec<_> = [Some(&service), socket.as_ref()]
         .into_iter()
@@ -31,7 +32,8 @@ pub(super) fn check(report: &mut Report, config: &Config, file: Option<&Path>) {
         .filter(|unit| unit.is_masked())
         .filter(|unit| unit.get("Id") != SOCKET || is_wanted(config, unit) || !service.is_active())
         .collect();
-    // In the order in which it must be typed: what is masked, what the sandbox lacks, what runs.
+
+    // In the order in which the fixes must be typed: masked units, the sandbox, then those that run.
     check_masks(report, &masked);
     if file.is_some_and(|file| file == Path::new(DEFAULT_FILE)) {
         for obstacle in obstacles::all(config, Some(&service)) {
@@ -45,6 +47,7 @@ pub(super) fn check(report: &mut Report, config: &Config, file: Option<&Path>) {
         let well = "the daemon may read and write what its configuration names";
         report.ok_unless_found("unit.sandbox", well);
     }
+
     if !service.is_masked() {
         check_service(report, &service);
     }
@@ -53,11 +56,13 @@ pub(super) fn check(report: &mut Report, config: &Config, file: Option<&Path>) {
     }
 }
 
-/// The service cannot be started without its socket: both are unmasked before either is started.
+/// Reports the masked units. The service cannot start without its socket: both are unmasked before
+/// either is started.
 fn check_masks(report: &mut Report, masked: &[&Unit]) {
     let names: Vec<_> = masked.iter().map(|unit| unit.get("Id")).collect();
     let Some(last) = names.last() else { return };
     let unmask = format!("systemctl unmask {}", names.join(" "));
+
     for name in &names {
         let (check, what) = match *name {
             SOCKET => ("unit.socket", "Postfix finds no socket"),
@@ -77,6 +82,7 @@ fn check_masks(report: &mut Report, masked: &[&Unit]) {
 fn check_service(report: &mut Report, service: &Unit) {
     let check = "unit.service";
     let restarts = service.get("SubState") == "auto-restart";
+
     if service.is_failed() || restarts {
         let what = if restarts {
             "fails and is started again and again"
@@ -90,6 +96,7 @@ fn check_service(report: &mut Report, service: &Unit) {
         };
         return report.error(check, message, fix);
     }
+
     if !service.is_active() {
         let message = format!("{SERVICE} does not run");
         return report.error(
@@ -98,17 +105,19 @@ fn check_service(report: &mut Report, service: &Unit) {
             [format!("systemctl enable --now {SERVICE}")],
         );
     }
+
     if !service.is_enabled() {
         let message = format!("{SERVICE} runs, but does not start with the machine");
         return report.warning(check, message, [format!("systemctl enable {SERVICE}")]);
     }
+
     report.ok(
         check,
         format_args!("{SERVICE} runs, and starts with the machine"),
     );
 }
 
-/// Why it failed: what the daemon said last, else what systemd knows.
+/// Returns the reason of a failure: the daemon's last words, and the status that systemd knows.
 fn reason(service: &Unit) -> String {
     let meaning = match service.get("ExecMainStatus") {
         "78" => "its configuration is refused",
@@ -118,30 +127,35 @@ fn reason(service: &Unit) -> String {
         "226" => "its sandbox cannot be made: a directory that ReadWritePaths= names is missing",
         _ => "",
     };
+
     let status = service.get("ExecMainStatus");
     let result = service.get("Result");
     let mut reason = format!("{result}, status {status}");
     if !meaning.is_empty() {
         reason = format!("{meaning} ({reason})");
     }
+
     match last_words(service.get("InvocationID")) {
         Some(words) => format!("{reason}; its last words: {words}"),
         None => reason,
     }
 }
 
-/// The last line that was written in this run of the service, be it by what systemd started instead of the daemon
-/// (`_SYSTEMD_INVOCATION_ID`, systemd.journal-fields(7)). What an earlier run said is no reason of this one.
+/// Returns the last line written in this run of the service, also by a process that systemd started
+/// instead of the daemon (`_SYSTEMD_INVOCATION_ID`, systemd.journal-fields(7)). Lines of an earlier
+/// run do not explain this one.
 fn last_words(run: &str) -> Option<String> {
     if run.is_empty() {
         return None;
     }
+
     let output = Command::new("journalctl")
         .args(["-q", "-n", "1", "-o", "cat", "--no-pager"])
         .arg(format!("_SYSTEMD_INVOCATION_ID={run}"))
         .output()
         .ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
+
     let line = text
         .lines()
         .last()?
@@ -161,6 +175,7 @@ fn check_socket(report: &mut Report, config: &Config, socket: &Unit, service: &U
     if socket.is_masked() {
         return;
     }
+
     if socket.is_failed() {
         let message = format!(
             "{SOCKET} has failed ({}): Postfix finds no socket at {shown}",
@@ -168,6 +183,7 @@ fn check_socket(report: &mut Report, config: &Config, socket: &Unit, service: &U
         );
         return report.error(check, message, [RESTART.to_owned()]);
     }
+
     if !socket.is_active() {
         if !is_wanted(config, socket) {
             return report.ok(
@@ -188,12 +204,14 @@ fn check_socket(report: &mut Report, config: &Config, socket: &Unit, service: &U
             enable.into_iter().chain([RESTART.to_owned()]),
         );
     }
+
     if path.as_ref().is_some_and(|path| !path.exists()) {
         let message = format!(
             "{SOCKET} is active, but its file {shown} was removed: Postfix finds no socket"
         );
         return report.error(check, message, [RESTART.to_owned()]);
     }
+
     if !listens_there(config, path.as_ref())
         && config.milter.listen != Config::default().milter.listen
     {
@@ -207,14 +225,16 @@ fn check_socket(report: &mut Report, config: &Config, socket: &Unit, service: &U
         ];
         return report.warning(check, message, fix);
     }
+
     if !socket.is_enabled() {
         let message = format!("{SOCKET} is active, but does not start with the machine");
         return report.warning(check, message, [format!("systemctl enable {SOCKET}")]);
     }
+
     report.ok(check, format_args!("{SOCKET} holds {shown}"));
 }
 
-/// Whether Postfix is to find the milter at the socket of the unit.
+/// Returns true if Postfix is to find the milter at the socket of the unit.
 fn is_wanted(config: &Config, socket: &Unit) -> bool {
     let path = socket.socket_path();
     socket.is_enabled() && Path::new("/var/spool/postfix").is_dir()
@@ -237,14 +257,15 @@ fn cause(socket: &Unit) -> String {
     }
 }
 
-/// Whether the running daemon has the configuration that its file says.
+/// Checks that the running daemon has the configuration of its file.
 pub(super) async fn check_configuration(report: &mut Report, config: &Config) {
     let check = "daemon.configuration";
     let standing = match reload::ask(config, None).await {
         Ok(standing) => standing,
-        // That nobody answers is told by another check.
+        // Another check reports a daemon that does not answer.
         Err(failure) => return report.unknown(check, failure),
     };
+
     let now = standing.now;
     if let Some(error) = now.error {
         let message = format!(
@@ -252,6 +273,7 @@ pub(super) async fn check_configuration(report: &mut Report, config: &Config) {
         );
         report.error(check, message, ["depollueur check".to_owned()]);
     }
+
     if !now.restart.is_empty() {
         let message = format!(
             "needs a restart: {} changed since the daemon was started",
@@ -259,6 +281,7 @@ pub(super) async fn check_configuration(report: &mut Report, config: &Config) {
         );
         report.error(check, message, ["systemctl restart depollueur".to_owned()]);
     }
+
     if !now.reload.is_empty() {
         let message = format!(
             "needs a reload: {} changed since the daemon read it",
@@ -266,5 +289,6 @@ pub(super) async fn check_configuration(report: &mut Report, config: &Config) {
         );
         report.warning(check, message, ["systemctl reload depollueur".to_owned()]);
     }
+
     report.ok_unless_found(check, "the daemon runs with what the file says");
 }
