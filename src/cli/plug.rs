@@ -1,14 +1,15 @@
-//! `depollueur plug` and `unplug`: the way into Postfix and out of it.
+//! `depollueur plug` and `unplug`: put depollueur into Postfix and take it out.
 //!
-//! `plug` shows what it would change, asks, and tries it with test mail before and after: mail that was accepted is still
-//! accepted, a signature that held still holds, a virus that was refused is still refused. Otherwise all is taken back.
-//! `unplug` gives the files back what they had; in those that were changed since it takes out our entries only.
+//! `plug` shows what it would change, asks, and sends test mail before and after: mail that was
+//! accepted is still accepted, a signature that was valid is still valid, a virus that was refused is
+//! still refused. Otherwise everything is taken back. `unplug` restores the former files; in files
+//! changed since, it takes out our entries only.
 //!
-//! * `plan` – what is to be changed; pure
+//! * `plan` – the changes to make; pure
 //! * `trial`, `message` – the test mail
-//! * `postfix`, `rspamd` – how the change is made
-//! * `record` – what was there before
-//! * `interrupt`, `repair` – what happens when they are ended on the way: by a signal, or by the kernel
+//! * `postfix`, `rspamd` – the means to make the changes
+//! * `record` – the former content of the files
+//! * `interrupt`, `repair` – recovery from an end on the way: by a signal, or by the kernel
 
 mod interrupt;
 mod message;
@@ -45,10 +46,10 @@ use super::{
 };
 use crate::config::{Config, DEFAULT_FILE, RunMode};
 
-/// How long the milters that are there may take to answer.
+/// Time limit for the milters that are there to answer.
 const MILTER_PATIENCE: Duration = Duration::from_secs(15);
 
-/// How long we wait before we ask again.
+/// Pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(100);
 
 #[derive(Args, Debug, Default)]
@@ -81,7 +82,7 @@ pub(super) struct Out {
     postfix_config: Option<PathBuf>,
 }
 
-/// Everything that one change needs.
+/// The parts of one change.
 struct Work<'a> {
     editor: Editor,
     plan: Plan,
@@ -92,12 +93,13 @@ struct Work<'a> {
     config: &'a Config,
 }
 
-/// Shows, asks, changes, tries, and takes back what does not hold.
+/// Shows the plan, asks, makes the changes, tries them, and takes them back if they fail.
 pub(super) fn plug(options: &Options) -> Result<(), Failure> {
     let config = options.config.clone().load()?;
     let unavailable = |error: String| Failure::new(EX_UNAVAILABLE, error);
     let editor = Editor::new(options.postfix_config.as_deref()).map_err(unavailable)?;
     let saved = record_file(&options.config);
+
     let _alone = if options.show {
         if let Some(notice) = noticed(&saved) {
             say(&format!("{notice}\n"))?;
@@ -108,11 +110,13 @@ pub(super) fn plug(options: &Options) -> Result<(), Failure> {
         repair::repair(&saved, &editor).map_err(unavailable)?;
         Some(alone)
     };
+
     let postfix = Postfix::read(options.postfix_config.as_deref()).map_err(unavailable)?;
     let parting = Parting::new();
     let local = editor.written("non_smtpd_milters").map_err(unavailable)?;
     let others = Others::of_this_machine();
     let plan = Plan::new(&postfix, &config, &others, &parting.address(), &local);
+
     let shown = shown(&plan, &parting);
     say(&shown)?;
     if plan.changes.is_empty() {
@@ -121,13 +125,16 @@ pub(super) fn plug(options: &Options) -> Result<(), Failure> {
     if options.show {
         return Ok(());
     }
+
     may_start(&config, &plan)?;
     if plan.parts_rspamd {
         parting.may_be(&others).map_err(unavailable)?;
     }
+
     if !options.yes && !agreed()? {
         return say("Nothing was changed.\n");
     }
+
     interrupt::hold("\nInterrupted: all is taken back …\n").map_err(unavailable)?;
     let record = Record::load(&saved).map_err(unavailable)?;
     let mut work = Work {
@@ -143,7 +150,7 @@ pub(super) fn plug(options: &Options) -> Result<(), Failure> {
     say("Done. depollueur is in the chain; \"depollueur unplug\" takes it out again.\n")
 }
 
-/// Puts the daemon into Postfix at the end of setup; `yes` is for whoever has said so already.
+/// Plugs the daemon into Postfix at the end of setup; `yes` is for users who have agreed already.
 pub(super) fn after_setup(
     config: ConfigOptions,
     postfix_config: Option<PathBuf>,
@@ -157,7 +164,7 @@ pub(super) fn after_setup(
     })
 }
 
-/// What forbids to begin.
+/// Returns the reason not to begin, if there is one.
 fn may_start(config: &Config, plan: &Plan) -> Result<(), Failure> {
     let url = &config.web.public_url;
     if config.detach.mode == RunMode::Live && !url.starts_with("https:") {
@@ -166,6 +173,7 @@ fn may_start(config: &Config, plan: &Plan) -> Result<(), Failure> {
         );
         return Err(Failure::new(EX_CONFIG, message));
     }
+
     if let Err(error) = doctor::milter_answers(&config.milter.listen) {
         let socket = Path::new("/var/spool/postfix/depollueur/milter.sock").to_owned();
         let held = crate::config::MilterAddress::Unix(socket);
@@ -177,6 +185,7 @@ fn may_start(config: &Config, plan: &Plan) -> Result<(), Failure> {
             return Err(Failure::new(EX_UNAVAILABLE, message));
         }
     }
+
     if plan.routes.is_empty() && plan.changes.is_empty() {
         return Err(Failure::new(
             EX_UNAVAILABLE,
@@ -194,9 +203,11 @@ impl Work<'_> {
                 .map_err(|error| format!("could not read \"{}\": {error}", path.display()))?,
             None => message::EICAR.concat().into_bytes(),
         };
+
         self.await_milters()?;
-        // Saved before anything is changed: neither a power cut nor kill -9 loses what was there.
+        // Saved before anything is changed: neither a power cut nor kill -9 loses the former files.
         self.note_files()?;
+
         let done = self.try_and_change(&domain, virus);
         if let Err(reason) = done {
             let back = self.take_back();
@@ -206,6 +217,7 @@ impl Work<'_> {
             };
             return Err(format!("{reason}; {end}"));
         }
+
         self.record.after()?;
         self.record.end();
         self.record.save(&self.saved)
@@ -221,10 +233,11 @@ impl Work<'_> {
         self.change(&mut bench, &today)
     }
 
-    /// A milter that is about to start must not look as if it let all mail pass.
+    /// Waits for the milters: one that is about to start must not look as if it let all mail pass.
     fn await_milters(&self) -> Result<(), String> {
         let queue = PathBuf::from(self.editor.written("queue_directory")?.trim());
         let lists = self.plan.routes.iter().map(|route| &route.before);
+
         for entry in lists.flat_map(|list| Entry::list(list)) {
             let Some(address) = entry.address(&queue) else {
                 continue;
@@ -261,9 +274,11 @@ impl Work<'_> {
             step("A second milter of rspamd that only signs …")?;
             self.parting.add()?;
         }
+
         step("Test mail with depollueur in its place …")?;
         let tried = bench.run(&self.plan.routes, Milters::StandIn)?;
         verdict::judge(&self.plan.routes, today, &tried, true)?;
+
         for change in &self.plan.changes {
             interrupt::none_yet()?;
             self.editor.set(change)?;
@@ -272,6 +287,7 @@ impl Work<'_> {
         if self.plan.parts_rspamd {
             self.parting.part()?;
         }
+
         step("Test mail through the milters as they are …")?;
         let now = bench.run(&self.plan.routes, Milters::Planned)?;
         for (route, outcome) in self.plan.routes.iter().zip(&now) {
@@ -321,6 +337,7 @@ pub(super) fn unplug(options: &Out) -> Result<(), Failure> {
     let _alone = repair::lock(&saved).map_err(unavailable)?;
     interrupt::hold("\nInterrupted: this is done first, for mail would not pass half way …\n")
         .map_err(unavailable)?;
+
     let repaired = repair::repair(&saved, &editor).map_err(unavailable)?;
     let mut record = Record::load(&saved).map_err(unavailable)?;
     let files = rspamd::files(Path::new("/etc/rspamd"));
@@ -328,29 +345,34 @@ pub(super) fn unplug(options: &Out) -> Result<(), Failure> {
     touched.extend(files.iter().filter(|file| record.knows(file)).cloned());
     record.begin(&touched).map_err(unavailable)?;
     record.save(&saved).map_err(unavailable)?;
+
     let is_ours = |record: &Record| files.iter().any(|file| record.knows(file));
     let parted = is_ours(&record);
     let whole = editor.files().iter().all(|file| record.is_untouched(file))
         && files.iter().all(|file| record.is_untouched(file));
+    // The first milter must sign again before Postfix stops asking the second one.
     if parted && whole {
         record
             .adopting(&files, || rspamd::join(Path::new("/etc/rspamd")))
             .map_err(unavailable)?;
     }
+
     let mut changed = false;
     for file in editor.files() {
         changed |= record.restore(&file).map_err(unavailable)? == Return::Done;
     }
+
     let postfix = Postfix::read(options.postfix_config.as_deref()).map_err(unavailable)?;
     let taken = take_out(&editor, &postfix, &config).map_err(unavailable)?;
     let second = rspamd::second(Path::new("/etc/rspamd")).filter(|_| parted);
     let is_kept = second.is_some_and(|second| editor.names(second));
     if parted && !whole && !is_kept {
-        // Nobody asks the second any more: the first must sign.
+        // Nobody asks the second milter any more: the first must sign.
         record
             .adopting(&files, || rspamd::join(Path::new("/etc/rspamd")))
             .map_err(unavailable)?;
     }
+
     if !changed && !taken {
         record.end();
         record.save(&saved).map_err(unavailable)?;
@@ -359,6 +381,7 @@ pub(super) fn unplug(options: &Out) -> Result<(), Failure> {
         }
         return say("Nothing is to be changed: no list of Postfix has depollueur.\n");
     }
+
     editor.reload().map_err(unavailable)?;
     if parted && whole {
         for file in &files {
@@ -366,11 +389,13 @@ pub(super) fn unplug(options: &Out) -> Result<(), Failure> {
         }
         rspamd::reload().map_err(unavailable)?;
     }
+
     for file in editor.files() {
         record.forget(&file);
     }
     record.end();
     record.save(&saved).map_err(unavailable)?;
+
     let how = if taken {
         "taken out of the lists, and all else was left as it is"
     } else {
@@ -402,7 +427,7 @@ fn take_out(editor: &Editor, postfix: &Postfix, config: &Config) -> Result<bool,
         let left = services
             .iter()
             .find_map(|service| plan::without_us(postfix, config, service, main));
-        // What is written may name another list, which is mended by itself.
+        // A value that refers to another list is mended along with that list.
         if let Some(left) =
             left.filter(|_| !editor.written(name).is_ok_and(|text| text.contains('$')))
         {
@@ -414,6 +439,7 @@ fn take_out(editor: &Editor, postfix: &Postfix, config: &Config) -> Result<bool,
             })?;
             taken = true;
         }
+
         for service in services {
             let Some(list) = service.overrides.get(name) else {
                 continue;
@@ -435,7 +461,7 @@ fn take_out(editor: &Editor, postfix: &Postfix, config: &Config) -> Result<bool,
     Ok(taken)
 }
 
-/// The record stands beside the configuration.
+/// Returns the path of the record, which lies beside the configuration.
 pub(super) fn record_file(options: &ConfigOptions) -> PathBuf {
     let config = options
         .config
@@ -461,16 +487,18 @@ fn shown(plan: &Plan, parting: &Parting) -> String {
         }
         text += &format!("+{} = {}\n", change.name, change.after);
     }
+
     if plan.parts_rspamd && !plan.changes.is_empty() {
         text += &parting.shown();
     }
+
     for remark in &plan.remarks {
         text += &format!("note: {remark}\n");
     }
     text
 }
 
-/// Asks; without a terminal nobody can be asked.
+/// Asks the user; without a terminal that is an error.
 fn agreed() -> Result<bool, Failure> {
     if !io::stdin().is_terminal() {
         return Err(Failure::new(
@@ -492,7 +520,7 @@ fn say(text: &str) -> Result<(), Failure> {
     said.map_err(|error| Failure::output(&error))
 }
 
-/// Says what comes next, unless a signal came.
+/// Prints the next step, unless a signal came.
 fn step(text: &str) -> Result<(), String> {
     interrupt::none_yet()?;
     say_line(text)

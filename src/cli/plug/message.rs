@@ -1,4 +1,4 @@
-//! The test mail of a trial, and what is looked at when it comes out: the attachment, the signature.
+//! The test mail of a trial, and the properties checked when it comes out: the attachment, the signature.
 
 use data_encoding::BASE64;
 use mail_auth::{AuthenticatedMessage, DkimResult, MessageAuthenticator};
@@ -23,21 +23,21 @@ pub(super) struct Message {
     file: String,
 }
 
-/// Whether a signature of the sender's domain holds in a message.
+/// The validity of the sender domain's signatures in a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Signature {
     /// There is none.
     None,
-    /// One holds.
+    /// A signature is valid.
     Valid,
-    /// None holds, for this reason.
+    /// No signature is valid, for this reason.
     Broken(String),
-    /// The body is what was signed; the key could not be fetched, for this reason.
+    /// The body matches the signature, but its key could not be fetched, for this reason.
     Unproven(String),
 }
 
 impl Message {
-    /// From one of the domain, or to one.
+    /// Builds a message from a user of the domain, or to one.
     pub(super) fn new(domain: &str, origin: Origin, number: usize, file: &[u8]) -> Self {
         let own = format!("postmaster@{domain}");
         let (from, to) = match origin {
@@ -49,15 +49,18 @@ impl Message {
             std::process::id(),
             jiff::Timestamp::now().as_microsecond()
         );
+
         let encoded = BASE64.encode(file);
         let lines: Vec<&str> = (0..encoded.len())
             .step_by(76)
             .map(|at| &encoded[at..encoded.len().min(at + 76)])
             .collect();
         let file = lines.join("\r\n");
+
         let date = jiff::Zoned::now()
             .strftime("%a, %d %b %Y %H:%M:%S %z")
             .to_string();
+
         let text = format!(
             "From: {from}\r\nTo: {to}\r\nSubject: Test of depollueur\r\nDate: {date}\r\nMessage-ID: {id}\r\n\
              MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=\"depollueur-plug\"\r\n\r\n\
@@ -67,6 +70,7 @@ impl Message {
              Content-Disposition: attachment; filename=\"test.bin\"\r\nContent-Transfer-Encoding: base64\r\n\r\n\
              {file}\r\n--depollueur-plug--\r\n"
         );
+
         Self {
             from,
             to,
@@ -79,23 +83,24 @@ impl Message {
         }
     }
 
-    /// True when these bytes are this message, as it came out.
+    /// Returns true if `bytes` are this message, as it came out.
     pub(super) fn is_in(&self, bytes: &[u8]) -> bool {
         contains(bytes, &self.id)
     }
 
-    /// True when the attachment was taken out.
+    /// Returns true if the attachment was taken out.
     pub(super) fn is_detached(&self, bytes: &[u8]) -> bool {
         !contains(bytes, &self.file)
     }
 }
 
 impl Signature {
-    /// Verifies the signatures of a message as a mailbox has it; the keys are asked of DNS.
+    /// Verifies the signatures of a message as a mailbox holds it; the keys are fetched from DNS.
     pub(super) fn of(bytes: &[u8], domain: &str) -> Self {
         let text = String::from_utf8_lossy(bytes)
             .replace("\r\n", "\n")
             .replace('\n', "\r\n");
+
         let runtime = runtime::Builder::new_current_thread().enable_all().build();
         let resolver = MessageAuthenticator::new_system_conf();
         let (Ok(runtime), Ok(resolver)) = (runtime, resolver) else {
@@ -104,6 +109,7 @@ impl Signature {
         let Some(message) = AuthenticatedMessage::parse(text.as_bytes()) else {
             return Self::Broken("the message cannot be read".to_owned());
         };
+
         let results = runtime.block_on(resolver.verify_dkim(&message));
         let is_ours = |signature: &str| aligned(signature, domain);
         let own = results.iter().filter(|result| {
@@ -135,7 +141,7 @@ impl Signature {
     }
 }
 
-/// Relaxed alignment, as DMARC has it: one is the other, or a domain below it.
+/// Returns true under relaxed alignment, as in DMARC: equal, or one a subdomain of the other.
 fn aligned(signer: &str, domain: &str) -> bool {
     let (signer, domain) = (signer.to_ascii_lowercase(), domain.to_ascii_lowercase());
     let below = |upper: &str, lower: &str| {

@@ -1,4 +1,5 @@
-//! What is to be changed in Postfix, without doing it: pure, from what `postconf` and the other milters say.
+//! The changes to make in Postfix, without making them: pure, from the output of `postconf` and the
+//! other milters.
 
 use std::collections::BTreeMap;
 
@@ -11,38 +12,38 @@ use super::super::doctor::{
 };
 use crate::config::Config;
 
-/// What is to be changed.
+/// The changes to make.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Plan {
     /// The parameters, in the order in which they are set.
     pub(super) changes: Vec<Change>,
-    /// rspamd scans and signs in one place, and gets a second one that only signs.
+    /// True if rspamd scans and signs at one address, and gets a second one that only signs.
     pub(super) parts_rspamd: bool,
-    /// The ways that mail takes, to be tried.
+    /// The routes of mail to be tried.
     pub(super) routes: Vec<Route>,
-    /// What is left as it is, and why.
+    /// Notes on what is left as it is, with the reason.
     pub(super) remarks: Vec<String>,
 }
 
-/// One parameter.
+/// The change of one parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Change {
     /// The service in master.cf; `None` is main.cf.
     pub(super) service: Option<String>,
-    /// Its name.
+    /// The parameter's name.
     pub(super) name: &'static str,
-    /// What holds before; `None` when the service has no value of its own.
+    /// The value before; `None` if the service has no value of its own.
     pub(super) before: Option<String>,
-    /// What is set.
+    /// The value to set.
     pub(super) after: String,
 }
 
-/// A way that mail takes into Postfix.
+/// A route of mail into Postfix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Route {
-    /// What people call it.
+    /// The name for people.
     pub(super) name: String,
-    /// Who sends there.
+    /// The kind of sender that uses it.
     pub(super) origin: Origin,
     /// The milters before the change.
     pub(super) before: String,
@@ -50,24 +51,24 @@ pub(super) struct Route {
     pub(super) after: String,
     /// Our entry in them.
     pub(super) ours: String,
-    /// Whether the service runs in a chroot.
+    /// True if the service runs in a chroot.
     pub(super) chroot: bool,
-    /// Settings of milters that this service has of its own.
+    /// The service's own settings of milters.
     pub(super) settings: BTreeMap<String, String>,
 }
 
-/// Who sends mail.
+/// The kind of sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
     /// A user who authenticated.
     User,
     /// A program of this machine.
     Machine,
-    /// Somebody outside.
+    /// A host outside.
     World,
 }
 
-/// What a list of a service becomes.
+/// A service's list before and after the change.
 struct Target<'a> {
     list: Use<'a>,
     now: String,
@@ -76,8 +77,9 @@ struct Target<'a> {
 }
 
 impl Plan {
-    /// Compares what is with what should be. `signer` is the address of the second milter of rspamd, to be used when
-    /// its first one signs; `local_list` is `non_smtpd_milters` as it is written.
+    /// Compares the present configuration with the one that should be. `signer` is the address of
+    /// rspamd's second milter, used if its first one signs; `local_list` is `non_smtpd_milters` as it
+    /// is written.
     pub(super) fn new(
         postfix: &Postfix,
         config: &Config,
@@ -92,6 +94,7 @@ impl Plan {
         };
         let filtered = lists.iter().any(|list| has_filter(postfix, list));
         let signer = plan.parts_rspamd.then_some(signer);
+
         let targets: Vec<_> = lists
             .into_iter()
             .map(|list| {
@@ -99,13 +102,14 @@ impl Plan {
                 Target::new(postfix, config, others, list, signer, wanted)
             })
             .collect();
+
         plan.set_lists(&targets, local_list);
         plan.open_returns(postfix, config, filtered);
         plan.routes = targets.iter().filter_map(Target::route).collect();
         plan
     }
 
-    /// Whether mail of this list is for us.
+    /// Returns true if mail of this list is for us; remarks on lists that are left alone.
     fn is_wanted(
         &mut self,
         postfix: &Postfix,
@@ -116,6 +120,7 @@ impl Plan {
         if !list.is_treated(config) {
             return false;
         }
+
         if has_filter(postfix, list) {
             self.remarks.push(format!(
                 "{} is left alone: a content filter comes after it, and must see the attachments",
@@ -123,6 +128,7 @@ impl Plan {
             ));
             return false;
         }
+
         if list.parameter == "non_smtpd_milters" {
             let others_asked = postfix
                 .get("smtpd_milters")
@@ -136,6 +142,7 @@ impl Plan {
             }
             return true;
         }
+
         !list.inner || filtered || !list.entries.is_empty()
     }
 
@@ -147,9 +154,11 @@ impl Plan {
                 .overrides
                 .contains_key(target.list.parameter)
         };
+
         let is_smtpd = |target: &&Target<'_>| target.list.parameter == "smtpd_milters";
         let shared: Vec<_> = targets.iter().filter(|t| is_smtpd(t) && !own(t)).collect();
-        // What comes from outside keeps the line of main.cf; whoever differs gets one of his own.
+
+        // Mail from outside keeps the line of main.cf; each service that differs gets a line of its own.
         let main = shared
             .iter()
             .find(|target| target.list.flow == Flow::Incoming)
@@ -157,6 +166,7 @@ impl Plan {
         if let Some(main) = main {
             self.set(None, "smtpd_milters", Some(&main.now), &main.then);
         }
+
         for target in &shared {
             if main.is_some_and(|main| main.then != target.then) {
                 self.set(
@@ -167,6 +177,7 @@ impl Plan {
                 );
             }
         }
+
         for target in targets.iter().filter(|t| is_smtpd(t) && own(t)) {
             self.set(
                 Some(&target.list.service.id),
@@ -175,6 +186,7 @@ impl Plan {
                 &target.then,
             );
         }
+
         for target in targets.iter().filter(|target| !is_smtpd(target)) {
             let follows = local_list.trim() == "$smtpd_milters"
                 && main.is_some_and(|main| main.then == target.then);
@@ -182,7 +194,7 @@ impl Plan {
             if !follows || service.is_some() {
                 let before =
                     if main.is_some_and(|main| main.then != main.now) && local_list.contains('$') {
-                        // The line would change with the other.
+                        // The value would change along with the other parameter.
                         local_list
                     } else {
                         &target.now
@@ -192,7 +204,7 @@ impl Plan {
         }
     }
 
-    /// A content filter brings mail back to a service that asks no milter: it is told to.
+    /// Makes services ask milters to which a content filter returns mail and that ask none.
     fn open_returns(&mut self, postfix: &Postfix, config: &Config, filtered: bool) {
         let name = "receive_override_options";
         let closed = postfix.smtpd().filter(|service| {
@@ -202,6 +214,7 @@ impl Plan {
                     .get(name)
                     .is_some_and(|value| value.contains("no_milters"))
         });
+
         for service in closed.filter(|_| filtered) {
             let options = &service.overrides[name];
             let words = options
@@ -209,6 +222,7 @@ impl Plan {
                 .filter(|word| !word.is_empty() && *word != "no_milters");
             let after = words.collect::<Vec<_>>().join(",");
             self.set(Some(&service.id), name, Some(options), &after);
+
             let before = service.overrides.get("smtpd_milters").cloned();
             self.set(
                 Some(&service.id),
@@ -256,9 +270,11 @@ impl<'a> Target<'a> {
                 list,
             };
         }
+
         let ours = list
             .our_entry()
             .map_or_else(|| our_item(postfix, config), |entry| entry.text.clone());
+
         let mut sides: [Vec<&str>; 2] = Default::default();
         for (_, entry) in list
             .entries
@@ -270,11 +286,13 @@ impl<'a> Target<'a> {
                 && !signs_and_scans(entry, others);
             sides[usize::from(after)].push(&entry.text);
         }
+
         let [mut before, mut after] = sides;
         before.push(&ours);
         if is_parted(&list, others) {
             after.extend(signer);
         }
+
         let right = joined(before.iter().chain(&after).copied());
         // A list that is right already keeps its wording.
         let is_right = words(&right) == words(&now);
@@ -306,7 +324,7 @@ impl<'a> Target<'a> {
     }
 }
 
-/// The list without our entries; `None` when we are not in it.
+/// Returns the list without our entries; `None` if it has none.
 pub(super) fn without_us(
     postfix: &Postfix,
     config: &Config,
@@ -322,7 +340,7 @@ pub(super) fn without_us(
     Some(joined(left.map(|entry| entry.text.as_str())))
 }
 
-/// True when a list has a milter of rspamd that signs what it scans: it gets a second one.
+/// Returns true if a list has a milter of rspamd that signs what it scans: it gets a second one.
 fn is_parted(list: &Use<'_>, others: &Others) -> bool {
     let signer = list
         .entries
@@ -340,7 +358,7 @@ fn signs_and_scans(entry: &Entry, others: &Others) -> bool {
     others.kind(entry) == Kind::Rspamd && duties.signs == Some(true) && !duties.only_signs
 }
 
-/// True when a content filter gets the mail after the milters of this list.
+/// Returns true if a content filter gets the mail after the milters of this list.
 fn has_filter(postfix: &Postfix, list: &Use<'_>) -> bool {
     list.filter(postfix).is_some()
 }

@@ -1,4 +1,4 @@
-//! Postfix's own commands that change it.
+//! Changes Postfix by its own commands.
 
 use std::{
     fs,
@@ -19,10 +19,10 @@ pub(super) struct Editor {
 }
 
 impl Editor {
-    /// For the main.cf in this directory, or in the usual one.
+    /// Creates an editor for the main.cf in this directory, or in the usual one.
     ///
     /// # Errors
-    /// One line: there is no Postfix.
+    /// Returns one line if there is no Postfix.
     pub(super) fn new(directory: Option<&Path>) -> Result<Self, String> {
         let directory = match directory {
             Some(directory) => directory.to_owned(),
@@ -33,20 +33,20 @@ impl Editor {
         Ok(Self { directory })
     }
 
-    /// The files that are changed.
+    /// Returns the files that it changes.
     pub(super) fn files(&self) -> [PathBuf; 2] {
         ["main.cf", "master.cf"].map(|name| self.file(name))
     }
 
-    /// A file of the configuration.
+    /// Returns the path of a file of the configuration.
     pub(super) fn file(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }
 
-    /// A parameter as it is written.
+    /// Returns a parameter as it is written.
     ///
     /// # Errors
-    /// One line.
+    /// Returns one line for the user.
     pub(super) fn written(&self, name: &str) -> Result<String, String> {
         let directory = self.directory.to_string_lossy();
         output("postconf", &["-c", &directory, "-h", name])
@@ -55,7 +55,7 @@ impl Editor {
     /// Sets a parameter.
     ///
     /// # Errors
-    /// What `postconf` says.
+    /// Returns the complaint of `postconf`.
     pub(super) fn set(&self, change: &Change) -> Result<(), String> {
         match &change.service {
             None => self.postconf(&["-e", &format!("{} = {}", change.name, change.after)]),
@@ -66,15 +66,15 @@ impl Editor {
     /// Sets a parameter of one service, whose value has no blanks.
     ///
     /// # Errors
-    /// What `postconf` says.
+    /// Returns the complaint of `postconf`.
     pub(super) fn set_own(&self, id: &str, name: &str, value: &str) -> Result<(), String> {
         self.postconf(&["-P", &format!("{id}/{name} = {}", tight(value))])
     }
 
-    /// Takes the own value of a service out.
+    /// Removes a service's own value of a parameter.
     ///
     /// # Errors
-    /// What `postconf` says.
+    /// Returns the complaint of `postconf`.
     pub(super) fn unset_own(&self, id: &str, name: &str) -> Result<(), String> {
         self.postconf(&["-PX", &format!("{id}/{name}")])
     }
@@ -82,12 +82,12 @@ impl Editor {
     /// Adds a service.
     ///
     /// # Errors
-    /// What `postconf` says.
+    /// Returns the complaint of `postconf`.
     pub(super) fn add_service(&self, id: &str, line: &str) -> Result<(), String> {
         self.postconf(&["-M", &format!("{id} = {line}")])
     }
 
-    /// Whether one of the files names the port of a milter, other than in a comment.
+    /// Returns true if one of the files names the port of a milter, other than in a comment.
     pub(super) fn names(&self, milter: SocketAddr) -> bool {
         let port = format!(":{}", milter.port());
         let mut files = self
@@ -101,16 +101,16 @@ impl Editor {
         files.any(|content| content.split(|&b| b == b'\n').any(names))
     }
 
-    /// Lets Postfix read its configuration.
+    /// Makes Postfix read its configuration.
     ///
     /// # Errors
-    /// What `postfix` says.
+    /// Returns the complaint of `postfix`.
     pub(super) fn reload(&self) -> Result<(), String> {
         let directory = self.directory.to_string_lossy();
         command("postfix", &["-c", &directory, "reload"])
     }
 
-    /// Takes a message out of the queue that nobody wants.
+    /// Deletes an unwanted message from the queue.
     pub(super) fn forget_message(&self, queue_id: &str) {
         let directory = self.directory.to_string_lossy();
         let _ = command("postsuper", &["-c", &directory, "-d", queue_id]);
@@ -122,7 +122,7 @@ impl Editor {
     }
 }
 
-/// A value as master.cf takes it: commas stand for blanks.
+/// Returns a value as master.cf takes it: commas replace the blanks.
 pub(super) fn tight(value: &str) -> String {
     let value = value
         .replace(" = ", "=")
@@ -137,7 +137,7 @@ pub(super) fn tight(value: &str) -> String {
 /// Runs a command of this machine.
 ///
 /// # Errors
-/// One line with its name and the last line that it said.
+/// Returns one line with its name and the last line that it printed.
 pub(super) fn command(name: &str, arguments: &[&str]) -> Result<(), String> {
     output(name, arguments).map(|_| ())
 }
@@ -147,7 +147,7 @@ fn output(name: &str, arguments: &[&str]) -> Result<String, String> {
     let program = if usual.exists() { usual } else { name.into() };
     let done = Command::new(program)
         .args(arguments)
-        // Ctrl-C is for us alone: what a command has begun it ends.
+        // Ctrl-C is for us alone: a command that has begun completes.
         .process_group(0)
         .output()
         .map_err(|error| format!("could not run {name}: {error}"))?;

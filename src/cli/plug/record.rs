@@ -1,8 +1,9 @@
-//! What stood in files before they were changed, so that it can stand there again to the byte.
+//! The former content of changed files, so that it can be restored to the byte.
 //!
-//! The record is a file beside the configuration, which only root reads: for each file its content before and after.
-//! While a change is made, the record also has what stood there when it began: whoever finds it so puts that back.
-//! A file that still has the content that we left gets the old one back; one that was changed since is told.
+//! The record is a file beside the configuration that only root may read. It holds the content of
+//! each file before and after. While a change is under way, it also holds the content when the change
+//! began: a command that finds such a record restores that. A file that still has the content we left
+//! gets the former one back; one that was changed since is reported.
 
 use std::{
     fs,
@@ -14,26 +15,26 @@ use std::{
 use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 
-/// Who may read the record: root. It has whole files of others.
+/// Mode of the record: only root may read it, since it has whole files of others.
 const MODE: u32 = 0o600;
 
-/// All files that were changed.
+/// The former content of all changed files.
 #[derive(Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 pub(super) struct Record {
     files: Vec<Kept>,
-    /// What stood there when the change in hand began; empty when none is.
+    /// The content when the change under way began; empty if there is none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     begun: Vec<Stood>,
 }
 
-/// A file when a change began.
+/// The content of a file when a change began.
 #[derive(Debug, Deserialize, PartialEq, Eq, Serialize)]
 struct Stood {
     path: PathBuf,
     text: Option<Content>,
 }
 
-/// What stands in a file, byte by byte: comments of old configurations may be Latin-1.
+/// The content of a file, to the byte: comments of old configurations may be Latin-1.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 enum Content {
@@ -43,31 +44,31 @@ enum Content {
     Bytes { base64: String },
 }
 
-/// One file.
+/// The content of one file before and after our changes.
 #[derive(Debug, Deserialize, PartialEq, Eq, Serialize)]
 struct Kept {
     path: PathBuf,
-    /// `None`: it was not there.
+    /// `None` if the file did not exist.
     before: Option<Content>,
     after: Option<Content>,
 }
 
-/// What became of a file that was to be put back.
+/// The outcome of restoring a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Return {
-    /// It is as it was.
+    /// Its former content is back.
     Done,
-    /// Somebody changed it since; it was not touched.
+    /// It was changed since we wrote it, and was left alone.
     Changed,
-    /// There is no record of it.
+    /// The record does not have it.
     Unknown,
 }
 
 impl Record {
-    /// Reads the record; an empty one when there is none.
+    /// Reads the record; an empty one if there is none.
     ///
     /// # Errors
-    /// One line with the path.
+    /// Returns one line with the path.
     pub(super) fn load(path: &Path) -> Result<Self, String> {
         match fs::read(path) {
             Ok(bytes) => serde_json::from_slice(&bytes)
@@ -77,10 +78,10 @@ impl Record {
         }
     }
 
-    /// Writes the record, or removes it when it is empty.
+    /// Writes the record, or removes it if it is empty.
     ///
     /// # Errors
-    /// One line with the path.
+    /// Returns one line with the path.
     pub(super) fn save(&self, path: &Path) -> Result<(), String> {
         if self.files.is_empty() && self.begun.is_empty() {
             return remove(path);
@@ -89,10 +90,10 @@ impl Record {
         write(path, text.as_bytes(), MODE)
     }
 
-    /// Notes what these files have at the beginning of a change.
+    /// Notes the content of these files at the beginning of a change.
     ///
     /// # Errors
-    /// One line with the path.
+    /// Returns one line with the path.
     pub(super) fn begin(&mut self, paths: &[PathBuf]) -> Result<(), String> {
         for path in paths {
             self.begun.push(Stood {
@@ -103,12 +104,12 @@ impl Record {
         Ok(())
     }
 
-    /// Notes that the change was made.
+    /// Notes that the change is complete.
     pub(super) fn end(&mut self) {
         self.begun.clear();
     }
 
-    /// The files that a change which did not end left otherwise than it found them.
+    /// Returns the files that an incomplete change left different from what it found.
     pub(super) fn half_done(&self) -> Vec<&Path> {
         let begun = self.begun.iter();
         begun
@@ -117,15 +118,15 @@ impl Record {
             .collect()
     }
 
-    /// True when a change began and did not end.
+    /// Returns true if a change began and is not complete.
     pub(super) fn is_open(&self) -> bool {
         !self.begun.is_empty()
     }
 
-    /// Notes what a file has before it is changed. What we left ourselves is not what was there.
+    /// Notes the content of a file before it is changed, unless it is the content that we left ourselves.
     ///
     /// # Errors
-    /// One line with the path.
+    /// Returns one line with the path.
     pub(super) fn before(&mut self, path: &Path) -> Result<(), String> {
         let now = read(path)?;
         match self.files.iter_mut().find(|kept| kept.path == path) {
@@ -140,10 +141,10 @@ impl Record {
         Ok(())
     }
 
-    /// Notes what all files have after they were changed; those that stayed as they were are forgotten.
+    /// Notes the content of all files after the change; those that did not change are forgotten.
     ///
     /// # Errors
-    /// One line with the path.
+    /// Returns one line with the path.
     pub(super) fn after(&mut self) -> Result<(), String> {
         for kept in &mut self.files {
             kept.after = read(&kept.path)?;
@@ -152,16 +153,16 @@ impl Record {
         Ok(())
     }
 
-    /// True when a file has what we left in it.
+    /// Returns true if a file still has the content that we left.
     pub(super) fn is_untouched(&self, path: &Path) -> bool {
         let kept = self.files.iter().find(|kept| kept.path == path);
         kept.is_none_or(|kept| read(path).is_ok_and(|now| now == kept.after))
     }
 
-    /// Gives a file its old content back, if it still has what we left in it.
+    /// Gives a file its former content back, if it still has the content that we left.
     ///
     /// # Errors
-    /// One line with the path.
+    /// Returns one line with the path.
     pub(super) fn restore(&mut self, path: &Path) -> Result<Return, String> {
         let Some(index) = self.files.iter().position(|kept| kept.path == path) else {
             return Ok(Return::Unknown);
@@ -174,10 +175,11 @@ impl Record {
         Ok(Return::Done)
     }
 
-    /// Gives all files back what they had when the change in hand began, whatever they have now: it failed on the way.
+    /// Restores all files, whatever their present content, to what they had when the change under way
+    /// began: it has failed.
     ///
     /// # Errors
-    /// One line with the path; the others are put back all the same.
+    /// Returns one line with the path; the other files are restored all the same.
     pub(super) fn roll_back(&self) -> Result<(), String> {
         let begun = self.begun.iter();
         let results: Vec<_> = begun
@@ -186,15 +188,15 @@ impl Record {
         results.into_iter().collect()
     }
 
-    /// True when the record has the file.
+    /// Returns true if the record has the file.
     pub(super) fn knows(&self, path: &Path) -> bool {
         self.files.iter().any(|kept| kept.path == path)
     }
 
-    /// Lets a change of our own be no change since.
+    /// Makes a change of our own, and records its result as content that we left.
     ///
     /// # Errors
-    /// Those of the change, and one line with the path.
+    /// Returns the error of the change, or one line with the path.
     pub(super) fn adopting(
         &mut self,
         paths: &[PathBuf],
@@ -211,12 +213,12 @@ impl Record {
         Ok(())
     }
 
-    /// Takes a file out of the record.
+    /// Removes a file from the record.
     pub(super) fn forget(&mut self, path: &Path) {
         self.files.retain(|kept| kept.path != path);
     }
 
-    /// True when there is nothing to put back.
+    /// Returns true if there is nothing to restore.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.files.is_empty()
@@ -256,17 +258,20 @@ fn put(path: &Path, content: Option<&Content>) -> Result<(), String> {
     }
 }
 
-/// Beside the file first, then over it: a full disk leaves the old one. Rights and owner stay; a new file gets `mode`.
+/// Writes a temporary file beside the old one and renames it into place, so that a full disk leaves
+/// the old one. Mode and owner stay; a new file gets `mode`.
 pub(super) fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), String> {
     let failed = |error: io::Error| format!("could not write \"{}\": {error}", path.display());
     let place = path.parent().unwrap_or_else(|| Path::new("/"));
     let old = fs::metadata(path).ok();
     let mode = old.as_ref().map_or(mode, |file| file.mode() & 0o7777);
     let mut new = tempfile::NamedTempFile::new_in(place).map_err(failed)?;
+
     new.write_all(content).map_err(failed)?;
     if let Some(old) = old {
         fchown(new.as_file(), Some(old.uid()), Some(old.gid())).map_err(failed)?;
     }
+
     let permissions = fs::Permissions::from_mode(mode);
     new.as_file().set_permissions(permissions).map_err(failed)?;
     new.as_file().sync_all().map_err(failed)?;

@@ -1,4 +1,4 @@
-//! A change that was ended on the way, by kill -9 or a power cut: it is seen, told, and taken back.
+//! Repairs a change that kill -9 or a power cut ended: detects it, reports it, and takes it back.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -11,7 +11,7 @@ use super::{
     rspamd, say_line,
 };
 
-/// What is told of a change that did not end and that nobody is at work on.
+/// Returns the notice of an incomplete change that no process is working on.
 pub(in crate::cli) fn noticed(saved: &Path) -> Option<String> {
     let record = Record::load(saved).ok()?;
     let is_left = record.is_open() && lock(saved).is_ok();
@@ -23,10 +23,10 @@ pub(in crate::cli) fn noticed(saved: &Path) -> Option<String> {
     })
 }
 
-/// Keeps a second plug or unplug away for as long as the file is held.
+/// Keeps a second plug or unplug away for as long as the returned file is held.
 ///
 /// # Errors
-/// One line: there is one already.
+/// Returns one line if another one is running.
 pub(super) fn lock(saved: &Path) -> Result<File, String> {
     let place = match saved.parent() {
         Some(place) if !place.as_os_str().is_empty() => place,
@@ -44,20 +44,23 @@ pub(super) fn lock(saved: &Path) -> Result<File, String> {
     }
 }
 
-/// Takes back what did not end; true if there was something. What the files have is kept beside the record.
+/// Takes an incomplete change back, and returns true if there was one. Copies of the files' present
+/// content are kept beside the record.
 ///
 /// # Errors
-/// One line: not all could be taken back, and the next command tries again.
+/// Returns one line if not everything could be taken back; the next command tries again.
 pub(super) fn repair(saved: &Path, editor: &Editor) -> Result<bool, String> {
     let mut record = Record::load(saved)?;
     if !record.is_open() {
         return Ok(false);
     }
+
     let files = record.half_done();
     say_line(&format!(
         "The last plug or unplug was interrupted{}: what stood there when it began is put back.",
         names(&files)
     ))?;
+
     let is_rspamds = files.iter().any(|file| file.starts_with("/etc/rspamd"));
     for file in files {
         keep(file, saved)?;
@@ -66,6 +69,7 @@ pub(super) fn repair(saved: &Path, editor: &Editor) -> Result<bool, String> {
     if is_rspamds {
         rspamd::reload()?;
     }
+
     editor.reload()?;
     record.after()?;
     record.end();
@@ -73,7 +77,7 @@ pub(super) fn repair(saved: &Path, editor: &Editor) -> Result<bool, String> {
     Ok(true)
 }
 
-/// Somebody may have mended a file by hand since: nothing of his work is lost.
+/// Copies the present content: somebody may have mended a file by hand since, and no work is to be lost.
 fn keep(file: &Path, saved: &Path) -> Result<(), String> {
     let Ok(content) = fs::read(file) else {
         return Ok(());

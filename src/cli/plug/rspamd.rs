@@ -1,6 +1,6 @@
-//! Parts an rspamd that scans and signs in one place: a second milter of it signs, and nothing else does.
+//! Splits an rspamd that scans and signs at one address: a second milter of it signs, and only that one.
 //!
-//! Two files of ours below `/etc/rspamd`, and a line in `rspamd.conf.local` that includes them.
+//! This takes two files of ours below `/etc/rspamd`, and a line in `rspamd.conf.local` that includes them.
 
 use std::{
     fs, io,
@@ -12,16 +12,16 @@ use std::{
 
 use super::{super::doctor::others::Others, postfix::command, record};
 
-/// Where the second milter listens, if that is free; else one of the next.
+/// Preferred port of the second milter; if it is taken, one of the next.
 const PORT: u16 = 11_331;
 
-/// How long rspamd may take to listen.
+/// Time limit for rspamd to listen.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long its second milter may take to go.
+/// Time limit for its second milter to stop listening.
 const PATIENCE_AT_END: Duration = Duration::from_secs(10);
 
-/// How long we wait before we look again.
+/// Pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// The line in rspamd.conf.local.
@@ -35,18 +35,18 @@ rspamd_config:add_condition("DKIM_SIGNED", function(task)
 end)
 "#;
 
-/// The files, and where the second milter listens.
+/// The files to write, and the port of the second milter.
 #[derive(Debug)]
 pub(super) struct Parting {
     /// The port on loopback.
     port: u16,
-    /// Somebody else listens there, and at all others that could be taken.
+    /// True if this port and all alternatives are taken by others.
     is_taken: bool,
     directory: PathBuf,
 }
 
 impl Parting {
-    /// With a port that is free.
+    /// Chooses a free port.
     pub(super) fn new() -> Self {
         let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
         let others = [11_330, 11_329, 11_328];
@@ -58,10 +58,10 @@ impl Parting {
         }
     }
 
-    /// Nothing, unless a second milter cannot be had beside what is there.
+    /// Succeeds unless a second milter is impossible beside the present configuration.
     ///
     /// # Errors
-    /// One line with what to type.
+    /// Returns one line with the command to type.
     pub(super) fn may_be(&self, others: &Others) -> Result<(), String> {
         if let Some(map) = others.settings_map() {
             return Err(format!(
@@ -77,17 +77,17 @@ impl Parting {
         Ok(())
     }
 
-    /// How Postfix calls the second milter.
+    /// Returns the address of the second milter, as Postfix writes it.
     pub(super) fn address(&self) -> String {
         format!("inet:127.0.0.1:{}", self.port)
     }
 
-    /// All files that are written.
+    /// Returns all files that are written.
     pub(super) fn files(&self) -> Vec<PathBuf> {
         files(&self.directory)
     }
 
-    /// What is written, for people.
+    /// Returns the text to be written, for people.
     pub(super) fn shown(&self) -> String {
         let [local, conf, lua] = [INCLUDE.to_owned(), self.worker(), CONDITION.to_owned()];
         let named = self.files().into_iter().zip([local, conf, lua]);
@@ -99,10 +99,10 @@ impl Parting {
         text
     }
 
-    /// Lets the second milter sign; the first still does, too.
+    /// Adds the second milter, which signs; the first one still signs as well.
     ///
     /// # Errors
-    /// One line.
+    /// Returns one line for the user.
     pub(super) fn add(&self) -> Result<(), String> {
         let [local, conf, lua]: [PathBuf; 3] = self.paths();
         record::write(&lua, b"-- No condition yet.\n", 0o644)?;
@@ -112,10 +112,10 @@ impl Parting {
         self.listens()
     }
 
-    /// Keeps the first from signing.
+    /// Keeps the first milter from signing.
     ///
     /// # Errors
-    /// One line.
+    /// Returns one line for the user.
     pub(super) fn part(&self) -> Result<(), String> {
         let [_, _, lua] = self.paths();
         record::write(&lua, CONDITION.as_bytes(), 0o644)?;
@@ -167,7 +167,7 @@ lua = "$LOCAL_CONFDIR/depollueur.lua";
     }
 }
 
-/// Adds our line to a file that may have others, in whatever encoding.
+/// Adds our line to a file that may have others, in any encoding.
 fn include(local: &Path) -> Result<(), String> {
     let mut content = match fs::read(local) {
         Ok(content) => content,
@@ -185,14 +185,14 @@ fn include(local: &Path) -> Result<(), String> {
     record::write(local, &content, 0o644)
 }
 
-/// Where the second milter listens, as long as our file says so.
+/// Returns the address of the second milter, as long as our file names it.
 pub(super) fn second(directory: &Path) -> Option<SocketAddr> {
     let text = fs::read_to_string(directory.join("depollueur.conf")).ok()?;
     let (_, rest) = text.split_once("bind_socket = \"")?;
     rest.split('"').next()?.parse().ok()
 }
 
-/// Waits until nobody listens there any more; false when somebody still does.
+/// Waits until nobody listens at the address any more; returns false if somebody still does.
 pub(super) fn has_left(address: SocketAddr) -> bool {
     let begun = Instant::now();
     while TcpStream::connect_timeout(&address, PAUSE).is_ok() {
@@ -204,7 +204,7 @@ pub(super) fn has_left(address: SocketAddr) -> bool {
     true
 }
 
-/// The files that may have been written.
+/// Returns the files that may have been written.
 pub(super) fn files(directory: &Path) -> Vec<PathBuf> {
     ["rspamd.conf.local", "depollueur.conf", "depollueur.lua"]
         .map(|name| directory.join(name))
@@ -221,7 +221,7 @@ pub(super) fn join(directory: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// Reads the configuration again, if rspamd takes it.
+/// Makes rspamd read its configuration again, if it accepts it.
 pub(super) fn reload() -> Result<(), String> {
     command("rspamadm", &["configtest", "-q"])?;
     command("systemctl", &["reload", "rspamd"])

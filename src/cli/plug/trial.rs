@@ -1,8 +1,10 @@
-//! Sends test mail through Postfix and looks at what comes out. Nothing of it leaves this machine, or reaches a mailbox.
+//! Sends test mail through Postfix and examines what comes out. None of it leaves this machine or
+//! reaches a mailbox.
 //!
-//! A service on loopback, there for the time of the trial, asks the milters that are to be tried. Its mail goes to a
-//! directory of ours (content_filter, virtual(8)). Whom it is from is said by XCLIENT: a user, this machine, the world.
-//! In our place stands a second depollueur, which really takes attachments out, into a drop that is thrown away.
+//! A service on loopback, which exists for the duration of the trial, asks the milters to be tried.
+//! Its mail goes to a directory of ours (content_filter, virtual(8)). XCLIENT tells it the origin of
+//! the mail: a user, this machine, the world. A second depollueur stands in for us, which really
+//! takes attachments out, into a drop that is thrown away.
 
 use std::{
     fs,
@@ -35,52 +37,52 @@ use super::{
 };
 use crate::config::MilterAddress;
 
-/// How long Postfix may take for each step.
+/// Time limit of each step of Postfix.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long we wait before we look again.
+/// Pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// The delivery agent of the trial.
+/// Name of the trial's delivery agent.
 const AGENT: &str = "depollueur-trial";
 
-/// What became of a test message.
+/// The fate of a test message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// Accepted, and this came out.
+    /// It was accepted, and came out.
     Delivered {
-        /// Whether depollueur took the attachment out.
+        /// True if depollueur took the attachment out.
         detached: bool,
-        /// Whether a signature holds.
+        /// The validity of its signature.
         signature: Signature,
     },
-    /// Refused or put off, with these words.
+    /// It was refused or put off, with these words.
     Refused(String),
-    /// Accepted, and nothing came out.
+    /// It was accepted, and nothing came out.
     Lost(String),
 }
 
-/// What became of the two messages of a trial.
+/// The fates of the two messages of a trial.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Outcome {
-    /// One with a harmless file.
+    /// The fate of the message with a harmless file.
     pub(super) clean: Fate,
-    /// One with a file that virus scanners refuse.
+    /// The fate of the message with a file that virus scanners refuse.
     pub(super) virus: Fate,
 }
 
-/// Which milters are asked.
+/// The milters to be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Milters {
-    /// Those of today.
+    /// The present ones.
     Before,
-    /// Those that are planned, with a second depollueur in our place.
+    /// The planned ones, with a second depollueur in our place.
     StandIn,
-    /// Those that are planned.
+    /// The planned ones.
     Planned,
 }
 
-/// The place of a trial: the directory, the second depollueur.
+/// The environment of a trial: its directory, and the second depollueur.
 #[derive(Debug)]
 pub(super) struct Bench {
     editor: Editor,
@@ -94,16 +96,17 @@ pub(super) struct Bench {
 }
 
 impl Bench {
-    /// Makes the directories.
+    /// Creates the directories.
     ///
     /// # Errors
-    /// One line.
+    /// Returns one line for the user.
     pub(super) fn new(editor: &Editor, domain: &str, virus: Vec<u8>) -> Result<Self, String> {
         let failed =
             |error: std::io::Error| format!("could not make a place for test mail: {error}");
         let owner = account("depollueur")
             .or_else(|| account("nobody"))
             .unwrap_or((65_534, 65_534));
+
         let scratch = tempfile::Builder::new()
             .prefix("depollueur-plug-")
             .tempdir()
@@ -114,6 +117,7 @@ impl Bench {
             fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).map_err(failed)?;
             chown(&path, Some(owner.0), Some(owner.1)).map_err(failed)?;
         }
+
         let master = fs::read(editor.file("master.cf")).map_err(failed)?;
         Ok(Self {
             editor: editor.clone(),
@@ -130,7 +134,7 @@ impl Bench {
     /// Tries each route with these milters.
     ///
     /// # Errors
-    /// One line: the trial could not be made. What the trial found is no error.
+    /// Returns one line if the trial could not be made. A bad result of the trial is no error.
     pub(super) fn run(
         &mut self,
         routes: &[Route],
@@ -139,7 +143,7 @@ impl Bench {
         if milters == Milters::StandIn && self.daemon.is_none() {
             self.start_daemon()?;
         }
-        // Whatever stands in master.cf when a trial begins stands there when it has ended.
+        // master.cf gets this content back when the trial has ended.
         self.master = fs::read(self.editor.file("master.cf"))
             .map_err(|error| format!("could not read master.cf: {error}"))?;
         let outcomes = self.run_services(routes, milters);
@@ -197,6 +201,7 @@ impl Bench {
             &id,
             &format!("127.0.0.1:{port} inet n - {chroot} - - smtpd"),
         )?;
+
         let list = match (milters, &self.daemon) {
             (Milters::Before, _) => route.before.clone(),
             (Milters::StandIn, Some((_, port))) => {
@@ -205,6 +210,7 @@ impl Bench {
             }
             _ => route.after.clone(),
         };
+
         let fixed = [
             ("smtpd_milters", list.as_str()),
             ("content_filter", &format!("{AGENT}:trial")),
@@ -213,7 +219,7 @@ impl Bench {
                 "no_address_mappings,no_unknown_recipient_checks,no_header_body_checks",
             ),
             ("smtpd_authorized_xclient_hosts", "127.0.0.0/8"),
-            // One that permits all, in words that Postfix does not call an open relay.
+            // Permits all clients, in words that Postfix does not call an open relay.
             (
                 "smtpd_relay_restrictions",
                 "check_client_access,static:ok,reject",
@@ -229,9 +235,10 @@ impl Bench {
             ("smtpd_tls_security_level", "none"),
             ("smtpd_tls_wrappermode", "no"),
             ("smtpd_upstream_proxy_protocol", ""),
-            // A milter that does not answer is seen, and not passed by.
+            // A milter that does not answer must be noticed, not bypassed.
             ("milter_default_action", "tempfail"),
         ];
+
         for (name, value) in fixed {
             self.editor.set_own(&id, name, value)?;
         }
@@ -239,6 +246,7 @@ impl Bench {
         for (name, value) in own.filter(|(name, _)| *name != "milter_default_action") {
             self.editor.set_own(&id, name, value)?;
         }
+
         Ok(port)
     }
 
@@ -268,7 +276,8 @@ impl Bench {
             }
             thread::sleep(PAUSE);
         }
-        // Without the services of the trial it would stay in the queue for days.
+
+        // Without the trial's services it would stay in the queue for days.
         let queue_id = said.rsplit(' ').next().unwrap_or_default();
         self.editor.forget_message(queue_id);
         interrupt::none_yet()?;
@@ -277,7 +286,7 @@ impl Bench {
         )))
     }
 
-    /// The message as it came out, once it is there.
+    /// Returns the message as it came out, once it has arrived.
     fn arrived(&self, message: &Message) -> Option<Vec<u8>> {
         let place = self.scratch.path().join("mail/box/new");
         let files = fs::read_dir(place).ok()?;
@@ -285,7 +294,7 @@ impl Bench {
         texts.into_iter().find(|bytes| message.is_in(bytes))
     }
 
-    /// A second depollueur that takes out all that it can, of all mail.
+    /// Starts a second depollueur, which takes every attachment that it can out of all mail.
     fn start_daemon(&mut self) -> Result<(), String> {
         let (port, web, admin) = (free_port()?, free_port()?, free_port()?);
         let home = self.scratch.path();
@@ -298,22 +307,25 @@ impl Bench {
             home.display()
         );
         record::write(&file, text.as_bytes(), 0o644)?;
+
         let failed =
             |error: std::io::Error| format!("could not start a second depollueur: {error}");
         let log = fs::File::create(home.join("log")).map_err(failed)?;
         let mut child = Command::new(std::env::current_exe().map_err(failed)?)
             .args(["run", "--config"])
             .arg(&file)
-            // Even if we are killed, and have no time to end it.
+            // It ends even if we are killed and have no time to end it.
             .args(["--ends-with", &std::process::id().to_string()])
             .process_group(0)
-            // Its configuration is the file alone, and nothing of ours is its business: no variable, no socket of systemd.
+            // Its only configuration is the file, and it inherits nothing of ours: no variable, no
+            // socket of systemd.
             .env_clear()
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
             .map_err(failed)?;
+
         let address = MilterAddress::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
         let begun = Instant::now();
         while milter_answers(&address).is_err() {
@@ -325,11 +337,12 @@ impl Bench {
             }
             thread::sleep(PAUSE);
         }
+
         self.daemon = Some((child, port));
         Ok(())
     }
 
-    /// Takes the services of the trial out again.
+    /// Removes the services of the trial.
     fn clear(&self) -> Result<(), String> {
         record::write(&self.editor.file("master.cf"), &self.master, 0o644)?;
         self.editor.reload()
@@ -345,11 +358,11 @@ impl Drop for Bench {
     }
 }
 
-/// Why a message was not accepted.
+/// The reason why a message was not accepted.
 enum Trouble {
-    /// Postfix, or a milter, did not want it.
+    /// Postfix or a milter refused it.
     Refused(String),
-    /// It was not to be sent at all.
+    /// It could not be sent at all.
     Broken(String),
 }
 
@@ -373,6 +386,7 @@ fn send(port: u16, origin: Origin, domain: &str, message: &Message) -> Result<Re
     let hello = ClientId::Domain("depollueur.invalid".into());
     let server = (Ipv4Addr::LOCALHOST, port);
     let mut smtp = SmtpConnection::connect(server, Some(PATIENCE), &hello, None, None)?;
+
     let who = match origin {
         Origin::User => format!("NAME=client.invalid ADDR=192.0.2.7 LOGIN=postmaster@{domain}"),
         Origin::Machine => "NAME=localhost ADDR=127.0.0.1".to_owned(),
@@ -380,9 +394,11 @@ fn send(port: u16, origin: Origin, domain: &str, message: &Message) -> Result<Re
     };
     smtp.command(format!("XCLIENT {who}\r\n"))?;
     smtp.command(Ehlo::new(hello))?;
+
     let recipients = vec![address(&message.to)?];
     let envelope = Envelope::new(Some(address(&message.from)?), recipients);
     let envelope = envelope.map_err(|error| broken(error.to_string()))?;
+
     let response = smtp.send(&envelope, message.text.as_bytes());
     let _ = smtp.quit();
     Ok(response?)
@@ -401,7 +417,7 @@ fn await_service(port: u16) -> Result<(), String> {
     ))
 }
 
-/// Something that no scanner minds.
+/// Returns a file that no scanner objects to.
 fn clean_file() -> Vec<u8> {
     let mut file = b"%PDF-1.4\n".to_vec();
     file.extend((0_u32..4_000).map(|n| u8::try_from(n * 37 % 251).unwrap_or_default()));
@@ -416,7 +432,7 @@ fn free_port() -> Result<u16, String> {
         .map_err(|error| format!("no port is free: {error}"))
 }
 
-/// User and group of an account of this machine.
+/// Returns the user and group of an account of this machine.
 fn account(name: &str) -> Option<(u32, u32)> {
     let accounts = fs::read_to_string(Path::new("/etc/passwd")).ok()?;
     let line = accounts

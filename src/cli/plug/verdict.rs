@@ -1,4 +1,4 @@
-//! Whether a change may stay: what was accepted, signed and refused before must be so after it.
+//! Judges a change: mail accepted, signed and refused before it must be so after it.
 
 use super::{
     message::Signature,
@@ -6,10 +6,10 @@ use super::{
     trial::{Fate, Outcome},
 };
 
-/// Compares what came out before and after, way by way.
+/// Compares the outcomes before and after, route by route.
 ///
 /// # Errors
-/// One line for each way that is worse, with what to look at.
+/// Returns one line for each route that is worse, with what to check.
 pub(super) fn judge(
     routes: &[Route],
     before: &[Outcome],
@@ -27,7 +27,7 @@ pub(super) fn judge(
     }
 }
 
-/// What a trial found, for people.
+/// Formats the outcome of a trial for people.
 pub(super) fn shown(route: &Route, outcome: &Outcome) -> String {
     let clean = match &outcome.clean {
         Fate::Delivered {
@@ -51,11 +51,13 @@ pub(super) fn shown(route: &Route, outcome: &Outcome) -> String {
         Fate::Refused(why) => format!("refused ({why})"),
         Fate::Lost(why) => why.clone(),
     };
+
     let virus = match &outcome.virus {
         Fate::Delivered { .. } => "accepted: no scanner of this way refuses it".to_owned(),
         Fate::Refused(why) => format!("refused ({why})"),
         Fate::Lost(_) => "taken out".to_owned(),
     };
+
     format!(
         "  {} ({}): test mail {clean}; virus {virus}",
         route.name,
@@ -92,6 +94,7 @@ fn worse(route: &Route, before: &Outcome, after: &Outcome, must_change: bool) ->
         }
         _ => {}
     }
+
     if !matches!(before.virus, Fate::Delivered { .. })
         && matches!(after.virus, Fate::Delivered { .. })
     {
@@ -102,7 +105,7 @@ fn worse(route: &Route, before: &Outcome, after: &Outcome, must_change: bool) ->
     wrong
 }
 
-/// Why a signature is worse than it was.
+/// Returns the reason why a signature is worse than before.
 fn broken(before: &Signature, after: &Signature) -> Option<String> {
     match (before, after) {
         (Signature::Valid | Signature::Unproven(_) | Signature::None, Signature::Broken(why)) => {
