@@ -1,7 +1,7 @@
-//! `depollueur replay`
+//! The command `depollueur replay`.
 //!
-//! Saved mail goes through the filter in dry-run: nothing is changed, nothing is deposited, no drop
-//! is opened. What cannot be read as a message is counted.
+//! Saved mail passes through the filter in dry-run mode: nothing is changed, nothing is deposited, no
+//! drop is opened. Files that cannot be read as a message are counted.
 
 mod report;
 mod source;
@@ -63,12 +63,14 @@ pub(super) fn run(mut options: Options) -> Result<(), Failure> {
             )
         })?;
     }
+
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::new(EX_UNAVAILABLE, format_args!("could not start: {error}")))?;
     let json = options.json;
     let report = runtime.block_on(Replay::new(options, config).run());
+
     let mut out = io::stdout().lock();
     let printed = if json {
         report.json(&mut out)
@@ -89,7 +91,7 @@ struct Replay {
 
 impl Replay {
     fn new(options: Options, mut config: Config) -> Self {
-        // The spool of a message is in memory up to this, else in a file without a name.
+        // A message is spooled in memory up to a limit, else in a file without a name.
         config
             .spool
             .directory
@@ -115,7 +117,7 @@ impl Replay {
         self.report
     }
 
-    /// A file that cannot be read is counted, and named.
+    /// Replays the messages of a file; one that cannot be read is counted and named.
     async fn file(&mut self, path: &Path) {
         let messages = match source::messages(path) {
             Ok(messages) => messages,
@@ -149,9 +151,11 @@ impl Replay {
             self.report.message(bytes, Fate::Malformed, &[]);
             return Ok(());
         };
+
         let fields = block.fields();
         let mut envelope = self.envelope(&fields, bytes);
         self.filter.ask(&mut envelope, &fields).await;
+
         match self.filter.begin(envelope, &fields, block.eol()) {
             Start::Pass(reason) | Start::Edit(_, reason) => {
                 self.report.message(bytes, Fate::Kept(reason.label()), &[]);
@@ -174,10 +178,11 @@ impl Replay {
                 self.report.message(bytes, fate, message.explanation());
             }
         }
+
         Ok(())
     }
 
-    /// What was told, and for the rest what the header says.
+    /// Returns the envelope given by options; the header supplies the rest.
     fn envelope(&self, fields: &[crate::mime::Field], bytes: u64) -> Envelope {
         let mut envelope = self.options.envelope(&self.config.milter);
         if !self.options.has_sender() {

@@ -1,10 +1,10 @@
-//! `depollueur rewrite`
+//! The command `depollueur rewrite`.
 //!
-//! The same core as the milter, between two pipes. Standard input is copied to an unlinked
-//! file first: when nothing is changed, or when the drop fails, the original goes out from there.
+//! The same core as the milter, between two pipes. Standard input is first copied to an unlinked
+//! file: if nothing is changed, or if the drop fails, the original goes out from there.
 //!
-//! Nothing is deposited unless `--deposit` asks for it: as it is, no drop is opened, and the link in
-//! what comes out leads nowhere.
+//! Nothing is deposited unless `--deposit` asks for it: without it no drop is opened, and the link in
+//! the output leads nowhere.
 
 mod explain;
 pub(super) mod header;
@@ -33,7 +33,7 @@ use crate::{
     store::{StoreError, Stores},
 };
 
-/// How much of the body is pushed at once; Postfix sends chunks of this size.
+/// Size of the chunks in which the body is pushed, in bytes; Postfix sends chunks of this size.
 const CHUNK_BYTES: usize = 65_535;
 
 #[derive(Args, Debug)]
@@ -53,7 +53,7 @@ pub(super) struct Options {
     json: bool,
 }
 
-/// What becomes of the message.
+/// The outcome for the message.
 enum Outcome {
     /// The original goes out, with these changes to its header.
     Original(Vec<HeaderEdit>),
@@ -61,13 +61,13 @@ enum Outcome {
     Rewritten(Vec<HeaderEdit>, Box<Rewritten>),
     /// A rule refuses it.
     Refused(Refusal),
-    /// A file of it is blocked or infected, and it is not to go out.
+    /// A file in it is blocked or infected, and it must not go out.
     Rejected(&'static str),
-    /// Our machinery failed, and this becomes of the message.
+    /// Our own processing failed with this error; the message is treated as configured.
     Failed(String, OnFailure),
 }
 
-/// What was decided, for `--explain`.
+/// The decisions on the message, for `--explain`.
 #[derive(Debug, Default)]
 struct Explanation {
     reason: String,
@@ -101,10 +101,12 @@ async fn rewrite(options: &Options, config: Arc<Config>, original: File) -> Resu
             Outcome::Original(Vec::new())
         }
     };
+
     if options.explain {
         let deposits = options.deposit && matches!(outcome, Outcome::Rewritten(..));
         explain::print(&explanation, deposits, options.json);
     }
+
     match (outcome, block) {
         (Outcome::Rewritten(edits, rewritten), Some(mut block)) => {
             block.edit(&edits, rewritten.eol);
@@ -137,7 +139,7 @@ async fn rewrite(options: &Options, config: Arc<Config>, original: File) -> Resu
     }
 }
 
-/// Sends the message through the filter.
+/// Passes the message through the filter.
 async fn scan(
     options: &Options,
     config: Arc<Config>,
@@ -177,6 +179,7 @@ async fn pass(
     if let Start::Pass(reason) | Start::Edit(_, reason) = &start {
         explanation.parts = reason.in_header().into_iter().collect();
     }
+
     match start {
         Start::Pass(reason) => {
             explanation.reason = reason.label().into();
@@ -204,7 +207,7 @@ async fn pass(
     }
 }
 
-/// Where files go; mail that is not treated, and a dry-run, need no store.
+/// Opens the stores for files; mail that is not treated, and a dry-run, need none.
 fn stores(
     options: &Options,
     config: &Config,
@@ -254,8 +257,8 @@ fn conclude(
     }
 }
 
-/// Writes the rewritten message. When the spool fails on the way, what was written is not a
-/// message, and the exit code says so.
+/// Writes the rewritten message. If the spool fails on the way, the output so far is not a message,
+/// and the exit code says so.
 async fn send(mut rewritten: Rewritten, mut block: HeaderBlock) -> Result<(), Failure> {
     block.edit(&rewritten.header_edits, rewritten.eol);
     let mut out = BufWriter::new(io::stdout().lock());
@@ -310,6 +313,7 @@ fn keep_input(config: &Config) -> Result<File, Failure> {
             format_args!("no temporary file in \"{directory}\": {error}"),
         )
     })?;
+
     let mut stdin = io::stdin().lock();
     let mut chunk = vec![0; CHUNK_BYTES];
     loop {
@@ -325,11 +329,12 @@ fn keep_input(config: &Config) -> Result<File, Failure> {
             }
         }
     }
+
     file.rewind().map_err(|error| lost(&error))?;
     Ok(file)
 }
 
-/// The temporary file cannot be written or read back.
+/// Creates the failure to write the temporary file or read it back.
 fn lost(error: &io::Error) -> Failure {
     Failure::new(
         EX_TEMPFAIL,

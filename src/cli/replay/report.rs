@@ -1,4 +1,4 @@
-//! What replayed mail adds up to.
+//! The sums of the replayed mail.
 
 use std::{
     collections::BTreeMap,
@@ -9,39 +9,39 @@ use serde::Serialize;
 
 use crate::filter::PartDecision;
 
-/// What would become of a message.
+/// The outcome for one message.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Fate<'a> {
     /// It would get links.
     Rewritten,
-    /// It would go out as it came; why.
+    /// It would go out as it came, for this reason.
     Kept(&'a str),
-    /// A rule would refuse it.
+    /// A rule, named here, would refuse it.
     Refused(&'a str),
-    /// It is no message.
+    /// It is not a message.
     Malformed,
 }
 
-/// The sums.
+/// The sums of a replay.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Report {
     /// Files and messages that could not be read.
     pub(super) unreadable: u64,
     /// All messages.
     messages: Count,
-    /// Those that would get links.
+    /// Messages that would get links.
     rewritten: Count,
-    /// What would be taken out of them, decoded.
+    /// Attachments that would be taken out of them, decoded.
     detached: Count,
-    /// Messages by what would become of them.
+    /// Messages by their outcome.
     by_outcome: BTreeMap<String, Count>,
-    /// What would be detached, by the rule that decided.
+    /// Attachments that would be detached, by the rule that decided.
     by_rule: BTreeMap<String, Count>,
-    /// Parts by why they would go or stay.
+    /// Parts by the reason why they would go or stay.
     by_reason: BTreeMap<String, Count>,
 }
 
-/// How many, and their bytes.
+/// A number of items, and their size in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 struct Count {
     count: u64,
@@ -56,7 +56,7 @@ impl Count {
 }
 
 impl Report {
-    /// Adds a message of so many bytes.
+    /// Adds a message of this size.
     pub(super) fn message(&mut self, bytes: u64, fate: Fate<'_>, parts: &[PartDecision]) {
         self.messages.add(bytes);
         let outcome = match fate {
@@ -65,11 +65,13 @@ impl Report {
             Fate::Refused(rule) => format!("refused: {rule}"),
             Fate::Malformed => "kept: malformed-header".to_owned(),
         };
+
         self.by_outcome.entry(outcome).or_default().add(bytes);
         let goes = matches!(fate, Fate::Rewritten);
         if goes {
             self.rewritten.add(bytes);
         }
+
         for part in parts {
             let fate = if goes && part.would_detach {
                 "goes"
@@ -86,13 +88,13 @@ impl Report {
         }
     }
 
-    /// Prints it for programs.
+    /// Prints the sums for programs, as JSON.
     pub(super) fn json(&self, out: &mut impl Write) -> io::Result<()> {
         serde_json::to_writer(&mut *out, self)?;
         writeln!(out)
     }
 
-    /// Prints it for people.
+    /// Prints the sums for people, as a table.
     pub(super) fn table(&self, out: &mut impl Write) -> io::Result<()> {
         row(out, "messages", self.messages)?;
         row(out, "would be rewritten", self.rewritten)?;
@@ -130,7 +132,7 @@ fn row(out: &mut impl Write, name: &str, count: Count) -> io::Result<()> {
     )
 }
 
-/// Bytes as people read them, in decimal units.
+/// Formats a size for people, in decimal units.
 fn size(bytes: u64) -> String {
     let units = [
         (1_000_000_000_000, "TB"),

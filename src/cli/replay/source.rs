@@ -1,4 +1,4 @@
-//! Saved mail: where messages lie, and what their headers say of the envelope they came in.
+//! Saved mail: finds messages in files, and reads the envelope from their headers.
 
 use std::{
     fs::{self, File},
@@ -9,19 +9,20 @@ use std::{
 
 use crate::mime::Field;
 
-/// Recipients that are taken from a header.
+/// Maximum number of recipients taken from a header.
 const RECIPIENTS_MAX: usize = 1000;
 
-/// How much of a line is looked at at a time.
+/// Maximum number of bytes of a line read at a time.
 const LINE_BYTES_MAX: u64 = 64 << 10;
 
-/// All files below a path, in order; what IMAP servers and mail programs keep beside mail is left
-/// out. Directories that cannot be read are empty.
+/// Returns all files below a path, in order, without those that IMAP servers and mail programs keep
+/// beside mail. Directories that cannot be read count as empty.
 pub(super) fn files(path: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut todo = vec![path.to_owned()];
+
     while let Some(path) = todo.pop() {
-        // A link inside a directory could lead round in a circle.
+        // A symbolic link inside a directory could lead in a circle.
         let Ok(kind) = fs::symlink_metadata(&path) else {
             continue;
         };
@@ -39,10 +40,11 @@ pub(super) fn files(path: &Path) -> Vec<PathBuf> {
             found.push(path);
         }
     }
+
     found
 }
 
-/// Indexes, control files, what is being delivered.
+/// Returns true for indexes, control files, and mail that is being delivered.
 fn is_beside(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let is_control = |name: &str| {
@@ -52,10 +54,10 @@ fn is_beside(path: &Path) -> bool {
     name == "tmp" && path.is_dir() || is_control(&name) || name.ends_with(".msf")
 }
 
-/// Where the messages of a file lie: all of it, or those of an mbox.
+/// Returns the byte ranges of a file's messages: the whole file, or those of an mbox.
 ///
 /// # Errors
-/// The file cannot be read.
+/// Fails if the file cannot be read.
 pub(super) fn messages(path: &Path) -> io::Result<Vec<Range<u64>>> {
     let file = File::open(path)?;
     let len = file.metadata()?.len();
@@ -63,7 +65,10 @@ pub(super) fn messages(path: &Path) -> io::Result<Vec<Range<u64>>> {
     if !input.fill_buf()?.starts_with(b"From ") {
         return Ok(std::iter::once(0..len).collect());
     }
+
     let mut starts: Vec<(u64, u64)> = Vec::new();
+    // `begins` holds at the start of a line, since longer ones come in pieces; `blank` holds after an
+    // empty line.
     let (mut at, mut blank, mut begins) = (0, true, true);
     let mut line = Vec::new();
     loop {
@@ -82,12 +87,13 @@ pub(super) fn messages(path: &Path) -> io::Result<Vec<Range<u64>>> {
         blank = begins && matches!(line.as_slice(), b"\n" | b"\r\n");
         begins = line.ends_with(b"\n");
     }
+
     let ends = starts.iter().skip(1).map(|(from, _)| *from).chain([at]);
     let range = |((_, start), end): (&(u64, u64), u64)| *start..end.max(*start);
     Ok(starts.iter().zip(ends).map(range).collect())
 }
 
-/// Who sent a message: `Return-Path`, else `From`.
+/// Returns the sender of a message: `Return-Path`, else `From`.
 pub(super) fn sender(fields: &[Field]) -> String {
     let of = |name| addresses(fields, name).next();
     let is_null =
@@ -98,7 +104,7 @@ pub(super) fn sender(fields: &[Field]) -> String {
     of("Return-Path").or_else(|| of("From")).unwrap_or_default()
 }
 
-/// To whom it was delivered: `Delivered-To`, `X-Original-To`, else `To` and `Cc`.
+/// Returns the recipients of a message: `Delivered-To`, `X-Original-To`, else `To` and `Cc`.
 pub(super) fn recipients(fields: &[Field]) -> Vec<String> {
     let all = |names: &[&'static str]| -> Vec<String> {
         let each = names.iter().flat_map(|name| addresses(fields, name));
@@ -121,7 +127,7 @@ fn addresses<'a>(fields: &'a [Field], name: &'static str) -> impl Iterator<Item 
         .flat_map(|field| mailboxes(&String::from_utf8_lossy(&field.value)))
 }
 
-/// The addresses of a list: what looks like one, outside of quotes and comments.
+/// Returns the addresses of a list: each word that looks like one, outside quotes and comments.
 fn mailboxes(value: &str) -> Vec<String> {
     let mut plain = String::new();
     let (mut quoted, mut depth) = (false, 0_u32);
@@ -135,11 +141,13 @@ fn mailboxes(value: &str) -> Vec<String> {
             _ => {}
         }
     }
+
     let is_end = |c: char| c.is_whitespace() || "<>,;:".contains(c);
     let is_address = |word: &&str| {
         let halves = word.split_once('@');
         halves.is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty())
     };
+
     plain
         .split(is_end)
         .filter(is_address)

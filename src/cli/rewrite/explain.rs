@@ -1,4 +1,4 @@
-//! What was decided for each part, by whom, and why.
+//! Prints the decision for each part, with its rule and reason.
 
 use std::io::{self, Write};
 
@@ -7,7 +7,7 @@ use serde_json::json;
 use super::Explanation;
 use crate::filter::PartDecision;
 
-/// Prints an explanation to standard error, which is for people: nobody is told when it is closed.
+/// Prints an explanation to standard error; it is for people, so a failure to write is ignored.
 pub(super) fn print(explanation: &Explanation, deposited: bool, as_json: bool) {
     let mut out = io::stderr().lock();
     let _ = if as_json {
@@ -57,6 +57,7 @@ fn row(part: &PartDecision, out: &mut impl Write) -> io::Result<()> {
         rule,
         reason,
     } = part;
+
     let path = if path.is_empty() { "-" } else { path };
     let fate = match (detached, would_detach) {
         (true, _) => "detached",
@@ -65,6 +66,7 @@ fn row(part: &PartDecision, out: &mut impl Write) -> io::Result<()> {
     };
     let rule = rule.as_deref().unwrap_or("-");
     let name = name.as_deref().unwrap_or("-");
+
     writeln!(
         out,
         "{path:<8} {fate:<10} {bytes:>12} {rule:<20} {media_type:<28} {reason}, {name}"

@@ -1,40 +1,41 @@
-//! The header block of a message file: every byte kept, edits put in with the file's line ends.
+//! The header block of a message file: keeps every byte, and makes edits with the file's line endings.
 
 use std::io::{self, BufRead, Write};
 
 use crate::{filter::HeaderEdit, mime::Field, rewrite::Eol};
 
-/// Bytes of a header block; a longer one is not looked at.
+/// Maximum size of a header block, in bytes; a longer one is not read.
 const HEADER_BYTES_MAX: usize = 1 << 20;
 
 /// The header block of a message, as raw lines.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::cli) struct HeaderBlock {
     fields: Vec<RawField>,
-    /// The line that ends the header, as it stands.
+    /// The line that ends the header, verbatim.
     end: Vec<u8>,
 }
 
-/// A field with all its bytes, line ends included.
+/// A field with all its bytes, including line endings.
 #[derive(Debug, PartialEq, Eq)]
 struct RawField {
     raw: Vec<u8>,
-    /// Where the colon stands.
+    /// The index of the colon.
     colon: usize,
 }
 
 impl HeaderBlock {
-    /// Reads a header block and its blank line. `None` when there is none that all readers
+    /// Reads a header block and its blank line. Returns `None` if there is none that all readers
     /// would see in the same way: a line without a colon, no blank line, or too many bytes.
     ///
     /// # Errors
-    /// The input cannot be read.
+    /// Fails if the input cannot be read.
     pub(in crate::cli) fn read(input: &mut impl BufRead) -> io::Result<Option<Self>> {
         let mut block = Self {
             fields: Vec::new(),
             end: Vec::new(),
         };
         let mut bytes = 0;
+
         loop {
             let mut line = Vec::new();
             let rest = (HEADER_BYTES_MAX - bytes) as u64;
@@ -52,13 +53,13 @@ impl HeaderBlock {
         }
     }
 
-    /// How many bytes it has, with the line that ends it.
+    /// Returns its size in bytes, including the line that ends it.
     pub(in crate::cli) fn len(&self) -> u64 {
         let fields = self.fields.iter().map(|field| field.raw.len());
         (fields.sum::<usize>() + self.end.len()) as u64
     }
 
-    /// How its lines end; with both kinds in it, CRLF: what is added must not add a bare LF.
+    /// Returns its kind of line ending; CRLF if it has both, since an edit must not add a bare LF.
     pub(in crate::cli) fn eol(&self) -> Eol {
         let has_crlf = |field: &RawField| field.raw.windows(2).any(|pair| pair == b"\r\n");
         if self.end.starts_with(b"\r\n") || self.fields.iter().any(has_crlf) {
@@ -68,7 +69,7 @@ impl HeaderBlock {
         }
     }
 
-    /// The fields for the filter.
+    /// Returns the fields for the filter.
     pub(in crate::cli) fn fields(&self) -> Vec<Field> {
         let field = |field: &RawField| Field {
             name: field.name().to_vec(),
@@ -77,7 +78,7 @@ impl HeaderBlock {
         self.fields.iter().map(field).collect()
     }
 
-    /// Applies changes, in order; what is added gets these line ends.
+    /// Applies the edits in order; added text gets these line endings.
     pub(super) fn edit(&mut self, edits: &[HeaderEdit], eol: Eol) {
         let eol: &[u8] = match eol {
             Eol::CrLf => b"\r\n",
@@ -97,10 +98,10 @@ impl HeaderBlock {
         }
     }
 
-    /// Writes the block with the line that ends it.
+    /// Writes the block, including the line that ends it.
     ///
     /// # Errors
-    /// The output cannot be written.
+    /// Fails if the output cannot be written.
     pub(super) fn write(&self, out: &mut impl Write) -> io::Result<()> {
         for field in &self.fields {
             out.write_all(&field.raw)?;
@@ -108,7 +109,7 @@ impl HeaderBlock {
         out.write_all(&self.end)
     }
 
-    /// Takes a line; false when it is no line of a header.
+    /// Adds a line; returns false if it is not a line of a header.
     fn take(&mut self, line: Vec<u8>) -> bool {
         if line.starts_with(b" ") || line.starts_with(b"\t") {
             return self
@@ -122,7 +123,7 @@ impl HeaderBlock {
             .is_some()
     }
 
-    /// Like Postfix, adds the field when there is none of this name.
+    /// Replaces the field; like Postfix, adds it if there is none of this name.
     fn replace(&mut self, name: &str, value: &str, eol: &[u8]) {
         match self.fields.iter_mut().find(|field| field.is(name)) {
             Some(field) => {
@@ -180,7 +181,7 @@ fn without_line_end(value: &[u8]) -> &[u8] {
     value.strip_suffix(b"\r").unwrap_or(value)
 }
 
-/// A value as milters want it (folds are bare LF), with the line ends of the file.
+/// Returns a value as milters give it (folded with bare LF), with the line endings of the file.
 fn with_line_ends(value: &[u8], eol: &[u8]) -> Vec<u8> {
     let mut raw = Vec::with_capacity(value.len() + eol.len());
     for line in value.split(|&byte| byte == b'\n') {
