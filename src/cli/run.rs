@@ -1,4 +1,4 @@
-//! `depollueur run`
+//! The command `depollueur run`.
 
 mod log;
 mod reload;
@@ -42,34 +42,36 @@ use crate::{
     web::server::{self, ServerLimits},
 };
 
-/// How often expired packages are looked for; expiry itself is checked at each access.
+/// Interval between two sweeps for expired packages; expiry itself is checked at each access.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
 
-/// Packages that one step of the sweeper destroys at most.
+/// Maximum number of packages that one step of the sweeper destroys.
 const SWEEP_STEP: usize = 100;
 
-/// How often the drop's level is looked at.
+/// Interval between two checks of the drop's level.
 const LEVEL_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How often the service manager is told how things stand.
+/// Interval between two status messages to the service manager.
 const STATUS_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Processors of which one thread takes in what Postfix sends, as Postfix itself spends ten times as
-/// much on a message: hashing, encrypting and writing are done by other threads. One more would cost
-/// more than it gives: indymilter has two tasks for each connection that wait for each other, and
-/// would wake each other up across processors for each packet. Measured on two processors with 25 MB:
-/// 40 ms of processor time a message instead of 52.
+/// Number of processors per thread that takes in mail. Postfix itself spends ten times as much on a
+/// message, and other threads hash, encrypt and write. More such threads would cost more than they
+/// give: indymilter has two tasks for each connection that wait for each other, and they would wake
+/// each other up across processors for each packet. Measured on two processors with 25 MB: 40 ms of
+/// processor time a message instead of 52.
 const PROCESSORS_PER_MAIL_THREAD: usize = 8;
 
-/// Threads that may wait for the disk, besides those of messages and uploads: tokio's own number.
+/// Number of threads that may wait for the disk, besides those of messages and uploads: tokio's own
+/// default.
 const BLOCKING_THREADS_MIN: usize = 512;
 
-/// How long such a thread stays without work: past the next look at the drop's level, so that there is always one. Where
-/// there is none and none can be started, tokio panics; where there is one, work waits for it.
+/// Time that such a thread stays without work: past the next check of the drop's level, so that there
+/// is always one. If there is none and none can be started, tokio panics; if there is one, work waits
+/// for it.
 const BLOCKING_THREAD_STAYS: Duration = Duration::from_secs(150);
 
-/// How long the end waits for threads that wait for the disk; what they have not done then is as if
-/// the process had been killed.
+/// Time that the end waits for threads that wait for the disk; work that they have not done by then
+/// is lost as if the process had been killed.
 const THREADS_END_TIME: Duration = Duration::from_secs(5);
 
 #[derive(Args, Debug)]
@@ -85,7 +87,8 @@ pub(super) struct Options {
     ends_with: Option<u32>,
 }
 
-/// What cannot be had, and what to do when the service's sandbox is the reason: EROFS is what it answers.
+/// Creates a failure with advice for the case that the service's sandbox is the reason: it answers
+/// with EROFS.
 fn unavailable(error: &dyn std::fmt::Display) -> Failure {
     let message = error.to_string();
     let is_read_only = message.contains("os error 30");
@@ -100,7 +103,7 @@ fn unavailable(error: &dyn std::fmt::Display) -> Failure {
     Failure::new(EX_UNAVAILABLE, format_args!("{message}{advice}"))
 }
 
-/// Lets the kernel end this process with the one that started it.
+/// Makes the kernel end this process along with the one that started it.
 fn end_with(parent: u32) -> Result<(), Failure> {
     let failed = |why: String| Failure::new(EX_UNAVAILABLE, why);
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
@@ -116,15 +119,18 @@ fn end_with(parent: u32) -> Result<(), Failure> {
 pub(super) fn run(options: Options) -> Result<(), Failure> {
     let config = options.config.clone().load_written();
     let config = config.inspect_err(|_| sockets::turn_away())?;
+
     owner::become_owner(&config.drop.directory)?;
-    // Not sooner: Linux forgets it when the user changes, prctl(2).
+    // Not earlier: Linux forgets the setting when the user changes, prctl(2).
     if let Some(parent) = options.ends_with {
         end_with(parent)?;
     }
+
     let log = log::start(&config.log);
     for warning in config.warnings() {
         warn!("{warning}");
     }
+
     let themes = Themes::load(&config).map_err(|why| Failure::new(EX_CONFIG, why))?;
     raise_open_files();
     let claim = if options.takeover {
@@ -138,6 +144,7 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
     let drop = Drop::of(&config)?;
     let stores = Stores::over(&config, Some(drop.clone()), remote);
     let stores = stores.map_err(|error| unavailable(&error))?;
+
     let metrics = Metrics::new();
     metrics.reloaded(Timestamp::now(), true);
     let made = Made {
@@ -147,6 +154,7 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
         decisions: Decisions::start(&config.drop.directory, &config.audit),
         copies: Copies::default(),
     };
+
     let reload = Reload::new(options.config, config, themes, made, log);
     let no_threads =
         |error: io::Error| unavailable(&format_args!("could not start threads: {error}"));
@@ -158,6 +166,7 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
         .build()
         .map_err(no_threads)?;
     begin_blocking(&mail).map_err(no_threads)?;
+
     let readers = server::runtime().map_err(no_threads)?;
     let daemon = Daemon {
         drop,
@@ -166,13 +175,14 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
         reload,
         readers: readers.handle().clone(),
     };
+
     let ended = mail.block_on(daemon.serve(sockets));
     readers.shutdown_timeout(THREADS_END_TIME);
     mail.shutdown_timeout(THREADS_END_TIME);
     ended
 }
 
-/// Starts the first thread that waits for the disk, while it can still be told that there is none.
+/// Starts the first thread that waits for the disk, while a failure can still be reported.
 fn begin_blocking(mail: &Runtime) -> io::Result<()> {
     let tried = thread::Builder::new().spawn(|| ())?;
     tried.join().map_err(|_| io::ErrorKind::Other)?;
@@ -185,8 +195,9 @@ fn mail_threads() -> usize {
     processors.div_ceil(PROCESSORS_PER_MAIL_THREAD)
 }
 
-/// Enough that each message and each upload has one that writes its file, and one for all else: with
-/// fewer, uploads that stand still would hold up mail. Made when needed.
+/// Returns the maximum number of threads that wait for the disk: one for each message and each upload
+/// that writes its file, and some for everything else. With fewer, stalled uploads would hold up
+/// mail. Threads are started on demand.
 fn blocking_threads(config: &Config) -> usize {
     let uploads = config
         .deposit
@@ -195,7 +206,7 @@ fn blocking_threads(config: &Config) -> usize {
     2 * (config.milter.max_messages + uploads) + BLOCKING_THREADS_MIN
 }
 
-/// What all tasks work with.
+/// The state that all tasks share.
 struct Daemon {
     drop: Drop,
     stores: Stores,
@@ -211,14 +222,17 @@ impl Daemon {
         let places = sockets.to_string();
         let mut signals = Signals::new()
             .map_err(|error| Failure::new(EX_UNAVAILABLE, format_args!("no signals: {error}")))?;
+
         let mut tasks = self.spawn(sockets, &stop).map_err(|error| {
             Failure::new(
                 EX_UNAVAILABLE,
                 format_args!("could not serve a socket: {error}"),
             )
         })?;
+
         notify(&[NotifyState::Ready]);
         info!("ready: {places}");
+
         let mut failed = false;
         loop {
             tokio::select! {
@@ -232,6 +246,7 @@ impl Daemon {
                 },
             }
         }
+
         self.stores.settle().await;
         info!("stopped");
         if failed {
@@ -249,17 +264,20 @@ impl Daemon {
             admin,
             deposit,
         } = sockets;
+
         let admin = listen(admin)?;
         let web = {
-            // A socket belongs to the threads that serve it.
+            // A socket belongs to the runtime whose threads serve it.
             let _entered = self.readers.enter();
             listen(web)?
         };
+
         let pages = current(self.reload.pages());
         let health = admin::router(self.stores.clone(), self.metrics.clone());
         let health = health.merge(self.reload.running().router());
         let web_limits = ServerLimits::web(&self.reload.config().web);
         let (filter, metrics) = (self.reload.filter(), self.metrics.clone());
+
         let mut tasks = JoinSet::new();
         tasks.spawn(milter::run(milter, filter, metrics, stop.clone()));
         let readers = serve_http(web, pages, web_limits, stop.clone());
@@ -279,14 +297,17 @@ impl Daemon {
                 stop.clone(),
             ));
         }
+
         let (drop, metrics) = (self.drop.clone(), self.metrics.clone());
         self.probe_tables();
         let watching = watch_level(drop.clone(), metrics.clone(), stop.clone());
         tasks.spawn(until_cut(watching, stop.clone()));
         tasks.spawn(until_cut(sweep(drop, metrics, stop.clone()), stop.clone()));
+
         let (running, metrics) = (self.reload.running().clone(), self.metrics.clone());
         let telling = keep_status(running, metrics, stop.clone());
         tasks.spawn(until_cut(telling, stop.clone()));
+
         Ok(tasks)
     }
 
@@ -298,8 +319,8 @@ impl Daemon {
         Deposits::new(self.drop.clone(), limits, public_url, lookup)
     }
 
-    /// Tries the tables of Postfix that mail may be asked about, beside everything else: what is wrong
-    /// with them is said before the first message needs them.
+    /// Tries the tables of Postfix that may be queried for mail, concurrently with everything else:
+    /// faults in them are reported before the first message needs them.
     fn probe_tables(&self) {
         let filter = self.reload.filter().borrow().clone();
         if filter.config().asks_people() {
@@ -311,8 +332,8 @@ impl Daemon {
         }
     }
 
-    /// Reads the configuration again. The service manager is told when that began and when it
-    /// ended, well or not: the daemon serves in either case.
+    /// Reads the configuration again. The service manager is told when that begins and when it ends,
+    /// successfully or not: the daemon serves in either case.
     fn reload(&mut self, stop: &Stop) {
         if stop.gracefully.is_cancelled() {
             return;
@@ -326,7 +347,8 @@ impl Daemon {
         notify(&[NotifyState::Ready]);
     }
 
-    /// A task that ends before it was told to takes the daemon down: half of it is no service.
+    /// Returns false for a task that failed or ended before it was told to, and then stops the
+    /// daemon: half of it is no service.
     fn ended_well(
         &self,
         ended: Result<io::Result<()>, tokio::task::JoinError>,
@@ -349,7 +371,7 @@ impl Daemon {
         well
     }
 
-    /// The first signal stops gracefully, the second at once.
+    /// Stops gracefully at the first signal, and at once at the second.
     fn escalate(&self, stop: &Stop) {
         if stop.gracefully.is_cancelled() {
             warn!("stopping at once");
@@ -390,13 +412,13 @@ async fn take_deposits(
     Ok(())
 }
 
-/// Work that waits for the disk, which may never answer.
+/// Runs work that waits for the disk, which may never answer, until the daemon stops at once.
 async fn until_cut(work: impl Future<Output = io::Result<()>>, stop: Stop) -> io::Result<()> {
     let ended = stop.at_once.run_until_cancelled(work).await;
     ended.unwrap_or(Ok(()))
 }
 
-/// A turn at once, then one in each period; work that takes longer delays those behind it.
+/// A turn at once, then one in each period; work that takes longer delays the following turns.
 struct Turns(Interval);
 
 impl Turns {
@@ -406,7 +428,7 @@ impl Turns {
         Self(tick)
     }
 
-    /// Waits for the next turn; false when there is none, since it is time to stop.
+    /// Waits for the next turn; returns false if there is none, since it is time to stop.
     async fn next(&mut self, stop: &Stop) -> bool {
         let turn = stop.gracefully.run_until_cancelled(self.0.tick());
         turn.await.is_some()
@@ -423,7 +445,8 @@ async fn sweep(drop: Drop, metrics: Metrics, stop: Stop) -> io::Result<()> {
         if let Err(error) = result {
             error!("could not sweep the drop: {error}");
         }
-        // Why nothing is destroyed was logged when the clock jumped.
+
+        // The reason why nothing is destroyed was logged when the clock jumped.
         if swept != Swept::default() && swept.held_until.is_none() {
             let Swept {
                 packages,
@@ -439,7 +462,7 @@ async fn sweep(drop: Drop, metrics: Metrics, stop: Stop) -> io::Result<()> {
     Ok(())
 }
 
-/// Looks from time to time how full the drop is, so that no scrape has to.
+/// Measures the drop's level from time to time, so that no scrape has to.
 async fn watch_level(drop: Drop, metrics: Metrics, stop: Stop) -> io::Result<()> {
     let mut turns = Turns::every(LEVEL_INTERVAL);
     while turns.next(&stop).await {
@@ -451,7 +474,7 @@ async fn watch_level(drop: Drop, metrics: Metrics, stop: Stop) -> io::Result<()>
     Ok(())
 }
 
-/// Tells the service manager from time to time what `systemctl status` shows.
+/// Updates the line that `systemctl status` shows from time to time.
 async fn keep_status(running: Running, metrics: Metrics, stop: Stop) -> io::Result<()> {
     let mut turns = Turns::every(STATUS_INTERVAL);
     let mut reloads = running.reloads();
@@ -460,13 +483,13 @@ async fn keep_status(running: Running, metrics: Metrics, stop: Stop) -> io::Resu
         notify(&[NotifyState::Status(&status)]);
         tokio::select! {
             go_on = turns.next(&stop) => if !go_on { return Ok(()) },
-            // A reload should not be waited for.
+            // The status is updated after a reload without delay.
             _ = reloads.changed() => {}
         }
     }
 }
 
-/// What a signal asks for.
+/// The request that a signal makes.
 enum Caught {
     /// SIGTERM and SIGINT: to end.
     Stop,
@@ -505,7 +528,7 @@ fn notify(state: &[NotifyState<'_>]) {
     }
 }
 
-/// Each SMTP session is a descriptor here, and the usual soft limit is 1024.
+/// Raises the soft limit of open files, usually 1024: each SMTP session takes a descriptor.
 fn raise_open_files() {
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current == limit.maximum {

@@ -18,11 +18,11 @@ use tracing_subscriber::{
 
 use crate::config::{LogConfig, LogFormat};
 
-/// The log of this process; how much it says can be changed.
+/// The log of this process, whose level can be changed.
 #[derive(Debug)]
 pub(super) struct Log(Handle<Targets, Registry>);
 
-/// Starts the log of this process. Does nothing when there is one.
+/// Starts the log of this process. Does nothing if there is one already.
 pub(super) fn start(config: &LogConfig) -> Log {
     let (filter, handle) = reload::Layer::new(filter(config));
     let lines = lines(config.format).with_filter(filter);
@@ -31,7 +31,7 @@ pub(super) fn start(config: &LogConfig) -> Log {
 }
 
 impl Log {
-    /// Goes by another `log.level` from now on.
+    /// Applies another `log.level` from now on.
     pub(super) fn reload(&self, config: &LogConfig) {
         if let Err(error) = self.0.reload(filter(config)) {
             warn!("could not change what is logged: {error}");
@@ -44,7 +44,7 @@ fn filter(config: &LogConfig) -> Targets {
         .level
         .parse()
         .unwrap_or_else(|_| Targets::new().with_default(LevelFilter::INFO));
-    // At trace, indymilter prints every byte of every mail.
+    // At trace, indymilter prints every byte of every message.
     filter.with_target("indymilter", LevelFilter::WARN)
 }
 
@@ -58,8 +58,8 @@ fn lines(format: LogFormat) -> Box<dyn Layer<Registry> + Send + Sync> {
     }
 }
 
-/// True when standard error is the stream to the journal that `JOURNAL_STREAM` names by device
-/// and inode (systemd.exec(5)); a child whose standard error goes elsewhere inherits the name.
+/// Returns true if standard error is the stream to the journal that `JOURNAL_STREAM` names by device
+/// and inode (systemd.exec(5)); a child whose standard error goes elsewhere inherits the variable.
 fn is_journal() -> bool {
     let Ok(stat) = fstat(io::stderr()) else {
         return false;

@@ -1,8 +1,8 @@
-//! Reading the configuration again while the daemon runs (SIGHUP).
+//! Reads the configuration again while the daemon runs (SIGHUP).
 //!
-//! A configuration that is wrong changes nothing. From one that is right, whatever holds for each
-//! message or request anew takes effect with the next one; sockets, the drop and bounds that were
-//! handed out at the start stay as they are until a restart, and are named in a warning.
+//! A wrong configuration changes nothing. From a right one, settings that are used afresh for each
+//! message or request take effect with the next one. Sockets, the drop and limits handed out at the
+//! start stay as they are until a restart, and are named in a warning.
 
 use std::sync::Arc;
 
@@ -29,8 +29,8 @@ use crate::{
     web::{self, Theme, WebState},
 };
 
-/// What takes effect at a reload: keys, and whole sections. Everything else needs a restart.
-/// The table in depollueur.toml(5) says the same.
+/// Keys and whole sections that take effect at a reload. Everything else needs a restart. The table
+/// in depollueur.toml(5) says the same.
 const RELOADED: &[&str] = &[
     "detach",
     "limits",
@@ -62,7 +62,7 @@ const RELOADED: &[&str] = &[
     "web.templates",
 ];
 
-/// The configuration of the moment, and what is made from it.
+/// The current configuration, and the values built from it.
 #[derive(Debug)]
 pub(super) struct Reload {
     options: ConfigOptions,
@@ -74,7 +74,7 @@ pub(super) struct Reload {
     pages: watch::Sender<Router>,
 }
 
-/// What is made once, at the start.
+/// The parts that are created once, at the start.
 #[derive(Clone, Debug)]
 pub(super) struct Made {
     pub(super) drop: Drop,
@@ -84,7 +84,7 @@ pub(super) struct Made {
     pub(super) copies: Copies,
 }
 
-/// How pages look: as a rule, and those of domains with settings of their own.
+/// The look of pages: the usual one, and those of domains with settings of their own.
 #[derive(Debug)]
 pub(super) struct Themes {
     usual: Theme,
@@ -95,7 +95,7 @@ impl Themes {
     /// Reads logos and templates. Blocks.
     ///
     /// # Errors
-    /// One of them cannot be used; one line.
+    /// Returns one line if one of them cannot be used.
     pub(super) fn load(config: &Config) -> Result<Self, String> {
         Ok(Self {
             usual: Theme::load(&config.web).map_err(|why| why.to_string())?,
@@ -104,18 +104,18 @@ impl Themes {
     }
 }
 
-/// What became of a new configuration.
+/// The result of adopting a new configuration.
 struct Adopted {
-    /// What holds: the new values, but the running ones where a restart is needed.
+    /// The effective configuration: the new values, but the running ones where a restart is needed.
     config: Config,
     /// The keys that took effect.
     changed: Vec<String>,
-    /// The keys that did not.
+    /// The keys that need a restart to take effect.
     held_back: Vec<String>,
 }
 
 impl Reload {
-    /// Makes everything that can be made anew for the first time.
+    /// Builds everything that a reload can rebuild, for the first time.
     pub(super) fn new(
         options: ConfigOptions,
         config: Config,
@@ -135,27 +135,27 @@ impl Reload {
         }
     }
 
-    /// The configuration that holds.
+    /// Returns the effective configuration.
     pub(super) fn config(&self) -> &Config {
         &self.config
     }
 
-    /// What is told of it.
+    /// Returns what the daemon tells of its configuration.
     pub(super) fn running(&self) -> &Running {
         &self.running
     }
 
-    /// The filter that the next message goes through.
+    /// Returns the filter for the next message.
     pub(super) fn filter(&self) -> watch::Receiver<Filter> {
         self.filter.subscribe()
     }
 
-    /// The pages that the next request sees.
+    /// Returns the pages for the next request.
     pub(super) fn pages(&self) -> watch::Receiver<Router> {
         self.pages.subscribe()
     }
 
-    /// Reads the configuration again and says in the log what came of it.
+    /// Reads the configuration again and logs the result.
     pub(super) fn reload(&mut self) {
         let reloaded = self.try_reload();
         let now = Timestamp::now();
@@ -166,7 +166,8 @@ impl Reload {
         self.running.reloaded(&self.config, reloaded);
     }
 
-    /// Whatever can fail comes before the first change. Gives the keys that changed.
+    /// Reads the configuration and returns the keys that changed. Every step that can fail precedes
+    /// the first change.
     fn try_reload(&mut self) -> Result<Vec<String>, String> {
         let new = self.options.clone().load().map_err(|why| why.to_string())?;
         let adopted = adopt(&self.config, &new)?;
@@ -177,7 +178,7 @@ impl Reload {
         Ok(changed)
     }
 
-    /// A store is opened at the start only.
+    /// Checks that the stores of all rules are open: a store is opened only at the start.
     fn stores_are_open(&self, config: &Config) -> Result<(), String> {
         for rule in &config.rule {
             let open = self.made.stores.get(rule.store());
@@ -186,16 +187,19 @@ impl Reload {
         Ok(())
     }
 
-    /// The filter is made anew even when no key changed: files that the configuration names may have.
+    /// Applies the new configuration. The filter is rebuilt even if no key changed: files that the
+    /// configuration names may have changed.
     fn take_over(&mut self, adopted: Adopted, themes: Themes) {
         for warning in adopted.config.warnings() {
             warn!("{warning}");
         }
+
         self.config = Arc::new(adopted.config);
         self.log.reload(&self.config.log);
         self.filter.send_replace(filter(&self.config, &self.made));
         let pages = pages(&self.config, themes, &self.made);
         self.pages.send_modify(|held| *held = pages);
+
         for key in &adopted.held_back {
             warn!("{key} has changed, which needs a restart: systemctl restart depollueur");
         }
@@ -205,6 +209,7 @@ impl Reload {
                 "domains with settings of their own"
             );
         }
+
         match adopted.changed.as_slice() {
             [] => info!("configuration reloaded: no value changed that can change now"),
             keys => info!("configuration reloaded: {} changed", keys.join(", ")),
@@ -212,7 +217,7 @@ impl Reload {
     }
 }
 
-/// Answers each request by the pages of the moment.
+/// Answers each request by the current pages.
 pub(super) fn current(pages: watch::Receiver<Router>) -> Router {
     Router::new().fallback(async move |request: Request| {
         let router = pages.borrow().clone();
@@ -242,7 +247,7 @@ fn pages(config: &Config, themes: Themes, made: &Made) -> Router {
     web::routers(state(config, themes.usual), others)
 }
 
-/// What a reload, and what a restart would change.
+/// Returns the keys that a reload would change, and those that need a restart.
 pub(super) fn differences(running: &Config, read: &Config) -> Result<Differences, String> {
     let adopted = adopt(running, read)?;
     Ok(Differences {
@@ -252,10 +257,11 @@ pub(super) fn differences(running: &Config, read: &Config) -> Result<Differences
     })
 }
 
-/// Takes what can change from `new` and the rest from `running`.
+/// Merges the reloadable values of `read` into the `running` configuration.
 fn adopt(running: &Config, read: &Config) -> Result<Adopted, String> {
     let (running, mut adopted) = (table(running)?, table(read)?);
     let (mut changed, mut held_back) = (Vec::new(), Vec::new());
+
     for key in keys(&running, &adopted) {
         let (old, new) = (get(&running, &key), get(&adopted, &key));
         if old == new {
@@ -268,13 +274,14 @@ fn adopt(running: &Config, read: &Config) -> Result<Adopted, String> {
             held_back.push(key);
         }
     }
+
     let domains = adopt_domains(&adopted, read)?;
     let config: Config = adopted.try_into().map_err(|error| format!("{error}"))?;
     Ok(Adopted {
         config: Config {
             domains,
-            // What was read from files of their own does not stand in the table: rules, addresses,
-            // templates. These sections take effect as a whole.
+            // The table lacks sections read from files of their own: rules, addresses, templates.
+            // These take effect as a whole.
             notice: read.notice.clone(),
             rule: read.rule.clone(),
             sender: read.sender.clone(),
@@ -286,7 +293,7 @@ fn adopt(running: &Config, read: &Config) -> Result<Adopted, String> {
     })
 }
 
-/// What domains have of their own, over what holds for all.
+/// Returns the configurations of domains: their own values, over those that hold for all.
 fn adopt_domains(adopted: &Table, read: &Config) -> Result<DomainConfigs, String> {
     let main = table(read)?;
     let adopt = |(domain, own): (&String, &Arc<Config>)| {
@@ -297,6 +304,7 @@ fn adopt_domains(adopted: &Table, read: &Config) -> Result<DomainConfigs, String
                 set(&mut over, &key, value.cloned());
             }
         }
+
         let config: Config = over.try_into().map_err(|error| format!("{error}"))?;
         let config = Config {
             notice: own.notice.clone(),
@@ -307,6 +315,7 @@ fn adopt_domains(adopted: &Table, read: &Config) -> Result<DomainConfigs, String
         };
         Ok((domain.clone(), Arc::new(config)))
     };
+
     read.domains.iter().map(adopt).collect()
 }
 
@@ -322,7 +331,7 @@ fn table(config: &Config) -> Result<Table, String> {
         .map_err(|error: toml::de::Error| error.to_string())
 }
 
-/// The keys of both, `section.key`; a section that is a list counts as one key.
+/// Returns the keys of both tables as `section.key`; a section that is a list counts as one key.
 fn keys(left: &Table, right: &Table) -> Vec<String> {
     let mut keys: Vec<String> = [left, right]
         .into_iter()

@@ -1,8 +1,9 @@
-//! What the running daemon says of its configuration: to `depollueur reload`, to `depollueur doctor`, and to the service
-//! manager.
+//! Reports on the running daemon's configuration: to `depollueur reload`, to `depollueur doctor`, and
+//! to the service manager.
 //!
-//! Only the daemon knows by which options and variables it was started, so it compares: what it runs with, and what a restart
-//! would give. Keys are told, never values: whoever may ask may not read the configuration.
+//! Only the daemon knows by which options and variables it was started, so it does the comparison
+//! between its configuration and the one that a restart would give. It reports keys, never values: a
+//! caller may lack the right to read the configuration.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -29,46 +30,46 @@ use crate::{
     config::{Config, RunMode},
 };
 
-/// Where the admin listener tells it.
+/// Path of the report at the admin listener.
 pub(in super::super) const PATH: &str = "configuration";
 
-/// How long a question waits for a reload that is under way.
+/// Time limit of a question that waits for a reload.
 const WAIT: Duration = Duration::from_secs(20);
 
-/// The answer.
+/// The daemon's answer.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(in super::super) struct Standing {
     /// The daemon's process.
     pub(in super::super) process: u32,
-    /// What came of the last reload.
+    /// The result of the last reload.
     pub(in super::super) last: Reloaded,
-    /// How the sources of the configuration differ from what holds.
+    /// The differences between the sources of the configuration and the effective one.
     pub(in super::super) now: Differences,
 }
 
-/// What came of the last reload.
+/// The result of a reload.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(in super::super) struct Reloaded {
-    /// How many there were since the start.
+    /// The number of reloads since the start.
     pub(in super::super) count: u64,
-    /// Why the configuration was refused, if it was.
+    /// The reason why the configuration was refused, if it was.
     pub(in super::super) refused: Option<String>,
     /// The keys that took effect.
     pub(in super::super) changed: Vec<String>,
 }
 
-/// How the sources of the configuration differ from what holds.
+/// The differences between the sources of the configuration and the effective one.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(in super::super) struct Differences {
-    /// Why they would be refused.
+    /// The reason why the sources would be refused.
     pub(in super::super) error: Option<String>,
-    /// Keys that a reload would bring.
+    /// Keys that a reload would apply.
     pub(in super::super) reload: Vec<String>,
-    /// Keys that only a restart brings.
+    /// Keys that only a restart applies.
     pub(in super::super) restart: Vec<String>,
 }
 
-/// The configuration that holds, and where it came from.
+/// The effective configuration and its sources.
 #[derive(Clone, Debug)]
 pub(super) struct Running(Arc<Inner>);
 
@@ -79,7 +80,7 @@ struct Inner {
     last: watch::Sender<Reloaded>,
 }
 
-/// A question that waits until there were more reloads than this.
+/// A question that waits until there were more than `after` reloads.
 #[derive(Debug, Deserialize)]
 struct Question {
     after: Option<u64>,
@@ -106,7 +107,7 @@ impl Running {
         }))
     }
 
-    /// Takes note of a reload: of the keys that changed, or of the reason why it was refused.
+    /// Records a reload: the keys that changed, or the reason why it was refused.
     pub(super) fn reloaded(&self, config: &Arc<Config>, result: Result<Vec<String>, String>) {
         *self.0.config.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(config);
         let (changed, refused) = match result {
@@ -122,12 +123,12 @@ impl Running {
         });
     }
 
-    /// What came of the last reload, as it happens.
+    /// Returns the result of the last reload, updated as reloads happen.
     pub(super) fn reloads(&self) -> watch::Receiver<Reloaded> {
         self.0.last.subscribe()
     }
 
-    /// The route for the admin listener.
+    /// Returns the route for the admin listener.
     pub(super) fn router(&self) -> Router {
         Router::new()
             .route(&format!("/{PATH}"), get(answer))
@@ -136,7 +137,7 @@ impl Running {
 
     async fn wait(&self, after: u64) {
         let mut last = self.0.last.subscribe();
-        // Whoever waits too long gets what there is.
+        // After the time limit, the caller gets the present state.
         let _ = timeout(WAIT, last.wait_for(|last| last.count > after)).await;
     }
 
@@ -154,8 +155,8 @@ impl Running {
         Arc::clone(&config.unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Reads the sources, which waits for the disk: on a thread of its own, for where there is no memory for one,
-    /// `spawn_blocking` panics.
+    /// Reads the sources, which waits for the disk: on a thread of its own, since `spawn_blocking`
+    /// panics where there is no memory for a thread.
     async fn differences(&self) -> Differences {
         let running = self.clone();
         let (told, compared) = oneshot::channel();
@@ -183,7 +184,7 @@ impl Running {
         differences(&self.config(), &read)
     }
 
-    /// One line for `systemctl status`.
+    /// Returns one line for `systemctl status`.
     pub(super) async fn status(&self, metrics: &Metrics) -> String {
         let config = self.config();
         let mode = match config.detach.mode {
@@ -195,11 +196,13 @@ impl Running {
             "{mode}; links begin with {}; {seen} messages seen, {changed} changed",
             config.web.public_url
         );
+
         let Differences {
             error,
             reload,
             restart,
         } = self.differences().await;
+
         if let Some(error) = error {
             status += &format!("; the configuration as it is now is refused: {error}");
         }

@@ -1,5 +1,5 @@
-//! All sockets of the daemon, bound before it says that it is ready; those that the service
-//! manager holds open for us are used as they are.
+//! All sockets of the daemon, bound before it says that it is ready. Those that the service manager
+//! holds open for us are used as they are.
 
 use std::{
     env, fmt, io,
@@ -16,26 +16,26 @@ use crate::{
     milter::{BindError, Claim, Socket, bind_tcp},
 };
 
-/// How long a start that fails goes on closing connections after the last one.
+/// Time since the last connection for which a failing start goes on closing connections.
 const TURNING_AWAY: Duration = Duration::from_millis(300);
 
-/// How long it does so at most.
+/// Maximum total time for which it does so.
 const TURNING_AWAY_MAX: Duration = Duration::from_secs(2);
 
 /// The sockets of the daemon.
 #[derive(Debug)]
 pub(super) struct Sockets {
-    /// Where Postfix comes.
+    /// The socket to which Postfix connects.
     pub(super) milter: Socket,
-    /// Where readers of mail come.
+    /// The socket to which readers of mail connect.
     pub(super) web: TcpListener,
-    /// Where probes come.
+    /// The socket to which probes connect.
     pub(super) admin: TcpListener,
-    /// Where milters of other hosts come.
+    /// The socket to which milters of other hosts connect.
     pub(super) deposit: Option<TcpListener>,
 }
 
-/// What the service manager passed (`sd_listen_fds(3)`), by the names in `LISTEN_FDNAMES`.
+/// The sockets that the service manager passed (`sd_listen_fds(3)`), by their names in `LISTEN_FDNAMES`.
 #[derive(Debug, Default)]
 struct Passed {
     milter: Option<Socket>,
@@ -45,16 +45,17 @@ struct Passed {
 }
 
 impl Sockets {
-    /// Binds what was not passed.
+    /// Binds the sockets that were not passed.
     ///
     /// # Errors
-    /// One of the addresses cannot be had; the others are free again.
+    /// Fails if one of the addresses cannot be bound; the others are free again.
     pub(super) fn open(config: &Config, claim: Claim) -> Result<Self, BindError> {
         let passed = Passed::from_environment();
         let milter = match passed.milter {
             Some(socket) => socket,
             None => Socket::bind(&config.milter.listen, config.milter.socket_mode, claim)?,
         };
+
         let web = passed
             .web
             .map_or_else(|| bind_tcp("web", config.web.listen, claim), Ok)?;
@@ -66,6 +67,7 @@ impl Sockets {
             (None, Some(address)) => Some(bind_tcp("deposit", address, claim)?),
             (None, None) => None,
         };
+
         Ok(Self {
             milter,
             web,
@@ -75,7 +77,7 @@ impl Sockets {
     }
 }
 
-/// Where they listen, for the log.
+/// Formats their addresses for the log.
 impl fmt::Display for Sockets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let place = |socket: &TcpListener| socket.local_addr().map_err(|_| fmt::Error);
@@ -111,9 +113,9 @@ impl Passed {
     }
 }
 
-/// Closes the connections that wait in the milter's socket, before a start that fails: the service manager starts us for
-/// each that waits, again and again, and gives the socket up in the end. Their mail is put off at once, instead of after
-/// the half minute that Postfix waits.
+/// Closes the connections that wait at the milter's socket, before a start that fails. Otherwise the
+/// service manager starts us for each waiting connection, again and again, and gives up the socket in
+/// the end. Their mail is put off at once, instead of after the half minute that Postfix waits.
 pub(super) fn turn_away() {
     let Some(socket) = Passed::from_environment().milter else {
         return;
@@ -122,7 +124,7 @@ pub(super) fn turn_away() {
         Socket::Unix(socket, _) => socket2::Socket::from(OwnedFd::from(socket)),
         Socket::Tcp(socket) => socket2::Socket::from(socket),
     };
-    // accept(2) waits that long.
+    // accept(2) honours the read timeout.
     let waits = socket
         .set_nonblocking(false)
         .and_then(|()| socket.set_read_timeout(Some(TURNING_AWAY)));
@@ -146,7 +148,7 @@ fn tcp(sockets: &mut ListenFd, index: usize) -> Option<TcpListener> {
     })
 }
 
-/// Hands a socket to the runtime of the caller.
+/// Hands a socket to the caller's runtime.
 pub(super) fn listen(socket: TcpListener) -> io::Result<tokio::net::TcpListener> {
     socket.set_nonblocking(true)?;
     tokio::net::TcpListener::from_std(socket)
