@@ -1,4 +1,4 @@
-//! `depollueur check`
+//! The command `depollueur check`.
 
 use std::{
     io::{self, Write as _},
@@ -35,7 +35,7 @@ pub(super) struct Options {
     tables: bool,
 }
 
-/// Prints the values that hold, as a configuration; warnings go to standard error.
+/// Prints the effective values as a configuration file; warnings go to standard error.
 pub(super) fn run(options: Options) -> Result<(), Failure> {
     let is_usual = match &options.config.config {
         Some(file) => file == Path::new(DEFAULT_FILE),
@@ -45,9 +45,11 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
     if options.tables {
         return print(&lines(&unasked(&config)?));
     }
-    // Reads the logo and tries the templates.
+
+    // Loading reads the logo and tries the templates, so that their errors are told here.
     Theme::load(&config.web)?;
     Theme::load_domains(&config).map_err(|why| Failure::new(EX_CONFIG, why))?;
+
     for warning in config.warnings() {
         complain(format_args!("warning: {warning}"));
     }
@@ -57,6 +59,7 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
     for error in unasked(&config)? {
         complain(format_args!("warning: {error}"));
     }
+
     let obstacles = obstacles(is_usual, &config);
     for obstacle in &obstacles {
         let level = if obstacle.is_harmless {
@@ -72,6 +75,7 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
     if obstacles.iter().any(|obstacle| !obstacle.is_harmless) {
         return Err(Failure::silent(EX_CONFIG));
     }
+
     if options.quiet {
         return Ok(());
     }
@@ -81,7 +85,7 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
     print(&own.as_deref().unwrap_or(&config).to_toml())
 }
 
-/// What is rarely meant in the files of domains and not in the main one.
+/// Returns the warnings that the files of domains give rise to and the main file does not.
 fn of_domains(config: &Config) -> Vec<String> {
     let known = config.warnings();
     let mut warnings = Vec::new();
@@ -104,7 +108,7 @@ fn print(text: &str) -> Result<(), Failure> {
         .map_err(|error| Failure::output(&error))
 }
 
-/// Why tables of Postfix cannot be asked, as the user who types this.
+/// Lists the tables of Postfix that the calling user cannot query, each with its reason.
 fn unasked(config: &Config) -> Result<Vec<LookupError>, Failure> {
     if !config.asks_people() {
         return Ok(Vec::new());
@@ -116,7 +120,7 @@ fn unasked(config: &Config) -> Result<Vec<LookupError>, Failure> {
     Ok(runtime.block_on(Lookup::new(config).probe()))
 }
 
-/// What this machine lacks, and what the daemon would meet with the usual configuration.
+/// Collects the obstacles of this machine and, for the usual configuration, those the daemon would meet.
 fn obstacles(is_usual: bool, config: &Config) -> Vec<Obstacle> {
     let mut found = obstacles::of_machine(config);
     if is_usual {

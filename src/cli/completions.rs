@@ -1,4 +1,4 @@
-//! `depollueur completions`
+//! The command `depollueur completions`.
 
 use std::io::{self, Write as _};
 
@@ -14,7 +14,7 @@ pub(super) struct Options {
     shell: Shell,
 }
 
-/// Prints what makes a shell complete our commands and options.
+/// Prints the script with which a shell completes our commands and options.
 pub(super) fn run(options: &Options) -> Result<(), Failure> {
     let mut script = Vec::new();
     generate(

@@ -1,4 +1,4 @@
-//! What the SMTP dialogue would have said of a message, told by options.
+//! The envelope of a message, given by options in place of an SMTP dialogue.
 
 use std::net::IpAddr;
 
@@ -41,7 +41,7 @@ enum Way {
 }
 
 impl EnvelopeOptions {
-    /// The envelope, as far as it was told.
+    /// Builds the envelope from the options given.
     pub(super) fn envelope(&self, config: &MilterConfig) -> Envelope {
         let authenticated = self.login.is_some();
         let daemon = self.daemon.as_deref();
@@ -60,7 +60,7 @@ impl EnvelopeOptions {
         }
     }
 
-    /// Whether the sender was told.
+    /// Returns true if the sender was given.
     pub(super) fn has_sender(&self) -> bool {
         self.sender.is_some()
     }

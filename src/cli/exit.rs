@@ -1,4 +1,4 @@
-//! How a command ends when it fails: one line on standard error and a code of `sysexits.h`.
+//! The failure of a command: one line on standard error, and an exit code of `sysexits.h`.
 
 use std::{fmt, io, process::ExitCode};
 
@@ -12,9 +12,9 @@ pub(super) const EX_NOINPUT: u8 = 66;
 pub(super) const EX_UNAVAILABLE: u8 = 69;
 /// Something cannot be written.
 pub(super) const EX_IOERR: u8 = 74;
-/// It may work later.
+/// It may succeed later.
 pub(super) const EX_TEMPFAIL: u8 = 75;
-/// Another user must do it.
+/// Another user must run the command.
 pub(super) const EX_NOPERM: u8 = 77;
 /// The configuration is wrong.
 pub(super) const EX_CONFIG: u8 = 78;
@@ -27,7 +27,7 @@ pub(super) struct Failure {
 }
 
 impl Failure {
-    /// A failure with a code of `sysexits.h` and one line for the admin.
+    /// Creates a failure with a code of `sysexits.h` and one line for the admin.
     pub(super) fn new(code: u8, message: impl fmt::Display) -> Self {
         Self {
             code,
@@ -35,12 +35,12 @@ impl Failure {
         }
     }
 
-    /// A code that says it all.
+    /// Creates a failure whose code says it all.
     pub(super) fn silent(code: u8) -> Self {
         Self::new(code, "")
     }
 
-    /// Standard output cannot be written: a full disk, or a reader that left.
+    /// Creates the failure to write standard output: a full disk, or a reader that left.
     pub(super) fn output(error: &io::Error) -> Self {
         Self::new(
             EX_IOERR,
@@ -48,7 +48,7 @@ impl Failure {
         )
     }
 
-    /// Tells the admin.
+    /// Prints the message to standard error and returns the exit code.
     pub(super) fn report(&self) -> ExitCode {
         if !self.message.is_empty() {
             complain(&self.message);
@@ -63,7 +63,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Writes one line to standard error. Nobody is left to be told when that fails.
+/// Writes one line to standard error. If that fails, there is nobody left to tell.
 pub(super) fn complain(message: impl fmt::Display) {
     use io::Write as _;
     let _ = writeln!(io::stderr().lock(), "depollueur: {message}");
@@ -76,7 +76,7 @@ impl From<ThemeError> for Failure {
 }
 
 impl From<DropError> for Failure {
-    /// What owner and permissions are in the way of, `depollueur doctor` finds all of.
+    /// Converts the error; `depollueur doctor` finds every fault of owner and permissions.
     fn from(error: DropError) -> Self {
         match error {
             DropError::Denied { .. } => {

@@ -1,7 +1,8 @@
-//! What the daemon meets that whoever types a command as root does not: its user's rights, and the sandbox of its service.
+//! Obstacles that the daemon meets and root does not: its user's rights, and the sandbox of its service.
 //!
-//! `depollueur check` and `depollueur doctor` say it, with the lines that mend it. It is asked for the usual configuration
-//! only: of another file nobody knows which service will read it. What the machine itself lacks (`machine`) is told of any.
+//! `depollueur check` and `depollueur doctor` report them, with the lines that mend them. They are
+//! examined for the usual configuration only: for another file nobody knows which service will read
+//! it. What the machine itself lacks (`machine`) is reported for any.
 
 mod machine;
 
@@ -23,10 +24,10 @@ use super::{
 };
 use crate::config::{ClamdAddress, Config, DEFAULT_FILE};
 
-/// The daemon's user, where no unit names another.
+/// The daemon's user, unless a unit names another.
 const USER: &str = "depollueur";
 
-/// Paths of the configuration that the daemon does not read, or for which there is a check of its own.
+/// Keys of paths that the daemon does not read, or that have a check of their own.
 const NOT_READ: [&str; 4] = [
     "drop.directory",
     "milter.listen",
@@ -34,7 +35,7 @@ const NOT_READ: [&str; 4] = [
     "web.report_command",
 ];
 
-/// Programs that hand mail to a queue by rights that the sandbox takes from them.
+/// Programs that hand mail to a queue with privileges that the sandbox takes from them.
 const MAILERS: [&str; 7] = [
     "sendmail",
     "mail",
@@ -45,23 +46,23 @@ const MAILERS: [&str; 7] = [
     "postdrop",
 ];
 
-/// Programs that make machine code while they run, which MemoryDenyWriteExecute= forbids.
+/// Programs that generate machine code at run time, which MemoryDenyWriteExecute= forbids.
 const COMPILERS: [&str; 7] = [
     "node", "nodejs", "deno", "java", "dotnet", "luajit", "pypy3",
 ];
 
-/// Something that is in the daemon's way.
+/// An obstacle in the daemon's way.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Obstacle {
-    /// Key, value, and why it does not work.
+    /// The key, its value, and why it does not work.
     pub(super) message: String,
     /// The lines to type.
     pub(super) fix: Vec<String>,
-    /// Whether mail goes on as it should all the same.
+    /// True if mail is processed as it should be all the same.
     pub(super) is_harmless: bool,
 }
 
-/// With obstacles of this kind mail goes on.
+/// Marks an obstacle as one that does not affect mail.
 fn harmless(obstacle: Obstacle) -> Obstacle {
     Obstacle {
         is_harmless: true,
@@ -69,13 +70,14 @@ fn harmless(obstacle: Obstacle) -> Obstacle {
     }
 }
 
-/// All of them. `unit` is the daemon's service, if systemd knows it.
+/// Returns all obstacles. `unit` is the daemon's service, if systemd knows it.
 pub(super) fn all(config: &Config, unit: Option<&Unit>) -> Vec<Obstacle> {
     let name = unit.map_or("", |unit| unit.get("User"));
     let name = if name.is_empty() { USER } else { name };
-    // Others than root see no more than the daemon does.
+    // Only root sees more than the daemon does.
     let user = geteuid().is_root().then(|| User::find(name)).flatten();
     let values = config.to_toml().parse().unwrap_or_default();
+
     let mut found = Vec::new();
     for (key, path) in files(&values) {
         found.extend(of_file(&key, &path, unit, user.as_ref()));
@@ -83,6 +85,7 @@ pub(super) fn all(config: &Config, unit: Option<&Unit>) -> Vec<Obstacle> {
     for (key, path) in directories(config) {
         found.extend(of_directory(key, path, unit, user.as_ref()));
     }
+
     found.extend(of_command(&config.web.report_command, unit).map(harmless));
     if let Some(unit) = unit {
         found.extend(missing_directories(unit));
@@ -96,7 +99,8 @@ pub(super) fn all(config: &Config, unit: Option<&Unit>) -> Vec<Obstacle> {
     found
 }
 
-/// The configuration itself, and all files that it names: keys with their absolute paths, bare or behind `file:`, `hash:`…
+/// Returns the configuration file and all files that it names: keys with their absolute paths, bare
+/// or after `file:`, `hash:`…
 fn files(values: &Table) -> Vec<(String, PathBuf)> {
     let mut found = vec![("the configuration".to_owned(), DEFAULT_FILE.into())];
     for (section, value) in values {
@@ -139,6 +143,7 @@ fn of_file(key: &str, path: &Path, unit: Option<&Unit>, user: Option<&User>) -> 
             format!("set {key} to the new place, \"/etc/depollueur/{file}\""),
         ]
     };
+
     if let Some(setting) = unit.and_then(|unit| unit.hides(path)) {
         let message = format!(
             "{key}: \"{shown}\" cannot be seen by the daemon, for its service hides this place from it ({setting})"
@@ -150,6 +155,7 @@ fn of_file(key: &str, path: &Path, unit: Option<&Unit>, user: Option<&User>) -> 
             is_harmless: false,
         });
     }
+
     let user = user?;
     if let Some(directory) = user.stopped_at(path) {
         let closed = directory.display();
@@ -167,6 +173,7 @@ fn of_file(key: &str, path: &Path, unit: Option<&Unit>, user: Option<&User>) -> 
             is_harmless: false,
         });
     }
+
     let found = fs::metadata(path).ok()?;
     let bits = if found.is_dir() { 0o5 } else { 0o4 };
     (!user.may(&found, bits)).then(|| Obstacle {
@@ -199,6 +206,7 @@ fn of_directory(
     let shown = path.display();
     let name = user.map_or(USER, |user| &user.name);
     let make = format!("install -d -m 0700 -o {name} -g {name} '{shown}'");
+
     if let Some(setting) = unit.and_then(|unit| unit.hides(path)) {
         let message = format!(
             "{key} = \"{shown}\": the daemon's service hides this place from it ({setting}): take one below /var/lib/depollueur or /srv"
@@ -210,6 +218,7 @@ fn of_directory(
             is_harmless: false,
         });
     }
+
     if unit.is_some_and(|unit| !unit.may_write(path)) {
         let message = format!(
             "{key} = \"{shown}\": the daemon's service may write below /var/lib/depollueur only (ProtectSystem=strict): mount \
@@ -223,8 +232,9 @@ fn of_directory(
             is_harmless: false,
         });
     }
+
     if !path.exists() {
-        // The daemon makes its drop itself where it may; a spool it does not.
+        // The daemon creates its drop itself where it may, but not a spool.
         return (key == "spool.directory").then(|| Obstacle {
             message: format!(
                 "{key} = \"{shown}\" does not exist: mail above spool.memory would go out untouched"
@@ -233,6 +243,7 @@ fn of_directory(
             fix: vec![make],
         });
     }
+
     let user = user?;
     let is_usable = user.stopped_at(path).is_none()
         && fs::metadata(path).is_ok_and(|found| found.is_dir() && user.may(&found, 0o7));
@@ -245,7 +256,8 @@ fn of_directory(
     })
 }
 
-/// A spool that does not exist; it is none of the sandbox, and is told of any configuration.
+/// Returns the obstacle of a spool that does not exist; independent of the sandbox, it is reported
+/// for any configuration.
 pub(super) fn of_spool(config: &Config) -> Option<Obstacle> {
     let path = config.spool.directory.as_deref()?;
     if path.is_dir() {
@@ -264,7 +276,8 @@ pub(super) fn of_spool(config: &Config) -> Option<Obstacle> {
     })
 }
 
-/// A service whose sandbox names a directory that is not there does not start at all.
+/// Returns the directories that the sandbox names and that do not exist: with one of these the
+/// service does not start at all.
 fn missing_directories(unit: &Unit) -> Vec<Obstacle> {
     let listed = unit.get("ReadWritePaths").split_whitespace();
     listed
@@ -283,6 +296,7 @@ fn of_command(command: &[String], unit: Option<&Unit>) -> Option<Obstacle> {
     let program = Path::new(command.first()?);
     let shown = program.display();
     let key = "web.report_command";
+
     let Ok(found) = fs::metadata(program) else {
         return Some(Obstacle {
             message: format!("{key}: there is no program \"{shown}\""),
@@ -290,6 +304,7 @@ fn of_command(command: &[String], unit: Option<&Unit>) -> Option<Obstacle> {
             fix: vec![format!("set {key} to a program that exists, or to []")],
         });
     };
+
     if found.is_dir() || found.permissions().mode() & 0o111 == 0 {
         return Some(Obstacle {
             message: format!("{key}: \"{shown}\" is no program that can be run"),
@@ -297,6 +312,7 @@ fn of_command(command: &[String], unit: Option<&Unit>) -> Option<Obstacle> {
             fix: vec![format!("chmod 0755 '{shown}'")],
         });
     }
+
     let unit = unit?;
     let name = |path: &Path| {
         path.file_name()
@@ -304,6 +320,7 @@ fn of_command(command: &[String], unit: Option<&Unit>) -> Option<Obstacle> {
             .to_string_lossy()
             .into_owned()
     };
+
     let named = name(program);
     if unit.get("NoNewPrivileges") == "yes"
         && (found.mode() & 0o6000 != 0 || MAILERS.contains(&named.as_str()))
@@ -319,6 +336,7 @@ fn of_command(command: &[String], unit: Option<&Unit>) -> Option<Obstacle> {
             )],
         });
     }
+
     let interpreter = interpreter(program).map(|path| name(&path));
     let compiles = |name: &str| COMPILERS.contains(&name);
     if unit.get("MemoryDenyWriteExecute") == "yes"
@@ -332,10 +350,11 @@ fn of_command(command: &[String], unit: Option<&Unit>) -> Option<Obstacle> {
             fix: vec![format!("set {key} to a program in sh, Python or Perl")],
         });
     }
+
     None
 }
 
-/// What a script's first line says.
+/// Returns the interpreter named in a script's first line.
 fn interpreter(program: &Path) -> Option<PathBuf> {
     let mut first = Vec::new();
     let file = fs::File::open(program).ok()?;
@@ -343,6 +362,7 @@ fn interpreter(program: &Path) -> Option<PathBuf> {
     std::io::BufReader::new(&mut start)
         .read_until(b'\n', &mut first)
         .ok()?;
+
     let line = String::from_utf8(first).ok()?;
     let mut words = line.strip_prefix("#!")?.split_whitespace();
     let program = words.next()?;
@@ -354,7 +374,7 @@ fn interpreter(program: &Path) -> Option<PathBuf> {
     Some(named.into())
 }
 
-/// Ports that the daemon's user may not listen on.
+/// Returns the obstacles of ports that the daemon's user may not listen on.
 fn of_ports(config: &Config, unit: &Unit) -> Vec<Obstacle> {
     let may = unit
         .get("AmbientCapabilities")
@@ -362,6 +382,7 @@ fn of_ports(config: &Config, unit: &Unit) -> Vec<Obstacle> {
     if may || matches!(unit.get("User"), "" | "root") {
         return Vec::new();
     }
+
     let first = machine::first_free_port();
     let low = machine::listeners(config)
         .into_iter()
@@ -377,12 +398,13 @@ fn of_ports(config: &Config, unit: &Unit) -> Vec<Obstacle> {
     .collect()
 }
 
-/// Who is to be reached, or to reach us, through the packet filter of the service.
+/// Returns the obstacles of hosts that the packet filter of the service keeps from us, or us from them.
 fn of_addresses(config: &Config, values: &Table, unit: &Unit) -> Vec<Obstacle> {
     let mut found = Vec::new();
     for (key, address) in machine::listeners(config) {
         found.extend(of_listener(key, address, config, unit));
     }
+
     let text = |section: &str, key: &str| values.get(section)?.get(key)?.as_str();
     let remote = text("remote", "url")
         .filter(|url| !url.is_empty() && config.uses(crate::config::StoreKind::Remote));
@@ -392,6 +414,7 @@ fn of_addresses(config: &Config, values: &Table, unit: &Unit) -> Vec<Obstacle> {
     ] {
         found.extend(place.and_then(|place| of_peer(key, place, unit)));
     }
+
     for daemon in &config.scan.clamd {
         if let ClamdAddress::Tcp(..) = daemon {
             let place = daemon.to_string();
@@ -403,8 +426,10 @@ fn of_addresses(config: &Config, values: &Table, unit: &Unit) -> Vec<Obstacle> {
 }
 
 fn of_listener(key: &str, address: SocketAddr, config: &Config, unit: &Unit) -> Option<Obstacle> {
-    // An address of documentation (RFC 5737) that no admin has: does anybody but this machine come through?
+    // A documentation address (RFC 5737) that no admin has: it tells whether hosts other than this
+    // one get through.
     let stranger = IpAddr::from([192, 0, 2, 254]);
+
     let proxies: Vec<String> = config
         .web
         .trusted_proxies
@@ -419,6 +444,7 @@ fn of_listener(key: &str, address: SocketAddr, config: &Config, unit: &Unit) -> 
             .iter()
             .any(|net| !net.address.is_loopback() && unit.lets_pass(net.address))
     };
+
     if address.ip().is_loopback()
         || unit.lets_pass(stranger)
         || allows_proxy()
@@ -426,10 +452,12 @@ fn of_listener(key: &str, address: SocketAddr, config: &Config, unit: &Unit) -> 
     {
         return None;
     }
+
     let who = match proxies.as_slice() {
         [] => "192.0.2.1".to_owned(),
         proxies => proxies.join(" "),
     };
+
     Some(Obstacle {
         message: format!(
             "{key} = \"{address}\": the daemon's service takes packets of this machine only (IPAddressDeny=any): nobody else \
@@ -440,7 +468,7 @@ fn of_listener(key: &str, address: SocketAddr, config: &Config, unit: &Unit) -> 
     })
 }
 
-/// Whether an admin has allowed nobody yet.
+/// Returns true if the admin has allowed no other host yet.
 fn only_loopback(unit: &Unit) -> bool {
     let allowed = unit.get("IPAddressAllow").split_whitespace();
     allowed
@@ -459,6 +487,7 @@ fn of_peer(key: &str, place: &str, unit: &Unit) -> Option<Obstacle> {
     } else {
         format!("{authority}:443")
     };
+
     let addresses: Vec<IpAddr> = with_port
         .to_socket_addrs()
         .map(|all| all.map(|address| address.ip()).collect())
@@ -468,6 +497,7 @@ fn of_peer(key: &str, place: &str, unit: &Unit) -> Option<Obstacle> {
         .filter(|ip| !unit.lets_pass(**ip))
         .map(ToString::to_string)
         .collect();
+
     let is_name = authority
         .trim_start_matches('[')
         .parse::<SocketAddr>()
@@ -482,6 +512,7 @@ fn of_peer(key: &str, place: &str, unit: &Unit) -> Option<Obstacle> {
         let servers = name_servers().into_iter().filter(|ip| !unit.lets_pass(*ip));
         blocked.extend(servers.map(|ip| ip.to_string()));
     }
+
     blocked.dedup();
     (!blocked.is_empty()).then(|| Obstacle {
         message: format!(

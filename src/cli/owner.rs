@@ -1,8 +1,8 @@
-//! In whose name a command works in the drop: its owner's, whoever typed it.
+//! The identity in which a command works in the drop: the drop's owner, whoever typed the command.
 //!
-//! A file that root leaves in a drop cannot be read by the daemon, and a directory that root makes
-//! there takes none of its files. So root becomes the owner before anything in it is opened, and
-//! whoever is neither is told what to type. Called while there is one thread.
+//! The daemon cannot read a file that root leaves in a drop, and can create no file in a directory
+//! that root made there. So root becomes the owner before it opens anything in the drop, and a user
+//! who is neither is told what to type. Called while there is only one thread.
 
 use std::{
     ffi::CString,
@@ -25,26 +25,28 @@ use super::{
     quoted,
 };
 
-/// The user of the service, as the package makes it.
+/// The user of the service, as the package creates it.
 const SERVICE_USER: &str = "depollueur";
 
-/// What a fresh ext4 has in it, root's for good: fsck(8) puts there what it finds.
+/// The directory of a fresh ext4 that always belongs to root: fsck(8) puts the files that it recovers
+/// there.
 pub(super) const RESCUED: &str = "lost+found";
 
-/// Who typed the command, when somebody else works in the drop for him.
+/// The user who typed the command, while the command works as the drop's owner.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Caller {
     was_root: bool,
 }
 
 impl Caller {
-    /// Does what the caller may do and the owner of the drop may not: to write into a directory of the
-    /// caller's. Files that are made belong to him. No thread may be started in it.
+    /// Runs `work` with the rights of the caller, which the drop's owner may lack, to write into a
+    /// directory of the caller's. Files that it creates belong to the caller. It must not start a
+    /// thread.
     pub(super) fn act<T>(self, work: impl FnOnce() -> T) -> T {
         if !self.was_root {
             return work();
         }
-        // Of this thread only (setfsuid(2)): others go on as the owner.
+        // This affects the calling thread only (setfsuid(2)): others remain the owner.
         let (user, group) = (setfsuid(Uid::from_raw(0)), setfsgid(Gid::from_raw(0)));
         let done = work();
         setfsgid(group);
@@ -53,18 +55,18 @@ impl Caller {
     }
 }
 
-/// Becomes the owner of the drop, for good: what a daemon does.
+/// Becomes the owner of the drop for good, as a daemon does.
 ///
 /// # Errors
-/// What to type, when that is not possible.
+/// Returns the command to type if that is not possible.
 pub(super) fn become_owner(directory: &Path) -> Result<(), Failure> {
     work_as_owner(directory, true).map(drop)
 }
 
-/// Works as the owner of the drop from here on; the caller is kept for what he alone may do.
+/// Works as the owner of the drop from here on; the returned caller keeps the rights that only root has.
 ///
 /// # Errors
-/// What to type, when that is not possible.
+/// Returns the command to type if that is not possible.
 pub(super) fn act_as_owner(directory: &Path) -> Result<Caller, Failure> {
     work_as_owner(directory, false)
 }
@@ -79,13 +81,15 @@ fn work_as_owner(directory: &Path, for_good: bool) -> Result<Caller, Failure> {
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
             return Err(hidden(directory));
         }
-        // The drop says what is wrong, or makes it.
+        // Opening the drop reports the fault, or creates the drop.
         Err(_) => return Ok(Caller::default()),
     };
+
     if owner.0.is_root() {
         is_roots_own(directory)?;
         return Ok(Caller::default());
     }
+
     switch(owner, for_good).map_err(|error| {
         let (shown, user) = (directory.display(), name(owner.0));
         let message = format!(
@@ -93,16 +97,17 @@ fn work_as_owner(directory: &Path, for_good: bool) -> Result<Caller, Failure> {
         );
         Failure::new(EX_NOPERM, message)
     })?;
+
     Ok(Caller {
         was_root: !for_good,
     })
 }
 
-/// Somebody who is not root: he is the owner, or may at least write.
+/// Admits a user other than root: the owner, or one who may at least write.
 fn may_enter(directory: &Path, owner: u32) -> Result<Caller, Failure> {
     let wanted = AccessFlags::R_OK | AccessFlags::W_OK | AccessFlags::X_OK;
     let is_owner = Uid::effective() == Uid::from_raw(owner);
-    // A disk that is mounted read-only is no matter of permission.
+    // A disk that is mounted read-only is not a matter of permissions.
     if is_owner || !matches!(access(directory, wanted), Err(Errno::EACCES)) {
         return Ok(Caller::default());
     }
@@ -124,7 +129,7 @@ fn hidden(directory: &Path) -> Failure {
     Failure::new(EX_NOPERM, message)
 }
 
-/// The drop is not there yet: when the service has a user that can get to it, it is made for him.
+/// Creates a drop that does not exist: for the service's user, if there is one who can reach it.
 fn make(directory: &Path) -> Result<(Uid, Gid), Failure> {
     let nobody = (Uid::from_raw(0), Gid::from_raw(0));
     let Some(user) = service_user().filter(|user| can_reach(directory, user)) else {
@@ -136,7 +141,7 @@ fn make(directory: &Path) -> Result<(Uid, Gid), Failure> {
     });
     match made {
         Ok(()) => Ok((user.uid, user.gid)),
-        // A parent that is missing, say: the drop says so.
+        // A parent is missing, for example: opening the drop reports it.
         Err(_) => Ok(nobody),
     }
 }
@@ -151,8 +156,8 @@ fn can_reach(directory: &Path, user: &User) -> bool {
     })
 }
 
-/// A drop of root's, as in a container without other users, is well; where the service has a user who can
-/// get to it, all that root left there would be lost to the daemon.
+/// Accepts a drop of root's, as in a container without other users. If the service has a user who can
+/// reach it, the daemon could not use the files that root leaves there.
 fn is_roots_own(directory: &Path) -> Result<(), Failure> {
     let Some(user) = rightful(directory, Uid::from_raw(0)) else {
         return Ok(());
@@ -166,15 +171,16 @@ fn is_roots_own(directory: &Path) -> Result<(), Failure> {
     Err(Failure::new(EX_NOPERM, message))
 }
 
-/// Who should own a drop that is there and belongs to `owner`: the user of the service, when it is his home, or root's
-/// and he can get to it.
+/// Returns the user who should own a drop that exists and belongs to `owner`: the service's user, if
+/// it is that user's home, or if it is root's and within that user's reach.
 pub(super) fn rightful(directory: &Path, owner: Uid) -> Option<User> {
     let user = service_user().filter(|user| user.uid != owner && directory.exists())?;
     let is_his = user.dir == directory || owner.is_root() && can_reach(directory, &user);
     is_his.then_some(user)
 }
 
-/// The line that gives a drop to its rightful owner; a fresh disk has nothing in it but the directory itself.
+/// Returns the line that gives a drop to its rightful owner; on a fresh disk, only the directory
+/// itself changes hands.
 pub(super) fn handing_over(directory: &Path, name: &str) -> String {
     let shown = quoted(&directory.display().to_string());
     let is_fresh = fs::read_dir(directory).is_ok_and(|entries| {
@@ -188,18 +194,18 @@ pub(super) fn handing_over(directory: &Path, name: &str) -> String {
     }
 }
 
-/// The user of the service, if this system has it.
+/// Returns the user of the service, if this system has it.
 pub(super) fn service_user() -> Option<User> {
     User::from_name(SERVICE_USER).ok().flatten()
 }
 
-/// The name of a user, else the number.
+/// Returns the name of a user, else the number.
 pub(super) fn name(user: Uid) -> String {
     let found = User::from_uid(user).ok().flatten();
     found.map_or_else(|| user.to_string(), |user| user.name)
 }
 
-/// Groups first: the user has no right to choose them.
+/// Switches to a user, groups first: the user has no right to choose them.
 fn switch((uid, gid): (Uid, Gid), for_good: bool) -> Result<(), Errno> {
     let (root, admins) = (Uid::from_raw(0), Gid::from_raw(0));
     let user = User::from_uid(uid)?;

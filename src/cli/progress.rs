@@ -1,4 +1,4 @@
-//! How far a command is that takes long: on a terminal, where somebody waits for it, and nowhere else.
+//! The progress of a long command: shown only on a terminal, where somebody waits for it.
 
 use std::{
     io::{self, IsTerminal as _},
@@ -7,15 +7,15 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// How often the line is drawn.
+/// Interval between two updates of the line.
 const INTERVAL: Duration = Duration::from_millis(200);
 
-/// A line on standard error that counts; gone when it is dropped.
+/// A counter line on standard error, which disappears when this value is dropped.
 #[derive(Debug)]
 pub(super) struct Progress(ProgressBar);
 
 impl Progress {
-    /// Counts `what`, towards `total` when that is known.
+    /// Counts `what`, towards `total` if it is known.
     pub(super) fn new(what: &'static str, total: Option<u64>) -> Self {
         if !io::stderr().is_terminal() {
             return Self(ProgressBar::hidden());
@@ -33,12 +33,12 @@ impl Progress {
         Self(bar)
     }
 
-    /// So many more are done.
+    /// Adds `count` to what is done.
     pub(super) fn add(&self, count: u64) {
         self.0.inc(count);
     }
 
-    /// Writes a line past the progress.
+    /// Writes a line without disturbing the progress line.
     pub(super) fn aside(&self, write: impl FnOnce()) {
         self.0.suspend(write);
     }

@@ -1,4 +1,4 @@
-//! `depollueur reload`: has the daemon read its configuration again, and says what came of it.
+//! `depollueur reload`: makes the daemon read its configuration again, and prints the result.
 
 use std::{
     io::{self, Write as _},
@@ -20,10 +20,10 @@ use super::{
 };
 use crate::config::Config;
 
-/// Values have changed that take effect at a restart only.
+/// Exit status: values have changed that take effect only at a restart.
 const NEEDS_RESTART: u8 = 1;
 
-/// How long the daemon may take to answer; it waits for its own reload that long.
+/// Time limit of an answer; the daemon waits for its own reload that long.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Args, Debug)]
@@ -35,9 +35,9 @@ pub(super) struct Options {
     pid: Option<u32>,
 }
 
-/// Sends the signal, waits for the end of the reload, and tells what the daemon says of it.
+/// Sends the signal, waits for the end of the reload, and prints the daemon's answer.
 pub(super) fn run(options: Options) -> Result<(), Failure> {
-    // A configuration that is wrong is refused here already, with its reason.
+    // This refuses a wrong configuration already, with the reason.
     let config = options.config.load_written()?;
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
@@ -57,10 +57,12 @@ async fn reload(config: &Config, process: Option<u32>) -> Result<Standing, Failu
         );
         return Err(Failure::new(EX_UNAVAILABLE, message));
     }
+
     let process = i32::try_from(before.process).ok().and_then(Pid::from_raw);
     let process =
         process.ok_or_else(|| Failure::new(EX_UNAVAILABLE, "the daemon has no process"))?;
     kill_process(process, Signal::HUP).map_err(|error| refused(&before, error))?;
+
     let after = ask(config, Some(before.last.count)).await?;
     if after.last.count == before.last.count {
         let message =
@@ -80,10 +82,10 @@ fn refused(daemon: &Standing, error: Errno) -> Failure {
     Failure::new(EX_UNAVAILABLE, message)
 }
 
-/// What the daemon says; with a count, as soon as there were more reloads than that.
+/// Asks the daemon for its standing; with a count, waits until it has reloaded more often than that.
 ///
 /// # Errors
-/// Nobody answers, or somebody else.
+/// Fails if nobody answers, or another program does.
 pub(super) async fn ask(config: &Config, after: Option<u64>) -> Result<Standing, Failure> {
     let place = config.admin.listen;
     let url = match after {
@@ -99,16 +101,19 @@ pub(super) async fn ask(config: &Config, after: Option<u64>) -> Result<Standing,
             ),
         )
     };
+
     let client = Client::builder().no_proxy().timeout(PATIENCE).build();
     let client = client.map_err(|error| Failure::new(EX_UNAVAILABLE, error))?;
     let answer = client.get(url).send().await;
     let answer = answer.map_err(|error| failed(&super::doctor::chain(&error)))?;
+
     if answer.status() == StatusCode::NOT_FOUND {
         let message = format_args!(
             "what answers at {place} is of an older version: systemctl restart depollueur"
         );
         return Err(Failure::new(EX_UNAVAILABLE, message));
     }
+
     let text = answer.text().await;
     let text = text.map_err(|error| failed(&super::doctor::chain(&error)))?;
     serde_json::from_str(&text).map_err(|_| failed(&"what answers there is not depollueur"))
@@ -119,14 +124,17 @@ fn tell(standing: &Standing) -> Result<(), Failure> {
         let message = format_args!("not reloaded, the old configuration stays: {reason}");
         return Err(Failure::new(EX_CONFIG, message));
     }
+
     let said = match standing.last.changed.as_slice() {
         [] => "reloaded: no value has changed that takes effect now".to_owned(),
         keys => format!("reloaded: {} changed", keys.join(", ")),
     };
+
     let mut out = io::stdout().lock();
     writeln!(out, "{said}")
         .and_then(|()| out.flush())
         .map_err(|error| Failure::output(&error))?;
+
     match standing.now.restart.as_slice() {
         [] => Ok(()),
         keys => {

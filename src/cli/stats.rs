@@ -1,4 +1,4 @@
-//! `depollueur stats`
+//! The command `depollueur stats`.
 
 use std::{io::Write as _, path::PathBuf};
 
@@ -62,16 +62,18 @@ impl From<Column> for By {
     }
 }
 
-/// Prints what was kept out of mailboxes.
+/// Prints the statistics of files kept out of mailboxes.
 pub(super) fn run(options: Options) -> Result<(), Failure> {
     let (since, until) = (options.since, options.until);
     if since.zip(until).is_some_and(|(since, until)| since > until) {
         return Err(Failure::new(EX_USAGE, "--since is after --until"));
     }
+
     let config = options.config.load()?;
     let caller = owner::act_as_owner(&config.drop.directory)?;
     let drop = Drop::of(&config)?;
     let rows = read(&drop, since, until)?;
+
     let by = By::from(options.by);
     match options.html {
         Some(file) => {
@@ -99,7 +101,7 @@ fn language(name: &str) -> Result<Language, String> {
     }
 }
 
-/// As they may be shown.
+/// Reads the statistics as they may be shown.
 fn read(drop: &Drop, since: Option<Month>, until: Option<Month>) -> Result<Vec<Row>, Failure> {
     let unavailable = |error: &dyn std::fmt::Display| Failure::new(EX_UNAVAILABLE, error);
     let runtime = runtime::Builder::new_current_thread()
@@ -137,6 +139,7 @@ fn print(rows: &[Row], by: By) -> Result<(), Failure> {
             sums.spared.to_string(),
         ]
     };
+
     let groups = stats::group(rows, by, |row| label(row, by));
     let mut lines: Vec<_> = groups
         .into_iter()
@@ -152,7 +155,8 @@ fn as_json(rows: &[Row], by: By) -> Value {
         By::Direction => "direction",
         By::Domain => "domain",
     };
-    // The others have no name here.
+
+    // The group of other domains has no name here.
     let name = |row: &Row| match by {
         By::Domain => row.domain.clone(),
         _ => label(row, by),
@@ -166,6 +170,7 @@ fn as_json(rows: &[Row], by: By) -> Value {
         };
         entry
     };
+
     let lines: Vec<_> = stats::group(rows, by, name)
         .into_iter()
         .map(entry)
@@ -190,30 +195,33 @@ fn direction_name(direction: Direction) -> &'static str {
     }
 }
 
-/// A reader of the file sees the old page or the new one, never half of it.
+/// Writes the page: a reader of the file sees the old page or the new one, never half of it.
 fn write_page(file: &std::path::Path, page: &str) -> Result<(), Failure> {
     if file.as_os_str() == "-" {
         let mut output = std::io::stdout().lock();
         let written = output.write_all(page.as_bytes());
         return written.map_err(|error| Failure::output(&error));
     }
+
     let directory = match file.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => std::path::Path::new("."),
     };
+
     let written = NamedTempFile::new_in(directory).and_then(|mut new| {
         new.write_all(page.as_bytes())?;
         new.as_file().set_permissions(page_mode())?;
         new.persist(file).map_err(|error| error.error)?;
         Ok(())
     });
+
     written.map_err(|error| {
         let message = format_args!("could not write \"{}\": {error}", file.display());
         Failure::new(EX_IOERR, message)
     })
 }
 
-/// The page is made to be shown: a web server may read it.
+/// Returns the mode of the page, which is made to be shown: a web server may read it.
 fn page_mode() -> std::fs::Permissions {
     std::os::unix::fs::PermissionsExt::from_mode(0o644)
 }

@@ -1,4 +1,4 @@
-//! What systemd says of our units, and what the service's sandbox keeps from the daemon.
+//! The state of our systemd units, and the restrictions of the service's sandbox.
 
 use std::{
     collections::HashMap,
@@ -9,12 +9,12 @@ use std::{
 
 use crate::config::Network;
 
-/// The daemon's.
+/// The daemon's service.
 pub(super) const SERVICE: &str = "depollueur.service";
 /// The milter's socket.
 pub(super) const SOCKET: &str = "depollueur.socket";
 
-/// What is asked for.
+/// The properties to ask for.
 const PROPERTIES: &str = "--property=Id,LoadState,ActiveState,SubState,Result,UnitFileState,FragmentPath,Listen,\
                           ConditionResult,User,ProtectSystem,ProtectHome,PrivateTmp,ReadWritePaths,BindPaths,\
                           StateDirectory,RuntimeDirectory,InaccessiblePaths,NoNewPrivileges,MemoryDenyWriteExecute,\
@@ -26,7 +26,7 @@ const PROPERTIES: &str = "--property=Id,LoadState,ActiveState,SubState,Result,Un
 pub(super) struct Unit(HashMap<String, String>);
 
 impl Unit {
-    /// Asks systemd; `None` where it does not run, or does not know the unit.
+    /// Asks systemd; `None` if it does not run, or does not know the unit.
     pub(super) fn read(name: &str) -> Option<Self> {
         let output = Command::new("systemctl")
             .args(["show", "--no-pager", PROPERTIES, name])
@@ -38,13 +38,13 @@ impl Unit {
         (output.status.success() && is_known).then_some(unit)
     }
 
-    /// Reads what `systemctl show` prints.
+    /// Parses the output of `systemctl show`.
     pub(super) fn parse(text: &str) -> Self {
         let pairs = text.lines().filter_map(|line| line.split_once('='));
         Self(pairs.map(|(k, v)| (k.to_owned(), v.to_owned())).collect())
     }
 
-    /// A property; empty if there is none.
+    /// Returns a property; empty if there is none.
     pub(super) fn get(&self, property: &str) -> &str {
         self.0.get(property).map_or("", String::as_str)
     }
@@ -68,7 +68,7 @@ impl Unit {
         matches!(self.get("UnitFileState"), "enabled" | "enabled-runtime")
     }
 
-    /// Where a socket unit listens.
+    /// Returns the path at which a socket unit listens.
     pub(super) fn socket_path(&self) -> Option<PathBuf> {
         let path = self.get("Listen").split(" (").next()?;
         path.starts_with('/').then(|| path.into())
@@ -78,7 +78,7 @@ impl Unit {
         self.get(property) == "yes"
     }
 
-    /// Why the daemon cannot see what is at this path, if its sandbox hides it.
+    /// Returns the setting that hides this path from the daemon, if its sandbox hides it.
     pub(super) fn hides(&self, path: &Path) -> Option<&'static str> {
         let homes = ["/home", "/root", "/run/user"];
         let is_bound = self.lists(&["BindPaths", "BindReadOnlyPaths"], path);
@@ -92,7 +92,7 @@ impl Unit {
         (below(&["/tmp", "/var/tmp"]) && self.is_on("PrivateTmp")).then_some("PrivateTmp=")
     }
 
-    /// Whether the daemon may write below this path.
+    /// Returns true if the daemon may write below this path.
     pub(super) fn may_write(&self, path: &Path) -> bool {
         if self.lists(&["ReadWritePaths", "BindPaths"], path) || self.owns(path) {
             return true;
@@ -106,7 +106,7 @@ impl Unit {
         }
     }
 
-    /// The directories that systemd makes for the service.
+    /// Returns true if the path is in a directory that systemd creates for the service.
     fn owns(&self, path: &Path) -> bool {
         let made = [("StateDirectory", "/var/lib"), ("RuntimeDirectory", "/run")];
         made.iter().any(|(property, place)| {
@@ -120,7 +120,7 @@ impl Unit {
     fn lists(&self, properties: &[&str], path: &Path) -> bool {
         properties.iter().any(|property| {
             let entries = self.get(property).split_whitespace();
-            // "-" and "+" before a path; source and destination of what is bound.
+            // "-" or "+" may precede a path; source and destination of a bind mount are joined by ":".
             let places = entries.map(|entry| entry.trim_start_matches(['-', '+']));
             places
                 .map(|place| place.split(':').nth(1).unwrap_or(place))
@@ -128,7 +128,7 @@ impl Unit {
         })
     }
 
-    /// Whether packets from and to this address pass.
+    /// Returns true if packets to and from this address pass.
     pub(super) fn lets_pass(&self, ip: IpAddr) -> bool {
         let covers = |property: &str| {
             self.get(property)
@@ -138,7 +138,7 @@ impl Unit {
         covers("IPAddressAllow") || !covers("IPAddressDeny")
     }
 
-    /// The lines that add a setting to the service, ready to type.
+    /// Returns the lines that add a setting to the service, ready to type.
     pub(super) fn drop_in(file: &str, setting: &str) -> Vec<String> {
         let directory = format!("/etc/systemd/system/{SERVICE}.d");
         vec![

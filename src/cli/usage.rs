@@ -1,4 +1,4 @@
-//! A command line that is wrong: what the library says, and what was meant where it cannot know.
+//! Reports a wrong command line: the library's message, and advice where the library cannot know.
 
 use std::{path::Path, process::ExitCode};
 
@@ -6,13 +6,14 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::exit::{EX_USAGE, complain};
 
-/// Words of systemctl(1) that are taken for commands of ours.
+/// Words of systemctl(1) mistaken for commands of ours.
 const OF_SYSTEMD: [&str; 6] = ["start", "stop", "restart", "status", "enable", "disable"];
 
 /// Options that other daemons have.
 const OF_DAEMONS: [&str; 5] = ["-d", "-D", "--daemon", "--daemonize", "--detach"];
 
-/// Help and version are no errors; everything else is one of usage.
+/// Prints the message and returns the exit code: help and version are successes, everything else is a
+/// usage error.
 pub(super) fn report(error: &clap::Error) -> ExitCode {
     let printed = error.print().is_ok();
     match error.kind() {
@@ -26,7 +27,7 @@ pub(super) fn report(error: &clap::Error) -> ExitCode {
     ExitCode::from(EX_USAGE)
 }
 
-/// What to type instead; `first` is the first word behind our name.
+/// Returns the command to type instead; `first` is the first word after our name.
 fn advice(error: &clap::Error, first: &str) -> Option<String> {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.as_str()),
@@ -55,17 +56,20 @@ fn of_argument(word: &str, first: &str) -> Option<String> {
     if word == "-c" || word == "-f" {
         return Some(format!("depollueur {first} --config FILE"));
     }
+
     if first == "run" && OF_DAEMONS.contains(&word) {
         return Some(
             "systemctl start depollueur (the daemon stays in the foreground, as systemd wants it)"
                 .to_owned(),
         );
     }
+
     if word.starts_with('-') {
         return Some(format!(
             "depollueur {first} --help, which shows its options"
         ));
     }
+
     let is_configuration = Path::new(word).extension().is_some_and(|end| end == "toml");
     match first {
         "rewrite" if !is_configuration => Some(format!("depollueur rewrite < {word}")),

@@ -1,4 +1,4 @@
-//! A user of this machine, and what permission bits let him do.
+//! A user of this machine, with the rights that permission bits give.
 
 use std::{
     fs::{self, Metadata},
@@ -16,7 +16,7 @@ pub(super) struct User {
 }
 
 impl User {
-    /// Asks the machine for him.
+    /// Looks up a user of this machine.
     pub(super) fn find(name: &str) -> Option<Self> {
         let numbers = |option: &str| -> Option<Vec<u32>> {
             let output = Command::new("id").args([option, name]).output().ok()?;
@@ -30,7 +30,7 @@ impl User {
         })
     }
 
-    /// What the permission bits allow: 1 is to enter, 2 to write, 4 to read.
+    /// Returns true if the permission bits allow this: 1 is to enter, 2 to write, 4 to read.
     pub(super) fn may(&self, file: &Metadata, bits: u32) -> bool {
         let shift = match file {
             _ if self.id == 0 => return true,
@@ -41,7 +41,7 @@ impl User {
         (file.mode() >> shift) & bits == bits
     }
 
-    /// The first directory above a path that he may not enter.
+    /// Returns the first directory above a path that the user may not enter.
     pub(super) fn stopped_at(&self, path: &Path) -> Option<PathBuf> {
         let mut above: Vec<&Path> = path.ancestors().skip(1).collect();
         above.reverse();

@@ -1,4 +1,4 @@
-//! What this machine lacks for a configuration, whoever reads it: files, addresses, room.
+//! Obstacles of this machine for a configuration, regardless of who reads it: files, addresses, space.
 
 use std::{
     fs, io,
@@ -14,10 +14,10 @@ use crate::{
     store::Stores,
 };
 
-/// Directories that systemd makes for the daemon's socket.
+/// Directories that systemd creates for the daemon's socket.
 const MADE_BY_UNITS: [&str; 2] = ["/run", "/var/spool/postfix/depollueur"];
 
-/// All of it.
+/// Returns all obstacles of the machine.
 pub(in crate::cli) fn all(config: &Config) -> Vec<Obstacle> {
     let remote = config
         .uses(StoreKind::Remote)
@@ -33,7 +33,7 @@ pub(in crate::cli) fn all(config: &Config) -> Vec<Obstacle> {
         .collect()
 }
 
-/// Where the daemon listens, by the keys.
+/// Returns the addresses at which the daemon listens, with their keys.
 pub(super) fn listeners(config: &Config) -> Vec<(&'static str, SocketAddr)> {
     let milter = match &config.milter.listen {
         MilterAddress::Tcp(address) => Some(*address),
@@ -58,7 +58,7 @@ fn obstacle(message: String, fix: &[String]) -> Obstacle {
     }
 }
 
-/// The token and the certificates for the drop of another host, as the daemon will read them.
+/// Checks the token and the certificates for the drop of another host, as the daemon will read them.
 fn of_remote(config: &Config) -> Option<Obstacle> {
     let error = Stores::remote(config).err()?.to_string();
     let token = config.remote.token_file.as_deref().unwrap_or(Path::new(""));
@@ -67,12 +67,14 @@ fn of_remote(config: &Config) -> Option<Obstacle> {
         let fix = "set remote.ca_file to a file of certificates (PEM), or to \"\"".to_owned();
         return Some(obstacle(format!("remote.ca_file: {error}"), &[fix]));
     }
+
     let message = format!("remote.token_file: {error}");
     let why = error.replace(&shown, "");
     let is_open = token.exists() && why.contains("everybody");
     if is_open {
         return Some(obstacle(message, &[format!("chmod o= '{shown}'")]));
     }
+
     if !token.is_file() || why.contains("token") {
         let fix = [
             "on the host of the drop: depollueur drop token add NAME".to_owned(),
@@ -82,6 +84,7 @@ fn of_remote(config: &Config) -> Option<Obstacle> {
         ];
         return Some(obstacle(message, &fix));
     }
+
     Some(obstacle(
         message,
         &[format!(
@@ -90,7 +93,7 @@ fn of_remote(config: &Config) -> Option<Obstacle> {
     ))
 }
 
-/// Without a main.cf there, Postfix looks as if it were not installed.
+/// Checks `lookup.postfix_config`: without a main.cf there, Postfix looks as if it were not installed.
 fn of_postfix(config: &Config) -> Option<Obstacle> {
     let directory = config.lookup.postfix_config.as_deref()?;
     let is_missing = matches!(
@@ -107,7 +110,7 @@ fn of_postfix(config: &Config) -> Option<Obstacle> {
     })
 }
 
-/// The directory of a unix socket that nobody makes.
+/// Checks the directory of a unix socket, unless systemd creates it.
 fn of_socket(config: &Config) -> Option<Obstacle> {
     let MilterAddress::Unix(socket) = &config.milter.listen else {
         return None;
@@ -125,7 +128,7 @@ fn of_socket(config: &Config) -> Option<Obstacle> {
     Some(obstacle(message, &[fix]))
 }
 
-/// An address that no interface has.
+/// Checks that an interface of this machine has the address.
 fn of_address(key: &str, address: SocketAddr) -> Option<Obstacle> {
     let error = TcpListener::bind((address.ip(), 0)).err()?;
     (error.kind() == io::ErrorKind::AddrNotAvailable).then(|| {
@@ -136,7 +139,7 @@ fn of_address(key: &str, address: SocketAddr) -> Option<Obstacle> {
     })
 }
 
-/// More space to be left free than there is.
+/// Checks that the space to be left free is below the size of the disk.
 fn of_room(config: &Config) -> Option<Obstacle> {
     let directory = &config.drop.directory;
     let place = directory.ancestors().find(|place| place.exists())?;
@@ -155,7 +158,7 @@ fn of_room(config: &Config) -> Option<Obstacle> {
     })
 }
 
-/// The first port that everybody may listen on.
+/// Returns the first port on which unprivileged users may listen.
 pub(super) fn first_free_port() -> u16 {
     let path = PathBuf::from("/proc/sys/net/ipv4/ip_unprivileged_port_start");
     let text = fs::read_to_string(path).unwrap_or_default();
