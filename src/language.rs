@@ -1,14 +1,14 @@
-//! Which of our languages a message is in, so that its notice can be: what its header declares,
-//! else what its text shows. Pure.
+//! The language of a message, for its notice: the one that its header declares, else the one that
+//! its text shows. Pure.
 
 use whatlang::{Detector, Lang};
 
 use crate::{config::Language, mime::Field};
 
-/// How much of a text is looked at, in bytes: more makes no guess better.
+/// Number of bytes of a text that are looked at: more makes no guess better.
 const TEXT_BYTES_MAX: usize = 4 << 10;
 
-/// From which confidence on one of our languages is told from the other.
+/// Minimum confidence with which one of our languages is told from the other.
 const CONFIDENCE_MIN: f64 = 0.5;
 
 /// Languages that a text in Latin letters may be in as well: without them, every one of theirs
@@ -24,7 +24,7 @@ const NEAR: [Lang; 8] = [
     Lang::Spa,
 ];
 
-/// What a message says of its language.
+/// The language that a message declares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Declared {
     /// Nothing.
@@ -42,6 +42,7 @@ pub(crate) fn declared(header: &[Field]) -> Declared {
     let Some(field) = header.iter().find(is_ours) else {
         return Declared::Nothing;
     };
+
     let value = String::from_utf8_lossy(&field.value);
     let value = without_comments(&value);
     let mut tags = value
@@ -49,13 +50,14 @@ pub(crate) fn declared(header: &[Field]) -> Declared {
         .map(str::trim)
         .filter(|tag| !tag.is_empty())
         .peekable();
+
     if tags.peek().is_none() {
         return Declared::Nothing;
     }
     tags.find_map(of_tag).map_or(Declared::Other, Declared::One)
 }
 
-/// The language of a tag (RFC 5646): `fr`, `fr-CA`.
+/// Returns the language of a tag (RFC 5646): `fr`, `fr-CA`.
 fn of_tag(tag: &str) -> Option<Language> {
     let primary = tag.split('-').next().unwrap_or_default();
     match primary.to_ascii_lowercase().as_str() {
@@ -81,16 +83,18 @@ fn without_comments(value: &str) -> String {
     value.chars().filter(outside).collect()
 }
 
-/// The language that a text shows; `None` if it is too short to tell, or in another.
+/// Returns the language that a text shows; `None` if it is too short to tell, or in another.
 pub(crate) fn detect(text: &str) -> Option<Language> {
     let end = (0..=TEXT_BYTES_MAX.min(text.len())).rfind(|&at| text.is_char_boundary(at));
     let text = &text[..end.unwrap_or_default()];
     let between = |languages: Vec<Lang>| Detector::with_allowlist(languages).detect(text);
+
     let ours = between(vec![Lang::Fra, Lang::Eng])?;
     let nearest = between(NEAR.to_vec())?;
     if ours.confidence() < CONFIDENCE_MIN || nearest.lang() != ours.lang() {
         return None;
     }
+
     match ours.lang() {
         Lang::Fra => Some(Language::Fr),
         Lang::Eng => Some(Language::En),

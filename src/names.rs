@@ -1,9 +1,9 @@
-//! File names from mail are hostile: made safe to show, to send in a header, to write to a disk.
+//! Hostile file names from mail, made safe to show, to send in a header, to write to a disk.
 //!
-//! Three dangers: characters that change how the rest of the line reads (bidi overrides, line
-//! ends, escape sequences), names that mean something to a file system (`..`, `CON`, `-rf`), and
-//! names that agree once case or composition is ignored. It is not for this module to judge what
-//! a file *is*: the true extension stays, and stays visible.
+//! Three dangers: characters that change how the rest of the line reads (bidi overrides, line ends,
+//! escape sequences), names that mean something to a file system (`..`, `CON`, `-rf`), and names
+//! that agree once case or composition is ignored. It is not for this module to judge what a file
+//! *is*: the true extension stays, and stays visible.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,24 +12,24 @@ use unicode_normalization::UnicodeNormalization;
 /// The longest name that is shown, in characters.
 pub const DISPLAY_CHARS_MAX: usize = 120;
 
-/// The longest name that is written to a disk, in bytes of UTF-8: all common file systems take
-/// 255, and the rest is left to what others append.
+/// The longest name that is written to a disk, in bytes of UTF-8: all common file systems take 255,
+/// and the rest is left to whatever others append.
 pub const FILE_BYTES_MAX: usize = 200;
 
-/// What stands for a name of which nothing is left.
+/// Stands for a name of which nothing is left.
 const NAMELESS: &str = "attachment";
 
-/// How many characters of a long name's end are shown; its extension is among them.
+/// Number of characters of a long name's end that are shown; its extension is among them.
 const DISPLAY_TAIL_CHARS: usize = 40;
 
 /// The longest ending that counts as an extension, in bytes, without the dot.
 const EXTENSION_BYTES_MAX: usize = 32;
 
-/// What ` (4294967295)` takes.
+/// Length of ` (4294967295)`.
 const NUMBER_BYTES_MAX: usize = 13;
 
-/// A name safe to show in text, HTML (after escaping), a log or a terminal: no control, no bidi
-/// character, one line, bounded length with the extension kept; never empty.
+/// Makes a name safe to show in text, HTML (after escaping), a log or a terminal: no control, no
+/// bidi character, one line, bounded length with the extension kept; never empty.
 ///
 /// Only the last component of a path is shown. A name of more than [`DISPLAY_CHARS_MAX`]
 /// characters is shortened in its middle, where it has an ellipsis.
@@ -50,7 +50,7 @@ pub fn display(name: &str) -> String {
     format!("{}…{}", head.trim_end(), tail.trim_start())
 }
 
-/// A name safe as a file name of its own in a folder or an archive, on every common system.
+/// Makes a name safe as a file name of its own in a folder or an archive, on every common system.
 ///
 /// At most [`FILE_BYTES_MAX`] bytes, the extension kept. No path, no leading dot or dash, none of
 /// the characters and device names that Windows forbids ("Naming Files, Paths, and Namespaces").
@@ -65,19 +65,22 @@ pub fn file(name: &str) -> String {
             }
         })
         .collect();
+
     let name = name
         .trim_start_matches(['.', '-', ' '])
         .trim_end_matches(['.', ' ']);
+
     let name = match name {
         "" => NAMELESS.to_owned(),
         name if is_device(name) => format!("_{name}"),
         name => name.to_owned(),
     };
+
     let (stem, extension) = split(&name);
     format!("{}{extension}", cut(stem, FILE_BYTES_MAX - extension.len()))
 }
 
-/// Safe file names, made unique among each other without regard to case: `a.pdf`, `a (2).pdf`.
+/// Makes safe file names, unique among each other without regard to case: `a.pdf`, `a (2).pdf`.
 ///
 /// In the order of `names`, as many as `names`.
 pub fn unique_files<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
@@ -89,9 +92,9 @@ pub fn unique_files<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<String>
         .collect()
 }
 
-/// The name, or a sensible one made from the media type where there is none to be seen.
+/// Returns the name, or a sensible one made from the media type where there is none to be seen.
 ///
-/// The name is given back as it is, not made safe.
+/// A given name is returned as it is, not made safe.
 pub fn or_from_type(name: Option<&str>, media_type: &str) -> String {
     match name {
         Some(name) if !clean(name).is_empty() => name.to_owned(),
@@ -99,22 +102,25 @@ pub fn or_from_type(name: Option<&str>, media_type: &str) -> String {
     }
 }
 
-/// The name, or one made from the media type, with an extension where it ends in none that is known:
-/// that of the type, else the one that was `found` in the content.
+/// Returns the name, or one made from the media type, with an extension where it ends in no known
+/// one: that of the type, else the one that was `found` in the content.
 ///
-/// The name is given back as it is otherwise, not made safe.
+/// A given name is otherwise returned as it is, not made safe.
 pub fn complete(name: Option<&str>, media_type: &str, found: Option<&str>) -> String {
     let media_type = media_type.trim().to_ascii_lowercase();
     if let Some(name) = name.filter(|name| is_complete(name, &media_type)) {
         return name.to_owned();
     }
+
     let nameless = name.is_none_or(|name| clean(name).is_empty());
     let name = or_from_type(name, &media_type);
+
     if media_type == APPLEFILE && !nameless {
         return format!("{name}.applefile");
     }
+
     let extension = of_type(&media_type);
-    // What is a container to its type or to its first bytes may be more to the program that made it.
+    // A container by its type or by its first bytes may be more to the program that made it.
     let is_vague = extension.is_none() || CONTAINERS.contains(&media_type.as_str());
     match extension.as_deref().or(found) {
         Some(found) if nameless && extension.is_none() => format!("{NAMELESS}.{found}"),
@@ -125,7 +131,7 @@ pub fn complete(name: Option<&str>, media_type: &str, found: Option<&str>) -> St
     }
 }
 
-/// Whether only its content can tell how a name should end.
+/// Returns true if only the content can tell how the name should end.
 pub fn lacks_extension(name: Option<&str>, media_type: &str) -> bool {
     if name.is_some_and(|name| is_complete(name, media_type)) {
         return false;
@@ -135,11 +141,11 @@ pub fn lacks_extension(name: Option<&str>, media_type: &str) -> bool {
     media_type != APPLEFILE && of_type(&media_type).is_none() && !name.is_some_and(has)
 }
 
-/// The half of a Macintosh file that no other system can use (RFC 1740): it bears the other's name.
+/// The half of a Macintosh file that no other system can use (RFC 1740); it bears the other half's name.
 const APPLEFILE: &str = "application/applefile";
 
-/// Whether a name ends in a known extension and is so plain that it need not be made safe to see it, as
-/// most are.
+/// Returns true if a name ends in a known extension and is so plain, as most are, that it need not
+/// be made safe to see that.
 fn is_complete(name: &str, media_type: &str) -> bool {
     let is_plain = |b: u8| b.is_ascii_alphanumeric();
     let Some((stem, extension)) = name.rsplit_once('.') else {
@@ -151,14 +157,14 @@ fn is_complete(name: &str, media_type: &str) -> bool {
         && !media_type.trim().eq_ignore_ascii_case(APPLEFILE)
 }
 
-/// The usual extension of a type, if it has one.
+/// Returns the usual extension of a type, if it has one.
 fn of_type(media_type: &str) -> Option<String> {
     let name = from_type(media_type);
     let (stem, extension) = name.rsplit_once('.')?;
     (stem != NAMELESS).then(|| extension.to_owned())
 }
 
-/// Types of files that hold those of other types: by the name only is told which.
+/// Types of files that hold files of other types: only the name tells which.
 const CONTAINERS: [&str; 6] = [
     "application/gzip",
     "application/json",
@@ -168,11 +174,12 @@ const CONTAINERS: [&str; 6] = [
     "application/zip",
 ];
 
-/// The longest ending that may be an extension that is not known, in bytes.
+/// The longest ending that may be an unknown extension, in bytes.
 const UNKNOWN_BYTES_MAX: usize = 8;
 
-/// Whether a name ends in a known extension; among texts, whose kinds nobody counts, and where nothing
-/// `vague` may stand against it, in one that looks like one. `.001` is one of a split archive.
+/// Returns true if a name ends in a known extension. Among texts, whose kinds nobody counts, and
+/// where a `vague` type cannot speak against it, one that looks like an extension will do. `.001`
+/// is one of a split archive.
 fn has_extension(name: &str, media_type: &str, is_vague: bool) -> bool {
     let name = clean(name);
     let Some((stem, extension)) = name.rsplit_once('.') else {
@@ -196,6 +203,7 @@ fn unique_file(
     if taken.insert(fold(&name)) {
         return name;
     }
+
     // Names that agree once they are cut share a counter, so that no number is tried twice.
     let (stem, extension) = split(&name);
     let stem = cut(stem, FILE_BYTES_MAX - extension.len() - NUMBER_BYTES_MAX).trim_end();
@@ -211,12 +219,12 @@ fn unique_file(
     }
 }
 
-/// A key that is equal for names which a file system may hold for equal.
+/// Returns a key that is equal for names which a file system may take for equal.
 fn fold(name: &str) -> String {
     composed(name.to_uppercase().to_lowercase())
 }
 
-/// Stem and extension; the extension has its dot, or is empty.
+/// Splits a name into stem and extension; the extension has its dot, or is empty.
 fn split(name: &str) -> (&str, &str) {
     match name.rfind('.') {
         Some(dot) if dot > 0 && name.len() - dot - 1 <= EXTENSION_BYTES_MAX => name.split_at(dot),
@@ -224,7 +232,7 @@ fn split(name: &str) -> (&str, &str) {
     }
 }
 
-/// The first `bytes_max` bytes, at a character's boundary, without dots and blanks at their end.
+/// Returns the first `bytes_max` bytes, up to a character's boundary, without dots and blanks at their end.
 fn cut(stem: &str, bytes_max: usize) -> &str {
     if stem.len() <= bytes_max {
         return stem;
@@ -232,7 +240,7 @@ fn cut(stem: &str, bytes_max: usize) -> &str {
     stem[..stem.floor_char_boundary(bytes_max)].trim_end_matches(['.', ' '])
 }
 
-/// One line without invisible characters, in Unicode's composed form, without its directories.
+/// Makes a name one line without invisible characters and directories, in Unicode's composed form.
 fn clean(name: &str) -> String {
     let visible: String = name
         .chars()
@@ -248,7 +256,7 @@ fn clean(name: &str) -> String {
         .join(" ")
 }
 
-/// In Unicode's composed form; ASCII, the most of what comes, is that already.
+/// Converts a name to Unicode's composed form; ASCII, as most names are, is that already.
 fn composed(name: String) -> String {
     if name.is_ascii() {
         name
@@ -261,8 +269,8 @@ fn is_blank(c: char) -> bool {
     c.is_whitespace() || c == '\u{2800}'
 }
 
-/// Controls, format characters (Unicode's category Cf), fillers and noncharacters: everything
-/// that takes no room itself and may change how the rest reads. Line ends count as blanks.
+/// Returns true for controls, format characters (Unicode's category Cf), fillers and noncharacters:
+/// everything that takes no room itself and may change how the rest reads. Line ends count as blanks.
 pub(crate) fn is_invisible(c: char) -> bool {
     if is_blank(c) {
         return false;
@@ -282,7 +290,7 @@ pub(crate) fn is_invisible(c: char) -> bool {
             | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// True for the names that Windows keeps for devices, with any extension.
+/// Returns true for the names that Windows keeps for devices, with any extension.
 fn is_device(name: &str) -> bool {
     let stem = name
         .split('.')
@@ -290,12 +298,14 @@ fn is_device(name: &str) -> bool {
         .unwrap_or_default()
         .trim_end()
         .to_uppercase();
+
     if matches!(
         &*stem,
         "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$" | "CLOCK$"
     ) {
         return true;
     }
+
     let port = stem
         .strip_prefix("COM")
         .or_else(|| stem.strip_prefix("LPT"));
@@ -305,7 +315,7 @@ fn is_device(name: &str) -> bool {
     })
 }
 
-/// A name for a part that has none.
+/// Returns a name for a part that has none.
 fn from_type(media_type: &str) -> String {
     let known = match media_type {
         "application/pdf" => "document.pdf",
@@ -343,10 +353,11 @@ fn from_type(media_type: &str) -> String {
         "video/x-msvideo" => "video.avi",
         _ => return from_main_type(media_type),
     };
+
     known.to_owned()
 }
 
-/// `image/png` → `image.png`: in these families a short subtype is the usual extension.
+/// Turns `image/png` into `image.png`: in these families a short subtype is the usual extension.
 fn from_main_type(media_type: &str) -> String {
     match media_type.split_once('/') {
         Some((main @ ("audio" | "image" | "video"), sub))
@@ -421,7 +432,7 @@ mod tests {
         let stem = &long[..FILE_BYTES_MAX - kept.len()];
         assert_eq!(file(&format!("{long}{kept}")), format!("{stem}{kept}"));
         assert_eq!(file(&format!("{long}{text}")), long);
-        // What is shown keeps both ends.
+        // A shown name keeps both ends.
         let name = format!("{}{}", "a".repeat(100), "z".repeat(100));
         let head = "a".repeat(DISPLAY_CHARS_MAX - DISPLAY_TAIL_CHARS - 1);
         let tail = "z".repeat(DISPLAY_TAIL_CHARS);
@@ -514,7 +525,7 @@ mod tests {
         }
     }
 
-    /// Names made of what hurts.
+    /// Names made of everything that hurts.
     fn hostile() -> impl Strategy<Value = String> {
         let piece = prop_oneof![
             any::<char>().prop_map(String::from),

@@ -1,6 +1,6 @@
-//! Who decides about a message and its attachments: the sender, the users, the rules. Pure.
+//! The decision about a message and its attachments by the sender, the users, the rules. Pure.
 //!
-//! In this order, the first that has something to say:
+//! In this order, the first with something to say decides:
 //!
 //! 1. a rule that refuses the message (it is asked about the message alone)
 //! 2. the sender's wish: a tag in the subject, an address among the recipients, a header field
@@ -8,17 +8,17 @@
 //! 4. the first `[[rule]]` that matches, for each attachment and each recipient
 //! 5. the defaults
 //!
-//! What is not known yet makes a condition neither true nor false (`Holds`). So one walk over the
-//! rules serves at every stage: [`outlook`] at `MAIL`, at `DATA`, and at the end of the header says
-//! whether anything can still happen; [`Plan::decide`] says of an attachment whether its fate is
-//! open while its bytes come in.
+//! A fact that is not known yet makes a condition neither true nor false (`Holds`). So one walk
+//! over the rules serves at every stage: [`outlook`] at `MAIL`, at `DATA`, and at the end of the
+//! header says whether anything can still happen; [`Plan::decide`] says whether the fate of an
+//! attachment is open while its bytes come in.
 //!
-//! * `matching` – whether conditions hold
-//! * `known` – who is meant by an address, and where he stands in Postfix's tables
-//! * `header` – what the top-level header says: lists, bulk, automatic mail
-//! * `plan` – what is left of the rules once the header is known; the recipients combined
+//! * `matching` – the conditions of rules
+//! * `known` – the people behind an address, and their lines in Postfix's tables
+//! * `header` – the top-level header: lists, bulk, automatic mail
+//! * `plan` – the rules that are left once the header is known; the recipients combined
 //! * `subject` – tags taken out of a subject
-//! * `wish` – what the sender asks for
+//! * `wish` – the sender's requests
 
 mod header;
 mod known;
@@ -49,7 +49,7 @@ use crate::{
     filter::{Direction, Envelope},
 };
 
-/// Who decided.
+/// The one who decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Source {
     /// Nobody: the defaults hold.
@@ -67,24 +67,24 @@ pub enum Source {
 pub struct Refusal {
     /// The index of the rule.
     pub rule: usize,
-    /// Whether for good (550), or for the moment (451).
+    /// True if it is for good (550); otherwise it is for the moment (451).
     pub for_good: bool,
-    /// What the client is told.
+    /// The text for the client.
     pub text: String,
 }
 
-/// What can still become of a message.
+/// The fates that are still possible for a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outlook {
     /// More has to be known.
     Open,
-    /// It goes out as it came; a label says why.
+    /// It goes out as it came; the label is the reason.
     Never(&'static str),
     /// It is refused.
     Refused(Refusal),
 }
 
-/// How much of the envelope is known.
+/// The part of the envelope that is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// Everything but the recipients.
@@ -94,7 +94,7 @@ pub enum Stage {
 }
 
 impl Source {
-    /// How it is named in logs: a rule's name, or a few words.
+    /// Returns its name in logs: a rule's name, or a few words.
     pub fn label(self, config: &Config) -> &str {
         match self {
             Self::Default => "default",
@@ -104,7 +104,7 @@ impl Source {
         }
     }
 
-    /// The terms that it sets, if any.
+    /// Returns the terms that it sets, if any.
     fn terms(self, config: &Config) -> Option<&crate::config::Terms> {
         match self {
             Self::Rule(index) => match &config.rule.get(index)?.action {
@@ -115,26 +115,26 @@ impl Source {
         }
     }
 
-    /// How long a file can be fetched that goes by it.
+    /// Returns the time for which a file detached by it can be fetched.
     pub fn retention(self, config: &Config) -> Span {
         self.terms(config)
             .and_then(|terms| terms.retention)
             .unwrap_or(config.drop.expiry)
     }
 
-    /// The language of its notice, where it sets one.
+    /// Returns the language of its notice, where it sets one.
     pub fn language(self, config: &Config) -> Option<NoticeLanguage> {
         self.terms(config)?.language
     }
 
-    /// The place of its notice.
+    /// Returns the place of its notice.
     pub fn position(self, config: &Config) -> crate::config::Position {
         self.terms(config)
             .and_then(|terms| terms.position)
             .unwrap_or(config.notice.position)
     }
 
-    /// From how many bytes on an attachment goes that it detaches, and from which sum on.
+    /// Returns the per-file and per-message sizes from which this source detaches, in bytes.
     fn thresholds(self, config: &Config) -> (u64, Option<u64>) {
         let (threshold, sum) = (config.detach.threshold, config.detach.message_threshold);
         match (self, self.terms(config)) {
@@ -148,7 +148,7 @@ impl Source {
         }
     }
 
-    /// Whether it can detach something from a message of at most so many bytes.
+    /// Returns true if it can detach something from a message of at most `size` bytes.
     fn reaches(self, config: &Config, size: Option<u64>) -> bool {
         let (threshold, sum) = self.thresholds(config);
         let lowest = sum.map_or(threshold, |sum| sum.min(threshold));
@@ -172,7 +172,7 @@ impl Refusal {
     }
 }
 
-/// Whether mail of this direction is among these.
+/// Returns true if mail of this direction is among these.
 pub fn is_among(directions: Directions, direction: Direction) -> bool {
     match directions {
         Directions::Both => true,
@@ -181,7 +181,7 @@ pub fn is_among(directions: Directions, direction: Direction) -> bool {
     }
 }
 
-/// What can still become of a message of which only (a part of) the envelope is known.
+/// Returns the fates still possible for a message of which only the envelope, or a part of it, is known.
 pub fn outlook(config: &Config, envelope: &Envelope, stage: Stage) -> Outlook {
     let message = MessageFacts::new(config, envelope, None);
     let views: Vec<View> = match stage {
@@ -191,40 +191,45 @@ pub fn outlook(config: &Config, envelope: &Envelope, stage: Stage) -> Outlook {
             .map(|recipient| view(config, &message, Some(&recipient), envelope.size))
             .collect(),
     };
+
     let refusals = views.iter().filter_map(|view| view.refusal.as_ref());
     if let Some(refusal) = refusals.min_by_key(|refusal| refusal.rule).cloned()
         && config.detach.mode == RunMode::Live
     {
         return Outlook::Refused(refusal);
     }
+
     let wished = wish::may_come(config, envelope.direction);
     if wished || views.iter().any(|view| view.may_refuse) {
         return Outlook::Open;
     }
+
     let nothing_for = |view: &View| !view.may_detach;
     let never = match config.detach.recipients {
         Recipients::AnyKeep => views.iter().any(nothing_for),
         Recipients::AnyDetach => views.iter().all(nothing_for),
     };
+
     let is_remembered = config.detach.remember_kept.is_some()
         && config.detach.mode == RunMode::Live
         && may_detach(config, envelope.size);
+
     match never {
         false => Outlook::Open,
         true if views.iter().any(|view| view.is_small) => Outlook::Never("small"),
-        // By its Message-ID it is known when it comes again.
+        // It is recognized by its Message-ID when it comes again.
         true if is_remembered && views.iter().any(|view| view.is_chosen) => Outlook::Open,
         true => Outlook::Never("rules"),
     }
 }
 
-/// What the rules can still do for one recipient, or for all that may come.
+/// The actions of the rules that are still possible for one recipient, or for all that may come.
 struct View {
     may_detach: bool,
     may_refuse: bool,
-    /// Whether something could be detached were the message larger.
+    /// True if something could be detached were the message larger.
     is_small: bool,
-    /// Whether somebody's choice keeps it.
+    /// True if somebody's choice keeps it.
     is_chosen: bool,
     refusal: Option<Refusal>,
 }
@@ -245,14 +250,17 @@ fn view(
             .flatten()
             .and_then(|index| Refusal::of(config, index)),
     };
+
     if users_keep(config, message, recipient) == Holds::Yes {
         return view;
     }
+
     let mut take = |source: Source| {
         let reaches = source.reaches(config, size);
         view.may_detach |= reaches;
         view.is_small |= !reaches;
     };
+
     for (index, rule) in config.rule.iter().enumerate() {
         let holds = matching::of_message(rule, message, recipient);
         if holds != Holds::No && matches!(rule.action, Action::Detach(_)) {
@@ -267,7 +275,7 @@ fn view(
     view
 }
 
-/// Which rule refuses the message for this recipient: `None` when that is not known yet,
+/// Returns the rule that refuses the message for this recipient: `None` when that is not known yet,
 /// `Some(None)` when none does. Rules about attachments are not asked.
 fn refusal(
     config: &Config,
@@ -280,10 +288,10 @@ fn refusal(
     for (index, rule) in rules.filter(|(_, rule)| of_message(rule)) {
         match matching::of_message(rule, message, recipient) {
             Holds::No => {}
-            // What comes before is not certain, but it would have to refuse to matter.
+            // The rules before are not certain, but they would have to refuse to matter.
             Holds::Unknown => open |= rule.refuses() || may_refuse_after(config, index),
             Holds::Yes if open => return None,
-            // A trial is told of at the end of the header.
+            // A trial is reported at the end of the header.
             Holds::Yes if rule.refuses() && rule.dry_run => return None,
             Holds::Yes if rule.refuses() => return Some(Some(index)),
             Holds::Yes => return Some(None),
@@ -292,13 +300,13 @@ fn refusal(
     if open { None } else { Some(None) }
 }
 
-/// Whether a rule behind this one refuses: then it matters whether this one matches.
+/// Returns true if a rule behind this one refuses: only then it matters whether this one matches.
 fn may_refuse_after(config: &Config, index: usize) -> bool {
     config.rule.iter().skip(index + 1).any(Rule::refuses)
 }
 
-/// Which rule keeps a message that passed by the rules with its body unseen, as far as its envelope tells;
-/// `users` when none does, and users may choose. Slower than [`outlook`]: not for the way of mail.
+/// Returns the rule that keeps a message which passed the rules with its body unseen, as far as its envelope
+/// tells; `users` when none does, and users may choose. Slower than [`outlook`]: not for the way of mail.
 pub fn keeper_of(config: &Config, who: &Who) -> Option<String> {
     let envelope = Envelope {
         sender: who.sender.clone(),
@@ -311,22 +319,25 @@ pub fn keeper_of(config: &Config, who: &Who) -> Option<String> {
         client: who.client.as_deref().and_then(|ip| ip.parse().ok()),
         ..Envelope::default()
     };
+
     let message = MessageFacts::new(config, &envelope, None);
     let recipients = each_recipient(&envelope);
+
     let keeps = recipients.iter().find_map(|recipient| {
         config.rule.iter().find(|rule| {
             let holds = matching::of_message(rule, &message, Some(recipient));
             holds == Holds::Yes && !rule.is_of_part() && matches!(rule.action, Action::Keep)
         })
     });
+
     let users = &config.users;
     let chose = users.opt_in.is_some() || users.opt_out.is_some();
     let label = keeps.map(|rule| rule.label.clone());
     label.or_else(|| chose.then(|| "users".to_owned()))
 }
 
-/// Whether the message stays as it is for this recipient by `[users]`: a user chose so, or nobody asked
-/// for more.
+/// Checks whether the message stays as it is for this recipient by `[users]`: a user chose so, or nobody
+/// asked for more.
 fn users_keep(config: &Config, message: &MessageFacts<'_>, recipient: Option<&Person>) -> Holds {
     let not_in = config
         .users
@@ -336,13 +347,13 @@ fn users_keep(config: &Config, message: &MessageFacts<'_>, recipient: Option<&Pe
     opted_out(config, message, recipient).or(not_in)
 }
 
-/// Whether a user's choice keeps the message as it is for this recipient.
+/// Checks whether a user's choice keeps the message as it is for this recipient.
 fn opted_out(config: &Config, message: &MessageFacts<'_>, recipient: Option<&Person>) -> Holds {
     let list = config.users.opt_out.as_ref();
     list.map_or(Holds::No, |list| stands_in(list, message, recipient))
 }
 
-/// Whether one of ours who sends the message, or this recipient, stands in a list.
+/// Checks whether one of ours who sends the message, or this recipient, stands in a list.
 fn stands_in(list: &UserList, message: &MessageFacts<'_>, recipient: Option<&Person>) -> Holds {
     let known = message.known;
     let sent = match message.direction {
@@ -358,18 +369,18 @@ fn stands_in(list: &UserList, message: &MessageFacts<'_>, recipient: Option<&Per
     }))
 }
 
-/// The recipients, each person once; one without a name when there is none.
+/// Returns the recipients, each person once; one without a name when there is none.
 fn each_recipient(envelope: &Envelope) -> Vec<Person> {
     envelope.known.recipients(&envelope.recipients)
 }
 
-/// Whether it matters to a message of at most so many bytes who is meant by its addresses: something
-/// of it may be detached, or it may be refused.
+/// Returns true if it matters to a message of at most `size` bytes who is meant by its addresses:
+/// something of it may be detached, or it may be refused.
 pub(crate) fn asks_people(config: &Config, wish: Option<Wish>, size: Option<u64>) -> bool {
     config.rule.iter().any(Rule::refuses) || (wish.is_none() && may_detach(config, size))
 }
 
-/// Whether something of a message of at most so many bytes may be detached by a rule or the defaults.
+/// Returns true if a rule or the defaults may detach something of a message of at most `size` bytes.
 pub(crate) fn may_detach(config: &Config, size: Option<u64>) -> bool {
     let mut sources = (0..config.rule.len()).map(Source::Rule);
     Source::Default.reaches(config, size)

@@ -1,11 +1,11 @@
-//! Which part is detached, and why. Pure.
+//! The decision which parts are detached, with the reason. Pure.
 //!
 //! A leaf is a candidate when it has a file name, or is an attachment, or is not text; and when it
 //! is not one of the kinds that stay whatever their size (see [`Why`]).
 
 use crate::mime::{Disposition, Head, Scanner, TransferEncoding};
 
-/// Why a part stays or goes.
+/// The reason for which a part stays or goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
     /// Text of the message itself.
@@ -45,7 +45,7 @@ pub enum Why {
     OverMessageThreshold,
 }
 
-/// What a rule says of a leaf before its body is known.
+/// The judgement on a leaf before its body is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Judgement {
     /// It stays.
@@ -56,7 +56,7 @@ pub enum Judgement {
     CandidateUnlessShown,
 }
 
-/// Where a leaf stands.
+/// The place of a leaf.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Place {
     /// Anywhere else, or the message itself.
@@ -72,13 +72,13 @@ pub enum Place {
     AppleDouble,
     /// Anywhere in a multipart of an unknown kind.
     Unknown,
-    /// Behind an `application/pgp-encrypted`: the second half of PGP/MIME. Exchange and mailing lists
-    /// make a `multipart/mixed` of it, and mail programs know it still.
+    /// Behind an `application/pgp-encrypted`: the second half of PGP/MIME. Exchange and mailing
+    /// lists make a `multipart/mixed` of it, and mail programs still recognize it.
     BehindPgp,
 }
 
 impl Why {
-    /// A few words for people.
+    /// Returns a few words for people.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Text => "text of the message",
@@ -102,7 +102,7 @@ impl Why {
     }
 }
 
-/// Whether anything can be detached below a top-level header; if not, why.
+/// Checks that something can be detached below a top-level header; gives the reason if not.
 pub fn may_detach(root: &Head) -> Result<(), Why> {
     if Scanner::enters(root) {
         return Ok(());
@@ -113,7 +113,7 @@ pub fn may_detach(root: &Head) -> Result<(), Why> {
     }
 }
 
-/// What is to become of a leaf.
+/// Judges a leaf by its head and its place.
 pub fn judge(head: &Head, place: Place) -> Judgement {
     match protected(head, place) {
         Some(why) => Judgement::Stays(why),
@@ -124,8 +124,8 @@ pub fn judge(head: &Head, place: Place) -> Judgement {
     }
 }
 
-/// Whether a `cid:` URL can only lead to a leaf, and shows nothing of it, as of the archives that
-/// Apple Mail gives an icon in the text. What is called `application/octet-stream` may be a picture.
+/// Returns true if a `cid:` URL can only lead to a leaf and shows nothing of it, as with the archives to
+/// which Apple Mail gives an icon in the text. An `application/octet-stream` may be a picture.
 fn is_only_linked(head: &Head) -> bool {
     let sub = head.media.sub();
     let is_shown = match head.media.main() {
@@ -137,7 +137,7 @@ fn is_only_linked(head: &Head) -> bool {
     head.disposition == Disposition::Attachment && !is_shown
 }
 
-/// Whether readers show a leaf in line as a text, unless its place says otherwise.
+/// Returns true if readers show a leaf in line as a text, unless its place says otherwise.
 pub fn is_shown_text(head: &Head) -> bool {
     let is_text = head.media.main() == "text" && SHOWN_TEXTS.contains(&head.media.sub());
     is_text && head.disposition == Disposition::Inline
@@ -146,17 +146,17 @@ pub fn is_shown_text(head: &Head) -> bool {
 /// The kinds of text that people write their messages in; the others are data.
 const SHOWN_TEXTS: [&str; 5] = ["plain", "html", "enriched", "richtext", "markdown"];
 
-/// An attachment that goes when the sum is too large: its size, and from which sum on it goes.
+/// The size of an attachment that goes when the sum is too large, and the limit on that sum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Weight {
     /// Decoded bytes.
     pub bytes: u64,
-    /// The rest may come to so many bytes.
+    /// It goes as long as the rest comes to more than this many bytes.
     pub sum_max: u64,
 }
 
-/// Which attachments go so that the rest comes to at most what each of them allows: the largest
-/// first, and of equal ones the first. Gives indices.
+/// Chooses the attachments that go so that the rest comes to at most what each of them allows: the
+/// largest first, and of equal ones the first. Returns indices.
 pub fn largest_over(weights: &[Weight]) -> Vec<usize> {
     let mut rest: u128 = weights.iter().map(|weight| u128::from(weight.bytes)).sum();
     if weights
@@ -165,8 +165,10 @@ pub fn largest_over(weights: &[Weight]) -> Vec<usize> {
     {
         return Vec::new();
     }
+
     let mut order: Vec<usize> = (0..weights.len()).collect();
     order.sort_by_key(|&index| std::cmp::Reverse(weights[index].bytes));
+
     let goes = |&index: &usize| {
         let over = rest > u128::from(weights[index].sum_max);
         if over {
@@ -177,7 +179,7 @@ pub fn largest_over(weights: &[Weight]) -> Vec<usize> {
     order.into_iter().filter(goes).collect()
 }
 
-/// Why a leaf stays whatever its size.
+/// Returns the reason for which a leaf stays whatever its size.
 fn protected(head: &Head, place: Place) -> Option<Why> {
     if head.encoding == TransferEncoding::Unknown {
         return Some(Why::Encoding);
@@ -196,9 +198,8 @@ fn by_type(head: &Head) -> Option<Why> {
         "application" if sub == "ics" => Some(Why::Calendar),
         "application" if is_crypto(sub) || is_crypto_name(head) => Some(Why::Protected),
         "application" if is_tnef(head) => Some(Why::Container),
-        // A message is one attachment. RFC 2046, section 5.2.1, allows it no encoding that would
-        // have to be decoded; of one that has one many readers show nothing, and behind the link it
-        // can be read.
+        // A message is one attachment. RFC 2046, section 5.2.1, allows it no encoding that would have to be
+        // decoded. Many readers show nothing of a message that has one; behind the link it can be read.
         "message" if matches!(sub, "rfc822" | "global") => None,
         "message" => Some(Why::Protected),
         _ => None,
@@ -207,7 +208,7 @@ fn by_type(head: &Head) -> Option<Why> {
 
 fn by_place(head: &Head, place: Place) -> Option<Why> {
     match place {
-        // What says `attachment` and is no text is a file to all readers, not a form of the text.
+        // A part that says `attachment` and is no text is a file to all readers, not a form of the text.
         Place::Alternative
             if head.disposition == Disposition::Inline || head.media.main() == "text" =>
         {
@@ -221,7 +222,7 @@ fn by_place(head: &Head, place: Place) -> Option<Why> {
     }
 }
 
-/// Outlook's `winmail.dat`, by its type or, where that was lost, by its name.
+/// Recognizes Outlook's `winmail.dat` by its type or, where that was lost, by its name.
 fn is_tnef(head: &Head) -> bool {
     let by_name = |name: &str| {
         let name = name.to_ascii_lowercase();
@@ -232,13 +233,13 @@ fn is_tnef(head: &Head) -> bool {
         || head.file_name.as_deref().is_some_and(by_name)
 }
 
-/// S/MIME (RFC 8551) and OpenPGP (RFC 3156) types, and Autocrypt's.
+/// Recognizes the types of S/MIME (RFC 8551) and OpenPGP (RFC 3156), and Autocrypt's.
 fn is_crypto(sub: &str) -> bool {
     let prefixes = ["pkcs7-", "x-pkcs7-", "pgp-"];
     prefixes.iter().any(|prefix| sub.starts_with(prefix)) || sub == "autocrypt-setup"
 }
 
-/// S/MIME parts whose type was lost are known by their names (RFC 8551, section 3.2.1); so are the
+/// Recognizes S/MIME parts whose type was lost by their names (RFC 8551, section 3.2.1), and likewise the
 /// encrypted bodies of OpenPGP's plug-ins for Outlook, and those that Exchange took apart.
 fn is_crypto_name(head: &Head) -> bool {
     let is_crypto = |name: &str| {

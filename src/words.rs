@@ -7,12 +7,13 @@ use crate::config::Language;
 /// A no-break space: between a number and its unit.
 const NBSP: char = '\u{a0}';
 
-/// `9,4 Mo` or `9.4 MB`: decimal units (IEC 80000-13), three digits at most before the unit.
+/// Formats a size, `9,4 Mo` or `9.4 MB`: decimal units (IEC 80000-13), at most three digits before the unit.
 pub(crate) fn size(bytes: u64, language: Language) -> String {
     let (units, comma) = match language {
         Language::Fr => (["ko", "Mo", "Go", "To", "Po", "Eo"], ','),
         Language::En => (["kB", "MB", "GB", "TB", "PB", "EB"], '.'),
     };
+
     if bytes < 1000 {
         let unit = match (language, bytes) {
             (Language::Fr, 0 | 1) => "octet",
@@ -22,9 +23,11 @@ pub(crate) fn size(bytes: u64, language: Language) -> String {
         };
         return format!("{bytes}{NBSP}{unit}");
     }
+
     let (one, unit) = unit(u128::from(bytes));
     let rounded = |parts: u128| (u128::from(bytes) * parts + one / 2) / one;
     let unit = units[unit];
+
     match rounded(10) {
         tenths if tenths < 1000 && tenths % 10 > 0 => {
             format!("{}{comma}{}{NBSP}{unit}", tenths / 10, tenths % 10)
@@ -33,7 +36,7 @@ pub(crate) fn size(bytes: u64, language: Language) -> String {
     }
 }
 
-/// The first unit of which there are, rounded, fewer than 1000: its size and its place.
+/// Returns the first unit of which there are, rounded, fewer than 1000: its size and its index.
 fn unit(bytes: u128) -> (u128, usize) {
     let (mut one, mut unit) = (1000, 0);
     while bytes * 2 >= 1999 * one {
@@ -43,7 +46,7 @@ fn unit(bytes: u128) -> (u128, usize) {
     (one, unit)
 }
 
-/// `22 décembre 2026`, `1er décembre 2026`, `22 December 2026`.
+/// Formats a date: `22 décembre 2026`, `1er décembre 2026`, `22 December 2026`.
 pub(crate) fn date(date: Date, language: Language) -> String {
     let month = month(language, date);
     match (language, date.day()) {
@@ -53,12 +56,12 @@ pub(crate) fn date(date: Date, language: Language) -> String {
     }
 }
 
-/// `décembre 2026`, `December 2026`.
+/// Formats the month of a date: `décembre 2026`, `December 2026`.
 pub(crate) fn month_of_year(date: Date, language: Language) -> String {
     format!("{}{NBSP}{}", month(language, date), date.year())
 }
 
-/// `22 décembre 2026 à 10 h 04`, `22 December 2026 at 10:04`.
+/// Formats a moment: `22 décembre 2026 à 10 h 04`, `22 December 2026 at 10:04`.
 pub(crate) fn moment(at: &Zoned, language: Language) -> String {
     let (hour, minute) = (at.hour(), at.minute());
     let day = date(at.date(), language);
@@ -68,7 +71,7 @@ pub(crate) fn moment(at: &Zoned, language: Language) -> String {
     }
 }
 
-/// `heure de Paris`, `Paris time`; where the zone is not that of a city, `UTC+01:00`.
+/// Names a zone: `heure de Paris`, `Paris time`; where the zone is not that of a city, `UTC+01:00`.
 pub(crate) fn zone(at: &Zoned, language: Language) -> String {
     let Some(city) = at.time_zone().iana_name().and_then(city) else {
         return offset(at);
@@ -83,7 +86,7 @@ pub(crate) fn zone(at: &Zoned, language: Language) -> String {
     }
 }
 
-/// The month of a date, as it stands in the middle of a sentence.
+/// Returns the month of a date, as it stands in the middle of a sentence.
 fn month(language: Language, date: Date) -> &'static str {
     let index = usize::from(date.month().unsigned_abs()).saturating_sub(1);
     match language {
@@ -92,7 +95,7 @@ fn month(language: Language, date: Date) -> &'static str {
     }
 }
 
-/// The city of `Europe/Paris`, `America/Argentina/Buenos_Aires`.
+/// Returns the city of `Europe/Paris`, `America/Argentina/Buenos_Aires`.
 fn city(name: &str) -> Option<String> {
     let (area, _) = name.split_once('/')?;
     let city = name.rsplit('/').next()?;

@@ -1,4 +1,4 @@
-//! What the top-level header says of a message.
+//! The top-level header of a message, as far as rules ask about it.
 
 use encoding_rs::{Encoding, UTF_8};
 
@@ -10,17 +10,17 @@ use crate::{
 /// Bytes of a field that are looked at.
 const VALUE_BYTES_MAX: usize = 8 << 10;
 
-/// What is asked of a header. Texts are in lower case.
+/// The facts of a header that rules ask about. Texts are in lower case.
 #[derive(Debug)]
 pub struct HeaderFacts<'a> {
     fields: &'a [Field],
     /// The identifier of the mailing list (RFC 2919), without its description.
     pub(super) list_id: Option<String>,
-    /// Whether a mailing list sent it (RFC 2919; RFC 2369, section 3.4).
+    /// True if a mailing list sent it (RFC 2919; RFC 2369, section 3.4).
     pub(super) is_list: bool,
     /// The domains that signed it (RFC 6376, section 3.5: `d=`; DKIM2 has the same tag).
     pub(super) signers: Vec<String>,
-    /// Whether a mail server had it before (RFC 5321, section 4.4).
+    /// True if a mail server had it before (RFC 5321, section 4.4).
     pub(super) was_received: bool,
     /// `Precedence: bulk`, `list` or `junk`, or a `List-Unsubscribe` (RFC 2369).
     pub(super) is_bulk: bool,
@@ -41,6 +41,7 @@ impl<'a> HeaderFacts<'a> {
                 .unwrap_or_default()
                 .to_owned()
         };
+
         Self {
             fields,
             is_list: ["list-id", "list-post"]
@@ -62,13 +63,13 @@ impl<'a> HeaderFacts<'a> {
         }
     }
 
-    /// Whether a field of the pattern's name matches it.
+    /// Returns true if a field of the pattern's name matches it.
     pub(super) fn has(&self, pattern: &HeaderPattern) -> bool {
         values(self.fields, &pattern.name).any(|value| pattern.matches(&value))
     }
 }
 
-/// The values of all fields of a name, decoded, unfolded, in lower case.
+/// Returns the values of all fields of a name, decoded, unfolded, in lower case.
 fn values<'a>(fields: &'a [Field], name: &'a str) -> impl Iterator<Item = String> + 'a {
     fields
         .iter()
@@ -76,7 +77,7 @@ fn values<'a>(fields: &'a [Field], name: &'a str) -> impl Iterator<Item = String
         .map(|field| fold(&readable(&field.value)))
 }
 
-/// A value as people read it (RFC 2047); of a long one, the start.
+/// Returns a value as people read it (RFC 2047); of a long one, the start.
 pub(crate) fn readable(value: &[u8]) -> String {
     let value = &value[..value.len().min(VALUE_BYTES_MAX)];
     let decode = |charset: &[u8], bytes: &[u8], out: &mut String| {
@@ -88,7 +89,7 @@ pub(crate) fn readable(value: &[u8]) -> String {
         .to_owned()
 }
 
-/// Whose a signature is; empty where it does not say.
+/// Returns the domain of a signature; empty where it names none.
 fn signer(value: &str) -> String {
     let mut tags = value.split(';').filter_map(|tag| tag.split_once('='));
     let domain = tags.find(|(name, _)| name.trim() == "d");
@@ -96,7 +97,7 @@ fn signer(value: &str) -> String {
     domain.trim_end_matches('.').to_owned()
 }
 
-/// What stands between the angle brackets; all of it without them.
+/// Returns the text between the angle brackets; all of it without them.
 fn list_id(value: &str) -> String {
     let inner = value
         .rsplit_once('<')

@@ -1,4 +1,4 @@
-//! Whether conditions hold, for sure or perhaps.
+//! The conditions of rules, which hold for sure or perhaps.
 
 use std::net::IpAddr;
 
@@ -11,7 +11,7 @@ use crate::{
     filter::{Direction, Envelope},
 };
 
-/// What is known of a condition.
+/// The answer to a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Holds {
     Yes,
@@ -20,7 +20,7 @@ pub(super) enum Holds {
     Unknown,
 }
 
-/// What is known of a message. Texts are in lower case.
+/// The facts about a message. Texts are in lower case.
 #[derive(Debug)]
 pub(super) struct MessageFacts<'a> {
     pub(super) direction: Direction,
@@ -33,20 +33,20 @@ pub(super) struct MessageFacts<'a> {
     lists: Vec<String>,
     list_addresses: &'a AddressPatterns,
     leaves: bool,
-    /// `None` until it was read.
+    /// `None` until it is read.
     header: Option<&'a HeaderFacts<'a>>,
 }
 
-/// What is known of an attachment. Texts are in lower case.
+/// The facts about an attachment. Texts are in lower case.
 #[derive(Clone, Debug)]
 pub struct PartFacts {
     pub(super) name: String,
     pub(super) media_type: String,
     /// The type that its first bytes show; `None` until enough of them came.
     pub content: Option<&'static str>,
-    /// How many decoded bytes came.
+    /// Number of decoded bytes that came.
     pub bytes: u64,
-    /// Whether these are all.
+    /// True if these are all.
     pub is_whole: bool,
 }
 
@@ -59,7 +59,7 @@ impl Holds {
         }
     }
 
-    /// Whether one of two holds.
+    /// Combines two answers: one that holds is enough.
     pub(super) fn or(self, other: Self) -> Self {
         match (self, other) {
             (Self::Yes, _) | (_, Self::Yes) => Self::Yes,
@@ -68,7 +68,7 @@ impl Holds {
         }
     }
 
-    /// Whether all hold.
+    /// Combines answers: all have to hold.
     fn all(conditions: impl Iterator<Item = Self>) -> Self {
         let mut together = Self::Yes;
         for condition in conditions {
@@ -108,7 +108,7 @@ impl<'a> MessageFacts<'a> {
         }
     }
 
-    /// Whether mail of a list came, or mail to one of ours is going to it.
+    /// Checks whether mail of a list came, or mail to one of ours is going to it.
     fn is_of_list(&self, recipient: Option<&Person>) -> Holds {
         let by_header = self.header.map(|header| header.is_list);
         match (by_header, recipient) {
@@ -126,7 +126,7 @@ impl<'a> MessageFacts<'a> {
             .or(self.known.is_list(recipient))
     }
 
-    /// Whether it came from elsewhere and leaves again: by an alias, a redirect, a relay.
+    /// Checks whether it came from elsewhere and leaves again: by an alias, a redirect, a relay.
     fn is_forwarded(&self) -> Holds {
         let came = match self.direction {
             Direction::Incoming => Holds::Yes,
@@ -137,13 +137,13 @@ impl<'a> MessageFacts<'a> {
         };
         match (self.leaves, came) {
             (true, came) => came,
-            // An alias may still be found that leads elsewhere.
+            // An alias that leads elsewhere may still be found.
             (false, Holds::No) => Holds::No,
             (false, _) => self.known.unless_more_comes(false),
         }
     }
 
-    /// Whether a domain signed it that is not the one of the user who sends it here.
+    /// Returns true if a domain signed it that is not the one of the user who sends it here.
     fn is_signed_by_others(&self, header: &HeaderFacts<'_>) -> bool {
         let is_fresh = self.login.is_some() || !header.was_received;
         let ours = self.direction == Direction::Outgoing && is_fresh;
@@ -155,7 +155,8 @@ impl<'a> MessageFacts<'a> {
     }
 }
 
-/// Whether a domain that signs is that of an address, or one above or below it (RFC 7489, section 3.1.1).
+/// Returns true if a signing domain is that of an address, or one above or below it (RFC 7489,
+/// section 3.1.1).
 fn is_aligned(address: &str, signer: &str) -> bool {
     let is_below = |below: &str, above: &str| {
         let rest = below.strip_suffix(above);
@@ -166,7 +167,7 @@ fn is_aligned(address: &str, signer: &str) -> bool {
 }
 
 impl PartFacts {
-    /// Of a part of which only the header came.
+    /// Makes the facts of a part of which only the header came.
     pub fn new(name: &str, media_type: &str) -> Self {
         Self {
             name: fold(name),
@@ -184,7 +185,7 @@ impl PartFacts {
     }
 }
 
-/// Whether what a rule asks of the message holds. `recipient` is `None` as long as it is not known.
+/// Checks whether a rule's conditions on the message hold. `recipient` is `None` as long as it is not known.
 pub(super) fn of_message(
     rule: &Rule,
     message: &MessageFacts<'_>,
@@ -197,7 +198,7 @@ pub(super) fn of_message(
     Holds::all(asked.map(|condition| message_condition(condition, message, recipient)))
 }
 
-/// Whether what a rule asks of the recipient holds.
+/// Returns true if a rule's conditions on the recipient hold.
 pub(super) fn is_for(rule: &Rule, message: &MessageFacts<'_>, recipient: &Person) -> bool {
     rule.conditions.iter().all(|condition| match condition {
         Condition::Recipient(list) => message.known.matches(list, recipient) == Holds::Yes,
@@ -206,7 +207,7 @@ pub(super) fn is_for(rule: &Rule, message: &MessageFacts<'_>, recipient: &Person
     })
 }
 
-/// Whether what a rule asks of an attachment holds.
+/// Checks whether a rule's conditions on an attachment hold.
 pub(super) fn of_part(rule: &Rule, part: &PartFacts) -> Holds {
     let asked = rule
         .conditions
@@ -226,6 +227,7 @@ fn message_condition(
             .header
             .map_or(Holds::Unknown, |header| asked(header).into())
     };
+
     match condition {
         Condition::Direction(directions) => is_among(*directions, message.direction).into(),
         Condition::Login(list) => message

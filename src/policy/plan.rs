@@ -1,4 +1,4 @@
-//! What is left of the rules once the header is known, and the recipients combined.
+//! The rules that are left once the header is known, and the recipients combined.
 
 use std::collections::HashSet;
 
@@ -14,23 +14,23 @@ use crate::{
     filter::Envelope,
 };
 
-/// For each group of recipients whose mail goes by the same rules, who may decide, in order. The
-/// last of each always does.
+/// The sources that may decide, in order, for each group of recipients whose mail goes by the same
+/// rules. The last of each group always decides.
 #[derive(Clone, Debug)]
 pub struct Plan {
     groups: Vec<Vec<Source>>,
     /// The rule that would have refused the message, were it not in dry-run.
     would_refuse: Option<Refusal>,
-    /// To which store the files go, where a rule says so.
+    /// The store of the files, where a rule names one.
     store: Option<StoreKind>,
-    /// Whether somebody chose that the message stays as it is.
+    /// True if somebody chose that the message stays as it is.
     is_chosen: bool,
 }
 
-/// What is to become of an attachment.
+/// The fate of an attachment.
 #[derive(Clone, Debug)]
 pub enum Fate {
-    /// That depends on its further bytes.
+    /// It depends on further bytes.
     Open,
     /// It stays, whatever its size.
     Stays(Source),
@@ -38,18 +38,18 @@ pub enum Fate {
     Goes(Going),
 }
 
-/// When an attachment goes, and for how long.
+/// The conditions under which an attachment goes, and its time.
 #[derive(Clone, Debug)]
 pub struct Going {
-    /// Who decided.
+    /// The one who decided.
     pub source: Source,
-    /// From so many bytes on.
+    /// Number of bytes from which it goes.
     pub threshold: u64,
-    /// Or when the attachments come to more than so many together.
+    /// Number of bytes that the attachments may have together before it goes.
     pub message_threshold: Option<u64>,
-    /// How long it can be fetched.
+    /// Time for which it can be fetched.
     pub retention: Span,
-    /// Whether it is only counted.
+    /// True if it is only counted.
     pub dry_run: bool,
 }
 
@@ -71,10 +71,12 @@ impl Plan {
             store: None,
             is_chosen: wish == Some(Wish::Keep),
         };
+
         let rules = candidates(config, &message);
         let mut deciding = None;
         let mut known = HashSet::new();
         let mut refusals = Vec::new();
+
         for recipient in each_recipient(envelope) {
             let rule = of_message(&rules, &message, &recipient);
             plan.is_chosen |= opted_out(config, &message, Some(&recipient)) == Holds::Yes
@@ -82,6 +84,7 @@ impl Plan {
             refusals.extend(rule.and_then(|index| Refusal::of(config, index)));
             let stores = rule.filter(|index| config.rule[*index].store().is_some());
             deciding = deciding.into_iter().chain(stores).min();
+
             let group = match wish {
                 Some(wish) => vec![Source::Wish(wish)],
                 None => group(config, &message, &rules, &recipient),
@@ -90,13 +93,16 @@ impl Plan {
                 plan.groups.push(group);
             }
         }
+
         plan.store = deciding.and_then(|index| config.rule[index].store());
         let is_trial = |refusal: &Refusal| {
             config.detach.mode == RunMode::DryRun || config.rule[refusal.rule].dry_run
         };
+
         refusals.sort_by_key(|refusal| refusal.rule);
         let (trials, mut refusals): (Vec<_>, Vec<_>) = refusals.into_iter().partition(is_trial);
         plan.would_refuse = trials.into_iter().next();
+
         if refusals.is_empty() {
             Ok(plan)
         } else {
@@ -104,25 +110,24 @@ impl Plan {
         }
     }
 
-    /// The refusal that only was logged and counted.
+    /// Returns the refusal that was only logged and counted.
     pub fn would_refuse(&self) -> Option<&Refusal> {
         self.would_refuse.as_ref()
     }
 
-    /// Whether somebody chose that the message stays as it is: its sender, a user, a rule.
+    /// Returns true if somebody chose that the message stays as it is: its sender, a user, a rule.
     pub fn is_chosen(&self) -> bool {
         self.is_chosen
     }
 
-    /// To which store all files of the message go; `None` for the usual one. Of the rules about the
-    /// message that hold for its recipients, each recipient's first, the one that comes first in
-    /// the file decides.
+    /// Returns the store of all files of the message; `None` for the usual one. Each recipient's first rule
+    /// about the message that holds is asked; of these, the one that comes first in the file decides.
     pub fn store(&self) -> Option<StoreKind> {
         self.store
     }
 
-    /// Who keeps everything as it is; `None` when something may go from a message of at most so
-    /// many bytes.
+    /// Returns the source that keeps everything as it is; `None` when something may go from a
+    /// message of at most `size` bytes.
     pub fn keeper(&self, config: &Config, size: Option<u64>) -> Option<Source> {
         let keeps = |group: &&Vec<Source>| {
             let detaches =
@@ -130,6 +135,7 @@ impl Plan {
             !group.iter().any(|source| detaches(&source))
         };
         let last = |group: &Vec<Source>| group.last().copied().unwrap_or(Source::Default);
+
         let mut keeping = self.groups.iter().filter(keeps);
         let first = keeping.next()?;
         match config.detach.recipients {
@@ -140,7 +146,7 @@ impl Plan {
         }
     }
 
-    /// Whether the first bytes of an attachment may have to be looked at.
+    /// Returns true if the first bytes of an attachment may have to be looked at.
     pub fn asks_content(&self, config: &Config) -> bool {
         let asks = |source: &Source| match source {
             Source::Rule(index) => config.rule[*index]
@@ -152,7 +158,7 @@ impl Plan {
         self.groups.iter().flatten().any(asks)
     }
 
-    /// What is to become of every attachment; `None` when a rule asks something about it.
+    /// Returns the fate of every attachment; `None` when a rule asks something about it.
     pub fn fate_of_all(&self, config: &Config) -> Option<Fate> {
         let asks = |source: &Source| match source {
             Source::Rule(index) => config.rule[*index].is_of_part(),
@@ -162,16 +168,18 @@ impl Plan {
         (!is_asked).then(|| self.decide(config, &PartFacts::new("", "")))
     }
 
-    /// What is to become of an attachment, by what is known of it.
+    /// Returns the fate of an attachment, by the facts known about it.
     pub fn decide(&self, config: &Config, part: &PartFacts) -> Fate {
         let fates: Vec<Fate> = self
             .groups
             .iter()
             .map(|group| decide(config, group, part))
             .collect();
+
         let keep = fates.iter().find(|fate| matches!(fate, Fate::Stays(_)));
         let is_open = fates.iter().any(|fate| matches!(fate, Fate::Open));
         let goings: Vec<&Going> = fates.iter().filter_map(Fate::going).collect();
+
         match (config.detach.recipients, keep) {
             (Recipients::AnyKeep, Some(keep)) => keep.clone(),
             _ if is_open => Fate::Open,
@@ -193,7 +201,7 @@ impl Fate {
 }
 
 impl Source {
-    /// Whether it lets attachments go.
+    /// Returns true if it lets attachments go.
     pub(crate) fn detaches(self, config: &Config) -> bool {
         match self {
             Self::Default | Self::Wish(Wish::Detach) => true,
@@ -216,8 +224,8 @@ impl Candidate<'_> {
     }
 }
 
-/// The rules that hold for some recipient. What they ask of the header is asked once, however many
-/// recipients there are: both are as long as a stranger makes them.
+/// Returns the rules that hold for some recipient. Their conditions on the header are asked once,
+/// however many recipients there are: both are as long as a stranger makes them.
 fn candidates<'a>(config: &'a Config, message: &MessageFacts<'_>) -> Vec<Candidate<'a>> {
     let candidate = |(index, rule)| {
         let holds = matching::of_message(rule, message, None);
@@ -235,7 +243,7 @@ fn candidates<'a>(config: &'a Config, message: &MessageFacts<'_>) -> Vec<Candida
         .collect()
 }
 
-/// The first rule about messages that matches for one recipient.
+/// Returns the first rule about messages that matches for one recipient.
 fn of_message(
     rules: &[Candidate<'_>],
     message: &MessageFacts<'_>,
@@ -247,7 +255,7 @@ fn of_message(
         .map(|it| it.index)
 }
 
-/// Who may decide for one recipient.
+/// Returns the sources that may decide for one recipient.
 fn group(
     config: &Config,
     message: &MessageFacts<'_>,
@@ -257,6 +265,7 @@ fn group(
     if users_keep(config, message, Some(recipient)) == Holds::Yes {
         return vec![Source::Users];
     }
+
     let mut group = Vec::new();
     for candidate in rules.iter().filter(|it| it.holds_for(message, recipient)) {
         group.push(Source::Rule(candidate.index));
@@ -268,7 +277,7 @@ fn group(
     group
 }
 
-/// The first who decides.
+/// Asks the sources in order; the first that decides gives the fate.
 fn decide(config: &Config, group: &[Source], part: &PartFacts) -> Fate {
     for &source in group {
         let holds = match source {
@@ -296,7 +305,8 @@ fn going(config: &Config, source: Source) -> Going {
     }
 }
 
-/// The strictest terms of several recipients, or the mildest; the longest retention in either case.
+/// Combines the terms of several recipients: the strictest, or the mildest; the longest retention
+/// in either case.
 fn together(recipients: Recipients, goings: &[&Going]) -> Option<Going> {
     let keep = recipients == Recipients::AnyKeep;
     let beats = |one: &Going, other: &Going| match (one.dry_run, other.dry_run) {
@@ -306,9 +316,11 @@ fn together(recipients: Recipients, goings: &[&Going]) -> Option<Going> {
         _ if keep => one.threshold > other.threshold,
         _ => one.threshold < other.threshold,
     };
+
     let mut goings = goings.iter();
     let mut best: Going = (*goings.next()?).clone();
     let (mut retention, mut sum) = (best.retention, best.message_threshold);
+
     for going in goings {
         let sums = (
             sum.unwrap_or(u64::MAX),
@@ -327,11 +339,12 @@ fn together(recipients: Recipients, goings: &[&Going]) -> Option<Going> {
             best = (*going).clone();
         }
     }
+
     (best.retention, best.message_threshold) = (retention, sum);
     Some(best)
 }
 
-/// Whether a time is longer, by the calendar of one year.
+/// Returns true if a time is longer, by the calendar of one year.
 fn is_longer(one: &Span, other: &Span) -> bool {
     let length = |span: &Span| {
         span.to_duration(SpanRelativeTo::from(date(2026, 1, 1)))

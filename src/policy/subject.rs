@@ -1,21 +1,21 @@
 //! Tags taken out of a subject, in whatever encoding they stand there.
 //!
 //! A subject is read as people see it: lines unfolded, the words of RFC 2047 decoded, the blanks
-//! between two of them gone. A tag may begin in one word and end in another. What is cut out of a
-//! word has the word written anew in its own charset and encoding; everything else keeps its bytes.
+//! between two of them gone. A tag may begin in one word and end in another. A word that loses some
+//! of its text is written anew in its own charset and encoding; everything else keeps its bytes.
 
 use std::ops::Range;
 
 use encodify::rfc2047::{EncodedWord, WordEncoding};
 use encoding_rs::{Encoding, UTF_8};
 
-/// Bytes of a subject that is looked at.
+/// Number of bytes up to which a subject is looked at.
 const VALUE_BYTES_MAX: usize = 16 << 10;
 
-/// Tags that are taken out of one subject: to find each, all of it is looked at again.
+/// Maximum number of tags taken out of one subject: to find each, all of it is looked at again.
 const TAGS_MAX: usize = 64;
 
-/// Characters of an encoded word (RFC 2047, section 2).
+/// Maximum number of characters of an encoded word (RFC 2047, section 2).
 const WORD_CHARS_MAX: usize = 75;
 
 /// A subject without its tags.
@@ -23,11 +23,11 @@ const WORD_CHARS_MAX: usize = 75;
 pub(super) struct Stripped {
     /// The new value.
     pub(super) value: Vec<u8>,
-    /// Which tags were found, by their indices.
+    /// Indices of the tags that were found.
     pub(super) tags: Vec<usize>,
 }
 
-/// A run of the value that stands or falls, or is written anew.
+/// A run of the value that is kept, left out, or written anew as one.
 #[derive(Debug)]
 struct Piece {
     at: Range<usize>,
@@ -59,6 +59,7 @@ pub(super) fn strip(value: &[u8], tags: &[&str]) -> Option<Stripped> {
     if value.len() > VALUE_BYTES_MAX {
         return None;
     }
+
     let (pieces, signs) = read(value);
     let mut left = signs.clone();
     let mut found = Vec::new();
@@ -66,19 +67,21 @@ pub(super) fn strip(value: &[u8], tags: &[&str]) -> Option<Stripped> {
         .iter()
         .map(|tag| tag.chars().map(lower).collect())
         .collect();
+
     while found.len() < TAGS_MAX
         && let Some((tag, at)) = find(&left, &tags)
     {
         found.push(tag);
         left.drain(with_blanks(&left, at));
     }
+
     (!found.is_empty()).then(|| Stripped {
         value: write(value, &pieces, &signs, &left),
         tags: found,
     })
 }
 
-/// The first tag that stands anywhere.
+/// Returns the first tag that stands anywhere, and its place.
 fn find(signs: &[Sign], tags: &[Vec<char>]) -> Option<(usize, Range<usize>)> {
     let is_here = |tag: &[char], at: usize| {
         let here = signs.get(at..at + tag.len());
@@ -90,7 +93,7 @@ fn find(signs: &[Sign], tags: &[Vec<char>]) -> Option<(usize, Range<usize>)> {
     })
 }
 
-/// The blanks that would be too many without the tag: those behind it, or at the end those before.
+/// Widens a tag by the blanks that would be too many without it: those behind it, or at the end those before.
 fn with_blanks(signs: &[Sign], tag: Range<usize>) -> Range<usize> {
     let is_blank = |at: usize| signs.get(at).is_some_and(|sign| sign.read == ' ');
     let Range { mut start, mut end } = tag;
@@ -113,16 +116,18 @@ fn lower(c: char) -> char {
     }
 }
 
-/// Splits a value into its pieces, and reads them.
+/// Splits a value into its pieces and reads them.
 fn read(value: &[u8]) -> (Vec<Piece>, Vec<Sign>) {
     let (mut pieces, mut signs) = (Vec::new(), Vec::new());
     let mut at = 0;
+
     while at < value.len() {
         let (piece, text) = match word(value, at) {
             Some(word) => word,
             None => raw(value, at),
         };
         at = piece.at.end;
+
         let is_word = matches!(piece.kind, Kind::Word { .. });
         let read = |c: char| Sign {
             read: if c == '\t' { ' ' } else { c },
@@ -130,6 +135,7 @@ fn read(value: &[u8]) -> (Vec<Piece>, Vec<Sign>) {
         };
         signs.extend(text.chars().map(read));
         pieces.push(piece);
+
         if is_word && let Some(gap) = gap(value, at) {
             at = gap.end;
             pieces.push(Piece {
@@ -141,7 +147,7 @@ fn read(value: &[u8]) -> (Vec<Piece>, Vec<Sign>) {
     (pieces, signs)
 }
 
-/// The blanks up to the next encoded word.
+/// Returns the blanks up to the next encoded word.
 fn gap(value: &[u8], start: usize) -> Option<Range<usize>> {
     let blanks = value[start..]
         .iter()
@@ -151,13 +157,14 @@ fn gap(value: &[u8], start: usize) -> Option<Range<usize>> {
     (blanks > 0 && EncodedWord::parse(&value[end..]).is_some()).then_some(start..end)
 }
 
-/// The encoded word at a place. One that ends inside a character is read with those behind it
+/// Reads the encoded word at a place. One that ends inside a character is read with those behind it
 /// (RFC 2047, section 5, forbids that, and it is done).
 fn word(value: &[u8], start: usize) -> Option<(Piece, String)> {
     let (first, len) = EncodedWord::parse(&value[start..])?;
     let charset = Encoding::for_label(first.charset)?;
     let mut bytes = first.decode().ok()?;
     let mut end = start + len;
+
     while charset
         .decode_without_bom_handling_and_without_replacement(&bytes)
         .is_none()
@@ -173,6 +180,7 @@ fn word(value: &[u8], start: usize) -> Option<(Piece, String)> {
         bytes.extend(more);
         end = next + len;
     }
+
     let text = charset.decode_without_bom_handling(&bytes).0.into_owned();
     let kind = Kind::Word {
         label: String::from_utf8_lossy(first.charset).into_owned(),
@@ -187,7 +195,7 @@ fn word(value: &[u8], start: usize) -> Option<(Piece, String)> {
     ))
 }
 
-/// One character. Bytes that are not UTF-8 are read one by one.
+/// Reads one character. Bytes that are not UTF-8 are read one by one.
 fn raw(value: &[u8], start: usize) -> (Piece, String) {
     let rest = &value[start..];
     let fold = rest
@@ -215,15 +223,17 @@ fn character(bytes: &[u8]) -> (usize, char) {
     }
 }
 
-/// Writes what is left. Two encoded words need a blank between them, and only one.
+/// Writes the signs that are left. Two encoded words need a blank between them, and only one.
 fn write(value: &[u8], pieces: &[Piece], before: &[Sign], left: &[Sign]) -> Vec<u8> {
     let mut out = Vec::with_capacity(value.len());
     let (mut before, mut left) = (before, left);
     let mut gap: Option<&[u8]> = None;
     let mut after_word = false;
+
     for (index, piece) in pieces.iter().enumerate() {
         let all = take(&mut before, index);
         let rest = take(&mut left, index);
+
         match &piece.kind {
             Kind::Gap => gap = gap.or(Some(&value[piece.at.clone()])),
             _ if rest.is_empty() && !all.is_empty() => {}
@@ -245,10 +255,11 @@ fn write(value: &[u8], pieces: &[Piece], before: &[Sign], left: &[Sign]) -> Vec<
             }
         }
     }
+
     out
 }
 
-/// The signs of a piece, from the front of what is left of them.
+/// Takes the signs of a piece from the front of those that are left.
 fn take<'a>(signs: &mut &'a [Sign], piece: usize) -> &'a [Sign] {
     let count = signs.iter().take_while(|sign| sign.piece == piece).count();
     let (taken, rest) = signs.split_at(count);
@@ -256,7 +267,7 @@ fn take<'a>(signs: &mut &'a [Sign], piece: usize) -> &'a [Sign] {
     taken
 }
 
-/// Writes text as encoded words, in its charset if that can be written.
+/// Writes text as encoded words, in its charset if text can be written in that.
 fn encode(text: &str, label: &str, encoding: WordEncoding) -> Vec<u8> {
     let charset = Encoding::for_label(label.as_bytes()).unwrap_or(UTF_8);
     let is_writable = charset.output_encoding() == charset && !charset.encode(text).2;
@@ -265,8 +276,10 @@ fn encode(text: &str, label: &str, encoding: WordEncoding) -> Vec<u8> {
     } else {
         (UTF_8, "utf-8")
     };
+
     let mut words: Vec<String> = Vec::new();
     let mut rest = text;
+
     while !rest.is_empty() {
         let fits = |end: &usize| {
             let whole = rest.is_char_boundary(*end);
@@ -280,6 +293,7 @@ fn encode(text: &str, label: &str, encoding: WordEncoding) -> Vec<u8> {
         words.push(encoded(&rest[..end], charset, label, encoding));
         rest = &rest[end..];
     }
+
     words.join("\n ").into_bytes()
 }
 
@@ -297,7 +311,7 @@ fn encoded(text: &str, charset: &'static Encoding, label: &str, encoding: WordEn
     }
 }
 
-/// RFC 2047, section 4.2.
+/// Encodes a byte of a `Q` word (RFC 2047, section 4.2).
 fn q(byte: u8) -> String {
     match byte {
         b' ' => "_".to_owned(),

@@ -6,7 +6,7 @@ use crate::{
     mime::Field,
 };
 
-/// A configuration of so many lines of TOML.
+/// Reads a configuration of these lines of TOML.
 fn config(text: &str) -> Config {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), text).unwrap();
@@ -49,7 +49,7 @@ fn plan(config: &Config, envelope: &Envelope, header: &[(&str, &str)]) -> Result
     Plan::new(config, envelope, &HeaderFacts::read(&fields), None)
 }
 
-/// A PDF in every respect.
+/// Returns a PDF in every respect.
 fn part(bytes: u64) -> PartFacts {
     PartFacts {
         content: Some("application/pdf"),
@@ -59,7 +59,7 @@ fn part(bytes: u64) -> PartFacts {
     }
 }
 
-/// Who keeps a PDF of a megabyte, if anybody.
+/// Returns the keeper of a PDF of a megabyte, if there is one.
 fn kept_by(config: &Config, header: &[(&str, &str)]) -> Option<Source> {
     match plan(config, &envelope(), header)
         .unwrap()
@@ -71,7 +71,7 @@ fn kept_by(config: &Config, header: &[(&str, &str)]) -> Option<Source> {
     }
 }
 
-/// Whether a rule of this one condition keeps it.
+/// Returns true if a rule of this one condition keeps it.
 fn holds(condition: &str) -> bool {
     let config = config(&format!("[[rule]]\n{condition}\naction = 'keep'\n"));
     kept_by(&config, HEADER) == Some(Source::Rule(0))
@@ -502,7 +502,7 @@ fn content_is_open_until_the_first_bytes_came() {
     assert!(matches!(decide(Some("application/zip")), Fate::Goes(_)));
 }
 
-/// What is said at `MAIL` and at `DATA`.
+/// Returns the outlooks at `MAIL` and at `DATA`.
 fn outlooks(config: &Config, envelope: &Envelope) -> (Outlook, Outlook) {
     (
         outlook(config, envelope, Stage::Mail),
@@ -623,7 +623,7 @@ fn a_refusal_is_known_with_the_envelope_if_it_can_be() {
     assert!(plan(&shielded, &envelope(), &[]).is_err());
 }
 
-/// A configuration with a file of users, which is read at once.
+/// Makes a configuration with a file of users, which is read at once.
 fn users(key: &str, lines: &str) -> Config {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), lines).unwrap();

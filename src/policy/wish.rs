@@ -1,6 +1,6 @@
-//! What the sender asks for: by tags in the subject, by addresses among the recipients, by a field.
+//! The sender's requests: by tags in the subject, by addresses among the recipients, by a field.
 //!
-//! What he asked with is taken out of the message, whatever comes of it: it is not for the readers.
+//! The request itself is taken out of the message, whatever comes of it: it is not for the readers.
 
 use super::{is_among, subject};
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
     mime::Field,
 };
 
-/// What the sender asks for.
+/// A request of the sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Wish {
     /// Everything stays.
@@ -18,12 +18,12 @@ pub enum Wish {
     Detach,
 }
 
-/// What was found in a message.
+/// The requests found in a message.
 #[derive(Clone, Debug, Default)]
 pub struct Wishes {
     /// The wish; with both, everything stays.
     pub wish: Option<Wish>,
-    /// How it is taken out of the message.
+    /// The changes that take the requests out of the message.
     pub edits: Edits,
 }
 
@@ -37,13 +37,13 @@ pub struct Edits {
 }
 
 impl Edits {
-    /// Whether there is none.
+    /// Returns true if there is none.
     pub fn is_empty(&self) -> bool {
         self.header.is_empty() && self.recipients.is_empty()
     }
 }
 
-/// Whether mail of this direction can hold a wish.
+/// Returns true if mail of this direction can hold a wish.
 pub(super) fn may_come(config: &Config, direction: Direction) -> bool {
     let sender = &config.sender;
     let can = !sender.keep_tags.is_empty()
@@ -55,16 +55,18 @@ pub(super) fn may_come(config: &Config, direction: Direction) -> bool {
 }
 
 impl Wishes {
-    /// Finds them; the addresses that stand for one are taken out of the envelope. In dry-run
+    /// Finds the wishes; the addresses that stand for one are taken out of the envelope. In dry-run
     /// nothing is taken out of the message.
     pub fn read(config: &Config, envelope: &mut Envelope, header: &[Field]) -> Self {
         let mut found = Self::default();
         if !may_come(config, envelope.direction) {
             return found;
         }
+
         found.read_subject(config, header);
         found.read_field(config, header);
         found.read_recipients(config, envelope);
+
         if config.detach.mode == RunMode::DryRun {
             found.edits = Edits::default();
         }
@@ -89,6 +91,7 @@ impl Wishes {
             .map(|tag| (tag.as_str(), Wish::Detach));
         let tags: Vec<(&str, Wish)> = keep.chain(detach).collect();
         let words: Vec<&str> = tags.iter().map(|(word, _)| *word).collect();
+
         for (index, field) in named(header, "Subject") {
             let Some(stripped) = subject::strip(&field.value, &words) else {
                 continue;
@@ -104,12 +107,14 @@ impl Wishes {
         }
     }
 
-    /// Fields that say something else stay: the mark of a message that was changed has this name.
+    /// Reads the field. Fields that say something else stay: the mark of a message that was changed
+    /// has this name.
     fn read_field(&mut self, config: &Config, header: &[Field]) {
         let name = &config.sender.header;
         if name.is_empty() {
             return;
         }
+
         let mut removals = Vec::new();
         for (index, field) in named(header, name) {
             let wish = match field.value.trim_ascii().to_ascii_lowercase().as_slice() {
@@ -124,7 +129,8 @@ impl Wishes {
                 value: None,
             });
         }
-        // Each removal changes the numbers of those behind it.
+
+        // Each removal changes the numbers of the fields behind it.
         self.edits.header.extend(removals.into_iter().rev());
     }
 
@@ -141,12 +147,14 @@ impl Wishes {
                     .then_some(Wish::Detach)
             }
         };
+
         let is_wish = |recipient: &String| wish(recipient).is_some();
         let (asking, others): (Vec<_>, Vec<_>) =
             envelope.recipients.iter().cloned().partition(is_wish);
         for recipient in &asking {
             wish(recipient).into_iter().for_each(|wish| self.add(wish));
         }
+
         // A message must go to somebody: with no other recipient it goes to the address itself.
         if !others.is_empty() {
             envelope.recipients = others;
@@ -155,7 +163,7 @@ impl Wishes {
     }
 }
 
-/// The fields of a name, counted from 1.
+/// Returns the fields of a name, counted from 1.
 fn named<'a>(header: &'a [Field], name: &'a str) -> impl Iterator<Item = (u32, &'a Field)> {
     let is_named = |field: &&Field| field.name.eq_ignore_ascii_case(name.as_bytes());
     (1..).zip(header.iter().filter(is_named))
