@@ -1,12 +1,12 @@
-//! What was decided of each message, kept for some days: so that an admin can be told why.
+//! The decisions about each message, kept for some days, so that an admin can be told the reasons.
 //!
 //! A ring beside the drop, in a database of its own (`decisions/drop.sqlite3`), bounded in time
-//! (`audit.decisions`) and in number (`audit.decisions_max`). It has what the log must not have, the
-//! addresses of sender and recipients, and no name of any file: those are sealed in the drop.
+//! (`audit.decisions`) and in number (`audit.decisions_max`). It has what the log must not have,
+//! the addresses of sender and recipients, and no name of any file: those are sealed in the drop.
 //!
-//! Mail never waits for it. What was decided is put into a list in memory; a thread writes what has
-//! gathered there, once a second at most, in one transaction and without a sync. A power cut can
-//! cost the last of it, or all; nothing else depends on it. What cannot be written is forgotten.
+//! Mail never waits for it. A decision is put into a list in memory; a thread writes what has gathered there,
+//! once a second at most, in one transaction and without a sync. A power cut can cost the last decisions, or
+//! all; nothing else depends on them. Those that cannot be written are forgotten.
 
 mod store;
 
@@ -27,42 +27,42 @@ use crate::{
     policy,
 };
 
-/// How many decisions may wait for the thread; more are forgotten, and counted.
+/// Maximum number of decisions that wait for the thread; more are forgotten, and counted.
 const WAITING_MAX: usize = 10_000;
 
-/// How long the thread lets decisions gather.
+/// Time for which the thread lets decisions gather.
 const GATHER: Duration = Duration::from_secs(1);
 
-/// So many recipients are named; all are counted.
+/// Maximum number of recipients that are named; all are counted.
 pub const RECIPIENTS_MAX: usize = 20;
 
-/// What was decided of a message.
+/// The decision about a message.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
-    /// When.
+    /// The time of the decision.
     pub time: Timestamp,
-    /// Whose it was.
+    /// The message and its people.
     pub who: Who,
-    /// What became of it: `passed`, `rewritten`, `refused`, `delivered-untouched`, `tempfailed`.
+    /// The outcome: `passed`, `rewritten`, `refused`, `delivered-untouched`, `tempfailed`.
     pub outcome: String,
-    /// Why, as in the log.
+    /// The reason, as in the log.
     pub reason: String,
-    /// Who decided of the whole message: a rule's name, `users`, …
+    /// The one who decided about the whole message: a rule's name, `users`, …
     pub rule: Option<String>,
-    /// The package that holds what was detached.
+    /// The package that holds the detached files.
     pub package: Option<RecordId>,
-    /// What was decided for each part, as far as it was looked at. Without names.
+    /// The decision for each part, as far as the parts were looked at. Without names.
     pub parts: Vec<Part>,
 }
 
-/// Whose a message was.
+/// A message and its people, as far as they are recorded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Who {
     /// Postfix's queue id.
     pub queue_id: String,
-    /// The `Message-ID` with its angle brackets; of messages whose header was not seen it is not known.
+    /// The `Message-ID` with its angle brackets; not known of messages whose header was not seen.
     pub message_id: Option<String>,
-    /// Which way it went: `incoming` or `outgoing`.
+    /// The direction: `incoming` or `outgoing`.
     pub direction: String,
     /// The envelope sender.
     pub sender: String,
@@ -72,13 +72,13 @@ pub struct Who {
     pub client: Option<String>,
     /// The recipients, the first [`RECIPIENTS_MAX`] of them.
     pub recipients: Vec<String>,
-    /// How many there were.
+    /// Number of all recipients.
     pub recipient_count: usize,
-    /// How many bytes the client said that it has.
+    /// Size of the message in bytes, as the client declared it.
     pub bytes: Option<u64>,
 }
 
-/// What was decided for a part.
+/// The decision for a part.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct Part {
     /// Its place, as `2.1`.
@@ -89,13 +89,14 @@ pub struct Part {
     pub bytes: u64,
     /// `detached`, `would go` or `kept`.
     pub fate: String,
-    /// Who decided.
+    /// The one who decided.
     pub rule: Option<String>,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
-/// Where sessions put what was decided. Cheap to clone; what waits is written when the last is dropped.
+/// A handle by which sessions record decisions. Cheap to clone; waiting decisions are written when
+/// the last clone is dropped.
 #[derive(Clone, Debug)]
 pub struct Decisions(Arc<Writer>);
 
@@ -103,7 +104,7 @@ pub struct Decisions(Arc<Writer>);
 struct Writer {
     shared: Arc<Shared>,
     thread: Mutex<Option<thread::JoinHandle<()>>>,
-    /// Whether the addresses of clients are recorded.
+    /// True if the addresses of clients are recorded.
     addresses: bool,
 }
 
@@ -113,7 +114,7 @@ struct Shared {
     changed: Condvar,
 }
 
-/// A decision, and the configuration that it fell by.
+/// A decision, and the configuration by which it fell.
 type Made = (Decision, Option<Arc<Config>>);
 
 #[derive(Debug, Default)]
@@ -124,7 +125,7 @@ struct Waiting {
 }
 
 impl Who {
-    /// What is kept of an envelope.
+    /// Takes the facts of an envelope that are kept.
     pub fn new(envelope: &Envelope, direction: &str, message_id: Option<String>) -> Self {
         let named = envelope.recipients.iter().take(RECIPIENTS_MAX);
         Self {
@@ -161,7 +162,7 @@ impl From<&PartDecision> for Part {
     }
 }
 
-/// Where the ring of a drop is.
+/// Returns the path of a drop's ring.
 pub fn file(drop: &Path) -> PathBuf {
     drop.join("decisions").join("drop.sqlite3")
 }
@@ -185,8 +186,8 @@ impl Decisions {
         })))
     }
 
-    /// Keeps a decision. With the configuration that it fell by, the rule that kept a message unseen is
-    /// found out later, by the thread.
+    /// Keeps a decision. With the configuration by which it fell, the thread finds out later which
+    /// rule kept a message unseen.
     pub fn keep(&self, mut decision: Decision, config: Option<Arc<Config>>) {
         if !self.0.addresses {
             decision.who.client = None;
@@ -224,18 +225,21 @@ fn lock(shared: &Shared) -> std::sync::MutexGuard<'_, Waiting> {
         .unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What the thread does: waits for the first decision, lets others gather, writes them.
+/// Runs the thread: waits for the first decision, lets others gather, writes them.
 fn write(shared: &Shared, mut ring: Ring, bounds: (Span, usize)) {
     let mut complained = false;
+
     if ring.exists() {
-        // What is too old is forgotten though no mail comes; what fails will fail again.
+        // Old decisions are forgotten even if no mail comes; an error here will come again.
         let _ = ring.write(&[], bounds, Timestamp::now());
     }
+
     loop {
         let (decisions, forgotten, ended) = gathered(shared);
         if decisions.is_empty() && ended {
             return;
         }
+
         let written = ring.write(&with_rules(decisions), bounds, Timestamp::now());
         if let Err(error) = &written
             && !complained
@@ -245,6 +249,7 @@ fn write(shared: &Shared, mut ring: Ring, bounds: (Span, usize)) {
         if forgotten > 0 {
             tracing::warn!(forgotten, "decisions came faster than they can be kept");
         }
+
         complained = written.is_err();
         if ended {
             return;
@@ -252,19 +257,21 @@ fn write(shared: &Shared, mut ring: Ring, bounds: (Span, usize)) {
     }
 }
 
-/// What gathered, how many were forgotten, and whether this is the end.
+/// Returns the decisions that gathered, the number of forgotten ones, and true if this is the end.
 fn gathered(shared: &Shared) -> (Vec<Made>, u64, bool) {
     let guard = |error: PoisonError<_>| error.into_inner();
     let waiting = lock(shared);
     let is_idle = |waiting: &mut Waiting| waiting.decisions.is_empty() && !waiting.ended;
     let waiting = shared.changed.wait_while(waiting, is_idle);
     let waiting = waiting.unwrap_or_else(guard);
+
     let goes_on = |waiting: &mut Waiting| !waiting.ended;
     let gathering = shared.changed.wait_timeout_while(waiting, GATHER, goes_on);
     let mut waiting = match gathering {
         Ok((waiting, _)) => waiting,
         Err(error) => error.into_inner().0,
     };
+
     let forgotten = std::mem::take(&mut waiting.forgotten);
     (
         std::mem::take(&mut waiting.decisions),
@@ -273,7 +280,7 @@ fn gathered(shared: &Shared) -> (Vec<Made>, u64, bool) {
     )
 }
 
-/// Finds out which rule kept what was kept unseen.
+/// Finds out which rule kept the messages that were kept unseen.
 fn with_rules(decisions: Vec<Made>) -> Vec<Decision> {
     let rule = |(mut decision, config): Made| {
         if decision.rule.is_none()

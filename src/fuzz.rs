@@ -1,4 +1,4 @@
-//! What must hold whatever comes in: one property for each target in `fuzz/`. Not part of the API.
+//! Properties that must hold whatever comes in: one for each target in `fuzz/`. Not part of the API.
 //!
 //! A property panics where it does not hold. Each takes its choices from the first bytes of its
 //! input, in a form that seeds can be written in by hand. The seeds in `fuzz/corpus/` are run by
@@ -35,14 +35,14 @@ fn line<'a>(input: &mut &'a [u8]) -> &'a [u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
-/// A directory for a drop. Where files live in memory, a sync costs nothing.
+/// Makes a directory for a drop. Where files live in memory, a sync costs nothing.
 fn home() -> TempDir {
     TempDir::new_in("/dev/shm")
         .or_else(|_| TempDir::new())
         .expect("a directory is made")
 }
 
-/// A drop with the defaults, and a thread on which to ask it.
+/// Opens a drop with the defaults, and makes a thread on which to ask it.
 fn drop_in(home: &TempDir) -> (Drop, Runtime) {
     let mut config = Config::default().drop;
     config.directory = home.path().join("drop");
@@ -53,12 +53,12 @@ fn drop_in(home: &TempDir) -> (Drop, Runtime) {
     )
 }
 
-/// One of several values.
+/// Returns one of several values.
 fn choice<T: Copy>(values: &[T], byte: u8) -> T {
     values[usize::from(byte) % values.len()]
 }
 
-/// The bytes in pieces: mostly short, some longer, as a seed has it.
+/// Cuts bytes into pieces, mostly short, some longer, as the seed has it.
 fn cut(bytes: &[u8], seed: u8) -> Vec<&[u8]> {
     // A linear congruential generator (Knuth, MMIX); its high bits are used.
     let mut state = u64::from(seed);
@@ -140,7 +140,7 @@ mod tests {
         replay("session", session);
     }
 
-    /// Bodies made of what matters to a scanner, in any order.
+    /// Bodies made of everything that matters to a scanner, in any order.
     fn body() -> impl Strategy<Value = Vec<u8>> {
         let piece = prop::sample::select(PIECES).prop_map(|piece| piece.as_bytes().to_vec());
         let noise = prop::collection::vec(any::<u8>(), 0..4);

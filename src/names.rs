@@ -178,8 +178,8 @@ const CONTAINERS: [&str; 6] = [
 const UNKNOWN_BYTES_MAX: usize = 8;
 
 /// Returns true if a name ends in a known extension. Among texts, whose kinds nobody counts, and
-/// where a `vague` type cannot speak against it, one that looks like an extension will do. `.001`
-/// is one of a split archive.
+/// where the type `is_vague`, an ending that looks like an extension is enough: `.001` is one of a
+/// split archive.
 fn has_extension(name: &str, media_type: &str, is_vague: bool) -> bool {
     let name = clean(name);
     let Some((stem, extension)) = name.rsplit_once('.') else {

@@ -1,4 +1,4 @@
-//! The decision which parts are detached, with the reason. Pure.
+//! Decides which parts are detached, and for which reason. Pure.
 //!
 //! A leaf is a candidate when it has a file name, or is an attachment, or is not text; and when it
 //! is not one of the kinds that stay whatever their size (see [`Why`]).

@@ -1,4 +1,4 @@
-//! What was kept out of mailboxes, added up by month, direction and domain.
+//! Bytes kept out of mailboxes, added up by month, direction and domain.
 //!
 //! Counted in the transaction that makes a package visible (`drop/records.rs`), so that it is neither
 //! lost nor counted twice when a process is killed, and kept in rows of its own, which outlive the
@@ -8,8 +8,8 @@
 //! No row holds anything of a person: a domain of our own side, the sender's of outgoing mail and the
 //! recipients' of incoming mail, and sums. A domain can be a person's own, so those with fewer than
 //! [`DOMAIN_MESSAGES_MIN`] messages in a month and direction are added to the others: in every report at
-//! once, and in the database when the month after is over. A message to several domains counts as one
-//! of the domain with the most recipients; its recipients and what was spared count to each domain.
+//! once, and in the database when the month after is over. A message to several domains counts as one of the
+//! domain with the most recipients; its recipients and the spared bytes count to each domain.
 
 mod domains;
 mod html;
@@ -28,10 +28,10 @@ pub use self::{
 };
 use crate::{drop::Origin, filter::Direction};
 
-/// A domain with fewer messages in a month and direction is not named.
+/// Number of messages in a month and direction below which a domain is not named.
 pub const DOMAIN_MESSAGES_MIN: u64 = 10;
 
-/// What is added up.
+/// The sums of messages that lost files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sums {
     /// Messages that lost files.
@@ -49,29 +49,29 @@ pub struct Sums {
 /// The sums of a month, a direction and a domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// When the packages were deposited, in UTC.
+    /// The month in which the packages were deposited, in UTC.
     pub month: Month,
-    /// Which way the messages went.
+    /// The direction of the messages.
     pub direction: Direction,
-    /// Of our own side; empty for those that are not named.
+    /// A domain of our own side; empty for those that are not named.
     pub domain: String,
-    /// What is added up.
+    /// The sums.
     pub sums: Sums,
 }
 
-/// What a report has a line for.
+/// The column by which a report is grouped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
-    /// Each month.
+    /// A line for each month.
     Month,
-    /// Each direction.
+    /// A line for each direction.
     Direction,
-    /// Each domain that is named, and the others.
+    /// A line for each domain that is named, and one for the others.
     Domain,
 }
 
 impl Sums {
-    /// Adds others to these.
+    /// Adds other sums to these.
     pub fn add(&mut self, other: &Self) {
         self.messages = self.messages.saturating_add(other.messages);
         self.files = self.files.saturating_add(other.files);
@@ -81,7 +81,7 @@ impl Sums {
     }
 }
 
-/// The rows that a package adds to. A message without recipients was kept out of no mailbox.
+/// Returns the rows that a package adds to. A message without recipients was kept out of no mailbox.
 pub(crate) fn rows_of(
     origin: &Origin,
     created: jiff::Timestamp,
@@ -99,8 +99,10 @@ pub(crate) fn rows_of(
             ..Sums::default()
         },
     };
+
     let mut rows: Vec<_> = shares(origin).into_iter().map(row).collect();
-    // Of several, the first: the order of the message says nothing, that of the alphabet is stable.
+
+    // Of several, the first counts: the order of the message says nothing, that of the alphabet is stable.
     let most = rows.iter().map(|row| row.sums.recipients).max();
     if let Some(main) = rows
         .iter_mut()
@@ -111,7 +113,7 @@ pub(crate) fn rows_of(
     rows
 }
 
-/// How many recipients count to each domain of our own side.
+/// Returns the number of recipients that count to each domain of our own side.
 fn shares(origin: &Origin) -> BTreeMap<String, u32> {
     let mut shares = match origin.direction {
         Direction::Outgoing => BTreeMap::new(),
@@ -128,7 +130,7 @@ fn shares(origin: &Origin) -> BTreeMap<String, u32> {
     shares
 }
 
-/// The rows as they may be shown: domains with too few messages are among the others.
+/// Returns the rows as they may be shown: domains with too few messages are among the others.
 pub fn fold(rows: &[Row]) -> Vec<Row> {
     let mut folded = BTreeMap::<_, Sums>::new();
     for row in rows {
@@ -150,8 +152,8 @@ pub fn fold(rows: &[Row]) -> Vec<Row> {
     folded.into_iter().map(row).collect()
 }
 
-/// Folded rows added up by one of their columns, under the words that `label` gives: months in their
-/// order, the rest with what spared most first and the unnamed domains last.
+/// Adds folded rows up by one of their columns, under the words that `label` gives: months in their
+/// order, the rest with the most spared first and the unnamed domains last.
 pub fn group(rows: &[Row], by: By, label: impl Fn(&Row) -> String) -> Vec<(String, Sums)> {
     let mut groups = BTreeMap::<(String, String), Sums>::new();
     for row in rows {
@@ -165,17 +167,19 @@ pub fn group(rows: &[Row], by: By, label: impl Fn(&Row) -> String) -> Vec<(Strin
             .or_default()
             .add(&row.sums);
     }
+
     let mut groups: Vec<_> = groups.into_iter().collect();
     if by != By::Month {
         groups.sort_by(|((a, _), x), ((b, _), y)| a.cmp(b).then(y.spared.cmp(&x.spared)));
     }
+
     groups
         .into_iter()
         .map(|((_, label), sums)| (label, sums))
         .collect()
 }
 
-/// All of them together.
+/// Adds all rows up.
 pub fn total(rows: &[Row]) -> Sums {
     let mut total = Sums::default();
     rows.iter().for_each(|row| total.add(&row.sums));

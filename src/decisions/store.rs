@@ -14,7 +14,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Row, Transaction, params};
 use super::{Decision, Part, Who};
 use crate::drop::RecordId;
 
-/// How long it waits for a reader, or another daemon that writes.
+/// Time to wait for a reader, or for another daemon that writes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Marks a database that has [`SCHEMA`].
@@ -46,7 +46,7 @@ const SCHEMA: &str = "
     CREATE INDEX decision_by_time ON decision (time);
 ";
 
-/// Decisions that an answer has at most, the last ones.
+/// Maximum number of decisions in an answer, the last ones.
 const ANSWER_MAX: i64 = 100;
 
 /// The ring's database, opened when there is something to write.
@@ -56,7 +56,7 @@ pub struct Ring {
     connection: Option<Connection>,
 }
 
-/// What is asked of the ring.
+/// A question to the ring.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Question {
     /// The message with this queue id.
@@ -72,7 +72,7 @@ pub enum Question {
 /// The ring cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum RingError {
-    /// What the system said.
+    /// The file system failed.
     #[error("could not make \"{}\": {source}", path.display())]
     Io {
         /// The database.
@@ -80,7 +80,7 @@ pub enum RingError {
         /// The error.
         source: io::Error,
     },
-    /// What SQLite said.
+    /// SQLite failed.
     #[error("could not use database \"{}\": {source}", path.display())]
     Database {
         /// The database.
@@ -91,7 +91,7 @@ pub enum RingError {
 }
 
 impl Ring {
-    /// The ring in this file. Nothing is opened.
+    /// Makes the ring of this file. Nothing is opened.
     pub fn new(path: PathBuf) -> Self {
         Self {
             path,
@@ -99,16 +99,16 @@ impl Ring {
         }
     }
 
-    /// Whether there is one.
+    /// Returns true if there is one.
     pub fn exists(&self) -> bool {
         self.path.exists()
     }
 
-    /// Adds decisions, and forgets those that are older or more than the bounds say. A database that is
-    /// damaged, as a power cut may leave it, is begun anew.
+    /// Adds decisions, and forgets those that are older or more than the bounds allow. A damaged
+    /// database, as a power cut may leave it, is begun anew.
     ///
     /// # Errors
-    /// They are not kept then.
+    /// The ring could not be written; the decisions are not kept.
     pub fn write(
         &mut self,
         decisions: &[Decision],
@@ -151,10 +151,10 @@ impl Ring {
         transaction.commit().map_err(failed)
     }
 
-    /// The decisions that a question is about, oldest first. None when there is no ring.
+    /// Returns the decisions that a question is about, oldest first; none when there is no ring.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// The ring cannot be read.
     pub fn find(&self, question: &Question) -> Result<Vec<Decision>, RingError> {
         if !self.path.exists() {
             return Ok(Vec::new());
@@ -184,6 +184,7 @@ fn open(path: &Path) -> Result<Connection, RingError> {
             return Err(RingError::Io { path, source });
         }
     }
+
     let made = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -198,6 +199,7 @@ fn open(path: &Path) -> Result<Connection, RingError> {
         }
         _ => {}
     }
+
     let connect = || {
         let connection = Connection::open(path)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
@@ -210,6 +212,7 @@ fn open(path: &Path) -> Result<Connection, RingError> {
         }
         Ok(connection)
     };
+
     connect().map_err(|source| RingError::Database {
         path: path.to_owned(),
         source,
@@ -223,12 +226,14 @@ fn is_damaged(error: &rusqlite::Error) -> bool {
     )
 }
 
+/// Adds decisions.
 fn insert(transaction: &Transaction<'_>, decisions: &[Decision]) -> rusqlite::Result<()> {
     let mut insert = transaction.prepare_cached(
         "INSERT INTO decision (time, queue_id, message_id, direction, sender, login, client, recipients,
                                recipient_count, bytes, outcome, reason, rule, package, parts)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
     )?;
+
     for decision in decisions {
         let who = &decision.who;
         insert.execute(params![
@@ -250,10 +255,12 @@ fn insert(transaction: &Transaction<'_>, decisions: &[Decision]) -> rusqlite::Re
             json(&decision.parts)?,
         ])?;
     }
+
     Ok(())
 }
 
-/// Numbers rise by one each, so that the last so many are told by their numbers.
+/// Forgets decisions older than `before`, and all but the last `count_max`. Numbers rise by one
+/// each, so that the last ones are told by their numbers.
 fn forget(
     transaction: &Transaction<'_>,
     before: Timestamp,
@@ -270,37 +277,44 @@ fn forget(
     Ok(())
 }
 
+/// Answers a question. The database is opened for reading alone.
 fn find(path: &Path, question: &Question) -> rusqlite::Result<Vec<Decision>> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "query_only", true)?;
+
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if version != VERSION {
         return Ok(Vec::new());
     }
+
     let (column, value) = match question {
         Question::QueueId(id) => ("queue_id", rusqlite::types::Value::from(id.clone())),
         Question::MessageId(id) => ("message_id", id.clone().into()),
         Question::Package(id) => ("package", id.bytes().to_vec().into()),
         Question::Unnamed(sender, ..) => ("queue_id = '' AND sender", sender.clone().into()),
     };
+
     let sql = format!(
         "SELECT time, queue_id, message_id, direction, sender, login, client, recipients, recipient_count,
                 bytes, outcome, reason, rule, package, parts
          FROM decision WHERE {column} = ?1 ORDER BY number DESC LIMIT {ANSWER_MAX}"
     );
+
     let mut query = connection.prepare(&sql)?;
     let mut found = query
         .query_map([value], decision)?
         .collect::<rusqlite::Result<Vec<_>>>()?;
     found.reverse();
+
     if let Question::Unnamed(_, from, until) = question {
         found.retain(|decision| (*from..=*until).contains(&decision.time));
     }
     Ok(found)
 }
 
+/// Reads a row.
 fn decision(row: &Row<'_>) -> rusqlite::Result<Decision> {
     let time: i64 = row.get(0)?;
     let recipients: String = row.get(7)?;
@@ -308,6 +322,7 @@ fn decision(row: &Row<'_>) -> rusqlite::Result<Decision> {
     let bytes: Option<i64> = row.get(9)?;
     let package: Option<[u8; 16]> = row.get(13)?;
     let parts: String = row.get(14)?;
+
     Ok(Decision {
         time: Timestamp::from_millisecond(time).unwrap_or(Timestamp::MIN),
         who: Who {

@@ -3,7 +3,7 @@
 use super::{byte, choice, cut, reference};
 use crate::mime::{DecodeError, Decoder, TransferEncoding};
 
-/// A byte for the encoding, a byte that says how to cut, the text.
+/// Checks an input: a byte for the encoding, a byte for the cuts, the text.
 pub fn decode(input: &[u8]) {
     let mut text = input;
     let encodings = [
@@ -13,11 +13,13 @@ pub fn decode(input: &[u8]) {
     ];
     let encoding = choice(&encodings, byte(&mut text));
     let seed = byte(&mut text);
+
     let whole = decoded(encoding, &[text]);
     let single: Vec<&[u8]> = text.chunks(1).collect();
     for chunks in [cut(text, seed), single] {
         assert_eq!(decoded(encoding, &chunks), whole, "{chunks:?}");
     }
+
     match encoding {
         TransferEncoding::Base64 => assert_eq!(whole.ok(), reference::base64(text)),
         TransferEncoding::QuotedPrintable => check_quoted_printable(text, whole),
@@ -35,14 +37,15 @@ fn decoded(encoding: TransferEncoding, chunks: &[&[u8]]) -> Result<Vec<u8>, Deco
     Ok(out)
 }
 
-/// What is taken decodes as the RFC says; refused is what it does not allow, or blanks and a soft
-/// break at the very end that readers differ about.
+/// Checks that accepted text decodes as the RFC says, and that refused text has something that the
+/// RFC does not allow, or blanks or a soft break at the very end that readers differ about.
 fn check_quoted_printable(text: &[u8], decoded: Result<Vec<u8>, DecodeError>) {
     let expected = reference::quoted_printable(text);
     if decoded.is_ok() {
         assert_eq!(decoded.ok(), expected);
         return;
     }
+
     let lines = text.split_inclusive(|&b| b == b'\n');
     let ends_in_blank = |line: &[u8]| {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
@@ -52,6 +55,7 @@ fn check_quoted_printable(text: &[u8], decoded: Result<Vec<u8>, DecodeError>) {
         Some(line) => line.ends_with(b" ") || line.ends_with(b"\t") || line.ends_with(b"\r"),
         None => ends_in_blank(line),
     };
+
     let is_blank = |b: &u8| matches!(b, b' ' | b'\t' | b'\r');
     let many_blanks = text.split(|b| !is_blank(b)).any(|run| run.len() > 1024);
     let soft_end = text.ends_with(b"=");

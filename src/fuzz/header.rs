@@ -6,31 +6,35 @@ use crate::{
     names,
 };
 
-/// How many fields of a block are read as structured ones: with all of them, most of the time would go
-/// into fields that are like each other.
+/// Maximum number of fields of a block that are read as structured ones: with all of them, most of
+/// the time would go into fields that are like each other.
 const FIELDS_MAX: usize = 8;
 
-/// How much of the input is taken for a name as it is.
+/// Number of bytes of the input that are taken for a name as they are.
 const RAW_BYTES_MAX: usize = 96;
 
-/// A byte for the media type where none is declared, and a header block.
+/// Checks an input: a byte for the media type where none is declared, and a header block.
 pub fn header(input: &[u8]) {
     let mut block = input;
     let defaults = [("text", "plain"), ("message", "rfc822")];
     let (main, sub) = choice(&defaults, byte(&mut block));
+
     check_field(block);
     check_names(&[String::from_utf8_lossy(&block[..block.len().min(RAW_BYTES_MAX)]).into_owned()]);
+
     let Ok(fields) = head::split(block) else {
         return;
     };
     assert_eq!(head::split(&joined(&fields)).as_deref(), Ok(&*fields));
     assert_eq!(head::check(&fields), Ok(()));
+
     let described = |field: &&Field| field.name.get(7) == Some(&b'-');
     fields
         .iter()
         .filter(described)
         .take(FIELDS_MAX)
         .for_each(|field| check_field(&field.value));
+
     let read = Head::read(&fields, MediaType::new(main, sub));
     let at_once = Head::parse(block, MediaType::new(main, sub));
     assert_eq!(format!("{at_once:?}"), format!("{read:?}"));
@@ -48,7 +52,7 @@ fn joined(fields: &[Field]) -> Vec<u8> {
     block
 }
 
-/// Any bytes read as a structured field, with the names in it.
+/// Checks any bytes read as a structured field, with the names in it.
 fn check_field(value: &[u8]) {
     let field = Structured::parse(value);
     assert!(field.parameters.len() <= 256);
@@ -98,7 +102,7 @@ fn check_names(found: &[String]) {
     }
 }
 
-/// No path, no second line, nothing that changes the direction of what follows.
+/// Checks that a name has no path, no second line, and nothing that changes the direction of what follows.
 fn check_harmless(name: &str) {
     let is_bidi = |c: char| {
         matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}'

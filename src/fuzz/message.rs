@@ -17,7 +17,7 @@ use crate::{
     store::Store,
 };
 
-/// After so many messages the drop is made anew: what it holds is bounded.
+/// Number of messages after which the drop is made anew: its content is bounded.
 const MESSAGES_MAX: u32 = 1000;
 
 thread_local! {
@@ -32,8 +32,9 @@ struct Lab {
     _home: TempDir,
 }
 
-/// What becomes of a message, in a form that can be compared though each link is another: why it goes
-/// out as it came, or the header edits, the decoded leaves, and what is kept of the sender's.
+/// The outcome for a message, in a form that can be compared though each link is another: the
+/// reason for which it goes out as it came, or the header edits, the decoded leaves, and the
+/// sender's bytes that are kept.
 type Outcome = Result<(Vec<HeaderEdit>, Vec<BString>, BString), Reason>;
 
 /// Bytes that show as text.
@@ -61,7 +62,7 @@ struct Part {
     decoded: Option<Vec<u8>>,
 }
 
-/// A byte for the threshold, one for the notice, one that says how to cut; a message.
+/// Checks an input: a byte for the threshold, one for the notice, one for the cuts; a message.
 pub fn message(input: &[u8]) {
     let mut message = input;
     let config = config(byte(&mut message), byte(&mut message));
@@ -69,6 +70,7 @@ pub fn message(input: &[u8]) {
     let Some(mail) = Mail::read(message) else {
         return;
     };
+
     in_lab(async |drop| {
         let store = Store::embedded(drop.clone(), &config.web.public_url);
         let filter = Filter::new(Arc::new(config), store);
@@ -87,8 +89,10 @@ fn config(detach: u8, notice: u8) -> Config {
         (100, Some(150)),
     ];
     (config.detach.threshold, config.detach.message_threshold) = choice(&thresholds, detach);
+
     let positions = [Position::BeforeQuote, Position::Start, Position::End];
     config.notice.position = choice(&positions, notice);
+
     let languages = [
         NoticeLanguage::One(Language::Fr),
         NoticeLanguage::One(Language::En),
@@ -100,35 +104,40 @@ fn config(detach: u8, notice: u8) -> Config {
     config
 }
 
-/// What the filter makes of a message does not depend on how its bytes come, and holds what it
-/// promises; and the filter has nothing more to do with it.
+/// Checks that the outcome for a message does not depend on how its bytes come, that the filter
+/// keeps its promises, and that it has nothing more to do with a rewritten message.
 async fn check(filter: &Filter, drop: &Drop, mail: Mail, seed: u8) {
     let pieces = cut(&mail.body, seed);
     let other = match seed % 4 {
         0 => mail.body.chunks(1).collect(),
         _ => vec![&*mail.body],
     };
+
     let expected = mail.outcome(filter, &other).await;
     assert_eq!(mail.outcome(filter, &pieces).await, expected);
+
     let Ok(mut rewritten) = mail.filtered(filter, &pieces).await else {
         return;
     };
+
     let files = files(drop, &rewritten).await;
     assert_eq!(rewritten.detached, files.len());
     let bytes: u64 = files.iter().map(|file| file.size).sum();
     assert_eq!(rewritten.detached_bytes, bytes);
     mail.check_files(&files);
+
     let (_, body) = mail.check_body(&mut rewritten).await;
     let link = rewritten.link.as_bytes();
     let mut after = Mail { body, ..mail };
     after.edit(&rewritten.header_edits);
     assert!(after.parts().iter().any(|part| part.shows(link)));
+
     let again = after.filtered(filter, &cut(&after.body, seed)).await;
     assert!(again.is_err(), "detached twice");
 }
 
-/// The same message comes out whole, byte by byte, and cut in two at every place. It takes long:
-/// for tests.
+/// Checks that the same message comes out whole, byte by byte, and cut in two at every place. It
+/// takes long: for tests.
 #[cfg(test)]
 pub(super) fn everywhere(input: &[u8]) {
     let mut message = input;
@@ -140,10 +149,12 @@ pub(super) fn everywhere(input: &[u8]) {
     in_lab(async |drop| {
         let store = Store::embedded(drop, &config.web.public_url);
         let filter = Filter::new(Arc::new(config), store);
+
         let body = &*mail.body;
         let whole = mail.outcome(&filter, &[body]).await;
         let single: Vec<&[u8]> = body.chunks(1).collect();
         assert_eq!(mail.outcome(&filter, &single).await, whole);
+
         for at in 1..body.len() {
             let halves = [&body[..at], &body[at..]];
             assert_eq!(mail.outcome(&filter, &halves).await, whole, "cut at {at}");
@@ -204,7 +215,7 @@ impl Mail {
         })
     }
 
-    /// What comes out of the message in these pieces.
+    /// Returns the outcome for the message in these pieces.
     async fn outcome(&self, filter: &Filter, pieces: &[&[u8]]) -> Outcome {
         let mut rewritten = self.filtered(filter, pieces).await?;
         let (kept, body) = self.check_body(&mut rewritten).await;
@@ -219,7 +230,7 @@ impl Mail {
         Ok((rewritten.header_edits, leaves, BString(kept)))
     }
 
-    /// The message through the filter, or why it goes out as it came.
+    /// Sends the message through the filter; gives the reason if it goes out as it came.
     async fn filtered(&self, filter: &Filter, pieces: &[&[u8]]) -> Result<Rewritten, Reason> {
         let envelope = Envelope {
             queue_id: "4abCDe12".into(),
@@ -229,14 +240,17 @@ impl Mail {
             login: None,
             ..Envelope::default()
         };
+
         let mut message = match filter.begin(envelope, &self.fields, self.eol) {
             Start::Scan(message) => message,
             Start::Pass(why) => return Err(why),
             other => panic!("nobody asked for it: {other:?}"),
         };
+
         for chunk in pieces {
             message.push(chunk).await;
         }
+
         match message.end().await {
             Verdict::Pass(Reason::Direction | Reason::Header) => panic!("known before the body"),
             Verdict::Pass(why) => Err(why),
@@ -249,7 +263,7 @@ impl Mail {
         Head::read(&self.fields, MediaType::new("text", "plain")).expect("the header is sound")
     }
 
-    /// The decoded bodies of the leaves that can be decoded; the message must be unambiguous.
+    /// Returns the decoded bodies of the leaves that can be decoded; the message must be unambiguous.
     fn leaves(&self) -> Vec<Vec<u8>> {
         let parts = self.parts().into_iter();
         parts.filter_map(|part| part.decoded).collect()
@@ -262,6 +276,7 @@ impl Mail {
         let (mut encoding, mut leaf) = (root.encoding, Decoder::new(root.encoding));
         let mut is_half_broken = false;
         let (mut decoded, mut raw, mut parts) = (Vec::new(), Vec::new(), Vec::new());
+
         for chunk in [&*self.body, b""] {
             while let Some(event) = scanner.next(chunk) {
                 match event {
@@ -296,10 +311,11 @@ impl Mail {
             }
             scanner.end();
         }
+
         parts
     }
 
-    /// The files of the package are decoded leaves, in the order of the message.
+    /// Checks that the files of the package are decoded leaves, in the order of the message.
     fn check_files(&self, files: &[FileEntry]) {
         let leaves = self.leaves();
         let mut leaves = leaves.iter();
@@ -311,7 +327,8 @@ impl Mail {
         }
     }
 
-    /// What the new body keeps is the sender's, in the sender's order; gives that and the new body.
+    /// Checks that all that the new body keeps is the sender's, in the sender's order; returns that
+    /// and the new body.
     async fn check_body(&self, rewritten: &mut Rewritten) -> (Vec<u8>, Vec<u8>) {
         let (mut at, mut kept, mut body) = (0, Vec::new(), Vec::new());
         while let Some((is_senders, bytes)) = rewritten.next_run().await.expect("it is read back") {
@@ -348,7 +365,7 @@ impl Mail {
 }
 
 impl Part {
-    /// Whether readers see the link in it.
+    /// Returns true if readers see the link in it.
     fn shows(&self, link: &[u8]) -> bool {
         let shown = match (&self.decoded, self.encoding) {
             (Some(decoded), _) => decoded.clone(),
@@ -361,7 +378,7 @@ impl Part {
     }
 }
 
-/// A text without the link, and then without digits: a clock stands in the notice.
+/// Returns a text without the link, and then without digits: a clock stands in the notice.
 fn masked(text: &[u8], link: &[u8]) -> Vec<u8> {
     let mut masked = Vec::with_capacity(text.len());
     let mut at = 0;

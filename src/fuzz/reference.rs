@@ -2,7 +2,7 @@
 
 use data_encoding::{Encoding, Specification};
 
-/// What the end of a line in quoted-printable means.
+/// The meaning of a line's end in quoted-printable.
 enum Ending {
     Hard,
     Soft,
@@ -35,7 +35,7 @@ pub(super) fn shown_quoted_printable(text: &[u8]) -> Vec<u8> {
     decode_lines(text, |rest| Some((b'=', rest))).expect("each escape stands for something")
 }
 
-/// What a broken escape stands for, and what follows it; it is given what stands behind its `=`.
+/// Returns the byte that a broken escape stands for, and the text behind it, from the text behind its `=`.
 type Broken = fn(&[u8]) -> Option<(u8, &[u8])>;
 
 fn decode_lines(text: &[u8], broken: Broken) -> Option<Vec<u8>> {
@@ -75,7 +75,7 @@ fn content_of(mut content: &[u8], decoded: &mut Vec<u8>, broken: Broken) -> Opti
     Some(Ending::Hard)
 }
 
-/// The byte of the two hexadecimal digits that this begins with.
+/// Reads the byte of the two hexadecimal digits that this begins with.
 fn escape(rest: &[u8]) -> Option<u8> {
     let digits = str::from_utf8(rest.get(..2)?).ok()?;
     let is_hex = digits.bytes().all(|b| b.is_ascii_hexdigit());

@@ -24,7 +24,7 @@ use crate::{
     web::{Theme, WebState, router},
 };
 
-/// What stands for the token in an input.
+/// Stands for the token in an input.
 const TOKEN: &str = "TOKEN";
 
 /// Two files: more than a segment of the drop, and none at all.
@@ -49,7 +49,7 @@ thread_local! {
     static SITE: Site = Site::new();
 }
 
-/// The input: a byte for the method, a line for the path, then a line for each field.
+/// Checks an input: a byte for the method, a line for the path, then a line for each field.
 pub fn request(mut input: &[u8]) {
     let method = choice(
         &[
@@ -63,15 +63,18 @@ pub fn request(mut input: &[u8]) {
         byte(&mut input),
     );
     let path = String::from_utf8_lossy(line(&mut input)).into_owned();
+
     SITE.with(|site| {
         let knows = path.contains(TOKEN);
         let Ok(uri) = path.replace(TOKEN, &site.token).parse::<Uri>() else {
             return;
         };
+
         let mut request = Request::new(Body::empty());
         *request.method_mut() = method.clone();
         *request.uri_mut() = uri;
         *request.headers_mut() = fields(input);
+
         site.runtime.block_on(async {
             let answer = site.service.call(request).await;
             check(method, knows, answer.expect("a router answers")).await;
@@ -106,10 +109,12 @@ async fn check(method: &Method, knows: bool, answer: Response<Body>) {
         assert!(body.is_empty());
         return;
     }
+
     let file = head
         .headers
         .get(header::CONTENT_TYPE)
         .is_some_and(|kind| kind == "application/octet-stream");
+
     let secret = &CONTENTS[..22];
     if file || memchr::memmem::find(&body, secret).is_some() {
         assert!(knows, "nobody gets a file without its link");
@@ -126,6 +131,7 @@ fn check_file(status: StatusCode, headers: &HeaderMap, body: &[u8]) {
     let etag = text(headers, header::ETAG);
     let is_archive = text(headers, header::CONTENT_DISPOSITION).contains(".zip\"");
     assert!(etag.starts_with('"') && etag.ends_with('"') && etag.len() == 66);
+
     match status {
         StatusCode::OK if is_archive => assert!(body.starts_with(b"PK\x03\x04")),
         StatusCode::OK => assert!(body.is_empty() || body == *CONTENTS),
@@ -146,7 +152,7 @@ fn text(headers: &HeaderMap, name: HeaderName) -> &str {
     headers[name].to_str().expect("ASCII")
 }
 
-/// `bytes 0-9/100`
+/// Reads `bytes 0-9/100`.
 fn content_range(value: &str) -> (Range<usize>, usize) {
     let numbers: Vec<usize> = value
         .strip_prefix("bytes ")
@@ -165,10 +171,12 @@ impl Site {
         let home = home();
         let (drop, runtime) = drop_in(&home);
         let token = runtime.block_on(deposit(&drop));
+
         let config = WebConfig {
             contact: "abuse@example.org".to_owned(),
             ..WebConfig::default()
         };
+
         let service = TowerToHyperService::new(router(WebState {
             drop,
             theme: Theme::load(&config).expect("our own templates"),
@@ -178,6 +186,7 @@ impl Site {
             language: Language::En,
             metrics: Metrics::new(),
         }));
+
         Self {
             runtime,
             service,
@@ -199,12 +208,14 @@ async fn deposit(drop: &Drop) -> String {
         recipients: 1,
         domains: crate::stats::Domains::default(),
     });
+
     let mut files = Vec::new();
     for (name, contents) in [("a.pdf", CONTENTS.clone()), ("empty", Vec::new())] {
         let mut file = package.file(name, "text/html").expect("a draft");
         file.write(contents.into()).await.expect("a write");
         files.push(file.finish().await.expect("a file"));
     }
+
     let now = Timestamp::now();
     let expires = now + SignedDuration::from_hours(24 * 365);
     let token = package.commit(files, now, expires).await;

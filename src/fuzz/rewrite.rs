@@ -39,7 +39,7 @@ const ENCODINGS: [(Option<&str>, TransferEncoding); 6] = [
     (Some("binary"), TransferEncoding::Binary),
 ];
 
-/// How a part is written.
+/// The form in which a part is written.
 struct Layout {
     kind: TextKind,
     charset: Option<&'static str>,
@@ -47,7 +47,8 @@ struct Layout {
     eol: Eol,
 }
 
-/// A byte each for the kind of text, its charset, its encoding, the notice, the line end; the body.
+/// Checks an input: a byte each for the kind of text, its charset, its encoding, the notice, the
+/// line end; the body.
 pub fn rewrite(input: &[u8]) {
     let mut body = input;
     let mut next = || byte(&mut body);
@@ -57,11 +58,13 @@ pub fn rewrite(input: &[u8]) {
         encoding: choice(&ENCODINGS, next()),
         eol: choice(&[Eol::CrLf, Eol::Lf], next()),
     };
+
     let position = choice(
         &[Position::BeforeQuote, Position::Start, Position::End],
         next(),
     );
     let notice = notice(choice(&[Language::Fr, Language::En], next()));
+
     let header = layout.header();
     let raw = [header.as_bytes(), body].concat();
     let part = TextPart {
@@ -71,6 +74,7 @@ pub fn rewrite(input: &[u8]) {
         charset: layout.charset,
         encoding: layout.encoding.1,
     };
+
     if let Ok(splices) = insert::insert(&part, &notice, position, layout.eol) {
         check_splices(&splices, raw.len());
         let after = apply(&raw, &splices);
@@ -112,12 +116,12 @@ impl Layout {
         self.check_lines(&head, body, new_body);
     }
 
-    /// No line is longer than it may be or was, and no odd byte is new.
+    /// Checks that no line is longer than it may be or was, and that no odd byte is new.
     fn check_lines(&self, head: &Head, body: &[u8], new_body: &[u8]) {
         let encoded = !head.encoding.is_identity();
         let line_max = if encoded { 76 } else { 998 };
         assert!(longest_line(new_body) <= longest_line(body).max(line_max));
-        // What is malformed is not encoded anew: its 8-bit bytes stay.
+        // A malformed body is not encoded anew: its 8-bit bytes stay.
         let is_malformed = head.encoding == TransferEncoding::QuotedPrintable
             && reference::quoted_printable(body).is_none();
         assert!(!encoded || new_body.is_ascii() || is_malformed && !body.is_ascii());
@@ -155,7 +159,7 @@ fn check_splices(splices: &[Splice], len: usize) {
     assert!(at <= len);
 }
 
-/// The head and the body of a part that was written.
+/// Splits a written part into its head and its body.
 fn read(raw: &[u8]) -> (Head, &[u8]) {
     let blank = |end: &[u8]| memchr::memmem::find(raw, end).map(|at| at + end.len());
     let body = [blank(b"\n\n"), blank(b"\n\r\n")]
@@ -176,7 +180,7 @@ fn decoded(encoding: TransferEncoding, body: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-/// Whether `after` is `before` with one run of bytes put in.
+/// Returns true if `after` is `before` with one run of bytes put in.
 fn is_insertion(before: &[u8], after: &[u8]) -> bool {
     let same = |(a, b): &(&u8, &u8)| a == b;
     let head = before.iter().zip(after).take_while(same).count();

@@ -6,7 +6,7 @@ use crate::{
     mime::{Ambiguity, Event, Field, Head, MediaType, Scanner, scanner::PartId},
 };
 
-/// Low, so that they are met.
+/// Low limits, so that they are met.
 const LIMITS: Limits = Limits {
     depth_max: 6,
     parts_max: 40,
@@ -14,7 +14,7 @@ const LIMITS: Limits = Limits {
     text_bytes_max: 1024,
 };
 
-/// A longest delimiter line with its line ends, cut before its last byte.
+/// Length of the longest delimiter line with its line ends, cut before its last byte.
 const HELD_BYTES_MAX: usize = 2 + 2 + 200 + 2 + 128 + 1;
 
 /// One event; runs of bytes of one kind are merged.
@@ -29,7 +29,7 @@ enum Seen {
     Ambiguous(Ambiguity),
 }
 
-/// A byte that says how to cut; the message's own `Content-Type` on a line; the body.
+/// Checks an input: a byte for the cuts; the message's own `Content-Type` on a line; the body.
 pub fn scan(input: &[u8]) {
     let mut body = input;
     let seed = byte(&mut body);
@@ -43,9 +43,11 @@ pub fn scan(input: &[u8]) {
     if Scanner::new(&root, LIMITS).is_err() {
         return;
     }
+
     let whole = events(&root, &[body]);
     check_bytes(&whole, body);
     check_nesting(&whole);
+
     let single: Vec<&[u8]> = body.chunks(1).collect();
     for chunks in [cut(body, seed), single] {
         let seen = events(&root, &chunks);
@@ -57,7 +59,7 @@ pub fn scan(input: &[u8]) {
     }
 }
 
-/// The same events for the body cut in two at every place. It takes long: for tests.
+/// Checks that the events are the same for the body cut in two at every place. It takes long: for tests.
 #[cfg(test)]
 pub(super) fn everywhere(input: &[u8]) {
     let mut body = input.get(1..).unwrap_or_default();
@@ -71,6 +73,7 @@ pub(super) fn everywhere(input: &[u8]) {
     if Scanner::new(&root, LIMITS).is_err() {
         return;
     }
+
     let whole = events(&root, &[body]);
     for at in 1..body.len() {
         let seen = events(&root, &[&body[..at], &body[at..]]);
@@ -114,7 +117,7 @@ fn note(event: Event<'_>, seen: &mut Vec<Seen>) {
     }
 }
 
-/// The same events; before an ambiguity, bytes need not have been given out equally far.
+/// Compares events; before an ambiguity, bytes need not have been given out equally far.
 fn is_same(whole: &[Seen], cut: &[Seen]) -> bool {
     if !matches!(whole.last(), Some(Seen::Ambiguous(_))) {
         return whole == cut;
@@ -123,7 +126,7 @@ fn is_same(whole: &[Seen], cut: &[Seen]) -> bool {
     whole.iter().filter(is_mark).eq(cut.iter().filter(is_mark))
 }
 
-/// The bytes of the events are those that came in; before an ambiguity, the first of them.
+/// Checks that the bytes of the events are those that came in; before an ambiguity, the first of them.
 fn check_bytes(seen: &[Seen], body: &[u8]) {
     let mut bytes = Vec::with_capacity(body.len());
     for seen in seen {
@@ -137,12 +140,13 @@ fn check_bytes(seen: &[Seen], body: &[u8]) {
     }
 }
 
-/// Parts begin inside their parents in the order of their numbers, have one head, and end in the
-/// reverse order of their beginnings.
+/// Checks that parts begin inside their parents in the order of their numbers, have one head, and
+/// end in the reverse order of their beginnings.
 fn check_nesting(seen: &[Seen]) {
     let mut open = vec![0];
     let mut next = 1;
     let mut headless = false;
+
     for (at, event) in seen.iter().enumerate() {
         match event {
             Seen::Begin(part, parent) => {
@@ -163,5 +167,6 @@ fn check_nesting(seen: &[Seen]) {
             Seen::Structure(_) => {}
         }
     }
+
     assert!(open.is_empty());
 }

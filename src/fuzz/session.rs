@@ -1,5 +1,5 @@
-//! The milter's sessions, over a drop in a temporary directory: who plays Postfix goes wrong in every
-//! way.
+//! The milter's sessions, over a drop in a temporary directory: the one who plays Postfix goes
+//! wrong in every way.
 //!
 //! The first byte chooses the configuration, the second what the mail server offers. Each line that
 //! follows is a step; `|` stands for NUL and `^` for CR LF.
@@ -13,10 +13,10 @@
 //! | `!data` | bytes as they are |
 //! | `*9Bdata` | a packet so many times |
 //!
-//! What must hold: a whole mail fares as on a connection of its own, whatever came before it; replies
-//! come in an order that Postfix can take; there are as many changed mails as ends of mails; every
-//! byte in the drop was told of in a reply that was completed, or the client had vanished; and in the
-//! end nothing is held by anybody.
+//! Properties: a whole mail fares as on a connection of its own, whatever came before it; replies
+//! come in an order that Postfix can take; there are no more changed mails than ends of mails;
+//! every byte in the drop was told of in a reply that was completed, or the client had vanished;
+//! and in the end nothing is held by anybody.
 
 mod client;
 mod mail;
@@ -40,16 +40,16 @@ use crate::{
     store::Store,
 };
 
-/// After so many conversations the drop is made anew: what it holds is bounded.
+/// Number of conversations after which the drop is made anew: its content is bounded.
 const CONVERSATIONS_MAX: u32 = 1000;
 
-/// Steps of a conversation.
+/// Maximum number of steps of a conversation.
 const STEPS_MAX: usize = 40;
 
-/// How often a packet is repeated.
+/// Maximum number of times that a packet is repeated.
 const REPEAT_MAX: usize = 300;
 
-/// The configurations.
+/// Number of configurations.
 const KINDS: u8 = 5;
 
 thread_local! {
@@ -60,15 +60,15 @@ thread_local! {
 struct Lab {
     drop: Drop,
     milters: HashMap<u8, InMemory>,
-    /// How mails fare on a connection of their own: by configuration, by what is offered, and by
-    /// the step.
+    /// The replies to mails on a connection of their own: by configuration, by the server's offer,
+    /// and by the step.
     alone: HashMap<(u8, u8, Vec<u8>), Vec<Packet>>,
     conversations: u32,
     runtime: Runtime,
     _home: TempDir,
 }
 
-/// A byte for the configuration, one for what the mail server offers; steps.
+/// Checks an input: a byte for the configuration, one for the offer of the mail server; steps.
 pub fn session(input: &[u8]) {
     LAB.with_borrow_mut(|lab| {
         if lab
@@ -97,7 +97,7 @@ impl Lab {
         }
     }
 
-    /// Holds a conversation, and looks at what is left of it.
+    /// Holds a conversation, and looks at the state that it leaves.
     fn hold(&mut self, mut input: &[u8]) {
         let kind = byte(&mut input) % KINDS;
         let offer = byte(&mut input);
@@ -108,8 +108,10 @@ impl Lab {
             runtime,
             ..
         } = self;
+
         let _entered = runtime.enter();
         let milter = milters.entry(kind).or_insert_with(|| start(drop, kind));
+
         runtime.block_on(async {
             let mut mails = Alone {
                 milter,
@@ -118,10 +120,12 @@ impl Lab {
                 known: alone,
             };
             mails.learn(input).await;
+
             let before = stored(drop).await;
             let told = converse(Client::open(milter, offer).await, input, &mails).await;
             assert!(milter.is_at_rest().await, "something is still held");
             assert_eq!(milter.on_disk(), (0, 0), "something is still spooled");
+
             let deposited = stored(drop).await - before;
             assert!(
                 told.is_none_or(|told| told == deposited),
@@ -131,7 +135,7 @@ impl Lab {
     }
 }
 
-/// How mails fare on a connection of their own.
+/// The replies to mails on connections of their own.
 struct Alone<'a> {
     milter: &'a InMemory,
     kind: u8,
@@ -140,7 +144,7 @@ struct Alone<'a> {
 }
 
 impl Alone<'_> {
-    /// Learns it of all mails of a conversation.
+    /// Learns them for all mails of a conversation.
     async fn learn(&mut self, mut input: &[u8]) {
         for _ in 0..STEPS_MAX {
             let step = line(&mut input);
@@ -151,11 +155,13 @@ impl Alone<'_> {
             if self.known.contains_key(&key) {
                 continue;
             }
+
             let mut client = Client::open(self.milter, self.offer).await;
             let replies = client.send(&mail).await;
             self.known.insert(key, replies);
             client.close().await;
         }
+
         assert!(self.milter.is_at_rest().await, "something is still held");
     }
 
@@ -164,8 +170,8 @@ impl Alone<'_> {
     }
 }
 
-/// Takes the steps of a conversation; gives the bytes that the milter said it detached, `None` when the
-/// client vanished and cannot know.
+/// Takes the steps of a conversation; returns the bytes that the milter said it detached, `None`
+/// when the client vanished and cannot know.
 async fn converse(mut client: Client, mut input: &[u8], mails: &Alone<'_>) -> Option<u64> {
     for _ in 0..STEPS_MAX {
         if input.is_empty() || !client.is_open() {
@@ -175,12 +181,14 @@ async fn converse(mut client: Client, mut input: &[u8], mails: &Alone<'_>) -> Op
         if step.is_empty() {
             continue;
         }
+
         if let Some(mut mail) = step.strip_prefix(b"-") {
             let (number, when) = (byte(&mut mail), byte(&mut mail));
             let mail = Mail::new(number, when, mail);
             client.send_and_vanish(&mail, when).await;
             return None;
         }
+
         take(&mut client, step, mails).await;
     }
     Some(client.close().await)
@@ -194,6 +202,7 @@ async fn take(client: &mut Client, step: &[u8], mails: &Alone<'_>) {
         }
         return;
     }
+
     let mut rest = step;
     match byte(&mut rest) {
         b'%' => {
@@ -214,7 +223,7 @@ async fn take(client: &mut Client, step: &[u8], mails: &Alone<'_>) {
     }
 }
 
-/// The mail of a step.
+/// Returns the mail of a step.
 fn whole_mail(step: &[u8]) -> Option<Mail> {
     let mut rest = step.strip_prefix(b"=")?;
     let (number, how) = (byte(&mut rest), byte(&mut rest));
@@ -244,7 +253,7 @@ fn unescaped(data: &[u8]) -> Vec<u8> {
     plain
 }
 
-/// Bytes in the drop.
+/// Returns the number of bytes in the drop.
 async fn stored(drop: &Drop) -> u64 {
     drop.level().await.expect("the drop can be asked").stored
 }
@@ -270,7 +279,7 @@ fn start(drop: &Drop, kind: u8) -> InMemory {
 mod tests {
     use super::*;
 
-    /// What a mail is answered with, one letter each, by what is offered.
+    /// Returns the answers to a mail, one letter each, by the offer.
     fn letters(offer: u8, number: u8, how: u8) -> String {
         let mut lab = Lab::new();
         let step = [b'=', number, how];

@@ -361,7 +361,7 @@ fn common_start(one: &[u8], other: &[u8]) -> usize {
 /// `line_start` says whether `buf` starts at the start of a line whose line end is *not* in `buf`
 /// (the start of a body or of a preamble). With `eof`, nothing comes after `buf`.
 ///
-/// What is returned as content never ends in a line end or in the start of a delimiter, so that
+/// Bytes returned as content never end in a line end or in the start of a delimiter, so that
 /// the result does not depend on how the bytes were cut.
 pub(super) fn find(open: &Delimiters, buf: &[u8], line_start: bool, eof: bool) -> Found {
     if open.is_empty() {

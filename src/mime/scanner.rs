@@ -5,7 +5,7 @@
 //! chunk, [`Scanner::end`] is called and `next` once more with an empty chunk until `None`.
 //!
 //! The bytes in the events, in order, are the bytes that came in: none is lost, added or moved.
-//! Where the bytes are cut into events may depend on the chunks; nothing else does.
+//! The cuts between events may depend on the chunks; nothing else does.
 //!
 //! It descends into multiparts other than signed, encrypted and report, and into nothing else: a
 //! `message/rfc822` is a leaf. It does not decode bodies and does not judge what a part is for.

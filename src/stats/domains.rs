@@ -1,23 +1,23 @@
-//! The domains of a message's recipients, and how many recipients each has.
+//! The domains of a message's recipients, and the number of recipients of each.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// So many domains of one message are told apart.
+/// Maximum number of domains of one message that are told apart.
 pub(crate) const DOMAINS_MAX: usize = 100;
 
 /// The longest name of a domain, in bytes (RFC 5321, 4.5.3.1.2).
 const DOMAIN_BYTES_MAX: usize = 255;
 
-/// How many recipients each domain has, in lower case. Those above the hundredth, and recipients
-/// without a domain, are not in it.
+/// The number of recipients of each domain, in lower case. Domains above the hundredth, and
+/// recipients without a domain, are not in it.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Domains(BTreeMap<String, u32>);
 
 impl Domains {
-    /// Those of these addresses.
+    /// Counts the domains of these addresses.
     pub fn of<'a>(recipients: impl IntoIterator<Item = &'a str>) -> Self {
         let mut domains = Self::default();
         for domain in recipients.into_iter().filter_map(domain_of) {
@@ -26,7 +26,7 @@ impl Domains {
         domains
     }
 
-    /// Counts so many recipients more of a domain.
+    /// Counts `recipients` more of a domain.
     fn count(&mut self, domain: String, recipients: u32) {
         if self.0.len() < DOMAINS_MAX || self.0.contains_key(&domain) {
             let sum = self.0.entry(domain).or_default();
@@ -34,7 +34,7 @@ impl Domains {
         }
     }
 
-    /// What another host says; names that cannot be domains are left out.
+    /// Takes the counts that another host tells; names that cannot be domains are left out.
     pub(crate) fn told(told: impl IntoIterator<Item = (String, u32)>) -> Self {
         let mut domains = Self::default();
         for (name, recipients) in told {
@@ -45,19 +45,19 @@ impl Domains {
         domains
     }
 
-    /// Each domain with its recipients.
+    /// Returns each domain with its recipients.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, u32)> {
         self.0
             .iter()
             .map(|(domain, &count)| (domain.as_str(), count))
     }
 
-    /// True when no domain is known.
+    /// Returns true if no domain is known.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Of these, so many recipients.
+    /// Returns the counts, cut to `recipients` in all.
     pub(super) fn within(&self, mut recipients: u32) -> BTreeMap<String, u32> {
         let mut within = BTreeMap::new();
         for (domain, &count) in &self.0 {
@@ -71,12 +71,12 @@ impl Domains {
     }
 }
 
-/// What stands behind the last `@` of an address, in lower case; `None` when that cannot be a domain.
+/// Returns the domain behind the last `@` of an address, in lower case; `None` when that cannot be one.
 pub fn domain_of(address: &str) -> Option<String> {
     sound(address.rsplit_once('@')?.1)
 }
 
-/// A name as it is counted; `None` when it cannot be that of a domain.
+/// Returns a name as it is counted; `None` when it cannot be that of a domain.
 fn sound(name: &str) -> Option<String> {
     let domain = name.trim_end_matches('.');
     let may_be = |c: char| !c.is_control() && !c.is_whitespace();

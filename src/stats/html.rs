@@ -13,24 +13,26 @@ use super::{
 };
 use crate::{config::Language, filter::Direction, words};
 
-/// So many months the chart shows at most.
+/// Maximum number of months in the chart.
 const CHART_MONTHS_MAX: usize = 24;
-/// The drawing, in its own units; the room for the labels is beside it.
+
+/// Width of the drawing, in its own units; the room for the labels is beside it.
 const WIDTH: f64 = 640.0;
+/// Height of the drawing, in its own units.
 const HEIGHT: f64 = 200.0;
 
-/// What a page is about.
+/// The subject of a page.
 #[derive(Clone, Copy, Debug)]
 pub struct Page<'a> {
-    /// Whose mail it is.
+    /// The operator whose mail it is about.
     pub operator: &'a str,
-    /// In which language.
+    /// Its language.
     pub language: Language,
     /// The first month that was asked for.
     pub since: Option<Month>,
     /// The last one.
     pub until: Option<Month>,
-    /// When it is made, in UTC.
+    /// The day on which it is made, in UTC.
     pub today: Date,
 }
 
@@ -52,11 +54,11 @@ struct Chart {
     bars: Vec<Bar>,
     ticks: Vec<Tick>,
     label: String,
-    /// What is to be said when months are missing.
+    /// A sentence for the case that months are missing.
     cut: Option<String>,
 }
 
-/// A month: what was sent below, what was received on top of it.
+/// A month: the sent mail below, the received mail on top of it.
 #[derive(Debug, Serialize)]
 struct Bar {
     x: String,
@@ -81,12 +83,13 @@ struct Tick {
     label: String,
 }
 
-/// The page, of rows that are folded.
+/// Makes the page from folded rows.
 pub fn page(page: &Page<'_>, rows: &[Row]) -> String {
     let (t, sums) = (texts::of(page.language), total(rows));
     let writer = Writer { page, t };
     let months = writer.months(rows);
     let (big, unit) = writer.split_size(sums.spared);
+
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
     let template = environment.template_from_str(include_str!("page.html"));
@@ -111,6 +114,7 @@ pub fn page(page: &Page<'_>, rows: &[Row]) -> String {
             made => t.made.replace("{date}", &words::date(page.today, page.language)),
         })
     });
+
     rendered.expect("the template is part of the program, and tested")
 }
 
@@ -120,7 +124,7 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    /// What was spared in each month, sent and received, without gaps.
+    /// Returns the bytes spared in each month, sent and received, without gaps.
     fn months(&self, rows: &[Row]) -> Vec<(Month, [u64; 2])> {
         let mut found = BTreeMap::<Month, [u64; 2]>::new();
         for row in rows {
@@ -128,13 +132,16 @@ impl Writer<'_> {
             let spared = &mut found.entry(row.month).or_default()[received];
             *spared = spared.saturating_add(row.sums.spared);
         }
+
         let (Some(first), Some(last)) = (found.keys().next(), found.keys().next_back()) else {
             return Vec::new();
         };
+
         let this = Month::of(self.page.today);
         // A clock may have been wrong: no gap of centuries is drawn.
         let first = self.page.since.unwrap_or(*first).min(*first);
         let last = self.page.until.unwrap_or(this).min(this).max(*last);
+
         let mut months = Vec::new();
         let mut month = last;
         while month >= first && months.len() < 12 * 100 {
@@ -144,6 +151,7 @@ impl Writer<'_> {
             }
             month = month.before();
         }
+
         months.reverse();
         months
     }
@@ -186,7 +194,7 @@ impl Writer<'_> {
         let line = |(label, sums)| self.line(label, sums, most.unwrap_or(0));
         let mut lines: Vec<_> = groups.into_iter().map(line).collect();
         if by == By::Month {
-            // What people look for is the last one.
+            // People look for the last one first.
             lines.reverse();
         }
         lines
@@ -221,16 +229,19 @@ impl Writer<'_> {
         let Some((most, best)) = shown.iter().map(sum).max() else {
             return Chart::default();
         };
+
         let (top, step) = scale(most);
         let tick = |n: u64| Tick {
             y: place(HEIGHT - HEIGHT * (n * step) as f64 / top as f64),
             label: self.size(n * step),
         };
+
         let label = self.t.chart_label.replace("{month}", &self.month(best));
         let cut = self
             .t
             .chart_cut
             .replace("{shown}", &shown.len().to_string());
+
         Chart {
             bars: self.bars(shown, top),
             ticks: (1..=top / step).map(tick).collect(),
@@ -245,6 +256,7 @@ impl Writer<'_> {
         // Labels that would touch each other are left out.
         let every = months.len().div_ceil(13);
         let high = |bytes: u64| HEIGHT * bytes as f64 / top as f64;
+
         let bar = |(index, &(month, [sent, received])): (usize, &(Month, [u64; 2]))| {
             let day = month.first_day();
             let middle = pitch * (index as f64 + 0.5);
@@ -277,7 +289,7 @@ impl Writer<'_> {
         words::size(bytes, self.page.language)
     }
 
-    /// The number and its unit.
+    /// Splits a size into the number and its unit.
     fn split_size(&self, bytes: u64) -> (String, String) {
         let size = self.size(bytes);
         let (number, unit) = size.split_once('\u{a0}').unwrap_or((&size, ""));
@@ -296,7 +308,7 @@ impl Writer<'_> {
         text
     }
 
-    /// A number with its noun, which do not part at the end of a line.
+    /// Joins a number and its noun, which do not part at the end of a line.
     fn count(&self, number: u64, [one, many]: [&str; 2]) -> String {
         let noun = if number == 1 { one } else { many };
         format!("{}\u{a0}{noun}", self.number(number))
@@ -307,7 +319,8 @@ impl Writer<'_> {
     }
 }
 
-/// The height of a chart and the distance of its lines: 1, 2 or 5 of a power of ten, five at most.
+/// Returns the height of a chart and the distance of its lines: 1, 2 or 5 times a power of ten, at
+/// most five lines.
 fn scale(most: u64) -> (u64, u64) {
     let steps = (0..19).flat_map(|power| [1, 2, 5].map(|digit| digit * 10_u64.pow(power)));
     let step = steps

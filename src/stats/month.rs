@@ -11,13 +11,13 @@ pub struct Month {
     month: i8,
 }
 
-/// A text is no month.
+/// A text that is no month.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("\"{0}\" is not a month like 2026-11 or 11/2026")]
 pub struct MonthError(String);
 
 impl Month {
-    /// The month of a day.
+    /// Returns the month of a day.
     pub fn of(day: Date) -> Self {
         // Four digits: years before 0 are no time of a deposit.
         Self {
@@ -26,12 +26,12 @@ impl Month {
         }
     }
 
-    /// Its first day.
+    /// Returns its first day.
     pub fn first_day(self) -> Date {
         jiff::civil::date(self.year, self.month, 1)
     }
 
-    /// The month before.
+    /// Returns the month before.
     pub fn before(self) -> Self {
         match (self.year, self.month) {
             (0, 1) => self,
@@ -46,7 +46,7 @@ impl Month {
         }
     }
 
-    /// The month after.
+    /// Returns the month after.
     pub fn after(self) -> Self {
         match (self.year, self.month) {
             (9999, 12) => self,

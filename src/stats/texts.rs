@@ -34,7 +34,7 @@ pub(super) struct Texts {
     pub(super) not_over: &'static str,
     /// `{shown}` months of all.
     pub(super) chart_cut: &'static str,
-    /// What a reader hears of the chart; `{month}` and `{size}` are of its highest bar.
+    /// The chart as a screen reader tells it; `{month}` and `{size}` are of its highest bar.
     pub(super) chart_label: &'static str,
     pub(super) how: &'static str,
     /// Paragraphs; `{least}` as above.
@@ -42,7 +42,7 @@ pub(super) struct Texts {
     /// `{date}` is the day on which the page was made.
     pub(super) made: &'static str,
     pub(super) months: [&'static str; 12],
-    /// Between groups of three digits.
+    /// The sign between groups of three digits.
     pub(super) thousands: char,
 }
 

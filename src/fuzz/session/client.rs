@@ -1,4 +1,4 @@
-//! Who plays Postfix: sends packets, takes replies, and looks at their order.
+//! Plays Postfix: sends packets, takes replies, and looks at their order.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,40 +15,42 @@ use tokio::{
 use super::mail::{Mail, Packet};
 use crate::milter::in_memory::{InMemory, Meter};
 
-/// No answer takes so long.
+/// Time after which a missing answer means that the milter is stuck.
 const STUCK: Duration = Duration::from_secs(20);
 
 /// The longest packet that is taken.
 const PACKET_BYTES_MAX: usize = 1 << 20;
 
-/// All actions that there are, and all but one of the steps of protocol version 6.
+/// All actions that there are.
 const ACTIONS: u32 = 0x1ff;
+/// All but one of the steps of protocol version 6.
 const STEPS: u32 = 0x1f_ffff;
 
 const NO_REPLY_TO_FIELDS: u32 = 0x80;
-/// To the connection, the sender and the recipients.
+/// No reply to the connection, the sender and the recipients.
 const NO_REPLY_TO_ENVELOPE: u32 = 0x1000 | 0x4000 | 0x8000;
 const NO_REPLY_TO_BODY: u32 = 0x8_0000;
 const SKIP: u32 = 0x400;
 const LEADING_SPACE: u32 = 0x10_0000;
 
-/// What begins a link of the default configuration.
+/// The start of a link of the default configuration.
 const LINK: &[u8] = b"http://127.0.0.1:8025/";
 
 /// A connection as a mail server has it.
 pub(super) struct Client {
     wire: WriteHalf<DuplexStream>,
     meter: Arc<Meter>,
-    /// Bytes of replies that were taken; all of them when the connection is closed.
+    /// Number of bytes of replies that were taken; all of them when the connection is closed.
     taken: watch::Receiver<u64>,
     heard: UnboundedReceiver<Packet>,
     reader: JoinHandle<()>,
     /// All replies, in order.
     replies: Vec<Packet>,
-    /// Bytes that were sent, and what of them is a packet that is not whole.
+    /// Number of bytes that were sent.
     sent: u64,
+    /// Those of the last packet, while it is not whole.
     begun: Vec<u8>,
-    /// Whole packets that end a mail.
+    /// Number of whole packets that end a mail.
     ends: usize,
     is_open: bool,
     steps: u32,
@@ -62,6 +64,7 @@ impl Client {
         let (said, heard) = unbounded_channel();
         let (takes, taken) = watch::channel(0);
         let reader = tokio::spawn(hear(read, said, takes));
+
         let mut client = Self {
             wire,
             meter,
@@ -75,6 +78,7 @@ impl Client {
             is_open: true,
             steps: 0,
         };
+
         client.negotiate(offer).await;
         client
     }
@@ -95,6 +99,7 @@ impl Client {
             2 => actions = 0x1f & !0x8,
             _ => {}
         }
+
         let offered = [6_u32, actions, steps].map(u32::to_be_bytes).concat();
         self.tell(b'O', &offered).await;
         let (kind, data) = self.next().await.expect("an offer is answered");
@@ -103,8 +108,10 @@ impl Client {
             let bytes = data[at..at + 4].try_into().expect("four bytes");
             u32::from_be_bytes(bytes)
         };
+
         assert_eq!((number(4) & !actions, number(8) & !steps), (0, 0));
         self.steps = number(8);
+
         self.tell(b'D', b"C{daemon_name}\0smtpd\0").await;
         self.tell(b'C', b"client\x004\x09\xc4192.0.2.1\0").await;
         if self.is_answered(b'C') {
@@ -112,7 +119,7 @@ impl Client {
         }
     }
 
-    /// Whether the milter has not closed the connection, as far as is known.
+    /// Returns true if the milter has not closed the connection, as far as is known.
     pub(super) fn is_open(&self) -> bool {
         self.is_open
     }
@@ -123,7 +130,7 @@ impl Client {
         self.tell_lying(length, kind, data).await;
     }
 
-    /// Sends a packet that tells another length than it has.
+    /// Sends a packet that tells a length other than its own.
     pub(super) async fn tell_lying(&mut self, length: u32, kind: u8, data: &[u8]) {
         let bytes = [&length.to_be_bytes(), &[kind][..], data].concat();
         self.write(&bytes).await;
@@ -138,7 +145,7 @@ impl Client {
         self.pass_packets();
     }
 
-    /// Counts whole packets, of which nothing need be known any more.
+    /// Counts whole packets, of which nothing else need be known.
     fn pass_packets(&mut self) {
         let mut rest = &self.begun[..];
         while let Some((head, data)) = rest.split_first_chunk::<5>() {
@@ -153,8 +160,8 @@ impl Client {
         self.begun.drain(..self.begun.len() - rest.len());
     }
 
-    /// Ends the packet that was begun, and waits until everything is answered; says whether the milter
-    /// still listens.
+    /// Ends the packet that was begun, and waits until everything is answered; returns true if the
+    /// milter still listens.
     pub(super) async fn synchronize(&mut self) -> bool {
         if let Some(missing) = self.missing() {
             self.write(&vec![0; missing]).await;
@@ -163,12 +170,13 @@ impl Client {
         self.is_open
     }
 
-    /// How many bytes the packet lacks that was begun; of one that is too long, its head, by which the
-    /// milter knows that.
+    /// Returns the number of bytes that the begun packet lacks; of one that is too long, only its
+    /// head is completed, by which the milter knows that.
     fn missing(&self) -> Option<usize> {
         if self.begun.is_empty() {
             return None;
         }
+
         let mut length = [0; 4];
         let head = self.begun.len().min(4);
         length[..head].copy_from_slice(&self.begun[..head]);
@@ -189,8 +197,8 @@ impl Client {
         }
     }
 
-    /// Sends a mail as Postfix does; gives the replies, with what differs from one time to another
-    /// masked.
+    /// Sends a mail as Postfix does; returns the replies, with everything that differs from one
+    /// time to another masked.
     pub(super) async fn send(&mut self, mail: &Mail) -> Vec<Packet> {
         let mut replies = Vec::new();
         let mut is_skipped = false;
@@ -202,6 +210,7 @@ impl Client {
             if !self.is_answered(*kind) {
                 continue;
             }
+
             loop {
                 let (answer, data) = self.next().await.expect("a mail is answered");
                 replies.push((answer, data));
@@ -226,6 +235,7 @@ impl Client {
             0..192 => (packets * usize::from(when) / 192, 0),
             _ => (packets, usize::from(when - 192)),
         };
+
         for (kind, data) in &mail.packets[..sent] {
             self.tell(*kind, data).await;
         }
@@ -233,6 +243,7 @@ impl Client {
             let length = u32::try_from(data.len() + 1).unwrap_or(u32::MAX);
             self.tell_lying(length, b'B', &data[..data.len() / 2]).await;
         }
+
         for _ in 0..heard {
             tokio::select! {
                 biased;
@@ -240,10 +251,11 @@ impl Client {
                 () = answered(&self.meter, &mut self.taken, self.sent) => break,
             }
         }
+
         self.reader.abort();
     }
 
-    /// Ends the connection as Postfix does; gives how many bytes were said to be detached.
+    /// Ends the connection as Postfix does; returns the number of bytes that were said to be detached.
     pub(super) async fn close(mut self) -> u64 {
         if self.synchronize().await {
             self.tell(b'Q', b"").await;
@@ -259,7 +271,7 @@ impl Client {
         Some(reply)
     }
 
-    /// Whether the milter answers this kind of packet.
+    /// Returns true if the milter answers this kind of packet.
     fn is_answered(&self, kind: u8) -> bool {
         match kind {
             b'D' => false,
@@ -274,7 +286,7 @@ impl Client {
 /// Waits until all that was sent was read and answered, and the answers were taken.
 async fn answered(meter: &Meter, taken: &mut watch::Receiver<u64>, sent: u64) {
     let written = meter.all_read(sent).await;
-    // The end of the replies is more than any number of bytes.
+    // The end of the replies counts as more than any number of bytes.
     let _ = taken.wait_for(|taken| *taken >= written).await;
 }
 
@@ -296,8 +308,8 @@ async fn hear(
     takes.send_replace(u64::MAX);
 }
 
-/// Replies to no more than so many ends of mails: edits first, then the body in one run, then the last
-/// word. Gives the bytes that accepted changes say were detached.
+/// Checks that there are replies to at most `ends` ends of mails: edits first, then the body in one
+/// run, then the last word. Returns the bytes that accepted changes say were detached.
 fn check_order(replies: &[Packet], ends: usize) -> u64 {
     let (mut told, mut changed) = (0, 0);
     let mut run: Vec<&Packet> = Vec::new();
@@ -325,12 +337,13 @@ fn check_order(replies: &[Packet], ends: usize) -> u64 {
             other => assert!(b"cOsat".contains(&other), "{}", other.escape_ascii()),
         }
     }
+
     assert!(run.is_empty(), "a change has no last word");
     assert!(changed <= ends, "{changed} changes of {ends} mails");
     told
 }
 
-/// How many bytes an edit says were detached.
+/// Returns the number of bytes that an edit says were detached.
 fn detached((kind, data): &Packet) -> u64 {
     let Some(value) = data
         .strip_prefix(b"X-Depollueur\0")
@@ -344,8 +357,8 @@ fn detached((kind, data): &Packet) -> u64 {
     bytes.expect("it says how many")
 }
 
-/// Replies without what differs from one time to another: links, digits (there is a date), and how the
-/// body is cut.
+/// Masks everything in replies that differs from one time to another: links, digits (there is a
+/// date), and the cuts of the body.
 fn masked(replies: Vec<Packet>) -> Vec<Packet> {
     let mut masked: Vec<Packet> = Vec::new();
     for (kind, data) in replies {
@@ -354,6 +367,7 @@ fn masked(replies: Vec<Packet>) -> Vec<Packet> {
             _ => masked.push((kind, data)),
         }
     }
+
     for (_, data) in &mut masked {
         while let Some(at) = memchr::memmem::find(data, LINK) {
             let token = data[at + LINK.len()..].iter();

@@ -2,7 +2,7 @@
 
 use data_encoding::BASE64_MIME;
 
-/// A packet: what it is, and its data.
+/// A packet: its kind and its data.
 pub(super) type Packet = (u8, Vec<u8>);
 
 /// A mail in packets.
@@ -10,8 +10,8 @@ pub(super) struct Mail {
     pub(super) packets: Vec<Packet>,
 }
 
-/// Header fields and body; `{}` is where a text goes, `{+300}` a file of so many bytes in base64,
-/// `{=300}` a word of so many.
+/// Header fields and bodies; `{}` is the place of a text, `{+300}` that of a file of so many bytes
+/// in base64, `{=300}` that of a word of so many.
 pub(super) const MAILS: [(&str, &str); 10] = [
     ("Subject:x", "{}"),
     (
@@ -50,19 +50,21 @@ const MIXED: &str = "MIME-Version:1.0|Content-Type:multipart/mixed;boundary=b";
 const LONG: &str = "Content-Type:multipart/mixed;boundary=b|Received:{=12000}";
 
 impl Mail {
-    /// A mail with a text in it. `how` says what stands in its envelope, and how its body is cut.
+    /// Makes a mail with a text in it. `how` decides about its envelope, and about the cuts of its body.
     pub(super) fn new(number: u8, how: u8, text: &[u8]) -> Self {
         let (header, body) = MAILS[usize::from(number.wrapping_sub(b'0')) % MAILS.len()];
         let mut packets = vec![envelope_macros(how), sender(how)];
         packets.extend((0..=how >> 5).map(|n| (b'R', format!("<{n}@example.org>\0").into())));
         packets.push((b'D', b"Ti\x004abCDe12\0".to_vec()));
         packets.push((b'T', Vec::new()));
+
         for field in header.split('|') {
             let (name, value) = field.split_once(':').unwrap_or_default();
             let field = [name.as_bytes(), b"\0", &filled(value, b""), b"\0"].concat();
             packets.extend([(b'D', b"L".to_vec()), (b'L', field)]);
         }
         packets.extend([(b'D', b"Ni\x004abCDe12\0".to_vec()), (b'N', Vec::new())]);
+
         let body = filled(body, text);
         let chunk = [65_535, 1000, 100, 4096][usize::from(how >> 1 & 3)];
         for chunk in body.chunks(chunk) {
@@ -73,8 +75,8 @@ impl Mail {
     }
 }
 
-/// Says who authenticated, if somebody did. Macros are never left out: those of the mail before would
-/// hold.
+/// Names the person who authenticated, if there is one. Macros are never left out: those of the
+/// mail before would hold.
 fn envelope_macros(how: u8) -> Packet {
     let macros: &[u8] = match how & 1 {
         0 => b"M{mail_addr}\0a@example.org\0",
@@ -92,7 +94,7 @@ fn sender(how: u8) -> Packet {
     (b'M', [b"<a@example.org>\0", size].concat())
 }
 
-/// A template with what it asks for.
+/// Fills a template.
 fn filled(template: &str, text: &[u8]) -> Vec<u8> {
     let mut filled = Vec::new();
     let mut rest = template;
