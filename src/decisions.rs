@@ -47,7 +47,7 @@ pub struct Decision {
     pub outcome: String,
     /// The reason, as in the log.
     pub reason: String,
-    /// The one who decided about the whole message: a rule's name, `users`, …
+    /// The source of the decision about the whole message: a rule's name, `users`, …
     pub rule: Option<String>,
     /// The package that holds the detached files.
     pub package: Option<RecordId>,
@@ -81,7 +81,7 @@ pub struct Who {
 /// The decision for a part.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct Part {
-    /// Its place, as `2.1`.
+    /// Its place in the message, as `2.1`.
     pub path: String,
     /// Its declared media type.
     pub media_type: String,
@@ -89,7 +89,7 @@ pub struct Part {
     pub bytes: u64,
     /// `detached`, `would go` or `kept`.
     pub fate: String,
-    /// The one who decided.
+    /// The source of the decision.
     pub rule: Option<String>,
     /// The reason.
     pub reason: String,

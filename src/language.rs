@@ -11,8 +11,8 @@ const TEXT_BYTES_MAX: usize = 4 << 10;
 /// Minimum confidence with which one of our languages is told from the other.
 const CONFIDENCE_MIN: f64 = 0.5;
 
-/// Languages that a text in Latin letters may be in as well: without them, every one of theirs
-/// would be taken for one of ours.
+/// Languages that a text in Latin letters may be in. Without those that are not ours, every text in
+/// one of them would be taken for one of ours.
 const NEAR: [Lang; 8] = [
     Lang::Fra,
     Lang::Eng,

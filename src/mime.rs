@@ -3,7 +3,7 @@
 //! Pure: no I/O, no clock. Bytes are pushed in, events come out; every byte that comes in leaves
 //! exactly once and in order.
 //!
-//! * [`head`] – header fields, and what a part's header says
+//! * [`head`] – header fields, and the decoded header of a part
 //! * [`param`] – parameters of structured fields, with the names in them
 //! * [`boundary`] – delimiter lines in a run of bytes
 //! * [`references`] – the embedded parts that an HTML body shows
@@ -53,7 +53,7 @@ pub enum Ambiguity {
     /// A header block has a line that is no field, a NUL, a bare CR, or no end.
     #[error("malformed header")]
     Header,
-    /// A field that says what the part is occurs twice, with two values.
+    /// A field that describes the part occurs twice, with different values.
     #[error("{} is there twice", .0.as_str())]
     RepeatedField(PartField),
     /// `Content-Type` is not `type/subtype`.
@@ -76,7 +76,7 @@ pub enum Ambiguity {
     HeaderBytes,
 }
 
-/// The fields that say what a part is.
+/// The fields that describe a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PartField {
     /// `Content-Type`.

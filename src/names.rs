@@ -82,7 +82,7 @@ pub fn file(name: &str) -> String {
 
 /// Makes safe file names, unique among each other without regard to case: `a.pdf`, `a (2).pdf`.
 ///
-/// In the order of `names`, as many as `names`.
+/// Returns one for each of `names`, in their order.
 pub fn unique_files<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let mut taken = HashSet::new();
     let mut numbers = HashMap::new();

@@ -49,7 +49,7 @@ use crate::{
     filter::{Direction, Envelope},
 };
 
-/// The one who decided.
+/// The source of a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Source {
     /// Nobody: the defaults hold.
@@ -62,7 +62,7 @@ pub enum Source {
     Users,
 }
 
-/// A message is refused.
+/// The refusal of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The index of the rule.
@@ -300,13 +300,13 @@ fn refusal(
     if open { None } else { Some(None) }
 }
 
-/// Returns true if a rule behind this one refuses: only then it matters whether this one matches.
+/// Returns true if a rule behind this one refuses: only then does it matter whether this one matches.
 fn may_refuse_after(config: &Config, index: usize) -> bool {
     config.rule.iter().skip(index + 1).any(Rule::refuses)
 }
 
 /// Returns the rule that keeps a message which passed the rules with its body unseen, as far as its envelope
-/// tells; `users` when none does, and users may choose. Slower than [`outlook`]: not for the way of mail.
+/// tells; `users` when none does, and users may choose. Slower than [`outlook`]: not for mail in transit.
 pub fn keeper_of(config: &Config, who: &Who) -> Option<String> {
     let envelope = Envelope {
         sender: who.sender.clone(),

@@ -27,9 +27,9 @@ pub(crate) use header::MEASURES;
 /// A change to a run of raw bytes: those at `at` are replaced by `with`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Splice {
-    /// The bytes that go; empty for an insertion.
+    /// The range of the bytes to be replaced; empty for an insertion.
     pub at: Range<usize>,
-    /// The bytes that come.
+    /// The bytes that take their place.
     pub with: Vec<u8>,
 }
 

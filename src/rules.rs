@@ -10,7 +10,7 @@ use crate::mime::{Disposition, Head, Scanner, TransferEncoding};
 pub enum Why {
     /// Text of the message itself.
     Text,
-    /// Signed, encrypted, a report: changing it would break it.
+    /// Signed, encrypted, or a report: a change would break it.
     Protected,
     /// TNEF: it holds the formatted text and the files of the message, and only its reader's mail
     /// program opens it.
@@ -25,7 +25,7 @@ pub enum Why {
     Shown,
     /// A transfer encoding that is unknown, at least to some readers.
     Encoding,
-    /// One of the parts of a multipart that is one thing of an unknown kind.
+    /// Part of a multipart of an unknown kind, which is one thing as a whole.
     Whole,
     /// The body is not what its transfer encoding says.
     Malformed,
@@ -41,7 +41,7 @@ pub enum Why {
     UnderThreshold,
     /// At least `detach.threshold`.
     OverThreshold,
-    /// Under it, but the message's attachments come to more than `detach.message_threshold`.
+    /// Below that, but the message's attachments come to more than `detach.message_threshold`.
     OverMessageThreshold,
 }
 
@@ -239,8 +239,8 @@ fn is_crypto(sub: &str) -> bool {
     prefixes.iter().any(|prefix| sub.starts_with(prefix)) || sub == "autocrypt-setup"
 }
 
-/// Recognizes S/MIME parts whose type was lost by their names (RFC 8551, section 3.2.1), and likewise the
-/// encrypted bodies of OpenPGP's plug-ins for Outlook, and those that Exchange took apart.
+/// Recognizes by their names S/MIME parts whose type was lost (RFC 8551, section 3.2.1), the encrypted
+/// bodies of OpenPGP's plug-ins for Outlook, and those that Exchange took apart.
 fn is_crypto_name(head: &Head) -> bool {
     let is_crypto = |name: &str| {
         let name = name.to_ascii_lowercase();

@@ -24,7 +24,7 @@ thread_local! {
     static LAB: RefCell<Option<Lab>> = const { RefCell::new(None) };
 }
 
-/// A drop and what runs it.
+/// A drop and its runtime.
 struct Lab {
     drop: Drop,
     runtime: Runtime,

@@ -1,5 +1,6 @@
-//! A request to the public listener, whatever its path and header: answered, never with an error of
-//! ours, never with a byte that its path gives no right to, and a range is the slice that it says.
+//! A request to the public listener, whatever its path and header: it is answered, never with an
+//! error of ours and never with a byte to which its path gives no right, and a range is the slice
+//! that it says.
 
 use std::{ops::Range, sync::LazyLock};
 

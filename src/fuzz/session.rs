@@ -11,7 +11,7 @@
 //! | `Bdata` | a packet with this letter and these data |
 //! | `%B99,data` | a packet that tells a wrong length |
 //! | `!data` | bytes as they are |
-//! | `*9Bdata` | a packet so many times |
+//! | `*9Bdata` | a packet nine times |
 //!
 //! Properties: a whole mail fares as on a connection of its own, whatever came before it; replies
 //! come in an order that Postfix can take; there are no more changed mails than ends of mails;
@@ -56,7 +56,7 @@ thread_local! {
     static LAB: RefCell<Option<Lab>> = const { RefCell::new(None) };
 }
 
-/// A drop, milters over it, and what runs them.
+/// A drop, milters over it, and their runtime.
 struct Lab {
     drop: Drop,
     milters: HashMap<u8, InMemory>,

@@ -230,8 +230,7 @@ impl Delimiters {
             return;
         }
 
-        // Otherwise it is a root itself, and takes the place of the roots whose words start with
-        // it.
+        // Otherwise it is a root itself, and replaces the roots whose words start with it.
         let key = key(&word[self.common..]);
         let starts = |root: &&Root| self.open[root.owner].word().starts_with(word);
         let covered = after.iter().take_while(starts).count();
@@ -249,8 +248,8 @@ impl Delimiters {
         let at = self.roots.partition_point(|root| root.first < place);
         let is_root = self.roots.get(at).is_some_and(|root| root.owner == owner);
 
-        // The words from `place` up to the next root start with the closed one (`first` still
-        // counts it): without their root they need others.
+        // The words behind a root, up to the next one (whose `first` still counts the closed word),
+        // start with it: without it they need other roots.
         let next = self.roots.get(at + usize::from(is_root));
         let end = next.map_or(self.sorted.len() + 1, |root| root.first);
         if self.open.is_empty() || is_root && end > place + 1 {
@@ -286,9 +285,9 @@ impl Delimiters {
         }
     }
 
-    /// Returns the delimiters that may match where `text` follows a run of dashes. They are
-    /// candidates only: the text starts with their word, or may when more bytes come, or with a
-    /// start of it.
+    /// Returns the delimiters that may match where `text` follows a run of dashes. Each
+    /// is a candidate only: the text starts with its word, may do so when more bytes come, or starts
+    /// with the root of its word.
     fn starting(&self, text: &[u8]) -> &[usize] {
         let text = &text[..text.len().min(BOUNDARY_BYTES_MAX)];
 
@@ -358,8 +357,8 @@ fn common_start(one: &[u8], other: &[u8]) -> usize {
 
 /// Looks for the first delimiter line in `buf`.
 ///
-/// `line_start` says whether `buf` starts at the start of a line whose line end is *not* in `buf`
-/// (the start of a body or of a preamble). With `eof`, nothing comes after `buf`.
+/// `line_start` is true if `buf` begins at the start of a line, so that the line end before it is
+/// *not* in `buf` (the start of a body or of a preamble). With `eof`, nothing comes after `buf`.
 ///
 /// Bytes returned as content never end in a line end or in the start of a delimiter, so that
 /// the result does not depend on how the bytes were cut.

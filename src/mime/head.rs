@@ -214,7 +214,7 @@ impl TransferEncoding {
     }
 }
 
-/// Returns the first of the fields that describe a part that occurs twice, whatever it says.
+/// Returns the first field describing a part that occurs more than once, whatever its values.
 pub fn repeated(fields: &[Field]) -> Option<PartField> {
     let all = [PartField::Type, PartField::Disposition, PartField::Encoding];
     all.into_iter().find(|which| {

@@ -1,6 +1,6 @@
 //! Parameters of structured fields (RFC 2045, section 5.1; RFC 2231), and the file names in them.
 //!
-//! Own code where the design names `mail-parser`: what makes readers differ (a parameter twice, an
+//! Own code where the design names `mail-parser`: whatever makes readers differ (a parameter twice, an
 //! unclosed quote, a comment) does not show in that crate's result, and its 0.11 errs on names in
 //! several RFC 2231 sections. The words of RFC 2047 are read by `encodify`, charsets by
 //! `encoding_rs`.

@@ -539,6 +539,7 @@ impl Scanner {
     fn enter(&mut self, part: PartId, head: &Head) -> Result<(), Ambiguity> {
         self.state = State::Content;
         self.line_start = true;
+        // Where two open multiparts have the same boundary, readers disagree on a delimiter's owner.
         if let Some(boundary) = &head.boundary
             && self.open.have(boundary)
         {

@@ -7,7 +7,7 @@ use crate::{
     mime::Field,
 };
 
-/// Bytes of a field that are looked at.
+/// Number of bytes of a field that are looked at.
 const VALUE_BYTES_MAX: usize = 8 << 10;
 
 /// The facts of a header that rules ask about. Texts are in lower case.

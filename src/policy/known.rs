@@ -27,7 +27,7 @@ pub struct Known {
     leaves: bool,
 }
 
-/// The lines of the tables that name people of an envelope, by the name.
+/// The lines of each table that name people of an envelope, by name.
 pub(crate) type Listed = HashMap<Table, HashMap<String, Lines>>;
 
 /// The mail for which somebody stands in a table.
@@ -44,7 +44,7 @@ enum State {
     Whole,
     /// More can come: a condition that does not hold yet may hold then.
     Open,
-    /// It could not be found out.
+    /// The facts could not be found out.
     Failed,
 }
 
@@ -112,7 +112,7 @@ impl Known {
         self.state == State::Failed
     }
 
-    /// Returns the names of the sender, whom the envelope names as written here.
+    /// Returns the names of the sender whom the envelope calls `written`.
     pub(super) fn sender(&self, written: &str) -> Person {
         if self.sender.is_empty() {
             vec![fold(written)]

@@ -41,7 +41,7 @@ pub enum Fate {
 /// The conditions under which an attachment goes, and its time.
 #[derive(Clone, Debug)]
 pub struct Going {
-    /// The one who decided.
+    /// The source of the decision.
     pub source: Source,
     /// Number of bytes from which it goes.
     pub threshold: u64,
@@ -54,7 +54,7 @@ pub struct Going {
 }
 
 impl Plan {
-    /// Asks everybody about a message whose header is known.
+    /// Asks everybody about a message whose header is known, and makes the plan for it.
     ///
     /// # Errors
     /// The message is refused.
@@ -120,8 +120,9 @@ impl Plan {
         self.is_chosen
     }
 
-    /// Returns the store of all files of the message; `None` for the usual one. Each recipient's first rule
-    /// about the message that holds is asked; of these, the one that comes first in the file decides.
+    /// Returns the store of all files of the message; `None` for the usual one. Of each
+    /// recipient's first rule about the message that holds, the one that names a store and comes
+    /// first in the file decides.
     pub fn store(&self) -> Option<StoreKind> {
         self.store
     }

@@ -9,7 +9,7 @@ use std::ops::Range;
 use encodify::rfc2047::{EncodedWord, WordEncoding};
 use encoding_rs::{Encoding, UTF_8};
 
-/// Number of bytes up to which a subject is looked at.
+/// The longest subject that is looked at, in bytes.
 const VALUE_BYTES_MAX: usize = 16 << 10;
 
 /// Maximum number of tags taken out of one subject: to find each, all of it is looked at again.

@@ -164,6 +164,7 @@ pub(super) fn transliterate(text: &str, can: &dyn Fn(char) -> bool) -> String {
                 out.push('"');
             }
             '»' => out.push('"'),
+            // In a name, a slash brought in here would count as the end of a directory.
             c => out.extend(nearest(c).chars().map(|c| if c == '/' { '_' } else { c })),
         }
     }

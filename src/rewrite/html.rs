@@ -5,7 +5,7 @@
 //! built: a place counts as safe only while nothing is open that could hide or tear the notice,
 //! and nothing came before it that readers are known to tokenize differently. The place after
 //! `<body>`, or before the first content, has all of the author's document behind it, so it is
-//! what everything falls back to.
+//! the fallback for everything.
 //!
 //! * `judge` – decides if an admin's HTML can stand in a mail
 //! * `scan` – the tokens, the open elements, the safe places
@@ -75,7 +75,7 @@ mod tests {
 
     use super::*;
 
-    /// Documents made of what tokenizers stumble over.
+    /// Documents made of everything that tokenizers stumble over.
     fn hostile() -> impl Strategy<Value = Vec<u8>> {
         let pieces: Vec<&[u8]> = vec![
             b"<",

@@ -119,7 +119,7 @@ pub fn new_attachment(notice: &Notice, eol: Eol) -> NewPart {
     }
 }
 
-/// A part that is all notice.
+/// A part that consists of the notice alone.
 #[derive(Clone, Debug)]
 pub struct NewPart {
     /// The value of `Content-Type`, with its leading space, unfolded.

@@ -1,7 +1,7 @@
 //! The place of the notice in plain text.
 //!
-//! It works on bytes, because all it looks for is ASCII once letters with accents are taken for
-//! one another. A mail is text by its author, then perhaps a signature, a quoted or forwarded
+//! It works on bytes, because all it looks for is ASCII once all letters with accents are taken for
+//! the same. A mail is text by its author, then perhaps a signature, a quoted or forwarded
 //! mail, in this order (top posting), or the quoted mail first with the author's text in and
 //! below it. The notice follows the author's text and never cuts an answer from its question.
 
@@ -21,7 +21,7 @@ const QUOTED_HEADER_LINES: usize = 6;
 /// The longest label of a field of a quoted header, with its colon, in bytes.
 const LABEL_BYTES_MAX: usize = 24;
 
-/// Columns at which mail programs break lines.
+/// Number of columns at which mail programs break lines.
 const COLUMNS: usize = 72;
 
 /// A field of a quoted header.
@@ -61,7 +61,7 @@ pub(super) fn place(text: &[u8], position: Position) -> usize {
     }
 }
 
-/// Returns true if the author wrote so much above this line, or in all, that a reader may not get that far.
+/// Returns true if a reader may not get as far as this line, or the end: the author wrote too much above.
 pub(super) fn is_long_above(text: &[u8], line: Option<usize>) -> bool {
     text.len() > OWN_CHARS_MAX && Lines::new(text, 0).is_long_above(line)
 }
@@ -275,7 +275,7 @@ impl<'a> Lines<'a> {
 
         while i < self.len() {
             if self.is_blank(i) || self.is_marked(i) {
-                // Nothing of the author's.
+                // Nothing of the author's own.
             } else if is_signature(self.get(i)) || is_underscores(self.get(i)) {
                 break;
             } else if !has_letters(self.get(i)) || self.is_wrapped(i) {
@@ -394,7 +394,7 @@ fn field(line: &[u8]) -> Option<Field> {
         | "onderwerp" | "?mne" | "emne" | "temat" => Field::Subject,
         "to" | "a" | "an" | "para" | "pour" | "aan" | "till" | "til" | "do" | "cc" | "kopie"
         | "kopia" | "copie" | "date" | "datum" | "fecha" | "data" | "dato" => Field::Other,
-        // All that is left of an `À` is a `?`.
+        // An `À` is folded into a `?`, which was trimmed.
         "" if !label.is_empty() => Field::Other,
         _ => return None,
     })

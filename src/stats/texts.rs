@@ -17,7 +17,7 @@ pub(super) struct Texts {
     pub(super) bytes: &'static str,
     /// `{files}`, `{messages}`, `{bytes}`, `{mailboxes}`, `{spared}`.
     pub(super) in_words: &'static str,
-    /// One of them and many: messages, files, recipients.
+    /// Singular and plural: messages, files, recipients.
     pub(super) nouns: [[&'static str; 2]; 3],
     pub(super) by_month: &'static str,
     pub(super) by_direction: &'static str,

@@ -10,8 +10,8 @@ pub(super) struct Mail {
     pub(super) packets: Vec<Packet>,
 }
 
-/// Header fields and bodies; `{}` is the place of a text, `{+300}` that of a file of so many bytes
-/// in base64, `{=300}` that of a word of so many.
+/// Header fields and bodies; `{}` is the place of a text, `{+300}` that of a file of 300 bytes in
+/// base64, `{=300}` that of a word of 300 bytes.
 pub(super) const MAILS: [(&str, &str); 10] = [
     ("Subject:x", "{}"),
     (

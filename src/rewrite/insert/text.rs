@@ -18,7 +18,7 @@ use crate::{config::Position, mime::TransferEncoding};
 /// The longest line of a body, without its line end (RFC 5322, section 2.1.1).
 const LINE_BYTES_MAX: usize = 998;
 
-/// All that is known of a part when the place is looked for.
+/// A part, as it is known when the place for the notice is looked for.
 pub(super) struct Text<'a> {
     pub(super) header: &'a [u8],
     pub(super) body: Body<'a>,
@@ -77,7 +77,7 @@ impl Text<'_> {
         }
 
         if identity && encoding == TransferEncoding::SevenBit && !text.is_ascii() {
-            // The body has been 8bit all along; readers that look are told.
+            // The body has been 8bit all along; the field tells readers so.
             splices.push(header::set_encoding(self.header, "8bit", self.eol));
         }
 
@@ -294,7 +294,7 @@ impl Text<'_> {
         let hard = tail.is_empty() || tail.starts_with(b"\n") || tail.starts_with(b"\r\n");
 
         if !head.is_empty() && (!breaks || blank) {
-            // At the end of a line without room for the soft break a hard one does.
+            // At the end of a line that has no room for the soft break, a hard one will do.
             let full = head.len() >= qp::LINE_MAX && hard;
             with.extend_from_slice(if full {
                 line_end(self.eol).as_bytes()
@@ -311,7 +311,7 @@ impl Text<'_> {
         if head.is_empty() {
             return self.body_splice(place.at, place.at, with);
         }
-        // The rest of a raw line starts one: it must not turn into a delimiter.
+        // The rest of the raw line starts a line of its own: it must not turn into a delimiter.
         let (guarded, rest) = qp::guarded_start(tail, self.eol);
         with.extend_from_slice(&guarded);
         self.body_splice(place.at, place.at + rest, with)
