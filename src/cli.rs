@@ -20,12 +20,18 @@ mod unit;
 mod usage;
 mod user;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 
 use self::exit::Failure;
-use crate::config::{Config, Sources};
+use crate::{
+    aside,
+    config::{Config, Sources},
+};
+
+/// How long the end of a process waits until what was given up is gone from the drop.
+const SETTLE_TIME: Duration = Duration::from_secs(5);
 
 /// Takes the heavy attachments out of mail, keeps them in a file drop, writes links into the mail.
 #[derive(Debug, Parser)]
@@ -122,6 +128,8 @@ pub fn main() -> ExitCode {
         Command::Drop(command) => drop::run(command),
         Command::Completions(options) => completions::run(&options),
     };
+    // What is not removed by then is swept.
+    aside::settle(SETTLE_TIME);
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),

@@ -74,6 +74,8 @@ mod forwarded;
 mod lab;
 mod language;
 mod leaf;
+#[cfg(test)]
+mod many;
 mod message;
 mod parts;
 #[cfg(test)]

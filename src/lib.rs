@@ -18,6 +18,7 @@
 //! * [`policy`] – who decides: the sender, the users, the admin's rules
 //! * [`rules`] – which part is detached, and why
 //! * `budget` – memory that all messages share
+//! * `aside` – what is given up is dropped on a thread of its own, for that waits for the disk
 //! * [`lookup`] – who is meant by an address: Postfix is asked for its tables, aliases, extensions
 //! * `sender` – who a message is from, as far as that is certain
 //! * `language` – which of our languages a message is in
@@ -49,6 +50,7 @@
 //! 7. Scanner, rules and rewriter do no I/O and have no clock.
 
 pub mod admin;
+mod aside;
 mod budget;
 pub mod cli;
 pub mod config;

@@ -23,7 +23,10 @@ use std::{
 
 use tokio::task;
 
-use crate::budget::{Budget, Share};
+use crate::{
+    aside::Aside,
+    budget::{Budget, Share},
+};
 
 /// Bytes that each spool may keep in memory, and what it gathers before it writes to its file: with
 /// 1 MiB, 32 messages of 25 MB at once were a tenth slower (`benches/system`).
@@ -68,7 +71,8 @@ pub struct Spool {
     /// The bytes from `flushed` on.
     tail: Vec<u8>,
     flushed: u64,
-    file: Option<Arc<File>>,
+    /// It has no name: closing it removes it.
+    file: Option<Arc<Aside<File>>>,
 }
 
 impl OnDisk {
@@ -228,7 +232,7 @@ impl Spool {
                 for count in self.spools.counts() {
                     count.files.fetch_add(1, Relaxed);
                 }
-                Arc::clone(self.file.insert(Arc::new(file)))
+                Arc::clone(self.file.insert(Arc::new(Aside::new(file))))
             }
         };
         let (bytes, at) = (std::mem::take(&mut self.tail), self.flushed);

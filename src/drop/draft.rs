@@ -36,7 +36,10 @@ use super::{
     vault::{HEADER_BYTES, RecordId, SEGMENT_BYTES, Sealer, TAG_BYTES, Vault},
     whole_second,
 };
-use crate::scan::{Objection, Scan};
+use crate::{
+    aside::{Aside, make_room},
+    scan::{Objection, Scan},
+};
 
 /// A block on its way to the worker is never larger.
 const BLOCK_BYTES: usize = 64 * 1024;
@@ -104,7 +107,7 @@ struct Task {
 #[derive(Debug)]
 pub struct DurableFile {
     id: RecordId,
-    blob: Box<dyn Finished>,
+    blob: Aside<Box<dyn Finished>>,
     file: ManifestFile,
     _allowance: Allowance,
 }
@@ -231,9 +234,9 @@ impl PackageDraft {
                 bytes: files.iter().map(|file| file.file.size).sum(),
                 downloads: 0,
             };
-            commit(store, vault.id(), record, files)
+            commit(store, vault.id(), record, files).map(Aside::new)
         });
-        committed.await?.keep();
+        committed.await?.into_inner().keep();
         Ok(token)
     }
 }
@@ -419,6 +422,7 @@ impl Task {
             open,
             mut orders,
         } = self;
+        make_room();
         let mut writer = open()?;
         loop {
             match orders.blocking_recv() {
@@ -428,7 +432,7 @@ impl Task {
                     let (blob, allowance) = writer.finish(&mut file)?;
                     return Ok(DurableFile {
                         id,
-                        blob,
+                        blob: Aside::new(blob),
                         file,
                         _allowance: allowance,
                     });
@@ -529,9 +533,13 @@ fn commit(
         recorded: false,
         keep: false,
     };
-    for DurableFile { blob, file, .. } in files {
+    // From here on they are dropped on this thread, which may wait: after a failure nothing is left.
+    let blobs = files
+        .into_iter()
+        .map(|DurableFile { blob, file, .. }| (blob.into_inner(), file.number));
+    for (blob, number) in blobs.collect::<Vec<_>>() {
         blob.place()?;
-        committed.numbers.push(file.number);
+        committed.numbers.push(number);
     }
     if !committed.numbers.is_empty() {
         committed.store.blobs.sync(id)?;
@@ -614,8 +622,7 @@ impl std::ops::Drop for Committed {
         if self.keep {
             return;
         }
-        // What cannot be removed is an orphan, or expires unseen: nobody ever had its token. Done
-        // here and not in another thread, since a runtime that shuts down would not begin it.
+        // What cannot be removed is an orphan, or expires unseen: nobody ever had its token.
         if self.recorded && self.withdraw().is_err() {
             // The record may come back: then its blobs must be there. Else they are orphans.
             return;

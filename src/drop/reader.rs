@@ -10,6 +10,7 @@ use super::{
     blocking,
     vault::{HEADER_BYTES, Layout, Opener, SEGMENT_BYTES, Vault},
 };
+use crate::aside::Aside;
 
 /// Reads a range of a file, segment by segment.
 ///
@@ -23,7 +24,8 @@ pub struct FileReader {
 
 #[derive(Debug)]
 struct OpenBlob {
-    blob: Box<dyn Blob>,
+    /// The file may have been removed meanwhile: then it goes when it is closed.
+    blob: Aside<Box<dyn Blob>>,
     /// `None` when the ciphertext is read as it is.
     opener: Option<Opener>,
 }
@@ -52,7 +54,7 @@ impl FileReader {
         let opener = opened.map_err(|e| DropError::damaged(blob.path(), e.to_string()))?;
         Ok(Self {
             blob: Arc::new(OpenBlob {
-                blob,
+                blob: Aside::new(blob),
                 opener: Some(opener),
             }),
             range,
@@ -73,7 +75,10 @@ impl FileReader {
         }
         let blob = store.blobs.open(id, number, length)?;
         Ok(Self {
-            blob: Arc::new(OpenBlob { blob, opener: None }),
+            blob: Arc::new(OpenBlob {
+                blob: Aside::new(blob),
+                opener: None,
+            }),
             range,
         })
     }

@@ -39,6 +39,11 @@ use crate::{
 /// How much of a part is replayed from the spool at a time, in bytes.
 const REPLAY_BYTES: u64 = 64 * 1024;
 
+/// How long a part is, as it stands in the message, that goes to the drop before the message has ended. Each file costs
+/// the disk more than its bytes do: shorter ones go when it is known how many there are, and the message cannot
+/// bring more of them than it pays for in bytes.
+const GOES_EARLY_BYTES: u64 = 64 * 1024;
+
 /// How many parts the log tells of.
 const DECISIONS_MAX: usize = 50;
 
@@ -63,6 +68,8 @@ pub struct Message {
     /// Whether it is sent to many who do not answer each other: a newsletter, no discussion list.
     pub(super) is_newsletter: bool,
     pub(super) later: Vec<Later>,
+    /// How many of them go whatever comes behind them.
+    sure: usize,
     pub(super) detached: Vec<Detached>,
     pub(super) package: Option<PackageDraft>,
     pub(super) settled: Option<Settled>,
@@ -143,6 +150,8 @@ pub(super) struct Later {
     role: Role,
     pair: Option<PartId>,
     going: Going,
+    /// Whether it was decided that it goes.
+    goes: bool,
 }
 
 // A list that grows has room for twice as many; a name and a type have 255 bytes each.
@@ -227,6 +236,7 @@ impl Message {
             texts: Vec::new(),
             is_newsletter: is_newsletter(header),
             later: Vec::new(),
+            sure: 0,
             detached: Vec::new(),
             package: None,
             settled: None,
@@ -637,7 +647,15 @@ impl Message {
     /// another name, does not.
     fn goes_now(&self, leaf: &Leaf) -> bool {
         let is_certain = leaf.file.encoding != TransferEncoding::QuotedPrintable;
-        is_certain && !self.keeps_out() && leaf.file.is_named() && self.goes(leaf)
+        is_certain
+            && !self.keeps_out()
+            && leaf.file.is_named()
+            && self.is_long(leaf)
+            && self.goes(leaf)
+    }
+
+    fn is_long(&self, leaf: &Leaf) -> bool {
+        self.spool.len() - self.parts.body(leaf.part) >= GOES_EARLY_BYTES
     }
 
     /// Whether an infected file stays in the message, though the others go.
@@ -706,10 +724,7 @@ impl Message {
         body: u64,
         end: u64,
     ) -> Result<(Decoder, Option<Box<FileDraft>>), Stop> {
-        let begun = self.detached.len() + usize::from(self.finishing.is_some());
-        if begun >= DETACHED_MAX {
-            return Err(Reason::TooManyDetached.into());
-        }
+        self.refuse_too_many(1)?;
         let mut decoder = Decoder::new(file.encoding).ok_or(Reason::MalformedBody)?;
         let begins = self.package.is_none() && self.filter.stores.is_some();
         let verified = if begins { self.verified().await } else { None };
@@ -745,6 +760,15 @@ impl Message {
             at = stop;
         }
         Ok((decoder, draft))
+    }
+
+    /// Ends work on a message of which so many more parts would go than may.
+    fn refuse_too_many(&self, more: usize) -> Result<(), Stop> {
+        let begun = self.detached.len() + usize::from(self.finishing.is_some());
+        if begun + more > DETACHED_MAX {
+            return Err(Reason::TooManyDetached.into());
+        }
+        Ok(())
     }
 
     /// What of its sender is certain; nothing where it takes longer than the message has.
@@ -787,8 +811,13 @@ impl Message {
         if leaf.shows {
             self.references.finish();
         }
-        if matches!(leaf.work, Work::Detaching(..)) || self.goes(&leaf) {
+        let goes = self.goes(&leaf);
+        if matches!(leaf.work, Work::Detaching(..)) || goes && self.is_long(&leaf) {
             return Ok(Some(Wait::End(leaf)));
+        }
+        if goes && leaf.shown_by.is_none() {
+            self.sure += 1;
+            self.refuse_too_many(self.sure)?;
         }
         self.leave(*leaf);
         Ok(None)
@@ -847,6 +876,7 @@ impl Message {
                 role,
                 pair,
                 going,
+                goes: false,
             }),
             (Work::Stays(why) | Work::Checked(why, _), Fate::Stays(source)) => {
                 let raw = end - self.parts.body(part);
@@ -957,64 +987,72 @@ impl Message {
         Ok(())
     }
 
-    /// Decides on the candidates that stayed in the spool.
+    /// Decides on the candidates that stayed in the spool. Nothing of them is stored before it is known how many go.
     async fn decide_later(&mut self) -> Result<(), Stop> {
         let is_shown = |&key: &u64| self.references.contains_key(key);
         if self.gone.iter().any(is_shown) {
             return Err(Reason::ShownLater.into());
         }
-        let mut rest = mem::take(&mut self.later);
-        self.decide_pairs(&mut rest).await?;
-        let (mut stay, mut next) = (0, 0);
-        while let Some(later) = rest.get(next) {
-            let shown = later
-                .shown_by
-                .is_some_and(|key| self.references.contains_key(key));
-            let is_word = later.role == Role::Perhaps && self.words.go_on_behind(later.part);
-            if shown || is_word {
-                let why = if shown { Why::Shown } else { Why::Text };
-                self.explain_kept(later.part, &later.file, later.bytes, None, why);
-            } else if later.weight >= later.going.threshold {
-                self.detach_later(later, Why::OverThreshold).await?;
-            } else {
-                rest.swap(stay, next);
-                stay += 1;
-            }
-            next += 1;
-        }
-        rest.truncate(stay);
-        let weight = |later: &Later| Weight {
-            bytes: later.weight,
-            sum_max: later.going.message_threshold.unwrap_or(u64::MAX),
-        };
-        let weights: Vec<Weight> = rest.iter().map(weight).collect();
-        let over: HashSet<usize> = rules::largest_over(&weights).into_iter().collect();
-        for (index, later) in rest.iter().enumerate() {
-            if over.contains(&index) {
-                self.detach_later(later, Why::OverMessageThreshold).await?;
-            } else {
-                self.is_chosen |= self.is_choice(later.going.source, later.weight);
-                let source = Some(later.going.source);
-                self.explain_kept(
-                    later.part,
-                    &later.file,
-                    later.bytes,
-                    source,
-                    Why::UnderThreshold,
-                );
-            }
+        let mut candidates = mem::take(&mut self.later);
+        let halves = self.decide_pairs(&mut candidates);
+        self.decide_heavy(&mut candidates);
+        self.decide_light(&mut candidates);
+        let all = || halves.iter().chain(&candidates).filter(|later| later.goes);
+        self.refuse_too_many(all().filter(|later| !later.going.dry_run).count())?;
+        for later in all() {
+            self.detach_later(later).await?;
         }
         Ok(self.await_finishing().await?)
     }
 
+    /// Decides on the candidates that go or stay each for itself. The others are left, and those that go.
+    fn decide_heavy(&mut self, candidates: &mut Vec<Later>) {
+        candidates.retain_mut(|later| {
+            let key = later.shown_by;
+            let is_shown = key.is_some_and(|key| self.references.contains_key(key));
+            let is_word = later.role == Role::Perhaps && self.words.go_on_behind(later.part);
+            if is_shown || is_word {
+                let why = if is_shown { Why::Shown } else { Why::Text };
+                self.explain_kept(later.part, &later.file, later.bytes, None, why);
+                return false;
+            }
+            if later.weight >= later.going.threshold {
+                self.explain_going(later, Why::OverThreshold);
+            }
+            true
+        });
+    }
+
+    /// Decides on the candidates that are heavy together, if at all.
+    fn decide_light(&mut self, candidates: &mut [Later]) {
+        let weight = |later: &Later| Weight {
+            bytes: later.weight,
+            sum_max: later.going.message_threshold.unwrap_or(u64::MAX),
+        };
+        let light = candidates.iter().filter(|later| !later.goes);
+        let weights: Vec<Weight> = light.map(weight).collect();
+        let over: HashSet<usize> = rules::largest_over(&weights).into_iter().collect();
+        let light = candidates.iter_mut().filter(|later| !later.goes);
+        for (index, later) in light.enumerate() {
+            if over.contains(&index) {
+                self.explain_going(later, Why::OverMessageThreshold);
+                continue;
+            }
+            self.is_chosen |= self.is_choice(later.going.source, later.weight);
+            let source = Some(later.going.source);
+            let why = Why::UnderThreshold;
+            self.explain_kept(later.part, &later.file, later.bytes, source, why);
+        }
+    }
+
     /// Decides on the halves of files in two parts, and takes them out of the candidates: they go
     /// together if each of them is heavy, or stay together.
-    async fn decide_pairs(&mut self, candidates: &mut Vec<Later>) -> Result<(), Stop> {
+    fn decide_pairs(&mut self, candidates: &mut Vec<Later>) -> Vec<Later> {
         let mut halves: Vec<Later> = candidates
             .extract_if(.., |later| later.pair.is_some())
             .collect();
         halves.sort_by_key(|half| (half.pair, half.part));
-        for pair in halves.chunk_by(|one, other| one.pair == other.pair) {
+        for pair in halves.chunk_by_mut(|one, other| one.pair == other.pair) {
             let is_shown = |half: &Later| {
                 let key = half.shown_by;
                 key.is_some_and(|key| self.references.contains_key(key))
@@ -1028,7 +1066,7 @@ impl Message {
                 is_whole && is_heavy && is_one && !self.keeps_out() && !pair.iter().any(is_shown);
             for half in pair {
                 if goes {
-                    self.detach_later(half, Why::OverThreshold).await?;
+                    self.explain_going(half, Why::OverThreshold);
                     continue;
                 }
                 let why = if is_whole && !is_heavy {
@@ -1041,12 +1079,18 @@ impl Message {
                 self.explain_kept(half.part, &half.file, half.bytes, source, why);
             }
         }
-        Ok(())
+        halves
     }
 
-    async fn detach_later(&mut self, later: &Later, why: Why) -> Result<(), Stop> {
+    /// Notes that a candidate goes.
+    fn explain_going(&mut self, later: &mut Later, why: Why) {
+        later.goes = true;
+        let source = later.going.source;
+        self.explain_gone(later.part, &later.file, later.bytes, source, why);
+    }
+
+    async fn detach_later(&mut self, later: &Later) -> Result<(), Stop> {
         let going = later.going.clone();
-        self.explain_gone(later.part, &later.file, later.bytes, going.source, why);
         if going.dry_run {
             self.trial.parts += 1;
             self.trial.bytes += later.bytes;

@@ -1,8 +1,11 @@
 //! What is given up, or fails, leaves nothing.
 
-use super::*;
+use std::time::Duration;
 
-/// Runs on a runtime of its own: when that is dropped, every worker has ended.
+use super::*;
+use crate::aside;
+
+/// Runs on a runtime of its own: when that is dropped, every worker has ended, and then what was given up is gone.
 fn after_all_workers<T>(work: impl AsyncFnOnce(&Fixture) -> T) -> (Fixture, T) {
     let fixture = fixture();
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -10,6 +13,7 @@ fn after_all_workers<T>(work: impl AsyncFnOnce(&Fixture) -> T) -> (Fixture, T) {
         .unwrap();
     let value = runtime.block_on(work(&fixture));
     std::mem::drop(runtime);
+    assert!(aside::settle(Duration::MAX));
     (fixture, value)
 }
 
