@@ -160,6 +160,7 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
         |error: io::Error| unavailable(&format_args!("could not start threads: {error}"));
     let mail = runtime::Builder::new_multi_thread()
         .worker_threads(mail_threads())
+        .thread_name_fn(server::thread_names("mail", mail_threads()))
         .max_blocking_threads(blocking_threads(reload.config()))
         .thread_keep_alive(BLOCKING_THREAD_STAYS)
         .enable_all()
