@@ -137,6 +137,9 @@ pub struct MilterConfig {
     /// How many messages are worked on at once; others wait.
     #[serde(with = "As::<Count<1, 10_000>>")]
     pub max_messages: usize,
+    /// How many of them may be of one login.
+    #[serde(with = "As::<Count<1, 10_000>>")]
+    pub max_messages_per_login: usize,
     /// Bytes of envelopes and headers that all messages may hold together before their turn.
     #[serde(with = "As::<Sizes<65_536, 68_719_476_736>>")]
     pub header_memory: usize,

@@ -15,6 +15,7 @@
 //! |---|---|---|
 //! | connections | `milter.max_connections` | they wait in the kernel |
 //! | messages in work | `milter.max_messages` | they wait, at most for `milter.deadline` |
+//! | those of one login | `milter.max_messages_per_login` | they wait likewise |
 //! | our own work on a message | `milter.deadline` | `detach.on_failure` |
 //! | waits for Postfix: its first word, the rest of a packet, the content of a message, a reply taken | `milter.timeout` | closed |
 //! | silence between messages | two hours (indymilter) | closed |
@@ -34,18 +35,19 @@ mod listener;
 mod outline;
 mod session;
 mod socket;
+mod turn;
 mod verdict;
 
 use std::{io, net::IpAddr, sync::Arc, time::Duration};
 
 use jiff::SignedDuration;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
 pub use self::socket::{BindError, Claim, Socket, bind_tcp};
 pub(crate) use self::verdict::{failure, rejection};
-use self::{guard::Terms, listener::Intake};
+use self::{guard::Terms, listener::Intake, turn::Turns};
 use crate::{
     admin::Metrics,
     budget::Budget,
@@ -68,7 +70,7 @@ struct Shared {
     /// The filter of the moment: each message takes the one that it finds, and keeps it.
     filter: watch::Receiver<Filter>,
     metrics: Metrics,
-    work: Arc<Semaphore>,
+    turns: Turns,
     /// What sessions hold of messages before their turn.
     budget: Budget,
     /// Whether connections come over a unix socket.
@@ -121,7 +123,7 @@ impl Shared {
         Self {
             filter,
             metrics,
-            work: Arc::new(Semaphore::new(bounds.max_messages)),
+            turns: Turns::new(bounds.max_messages, bounds.max_messages_per_login),
             budget: Budget::new(bounds.header_memory),
             is_local,
             cut: CancellationToken::new(),

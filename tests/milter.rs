@@ -556,6 +556,66 @@ async fn the_new_body_is_one_run_after_all_else() {
     milter.stop().await;
 }
 
+/// A connection whose client authenticated.
+async fn connect_as(milter: &Milter, login: &str) -> TestConnection {
+    let mut connection = milter.connect().await;
+    let macros = [("{auth_authen}", login)];
+    connection.macros(MacroStage::Mail, macros).await.unwrap();
+    connection
+}
+
+#[tokio::test]
+async fn a_login_whose_turns_are_taken_waits_and_keeps_none_from_others() {
+    let settings = ["milter.max_messages=3", "milter.max_messages_per_login=1"];
+    let milter = Milter::start(&settings);
+    let mut first = connect_as(&milter, "Alice").await;
+    assert_eq!(send_header(&mut first).await, Status::Continue);
+    let mut second = connect_as(&milter, "alice").await;
+    let waiting = tokio::spawn(async move {
+        let answer = send_header(&mut second).await;
+        (second, answer)
+    });
+    let rewrite = async |mut connection: TestConnection| {
+        send_body(&mut connection, &body(600_000)).await;
+        let (actions, _) = connection.eom().await.unwrap();
+        assert!(actions.has_replaced_body(indymilter_test::any()));
+        connection.close().await.unwrap();
+    };
+    for _ in 0..2 {
+        let mut other = connect_as(&milter, "bob").await;
+        assert_eq!(send_header(&mut other).await, Status::Continue);
+        rewrite(other).await;
+    }
+    assert!(
+        !waiting.is_finished(),
+        "the other one of alice has her turn"
+    );
+    rewrite(first).await;
+    let (second, answer) = waiting.await.unwrap();
+    assert_eq!(answer, Status::Continue);
+    rewrite(second).await;
+    milter.stop().await;
+}
+
+#[tokio::test]
+async fn a_message_that_waits_too_long_for_a_turn_of_its_login_goes_out_as_configured() {
+    let settings = [
+        "milter.max_messages_per_login=1",
+        "milter.deadline=1 s",
+        "detach.on_failure=tempfail",
+    ];
+    let milter = Milter::start(&settings);
+    let mut first = connect_as(&milter, "alice").await;
+    assert_eq!(send_header(&mut first).await, Status::Continue);
+    let mut second = connect_as(&milter, "alice").await;
+    assert_eq!(send_header(&mut second).await, Status::Continue);
+    send_body(&mut second, &body(600_000)).await;
+    let (_, status) = second.eom().await.unwrap();
+    assert!(matches!(status, Status::Tempfail { .. }), "{status:?}");
+    assert!(milter.metrics.encode().contains("reason=\"no-turn\"} 1"));
+    milter.stop().await;
+}
+
 /// One message is worked on at a time, and the first one stops on its way.
 #[tokio::test]
 async fn a_mail_server_that_falls_silent_in_the_middle_of_a_mail_gives_up_its_turn() {

@@ -20,6 +20,7 @@ impl Default for MilterConfig {
             socket_mode: 0o666,
             max_connections: 2000,
             max_messages: 32,
+            max_messages_per_login: 8,
             header_memory: 32 << 20,
             deadline: SignedDuration::from_secs(30),
             timeout: SignedDuration::from_mins(1),

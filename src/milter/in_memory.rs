@@ -66,7 +66,7 @@ impl InMemory {
         let shared = Arc::new(Shared::new(filter, Metrics::new(), true));
         let (intake, pipes) = mpsc::unbounded_channel();
         let sessions = TaskTracker::new();
-        let at_rest = (shared.work.available_permits(), shared.budget.left());
+        let at_rest = (shared.turns.left(), shared.budget.left());
         let listener = Intake {
             pipes,
             shared: Arc::clone(&shared),
@@ -101,8 +101,8 @@ impl InMemory {
         self.sessions.close();
         self.sessions.wait().await;
         self.sessions.reopen();
-        let Shared { work, budget, .. } = &*self.shared;
-        (work.available_permits(), budget.left()) == self.at_rest
+        let Shared { turns, budget, .. } = &*self.shared;
+        (turns.left(), budget.left()) == self.at_rest
     }
 
     /// How many temporary files its messages have, and the bytes in them.

@@ -12,10 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use tokio::{
-    sync::OwnedSemaphorePermit,
-    time::{interval_at, sleep, timeout},
-};
+use tokio::time::{interval_at, sleep, timeout};
 use tracing::{debug, info, warn};
 
 use super::{
@@ -23,6 +20,7 @@ use super::{
     envelope::{self, Client, Route},
     header::{Header, short},
     outline::{Outline, direction_name, explain},
+    turn::Turn,
     verdict::{failure, rejection},
 };
 use crate::{
@@ -110,7 +108,7 @@ struct Work {
     patience: Duration,
     /// How long it was worked on.
     worked: Duration,
-    _permit: OwnedSemaphorePermit,
+    _turn: Turn,
     _in_work: InProgress,
 }
 
@@ -347,6 +345,7 @@ impl Session {
         }
         let began = outline.since;
         let envelope = std::mem::take(&mut header.envelope);
+        let login = envelope.login.clone();
         let withheld = outline.withheld.then(|| self.filter.withheld());
         let filter = withheld.as_ref().unwrap_or(&self.filter);
         let start = filter.take(envelope, &header.fields, Eol::CrLf).await;
@@ -365,7 +364,7 @@ impl Session {
                 Answer::Continue
             }
             Start::Refuse(refusal) => self.refuse(&outline, refusal),
-            Start::Scan(message) => self.take_turn(message, outline).await,
+            Start::Scan(message) => self.take_turn(message, outline, login.as_deref()).await,
         };
         self.shared.metrics.phase(Phase::Header, began.elapsed());
         answer
@@ -463,11 +462,16 @@ impl Session {
         }
     }
 
-    async fn take_turn(&mut self, message: Box<Message>, outline: Outline) -> Answer {
+    async fn take_turn(
+        &mut self,
+        message: Box<Message>,
+        outline: Outline,
+        login: Option<&str>,
+    ) -> Answer {
         let patience = duration(self.filter.config().milter.deadline);
         let asked = Instant::now();
-        let turn = Arc::clone(&self.shared.work).acquire_owned();
-        let Ok(Ok(permit)) = timeout(patience, turn).await else {
+        let turn = timeout(patience, self.shared.turns.take(login)).await;
+        let Ok(turn) = turn else {
             let edits = message.edits().clone();
             self.stage = Stage::Failed(outline, "no-turn", edits);
             return Answer::Continue;
@@ -477,7 +481,7 @@ impl Session {
             outline,
             patience: patience.saturating_sub(asked.elapsed()),
             worked: Duration::ZERO,
-            _permit: permit,
+            _turn: turn,
             _in_work: self.shared.metrics.message_in_work(),
         }));
         Answer::Continue
@@ -510,7 +514,7 @@ impl Session {
             mut message,
             mut outline,
             patience,
-            _permit,
+            _turn,
             _in_work,
             worked,
             ..

@@ -190,7 +190,10 @@ fn in_words(reason: &str) -> &str {
         }
         "suspended" => "suspended: an admin suspended its login (depollueur drop suspended)",
         "drop" => "drop: the drop failed; the daemon's log says how",
-        "deadline" | "no-turn" => "it took longer than milter.deadline",
+        "deadline" => "it took longer than milter.deadline",
+        "no-turn" => {
+            "no-turn: it waited longer than milter.deadline for its turn (milter.max_messages, milter.max_messages_per_login)"
+        }
         "postfix-gone" => "postfix-gone: Postfix closed the connection",
         "spool" => "spool: the spool could not be written; the daemon's log says how",
         "header-memory" => "header-memory: its header came when milter.header_memory was used up",
