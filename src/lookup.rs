@@ -218,7 +218,7 @@ impl Inner {
     }
 
     /// As Postfix asks `smtpd_sender_login_maps` (reject_sender_login_mismatch): the first key that stands
-    /// there names the logins that own the address.
+    /// in any of the tables names the logins that own the address; of several tables that have it, the first does.
     async fn may_send(&self, login: &str, sender: &str) -> Result<bool, LookupError> {
         let settings = self.settings().await?;
         let (login, address) = (fold(login), Address::of(settings, &fold(sender)));
@@ -226,15 +226,22 @@ impl Inner {
             LookupMaps::Postfix => settings.login_maps.clone(),
             LookupMaps::Table(table) => vec![table.clone()],
         };
+        let mut owners = String::new();
+        // The keys of one table are the first keys of any other: only those before the best one can change anything.
+        let mut best = usize::MAX;
         for table in self.sender.login_maps.iter().flat_map(ask) {
-            let keys = address.keys(settings, &table);
-            let answers = self.postmap.ask(&table, &keys).await?;
-            if let Some(owners) = keys.iter().find_map(|key| answers.get(key)) {
-                let mut owners = owners.split(|sign: char| sign == ',' || sign.is_whitespace());
-                return Ok(owners.any(|owner| fold(owner) == login));
+            let mut keys = address.keys(settings, &table);
+            keys.truncate(best);
+            let mut answers = self.postmap.ask(&table, &keys).await?;
+            if let Some(rank) = keys.iter().position(|key| answers.contains_key(key)) {
+                best = rank;
+                owners = answers.remove(&keys[rank]).unwrap_or_default();
             }
         }
-        Ok(false)
+        let words = owners.split(|sign: char| sign == ',' || sign.is_whitespace());
+        Ok(words
+            .filter(|word| !word.is_empty())
+            .any(|owner| fold(owner) == login))
     }
 
     /// Returns true if one of these addresses is on another machine.
@@ -291,3 +298,57 @@ fn sender(settings: &Settings, envelope: &Envelope) -> Person {
 
 /// The answers by key; a key that is not here is in no table.
 type Answers = HashMap<String, String>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What asks these tables, each with its lines, and no Postfix.
+    fn lookup(tables: &[&[(&str, &str)]]) -> Lookup {
+        let mut config = Config::default();
+        let table = |number: usize| Table::of_postfix(&format!("hash:/t{number}"));
+        let all = (0..tables.len()).map(|number| LookupMaps::Table(table(number)));
+        config.sender.login_maps = all.collect();
+        let lookup = Lookup::new(&config);
+        let settings = Settings {
+            delimiter: "+".into(),
+            ..Settings::default()
+        };
+        lookup.0.settings.set(settings).expect("nobody asked yet");
+        for (number, lines) in tables.iter().enumerate() {
+            let lines = lines
+                .iter()
+                .map(|(key, value)| ((*key).into(), (*value).into()));
+            let answers: Answers = lines.collect();
+            let keys = ["zoe+a@b.org", "zoe@b.org", "@b.org"].map(str::to_owned);
+            lookup
+                .0
+                .postmap
+                .know(&table(number), keys.to_vec(), &answers);
+        }
+        lookup
+    }
+
+    #[tokio::test]
+    async fn the_owner_of_an_address_is_who_postfix_takes_for_it() {
+        let whole = ("zoe+a@b.org", "one");
+        let (user, domain) = (("zoe@b.org", "two, ZOE@b.org"), ("@b.org", "three"));
+        for (tables, owners) in [
+            (&[&[whole, user, domain][..]][..], &["one"][..]),
+            // A key is looked for in all tables before the next one is.
+            (&[&[domain], &[user]], &["two", "zoe@b.org"]),
+            (&[&[domain], &[user], &[whole]], &["one"]),
+            (&[&[user], &[domain]], &["two", "zoe@b.org"]),
+            (&[&[("@b.org", "first")], &[domain]], &["first"]),
+            (&[&[], &[domain]], &["three"]),
+            (&[&[], &[]], &[]),
+        ] {
+            let lookup = lookup(tables);
+            for login in ["one", "two", "three", "first", "zoe@b.org", ""] {
+                let expected = owners.contains(&login);
+                let found = lookup.may_send(login, "Zoe+a@b.org").await;
+                assert_eq!(found, expected, "{tables:?} {login:?}");
+            }
+        }
+    }
+}
