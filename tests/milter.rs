@@ -556,6 +556,29 @@ async fn the_new_body_is_one_run_after_all_else() {
     milter.stop().await;
 }
 
+#[tokio::test]
+async fn what_the_store_does_not_take_for_what_it_is_is_counted_by_its_kind() {
+    let settings = [
+        "scan.clamd=unix:/nowhere/clamd.ctl",
+        "scan.size_max=10 kB",
+        "scan.on_oversize=deliver",
+    ];
+    let milter = Milter::start(&settings);
+    let counted = |count: u32| {
+        let line = format!("deposit_errors_total{{kind=\"too-large-to-scan\"}} {count}\n");
+        milter.metrics.encode().contains(&line)
+    };
+    assert!(counted(0));
+    let mut connection = milter.connect().await;
+    assert_eq!(send_header(&mut connection).await, Status::Continue);
+    send_body(&mut connection, &body(600_000)).await;
+    let (_, status) = connection.eom().await.unwrap();
+    assert_eq!(status, Status::Accept);
+    assert!(counted(1));
+    connection.close().await.unwrap();
+    milter.stop().await;
+}
+
 /// A connection whose client authenticated.
 async fn connect_as(milter: &Milter, login: &str) -> TestConnection {
     let mut connection = milter.connect().await;

@@ -32,8 +32,9 @@ const PHASE_BUCKETS: [f64; 11] = [
     0.001, 0.005, 0.02, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 300.0,
 ];
 
-/// What [`FilterError::kind`](crate::filter::FilterError::kind) says.
-const ERROR_KINDS: [&str; 15] = [
+/// What [`FilterError::kind`](crate::filter::FilterError::kind) and
+/// [`Message::refused`](crate::filter::Message::refused) say.
+const ERROR_KINDS: [&str; 16] = [
     "blocked",
     "database",
     "denied",
@@ -46,6 +47,7 @@ const ERROR_KINDS: [&str; 15] = [
     "remote",
     "slow",
     "spool",
+    "suspended",
     "too-large-to-scan",
     "unreachable",
     "unscanned",

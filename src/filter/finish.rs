@@ -96,8 +96,16 @@ async fn rewrite(message: &mut Message) -> Result<Verdict, FilterError> {
         .collect();
     if let Some(package) = package {
         match package.commit(durable, created, expires).await {
-            Err(error) if error.is_blocked() => return Ok(Verdict::Pass(Reason::Blocked)),
-            Err(error) if error.is_suspended() => return Ok(Verdict::Pass(Reason::Suspended)),
+            Err(error) if error.is_blocked() || error.is_suspended() => {
+                message.note_refusal(error.kind());
+                let is_blocked = error.is_blocked();
+                let reason = if is_blocked {
+                    Reason::Blocked
+                } else {
+                    Reason::Suspended
+                };
+                return Ok(Verdict::Pass(reason));
+            }
             committed => committed?,
         };
         if let Some(turn) = turn {
@@ -133,7 +141,8 @@ async fn turn(
 fn untouched(message: &Message) -> Reason {
     if message.trial.parts > 0 {
         Reason::DryRun
-    } else if message.kept_out {
+    } else if !message.refused().is_empty() {
+        // An infected file stays in it.
         Reason::Infected
     } else {
         message.doubt.unwrap_or(Reason::Nothing)

@@ -79,8 +79,8 @@ pub struct Message {
     pub(super) edits: Edits,
     /// What only a trial keeps.
     pub(super) trial: Trial,
-    /// Whether an infected file stays in it.
-    pub(super) kept_out: bool,
+    /// What the store did not take of it because of what it is: errors by which the message does not fail.
+    refused: Vec<&'static str>,
     /// From which domain a trusted verifier says that it is.
     genuine: Option<String>,
     /// What of its sender is certain, once it was asked.
@@ -224,7 +224,7 @@ impl Message {
             plan,
             edits: Edits::default(),
             trial: Trial::default(),
-            kept_out: false,
+            refused: Vec::new(),
             genuine: genuine(config, &envelope, header),
             verified: None,
             message_id: choices::message_id(header).map(Box::from),
@@ -335,7 +335,13 @@ impl Message {
         self.decisions
             .sort_by_cached_key(|decision| place(&decision.path));
         let verdict = match self.settled.take() {
-            Some(Settled::Pass(reason)) => Verdict::Pass(reason),
+            Some(Settled::Pass(reason)) => {
+                // Nothing else settles it so: the store said it.
+                if reason == Reason::Suspended {
+                    self.note_refusal(reason.label());
+                }
+                Verdict::Pass(reason)
+            }
             Some(Settled::Fail(error)) => self.failed(error),
             None => super::finish::finish(self).await,
         };
@@ -352,13 +358,14 @@ impl Message {
     }
 
     /// What a failure means that may be the verdict about a file.
-    fn failed(&self, error: FilterError) -> Verdict {
+    fn failed(&mut self, error: FilterError) -> Verdict {
         let reason = match error.finding() {
             Some(Finding::Infected) => Reason::Infected,
             Some(Finding::Oversize) => Reason::Oversize,
             Some(Finding::Unscanned) | None => return Verdict::Fail(error),
         };
         self.warn_of(&error);
+        self.note_refusal(error.kind());
         Verdict::Pass(reason)
     }
 
@@ -371,6 +378,17 @@ impl Message {
     /// What is to be changed in the message whatever its verdict is.
     pub fn edits(&self) -> &Edits {
         &self.edits
+    }
+
+    /// Why the store did not take files of it, in a word for each, where that is no failure: a file is infected,
+    /// too large to be scanned, or blocked, or the login is suspended.
+    pub fn refused(&self) -> &[&'static str] {
+        &self.refused
+    }
+
+    /// Notes that the store did not take it.
+    pub(super) fn note_refusal(&mut self, kind: &'static str) {
+        self.refused.push(kind);
     }
 
     /// What would have been detached, were this not a trial.
@@ -961,7 +979,7 @@ impl Message {
         match self.await_finishing().await {
             Err(error) if error.finding() == Some(Finding::Infected) => {
                 self.warn_of(&error);
-                self.kept_out = true;
+                self.refused.push(error.kind());
                 Ok(true)
             }
             finished => finished.map(|()| false),

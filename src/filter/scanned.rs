@@ -52,6 +52,8 @@ struct Sent {
     verdict: Verdict,
     /// The reason of each part's decision.
     reasons: Vec<String>,
+    /// Why files were refused.
+    refused: Vec<&'static str>,
     body: Vec<u8>,
 }
 
@@ -80,6 +82,7 @@ async fn send(lab: &Lab, body: &[u8]) -> Sent {
         .map(|part| part.reason.to_string());
     Sent {
         reasons: reasons.collect(),
+        refused: message.refused().to_vec(),
         verdict,
         body: out,
     }
@@ -132,6 +135,7 @@ async fn an_infected_file_never_gets_into_the_drop_and_the_audit_log_says_so() {
         let sent = send(&lab, &body(&[("a.pdf", &[b'a'; 3000]), ("b.pdf", &evil())])).await;
         assert!(matches!(sent.verdict, Verdict::Pass(Reason::Infected)));
         assert_eq!(sent.reasons[1..], ["threshold reached", "infected"]);
+        assert_eq!(sent.refused, ["infected"]);
         nothing_is_left(&lab).await;
         let entries = lab.drop.audit(AuditQuery::default()).await.unwrap();
         let [entry] = entries.as_slice() else {
@@ -175,6 +179,7 @@ async fn an_infected_file_is_kept_out_to_the_byte_and_the_others_go() {
         assert!(contains(&sent.body, &part(&evil)));
         assert!(!contains(&sent.body, &part(&clean)));
         assert_eq!(files(&lab), 2);
+        assert_eq!(sent.refused, ["infected"]);
         assert_eq!(
             sent.reasons
                 .iter()

@@ -525,6 +525,9 @@ impl Session {
         self.shared.metrics.phase(Phase::Commit, began.elapsed());
         explain(&message, &outline);
         outline.tell(&message);
+        for kind in message.refused() {
+            self.shared.metrics.deposit_error(kind);
+        }
         let edited = match verdict {
             Ok(verdict) => self
                 .edit(message.edits(), &outline, replies)

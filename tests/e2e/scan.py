@@ -180,6 +180,7 @@ def _(place):
         check_linked(daemon, send(daemon, ("report.pdf", clean)), ("report.pdf", clean))
         check_rejected(daemon, send(daemon, ("a.pdf", clean), ("b.pdf", infected(300_000))), before=1)
         assert scans(daemon) == {"clean": 2, "infected": 1, "failed": 0, "oversize": 0}, scans(daemon)
+        assert daemon.metric(r'depollueur_deposit_errors_total\{kind="infected"\}') == 1
         assert f"a file is infected: {NAME}" in daemon.log(), tail(daemon.log())
         audit = daemon.run("drop", "audit").stdout.decode()
         assert "refuse" in audit and f"a file is infected: {NAME}" in audit, audit
