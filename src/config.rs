@@ -29,6 +29,13 @@ use std::{net::SocketAddr, path::PathBuf};
 use jiff::{SignedDuration, Span, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::{
+    address::is_public_url,
+    check::is_loopback,
+    source::usual_file,
+    spoken::span_in_english,
+    value::{parse_period, parse_size},
+};
 use self::{
     address::{Contact, MilterSocket, Networks, OptionalSocket, OptionalUrl, PublicUrl, Socket},
     appearance::{Command, DarkAccent, LightAccent, Prose},
@@ -56,11 +63,6 @@ pub use self::{
     templates::NoticeTemplates,
     users::{AliasMaps, LookupConfig, RecipientDelimiter, UserList, UsersConfig},
     wishes::OwnDomains,
-};
-pub(crate) use self::{
-    source::usual_file,
-    spoken::span_in_english,
-    value::{parse_period, parse_size},
 };
 
 /// The whole configuration. Every value is valid.
@@ -421,13 +423,16 @@ pub struct RemoteConfig {
     /// The address of its deposit listener, with a final slash; empty when there is none.
     #[serde(with = "As::<OptionalUrl>")]
     pub url: String,
+    /// What its links must begin with, with a final slash; any address may stand there when empty.
+    #[serde(with = "As::<OptionalUrl>")]
+    pub public_url: String,
     /// The file that holds the bearer token.
     #[serde(with = "As::<OptionalPath>")]
     pub token_file: Option<PathBuf>,
     /// Certificates (PEM) that are trusted beside the system's.
     #[serde(with = "As::<OptionalPath>")]
     pub ca_file: Option<PathBuf>,
-    /// Whether the address may be one without TLS on another host.
+    /// Whether both addresses may be ones without TLS on another host.
     #[serde(with = "As::<Flag>")]
     pub allow_http: bool,
     /// How long a connection may take to be made, TLS included.

@@ -245,7 +245,12 @@ impl Codec for PublicUrl {
     }
 }
 
-/// Codec of `remote.url`.
+/// Whether this is what `web.public_url` may be, written as it is kept: clean, and with one slash at its end.
+pub(crate) fn is_public_url(text: &str) -> bool {
+    PublicUrl::parse(&Written::Text(text.to_owned())).as_deref() == Some(text)
+}
+
+/// Codec of `remote.url` and `remote.public_url`.
 pub(super) struct OptionalUrl;
 
 impl Codec for OptionalUrl {

@@ -63,13 +63,28 @@ impl Config {
         if self.remote.token_file.is_none() {
             return missing("remote.token_file");
         }
-        let in_clear = url.starts_with("http:") && !is_loopback(url) && !self.remote.allow_http;
-        in_clear.then(|| {
-            let reason = format!(
-                r#"remote.url = "{url}": must be https, or remote.allow_http must be true: whoever reads the network has token and files"#
-            );
-            ("remote.url", reason)
-        })
+        let (links, allow_http) = (&self.remote.public_url, self.remote.allow_http);
+        let in_clear = |url: &str| url.starts_with("http:") && !is_loopback(url) && !allow_http;
+        for (key, url, who) in [
+            (
+                "remote.url",
+                url,
+                "whoever reads the network has token and files",
+            ),
+            (
+                "remote.public_url",
+                links,
+                "whoever reads the network has the files",
+            ),
+        ] {
+            if in_clear(url) {
+                let reason = format!(
+                    r#"{key} = "{url}": must be https, or remote.allow_http must be true: {who}"#
+                );
+                return Some((key, reason));
+            }
+        }
+        None
     }
 
     /// Browsers decrypt on pages only that nobody can have changed on the way (Secure Contexts,
@@ -284,6 +299,11 @@ impl Config {
                 r#"remote.url = "{url}": nothing goes there; write store.kind = "remote", or store = "remote" in a rule"#
             ));
         }
+        if self.uses(StoreKind::Remote) && self.remote.public_url.is_empty() {
+            warnings.push(format!(
+                r#"remote.public_url is empty: whoever has taken over the host of remote.url = "{url}" can put any https address into mail; write remote.public_url = "https://…/", the web.public_url of that host"#
+            ));
+        }
     }
 
     /// What asks for both: it stays, and it goes.
@@ -410,7 +430,8 @@ fn clash(left: SocketAddr, right: SocketAddr) -> bool {
     left.port() == right.port() && left.port() != 0 && (same_ip || any)
 }
 
-fn is_loopback(url: &str) -> bool {
+/// Whether an address is one of this machine alone.
+pub(crate) fn is_loopback(url: &str) -> bool {
     let uri: Option<Uri> = url.parse().ok();
     let host = uri.as_ref().and_then(Uri::host).unwrap_or_default();
     let address = host
@@ -472,6 +493,7 @@ mod tests {
         assert_eq!(config.contradiction().unwrap().0, "remote.token_file");
         config.remote.token_file = Some("/etc/depollueur/token".into());
         assert_eq!(config.contradiction(), None);
+        config.remote.public_url = "https://drop.example.org/".into();
         assert_eq!(config.warnings(), Vec::<String>::new());
     }
 
@@ -486,6 +508,28 @@ mod tests {
         assert_eq!(config.contradiction().unwrap().0, "remote.url");
         config.remote.allow_http = true;
         assert_eq!(config.contradiction(), None);
+    }
+
+    #[test]
+    fn links_of_a_remote_store_are_pinned_to_https() {
+        let mut config = Config::default();
+        config.store.kind = StoreKind::Remote;
+        config.remote.url = "https://deposit.example.org/".into();
+        config.remote.token_file = Some("/etc/depollueur/token".into());
+        assert!(
+            config
+                .warnings()
+                .join(" ")
+                .contains("remote.public_url is empty")
+        );
+        config.remote.public_url = "http://drop.example.org/".into();
+        assert_eq!(config.contradiction().unwrap().0, "remote.public_url");
+        config.remote.allow_http = true;
+        assert_eq!(config.contradiction(), None);
+        config.remote.allow_http = false;
+        config.remote.public_url = "https://drop.example.org/".into();
+        assert_eq!(config.contradiction(), None);
+        assert!(!config.warnings().join(" ").contains("remote.public_url"));
     }
 
     #[test]
@@ -508,6 +552,7 @@ mod tests {
         assert!(config.warnings()[0].contains("scan.timeout (30s)"));
         config.scan.timeout = jiff::SignedDuration::from_secs(29);
         config.store.kind = StoreKind::Remote;
+        config.remote.public_url = "https://drop.example.org/".into();
         assert!(config.warnings()[0].contains("remote.url"));
         config.deposit.listen = Some("127.0.0.1:8027".parse().unwrap());
         assert!(!config.warnings().join(" ").contains("scan."));
@@ -605,6 +650,15 @@ mod tests {
             (
                 &[
                     "remote.url=https://b.example/",
+                    "remote.token_file=/t",
+                    "store.kind=remote",
+                ],
+                "remote.public_url is empty",
+            ),
+            (
+                &[
+                    "remote.url=https://b.example/",
+                    "remote.public_url=https://c.example/",
                     "remote.token_file=/t",
                     "store.kind=remote",
                 ],

@@ -126,6 +126,7 @@ impl Default for RemoteConfig {
     fn default() -> Self {
         Self {
             url: String::new(),
+            public_url: String::new(),
             token_file: None,
             ca_file: None,
             allow_http: false,

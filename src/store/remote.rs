@@ -9,6 +9,7 @@
 //! expires without anybody knowing its link.
 
 mod http;
+mod link;
 
 use std::{fmt, io, sync::Arc, time::Duration};
 
@@ -26,7 +27,7 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 use tracing::debug;
 
-use self::http::Http;
+use self::{http::Http, link::Links};
 use super::RemoteError;
 use crate::{
     config::RemoteConfig,
@@ -49,7 +50,10 @@ type Result<T, E = RemoteError> = std::result::Result<T, E>;
 
 /// The drop of another host. Cheap to clone; all clones share their connections.
 #[derive(Clone, Debug)]
-pub(super) struct Remote(Arc<Http>);
+pub(super) struct Remote {
+    http: Arc<Http>,
+    links: Arc<Links>,
+}
 
 /// A package that was begun over there.
 #[derive(Debug)]
@@ -101,12 +105,15 @@ struct Kept {
 impl Remote {
     /// Reads the token and the certificates. Connects to nothing.
     pub(super) fn open(config: &RemoteConfig) -> Result<Self> {
-        Ok(Self(Arc::new(Http::open(config)?)))
+        Ok(Self {
+            http: Arc::new(Http::open(config)?),
+            links: Arc::new(Links::new(config)),
+        })
     }
 
     pub(super) async fn package(&self, origin: Origin) -> Result<PackageDraft> {
         let token = Token::random();
-        let http = Arc::clone(&self.0);
+        let http = Arc::clone(&self.http);
         let mut kept = Kept {
             id: token.package_id(),
             token,
@@ -117,7 +124,9 @@ impl Remote {
         // What was refused was not begun.
         kept.keep = matches!(begun, Err(RemoteError::Refused { .. }));
         let begun: Begun = begun?;
-        kept.check_link(&begun.link)?;
+        self.links
+            .check(&begun.link, &kept.token)
+            .map_err(|fault| self.http.senseless(fault))?;
         Ok(PackageDraft {
             kept,
             link: begun.link,
@@ -126,11 +135,11 @@ impl Remote {
     }
 
     pub(super) async fn probe(&self) -> Result<()> {
-        self.0.probe().await
+        self.http.probe().await
     }
 
     pub(super) async fn take_back(&self, token: &Token) -> Result<()> {
-        give_up(&self.0, token).await
+        give_up(&self.http, token).await
     }
 
     /// Until when a package can be fetched that was committed with these files; `None` when it is gone. A
@@ -148,7 +157,7 @@ impl Remote {
         let mut kept = Kept {
             id: token.package_id(),
             token,
-            http: Arc::clone(&self.0),
+            http: Arc::clone(&self.http),
             keep: true,
         };
         let answer = kept.ask(Method::POST, "/commit", &order).await;
@@ -160,7 +169,7 @@ impl Remote {
     }
 
     pub(super) async fn settle(&self) {
-        let tasks = &self.0.tasks;
+        let tasks = &self.http.tasks;
         tasks.close();
         if timeout(SETTLE_MAX, tasks.wait()).await.is_err() {
             debug!("not everything that was given up is gone from the drop");
@@ -357,17 +366,6 @@ impl Kept {
         let request = self.http.request(method.clone(), &path).token(&self.token);
         let request = request.body("application/json", body.into());
         self.http.answer_soon(request).await
-    }
-
-    /// The link must lead where the mail's reader finds this package, and only it.
-    fn check_link(&self, link: &str) -> Result<()> {
-        let is_web = link.starts_with("https://") || link.starts_with("http://");
-        let clean = link.chars().all(|c| c.is_ascii_graphic());
-        let ends = |mark| link.ends_with(&format!("{mark}{}", self.token));
-        if is_web && clean && (ends('/') || ends('#')) {
-            return Ok(());
-        }
-        Err(self.http.senseless("the link is not one of this package"))
     }
 }
 

@@ -740,7 +740,8 @@ def far(system: System, **drop):
         token = far.directory / "token"
         token.touch(mode=0o600)
         token.write_bytes(far.run("drop", "token", "add", "mx1").stdout)
-        with system.right(store_kind="remote", remote_url=f"http://127.0.0.1:{port}/", remote_token_file=str(token),
+        with system.right(store_kind="remote", remote_url=f"http://127.0.0.1:{port}/", remote_public_url=f"https://{HOST}/",
+                          remote_token_file=str(token),
                           web_public_url="http://127.0.0.1:8025/") as right:
             right.put_proxy("good", target=far.web_port)
             yield right, far
@@ -777,6 +778,18 @@ def _(system):
             assert set(loud) <= {"daemon.ready", "drop.upload"}, shown(findings)
             assert words in loud.get("drop.upload", ""), shown(findings)
             drop.stop()
+
+
+@story("a drop on another host whose links are pinned nowhere, or elsewhere, is a finding")
+def _(system):
+    with far(system) as (right, _drop):
+        for pinned, check, words in (("", "config.values", "remote.public_url is empty"),
+                                     ("https://elsewhere.test/", "drop.upload", "and not with remote.public_url")):
+            right.settings["remote.public_url"] = pinned
+            findings = right.findings()
+            loud = {f["check"]: f["message"] for f in findings if f["level"] in LOUD}
+            assert set(loud) == {check}, shown(findings)
+            assert words in loud[check], shown(findings)
 
 
 @wrong("the certificate has expired", "public.certificate", "error")

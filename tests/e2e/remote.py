@@ -427,6 +427,37 @@ def _(lab):
         assert "taken back" in hosts.drop.log()
 
 
+@story("two hosts: a link that leads elsewhere does not get into mail, and the log says where it leads")
+def _(lab):
+    with Hosts(lab, remote_public_url="https://drop.lab.test/") as hosts:
+        hosts.goes_untouched(word='its link begins with "https://far.lab.test/" and not with remote.public_url = "https://drop.lab.test/"')
+        hosts.nothing_is_left()
+        hosts.restart_milter(remote_public_url="https://far.lab.test/")
+        hosts.goes_rewritten()
+
+
+@story("two hosts: where no address is pinned, a link without https, with a user, or of 50,000 bytes does not get into mail")
+def _(lab):
+    base, now = b"https://far.lab.test/", []
+
+    def change(data, seen):
+        """The answers have their lengths: a link that is longer or shorter is made up for in the header."""
+        if base not in data:
+            return data
+        head, body = data.replace(base, now[0]).split(b"\r\n\r\n", 1)
+        lines = [line for line in head.split(b"\r\n") if not line.lower().startswith(b"content-length")]
+        return b"\r\n".join([*lines, b"content-length: %d" % len(body)]) + b"\r\n\r\n" + body
+    with Hosts(lab, down=change) as hosts:
+        for link, word in ((b"http://far.lab.test/", "it must be https, or remote.allow_http must be true"),
+                           (b"https://far.lab.test@evil.lab.test/", "its link is not one of this package"),
+                           (b"https://far.lab.test/" + 50_000 * b"a" + b"/", "its link has 50048 bytes, more than 400")):
+            now[:] = [link]
+            hosts.goes_untouched(word=word)
+        hosts.nothing_is_left()
+        now[:] = [base]
+        hosts.goes_rewritten()
+
+
 @story("two hosts: what answers is no drop: the mail goes out untouched")
 def _(lab):
     answers = {
