@@ -17,6 +17,7 @@
 //! TLS: a proxy stands in front. Bodies that are not wanted are drained, so that the uploader sees
 //! why (`drain`).
 
+mod code;
 mod commit;
 mod drafts;
 mod drain;
@@ -52,6 +53,7 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use self::{
+    code::ProblemCode,
     drafts::{Draft, Drafts},
     problem::Problem,
     wire::{Begin, Begun, FILES_MAX, Received, Sha256, TOKEN_HEADER},
@@ -165,13 +167,13 @@ impl Deposits {
             .fallback(async || {
                 Problem::new(
                     StatusCode::NOT_FOUND,
-                    "no-such-path",
+                    ProblemCode::NoSuchPath,
                     "there is no such path",
                 )
             })
             .method_not_allowed_fallback(async || {
                 let detail = "this path does not know this method";
-                Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method", detail)
+                Problem::new(StatusCode::METHOD_NOT_ALLOWED, ProblemCode::Method, detail)
             })
             .layer(middleware::from_fn(drain::drain_unread))
             .layer(middleware::from_fn(guard))
@@ -242,11 +244,11 @@ impl Deposits {
         }
         if strangers.count > STRANGERS_MAX {
             return Problem::too_much(
-                "too-many-refused",
+                ProblemCode::TooManyRefused,
                 "too many requests without a valid token",
             );
         }
-        Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
+        Problem::new(StatusCode::UNAUTHORIZED, ProblemCode::Unauthorized, detail)
     }
 }
 
@@ -276,7 +278,7 @@ async fn begin(State(deposits): Shared, caller: Depositor, request: Request) -> 
     let origin = json::<Begin>(&deposits, request).await?;
     let mut origin = origin
         .origin()
-        .map_err(|why| Problem::unsound("origin", why))?;
+        .map_err(|why| Problem::unsound(ProblemCode::Origin, why))?;
     origin.verified = deposits.verified(&origin).await;
     let link = deposits.link(deposits.0.drop.unlock(), &caller.token);
     if deposits.draft(&caller).is_ok() {
@@ -291,13 +293,16 @@ async fn begin(State(deposits): Shared, caller: Depositor, request: Request) -> 
         Found::Unknown
     ) {
         return Err(Problem::conflict(
-            "taken",
+            ProblemCode::Taken,
             "there is a package of this token",
         ));
     }
     let begun = drop.begin_upload(&caller.uploader, &caller.token, origin);
     let package = begun.await?.ok_or_else(|| {
-        Problem::conflict("taken", "another uploader began a package of this token")
+        Problem::conflict(
+            ProblemCode::Taken,
+            "another uploader began a package of this token",
+        )
     })?;
     let drafts = &deposits.0.drafts;
     drafts.begin(caller.id, &caller.uploader, package)?;
@@ -390,18 +395,22 @@ impl FromRequestParts<Deposits> for Depositor {
         let Caller(uploader) = Caller::from_request_parts(parts, deposits).await?;
         if !uploader.may(Right::Deposit) {
             let detail = "the bearer token gives no right to deposit";
-            return Err(Problem::new(StatusCode::FORBIDDEN, "right", detail));
+            return Err(Problem::new(
+                StatusCode::FORBIDDEN,
+                ProblemCode::Right,
+                detail,
+            ));
         }
         let token = parts.headers.get(TOKEN_HEADER).map(HeaderValue::to_str);
         let token: Option<Token> = token.and_then(|text| text.ok()?.parse().ok());
         let token = token.ok_or_else(|| {
             let detail = "the header Drop-Token does not hold a token of 26 base32 characters";
-            Problem::bad("token", detail)
+            Problem::bad(ProblemCode::Token, detail)
         })?;
         let id = path_segment(parts, 0, deposits).await;
         if id != token.package_id() {
             let detail = "the id in the path is not that of the token in the header";
-            return Err(Problem::new(StatusCode::FORBIDDEN, "id", detail));
+            return Err(Problem::new(StatusCode::FORBIDDEN, ProblemCode::Id, detail));
         }
         Ok(Self {
             uploader,
@@ -423,7 +432,9 @@ impl FromRequestParts<Deposits> for FileNumber {
         number
             .filter(|number| (*number as usize) < FILES_MAX)
             .map(Self)
-            .ok_or_else(|| Problem::bad("number", "the number of a file is from 0 to 999"))
+            .ok_or_else(|| {
+                Problem::bad(ProblemCode::Number, "the number of a file is from 0 to 999")
+            })
     }
 }
 
@@ -453,10 +464,17 @@ impl Chunks {
         match timeout(self.patience, self.stream.next()).await {
             Ok(Some(Ok(bytes))) => Ok(Some(bytes)),
             Ok(None) => Ok(None),
-            Ok(Some(Err(_))) => Err(Problem::bad("incomplete", "the body ended too early")),
+            Ok(Some(Err(_))) => Err(Problem::bad(
+                ProblemCode::Incomplete,
+                "the body ended too early",
+            )),
             Err(_) => {
                 let detail = "nothing came for too long";
-                Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "stalled", detail))
+                Err(Problem::new(
+                    StatusCode::REQUEST_TIMEOUT,
+                    ProblemCode::Stalled,
+                    detail,
+                ))
             }
         }
     }
@@ -471,7 +489,7 @@ impl Deposits {
         let detail = format!("a file may have {max} bytes");
         Err(Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
-            "too-large",
+            ProblemCode::TooLarge,
             detail,
         ))
     }
@@ -487,15 +505,17 @@ async fn json<T: DeserializeOwned>(deposits: &Deposits, request: Request) -> Res
             let detail = format!("a body of JSON may have {JSON_BYTES_MAX} bytes");
             return Err(Problem::new(
                 StatusCode::PAYLOAD_TOO_LARGE,
-                "too-large",
+                ProblemCode::TooLarge,
                 detail,
             ));
         }
         text.extend_from_slice(&bytes);
     }
     serde_json::from_slice(&text).map_err(|error| match error.classify() {
-        serde_json::error::Category::Data => Problem::unsound("schema", error.to_string()),
-        _ => Problem::bad("json", error.to_string()),
+        serde_json::error::Category::Data => {
+            Problem::unsound(ProblemCode::Schema, error.to_string())
+        }
+        _ => Problem::bad(ProblemCode::Json, error.to_string()),
     })
 }
 
@@ -514,7 +534,7 @@ fn must_be(headers: &HeaderMap, media_type: &str) -> Result<(), Problem> {
     let detail = format!("the body must be {media_type}");
     Err(Problem::new(
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        "media-type",
+        ProblemCode::MediaType,
         detail,
     ))
 }

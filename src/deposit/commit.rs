@@ -8,6 +8,7 @@ use tracing::{info, warn};
 
 use super::{
     Depositor, Deposits,
+    code::ProblemCode,
     drafts::Open,
     problem::Problem,
     wire::{Commit, CommitFile, Committed},
@@ -25,7 +26,7 @@ impl Deposits {
         order: Commit,
     ) -> Result<Committed, Problem> {
         if let Some(fault) = order.fault() {
-            return Err(Problem::unsound("files", fault));
+            return Err(Problem::unsound(ProblemCode::Files, fault));
         }
         let Ok(draft) = self.draft(&caller) else {
             return self.committed_before(&caller, &order).await;
@@ -40,7 +41,7 @@ impl Deposits {
             let detail = "the drop failed; its log says why";
             Err(Problem::new(
                 axum::http::StatusCode::INTERNAL_SERVER_ERROR,
-                "failed",
+                ProblemCode::Failed,
                 detail,
             ))
         })
@@ -72,7 +73,7 @@ impl Deposits {
         match drop.find(&caller.token, now).await? {
             Lookup::Unknown => Err(Problem::unknown()),
             _ => Err(Problem::conflict(
-                "too-old",
+                ProblemCode::TooOld,
                 "the package is too old to be taken back: its link may be out",
             )),
         }
@@ -137,11 +138,11 @@ impl Deposits {
                 expires: package.expires,
             }),
             Lookup::Live(_) => Err(Problem::conflict(
-                "taken",
+                ProblemCode::Taken,
                 "the package was committed with other files",
             )),
             Lookup::Gone { .. } => Err(Problem::conflict(
-                "taken",
+                ProblemCode::Taken,
                 "the package was committed, and is gone",
             )),
             Lookup::Unknown => Err(Problem::unknown()),
@@ -152,11 +153,11 @@ impl Deposits {
     fn check_expiry(&self, expires: Timestamp, created: Timestamp) -> Result<(), Problem> {
         if expires != whole_second(expires) {
             let detail = "a package expires at a whole second";
-            return Err(Problem::unsound("expiry", detail));
+            return Err(Problem::unsound(ProblemCode::Expiry, detail));
         }
         if expires <= created {
             let detail = format!("\"{expires}\" is past: here it is {created}");
-            return Err(Problem::unsound("expiry", detail));
+            return Err(Problem::unsound(ProblemCode::Expiry, detail));
         }
         let max = created
             .to_zoned(TimeZone::UTC)
@@ -164,7 +165,7 @@ impl Deposits {
             .map_or(Timestamp::MAX, |latest| latest.timestamp());
         if expires > max {
             let detail = format!("\"{expires}\" is later than the latest allowed, {max}");
-            return Err(Problem::unsound("expiry", detail));
+            return Err(Problem::unsound(ProblemCode::Expiry, detail));
         }
         Ok(())
     }
@@ -176,11 +177,11 @@ fn check_files(came: &HashMap<u32, DurableFile>, listed: &[CommitFile]) -> Resul
         let number = file.number;
         let Some(found) = came.get(&number) else {
             let detail = format!("file {number} did not come");
-            return Err(Problem::conflict("missing-file", detail));
+            return Err(Problem::conflict(ProblemCode::MissingFile, detail));
         };
         if found.size() != file.size || found.sha256() != file.sha256.0 {
             let detail = format!("file {number} is not what came under this number");
-            return Err(Problem::conflict("digest", detail));
+            return Err(Problem::conflict(ProblemCode::Digest, detail));
         }
     }
     Ok(())

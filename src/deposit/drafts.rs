@@ -9,7 +9,7 @@ use std::{
 
 use tokio::{sync, time::Instant};
 
-use super::problem::Problem;
+use super::{code::ProblemCode, problem::Problem};
 use crate::{
     config::DepositConfig,
     drop::{DurableFile, PackageDraft, Uploader},
@@ -189,7 +189,7 @@ impl Loads {
         let load = by_uploader.entry(uploader.to_owned()).or_default();
         if load.drafts >= self.drafts_max {
             let detail = format!("{} packages are begun and not committed", load.drafts);
-            return Err(Problem::too_much("too-many-drafts", detail));
+            return Err(Problem::too_much(ProblemCode::TooManyDrafts, detail));
         }
         load.drafts += 1;
         Ok(())
@@ -215,7 +215,7 @@ impl Loads {
         }
         if sum > self.bytes_max {
             let detail = format!("{} bytes are begun and not committed", load.bytes);
-            return Err(Problem::too_much("too-many-bytes", detail));
+            return Err(Problem::too_much(ProblemCode::TooManyBytes, detail));
         }
         Ok(by_uploader)
     }

@@ -7,7 +7,7 @@ use axum::{
 use jiff::Timestamp;
 use tracing::error;
 
-use super::wire::{BLOCKED, ProblemBody, SUSPENDED};
+use super::{code::ProblemCode, wire::ProblemBody};
 use crate::{
     drop::DropError,
     scan::{Finding, Objection},
@@ -17,13 +17,13 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Problem {
     status: StatusCode,
-    code: &'static str,
+    code: ProblemCode,
     detail: String,
     retry_after: Option<u64>,
 }
 
 impl Problem {
-    pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+    pub(super) fn new(status: StatusCode, code: ProblemCode, detail: impl Into<String>) -> Self {
         let detail = detail.into();
         Self {
             status,
@@ -34,27 +34,27 @@ impl Problem {
     }
 
     /// The request itself is wrong.
-    pub(super) fn bad(code: &'static str, detail: impl Into<String>) -> Self {
+    pub(super) fn bad(code: ProblemCode, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code, detail)
     }
 
     /// The request can be read, and asks for what cannot be.
-    pub(super) fn unsound(code: &'static str, detail: impl Into<String>) -> Self {
+    pub(super) fn unsound(code: ProblemCode, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail)
     }
 
     /// The request does not fit what is here.
-    pub(super) fn conflict(code: &'static str, detail: impl Into<String>) -> Self {
+    pub(super) fn conflict(code: ProblemCode, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, code, detail)
     }
 
     pub(super) fn unknown() -> Self {
         let detail = "this package was not begun here, or was given up";
-        Self::new(StatusCode::NOT_FOUND, "unknown-package", detail)
+        Self::new(StatusCode::NOT_FOUND, ProblemCode::UnknownPackage, detail)
     }
 
     /// There is too much at once; later there may be room.
-    pub(super) fn too_much(code: &'static str, detail: impl Into<String>) -> Self {
+    pub(super) fn too_much(code: ProblemCode, detail: impl Into<String>) -> Self {
         let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, code, detail);
         Self {
             retry_after: Some(60),
@@ -68,7 +68,7 @@ impl Problem {
         let now = Timestamp::now().as_second();
         Self {
             retry_after: u64::try_from(86_400 - now.rem_euclid(86_400)).ok(),
-            ..Self::new(StatusCode::INSUFFICIENT_STORAGE, "quota", detail)
+            ..Self::new(StatusCode::INSUFFICIENT_STORAGE, ProblemCode::Quota, detail)
         }
     }
 }
@@ -80,22 +80,22 @@ impl From<DropError> for Problem {
         match error {
             DropError::Full { .. } => Self::new(
                 StatusCode::INSUFFICIENT_STORAGE,
-                "full",
+                ProblemCode::Full,
                 "no space is left in the drop",
             ),
             DropError::Quota { .. } => Self::new(
                 StatusCode::INSUFFICIENT_STORAGE,
-                "drop-quota",
+                ProblemCode::DropQuota,
                 error.to_string(),
             ),
-            DropError::Blocked => Self::unsound(BLOCKED, error.to_string()),
+            DropError::Blocked => Self::unsound(ProblemCode::Blocked, error.to_string()),
             DropError::Scan(objection) => objection.into(),
-            DropError::Suspended => Self::unsound(SUSPENDED, error.to_string()),
+            DropError::Suspended => Self::unsound(ProblemCode::Suspended, error.to_string()),
             _ => Self {
                 retry_after: Some(60),
                 ..Self::new(
                     StatusCode::SERVICE_UNAVAILABLE,
-                    "failed",
+                    ProblemCode::Failed,
                     "the drop failed; its log says why",
                 )
             },
@@ -109,13 +109,13 @@ impl From<Objection> for Problem {
         let finding = objection.finding();
         match finding {
             Finding::Infected | Finding::Oversize => {
-                Self::unsound(finding.label(), objection.to_string())
+                Self::unsound(finding.into(), objection.to_string())
             }
             Finding::Unscanned => Self {
                 retry_after: Some(60),
                 ..Self::new(
                     StatusCode::SERVICE_UNAVAILABLE,
-                    finding.label(),
+                    finding.into(),
                     "a file could not be scanned; the log of the drop says why",
                 )
             },
@@ -129,7 +129,7 @@ impl IntoResponse for Problem {
             title: self.status.canonical_reason().unwrap_or_default().into(),
             status: self.status.as_u16(),
             detail: self.detail,
-            code: self.code.into(),
+            code: self.code.word().into(),
         };
         let body = serde_json::to_string(&body).expect("strings and numbers are JSON");
         let mut response = (self.status, body).into_response();
