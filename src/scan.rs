@@ -14,6 +14,8 @@
 #[cfg(test)]
 pub(crate) mod scripted;
 mod session;
+mod trial;
+mod watch;
 
 use std::{
     io,
@@ -29,7 +31,11 @@ use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use tracing::warn;
 
 use self::session::{Session, Verdict};
-use crate::config::{ClamdAddress, OnOversize, OnUnscanned, ScanConfig};
+pub use self::{
+    trial::{Trial, try_out, try_size},
+    watch::{ClamdState, look},
+};
+use crate::config::{OnOversize, OnUnscanned, ScanConfig};
 
 /// How long it is believed which signatures the daemons have.
 const VERSION_HOLDS: SignedDuration = SignedDuration::from_mins(1);
@@ -159,36 +165,7 @@ pub enum ScanError {
     },
 }
 
-/// Whether a daemon finds what it must find.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trial {
-    /// It does.
-    Finds,
-    /// It takes a file for clean that every scanner knows.
-    FindsNothing,
-}
-
 type Result<T, E = Objection> = std::result::Result<T, E>;
-
-/// Asks a daemon whether it is there, for its version, and what it says of the test file of EICAR.
-///
-/// # Errors
-/// It does not answer, or not as clamd does.
-pub async fn try_out(
-    daemon: &ClamdAddress,
-    patience: Duration,
-) -> Result<(String, Trial), ScanError> {
-    let version = session::ask(daemon, patience, "VERSION").await?;
-    // Backwards, so that no scanner takes this program for a virus.
-    let backwards = r"*H+H$!ELIF-TSET-SURIVITNA-DRADNATS-RACIE$}7)CC7)^P(45XZP\4[PA@%P!O5X";
-    let file = Bytes::from(backwards.chars().rev().collect::<String>());
-    let mut session = Session::open(0, daemon, patience, &[file]).await?;
-    let trial = match session.verdict().await? {
-        Verdict::Clean => Trial::FindsNothing,
-        Verdict::Infected(_) => Trial::Finds,
-    };
-    Ok((version, trial))
-}
 
 /// The number of scans since the process began, by their results.
 pub fn counts() -> impl Iterator<Item = (&'static str, u64)> {
@@ -410,7 +387,7 @@ impl Scan {
 
 impl ScanError {
     /// Whether clamd says that a limit of its own is passed.
-    fn is_limit(&self) -> bool {
+    pub fn is_limit(&self) -> bool {
         match self {
             Self::Answer { said, .. } | Self::Early { said, .. } => !advice(said).is_empty(),
             Self::Unreachable { .. } | Self::Stalled { .. } | Self::Broken { .. } => false,

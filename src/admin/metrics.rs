@@ -1,5 +1,6 @@
 //! What is counted, under names that begin with `depollueur_`.
 
+mod clamds;
 mod level;
 mod plain;
 
@@ -20,7 +21,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use self::level::Levels;
+use self::{clamds::Clamds, level::Levels};
 use crate::{
     drop::{Level, Swept},
     scan, spool,
@@ -115,6 +116,7 @@ struct Inner {
     spool_bytes: Gauge,
     spool_files: Gauge,
     levels: Levels,
+    clamds: Clamds,
     reload_well: Gauge,
     reload_time: Gauge,
     sessions: Gauge,
@@ -181,6 +183,7 @@ impl Metrics {
             spool_bytes: Gauge::default(),
             spool_files: Gauge::default(),
             levels: Levels::default(),
+            clamds: Clamds::default(),
             reload_well: Gauge::default(),
             reload_time: Gauge::default(),
             sessions: Gauge::default(),
@@ -197,6 +200,7 @@ impl Metrics {
         inner.register_web();
         inner.register_process();
         inner.levels.register(&mut inner.registry);
+        inner.clamds.register(&mut inner.registry);
         Self(Arc::new(inner))
     }
 
@@ -260,6 +264,11 @@ impl Metrics {
     /// The drop was looked at.
     pub fn level(&self, level: &Level) {
         self.0.levels.set(level);
+    }
+
+    /// A daemon that scans was looked at.
+    pub fn clamd(&self, state: &scan::ClamdState) {
+        self.0.clamds.set(state);
     }
 
     /// A sweep ended, and went well or not.

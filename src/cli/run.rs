@@ -32,12 +32,13 @@ use super::{
 };
 use crate::{
     admin::{self, Metrics},
-    config::Config,
+    config::{Config, ScanConfig},
     decisions::Decisions,
     deposit::Deposits,
     drop::{Drop, Swept},
     filter::Copies,
     milter::{self, Claim, Stop},
+    scan,
     store::Stores,
     web::server::{self, ServerLimits},
 };
@@ -303,6 +304,12 @@ impl Daemon {
         self.probe_tables();
         let watching = watch_level(drop.clone(), metrics.clone(), stop.clone());
         tasks.spawn(until_cut(watching, stop.clone()));
+        let scan = self.reload.config().scan.clone();
+        // The daemon ends with its first task that does.
+        if !scan.clamd.is_empty() {
+            let watching = watch_clamd(scan, metrics.clone(), stop.clone());
+            tasks.spawn(until_cut(watching, stop.clone()));
+        }
         tasks.spawn(until_cut(sweep(drop, metrics, stop.clone()), stop.clone()));
 
         let (running, metrics) = (self.reload.running().clone(), self.metrics.clone());
@@ -470,6 +477,17 @@ async fn watch_level(drop: Drop, metrics: Metrics, stop: Stop) -> io::Result<()>
         match drop.level().await {
             Ok(level) => metrics.level(&level),
             Err(error) => warn!("could not see how full the drop is: {error}"),
+        }
+    }
+    Ok(())
+}
+
+/// Asks each clamd from time to time if it is there, and how old its signatures are.
+async fn watch_clamd(scan: ScanConfig, metrics: Metrics, stop: Stop) -> io::Result<()> {
+    let mut turns = Turns::every(LEVEL_INTERVAL);
+    while turns.next(&stop).await {
+        for state in scan::look(&scan).await {
+            metrics.clamd(&state);
         }
     }
     Ok(())

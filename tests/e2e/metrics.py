@@ -14,9 +14,12 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from pathlib import Path
 
 from lab import ROOT, Daemon, wait_until
@@ -57,6 +60,36 @@ def send(daemon: Daemon, size: int, **envelope):
     with Milter(daemon.settings["milter_listen"]) as milter:
         milter.open()
         milter.message(message(size), **envelope)
+
+
+class Clamd:
+    """Says the version of a clamd with the official signatures, which no test can have, and that each file is clean."""
+
+    MADE = "Sun Nov 22 09:00:00 2026"
+
+    def __init__(self, path: Path):
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(str(path))
+        self.listener.listen()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            stream, _ = self.listener.accept()
+            with stream, stream.makefile("rb") as read:
+                if self._line(read) == b"zVERSION":
+                    stream.sendall(f"ClamAV 1.4.6/27451/{self.MADE}\0".encode())
+                    continue
+                while length := int.from_bytes(read.read(4), "big"):
+                    read.read(length)
+                stream.sendall(b"stream: OK\0")
+
+    @staticmethod
+    def _line(read) -> bytes:
+        line = b""
+        while (byte := read.read(1)) not in (b"", b"\0"):
+            line += byte
+        return line
 
 
 def metrics(daemon: Daemon) -> str:
@@ -101,6 +134,14 @@ def _(daemon):
                  "depollueur_spool_files 0", "depollueur_spool_bytes 0", "depollueur_sweep_held 0"):
         assert line in text.splitlines(), f"{line}\n{text}"
     assert re.search(r"^depollueur_drop_free_bytes [1-9]", text, re.M), text
+
+
+@check("it is told whether each clamd answers, and when its signatures were made")
+def _(daemon):
+    made = int(time.mktime(time.strptime(Clamd.MADE)))
+    label = f'{{clamd="{daemon.settings["scan_clamd"][0]}"}}'
+    for line in (f"depollueur_clamd_up{label} 1", f"depollueur_clamd_signatures_timestamp_seconds{label} {made}"):
+        wait_until(lambda line=line: line in metrics(daemon).splitlines(), line, 10)
 
 
 @check("promtool finds the rules sound, and each alert fires when it must")
@@ -160,7 +201,9 @@ def _(daemon):
 def main() -> int:
     failed = 0
     with tempfile.TemporaryDirectory(prefix="depollueur-metrics-") as directory:
-        daemon = Daemon(None, Path(directory), {}).start()
+        clamd = Path(directory) / "clamd.ctl"
+        Clamd(clamd)
+        daemon = Daemon(None, Path(directory), {"scan_clamd": [f"unix:{clamd}"]}).start()
         try:
             send(daemon, 200_000, recipients=("bob@example.com", "eve@example.com"))
             send(daemon, 1_000)

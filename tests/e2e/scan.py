@@ -262,6 +262,28 @@ def _(place):
             assert "could not reach clamd" in said and "systemctl start clamav-daemon" in said, said
 
 
+@check("doctor says whether clamd takes a file of scan.size_max, and what to write where it does not")
+def _(place):
+    with place.clamd() as clamd, place.daemon(clamd.socket, scan_size_max=20_000_000) as daemon:
+        assert f'"{clamd.socket}" takes a file of 20000000 bytes' in daemon.run("doctor").stdout.decode()
+    with place.clamd(StreamMaxLength="10M") as clamd, place.daemon(clamd.socket, scan_size_max=20_000_000) as daemon:
+        said = daemon.run("doctor").stdout.decode()
+        assert f'"{clamd.socket}" does not take a file of 20000000 bytes' in said, said
+        assert "in clamd.conf of its host: StreamMaxLength 20000000" in said, said
+    with (place.clamd(MaxFileSize="10M", AlertExceedsMax="yes") as clamd,
+          place.daemon(clamd.socket, scan_size_max=20_000_000) as daemon):
+        said = daemon.run("doctor").stdout.decode()
+        assert f'"{clamd.socket}" does not take a file of 20000000 bytes' in said and "MaxFileSize 20000000" in said, said
+
+
+@check("the metrics say whether each clamd answers")
+def _(place):
+    nobody = "unix:/nonexistent/clamd.ctl"
+    with place.clamd() as clamd, place.daemon(nobody, clamd.socket) as daemon:
+        for line in (f'depollueur_clamd_up{{clamd="{nobody}"}} 0', f'depollueur_clamd_up{{clamd="{clamd.socket}"}} 1'):
+            wait_until(lambda line=line: line in daemon.admin("/metrics")[1].decode(), line, 10)
+
+
 @check("clamd that is killed in the middle of a file puts the message off, and when it is back the message goes through")
 def _(place):
     files = ("a.pdf", m.pdf(3_000_000))

@@ -1,4 +1,4 @@
-//! Whether clamd scans: it answers, and finds the test file that every scanner knows.
+//! Whether clamd scans: it answers, finds the test file that every scanner knows, and takes files as large as mail has.
 
 use super::report::Report;
 use crate::{
@@ -6,8 +6,14 @@ use crate::{
     scan::{self, ScanError, Trial},
 };
 
-/// The check's name.
+/// The checks' names.
 const SCAN: &str = "scan.answers";
+const SIZE: &str = "scan.size";
+
+/// More than one piece of what clamd is sent.
+const PIECES_BYTES: u64 = 65_537;
+/// No larger file is tried.
+const TRIED_BYTES_MAX: u64 = 200_000_000;
 
 /// Asks each daemon of the configuration, as this process reaches it.
 pub(super) async fn check(report: &mut Report, config: &Config) {
@@ -15,6 +21,7 @@ pub(super) async fn check(report: &mut Report, config: &Config) {
         match scan::try_out(daemon, config.scan.timeout.unsigned_abs()).await {
             Ok((version, Trial::Finds)) => {
                 report.ok(SCAN, format_args!("\"{daemon}\" finds the test file of EICAR: {version}"));
+                check_sizes(report, config, daemon).await;
             }
             Ok((version, Trial::FindsNothing)) => report.error(
                 SCAN,
@@ -29,6 +36,39 @@ pub(super) async fn check(report: &mut Report, config: &Config) {
             Err(error) => report.error(SCAN, failed(&error, config), mend(daemon, &error)),
         }
     }
+}
+
+/// Sends files that are larger than one piece, up to the largest that mail may send.
+async fn check_sizes(report: &mut Report, config: &Config, daemon: &ClamdAddress) {
+    let scan = &config.scan;
+    let largest = scan.size_max.min(TRIED_BYTES_MAX);
+    for bytes in [PIECES_BYTES.min(largest), largest] {
+        match scan::try_size(daemon, scan.timeout.unsigned_abs(), bytes).await {
+            Ok(()) => {}
+            Err(error) if error.is_limit() => {
+                let size_max = scan.size_max;
+                return report.warning(
+                    SIZE,
+                    format_args!(
+                        "\"{daemon}\" does not take a file of {bytes} bytes, and scan.size_max is {size_max}: {error}; until then scan.on_oversize decides about mail with such a file"
+                    ),
+                    [
+                        format!("in clamd.conf of its host: StreamMaxLength {size_max}"),
+                        format!("in clamd.conf of its host: MaxFileSize {size_max}"),
+                        format!("in clamd.conf of its host: MaxScanSize {size_max}"),
+                        "systemctl restart clamav-daemon".to_owned(),
+                    ],
+                );
+            }
+            Err(error) => {
+                return report.error(SIZE, failed(&error, config), mend(daemon, &error));
+            }
+        }
+    }
+    report.ok(
+        SIZE,
+        format_args!("\"{daemon}\" takes a file of {largest} bytes"),
+    );
 }
 
 /// What goes wrong, and what it does to mail.
