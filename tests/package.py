@@ -203,8 +203,15 @@ class Story:
 
     def the_list_of_contents_is_whole_and_names_no_path_of_this_machine(self):
         listed = next(self.first.parent.glob("*.cdx.json")).read_text()
-        names = {component["name"] for component in json.loads(listed)["components"]}
-        wrong = [f"{name} is missing" for name in ("tokio", "indymilter", "libsqlite3-sys", "aws-lc-rs") if name not in names]
+        components = {(component["name"], component["version"]): component for component in json.loads(listed)["components"]}
+        names = {name for name, _ in components}
+        # What cargo builds the program of, for this machine; the tree says "name vVERSION (notes)".
+        tree = must("cargo", "tree", "--locked", "--edges", "normal,build", "--prefix", "none", "--no-dedupe", cwd=ROOT)
+        linked = {(words[0], words[1].removeprefix("v")) for line in tree.splitlines() if (words := line.split()) and words[0] != "depollueur"}
+        wrong = [f"{name} {version} is missing" for name, version in sorted(linked - components.keys())]
+        wrong += ["cargo names few crates"] if len(linked) < 100 else []
+        wrong += [f"{name} {version} has no licence" for (name, version), component in components.items() if not component.get("licenses")]
+        wrong += [f"{name} {version} has no digest" for (name, version), component in components.items() if not component.get("hashes")]
         wrong += ["a crate for tests alone is in it"] if "proptest" in names else []
         return wrong + ([f"{ROOT} is in it"] if str(ROOT) in listed else [])
 
