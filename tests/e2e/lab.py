@@ -36,6 +36,8 @@ import time
 import urllib.parse
 from pathlib import Path
 
+import leaks
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 ORACLE = ROOT / "tests" / "oracle.py"
@@ -428,11 +430,13 @@ class Lab:
         self._scan()
         return len(self._received.get(recipient, []))
 
-    def _scan(self):
+    def mail(self) -> list[Path]:
+        """All messages that arrived."""
         new = self.maildir / "new"
-        if not new.exists():
-            return
-        for path in sorted(new.iterdir(), key=lambda p: p.stat().st_mtime_ns):
+        return list(new.iterdir()) if new.exists() else []
+
+    def _scan(self):
+        for path in sorted(self.mail(), key=lambda p: p.stat().st_mtime_ns):
             if path.name in self._seen:
                 continue
             self._seen.add(path.name)
@@ -444,7 +448,13 @@ class Lab:
 
 
 class Daemon:
-    """The program under test. Use it as a context manager: it ends well, or the test fails."""
+    """The program under test. Use it as a context manager: it ends well, or the test fails.
+
+    No file of its drop may then hold a secret that the test used.
+    """
+
+    # Of all daemons: what one deposits with another must lie in neither drop. In order, each once.
+    secrets: dict[bytes, None] = {}
 
     def __init__(self, lab: Lab | None, directory: Path, settings: dict):
         self.lab, self.directory = lab, directory
@@ -465,6 +475,8 @@ class Daemon:
         }
         self.configure()
         self.process: subprocess.Popen | None = None
+        self.known_before = len(self.secrets)
+        self.mail_before = set(lab.mail()) if lab else set()
         # What goes before the command that starts it (prlimit, env), and the descriptors that it inherits.
         self.prefix: list[str] = []
         self.pass_fds: tuple[int, ...] = ()
@@ -485,8 +497,25 @@ class Daemon:
 
     def run(self, *args, data: bytes | None = None, seconds: float = 120):
         """Runs another command of the program on this daemon's configuration."""
-        return subprocess.run(self.command(*args), input=data, capture_output=True,
+        done = subprocess.run(self.command(*args), input=data, capture_output=True,
                               timeout=seconds)
+        self.learn(done.stdout, *(str(arg).encode() for arg in args))
+        return done
+
+    def learn(self, *texts: bytes):
+        """Remembers the secrets in what was used."""
+        for text in texts:
+            self.secrets.update(dict.fromkeys(sorted(leaks.secrets_in(text))))
+
+    def check_secrets(self):
+        """No secret that was used since this daemon was made lies in its drop."""
+        if self.lab:
+            for path in self.lab.mail():
+                if path not in self.mail_before:
+                    self.mail_before.add(path)
+                    self.learn(path.read_bytes())
+        found = leaks.leaks(Path(self.settings["drop_directory"]), set(list(self.secrets)[self.known_before:]))
+        assert not found, found
 
     def start(self, *args, wait=True) -> "Daemon":
         with self.log_path.open("ab") as log:
@@ -519,6 +548,7 @@ class Daemon:
 
     def get(self, link: str, headers=None, method="GET"):
         """Status, headers and body of what a link gives, asked at the public listener."""
+        self.learn(link.encode())
         url = urllib.parse.urlsplit(link)
         connection = http.client.HTTPConnection("127.0.0.1", self.web_port, timeout=30)
         try:
@@ -561,6 +591,8 @@ class Daemon:
         if self.process is None or (self.process.poll() is not None and
                                     self not in (self.lab._daemons if self.lab else [])):
             return
+        # While it runs, the database has its log.
+        self.check_secrets()
         self.terminate()
         code = self.wait()
         if code != 0:

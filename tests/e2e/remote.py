@@ -236,6 +236,7 @@ def _(lab):
     token.chmod(0o644)
     for path in (token, lab.dir / "no-token"):
         stories.fails(stories.alone(lab, store_kind="remote", remote_url="https://drop.lab.test/",
+                                    remote_public_url="https://drop.lab.test/",
                                     remote_token_file=str(path)), 69, str(path))
 
 

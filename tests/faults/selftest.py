@@ -8,6 +8,7 @@ import tempfile
 import traceback
 from pathlib import Path
 
+import leaks
 import stored
 from account import Account
 from lab import Daemon
@@ -219,6 +220,27 @@ def _(b):
     for word in ("a draft is left", "f-0 has no record", f"{first.name} is missing", f"{second.name} has 100 bytes"):
         assert word in wrong, (word, wrong)
     assert third.name not in wrong
+
+
+@test("a secret is found in a drop, in whatever form and file it lies")
+def _(b):
+    b.treat()
+    b.daemon.stop()
+    for secret in (b"b4j6xqy2wfvn7zt3kd5hgsr2ae", b"q" * 26, base64.urlsafe_b64encode(b"\n\xff\x00" + bytes(range(29))).rstrip(b"=")):
+        link = b"https://drop.example.org/" + secret if len(secret) == 26 else b"dpl_" + secret
+        assert leaks.secrets_in(b"see " + link[:40] + b"=\r\n" + link[40:] + b"\r\n") == {secret}, secret
+        assert leaks.leaks(b.daemon.drop, {secret}) == []
+        raw = base64.b32decode(secret.upper() + b"======") if len(secret) == 26 else base64.urlsafe_b64decode(secret + b"=")
+        coded = [code(before + data + b"z") for code in (base64.b64encode, base64.urlsafe_b64encode, bytes.hex)
+                 for data in (secret, raw) for before in (b"", b"x", b"xy", b"xyz")]
+        for text in (secret, raw, *(text.encode() if isinstance(text, str) else text for text in coded)):
+            for name in ("drop.sqlite3", "blobs/planted", "drafts/planted"):
+                path = b.daemon.drop / name
+                before = path.read_bytes() if path.exists() else None
+                path.write_bytes((before or b"") + b"\x00\xffx" + text + b"y\n")
+                wrong = leaks.leaks(b.daemon.drop, {secret})
+                assert len(wrong) == 1 and name in wrong[0], (secret, text, wrong)
+                path.unlink() if before is None else path.write_bytes(before)
 
 
 @test("a damaged database is found in a drop")
