@@ -46,7 +46,7 @@ use self::{
         Absolute, As, Choice, Count, Flag, LogFilter, Mode, OptionalPath, OptionalPeriod,
         OptionalSize, Period, Retention, Seconds, Size, Sizes, Strings, Text, Way, Zone,
     },
-    wishes::{Addresses, AuthservId, Domains, FieldName, Lists, Tags},
+    wishes::{Addresses, AuthservId, Domains, FieldName, Lists, MarkedBy, Tags},
 };
 pub use self::{
     address::{MilterAddress, Network},
@@ -62,7 +62,7 @@ pub use self::{
     table::Table,
     templates::NoticeTemplates,
     users::{AliasMaps, LookupConfig, RecipientDelimiter, UserList, UsersConfig},
-    wishes::OwnDomains,
+    wishes::{Marks, OwnDomains},
 };
 
 /// The whole configuration. Every value is valid.
@@ -350,7 +350,8 @@ pub struct DropConfig {
     pub end_to_end: bool,
 }
 
-/// `[quota]`: what the drop takes at most; past it, `detach.on_failure` decides.
+/// `[quota]`: what the drop takes at most. Mail past the share of its sender, or of strangers, is delivered as
+/// it came; where the drop is full, `detach.on_failure` decides.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields, expecting = "must be a section")]
 pub struct QuotaConfig {
@@ -360,12 +361,25 @@ pub struct QuotaConfig {
     /// Mail of which directions counts for `sender_per_day`.
     #[serde(with = "As::<Way>")]
     pub sender_directions: Directions,
+    /// Bytes that may be deposited in 24 hours from mail of one network outside (IPv4 /24, IPv6 /56; /48 four
+    /// times as much).
+    #[serde(with = "As::<OptionalSize>")]
+    pub incoming_client_per_day: Option<u64>,
+    /// Bytes that may be deposited in 24 hours from all mail from outside.
+    #[serde(with = "As::<OptionalSize>")]
+    pub incoming_per_day: Option<u64>,
+    /// Clients through which mail of many comes in (CIDR): not counted for `incoming_client_per_day`.
+    #[serde(with = "As::<Networks>")]
+    pub trusted_relays: Vec<Network>,
     /// Bytes of all files that are stored.
     #[serde(with = "As::<OptionalSize>")]
     pub total: Option<u64>,
     /// Bytes that the drop leaves free on its file system.
     #[serde(with = "As::<Size>")]
     pub free_space_min: u64,
+    /// Files that may still be made on its file system when it makes none any more.
+    #[serde(with = "As::<Count<0, 1_000_000_000>>")]
+    pub free_inodes_min: usize,
 }
 
 impl QuotaConfig {
@@ -374,8 +388,12 @@ impl QuotaConfig {
         Self {
             sender_per_day: None,
             sender_directions: Directions::Both,
+            incoming_client_per_day: None,
+            incoming_per_day: None,
+            trusted_relays: Vec::new(),
             total: None,
             free_space_min: 0,
+            free_inodes_min: 0,
         }
     }
 }
@@ -502,6 +520,12 @@ pub struct DetachConfig {
     /// Whether copies of one message that come apart share one package.
     #[serde(with = "As::<Flag>")]
     pub share_copies: bool,
+    /// The fields with which those before us mark mail that they doubt: from outside, it is left alone.
+    #[serde(with = "As::<MarkedBy>")]
+    pub marked_by: Marks,
+    /// What becomes of mail from outside to an address that forwards to another machine.
+    #[serde(with = "As::<Choice<Forwarding>>")]
+    pub forwarded: Forwarding,
     /// What becomes of mail that was signed by DKIM2 and goes to another machine.
     #[serde(with = "As::<Choice<Dkim2>>")]
     pub dkim2: Dkim2,
@@ -511,6 +535,15 @@ pub struct DetachConfig {
     /// Whether what is decided is done.
     #[serde(with = "As::<Choice<RunMode>>")]
     pub mode: RunMode,
+}
+
+/// What becomes of mail from outside to an address that forwards to another machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forwarding {
+    /// It is left alone: its sender may be at that machine, and would get a link to his own file.
+    Spare,
+    /// It is treated like all other mail.
+    Treat,
 }
 
 /// What becomes of mail that was signed by DKIM2 and goes to another machine.

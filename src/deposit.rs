@@ -61,7 +61,7 @@ use self::{
 use crate::{
     admin::Metrics,
     config::DepositConfig,
-    drop::{Drop, Lookup as Found, Origin, Right, Token, Unlock, Uploader},
+    drop::{Drop, Lookup as Found, Origin, Right, Token, Unlock, Uploader, cost},
     filter::Direction,
     lookup::Lookup,
     sender::{self, Voucher},
@@ -320,7 +320,7 @@ async fn receive(
     let draft = deposits.draft(&caller)?;
     let announced = content_length(request.headers()).unwrap_or(0);
     deposits.check_size(announced)?;
-    draft.has_room(&caller.uploader, announced)?;
+    draft.has_room(&caller.uploader, cost(announced))?;
     let mut file = {
         let mut open = draft.open.lock().await;
         let open = open.as_mut().ok_or_else(Problem::unknown)?;
@@ -329,10 +329,12 @@ async fn receive(
     };
     let mut chunks = Chunks::new(&deposits, request.into_body());
     let (mut size, mut room) = (0, draft.room());
+    room.reserve(&caller.uploader, cost(size))?;
     while let Some(bytes) = chunks.next().await? {
+        let before = cost(size);
         size += bytes.len() as u64;
         deposits.check_size(size)?;
-        room.reserve(&caller.uploader, bytes.len() as u64)?;
+        room.reserve(&caller.uploader, cost(size) - before)?;
         file.write(bytes).await?;
     }
     let file = file.finish().await?;
@@ -340,7 +342,7 @@ async fn receive(
     let mut open = draft.open.lock().await;
     let open = open.as_mut().ok_or_else(Problem::unknown)?;
     if let Some(replaced) = open.files.insert(number, file) {
-        draft.give_back(replaced.size());
+        draft.give_back(cost(replaced.size()));
     }
     room.keep();
     Ok(reply(StatusCode::OK, &Received { size, sha256 }))

@@ -46,7 +46,7 @@
 //!
 //! A file system that takes nothing (full, out of inodes) fails the deposit, and nothing of it is
 //! kept; what is stored is served, also by a process that starts then. Before it comes to that,
-//! `quota.free_space_min` refuses.
+//! `quota.free_space_min` and `quota.free_inodes_min` refuse.
 //!
 //! # The end of a package
 //!
@@ -86,6 +86,7 @@ use std::{
 use aws_lc_rs::hmac;
 use jiff::{Span, Timestamp};
 
+pub(crate) use self::{audit::is_hidden, quota::cost, sealed::unseal_first, unlock::Link};
 pub use self::{
     audit::{Action, Actor, CONTACT_CHARS_MAX, Client, Entry, REPORT_CHARS_MAX},
     custody::{
@@ -93,7 +94,8 @@ pub use self::{
         Report, Resumed, State, Suspension,
     },
     draft::{DurableFile, FileDraft, PackageDraft},
-    error::DropError,
+    error::{DropError, Share},
+    quota::FILE_COST_MIN,
     reader::FileReader,
     rescan::Release,
     sealed::{SealedFile, SealedPackage},
@@ -104,12 +106,12 @@ pub use self::{
 };
 use self::{
     blobs::{Blobs, Directory},
+    quota::Told,
     records::{Record, Records, Sqlite},
     rescan::Rescans,
     sweep::Slices,
     vault::Vault,
 };
-pub(crate) use self::{sealed::unseal_first, unlock::Link};
 use crate::{
     config::{AuditConfig, Config, DropConfig, QuotaConfig, ScanConfig},
     filter::Direction,
@@ -130,8 +132,12 @@ struct Store {
     /// The drop's own key, for fingerprints.
     key: hmac::Key,
     slices: Slices,
-    /// Bytes of files that are not part of a record yet.
+    /// What files cost the quotas that are not part of a record yet.
     drafted: AtomicU64,
+    /// What was told of in the last day.
+    told: Told,
+    /// How many logins deposited many times their usual.
+    unusual_logins: AtomicU64,
     /// Who unlocks packages that are deposited from now on.
     unlock: Unlock,
     grace: Span,
@@ -247,6 +253,8 @@ pub struct Level {
     pub free_inodes: Option<u64>,
     /// Bytes that may still be deposited; `None` when nothing limits them.
     pub headroom: Option<u64>,
+    /// How many logins deposited many times their usual in a day, since the start.
+    pub unusual_logins: u64,
 }
 
 /// What a sweep did.
@@ -316,6 +324,8 @@ impl Drop {
             key,
             slices: Slices::default(),
             drafted: AtomicU64::new(0),
+            told: Told::default(),
+            unusual_logins: AtomicU64::new(0),
             unlock: Unlock::of(config.end_to_end),
             grace: config.grace,
             keep_records: config.keep_records,

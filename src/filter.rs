@@ -80,6 +80,8 @@ mod message;
 mod parts;
 #[cfg(test)]
 mod scanned;
+#[cfg(test)]
+mod strangers;
 mod vouch;
 mod words;
 
@@ -88,15 +90,16 @@ use std::{borrow::Cow, io, net::IpAddr, ops::Range, sync::Arc};
 use bytes::{Bytes, BytesMut};
 
 use crate::{
-    config::{Config, Dkim2, RunMode},
+    config::{Config, Dkim2, Forwarding, RunMode},
     decisions::Decisions,
-    drop::Drop,
+    drop::{Drop, Share},
     lookup::Lookup,
     mime::{Ambiguity, Field, Head, MediaType, Scanner, head},
     policy::{self, Edits, HeaderFacts, Known, Outlook, Plan, Refusal, Source, Wish, Wishes},
     rewrite::Eol,
     rules,
     scan::Finding,
+    sender::authentication,
     spool::{Spool, Spools},
     store::{StoreError, Stores},
 };
@@ -199,6 +202,10 @@ pub enum Reason {
     KeptBefore,
     /// It was signed by DKIM2 and goes to another machine.
     Dkim2,
+    /// It came from outside, and what was before us marked it as doubtful.
+    Marked,
+    /// It came from outside, and an address that it is for forwards to another machine.
+    Forwarded,
     /// Its sender wants everything kept.
     Wish,
     /// Something would have been done, were this not a trial.
@@ -225,6 +232,10 @@ pub enum Reason {
     Oversize,
     /// An admin suspended the login that sent it: the drop does not take it.
     Suspended,
+    /// The share of its sender is used up for today.
+    SenderQuota,
+    /// The share of where it came from outside, or of all mail from outside, is used up for today.
+    IncomingQuota,
     /// It could not be found out who is meant by its addresses.
     Lookup,
 }
@@ -506,8 +517,11 @@ impl Filter {
         let filter = self.of(envelope);
         let config = &filter.config;
         envelope.known = Known::default();
-        let asks = config.asks_people() || spares_dkim2(config, header);
-        if !asks || !policy::is_among(config.detach.directions, envelope.direction) {
+        let matters = config.asks_people() || spares_dkim2(config, header);
+        let is_spared = spares_forwarded(config, envelope);
+        if !(matters || is_spared)
+            || !policy::is_among(config.detach.directions, envelope.direction)
+        {
             return;
         }
         let mut asked = envelope.clone();
@@ -515,12 +529,17 @@ impl Filter {
         if !policy::asks_people(config, wish, envelope.size) {
             return;
         }
+        let queue_id = &envelope.queue_id;
         envelope.known = match self.lookup.know(&asked).await {
             Ok(known) => known,
-            Err(error) => {
-                let queue_id = &envelope.queue_id;
+            Err(error) if matters => {
                 tracing::warn!(queue_id, "left alone: {error}");
                 Known::failed()
+            }
+            // As it is treated without detach.forwarded; what strangers may deposit is bounded.
+            Err(error) => {
+                tracing::warn!(queue_id, "whether it is forwarded is not known: {error}");
+                Known::default()
             }
         };
     }
@@ -556,6 +575,8 @@ impl Filter {
             Err(refusal) => return Start::Refuse(refusal),
         };
         let leaves = envelope.leaves || envelope.known.leaves();
+        let is_forwarded = spares_forwarded(config, &envelope) && envelope.known.leaves();
+        let is_marked = is_marked(config, &envelope, header, &facts);
         // The plan has what matters of it.
         envelope.known = Known::default();
         let is_kept = envelope.kept_before && wish != Some(Wish::Detach);
@@ -564,10 +585,15 @@ impl Filter {
             let (queue_id, rule) = (&envelope.queue_id, Source::Rule(refusal.rule).label(config));
             tracing::info!(queue_id, rule, "would have been refused: dry-run");
         }
-        let started = match (is_kept, is_spared) {
-            (true, _) => Err(Reason::KeptBefore),
-            (_, true) => Err(Reason::Dkim2),
-            _ => filter.start(envelope, header, eol, plan),
+        let spared = [
+            (is_kept, Reason::KeptBefore),
+            (is_spared, Reason::Dkim2),
+            (is_marked, Reason::Marked),
+            (is_forwarded, Reason::Forwarded),
+        ];
+        let started = match spared.into_iter().find(|(holds, _)| *holds) {
+            Some((_, reason)) => Err(reason),
+            None => filter.start(envelope, header, eol, plan),
         };
         match started {
             Ok(mut message) => {
@@ -640,6 +666,17 @@ impl PartDecision {
 }
 
 impl Reason {
+    /// Why a message goes out as it came which the store refused; `None` where it failed.
+    fn of_refusal(error: &StoreError) -> Option<Self> {
+        match error.share() {
+            Some(Share::Sender) => Some(Self::SenderQuota),
+            Some(Share::Incoming) => Some(Self::IncomingQuota),
+            None if error.is_blocked() => Some(Self::Blocked),
+            None if error.is_suspended() => Some(Self::Suspended),
+            None => None,
+        }
+    }
+
     /// What was found in the header, where that decided.
     pub fn in_header(self) -> Option<PartDecision> {
         match self {
@@ -658,6 +695,8 @@ impl Reason {
             Self::Rules | Self::NotAsked => "rules",
             Self::KeptBefore => "kept-before",
             Self::Dkim2 => "dkim2",
+            Self::Marked => "marked",
+            Self::Forwarded => "forwarded",
             Self::Wish => "wish",
             Self::DryRun => "dry-run",
             Self::Ambiguous(why) => why.label(),
@@ -670,6 +709,8 @@ impl Reason {
             Self::Infected => Finding::Infected.label(),
             Self::Oversize => Finding::Oversize.label(),
             Self::Suspended => "suspended",
+            Self::SenderQuota => Share::Sender.label(),
+            Self::IncomingQuota => Share::Incoming.label(),
             Self::Lookup => "lookup",
         }
     }
@@ -686,10 +727,14 @@ impl Reason {
                 | Self::NotAsked
                 | Self::KeptBefore
                 | Self::Dkim2
+                | Self::Marked
+                | Self::Forwarded
                 | Self::Wish
                 | Self::DryRun
-                // Why was told when it was asked.
+                // Why was told when it was asked, or once for the day.
                 | Self::Lookup
+                | Self::SenderQuota
+                | Self::IncomingQuota
         )
     }
 }
@@ -805,4 +850,25 @@ mod tests {
         }
         assert_eq!(lens, [65_535, 65_535, 70_000 - 65_535 + 3]);
     }
+}
+
+/// Whether a message is left alone if an address that it is for forwards to another machine: its sender may be
+/// there, and would get a link to his own file.
+fn spares_forwarded(config: &Config, envelope: &Envelope) -> bool {
+    config.detach.forwarded == Forwarding::Spare && envelope.direction == Direction::Incoming
+}
+
+/// Whether those before us doubt a message from outside.
+fn is_marked(
+    config: &Config,
+    envelope: &Envelope,
+    header: &[Field],
+    facts: &HeaderFacts<'_>,
+) -> bool {
+    let is_result = |field: &&Field| field.name.eq_ignore_ascii_case(b"Authentication-Results");
+    let results = header.iter().filter(is_result).map(|field| &*field.value);
+    let mut marks = config.detach.marked_by.fields().iter();
+    envelope.direction == Direction::Incoming
+        && (marks.any(|mark| facts.has(mark))
+            || authentication::has_failed(results, &config.sender.authserv_id))
 }

@@ -394,6 +394,10 @@ impl Inner {
             (Outcome::Failed, "unscanned"),
             (Outcome::Refused, "infected"),
             (Outcome::Passed, "infected"),
+            (Outcome::Passed, "incoming-quota"),
+            (Outcome::Passed, "sender-quota"),
+            (Outcome::Passed, "marked"),
+            (Outcome::Passed, "forwarded"),
             (Outcome::Passed, "header-memory"),
             (Outcome::Passed, "local-links"),
         ] {

@@ -6,11 +6,11 @@ use jiff::{SignedDuration, Span, tz::TimeZone};
 
 use super::{
     AddressPatterns, AdminConfig, AliasMaps, AuditConfig, Colour, DepositConfig, DetachConfig,
-    Directions, Dkim2, DomainLanguages, DropConfig, Fallback, Language, Limits, LogConfig,
-    LogFormat, MilterAddress, MilterConfig, Network, NoticeConfig, NoticeLanguage, OnBlocked,
-    OnFailure, OwnDomains, Position, ProxyHeader, QuotaConfig, Recipients, RemoteConfig,
-    ReportFormat, RunMode, SenderConfig, ShowSender, SpoolConfig, StoreConfig, StoreKind,
-    WebConfig,
+    Directions, Dkim2, DomainLanguages, DropConfig, Fallback, Forwarding, Language, Limits,
+    LogConfig, LogFormat, Marks, MilterAddress, MilterConfig, Network, NoticeConfig,
+    NoticeLanguage, OnBlocked, OnFailure, OwnDomains, Position, ProxyHeader, QuotaConfig,
+    Recipients, RemoteConfig, ReportFormat, RunMode, SenderConfig, ShowSender, SpoolConfig,
+    StoreConfig, StoreKind, WebConfig,
 };
 
 impl Default for MilterConfig {
@@ -47,16 +47,7 @@ impl Default for WebConfig {
             report_to: Vec::new(),
             report_command: Vec::new(),
             report_format: ReportFormat::Mail,
-            trusted_proxies: vec![
-                Network {
-                    address: Ipv4Addr::new(127, 0, 0, 0).into(),
-                    prefix: 8,
-                },
-                Network {
-                    address: Ipv6Addr::LOCALHOST.into(),
-                    prefix: 128,
-                },
-            ],
+            trusted_proxies: this_machine(),
             proxy_header: ProxyHeader::XForwardedFor,
             max_connections: 1000,
             max_connections_per_address: 64,
@@ -95,10 +86,14 @@ impl Default for DropConfig {
 impl Default for QuotaConfig {
     fn default() -> Self {
         Self {
-            sender_per_day: None,
+            sender_per_day: Some(2_000_000_000),
             sender_directions: Directions::Outgoing,
+            incoming_client_per_day: Some(1_000_000_000),
+            incoming_per_day: Some(10_000_000_000),
+            trusted_relays: this_machine(),
             total: None,
             free_space_min: 1_000_000_000,
+            free_inodes_min: 10_000,
         }
     }
 }
@@ -162,6 +157,8 @@ impl Default for DetachConfig {
             recipients: Recipients::AnyKeep,
             remember_kept: Some(Span::new().days(7)),
             share_copies: true,
+            marked_by: Marks::of_filters(),
+            forwarded: Forwarding::Spare,
             dkim2: Dkim2::Spare,
             lists: AddressPatterns::default(),
             mode: RunMode::Live,
@@ -226,6 +223,20 @@ impl Default for LogConfig {
             format: LogFormat::Auto,
         }
     }
+}
+
+/// The addresses of this machine to itself.
+fn this_machine() -> Vec<Network> {
+    vec![
+        Network {
+            address: Ipv4Addr::new(127, 0, 0, 0).into(),
+            prefix: 8,
+        },
+        Network {
+            address: Ipv6Addr::LOCALHOST.into(),
+            prefix: 128,
+        },
+    ]
 }
 
 fn loopback(port: u16) -> SocketAddr {

@@ -12,8 +12,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use super::{
-    Directions, Dkim2, LogFormat, OnBlocked, OnFailure, Position, ProxyHeader, Recipients,
-    ReportFormat, RunMode, ShowSender, StoreKind,
+    Directions, Dkim2, Forwarding, LogFormat, OnBlocked, OnFailure, Position, ProxyHeader,
+    Recipients, ReportFormat, RunMode, ShowSender, StoreKind,
     spoken::{self, span_in_english},
 };
 
@@ -505,6 +505,11 @@ impl Words for OnBlocked {
 }
 
 impl Words for Dkim2 {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("spare", Self::Spare), ("treat", Self::Treat)];
+}
+
+impl Words for Forwarding {
     const WORDS: &'static [(&'static str, Self)] =
         &[("spare", Self::Spare), ("treat", Self::Treat)];
 }

@@ -2,7 +2,7 @@
 //! makes them credible.
 
 use super::{
-    AddressPatterns,
+    AddressPatterns, HeaderPattern,
     pattern::Bare,
     users::POSTFIX,
     value::{Codec, Written},
@@ -10,6 +10,9 @@ use super::{
 
 /// Maximum number of tags of one kind.
 const TAGS_MAX: usize = 20;
+
+/// Maximum number of fields in `detach.marked_by`.
+const MARKS_MAX: usize = 50;
 
 /// Maximum size of a tag, in bytes.
 const TAG_BYTES_MAX: usize = 60;
@@ -77,6 +80,59 @@ impl Codec for Lists {
 
     fn allowed() -> String {
         r#"a list of addresses, files and tables such as ["@lists.example.org", "file:/etc/mail/lists", "hash:/etc/postfix/lists"]"#.into()
+    }
+}
+
+/// Fields by which other filters of mail mark what they doubt.
+#[derive(Clone, Debug)]
+pub struct Marks {
+    written: Vec<String>,
+    fields: Vec<HeaderPattern>,
+}
+
+impl Marks {
+    /// Those of rspamd, SpamAssassin, amavis and clamav-milter.
+    pub(super) fn of_filters() -> Self {
+        let written = [
+            "X-Spam: yes",
+            "X-Spam-Flag: yes",
+            "X-Spam-Status: yes*",
+            "X-Amavis-Alert: infected*",
+            "X-Virus-Status: infected*",
+        ];
+        Self::new(written.map(str::to_owned).to_vec()).expect("they are patterns")
+    }
+
+    fn new(written: Vec<String>) -> Option<Self> {
+        let fields = written.iter().map(|text| HeaderPattern::new(text).ok());
+        let fields = fields.collect::<Option<Vec<_>>>()?;
+        (fields.len() <= MARKS_MAX).then_some(Self { written, fields })
+    }
+
+    /// The fields with what must stand in them.
+    pub fn fields(&self) -> &[HeaderPattern] {
+        &self.fields
+    }
+}
+
+/// Codec of `detach.marked_by`.
+pub(super) struct MarkedBy;
+
+impl Codec for MarkedBy {
+    type Value = Marks;
+
+    fn parse(written: &Written) -> Option<Marks> {
+        Marks::new(written.texts()?)
+    }
+
+    fn print(value: &Marks) -> Written {
+        Written::List(value.written.iter().cloned().map(Written::Text).collect())
+    }
+
+    fn allowed() -> String {
+        format!(
+            r#"a list of at most {MARKS_MAX} header fields such as ["X-Spam-Flag: yes", "X-Spam-Status: yes*"]"#
+        )
     }
 }
 

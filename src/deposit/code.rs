@@ -1,7 +1,7 @@
 //! The reasons of refusals, each as one word for machines. `doc/deposit.openapi.yaml` lists them.
 
 use super::wire::{BLOCKED, SUSPENDED};
-use crate::scan::Finding;
+use crate::{drop::Share, scan::Finding};
 
 /// Names codes with their words, and lists all of them.
 macro_rules! problem_codes {
@@ -35,6 +35,7 @@ problem_codes! {
     Files = "files",
     Full = "full",
     Id = "id",
+    IncomingQuota = Share::Incoming.label(),
     Incomplete = "incomplete",
     Infected = Finding::Infected.label(),
     Json = "json",
@@ -47,6 +48,7 @@ problem_codes! {
     Quota = "quota",
     Right = "right",
     Schema = "schema",
+    SenderQuota = Share::Sender.label(),
     Stalled = "stalled",
     Suspended = SUSPENDED,
     Taken = "taken",
@@ -60,6 +62,15 @@ problem_codes! {
     Unauthorized = "unauthorized",
     UnknownPackage = "unknown-package",
     Unscanned = Finding::Unscanned.label(),
+}
+
+impl From<Share> for ProblemCode {
+    fn from(share: Share) -> Self {
+        match share {
+            Share::Incoming => Self::IncomingQuota,
+            Share::Sender => Self::SenderQuota,
+        }
+    }
 }
 
 impl From<Finding> for ProblemCode {

@@ -96,8 +96,8 @@ impl Deposits {
             return Err(problem);
         }
         let files = take_files(&mut open.files, &order.files);
-        let (drop, bytes) = (&self.0.drop, order.bytes());
-        let booked = drop.book_upload(&caller.uploader, bytes).await;
+        let (drop, bytes, cost) = (&self.0.drop, order.bytes(), order.cost());
+        let booked = drop.book_upload(&caller.uploader, cost).await;
         if !matches!(booked, Ok(true)) {
             self.0.drafts.end(&caller.id);
         }
@@ -107,7 +107,7 @@ impl Deposits {
         let done = open.package.commit(files, created, order.expires).await;
         self.0.drafts.end(&caller.id);
         if let Err(error) = done {
-            if let Err(error) = drop.unbook_upload(&caller.uploader, bytes).await {
+            if let Err(error) = drop.unbook_upload(&caller.uploader, cost).await {
                 warn!("could not take a deposit off its quota: {error}");
             }
             return Err(error.into());

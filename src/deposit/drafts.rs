@@ -56,6 +56,7 @@ struct Loads {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Load {
     drafts: usize,
+    /// What its files cost.
     bytes: u64,
 }
 

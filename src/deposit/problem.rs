@@ -76,6 +76,14 @@ impl Problem {
 /// What went wrong in the drop is for its admin's log; an uploader is told what it means.
 impl From<DropError> for Problem {
     fn from(error: DropError) -> Self {
+        if let Some(share) = error.share() {
+            // Told once a day, by the drop.
+            return Self::new(
+                StatusCode::INSUFFICIENT_STORAGE,
+                share.into(),
+                error.to_string(),
+            );
+        }
         error!("could not take a deposit: {error}");
         match error {
             DropError::Full { .. } => Self::new(

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::{
-    drop::{FileEntry, Origin},
+    drop::{self, FileEntry, Origin, is_hidden},
     filter::{DETACHED_MAX, Direction},
     stats::{DOMAINS_MAX, Domains},
 };
@@ -24,7 +24,7 @@ pub(crate) const SUSPENDED: &str = "suspended";
 /// How many files a package may have.
 pub(crate) const FILES_MAX: usize = DETACHED_MAX;
 
-/// The longest of any text, in characters.
+/// The longest of any text of an origin, in characters.
 const TEXT_CHARS_MAX: usize = 1024;
 /// The longest name or media type of a file, in characters.
 const NAME_CHARS_MAX: usize = 255;
@@ -140,11 +140,18 @@ impl Begin {
 
     /// The origin; else what is wrong with it.
     pub(crate) fn origin(self) -> Result<Origin, &'static str> {
-        let texts = [&self.queue_id, &self.sender];
-        let is_sound =
-            |text: &String| text.chars().count() <= TEXT_CHARS_MAX && !text.contains('\0');
-        if !texts.into_iter().chain(&self.login).all(is_sound) {
-            return Err("a text of the origin is longer than 1024 characters or has a NUL");
+        let texts = || {
+            [&self.queue_id, &self.sender]
+                .into_iter()
+                .chain(&self.login)
+        };
+        if texts().any(|text| text.chars().count() > TEXT_CHARS_MAX) {
+            return Err("a text of the origin is longer than 1024 characters");
+        }
+        if texts().any(|text| text.chars().any(is_hidden)) {
+            return Err(
+                "queue_id, sender or login has a control character, or one that changes the direction of text",
+            );
         }
         if self.recipient_domains.len() > DOMAINS_MAX {
             return Err("there are more than 100 domains of recipients");
@@ -191,6 +198,13 @@ impl Commit {
             .fold(0, |sum, file| file.size.saturating_add(sum))
     }
 
+    /// What the files count together in a quota.
+    pub(crate) fn cost(&self) -> u64 {
+        self.files
+            .iter()
+            .fold(0, |sum, file| drop::cost(file.size).saturating_add(sum))
+    }
+
     /// True when these are the files of a package.
     pub(crate) fn is(&self, files: &[FileEntry]) -> bool {
         let same = |(ours, theirs): (&CommitFile, &FileEntry)| {
@@ -229,10 +243,10 @@ fn whole<'de, T: TryFrom<u64>, D: Deserializer<'de>>(deserializer: D) -> Result<
     number.ok_or_else(|| D::Error::custom("not a whole number in its range"))
 }
 
-/// An origin is for people who ask later who it was; nothing is refused for its length.
+/// An origin is for people who ask later who it was; nothing is refused for its length, or for what stands in it.
 fn cut(text: String) -> String {
-    text.chars()
-        .filter(|c| *c != '\0')
-        .take(TEXT_CHARS_MAX)
-        .collect()
+    let seen = text
+        .chars()
+        .map(|c| if is_hidden(c) { '\u{fffd}' } else { c });
+    seen.take(TEXT_CHARS_MAX).collect()
 }

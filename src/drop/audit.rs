@@ -175,7 +175,7 @@ pub(super) fn one_line(text: &str, chars_max: usize) -> String {
 }
 
 /// Controls, line separators, and what changes the direction of text.
-fn is_hidden(c: char) -> bool {
+pub(crate) fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

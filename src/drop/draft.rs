@@ -30,7 +30,7 @@ use super::{
     blobs::{Draft, Finished},
     blocking,
     manifest::{self, ManifestFile},
-    quota::Allowance,
+    quota::{self, Allowance, ClientNetwork},
     records::{Record, RecordFile, Term},
     unlock::Unlock,
     vault::{HEADER_BYTES, RecordId, SEGMENT_BYTES, Sealer, TAG_BYTES, Vault},
@@ -57,11 +57,13 @@ type Result<T, E = DropError> = std::result::Result<T, E>;
 pub struct PackageDraft {
     store: Arc<Store>,
     origin: Origin,
+    /// Those of the client that sent the message, though its address may not be recorded.
+    networks: Arc<[ClientNetwork]>,
     token: Token,
     vault: Vault,
     unlock: Unlock,
     files: u32,
-    /// Bytes of all its files.
+    /// What all its files cost the quotas.
     bytes: Arc<AtomicU64>,
 }
 
@@ -147,11 +149,13 @@ struct Committed {
 impl PackageDraft {
     /// A package under a token that somebody else chose.
     pub(super) fn under(drop: &Drop, token: Token, mut origin: Origin) -> Self {
+        let networks = ClientNetwork::of(&drop.store, &origin).into();
         origin.client = origin.client.filter(|_| drop.store.addresses);
         let vault = Vault::new(&token);
         Self {
             store: Arc::clone(&drop.store),
             origin,
+            networks,
             token,
             vault,
             unlock: drop.store.unlock,
@@ -181,11 +185,12 @@ impl PackageDraft {
             .ok_or(DropError::Misuse("too many files"))?;
         let (store, origin) = (Arc::clone(&self.store), self.origin.clone());
         let (id, bytes) = (self.vault.id(), Arc::clone(&self.bytes));
+        let networks = Arc::clone(&self.networks);
         let scan = Scanned::begin(&self.store, id, &self.origin);
         let sealed = self.vault.seal_file(number);
         let file = ManifestFile::new(number, name, media_type);
         let draft = FileDraft::new(id, file, move || {
-            let allowance = Allowance::new(&store, &origin, bytes)?;
+            let allowance = Allowance::new(&store, &origin, &networks, bytes)?;
             let draft = store.blobs.draft(id, number)?;
             Ok(Writer::new(draft, allowance, sealed))
         });
@@ -209,6 +214,7 @@ impl PackageDraft {
         let Self {
             store,
             origin,
+            networks,
             token,
             vault,
             unlock,
@@ -234,7 +240,7 @@ impl PackageDraft {
                 bytes: files.iter().map(|file| file.file.size).sum(),
                 downloads: 0,
             };
-            commit(store, vault.id(), record, files).map(Aside::new)
+            commit(store, vault.id(), record, &networks, files).map(Aside::new)
         });
         committed.await?.into_inner().keep();
         Ok(token)
@@ -522,6 +528,7 @@ fn commit(
     store: Arc<Store>,
     id: RecordId,
     record: Record,
+    networks: &[ClientNetwork],
     files: Vec<DurableFile>,
 ) -> Result<Committed> {
     let rows: Vec<_> = files.iter().map(|file| store.row(&file.file)).collect();
@@ -544,7 +551,10 @@ fn commit(
     if !committed.numbers.is_empty() {
         committed.store.blobs.sync(id)?;
     }
-    committed.insert(&record, &rows)?;
+    committed.insert(&record, &rows, networks)?;
+    if let Err(error) = quota::watch(&committed.store, &record.origin, record.created) {
+        tracing::warn!("could not look at what a login deposits: {error}");
+    }
     Ok(committed)
 }
 
@@ -560,7 +570,12 @@ impl Store {
 }
 
 impl Committed {
-    fn insert(&mut self, record: &Record, rows: &[RecordFile]) -> Result<()> {
+    fn insert(
+        &mut self,
+        record: &Record,
+        rows: &[RecordFile],
+        networks: &[ClientNetwork],
+    ) -> Result<()> {
         let (store, origin) = (&self.store, &record.origin);
         let detail = format!("files={} bytes={}", record.files, record.bytes);
         let about = |action, detail| {
@@ -575,9 +590,11 @@ impl Committed {
         let deposit = about(Action::Deposit, detail);
         self.recorded = true;
         let mut stored = || self.all_exist();
-        let inserted = store
-            .records
-            .insert(self.id, record, rows, &deposit, &mut stored);
+        let networks: Vec<_> = networks.iter().map(|network| network.digest).collect();
+        let inserted =
+            store
+                .records
+                .insert(self.id, record, rows, &networks, &deposit, &mut stored);
         let why = match inserted {
             Err(DropError::Blocked) => Some("a file is blocked"),
             Err(DropError::Suspended) => Some("the login is suspended"),
@@ -641,7 +658,7 @@ pub(super) fn draft_into(
     package: &PackageDraft,
 ) -> FileDraft {
     let draft = super::blobs::draft_into(file, directory);
-    let allowance = Allowance::new(&package.store, &package.origin, Arc::default());
+    let allowance = Allowance::new(&package.store, &package.origin, &[], Arc::default());
     let allowance = allowance.expect("there is no quota");
     let writer = Writer::new(draft, allowance, package.vault.seal_file(0));
     let file = ManifestFile::new(0, "a", "b");
@@ -696,7 +713,7 @@ mod tests {
             if let Some(number) = lost {
                 drop.store.blobs.remove(id, number).unwrap();
             }
-            let inserted = committed.insert(&record(), &[]);
+            let inserted = committed.insert(&record(), &[], &[]);
             let found = drop.store.records.find(id).unwrap().is_some();
             assert_eq!((inserted.is_ok(), found), (lost.is_none(), lost.is_none()));
         }

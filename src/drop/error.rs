@@ -59,11 +59,11 @@ pub enum DropError {
         source: rusqlite::Error,
     },
     /// The configuration allows no more: nothing was kept.
-    #[error("the quota {name} of {limit} bytes is used up")]
+    #[error("the quota {name} of {limit} {} is used up", unit(name))]
     Quota {
         /// The key of the configuration.
         name: &'static str,
-        /// Its value in bytes.
+        /// Its value, in bytes or files.
         limit: u64,
     },
     /// An admin blocked a file that was deposited: nothing was kept, and trying again is no use.
@@ -107,7 +107,55 @@ pub enum DropError {
     Stopped,
 }
 
+/// Whose share of the drop is used up, while the drop itself has room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Share {
+    /// That of the sender.
+    Sender,
+    /// That of a client's network, or of all mail from outside.
+    Incoming,
+}
+
+impl Share {
+    const ALL: [(Self, &str); 2] = [
+        (Self::Sender, "sender-quota"),
+        (Self::Incoming, "incoming-quota"),
+    ];
+
+    /// One word, for metrics and for other hosts.
+    pub fn label(self) -> &'static str {
+        let found = Self::ALL.iter().find(|(share, _)| *share == self);
+        found.map_or("", |(_, label)| label)
+    }
+
+    /// The share of this label.
+    pub(crate) fn of(label: &str) -> Option<Self> {
+        let found = Self::ALL.iter().find(|(_, known)| *known == label);
+        found.map(|(share, _)| *share)
+    }
+}
+
+/// What a quota counts.
+fn unit(name: &str) -> &'static str {
+    match name {
+        "free_inodes_min" => "files",
+        _ => "bytes",
+    }
+}
+
 impl DropError {
+    /// Whose share is used up, if that is what went wrong.
+    pub fn share(&self) -> Option<Share> {
+        match self {
+            Self::Quota { name, .. } => match *name {
+                "sender_per_day" => Some(Share::Sender),
+                "incoming_per_day" | "incoming_client_per_day" => Some(Share::Incoming),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     pub(super) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
         match source.kind() {

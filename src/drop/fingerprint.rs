@@ -72,10 +72,15 @@ impl Store {
     pub(super) fn fingerprint(&self, sha256: &[u8; 32]) -> Fingerprint {
         sign(&self.key, sha256)
     }
+
+    /// How the records know the network of a client: HMAC-SHA256 of `"network\0"` and its text.
+    pub(super) fn network_digest(&self, network: &str) -> Fingerprint {
+        sign(&self.key, format!("network\0{network}").as_bytes())
+    }
 }
 
-fn sign(key: &hmac::Key, sha256: &[u8; 32]) -> Fingerprint {
-    let tag = hmac::sign(key, sha256);
+fn sign(key: &hmac::Key, message: &[u8]) -> Fingerprint {
+    let tag = hmac::sign(key, message);
     tag.as_ref().try_into().expect("HMAC-SHA256 has 32 bytes")
 }
 

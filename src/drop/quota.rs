@@ -1,23 +1,84 @@
-//! How much may be deposited: by one sender in a day, in all, and as far as the disk goes.
+//! How much may be deposited: by one sender or one stranger in a day, in all, and as far as the disk goes.
 //!
 //! What is left is looked up when a file is opened, and counted down as its bytes come: a quota ends
 //! a deposit before its bytes are written. Messages that come in at the same moment share what is
-//! left of the total; the quota of one sender may be passed by what he has under way at that moment.
+//! left of the total; the shares of one sender, of a stranger's network and of all strangers may be
+//! passed by what is under way at that moment.
+//!
+//! A file takes a block and an inode, be it empty: in every quota it counts [`FILE_COST_MIN`] at least.
+//!
+//! Deposits of other hosts have shares of their own, by the token with which they come: whoever has a
+//! stolen one cannot use up the share of a login here, or under another token.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering::Relaxed},
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::{DropError, Level, Origin, Store, records::Depositor};
 use crate::{
-    config::{Directions, QuotaConfig},
+    config::{Directions, Network, QuotaConfig},
+    drop::records::Fingerprint,
     filter::Direction,
 };
 
-const DAY: SignedDuration = SignedDuration::from_hours(24);
+/// What a file counts at least in every quota, in bytes: the block that it takes on usual file systems.
+pub const FILE_COST_MIN: u64 = 4096;
+
+/// Over which time the shares of senders and strangers are counted.
+pub(super) const DAY: SignedDuration = SignedDuration::from_hours(24);
+
+/// How many times the share of a /56 all networks of one /48 may take together: one customer may have a /48 to
+/// himself, and the machines of a large mail host fill several /56 of one.
+const SITE_SHARES: u64 = 4;
+
+/// Over how many days before the last one a login's usual is counted.
+const USUAL_DAYS: i64 = 28;
+
+/// A login that deposits so many times its usual in a day is told of.
+const UNUSUAL_TIMES: u64 = 10;
+
+/// Unless it comes to less than so many bytes: twenty messages of a usual size limit.
+const UNUSUAL_BYTES_MIN: u64 = 500_000_000;
+
+/// How many things may be told of in a day; further ones are not.
+const TOLD_MAX: usize = 1000;
+
+/// What a file of so many bytes counts in every quota.
+pub(crate) fn cost(size: u64) -> u64 {
+    size.max(FILE_COST_MIN)
+}
+
+/// A network to which a stranger belongs.
+#[derive(Clone, Debug)]
+pub(super) struct ClientNetwork {
+    /// As it is written, for the log.
+    network: Network,
+    /// As the records know it.
+    pub(super) digest: Fingerprint,
+    /// How many times the share of a network it has.
+    shares: u64,
+}
+
+/// Things that are told of once a day.
+#[derive(Debug, Default)]
+pub(super) struct Told(Mutex<HashMap<String, Timestamp>>);
+
+/// What is left of a quota by the package.
+#[derive(Debug)]
+struct Share {
+    name: &'static str,
+    limit: u64,
+    left: u64,
+    /// Whose it is, for the log.
+    of: String,
+}
 
 /// What a file may still take. Gives back what it took of the total when it is dropped: by then the
 /// file is part of a record, or gone.
@@ -25,30 +86,35 @@ const DAY: SignedDuration = SignedDuration::from_hours(24);
 pub(super) struct Allowance {
     store: Arc<Store>,
     /// Bytes of this file.
+    bytes: u64,
+    /// What they cost.
     taken: u64,
-    /// Bytes of its package.
+    /// What its package costs.
     package: Arc<AtomicU64>,
-    sender: Option<u64>,
+    shares: Vec<Share>,
     total: Option<u64>,
     free: Option<u64>,
 }
 
 impl Allowance {
-    /// Looks up what is left. `package` counts the bytes of all files of one package.
+    /// Looks up what is left. `package` counts what all files of one package cost.
     ///
     /// # Errors
     /// Nothing is left, the login is suspended, or that cannot be found out.
     pub(super) fn new(
         store: &Arc<Store>,
         origin: &Origin,
+        networks: &[ClientNetwork],
         package: Arc<AtomicU64>,
     ) -> Result<Self, DropError> {
         refuse_suspended(store, origin)?;
+        refuse_last_inodes(store)?;
         let mut this = Self {
             store: Arc::clone(store),
+            bytes: 0,
             taken: 0,
             package,
-            sender: left_to_sender(store, origin)?,
+            shares: shares(store, origin, networks)?,
             total: left_in_total(store)?,
             free: left_on_disk(store)?,
         };
@@ -61,28 +127,34 @@ impl Allowance {
     /// # Errors
     /// They are too many.
     pub(super) fn take(&mut self, bytes: u64) -> Result<(), DropError> {
-        self.taken += bytes;
-        let in_package = self.package.fetch_add(bytes, Relaxed) + bytes;
-        let in_drafts = self.store.drafted.fetch_add(bytes, Relaxed) + bytes;
+        self.bytes += bytes;
+        let more = cost(self.bytes) - self.taken;
+        self.taken += more;
+        let in_package = self.package.fetch_add(more, Relaxed) + more;
+        let in_drafts = self.store.drafted.fetch_add(more, Relaxed) + more;
+        let is_spent = |left: u64, taken: u64| left == 0 || taken > left;
+        let spent = self
+            .shares
+            .iter()
+            .find(|share| is_spent(share.left, in_package));
+        if let Some(share) = spent {
+            share.tell(&self.store);
+            let (name, limit) = (share.name, share.limit);
+            return Err(DropError::Quota { name, limit });
+        }
         let quota = &self.store.quota;
+        let total = quota.total.unwrap_or_default();
         let limits = [
-            (
-                "sender_per_day",
-                quota.sender_per_day,
-                self.sender,
-                in_package,
-            ),
-            ("total", quota.total, self.total, in_drafts),
+            ("total", total, self.total, in_drafts),
             (
                 "free_space_min",
-                Some(quota.free_space_min),
+                quota.free_space_min,
                 self.free,
-                self.taken,
+                self.bytes,
             ),
         ];
         for (name, limit, left, taken) in limits {
-            if left.is_some_and(|left| left == 0 || taken > left) {
-                let limit = limit.unwrap_or_default();
+            if left.is_some_and(|left| is_spent(left, taken)) {
                 return Err(DropError::Quota { name, limit });
             }
         }
@@ -96,6 +168,95 @@ impl Drop for Allowance {
     }
 }
 
+impl Share {
+    /// Tells of it once a day: each message says by itself that it went out as it came.
+    fn tell(&self, store: &Store) {
+        let key = format!("{} {}", self.name, self.of);
+        if !store.told.is_news(key, Timestamp::now()) {
+            return;
+        }
+        let (quota, of, bytes) = (self.name, &self.of, self.limit);
+        let hint = match self.name {
+            "incoming_client_per_day" => {
+                "; if this is a relay of yours, write it into quota.trusted_relays"
+            }
+            _ => "",
+        };
+        tracing::warn!(
+            quota,
+            ?of,
+            bytes,
+            "quota.{quota} is used up: until it is free again, such mail is delivered as it came{hint}"
+        );
+    }
+}
+
+impl Told {
+    /// Whether this was not told of in the last day. It counts as told then.
+    fn is_news(&self, key: String, now: Timestamp) -> bool {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_recent = |last: &Timestamp| now.duration_since(*last).abs() < DAY;
+        if told.get(&key).is_some_and(is_recent) {
+            return false;
+        }
+        if told.len() >= TOLD_MAX {
+            told.retain(|_, last| is_recent(last));
+        }
+        if told.len() >= TOLD_MAX {
+            return false;
+        }
+        told.insert(key, now);
+        true
+    }
+}
+
+impl ClientNetwork {
+    /// The networks of the client that sent a message from outside; none of a relay that is trusted.
+    pub(super) fn of(store: &Store, origin: &Origin) -> Vec<Self> {
+        let Some(client) = origin.client.map(|client| client.to_canonical()) else {
+            return Vec::new();
+        };
+        let is_stranger = origin.direction == Direction::Incoming && origin.uploader.is_none();
+        let quota = &store.quota;
+        let mut relays = quota.trusted_relays.iter();
+        if quota.incoming_client_per_day.is_none()
+            || !is_stranger
+            || relays.any(|relay| relay.contains(client))
+        {
+            return Vec::new();
+        }
+        let networks = match client {
+            IpAddr::V4(_) => vec![(24, 1)],
+            IpAddr::V6(_) => vec![(56, 1), (48, SITE_SHARES)],
+        };
+        let of = |(prefix, shares)| {
+            let network = network(client, prefix);
+            let digest = store.network_digest(&network.to_string());
+            Self {
+                network,
+                digest,
+                shares,
+            }
+        };
+        networks.into_iter().map(of).collect()
+    }
+}
+
+/// The network of an address.
+fn network(address: IpAddr, prefix: u8) -> Network {
+    let address = match address {
+        IpAddr::V4(address) => {
+            let mask = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0);
+            Ipv4Addr::from_bits(address.to_bits() & mask).into()
+        }
+        IpAddr::V6(address) => {
+            let mask = u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0);
+            Ipv6Addr::from_bits(address.to_bits() & mask).into()
+        }
+    };
+    Network { address, prefix }
+}
+
 /// How full the drop is.
 pub(super) fn level(store: &Store) -> Result<Level, DropError> {
     let left = [left_in_total(store)?, left_on_disk(store)?];
@@ -104,7 +265,44 @@ pub(super) fn level(store: &Store) -> Result<Level, DropError> {
         free_bytes: store.blobs.free_bytes()?,
         free_inodes: store.blobs.free_inodes()?,
         headroom: left.into_iter().flatten().min(),
+        unusual_logins: store.unusual_logins.load(Relaxed),
     })
+}
+
+/// Tells once a day of a login that deposits many times its usual: its password may be stolen.
+///
+/// # Errors
+/// The database cannot be read.
+pub(super) fn watch(store: &Store, origin: &Origin, now: Timestamp) -> Result<(), DropError> {
+    let Some(login) = &origin.login else {
+        return Ok(());
+    };
+    let uploader = origin.uploader.as_deref();
+    let since = |time| {
+        let by = Depositor::Login(login);
+        store.records.deposited(by, uploader, time)
+    };
+    let yesterday = before(now, DAY);
+    let bytes = since(yesterday)?;
+    if bytes < UNUSUAL_BYTES_MIN {
+        return Ok(());
+    }
+    let usual = since(before(yesterday, DAY * USUAL_DAYS as i32))?.saturating_sub(bytes);
+    let usual = usual / USUAL_DAYS as u64;
+    let key = format!("unusual {uploader:?} {}", login.to_lowercase());
+    if bytes < usual.saturating_mul(UNUSUAL_TIMES) || !store.told.is_news(key, now) {
+        return Ok(());
+    }
+    store.unusual_logins.fetch_add(1, Relaxed);
+    tracing::warn!(
+        ?login,
+        uploader,
+        bytes,
+        usual,
+        "a login deposited many times its usual in a day, its password may be stolen: look with \"depollueur drop list \
+         --login\", stop it with \"depollueur drop suspend --login\""
+    );
+    Ok(())
 }
 
 /// Nothing of a suspended login is written.
@@ -115,26 +313,77 @@ fn refuse_suspended(store: &Store, origin: &Origin) -> Result<(), DropError> {
     }
 }
 
-fn left_to_sender(store: &Store, origin: &Origin) -> Result<Option<u64>, DropError> {
-    let Some(limit) = store.quota.sender_per_day else {
-        return Ok(None);
-    };
-    if !counts(&store.quota, origin.direction) {
-        return Ok(None);
+/// No file is made that could be one of the last.
+fn refuse_last_inodes(store: &Store) -> Result<(), DropError> {
+    let limit = store.quota.free_inodes_min as u64;
+    if limit == 0 {
+        return Ok(());
     }
-    let by = match &origin.login {
-        Some(login) => Depositor::Login(login),
-        None => Depositor::Sender(&origin.sender),
-    };
-    let deposited = store.records.deposited(by, Timestamp::now() - DAY)?;
-    Ok(Some(limit.saturating_sub(deposited)))
+    match store.blobs.free_inodes()? {
+        Some(free) if free <= limit => Err(DropError::Quota {
+            name: "free_inodes_min",
+            limit,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// What is left of the day to whoever sent the message.
+fn shares(
+    store: &Store,
+    origin: &Origin,
+    networks: &[ClientNetwork],
+) -> Result<Vec<Share>, DropError> {
+    let (quota, since) = (&store.quota, before(Timestamp::now(), DAY));
+    let uploader = origin.uploader.as_deref();
+    let mut shares = Vec::new();
+    if let Some(limit) = quota.sender_per_day
+        && counts(quota, origin.direction)
+    {
+        let (by, of) = match &origin.login {
+            Some(login) => (Depositor::Login(login), login),
+            None => (Depositor::Sender(&origin.sender), &origin.sender),
+        };
+        let deposited = store.records.deposited(by, uploader, since)?;
+        shares.push(Share::new("sender_per_day", limit, deposited, of));
+    }
+    if origin.direction == Direction::Outgoing {
+        return Ok(shares);
+    }
+    let limit = quota.incoming_client_per_day.unwrap_or(u64::MAX);
+    for network in networks {
+        let limit = limit.saturating_mul(network.shares);
+        let of = match store.addresses {
+            true => network.network.to_string(),
+            false => "a network".to_owned(),
+        };
+        let deposited = store.records.of_network(&network.digest, since)?;
+        shares.push(Share::new("incoming_client_per_day", limit, deposited, &of));
+    }
+    if let Some(limit) = quota.incoming_per_day {
+        let deposited = store.records.incoming(uploader, since)?;
+        let of = uploader.unwrap_or("all");
+        shares.push(Share::new("incoming_per_day", limit, deposited, of));
+    }
+    Ok(shares)
+}
+
+impl Share {
+    fn new(name: &'static str, limit: u64, deposited: u64, of: &str) -> Self {
+        Self {
+            name,
+            limit,
+            left: limit.saturating_sub(deposited),
+            of: of.to_owned(),
+        }
+    }
 }
 
 fn left_in_total(store: &Store) -> Result<Option<u64>, DropError> {
     let Some(limit) = store.quota.total else {
         return Ok(None);
     };
-    Ok(Some(limit.saturating_sub(store.records.stored_bytes()?)))
+    Ok(Some(limit.saturating_sub(store.records.stored_cost()?)))
 }
 
 fn left_on_disk(store: &Store) -> Result<Option<u64>, DropError> {
@@ -152,4 +401,8 @@ fn counts(quota: &QuotaConfig, direction: Direction) -> bool {
         Directions::Incoming => direction == Direction::Incoming,
         Directions::Outgoing => direction == Direction::Outgoing,
     }
+}
+
+fn before(now: Timestamp, time: SignedDuration) -> Timestamp {
+    now.saturating_sub(time).unwrap_or(Timestamp::MIN)
 }

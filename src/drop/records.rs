@@ -107,17 +107,19 @@ pub(super) trait Records: Uploads + fmt::Debug + Send + Sync {
     /// Whether no file is known by a fingerprint.
     fn has_no_fingerprint(&self) -> Result<bool>;
 
-    /// Knows blocked files by other fingerprints of their SHA-256, and all other files and messages not at all.
+    /// Knows blocked files by other fingerprints of their SHA-256, and all other files, messages and networks not at all.
     fn renew_fingerprints(&self, of: &dyn Fn(&[u8; 32]) -> Fingerprint) -> Result<()>;
 
     /// Inserts a package with its files and counts it in the statistics, unless one of them is blocked
     /// ([`DropError::Blocked`]) or its login suspended ([`DropError::Suspended`]).
-    /// `stored` is asked inside the transaction whether all blobs are in their place.
+    /// `networks` are those of the client that sent it, as far as they count. `stored` is asked inside the
+    /// transaction whether all blobs are in their place.
     fn insert(
         &self,
         id: RecordId,
         record: &Record,
         files: &[RecordFile],
+        networks: &[Fingerprint],
         entry: &Entry,
         stored: Check<'_>,
     ) -> Result<()>;
@@ -214,11 +216,26 @@ pub(super) trait Records: Uploads + fmt::Debug + Send + Sync {
     /// The packages that were ended when a login was suspended.
     fn suspended_packages(&self, login: &str) -> Result<Vec<RecordId>>;
 
-    /// Bytes that somebody deposited since then, whatever became of them.
-    fn deposited(&self, by: Depositor<'_>, since: Timestamp) -> Result<u64>;
+    /// What somebody's deposits since then cost, whatever became of them, as far as they came by this
+    /// uploader (`None`: from this host).
+    fn deposited(&self, by: Depositor<'_>, uploader: Option<&str>, since: Timestamp)
+    -> Result<u64>;
+
+    /// What incoming mail cost since the hour of that time which came by this uploader (`None`: from this
+    /// host); it is known of two days.
+    fn incoming(&self, uploader: Option<&str>, since: Timestamp) -> Result<u64>;
+
+    /// What the mail of a network cost since then.
+    fn of_network(&self, network: &Fingerprint, since: Timestamp) -> Result<u64>;
+
+    /// Forgets at most `limit` times from which network a package came that is older than `before`.
+    fn forget_networks(&self, before: Timestamp, limit: usize) -> Result<()>;
 
     /// Bytes of all packages that are not destroyed.
     fn stored_bytes(&self) -> Result<u64>;
+
+    /// What all packages that are not destroyed cost the quotas.
+    fn stored_cost(&self) -> Result<u64>;
 
     /// What was kept out of mailboxes in these months, both included, as [`Records::insert`] counted it
     /// and [`Records::withdraw`] took it back. Neither the end of a package nor of its record changes it.

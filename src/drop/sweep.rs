@@ -12,6 +12,7 @@ use jiff::{SignedDuration, Span, Timestamp, tz::TimeZone};
 use super::{
     DropError, RecordId, Store, Swept,
     audit::{Action, Client},
+    quota,
 };
 use crate::stats::Month;
 
@@ -65,6 +66,7 @@ fn sweep_once(
         forget_records,
         forget_entries,
         forget_kept_messages,
+        forget_networks,
         fold_statistics,
         remove_drafts,
     ];
@@ -180,6 +182,17 @@ fn forget_kept_messages(
     _: &mut Swept,
 ) -> Result<(), DropError> {
     store.records.forget_kept_messages(now, steps)
+}
+
+fn forget_networks(
+    store: &Store,
+    now: Timestamp,
+    steps: usize,
+    _: &mut Swept,
+) -> Result<(), DropError> {
+    let before = now.saturating_sub(quota::DAY);
+    let before = before.unwrap_or(Timestamp::MIN);
+    store.records.forget_networks(before, steps)
 }
 
 /// The month before is left alone: what was deposited in its last hour may still be withdrawn.

@@ -96,18 +96,15 @@ async fn rewrite(message: &mut Message) -> Result<Verdict, FilterError> {
         .collect();
     if let Some(package) = package {
         match package.commit(durable, created, expires).await {
-            Err(error) if error.is_blocked() || error.is_suspended() => {
-                message.note_refusal(error.kind());
-                let is_blocked = error.is_blocked();
-                let reason = if is_blocked {
-                    Reason::Blocked
-                } else {
-                    Reason::Suspended
+            Err(error) => {
+                let Some(reason) = Reason::of_refusal(&error) else {
+                    return Err(error.into());
                 };
+                message.note_refusal(reason);
                 return Ok(Verdict::Pass(reason));
             }
-            committed => committed?,
-        };
+            Ok(_) => {}
+        }
         if let Some(turn) = turn {
             turn.share(&notice.link, expires);
         }

@@ -195,10 +195,12 @@ impl From<Reason> for Stop {
 
 impl<E: Into<FilterError>> From<E> for Stop {
     fn from(error: E) -> Self {
-        Self::Settled(match error.into() {
-            FilterError::Store(error) if error.is_suspended() => Settled::Pass(Reason::Suspended),
-            error => Settled::Fail(error),
-        })
+        let error = error.into();
+        let refused = match &error {
+            FilterError::Store(error) => Reason::of_refusal(error),
+            _ => None,
+        };
+        Self::Settled(refused.map_or(Settled::Fail(error), Settled::Pass))
     }
 }
 
@@ -336,10 +338,7 @@ impl Message {
             .sort_by_cached_key(|decision| place(&decision.path));
         let verdict = match self.settled.take() {
             Some(Settled::Pass(reason)) => {
-                // Nothing else settles it so: the store said it.
-                if reason == Reason::Suspended {
-                    self.note_refusal(reason.label());
-                }
+                self.note_refusal(reason);
                 Verdict::Pass(reason)
             }
             Some(Settled::Fail(error)) => self.failed(error),
@@ -365,7 +364,7 @@ impl Message {
             Some(Finding::Unscanned) | None => return Verdict::Fail(error),
         };
         self.warn_of(&error);
-        self.note_refusal(error.kind());
+        self.refused.push(error.kind());
         Verdict::Pass(reason)
     }
 
@@ -386,9 +385,11 @@ impl Message {
         &self.refused
     }
 
-    /// Notes that the store did not take it.
-    pub(super) fn note_refusal(&mut self, kind: &'static str) {
-        self.refused.push(kind);
+    /// Notes a reason that the store gave, and that is not one of somebody's share.
+    pub(super) fn note_refusal(&mut self, reason: Reason) {
+        if matches!(reason, Reason::Blocked | Reason::Suspended) {
+            self.refused.push(reason.label());
+        }
     }
 
     /// What would have been detached, were this not a trial.

@@ -64,7 +64,7 @@ impl<'a> HeaderFacts<'a> {
     }
 
     /// Returns true if a field of the pattern's name matches it.
-    pub(super) fn has(&self, pattern: &HeaderPattern) -> bool {
+    pub(crate) fn has(&self, pattern: &HeaderPattern) -> bool {
         values(self.fields, &pattern.name).any(|value| pattern.matches(&value))
     }
 }

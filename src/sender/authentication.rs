@@ -16,6 +16,7 @@ const BYTES_MAX: usize = 64 << 10;
 struct Finding {
     method: String,
     passed: bool,
+    failed: bool,
     /// `header.from`, `smtp.mailfrom`, … in lower case.
     properties: Vec<(String, String)>,
 }
@@ -34,15 +35,7 @@ pub(crate) fn genuine_domain<'a>(
     authserv_id: &str,
     sender: &str,
 ) -> Option<String> {
-    let mut left = BYTES_MAX;
-    let fits = |field: &&[u8]| {
-        left = left.saturating_sub(field.len());
-        left > 0
-    };
-    let fields = fields.take_while(fits);
-    let findings: Vec<Finding> = fields
-        .flat_map(|field| findings(&String::from_utf8_lossy(field), authserv_id))
-        .collect();
+    let findings = findings_of(fields, authserv_id);
     let of = |method| findings.iter().filter(move |found| found.method == method);
     if of("dmarc").next().is_some() {
         return agreed(of("dmarc").map(|found| found.domain("header.from")));
@@ -54,6 +47,13 @@ pub(crate) fn genuine_domain<'a>(
     let mut by_dkim = of("dkim").filter_map(|found| found.domain("header.d"));
     let is_genuine = by_spf.as_deref().is_some_and(is_envelope) || by_dkim.any(is_envelope);
     is_genuine.then_some(envelope)
+}
+
+/// Whether a trusted verifier says that a message is not from the domain which readers see: DMARC failed.
+pub(crate) fn has_failed<'a>(fields: impl Iterator<Item = &'a [u8]>, authserv_id: &str) -> bool {
+    findings_of(fields, authserv_id)
+        .iter()
+        .any(|found| found.method == "dmarc" && found.failed)
 }
 
 /// What all of them say.
@@ -76,6 +76,19 @@ impl Finding {
         let is_name = |c: char| c.is_alphanumeric() || matches!(c, '-' | '.' | '_');
         (bare.contains('.') && bare.chars().all(is_name)).then_some(bare)
     }
+}
+
+/// The findings in all fields of this authserv-id.
+fn findings_of<'a>(fields: impl Iterator<Item = &'a [u8]>, authserv_id: &str) -> Vec<Finding> {
+    let mut left = BYTES_MAX;
+    let fits = |field: &&[u8]| {
+        left = left.saturating_sub(field.len());
+        left > 0
+    };
+    let fields = fields.take_while(fits);
+    fields
+        .flat_map(|field| findings(&String::from_utf8_lossy(field), authserv_id))
+        .collect()
 }
 
 /// The findings in a field of this authserv-id; none in another's.
@@ -101,6 +114,7 @@ fn finding(part: &[Token]) -> Option<Finding> {
     Some(Finding {
         method: method.to_owned(),
         passed: result == "pass",
+        failed: result == "fail",
         properties: pairs.collect(),
     })
 }
@@ -248,5 +262,36 @@ mod tests {
         let fits = long(BYTES_MAX - bare - 1);
         assert!(found(&[&fits], "").is_some());
         assert_eq!(found(&[&long(BYTES_MAX - bare)], ""), None);
+    }
+
+    #[test]
+    fn only_our_verifier_says_that_dmarc_failed() {
+        for (field, expected) in [
+            (
+                "mx.asso.example; dmarc=fail (p=REJECT) header.from=bank.example",
+                true,
+            ),
+            (
+                "mx.asso.example; spf=pass; dmarc=fail header.from=bank.example",
+                true,
+            ),
+            (
+                "mx.asso.example; dmarc=pass header.from=bank.example",
+                false,
+            ),
+            (
+                "mx.asso.example; dmarc=none; spf=fail smtp.mailfrom=a@bank.example",
+                false,
+            ),
+            (
+                "mx.other.example; dmarc=fail header.from=bank.example",
+                false,
+            ),
+            ("mx.asso.example; spf=none (dmarc=fail)", false),
+        ] {
+            let fields = [field.as_bytes()];
+            assert_eq!(has_failed(fields.into_iter(), ID), expected, "{field}");
+            assert!(!has_failed(fields.into_iter(), ""), "{field}");
+        }
     }
 }

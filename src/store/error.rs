@@ -2,7 +2,11 @@
 
 use std::{error::Error as _, io, path::PathBuf, time::Duration};
 
-use crate::{config::StoreKind, drop::DropError, scan::Finding};
+use crate::{
+    config::StoreKind,
+    drop::{DropError, Share},
+    scan::Finding,
+};
 
 /// What went wrong in a store. No message holds a token or the name of a deposited file.
 #[derive(Debug, thiserror::Error)]
@@ -99,6 +103,16 @@ pub enum RemoteError {
         /// Why.
         reason: String,
     },
+    /// A share of the drop is used up.
+    #[error("drop \"{url}\" takes no more today: {detail}")]
+    Share {
+        /// Its address, as configured.
+        url: String,
+        /// Whose share.
+        share: Share,
+        /// What the drop said.
+        detail: String,
+    },
     /// An admin of the drop suspended the login.
     #[error("drop \"{url}\" takes nothing of this login")]
     Suspended {
@@ -135,6 +149,15 @@ impl StoreError {
 }
 
 impl StoreError {
+    /// Whose share of the drop is used up, if that is the reason.
+    pub fn share(&self) -> Option<Share> {
+        match self {
+            Self::Drop(error) => error.share(),
+            Self::Remote(RemoteError::Share { share, .. }) => Some(*share),
+            _ => None,
+        }
+    }
+
     /// What the virus scan found, if that is the reason.
     pub fn finding(&self) -> Option<Finding> {
         match self {
@@ -164,6 +187,7 @@ impl StoreError {
                 RemoteError::Blocked { .. } => "blocked",
                 RemoteError::Scan { finding, .. } => finding.label(),
                 RemoteError::Suspended { .. } => "suspended",
+                RemoteError::Share { .. } => "quota",
                 _ => "remote",
             },
             Self::OtherStore | Self::NotOpen(_) | Self::NotTakenBack => "drop",

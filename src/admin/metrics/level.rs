@@ -1,6 +1,6 @@
 //! What the drop holds, what it may still take, and its sweeper.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::Timestamp;
 use prometheus_client::{
@@ -21,6 +21,7 @@ pub(super) struct Levels {
     last_sweep: Family<Bare, Gauge>,
     held: Gauge,
     packages: Counter<u64, AtomicU64>,
+    unusual: Counter<u64, AtomicU64>,
     errors: Counter,
 }
 
@@ -34,6 +35,8 @@ impl Levels {
         set(&self.free, level.free_bytes);
         set(&self.inodes, level.free_inodes);
         set(&self.headroom, level.headroom);
+        let unusual = self.unusual.inner();
+        unusual.store(level.unusual_logins, Ordering::Relaxed);
     }
 
     pub(super) fn swept(&self, at: Timestamp, swept: &Swept, well: bool) {
@@ -59,6 +62,8 @@ impl Levels {
         let help =
             "Bytes that may still be deposited: quota.total and quota.free_space_min allow no more";
         registry.register_with_unit("drop_headroom", help, bytes(), self.headroom.clone());
+        let help = "Logins that deposited many times their usual in a day";
+        registry.register("unusual_logins", help, self.unusual.clone());
         let help = "When the sweeper was last through";
         let last = self.last_sweep.clone();
         registry.register_with_unit("sweep_last_success_timestamp", help, Unit::Seconds, last);

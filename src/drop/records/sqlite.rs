@@ -45,7 +45,7 @@ use crate::stats::{Month, Row};
 /// How long a transaction waits for other threads and another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Messages that are forgotten with each one that is remembered: the sweeper forgets the rest.
+/// Messages, or networks, that are forgotten with each one that is remembered: the sweeper forgets the rest.
 const FORGOTTEN_AT_ONCE: usize = 10;
 
 /// One step for each schema; `PRAGMA user_version` counts those that were done.
@@ -59,6 +59,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../schema-7.sql"),
     include_str!("../schema-8.sql"),
     include_str!("../schema-9.sql"),
+    include_str!("../schema-10.sql"),
 ];
 /// The schema after the last of them.
 const KNOWN: i64 = MIGRATIONS.len() as i64;
@@ -191,6 +192,7 @@ impl Records for Sqlite {
                 transaction.execute(renew, params![of(&block.sha256), block.sha256])?;
             }
             transaction.execute("UPDATE file SET fingerprint = NULL", [])?;
+            transaction.execute("DELETE FROM client_network", [])?;
             transaction
                 .execute("DELETE FROM kept_message", [])
                 .map(drop)
@@ -202,6 +204,7 @@ impl Records for Sqlite {
         id: RecordId,
         record: &Record,
         files: &[RecordFile],
+        networks: &[Fingerprint],
         entry: &Entry,
         stored: Check<'_>,
     ) -> Result<()> {
@@ -217,6 +220,7 @@ impl Records for Sqlite {
                 return Err(DropError::Suspended);
             }
             write::insert(transaction, id, record, files)
+                .and_then(|cost| write::networks(transaction, (id, record.created), networks, cost))
                 .and_then(|()| write::log(transaction, entry))
                 .map_err(|e| self.failed(e))?;
             stored()
@@ -433,12 +437,40 @@ impl Records for Sqlite {
         self.read(|reader| suspensions::packages(reader, login))
     }
 
-    fn deposited(&self, by: Depositor<'_>, since: Timestamp) -> Result<u64> {
-        self.read(|reader| read::deposited(reader, by, since))
+    fn deposited(
+        &self,
+        by: Depositor<'_>,
+        uploader: Option<&str>,
+        since: Timestamp,
+    ) -> Result<u64> {
+        self.read(|reader| read::deposited(reader, by, uploader, since))
+    }
+
+    fn incoming(&self, uploader: Option<&str>, since: Timestamp) -> Result<u64> {
+        self.read(|reader| read::incoming(reader, uploader, since))
+    }
+
+    fn of_network(&self, network: &Fingerprint, since: Timestamp) -> Result<u64> {
+        self.read(|reader| read::of_network(reader, network, since))
+    }
+
+    fn forget_networks(&self, before: Timestamp, limit: usize) -> Result<()> {
+        let due = self.read(|reader| {
+            let sql = "SELECT 1 FROM client_network WHERE created < ?1 LIMIT 1";
+            reader.prepare_cached(sql)?.exists([before.as_second()])
+        })?;
+        if !due {
+            return Ok(());
+        }
+        self.write(|transaction| write::forget_networks(transaction, before, limit))
     }
 
     fn stored_bytes(&self) -> Result<u64> {
-        self.read(|reader| Ok(read::note(reader, "stored_bytes")?.unwrap_or(0).max(0) as u64))
+        self.read(|reader| read::amount(reader, "stored_bytes"))
+    }
+
+    fn stored_cost(&self) -> Result<u64> {
+        self.read(|reader| read::amount(reader, "stored_cost"))
     }
 
     fn statistics(&self, since: Option<Month>, until: Option<Month>) -> Result<Vec<Row>> {

@@ -219,7 +219,9 @@ async fn a_package_whose_blob_was_swept_before_its_record_was_written_is_no_pack
     };
     let entry = store.entry(now, Action::Deposit, (id, &origin()), WEB, String::new());
     let mut stored = || store.blobs.exists(id, 0);
-    let inserted = store.records.insert(id, &record, &[], &entry, &mut stored);
+    let inserted = store
+        .records
+        .insert(id, &record, &[], &[], &entry, &mut stored);
     let error = inserted.unwrap_err();
     assert!(error.to_string().starts_with("could not find"), "{error}");
     assert!(is_unknown(&drop, &token));

@@ -21,7 +21,7 @@ use super::{Result, TOKEN_HEADER};
 use crate::{
     config::RemoteConfig,
     deposit::wire::{BLOCKED, ProblemBody, SUSPENDED},
-    drop::Token,
+    drop::{Share, Token},
     scan::Finding,
     store::RemoteError,
 };
@@ -148,6 +148,11 @@ impl Http {
             Some(BLOCKED) => return Err(RemoteError::Blocked { url }),
             Some(SUSPENDED) => return Err(RemoteError::Suspended { url }),
             _ => {}
+        }
+        let share = problem.as_ref().and_then(|said| Share::of(&said.code));
+        if let Some(share) = share {
+            let detail = detail(status, problem);
+            return Err(RemoteError::Share { url, share, detail });
         }
         let finding = problem.as_ref().and_then(|said| Finding::of(&said.code));
         if let Some(finding) = finding {

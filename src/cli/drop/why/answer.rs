@@ -199,6 +199,19 @@ fn in_words(reason: &str) -> &str {
         "header-memory" => "header-memory: its header came when milter.header_memory was used up",
         "local-links" => "local-links: its links would lead to this machine only (web.public_url)",
         "kept-before" => "kept-before: a choice kept it when it came before (detach.remember_kept)",
+        "sender-quota" => {
+            "sender-quota: its sender had deposited quota.sender_per_day in the last day"
+        }
+        "incoming-quota" => {
+            "incoming-quota: mail from outside had deposited quota.incoming_per_day in the last day, or its network \
+             quota.incoming_client_per_day"
+        }
+        "marked" => {
+            "marked: a filter before this one doubts it (detach.marked_by), or DMARC failed (sender.authserv_id)"
+        }
+        "forwarded" => {
+            "forwarded: it is for an address that forwards to another machine (detach.forwarded)"
+        }
         "dkim2" => "dkim2: it has a DKIM2 signature and leaves again (detach.dkim2)",
         "lookup" => "lookup: a table of Postfix did not answer",
         "no-place" => "no-place: no part can take the notice, and none can be added",

@@ -22,6 +22,8 @@ use crate::{
 
 type Result<T> = rusqlite::Result<T>;
 
+const HOUR_SECONDS: i64 = 3600;
+
 /// The columns that [`record`] reads.
 macro_rules! record_columns {
     () => {
@@ -209,23 +211,53 @@ pub(super) fn blocks(connection: &Connection) -> Result<Vec<BlockRow>> {
 pub(super) fn deposited(
     connection: &Connection,
     by: Depositor<'_>,
+    uploader: Option<&str>,
     since: Timestamp,
 ) -> Result<u64> {
     let (sql, name) = match by {
         Depositor::Login(name) => (
-            "SELECT coalesce(sum(bytes), 0) FROM package
-             WHERE login = ?1 COLLATE NOCASE AND created >= ?2",
+            "SELECT coalesce(sum(cost), 0) FROM package
+             WHERE login = ?1 COLLATE NOCASE AND created >= ?2 AND uploader IS ?3",
             name,
         ),
         Depositor::Sender(name) => (
-            "SELECT coalesce(sum(bytes), 0) FROM package
-             WHERE sender = ?1 COLLATE NOCASE AND created >= ?2",
+            "SELECT coalesce(sum(cost), 0) FROM package
+             WHERE sender = ?1 COLLATE NOCASE AND created >= ?2 AND uploader IS ?3",
             name,
         ),
     };
     connection
         .prepare_cached(sql)?
-        .query_row(params![name, since.as_second()], |row| count(row, 0))
+        .query_row(params![name, since.as_second(), uploader], |row| {
+            count(row, 0)
+        })
+}
+
+pub(super) fn incoming(
+    connection: &Connection,
+    uploader: Option<&str>,
+    since: Timestamp,
+) -> Result<u64> {
+    let sql = "SELECT max(coalesce(sum(cost), 0), 0) FROM incoming_hour
+               WHERE uploader = ?1 AND hour >= ?2";
+    let hour = since.as_second().div_euclid(HOUR_SECONDS);
+    connection
+        .prepare_cached(sql)?
+        .query_row(params![uploader.unwrap_or_default(), hour], |row| {
+            count(row, 0)
+        })
+}
+
+pub(super) fn of_network(
+    connection: &Connection,
+    network: &Fingerprint,
+    since: Timestamp,
+) -> Result<u64> {
+    let sql = "SELECT coalesce(sum(cost), 0) FROM client_network
+               WHERE network = ?1 AND created >= ?2";
+    connection
+        .prepare_cached(sql)?
+        .query_row(params![network, since.as_second()], |row| count(row, 0))
 }
 
 pub(super) fn entries(connection: &Connection, query: &AuditQuery) -> Result<Vec<Entry>> {
@@ -239,6 +271,11 @@ pub(super) fn entries(connection: &Connection, query: &AuditQuery) -> Result<Vec
     );
     let mut statement = connection.prepare_cached(&sql)?;
     statement.query_map(conditions.values(), entry)?.collect()
+}
+
+/// A note that is an amount of bytes.
+pub(super) fn amount(connection: &Connection, name: &str) -> Result<u64> {
+    Ok(note(connection, name)?.unwrap_or(0).max(0) as u64)
 }
 
 pub(super) fn note(connection: &Connection, name: &str) -> Result<Option<i64>> {

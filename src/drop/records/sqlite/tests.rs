@@ -68,7 +68,7 @@ const VERBS: &[Verb] = &[
     ("insert, withdraw", |drop, count, _| {
         let (new, entry) = (count + 1, entry(count + 1));
         let file = [file(new)];
-        let inserted = drop.insert(id(new), &record(new), &file, &entry, &mut || Ok(()));
+        let inserted = drop.insert(id(new), &record(new), &file, &[], &entry, &mut || Ok(()));
         inserted.unwrap();
         assert!(drop.withdraw(id(new), &entry).unwrap());
     }),
@@ -97,8 +97,15 @@ const VERBS: &[Verb] = &[
         drop.destroyed(&[id(n)], &[entry(n)]).unwrap();
         assert_eq!(drop.forgettable(time(2 * count), 3).unwrap().len(), 1);
         drop.forget(&[id(n)]).unwrap();
-        drop.insert(id(n), &record(n), &[file(n)], &entry(n), &mut || Ok(()))
-            .unwrap();
+        drop.insert(
+            id(n),
+            &record(n),
+            &[file(n)],
+            &[network(n)],
+            &entry(n),
+            &mut || Ok(()),
+        )
+        .unwrap();
     }),
     ("is needed", |drop, _, n| {
         assert!(drop.is_needed(id(n)).unwrap())
@@ -122,11 +129,24 @@ const VERBS: &[Verb] = &[
     }),
     ("deposited by a login", |drop, _, n| {
         let by = Depositor::Login(&sender(n));
-        assert_eq!(drop.deposited(by, time(0)).unwrap(), 30 * PER_SENDER);
+        assert_eq!(
+            drop.deposited(by, None, time(0)).unwrap(),
+            4096 * PER_SENDER
+        );
     }),
     ("deposited by a sender", |drop, _, n| {
         let by = Depositor::Sender(&sender(n));
-        assert_eq!(drop.deposited(by, time(0)).unwrap(), 30 * PER_SENDER);
+        assert_eq!(
+            drop.deposited(by, None, time(0)).unwrap(),
+            4096 * PER_SENDER
+        );
+    }),
+    ("deposited from a network", |drop, _, n| {
+        let cost = drop.of_network(&network(n), time(0)).unwrap();
+        assert_eq!(cost, 4096 * PER_SENDER);
+    }),
+    ("no network to forget", |drop, _, _| {
+        drop.forget_networks(time(0), 100).unwrap();
     }),
     ("stored bytes", |drop, count, _| {
         assert_eq!(drop.stored_bytes().unwrap(), 30 * count);
@@ -179,7 +199,8 @@ fn filled(count: u64) -> (Sqlite, Arc<AtomicU64>, TempDir) {
     let drop = Sqlite::open(home.path().join("drop.sqlite3")).unwrap();
     let fill = |transaction: &Transaction<'_>| {
         (0..count).try_for_each(|n| {
-            write::insert(transaction, id(n), &record(n), &[file(n)])?;
+            let cost = write::insert(transaction, id(n), &record(n), &[file(n)])?;
+            write::networks(transaction, (id(n), time(n)), &[network(n)], cost)?;
             write::log(transaction, &entry(n))
         })
     };
@@ -215,6 +236,13 @@ fn time(n: u64) -> Timestamp {
 
 fn sender(n: u64) -> String {
     format!("user{}@example.org", n / PER_SENDER)
+}
+
+/// The network of a client that sends as often as a sender.
+fn network(n: u64) -> Fingerprint {
+    let mut digest = [0; 32];
+    digest[..8].copy_from_slice(&(n / PER_SENDER).to_be_bytes());
+    digest
 }
 
 fn queue_id(n: u64) -> String {

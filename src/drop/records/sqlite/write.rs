@@ -5,17 +5,22 @@ use std::ops::Range;
 use jiff::Timestamp;
 use rusqlite::{Transaction, params};
 
-use super::{Entry, Record, RecordFile, Term, statistics};
-use crate::{drop::RecordId, filter::Direction, stats::Domains};
+use super::{Entry, FORGOTTEN_AT_ONCE, Fingerprint, Record, RecordFile, Term, statistics};
+use crate::{
+    drop::{RecordId, quota},
+    filter::Direction,
+    stats::Domains,
+};
 
 type Result<T> = rusqlite::Result<T>;
 
+/// Inserts a package, and says what it costs.
 pub(super) fn insert(
     transaction: &Transaction<'_>,
     id: RecordId,
     record: &Record,
     files: &[RecordFile],
-) -> Result<()> {
+) -> Result<i64> {
     let Record {
         created,
         term,
@@ -27,10 +32,11 @@ pub(super) fn insert(
     let mut package = transaction.prepare_cached(
         "INSERT INTO package (id, created, expires, manifest, queue_id, sender, login, direction,
                               recipients, files, bytes, unlock, domains, client, uploader,
-                              verified)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+                              verified, cost)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
     )?;
     let bytes = files.iter().map(|file| file.size).sum::<u64>();
+    let cost = files.iter().map(|file| quota::cost(file.size)).sum::<u64>() as i64;
     package.execute(params![
         id.0,
         created.as_second(),
@@ -48,6 +54,7 @@ pub(super) fn insert(
         origin.client.map(|client| client.to_string()),
         origin.uploader,
         origin.verified,
+        cost,
     ])?;
     statistics::add(transaction, record, files.len() as u64, bytes)?;
     let mut insert = transaction.prepare_cached(
@@ -63,7 +70,44 @@ pub(super) fn insert(
             file.fingerprint,
         ])?;
     }
-    Ok(())
+    Ok(cost)
+}
+
+/// Notes from which networks a package came, and forgets some of those of before.
+pub(super) fn networks(
+    transaction: &Transaction<'_>,
+    (id, created): (RecordId, Timestamp),
+    networks: &[Fingerprint],
+    cost: i64,
+) -> Result<()> {
+    if networks.is_empty() {
+        return Ok(());
+    }
+    let mut insert = transaction.prepare_cached(
+        "INSERT INTO client_network (package, network, created, cost) VALUES (?1, ?2, ?3, ?4)",
+    )?;
+    for network in networks {
+        insert.execute(params![id.0, network, created.as_second(), cost])?;
+    }
+    let before = created.saturating_sub(quota::DAY);
+    forget_networks(
+        transaction,
+        before.unwrap_or(Timestamp::MIN),
+        FORGOTTEN_AT_ONCE,
+    )
+}
+
+pub(super) fn forget_networks(
+    transaction: &Transaction<'_>,
+    before: Timestamp,
+    limit: usize,
+) -> Result<()> {
+    let mut forget = transaction.prepare_cached(
+        "DELETE FROM client_network WHERE rowid IN
+         (SELECT rowid FROM client_network WHERE created < ?1 ORDER BY created LIMIT ?2)",
+    )?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    forget.execute(params![before.as_second(), limit]).map(drop)
 }
 
 pub(super) fn change_term(

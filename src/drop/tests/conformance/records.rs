@@ -50,6 +50,16 @@ const CHECKS: &[Check] = &[
     ),
     ("a blocked file is refused", a_blocked_file_is_refused),
     ("bytes are added up", bytes_are_added_up),
+    ("each file costs a block", each_file_costs_a_block),
+    (
+        "deposits of other hosts have quotas of their own",
+        uploaders_have_their_own,
+    ),
+    (
+        "incoming mail is added up by the hour",
+        incoming_is_added_up,
+    ),
+    ("networks are known for a day", networks_are_known),
     (
         "statistics outlive the packages, not their withdrawal",
         statistics_outlive_the_packages,
@@ -102,7 +112,7 @@ fn record(created: i64, expires: i64) -> Record {
         unlock: Unlock::Browser,
         manifest: Some(vec![1, 2, 3]),
         files: 2,
-        bytes: 30,
+        bytes: 30_000,
         downloads: 0,
     }
 }
@@ -114,7 +124,7 @@ fn files() -> [RecordFile; 2] {
         fingerprint: Some([print; 32]),
         downloads: 0,
     };
-    [file(7, 10, 0xaa), file(3, 20, 0xbb)]
+    [file(7, 10_000, 0xaa), file(3, 20_000, 0xbb)]
 }
 
 fn entry(id: RecordId, action: Action, seconds: i64) -> Entry {
@@ -123,7 +133,7 @@ fn entry(id: RecordId, action: Action, seconds: i64) -> Entry {
 
 fn put(records: &dyn Records, id: RecordId, record: &Record) {
     let entry = entry(id, Action::Deposit, 0);
-    let inserted = records.insert(id, record, &files(), &entry, &mut || Ok(()));
+    let inserted = records.insert(id, record, &files(), &[], &entry, &mut || Ok(()));
     inserted.unwrap();
 }
 
@@ -151,14 +161,14 @@ fn what_is_inserted_is_found(records: &dyn Records) {
 fn an_insertion_is_all_or_nothing(records: &dyn Records) {
     let (record, entry) = (record(0, 100), entry(A, Action::Deposit, 0));
     let mut missing = || Err(DropError::Stopped);
-    let refused = records.insert(A, &record, &files(), &entry, &mut missing);
+    let refused = records.insert(A, &record, &files(), &[], &entry, &mut missing);
     assert!(matches!(refused, Err(DropError::Stopped)));
     assert_eq!(records.find(A).unwrap(), None);
     assert_eq!(actions(records), []);
     put(records, A, &record);
     assert!(
         records
-            .insert(A, &record, &files(), &entry, &mut || Ok(()))
+            .insert(A, &record, &files(), &[], &entry, &mut || Ok(()))
             .is_err()
     );
     assert_eq!(actions(records), [Action::Deposit]);
@@ -203,9 +213,9 @@ fn statistics_outlive_the_packages(records: &dyn Records) {
     put(records, A, &incoming);
     put(records, B, &record(0, 100));
     let one = [
-        ("x.example".to_owned(), [0, 0, 0, 1, 30]),
-        ("y.example".to_owned(), [1, 2, 30, 2, 60]),
-        ("example.org".to_owned(), [1, 2, 30, 2, 60]),
+        ("x.example".to_owned(), [0, 0, 0, 1, 30_000]),
+        ("y.example".to_owned(), [1, 2, 30_000, 2, 60_000]),
+        ("example.org".to_owned(), [1, 2, 30_000, 2, 60_000]),
     ];
     assert_eq!(counted(records), one);
     put(records, C, &incoming);
@@ -463,7 +473,7 @@ fn the_end_of_a_package(records: &dyn Records) {
     assert!(!records.is_needed(A).unwrap());
     assert!(records.needed(A.0[0]).unwrap().is_empty());
     let doomed = records.find(A).unwrap().unwrap();
-    assert_eq!((doomed.manifest, doomed.bytes), (None, 30));
+    assert_eq!((doomed.manifest, doomed.bytes), (None, 30_000));
     assert!(
         records
             .files(A)
@@ -563,7 +573,7 @@ fn a_blocked_file_is_refused(records: &dyn Records) {
     assert!(records.is_blocked(&[[0xaa; 32], [0xbb; 32]]).unwrap());
     assert!(!records.is_blocked(&[[0xaa; 32]]).unwrap());
     let deposit = entry(B, Action::Deposit, 0);
-    let refused = records.insert(B, &record(0, 100), &files(), &deposit, &mut || Ok(()));
+    let refused = records.insert(B, &record(0, 100), &files(), &[], &deposit, &mut || Ok(()));
     assert!(matches!(refused, Err(DropError::Blocked)));
     assert_eq!(records.find(B).unwrap(), None);
     assert!(records.unblock(&[0xbb; 32], &block).unwrap());
@@ -578,18 +588,119 @@ fn bytes_are_added_up(records: &dyn Records) {
     put(records, A, &record(0, 100));
     put(records, B, &other);
     put(records, C, &record(20, 100));
-    let sum = |by, since| records.deposited(by, at(since)).unwrap();
-    assert_eq!(sum(Depositor::Login("ALICE"), 0), 60);
-    assert_eq!(sum(Depositor::Login("alice"), 1), 30);
-    assert_eq!(sum(Depositor::Sender("Bob@example.org"), 0), 30);
+    let sum = |by, since| records.deposited(by, None, at(since)).unwrap();
+    assert_eq!(sum(Depositor::Login("ALICE"), 0), 60_000);
+    assert_eq!(sum(Depositor::Login("alice"), 1), 30_000);
+    assert_eq!(sum(Depositor::Sender("Bob@example.org"), 0), 30_000);
     assert_eq!(sum(Depositor::Sender("nobody"), 0), 0);
-    assert_eq!(records.stored_bytes().unwrap(), 90);
+    assert_eq!(records.stored_bytes().unwrap(), 90_000);
     records.doom(&[(A, at(100))]).unwrap();
-    assert_eq!(records.stored_bytes().unwrap(), 60);
-    assert_eq!(sum(Depositor::Login("alice"), 0), 60);
+    assert_eq!(records.stored_bytes().unwrap(), 60_000);
+    assert_eq!(sum(Depositor::Login("alice"), 0), 60_000);
     records.destroyed(&[A], &[]).unwrap();
     records.forget(&[A]).unwrap();
-    assert_eq!(records.stored_bytes().unwrap(), 60);
+    assert_eq!(records.stored_bytes().unwrap(), 60_000);
+}
+
+/// Inserts a package with files of these sizes.
+fn put_sizes(records: &dyn Records, id: RecordId, record: &Record, sizes: &[u64]) {
+    let file = |(number, &size): (usize, &u64)| RecordFile {
+        number: number as u32,
+        size,
+        fingerprint: None,
+        downloads: 0,
+    };
+    let files: Vec<_> = sizes.iter().enumerate().map(file).collect();
+    let entry = entry(id, Action::Deposit, 0);
+    let inserted = records.insert(id, record, &files, &[], &entry, &mut || Ok(()));
+    inserted.unwrap();
+}
+
+fn each_file_costs_a_block(records: &dyn Records) {
+    put_sizes(records, A, &record(0, 100), &[0, 1, 4096, 4097]);
+    let cost = 3 * 4096 + 4097;
+    let alice = Depositor::Login("alice");
+    assert_eq!(records.deposited(alice, None, at(0)).unwrap(), cost);
+    assert_eq!(records.stored_cost().unwrap(), cost);
+    assert_eq!(records.stored_bytes().unwrap(), 4096 + 4097 + 1);
+    records.doom(&[(A, at(100))]).unwrap();
+    assert_eq!(records.stored_cost().unwrap(), 0);
+    assert_eq!(records.deposited(alice, None, at(0)).unwrap(), cost);
+}
+
+fn uploaders_have_their_own(records: &dyn Records) {
+    let by = |name: Option<&str>| {
+        let mut record = record(0, 100);
+        record.origin.uploader = name.map(str::to_owned);
+        record
+    };
+    put_sizes(records, A, &by(None), &[10_000]);
+    put_sizes(records, B, &by(Some("mx")), &[20_000]);
+    put_sizes(records, C, &by(Some("mx2")), &[40_000]);
+    for depositor in [
+        Depositor::Login("alice"),
+        Depositor::Sender("alice@example.org"),
+    ] {
+        let sum = |uploader| records.deposited(depositor, uploader, at(0)).unwrap();
+        assert_eq!(sum(None), 10_000);
+        assert_eq!(sum(Some("mx")), 20_000);
+        assert_eq!(sum(Some("mx3")), 0);
+    }
+}
+
+fn incoming_is_added_up(records: &dyn Records) {
+    let from = |created, uploader: Option<&str>| {
+        let mut record = record(created, created + 100);
+        record.origin.direction = Direction::Incoming;
+        record.origin.uploader = uploader.map(str::to_owned);
+        record
+    };
+    let hour = 3600;
+    put_sizes(records, A, &from(0, None), &[10_000]);
+    put_sizes(records, B, &from(hour, None), &[20_000]);
+    put_sizes(records, C, &from(hour, Some("mx")), &[40_000]);
+    let outgoing = RecordId([9; 16]);
+    put_sizes(records, outgoing, &record(0, 100), &[80_000]);
+    let sum = |uploader, since| records.incoming(uploader, at(since)).unwrap();
+    assert_eq!(sum(None, 0), 30_000);
+    assert_eq!(sum(None, hour), 20_000);
+    assert_eq!(sum(None, 2 * hour), 0);
+    assert_eq!(sum(Some("mx"), 0), 40_000);
+    assert_eq!(sum(Some("other"), 0), 0);
+    records.withdraw(B, &entry(B, Action::Withdraw, 1)).unwrap();
+    assert_eq!(sum(None, 0), 10_000);
+    // Two days later nobody asks any more; a package of then may still be withdrawn.
+    put_sizes(records, B, &from(50 * hour, None), &[5000]);
+    records.withdraw(A, &entry(A, Action::Withdraw, 1)).unwrap();
+    assert_eq!(sum(None, 0), 5000);
+}
+
+fn networks_are_known(records: &dyn Records) {
+    let (one, other) = ([1; 32], [2; 32]);
+    let put = |id, created, networks: &[[u8; 32]]| {
+        let entry = entry(id, Action::Deposit, 0);
+        let record = record(created, created + 100);
+        let inserted = records.insert(id, &record, &files(), networks, &entry, &mut || Ok(()));
+        inserted.unwrap();
+    };
+    put(A, 0, &[one, other]);
+    put(B, 10, &[one]);
+    let sum = |network, since| records.of_network(&network, at(since)).unwrap();
+    assert_eq!((sum(one, 0), sum(other, 0)), (60_000, 30_000));
+    assert_eq!((sum(one, 1), sum(other, 1)), (30_000, 0));
+    assert_eq!(sum([3; 32], 0), 0);
+    records.withdraw(B, &entry(B, Action::Withdraw, 1)).unwrap();
+    assert_eq!(sum(one, 0), 30_000);
+    records.forget_networks(at(0), 10).unwrap();
+    assert_eq!(sum(one, 0), 30_000);
+    records.forget_networks(at(1), 1).unwrap();
+    assert_eq!(sum(one, 0) + sum(other, 0), 30_000);
+    records.forget_networks(at(1), 10).unwrap();
+    assert_eq!(sum(one, 0) + sum(other, 0), 0);
+    // With each one that is remembered some of the last day but one go.
+    put(B, 0, &[one]);
+    put(C, 86_401, &[other]);
+    assert_eq!(sum(one, 0), 0);
 }
 
 fn notes_are_kept(records: &dyn Records) {
