@@ -24,7 +24,10 @@ mod users;
 mod value;
 mod wishes;
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use jiff::{SignedDuration, Span, tz::TimeZone};
 use serde::{Deserialize, Serialize};
@@ -43,8 +46,9 @@ use self::{
     templates::TemplateDirectory,
     users::AliasTables,
     value::{
-        Absolute, As, Choice, Count, Flag, LogFilter, Mode, OptionalPath, OptionalPeriod,
-        OptionalSize, Period, Retention, Seconds, Size, Sizes, Strings, Text, Way, Zone,
+        Absolute, As, Choice, CopyTarget, Count, Flag, LogFilter, Mode, OptionalPath,
+        OptionalPeriod, OptionalSize, Period, Retention, Seconds, Size, Sizes, Strings, Text, Way,
+        Zone,
     },
     wishes::{Addresses, AuthservId, Domains, FieldName, Lists, MarkedBy, Tags},
 };
@@ -408,12 +412,44 @@ pub struct AuditConfig {
     /// Whether the addresses of readers, and of the clients that sent mail, are recorded.
     #[serde(with = "As::<Flag>")]
     pub addresses: bool,
+    /// Whether the Message-IDs of messages are recorded with what came of them.
+    #[serde(with = "As::<Flag>")]
+    pub message_ids: bool,
+    /// Where a copy goes that grows with it.
+    #[serde(with = "As::<CopyTarget>")]
+    pub copy: AuditCopy,
     /// How long it is kept what was decided of each message; `None` keeps nothing.
     #[serde(with = "As::<OptionalPeriod>")]
     pub decisions: Option<Span>,
     /// Of how many messages at most.
     #[serde(with = "As::<Count<1, 10_000_000>>")]
     pub decisions_max: usize,
+}
+
+/// Where the copy of the audit log goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum AuditCopy {
+    /// Nowhere.
+    #[default]
+    Off,
+    /// To the local syslog, by `/dev/log`.
+    Syslog,
+    /// To systemd's journal.
+    Journal,
+    /// To a socket of datagrams with this path, to which syslog's lines are sent.
+    Socket(PathBuf),
+}
+
+impl AuditCopy {
+    /// The socket that takes it; `None` when there is no copy.
+    pub fn socket(&self) -> Option<&Path> {
+        match self {
+            Self::Off => None,
+            Self::Syslog => Some(Path::new("/dev/log")),
+            Self::Journal => Some(Path::new("/run/systemd/journal/dev-log")),
+            Self::Socket(path) => Some(path),
+        }
+    }
 }
 
 /// `[store]`: where detached files go.

@@ -54,7 +54,8 @@
 //! admin ends it; then kept, but not given out, for the grace period, in which an admin can bring it
 //! back; then its manifest is overwritten and its blobs are removed. The rest of the record stays for
 //! `keep_records`, so that an old link gets an answer. What was done with a package, and by whom,
-//! stands in the audit log (`drop/audit.rs`). When the clock jumped, nothing is destroyed for a day
+//! stands in the audit log (`drop/audit.rs`). A package that is held by order (`drop/custody/hold.rs`) stays as it is: nobody
+//! fetches it, and nothing destroys it. When the clock jumped, nothing is destroyed for a day
 //! (`drop/clock.rs`). Several processes may have one drop open.
 
 mod audit;
@@ -86,11 +87,23 @@ use std::{
 use aws_lc_rs::hmac;
 use jiff::{Span, Timestamp};
 
+use self::{
+    audit::Syslog,
+    blobs::{Blobs, Directory},
+    quota::Told,
+    records::{Record, Records, Sqlite},
+    rescan::Rescans,
+    sweep::Slices,
+    vault::Vault,
+};
 pub(crate) use self::{audit::is_hidden, quota::cost, sealed::unseal_first, unlock::Link};
 pub use self::{
-    audit::{Action, Actor, CONTACT_CHARS_MAX, Client, Entry, REPORT_CHARS_MAX},
+    audit::{
+        Action, Actor, CONTACT_CHARS_MAX, ChainHead, ChainHeadError, Client, Defect, Entry,
+        REPORT_CHARS_MAX, Verification,
+    },
     custody::{
-        AuditQuery, Block, Cause, Deposit, DepositedFile, Ending, Extension, Outcome, Query,
+        AuditQuery, Block, Cause, Deposit, DepositedFile, Ending, Extension, Hold, Outcome, Query,
         Report, Resumed, State, Suspension,
     },
     draft::{DurableFile, FileDraft, PackageDraft},
@@ -103,14 +116,6 @@ pub use self::{
     unlock::{Door, Unlock},
     uploaders::{Right, RightError, Secret, Uploader},
     vault::{RecordId, RecordIdError},
-};
-use self::{
-    blobs::{Blobs, Directory},
-    quota::Told,
-    records::{Record, Records, Sqlite},
-    rescan::Rescans,
-    sweep::Slices,
-    vault::Vault,
 };
 use crate::{
     config::{AuditConfig, Config, DropConfig, QuotaConfig, ScanConfig},
@@ -154,6 +159,10 @@ struct Store {
     keep_entries: Span,
     /// Whether the addresses of readers are recorded.
     addresses: bool,
+    /// Whether the Message-IDs of messages are.
+    message_ids: bool,
+    /// Who takes a copy of the audit log, if anybody.
+    log_copy: Option<Syslog>,
 }
 
 /// Who deposited a package; stored in clear, so that an admin can answer for it.
@@ -176,6 +185,9 @@ pub struct Origin {
     pub client: Option<IpAddr>,
     /// The name of the token with which another host deposited it.
     pub uploader: Option<String>,
+    /// The message's Message-ID with its angle brackets; `None` when it has none, when it is not recorded, and in
+    /// records of before.
+    pub message_id: Option<String>,
     /// Of incoming mail, how many of them each domain has, for the statistics; else empty.
     pub domains: Domains,
 }
@@ -337,8 +349,11 @@ impl Drop {
             rescans: Rescans::default(),
             keep_entries: audit.keep,
             addresses: audit.addresses,
+            message_ids: audit.message_ids,
+            log_copy: Syslog::of(&audit.copy),
         };
         store.warn_if_full()?;
+        store.follow_log();
         Ok(Self {
             store: Arc::new(store),
         })

@@ -202,6 +202,7 @@ mod tests {
             login: None,
             client: None,
             uploader: None,
+            message_id: None,
             direction,
             recipients: recipients.len() as u32,
             domains: Domains::of(recipients.iter().copied()),

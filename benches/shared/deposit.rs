@@ -33,6 +33,7 @@ pub(crate) fn origin() -> Origin {
         login: None,
         client: None,
         uploader: None,
+        message_id: None,
         direction: Direction::Outgoing,
         recipients: 1,
         domains: Domains::default(),

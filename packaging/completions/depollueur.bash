@@ -70,11 +70,17 @@ _depollueur() {
             depollueur__subcmd__drop,get)
                 cmd="depollueur__subcmd__drop__subcmd__get"
                 ;;
+            depollueur__subcmd__drop,hold)
+                cmd="depollueur__subcmd__drop__subcmd__hold"
+                ;;
             depollueur__subcmd__drop,list)
                 cmd="depollueur__subcmd__drop__subcmd__list"
                 ;;
             depollueur__subcmd__drop,rekey)
                 cmd="depollueur__subcmd__drop__subcmd__rekey"
+                ;;
+            depollueur__subcmd__drop,release)
+                cmd="depollueur__subcmd__drop__subcmd__release"
                 ;;
             depollueur__subcmd__drop,restore)
                 cmd="depollueur__subcmd__drop__subcmd__restore"
@@ -203,7 +209,7 @@ _depollueur() {
             return 0
             ;;
         depollueur__subcmd__drop)
-            opts="-h --help get list show audit extend restore revoke suspend resume suspended block unblock blocks rekey sweep token"
+            opts="-h --help get list show audit extend restore revoke hold release suspend resume suspended block unblock blocks rekey sweep token"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -217,13 +223,17 @@ _depollueur() {
             return 0
             ;;
         depollueur__subcmd__drop__subcmd__audit)
-            opts="-h --since --json --config --set --help"
+            opts="-h --since --verify --head --json --config --set --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --since)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --head)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -342,8 +352,8 @@ _depollueur() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        depollueur__subcmd__drop__subcmd__list)
-            opts="-h --login --sender --uploader --message --since --before --state --until --limit --json --config --set --help"
+        depollueur__subcmd__drop__subcmd__hold)
+            opts="-h --login --sender --uploader --message --sha256 --since --before --state --reason --json --config --set --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -365,6 +375,10 @@ _depollueur() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --sha256)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --since)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -374,7 +388,65 @@ _depollueur() {
                     return 0
                     ;;
                 --state)
-                    COMPREPLY=($(compgen -W "live expired revoked blocked destroyed" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "live expired revoked blocked held destroyed" -- "${cur}"))
+                    return 0
+                    ;;
+                --reason)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        depollueur__subcmd__drop__subcmd__list)
+            opts="-h --login --sender --uploader --message --sha256 --since --before --state --until --limit --json --config --set --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --login)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sender)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --uploader)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --message)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sha256)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --since)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --before)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state)
+                    COMPREPLY=($(compgen -W "live expired revoked blocked held destroyed" -- "${cur}"))
                     return 0
                     ;;
                 --until)
@@ -422,8 +494,8 @@ _depollueur() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        depollueur__subcmd__drop__subcmd__restore)
-            opts="-h --login --sender --uploader --message --since --before --state --until --revoked-since --config --set --help"
+        depollueur__subcmd__drop__subcmd__release)
+            opts="-h --login --sender --uploader --message --sha256 --since --before --state --reason --json --config --set --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -445,6 +517,10 @@ _depollueur() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --sha256)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --since)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -454,7 +530,65 @@ _depollueur() {
                     return 0
                     ;;
                 --state)
-                    COMPREPLY=($(compgen -W "live expired revoked blocked destroyed" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "live expired revoked blocked held destroyed" -- "${cur}"))
+                    return 0
+                    ;;
+                --reason)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        depollueur__subcmd__drop__subcmd__restore)
+            opts="-h --login --sender --uploader --message --sha256 --since --before --state --until --revoked-since --config --set --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --login)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sender)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --uploader)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --message)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sha256)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --since)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --before)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state)
+                    COMPREPLY=($(compgen -W "live expired revoked blocked held destroyed" -- "${cur}"))
                     return 0
                     ;;
                 --until)
@@ -507,7 +641,7 @@ _depollueur() {
             return 0
             ;;
         depollueur__subcmd__drop__subcmd__revoke)
-            opts="-h --login --sender --uploader --message --since --before --state --reason --destroy --json --config --set --help"
+            opts="-h --login --sender --uploader --message --sha256 --since --before --state --reason --destroy --json --config --set --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -529,6 +663,10 @@ _depollueur() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --sha256)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --since)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -538,7 +676,7 @@ _depollueur() {
                     return 0
                     ;;
                 --state)
-                    COMPREPLY=($(compgen -W "live expired revoked blocked destroyed" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "live expired revoked blocked held destroyed" -- "${cur}"))
                     return 0
                     ;;
                 --reason)

@@ -129,23 +129,25 @@ complete -c depollueur -n "__fish_depollueur_using_subcommand stats" -l config -
 complete -c depollueur -n "__fish_depollueur_using_subcommand stats" -l set -d 'Sets one value over file and environment: --set detach.threshold="1 MB"' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand stats" -l json -d 'Writes JSON'
 complete -c depollueur -n "__fish_depollueur_using_subcommand stats" -s h -l help -d 'Print help'
-complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke suspend resume suspended block unblock blocks rekey sweep token" -s h -l help -d 'Print help'
-complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke suspend resume suspended block unblock blocks rekey sweep token" -f -a "get" -d 'Fetches the files behind a link'
-complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke suspend resume suspended block unblock blocks rekey sweep token" -f -a "list" -d 'Lists packages, those deposited last first'
-complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke suspend resume suspended block unblock blocks rekey sweep token" -f -a "show" -d 'Shows all that is known of a package'
-complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke suspend resume suspended block unblock blocks rekey sweep token" -f -a "audit" -d 'Shows what was done with packages, oldest first'
-complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke suspend resume suspended block unblock blocks rekey sweep token" -f -a "extend" -d 'Lets a live package be fetched for longer'
-complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke suspend resume suspended block unblock blocks rekey sweep token" -f -a "restore" -d 'Brings back packages that expired or were revoked, until their files are destroyed'
-complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke suspend resume suspended block unblock blocks rekey sweep token" -f -a "revoke" -d 'Ends packages at once'
-complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke suspend resume suspended block unblock blocks rekey sweep token" -f -a "suspend" -d 'Takes nothing of a login from now on, and ends the packages that it has'
-complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke suspend resume suspended block unblock blocks rekey sweep token" -f -a "resume" -d 'Takes what a login sends again, and brings back what ended with its suspension'
-complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke suspend resume suspended block unblock blocks rekey sweep token" -f -a "suspended" -d 'Lists the logins that are suspended'
-complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke suspend resume suspended block unblock blocks rekey sweep token" -f -a "block" -d 'Refuses a file from now on, and ends the packages that hold it'
-complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke suspend resume suspended block unblock blocks rekey sweep token" -f -a "unblock" -d 'Takes a file again'
-complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke suspend resume suspended block unblock blocks rekey sweep token" -f -a "blocks" -d 'Lists the files that are refused'
-complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke suspend resume suspended block unblock blocks rekey sweep token" -f -a "rekey" -d 'Makes a key in place of drop.key, when that is lost; what is blocked stays so'
-complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke suspend resume suspended block unblock blocks rekey sweep token" -f -a "sweep" -d 'Destroys what is past its expiry and grace period, and left-overs'
-complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke suspend resume suspended block unblock blocks rekey sweep token" -f -a "token" -d 'Lets milters of other hosts deposit, each with a token of its own'
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke hold release suspend resume suspended block unblock blocks rekey sweep token" -s h -l help -d 'Print help'
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke hold release suspend resume suspended block unblock blocks rekey sweep token" -f -a "get" -d 'Fetches the files behind a link'
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke hold release suspend resume suspended block unblock blocks rekey sweep token" -f -a "list" -d 'Lists packages, those deposited last first'
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke hold release suspend resume suspended block unblock blocks rekey sweep token" -f -a "show" -d 'Shows all that is known of a package'
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke hold release suspend resume suspended block unblock blocks rekey sweep token" -f -a "audit" -d 'Shows what was done with packages, oldest first'
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke hold release suspend resume suspended block unblock blocks rekey sweep token" -f -a "extend" -d 'Lets a live package be fetched for longer'
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke hold release suspend resume suspended block unblock blocks rekey sweep token" -f -a "restore" -d 'Brings back packages that expired or were revoked, until their files are destroyed'
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke hold release suspend resume suspended block unblock blocks rekey sweep token" -f -a "revoke" -d 'Ends packages at once'
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke hold release suspend resume suspended block unblock blocks rekey sweep token" -f -a "hold" -d 'Keeps packages by order of an authority: nobody fetches them, and nothing destroys them'
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke hold release suspend resume suspended block unblock blocks rekey sweep token" -f -a "release" -d 'Keeps packages no longer'
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke hold release suspend resume suspended block unblock blocks rekey sweep token" -f -a "suspend" -d 'Takes nothing of a login from now on, and ends the packages that it has'
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke hold release suspend resume suspended block unblock blocks rekey sweep token" -f -a "resume" -d 'Takes what a login sends again, and brings back what ended with its suspension'
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke hold release suspend resume suspended block unblock blocks rekey sweep token" -f -a "suspended" -d 'Lists the logins that are suspended'
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke hold release suspend resume suspended block unblock blocks rekey sweep token" -f -a "block" -d 'Refuses a file from now on, and ends the packages that hold it'
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke hold release suspend resume suspended block unblock blocks rekey sweep token" -f -a "unblock" -d 'Takes a file again'
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke hold release suspend resume suspended block unblock blocks rekey sweep token" -f -a "blocks" -d 'Lists the files that are refused'
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke hold release suspend resume suspended block unblock blocks rekey sweep token" -f -a "rekey" -d 'Makes a key in place of drop.key, when that is lost; what is blocked stays so'
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke hold release suspend resume suspended block unblock blocks rekey sweep token" -f -a "sweep" -d 'Destroys what is past its expiry and grace period, and left-overs'
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fish_seen_subcommand_from get list show audit extend restore revoke hold release suspend resume suspended block unblock blocks rekey sweep token" -f -a "token" -d 'Lets milters of other hosts deposit, each with a token of its own'
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from get" -l into -d 'Directory to write the files into; made if it is missing' -r -F
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from get" -l config -d 'Configuration file; without it /etc/depollueur/depollueur.toml, if that exists' -r -F
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from get" -l set -d 'Sets one value over file and environment: --set detach.threshold="1 MB"' -r
@@ -154,12 +156,14 @@ complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_s
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from list" -l sender -d 'All packages of this envelope sender, or of a domain: @example.org' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from list" -l uploader -d 'All packages that were deposited with the token of this name' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from list" -l message -d 'All packages of the message with this queue id' -r
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from list" -l sha256 -d 'All packages that hold the file with this SHA-256, 64 hexadecimal digits' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from list" -l since -d 'Of these, those deposited at this time or later: a date, a time, or how long ago' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from list" -l before -d 'Of these, those deposited before this time' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from list" -l state -d 'Of these, those in this state' -r -f -a "live\t''
 expired\t''
 revoked\t''
 blocked\t''
+held\t''
 destroyed\t''"
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from list" -l until -d 'The same as --before' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from list" -l limit -d 'So many at most' -r
@@ -172,8 +176,10 @@ complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_s
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from show" -l json -d 'Writes JSON'
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from audit" -l since -d 'Done at this time or later: a date, a time, or how long ago' -r
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from audit" -l head -d 'The head of the log as it was noted elsewhere, which must stand in it still' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from audit" -l config -d 'Configuration file; without it /etc/depollueur/depollueur.toml, if that exists' -r -F
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from audit" -l set -d 'Sets one value over file and environment: --set detach.threshold="1 MB"' -r
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from audit" -l verify -d 'Says whether entries were changed, or cut out'
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from audit" -l json -d 'Writes JSON'
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from audit" -s h -l help -d 'Print help'
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from extend" -l until -d 'Until when: a date, a time, or how long from now' -r
@@ -184,12 +190,14 @@ complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_s
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from restore" -l sender -d 'All packages of this envelope sender, or of a domain: @example.org' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from restore" -l uploader -d 'All packages that were deposited with the token of this name' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from restore" -l message -d 'All packages of the message with this queue id' -r
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from restore" -l sha256 -d 'All packages that hold the file with this SHA-256, 64 hexadecimal digits' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from restore" -l since -d 'Of these, those deposited at this time or later: a date, a time, or how long ago' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from restore" -l before -d 'Of these, those deposited before this time' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from restore" -l state -d 'Of these, those in this state' -r -f -a "live\t''
 expired\t''
 revoked\t''
 blocked\t''
+held\t''
 destroyed\t''"
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from restore" -l until -d 'Until when: a date, a time, or how long from now; without it, until it would have expired' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from restore" -l revoked-since -d 'Of these, those revoked at this time or later' -r
@@ -200,12 +208,14 @@ complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_s
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from revoke" -l sender -d 'All packages of this envelope sender, or of a domain: @example.org' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from revoke" -l uploader -d 'All packages that were deposited with the token of this name' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from revoke" -l message -d 'All packages of the message with this queue id' -r
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from revoke" -l sha256 -d 'All packages that hold the file with this SHA-256, 64 hexadecimal digits' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from revoke" -l since -d 'Of these, those deposited at this time or later: a date, a time, or how long ago' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from revoke" -l before -d 'Of these, those deposited before this time' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from revoke" -l state -d 'Of these, those in this state' -r -f -a "live\t''
 expired\t''
 revoked\t''
 blocked\t''
+held\t''
 destroyed\t''"
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from revoke" -l reason -d 'Why; it stands in the audit log' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from revoke" -l config -d 'Configuration file; without it /etc/depollueur/depollueur.toml, if that exists' -r -F
@@ -213,6 +223,42 @@ complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_s
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from revoke" -l destroy -d 'Destroys the files at once: they cannot be restored, and running downloads end'
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from revoke" -l json -d 'Writes JSON'
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from revoke" -s h -l help -d 'Print help'
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from hold" -l login -d 'All packages of this login' -r
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from hold" -l sender -d 'All packages of this envelope sender, or of a domain: @example.org' -r
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from hold" -l uploader -d 'All packages that were deposited with the token of this name' -r
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from hold" -l message -d 'All packages of the message with this queue id' -r
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from hold" -l sha256 -d 'All packages that hold the file with this SHA-256, 64 hexadecimal digits' -r
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from hold" -l since -d 'Of these, those deposited at this time or later: a date, a time, or how long ago' -r
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from hold" -l before -d 'Of these, those deposited before this time' -r
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from hold" -l state -d 'Of these, those in this state' -r -f -a "live\t''
+expired\t''
+revoked\t''
+blocked\t''
+held\t''
+destroyed\t''"
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from hold" -l reason -d 'By whose order, under which number; it stands in the record and in the audit log' -r
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from hold" -l config -d 'Configuration file; without it /etc/depollueur/depollueur.toml, if that exists' -r -F
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from hold" -l set -d 'Sets one value over file and environment: --set detach.threshold="1 MB"' -r
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from hold" -l json -d 'Writes JSON'
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from hold" -s h -l help -d 'Print help'
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from release" -l login -d 'All packages of this login' -r
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from release" -l sender -d 'All packages of this envelope sender, or of a domain: @example.org' -r
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from release" -l uploader -d 'All packages that were deposited with the token of this name' -r
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from release" -l message -d 'All packages of the message with this queue id' -r
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from release" -l sha256 -d 'All packages that hold the file with this SHA-256, 64 hexadecimal digits' -r
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from release" -l since -d 'Of these, those deposited at this time or later: a date, a time, or how long ago' -r
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from release" -l before -d 'Of these, those deposited before this time' -r
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from release" -l state -d 'Of these, those in this state' -r -f -a "live\t''
+expired\t''
+revoked\t''
+blocked\t''
+held\t''
+destroyed\t''"
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from release" -l reason -d 'Why; it stands in the audit log' -r
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from release" -l config -d 'Configuration file; without it /etc/depollueur/depollueur.toml, if that exists' -r -F
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from release" -l set -d 'Sets one value over file and environment: --set detach.threshold="1 MB"' -r
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from release" -l json -d 'Writes JSON'
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from release" -s h -l help -d 'Print help'
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from suspend" -l login -d 'The login, as the mail server knows it' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from suspend" -l reason -d 'Why; it stands in the list of suspensions and in the audit log' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from suspend" -l config -d 'Configuration file; without it /etc/depollueur/depollueur.toml, if that exists' -r -F

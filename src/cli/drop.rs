@@ -4,7 +4,9 @@
 //! other begins with them. Names and digests of files are shown to whoever has the link only.
 
 mod act;
+mod audit;
 mod get;
+mod hold;
 mod link;
 mod look;
 mod maillog;
@@ -43,13 +45,17 @@ pub(super) enum Command {
     /// Shows all that is known of a package.
     Show(look::ShowOptions),
     /// Shows what was done with packages, oldest first.
-    Audit(look::AuditOptions),
+    Audit(audit::AuditOptions),
     /// Lets a live package be fetched for longer.
     Extend(act::ExtendOptions),
     /// Brings back packages that expired or were revoked, until their files are destroyed.
     Restore(act::RestoreOptions),
     /// Ends packages at once.
     Revoke(act::RevokeOptions),
+    /// Keeps packages by order of an authority: nobody fetches them, and nothing destroys them.
+    Hold(hold::HoldOptions),
+    /// Keeps packages no longer.
+    Release(hold::ReleaseOptions),
     /// Takes nothing of a login from now on, and ends the packages that it has.
     Suspend(act::SuspendOptions),
     /// Takes what a login sends again, and brings back what ended with its suspension.
@@ -82,10 +88,12 @@ pub(super) fn run(command: Command) -> Result<(), Failure> {
             Command::Get(options) => get::run(options).await,
             Command::List(options) => look::list(options).await,
             Command::Show(options) => look::show(options).await,
-            Command::Audit(options) => look::audit(options).await,
+            Command::Audit(options) => audit::audit(options).await,
             Command::Extend(options) => act::extend(options).await,
             Command::Restore(options) => act::restore(options).await,
             Command::Revoke(options) => act::revoke(options).await,
+            Command::Hold(options) => hold::hold(options).await,
+            Command::Release(options) => hold::release(options).await,
             Command::Suspend(options) => act::suspend(options).await,
             Command::Resume(options) => act::resume(options).await,
             Command::Suspended(options) => look::suspended(options).await,

@@ -5,9 +5,9 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use jiff::{SignedDuration, Span, tz::TimeZone};
 
 use super::{
-    AddressPatterns, AdminConfig, AliasMaps, AuditConfig, Colour, DepositConfig, DetachConfig,
-    Directions, Dkim2, DomainLanguages, DropConfig, Fallback, Forwarding, Language, Limits,
-    LogConfig, LogFormat, Marks, MilterAddress, MilterConfig, Network, NoticeConfig,
+    AddressPatterns, AdminConfig, AliasMaps, AuditConfig, AuditCopy, Colour, DepositConfig,
+    DetachConfig, Directions, Dkim2, DomainLanguages, DropConfig, Fallback, Forwarding, Language,
+    Limits, LogConfig, LogFormat, Marks, MilterAddress, MilterConfig, Network, NoticeConfig,
     NoticeLanguage, OnBlocked, OnFailure, OwnDomains, Position, ProxyHeader, QuotaConfig,
     Recipients, RemoteConfig, ReportFormat, RunMode, SenderConfig, ShowSender, SpoolConfig,
     StoreConfig, StoreKind, WebConfig,
@@ -103,6 +103,8 @@ impl Default for AuditConfig {
         Self {
             keep: Span::new().years(1),
             addresses: true,
+            message_ids: true,
+            copy: AuditCopy::Off,
             decisions: Some(Span::new().days(7)),
             decisions_max: 100_000,
         }

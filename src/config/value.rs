@@ -12,8 +12,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use super::{
-    Directions, Dkim2, Forwarding, LogFormat, OnBlocked, OnFailure, Position, ProxyHeader,
-    Recipients, ReportFormat, RunMode, ShowSender, StoreKind,
+    AuditCopy, Directions, Dkim2, Forwarding, LogFormat, OnBlocked, OnFailure, Position,
+    ProxyHeader, Recipients, ReportFormat, RunMode, ShowSender, StoreKind,
     spoken::{self, span_in_english},
 };
 
@@ -298,6 +298,39 @@ impl Codec for Mode {
 
     fn allowed() -> String {
         r#"permission bits in quotes, such as "0660" or "0666", with read and write for the owner"#
+            .into()
+    }
+}
+
+/// Where the copy of the audit log goes.
+pub(super) struct CopyTarget;
+
+impl Codec for CopyTarget {
+    type Value = AuditCopy;
+
+    fn parse(written: &Written) -> Option<AuditCopy> {
+        match written.text()?.as_str() {
+            "off" => Some(AuditCopy::Off),
+            "syslog" => Some(AuditCopy::Syslog),
+            "journal" => Some(AuditCopy::Journal),
+            path => {
+                let path = PathBuf::from(path);
+                path.is_absolute().then_some(AuditCopy::Socket(path))
+            }
+        }
+    }
+
+    fn print(value: &AuditCopy) -> Written {
+        Written::Text(match value {
+            AuditCopy::Off => "off".into(),
+            AuditCopy::Syslog => "syslog".into(),
+            AuditCopy::Journal => "journal".into(),
+            AuditCopy::Socket(path) => path.to_string_lossy().into_owned(),
+        })
+    }
+
+    fn allowed() -> String {
+        r#""off", "syslog", "journal", or the whole path of a socket that takes syslog's datagrams"#
             .into()
     }
 }

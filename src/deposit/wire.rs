@@ -36,6 +36,8 @@ pub(crate) struct Begin {
     queue_id: String,
     sender: String,
     login: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    message_id: Option<String>,
     direction: Way,
     #[serde(deserialize_with = "whole")]
     recipients: u32,
@@ -119,6 +121,7 @@ impl Begin {
             queue_id,
             sender,
             login,
+            message_id,
             direction,
             recipients,
             domains,
@@ -129,6 +132,7 @@ impl Begin {
             queue_id: cut(queue_id),
             sender: cut(sender),
             login: login.map(cut),
+            message_id: message_id.map(cut),
             direction: match direction {
                 Direction::Incoming => Way::Incoming,
                 Direction::Outgoing => Way::Outgoing,
@@ -144,13 +148,14 @@ impl Begin {
             [&self.queue_id, &self.sender]
                 .into_iter()
                 .chain(&self.login)
+                .chain(&self.message_id)
         };
         if texts().any(|text| text.chars().count() > TEXT_CHARS_MAX) {
             return Err("a text of the origin is longer than 1024 characters");
         }
         if texts().any(|text| text.chars().any(is_hidden)) {
             return Err(
-                "queue_id, sender or login has a control character, or one that changes the direction of text",
+                "queue_id, sender, login or message_id has a control character, or one that changes the direction of text",
             );
         }
         if self.recipient_domains.len() > DOMAINS_MAX {
@@ -164,6 +169,7 @@ impl Begin {
             login: self.login,
             client: None,
             uploader: None,
+            message_id: self.message_id,
             direction: match self.direction {
                 Way::Incoming => Direction::Incoming,
                 Way::Outgoing => Direction::Outgoing,

@@ -1,5 +1,7 @@
 //! The log of what was done with packages: who, when, to what.
 //!
+//! It is a chain (`drop/audit/chain.rs`), of which a copy can be sent elsewhere (`drop/audit/syslog.rs`).
+//!
 //! Each entry is a row of the database, written in the same transaction as what it tells of, and one
 //! line of `tracing` under the target `depollueur::audit`, at level info (the commands write no log). Rows are never changed, and
 //! are deleted only when they are older than `audit.keep`. An entry holds personal data (a sender,
@@ -7,10 +9,18 @@
 //! never a token. A file's name or digest stands in it only if a reader wrote it, or an admin blocks
 //! the digest.
 
+mod chain;
+mod syslog;
+
 use std::{fmt, net::IpAddr};
 
 use jiff::Timestamp;
 
+pub use self::chain::{ChainHead, ChainHeadError, Defect, Verification};
+pub(super) use self::{
+    chain::{Chained, Verifier},
+    syslog::Syslog,
+};
 use super::{Origin, RecordId};
 
 /// The longest text that a reader may leave in a report; more is cut off.
@@ -69,6 +79,10 @@ pub enum Action {
     Refuse,
     /// The files of a package were destroyed.
     Destroy,
+    /// A package is kept by order, and nobody fetches it.
+    Hold,
+    /// A package is kept no longer.
+    Release,
 }
 
 /// An entry of the log.
@@ -206,7 +220,8 @@ macro_rules! words {
 words!(Actor: Mail = "mail", Web = "web", Admin = "admin", Sweep = "sweep");
 words!(Action: Deposit = "deposit", Withdraw = "withdraw", Download = "download",
     Extend = "extend", Restore = "restore", Revoke = "revoke", Report = "report", Block = "block",
-    Unblock = "unblock", Suspend = "suspend", Resume = "resume", Refuse = "refuse", Destroy = "destroy");
+    Unblock = "unblock", Suspend = "suspend", Resume = "resume", Refuse = "refuse", Destroy = "destroy",
+    Hold = "hold", Release = "release");
 
 #[cfg(test)]
 mod tests {
@@ -220,7 +235,7 @@ mod tests {
 
     #[test]
     fn every_action_has_one_word() {
-        for action in [Action::Deposit, Action::Destroy, Action::Refuse] {
+        for action in [Action::Deposit, Action::Destroy, Action::Hold] {
             assert_eq!(Action::of_word(action.word()), Some(action));
         }
         assert_eq!(Action::of_word("other"), None);

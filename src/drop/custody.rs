@@ -2,6 +2,7 @@
 //! blocked. The words of it are public; the work is done by the store.
 
 mod admin;
+mod hold;
 mod suspension;
 
 use std::ops::Range;
@@ -88,6 +89,17 @@ pub enum State {
     Blocked,
     /// Its files are destroyed.
     Destroyed,
+    /// It is kept by order, and nobody fetches it, whatever else became of it.
+    Held,
+}
+
+/// Why a package is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// Since when.
+    pub since: Timestamp,
+    /// By whose order, under which number.
+    pub reason: String,
 }
 
 /// A package as an admin sees it: without its link, names and digests cannot be read.
@@ -115,6 +127,8 @@ pub struct Deposit {
     pub downloads: u64,
     /// Who decrypts it for those who read it in a browser.
     pub unlock: Unlock,
+    /// Since when, and why, it is kept by order.
+    pub held: Option<Hold>,
 }
 
 /// A file as an admin sees it without the link.
@@ -147,6 +161,8 @@ pub struct Query {
     pub id_prefix: Option<String>,
     /// Holding the file with this fingerprint (HMAC-SHA256 of its SHA-256 under the drop's key).
     pub fingerprint: Option<[u8; 32]>,
+    /// Holding the file with this SHA-256.
+    pub sha256: Option<[u8; 32]>,
     /// Behind the package with this time of deposit and id: the next page.
     pub after: Option<(Timestamp, RecordId)>,
     /// How many at most.
@@ -173,6 +189,8 @@ pub enum Outcome {
     Destroyed,
     /// One of its files is blocked.
     Blocked,
+    /// It is kept by order.
+    Held,
     /// There is no such package.
     Unknown,
 }
@@ -204,7 +222,9 @@ pub struct Suspension {
 pub struct Resumed {
     /// The packages that came back.
     pub restored: Vec<RecordId>,
-    /// Those that stay ended, with the reason: destroyed, blocked.
+    /// Those whose time was over meanwhile, with its end.
+    pub expired: Vec<(RecordId, Timestamp)>,
+    /// Those that stay ended, with the reason: destroyed, blocked, held.
     pub kept: Vec<(RecordId, Outcome)>,
 }
 
@@ -234,6 +254,7 @@ impl State {
             Self::Revoked => "revoked",
             Self::Blocked => "blocked",
             Self::Destroyed => "destroyed",
+            Self::Held => "held",
         }
     }
 }
@@ -243,7 +264,7 @@ impl Store {
     pub(super) fn extendable(&self, record: &Record, now: Timestamp) -> Option<Timestamp> {
         let term = &record.term;
         let extension = self.extension.as_ref()?;
-        if record.manifest.is_none() || term.ended.is_some() {
+        if record.manifest.is_none() || term.ended.is_some() || record.held.is_some() {
             return None;
         }
         let over = now >= term.expires;
@@ -311,7 +332,7 @@ impl Store {
         let detail = format!("contact={:?} text={:?}", report.contact, report.text);
         let entry = self.entry(now, Action::Report, (id, &record.origin), client, detail);
         self.records.log(&entry)?;
-        entry.log();
+        self.tell(&entry);
         Ok(Some(report))
     }
 
@@ -337,7 +358,7 @@ impl Store {
         let now = Timestamp::now();
         let entry = self.entry(now, Action::Download, (id, &record.origin), client, detail);
         if self.records.count_download(id, files, &entry)? {
-            entry.log();
+            self.tell(&entry);
         }
         Ok(())
     }
@@ -355,6 +376,19 @@ impl Store {
         Entry::new(now, action, package, client, detail)
     }
 
+    /// Tells the log of the process, and whoever has the copy, of an entry that was written.
+    pub(super) fn tell(&self, entry: &Entry) {
+        entry.log();
+        self.follow_log();
+    }
+
+    /// Sends what the copy of the log lacks.
+    pub(super) fn follow_log(&self) {
+        if let Some(copy) = &self.log_copy {
+            copy.follow(&*self.records);
+        }
+    }
+
     /// Changes a term and tells the logs; false when somebody was faster.
     fn change(
         &self,
@@ -368,7 +402,7 @@ impl Store {
         let entry = self.entry(now, action, package, client, detail);
         let changed = self.records.change_term(package.0, was, is, &entry)?;
         if changed {
-            entry.log();
+            self.tell(&entry);
         }
         Ok(changed)
     }
@@ -378,6 +412,7 @@ impl Record {
     /// Why the package cannot be fetched; `None` while it can.
     pub(super) fn ending(&self, now: Timestamp) -> Option<Ending> {
         match self.term.ended {
+            _ if self.held.is_some() => Some(Ending::Revoked),
             Some(_) => Some(Ending::Revoked),
             None if self.manifest.is_none() || now >= self.term.expires => Some(Ending::Expired),
             None => None,
@@ -387,6 +422,7 @@ impl Record {
     pub(super) fn state(&self, now: Timestamp) -> State {
         match (&self.manifest, self.term.ended) {
             (None, _) => State::Destroyed,
+            _ if self.held.is_some() => State::Held,
             (_, Some((_, Cause::Revoked))) => State::Revoked,
             (_, Some((_, Cause::Blocked))) => State::Blocked,
             _ if now >= self.term.expires => State::Expired,

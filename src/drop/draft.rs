@@ -151,6 +151,7 @@ impl PackageDraft {
     pub(super) fn under(drop: &Drop, token: Token, mut origin: Origin) -> Self {
         let networks = ClientNetwork::of(&drop.store, &origin).into();
         origin.client = origin.client.filter(|_| drop.store.addresses);
+        origin.message_id = origin.message_id.filter(|_| drop.store.message_ids);
         let vault = Vault::new(&token);
         Self {
             store: Arc::clone(&drop.store),
@@ -239,6 +240,7 @@ impl PackageDraft {
                 files: u32::try_from(files.len()).unwrap_or(u32::MAX),
                 bytes: files.iter().map(|file| file.file.size).sum(),
                 downloads: 0,
+                held: None,
             };
             commit(store, vault.id(), record, &networks, files).map(Aside::new)
         });
@@ -384,7 +386,7 @@ impl Scanned {
             let entry = store.entry(now, Action::Refuse, (id, &origin), Client::MAIL, detail);
             blocking(move || {
                 store.records.log(&entry)?;
-                entry.log();
+                store.tell(&entry);
                 Ok(())
             })
             .await?;
@@ -605,9 +607,9 @@ impl Committed {
             self.recorded = false;
             let refuse = about(Action::Refuse, why.to_owned());
             store.records.log(&refuse)?;
-            refuse.log();
+            store.tell(&refuse);
         }
-        inserted.inspect(|()| deposit.log())
+        inserted.inspect(|()| store.tell(&deposit))
     }
 
     /// A sweeper whose clock went mad may have taken a blob for an orphan. It does so in a write
@@ -625,7 +627,7 @@ impl Committed {
             .store
             .entry(now, Action::Withdraw, about, Client::MAIL, detail);
         self.store.records.withdraw(self.id, &entry)?;
-        entry.log();
+        self.store.tell(&entry);
         Ok(())
     }
 
@@ -682,6 +684,7 @@ mod tests {
             files: 3,
             bytes: 3,
             downloads: 0,
+            held: None,
         }
     }
 

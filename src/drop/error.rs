@@ -83,6 +83,9 @@ pub enum DropError {
     /// An admin suspended the login that deposits: nothing was kept, and trying again is no use.
     #[error("this login is suspended by an admin")]
     Suspended,
+    /// An admin keeps the package by order: it stays as it is.
+    #[error("this package is held by order: depollueur drop release lets go of it")]
+    Held,
     /// Another process holds the drop while it is opened, and does not let go.
     #[error("could not lock \"{}\": another process has been opening this drop for too long", path.display())]
     Locked {

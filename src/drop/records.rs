@@ -12,13 +12,13 @@ use std::{collections::HashSet, fmt, ops::Range, path::Path};
 
 use jiff::Timestamp;
 
-#[cfg(test)]
-pub(super) use self::sqlite::SCHEMA_1;
 pub(super) use self::sqlite::Sqlite;
+#[cfg(test)]
+pub(super) use self::sqlite::{SCHEMA_1, schemas_before_the_chain};
 use super::{
     DropError, Origin, RecordId, Unlock,
-    audit::Entry,
-    custody::{AuditQuery, Cause, Query, Suspension},
+    audit::{ChainHead, Entry, Verification},
+    custody::{AuditQuery, Cause, Hold, Query, Suspension},
     uploaders::Uploads,
 };
 use crate::stats::{Month, Row};
@@ -46,6 +46,8 @@ pub(super) struct Record {
     pub(super) bytes: u64,
     /// Complete downloads of its files.
     pub(super) downloads: u64,
+    /// Since when, and why, it is kept by order.
+    pub(super) held: Option<Hold>,
 }
 
 /// Until when a package can be fetched.
@@ -94,6 +96,8 @@ pub(super) enum Note {
     LastSweep,
     /// Until when nothing is destroyed because the clock jumped.
     HeldUntil,
+    /// The number of the last entry of the audit log that was copied elsewhere.
+    AuditCopied,
 }
 
 /// A database of packages.
@@ -126,7 +130,7 @@ pub(super) trait Records: Uploads + fmt::Debug + Send + Sync {
 
     /// Removes a package altogether, as if it had never been, also one whose insertion failed at
     /// the last moment: when this returns without an error, it will not come back. True if it was
-    /// there.
+    /// there. A package that is held stays ([`DropError::Held`]).
     fn withdraw(&self, id: RecordId, entry: &Entry) -> Result<bool>;
 
     fn find(&self, id: RecordId) -> Result<Option<Record>>;
@@ -144,11 +148,11 @@ pub(super) trait Records: Uploads + fmt::Debug + Send + Sync {
     /// Counts a complete download of the files with these indices. False when there is none of them.
     fn count_download(&self, id: RecordId, files: Range<usize>, entry: &Entry) -> Result<bool>;
 
-    /// The packages whose blobs are stored and that nobody could fetch any more at `now`, those that
-    /// ended first first, with the time of their end.
+    /// The packages whose blobs are stored, that nobody could fetch any more at `now`, and that are not held, those
+    /// that ended first first, with the time of their end.
     fn ended(&self, now: Timestamp, limit: usize) -> Result<Vec<(RecordId, Timestamp)>>;
 
-    /// Erases the manifests of those packages that still end at the time given with them. Their
+    /// Erases the manifests of those packages that still end at the time given with them and are not held. Their
     /// blobs are needed by nobody from then on.
     fn doom(&self, packages: &[(RecordId, Timestamp)]) -> Result<()>;
 
@@ -183,8 +187,24 @@ pub(super) trait Records: Uploads + fmt::Debug + Send + Sync {
     /// Entries of the log, oldest first.
     fn entries(&self, query: &AuditQuery) -> Result<Vec<Entry>>;
 
-    /// Deletes at most `limit` entries that are older than `before`. Returns how many.
-    fn forget_entries(&self, before: Timestamp, limit: usize) -> Result<u64>;
+    /// Deletes at most `limit` entries that are older than `before`, from the beginning of the chain: one that stands
+    /// behind a younger one waits for it, unless that is of after `now`. Returns how many.
+    fn forget_entries(&self, before: Timestamp, now: Timestamp, limit: usize) -> Result<u64>;
+
+    /// Entries of the chain behind this number, oldest first, each with its place.
+    fn chained(&self, after: i64, limit: usize) -> Result<Vec<(ChainHead, Entry)>>;
+
+    /// The last entry of the chain, as the database remembers it.
+    fn chain_head(&self) -> Result<ChainHead>;
+
+    /// Looks through the whole chain. `known` is a head that was noted elsewhere.
+    fn verify_chain(&self, known: Option<ChainHead>) -> Result<Verification>;
+
+    /// Keeps a package that is not destroyed. False if it was held, or there is none.
+    fn hold(&self, id: RecordId, hold: &Hold, entry: &Entry) -> Result<bool>;
+
+    /// Keeps a package no longer. False if it was not held.
+    fn release(&self, id: RecordId, entry: &Entry) -> Result<bool>;
 
     /// Blocks a file. False if it was.
     fn block(&self, row: &BlockRow, entry: &Entry) -> Result<bool>;
@@ -273,6 +293,7 @@ impl Note {
         match self {
             Self::LastSweep => "last_sweep",
             Self::HeldUntil => "held_until",
+            Self::AuditCopied => "audit_copied",
         }
     }
 }

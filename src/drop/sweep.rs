@@ -143,7 +143,7 @@ pub(super) fn tell_destroyed(
         }
     }
     store.records.destroyed(packages, &entries)?;
-    entries.iter().for_each(super::audit::Entry::log);
+    entries.iter().for_each(|entry| store.tell(entry));
     Ok(())
 }
 
@@ -171,7 +171,7 @@ fn forget_entries(
     swept: &mut Swept,
 ) -> Result<(), DropError> {
     let before = subtract(now, &store.keep_entries);
-    swept.entries += store.records.forget_entries(before, steps)?;
+    swept.entries += store.records.forget_entries(before, now, steps)?;
     Ok(())
 }
 

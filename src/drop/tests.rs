@@ -13,11 +13,13 @@ use tempfile::TempDir;
 use super::*;
 
 mod abandon;
+mod chain;
 mod clock;
 mod conformance;
 mod custody;
 mod damage;
 mod deposit;
+mod hold;
 mod open;
 mod quota;
 mod rescan;
@@ -57,6 +59,7 @@ pub(super) fn origin() -> Origin {
         login: Some("alice".into()),
         client: None,
         uploader: None,
+        message_id: None,
         direction: Direction::Outgoing,
         recipients: 2,
         domains: crate::stats::Domains::default(),

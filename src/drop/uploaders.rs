@@ -294,10 +294,11 @@ impl Store {
             "taken back by its uploader".to_owned(),
         );
         let entry = self.entry(now, Action::Withdraw, about, Client::MAIL, detail);
-        if !self.records.withdraw(id, &entry)? {
-            return Ok(false);
+        match self.records.withdraw(id, &entry) {
+            Ok(true) => self.tell(&entry),
+            Ok(false) | Err(DropError::Held) => return Ok(false),
+            Err(error) => return Err(error),
         }
-        entry.log();
         // What cannot be removed is an orphan, and swept.
         for file in files {
             self.blobs.remove(id, file.number)?;

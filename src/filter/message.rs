@@ -752,7 +752,9 @@ impl Message {
             Some(stores) => {
                 let store = stores.get(self.plan.store())?;
                 if self.package.is_none() {
-                    let origin = origin(&self.envelope, verified);
+                    let mut origin = origin(&self.envelope, verified);
+                    let in_brackets = |id: &[u8]| format!("<{}>", String::from_utf8_lossy(id));
+                    origin.message_id = self.message_id.as_deref().map(in_brackets);
                     let url = self.filter.public_url();
                     self.package = Some(store.package_under(origin, url).await?);
                 }
@@ -1289,6 +1291,7 @@ fn origin(envelope: &Envelope, verified: Option<String>) -> Origin {
         login: envelope.login.clone(),
         client: envelope.client,
         uploader: None,
+        message_id: None,
         direction: envelope.direction,
         recipients: u32::try_from(envelope.recipients.len()).unwrap_or(u32::MAX),
         domains: match envelope.direction {

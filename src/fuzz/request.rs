@@ -205,6 +205,7 @@ async fn deposit(drop: &Drop) -> String {
         login: None,
         client: None,
         uploader: None,
+        message_id: None,
         direction: Direction::Outgoing,
         recipients: 1,
         domains: crate::stats::Domains::default(),

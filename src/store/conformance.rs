@@ -126,6 +126,7 @@ impl Lab {
             login: Some("alice".into()),
             client: None,
             uploader: None,
+            message_id: None,
             direction: Direction::Outgoing,
             recipients: 2,
             domains: crate::stats::Domains::default(),

@@ -90,6 +90,7 @@ fn origin() -> Origin {
         login: Some("alice".to_owned()),
         client: None,
         uploader: None,
+        message_id: None,
         direction: Direction::Outgoing,
         recipients: 2,
         domains: crate::stats::Domains::default(),

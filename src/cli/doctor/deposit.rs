@@ -164,6 +164,7 @@ async fn put(store: &Store) -> Result<String, StoreError> {
         login: None,
         client: None,
         uploader: None,
+        message_id: None,
         direction: Direction::Outgoing,
         recipients: 0,
         domains: crate::stats::Domains::default(),

@@ -6,7 +6,7 @@ use data_encoding::HEXLOWER_PERMISSIVE;
 use jiff::Timestamp;
 
 use super::{
-    EX_NOTHING, link, look, named, nothing, open,
+    EX_NOTHING, hold, link, look, named, nothing, open,
     select::Selection,
     table::line,
     unavailable,
@@ -215,6 +215,10 @@ async fn lengthen(drop: &Drop, id: RecordId, until: Timestamp) -> Result<(), Fai
             EX_NOTHING,
             "one of its files is blocked: see depollueur drop blocks",
         )),
+        Outcome::Held => Err(Failure::new(
+            EX_NOTHING,
+            "it is held by order: depollueur drop release lets go of it",
+        )),
         Outcome::Unknown => Err(nothing()),
     }
 }
@@ -238,20 +242,37 @@ pub(super) async fn revoke(options: RevokeOptions) -> Result<(), Failure> {
         return Err(nothing());
     }
     let progress = Progress::new("revoking", Some(found.len() as u64));
-    let mut done = Vec::new();
-    for Deposit { id, .. } in found {
-        let revoked = drop.revoke(id, now, Client::ADMIN, &reason).await;
-        let outcome = revoked.map_err(unavailable)?;
-        if destroy && !matches!(outcome, Outcome::Destroyed | Outcome::Unknown) {
-            let destroyed = drop.destroy(id, now, Client::ADMIN).await;
-            destroyed.map_err(unavailable)?;
+    let (mut done, mut held) = (Vec::new(), Vec::new());
+    for deposit in found {
+        let id = deposit.id;
+        let is_kept = destroy && deposit.held.is_some();
+        if is_kept || !end(&drop, id, now, &reason, destroy).await? {
+            held.push(deposit);
         }
         done.extend(drop.show(id, now).await.map_err(unavailable)?);
         progress.add(1);
     }
     std::mem::drop(progress);
     let done: Vec<_> = done.into_iter().map(|(deposit, _)| deposit).collect();
-    look::deposits(&done, json)
+    look::deposits(&done, json)?;
+    hold::refuse(&held)
+}
+
+/// Revokes a package, and destroys it if that is wanted. False if it is held, and was not destroyed.
+pub(super) async fn end(
+    drop: &Drop,
+    id: RecordId,
+    now: Timestamp,
+    reason: &str,
+    destroy: bool,
+) -> Result<bool, Failure> {
+    let revoked = drop.revoke(id, now, Client::ADMIN, reason).await;
+    let outcome = revoked.map_err(unavailable)?;
+    if !destroy || matches!(outcome, Outcome::Destroyed | Outcome::Unknown) {
+        return Ok(true);
+    }
+    let destroyed = drop.destroy(id, now, Client::ADMIN).await;
+    Ok(destroyed.map_err(unavailable)? != Outcome::Held)
 }
 
 pub(super) async fn suspend(options: SuspendOptions) -> Result<(), Failure> {
@@ -275,10 +296,15 @@ pub(super) async fn suspend(options: SuspendOptions) -> Result<(), Failure> {
 pub(super) async fn resume(options: ResumeOptions) -> Result<(), Failure> {
     let (drop, _) = open(options.config)?;
     let done = drop.resume(&options.login, Timestamp::now(), Client::ADMIN);
-    let Some(Resumed { restored, kept }) = done.await.map_err(unavailable)? else {
+    let Some(resumed) = done.await.map_err(unavailable)? else {
         let message = "this login is not suspended: see depollueur drop suspended";
         return Err(Failure::new(EX_NOTHING, message));
     };
+    let Resumed {
+        restored,
+        expired,
+        kept,
+    } = resumed;
     line(&format!(
         "resumed; packages brought back: {}",
         restored.len()
@@ -286,9 +312,17 @@ pub(super) async fn resume(options: ResumeOptions) -> Result<(), Failure> {
     for id in restored {
         line(&format!("{id:.12}"))?;
     }
+    for (id, expires) in expired {
+        complain(format_args!(
+            "{id:.12}: stays ended: it expired on {expires}; depollueur drop restore --until brings it back"
+        ));
+    }
     for (id, outcome) in kept {
         let why = match outcome {
             Outcome::Blocked => "one of its files is blocked",
+            Outcome::Held => {
+                "it is held by order; after depollueur drop release, depollueur drop restore brings it back"
+            }
             _ => "its files are destroyed",
         };
         complain(format_args!("{id:.12}: stays ended: {why}"));
@@ -324,7 +358,7 @@ pub(super) async fn unblock(options: UnblockOptions) -> Result<(), Failure> {
     }
 }
 
-fn digest(text: &str) -> Result<[u8; 32], Failure> {
+pub(super) fn digest(text: &str) -> Result<[u8; 32], Failure> {
     let bytes = HEXLOWER_PERMISSIVE.decode(text.trim().as_bytes());
     let digest = bytes.ok().and_then(|bytes| bytes.try_into().ok());
     digest.ok_or_else(|| Failure::new(EX_USAGE, "not a SHA-256 of 64 hexadecimal digits, as sha256sum prints it and depollueur drop show"))

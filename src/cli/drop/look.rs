@@ -1,4 +1,4 @@
-//! The commands that change nothing: `list`, `show`, `audit`, `blocks`.
+//! The commands that change nothing: `list`, `show`, `suspended`, `blocks`.
 
 use clap::Args;
 use data_encoding::HEXLOWER;
@@ -12,11 +12,11 @@ use super::{
     table,
     table::{Array, Table, json as write_json, line},
     unavailable,
-    when::{Past, PastEnd},
+    when::PastEnd,
 };
 use crate::{
     cli::{ConfigOptions, exit::Failure},
-    drop::{AuditQuery, Block, Deposit, DepositedFile, Entry, FileEntry, Suspension, Unlock},
+    drop::{Block, Deposit, DepositedFile, FileEntry, Hold, Suspension, Unlock},
     filter::Direction,
 };
 
@@ -44,20 +44,6 @@ pub(in crate::cli) struct ListOptions {
 pub(in crate::cli) struct ShowOptions {
     /// The link, or the id of the record; - reads it from standard input
     package: String,
-    /// Writes JSON
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    config: ConfigOptions,
-}
-
-#[derive(Args, Debug)]
-pub(in crate::cli) struct AuditOptions {
-    /// The link, or the id of a record, - from standard input; all when it is missing
-    package: Option<String>,
-    /// Done at this time or later: a date, a time, or how long ago
-    #[arg(long, value_name = "TIME")]
-    since: Option<Past>,
     /// Writes JSON
     #[arg(long)]
     json: bool,
@@ -234,11 +220,18 @@ pub(super) fn facts(deposit: &Deposit) -> Result<(), Failure> {
         ("uploader", origin.uploader.clone().unwrap_or_default()),
         ("direction", direction(origin.direction).to_owned()),
         ("recipients", origin.recipients.to_string()),
+        ("message id", origin.message_id.clone().unwrap_or_default()),
         ("decrypted by", decrypted_by(deposit.unlock).to_owned()),
+        ("held", held(deposit)),
     ] {
         line(format!("{name:16}{value}").trim_end())?;
     }
     line("")
+}
+
+fn held(deposit: &Deposit) -> String {
+    let shown = |hold: &Hold| format!("since {}: {}", hold.since, hold.reason);
+    deposit.held.as_ref().map(shown).unwrap_or_default()
 }
 
 fn contents(files: &[DepositedFile], names: Option<&[FileEntry]>) -> Result<(), Failure> {
@@ -256,47 +249,6 @@ fn contents(files: &[DepositedFile], names: Option<&[FileEntry]>) -> Result<(), 
     };
     let headings = ["FILE", "BYTES", "DOWNLOADS", "SHA-256", "NAME"];
     table::table(headings, files.iter().enumerate().map(row).collect())
-}
-
-pub(super) async fn audit(options: AuditOptions) -> Result<(), Failure> {
-    let name = options.package.map(link::given).transpose()?;
-    let (drop, _) = open(options.config)?;
-    let package = match &name {
-        Some(name) => Some(package_of(&drop, name).await?),
-        None => None,
-    };
-    let since = options.since.map(|since| since.0);
-    let query = AuditQuery { package, since };
-    let entries = drop.audit(query).await.map_err(unavailable)?;
-    if options.json {
-        return write_json(&entries.iter().map(entry_json).collect());
-    }
-    let row = |entry: &Entry| {
-        [
-            entry.time.to_string(),
-            entry.action.to_string(),
-            entry
-                .package
-                .map(|id| format!("{id:.12}"))
-                .unwrap_or_default(),
-            entry.queue_id.clone(),
-            entry
-                .package
-                .map(|_| format!("<{}>", entry.sender))
-                .unwrap_or_default(),
-            entry.client.actor.to_string(),
-            entry
-                .client
-                .address
-                .map(|ip| ip.to_string())
-                .unwrap_or_default(),
-            entry.detail.clone(),
-        ]
-    };
-    let headings = [
-        "TIME", "ACTION", "ID", "QUEUE ID", "SENDER", "BY", "ADDRESS", "DETAIL",
-    ];
-    table::table(headings, entries.iter().map(row).collect())
 }
 
 pub(super) async fn blocks(options: BlocksOptions) -> Result<(), Failure> {
@@ -346,6 +298,11 @@ pub(super) fn deposit_json(deposit: &Deposit) -> Value {
         "uploader": deposit.origin.uploader,
         "direction": direction(deposit.origin.direction),
         "recipients": deposit.origin.recipients,
+        "message_id": deposit.origin.message_id,
+        "held": deposit.held.as_ref().map(|hold| json!({
+            "since": hold.since.to_string(),
+            "reason": hold.reason,
+        })),
         "end_to_end": deposit.unlock == Unlock::Browser,
     })
 }
@@ -358,20 +315,6 @@ fn file_json(index: usize, file: &DepositedFile, names: Option<&[FileEntry]>) ->
         shown["sha256"] = json!(HEXLOWER.encode(&file.sha256));
     }
     shown
-}
-
-pub(super) fn entry_json(entry: &Entry) -> Value {
-    json!({
-        "time": entry.time.to_string(),
-        "action": entry.action.word(),
-        "id": entry.package.map(|id| id.to_string()),
-        "queue_id": entry.queue_id,
-        "sender": entry.sender,
-        "login": entry.login,
-        "by": entry.client.actor.word(),
-        "address": entry.client.address.map(|ip| ip.to_string()),
-        "detail": entry.detail,
-    })
 }
 
 fn direction(direction: Direction) -> &'static str {
@@ -413,6 +356,7 @@ mod tests {
                 login: Some("zoe".into()),
                 client: Some([192, 0, 2, 1].into()),
                 uploader: None,
+                message_id: None,
                 direction: Direction::Outgoing,
                 recipients: 3,
                 domains: Domains::default(),
@@ -421,6 +365,7 @@ mod tests {
             bytes: 12_345,
             downloads: 7,
             unlock: Unlock::Browser,
+            held: None,
         }
     }
 

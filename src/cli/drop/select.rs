@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 
 use super::{
-    link, look, named, nothing, unavailable,
+    act, link, look, named, nothing, unavailable,
     when::{Past, PastEnd},
 };
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
 pub(in crate::cli) struct Selection {
     /// The links, or the ids of the records; - reads them from standard input, one a line
     #[arg(conflicts_with_all = [
-        "login", "sender", "uploader", "message", "since", "before", "state",
+        "login", "sender", "uploader", "message", "sha256", "since", "before", "state",
     ])]
     packages: Vec<String>,
     #[command(flatten)]
@@ -38,6 +38,9 @@ pub(in crate::cli) struct Selectors {
     /// All packages of the message with this queue id
     #[arg(long, alias = "queue-id", value_name = "QUEUE ID")]
     message: Option<String>,
+    /// All packages that hold the file with this SHA-256, 64 hexadecimal digits
+    #[arg(long, value_name = "SHA-256", value_parser = sha256)]
+    sha256: Option<[u8; 32]>,
     /// Of these, those deposited at this time or later: a date, a time, or how long ago
     #[arg(long, value_name = "TIME")]
     since: Option<Past>,
@@ -55,6 +58,7 @@ enum StateName {
     Expired,
     Revoked,
     Blocked,
+    Held,
     Destroyed,
 }
 
@@ -65,6 +69,7 @@ impl From<StateName> for State {
             StateName::Expired => Self::Expired,
             StateName::Revoked => Self::Revoked,
             StateName::Blocked => Self::Blocked,
+            StateName::Held => Self::Held,
             StateName::Destroyed => Self::Destroyed,
         }
     }
@@ -114,7 +119,7 @@ impl Selectors {
     /// Whether something says whose packages, or since when.
     fn choose(&self) -> bool {
         let words = [&self.login, &self.sender, &self.uploader, &self.message];
-        self.since.is_some() || words.into_iter().any(Option::is_some)
+        self.since.is_some() || self.sha256.is_some() || words.into_iter().any(Option::is_some)
     }
 
     /// Those of these, and of before.
@@ -130,6 +135,7 @@ impl Selectors {
             sender: self.sender.map(|sender| look::plain(&sender)),
             uploader: self.uploader,
             queue_id: self.message,
+            sha256: self.sha256,
             since: self.since.map(|since| since.0),
             until: self.before.map(|before| before.0),
             state: self.state.map(|state| (state.into(), now)),
@@ -138,10 +144,15 @@ impl Selectors {
     }
 }
 
+/// A digest as the command line has it.
+fn sha256(text: &str) -> Result<[u8; 32], String> {
+    act::digest(text).map_err(|failure| failure.to_string())
+}
+
 fn none_chosen(verb: &str) -> Failure {
     let message = format!(
         "nothing to {verb}: give links or ids (- reads them from standard input), or say which packages: \
-         --login NAME, --sender ADDRESS, --uploader NAME, --message QUEUE-ID, each with --since TIME, \
+         --login NAME, --sender ADDRESS, --uploader NAME, --message QUEUE-ID, --sha256 DIGEST, each with --since TIME, \
          --before TIME and --state STATE; depollueur drop {verb} --help says more"
     );
     Failure::new(EX_USAGE, message)

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::drop::{
     Drop, DropError, FileEntry, RecordId, Store, Token,
-    audit::{self, Action, Client, Entry},
+    audit::{self, Action, ChainHead, Client, Entry, Verification},
     manifest,
     records::{BlockRow, Record, Term},
     sweep::{self, add},
@@ -145,11 +145,25 @@ impl Drop {
     pub async fn audit(&self, query: AuditQuery) -> Result<Vec<Entry>, DropError> {
         self.run(move |store| store.records.entries(&query)).await
     }
+
+    /// Looks through the audit log for what was cut or changed. `known` is a head that was noted elsewhere.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn verify_audit(&self, known: Option<ChainHead>) -> Result<Verification, DropError> {
+        self.run(move |store| store.records.verify_chain(known))
+            .await
+    }
 }
 
 impl Store {
     fn list(&self, query: &Query, now: Timestamp) -> Result<Vec<Deposit>> {
-        let found = self.records.list(query)?;
+        let fingerprint = query.sha256.map(|sha256| self.fingerprint(&sha256));
+        let query = Query {
+            fingerprint: fingerprint.or(query.fingerprint),
+            ..query.clone()
+        };
+        let found = self.records.list(&query)?;
         let seen = found.into_iter();
         Ok(seen
             .map(|(id, record)| self.deposit(id, record, now))
@@ -192,6 +206,9 @@ impl Store {
             };
             if record.manifest.is_none() {
                 return Ok(Outcome::Destroyed);
+            }
+            if record.held.is_some() {
+                return Ok(Outcome::Held);
             }
             if record.ending(now).is_none() {
                 return Err(DropError::Misuse(
@@ -240,6 +257,9 @@ impl Store {
             if record.manifest.is_none() {
                 return Ok(Outcome::Destroyed);
             }
+            if record.held.is_some() {
+                return Ok(Outcome::Held);
+            }
             if self.holds_blocked(id)? {
                 return Ok(Outcome::Blocked);
             }
@@ -284,7 +304,7 @@ impl Store {
         };
         let fresh = self.records.block(&row, &entry)?;
         if fresh {
-            entry.log();
+            self.tell(&entry);
         }
         let query = Query {
             fingerprint: Some(fingerprint),
@@ -306,7 +326,7 @@ impl Store {
         let entry = Entry::general(now, Action::Unblock, client, detail);
         let done = self.records.unblock(&self.fingerprint(&sha256), &entry)?;
         if done {
-            entry.log();
+            self.tell(&entry);
         }
         Ok(done)
     }
@@ -376,6 +396,7 @@ impl Store {
             bytes: record.bytes,
             downloads: record.downloads,
             unlock: record.unlock,
+            held: record.held,
         }
     }
 }

@@ -68,7 +68,7 @@ impl Store {
         let entry = of_login(now, Action::Suspend, client, login, reason);
         let fresh = self.records.suspend(suspension, &entry)?;
         if fresh {
-            entry.log();
+            self.tell(&entry);
         }
         let mut ended = Vec::new();
         for id in self.records.suspended_packages(login)? {
@@ -91,19 +91,25 @@ impl Store {
             let Some(record) = self.records.find(id)? else {
                 continue;
             };
-            // What an admin brought back, or blocked, meanwhile, is as he wants it.
-            if !matches!(record.term.ended, Some((_, Cause::Revoked))) {
-                continue;
-            }
             let expires = record.term.expires;
+            match record.term.ended {
+                // What an admin brought back meanwhile is as he wants it.
+                None => continue,
+                Some((_, Cause::Blocked)) => {
+                    resumed.kept.push((id, Outcome::Blocked));
+                    continue;
+                }
+                Some((_, Cause::Revoked)) => {}
+            }
             match self.bring_back(id, expires, (now, client), Some(Action::Resume))? {
+                Outcome::Done(_) if expires <= now => resumed.expired.push((id, expires)),
                 Outcome::Done(_) => resumed.restored.push(id),
                 outcome => resumed.kept.push((id, outcome)),
             }
         }
         let entry = of_login(now, Action::Resume, client, login, "");
         if self.records.resume(login, &entry)? {
-            entry.log();
+            self.tell(&entry);
         }
         Ok(Some(resumed))
     }

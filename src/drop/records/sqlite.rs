@@ -10,7 +10,9 @@
 //! has the database for itself: one connection does all the work, other processes are refused,
 //! and what is stored can be read.
 
+mod audit;
 mod conditions;
+mod holds;
 mod read;
 mod statistics;
 mod suspensions;
@@ -37,8 +39,8 @@ use rusqlite::{
 };
 
 use super::{
-    AuditQuery, BlockRow, Check, Depositor, DropError, Entry, Fingerprint, Note, Query, Record,
-    RecordFile, RecordId, Records, Result, Suspension, Term,
+    AuditQuery, BlockRow, ChainHead, Check, Depositor, DropError, Entry, Fingerprint, Hold, Note,
+    Query, Record, RecordFile, RecordId, Records, Result, Suspension, Term, Verification,
 };
 use crate::stats::{Month, Row};
 
@@ -60,6 +62,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../schema-8.sql"),
     include_str!("../schema-9.sql"),
     include_str!("../schema-10.sql"),
+    include_str!("../schema-11.sql"),
 ];
 /// The schema after the last of them.
 const KNOWN: i64 = MIGRATIONS.len() as i64;
@@ -221,23 +224,30 @@ impl Records for Sqlite {
             }
             write::insert(transaction, id, record, files)
                 .and_then(|cost| write::networks(transaction, (id, record.created), networks, cost))
-                .and_then(|()| write::log(transaction, entry))
+                .and_then(|()| audit::append(transaction, entry))
                 .map_err(|e| self.failed(e))?;
             stored()
         })
     }
 
     fn withdraw(&self, id: RecordId, entry: &Entry) -> Result<bool> {
-        self.write(|transaction| {
-            let counted = read::find(transaction, id).optional()?;
-            if let Some(record) = &counted {
-                statistics::subtract(transaction, record)?;
+        self.write_checked(|transaction| {
+            let found = read::find(transaction, id).optional();
+            let found = found.map_err(|e| self.failed(e))?;
+            if found.as_ref().is_some_and(|record| record.held.is_some()) {
+                return Err(DropError::Held);
             }
-            let there = transaction.execute("DELETE FROM package WHERE id = ?1", [id.0])? > 0;
-            // Always: a commit whose sync failed stands in the log of changes, and would come back
-            // to life when that is read again, if nothing were written over it.
-            write::log(transaction, entry)?;
-            Ok(there)
+            let withdraw = || {
+                if let Some(record) = &found {
+                    statistics::subtract(transaction, record)?;
+                }
+                let there = transaction.execute("DELETE FROM package WHERE id = ?1", [id.0])? > 0;
+                // Always: a commit whose sync failed stands in the log of changes, and would come back
+                // to life when that is read again, if nothing were written over it.
+                audit::append(transaction, entry)?;
+                Ok(there)
+            };
+            withdraw().map_err(|e| self.failed(e))
         })
     }
 
@@ -257,7 +267,7 @@ impl Records for Sqlite {
         self.write(|transaction| {
             let changed = write::change_term(transaction, id, was, is)?;
             if changed {
-                write::log(transaction, entry)?;
+                audit::append(transaction, entry)?;
             }
             Ok(changed)
         })
@@ -267,7 +277,7 @@ impl Records for Sqlite {
         self.write(|transaction| {
             let counted = write::count_download(transaction, id, files)?;
             if counted {
-                write::log(transaction, entry)?;
+                audit::append(transaction, entry)?;
             }
             Ok(counted)
         })
@@ -295,7 +305,7 @@ impl Records for Sqlite {
             }
             entries
                 .iter()
-                .try_for_each(|entry| write::log(transaction, entry))
+                .try_for_each(|entry| audit::append(transaction, entry))
         })
     }
 
@@ -345,14 +355,46 @@ impl Records for Sqlite {
     }
 
     fn log(&self, entry: &Entry) -> Result<()> {
-        self.write(|transaction| write::log(transaction, entry))
+        self.write(|transaction| audit::append(transaction, entry))
     }
 
     fn entries(&self, query: &AuditQuery) -> Result<Vec<Entry>> {
         self.read(|reader| read::entries(reader, query))
     }
 
-    fn forget_entries(&self, before: Timestamp, limit: usize) -> Result<u64> {
+    fn chained(&self, after: i64, limit: usize) -> Result<Vec<(ChainHead, Entry)>> {
+        self.read(|reader| audit::chained(reader, after, limit))
+    }
+
+    fn chain_head(&self) -> Result<ChainHead> {
+        self.read(|reader| audit::end_of_chain(reader, audit::HEAD))
+    }
+
+    fn verify_chain(&self, known: Option<ChainHead>) -> Result<Verification> {
+        self.read(|reader| audit::verify(reader, known))
+    }
+
+    fn hold(&self, id: RecordId, hold: &Hold, entry: &Entry) -> Result<bool> {
+        self.write(|transaction| {
+            let added = holds::add(transaction, id, hold)?;
+            if added {
+                audit::append(transaction, entry)?;
+            }
+            Ok(added)
+        })
+    }
+
+    fn release(&self, id: RecordId, entry: &Entry) -> Result<bool> {
+        self.write(|transaction| {
+            let removed = holds::remove(transaction, id)?;
+            if removed {
+                audit::append(transaction, entry)?;
+            }
+            Ok(removed)
+        })
+    }
+
+    fn forget_entries(&self, before: Timestamp, now: Timestamp, limit: usize) -> Result<u64> {
         let due = self.read(|reader| {
             let mut due = reader.prepare_cached("SELECT 1 FROM audit WHERE time < ?1 LIMIT 1")?;
             due.exists([before.as_second()])
@@ -360,7 +402,7 @@ impl Records for Sqlite {
         if !due {
             return Ok(0);
         }
-        self.write(|transaction| write::forget_entries(transaction, before, limit))
+        self.write(|transaction| audit::forget(transaction, before, now, limit))
     }
 
     fn block(&self, row: &BlockRow, entry: &Entry) -> Result<bool> {
@@ -376,7 +418,7 @@ impl Records for Sqlite {
                 ],
             )? > 0;
             if added {
-                write::log(transaction, entry)?;
+                audit::append(transaction, entry)?;
             }
             Ok(added)
         })
@@ -387,7 +429,7 @@ impl Records for Sqlite {
             let sql = "DELETE FROM block WHERE fingerprint = ?1";
             let removed = transaction.execute(sql, [fingerprint])? > 0;
             if removed {
-                write::log(transaction, entry)?;
+                audit::append(transaction, entry)?;
             }
             Ok(removed)
         })
@@ -405,7 +447,7 @@ impl Records for Sqlite {
         self.write(|transaction| {
             let added = suspensions::add(transaction, suspension)?;
             if added {
-                write::log(transaction, entry)?;
+                audit::append(transaction, entry)?;
             }
             Ok(added)
         })
@@ -415,7 +457,7 @@ impl Records for Sqlite {
         self.write(|transaction| {
             let removed = suspensions::remove(transaction, login)?;
             if removed {
-                write::log(transaction, entry)?;
+                audit::append(transaction, entry)?;
             }
             Ok(removed)
         })
@@ -589,6 +631,14 @@ fn due(connection: &Connection, path: &Path) -> Result<&'static [&'static str]> 
             found,
             known: KNOWN,
         })
+}
+
+/// The schemas before the audit log became a chain.
+#[cfg(test)]
+pub(in crate::drop) fn schemas_before_the_chain() -> &'static [&'static str] {
+    let is_chain = |step: &&str| step.contains("CREATE TABLE audit_chain");
+    let first = MIGRATIONS.iter().position(is_chain);
+    &MIGRATIONS[..first.unwrap_or(MIGRATIONS.len())]
 }
 
 /// The first schema, as an earlier version left it.

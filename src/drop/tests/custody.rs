@@ -280,8 +280,11 @@ async fn a_suspended_login_deposits_nothing_and_its_packages_end_until_it_is_res
 }
 
 #[tokio::test]
-async fn what_was_destroyed_or_blocked_meanwhile_stays_ended_when_its_login_is_resumed() {
+async fn what_cannot_be_fetched_when_its_login_is_resumed_is_told_one_by_one() {
     let (drop, _, blocked) = deposited().await;
+    let held = RecordId::from(&drop.deposit(&[noise(10, 4)], time(CREATED)).await);
+    let early = time("2026-01-15T10:00:00Z");
+    let expired = RecordId::from(&drop.deposit(&[noise(10, 5)], early).await);
     let destroyed = RecordId::from(&drop.deposit(&[noise(10, 3)], time(CREATED)).await);
     let (now, admin) = (time("2026-02-10T00:00:00Z"), Client::ADMIN);
     drop.drop.suspend("alice", now, admin, "").await.unwrap();
@@ -289,10 +292,24 @@ async fn what_was_destroyed_or_blocked_meanwhile_stays_ended_when_its_login_is_r
     let sha256 = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &noise(10, 1));
     let sha256 = sha256.as_ref().try_into().unwrap();
     drop.drop.block(sha256, now, admin, "").await.unwrap();
-    let resumed = drop.drop.resume("alice", now, admin).await.unwrap();
-    let mut kept = resumed.unwrap().kept;
-    kept.sort_by_key(|(id, _)| *id == blocked);
-    assert_eq!(kept, [(destroyed, Outcome::Destroyed)]);
+    drop.drop.hold(held, now, admin, "1").await.unwrap();
+    let later = time("2026-02-16T00:00:00Z");
+    let resumed = drop.drop.resume("alice", later, admin).await.unwrap();
+    let Resumed {
+        restored,
+        expired: over,
+        mut kept,
+    } = resumed.unwrap();
+    assert_eq!(restored, []);
+    assert_eq!(over, [(expired, time("2026-02-15T10:00:00Z"))]);
+    kept.sort_by_key(|(id, _)| id.0);
+    let mut expected = vec![
+        (destroyed, Outcome::Destroyed),
+        (blocked, Outcome::Blocked),
+        (held, Outcome::Held),
+    ];
+    expected.sort_by_key(|(id, _)| id.0);
+    assert_eq!(kept, expected);
 }
 
 #[tokio::test]
@@ -386,6 +403,7 @@ async fn from(addresses: bool) -> (Fixture, Deposit) {
     let mut drop = fixture();
     let audit = crate::config::AuditConfig {
         addresses,
+        message_ids: addresses,
         ..Default::default()
     };
     let quota = crate::config::QuotaConfig::unlimited();
@@ -394,6 +412,7 @@ async fn from(addresses: bool) -> (Fixture, Deposit) {
     let origin = Origin {
         client: "192.0.2.7".parse().ok(),
         uploader: Some("MX1".into()),
+        message_id: Some("<1@example.org>".into()),
         ..origin()
     };
     let mut package = drop.drop.package(origin);
@@ -410,10 +429,13 @@ async fn from(addresses: bool) -> (Fixture, Deposit) {
 }
 
 #[tokio::test]
-async fn client_and_uploader_stand_in_the_record_unless_addresses_are_not_recorded() {
+async fn client_uploader_and_message_id_stand_in_the_record_as_configured() {
     let (_drop, deposit) = from(true).await;
     assert_eq!(deposit.origin.client, "192.0.2.7".parse().ok());
     assert_eq!(deposit.origin.uploader.as_deref(), Some("MX1"));
+    let message_id = deposit.origin.message_id;
+    assert_eq!(message_id.as_deref(), Some("<1@example.org>"));
     let (_drop, deposit) = from(false).await;
     assert_eq!(deposit.origin.client, None);
+    assert_eq!(deposit.origin.message_id, None);
 }

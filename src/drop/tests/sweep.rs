@@ -215,6 +215,7 @@ async fn a_package_whose_blob_was_swept_before_its_record_was_written_is_no_pack
         manifest: Some(Vec::new()),
         files: 1,
         bytes: 1,
+        held: None,
         downloads: 0,
     };
     let entry = store.entry(now, Action::Deposit, (id, &origin()), WEB, String::new());

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::{
-    look,
+    audit, look,
     table::{self, json as write_json, line},
 };
 use crate::{
@@ -255,7 +255,7 @@ fn as_json(answer: &Answer) -> Value {
 fn held_json(held: &Held) -> Value {
     let mut shown = look::deposit_json(&held.deposit);
     shown["names"] = json!(held.names);
-    shown["audit"] = held.entries.iter().map(look::entry_json).collect();
+    shown["audit"] = held.entries.iter().map(audit::entry_json).collect();
     shown
 }
 

@@ -14,7 +14,7 @@ use crate::{
     drop::{
         Origin, RecordId, Unlock,
         audit::{Action, Actor, Client},
-        custody::{Cause, State},
+        custody::{Cause, Hold, State},
     },
     filter::Direction,
     stats::Domains,
@@ -28,9 +28,18 @@ const HOUR_SECONDS: i64 = 3600;
 macro_rules! record_columns {
     () => {
         "id, created, expires, ended, cause, manifest, queue_id, sender, login, direction,
-         recipients, files, bytes, downloads, unlock, domains, client, uploader, verified"
+         recipients, files, bytes, downloads, unlock, domains, client, uploader, verified, message_id,
+         (SELECT created FROM held WHERE package = id), (SELECT reason FROM held WHERE package = id)"
     };
 }
+
+/// The columns that [`entry`] reads.
+macro_rules! entry_columns {
+    () => {
+        "time, action, package, queue_id, sender, login, actor, address, detail"
+    };
+}
+pub(super) use entry_columns;
 
 pub(super) fn find(connection: &Connection, id: RecordId) -> Result<Record> {
     let sql = concat!("SELECT ", record_columns!(), " FROM package WHERE id = ?1");
@@ -101,7 +110,12 @@ fn behind(conditions: Conditions, created: i64, id: RecordId) -> Conditions {
 /// The sign keeps the database from taking the index of states: half of all packages are in one.
 fn in_state(conditions: Conditions, state: State, now: Timestamp) -> Conditions {
     let now = Some(now.as_second());
+    let conditions = match state {
+        State::Held => conditions.always("id IN (SELECT package FROM held)"),
+        _ => conditions.always("id NOT IN (SELECT package FROM held)"),
+    };
     match state {
+        State::Held => conditions,
         State::Destroyed => conditions.always("+state = 'destroyed'"),
         State::Revoked => conditions.always("+state = 'live' AND cause = 'revoked'"),
         State::Blocked => conditions.always("+state = 'live' AND cause = 'blocked'"),
@@ -145,6 +159,7 @@ pub(super) fn oldest(
     let mut query = connection.prepare_cached(
         "SELECT id, coalesce(ended, expires) FROM package
          WHERE state = ?1 AND coalesce(ended, expires) <= ?2
+         AND id NOT IN (SELECT package FROM held)
          ORDER BY coalesce(ended, expires) LIMIT ?3",
     )?;
     let rows = query.query_map(
@@ -265,12 +280,12 @@ pub(super) fn entries(connection: &Connection, query: &AuditQuery) -> Result<Vec
         .and("package = ?", query.package.map(|id| id.0.to_vec()))
         .and("time >= ?", query.since.map(Timestamp::as_second));
     let sql = format!(
-        "SELECT time, action, package, queue_id, sender, login, actor, address, detail FROM audit{}
-         ORDER BY number",
+        concat!("SELECT ", entry_columns!(), " FROM audit{} ORDER BY number"),
         conditions.sql()
     );
     let mut statement = connection.prepare_cached(&sql)?;
-    statement.query_map(conditions.values(), entry)?.collect()
+    let rows = statement.query_map(conditions.values(), |row| entry(row, 0))?;
+    rows.collect()
 }
 
 /// A note that is an amount of bytes.
@@ -301,6 +316,15 @@ fn record(row: &Row<'_>) -> Result<(RecordId, Record)> {
         client: address(row, 16)?,
         uploader: row.get(17)?,
         verified: row.get(18)?,
+        message_id: row.get(19)?,
+    };
+    let held: Option<i64> = row.get(20)?;
+    let held = match held {
+        Some(_) => Some(Hold {
+            since: time(row, 20)?,
+            reason: row.get(21)?,
+        }),
+        None => None,
     };
     let record = Record {
         created: time(row, 1)?,
@@ -314,25 +338,26 @@ fn record(row: &Row<'_>) -> Result<(RecordId, Record)> {
         bytes: count(row, 12)?,
         downloads: count(row, 13)?,
         unlock: word(row, 14, Unlock::of_word)?,
+        held,
     };
     Ok((RecordId(row.get(0)?), record))
 }
 
-fn entry(row: &Row<'_>) -> Result<Entry> {
-    let package: Option<[u8; 16]> = row.get(2)?;
-    let address = address(row, 7)?;
+/// An entry from the columns of [`entry_columns`], the first of which has this index.
+pub(super) fn entry(row: &Row<'_>, first: usize) -> Result<Entry> {
+    let package: Option<[u8; 16]> = row.get(first + 2)?;
     Ok(Entry {
-        time: time(row, 0)?,
-        action: word(row, 1, Action::of_word)?,
+        time: time(row, first)?,
+        action: word(row, first + 1, Action::of_word)?,
         package: package.map(RecordId),
-        queue_id: row.get(3)?,
-        sender: row.get(4)?,
-        login: row.get(5)?,
+        queue_id: row.get(first + 3)?,
+        sender: row.get(first + 4)?,
+        login: row.get(first + 5)?,
         client: Client {
-            actor: word(row, 6, Actor::of_word)?,
-            address,
+            actor: word(row, first + 6, Actor::of_word)?,
+            address: address(row, first + 7)?,
         },
-        detail: row.get(8)?,
+        detail: row.get(first + 8)?,
     })
 }
 

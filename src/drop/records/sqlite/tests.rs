@@ -122,7 +122,7 @@ const VERBS: &[Verb] = &[
         assert!(!drop.entries(&query).unwrap().is_empty());
     }),
     ("forget no entries", |drop, _, _| {
-        assert_eq!(drop.forget_entries(time(0), 100).unwrap(), 0);
+        assert_eq!(drop.forget_entries(time(0), time(0), 100).unwrap(), 0);
     }),
     ("is blocked", |drop, _, n| {
         assert!(!drop.is_blocked(&[file(n).fingerprint.unwrap()]).unwrap());
@@ -201,7 +201,7 @@ fn filled(count: u64) -> (Sqlite, Arc<AtomicU64>, TempDir) {
         (0..count).try_for_each(|n| {
             let cost = write::insert(transaction, id(n), &record(n), &[file(n)])?;
             write::networks(transaction, (id(n), time(n)), &[network(n)], cost)?;
-            write::log(transaction, &entry(n))
+            audit::append(transaction, &entry(n))
         })
     };
     drop.write(fill).unwrap();
@@ -257,6 +257,7 @@ fn origin(n: u64) -> Origin {
         login: Some(sender(n)),
         client: None,
         uploader: None,
+        message_id: None,
         direction: Direction::Outgoing,
         recipients: 1,
         domains: Domains::default(),
@@ -276,6 +277,7 @@ fn record(n: u64) -> Record {
         files: 1,
         bytes: 30,
         downloads: 0,
+        held: None,
     }
 }
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 use jiff::Timestamp;
 use rusqlite::{Transaction, params};
 
-use super::{Entry, FORGOTTEN_AT_ONCE, Fingerprint, Record, RecordFile, Term, statistics};
+use super::{FORGOTTEN_AT_ONCE, Fingerprint, Record, RecordFile, Term, statistics};
 use crate::{
     drop::{RecordId, quota},
     filter::Direction,
@@ -32,8 +32,8 @@ pub(super) fn insert(
     let mut package = transaction.prepare_cached(
         "INSERT INTO package (id, created, expires, manifest, queue_id, sender, login, direction,
                               recipients, files, bytes, unlock, domains, client, uploader,
-                              verified, cost)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+                              verified, cost, message_id)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
     )?;
     let bytes = files.iter().map(|file| file.size).sum::<u64>();
     let cost = files.iter().map(|file| quota::cost(file.size)).sum::<u64>() as i64;
@@ -55,6 +55,7 @@ pub(super) fn insert(
         origin.uploader,
         origin.verified,
         cost,
+        origin.message_id,
     ])?;
     statistics::add(transaction, record, files.len() as u64, bytes)?;
     let mut insert = transaction.prepare_cached(
@@ -155,7 +156,8 @@ pub(super) fn doom(
 ) -> Result<()> {
     let mut erase = transaction.prepare_cached(
         "UPDATE package SET state = 'destroyed', manifest = NULL
-         WHERE id = ?1 AND state = 'live' AND coalesce(ended, expires) = ?2",
+         WHERE id = ?1 AND state = 'live' AND coalesce(ended, expires) = ?2
+         AND id NOT IN (SELECT package FROM held)",
     )?;
     let mut blur =
         transaction.prepare_cached("UPDATE file SET fingerprint = NULL WHERE package = ?1")?;
@@ -169,26 +171,6 @@ pub(super) fn doom(
     Ok(())
 }
 
-pub(super) fn log(transaction: &Transaction<'_>, entry: &Entry) -> Result<()> {
-    let mut insert = transaction.prepare_cached(
-        "INSERT INTO audit (time, action, package, queue_id, sender, login, actor, address, detail)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-    )?;
-    insert.execute(params![
-        entry.time.as_second(),
-        entry.action.word(),
-        entry.package.map(|id| id.0),
-        entry.queue_id,
-        entry.sender,
-        entry.login,
-        entry.client.actor.word(),
-        entry.client.address.map(|address| address.to_string()),
-        entry.detail,
-    ])?;
-    Ok(())
-}
-
-/// Moves the beginning of what is kept, and only forward; a trigger refuses to delete what is after.
 pub(super) fn forget_kept_messages(
     transaction: &Transaction<'_>,
     now: Timestamp,
@@ -200,23 +182,6 @@ pub(super) fn forget_kept_messages(
     )?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     forget.execute(params![now.as_second(), limit]).map(drop)
-}
-
-pub(super) fn forget_entries(
-    transaction: &Transaction<'_>,
-    before: Timestamp,
-    limit: usize,
-) -> Result<u64> {
-    transaction.execute(
-        "UPDATE note SET value = max(value, ?1) WHERE name = 'audit_begins'",
-        [before.as_second()],
-    )?;
-    let deleted = transaction.execute(
-        "DELETE FROM audit WHERE number IN
-         (SELECT number FROM audit WHERE time < ?1 ORDER BY time LIMIT ?2)",
-        params![before.as_second(), i64::try_from(limit).unwrap_or(i64::MAX)],
-    )?;
-    Ok(deleted as u64)
 }
 
 pub(super) fn set_note(transaction: &Transaction<'_>, name: &str, value: i64) -> Result<()> {

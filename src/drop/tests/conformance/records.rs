@@ -114,6 +114,7 @@ fn record(created: i64, expires: i64) -> Record {
         files: 2,
         bytes: 30_000,
         downloads: 0,
+        held: None,
     }
 }
 
@@ -552,9 +553,9 @@ fn the_log_is_added_to(records: &dyn Records) {
     assert_eq!(ask(None, None).len(), 3);
     assert_eq!(ask(Some(A), None), [first]);
     assert_eq!(ask(None, Some(at(5)))[0], general);
-    assert_eq!(records.forget_entries(at(1), 10).unwrap(), 0);
-    assert_eq!(records.forget_entries(at(9), 1).unwrap(), 1);
-    assert_eq!(records.forget_entries(at(9), 10).unwrap(), 1);
+    assert_eq!(records.forget_entries(at(1), at(100), 10).unwrap(), 0);
+    assert_eq!(records.forget_entries(at(9), at(100), 1).unwrap(), 1);
+    assert_eq!(records.forget_entries(at(9), at(100), 10).unwrap(), 1);
     assert_eq!(ask(None, None).len(), 1);
 }
 

@@ -1,0 +1,126 @@
+//! `depollueur drop hold` and `release`: what an authority wants to be kept.
+
+use clap::Args;
+use jiff::Timestamp;
+
+use super::{EX_NOTHING, look, nothing, open, select::Selection, unavailable};
+use crate::{
+    cli::{
+        ConfigOptions,
+        exit::{EX_USAGE, Failure, complain},
+    },
+    drop::{Client, Deposit, Outcome, State},
+};
+
+#[derive(Args, Debug)]
+pub(in crate::cli) struct HoldOptions {
+    #[command(flatten)]
+    selection: Selection,
+    /// By whose order, under which number; it stands in the record and in the audit log
+    #[arg(long)]
+    reason: String,
+    /// Writes JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: ConfigOptions,
+}
+
+#[derive(Args, Debug)]
+pub(in crate::cli) struct ReleaseOptions {
+    #[command(flatten)]
+    selection: Selection,
+    /// Why; it stands in the audit log
+    #[arg(long, default_value = "")]
+    reason: String,
+    /// Writes JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: ConfigOptions,
+}
+
+/// Holds packages, whether they are live or not. What cannot be held is told and does not stop the others.
+pub(super) async fn hold(options: HoldOptions) -> Result<(), Failure> {
+    if options.reason.trim().is_empty() {
+        let message = "--reason must say by whose order, and under which number";
+        return Err(Failure::new(EX_USAGE, message));
+    }
+    let (drop, url) = open(options.config)?;
+    let now = Timestamp::now();
+    let by_name = options.selection.is_by_name();
+    let mut found = options.selection.find(&drop, &url, now, "hold").await?;
+    if !by_name {
+        found.retain(|deposit| deposit.state != State::Destroyed);
+    }
+    if found.is_empty() {
+        return Err(nothing());
+    }
+    let (mut held, mut missed) = (Vec::new(), false);
+    for Deposit { id, .. } in found {
+        let done = drop.hold(id, now, Client::ADMIN, &options.reason).await;
+        match done.map_err(unavailable)? {
+            Outcome::Destroyed | Outcome::Unknown => {
+                complain(format_args!("{id:.12}: its files are destroyed"));
+                missed = true;
+            }
+            _ => held.extend(drop.show(id, now).await.map_err(unavailable)?),
+        }
+    }
+    let held: Vec<_> = held.into_iter().map(|(deposit, _)| deposit).collect();
+    look::deposits(&held, options.json)?;
+    told(missed)
+}
+
+/// Lets go of packages, which then are what they would be: live, ended, or due to be destroyed.
+pub(super) async fn release(options: ReleaseOptions) -> Result<(), Failure> {
+    let (drop, url) = open(options.config)?;
+    let now = Timestamp::now();
+    let by_name = options.selection.is_by_name();
+    let mut found = options.selection.find(&drop, &url, now, "release").await?;
+    if !by_name {
+        found.retain(|deposit| deposit.held.is_some());
+    }
+    if found.is_empty() {
+        let message = "none of these packages is held: see depollueur drop list --state held";
+        return Err(Failure::new(EX_NOTHING, message));
+    }
+    let (mut released, mut missed) = (Vec::new(), false);
+    for Deposit { id, .. } in found {
+        let done = drop.unhold(id, now, Client::ADMIN, &options.reason).await;
+        if done.map_err(unavailable)?.is_none() {
+            complain(format_args!("{id:.12}: it is not held"));
+            missed = true;
+        } else {
+            released.extend(drop.show(id, now).await.map_err(unavailable)?);
+        }
+    }
+    let released: Vec<_> = released.into_iter().map(|(deposit, _)| deposit).collect();
+    look::deposits(&released, options.json)?;
+    told(missed)
+}
+
+/// Says of packages that they are not destroyed, and why.
+///
+/// # Errors
+/// There are some.
+pub(super) fn refuse(held: &[Deposit]) -> Result<(), Failure> {
+    for deposit in held {
+        let why = match &deposit.held {
+            Some(hold) => format!(" since {}: {}", hold.since, hold.reason),
+            None => String::new(),
+        };
+        complain(format_args!(
+            "{:.12}: not destroyed, for it is held by order{why}; depollueur drop release lets go of it",
+            deposit.id
+        ));
+    }
+    told(!held.is_empty())
+}
+
+fn told(missed: bool) -> Result<(), Failure> {
+    match missed {
+        true => Err(Failure::silent(EX_NOTHING)),
+        false => Ok(()),
+    }
+}

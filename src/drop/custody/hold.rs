@@ -1,0 +1,89 @@
+//! Packages that are kept by order of an authority: whole, and out of everybody's reach.
+
+use jiff::Timestamp;
+
+use super::{ATTEMPTS, Hold, Outcome, REASON_CHARS_MAX, Result};
+use crate::drop::{
+    Drop, DropError, RecordId, Store,
+    audit::{self, Action, Client},
+    whole_second,
+};
+
+impl Drop {
+    /// Keeps a package that is not destroyed, whether it is live or not: from now on nobody fetches it, and neither
+    /// its expiry nor an admin destroys it. It counts in the quotas.
+    ///
+    /// # Errors
+    /// The database cannot be read or written.
+    pub async fn hold(
+        &self,
+        id: RecordId,
+        now: Timestamp,
+        client: Client,
+        reason: &str,
+    ) -> Result<Outcome, DropError> {
+        let hold = Hold {
+            since: whole_second(now),
+            reason: audit::one_line(reason, REASON_CHARS_MAX),
+        };
+        self.run(move |store| store.hold(id, now, client, &hold))
+            .await
+    }
+
+    /// Keeps a package no longer: it is what it would be without. `None` if it was not held.
+    ///
+    /// # Errors
+    /// The database cannot be read or written.
+    pub async fn unhold(
+        &self,
+        id: RecordId,
+        now: Timestamp,
+        client: Client,
+        reason: &str,
+    ) -> Result<Option<Hold>, DropError> {
+        let reason = audit::one_line(reason, REASON_CHARS_MAX);
+        self.run(move |store| store.release(id, now, client, reason))
+            .await
+    }
+}
+
+impl Store {
+    fn hold(&self, id: RecordId, now: Timestamp, client: Client, hold: &Hold) -> Result<Outcome> {
+        for _ in 0..ATTEMPTS {
+            let Some(record) = self.records.find(id)? else {
+                return Ok(Outcome::Unknown);
+            };
+            if record.manifest.is_none() {
+                return Ok(Outcome::Destroyed);
+            }
+            if record.held.is_some() {
+                return Ok(Outcome::Already);
+            }
+            let about = (id, &record.origin);
+            let entry = self.entry(now, Action::Hold, about, client, hold.reason.clone());
+            if self.records.hold(id, hold, &entry)? {
+                self.tell(&entry);
+                return Ok(Outcome::Done(hold.since));
+            }
+        }
+        Err(DropError::Stopped)
+    }
+
+    fn release(
+        &self,
+        id: RecordId,
+        now: Timestamp,
+        client: Client,
+        reason: String,
+    ) -> Result<Option<Hold>> {
+        let Some(record) = self.records.find(id)? else {
+            return Ok(None);
+        };
+        let entry = self.entry(now, Action::Release, (id, &record.origin), client, reason);
+        if !self.records.release(id, &entry)? {
+            return Ok(None);
+        }
+        self.tell(&entry);
+        Ok(record.held)
+    }
+}

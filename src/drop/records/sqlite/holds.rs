@@ -1,0 +1,21 @@
+//! Packages that are kept by order.
+
+use rusqlite::{Result, Transaction, params};
+
+use super::{Hold, RecordId};
+
+/// False if the package was held, is destroyed, or is not there.
+pub(super) fn add(transaction: &Transaction<'_>, id: RecordId, hold: &Hold) -> Result<bool> {
+    let added = transaction.execute(
+        "INSERT INTO held (package, created, reason)
+         SELECT id, ?2, ?3 FROM package WHERE id = ?1 AND state = 'live' ON CONFLICT DO NOTHING",
+        params![id.0, hold.since.as_second(), hold.reason],
+    )?;
+    Ok(added > 0)
+}
+
+/// False if the package was not held.
+pub(super) fn remove(transaction: &Transaction<'_>, id: RecordId) -> Result<bool> {
+    let removed = transaction.execute("DELETE FROM held WHERE package = ?1", [id.0])?;
+    Ok(removed > 0)
+}
