@@ -6,6 +6,7 @@ mod doctor;
 mod drop;
 mod envelope;
 mod exit;
+mod language;
 mod obstacles;
 mod owner;
 mod plug;

@@ -55,6 +55,9 @@ _depollueur() {
             depollueur,why)
                 cmd="depollueur__subcmd__why"
                 ;;
+            depollueur__subcmd__drop,answer)
+                cmd="depollueur__subcmd__drop__subcmd__answer"
+                ;;
             depollueur__subcmd__drop,audit)
                 cmd="depollueur__subcmd__drop__subcmd__audit"
                 ;;
@@ -102,6 +105,9 @@ _depollueur() {
                 ;;
             depollueur__subcmd__drop,sweep)
                 cmd="depollueur__subcmd__drop__subcmd__sweep"
+                ;;
+            depollueur__subcmd__drop,takedown)
+                cmd="depollueur__subcmd__drop__subcmd__takedown"
                 ;;
             depollueur__subcmd__drop,token)
                 cmd="depollueur__subcmd__drop__subcmd__token"
@@ -209,12 +215,70 @@ _depollueur() {
             return 0
             ;;
         depollueur__subcmd__drop)
-            opts="-h --help get list show audit extend restore revoke hold release suspend resume suspended block unblock blocks rekey sweep token"
+            opts="-h --help get list show audit extend restore revoke takedown answer hold release suspend resume suspended block unblock blocks rekey sweep token"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        depollueur__subcmd__drop__subcmd__answer)
+            opts="-h --login --sender --uploader --message --digest --since --before --state --language --json --config --set --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --login)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sender)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --uploader)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --message)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --digest)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --since)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --before)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state)
+                    COMPREPLY=($(compgen -W "live expired revoked blocked held destroyed" -- "${cur}"))
+                    return 0
+                    ;;
+                --language)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -353,7 +417,7 @@ _depollueur() {
             return 0
             ;;
         depollueur__subcmd__drop__subcmd__hold)
-            opts="-h --login --sender --uploader --message --sha256 --since --before --state --reason --json --config --set --help"
+            opts="-h --login --sender --uploader --message --digest --since --before --state --reason --json --config --set --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -375,7 +439,7 @@ _depollueur() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --sha256)
+                --digest)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -411,7 +475,7 @@ _depollueur() {
             return 0
             ;;
         depollueur__subcmd__drop__subcmd__list)
-            opts="-h --login --sender --uploader --message --sha256 --since --before --state --until --limit --json --config --set --help"
+            opts="-h --login --sender --uploader --message --digest --since --before --state --until --limit --json --config --set --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -433,7 +497,7 @@ _depollueur() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --sha256)
+                --digest)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -495,7 +559,7 @@ _depollueur() {
             return 0
             ;;
         depollueur__subcmd__drop__subcmd__release)
-            opts="-h --login --sender --uploader --message --sha256 --since --before --state --reason --json --config --set --help"
+            opts="-h --login --sender --uploader --message --digest --since --before --state --reason --json --config --set --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -517,7 +581,7 @@ _depollueur() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --sha256)
+                --digest)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -553,7 +617,7 @@ _depollueur() {
             return 0
             ;;
         depollueur__subcmd__drop__subcmd__restore)
-            opts="-h --login --sender --uploader --message --sha256 --since --before --state --until --revoked-since --config --set --help"
+            opts="-h --login --sender --uploader --message --digest --since --before --state --until --revoked-since --config --set --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -575,7 +639,7 @@ _depollueur() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --sha256)
+                --digest)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -641,7 +705,7 @@ _depollueur() {
             return 0
             ;;
         depollueur__subcmd__drop__subcmd__revoke)
-            opts="-h --login --sender --uploader --message --sha256 --since --before --state --reason --destroy --json --config --set --help"
+            opts="-h --login --sender --uploader --message --digest --since --before --state --reason --destroy --json --config --set --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -663,7 +727,7 @@ _depollueur() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --sha256)
+                --digest)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -779,6 +843,68 @@ _depollueur() {
                 return 0
             fi
             case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        depollueur__subcmd__drop__subcmd__takedown)
+            opts="-h --login --sender --uploader --message --digest --since --before --state --reason --destroy --answer --json --config --set --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --login)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sender)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --uploader)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --message)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --digest)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --since)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --before)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state)
+                    COMPREPLY=($(compgen -W "live expired revoked blocked held destroyed" -- "${cur}"))
+                    return 0
+                    ;;
+                --reason)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --answer)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

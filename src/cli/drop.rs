@@ -4,6 +4,7 @@
 //! other begins with them. Names and digests of files are shown to whoever has the link only.
 
 mod act;
+mod answer;
 mod audit;
 mod get;
 mod hold;
@@ -13,6 +14,7 @@ mod maillog;
 mod select;
 mod sweep;
 pub(super) mod table;
+mod takedown;
 mod token;
 mod when;
 pub(super) mod why;
@@ -52,6 +54,10 @@ pub(super) enum Command {
     Restore(act::RestoreOptions),
     /// Ends packages at once.
     Revoke(act::RevokeOptions),
+    /// Takes what is complained about off the net, with its copies, and keeps it from coming back.
+    Takedown(takedown::Options),
+    /// Writes who sent packages, when and from where, and who fetched them, for an authority that asks.
+    Answer(answer::Options),
     /// Keeps packages by order of an authority: nobody fetches them, and nothing destroys them.
     Hold(hold::HoldOptions),
     /// Keeps packages no longer.
@@ -92,6 +98,8 @@ pub(super) fn run(command: Command) -> Result<(), Failure> {
             Command::Extend(options) => act::extend(options).await,
             Command::Restore(options) => act::restore(options).await,
             Command::Revoke(options) => act::revoke(options).await,
+            Command::Takedown(options) => takedown::run(options).await,
+            Command::Answer(options) => answer::run(options).await,
             Command::Hold(options) => hold::hold(options).await,
             Command::Release(options) => hold::release(options).await,
             Command::Suspend(options) => act::suspend(options).await,

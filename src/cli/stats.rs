@@ -12,7 +12,7 @@ use super::{
     ConfigOptions,
     drop::table::{self, table},
     exit::{EX_IOERR, EX_UNAVAILABLE, EX_USAGE, Failure},
-    owner,
+    language, owner,
 };
 use crate::{
     config::Language,
@@ -39,7 +39,7 @@ pub(super) struct Options {
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
     /// The language of the page, fr or en; without it that of the notice
-    #[arg(long, requires = "html", value_parser = language)]
+    #[arg(long, requires = "html", value_parser = language::language)]
     language: Option<Language>,
     #[command(flatten)]
     config: ConfigOptions,
@@ -90,14 +90,6 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
         }
         None if options.json => table::json(&as_json(&rows, by)),
         None => print(&rows, by),
-    }
-}
-
-fn language(name: &str) -> Result<Language, String> {
-    match name {
-        "fr" => Ok(Language::Fr),
-        "en" => Ok(Language::En),
-        _ => Err("fr or en".into()),
     }
 }
 

@@ -12,8 +12,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
+import sqlite3
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -33,10 +36,10 @@ def report(to: str, size: int = 300_000) -> bytes:
     return m.message(m.multipart("mixed", m.TEXT, m.attachment(m.pdf(size), "report.pdf")), to=to)
 
 
-def deposited(lab, daemon, **kind) -> str:
+def deposited(lab, daemon, size: int = 300_000, **kind) -> str:
     """A package of alice's; its link."""
     to = lab.address()
-    lab.submit(report(to), to, **kind)
+    lab.submit(report(to, size), to, **kind)
     return link_in(lab.receive(to), daemon)
 
 
@@ -205,6 +208,106 @@ def _(lab):
         to = lab.address()
         refused_with(550, lambda: lab.submit(report(to), to))
         assert lab.received_count(to) == 0
+
+
+@story("what is held by order is fetched by nobody and not destroyed, until it is released")
+def _(lab):
+    with lab.daemon() as daemon:
+        link, other = deposited(lab, daemon), deposited(lab, daemon)
+        fails(daemon.run("drop", "hold", link), 64, "--reason")
+        done = daemon.run("drop", "hold", link, "--reason", "court of Rennes, 26/1234")
+        assert done.returncode == 0 and b" held " in done.stdout, done
+        assert [daemon.get(link)[0], daemon.get(other)[0]] == [410, 200]
+        held, = listed(daemon, "--state", "held")
+        assert held["held"]["reason"] == "court of Rennes, 26/1234", held
+        done = daemon.run("drop", "revoke", "--destroy", "--login", "alice")
+        fails(done, 1, "not destroyed, for it is held by order", "court of Rennes, 26/1234", "drop release")
+        assert {p["id"]: p["state"] for p in listed(daemon)}[held["id"]] == "held"
+        assert sorted(p["state"] for p in listed(daemon)) == ["destroyed", "held"]
+        fails(daemon.run("drop", "restore", held["id"]), 1, "held by order")
+        assert b"court of Rennes" in daemon.run("drop", "audit", link).stdout
+        done = daemon.run("drop", "release", "--state", "held", "--login", "alice")
+        assert done.returncode == 0 and daemon.get(link)[0] == 200, done
+        fails(daemon.run("drop", "release", "--login", "alice"), 1, "drop list --state held")
+        fails(daemon.run("drop", "hold", other, "--reason", "1"), 1, "its files are destroyed")
+
+
+@story("the audit log is whole until somebody changes it, and its copy has every line of daemon and commands")
+def _(lab):
+    with tempfile.TemporaryDirectory() as home, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(f"{home}/log")
+        os.chmod(home, 0o755), os.chmod(f"{home}/log", 0o666)
+        receiver.settimeout(10)
+        with lab.daemon(audit_copy=f"{home}/log") as daemon:
+            link = deposited(lab, daemon)
+            assert daemon.run("drop", "revoke", link, "--reason", "x\x1b[2J").returncode == 0
+            lines = [receiver.recv(65536).decode() for _ in range(2)]
+            assert "action=deposit by=mail" in lines[0] and "action=revoke by=admin" in lines[1], lines
+            assert "\x1b" not in lines[1] and 'login="alice"' in lines[0], lines
+            done = daemon.run("drop", "audit", "--verify")
+            assert done.returncode == 0 and b"has 2 entries" in done.stdout, done
+            head = re.search(r"^head (\d+:[0-9a-f]{64})$", done.stdout.decode(), re.M).group(1)
+            assert "number={} digest={} ".format(*head.split(":")) in lines[1]
+            assert daemon.run("drop", "restore", link).returncode == 0
+            assert daemon.run("drop", "audit", "--verify", "--head", head).returncode == 0
+            base = sqlite3.connect(daemon.drop / "drop.sqlite3")
+            base.executescript("DROP TRIGGER audit_is_not_changed; UPDATE audit SET login = 'bob' WHERE number = 1")
+            base.close()
+            fails(daemon.run("drop", "audit", "--verify"), 1, "entry 1 is not what its digest says")
+
+
+@story("a takedown: from a link, a login, a token's name, a sender and a digest to gone everywhere, with the answer in both languages")
+def _(lab):
+    with lab.daemon() as daemon:
+        # From a link: the same file in another message goes, too, and comes back with none.
+        link, copy, innocent = deposited(lab, daemon), deposited(lab, daemon), deposited(lab, daemon, size=310_000)
+        fails(daemon.run("drop", "takedown", link), 64, "--reason")
+        done = daemon.run("drop", "takedown", link, "--reason", "phishing, case 1", "--answer", "en")
+        assert done.returncode == 0, done
+        assert [daemon.get(one)[0] for one in (link, copy, innocent)] == [410, 410, 200]
+        said = done.stdout.decode()
+        shown, = json.loads(daemon.run("drop", "answer", link, "--json").stdout)
+        for fact in ("alice", "127.0.0.1", shown["message_id"], shown["queue_id"], "report.pdf", shown["contents"][0]["sha256"],
+                     "not verified", "phishing, case 1", "complete download"):
+            assert fact in said, (fact, said)
+        said = daemon.run("drop", "answer", link, "--language", "fr").stdout.decode()
+        assert "Adresse IP du client expéditeur" in said and "report.pdf" in said, said
+        assert not links_of(lab, daemon), "a blocked file came back"
+        # From a digest, of which nothing else is known.
+        digest = json.loads(daemon.run("drop", "show", innocent, "--json").stdout)["contents"][0]["sha256"]
+        done = daemon.run("drop", "takedown", "--digest", digest, "--reason", "case 2", "--destroy")
+        assert done.returncode == 0 and f"blocked {digest}".encode() in done.stdout, done
+        assert daemon.get(innocent)[0] == 410 and len(listed(daemon, "--state", "destroyed")) == 1
+        # From an id, that no link goes with.
+        one, same = (deposited(lab, daemon, size=320_000) for _ in range(2))
+        ids = [p["id"] for p in listed(daemon, "--state", "live")]
+        done = daemon.run("drop", "takedown", ids[0], "--reason", "case 3")
+        assert b"its files are not blocked" in done.stderr and done.returncode == 0, done
+        assert [daemon.get(link)[0] for link in (one, same)] == [410, 410]
+        # From a sender, then from a login: nothing of it comes in any more.
+        links = [deposited(lab, daemon, size=330_000, sender=s) for s in ("thief@lab.test", "alice@lab.test")]
+        assert daemon.run("drop", "takedown", "--sender", "thief@lab.test", "--reason", "case 4").returncode == 0
+        assert [daemon.get(link)[0] for link in links] == [410, 200]
+        assert daemon.run("drop", "takedown", "--login", "alice", "--reason", "case 5").returncode == 0
+        assert daemon.get(links[1])[0] == 410 and not listed(daemon, "--state", "live")
+        assert not links_of(lab, daemon, size=340_000), "a login deposits after its takedown"
+        # From the name of a token, with which another host deposited.
+        fails(daemon.run("drop", "takedown", "--uploader", "mx1", "--reason", "case 6"), 1, "leads to nothing")
+        daemon.run("drop", "resume", "--login", "alice")
+        link = deposited(lab, daemon, size=350_000)
+        base = sqlite3.connect(daemon.drop / "drop.sqlite3")
+        base.executescript("UPDATE package SET uploader = 'mx1'")
+        base.close()
+        done = daemon.run("drop", "takedown", "--uploader", "mx1", "--state", "live", "--reason", "case 6")
+        assert done.returncode == 0 and b"depollueur drop token remove mx1" in done.stderr, done
+        assert daemon.get(link)[0] == 410
+
+
+def links_of(lab, daemon, **kind) -> bool:
+    """Whether what alice sends comes with a link."""
+    to = lab.address()
+    lab.submit(report(to, **kind), to)
+    return daemon.settings["web_public_url"].encode() in lab.receive(to)
 
 
 @story("a blocked file is refused with 550 when on_blocked is reject, and passes when it is deliver")

@@ -264,13 +264,18 @@ pub(super) async fn end(
     id: RecordId,
     now: Timestamp,
     reason: &str,
-    destroy: bool,
+    wants_destruction: bool,
 ) -> Result<bool, Failure> {
     let revoked = drop.revoke(id, now, Client::ADMIN, reason).await;
     let outcome = revoked.map_err(unavailable)?;
-    if !destroy || matches!(outcome, Outcome::Destroyed | Outcome::Unknown) {
+    if !wants_destruction || matches!(outcome, Outcome::Destroyed | Outcome::Unknown) {
         return Ok(true);
     }
+    destroy(drop, id, now).await
+}
+
+/// Destroys a package that was ended. False if it is held.
+pub(super) async fn destroy(drop: &Drop, id: RecordId, now: Timestamp) -> Result<bool, Failure> {
     let destroyed = drop.destroy(id, now, Client::ADMIN).await;
     Ok(destroyed.map_err(unavailable)? != Outcome::Held)
 }

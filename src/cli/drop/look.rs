@@ -307,7 +307,7 @@ pub(super) fn deposit_json(deposit: &Deposit) -> Value {
     })
 }
 
-fn file_json(index: usize, file: &DepositedFile, names: Option<&[FileEntry]>) -> Value {
+pub(super) fn file_json(index: usize, file: &DepositedFile, names: Option<&[FileEntry]>) -> Value {
     let mut shown = json!({ "size": file.size, "downloads": file.downloads });
     if let Some(file) = names.and_then(|names| names.get(index)) {
         shown["name"] = json!(file.name);

@@ -4,12 +4,14 @@ use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 
 use super::{
-    act, link, look, named, nothing, unavailable,
+    act,
+    link::{self, Link},
+    look, named, nothing, unavailable,
     when::{Past, PastEnd},
 };
 use crate::{
     cli::exit::{EX_USAGE, Failure},
-    drop::{Deposit, Drop, Query, State},
+    drop::{Deposit, Drop, Query, State, Token},
 };
 
 #[derive(Args, Debug)]
@@ -39,7 +41,7 @@ pub(in crate::cli) struct Selectors {
     #[arg(long, alias = "queue-id", value_name = "QUEUE ID")]
     message: Option<String>,
     /// All packages that hold the file with this SHA-256, 64 hexadecimal digits
-    #[arg(long, value_name = "SHA-256", value_parser = sha256)]
+    #[arg(long = "digest", value_name = "SHA-256", value_parser = sha256)]
     sha256: Option<[u8; 32]>,
     /// Of these, those deposited at this time or later: a date, a time, or how long ago
     #[arg(long, value_name = "TIME")]
@@ -81,6 +83,21 @@ impl Selection {
         !self.packages.is_empty()
     }
 
+    /// The login by which they are chosen.
+    pub(super) fn login(&self) -> Option<&str> {
+        self.selectors.login.as_deref()
+    }
+
+    /// The uploader by which they are chosen.
+    pub(super) fn uploader(&self) -> Option<&str> {
+        self.selectors.uploader.as_deref()
+    }
+
+    /// The digest of the file by which they are chosen.
+    pub(super) fn sha256(&self) -> Option<[u8; 32]> {
+        self.selectors.sha256
+    }
+
     /// The packages, whatever their state.
     ///
     /// # Errors
@@ -92,24 +109,40 @@ impl Selection {
         now: Timestamp,
         verb: &str,
     ) -> Result<Vec<Deposit>, Failure> {
+        let found = self.find_with_tokens(drop, url, now, verb).await?;
+        if found.is_empty() {
+            return Err(nothing());
+        }
+        Ok(found.into_iter().map(|(deposit, _)| deposit).collect())
+    }
+
+    /// The packages, whatever their state, each with its token if its link was given; maybe none.
+    ///
+    /// # Errors
+    /// None is chosen, or a name leads to nothing.
+    pub(super) async fn find_with_tokens(
+        self,
+        drop: &Drop,
+        url: &str,
+        now: Timestamp,
+        verb: &str,
+    ) -> Result<Vec<(Deposit, Option<Token>)>, Failure> {
         let Self {
             packages,
             selectors,
         } = self;
-        let mut found = Vec::new();
         if packages.is_empty() {
             if !selectors.choose() {
                 return Err(none_chosen(verb));
             }
             let query = selectors.query(now);
-            found = drop.list(query, now).await.map_err(unavailable)?;
-        } else {
-            for name in link::all_given(packages)? {
-                found.push(named(drop, &name, url).await?);
-            }
+            let found = drop.list(query, now).await.map_err(unavailable)?;
+            return Ok(found.into_iter().map(|deposit| (deposit, None)).collect());
         }
-        if found.is_empty() {
-            return Err(nothing());
+        let mut found = Vec::new();
+        for name in link::all_given(packages)? {
+            let token = Link::find(&name).and_then(|link| link.token);
+            found.push((named(drop, &name, url).await?, token));
         }
         Ok(found)
     }
@@ -152,7 +185,7 @@ fn sha256(text: &str) -> Result<[u8; 32], String> {
 fn none_chosen(verb: &str) -> Failure {
     let message = format!(
         "nothing to {verb}: give links or ids (- reads them from standard input), or say which packages: \
-         --login NAME, --sender ADDRESS, --uploader NAME, --message QUEUE-ID, --sha256 DIGEST, each with --since TIME, \
+         --login NAME, --sender ADDRESS, --uploader NAME, --message QUEUE-ID, --digest DIGEST, each with --since TIME, \
          --before TIME and --state STATE; depollueur drop {verb} --help says more"
     );
     Failure::new(EX_USAGE, message)

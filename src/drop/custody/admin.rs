@@ -1,5 +1,7 @@
 //! What an admin asks for: lists, ends, returns, blocks.
 
+use std::collections::BTreeSet;
+
 use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 
@@ -114,6 +116,14 @@ impl Drop {
         let reason = reason.to_owned();
         self.run(move |store| store.block(sha256, now, client, &reason))
             .await
+    }
+
+    /// Other packages that hold a file of this one.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn copies(&self, id: RecordId) -> Result<Vec<RecordId>, DropError> {
+        self.run(move |store| store.copies(id)).await
     }
 
     /// Unblocks a file. False if it was not blocked. Packages that were ended stay so.
@@ -319,6 +329,23 @@ impl Store {
             }
         }
         Ok((fresh, ended))
+    }
+
+    fn copies(&self, id: RecordId) -> Result<Vec<RecordId>> {
+        let mut copies = BTreeSet::new();
+        for file in self.records.files(id)? {
+            if file.fingerprint.is_none() {
+                continue;
+            }
+            let query = Query {
+                fingerprint: file.fingerprint,
+                ..Query::default()
+            };
+            let holding = self.records.list(&query)?;
+            copies.extend(holding.into_iter().map(|(id, _)| id.0));
+        }
+        copies.remove(&id.0);
+        Ok(copies.into_iter().map(RecordId).collect())
     }
 
     fn unblock(&self, sha256: [u8; 32], now: Timestamp, client: Client) -> Result<bool> {

@@ -14,6 +14,7 @@ def a_link(host, size=700_000, sender=ALICE, to=DAVE):
 
 LINK = "https://drop.example.org/mfrggzdfmztwq2lknnwg23tpoa"
 THEN = "24/11/2026 18:00"
+SHOWN = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"
 
 
 @story(on="live")
@@ -36,6 +37,45 @@ def what_is_kept_as_evidence_is_the_file(host):
     host.documented("install -d -m 0700 /root/evidence")
     host.documented(f"depollueur drop get {LINK} --into /root/evidence", link=link)
     assert hashlib.sha256(file.content).hexdigest() in host.must("find /root/evidence -type f -exec sha256sum {} +")
+
+
+@story(on="live")
+def a_takedown_takes_off_the_net_what_was_named_and_writes_the_answer(host):
+    file = pdf(700_000)
+    digest = hashlib.sha256(file.content).hexdigest()
+    bad, innocent = host.outside(host.send(ALICE, [DAVE], login=ALICE, files=[file])).links[0], a_link(host, 810_000)
+    host.documented(f'depollueur drop takedown --reason "case 12" {LINK}', link=bad)
+    assert host.status_of(bad) == 410 and host.status_of(innocent) == 200
+    assert "410" in host.documented(f"curl -sI {LINK}", link=bad)
+    assert digest in host.documented(f"depollueur drop answer {LINK}", link=bad)
+    assert "Identifiant" in host.documented(f"depollueur drop answer --language fr {LINK}", link=bad)
+    assert not host.outside(host.send(ALICE, [DAVE], login=ALICE, files=[file])).links
+    host.documented(f"depollueur drop unblock {SHOWN}", digest=digest)
+    host.documented(f"depollueur drop restore {LINK}", link=bad)
+    assert host.status_of(bad) == 200
+    host.documented(f'depollueur drop takedown --digest {SHOWN} --reason "case 12"', digest=digest)
+    assert host.status_of(bad) == 410
+    thief = a_link(host, 820_000)
+    host.documented('depollueur drop takedown --sender thief@example.org --reason "case 12"', **{"thief@example.org": ALICE})
+    assert host.status_of(thief) == 410 and host.status_of(innocent) == 410
+    link = a_link(host, 830_000)
+    host.must("runuser -u depollueur -- sqlite3 /var/lib/depollueur/drop.sqlite3 \"UPDATE package SET uploader = 'mail'\"")
+    assert "token remove mail" in host.documented('depollueur drop takedown --uploader mail --reason "case 12"')
+    assert host.status_of(link) == 410
+    link = a_link(host, 840_000)
+    host.documented('depollueur drop takedown --login alice --reason "case 12"')
+    assert host.status_of(link) == 410
+    assert ALICE in host.documented('depollueur drop answer --login alice --since "1 month"')
+
+
+@story(on="live")
+def what_an_authority_wants_kept_is_kept_and_the_log_is_whole(host):
+    link = a_link(host)
+    host.documented(f'depollueur drop hold --reason "court of Rennes, 26/1234" {LINK}', link=link)
+    assert host.status_of(link) == 410 and "held" in host.documented("depollueur drop list --state held")
+    host.documented(f'depollueur drop release --reason "lifted" {LINK}', link=link)
+    assert host.status_of(link) == 200
+    assert "nothing is changed, nothing is cut out" in host.documented("depollueur drop audit --verify")
 
 
 @story(on="live")

@@ -1,0 +1,225 @@
+//! `depollueur drop takedown`: from what was complained about to gone everywhere, in one command.
+//!
+//! Packages end first, then whatever could bring their files back: copies in other packages, the file itself, the login.
+
+use std::collections::HashMap;
+
+use clap::Args;
+use data_encoding::HEXLOWER;
+use jiff::Timestamp;
+
+use super::{
+    act, answer,
+    answer::Subject,
+    hold, look, nothing, open,
+    select::Selection,
+    table::{json as write_json, line},
+    unavailable,
+};
+use crate::{
+    cli::{
+        ConfigOptions,
+        exit::{EX_USAGE, Failure, complain},
+        language::language,
+        progress::Progress,
+    },
+    config::Language,
+    drop::{Client, Deposit, Drop, RecordId, State, Token},
+};
+
+#[derive(Args, Debug)]
+pub(in crate::cli) struct Options {
+    #[command(flatten)]
+    selection: Selection,
+    /// Why, with the number of the case; it stands in the audit log
+    #[arg(long)]
+    reason: String,
+    /// Destroys the files at once: they cannot be restored, and running downloads end
+    #[arg(long)]
+    destroy: bool,
+    /// Writes the answer to an authority, in this language: fr or en
+    #[arg(long, value_name = "LANGUAGE", value_parser = language)]
+    answer: Option<Language>,
+    /// Writes JSON
+    #[arg(long, conflicts_with = "answer")]
+    json: bool,
+    #[command(flatten)]
+    config: ConfigOptions,
+}
+
+/// What is taken down, and how.
+struct Takedown {
+    drop: Drop,
+    now: Timestamp,
+    reason: String,
+    /// Those that were chosen, and their copies, in this order.
+    packages: Vec<RecordId>,
+    tokens: HashMap<RecordId, Token>,
+    blocked: Vec<[u8; 32]>,
+}
+
+pub(super) async fn run(options: Options) -> Result<(), Failure> {
+    let Options {
+        selection,
+        reason,
+        destroy,
+        answer,
+        json,
+        config,
+    } = options;
+    if reason.trim().is_empty() {
+        let message = "--reason must say why, with the number of the case";
+        return Err(Failure::new(EX_USAGE, message));
+    }
+    let (drop, url) = open(config)?;
+    let now = Timestamp::now();
+    let (login, uploader) = (
+        selection.login().map(str::to_owned),
+        selection.uploader().map(str::to_owned),
+    );
+    let (sha256, by_name) = (selection.sha256(), selection.is_by_name());
+    let found = selection
+        .find_with_tokens(&drop, &url, now, "takedown")
+        .await?;
+    if found.is_empty() && login.is_none() && sha256.is_none() {
+        return Err(nothing());
+    }
+    let mut takedown = Takedown {
+        drop,
+        now,
+        reason,
+        packages: Vec::new(),
+        tokens: HashMap::new(),
+        blocked: Vec::new(),
+    };
+    if let Some(login) = &login {
+        takedown.suspend(login).await?;
+    }
+    takedown.end(found).await?;
+    if by_name || sha256.is_some() {
+        takedown.end_copies(sha256).await?;
+    }
+    let held = match destroy {
+        true => takedown.destroy().await?,
+        false => Vec::new(),
+    };
+    takedown.tell(&url, answer, json).await?;
+    if let Some(name) = uploader {
+        complain(format_args!(
+            "the token of \"{name}\" can deposit still; to refuse it: depollueur drop token remove {name}"
+        ));
+    }
+    hold::refuse(&held)
+}
+
+impl Takedown {
+    /// First, so that nothing new comes in between.
+    async fn suspend(&self, login: &str) -> Result<(), Failure> {
+        let done = self
+            .drop
+            .suspend(login, self.now, Client::ADMIN, &self.reason);
+        done.await.map_err(unavailable)?;
+        complain(format_args!(
+            "nothing of the login \"{login}\" is taken from now on, and all its packages have ended; to take it again: depollueur drop resume --login {login}"
+        ));
+        Ok(())
+    }
+
+    /// Ends those that were chosen.
+    async fn end(&mut self, found: Vec<(Deposit, Option<Token>)>) -> Result<(), Failure> {
+        let progress = Progress::new("revoking", Some(found.len() as u64));
+        for (Deposit { id, .. }, token) in found {
+            act::end(&self.drop, id, self.now, &self.reason, false).await?;
+            self.packages.push(id);
+            if let Some(token) = token {
+                self.tokens.insert(id, token);
+            }
+            progress.add(1);
+        }
+        Ok(())
+    }
+
+    /// Ends all other packages with the same files, and blocks the files whose digests are known.
+    async fn end_copies(&mut self, sha256: Option<[u8; 32]>) -> Result<(), Failure> {
+        let mut digests: Vec<_> = sha256.into_iter().collect();
+        for id in self.packages.clone() {
+            let names = match self.tokens.get(&id) {
+                Some(token) => self.drop.names(token).await.map_err(unavailable)?,
+                None => None,
+            };
+            match names {
+                Some(files) => digests.extend(files.iter().map(|file| file.sha256)),
+                None if sha256.is_none() => complain(format_args!(
+                    "{id:.12}: its files are not blocked, for only its link tells their digests; to block one: depollueur drop block SHA256"
+                )),
+                None => {}
+            }
+            // Of a file that was asked for, and not of what came with it.
+            if sha256.is_none() {
+                let copies = self.drop.copies(id).await.map_err(unavailable)?;
+                self.end_ids(copies).await?;
+            }
+        }
+        digests.sort_unstable();
+        digests.dedup();
+        for sha256 in digests {
+            let (now, reason) = (self.now, &self.reason);
+            let done = self.drop.block(sha256, now, Client::ADMIN, reason).await;
+            let (_, ended) = done.map_err(unavailable)?;
+            self.end_ids(ended).await?;
+            self.blocked.push(sha256);
+        }
+        Ok(())
+    }
+
+    async fn end_ids(&mut self, ids: Vec<RecordId>) -> Result<(), Failure> {
+        for id in ids {
+            if !self.packages.contains(&id) {
+                act::end(&self.drop, id, self.now, &self.reason, false).await?;
+                self.packages.push(id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Destroys what is not held. Returns what is.
+    async fn destroy(&self) -> Result<Vec<Deposit>, Failure> {
+        let mut held = Vec::new();
+        for &id in &self.packages {
+            if !act::destroy(&self.drop, id, self.now).await? {
+                let shown = self.drop.show(id, self.now).await.map_err(unavailable)?;
+                held.extend(shown.map(|(deposit, _)| deposit));
+            }
+        }
+        Ok(held)
+    }
+
+    /// Says what became of each package, and what is blocked.
+    async fn tell(&self, url: &str, answer: Option<Language>, json: bool) -> Result<(), Failure> {
+        let mut subjects = Vec::new();
+        for id in &self.packages {
+            let token = self.tokens.get(id);
+            subjects.extend(Subject::find(&self.drop, *id, token, self.now).await?);
+        }
+        if json {
+            return write_json(&subjects.iter().map(Subject::json).collect());
+        }
+        if let Some(language) = answer {
+            return answer::write(&subjects, url, language, self.now);
+        }
+        let mut deposits = Vec::new();
+        for &id in &self.packages {
+            let shown = self.drop.show(id, self.now).await.map_err(unavailable)?;
+            deposits.extend(shown.map(|(deposit, _)| deposit));
+        }
+        look::deposits(&deposits, false)?;
+        for sha256 in &self.blocked {
+            line(&format!("blocked {}", HEXLOWER.encode(sha256)))?;
+        }
+        let live = deposits.iter().filter(|d| d.state == State::Live).count();
+        line(&format!(
+            "packages: {}, of which can be fetched: {live}",
+            deposits.len()
+        ))
+    }
+}
