@@ -233,6 +233,9 @@ pub struct WebConfig {
     /// Bytes a second that a reader must take, over `timeout`.
     #[serde(with = "As::<Size>")]
     pub min_rate: u64,
+    /// Bytes that all answers together may hold until they are sent.
+    #[serde(with = "As::<Sizes<1_000_000, 68_719_476_736>>")]
+    pub answer_memory: usize,
     /// Bytes a second that all downloads together may take.
     #[serde(with = "As::<OptionalSize>")]
     pub max_rate: Option<u64>,

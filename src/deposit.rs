@@ -189,6 +189,7 @@ impl Deposits {
             min_rate: 0,
             timeout: self.0.config.timeout.unsigned_abs(),
             header_bytes_max: 16 * 1024,
+            patience: server::PATIENCE,
             drain: Duration::from_secs(30),
         }
     }

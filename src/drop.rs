@@ -211,8 +211,16 @@ pub struct Package {
     numbers: Vec<u32>,
 }
 
+impl Package {
+    /// Whether the same files are given out of both.
+    pub(crate) fn has_the_files_of(&self, other: &Self) -> bool {
+        let both = |package: &Self| (package.created, package.expires, package.unlock);
+        both(self) == both(other) && self.numbers == other.numbers && self.files == other.files
+    }
+}
+
 /// A file of a package.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileEntry {
     /// Its name as in the mail, decoded, not made safe.
     pub name: String,

@@ -37,11 +37,14 @@ mod key;
 mod kind;
 mod language;
 mod limit;
+mod listing;
 mod paced;
 mod pages;
 mod rehearsal;
 mod report;
 mod sealed;
+mod shelf;
+mod slots;
 mod source;
 mod texts;
 mod theme;
@@ -58,13 +61,13 @@ use axum::{
     extract::{Extension, MatchedPath, Path, Request, State, rejection::PathRejection},
     http::{HeaderMap, HeaderValue, Method, Uri, header},
     middleware::{self, Next},
-    response::{IntoResponse, Response},
+    response::Response,
     routing::{MethodRouter, get},
 };
 use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
 use jiff::{Timestamp, tz::TimeZone};
-use serde_json::json;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{debug, error};
 
 pub use self::theme::{Theme, ThemeError};
@@ -74,14 +77,15 @@ use self::{
     download::Download,
     language::Wanted,
     limit::{Crowd, Exceeded, Place, Rate, Throttle},
-    pages::{Extended, Pages, Problem},
+    pages::{PageAsked, Pages, Problem},
     report::Reporter,
+    shelf::Shelf,
+    slots::{Line, Running},
 };
 use crate::{
     admin::Metrics,
     config::{Language, MailConfig, WebConfig},
     drop::{Client, Drop, DropError, Ending, Lookup, Origin, Package, Token, Unlock},
-    names,
 };
 
 /// The policy of pages: a style sheet and nothing else, nowhere to send anything.
@@ -139,10 +143,12 @@ pub fn routers(usual: WebState, others: Vec<WebState>) -> Router {
         by_host.entry(host).or_insert_with(|| {
             pages(Site {
                 misses: Arc::clone(&usual.misses),
+                foreign_misses: Arc::clone(&usual.foreign_misses),
                 posts: Arc::clone(&usual.posts),
                 crowd: Arc::clone(&usual.crowd),
                 throttle: Arc::clone(&usual.throttle),
-                ..Site::new(state)
+                turns: Arc::clone(&usual.turns),
+                ..Site::with(state, Arc::clone(&usual.shelf))
             })
         });
     }
@@ -196,7 +202,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<Site>>)> {
         ("/favicon.ico", get(well_known::favicon)),
         ("/.well-known/security.txt", get(well_known::security)),
         ("/{name}", get(package)),
-        ("/{token}/all.zip", get(archive)),
+        (ARCHIVE, get(archive)),
         (EXTEND, get(forms::extend_page).post(forms::extend)),
         (REPORT, get(forms::report_page).post(forms::report)),
         ("/unlock.js", get(well_known::script)),
@@ -204,8 +210,8 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<Site>>)> {
         ("/e/{id}/manifest", get(sealed::manifest)),
         (SEALED_EXTEND, get(forms::extend_page).post(forms::extend)),
         (SEALED_REPORT, get(forms::report_page).post(forms::report)),
-        ("/e/{id}/{number}", get(sealed::file)),
-        ("/{token}/{number}", get(file)),
+        (SEALED_FILE, get(sealed::file)),
+        (FILE, get(file)),
     ]
 }
 
@@ -216,14 +222,24 @@ const SEALED_EXTEND: &str = "/e/{id}/extend";
 const SEALED_REPORT: &str = "/e/{id}/report";
 const FORMS: [&str; 4] = [EXTEND, REPORT, SEALED_EXTEND, SEALED_REPORT];
 
+/// The paths that give out files.
+const ARCHIVE: &str = "/{token}/all.zip";
+const FILE: &str = "/{token}/{number}";
+const SEALED_FILE: &str = "/e/{id}/{number}";
+const DOWNLOADS: [&str; 3] = [ARCHIVE, FILE, SEALED_FILE];
+
 /// What all handlers share.
 struct Site {
     pages: Pages,
     proxies: Proxies,
     misses: Arc<Rate>,
+    /// Those of scripts of other sites.
+    foreign_misses: Arc<Rate>,
     posts: Arc<Rate>,
     crowd: Arc<Crowd>,
     throttle: Arc<Throttle>,
+    shelf: Arc<Shelf>,
+    turns: Arc<Semaphore>,
     counter: Counter,
     reporter: Reporter,
     state: WebState,
@@ -237,6 +253,7 @@ struct Visitor {
     address: Option<IpAddr>,
     /// Held until the answer is sent.
     place: Option<Arc<Place>>,
+    running: Option<Arc<Running>>,
 }
 
 /// Why there is no package for a request.
@@ -265,10 +282,19 @@ async fn guard(State(site): Shared, mut request: Request, next: Next) -> Respons
     let wanted = site.wanted(request.uri(), request.headers());
     let address = site.proxies.client(request.extensions(), request.headers());
     let network = address.map(Network::of);
-    let embedded = is_embedded(request.headers());
-    let mut response = match site.admit(&request, network) {
-        Ok(place) => {
-            request.extensions_mut().insert(Visitor { address, place });
+    let asker = Asker::of(request.headers());
+    let admitted = match site.admit(&request, network, asker) {
+        Ok(admitted) => admitted.wait().await,
+        Err(barrier) => Err(barrier),
+    };
+    let mut response = match admitted {
+        Ok((place, running)) => {
+            let visitor = Visitor {
+                address,
+                place,
+                running,
+            };
+            request.extensions_mut().insert(visitor);
             next.run(request).await
         }
         Err(Barrier::Method(allowed)) => {
@@ -279,10 +305,13 @@ async fn guard(State(site): Shared, mut request: Request, next: Next) -> Respons
         }
         Err(Barrier::TooMany(wait)) => site.pages.problem(wanted, Problem::TooMany(wait)),
         Err(Barrier::Embedded) => site.pages.problem(wanted, Problem::NotFound),
+        Err(Barrier::Crowded) => site.pages.problem(wanted, Problem::Crowded),
     };
     let status = response.status().as_u16();
-    if let Some(network) = network.filter(|_| status == 404 && !embedded) {
-        site.misses.charge(network);
+    if let Some((misses, network)) = site.misses_of(asker).zip(network)
+        && status == 404
+    {
+        misses.charge(network);
     }
     site.harden(response.headers_mut());
     site.state.metrics.response(status);
@@ -291,17 +320,54 @@ async fn guard(State(site): Shared, mut request: Request, next: Next) -> Respons
     response
 }
 
-/// Whether a page of another site asks, and not its reader: for an image, a frame, a script. Nothing of ours is made for
-/// that, and it is not looked up, so that nobody guesses by it; nor is it charged, for a page full of wrong links
-/// would lock out all who read it behind one address. Browsers alone send these fields, and a page cannot change
-/// them (Fetch Metadata Request Headers, sections 2.1 and 2.4).
-fn is_embedded(headers: &HeaderMap) -> bool {
-    let is = |name: &str, word: &str| headers.get(name).is_some_and(|value| value == word);
-    is("sec-fetch-site", "cross-site")
-        && headers.contains_key("sec-fetch-dest")
-        // "empty" is also what browsers say when a reader saves the target of a link.
-        && !is("sec-fetch-dest", "document")
-        && !is("sec-fetch-dest", "empty")
+/// Who wants to have something. Browsers alone send the fields by which it is told, and a page cannot change them
+/// (Fetch Metadata Request Headers, sections 2.1 and 2.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asker {
+    /// A reader, or a program.
+    Reader,
+    /// A page of another site, for an image, a frame, a script of its own. Nothing of ours is made for that, and it is
+    /// not looked up, so that nobody guesses by it; nor is it charged, for a page full of wrong links would lock out
+    /// all who read it behind one address.
+    Embedding,
+    /// A script of another site by `fetch()`, or a reader who saves the target of a link there: browsers say the same of
+    /// both. It is looked up, and what leads nowhere is counted apart: it locks out none but its kind.
+    Script,
+}
+
+impl Asker {
+    fn of(headers: &HeaderMap) -> Self {
+        let is = |name: &str, word: &str| headers.get(name).is_some_and(|value| value == word);
+        if !is("sec-fetch-site", "cross-site")
+            || !headers.contains_key("sec-fetch-dest")
+            || is("sec-fetch-dest", "document")
+        {
+            Self::Reader
+        } else if is("sec-fetch-dest", "empty") {
+            Self::Script
+        } else {
+            Self::Embedding
+        }
+    }
+}
+
+/// A request that may go on when its turn comes.
+#[derive(Default)]
+struct Admitted {
+    place: Option<Arc<Place>>,
+    /// The connection of a download.
+    line: Option<Arc<Line>>,
+}
+
+impl Admitted {
+    /// Waits for a place among downloads, if it is one.
+    async fn wait(self) -> Result<(Option<Arc<Place>>, Option<Arc<Running>>), Barrier> {
+        let running = match &self.line {
+            Some(line) => Some(line.download().await.ok_or(Barrier::Crowded)?),
+            None => None,
+        };
+        Ok((self.place, running.map(Arc::new)))
+    }
 }
 
 /// Why a request goes no further than the guard.
@@ -310,6 +376,8 @@ enum Barrier {
     Method(&'static str),
     /// Another site wants to show it as a part of its own page.
     Embedded,
+    /// All downloads that may run at once do.
+    Crowded,
     /// The client asked for too much; it may ask again after this time.
     TooMany(Duration),
 }
@@ -345,12 +413,13 @@ async fn package(
         None => (name.as_str(), false),
     };
     let now = Timestamp::now();
+    let _turn = site.turn().await;
     match site.find(token, now).await {
-        Ok((token, package)) if for_machines => site.manifest(&token, &package),
+        Ok((token, package)) if for_machines => site.manifest(&token, package, wanted),
         Ok((token, package)) => {
-            let extended = Extended::of(uri.query().unwrap_or_default());
+            let asked = PageAsked::of(uri.query().unwrap_or_default());
             let token = token.to_string();
-            site.pages.landing(wanted, &token, &package, now, extended)
+            site.pages.landing(wanted, &token, &package, now, asked)
         }
         Err(refusal) => site.refuse(refusal, wanted, token),
     }
@@ -366,17 +435,20 @@ async fn file(
     path: Result<Path<(String, String)>, PathRejection>,
 ) -> Response {
     let (token, number) = path.map(|Path(pair)| pair).unwrap_or_default();
+    let turn = site.turn().await;
     let (token, package) = match site.find(&token, Timestamp::now()).await {
         Ok(found) => found,
         Err(refusal) => return site.refuse(refusal, wanted, &token),
     };
-    match index(&number).filter(|index| *index < package.files.len()) {
-        Some(index) => {
-            let download = Download::file(token, package, index, visitor);
-            download.answer(&site, &method, &headers, wanted).await
-        }
-        None => site.pages.problem(wanted, Problem::NotFound),
-    }
+    let Some(index) = index(&number).filter(|index| *index < package.files.len()) else {
+        return site.pages.problem(wanted, Problem::NotFound);
+    };
+    let Ok(shelved) = site.shelf.shelve(&token, package) else {
+        return site.pages.problem(wanted, Problem::Crowded);
+    };
+    std::mem::drop(turn);
+    let download = Download::file(token, shelved, index, visitor);
+    download.answer(&site, &method, &headers, wanted).await
 }
 
 /// `/{token}/all.zip`
@@ -389,14 +461,18 @@ async fn archive(
     path: Result<Path<String>, PathRejection>,
 ) -> Response {
     let token = path.map(|Path(token)| token).unwrap_or_default();
-    match site.find(&token, Timestamp::now()).await {
-        Ok((token, package)) => {
-            let name = site.pages.archive_name(&package.origin, package.created);
-            let download = Download::archive(token, package, visitor, name, &site.state.zone);
-            download.answer(&site, &method, &headers, wanted).await
-        }
-        Err(refusal) => site.refuse(refusal, wanted, &token),
-    }
+    let turn = site.turn().await;
+    let (token, package) = match site.find(&token, Timestamp::now()).await {
+        Ok(found) => found,
+        Err(refusal) => return site.refuse(refusal, wanted, &token),
+    };
+    let name = site.pages.archive_name(&package.origin, package.created);
+    let Ok(shelved) = site.shelf.shelve(&token, package) else {
+        return site.pages.problem(wanted, Problem::Crowded);
+    };
+    let download = Download::archive(token, shelved, visitor, name, &site.state.zone);
+    std::mem::drop(turn);
+    download.answer(&site, &method, &headers, wanted).await
 }
 
 /// The number in a path, from 1 and written in one way only, as an index from 0.
@@ -407,14 +483,22 @@ fn index(number: &str) -> Option<usize> {
 
 impl Site {
     fn new(state: WebState) -> Self {
+        let shelf = Shelf::new(state.config.answer_memory);
+        Self::with(state, Arc::new(shelf))
+    }
+
+    fn with(state: WebState, shelf: Arc<Shelf>) -> Self {
         let config = &state.config;
         Self {
-            pages: Pages::new(&state),
+            pages: Pages::new(&state, Arc::clone(&shelf)),
             proxies: Proxies::new(config),
             misses: Arc::new(Rate::per_minute(config.misses_per_minute)),
+            foreign_misses: Arc::new(Rate::per_minute(config.misses_per_minute)),
             posts: Arc::new(Rate::per_minute(config.posts_per_minute)),
             crowd: Arc::new(Crowd::new(config.max_connections_per_address)),
             throttle: Arc::new(Throttle::new(config.max_rate)),
+            shelf,
+            turns: Arc::new(Semaphore::new(server::READING_THREADS_MAX)),
             counter: Counter::new(),
             reporter: Reporter::new(config, &state.mail),
             state,
@@ -429,12 +513,22 @@ impl Site {
         )
     }
 
+    /// What counts the links of somebody that lead nowhere, if anything does.
+    fn misses_of(&self, asker: Asker) -> Option<&Rate> {
+        match asker {
+            Asker::Reader => Some(&self.misses),
+            Asker::Script => Some(&self.foreign_misses),
+            Asker::Embedding => None,
+        }
+    }
+
     /// Whether a request may go on to its handler; gives it its place among those of its client.
     fn admit(
         &self,
         request: &Request,
         client: Option<Network>,
-    ) -> Result<Option<Arc<Place>>, Barrier> {
+        asker: Asker,
+    ) -> Result<Admitted, Barrier> {
         let route = request.extensions().get::<MatchedPath>();
         let base = self.pages.base().trim_end_matches('/');
         let route = route.map(MatchedPath::as_str);
@@ -451,17 +545,27 @@ impl Site {
         // Pages without a token lead nobody anywhere, and must stay open to who was refused.
         let guesses = route.is_none_or(|route| route.contains('{'));
         let Some(client) = client.filter(|_| guesses) else {
-            return Ok(None);
+            return Ok(Admitted::default());
         };
-        if is_embedded(request.headers()) {
-            return Err(Barrier::Embedded);
-        }
-        self.misses.check(client)?;
+        let misses = self.misses_of(asker).ok_or(Barrier::Embedded)?;
+        misses.check(client)?;
         if is_post {
             self.posts.take(client)?;
         }
         let place = self.crowd.enter(client).ok_or(Barrier::TooMany(CROWDED))?;
-        Ok(Some(Arc::new(place)))
+        let downloads = route.is_some_and(|route| DOWNLOADS.contains(&route));
+        let line = request.extensions().get().filter(|_| downloads);
+        Ok(Admitted {
+            place: Some(Arc::new(place)),
+            line: line.cloned(),
+        })
+    }
+
+    /// A turn to hold a whole package: no more are looked up and shown at once than there are threads that look,
+    /// for all others would hold theirs while they wait to be shown.
+    async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        let turns = Arc::clone(&self.turns);
+        turns.acquire_owned().await.ok()
     }
 
     /// The live package that the server unlocks with a token.
@@ -501,33 +605,6 @@ impl Site {
             Refusal::Gone(gone) => self.pages.gone(wanted, token, &gone),
             Refusal::Failed => self.pages.problem(wanted, Problem::Failed),
         }
-    }
-
-    /// The package for machines: file names as they would be downloaded, absolute addresses.
-    fn manifest(&self, token: &Token, package: &Package) -> Response {
-        let link = format!("{}{token}", self.state.config.public_url);
-        let names = names::unique_files(package.files.iter().map(|file| file.name.as_str()));
-        let files: Vec<_> = package
-            .files
-            .iter()
-            .zip(names)
-            .enumerate()
-            .map(|(index, (file, name))| {
-                json!({
-                    "name": name,
-                    "size": file.size,
-                    "sha256": data_encoding::HEXLOWER.encode(&file.sha256),
-                    "type": file.media_type,
-                    "url": format!("{link}/{}", index + 1),
-                })
-            })
-            .collect();
-        let manifest = json!({ "files": files, "expires": package.expires.to_string() });
-        (
-            [(header::CONTENT_TYPE, "application/json")],
-            manifest.to_string(),
-        )
-            .into_response()
     }
 
     /// Adds what every response carries and its handler did not set.

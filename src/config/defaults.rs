@@ -55,6 +55,7 @@ impl Default for WebConfig {
             posts_per_minute: 10,
             timeout: SignedDuration::from_secs(30),
             min_rate: 1_000,
+            answer_memory: 128_000_000,
             max_rate: None,
         }
     }

@@ -44,6 +44,13 @@ pub struct SealedFile {
     number: u32,
 }
 
+impl SealedPackage {
+    /// How many bytes its lists take in memory, about.
+    pub(crate) fn weight(&self) -> usize {
+        self.manifest.capacity() + self.files.capacity() * size_of::<SealedFile>()
+    }
+}
+
 impl Drop {
     /// Finds a package that browsers unlock by its id, at the time `now`. Counts nothing. Packages
     /// that the server unlocks are unknown here.

@@ -5,7 +5,7 @@
 //! trusted proxy, wrote: the field is read from its end, up to the first address that is not one
 //! of theirs.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use axum::http::{Extensions, HeaderMap, HeaderName, header::FORWARDED};
 
@@ -13,14 +13,24 @@ use crate::config::{Network, ProxyHeader, WebConfig};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// The address that a connection comes from; the server puts it into each request.
+/// Where a connection comes from; the server puts it into each request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Peer(pub(super) IpAddr);
+pub(super) enum Peer {
+    /// An address.
+    Address(IpAddr),
+    /// A unix socket: a proxy of this machine, which those who may write to the socket are.
+    Local,
+}
 
 /// What stands for one client where clients are counted: an IPv4 address, or an IPv6 network of
-/// 64 bits, which is what a single customer has at least (RFC 6177).
+/// 64 bits, which is what a single customer has at least (RFC 6177). The number is the length of the prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Origin(IpAddr);
+pub(super) struct Origin(IpAddr, u8);
+
+/// The networks around an IPv6 client that count as one as well: their prefix, and how many times of what one client
+/// may do all of them together may. Many customers have a /56, some a /48 (RFC 6177), and each of these has
+/// thousands of /64.
+const WIDER: [(u8, usize); 2] = [(56, 2), (48, 4)];
 
 /// Whom we believe.
 #[derive(Clone, Debug)]
@@ -31,10 +41,26 @@ pub(super) struct Proxies {
 
 impl Origin {
     pub(super) fn of(address: IpAddr) -> Self {
-        Self(match address.to_canonical() {
-            IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into(),
-            ip => ip,
-        })
+        match address.to_canonical() {
+            IpAddr::V6(ip) => Self::network(ip, 64),
+            ip => Self(ip, 32),
+        }
+    }
+
+    /// The client, and the networks around it, each with the number of times of a client's share that it has.
+    pub(super) fn and_wider(self) -> impl Iterator<Item = (Self, usize)> {
+        let wider = WIDER
+            .into_iter()
+            .filter_map(move |(prefix, times)| match self.0 {
+                IpAddr::V6(ip) => Some((Self::network(ip, prefix), times)),
+                IpAddr::V4(_) => None,
+            });
+        std::iter::once((self, 1)).chain(wider)
+    }
+
+    fn network(ip: Ipv6Addr, prefix: u8) -> Self {
+        let host = u128::MAX >> prefix;
+        Self(Ipv6Addr::from_bits(ip.to_bits() & !host).into(), prefix)
     }
 }
 
@@ -48,8 +74,7 @@ impl Proxies {
 
     /// The address of the client behind a request; `None` only where no socket is.
     pub(super) fn client(&self, extensions: &Extensions, headers: &HeaderMap) -> Option<IpAddr> {
-        let Peer(peer) = *extensions.get::<Peer>()?;
-        Some(self.behind(peer, headers))
+        Some(self.behind(*extensions.get::<Peer>()?, headers))
     }
 
     /// Whether an address is that of a trusted proxy.
@@ -57,15 +82,22 @@ impl Proxies {
         self.trusted.iter().any(|net| net.contains(address))
     }
 
-    fn behind(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
-        let mut client = peer.to_canonical();
+    fn behind(&self, peer: Peer, headers: &HeaderMap) -> IpAddr {
+        // A proxy on a unix socket that does not say for whom it asks is one client, as any other.
+        let (mut client, mut is_trusted) = match peer {
+            Peer::Address(address) => (address.to_canonical(), self.trusts(address)),
+            Peer::Local => (Ipv4Addr::LOCALHOST.into(), true),
+        };
         for hop in self.hops(headers).iter().rev() {
-            if !self.trusts(client) {
+            if !is_trusted {
                 break;
             }
             // What is no address, a trusted proxy wrote to hide one: it stands for itself.
             match hop {
-                Some(address) => client = address.to_canonical(),
+                Some(address) => {
+                    client = address.to_canonical();
+                    is_trusted = self.trusts(client);
+                }
                 None => break,
             }
         }
@@ -127,7 +159,11 @@ mod tests {
             headers.append(name, value.parse().unwrap());
         }
         let mut extensions = Extensions::new();
-        extensions.insert(Peer(peer.parse().unwrap()));
+        let peer = match peer {
+            "unix" => Peer::Local,
+            address => Peer::Address(address.parse().unwrap()),
+        };
+        extensions.insert(peer);
         let client = proxies(header).client(&extensions, &headers);
         client.unwrap().to_string()
     }
@@ -161,6 +197,34 @@ mod tests {
             let found = client(ProxyHeader::XForwardedFor, "127.0.0.1", &fields);
             assert_eq!(found, expected, "{value}");
         }
+    }
+
+    #[test]
+    fn a_proxy_on_a_unix_socket_is_believed_and_nobody_behind_it() {
+        for (value, expected) in [
+            ("198.51.100.7", "198.51.100.7"),
+            ("1.1.1.1, 198.51.100.7", "198.51.100.7"),
+            ("unknown", "127.0.0.1"),
+        ] {
+            let fields = [("x-forwarded-for", value)];
+            let found = client(ProxyHeader::XForwardedFor, "unix", &fields);
+            assert_eq!(found, expected, "{value}");
+        }
+        assert_eq!(client(ProxyHeader::XForwardedFor, "unix", &[]), "127.0.0.1");
+    }
+
+    #[test]
+    fn ipv6_clients_count_in_the_networks_around_them_too() {
+        let of = |text: &str| -> Vec<_> { Origin::of(text.parse().unwrap()).and_wider().collect() };
+        let (one, other) = (of("2001:db8:1:200::1"), of("2001:db8:1:2ff::1"));
+        assert_eq!(one.len(), 3);
+        assert_eq!((one[1], one[2]), (other[1], other[2]), "one /56");
+        assert_ne!(one[0], other[0]);
+        let far = of("2001:db8:1:300::1");
+        assert!(far[1] != one[1] && far[2] == one[2], "one /48");
+        let zero = of("2001:db8:1::1");
+        assert!(zero[0].0 != zero[1].0 && zero[1].0 != zero[2].0);
+        assert_eq!(of("192.0.2.1").len(), 1);
     }
 
     #[test]

@@ -29,12 +29,15 @@ use super::{
     language::Wanted,
     limit::{Place, Throttle},
     pages::Problem,
-    source::{Holding, Source},
-    zip::{Piece, ZipEntry, ZipLayout},
+    shelf::{STREAM_BYTES, Shelved, tie},
+    slots::Running,
+    source::{Holding, Pieces, Source},
+    zip::{Piece, ZipLayout},
 };
 use crate::{
     admin::Metrics,
-    drop::{Client, Door, Drop, DropError, FileEntry, Package, Release, SealedPackage, Token},
+    budget::Share,
+    drop::{Client, Door, Drop, DropError, FileEntry, Release, SealedPackage, Token},
     names,
 };
 
@@ -53,17 +56,22 @@ pub(super) struct Download {
 
 enum Contents {
     File(usize),
-    Archive(ZipLayout),
+    Archive { len: u64, zone: TimeZone },
 }
 
 impl Download {
     /// The file `index`, which the package has.
-    pub(super) fn file(token: Token, package: Package, index: usize, visitor: Visitor) -> Self {
-        let file = &package.files[index];
+    pub(super) fn file(
+        token: Token,
+        shelved: Arc<Shelved>,
+        index: usize,
+        visitor: Visitor,
+    ) -> Self {
+        let file = &shelved.package().files[index];
         let etag = quoted_hex(&file.sha256);
         let name = names::file(&file.name);
         Self {
-            holding: Holding::Open(token, Arc::new(package)),
+            holding: Holding::Open(token, shelved),
             contents: Contents::File(index),
             name: Some(name),
             etag,
@@ -72,10 +80,15 @@ impl Download {
     }
 
     /// The ciphertext of the file `index`, which the package has. It never changes.
-    pub(super) fn sealed(package: SealedPackage, index: usize, visitor: Visitor) -> Self {
+    pub(super) fn sealed(
+        package: SealedPackage,
+        share: Share,
+        index: usize,
+        visitor: Visitor,
+    ) -> Self {
         let etag = format!("\"{}-{index}\"", package.id);
         Self {
-            holding: Holding::Sealed(Arc::new(package)),
+            holding: Holding::Sealed(Arc::new((package, share))),
             contents: Contents::File(index),
             name: None,
             etag,
@@ -86,28 +99,19 @@ impl Download {
     /// All files as ZIP, under a name.
     pub(super) fn archive(
         token: Token,
-        package: Package,
+        shelved: Arc<Shelved>,
         visitor: Visitor,
         name: String,
         zone: &TimeZone,
     ) -> Self {
-        let names = names::unique_files(package.files.iter().map(|file| file.name.as_str()));
-        let entries: Vec<_> = package
-            .files
-            .iter()
-            .zip(names)
-            .map(|(file, name)| ZipEntry {
-                name,
-                size: file.size,
-                crc32: file.crc32,
-            })
-            .collect();
-        let layout = ZipLayout::new(&entries, package.created, zone);
-        let etag = archive_etag(&layout, &package.files);
-        let contents = Contents::Archive(layout);
+        let archive = shelved.archive(zone);
+        let (len, etag) = (archive.layout.total_len(), archive.etag.clone());
         Self {
-            holding: Holding::Open(token, Arc::new(package)),
-            contents,
+            holding: Holding::Open(token, shelved),
+            contents: Contents::Archive {
+                len,
+                zone: zone.clone(),
+            },
             name: Some(name),
             etag,
             visitor,
@@ -151,10 +155,13 @@ impl Download {
         range: Range<u64>,
         wanted: Wanted,
     ) -> Response {
+        let Ok(share) = site.shelf.take(STREAM_BYTES) else {
+            return site.pages.problem(wanted, Problem::Crowded);
+        };
         let mut response = self.head(status, range.clone());
         let released = self.holding.release(&site.state.drop, self.files()).await;
         let sent = match released {
-            Ok(Release::Given) => self.transfer(site, range).start().await,
+            Ok(Release::Given) => self.transfer(site, range, share).start().await,
             Ok(Release::Ended) => return self.ended(site, wanted).await,
             Ok(Release::Unscanned) => return site.pages.problem(wanted, Problem::Failed),
             Err(err) => Err(err),
@@ -182,7 +189,7 @@ impl Download {
         }
     }
 
-    fn transfer(&self, site: &Site, range: Range<u64>) -> Transfer {
+    fn transfer(&self, site: &Site, range: Range<u64>, share: Share) -> Transfer {
         let drop = site.state.drop.clone();
         let left = range.end - range.start;
         let counted = if range == (0..self.len()) {
@@ -201,6 +208,8 @@ impl Download {
             throttle: Arc::clone(&site.throttle),
             counter: site.counter.clone(),
             _place: self.visitor.place.clone(),
+            _running: self.visitor.running.clone(),
+            share: Some(share),
             counted,
             first: None,
             left,
@@ -246,18 +255,18 @@ impl Download {
     fn len(&self) -> u64 {
         match &self.contents {
             Contents::File(index) => self.holding.len(*index),
-            Contents::Archive(layout) => layout.total_len(),
+            Contents::Archive { len, .. } => *len,
         }
     }
 
-    fn pieces(&self, range: Range<u64>) -> Vec<Piece> {
+    fn pieces(&self, range: Range<u64>) -> Pieces {
         match &self.contents {
-            Contents::File(_) if range.is_empty() => Vec::new(),
-            Contents::File(index) => vec![Piece::File {
+            Contents::File(_) if range.is_empty() => Pieces::None,
+            Contents::File(index) => Pieces::One(Piece::File {
                 index: *index,
                 range,
-            }],
-            Contents::Archive(layout) => layout.pieces(range),
+            }),
+            Contents::Archive { zone, .. } => Pieces::Archive(zone.clone(), range),
         }
     }
 
@@ -265,7 +274,7 @@ impl Download {
     fn files(&self) -> Range<usize> {
         match &self.contents {
             Contents::File(index) => *index..index + 1,
-            Contents::Archive(_) => 0..self.holding.files(),
+            Contents::Archive { .. } => 0..self.holding.files(),
         }
     }
 
@@ -288,6 +297,9 @@ struct Transfer {
     throttle: Arc<Throttle>,
     counter: Counter,
     _place: Option<Arc<Place>>,
+    _running: Option<Arc<Running>>,
+    /// The memory that it takes; the last bytes give it back when they are sent.
+    share: Option<Share>,
     /// The files whose download it completes.
     counted: Range<usize>,
     first: Option<Bytes>,
@@ -331,10 +343,14 @@ impl Transfer {
         self.left = left.ok_or_else(|| self.damaged("the contents are too long"))?;
         self.metrics.download_bytes(bytes.len());
         self.throttle.pass(bytes.len()).await;
-        if self.left == 0 {
-            self.complete().await;
+        if self.left > 0 {
+            return Ok(Some(bytes));
         }
-        Ok(Some(bytes))
+        self.complete().await;
+        Ok(Some(match self.share.take() {
+            Some(share) => tie(bytes, share),
+            None => bytes,
+        }))
     }
 
     /// Counts, before the last bytes are handed to the connection: after them nobody asks for more.
@@ -372,7 +388,7 @@ impl std::ops::Drop for Transfer {
 }
 
 /// A strong tag: the archive's headers and the hashes of its contents name every byte of it.
-fn archive_etag(layout: &ZipLayout, files: &[FileEntry]) -> String {
+pub(super) fn archive_etag(layout: &ZipLayout, files: &[FileEntry]) -> String {
     let mut context = Context::new(&SHA256);
     for piece in layout.pieces(0..layout.total_len()) {
         match piece {
@@ -432,6 +448,7 @@ fn put(response: &mut Response, name: header::HeaderName, value: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::web::zip::ZipEntry;
 
     #[test]
     fn the_tag_of_an_archive_changes_with_every_byte_of_it() {
@@ -443,16 +460,14 @@ mod tests {
             crc32: 7,
         };
         let tag = |files: &[FileEntry], second| {
-            let entries: Vec<_> = files
-                .iter()
-                .map(|file| ZipEntry {
-                    name: file.name.clone(),
-                    size: file.size,
-                    crc32: file.crc32,
-                })
-                .collect();
+            let entries = files.iter().map(|file| ZipEntry {
+                name: file.name.clone(),
+                size: file.size,
+                crc32: file.crc32,
+            });
             let created = Timestamp::from_second(second).unwrap();
-            archive_etag(&ZipLayout::new(&entries, created, &TimeZone::UTC), files)
+            let layout = ZipLayout::new(entries.collect(), created, &TimeZone::UTC);
+            archive_etag(&layout, files)
         };
         let first = tag(&[file("a", 1), file("b", 2)], 1 << 30);
         assert_eq!(first, tag(&[file("a", 1), file("b", 2)], 1 << 30));

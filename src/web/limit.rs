@@ -54,19 +54,26 @@ impl Rate {
         }
     }
 
-    /// Whether a client may ask at all. Charges nothing.
+    /// Whether a client, and the networks around it, may ask at all. Charges nothing.
     pub(super) fn check(&self, client: Origin) -> Result<(), Exceeded> {
         let now = Instant::now();
-        let ahead = lock(&self.clients)
-            .worked_off
-            .get(&client)
-            .map_or(Duration::ZERO, |moment| {
+        let clients = lock(&self.clients);
+        let waits = client.and_wider().map(|(network, times)| {
+            let moment = clients.worked_off.get(&network);
+            let ahead = moment.map_or(Duration::ZERO, |moment| {
                 moment.saturating_duration_since(now)
             });
-        match (ahead + self.interval).checked_sub(MINUTE) {
+            (ahead + self.interval(times)).saturating_sub(MINUTE)
+        });
+        match waits.max() {
             None | Some(Duration::ZERO) => Ok(()),
             Some(wait) => Err(Exceeded(wait)),
         }
+    }
+
+    /// The time that a request takes of a network that has so many times a client's share.
+    fn interval(&self, times: usize) -> Duration {
+        self.interval / u32::try_from(times).unwrap_or(u32::MAX)
     }
 
     /// Charges a client for one request. One that does not fit into a full memory goes free: what
@@ -74,9 +81,11 @@ impl Rate {
     pub(super) fn charge(&self, client: Origin) {
         let now = Instant::now();
         let mut clients = lock(&self.clients);
-        if clients.has_room(client, now) {
-            let moment = clients.worked_off.entry(client).or_insert(now);
-            *moment = (*moment).max(now) + self.interval;
+        for (network, times) in client.and_wider() {
+            if clients.has_room(network, now) {
+                let moment = clients.worked_off.entry(network).or_insert(now);
+                *moment = (*moment).max(now) + self.interval(times);
+            }
         }
     }
 
@@ -123,14 +132,19 @@ impl Crowd {
         }
     }
 
-    /// Gives a client one more, unless it has all that it may have.
+    /// Gives a client one more, unless it, or a network around it, has all that it may have.
     pub(super) fn enter(&self, client: Origin) -> Option<Place> {
         let mut counts = lock(&self.counts);
-        let count = counts.entry(client).or_default();
-        if *count >= self.each_max {
+        let is_full = |(network, times): (Origin, usize)| {
+            let count = counts.get(&network).copied().unwrap_or_default();
+            count >= self.each_max.saturating_mul(times)
+        };
+        if client.and_wider().any(is_full) {
             return None;
         }
-        *count += 1;
+        for (network, _) in client.and_wider() {
+            *counts.entry(network).or_default() += 1;
+        }
         Some(Place {
             counts: Arc::clone(&self.counts),
             client,
@@ -141,10 +155,12 @@ impl Crowd {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut counts = lock(&self.counts);
-        if let Some(count) = counts.get_mut(&self.client) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.client);
+        for (network, _) in self.client.and_wider() {
+            if let Some(count) = counts.get_mut(&network) {
+                *count -= 1;
+                if *count == 0 {
+                    counts.remove(&network);
+                }
             }
         }
     }
@@ -300,6 +316,32 @@ mod tests {
         drop(first);
         assert!(crowd.enter(client(1)).is_some());
         assert_eq!(lock(&crowd.counts).len(), 1);
+    }
+
+    #[test]
+    fn the_networks_around_an_ipv6_client_have_their_places_too() {
+        let of = |text: &str| Origin::of(text.parse().unwrap());
+        let crowd = Crowd::new(1);
+        let enter = |subnet: u16| crowd.enter(of(&format!("2001:db8:1:{subnet:x}::1")));
+        // Of one /56 two, of one /48 four.
+        let _first = [enter(0x0000), enter(0x0001)].map(Option::unwrap);
+        assert!(enter(0x0002).is_none());
+        let second = [enter(0x0100), enter(0x0200)].map(Option::unwrap);
+        assert!(enter(0x0300).is_none());
+        drop(second);
+        assert!(enter(0x0300).is_some());
+        assert!(crowd.enter(of("2001:db8:2::1")).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn guesses_from_many_networks_of_one_customer_are_counted_together() {
+        let of = |subnet: u16| Origin::of(format!("2001:db8:1:{subnet:x}::1").parse().unwrap());
+        let rate = Rate::per_minute(3);
+        let of_one_56 = (0..100)
+            .filter(|subnet| rate.take(of(*subnet)).is_ok())
+            .count();
+        let of_one_48 = (1..100).filter(|n| rate.take(of(n << 8)).is_ok()).count();
+        assert_eq!((of_one_56, of_one_48), (6, 6));
     }
 
     #[tokio::test(start_paused = true)]

@@ -8,6 +8,7 @@
 use std::{
     io::{self, IoSlice},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -17,29 +18,25 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
+use super::slots::Line;
+
 /// A stream whose reader must take bytes at some rate.
 #[derive(Debug)]
 pub(super) struct Paced<S> {
     inner: S,
     limit: Duration,
-    bytes_min: u64,
-    /// Time spent waiting, and bytes that passed since that began, since both were last looked at.
-    passed: u64,
-    waited: Duration,
-    waiting_since: Option<Instant>,
+    line: Arc<Line>,
     alarm: Pin<Box<Sleep>>,
 }
 
 impl<S> Paced<S> {
-    /// Wants `rate` bytes a second, and at least one byte, of each `limit` of waiting.
-    pub(super) fn new(inner: S, limit: Duration, rate: u64) -> Self {
+    /// Wants the bytes a second that the line must take at the moment, and at least one byte, of each `limit` of
+    /// waiting.
+    pub(super) fn new(inner: S, limit: Duration, line: Arc<Line>) -> Self {
         Self {
             inner,
             limit,
-            bytes_min: rate.saturating_mul(limit.as_secs()).max(1),
-            passed: 0,
-            waited: Duration::ZERO,
-            waiting_since: None,
+            line,
             alarm: Box::pin(sleep(limit)),
         }
     }
@@ -51,32 +48,41 @@ impl<S> Paced<S> {
         written: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         if let Poll::Ready(written) = written {
-            if let Some(since) = self.waiting_since.take() {
-                self.waited += since.elapsed();
-            }
-            self.passed += *written.as_ref().unwrap_or(&0) as u64;
+            let bytes = *written.as_ref().unwrap_or(&0) as u64;
+            self.line.pace().wrote(bytes);
             return Poll::Ready(written);
         }
         let now = Instant::now();
-        if self.waiting_since.is_none() {
-            self.waiting_since = Some(now);
-            if self.waited.is_zero() {
-                // What passed before the first wait went into buffers, and tells nothing.
-                self.passed = 0;
-            }
-            let left = self.limit.saturating_sub(self.waited);
-            self.alarm.as_mut().reset(now + left);
-        }
+        self.wait_from(now);
         ready!(self.alarm.as_mut().poll(context));
-        if self.passed < self.bytes_min {
+        let bytes_min = self.line.rate().saturating_mul(self.limit.as_secs()).max(1);
+        let mut pace = self.line.pace();
+        if pace.passed < bytes_min {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
-        (self.passed, self.waited) = (0, Duration::ZERO);
-        self.waiting_since = Some(now);
+        (pace.passed, pace.waited) = (0, Duration::ZERO);
+        pace.waiting_since = Some(now);
+        drop(pace);
         self.alarm.as_mut().reset(now + self.limit);
         // Registers the alarm anew; it cannot have rung yet.
         let _ = self.alarm.as_mut().poll(context);
         Poll::Pending
+    }
+
+    /// Begins to wait, unless it waits already.
+    fn wait_from(&mut self, now: Instant) {
+        let mut pace = self.line.pace();
+        if pace.waiting_since.is_some() {
+            return;
+        }
+        pace.waiting_since = Some(now);
+        if pace.waited.is_zero() {
+            // What passed before the first wait went into buffers, and tells nothing.
+            pace.passed = 0;
+        }
+        let left = self.limit.saturating_sub(pace.waited);
+        drop(pace);
+        self.alarm.as_mut().reset(now + left);
     }
 }
 
@@ -128,7 +134,15 @@ mod tests {
 
     use super::*;
 
+    use crate::web::slots::{Slot, Slots};
+
     const LIMIT: Duration = Duration::from_secs(30);
+
+    /// A connection of a listener with room for more.
+    async fn paced(writer: DuplexStream, rate: u64) -> (Paced<DuplexStream>, Slot) {
+        let slot = Slots::new(9, rate, LIMIT).take().await;
+        (Paced::new(writer, LIMIT, Arc::clone(slot.line())), slot)
+    }
 
     /// Writes `len` bytes to a reader who takes `step` of them each second; how long it went, and how.
     async fn run(rate: u64, step: usize, len: usize) -> (Duration, io::Result<()>) {
@@ -141,7 +155,7 @@ mod tests {
             }
             std::future::pending::<DuplexStream>().await
         });
-        let mut paced = Paced::new(writer, LIMIT, rate);
+        let (mut paced, _slot) = paced(writer, rate).await;
         let outcome = paced.write_all(&vec![7; len]).await;
         reading.abort();
         (begun.elapsed(), outcome)
@@ -181,7 +195,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn time_without_anything_to_write_counts_for_nothing() {
         let (writer, mut reader) = duplex(1000);
-        let mut paced = Paced::new(writer, LIMIT, 100);
+        let (mut paced, _slot) = paced(writer, 100).await;
         for _ in 0..5 {
             paced.write_all(&[7; 900]).await.unwrap();
             sleep(10 * LIMIT).await;

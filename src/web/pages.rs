@@ -2,10 +2,12 @@
 //! looks in the templates.
 
 mod package;
+mod paging;
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use axum::{
+    body::Bytes,
     http::{HeaderValue, StatusCode, header},
     response::{Html, IntoResponse, Response},
 };
@@ -14,23 +16,34 @@ use minijinja::{context, value::Serde};
 use serde::Serialize;
 use tracing::error;
 
-pub(super) use self::package::{Extended, ReportForm};
+pub(super) use self::{
+    package::{Extended, ReportForm},
+    paging::PageAsked,
+};
 use super::{
     WebState,
     language::Wanted,
+    shelf::Shelf,
     texts::{Texts, fill, texts},
     theme::Theme,
     views::{AboutView, HomeView, LinkView, MessageView, SectionView, SiteView},
     well_known::SCRIPT,
 };
-use crate::config::{ShowSender, WebConfig};
+use crate::{
+    budget::Spent,
+    config::{ShowSender, WebConfig},
+};
 
 /// When a page that could not be shown may be asked for again.
 const RETRY_AFTER: Duration = Duration::from_secs(120);
 
+/// When one may be asked for again for which there was no memory.
+const CROWDED_RETRY_AFTER: Duration = Duration::from_secs(10);
+
 /// All pages, in both languages.
 pub(super) struct Pages {
     theme: Theme,
+    shelf: Arc<Shelf>,
     site: SiteView,
     public_url: String,
     legal: Legal,
@@ -61,14 +74,18 @@ pub(super) enum Problem {
     TooLarge,
     NoForm,
     TooMany(Duration),
+    /// So many read at the moment that there is no memory, or no place, for one more.
+    Crowded,
     Failed,
 }
 
 impl Pages {
-    pub(super) fn new(state: &WebState) -> Self {
+    /// What pages hold until they are sent comes from this shelf.
+    pub(super) fn new(state: &WebState, shelf: Arc<Shelf>) -> Self {
         let site = SiteView::new(&state.config, &state.theme);
         Self {
             theme: state.theme.clone(),
+            shelf,
             script: versioned(&site.base, "unlock.js", SCRIPT.as_bytes()),
             site,
             public_url: state.config.public_url.clone(),
@@ -102,7 +119,12 @@ impl Pages {
                 .collect(),
             link: None,
         };
-        let mut response = self.show(problem.status(), "message.html", wanted, page);
+        let rendered = self.render("message.html", wanted, page);
+        // Not counted: it is small, and says also that nothing is left.
+        let mut response = match rendered {
+            Ok(html) => page_response(problem.status(), t, html.into()),
+            Err(response) => response,
+        };
         if let Some(wait) = problem.retry_after() {
             let seconds = wait.as_secs().max(1);
             response
@@ -165,19 +187,35 @@ impl Pages {
         wanted: Wanted,
         page: impl Serialize,
     ) -> Response {
+        let html = match self.render(template, wanted, page) {
+            Ok(html) => html,
+            Err(response) => return response,
+        };
+        match self.shelf.hold(html.into_bytes()) {
+            Ok(html) => page_response(status, texts(wanted.language), html),
+            Err(Spent) => self.problem(wanted, Problem::Crowded),
+        }
+    }
+
+    /// A page; an answer of its own when its template fails.
+    #[allow(clippy::result_large_err, reason = "an error is the answer, and rare")]
+    fn render(
+        &self,
+        template: &str,
+        wanted: Wanted,
+        page: impl Serialize,
+    ) -> Result<String, Response> {
         let t = texts(wanted.language);
         let site = self.site(wanted, t);
         let context = context! {
             t => Serde(t), site => Serde(site), page => Serde(page), query => wanted.query()
         };
         let found = self.theme.templates().get_template(template);
-        match found.and_then(|found| found.render(context)) {
-            Ok(html) => page_response(status, t, html),
-            Err(err) => {
-                error!("could not render the template {template:?}: {err:#}");
-                (StatusCode::INTERNAL_SERVER_ERROR, Html(last_resort(t))).into_response()
-            }
-        }
+        let rendered = found.and_then(|found| found.render(context));
+        rendered.map_err(|err| {
+            error!("could not render the template {template:?}: {err:#}");
+            (StatusCode::INTERNAL_SERVER_ERROR, Html(last_resort(t))).into_response()
+        })
     }
 
     /// What all pages show, to this reader.
@@ -218,7 +256,7 @@ impl Problem {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NoForm => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Failed => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Crowded | Self::Failed => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -233,6 +271,7 @@ impl Problem {
             Self::Method => [t.method, t.method_why, ""],
             Self::TooLarge => [t.too_large, t.too_large_why, t.too_large_what],
             Self::TooMany(_) => [t.too_many, t.too_many_why, t.too_many_what],
+            Self::Crowded => [t.crowded, t.crowded_why, t.crowded_what],
             Self::Failed => [t.failed, t.failed_what, ""],
         }
     }
@@ -240,6 +279,7 @@ impl Problem {
     fn retry_after(self) -> Option<Duration> {
         match self {
             Self::TooMany(wait) => Some(wait + Duration::from_millis(999)),
+            Self::Crowded => Some(CROWDED_RETRY_AFTER),
             Self::Failed => Some(RETRY_AFTER),
             _ => None,
         }
@@ -330,7 +370,7 @@ fn mail_encoded(text: &str) -> String {
     out
 }
 
-fn page_response(status: StatusCode, t: &Texts, html: String) -> Response {
+fn page_response(status: StatusCode, t: &Texts, html: Bytes) -> Response {
     let mut response = (status, Html(html)).into_response();
     let headers = response.headers_mut();
     headers.insert(header::VARY, HeaderValue::from_static("accept-language"));

@@ -8,7 +8,8 @@ use super::{
     texts::texts,
     views::{
         AboutView, ArchiveView, FileView, GoneView, HomeView, LandingView, LinkView, MessageView,
-        MomentView, ReasonView, ReportView, SealedFileView, SectionView, SiteView, UnlockView,
+        MomentView, PageLinkView, PagesView, ReasonView, ReportView, SealedFileView, SectionView,
+        SiteView, UnlockView,
     },
 };
 use crate::config::Language;
@@ -33,6 +34,25 @@ pub(super) fn run(templates: &Environment<'_>) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// The address of a further page that templates are tried with.
+const FURTHER: &str = "?page=further";
+
+/// Whether a template leads to further pages of a package. One of the admin's that was made before there were such pages
+/// does not.
+pub(super) fn is_paged(templates: &Environment<'_>, name: &str) -> bool {
+    let page = match name {
+        "unlock.html" => value(unlock(true)),
+        _ => value(landing(true)),
+    };
+    let context = context! {
+        t => Serde(texts(Language::En)), site => Serde(site(true)), page => page, query => ""
+    };
+    let rendered = templates
+        .get_template(name)
+        .and_then(|template| template.render(context));
+    rendered.is_ok_and(|html| html.contains(FURTHER))
 }
 
 fn pages(full: bool) -> [(&'static str, Value); 7] {
@@ -91,6 +111,7 @@ fn landing(full: bool) -> LandingView {
         left: text(),
         note: full.then(text),
         files: many(full, file()),
+        pages: full.then(pages_view),
         archive: full.then(|| ArchiveView {
             href: text(),
             size: text(),
@@ -120,6 +141,9 @@ fn unlock(full: bool) -> UnlockView {
                 bytes: 1,
             },
         ),
+        pages: full.then(pages_view),
+        count: 1,
+        before: 0,
         size: text(),
         archive: text(),
         extend: full.then(link),
@@ -129,6 +153,20 @@ fn unlock(full: bool) -> UnlockView {
         manifest: text(),
         programs: "x",
         script: text(),
+    }
+}
+
+fn pages_view() -> PagesView {
+    PagesView {
+        number: 2,
+        text: text(),
+        previous: Some(FURTHER.to_owned()),
+        next: Some(FURTHER.to_owned()),
+        links: vec![PageLinkView {
+            href: FURTHER.to_owned(),
+            text: text(),
+            is_this: false,
+        }],
     }
 }
 

@@ -17,8 +17,9 @@ use super::{
     index,
     key::Asked,
     language::Wanted,
-    pages::{Extended, Problem},
+    pages::{PageAsked, Problem},
 };
+use crate::budget::Spent;
 
 /// The policy of the one page that has a script: ours, which may fetch from here and nowhere else,
 /// and cannot make markup out of text (Trusted Types).
@@ -29,12 +30,13 @@ pub(super) const SCRIPT_POLICY: &str = "default-src 'none'; script-src 'self'; c
 /// `/e/{id}`
 pub(super) async fn page(State(site): Shared, wanted: Wanted, uri: Uri, asked: Asked) -> Response {
     let now = Timestamp::now();
+    let _turn = site.turn().await;
     let package = match site.find_sealed(&asked, now).await {
         Ok(package) => package,
         Err(refusal) => return site.refuse(refusal, wanted, &asked.key.path()),
     };
-    let extended = Extended::of(uri.query().unwrap_or_default());
-    let mut response = site.pages.unlock(wanted, &package, now, extended);
+    let asked = PageAsked::of(uri.query().unwrap_or_default());
+    let mut response = site.pages.unlock(wanted, &package, now, asked);
     if response.status().is_success() {
         let policy = HeaderValue::from_static(SCRIPT_POLICY);
         let headers = response.headers_mut();
@@ -45,6 +47,7 @@ pub(super) async fn page(State(site): Shared, wanted: Wanted, uri: Uri, asked: A
 
 /// `/e/{id}/manifest`
 pub(super) async fn manifest(State(site): Shared, wanted: Wanted, asked: Asked) -> Response {
+    let _turn = site.turn().await;
     match site.find_sealed(&asked, Timestamp::now()).await {
         Ok(package) => {
             let headers = [
@@ -52,7 +55,10 @@ pub(super) async fn manifest(State(site): Shared, wanted: Wanted, asked: Asked) 
                 (header::CONTENT_DISPOSITION, "attachment"),
                 (header::CONTENT_SECURITY_POLICY, FILE_POLICY),
             ];
-            (headers, package.manifest).into_response()
+            match site.shelf.hold(package.manifest) {
+                Ok(manifest) => (headers, manifest).into_response(),
+                Err(Spent) => site.pages.problem(wanted, Problem::Crowded),
+            }
         }
         Err(refusal) => site.refuse(refusal, wanted, &asked.key.path()),
     }
@@ -69,15 +75,19 @@ pub(super) async fn file(
     path: Result<Path<(String, String)>, PathRejection>,
 ) -> Response {
     let (_, number) = path.map(|Path(pair)| pair).unwrap_or_default();
-    let package = match site.find_sealed(&asked, Timestamp::now()).await {
+    let turn = site.turn().await;
+    let mut package = match site.find_sealed(&asked, Timestamp::now()).await {
         Ok(package) => package,
         Err(refusal) => return site.refuse(refusal, wanted, &asked.key.path()),
     };
-    match index(&number).filter(|index| *index < package.files.len()) {
-        Some(index) => {
-            let download = Download::sealed(package, index, visitor);
-            download.answer(&site, &method, &headers, wanted).await
-        }
-        None => site.pages.problem(wanted, Problem::NotFound),
-    }
+    let Some(index) = index(&number).filter(|index| *index < package.files.len()) else {
+        return site.pages.problem(wanted, Problem::NotFound);
+    };
+    package.manifest = Vec::new();
+    let Ok(share) = site.shelf.take(package.weight()) else {
+        return site.pages.problem(wanted, Problem::Crowded);
+    };
+    drop(turn);
+    let download = Download::sealed(package, share, index, visitor);
+    download.answer(&site, &method, &headers, wanted).await
 }

@@ -14,27 +14,31 @@
 //! all clients have one.
 
 use std::{
+    convert::Infallible,
     future::Future,
     io,
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     num::NonZero,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
+    task::{Context, Poll},
     thread,
     time::Duration,
 };
 
 use axum::{
     Router,
+    body::{Body, Bytes},
     http::{StatusCode, Version, header},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
 };
 use hyper::{
     Request,
-    body::Incoming,
+    body::{Frame, Incoming, SizeHint},
     server::conn::http1,
     service::{Service, service_fn},
 };
@@ -45,9 +49,9 @@ use hyper_util::{
 };
 use socket2::SockRef;
 use tokio::{
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
     runtime::{self, Runtime},
-    sync::{OwnedSemaphorePermit, Semaphore},
     task::{JoinError, JoinSet},
     time::{sleep, timeout},
 };
@@ -57,6 +61,7 @@ use super::{
     client::{Origin, Peer},
     limit::{Crowd, Place},
     paced::Paced,
+    slots::{Answer, Line, Slot, Slots},
 };
 use crate::config::{Network, WebConfig};
 
@@ -64,14 +69,14 @@ use crate::config::{Network, WebConfig};
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 /// How many bytes of an answer hyper gathers before it waits for the client.
-const BUFFER_BYTES_MAX: usize = 128 * 1024;
+pub(super) const BUFFER_BYTES_MAX: usize = 128 * 1024;
 
 /// How many bytes of an answer the kernel gathers that it has not sent yet: few, so that it tells
 /// soon when a slow reader took some. What is on its way comes on top, so that no line is slowed.
 const UNSENT_BYTES_MAX: u32 = 16 * 1024;
 
 /// How many threads read and decrypt for downloads at once; further reads wait their turn.
-const READING_THREADS_MAX: usize = 16;
+pub(super) const READING_THREADS_MAX: usize = 16;
 
 /// Threads of their own for the public listener.
 ///
@@ -115,8 +120,28 @@ pub struct ServerLimits {
     pub min_rate: u64,
     /// Bytes of a request's line and header; more is answered with 431. At most 128 KiB.
     pub header_bytes_max: usize,
+    /// How long it is waited for a client before it may be cut for another one, while all connections are in use.
+    pub patience: Duration,
     /// How long running answers may go on after the shutdown began.
     pub drain: Duration,
+}
+
+/// How long it is waited for a client before it may be cut for another one, as a rule.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A socket that listens for HTTP.
+#[derive(Debug)]
+pub enum Listener {
+    /// A TCP socket.
+    Tcp(TcpListener),
+    /// A unix socket; its clients are proxies.
+    Unix(UnixListener),
+}
+
+/// A connection, before it is served.
+enum Accepted {
+    Tcp(TcpStream, IpAddr),
+    Unix(UnixStream),
 }
 
 impl ServerLimits {
@@ -129,6 +154,7 @@ impl ServerLimits {
             timeout: Duration::try_from(config.timeout).unwrap_or(Duration::from_secs(30)),
             min_rate: config.min_rate,
             header_bytes_max: 16 * 1024,
+            patience: PATIENCE,
             drain: Duration::from_secs(30),
         }
     }
@@ -142,6 +168,7 @@ impl ServerLimits {
             timeout: Duration::from_secs(10),
             min_rate: 0,
             header_bytes_max: 16 * 1024,
+            patience: PATIENCE,
             drain: Duration::from_secs(1),
         }
     }
@@ -150,32 +177,37 @@ impl ServerLimits {
 /// Serves `router` on `listener` until `shutdown` completes; then closes the listener, lets running
 /// answers go on for at most `limits.drain`, and cuts the rest.
 ///
-/// While `limits.max_connections` are open, none is accepted: further clients wait in the kernel's
-/// backlog. Accepting them only to close them would cost descriptors that mail needs, and a reader
-/// who waits a moment is better off than one who gets an error; the timeouts free slots soon.
+/// While `limits.max_connections` are open, one more is accepted, which waits until a connection has ended or was cut
+/// for it (`super::slots`); further clients wait in the kernel's backlog. Accepting them only to close them would cost
+/// descriptors that mail needs, and a reader who waits a moment is better off than one who gets an error.
 pub async fn serve(
-    listener: TcpListener,
+    listener: impl Into<Listener>,
     router: Router,
     limits: ServerLimits,
     shutdown: impl Future<Output = ()>,
 ) {
+    let listener = listener.into();
     let router = router.layer(middleware::from_fn(one_host));
-    let slots = Arc::new(Semaphore::new(limits.max_connections));
+    let slots = Slots::new(limits.max_connections, limits.min_rate, limits.patience);
     let crowd = Crowd::new(limits.max_connections_per_address);
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
+    let mut waiting = None;
     tokio::pin!(shutdown);
     loop {
         tokio::select! {
             () = &mut shutdown => break,
-            (stream, peer, slot) = accept(&listener, &slots) => match limits.seat(&crowd, peer) {
-                Some(place) => {
-                    let seat = Seat { _slot: slot, _place: place };
-                    let watcher = graceful.watcher();
-                    connections.spawn(run(stream, peer, limits.clone(), router.clone(), watcher, seat));
-                }
+            accepted = listener.accept(), if waiting.is_none() => match limits.seat(&crowd, &accepted) {
+                Some(place) => waiting = Some((accepted, place)),
                 None => debug!("closed a connection: its address has all that it may have"),
             },
+            slot = slots.take(), if waiting.is_some() => {
+                if let Some((accepted, place)) = waiting.take() {
+                    let seat = Seat { slot, _place: place };
+                    let (limits, router) = (limits.clone(), router.clone());
+                    accepted.spawn(&mut connections, Serving { limits, router, seat }, graceful.watcher());
+                }
+            }
             Some(ended) = connections.join_next() => report_panic(ended),
         }
     }
@@ -206,23 +238,49 @@ async fn one_host(request: axum::extract::Request, next: Next) -> Response {
     (StatusCode::BAD_REQUEST, fields, text).into_response()
 }
 
-/// The next connection, with its slot. Never fails: an error of `accept` is retried, for a client
-/// that gave up and a process without descriptors both pass.
-async fn accept(
-    listener: &TcpListener,
-    slots: &Arc<Semaphore>,
-) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
-    let slot = Arc::clone(slots)
-        .acquire_owned()
-        .await
-        .expect("the semaphore is never closed");
-    loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => return (stream, peer, slot),
-            Err(err) if gave_up(&err) => debug!("client gave up before it was accepted"),
-            Err(err) => {
-                error!("could not accept a connection: {err}");
-                sleep(ACCEPT_RETRY).await;
+impl From<TcpListener> for Listener {
+    fn from(listener: TcpListener) -> Self {
+        Self::Tcp(listener)
+    }
+}
+
+impl Listener {
+    /// The next connection. Never fails: an error of `accept` is retried, for a client
+    /// that gave up and a process without descriptors both pass.
+    async fn accept(&self) -> Accepted {
+        loop {
+            let accepted = match self {
+                Self::Tcp(listener) => listener
+                    .accept()
+                    .await
+                    .map(|(stream, peer)| Accepted::Tcp(stream, peer.ip())),
+                Self::Unix(listener) => listener
+                    .accept()
+                    .await
+                    .map(|(stream, _)| Accepted::Unix(stream)),
+            };
+            match accepted {
+                Ok(accepted) => return accepted,
+                Err(err) if gave_up(&err) => debug!("client gave up before it was accepted"),
+                Err(err) => {
+                    error!("could not accept a connection: {err}");
+                    sleep(ACCEPT_RETRY).await;
+                }
+            }
+        }
+    }
+}
+
+impl Accepted {
+    /// Serves it in a task of its own.
+    fn spawn(self, connections: &mut JoinSet<()>, serving: Serving, watcher: Watcher) {
+        match self {
+            Self::Tcp(stream, address) => {
+                prepare(&stream);
+                connections.spawn(serving.run(stream, Peer::Address(address), watcher));
+            }
+            Self::Unix(stream) => {
+                connections.spawn(serving.run(stream, Peer::Local, watcher));
             }
         }
     }
@@ -244,48 +302,95 @@ fn report_panic(ended: Result<(), JoinError>) {
 
 /// What a connection takes up, given back when it is dropped.
 struct Seat {
-    _slot: OwnedSemaphorePermit,
+    slot: Slot,
     _place: Option<Place>,
 }
 
 impl ServerLimits {
-    /// The place of a new connection among those of its address; `None` when there is none left.
-    fn seat(&self, crowd: &Crowd, peer: SocketAddr) -> Option<Option<Place>> {
-        let unlimited = self
+    /// The place of a new connection among those of its address; `None` when there is none left. Proxies may have all.
+    fn seat(&self, crowd: &Crowd, accepted: &Accepted) -> Option<Option<Place>> {
+        let Accepted::Tcp(_, address) = accepted else {
+            return Some(None);
+        };
+        if self
             .trusted_proxies
             .iter()
-            .any(|net| net.contains(peer.ip()));
-        if unlimited {
-            Some(None)
-        } else {
-            crowd.enter(Origin::of(peer.ip())).map(Some)
+            .any(|net| net.contains(*address))
+        {
+            return Some(None);
         }
+        crowd.enter(Origin::of(*address)).map(Some)
     }
 }
 
-/// Serves one connection to its end.
-async fn run(
-    stream: TcpStream,
-    peer: SocketAddr,
+/// What serves a connection.
+struct Serving {
     limits: ServerLimits,
     router: Router,
-    watcher: Watcher,
     seat: Seat,
-) {
-    prepare(&stream);
-    let stream = Paced::new(stream, limits.timeout, limits.min_rate);
-    let router = TowerToHyperService::new(router);
-    let service = service_fn(|request| router.call(from(request, peer.ip())));
-    let connection = builder(&limits).serve_connection(TokioIo::new(stream), service);
-    if let Err(err) = watcher.watch(connection).await {
-        debug!("connection cut: {err}");
-    }
-    drop(seat);
 }
 
-fn from(mut request: Request<Incoming>, peer: IpAddr) -> Request<Incoming> {
-    request.extensions_mut().insert(Peer(peer));
+impl Serving {
+    /// Serves one connection to its end, or until it is cut for another one.
+    async fn run<S>(self, stream: S, peer: Peer, watcher: Watcher)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let line = Arc::clone(self.seat.slot.line());
+        let stream = Paced::new(stream, self.limits.timeout, Arc::clone(&line));
+        let router = TowerToHyperService::new(self.router);
+        let service = service_fn(|request| {
+            let answer = line.answer();
+            let answered = router.call(from(request, peer, Arc::clone(&line)));
+            async move {
+                Ok::<_, Infallible>(answered.await?.map(|body| Watched {
+                    body,
+                    _answer: answer,
+                }))
+            }
+        });
+        let connection = builder(&self.limits).serve_connection(TokioIo::new(stream), service);
+        tokio::select! {
+            served = watcher.watch(connection) => if let Err(err) = served {
+                debug!("connection cut: {err}");
+            },
+            () = line.cut() => debug!("connection cut: it did least of all, and there were too many"),
+        }
+        drop(self.seat);
+    }
+}
+
+fn from(mut request: Request<Incoming>, peer: Peer, line: Arc<Line>) -> Request<Incoming> {
+    let extensions = request.extensions_mut();
+    extensions.insert(peer);
+    extensions.insert(line);
     request
+}
+
+/// The body of an answer; the answer is not idle until it is dropped.
+struct Watched {
+    body: Body,
+    _answer: Answer,
+}
+
+impl hyper::body::Body for Watched {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// Both are only about time: a kernel that refuses them serves as well.

@@ -1,25 +1,37 @@
 //! The bytes of a download, piece by piece from the drop.
 
-use std::{collections::VecDeque, ops::Range, sync::Arc};
+use std::{mem, ops::Range, sync::Arc};
 
 use bytes::Bytes;
-use jiff::Timestamp;
+use jiff::{Timestamp, tz::TimeZone};
 
-use super::zip::Piece;
-use crate::drop::{Door, Drop, DropError, FileReader, Package, Release, SealedPackage, Token};
+use super::{shelf::Shelved, zip::Piece};
+use crate::{
+    budget::Share,
+    drop::{Door, Drop, DropError, FileReader, Release, SealedPackage, Token},
+};
 
 /// A package that is given out, decrypted or as it is stored.
 #[derive(Clone)]
 pub(super) enum Holding {
-    Open(Token, Arc<Package>),
-    Sealed(Arc<SealedPackage>),
+    Open(Token, Arc<Shelved>),
+    /// With the memory that it takes.
+    Sealed(Arc<(SealedPackage, Share)>),
+}
+
+/// What is left of what is to be read.
+pub(super) enum Pieces {
+    None,
+    One(Piece),
+    /// A range of all files as ZIP, which has the times of this zone.
+    Archive(TimeZone, Range<u64>),
 }
 
 /// Reads pieces one after the other. Holds one segment at a time, and no thread.
 pub(super) struct Source {
     drop: Drop,
     holding: Holding,
-    pieces: VecDeque<Piece>,
+    pieces: Pieces,
     reader: Option<FileReader>,
 }
 
@@ -27,14 +39,14 @@ impl Holding {
     pub(super) fn door(&self) -> Door {
         match self {
             Self::Open(token, _) => token.into(),
-            Self::Sealed(package) => Door::sealed(package.id),
+            Self::Sealed(sealed) => Door::sealed(sealed.0.id),
         }
     }
 
     pub(super) fn queue_id(&self) -> &str {
         match self {
-            Self::Open(_, package) => &package.origin.queue_id,
-            Self::Sealed(package) => &package.origin.queue_id,
+            Self::Open(_, shelved) => &shelved.package().origin.queue_id,
+            Self::Sealed(sealed) => &sealed.0.origin.queue_id,
         }
     }
 
@@ -46,8 +58,9 @@ impl Holding {
         files: Range<usize>,
     ) -> Result<Release, DropError> {
         match self {
-            Self::Open(token, package) => {
-                drop.release(token, package, files, Timestamp::now()).await
+            Self::Open(token, shelved) => {
+                let now = Timestamp::now();
+                drop.release(token, shelved.package(), files, now).await
             }
             Self::Sealed(_) => Ok(Release::Given),
         }
@@ -56,16 +69,16 @@ impl Holding {
     /// How many files there are.
     pub(super) fn files(&self) -> usize {
         match self {
-            Self::Open(_, package) => package.files.len(),
-            Self::Sealed(package) => package.files.len(),
+            Self::Open(_, shelved) => shelved.package().files.len(),
+            Self::Sealed(sealed) => sealed.0.files.len(),
         }
     }
 
     /// The bytes of a file that it has, as it is given out.
     pub(super) fn len(&self, index: usize) -> u64 {
         match self {
-            Self::Open(_, package) => package.files[index].size,
-            Self::Sealed(package) => package.files[index].sealed_bytes,
+            Self::Open(_, shelved) => shelved.package().files[index].size,
+            Self::Sealed(sealed) => sealed.0.files[index].sealed_bytes,
         }
     }
 
@@ -76,18 +89,30 @@ impl Holding {
         range: Range<u64>,
     ) -> Result<FileReader, DropError> {
         match self {
-            Self::Open(token, package) => drop.read(token, package, index, range).await,
-            Self::Sealed(package) => drop.read_sealed(package, index, range).await,
+            Self::Open(token, shelved) => drop.read(token, shelved.package(), index, range).await,
+            Self::Sealed(sealed) => drop.read_sealed(&sealed.0, index, range).await,
+        }
+    }
+
+    fn next_piece(&self, pieces: &mut Pieces) -> Option<Piece> {
+        match (pieces, self) {
+            (Pieces::Archive(zone, left), Self::Open(_, shelved)) => {
+                shelved.archive(zone).layout.next_piece(left)
+            }
+            (pieces, _) => match mem::replace(pieces, Pieces::None) {
+                Pieces::One(piece) => Some(piece),
+                Pieces::None | Pieces::Archive(..) => None,
+            },
         }
     }
 }
 
 impl Source {
-    pub(super) fn new(drop: Drop, holding: Holding, pieces: Vec<Piece>) -> Self {
+    pub(super) fn new(drop: Drop, holding: Holding, pieces: Pieces) -> Self {
         Self {
             drop,
             holding,
-            pieces: pieces.into(),
+            pieces,
             reader: None,
         }
     }
@@ -104,7 +129,7 @@ impl Source {
                     None => self.reader = None,
                 }
             }
-            match self.pieces.pop_front() {
+            match self.holding.next_piece(&mut self.pieces) {
                 None => return Ok(None),
                 Some(Piece::Bytes(bytes)) => return Ok(Some(bytes)),
                 Some(Piece::File { index, range }) => {

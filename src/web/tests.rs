@@ -56,6 +56,7 @@ fn limits() -> ServerLimits {
         min_rate: 0,
         timeout: Duration::from_secs(20),
         header_bytes_max: 16 * 1024,
+        patience: Duration::from_secs(20),
         drain: Duration::from_secs(20),
     }
 }
@@ -78,7 +79,11 @@ fn pdf() -> Bytes {
         .collect()
 }
 
-async fn deposit(drop: &Drop, files: &[(&str, Bytes)], expires: SignedDuration) -> String {
+pub(super) async fn deposit(
+    drop: &Drop,
+    files: &[(&str, Bytes)],
+    expires: SignedDuration,
+) -> String {
     deposit_of(drop, origin(), files, expires).await
 }
 

@@ -35,6 +35,11 @@ pub(super) struct Texts {
     pub(super) until_tomorrow: &'static str,
     pub(super) until_today: &'static str,
     pub(super) files: &'static str,
+    /// When there are too many for one page.
+    pub(super) files_shown: &'static str,
+    pub(super) pages: &'static str,
+    pub(super) previous_page: &'static str,
+    pub(super) next_page: &'static str,
     pub(super) download: &'static str,
     pub(super) download_all: &'static str,
     pub(super) fingerprint: &'static str,
@@ -140,6 +145,9 @@ pub(super) struct Texts {
     pub(super) too_many: &'static str,
     pub(super) too_many_why: &'static str,
     pub(super) too_many_what: &'static str,
+    pub(super) crowded: &'static str,
+    pub(super) crowded_why: &'static str,
+    pub(super) crowded_what: &'static str,
     pub(super) failed: &'static str,
     pub(super) failed_what: &'static str,
 

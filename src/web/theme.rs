@@ -45,6 +45,8 @@ struct Inner {
     templates: Environment<'static>,
     style: Bytes,
     logo: Option<Logo>,
+    /// Whether landing pages, and those that browsers unlock, lead to further pages.
+    paged: [bool; 2],
 }
 
 /// The operator's logo.
@@ -117,6 +119,8 @@ impl Theme {
         }
         rehearsal::run(&templates).map_err(|error| explain(&error, replaced))?;
         Ok(Self(Arc::new(Inner {
+            paged: ["landing.html", "unlock.html"]
+                .map(|name| rehearsal::is_paged(&templates, name)),
             templates,
             style: style(config).into(),
             logo: config.logo.as_deref().map(Logo::load).transpose()?,
@@ -138,6 +142,16 @@ impl Theme {
 
     pub(super) fn templates(&self) -> &Environment<'static> {
         &self.0.templates
+    }
+
+    /// Whether landing pages lead to further pages.
+    pub(super) fn landing_is_paged(&self) -> bool {
+        self.0.paged[0]
+    }
+
+    /// Whether pages that browsers unlock lead to further pages.
+    pub(super) fn unlock_is_paged(&self) -> bool {
+        self.0.paged[1]
     }
 
     pub(super) fn style(&self) -> Bytes {

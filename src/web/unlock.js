@@ -382,17 +382,23 @@ async function start() {
   keepToken(token, page.dataset.id);
   const files = await fetchManifest(keys);
   const rows = [...page.querySelectorAll(".files > li")];
-  const agree = files.length === rows.length && rows.every((row, n) => Number(row.dataset.bytes) === files[n].size);
+  // Of many files a page shows some: these are before them, and so many there are.
+  const before = Number(page.dataset.before ?? 0), count = Number(page.dataset.count ?? rows.length);
+  const shown = files.slice(before, before + rows.length);
+  const agree = files.length === count && rows.length === shown.length
+    && rows.every((row, n) => Number(row.dataset.bytes) === shown[n].size);
   if (!agree) throw new Refused("damaged");
   rows.forEach((row, n) => {
-    fillRow(row, files[n]);
-    offer(row, files[n].size, fileName(files[n].name), (...into) => decryptInto(files[n], row.dataset.href, keys, ...into));
+    const file = shown[n];
+    fillRow(row, file);
+    offer(row, file.size, fileName(file.name), (...into) => decryptInto(file, row.dataset.href, keys, ...into));
   });
   const all = page.querySelector(".all"), total = files.reduce((sum, file) => sum + file.size, 0);
   if (total > ZIP_MAX) all?.remove();
   else if (all) {
     const names = uniqueNames(files.map(file => fileName(file.name)));
-    const entries = files.map((file, n) => ({ file, name: names[n], url: rows[n].dataset.href }));
+    const url = n => page.dataset.manifest.replace(/manifest$/, n + 1);
+    const entries = files.map((file, n) => ({ file, name: names[n], url: url(n) }));
     offer(all, total, all.dataset.name, (...into) => zipInto(entries, keys, ...into));
   }
   for (const element of page.querySelectorAll(".locked")) element.hidden = false;

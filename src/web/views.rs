@@ -41,6 +41,7 @@ pub(super) struct LandingView {
     pub(super) left: String,
     pub(super) note: Option<String>,
     pub(super) files: Vec<FileView>,
+    pub(super) pages: Option<PagesView>,
     pub(super) archive: Option<ArchiveView>,
     pub(super) extend: Option<LinkView>,
     pub(super) why: String,
@@ -56,6 +57,10 @@ pub(super) struct UnlockView {
     pub(super) left: String,
     pub(super) note: Option<String>,
     pub(super) files: Vec<SealedFileView>,
+    pub(super) pages: Option<PagesView>,
+    /// How many files there are, and how many of them stand before those of this page.
+    pub(super) count: usize,
+    pub(super) before: usize,
     /// Of all files.
     pub(super) size: String,
     /// The name of all files in one.
@@ -92,6 +97,28 @@ pub(super) struct FileView {
     pub(super) program: bool,
     pub(super) size: String,
     pub(super) sha256: String,
+}
+
+/// What leads to the other pages of a package of many files.
+#[derive(Debug, Serialize)]
+pub(super) struct PagesView {
+    /// Of this page, from 1.
+    pub(super) number: usize,
+    /// Which files it shows, of how many.
+    pub(super) text: String,
+    /// The addresses of the page before and the page behind.
+    pub(super) previous: Option<String>,
+    pub(super) next: Option<String>,
+    /// To the first, the last, and those near this one.
+    pub(super) links: Vec<PageLinkView>,
+}
+
+/// A link to one of the pages.
+#[derive(Debug, Serialize)]
+pub(super) struct PageLinkView {
+    pub(super) href: String,
+    pub(super) text: String,
+    pub(super) is_this: bool,
 }
 
 /// All files in one.

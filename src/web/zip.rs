@@ -2,7 +2,7 @@
 //!
 //! Sizes and CRC-32 are known beforehand, so every byte of the archive has its place before the
 //! first is read: the length is exact and any range can be served. No crate offers that. After
-//! APPNOTE.TXT 6.3.10 (PKWARE); section numbers below are its own. Pure: it holds the headers and
+//! APPNOTE.TXT 6.3.10 (PKWARE); section numbers below are its own. Pure: it makes the headers and
 //! knows where the contents go, but never sees them.
 
 use std::ops::Range;
@@ -21,6 +21,9 @@ const VERSION_ZIP64: u16 = 45;
 const MADE_ON_UNIX: u16 = 3 << 8;
 const REGULAR_FILE_0644: u32 = 0o100_644 << 16;
 
+/// How many entries of the central directory are made at once: some ten kilobytes.
+const DIRECTORY_ENTRIES_MAX: usize = 64;
+
 /// A file to be stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ZipEntry {
@@ -32,10 +35,13 @@ pub struct ZipEntry {
     pub crc32: u32,
 }
 
-/// Where each byte of an archive comes from.
+/// Where each byte of an archive comes from. It holds names and places; headers are made when they are sent.
 #[derive(Clone, Debug)]
 pub struct ZipLayout {
-    segments: Vec<Segment>,
+    entries: Vec<Placed>,
+    times: Times,
+    /// Where the central directory begins, and where the records behind it do.
+    directory: Range<u64>,
     total_len: u64,
 }
 
@@ -53,34 +59,51 @@ pub enum Piece {
     },
 }
 
+/// An entry and its place.
 #[derive(Clone, Debug)]
-struct Segment {
-    start: u64,
-    piece: Piece,
+struct Placed {
+    entry: ZipEntry,
+    /// Where its local header begins, and where its contents do.
+    local: u64,
+    contents: u64,
+    /// Where its central header begins.
+    central: u64,
 }
 
 impl ZipLayout {
     /// Lays out an archive of `entries`, all of them of the time `modified`; `zone` is that of the
     /// local times that old readers show (4.4.6 knows no zone).
-    pub fn new(entries: &[ZipEntry], modified: Timestamp, zone: &TimeZone) -> Self {
+    pub fn new(entries: Vec<ZipEntry>, modified: Timestamp, zone: &TimeZone) -> Self {
         let times = Times::new(modified, zone);
+        let mut at = 0_u64;
+        let mut entries: Vec<_> = entries
+            .into_iter()
+            .map(|entry| {
+                let contents = at.saturating_add(local_header(&entry, &times).len() as u64);
+                let local = std::mem::replace(&mut at, contents.saturating_add(entry.size));
+                Placed {
+                    entry,
+                    local,
+                    contents,
+                    central: 0,
+                }
+            })
+            .collect();
+        let begin = at;
+        let mut header = Vec::new();
+        for placed in &mut entries {
+            placed.central = at;
+            header.clear();
+            central_header(&mut header, placed, &times);
+            at = at.saturating_add(header.len() as u64);
+        }
         let mut layout = Self {
-            segments: Vec::with_capacity(2 * entries.len() + 1),
+            entries,
+            times,
+            directory: begin..at,
             total_len: 0,
         };
-        let mut directory = Vec::new();
-        for (index, entry) in entries.iter().enumerate() {
-            let offset = layout.total_len;
-            layout.push(Piece::Bytes(local_header(entry, &times).into()));
-            layout.push(Piece::File {
-                index,
-                range: 0..entry.size,
-            });
-            central_header(&mut directory, entry, offset, &times);
-        }
-        let end = end_records(entries.len(), directory.len() as u64, layout.total_len);
-        directory.extend_from_slice(&end);
-        layout.push(Piece::Bytes(directory.into()));
+        layout.total_len = at.saturating_add(layout.end_records().len() as u64);
         layout
     }
 
@@ -89,25 +112,64 @@ impl ZipLayout {
         self.total_len
     }
 
-    /// The pieces that make up `range` of the archive, in order; none is empty.
-    pub fn pieces(&self, range: Range<u64>) -> Vec<Piece> {
-        let first = self
-            .segments
-            .partition_point(|segment| segment.end() <= range.start);
-        self.segments[first..]
-            .iter()
-            .take_while(|segment| segment.start < range.end)
-            .filter_map(|segment| segment.cut(&range))
-            .collect()
+    /// The name of an entry, which it has.
+    pub fn name(&self, index: usize) -> &str {
+        &self.entries[index].entry.name
     }
 
-    fn push(&mut self, piece: Piece) {
-        let segment = Segment {
-            start: self.total_len,
-            piece,
+    /// The pieces that make up `range` of the archive, in order; none is empty.
+    pub fn pieces(&self, range: Range<u64>) -> impl Iterator<Item = Piece> {
+        let mut left = range;
+        std::iter::from_fn(move || self.next_piece(&mut left))
+    }
+
+    /// Takes the next piece from the front of what is left of a range; `None` when nothing is. A piece is headers of
+    /// a few kilobytes, or contents to any length.
+    pub fn next_piece(&self, left: &mut Range<u64>) -> Option<Piece> {
+        if left.start >= left.end.min(self.total_len) {
+            return None;
+        }
+        let (begin, piece) = if left.start < self.directory.start {
+            self.local_piece(left.start)
+        } else if left.start < self.directory.end {
+            self.directory_piece(left.start)
+        } else {
+            (self.directory.end, Piece::Bytes(self.end_records().into()))
         };
-        self.total_len = segment.end();
-        self.segments.push(segment);
+        let end = begin.saturating_add(piece.len()).min(left.end);
+        let cut = piece.slice(left.start - begin..end - begin);
+        left.start = end;
+        Some(cut)
+    }
+
+    /// The local header or the contents that a place before the directory lies in, and where they begin.
+    fn local_piece(&self, at: u64) -> (u64, Piece) {
+        let behind = self.entries.partition_point(|placed| placed.local <= at);
+        // The last one that begins there: those before it are empty only where no disk holds the archive.
+        let index = behind.saturating_sub(1);
+        let placed = &self.entries[index];
+        if at < placed.contents {
+            let header = local_header(&placed.entry, &self.times);
+            return (placed.local, Piece::Bytes(header.into()));
+        }
+        let range = 0..placed.entry.size;
+        (placed.contents, Piece::File { index, range })
+    }
+
+    /// The central headers from the one that a place in the directory lies in, and where they begin.
+    fn directory_piece(&self, at: u64) -> (u64, Piece) {
+        let behind = self.entries.partition_point(|placed| placed.central <= at);
+        let from = behind.saturating_sub(1);
+        let mut headers = Vec::new();
+        for placed in self.entries[from..].iter().take(DIRECTORY_ENTRIES_MAX) {
+            central_header(&mut headers, placed, &self.times);
+        }
+        (self.entries[from].central, Piece::Bytes(headers.into()))
+    }
+
+    fn end_records(&self) -> Vec<u8> {
+        let Range { start, end } = self.directory;
+        end_records(self.entries.len(), end.saturating_sub(start), start)
     }
 }
 
@@ -126,19 +188,6 @@ impl Piece {
     }
 }
 
-impl Segment {
-    fn end(&self) -> u64 {
-        self.start.saturating_add(self.piece.len())
-    }
-
-    /// The part of it that lies in `range` of the archive.
-    fn cut(&self, range: &Range<u64>) -> Option<Piece> {
-        let from = range.start.max(self.start);
-        let to = range.end.min(self.end());
-        (from < to).then(|| self.piece.slice(from - self.start..to - self.start))
-    }
-}
-
 impl Piece {
     fn slice(&self, part: Range<u64>) -> Self {
         match self {
@@ -152,6 +201,7 @@ impl Piece {
 }
 
 /// The time of all entries, in the forms that ZIP knows.
+#[derive(Clone, Debug)]
 struct Times {
     date: u16,
     time: u16,
@@ -227,7 +277,8 @@ fn local_header(entry: &ZipEntry, times: &Times) -> Vec<u8> {
 }
 
 /// 4.3.12
-fn central_header(out: &mut Vec<u8>, entry: &ZipEntry, offset: u64, times: &Times) {
+fn central_header(out: &mut Vec<u8>, placed: &Placed, times: &Times) {
+    let (entry, offset) = (&placed.entry, placed.local);
     let mut large = Vec::new();
     if needs_zip64(entry.size) {
         large.extend([entry.size, entry.size]);
@@ -371,7 +422,7 @@ mod tests {
             .iter()
             .map(|(name, bytes)| entry(name, bytes))
             .collect();
-        ZipLayout::new(&entries, at(), &paris())
+        ZipLayout::new(entries, at(), &paris())
     }
 
     fn fill(layout: &ZipLayout, range: Range<u64>, files: &[(&str, &[u8])]) -> Vec<u8> {
@@ -449,7 +500,7 @@ mod tests {
 
     #[test]
     fn archive_of_nothing_is_its_end_record() {
-        assert_eq!(ZipLayout::new(&[], at(), &paris()).total_len(), 22);
+        assert_eq!(ZipLayout::new(Vec::new(), at(), &paris()).total_len(), 22);
     }
 
     #[test]
@@ -490,7 +541,7 @@ mod tests {
                 crc32: 7,
             })
             .to_vec();
-        let layout = ZipLayout::new(&entries, at(), &paris());
+        let layout = ZipLayout::new(entries, at(), &paris());
         let mut file = tempfile::NamedTempFile::new().unwrap();
         write_sparse(&mut file, &layout);
         let script = "import sys, zipfile\nfor i in zipfile.ZipFile(sys.argv[1]).infolist(): \
@@ -500,7 +551,7 @@ mod tests {
                 .args(["-c", script])
                 .arg(file.path()),
         );
-        let behind = layout.segments[2].start;
+        let behind = layout.entries[1].local;
         assert!(behind > 5 << 30);
         assert_eq!(
             said,
@@ -510,12 +561,29 @@ mod tests {
 
     fn write_sparse(file: &mut tempfile::NamedTempFile, layout: &ZipLayout) {
         use std::io::{Seek, SeekFrom};
-        for segment in &layout.segments {
-            if let Piece::Bytes(bytes) = &segment.piece {
-                file.seek(SeekFrom::Start(segment.start)).unwrap();
-                file.write_all(bytes).unwrap();
+        let mut left = 0..layout.total_len();
+        while let Some(piece) = layout.next_piece(&mut left) {
+            if let Piece::Bytes(bytes) = piece {
+                file.seek(SeekFrom::Start(left.start - bytes.len() as u64))
+                    .unwrap();
+                file.write_all(&bytes).unwrap();
             }
         }
+    }
+
+    #[test]
+    fn the_directory_comes_in_pieces_of_a_bounded_size() {
+        let names: Vec<String> = (0..1000).map(|n| format!("file number {n}")).collect();
+        let files: Vec<(&str, &[u8])> = names
+            .iter()
+            .map(|name| (name.as_str(), &b"x"[..]))
+            .collect();
+        let layout = layout(&files);
+        let largest = layout
+            .pieces(0..layout.total_len())
+            .map(|piece| piece.len())
+            .max();
+        assert!(largest < Some(10_000), "{largest:?}");
     }
 
     #[test]
@@ -547,8 +615,10 @@ mod tests {
             };
             2
         ];
-        let layout = ZipLayout::new(&entries, at(), &paris());
+        let layout = ZipLayout::new(entries, at(), &paris());
         assert_eq!(layout.total_len(), u64::MAX);
+        let taken = layout.pieces(0..u64::MAX).take(9).count();
+        assert!(taken < 9);
     }
 
     proptest! {
@@ -568,8 +638,7 @@ mod tests {
             let whole = fill(&layout, 0..layout.total_len(), &files);
             prop_assert_eq!(whole.len() as u64, layout.total_len());
             let (from, to) = (from.min(layout.total_len()), (from + len).min(layout.total_len()));
-            let pieces = layout.pieces(from..to);
-            prop_assert!(pieces.iter().all(|piece| !piece.is_empty()));
+            prop_assert!(layout.pieces(from..to).all(|piece| !piece.is_empty()));
             prop_assert_eq!(fill(&layout, from..to, &files), &whole[from as usize..to as usize]);
         }
 

@@ -3,7 +3,7 @@
 use axum::{http::StatusCode, response::Response};
 use jiff::{Timestamp, Zoned};
 
-use super::Pages;
+use super::{PageAsked, Pages, paging::Leaf};
 use crate::{
     config::{Language, ShowSender},
     drop::{Ending, FileEntry, Origin, Package, SealedPackage},
@@ -48,18 +48,20 @@ impl Pages {
         token: &str,
         package: &Package,
         now: Timestamp,
-        extended: Option<Extended>,
+        asked: PageAsked,
     ) -> Response {
         let t = texts(wanted.language);
         let expires = self.moment(package.expires, wanted.language);
-        let note = extended.map(|extended| note(extended, &expires, t));
+        let note = asked.extended.map(|extended| note(extended, &expires, t));
+        let leaf = asked.leaf(package.files.len(), self.theme.landing_is_paged());
         let page = LandingView {
             title: self.title(&package.origin, package.files.len(), t),
             from: self.within(&package.origin, package.created, wanted.language),
             expires,
             left: self.left(package.expires, now, t),
             note,
-            files: self.files(wanted.language, token, &package.files),
+            files: self.files(wanted.language, token, &package.files, leaf),
+            pages: leaf.view(wanted, t),
             archive: (package.files.len() > 1)
                 .then(|| self.archive(wanted.language, token, package)),
             extend: self.extend(package.extendable, wanted, token, t.extend),
@@ -75,12 +77,13 @@ impl Pages {
         wanted: Wanted,
         package: &SealedPackage,
         now: Timestamp,
-        extended: Option<Extended>,
+        asked: PageAsked,
     ) -> Response {
         let t = texts(wanted.language);
         let path = Key::Id(package.id).path();
         let expires = self.moment(package.expires, wanted.language);
-        let note = extended.map(|extended| note(extended, &expires, t));
+        let note = asked.extended.map(|extended| note(extended, &expires, t));
+        let leaf = asked.leaf(package.files.len(), self.theme.unlock_is_paged());
         let sizes = package.files.iter().map(|file| file.size);
         let total = sizes.fold(0, u64::saturating_add);
         let page = UnlockView {
@@ -89,7 +92,10 @@ impl Pages {
             expires,
             left: self.left(package.expires, now, t),
             note,
-            files: self.sealed_files(wanted.language, &path, package),
+            files: self.sealed_files(wanted.language, &path, package, leaf),
+            pages: leaf.view(wanted, t),
+            count: package.files.len(),
+            before: leaf.before(),
             size: words::size(total, wanted.language),
             archive: self.archive_name(&package.origin, package.created),
             extend: self.extend(package.extendable, wanted, &path, t.extend),
@@ -108,10 +114,10 @@ impl Pages {
         language: Language,
         path: &str,
         package: &SealedPackage,
+        leaf: Leaf,
     ) -> Vec<SealedFileView> {
-        let files = package.files.iter().zip(1..);
-        files
-            .map(|(file, number)| SealedFileView {
+        leaf.of(&package.files)
+            .map(|(number, file)| SealedFileView {
                 href: format!("{}{path}/{number}", self.site.base),
                 size: words::size(file.size, language),
                 bytes: file.size,
@@ -254,12 +260,18 @@ impl Pages {
         })
     }
 
-    fn files(&self, language: Language, token: &str, files: &[FileEntry]) -> Vec<FileView> {
-        let view = |(index, file): (usize, &FileEntry)| {
+    fn files(
+        &self,
+        language: Language,
+        token: &str,
+        files: &[FileEntry],
+        leaf: Leaf,
+    ) -> Vec<FileView> {
+        let view = |(number, file): (usize, &FileEntry)| {
             let name = names::display(&file.name);
             let kind = kind(&name, &file.media_type);
             FileView {
-                href: format!("{}{token}/{}", self.site.base, index + 1),
+                href: format!("{}{token}/{number}", self.site.base),
                 glyph: kind.glyph(),
                 letters: icon(&name, kind),
                 name,
@@ -269,7 +281,7 @@ impl Pages {
                 sha256: data_encoding::HEXLOWER.encode(&file.sha256),
             }
         };
-        files.iter().enumerate().map(view).collect()
+        leaf.of(files).map(view).collect()
     }
 
     /// The size is that of the files: the archive's headers are less than is shown of it.

@@ -33,6 +33,98 @@ async fn landing_page_says_what_from_whom_and_until_when() {
     assert!(french.text().contains("3 fichiers envoyés par"));
 }
 
+/// The path of a package of so many files of one byte.
+async fn many(site: &Fixture, count: usize) -> String {
+    let names: Vec<_> = (1..=count).map(|n| format!("file-{n}.pdf")).collect();
+    let files: Vec<_> = names.iter().map(|name| (&**name, "x".into())).collect();
+    let token = deposit(&site.drop, &files, SignedDuration::from_hours(1)).await;
+    format!("/{token}")
+}
+
+#[tokio::test]
+async fn a_page_shows_a_hundred_files_and_leads_to_the_others() {
+    let site = Fixture::new().await;
+    let path = many(&site, 201).await;
+    for (query, shown, absent, said, next) in [
+        ("?lang=en", 1..=100, 101, "Files 1 to 100 of 201", Some(2)),
+        (
+            "?lang=en&page=2",
+            101..=200,
+            100,
+            "Files 101 to 200 of 201",
+            Some(3),
+        ),
+        (
+            "?lang=en&page=3",
+            201..=201,
+            200,
+            "Files 201 to 201 of 201",
+            None,
+        ),
+        (
+            "?lang=fr&page=9",
+            201..=201,
+            200,
+            "Fichiers 201 à 201 sur 201",
+            None,
+        ),
+    ] {
+        let page = site.get(&format!("{path}{query}")).await;
+        assert_eq!(page.status, 200);
+        for number in shown {
+            let link = format!("href=\"{path}/{number}\"");
+            assert!(page.text().contains(&link), "{query} {number}");
+        }
+        assert!(!page.text().contains(&format!("href=\"{path}/{absent}\"")));
+        assert!(page.text().contains(said), "{query}");
+        let following = page.text().contains("rel=\"next\"");
+        assert_eq!(following, next.is_some(), "{query}");
+        if let Some(next) = next {
+            let link = format!("href=\"?lang=en&amp;page={next}\" rel=\"next\"");
+            assert!(page.text().contains(&link), "{query}");
+        }
+        assert!(page.body.len() < 200_000, "{}", page.body.len());
+    }
+    let page = site.get(&path).await;
+    assert!(page.text().contains("href=\"?page=2\""));
+    assert!(page.text().contains("201 fichiers"));
+    let few = site.get(&site.path("")).await;
+    assert!(!few.text().contains("page=2"));
+}
+
+#[tokio::test]
+async fn the_manifest_has_all_files_whatever_their_number() {
+    let site = Fixture::new().await;
+    for count in [100, 101, 201] {
+        let path = many(&site, count).await;
+        let reply = site.get(&format!("{path}.json")).await;
+        assert_eq!(reply.field("content-length"), reply.body.len().to_string());
+        let manifest: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
+        let files = manifest["files"].as_array().unwrap();
+        assert_eq!(files.len(), count);
+        assert_eq!(files[count - 1]["name"], format!("file-{count}.pdf"));
+        let url = files[count - 1]["url"].as_str().unwrap();
+        assert!(url.ends_with(&format!("/{count}")), "{url}");
+    }
+}
+
+#[tokio::test]
+async fn a_template_of_before_has_all_files_on_one_page() {
+    let home = TempDir::new().unwrap();
+    let own = "{% for file in page.files %}<a href=\"{{ file.href }}\">x</a>{% endfor %}";
+    std::fs::write(home.path().join("landing.html"), own).unwrap();
+    let config = WebConfig {
+        templates: Some(home.path().to_owned()),
+        ..web_config()
+    };
+    let site = Fixture::with(limits(), config).await;
+    let path = many(&site, 101).await;
+    for query in ["", "?page=2"] {
+        let page = site.get(&format!("{path}{query}")).await;
+        assert_eq!(page.text().matches("<a href=").count(), 101);
+    }
+}
+
 #[tokio::test]
 async fn names_cannot_become_markup() {
     let site = Fixture::new().await;

@@ -184,6 +184,90 @@ async fn a_trusted_proxy_may_have_all_connections_but_each_client_only_its_share
 }
 
 #[tokio::test]
+async fn a_script_of_another_site_locks_out_its_kind_and_no_reader() {
+    let site = Fixture::with(limits(), strict()).await;
+    let ask = async |path: &str, fields: &[(&str, &str)]| {
+        let mut all = by("198.51.100.7").to_vec();
+        all.extend_from_slice(fields);
+        site.ask("GET", path, &all).await.status
+    };
+    for mode in ["cors", "no-cors"] {
+        let script = [
+            ("Sec-Fetch-Site", "cross-site"),
+            ("Sec-Fetch-Mode", mode),
+            ("Sec-Fetch-Dest", "empty"),
+        ];
+        for _ in 0..3 {
+            ask(MISS, &script).await;
+        }
+        assert_eq!(ask(MISS, &script).await, 429, "{mode}");
+    }
+    assert_eq!(ask(&site.path(""), &[]).await, 200);
+    assert_eq!(ask(MISS, &[]).await, 404);
+}
+
+#[tokio::test]
+async fn an_answer_for_which_no_memory_is_left_is_put_off() {
+    let config = WebConfig {
+        answer_memory: 400_000,
+        ..web_config()
+    };
+    let site = Fixture::with(limits(), config).await;
+    let large = Bytes::from(vec![7; 32 << 20]);
+    let token = deposit(
+        &site.drop,
+        &[("large", large)],
+        SignedDuration::from_hours(1),
+    )
+    .await;
+    let path = format!("/{token}/1");
+    let mut running = site
+        .send(&format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"))
+        .await;
+    running.read_exact(&mut [0; 1024]).await.unwrap();
+    let second = site.get(&path).await;
+    assert_eq!((second.status, second.field("retry-after")), (503, "10"));
+    assert!(second.text().contains("<main"));
+    assert_eq!(site.get(&format!("/{token}")).await.status, 200);
+    drop(running);
+    // Until the server has seen that the reader is gone.
+    while site.ask("HEAD", &path, &[]).await.status != 200 {}
+    while site
+        .ask("GET", &path, &[("Range", "bytes=0-9")])
+        .await
+        .status
+        != 206
+    {}
+}
+
+#[tokio::test]
+async fn pages_stay_open_while_downloads_have_all_that_they_may_have() {
+    let limits = ServerLimits {
+        patience: Duration::from_millis(1),
+        min_rate: 1_000_000_000,
+        ..limits()
+    };
+    let site = Fixture::with(limits, web_config()).await;
+    let large = Bytes::from(vec![7; 32 << 20]);
+    let token = deposit(
+        &site.drop,
+        &[("large", large)],
+        SignedDuration::from_hours(1),
+    )
+    .await;
+    let mut running = Vec::new();
+    for _ in 0..12 {
+        // The fixture has eight connections: who reads nothing goes for who comes.
+        let mut stream = site
+            .send(&format!("GET /{token}/1 HTTP/1.1\r\nHost: x\r\n\r\n"))
+            .await;
+        stream.read_exact(&mut [0; 1024]).await.unwrap();
+        running.push(stream);
+    }
+    assert_eq!(site.get(&format!("/{token}")).await.status, 200);
+}
+
+#[tokio::test]
 async fn what_is_no_token_is_looked_up_like_one() {
     let site = Fixture::new().await;
     let path = site.home.path().join("drop/drop.sqlite3");

@@ -24,6 +24,10 @@ pub(super) static EN: Texts = Texts {
     until_tomorrow: "that is tomorrow",
     until_today: "that is today",
     files: "Files",
+    files_shown: "Files {first} to {last} of {count}",
+    pages: "Pages of the list",
+    previous_page: "Previous",
+    next_page: "Next",
     download: "Download",
     download_all: "Download all",
     fingerprint: "File fingerprint",
@@ -148,6 +152,9 @@ pub(super) static EN: Texts = Texts {
     too_many_why: "Your network sent too many requests in a short time, or tried too many links that \
         lead nowhere.",
     too_many_what: "Try again in a minute. Your link and your files are unharmed.",
+    crowded: "Many are reading at the moment",
+    crowded_why: "This server has no room for one more answer just now.",
+    crowded_what: "Try again in a moment. Your link and your files are unharmed.",
     failed: "A problem on our side",
     failed_what: "This page cannot be shown at the moment. Please try again in a few minutes.",
 

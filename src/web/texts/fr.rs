@@ -24,6 +24,10 @@ pub(super) static FR: Texts = Texts {
     until_tomorrow: "c’est-à-dire demain",
     until_today: "c’est-à-dire aujourd’hui",
     files: "Fichiers",
+    files_shown: "Fichiers {first} à {last} sur {count}",
+    pages: "Pages de la liste",
+    previous_page: "Précédente",
+    next_page: "Suivante",
     download: "Télécharger",
     download_all: "Tout télécharger",
     fingerprint: "Empreinte du fichier",
@@ -158,6 +162,9 @@ pub(super) static FR: Texts = Texts {
     too_many_why: "Votre réseau a envoyé en peu de temps trop de demandes, ou essayé trop de liens qui \
         ne mènent à rien.",
     too_many_what: "Réessayez dans une minute. Votre lien et vos fichiers restent intacts.",
+    crowded: "Beaucoup de monde en ce moment",
+    crowded_why: "Ce serveur n’a pas de place pour une réponse de plus à cet instant.",
+    crowded_what: "Réessayez dans un instant. Votre lien et vos fichiers sont intacts.",
     failed: "Un problème de notre côté",
     failed_what: "Cette page ne peut pas être affichée pour le moment. Réessayez dans quelques \
         minutes.",

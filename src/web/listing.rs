@@ -1,0 +1,122 @@
+//! The files of a package for programs: `/{token}.json`.
+//!
+//! It has all of them, unlike the pages: who reads it wants to know whether he has everything. It is made in pieces,
+//! twice: once for its length.
+
+use std::{convert::Infallible, future::ready, ops::Range, sync::Arc};
+
+use axum::{
+    body::{Body, Bytes},
+    http::header,
+    response::{IntoResponse, Response},
+};
+use futures_util::stream;
+use jiff::tz::TimeZone;
+use serde_json::{Value, json};
+
+use super::{
+    Site,
+    language::Wanted,
+    pages::Problem,
+    shelf::{STREAM_BYTES, Shelved, tie},
+};
+use crate::{
+    budget::Share,
+    drop::{Package, Token},
+};
+
+/// How many files one piece of it has: some 30 kilobytes.
+const FILES_PER_PIECE: usize = 100;
+
+/// What is still to be said of a package.
+struct Listing {
+    shelved: Arc<Shelved>,
+    zone: TimeZone,
+    link: String,
+    /// The memory that it takes; the last piece gives it back when it is sent.
+    share: Option<Share>,
+}
+
+impl Site {
+    /// The package for machines: file names as they would be downloaded, absolute addresses.
+    pub(super) fn manifest(&self, token: &Token, package: Package, wanted: Wanted) -> Response {
+        let held = self.shelf.take(STREAM_BYTES);
+        let (Ok(share), Ok(shelved)) = (held, self.shelf.shelve(token, package)) else {
+            return self.pages.problem(wanted, Problem::Crowded);
+        };
+        let listing = Listing {
+            shelved,
+            zone: self.state.zone.clone(),
+            link: format!("{}{token}", self.state.config.public_url),
+            share: Some(share),
+        };
+        let headers = [
+            (header::CONTENT_TYPE, "application/json".to_owned()),
+            (header::CONTENT_LENGTH, listing.length().to_string()),
+        ];
+        (headers, listing.body()).into_response()
+    }
+}
+
+impl Listing {
+    fn length(&self) -> usize {
+        self.pieces().map(|piece| self.piece(piece).len()).sum()
+    }
+
+    fn body(self) -> Body {
+        let pieces = self.pieces();
+        let last = pieces.end - 1;
+        let state = (self, pieces);
+        let next = move |(mut listing, mut pieces): (Self, Range<usize>)| {
+            let piece = pieces.next().map(|number| {
+                let text = listing.piece(number);
+                match listing.share.take_if(|_| number == last) {
+                    Some(share) => tie(text, share),
+                    None => text.into(),
+                }
+            });
+            ready(piece.map(|piece| (Ok::<Bytes, Infallible>(piece), (listing, pieces))))
+        };
+        Body::from_stream(stream::unfold(state, next))
+    }
+
+    /// The numbers of its pieces: one at least.
+    fn pieces(&self) -> Range<usize> {
+        0..self.files().div_ceil(FILES_PER_PIECE).max(1)
+    }
+
+    fn files(&self) -> usize {
+        self.shelved.package().files.len()
+    }
+
+    fn piece(&self, number: usize) -> String {
+        let mut text = String::new();
+        if number == 0 {
+            let expires = json!(self.shelved.package().expires.to_string());
+            text = format!("{{\"expires\":{expires},\"files\":[");
+        }
+        let first = number * FILES_PER_PIECE;
+        let end = (first + FILES_PER_PIECE).min(self.files());
+        for index in first..end {
+            if index > 0 {
+                text.push(',');
+            }
+            text += &self.file(index).to_string();
+        }
+        if end == self.files() {
+            text += "]}";
+        }
+        text
+    }
+
+    fn file(&self, index: usize) -> Value {
+        let file = &self.shelved.package().files[index];
+        json!({
+            "name": self.shelved.archive(&self.zone).layout.name(index),
+            "size": file.size,
+            "sha256": data_encoding::HEXLOWER.encode(&file.sha256),
+            "type": file.media_type,
+            "url": format!("{}/{}", self.link, index + 1),
+        })
+    }
+}

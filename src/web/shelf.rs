@@ -1,0 +1,226 @@
+//! Memory of the answers that are on their way: one budget for all of them, and one copy of what several are given.
+//!
+//! A reader who takes an answer slowly holds its bytes for as long as he likes to read. So whatever an answer holds
+//! until it is sent is taken from one budget (`web.answer_memory`), and one for which nothing is left is not begun:
+//! its reader is asked to come back. A package whose files are being given out stands here once, however many
+//! fetch from it. Small answers that say that something cannot be had are not counted: a thousand of them are
+//! five megabytes.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
+};
+
+use axum::body::Bytes;
+use jiff::tz::TimeZone;
+
+use super::{
+    download::archive_etag,
+    zip::{ZipEntry, ZipLayout},
+};
+use crate::{
+    budget::{Budget, Share, Spent},
+    drop::{FileEntry, Package, RecordId, Token},
+    names,
+};
+
+/// What an answer that is read piece by piece holds at most: what hyper gathers of it, and the next piece.
+pub(super) const STREAM_BYTES: usize = super::server::BUFFER_BYTES_MAX + 2 * 64 * 1024;
+
+/// What the allocator adds to a file's name and type.
+const ALLOCATION_BYTES: usize = 64;
+
+/// The memory of all answers. Clones would count apart: it is shared by reference.
+#[derive(Debug)]
+pub(super) struct Shelf {
+    budget: Budget,
+    packages: Mutex<HashMap<RecordId, Weak<Shelved>>>,
+}
+
+/// A package from which files are given out, with all of them as ZIP.
+#[derive(Debug)]
+pub(super) struct Shelved {
+    package: Package,
+    archive: OnceLock<Archive>,
+    _share: Share,
+}
+
+/// All files of a package as ZIP.
+#[derive(Debug)]
+pub(super) struct Archive {
+    pub(super) layout: ZipLayout,
+    pub(super) etag: String,
+}
+
+/// Bytes that give back their share with the last of them.
+struct Held<T> {
+    bytes: T,
+    _share: Share,
+}
+
+impl<T: AsRef<[u8]>> AsRef<[u8]> for Held<T> {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes.as_ref()
+    }
+}
+
+/// Ties a share to bytes, until the last of them are sent.
+pub(super) fn tie(bytes: impl AsRef<[u8]> + Send + 'static, share: Share) -> Bytes {
+    Bytes::from_owner(Held {
+        bytes,
+        _share: share,
+    })
+}
+
+impl Shelf {
+    pub(super) fn new(bytes: usize) -> Self {
+        Self {
+            budget: Budget::new(bytes),
+            packages: Mutex::default(),
+        }
+    }
+
+    /// Takes a number of bytes.
+    ///
+    /// # Errors
+    /// Other answers hold everything.
+    pub(super) fn take(&self, bytes: usize) -> Result<Share, Spent> {
+        let mut share = self.budget.share();
+        share.set(bytes)?;
+        Ok(share)
+    }
+
+    /// Bytes that are counted until they are sent.
+    ///
+    /// # Errors
+    /// Other answers hold everything.
+    pub(super) fn hold(&self, bytes: Vec<u8>) -> Result<Bytes, Spent> {
+        // As much as is needed, for it may stay for long.
+        let bytes = bytes.into_boxed_slice();
+        let share = self.take(bytes.len())?;
+        Ok(tie(bytes, share))
+    }
+
+    /// The one copy of a package: that from which files are given out already, if there is one.
+    ///
+    /// # Errors
+    /// Other answers hold everything.
+    pub(super) fn shelve(&self, token: &Token, package: Package) -> Result<Arc<Shelved>, Spent> {
+        let id = RecordId::from(token);
+        let mut packages = self.packages();
+        let known = packages.get(&id).and_then(Weak::upgrade);
+        if let Some(known) = known.filter(|known| known.package.has_the_files_of(&package)) {
+            return Ok(known);
+        }
+        let share = self.take(weight(&package.files))?;
+        let shelved = Arc::new(Shelved {
+            package,
+            archive: OnceLock::new(),
+            _share: share,
+        });
+        packages.retain(|_, package| package.strong_count() > 0);
+        packages.insert(id, Arc::downgrade(&shelved));
+        Ok(shelved)
+    }
+
+    #[cfg(test)]
+    pub(super) fn left(&self) -> usize {
+        self.budget.left()
+    }
+
+    /// What is locked is whole at every instant.
+    fn packages(&self) -> MutexGuard<'_, HashMap<RecordId, Weak<Shelved>>> {
+        self.packages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shelved {
+    pub(super) fn package(&self) -> &Package {
+        &self.package
+    }
+
+    /// All files as ZIP, with the times of this zone.
+    pub(super) fn archive(&self, zone: &TimeZone) -> &Archive {
+        self.archive.get_or_init(|| {
+            let files = &self.package.files;
+            let names = names::unique_files(files.iter().map(|file| file.name.as_str()));
+            let entries = files.iter().zip(names).map(|(file, name)| ZipEntry {
+                name,
+                size: file.size,
+                crc32: file.crc32,
+            });
+            let layout = ZipLayout::new(entries.collect(), self.package.created, zone);
+            let etag = archive_etag(&layout, files);
+            Archive { layout, etag }
+        })
+    }
+}
+
+/// How many bytes a package's files take in memory, about, those of its archive's layout among them.
+fn weight(files: &[FileEntry]) -> usize {
+    let of_one = |file: &FileEntry| {
+        let names = 2 * file.name.len() + file.media_type.len();
+        names + 2 * size_of::<FileEntry>() + 2 * ALLOCATION_BYTES
+    };
+    files.iter().map(of_one).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::{SignedDuration, Timestamp};
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::{
+        config::DropConfig,
+        drop::{Drop, Lookup},
+    };
+
+    async fn find(drop: &Drop, token: &Token) -> Package {
+        match drop.find(token, Timestamp::now()).await.unwrap() {
+            Lookup::Live(package) => package,
+            _ => panic!("it is live"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_package_stands_once_however_many_fetch_it_and_goes_with_the_last() {
+        let home = TempDir::new().unwrap();
+        let directory = home.path().join("drop");
+        let drop = Drop::open(&DropConfig {
+            directory,
+            ..DropConfig::default()
+        })
+        .unwrap();
+        let files = [("a.pdf", "x".into()), ("b.pdf", "y".into())];
+        let token = crate::web::tests::deposit(&drop, &files, SignedDuration::from_hours(1)).await;
+        let token: Token = token.parse().unwrap();
+        let shelf = Shelf::new(10_000);
+        let first = shelf.shelve(&token, find(&drop, &token).await).unwrap();
+        let left = shelf.left();
+        assert!(left < 10_000);
+        let second = shelf.shelve(&token, find(&drop, &token).await).unwrap();
+        assert!(Arc::ptr_eq(&first, &second) && shelf.left() == left);
+        let archive: *const Archive = first.archive(&TimeZone::UTC);
+        assert!(std::ptr::eq(archive, second.archive(&TimeZone::UTC)));
+        std::mem::drop((first, second));
+        assert_eq!(shelf.left(), 10_000);
+        assert!(
+            Shelf::new(9)
+                .shelve(&token, find(&drop, &token).await)
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn bytes_are_counted_until_the_last_of_them_is_gone() {
+        let shelf = Shelf::new(10);
+        let mut bytes = shelf.hold(vec![7; 8]).unwrap();
+        assert_eq!(shelf.hold(vec![7; 3]).err(), Some(Spent));
+        let rest = bytes.split_off(4);
+        std::mem::drop(bytes);
+        assert_eq!(shelf.left(), 2);
+        std::mem::drop(rest);
+        assert_eq!(shelf.left(), 10);
+    }
+}

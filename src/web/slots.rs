@@ -1,0 +1,405 @@
+//! The connections of a listener, and which of them go first when there are too many.
+//!
+//! A connection costs its holder nothing, so whoever has a few addresses can hold all that there are, by doing as
+//! little as he may. So the more are in use, the more is asked of them: above half of all, the rate at which readers
+//! must read rises, up to [`RISE_MAX`] times; and when a new client finds none free, the one that does least is cut
+//! for it: first those that wait for a request, the longest first, then the slowest readers. Nobody who reads faster
+//! than the risen rate is ever cut, and nobody before he was waited for as long as `patience`; where all of them are
+//! that fast, new clients wait.
+//!
+//! Downloads may have seven eighths of the connections: the rest is for pages.
+
+use std::{
+    cmp::Reverse,
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+/// How many times the usual rate readers must reach when all connections are in use.
+const RISE_MAX: u64 = 16;
+
+/// Of how many connections one is for pages alone.
+const RESERVED: usize = 8;
+
+/// How often it is looked again for a connection to cut, while there is none.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// How long a download waits for a place before its reader is asked to come back.
+const DOWNLOAD_WAITS: Duration = Duration::from_secs(5);
+
+/// The connections of a listener. Clones are the same ones.
+#[derive(Clone, Debug)]
+pub(super) struct Slots(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    max: usize,
+    min_rate: u64,
+    patience: Duration,
+    table: Mutex<Table>,
+    /// One was given back.
+    freed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    lines: HashMap<u64, Arc<Line>>,
+    next: u64,
+    downloads: usize,
+}
+
+/// A connection's slot; given back when dropped.
+#[derive(Debug)]
+pub(super) struct Slot {
+    slots: Slots,
+    id: u64,
+    line: Arc<Line>,
+}
+
+/// What is known of a connection.
+#[derive(Debug)]
+pub(super) struct Line {
+    slots: Slots,
+    pace: Mutex<Pace>,
+    cut: CancellationToken,
+}
+
+/// How a reader reads. Time counts while something waits to be written and he takes nothing.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// Time spent waiting, and bytes that passed since that began, since both were last looked at.
+    pub(super) passed: u64,
+    pub(super) waited: Duration,
+    pub(super) waiting_since: Option<Instant>,
+    /// Answers that are being made or sent, and since when there is none.
+    answers: usize,
+    idle_since: Instant,
+    is_download: bool,
+}
+
+/// An answer that is being made or sent, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Answer(Arc<Line>);
+
+/// A download among those that may run at once, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Running(Arc<Line>);
+
+/// How little a connection does; the first in order is cut first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Standing {
+    /// Waits for a request, for so long.
+    Idle(Reverse<Duration>),
+    /// Takes so many bytes a second.
+    Reads(u64),
+}
+
+impl Slots {
+    pub(super) fn new(max: usize, min_rate: u64, patience: Duration) -> Self {
+        Self(Arc::new(Inner {
+            max,
+            min_rate,
+            patience,
+            table: Mutex::default(),
+            freed: Notify::new(),
+        }))
+    }
+
+    /// A slot for a new connection. Where none is free, one is cut for it, if one may be. Cancel-safe.
+    pub(super) async fn take(&self) -> Slot {
+        loop {
+            let freed = self.0.freed.notified();
+            if let Some(slot) = self.try_take() {
+                return slot;
+            }
+            self.cut_least(|_| true);
+            let _ = timeout(LOOK_AGAIN, freed).await;
+        }
+    }
+
+    fn try_take(&self) -> Option<Slot> {
+        let mut table = lock(&self.0.table);
+        if table.lines.len() >= self.0.max {
+            return None;
+        }
+        let line = Arc::new(Line {
+            slots: self.clone(),
+            pace: Mutex::new(Pace::new()),
+            cut: CancellationToken::new(),
+        });
+        let id = table.next;
+        table.next += 1;
+        table.lines.insert(id, Arc::clone(&line));
+        Some(Slot {
+            slots: self.clone(),
+            id,
+            line,
+        })
+    }
+
+    /// Cuts the connection that does least of those asked for, unless one that was cut has not ended yet.
+    fn cut_least(&self, is_asked: impl Fn(&Pace) -> bool) {
+        let now = Instant::now();
+        let bound = self.0.min_rate.saturating_mul(RISE_MAX);
+        let table = lock(&self.0.table);
+        if table.lines.values().any(|line| line.cut.is_cancelled()) {
+            return;
+        }
+        let standing = |line: &Arc<Line>| {
+            let pace = *line.pace();
+            let standing = pace.standing(now, self.0.patience)?;
+            let may_go = is_asked(&pace) && standing < Standing::Reads(bound);
+            may_go.then(|| (standing, Arc::clone(line)))
+        };
+        let least = table.lines.values().filter_map(standing);
+        if let Some((_, line)) = least.min_by_key(|(standing, _)| *standing) {
+            line.cut.cancel();
+        }
+    }
+
+    /// Bytes a second that a reader must take while so many connections are in use.
+    pub(super) fn rate(&self) -> u64 {
+        let used = lock(&self.0.table).lines.len();
+        risen(self.0.min_rate, used, self.0.max)
+    }
+
+    fn downloads_max(&self) -> usize {
+        (self.0.max - self.0.max / RESERVED).max(1)
+    }
+}
+
+/// A rate that is the usual one up to half of all connections, and rises from there.
+fn risen(rate: u64, used: usize, max: usize) -> u64 {
+    let over = (2 * used.min(max)).saturating_sub(max) as u64;
+    let more = u128::from(rate) * u128::from((RISE_MAX - 1) * over) / max.max(1) as u128;
+    rate.saturating_add(u64::try_from(more).unwrap_or(u64::MAX))
+}
+
+impl Slot {
+    pub(super) fn line(&self) -> &Arc<Line> {
+        &self.line
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        lock(&self.slots.0.table).lines.remove(&self.id);
+        self.slots.0.freed.notify_waiters();
+    }
+}
+
+impl Line {
+    /// Ends when the connection is to be cut.
+    pub(super) async fn cut(&self) {
+        self.cut.cancelled().await;
+    }
+
+    /// Bytes a second that its reader must take.
+    pub(super) fn rate(&self) -> u64 {
+        self.slots.rate()
+    }
+
+    pub(super) fn pace(&self) -> MutexGuard<'_, Pace> {
+        lock(&self.pace)
+    }
+
+    /// An answer begins.
+    pub(super) fn answer(self: &Arc<Self>) -> Answer {
+        self.pace().answers += 1;
+        Answer(Arc::clone(self))
+    }
+
+    /// A place among the downloads that may run at once. Where none is free, the slowest download is cut for it, if
+    /// one may be; `None` when none came free for a while.
+    pub(super) async fn download(self: &Arc<Self>) -> Option<Running> {
+        let place = async {
+            loop {
+                let freed = self.slots.0.freed.notified();
+                if let Some(running) = self.try_download() {
+                    return running;
+                }
+                self.slots.cut_least(|pace| pace.is_download);
+                tokio::select! {
+                    () = freed => {}
+                    () = sleep(LOOK_AGAIN) => {}
+                }
+            }
+        };
+        timeout(DOWNLOAD_WAITS, place).await.ok()
+    }
+
+    fn try_download(self: &Arc<Self>) -> Option<Running> {
+        let mut table = lock(&self.slots.0.table);
+        if table.downloads >= self.slots.downloads_max() {
+            return None;
+        }
+        table.downloads += 1;
+        self.pace().is_download = true;
+        Some(Running(Arc::clone(self)))
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        let mut pace = self.0.pace();
+        pace.answers -= 1;
+        pace.idle_since = Instant::now();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let slots = &self.0.slots;
+        lock(&slots.0.table).downloads -= 1;
+        self.0.pace().is_download = false;
+        slots.0.freed.notify_waiters();
+    }
+}
+
+impl Pace {
+    fn new() -> Self {
+        Self {
+            passed: 0,
+            waited: Duration::ZERO,
+            waiting_since: None,
+            answers: 0,
+            idle_since: Instant::now(),
+            is_download: false,
+        }
+    }
+
+    /// Something was written: whoever waited for it does no longer.
+    pub(super) fn wrote(&mut self, bytes: u64) {
+        if let Some(since) = self.waiting_since.take() {
+            self.waited += since.elapsed();
+            self.idle_since = Instant::now();
+        }
+        self.passed += bytes;
+    }
+
+    /// How little it does; `None` when it was not waited for long enough, or waits for us.
+    fn standing(&self, now: Instant, patience: Duration) -> Option<Standing> {
+        let waits = self.waiting_since.map(|since| now - since);
+        if waits.is_none() && self.answers == 0 {
+            let idle = now.saturating_duration_since(self.idle_since);
+            return (idle >= patience).then_some(Standing::Idle(Reverse(idle)));
+        }
+        let waited = self.waited + waits.unwrap_or_default();
+        let millis = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX).max(1);
+        (waited >= patience).then(|| Standing::Reads(self.passed.saturating_mul(1000) / millis))
+    }
+}
+
+/// What is locked is whole at every instant. The table is locked before a pace, never after it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+    use tokio::time::advance;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(5);
+
+    fn slots(max: usize) -> Slots {
+        Slots::new(max, 1000, PATIENCE)
+    }
+
+    /// A reader who took so many bytes a second, for as long as he is waited for.
+    fn reads(slot: &Slot, rate: u64) {
+        let mut pace = slot.line().pace();
+        pace.answers = 1;
+        pace.waited = PATIENCE;
+        pace.passed = rate * PATIENCE.as_secs();
+    }
+
+    fn is_cut(slot: &Slot) -> bool {
+        slot.line().cut.is_cancelled()
+    }
+
+    #[test]
+    fn the_rate_rises_above_half() {
+        for (used, expected) in [(0, 100), (500, 100), (501, 103), (750, 850), (1000, 1600)] {
+            assert_eq!(risen(100, used, 1000), expected, "{used}");
+        }
+        assert_eq!(risen(0, 1000, 1000), 0);
+        assert_eq!(risen(u64::MAX, 1, 1), u64::MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_slowest_is_cut_for_a_new_client() {
+        let slots = slots(3);
+        let held = [slots.take().await, slots.take().await, slots.take().await];
+        for (slot, rate) in held.iter().zip([9_000, 1_500, 50_000]) {
+            reads(slot, rate);
+        }
+        assert!(slots.take().now_or_never().is_none());
+        assert_eq!([0, 1, 2].map(|n| is_cut(&held[n])), [false, true, false]);
+        // It has not ended yet: no other one goes in its place.
+        assert!(slots.take().now_or_never().is_none());
+        assert!(!is_cut(&held[0]));
+        let [first, second, third] = held;
+        drop(second);
+        let _new = slots.take().await;
+        assert!(!is_cut(&first) && !is_cut(&third));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_a_request_goes_before_any_reader() {
+        let slots = slots(3);
+        let held = [slots.take().await, slots.take().await, slots.take().await];
+        reads(&held[0], 1);
+        advance(PATIENCE).await;
+        let answering = held[2].line().answer();
+        assert!(slots.take().now_or_never().is_none());
+        assert_eq!([0, 1, 2].map(|n| is_cut(&held[n])), [false, true, false]);
+        drop(answering);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_is_cut_who_is_fast_or_new_or_waits_for_us() {
+        let slots = slots(3);
+        let held = [slots.take().await, slots.take().await, slots.take().await];
+        reads(&held[0], 1000 * RISE_MAX);
+        let _answering = held[1].line().answer();
+        assert!(slots.take().now_or_never().is_none());
+        assert!(!held.iter().any(is_cut));
+        // The third has sent no request since it came.
+        advance(PATIENCE).await;
+        assert!(slots.take().now_or_never().is_none());
+        assert!(is_cut(&held[2]) && !is_cut(&held[0]) && !is_cut(&held[1]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn downloads_leave_room_for_pages_and_the_slowest_goes_for_a_new_one() {
+        let slots = slots(8);
+        let mut held = Vec::new();
+        for _ in 0..8 {
+            held.push(slots.take().await);
+        }
+        let mut running = Vec::new();
+        for slot in &held[..7] {
+            slot.line().pace().answers = 1;
+            running.push(slot.line().download().await.unwrap());
+        }
+        let eighth = held[7].line();
+        assert!(eighth.download().await.is_none(), "all of them are new");
+        for (slot, rate) in held.iter().zip(1..8) {
+            reads(slot, 1000 * rate);
+        }
+        assert!(eighth.download().now_or_never().is_none());
+        assert!(is_cut(&held[0]) && !is_cut(&held[1]));
+        running.remove(0);
+        assert!(eighth.download().await.is_some());
+    }
+}
