@@ -10,6 +10,7 @@
 //! * `message` – a message on its way: each of the scanner's events is acted upon
 //! * `choices` – what somebody's choice kept is remembered, and kept when it comes again
 //! * `copies` – copies of one message share one package
+//! * `mark` – the field that says that it was changed
 //! * `finish` – its end: the last decisions, the notice, a look at what was made of it, the commit
 //! * `forwarded` – how heavy a forwarded message is
 //! * `vouch` – what of the sender is certain
@@ -76,6 +77,7 @@ mod language;
 mod leaf;
 #[cfg(test)]
 mod many;
+mod mark;
 mod message;
 mod parts;
 #[cfg(test)]
@@ -218,6 +220,8 @@ pub enum Reason {
     MalformedBody,
     /// More than [`DETACHED_MAX`] parts would have to be detached.
     TooManyDetached,
+    /// More fields than can be removed look like our mark.
+    ForeignMarks,
     /// No part of it can take the notice, and none can be added.
     NoPlace,
     /// An HTML body came behind a part that was detached, and shows it.
@@ -335,6 +339,8 @@ pub struct Rewritten {
     pub link: String,
     /// Whether the package is that of a copy which came before.
     pub is_copy: bool,
+    /// How many fields `X-Depollueur` of strangers are removed.
+    pub foreign_marks: usize,
     /// How added lines end.
     pub eol: Eol,
     spool: Spool,
@@ -629,6 +635,9 @@ impl Filter {
         if rules::may_detach(&root).is_err() {
             return Err(Reason::Header);
         }
+        if mark::foreign(envelope.direction, header) > mark::FOREIGN_MAX {
+            return Err(Reason::ForeignMarks);
+        }
         // Of a message that is the file itself these fields are replaced: there must be one of each.
         if !Scanner::enters(&root)
             && let Some(field) = head::repeated(header)
@@ -702,6 +711,7 @@ impl Reason {
             Self::Ambiguous(why) => why.label(),
             Self::MalformedBody => "malformed-body",
             Self::TooManyDetached => "too-many-detached",
+            Self::ForeignMarks => "foreign-marks",
             Self::NoPlace => "no-place",
             Self::ShownLater => "shown-later",
             Self::Reread => "reread",
@@ -839,6 +849,7 @@ mod tests {
             detached_bytes: 1,
             link: String::new(),
             is_copy: false,
+            foreign_marks: 0,
             eol: Eol::CrLf,
             spool,
             pieces: pieces.into_iter(),

@@ -108,6 +108,7 @@ struct Inner {
     detached_parts: Counter,
     detached_bytes: Counter<u64, AtomicU64>,
     shared_packages: Counter,
+    foreign_marks: Counter,
     trial_parts: Counter,
     trial_bytes: Counter<u64, AtomicU64>,
     deposit_errors: Family<KindLabels, Counter>,
@@ -175,6 +176,7 @@ impl Metrics {
             detached_parts: Counter::default(),
             detached_bytes: Counter::default(),
             shared_packages: Counter::default(),
+            foreign_marks: Counter::default(),
             trial_parts: Counter::default(),
             trial_bytes: Counter::default(),
             deposit_errors: Family::default(),
@@ -238,6 +240,11 @@ impl Metrics {
     /// A message went out with the package of a copy that came before.
     pub fn shared_package(&self) {
         self.0.shared_packages.inc();
+    }
+
+    /// Fields `X-Depollueur` of strangers were removed from a message.
+    pub fn foreign_marks(&self, fields: usize) {
+        self.0.foreign_marks.inc_by(fields as u64);
     }
 
     /// Parts would have been detached, were it not for a dry-run; `bytes` are decoded.
@@ -431,6 +438,11 @@ impl Inner {
             "shared_packages",
             "Messages that went out with the package of a copy which came before",
             self.shared_packages.clone(),
+        );
+        registry.register(
+            "foreign_marks",
+            "Fields X-Depollueur of mail from outside, removed from messages that were changed",
+            self.foreign_marks.clone(),
         );
         registry.register(
             "dry_run_parts",

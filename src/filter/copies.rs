@@ -196,7 +196,10 @@ mod tests {
         super::lab::{Fate, Lab, Mail},
         *,
     };
-    use crate::drop::{Client, RecordId};
+    use crate::{
+        aside,
+        drop::{Client, RecordId},
+    };
 
     fn link(fate: Fate) -> (String, bool) {
         match fate {
@@ -214,6 +217,7 @@ mod tests {
         (other.text, other.envelope.sender) = ("Chère Zoé", "list-zoe=example.com@b".into());
         assert_eq!(lab.send(&other).await, Fate::Link(first, true));
         assert_eq!(lab.drop.level().await.unwrap().stored, 2000);
+        assert!(aside::settle(Duration::MAX));
         assert_eq!(
             std::fs::read_dir(lab.home.path().join("drop/drafts"))
                 .unwrap()

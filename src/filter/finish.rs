@@ -9,6 +9,7 @@ use super::{
     FilterError, HeaderEdit, Message, PIECE_BYTES_MAX, Piece, Reason, Rewritten, Verdict,
     copies::Turn,
     language::language,
+    mark,
     message::{Detached, Text},
     parts::Slot,
 };
@@ -109,13 +110,17 @@ async fn rewrite(message: &mut Message) -> Result<Verdict, FilterError> {
             turn.share(&notice.link, expires);
         }
     }
+    let foreign_marks = mark::left(message);
+    let marks = mark::removals(foreign_marks).chain([mark::ours(detached, detached_bytes)]);
+    let header_edits = header_edits.into_iter().chain(marks).collect();
     let empty = message.filter.spools.spool();
     Ok(Verdict::Rewrite(Rewritten {
-        header_edits: [header_edits, vec![marker(detached, detached_bytes)]].concat(),
+        header_edits,
         detached,
         detached_bytes,
         link: notice.link,
         is_copy,
+        foreign_marks,
         eol: message.eol,
         spool: std::mem::replace(&mut message.spool, empty),
         pieces: pieces.into_iter(),
@@ -510,14 +515,6 @@ fn eol(message: &Message) -> &'static [u8] {
     match message.eol {
         Eol::CrLf => b"\r\n",
         Eol::Lf => b"\n",
-    }
-}
-
-/// Says that the message was changed, for people who look at its header; nothing reads it.
-fn marker(detached: usize, bytes: u64) -> HeaderEdit {
-    HeaderEdit::Append {
-        name: "X-Depollueur".to_owned(),
-        value: format!(" detached={detached}; bytes={bytes}"),
     }
 }
 

@@ -14,6 +14,7 @@ use super::{
     forwarded::Forwarded,
     language::Speech,
     leaf::{Asked, FileHead, Leaf, Work},
+    mark,
     parts::Parts,
     vouch,
     words::{Role, Words},
@@ -85,6 +86,8 @@ pub struct Message {
     genuine: Option<String>,
     /// What of its sender is certain, once it was asked.
     verified: Option<Option<String>>,
+    /// How many fields somebody else put into it that look like our mark.
+    pub(super) foreign_marks: usize,
     /// By what its copies are known.
     pub(super) message_id: Option<Box<[u8]>>,
     /// Whether something that is heavy by the usual measure stays because somebody chose so.
@@ -229,6 +232,7 @@ impl Message {
             refused: Vec::new(),
             genuine: genuine(config, &envelope, header),
             verified: None,
+            foreign_marks: mark::foreign(envelope.direction, header),
             message_id: choices::message_id(header).map(Box::from),
             is_chosen: false,
             filter,

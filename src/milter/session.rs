@@ -709,6 +709,7 @@ impl Session {
             parts = rewritten.detached,
             bytes = rewritten.detached_bytes,
             shared = rewritten.is_copy.then_some(true),
+            foreign_marks = (rewritten.foreign_marks > 0).then_some(rewritten.foreign_marks),
             milliseconds = outline.milliseconds(),
             decisions = outline.decisions,
             "message rewritten",
@@ -722,6 +723,7 @@ impl Session {
         if rewritten.is_copy {
             self.shared.metrics.shared_package();
         }
+        self.shared.metrics.foreign_marks(rewritten.foreign_marks);
         Answer::Accept
     }
 

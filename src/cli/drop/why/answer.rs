@@ -216,6 +216,9 @@ fn in_words(reason: &str) -> &str {
         "lookup" => "lookup: a table of Postfix did not answer",
         "no-place" => "no-place: no part can take the notice, and none can be added",
         "too-many-detached" => "too-many-detached: more than 1000 files would go",
+        "foreign-marks" => {
+            "foreign-marks: it came from outside with more than 100 fields X-Depollueur of its own"
+        }
         "shown-later" => "shown-later: an HTML text behind a file shows it",
         "reread" => "reread: with the notice it would have other parts than it must",
         "malformed-body" => {
