@@ -5,6 +5,12 @@
 //! download of each day. Who asks for it at the same time waits for the same scan. Its deposit counts as a scan. What
 //! was scanned since is remembered in memory only: a process that begins anew scans once more than it need.
 //!
+//! Only a few files are scanned again at the same time, whoever asks for them: clamd works on few files at once, and those
+//! of mail come first.
+//!
+//! What is found may be wrong. When an admin restores a package that was ended for a finding, that finding is not held
+//! against it any more; another one is. The audit log says so, and nothing else remembers it.
+//!
 //! A package whose key only its readers have cannot be looked into: it was scanned on its way in, and never again.
 
 use std::{
@@ -13,10 +19,11 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::Mutex as AsyncMutex;
+use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 
-use super::{Client, Drop, DropError, Package, RecordId, Token};
+use super::{Action, Actor, AuditQuery, Client, Drop, DropError, Package, RecordId, Token};
 use crate::scan::{Finding, Objection, Scanner};
 
 /// No deposit takes longer from its first byte to its commit: what another host begins is given up after 50 minutes.
@@ -25,12 +32,18 @@ const DEPOSIT_TIME_MAX: SignedDuration = SignedDuration::from_hours(1);
 /// Files whose scans are remembered; with more, those that nobody waits for are forgotten.
 const REMEMBERED_MAX: usize = 10_000;
 
+/// Files that are scanned again at the same time. By default clamd works on ten (`MaxThreads` in clamd.conf(5)).
+pub(super) const AT_ONCE_MAX: usize = 2;
+
 /// The time of a file's last scan, if this process saw it. Locked during a scan.
 type Slot = Arc<AsyncMutex<Option<Timestamp>>>;
 
 /// When files were scanned, by package and number.
-#[derive(Debug, Default)]
-pub(super) struct Rescans(Mutex<HashMap<(RecordId, u32), Slot>>);
+#[derive(Debug)]
+pub(super) struct Rescans {
+    slots: Mutex<HashMap<(RecordId, u32), Slot>>,
+    pub(super) turns: Semaphore,
+}
 
 /// Whether files may be given out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,9 +56,18 @@ pub enum Release {
     Unscanned,
 }
 
+impl Default for Rescans {
+    fn default() -> Self {
+        Self {
+            slots: Mutex::default(),
+            turns: Semaphore::new(AT_ONCE_MAX),
+        }
+    }
+}
+
 impl Rescans {
     fn slot(&self, key: (RecordId, u32)) -> Slot {
-        let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         if slots.len() >= REMEMBERED_MAX && !slots.contains_key(&key) {
             slots.retain(|_, slot| Arc::strong_count(slot) > 1);
         }
@@ -69,16 +91,13 @@ impl Drop {
         let Some(scanner) = &self.store.scanner else {
             return Ok(Release::Given);
         };
-        for index in files {
-            match self.rescan(scanner, token, package, index, now).await {
-                Ok(()) => {}
-                Err(DropError::Scan(objection)) => {
-                    return self.object(token, package, &objection, now).await;
-                }
-                Err(error) => return Err(error),
-            }
+        let scans =
+            stream::iter(files).map(|index| self.rescan(scanner, token, package, index, now));
+        match scans.buffered(AT_ONCE_MAX).try_collect::<()>().await {
+            Ok(()) => Ok(Release::Given),
+            Err(DropError::Scan(objection)) => self.object(token, package, &objection, now).await,
+            Err(error) => Err(error),
         }
-        Ok(Release::Given)
     }
 
     /// Scans a file again, if that is due.
@@ -107,16 +126,47 @@ impl Drop {
         if !scanner.scans(file.size) || !scanner.is_due(begun, ended, now).await {
             return Ok(());
         }
+        let _turn = self.store.rescans.turns.acquire().await;
         let mut reader = self.read(token, package, index, 0..file.size).await?;
         let mut scan = scanner.scan();
         while let Some(bytes) = reader.next().await? {
             scan.write(&[bytes]).await?;
         }
+        let has_verdict = match scan.finish().await {
+            Err(objection) if self.is_overruled(token, &objection).await? => {
+                let queue_id = &package.origin.queue_id;
+                tracing::info!(queue_id, "given out, for an admin restored it: {objection}");
+                true
+            }
+            verdict => verdict?,
+        };
         // Without a verdict it is due again.
-        if scan.finish().await? {
+        if has_verdict {
             *scanned = Some(now);
         }
         Ok(())
+    }
+
+    /// Whether an admin brought a package back that was ended for this finding.
+    async fn is_overruled(&self, token: &Token, objection: &Objection) -> Result<bool, DropError> {
+        if objection.finding() != Finding::Infected {
+            return Ok(false);
+        }
+        let query = AuditQuery {
+            package: Some(RecordId::from(token)),
+            ..AuditQuery::default()
+        };
+        let (finding, mut was_ended) = (objection.to_string(), false);
+        for entry in self.audit(query).await? {
+            was_ended |= entry.client.actor == Actor::Sweep
+                && entry.action == Action::Revoke
+                && entry.detail == finding;
+            let is_restored = entry.action == Action::Restore && entry.client.actor == Actor::Admin;
+            if was_ended && is_restored {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     async fn object(

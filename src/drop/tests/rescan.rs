@@ -3,6 +3,7 @@ use jiff::ToSpan as _;
 use super::*;
 use crate::{
     config::{OnUnscanned, ScanConfig},
+    drop::rescan::AT_ONCE_MAX,
     scan::scripted::{EVIL, Script, Scripted},
 };
 
@@ -15,9 +16,14 @@ struct Rescanned {
 const DEPOSITED: &str = "2026-11-20T10:00:00Z";
 
 async fn rescanned(clamd: &Scripted, scan: ScanConfig) -> Rescanned {
-    let mut fixture = fixture();
+    let fixture = fixture();
     let files = [noise(200_000, 1), Bytes::from_static(EVIL)];
     let token = fixture.deposit(&files, time(DEPOSITED)).await;
+    scanned_by(clamd, scan, fixture, token)
+}
+
+/// The same package in a process that has this daemon.
+fn scanned_by(clamd: &Scripted, scan: ScanConfig, mut fixture: Fixture, token: Token) -> Rescanned {
     let scan = ScanConfig {
         clamd: vec![clamd.address.clone()],
         timeout: SignedDuration::from_secs(1),
@@ -146,4 +152,72 @@ async fn those_who_ask_at_the_same_time_wait_for_one_scan() {
     let (one, two, three) = tokio::join!(release(), release(), release());
     assert_eq!([one, two, three], [Release::Given; 3]);
     assert_eq!(clamd.files().len(), 1);
+}
+
+#[tokio::test]
+async fn a_finding_that_an_admin_overruled_does_not_end_a_package_again() {
+    let clamd = Scripted::start(Script::Looks);
+    let package = rescanned(&clamd, ScanConfig::default()).await;
+    let drop = &package.fixture.drop;
+    let (id, until) = (RecordId::from(&package.token), time("2026-12-20T10:00:00Z"));
+    let restore = async |now| {
+        let restored = drop.restore(id, until, time(now), Client::ADMIN).await;
+        assert_eq!(restored.unwrap(), Outcome::Done(until));
+    };
+    // Who restores what was ended for another reason says nothing of a virus.
+    let now = time("2026-11-22T10:00:00Z");
+    drop.revoke(id, now, Client::ADMIN, "a file is infected: Evil.Test")
+        .await
+        .unwrap();
+    restore("2026-11-22T11:00:00Z").await;
+    assert_eq!(
+        package.release(0..2, "2026-11-23T10:00:00Z").await,
+        Release::Ended
+    );
+    restore("2026-11-23T11:00:00Z").await;
+    let scans = clamd.files().len();
+    for _ in 0..2 {
+        assert_eq!(
+            package.release(1..2, "2026-11-23T12:00:00Z").await,
+            Release::Given
+        );
+        assert_eq!(
+            clamd.files().len(),
+            scans + 1,
+            "it is not scanned for each reader"
+        );
+    }
+    clamd.knows("ClamAV 1.4.6/27451/Sun Nov 24 09:00:00 2026");
+    assert_eq!(
+        package.release(0..2, "2026-11-25T10:00:00Z").await,
+        Release::Given
+    );
+    // Something else is found.
+    let other = Scripted::start(Script::Says(b"stream: Other.Test FOUND\0"));
+    let again = scanned_by(
+        &other,
+        ScanConfig::default(),
+        package.fixture,
+        package.token,
+    );
+    assert_eq!(
+        again.release(0..2, "2026-11-27T10:00:00Z").await,
+        Release::Ended
+    );
+}
+
+#[tokio::test]
+async fn few_files_are_scanned_again_at_the_same_time() {
+    let clamd = Scripted::start(Script::Hangs);
+    let package = rescanned(&clamd, ScanConfig::default()).await;
+    let one = package.release(0..2, "2026-11-23T10:00:00Z");
+    // A file whose turn has not come does not reach clamd.
+    let turns = &package.fixture.drop.store.rescans.turns;
+    let held = turns.acquire_many(AT_ONCE_MAX as u32).await.unwrap();
+    let mut one = Box::pin(one);
+    assert!(futures_util::FutureExt::now_or_never(&mut one).is_none());
+    assert_eq!(clamd.files().len(), 0);
+    std::mem::drop(held);
+    assert_eq!(one.await, Release::Unscanned);
+    assert!((1..=2).contains(&clamd.files().len()));
 }
