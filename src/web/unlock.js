@@ -7,8 +7,10 @@
 
 const SEGMENT = 65536, HEADER = 40, TAG = 16, PREFIX = 33;
 const FIRST = SEGMENT - HEADER - TAG, FULL = SEGMENT - TAG;
-// Without storage of its own a page must hold a whole file in memory: larger ones are refused.
+// Files up to this size are held in memory, and lie in no storage; without storage of its own a page refuses larger ones.
 const MEMORY_MAX = 100e6;
+// The browser takes over what is in a blob; the page itself holds no more than this.
+const BLOB_BYTES = 4e6;
 // A ZIP of 4 GiB or more needs what old programs cannot read: then each file is saved by itself.
 const ZIP_MAX = 4e9;
 // How long a decrypted copy stays after it was handed over: the browser may still be reading it.
@@ -204,7 +206,13 @@ async function zipInto(entries, keys, sink, signal, progress) {
 
 // ---- where it goes
 
-/** This page's corner of the browser's private storage, without what earlier pages left; null where there is none. */
+// What is in clear in the private storage, by name: it goes when the page does. Who copies it at that moment has it open.
+const inClear = new Map();
+addEventListener("pagehide", () => {
+  for (const [name, folder] of inClear) folder.removeEntry(name).catch(() => {});
+});
+
+/** This page's corner of the browser's private storage, without what pages left that had no time to; null where there is none. */
 const storage = (async () => {
   const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle("unlocked", { create: true });
   if (!FileSystemFileHandle.prototype.createWritable) return null;
@@ -223,12 +231,13 @@ const storage = (async () => {
 
 /** Somewhere to write a file of this size: bytes become visible when all are there. */
 async function openSink(size) {
-  const disk = await storage;
+  const disk = size > MEMORY_MAX && await storage;
   if (!disk) return memorySink(size);
   const name = disk.fresh();
+  inClear.set(name, disk.folder);
   const handle = await disk.folder.getFileHandle(name, { create: true });
   const writable = await handle.createWritable();
-  const remove = () => disk.folder.removeEntry(name).catch(() => {});
+  const remove = () => disk.folder.removeEntry(name).then(() => inClear.delete(name), () => {});
   const roomy = work => work.catch(error => {
     throw error.name === "QuotaExceededError" ? new Refused("noRoom") : error;
   });
@@ -245,11 +254,24 @@ async function openSink(size) {
 
 function memorySink(size) {
   if (size > MEMORY_MAX) throw new Refused("tooLarge");
-  const parts = [];
+  const blobs = [];
+  let parts = [], bytesHeld = 0;
+  const put = () => {
+    blobs.push(new Blob(parts));
+    parts = [];
+    bytesHeld = 0;
+  };
   return {
-    write: bytes => { parts.push(bytes); },
-    finish: () => new Blob(parts),
-    abandon: () => { parts.length = 0; },
+    write: bytes => {
+      parts.push(bytes);
+      bytesHeld += bytes.length;
+      if (bytesHeld >= BLOB_BYTES) put();
+    },
+    finish: () => {
+      put();
+      return new Blob(blobs);
+    },
+    abandon: () => { blobs.length = parts.length = 0; },
     remove: () => {},
   };
 }

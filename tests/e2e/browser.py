@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import subprocess
 import tempfile
 import time
@@ -116,6 +117,18 @@ class Browser:
 
     def reload(self):
         self._call("POST", self.session + "/refresh", {})
+
+    def close_tab(self):
+        """Closes the tab as a person does; the browser goes on in another one."""
+        other = self._call("POST", self.session + "/window/new", {"type": "tab"})["handle"]
+        self._call("DELETE", self.session + "/window")
+        self._call("POST", self.session + "/window", {"handle": other})
+
+    def profile_holds(self, data: bytes) -> list[str]:
+        """The files of the browser's own directory that have these bytes in them."""
+        profile = Path(self.directory.name) / "profile"
+        done = subprocess.run(["grep", "-rlaF", data, profile], capture_output=True, text=True, env={"LC_ALL": "C", "PATH": os.environ["PATH"]})
+        return [str(Path(line).relative_to(profile)) for line in done.stdout.splitlines()]
 
     def has(self, selector: str) -> bool:
         return bool(self._call("POST", self.session + "/elements",

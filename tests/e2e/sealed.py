@@ -390,17 +390,73 @@ def _(site):
         assert browser.downloaded(len(data)).read_bytes() == data
 
 
-@story("what an earlier page left in the storage is removed at the next visit")
+# In clear nothing of a file is ever beside it: no noise has this in it.
+MARK = b"this stands in the file in clear, "
+
+
+def marked(size: int) -> bytes:
+    """A file all of which can be found again."""
+    return (MARK * (size // len(MARK) + 1))[:size]
+
+
+@story("when the tab is closed nothing in clear is left on the disk, whether its file was saved or was on its way")
+def _(site):
+    small, large = marked(3_000_000), marked(120_000_000)
+    link = site.deposit(("small.bin", small), ("large.bin", large))
+    with Browser("en") as browser:
+        for number, data in ((1, small), (2, large)):
+            ready(browser, link)
+            save(browser, number)
+            assert finished(browser, number, seconds=200).startswith("Decrypted"), step(browser, number)
+            browser.downloaded(len(data))
+            assert (browser.profile_holds(MARK) != []) == (data is large), browser.profile_holds(MARK)
+            browser.close_tab()
+            wait_until(lambda: browser.profile_holds(MARK) == [], "what is in clear to go with the tab", 20)
+    site.daemon.stop()
+    site.daemon.configure(web_max_rate="20 MB")
+    site.daemon.start()
+    with Browser("en") as browser:
+        ready(browser, link)
+        save(browser, 2)
+        wait_until(lambda: "20%" in step(browser, 2), "the second tenth", 60)
+        assert browser.profile_holds(MARK)
+        # A page that is at work asks whether to leave: nobody answers.
+        browser.script("addEventListener('beforeunload', event => event.stopImmediatePropagation(), true)")
+        browser.close_tab()
+        wait_until(lambda: browser.profile_holds(MARK) == [], "what is in clear to go with the tab", 20)
+
+
+@story("a file that is being copied when the tab is closed is copied to its end")
+def _(site):
+    data = marked(150_000_000)
+    link = site.deposit(("large.bin", data))
+    with Browser("en") as browser:
+        ready(browser, link)
+        save(browser, 1)
+        wait_until(lambda: saved(browser), "the browser to begin the copy", 200)
+        browser.close_tab()
+        assert browser.downloaded(len(data)).stat().st_size == len(data)
+        wait_until(lambda: browser.profile_holds(MARK) == [], "what is in clear to go with the tab", 20)
+
+
+@story("what a page that died left in the storage is removed at the next visit")
 def _(site):
     link = site.deposit(("a.bin", m.noise(2000)))
     with Browser("en") as browser:
         ready(browser, link)
-        save(browser, 1)
-        assert finished(browser).startswith("Decrypted")
-        assert len(stored(browser)) == 1
+        stored(browser)
+        browser._call("POST", browser.session + "/execute/async", {"args": [], "script": """
+            const done = arguments[0];
+            (async () => {
+                const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle("unlocked");
+                const writable = await (await folder.getFileHandle("dead.1", {create: true})).createWritable();
+                await writable.write("in clear");
+                await writable.close();
+                done();
+            })();"""})
         browser.reload()
         ready(browser, link)
-        assert len(stored(browser)) == 1, "the browser may still be copying it"
+        assert stored(browser) == ["dead.1"], "the browser may still be copying it"
         browser.cdp("Page.addScriptToEvaluateOnNewDocument",
                     source="const then = Date.now; Date.now = () => then() + 11 * 60 * 1000")
         browser.reload()
