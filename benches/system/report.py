@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from figures import MIB, ROOT, Bar, percentile
 
-FLOOR, PASSING, DETACHING, MIMEDEFANG, PYTHON = "bcdef"
+FLOOR, PASSING, DETACHING, MIMEDEFANG, PYTHON, SCANNED = "bcdefi"
 
 
 @dataclass
@@ -85,6 +85,10 @@ def print_cell(cell: Cell, titles: dict[str, str]):
               f"{percentile(ends, 50) * 1e3:9.1f}{percentile(ends, 99) * 1e3:8.1f}"
               f"{cell.median(key, FILTER_COST):13.2f}{cell.median(key, ALL_COST):10.2f}"
               f"{max(run.peak_bytes for run in runs) / MIB:9.1f}")
+    scanned = cell.ratios(SCANNED, DETACHING, DELIVERED)
+    if scanned:
+        cost = cell.ratios(SCANNED, DETACHING, FILTER_COST)
+        print(f"{titles[SCANNED]}: {spread(scanned)} of what is delivered without the scan, {spread(cost)} times its processor time")
 
 
 def spread(ratios, short=False) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 from figures import HERE, processor_seconds, tree
 from measure import Message, Sent, send
 from lab import Daemon, Postfix, free_port, port_is_open, stop_pid, tail, wait_until, without_trace
+from scan import Clamd, scans
 
 LINKS = "https://drop.lab.test"
 THRESHOLD = 1000
@@ -267,10 +268,13 @@ class Passing(Setup):
     def start_filter(self):
         self.daemon = Daemon(None, self.directory / "daemon", {
             "detach_threshold": self.threshold, "web_public_url": LINKS + "/",
-            "milter_listen": f"unix:{self.directory}/milter.sock"})
+            "milter_listen": f"unix:{self.directory}/milter.sock", **self.settings()})
         self.socket = self.directory / "milter.sock"
         self.daemon.start()
         self.processes.append(self.daemon.process)
+
+    def settings(self):
+        return {}
 
     def log(self):
         return tail(self.daemon.log())
@@ -297,6 +301,32 @@ class Detaching(Passing):
     def files(self):
         """Records stay: a drop that is in use has many. Nobody asks for the contents again."""
         return [path for path in (self.daemon.drop / "blobs").glob("*/*") if path.is_file()]
+
+
+class Scanned(Detaching):
+    """Each file goes through Debian's clamd before it is in the drop. It has one signature, so that what is measured is the
+    way through it: the signatures of ClamAV add their own time, and 1 GB of memory."""
+
+    key, title = "i", "depollueur, scanned"
+
+    def start_filter(self):
+        self.clamd = Clamd(self.directory / "clamd", MaxThreads=50)
+        self.clamd.__enter__()
+        self.processes.append(self.clamd.process)
+        super().start_filter()
+
+    def settings(self):
+        return {"scan_clamd": [self.clamd.socket], "scan_timeout": "29 s"}
+
+    def check(self, message):
+        before = scans(self.daemon)["clean"]
+        super().check(message)
+        if scans(self.daemon)["clean"] != before + 1:
+            raise JobError(f"{self.title}: the file was not scanned")
+
+    def stop(self):
+        super().stop()
+        self.clamd.process.wait()
 
 
 class Directory(Setup):
@@ -357,4 +387,4 @@ class Python(Directory):
         self.wait_for_socket()
 
 
-SETUPS = (Setup, Floor, Passing, Detaching, MimeDefang, Python, LeanFloor, PassingBySize)
+SETUPS = (Setup, Floor, Passing, Detaching, MimeDefang, Python, LeanFloor, PassingBySize, Scanned)

@@ -3,6 +3,7 @@
 
     tests/e2e/scan.py            all of it
     tests/e2e/scan.py killed     what has the word in its sentence
+    tests/e2e/scan.py --large    files of 1 GB, with the virus in all places; a few minutes and 2 GB of disk
 
 The one signature is that of the EICAR test file, which is put together here while this runs: no scanner needs to
 dislike this file. $CLAMD names a clamd that is not installed. No Postfix: the test speaks milter itself.
@@ -10,6 +11,7 @@ dislike this file. $CLAMD names a clamd that is not installed. No Postfix: the t
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import signal
@@ -28,13 +30,17 @@ from milter_client import CHUNK_MAX, Milter, body_of, split  # noqa: E402
 CLAMD = os.environ.get("CLAMD", "/usr/sbin/clamd")
 EICAR = b"X5O!P%@AP[4\\PZX54(P^)7CC)7}$" + b"EICAR-STANDARD-" + b"ANTIVIRUS-TEST-FILE!$H+H*"
 NAME = "Depollueur.Test.EICAR.UNOFFICIAL"
-CHECKS = []
+CHECKS: list = []
+LARGE: list = []
+GIGABYTE = 1_000_000_000
+# What the drop encrypts as one piece: the first segment of a file, and each further one.
+FIRST, FULL = 65_480, 65_520
 
 
-def check(sentence: str):
+def check(sentence: str, checks=CHECKS):
     """Registers a check: a function that raises when the sentence does not hold."""
     def register(function):
-        CHECKS.append((sentence, function))
+        checks.append((sentence, function))
         return function
     return register
 
@@ -216,6 +222,76 @@ def _(place):
         assert scans(daemon)["infected"] == 5, scans(daemon)
 
 
+def stream(size: int, evil_at: int | None):
+    """A file of noise in blocks, each of whole lines of base64, with the signature at an offset."""
+    block = 57 * 17_000
+    noise = m.noise(block)
+    for start in range(0, size, block):
+        data = noise[:min(block, size - start)]
+        if evil_at is not None:
+            # The part of the signature that lies in this block.
+            first, last = max(evil_at, start), min(evil_at + len(EICAR), start + len(data))
+            if first < last:
+                data = data[:first - start] + EICAR[first - evil_at:last - evil_at] + data[last - start:]
+        yield data
+
+
+def send_blocks(daemon: Daemon, name: str, blocks) -> list[tuple[str, bytes]]:
+    """A message with one file that nobody has in memory."""
+    mark = b"=" * 57
+    fields, body = split(mail((name, mark)))
+    head, tail = body.split(m.base64_lines(mark).rstrip(), 1)
+
+    def pieces():
+        yield head
+        for data in blocks:
+            text = m.base64_lines(data)
+            yield from (text[i:i + CHUNK_MAX] for i in range(0, len(text), CHUNK_MAX))
+        yield tail
+    with Milter(daemon.settings["milter_listen"], timeout=600) as milter:
+        milter.open()
+        assert not milter.envelope() and not milter.header(fields)
+        milter.body(pieces())
+        return milter.end()
+
+
+@check("a virus is found on each side of, and across, a segment's border", CHECKS)
+def _(place):
+    with place.clamd() as clamd, place.daemon(clamd.socket) as daemon:
+        for border in (FIRST, FIRST + FULL, 65_536):
+            for before in (0, 1, len(EICAR) // 2, len(EICAR)):
+                check_rejected(daemon, send_blocks(daemon, "a.bin", stream(300_000, border - before)))
+        assert scans(daemon)["infected"] == 12, scans(daemon)
+
+
+@check("a virus is found in 1 GB, wherever it is, and in a ZIP of 1 GB; 1 GB without one is served; the memory stays bounded", LARGE)
+def _(place):
+    # Noise is slow to scan. What clamd has to look at more than once counts more than once.
+    limits = {"StreamMaxLength": "1500M", "MaxFileSize": "1500M", "MaxScanSize": "4000M", "MaxScanTime": 0, "AlertExceedsMax": "yes"}
+    settings = {"scan_size_max": "1.2 GB", "scan_timeout": "200 s", "milter_deadline": "240 s"}
+    with place.clamd(**limits) as clamd, place.daemon(clamd.socket, **settings) as daemon:
+        idle = daemon.peak_kib()
+        borders = FIRST + 7000 * FULL
+        for at in (0, borders - 30, GIGABYTE // 2, GIGABYTE - len(EICAR)):
+            check_rejected(daemon, send_blocks(daemon, "a.bin", stream(GIGABYTE, at)))
+        archive = place.directory / "large.zip"
+        with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as file:
+            with file.open("noise", "w") as inside:
+                for data in stream(GIGABYTE - 1_000_000, None):
+                    inside.write(data)
+            file.writestr("test.com", EICAR, zipfile.ZIP_DEFLATED)
+        with archive.open("rb") as file:
+            check_rejected(daemon, send_blocks(daemon, "a.zip", iter(lambda: file.read(57 * 17_000), b"")))
+        replies = send_blocks(daemon, "a.bin", stream(GIGABYTE, None))
+        link, digest = link_in(daemon, replies), hashlib.sha256()
+        for data in stream(GIGABYTE, None):
+            digest.update(data)
+        (shown,) = daemon.manifest(link)["files"]
+        assert (shown["size"], shown["sha256"]) == (GIGABYTE, digest.hexdigest()), shown
+        assert scans(daemon) == {"clean": 1, "infected": 5, "failed": 0, "oversize": 0}, scans(daemon)
+        assert daemon.peak_kib() - idle < 16 << 10, f"{daemon.peak_kib() - idle} KiB more"
+
+
 @check("an infected message is delivered as it came, or loses its clean files only, where that is wished")
 def _(place):
     clean, evil = ("a.pdf", m.pdf(300_000)), ("b.pdf", infected(200_000))
@@ -379,7 +455,9 @@ def _(place):
 
 def main(words: list[str]) -> int:
     passed = failed = 0
-    for sentence, function in CHECKS:
+    checks = LARGE if "--large" in words else CHECKS
+    words = [word for word in words if word != "--large"]
+    for sentence, function in checks:
         if not any(word in sentence for word in words or [""]):
             continue
         with tempfile.TemporaryDirectory(prefix="scan-") as directory:

@@ -49,7 +49,7 @@ def nobody_but_root_and_the_daemon_reads_a_backup_or_what_was_restored(host):
     saved(host)
     for command in chapter(1):
         host.documented(command, status=None)
-    readable = host.must("runuser -u nobody -- find /backup /var/lib/depollueur /etc/depollueur -readable 2>/dev/null; true")
+    readable = host.must("runuser -u nobody -- find /backup /backup-key /var/lib/depollueur /etc/depollueur -readable 2>/dev/null; true")
     assert readable == "", readable
     assert host.must("find /var/lib/depollueur ! -user depollueur") == ""
 
