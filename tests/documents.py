@@ -148,7 +148,7 @@ def _():
     return difference(found, {name for line in listed for name in line.split(" , ")}, "src/cli/doctor", "depollueur(8)")
 
 
-PROSE = ("README.md", "CONTRIBUTING.md", "doc/guide.en.md", "doc/guide.fr.md", "config/examples/README.md")
+PROSE = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "doc/guide.en.md", "doc/guide.fr.md", "config/examples/README.md")
 GUIDES = ("doc/guide.en.md", "doc/guide.fr.md")
 
 
