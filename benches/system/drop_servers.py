@@ -57,7 +57,9 @@ class Drop:
     def __init__(self, directory: Path, size: int):
         self.bytes = random.Random(1).randbytes(size)
         self.daemon = Daemon(None, directory, {"detach_threshold": 0, "detach_directions": "both", "log_level": "error",
-                                               "quota_free_space_min": 0, **WEB})
+                                               "quota_free_space_min": 0, "quota_free_inodes_min": 0,
+                                                   "quota_incoming_client_per_day": "off", "quota_incoming_per_day": "off",
+                                                   "quota_sender_per_day": "off", **WEB})
         self.daemon.start()
         link = self.deposit(encodebytes(self.bytes).replace(b"\n", b"\r\n"))
         token = link.rpartition("/")[2]

@@ -348,6 +348,7 @@ fn with_quotas(directory: &Path) -> Drop {
     config.quota.sender_per_day = Some(1 << 50);
     config.quota.total = Some(1 << 60);
     config.quota.free_space_min = 1;
+    config.quota.free_inodes_min = 1;
     Drop::of(&config).expect("the drop is opened")
 }
 

@@ -267,6 +267,7 @@ class Passing(Setup):
 
     def start_filter(self):
         self.daemon = Daemon(None, self.directory / "daemon", {
+            "quota_incoming_per_day": "off", "quota_incoming_client_per_day": "off", "quota_sender_per_day": "off",
             "detach_threshold": self.threshold, "web_public_url": LINKS + "/",
             "milter_listen": f"unix:{self.directory}/milter.sock", **self.settings()})
         self.socket = self.directory / "milter.sock"

@@ -1213,7 +1213,7 @@ _depollueur() {
             return 0
             ;;
         depollueur__subcmd__setup)
-            opts="-h --config --force --domain --public-url --threshold --expiry --language --directory --lists --forwarding --postfix-config --plug --no-plug --help"
+            opts="-h --config --force --domain --public-url --threshold --expiry --language --directory --lists --forwarding --outgoing --postfix-config --plug --no-plug --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -98,6 +98,7 @@ complete -c depollueur -n "__fish_depollueur_using_subcommand setup" -l postfix-
 complete -c depollueur -n "__fish_depollueur_using_subcommand setup" -l force -d 'Writes over a configuration that is there'
 complete -c depollueur -n "__fish_depollueur_using_subcommand setup" -l lists -d 'Mailing lists run on this host: treats outgoing mail only, and writes rules for the list server'
 complete -c depollueur -n "__fish_depollueur_using_subcommand setup" -l forwarding -d 'Mail is forwarded from this host to others: treats outgoing mail only'
+complete -c depollueur -n "__fish_depollueur_using_subcommand setup" -l outgoing -d 'Treats outgoing mail only: strangers put no files on this host'
 complete -c depollueur -n "__fish_depollueur_using_subcommand setup" -l plug -d 'Starts the daemon and puts it into Postfix, as depollueur plug --yes does'
 complete -c depollueur -n "__fish_depollueur_using_subcommand setup" -l no-plug -d 'Does not offer to start the daemon and to put it into Postfix'
 complete -c depollueur -n "__fish_depollueur_using_subcommand setup" -s h -l help -d 'Print help'

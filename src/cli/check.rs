@@ -15,7 +15,7 @@ use super::{
     unit::{SERVICE, Unit},
 };
 use crate::{
-    config::{Config, DEFAULT_FILE, DOMAINS_DIRECTORY},
+    config::{Config, DEFAULT_FILE, DOMAINS_DIRECTORY, Directions, StoreKind},
     lookup::{Lookup, LookupError},
     web::Theme,
 };
@@ -82,7 +82,26 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
     let own = options
         .domain
         .and_then(|domain| config.of_domain(&domain).cloned());
-    print(&own.as_deref().unwrap_or(&config).to_toml())
+    let shown = own.as_deref().unwrap_or(&config);
+    print(&format!("{}{}", of_strangers(shown), shown.to_toml()))
+}
+
+/// What it means that mail from outside is treated, as a comment.
+fn of_strangers(config: &Config) -> String {
+    if config.detach.directions == Directions::Outgoing || !config.uses(StoreKind::Embedded) {
+        return String::new();
+    }
+    let bound = |size: Option<u64>| match size {
+        Some(size) => format!("{size} bytes"),
+        None => "any number of bytes".to_owned(),
+    };
+    format!(
+        "# Mail from outside is treated: strangers put files on this host and their readers get links to them, in 24 hours {} \
+         from one\n# network and {} in all, but nothing that filters before this one marked (detach.marked_by) or that is \
+         forwarded. With\n# detach.directions = \"outgoing\" they put none.\n\n",
+        bound(config.quota.incoming_client_per_day),
+        bound(config.quota.incoming_per_day),
+    )
 }
 
 /// Returns the warnings that the files of domains give rise to and the main file does not.

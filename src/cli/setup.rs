@@ -70,6 +70,9 @@ pub(super) struct Options {
     /// Mail is forwarded from this host to others: treats outgoing mail only
     #[arg(long)]
     forwarding: bool,
+    /// Treats outgoing mail only: strangers put no files on this host
+    #[arg(long)]
+    outgoing: bool,
     /// Directory of Postfix's main.cf, when it is not the usual one
     #[arg(long, value_name = "DIR")]
     postfix_config: Option<PathBuf>,

@@ -122,6 +122,7 @@ impl Config {
         self.warn_of_lifetime(&mut warnings);
         self.warn_of_users(&mut warnings);
         self.warn_of_room(&mut warnings);
+        self.warn_of_strangers(&mut warnings);
         self.warn_of_remote(&mut warnings);
         self.warn_of_wishes(&mut warnings);
         self.warn_of_waits(&mut warnings);
@@ -268,11 +269,20 @@ impl Config {
     /// Bounds into which no file fits that is detached.
     fn warn_of_room(&self, warnings: &mut Vec<String>) {
         let least = self.least();
-        let deposit = &self.deposit;
+        let (deposit, quota) = (&self.deposit, &self.quota);
         let listens = deposit.listen.is_some();
+        let of_strangers = |room: Option<u64>| room.filter(|_| self.takes_from_strangers());
         for (key, room) in [
             ("quota.total", self.quota.total),
             ("quota.sender_per_day", self.quota.sender_per_day),
+            (
+                "quota.incoming_client_per_day",
+                of_strangers(quota.incoming_client_per_day),
+            ),
+            (
+                "quota.incoming_per_day",
+                of_strangers(quota.incoming_per_day),
+            ),
             (
                 "deposit.file_bytes_max",
                 listens.then_some(deposit.file_bytes_max),
@@ -289,6 +299,27 @@ impl Config {
                 "deposit.draft_bytes_max ({} bytes) is below deposit.file_bytes_max ({} bytes): a file of that size never fits; write a larger one",
                 deposit.draft_bytes_max, deposit.file_bytes_max
             ));
+        }
+    }
+
+    /// Whether mail from outside goes into the drop of this host.
+    fn takes_from_strangers(&self) -> bool {
+        self.detach.directions != Directions::Outgoing && self.uses(StoreKind::Embedded)
+    }
+
+    fn warn_of_strangers(&self, warnings: &mut Vec<String>) {
+        let quota = &self.quota;
+        if !self.takes_from_strangers() {
+            return;
+        }
+        match (quota.incoming_client_per_day, quota.incoming_per_day) {
+            (_, None) => warnings.push(
+                r#"quota.incoming_per_day = "off": mail from outside is treated (detach.directions), so that strangers can fill the drop; write a size such as "10 GB", or detach.directions = "outgoing""#.into(),
+            ),
+            (Some(client), Some(all)) if client > all => warnings.push(format!(
+                "quota.incoming_client_per_day ({client} bytes) is above quota.incoming_per_day ({all} bytes): one stranger can take all that there is for strangers; write a smaller one"
+            )),
+            _ => {}
         }
     }
 
@@ -636,6 +667,23 @@ mod tests {
             (
                 &["quota.sender_per_day=1 kB"],
                 "quota.sender_per_day (1000 bytes)",
+            ),
+            (
+                &["quota.incoming_client_per_day=1 kB"],
+                "quota.incoming_client_per_day (1000 bytes)",
+            ),
+            (
+                &["quota.incoming_per_day=off"],
+                "strangers can fill the drop",
+            ),
+            (
+                &["quota.incoming_client_per_day=11 GB"],
+                "one stranger can take all",
+            ),
+            (&["quota.incoming_client_per_day=off"], ""),
+            (
+                &["quota.incoming_per_day=off", "detach.directions=outgoing"],
+                "",
             ),
             (&["deposit.file_bytes_max=1 kB"], ""),
             (

@@ -322,7 +322,7 @@ def _(lab):
 @story("two hosts: the drop's disk is full: 507, the mail goes out untouched")
 def _(lab):
     hosts = Hosts(lab)
-    hosts.drop.configure(quota_free_space_min=0)
+    hosts.drop.configure(quota_free_space_min=0, quota_free_inodes_min=0)
     hosts.drop.drop.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m,mode=700", "tmpfs", hosts.drop.drop],
                              capture_output=True)

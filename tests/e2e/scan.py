@@ -102,7 +102,7 @@ class Place:
         self.count += 1
         if scanners:
             settings["scan_clamd"] = list(scanners)
-        return Daemon(None, self.directory / f"daemon-{self.count}", {"quota_free_space_min": 0, **settings})
+        return Daemon(None, self.directory / f"daemon-{self.count}", {"quota_free_space_min": 0, "quota_free_inodes_min": 0, **settings})
 
 
 def mail(*files: tuple[str, bytes]) -> bytes:

@@ -111,7 +111,7 @@ def _(place):
 
 @story("in a terminal: a wrong answer is explained and asked again, an empty one takes what is proposed")
 def _(place):
-    code, screen = place.answer("example", "example.org", "", "much", "1 MB", "", "de", "fr", "perhaps", "no", "", "")
+    code, screen = place.answer("example", "example.org", "", "much", "1 MB", "", "de", "fr", "perhaps", "no", "", "", "")
     assert code == 0, screen
     assert 'is no domain' in screen and 'detach.threshold = "much": must be' in screen, screen
     assert 'notice.language = "de": must be' in screen and "[https://drop.example.org/]" in screen, screen
@@ -122,11 +122,15 @@ def _(place):
 
 @story("where mail is forwarded, outgoing mail only is treated; where lists run, the list server's mail is left alone too")
 def _(place):
-    for options, rules in ((["--forwarding"], 0), (["--lists"], 2)):
+    for options, rules in ((["--forwarding"], 0), (["--outgoing"], 0), (["--lists"], 2)):
         assert place.setup("--domain", "example.org", "--force", *options).returncode == 0
         values = place.check()
         assert values["detach"]["directions"] == "outgoing", values["detach"]
         assert len(values.get("rule", [])) == rules, values.get("rule")
+    place.config.unlink()
+    code, screen = place.answer("example.org", "", "", "", "", "no", "no", "no", "")
+    assert code == 0 and "mail from outside, too" in screen, screen
+    assert place.check()["detach"]["directions"] == "outgoing"
     code, screen = place.answer("example.org", "", "", "", "", "yes", "no")
     assert code == 64 and "is there already" in screen, screen
     place.config.unlink()
@@ -138,13 +142,13 @@ def _(place):
 @story("in a terminal it offers to plug, shows the change and asks for it; without a yes Postfix stays as it is")
 def _(place):
     before = place.lists()
-    code, screen = place.answer("example.org", "", "", "", "", "", "", "")
+    code, screen = place.answer("example.org", "", "", "", "", "", "", "", "")
     assert code == 0 and "put it into Postfix now?" in screen and "    depollueur plug\r\n" in screen, screen
     assert "+smtpd_milters" not in screen and place.lists() == before, screen
-    code, screen = place.answer("example.org", "", "", "", "", "", "", options=("--force", "--no-plug"))
+    code, screen = place.answer("example.org", "", "", "", "", "", "", "", options=("--force", "--no-plug"))
     assert code == 0 and "put it into Postfix now?" not in screen, screen
     # Nobody answers at the socket here: what is missing is told, before anything is changed.
-    code, screen = place.answer("example.org", "", "", "", "", "", "", "yes", options=("--force",))
+    code, screen = place.answer("example.org", "", "", "", "", "", "", "", "yes", options=("--force",))
     assert code == 69 and "+smtpd_milters = { unix:depollueur/milter.sock, default_action=tempfail }" in screen, screen
     assert "no milter answers at" in screen and place.lists() == before, screen
     place.check()

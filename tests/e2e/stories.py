@@ -470,7 +470,7 @@ def _(lab):
 @story("a full disk: the message goes out untouched and no half file stays")
 def _(lab):
     # It is the disk that refuses, not the quota that keeps it from getting full.
-    daemon = lab.daemon(detach_on_failure="deliver", quota_free_space_min=0)
+    daemon = lab.daemon(detach_on_failure="deliver", quota_free_space_min=0, quota_free_inodes_min=0)
     daemon.drop.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m,mode=700", "tmpfs", daemon.drop],
                              capture_output=True)

@@ -66,7 +66,7 @@ class Drop:
 
     def command(self, *words: str) -> list[str]:
         settings = [f"drop.directory={self.directory}", "detach.threshold=1 kB", f"web.public_url={URL}",
-                    "quota.free_space_min=0", "notice.language=en"]
+                    "quota.free_space_min=0", "quota.free_inodes_min=0", "notice.language=en"]
         return [binary(), *words, *(w for s in settings for w in ("--set", s))]
 
     def rewrite(self, *before: str, **options) -> tuple[int, bytes]:

@@ -31,7 +31,7 @@ class Bench:
 
     def __init__(self, judges, place: Path):
         self.judges = judges
-        self.daemon = Daemon(None, place / "daemon", {"detach_threshold": THRESHOLD, "quota_free_space_min": 0,
+        self.daemon = Daemon(None, place / "daemon", {"detach_threshold": THRESHOLD, "quota_free_space_min": 0, "quota_free_inodes_min": 0,
                                                       "notice_language": "en"})
         self.inbox = place / "inbox"
         (self.inbox / "new").mkdir(parents=True)

@@ -58,7 +58,7 @@ class Trial:
     def daemon(self, **settings) -> Daemon:
         """Not started yet."""
         return self.lab.daemon(**{"detach_threshold": THRESHOLD, "detach_directions": "both", "notice_language": "en",
-                                  "quota_free_space_min": 0, **settings})
+                                  "quota_free_space_min": 0, "quota_free_inodes_min": 0, **settings})
 
     def shim(self, daemon: Daemon) -> Shim:
         """A disk and a clock for this daemon that do as they are told; `settle` does without them."""

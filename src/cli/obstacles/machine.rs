@@ -30,6 +30,7 @@ pub(in crate::cli) fn all(config: &Config) -> Vec<Obstacle> {
         .chain(of_socket(config))
         .chain(addresses.filter_map(|(key, address)| of_address(key, address)))
         .chain(of_room(config))
+        .chain(of_inodes(config))
         .collect()
 }
 
@@ -158,6 +159,22 @@ fn of_room(config: &Config) -> Option<Obstacle> {
     })
 }
 
+/// Returns the obstacle of more files to be left than the disk has room for.
+fn of_inodes(config: &Config) -> Option<Obstacle> {
+    let directory = &config.drop.directory;
+    let place = directory.ancestors().find(|place| place.exists())?;
+    let (total, wanted) = (statvfs(place).ok()?.f_files, config.quota.free_inodes_min);
+    // Some file systems make inodes as they need them, and say 0.
+    (total > 0 && wanted as u64 >= total).then(|| {
+        let message = format!(
+            "quota.free_inodes_min ({wanted}) is not below the number of files for which the disk of \"{}\" has room ({total}): nothing is ever kept",
+            directory.display()
+        );
+        let fix = "set quota.free_inodes_min to less, such as 1000, or mount a disk with more inodes there";
+        obstacle(message, &[fix.to_owned()])
+    })
+}
+
 /// Returns the first port on which unprivileged users may listen.
 pub(super) fn first_free_port() -> u16 {
     let path = PathBuf::from("/proc/sys/net/ipv4/ip_unprivileged_port_start");
@@ -174,6 +191,7 @@ mod tests {
     fn config() -> Config {
         let mut config = Config::default();
         config.quota.free_space_min = 0;
+        config.quota.free_inodes_min = 0;
         config
     }
 
@@ -219,5 +237,9 @@ mod tests {
         config.lookup.postfix_config = None;
         config.quota.free_space_min = u64::MAX;
         assert!(told(&config).contains("nothing is ever kept"));
+        config.quota.free_space_min = 0;
+        config.quota.free_inodes_min = usize::MAX;
+        let has_inodes = statvfs(Path::new("/")).unwrap().f_files > 0;
+        assert_eq!(told(&config).contains("quota.free_inodes_min"), has_inodes);
     }
 }

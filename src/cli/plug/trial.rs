@@ -302,7 +302,7 @@ impl Bench {
         let text = format!(
             "[milter]\nlisten = \"127.0.0.1:{port}\"\n[web]\nlisten = \"127.0.0.1:{web}\"\n\
              public_url = \"https://depollueur.invalid/\"\n[admin]\nlisten = \"127.0.0.1:{admin}\"\n\
-             [drop]\ndirectory = \"{0}/drop\"\n[spool]\ndirectory = \"{0}/spool\"\n[quota]\nfree_space_min = \"0 B\"\n\
+             [drop]\ndirectory = \"{0}/drop\"\n[spool]\ndirectory = \"{0}/spool\"\n[quota]\nfree_space_min = \"0 B\"\nfree_inodes_min = 0\n\
              [detach]\nthreshold = \"60 B\"\nmode = \"live\"\n",
             home.display()
         );

@@ -21,13 +21,15 @@ pub(super) struct Answers {
     directory: Option<String>,
 }
 
-/// Whether mail goes on from this host, and how.
+/// What keeps mail from outside from being treated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Onward {
     /// A list server runs here.
     pub(super) lists: bool,
     /// Mail of others is forwarded to other hosts.
     forwarding: bool,
+    /// Strangers are to put no files on this host.
+    outgoing: bool,
 }
 
 /// A question whose answer is a value of the configuration.
@@ -66,6 +68,8 @@ const LISTS: &str = "Do mailing lists run on this host (Mailman, Sympa)";
 const FORWARDING: &str =
     "Is mail forwarded from here to other hosts (.forward, aliases, Sieve redirect)";
 
+const INCOMING: &str = "Are heavy files taken out of mail from outside, too (strangers then put files on this host, 10 GB a day at most)";
+
 impl Answers {
     /// Takes the answers from the command line.
     ///
@@ -84,6 +88,7 @@ impl Answers {
         let onward = Onward {
             lists: options.lists,
             forwarding: options.forwarding,
+            outgoing: options.outgoing,
         };
         Ok(Self {
             domain,
@@ -147,8 +152,7 @@ impl Answers {
         if let Some(directory) = &self.directory {
             settings.push(("drop.directory", text(directory)));
         }
-        // A change breaks the sender's DKIM signature, and whoever gets the mail next looks at it.
-        if self.onward.lists || self.onward.forwarding {
+        if self.onward.is_outgoing_only() {
             settings.push(("detach.directions", text("outgoing")));
         }
         if let Some(listen) = listen {
@@ -168,19 +172,30 @@ fn directory(options: &Options) -> Result<Option<String>, String> {
 }
 
 impl Onward {
-    /// Asks what no option says.
+    /// A change breaks the sender's DKIM signature, and whoever gets the mail next looks at it. And what
+    /// comes from outside is a stranger's file in our drop.
+    fn is_outgoing_only(self) -> bool {
+        self.lists || self.forwarding || self.outgoing
+    }
+
+    /// Asks what no option says, and what still matters.
     fn ask(
         options: &Options,
         answers: &mut impl BufRead,
         out: &mut impl Write,
     ) -> Result<Self, Failure> {
-        let mut is_so = |given: bool, question: &str| -> Result<bool, Failure> {
-            Ok(given || ask(answers, out, question, "no", yes_or_no)? == "yes")
+        let mut yes = |question: &str, proposal: &str| -> Result<bool, Failure> {
+            Ok(ask(answers, out, question, proposal, yes_or_no)? == "yes")
         };
-        Ok(Self {
-            lists: is_so(options.lists, LISTS)?,
-            forwarding: is_so(options.forwarding, FORWARDING)?,
-        })
+        let mut onward = Self {
+            lists: options.lists || yes(LISTS, "no")?,
+            forwarding: options.forwarding || yes(FORWARDING, "no")?,
+            outgoing: options.outgoing,
+        };
+        if !onward.is_outgoing_only() {
+            onward.outgoing = !yes(INCOMING, "yes")?;
+        }
+        Ok(onward)
     }
 }
 
@@ -332,6 +347,7 @@ mod tests {
             language: None,
             lists: false,
             forwarding: false,
+            outgoing: false,
             directory: None,
             postfix_config: None,
             plug: false,
@@ -347,7 +363,7 @@ mod tests {
 
     #[test]
     fn empty_answers_take_the_proposals() {
-        let (answers, out) = asked("Example.ORG\n\n\n\n\n\n\n");
+        let (answers, out) = asked("Example.ORG\n\n\n\n\n\n\n\n");
         let proposed = Options {
             domain: Some("example.org".into()),
             ..options()
@@ -366,7 +382,7 @@ mod tests {
     #[test]
     fn a_wrong_answer_is_explained_and_asked_again() {
         let (answers, out) =
-            asked("example\nexample.org\n\nmuch\n2MB\n3 weeks\nde\nen\n\nperhaps\nno\n");
+            asked("example\nexample.org\n\nmuch\n2MB\n3 weeks\nde\nen\n\nperhaps\nno\n\n");
         let settings = answers.unwrap().settings(None);
         assert!(
             settings.contains(&("detach.threshold", "\"2 MB\"".into())),
@@ -383,10 +399,12 @@ mod tests {
     }
 
     #[test]
-    fn where_mail_goes_on_only_outgoing_mail_is_treated() {
+    fn where_mail_goes_on_or_strangers_are_kept_out_only_outgoing_mail_is_treated() {
         let outgoing = ("detach.directions", "\"outgoing\"".to_owned());
         for (typed, lists, treated) in [
-            ("no\nno\n", false, false),
+            ("no\nno\nyes\n", false, false),
+            ("no\nno\n\n", false, false),
+            ("no\nno\nno\n", false, true),
             ("yes\nno\n", true, true),
             ("No\nY\n", false, true),
             ("oui\nnon\n", true, true),
