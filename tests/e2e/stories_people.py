@@ -57,8 +57,8 @@ def postfix(lab: Lab, **parameters):
 
 
 def daemon(lab: Lab, rules: str = "", users: str = "", **settings) -> Daemon:
-    """A daemon that asks the lab's Postfix; `users` is what stands in [users]."""
-    made = lab.daemon(lookup_postfix_config=str(lab.first.directory / "etc"), **settings)
+    """A daemon that asks the lab's Postfix; `users` is what stands in [users]. All mail leaves the lab's first machine."""
+    made = lab.daemon(**{"lookup_postfix_config": str(lab.first.directory / "etc"), "detach_forwarded": "treat", **settings})
     made.config.write_text(toml(made.settings) + f"[users]\n{users}\n" + rules)
     return made
 
@@ -136,6 +136,31 @@ def _(lab):
         lab.submit(message, "contact@example.com")
         check_untouched(lab, message, lab.receive("alice@example.com", count))
         assert "left alone" not in filter.log(), filter.log()
+
+
+@story("mail from outside to an alias that leads to another machine keeps its files; the same mail of a user does not")
+def _(lab):
+    virtual = table(lab, "texthash", "away@here.test mate@far.test\nnear@here.test box@here.test\n")
+    with postfix(lab, virtual_alias_maps=virtual, virtual_mailbox_domains="here.test",
+                 virtual_transport="$default_transport"):
+        with daemon(lab, detach_forwarded="spare") as filter:
+            assert is_kept(lab, "away@here.test", "mate@far.test")
+            assert filter.metric('depollueur_messages_total{outcome="passed",reason="forwarded"}') == 1
+            assert not is_kept(lab, "near@here.test", "box@here.test")
+            lab._scan()
+            count = len(lab._received.get("mate@far.test", [])) + 1
+            lab.submit(report("away@here.test"), "away@here.test")
+            assert b"X-Depollueur: detached" in lab.receive("mate@far.test", count)
+        with daemon(lab):
+            assert not is_kept(lab, "away@here.test", "mate@far.test")
+
+
+@story("past the share of strangers mail is delivered as it came, and the log says so once")
+def _(lab):
+    with daemon(lab, quota_incoming_per_day="700 kB", detach_on_failure="tempfail") as filter:
+        assert [is_kept(lab, f"stranger-{n}@example.com") for n in range(5)] == [False, False, True, True, True]
+        assert filter.log().count("quota.incoming_per_day is used up") == 1, filter.log()
+        assert filter.metric('depollueur_messages_total{outcome="passed",reason="incoming-quota"}') == 3
 
 
 @story("an alias of several people is several recipients")
