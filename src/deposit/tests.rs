@@ -16,7 +16,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use super::*;
 use crate::{
     config::{Config, DropConfig, Sources},
-    drop::Secret,
+    drop::{FILE_COST_MIN, Secret},
 };
 
 /// A drop with a deposit listener, and one uploader.
@@ -413,6 +413,24 @@ async fn the_quota_of_a_day_holds_over_packages_and_inside_of_one() {
 }
 
 #[tokio::test]
+async fn an_empty_file_takes_a_block_of_a_token_s_quota() {
+    let lab = Lab::with(|_| {}, Some(3 * FILE_COST_MIN)).await;
+    let package = lab.begun().await;
+    for number in 0..3 {
+        assert_eq!(package.send(number, "").await.0, 200);
+    }
+    assert_eq!(package.send(3, "").await.1["code"], "quota");
+    assert_eq!(lab.begun().await.send(0, "").await.1["code"], "quota");
+    assert_eq!(package.give_up().await, 204);
+    let package = lab.begun().await;
+    let (_, file) = package.send(0, "").await;
+    let files = json!([{ "number": 0, "name": "a", "media_type": "b", "size": 0, "sha256": file["sha256"] }]);
+    assert_eq!(package.commit(&files).await.0, 200);
+    let listed = lab.drop.uploaders().await.unwrap();
+    assert_eq!(listed[0].bytes_today, FILE_COST_MIN);
+}
+
+#[tokio::test]
 async fn two_packages_share_the_room_of_an_uploader() {
     let lab = Lab::with(
         |config| {
@@ -566,6 +584,26 @@ async fn what_is_no_json_of_ours_is_refused() {
     let mut long = origin();
     long["sender"] = "x".repeat(1025).into();
     assert_eq!(put("application/json", &long.to_string()).await.0, 422);
+    for text in [
+        "a\nb",
+        "\u{1b}[2J",
+        "a\0",
+        "\u{7f}",
+        "\u{9b}2J",
+        "\u{202e}gpj.exe",
+    ] {
+        for key in ["queue_id", "sender", "login"] {
+            let mut hostile = origin();
+            hostile[key] = text.into();
+            let (status, problem) = put("application/json", &hostile.to_string()).await;
+            assert_eq!((status, &problem["code"]), (422, &json!("origin")));
+            let detail = problem["detail"].as_str().unwrap();
+            assert!(
+                detail.contains("has a control character"),
+                "{text:?}: {detail}"
+            );
+        }
+    }
     let huge = " ".repeat(JSON_BYTES_MAX + 1);
     assert_eq!(put("application/json", &huge).await.0, 413);
     assert_eq!(package.commit(&json!([])).await.0, 422);
