@@ -10,9 +10,9 @@ use tokio::{net::TcpListener, task::JoinHandle};
 
 use super::{DurableFile, PackageDraft, Store};
 use crate::{
-    config::{Config, StoreKind},
+    config::{Config, QuotaConfig, StoreKind},
     deposit::Deposits,
-    drop::{Drop, Lookup, Origin, Right, Secret, Token},
+    drop::{Drop, Lookup, Origin, Right, Secret, Share, Token},
     filter::Direction,
     lookup::Lookup as Tables,
 };
@@ -48,7 +48,11 @@ every_store! {
     two_packages_have_two_links
     what_was_just_committed_can_be_taken_back
     nothing_of_a_suspended_login_is_taken
+    a_share_that_is_used_up_says_whose
 }
+
+/// What a sender may deposit in a day.
+const SHARE: u64 = 1_000_000_000;
 
 /// A store, and the drop in which what it takes must be found.
 struct Lab {
@@ -74,7 +78,7 @@ impl Lab {
     fn embedded() -> Self {
         let home = tempfile::tempdir().unwrap();
         let config = config(home.path());
-        let drop = Drop::open(&config.drop).unwrap();
+        let drop = Drop::of(&config).unwrap();
         let store = Store::embedded(drop.clone(), &config.web.public_url);
         Self {
             store,
@@ -87,7 +91,7 @@ impl Lab {
     async fn remote() -> Self {
         let home = tempfile::tempdir().unwrap();
         let mut config = config(home.path());
-        let drop = Drop::open(&config.drop).unwrap();
+        let drop = Drop::of(&config).unwrap();
         let secret = Secret::random();
         let rights = vec![Right::Deposit];
         let added = drop.add_uploader("mx1", &secret, rights, None, None);
@@ -410,6 +414,22 @@ async fn nothing_of_a_suspended_login_is_taken(lab: Lab) {
     assert!(file.finish().await.unwrap_err().is_suspended());
 }
 
+async fn a_share_that_is_used_up_says_whose(lab: Lab) {
+    let database = rusqlite::Connection::open(lab.home.path().join("drop/drop.sqlite3")).unwrap();
+    let sql = "INSERT INTO package (id, created, expires, state, queue_id, sender, login, direction, recipients, files,
+                                    bytes, cost, uploader)
+               VALUES (randomblob(16), ?1, ?1, 'destroyed', '', '', 'alice', 'outgoing', 1, 1, ?2, ?2, ?3)";
+    for uploader in [None, Some("mx1")] {
+        let values = rusqlite::params![Timestamp::now().as_second(), SHARE as i64, uploader];
+        database.execute(sql, values).unwrap();
+    }
+    let mut package = lab.package().await;
+    let mut file = package.file("a", "b").unwrap();
+    file.write(Bytes::from_static(b"x")).await.unwrap();
+    let error = file.finish().await.unwrap_err();
+    assert_eq!(error.share(), Some(Share::Sender), "{error}");
+}
+
 async fn what_was_just_committed_can_be_taken_back(lab: Lab) {
     let (mut package, mut other) = (lab.package().await, lab.package().await);
     let durable = file(&mut package, "a", b"b").await;
@@ -440,6 +460,10 @@ fn config(home: &Path) -> Config {
     let mut config = Config::default();
     config.drop.directory = home.join("drop");
     config.web.public_url = "https://drop.example.org/".into();
+    config.quota = QuotaConfig {
+        sender_per_day: Some(SHARE),
+        ..QuotaConfig::unlimited()
+    };
     config
 }
 
