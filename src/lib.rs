@@ -24,6 +24,7 @@
 //! * `language` – which of our languages a message is in
 //! * `words` – sizes, dates and zones as people say them, for the notice and the pages
 //! * [`names`] – hostile file names made safe
+//! * `untrusted` – text from outside, which is printed only escaped
 //! * [`spool`] – the bytes that stay, in memory first, then in an unlinked file
 //! * [`store`] – where detached files go: the drop of this process, or that of another host
 //! * [`drop`](mod@drop) – the file drop: tokens, encryption, drafts, records, expiry
@@ -75,5 +76,6 @@ mod sender;
 pub mod spool;
 pub mod stats;
 pub mod store;
+mod untrusted;
 pub mod web;
 mod words;

@@ -22,7 +22,10 @@ use lettre::{
 use mail_builder::{MessageBuilder, headers::raw::Raw};
 use tokio::time::timeout;
 
-use crate::config::{Config, MailConfig, Relay, Security, WebConfig};
+use crate::{
+    config::{Config, MailConfig, Relay, Security, WebConfig},
+    untrusted::Untrusted,
+};
 
 /// How long a message may take.
 const TIME_MAX: Duration = Duration::from_secs(60);
@@ -208,7 +211,7 @@ fn why(error: &smtp::Error) -> String {
         .unwrap_or_default();
     // One line, whatever it said.
     let said = cause.split_whitespace().collect::<Vec<_>>().join(" ");
-    format!("{verb}: {code}{said}")
+    format!("{verb}: {code}{}", Untrusted(said))
 }
 
 /// `depollueur` at the host of the drop, or at the domain of a receiver where the drop has no name.

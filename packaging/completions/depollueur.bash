@@ -287,7 +287,7 @@ _depollueur() {
             return 0
             ;;
         depollueur__subcmd__drop__subcmd__audit)
-            opts="-h --since --verify --head --json --config --set --help"
+            opts="-h --since --verify --head --json --full --config --set --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -343,7 +343,7 @@ _depollueur() {
             return 0
             ;;
         depollueur__subcmd__drop__subcmd__blocks)
-            opts="-h --json --config --set --help"
+            opts="-h --json --full --config --set --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -417,7 +417,7 @@ _depollueur() {
             return 0
             ;;
         depollueur__subcmd__drop__subcmd__hold)
-            opts="-h --login --sender --uploader --message --digest --since --before --state --reason --json --config --set --help"
+            opts="-h --login --sender --uploader --message --digest --since --before --state --reason --json --full --config --set --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -475,7 +475,7 @@ _depollueur() {
             return 0
             ;;
         depollueur__subcmd__drop__subcmd__list)
-            opts="-h --login --sender --uploader --message --digest --since --before --state --until --limit --json --config --set --help"
+            opts="-h --login --sender --uploader --message --digest --since --before --state --until --limit --json --full --config --set --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -559,7 +559,7 @@ _depollueur() {
             return 0
             ;;
         depollueur__subcmd__drop__subcmd__release)
-            opts="-h --login --sender --uploader --message --digest --since --before --state --reason --json --config --set --help"
+            opts="-h --login --sender --uploader --message --digest --since --before --state --reason --json --full --config --set --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -705,7 +705,7 @@ _depollueur() {
             return 0
             ;;
         depollueur__subcmd__drop__subcmd__revoke)
-            opts="-h --login --sender --uploader --message --digest --since --before --state --reason --destroy --json --config --set --help"
+            opts="-h --login --sender --uploader --message --digest --since --before --state --reason --destroy --json --full --config --set --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -763,7 +763,7 @@ _depollueur() {
             return 0
             ;;
         depollueur__subcmd__drop__subcmd__show)
-            opts="-h --json --config --set --help"
+            opts="-h --json --full --config --set --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -815,7 +815,7 @@ _depollueur() {
             return 0
             ;;
         depollueur__subcmd__drop__subcmd__suspended)
-            opts="-h --json --config --set --help"
+            opts="-h --json --full --config --set --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

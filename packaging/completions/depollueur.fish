@@ -173,10 +173,12 @@ complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_s
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from list" -l config -d 'Configuration file; without it /etc/depollueur/depollueur.toml, if that exists' -r -F
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from list" -l set -d 'Sets one value over file and environment: --set detach.threshold="1 MB"' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from list" -l json -d 'Writes JSON'
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from list" -l full -d 'Cuts nothing in a table, however wide it becomes'
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from show" -l config -d 'Configuration file; without it /etc/depollueur/depollueur.toml, if that exists' -r -F
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from show" -l set -d 'Sets one value over file and environment: --set detach.threshold="1 MB"' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from show" -l json -d 'Writes JSON'
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from show" -l full -d 'Cuts nothing in a table, however wide it becomes'
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from audit" -l since -d 'Done at this time or later: a date, a time, or how long ago' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from audit" -l head -d 'The head of the log as it was noted elsewhere, which must stand in it still' -r
@@ -184,6 +186,7 @@ complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_s
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from audit" -l set -d 'Sets one value over file and environment: --set detach.threshold="1 MB"' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from audit" -l verify -d 'Says whether entries were changed, or cut out'
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from audit" -l json -d 'Writes JSON'
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from audit" -l full -d 'Cuts nothing in a table, however wide it becomes'
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from audit" -s h -l help -d 'Print help'
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from extend" -l until -d 'Until when: a date, a time, or how long from now' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from extend" -l config -d 'Configuration file; without it /etc/depollueur/depollueur.toml, if that exists' -r -F
@@ -225,6 +228,7 @@ complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_s
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from revoke" -l set -d 'Sets one value over file and environment: --set detach.threshold="1 MB"' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from revoke" -l destroy -d 'Destroys the files at once: they cannot be restored, and running downloads end'
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from revoke" -l json -d 'Writes JSON'
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from revoke" -l full -d 'Cuts nothing in a table, however wide it becomes'
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from revoke" -s h -l help -d 'Print help'
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from takedown" -l login -d 'All packages of this login' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from takedown" -l sender -d 'All packages of this envelope sender, or of a domain: @example.org' -r
@@ -281,6 +285,7 @@ complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_s
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from hold" -l config -d 'Configuration file; without it /etc/depollueur/depollueur.toml, if that exists' -r -F
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from hold" -l set -d 'Sets one value over file and environment: --set detach.threshold="1 MB"' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from hold" -l json -d 'Writes JSON'
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from hold" -l full -d 'Cuts nothing in a table, however wide it becomes'
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from hold" -s h -l help -d 'Print help'
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from release" -l login -d 'All packages of this login' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from release" -l sender -d 'All packages of this envelope sender, or of a domain: @example.org' -r
@@ -299,6 +304,7 @@ complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_s
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from release" -l config -d 'Configuration file; without it /etc/depollueur/depollueur.toml, if that exists' -r -F
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from release" -l set -d 'Sets one value over file and environment: --set detach.threshold="1 MB"' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from release" -l json -d 'Writes JSON'
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from release" -l full -d 'Cuts nothing in a table, however wide it becomes'
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from release" -s h -l help -d 'Print help'
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from suspend" -l login -d 'The login, as the mail server knows it' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from suspend" -l reason -d 'Why; it stands in the list of suspensions and in the audit log' -r
@@ -312,6 +318,7 @@ complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_s
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from suspended" -l config -d 'Configuration file; without it /etc/depollueur/depollueur.toml, if that exists' -r -F
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from suspended" -l set -d 'Sets one value over file and environment: --set detach.threshold="1 MB"' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from suspended" -l json -d 'Writes JSON'
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from suspended" -l full -d 'Cuts nothing in a table, however wide it becomes'
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from suspended" -s h -l help -d 'Print help'
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from block" -l reason -d 'Why; it stands in the list of blocks and in the audit log' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from block" -l config -d 'Configuration file; without it /etc/depollueur/depollueur.toml, if that exists' -r -F
@@ -323,6 +330,7 @@ complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_s
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from blocks" -l config -d 'Configuration file; without it /etc/depollueur/depollueur.toml, if that exists' -r -F
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from blocks" -l set -d 'Sets one value over file and environment: --set detach.threshold="1 MB"' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from blocks" -l json -d 'Writes JSON'
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from blocks" -l full -d 'Cuts nothing in a table, however wide it becomes'
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from blocks" -s h -l help -d 'Print help'
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from rekey" -l config -d 'Configuration file; without it /etc/depollueur/depollueur.toml, if that exists' -r -F
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from rekey" -l set -d 'Sets one value over file and environment: --set detach.threshold="1 MB"' -r

@@ -2,7 +2,7 @@
 
 use std::{fmt, io, process::ExitCode};
 
-use crate::{config::ConfigError, drop::DropError, web::ThemeError};
+use crate::{config::ConfigError, drop::DropError, untrusted::Untrusted, web::ThemeError};
 
 /// The command line is wrong.
 pub(super) const EX_USAGE: u8 = 64;
@@ -63,10 +63,15 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Writes one line to standard error. If that fails, there is nobody left to tell.
+/// Writes to standard error, as a terminal may show it. If that fails, there is nobody left to tell.
 pub(super) fn complain(message: impl fmt::Display) {
     use io::Write as _;
-    let _ = writeln!(io::stderr().lock(), "depollueur: {message}");
+    let message = message.to_string();
+    let lines: Vec<_> = message
+        .split('\n')
+        .map(|line| Untrusted(line).to_string())
+        .collect();
+    let _ = writeln!(io::stderr().lock(), "depollueur: {}", lines.join("\n"));
 }
 
 impl From<ThemeError> for Failure {

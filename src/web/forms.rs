@@ -24,7 +24,7 @@ use super::{
     pages::{Extended, Problem, ReportForm},
     report::Complaint,
 };
-use crate::{drop::Extension as Outcome, names};
+use crate::{drop::Extension as Outcome, names, untrusted::Untrusted};
 
 /// How long the text of a report may be: percent-encoded it fits into the body in any script.
 pub(super) const TEXT_CHARS_MAX: usize = 1500;
@@ -174,13 +174,13 @@ impl Site {
         };
         let complaint = Complaint {
             reference: report.id.to_string(),
-            queue_id: report.queue_id,
-            sender: report.sender,
+            queue_id: Untrusted(report.queue_id),
+            sender: Untrusted(report.sender),
             deposited: report.created,
             reported: now,
             reason: reason.word(),
-            text: form.text,
-            contact: form.contact,
+            text: Untrusted(form.text),
+            contact: Untrusted(form.contact),
             link: self.shared_link(key, form.share),
         };
         let done = complaint.reference.clone();

@@ -5,7 +5,13 @@
 //! nothing of the reader's on its command line, and is stopped when it takes too long. Reports stand
 //! in the audit log before either, so that a failure, or a restart while letters wait, loses nothing.
 
-use std::{fmt::Write as _, io, process::Stdio, sync::Arc, time::Duration};
+use std::{
+    fmt::{Display, Write as _},
+    io,
+    process::Stdio,
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -22,7 +28,7 @@ use super::limit::Queue;
 use crate::{
     config::{MailConfig, ReportFormat, WebConfig},
     mailer::Mailer,
-    names,
+    untrusted::Untrusted,
 };
 
 /// How long the command may take.
@@ -50,13 +56,13 @@ const READER_WAITS: Duration = Duration::from_secs(5);
 pub(super) struct Complaint {
     /// The record's id.
     pub(super) reference: String,
-    pub(super) queue_id: String,
-    pub(super) sender: String,
+    pub(super) queue_id: Untrusted,
+    pub(super) sender: Untrusted,
     pub(super) deposited: Timestamp,
     pub(super) reported: Timestamp,
     pub(super) reason: &'static str,
-    pub(super) text: String,
-    pub(super) contact: String,
+    pub(super) text: Untrusted,
+    pub(super) contact: Untrusted,
     /// The link, if the reader gives it to the admin.
     pub(super) link: Option<String>,
 }
@@ -257,21 +263,17 @@ impl Complaint {
 
     fn body(&self) -> String {
         let mut body = String::new();
-        let mut line = |name: &str, value: &str| {
-            let shown = value.chars().filter(|c| !names::is_invisible(*c));
-            let value: String = shown
-                .map(|c| if c.is_whitespace() { ' ' } else { c })
-                .collect();
+        let mut line = |name: &str, value: &dyn Display| {
             let _ = writeln!(body, "{name:<11}{value}");
         };
-        line("Reason:", self.reason);
-        line("Reported:", &self.reported.to_string());
+        line("Reason:", &self.reason);
+        line("Reported:", &self.reported);
         line("Record:", &self.reference);
-        line("Deposited:", &self.deposited.to_string());
+        line("Deposited:", &self.deposited);
         line("Sender:", &self.sender);
         line("Queue id:", &self.queue_id);
         line("Contact:", &self.contact);
-        line("Link:", self.link.as_deref().unwrap_or("not given"));
+        line("Link:", &self.link.as_deref().unwrap_or("not given"));
         body.push('\n');
         for text in self.text.lines() {
             let _ = writeln!(body, "> {text}");
@@ -297,13 +299,13 @@ mod tests {
     fn complaint() -> Complaint {
         Complaint {
             reference: "00112233445566778899aabbccddeeff".to_owned(),
-            queue_id: "4abCDe12".to_owned(),
-            sender: "alice@asso.example".to_owned(),
+            queue_id: Untrusted("4abCDe12".to_owned()),
+            sender: Untrusted("alice@asso.example".to_owned()),
             deposited: Timestamp::UNIX_EPOCH,
             reported: Timestamp::UNIX_EPOCH,
             reason: "fraud",
-            text: "Première ligne\n.\nBcc: x@y".to_owned(),
-            contact: "me@example.org".to_owned(),
+            text: Untrusted("Première ligne\n.\nBcc: x@y".to_owned()),
+            contact: Untrusted("me@example.org".to_owned()),
             link: None,
         }
     }
@@ -369,8 +371,9 @@ mod tests {
         };
         let mailer = Mailer::new(&MailConfig::default(), &config).unwrap();
         let odd = Complaint {
-            sender: "a\u{202e}lice@asso.example\r\nBcc: x@y".to_owned(),
-            contact: "me@example.org\nBcc: x@y".to_owned(),
+            sender: Untrusted("a\u{202e}lice@asso.example\r\nBcc: x@y".to_owned()),
+            contact: Untrusted("me@example.org\nBcc: x@y".to_owned()),
+            text: Untrusted("\u{1b}]0;x\u{7}\u{202e}fdp\rBcc: x@y".to_owned()),
             ..complaint()
         };
         let letter = String::from_utf8(odd.letter(&mailer)).unwrap();
@@ -383,7 +386,10 @@ mod tests {
             "{}",
             odd.body()
         );
-        assert!(!odd.body().contains('\u{202e}'));
+        let harmful = |c: char| c != '\n' && (c.is_control() || c == '\u{202e}');
+        assert!(!odd.body().chars().any(harmful), "{}", odd.body());
+        let told = r"> \u{1b}]0;x\u{7}\u{202e}fdp\rBcc: x@y";
+        assert!(odd.body().contains(told), "{}", odd.body());
     }
 
     #[tokio::test]

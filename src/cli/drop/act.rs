@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::{
     EX_NOTHING, hold, link, look, named, nothing, open,
     select::Selection,
-    table::line,
+    table::{Form, line},
     unavailable,
     when::{End, Past},
 };
@@ -57,9 +57,8 @@ pub(in crate::cli) struct RevokeOptions {
     /// Destroys the files at once: they cannot be restored, and running downloads end
     #[arg(long)]
     destroy: bool,
-    /// Writes JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    form: Form,
     #[command(flatten)]
     config: ConfigOptions,
 }
@@ -228,7 +227,7 @@ pub(super) async fn revoke(options: RevokeOptions) -> Result<(), Failure> {
         selection,
         reason,
         destroy,
-        json,
+        form,
         config,
     } = options;
     let (drop, url) = open(config)?;
@@ -254,7 +253,7 @@ pub(super) async fn revoke(options: RevokeOptions) -> Result<(), Failure> {
     }
     std::mem::drop(progress);
     let done: Vec<_> = done.into_iter().map(|(deposit, _)| deposit).collect();
-    look::deposits(&done, json)?;
+    look::deposits(&done, form)?;
     hold::refuse(&held)
 }
 

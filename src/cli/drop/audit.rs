@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     EX_NOTHING, link, open, package_of,
-    table::{json as write_json, line, table},
+    table::{Form, Table, json as write_json, line},
     unavailable,
     when::Past,
 };
@@ -30,9 +30,8 @@ pub(in crate::cli) struct AuditOptions {
     /// The head of the log as it was noted elsewhere, which must stand in it still
     #[arg(long, value_name = "NUMBER:DIGEST", requires = "verify")]
     head: Option<ChainHead>,
-    /// Writes JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    form: Form,
     #[command(flatten)]
     config: ConfigOptions,
 }
@@ -41,7 +40,7 @@ pub(super) async fn audit(options: AuditOptions) -> Result<(), Failure> {
     let name = options.package.map(link::given).transpose()?;
     let (drop, _) = open(options.config)?;
     if options.verify {
-        return verify(&drop, options.head, options.json).await;
+        return verify(&drop, options.head, options.form.json).await;
     }
     let package = match &name {
         Some(name) => Some(package_of(&drop, name).await?),
@@ -50,13 +49,14 @@ pub(super) async fn audit(options: AuditOptions) -> Result<(), Failure> {
     let since = options.since.map(|since| since.0);
     let query = AuditQuery { package, since };
     let entries = drop.audit(query).await.map_err(unavailable)?;
-    if options.json {
+    if options.form.json {
         return write_json(&entries.iter().map(entry_json).collect());
     }
     let headings = [
         "TIME", "ACTION", "ID", "QUEUE ID", "SENDER", "BY", "ADDRESS", "DETAIL",
     ];
-    table(headings, entries.iter().map(entry_row).collect())
+    let mut table = Table::new(headings).full(options.form.full);
+    table.write(entries.iter().map(entry_row).collect())
 }
 
 /// Says what is wrong with the log, line by line; nothing but its extent when nothing is.

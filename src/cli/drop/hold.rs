@@ -3,7 +3,7 @@
 use clap::Args;
 use jiff::Timestamp;
 
-use super::{EX_NOTHING, look, nothing, open, select::Selection, unavailable};
+use super::{EX_NOTHING, look, nothing, open, select::Selection, table::Form, unavailable};
 use crate::{
     cli::{
         ConfigOptions,
@@ -19,9 +19,8 @@ pub(in crate::cli) struct HoldOptions {
     /// By whose order, under which number; it stands in the record and in the audit log
     #[arg(long)]
     reason: String,
-    /// Writes JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    form: Form,
     #[command(flatten)]
     config: ConfigOptions,
 }
@@ -33,9 +32,8 @@ pub(in crate::cli) struct ReleaseOptions {
     /// Why; it stands in the audit log
     #[arg(long, default_value = "")]
     reason: String,
-    /// Writes JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    form: Form,
     #[command(flatten)]
     config: ConfigOptions,
 }
@@ -68,7 +66,7 @@ pub(super) async fn hold(options: HoldOptions) -> Result<(), Failure> {
         }
     }
     let held: Vec<_> = held.into_iter().map(|(deposit, _)| deposit).collect();
-    look::deposits(&held, options.json)?;
+    look::deposits(&held, options.form)?;
     told(missed)
 }
 
@@ -96,7 +94,7 @@ pub(super) async fn release(options: ReleaseOptions) -> Result<(), Failure> {
         }
     }
     let released: Vec<_> = released.into_iter().map(|(deposit, _)| deposit).collect();
-    look::deposits(&released, options.json)?;
+    look::deposits(&released, options.form)?;
     told(missed)
 }
 

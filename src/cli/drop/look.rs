@@ -9,8 +9,7 @@ use super::{
     link::{self, Link},
     nothing_behind, open, package_of,
     select::Selectors,
-    table,
-    table::{Array, Table, json as write_json, line},
+    table::{Array, Form, Table, json as write_json, line},
     unavailable,
     when::PastEnd,
 };
@@ -33,9 +32,8 @@ pub(in crate::cli) struct ListOptions {
     /// So many at most
     #[arg(long, value_name = "NUMBER")]
     limit: Option<usize>,
-    /// Writes JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    form: Form,
     #[command(flatten)]
     config: ConfigOptions,
 }
@@ -44,18 +42,16 @@ pub(in crate::cli) struct ListOptions {
 pub(in crate::cli) struct ShowOptions {
     /// The link, or the id of the record; - reads it from standard input
     package: String,
-    /// Writes JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    form: Form,
     #[command(flatten)]
     config: ConfigOptions,
 }
 
 #[derive(Args, Debug)]
 pub(in crate::cli) struct BlocksOptions {
-    /// Writes JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    form: Form,
     #[command(flatten)]
     config: ConfigOptions,
 }
@@ -64,7 +60,7 @@ pub(super) async fn list(options: ListOptions) -> Result<(), Failure> {
     let now = Timestamp::now();
     let mut query = options.selectors.or_before(options.until).query(now);
     let (drop, _) = open(options.config)?;
-    let mut out = Listing::new(options.json);
+    let mut out = Listing::new(options.form);
     let mut left = options.limit.unwrap_or(usize::MAX);
     loop {
         query.limit = Some(left.min(PAGE));
@@ -90,9 +86,8 @@ pub(super) fn plain(address: &str) -> String {
 
 #[derive(Args, Debug)]
 pub(in crate::cli) struct SuspendedOptions {
-    /// Writes JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    form: Form,
     #[command(flatten)]
     config: ConfigOptions,
 }
@@ -100,7 +95,7 @@ pub(in crate::cli) struct SuspendedOptions {
 pub(super) async fn suspended(options: SuspendedOptions) -> Result<(), Failure> {
     let (drop, _) = open(options.config)?;
     let found = drop.suspensions().await.map_err(unavailable)?;
-    if options.json {
+    if options.form.json {
         let value = |one: &Suspension| json!({ "login": one.login, "created": one.created.to_string(), "reason": one.reason });
         return write_json(&found.iter().map(value).collect());
     }
@@ -111,15 +106,13 @@ pub(super) async fn suspended(options: SuspendedOptions) -> Result<(), Failure> 
             one.reason.clone(),
         ]
     };
-    table::table(
-        ["LOGIN", "SINCE", "REASON"],
-        found.iter().map(row).collect(),
-    )
+    let mut table = Table::new(["LOGIN", "SINCE", "REASON"]).full(options.form.full);
+    table.write(found.iter().map(row).collect())
 }
 
 /// Writes packages as a table or as JSON.
-pub(super) fn deposits(found: &[Deposit], json: bool) -> Result<(), Failure> {
-    let mut out = Listing::new(json);
+pub(super) fn deposits(found: &[Deposit], form: Form) -> Result<(), Failure> {
+    let mut out = Listing::new(form);
     out.write(found)?;
     out.end()
 }
@@ -131,21 +124,24 @@ enum Listing {
 }
 
 impl Listing {
-    fn new(json: bool) -> Self {
-        if json {
+    fn new(form: Form) -> Self {
+        if form.json {
             return Self::Json(Array::default());
         }
-        Self::Table(Box::new(Table::new([
-            "ID",
-            "STATE",
-            "CREATED",
-            "EXPIRES",
-            "FILES",
-            "BYTES",
-            "DOWNLOADS",
-            "QUEUE ID",
-            "SENDER",
-        ])))
+        Self::Table(Box::new(
+            Table::new([
+                "ID",
+                "STATE",
+                "CREATED",
+                "EXPIRES",
+                "FILES",
+                "BYTES",
+                "DOWNLOADS",
+                "QUEUE ID",
+                "SENDER",
+            ])
+            .full(form.full),
+        ))
     }
 
     fn write(&mut self, page: &[Deposit]) -> Result<(), Failure> {
@@ -187,7 +183,7 @@ pub(super) async fn show(options: ShowOptions) -> Result<(), Failure> {
         Some(token) => drop.names(&token).await.map_err(unavailable)?,
         None => None,
     };
-    if options.json {
+    if options.form.json {
         let mut shown = deposit_json(&deposit);
         shown["contents"] = (0..files.len())
             .map(|index| file_json(index, &files[index], names.as_deref()))
@@ -195,7 +191,7 @@ pub(super) async fn show(options: ShowOptions) -> Result<(), Failure> {
         return write_json(&shown);
     }
     facts(&deposit)?;
-    contents(&files, names.as_deref())
+    contents(&files, names.as_deref(), options.form.full)
 }
 
 pub(super) fn facts(deposit: &Deposit) -> Result<(), Failure> {
@@ -234,7 +230,11 @@ fn held(deposit: &Deposit) -> String {
     deposit.held.as_ref().map(shown).unwrap_or_default()
 }
 
-fn contents(files: &[DepositedFile], names: Option<&[FileEntry]>) -> Result<(), Failure> {
+fn contents(
+    files: &[DepositedFile],
+    names: Option<&[FileEntry]>,
+    is_full: bool,
+) -> Result<(), Failure> {
     let row = |(index, file): (usize, &DepositedFile)| {
         let named = names.and_then(|names| names.get(index));
         [
@@ -248,20 +248,23 @@ fn contents(files: &[DepositedFile], names: Option<&[FileEntry]>) -> Result<(), 
         ]
     };
     let headings = ["FILE", "BYTES", "DOWNLOADS", "SHA-256", "NAME"];
-    table::table(headings, files.iter().enumerate().map(row).collect())
+    let mut table = Table::new(headings).full(is_full);
+    table.write(files.iter().enumerate().map(row).collect())
 }
 
 pub(super) async fn blocks(options: BlocksOptions) -> Result<(), Failure> {
+    let form = options.form;
     let blocks = open(options.config)?
         .0
         .blocks()
         .await
         .map_err(unavailable)?;
-    if options.json {
+    if form.json {
         return write_json(&blocks.iter().map(block_json).collect());
     }
     let rows = blocks.iter().map(block_row);
-    table::table(["SHA-256", "SINCE", "REASON"], rows.collect())
+    let mut table = Table::new(["SHA-256", "SINCE", "REASON"]).full(form.full);
+    table.write(rows.collect())
 }
 
 fn block_json(block: &Block) -> Value {

@@ -2,14 +2,36 @@
 
 use std::io::{self, Write as _};
 
+use clap::Args;
 use serde_json::Value;
 
-use crate::cli::exit::Failure;
+use crate::{
+    cli::exit::Failure,
+    untrusted::{Untrusted, escaped_json},
+};
 
-/// A table that is written page by page. Its columns are as wide as the widest cell so far.
+/// The longest cell, in characters: a SHA-256 is whole, a sender of thousands of characters is not.
+const CELL_CHARS_MAX: usize = 64;
+/// The longest cell at the end of a line, where nothing is behind it.
+const LAST_CELL_CHARS_MAX: usize = 200;
+
+/// How packages and entries are written.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub(in crate::cli) struct Form {
+    /// Writes JSON
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Cuts nothing in a table, however wide it becomes
+    #[arg(long, conflicts_with = "json")]
+    pub(super) full: bool,
+}
+
+/// A table that is written page by page. Its columns are as wide as the widest cell so far, and cells that are too long
+/// are cut, unless all is asked for.
 pub(in crate::cli) struct Table<const N: usize> {
     headings: Option<[&'static str; N]>,
     widths: [usize; N],
+    is_full: bool,
 }
 
 impl<const N: usize> Table<N> {
@@ -17,7 +39,14 @@ impl<const N: usize> Table<N> {
         Self {
             headings: Some(headings),
             widths: [0; N],
+            is_full: false,
         }
+    }
+
+    /// The same, with nothing cut if `is_full`.
+    pub(in crate::cli) fn full(mut self, is_full: bool) -> Self {
+        self.is_full = is_full;
+        self
     }
 
     /// Writes rows, the first of them under their headings. What could drive a terminal is escaped.
@@ -31,13 +60,28 @@ impl<const N: usize> Table<N> {
             .map(|row| row.map(str::to_owned))
             .into_iter()
             .collect();
-        all.extend(rows.into_iter().map(|row| row.map(|cell| harmless(&cell))));
+        all.extend(rows.into_iter().map(|row| self.cells(row)));
         for row in &all {
             for (width, cell) in self.widths.iter_mut().zip(row) {
                 *width = (*width).max(cell.chars().count());
             }
         }
         all.iter().map(|row| self.line(row)).collect()
+    }
+
+    /// Cells as a terminal may show them.
+    fn cells(&self, row: [String; N]) -> [String; N] {
+        let mut at = 0;
+        row.map(|cell| {
+            at += 1;
+            let shown = Untrusted(cell).to_string();
+            let chars_max = match at {
+                _ if self.is_full => usize::MAX,
+                at if at == N => LAST_CELL_CHARS_MAX,
+                _ => CELL_CHARS_MAX,
+            };
+            cut(shown, chars_max)
+        })
     }
 
     fn line(&self, row: &[String; N]) -> String {
@@ -49,7 +93,7 @@ impl<const N: usize> Table<N> {
     }
 }
 
-/// Writes rows under their headings, each column as wide as its widest cell.
+/// Writes rows under their headings, each column as wide as its widest cell, which may be cut.
 pub(in crate::cli) fn table<const N: usize>(
     headings: [&'static str; N],
     rows: Vec<[String; N]>,
@@ -75,7 +119,7 @@ impl Array {
         let mut text = String::new();
         for value in values {
             text.push_str(if self.begun { ",\n" } else { "[\n" });
-            let shown = format!("{value:#}");
+            let shown = escaped_json(&format!("{value:#}"));
             text.push_str("  ");
             text.push_str(&shown.replace('\n', "\n  "));
             self.begun = true;
@@ -94,21 +138,23 @@ impl Array {
 
 /// Writes JSON and a line end.
 pub(in crate::cli) fn json(value: &Value) -> Result<(), Failure> {
-    write(&format!("{value:#}\n"))
+    write(&escaped_json(&format!("{value:#}\n")))
 }
 
 /// Writes one line.
 pub(in crate::cli) fn line(text: &str) -> Result<(), Failure> {
-    write(&format!("{}\n", harmless(text)))
+    write(&format!("{}\n", Untrusted(text)))
 }
 
-/// A text as a terminal may show it.
-fn harmless(text: &str) -> String {
-    let escaped = |c: char| match c {
-        '"' | '\'' | '\\' => c.to_string(),
-        _ => c.escape_debug().to_string(),
-    };
-    text.chars().map(escaped).collect()
+/// So many characters at most, the last of them an ellipsis when something is cut.
+fn cut(text: String, chars_max: usize) -> String {
+    match text.char_indices().nth(chars_max) {
+        None => text,
+        Some(_) => {
+            let kept: String = text.chars().take(chars_max - 1).collect();
+            kept + "…"
+        }
+    }
 }
 
 fn write(text: &str) -> Result<(), Failure> {
@@ -152,9 +198,27 @@ mod tests {
 
     #[test]
     fn what_drives_a_terminal_is_escaped() {
-        assert_eq!(
-            harmless("é \"x\" \u{1b}[2J\u{202e}\n"),
-            "é \"x\" \\u{1b}[2J\\u{202e}\\n"
-        );
+        let rows = || vec![["é \"x\" \u{1b}[2J\u{202e}\n".to_owned()]];
+        let text = Table::new(["A"]).text(rows());
+        assert_eq!(text, "A\né \"x\" \\u{1b}[2J\\u{202e}\\n\n");
+        let mut array = Array::default();
+        let text = array.text([json!("\u{9b}\u{202e}")].into_iter());
+        assert_eq!(text, "[\n  \"\\u009b\\u202e\"");
+    }
+
+    #[test]
+    fn a_cell_that_is_too_long_is_cut_unless_all_is_asked_for() {
+        let cells = |chars: usize, last: usize| vec![["é".repeat(chars), "x".repeat(last)]];
+        let (limit, last) = (CELL_CHARS_MAX, LAST_CELL_CHARS_MAX);
+        let text = |rows, is_full| Table::new(["A", "B"]).full(is_full).text(rows);
+        let whole = text(cells(limit, last), false);
+        assert!(!whole.contains('…'), "{whole}");
+        let short = text(cells(limit + 1, last + 1), false);
+        assert_eq!(short.matches('…').count(), 2);
+        let widest = short.lines().map(|line| line.chars().count()).max();
+        assert_eq!(widest, Some(limit + 2 + last));
+        let full = text(cells(15_000, 4000), true);
+        assert_eq!(full.matches('é').count(), 15_000);
+        assert!(!full.contains('…'));
     }
 }

@@ -13,7 +13,7 @@ use super::{
     answer::Subject,
     hold, look, nothing, open,
     select::Selection,
-    table::{json as write_json, line},
+    table::{Form, json as write_json, line},
     unavailable,
 };
 use crate::{
@@ -212,7 +212,7 @@ impl Takedown {
             let shown = self.drop.show(id, self.now).await.map_err(unavailable)?;
             deposits.extend(shown.map(|(deposit, _)| deposit));
         }
-        look::deposits(&deposits, false)?;
+        look::deposits(&deposits, Form::default())?;
         for sha256 in &self.blocked {
             line(&format!("blocked {}", HEXLOWER.encode(sha256)))?;
         }

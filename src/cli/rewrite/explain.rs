@@ -5,7 +5,10 @@ use std::io::{self, Write};
 use serde_json::json;
 
 use super::Explanation;
-use crate::filter::PartDecision;
+use crate::{
+    filter::PartDecision,
+    untrusted::{Untrusted, escaped_json},
+};
 
 /// Prints an explanation to standard error; it is for people, so a failure to write is ignored.
 pub(super) fn print(explanation: &Explanation, deposited: bool, as_json: bool) {
@@ -26,7 +29,10 @@ fn json(explanation: &Explanation, deposited: bool, out: &mut impl Write) -> io:
     writeln!(
         out,
         "{}",
-        json!({ "reason": reason, "rule": rule, "deposited": deposited, "parts": parts })
+        escaped_json(
+            &json!({ "reason": reason, "rule": rule, "deposited": deposited, "parts": parts })
+                .to_string()
+        )
     )
 }
 
@@ -65,7 +71,8 @@ fn row(part: &PartDecision, out: &mut impl Write) -> io::Result<()> {
         _ => "kept",
     };
     let rule = rule.as_deref().unwrap_or("-");
-    let name = name.as_deref().unwrap_or("-");
+    let name = Untrusted(name.as_deref().unwrap_or("-"));
+    let media_type = Untrusted(media_type);
 
     writeln!(
         out,
@@ -93,6 +100,17 @@ mod tests {
             rule: None,
             parts: vec![part("2", true), part("3", false)],
         }
+    }
+
+    #[test]
+    fn a_name_that_drives_a_terminal_is_escaped() {
+        let mut explanation = explanation();
+        explanation.parts[0].name = Some("a\u{1b}[2J\n3 kept\u{202e}".into());
+        let mut out = Vec::new();
+        table(&explanation, &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(text.lines().count(), 4);
+        assert!(text.contains("a\\u{1b}[2J\\n3 kept\\u{202e}"), "{text}");
     }
 
     #[test]

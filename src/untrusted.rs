@@ -1,0 +1,117 @@
+//! Text from outside: from mail, from readers, from other hosts. It may drive a terminal, turn the line around, or forge lines
+//! of its own; so it is shown only with all of that escaped, and compared, stored or handed to programs as it is.
+//!
+//! Escaped are controls (C0, DEL, C1, line ends), characters for directions, and all else that is not seen. Quotes and
+//! backslashes stay as they are: what is shown is for people, and is not read back.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+use crate::names;
+
+/// A text from outside, as a `String` or a `&str`. Prints one line, escaped; programs get it raw.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Untrusted<T = String>(pub(crate) T);
+
+impl<T: AsRef<str>> Untrusted<T> {
+    /// Its lines.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = Untrusted<&str>> {
+        self.0.as_ref().lines().map(Untrusted)
+    }
+}
+
+impl<T: AsRef<str>> fmt::Display for Untrusted<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.0.as_ref();
+        if !text.chars().any(is_harmful) {
+            return f.pad(text);
+        }
+        let mut shown = String::with_capacity(text.len() + 16);
+        for c in text.chars() {
+            match c {
+                '\n' | '\r' | '\t' => shown.extend(c.escape_default()),
+                c if is_harmful(c) => shown.extend(c.escape_unicode()),
+                c => shown.push(c),
+            }
+        }
+        f.pad(&shown)
+    }
+}
+
+impl<T: AsRef<str>> fmt::Debug for Untrusted<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.0.as_ref())
+    }
+}
+
+impl<T: AsRef<str>> Serialize for Untrusted<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.as_ref())
+    }
+}
+
+/// Whether a character does more than take its room.
+fn is_harmful(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') || names::is_invisible(c)
+}
+
+/// JSON with what is harmful escaped, as it may stand in its strings alone; says the same to programs. Line ends between
+/// values stay.
+pub(crate) fn escaped_json(json: &str) -> String {
+    let mut shown = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c != '\n' && is_harmful(c) {
+            let mut units = [0; 2];
+            for unit in c.encode_utf16(&mut units) {
+                shown.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_drives_a_terminal_turns_a_line_or_forges_one_is_escaped() {
+        for (text, shown) in [
+            ("é \"x\" \\ \u{a0}\u{1f600}", "é \"x\" \\ \u{a0}\u{1f600}"),
+            ("e\u{301}", "e\u{301}"),
+            ("\u{1b}[2J", "\\u{1b}[2J"),
+            ("\u{9b}2J\u{7f}\0", "\\u{9b}2J\\u{7f}\\u{0}"),
+            ("a\r\nb\tc", "a\\r\\nb\\tc"),
+            (
+                "\u{202e}fdp\u{2066}\u{200f}",
+                "\\u{202e}fdp\\u{2066}\\u{200f}",
+            ),
+            (
+                "a\u{2028}b\u{85}c\u{e0041}",
+                "a\\u{2028}b\\u{85}c\\u{e0041}",
+            ),
+        ] {
+            assert_eq!(Untrusted(text).to_string(), shown);
+        }
+        assert_eq!(format!("{:4}|", Untrusted("é")), "é   |");
+        assert_eq!(format!("{:?}", Untrusted("\u{1b}")), r#""\u{1b}""#);
+        let text = Untrusted("a\u{1b}\nb".to_owned());
+        let lines: Vec<_> = text.lines().map(|line| line.to_string()).collect();
+        assert_eq!(lines, ["a\\u{1b}", "b"]);
+    }
+
+    #[test]
+    fn json_says_the_same_when_it_is_escaped() {
+        let value = serde_json::json!({ "a\u{202e}": ["\u{9b}\n\u{7f}", "\u{e0041}é"] });
+        let shown = escaped_json(&format!("{value:#}"));
+        assert!(
+            shown.chars().all(|c| c == '\n' || !is_harmful(c)),
+            "{shown}"
+        );
+        let read: serde_json::Value = serde_json::from_str(&shown).unwrap();
+        assert_eq!(read, value);
+    }
+}
