@@ -40,7 +40,9 @@ pub(crate) use self::{
     value::{parse_period, parse_size},
 };
 use self::{
-    address::{Contact, MilterSocket, Networks, OptionalSocket, OptionalUrl, PublicUrl, Socket},
+    address::{
+        Contact, MilterSocket, Networks, OptionalSocket, OptionalUrl, PublicUrl, Socket, WebSocket,
+    },
     appearance::{Command, DarkAccent, LightAccent, Prose},
     mail::MailAddresses,
     templates::TemplateDirectory,
@@ -53,7 +55,7 @@ use self::{
     wishes::{Addresses, AuthservId, Domains, FieldName, Lists, MarkedBy, Tags},
 };
 pub use self::{
-    address::{MilterAddress, Network},
+    address::{ListenAddress, Network},
     addresses::{AddressFile, Mail},
     appearance::{CONTRAST_MIN, Colour, ColourError},
     domains::{DOMAINS_DIRECTORY, DomainConfigs},
@@ -133,7 +135,7 @@ fn nothing<'de, D: serde::Deserializer<'de>, T: Default>(from: D) -> Result<T, D
 pub struct MilterConfig {
     /// The socket.
     #[serde(with = "As::<MilterSocket>")]
-    pub listen: MilterAddress,
+    pub listen: ListenAddress,
     /// Permission bits of a unix socket.
     #[serde(with = "As::<Mode>")]
     pub socket_mode: u32,
@@ -171,8 +173,11 @@ pub struct MilterConfig {
 #[serde(default, deny_unknown_fields, expecting = "must be a section")]
 pub struct WebConfig {
     /// The socket.
-    #[serde(with = "As::<Socket>")]
-    pub listen: SocketAddr,
+    #[serde(with = "As::<WebSocket>")]
+    pub listen: ListenAddress,
+    /// Permission bits of a unix socket: whoever may write to it is believed as a proxy is.
+    #[serde(with = "As::<Mode>")]
+    pub socket_mode: u32,
     /// The address that stands in links, with a final slash: `https://drop.example.org/`.
     #[serde(with = "As::<PublicUrl>")]
     pub public_url: String,

@@ -45,7 +45,7 @@ use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
-pub use self::socket::{BindError, Claim, Socket, bind_tcp};
+pub use self::socket::{BindError, Claim, Socket, SocketFile, bind_tcp};
 pub(crate) use self::verdict::{failure, rejection};
 use self::{guard::Terms, listener::Intake, turn::Turns};
 use crate::{

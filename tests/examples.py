@@ -282,6 +282,17 @@ def _(scratch):
     return [line for line in done.stdout.splitlines() if "depollueur" in line or "override" in line]
 
 
+@check("systemd takes the socket of the drop")
+def _(scratch):
+    units = scratch / "units"
+    units.mkdir()
+    unit = (ROOT / "systemd" / "depollueur.service").read_text().replace("/usr/bin/depollueur", "/bin/true")
+    (units / "depollueur.service").write_text(unit)
+    shutil.copy(EXAMPLES / "unix-socket" / "depollueur-web.socket", units)
+    done = run("systemd-analyze", "verify", "--man=no", units / "depollueur-web.socket")
+    return [line for line in done.stdout.splitlines() if "depollueur" in line]
+
+
 # ---- the proxies, run
 
 class Upstream(http.server.BaseHTTPRequestHandler):

@@ -12,7 +12,7 @@ use std::{
 use data_encoding::BASE64_MIME;
 use depollueur::{
     admin::Metrics,
-    config::{Config, MilterAddress, Sources},
+    config::{Config, ListenAddress, Sources},
     filter::Filter,
     milter::{self, Claim, Socket, Stop},
     store::Store,
@@ -51,8 +51,8 @@ impl Milter {
             ..Sources::default()
         };
         let config = Arc::new(Config::load(&sources).unwrap());
-        let any = MilterAddress::Tcp("127.0.0.1:0".parse().unwrap());
-        let socket = Socket::bind(&any, 0o600, Claim::Fresh).unwrap();
+        let any = ListenAddress::Tcp("127.0.0.1:0".parse().unwrap());
+        let socket = Socket::bind("milter", &any, 0o600, Claim::Fresh).unwrap();
         let Socket::Tcp(listener) = &socket else {
             unreachable!("TCP was asked for")
         };

@@ -60,7 +60,7 @@ use super::{
     plug,
     unit::{SERVICE, Unit},
 };
-use crate::config::{Config, DEFAULT_FILE, MilterAddress};
+use crate::config::{Config, DEFAULT_FILE, ListenAddress};
 
 /// Exit status: something should be looked at.
 const WARNINGS: u8 = 1;
@@ -194,7 +194,7 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 ///
 /// # Errors
 /// Fails if nobody listens there, or the listener is no milter.
-pub(super) fn milter_answers(address: &MilterAddress) -> io::Result<()> {
+pub(super) fn milter_answers(address: &ListenAddress) -> io::Result<()> {
     socket::negotiates(address)
 }
 

@@ -541,7 +541,7 @@ mod tests {
         let count = |config: &Config, unit: &str| of_ports(config, &Unit::parse(unit)).len();
         let first = machine::first_free_port();
         assert_eq!(count(&config, "User=depollueur\n"), 0);
-        config.web.listen.set_port(first - 1);
+        config.web.listen = format!("127.0.0.1:{}", first - 1).parse().unwrap();
         config.admin.listen.set_port(first);
         for (unit, told) in [
             ("User=depollueur\n", 1),

@@ -176,7 +176,7 @@ fn may_start(config: &Config, plan: &Plan) -> Result<(), Failure> {
 
     if let Err(error) = doctor::milter_answers(&config.milter.listen) {
         let socket = Path::new("/var/spool/postfix/depollueur/milter.sock").to_owned();
-        let held = crate::config::MilterAddress::Unix(socket);
+        let held = crate::config::ListenAddress::Unix(socket);
         if doctor::milter_answers(&held).is_err() {
             let message = format!(
                 "no milter answers at {}: {error}; type: systemctl enable depollueur.socket depollueur.service && systemctl restart depollueur.socket depollueur.service",

@@ -23,7 +23,7 @@ pub(super) use self::running::{PATH, Standing};
 use self::{
     reload::{Made, Reload, Themes, current},
     running::Running,
-    sockets::{Sockets, listen},
+    sockets::{Sockets, listen, listen_any},
 };
 use super::{
     ConfigOptions,
@@ -268,10 +268,10 @@ impl Daemon {
         } = sockets;
 
         let admin = listen(admin)?;
-        let web = {
+        let (web, web_file) = {
             // A socket belongs to the runtime whose threads serve it.
             let _entered = self.readers.enter();
-            listen(web)?
+            listen_any(web)?
         };
 
         let pages = current(self.reload.pages());
@@ -283,6 +283,11 @@ impl Daemon {
         let mut tasks = JoinSet::new();
         tasks.spawn(milter::run(milter, filter, metrics, stop.clone()));
         let readers = serve_http(web, pages, web_limits, stop.clone());
+        let readers = async move {
+            let served = readers.await;
+            drop(web_file);
+            served
+        };
         tasks.spawn_on(readers, &self.readers);
         tasks.spawn(serve_http(
             admin,
@@ -393,7 +398,7 @@ impl Daemon {
 }
 
 async fn serve_http(
-    listener: tokio::net::TcpListener,
+    listener: impl Into<server::Listener>,
     router: axum::Router,
     limits: ServerLimits,
     stop: Stop,

@@ -15,9 +15,9 @@ use super::value::{Codec, Written};
 /// binds a temporary name of up to 12 bytes more.
 const SOCKET_PATH_BYTES_MAX: usize = 95;
 
-/// An address at which to listen for the milter protocol.
+/// An address at which to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum MilterAddress {
+pub enum ListenAddress {
     /// A unix socket.
     Unix(PathBuf),
     /// A TCP socket.
@@ -51,7 +51,17 @@ impl Network {
     }
 }
 
-impl fmt::Display for MilterAddress {
+impl ListenAddress {
+    /// The address of a TCP socket.
+    pub fn tcp(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(address) => Some(*address),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
@@ -71,7 +81,7 @@ impl fmt::Display for Network {
 #[error("not an address of the expected form")]
 pub struct AddressError;
 
-impl FromStr for MilterAddress {
+impl FromStr for ListenAddress {
     type Err = AddressError;
 
     /// Parses `unix:/path`, `/path`, `host:port`, `inet:host:port` or `inet:port@host`.
@@ -124,13 +134,13 @@ impl FromStr for Network {
 pub(super) struct MilterSocket;
 
 impl Codec for MilterSocket {
-    type Value = MilterAddress;
+    type Value = ListenAddress;
 
-    fn parse(written: &Written) -> Option<MilterAddress> {
+    fn parse(written: &Written) -> Option<ListenAddress> {
         written.text()?.parse().ok()
     }
 
-    fn print(value: &MilterAddress) -> Written {
+    fn print(value: &ListenAddress) -> Written {
         Written::Text(value.to_string())
     }
 
@@ -141,7 +151,33 @@ impl Codec for MilterSocket {
     }
 }
 
-/// Codec of the HTTP listeners.
+/// Codec of `web.listen`.
+pub(super) struct WebSocket;
+
+impl Codec for WebSocket {
+    type Value = ListenAddress;
+
+    fn parse(written: &Written) -> Option<ListenAddress> {
+        let text = written.text()?;
+        match text.strip_prefix("unix:") {
+            Some(path) => unix_path(path).map(ListenAddress::Unix),
+            None => host_port(&text).map(ListenAddress::Tcp),
+        }
+    }
+
+    fn print(value: &ListenAddress) -> Written {
+        Written::Text(value.to_string())
+    }
+
+    fn allowed() -> String {
+        format!(
+            r#"{}, or "unix:" and a path from the root of at most {SOCKET_PATH_BYTES_MAX} bytes"#,
+            Socket::allowed()
+        )
+    }
+}
+
+/// Codec of the other HTTP listeners.
 pub(super) struct Socket;
 
 impl Codec for Socket {
@@ -401,7 +437,7 @@ mod tests {
 
     #[test]
     fn milter_addresses_have_five_spellings() {
-        let unix = MilterAddress::Unix("/run/d/m.sock".into());
+        let unix = ListenAddress::Unix("/run/d/m.sock".into());
         assert_eq!("unix:/run/d/m.sock".parse(), Ok(unix.clone()));
         assert_eq!("/run/d/m.sock".parse(), Ok(unix));
         for text in [
@@ -410,7 +446,7 @@ mod tests {
             "inet:127.0.0.1:8895",
             "localhost:8895",
         ] {
-            let tcp = MilterAddress::Tcp(([127, 0, 0, 1], 8895).into());
+            let tcp = ListenAddress::Tcp(([127, 0, 0, 1], 8895).into());
             assert_eq!(text.parse(), Ok(tcp), "{text}");
         }
         for text in [
@@ -419,7 +455,7 @@ mod tests {
             "inet:[::1]:8895",
             "inet:8895@::1",
         ] {
-            let tcp = MilterAddress::Tcp("[::1]:8895".parse().unwrap());
+            let tcp = ListenAddress::Tcp("[::1]:8895".parse().unwrap());
             assert_eq!(text.parse(), Ok(tcp), "{text}");
         }
     }
@@ -436,13 +472,13 @@ mod tests {
             "inet:",
             "/run/",
         ] {
-            assert_eq!(text.parse::<MilterAddress>(), Err(AddressError), "{text}");
+            assert_eq!(text.parse::<ListenAddress>(), Err(AddressError), "{text}");
         }
         let long = format!("/{}", "x".repeat(SOCKET_PATH_BYTES_MAX));
-        assert_eq!(long.parse::<MilterAddress>(), Err(AddressError));
+        assert_eq!(long.parse::<ListenAddress>(), Err(AddressError));
         assert!(
             long[..SOCKET_PATH_BYTES_MAX]
-                .parse::<MilterAddress>()
+                .parse::<ListenAddress>()
                 .is_ok()
         );
     }

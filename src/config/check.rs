@@ -6,17 +6,19 @@ use axum::http::Uri;
 use jiff::{SpanRelativeTo, civil::date};
 
 use super::{
-    Action, Condition, Config, Directions, MilterAddress, Network, Rule, StoreKind, UserList,
+    Action, Condition, Config, Directions, ListenAddress, Network, Rule, StoreKind, UserList,
 };
 
 impl Config {
     /// Says which key contradicts another, and why; `None` when nothing does.
     pub(super) fn contradiction(&self) -> Option<(&'static str, String)> {
-        let milter = match &self.milter.listen {
-            MilterAddress::Tcp(address) => Some(("milter.listen", *address)),
-            MilterAddress::Unix(_) => None,
-        };
-        let web = Some(("web.listen", self.web.listen));
+        if self.web.listen == self.milter.listen && self.web.listen.tcp().is_none() {
+            let listen = &self.web.listen;
+            let reason = format!(r#"web.listen = "{listen}": must differ from milter.listen"#);
+            return Some(("web.listen", reason));
+        }
+        let milter = self.milter.listen.tcp().map(|at| ("milter.listen", at));
+        let web = self.web.listen.tcp().map(|at| ("web.listen", at));
         let admin = Some(("admin.listen", self.admin.listen));
         let deposit = self.deposit.listen.map(|at| ("deposit.listen", at));
         let pairs = [
@@ -169,7 +171,7 @@ impl Config {
     }
 
     fn warn_of_open_listeners(&self, warnings: &mut Vec<String>) {
-        if let MilterAddress::Tcp(address) = self.milter.listen
+        if let ListenAddress::Tcp(address) = self.milter.listen
             && !address.ip().is_loopback()
         {
             warnings.push(format!(
@@ -181,6 +183,12 @@ impl Config {
         {
             warnings.push(format!(
                 r#"deposit.listen = "{deposit}": it has no TLS of its own; without a proxy that has, the network reads tokens and files"#
+            ));
+        }
+        if self.web.listen.tcp().is_none() && self.web.socket_mode & 0o002 != 0 {
+            warnings.push(format!(
+                r#"web.socket_mode = "{:04o}": every user of this machine is believed as the proxy is, and can choose the address that he is known by; write "0660""#,
+                self.web.socket_mode
             ));
         }
         let admin = self.admin.listen;
@@ -373,7 +381,7 @@ impl Config {
                 "lookup.timeout ({lookup:#}) is not below milter.deadline ({deadline:#}): a slow table takes all the time that a message has; write a shorter one"
             ));
         }
-        if matches!(self.milter.listen, MilterAddress::Unix(_))
+        if matches!(self.milter.listen, ListenAddress::Unix(_))
             && self.milter.socket_mode & 0o022 == 0
         {
             warnings.push(format!(
@@ -503,7 +511,7 @@ mod tests {
         assert_eq!(config.contradiction().unwrap().0, "web.listen");
         config.admin.listen = "127.0.0.2:8025".parse().unwrap();
         assert_eq!(config.contradiction(), None);
-        config.milter.listen = MilterAddress::Tcp(config.web.listen);
+        config.milter.listen = config.web.listen.clone();
         assert_eq!(config.contradiction().unwrap().0, "milter.listen");
     }
 
@@ -511,7 +519,7 @@ mod tests {
     fn port_zero_never_clashes() {
         let mut config = Config::default();
         config.web.listen = "127.0.0.1:0".parse().unwrap();
-        config.admin.listen = config.web.listen;
+        config.admin.listen = config.web.listen.tcp().unwrap();
         assert_eq!(config.contradiction(), None);
     }
 
@@ -750,7 +758,7 @@ mod tests {
         let mut config = Config::default();
         config.web.report_to = vec!["abuse@example.org".parse().unwrap()];
         config.web.public_url = "http://drop.example.org/".into();
-        config.milter.listen = MilterAddress::Tcp("0.0.0.0:8895".parse().unwrap());
+        config.milter.listen = ListenAddress::Tcp("0.0.0.0:8895".parse().unwrap());
         config.admin.listen = "[::]:8026".parse().unwrap();
         config.deposit.listen = Some("0.0.0.0:8027".parse().unwrap());
         config.detach.message_threshold = Some(1);

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Span, tz::TimeZone};
 use super::{
     AddressPatterns, AdminConfig, AliasMaps, AuditConfig, AuditCopy, Colour, DepositConfig,
     DetachConfig, Directions, Dkim2, DomainLanguages, DropConfig, Fallback, Forwarding, Language,
-    Limits, LogConfig, LogFormat, Marks, MilterAddress, MilterConfig, Network, NoticeConfig,
+    Limits, ListenAddress, LogConfig, LogFormat, Marks, MilterConfig, Network, NoticeConfig,
     NoticeLanguage, OnBlocked, OnFailure, OwnDomains, Position, ProxyHeader, QuotaConfig,
     Recipients, RemoteConfig, ReportFormat, RunMode, SenderConfig, ShowSender, SpoolConfig,
     StoreConfig, StoreKind, WebConfig,
@@ -16,7 +16,7 @@ use super::{
 impl Default for MilterConfig {
     fn default() -> Self {
         Self {
-            listen: MilterAddress::Unix("/run/depollueur/milter.sock".into()),
+            listen: ListenAddress::Unix("/run/depollueur/milter.sock".into()),
             socket_mode: 0o666,
             max_connections: 2000,
             max_messages: 32,
@@ -34,7 +34,8 @@ impl Default for MilterConfig {
 impl Default for WebConfig {
     fn default() -> Self {
         Self {
-            listen: loopback(8025),
+            listen: ListenAddress::Tcp(loopback(8025)),
+            socket_mode: 0o660,
             public_url: "http://127.0.0.1:8025/".into(),
             operator: String::new(),
             contact: String::new(),

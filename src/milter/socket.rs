@@ -16,7 +16,7 @@ use std::{
 
 use socket2::{Domain, Protocol, SockAddr, Type};
 
-use crate::config::MilterAddress;
+use crate::config::ListenAddress;
 
 /// The kernel's queue of connections that wait to be accepted; it cuts this to `somaxconn`.
 const BACKLOG: i32 = 1024;
@@ -30,7 +30,7 @@ pub enum Claim {
     Takeover,
 }
 
-/// A socket for the milter protocol that is bound and listens.
+/// A socket that is bound and listens.
 #[derive(Debug)]
 pub enum Socket {
     /// A unix socket, and its file if it is ours to remove.
@@ -96,14 +96,19 @@ pub enum BindError {
 }
 
 impl Socket {
-    /// Binds a milter's address; `mode` are the permission bits of a unix socket.
+    /// Binds an address. `what` names it in errors; `mode` are the permission bits of a unix socket.
     ///
     /// # Errors
     /// The address cannot be had, or another process has it and the claim is [`Claim::Fresh`].
-    pub fn bind(address: &MilterAddress, mode: u32, claim: Claim) -> Result<Self, BindError> {
+    pub fn bind(
+        what: &'static str,
+        address: &ListenAddress,
+        mode: u32,
+        claim: Claim,
+    ) -> Result<Self, BindError> {
         match address {
-            MilterAddress::Unix(path) => bind_unix(path, mode, claim),
-            MilterAddress::Tcp(address) => bind_tcp("milter", *address, claim).map(Self::Tcp),
+            ListenAddress::Unix(path) => bind_unix(what, path, mode, claim),
+            ListenAddress::Tcp(address) => bind_tcp(what, *address, claim).map(Self::Tcp),
         }
     }
 }
@@ -199,10 +204,14 @@ pub fn bind_tcp(
 
 /// Binds a temporary name beside the path and renames it over the path: at every instant the
 /// path leads to a socket that listens.
-fn bind_unix(path: &Path, mode: u32, claim: Claim) -> Result<Socket, BindError> {
-    let what = "milter";
+fn bind_unix(
+    what: &'static str,
+    path: &Path,
+    mode: u32,
+    claim: Claim,
+) -> Result<Socket, BindError> {
     let address = format!("unix:{}", path.display());
-    look_before(path, &address, claim)?;
+    look_before(what, path, &address, claim)?;
     let temporary = path.with_file_name(format!(".{}", process::id()));
     let bind = || {
         remove_stale(&temporary)?;
@@ -227,8 +236,13 @@ fn bind_unix(path: &Path, mode: u32, claim: Claim) -> Result<Socket, BindError> 
 }
 
 /// Refuses what must not be replaced.
-fn look_before(path: &Path, address: &str, claim: Claim) -> Result<(), BindError> {
-    let (what, address) = ("milter", address.to_owned());
+fn look_before(
+    what: &'static str,
+    path: &Path,
+    address: &str,
+    claim: Claim,
+) -> Result<(), BindError> {
+    let address = address.to_owned();
     match fs::symlink_metadata(path) {
         Ok(file) if !file.file_type().is_socket() => Err(BindError::NotASocket { what, address }),
         Ok(_) if claim == Claim::Fresh && is_answered(path) => {
@@ -265,7 +279,8 @@ mod tests {
     use super::*;
 
     fn bind(path: &Path, claim: Claim) -> Result<Socket, BindError> {
-        Socket::bind(&MilterAddress::Unix(path.to_owned()), 0o660, claim)
+        let address = ListenAddress::Unix(path.to_owned());
+        Socket::bind("milter", &address, 0o660, claim)
     }
 
     fn place() -> (tempfile::TempDir, PathBuf) {

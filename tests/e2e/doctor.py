@@ -106,7 +106,10 @@ class Proxy:
                     return
                 request += more
             path = request.split(b" ")[1].decode()
-            client = http.client.HTTPConnection("127.0.0.1", self.target, timeout=20)
+            client = http.client.HTTPConnection("127.0.0.1", self.target if isinstance(self.target, int) else 80, timeout=20)
+            if isinstance(self.target, str):
+                client.sock = socket.socket(socket.AF_UNIX)
+                client.sock.connect(self.target)
             client.request("GET", path)
             answer = client.getresponse()
             headers = {k.lower(): v for k, v in answer.getheaders()}
@@ -311,6 +314,17 @@ def _(system):
         checks = {f["check"] for f in findings if f["level"] == "ok"}
         assert checks >= {"drop.upload", "web.download", "public.download", "drop.delete"}, shown(findings)
         assert not [p for p in (right.daemon.drop / "blobs").rglob("*") if p.is_file()]
+
+
+@story("the web server on a unix socket is right too: what it serves is asked for there")
+def _(system):
+    place = str(system.lab.dir / "web.sock")
+    with system.right(web_listen=f"unix:{place}") as right:
+        right.proxy.target = place
+        findings = right.findings()
+        assert not [f for f in findings if f["level"] in LOUD], shown(findings)
+        checks = {f["check"] for f in findings if f["level"] == "ok"}
+        assert {"web.download", "public.download", "drop.delete"} <= checks, shown(findings)
 
 
 @story("the test package belongs to the owner of the drop, also when root runs doctor")

@@ -11,7 +11,9 @@ when it is not there; a run that cannot fetch it fails.
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
+import re
 import resource
 import socket
 import subprocess
@@ -27,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import messages as m  # noqa: E402
 from browser import ENTER, TAB, Browser  # noqa: E402
+from lab import ROOT, free_port, port_is_open, wait_until  # noqa: E402
 from milter_client import Milter  # noqa: E402
 from pages_site import Site, tell  # noqa: E402
 
@@ -295,6 +298,52 @@ def _(site):
         print(f"      a message took {mail:.2f} s, a page {page * 1000:.0f} ms")
         assert mail < 10 and page < 2
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@story("over a unix socket nginx is believed, what a client wrote is not, and nobody without rights to it reaches the drop")
+def _(site):
+    home = Path(site.home.name)
+    home.chmod(0o711)
+    place, port = home / "web.sock", free_port()
+    link = urllib.parse.urlsplit(site.deposit(("a.pdf", b"a"))).path
+    site.daemon.stop()
+    before = site.daemon.settings["web_listen"]
+    site.daemon.configure(web_listen=f"unix:{place}", web_misses_per_minute=3)
+    site.daemon.start()
+    shipped = (ROOT / "config" / "examples" / "nginx" / "drop.conf").read_text()
+    shipped = re.sub(r"    listen \[::\].*\n|    ssl_.*\n", "", shipped).replace("/var/log/nginx", str(home))
+    shipped = shipped.replace("listen 443 ssl http2", f"listen 127.0.0.1:{port}")
+    address = re.search(r"# With ../unix-socket: (\S+)", shipped).group(1)
+    shipped = shipped.replace("proxy_pass http://127.0.0.1:8025", f"proxy_pass {address}").replace("/run/depollueur-web.sock", str(place))
+    temporary = "".join(f"{kind}_temp_path {home}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    (home / "nginx.conf").write_text(f"daemon off; master_process off; pid {home}/pid; error_log {home}/main.log;\n"
+                                     f"events {{}} http {{ {temporary} {shipped} }}\n")
+
+    def ask(path: str, source: str = "127.0.0.1", **fields) -> int:
+        client = http.client.HTTPConnection("127.0.0.1", port, timeout=20, source_address=(source, 0))
+        client.request("GET", path, headers={"Host": "drop.example.org", **fields})
+        return client.getresponse().status
+    nginx = subprocess.Popen(["nginx", "-c", home / "nginx.conf", "-e", home / "e.log"])
+    try:
+        wait_until(lambda: port_is_open(port), "nginx")
+        assert ask(link) == 200 and ask(link + "/1") == 200
+        for n in range(3):
+            assert ask("/nothing", **{"X-Forwarded-For": f"198.51.100.{n}"}) == 404
+        assert ask("/nothing") == 429 and ask(link) == 429
+        assert ask(link, source="127.0.0.7") == 200
+        # Another user of the machine.
+        stranger = ("import os, socket, sys; os.setgroups([]); os.setgid(65534); os.setuid(65534); "
+                    "socket.socket(socket.AF_UNIX).connect(sys.argv[1])")
+        said = subprocess.run([sys.executable, "-c", stranger, place], capture_output=True, text=True)
+        assert "PermissionError" in said.stderr, said
+        assert place.stat().st_mode & 0o777 == 0o660
+    finally:
+        nginx.terminate()
+        nginx.wait(30)
+        site.daemon.stop()
+        assert not place.exists(), "the socket stays behind"
+        site.daemon.configure(web_listen=before, web_misses_per_minute=60)
+        site.daemon.start()
 
 
 @story("readers who take too little are cut off, and those who take enough are not")

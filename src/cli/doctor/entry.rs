@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::postfix::{Postfix, Service};
-use crate::config::MilterAddress;
+use crate::config::ListenAddress;
 
 /// One milter in `smtpd_milters` or `non_smtpd_milters`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,21 +77,21 @@ impl Entry {
     /// manager holds does not know its address: there a path with our name counts.
     pub(in crate::cli) fn is_ours(
         &self,
-        listen: &MilterAddress,
+        listen: &ListenAddress,
         postfix: &Postfix,
         service: &Service,
     ) -> bool {
         match (&self.place, listen) {
-            (Place::Inet(host, port), MilterAddress::Tcp(address)) => {
+            (Place::Inet(host, port), ListenAddress::Tcp(address)) => {
                 *port == address.port() && leads_to(host, address.ip())
             }
-            (Place::Unix(path), MilterAddress::Unix(ours)) => {
+            (Place::Unix(path), ListenAddress::Unix(ours)) => {
                 let (named, seen) = (Path::new(path), self.path(postfix, service));
                 named == ours
                     || seen.is_some_and(|seen| same_file(&seen, ours))
                     || has_our_name(path)
             }
-            (Place::Unix(path), MilterAddress::Tcp(_)) => has_our_name(path),
+            (Place::Unix(path), ListenAddress::Tcp(_)) => has_our_name(path),
             _ => false,
         }
     }
@@ -110,16 +110,16 @@ impl Entry {
     }
 
     /// Returns the address at which it can be reached from outside a chroot at `queue`.
-    pub(in crate::cli) fn address(&self, queue: &Path) -> Option<MilterAddress> {
+    pub(in crate::cli) fn address(&self, queue: &Path) -> Option<ListenAddress> {
         match &self.place {
             Place::Inet(host, port) => {
                 let mut found = (host.as_str(), *port).to_socket_addrs().ok()?;
-                found.next().map(MilterAddress::Tcp)
+                found.next().map(ListenAddress::Tcp)
             }
             Place::Unix(path) => {
                 let below = queue.join(path.trim_start_matches('/'));
                 let path = if below.exists() { below } else { path.into() };
-                Some(MilterAddress::Unix(path))
+                Some(ListenAddress::Unix(path))
             }
             Place::Odd => None,
         }
@@ -274,8 +274,8 @@ mod tests {
     fn ours_is_known_by_address_path_or_name() {
         let postfix = Postfix::parse("queue_directory = /q", "smtp inet n - y - - smtpd\n", "");
         let service = postfix.smtpd().next().unwrap();
-        let unix: MilterAddress = "unix:/q/d/m.sock".parse().unwrap();
-        let tcp: MilterAddress = "127.0.0.1:8895".parse().unwrap();
+        let unix: ListenAddress = "unix:/q/d/m.sock".parse().unwrap();
+        let tcp: ListenAddress = "127.0.0.1:8895".parse().unwrap();
         for (text, listen, ours) in [
             ("unix:d/m.sock", &unix, true),
             ("unix:/q/d/m.sock", &unix, true),

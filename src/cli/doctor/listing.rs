@@ -11,7 +11,7 @@ use super::{
     report::{Report, postconf_e, postconf_p},
     silence,
 };
-use crate::config::{Config, Directions, MilterAddress};
+use crate::config::{Config, Directions, ListenAddress};
 
 /// Interval at which Postfix is told, at the end of a message, that we are alive.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
@@ -403,30 +403,30 @@ pub(in crate::cli) fn our_item(postfix: &Postfix, config: &Config) -> String {
 /// Returns the address at which the milter must listen instead, if it cannot be reached from a chroot.
 pub(in crate::cli) fn chrooted_address(
     postfix: &Postfix,
-    listen: &MilterAddress,
-) -> Option<MilterAddress> {
+    listen: &ListenAddress,
+) -> Option<ListenAddress> {
     let queue = postfix.queue_directory();
     match listen {
-        MilterAddress::Unix(path) if !path.starts_with(&queue) => {
+        ListenAddress::Unix(path) if !path.starts_with(&queue) => {
             let is_chrooted = postfix.smtpd().any(|service| service.chroot);
-            is_chrooted.then(|| MilterAddress::Unix(queue.join("depollueur/milter.sock")))
+            is_chrooted.then(|| ListenAddress::Unix(queue.join("depollueur/milter.sock")))
         }
         _ => None,
     }
 }
 
 /// Returns our socket as Postfix should name it: relative inside the queue directory, chroot or not.
-pub(in crate::cli) fn our_address(postfix: &Postfix, listen: &MilterAddress) -> String {
+pub(in crate::cli) fn our_address(postfix: &Postfix, listen: &ListenAddress) -> String {
     let inside = chrooted_address(postfix, listen);
     match inside.as_ref().unwrap_or(listen) {
-        MilterAddress::Unix(path) => {
+        ListenAddress::Unix(path) => {
             let inside = path.strip_prefix(postfix.queue_directory());
             format!("unix:{}", inside.unwrap_or(path).display())
         }
-        MilterAddress::Tcp(address) if address.ip().is_unspecified() => {
+        ListenAddress::Tcp(address) if address.ip().is_unspecified() => {
             format!("inet:localhost:{}", address.port())
         }
-        MilterAddress::Tcp(address) => format!("inet:{address}"),
+        ListenAddress::Tcp(address) => format!("inet:{address}"),
     }
 }
 

@@ -24,7 +24,7 @@ use super::{
     postfix::Postfix,
     report::{Report, quoted},
 };
-use crate::config::{Config, MilterAddress};
+use crate::config::{Config, ListenAddress};
 
 /// Time limit of each step of a dialogue with the milter.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -73,8 +73,8 @@ pub(super) fn check(report: &mut Report, postfix: &Postfix, config: &Config, is_
 /// Asks the milter at its own address, if Postfix's configuration cannot be read.
 pub(super) fn check_listener(report: &mut Report, config: &Config, is_quick: bool) {
     let place = match &config.milter.listen {
-        MilterAddress::Unix(path) => Peer::Unix(path.clone()),
-        MilterAddress::Tcp(address) => Peer::Inet(address.ip().to_string(), address.port()),
+        ListenAddress::Unix(path) => Peer::Unix(path.clone()),
+        ListenAddress::Tcp(address) => Peer::Inet(address.ip().to_string(), address.port()),
     };
     answers(report, &place, patience(is_quick));
 }
@@ -116,10 +116,10 @@ impl fmt::Display for Peer {
 ///
 /// # Errors
 /// Fails if nobody listens there, or the listener is no milter.
-pub(super) fn negotiates(address: &MilterAddress) -> io::Result<()> {
+pub(super) fn negotiates(address: &ListenAddress) -> io::Result<()> {
     let (domain, address) = match address {
-        MilterAddress::Unix(path) => (Domain::UNIX, SockAddr::unix(path)?),
-        MilterAddress::Tcp(address) => (Domain::for_address(*address), (*address).into()),
+        ListenAddress::Unix(path) => (Domain::UNIX, SockAddr::unix(path)?),
+        ListenAddress::Tcp(address) => (Domain::for_address(*address), (*address).into()),
     };
     let asked = connect(domain, &address, PATIENCE).and_then(|mut socket| negotiate(&mut socket));
     asked.map(drop).map_err(|error| told(error, PATIENCE))
@@ -186,7 +186,7 @@ fn start() -> String {
 /// Returns the lines that make Postfix and the milter agree on the path.
 fn mend_path(postfix: &Postfix, config: &Config, list: &Use<'_>, entry: &Entry) -> Vec<String> {
     let start = start();
-    let MilterAddress::Unix(listen) = &config.milter.listen else {
+    let ListenAddress::Unix(listen) = &config.milter.listen else {
         return vec![start];
     };
 
@@ -417,7 +417,7 @@ mod tests {
                       cleanup unix n - n - 0 cleanup\n";
         let postfix = Postfix::parse(&main, master, "");
         let mut config = Config::default();
-        config.milter.listen = MilterAddress::Unix(path);
+        config.milter.listen = ListenAddress::Unix(path);
         let mut report = Report::default();
         check(&mut report, &postfix, &config, true);
         let said: Vec<_> = report

@@ -12,7 +12,7 @@ use super::{
     },
     report::{Level, Report},
 };
-use crate::config::{Config, DEFAULT_FILE, MilterAddress};
+use crate::config::{Config, DEFAULT_FILE, ListenAddress};
 
 /// The command that mends most faults: it restarts the socket and the service that gets it.
 const RESTART: &str = "systemctl restart depollueur.socket depollueur.service";
@@ -242,7 +242,7 @@ fn is_wanted(config: &Config, socket: &Unit) -> bool {
 }
 
 fn listens_there(config: &Config, path: Option<&PathBuf>) -> bool {
-    matches!((&config.milter.listen, path), (MilterAddress::Unix(listen), Some(path)) if listen == path)
+    matches!((&config.milter.listen, path), (ListenAddress::Unix(listen), Some(path)) if listen == path)
 }
 
 fn cause(socket: &Unit) -> String {

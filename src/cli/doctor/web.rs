@@ -8,7 +8,7 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp, fmt::rfc2822};
-use reqwest::{Client, Response, StatusCode, redirect::Policy, tls::TlsInfo};
+use reqwest::{Client, ClientBuilder, Response, StatusCode, redirect::Policy, tls::TlsInfo};
 use x509_cert::{Certificate, der::Decode as _};
 
 use super::{
@@ -17,7 +17,7 @@ use super::{
     report::{Level, Report},
 };
 use crate::{
-    config::{Config, StoreKind},
+    config::{Config, ListenAddress, StoreKind},
     drop::{self, Link, Unlock},
 };
 
@@ -52,7 +52,8 @@ pub(super) async fn check(
         let is_reached = check_public(report, &url, &client).await;
         check_domains(report, config, deposit.as_ref(), &url).await?;
         if let Some(deposit) = deposit {
-            check_round_trip(report, config, deposit, (&client, is_reached)).await;
+            let here = local_client(config)?;
+            check_round_trip(report, config, deposit, (&client, is_reached), &here).await;
         }
         Ok::<_, reqwest::Error>(())
     };
@@ -119,18 +120,30 @@ fn public_url(config: &Config, deposit: Option<&Deposit>) -> Option<String> {
 
 /// A client, for which a host may be at another address than DNS says.
 fn client(resolve: Option<(&str, SocketAddr)>) -> reqwest::Result<Client> {
-    let builder = Client::builder()
+    match resolve {
+        Some((host, address)) => builder().resolve(host, address),
+        None => builder(),
+    }
+    .build()
+}
+
+/// A client of the daemon's own web listener, as the proxy before it is one.
+fn local_client(config: &Config) -> reqwest::Result<Client> {
+    match &config.web.listen {
+        ListenAddress::Unix(path) => builder().unix_socket(path.as_path()),
+        ListenAddress::Tcp(_) => builder(),
+    }
+    .build()
+}
+
+fn builder() -> ClientBuilder {
+    Client::builder()
         .connect_timeout(PATIENCE)
         .timeout(PATIENCE)
         .redirect(Policy::none())
         .no_proxy()
         .tls_info(true)
-        .user_agent(concat!("depollueur-doctor/", env!("CARGO_PKG_VERSION")));
-    match resolve {
-        Some((host, address)) => builder.resolve(host, address),
-        None => builder,
-    }
-    .build()
+        .user_agent(concat!("depollueur-doctor/", env!("CARGO_PKG_VERSION")))
 }
 
 /// The host of a URL, without its port.
@@ -327,14 +340,18 @@ async fn check_round_trip(
     config: &Config,
     deposit: Deposit,
     (client, is_reached): (&Client, bool),
+    here: &Client,
 ) {
     let link = &deposit.link;
     let url = &link.base;
-    let local = format!("{}{}", base(config.web.listen), link.first_file());
+    let local = match config.web.listen.tcp() {
+        Some(address) => format!("{}{}", base(address), link.first_file()),
+        None => format!("http://localhost/{}", link.first_file()),
+    };
     let public = format!("{url}{}", link.first_file());
     let is_here = config.store.kind == StoreKind::Embedded;
     if is_here {
-        match fetch(client, &local, link).await {
+        match fetch(here, &local, link).await {
             Ok(()) => report.ok("web.download", "the daemon serves it"),
             Err(why) => report.error(
                 "web.download",
@@ -355,6 +372,7 @@ async fn check_round_trip(
         report.unknown("public.download", format_args!("{url} is not reached"));
     }
     let served = (is_here || is_reached).then_some(if is_here { local } else { public });
+    let client = if is_here { here } else { client };
     check_delete(report, client, deposit, served).await;
 }
 

@@ -10,7 +10,7 @@ use rustix::fs::statvfs;
 
 use super::Obstacle;
 use crate::{
-    config::{Config, MilterAddress, StoreKind},
+    config::{Config, ListenAddress, StoreKind},
     store::Stores,
 };
 
@@ -27,7 +27,8 @@ pub(in crate::cli) fn all(config: &Config) -> Vec<Obstacle> {
     remote
         .into_iter()
         .chain(of_postfix(config))
-        .chain(of_socket(config))
+        .chain(of_socket("milter.listen", &config.milter.listen, "postfix"))
+        .chain(of_socket("web.listen", &config.web.listen, "www-data"))
         .chain(addresses.filter_map(|(key, address)| of_address(key, address)))
         .chain(of_room(config))
         .chain(of_inodes(config))
@@ -36,13 +37,9 @@ pub(in crate::cli) fn all(config: &Config) -> Vec<Obstacle> {
 
 /// Returns the addresses at which the daemon listens, with their keys.
 pub(super) fn listeners(config: &Config) -> Vec<(&'static str, SocketAddr)> {
-    let milter = match &config.milter.listen {
-        MilterAddress::Tcp(address) => Some(*address),
-        MilterAddress::Unix(_) => None,
-    };
     let all = [
-        ("milter.listen", milter),
-        ("web.listen", Some(config.web.listen)),
+        ("milter.listen", config.milter.listen.tcp()),
+        ("web.listen", config.web.listen.tcp()),
         ("admin.listen", Some(config.admin.listen)),
         ("deposit.listen", config.deposit.listen),
     ];
@@ -112,8 +109,8 @@ fn of_postfix(config: &Config) -> Option<Obstacle> {
 }
 
 /// Checks the directory of a unix socket, unless systemd creates it.
-fn of_socket(config: &Config) -> Option<Obstacle> {
-    let MilterAddress::Unix(socket) = &config.milter.listen else {
+fn of_socket(key: &str, listen: &ListenAddress, group: &str) -> Option<Obstacle> {
+    let ListenAddress::Unix(socket) = listen else {
         return None;
     };
     let home = socket.parent()?;
@@ -122,10 +119,10 @@ fn of_socket(config: &Config) -> Option<Obstacle> {
     }
     let shown = home.display();
     let message = format!(
-        "milter.listen = \"unix:{}\": there is no directory \"{shown}\"",
+        "{key} = \"unix:{}\": there is no directory \"{shown}\"",
         socket.display()
     );
-    let fix = format!("install -d -m 0750 -o depollueur -g postfix '{shown}'");
+    let fix = format!("install -d -m 0750 -o depollueur -g {group} '{shown}'");
     Some(obstacle(message, &[fix]))
 }
 

@@ -35,7 +35,7 @@ use super::{
     postfix::Editor,
     record,
 };
-use crate::config::MilterAddress;
+use crate::config::ListenAddress;
 
 /// Time limit of each step of Postfix.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -326,7 +326,7 @@ impl Bench {
             .spawn()
             .map_err(failed)?;
 
-        let address = MilterAddress::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        let address = ListenAddress::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
         let begun = Instant::now();
         while milter_answers(&address).is_err() {
             let ended = child.try_wait().map_err(failed)?.is_some();

@@ -13,7 +13,8 @@ use tracing::warn;
 
 use crate::{
     config::Config,
-    milter::{BindError, Claim, Socket, bind_tcp},
+    milter::{BindError, Claim, Socket, SocketFile, bind_tcp},
+    web::server::Listener,
 };
 
 /// Time since the last connection for which a failing start goes on closing connections.
@@ -28,7 +29,7 @@ pub(super) struct Sockets {
     /// The socket to which Postfix connects.
     pub(super) milter: Socket,
     /// The socket to which readers of mail connect.
-    pub(super) web: TcpListener,
+    pub(super) web: Socket,
     /// The socket to which probes connect.
     pub(super) admin: TcpListener,
     /// The socket to which milters of other hosts connect.
@@ -39,7 +40,7 @@ pub(super) struct Sockets {
 #[derive(Debug, Default)]
 struct Passed {
     milter: Option<Socket>,
-    web: Option<TcpListener>,
+    web: Option<Socket>,
     admin: Option<TcpListener>,
     deposit: Option<TcpListener>,
 }
@@ -53,12 +54,16 @@ impl Sockets {
         let passed = Passed::from_environment();
         let milter = match passed.milter {
             Some(socket) => socket,
-            None => Socket::bind(&config.milter.listen, config.milter.socket_mode, claim)?,
+            None => {
+                let milter = &config.milter;
+                Socket::bind("milter", &milter.listen, milter.socket_mode, claim)?
+            }
+        };
+        let web = match passed.web {
+            Some(socket) => socket,
+            None => Socket::bind("web", &config.web.listen, config.web.socket_mode, claim)?,
         };
 
-        let web = passed
-            .web
-            .map_or_else(|| bind_tcp("web", config.web.listen, claim), Ok)?;
         let admin = passed
             .admin
             .map_or_else(|| bind_tcp("admin", config.admin.listen, claim), Ok)?;
@@ -81,12 +86,9 @@ impl Sockets {
 impl fmt::Display for Sockets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let place = |socket: &TcpListener| socket.local_addr().map_err(|_| fmt::Error);
-        let (web, admin) = (place(&self.web)?, place(&self.admin)?);
-        write!(
-            f,
-            "milter at {}, web at {web}, admin at {admin}",
-            self.milter
-        )?;
+        let admin = place(&self.admin)?;
+        let (milter, web) = (&self.milter, &self.web);
+        write!(f, "milter at {milter}, web at {web}, admin at {admin}")?;
         match &self.deposit {
             Some(deposit) => write!(f, ", deposits at {}", place(deposit)?),
             None => Ok(()),
@@ -102,8 +104,8 @@ impl Passed {
         let mut passed = Self::default();
         for (index, name) in names.split(':').enumerate().take(sockets.len()) {
             match name {
-                "milter" => passed.milter = milter(&mut sockets, index),
-                "web" => passed.web = tcp(&mut sockets, index),
+                "milter" => passed.milter = any(&mut sockets, index),
+                "web" => passed.web = any(&mut sockets, index),
                 "admin" => passed.admin = tcp(&mut sockets, index),
                 "deposit" => passed.deposit = tcp(&mut sockets, index),
                 other => warn!("socket \"{other}\" was passed, but has no use here"),
@@ -134,7 +136,8 @@ pub(super) fn turn_away() {
     }
 }
 
-fn milter(sockets: &mut ListenFd, index: usize) -> Option<Socket> {
+/// A unix or a TCP socket.
+fn any(sockets: &mut ListenFd, index: usize) -> Option<Socket> {
     match sockets.take_unix_listener(index) {
         Ok(socket) => socket.map(|socket| Socket::Unix(socket, None)),
         Err(_) => tcp(sockets, index).map(Socket::Tcp),
@@ -146,6 +149,18 @@ fn tcp(sockets: &mut ListenFd, index: usize) -> Option<TcpListener> {
         warn!("a passed socket cannot be used: {error}");
         None
     })
+}
+
+/// Hands a unix or a TCP socket to the caller's runtime; the guard that comes with it removes its file.
+pub(super) fn listen_any(socket: Socket) -> io::Result<(Listener, Option<SocketFile>)> {
+    match socket {
+        Socket::Tcp(socket) => Ok((listen(socket)?.into(), None)),
+        Socket::Unix(socket, file) => {
+            socket.set_nonblocking(true)?;
+            let listener = tokio::net::UnixListener::from_std(socket)?;
+            Ok((Listener::Unix(listener), file))
+        }
+    }
 }
 
 /// Hands a socket to the caller's runtime.
