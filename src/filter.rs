@@ -87,7 +87,16 @@ mod strangers;
 mod vouch;
 mod words;
 
-use std::{borrow::Cow, io, net::IpAddr, ops::Range, sync::Arc};
+use std::{
+    borrow::Cow,
+    io,
+    net::IpAddr,
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
 
 use bytes::{Bytes, BytesMut};
 
@@ -172,6 +181,8 @@ pub struct Filter {
     /// Where what somebody's choice kept is remembered.
     choices: Option<Drop>,
     copies: Copies,
+    /// Whether it was told that it cannot be found out who forwards, since that could be last.
+    is_told: Arc<AtomicBool>,
 }
 
 /// What becomes of a message once its header is known.
@@ -408,6 +419,7 @@ impl Filter {
             decisions: None,
             choices: None,
             copies: Copies::default(),
+            is_told: Arc::default(),
         }
     }
 
@@ -537,14 +549,22 @@ impl Filter {
         }
         let queue_id = &envelope.queue_id;
         envelope.known = match self.lookup.know(&asked).await {
-            Ok(known) => known,
+            Ok(known) => {
+                self.is_told.store(false, Relaxed);
+                known
+            }
             Err(error) if matters => {
                 tracing::warn!(queue_id, "left alone: {error}");
                 Known::failed()
             }
             // As it is treated without detach.forwarded; what strangers may deposit is bounded.
             Err(error) => {
-                tracing::warn!(queue_id, "whether it is forwarded is not known: {error}");
+                if !self.is_told.swap(true, Relaxed) {
+                    tracing::warn!(
+                        queue_id,
+                        "whether mail from outside is forwarded is not known, and it is treated: {error}"
+                    );
+                }
                 Known::default()
             }
         };
@@ -825,6 +845,29 @@ fn spools(config: &Config) -> Spools {
     )
 }
 
+/// Whether a message is left alone if an address that it is for forwards to another machine: its sender may be
+/// there, and would get a link to his own file.
+fn spares_forwarded(config: &Config, envelope: &Envelope) -> bool {
+    config.detach.forwarded == Forwarding::Spare
+        && envelope.direction == Direction::Incoming
+        && !config.users.alias_maps.is_empty()
+}
+
+/// Whether those before us doubt a message from outside.
+fn is_marked(
+    config: &Config,
+    envelope: &Envelope,
+    header: &[Field],
+    facts: &HeaderFacts<'_>,
+) -> bool {
+    let is_result = |field: &&Field| field.name.eq_ignore_ascii_case(b"Authentication-Results");
+    let results = header.iter().filter(is_result).map(|field| &*field.value);
+    let mut marks = config.detach.marked_by.fields().iter();
+    envelope.direction == Direction::Incoming
+        && (marks.any(|mark| facts.has(mark))
+            || authentication::has_failed(results, &config.sender.authserv_id))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -861,25 +904,4 @@ mod tests {
         }
         assert_eq!(lens, [65_535, 65_535, 70_000 - 65_535 + 3]);
     }
-}
-
-/// Whether a message is left alone if an address that it is for forwards to another machine: its sender may be
-/// there, and would get a link to his own file.
-fn spares_forwarded(config: &Config, envelope: &Envelope) -> bool {
-    config.detach.forwarded == Forwarding::Spare && envelope.direction == Direction::Incoming
-}
-
-/// Whether those before us doubt a message from outside.
-fn is_marked(
-    config: &Config,
-    envelope: &Envelope,
-    header: &[Field],
-    facts: &HeaderFacts<'_>,
-) -> bool {
-    let is_result = |field: &&Field| field.name.eq_ignore_ascii_case(b"Authentication-Results");
-    let results = header.iter().filter(is_result).map(|field| &*field.value);
-    let mut marks = config.detach.marked_by.fields().iter();
-    envelope.direction == Direction::Incoming
-        && (marks.any(|mark| facts.has(mark))
-            || authentication::has_failed(results, &config.sender.authserv_id))
 }

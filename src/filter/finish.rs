@@ -96,15 +96,10 @@ async fn rewrite(message: &mut Message) -> Result<Verdict, FilterError> {
         .filter_map(|detached| detached.file)
         .collect();
     if let Some(package) = package {
-        match package.commit(durable, created, expires).await {
-            Err(error) => {
-                let Some(reason) = Reason::of_refusal(&error) else {
-                    return Err(error.into());
-                };
-                message.note_refusal(reason);
-                return Ok(Verdict::Pass(reason));
-            }
-            Ok(_) => {}
+        if let Err(error) = package.commit(durable, created, expires).await {
+            let reason = Reason::of_refusal(&error).ok_or(error)?;
+            message.note_refusal(reason);
+            return Ok(Verdict::Pass(reason));
         }
         if let Some(turn) = turn {
             turn.share(&notice.link, expires);

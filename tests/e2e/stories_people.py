@@ -155,6 +155,13 @@ def _(lab):
             assert not is_kept(lab, "away@here.test", "mate@far.test")
 
 
+@story("where it cannot be asked who forwards, mail from outside is treated, and the log says so once")
+def _(lab):
+    with daemon(lab, detach_forwarded="spare", lookup_postfix_config="/nonexistent", lookup_cache="0 s") as filter:
+        assert not any(is_kept(lab, f"unasked-{n}@example.com") for n in range(3))
+        assert filter.log().count("is not known, and it is treated: ") == 1, filter.log()
+
+
 @story("past the share of strangers mail is delivered as it came, and the log says so once")
 def _(lab):
     with daemon(lab, quota_incoming_per_day="700 kB", detach_on_failure="tempfail") as filter:
