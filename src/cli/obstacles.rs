@@ -28,7 +28,8 @@ use crate::config::{ClamdAddress, Config, DEFAULT_FILE};
 const USER: &str = "depollueur";
 
 /// Keys of paths that the daemon does not read, or that have a check of their own.
-const NOT_READ: [&str; 4] = [
+const NOT_READ: [&str; 5] = [
+    "audit.copy",
     "drop.directory",
     "milter.listen",
     "spool.directory",

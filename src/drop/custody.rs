@@ -115,8 +115,8 @@ pub struct Deposit {
     pub expires: Timestamp,
     /// When an admin ended it.
     pub ended: Option<Timestamp>,
-    /// From when on its ciphertext is destroyed.
-    pub destroyed_after: Timestamp,
+    /// From when on its ciphertext is destroyed; not while it is held.
+    pub destroyed_after: Option<Timestamp>,
     /// Who deposited it.
     pub origin: Origin,
     /// How many files it has.

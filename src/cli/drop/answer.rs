@@ -304,7 +304,7 @@ mod tests {
                 created: at(0),
                 expires: at(86_400),
                 ended: Some(at(120)),
-                destroyed_after: at(172_800),
+                destroyed_after: Some(at(172_800)),
                 origin,
                 files: 1,
                 bytes: 10,

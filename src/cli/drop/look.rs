@@ -205,7 +205,7 @@ pub(super) fn facts(deposit: &Deposit) -> Result<(), Failure> {
         ("state", format!("{}{ended}", deposit.state.word())),
         ("created", deposit.created.to_string()),
         ("expires", deposit.expires.to_string()),
-        ("destroyed after", deposit.destroyed_after.to_string()),
+        ("destroyed after", destroyed_after(deposit)),
         ("queue id", origin.queue_id.clone()),
         ("sender", format!("<{}>", origin.sender)),
         ("login", origin.login.clone().unwrap_or_default()),
@@ -223,6 +223,12 @@ pub(super) fn facts(deposit: &Deposit) -> Result<(), Failure> {
         line(format!("{name:16}{value}").trim_end())?;
     }
     line("")
+}
+
+fn destroyed_after(deposit: &Deposit) -> String {
+    let shown = |at: Timestamp| at.to_string();
+    let held = || "its release".to_owned();
+    deposit.destroyed_after.map_or_else(held, shown)
 }
 
 fn held(deposit: &Deposit) -> String {
@@ -290,7 +296,7 @@ pub(super) fn deposit_json(deposit: &Deposit) -> Value {
         "created": deposit.created.to_string(),
         "expires": deposit.expires.to_string(),
         "ended": deposit.ended.map(|at| at.to_string()),
-        "destroyed_after": deposit.destroyed_after.to_string(),
+        "destroyed_after": deposit.destroyed_after.map(|at| at.to_string()),
         "files": deposit.files,
         "bytes": deposit.bytes,
         "downloads": deposit.downloads,
@@ -351,7 +357,7 @@ mod tests {
             created: at(0),
             expires: at(86_400),
             ended: (state != State::Live).then(|| at(3600)),
-            destroyed_after: at(172_800),
+            destroyed_after: Some(at(172_800)),
             origin: Origin {
                 queue_id: "4cX".into(),
                 sender: "zoe@asso.example".into(),

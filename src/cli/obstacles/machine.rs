@@ -3,6 +3,7 @@
 use std::{
     fs, io,
     net::{SocketAddr, TcpListener},
+    os::unix::net::UnixDatagram,
     path::{Path, PathBuf},
 };
 
@@ -32,6 +33,7 @@ pub(in crate::cli) fn all(config: &Config) -> Vec<Obstacle> {
         .chain(addresses.filter_map(|(key, address)| of_address(key, address)))
         .chain(of_room(config))
         .chain(of_inodes(config))
+        .chain(of_copy(config))
         .collect()
 }
 
@@ -172,6 +174,23 @@ fn of_inodes(config: &Config) -> Option<Obstacle> {
     })
 }
 
+/// Returns the obstacle of a receiver of the copy of the audit log that is not there. Entries wait for it, and mail does not.
+fn of_copy(config: &Config) -> Option<Obstacle> {
+    let socket = config.audit.copy.socket()?;
+    let receiver = UnixDatagram::unbound().and_then(|own| own.connect(socket));
+    let error = receiver.err()?;
+    let message = format!(
+        "audit.copy: \"{}\" does not take the copy of the audit log: {error}",
+        socket.display()
+    );
+    let fix =
+        "set audit.copy to \"journal\", to \"syslog\" where a syslog daemon runs, or to \"off\"";
+    Some(Obstacle {
+        is_harmless: true,
+        ..obstacle(message, &[fix.to_owned()])
+    })
+}
+
 /// Returns the first port on which unprivileged users may listen.
 pub(super) fn first_free_port() -> u16 {
     let path = PathBuf::from("/proc/sys/net/ipv4/ip_unprivileged_port_start");
@@ -184,6 +203,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+    use crate::config::AuditCopy;
 
     fn config() -> Config {
         let mut config = Config::default();
@@ -238,5 +258,17 @@ mod tests {
         config.quota.free_inodes_min = usize::MAX;
         let has_inodes = statvfs(Path::new("/")).unwrap().f_files > 0;
         assert_eq!(told(&config).contains("quota.free_inodes_min"), has_inodes);
+    }
+
+    #[test]
+    fn a_receiver_of_the_copy_of_the_audit_log_that_is_not_there_is_told() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("log");
+        let mut config = config();
+        config.audit.copy = AuditCopy::Socket(path.clone());
+        assert!(told(&config).contains("does not take the copy of the audit log"));
+        assert!(all(&config).iter().all(|one| one.is_harmless));
+        let _receiver = UnixDatagram::bind(path).unwrap();
+        assert_eq!(told(&config), "");
     }
 }

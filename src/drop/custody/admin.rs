@@ -411,13 +411,14 @@ impl Store {
     }
 
     fn deposit(&self, id: RecordId, record: Record, now: Timestamp) -> Deposit {
+        let destroyed_after = add(record.term.end(), &self.grace);
         Deposit {
             id,
             state: record.state(now),
             created: record.created,
             expires: record.term.expires,
             ended: record.term.ended.map(|(at, _)| at),
-            destroyed_after: add(record.term.end(), &self.grace),
+            destroyed_after: record.held.is_none().then_some(destroyed_after),
             origin: record.origin,
             files: record.files,
             bytes: record.bytes,

@@ -61,7 +61,7 @@ async fn a_package_that_is_held_outlives_its_expiry_and_is_fetched_by_nobody() {
         since: time(NOW),
         reason: "case 1234/26".into(),
     };
-    assert_eq!(shown.held, Some(hold));
+    assert_eq!((shown.held, shown.destroyed_after), (Some(hold), None));
 }
 
 async fn is_gone(drop: &Fixture, token: &Token) -> bool {

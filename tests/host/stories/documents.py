@@ -219,3 +219,15 @@ def the_user_of_the_daemon_may_ask_the_maps_of_postfix(host):
     host.must("systemctl restart depollueur")
     host.until("curl -fsS http://127.0.0.1:8026/readyz")
     assert "postfix" in host.must("id -nG depollueur") and a_link(host)
+
+
+@story(on="live")
+def a_copy_of_the_audit_log_goes_to_the_journal_from_the_daemons_sandbox_and_from_commands(host):
+    host.must("""grep -q '^\\[audit\\]' /etc/depollueur/depollueur.toml || echo '[audit]' >> /etc/depollueur/depollueur.toml
+                 sed -i '/^\\[audit\\]/a copy = "journal"' /etc/depollueur/depollueur.toml && systemctl restart depollueur.socket depollueur.service""")
+    link = a_link(host)
+    host.must(f"depollueur drop revoke --reason 'case 12' {link}")
+    copied = "journalctl -q -t depollueur SYSLOG_FACILITY=10 -o cat"
+    host.until(f"{copied} | grep -q 'action=deposit by=mail' && {copied} | grep -q 'action=revoke by=admin.*case 12'")
+    head = host.must("depollueur drop audit --verify").split("head ")[1].split(":")
+    assert f"number={head[0]} digest={head[1].strip()}" in host.must(copied)
