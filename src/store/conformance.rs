@@ -130,7 +130,7 @@ impl Lab {
             login: Some("alice".into()),
             client: None,
             uploader: None,
-            message_id: None,
+            message_id: Some("<1@example.org>".into()),
             direction: Direction::Outgoing,
             recipients: 2,
             domains: crate::stats::Domains::default(),
@@ -157,6 +157,8 @@ impl Lab {
         };
         assert_eq!(package.origin.sender, "alice@example.org");
         assert_eq!(package.origin.login.as_deref(), Some("alice"));
+        let message_id = package.origin.message_id.as_deref();
+        assert_eq!(message_id, Some("<1@example.org>"));
         let mut served = Vec::new();
         for (index, file) in package.files.iter().enumerate() {
             let reader = self.drop.read(&token, &package, index, 0..file.size);
