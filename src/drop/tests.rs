@@ -104,11 +104,18 @@ impl Fixture {
         self.home.path().join("drop")
     }
 
+    /// Waits until what was given up is gone.
+    fn settle(&self) {
+        assert!(crate::aside::settle(std::time::Duration::MAX));
+    }
+
     fn blobs(&self) -> Vec<PathBuf> {
+        self.settle();
         files(&self.directory().join("blobs"))
     }
 
     fn drafts(&self) -> Vec<PathBuf> {
+        self.settle();
         files(&self.directory().join("drafts"))
     }
 
