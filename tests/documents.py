@@ -85,6 +85,20 @@ def _():
     return difference(keys_of_sample(), keys_of_page(), "config/depollueur.toml", "depollueur.toml(5)")
 
 
+@check("the unit bounds memory above what depollueur(8) says that the daemon takes at most")
+def _():
+    unit = (ROOT / "systemd" / "depollueur.service").read_text()
+    manual = (ROOT / "man" / "depollueur.8").read_text()
+    said = int(re.search(r"(\d+) MiB for all of it", manual).group(1))
+    mail = int(re.search(r"take at most [^=]*= (\d+) MiB", manual).group(1))
+    readers = int(re.search(r"besides: (\d+) MiB with the default values", manual).group(1))
+    units = {"M": 1, "G": 1024}
+    high, most = (int(number) * units[unit_] for number, unit_ in
+                  (re.search(rf"^{key}=(\d+)([MG])$", unit, re.M).groups() for key in ("MemoryHigh", "MemoryMax")))
+    wrong = [] if said == mail + readers + 18 else [f"{mail} + {readers} + 18 MiB are not {said}"]
+    return wrong + ([] if said < high < most else [f"{said} MiB, MemoryHigh {high}, MemoryMax {most}"])
+
+
 @check("depollueur(8) has the commands of the program")
 def _():
     documented = {" ".join(re.sub(r"(?: Ar| Op| Fl).*", "", line).split())

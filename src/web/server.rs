@@ -69,7 +69,7 @@ use crate::config::{Network, WebConfig};
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 /// How many bytes of an answer hyper gathers before it waits for the client.
-pub(super) const BUFFER_BYTES_MAX: usize = 128 * 1024;
+pub(super) const BUFFER_BYTES_MAX: usize = 64 * 1024;
 
 /// How many bytes of an answer the kernel gathers that it has not sent yet: few, so that it tells
 /// soon when a slow reader took some. What is on its way comes on top, so that no line is slowed.
@@ -118,7 +118,7 @@ pub struct ServerLimits {
     pub timeout: Duration,
     /// Bytes a second that it must read, on average over `timeout`, while there are any.
     pub min_rate: u64,
-    /// Bytes of a request's line and header; more is answered with 431. At most 128 KiB.
+    /// Bytes of a request's line and header; more is answered with 431. At most 64 KiB.
     pub header_bytes_max: usize,
     /// How long it is waited for a client before it may be cut for another one, while all connections are in use.
     pub patience: Duration,

@@ -24,8 +24,9 @@ use crate::{
     names,
 };
 
-/// What an answer that is read piece by piece holds at most: what hyper gathers of it, and the next piece.
-pub(super) const STREAM_BYTES: usize = super::server::BUFFER_BYTES_MAX + 2 * 64 * 1024;
+/// What an answer that is read piece by piece holds at most: what hyper gathers of it, and the piece that goes past
+/// that.
+pub(super) const STREAM_BYTES: usize = super::server::BUFFER_BYTES_MAX + 64 * 1024;
 
 /// What the allocator adds to a file's name and type.
 const ALLOCATION_BYTES: usize = 64;

@@ -300,6 +300,40 @@ def _(site):
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+@story("a slow reader of a page of 1,000 files costs what one of a page of 100 costs, and most of it comes back")
+def _(site):
+    unit = (ROOT / "systemd" / "depollueur.service").read_text()
+    before, site.daemon.prefix = site.daemon.prefix, ["env", *re.findall(r"^Environment=(\S+)$", unit, re.M)]
+    few, many = [urllib.parse.urlsplit(site.deposit(*((f"file number {n} of this package.pdf", b"x") for n in range(count)))).path
+                 for count in (100, 1000)]
+    site.daemon.stop()
+    site.daemon.start()
+
+    def resident() -> int:
+        status = Path(f"/proc/{site.daemon.process.pid}/status").read_text()
+        return int(re.search(r"^VmRSS:\s+(\d+) kB", status, re.M).group(1))
+
+    def crowd(path: str) -> tuple[int, int]:
+        """What 200 readers who read one byte add, and what of it is still there when they have gone."""
+        idle = resident()
+        with contextlib.ExitStack() as stack:
+            for n in range(200):
+                reader = stack.enter_context(socket.socket())
+                reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                reader.connect(("127.0.0.1", site.daemon.web_port))
+                reader.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 198.51.100.{n}\r\n\r\n".encode())
+                assert reader.recv(1) == b"H"
+            added = resident() - idle
+        wait_until(lambda: len(os.listdir(f"/proc/{site.daemon.process.pid}/fd")) < 100, "the readers to be gone")
+        return added, resident() - idle
+    crowd(few)
+    added, _ = crowd(few)
+    more, left = crowd(many)
+    site.daemon.prefix = before
+    print(f"      {added} and {more} KiB, of which {left} stay")
+    assert more < 2 * added + 10_000 and left < more / 2 + 10_000
+
+
 @story("over a unix socket nginx is believed, what a client wrote is not, and nobody without rights to it reaches the drop")
 def _(site):
     home = Path(site.home.name)
