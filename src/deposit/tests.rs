@@ -105,6 +105,7 @@ impl Lab {
 
     fn stored(&self) -> usize {
         let drop = self.home.path().join("drop");
+        assert!(crate::aside::settle(std::time::Duration::MAX));
         let drafts = fs::read_dir(drop.join("drafts")).unwrap().count();
         let shards = fs::read_dir(drop.join("blobs")).unwrap();
         let blobs = shards.map(|shard| fs::read_dir(shard.unwrap().path()).unwrap().count());

@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Span, Timestamp};
 use tempfile::TempDir;
 
 use super::*;
+use crate::aside;
 
 mod abandon;
 mod chain;
@@ -106,7 +107,7 @@ impl Fixture {
 
     /// Waits until what was given up is gone.
     fn settle(&self) {
-        assert!(crate::aside::settle(std::time::Duration::MAX));
+        assert!(aside::settle(std::time::Duration::MAX));
     }
 
     fn blobs(&self) -> Vec<PathBuf> {

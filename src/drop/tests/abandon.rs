@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::*;
-use crate::aside;
 
 /// Runs on a runtime of its own: when that is dropped, every worker has ended, and then what was given up is gone.
 fn after_all_workers<T>(work: impl AsyncFnOnce(&Fixture) -> T) -> (Fixture, T) {
