@@ -170,6 +170,28 @@ def _(site):
                 assert archive.read(name) == data
 
 
+@story("of many files a page shows a hundred; the next page and the archive of all need no other link")
+def _(site):
+    files = [(f"file {n}.txt", f"contents {n}".encode()) for n in range(1, 102)]
+    link = site.deposit(*files)
+    with Browser("en") as browser:
+        ready(browser, link)
+        assert names(browser) == [name for name, _ in files[:100]], names(browser)
+        browser.click(".pages a[rel=next]")
+        wait_until(lambda: names(browser) == ["file 101.txt"], "the second page", 20)
+        wait_until(lambda: browser.script("return !document.querySelector('.files').hidden"), "its file", 20)
+        save(browser, 1)
+        assert finished(browser).startswith("Decrypted"), step(browser)
+        path = browser.downloaded(len(files[100][1]))
+        assert path.name == "file 101.txt" and path.read_bytes() == files[100][1]
+        browser.click(".all .save")
+        wait_until(lambda: "Decrypted" in browser.script("return document.querySelector('.all .step').textContent"),
+                   "the archive", 60)
+        path = wait_until(lambda: next(filter(zipfile.is_zipfile, browser.downloads.glob("*.zip")), None), "the archive", 60)
+        with zipfile.ZipFile(path) as archive:
+            assert {name: archive.read(name) for name in archive.namelist()} == dict(files)
+
+
 class Memory(contextlib.AbstractContextManager):
     """The most memory that one of a browser's page processes takes meanwhile, in bytes."""
 

@@ -69,6 +69,38 @@ async fn the_page_shows_what_the_server_knows_and_no_more() {
 }
 
 #[tokio::test]
+async fn of_many_files_a_page_shows_a_hundred_and_leads_to_the_others() {
+    let site = Fixture::new().await;
+    let names: Vec<_> = (1..=101).map(|n| format!("{n}.pdf")).collect();
+    let files: Vec<_> = names.iter().map(|name| (&**name, "x".into())).collect();
+    let sealed = deposit(&site, &files, SignedDuration::from_hours(1)).await;
+    let first = site.get(&sealed.path("?lang=fr")).await;
+    assert_eq!(first.text().matches("data-bytes=").count(), 100);
+    assert!(
+        first
+            .text()
+            .contains("href=\"?lang=fr&amp;page=2\" rel=\"next\"")
+    );
+    assert!(
+        first
+            .text()
+            .contains("data-count=\"101\" data-before=\"0\"")
+    );
+    let second = site.get(&sealed.path("?page=2")).await;
+    assert_eq!(second.text().matches("data-bytes=").count(), 1);
+    assert!(
+        second
+            .text()
+            .contains(&format!("data-href=\"{}\"", sealed.path("/101")))
+    );
+    assert!(
+        second
+            .text()
+            .contains("data-count=\"101\" data-before=\"100\"")
+    );
+}
+
+#[tokio::test]
 async fn what_is_given_out_is_what_is_stored() {
     let (site, sealed) = site().await;
     let manifest = site.get(&sealed.path("/manifest")).await;
