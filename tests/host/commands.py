@@ -106,7 +106,7 @@ def of_scripts():
 
 def filled(command: str, **values: str) -> str:
     """The command with what it names replaced by what is there: links, addresses, places of the examples."""
-    link, digest = values.get("link", ""), values.get("digest", "")
+    link, digest = values.pop("link", ""), values.pop("digest", "")
     if LINK.search(command):
         assert link, f'a link must be given for "{command}"'
         command = LINK.sub(link, command)
