@@ -38,5 +38,16 @@ CREATE TABLE held (
     reason  TEXT    NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- Also against an earlier version of the program that sweeps beside this one.
+CREATE TRIGGER held_is_not_destroyed BEFORE UPDATE OF state ON package
+    WHEN NEW.state = 'destroyed' AND OLD.id IN (SELECT package FROM held)
+BEGIN
+    SELECT raise(ABORT, 'this package is held by order');
+END;
+CREATE TRIGGER held_is_not_deleted BEFORE DELETE ON package WHEN OLD.id IN (SELECT package FROM held)
+BEGIN
+    SELECT raise(ABORT, 'this package is held by order');
+END;
+
 -- With its angle brackets; NULL when it had none, when it is not recorded (audit.message_ids), and of what was deposited before.
 ALTER TABLE package ADD COLUMN message_id TEXT;

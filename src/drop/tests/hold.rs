@@ -86,6 +86,13 @@ async fn neither_an_admin_nor_its_uploader_destroys_a_package_that_is_held() {
     assert!(matches!(withdrawn, Err(DropError::Held)));
     records.doom(&[(id, now)]).unwrap();
     assert!(records.is_needed(id).unwrap());
+    for sql in [
+        "UPDATE package SET state = 'destroyed', manifest = NULL",
+        "DELETE FROM package",
+    ] {
+        let error = drop.sqlite().execute(sql, []).unwrap_err().to_string();
+        assert_eq!(error, "this package is held by order");
+    }
     assert_eq!(drop.blobs().len(), 1);
 
     // Let go of, it is what it would have been.
