@@ -1,6 +1,6 @@
 //! What goes over the wire, for both ends. `doc/deposit.openapi.yaml` describes it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use data_encoding::HEXLOWER;
 use jiff::Timestamp;
@@ -38,6 +38,8 @@ pub(crate) struct Begin {
     login: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     message_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    client: Option<IpAddr>,
     direction: Way,
     #[serde(deserialize_with = "whole")]
     recipients: u32,
@@ -122,6 +124,7 @@ impl Begin {
             sender,
             login,
             message_id,
+            client,
             direction,
             recipients,
             domains,
@@ -133,6 +136,7 @@ impl Begin {
             sender: cut(sender),
             login: login.map(cut),
             message_id: message_id.map(cut),
+            client,
             direction: match direction {
                 Direction::Incoming => Way::Incoming,
                 Direction::Outgoing => Way::Outgoing,
@@ -167,7 +171,7 @@ impl Begin {
             sender: self.sender,
             verified: None,
             login: self.login,
-            client: None,
+            client: self.client,
             uploader: None,
             message_id: self.message_id,
             direction: match self.direction {

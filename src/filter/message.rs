@@ -759,6 +759,9 @@ impl Message {
                     let mut origin = origin(&self.envelope, verified);
                     let in_brackets = |id: &[u8]| format!("<{}>", String::from_utf8_lossy(id));
                     origin.message_id = self.message_id.as_deref().map(in_brackets);
+                    let audit = &self.filter.config.audit;
+                    origin.client = origin.client.filter(|_| audit.addresses);
+                    origin.message_id = origin.message_id.filter(|_| audit.message_ids);
                     let url = self.filter.public_url();
                     self.package = Some(store.package_under(origin, url).await?);
                 }

@@ -128,7 +128,7 @@ impl Lab {
             sender: "alice@example.org".into(),
             verified: None,
             login: Some("alice".into()),
-            client: None,
+            client: Some([192, 0, 2, 1].into()),
             uploader: None,
             message_id: Some("<1@example.org>".into()),
             direction: Direction::Outgoing,
@@ -157,6 +157,7 @@ impl Lab {
         };
         assert_eq!(package.origin.sender, "alice@example.org");
         assert_eq!(package.origin.login.as_deref(), Some("alice"));
+        assert_eq!(package.origin.client, Some([192, 0, 2, 1].into()));
         let message_id = package.origin.message_id.as_deref();
         assert_eq!(message_id, Some("<1@example.org>"));
         let mut served = Vec::new();

@@ -112,9 +112,11 @@ def filled(command: str, **values: str) -> str:
         command = LINK.sub(link, command)
     if found := re.search(r"\b[0-9a-f]{64}\b", command):
         command = command.replace(found.group(), digest)
+    # With a blank behind it, for a name that ends the command.
+    command += " "
     for shown, real in {**REAL, **values}.items():
         command = command.replace(shown, real)
-    return command
+    return command.removesuffix(" ")
 
 
 REAL = {
