@@ -15,7 +15,8 @@
 //! <directory>/                      the drop; 0700 when it was made here
 //!   drop.sqlite3                    records: who deposited what size, when, until when (clear);
 //!                                   names, types, digests (sealed); digests of messages that somebody's
-//!                                   choice kept (`drop/choices.rs`). Asked with `sqlite3`.
+//!                                   choice kept (`drop/choices.rs`), for a day those of networks that
+//!                                   mail came from (`drop/quota.rs`). Asked with `sqlite3`.
 //!   drop.sqlite3-wal, -shm          SQLite's: part of the database, never to be removed by hand
 //!   decisions/                      what was decided of messages, for some days (`decisions.rs`); no part of a
 //!                                   backup

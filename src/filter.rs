@@ -13,6 +13,7 @@
 //! * `mark` – the field that says that it was changed
 //! * `finish` – its end: the last decisions, the notice, a look at what was made of it, the commit
 //! * `forwarded` – how heavy a forwarded message is
+//! * `strangers` – what of mail from outside is left alone, since it would be a stranger's file in the drop
 //! * `vouch` – what of the sender is certain
 //! * `language` – in which language the notice is
 //!
@@ -82,7 +83,6 @@ mod message;
 mod parts;
 #[cfg(test)]
 mod scanned;
-#[cfg(test)]
 mod strangers;
 mod vouch;
 mod words;
@@ -101,7 +101,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 
 use crate::{
-    config::{Config, Dkim2, Forwarding, RunMode},
+    config::{Config, Dkim2, RunMode},
     decisions::Decisions,
     drop::{Drop, Share},
     lookup::Lookup,
@@ -110,7 +110,6 @@ use crate::{
     rewrite::Eol,
     rules,
     scan::Finding,
-    sender::authentication,
     spool::{Spool, Spools},
     store::{StoreError, Stores},
 };
@@ -536,7 +535,7 @@ impl Filter {
         let config = &filter.config;
         envelope.known = Known::default();
         let matters = config.asks_people() || spares_dkim2(config, header);
-        let is_spared = spares_forwarded(config, envelope);
+        let is_spared = strangers::spares_forwarded(config, envelope);
         if !(matters || is_spared)
             || !policy::is_among(config.detach.directions, envelope.direction)
         {
@@ -601,8 +600,9 @@ impl Filter {
             Err(refusal) => return Start::Refuse(refusal),
         };
         let leaves = envelope.leaves || envelope.known.leaves();
-        let is_forwarded = spares_forwarded(config, &envelope) && envelope.known.leaves();
-        let is_marked = is_marked(config, &envelope, header, &facts);
+        let is_forwarded =
+            strangers::spares_forwarded(config, &envelope) && envelope.known.leaves();
+        let is_marked = strangers::is_marked(config, &envelope, header, &facts);
         // The plan has what matters of it.
         envelope.known = Known::default();
         let is_kept = envelope.kept_before && wish != Some(Wish::Detach);
@@ -843,29 +843,6 @@ fn spools(config: &Config) -> Spools {
         directory.unwrap_or(&config.drop.directory),
         config.spool.memory,
     )
-}
-
-/// Whether a message is left alone if an address that it is for forwards to another machine: its sender may be
-/// there, and would get a link to his own file.
-fn spares_forwarded(config: &Config, envelope: &Envelope) -> bool {
-    config.detach.forwarded == Forwarding::Spare
-        && envelope.direction == Direction::Incoming
-        && !config.users.alias_maps.is_empty()
-}
-
-/// Whether those before us doubt a message from outside.
-fn is_marked(
-    config: &Config,
-    envelope: &Envelope,
-    header: &[Field],
-    facts: &HeaderFacts<'_>,
-) -> bool {
-    let is_result = |field: &&Field| field.name.eq_ignore_ascii_case(b"Authentication-Results");
-    let results = header.iter().filter(is_result).map(|field| &*field.value);
-    let mut marks = config.detach.marked_by.fields().iter();
-    envelope.direction == Direction::Incoming
-        && (marks.any(|mark| facts.has(mark))
-            || authentication::has_failed(results, &config.sender.authserv_id))
 }
 
 #[cfg(test)]

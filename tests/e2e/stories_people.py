@@ -157,7 +157,7 @@ def _(lab):
 
 @story("where it cannot be asked who forwards, mail from outside is treated, and the log says so once")
 def _(lab):
-    with daemon(lab, detach_forwarded="spare", lookup_postfix_config="/nonexistent", lookup_cache="0 s") as filter:
+    with daemon(lab, users="alias_maps = ['fail:x']\n", detach_forwarded="spare", lookup_cache="0 s") as filter:
         assert not any(is_kept(lab, f"unasked-{n}@example.com") for n in range(3))
         assert filter.log().count("is not known, and it is treated: ") == 1, filter.log()
 
