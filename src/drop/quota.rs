@@ -406,3 +406,33 @@ fn counts(quota: &QuotaConfig, direction: Direction) -> bool {
 fn before(now: Timestamp, time: SignedDuration) -> Timestamp {
     now.saturating_sub(time).unwrap_or(Timestamp::MIN)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn things_are_told_of_once_a_day_and_not_without_end() {
+        let (told, now) = (Told::default(), Timestamp::now());
+        let is_news = |key: usize, at| told.is_news(key.to_string(), at);
+        assert!(is_news(0, now) && !is_news(0, now + DAY - SignedDuration::from_secs(1)));
+        let tomorrow = now + DAY;
+        assert!(is_news(0, tomorrow) && !is_news(0, tomorrow));
+        assert!((1..TOLD_MAX).all(|key| is_news(key, tomorrow)));
+        assert!(!is_news(TOLD_MAX, tomorrow));
+        // What is a day old makes room.
+        assert!(is_news(TOLD_MAX, tomorrow + DAY));
+    }
+
+    #[test]
+    fn a_network_is_the_beginning_of_an_address() {
+        for (address, prefix, expected) in [
+            ("192.0.2.77", 24, "192.0.2.0/24"),
+            ("2001:db8:1:2ff::9", 56, "2001:db8:1:200::/56"),
+            ("2001:db8:1:2ff::9", 48, "2001:db8:1::/48"),
+        ] {
+            let found = network(address.parse().unwrap(), prefix);
+            assert_eq!(found.to_string(), expected);
+        }
+    }
+}
