@@ -209,7 +209,7 @@ async fn a_script_of_another_site_locks_out_its_kind_and_no_reader() {
 #[tokio::test]
 async fn an_answer_for_which_no_memory_is_left_is_put_off() {
     let config = WebConfig {
-        answer_memory: 400_000,
+        answer_memory: 200_000,
         ..web_config()
     };
     let site = Fixture::with(limits(), config).await;
