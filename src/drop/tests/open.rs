@@ -183,7 +183,17 @@ async fn a_database_of_the_first_schema_is_brought_up_to_date() {
     assert!(matches!(found, Lookup::Live(package) if package.origin.sender == "a@example.org"));
     let (deposit, files) = drop.show(id, now).await.unwrap().unwrap();
     assert_eq!((deposit.state, files[0].downloads), (State::Live, 4));
-    assert_eq!(drop.store.records.stored_bytes().unwrap(), 1000);
+    let records = &drop.store.records;
+    assert_eq!(records.stored_bytes().unwrap(), 1000);
+    // What it costs is known of what was there before, too.
+    assert_eq!(records.stored_cost().unwrap(), FILE_COST_MIN);
+    let (by, deposited) = (
+        records::Depositor::Sender("a@example.org"),
+        time("2027-01-01T00:00:00Z"),
+    );
+    let cost = records.deposited(by, None, deposited);
+    assert_eq!(cost.unwrap(), FILE_COST_MIN);
+    assert_eq!(records.incoming(None, deposited).unwrap(), FILE_COST_MIN);
     drop.revoke(id, now, Client::ADMIN, "").await.unwrap();
 }
 
