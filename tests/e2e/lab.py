@@ -514,7 +514,7 @@ class Daemon:
                 if path not in self.mail_before:
                     self.mail_before.add(path)
                     self.learn(path.read_bytes())
-        found = leaks.leaks(Path(self.settings["drop_directory"]), set(list(self.secrets)[self.known_before:]))
+        found = leaks.leaks(Path(self.settings["drop_directory"]), list(self.secrets)[self.known_before:])
         assert not found, found
 
     def start(self, *args, wait=True) -> "Daemon":

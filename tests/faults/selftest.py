@@ -229,7 +229,7 @@ def _(b):
     for secret in (b"b4j6xqy2wfvn7zt3kd5hgsr2ae", b"q" * 26, base64.urlsafe_b64encode(b"\n\xff\x00" + bytes(range(29))).rstrip(b"=")):
         link = b"https://drop.example.org/" + secret if len(secret) == 26 else b"dpl_" + secret
         assert leaks.secrets_in(b"see " + link[:40] + b"=\r\n" + link[40:] + b"\r\n") == {secret}, secret
-        assert leaks.leaks(b.daemon.drop, {secret}) == []
+        assert leaks.leaks(b.daemon.drop, [secret]) == []
         raw = base64.b32decode(secret.upper() + b"======") if len(secret) == 26 else base64.urlsafe_b64decode(secret + b"=")
         coded = [code(before + data + b"z") for code in (base64.b64encode, base64.urlsafe_b64encode, bytes.hex)
                  for data in (secret, raw) for before in (b"", b"x", b"xy", b"xyz")]
@@ -238,9 +238,24 @@ def _(b):
                 path = b.daemon.drop / name
                 before = path.read_bytes() if path.exists() else None
                 path.write_bytes((before or b"") + b"\x00\xffx" + text + b"y\n")
-                wrong = leaks.leaks(b.daemon.drop, {secret})
+                wrong = leaks.leaks(b.daemon.drop, [secret])
                 assert len(wrong) == 1 and name in wrong[0], (secret, text, wrong)
                 path.unlink() if before is None else path.write_bytes(before)
+
+
+@test("a daemon that wrote a link into its drop does not stop well")
+def _(b):
+    letter = b.letter("heavy")
+    (token,) = leaks.secrets_in(b.treated(letter))
+    planted = b.daemon.drop / "drafts" / "planted"
+    planted.write_bytes(b"GET /" + token)
+    try:
+        b.daemon.stop()
+    except AssertionError as error:
+        assert "drafts/planted holds a token" in str(error), error
+        planted.unlink()
+        return
+    raise AssertionError("it stopped as if nothing were wrong")
 
 
 @test("a damaged database is found in a drop")
