@@ -3,6 +3,10 @@
 # Topic and function of a story, and the commands that it types; the runner sees that it does.
 TYPED_BY: dict[str, tuple[str, ...]] = {
     "cli.a_drop_that_became_roots_is_given_back_by_the_line_that_is_printed": ("chown -hR {name}: {shown} && chmod 0700 {shown}",),
+    "units.our_example_for_a_unix_socket_lets_the_proxy_alone_reach_the_drop": (
+        "systemctl daemon-reload && systemctl enable depollueur-web.socket && systemctl stop depollueur.service && "
+        "systemctl start depollueur-web.socket depollueur.service",
+    ),
     "units.a_spool_that_is_missing_is_made_by_the_line_that_is_printed": ("install -d -m 0700 -o {user} {shown}",),
     "amavis.our_example_for_amavis_scans_then_detaches_then_signs_and_doctor_finds_the_harmful_order": ("adduser postfix opendkim",),
     "backup.a_backup_that_is_restored_leaves_no_error_of_doctor_and_its_links_work": (
@@ -268,7 +272,7 @@ NOT_TYPED: dict[str, str] = {
     "chgrp depollueur '{path}' && chmod g+r '{path}'": "as chgrp -R for a file that the daemon cannot read, which a story types",
     "chgrp depollueur '{shown}' && chmod 0640 '{shown}'": "as chgrp -R for a file that the daemon cannot read, which a story types",
     "chmod o= '{shown}'": MISTAKE,
-    "install -d -m 0750 -o depollueur -g postfix '{shown}'": MISTAKE,
+    "install -d -m 0750 -o depollueur -g {group} '{shown}'": MISTAKE,
     "install -m 0640 -g depollueur /dev/null '{path}'": MISTAKE,
     "install -m 0640 -g depollueur /dev/stdin '{shown}' (and give it what that prints": MISTAKE,
     "postconf -h config_directory": MISTAKE,

@@ -4,6 +4,7 @@ import re
 
 from mail import ALICE, BOB, DAVE, pdf
 from mailhost import CONFIG, DOMAIN, PUBLIC_URL
+from shipped import example
 from stories.doctor import findings, type_told
 from story import story
 
@@ -64,6 +65,25 @@ def after_a_typo_and_a_restart_mail_goes_on_as_soon_as_the_file_is_mended(host):
     host.documented("systemctl restart depollueur")
     detached(host)
     assert host.must(f"systemctl is-active {UNITS}") == "active\nactive\n"
+
+
+@story(on="live", short=True)
+def our_example_for_a_unix_socket_lets_the_proxy_alone_reach_the_drop(host):
+    host.write("/etc/systemd/system/depollueur-web.socket", example(host, "unix-socket/depollueur-web.socket"))
+    set_value(host, "web.listen", '"unix:/run/depollueur-web.sock"')
+    host.documented(
+        "systemctl daemon-reload && systemctl enable depollueur-web.socket && systemctl stop depollueur.service && "
+        "systemctl start depollueur-web.socket depollueur.service")
+    host.must("sed -i 's,http://127.0.0.1:8025,http://unix:/run/depollueur-web.sock,' /etc/nginx/sites-available/drop && nginx -t")
+    host.must("systemctl reload nginx")
+    detached(host)
+    assert host.must("ss -Hltn sport = :8025") == "", "the port is there still"
+    found, _ = findings(host)
+    assert not [line for line in found if "web." in line], found
+    nobody = host.run("runuser -u nobody -- curl -sS --unix-socket /run/depollueur-web.sock http://drop.asso.example/")
+    assert nobody.returncode == 7, nobody
+    host.must("systemctl restart depollueur")
+    detached(host)
 
 
 # What is done, and the words of doctor's finding.
