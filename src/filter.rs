@@ -80,6 +80,7 @@ mod leaf;
 mod many;
 mod mark;
 mod message;
+mod origin;
 mod parts;
 #[cfg(test)]
 mod scanned;

@@ -14,14 +14,13 @@ use super::{
     forwarded::Forwarded,
     language::Speech,
     leaf::{Asked, FileHead, Leaf, Work},
-    mark,
+    mark, origin,
     parts::Parts,
     vouch,
     words::{Role, Words},
 };
 use crate::{
     config::Config,
-    drop::Origin,
     mime::{
         Ambiguity, DecodeError, Decoder, Disposition, Event, Field, Head, References, Scanner,
         TransferEncoding, scanner::PartId,
@@ -33,7 +32,6 @@ use crate::{
     scan::Finding,
     sender::authentication::genuine_domain,
     spool::Spool,
-    stats::Domains,
     store::{DurableFile, FileDraft, PackageDraft, Store, StoreError},
 };
 
@@ -756,12 +754,8 @@ impl Message {
             Some(stores) => {
                 let store = stores.get(self.plan.store())?;
                 if self.package.is_none() {
-                    let mut origin = origin(&self.envelope, verified);
-                    let in_brackets = |id: &[u8]| format!("<{}>", String::from_utf8_lossy(id));
-                    origin.message_id = self.message_id.as_deref().map(in_brackets);
-                    let audit = &self.filter.config.audit;
-                    origin.client = origin.client.filter(|_| audit.addresses);
-                    origin.message_id = origin.message_id.filter(|_| audit.message_ids);
+                    let (audit, id) = (&self.filter.config.audit, self.message_id.as_deref());
+                    let origin = origin::of(&self.envelope, id, verified, audit);
                     let url = self.filter.public_url();
                     self.package = Some(store.package_under(origin, url).await?);
                 }
@@ -1288,24 +1282,6 @@ fn genuine(config: &Config, envelope: &Envelope, header: &[Field]) -> Option<Str
     let is_result = |field: &&Field| field.name.eq_ignore_ascii_case(b"Authentication-Results");
     let results = header.iter().filter(is_result);
     genuine_domain(results.map(|field| &*field.value), id, &envelope.sender)
-}
-
-fn origin(envelope: &Envelope, verified: Option<String>) -> Origin {
-    Origin {
-        verified,
-        queue_id: envelope.queue_id.clone(),
-        sender: envelope.sender.clone(),
-        login: envelope.login.clone(),
-        client: envelope.client,
-        uploader: None,
-        message_id: None,
-        direction: envelope.direction,
-        recipients: u32::try_from(envelope.recipients.len()).unwrap_or(u32::MAX),
-        domains: match envelope.direction {
-            Direction::Incoming => Domains::of(envelope.recipients.iter().map(String::as_str)),
-            Direction::Outgoing => Domains::default(),
-        },
-    }
 }
 
 /// A part's path in the order of the message.

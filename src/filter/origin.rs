@@ -1,0 +1,59 @@
+//! What a drop is told of a message of which it keeps files: no more than may be recorded, also where it is another host's.
+
+use super::{Direction, Envelope};
+use crate::{config::AuditConfig, drop::Origin, stats::Domains};
+
+/// Who deposits the files of a message. `message_id` is without its angle brackets.
+pub(super) fn of(
+    envelope: &Envelope,
+    message_id: Option<&[u8]>,
+    verified: Option<String>,
+    audit: &AuditConfig,
+) -> Origin {
+    let in_brackets = |id: &[u8]| format!("<{}>", String::from_utf8_lossy(id));
+    Origin {
+        verified,
+        queue_id: envelope.queue_id.clone(),
+        sender: envelope.sender.clone(),
+        login: envelope.login.clone(),
+        client: envelope.client.filter(|_| audit.addresses),
+        uploader: None,
+        message_id: message_id.map(in_brackets).filter(|_| audit.message_ids),
+        direction: envelope.direction,
+        recipients: u32::try_from(envelope.recipients.len()).unwrap_or(u32::MAX),
+        domains: match envelope.direction {
+            Direction::Incoming => Domains::of(envelope.recipients.iter().map(String::as_str)),
+            Direction::Outgoing => Domains::default(),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drop_is_told_client_and_message_id_only_if_they_may_be_recorded() {
+        let client = Some([192, 0, 2, 1].into());
+        let envelope = Envelope {
+            client,
+            ..Envelope::default()
+        };
+        let told = |audit: &AuditConfig| {
+            let origin = of(&envelope, Some(b"1@example.org"), None, audit);
+            (origin.client, origin.message_id)
+        };
+        let id = Some("<1@example.org>".to_owned());
+        assert_eq!(told(&AuditConfig::default()), (client, id.clone()));
+        let no_addresses = AuditConfig {
+            addresses: false,
+            ..AuditConfig::default()
+        };
+        assert_eq!(told(&no_addresses), (None, id));
+        let no_ids = AuditConfig {
+            message_ids: false,
+            ..AuditConfig::default()
+        };
+        assert_eq!(told(&no_ids), (client, None));
+    }
+}
