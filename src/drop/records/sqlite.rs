@@ -13,6 +13,7 @@
 mod audit;
 mod conditions;
 mod holds;
+mod migrate;
 mod read;
 mod statistics;
 mod suspensions;
@@ -103,7 +104,7 @@ impl Sqlite {
     fn open_shared(path: &Path) -> Result<Self> {
         let failed = |e| DropError::database("open", path, e);
         let mut writer = connect(path, Sharing::Shared).map_err(failed)?;
-        migrate(&mut writer, path)?;
+        migrate::run(&mut writer, path)?;
         let reader = connect(path, Sharing::Shared).map_err(failed)?;
         reader
             .pragma_update(None, "query_only", true)
@@ -119,7 +120,7 @@ impl Sqlite {
     fn open_alone(path: &Path) -> Result<Self> {
         let failed = |e| DropError::database("open", path, e);
         let mut writer = connect(path, Sharing::Alone).map_err(failed)?;
-        migrate(&mut writer, path)?;
+        migrate::run(&mut writer, path)?;
         Ok(Self {
             path: path.to_owned(),
             writer: Mutex::new(writer),
@@ -599,38 +600,6 @@ fn connect(path: &Path, sharing: Sharing) -> rusqlite::Result<Connection> {
     // An erased manifest is overwritten, not only unlinked from its page.
     connection.pragma_update(None, "secure_delete", true)?;
     Ok(connection)
-}
-
-/// Brings the schema up to date. Two processes may try at once: the second finds it done. Nothing
-/// is written, and nobody waited for, when nothing is due.
-fn migrate(connection: &mut Connection, path: &Path) -> Result<()> {
-    if due(connection, path)?.is_empty() {
-        return Ok(());
-    }
-    let failed = |e| DropError::database("migrate", path, e);
-    let transaction = connection
-        .transaction_with_behavior(Immediate)
-        .map_err(failed)?;
-    for step in due(&transaction, path)? {
-        transaction.execute_batch(step).map_err(failed)?;
-    }
-    transaction
-        .pragma_update(None, "user_version", KNOWN)
-        .map_err(failed)?;
-    transaction.commit().map_err(failed)
-}
-
-/// The steps that were not done.
-fn due(connection: &Connection, path: &Path) -> Result<&'static [&'static str]> {
-    let found = connection.pragma_query_value(None, "user_version", |row| row.get(0));
-    let found: i64 = found.map_err(|e| DropError::database("read", path, e))?;
-    let done = usize::try_from(found).ok();
-    done.and_then(|done| MIGRATIONS.get(done..))
-        .ok_or_else(|| DropError::Newer {
-            path: path.to_owned(),
-            found,
-            known: KNOWN,
-        })
 }
 
 /// The schemas before the audit log became a chain.

@@ -1,0 +1,39 @@
+//! The steps from one schema to the next.
+
+use std::path::Path;
+
+use rusqlite::{Connection, TransactionBehavior::Immediate};
+
+use super::{DropError, KNOWN, MIGRATIONS, Result};
+
+/// Brings the schema up to date. Two processes may try at once: the second finds it done. Nothing
+/// is written, and nobody waited for, when nothing is due.
+pub(super) fn run(connection: &mut Connection, path: &Path) -> Result<()> {
+    if due(connection, path)?.is_empty() {
+        return Ok(());
+    }
+    let failed = |e| DropError::database("migrate", path, e);
+    let transaction = connection
+        .transaction_with_behavior(Immediate)
+        .map_err(failed)?;
+    for step in due(&transaction, path)? {
+        transaction.execute_batch(step).map_err(failed)?;
+    }
+    transaction
+        .pragma_update(None, "user_version", KNOWN)
+        .map_err(failed)?;
+    transaction.commit().map_err(failed)
+}
+
+/// The steps that were not done.
+fn due(connection: &Connection, path: &Path) -> Result<&'static [&'static str]> {
+    let found = connection.pragma_query_value(None, "user_version", |row| row.get(0));
+    let found: i64 = found.map_err(|e| DropError::database("read", path, e))?;
+    let done = usize::try_from(found).ok();
+    done.and_then(|done| MIGRATIONS.get(done..))
+        .ok_or_else(|| DropError::Newer {
+            path: path.to_owned(),
+            found,
+            known: KNOWN,
+        })
+}
