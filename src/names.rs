@@ -92,6 +92,26 @@ pub fn unique_files<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<String>
         .collect()
 }
 
+/// Makes names safe to show, those that look alike told apart as [`unique_files`] tells them.
+///
+/// Returns one for each of `names`, in their order.
+pub fn display_all<'a>(names: impl Iterator<Item = &'a str> + Clone) -> Vec<String> {
+    let shown: Vec<String> = names.clone().map(display).collect();
+    let mut counts: HashMap<&str, usize> = HashMap::new();
+    for name in &shown {
+        *counts.entry(name).or_default() += 1;
+    }
+
+    let apart = shown
+        .iter()
+        .zip(unique_files(names))
+        .map(|(name, unique)| match counts[&**name] {
+            1 => name.clone(),
+            _ => display(&unique),
+        });
+    apart.collect()
+}
+
 /// Returns the name, or a sensible one made from the media type where there is none to be seen.
 ///
 /// A given name is returned as it is, not made safe.

@@ -177,23 +177,8 @@ fn notice(
 
 /// The files as the notice names them: those of one name told apart as in the ZIP of all.
 fn files(detached: &[Detached]) -> Vec<NoticeFile> {
-    let shown: Vec<String> = detached
-        .iter()
-        .map(|file| names::display(&file.name))
-        .collect();
-    let mut counts: HashMap<&str, usize> = HashMap::new();
-    for name in &shown {
-        *counts.entry(name).or_default() += 1;
-    }
-    let unique = names::unique_files(detached.iter().map(|file| &*file.name));
-    let named = shown
-        .iter()
-        .zip(unique)
-        .map(|(name, unique)| match counts[&**name] {
-            1 => name.clone(),
-            _ => names::display(&unique),
-        });
-    let files = named.zip(detached);
+    let named = names::display_all(detached.iter().map(|file| &*file.name));
+    let files = named.into_iter().zip(detached);
     files
         .map(|(name, file)| NoticeFile {
             name,

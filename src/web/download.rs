@@ -67,9 +67,10 @@ impl Download {
         index: usize,
         visitor: Visitor,
     ) -> Self {
-        let file = &shelved.package().files[index];
-        let etag = quoted_hex(&file.sha256);
-        let name = names::file(&file.name);
+        let files = &shelved.package().files;
+        let etag = quoted_hex(&files[index].sha256);
+        let mut names = names::unique_files(files.iter().map(|file| file.name.as_str()));
+        let name = names.swap_remove(index);
         Self {
             holding: Holding::Open(token, shelved),
             contents: Contents::File(index),

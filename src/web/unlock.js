@@ -377,9 +377,15 @@ function offer(box, size, name, fill) {
   };
 }
 
+/** Names fit to be shown: those that look alike are told apart as their files are. */
+function displayNames(files, names) {
+  const shown = files.map(file => displayName(file.name)), counts = new Map();
+  for (const name of shown) counts.set(name, (counts.get(name) ?? 0) + 1);
+  return shown.map((name, n) => counts.get(name) === 1 ? name : displayName(names[n]));
+}
+
 /** Shows a file in its row. */
-function fillRow(row, file) {
-  const name = displayName(file.name);
+function fillRow(row, file, name) {
   const extension = /.\.([a-z0-9]+)$/i.exec(name)?.[1].toLowerCase() ?? "";
   for (const element of row.querySelectorAll("bdi")) element.textContent = name;
   row.querySelector(".letters").textContent = extension.length <= 4 ? extension.toUpperCase() : "";
@@ -410,15 +416,15 @@ async function start() {
   const agree = files.length === count && rows.length === shown.length
     && rows.every((row, n) => Number(row.dataset.bytes) === shown[n].size);
   if (!agree) throw new Refused("damaged");
+  const names = uniqueNames(files.map(file => fileName(file.name))), displayed = displayNames(files, names);
   rows.forEach((row, n) => {
     const file = shown[n];
-    fillRow(row, file);
-    offer(row, file.size, fileName(file.name), (...into) => decryptInto(file, row.dataset.href, keys, ...into));
+    fillRow(row, file, displayed[before + n]);
+    offer(row, file.size, names[before + n], (...into) => decryptInto(file, row.dataset.href, keys, ...into));
   });
   const all = page.querySelector(".all"), total = files.reduce((sum, file) => sum + file.size, 0);
   if (total > ZIP_MAX) all?.remove();
   else if (all) {
-    const names = uniqueNames(files.map(file => fileName(file.name)));
     const url = n => page.dataset.manifest.replace(/manifest$/, n + 1);
     const entries = files.map((file, n) => ({ file, name: names[n], url: url(n) }));
     offer(all, total, all.dataset.name, (...into) => zipInto(entries, keys, ...into));

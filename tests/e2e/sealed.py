@@ -158,6 +158,7 @@ def _(site):
     link = site.deposit(*files)
     with Browser("en") as browser:
         ready(browser, link)
+        assert names(browser) == ["one.pdf", "one (2).pdf", "empty.txt", "trois é.txt"], names(browser)
         browser.click(".all .save")
         wait_until(lambda: "Decrypted" in browser.script("return document.querySelector('.all .step').textContent"),
                    "the archive", 60)

@@ -267,8 +267,9 @@ impl Pages {
         files: &[FileEntry],
         leaf: Leaf,
     ) -> Vec<FileView> {
+        let names = names::display_all(files.iter().map(|file| file.name.as_str()));
         let view = |(number, file): (usize, &FileEntry)| {
-            let name = names::display(&file.name);
+            let name = names[number - 1].clone();
             let kind = kind(&name, &file.media_type);
             FileView {
                 href: format!("{}{token}/{number}", self.site.base),

@@ -33,6 +33,30 @@ async fn landing_page_says_what_from_whom_and_until_when() {
     assert!(french.text().contains("3 fichiers envoyés par"));
 }
 
+#[tokio::test]
+async fn two_files_of_one_name_are_told_apart_wherever_they_are_named() {
+    let site = Fixture::new().await;
+    let files = [("scan.pdf", "x".into()), ("scan.pdf", "y".into())];
+    let token = deposit(&site.drop, &files, SignedDuration::from_hours(1)).await;
+    let page = site.get(&format!("/{token}")).await;
+    let manifest = site.get(&format!("/{token}.json")).await;
+    for name in ["scan.pdf", "scan (2).pdf"] {
+        assert!(
+            page.text().contains(&format!(">{name}</bdi>")),
+            "{}",
+            page.text()
+        );
+        assert!(
+            manifest.text().contains(&format!("\"{name}\"")),
+            "{}",
+            manifest.text()
+        );
+    }
+    let second = site.get(&format!("/{token}/2")).await;
+    let disposition = second.field("content-disposition");
+    assert!(disposition.contains("scan (2).pdf"), "{disposition}");
+}
+
 /// The path of a package of so many files of one byte.
 async fn many(site: &Fixture, count: usize) -> String {
     let names: Vec<_> = (1..=count).map(|n| format!("file-{n}.pdf")).collect();
