@@ -72,7 +72,7 @@ pub(super) struct Told(Mutex<HashMap<String, Timestamp>>);
 
 /// What is left of a quota by the package.
 #[derive(Debug)]
-struct Share {
+struct Portion {
     name: &'static str,
     limit: u64,
     left: u64,
@@ -91,7 +91,7 @@ pub(super) struct Allowance {
     taken: u64,
     /// What its package costs.
     package: Arc<AtomicU64>,
-    shares: Vec<Share>,
+    shares: Vec<Portion>,
     total: Option<u64>,
     free: Option<u64>,
 }
@@ -168,7 +168,7 @@ impl Drop for Allowance {
     }
 }
 
-impl Share {
+impl Portion {
     /// Tells of it once a day: each message says by itself that it went out as it came.
     fn tell(&self, store: &Store) {
         let key = format!("{} {}", self.name, self.of);
@@ -333,7 +333,7 @@ fn shares(
     store: &Store,
     origin: &Origin,
     networks: &[ClientNetwork],
-) -> Result<Vec<Share>, DropError> {
+) -> Result<Vec<Portion>, DropError> {
     let (quota, since) = (&store.quota, before(Timestamp::now(), DAY));
     let uploader = origin.uploader.as_deref();
     let mut shares = Vec::new();
@@ -345,7 +345,7 @@ fn shares(
             None => (Depositor::Sender(&origin.sender), &origin.sender),
         };
         let deposited = store.records.deposited(by, uploader, since)?;
-        shares.push(Share::new("sender_per_day", limit, deposited, of));
+        shares.push(Portion::new("sender_per_day", limit, deposited, of));
     }
     if origin.direction == Direction::Outgoing {
         return Ok(shares);
@@ -358,17 +358,22 @@ fn shares(
             false => "a network".to_owned(),
         };
         let deposited = store.records.of_network(&network.digest, since)?;
-        shares.push(Share::new("incoming_client_per_day", limit, deposited, &of));
+        shares.push(Portion::new(
+            "incoming_client_per_day",
+            limit,
+            deposited,
+            &of,
+        ));
     }
     if let Some(limit) = quota.incoming_per_day {
         let deposited = store.records.incoming(uploader, since)?;
         let of = uploader.unwrap_or("all");
-        shares.push(Share::new("incoming_per_day", limit, deposited, of));
+        shares.push(Portion::new("incoming_per_day", limit, deposited, of));
     }
     Ok(shares)
 }
 
-impl Share {
+impl Portion {
     fn new(name: &'static str, limit: u64, deposited: u64, of: &str) -> Self {
         Self {
             name,
