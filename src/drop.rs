@@ -108,7 +108,7 @@ pub use self::{
         Report, Resumed, State, Suspension,
     },
     draft::{DurableFile, FileDraft, PackageDraft},
-    error::{DropError, Share},
+    error::{Allotment, DropError},
     quota::FILE_COST_MIN,
     reader::FileReader,
     rescan::Release,

@@ -104,7 +104,7 @@ use bytes::{Bytes, BytesMut};
 use crate::{
     config::{Config, Dkim2, RunMode},
     decisions::Decisions,
-    drop::{Drop, Share},
+    drop::{Allotment, Drop},
     lookup::Lookup,
     mime::{Ambiguity, Field, Head, MediaType, Scanner, head},
     policy::{self, Edits, HeaderFacts, Known, Outlook, Plan, Refusal, Source, Wish, Wishes},
@@ -699,8 +699,8 @@ impl Reason {
     /// Why a message goes out as it came which the store refused; `None` where it failed.
     fn of_refusal(error: &StoreError) -> Option<Self> {
         match error.share() {
-            Some(Share::Sender) => Some(Self::SenderQuota),
-            Some(Share::Incoming) => Some(Self::IncomingQuota),
+            Some(Allotment::Sender) => Some(Self::SenderQuota),
+            Some(Allotment::Incoming) => Some(Self::IncomingQuota),
             None if error.is_blocked() => Some(Self::Blocked),
             None if error.is_suspended() => Some(Self::Suspended),
             None => None,
@@ -740,8 +740,8 @@ impl Reason {
             Self::Infected => Finding::Infected.label(),
             Self::Oversize => Finding::Oversize.label(),
             Self::Suspended => "suspended",
-            Self::SenderQuota => Share::Sender.label(),
-            Self::IncomingQuota => Share::Incoming.label(),
+            Self::SenderQuota => Allotment::Sender.label(),
+            Self::IncomingQuota => Allotment::Incoming.label(),
             Self::Lookup => "lookup",
         }
     }

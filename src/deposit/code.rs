@@ -1,7 +1,7 @@
 //! The reasons of refusals, each as one word for machines. `doc/deposit.openapi.yaml` lists them.
 
 use super::wire::{BLOCKED, SUSPENDED};
-use crate::{drop::Share, scan::Finding};
+use crate::{drop::Allotment, scan::Finding};
 
 /// Names codes with their words, and lists all of them.
 macro_rules! problem_codes {
@@ -35,7 +35,7 @@ problem_codes! {
     Files = "files",
     Full = "full",
     Id = "id",
-    IncomingQuota = Share::Incoming.label(),
+    IncomingQuota = Allotment::Incoming.label(),
     Incomplete = "incomplete",
     Infected = Finding::Infected.label(),
     Json = "json",
@@ -48,7 +48,7 @@ problem_codes! {
     Quota = "quota",
     Right = "right",
     Schema = "schema",
-    SenderQuota = Share::Sender.label(),
+    SenderQuota = Allotment::Sender.label(),
     Stalled = "stalled",
     Suspended = SUSPENDED,
     Taken = "taken",
@@ -64,11 +64,11 @@ problem_codes! {
     Unscanned = Finding::Unscanned.label(),
 }
 
-impl From<Share> for ProblemCode {
-    fn from(share: Share) -> Self {
-        match share {
-            Share::Incoming => Self::IncomingQuota,
-            Share::Sender => Self::SenderQuota,
+impl From<Allotment> for ProblemCode {
+    fn from(allotment: Allotment) -> Self {
+        match allotment {
+            Allotment::Incoming => Self::IncomingQuota,
+            Allotment::Sender => Self::SenderQuota,
         }
     }
 }

@@ -112,14 +112,14 @@ pub enum DropError {
 
 /// Whose share of the drop is used up, while the drop itself has room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Share {
+pub enum Allotment {
     /// That of the sender.
     Sender,
     /// That of a client's network, or of all mail from outside.
     Incoming,
 }
 
-impl Share {
+impl Allotment {
     const ALL: [(Self, &str); 2] = [
         (Self::Sender, "sender-quota"),
         (Self::Incoming, "incoming-quota"),
@@ -148,11 +148,11 @@ fn unit(name: &str) -> &'static str {
 
 impl DropError {
     /// Whose share is used up, if that is what went wrong.
-    pub fn share(&self) -> Option<Share> {
+    pub fn share(&self) -> Option<Allotment> {
         match self {
             Self::Quota { name, .. } => match *name {
-                "sender_per_day" => Some(Share::Sender),
-                "incoming_per_day" | "incoming_client_per_day" => Some(Share::Incoming),
+                "sender_per_day" => Some(Allotment::Sender),
+                "incoming_per_day" | "incoming_client_per_day" => Some(Allotment::Incoming),
                 _ => None,
             },
             _ => None,

@@ -12,7 +12,7 @@ use super::{DurableFile, PackageDraft, Store};
 use crate::{
     config::{Config, QuotaConfig, StoreKind},
     deposit::Deposits,
-    drop::{Drop, Lookup, Origin, Right, Secret, Share, Token},
+    drop::{Allotment, Drop, Lookup, Origin, Right, Secret, Token},
     filter::Direction,
     lookup::Lookup as Tables,
 };
@@ -430,7 +430,7 @@ async fn a_share_that_is_used_up_says_whose(lab: Lab) {
     let mut file = package.file("a", "b").unwrap();
     file.write(Bytes::from_static(b"x")).await.unwrap();
     let error = file.finish().await.unwrap_err();
-    assert_eq!(error.share(), Some(Share::Sender), "{error}");
+    assert_eq!(error.share(), Some(Allotment::Sender), "{error}");
 }
 
 async fn what_was_just_committed_can_be_taken_back(lab: Lab) {

@@ -4,7 +4,7 @@ use std::{error::Error as _, io, path::PathBuf, time::Duration};
 
 use crate::{
     config::StoreKind,
-    drop::{DropError, Share},
+    drop::{Allotment, DropError},
     scan::Finding,
 };
 
@@ -105,11 +105,11 @@ pub enum RemoteError {
     },
     /// A share of the drop is used up.
     #[error("drop \"{url}\" takes no more today: {detail}")]
-    Share {
+    Allotment {
         /// Its address, as configured.
         url: String,
         /// Whose share.
-        share: Share,
+        share: Allotment,
         /// What the drop said.
         detail: String,
     },
@@ -150,10 +150,10 @@ impl StoreError {
 
 impl StoreError {
     /// Whose share of the drop is used up, if that is the reason.
-    pub fn share(&self) -> Option<Share> {
+    pub fn share(&self) -> Option<Allotment> {
         match self {
             Self::Drop(error) => error.share(),
-            Self::Remote(RemoteError::Share { share, .. }) => Some(*share),
+            Self::Remote(RemoteError::Allotment { share, .. }) => Some(*share),
             _ => None,
         }
     }
@@ -187,7 +187,7 @@ impl StoreError {
                 RemoteError::Blocked { .. } => "blocked",
                 RemoteError::Scan { finding, .. } => finding.label(),
                 RemoteError::Suspended { .. } => "suspended",
-                RemoteError::Share { .. } => "quota",
+                RemoteError::Allotment { .. } => "quota",
                 _ => "remote",
             },
             Self::OtherStore | Self::NotOpen(_) | Self::NotTakenBack => "drop",

@@ -21,7 +21,7 @@ use super::{Result, TOKEN_HEADER};
 use crate::{
     config::RemoteConfig,
     deposit::wire::{BLOCKED, ProblemBody, SUSPENDED},
-    drop::{Share, Token},
+    drop::{Allotment, Token},
     scan::Finding,
     store::RemoteError,
 };
@@ -149,10 +149,10 @@ impl Http {
             Some(SUSPENDED) => return Err(RemoteError::Suspended { url }),
             _ => {}
         }
-        let share = problem.as_ref().and_then(|said| Share::of(&said.code));
+        let share = problem.as_ref().and_then(|said| Allotment::of(&said.code));
         if let Some(share) = share {
             let detail = detail(status, problem);
-            return Err(RemoteError::Share { url, share, detail });
+            return Err(RemoteError::Allotment { url, share, detail });
         }
         let finding = problem.as_ref().and_then(|said| Finding::of(&said.code));
         if let Some(finding) = finding {
