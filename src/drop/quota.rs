@@ -13,6 +13,7 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    ops::RangeInclusive,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -33,6 +34,9 @@ pub const FILE_COST_MIN: u64 = 4096;
 
 /// Over which time the shares of senders and strangers are counted.
 pub(super) const DAY: SignedDuration = SignedDuration::from_hours(24);
+
+/// How far ahead of the clock a deposit may be dated and still count.
+const CLOCK_STEP_MAX: SignedDuration = SignedDuration::from_hours(1);
 
 /// How many times the share of a /56 all networks of one /48 may take together: one customer may have a /48 to
 /// himself, and the machines of a large mail host fill several /56 of one.
@@ -278,16 +282,17 @@ pub(super) fn watch(store: &Store, origin: &Origin, now: Timestamp) -> Result<()
         return Ok(());
     };
     let uploader = origin.uploader.as_deref();
-    let since = |time| {
+    let within = |days| {
         let by = Depositor::Login(login);
-        store.records.deposited(by, uploader, time)
+        store
+            .records
+            .deposited(by, uploader, days_before(now, days))
     };
-    let yesterday = before(now, DAY);
-    let bytes = since(yesterday)?;
+    let bytes = within(1)?;
     if bytes < UNUSUAL_BYTES_MIN {
         return Ok(());
     }
-    let usual = since(before(yesterday, DAY * USUAL_DAYS as i32))?.saturating_sub(bytes);
+    let usual = within(1 + USUAL_DAYS)?.saturating_sub(bytes);
     let usual = usual / USUAL_DAYS as u64;
     let key = format!("unusual {uploader:?} {}", login.to_lowercase());
     if bytes < usual.saturating_mul(UNUSUAL_TIMES) || !store.told.is_news(key, now) {
@@ -334,7 +339,7 @@ fn shares(
     origin: &Origin,
     networks: &[ClientNetwork],
 ) -> Result<Vec<Portion>, DropError> {
-    let (quota, since) = (&store.quota, before(Timestamp::now(), DAY));
+    let (quota, today) = (&store.quota, days_before(Timestamp::now(), 1));
     let uploader = origin.uploader.as_deref();
     let mut shares = Vec::new();
     if let Some(limit) = quota.sender_per_day
@@ -342,9 +347,12 @@ fn shares(
     {
         let (by, of) = match &origin.login {
             Some(login) => (Depositor::Login(login), login),
-            None => (Depositor::Sender(&origin.sender), &origin.sender),
+            None => {
+                let direction = counted(quota);
+                (Depositor::Sender(&origin.sender, direction), &origin.sender)
+            }
         };
-        let deposited = store.records.deposited(by, uploader, since)?;
+        let deposited = store.records.deposited(by, uploader, today.clone())?;
         shares.push(Portion::new("sender_per_day", limit, deposited, of));
     }
     if origin.direction == Direction::Outgoing {
@@ -357,7 +365,7 @@ fn shares(
             true => network.network.to_string(),
             false => "a network".to_owned(),
         };
-        let deposited = store.records.of_network(&network.digest, since)?;
+        let deposited = store.records.of_network(&network.digest, today.clone())?;
         shares.push(Portion::new(
             "incoming_client_per_day",
             limit,
@@ -366,7 +374,7 @@ fn shares(
         ));
     }
     if let Some(limit) = quota.incoming_per_day {
-        let deposited = store.records.incoming(uploader, since)?;
+        let deposited = store.records.incoming(uploader, today)?;
         let of = uploader.unwrap_or("all");
         shares.push(Portion::new("incoming_per_day", limit, deposited, of));
     }
@@ -401,11 +409,22 @@ fn left_on_disk(store: &Store) -> Result<Option<u64>, DropError> {
 }
 
 fn counts(quota: &QuotaConfig, direction: Direction) -> bool {
+    counted(quota).is_none_or(|counted| counted == direction)
+}
+
+/// The one direction whose mail counts for the share of a sender; `None`: both.
+fn counted(quota: &QuotaConfig) -> Option<Direction> {
     match quota.sender_directions {
-        Directions::Both => true,
-        Directions::Incoming => direction == Direction::Incoming,
-        Directions::Outgoing => direction == Direction::Outgoing,
+        Directions::Both => None,
+        Directions::Incoming => Some(Direction::Incoming),
+        Directions::Outgoing => Some(Direction::Outgoing),
     }
+}
+
+/// The last days. What a clock dated into the future once is not counted until then.
+fn days_before(now: Timestamp, days: i64) -> RangeInclusive<Timestamp> {
+    let end = now.saturating_add(CLOCK_STEP_MAX).unwrap_or(Timestamp::MAX);
+    before(now, SignedDuration::from_hours(24 * days))..=end
 }
 
 fn before(now: Timestamp, time: SignedDuration) -> Timestamp {

@@ -8,7 +8,12 @@
 
 mod sqlite;
 
-use std::{collections::HashSet, fmt, ops::Range, path::Path};
+use std::{
+    collections::HashSet,
+    fmt,
+    ops::{Range, RangeInclusive},
+    path::Path,
+};
 
 use jiff::Timestamp;
 
@@ -21,7 +26,10 @@ use super::{
     custody::{AuditQuery, Cause, Hold, Query, Suspension},
     uploaders::Uploads,
 };
-use crate::stats::{Month, Row};
+use crate::{
+    filter::Direction,
+    stats::{Month, Row},
+};
 
 pub(super) type Result<T, E = DropError> = std::result::Result<T, E>;
 
@@ -85,8 +93,8 @@ pub(super) struct BlockRow {
 pub(super) enum Depositor<'a> {
     /// By login name.
     Login(&'a str),
-    /// By envelope sender.
-    Sender(&'a str),
+    /// By envelope sender, of mail that came without a login, in this direction (`None`: in both).
+    Sender(&'a str, Option<Direction>),
 }
 
 /// What the drop remembers of itself.
@@ -238,15 +246,19 @@ pub(super) trait Records: Uploads + fmt::Debug + Send + Sync {
 
     /// What somebody's deposits since then cost, whatever became of them, as far as they came by this
     /// uploader (`None`: from this host).
-    fn deposited(&self, by: Depositor<'_>, uploader: Option<&str>, since: Timestamp)
-    -> Result<u64>;
+    fn deposited(
+        &self,
+        by: Depositor<'_>,
+        uploader: Option<&str>,
+        created: RangeInclusive<Timestamp>,
+    ) -> Result<u64>;
 
-    /// What incoming mail cost since the hour of that time which came by this uploader (`None`: from this
-    /// host); it is known of two days.
-    fn incoming(&self, uploader: Option<&str>, since: Timestamp) -> Result<u64>;
+    /// Returns what incoming mail of these hours cost that came by this uploader (`None`: from this
+    /// host); two days are known.
+    fn incoming(&self, uploader: Option<&str>, created: RangeInclusive<Timestamp>) -> Result<u64>;
 
-    /// What the mail of a network cost since then.
-    fn of_network(&self, network: &Fingerprint, since: Timestamp) -> Result<u64>;
+    /// Returns what the mail of a network cost in this time.
+    fn of_network(&self, network: &Fingerprint, created: RangeInclusive<Timestamp>) -> Result<u64>;
 
     /// Forgets at most `limit` times from which network a package came that is older than `before`.
     fn forget_networks(&self, before: Timestamp, limit: usize) -> Result<()>;

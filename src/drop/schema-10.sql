@@ -4,7 +4,7 @@ UPDATE package SET cost = max(bytes, coalesce((SELECT sum(max(size, 4096)) FROM 
 
 -- A quota is added up from the index alone.
 DROP INDEX package_by_sender;
-CREATE INDEX package_by_sender ON package (sender COLLATE NOCASE, created, uploader, cost);
+CREATE INDEX package_by_sender ON package (sender COLLATE NOCASE, created, uploader, login, direction, cost);
 DROP INDEX package_by_login;
 CREATE INDEX package_by_login ON package (login COLLATE NOCASE, created, uploader, cost) WHERE login IS NOT NULL;
 

@@ -24,7 +24,7 @@ mod write;
 
 use std::{
     collections::HashSet,
-    ops::Range,
+    ops::{Range, RangeInclusive},
     path::{Path, PathBuf},
     sync::{
         Mutex, MutexGuard, PoisonError,
@@ -484,17 +484,17 @@ impl Records for Sqlite {
         &self,
         by: Depositor<'_>,
         uploader: Option<&str>,
-        since: Timestamp,
+        created: RangeInclusive<Timestamp>,
     ) -> Result<u64> {
-        self.read(|reader| read::deposited(reader, by, uploader, since))
+        self.read(|reader| read::deposited(reader, by, uploader, &created))
     }
 
-    fn incoming(&self, uploader: Option<&str>, since: Timestamp) -> Result<u64> {
-        self.read(|reader| read::incoming(reader, uploader, since))
+    fn incoming(&self, uploader: Option<&str>, created: RangeInclusive<Timestamp>) -> Result<u64> {
+        self.read(|reader| read::incoming(reader, uploader, &created))
     }
 
-    fn of_network(&self, network: &Fingerprint, since: Timestamp) -> Result<u64> {
-        self.read(|reader| read::of_network(reader, network, since))
+    fn of_network(&self, network: &Fingerprint, created: RangeInclusive<Timestamp>) -> Result<u64> {
+        self.read(|reader| read::of_network(reader, network, &created))
     }
 
     fn forget_networks(&self, before: Timestamp, limit: usize) -> Result<()> {

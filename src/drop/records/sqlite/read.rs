@@ -1,6 +1,6 @@
 //! What is asked of the database.
 
-use std::{collections::HashSet, net::IpAddr};
+use std::{collections::HashSet, net::IpAddr, ops::RangeInclusive};
 
 use data_encoding::HEXLOWER;
 use jiff::Timestamp;
@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params, types::Type};
 
 use super::{
     AuditQuery, BlockRow, Depositor, Entry, Fingerprint, Query, Record, RecordFile, Term,
-    conditions::Conditions,
+    conditions::Conditions, write,
 };
 use crate::{
     drop::{
@@ -227,38 +227,51 @@ pub(super) fn deposited(
     connection: &Connection,
     by: Depositor<'_>,
     uploader: Option<&str>,
-    since: Timestamp,
+    created: &RangeInclusive<Timestamp>,
 ) -> Result<u64> {
-    let (sql, name) = match by {
-        Depositor::Login(name) => (
-            "SELECT coalesce(sum(cost), 0) FROM package
-             WHERE login = ?1 COLLATE NOCASE AND created >= ?2 AND uploader IS ?3",
-            name,
-        ),
-        Depositor::Sender(name) => (
-            "SELECT coalesce(sum(cost), 0) FROM package
-             WHERE sender = ?1 COLLATE NOCASE AND created >= ?2 AND uploader IS ?3",
-            name,
-        ),
-    };
-    connection
-        .prepare_cached(sql)?
-        .query_row(params![name, since.as_second(), uploader], |row| {
-            count(row, 0)
-        })
+    let (first, last) = seconds(created);
+    let cost = |row: &Row<'_>| count(row, 0);
+    match by {
+        Depositor::Login(name) => connection
+            .prepare_cached(
+                "SELECT coalesce(sum(cost), 0) FROM package
+                 WHERE login = ?1 COLLATE NOCASE AND created BETWEEN ?2 AND ?3 AND uploader IS ?4",
+            )?
+            .query_row(params![name, first, last, uploader], cost),
+        Depositor::Sender(name, direction) => connection
+            .prepare_cached(
+                "SELECT coalesce(sum(cost), 0) FROM package
+                 WHERE sender = ?1 COLLATE NOCASE AND created BETWEEN ?2 AND ?3 AND uploader IS ?4
+                       AND login IS NULL AND (?5 IS NULL OR direction = ?5)",
+            )?
+            .query_row(
+                params![
+                    name,
+                    first,
+                    last,
+                    uploader,
+                    direction.map(write::direction_name)
+                ],
+                cost,
+            ),
+    }
 }
 
 pub(super) fn incoming(
     connection: &Connection,
     uploader: Option<&str>,
-    since: Timestamp,
+    created: &RangeInclusive<Timestamp>,
 ) -> Result<u64> {
     let sql = "SELECT max(coalesce(sum(cost), 0), 0) FROM incoming_hour
-               WHERE uploader = ?1 AND hour >= ?2";
-    let hour = since.as_second().div_euclid(HOUR_SECONDS);
+               WHERE uploader = ?1 AND hour BETWEEN ?2 AND ?3";
+    let (first, last) = seconds(created);
+    let (first, last) = (
+        first.div_euclid(HOUR_SECONDS),
+        last.div_euclid(HOUR_SECONDS),
+    );
     connection
         .prepare_cached(sql)?
-        .query_row(params![uploader.unwrap_or_default(), hour], |row| {
+        .query_row(params![uploader.unwrap_or_default(), first, last], |row| {
             count(row, 0)
         })
 }
@@ -266,13 +279,18 @@ pub(super) fn incoming(
 pub(super) fn of_network(
     connection: &Connection,
     network: &Fingerprint,
-    since: Timestamp,
+    created: &RangeInclusive<Timestamp>,
 ) -> Result<u64> {
     let sql = "SELECT coalesce(sum(cost), 0) FROM client_network
-               WHERE network = ?1 AND created >= ?2";
+               WHERE network = ?1 AND created BETWEEN ?2 AND ?3";
+    let (first, last) = seconds(created);
     connection
         .prepare_cached(sql)?
-        .query_row(params![network, since.as_second()], |row| count(row, 0))
+        .query_row(params![network, first, last], |row| count(row, 0))
+}
+
+fn seconds(times: &RangeInclusive<Timestamp>) -> (i64, i64) {
+    (times.start().as_second(), times.end().as_second())
 }
 
 pub(super) fn entries(connection: &Connection, query: &AuditQuery) -> Result<Vec<Entry>> {

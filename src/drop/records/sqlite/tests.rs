@@ -130,19 +130,22 @@ const VERBS: &[Verb] = &[
     ("deposited by a login", |drop, _, n| {
         let by = Depositor::Login(&sender(n));
         assert_eq!(
-            drop.deposited(by, None, time(0)).unwrap(),
+            drop.deposited(by, None, time(0)..=Timestamp::MAX).unwrap(),
             4096 * PER_SENDER
         );
     }),
     ("deposited by a sender", |drop, _, n| {
-        let by = Depositor::Sender(&sender(n));
+        // All of it came with a login.
+        let by = Depositor::Sender(&sender(n), None);
         assert_eq!(
-            drop.deposited(by, None, time(0)).unwrap(),
-            4096 * PER_SENDER
+            drop.deposited(by, None, time(0)..=Timestamp::MAX).unwrap(),
+            0
         );
     }),
     ("deposited from a network", |drop, _, n| {
-        let cost = drop.of_network(&network(n), time(0)).unwrap();
+        let cost = drop
+            .of_network(&network(n), time(0)..=Timestamp::MAX)
+            .unwrap();
         assert_eq!(cost, 4096 * PER_SENDER);
     }),
     ("no network to forget", |drop, _, _| {

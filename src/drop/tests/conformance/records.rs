@@ -56,6 +56,10 @@ const CHECKS: &[Check] = &[
         uploaders_have_their_own,
     ),
     (
+        "logins and strangers use up no share of an address",
+        logins_and_strangers_use_up_no_share_of_an_address,
+    ),
+    (
         "incoming mail is added up by the hour",
         incoming_is_added_up,
     ),
@@ -589,11 +593,15 @@ fn bytes_are_added_up(records: &dyn Records) {
     put(records, A, &record(0, 100));
     put(records, B, &other);
     put(records, C, &record(20, 100));
-    let sum = |by, since| records.deposited(by, None, at(since)).unwrap();
+    let sum = |by, since| {
+        records
+            .deposited(by, None, at(since)..=Timestamp::MAX)
+            .unwrap()
+    };
     assert_eq!(sum(Depositor::Login("ALICE"), 0), 60_000);
     assert_eq!(sum(Depositor::Login("alice"), 1), 30_000);
-    assert_eq!(sum(Depositor::Sender("Bob@example.org"), 0), 30_000);
-    assert_eq!(sum(Depositor::Sender("nobody"), 0), 0);
+    assert_eq!(sum(Depositor::Sender("Bob@example.org", None), 0), 30_000);
+    assert_eq!(sum(Depositor::Sender("nobody", None), 0), 0);
     assert_eq!(records.stored_bytes().unwrap(), 90_000);
     records.doom(&[(A, at(100))]).unwrap();
     assert_eq!(records.stored_bytes().unwrap(), 60_000);
@@ -601,6 +609,32 @@ fn bytes_are_added_up(records: &dyn Records) {
     records.destroyed(&[A], &[]).unwrap();
     records.forget(&[A]).unwrap();
     assert_eq!(records.stored_bytes().unwrap(), 60_000);
+}
+
+/// The share of an address is that of mail without a login, in the directions that count.
+fn logins_and_strangers_use_up_no_share_of_an_address(records: &dyn Records) {
+    let with = |login: Option<&str>, direction, created| {
+        let mut record = record(created, 100);
+        record.origin.login = login.map(str::to_owned);
+        record.origin.direction = direction;
+        record
+    };
+    put_sizes(
+        records,
+        A,
+        &with(Some("alice"), Direction::Outgoing, 0),
+        &[10_000],
+    );
+    put_sizes(records, B, &with(None, Direction::Incoming, 0), &[20_000]);
+    put_sizes(records, C, &with(None, Direction::Outgoing, 50), &[40_000]);
+    let sum = |direction, until| {
+        let alice = Depositor::Sender("alice@example.org", direction);
+        records.deposited(alice, None, at(0)..=at(until)).unwrap()
+    };
+    assert_eq!(sum(Some(Direction::Outgoing), 50), 40_000);
+    assert_eq!(sum(Some(Direction::Outgoing), 49), 0);
+    assert_eq!(sum(Some(Direction::Incoming), 50), 20_000);
+    assert_eq!(sum(None, 50), 60_000);
 }
 
 /// Inserts a package with files of these sizes.
@@ -621,12 +655,18 @@ fn each_file_costs_a_block(records: &dyn Records) {
     put_sizes(records, A, &record(0, 100), &[0, 1, 4096, 4097]);
     let cost = 3 * 4096 + 4097;
     let alice = Depositor::Login("alice");
-    assert_eq!(records.deposited(alice, None, at(0)).unwrap(), cost);
+    assert_eq!(
+        records.deposited(alice, None, at(0)..=at(100)).unwrap(),
+        cost
+    );
     assert_eq!(records.stored_cost().unwrap(), cost);
     assert_eq!(records.stored_bytes().unwrap(), 4096 + 4097 + 1);
     records.doom(&[(A, at(100))]).unwrap();
     assert_eq!(records.stored_cost().unwrap(), 0);
-    assert_eq!(records.deposited(alice, None, at(0)).unwrap(), cost);
+    assert_eq!(
+        records.deposited(alice, None, at(0)..=at(100)).unwrap(),
+        cost
+    );
 }
 
 fn uploaders_have_their_own(records: &dyn Records) {
@@ -638,11 +678,12 @@ fn uploaders_have_their_own(records: &dyn Records) {
     put_sizes(records, A, &by(None), &[10_000]);
     put_sizes(records, B, &by(Some("mx")), &[20_000]);
     put_sizes(records, C, &by(Some("mx2")), &[40_000]);
-    for depositor in [
-        Depositor::Login("alice"),
-        Depositor::Sender("alice@example.org"),
-    ] {
-        let sum = |uploader| records.deposited(depositor, uploader, at(0)).unwrap();
+    for depositor in [Depositor::Login("alice")] {
+        let sum = |uploader| {
+            records
+                .deposited(depositor, uploader, at(0)..=at(100))
+                .unwrap()
+        };
         assert_eq!(sum(None), 10_000);
         assert_eq!(sum(Some("mx")), 20_000);
         assert_eq!(sum(Some("mx3")), 0);
@@ -662,7 +703,11 @@ fn incoming_is_added_up(records: &dyn Records) {
     put_sizes(records, C, &from(hour, Some("mx")), &[40_000]);
     let outgoing = RecordId([9; 16]);
     put_sizes(records, outgoing, &record(0, 100), &[80_000]);
-    let sum = |uploader, since| records.incoming(uploader, at(since)).unwrap();
+    let sum = |uploader, since| {
+        records
+            .incoming(uploader, at(since)..=Timestamp::MAX)
+            .unwrap()
+    };
     assert_eq!(sum(None, 0), 30_000);
     assert_eq!(sum(None, hour), 20_000);
     assert_eq!(sum(None, 2 * hour), 0);
@@ -686,7 +731,11 @@ fn networks_are_known(records: &dyn Records) {
     };
     put(A, 0, &[one, other]);
     put(B, 10, &[one]);
-    let sum = |network, since| records.of_network(&network, at(since)).unwrap();
+    let sum = |network, since| {
+        records
+            .of_network(&network, at(since)..=Timestamp::MAX)
+            .unwrap()
+    };
     assert_eq!((sum(one, 0), sum(other, 0)), (60_000, 30_000));
     assert_eq!((sum(one, 1), sum(other, 1)), (30_000, 0));
     assert_eq!(sum([3; 32], 0), 0);
