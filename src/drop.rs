@@ -399,7 +399,17 @@ impl Drop {
         blocking(move || store.find(&vault, now)).await
     }
 
-    /// Opens a file of a live package for reading a range of its bytes.
+    /// Finds a package whose files are still there, also when nobody may fetch them any more: for an
+    /// admin who has the link.
+    ///
+    /// # Errors
+    /// The database cannot be read, or the names of the files are damaged.
+    pub async fn find_kept(&self, token: &Token) -> Result<Option<Package>, DropError> {
+        let (store, vault) = (Arc::clone(&self.store), Vault::new(token));
+        blocking(move || store.find_kept(&vault)).await
+    }
+
+    /// Opens a file of a package for reading a range of its bytes.
     ///
     /// # Errors
     /// The blob is missing or damaged, or the range reaches past the end.
@@ -583,16 +593,35 @@ impl Store {
     fn find(&self, vault: &Vault, now: Timestamp) -> Result<Lookup, DropError> {
         let record = self.records.find(vault.id())?;
         self.look(record, now, |record, sealed, extendable| {
-            let (files, numbers) = manifest::open(vault, sealed, self.records.path())?;
-            Ok(Package {
-                files,
-                created: record.created,
-                expires: record.term.end(),
-                extendable,
-                origin: record.origin,
-                unlock: record.unlock,
-                numbers,
-            })
+            self.open_package(vault, record, sealed, extendable)
+        })
+    }
+
+    fn find_kept(&self, vault: &Vault) -> Result<Option<Package>, DropError> {
+        let Some(mut record) = self.records.find(vault.id())? else {
+            return Ok(None);
+        };
+        let sealed = record.manifest.take();
+        let open = |sealed| self.open_package(vault, record, sealed, None);
+        sealed.map(open).transpose()
+    }
+
+    fn open_package(
+        &self,
+        vault: &Vault,
+        record: Record,
+        sealed: Vec<u8>,
+        extendable: Option<Timestamp>,
+    ) -> Result<Package, DropError> {
+        let (files, numbers) = manifest::open(vault, sealed, self.records.path())?;
+        Ok(Package {
+            files,
+            created: record.created,
+            expires: record.term.end(),
+            extendable,
+            origin: record.origin,
+            unlock: record.unlock,
+            numbers,
         })
     }
 

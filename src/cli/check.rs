@@ -15,7 +15,7 @@ use super::{
     unit::{SERVICE, Unit},
 };
 use crate::{
-    config::{Config, DEFAULT_FILE, DOMAINS_DIRECTORY, Directions, StoreKind},
+    config::{Config, DEFAULT_FILE, DOMAINS_DIRECTORY, Directions, Forwarding, StoreKind},
     lookup::{Lookup, LookupError},
     web::Theme,
 };
@@ -95,10 +95,14 @@ fn of_strangers(config: &Config) -> String {
         Some(size) => format!("{size} bytes"),
         None => "any number of bytes".to_owned(),
     };
+    let spared = match config.detach.forwarded {
+        Forwarding::Spare => ", and nothing that an alias forwards",
+        Forwarding::Treat => "",
+    };
     format!(
         "# Mail from outside is treated: strangers put files on this host and their readers get links to them, in 24 hours {} \
-         from one\n# network and {} in all, but nothing that filters before this one marked (detach.marked_by) or that is \
-         forwarded. With\n# detach.directions = \"outgoing\" they put none.\n\n",
+         from one\n# network and {} in all, but nothing that filters before this one marked (detach.marked_by){spared}. With\n\
+         # detach.directions = \"outgoing\" they put none.\n\n",
         bound(config.quota.incoming_client_per_day),
         bound(config.quota.incoming_per_day),
     )

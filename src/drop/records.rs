@@ -180,6 +180,9 @@ pub(super) trait Records: Uploads + fmt::Debug + Send + Sync {
     /// True when a blob of this package may be needed.
     fn is_needed(&self, id: RecordId) -> Result<bool>;
 
+    /// Returns true if a file is there whose fingerprint is not known: of before the drop had its key.
+    fn has_unknown_files(&self) -> Result<bool>;
+
     /// The packages whose id begins with this byte and of which a blob may be needed.
     fn needed(&self, slice: u8) -> Result<HashSet<RecordId>>;
 

@@ -225,6 +225,10 @@ def _(lab):
         assert {p["id"]: p["state"] for p in listed(daemon)}[held["id"]] == "held"
         assert sorted(p["state"] for p in listed(daemon)) == ["destroyed", "held"]
         fails(daemon.run("drop", "restore", held["id"]), 1, "held by order")
+        with tempfile.TemporaryDirectory() as evidence:
+            done = daemon.run("drop", "get", link, "--into", f"{evidence}/copy")
+            assert done.returncode == 0 and b"readers cannot fetch these files any more" in done.stderr, done
+            assert Path(f"{evidence}/copy/report.pdf").read_bytes() == m.pdf(300_000)
         assert b"court of Rennes" in daemon.run("drop", "audit", link).stdout
         done = daemon.run("drop", "release", "--state", "held", "--login", "alice")
         assert done.returncode == 0 and daemon.get(link)[0] == 200, done
@@ -276,8 +280,23 @@ def _(lab):
         # From a digest, of which nothing else is known.
         digest = json.loads(daemon.run("drop", "show", innocent, "--json").stdout)["contents"][0]["sha256"]
         done = daemon.run("drop", "takedown", "--digest", digest, "--reason", "case 2", "--destroy")
-        assert done.returncode == 0 and f"blocked {digest}".encode() in done.stdout, done
+        assert done.returncode == 0 and f"blocked {digest}, which ended other packages: 0".encode() in done.stdout, done
         assert daemon.get(innocent)[0] == 410 and len(listed(daemon, "--state", "destroyed")) == 1
+        # What is destroyed is named in the answer all the same, if its link is known.
+        doomed, twin = deposited(lab, daemon, size=315_000), deposited(lab, daemon, size=315_000)
+        digest = json.loads(daemon.run("drop", "show", doomed, "--json").stdout)["contents"][0]["sha256"]
+        done = daemon.run("drop", "takedown", doomed, "--reason", "case 7", "--destroy", "--answer", "en")
+        assert done.returncode == 0 and b"report.pdf" in done.stdout and digest.encode() in done.stdout, done
+        assert daemon.get(twin)[0] == 410
+        # A takedown that was a mistake is taken back as a whole.
+        mistaken = [deposited(lab, daemon, size=316_000) for _ in range(2)]
+        digest = json.loads(daemon.run("drop", "show", mistaken[0], "--json").stdout)["contents"][0]["sha256"]
+        assert daemon.run("drop", "takedown", "--digest", digest, "--reason", "case 8").returncode == 0
+        assert [daemon.get(one)[0] for one in mistaken] == [410, 410]
+        assert daemon.run("drop", "restore", "--digest", digest).returncode, "it is still blocked"
+        assert daemon.run("drop", "unblock", digest).returncode == 0
+        assert daemon.run("drop", "restore", "--digest", digest).returncode == 0
+        assert [daemon.get(one)[0] for one in mistaken] == [200, 200]
         # From an id, that no link goes with.
         one, same = (deposited(lab, daemon, size=320_000) for _ in range(2))
         ids = [p["id"] for p in listed(daemon, "--state", "live")]

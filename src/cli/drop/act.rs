@@ -152,14 +152,16 @@ pub(super) async fn restore(options: RestoreOptions) -> Result<(), Failure> {
         config,
     } = options;
     let (drop, url) = open(config)?;
-    let by_name = selection.is_by_name();
+    let (by_name, by_file) = (selection.is_by_name(), selection.sha256().is_some());
     let mut found = selection
         .find(&drop, &url, Timestamp::now(), "restore")
         .await?;
     if !by_name {
         let since = revoked_since.map_or(Timestamp::MIN, |since| since.0);
+        // What was ended for a file comes back by it, once that is unblocked.
+        let is_meant = |state| state == State::Revoked || by_file && state == State::Blocked;
         found.retain(|deposit| {
-            deposit.state == State::Revoked && deposit.ended.is_some_and(|at| at >= since)
+            is_meant(deposit.state) && deposit.ended.is_some_and(|at| at >= since)
         });
         if found.is_empty() {
             let message = "none of these packages is revoked: see depollueur drop list";

@@ -58,12 +58,24 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
     }
     let mut subjects = Vec::new();
     for (deposit, token) in found {
-        subjects.extend(Subject::find(&drop, deposit.id, token.as_ref(), now).await?);
+        let names = names_of(&drop, token.as_ref()).await?;
+        subjects.extend(Subject::find(&drop, deposit.id, names, now).await?);
     }
     if options.json {
         return write_json(&subjects.iter().map(Subject::json).collect());
     }
     write(&subjects, &url, options.language, now)
+}
+
+/// The names of a package's files, where its link is known and they are not destroyed.
+pub(super) async fn names_of(
+    drop: &Drop,
+    token: Option<&Token>,
+) -> Result<Option<Vec<FileEntry>>, Failure> {
+    match token {
+        Some(token) => drop.names(token).await.map_err(unavailable),
+        None => Ok(None),
+    }
 }
 
 /// Writes the answer about packages.
@@ -100,15 +112,11 @@ impl Subject {
     pub(super) async fn find(
         drop: &Drop,
         id: RecordId,
-        token: Option<&Token>,
+        names: Option<Vec<FileEntry>>,
         now: Timestamp,
     ) -> Result<Option<Self>, Failure> {
         let Some((deposit, files)) = drop.show(id, now).await.map_err(unavailable)? else {
             return Ok(None);
-        };
-        let names = match token {
-            Some(token) => drop.names(token).await.map_err(unavailable)?,
-            None => None,
         };
         let query = AuditQuery {
             package: Some(id),
@@ -183,7 +191,8 @@ impl Subject {
             facts.push((words.uploader, uploader.clone()));
         }
         if let Some(hold) = &deposit.held {
-            facts.push((words.held, format!("{}: {}", utc(hold.since), hold.reason)));
+            // Whose order it is concerns nobody else.
+            facts.push((words.held, utc(hold.since)));
         }
         let line = |(name, value): (&str, String)| format!("  {name:<32} {value}");
         facts.into_iter().map(line).collect()

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     cli::{
         ConfigOptions,
-        exit::{EX_IOERR, EX_USAGE, Failure},
+        exit::{EX_IOERR, EX_USAGE, Failure, complain},
         owner::Caller,
     },
     drop::{Drop, Lookup, Package, Token},
@@ -47,8 +47,12 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
     {
         Lookup::Live(package) => package,
         Lookup::Gone { expired, .. } => {
-            let message = format!("the files of this link could be fetched until {expired}");
-            return Err(Failure::new(EX_NOTHING, message));
+            let Some(package) = drop.find_kept(&token).await.map_err(unavailable)? else {
+                let message = format!("the files of this link could be fetched until {expired}");
+                return Err(Failure::new(EX_NOTHING, message));
+            };
+            complain("readers cannot fetch these files any more; they are still there");
+            package
         }
         Lookup::Unknown => return Err(nothing_behind(&name, &url)),
     };

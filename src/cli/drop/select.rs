@@ -14,7 +14,7 @@ use crate::{
     drop::{Deposit, Drop, Query, State, Token},
 };
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(in crate::cli) struct Selection {
     /// The links, or the ids of the records; - reads them from standard input, one a line
     #[arg(conflicts_with_all = [
@@ -26,7 +26,7 @@ pub(in crate::cli) struct Selection {
 }
 
 /// What packages have in common; all that is given must hold.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(in crate::cli) struct Selectors {
     /// All packages of this login
     #[arg(long, value_name = "NAME")]

@@ -24,7 +24,7 @@ use crate::{
         progress::Progress,
     },
     config::Language,
-    drop::{Client, Deposit, Drop, RecordId, State, Token},
+    drop::{Client, Deposit, Drop, FileEntry, RecordId, State, Token},
 };
 
 #[derive(Args, Debug)]
@@ -54,8 +54,10 @@ struct Takedown {
     reason: String,
     /// Those that were chosen, and their copies, in this order.
     packages: Vec<RecordId>,
-    tokens: HashMap<RecordId, Token>,
-    blocked: Vec<[u8; 32]>,
+    /// The names of files that can be read: they go with what is destroyed.
+    names: HashMap<RecordId, Vec<FileEntry>>,
+    /// Digests, each with the number of other packages that it ended.
+    blocked: Vec<([u8; 32], usize)>,
 }
 
 pub(super) async fn run(options: Options) -> Result<(), Failure> {
@@ -78,7 +80,8 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
         selection.uploader().map(str::to_owned),
     );
     let (sha256, by_name) = (selection.sha256(), selection.is_by_name());
-    let found = selection
+    let before = selection.clone();
+    let found = before
         .find_with_tokens(&drop, &url, now, "takedown")
         .await?;
     if found.is_empty() && login.is_none() && sha256.is_none() {
@@ -89,11 +92,14 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
         now,
         reason,
         packages: Vec::new(),
-        tokens: HashMap::new(),
+        names: HashMap::new(),
         blocked: Vec::new(),
     };
     if let Some(login) = &login {
         takedown.suspend(login).await?;
+        // Of what came in between.
+        let late = selection.find_with_tokens(&takedown.drop, &url, now, "takedown");
+        takedown.end(late.await?).await?;
     }
     takedown.end(found).await?;
     if by_name || sha256.is_some() {
@@ -113,7 +119,7 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
 }
 
 impl Takedown {
-    /// First, so that nothing new comes in between.
+    /// Takes nothing of the login any more.
     async fn suspend(&self, login: &str) -> Result<(), Failure> {
         let done = self
             .drop
@@ -129,46 +135,58 @@ impl Takedown {
     async fn end(&mut self, found: Vec<(Deposit, Option<Token>)>) -> Result<(), Failure> {
         let progress = Progress::new("revoking", Some(found.len() as u64));
         for (Deposit { id, .. }, token) in found {
-            act::end(&self.drop, id, self.now, &self.reason, false).await?;
-            self.packages.push(id);
-            if let Some(token) = token {
-                self.tokens.insert(id, token);
+            if let Some(names) = answer::names_of(&self.drop, token.as_ref()).await? {
+                self.names.insert(id, names);
             }
+            self.end_ids(vec![id]).await?;
             progress.add(1);
         }
         Ok(())
     }
 
-    /// Ends all other packages with the same files, and blocks the files whose digests are known.
+    /// Blocks the files whose digests are known, and ends all other packages with the same files.
     async fn end_copies(&mut self, sha256: Option<[u8; 32]>) -> Result<(), Failure> {
         let mut digests: Vec<_> = sha256.into_iter().collect();
-        for id in self.packages.clone() {
-            let names = match self.tokens.get(&id) {
-                Some(token) => self.drop.names(token).await.map_err(unavailable)?,
-                None => None,
-            };
-            match names {
-                Some(files) => digests.extend(files.iter().map(|file| file.sha256)),
-                None if sha256.is_none() => complain(format_args!(
+        let chosen = self.packages.clone();
+        // Of a file that was asked for, and not of what came with it.
+        for id in chosen.iter().filter(|_| sha256.is_none()) {
+            match self.names.get(id) {
+                // The empty file is in everybody's mail.
+                Some(files) => digests.extend(
+                    files
+                        .iter()
+                        .filter(|file| file.size > 0)
+                        .map(|file| file.sha256),
+                ),
+                None => complain(format_args!(
                     "{id:.12}: its files are not blocked, for only its link tells their digests; to block one: depollueur drop block SHA256"
                 )),
-                None => {}
-            }
-            // Of a file that was asked for, and not of what came with it.
-            if sha256.is_none() {
-                let copies = self.drop.copies(id).await.map_err(unavailable)?;
-                self.end_ids(copies).await?;
             }
         }
         digests.sort_unstable();
         digests.dedup();
         for sha256 in digests {
-            let (now, reason) = (self.now, &self.reason);
-            let done = self.drop.block(sha256, now, Client::ADMIN, reason).await;
-            let (_, ended) = done.map_err(unavailable)?;
-            self.end_ids(ended).await?;
-            self.blocked.push(sha256);
+            self.block(sha256).await?;
         }
+        for id in chosen.into_iter().filter(|_| sha256.is_none()) {
+            let copies = self.drop.copies(id).await.map_err(unavailable)?;
+            self.end_ids(copies).await?;
+        }
+        if self.drop.has_unknown_files().await.map_err(unavailable)? {
+            complain(
+                "some packages are of before \"drop rekey\": whether they hold the same files is not known; to end those of a login: depollueur drop takedown --login NAME",
+            );
+        }
+        Ok(())
+    }
+
+    async fn block(&mut self, sha256: [u8; 32]) -> Result<(), Failure> {
+        let (now, reason) = (self.now, &self.reason);
+        let done = self.drop.block(sha256, now, Client::ADMIN, reason).await;
+        let (_, ended) = done.map_err(unavailable)?;
+        let before = self.packages.len();
+        self.end_ids(ended).await?;
+        self.blocked.push((sha256, self.packages.len() - before));
         Ok(())
     }
 
@@ -198,8 +216,8 @@ impl Takedown {
     async fn tell(&self, url: &str, answer: Option<Language>, json: bool) -> Result<(), Failure> {
         let mut subjects = Vec::new();
         for id in &self.packages {
-            let token = self.tokens.get(id);
-            subjects.extend(Subject::find(&self.drop, *id, token, self.now).await?);
+            let names = self.names.get(id).cloned();
+            subjects.extend(Subject::find(&self.drop, *id, names, self.now).await?);
         }
         if json {
             return write_json(&subjects.iter().map(Subject::json).collect());
@@ -213,8 +231,11 @@ impl Takedown {
             deposits.extend(shown.map(|(deposit, _)| deposit));
         }
         look::deposits(&deposits, Form::default())?;
-        for sha256 in &self.blocked {
-            line(&format!("blocked {}", HEXLOWER.encode(sha256)))?;
+        for (sha256, ended) in &self.blocked {
+            let digest = HEXLOWER.encode(sha256);
+            line(&format!(
+                "blocked {digest}, which ended other packages: {ended}"
+            ))?;
         }
         let live = deposits.iter().filter(|d| d.state == State::Live).count();
         line(&format!(

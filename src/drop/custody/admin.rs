@@ -118,7 +118,16 @@ impl Drop {
             .await
     }
 
-    /// Other packages that hold a file of this one.
+    /// Returns true if what [`Drop::block`] and [`Drop::copies`] look for may be missed: after `drop
+    /// rekey` the files of before are not known any more.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn has_unknown_files(&self) -> Result<bool, DropError> {
+        self.run(|store| store.records.has_unknown_files()).await
+    }
+
+    /// Other packages that hold a file of this one; an empty file is nobody's.
     ///
     /// # Errors
     /// The database cannot be read.
@@ -334,7 +343,7 @@ impl Store {
     fn copies(&self, id: RecordId) -> Result<Vec<RecordId>> {
         let mut copies = BTreeSet::new();
         for file in self.records.files(id)? {
-            if file.fingerprint.is_none() {
+            if file.fingerprint.is_none() || file.size == 0 {
                 continue;
             }
             let query = Query {

@@ -330,6 +330,14 @@ impl Records for Sqlite {
         self.read(|reader| read::is_needed(reader, id))
     }
 
+    fn has_unknown_files(&self) -> Result<bool> {
+        self.read(|reader| {
+            let sql = "SELECT 1 FROM file JOIN package ON package.id = file.package
+                       WHERE fingerprint IS NULL AND state = 'live' LIMIT 1";
+            reader.prepare_cached(sql)?.exists([])
+        })
+    }
+
     fn needed(&self, slice: u8) -> Result<HashSet<RecordId>> {
         self.read(|reader| read::needed(reader, slice))
     }

@@ -142,3 +142,26 @@ async fn packages_are_found_by_a_file_that_they_hold() {
         assert_eq!(found, expected);
     }
 }
+
+#[tokio::test]
+async fn who_has_the_link_opens_what_is_held_until_it_is_destroyed() {
+    let (drop, token, id) = held().await;
+    let kept = drop.drop.find_kept(&token).await.unwrap().unwrap();
+    let mut reader = drop.drop.read(&token, &kept, 0, 0..10).await.unwrap();
+    assert_eq!(reader.next().await.unwrap().unwrap(), noise(10, 1));
+
+    drop.drop
+        .unhold(id, time(NOW), Client::ADMIN, "lifted")
+        .await
+        .unwrap();
+    drop.drop
+        .revoke(id, time(NOW), Client::ADMIN, "")
+        .await
+        .unwrap();
+    assert!(drop.drop.find_kept(&token).await.unwrap().is_some());
+    drop.drop
+        .destroy(id, time(NOW), Client::ADMIN)
+        .await
+        .unwrap();
+    assert!(drop.drop.find_kept(&token).await.unwrap().is_none());
+}

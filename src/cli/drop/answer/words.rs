@@ -97,7 +97,7 @@ static FR: Words = Words {
     direction: "Sens :",
     recipients: "Destinataires :",
     uploader: "Déposé par le serveur de courrier :",
-    held: "Conservé sur ordre depuis le :",
+    held: "Conservé sur réquisition depuis le :",
     files: "Fichiers :",
     bytes: "octets",
     downloads: "téléchargements complets :",
@@ -149,7 +149,9 @@ impl Words {
             Actor::Mail => self.choose("by the mail server", "par le serveur de courrier"),
             Actor::Web => self.choose("by a reader", "par un lecteur"),
             Actor::Admin => self.choose("by an administrator", "par un administrateur"),
-            Actor::Sweep => self.choose("in time", "à l’échéance"),
+            Actor::Sweep => {
+                self.choose("by the software itself", "automatiquement, par le logiciel")
+            }
         }
     }
 
