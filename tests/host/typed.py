@@ -82,6 +82,7 @@ TYPED_BY: dict[str, tuple[str, ...]] = {
         'depollueur drop hold --reason "court of Rennes, 26/1234" https://drop.example.org/mfrggzdfmztwq2lknnwg23tpoa',
         "depollueur drop list --state held",
         'depollueur drop release --reason "lifted" https://drop.example.org/mfrggzdfmztwq2lknnwg23tpoa',
+        "depollueur drop answer --json https://drop.example.org/mfrggzdfmztwq2lknnwg23tpoa > /root/evidence/answer.json",
     ),
     "documents.a_sweep_that_trusts_the_clock_ends_well": ("depollueur drop sweep --trust-clock",),
     "documents.a_token_for_the_other_host_is_made_and_only_the_daemon_reads_it": (
@@ -255,6 +256,7 @@ NOT_TYPED: dict[str, str] = {
     "depollueur drop release lets go of it": NAMED,
     "depollueur drop resume --login {login}": NAMED,
     "depollueur drop takedown": NAMED,
+    "depollueur drop takedown --login NAME": NAMED,
     "depollueur drop token remove {name}": NAMED,
     "depollueur drop rekey": "for a key that is lost; src/drop/tests/damage.rs loses it",
     "depollueur drop restore": NAMED,

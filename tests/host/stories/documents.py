@@ -71,7 +71,11 @@ def a_takedown_takes_off_the_net_what_was_named_and_writes_the_answer(host):
 @story(on="live")
 def what_an_authority_wants_kept_is_kept_and_the_log_is_whole(host):
     link = a_link(host)
+    host.documented("install -d -m 0700 /root/evidence")
     host.documented(f'depollueur drop hold --reason "court of Rennes, 26/1234" {LINK}', link=link)
+    host.documented(f"depollueur drop answer --json {LINK} > /root/evidence/answer.json", link=link)
+    assert ALICE in host.read("/root/evidence/answer.json")
+    host.documented(f"depollueur drop get {LINK} --into /root/evidence", link=link)
     assert host.status_of(link) == 410 and "held" in host.documented("depollueur drop list --state held")
     host.documented(f'depollueur drop release --reason "lifted" {LINK}', link=link)
     assert host.status_of(link) == 200
