@@ -13,6 +13,7 @@
 //! * `mark` – the field that says that it was changed
 //! * `finish` – its end: the last decisions, the notice, a look at what was made of it, the commit
 //! * `forwarded` – how heavy a forwarded message is
+//! * `origin` – what a drop is told of a message
 //! * `strangers` – what of mail from outside is left alone, since it would be a stranger's file in the drop
 //! * `vouch` – what of the sender is certain
 //! * `language` – in which language the notice is

@@ -755,7 +755,7 @@ impl Message {
                 let store = stores.get(self.plan.store())?;
                 if self.package.is_none() {
                     let (audit, id) = (&self.filter.config.audit, self.message_id.as_deref());
-                    let origin = origin::of(&self.envelope, id, verified, audit);
+                    let origin = origin::of(&self.envelope, id, verified, store.kind(), audit);
                     let url = self.filter.public_url();
                     self.package = Some(store.package_under(origin, url).await?);
                 }

@@ -1,24 +1,35 @@
-//! What a drop is told of a message of which it keeps files: no more than may be recorded, also where it is another host's.
+//! What a drop is told of a message of which it keeps files.
+//!
+//! The drop of this process gets all: it counts a client's network for its quotas, and itself keeps what may not be
+//! recorded out of its records. Another host is told no more than may be recorded here.
 
 use super::{Direction, Envelope};
-use crate::{config::AuditConfig, drop::Origin, stats::Domains};
+use crate::{
+    config::{AuditConfig, StoreKind},
+    drop::Origin,
+    stats::Domains,
+};
 
 /// Who deposits the files of a message. `message_id` is without its angle brackets.
 pub(super) fn of(
     envelope: &Envelope,
     message_id: Option<&[u8]>,
     verified: Option<String>,
+    store: StoreKind,
     audit: &AuditConfig,
 ) -> Origin {
     let in_brackets = |id: &[u8]| format!("<{}>", String::from_utf8_lossy(id));
+    let is_ours = store == StoreKind::Embedded;
     Origin {
         verified,
         queue_id: envelope.queue_id.clone(),
         sender: envelope.sender.clone(),
         login: envelope.login.clone(),
-        client: envelope.client.filter(|_| audit.addresses),
+        client: envelope.client.filter(|_| is_ours || audit.addresses),
         uploader: None,
-        message_id: message_id.map(in_brackets).filter(|_| audit.message_ids),
+        message_id: message_id
+            .map(in_brackets)
+            .filter(|_| is_ours || audit.message_ids),
         direction: envelope.direction,
         recipients: u32::try_from(envelope.recipients.len()).unwrap_or(u32::MAX),
         domains: match envelope.direction {
@@ -33,16 +44,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_drop_is_told_client_and_message_id_only_if_they_may_be_recorded() {
+    fn another_host_is_told_client_and_message_id_only_if_they_may_be_recorded() {
         let client = Some([192, 0, 2, 1].into());
         let envelope = Envelope {
             client,
             ..Envelope::default()
         };
-        let told = |audit: &AuditConfig| {
-            let origin = of(&envelope, Some(b"1@example.org"), None, audit);
+        let told_to = |store, audit: &AuditConfig| {
+            let origin = of(&envelope, Some(b"1@example.org"), None, store, audit);
             (origin.client, origin.message_id)
         };
+        let told = |audit: &AuditConfig| told_to(StoreKind::Remote, audit);
         let id = Some("<1@example.org>".to_owned());
         assert_eq!(told(&AuditConfig::default()), (client, id.clone()));
         let no_addresses = AuditConfig {
@@ -55,5 +67,12 @@ mod tests {
             ..AuditConfig::default()
         };
         assert_eq!(told(&no_ids), (client, None));
+        let nothing = AuditConfig {
+            message_ids: false,
+            ..no_addresses
+        };
+        let all = (client, Some("<1@example.org>".to_owned()));
+        assert_eq!(told(&nothing), (None, None));
+        assert_eq!(told_to(StoreKind::Embedded, &nothing), all);
     }
 }

@@ -44,7 +44,8 @@ mod tests {
         },
         *,
     };
-    use crate::{policy::Known, rewrite::Eol};
+    use crate::{drop::Lookup, policy::Known, rewrite::Eol};
+    use jiff::Timestamp;
 
     /// A mail from outside.
     fn from(client: &str, id: &str) -> Mail {
@@ -91,6 +92,27 @@ mod tests {
             Some("sender-quota")
         );
         assert_eq!(kept(&lab, &ours("bob", "8@a")).await, None);
+    }
+
+    #[tokio::test]
+    async fn the_share_of_a_network_holds_where_addresses_are_not_recorded() {
+        let lab = Lab::new(&[
+            "quota.incoming_client_per_day=5000",
+            "audit.addresses=false",
+            "audit.message_ids=false",
+        ]);
+        let Fate::Link(link, _) = lab.send(&from("192.0.2.1", "1@a")).await else {
+            panic!("it is kept");
+        };
+        let spent = Some("incoming-quota");
+        assert_eq!(kept(&lab, &from("192.0.2.2", "2@a")).await, spent);
+        assert_eq!(kept(&lab, &from("203.0.113.1", "3@a")).await, None);
+        let token = link.rsplit('/').next().unwrap().parse().unwrap();
+        let Lookup::Live(package) = lab.drop.find(&token, Timestamp::now()).await.unwrap() else {
+            panic!("no package is there");
+        };
+        let told = (package.origin.client, package.origin.message_id);
+        assert_eq!(told, (None, None), "neither is recorded");
     }
 
     #[tokio::test]
