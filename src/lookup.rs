@@ -6,6 +6,7 @@
 //! * `address` – the keys under which a table may list an address, in Postfix's order
 //! * `alias` – an address followed through aliases to the people behind it
 //! * `cache` – the answers of the last minute
+//! * `domains` – the domains of this mail server
 //! * `error` – failures, with the command to type
 //! * `postmap` – the processes
 //! * `settings` – Postfix's settings about addresses
@@ -18,6 +19,7 @@
 mod address;
 mod alias;
 mod cache;
+mod domains;
 mod error;
 mod postmap;
 mod settings;
@@ -123,7 +125,7 @@ impl Lookup {
         if inner.named_domains.contains(&domain) || inner.sender.domains.has(&domain) {
             return true;
         }
-        let asked = async { Ok(!inner.leaves(&HashSet::from([format!("@{domain}")])).await?) };
+        let asked = async { Ok(inner.elsewhere([domain].into()).await?.is_empty()) };
         inner.sender.domains.asks_postfix() && inner.believed(asked).await
     }
 
@@ -148,7 +150,9 @@ impl Lookup {
             &inner.users_tables,
         ];
         let aliases = [&settings.aliases, &settings.local_aliases];
-        let mut tables: Vec<&Table> = lists.into_iter().chain(aliases).flatten().collect();
+        let domains = settings.domains.iter().map(|list| &list.tables);
+        let lists = lists.into_iter().chain(aliases).chain(domains);
+        let mut tables: Vec<&Table> = lists.flatten().collect();
         tables.sort_unstable();
         tables.dedup();
 
@@ -244,20 +248,44 @@ impl Inner {
             .any(|owner| fold(owner) == login))
     }
 
-    /// Returns true if one of these addresses is on another machine.
+    /// Returns true if one of these addresses is on another machine; false where it is not known which domains
+    /// are on this one.
     async fn leaves(&self, addresses: &HashSet<String>) -> Result<bool, LookupError> {
-        let settings = self.settings().await?;
         let domain = |address: &String| Some(address.rsplit_once('@')?.1.to_owned());
-        let mut others: HashSet<String> = addresses.iter().filter_map(domain).collect();
-        others.retain(|domain| {
-            !settings.local_domains.contains(domain) && !settings.other_domains.contains(domain)
-        });
-        for table in &settings.domain_tables {
-            let asked: Vec<String> = others.iter().cloned().collect();
-            let answers = self.postmap.ask(table, &asked).await?;
-            others.retain(|domain| !answers.contains_key(domain));
+        let domains = addresses.iter().filter_map(domain).collect();
+        if self
+            .settings()
+            .await?
+            .domains
+            .iter()
+            .any(|list| list.is_partial)
+        {
+            return Ok(false);
         }
-        Ok(!others.is_empty())
+        Ok(!self.elsewhere(domains).await?.is_empty())
+    }
+
+    /// Returns those of these domains that no list of Postfix has.
+    async fn elsewhere(
+        &self,
+        mut domains: HashSet<String>,
+    ) -> Result<HashSet<String>, LookupError> {
+        let settings = self.settings().await?;
+        let is_listed = |domain: &String| settings.domains.iter().any(|list| list.has(domain));
+        domains.retain(|domain| !settings.local_domains.contains(domain) && !is_listed(domain));
+        for list in &settings.domains {
+            for table in &list.tables {
+                let asked: Vec<String> = domains.iter().flat_map(|one| list.keys(one)).collect();
+                let answers = self.postmap.ask(table, &asked).await?;
+                let is_in = |domain: &str| {
+                    list.keys(domain)
+                        .iter()
+                        .any(|key| answers.contains_key(key))
+                };
+                domains.retain(|domain| !is_in(domain));
+            }
+        }
+        Ok(domains)
     }
 
     /// Queries tables for names, and adds what they list.
@@ -301,7 +329,10 @@ type Answers = HashMap<String, String>;
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        domains::{Domains, Parents},
+        *,
+    };
 
     /// What asks these tables, each with its lines, and no Postfix.
     fn lookup(tables: &[&[(&str, &str)]]) -> Lookup {
@@ -327,6 +358,66 @@ mod tests {
                 .know(&table(number), keys.to_vec(), &answers);
         }
         lookup
+    }
+
+    /// Whether mail to this recipient leaves, with an alias from each name to another, and these domains.
+    async fn leaves(aliases: &[(&str, &str)], domains: &str, recipient: &str) -> bool {
+        let (lookup, table) = (
+            Lookup::new(&Config::default()),
+            Table::of_postfix("hash:/a"),
+        );
+        let settings = Settings {
+            aliases: vec![table.clone()],
+            domains: vec![Domains::read(domains, Parents::No)],
+            ..Settings::default()
+        };
+        let inner = &lookup.0;
+        let answers: Answers = aliases
+            .iter()
+            .map(|(from, to)| ((*from).to_owned(), (*to).to_owned()))
+            .collect();
+        let names = aliases.iter().flat_map(|(from, to)| [*from, *to]);
+        for name in names.chain([recipient]) {
+            let keys = Address::of(&settings, name).keys(&settings, &table);
+            inner.postmap.know(&table, keys, &answers);
+        }
+        let domains = Table::of_postfix("hash:/d");
+        let ours = Answers::from([("listed.org".to_owned(), "yes".to_owned())]);
+        let keys = ["listed.org", "far.org"].map(str::to_owned);
+        inner.postmap.know(&domains, keys.into(), &ours);
+        inner.settings.set(settings).expect("nobody asked yet");
+        let envelope = Envelope {
+            recipients: vec![recipient.to_owned()],
+            ..Envelope::default()
+        };
+        inner.know(&envelope).await.unwrap().leaves()
+    }
+
+    #[tokio::test]
+    async fn mail_leaves_where_an_alias_leads_to_a_domain_that_is_not_ours() {
+        let away = ("zoe@listed.org", "zoe@far.org");
+        let within = ("info@unknown.org", "zoe@unknown.org");
+        let beside = ("info@unknown.org", "zoe@listed.org");
+        for (alias, domains, recipient, expected) in [
+            (away, "hash:/d", "zoe@listed.org", true),
+            (away, "hash:/d", "max@listed.org", false),
+            (away, "hash:/d", "zoe@far.org", false),
+            (away, "hash:/d, far.org", "zoe@listed.org", false),
+            // The list cannot be read: it may have the domain.
+            (
+                away,
+                "hash:/d /nonexistent/domains",
+                "zoe@listed.org",
+                false,
+            ),
+            // No list has the recipient's own domain, and the alias does not leave it.
+            (within, "hash:/d", "info@unknown.org", false),
+            (beside, "hash:/d", "info@unknown.org", false),
+            (beside, "far.org", "info@unknown.org", true),
+        ] {
+            let found = leaves(&[alias], domains, recipient).await;
+            assert_eq!(found, expected, "{alias:?} {domains} {recipient}");
+        }
     }
 
     #[tokio::test]

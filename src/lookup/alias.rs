@@ -23,6 +23,19 @@ struct Way {
     end: String,
 }
 
+impl Way {
+    /// Returns true if it ends in another domain than it began in.
+    fn has_left(&self) -> bool {
+        let domain = |address: &str| {
+            address
+                .rsplit_once('@')
+                .map(|(_, domain)| domain.to_owned())
+        };
+        let begin = self.names.first().and_then(|name| domain(name));
+        domain(&self.end) != begin
+    }
+}
+
 /// The result of following aliases.
 #[derive(Debug, Default)]
 pub(super) struct Found {
@@ -30,7 +43,8 @@ pub(super) struct Found {
     pub(super) people: Vec<Person>,
     /// The addresses that lead to a list manager.
     pub(super) lists: HashSet<String>,
-    /// The addresses at which aliases end.
+    /// The addresses at which aliases end that lead out of their recipient's domain: whatever becomes of mail to that
+    /// domain, they do not send it elsewhere.
     pub(super) ends: HashSet<String>,
 }
 
@@ -75,7 +89,7 @@ pub(super) async fn people(
                     further.extend(go_on(settings, &way, targets, &mut found.people));
                 }
                 None => {
-                    if way.names.first() != Some(&way.end) {
+                    if way.has_left() {
                         found.ends.insert(way.end);
                     }
                     found.people.push(way.names);

@@ -2,7 +2,11 @@
 
 use std::{collections::HashSet, fs};
 
-use super::{LookupError, postmap::Postmap};
+use super::{
+    LookupError,
+    domains::{Domains, Parents, words},
+    postmap::Postmap,
+};
 use crate::config::{AliasMaps, RecipientDelimiter, Table, UsersConfig, fold};
 
 /// The meaning of addresses on this machine.
@@ -12,9 +16,8 @@ pub(super) struct Settings {
     pub(super) delimiter: String,
     /// Domains whose users are those of this machine.
     pub(super) local_domains: HashSet<String>,
-    /// Other domains of this mail server, and the tables that list them.
-    pub(super) other_domains: HashSet<String>,
-    pub(super) domain_tables: Vec<Table>,
+    /// All domains of this mail server.
+    pub(super) domains: Vec<Domains>,
     /// The domain appended to an address without one.
     pub(super) origin: String,
     /// Tables that rewrite whole addresses.
@@ -32,24 +35,29 @@ const ALIASES: [&str; 3] = [
     "virtual_alias_maps",
 ];
 
-/// The parameters with domains that are ours besides those of this machine's users.
-const DOMAINS: [&str; 3] = [
+/// The parameters with domains that are ours; those of this machine's users first.
+const DOMAINS: [&str; 4] = [
+    "mydestination",
     "virtual_mailbox_domains",
     "virtual_alias_domains",
     "relay_domains",
 ];
 
-const NAMES: [&str; 11] = [
+/// The parameter that names the lists in which a domain stands for those below it.
+const PARENTS: &str = "parent_domain_matches_subdomains";
+
+const NAMES: [&str; 12] = [
     ALIASES[0],
     ALIASES[1],
     ALIASES[2],
     "alias_maps",
-    "mydestination",
     "myorigin",
     "recipient_delimiter",
     DOMAINS[0],
     DOMAINS[1],
     DOMAINS[2],
+    DOMAINS[3],
+    PARENTS,
     "smtpd_sender_login_maps",
 ];
 
@@ -70,19 +78,10 @@ pub(super) async fn read(postmap: &Postmap, users: &UsersConfig) -> Result<Setti
         ..Settings::default()
     };
 
-    let domains = words(get("mydestination")).into_iter();
-    let is_name = |word: &String| !word.contains([':', '/', '!', '$']);
-    settings.local_domains = domains.filter(is_name).map(|word| fold(&word)).collect();
-
-    for word in DOMAINS.iter().flat_map(|name| words(get(name))) {
-        match Table::new(word.trim_start_matches("proxy:")) {
-            Some(_) => settings.domain_tables.push(Table::of_postfix(&word)),
-            None if is_name(&word) => {
-                settings.other_domains.insert(fold(&word));
-            }
-            None => {}
-        }
-    }
+    settings.domains = domains(get);
+    settings
+        .local_domains
+        .clone_from(&settings.domains[0].names);
 
     let maps = words(get("smtpd_sender_login_maps"));
     settings.login_maps = maps.iter().map(|name| Table::of_postfix(name)).collect();
@@ -112,6 +111,19 @@ pub(super) async fn read(postmap: &Postmap, users: &UsersConfig) -> Result<Setti
     Ok(settings)
 }
 
+/// Returns the domains of each of the parameters. Only those below a relay domain may be meant by it.
+fn domains<'a>(get: impl Fn(&str) -> &'a str) -> Vec<Domains> {
+    let relays = "relay_domains";
+    let is_plain = words(get(PARENTS)).iter().any(|word| word == relays);
+    let parents = |name: &str| match (name == relays, is_plain) {
+        (false, _) => Parents::No,
+        (true, false) => Parents::Dotted,
+        (true, true) => Parents::Plain,
+    };
+    let read = |name: &&str| Domains::read(get(name), parents(name));
+    DOMAINS.iter().map(read).collect()
+}
+
 /// Returns the domain of `myorigin`, which may be the name of a file.
 fn origin(value: &str) -> String {
     let from_file = || fs::read_to_string(value).unwrap_or_default();
@@ -123,36 +135,21 @@ fn origin(value: &str) -> String {
     fold(text.lines().next().unwrap_or_default().trim())
 }
 
-/// Splits a list of Postfix at blanks and commas, but not within braces.
-pub(super) fn words(list: &str) -> Vec<String> {
-    let mut words = vec![String::new()];
-    let mut depth = 0_usize;
-    for sign in list.chars() {
-        match sign {
-            '{' => depth += 1,
-            '}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        let is_between = depth == 0 && (sign == ',' || sign.is_whitespace());
-        match words.last_mut() {
-            Some(word) if !is_between => word.push(sign),
-            _ => words.push(String::new()),
-        }
-    }
-    words.retain(|word| !word.is_empty());
-    words
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_list_of_tables_is_parted_outside_of_braces() {
-        assert_eq!(
-            words("hash:/a, inline:{ {a@b = c, d} },\tproxy:pgsql:/b"),
-            ["hash:/a", "inline:{ {a@b = c, d} }", "proxy:pgsql:/b"]
-        );
-        assert!(words(" , ").is_empty());
+    fn a_domain_below_a_relay_domain_is_ours_where_postfix_says_so() {
+        for (parents, expected) in [("mynetworks, relay_domains", true), ("", false)] {
+            let get = |name: &str| match name {
+                "relay_domains" | "mydestination" => "b.org",
+                PARENTS => parents,
+                _ => "",
+            };
+            let found = domains(get);
+            let is_below = found.iter().any(|domains| domains.has("a.b.org"));
+            assert_eq!(is_below, expected, "{parents}");
+        }
     }
 }
