@@ -30,7 +30,7 @@ use std::{
     sync::Arc,
 };
 
-use tokio::{sync::OnceCell, time::timeout};
+use tokio::sync::OnceCell;
 
 pub use self::error::LookupError;
 use self::{address::Address, postmap::Postmap, settings::Settings};
@@ -111,11 +111,7 @@ impl Lookup {
     /// Fails if Postfix could not be asked, or not in time, or if there are too many people behind an
     /// address.
     pub async fn know(&self, envelope: &Envelope) -> Result<Known, LookupError> {
-        let limit = self.0.postmap.timeout();
-        match timeout(limit, self.0.know(envelope)).await {
-            Ok(known) => known,
-            Err(_) => Err(LookupError::Slow(limit)),
-        }
+        self.0.postmap.in_time(self.0.know(envelope)).await
     }
 
     /// Returns true if a domain is one of ours; false if that cannot be found out.
@@ -158,14 +154,8 @@ impl Lookup {
 
         let (mut errors, names) = (Vec::new(), [PROBE.to_owned()]);
         for table in tables {
-            let asked = inner.postmap.ask(table, &names);
-            match timeout(inner.postmap.timeout(), asked).await {
-                Ok(Ok(_)) => {}
-                Ok(Err(error)) => errors.push(error),
-                Err(_) => errors.push(LookupError::TableSlow(
-                    table.clone(),
-                    inner.postmap.timeout(),
-                )),
+            if let Err(error) = inner.postmap.ask(table, &names).await {
+                errors.push(error);
             }
         }
         errors
@@ -210,9 +200,7 @@ impl Inner {
     /// Waits for an answer about a sender; an error or a timeout counts as false, for nothing is
     /// certain then.
     async fn believed(&self, asked: impl Future<Output = Result<bool, LookupError>>) -> bool {
-        let limit = self.postmap.timeout();
-        let answer = timeout(limit, asked).await;
-        match answer.unwrap_or(Err(LookupError::Slow(limit))) {
+        match self.postmap.in_time(asked).await {
             Ok(is_so) => is_so,
             Err(error) => {
                 tracing::warn!("the sender is not verified: {error}");

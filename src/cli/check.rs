@@ -133,7 +133,7 @@ fn print(text: &str) -> Result<(), Failure> {
 
 /// Lists the tables of Postfix that the calling user cannot query, each with its reason.
 fn unasked(config: &Config) -> Result<Vec<LookupError>, Failure> {
-    if !config.asks_people() {
+    if !config.may_ask_postfix() {
         return Ok(Vec::new());
     }
     let runtime = runtime::Builder::new_current_thread()

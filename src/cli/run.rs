@@ -336,7 +336,7 @@ impl Daemon {
     /// faults in them are reported before the first message needs them.
     fn probe_tables(&self) {
         let filter = self.reload.filter().borrow().clone();
-        if filter.config().asks_people() {
+        if filter.config().may_ask_postfix() {
             tokio::spawn(async move {
                 for error in filter.lookup().probe().await {
                     warn!("{error}");

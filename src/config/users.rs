@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AddressFile, AddressPatterns, Condition, Config, Mail, Rule, Table,
+    AddressFile, AddressPatterns, Condition, Config, Directions, Forwarding, Mail, Rule, Table,
     pattern::Bare,
     value::{As, Codec, Count, OptionalPath, Seconds, Written},
 };
@@ -157,6 +157,21 @@ impl Config {
         self.users.lists().next().is_some() || self.rule.iter().any(asks)
     }
 
+    /// Returns true if mail from outside is left alone where an alias sends it to another machine, so that Postfix is
+    /// asked about it.
+    pub fn asks_who_forwards(&self) -> bool {
+        self.detach.forwarded == Forwarding::Spare
+            && self.detach.directions != Directions::Outgoing
+            && !self.users.alias_maps.is_empty()
+    }
+
+    /// Returns true if Postfix may be asked about the addresses of any message.
+    pub fn may_ask_postfix(&self) -> bool {
+        let all = std::iter::once(self).chain(self.domains.values().map(|own| &**own));
+        let mut all = all.filter(|own| own.asks_people() || own.asks_who_forwards());
+        all.next().is_some()
+    }
+
     /// Returns the tables of Postfix that the configuration names, each once.
     pub fn tables(&self) -> Vec<Table> {
         let conditions = self.rule.iter().flat_map(|rule| &rule.conditions);
@@ -299,6 +314,21 @@ mod tests {
             ..Sources::default()
         };
         Config::load(&sources).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn postfix_may_be_asked_about_mail_from_outside() {
+        let treat = "detach.forwarded=treat";
+        for (settings, expected) in [
+            (&[][..], true),
+            (&[treat], false),
+            (&["detach.directions=outgoing"], false),
+            (&["users.alias_maps="], false),
+            (&[treat, "users.opt_out=hash:/t"], true),
+        ] {
+            let found = load(settings).unwrap().may_ask_postfix();
+            assert_eq!(found, expected, "{settings:?}");
+        }
     }
 
     #[test]

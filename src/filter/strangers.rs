@@ -3,19 +3,12 @@
 //! (`quota.incoming_per_day`). Pure.
 
 use super::{Direction, Envelope};
-use crate::{
-    config::{Config, Forwarding},
-    mime::Field,
-    policy::HeaderFacts,
-    sender::authentication,
-};
+use crate::{config::Config, mime::Field, policy::HeaderFacts, sender::authentication};
 
 /// Whether a message is left alone if an address that it is for forwards to another machine: its sender may be
 /// there, and would get a link to his own file.
 pub(super) fn spares_forwarded(config: &Config, envelope: &Envelope) -> bool {
-    config.detach.forwarded == Forwarding::Spare
-        && envelope.direction == Direction::Incoming
-        && !config.users.alias_maps.is_empty()
+    envelope.direction == Direction::Incoming && config.asks_who_forwards()
 }
 
 /// Whether those before us doubt a message from outside.

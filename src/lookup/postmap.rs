@@ -13,7 +13,8 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
     process::Command,
-    sync::Semaphore,
+    sync::{Semaphore, SemaphorePermit},
+    time::timeout_at,
 };
 
 use super::{Answers, LookupError, address::is_key, cache::Cache};
@@ -36,7 +37,15 @@ pub(super) struct Postmap {
     config: Option<PathBuf>,
     processes: Semaphore,
     cache: Mutex<Cache>,
-    failures: Mutex<HashMap<Table, (LookupError, Instant)>>,
+    /// By table; those of Postfix's settings without one.
+    failures: Mutex<HashMap<Option<Table>, (LookupError, Instant)>>,
+    /// Where Postfix's programs are; elsewhere if they are not there.
+    programs: PathBuf,
+}
+
+tokio::task_local! {
+    /// When the time for all answers of a message is over.
+    static UNTIL: tokio::time::Instant;
 }
 
 /// The result of a process.
@@ -57,12 +66,26 @@ impl Postmap {
                 config.cache_entries_max,
             )),
             failures: Mutex::default(),
+            programs: "/usr/sbin".into(),
         }
     }
 
-    /// Returns the time that a message may wait for all of its answers.
-    pub(super) fn timeout(&self) -> Duration {
-        self.timeout
+    /// Runs what asks for a message: all of its answers come within `lookup.timeout`, or an error does.
+    pub(super) async fn in_time<T>(&self, asking: impl Future<Output = T>) -> T {
+        UNTIL.scope(self.until(), asking).await
+    }
+
+    /// Returns when an answer must be there that is asked for now.
+    fn until(&self) -> tokio::time::Instant {
+        let alone = || tokio::time::Instant::now() + self.timeout;
+        UNTIL.try_with(|until| *until).unwrap_or_else(|_| alone())
+    }
+
+    /// Waits until a process may run. What is too slow here is no fault of a table.
+    async fn turn(&self) -> Result<SemaphorePermit<'_>, LookupError> {
+        let turn = timeout_at(self.until(), self.processes.acquire()).await;
+        let turn = turn.map_err(|_| LookupError::Slow(self.timeout))?;
+        Ok(turn.expect("the semaphore is never closed"))
     }
 
     /// Looks up keys in a table.
@@ -74,22 +97,31 @@ impl Postmap {
         if asked.is_empty() {
             return Ok(answers);
         }
-        if let Some(error) = self.failure(table) {
-            return Err(error);
-        }
+        let slow = LookupError::TableSlow(table.clone(), self.timeout);
+        let query = self.query(table, &asked);
+        let found = self.tried(Some(table), query, slow).await?;
+        self.remember(table, asked, &found);
+        answers.extend(found);
+        Ok(answers)
+    }
 
-        match self.query(table, &asked).await {
-            Ok(found) => {
-                self.remember(table, asked, &found);
-                answers.extend(found);
-                Ok(answers)
-            }
-            Err(error) => {
-                let failure = (error.clone(), Instant::now());
-                lock(&self.failures).insert(table.clone(), failure);
-                Err(error)
-            }
-        }
+    /// Asks, unless that failed a moment ago. What does not answer in time has failed, too.
+    async fn tried<T>(
+        &self,
+        table: Option<&Table>,
+        asked: impl Future<Output = Result<T, LookupError>>,
+        slow: LookupError,
+    ) -> Result<T, LookupError> {
+        let fails = || self.failure(table).map_or(Ok(()), Err);
+        fails()?;
+        let _turn = self.turn().await?;
+        // Others may have asked in vain while this one waited.
+        fails()?;
+        let answer = timeout_at(self.until(), asked).await;
+        answer.unwrap_or(Err(slow)).inspect_err(|error| {
+            let failure = (error.clone(), Instant::now());
+            lock(&self.failures).insert(table.cloned(), failure);
+        })
     }
 
     /// Returns the known answers, and the keys left to ask for, each once.
@@ -125,9 +157,9 @@ impl Postmap {
         }
     }
 
-    fn failure(&self, table: &Table) -> Option<LookupError> {
+    fn failure(&self, table: Option<&Table>) -> Option<LookupError> {
         let failures = lock(&self.failures);
-        let (error, since) = failures.get(table)?;
+        let (error, since) = failures.get(&table.cloned())?;
         (since.elapsed() < FAILURE_LIFE).then(|| error.clone())
     }
 
@@ -149,6 +181,11 @@ impl Postmap {
     /// Asks `postconf` for parameters, with the parameters in their values expanded; `None` if there
     /// is no Postfix.
     pub(super) async fn parameters(&self, names: &[&str]) -> Result<Option<Answers>, LookupError> {
+        let slow = LookupError::Slow(self.timeout);
+        self.tried(None, self.ask_parameters(names), slow).await
+    }
+
+    async fn ask_parameters(&self, names: &[&str]) -> Result<Option<Answers>, LookupError> {
         let said = match self
             .run("postconf", &[&["-x"], names].concat(), String::new())
             .await
@@ -183,8 +220,6 @@ impl Postmap {
             reason: error.to_string(),
         };
 
-        // The semaphore is never closed, so this cannot fail.
-        let _turn = self.processes.acquire().await;
         let mut child = self.command(name, arguments).spawn().map_err(failed)?;
 
         let stdin = child.stdin.take();
@@ -214,7 +249,7 @@ impl Postmap {
     /// Builds a command that inherits nothing of our environment, and does not outlive the task that
     /// waits for it.
     fn command(&self, name: &str, arguments: &[&str]) -> Command {
-        let mut command = Command::new(program(name));
+        let mut command = Command::new(program(&self.programs, name));
         if let Some(directory) = &self.config {
             command.args([OsStr::new("-c"), directory.as_os_str()]);
         }
@@ -275,8 +310,8 @@ fn is_not_set_up(reason: &str) -> bool {
 }
 
 /// Returns the path of a program of Postfix: a service's search path may lack its directory.
-fn program(name: &str) -> PathBuf {
-    let usual = Path::new("/usr/sbin").join(name);
+fn program(programs: &Path, name: &str) -> PathBuf {
+    let usual = programs.join(name);
     if usual.exists() { usual } else { name.into() }
 }
 
@@ -294,6 +329,29 @@ mod tests {
         let answers = read("a@b.org\tx@c.org, y@c.org\nforged\t1\nnothing\n", &keys);
         assert_eq!(answers.len(), 1);
         assert_eq!(answers["a@b.org"], "x@c.org, y@c.org");
+    }
+
+    #[tokio::test]
+    async fn a_table_that_does_not_answer_holds_up_one_message() {
+        use std::{fs::Permissions, os::unix::fs::PermissionsExt as _};
+        let home = tempfile::tempdir().unwrap();
+        let (program, asked) = (home.path().join("postmap"), home.path().join("asked"));
+        let script = format!("#!/bin/sh\necho >> {}\nexec sleep 60\n", asked.display());
+        std::fs::write(&program, script).unwrap();
+        std::fs::set_permissions(&program, Permissions::from_mode(0o700)).unwrap();
+        let mut postmap = Postmap::new(&LookupConfig::default());
+        postmap.timeout = Duration::from_secs(1);
+        postmap.programs = home.path().to_owned();
+        let table = Table::of_postfix("hash:/t");
+        let keys = ["a@b.org".to_owned()];
+        let begun = Instant::now();
+        for _ in 0..5 {
+            let answer = postmap.in_time(postmap.ask(&table, &keys)).await;
+            let slow = LookupError::TableSlow(table.clone(), postmap.timeout);
+            assert_eq!(answer, Err(slow));
+        }
+        assert!(begun.elapsed() < Duration::from_secs(3), "it is asked once");
+        assert_eq!(std::fs::read(&asked).unwrap(), b"\n");
     }
 
     #[test]

@@ -47,13 +47,13 @@ pub(super) fn check(
     options: &ConfigOptions,
     unit: Option<&Unit>,
 ) {
-    if !config.asks_people() {
+    if !config.may_ask_postfix() {
         return;
     }
 
     match tried(config, options) {
         Err(why) => return report.unknown(LOOKUPS, format_args!("lookups were not tried: {why}")),
-        Ok(said) if !said.is_empty() => return tell(report, &said),
+        Ok(said) if !said.is_empty() => return tell(report, config, &said),
         Ok(_) => {}
     }
 
@@ -67,11 +67,11 @@ pub(super) fn check(
             LOOKUPS,
             "aliases and tables of users can be asked, within the sandbox of the service, too",
         ),
-        Some(Ok(said)) => tell(report, &said),
+        Some(Ok(said)) => tell(report, config, &said),
     }
 }
 
-fn tell(report: &mut Report, said: &str) {
+fn tell(report: &mut Report, config: &Config, said: &str) {
     for line in said.lines() {
         // The command to type stands at the end of the message.
         let typed = line.rsplit(": ").next().unwrap_or_default();
@@ -83,8 +83,14 @@ fn tell(report: &mut Report, said: &str) {
             Vec::new()
         };
         let fix: Vec<String> = fix.into_iter().map(str::to_owned).collect();
-        let line = format_args!("{line} (mail about which it matters is left alone)");
-        report.error(LOOKUPS, line, fix);
+        if config.asks_people() {
+            let line = format_args!("{line} (mail about which it matters is left alone)");
+            report.error(LOOKUPS, line, fix);
+        } else {
+            let line =
+                format_args!("{line} (mail from outside is treated, also where it is forwarded)");
+            report.warning(LOOKUPS, line, fix);
+        }
     }
 }
 
