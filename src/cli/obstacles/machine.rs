@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::fs::statvfs;
+use rustix::fs::{statfs, statvfs};
 
 use super::Obstacle;
 use crate::{
@@ -17,6 +17,9 @@ use crate::{
 
 /// Directories that systemd creates for the daemon's socket.
 const MADE_BY_UNITS: [&str; 2] = ["/run", "/var/spool/postfix/depollueur"];
+
+/// The `f_type` of tmpfs (statfs(2)).
+const TMPFS: u64 = 0x0102_1994;
 
 /// Returns all obstacles of the machine.
 pub(in crate::cli) fn all(config: &Config) -> Vec<Obstacle> {
@@ -34,6 +37,7 @@ pub(in crate::cli) fn all(config: &Config) -> Vec<Obstacle> {
         .chain(of_room(config))
         .chain(of_inodes(config))
         .chain(of_copy(config))
+        .chain(of_spool_memory(config))
         .collect()
 }
 
@@ -174,6 +178,23 @@ fn of_inodes(config: &Config) -> Option<Obstacle> {
     })
 }
 
+/// Returns the obstacle of a spool in memory, where systemd counts it as memory of the service.
+fn of_spool_memory(config: &Config) -> Option<Obstacle> {
+    let directory = config.spool.directory.as_deref()?;
+    let kind = statfs(directory).ok()?.f_type as u64 & 0xffff_ffff;
+    (kind == TMPFS).then(|| {
+        let message = format!(
+            "spool.directory = \"{}\" is in memory (tmpfs): what is spooled counts towards MemoryMax of the service, past which it is ended",
+            directory.display()
+        );
+        let fix = "set spool.directory to a directory on a disk, or to \"\", or raise MemoryHigh and MemoryMax: systemctl edit depollueur";
+        Obstacle {
+            is_harmless: true,
+            ..obstacle(message, &[fix.to_owned()])
+        }
+    })
+}
+
 /// Returns the obstacle of a receiver of the copy of the audit log that is not there. Entries wait for it, and mail does not.
 fn of_copy(config: &Config) -> Option<Obstacle> {
     let socket = config.audit.copy.socket()?;
@@ -258,6 +279,22 @@ mod tests {
         config.quota.free_inodes_min = usize::MAX;
         let has_inodes = statvfs(Path::new("/")).unwrap().f_files > 0;
         assert_eq!(told(&config).contains("quota.free_inodes_min"), has_inodes);
+    }
+
+    #[test]
+    fn a_spool_in_memory_is_told() {
+        for (place, expected) in [
+            ("/dev/shm", true),
+            ("/proc", false),
+            ("/nonexistent", false),
+        ] {
+            let is_there = Path::new(place).exists();
+            let mut config = config();
+            config.spool.directory = Some(place.into());
+            let is_told = told(&config).contains("is in memory (tmpfs)");
+            assert_eq!(is_told, expected && is_there, "{place}");
+            assert!(all(&config).iter().all(|one| one.is_harmless));
+        }
     }
 
     #[test]
