@@ -32,7 +32,7 @@ use std::{
 use axum::{
     Router,
     body::{Body, Bytes},
-    http::{StatusCode, Version, header},
+    http::{HeaderValue, StatusCode, Version, header},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
 };
@@ -342,8 +342,14 @@ impl Serving {
         let service = service_fn(|request| {
             let answer = line.answer();
             let answered = router.call(from(request, peer, Arc::clone(&line)));
+            let line = Arc::clone(&line);
             async move {
-                Ok::<_, Infallible>(answered.await?.map(|body| Watched {
+                let mut answered = answered.await?;
+                if !line.may_be_kept() {
+                    let close = HeaderValue::from_static("close");
+                    answered.headers_mut().insert(header::CONNECTION, close);
+                }
+                Ok::<_, Infallible>(answered.map(|body| Watched {
                     body,
                     _answer: answer,
                 }))

@@ -2,7 +2,8 @@
 //!
 //! A connection costs its holder nothing, so whoever has a few addresses can hold all that there are, by doing as
 //! little as he may. So the more are in use, the more is asked of them: above half of all, the rate at which readers
-//! must read rises, up to [`RISE_MAX`] times; and when a new client finds none free, the one that does least is cut
+//! must read rises, up to [`RISE_MAX`] times, and no connection is kept for a further request, for one that asks for
+//! something small now and then is neither idle nor slow; and when a new client finds none free, the one that does least is cut
 //! for it: first those that wait for a request, the longest first, then the slowest readers. Nobody who reads faster
 //! than the risen rate is ever cut, and nobody before he was waited for as long as `patience`; where all of them are
 //! that fast, new clients wait.
@@ -170,6 +171,12 @@ impl Slots {
         risen(self.0.min_rate, used, self.0.max)
     }
 
+    /// Whether connections may stay for a further request.
+    fn keeps(&self) -> bool {
+        let used = lock(&self.0.table).lines.len();
+        used <= 1 || 2 * used <= self.0.max
+    }
+
     fn downloads_max(&self) -> usize {
         (self.0.max - self.0.max / RESERVED).max(1)
     }
@@ -204,6 +211,11 @@ impl Line {
     /// Bytes a second that its reader must take.
     pub(super) fn rate(&self) -> u64 {
         self.slots.rate()
+    }
+
+    /// Whether it may stay for a further request after the answer that begins now.
+    pub(super) fn may_be_kept(&self) -> bool {
+        self.slots.keeps()
     }
 
     pub(super) fn pace(&self) -> MutexGuard<'_, Pace> {

@@ -154,3 +154,37 @@ async fn shutdown_cuts_what_runs_past_the_drain_time() {
     let _ = stream.read_to_end(&mut answer).await;
     assert!(answer.is_empty());
 }
+
+#[tokio::test]
+async fn no_connection_is_kept_while_more_than_half_are_in_use() {
+    let site = Fixture::new().await;
+    let ask = "HEAD /about HTTP/1.1\r\nHost: x\r\n\r\n";
+    let mut kept = Vec::new();
+    // Of eight.
+    for _ in 0..4 {
+        let mut stream = site.send(ask).await;
+        assert!(
+            !answer(&mut stream)
+                .await
+                .contains("\r\nconnection: close\r\n")
+        );
+        kept.push(stream);
+    }
+    let mut fifth = site.send(ask).await;
+    assert!(
+        answer(&mut fifth)
+            .await
+            .contains("\r\nconnection: close\r\n")
+    );
+    let end = tokio::time::timeout(Duration::from_secs(9), fifth.read(&mut [0])).await;
+    assert_eq!(end.expect("it is closed").unwrap(), 0);
+}
+
+/// The header of an answer without a body.
+async fn answer(stream: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        answer.push(stream.read_u8().await.unwrap());
+    }
+    String::from_utf8(answer).unwrap()
+}
