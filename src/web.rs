@@ -54,17 +54,29 @@ mod well_known;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::HashMap, fmt, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    fmt,
+    net::IpAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use axum::{
     Router,
+    body::{Body, Bytes},
     extract::{Extension, MatchedPath, Path, Request, State, rejection::PathRejection},
     http::{HeaderMap, HeaderValue, Method, Uri, header},
     middleware::{self, Next},
     response::Response,
     routing::{MethodRouter, get},
 };
-use hyper::service::Service as _;
+use hyper::{
+    body::{Frame, SizeHint},
+    service::Service as _,
+};
 use hyper_util::service::TowerToHyperService;
 use jiff::{Timestamp, tz::TimeZone};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -79,7 +91,7 @@ use self::{
     limit::{Crowd, Exceeded, Place, Rate, Throttle},
     pages::{PageAsked, Pages, Problem},
     report::Reporter,
-    shelf::Shelf,
+    shelf::{Shelf, tie},
     slots::{Line, Running},
 };
 use crate::{
@@ -251,8 +263,6 @@ type Shared = State<Arc<Site>>;
 #[derive(Clone, Debug, Default)]
 struct Visitor {
     address: Option<IpAddr>,
-    /// Held until the answer is sent.
-    place: Option<Arc<Place>>,
     running: Option<Arc<Running>>,
 }
 
@@ -289,13 +299,14 @@ async fn guard(State(site): Shared, mut request: Request, next: Next) -> Respons
     };
     let mut response = match admitted {
         Ok((place, running)) => {
-            let visitor = Visitor {
-                address,
-                place,
-                running,
-            };
-            request.extensions_mut().insert(visitor);
-            next.run(request).await
+            request
+                .extensions_mut()
+                .insert(Visitor { address, running });
+            let response = next.run(request).await;
+            match place {
+                Some(place) => response.map(|body| Body::new(Seated { body, place })),
+                None => response,
+            }
         }
         Err(Barrier::Method(allowed)) => {
             let mut response = site.pages.problem(wanted, Problem::Method);
@@ -348,6 +359,36 @@ impl Asker {
         } else {
             Self::Embedding
         }
+    }
+}
+
+/// The body of an answer whose client has its place until the last bytes are sent.
+struct Seated {
+    body: Body,
+    place: Arc<Place>,
+}
+
+impl hyper::body::Body for Seated {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        // The connection drops the body when it has all of it, and the bytes when they are sent.
+        let tied =
+            |frame: Frame<Bytes>| frame.map_data(|bytes| tie(bytes, Arc::clone(&self.place)));
+        frame.map_ok(tied)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

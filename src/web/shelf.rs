@@ -53,20 +53,20 @@ pub(super) struct Archive {
     pub(super) etag: String,
 }
 
-/// Bytes that give back their share with the last of them.
-struct Held<T> {
+/// Bytes that give back something with the last of them.
+struct Held<T, S> {
     bytes: T,
-    _share: Share,
+    _share: S,
 }
 
-impl<T: AsRef<[u8]>> AsRef<[u8]> for Held<T> {
+impl<T: AsRef<[u8]>, S> AsRef<[u8]> for Held<T, S> {
     fn as_ref(&self) -> &[u8] {
         self.bytes.as_ref()
     }
 }
 
-/// Ties a share to bytes, until the last of them are sent.
-pub(super) fn tie(bytes: impl AsRef<[u8]> + Send + 'static, share: Share) -> Bytes {
+/// Ties a share of something to bytes, until the last of them are sent.
+pub(super) fn tie(bytes: impl AsRef<[u8]> + Send + 'static, share: impl Send + 'static) -> Bytes {
     Bytes::from_owner(Held {
         bytes,
         _share: share,

@@ -184,6 +184,48 @@ async fn a_trusted_proxy_may_have_all_connections_but_each_client_only_its_share
 }
 
 #[tokio::test]
+async fn a_page_that_is_read_slowly_keeps_its_clients_place() {
+    let config = WebConfig {
+        max_connections_per_address: 2,
+        ..web_config()
+    };
+    let site = Fixture::with(limits(), config).await;
+    let names: Vec<String> = (100..200)
+        .map(|n| "n".repeat(190) + &n.to_string())
+        .collect();
+    let files: Vec<_> = names.iter().map(|name| (&**name, Bytes::new())).collect();
+    let token = deposit(&site.drop, &files, SignedDuration::from_hours(1)).await;
+    for path in [format!("/{token}"), format!("/{token}.json")] {
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 198.51.100.7\r\n\r\n");
+        let mut reading = Vec::new();
+        for _ in 0..2 {
+            let mut stream = narrow(site.address).await;
+            stream.write_all(request.as_bytes()).await.unwrap();
+            stream.read_exact(&mut [0; 64]).await.unwrap();
+            reading.push(stream);
+        }
+        // Until the connection has taken all of both answers.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let third = site.ask("GET", &path, &by("198.51.100.7")).await;
+        assert_eq!(
+            (third.status, third.field("retry-after")),
+            (429, "10"),
+            "{path}"
+        );
+        drop(reading);
+        while site.ask("GET", &path, &by("198.51.100.7")).await.status != 200 {}
+    }
+}
+
+/// A connection that takes little before it is read.
+async fn narrow(address: SocketAddr) -> TcpStream {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.connect(address).await.unwrap()
+}
+
+#[tokio::test]
 async fn a_script_of_another_site_locks_out_its_kind_and_no_reader() {
     let site = Fixture::with(limits(), strict()).await;
     let ask = async |path: &str, fields: &[(&str, &str)]| {
