@@ -239,7 +239,7 @@ pub struct WebConfig {
     #[serde(with = "As::<Size>")]
     pub min_rate: u64,
     /// Bytes that all answers together may hold until they are sent.
-    #[serde(with = "As::<Sizes<1_000_000, 68_719_476_736>>")]
+    #[serde(with = "As::<Sizes<8_000_000, 68_719_476_736>>")]
     pub answer_memory: usize,
     /// Bytes a second that all downloads together may take.
     #[serde(with = "As::<OptionalSize>")]

@@ -293,6 +293,7 @@ async fn guard(State(site): Shared, mut request: Request, next: Next) -> Respons
     let address = site.proxies.client(request.extensions(), request.headers());
     let network = address.map(Network::of);
     let asker = Asker::of(request.headers());
+    let line: Option<Arc<Line>> = request.extensions().get().cloned();
     let admitted = match site.admit(&request, network, asker) {
         Ok(admitted) => admitted.wait().await,
         Err(barrier) => Err(barrier),
@@ -318,6 +319,11 @@ async fn guard(State(site): Shared, mut request: Request, next: Next) -> Respons
         Err(Barrier::Embedded) => site.pages.problem(wanted, Problem::NotFound),
         Err(Barrier::Crowded) => site.pages.problem(wanted, Problem::Crowded),
     };
+    if site.shelf.has_refused()
+        && let Some(line) = line
+    {
+        line.relieve();
+    }
     let status = response.status().as_u16();
     if let Some((misses, network)) = site.misses_of(asker).zip(network)
         && status == 404

@@ -2,13 +2,16 @@
 //!
 //! A reader who takes an answer slowly holds its bytes for as long as he likes to read. So whatever an answer holds
 //! until it is sent is taken from one budget (`web.answer_memory`), and one for which nothing is left is not begun:
-//! its reader is asked to come back. A package whose files are being given out stands here once, however many
+//! its reader is asked to come back, and the slowest of all readers is cut, so that something is left by then. A package whose files are being given out stands here once, however many
 //! fetch from it. Small answers that say that something cannot be had are not counted: a thousand of them are
 //! five megabytes.
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 use axum::body::Bytes;
@@ -35,6 +38,7 @@ const ALLOCATION_BYTES: usize = 64;
 #[derive(Debug)]
 pub(super) struct Shelf {
     budget: Budget,
+    refused: AtomicBool,
     packages: Mutex<HashMap<RecordId, Weak<Shelved>>>,
 }
 
@@ -77,6 +81,7 @@ impl Shelf {
     pub(super) fn new(bytes: usize) -> Self {
         Self {
             budget: Budget::new(bytes),
+            refused: AtomicBool::new(false),
             packages: Mutex::default(),
         }
     }
@@ -87,8 +92,14 @@ impl Shelf {
     /// Other answers hold everything.
     pub(super) fn take(&self, bytes: usize) -> Result<Share, Spent> {
         let mut share = self.budget.share();
-        share.set(bytes)?;
+        let taken = share.set(bytes);
+        taken.inspect_err(|_| self.refused.store(true, Relaxed))?;
         Ok(share)
+    }
+
+    /// Whether there was too little for somebody since this was asked last.
+    pub(super) fn has_refused(&self) -> bool {
+        self.refused.swap(false, Relaxed)
     }
 
     /// Bytes that are counted until they are sent.

@@ -6,7 +6,7 @@
 //! something small now and then is neither idle nor slow; and when a new client finds none free, the one that does least is cut
 //! for it: first those that wait for a request, the longest first, then the slowest readers. Nobody who reads faster
 //! than the risen rate is ever cut, and nobody before he was waited for as long as `patience`; where all of them are
-//! that fast, new clients wait.
+//! that fast, new clients wait. The slowest reader is cut, too, when no memory is left for an answer (`super::shelf`).
 //!
 //! Downloads may have seven eighths of the connections: the rest is for pages.
 
@@ -228,6 +228,11 @@ impl Line {
         Answer(Arc::clone(self))
     }
 
+    /// Cuts the slowest reader of all connections, if one may be cut, for the memory that his answer holds.
+    pub(super) fn relieve(&self) {
+        self.slots.cut_least(Pace::has_answer);
+    }
+
     /// A place among the downloads that may run at once. Where none is free, the slowest download is cut for it, if
     /// one may be; `None` when none came free for a while.
     pub(super) async fn download(self: &Arc<Self>) -> Option<Running> {
@@ -296,10 +301,15 @@ impl Pace {
         self.passed += bytes;
     }
 
+    /// Whether an answer is being made or sent.
+    fn has_answer(&self) -> bool {
+        self.waiting_since.is_some() || self.answers > 0
+    }
+
     /// How little it does; `None` when it was not waited for long enough, or waits for us.
     fn standing(&self, now: Instant, patience: Duration) -> Option<Standing> {
         let waits = self.waiting_since.map(|since| now - since);
-        if waits.is_none() && self.answers == 0 {
+        if !self.has_answer() {
             let idle = now.saturating_duration_since(self.idle_since);
             return (idle >= patience).then_some(Standing::Idle(Reverse(idle)));
         }

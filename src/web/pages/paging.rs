@@ -10,7 +10,7 @@ use crate::{
     },
 };
 
-/// How many files a page shows at most: some 90 kilobytes.
+/// How many files a page shows at most: some 90 kilobytes, up to 300 where all names are long and need escapes.
 pub(in crate::web) const FILES_PER_PAGE: usize = 100;
 
 /// How many pages on each side of the one that is shown have a link of their own, beside the first and the last.

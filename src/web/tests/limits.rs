@@ -283,6 +283,38 @@ async fn an_answer_for_which_no_memory_is_left_is_put_off() {
 }
 
 #[tokio::test]
+async fn the_slowest_reader_is_cut_when_no_memory_is_left() {
+    let limits = ServerLimits {
+        patience: Duration::from_millis(1),
+        min_rate: 1_000_000_000,
+        ..limits()
+    };
+    let config = WebConfig {
+        answer_memory: 200_000,
+        ..web_config()
+    };
+    let site = Fixture::with(limits, config).await;
+    let large = Bytes::from(vec![7; 32 << 20]);
+    let token = deposit(
+        &site.drop,
+        &[("large", large)],
+        SignedDuration::from_hours(1),
+    )
+    .await;
+    let path = format!("/{token}/1");
+    let mut held = site
+        .send(&format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"))
+        .await;
+    held.read_exact(&mut [0; 1024]).await.unwrap();
+    let range = [("Range", "bytes=0-9")];
+    let retried = async { while site.ask("GET", &path, &range).await.status != 206 {} };
+    let patience = Duration::from_secs(9);
+    tokio::time::timeout(patience, retried)
+        .await
+        .expect("a slow reader holds it for ever");
+}
+
+#[tokio::test]
 async fn pages_stay_open_while_downloads_have_all_that_they_may_have() {
     let limits = ServerLimits {
         patience: Duration::from_millis(1),
