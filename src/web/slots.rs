@@ -8,7 +8,8 @@
 //! than the risen rate is ever cut, and nobody before he was waited for as long as `patience`; where all of them are
 //! that fast, new clients wait. The slowest reader is cut, too, when no memory is left for an answer (`super::shelf`).
 //!
-//! Downloads may have seven eighths of the connections: the rest is for pages.
+//! Downloads may have seven eighths of the connections: the rest is for pages. Those that wait for a place among
+//! downloads may have half of that rest, and further ones are refused at once.
 
 use std::{
     cmp::Reverse,
@@ -54,6 +55,8 @@ struct Table {
     lines: HashMap<u64, Arc<Line>>,
     next: u64,
     downloads: usize,
+    /// Connections that wait for a place among downloads.
+    queued: usize,
 }
 
 /// A connection's slot; given back when dropped.
@@ -92,6 +95,9 @@ pub(super) struct Answer(Arc<Line>);
 /// A download among those that may run at once, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Running(Arc<Line>);
+
+/// A connection that waits for a place among downloads, until it is dropped.
+struct Queued<'a>(&'a Slots);
 
 /// How little a connection does; the first in order is cut first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -180,6 +186,16 @@ impl Slots {
     fn downloads_max(&self) -> usize {
         (self.0.max - self.0.max / RESERVED).max(1)
     }
+
+    /// Lets one more wait for a place among downloads, unless those that do would leave too little for pages.
+    fn queue(&self) -> Option<Queued<'_>> {
+        let mut table = lock(&self.0.table);
+        if table.queued >= self.0.max / RESERVED / 2 {
+            return None;
+        }
+        table.queued += 1;
+        Some(Queued(self))
+    }
 }
 
 /// A rate that is the usual one up to half of all connections, and rises from there.
@@ -234,8 +250,13 @@ impl Line {
     }
 
     /// A place among the downloads that may run at once. Where none is free, the slowest download is cut for it, if
-    /// one may be; `None` when none came free for a while.
+    /// one may be; `None` when none came free for a while, or too many wait for one.
     pub(super) async fn download(self: &Arc<Self>) -> Option<Running> {
+        if let Some(running) = self.try_download() {
+            return Some(running);
+        }
+        self.slots.cut_least(|pace| pace.is_download);
+        let _queued = self.slots.queue()?;
         let place = async {
             loop {
                 let freed = self.slots.0.freed.notified();
@@ -260,6 +281,12 @@ impl Line {
         table.downloads += 1;
         self.pace().is_download = true;
         Some(Running(Arc::clone(self)))
+    }
+}
+
+impl Drop for Queued<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.0.table).queued -= 1;
     }
 }
 
@@ -419,9 +446,31 @@ mod tests {
         for (slot, rate) in held.iter().zip(1..8) {
             reads(slot, 1000 * rate);
         }
-        assert!(eighth.download().now_or_never().is_none());
+        assert!(eighth.download().await.is_none());
         assert!(is_cut(&held[0]) && !is_cut(&held[1]));
         running.remove(0);
         assert!(eighth.download().await.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn downloads_that_wait_leave_room_for_pages_too() {
+        let slots = slots(32);
+        let mut held = Vec::new();
+        for _ in 0..32 {
+            held.push(slots.take().await);
+        }
+        let mut running = Vec::new();
+        for slot in &held[..28] {
+            running.push(slot.line().download().await.unwrap());
+        }
+        let mut waiting = [28, 29].map(|n| Box::pin(held[n].line().download()));
+        assert!(waiting.iter_mut().all(|wait| wait.now_or_never().is_none()));
+        let refused = held[30].line().download().now_or_never();
+        assert!(refused.expect("it does not wait").is_none());
+        let [first, second] = waiting;
+        drop(second);
+        running.pop();
+        assert!(first.await.is_some());
+        assert_eq!(lock(&slots.0.table).queued, 0);
     }
 }
