@@ -493,8 +493,8 @@ async fn file(
     let Ok(shelved) = site.shelf.shelve(&token, package) else {
         return site.pages.problem(wanted, Problem::Crowded);
     };
+    let download = Download::file(token, shelved, index, visitor, &site.state.zone);
     std::mem::drop(turn);
-    let download = Download::file(token, shelved, index, visitor);
     download.answer(&site, &method, &headers, wanted).await
 }
 

@@ -38,7 +38,6 @@ use crate::{
     admin::Metrics,
     budget::Share,
     drop::{Client, Door, Drop, DropError, FileEntry, Release, SealedPackage, Token},
-    names,
 };
 
 /// The policy of files: nothing in one may run or load, should a browser show it after all.
@@ -66,11 +65,10 @@ impl Download {
         shelved: Arc<Shelved>,
         index: usize,
         visitor: Visitor,
+        zone: &TimeZone,
     ) -> Self {
-        let files = &shelved.package().files;
-        let etag = quoted_hex(&files[index].sha256);
-        let mut names = names::unique_files(files.iter().map(|file| file.name.as_str()));
-        let name = names.swap_remove(index);
+        let etag = quoted_hex(&shelved.package().files[index].sha256);
+        let name = shelved.name(index, zone).to_owned();
         Self {
             holding: Holding::Open(token, shelved),
             contents: Contents::File(index),
@@ -105,8 +103,8 @@ impl Download {
         name: String,
         zone: &TimeZone,
     ) -> Self {
-        let archive = shelved.archive(zone);
-        let (len, etag) = (archive.layout.total_len(), archive.etag.clone());
+        let len = shelved.layout(zone).total_len();
+        let etag = shelved.archive_etag(zone).to_owned();
         Self {
             holding: Holding::Open(token, shelved),
             contents: Contents::Archive {

@@ -112,7 +112,7 @@ impl Listing {
     fn file(&self, index: usize) -> Value {
         let file = &self.shelved.package().files[index];
         json!({
-            "name": self.shelved.archive(&self.zone).layout.name(index),
+            "name": self.shelved.name(index, &self.zone),
             "size": file.size,
             "sha256": data_encoding::HEXLOWER.encode(&file.sha256),
             "type": file.media_type,

@@ -46,15 +46,9 @@ pub(super) struct Shelf {
 #[derive(Debug)]
 pub(super) struct Shelved {
     package: Package,
-    archive: OnceLock<Archive>,
+    layout: OnceLock<ZipLayout>,
+    etag: OnceLock<String>,
     _share: Share,
-}
-
-/// All files of a package as ZIP.
-#[derive(Debug)]
-pub(super) struct Archive {
-    pub(super) layout: ZipLayout,
-    pub(super) etag: String,
 }
 
 /// Bytes that give back something with the last of them.
@@ -127,7 +121,8 @@ impl Shelf {
         let share = self.take(weight(&package.files))?;
         let shelved = Arc::new(Shelved {
             package,
-            archive: OnceLock::new(),
+            layout: OnceLock::new(),
+            etag: OnceLock::new(),
             _share: share,
         });
         packages.retain(|_, package| package.strong_count() > 0);
@@ -152,8 +147,8 @@ impl Shelved {
     }
 
     /// All files as ZIP, with the times of this zone.
-    pub(super) fn archive(&self, zone: &TimeZone) -> &Archive {
-        self.archive.get_or_init(|| {
+    pub(super) fn layout(&self, zone: &TimeZone) -> &ZipLayout {
+        self.layout.get_or_init(|| {
             let files = &self.package.files;
             let names = names::unique_files(files.iter().map(|file| file.name.as_str()));
             let entries = files.iter().zip(names).map(|(file, name)| ZipEntry {
@@ -161,10 +156,20 @@ impl Shelved {
                 size: file.size,
                 crc32: file.crc32,
             });
-            let layout = ZipLayout::new(entries.collect(), self.package.created, zone);
-            let etag = archive_etag(&layout, files);
-            Archive { layout, etag }
+            ZipLayout::new(entries.collect(), self.package.created, zone)
         })
+    }
+
+    /// The tag of that archive.
+    pub(super) fn archive_etag(&self, zone: &TimeZone) -> &str {
+        let layout = self.layout(zone);
+        let made = || archive_etag(layout, &self.package.files);
+        self.etag.get_or_init(made)
+    }
+
+    /// The name under which a file is given out, which it has: unlike those of all others.
+    pub(super) fn name(&self, index: usize, zone: &TimeZone) -> &str {
+        self.layout(zone).name(index)
     }
 }
 
@@ -213,8 +218,8 @@ mod tests {
         assert!(left < 10_000);
         let second = shelf.shelve(&token, find(&drop, &token).await).unwrap();
         assert!(Arc::ptr_eq(&first, &second) && shelf.left() == left);
-        let archive: *const Archive = first.archive(&TimeZone::UTC);
-        assert!(std::ptr::eq(archive, second.archive(&TimeZone::UTC)));
+        let name: *const str = first.name(1, &TimeZone::UTC);
+        assert!(std::ptr::eq(name, second.name(1, &TimeZone::UTC)));
         std::mem::drop((first, second));
         assert_eq!(shelf.left(), 10_000);
         assert!(

@@ -97,7 +97,7 @@ impl Holding {
     fn next_piece(&self, pieces: &mut Pieces) -> Option<Piece> {
         match (pieces, self) {
             (Pieces::Archive(zone, left), Self::Open(_, shelved)) => {
-                shelved.archive(zone).layout.next_piece(left)
+                shelved.layout(zone).next_piece(left)
             }
             (pieces, _) => match mem::replace(pieces, Pieces::None) {
                 Pieces::One(piece) => Some(piece),
