@@ -136,16 +136,29 @@ pub struct WebState {
     pub metrics: Metrics,
 }
 
+/// What all answers hold until they are sent, together: `web.answer_memory`. Clones are the same one.
+#[derive(Clone, Debug)]
+pub struct AnswerMemory(Arc<Shelf>);
+
+impl AnswerMemory {
+    /// So many bytes.
+    pub fn new(bytes: usize) -> Self {
+        Self(Arc::new(Shelf::new(bytes)))
+    }
+}
+
 /// The routes of the public listener.
 pub fn router(state: WebState) -> Router {
-    pages(Site::new(state))
+    let memory = AnswerMemory::new(state.config.answer_memory);
+    routers(state, Vec::new(), &memory)
 }
 
 /// The routes of a drop with several names: each of the others has its own look, under the host of its
 /// public URL; all else, and what comes under a name that we do not know, has the first one's. Every
-/// package can be seen under every name. What a client may do is bounded over all of them.
-pub fn routers(usual: WebState, others: Vec<WebState>) -> Router {
-    let usual = Site::new(usual);
+/// package can be seen under every name. What a client may do is bounded over all of them. Routes that are made anew
+/// for the same listener share the memory with answers of the old ones.
+pub fn routers(usual: WebState, others: Vec<WebState>, memory: &AnswerMemory) -> Router {
+    let usual = Site::new(usual, Arc::clone(&memory.0));
     let mut by_host = HashMap::new();
     for state in others {
         let host = state.config.host().to_ascii_lowercase();
@@ -160,7 +173,7 @@ pub fn routers(usual: WebState, others: Vec<WebState>) -> Router {
                 crowd: Arc::clone(&usual.crowd),
                 throttle: Arc::clone(&usual.throttle),
                 turns: Arc::clone(&usual.turns),
-                ..Site::with(state, Arc::clone(&usual.shelf))
+                ..Site::new(state, Arc::clone(&usual.shelf))
             })
         });
     }
@@ -529,12 +542,7 @@ fn index(number: &str) -> Option<usize> {
 }
 
 impl Site {
-    fn new(state: WebState) -> Self {
-        let shelf = Shelf::new(state.config.answer_memory);
-        Self::with(state, Arc::new(shelf))
-    }
-
-    fn with(state: WebState, shelf: Arc<Shelf>) -> Self {
+    fn new(state: WebState, shelf: Arc<Shelf>) -> Self {
         let config = &state.config;
         Self {
             pages: Pages::new(&state, Arc::clone(&shelf)),

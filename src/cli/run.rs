@@ -40,7 +40,10 @@ use crate::{
     milter::{self, Claim, Stop},
     scan,
     store::Stores,
-    web::server::{self, ServerLimits},
+    web::{
+        AnswerMemory,
+        server::{self, ServerLimits},
+    },
 };
 
 /// Interval between two sweeps for expired packages; expiry itself is checked at each access.
@@ -154,6 +157,7 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
         metrics: metrics.clone(),
         decisions: Decisions::start(&config.drop.directory, &config.audit),
         copies: Copies::default(),
+        answers: AnswerMemory::new(config.web.answer_memory),
     };
 
     let reload = Reload::new(options.config, config, themes, made, log);

@@ -26,7 +26,7 @@ use crate::{
     drop::Drop,
     filter::{Copies, Filter},
     store::Stores,
-    web::{self, Theme, WebState},
+    web::{self, AnswerMemory, Theme, WebState},
 };
 
 /// Keys and whole sections that take effect at a reload. Everything else needs a restart. The table
@@ -82,6 +82,7 @@ pub(super) struct Made {
     pub(super) metrics: Metrics,
     pub(super) decisions: Option<Decisions>,
     pub(super) copies: Copies,
+    pub(super) answers: AnswerMemory,
 }
 
 /// The look of pages: the usual one, and those of domains with settings of their own.
@@ -244,7 +245,8 @@ fn pages(config: &Config, themes: Themes, made: &Made) -> Router {
     };
     let own = |(domain, theme): (String, Theme)| Some(state(config.of_domain(&domain)?, theme));
     let others = themes.domains.into_iter().filter_map(own).collect();
-    web::routers(state(config, themes.usual), others)
+    let usual = state(config, themes.usual);
+    web::routers(usual, others, &made.answers)
 }
 
 /// Returns the keys that a reload would change, and those that need a restart.
