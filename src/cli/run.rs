@@ -309,10 +309,17 @@ impl Daemon {
             ));
         }
 
+        self.spawn_watchers(&mut tasks, stop);
+        Ok(tasks)
+    }
+
+    /// Starts what looks after the drop and its surroundings from time to time.
+    fn spawn_watchers(&self, tasks: &mut JoinSet<io::Result<()>>, stop: &Stop) {
         let (drop, metrics) = (self.drop.clone(), self.metrics.clone());
         self.probe_tables();
         let watching = watch_level(drop.clone(), metrics.clone(), stop.clone());
         tasks.spawn(until_cut(watching, stop.clone()));
+
         let scan = self.reload.config().scan.clone();
         // The daemon ends with its first task that does.
         if !scan.clamd.is_empty() {
@@ -324,8 +331,6 @@ impl Daemon {
         let (running, metrics) = (self.reload.running().clone(), self.metrics.clone());
         let telling = keep_status(running, metrics, stop.clone());
         tasks.spawn(until_cut(telling, stop.clone()));
-
-        Ok(tasks)
     }
 
     fn deposits(&self) -> Deposits {
