@@ -601,7 +601,7 @@ impl Filter {
             Ok(plan) => plan,
             Err(refusal) => return Start::Refuse(refusal),
         };
-        let leaves = envelope.leaves || envelope.known.leaves();
+        let leaves = envelope.leaves || envelope.known.may_leave();
         let is_forwarded =
             strangers::spares_forwarded(config, &envelope) && envelope.known.leaves();
         let is_marked = strangers::is_marked(config, &envelope, header, &facts);

@@ -165,6 +165,12 @@ impl Config {
             && !self.users.alias_maps.is_empty()
     }
 
+    /// Returns true if the people of a message may matter, in any domain.
+    pub fn may_ask_people(&self) -> bool {
+        let mut all = std::iter::once(self).chain(self.domains.values().map(|own| &**own));
+        all.any(Self::asks_people)
+    }
+
     /// Returns true if Postfix may be asked about the addresses of any message.
     pub fn may_ask_postfix(&self) -> bool {
         let all = std::iter::once(self).chain(self.domains.values().map(|own| &**own));

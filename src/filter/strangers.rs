@@ -160,7 +160,7 @@ mod tests {
     #[tokio::test]
     async fn mail_from_outside_to_who_forwards_it_is_left_alone() {
         let forwards = |mut mail: Mail| {
-            mail.envelope.known = Known::default().leading(Default::default(), true);
+            mail.envelope.known = Known::default().leading(Default::default(), Some(true));
             mail
         };
         let lab = Lab::new(&[]);

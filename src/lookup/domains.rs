@@ -6,6 +6,7 @@ use std::{
     io::{self, Read as _},
 };
 
+use super::LookupError;
 use crate::config::{Table, fold};
 
 /// Maximum size of a file of domains that is read, in bytes.
@@ -31,8 +32,8 @@ pub(super) enum Parents {
 pub(super) struct Domains {
     pub(super) names: HashSet<String>,
     pub(super) tables: Vec<Table>,
-    /// Whether a file of it could not be read: there may be more of them.
-    pub(super) is_partial: bool,
+    /// The files of it that could not be read: there may be more domains.
+    pub(super) unread: Vec<LookupError>,
     parents: Parents,
 }
 
@@ -50,17 +51,29 @@ impl Domains {
     fn add(&mut self, list: &str, depth: usize) {
         for word in words(list) {
             if word.starts_with('/') {
-                match contents(&word) {
-                    Ok(text) if depth < DEPTH_MAX => {
-                        let lines = text.lines().filter(|line| !line.starts_with('#'));
-                        lines.for_each(|line| self.add(line, depth + 1));
-                    }
-                    _ => self.is_partial = true,
-                }
+                self.add_file(word, depth);
             } else if Table::new(word.trim_start_matches("proxy:")).is_some() {
                 self.tables.push(Table::of_postfix(&word));
             } else if !word.contains([':', '!', '$']) {
                 self.names.insert(fold(&word));
+            }
+        }
+    }
+
+    fn add_file(&mut self, path: String, depth: usize) {
+        let too_deep = || io::Error::other("files that name files, too deep");
+        let text = match depth < DEPTH_MAX {
+            true => contents(&path),
+            false => Err(too_deep()),
+        };
+        match text {
+            Ok(text) => {
+                let lines = text.lines().filter(|line| !line.starts_with('#'));
+                lines.for_each(|line| self.add(line, depth + 1));
+            }
+            Err(error) => {
+                let reason = error.to_string();
+                self.unread.push(LookupError::File { path, reason });
             }
         }
     }
@@ -145,9 +158,10 @@ mod tests {
             assert_eq!(domains.has(domain), expected, "{domain}");
         }
         let tables = ["hash:/t", "proxy:pgsql:/p"].map(Table::of_postfix);
-        assert_eq!((domains.tables, domains.is_partial), (tables.into(), false));
+        assert_eq!((domains.tables, domains.unread), (tables.into(), vec![]));
         let missing = home.path().join("missing").display().to_string();
-        assert!(Domains::read(&missing, Parents::No).is_partial);
+        let unread = Domains::read(&missing, Parents::No).unread;
+        assert!(unread[0].to_string().contains(&missing), "{unread:?}");
     }
 
     #[test]

@@ -31,6 +31,16 @@ pub enum LookupError {
     /// A table took too long.
     #[error("could not look up \"{0}\": no answer within {1:?} (lookup.timeout)")]
     TableSlow(Table, Duration),
+    /// A file of domains could not be read.
+    #[error(
+        "could not read \"{path}\", in which Postfix has domains: {reason}: which mail is forwarded to other machines is not known; chgrp depollueur and chmod g+r, then systemctl restart depollueur"
+    )]
+    File {
+        /// Its path.
+        path: String,
+        /// The reason.
+        reason: String,
+    },
     /// All lookups of a message took too long together.
     #[error("could not look up who is meant within {0:?} (lookup.timeout)")]
     Slow(Duration),

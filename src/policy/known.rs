@@ -25,6 +25,8 @@ pub struct Known {
     lists: HashSet<String>,
     /// True if an alias leads to another machine.
     leaves: bool,
+    /// True if it does, or if that is not known.
+    may_leave: bool,
 }
 
 /// The lines of each table that name people of an envelope, by name.
@@ -72,18 +74,25 @@ impl Known {
             listed,
             lists: HashSet::new(),
             leaves: false,
+            may_leave: false,
         }
     }
 
     /// Adds the ends of aliases: the addresses that are lists, and whether one leads to another machine.
-    pub(crate) fn leading(mut self, lists: HashSet<String>, leaves: bool) -> Self {
-        (self.lists, self.leaves) = (lists, leaves);
+    pub(crate) fn leading(mut self, lists: HashSet<String>, leaves: Option<bool>) -> Self {
+        self.lists = lists;
+        (self.leaves, self.may_leave) = (leaves == Some(true), leaves != Some(false));
         self
     }
 
-    /// Returns true if an alias leads to another machine.
+    /// Returns true if an alias certainly leads to another machine.
     pub(crate) fn leaves(&self) -> bool {
         self.leaves
+    }
+
+    /// Returns true if an alias leads to another machine, or may do so.
+    pub(crate) fn may_leave(&self) -> bool {
+        self.may_leave
     }
 
     /// Checks whether one of these names leads to a list manager.

@@ -103,7 +103,7 @@ impl<'a> MessageFacts<'a> {
             daemon: envelope.daemon.as_deref().map(fold),
             lists: envelope.lists.iter().map(|list| fold(list)).collect(),
             list_addresses: &config.detach.lists,
-            leaves: envelope.leaves || envelope.known.leaves(),
+            leaves: envelope.leaves || envelope.known.may_leave(),
             header,
         }
     }

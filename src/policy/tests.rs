@@ -284,7 +284,7 @@ fn mail_is_forwarded_that_came_from_elsewhere_and_leaves_again() {
     }
     let alias = Envelope {
         known: Known::whole(vec!["zoe@sender.org".into()], vec![], Listed::new())
-            .leading(Default::default(), true),
+            .leading(Default::default(), Some(true)),
         ..envelope()
     };
     let plan = plan(&config, &alias, &[]).unwrap();

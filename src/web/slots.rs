@@ -190,7 +190,7 @@ impl Slots {
     /// Lets one more wait for a place among downloads, unless those that do would leave too little for pages.
     fn queue(&self) -> Option<Queued<'_>> {
         let mut table = lock(&self.0.table);
-        if table.queued >= self.0.max / RESERVED / 2 {
+        if table.queued >= (self.0.max / RESERVED / 2).max(1) {
             return None;
         }
         table.queued += 1;
@@ -255,8 +255,8 @@ impl Line {
         if let Some(running) = self.try_download() {
             return Some(running);
         }
-        self.slots.cut_least(|pace| pace.is_download);
         let _queued = self.slots.queue()?;
+        self.slots.cut_least(|pace| pace.is_download);
         let place = async {
             loop {
                 let freed = self.slots.0.freed.notified();

@@ -83,7 +83,7 @@ fn tell(report: &mut Report, config: &Config, said: &str) {
             Vec::new()
         };
         let fix: Vec<String> = fix.into_iter().map(str::to_owned).collect();
-        if config.asks_people() {
+        if config.may_ask_people() {
             let line = format_args!("{line} (mail about which it matters is left alone)");
             report.error(LOOKUPS, line, fix);
         } else {

@@ -142,8 +142,8 @@ pub(super) async fn extend(options: ExtendOptions) -> Result<(), Failure> {
     lengthen(&drop, deposit.id, until).await
 }
 
-/// Brings back packages. Of many, those that an admin had revoked; what cannot be brought back is told
-/// and does not stop the others.
+/// Brings back packages. Of many, those that an admin had revoked, and of those that hold a file also those
+/// that ended when it was blocked; what cannot be brought back is told and does not stop the others.
 pub(super) async fn restore(options: RestoreOptions) -> Result<(), Failure> {
     let RestoreOptions {
         selection,
@@ -164,7 +164,7 @@ pub(super) async fn restore(options: RestoreOptions) -> Result<(), Failure> {
             is_meant(deposit.state) && deposit.ended.is_some_and(|at| at >= since)
         });
         if found.is_empty() {
-            let message = "none of these packages is revoked: see depollueur drop list";
+            let message = "none of these packages was ended by an admin: see depollueur drop list";
             return Err(Failure::new(EX_NOTHING, message));
         }
     }

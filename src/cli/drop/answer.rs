@@ -246,9 +246,10 @@ fn told(entry: &Entry, words: &Words) -> String {
     if let Some(address) = entry.client.address {
         told.push_str(&format!(", {} {address}", words.from));
     }
-    match detail(entry) {
-        "" => {}
-        detail => told.push_str(&format!(": {detail}")),
+    match (entry.action, detail(entry)) {
+        // Whose order it was concerns nobody else.
+        (Action::Hold | Action::Release, _) | (_, "") => {}
+        (_, detail) => told.push_str(&format!(": {detail}")),
     }
     told
 }

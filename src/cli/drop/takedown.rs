@@ -174,7 +174,7 @@ impl Takedown {
         }
         if self.drop.has_unknown_files().await.map_err(unavailable)? {
             complain(
-                "some packages are of before \"drop rekey\": whether they hold the same files is not known; to end those of a login: depollueur drop takedown --login NAME",
+                "some packages are of before \"drop rekey\", or of an early version: whether they hold the same files is not known; to end those of a login: depollueur drop takedown --login NAME",
             );
         }
         Ok(())

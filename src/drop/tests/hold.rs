@@ -146,6 +146,7 @@ async fn packages_are_found_by_a_file_that_they_hold() {
 #[tokio::test]
 async fn who_has_the_link_opens_what_is_held_until_it_is_destroyed() {
     let (drop, token, id) = held().await;
+    assert!(!drop.drop.has_unknown_files().await.unwrap());
     let kept = drop.drop.find_kept(&token).await.unwrap().unwrap();
     let mut reader = drop.drop.read(&token, &kept, 0, 0..10).await.unwrap();
     assert_eq!(reader.next().await.unwrap().unwrap(), noise(10, 1));

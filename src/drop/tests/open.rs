@@ -175,6 +175,14 @@ async fn a_database_of_the_first_schema_is_brought_up_to_date() {
         [vault.id().0],
     )
     .unwrap();
+    let today = Timestamp::now();
+    old.execute(
+        "INSERT INTO package (id, created, expires, manifest, queue_id, sender, direction,
+                              recipients, files, bytes)
+         VALUES (?1, ?2, 1900000000, x'00', 'Q', 'b@example.org', 'incoming', 1, 1, 9000)",
+        rusqlite::params![[7_u8; 16], today.as_second()],
+    )
+    .unwrap();
     old.pragma_update(None, "user_version", 1).unwrap();
     std::mem::drop(old);
     let drop = Drop::open(&config(home.path().to_owned())).unwrap();
@@ -184,15 +192,20 @@ async fn a_database_of_the_first_schema_is_brought_up_to_date() {
     let (deposit, files) = drop.show(id, now).await.unwrap().unwrap();
     assert_eq!((deposit.state, files[0].downloads), (State::Live, 4));
     let records = &drop.store.records;
-    assert_eq!(records.stored_bytes().unwrap(), 1000);
+    assert_eq!(records.stored_bytes().unwrap(), 1000 + 9000);
     // What it costs is known of what was there before, too.
-    assert_eq!(records.stored_cost().unwrap(), FILE_COST_MIN);
+    assert_eq!(records.stored_cost().unwrap(), FILE_COST_MIN + 9000);
     let (by, deposited) = (
         records::Depositor::Sender("a@example.org", None),
         time("2027-01-01T00:00:00Z")..=now,
     );
     let cost = records.deposited(by, None, deposited);
     assert_eq!(cost.unwrap(), FILE_COST_MIN);
+    // Strangers go on with what they had of their share, and copies of these files would be missed.
+    let hour = SignedDuration::from_hours(1);
+    let lately = today - hour..=today + hour;
+    assert_eq!(records.incoming(None, lately).unwrap(), 9000);
+    assert!(drop.has_unknown_files().await.unwrap());
     drop.revoke(id, now, Client::ADMIN, "").await.unwrap();
 }
 

@@ -214,9 +214,16 @@ async fn a_page_that_is_read_slowly_keeps_its_clients_place() {
             "{path}"
         );
         drop(reading);
-        while site.ask("GET", &path, &by("198.51.100.7")).await.status != 200 {}
+        let again =
+            async { while site.ask("GET", &path, &by("198.51.100.7")).await.status != 200 {} };
+        tokio::time::timeout(PATIENCE, again)
+            .await
+            .expect("a place comes free");
     }
 }
+
+/// How long something may take that ends well.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A connection that takes little before it is read.
 async fn narrow(address: SocketAddr) -> TcpStream {
@@ -338,7 +345,11 @@ async fn pages_stay_open_while_downloads_have_all_that_they_may_have() {
     assert_eq!(site.get(&format!("/{token}")).await.status, 200);
     running.pop();
     // Until the server has seen that the reader is gone.
-    while site.ask("HEAD", &format!("/{token}/1"), &[]).await.status != 200 {}
+    let path = format!("/{token}/1");
+    let again = async { while site.ask("HEAD", &path, &[]).await.status != 200 {} };
+    tokio::time::timeout(PATIENCE, again)
+        .await
+        .expect("a place comes free");
 }
 
 #[tokio::test]
