@@ -299,8 +299,8 @@ def _(lab):
         assert [daemon.get(one)[0] for one in mistaken] == [200, 200]
         # From an id, that no link goes with.
         one, same = (deposited(lab, daemon, size=320_000) for _ in range(2))
-        ids = [p["id"] for p in listed(daemon, "--state", "live")]
-        done = daemon.run("drop", "takedown", ids[0], "--reason", "case 3")
+        named = json.loads(daemon.run("drop", "show", one, "--json").stdout)["id"]
+        done = daemon.run("drop", "takedown", named, "--reason", "case 3")
         assert b"its files are not blocked" in done.stderr and done.returncode == 0, done
         assert [daemon.get(link)[0] for link in (one, same)] == [410, 410]
         # From a sender, then from a login: nothing of it comes in any more.
@@ -308,7 +308,8 @@ def _(lab):
         assert daemon.run("drop", "takedown", "--sender", "thief@lab.test", "--reason", "case 4").returncode == 0
         assert [daemon.get(link)[0] for link in links] == [410, 200]
         assert daemon.run("drop", "takedown", "--login", "alice", "--reason", "case 5").returncode == 0
-        assert daemon.get(links[1])[0] == 410 and not listed(daemon, "--state", "live")
+        assert [daemon.get(one)[0] for one in (links[1], *mistaken)] == [410, 410, 410]
+        assert not listed(daemon, "--state", "live")
         assert not links_of(lab, daemon, size=340_000), "a login deposits after its takedown"
         # From the name of a token, with which another host deposited.
         fails(daemon.run("drop", "takedown", "--uploader", "mx1", "--reason", "case 6"), 1, "leads to nothing")
