@@ -1,8 +1,8 @@
 //! The file drop: encrypted files in a directory, records of them in a database.
 //!
 //! The secret of a package is its token, which stands in the link and nowhere else: what is stored
-//! is only what is derived from it (`drop/vault.rs` says how, byte by byte). Who has the directory
-//! reads no name and no content, and finds no link; who has a link needs the directory too.
+//! is only what is derived from it (`drop/vault.rs` says how, byte by byte). Whoever has the directory
+//! can read no name and no content, and find no link; whoever has a link needs the directory too.
 //!
 //! As a rule the web server is shown the token and decrypts. With `drop.end_to_end` the link has it in
 //! the fragment, which browsers keep to themselves (`drop/unlock.rs`): the server finds the package by
@@ -51,13 +51,13 @@
 //!
 //! # The end of a package
 //!
-//! Live until `expires`, to the second, which readers can move within `lifetime_max`, or until an
-//! admin ends it; then kept, but not given out, for the grace period, in which an admin can bring it
-//! back; then its manifest is overwritten and its blobs are removed. The rest of the record stays for
-//! `keep_records`, so that an old link gets an answer. What was done with a package, and by whom,
-//! stands in the audit log (`drop/audit.rs`). A package that is held by order (`drop/custody/hold.rs`) stays as it is: nobody
-//! fetches it, and nothing destroys it. When the clock jumped, nothing is destroyed for a day
-//! (`drop/clock.rs`). Several processes may have one drop open.
+//! Live until `expires`, to the second, which readers can move within `lifetime_max`, or until an admin ends
+//! it; then kept, but not given out, for the grace period, in which an admin can bring it back; then its
+//! manifest is overwritten and its blobs are removed. The rest of the record stays for `keep_records`, so
+//! that an old link gets an answer. What was done with a package, and by whom, stands in the audit log
+//! (`drop/audit.rs`). A package that is held by order (`drop/custody/hold.rs`) stays as it is: nobody fetches
+//! it, and nothing destroys it. When the clock jumped, nothing is destroyed for a day (`drop/clock.rs`).
+//! Several processes may have one drop open.
 
 mod audit;
 mod blobs;
@@ -138,13 +138,13 @@ struct Store {
     /// The drop's own key, for fingerprints.
     key: hmac::Key,
     slices: Slices,
-    /// What files cost the quotas that are not part of a record yet.
+    /// Quota cost of the files that are not part of a record yet.
     drafted: AtomicU64,
-    /// What was told of in the last day.
+    /// The warnings of the last day; each is given once a day.
     told: Told,
-    /// How many logins deposited many times their usual.
+    /// Number of times that a login deposited many times its usual.
     unusual_logins: AtomicU64,
-    /// Who unlocks packages that are deposited from now on.
+    /// The side that decrypts packages deposited from now on for their readers.
     unlock: Unlock,
     grace: Span,
     keep_records: Span,
@@ -152,68 +152,69 @@ struct Store {
     lifetime_max: Span,
     extend_expired: bool,
     quota: QuotaConfig,
-    /// Who scans what comes in, if anybody.
+    /// The virus scanner, if one is configured.
     scanner: Option<Scanner>,
-    /// When it was scanned before it went out.
+    /// Times of the scans before files were given out.
     rescans: Rescans,
-    /// How long entries of the audit log are kept.
+    /// Retention time of the entries of the audit log.
     keep_entries: Span,
-    /// Whether the addresses of readers are recorded.
+    /// True if the addresses of readers and of clients that send mail are recorded.
     addresses: bool,
-    /// Whether the Message-IDs of messages are.
+    /// True if the Message-IDs of messages are recorded.
     message_ids: bool,
-    /// Who takes a copy of the audit log, if anybody.
+    /// The receiver of a copy of the audit log, if one is configured.
     log_copy: Option<Syslog>,
 }
 
-/// Who deposited a package; stored in clear, so that an admin can answer for it.
+/// The message that a package came with, and its sender; stored in clear, so that an admin can answer for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     /// Postfix's queue id.
     pub queue_id: String,
     /// The envelope sender, without angle brackets; empty for bounces.
     pub sender: String,
-    /// What of the sender is certain: his address, or a domain. Nothing else of him is shown to readers.
+    /// The verified part of the sender: the address, or a domain. Readers are shown nothing else of the
+    /// sender.
     pub verified: Option<String>,
     /// The login name, if the client authenticated.
     pub login: Option<String>,
-    /// Which way the message went.
+    /// The direction of the message.
     pub direction: Direction,
-    /// How many recipients the message had.
+    /// Number of recipients of the message.
     pub recipients: u32,
-    /// Where the client was that sent the message; `None` for local mail, when it is not recorded, and in
-    /// records of before.
+    /// Address of the client that sent the message; `None` for local mail, if it is not recorded, and in
+    /// records of earlier versions.
     pub client: Option<IpAddr>,
     /// The name of the token with which another host deposited it.
     pub uploader: Option<String>,
-    /// The message's Message-ID with its angle brackets; `None` when it has none, when it is not recorded, and in
-    /// records of before.
+    /// The message's Message-ID with its angle brackets; `None` if it has none, if it is not recorded, and in
+    /// records of earlier versions.
     pub message_id: Option<String>,
-    /// Of incoming mail, how many of them each domain has, for the statistics; else empty.
+    /// Number of recipients in each domain of incoming mail, for the statistics; otherwise empty.
     pub domains: Domains,
 }
 
-/// A package that somebody with its link may see.
+/// A package as seen by somebody who has its link.
 #[derive(Debug)]
 pub struct Package {
     /// Its files, in the order of the message.
     pub files: Vec<FileEntry>,
-    /// When it was deposited.
+    /// Time of the deposit.
     pub created: Timestamp,
-    /// Until when it can be fetched.
+    /// Time until which it can be fetched.
     pub expires: Timestamp,
-    /// Until when a reader could extend it now; `None` when that is not allowed, or gains nothing.
+    /// Time until which a reader could extend it now; `None` if that is not allowed, or gains nothing.
     pub extendable: Option<Timestamp>,
-    /// Who deposited it.
+    /// Origin of the deposit.
     pub origin: Origin,
-    /// Who decrypts it for those who read it in a browser.
+    /// The side that decrypts it for those who read it in a browser.
     pub unlock: Unlock,
     /// The number of each file's blob.
     numbers: Vec<u32>,
 }
 
 impl Package {
-    /// Whether the same files are given out of both.
+    /// Returns true if both give out the same files.
     pub(crate) fn has_the_files_of(&self, other: &Self) -> bool {
         let both = |package: &Self| (package.created, package.expires, package.unlock);
         both(self) == both(other) && self.numbers == other.numbers && self.files == other.files
@@ -223,7 +224,7 @@ impl Package {
 /// A file of a package.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileEntry {
-    /// Its name as in the mail, decoded, not made safe.
+    /// Its name as in the mail: decoded, but not made safe.
     pub name: String,
     /// The media type that the mail declared.
     pub media_type: String,
@@ -235,7 +236,7 @@ pub struct FileEntry {
     pub crc32: u32,
 }
 
-/// What a token or an id leads to.
+/// The result of looking up a token or an id.
 #[allow(
     clippy::large_enum_variant,
     reason = "there is one for each request, and the usual one is as large"
@@ -246,52 +247,52 @@ pub enum Lookup<P = Package> {
     Live(P),
     /// A package that can no longer be fetched.
     Gone {
-        /// When it was deposited.
+        /// Time of the deposit.
         created: Timestamp,
-        /// Until when it could be fetched.
+        /// Time until which it could be fetched.
         expired: Timestamp,
-        /// Why it cannot be any more.
+        /// The reason it can no longer be fetched.
         why: Ending,
-        /// Until when a reader could extend it now; `None` when that is not allowed.
+        /// Time until which a reader could extend it now; `None` if that is not allowed, or gains nothing.
         extendable: Option<Timestamp>,
-        /// Who deposited it.
+        /// Origin of the deposit.
         origin: Origin,
-        /// Who decrypted it for those who read it in a browser.
+        /// The side that decrypted it for those who read it in a browser.
         unlock: Unlock,
     },
-    /// Nothing that ever was here.
+    /// No package of this drop, or one whose record is deleted.
     Unknown,
 }
 
-/// How full a drop is.
+/// The fill level of a drop.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Level {
     /// Bytes of all packages that are not destroyed, before encryption.
     pub stored: u64,
-    /// Bytes that may still be written; `None` when the store does not know.
+    /// Bytes that may still be written; `None` if the store does not know.
     pub free_bytes: Option<u64>,
-    /// Files that may still be made; `None` when there is no such limit, or it is not known.
+    /// Files that may still be created; `None` if there is no such limit, or it is not known.
     pub free_inodes: Option<u64>,
-    /// Bytes that may still be deposited; `None` when nothing limits them.
+    /// Bytes that may still be deposited; `None` if nothing limits them.
     pub headroom: Option<u64>,
-    /// How many logins deposited many times their usual in a day, since the start.
+    /// Number of times since the start that a login deposited many times its usual in a day.
     pub unusual_logins: u64,
 }
 
-/// What a sweep did.
+/// The outcome of a sweep.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
     /// Packages whose ciphertext was destroyed.
     pub packages: u64,
-    /// Files of theirs.
+    /// Files of these packages.
     pub files: u64,
     /// Left-overs without a record: drafts of a killed process, blobs never committed.
     pub orphans: u64,
-    /// Records deleted because nobody need be answered any more.
+    /// Records deleted because old links need no answer any more.
     pub records: u64,
     /// Entries of the audit log deleted.
     pub entries: u64,
-    /// Until when nothing is destroyed, since the clock jumped; `None` as a rule.
+    /// Time until which nothing is destroyed, because the clock jumped; usually `None`.
     pub held_until: Option<Timestamp>,
 }
 
@@ -307,19 +308,19 @@ impl Swept {
 }
 
 impl Drop {
-    /// Opens the drop as configured, with its quotas, its virus scan and its audit log, making its directories and
-    /// its database if they are missing; the parent of `directory` must exist. Blocks: call it before
-    /// anything is served.
+    /// Opens the drop as configured, with its quotas, its virus scan and its audit log. Creates its
+    /// directories and its database if they are missing; the parent of `directory` must exist. Blocks: call
+    /// it before anything is served.
     ///
-    /// A drop on a full disk opens with a warning: what is stored can be fetched.
+    /// A drop on a full disk opens with a warning: what is stored can still be fetched.
     ///
     /// # Errors
-    /// One clear line when the directory cannot be used.
+    /// The directory cannot be used; the message is one clear line.
     pub fn of(config: &Config) -> Result<Self, DropError> {
         Self::open_with(&config.drop, &config.quota, &config.audit, &config.scan)
     }
 
-    /// Opens a drop without quotas and virus scan; else as [`Drop::of`].
+    /// Opens a drop without quotas and virus scan, otherwise like [`Drop::of`].
     ///
     /// # Errors
     /// As [`Drop::of`].
@@ -339,6 +340,7 @@ impl Drop {
         let records = Sqlite::open(directory.database()?)?;
         let key = fingerprint::key(&directory, &records)?;
         std::mem::drop(alone);
+
         let store = Store {
             blobs: Box::new(directory),
             records: Box::new(records),
@@ -361,6 +363,7 @@ impl Drop {
             message_ids: audit.message_ids,
             log_copy: Syslog::of(&audit.copy),
         };
+
         store.warn_if_full()?;
         store.follow_log();
         Ok(Self {
@@ -368,11 +371,11 @@ impl Drop {
         })
     }
 
-    /// Makes a key in place of one that is lost. Blocked files stay blocked; those of packages that are there are
-    /// known by their digests no more. Blocks.
+    /// Creates a key in place of a lost one. Blocked files stay blocked; files of existing packages can no
+    /// longer be found by their digests. Blocks.
     ///
     /// # Errors
-    /// The drop has its key, or cannot be written.
+    /// The drop still has its key, or cannot be written.
     pub fn renew_key(config: &DropConfig) -> Result<(), DropError> {
         let directory = Directory::open(&config.directory)?;
         let _alone = directory.lock()?;
@@ -380,7 +383,7 @@ impl Drop {
         fingerprint::renew(&directory, &records)
     }
 
-    /// Who unlocks the packages that are deposited from now on.
+    /// Returns the side that decrypts packages deposited from now on for their readers.
     pub fn unlock(&self) -> Unlock {
         self.store.unlock
     }
@@ -390,7 +393,7 @@ impl Drop {
         PackageDraft::under(self, Token::random(), origin)
     }
 
-    /// Finds the package that a token leads to, at the time `now`. Counts nothing.
+    /// Looks up the package of a token at the time `now`. Counts no download.
     ///
     /// # Errors
     /// The database cannot be read, or the record does not authenticate.
@@ -399,8 +402,8 @@ impl Drop {
         blocking(move || store.find(&vault, now)).await
     }
 
-    /// Finds a package whose files are still there, also when nobody may fetch them any more: for an
-    /// admin who has the link.
+    /// Finds a package whose files still exist, even if nobody may fetch them any more: for an admin who has
+    /// the link.
     ///
     /// # Errors
     /// The database cannot be read, or the names of the files are damaged.
@@ -444,7 +447,7 @@ impl Drop {
     }
 
     /// Lets a reader extend a package: it can then be fetched until `drop.extension` from `now`, but
-    /// no longer than `drop.lifetime_max` after its deposit, and never for less long than before.
+    /// no longer than `drop.lifetime_max` after its deposit, and never for a shorter time than before.
     ///
     /// # Errors
     /// The database cannot be read or written.
@@ -459,7 +462,7 @@ impl Drop {
     }
 
     /// Writes a reader's complaint into the audit log, made harmless and cut to
-    /// [`REPORT_CHARS_MAX`] and [`CONTACT_CHARS_MAX`]. `None` when the door leads to nothing.
+    /// [`REPORT_CHARS_MAX`] and [`CONTACT_CHARS_MAX`]. Returns `None` if the door leads to no package.
     ///
     /// # Errors
     /// The database cannot be read or written.
@@ -477,27 +480,26 @@ impl Drop {
             .await
     }
 
-    /// Destroys what is past its expiry and grace period, and left-overs of more than an hour.
+    /// Destroys packages past their expiry and grace period, and left-overs older than an hour.
     ///
-    /// Of each kind (packages, records, drafts, blobs without a record) at most `steps`, those that
-    /// ended first. Blobs are looked through in one of their 256 directories a call, when little else is
-    /// left to do. When the clock
-    /// jumped, nothing is done for a day (`held_until`).
+    /// Handles at most `steps` of each kind (packages, records, drafts, blobs without a record), those that
+    /// ended first. A call looks through the blobs of one of their 256 directories, if little else is left to
+    /// do. After a jump of the clock, nothing is done for a day (`held_until`).
     ///
     /// # Errors
-    /// The database or the directory cannot be changed. What could be done is done, and told with the
-    /// error.
+    /// The database or the directory cannot be changed. What could be done is done, and is reported beside
+    /// the error.
     pub async fn sweep(&self, now: Timestamp, steps: usize) -> (Swept, Result<(), DropError>) {
         let store = Arc::clone(&self.store);
         let swept = blocking(move || Ok(sweep::sweep(&store, now, steps)));
         swept.await.unwrap_or_else(|e| (Swept::default(), Err(e)))
     }
 
-    /// Sweeps in steps of `steps` until nothing is left to do in any directory, or `go_on` says no.
+    /// Sweeps in steps of `steps` until nothing is left to do in any directory, or `go_on` returns false.
     ///
     /// # Errors
-    /// As [`Drop::sweep`], the first of them. It goes on after a file that cannot be removed, and ends
-    /// after any other error.
+    /// As [`Drop::sweep`]; the first one is returned. The sweep goes on after a file that cannot be removed,
+    /// and ends after any other error.
     pub async fn sweep_all(
         &self,
         now: Timestamp,
@@ -505,6 +507,7 @@ impl Drop {
         go_on: impl Fn() -> bool,
     ) -> (Swept, Result<(), DropError>) {
         let (mut total, mut first) = (Swept::default(), Ok(()));
+        // A call looks through one slice of the blobs: all of them are done after as many quiet calls.
         let mut quiet = 0;
         while quiet < blobs::SLICES && total.held_until.is_none() && go_on() {
             let (swept, result) = self.sweep(now, steps).await;
@@ -513,6 +516,7 @@ impl Drop {
             } else {
                 0
             };
+
             total.add(swept);
             let ends = matches!(&result, Err(error) if !error.is_of_one_file());
             first = first.and(result);
@@ -532,8 +536,8 @@ impl Drop {
             .await
     }
 
-    /// What was kept out of mailboxes in these months, both included. Domains with few messages are
-    /// named too: [`stats::fold`](crate::stats::fold) before it is shown.
+    /// Returns what was kept out of mailboxes in these months, both included. Domains with few messages are
+    /// named too: call [`stats::fold`](crate::stats::fold) before it is shown.
     ///
     /// # Errors
     /// The database cannot be read.
@@ -546,7 +550,7 @@ impl Drop {
             .await
     }
 
-    /// How full the drop is. Cheap, but it asks the database and the file system.
+    /// Returns the fill level of the drop. Cheap, but it asks the database and the file system.
     ///
     /// # Errors
     /// One of them cannot be asked.
@@ -555,10 +559,10 @@ impl Drop {
         blocking(move || quota::level(&store)).await
     }
 
-    /// Writes and removes a small file and asks the database: can a package be deposited?
+    /// Checks that a package could be deposited: writes and removes a small file, and probes the database.
     ///
     /// # Errors
-    /// It cannot.
+    /// One of them cannot be written.
     pub async fn probe(&self) -> Result<(), DropError> {
         let store = Arc::clone(&self.store);
         blocking(move || {
@@ -579,7 +583,7 @@ impl Drop {
 }
 
 impl Store {
-    /// What is stored is served from a full disk, too.
+    /// Warns of a full disk. It is no error: what is stored can still be served.
     fn warn_if_full(&self) -> Result<(), DropError> {
         match self.blobs.probe() {
             Err(error @ DropError::Full { .. }) => {
@@ -625,8 +629,8 @@ impl Store {
         })
     }
 
-    /// What a record is at the time `now`; `live` makes the package of one that can be fetched, from
-    /// the record without its manifest, the manifest, and until when it could be extended.
+    /// Looks at a record at the time `now`. `live` makes the package of one that can be fetched, from the
+    /// record without its manifest, the manifest, and the time until which it could be extended.
     fn look<P>(
         &self,
         record: Option<Record>,
@@ -661,8 +665,8 @@ async fn blocking<T: Send + 'static>(
         .unwrap_or(Err(DropError::Stopped))
 }
 
-/// Until when a package that is deposited at `created` can be fetched: calendar units are added in
-/// UTC, to a whole second; past the end of the calendar, its end.
+/// Returns the time until which a package deposited at `created` can be fetched. Calendar units are added
+/// in UTC, to a whole second; past the end of the calendar, its end is returned.
 pub fn expires_at(created: Timestamp, retention: &Span) -> Timestamp {
     whole_second(sweep::add(whole_second(created), retention))
 }

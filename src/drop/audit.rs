@@ -1,13 +1,13 @@
-//! The log of what was done with packages: who, when, to what.
+//! The audit log: what was done with packages, by whom, and when.
 //!
 //! It is a chain (`drop/audit/chain.rs`), of which a copy can be sent elsewhere (`drop/audit/syslog.rs`).
 //!
-//! Each entry is a row of the database, written in the same transaction as what it tells of, and one
-//! line of `tracing` under the target `depollueur::audit`, at level info (the commands write no log). Rows are never changed, and
-//! are deleted only when they are older than `audit.keep`. An entry holds personal data (a sender,
-//! a login, the address of a reader if `audit.addresses` says so, what he wrote in a report), and
-//! never a token. A file's name or digest stands in it only if a reader wrote it, or an admin blocks
-//! the digest.
+//! Each entry is a row of the database, written in the same transaction as the change that it describes,
+//! and one line of `tracing` under the target `depollueur::audit`, at level info (the commands write no
+//! log). Rows are never changed, and are deleted only when they are older than `audit.keep`. An entry holds
+//! personal data (a sender, a login, the address of a reader if `audit.addresses` says so, what the reader
+//! wrote in a report), and never a token. A file's name or digest stands in it only if a reader wrote it,
+//! or an admin blocks the digest.
 
 mod chain;
 mod syslog;
@@ -23,21 +23,21 @@ pub(super) use self::{
 };
 use super::{Origin, RecordId};
 
-/// The longest text that a reader may leave in a report; more is cut off.
+/// Maximum length of the text of a report, in characters; more is cut off.
 pub const REPORT_CHARS_MAX: usize = 4000;
-/// The longest contact that a reader may leave in a report; more is cut off.
+/// Maximum length of the contact in a report, in characters; more is cut off.
 pub const CONTACT_CHARS_MAX: usize = 200;
 
-/// Who asks for something.
+/// The party that asks for something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Client {
-    /// By which way.
+    /// The way it takes.
     pub actor: Actor,
-    /// From where, if it was over the web and is known.
+    /// Its address, if it comes over the web and the address is known.
     pub address: Option<IpAddr>,
 }
 
-/// The way by which something was asked for.
+/// The way by which something is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Actor {
     /// A message on its way through the filter.
@@ -46,11 +46,11 @@ pub enum Actor {
     Web,
     /// An admin, on the command line.
     Admin,
-    /// The drop itself, in time.
+    /// The drop itself, when the time comes.
     Sweep,
 }
 
-/// What was done.
+/// An action that was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// A package was made durable.
@@ -73,36 +73,36 @@ pub enum Action {
     Unblock,
     /// A login was suspended, or a package ended because of that.
     Suspend,
-    /// What a login sends is taken again, or a package that was ended with it can be fetched again.
+    /// The suspension of a login was lifted, or a package that was ended with it can be fetched again.
     Resume,
     /// A deposit was refused because of a blocked file or a suspended login.
     Refuse,
     /// The files of a package were destroyed.
     Destroy,
-    /// A package is kept by order, and nobody fetches it.
+    /// A package is held by order, and nobody can fetch it.
     Hold,
-    /// A package is kept no longer.
+    /// A package is no longer held.
     Release,
 }
 
 /// An entry of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// When.
+    /// Time of the action.
     pub time: Timestamp,
-    /// What.
+    /// The action.
     pub action: Action,
-    /// Of which package; its record may be gone.
+    /// The package, if it is about one; its record may be gone.
     pub package: Option<RecordId>,
-    /// Postfix's queue id of the message that it came from; may be empty.
+    /// Postfix's queue id of the message that the package came from; may be empty.
     pub queue_id: String,
     /// The envelope sender of that message.
     pub sender: String,
-    /// Its login.
+    /// The login of that message, or the one that the entry is about.
     pub login: Option<String>,
-    /// Who did it.
+    /// The party that did it.
     pub client: Client,
-    /// More about it, in words for people: `file=1`, `until=2026-12-22T10:00:00Z`.
+    /// Details, in words for people: `file=1`, `until=2026-12-22T10:00:00Z`.
     pub detail: String,
 }
 
@@ -114,7 +114,7 @@ impl Client {
     /// The drop itself.
     pub(super) const SWEEP: Self = Self::of(Actor::Sweep);
 
-    /// A reader of the pages, and from where, if that is known.
+    /// Makes the client of a reader of the pages, with the address if that is known.
     pub fn web(address: Option<IpAddr>) -> Self {
         let actor = Actor::Web;
         Self { actor, address }
@@ -127,7 +127,7 @@ impl Client {
 }
 
 impl Entry {
-    /// An entry about a package.
+    /// Makes an entry about a package.
     pub(super) fn new(
         time: Timestamp,
         action: Action,
@@ -148,7 +148,7 @@ impl Entry {
         }
     }
 
-    /// An entry about no package.
+    /// Makes an entry about no package.
     pub(super) fn general(time: Timestamp, action: Action, client: Client, detail: String) -> Self {
         Self {
             time,
@@ -181,29 +181,29 @@ impl Entry {
     }
 }
 
-/// A text from outside as it may stand in an entry: one line, nothing that drives a terminal.
+/// Returns a text from outside as it may stand in an entry: one line, nothing that drives a terminal.
 pub(super) fn one_line(text: &str, chars_max: usize) -> String {
     let shown = text.chars().map(|c| if is_hidden(c) { ' ' } else { c });
     let line: String = shown.take(chars_max).collect();
     line.trim().to_owned()
 }
 
-/// Controls, line separators, and what changes the direction of text.
+/// Returns true for controls, line separators, and characters that change the direction of text.
 pub(crate) fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// An enum whose values have one word each, in the database and for people.
+/// Gives an enum one word for each value, in the database and for people.
 macro_rules! words {
     ($type:ty: $($value:ident = $word:literal),+) => {
         impl $type {
-            /// The value of a word.
+            /// Returns the value with this word.
             pub(super) fn of_word(word: &str) -> Option<Self> {
                 match word { $($word => Some(Self::$value),)+ _ => None }
             }
 
-            /// The word of a value.
+            /// Returns the word of a value.
             pub fn word(self) -> &'static str {
                 match self { $(Self::$value => $word),+ }
             }

@@ -1,6 +1,6 @@
-//! Where encrypted contents lie: the seam behind which a directory stands.
+//! The store of encrypted contents: the seam behind which a directory stands.
 //!
-//! A store of blobs is one more file that implements [`Blobs`] and passes the suite in
+//! Another store of blobs is one more file that implements [`Blobs`] and passes the suite in
 //! `tests/conformance/blobs.rs`. Its verbs block and are called from blocking threads only. It
 //! knows nothing of tokens, names and times of expiry.
 
@@ -17,39 +17,39 @@ pub(super) use self::directory::Directory;
 pub(super) use self::{directory::draft_into, memory::Memory};
 use super::{DropError, RecordId};
 
-/// Into how many slices [`Blobs::blobs_before`] divides all blobs: by the first byte of the id.
+/// Number of slices into which [`Blobs::blobs_before`] divides all blobs, by the first byte of the id.
 pub(super) const SLICES: usize = 256;
 
 pub(super) type Result<T, E = DropError> = std::result::Result<T, E>;
 
 /// A store of blobs, each known by its package's id and the number of the file in it.
 pub(super) trait Blobs: fmt::Debug + Send + Sync {
-    /// Can a blob be written? Leaves nothing behind.
+    /// Checks that a blob can be written. Leaves nothing behind.
     fn probe(&self) -> Result<()>;
 
     /// Begins a blob that nobody sees before it is placed.
     fn draft(&self, id: RecordId, number: u32) -> Result<Box<dyn Draft>>;
 
-    /// Makes all blobs of a package that were placed durable under their names.
+    /// Makes all placed blobs of a package durable under their names.
     fn sync(&self, id: RecordId) -> Result<()>;
 
-    /// Fails when the blob is not in its place.
+    /// Fails if the blob is not in its place.
     fn exists(&self, id: RecordId, number: u32) -> Result<()>;
 
     /// Opens a blob of exactly this length for reading; one of another length is damaged.
     fn open(&self, id: RecordId, number: u32, length: u64) -> Result<Box<dyn Blob>>;
 
-    /// Removes a blob; one that is not there is no error.
+    /// Removes a blob; a missing one is no error.
     fn remove(&self, id: RecordId, number: u32) -> Result<()>;
 
-    /// Removes a blob, and takes its contents from those who are reading it; one that is not there is no error.
+    /// Removes a blob, and takes its contents from those who are reading it; a missing one is no error.
     fn destroy(&self, id: RecordId, number: u32) -> Result<()>;
 
-    /// Removes drafts that were last written before then, at most `limit`. Returns how many.
+    /// Removes at most `limit` drafts that were last written before `before`. Returns how many.
     fn remove_drafts(&self, before: Timestamp, limit: usize) -> Result<u64>;
 
-    /// The blobs of one of [`SLICES`] that were written before then, but for those of packages in
-    /// `except`. Each is looked at whose package is not there; of the others the name is enough.
+    /// Lists the blobs of one of the [`SLICES`] that were written before `before`, except those of the
+    /// packages in `except`, for which the name is enough: no file of theirs is looked at.
     fn blobs_before(
         &self,
         slice: u8,
@@ -57,17 +57,18 @@ pub(super) trait Blobs: fmt::Debug + Send + Sync {
         except: &HashSet<RecordId>,
     ) -> Result<Vec<(RecordId, u32)>>;
 
-    /// How many bytes may still be written; `None` when the store does not know.
+    /// Returns the number of bytes that may still be written; `None` if the store does not know.
     fn free_bytes(&self) -> Result<Option<u64>>;
 
-    /// How many blobs may still be made; `None` when there is no such limit, or it is not known.
+    /// Returns the number of blobs that may still be created; `None` if there is no limit, or it is not
+    /// known.
     fn free_inodes(&self) -> Result<Option<u64>>;
 
-    /// Sets some room aside, if there is any: what is written so that blobs can be removed needs it
-    /// when nothing else is left.
+    /// Sets some room aside, if there is any. On a full disk it takes what must be written before blobs can
+    /// be removed.
     fn keep_spare(&self) -> Result<()>;
 
-    /// Gives that room up. False when there was none.
+    /// Gives that room up. Returns false if there was none.
     fn give_spare(&self) -> Result<bool>;
 }
 
@@ -89,10 +90,11 @@ pub(super) trait Finished: fmt::Debug + Send + Sync {
 pub(super) trait Blob: fmt::Debug + Send + Sync {
     fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()>;
 
-    /// The same for bytes that are in memory. False when they are not all, or nobody knows: `bytes`
-    /// then hold anything. Waits for nothing, so that it may be called where no thread may block.
+    /// Reads like [`Blob::read_exact_at`], but only bytes that are in memory. Returns false if some of them
+    /// are not, or if that is not known; `bytes` then hold anything. Never blocks: it may be called where no
+    /// thread may wait.
     fn read_at_hand(&self, bytes: &mut [u8], offset: u64) -> bool;
 
-    /// Where it is, for messages.
+    /// Returns its path, for messages.
     fn path(&self) -> &Path;
 }

@@ -1,22 +1,22 @@
-//! Messages that somebody's choice kept as they came, so that they are kept when they come again: from
-//! a list server, a redirect, another transaction of the same client.
+//! Messages that somebody chose to keep as they came, remembered so that they are kept when they come again:
+//! from a list server, a redirect, another transaction of the same client.
 //!
-//! Of a message only this is known:
+//! Only this is stored of a message:
 //!
 //! ```text
 //! digest   32 bytes = HMAC-SHA256(key = the 32 bytes of drop.key, message = "message-id\0" ‖ Message-ID)
 //! until    when it is forgotten
 //! ```
 //!
-//! Who has the database and `drop.key` can test whether a message whose Message-ID he knows was kept here.
-//! Neither sender nor recipient stands with it, nor who chose.
+//! Whoever has the database and `drop.key` can test whether a message of a known Message-ID was kept here.
+//! Neither the sender, nor the recipient, nor the one who chose stands with it.
 
 use aws_lc_rs::hmac;
 use jiff::{Span, Timestamp};
 
 use super::{Drop, DropError, Store, records::Fingerprint, sweep::add};
 
-/// Tells these digests from those of files.
+/// Context that keeps these digests apart from those of files.
 const CONTEXT: &[u8] = b"message-id\0";
 
 impl Drop {
@@ -36,7 +36,7 @@ impl Drop {
             .await
     }
 
-    /// Whether the message of this Message-ID was kept by somebody's choice, and it is still remembered.
+    /// Returns true if somebody chose to keep the message of this Message-ID, and that is still remembered.
     ///
     /// # Errors
     /// The database cannot be read.

@@ -1,4 +1,4 @@
-//! Whether the clock can be believed when something is to be destroyed.
+//! The check of the clock before something is destroyed.
 //!
 //! Expiry is checked at each access, and comes back when a wrong clock is put right. Destruction does
 //! not. So the time of the last sweep is kept in the database, and when the next one finds that more
@@ -11,17 +11,17 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{DropError, Store, records::Note};
 
-/// A sweep that comes later than this after the last one is not believed at once.
+/// A sweep dated this far after the previous one is not trusted at once.
 const AHEAD_MAX: SignedDuration = SignedDuration::from_hours(48);
-/// Nor one that comes so much before the last one.
+/// A sweep dated this far before the previous one is not trusted either.
 const BACK_MAX: SignedDuration = SignedDuration::from_hours(1);
-/// How long nothing is destroyed then.
+/// Time for which nothing is destroyed then.
 const HOLD: SignedDuration = SignedDuration::from_hours(24);
-/// The last sweep is written down no more often than this.
+/// Minimum time between two notes of the last sweep.
 const WRITE_INTERVAL: SignedDuration = SignedDuration::from_secs(60);
 
 impl Store {
-    /// Until when nothing may be destroyed, if the clock is in doubt. Remembers the time.
+    /// Returns the time until which nothing may be destroyed, if the clock is in doubt. Remembers the time.
     pub(super) fn doubt(&self, now: Timestamp) -> Result<Option<Timestamp>, DropError> {
         let last = self.time(Note::LastSweep)?;
         let passed = last.map_or(SignedDuration::ZERO, |last| now.duration_since(last));
@@ -36,6 +36,7 @@ impl Store {
             self.remember(now, until)?;
             return Ok(Some(until));
         }
+
         if last.is_none() || passed.abs() >= WRITE_INTERVAL {
             self.records
                 .set_notes(&[(Note::LastSweep, now.as_second())])?;
@@ -43,7 +44,7 @@ impl Store {
         Ok(self.time(Note::HeldUntil)?.filter(|until| now < *until))
     }
 
-    /// Believes the clock from now on.
+    /// Trusts the clock from now on.
     pub(super) fn trust_clock(&self, now: Timestamp) -> Result<(), DropError> {
         self.remember(now, Timestamp::MIN)
     }

@@ -1,5 +1,5 @@
-//! What is done with packages after their deposit: looked at, extended, ended, restored, reported,
-//! blocked. The words of it are public; the work is done by the store.
+//! Packages after their deposit: they are looked at, extended, ended, restored, reported and blocked.
+//! The types are public; the store does the work.
 
 mod admin;
 mod hold;
@@ -17,18 +17,18 @@ use super::{
     whole_second,
 };
 
-/// An extension that gains less is not offered.
+/// The shortest extension that is offered.
 const EXTENSION_MIN: SignedDuration = SignedDuration::from_hours(24);
 
-/// How often a change is tried again when somebody else changes the same package.
+/// Number of attempts at a change while somebody else changes the same package.
 const ATTEMPTS: usize = 8;
 
 type Result<T, E = DropError> = std::result::Result<T, E>;
 
-/// How much of a reason is kept.
+/// Length to which a reason is cut, in characters.
 const REASON_CHARS_MAX: usize = 1000;
 
-/// Why a package can no longer be fetched.
+/// The reason a package can no longer be fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// Its time is over.
@@ -37,7 +37,7 @@ pub enum Ending {
     Revoked,
 }
 
-/// Why a package was ended before its time.
+/// The cause of a package's end before its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
     /// An admin revoked it.
@@ -46,20 +46,20 @@ pub enum Cause {
     Blocked,
 }
 
-/// What came of a wish to extend.
+/// The outcome of a request to extend a package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extension {
-    /// It can be fetched until then.
+    /// It can be fetched until this time.
     Until(Timestamp),
     /// Nothing is gained: it cannot be extended any further, or not at all.
     Limit,
     /// It can no longer be fetched.
     Gone,
-    /// Nothing ever was there.
+    /// There is no such package.
     Unknown,
 }
 
-/// What an admin's command needs to know of a package that was reported. Holds no secret.
+/// A reader's report of a package, with what an admin's command needs. Holds no secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// The record's id, by which `depollueur drop show` and `revoke` find it.
@@ -68,15 +68,15 @@ pub struct Report {
     pub queue_id: String,
     /// The envelope sender.
     pub sender: String,
-    /// When it was deposited.
+    /// Time of the deposit.
     pub created: Timestamp,
-    /// What the reader wrote, on one line, without control characters.
+    /// The reader's text, on one line, without control characters.
     pub text: String,
-    /// How the reader can be reached, likewise.
+    /// The reader's contact details, likewise.
     pub contact: String,
 }
 
-/// What became of a package.
+/// The state of a package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// It can be fetched.
@@ -89,16 +89,16 @@ pub enum State {
     Blocked,
     /// Its files are destroyed.
     Destroyed,
-    /// It is kept by order, and nobody fetches it, whatever else became of it.
+    /// It is held by order, and nobody can fetch it, whatever else became of it.
     Held,
 }
 
-/// Why a package is kept.
+/// An order by which a package is held.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hold {
-    /// Since when.
+    /// Time since which it applies.
     pub since: Timestamp,
-    /// By whose order, under which number.
+    /// The authority that ordered it, and the number of the order.
     pub reason: String,
 }
 
@@ -107,27 +107,27 @@ pub struct Hold {
 pub struct Deposit {
     /// The record's id.
     pub id: RecordId,
-    /// What became of it.
+    /// Its state.
     pub state: State,
-    /// When it was deposited.
+    /// Time of the deposit.
     pub created: Timestamp,
-    /// Until when it can be fetched, or could be.
+    /// Time until which it can be fetched, or could be.
     pub expires: Timestamp,
-    /// When an admin ended it.
+    /// Time at which an admin ended it.
     pub ended: Option<Timestamp>,
-    /// From when on its ciphertext is destroyed; not while it is held.
+    /// Time after which its ciphertext is destroyed; `None` while it is held.
     pub destroyed_after: Option<Timestamp>,
-    /// Who deposited it.
+    /// Origin of the deposit.
     pub origin: Origin,
-    /// How many files it has.
+    /// Number of files.
     pub files: u32,
-    /// Their bytes.
+    /// Size of the files in bytes.
     pub bytes: u64,
     /// Complete downloads of its files.
     pub downloads: u64,
-    /// Who decrypts it for those who read it in a browser.
+    /// The side that decrypts it for those who read it in a browser.
     pub unlock: Unlock,
-    /// Since when, and why, it is kept by order.
+    /// The order by which it is held, if any.
     pub held: Option<Hold>,
 }
 
@@ -140,7 +140,7 @@ pub struct DepositedFile {
     pub downloads: u64,
 }
 
-/// What a list is asked for; what is not set is not asked.
+/// The conditions of a list of packages; all that are set must hold.
 #[derive(Clone, Debug, Default)]
 pub struct Query {
     /// The envelope sender, or all of a domain: `@example.org`. Case does not matter.
@@ -155,7 +155,7 @@ pub struct Query {
     pub until: Option<Timestamp>,
     /// Postfix's queue id.
     pub queue_id: Option<String>,
-    /// What became of it, at the time given with it.
+    /// In this state at the time given with it.
     pub state: Option<(State, Timestamp)>,
     /// The first hexadecimal digits of its id.
     pub id_prefix: Option<String>,
@@ -163,33 +163,33 @@ pub struct Query {
     pub fingerprint: Option<[u8; 32]>,
     /// Holding the file with this SHA-256.
     pub sha256: Option<[u8; 32]>,
-    /// Behind the package with this time of deposit and id: the next page.
+    /// Listed behind the package with this time of deposit and id: the next page.
     pub after: Option<(Timestamp, RecordId)>,
-    /// How many at most.
+    /// Maximum number of packages.
     pub limit: Option<usize>,
 }
 
-/// What the audit log is asked for.
+/// The conditions of a list of audit log entries.
 #[derive(Clone, Debug, Default)]
 pub struct AuditQuery {
     /// Entries of this package.
     pub package: Option<RecordId>,
-    /// Entries of this time or later.
+    /// Entries made at this time or later.
     pub since: Option<Timestamp>,
 }
 
-/// What came of an admin's wish.
+/// The outcome of an admin's request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It was done; the package ends, or ended, at this time.
     Done(Timestamp),
-    /// It was so before.
+    /// Nothing had to be done: it was so before.
     Already,
     /// Its files are destroyed.
     Destroyed,
     /// One of its files is blocked.
     Blocked,
-    /// It is kept by order.
+    /// It is held by order.
     Held,
     /// There is no such package.
     Unknown,
@@ -200,29 +200,29 @@ pub enum Outcome {
 pub struct Block {
     /// SHA-256 of its contents.
     pub sha256: [u8; 32],
-    /// Since when.
+    /// Time since which it applies.
     pub created: Timestamp,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
-/// A login of which nothing is taken.
+/// A suspended login: nothing it sends is accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Suspension {
     /// Its name; case does not matter.
     pub login: String,
-    /// Since when.
+    /// Time since which it applies.
     pub created: Timestamp,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
-/// What came of taking up a login again.
+/// The outcome of lifting the suspension of a login.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Resumed {
     /// The packages that came back.
     pub restored: Vec<RecordId>,
-    /// Those whose time was over meanwhile, with its end.
+    /// Those whose time ran out meanwhile, with its end.
     pub expired: Vec<(RecordId, Timestamp)>,
     /// Those that stay ended, with the reason: destroyed, blocked, held.
     pub kept: Vec<(RecordId, Outcome)>,
@@ -246,7 +246,7 @@ impl Cause {
 }
 
 impl State {
-    /// The word for it.
+    /// Returns the word for it.
     pub fn word(self) -> &'static str {
         match self {
             Self::Live => "live",
@@ -260,17 +260,19 @@ impl State {
 }
 
 impl Store {
-    /// Until when a reader could extend a package, if that is allowed and gains something.
+    /// Returns the time until which a reader could extend a package, if that is allowed and gains something.
     pub(super) fn extendable(&self, record: &Record, now: Timestamp) -> Option<Timestamp> {
         let term = &record.term;
         let extension = self.extension.as_ref()?;
         if record.manifest.is_none() || term.ended.is_some() || record.held.is_some() {
             return None;
         }
+
         let over = now >= term.expires;
         if over && !(self.extend_expired && now < add(term.expires, &self.grace)) {
             return None;
         }
+
         let last = add(record.created, &self.lifetime_max);
         let until = whole_second(add(now, extension).min(last));
         let gained = until.duration_since(term.expires.max(now));
@@ -278,10 +280,12 @@ impl Store {
     }
 
     pub(super) fn extend(&self, door: Door, now: Timestamp, client: Client) -> Result<Extension> {
+        // If somebody changes the term between reading and writing it, the next turn reads it again.
         for _ in 0..ATTEMPTS {
             let Some(record) = self.behind(door)? else {
                 return Ok(Extension::Unknown);
             };
+
             let Some(until) = self.extendable(&record, now) else {
                 let live = record.ending(now).is_none();
                 return Ok(if live {
@@ -290,6 +294,7 @@ impl Store {
                     Extension::Gone
                 });
             };
+
             let is = Term {
                 expires: until,
                 ended: None,
@@ -320,6 +325,7 @@ impl Store {
         let Some(record) = self.behind(door)? else {
             return Ok(None);
         };
+
         let id = door.id;
         let report = Report {
             id,
@@ -329,6 +335,7 @@ impl Store {
             text: audit::one_line(&Token::conceal(text), REPORT_CHARS_MAX),
             contact: audit::one_line(&Token::conceal(contact), CONTACT_CHARS_MAX),
         };
+
         let detail = format!("contact={:?} text={:?}", report.contact, report.text);
         let entry = self.entry(now, Action::Report, (id, &record.origin), client, detail);
         self.records.log(&entry)?;
@@ -336,7 +343,7 @@ impl Store {
         Ok(Some(report))
     }
 
-    /// The record of a package, for whoever came by its own door.
+    /// Finds the record of a package for somebody who came by its own door.
     fn behind(&self, door: Door) -> Result<Option<Record>> {
         let record = self.records.find(door.id)?;
         Ok(record.filter(|record| record.unlock == door.unlock))
@@ -363,7 +370,7 @@ impl Store {
         Ok(())
     }
 
-    /// An entry of the log, with no more than may be recorded.
+    /// Makes an entry of the log that holds no more than may be recorded.
     pub(super) fn entry(
         &self,
         now: Timestamp,
@@ -376,20 +383,20 @@ impl Store {
         Entry::new(now, action, package, client, detail)
     }
 
-    /// Tells the log of the process, and whoever has the copy, of an entry that was written.
+    /// Writes an entry of the audit log to the log of the process as well, and sends what the copy lacks.
     pub(super) fn tell(&self, entry: &Entry) {
         entry.log();
         self.follow_log();
     }
 
-    /// Sends what the copy of the log lacks.
+    /// Sends the entries that the copy of the log lacks.
     pub(super) fn follow_log(&self) {
         if let Some(copy) = &self.log_copy {
             copy.follow(&*self.records);
         }
     }
 
-    /// Changes a term and tells the logs; false when somebody was faster.
+    /// Changes a term and tells the logs. Returns false if somebody was faster.
     fn change(
         &self,
         package: (RecordId, &Origin),
@@ -409,7 +416,7 @@ impl Store {
 }
 
 impl Record {
-    /// Why the package cannot be fetched; `None` while it can.
+    /// Returns the reason the package cannot be fetched; `None` while it can.
     pub(super) fn ending(&self, now: Timestamp) -> Option<Ending> {
         match self.term.ended {
             _ if self.held.is_some() => Some(Ending::Revoked),

@@ -3,12 +3,12 @@
 //! A draft's worker is a blocking thread that is fed by a short queue: it hashes, encrypts and
 //! writes, segment by segment, while the caller goes on receiving. It begins when there is enough to
 //! do or nothing more to wait for, so that a small file is one errand of one thread, and ends when
-//! the draft is finished or dropped. An open draft takes at most 400 KiB: a segment being built (64 KiB), small
-//! writes being gathered (16 KiB), and blocks that are handed over together: those in work, those in
-//! the queue and those before it (104 KiB each). A block that is a slice of something larger holds all
-//! of that.
+//! the draft is finished or dropped. An open draft takes at most 400 KiB: a segment being built
+//! (64 KiB), small writes being gathered (16 KiB), and blocks that are handed over together, each
+//! batch 104 KiB: the one in work, the one in the queue and the one before it. A block that is a slice
+//! of something larger keeps all of that in memory.
 //!
-//! With a virus scan each batch goes to clamd first, from the caller's side, and its verdict is waited for
+//! With a virus scan, each batch goes to clamd first, from the caller's side; the verdict is awaited
 //! while the worker makes the file durable.
 
 use std::{
@@ -41,14 +41,14 @@ use crate::{
     scan::{Objection, Scan},
 };
 
-/// A block on its way to the worker is never larger.
+/// Maximum size of a block on its way to the worker.
 const BLOCK_BYTES: usize = 64 * 1024;
-/// Smaller writes are gathered: a hand-over to another thread costs more than copying them.
+/// Size up to which writes are gathered: a hand-over to another thread costs more than copying them.
 const SMALL_BYTES: usize = 16 * 1024;
-/// Blocks are handed over together up to here: waking a thread costs about as much as hashing 8 KiB.
+/// Size up to which blocks are handed over together: waking a thread costs about as much as hashing 8 KiB.
 /// The decoded bytes of two chunks from Postfix fit.
 const BATCH_BYTES: usize = 104 * 1024;
-/// Batches that wait for the worker.
+/// Number of batches that may wait for the worker.
 const QUEUE_BATCHES: usize = 1;
 type Result<T, E = DropError> = std::result::Result<T, E>;
 
@@ -57,13 +57,13 @@ type Result<T, E = DropError> = std::result::Result<T, E>;
 pub struct PackageDraft {
     store: Arc<Store>,
     origin: Origin,
-    /// Those of the client that sent the message, though its address may not be recorded.
+    /// Those of the client that sent the message, even if its address must not be recorded.
     networks: Arc<[ClientNetwork]>,
     token: Token,
     vault: Vault,
     unlock: Unlock,
     files: u32,
-    /// What all its files cost the quotas.
+    /// Quota cost of all its files.
     bytes: Arc<AtomicU64>,
 }
 
@@ -86,17 +86,17 @@ struct Scanned {
     origin: Origin,
 }
 
-/// Whoever works on a draft.
+/// The worker of a draft.
 #[derive(Debug)]
 enum Worker {
-    /// Has had nothing to do yet.
+    /// It has had nothing to do yet.
     Idle(Box<Task>),
     Running(JoinHandle<Result<DurableFile>>),
-    /// Has said what it had to say.
+    /// Its outcome was taken.
     Gone,
 }
 
-/// What a worker begins with.
+/// The task of a worker.
 struct Task {
     id: RecordId,
     file: ManifestFile,
@@ -114,7 +114,7 @@ pub struct DurableFile {
     _allowance: Allowance,
 }
 
-/// What a worker is told. A queue that ends without `Finish` was dropped.
+/// An order to the worker. A queue that ends without `Finish` was dropped.
 enum Order {
     Write(Vec<Bytes>),
     Finish(Vec<Bytes>),
@@ -125,29 +125,29 @@ struct Writer {
     draft: Box<dyn Draft>,
     allowance: Allowance,
     sealer: Sealer,
-    /// What stands in the segment's place before it is full: the header too, in the first one.
+    /// The segment being filled; in the first one, the header too.
     segment: Vec<u8>,
-    /// Where the plain text begins in `segment`.
+    /// Offset of the plain text in `segment`.
     start: usize,
     sha256: digest::Context,
     crc32: crc32fast::Hasher,
     size: u64,
 }
 
-/// A committed package that nobody knows of yet. Dropped before it is kept (the commit failed, or
+/// A committed package that nobody knows of yet. If it is dropped before it is kept (the commit failed, or
 /// the future that waited for it went away), it is forgotten.
 struct Committed {
     store: Arc<Store>,
     id: RecordId,
     origin: Origin,
     numbers: Vec<u32>,
-    /// Whether there may be a record.
+    /// True if there may be a record.
     recorded: bool,
     keep: bool,
 }
 
 impl PackageDraft {
-    /// A package under a token that somebody else chose.
+    /// Begins a package under a token that somebody else chose.
     pub(super) fn under(drop: &Drop, token: Token, mut origin: Origin) -> Self {
         let networks = ClientNetwork::of(&drop.store, &origin).into();
         origin.client = origin.client.filter(|_| drop.store.addresses);
@@ -165,12 +165,13 @@ impl PackageDraft {
         }
     }
 
-    /// The token of the link.
+    /// Returns the token of the link.
     pub fn token(&self) -> &Token {
         &self.token
     }
 
-    /// The link for readers, once it is committed; `public_url` ends with a slash.
+    /// Returns the link for readers, which works once the package is committed; `public_url` ends with a
+    /// slash.
     pub fn link(&self, public_url: &str) -> String {
         self.unlock.link(public_url, &self.token)
     }
@@ -178,12 +179,13 @@ impl PackageDraft {
     /// Begins the next file.
     ///
     /// # Errors
-    /// There are too many.
+    /// The package has too many files.
     pub fn file(&mut self, name: &str, media_type: &str) -> Result<FileDraft> {
         let number = self.files;
         self.files = number
             .checked_add(1)
             .ok_or(DropError::Misuse("too many files"))?;
+
         let (store, origin) = (Arc::clone(&self.store), self.origin.clone());
         let (id, bytes) = (self.vault.id(), Arc::clone(&self.bytes));
         let networks = Arc::clone(&self.networks);
@@ -198,14 +200,14 @@ impl PackageDraft {
         Ok(FileDraft { scan, ..draft })
     }
 
-    /// Makes the package durable and visible: from its return on, the link works.
-    /// `files` in the order in which they are shown. Times are cut to whole seconds.
+    /// Makes the package durable and visible: once this returns, the link works. `files` are in the order in
+    /// which they are shown. Times are cut to whole seconds.
     ///
     /// Dropping the future gives up: nothing is kept.
     ///
     /// # Errors
-    /// Nothing is kept then. [`DropError::Blocked`] when an admin blocked one of the files,
-    /// [`DropError::Suspended`] when he suspended the login.
+    /// Nothing is kept then. [`DropError::Blocked`] if an admin blocked one of the files,
+    /// [`DropError::Suspended`] if an admin suspended the login.
     pub async fn commit(
         self,
         files: Vec<DurableFile>,
@@ -221,11 +223,13 @@ impl PackageDraft {
             unlock,
             ..
         } = self;
+
         if files.iter().any(|file| file.id != vault.id()) {
             return Err(DropError::Misuse(
                 "a file was committed to another package than its own",
             ));
         }
+
         let committed = blocking(move || {
             let manifest = manifest::seal(&vault, files.iter().map(|file| &file.file));
             let record = Record {
@@ -244,6 +248,7 @@ impl PackageDraft {
             };
             commit(store, vault.id(), record, &networks, files).map(Aside::new)
         });
+
         committed.await?.into_inner().keep();
         Ok(token)
     }
@@ -271,7 +276,7 @@ impl FileDraft {
         }
     }
 
-    /// Takes the next bytes. Waits while the disk, or clamd, is slow. Errors come here or at `finish`.
+    /// Takes the next bytes. Waits while the disk or clamd is slow. Errors are returned here or by `finish`.
     ///
     /// # Errors
     /// The directory cannot be written, a quota is used up, or the file cannot be scanned: drop the draft.
@@ -288,15 +293,16 @@ impl FileDraft {
         Ok(())
     }
 
-    /// Ends the file: when this returns, its contents are on stable storage.
+    /// Ends the file: once this returns, its contents are on stable storage.
     ///
     /// # Errors
-    /// The draft cannot be written, or the virus scan speaks against it: nothing is kept.
+    /// The draft cannot be written, or the virus scan objects to it: nothing is kept.
     pub async fn finish(mut self) -> Result<DurableFile> {
         self.send_gathered().await?;
         let batch = std::mem::take(&mut self.batch);
         self.scan(&batch).await?;
         self.send(Order::Finish(batch)).await?;
+
         let Some(scanned) = self.scan.take() else {
             return self.outcome().await;
         };
@@ -339,7 +345,7 @@ impl FileDraft {
         self.send(Order::Write(batch)).await
     }
 
-    /// The queue has room for the order with which the worker begins.
+    /// Sends an order, and starts the worker with the first one, for which the queue has room.
     async fn send(&mut self, order: Order) -> Result<()> {
         let sent = self.queue.send(order).await;
         self.worker.start();
@@ -349,7 +355,7 @@ impl FileDraft {
         }
     }
 
-    /// What the worker has to say. It says it once.
+    /// Waits for the outcome of the worker, which is returned once.
     async fn outcome(&mut self) -> Result<DurableFile> {
         match std::mem::replace(&mut self.worker, Worker::Gone) {
             Worker::Running(worker) => worker.await.unwrap_or(Err(DropError::Stopped)),
@@ -359,7 +365,7 @@ impl FileDraft {
 }
 
 impl Scanned {
-    /// Begins the scan of a file; `None` when nothing is scanned.
+    /// Begins the scan of a file; returns `None` if nothing is scanned.
     fn begin(store: &Arc<Store>, id: RecordId, origin: &Origin) -> Option<Box<Self>> {
         let scanner = store.scanner.as_ref()?;
         Some(Box::new(Self {
@@ -370,7 +376,7 @@ impl Scanned {
         }))
     }
 
-    /// Waits for the verdict. An infected file is told of in the audit log.
+    /// Waits for the verdict. An infected file is noted in the audit log.
     async fn finish(self: Box<Self>) -> Result<()> {
         let Self {
             scan,
@@ -381,6 +387,7 @@ impl Scanned {
         let Err(objection) = scan.finish().await else {
             return Ok(());
         };
+
         if let Objection::Infected(_) = objection {
             let (now, detail) = (Timestamp::now(), objection.to_string());
             let entry = store.entry(now, Action::Refuse, (id, &origin), Client::MAIL, detail);
@@ -396,17 +403,17 @@ impl Scanned {
 }
 
 impl DurableFile {
-    /// Its size in bytes.
+    /// Returns its size in bytes.
     pub fn size(&self) -> u64 {
         self.file.size
     }
 
-    /// SHA-256 of its contents.
+    /// Returns the SHA-256 of its contents.
     pub fn sha256(&self) -> [u8; 32] {
         self.file.sha256
     }
 
-    /// Gives it another name and media type: who deposits from afar says them last.
+    /// Gives it another name and media type: another host sends them after the contents.
     pub(crate) fn describe(&mut self, name: String, media_type: String) {
         self.file.name = name;
         self.file.media_type = media_type;
@@ -430,6 +437,7 @@ impl Task {
             open,
             mut orders,
         } = self;
+
         make_room();
         let mut writer = open()?;
         loop {
@@ -507,6 +515,7 @@ impl Writer {
     fn finish(mut self, file: &mut ManifestFile) -> Result<(Box<dyn Finished>, Allowance)> {
         self.seal(true)?;
         let blob = self.draft.finish()?;
+
         file.size = self.size;
         file.crc32 = self.crc32.finalize();
         let sha256 = self.sha256.finish();
@@ -525,7 +534,7 @@ impl Writer {
     }
 }
 
-/// Gives the blobs their names, then writes the record. What fails is undone.
+/// Gives the blobs their names, then writes the record. Undoes what was done if a step fails.
 fn commit(
     store: Arc<Store>,
     id: RecordId,
@@ -542,6 +551,7 @@ fn commit(
         recorded: false,
         keep: false,
     };
+
     // From here on they are dropped on this thread, which may wait: after a failure nothing is left.
     let blobs = files
         .into_iter()
@@ -550,10 +560,12 @@ fn commit(
         blob.place()?;
         committed.numbers.push(number);
     }
+
     if !committed.numbers.is_empty() {
         committed.store.blobs.sync(id)?;
     }
     committed.insert(&record, &rows, networks)?;
+
     if let Err(error) = quota::watch(&committed.store, &record.origin, record.created) {
         tracing::warn!("could not look at what a login deposits: {error}");
     }
@@ -589,6 +601,7 @@ impl Committed {
                 detail,
             )
         };
+
         let deposit = about(Action::Deposit, detail);
         self.recorded = true;
         let mut stored = || self.all_exist();
@@ -597,6 +610,7 @@ impl Committed {
             store
                 .records
                 .insert(self.id, record, rows, &networks, &deposit, &mut stored);
+
         let why = match inserted {
             Err(DropError::Blocked) => Some("a file is blocked"),
             Err(DropError::Suspended) => Some("the login is suspended"),
@@ -612,8 +626,8 @@ impl Committed {
         inserted.inspect(|()| store.tell(&deposit))
     }
 
-    /// A sweeper whose clock went mad may have taken a blob for an orphan. It does so in a write
-    /// transaction, as this is called in one: here is the last word.
+    /// Checks that every blob is in its place. A sweeper whose clock went mad may have taken one for an
+    /// orphan, but it does so in a write transaction, and this is called in one: here is the last word.
     fn all_exist(&self) -> Result<()> {
         self.numbers
             .iter()
@@ -641,9 +655,10 @@ impl std::ops::Drop for Committed {
         if self.keep {
             return;
         }
-        // What cannot be removed is an orphan, or expires unseen: nobody ever had its token.
+        // A blob that cannot be removed is an orphan; a package that cannot be withdrawn expires unseen:
+        // nobody ever had its token.
         if self.recorded && self.withdraw().is_err() {
-            // The record may come back: then its blobs must be there. Else they are orphans.
+            // The record may come back, and then its blobs must be there. If it does not, they are orphans.
             return;
         }
         for &number in &self.numbers {
@@ -652,7 +667,7 @@ impl std::ops::Drop for Committed {
     }
 }
 
-/// A draft that is written to this file instead of its own.
+/// Makes a draft that is written to this file instead of its own.
 #[cfg(test)]
 pub(super) fn draft_into(
     file: std::fs::File,

@@ -1,4 +1,4 @@
-//! What can go wrong in the drop, by what the caller must do about it.
+//! The errors of the drop, told apart by what the caller must do about them.
 
 use std::{
     io::{self, ErrorKind},
@@ -9,33 +9,33 @@ use rusqlite::ErrorCode;
 
 use crate::scan::Objection;
 
-/// What went wrong in the drop. No message holds a token or the name of a deposited file.
+/// An error of the drop. No message holds a token or the name of a deposited file.
 #[derive(Debug, thiserror::Error)]
 pub enum DropError {
     /// No space or no quota is left: make room; nothing was kept.
     #[error("no space left for \"{}\": {source}", path.display())]
     Full {
-        /// What could not be written.
+        /// The file or directory that could not be written.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// Owner, permissions or a read-only mount are in the way: an admin must act.
     #[error("no permission to {action} \"{}\": {source}", path.display())]
     Denied {
-        /// What was tried, as a verb.
+        /// The attempted action, as a verb.
         action: &'static str,
-        /// On what.
+        /// The file or directory it was attempted on.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// What is stored is not what was deposited: it is not given out, and trying again is no use.
+    /// Stored data is not what was deposited: it is not given out, and trying again is of no use.
     #[error("\"{}\" is damaged: {reason}", path.display())]
     Damaged {
         /// The blob or the database.
         path: PathBuf,
-        /// What does not hold.
+        /// The check that failed, in words.
         reason: String,
     },
     /// The database was written by a later version of this program: upgrade, or restore a backup.
@@ -45,17 +45,17 @@ pub enum DropError {
         path: PathBuf,
         /// Its schema.
         found: i64,
-        /// The newest schema that is known here.
+        /// The newest schema that this version knows.
         known: i64,
     },
-    /// The database refused, or was busy for too long: it may be better in a moment.
+    /// The database refused, or was busy for too long: it may work in a moment.
     #[error("could not {action} database \"{}\": {source}", path.display())]
     Database {
-        /// What was tried, as a verb.
+        /// The attempted action, as a verb.
         action: &'static str,
         /// The database.
         path: PathBuf,
-        /// What SQLite said.
+        /// The error of SQLite.
         source: rusqlite::Error,
     },
     /// The configuration allows no more: nothing was kept.
@@ -66,10 +66,10 @@ pub enum DropError {
         /// Its value, in bytes or files.
         limit: u64,
     },
-    /// An admin blocked a file that was deposited: nothing was kept, and trying again is no use.
+    /// An admin blocked a file of the deposit: nothing was kept, and trying again is of no use.
     #[error("a file is blocked by an admin")]
     Blocked,
-    /// The virus scan speaks against a file that was deposited: nothing was kept.
+    /// The virus scan objects to a file of the deposit: nothing was kept.
     #[error(transparent)]
     Scan(#[from] Objection),
     /// Somebody else can, or could, change what the drop trusts: an admin must look, and act.
@@ -77,29 +77,29 @@ pub enum DropError {
     Exposed {
         /// The directory or the file.
         path: PathBuf,
-        /// Why, and what to type.
+        /// The reason, and the command to type.
         reason: String,
     },
-    /// An admin suspended the login that deposits: nothing was kept, and trying again is no use.
+    /// An admin suspended the login that deposits: nothing was kept, and trying again is of no use.
     #[error("this login is suspended by an admin")]
     Suspended,
-    /// An admin keeps the package by order: it stays as it is.
+    /// The package is held by order: it stays as it is.
     #[error("this package is held by order: depollueur drop release lets go of it")]
     Held,
-    /// Another process holds the drop while it is opened, and does not let go.
+    /// Another process holds the lock under which the drop is opened, and does not let go.
     #[error("could not lock \"{}\": another process has been opening this drop for too long", path.display())]
     Locked {
         /// The directory.
         path: PathBuf,
     },
-    /// The file system failed in another way: it may be better in a moment.
+    /// The file system failed in another way: it may work in a moment.
     #[error("could not {action} \"{}\": {source}", path.display())]
     Io {
-        /// What was tried, as a verb.
+        /// The attempted action, as a verb.
         action: &'static str,
-        /// On what.
+        /// The file or directory it was attempted on.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// The call itself makes no sense, such as a range past the end of a file: a bug of the caller.
@@ -110,12 +110,12 @@ pub enum DropError {
     Stopped,
 }
 
-/// Whose share of the drop is used up, while the drop itself has room.
+/// The party whose share of the drop is used up, while the drop itself has room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Allotment {
-    /// That of the sender.
+    /// The sender.
     Sender,
-    /// That of a client's network, or of all mail from outside.
+    /// The network of a client, or all mail from outside.
     Incoming,
 }
 
@@ -125,20 +125,20 @@ impl Allotment {
         (Self::Incoming, "incoming-quota"),
     ];
 
-    /// One word, for metrics and for other hosts.
+    /// Returns one word for it, for metrics and for other hosts.
     pub fn label(self) -> &'static str {
         let found = Self::ALL.iter().find(|(share, _)| *share == self);
         found.map_or("", |(_, label)| label)
     }
 
-    /// The share of this label.
+    /// Returns the share with this label.
     pub(crate) fn of(label: &str) -> Option<Self> {
         let found = Self::ALL.iter().find(|(_, known)| *known == label);
         found.map(|(share, _)| *share)
     }
 }
 
-/// What a quota counts.
+/// Returns the unit that a quota counts.
 fn unit(name: &str) -> &'static str {
     match name {
         "free_inodes_min" => "files",
@@ -147,7 +147,7 @@ fn unit(name: &str) -> &'static str {
 }
 
 impl DropError {
-    /// Whose share is used up, if that is what went wrong.
+    /// Returns the party whose share is used up, if that is what went wrong.
     pub fn share(&self) -> Option<Allotment> {
         match self {
             Self::Quota { name, .. } => match *name {
@@ -183,6 +183,7 @@ impl DropError {
                 path,
                 source: io::Error::new(ErrorKind::StorageFull, source),
             },
+
             Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
                 let source = io::Error::new(ErrorKind::PermissionDenied, source);
                 Self::Denied {
@@ -203,7 +204,7 @@ impl DropError {
         }
     }
 
-    /// Whether another file may fare better.
+    /// Returns true if the error is of one file only, and another may still be removed.
     pub(super) fn is_of_one_file(&self) -> bool {
         let action = match self {
             Self::Io { action, .. } | Self::Denied { action, .. } => action,

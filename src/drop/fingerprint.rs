@@ -1,4 +1,5 @@
-//! How a file is known again without its digest: HMAC-SHA256 of its SHA-256 under the drop's own key.
+//! Fingerprints, by which a file is recognised without its digest: HMAC-SHA256 of its SHA-256 under the
+//! drop's own key.
 //!
 //! Digests are sealed with the names, and still a file that an admin blocks must be found everywhere
 //! and refused at the next deposit. So the record of each file holds
@@ -7,10 +8,10 @@
 //! fingerprint   32 bytes = HMAC-SHA256(key = the 32 bytes of drop.key, message = SHA-256 of the file)
 //! ```
 //!
-//! What this gives away: who has the database *and* `drop.key` can test whether a file that he knows
-//! already was stored, by whom and when; who has the database alone sees which packages hold the
-//! same file, and nothing of which one it is. Neither learns a name, a link, or a byte of what
-//! he does not have. Fingerprints are erased when the files are destroyed.
+//! What this gives away: whoever has the database *and* `drop.key` can test whether a file already known
+//! to him was stored, by whom and when; whoever has the database alone sees which packages hold the
+//! same file, but not which file it is. Neither learns a name, a link, or a byte of a file that he
+//! does not have. Fingerprints are erased when the files are destroyed.
 
 use aws_lc_rs::{hmac, rand};
 use zeroize::Zeroizing;
@@ -25,10 +26,10 @@ use super::{
 const FILE: &str = "drop.key";
 const KEY_BYTES: usize = 32;
 
-/// Reads the drop's own key, or makes it for a drop that has nothing yet.
+/// Reads the drop's own key, or makes one for a drop that has nothing yet.
 ///
 /// # Errors
-/// It cannot be read, or somebody else may have made it; or it is missing although something is known by it.
+/// It cannot be read, somebody else may have made it, or it is missing although something is known by it.
 pub(super) fn key(directory: &Directory, records: &dyn Records) -> Result<hmac::Key, DropError> {
     if !directory.has(FILE)? && !records.has_no_fingerprint()? {
         let reason = "it is missing, and files that are blocked are known by it; \
@@ -40,16 +41,16 @@ pub(super) fn key(directory: &Directory, records: &dyn Records) -> Result<hmac::
     Ok(key)
 }
 
-/// Makes a key in place of one that is lost. What is blocked is known by the new one at once; files that were
-/// deposited before are not known any more.
+/// Makes a key in place of a lost one. Blocked files are known by the new key at once; files that were
+/// deposited before are no longer known.
 ///
 /// # Errors
-/// There is a key, or the database or the directory cannot be written.
+/// The key is not lost, or the database or the directory cannot be written.
 pub(super) fn renew(directory: &Directory, records: &dyn Records) -> Result<(), DropError> {
     if directory.has(FILE)? {
         return Err(DropError::Misuse("this drop has its key"));
     }
-    // Interrupted here, it is done again with another one.
+    // If this is interrupted here, it is done again with another key.
     let bytes = Zeroizing::new(random());
     let key = hmac::Key::new(hmac::HMAC_SHA256, &bytes);
     records.renew_fingerprints(&|sha256| sign(&key, sha256))?;
@@ -73,7 +74,8 @@ impl Store {
         sign(&self.key, sha256)
     }
 
-    /// How the records know the network of a client: HMAC-SHA256 of `"network\0"` and its text.
+    /// Returns the digest by which the records know a client's network: HMAC-SHA256 of `"network\0"` and its
+    /// text.
     pub(super) fn network_digest(&self, network: &str) -> Fingerprint {
         sign(&self.key, format!("network\0{network}").as_bytes())
     }

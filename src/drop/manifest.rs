@@ -1,4 +1,4 @@
-//! What is said of a package's files, and sealed: names, types, sizes, digests.
+//! The manifest of a package: names, types, sizes and digests of its files, sealed.
 
 use std::path::Path;
 
@@ -21,7 +21,7 @@ pub(super) struct ManifestFile {
 }
 
 impl ManifestFile {
-    /// A file whose contents are not known yet.
+    /// Makes the entry of a file whose contents are not known yet.
     pub(super) fn new(number: u32, name: &str, media_type: &str) -> Self {
         let (name, media_type) = (name.to_owned(), media_type.to_owned());
         Self {
@@ -41,7 +41,7 @@ pub(super) fn seal<'a>(vault: &Vault, files: impl Iterator<Item = &'a ManifestFi
     vault.seal_manifest(&serde_json::to_vec(&files).expect("strings and numbers are JSON"))
 }
 
-/// Opens a manifest: the files in order, and the number of each one's blob.
+/// Opens a manifest: returns the files in order, and the number of each one's blob.
 pub(super) fn open(
     vault: &Vault,
     sealed: Vec<u8>,

@@ -1,6 +1,6 @@
-//! How much may be deposited: by one sender or one stranger in a day, in all, and as far as the disk goes.
+//! The quotas of deposits: of one sender or one stranger in a day, in all, and as far as the disk goes.
 //!
-//! What is left is looked up when a file is opened, and counted down as its bytes come: a quota ends
+//! The remainder is looked up when a file is opened, and counted down as its bytes come: a quota ends
 //! a deposit before its bytes are written. Messages that come in at the same moment share what is
 //! left of the total; the shares of one sender, of a stranger's network and of all strangers may be
 //! passed by what is under way at that moment.
@@ -29,32 +29,32 @@ use crate::{
     filter::Direction,
 };
 
-/// What a file counts at least in every quota, in bytes: the block that it takes on usual file systems.
+/// Minimum size, in bytes, for which a file counts in every quota: the block it takes on usual file systems.
 pub const FILE_COST_MIN: u64 = 4096;
 
-/// Over which time the shares of senders and strangers are counted.
+/// Period over which the shares of senders and strangers are counted.
 pub(super) const DAY: SignedDuration = SignedDuration::from_hours(24);
 
-/// How far ahead of the clock a deposit may be dated and still count.
+/// Time by which a deposit may be dated ahead of the clock and still count.
 const CLOCK_STEP_MAX: SignedDuration = SignedDuration::from_hours(1);
 
-/// How many times the share of a /56 all networks of one /48 may take together: one customer may have a /48 to
-/// himself, and the machines of a large mail host fill several /56 of one.
+/// Number of shares of a /56 that all networks of one /48 may take together: one customer may have a /48
+/// alone, and the machines of a large mail host fill several /56 of one.
 const SITE_SHARES: u64 = 4;
 
-/// Over how many days before the last one a login's usual is counted.
+/// Number of days before the last one over which a login's usual is counted.
 const USUAL_DAYS: i64 = 28;
 
-/// A login that deposits so many times its usual in a day is told of.
+/// Multiple of its usual that a login deposits in a day to be warned of.
 const UNUSUAL_TIMES: u64 = 10;
 
-/// Unless it comes to less than so many bytes: twenty messages of a usual size limit.
+/// Minimum number of bytes in a day for such a warning: twenty messages of a usual size limit.
 const UNUSUAL_BYTES_MIN: u64 = 500_000_000;
 
-/// How many things may be told of in a day; further ones are not.
+/// Maximum number of warnings in a day; further ones are not given.
 const TOLD_MAX: usize = 1000;
 
-/// What a file of so many bytes counts in every quota.
+/// Returns the bytes for which a file of this size counts in every quota.
 pub(crate) fn cost(size: u64) -> u64 {
     size.max(FILE_COST_MIN)
 }
@@ -62,38 +62,38 @@ pub(crate) fn cost(size: u64) -> u64 {
 /// A network to which a stranger belongs.
 #[derive(Clone, Debug)]
 pub(super) struct ClientNetwork {
-    /// As it is written, for the log.
+    /// The network in clear, for the log.
     network: Network,
-    /// As the records know it.
+    /// Its digest, by which the records know it.
     pub(super) digest: Fingerprint,
-    /// How many times the share of a network it has.
+    /// Number of shares of a network that it has.
     shares: u64,
 }
 
-/// Things that are told of once a day.
+/// Warnings that are given once a day, each with the time of the last one.
 #[derive(Debug, Default)]
 pub(super) struct Told(Mutex<HashMap<String, Timestamp>>);
 
-/// What is left of a quota by the package.
+/// The remainder of a quota that the package may use.
 #[derive(Debug)]
 struct Portion {
     name: &'static str,
     limit: u64,
     left: u64,
-    /// Whose it is, for the log.
+    /// The party that it belongs to, for the log.
     of: String,
 }
 
-/// What a file may still take. Gives back what it took of the total when it is dropped: by then the
-/// file is part of a record, or gone.
+/// The allowance of a file: the bytes that it may still take. Gives back what it took of the total when it
+/// is dropped: by then the file is part of a record, or gone.
 #[derive(Debug)]
 pub(super) struct Allowance {
     store: Arc<Store>,
-    /// Bytes of this file.
+    /// Bytes of this file so far.
     bytes: u64,
-    /// What they cost.
+    /// Their quota cost.
     taken: u64,
-    /// What its package costs.
+    /// Quota cost of its package so far.
     package: Arc<AtomicU64>,
     shares: Vec<Portion>,
     total: Option<u64>,
@@ -101,10 +101,10 @@ pub(super) struct Allowance {
 }
 
 impl Allowance {
-    /// Looks up what is left. `package` counts what all files of one package cost.
+    /// Looks up the remainders. `package` counts the quota cost of all files of one package.
     ///
     /// # Errors
-    /// Nothing is left, the login is suspended, or that cannot be found out.
+    /// Nothing is left, the login is suspended, or the remainder cannot be found out.
     pub(super) fn new(
         store: &Arc<Store>,
         origin: &Origin,
@@ -126,16 +126,18 @@ impl Allowance {
         Ok(this)
     }
 
-    /// Takes so many bytes more.
+    /// Takes `bytes` more.
     ///
     /// # Errors
-    /// They are too many.
+    /// A quota is used up.
     pub(super) fn take(&mut self, bytes: u64) -> Result<(), DropError> {
         self.bytes += bytes;
         let more = cost(self.bytes) - self.taken;
         self.taken += more;
         let in_package = self.package.fetch_add(more, Relaxed) + more;
         let in_drafts = self.store.drafted.fetch_add(more, Relaxed) + more;
+
+        // With nothing left a quota is spent, even by a file that has no bytes yet.
         let is_spent = |left: u64, taken: u64| left == 0 || taken > left;
         let spent = self
             .shares
@@ -146,6 +148,7 @@ impl Allowance {
             let (name, limit) = (share.name, share.limit);
             return Err(DropError::Quota { name, limit });
         }
+
         let quota = &self.store.quota;
         let total = quota.total.unwrap_or_default();
         let limits = [
@@ -157,6 +160,7 @@ impl Allowance {
                 self.bytes,
             ),
         ];
+
         for (name, limit, left, taken) in limits {
             if left.is_some_and(|left| is_spent(left, taken)) {
                 return Err(DropError::Quota { name, limit });
@@ -173,7 +177,7 @@ impl Drop for Allowance {
 }
 
 impl Portion {
-    /// Tells of it once a day: each message says by itself that it went out as it came.
+    /// Warns of it once a day: each message says by itself that it went out as it came.
     fn tell(&self, store: &Store) {
         let key = format!("{} {}", self.name, self.of);
         if !store.told.is_news(key, Timestamp::now()) {
@@ -196,13 +200,14 @@ impl Portion {
 }
 
 impl Told {
-    /// Whether this was not told of in the last day. It counts as told then.
+    /// Returns true if this was not warned of in the last day, and counts it as warned of.
     fn is_news(&self, key: String, now: Timestamp) -> bool {
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_recent = |last: &Timestamp| now.duration_since(*last).abs() < DAY;
         if told.get(&key).is_some_and(is_recent) {
             return false;
         }
+
         if told.len() >= TOLD_MAX {
             told.retain(|_, last| is_recent(last));
         }
@@ -215,7 +220,7 @@ impl Told {
 }
 
 impl ClientNetwork {
-    /// The networks of the client that sent a message from outside; none of a relay that is trusted.
+    /// Returns the networks of the client that sent a message from outside; none for a trusted relay.
     pub(super) fn of(store: &Store, origin: &Origin) -> Vec<Self> {
         let Some(client) = origin.client.map(|client| client.to_canonical()) else {
             return Vec::new();
@@ -229,6 +234,7 @@ impl ClientNetwork {
         {
             return Vec::new();
         }
+
         let networks = match client {
             IpAddr::V4(_) => vec![(24, 1)],
             IpAddr::V6(_) => vec![(56, 1), (48, SITE_SHARES)],
@@ -246,7 +252,7 @@ impl ClientNetwork {
     }
 }
 
-/// The network of an address.
+/// Returns the network of an address.
 fn network(address: IpAddr, prefix: u8) -> Network {
     let address = match address {
         IpAddr::V4(address) => {
@@ -261,9 +267,10 @@ fn network(address: IpAddr, prefix: u8) -> Network {
     Network { address, prefix }
 }
 
-/// How full the drop is.
+/// Returns the fill level of the drop.
 pub(super) fn level(store: &Store) -> Result<Level, DropError> {
     let left = [left_in_total(store)?, left_on_disk(store)?];
+
     Ok(Level {
         stored: store.records.stored_bytes()?,
         free_bytes: store.blobs.free_bytes()?,
@@ -273,7 +280,7 @@ pub(super) fn level(store: &Store) -> Result<Level, DropError> {
     })
 }
 
-/// Tells once a day of a login that deposits many times its usual: its password may be stolen.
+/// Warns once a day of a login that deposits many times its usual: its password may be stolen.
 ///
 /// # Errors
 /// The database cannot be read.
@@ -288,16 +295,19 @@ pub(super) fn watch(store: &Store, origin: &Origin, now: Timestamp) -> Result<()
             .records
             .deposited(by, uploader, days_before(now, days))
     };
+
     let bytes = within(1)?;
     if bytes < UNUSUAL_BYTES_MIN {
         return Ok(());
     }
+
     let usual = within(1 + USUAL_DAYS)?.saturating_sub(bytes);
     let usual = usual / USUAL_DAYS as u64;
     let key = format!("unusual {uploader:?} {}", login.to_lowercase());
     if bytes < usual.saturating_mul(UNUSUAL_TIMES) || !store.told.is_news(key, now) {
         return Ok(());
     }
+
     store.unusual_logins.fetch_add(1, Relaxed);
     tracing::warn!(
         ?login,
@@ -310,7 +320,7 @@ pub(super) fn watch(store: &Store, origin: &Origin, now: Timestamp) -> Result<()
     Ok(())
 }
 
-/// Nothing of a suspended login is written.
+/// Fails if the login is suspended: nothing of it is written.
 fn refuse_suspended(store: &Store, origin: &Origin) -> Result<(), DropError> {
     match &origin.login {
         Some(login) if store.records.is_suspended(login)? => Err(DropError::Suspended),
@@ -318,7 +328,7 @@ fn refuse_suspended(store: &Store, origin: &Origin) -> Result<(), DropError> {
     }
 }
 
-/// No file is made that could be one of the last.
+/// Fails if there are too few inodes: no file is made that could take one of the last.
 fn refuse_last_inodes(store: &Store) -> Result<(), DropError> {
     let limit = store.quota.free_inodes_min as u64;
     if limit == 0 {
@@ -333,7 +343,7 @@ fn refuse_last_inodes(store: &Store) -> Result<(), DropError> {
     }
 }
 
-/// What is left of the day to whoever sent the message.
+/// Returns the remainders of the day of whoever sent the message.
 fn shares(
     store: &Store,
     origin: &Origin,
@@ -342,6 +352,7 @@ fn shares(
     let (quota, today) = (&store.quota, days_before(Timestamp::now(), 1));
     let uploader = origin.uploader.as_deref();
     let mut shares = Vec::new();
+
     if let Some(limit) = quota.sender_per_day
         && counts(quota, origin.direction)
     {
@@ -358,6 +369,7 @@ fn shares(
     if origin.direction == Direction::Outgoing {
         return Ok(shares);
     }
+
     let limit = quota.incoming_client_per_day.unwrap_or(u64::MAX);
     for network in networks {
         let limit = limit.saturating_mul(network.shares);
@@ -373,6 +385,7 @@ fn shares(
             &of,
         ));
     }
+
     if let Some(limit) = quota.incoming_per_day {
         let deposited = store.records.incoming(uploader, today)?;
         let of = uploader.unwrap_or("all");
@@ -412,7 +425,7 @@ fn counts(quota: &QuotaConfig, direction: Direction) -> bool {
     counted(quota).is_none_or(|counted| counted == direction)
 }
 
-/// The one direction whose mail counts for the share of a sender; `None`: both.
+/// Returns the one direction whose mail counts for the share of a sender; `None` if both do.
 fn counted(quota: &QuotaConfig) -> Option<Direction> {
     match quota.sender_directions {
         Directions::Both => None,
@@ -421,7 +434,7 @@ fn counted(quota: &QuotaConfig) -> Option<Direction> {
     }
 }
 
-/// The last days. What a clock dated into the future once is not counted until then.
+/// Returns the last days. A deposit that a wrong clock dated into the future does not count until then.
 fn days_before(now: Timestamp, days: i64) -> RangeInclusive<Timestamp> {
     let end = now.saturating_add(CLOCK_STEP_MAX).unwrap_or(Timestamp::MAX);
     before(now, SignedDuration::from_hours(24 * days))..=end

@@ -14,8 +14,8 @@ use crate::aside::Aside;
 
 /// Reads a range of a file, segment by segment.
 ///
-/// It holds an open file: what the sweep removes meanwhile is still read to its end, what an admin destroys is
-/// not.
+/// It holds an open file, which is read to its end even if the sweep removes it meanwhile, but not if an
+/// admin destroys it.
 #[derive(Debug)]
 pub struct FileReader {
     blob: Arc<OpenBlob>,
@@ -24,9 +24,9 @@ pub struct FileReader {
 
 #[derive(Debug)]
 struct OpenBlob {
-    /// The file may have been removed meanwhile: then it goes when it is closed.
+    /// The file may have been removed meanwhile; its space is then freed when it is closed.
     blob: Aside<Box<dyn Blob>>,
-    /// `None` when the ciphertext is read as it is.
+    /// `None` if the ciphertext is read as it is.
     opener: Option<Opener>,
 }
 
@@ -43,15 +43,18 @@ impl FileReader {
                 "a range reaches past the end of its file",
             ));
         }
+
         let layout = Layout::new(size).ok_or(DropError::Misuse("a file is larger than 256 TiB"))?;
         let blob = store
             .blobs
             .open(vault.id(), number, layout.sealed_bytes())?;
+
         let mut header = [0; HEADER_BYTES];
         blob.read_exact_at(&mut header, 0)
             .map_err(|e| DropError::io("read", blob.path(), e))?;
         let opened = vault.open_file(number, layout, &header);
         let opener = opened.map_err(|e| DropError::damaged(blob.path(), e.to_string()))?;
+
         Ok(Self {
             blob: Arc::new(OpenBlob {
                 blob: Aside::new(blob),
@@ -83,15 +86,15 @@ impl FileReader {
         })
     }
 
-    /// The next bytes, at most a segment of 64 KiB, `None` at the end of the range. No thread waits
-    /// between two calls. Cancel-safe.
+    /// Returns the next bytes, at most a segment of 64 KiB, or `None` at the end of the range. No thread
+    /// waits between two calls. Cancel-safe.
     ///
-    /// What the system has in memory is read and decrypted at once, which takes less time than to
-    /// wake another thread for it: a tenth of a millisecond at most. Only what must be waited for is
-    /// left to a thread that may.
+    /// Bytes that the system has in memory are read and decrypted at once, which takes less time than waking
+    /// another thread for it: a tenth of a millisecond at most. Only a read that must wait for a disk goes to
+    /// a thread that may block.
     ///
     /// # Errors
-    /// The blob is damaged: what was given out so far is right, nothing follows.
+    /// The blob is damaged: the bytes returned so far are right, and none follow.
     pub async fn next(&mut self) -> Result<Option<Bytes>, DropError> {
         if self.range.is_empty() {
             return Ok(None);
@@ -111,7 +114,7 @@ impl FileReader {
     }
 }
 
-/// Whether a read may wait for a disk.
+/// Permission for a read to wait for a disk.
 #[derive(Clone, Copy)]
 enum Wait {
     Never,
@@ -119,7 +122,7 @@ enum Wait {
 }
 
 impl OpenBlob {
-    /// `None` when it would have to wait, and must not.
+    /// Returns `None` if it would have to wait, and must not.
     fn read(&self, range: Range<u64>, wait: Wait) -> Result<Option<Bytes>, DropError> {
         match &self.opener {
             Some(opener) => self.read_segment(opener, range, wait),
@@ -127,9 +130,10 @@ impl OpenBlob {
         }
     }
 
-    /// Reads what the segment at the beginning of the range holds of it.
+    /// Reads the part of the range that lies in the segment at its beginning.
     fn read_segment(
         &self,
+
         opener: &Opener,
         range: Range<u64>,
         wait: Wait,

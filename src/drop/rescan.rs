@@ -1,17 +1,19 @@
-//! Files are scanned again before they are given out.
+//! The virus scan of files before they are given out.
 //!
 //! A virus is often known only days after it was sent. Before a file of a live package is given out, it is
-//! scanned where its last scan is older than `scan.rescan` and the signatures are newer than that scan: as a rule at the first
-//! download of each day. Who asks for it at the same time waits for the same scan. Its deposit counts as a scan. What
-//! was scanned since is remembered in memory only: a process that begins anew scans once more than it need.
+//! scanned again if its last scan is older than `scan.rescan` and the signatures are newer than that scan: as
+//! a rule at the first download of each day. Requests for it at the same time wait for the same scan. Its
+//! deposit counts as a scan. Scans since then are remembered in memory only: a process that begins anew scans
+//! once more than it need.
 //!
-//! Only a few files are scanned again at the same time, whoever asks for them: clamd works on few files at once, and those
-//! of mail come first.
+//! Only a few files are scanned again at the same time, whoever asks for them: clamd works on few files at
+//! once, and those of mail come first.
 //!
-//! What is found may be wrong. When an admin restores a package that was ended for a finding, that finding is not held
-//! against it any more; another one is. The audit log says so, and nothing else remembers it.
+//! A finding may be wrong. When an admin restores a package that was ended for a finding, that finding is not
+//! held against it any more; another one is. The audit log says so, and nothing else remembers it.
 //!
-//! A package whose key only its readers have cannot be looked into: it was scanned on its way in, and never again.
+//! A package whose key only its readers have cannot be looked into: it is scanned on its way in, and never
+//! again.
 
 use std::{
     collections::HashMap,
@@ -26,29 +28,30 @@ use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 use super::{Action, Actor, AuditQuery, Client, Drop, DropError, Package, RecordId, Token};
 use crate::scan::{Finding, Objection, Scanner};
 
-/// No deposit takes longer from its first byte to its commit: what another host begins is given up after 50 minutes.
+/// Maximum time of a deposit from its first byte to its commit: another host's is given up after 50 minutes.
 const DEPOSIT_TIME_MAX: SignedDuration = SignedDuration::from_hours(1);
 
-/// Files whose scans are remembered; with more, those that nobody waits for are forgotten.
+/// Number of files whose scans are remembered; beyond it, those that nobody waits for are forgotten.
 const REMEMBERED_MAX: usize = 10_000;
 
-/// Files that are scanned again at the same time. By default clamd works on ten (`MaxThreads` in clamd.conf(5)).
+/// Number of files scanned again at the same time. By default clamd works on ten (`MaxThreads` in
+/// clamd.conf(5)).
 pub(super) const AT_ONCE_MAX: usize = 2;
 
 /// The time of a file's last scan, if this process saw it. Locked during a scan.
 type Slot = Arc<AsyncMutex<Option<Timestamp>>>;
 
-/// When files were scanned, by package and number.
+/// Times of the last scans of files, by package and number of the file.
 #[derive(Debug)]
 pub(super) struct Rescans {
     slots: Mutex<HashMap<(RecordId, u32), Slot>>,
     pub(super) turns: Semaphore,
 }
 
-/// Whether files may be given out.
+/// The decision on giving out files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Release {
-    /// They may.
+    /// They may be given out.
     Given,
     /// One of them is infected, and the package was ended.
     Ended,
@@ -76,8 +79,8 @@ impl Rescans {
 }
 
 impl Drop {
-    /// Says whether files of a live package may be given out at the time `now`, after a scan where one is due. An
-    /// infected package is ended.
+    /// Decides whether files of a live package may be given out at the time `now`, after a scan of those for
+    /// which one is due. Ends an infected package.
     ///
     /// # Errors
     /// A file or the database cannot be read, or the package cannot be ended.
@@ -100,7 +103,7 @@ impl Drop {
         }
     }
 
-    /// Scans a file again, if that is due.
+    /// Scans a file again, if a scan is due.
     async fn rescan(
         &self,
         scanner: &Scanner,
@@ -113,8 +116,11 @@ impl Drop {
         else {
             return Ok(());
         };
+
+        // Locked until the end: requests for the same file wait here for one scan.
         let slot = self.store.rescans.slot((RecordId::from(token), number));
         let mut scanned = slot.lock().await;
+
         let (begun, ended) = match *scanned {
             Some(at) => (at, at),
             None => {
@@ -126,12 +132,14 @@ impl Drop {
         if !scanner.scans(file.size) || !scanner.is_due(begun, ended, now).await {
             return Ok(());
         }
+
         let _turn = self.store.rescans.turns.acquire().await;
         let mut reader = self.read(token, package, index, 0..file.size).await?;
         let mut scan = scanner.scan();
         while let Some(bytes) = reader.next().await? {
             scan.write(&[bytes]).await?;
         }
+
         let has_verdict = match scan.finish().await {
             Err(objection) if self.is_overruled(token, &objection).await? => {
                 let queue_id = &package.origin.queue_id;
@@ -140,6 +148,7 @@ impl Drop {
             }
             verdict => verdict?,
         };
+
         // Without a verdict it is due again.
         if has_verdict {
             *scanned = Some(now);
@@ -147,7 +156,7 @@ impl Drop {
         Ok(())
     }
 
-    /// Whether an admin brought a package back that was ended for this finding.
+    /// Returns true if an admin restored the package after it was ended for this finding.
     async fn is_overruled(&self, token: &Token, objection: &Objection) -> Result<bool, DropError> {
         if objection.finding() != Finding::Infected {
             return Ok(false);

@@ -1,7 +1,7 @@
-//! Packages as those see them who do not have the token: ciphertext, lengths, times.
+//! Packages as seen without the token: ciphertext, lengths, times.
 //!
-//! This is all that the web server knows of a package that browsers unlock. What a browser needs to
-//! do that stands at the head of `drop/vault.rs`.
+//! This is all that the web server knows of a package that browsers unlock. The head of `drop/vault.rs`
+//! says what a browser needs to do that.
 
 use std::ops::Range;
 
@@ -17,19 +17,19 @@ use super::{
 /// A live package that browsers unlock.
 #[derive(Debug)]
 pub struct SealedPackage {
-    /// Its record.
+    /// The id of its record.
     pub id: RecordId,
     /// Names, types and digests, encrypted.
     pub manifest: Vec<u8>,
     /// Its files, in the order of the message.
     pub files: Vec<SealedFile>,
-    /// When it was deposited.
+    /// Time of the deposit.
     pub created: Timestamp,
-    /// Until when it can be fetched.
+    /// Time until which it can be fetched.
     pub expires: Timestamp,
-    /// Until when a reader could extend it now; `None` when that is not allowed, or gains nothing.
+    /// Time until which a reader could extend it now; `None` if that is not allowed, or gains nothing.
     pub extendable: Option<Timestamp>,
-    /// Who deposited it.
+    /// Origin of the deposit.
     pub origin: Origin,
 }
 
@@ -38,21 +38,21 @@ pub struct SealedPackage {
 pub struct SealedFile {
     /// Its size in bytes, decrypted.
     pub size: u64,
-    /// How many bytes it takes encrypted.
+    /// Its size in bytes, encrypted.
     pub sealed_bytes: u64,
     /// The number of its blob.
     number: u32,
 }
 
 impl SealedPackage {
-    /// How many bytes its lists take in memory, about.
+    /// Returns the number of bytes that its lists take in memory, approximately.
     pub(crate) fn weight(&self) -> usize {
         self.manifest.capacity() + self.files.capacity() * size_of::<SealedFile>()
     }
 }
 
 impl Drop {
-    /// Finds a package that browsers unlock by its id, at the time `now`. Counts nothing. Packages
+    /// Finds a package that browsers unlock by its id, at the time `now`. Counts no download. Packages
     /// that the server unlocks are unknown here.
     ///
     /// # Errors
@@ -83,8 +83,8 @@ impl Drop {
     }
 }
 
-/// Decrypts the first file of a package, of so many bytes, as a browser does: for whoever wants to
-/// know whether it could. `None` if it could not, and for a file of more than one segment.
+/// Decrypts the first file of a package, of `size` bytes, as a browser does: a check that it can be done.
+/// Returns `None` if it cannot, and for a file of more than one segment.
 pub(crate) fn unseal_first(token: &Token, size: u64, blob: &[u8]) -> Option<Vec<u8>> {
     let layout = Layout::new(size).filter(|layout| layout.sealed_bytes() == blob.len() as u64)?;
     let (header, segment) = blob.split_first_chunk()?;

@@ -1,9 +1,9 @@
-//! The end of packages, and of what was left over.
+//! The sweep: the end of packages, and of left-overs.
 //!
 //! A package is destroyed in two transactions, each for many at once, so that a deposit never waits
 //! for the removal of files: the first erases the manifest and dooms the package, then its blobs are
-//! removed while nobody waits, and the second says so. What a killed process left doomed
-//! is taken up by the next sweep.
+//! removed while nobody waits, and the second records that. Packages that a killed process left doomed
+//! are taken up by the next sweep.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -16,10 +16,10 @@ use super::{
 };
 use crate::stats::Month;
 
-/// Younger drafts and blobs may belong to a message that is still being worked on.
+/// Age of left-overs: younger drafts and blobs may belong to a message that is still being worked on.
 const LEFT_OVER_AGE: SignedDuration = SignedDuration::from_hours(1);
 
-/// Which of the slices of blobs is looked through next.
+/// The slice of blobs that the next call looks through.
 #[derive(Debug, Default)]
 pub(super) struct Slices(AtomicU8);
 
@@ -29,7 +29,7 @@ impl Slices {
     }
 }
 
-/// Sweeps each kind of thing, though another may fail; the first error is told at the end.
+/// Sweeps each kind of thing, even if another fails; the first error is returned.
 pub(super) fn sweep(store: &Store, now: Timestamp, steps: usize) -> (Swept, Result<(), DropError>) {
     let mut swept = Swept::default();
     let result = with_spare(store, || sweep_once(store, now, steps, &mut swept));
@@ -37,8 +37,8 @@ pub(super) fn sweep(store: &Store, now: Timestamp, steps: usize) -> (Swept, Resu
     (swept, result.and(kept))
 }
 
-/// Does what is written before anything can be removed: on a disk that is full, in the room that was
-/// set aside.
+/// Does the writing that comes before anything can be removed; on a full disk, in the room that was set
+/// aside for it.
 pub(super) fn with_spare(
     store: &Store,
     mut work: impl FnMut() -> Result<(), DropError>,
@@ -59,6 +59,7 @@ fn sweep_once(
     if swept.held_until.is_some() {
         return Ok(());
     }
+
     let mut first = Ok(());
     let tasks = [
         doom,
@@ -73,13 +74,14 @@ fn sweep_once(
     for task in tasks {
         first = first.and(task(store, now, steps, swept));
     }
+
     if !has_more(swept, steps) {
         first = first.and(remove_orphans(store, now, steps, swept));
     }
     first.and(store.records.forget_overwritten())
 }
 
-/// Whether the next step will find more of what this one did. Left-overs wait until then: to look
+/// Returns true if the next step will find more of the same. Left-overs wait until it does not: looking
 /// through a slice of all blobs for each hundred packages would cost the square of them.
 fn has_more(swept: &Swept, steps: usize) -> bool {
     let steps = steps as u64;
@@ -104,7 +106,7 @@ fn doom(store: &Store, now: Timestamp, steps: usize, _: &mut Swept) -> Result<()
     store.records.doom(&due)
 }
 
-/// A package whose blobs cannot be removed does not hold up the others.
+/// Removes the blobs of doomed packages. One whose blobs cannot be removed does not hold up the others.
 fn destroy_doomed(
     store: &Store,
     now: Timestamp,
@@ -128,7 +130,7 @@ fn destroy_doomed(
     first
 }
 
-/// Says that the blobs of these packages are gone.
+/// Records in the database and the audit log that the blobs of these packages are gone.
 pub(super) fn tell_destroyed(
     store: &Store,
     now: Timestamp,
@@ -195,7 +197,8 @@ fn forget_networks(
     store.records.forget_networks(before, steps)
 }
 
-/// The month before is left alone: what was deposited in its last hour may still be withdrawn.
+/// Folds the statistics, except for this month and the one before: deposits of its last hour may still be
+/// withdrawn.
 fn fold_statistics(
     store: &Store,
     now: Timestamp,
@@ -236,7 +239,7 @@ fn left_over(now: Timestamp) -> Timestamp {
     now.saturating_sub(LEFT_OVER_AGE).unwrap_or(Timestamp::MIN)
 }
 
-/// Adds calendar units in UTC; past the end of the calendar, its end.
+/// Adds calendar units in UTC; past the end of the calendar, returns its end.
 pub(super) fn add(time: Timestamp, span: &Span) -> Timestamp {
     let sum = time.to_zoned(TimeZone::UTC).checked_add(*span);
     sum.map_or(Timestamp::MAX, |sum| sum.timestamp())

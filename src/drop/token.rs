@@ -7,11 +7,11 @@ use data_encoding::{Encoding, Specification};
 use zeroize::{Zeroize, Zeroizing};
 
 const TOKEN_BYTES: usize = 16;
-/// 128 bits, 5 a character; the last character holds 3 bits and 2 zeros.
+/// Length of a token in characters: 128 bits, 5 a character; the last one holds 3 bits and 2 zeros.
 const TOKEN_CHARS: usize = 26;
 
-/// RFC 4648 base32 in lower case without padding. Letters of both cases are read; a last character
-/// whose two spare bits are not zero is not, so that a token has one spelling.
+/// The alphabet: RFC 4648 base32 in lower case without padding. Letters of both cases are read; a last
+/// character whose two spare bits are not zero is not, so that a token has one spelling.
 static BASE32: LazyLock<Encoding> = LazyLock::new(|| {
     let mut specification = Specification::new();
     specification
@@ -30,31 +30,31 @@ static BASE32: LazyLock<Encoding> = LazyLock::new(|| {
         .expect("the alphabet has 32 symbols")
 });
 
-/// The secret in a link: 128 random bits. Its `Debug` shows nothing; its `Display` is what stands
-/// in the link: 26 characters of lower-case base32.
+/// The secret in a link: 128 random bits. Its `Debug` shows nothing; its `Display` is its form in the
+/// link: 26 characters of lower-case base32.
 #[derive(Clone)]
 pub struct Token([u8; TOKEN_BYTES]);
 
-/// Not a token.
+/// The error for a text that is not a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a token of {TOKEN_CHARS} base32 characters")]
 pub struct TokenError;
 
 impl Token {
-    /// A fresh token from the operating system's generator.
+    /// Makes a fresh token with the operating system's generator.
     pub fn random() -> Self {
         let mut bytes = [0; TOKEN_BYTES];
         rand::fill(&mut bytes).expect("the system gives random bytes");
         Self(bytes)
     }
 
-    /// The token under which nothing can be deposited: no text is read as it. It is looked up in the place of what is
-    /// no token, so that both take the same time.
+    /// Returns the token under which nothing can be deposited: no text is read as it. It is looked up in
+    /// place of a text that is no token, so that both take the same time.
     pub fn nowhere() -> Self {
         Self([0; TOKEN_BYTES])
     }
 
-    /// A text of a stranger's without the tokens in it, as in a link that he pasted.
+    /// Returns a stranger's text without the tokens in it, such as that of a link that he pasted.
     pub(super) fn conceal(text: &str) -> String {
         let is_symbol = |c: char| c.is_ascii_alphanumeric();
         let mut shown = String::with_capacity(text.len());
@@ -89,7 +89,7 @@ impl FromStr for Token {
         }
         let mut bytes = Zeroizing::new([0; TOKEN_BYTES]);
         match BASE32.decode_mut(text.as_bytes(), &mut *bytes) {
-            // All zeros are kept for what leads nowhere.
+            // All zeros are reserved for the token that leads nowhere.
             Ok(TOKEN_BYTES) if *bytes != [0; TOKEN_BYTES] => Ok(Self(*bytes)),
             _ => Err(TokenError),
         }

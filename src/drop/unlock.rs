@@ -1,8 +1,8 @@
-//! Who decrypts a package for its readers, and the link that follows from it.
+//! The side that decrypts a package for its readers, and the link that follows from it.
 
 use super::{RecordId, Token};
 
-/// Who decrypts a package for those who read it in a browser. What is stored is the same.
+/// The side that decrypts a package for those who read it in a browser. The stored data is the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unlock {
     /// The server: the link's path has the token.
@@ -12,7 +12,7 @@ pub enum Unlock {
     Browser,
 }
 
-/// How a reader's request names a package. Holds no secret.
+/// The way by which a reader's request names a package. Holds no secret.
 ///
 /// A package has one door: whoever knows only the id of one that the server unlocks (it stands in
 /// reports and logs) gets nowhere, and so does a token in a path for one that browsers unlock.
@@ -25,14 +25,14 @@ pub struct Door {
 /// A link that readers get, taken apart.
 #[derive(Debug)]
 pub(crate) struct Link {
-    /// Where the drop is, with its slash.
+    /// The URL of the drop, with its final slash.
     pub(crate) base: String,
     pub(crate) unlock: Unlock,
     pub(crate) token: Token,
 }
 
 impl Unlock {
-    /// What `drop.end_to_end` says.
+    /// Returns the side for a value of `drop.end_to_end`.
     pub(super) fn of(end_to_end: bool) -> Self {
         if end_to_end {
             Self::Browser
@@ -41,7 +41,7 @@ impl Unlock {
         }
     }
 
-    /// The link for readers of a package; `public_url` ends with a slash.
+    /// Returns the link for readers of a package; `public_url` ends with a slash.
     pub fn link(self, public_url: &str, token: &Token) -> String {
         match self {
             Self::Server => format!("{public_url}{token}"),
@@ -66,7 +66,7 @@ impl Unlock {
 }
 
 impl Link {
-    /// Takes apart what [`Unlock::link`] made; `None` when it did not.
+    /// Takes apart a link that [`Unlock::link`] made; returns `None` for any other text.
     pub(crate) fn read(link: &str) -> Option<Self> {
         let (rest, token) = link.split_at(link.rfind(['/', '#'])? + 1);
         let token: Token = token.parse().ok()?;
@@ -82,7 +82,7 @@ impl Link {
         })
     }
 
-    /// Where the first file of the package is fetched, below the base.
+    /// Returns the path of the first file of the package, below the base.
     pub(crate) fn first_file(&self) -> String {
         match self.unlock {
             Unlock::Server => format!("{}/1", self.token),
@@ -92,7 +92,7 @@ impl Link {
 }
 
 impl Door {
-    /// The door of a package that browsers unlock.
+    /// Returns the door of a package that browsers unlock.
     pub fn sealed(id: RecordId) -> Self {
         Self {
             id,
@@ -102,7 +102,7 @@ impl Door {
 }
 
 impl From<&Token> for Door {
-    /// The door of a package that the server unlocks.
+    /// Returns the door of a package that the server unlocks.
     fn from(token: &Token) -> Self {
         Self {
             id: token.into(),

@@ -1,4 +1,4 @@
-//! Who may deposit over HTTP: bearer tokens, what each may do, and how much it did.
+//! Uploaders, who deposit over HTTP: their bearer tokens, what each may do, and how much it did.
 //!
 //! Of a token only the SHA-256 is kept. It has 256 random bits, so a hash without salt or stretching
 //! gives nothing to guess, and it is found by an index: what a look-up's time could tell is about the
@@ -20,20 +20,21 @@ use super::{
     blocking,
 };
 
-/// What every token begins with, so that people and scanners know it when they see it.
+/// Prefix of every token, so that people and scanners know it when they see it.
 const PREFIX: &str = "dpl_";
 const SECRET_BYTES: usize = 32;
-/// The last use is written down at most so often: it is for people who tidy up.
+/// Shortest time between two notes of a token's last use: they are for people who tidy up.
 const LAST_USED_STEP: SignedDuration = SignedDuration::from_mins(1);
-/// For so long the one who deposited a package may take it back.
+/// Time for which an uploader may take a package back.
 const TAKE_BACK: SignedDuration = SignedDuration::from_hours(1);
-/// Whose a package was is of no use when it can no longer be taken back.
+/// Time for which the uploader of a package is remembered: it is of no use once the package can no longer
+/// be taken back.
 const KEEP_UPLOADED: SignedDuration = SignedDuration::from_hours(24);
 
 /// A bearer token. Its `Debug` shows nothing.
 pub struct Secret(Zeroizing<String>);
 
-/// What a bearer token allows.
+/// A right that a bearer token gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Right {
     /// To deposit packages, and to take back what it deposited a moment ago.
@@ -42,34 +43,34 @@ pub enum Right {
     Status,
 }
 
-/// Not a right.
+/// The error for a text that is not a right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be \"deposit\" or \"status\"")]
 pub struct RightError;
 
-/// One who may deposit over HTTP.
+/// A holder of a bearer token, who may use the drop over HTTP.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Uploader {
-    /// The key of its row.
+    /// The key of its row in the database.
     pub(super) id: i64,
-    /// What the admin calls it.
+    /// The name that the admin gave it.
     pub name: String,
-    /// What it may do.
+    /// The rights of its token.
     pub rights: Vec<Right>,
-    /// How many bytes it may deposit on one day (UTC).
+    /// Number of bytes that it may deposit on one day (UTC); `None` if there is no limit.
     pub quota: Option<u64>,
-    /// Since when there is a token for it.
+    /// Time since which there is a token for it.
     pub created: Timestamp,
-    /// From when on its token is refused.
+    /// Time from which its token is refused.
     pub expires: Option<Timestamp>,
-    /// When it was last here, to the minute.
+    /// Time of its last request, to the minute.
     pub last_used: Option<Timestamp>,
-    /// How many bytes it deposited today (UTC).
+    /// Number of bytes that it deposited today (UTC).
     pub bytes_today: u64,
 }
 
 impl Secret {
-    /// A fresh token from the operating system's generator.
+    /// Makes a fresh token with the operating system's generator.
     pub fn random() -> Self {
         let mut bytes = Zeroizing::new([0; SECRET_BYTES]);
         rand::fill(&mut *bytes).expect("the system gives random bytes");
@@ -79,7 +80,7 @@ impl Secret {
         )))
     }
 
-    /// The token as it is sent.
+    /// Returns the token as it is sent.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -112,42 +113,43 @@ impl FromStr for Right {
 }
 
 impl Uploader {
-    /// True when it may do this.
+    /// Returns true if it has this right.
     pub fn may(&self, right: Right) -> bool {
         self.rights.contains(&right)
     }
 
-    /// How many bytes more it may deposit today.
+    /// Returns the number of bytes that it may still deposit today.
     pub fn left_today(&self) -> u64 {
         self.quota
             .map_or(u64::MAX, |quota| quota.saturating_sub(self.bytes_today))
     }
 }
 
-/// What the database knows of uploaders.
+/// The part of the database that knows the uploaders.
 pub(super) trait Uploads {
-    /// Adds an uploader with the hash of its token. False when there is one of this name.
+    /// Adds an uploader with the hash of its token. Returns false if there is one of this name.
     fn add_uploader(&self, uploader: &Uploader, secret: &[u8; 32]) -> Result<bool>;
 
-    /// All of them by name, with what they deposited on a day.
+    /// Lists all of them by name, with the bytes that they deposited on a day.
     fn uploaders(&self, day: i64) -> Result<Vec<Uploader>>;
 
-    /// Removes one. False when there is none of this name.
+    /// Removes one. Returns false if there is none of this name.
     fn remove_uploader(&self, name: &str) -> Result<bool>;
 
-    /// Whose token has this hash.
+    /// Finds the uploader whose token has this hash, with the bytes that it deposited on a day.
     fn find_uploader(&self, secret: &[u8; 32], day: i64) -> Result<Option<Uploader>>;
 
-    /// Notes when an uploader was here.
+    /// Notes the time of an uploader's last request.
     fn note_use(&self, uploader: i64, now: Timestamp) -> Result<()>;
 
-    /// Notes whose a package is, unless it is somebody's; forgets those that were begun before.
+    /// Notes the uploader of a package that has none yet; forgets the uploaders of packages begun before
+    /// `before`.
     fn claim(&self, id: RecordId, name: &str, now: Timestamp, before: Timestamp) -> Result<()>;
 
-    /// True when the package is this uploader's.
+    /// Returns true if the package is this uploader's.
     fn is_claimed(&self, id: RecordId, name: &str) -> Result<bool>;
 
-    /// Counts a package for an uploader if its quota of the day has room. False when it has none.
+    /// Counts a package for an uploader if its quota of the day has room. Returns false if it has none.
     fn book(&self, uploader: i64, day: i64, bytes: u64) -> Result<bool>;
 
     /// Takes a package off the count again.
@@ -157,7 +159,7 @@ pub(super) trait Uploads {
 type Result<T, E = DropError> = std::result::Result<T, E>;
 
 impl Drop {
-    /// Lets one more deposit. False when there is one of this name.
+    /// Adds an uploader. Returns false if there is one of this name.
     ///
     /// # Errors
     /// The database cannot be written.
@@ -184,7 +186,7 @@ impl Drop {
             .await
     }
 
-    /// All who may deposit, by name.
+    /// Lists all uploaders by name.
     ///
     /// # Errors
     /// The database cannot be read.
@@ -192,7 +194,7 @@ impl Drop {
         self.with(|store| store.records.uploaders(today())).await
     }
 
-    /// Refuses a token from now on. False when there is none of this name.
+    /// Removes an uploader, whose token is refused from now on. Returns false if there is none of this name.
     ///
     /// # Errors
     /// The database cannot be written.
@@ -202,7 +204,7 @@ impl Drop {
             .await
     }
 
-    /// Finds whose token this is, if it holds at the time `now`, and notes that it was used.
+    /// Finds the uploader of a token that is valid at the time `now`, and notes that it was used.
     pub(crate) async fn find_uploader(
         &self,
         secret: &str,
@@ -223,7 +225,7 @@ impl Drop {
         .await
     }
 
-    /// Begins a package under a token that the uploader chose. `None` when the package is another's.
+    /// Begins a package under a token that the uploader chose. Returns `None` if the package is another's.
     pub(crate) async fn begin_upload(
         &self,
         uploader: &Uploader,
@@ -243,29 +245,29 @@ impl Drop {
         Ok(is_ours.then(|| PackageDraft::under(self, token.clone(), origin)))
     }
 
-    /// True when this uploader began this package.
+    /// Returns true if this uploader began this package.
     pub(crate) async fn is_upload_of(&self, uploader: &Uploader, token: &Token) -> Result<bool> {
         let (id, name) = (RecordId::from(token), uploader.name.clone());
         self.with(move |store| store.records.is_claimed(id, &name))
             .await
     }
 
-    /// Counts a package for an uploader, if its quota of today has room for it.
+    /// Counts a package for an uploader if its quota of today has room. Returns false if it has none.
     pub(crate) async fn book_upload(&self, uploader: &Uploader, bytes: u64) -> Result<bool> {
         let id = uploader.id;
         self.with(move |store| store.records.book(id, today(), bytes))
             .await
     }
 
-    /// Takes a package off the count again: it could not be committed.
+    /// Takes a package that could not be committed off the count again.
     pub(crate) async fn unbook_upload(&self, uploader: &Uploader, bytes: u64) -> Result<()> {
         let id = uploader.id;
         self.with(move |store| store.records.unbook(id, today(), bytes))
             .await
     }
 
-    /// Forgets a package that was deposited a moment ago, as if it had never been. False when there
-    /// is none, or when it is too old for that: somebody may have its link.
+    /// Forgets a package that was deposited a moment ago, as if it had never been. Returns false if there is
+    /// none, or if it is too old for that: somebody may have its link.
     pub(crate) async fn take_back(&self, token: &Token, now: Timestamp) -> Result<bool> {
         let id = RecordId::from(token);
         self.with(move |store| store.take_back(id, now)).await
@@ -288,18 +290,21 @@ impl Store {
         if now.duration_since(record.created) > TAKE_BACK {
             return Ok(false);
         }
+
         let files = self.records.files(id)?;
         let (about, detail) = (
             (id, &record.origin),
             "taken back by its uploader".to_owned(),
         );
         let entry = self.entry(now, Action::Withdraw, about, Client::MAIL, detail);
+
         match self.records.withdraw(id, &entry) {
             Ok(true) => self.tell(&entry),
             Ok(false) | Err(DropError::Held) => return Ok(false),
             Err(error) => return Err(error),
         }
-        // What cannot be removed is an orphan, and swept.
+
+        // A blob that cannot be removed is an orphan, and is swept.
         for file in files {
             self.blobs.remove(id, file.number)?;
         }
@@ -308,7 +313,7 @@ impl Store {
 }
 
 impl Token {
-    /// What the package of this token is known by where the token must not stand: 32 hexadecimal
+    /// Returns the id of this token's package, for places where the token must not stand: 32 hexadecimal
     /// digits.
     pub fn package_id(&self) -> String {
         RecordId::from(self).to_string()
@@ -320,7 +325,7 @@ fn hash(secret: &str) -> [u8; 32] {
     hash.as_ref().try_into().expect("SHA-256 has 32 bytes")
 }
 
-/// The day as a number: quotas begin anew at midnight UTC.
+/// Returns the number of the current day: quotas begin anew at midnight UTC.
 fn today() -> i64 {
     Timestamp::now().as_second().div_euclid(86_400)
 }

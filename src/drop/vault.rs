@@ -1,4 +1,4 @@
-//! What a token unlocks: the record's id and the keys, and the encryption of manifests and files.
+//! The cryptography of a token: the record's id and the keys, and the encryption of manifests and files.
 //!
 //! Nothing here is invented: HKDF (RFC 5869) with SHA-256, AES-256-GCM, and for files the streaming
 //! AEAD `AES256-GCM-HKDF` that Google's Tink publishes, so that a file can be decrypted with its
@@ -58,11 +58,11 @@ use zeroize::Zeroizing;
 
 use super::Token;
 
-/// Bytes of a full segment on disk; of the first one, together with the header.
+/// Size of a full segment on disk in bytes; of the first one, together with the header.
 pub(super) const SEGMENT_BYTES: usize = 64 * 1024;
-/// Bytes before the first segment.
+/// Size of the header before the first segment, in bytes.
 pub(super) const HEADER_BYTES: usize = 1 + SALT_BYTES + PREFIX_BYTES;
-/// Bytes that authenticate a segment, at its end.
+/// Size of the tag that authenticates a segment, at its end, in bytes.
 pub(super) const TAG_BYTES: usize = 16;
 
 const SALT_BYTES: usize = 32;
@@ -70,32 +70,32 @@ const PREFIX_BYTES: usize = 7;
 const KEY_BYTES: usize = 32;
 const FIRST_BYTES: u64 = (SEGMENT_BYTES - HEADER_BYTES - TAG_BYTES) as u64;
 const FULL_BYTES: u64 = (SEGMENT_BYTES - TAG_BYTES) as u64;
-/// The number of a segment has 4 bytes in the nonce.
+/// Maximum size of a file: the number of a segment has 4 bytes in the nonce.
 const SIZE_MAX: u64 = FIRST_BYTES + u32::MAX as u64 * FULL_BYTES;
 
-/// The ciphertext does not authenticate, or is not one.
+/// The error for a ciphertext that does not authenticate, or is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("it does not authenticate")]
 pub(super) struct Forged;
 
-/// What a package is known by on disk and in the database. Tells nothing of its token. Shown as 32
-/// hexadecimal digits; `{:.12}` is enough for people.
+/// The id of a package on disk and in the database. Tells nothing of its token. Shown as 32 hexadecimal
+/// digits; `{:.12}` is enough for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RecordId(pub(super) [u8; 16]);
 
-/// Not the id of a record.
+/// The error for a text that is not the id of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not an id of 32 hexadecimal digits")]
 pub struct RecordIdError;
 
-/// All that a token unlocks.
+/// The id and the keys that are derived from a token.
 pub(super) struct Vault {
     id: RecordId,
     manifest: LessSafeKey,
     content: Zeroizing<[u8; KEY_BYTES]>,
 }
 
-/// Where the segments of a file lie: plain arithmetic on its size.
+/// The layout of a file's segments: plain arithmetic on its size.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Layout {
     size: u64,
@@ -127,12 +127,12 @@ impl KeyType for Length {
 }
 
 impl RecordId {
-    /// The id that these bytes are.
+    /// Makes an id of its bytes.
     pub(crate) fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 
-    /// Its bytes.
+    /// Returns its bytes.
     pub(crate) fn bytes(&self) -> &[u8; 16] {
         &self.0
     }
@@ -210,7 +210,7 @@ impl Vault {
         Ok(sealed)
     }
 
-    /// Begins the file with this number: its sealer, and the header that stands before segment 0.
+    /// Begins the file with this number: returns its sealer, and the header that stands before segment 0.
     pub(super) fn seal_file(&self, number: u32) -> (Sealer, [u8; HEADER_BYTES]) {
         let mut header: [u8; HEADER_BYTES] = random();
         header[0] = HEADER_BYTES as u8;
@@ -248,23 +248,23 @@ impl fmt::Debug for Vault {
 }
 
 impl Layout {
-    /// The layout of a file of `size` bytes; `None` beyond 2³² segments (256 TiB).
+    /// Returns the layout of a file of `size` bytes; `None` beyond 2³² segments (256 TiB).
     pub(super) fn new(size: u64) -> Option<Self> {
         (size <= SIZE_MAX).then_some(Self { size })
     }
 
-    /// The length of the whole blob: header, ciphertext and tags.
+    /// Returns the length of the whole blob: header, ciphertext and tags.
     pub(super) fn sealed_bytes(self) -> u64 {
         let segments = u64::from(self.last()) + 1;
         HEADER_BYTES as u64 + self.size + segments * TAG_BYTES as u64
     }
 
-    /// The number of the last segment.
+    /// Returns the number of the last segment.
     fn last(self) -> u32 {
         self.segment_of(self.size.saturating_sub(1))
     }
 
-    /// The segment that holds the byte at `offset` of the file.
+    /// Returns the number of the segment that holds the byte at `offset` of the file.
     pub(super) fn segment_of(self, offset: u64) -> u32 {
         let number = match offset.checked_sub(FIRST_BYTES) {
             None => 0,
@@ -273,7 +273,7 @@ impl Layout {
         u32::try_from(number).expect("a file has less than 2³² segments")
     }
 
-    /// The bytes of the file that a segment holds.
+    /// Returns the bytes of the file that a segment holds.
     pub(super) fn plain(self, segment: u32) -> Range<u64> {
         let border = |n: u64| {
             if n == 0 {
@@ -286,7 +286,7 @@ impl Layout {
         border(segment)..border(segment + 1).min(self.size)
     }
 
-    /// The bytes of the blob that a segment takes, tag included.
+    /// Returns the bytes of the blob that a segment takes, tag included.
     pub(super) fn sealed(self, segment: u32) -> Range<u64> {
         let plain = self.plain(segment);
         let start = (u64::from(segment) * SEGMENT_BYTES as u64).max(HEADER_BYTES as u64);
@@ -295,7 +295,7 @@ impl Layout {
 }
 
 impl Sealer {
-    /// Encrypts the next segment in place and returns its tag. All but the last must be full.
+    /// Encrypts the next segment in place and returns its tag. All segments but the last must be full.
     ///
     /// # Errors
     /// The file is too large for this construction (256 TiB).
@@ -304,6 +304,7 @@ impl Sealer {
         segment: &mut [u8],
         last: bool,
     ) -> Result<[u8; TAG_BYTES], Forged> {
+        // After the last number that fits there is none: no nonce is ever used twice.
         let number = self.next.ok_or(Forged)?;
         self.next = number.checked_add(1);
         let nonce = self.segments.nonce(number, last);
@@ -321,7 +322,8 @@ impl Opener {
         self.layout
     }
 
-    /// Decrypts a segment (ciphertext and tag) in place; what it held stands at its beginning.
+    /// Decrypts a segment (ciphertext and tag) in place. Returns its plain text, which stands at its
+    /// beginning.
     pub(super) fn open<'a>(&self, number: u32, sealed: &'a mut [u8]) -> Result<&'a [u8], Forged> {
         let nonce = self.segments.nonce(number, number == self.layout.last());
         let opened = self.segments.key.open_in_place(nonce, Aad::empty(), sealed);
