@@ -1,12 +1,13 @@
-//! The log as a chain: each entry has a digest of itself and of the digest before it.
+//! The log as a chain: each entry has a digest of itself and of the digest of the entry before it.
 //!
-//! The digest of an entry is SHA-256 of: the line `depollueur audit 1`; the digest of the entry before (of the first one: 32
-//! zero bytes); its number and its time in seconds since 1970, eight bytes each, the highest first; then action, package (16
-//! bytes), queue id, sender, login, way, address and detail, each a zero byte where there is none, else a one, its length in
-//! bytes (eight bytes) and its bytes in UTF-8. Numbers have no gap.
+//! The digest of an entry is SHA-256 of: the line `depollueur audit 1`; the digest of the entry before (of
+//! the first one: 32 zero bytes); its number and its time in seconds since 1970, eight bytes each, the
+//! highest first; then action, package (16 bytes), queue id, sender, login, way, address and detail, each a
+//! zero byte where there is none, else a one, its length in bytes (eight bytes) and its bytes in UTF-8.
+//! Numbers have no gap.
 //!
-//! Whoever changes, adds or takes away an entry must make all digests after it anew, and the head. Who can write the
-//! database can do that: a head that was noted elsewhere, or a copy of the lines, tells.
+//! Whoever changes, adds or takes away an entry must make all digests after it anew, and the head. Who can
+//! write the database can do that; a head that was noted elsewhere, or a copy of the lines, shows it.
 
 use std::{fmt, str::FromStr};
 
@@ -14,13 +15,13 @@ use aws_lc_rs::digest::{Context, SHA256};
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use jiff::Timestamp;
 
-/// What the digest of an entry begins with.
+/// First bytes of the digested data of an entry.
 const FORMAT: &[u8] = b"depollueur audit 1\n";
 
-/// More defects are counted, and not told one by one.
+/// Maximum number of defects that are listed one by one; more are only counted.
 const DEFECTS_MAX: usize = 100;
 
-/// An entry's place in the chain, with all that stands before it.
+/// An entry's place in the chain; its digest covers all entries before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChainHead {
     /// Its number; that of the first entry is 1.
@@ -29,7 +30,7 @@ pub struct ChainHead {
     pub digest: [u8; 32],
 }
 
-/// The text is no place in the chain.
+/// The error for a text that is no place in the chain.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("must be NUMBER:DIGEST, as depollueur drop audit --verify prints it")]
 pub struct ChainHeadError;
@@ -48,7 +49,8 @@ pub(in crate::drop) struct Chained<'a> {
 /// Something that is wrong with the chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Defect {
-    /// The entry of this number is not what its digest says: it was changed, or the one before it with its digest.
+    /// The entry of this number is not what its digest says: it was changed, or the one before it with its
+    /// digest.
     Changed(i64),
     /// The entries from the first to the second number were cut out.
     Missing(i64, i64),
@@ -58,40 +60,41 @@ pub enum Defect {
     Rewritten(i64),
 }
 
-/// What a look through the chain found.
+/// The result of verifying the chain.
 #[derive(Clone, Debug)]
 pub struct Verification {
-    /// Entries of the chain.
+    /// Number of entries in the chain.
     pub entries: u64,
-    /// Entries of before there was a chain.
+    /// Number of entries from before there was a chain.
     pub before: u64,
-    /// Entries behind the head, by an earlier version beside this one: the next entry takes them in.
+    /// Number of entries behind the head, written by an earlier version beside this one: the next entry takes
+    /// them in.
     pub waiting: u64,
     /// The number and the time of the first entry of the chain.
     pub first: Option<(i64, Timestamp)>,
     /// The last entry, as the database remembers it.
     pub head: ChainHead,
-    /// What is wrong, in the order of the log; the first hundred.
+    /// The first hundred defects, in the order of the log.
     pub defects: Vec<Defect>,
-    /// How much more is wrong.
+    /// Number of further defects.
     pub more: u64,
-    /// Whether the head noted elsewhere is of an entry that is forgotten: nothing is known of it.
+    /// True if the head noted elsewhere is of an entry that is forgotten: nothing is known of it.
     pub known_is_forgotten: bool,
 }
 
-/// Looks through a chain, entry by entry.
+/// Verifies a chain, entry by entry.
 #[derive(Debug)]
 pub(in crate::drop) struct Verifier {
     anchor: ChainHead,
     known: Option<ChainHead>,
     last: i64,
-    /// The digest of the last entry; `None` when it is not known.
+    /// The digest of the last entry; `None` if it is not known.
     previous: Option<[u8; 32]>,
     found: Verification,
 }
 
 impl Chained<'_> {
-    /// The digest of an entry that follows the one with this digest.
+    /// Returns the digest of an entry that follows the one with this digest.
     pub(in crate::drop) fn digest_behind(&self, previous: &[u8; 32]) -> [u8; 32] {
         let mut context = Context::new(&SHA256);
         context.update(FORMAT);
@@ -112,7 +115,7 @@ impl Chained<'_> {
 }
 
 impl Verifier {
-    /// `known` is a head that was noted elsewhere.
+    /// Begins at the anchor. `known` is a head that was noted elsewhere.
     pub(in crate::drop) fn new(
         anchor: ChainHead,
         head: ChainHead,
@@ -134,13 +137,14 @@ impl Verifier {
                 known_is_forgotten: known.is_some_and(|known| known.number < anchor.number),
             },
         };
+
         if known.is_some_and(|known| known.number == anchor.number && known != anchor) {
             verifier.tell(Defect::Rewritten(anchor.number));
         }
         verifier
     }
 
-    /// The next entry of the log.
+    /// Takes the next entry of the log.
     pub(in crate::drop) fn add(&mut self, entry: &Chained<'_>) {
         let number = entry.number;
         if number <= self.anchor.number {
@@ -150,10 +154,13 @@ impl Verifier {
             }
             return;
         }
+
         if number > self.last + 1 {
             self.tell(Defect::Missing(self.last + 1, number - 1));
+            // Its predecessor is unknown: the digest of this one cannot be checked.
             self.previous = None;
         }
+
         self.last = number;
         if number > self.found.head.number {
             match entry.digest {
@@ -165,7 +172,7 @@ impl Verifier {
         self.link(entry);
     }
 
-    /// An entry between anchor and head.
+    /// Checks an entry between anchor and head.
     fn link(&mut self, entry: &Chained<'_>) {
         let number = entry.number;
         self.found.entries += 1;
@@ -173,6 +180,7 @@ impl Verifier {
             let time = Timestamp::from_second(entry.time).unwrap_or(Timestamp::MIN);
             self.found.first = Some((number, time));
         }
+
         let expected = self.previous.map(|previous| entry.digest_behind(&previous));
         let is_head = number == self.found.head.number;
         let is_changed = entry.digest.is_none()
@@ -181,6 +189,7 @@ impl Verifier {
         if is_changed {
             self.tell(Defect::Changed(number));
         }
+
         let place = ChainHead {
             number,
             digest: entry.digest.unwrap_or_default(),
@@ -194,7 +203,7 @@ impl Verifier {
         self.previous = entry.digest;
     }
 
-    /// After the last entry.
+    /// Ends the verification after the last entry.
     pub(in crate::drop) fn end(mut self) -> Verification {
         let known = self.known.map_or(0, |known| known.number);
         let last = known.max(self.found.head.number);

@@ -1,9 +1,10 @@
-//! A copy of the log that grows with it, where whoever changes the database does not reach: the local syslog, or the journal,
-//! which takes the same datagrams.
+//! A copy of the log that grows with it, out of reach of whoever changes the database: in the local syslog,
+//! or in the journal, which takes the same datagrams.
 //!
-//! Each entry is a line with its number and its digest, of the facility `authpriv` and the severity `info`, as syslog(3)
-//! writes it. How far the copy has come stands in the database: what a receiver that is not there misses follows with the
-//! next entry, or when a process opens the drop. A line may come twice, when a process dies or two write at once.
+//! Each entry is a line with its number and its digest, of the facility `authpriv` and the severity `info`,
+//! as syslog(3) writes it. How far the copy has come stands in the database: what a receiver that is not
+//! there misses follows with the next entry, or when a process opens the drop. A line may come twice, when a
+//! process dies or two write at once.
 
 use std::{
     fmt::Write as _,
@@ -32,25 +33,25 @@ use crate::{
 /// `authpriv.info`: entries hold personal data, and distributions keep this facility from users.
 const PRIORITY: u32 = 10 << 3 | 6;
 
-/// How long a receiver may keep one thread of the drop waiting.
+/// Maximum time for which a receiver may keep one thread of the drop waiting.
 const SEND_TIME_MAX: Duration = Duration::from_secs(1);
 
-/// Entries that are read from the database at once.
+/// Number of entries that are read from the database at once.
 const BATCH: usize = 100;
 
-/// Who takes the copy.
+/// The receiver of the copy.
 #[derive(Debug)]
 pub(in crate::drop) struct Syslog {
     socket: PathBuf,
     turn: Mutex<()>,
-    /// Whether an entry came since the last look.
+    /// True if an entry came since the last look.
     is_due: AtomicBool,
-    /// Whether the last line was not taken; told once.
+    /// True if the last line was not taken, which is warned of once.
     is_failing: AtomicBool,
 }
 
 impl Syslog {
-    /// `None` when there is to be no copy.
+    /// Makes the receiver as configured; `None` if there is to be no copy.
     pub(in crate::drop) fn of(copy: &AuditCopy) -> Option<Self> {
         Some(Self {
             socket: copy.socket()?.to_owned(),
@@ -60,14 +61,15 @@ impl Syslog {
         })
     }
 
-    /// Copies what was added. Of several threads one does it, for the others too. A failure is told in the log, and
-    /// nothing else comes of it.
+    /// Copies the entries that were added. Of several threads, one does it for all. A failure is warned of,
+    /// and has no other effect.
     pub(in crate::drop) fn follow(&self, records: &dyn Records) {
         self.is_due.store(true, SeqCst);
         while self.is_due.load(SeqCst) {
             let Ok(_turn) = self.turn.try_lock() else {
                 return;
             };
+            // Before the look: an entry that comes during it causes another one.
             self.is_due.store(false, SeqCst);
             match self.copy(records) {
                 Ok(()) => self.is_failing.store(false, SeqCst),
@@ -86,6 +88,7 @@ impl Syslog {
         let Some(mut last) = records.note(Note::AuditCopied).map_err(in_words)? else {
             return self.begin(records).map_err(in_words);
         };
+
         let socket = self.connect().map_err(|error| self.refusal(&error))?;
         loop {
             let entries = records.chained(last, BATCH).map_err(in_words)?;
@@ -97,10 +100,12 @@ impl Syslog {
                 }
                 last = place.number;
             }
+
             if !entries.is_empty() {
                 let note = [(Note::AuditCopied, last)];
                 records.set_notes(&note).map_err(in_words)?;
             }
+
             match failed {
                 Some(why) => return Err(why),
                 None if entries.len() < BATCH => return Ok(()),
@@ -109,7 +114,7 @@ impl Syslog {
         }
     }
 
-    /// The copy begins with what comes from now on.
+    /// Begins the copy with the entries that come from now on.
     fn begin(&self, records: &dyn Records) -> Result<(), DropError> {
         let head = records.chain_head()?.number;
         records.set_notes(&[(Note::AuditCopied, head)])
@@ -128,7 +133,7 @@ impl Syslog {
     }
 }
 
-/// The line of an entry. `Debug` of texts keeps control characters out.
+/// Returns the line of an entry. `Debug` of texts keeps control characters out.
 fn line(place: &ChainHead, entry: &Entry) -> String {
     let now = Zoned::now().strftime("%b %e %H:%M:%S");
     let mut line = format!(
@@ -140,9 +145,11 @@ fn line(place: &ChainHead, entry: &Entry) -> String {
         entry.action,
         entry.client.actor,
     );
+
     let mut add = |name: &str, value: &str| {
         let _ = write!(line, " {name}={value}");
     };
+
     if let Some(id) = entry.package {
         add("package", &id.to_string());
         add("queue_id", &format!("{:?}", entry.queue_id));
