@@ -1,4 +1,4 @@
-//! What an admin asks for: lists, ends, returns, blocks.
+//! The requests of an admin: to list packages, to end, destroy and restore them, to block files.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ use crate::drop::{
 };
 
 impl Drop {
-    /// Packages, those deposited last first.
+    /// Lists packages, the last deposited first.
     ///
     /// # Errors
     /// The database cannot be read.
@@ -28,7 +28,7 @@ impl Drop {
         self.run(move |store| store.list(&query, now)).await
     }
 
-    /// A package with its files, as far as it can be known without its link.
+    /// Returns a package with its files, as far as it can be known without its link.
     ///
     /// # Errors
     /// The database cannot be read.
@@ -40,8 +40,8 @@ impl Drop {
         self.run(move |store| store.show(id, now)).await
     }
 
-    /// The files of a package that is not destroyed, for whoever has its link: expired and revoked
-    /// ones, too. `None` when there is nothing any more.
+    /// Returns the files of a package that is not destroyed, for somebody who has its link: of expired and
+    /// revoked ones, too. `None` if there is no such package any more.
     ///
     /// # Errors
     /// The database cannot be read, or the record does not authenticate.
@@ -56,7 +56,7 @@ impl Drop {
         .await
     }
 
-    /// Ends a package at once. Its ciphertext is kept for the grace period: it can be restored.
+    /// Ends a package at once. Its ciphertext is kept for the grace period, in which it can be restored.
     ///
     /// # Errors
     /// The database cannot be read or written.
@@ -72,8 +72,8 @@ impl Drop {
             .await
     }
 
-    /// Destroys the files of a package that was ended, without waiting for its grace period; downloads that are
-    /// running end.
+    /// Destroys the files of a package that was ended, without waiting for its grace period. Downloads in
+    /// progress end.
     ///
     /// # Errors
     /// The package is live, or directory or database cannot be changed.
@@ -86,7 +86,7 @@ impl Drop {
         self.run(move |store| store.destroy(id, now, client)).await
     }
 
-    /// Lets a package be fetched until then, whether it is live, expired or revoked.
+    /// Makes a package available until `until`, whether it is live, expired or revoked.
     ///
     /// # Errors
     /// The database cannot be read or written.
@@ -101,8 +101,8 @@ impl Drop {
             .await
     }
 
-    /// Blocks a file by the SHA-256 of its contents: it is refused from now on, and packages that
-    /// hold it end at once. False if it was blocked before; with the packages that were ended.
+    /// Blocks a file by the SHA-256 of its contents: it is refused from now on, and packages that hold it end
+    /// at once. Returns false if it was blocked before, together with the packages that were ended.
     ///
     /// # Errors
     /// The database cannot be read or written.
@@ -118,8 +118,8 @@ impl Drop {
             .await
     }
 
-    /// Returns true if what [`Drop::block`] and [`Drop::copies`] look for may be missed: after `drop
-    /// rekey` the files of before are not known any more.
+    /// Returns true if files that [`Drop::block`] and [`Drop::copies`] look for may be missed: after `drop
+    /// rekey`, older files are not known any more.
     ///
     /// # Errors
     /// The database cannot be read.
@@ -127,7 +127,7 @@ impl Drop {
         self.run(|store| store.records.has_unknown_files()).await
     }
 
-    /// Other packages that hold a file of this one; an empty file is nobody's.
+    /// Lists other packages that hold a file of this one; empty files do not count.
     ///
     /// # Errors
     /// The database cannot be read.
@@ -135,7 +135,7 @@ impl Drop {
         self.run(move |store| store.copies(id)).await
     }
 
-    /// Unblocks a file. False if it was not blocked. Packages that were ended stay so.
+    /// Unblocks a file. Returns false if it was not blocked. Packages that were ended stay so.
     ///
     /// # Errors
     /// The database cannot be written.
@@ -149,7 +149,7 @@ impl Drop {
             .await
     }
 
-    /// What is blocked, oldest first.
+    /// Lists the blocked files, oldest first.
     ///
     /// # Errors
     /// The database cannot be read.
@@ -157,7 +157,7 @@ impl Drop {
         self.run(Store::blocks).await
     }
 
-    /// Entries of the audit log, oldest first.
+    /// Lists entries of the audit log, oldest first.
     ///
     /// # Errors
     /// The database cannot be read.
@@ -165,7 +165,8 @@ impl Drop {
         self.run(move |store| store.records.entries(&query)).await
     }
 
-    /// Looks through the audit log for what was cut or changed. `known` is a head that was noted elsewhere.
+    /// Verifies the audit log: finds entries that were cut or changed. `known` is a head that was noted
+    /// elsewhere.
     ///
     /// # Errors
     /// The database cannot be read.
@@ -212,7 +213,7 @@ impl Store {
         reason: &str,
     ) -> Result<Outcome> {
         let reason = audit::one_line(reason, REASON_CHARS_MAX);
-        // What ended with its login, too, stays ended when that is resumed.
+        // A package that also ended with its login stays ended when that is resumed.
         self.records.part_from_suspension(id)?;
         self.end(id, (now, client), (Cause::Revoked, Action::Revoke), reason)
     }
@@ -234,14 +235,18 @@ impl Store {
                     "a live package is revoked before it is destroyed",
                 ));
             }
+
             self.records.doom(&[(id, record.term.end())])?;
+            // If it is still needed, somebody changed its term or holds it: it was not doomed.
             if self.records.is_needed(id)? {
                 continue;
             }
+
             let numbers: Vec<_> = self.records.files(id)?.iter().map(|f| f.number).collect();
             for number in numbers {
                 self.blobs.destroy(id, number)?;
             }
+
             sweep::tell_destroyed(self, now, client, &[id])?;
             self.records.forget_overwritten()?;
             return Ok(Outcome::Done(record.term.end()));
@@ -249,7 +254,7 @@ impl Store {
         Err(DropError::Stopped)
     }
 
-    /// Lets a package be fetched until then, whatever its term was; readers' limits do not hold.
+    /// Makes a package available until `until`, whatever its term was; the limits of readers do not hold.
     fn restore(
         &self,
         id: RecordId,
@@ -260,7 +265,8 @@ impl Store {
         self.bring_back(id, until, (now, client), None)
     }
 
-    /// Restores a package, which is told as `action`.
+    /// Restores a package. The log calls it `action`; without one, an extension if it is live, else a
+    /// restoration.
     pub(super) fn bring_back(
         &self,
         id: RecordId,
@@ -282,6 +288,7 @@ impl Store {
             if self.holds_blocked(id)? {
                 return Ok(Outcome::Blocked);
             }
+
             let is = Term {
                 expires: until,
                 ended: None,
@@ -289,6 +296,7 @@ impl Store {
             if record.term == is {
                 return Ok(Outcome::Already);
             }
+
             let action = match record.ending(now) {
                 _ if let Some(action) = action => action,
                 None => Action::Extend,
@@ -302,8 +310,8 @@ impl Store {
         Err(DropError::Stopped)
     }
 
-    /// Blocks a file and ends the packages that hold it. Returns their ids; none is missed, for the
-    /// block is durable before they are looked up.
+    /// Blocks a file and ends the packages that hold it. Returns their ids; none is missed, since the block
+    /// is durable before they are looked up.
     fn block(
         &self,
         sha256: [u8; 32],
@@ -315,6 +323,7 @@ impl Store {
         let reason = audit::one_line(reason, REASON_CHARS_MAX);
         let detail = format!("sha256={} reason={reason:?}", HEXLOWER.encode(&sha256));
         let entry = Entry::general(now, Action::Block, client, detail);
+
         let row = BlockRow {
             fingerprint,
             sha256,
@@ -325,6 +334,7 @@ impl Store {
         if fresh {
             self.tell(&entry);
         }
+
         let query = Query {
             fingerprint: Some(fingerprint),
             ..Query::default()
@@ -383,8 +393,7 @@ impl Store {
         self.records.is_blocked(&fingerprints)
     }
 
-    /// Ends a package. One that expired keeps the time of its end, and can be restored no more by a
-    /// reader.
+    /// Ends a package. An expired one keeps the time of its end, and can no longer be restored by a reader.
     pub(super) fn end(
         &self,
         id: RecordId,
@@ -396,6 +405,7 @@ impl Store {
             let Some(record) = self.records.find(id)? else {
                 return Ok(Outcome::Unknown);
             };
+
             let was = record.term;
             if record.manifest.is_none() {
                 return Ok(Outcome::Destroyed);
@@ -406,6 +416,7 @@ impl Store {
             {
                 return Ok(Outcome::Already);
             }
+
             let at = whole_second(now).min(was.end());
             let is = Term {
                 expires: was.expires,

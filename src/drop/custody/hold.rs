@@ -1,4 +1,4 @@
-//! Packages that are kept by order of an authority: whole, and out of everybody's reach.
+//! Packages that are held by order of an authority: kept whole, and out of everybody's reach.
 
 use jiff::Timestamp;
 
@@ -10,8 +10,8 @@ use crate::drop::{
 };
 
 impl Drop {
-    /// Keeps a package that is not destroyed, whether it is live or not: from now on nobody fetches it, and neither
-    /// its expiry nor an admin destroys it. It counts in the quotas.
+    /// Holds a package that is not destroyed, whether it is live or not: from now on nobody can fetch it, and
+    /// neither its expiry nor an admin destroys it. It counts in the quotas.
     ///
     /// # Errors
     /// The database cannot be read or written.
@@ -30,7 +30,7 @@ impl Drop {
             .await
     }
 
-    /// Keeps a package no longer: it is what it would be without. `None` if it was not held.
+    /// Lets go of a held package: it is what it would be without the hold. Returns `None` if it was not held.
     ///
     /// # Errors
     /// The database cannot be read or written.

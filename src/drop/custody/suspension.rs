@@ -1,4 +1,5 @@
-//! A stolen account: nothing of a login is taken, and what it has is ended, until an admin takes it up again.
+//! The suspension of logins, for stolen accounts: nothing of a login is accepted, and its packages are ended,
+//! until an admin lifts it.
 
 use jiff::Timestamp;
 
@@ -10,8 +11,8 @@ use crate::drop::{
 };
 
 impl Drop {
-    /// Takes nothing of a login any more, and ends its packages at once; they can be restored. False if it was
-    /// suspended before; with the packages that were ended.
+    /// Suspends a login: nothing of it is accepted any more, and its packages end at once; they can be
+    /// restored. Returns false if it was suspended before, together with the packages that were ended.
     ///
     /// # Errors
     /// The database cannot be read or written.
@@ -31,8 +32,8 @@ impl Drop {
             .await
     }
 
-    /// Takes what a login sends again, and brings back what was ended when it was suspended, as far as it still is
-    /// so. `None` if it is not suspended.
+    /// Lifts the suspension of a login, and restores the packages that it ended and that are still ended by
+    /// it. Returns `None` if the login is not suspended.
     ///
     /// # Errors
     /// The database cannot be read or written.
@@ -47,7 +48,7 @@ impl Drop {
             .await
     }
 
-    /// Who is suspended, oldest first.
+    /// Lists the suspended logins, oldest first.
     ///
     /// # Errors
     /// The database cannot be read.
@@ -57,7 +58,7 @@ impl Drop {
 }
 
 impl Store {
-    /// None of its packages is missed: whatever is committed later is refused.
+    /// Suspends a login, then ends its packages. None is missed: whatever is committed later is refused.
     fn suspend(
         &self,
         suspension: &Suspension,
@@ -81,11 +82,12 @@ impl Store {
         Ok((fresh, ended))
     }
 
-    /// Packages first: interrupted, it is done again.
+    /// Restores the packages, then lifts the suspension: if it is interrupted, it can be done again.
     fn resume(&self, login: &str, now: Timestamp, client: Client) -> Result<Option<Resumed>> {
         if !self.records.is_suspended(login)? {
             return Ok(None);
         }
+
         let mut resumed = Resumed::default();
         for id in self.records.suspended_packages(login)? {
             let Some(record) = self.records.find(id)? else {
@@ -93,7 +95,7 @@ impl Store {
             };
             let expires = record.term.expires;
             match record.term.ended {
-                // What an admin brought back meanwhile is as he wants it.
+                // A package that an admin restored meanwhile is as the admin wants it.
                 None => continue,
                 Some((_, Cause::Blocked)) => {
                     resumed.kept.push((id, Outcome::Blocked));
@@ -101,12 +103,14 @@ impl Store {
                 }
                 Some((_, Cause::Revoked)) => {}
             }
+
             match self.bring_back(id, expires, (now, client), Some(Action::Resume))? {
                 Outcome::Done(_) if expires <= now => resumed.expired.push((id, expires)),
                 Outcome::Done(_) => resumed.restored.push(id),
                 outcome => resumed.kept.push((id, outcome)),
             }
         }
+
         let entry = of_login(now, Action::Resume, client, login, "");
         if self.records.resume(login, &entry)? {
             self.tell(&entry);
@@ -115,7 +119,7 @@ impl Store {
     }
 }
 
-/// An entry about a login.
+/// Makes an entry about a login.
 fn of_login(now: Timestamp, action: Action, client: Client, login: &str, reason: &str) -> Entry {
     let detail = match reason {
         "" => String::new(),
