@@ -23,17 +23,17 @@ use tempfile::{Builder, NamedTempFile, PathPersistError, TempPath};
 
 use super::{Blob, Blobs, Draft, DropError, Finished, RecordId, Result};
 
-/// How long an opening process waits for others that are opening the same drop.
+/// Maximum time for which an opening process waits for others that are opening the same drop.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often it looks.
+/// Interval at which it tries again.
 const LOCK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// After so many bytes the system is asked to begin writing them out, so that the sync at the end
+/// Number of bytes after which the system is asked to begin writing them out, so that the sync at the end
 /// finds little left to do.
 const WRITE_OUT_BYTES: u64 = 8 * 1024 * 1024;
 
-/// The file that holds spare room, and how much: some pages of the database for each of the packages
-/// that one step of a sweep destroys.
+/// The file that holds spare room, and its size: some pages of the database for each of the packages that one
+/// step of a sweep destroys.
 const SPARE: &str = "spare";
 const SPARE_BYTES: u64 = 4 << 20;
 
@@ -50,15 +50,15 @@ pub(in crate::drop) struct Directory {
 #[derive(Debug)]
 struct Named([AtomicBool; 256]);
 
-/// Where a file will be.
+/// The future place of a file.
 #[derive(Debug)]
 struct Place {
     path: PathBuf,
-    /// The shard that it is in, if it is a blob.
+    /// Its shard, if it is a blob.
     shard: Option<(u8, Arc<Named>)>,
 }
 
-/// A file that is written.
+/// A file being written.
 #[derive(Debug)]
 struct FileDraft {
     draft: NamedTempFile,
@@ -74,14 +74,14 @@ struct FinishedFile {
     place: Place,
 }
 
-/// A file that is read.
+/// A file open for reading.
 #[derive(Debug)]
 struct OpenFile {
     file: File,
     path: PathBuf,
 }
 
-/// A file that was found in the directory.
+/// A file found in the directory.
 #[derive(Debug)]
 struct Found {
     path: PathBuf,
@@ -89,8 +89,8 @@ struct Found {
 }
 
 impl Directory {
-    /// Makes what is missing of the directory itself and its children. Its parent must exist: one
-    /// that does not is more likely a mistake in the configuration than a wish.
+    /// Makes the directory itself and its children where they are missing. Its parent must exist: a missing
+    /// one is more likely a mistake in the configuration than a wish.
     pub(in crate::drop) fn open(directory: &Path) -> Result<Self> {
         let child = |name| directory.join(name);
         let this = Self {
@@ -99,6 +99,7 @@ impl Directory {
             blobs: child("blobs"),
             named: Arc::new(Named([const { AtomicBool::new(false) }; 256])),
         };
+
         if make_directory(directory)? {
             // The parent of a relative name of one component is the empty path: here.
             let parent = directory
@@ -106,6 +107,7 @@ impl Directory {
                 .filter(|parent| !parent.as_os_str().is_empty());
             sync_directory(parent.unwrap_or(Path::new(".")))?;
         }
+
         refuse_open(directory)?;
         make_directory(&this.drafts)?;
         make_directory(&this.blobs)?;
@@ -119,7 +121,7 @@ impl Directory {
         self.lock_within(LOCK_TIMEOUT)
     }
 
-    /// Waits for the lock, but not for ever: whoever holds it may hang.
+    /// Waits for the lock, but not for ever: the process that holds it may hang.
     pub(in crate::drop) fn lock_within(&self, timeout: Duration) -> Result<File> {
         let failed = |e| DropError::io("lock", &self.directory, e);
         let directory = File::open(&self.directory).map_err(failed)?;
@@ -140,8 +142,8 @@ impl Directory {
         }
     }
 
-    /// The database's file, made if it is missing, for nobody else to read. One that is there is not
-    /// opened: closing it would end the locks that SQLite has on it in this process.
+    /// Returns the path of the database, making the file if it is missing, for nobody else to read. An
+    /// existing file is not opened: closing it would end the locks that SQLite has on it in this process.
     pub(in crate::drop) fn database(&self) -> Result<PathBuf> {
         let path = self.directory.join("drop.sqlite3");
         let mut options = OpenOptions::new();
@@ -153,8 +155,8 @@ impl Directory {
         Ok(path)
     }
 
-    /// The contents of a small file in the directory that is never changed, by `make` if it is
-    /// missing: written, synced, and only then given its name.
+    /// Returns the contents of a small file in the directory that is never changed. If it is missing, it is
+    /// made with the contents of `make`: written, synced, and only then given its name.
     pub(in crate::drop) fn constant(
         &self,
         name: &str,
@@ -165,6 +167,7 @@ impl Directory {
             Err(e) if e.kind() == ErrorKind::NotFound => {}
             read => return read.map_err(|e| DropError::io("read", &path, e)),
         }
+
         let contents = make();
         let place = Place {
             path: path.clone(),
@@ -177,7 +180,7 @@ impl Directory {
         Ok(contents)
     }
 
-    /// Whether there is something of this name in the directory.
+    /// Returns true if the directory holds something of this name.
     pub(in crate::drop) fn has(&self, name: &str) -> Result<bool> {
         let path = self.child(name);
         match fs::symlink_metadata(&path) {
@@ -193,9 +196,11 @@ impl Directory {
         let look =
             |path: &Path| fs::symlink_metadata(path).map_err(|e| DropError::io("look at", path, e));
         let (home, file) = (look(&self.directory)?, look(&path)?);
+
         let shown = path.display();
         let is_own = [home.uid(), rustix::process::geteuid().as_raw()].contains(&file.uid());
         let mode = file.mode() & 0o777;
+
         let reason = if !file.is_file() {
             "it is no file; look who put it there, and put the right one back from the backup"
                 .into()
@@ -214,7 +219,7 @@ impl Directory {
         Err(DropError::Exposed { path, reason })
     }
 
-    /// The path of a file in the directory.
+    /// Returns the path of a file in the directory.
     pub(in crate::drop) fn child(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }
@@ -254,9 +259,9 @@ impl Blobs for Directory {
         Ok(Box::new(FileDraft::new(draft, place)))
     }
 
-    /// The shard's own name too, once: another process may have made it a moment ago, and not be
-    /// that far. What was removed from the drafts need not be durable: a draft that comes back after
-    /// a power cut is swept.
+    /// Syncs the shard, and its own name too, once: another process may have made it a moment ago, and not
+    /// have synced it yet. The removal of drafts need not be durable: a draft that comes back after a power
+    /// cut is swept.
     fn sync(&self, id: RecordId) -> Result<()> {
         let shard = id.0[0];
         if !self.named.is_durable(shard) {
@@ -283,6 +288,7 @@ impl Blobs for Directory {
             }
             opened => opened.map_err(|e| DropError::io("open", &path, e))?,
         };
+
         let found = file
             .metadata()
             .map_err(|e| DropError::io("read", &path, e))?;
@@ -297,7 +303,7 @@ impl Blobs for Directory {
         remove(&self.path(id, number)).map(drop)
     }
 
-    /// Whoever has it open finds its end where he did not expect it.
+    /// Empties the file before it is removed: readers that have it open find its end.
     fn destroy(&self, id: RecordId, number: u32) -> Result<()> {
         let path = self.path(id, number);
         let flags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).bits() as i32;
@@ -349,7 +355,7 @@ impl Blobs for Directory {
         Ok((found.f_files > 0).then_some(found.f_favail))
     }
 
-    /// A file system that cannot set blocks aside, or has none left, has no spare ones.
+    /// Sets blocks aside, if the file system can do that and has some left.
     fn keep_spare(&self) -> Result<()> {
         let path = self.child(SPARE);
         let mut options = OpenOptions::new();
@@ -389,9 +395,10 @@ impl FileDraft {
         }
     }
 
-    /// On Linux, the advice that pages are not needed begins to write the dirty ones out, without
-    /// waiting. No harm is done where it is ignored. Measured with 25 MB on ext4: the last sync
-    /// takes 2.4 ms instead of 8.4, all of it 23 ms instead of 28; a `fdatasync` in its place, 29.
+    /// Asks the system to write out what was written since the last call, if it is enough. On Linux, the
+    /// advice that pages are not needed begins to write the dirty ones out, without waiting. No harm is done
+    /// where it is ignored. Measured with 25 MB on ext4: the last sync takes 2.4 ms instead of 8.4, all of it
+    /// 23 ms instead of 28; with an `fdatasync` in its place, 29.
     fn begin_write_out(&mut self) {
         let length = self.written - self.flushed;
         if length >= WRITE_OUT_BYTES {
@@ -438,12 +445,14 @@ impl Finished for FinishedFile {
             }
             placed => return placed.map_err(|e| DropError::io("make", &path, e.error)),
         };
+
         if let Some(directory) = path.parent()
             && make_directory(directory)?
             && let Some((shard, named)) = shard
         {
             named.is_now(shard, false);
         }
+
         draft
             .persist_noclobber(&path)
             .map_err(|e| DropError::io("make", &path, e.error))
@@ -481,7 +490,7 @@ fn refuse_open(directory: &Path) -> Result<()> {
     })
 }
 
-/// Removes a file. False when it was not there.
+/// Removes a file. Returns false if it was not there.
 fn remove(path: &Path) -> Result<bool> {
     match fs::remove_file(path) {
         Ok(()) => Ok(true),
@@ -490,7 +499,7 @@ fn remove(path: &Path) -> Result<bool> {
     }
 }
 
-/// Makes a directory that only its owner may enter. False if it was there.
+/// Makes a directory that only its owner may enter. Returns false if it was there.
 fn make_directory(path: &Path) -> Result<bool> {
     match DirBuilder::new().mode(0o700).create(path) {
         Ok(()) => Ok(true),
@@ -517,19 +526,20 @@ fn sync_directory(path: &Path) -> Result<()> {
         .map_err(|e| DropError::io("sync", path, e))
 }
 
-/// The files in a directory whose names are wanted; of others nothing is asked.
+/// Lists the files in a directory whose names are wanted; the others are not looked at.
 fn list(directory: &Path, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<Found>> {
     let entries = match fs::read_dir(directory) {
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(|e| DropError::io("read", directory, e))?,
     };
+
     let mut found = Vec::new();
     for entry in entries {
         let entry = entry.map_err(|e| DropError::io("read", directory, e))?;
         if !entry.file_name().to_str().is_some_and(&is_wanted) {
             continue;
         }
-        // One that vanished meanwhile is nobody's concern.
+        // A file that vanished meanwhile is of no concern.
         if let Ok(metadata) = entry.metadata()
             && metadata.is_file()
         {
@@ -544,7 +554,7 @@ fn list(directory: &Path, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<Found>
     Ok(found)
 }
 
-/// The package to which a blob of this name belongs, and its number there.
+/// Returns the package to which a blob of this name belongs, and its number there.
 fn owner(name: &str) -> Option<(RecordId, u32)> {
     let (id, number) = name.split_once('-')?;
     let parsed = (id.parse().ok()?, number.parse().ok()?);
@@ -557,7 +567,7 @@ fn name(path: &Path) -> &str {
         .unwrap_or_default()
 }
 
-/// A draft that is written to this file instead of its own.
+/// Makes a draft that is written to this file instead of its own.
 #[cfg(test)]
 pub(in crate::drop) fn draft_into(file: File, directory: &Path) -> Box<dyn Draft> {
     let drafts = directory.join("drafts");

@@ -25,7 +25,7 @@ struct Contents {
     blobs: BTreeMap<Key, (Timestamp, Stored)>,
 }
 
-/// A draft, and whatever it becomes. It lies in the store, as it would on another machine.
+/// A draft, finished or not. It lies in the store, as it would on another machine.
 #[derive(Debug)]
 struct Upload {
     store: Memory,
