@@ -45,10 +45,11 @@ use super::{
 };
 use crate::stats::{Month, Row};
 
-/// How long a transaction waits for other threads and another process.
+/// Maximum time for which a transaction waits for other threads and another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Messages, or networks, that are forgotten with each one that is remembered: the sweeper forgets the rest.
+/// Number of messages, or networks, that are forgotten with each one that is remembered: the sweeper forgets
+/// the rest.
 const FORGOTTEN_AT_ONCE: usize = 10;
 
 /// One step for each schema; `PRAGMA user_version` counts those that were done.
@@ -65,7 +66,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../schema-10.sql"),
     include_str!("../schema-11.sql"),
 ];
-/// The schema after the last of them.
+/// The number of the schema after the last of them.
 const KNOWN: i64 = MIGRATIONS.len() as i64;
 
 /// The database.
@@ -73,13 +74,13 @@ const KNOWN: i64 = MIGRATIONS.len() as i64;
 pub(in crate::drop) struct Sqlite {
     path: PathBuf,
     writer: Mutex<Connection>,
-    /// `None` when the writer has the database for itself.
+    /// `None` if the writer has the database for itself.
     reader: Option<Mutex<Connection>>,
-    /// Whether what was erased may stand in the log of changes.
+    /// True if erased data may still stand in the log of changes.
     erased: AtomicBool,
 }
 
-/// How a connection shares the database.
+/// The sharing of the database with other connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sharing {
     Shared,
@@ -134,9 +135,9 @@ impl Sqlite {
         work(&reader).map_err(|e| DropError::database("read", &self.path, e))
     }
 
-    /// The connection that writes. Whoever waited for other threads here waits so much less for other
-    /// processes: [`BUSY_TIMEOUT`] bounds both together. Else, while another process holds the lock,
-    /// each thread in the queue would wait all of it anew, one after the other.
+    /// Locks the connection that writes. Time spent waiting for other threads here is taken off the wait for
+    /// other processes: [`BUSY_TIMEOUT`] bounds both together. Otherwise, while another process holds the
+    /// lock, each thread in the queue would wait all of it anew, one after the other.
     fn writer(&self) -> Result<MutexGuard<'_, Connection>> {
         let begun = Instant::now();
         let writer = lock(&self.writer);
@@ -218,11 +219,13 @@ impl Records for Sqlite {
             if blocked.map_err(|e| self.failed(e))? {
                 return Err(DropError::Blocked);
             }
+
             let login = record.origin.login.as_deref();
             let suspended = login.map(|login| suspensions::is_suspended(transaction, login));
             if suspended.transpose().map_err(|e| self.failed(e))? == Some(true) {
                 return Err(DropError::Suspended);
             }
+
             write::insert(transaction, id, record, files)
                 .and_then(|cost| write::networks(transaction, (id, record.created), networks, cost))
                 .and_then(|()| audit::append(transaction, entry))
@@ -238,6 +241,7 @@ impl Records for Sqlite {
             if found.as_ref().is_some_and(|record| record.held.is_some()) {
                 return Err(DropError::Held);
             }
+
             let withdraw = || {
                 if let Some(record) = &found {
                     statistics::subtract(transaction, record)?;
@@ -351,7 +355,7 @@ impl Records for Sqlite {
         })
     }
 
-    /// Writes the log of changes back and empties it: erased manifests stand there no more. If
+    /// Writes the log of changes back and empties it, so that erased manifests no longer stand there. If
     /// others are reading just then, the next call does it.
     fn forget_overwritten(&self) -> Result<()> {
         if !self.erased.swap(false, Relaxed) {
@@ -578,12 +582,13 @@ impl Records for Sqlite {
     }
 }
 
-/// A panic in another thread rolled its transaction back: the connection is sound.
+/// Locks a connection, even after a panic in another thread: that rolled its transaction back, and the
+/// connection is sound.
 fn lock(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
     connection.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether the database may be readable all the same by a connection that has it for itself.
+/// Returns true if a connection that has the database for itself may be able to read it all the same.
 fn may_be_full(error: &DropError) -> bool {
     match error {
         DropError::Full { .. } => true,
@@ -598,9 +603,11 @@ fn connect(path: &Path, sharing: Sharing) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+
     if sharing == Sharing::Alone {
         connection.pragma_update(None, "locking_mode", "exclusive")?;
     }
+
     connection.set_prepared_statement_cache_capacity(32);
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")?;
@@ -610,7 +617,7 @@ fn connect(path: &Path, sharing: Sharing) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// The schemas before the audit log became a chain.
+/// Returns the schemas before the audit log became a chain.
 #[cfg(test)]
 pub(in crate::drop) fn schemas_before_the_chain() -> &'static [&'static str] {
     let is_chain = |step: &&str| step.contains("CREATE TABLE audit_chain");

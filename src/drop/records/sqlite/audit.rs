@@ -1,7 +1,8 @@
-//! The log, a chain of digests: added to, looked through, forgotten from its beginning.
+//! The audit log in SQLite, a chain of digests: entries are added, verified, and forgotten from its
+//! beginning.
 //!
-//! Whoever adds an entry has the database to himself (an immediate transaction), in whatever process: no two entries
-//! follow the same one.
+//! Whoever adds an entry has the database to himself (an immediate transaction), in whatever process: no two
+//! entries follow the same one.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, Result, Row, Transaction, params, types::ValueRef};
@@ -12,9 +13,9 @@ use super::{
 };
 use crate::drop::audit::{Chained, Verification, Verifier};
 
-/// What the first entry of the chain follows.
+/// Name of the place that the first entry of the chain follows.
 const ANCHOR: &str = "anchor";
-/// The last entry of the chain.
+/// Name of the place of the last entry of the chain.
 pub(super) const HEAD: &str = "head";
 
 pub(super) fn append(transaction: &Transaction<'_>, entry: &Entry) -> Result<()> {
@@ -37,8 +38,8 @@ pub(super) fn append(transaction: &Transaction<'_>, entry: &Entry) -> Result<()>
     extend(transaction)
 }
 
-/// Takes into the chain what stands behind its head: the entry that was added, and before it those that an earlier
-/// version of this program, which knows of no chain, added meanwhile.
+/// Takes the entries behind the head of the chain into it: the one that was added, and before it those that
+/// an earlier version of this program, which knows of no chain, added meanwhile.
 fn extend(transaction: &Transaction<'_>) -> Result<()> {
     let mut head = end_of_chain(transaction, HEAD)?;
     let mut behind = transaction.prepare_cached(concat!(
@@ -98,7 +99,7 @@ pub(super) fn chained(
     rows.collect()
 }
 
-/// In one transaction, so that the ends of the chain are those of its entries.
+/// Verifies the chain in one transaction, so that its ends are those of its entries.
 pub(super) fn verify(connection: &Connection, known: Option<ChainHead>) -> Result<Verification> {
     let transaction = connection.unchecked_transaction()?;
     let (anchor, head) = (
@@ -118,7 +119,7 @@ pub(super) fn verify(connection: &Connection, known: Option<ChainHead>) -> Resul
     Ok(verifier.end())
 }
 
-/// Forgets entries of before the chain by their age, then those at its beginning.
+/// Forgets old entries from before the chain, then those at its beginning.
 pub(super) fn forget(
     transaction: &Transaction<'_>,
     before: Timestamp,
@@ -129,6 +130,7 @@ pub(super) fn forget(
         "UPDATE note SET value = max(value, ?1) WHERE name = 'audit_begins'",
         [before.as_second()],
     )?;
+
     let anchor = end_of_chain(transaction, ANCHOR)?;
     let of_before = transaction.execute(
         "DELETE FROM audit WHERE number IN
@@ -139,10 +141,12 @@ pub(super) fn forget(
             i64::try_from(limit).unwrap_or(i64::MAX)
         ],
     )?;
+
     let left = limit.saturating_sub(of_before);
     let Some(last) = last_forgettable(transaction, anchor.number, before, now, left)? else {
         return Ok(of_before as u64);
     };
+
     set_end_of_chain(transaction, ANCHOR, &last)?;
     let chained = transaction.execute(
         "DELETE FROM audit WHERE number > ?1 AND number <= ?2",
@@ -151,8 +155,8 @@ pub(super) fn forget(
     Ok((of_before + chained) as u64)
 }
 
-/// The last of at most `limit` entries at the beginning of the chain that are old, or stand before an old one with a
-/// time that a wrong clock gave them.
+/// Finds the last of at most `limit` entries at the beginning of the chain that are old, or stand before an
+/// old one with a time that a wrong clock gave them.
 fn last_forgettable(
     transaction: &Transaction<'_>,
     anchor: i64,
@@ -164,12 +168,14 @@ fn last_forgettable(
         "SELECT number, digest, time FROM audit WHERE number > ?1 AND digest IS NOT NULL
          ORDER BY number",
     )?;
+
     let (mut rows, mut last, mut old) = (query.query([anchor])?, None, 0);
     while let Some(row) = rows.next()? {
         let time: i64 = row.get(2)?;
         if old == limit || (before.as_second()..=now.as_second()).contains(&time) {
             break;
         }
+        // Others are dated after now: they go with the old one that follows, if one does.
         if time < before.as_second() {
             old += 1;
             last = Some(ChainHead {
@@ -181,7 +187,7 @@ fn last_forgettable(
     Ok(last)
 }
 
-/// An entry as it is digested, from its number, its digest, and the columns of an entry, byte by byte.
+/// Reads an entry as it is digested, from its number, its digest, and the columns of an entry, byte by byte.
 fn chained_row<'a>(row: &'a Row<'_>) -> Result<Chained<'a>> {
     let bytes = |column| {
         row.get_ref(column).map(|value| match value {

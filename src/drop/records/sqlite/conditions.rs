@@ -1,5 +1,5 @@
-//! The `WHERE` of a question: what is not asked does not stand in it, so that the database takes the index
-//! that fits what is. With `?1 IS NULL OR …` for each it takes none, and looks at every row.
+//! The `WHERE` of a query. It holds only the conditions that are set, so that the database takes the index
+//! that fits them. With `?1 IS NULL OR …` for each it takes none, and looks at every row.
 
 use rusqlite::{ToSql, params_from_iter, types::Value};
 
@@ -11,7 +11,7 @@ pub(super) struct Conditions {
 }
 
 impl Conditions {
-    /// Adds one; each `?` of it stands for the same value. Nothing if there is no value.
+    /// Adds a condition; each `?` in it stands for the same value. Adds nothing if there is no value.
     pub(super) fn and<V: Into<Value>>(mut self, condition: &str, value: Option<V>) -> Self {
         let Some(value) = value else {
             return self;
@@ -21,7 +21,7 @@ impl Conditions {
         self.always(&condition.replace('?', &place))
     }
 
-    /// Adds one without a value.
+    /// Adds a condition without a value.
     pub(super) fn always(mut self, condition: &str) -> Self {
         let word = if self.sql.is_empty() {
             " WHERE "
@@ -33,7 +33,7 @@ impl Conditions {
         self
     }
 
-    /// With its `WHERE`; nothing when there are no conditions.
+    /// Returns the SQL text with its `WHERE`; empty if there are no conditions.
     pub(super) fn sql(&self) -> &str {
         &self.sql
     }

@@ -1,10 +1,10 @@
-//! Packages that are kept by order.
+//! Packages that are held by order, in SQLite.
 
 use rusqlite::{Result, Transaction, params};
 
 use super::{Hold, RecordId};
 
-/// False if the package was held, is destroyed, or is not there.
+/// Holds a package. Returns false if it was held, is destroyed, or is not there.
 pub(super) fn add(transaction: &Transaction<'_>, id: RecordId, hold: &Hold) -> Result<bool> {
     let added = transaction.execute(
         "INSERT INTO held (package, created, reason)
@@ -14,7 +14,7 @@ pub(super) fn add(transaction: &Transaction<'_>, id: RecordId, hold: &Hold) -> R
     Ok(added > 0)
 }
 
-/// False if the package was not held.
+/// Lets go of a package. Returns false if it was not held.
 pub(super) fn remove(transaction: &Transaction<'_>, id: RecordId) -> Result<bool> {
     let removed = transaction.execute("DELETE FROM held WHERE package = ?1", [id.0])?;
     Ok(removed > 0)

@@ -6,8 +6,8 @@ use rusqlite::{Connection, TransactionBehavior::Immediate};
 
 use super::{DropError, KNOWN, MIGRATIONS, Result};
 
-/// Brings the schema up to date. Two processes may try at once: the second finds it done. Nothing
-/// is written, and nobody waited for, when nothing is due.
+/// Brings the schema up to date. Two processes may try at once: the second finds it done. If nothing is due,
+/// nothing is written, and nobody is waited for.
 pub(super) fn run(connection: &mut Connection, path: &Path) -> Result<()> {
     if due(connection, path)?.is_empty() {
         return Ok(());
@@ -25,7 +25,7 @@ pub(super) fn run(connection: &mut Connection, path: &Path) -> Result<()> {
     transaction.commit().map_err(failed)
 }
 
-/// The steps that were not done.
+/// Returns the steps that have not been done.
 fn due(connection: &Connection, path: &Path) -> Result<&'static [&'static str]> {
     let found = connection.pragma_query_value(None, "user_version", |row| row.get(0));
     let found: i64 = found.map_err(|e| DropError::database("read", path, e))?;

@@ -1,4 +1,4 @@
-//! What is asked of the database.
+//! The queries of the database.
 
 use std::{collections::HashSet, net::IpAddr, ops::RangeInclusive};
 
@@ -69,6 +69,7 @@ fn conditions(query: &Query) -> Conditions {
     let sender = query.sender.as_ref();
     let prefix = query.id_prefix.as_ref();
     let text = |text: Option<&String>| text.cloned();
+
     let conditions = Conditions::default()
         .and(
             "sender = ? COLLATE NOCASE",
@@ -89,17 +90,19 @@ fn conditions(query: &Query) -> Conditions {
             "id IN (SELECT package FROM file WHERE fingerprint = ?)",
             query.fingerprint.map(Vec::from),
         );
+
     let conditions = match query.after {
         Some((created, id)) => behind(conditions, created.as_second(), id),
         None => conditions,
     };
+
     match query.state {
         Some((state, now)) => in_state(conditions, state, now),
         None => conditions,
     }
 }
 
-/// In the order of [`list`].
+/// Adds the condition that packages stand behind this one in the order of [`list`].
 fn behind(conditions: Conditions, created: i64, id: RecordId) -> Conditions {
     let or_later_id = format!("(created < {created} OR id > ?)");
     conditions
@@ -107,7 +110,8 @@ fn behind(conditions: Conditions, created: i64, id: RecordId) -> Conditions {
         .and(&or_later_id, Some(id.0.to_vec()))
 }
 
-/// The sign keeps the database from taking the index of states: half of all packages are in one.
+/// Adds the conditions of a state. The `+` sign keeps the database from taking the index of states: half of
+/// all packages are in one.
 fn in_state(conditions: Conditions, state: State, now: Timestamp) -> Conditions {
     let now = Some(now.as_second());
     let conditions = match state {
@@ -124,8 +128,8 @@ fn in_state(conditions: Conditions, state: State, now: Timestamp) -> Conditions 
     }
 }
 
-/// The first or the last id that begins with these digits: the rest is filled up with one digit. Of
-/// what are no digits, nothing, which no id is equal to, before or after.
+/// Returns the first or the last id that begins with these digits: the rest is filled up with `fill`. For a
+/// text that is no such digits, `None`: in SQL that is `NULL`, which no id is before, after or equal to.
 fn beginning(digits: &str, fill: char) -> Option<Vec<u8>> {
     let digits = digits.to_ascii_lowercase();
     let missing = (2 * size_of::<RecordId>()).checked_sub(digits.len())?;
@@ -149,7 +153,7 @@ pub(super) fn files(connection: &Connection, id: RecordId) -> Result<Vec<RecordF
     rows.collect()
 }
 
-/// Packages of a state that ended at `now` or before, longest ago first.
+/// Lists packages of a state that ended at `now` or before, longest ago first.
 pub(super) fn oldest(
     connection: &Connection,
     state: &str,
@@ -169,7 +173,8 @@ pub(super) fn oldest(
     rows.collect()
 }
 
-/// Drawn by lot, so that those whose blobs cannot be removed do not stand before the others forever.
+/// Lists doomed packages, drawn by lot, so that those whose blobs cannot be removed do not stand before the
+/// others forever.
 pub(super) fn doomed(connection: &Connection, limit: usize) -> Result<Vec<(RecordId, Vec<u32>)>> {
     let mut query =
         connection.prepare_cached("SELECT package FROM doomed ORDER BY random() LIMIT ?1")?;
@@ -231,6 +236,7 @@ pub(super) fn deposited(
 ) -> Result<u64> {
     let (first, last) = seconds(created);
     let cost = |row: &Row<'_>| count(row, 0);
+
     match by {
         Depositor::Login(name) => connection
             .prepare_cached(
@@ -306,7 +312,7 @@ pub(super) fn entries(connection: &Connection, query: &AuditQuery) -> Result<Vec
     rows.collect()
 }
 
-/// A note that is an amount of bytes.
+/// Reads a note that is an amount of bytes.
 pub(super) fn amount(connection: &Connection, name: &str) -> Result<u64> {
     Ok(note(connection, name)?.unwrap_or(0).max(0) as u64)
 }
@@ -324,6 +330,7 @@ fn record(row: &Row<'_>) -> Result<(RecordId, Record)> {
         Some(_) => Some((time(row, 3)?, word(row, 4, Cause::of_word)?)),
         None => None,
     };
+
     let origin = Origin {
         queue_id: row.get(6)?,
         sender: row.get(7)?,
@@ -336,6 +343,7 @@ fn record(row: &Row<'_>) -> Result<(RecordId, Record)> {
         verified: row.get(18)?,
         message_id: row.get(19)?,
     };
+
     let held: Option<i64> = row.get(20)?;
     let held = match held {
         Some(_) => Some(Hold {
@@ -344,6 +352,7 @@ fn record(row: &Row<'_>) -> Result<(RecordId, Record)> {
         }),
         None => None,
     };
+
     let record = Record {
         created: time(row, 1)?,
         term: Term {
@@ -361,7 +370,7 @@ fn record(row: &Row<'_>) -> Result<(RecordId, Record)> {
     Ok((RecordId(row.get(0)?), record))
 }
 
-/// An entry from the columns of [`entry_columns`], the first of which has this index.
+/// Reads an entry from the columns of [`entry_columns`], the first of which has this index.
 pub(super) fn entry(row: &Row<'_>, first: usize) -> Result<Entry> {
     let package: Option<[u8; 16]> = row.get(first + 2)?;
     Ok(Entry {
@@ -402,7 +411,7 @@ fn count(row: &Row<'_>, column: usize) -> Result<u64> {
     u64::try_from(value).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, value))
 }
 
-/// One of a few words.
+/// Reads a column that holds one of a few words.
 fn word<T>(row: &Row<'_>, column: usize, of: impl FnOnce(&str) -> Option<T>) -> Result<T> {
     let text: String = row.get(column)?;
     of(&text).ok_or_else(|| {
@@ -419,7 +428,7 @@ fn direction(word: &str) -> Option<Direction> {
     }
 }
 
-/// SQLite's `LIMIT`: -1 is none.
+/// Returns the number for SQLite's `LIMIT`: -1 is none.
 fn rows_max(limit: Option<usize>) -> i64 {
     limit.map_or(-1, |limit| i64::try_from(limit).unwrap_or(-1))
 }

@@ -1,4 +1,4 @@
-//! What was kept out of mailboxes, in rows that outlive the packages.
+//! Statistics of what was kept out of mailboxes, in rows that outlive the packages.
 
 use rusqlite::{
     Connection, OptionalExtension as _, Row as SqlRow, Transaction, params, types::Type,
@@ -26,6 +26,7 @@ pub(super) fn add(
              bytes = bytes + excluded.bytes, recipients = recipients + excluded.recipients,
              spared = min(spared, 9223372036854775807 - excluded.spared) + excluded.spared",
     )?;
+
     for row in stats::rows_of(&record.origin, record.created, files, bytes) {
         let sums = values(&row.sums);
         add.execute(params![
@@ -42,7 +43,7 @@ pub(super) fn add(
     Ok(())
 }
 
-/// Takes back what a package counted.
+/// Takes a package off the counts again.
 pub(super) fn subtract(transaction: &Transaction<'_>, record: &Record) -> Result<()> {
     let mut subtract = transaction.prepare_cached(
         "UPDATE statistics SET
@@ -51,6 +52,7 @@ pub(super) fn subtract(transaction: &Transaction<'_>, record: &Record) -> Result
              spared = max(spared - ?8, 0)
          WHERE month = ?1 AND direction = ?2 AND domain = ?3",
     )?;
+
     for row in stats::rows_of(
         &record.origin,
         record.created,
@@ -69,11 +71,12 @@ pub(super) fn subtract(transaction: &Transaction<'_>, record: &Record) -> Result
             sums[4],
         ])?;
     }
+
     transaction.execute("DELETE FROM statistics WHERE recipients = 0", [])?;
     Ok(())
 }
 
-/// All rows of these months, both included.
+/// Reads all rows of these months, both included.
 pub(super) fn read(
     reader: &Connection,
     since: Option<Month>,
@@ -90,7 +93,7 @@ pub(super) fn read(
         .collect()
 }
 
-/// True when a month before this one has a domain that must not be named.
+/// Returns true if a month before this one has a domain that must not be named.
 pub(super) fn is_foldable(reader: &Connection, before: Month) -> Result<bool> {
     let mut foldable = reader.prepare_cached(
         "SELECT 1 FROM statistics WHERE month < ?1 AND domain <> '' AND messages < ?2 LIMIT 1",
@@ -138,6 +141,7 @@ fn row(row: &SqlRow<'_>) -> Result<Row> {
     let month = month.parse().map_err(|error| {
         rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(error))
     })?;
+
     let sum = |column| row.get::<_, i64>(column).map(|sum| sum.max(0) as u64);
     Ok(Row {
         month,

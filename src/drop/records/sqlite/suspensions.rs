@@ -1,12 +1,12 @@
-//! Logins of which nothing is taken, and which packages were ended with that.
+//! Suspended logins, and the packages that were ended with that, in SQLite.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, Result, Transaction, params};
 
 use super::{RecordId, Suspension};
 
-/// Remembers with it the packages that it is to end. False if the login was suspended before; what it has got
-/// since, by another way, is then remembered, too.
+/// Suspends a login, and remembers the packages that this is to end. Returns false if it was suspended
+/// before; the packages that it has got since, by another way, are then remembered, too.
 pub(super) fn add(transaction: &Transaction<'_>, suspension: &Suspension) -> Result<bool> {
     let Suspension {
         login,
@@ -27,14 +27,14 @@ pub(super) fn add(transaction: &Transaction<'_>, suspension: &Suspension) -> Res
     Ok(added > 0)
 }
 
-/// False if the login is not suspended.
+/// Lifts a suspension. Returns false if the login is not suspended.
 pub(super) fn remove(transaction: &Transaction<'_>, login: &str) -> Result<bool> {
     transaction.execute("DELETE FROM suspended_package WHERE login = ?1", [login])?;
     let removed = transaction.execute("DELETE FROM suspended WHERE login = ?1", [login])?;
     Ok(removed > 0)
 }
 
-/// A package has an ending of its own from now on.
+/// Gives a package an ending of its own, apart from that of its login.
 pub(super) fn part(transaction: &Transaction<'_>, id: RecordId) -> Result<()> {
     let sql = "DELETE FROM suspended_package WHERE package = ?1";
     transaction.execute(sql, [id.0]).map(|_| ())
@@ -46,7 +46,7 @@ pub(super) fn is_suspended(connection: &Connection, login: &str) -> Result<bool>
         .exists([login])
 }
 
-/// Those suspended first first.
+/// Lists the suspensions, oldest first.
 pub(super) fn all(connection: &Connection) -> Result<Vec<Suspension>> {
     let sql = "SELECT login, created, reason FROM suspended ORDER BY created, login";
     let mut query = connection.prepare_cached(sql)?;

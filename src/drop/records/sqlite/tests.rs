@@ -1,5 +1,5 @@
-//! What a verb costs does not grow with the drop: the steps of SQLite's virtual machine are counted. A
-//! question that finds no index takes one for each row, on any machine.
+//! The cost of a verb does not grow with the drop: the steps of SQLite's virtual machine are counted. A
+//! query that finds no index takes one for each row, on any machine.
 
 use std::sync::{
     Arc,

@@ -1,4 +1,4 @@
-//! Who may deposit over HTTP, in SQLite.
+//! Uploaders over HTTP, in SQLite.
 
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Row, params};

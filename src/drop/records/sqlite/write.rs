@@ -1,4 +1,4 @@
-//! What is changed in the database, each inside a transaction.
+//! The changes of the database, each inside a transaction.
 
 use std::ops::Range;
 
@@ -14,7 +14,7 @@ use crate::{
 
 type Result<T> = rusqlite::Result<T>;
 
-/// Inserts a package, and says what it costs.
+/// Inserts a package, and returns its quota cost.
 pub(super) fn insert(
     transaction: &Transaction<'_>,
     id: RecordId,
@@ -29,14 +29,17 @@ pub(super) fn insert(
         unlock,
         ..
     } = record;
+
     let mut package = transaction.prepare_cached(
         "INSERT INTO package (id, created, expires, manifest, queue_id, sender, login, direction,
                               recipients, files, bytes, unlock, domains, client, uploader,
                               verified, cost, message_id)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
     )?;
+
     let bytes = files.iter().map(|file| file.size).sum::<u64>();
     let cost = files.iter().map(|file| quota::cost(file.size)).sum::<u64>() as i64;
+
     package.execute(params![
         id.0,
         created.as_second(),
@@ -57,7 +60,9 @@ pub(super) fn insert(
         cost,
         origin.message_id,
     ])?;
+
     statistics::add(transaction, record, files.len() as u64, bytes)?;
+
     let mut insert = transaction.prepare_cached(
         "INSERT INTO file (package, position, number, size, fingerprint)
          VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -74,7 +79,7 @@ pub(super) fn insert(
     Ok(cost)
 }
 
-/// Notes from which networks a package came, and forgets some of those of before.
+/// Notes the networks that a package came from, and forgets some older ones.
 pub(super) fn networks(
     transaction: &Transaction<'_>,
     (id, created): (RecordId, Timestamp),
