@@ -1,4 +1,4 @@
-//! What is given up, or fails, leaves nothing.
+//! Deposits that are given up, or fail: they leave nothing.
 
 use std::time::Duration;
 

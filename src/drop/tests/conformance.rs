@@ -1,5 +1,5 @@
-//! What every store of blobs and every database of records must do: a new one adds a test of a few
-//! lines to each suite.
+//! The suites that every store of blobs and every database of records must pass: a new one adds a test of a
+//! few lines to each.
 
 mod blobs;
 mod records;

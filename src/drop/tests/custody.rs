@@ -1,4 +1,4 @@
-//! What readers and admins do with packages.
+//! The actions of readers and admins on packages.
 
 use super::*;
 

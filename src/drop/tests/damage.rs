@@ -1,4 +1,4 @@
-//! What was changed on disk is refused.
+//! Damage: data that was changed on disk is refused.
 
 use super::*;
 
@@ -110,7 +110,7 @@ async fn a_manifest_of_another_record_is_refused() {
     assert!(matches!(found, Err(DropError::Damaged { .. })));
 }
 
-/// Whether reading the only file is refused when this stands in its place.
+/// Returns true if reading the only file is refused when this stands in its place.
 async fn is_refused(drop: &Fixture, token: &Token, path: &Path, stored: &[u8]) -> bool {
     fs::write(path, stored).unwrap();
     let read = drop.read(token, Timestamp::now(), 0).await;

@@ -1,4 +1,4 @@
-//! What is deposited is found, and only by its link.
+//! Deposits: a package is found, and only by its link.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What is kept by order of an authority.
+//! Packages that are held by order of an authority.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! How much may be deposited.
+//! The quotas of deposits.
 
 use super::*;
 use crate::config::Directions;

@@ -10,7 +10,7 @@ use crate::drop::blobs::{Blobs, Directory, Draft, Memory, SLICES};
 /// A store, and whatever must live as long.
 type Fresh = (Box<dyn Blobs>, Box<dyn std::any::Any>);
 
-/// What must hold, and how it is looked at.
+/// A sentence that must hold, and the function that checks it.
 type Check = (&'static str, fn(&dyn Blobs));
 
 const CHECKS: &[Check] = &[

@@ -16,7 +16,7 @@ use crate::stats::{DOMAIN_MESSAGES_MIN, Domains, Month, Sums};
 /// A database, and whatever must live as long.
 type Fresh = (Box<dyn Records>, Box<dyn std::any::Any>);
 
-/// What must hold, and how it is looked at.
+/// A sentence that must hold, and the function that checks it.
 type Check = (&'static str, fn(&dyn Records));
 
 const CHECKS: &[Check] = &[
