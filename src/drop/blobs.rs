@@ -64,8 +64,8 @@ pub(super) trait Blobs: fmt::Debug + Send + Sync {
     /// known.
     fn free_inodes(&self) -> Result<Option<u64>>;
 
-    /// Sets some room aside, if there is any. On a full disk it takes what must be written before blobs can
-    /// be removed.
+    /// Sets some room aside, if there is any. On a full disk, what must be written before blobs can be removed
+    /// goes there.
     fn keep_spare(&self) -> Result<()>;
 
     /// Gives that room up. Returns false if there was none.

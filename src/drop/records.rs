@@ -181,7 +181,7 @@ pub(super) trait Records: Uploads + fmt::Debug + Send + Sync {
     /// Returns true if a blob of this package may be needed.
     fn is_needed(&self, id: RecordId) -> Result<bool>;
 
-    /// Returns true if a stored file has no known fingerprint: it is from before the drop had its key.
+    /// Returns true if a stored file has no known fingerprint: it is from before the drop got its present key.
     fn has_unknown_files(&self) -> Result<bool>;
 
     /// Lists the packages whose id begins with this byte and of which a blob may be needed.
