@@ -3,8 +3,9 @@
 //! * `/healthz` – the process lives: 200.
 //! * `/readyz` – a package can be deposited: 200, else 503. The drop is probed at most every two
 //!   seconds, however often this is asked.
-//! * `/metrics` – for Prometheus: as OpenMetrics text to who asks for it, else in its own format 0.0.4.
-//!   A scrape touches no disk: the drop is looked at once a minute, in the background.
+//! * `/metrics` – for Prometheus: as OpenMetrics text to scrapers that ask for it, else in its own
+//!   format 0.0.4. A scrape touches no disk: the drop is looked at once a minute, in the
+//!   background.
 //!
 //! Served by [`web::server`](crate::web::server) like the public pages.
 
@@ -28,13 +29,13 @@ use tracing::warn;
 pub use self::metrics::Metrics;
 use crate::store::Stores;
 
-/// How long the outcome of a probe is good for.
+/// Time for which the outcome of a probe stays valid.
 const PROBE_AGE_MAX: Duration = Duration::from_secs(2);
 
-/// What a scraper accepts that reads OpenMetrics.
+/// The media type that a scraper which reads OpenMetrics accepts.
 const OPENMETRICS: &str = "application/openmetrics-text";
 
-/// How long a probe may take.
+/// Longest time that a probe may take.
 const PROBE_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// The routes of the admin listener.
@@ -58,7 +59,7 @@ struct AdminState {
     probed: Arc<Mutex<Option<Probed>>>,
 }
 
-/// When the drop was probed, and whether it was well.
+/// The outcome of the last probe of the drop, with its time.
 #[derive(Clone, Copy)]
 struct Probed {
     at: Instant,
@@ -91,7 +92,7 @@ async fn show_metrics(State(state): State<AdminState>, headers: HeaderMap) -> Re
 
 impl AdminState {
     async fn is_ready(&self) -> bool {
-        // Who asks meanwhile waits for the same answer.
+        // Requests that arrive meanwhile wait for the same answer.
         let mut probed = self.probed.lock().await;
         if let Some(Probed { at, ready }) = *probed
             && at.elapsed() < PROBE_AGE_MAX

@@ -1,4 +1,4 @@
-//! What is counted, under names that begin with `depollueur_`.
+//! The counters and gauges of the process; all names begin with `depollueur_`.
 
 mod clamds;
 mod level;
@@ -27,14 +27,14 @@ use crate::{
     scan, spool,
 };
 
-/// The upper bounds of a phase's duration, in seconds: from what nobody notices to Postfix's own
-/// patience of five minutes.
+/// The upper bounds of a phase's duration, in seconds: from unnoticeable to Postfix's own timeout
+/// of five minutes.
 const PHASE_BUCKETS: [f64; 11] = [
     0.001, 0.005, 0.02, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 300.0,
 ];
 
-/// What [`FilterError::kind`](crate::filter::FilterError::kind) and
-/// [`Message::refused`](crate::filter::Message::refused) say.
+/// The words given by [`FilterError::kind`](crate::filter::FilterError::kind) and
+/// [`Message::refused`](crate::filter::Message::refused).
 const ERROR_KINDS: [&str; 16] = [
     "blocked",
     "database",
@@ -58,12 +58,12 @@ const ERROR_KINDS: [&str; 16] = [
 #[derive(Clone)]
 pub struct Metrics(Arc<Inner>);
 
-/// What became of a message.
+/// The fate of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Went out as it came.
+    /// It went out as it came.
     Passed,
-    /// Went out with links.
+    /// It went out with links.
     Rewritten,
     /// Our own machinery failed.
     Failed,
@@ -71,7 +71,7 @@ pub enum Outcome {
     Refused,
 }
 
-/// What a message goes through.
+/// The stage of a message that is timed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// The end of its header: rules, and the wait for a turn.
@@ -84,25 +84,25 @@ pub enum Phase {
     Reply,
 }
 
-/// Why we ended a milter session that Postfix had not ended.
+/// The reason why we ended a milter session before Postfix did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SessionEnd {
-    /// A packet was not one of the protocol, or went past a bound.
+    /// A packet was not one of the protocol, or exceeded a limit.
     Packet,
-    /// `milter.header_memory` was spent.
+    /// `milter.header_memory` was used up.
     Memory,
-    /// The mail server let us wait for too long.
+    /// The mail server kept us waiting for too long.
     Timeout,
 }
 
-/// Counted up when made, down when dropped.
+/// A gauge's unit: counted up when made, down when dropped.
 #[derive(Debug)]
 #[must_use = "it counts only while it lives"]
 pub struct InProgress(Gauge);
 
 struct Inner {
     registry: Registry,
-    /// All messages, and those that were changed.
+    /// The number of all messages, and of those that were changed.
     seen: [AtomicU64; 2],
     messages: Family<MessageLabels, Counter>,
     detached_parts: Counter,
@@ -167,7 +167,7 @@ struct ResponseLabels {
 }
 
 impl Metrics {
-    /// All at zero.
+    /// Makes them, all at zero.
     pub fn new() -> Self {
         let mut inner = Inner {
             registry: Registry::with_prefix("depollueur"),
@@ -197,6 +197,7 @@ impl Metrics {
             responses: Family::default(),
             deposit_responses: Family::default(),
         };
+
         inner.begin_at_zero();
         inner.register_mail();
         inner.register_web();
@@ -206,7 +207,7 @@ impl Metrics {
         Self(Arc::new(inner))
     }
 
-    /// A message is done with; `reason` says why it ended so.
+    /// Counts a message that is done with; `reason` says why it ended so.
     pub fn message(&self, outcome: Outcome, reason: &'static str) {
         let [seen, changed] = &self.0.seen;
         seen.fetch_add(1, Ordering::Relaxed);
@@ -222,7 +223,7 @@ impl Metrics {
             .inc();
     }
 
-    /// How many messages there were since the start, and how many of them were changed.
+    /// The number of messages since the start, and of those among them that were changed.
     pub fn messages(&self) -> (u64, u64) {
         let [seen, changed] = &self.0.seen;
         (
@@ -231,29 +232,29 @@ impl Metrics {
         )
     }
 
-    /// Parts were detached from a message that goes out rewritten; `bytes` are decoded.
+    /// Counts parts detached from a message that goes out rewritten; `bytes` are decoded.
     pub fn detached(&self, parts: usize, bytes: u64) {
         self.0.detached_parts.inc_by(parts as u64);
         self.0.detached_bytes.inc_by(bytes);
     }
 
-    /// A message went out with the package of a copy that came before.
+    /// Counts a message that went out with the package of an earlier copy.
     pub fn shared_package(&self) {
         self.0.shared_packages.inc();
     }
 
-    /// Fields `X-Depollueur` of strangers were removed from a message.
+    /// Counts the `X-Depollueur` fields of strangers that were removed from a message.
     pub fn foreign_marks(&self, fields: usize) {
         self.0.foreign_marks.inc_by(fields as u64);
     }
 
-    /// Parts would have been detached, were it not for a dry-run; `bytes` are decoded.
+    /// Counts parts that would have been detached, were it not for a dry-run; `bytes` are decoded.
     pub fn would_detach(&self, parts: usize, bytes: u64) {
         self.0.trial_parts.inc_by(parts as u64);
         self.0.trial_bytes.inc_by(bytes);
     }
 
-    /// The store could not take a file or a package; `kind` says why, in one word.
+    /// Counts a file or a package that the store could not take; `kind` is the reason in one word.
     pub fn deposit_error(&self, kind: &'static str) {
         self.0
             .deposit_errors
@@ -261,29 +262,29 @@ impl Metrics {
             .inc();
     }
 
-    /// A message went through a phase.
+    /// Records the time that a message took for a phase.
     pub fn phase(&self, phase: Phase, time: Duration) {
         let phase = phase.label();
         let histogram = self.0.phases.get_or_create(&PhaseLabels { phase });
         histogram.observe(time.as_secs_f64());
     }
 
-    /// The drop was looked at.
+    /// Records the drop's level when it was looked at.
     pub fn level(&self, level: &Level) {
         self.0.levels.set(level);
     }
 
-    /// A daemon that scans was looked at.
+    /// Records the state of a scanning daemon.
     pub fn clamd(&self, state: &scan::ClamdState) {
         self.0.clamds.set(state);
     }
 
-    /// A sweep ended, and went well or not.
+    /// Records a sweep that ended, successful or not.
     pub fn swept(&self, at: Timestamp, swept: &Swept, well: bool) {
         self.0.levels.swept(at, swept, well);
     }
 
-    /// The configuration was read, and it was good; or it was not, and the old one stays.
+    /// Records a reload: `well` if the new configuration is valid, otherwise the old one stays.
     pub fn reloaded(&self, at: Timestamp, well: bool) {
         self.0.reload_well.set(well.into());
         if well {
@@ -291,17 +292,17 @@ impl Metrics {
         }
     }
 
-    /// Bytes of files went out to a reader.
+    /// Counts bytes of files sent to a reader.
     pub fn download_bytes(&self, bytes: usize) {
         self.0.download_bytes.inc_by(bytes as u64);
     }
 
-    /// A milter session is open while the result lives.
+    /// Counts a milter session as open while the result lives.
     pub fn session(&self) -> InProgress {
         InProgress::new(&self.0.sessions)
     }
 
-    /// A milter session was ended by us, before Postfix had ended it.
+    /// Counts a milter session that we ended before Postfix did.
     pub fn session_ended(&self, end: SessionEnd) {
         let reason = end.label();
         let ended = self
@@ -311,39 +312,39 @@ impl Metrics {
         ended.inc();
     }
 
-    /// A message is in work while the result lives.
+    /// Counts a message as in work while the result lives.
     pub fn message_in_work(&self) -> InProgress {
         InProgress::new(&self.0.messages_in_work)
     }
 
-    /// A file, or all as ZIP, was downloaded whole.
+    /// Counts a complete download of a file or of the ZIP of all files.
     pub fn download(&self) {
         self.0.downloads.inc();
     }
 
-    /// A download, ranges included, ended before its last byte.
+    /// Counts a download, ranges included, that ended before its last byte.
     pub fn download_aborted(&self) {
         self.0.downloads_aborted.inc();
     }
 
-    /// A response with this HTTP status was sent by the public listener.
+    /// Counts a response of the public listener by its HTTP status.
     pub fn response(&self, status: u16) {
         let labels = ResponseLabels::of(status);
         self.0.responses.get_or_create(&labels).inc();
     }
 
-    /// A response with this HTTP status was sent by the listener for deposits.
+    /// Counts a response of the listener for deposits by its HTTP status.
     pub fn deposit_response(&self, status: u16) {
         let labels = ResponseLabels::of(status);
         self.0.deposit_responses.get_or_create(&labels).inc();
     }
 
-    /// All of them in Prometheus' own text format, version 0.0.4.
+    /// Encodes all metrics in Prometheus' own text format, version 0.0.4.
     pub fn encode_plain(&self) -> String {
         plain::from_openmetrics(&self.encode())
     }
 
-    /// All of them as OpenMetrics text.
+    /// Encodes all metrics as OpenMetrics text.
     pub fn encode(&self) -> String {
         let (files, bytes) = spool::on_disk();
         self.0.spool_files.set(files as i64);
@@ -372,24 +373,28 @@ impl Debug for Metrics {
 }
 
 impl Inner {
-    /// What is counted under a label stands there from the beginning: the first of a kind is a rise
-    /// that a rule can see.
+    /// Creates every labelled sample at zero, so that the first event of a kind is a rise that an
+    /// alerting rule can see.
     fn begin_at_zero(&self) {
         for kind in ERROR_KINDS {
             drop(self.deposit_errors.get_or_create(&KindLabels { kind }));
         }
+
         for end in [SessionEnd::Packet, SessionEnd::Memory, SessionEnd::Timeout] {
             let reason = end.label();
             drop(self.sessions_ended.get_or_create(&ReasonLabels { reason }));
         }
+
         for phase in [Phase::Header, Phase::Body, Phase::Commit, Phase::Reply] {
             let phase = phase.label();
             drop(self.phases.get_or_create(&PhaseLabels { phase }));
         }
+
         for status in [200, 300, 400, 500].map(ResponseLabels::of) {
             drop(self.responses.get_or_create(&status));
             drop(self.deposit_responses.get_or_create(&status));
         }
+
         for (outcome, reason) in [
             (Outcome::Rewritten, "detached"),
             (Outcome::Refused, "rules"),
@@ -565,7 +570,7 @@ impl Outcome {
 }
 
 impl SessionEnd {
-    /// The word for it, in the log and in the metrics.
+    /// Its word in the log and in the metrics.
     pub fn label(self) -> &'static str {
         match self {
             Self::Packet => "packet",

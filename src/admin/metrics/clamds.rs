@@ -1,4 +1,4 @@
-//! Whether the daemons that scan are there, and how old their signatures are.
+//! Availability of the scanning daemons, and the age of their signatures.
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -8,7 +8,7 @@ use prometheus_client::{
 
 use crate::scan::ClamdState;
 
-/// Gauges of each daemon of `scan.clamd`; none without one.
+/// Gauges of each daemon in `scan.clamd`; none if there is none.
 #[derive(Debug, Default)]
 pub(super) struct Clamds {
     up: Family<ClamdLabels, Gauge>,
@@ -31,7 +31,7 @@ impl Clamds {
                 let gauge = self.signatures.get_or_create(&labels);
                 gauge.set(made.as_second());
             }
-            // While it is down, its signatures are as they were.
+            // While it is down, its signatures keep their last known time.
             None if !state.answers => {}
             None => {
                 self.signatures.remove(&labels);

@@ -1,4 +1,4 @@
-//! What the drop holds, what it may still take, and its sweeper.
+//! The drop's contents, its remaining room, and its sweeper.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,7 +11,7 @@ use prometheus_client::{
 
 use crate::drop::{Level, Swept};
 
-/// Gauges of the drop; what is not known or not limited has no sample.
+/// Gauges of the drop. A value that is unknown, or not limited, has no sample.
 #[derive(Debug, Default)]
 pub(super) struct Levels {
     stored: Gauge,
@@ -25,7 +25,7 @@ pub(super) struct Levels {
     errors: Counter,
 }
 
-/// No labels. A family without them is a gauge that need not be there.
+/// No labels: a family without them is a gauge that may be absent.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Bare {}
 
@@ -53,17 +53,20 @@ impl Levels {
     pub(super) fn register(&self, registry: &mut Registry) {
         let bytes = || Unit::Bytes;
         let (stored, free) = (self.stored.clone(), self.free.clone());
+
         let help = "Bytes of all packages that are not destroyed, before encryption";
         registry.register_with_unit("drop_stored", help, bytes(), stored);
         let help = "Bytes that the drop's file system has left";
         registry.register_with_unit("drop_free", help, bytes(), free);
         let help = "Files that the drop's file system has room for";
         registry.register("drop_free_inodes", help, self.inodes.clone());
+
         let help =
             "Bytes that may still be deposited: quota.total and quota.free_space_min allow no more";
         registry.register_with_unit("drop_headroom", help, bytes(), self.headroom.clone());
         let help = "Logins that deposited many times their usual in a day";
         registry.register("unusual_logins", help, self.unusual.clone());
+
         let help = "When the sweeper was last through";
         let last = self.last_sweep.clone();
         registry.register_with_unit("sweep_last_success_timestamp", help, Unit::Seconds, last);

@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-/// A counter is named without its `_total` in OpenMetrics, and with it here; units and the end are
-/// not told.
+/// Converts the text. Counters lack `_total` in OpenMetrics and have it here; units and the end
+/// mark are dropped.
 pub(super) fn from_openmetrics(text: &str) -> String {
     let type_of = |line: &str| line.strip_prefix("# TYPE ").map(str::to_owned);
     let counters: HashSet<String> = text
@@ -22,7 +22,7 @@ pub(super) fn from_openmetrics(text: &str) -> String {
     out
 }
 
-/// The line that says type or help of a counter.
+/// The line with a counter's type or help, renamed; `None` if it is another line.
 fn renamed(line: &str, counters: &HashSet<String>) -> Option<String> {
     let mut words = line.splitn(4, ' ');
     let (mark, word, name, rest) = (words.next()?, words.next()?, words.next()?, words.next()?);
