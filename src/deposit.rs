@@ -10,12 +10,12 @@
 //! | `GET /openapi.yaml` | the description of all this (`doc/deposit.openapi.yaml`) |
 //!
 //! The uploader chooses the package's token (128 random bits) and sends it in the header
-//! `Drop-Token`; the id in the path is what is derived from it. So every request can be sent again
-//! after a lost answer, and this side keeps the token nowhere.
+//! `Drop-Token`; the id in the path is derived from it. So every request can be sent again after a
+//! lost answer, and this side keeps the token nowhere.
 //!
-//! What was begun and not committed is given up after 50 minutes, and with the process. There is no
-//! TLS: a proxy stands in front. Bodies that are not wanted are drained, so that the uploader sees
-//! why (`drain`).
+//! A package that was begun and not committed is given up after 50 minutes, and with the process.
+//! There is no TLS: a proxy stands in front. Unwanted bodies are drained, so that the uploader sees
+//! the refusal (`drain`).
 
 mod code;
 mod commit;
@@ -74,10 +74,11 @@ const OPENAPI: &str = include_str!("../doc/deposit.openapi.yaml");
 /// The largest JSON body: a thousand files with long names.
 const JSON_BYTES_MAX: usize = 4 << 20;
 
-/// How often old drafts are looked for.
+/// Interval at which old drafts are looked for.
 const EXPIRE_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Requests without a valid token that are told so in one minute; further ones are told to wait.
+/// Number of requests in one minute that are told their token is not valid; further ones are told
+/// to wait.
 const STRANGERS_MAX: u32 = 60;
 
 /// Deposits over HTTP into a drop. Cheap to clone.
@@ -88,14 +89,14 @@ pub struct Deposits(Arc<Inner>);
 struct Inner {
     drop: Drop,
     config: DepositConfig,
-    /// What links begin with.
+    /// The beginning of links.
     public_url: String,
     domains: Domains,
     drafts: Drafts,
     strangers: Mutex<Strangers>,
 }
 
-/// What knows the domains of ours, as the configuration of the moment has them.
+/// The lookup of our own domains, by the configuration in force.
 struct Domains(Box<dyn Fn() -> Lookup + Send + Sync>);
 
 impl fmt::Debug for Domains {
@@ -104,7 +105,7 @@ impl fmt::Debug for Domains {
     }
 }
 
-/// How many requests came without a valid token in the current minute.
+/// The number of requests without a valid token in the current minute.
 #[derive(Debug)]
 struct Strangers {
     since: Instant,
@@ -115,7 +116,8 @@ type Shared = State<Deposits>;
 type Answer = Result<Response, Problem>;
 
 impl Deposits {
-    /// Takes deposits into `drop`, whose links begin with `public_url`. `lookup` knows which domains are ours.
+    /// Makes the interface that takes deposits into `drop`. Links begin with `public_url`; `lookup`
+    /// knows which domains are ours.
     pub fn new(
         drop: Drop,
         config: DepositConfig,
@@ -212,7 +214,8 @@ impl Deposits {
         unlock.link(&self.0.public_url, token)
     }
 
-    /// What of the sender that an uploader names is certain: a domain of ours of mail that is sent.
+    /// The verified part of the sender that an uploader names: for outgoing mail, its domain if it
+    /// is one of ours.
     async fn verified(&self, origin: &Origin) -> Option<String> {
         if origin.direction == Direction::Incoming {
             return None;
@@ -227,7 +230,7 @@ impl Deposits {
         found.ok_or_else(Problem::unknown)
     }
 
-    /// Counts a request without a valid token, and says what it gets.
+    /// Counts a request without a valid token, and returns the refusal that it gets.
     fn turn_away(&self, detail: &'static str) -> Problem {
         let strangers = self.0.strangers.lock();
         let mut strangers = strangers.unwrap_or_else(PoisonError::into_inner);
@@ -237,12 +240,14 @@ impl Deposits {
                 count: 0,
             };
         }
+
         strangers.count = strangers.count.saturating_add(1);
         match strangers.count {
             1 => warn!("a deposit was refused: {detail}"),
             STRANGERS_MAX => warn!("{STRANGERS_MAX} deposits were refused in a minute: {detail}"),
             _ => debug!("a deposit was refused: {detail}"),
         }
+
         if strangers.count > STRANGERS_MAX {
             return Problem::too_much(
                 ProblemCode::TooManyRefused,
@@ -253,7 +258,8 @@ impl Deposits {
     }
 }
 
-/// Around every request: what every answer carries. Neither the token nor its header is logged.
+/// Sets the headers that every answer carries, and logs the request. Neither the token nor its
+/// header is logged.
 async fn guard(request: Request, next: Next) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let mut response = next.run(request).await;
@@ -282,12 +288,14 @@ async fn begin(State(deposits): Shared, caller: Depositor, request: Request) -> 
         .map_err(|why| Problem::unsound(ProblemCode::Origin, why))?;
     origin.verified = deposits.verified(&origin).await;
     let link = deposits.link(deposits.0.drop.unlock(), &caller.token);
+
     if deposits.draft(&caller).is_ok() {
         return Ok(reply(StatusCode::OK, &Begun { link }));
     }
     if caller.uploader.left_today() == 0 {
         return Err(Problem::over_quota(&caller.uploader.name));
     }
+
     let drop = &deposits.0.drop;
     if !matches!(
         drop.find(&caller.token, Timestamp::now()).await?,
@@ -298,6 +306,7 @@ async fn begin(State(deposits): Shared, caller: Depositor, request: Request) -> 
             "there is a package of this token",
         ));
     }
+
     let begun = drop.begin_upload(&caller.uploader, &caller.token, origin);
     let package = begun.await?.ok_or_else(|| {
         Problem::conflict(
@@ -322,12 +331,14 @@ async fn receive(
     let announced = content_length(request.headers()).unwrap_or(0);
     deposits.check_size(announced)?;
     draft.has_room(&caller.uploader, cost(announced))?;
+
     let mut file = {
         let mut open = draft.open.lock().await;
         let open = open.as_mut().ok_or_else(Problem::unknown)?;
-        // The uploader says the name last, when it commits.
+        // The uploader gives the name last, in the commit.
         open.package.file("", "")?
     };
+
     let mut chunks = Chunks::new(&deposits, request.into_body());
     let (mut size, mut room) = (0, draft.room());
     room.reserve(&caller.uploader, cost(size))?;
@@ -338,6 +349,7 @@ async fn receive(
         room.reserve(&caller.uploader, cost(size) - before)?;
         file.write(bytes).await?;
     }
+
     let file = file.finish().await?;
     let (size, sha256) = (file.size(), Sha256(file.sha256()));
     let mut open = draft.open.lock().await;
@@ -362,7 +374,7 @@ async fn give_up(State(deposits): Shared, caller: Depositor) -> Answer {
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// Whoever has a valid token.
+/// A client with a valid token.
 struct Caller(Uploader);
 
 /// An uploader and one of its packages.
@@ -372,7 +384,7 @@ struct Depositor {
     id: String,
 }
 
-/// The number of a file in a path, written in one way only.
+/// The number of a file in a path, in its only valid spelling.
 struct FileNumber(u32);
 
 impl FromRequestParts<Deposits> for Caller {
@@ -404,17 +416,20 @@ impl FromRequestParts<Deposits> for Depositor {
                 detail,
             ));
         }
+
         let token = parts.headers.get(TOKEN_HEADER).map(HeaderValue::to_str);
         let token: Option<Token> = token.and_then(|text| text.ok()?.parse().ok());
         let token = token.ok_or_else(|| {
             let detail = "the header Drop-Token does not hold a token of 26 base32 characters";
             Problem::bad(ProblemCode::Token, detail)
         })?;
+
         let id = path_segment(parts, 0, deposits).await;
         if id != token.package_id() {
             let detail = "the id in the path is not that of the token in the header";
             return Err(Problem::new(StatusCode::FORBIDDEN, ProblemCode::Id, detail));
         }
+
         Ok(Self {
             uploader,
             token,
@@ -441,7 +456,7 @@ impl FromRequestParts<Deposits> for FileNumber {
     }
 }
 
-/// The nth variable segment of the path; empty when it is not text.
+/// The nth variable segment of the path; empty if it is not text.
 async fn path_segment(parts: &mut Parts, n: usize, deposits: &Deposits) -> String {
     let path = Path::<Vec<(String, String)>>::from_request_parts(parts, deposits).await;
     let mut segments = path.map(|Path(segments)| segments).unwrap_or_default();
@@ -449,7 +464,7 @@ async fn path_segment(parts: &mut Parts, n: usize, deposits: &Deposits) -> Strin
     text.unwrap_or_default()
 }
 
-/// A request body, chunk by chunk, each within the time.
+/// A request body, chunk by chunk, each within the timeout.
 struct Chunks {
     stream: axum::body::BodyDataStream,
     patience: Duration,
@@ -498,7 +513,7 @@ impl Deposits {
     }
 }
 
-/// Reads a body of JSON.
+/// Reads a JSON body.
 async fn json<T: DeserializeOwned>(deposits: &Deposits, request: Request) -> Result<T, Problem> {
     must_be(request.headers(), "application/json")?;
     let mut chunks = Chunks::new(deposits, request.into_body());
@@ -514,6 +529,7 @@ async fn json<T: DeserializeOwned>(deposits: &Deposits, request: Request) -> Res
         }
         text.extend_from_slice(&bytes);
     }
+
     serde_json::from_slice(&text).map_err(|error| match error.classify() {
         serde_json::error::Category::Data => {
             Problem::unsound(ProblemCode::Schema, error.to_string())

@@ -1,9 +1,9 @@
-//! The reasons of refusals, each as one word for machines. `doc/deposit.openapi.yaml` lists them.
+//! The reasons for refusals, each as one word for machines. `doc/deposit.openapi.yaml` lists them.
 
 use super::wire::{BLOCKED, SUSPENDED};
 use crate::{drop::Allotment, scan::Finding};
 
-/// Names codes with their words, and lists all of them.
+/// Defines the codes with their words, and a list of all of them.
 macro_rules! problem_codes {
     ($($code:ident = $word:expr,)*) => {
         /// The reason of a refusal.

@@ -1,4 +1,4 @@
-//! The end of a deposit: it is committed, or given up.
+//! The end of a deposit: it is committed or given up.
 
 use std::collections::HashMap;
 
@@ -16,9 +16,9 @@ use super::{
 use crate::drop::{DurableFile, Lookup};
 
 impl Deposits {
-    /// Commits a package. A commit that is sent again is answered like the first.
+    /// Commits a package. A repeated commit is answered like the first.
     ///
-    /// The work goes on though the uploader may hang up: it comes back and asks again, or gives the
+    /// The work continues even if the uploader hangs up: it comes back and asks again, or gives the
     /// package up.
     pub(super) async fn commit(
         &self,
@@ -31,10 +31,12 @@ impl Deposits {
         let Ok(draft) = self.draft(&caller) else {
             return self.committed_before(&caller, &order).await;
         };
+
         let open = std::sync::Arc::clone(&draft.open).lock_owned().await;
         if open.is_none() {
             return self.committed_before(&caller, &order).await;
         }
+
         let this = self.clone();
         let work = tokio::spawn(async move { this.commit_open(open, &caller, &order).await });
         work.await.unwrap_or_else(|_| {
@@ -47,7 +49,7 @@ impl Deposits {
         })
     }
 
-    /// Gives a package up, whether it was committed a moment ago or not yet.
+    /// Gives a package up, either before its commit or shortly after it.
     pub(super) async fn give_up(&self, caller: Depositor) -> Result<(), Problem> {
         let draft = self.draft(&caller);
         if let Ok(draft) = &draft {
@@ -57,10 +59,12 @@ impl Deposits {
                 return Ok(());
             }
         }
+
         let drop = &self.0.drop;
         if !drop.is_upload_of(&caller.uploader, &caller.token).await? {
             return Err(Problem::unknown());
         }
+
         let now = Timestamp::now();
         if drop.take_back(&caller.token, now).await? {
             info!(
@@ -70,6 +74,7 @@ impl Deposits {
             );
             return Ok(());
         }
+
         match drop.find(&caller.token, now).await? {
             Lookup::Unknown => Err(Problem::unknown()),
             _ => Err(Problem::conflict(
@@ -91,12 +96,14 @@ impl Deposits {
             return Err(Problem::unknown());
         };
         if let Err(problem) = check_files(&open.files, &order.files) {
-            // The uploader may send what is missing.
+            // The uploader may send the missing file.
             *slot = Some(open);
             return Err(problem);
         }
+
         let files = take_files(&mut open.files, &order.files);
         let (drop, bytes, cost) = (&self.0.drop, order.bytes(), order.cost());
+
         let booked = drop.book_upload(&caller.uploader, cost).await;
         if !matches!(booked, Ok(true)) {
             self.0.drafts.end(&caller.id);
@@ -104,6 +111,7 @@ impl Deposits {
         if !booked? {
             return Err(Problem::over_quota(&caller.uploader.name));
         }
+
         let done = open.package.commit(files, created, order.expires).await;
         self.0.drafts.end(&caller.id);
         if let Err(error) = done {
@@ -112,6 +120,7 @@ impl Deposits {
             }
             return Err(error.into());
         }
+
         let (uploader, package, files) = (&caller.uploader.name, &caller.id, order.files.len());
         info!(uploader, package, files, bytes, "deposited");
         Ok(Committed {
@@ -121,7 +130,7 @@ impl Deposits {
         })
     }
 
-    /// Answers a commit of what is no draft any more.
+    /// Answers a commit of a package that is no longer a draft.
     async fn committed_before(
         &self,
         caller: &Depositor,
@@ -131,6 +140,7 @@ impl Deposits {
         if !drop.is_upload_of(&caller.uploader, &caller.token).await? {
             return Err(Problem::unknown());
         }
+
         match drop.find(&caller.token, Timestamp::now()).await? {
             Lookup::Live(package) if order.is(&package.files) => Ok(Committed {
                 link: self.link(package.unlock, &caller.token),
@@ -149,7 +159,7 @@ impl Deposits {
         }
     }
 
-    /// The end of a package is a whole second, and within what the drop's admin allows.
+    /// Checks that a package expires at a whole second, and no later than the drop's admin allows.
     fn check_expiry(&self, expires: Timestamp, created: Timestamp) -> Result<(), Problem> {
         if expires != whole_second(expires) {
             let detail = "a package expires at a whole second";
@@ -159,6 +169,7 @@ impl Deposits {
             let detail = format!("\"{expires}\" is past: here it is {created}");
             return Err(Problem::unsound(ProblemCode::Expiry, detail));
         }
+
         let max = created
             .to_zoned(TimeZone::UTC)
             .checked_add(self.0.config.expiry_max)
@@ -171,7 +182,7 @@ impl Deposits {
     }
 }
 
-/// Each listed file must have come, and be what the uploader sent.
+/// Checks that each listed file has arrived, and is the one that the uploader sent.
 fn check_files(came: &HashMap<u32, DurableFile>, listed: &[CommitFile]) -> Result<(), Problem> {
     for file in listed {
         let number = file.number;
@@ -187,7 +198,8 @@ fn check_files(came: &HashMap<u32, DurableFile>, listed: &[CommitFile]) -> Resul
     Ok(())
 }
 
-/// The listed files in order, as they are called. Files that are not listed are given up.
+/// Takes the listed files, in their order and under their names. Files that are not listed are
+/// given up.
 fn take_files(came: &mut HashMap<u32, DurableFile>, listed: &[CommitFile]) -> Vec<DurableFile> {
     let take = |file: &CommitFile| {
         let mut durable = came.remove(&file.number)?;

@@ -1,5 +1,5 @@
-//! Packages on their way in: what was begun and not yet committed, in memory and among the drop's
-//! drafts. They end with the process.
+//! Incoming packages that were begun and not yet committed, in memory and among the drop's drafts.
+//! They end with the process.
 
 use std::{
     collections::HashMap,
@@ -15,37 +15,37 @@ use crate::{
     drop::{DurableFile, PackageDraft, Uploader},
 };
 
-/// A package that was not committed after so long is given up. The drop's sweeper takes files that
-/// are an hour old for left over.
+/// Age after which an uncommitted package is given up. The drop's sweeper takes files that are an
+/// hour old for leftovers.
 const AGE_MAX: Duration = Duration::from_secs(50 * 60);
 
-/// All of them.
+/// The drafts of all uploaders.
 #[derive(Debug)]
 pub(super) struct Drafts {
     by_id: Mutex<HashMap<String, Arc<Draft>>>,
     loads: Arc<Loads>,
 }
 
-/// One of them.
+/// A package that was begun.
 #[derive(Debug)]
 pub(super) struct Draft {
     uploader: String,
     begun: Instant,
     bytes: Mutex<u64>,
     loads: Arc<Loads>,
-    /// Locked while it is committed or given up. Empty after that.
+    /// Locked during commit or abandonment, empty afterwards.
     pub(super) open: Arc<sync::Mutex<Option<Open>>>,
 }
 
-/// What can be added to, committed or given up.
+/// The open part of a draft: files can be added, and it can be committed or given up.
 #[derive(Debug)]
 pub(super) struct Open {
     pub(super) package: PackageDraft,
-    /// By the uploader's numbers.
+    /// The files, by the uploader's numbers.
     pub(super) files: HashMap<u32, DurableFile>,
 }
 
-/// What each uploader has begun, by its name.
+/// The load of each uploader, by its name.
 #[derive(Debug)]
 struct Loads {
     drafts_max: usize,
@@ -56,7 +56,7 @@ struct Loads {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Load {
     drafts: usize,
-    /// What its files cost.
+    /// The cost of its files.
     bytes: u64,
 }
 
@@ -73,13 +73,13 @@ impl Drafts {
         }
     }
 
-    /// The package of this id, if this uploader began it.
+    /// The draft with this id, if this uploader began it.
     pub(super) fn find(&self, id: &str, uploader: &Uploader) -> Option<Arc<Draft>> {
         let found = lock(&self.by_id).get(id).map(Arc::clone);
         found.filter(|draft| draft.uploader == uploader.name)
     }
 
-    /// Takes a package in. One of the same id that came first stays.
+    /// Adds a package. An earlier one of the same id stays.
     pub(super) fn begin(
         &self,
         id: String,
@@ -93,12 +93,12 @@ impl Drafts {
 
     /// Forgets a package.
     pub(super) fn end(&self, id: &str) {
-        // What it leaves behind is removed when the lock is free again.
+        // Its leftovers are removed once the lock is free again.
         let ended = lock(&self.by_id).remove(id);
         drop(ended);
     }
 
-    /// Gives up those that are too old. Says how many.
+    /// Gives up the drafts that are too old, and returns their number.
     pub(super) fn expire(&self) -> usize {
         let mut by_id = lock(&self.by_id);
         let old = by_id.extract_if(|_, draft| draft.begun.elapsed() > AGE_MAX);
@@ -128,7 +128,7 @@ impl Draft {
         })
     }
 
-    /// The room that a file takes while it comes in; given back unless it is kept.
+    /// Room for a file while it comes in; given back unless it is kept.
     pub(super) fn room(self: &Arc<Self>) -> Room {
         Room {
             draft: Arc::clone(self),
@@ -136,7 +136,7 @@ impl Draft {
         }
     }
 
-    /// Gives back the room of a file that went.
+    /// Gives back the room of a file that is gone.
     pub(super) fn give_back(&self, bytes: u64) {
         let mut held = lock(&self.bytes);
         let bytes = bytes.min(*held);
@@ -144,13 +144,13 @@ impl Draft {
         self.loads.give_back(&self.uploader, bytes);
     }
 
-    /// Says whether so many bytes would find room, before they come.
+    /// Checks, before they arrive, that there would be room for `bytes`.
     pub(super) fn has_room(&self, uploader: &Uploader, bytes: u64) -> Result<(), Problem> {
         self.loads.room(uploader, bytes).map(drop)
     }
 }
 
-/// The room of one file.
+/// The room taken by one file.
 #[derive(Debug)]
 pub(super) struct Room {
     draft: Arc<Draft>,
@@ -158,7 +158,7 @@ pub(super) struct Room {
 }
 
 impl Room {
-    /// Makes room for bytes that came in.
+    /// Takes room for bytes that came in.
     pub(super) fn reserve(&mut self, uploader: &Uploader, bytes: u64) -> Result<(), Problem> {
         self.draft.loads.reserve(uploader, bytes)?;
         *lock(&self.draft.bytes) += bytes;
@@ -166,7 +166,7 @@ impl Room {
         Ok(())
     }
 
-    /// The room stays taken until the package ends, or the file goes.
+    /// Keeps the room taken until the package ends or the file goes.
     pub(super) fn keep(mut self) {
         self.bytes = 0;
     }
@@ -202,7 +202,7 @@ impl Loads {
         Ok(())
     }
 
-    /// The loads, if there is room for so many bytes.
+    /// The loads, if there is room for `bytes`.
     fn room(
         &self,
         uploader: &Uploader,
@@ -240,7 +240,7 @@ impl Loads {
     }
 }
 
-/// A panic elsewhere left whole values behind.
+/// Locks a mutex, poisoned or not: a panic elsewhere left whole values behind.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,11 +1,11 @@
-//! Request bodies that are read to their end though nobody wants them.
+//! Request bodies that are read to their end although they are not wanted.
 //!
 //! A client that is refused while it still sends sees the refusal only if the connection stays
-//! open: closing a socket with unread bytes resets it, and the reset may overtake the answer. So the
-//! rest of a body is read and thrown away, for a bounded time, after the answer went out: for a minute, or a moment
-//! where nobody showed a valid token. A client
-//! that asked first (`Expect: 100-continue`, RFC 9110, section 10.1.1) and was never told to go on
-//! sends nothing, and nothing is read.
+//! open: closing a socket with unread bytes resets it, and the reset may overtake the answer. So
+//! the rest of a body is read and thrown away after the answer went out, for a bounded time: a
+//! minute, or a moment for a request without a valid token. A client that asked first
+//! (`Expect: 100-continue`, RFC 9110, section 10.1.1) and was never told to go on sends nothing,
+//! and nothing is read.
 
 use std::{
     pin::Pin,
@@ -29,17 +29,17 @@ use futures_util::StreamExt as _;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::{runtime::Handle, time::timeout};
 
-/// For so long an unwanted body of an uploader is read.
+/// Longest time for which an unwanted body of an uploader is read.
 const DRAIN_MAX: Duration = Duration::from_secs(60);
-/// For so long one of somebody without a valid token.
+/// Longest time for which a body without a valid token is read.
 const STRANGERS_DRAIN_MAX: Duration = Duration::from_secs(2);
 
-/// Whether a request came with a valid token; each request has one.
+/// A flag of each request: set once its token proved valid.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Known(Arc<AtomicBool>);
 
 impl Known {
-    /// It did.
+    /// Sets the flag.
     pub(super) fn is_now(&self) {
         self.0.store(true, Relaxed);
     }
@@ -52,7 +52,7 @@ impl Known {
     }
 }
 
-/// Wraps the body of each request, so that the rest of it is drained.
+/// Wraps the body of each request so that its unread rest is drained.
 pub(super) async fn drain_unread(request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     let known = Known::default();
@@ -112,7 +112,7 @@ impl Drop for Drained {
     }
 }
 
-/// Ends with the body or with its connection.
+/// Reads until the body or its connection ends.
 async fn drain(body: Body) {
     let mut rest = body.into_data_stream();
     while let Some(Ok(_)) = rest.next().await {}
@@ -130,7 +130,7 @@ mod tests {
 
     use super::*;
 
-    /// Whether a body that never ends is still read so long after it was refused.
+    /// Returns true if an endless body is still being read this long after its refusal.
     async fn is_read_after(known: &Known, time: Duration) -> bool {
         let alive = Arc::new(());
         let (held, gone) = (Arc::clone(&alive), Arc::downgrade(&alive));

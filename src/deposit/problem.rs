@@ -1,4 +1,4 @@
-//! Refusals, as RFC 9457 has them.
+//! Refusals, in the form of RFC 9457.
 
 use axum::{
     http::{HeaderValue, StatusCode, header},
@@ -13,7 +13,7 @@ use crate::{
     scan::{Finding, Objection},
 };
 
-/// Why a request is refused.
+/// The refusal of a request.
 #[derive(Debug)]
 pub(super) struct Problem {
     status: StatusCode,
@@ -33,17 +33,17 @@ impl Problem {
         }
     }
 
-    /// The request itself is wrong.
+    /// A refusal: the request itself is malformed.
     pub(super) fn bad(code: ProblemCode, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code, detail)
     }
 
-    /// The request can be read, and asks for what cannot be.
+    /// A refusal: the request is readable but asks for something impossible.
     pub(super) fn unsound(code: ProblemCode, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail)
     }
 
-    /// The request does not fit what is here.
+    /// A refusal: the request conflicts with the present state.
     pub(super) fn conflict(code: ProblemCode, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, code, detail)
     }
@@ -53,7 +53,7 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, ProblemCode::UnknownPackage, detail)
     }
 
-    /// There is too much at once; later there may be room.
+    /// A refusal: there is too much at once; later there may be room.
     pub(super) fn too_much(code: ProblemCode, detail: impl Into<String>) -> Self {
         let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, code, detail);
         Self {
@@ -62,7 +62,7 @@ impl Problem {
         }
     }
 
-    /// The quota of today is used up.
+    /// A refusal: today's quota is used up.
     pub(super) fn over_quota(uploader: &str) -> Self {
         let detail = format!("the quota of \"{uploader}\" for today is used up");
         let now = Timestamp::now().as_second();
@@ -73,17 +73,19 @@ impl Problem {
     }
 }
 
-/// What went wrong in the drop is for its admin's log; an uploader is told what it means.
+/// Maps an error of the drop to a refusal. Its cause is for the admin's log; the uploader is told
+/// what it means.
 impl From<DropError> for Problem {
     fn from(error: DropError) -> Self {
         if let Some(share) = error.share() {
-            // Told once a day, by the drop.
+            // The drop logs it, once a day.
             return Self::new(
                 StatusCode::INSUFFICIENT_STORAGE,
                 share.into(),
                 error.to_string(),
             );
         }
+
         error!("could not take a deposit: {error}");
         match error {
             DropError::Full { .. } => Self::new(
@@ -111,7 +113,8 @@ impl From<DropError> for Problem {
     }
 }
 
-/// What the virus scan found is told; why there was no scan is for the log.
+/// Maps an objection of the virus scan to a refusal. A finding is told; the reason for a missing
+/// scan goes to the log.
 impl From<Objection> for Problem {
     fn from(objection: Objection) -> Self {
         let finding = objection.finding();
@@ -141,6 +144,7 @@ impl IntoResponse for Problem {
         };
         let body = serde_json::to_string(&body).expect("strings and numbers are JSON");
         let mut response = (self.status, body).into_response();
+
         let headers = response.headers_mut();
         let media_type = HeaderValue::from_static("application/problem+json");
         headers.insert(header::CONTENT_TYPE, media_type);

@@ -29,7 +29,7 @@ struct Lab {
     server: JoinHandle<()>,
 }
 
-/// A package as its uploader has it.
+/// A package from its uploader's side.
 struct Package<'a> {
     lab: &'a Lab,
     secret: String,
@@ -176,7 +176,7 @@ impl Package<'_> {
     }
 }
 
-/// Status and body of an answer. What is no success is a problem as RFC 9457 has it.
+/// Status and body of an answer. One without success is a problem in the form of RFC 9457.
 async fn answer(request: RequestBuilder) -> (u16, Value) {
     let response = request.send().await.expect("an answer");
     let status = response.status().as_u16();
@@ -205,7 +205,7 @@ fn soon() -> String {
         .to_string()
 }
 
-/// `a` under the number 0.
+/// The list of files with `a` under the number 0.
 fn listed() -> Value {
     json!([{
         "number": 0, "name": "a.txt", "media_type": "text/plain", "size": 1,
@@ -213,7 +213,7 @@ fn listed() -> Value {
     }])
 }
 
-/// A body of so many megabytes whose length is not said.
+/// A body of `megabytes` whose length is not announced.
 fn stream_of(megabytes: usize) -> Body {
     let block = Bytes::from(vec![7; 1 << 20]);
     let blocks = (0..megabytes).map(move |_| Ok::<_, std::io::Error>(block.clone()));
@@ -505,7 +505,7 @@ async fn a_refused_upload_of_100_megabytes_sees_why() {
     lab.nothing_is_left().await;
 }
 
-/// curl asks first when it sends much (`Expect: 100-continue`), unless it is told not to.
+/// curl asks first before a large body (`Expect: 100-continue`), unless it is told not to.
 #[tokio::test]
 async fn curl_sees_why_its_100_megabytes_are_refused() {
     let lab = Lab::with(|_| {}, Some(5_000_000)).await;
@@ -632,7 +632,7 @@ fn a_database_holds_no_bearer_token() {
         let mut seen = false;
         for name in ["drop.sqlite3", "drop.sqlite3-wal"] {
             let bytes = fs::read(lab.home.path().join("drop").join(name)).unwrap();
-            // What is not secret stands there: it is the right file.
+            // Facts that are not secret are there: it is the right file.
             seen |= memchr::memmem::find(&bytes, b"alice@example.org").is_some();
             for secret in [lab.secret.clone(), package.token.to_string()] {
                 assert!(memchr::memmem::find(&bytes, secret.as_bytes()).is_none());

@@ -1,4 +1,4 @@
-//! What goes over the wire, for both ends. `doc/deposit.openapi.yaml` describes it.
+//! The data on the wire, for both ends. `doc/deposit.openapi.yaml` describes it.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -15,21 +15,21 @@ use crate::{
 /// The header that carries the package's token. It never stands in a path: paths are logged.
 pub(crate) const TOKEN_HEADER: &str = "drop-token";
 
-/// The code of a refusal because an admin blocked a file.
+/// The problem code for a file blocked by an admin.
 pub(crate) const BLOCKED: &str = "blocked";
 
-/// The code of a refusal because an admin suspended the login.
+/// The problem code for a login suspended by an admin.
 pub(crate) const SUSPENDED: &str = "suspended";
 
-/// How many files a package may have.
+/// Maximum number of files in a package.
 pub(crate) const FILES_MAX: usize = DETACHED_MAX;
 
-/// The longest of any text of an origin, in characters.
+/// Maximum length of any text of an origin, in characters.
 const TEXT_CHARS_MAX: usize = 1024;
-/// The longest name or media type of a file, in characters.
+/// Maximum length of a file's name or media type, in characters.
 const NAME_CHARS_MAX: usize = 255;
 
-/// Begins a package: who deposits it.
+/// The request that begins a package: its origin.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Begin {
@@ -58,31 +58,31 @@ enum Way {
     Outgoing,
 }
 
-/// A package was begun.
+/// The answer when a package was begun.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Begun {
-    /// Where it will be found once it is committed.
+    /// The link under which it will be found once it is committed.
     pub(crate) link: String,
 }
 
-/// A file came whole, and is durable.
+/// The answer when a file arrived whole and is durable.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Received {
     pub(crate) size: u64,
     pub(crate) sha256: Sha256,
 }
 
-/// Commits a package.
+/// The request that commits a package.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Commit {
-    /// In the order in which they are shown.
+    /// The files, in the order in which they are shown.
     pub(crate) files: Vec<CommitFile>,
-    /// Until when they can be fetched.
+    /// The end of the time in which they can be fetched.
     pub(crate) expires: Timestamp,
 }
 
-/// A file that was received under its number.
+/// A file received under its number.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CommitFile {
@@ -95,7 +95,7 @@ pub(crate) struct CommitFile {
     pub(crate) sha256: Sha256,
 }
 
-/// A package was committed.
+/// The answer when a package was committed.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Committed {
     pub(crate) link: String,
@@ -103,7 +103,7 @@ pub(crate) struct Committed {
     pub(crate) expires: Timestamp,
 }
 
-/// Why a request was refused (RFC 9457).
+/// The reason for a refusal (RFC 9457).
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct ProblemBody {
     pub(crate) title: String,
@@ -130,6 +130,7 @@ impl Begin {
             domains,
             ..
         } = origin;
+
         let count = |(domain, count): (&str, u32)| (domain.to_owned(), Count(count));
         Self {
             queue_id: cut(queue_id),
@@ -146,7 +147,7 @@ impl Begin {
         }
     }
 
-    /// The origin; else what is wrong with it.
+    /// The origin, or else the fault in it.
     pub(crate) fn origin(self) -> Result<Origin, &'static str> {
         let texts = || {
             [&self.queue_id, &self.sender]
@@ -165,6 +166,7 @@ impl Begin {
         if self.recipient_domains.len() > DOMAINS_MAX {
             return Err("there are more than 100 domains of recipients");
         }
+
         let domains = self.recipient_domains.into_iter();
         Ok(Origin {
             queue_id: self.queue_id,
@@ -185,7 +187,7 @@ impl Begin {
 }
 
 impl Commit {
-    /// Says what is wrong with the list of files alone.
+    /// The fault in the list of files, as far as the list alone shows it.
     pub(crate) fn fault(&self) -> Option<&'static str> {
         if self.files.is_empty() || self.files.len() > FILES_MAX {
             return Some("a package has from 1 to 1000 files");
@@ -201,21 +203,21 @@ impl Commit {
         twice.then_some("a file is listed twice")
     }
 
-    /// How many bytes the files have together.
+    /// The size of all files together, in bytes.
     pub(crate) fn bytes(&self) -> u64 {
         self.files
             .iter()
             .fold(0, |sum, file| file.size.saturating_add(sum))
     }
 
-    /// What the files count together in a quota.
+    /// The cost of all files together in a quota.
     pub(crate) fn cost(&self) -> u64 {
         self.files
             .iter()
             .fold(0, |sum, file| drop::cost(file.size).saturating_add(sum))
     }
 
-    /// True when these are the files of a package.
+    /// Returns true if these are the files of a package.
     pub(crate) fn is(&self, files: &[FileEntry]) -> bool {
         let same = |(ours, theirs): (&CommitFile, &FileEntry)| {
             ours.name == theirs.name
@@ -244,7 +246,7 @@ impl<'de> Deserialize<'de> for Sha256 {
     }
 }
 
-/// A whole number; `5.0` is one in JSON Schema.
+/// Reads a whole number; `5.0` is one in JSON Schema.
 fn whole<'de, T: TryFrom<u64>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
     let number = serde_json::Number::deserialize(deserializer)?;
     let whole = |float: f64| (float.fract() == 0.0 && float >= 0.0).then_some(float as u64);
@@ -253,7 +255,8 @@ fn whole<'de, T: TryFrom<u64>, D: Deserializer<'de>>(deserializer: D) -> Result<
     number.ok_or_else(|| D::Error::custom("not a whole number in its range"))
 }
 
-/// An origin is for people who ask later who it was; nothing is refused for its length, or for what stands in it.
+/// Cuts a text of an origin, and replaces its hidden characters. An origin is for people who later
+/// ask where a package came from; nothing is refused for its length or its characters.
 fn cut(text: String) -> String {
     let seen = text
         .chars()
