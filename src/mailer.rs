@@ -1,11 +1,11 @@
-//! Mail that this program writes itself: what readers report, to those who keep the drop.
+//! The mail that this program writes itself: readers' reports, to those who keep the drop.
 //!
 //! It goes to a mail server by SMTP, in the daemon's own process: under its unit it can neither get
 //! the group of Postfix's queue nor write into it, so that no `sendmail` works there. A message has
 //! one part, the text, which no rule detaches; the milter of this program leaves it alone.
 //!
-//! What is written has no sender on its envelope unless `mail.from` names one, so that nothing that
-//! could not be delivered comes back to where nobody reads (RFC 3834, section 3.3).
+//! Its messages have no sender on the envelope unless `mail.from` names one, so that no bounce
+//! comes back to an address that nobody reads (RFC 3834, section 3.3).
 
 use std::{error::Error, net::IpAddr, time::Duration};
 
@@ -27,13 +27,13 @@ use crate::{
     untrusted::Untrusted,
 };
 
-/// How long a message may take.
+/// Longest time that sending a message may take.
 const TIME_MAX: Duration = Duration::from_secs(60);
 
-/// How long the question may take whether one would be taken: somebody waits at a terminal.
+/// Longest time that a probe may take: somebody waits at a terminal.
 const PROBE_TIME_MAX: Duration = Duration::from_secs(15);
 
-/// Writes to those who read reports.
+/// The writer of mail to those who receive reports.
 #[derive(Clone, Debug)]
 pub(crate) struct Mailer {
     relay: Relay,
@@ -43,7 +43,7 @@ pub(crate) struct Mailer {
     to: Vec<Address>,
 }
 
-/// Why a message was not taken.
+/// The reason why a message was not accepted.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum MailError {
     #[error("the mail server \"{relay}\" {}", why(.error))]
@@ -53,7 +53,7 @@ pub(crate) enum MailError {
 }
 
 impl Mailer {
-    /// Who writes to those whom `web.report_to` names; `None` when it names nobody.
+    /// Makes the mailer for the addresses in `web.report_to`; `None` if there are none.
     pub(crate) fn new(mail: &MailConfig, web: &WebConfig) -> Option<Self> {
         let first = web.report_to.first()?;
         let from = mail.from.clone().or_else(|| usual_sender(web, first));
@@ -65,17 +65,18 @@ impl Mailer {
         })
     }
 
-    /// The same from a whole configuration.
+    /// Makes the mailer from a whole configuration.
     pub(crate) fn of(config: &Config) -> Option<Self> {
         Self::new(&config.mail, &config.web)
     }
 
-    /// Those who are written to.
+    /// The addresses of the recipients.
     pub(crate) fn to(&self) -> &[Address] {
         &self.to
     }
 
-    /// A message. `id` is unique; nothing of a stranger's stands in it or in the subject.
+    /// Composes a message. `id` is unique; neither it nor the subject holds anything that a
+    /// stranger wrote.
     pub(crate) fn letter(&self, id: &str, subject: &str, body: &str) -> Vec<u8> {
         let to: Vec<&str> = self.to.iter().map(AsRef::as_ref).collect();
         let domain = self.from.domain();
@@ -91,10 +92,10 @@ impl Mailer {
             .expect("writing to memory does not fail")
     }
 
-    /// Sends a message to one of those who are written to.
+    /// Sends a message to one of the recipients.
     ///
     /// # Errors
-    /// The server is not there, or does not take it.
+    /// The server is not there, or does not accept it.
     pub(crate) async fn send(&self, to: &Address, letter: &[u8]) -> Result<(), MailError> {
         self.in_time(TIME_MAX, async {
             let envelope =
@@ -107,10 +108,10 @@ impl Mailer {
         .await
     }
 
-    /// Asks whether a message to somebody would be taken, and sends none.
+    /// Checks that the server would accept a message to an address, and sends none.
     ///
     /// # Errors
-    /// The server is not there, or would not take it.
+    /// The server is not there, or would not accept it.
     pub(crate) async fn probe(&self, to: &Address) -> Result<(), MailError> {
         self.in_time(PROBE_TIME_MAX, async {
             let mut connection = self.connect().await?;
@@ -149,6 +150,7 @@ impl Mailer {
         let place = (host.as_str(), *port);
         let (time, name) = (Some(TIME_MAX), self.name());
         let tls = || TlsParameters::new(host.clone());
+
         match security {
             Security::Clear => {
                 AsyncSmtpConnection::connect_tokio1(place, time, &name, None, None).await
@@ -170,7 +172,7 @@ impl Mailer {
         }
     }
 
-    /// How we introduce ourselves.
+    /// The name that the client gives in its greeting.
     fn name(&self) -> ClientId {
         let domain = self.from.domain();
         if self.relay.is_loopback() || !domain.contains('.') {
@@ -182,7 +184,7 @@ impl Mailer {
 }
 
 impl MailError {
-    /// Whether there is no use in trying again.
+    /// Returns true if there is no use in trying again.
     pub(crate) fn is_permanent(&self) -> bool {
         match self {
             Self::Server { error, .. } => error.is_permanent(),
@@ -191,13 +193,14 @@ impl MailError {
     }
 }
 
-/// What a server said, or why nothing was heard of it.
+/// The server's words, or the reason why it was not heard.
 fn why(error: &smtp::Error) -> String {
     let mut cause = error.source();
     while let Some(deeper) = cause.and_then(Error::source) {
         cause = Some(deeper);
     }
     let cause = cause.map_or_else(|| error.to_string(), ToString::to_string);
+
     let verb = if error.is_permanent() || error.is_transient() {
         "refuses"
     } else if error.is_tls() {
@@ -205,6 +208,7 @@ fn why(error: &smtp::Error) -> String {
     } else {
         "cannot be asked"
     };
+
     let code = error
         .status()
         .map(|code| format!("{code} "))
@@ -214,7 +218,8 @@ fn why(error: &smtp::Error) -> String {
     format!("{verb}: {code}{}", Untrusted(said))
 }
 
-/// `depollueur` at the host of the drop, or at the domain of a receiver where the drop has no name.
+/// The address `depollueur` at the host of the drop, or at the domain of a receiver where the drop
+/// has no name.
 fn usual_sender(web: &WebConfig, receiver: &Address) -> Option<Address> {
     let host = crate::config::host_name(&web.public_url);
     let named = host.contains('.') && host.parse::<IpAddr>().is_err() && !host.contains(':');

@@ -1,16 +1,16 @@
-//! Where detached files go: a seam that is as narrow as the filter needs.
+//! The places where detached files go: a seam that is as narrow as the filter needs.
 //!
 //! A store takes packages: a package is begun, its files are streamed into it one at a time, and
-//! the commit makes all of them visible under one link. Until then nothing can be seen, and whatever
-//! is dropped on the way leaves nothing behind. `store/conformance.rs` says in tests what this means;
-//! every store passes it.
+//! the commit makes all of them visible under one link. Until then nothing can be seen, and
+//! whatever is dropped on the way leaves nothing behind. `store/conformance.rs` states this
+//! contract as tests; every store passes it.
 //!
 //! * *embedded* – the [drop of this process](crate::drop)
 //! * *remote* – the drop of another host, over HTTP ([`deposit`](crate::deposit) is its other end)
 //!
-//! What is not asked of a store: to list, to extend, to delete what is out, to keep names apart, to resume a
-//! file. A store whose own objects are single files can gather them at the commit, for the link is
-//! asked for once before it and belongs to the package, not to a file.
+//! A store is not asked to list, to extend, to delete what is out, to keep names apart, or to
+//! resume a file. A store whose own objects are single files can gather them at the commit, for the
+//! link is asked for once before it and belongs to the package, not to a file.
 
 mod error;
 mod remote;
@@ -28,7 +28,7 @@ use crate::{
     drop::{self, Drop, Link, Origin},
 };
 
-/// Where detached files go. Cheap to clone.
+/// A place where detached files go. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Store(Kind);
 
@@ -55,7 +55,7 @@ impl Stores {
     /// All stores that the configuration uses. Connects to nothing.
     ///
     /// # Errors
-    /// One of them cannot be opened.
+    /// A store cannot be opened.
     pub fn open(config: &Config) -> Result<Self> {
         let remote = Self::remote(config)?;
         let drop = config.uses(StoreKind::Embedded).then(|| Drop::of(config));
@@ -72,10 +72,10 @@ impl Stores {
         is_used.then(|| Store::remote(config)).transpose()
     }
 
-    /// What is open already.
+    /// The stores that are already open.
     ///
     /// # Errors
-    /// The usual store is not among it.
+    /// The usual store is not among them.
     pub fn over(config: &Config, drop: Option<Drop>, remote: Option<Store>) -> Result<Self> {
         let embedded = drop.map(|drop| Store::embedded(drop, &config.web.public_url));
         let (usual, other) = match config.store.kind {
@@ -86,11 +86,11 @@ impl Stores {
         Ok(Self { usual, other })
     }
 
-    /// A store: the usual one, or the one of this kind.
+    /// The usual store, or the one of this kind.
     ///
     /// # Errors
-    /// It is not open. No other stands in for it: a rule may name it because of who must not have
-    /// the files.
+    /// It is not open. No other store stands in for it: a rule may name one because others must not
+    /// have the files.
     pub fn get(&self, kind: Option<StoreKind>) -> Result<&Store> {
         let Some(kind) = kind else {
             return Ok(&self.usual);
@@ -100,10 +100,10 @@ impl Stores {
             .ok_or(StoreError::NotOpen(kind))
     }
 
-    /// Asks whether a package can be deposited in each of them.
+    /// Checks that a package can be deposited in each of them.
     ///
     /// # Errors
-    /// In one of them it cannot.
+    /// A store takes no package.
     pub async fn probe(&self) -> Result<()> {
         for store in self.iter() {
             store.probe().await?;
@@ -111,7 +111,8 @@ impl Stores {
         Ok(())
     }
 
-    /// Waits until what was given up is gone, for a bounded time. Call it at the end.
+    /// Waits, for a bounded time, until abandoned packages are gone from the stores. Call it at the
+    /// end.
     pub async fn settle(&self) {
         for store in self.iter() {
             store.settle().await;
@@ -123,7 +124,7 @@ impl Stores {
     }
 }
 
-/// A package on its way. Dropping it leaves nothing behind.
+/// A package being built. Dropping it leaves nothing behind.
 #[derive(Debug)]
 pub struct PackageDraft(Package);
 
@@ -133,7 +134,7 @@ enum Package {
     Remote(remote::PackageDraft),
 }
 
-/// A file on its way. Dropping it leaves nothing behind.
+/// A file being written. Dropping it leaves nothing behind.
 #[derive(Debug)]
 pub struct FileDraft(File);
 
@@ -143,8 +144,8 @@ enum File {
     Remote(remote::FileDraft),
 }
 
-/// A file that is durable in the store, though nobody can see it yet. Dropping it leaves nothing
-/// behind once its package is dropped.
+/// A file that is durable in the store but not yet visible. Nothing is left of it once its package
+/// is dropped.
 #[derive(Debug)]
 pub struct DurableFile(Durable);
 
@@ -157,17 +158,17 @@ enum Durable {
 type Result<T, E = StoreError> = std::result::Result<T, E>;
 
 impl Store {
-    /// The drop of this process, whose links begin with `public_url`.
+    /// Makes a store of this process's drop; its links begin with `public_url`.
     pub fn embedded(drop: Drop, public_url: &str) -> Self {
         let public_url = public_url.to_owned();
         Self(Kind::Embedded { drop, public_url })
     }
 
-    /// The store that the configuration asks for. Opens the drop of this process only when that is
-    /// the one; connects to nothing.
+    /// Opens the store that the configuration selects. The drop of this process is opened only if
+    /// it is the one; nothing is connected to.
     ///
     /// # Errors
-    /// The drop cannot be opened; token or certificates of a remote one cannot be read.
+    /// The drop cannot be opened; the token or the certificates of a remote one cannot be read.
     pub fn open(config: &Config) -> Result<Self> {
         match config.store.kind {
             StoreKind::Embedded => {
@@ -182,7 +183,7 @@ impl Store {
         Ok(Self(Kind::Remote(Remote::open(&config.remote)?)))
     }
 
-    /// Whose drop it is.
+    /// The kind of this store: the drop of this process or of another host.
     pub fn kind(&self) -> StoreKind {
         match self.0 {
             Kind::Embedded { .. } => StoreKind::Embedded,
@@ -193,16 +194,16 @@ impl Store {
     /// Begins a package.
     ///
     /// # Errors
-    /// The store cannot be reached, or does not want a package from us.
+    /// The store cannot be reached, or does not accept a package from us.
     pub async fn package(&self, origin: Origin) -> Result<PackageDraft> {
         self.package_under(origin, None).await
     }
 
-    /// Begins a package whose link begins with another public URL of this drop. The links of a remote
-    /// one are its own in any case.
+    /// Begins a package whose link starts with another public URL of this drop. A remote store
+    /// always uses its own links.
     ///
     /// # Errors
-    /// The store cannot be reached, or does not want a package from us.
+    /// The store cannot be reached, or does not accept a package from us.
     pub async fn package_under(
         &self,
         origin: Origin,
@@ -222,10 +223,10 @@ impl Store {
         Ok(PackageDraft(package))
     }
 
-    /// Asks whether a package can be deposited.
+    /// Checks that a package can be deposited.
     ///
     /// # Errors
-    /// It cannot.
+    /// It cannot be deposited.
     pub async fn probe(&self) -> Result<()> {
         match &self.0 {
             Kind::Embedded { drop, .. } => Ok(drop.probe().await?),
@@ -233,8 +234,8 @@ impl Store {
         }
     }
 
-    /// Until when a package can be fetched that was committed before with these files; `None` when it
-    /// cannot be any more. `expires` is what its commit said.
+    /// The expiry of a package committed earlier with these files; `None` if it can no longer be
+    /// fetched. `expires` is the time that its commit gave.
     ///
     /// # Errors
     /// The store cannot be asked.
@@ -247,6 +248,7 @@ impl Store {
         let Some(Link { token, .. }) = Link::read(link) else {
             return Ok(None);
         };
+
         match &self.0 {
             Kind::Embedded { drop, .. } => match drop.find(&token, Timestamp::now()).await? {
                 drop::Lookup::Live(package) => Ok(Some(package.expires)),
@@ -262,8 +264,8 @@ impl Store {
         }
     }
 
-    /// Takes back what was committed a moment ago, as if it had never been: for whoever wants to know
-    /// whether the store works. `link` is what the commit gave.
+    /// Takes back a package committed a moment ago, as if it had never been: for callers that test
+    /// whether the store works. `link` is the one that the commit returned.
     ///
     /// # Errors
     /// It is not there, or so old that somebody may have its link.
@@ -279,7 +281,8 @@ impl Store {
         }
     }
 
-    /// Waits until what was given up is gone from the store, for a bounded time. Call it at the end.
+    /// Waits, for a bounded time, until abandoned packages are gone from the store. Call it at the
+    /// end.
     pub async fn settle(&self) {
         if let Kind::Remote(remote) = &self.0 {
             remote.settle().await;
@@ -288,7 +291,7 @@ impl Store {
 }
 
 impl PackageDraft {
-    /// Where the package will be found once it is committed.
+    /// The link under which the package will be found once it is committed.
     pub fn link(&self) -> &str {
         match &self.0 {
             Package::Embedded(_, link) => link,
@@ -299,7 +302,7 @@ impl PackageDraft {
     /// Opens a draft for the next file.
     ///
     /// # Errors
-    /// The store does not take it.
+    /// The store does not accept it.
     pub fn file(&mut self, name: &str, media_type: &str) -> Result<FileDraft> {
         let file = match &mut self.0 {
             Package::Embedded(package, _) => File::Embedded(package.file(name, media_type)?),
@@ -308,14 +311,14 @@ impl PackageDraft {
         Ok(FileDraft(file))
     }
 
-    /// Makes the package durable and visible: from its return on, the link works. `files` in the
+    /// Makes the package durable and visible: once this returns, the link works. `files` are in the
     /// order in which they are shown. Times are cut to whole seconds; a store that has a clock of
     /// its own may know `created` better.
     ///
-    /// Dropping the future gives up: nothing is kept.
+    /// Dropping the future abandons the package: nothing is kept.
     ///
     /// # Errors
-    /// Nothing is kept then.
+    /// Nothing is kept.
     pub async fn commit(
         self,
         files: Vec<DurableFile>,
@@ -337,10 +340,10 @@ impl PackageDraft {
 }
 
 impl FileDraft {
-    /// Takes the next bytes. Waits while the store is slow. Errors come here or at `finish`.
+    /// Takes the next bytes. Waits while the store is slow. Errors surface here or at `finish`.
     ///
     /// # Errors
-    /// The draft cannot be written: drop it.
+    /// The draft cannot be written; drop it.
     pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
         match &mut self.0 {
             File::Embedded(file) => Ok(file.write(bytes).await?),
@@ -348,10 +351,10 @@ impl FileDraft {
         }
     }
 
-    /// Ends the file: when this returns, its contents are on stable storage.
+    /// Ends the file: once this returns, its contents are on stable storage.
     ///
     /// # Errors
-    /// The draft cannot be written: nothing is kept.
+    /// The draft cannot be written; nothing is kept.
     pub async fn finish(self) -> Result<DurableFile> {
         let file = match self.0 {
             File::Embedded(file) => Durable::Embedded(Box::new(file.finish().await?)),

@@ -1,4 +1,4 @@
-//! What every store must do, as tests. Each test runs against each store; a new store is one more
+//! The contract of a store, as tests. Each test runs against each store; a new store is one more
 //! constructor of [`Lab`].
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
@@ -17,7 +17,7 @@ use crate::{
     lookup::Lookup as Tables,
 };
 
-/// Tests of all stores.
+/// Defines the tests once for each store.
 macro_rules! every_store {
     ($($test:ident)*) => {
         mod embedded {
@@ -51,10 +51,10 @@ every_store! {
     a_share_that_is_used_up_says_whose
 }
 
-/// What a sender may deposit in a day.
+/// The share of a sender for a day, in bytes.
 const SHARE: u64 = 1_000_000_000;
 
-/// A store, and the drop in which what it takes must be found.
+/// A store, and the drop in which its packages must be found.
 struct Lab {
     store: Store,
     drop: Drop,
@@ -62,7 +62,7 @@ struct Lab {
     _server: Option<Server>,
 }
 
-/// Ends with the lab.
+/// A server that ends with the lab.
 struct Server(JoinHandle<()>);
 
 impl std::ops::Drop for Server {
@@ -144,7 +144,7 @@ impl Lab {
         package.commit(files, created, expires).await.unwrap()
     }
 
-    /// What a link leads to.
+    /// The files of the package under a link, and its expiry; `None` unless it is live.
     async fn served(&self, link: &str) -> Option<(Vec<Served>, Timestamp)> {
         let token: Token = link
             .strip_prefix("https://drop.example.org/")
@@ -174,14 +174,14 @@ impl Lab {
         Some((served, package.expires))
     }
 
-    /// How many files are in the drop, but for its database.
+    /// The number of files in the drop, its database not counted.
     fn stored(&self) -> usize {
         assert!(crate::aside::settle(std::time::Duration::MAX));
         let drop = self.home.path().join("drop");
         count(&drop.join("blobs")) + count(&drop.join("drafts"))
     }
 
-    /// Waits until nothing is left of what was given up.
+    /// Waits until nothing is left of abandoned drafts.
     async fn nothing_is_left(&self) {
         self.store.settle().await;
         // The threads that write drafts end a moment after them.

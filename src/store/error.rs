@@ -1,4 +1,4 @@
-//! What can go wrong in a store. What it means for the mail, the filter's caller decides.
+//! Errors of a store. Their consequence for the mail is decided by the filter's caller.
 
 use std::{error::Error as _, io, path::PathBuf, time::Duration};
 
@@ -8,7 +8,7 @@ use crate::{
     scan::Finding,
 };
 
-/// What went wrong in a store. No message holds a token or the name of a deposited file.
+/// An error of a store. No message holds a token or the name of a deposited file.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The drop of this process failed.
@@ -20,18 +20,18 @@ pub enum StoreError {
     /// A file was committed to another store than its own: a bug of the caller.
     #[error("a file was committed to another store than its own")]
     OtherStore,
-    /// A rule asks for a store that is not open: a restart opens it.
+    /// A rule asks for a store that is not open; a restart opens it.
     #[error("the store \"{}\" is not open", match .0 {
         StoreKind::Embedded => "embedded",
         StoreKind::Remote => "remote",
     })]
     NotOpen(StoreKind),
-    /// A package that is to be taken back is not there, or too old for that.
+    /// The package to be taken back is not there, or is too old for that.
     #[error("there is no package to take back, or somebody may have its link")]
     NotTakenBack,
 }
 
-/// What went wrong between us and the drop of another host.
+/// An error between us and the drop of another host.
 #[derive(Debug, thiserror::Error)]
 pub enum RemoteError {
     /// The token or the certificates cannot be read: an admin must act.
@@ -39,7 +39,7 @@ pub enum RemoteError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// The token or the certificates cannot be used: an admin must act.
@@ -47,18 +47,18 @@ pub enum RemoteError {
     Unusable {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault found in it.
         reason: String,
     },
-    /// The client cannot be made: no certificates, most likely.
+    /// The client cannot be made, most likely for lack of certificates.
     #[error("could not prepare for TLS: {0}")]
     Tls(String),
-    /// There is no connection, or it broke: it may be better in a moment.
+    /// There is no connection, or it broke; a retry may succeed.
     #[error("could not reach drop \"{url}\": {reason}")]
     Unreachable {
         /// Its address, as configured.
         url: String,
-        /// What happened.
+        /// The cause.
         reason: String,
     },
     /// The drop took no byte, or gave no answer, for too long.
@@ -66,17 +66,17 @@ pub enum RemoteError {
     Stalled {
         /// Its address, as configured.
         url: String,
-        /// How long we waited.
+        /// The time that we waited.
         patience: Duration,
     },
-    /// The drop said no.
+    /// The drop refused the request.
     #[error("drop \"{url}\" refused ({status}): {detail}")]
     Refused {
         /// Its address, as configured.
         url: String,
-        /// The status of HTTP.
+        /// The HTTP status.
         status: u16,
-        /// What it said, or what the status means.
+        /// The drop's own words, or the meaning of the status.
         detail: String,
     },
     /// An admin of the drop blocked one of the files.
@@ -85,22 +85,22 @@ pub enum RemoteError {
         /// Its address, as configured.
         url: String,
     },
-    /// The virus scan of the drop speaks against one of the files.
+    /// The drop's virus scan objects to one of the files.
     #[error("drop \"{url}\" does not take a file: {detail}")]
     Scan {
         /// Its address, as configured.
         url: String,
-        /// What speaks against it.
+        /// The objection.
         finding: Finding,
-        /// What the drop said.
+        /// The drop's own words.
         detail: String,
     },
-    /// The answer is not one of such a drop: the address may be wrong.
+    /// The answer is not that of a drop; the address may be wrong.
     #[error("drop \"{url}\" gave an answer that makes no sense: {reason}")]
     Answer {
         /// Its address, as configured.
         url: String,
-        /// Why.
+        /// The cause.
         reason: String,
     },
     /// A share of the drop is used up.
@@ -108,9 +108,9 @@ pub enum RemoteError {
     Allotment {
         /// Its address, as configured.
         url: String,
-        /// Whose share.
+        /// The exhausted share.
         share: Allotment,
-        /// What the drop said.
+        /// The drop's own words.
         detail: String,
     },
     /// An admin of the drop suspended the login.
@@ -119,19 +119,19 @@ pub enum RemoteError {
         /// Its address, as configured.
         url: String,
     },
-    /// What arrived is not what was sent.
+    /// The bytes received are not the bytes sent.
     #[error("drop \"{url}\" did not receive a file as it was sent")]
     Digest {
         /// Its address, as configured.
         url: String,
     },
-    /// More files than a package may have.
+    /// The package would exceed the maximum number of files.
     #[error("a package has too many files")]
     TooManyFiles,
 }
 
 impl StoreError {
-    /// True when an admin of the drop blocked one of the files: it is not to be deposited.
+    /// Returns true if an admin of the drop blocked one of the files: it is not to be deposited.
     pub fn is_blocked(&self) -> bool {
         matches!(
             self,
@@ -139,7 +139,7 @@ impl StoreError {
         )
     }
 
-    /// True when an admin of the drop suspended the login: nothing of it is to be deposited.
+    /// Returns true if an admin of the drop suspended the login: nothing of it is to be deposited.
     pub fn is_suspended(&self) -> bool {
         matches!(
             self,
@@ -149,7 +149,7 @@ impl StoreError {
 }
 
 impl StoreError {
-    /// Whose share of the drop is used up, if that is the reason.
+    /// The exhausted share of the drop, if that is the cause.
     pub fn share(&self) -> Option<Allotment> {
         match self {
             Self::Drop(error) => error.share(),
@@ -158,7 +158,7 @@ impl StoreError {
         }
     }
 
-    /// What the virus scan found, if that is the reason.
+    /// The finding of the virus scan, if that is the cause.
     pub fn finding(&self) -> Option<Finding> {
         match self {
             Self::Drop(DropError::Scan(objection)) => Some(objection.finding()),
@@ -167,7 +167,7 @@ impl StoreError {
         }
     }
 
-    /// A label for metrics.
+    /// Its label in metrics.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Drop(error) => match error {
@@ -196,7 +196,8 @@ impl StoreError {
 }
 
 impl RemoteError {
-    /// What reqwest says, from the outermost reason to the innermost, without the path of the request.
+    /// Makes an error of reqwest's, its causes from the outermost to the innermost, without the
+    /// path of the request.
     pub(super) fn transport(url: &str, error: reqwest::Error) -> Self {
         let error = error.without_url();
         let mut reason = error.to_string();
@@ -212,7 +213,7 @@ impl RemoteError {
         Self::Unreachable { url, reason }
     }
 
-    /// Whether the same request may go through when it is sent again at once.
+    /// Returns true if the same request may succeed when it is sent again at once.
     pub(super) fn may_pass(&self) -> bool {
         matches!(self, Self::Unreachable { .. })
     }

@@ -4,9 +4,9 @@
 //! queue is full and the writer waits. Requests that can be sent twice without harm (begin, commit,
 //! give up) are, once, when the connection broke; a file is not, since its bytes are gone.
 //!
-//! Whatever is given up is taken back in the background ([`Remote::settle`] waits for it). When that
-//! fails too, a draft ends by itself on the other side, and a package whose commit was not answered
-//! expires without anybody knowing its link.
+//! A draft that is given up is taken back in the background ([`Remote::settle`] waits for it). When
+//! that fails too, the draft ends by itself on the other side, and a package whose commit was not
+//! answered expires without anybody knowing its link.
 
 mod http;
 mod link;
@@ -37,13 +37,13 @@ use crate::{
     drop::{Origin, Token},
 };
 
-/// A block on its way to the connection is never larger.
+/// Maximum size of a block on its way to the connection, in bytes.
 const BLOCK_BYTES: usize = 64 * 1024;
-/// Smaller writes are gathered.
+/// Largest total of small writes, in bytes, that are gathered before they are sent.
 const SMALL_BYTES: usize = 16 * 1024;
-/// Blocks that wait for the connection.
+/// Number of blocks that wait for the connection.
 const QUEUE_BLOCKS: usize = 3;
-/// How long the end of the process waits for what was given up to be gone.
+/// Longest wait, at the end of the process, until abandoned packages are gone.
 const SETTLE_MAX: Duration = Duration::from_secs(5);
 
 type Result<T, E = RemoteError> = std::result::Result<T, E>;
@@ -55,7 +55,7 @@ pub(super) struct Remote {
     links: Arc<Links>,
 }
 
-/// A package that was begun over there.
+/// A package begun on the other host.
 #[derive(Debug)]
 pub(super) struct PackageDraft {
     kept: Kept,
@@ -63,7 +63,7 @@ pub(super) struct PackageDraft {
     files: u32,
 }
 
-/// A file that is being sent.
+/// A file being sent.
 #[derive(Debug)]
 pub(super) struct FileDraft {
     http: Arc<Http>,
@@ -72,28 +72,28 @@ pub(super) struct FileDraft {
     sha256: Digest,
     gathered: BytesMut,
     queue: mpsc::Sender<Order>,
-    /// The request; it ends when the answer is there.
+    /// The request; it ends when the answer has arrived.
     request: AbortOnDropHandle<Result<Received>>,
 }
 
-/// A file that is durable over there.
+/// A file that is durable on the other host.
 #[derive(Debug)]
 pub(super) struct DurableFile {
     package: String,
     file: CommitFile,
 }
 
-/// A digest that is being computed.
+/// A digest being computed.
 struct Digest(digest::Context);
 
-/// What a request's body is told. A queue that ends without `Finish` was dropped: the connection is
-/// cut, so that the other side does not take what came for the whole.
+/// An instruction to a request's body. A queue that ends without `Finish` was dropped: the
+/// connection is cut, so that the other side does not take the part that arrived for the whole.
 enum Order {
     Write(Bytes),
     Finish,
 }
 
-/// A package over there that is taken back unless it is kept.
+/// A package on the other host that is taken back unless it is kept.
 #[derive(Debug)]
 struct Kept {
     http: Arc<Http>,
@@ -120,10 +120,12 @@ impl Remote {
             http,
             keep: false,
         };
+
         let begun = kept.ask(Method::PUT, "", &Begin::new(origin)).await;
-        // What was refused was not begun.
+        // A refused package was not begun.
         kept.keep = matches!(begun, Err(RemoteError::Refused { .. }));
         let begun: Begun = begun?;
+
         self.links
             .check(&begun.link, &kept.token)
             .map_err(|fault| self.http.senseless(fault))?;
@@ -142,8 +144,8 @@ impl Remote {
         give_up(&self.http, token).await
     }
 
-    /// Until when a package can be fetched that was committed with these files; `None` when it is gone. A
-    /// commit that is sent again is answered like the first as long as it can be.
+    /// The expiry of a package committed with these files; `None` if it is gone. A commit that is
+    /// sent again is answered like the first for as long as the package can be fetched.
     pub(super) async fn committed(
         &self,
         token: Token,
@@ -154,12 +156,14 @@ impl Remote {
             files: files.map(|file| file.file.clone()).collect(),
             expires: Timestamp::from_second(expires.as_second()).unwrap_or(expires),
         };
+
         let mut kept = Kept {
             id: token.package_id(),
             token,
             http: Arc::clone(&self.http),
             keep: true,
         };
+
         let answer = kept.ask(Method::POST, "/commit", &order).await;
         match answer {
             Ok(Committed { expires, .. }) => Ok(Some(expires)),
@@ -183,7 +187,7 @@ impl PackageDraft {
         &self.link
     }
 
-    /// Begins to send the next file.
+    /// Starts sending the next file.
     pub(super) fn file(&mut self, name: &str, media_type: &str) -> Result<FileDraft> {
         let number = self.files;
         if number as usize >= FILES_MAX {
@@ -197,6 +201,7 @@ impl PackageDraft {
             size: 0,
             sha256: Sha256([0; 32]),
         };
+
         let (queue, orders) = mpsc::channel(QUEUE_BLOCKS);
         let Kept {
             http, token, id, ..
@@ -210,6 +215,7 @@ impl PackageDraft {
             let http = Arc::clone(http);
             async move { http.answer(request).await }
         };
+
         Ok(FileDraft {
             http: Arc::clone(http),
             package: id.clone(),
@@ -230,12 +236,14 @@ impl PackageDraft {
             let detail = "a file was committed to another package than its own";
             return Err(self.kept.http.senseless(detail));
         }
+
         let expires = Timestamp::from_second(expires.as_second()).unwrap_or(expires);
         let order = Commit {
             files: files.into_iter().map(|file| file.file).collect(),
             expires,
         };
         let committed: Committed = self.kept.ask(Method::POST, "/commit", &order).await?;
+
         if committed.link != self.link || committed.expires != expires {
             let detail = "link or expiry are others than agreed upon";
             return Err(self.kept.http.senseless(detail));
@@ -246,7 +254,7 @@ impl PackageDraft {
 }
 
 impl FileDraft {
-    /// Takes the next bytes. Waits while the drop takes none.
+    /// Takes the next bytes. Waits while the drop accepts none.
     pub(super) async fn write(&mut self, mut bytes: Bytes) -> Result<()> {
         self.file.size += bytes.len() as u64;
         self.sha256.0.update(&bytes);
@@ -265,12 +273,14 @@ impl FileDraft {
     pub(super) async fn finish(mut self) -> Result<DurableFile> {
         self.send_gathered().await?;
         self.send(Order::Finish).await?;
+
         let patience = self.http.patience;
         let answer = timeout(patience, &mut self.request).await;
         let received = match answer {
             Ok(ended) => ended.unwrap_or_else(|_| Err(self.http.senseless("a task died")))?,
             Err(_) => return Err(self.http.stalled()),
         };
+
         let Self {
             http,
             package,
@@ -294,7 +304,7 @@ impl FileDraft {
         self.send(Order::Write(block)).await
     }
 
-    /// Hands an order to the request. When that ends before its time, the answer says why.
+    /// Hands an order to the request. If the request ends before its time, its answer is the error.
     async fn send(&mut self, order: Order) -> Result<()> {
         let patience = self.http.patience;
         tokio::select! {
@@ -337,8 +347,8 @@ impl fmt::Debug for Digest {
 }
 
 impl Kept {
-    /// Sends a request about the package; once more when the connection broke: it means the same
-    /// twice.
+    /// Sends a request about the package, and once more if the connection broke: repeating it
+    /// changes nothing.
     async fn ask<T: DeserializeOwned>(
         &mut self,
         method: Method,
@@ -392,14 +402,14 @@ impl Drop for Kept {
     }
 }
 
-/// Says that a package is not wanted, whether it was committed or not.
+/// Tells the drop that a package is not wanted, committed or not.
 async fn give_up(http: &Http, token: &Token) -> Result<()> {
     let path = format!("v1/packages/{}", token.package_id());
     let request = http.request(Method::DELETE, &path).token(token);
     http.acknowledge(request).await
 }
 
-/// The body of a request that the queue feeds.
+/// The request body that the queue feeds.
 fn body(orders: mpsc::Receiver<Order>) -> Body {
     let stream = stream::unfold(Some(orders), |orders| async {
         let mut orders = orders?;

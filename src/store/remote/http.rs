@@ -1,4 +1,4 @@
-//! Requests to the drop of another host, and what their answers mean.
+//! Requests to the drop of another host, and the meaning of its answers.
 
 use std::{
     fs::{self, File},
@@ -26,25 +26,25 @@ use crate::{
     store::RemoteError,
 };
 
-/// Connections are closed when idle for so long: before the other side does it.
+/// Idle time after which a connection is closed: before the other side does it.
 const IDLE_MAX: Duration = Duration::from_secs(20);
-/// No answer of a drop is longer.
+/// Maximum length of an answer of a drop, in bytes.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
-/// No token file is longer.
+/// Maximum length of a token file, in bytes.
 const TOKEN_FILE_BYTES_MAX: u64 = 4096;
-/// What is kept of what the drop says, in characters.
+/// Number of characters kept of the drop's own words.
 const DETAIL_CHARS_MAX: usize = 300;
 
-/// The client.
+/// The HTTP client for one drop.
 #[derive(Debug)]
 pub(super) struct Http {
     client: Client,
-    /// Where the drop is, with a final slash.
+    /// The address of the drop, with a final slash.
     pub(super) url: String,
     authorization: HeaderValue,
-    /// How long the drop may take no byte or give no answer.
+    /// Longest time for which the drop may accept no byte or give no answer.
     pub(super) patience: Duration,
-    /// What goes on in the background.
+    /// The tasks that run in the background.
     pub(super) tasks: TaskTracker,
 }
 
@@ -54,6 +54,7 @@ pub(super) struct Request(RequestBuilder);
 impl Http {
     pub(super) fn open(config: &RemoteConfig) -> Result<Self> {
         let token_file = config.token_file.as_deref().unwrap_or(Path::new(""));
+
         // Redirects would carry the token to another host; a proxy would be one that the
         // configuration does not name.
         let mut client = Client::builder()
@@ -63,6 +64,7 @@ impl Http {
             .pool_idle_timeout(IDLE_MAX)
             .https_only(config.url.starts_with("https://"))
             .user_agent(concat!("depollueur/", env!("CARGO_PKG_VERSION")));
+
         if let Some(path) = &config.ca_file {
             client = client.tls_certs_merge(certificates(path)?);
         }
@@ -70,6 +72,7 @@ impl Http {
             let error = RemoteError::transport(&config.url, error);
             RemoteError::Tls(error.to_string())
         })?;
+
         Ok(Self {
             client,
             url: config.url.clone(),
@@ -90,14 +93,14 @@ impl Http {
             .await
     }
 
-    /// Sends a request, and reads the answer however long it takes.
+    /// Sends a request and reads the answer, without a time limit.
     pub(super) async fn answer<T: DeserializeOwned>(&self, request: Request) -> Result<T> {
         let response = self.send(request).await?;
         let text = self.read(response).await?;
         serde_json::from_slice(&text).map_err(|error| self.senseless(error))
     }
 
-    /// Sends a request, and reads the answer within the time.
+    /// Sends a request and reads the answer within `patience`.
     pub(super) async fn answer_soon<T: DeserializeOwned>(&self, request: Request) -> Result<T> {
         let answered = timeout(self.patience, self.answer(request)).await;
         answered.unwrap_or_else(|_| Err(self.stalled()))
@@ -125,7 +128,7 @@ impl Http {
         }
     }
 
-    /// What it means that a request with an unfinished body ended.
+    /// The error for a request that ended although its body was unfinished.
     pub(super) fn too_early<T>(&self, ended: Result<Result<T>, JoinError>) -> RemoteError {
         match ended {
             Ok(Err(error)) => error,
@@ -134,12 +137,13 @@ impl Http {
         }
     }
 
-    /// Sends a request; an answer that is none of success is an error.
+    /// Sends a request; an answer without a status of success is an error.
     async fn send(&self, request: Request) -> Result<Response> {
         let response = request.0.send().await.map_err(|e| self.transport(e))?;
         if response.status().is_success() {
             return Ok(response);
         }
+
         let status = response.status();
         let problem = self.read(response).await.unwrap_or_default();
         let problem = serde_json::from_slice::<ProblemBody>(&problem).ok();
@@ -149,6 +153,7 @@ impl Http {
             Some(SUSPENDED) => return Err(RemoteError::Suspended { url }),
             _ => {}
         }
+
         let share = problem.as_ref().and_then(|said| Allotment::of(&said.code));
         if let Some(share) = share {
             let detail = detail(status, problem);
@@ -163,6 +168,7 @@ impl Http {
                 detail,
             });
         }
+
         Err(RemoteError::Refused {
             url,
             status: status.as_u16(),
@@ -187,7 +193,7 @@ impl Http {
 }
 
 impl Request {
-    /// Says which package it is about.
+    /// Names the package by its token.
     pub(super) fn token(self, token: &Token) -> Self {
         let mut value =
             HeaderValue::from_str(&token.to_string()).expect("base32 may stand in a header");
@@ -200,7 +206,7 @@ impl Request {
     }
 }
 
-/// What the drop said for itself, in one line.
+/// The drop's own words, or else the meaning of the status, in one line.
 fn detail(status: StatusCode, problem: Option<ProblemBody>) -> String {
     let reason = || status.canonical_reason().unwrap_or_default().to_owned();
     let text = problem.map_or_else(reason, |problem| problem.detail);
@@ -210,7 +216,7 @@ fn detail(status: StatusCode, problem: Option<ProblemBody>) -> String {
         .collect()
 }
 
-/// The token in a file, as it is sent.
+/// The token in a file, as the value of the `Authorization` header.
 fn authorization(path: &Path) -> Result<HeaderValue> {
     let failed = |source| RemoteError::Read {
         path: path.to_owned(),
@@ -220,11 +226,13 @@ fn authorization(path: &Path) -> Result<HeaderValue> {
         path: path.to_owned(),
         reason: reason.to_owned(),
     };
+
     let file = File::open(path).map_err(failed)?;
     let mode = file.metadata().map_err(failed)?.permissions().mode();
     if mode & 0o007 != 0 {
         return Err(unusable("everybody on this machine can access it"));
     }
+
     let mut text = String::new();
     let mut file = file.take(TOKEN_FILE_BYTES_MAX);
     file.read_to_string(&mut text).map_err(failed)?;
@@ -232,6 +240,7 @@ fn authorization(path: &Path) -> Result<HeaderValue> {
     if token.is_empty() || !token.chars().all(|c| c.is_ascii_graphic()) {
         return Err(unusable("it does not hold one token"));
     }
+
     let mut value = HeaderValue::from_str(&format!("Bearer {token}"))
         .map_err(|_| unusable("it does not hold one token"))?;
     value.set_sensitive(true);

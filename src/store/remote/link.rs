@@ -1,5 +1,5 @@
-//! Which links of the drop of another host may stand in mail: what that host answers is read by the recipients
-//! under the sender's name.
+//! The check of links given by the drop of another host: recipients read them in mail, under the
+//! sender's name.
 
 use reqwest::Url;
 
@@ -8,19 +8,20 @@ use crate::{
     drop::{Link, Token},
 };
 
-/// No link is longer: a line of mail has 998 bytes (RFC 5322, section 2.1.1), and a notice writes words around it.
+/// Maximum length of a link: a line of mail has 998 bytes (RFC 5322, section 2.1.1), and a notice
+/// writes words around it.
 const LINK_BYTES_MAX: usize = 400;
 
-/// Where links may lead.
+/// The addresses to which links may lead.
 #[derive(Debug)]
 pub(super) struct Links {
-    /// What they begin with; anything when empty.
+    /// The beginning of every link; empty if any is accepted.
     public_url: String,
-    /// Whether they may be http where nothing else is said.
+    /// The links accepted without TLS while no `public_url` is set.
     http: InClear,
 }
 
-/// Which links without TLS are taken.
+/// The links accepted without TLS.
 #[derive(Debug)]
 enum InClear {
     All,
@@ -28,7 +29,7 @@ enum InClear {
     None,
 }
 
-/// Why a link is not taken. No message holds the token.
+/// The reason why a link is not accepted. No message holds the token.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum LinkFault {
     #[error("its link has {0} bytes, more than {LINK_BYTES_MAX}")]
@@ -58,7 +59,8 @@ impl Links {
         }
     }
 
-    /// A link must lead where the mail's reader finds the package of this token, and only it.
+    /// Checks that a link leads where the mail's reader finds the package of this token, and only
+    /// it.
     pub(super) fn check(&self, link: &str, token: &Token) -> Result<(), LinkFault> {
         if link.len() > LINK_BYTES_MAX {
             return Err(LinkFault::Long(link.len()));
@@ -98,8 +100,8 @@ impl Links {
     }
 }
 
-/// Whether an address is another one or lies below it, as browsers read both: without `..`, and with the port of
-/// the scheme where none is written.
+/// Returns true if an address is, or lies below, the pinned one, as browsers read both: without
+/// `..`, and with the port of the scheme where none is written.
 fn is_below(url: &Url, pinned: &Url) -> bool {
     url.scheme() == pinned.scheme()
         && url.host() == pinned.host()
