@@ -1,9 +1,9 @@
-//! What readers can do besides reading: ask for more time, report content.
+//! The forms for readers: ask for more time, report content.
 //!
-//! Both are plain forms, and both answer with a redirect to a page that shows what was done, so that
-//! going back or loading again sends nothing twice. The link alone gives the right to do either;
-//! there is no cookie that another site could use. That a request comes from our own pages is
-//! asked for all the same: it keeps pages that know a link from acting behind a reader's back.
+//! Both are plain forms, and both answer with a redirect to a page that shows what was done, so
+//! that going back or reloading sends nothing twice. The link alone gives the right to use either;
+//! there is no cookie that another site could exploit. Requests must come from our own pages all
+//! the same: it keeps pages that know a link from acting behind a reader's back.
 
 use std::time::Duration;
 
@@ -26,19 +26,20 @@ use super::{
 };
 use crate::{drop::Extension as Outcome, names, untrusted::Untrusted};
 
-/// How long the text of a report may be: percent-encoded it fits into the body in any script.
+/// Maximum length of a report's text: percent-encoded, it fits into the body in any script.
 pub(super) const TEXT_CHARS_MAX: usize = 1500;
-/// How long the contact of a reporter may be.
+/// Maximum length of a reporter's contact.
 pub(super) const CONTACT_CHARS_MAX: usize = 100;
 
-/// The bytes of a form at most.
+/// Maximum size of a form, in bytes.
 const BODY_BYTES_MAX: usize = 16 * 1024;
-/// How much more is read and thrown away, so that the client gets to read the refusal.
+/// Number of bytes after which an oversized form is no longer read; until then its rest is thrown
+/// away, so that the client gets to read the refusal.
 const DRAINED_BYTES_MAX: usize = 1024 * 1024;
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// What a report is about.
+/// The subject of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reason {
     Malware,
@@ -68,7 +69,8 @@ impl Reason {
     }
 }
 
-/// `GET /{token}/extend`: where a page of a `POST` is loaded again, or its language switched.
+/// `GET /{token}/extend`: a browser comes here when it reloads the page of a `POST`, or switches
+/// its language.
 pub(super) async fn extend_page(State(site): Shared, wanted: Wanted, asked: Asked) -> Response {
     if asked.is_key {
         site.redirect(wanted, &asked.key.path(), None)
@@ -91,6 +93,7 @@ pub(super) async fn extend(
     }
     let (now, client) = (Timestamp::now(), visitor.client());
     let extended = site.state.drop.extend(asked.key.door(), now, &client);
+
     let done = match extended.await {
         Ok(Outcome::Unknown) => return site.pages.problem(wanted, Problem::NotFound),
         Ok(_) if !asked.is_key => return site.pages.problem(wanted, Problem::NotFound),
@@ -99,6 +102,7 @@ pub(super) async fn extend(
         Ok(Outcome::Gone) => None,
         Err(err) => return site.refuse(Refusal::failed(&err), wanted, ""),
     };
+
     site.redirect(wanted, &asked.key.path(), done)
 }
 
@@ -113,6 +117,7 @@ pub(super) async fn report_page(
         Ok(known) => known,
         Err(refusal) => return site.refuse(refusal, wanted, ""),
     };
+
     let form = ReportForm::default();
     match reference(uri.query().unwrap_or_default()) {
         Some(reference) => site.pages.reported(wanted, &asked.key.path(), reference),
@@ -135,10 +140,12 @@ pub(super) async fn report(
         Ok(bytes) => ReportForm::parse(&bytes),
         Err(problem) => return site.pages.problem(wanted, problem),
     };
+
     let about = match site.origin(&asked).await {
         Ok(about) => about,
         Err(refusal) => return site.refuse(refusal, wanted, ""),
     };
+
     match form.reason.filter(|_| !form.text.is_empty()) {
         Some(reason) => {
             site.record(wanted, &asked.key, reason, form, &visitor)
@@ -151,7 +158,7 @@ pub(super) async fn report(
 }
 
 impl Site {
-    /// Puts a report into the audit log, and hands it to the admin's command.
+    /// Records a report in the audit log, and hands it to the admin's command.
     async fn record(
         &self,
         wanted: Wanted,
@@ -163,6 +170,7 @@ impl Site {
         let text = format!("{}: {}", reason.word(), form.text);
         let client = visitor.client();
         let now = Timestamp::now();
+
         let recorded = self
             .state
             .drop
@@ -172,6 +180,7 @@ impl Site {
             Ok(None) => return self.pages.problem(wanted, Problem::NotFound),
             Err(err) => return self.refuse(Refusal::failed(&err), wanted, ""),
         };
+
         let complaint = Complaint {
             reference: report.id.to_string(),
             queue_id: Untrusted(report.queue_id),
@@ -183,12 +192,13 @@ impl Site {
             contact: Untrusted(form.contact),
             link: self.shared_link(key, form.share),
         };
+
         let done = complaint.reference.clone();
         self.reporter.hand_on(complaint).await;
         self.redirect(wanted, &format!("{}/report", key.path()), Some(&done))
     }
 
-    /// The link, if there is one to share and the reader wants to.
+    /// The link, if there is one and the reader wants to share it.
     fn shared_link(&self, key: &Key, share: bool) -> Option<String> {
         match key {
             Key::Token(token) if share => Some(format!("{}{token}", self.state.config.public_url)),
@@ -196,7 +206,7 @@ impl Site {
         }
     }
 
-    /// A form that was sent from one of our pages.
+    /// Reads a form sent from one of our pages.
     async fn form(&self, headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Problem> {
         let limit = Duration::try_from(self.state.config.timeout).unwrap_or_default();
         let read = timeout(limit, read(body)).await;
@@ -212,7 +222,8 @@ impl Site {
         read.unwrap_or(Err(Problem::Slow))
     }
 
-    /// 303: the browser shows the page by a `GET` of its own (RFC 9110, section 15.4.4).
+    /// Redirects with 303: the browser shows the page by a `GET` of its own (RFC 9110, section
+    /// 15.4.4).
     fn redirect(&self, wanted: Wanted, path: &str, done: Option<&str>) -> Response {
         let mut query: Vec<String> = Vec::new();
         if let Some(lang) = wanted.query().strip_prefix('?') {
@@ -241,14 +252,15 @@ impl ReportForm {
     }
 }
 
-/// What a person wrote: lines, without other controls.
+/// A person's text as lines, without other control characters.
 fn prose(text: &str, chars_max: usize) -> String {
     let lines: Vec<String> = text.lines().map(|text| line(text, chars_max)).collect();
     let joined = lines.join("\n");
     joined.trim().chars().take(chars_max).collect()
 }
 
-/// One line without controls, or characters that change how the rest of it reads.
+/// A text as one line, without control characters or characters that change how the rest of it
+/// reads.
 fn line(text: &str, chars_max: usize) -> String {
     let visible = text.chars().filter(|c| !names::is_invisible(*c));
     let plain = visible.map(|c| if c.is_whitespace() { ' ' } else { c });
@@ -256,7 +268,7 @@ fn line(text: &str, chars_max: usize) -> String {
     cut.trim().to_owned()
 }
 
-/// The reference of a report that was recorded: 32 hexadecimal digits.
+/// The reference of a recorded report: 32 hexadecimal digits.
 fn reference(query: &str) -> Option<&str> {
     let word = query
         .split('&')
@@ -265,9 +277,9 @@ fn reference(query: &str) -> Option<&str> {
     is_one.then_some(word)
 }
 
-/// Whether a request comes from our own pages, as far as the browser says so (Fetch Metadata,
-/// `Sec-Fetch-Site`; Fetch, `Origin`). Our pages send no referrer, and to some browsers that means
-/// that their origin is `null`; what is no browser says nothing at all.
+/// Returns true if a request comes from our own pages, as far as the browser tells (Fetch Metadata,
+/// `Sec-Fetch-Site`; Fetch, `Origin`). Our pages send no referrer, which makes some browsers send
+/// `null` as their origin; clients other than browsers send neither field.
 fn is_own(headers: &HeaderMap, public_url: &str) -> bool {
     if let Some(site) = headers.get("sec-fetch-site") {
         return site == "same-origin" || site == "none";

@@ -1,5 +1,5 @@
-//! The pages: what they say is decided here, how it is said in [`texts`](super::texts), how it
-//! looks in the templates.
+//! The pages. Their content is decided here; the wording is in [`texts`](super::texts), the look in
+//! the templates.
 
 mod package;
 mod paging;
@@ -34,10 +34,10 @@ use crate::{
     config::{ShowSender, WebConfig},
 };
 
-/// When a page that could not be shown may be asked for again.
+/// Time after which a page that could not be shown may be asked for again.
 const RETRY_AFTER: Duration = Duration::from_secs(120);
 
-/// When one may be asked for again for which there was no memory.
+/// Time after which a page for which there was no memory may be asked for again.
 const CROWDED_RETRY_AFTER: Duration = Duration::from_secs(10);
 
 /// All pages, in both languages.
@@ -49,7 +49,7 @@ pub(super) struct Pages {
     legal: Legal,
     zone: TimeZone,
     show_sender: ShowSender,
-    /// Whether somebody is told of reports.
+    /// True if somebody is told of reports.
     has_receiver: bool,
     /// The address of the script.
     script: String,
@@ -62,7 +62,7 @@ enum Legal {
     Paragraphs(Vec<String>),
 }
 
-/// What went wrong, for the reader.
+/// An error, as the reader meets it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Problem {
     NotFound,
@@ -74,13 +74,13 @@ pub(super) enum Problem {
     TooLarge,
     NoForm,
     TooMany(Duration),
-    /// So many read at the moment that there is no memory, or no place, for one more.
+    /// Too many read at the moment: there is no memory, or no place, for one more.
     Crowded,
     Failed,
 }
 
 impl Pages {
-    /// What pages hold until they are sent comes from this shelf.
+    /// Makes the pages. The memory that they hold until they are sent is taken from this shelf.
     pub(super) fn new(state: &WebState, shelf: Arc<Shelf>) -> Self {
         let site = SiteView::new(&state.config, &state.theme);
         Self {
@@ -101,12 +101,12 @@ impl Pages {
         &self.site.base
     }
 
-    /// Whom to ask, if the admin named somebody.
+    /// The contact for questions, if the admin named one.
     pub(super) fn contact(&self) -> Option<&LinkView> {
         self.site.contact.as_ref()
     }
 
-    /// Why there is no answer, or not the one that was asked for.
+    /// The page that explains why there is no answer, or not the one that was asked for.
     pub(super) fn problem(&self, wanted: Wanted, problem: Problem) -> Response {
         let t = texts(wanted.language);
         let [title, why, what] = problem.words(t);
@@ -119,12 +119,14 @@ impl Pages {
                 .collect(),
             link: None,
         };
+
         let rendered = self.render("message.html", wanted, page);
-        // Not counted: it is small, and says also that nothing is left.
+        // Not counted: it is small, and is also the page that says that no memory is left.
         let mut response = match rendered {
             Ok(html) => page_response(problem.status(), t, html.into()),
             Err(response) => response,
         };
+
         if let Some(wait) = problem.retry_after() {
             let seconds = wait.as_secs().max(1);
             response
@@ -134,7 +136,7 @@ impl Pages {
         response
     }
 
-    /// What this server is.
+    /// The page that says what this server is.
     pub(super) fn home(&self, wanted: Wanted) -> Response {
         let t = texts(wanted.language);
         let page = HomeView {
@@ -144,7 +146,7 @@ impl Pages {
         self.show(StatusCode::OK, "home.html", wanted, page)
     }
 
-    /// What it is, for those who answer for a network.
+    /// The page about this server, for people who answer for a network.
     pub(super) fn about(&self, wanted: Wanted) -> Response {
         let t = texts(wanted.language);
         let page = AboutView {
@@ -197,7 +199,7 @@ impl Pages {
         }
     }
 
-    /// A page; an answer of its own when its template fails.
+    /// Renders a page; if its template fails, the error is an answer of its own.
     #[allow(clippy::result_large_err, reason = "an error is the answer, and rare")]
     fn render(
         &self,
@@ -218,7 +220,7 @@ impl Pages {
         })
     }
 
-    /// What all pages show, to this reader.
+    /// The data that all pages show, for this reader.
     fn site(&self, wanted: Wanted, t: &Texts) -> SiteView {
         let href = match &self.legal {
             Legal::None => None,
@@ -260,7 +262,7 @@ impl Problem {
         }
     }
 
-    /// A title, why, and what to do.
+    /// Its title, its cause, and the advice to the reader.
     fn words(self, t: &Texts) -> [&'static str; 3] {
         match self {
             Self::NotFound => [t.not_found, t.not_found_why, t.not_found_what],
@@ -303,7 +305,7 @@ impl SiteView {
 }
 
 impl LinkView {
-    /// A web address stays one; everything else is a mail address.
+    /// Makes a link to the contact. A web address stays one; everything else is a mail address.
     fn contact(contact: &str) -> Option<Self> {
         if contact.is_empty() {
             return None;
@@ -340,7 +342,7 @@ impl Legal {
     }
 }
 
-/// The address of a fixed file, which changes with its contents.
+/// The address of a fixed file; it changes with the file's contents.
 fn versioned(base: &str, name: &str, bytes: &[u8]) -> String {
     let version = crc32fast::hash(bytes);
     format!("{base}{name}?v={version:08x}")
@@ -357,7 +359,7 @@ fn base(url: &str) -> String {
     format!("{}/", path.trim_end_matches('/'))
 }
 
-/// Percent-encoding for `mailto:` (RFC 6068, section 2).
+/// Percent-encodes an address for `mailto:` (RFC 6068, section 2).
 fn mail_encoded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -378,7 +380,7 @@ fn page_response(status: StatusCode, t: &Texts, html: Bytes) -> Response {
     response
 }
 
-/// For a template that fails in spite of its rehearsal.
+/// The page for a template that fails in spite of its rehearsal.
 fn last_resort(t: &Texts) -> String {
     format!(
         "<!doctype html><html lang=\"{}\"><meta charset=\"utf-8\"><title>{1}</title><h1>{1}</h1><p>{2}</p></html>",

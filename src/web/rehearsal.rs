@@ -1,5 +1,6 @@
-//! Every template once, on pages that hold all that there can be, and on pages that hold nothing:
-//! a name that is wrong in a template of the admin's is found before a reader meets it.
+//! The rehearsal of templates: each is rendered once on pages that hold all that there can be, and
+//! on pages that hold nothing, so that a wrong name in a template of the admin's is found before a
+//! reader meets it.
 
 use minijinja::{Environment, Error, Value, context, value::Serde};
 use serde::Serialize;
@@ -14,10 +15,10 @@ use super::{
 };
 use crate::config::Language;
 
-/// Renders all templates with all that they may be given.
+/// Renders all templates with everything that they may be given.
 ///
 /// # Errors
-/// The first mistake.
+/// The first mistake found.
 pub(super) fn run(templates: &Environment<'_>) -> Result<(), Error> {
     for full in [true, false] {
         let site = site(full);
@@ -36,11 +37,11 @@ pub(super) fn run(templates: &Environment<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// The address of a further page that templates are tried with.
+/// The address of a further page with which templates are tried.
 const FURTHER: &str = "?page=further";
 
-/// Whether a template leads to further pages of a package. One of the admin's that was made before there were such pages
-/// does not.
+/// Returns true if a template links to further pages of a package. One of the admin's that predates
+/// such pages does not.
 pub(super) fn is_paged(templates: &Environment<'_>, name: &str) -> bool {
     let page = match name {
         "unlock.html" => value(unlock(true)),
@@ -82,7 +83,7 @@ fn link() -> LinkView {
     }
 }
 
-/// One, or none.
+/// One item, or none.
 fn many<T>(full: bool, one: T) -> Vec<T> {
     full.then_some(one).into_iter().collect()
 }
@@ -254,7 +255,7 @@ mod tests {
 
     use super::*;
 
-    /// All names in a view, those within it too.
+    /// Collects all names in a view, nested ones included.
     fn names(value: &Json, into: &mut Vec<String>) {
         match value {
             Json::Object(fields) => {

@@ -1,9 +1,10 @@
 //! Reports of content, handed on to the admin: by mail, or by a command of theirs.
 //!
 //! A letter is sent by `mailer`; while the mail server cannot take it, it waits and is tried again.
-//! A command reads the report on standard input, as a mail message or as JSON. It is no shell, gets
-//! nothing of the reader's on its command line, and is stopped when it takes too long. Reports stand
-//! in the audit log before either, so that a failure, or a restart while letters wait, loses nothing.
+//! A command reads the report on standard input, as a mail message or as JSON. It is not run by a
+//! shell, gets nothing of the reader's on its command line, and is stopped when it takes too long.
+//! Reports are in the audit log before either happens, so that a failure, or a restart while
+//! letters wait, loses nothing.
 
 use std::{
     fmt::{Display, Write as _},
@@ -31,27 +32,27 @@ use crate::{
     untrusted::Untrusted,
 };
 
-/// How long the command may take.
+/// Longest time that the command may take.
 const COMMAND_TIME_MAX: Duration = Duration::from_secs(30);
-/// How many of it run at once; further reports wait.
+/// Number of commands that run at once; further reports wait.
 const COMMANDS_MAX: usize = 2;
-/// How many reports wait or are handed on; further ones stand in the audit log alone.
+/// Number of reports that wait or are handed on; further ones are in the audit log alone.
 const WAITING_MAX: usize = 64;
 
-/// How many letters wait or are sent; further ones stand in the audit log alone. About 8 MB.
+/// Number of letters that wait or are sent; further reports are in the audit log alone. About 8 MB.
 const LETTERS_MAX: usize = 1000;
-/// How many are sent at once.
+/// Number of letters that are sent at once.
 const LETTERS_AT_ONCE: usize = 2;
-/// How long a letter waits before it is tried again; twice as long each time.
+/// Time before a letter is tried again; it doubles with each attempt.
 const PAUSE_MIN: Duration = Duration::from_secs(5);
 const PAUSE_MAX: Duration = Duration::from_mins(15);
-/// How long it is tried: as long as Postfix keeps mail in its queue.
+/// Time for which a letter is tried: as long as Postfix keeps mail in its queue.
 const TRIED_MAX: Duration = Duration::from_hours(5 * 24);
-/// How long the reader waits for a letter to be taken.
+/// Longest time for which the reader waits until a letter is accepted.
 const READER_WAITS: Duration = Duration::from_secs(5);
 
-/// What a reader reported, with what the admin needs to find it. Holds a secret if the reader
-/// wanted it to: never logged.
+/// A reader's report, with what the admin needs to find the package. It holds a secret if the
+/// reader chose to share it: never logged.
 #[derive(Clone, Serialize)]
 pub(super) struct Complaint {
     /// The record's id.
@@ -67,12 +68,12 @@ pub(super) struct Complaint {
     pub(super) link: Option<String>,
 }
 
-/// Writes to those who read reports, and runs the admin's command.
+/// The sender of reports: writes to those who receive them, and runs the admin's command.
 #[derive(Clone, Debug)]
 pub(super) struct Reporter {
     mailer: Option<Mailer>,
     letters: Queue,
-    /// Those that are sent, among the letters.
+    /// Permits for the letters that are being sent.
     turns: Arc<Semaphore>,
     pause: Duration,
     command: Arc<[String]>,
@@ -100,8 +101,8 @@ impl Reporter {
         }
     }
 
-    /// Hands a report on to all who are to know, and waits until that is done, or for a moment where
-    /// it takes long. It goes on when the reader leaves meanwhile.
+    /// Hands a report on to everybody who is to know, and waits until that is done, or for a moment
+    /// if it takes long. The work continues if the reader leaves meanwhile.
     pub(super) async fn hand_on(&self, complaint: Complaint) {
         if let Some(mailer) = &self.mailer {
             self.post(mailer, &complaint).await;
@@ -125,11 +126,11 @@ impl Reporter {
                 None => error!(id, "did not send a report: too many wait"),
             }
         }
-        // What is not done by then goes on.
+        // Letters that are not sent by then continue in the background.
         let _ = timeout(READER_WAITS, futures_util::future::join_all(tasks)).await;
     }
 
-    /// Sends a letter, and tries again as long as there is hope.
+    /// Sends a letter, and tries again for as long as there is hope.
     async fn send(&self, mailer: &Mailer, to: &lettre::Address, letter: &[u8], id: &str) {
         let (begun, mut pause) = (Instant::now(), self.pause);
         loop {
@@ -149,7 +150,7 @@ impl Reporter {
         }
     }
 
-    /// Runs the command, and waits until it is done.
+    /// Runs the command, and waits for its end.
     async fn command(&self, complaint: Complaint) {
         let id = complaint.reference.clone();
         let reporter = self.clone();
@@ -208,8 +209,8 @@ impl Reporter {
     }
 }
 
-/// Writes all, closes, waits for the end. A program that ends without reading is no error of ours:
-/// its exit code says what it thinks of it.
+/// Writes all input, closes the pipe, and waits for the end. A program that ends without reading is
+/// no error of ours: its exit status tells its own verdict.
 async fn feed(child: &mut Child, input: &[u8]) -> io::Result<std::process::ExitStatus> {
     if let Some(mut stdin) = child.stdin.take() {
         match stdin.write_all(input).await {
@@ -220,7 +221,7 @@ async fn feed(child: &mut Child, input: &[u8]) -> io::Result<std::process::ExitS
     child.wait().await
 }
 
-/// Ends a command with all that it started.
+/// Ends a command and everything that it started.
 fn stop(group: Option<u32>) {
     let id = group.and_then(|id| i32::try_from(id).ok());
     if let Some(group) = id.and_then(Pid::from_raw) {
@@ -230,7 +231,7 @@ fn stop(group: Option<u32>) {
 }
 
 impl Complaint {
-    /// The letter to those who read reports.
+    /// The letter to those who receive reports.
     fn letter(&self, mailer: &Mailer) -> Vec<u8> {
         let id = format!("{}.{}", self.reference, self.reported.as_nanosecond());
         mailer.letter(&id, &self.subject(), &self.body())
@@ -240,8 +241,9 @@ impl Complaint {
         format!("[depollueur] Report {} ({})", self.reference, self.reason)
     }
 
-    /// A message with a body in base64, so that nothing a reader wrote can become a header field or
-    /// end the message, whatever reads it. Without sender, date and message id.
+    /// The report as a message with a body in base64, so that nothing a reader wrote can become a
+    /// header field or end the message, whatever program reads it. It has no sender, date or
+    /// message id.
     fn mail(&self, to: Option<&str>) -> String {
         let mut mail = String::new();
         if let Some(to) = to {
@@ -266,6 +268,7 @@ impl Complaint {
         let mut line = |name: &str, value: &dyn Display| {
             let _ = writeln!(body, "{name:<11}{value}");
         };
+
         line("Reason:", &self.reason);
         line("Reported:", &self.reported);
         line("Record:", &self.reference);
@@ -274,10 +277,12 @@ impl Complaint {
         line("Queue id:", &self.queue_id);
         line("Contact:", &self.contact);
         line("Link:", &self.link.as_deref().unwrap_or("not given"));
+
         body.push('\n');
         for text in self.text.lines() {
             let _ = writeln!(body, "> {text}");
         }
+
         let _ = write!(
             body,
             "\nTo see what is known of these files:   depollueur drop show {0}\n\

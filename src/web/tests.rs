@@ -72,7 +72,7 @@ fn web_config() -> WebConfig {
     }
 }
 
-/// More than a segment of the drop, no byte like its neighbour.
+/// Contents longer than a segment of the drop, without an obvious pattern.
 fn pdf() -> Bytes {
     (0..200_000_u32)
         .map(|n| (n.wrapping_mul(n) >> 7) as u8)
@@ -220,7 +220,7 @@ impl Fixture {
         format!("/{}{rest}", self.token)
     }
 
-    /// Downloads by file, as the database has them.
+    /// The number of downloads of each file, as the database counts them.
     fn downloads(&self) -> Vec<i64> {
         let path = self.home.path().join("drop/drop.sqlite3");
         let database = rusqlite::Connection::open(path).unwrap();
@@ -234,7 +234,7 @@ impl Fixture {
             .collect()
     }
 
-    /// What the audit log has: action and detail, oldest first.
+    /// The entries of the audit log: action and detail, oldest first.
     fn audit(&self) -> Vec<(String, String)> {
         let path = self.home.path().join("drop/drop.sqlite3");
         let database = rusqlite::Connection::open(path).unwrap();

@@ -19,7 +19,7 @@ pub(super) struct Texts {
     pub(super) skip: &'static str,
     pub(super) footer: &'static str,
 
-    // The landing page: what, from whom, until when.
+    // The landing page: files, sender, expiry.
     pub(super) one_file_sent: &'static str,
     pub(super) many_files_sent: &'static str,
     pub(super) one_file: &'static str,
@@ -28,14 +28,14 @@ pub(super) struct Texts {
     pub(super) message_sent: &'static str,
     pub(super) message_received: &'static str,
     pub(super) message_dated: &'static str,
-    /// Where nothing is certain of the sender.
+    /// Shown if nothing is certain of the sender.
     pub(super) message_unverified: &'static str,
     pub(super) until: &'static str,
     pub(super) days_left: &'static str,
     pub(super) until_tomorrow: &'static str,
     pub(super) until_today: &'static str,
     pub(super) files: &'static str,
-    /// When there are too many for one page.
+    /// Shown if there are too many files for one page.
     pub(super) files_shown: &'static str,
     pub(super) pages: &'static str,
     pub(super) previous_page: &'static str,
@@ -73,7 +73,7 @@ pub(super) struct Texts {
     pub(super) unlock_why: &'static str,
     pub(super) unlock_caution: &'static str,
 
-    // What this is.
+    // The explanation.
     pub(super) why: &'static str,
     pub(super) why_outgoing: &'static str,
     pub(super) why_incoming: &'static str,
@@ -106,7 +106,7 @@ pub(super) struct Texts {
     pub(super) report_title: &'static str,
     pub(super) report_what: &'static str,
     pub(super) report_then: &'static str,
-    /// When nobody is told of reports.
+    /// Shown if nobody is told of reports.
     pub(super) report_kept: &'static str,
     pub(super) report_reason: &'static str,
     pub(super) reason_malware: &'static str,
@@ -183,7 +183,7 @@ pub(super) fn texts(language: Language) -> &'static Texts {
     }
 }
 
-/// Puts values in the place of `{name}`.
+/// Replaces each `{name}` with its value.
 pub(super) fn fill(text: &str, values: &[(&str, &str)]) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;

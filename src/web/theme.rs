@@ -1,7 +1,7 @@
-//! How the pages look: the templates, the style sheet with the operator's colours, the logo.
+//! The look of the pages: the templates, the style sheet with the operator's colours, the logo.
 //!
-//! All of it is read once. A template of the admin's takes the place of the one of the same name;
-//! it is tried on every kind of page before anything is served, so that a mistake is found by
+//! All of it is read once. A template of the admin's replaces the one of the same name; it is tried
+//! on every kind of page before anything is served, so that a mistake is found by
 //! `depollueur check` and not by a reader.
 
 use std::{
@@ -45,7 +45,7 @@ struct Inner {
     templates: Environment<'static>,
     style: Bytes,
     logo: Option<Logo>,
-    /// Whether landing pages, and those that browsers unlock, lead to further pages.
+    /// True if landing pages, and pages that browsers unlock, lead to further pages.
     paged: [bool; 2],
 }
 
@@ -55,7 +55,7 @@ pub(super) struct Logo {
     pub(super) media_type: HeaderValue,
 }
 
-/// Why pages cannot look as the configuration wants.
+/// The reason why pages cannot look as configured.
 #[derive(Debug, thiserror::Error)]
 pub enum ThemeError {
     /// A file or directory cannot be read.
@@ -65,7 +65,7 @@ pub enum ThemeError {
         key: &'static str,
         /// The file or directory.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         error: io::Error,
     },
     /// A file is larger than its limit.
@@ -75,18 +75,18 @@ pub enum ThemeError {
         key: &'static str,
         /// The file.
         path: PathBuf,
-        /// What it may have.
+        /// The limit, in bytes.
         limit: u64,
     },
     /// The logo is no image of a kind that we serve.
     #[error("web.logo = \"{}\": must be a PNG, SVG or WebP image", .0.display())]
     Logo(PathBuf),
-    /// A template takes the place of none.
+    /// A template replaces none of ours.
     #[error("template \"{}\": there is none of this name; the names are {names}", path.display())]
     Unknown {
         /// The file.
         path: PathBuf,
-        /// The names that there are.
+        /// The known names.
         names: String,
     },
     /// A template cannot be read or rendered.
@@ -94,21 +94,22 @@ pub enum ThemeError {
     Template {
         /// Its file, or its name if it is ours.
         name: String,
-        /// Where.
+        /// The line.
         line: usize,
-        /// Why.
+        /// The cause.
         reason: String,
     },
 }
 
 impl Theme {
-    /// Reads what the configuration names and tries all templates. Blocks.
+    /// Reads the files that the configuration names, and tries all templates. Blocks.
     ///
     /// # Errors
     /// A file cannot be read or used; the message names it, and the line in a template.
     pub fn load(config: &WebConfig) -> Result<Self, ThemeError> {
         let replaced = config.templates.as_deref();
         let replacements = replaced.map(replacements).transpose()?.unwrap_or_default();
+
         let mut templates = environment();
         for (name, source) in TEMPLATES {
             let own = replacements.iter().find(|(known, _)| known == name);
@@ -117,6 +118,7 @@ impl Theme {
                 .add_template_owned(name, source)
                 .map_err(|error| explain(&error, replaced))?;
         }
+
         rehearsal::run(&templates).map_err(|error| explain(&error, replaced))?;
         Ok(Self(Arc::new(Inner {
             paged: ["landing.html", "unlock.html"]
@@ -127,7 +129,8 @@ impl Theme {
         })))
     }
 
-    /// The looks of all domains that have settings of their own, by their names. Blocks.
+    /// Reads the looks of all domains that have settings of their own; returned by domain name.
+    /// Blocks.
     ///
     /// # Errors
     /// As [`Theme::load`]; the message names the domain.
@@ -144,12 +147,12 @@ impl Theme {
         &self.0.templates
     }
 
-    /// Whether landing pages lead to further pages.
+    /// Returns true if landing pages lead to further pages.
     pub(super) fn landing_is_paged(&self) -> bool {
         self.0.paged[0]
     }
 
-    /// Whether pages that browsers unlock lead to further pages.
+    /// Returns true if pages that browsers unlock lead to further pages.
     pub(super) fn unlock_is_paged(&self) -> bool {
         self.0.paged[1]
     }
@@ -180,7 +183,7 @@ impl Logo {
     }
 }
 
-/// By its first bytes; the name of the file is not asked.
+/// Recognizes an image by its first bytes; the name of the file does not matter.
 fn image_type(bytes: &[u8]) -> Option<&'static str> {
     if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
         return Some("image/png");
@@ -209,7 +212,7 @@ fn read(key: &'static str, path: &Path, limit: u64) -> Result<Vec<u8>, ThemeErro
     fs::read(path).map_err(error)
 }
 
-/// The templates in the admin's directory, by name. Files of other kinds may lie beside them.
+/// Reads the templates in the admin's directory, by name. Files of other kinds may lie beside them.
 fn replacements(directory: &Path) -> Result<Vec<(String, String)>, ThemeError> {
     const KEY: &str = "web.templates";
     let error = |error| ThemeError::Read {
@@ -217,6 +220,7 @@ fn replacements(directory: &Path) -> Result<Vec<(String, String)>, ThemeError> {
         path: directory.to_owned(),
         error,
     };
+
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).map_err(error)? {
         let path = entry.map_err(error)?.path();
@@ -229,6 +233,7 @@ fn replacements(directory: &Path) -> Result<Vec<(String, String)>, ThemeError> {
             let names = names.join(", ");
             return Err(ThemeError::Unknown { path, names });
         }
+
         let bytes = read(KEY, &path, TEMPLATE_BYTES_MAX)?;
         let source = String::from_utf8(bytes)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.utf8_error()));
@@ -242,19 +247,19 @@ fn replacements(directory: &Path) -> Result<Vec<(String, String)>, ThemeError> {
     Ok(found)
 }
 
-/// Everything is escaped, whatever a template is called, and a variable that does not exist is a
-/// mistake.
+/// Makes the template engine. Everything is escaped, whatever a template is called, and a variable
+/// that does not exist is a mistake.
 fn environment() -> Environment<'static> {
     let mut templates = Environment::new();
     templates.set_auto_escape_callback(|_| AutoEscape::Html);
     templates.set_undefined_behavior(UndefinedBehavior::SemiStrict);
-    // An error names the variable that is not there; without debug assertions it would not.
+    // Makes an error name the missing variable; without debug assertions it would not.
     templates.set_debug(true);
     templates.set_formatter(escape);
     templates
 }
 
-/// An error of the template that is to blame, which may be one that another one includes.
+/// Makes an error of the template at fault, which may be one that another one includes.
 fn explain(error: &Error, replaced: Option<&Path>) -> ThemeError {
     let mut deepest = error;
     let mut source = std::error::Error::source(error);
@@ -264,6 +269,7 @@ fn explain(error: &Error, replaced: Option<&Path>) -> ThemeError {
         }
         source = next.source();
     }
+
     let name = deepest.name().unwrap_or_default();
     let own = replaced.map(|directory| directory.join(name));
     ThemeError::Template {
@@ -278,7 +284,7 @@ fn explain(error: &Error, replaced: Option<&Path>) -> ThemeError {
     }
 }
 
-/// The style sheet, and the operator's colours after it.
+/// The style sheet, followed by the operator's colours.
 fn style(config: &WebConfig) -> String {
     let (light, dark) = (config.accent, config.accent_dark);
     let colours = |accent: Colour, strong: Colour| {
@@ -290,7 +296,7 @@ fn style(config: &WebConfig) -> String {
     format!("{STYLE}\n{light_rule}@media (prefers-color-scheme: dark) {{ {dark_rule}}}\n")
 }
 
-/// Escapes for text and quoted attributes. The default would write `/` as a reference too, which
+/// Escapes text and quoted attributes. The default would write `/` as a reference too, which
 /// protects nothing here and makes links hard to read in the source.
 fn escape(out: &mut Output, state: &mut State, value: &Value) -> Result<(), Error> {
     let plain = value.is_undefined() || value.is_safe();
@@ -302,6 +308,7 @@ fn escape(out: &mut Output, state: &mut State, value: &Value) -> Result<(), Erro
     } else {
         value.to_string()
     };
+
     let mut rest = text.as_str();
     while let Some(at) = rest.find(['&', '<', '>', '"', '\'']) {
         out.write_str(&rest[..at])?;

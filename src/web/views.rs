@@ -1,8 +1,8 @@
-//! What templates are given. depollueur.toml(5) documents each name: change both together.
+//! The data given to templates. depollueur.toml(5) documents each name: change both together.
 
 use serde::Serialize;
 
-/// What all pages show, as `site`.
+/// The data that all pages show, as `site`.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct SiteView {
     pub(super) operator: String,
@@ -17,7 +17,7 @@ pub(super) struct SiteView {
     pub(super) style: String,
 }
 
-/// Something to follow, or to press.
+/// A link to follow, or a button to press.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct LinkView {
     pub(super) href: String,
@@ -58,12 +58,12 @@ pub(super) struct UnlockView {
     pub(super) note: Option<String>,
     pub(super) files: Vec<SealedFileView>,
     pub(super) pages: Option<PagesView>,
-    /// How many files there are, and how many of them stand before those of this page.
+    /// The number of all files, and of those before the ones on this page.
     pub(super) count: usize,
     pub(super) before: usize,
-    /// Of all files.
+    /// The size of all files together.
     pub(super) size: String,
-    /// The name of all files in one.
+    /// The file name of the archive of all files.
     pub(super) archive: String,
     pub(super) extend: Option<LinkView>,
     pub(super) why: String,
@@ -78,7 +78,7 @@ pub(super) struct UnlockView {
     pub(super) script: String,
 }
 
-/// One of the files of `unlock.html`, whose name only the browser knows.
+/// A file of `unlock.html`; only the browser knows its name.
 #[derive(Debug, Serialize)]
 pub(super) struct SealedFileView {
     pub(super) href: String,
@@ -86,7 +86,7 @@ pub(super) struct SealedFileView {
     pub(super) bytes: u64,
 }
 
-/// One of the files of `landing.html`.
+/// A file of `landing.html`.
 #[derive(Debug, Serialize)]
 pub(super) struct FileView {
     pub(super) href: String,
@@ -99,17 +99,17 @@ pub(super) struct FileView {
     pub(super) sha256: String,
 }
 
-/// What leads to the other pages of a package of many files.
+/// The links to the other pages of a package of many files.
 #[derive(Debug, Serialize)]
 pub(super) struct PagesView {
-    /// Of this page, from 1.
+    /// The number of this page, from 1.
     pub(super) number: usize,
-    /// Which files it shows, of how many.
+    /// The range of files that it shows, and their total number.
     pub(super) text: String,
-    /// The addresses of the page before and the page behind.
+    /// The addresses of the previous and the next page.
     pub(super) previous: Option<String>,
     pub(super) next: Option<String>,
-    /// To the first, the last, and those near this one.
+    /// Links to the first, the last, and the pages near this one.
     pub(super) links: Vec<PageLinkView>,
 }
 
@@ -121,7 +121,7 @@ pub(super) struct PageLinkView {
     pub(super) is_this: bool,
 }
 
-/// All files in one.
+/// The archive of all files.
 #[derive(Debug, Serialize)]
 pub(super) struct ArchiveView {
     pub(super) href: String,
@@ -145,22 +145,22 @@ pub(super) struct GoneView {
 pub(super) struct ReportView {
     pub(super) title: String,
     pub(super) what: String,
-    /// What becomes of the report.
+    /// The fate of the report.
     pub(super) then: String,
     pub(super) action: String,
     pub(super) back: String,
     pub(super) error: Option<String>,
-    /// What was written already.
+    /// The input so far.
     pub(super) text: String,
     pub(super) contact: String,
     pub(super) reasons: Vec<ReasonView>,
-    /// Whether the link can be shared: the server does not have all of each one.
+    /// True if the link can be shared: some the server does not know in full.
     pub(super) shareable: bool,
     pub(super) text_max: usize,
     pub(super) contact_max: usize,
 }
 
-/// One of the reasons to choose from.
+/// A reason to choose from.
 #[derive(Debug, Serialize)]
 pub(super) struct ReasonView {
     pub(super) value: &'static str,

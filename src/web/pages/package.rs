@@ -24,14 +24,14 @@ use crate::{
     words,
 };
 
-/// What became of the reader's wish for more time.
+/// The outcome of a reader's request for more time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::web) enum Extended {
     Done,
     Limit,
 }
 
-/// What a reader wrote into the form that reports a package.
+/// The input of the form that reports a package.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::web) struct ReportForm {
     pub(in crate::web) reason: Option<Reason>,
@@ -41,7 +41,7 @@ pub(in crate::web) struct ReportForm {
 }
 
 impl Pages {
-    /// What a live package holds.
+    /// The landing page of a live package.
     pub(in crate::web) fn landing(
         &self,
         wanted: Wanted,
@@ -54,6 +54,7 @@ impl Pages {
         let expires = self.moment(package.expires, wanted.language);
         let note = asked.extended.map(|extended| note(extended, &expires, t));
         let leaf = asked.leaf(package.files.len(), self.theme.landing_is_paged());
+
         let page = LandingView {
             title: self.title(&package.origin, package.files.len(), t),
             from: self.within(&package.origin, package.created, wanted.language),
@@ -68,10 +69,11 @@ impl Pages {
             why: why(&package.origin, t),
             report: self.link(token, "/report", wanted),
         };
+
         self.show(StatusCode::OK, "landing.html", wanted, page)
     }
 
-    /// What the server knows of a live package that browsers unlock.
+    /// The page of a live package that browsers unlock, with what the server knows of it.
     pub(in crate::web) fn unlock(
         &self,
         wanted: Wanted,
@@ -84,8 +86,10 @@ impl Pages {
         let expires = self.moment(package.expires, wanted.language);
         let note = asked.extended.map(|extended| note(extended, &expires, t));
         let leaf = asked.leaf(package.files.len(), self.theme.unlock_is_paged());
+
         let sizes = package.files.iter().map(|file| file.size);
         let total = sizes.fold(0, u64::saturating_add);
+
         let page = UnlockView {
             title: self.title(&package.origin, package.files.len(), t),
             from: self.within(&package.origin, package.created, wanted.language),
@@ -106,6 +110,7 @@ impl Pages {
             programs: programs(),
             script: self.script.clone(),
         };
+
         self.show(StatusCode::OK, "unlock.html", wanted, page)
     }
 
@@ -125,18 +130,20 @@ impl Pages {
             .collect()
     }
 
-    /// What a package was that can no longer be fetched.
+    /// The page of a package that can no longer be fetched.
     pub(in crate::web) fn gone(&self, wanted: Wanted, token: &str, gone: &Gone) -> Response {
         let t = texts(wanted.language);
         let operator = [("operator", self.site.operator.as_str())];
         let expired = self.moment(gone.expired, wanted.language);
         let message = self.message(&gone.origin, gone.created, wanted.language);
-        // What was withdrawn may be dangerous: nobody is told to ask for it again.
+
+        // Withdrawn content may be dangerous: nobody is told to ask for it again.
         let ask = match (gone.why, self.sender(&gone.origin)) {
             (Ending::Revoked, _) => t.revoked_ask.to_owned(),
             (Ending::Expired, Some(sender)) => fill(t.gone_ask_sender, &[("sender", &sender)]),
             (Ending::Expired, None) => t.gone_ask.to_owned(),
         };
+
         let (title, until, ask_operator) = match gone.why {
             Ending::Expired => {
                 let values = [("moment", &*expired.text), ("zone", &expired.zone)];
@@ -148,6 +155,7 @@ impl Pages {
                 t.revoked_operator,
             ),
         };
+
         let page = GoneView {
             title: title.to_owned(),
             from: fill(t.gone_within, &[("message", &message)]),
@@ -160,8 +168,8 @@ impl Pages {
         self.show(StatusCode::GONE, "gone.html", wanted, page)
     }
 
-    /// The form that reports a package, with what was written into it so far; `complete` is false
-    /// when that was sent and is not enough.
+    /// The form that reports a package, with its input so far; `complete` is false if it was sent
+    /// and is not complete.
     pub(in crate::web) fn report_form(
         &self,
         wanted: Wanted,
@@ -177,6 +185,7 @@ impl Pages {
             ("operator", self.site.operator.as_str()),
             ("message", &message),
         ];
+
         let page = ReportView {
             title: t.report_title.to_owned(),
             what: fill(t.report_what, &values),
@@ -191,6 +200,7 @@ impl Pages {
             text_max: forms::TEXT_CHARS_MAX,
             contact_max: forms::CONTACT_CHARS_MAX,
         };
+
         let status = if complete {
             StatusCode::OK
         } else {
@@ -199,7 +209,7 @@ impl Pages {
         self.show(status, "report.html", wanted, page)
     }
 
-    /// Thanks for a report.
+    /// The page of thanks for a report.
     pub(in crate::web) fn reported(
         &self,
         wanted: Wanted,
@@ -223,12 +233,12 @@ impl Pages {
         self.show(StatusCode::OK, "message.html", wanted, page)
     }
 
-    /// Says that a report is read only where somebody is told of it.
+    /// Chooses the text that promises to read a report only if somebody is told of it.
     fn promised(&self, read: &'static str, kept: &'static str) -> &'static str {
         if self.has_receiver { read } else { kept }
     }
 
-    /// `asso.example 2026-11-22.zip`
+    /// The name of the archive of all files, like `asso.example 2026-11-22.zip`.
     pub(in crate::web) fn archive_name(&self, origin: &Origin, created: Timestamp) -> String {
         let date = created.to_zoned(self.zone.clone()).date();
         let domain = match self.show_sender {
@@ -285,7 +295,8 @@ impl Pages {
         leaf.of(files).map(view).collect()
     }
 
-    /// The size is that of the files: the archive's headers are less than is shown of it.
+    /// The archive of all files. Its size is shown as that of the files: the archive's headers are
+    /// smaller than the precision shown.
     fn archive(&self, language: Language, token: &str, package: &Package) -> ArchiveView {
         let sizes = package.files.iter().map(|file| file.size);
         let total = sizes.fold(0, u64::saturating_add);
@@ -295,7 +306,7 @@ impl Pages {
         }
     }
 
-    /// How many files, and from whom where that is known for sure.
+    /// The number of files, and their sender if it is certain.
     fn title(&self, origin: &Origin, count: usize, t: &Texts) -> String {
         let sender = self
             .sender(origin)
@@ -310,7 +321,7 @@ impl Pages {
         fill(text, &[("count", &count.to_string()), ("sender", &sender)])
     }
 
-    /// In which message. The title of outgoing mail names its sender already.
+    /// The message that the files came in. The title of outgoing mail already names its sender.
     fn within(&self, origin: &Origin, created: Timestamp, language: Language) -> String {
         let t = texts(language);
         let message = match (origin.direction, self.sender(origin)) {
@@ -323,7 +334,7 @@ impl Pages {
         fill(t.within, &[("message", &message)])
     }
 
-    /// The message: from whom, where that is certain, and when.
+    /// The message: its sender, if certain, and its date.
     fn message(&self, origin: &Origin, created: Timestamp, language: Language) -> String {
         let t = texts(language);
         let date = self.date(created, language);
@@ -336,6 +347,7 @@ impl Pages {
             };
             return fill(text, &[("date", &date)]);
         };
+
         let text = match origin.direction {
             Direction::Outgoing => t.message_sent,
             Direction::Incoming => t.message_received,
@@ -343,7 +355,7 @@ impl Pages {
         fill(text, &[("sender", &sender), ("date", &date)])
     }
 
-    /// What is shown of the sender: what is certain.
+    /// The sender as shown: only the part that is certain.
     fn sender(&self, origin: &Origin) -> Option<String> {
         sender::shown(origin.verified.as_deref(), self.show_sender)
     }
@@ -361,7 +373,7 @@ impl Pages {
         }
     }
 
-    /// How long there is time, in days of the calendar, as people count.
+    /// The time left, in calendar days, as people count.
     fn left(&self, expires: Timestamp, now: Timestamp, t: &Texts) -> String {
         let day = |at: Timestamp| Zoned::new(at, self.zone.clone()).date();
         match (day(expires) - day(now)).get_days() {
@@ -375,7 +387,7 @@ impl Pages {
 impl Extended {
     const WORDS: [(&'static str, Self); 2] = [("extended", Self::Done), ("limit", Self::Limit)];
 
-    /// What the query of the landing page says that was done.
+    /// The outcome that the query of the landing page names.
     pub(in crate::web) fn of(query: &str) -> Option<Self> {
         let word = query
             .split('&')
@@ -392,7 +404,7 @@ impl Extended {
     }
 }
 
-/// What is said of a reader's wish for more time.
+/// The note about a reader's request for more time.
 fn note(extended: Extended, expires: &MomentView, t: &Texts) -> String {
     let text = match extended {
         Extended::Done => t.extended,

@@ -10,25 +10,27 @@ use crate::{
     },
 };
 
-/// How many files a page shows at most: some 90 kilobytes, up to 300 where all names are long and need escapes.
+/// Maximum number of files on a page: some 90 kilobytes, up to 300 if all names are long and need
+/// escapes.
 pub(in crate::web) const FILES_PER_PAGE: usize = 100;
 
-/// How many pages on each side of the one that is shown have a link of their own, beside the first and the last.
+/// Number of pages on each side of the present one that have a link of their own, beside the first
+/// and the last.
 const NEIGHBOURS: usize = 5;
 
-/// What the query of a package's page asks for.
+/// The requests in the query of a package's page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::web) struct PageAsked {
-    /// What was done before.
+    /// The outcome of the action before.
     pub(in crate::web) extended: Option<Extended>,
-    /// Which page, from 1; the first where it is not said, or not understood.
+    /// The number of the page, from 1; the first if it is missing or not understood.
     number: usize,
 }
 
 /// A page of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Leaf {
-    /// From 1.
+    /// Its number, from 1.
     number: usize,
     files: usize,
     per_page: usize,
@@ -44,8 +46,8 @@ impl PageAsked {
         }
     }
 
-    /// The page of a package of so many files that is meant; one past the last is the last. Where a template
-    /// shows no links to further pages, all are on one.
+    /// The page that is meant, of a package with this many files; one past the last is the last.
+    /// All files are on one page if the template shows no links to further pages.
     pub(super) fn leaf(self, files: usize, is_paged: bool) -> Leaf {
         let per_page = if is_paged { FILES_PER_PAGE } else { usize::MAX };
         Leaf {
@@ -63,17 +65,18 @@ impl Leaf {
         files.skip(self.before()).take(self.per_page)
     }
 
-    /// How many files the pages before it show.
+    /// The number of files on the pages before it.
     pub(super) fn before(self) -> usize {
         (self.number - 1) * self.per_page.min(self.files)
     }
 
-    /// What leads to the other pages; `None` where there are none.
+    /// The links to the other pages; `None` if there are none.
     pub(super) fn view(self, wanted: Wanted, t: &Texts) -> Option<PagesView> {
         let last = self.files.div_ceil(self.per_page);
         if last <= 1 {
             return None;
         }
+
         let near = self.number.saturating_sub(NEIGHBOURS)..=self.number + NEIGHBOURS;
         let shown = (1..=last).filter(|page| near.contains(page) || [1, last].contains(page));
         let first_file = (self.before() + 1).to_string();
@@ -84,6 +87,7 @@ impl Leaf {
             ("last", &*last_file),
             ("count", &*count),
         ];
+
         Some(PagesView {
             number: self.number,
             text: fill(t.files_shown, &values),

@@ -160,7 +160,7 @@ async fn no_connection_is_kept_while_more_than_half_are_in_use() {
     let site = Fixture::new().await;
     let ask = "HEAD /about HTTP/1.1\r\nHost: x\r\n\r\n";
     let mut kept = Vec::new();
-    // Of eight.
+    // Four of eight connections.
     for _ in 0..4 {
         let mut stream = site.send(ask).await;
         assert!(

@@ -1,4 +1,4 @@
-//! What readers can do besides reading.
+//! The forms for readers.
 
 use super::*;
 
@@ -136,7 +136,7 @@ async fn only_small_urlencoded_forms_are_read() {
     };
     const FORM: &str = "application/x-www-form-urlencoded";
     let filled = |len: usize| format!("text={}", "x".repeat(len - 5));
-    // Without a reason it is not complete, but it was read.
+    // Without a reason the form is incomplete, but it was read.
     assert_eq!(send(FORM, &filled(16 * 1024)).await, 422);
     assert_eq!(
         send("Application/X-WWW-Form-UrlEncoded; charset=utf-8", "a").await,

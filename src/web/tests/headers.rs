@@ -1,4 +1,4 @@
-//! What every answer says, and what is refused everywhere.
+//! The headers of every answer, and the requests that are refused everywhere.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What pages and the manifest say.
+//! The content of pages and of the manifest.
 
 use super::*;
 
@@ -57,7 +57,7 @@ async fn two_files_of_one_name_are_told_apart_wherever_they_are_named() {
     assert!(disposition.contains("scan (2).pdf"), "{disposition}");
 }
 
-/// The path of a package of so many files of one byte.
+/// The path of a package of `count` files of one byte each.
 async fn many(site: &Fixture, count: usize) -> String {
     let names: Vec<_> = (1..=count).map(|n| format!("file-{n}.pdf")).collect();
     let files: Vec<_> = names.iter().map(|name| (&**name, "x".into())).collect();
@@ -253,7 +253,7 @@ async fn a_sender_of_whom_nothing_is_certain_is_not_named() {
     assert_shown(Domain, Incoming, genuine, present, "asso.example").await;
 }
 
-/// Looks at all that names a sender.
+/// Checks everything that names a sender: `present` must be there, `absent` must not.
 async fn assert_shown(
     mode: crate::config::ShowSender,
     direction: Direction,

@@ -1,4 +1,4 @@
-//! Guessing and flooding: how often one address may be wrong, and what it may have at once.
+//! Guessing and flooding: the limits on one address's misses, and on its simultaneous requests.
 
 use super::*;
 
@@ -79,7 +79,7 @@ async fn a_page_of_another_site_locks_nobody_out_and_learns_nothing() {
         let live = ask(&site.path("/1"), &[cross, ("Sec-Fetch-Dest", dest)]).await;
         assert_eq!(live, 404, "it is looked up");
     }
-    // Who follows a link from another site is a reader, and pays for what leads nowhere.
+    // A client that follows a link from another site is a reader, and pays for its misses.
     let reader = [cross, ("Sec-Fetch-Dest", "document")];
     assert_eq!(ask(&site.path(""), &reader).await, 200);
     for _ in 0..3 {
@@ -136,7 +136,7 @@ async fn an_address_has_its_share_of_the_connections() {
     assert!(answer.is_empty());
     drop(first);
     let request = "GET /robots.txt HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
-    // Until the server has seen that the first is gone.
+    // Repeated until the server has seen that the first is gone.
     while answer.is_empty() {
         let mut stream = site.send(request).await;
         let _ = stream.read_to_end(&mut answer).await;
@@ -205,7 +205,7 @@ async fn a_page_that_is_read_slowly_keeps_its_clients_place() {
             stream.read_exact(&mut [0; 64]).await.unwrap();
             reading.push(stream);
         }
-        // Until the connection has taken all of both answers.
+        // Time for the connection to take all of both answers.
         tokio::time::sleep(Duration::from_millis(200)).await;
         let third = site.ask("GET", &path, &by("198.51.100.7")).await;
         assert_eq!(
@@ -222,7 +222,7 @@ async fn a_page_that_is_read_slowly_keeps_its_clients_place() {
     }
 }
 
-/// How long something may take that ends well.
+/// Longest time for a step that is expected to succeed.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A connection that takes little before it is read.
@@ -279,7 +279,7 @@ async fn an_answer_for_which_no_memory_is_left_is_put_off() {
     assert!(second.text().contains("<main"));
     assert_eq!(site.get(&format!("/{token}")).await.status, 200);
     drop(running);
-    // Until the server has seen that the reader is gone.
+    // Repeated until the server has seen that the reader is gone.
     while site.ask("HEAD", &path, &[]).await.status != 200 {}
     while site
         .ask("GET", &path, &[("Range", "bytes=0-9")])
@@ -332,7 +332,7 @@ async fn pages_stay_open_while_downloads_have_all_that_they_may_have() {
     )
     .await;
     let mut running = Vec::new();
-    // Of eight connections.
+    // Seven of eight connections.
     for _ in 0..7 {
         let mut stream = site
             .send(&format!("GET /{token}/1 HTTP/1.1\r\nHost: x\r\n\r\n"))
@@ -344,7 +344,7 @@ async fn pages_stay_open_while_downloads_have_all_that_they_may_have() {
     assert_eq!((eighth.status, eighth.field("retry-after")), (503, "10"));
     assert_eq!(site.get(&format!("/{token}")).await.status, 200);
     running.pop();
-    // Until the server has seen that the reader is gone.
+    // Repeated until the server has seen that the reader is gone.
     let path = format!("/{token}/1");
     let again = async { while site.ask("HEAD", &path, &[]).await.status != 200 {} };
     tokio::time::timeout(PATIENCE, again)
@@ -387,7 +387,7 @@ fn readers_have_threads_of_their_own_and_a_bound_on_them() {
                 let mut counts = counts.lock().unwrap();
                 counts.0 += 1;
                 counts.1 = counts.1.max(counts.0);
-                // All threads that there are meet here before any goes on.
+                // Time for all threads to meet here before any goes on.
                 let pause = Duration::from_millis(50);
                 counts = changed.wait_timeout(counts, pause).unwrap().0;
                 counts.0 -= 1;

@@ -1,4 +1,4 @@
-//! Packages that browsers unlock: what is given out, to whom, and what is not.
+//! Packages that browsers unlock: the data given out, its recipients, and the data withheld.
 
 use super::*;
 use crate::drop::RecordId;
@@ -9,7 +9,7 @@ pub(super) struct Sealed {
     token: String,
 }
 
-/// Deposits as a process does whose configuration says so.
+/// Deposits such a package, like a process with `end_to_end` in its configuration.
 pub(super) async fn deposit(
     site: &Fixture,
     files: &[(&str, Bytes)],

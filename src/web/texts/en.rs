@@ -1,4 +1,4 @@
-//! What the pages say in English.
+//! The sentences of the pages in English.
 
 use super::Texts;
 

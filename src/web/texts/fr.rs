@@ -1,4 +1,4 @@
-//! What the pages say in French.
+//! The sentences of the pages in French.
 
 use super::Texts;
 
