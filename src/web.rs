@@ -1,4 +1,4 @@
-//! What the reader of the mail sees: landing page, downloads, forms.
+//! The pages that the mail's reader sees: landing page, downloads, forms.
 //!
 //! | path | |
 //! |---|---|
@@ -18,12 +18,12 @@
 //!
 //! `GET` and `HEAD` change nothing: mail scanners and previews follow every link before the reader
 //! does. `POST` is there for the two forms alone. There is no upload, no listing and no cookie, and
-//! a script on one page only (`sealed`). Whatever is not a live or ended package gets one and the same answer, after the same
-//! work.
+//! a script on one page only (`sealed`). Every path that is neither a live nor an ended package
+//! gets one and the same answer, after the same work.
 //!
-//! Clients are known by their address (`client`), which bounds how often they may be wrong, how
-//! many forms they may send and how much they may ask for at once (`limit`); the server bounds
-//! time and connections ([`server`]).
+//! A client is known by its address (`client`). Limits by client bound how often it may be wrong,
+//! how many forms it may send and how much it may ask for at once (`limit`); the server bounds time
+//! and connections ([`server`]).
 
 pub mod server;
 pub mod zip;
@@ -100,11 +100,12 @@ use crate::{
     drop::{Client, Drop, DropError, Ending, Lookup, Origin, Package, Token, Unlock},
 };
 
-/// The policy of pages: a style sheet and nothing else, nowhere to send anything.
+/// The content security policy of pages: a style sheet and images of ours, forms sent to us, and
+/// nothing else.
 const PAGE_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action \
                            'self'; frame-ancestors 'none'; base-uri 'none'";
 
-/// What every response carries; the constant part.
+/// Headers of every response; the constant part.
 const SECURITY_HEADERS: [(&str, &str); 6] = [
     ("x-content-type-options", "nosniff"),
     ("referrer-policy", "no-referrer"),
@@ -114,10 +115,10 @@ const SECURITY_HEADERS: [(&str, &str); 6] = [
     ("x-frame-options", "DENY"),
 ];
 
-/// When a client that asks for too much at once may ask again.
+/// Time after which a client that asks for too much at once may ask again.
 const CROWDED: Duration = Duration::from_secs(10);
 
-/// What the public listener needs to answer.
+/// The things that the public listener needs to answer.
 #[derive(Clone, Debug)]
 pub struct WebState {
     /// The drop that is read.
@@ -126,22 +127,23 @@ pub struct WebState {
     pub config: WebConfig,
     /// `[mail]`
     pub mail: MailConfig,
-    /// How pages look.
+    /// The look of pages.
     pub theme: Theme,
     /// The time zone of the dates shown.
     pub zone: TimeZone,
     /// The language for readers who prefer none of ours.
     pub language: Language,
-    /// Where responses and downloads are counted.
+    /// The counters of responses and downloads.
     pub metrics: Metrics,
 }
 
-/// What all answers hold until they are sent, together: `web.answer_memory`. Clones are the same one.
+/// The memory that all answers together may hold until they are sent: `web.answer_memory`. Clones
+/// share it.
 #[derive(Clone, Debug)]
 pub struct AnswerMemory(Arc<Shelf>);
 
 impl AnswerMemory {
-    /// So many bytes.
+    /// Makes a memory of `bytes`.
     pub fn new(bytes: usize) -> Self {
         Self(Arc::new(Shelf::new(bytes)))
     }
@@ -153,12 +155,13 @@ pub fn router(state: WebState) -> Router {
     routers(state, Vec::new(), &memory)
 }
 
-/// The routes of a drop with several names: each of the others has its own look, under the host of its
-/// public URL; all else, and what comes under a name that we do not know, has the first one's. Every
-/// package can be seen under every name. What a client may do is bounded over all of them. Routes that are made anew
-/// for the same listener share the memory with answers of the old ones.
+/// The routes of a drop with several names. Each of the others has its own look, under the host of
+/// its public URL; everything else, unknown names included, looks like the first one. Every package
+/// can be seen under every name. The limits on a client hold over all names together. Routes that
+/// are made anew for the same listener share the memory with answers of the old ones.
 pub fn routers(usual: WebState, others: Vec<WebState>, memory: &AnswerMemory) -> Router {
     let usual = Site::new(usual, Arc::clone(&memory.0));
+
     let mut by_host = HashMap::new();
     for state in others {
         let host = state.config.host().to_ascii_lowercase();
@@ -177,6 +180,7 @@ pub fn routers(usual: WebState, others: Vec<WebState>, memory: &AnswerMemory) ->
             })
         });
     }
+
     let usual = pages(usual);
     if by_host.is_empty() {
         return usual;
@@ -188,7 +192,7 @@ pub fn routers(usual: WebState, others: Vec<WebState>, memory: &AnswerMemory) ->
     })
 }
 
-/// The name under which a request comes, with its port where that is not the usual one.
+/// The name under which a request comes, with its port unless that is the usual one.
 fn host(request: &Request) -> Option<&str> {
     let host = request.headers().get(header::HOST)?.to_str().ok()?;
     let usual = [":443", ":80"];
@@ -196,7 +200,8 @@ fn host(request: &Request) -> Option<&str> {
     Some(port.unwrap_or(host))
 }
 
-/// Where `web.public_url` has a path, all is below it, too: a proxy may take it away or hand it on.
+/// The router of one site. If `web.public_url` has a path, everything is served below it as well: a
+/// proxy may strip it or pass it on.
 fn pages(site: Site) -> Router {
     let site = Arc::new(site);
     let base = site.pages.base().trim_end_matches('/').to_owned();
@@ -216,7 +221,7 @@ fn pages(site: Site) -> Router {
         .with_state(site)
 }
 
-/// Every path with what answers it.
+/// Every path with its handlers.
 fn routes() -> Vec<(&'static str, MethodRouter<Arc<Site>>)> {
     vec![
         ("/", get(home)),
@@ -253,12 +258,12 @@ const FILE: &str = "/{token}/{number}";
 const SEALED_FILE: &str = "/e/{id}/{number}";
 const DOWNLOADS: [&str; 3] = [ARCHIVE, FILE, SEALED_FILE];
 
-/// What all handlers share.
+/// The state that all handlers share.
 struct Site {
     pages: Pages,
     proxies: Proxies,
     misses: Arc<Rate>,
-    /// Those of scripts of other sites.
+    /// The misses of scripts of other sites.
     foreign_misses: Arc<Rate>,
     posts: Arc<Rate>,
     crowd: Arc<Crowd>,
@@ -272,16 +277,16 @@ struct Site {
 
 type Shared = State<Arc<Site>>;
 
-/// Who asks; each request has one.
+/// The client behind a request; each request has one.
 #[derive(Clone, Debug, Default)]
 struct Visitor {
     address: Option<IpAddr>,
     running: Option<Arc<Running>>,
 }
 
-/// Why there is no package for a request.
+/// The reason why there is no package for a request.
 enum Refusal {
-    /// Nothing that ever was here.
+    /// Nothing was ever here.
     Unknown,
     /// It expired or was revoked.
     Gone(Box<Gone>),
@@ -289,7 +294,7 @@ enum Refusal {
     Failed,
 }
 
-/// A package that was.
+/// A package that has ended.
 struct Gone {
     created: Timestamp,
     expired: Timestamp,
@@ -298,7 +303,7 @@ struct Gone {
     extendable: Option<Timestamp>,
 }
 
-/// Around every request: refuses what may not be asked, adds the headers that every response
+/// Wraps every request: refuses those that are not allowed, adds the headers that every response
 /// carries, counts and logs. The path is never logged, for it holds the token.
 async fn guard(State(site): Shared, mut request: Request, next: Next) -> Response {
     let method = request.method().clone();
@@ -307,10 +312,12 @@ async fn guard(State(site): Shared, mut request: Request, next: Next) -> Respons
     let network = address.map(Network::of);
     let asker = Asker::of(request.headers());
     let line: Option<Arc<Line>> = request.extensions().get().cloned();
+
     let admitted = match site.admit(&request, network, asker) {
         Ok(admitted) => admitted.wait().await,
         Err(barrier) => Err(barrier),
     };
+
     let mut response = match admitted {
         Ok((place, running)) => {
             request
@@ -332,17 +339,21 @@ async fn guard(State(site): Shared, mut request: Request, next: Next) -> Respons
         Err(Barrier::Embedded) => site.pages.problem(wanted, Problem::NotFound),
         Err(Barrier::Crowded) => site.pages.problem(wanted, Problem::Crowded),
     };
+
+    // No memory was left for an answer: the slowest reader is cut, to free some.
     if site.shelf.has_refused()
         && let Some(line) = line
     {
         line.relieve();
     }
+
     let status = response.status().as_u16();
     if let Some((misses, network)) = site.misses_of(asker).zip(network)
         && status == 404
     {
         misses.charge(network);
     }
+
     site.harden(response.headers_mut());
     site.state.metrics.response(status);
     let bytes = response.headers().get(header::CONTENT_LENGTH);
@@ -350,18 +361,19 @@ async fn guard(State(site): Shared, mut request: Request, next: Next) -> Respons
     response
 }
 
-/// Who wants to have something. Browsers alone send the fields by which it is told, and a page cannot change them
-/// (Fetch Metadata Request Headers, sections 2.1 and 2.4).
+/// The kind of client that wants something. Only browsers send the fields that tell it, and a page
+/// cannot change them (Fetch Metadata Request Headers, sections 2.1 and 2.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Asker {
     /// A reader, or a program.
     Reader,
-    /// A page of another site, for an image, a frame, a script of its own. Nothing of ours is made for that, and it is
-    /// not looked up, so that nobody guesses by it; nor is it charged, for a page full of wrong links would lock out
-    /// all who read it behind one address.
+    /// A page of another site, for an image, a frame or a script of its own. Nothing of ours is
+    /// made for that. It is not looked up, so that nobody guesses by it; nor is it charged, for a
+    /// page full of wrong links would lock out everyone who reads it behind one address.
     Embedding,
-    /// A script of another site by `fetch()`, or a reader who saves the target of a link there: browsers say the same of
-    /// both. It is looked up, and what leads nowhere is counted apart: it locks out none but its kind.
+    /// A script of another site by `fetch()`, or a reader who saves the target of a link there:
+    /// browsers send the same fields for both. It is looked up, and its misses are counted apart:
+    /// they lock out only its own kind.
     Script,
 }
 
@@ -381,7 +393,7 @@ impl Asker {
     }
 }
 
-/// The body of an answer whose client has its place until the last bytes are sent.
+/// The body of an answer; its client keeps its place until the last bytes are sent.
 struct Seated {
     body: Body,
     place: Arc<Place>,
@@ -396,7 +408,7 @@ impl hyper::body::Body for Seated {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let frame = Pin::new(&mut self.body).poll_frame(context);
-        // The connection drops the body when it has all of it, and the bytes when they are sent.
+        // The connection drops the body once it has all of it, and the bytes once they are sent.
         let tied =
             |frame: Frame<Bytes>| frame.map_data(|bytes| tie(bytes, Arc::clone(&self.place)));
         frame.map_ok(tied)
@@ -411,7 +423,7 @@ impl hyper::body::Body for Seated {
     }
 }
 
-/// A request that may go on when its turn comes.
+/// A request that may proceed when its turn comes.
 #[derive(Default)]
 struct Admitted {
     place: Option<Arc<Place>>,
@@ -420,7 +432,7 @@ struct Admitted {
 }
 
 impl Admitted {
-    /// Waits for a place among downloads, if it is one.
+    /// Waits for a place among downloads if it is one.
     async fn wait(self) -> Result<(Option<Arc<Place>>, Option<Arc<Running>>), Barrier> {
         let running = match &self.line {
             Some(line) => Some(line.download().await.ok_or(Barrier::Crowded)?),
@@ -430,13 +442,13 @@ impl Admitted {
     }
 }
 
-/// Why a request goes no further than the guard.
+/// The reason why a request does not pass the guard.
 enum Barrier {
-    /// Only these methods can be used.
+    /// The path allows only these methods.
     Method(&'static str),
     /// Another site wants to show it as a part of its own page.
     Embedded,
-    /// All downloads that may run at once do.
+    /// As many downloads run as may run at once.
     Crowded,
     /// The client asked for too much; it may ask again after this time.
     TooMany(Duration),
@@ -472,6 +484,7 @@ async fn package(
         Some(token) => (token, true),
         None => (name.as_str(), false),
     };
+
     let now = Timestamp::now();
     let _turn = site.turn().await;
     match site.find(token, now).await {
@@ -535,7 +548,7 @@ async fn archive(
     download.answer(&site, &method, &headers, wanted).await
 }
 
-/// The number in a path, from 1 and written in one way only, as an index from 0.
+/// Reads the number in a path, from 1 and in its only valid spelling, as an index from 0.
 fn index(number: &str) -> Option<usize> {
     let index = number.parse::<usize>().ok()?.checked_sub(1)?;
     (number == (index + 1).to_string()).then_some(index)
@@ -568,7 +581,7 @@ impl Site {
         )
     }
 
-    /// What counts the links of somebody that lead nowhere, if anything does.
+    /// The counter of an asker's links that lead nowhere; `None` if they are not counted.
     fn misses_of(&self, asker: Asker) -> Option<&Rate> {
         match asker {
             Asker::Reader => Some(&self.misses),
@@ -577,7 +590,8 @@ impl Site {
         }
     }
 
-    /// Whether a request may go on to its handler; gives it its place among those of its client.
+    /// Checks that a request may go on to its handler, and gives it a place among those of its
+    /// client.
     fn admit(
         &self,
         request: &Request,
@@ -589,6 +603,7 @@ impl Site {
         let route = route.map(MatchedPath::as_str);
         let route = route.map(|route| route.strip_prefix(base).unwrap_or(route));
         let is_post = request.method() == Method::POST;
+
         match (route, request.method()) {
             (_, &Method::GET | &Method::HEAD) => {}
             (Some(form), &Method::POST) if FORMS.contains(&form) => {}
@@ -597,16 +612,20 @@ impl Site {
             }
             _ => return Err(Barrier::Method("GET, HEAD")),
         }
-        // Pages without a token lead nobody anywhere, and must stay open to who was refused.
+
+        // Pages without a token lead nobody anywhere, and must stay open to clients that were
+        // refused.
         let guesses = route.is_none_or(|route| route.contains('{'));
         let Some(client) = client.filter(|_| guesses) else {
             return Ok(Admitted::default());
         };
+
         let misses = self.misses_of(asker).ok_or(Barrier::Embedded)?;
         misses.check(client)?;
         if is_post {
             self.posts.take(client)?;
         }
+
         let place = self.crowd.enter(client).ok_or(Barrier::TooMany(CROWDED))?;
         let downloads = route.is_some_and(|route| DOWNLOADS.contains(&route));
         let line = request.extensions().get().filter(|_| downloads);
@@ -616,8 +635,9 @@ impl Site {
         })
     }
 
-    /// A turn to hold a whole package: no more are looked up and shown at once than there are threads that look,
-    /// for all others would hold theirs while they wait to be shown.
+    /// Waits for a turn to hold a whole package. No more packages are looked up and shown at once
+    /// than there are threads that look: any others would be held in memory while they wait to be
+    /// shown.
     async fn turn(&self) -> Option<OwnedSemaphorePermit> {
         let turns = Arc::clone(&self.turns);
         turns.acquire_owned().await.ok()
@@ -628,6 +648,7 @@ impl Site {
         let parsed = token.parse::<Token>();
         let is_token = parsed.is_ok();
         let token = parsed.unwrap_or_else(|_| Token::nowhere());
+
         match self.state.drop.find(&token, now).await {
             Ok(Lookup::Live(Package { unlock, .. }) | Lookup::Gone { unlock, .. })
                 if unlock == Unlock::Browser =>
@@ -662,7 +683,7 @@ impl Site {
         }
     }
 
-    /// Adds what every response carries and its handler did not set.
+    /// Adds the headers that every response carries and its handler did not set.
     fn harden(&self, headers: &mut HeaderMap) {
         let set = |headers: &mut HeaderMap, name: &'static str, value: &'static str| {
             headers
@@ -696,7 +717,7 @@ impl Refusal {
 }
 
 impl Visitor {
-    /// Who asks, for the audit log.
+    /// The client, for the audit log.
     fn client(&self) -> Client {
         Client::web(self.address)
     }

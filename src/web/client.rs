@@ -1,9 +1,9 @@
-//! Who asks: the address behind a request.
+//! The address of the client behind a request.
 //!
 //! A client is known by the address that it connects from. Only a proxy that the admin named is
-//! believed when it says for whom it asks, and of what it says only the part that it, or another
-//! trusted proxy, wrote: the field is read from its end, up to the first address that is not one
-//! of theirs.
+//! believed about the client that it asks for, and only as far as that proxy, or another trusted
+//! one, wrote the field: it is read from its end, up to the first address that is not a trusted
+//! one.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -13,26 +13,26 @@ use crate::config::{Network, ProxyHeader, WebConfig};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// Where a connection comes from; the server puts it into each request.
+/// The far end of a connection; the server puts it into each request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Peer {
     /// An address.
     Address(IpAddr),
-    /// A unix socket: a proxy of this machine, which those who may write to the socket are.
+    /// A unix socket: a proxy of this machine. Whoever may write to the socket counts as one.
     Local,
 }
 
-/// What stands for one client where clients are counted: an IPv4 address, or an IPv6 network of
-/// 64 bits, which is what a single customer has at least (RFC 6177). The number is the length of the prefix.
+/// One client, as clients are counted: an IPv4 address, or an IPv6 network of 64 bits, the least
+/// that a single customer has (RFC 6177). The number is the length of the prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Origin(IpAddr, u8);
 
-/// The networks around an IPv6 client that count as one as well: their prefix, and how many times of what one client
-/// may do all of them together may. Many customers have a /56, some a /48 (RFC 6177), and each of these has
-/// thousands of /64.
+/// The networks around an IPv6 client that also count as one: the length of their prefix, and how
+/// many clients' shares all of one network may use together. Many customers have a /56, some a /48
+/// (RFC 6177), and each of these has thousands of /64.
 const WIDER: [(u8, usize); 2] = [(56, 2), (48, 4)];
 
-/// Whom we believe.
+/// The proxies that are trusted.
 #[derive(Clone, Debug)]
 pub(super) struct Proxies {
     trusted: Vec<Network>,
@@ -47,7 +47,7 @@ impl Origin {
         }
     }
 
-    /// The client, and the networks around it, each with the number of times of a client's share that it has.
+    /// The client and the networks around it, each with the number of clients' shares that it has.
     pub(super) fn and_wider(self) -> impl Iterator<Item = (Self, usize)> {
         let wider = WIDER
             .into_iter()
@@ -72,27 +72,29 @@ impl Proxies {
         }
     }
 
-    /// The address of the client behind a request; `None` only where no socket is.
+    /// The address of the client behind a request; `None` only if there is no socket.
     pub(super) fn client(&self, extensions: &Extensions, headers: &HeaderMap) -> Option<IpAddr> {
         Some(self.behind(*extensions.get::<Peer>()?, headers))
     }
 
-    /// Whether an address is that of a trusted proxy.
+    /// Returns true if an address is that of a trusted proxy.
     pub(super) fn trusts(&self, address: IpAddr) -> bool {
         self.trusted.iter().any(|net| net.contains(address))
     }
 
     fn behind(&self, peer: Peer, headers: &HeaderMap) -> IpAddr {
-        // A proxy on a unix socket that does not say for whom it asks is one client, as any other.
+        // A proxy on a unix socket that names no client counts as one client itself.
         let (mut client, mut is_trusted) = match peer {
             Peer::Address(address) => (address.to_canonical(), self.trusts(address)),
             Peer::Local => (Ipv4Addr::LOCALHOST.into(), true),
         };
+
         for hop in self.hops(headers).iter().rev() {
             if !is_trusted {
                 break;
             }
-            // What is no address, a trusted proxy wrote to hide one: it stands for itself.
+            // Anything but an address was written by a trusted proxy to hide one: the proxy stands
+            // for itself.
             match hop {
                 Some(address) => {
                     client = address.to_canonical();
@@ -104,7 +106,7 @@ impl Proxies {
         client
     }
 
-    /// The addresses in the field, the nearest last.
+    /// The addresses in the field, the nearest last; `None` for an entry that is not an address.
     fn hops(&self, headers: &HeaderMap) -> Vec<Option<IpAddr>> {
         let (name, read): (_, fn(&str) -> Option<IpAddr>) = match self.header {
             ProxyHeader::XForwardedFor => (X_FORWARDED_FOR, node),
@@ -130,7 +132,8 @@ fn forwarded_for(element: &str) -> Option<IpAddr> {
     })
 }
 
-/// `192.0.2.1`, `192.0.2.1:443`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:443`.
+/// Reads an address, with or without a port: `192.0.2.1`, `192.0.2.1:443`, `2001:db8::1`,
+/// `[2001:db8::1]`, `[2001:db8::1]:443`.
 fn node(text: &str) -> Option<IpAddr> {
     let text = text.trim();
     let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']'));

@@ -1,4 +1,5 @@
-//! Which part of a file a request wants: preconditions and ranges (RFC 9110, sections 13 and 14).
+//! The part of a file that a request wants: preconditions and ranges (RFC 9110, sections 13 and
+//! 14).
 
 use std::ops::Range;
 
@@ -8,14 +9,14 @@ use http_range_header::{
     parse_range_header,
 };
 
-/// What is to be sent.
+/// The part to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     /// Everything: 200.
     Whole,
     /// These bytes: 206.
     Range(Range<u64>),
-    /// The client has it: 304.
+    /// The client has the current version: 304.
     NotModified,
     /// The client wants another version: 412.
     PreconditionFailed,
@@ -23,8 +24,8 @@ pub(super) enum Part {
     Unsatisfiable,
 }
 
-/// Decides in the order of section 13.2.2. There is no date of modification, so the conditions on
-/// dates are void.
+/// Evaluates preconditions and range in the order of section 13.2.2. There is no date of
+/// modification, so conditions on dates are void.
 pub(super) fn part(method: &Method, headers: &HeaderMap, etag: &str, len: u64) -> Part {
     if listed(headers, &header::IF_MATCH, |tag| tag == etag) == Some(false) {
         return Part::PreconditionFailed;
@@ -33,6 +34,7 @@ pub(super) fn part(method: &Method, headers: &HeaderMap, etag: &str, len: u64) -
     if listed(headers, &header::IF_NONE_MATCH, weakly_equal) == Some(true) {
         return Part::NotModified;
     }
+
     // Section 14.2: a range is defined for GET only.
     if method != Method::GET || !may_have_range(headers, etag) {
         return Part::Whole;
@@ -46,7 +48,8 @@ pub(super) fn part(method: &Method, headers: &HeaderMap, etag: &str, len: u64) -
     }
 }
 
-/// Whether a field that lists tags has one that `is_ours`, or is `*`; `None` without the field.
+/// `Some(true)` if a field that lists tags has one that `is_ours`, or is `*`; `None` without the
+/// field.
 fn listed(headers: &HeaderMap, name: &HeaderName, is_ours: impl Fn(&str) -> bool) -> Option<bool> {
     headers.contains_key(name).then(|| {
         let values = headers
@@ -60,15 +63,16 @@ fn listed(headers: &HeaderMap, name: &HeaderName, is_ours: impl Fn(&str) -> bool
     })
 }
 
-/// `If-Range` wants the very same bytes: a strong comparison (section 13.1.5).
+/// Returns true if a range may be sent: `If-Range` wants the very same bytes, a strong comparison
+/// (section 13.1.5).
 fn may_have_range(headers: &HeaderMap, etag: &str) -> bool {
     headers
         .get(header::IF_RANGE)
         .is_none_or(|value| value.as_bytes() == etag.as_bytes())
 }
 
-/// What is not understood is ignored, and so are several ranges at once, as section 14.2 allows:
-/// the answer is the whole.
+/// Reads the range. One that is not understood is ignored, and so are several ranges at once, as
+/// section 14.2 allows: the answer is the whole file.
 fn range(value: &str, len: u64) -> Part {
     match parse_range_header(value).map(|parsed| parsed.ranges) {
         Ok(ranges) => match ranges.as_slice() {
@@ -80,8 +84,9 @@ fn range(value: &str, len: u64) -> Part {
     }
 }
 
-/// Not the parser's own `validate`: it refuses a suffix longer than the file, which is the whole
-/// file (section 14.1.2), and does not tell a reversed range from one past the end.
+/// Resolves a range against the length. The parser's own `validate` is not used: it refuses a
+/// suffix longer than the file, which is the whole file (section 14.1.2), and does not distinguish
+/// a reversed range from one past the end.
 fn resolve(range: &SyntacticallyCorrectRange, len: u64) -> Part {
     let start = match range.start {
         StartPosition::Index(start) => start,

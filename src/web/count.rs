@@ -1,8 +1,8 @@
-//! Complete downloads, counted: each is a transaction of the database, and an entry of its log.
+//! The count of complete downloads: each is a transaction of the database, and an entry of its log.
 //!
-//! Whoever has a link can have this done as often as he likes, so it is bounded: by client, by how
-//! many wait for the database, and by how many threads wait with them. What is past a bound is
-//! served, and not counted.
+//! Whoever has a link can trigger this as often as they like, so it is bounded: by client, by the
+//! number of downloads that wait for the database, and by the number of threads that wait with
+//! them. A download past a limit is served, but not counted.
 
 use std::{ops::Range, sync::Arc, time::Duration};
 
@@ -15,20 +15,21 @@ use super::{
 };
 use crate::drop::{Client, Door, Drop};
 
-/// Downloads of one client that are counted in a minute: some 30 MB of log a day, should it ask
-/// all day long.
+/// Number of downloads of one client that are counted in a minute: some 30 MB of log a day, should
+/// it ask all day long.
 const COUNTED_PER_MINUTE: usize = 100;
 
-/// How many wait to be counted, as while the database cannot be written: some MB.
+/// Number of downloads that may wait to be counted, as while the database cannot be written: some
+/// MB.
 const WAITING_MAX: usize = 10_000;
 
-/// How many of the threads for files and the database may wait for it with them.
+/// Number of threads for files and the database that may wait for it with them.
 const WRITING_MAX: usize = 2;
 
-/// How long the end of a download waits for being counted.
+/// Longest time for which the end of a download waits to be counted.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Counts downloads. Cheap to clone.
+/// The counter of downloads. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Counter(Arc<Bounds>);
 
@@ -42,7 +43,7 @@ struct Bounds {
 #[derive(Debug)]
 pub(super) struct Complete {
     pub(super) door: Door,
-    /// The indices of the files that were in it.
+    /// The indices of the files in it.
     pub(super) files: Range<usize>,
     pub(super) client: Client,
     pub(super) queue_id: String,
@@ -56,8 +57,8 @@ impl Counter {
         }))
     }
 
-    /// Counts one. A database that cannot be written for a while holds the caller up for
-    /// [`PATIENCE`] at most, and is written when it can be.
+    /// Counts a download. If the database cannot be written for a while, the caller waits for
+    /// [`PATIENCE`] at most; the count is written once that is possible.
     pub(super) async fn count(&self, drop: Drop, complete: Complete) {
         let Complete {
             door,
@@ -73,6 +74,7 @@ impl Counter {
             );
             return;
         }
+
         let id = queue_id.clone();
         let counting = self.0.queue.spawn(async move {
             if let Err(err) = drop.count_download(door, files, &client).await {

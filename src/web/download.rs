@@ -1,13 +1,13 @@
 //! One file, or all of them as ZIP, as a download.
 //!
-//! Always `application/octet-stream`, always `attachment`, always sandboxed, whatever the mail
-//! declared: drops that look at the declared type to decide what may be shown were broken through
+//! Always `application/octet-stream`, always `attachment`, always sandboxed, whatever type the mail
+//! declared: file drops that decide by the declared type what may be shown have been broken through
 //! it again and again.
 //!
-//! What counts as a download is one answer with all the bytes: to a `GET` without a range, or with a
-//! range that is the whole. Parts do not count, not even those that together make the whole: nothing
-//! tells a reader who resumes what broke off from a viewer that looks into a file again and again,
-//! and to know it would mean to remember who fetched what.
+//! A download counts if one answer has all the bytes: an answer to a `GET` without a range, or with
+//! a range that is the whole. Parts do not count, not even those that together make the whole: a
+//! reader who resumes an interrupted download looks like a viewer that reads a file again and
+//! again, and telling them apart would mean remembering who fetched what.
 
 use std::{io, ops::Range, sync::Arc};
 
@@ -40,14 +40,14 @@ use crate::{
     drop::{Client, Door, Drop, DropError, FileEntry, Release, SealedPackage, Token},
 };
 
-/// The policy of files: nothing in one may run or load, should a browser show it after all.
+/// The policy of files: nothing in one may run or load, even if a browser shows it.
 pub(super) const FILE_POLICY: &str = "sandbox; default-src 'none'; frame-ancestors 'none'";
 
-/// What can be downloaded.
+/// A file, or all files, to be downloaded.
 pub(super) struct Download {
     holding: Holding,
     contents: Contents,
-    /// `None` when the server does not know it.
+    /// `None` if the server does not know it.
     name: Option<String>,
     etag: String,
     visitor: Visitor,
@@ -59,7 +59,7 @@ enum Contents {
 }
 
 impl Download {
-    /// The file `index`, which the package has.
+    /// Makes a download of the file `index`, which the package has.
     pub(super) fn file(
         token: Token,
         shelved: Arc<Shelved>,
@@ -78,7 +78,8 @@ impl Download {
         }
     }
 
-    /// The ciphertext of the file `index`, which the package has. It never changes.
+    /// Makes a download of the ciphertext of the file `index`, which the package has. It never
+    /// changes.
     pub(super) fn sealed(
         package: SealedPackage,
         share: Share,
@@ -95,7 +96,7 @@ impl Download {
         }
     }
 
-    /// All files as ZIP, under a name.
+    /// Makes a download of all files as a ZIP named `name`.
     pub(super) fn archive(
         token: Token,
         shelved: Arc<Shelved>,
@@ -117,7 +118,7 @@ impl Download {
         }
     }
 
-    /// Answers a request for it.
+    /// Answers a request for the download.
     pub(super) async fn answer(
         self,
         site: &Site,
@@ -157,6 +158,7 @@ impl Download {
         let Ok(share) = site.shelf.take(STREAM_BYTES) else {
             return site.pages.problem(wanted, Problem::Crowded);
         };
+
         let mut response = self.head(status, range.clone());
         let released = self.holding.release(&site.state.drop, self.files()).await;
         let sent = match released {
@@ -165,6 +167,7 @@ impl Download {
             Ok(Release::Unscanned) => return site.pages.problem(wanted, Problem::Failed),
             Err(err) => Err(err),
         };
+
         match sent {
             Ok(body) => *response.body_mut() = body,
             Err(err) => {
@@ -175,7 +178,7 @@ impl Download {
         response
     }
 
-    /// What is answered for a package that was ended a moment ago.
+    /// The answer for a package that ended a moment ago.
     async fn ended(&self, site: &Site, wanted: Wanted) -> Response {
         let Holding::Open(token, _) = &self.holding else {
             return site.pages.problem(wanted, Problem::NotFound);
@@ -196,6 +199,7 @@ impl Download {
         } else {
             0..0
         };
+
         let pieces = self.pieces(range);
         Transfer {
             source: Source::new(drop.clone(), self.holding.clone(), pieces),
@@ -222,6 +226,7 @@ impl Download {
             let value = format!("bytes {}-{}/{}", range.start, range.end - 1, self.len());
             put(&mut response, header::CONTENT_RANGE, &value);
         }
+
         put(
             &mut response,
             header::CONTENT_LENGTH,
@@ -232,6 +237,7 @@ impl Download {
             header::CONTENT_TYPE,
             "application/octet-stream",
         );
+
         let name = self.name.as_deref();
         put(
             &mut response,
@@ -241,7 +247,7 @@ impl Download {
         response
     }
 
-    /// What every answer about it says.
+    /// The headers common to all answers about it.
     fn empty(&self, status: StatusCode) -> Response {
         let mut response = status.into_response();
         put(&mut response, header::ETAG, &self.etag);
@@ -284,7 +290,7 @@ impl Download {
     }
 }
 
-/// An answer on its way. Dropped before its end, it counts as aborted.
+/// An answer being sent. If it is dropped before its end, it counts as aborted.
 struct Transfer {
     source: Source,
     drop: Drop,
@@ -295,7 +301,7 @@ struct Transfer {
     throttle: Arc<Throttle>,
     counter: Counter,
     _running: Option<Arc<Running>>,
-    /// The memory that it takes; the last bytes give it back when they are sent.
+    /// The memory that it takes; the last bytes give it back once they are sent.
     share: Option<Share>,
     /// The files whose download it completes.
     counted: Range<usize>,
@@ -305,7 +311,7 @@ struct Transfer {
 }
 
 impl Transfer {
-    /// Reads the first bytes, so that a file that cannot be read gets an honest answer, and makes
+    /// Reads the first bytes, so that a file that cannot be read gets an honest answer, then makes
     /// the body.
     async fn start(mut self) -> Result<Body, DropError> {
         self.first = self.source.next().await?;
@@ -335,11 +341,13 @@ impl Transfer {
                 .await
                 .map_err(|err| self.damaged(&err.to_string()))?,
         };
+
         let bytes = bytes.ok_or_else(|| self.damaged("the contents are too short"))?;
         let left = self.left.checked_sub(bytes.len() as u64);
         self.left = left.ok_or_else(|| self.damaged("the contents are too long"))?;
         self.metrics.download_bytes(bytes.len());
         self.throttle.pass(bytes.len()).await;
+
         if self.left > 0 {
             return Ok(Some(bytes));
         }
@@ -350,7 +358,8 @@ impl Transfer {
         }))
     }
 
-    /// Counts, before the last bytes are handed to the connection: after them nobody asks for more.
+    /// Counts the download before the last bytes are handed to the connection: after them, nobody
+    /// asks for more.
     async fn complete(&mut self) {
         self.ended = true;
         if self.counted.is_empty() {
@@ -384,7 +393,7 @@ impl std::ops::Drop for Transfer {
     }
 }
 
-/// A strong tag: the archive's headers and the hashes of its contents name every byte of it.
+/// A strong tag: the archive's headers and the hashes of its contents determine every byte of it.
 pub(super) fn archive_etag(layout: &ZipLayout, files: &[FileEntry]) -> String {
     let mut context = Context::new(&SHA256);
     for piece in layout.pieces(0..layout.total_len()) {
@@ -400,7 +409,8 @@ fn quoted_hex(bytes: &[u8]) -> String {
     format!("\"{}\"", data_encoding::HEXLOWER.encode(bytes))
 }
 
-/// `Content-Disposition` after RFC 6266 with both forms of the name, the plain one for old clients.
+/// `Content-Disposition` as in RFC 6266, with both forms of the name, the plain one for old
+/// clients.
 fn disposition(name: &str) -> String {
     format!(
         "attachment; filename=\"{}\"; filename*=UTF-8''{}",
@@ -409,8 +419,8 @@ fn disposition(name: &str) -> String {
     )
 }
 
-/// Letters without their accents, other scripts transcribed. No quote, no backslash, and no `%`,
-/// which some clients decode (RFC 6266, appendix D).
+/// The name in ASCII: letters lose their accents, other scripts are transcribed. It has no quote,
+/// no backslash, and no `%`, which some clients decode (RFC 6266, appendix D).
 fn ascii(name: &str) -> String {
     deunicode::deunicode_with_tofu(name, "_")
         .chars()
@@ -424,7 +434,7 @@ fn ascii(name: &str) -> String {
         .collect()
 }
 
-/// `ext-value` of RFC 8187, section 3.2.1: all but `attr-char` is encoded.
+/// The name as `ext-value` of RFC 8187, section 3.2.1: all but `attr-char` is encoded.
 fn percent_encoded(name: &str) -> String {
     let mut out = String::with_capacity(name.len());
     for byte in name.bytes() {

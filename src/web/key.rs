@@ -1,4 +1,4 @@
-//! What names a package in a path: its token, or the id of one that browsers unlock.
+//! The name of a package in a path: its token, or the id of one that browsers unlock.
 
 use axum::{
     extract::{FromRequestParts, RawPathParams},
@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::{Gone, Refusal, Site};
 use crate::drop::{Door, Lookup, Origin, RecordId, SealedPackage, Token};
 
-/// What names a package in a path.
+/// The name of a package in a path.
 #[derive(Clone, Debug)]
 pub(super) enum Key {
     /// `/{token}`
@@ -18,12 +18,12 @@ pub(super) enum Key {
     Id(RecordId),
 }
 
-/// The key in a path. What is no key stands for one that nobody has, so that both take the same
+/// The key in a path. An invalid one stands for a key that nobody has, so that both take the same
 /// time.
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
     pub(super) key: Key,
-    /// Whether the path has a key.
+    /// True if the path has a valid key.
     pub(super) is_key: bool,
 }
 
@@ -84,7 +84,7 @@ impl Asked {
 }
 
 impl Site {
-    /// The live package that browsers unlock and that a path names.
+    /// Finds the live package that a path names and that browsers unlock.
     pub(super) async fn find_sealed(
         &self,
         asked: &Asked,
@@ -93,6 +93,7 @@ impl Site {
         let Key::Id(id) = asked.key else {
             return Err(Refusal::Unknown);
         };
+
         let found = self.state.drop.find_sealed(id, now).await;
         match found.map_err(|err| Refusal::failed(&err))? {
             _ if !asked.is_key => Err(Refusal::Unknown),
@@ -115,7 +116,7 @@ impl Site {
         }
     }
 
-    /// Where a package comes from and since when it is here, whether it is live or not.
+    /// The origin of a package and the time of its deposit, live or not.
     pub(super) async fn origin(&self, asked: &Asked) -> Result<(Origin, Timestamp), Refusal> {
         let now = Timestamp::now();
         let found = match &asked.key {
@@ -126,6 +127,7 @@ impl Site {
                 sealed.map(|package| (package.origin, package.created))
             }
         };
+
         match found {
             Err(Refusal::Gone(gone)) => Ok((gone.origin, gone.created)),
             found => found,

@@ -1,11 +1,11 @@
-//! What a file is, in a word and in the letters of its icon.
+//! The kind of a file, as a word and as the letters of its icon.
 //!
-//! By its extension first, for that is what the reader's system goes by: `invoice.pdf.exe` is a
+//! The extension decides first, since the reader's system goes by it: `invoice.pdf.exe` is a
 //! program, whatever the mail declared.
 
 use crate::config::Language;
 
-/// What a file is to a reader.
+/// The kind of a file in a reader's eyes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Pdf,
@@ -126,7 +126,7 @@ impl Kind {
         }
     }
 
-    /// Which drawing of `icons.html` stands for it.
+    /// The name of its drawing in `icons.html`.
     pub(super) fn glyph(self) -> &'static str {
         match self {
             Self::Pdf | Self::Text | Self::Document => "document",

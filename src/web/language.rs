@@ -1,4 +1,4 @@
-//! In which language a reader wants a page.
+//! The language in which a reader wants a page.
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -10,17 +10,17 @@ use axum::{
 use super::Site;
 use crate::config::Language;
 
-/// The language of the answer: what `?lang=` asks for, else what `Accept-Language` prefers, else
-/// that of the notices.
+/// The language of the answer: the one in `?lang=`, else the one that `Accept-Language` prefers,
+/// else that of the notices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Wanted {
     pub(super) language: Language,
-    /// Whether the query asked for it: then the links of the page ask for it, too.
+    /// True if the query asked for it: then the page's links ask for it, too.
     pub(super) asked: bool,
 }
 
 impl Wanted {
-    /// What a link to another of our pages ends in, so that it is in the same language.
+    /// The query of a link to another of our pages that keeps the language.
     pub(super) fn query(self) -> &'static str {
         match (self.asked, self.language) {
             (false, _) => "",
@@ -59,7 +59,8 @@ fn asked(query: &str) -> Option<Language> {
         .find_map(|pair| language(pair.strip_prefix("lang=")?))
 }
 
-/// The language of ours with the highest weight; the first of equal ones (RFC 9110, section 12.5.4).
+/// The one of our languages with the highest weight; the first of equal ones (RFC 9110, section
+/// 12.5.4).
 fn preferred(headers: &HeaderMap) -> Option<Language> {
     let mut best = None;
     let fields = headers.get_all(header::ACCEPT_LANGUAGE);
@@ -75,7 +76,7 @@ fn preferred(headers: &HeaderMap) -> Option<Language> {
     best.map(|(language, _)| language)
 }
 
-/// `fr-CA;q=0.8` is French at 800 thousandths.
+/// Reads a language with its weight: `fr-CA;q=0.8` is French at 800 thousandths.
 fn weighted(range: &str) -> Option<(Language, u16)> {
     let (tag, parameters) = range.split_once(';').unwrap_or((range, "q=1"));
     Some((
@@ -93,7 +94,7 @@ fn language(tag: &str) -> Option<Language> {
     }
 }
 
-/// A weight: `1`, `0`, `0.5`, `1.000` (RFC 9110, section 12.4.2).
+/// Reads a weight: `1`, `0`, `0.5`, `1.000` (RFC 9110, section 12.4.2).
 fn thousandths(weight: &str) -> Option<u16> {
     let (whole, fraction) = weight.trim().split_once('.').unwrap_or((weight.trim(), ""));
     if fraction.len() > 3 || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {

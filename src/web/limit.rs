@@ -1,9 +1,9 @@
-//! How often, and how much at once, one client may ask.
+//! Limits on how often, and for how much at once, one client may ask.
 //!
-//! [`Rate`] is the generic cell rate algorithm: one moment is kept for each client, that at which
-//! all that it asked for is worked off. Written here because a limiter is needed that can be asked
-//! without being charged (a link that works costs nothing, but is refused to who guessed too
-//! often), and whose memory is bounded.
+//! [`Rate`] is the generic cell rate algorithm: for each client one moment is kept, the one at
+//! which all its requests are worked off. It is written here because the limiter must answer
+//! without charging (a link that works costs nothing, but is refused to a client that guessed too
+//! often), and must have bounded memory.
 
 use std::{
     collections::HashMap,
@@ -19,18 +19,18 @@ use tokio::{
 
 use super::client::Origin;
 
-/// How many clients are remembered at most: about 5 MB.
+/// Maximum number of remembered clients: about 5 MB.
 const CLIENTS_MAX: usize = 100_000;
 
-/// How often the memory is looked through for clients to forget, when it is full.
+/// Shortest interval between two searches of the full memory for clients to forget.
 const FORGET_INTERVAL: Duration = Duration::from_secs(1);
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// A number of times in a minute for each client, all at once if it likes.
+/// A number of requests in a minute for each client, all at once if it likes.
 #[derive(Debug)]
 pub(super) struct Rate {
-    /// The time that is gained with each request.
+    /// The time by which each request moves a client's moment.
     interval: Duration,
     clients: Mutex<Clients>,
 }
@@ -41,7 +41,7 @@ struct Clients {
     forget_next: Option<Instant>,
 }
 
-/// Too much was asked; it may be asked again after this time.
+/// The refusal of a client that asked for too much; it may ask again after this time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Exceeded(pub(super) Duration);
 
@@ -54,7 +54,7 @@ impl Rate {
         }
     }
 
-    /// Whether a client, and the networks around it, may ask at all. Charges nothing.
+    /// Checks that a client, and the networks around it, may ask at all. Charges nothing.
     pub(super) fn check(&self, client: Origin) -> Result<(), Exceeded> {
         let now = Instant::now();
         let clients = lock(&self.clients);
@@ -71,13 +71,13 @@ impl Rate {
         }
     }
 
-    /// The time that a request takes of a network that has so many times a client's share.
+    /// The time that one request costs a network with `times` clients' shares.
     fn interval(&self, times: usize) -> Duration {
         self.interval / u32::try_from(times).unwrap_or(u32::MAX)
     }
 
-    /// Charges a client for one request. One that does not fit into a full memory goes free: what
-    /// comes from so many networks at once no limit by network can hold.
+    /// Charges a client for one request. It is free if the memory is full: no limit by network can
+    /// hold requests from so many networks at once.
     pub(super) fn charge(&self, client: Origin) {
         let now = Instant::now();
         let mut clients = lock(&self.clients);
@@ -89,7 +89,7 @@ impl Rate {
         }
     }
 
-    /// Charges a client for one request, if it may ask.
+    /// Charges a client for one request if it may ask.
     pub(super) fn take(&self, client: Origin) -> Result<(), Exceeded> {
         self.check(client)?;
         self.charge(client);
@@ -110,14 +110,15 @@ impl Clients {
     }
 }
 
-/// How much of something each client has at once. Cheap to clone; all clones count together.
+/// The number of places that each client may have at once. Cheap to clone; all clones count
+/// together.
 #[derive(Clone, Debug)]
 pub(super) struct Crowd {
     each_max: usize,
     counts: Arc<Mutex<HashMap<Origin, usize>>>,
 }
 
-/// One of what a [`Crowd`] counts, until it is dropped.
+/// One place of a [`Crowd`], until it is dropped.
 #[derive(Debug)]
 pub(super) struct Place {
     counts: Arc<Mutex<HashMap<Origin, usize>>>,
@@ -132,7 +133,7 @@ impl Crowd {
         }
     }
 
-    /// Gives a client one more, unless it, or a network around it, has all that it may have.
+    /// Gives a client one more place, unless it, or a network around it, has all that it may have.
     pub(super) fn enter(&self, client: Origin) -> Option<Place> {
         let mut counts = lock(&self.counts);
         let is_full = |(network, times): (Origin, usize)| {
@@ -166,8 +167,8 @@ impl Drop for Place {
     }
 }
 
-/// Work that goes on when the reader who asked for it leaves: so much of it at once, and so much that
-/// waits or is done. Cheap to clone; all clones count together.
+/// A queue of work that continues when the reader who asked for it leaves, bounded both in the work
+/// done at once and in all that waits or is done. Cheap to clone; all clones count together.
 #[derive(Clone, Debug)]
 pub(super) struct Queue {
     places: Arc<Semaphore>,
@@ -182,7 +183,7 @@ impl Queue {
         }
     }
 
-    /// Begins some when its turn comes; `None` when too much waits already.
+    /// Starts the work when its turn comes; `None` if too much waits already.
     pub(super) fn spawn<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,
@@ -197,11 +198,11 @@ impl Queue {
     }
 }
 
-/// How fast all downloads together may go.
+/// The limit on the speed of all downloads together.
 #[derive(Debug)]
 pub(super) struct Throttle {
     bytes_per_second: Option<u64>,
-    /// When all that was let through so far is through.
+    /// The moment at which everything admitted so far is sent.
     free_at: Mutex<Instant>,
 }
 
@@ -213,8 +214,8 @@ impl Throttle {
         }
     }
 
-    /// Waits until these bytes may go. First come, first served, so that downloads which run at
-    /// the same time get the same. Who gives up while he waits takes nobody's time.
+    /// Waits until these bytes may be sent. First come, first served, so that concurrent downloads
+    /// get the same share. A caller that gives up while it waits uses nobody's time.
     pub(super) async fn pass(&self, bytes: usize) {
         let Some(rate) = self.bytes_per_second else {
             return;
@@ -235,7 +236,7 @@ impl Throttle {
     }
 }
 
-/// Time that was booked; given back when dropped.
+/// Booked time; given back when dropped.
 struct Booked<'a> {
     throttle: &'a Throttle,
     takes: Duration,
@@ -248,7 +249,8 @@ impl Drop for Booked<'_> {
     }
 }
 
-/// What is locked is whole at every instant: a panic elsewhere leaves nothing half done.
+/// Locks a mutex, poisoned or not: the value is whole at every instant, so a panic elsewhere leaves
+/// nothing half done.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -323,7 +325,7 @@ mod tests {
         let of = |text: &str| Origin::of(text.parse().unwrap());
         let crowd = Crowd::new(1);
         let enter = |subnet: u16| crowd.enter(of(&format!("2001:db8:1:{subnet:x}::1")));
-        // Of one /56 two, of one /48 four.
+        // A /56 has two, a /48 four.
         let _first = [enter(0x0000), enter(0x0001)].map(Option::unwrap);
         assert!(enter(0x0002).is_none());
         let second = [enter(0x0100), enter(0x0200)].map(Option::unwrap);

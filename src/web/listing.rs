@@ -1,7 +1,7 @@
 //! The files of a package for programs: `/{token}.json`.
 //!
-//! It has all of them, unlike the pages: who reads it wants to know whether he has everything. It is made in pieces,
-//! twice: once for its length.
+//! It lists all of them, unlike the pages: a program that reads it must know whether it has
+//! everything. It is generated piece by piece, twice: the first time for its length.
 
 use std::{convert::Infallible, future::ready, ops::Range, sync::Arc};
 
@@ -25,20 +25,21 @@ use crate::{
     drop::{Package, Token},
 };
 
-/// How many files one piece of it has: some 30 kilobytes.
+/// Number of files in one piece: some 30 kilobytes.
 const FILES_PER_PIECE: usize = 100;
 
-/// What is still to be said of a package.
+/// The rest of a listing that is still to be sent.
 struct Listing {
     shelved: Arc<Shelved>,
     zone: TimeZone,
     link: String,
-    /// The memory that it takes; the last piece gives it back when it is sent.
+    /// The memory that it takes; the last piece gives it back once it is sent.
     share: Option<Share>,
 }
 
 impl Site {
-    /// The package for machines: file names as they would be downloaded, absolute addresses.
+    /// Answers with the package for machines: file names as they would be downloaded, absolute
+    /// addresses.
     pub(super) fn manifest(&self, token: &Token, package: Package, wanted: Wanted) -> Response {
         let held = self.shelf.take(STREAM_BYTES);
         let (Ok(share), Ok(shelved)) = (held, self.shelf.shelve(token, package)) else {
@@ -80,7 +81,7 @@ impl Listing {
         Body::from_stream(stream::unfold(state, next))
     }
 
-    /// The numbers of its pieces: one at least.
+    /// The numbers of its pieces; there is at least one.
     fn pieces(&self) -> Range<usize> {
         0..self.files().div_ceil(FILES_PER_PIECE).max(1)
     }

@@ -1,9 +1,9 @@
 //! A socket that gives up on a reader who takes too little.
 //!
-//! Time counts only while something waits to be written and the reader takes nothing, so that
-//! neither a slow disk nor an idle connection is held against it. Whenever that comes to the limit,
-//! enough bytes must have passed since the last time: a reader who takes none at all is cut after
-//! the limit, one who takes a byte now and then a little later.
+//! Time counts only while bytes wait to be written and the reader takes none, so that neither a
+//! slow disk nor an idle connection is held against it. Whenever that time reaches the limit,
+//! enough bytes must have passed since it last did: a reader who takes none at all is cut after the
+//! limit, one who takes a byte now and then a little later.
 
 use std::{
     io::{self, IoSlice},
@@ -30,8 +30,8 @@ pub(super) struct Paced<S> {
 }
 
 impl<S> Paced<S> {
-    /// Wants the bytes a second that the line must take at the moment, and at least one byte, of each `limit` of
-    /// waiting.
+    /// Wraps a socket. In each `limit` of waiting, the reader must take at least the number of
+    /// bytes that the line's present rate gives, and at least one byte.
     pub(super) fn new(inner: S, limit: Duration, line: Arc<Line>) -> Self {
         Self {
             inner,
@@ -41,7 +41,8 @@ impl<S> Paced<S> {
         }
     }
 
-    /// Takes the outcome of a write, and waits together with one that did not happen.
+    /// Judges the outcome of a write: one that must wait is timed, and fails if the reader took too
+    /// little.
     fn judge(
         &mut self,
         context: &mut Context<'_>,
@@ -52,9 +53,11 @@ impl<S> Paced<S> {
             self.line.pace().wrote(bytes);
             return Poll::Ready(written);
         }
+
         let now = Instant::now();
         self.wait_from(now);
         ready!(self.alarm.as_mut().poll(context));
+
         let bytes_min = self.line.rate().saturating_mul(self.limit.as_secs()).max(1);
         let mut pace = self.line.pace();
         if pace.passed < bytes_min {
@@ -69,7 +72,7 @@ impl<S> Paced<S> {
         Poll::Pending
     }
 
-    /// Begins to wait, unless it waits already.
+    /// Starts to wait, unless it waits already.
     fn wait_from(&mut self, now: Instant) {
         let mut pace = self.line.pace();
         if pace.waiting_since.is_some() {
@@ -77,7 +80,7 @@ impl<S> Paced<S> {
         }
         pace.waiting_since = Some(now);
         if pace.waited.is_zero() {
-            // What passed before the first wait went into buffers, and tells nothing.
+            // The bytes before the first wait went into buffers, and prove nothing.
             pace.passed = 0;
         }
         let left = self.limit.saturating_sub(pace.waited);
@@ -144,7 +147,8 @@ mod tests {
         (Paced::new(writer, LIMIT, Arc::clone(slot.line())), slot)
     }
 
-    /// Writes `len` bytes to a reader who takes `step` of them each second; how long it went, and how.
+    /// Writes `len` bytes to a reader who takes `step` of them each second; returns the time taken
+    /// and the outcome.
     async fn run(rate: u64, step: usize, len: usize) -> (Duration, io::Result<()>) {
         let (writer, mut reader) = duplex(1000);
         let begun = Instant::now();

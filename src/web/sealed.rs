@@ -1,8 +1,9 @@
-//! Packages that browsers unlock: the page, and ciphertext.
+//! Packages that browsers unlock: the page, and the ciphertext.
 //!
-//! The token stands in the link's fragment and never comes here. The page says what the server
+//! The token is in the link's fragment and never reaches the server. The page shows what the server
 //! knows (domain, sizes, times); `unlock.js` fetches the manifest and the files as they are stored,
-//! decrypts them and gives them to the reader. What cannot be done there is not done here either.
+//! decrypts them and gives them to the reader. Features that are impossible there are not offered
+//! here either.
 
 use axum::{
     extract::{Extension, Path, State, rejection::PathRejection},
@@ -21,8 +22,8 @@ use super::{
 };
 use crate::budget::Spent;
 
-/// The policy of the one page that has a script: ours, which may fetch from here and nowhere else,
-/// and cannot make markup out of text (Trusted Types).
+/// The policy of the one page that has a script: our own, which may fetch from here and nowhere
+/// else, and cannot make markup out of text (Trusted Types).
 pub(super) const SCRIPT_POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; \
      form-action 'self'; frame-ancestors 'none'; base-uri 'none'; require-trusted-types-for \
      'script'; trusted-types 'none'";
@@ -80,13 +81,16 @@ pub(super) async fn file(
         Ok(package) => package,
         Err(refusal) => return site.refuse(refusal, wanted, &asked.key.path()),
     };
+
     let Some(index) = index(&number).filter(|index| *index < package.files.len()) else {
         return site.pages.problem(wanted, Problem::NotFound);
     };
+    // A download needs no manifest; its memory is not held while the reader takes their time.
     package.manifest = Vec::new();
     let Ok(share) = site.shelf.take(package.weight()) else {
         return site.pages.problem(wanted, Problem::Crowded);
     };
+
     drop(turn);
     let download = Download::sealed(package, share, index, visitor);
     download.answer(&site, &method, &headers, wanted).await

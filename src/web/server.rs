@@ -5,13 +5,13 @@
 //!
 //! * for the request header, first byte included, and for the next request of a kept connection:
 //!   hyper's header timeout;
-//! * for a client that reads too little of the answer: a minimum rate on the socket (`super::paced`).
-//!   There is no read timeout beside it: hyper reads ahead while it writes, to see the client go, so
-//!   a read timeout would cut every download that lasts longer. Who reads a request's body bounds
-//!   that wait.
+//! * for a client that reads too little of the answer: a minimum rate on the socket
+//!   (`super::paced`). There is no read timeout beside it: hyper reads ahead while it writes, to
+//!   notice when the client leaves, so a read timeout would cut every download that lasts longer.
+//!   The code that reads a request's body bounds that wait itself.
 //!
 //! One address has a share of the connections, unless it is that of a trusted proxy, behind which
-//! all clients have one.
+//! all clients have one address.
 
 use std::{
     convert::Infallible,
@@ -65,26 +65,26 @@ use super::{
 };
 use crate::config::{Network, WebConfig};
 
-/// How long the loop waits after a failed `accept` (out of descriptors, out of memory).
+/// Time for which the loop waits after a failed `accept` (out of descriptors, out of memory).
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// How many bytes of an answer hyper gathers before it waits for the client.
+/// Maximum number of bytes of an answer that hyper gathers before it waits for the client.
 pub(super) const BUFFER_BYTES_MAX: usize = 64 * 1024;
 
-/// How many bytes of an answer the kernel gathers that it has not sent yet: few, so that it tells
-/// soon when a slow reader took some. What is on its way comes on top, so that no line is slowed.
+/// Maximum number of bytes of an answer that the kernel holds unsent: few, so that it reports soon
+/// when a slow reader took some. Bytes in flight come on top, so that no line is slowed.
 const UNSENT_BYTES_MAX: u32 = 16 * 1024;
 
-/// How many threads read and decrypt for downloads at once; further reads wait their turn.
+/// Number of threads that read and decrypt for downloads at once; further reads wait their turn.
 pub(super) const READING_THREADS_MAX: usize = 16;
 
-/// Threads of their own for the public listener.
+/// Makes the runtime of the public listener, with threads of its own.
 ///
-/// Mail and readers share no thread: those that wait for the disk are bounded here, and were they
-/// taken from one pool, enough readers at once would leave none to the filter.
+/// Mail and readers share no thread: the threads that wait for the disk are bounded here. In a
+/// common pool, enough readers at once would leave none to the filter.
 ///
 /// # Errors
-/// The system gives no threads.
+/// The system cannot create the threads.
 pub fn runtime() -> io::Result<Runtime> {
     let workers = thread::available_parallelism().map_or(1, NonZero::get);
     runtime::Builder::new_multi_thread()
@@ -95,8 +95,9 @@ pub fn runtime() -> io::Result<Runtime> {
         .build()
 }
 
-/// Names the threads of a runtime: its workers come first, and those that may wait for the disk when they are needed.
-/// An admin sees by them who is busy (`top -H`), and the tests that no worker waits for a file.
+/// Names the threads of a runtime: its workers come first, the threads that may wait for the disk
+/// come when they are needed. The names show an admin which threads are busy (`top -H`), and let
+/// the tests see that no worker waits for a file.
 pub fn thread_names(workers: &'static str, count: usize) -> impl Fn() -> String {
     let named = AtomicUsize::new(0);
     move || match named.fetch_add(1, Relaxed) {
@@ -105,28 +106,32 @@ pub fn thread_names(workers: &'static str, count: usize) -> impl Fn() -> String 
     }
 }
 
-/// The bounds of a listener.
+/// The limits of a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerLimits {
-    /// How many connections are open at once.
+    /// Maximum number of open connections.
     pub max_connections: usize,
-    /// How many of them come from one IPv4 address, or one IPv6 /64; further ones are closed.
+    /// Maximum number of connections from one IPv4 address, or one IPv6 /64; further ones are
+    /// closed.
     pub max_connections_per_address: usize,
-    /// Networks that may have all of them: trusted proxies.
+    /// Networks that may use all connections: trusted proxies.
     pub trusted_proxies: Vec<Network>,
-    /// How long a client may take for a request header, idle between two requests, or read nothing.
+    /// Longest time for which a client may send a request header, idle between two requests, or
+    /// read nothing.
     pub timeout: Duration,
-    /// Bytes a second that it must read, on average over `timeout`, while there are any.
+    /// Bytes a second that a client must read, on average over `timeout`, while there are any.
     pub min_rate: u64,
-    /// Bytes of a request's line and header; more is answered with 431. At most 64 KiB.
+    /// Maximum size of a request's line and header, in bytes; larger ones are answered with 431. At
+    /// most 64 KiB.
     pub header_bytes_max: usize,
-    /// How long it is waited for a client before it may be cut for another one, while all connections are in use.
+    /// Time that a client is given before it may be cut in favour of another, while all connections
+    /// are in use.
     pub patience: Duration,
-    /// How long running answers may go on after the shutdown began.
+    /// Longest time for which running answers may continue after the shutdown began.
     pub drain: Duration,
 }
 
-/// How long it is waited for a client before it may be cut for another one, as a rule.
+/// The usual time that a client is given before it may be cut in favour of another.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A socket that listens for HTTP.
@@ -145,7 +150,7 @@ enum Accepted {
 }
 
 impl ServerLimits {
-    /// The bounds of the public listener.
+    /// The limits of the public listener.
     pub fn web(config: &WebConfig) -> Self {
         Self {
             max_connections: config.max_connections,
@@ -159,7 +164,7 @@ impl ServerLimits {
         }
     }
 
-    /// The bounds of the admin listener: a few probes and a scraper.
+    /// The limits of the admin listener: a few probes and a scraper.
     pub fn admin() -> Self {
         Self {
             max_connections: 16,
@@ -175,11 +180,12 @@ impl ServerLimits {
 }
 
 /// Serves `router` on `listener` until `shutdown` completes; then closes the listener, lets running
-/// answers go on for at most `limits.drain`, and cuts the rest.
+/// answers continue for at most `limits.drain`, and cuts the rest.
 ///
-/// While `limits.max_connections` are open, one more is accepted, which waits until a connection has ended or was cut
-/// for it (`super::slots`); further clients wait in the kernel's backlog. Accepting them only to close them would cost
-/// descriptors that mail needs, and a reader who waits a moment is better off than one who gets an error.
+/// While `limits.max_connections` are open, one more is accepted, which waits until a connection
+/// has ended or was cut in its favour (`super::slots`); further clients wait in the kernel's
+/// backlog. Accepting them only to close them would cost descriptors that mail needs, and a reader
+/// who waits a moment is better off than one who gets an error.
 pub async fn serve(
     listener: impl Into<Listener>,
     router: Router,
@@ -191,9 +197,11 @@ pub async fn serve(
     let slots = Slots::new(limits.max_connections, limits.min_rate, limits.patience);
     let crowd = Crowd::new(limits.max_connections_per_address);
     let graceful = GracefulShutdown::new();
+
     let mut connections = JoinSet::new();
     let mut waiting = None;
     tokio::pin!(shutdown);
+
     loop {
         tokio::select! {
             () = &mut shutdown => break,
@@ -211,6 +219,7 @@ pub async fn serve(
             Some(ended) = connections.join_next() => report_panic(ended),
         }
     }
+
     drop(listener);
     if timeout(limits.drain, graceful.shutdown()).await.is_err() {
         warn!(
@@ -221,8 +230,8 @@ pub async fn serve(
     connections.shutdown().await;
 }
 
-/// Refuses a request that does not say for which host it is, or says it twice: a proxy before us may have read the
-/// other one (RFC 9112, section 3.2). HTTP/1.0 need not say it.
+/// Refuses a request that names no host, or names it twice: a proxy before us may have read the
+/// other one (RFC 9112, section 3.2). HTTP/1.0 need not name one.
 async fn one_host(request: axum::extract::Request, next: Next) -> Response {
     let hosts = request.headers().get_all(header::HOST).iter().count();
     let is_old = request.version() < Version::HTTP_11;
@@ -245,7 +254,7 @@ impl From<TcpListener> for Listener {
 }
 
 impl Listener {
-    /// The next connection. Never fails: an error of `accept` is retried, for a client
+    /// Waits for the next connection. Never fails: an error of `accept` is retried, for a client
     /// that gave up and a process without descriptors both pass.
     async fn accept(&self) -> Accepted {
         loop {
@@ -259,6 +268,7 @@ impl Listener {
                     .await
                     .map(|(stream, _)| Accepted::Unix(stream)),
             };
+
             match accepted {
                 Ok(accepted) => return accepted,
                 Err(err) if gave_up(&err) => debug!("client gave up before it was accepted"),
@@ -272,7 +282,7 @@ impl Listener {
 }
 
 impl Accepted {
-    /// Serves it in a task of its own.
+    /// Serves the connection in a task of its own.
     fn spawn(self, connections: &mut JoinSet<()>, serving: Serving, watcher: Watcher) {
         match self {
             Self::Tcp(stream, address) => {
@@ -300,14 +310,15 @@ fn report_panic(ended: Result<(), JoinError>) {
     }
 }
 
-/// What a connection takes up, given back when it is dropped.
+/// The resources that a connection takes, given back when it is dropped.
 struct Seat {
     slot: Slot,
     _place: Option<Place>,
 }
 
 impl ServerLimits {
-    /// The place of a new connection among those of its address; `None` when there is none left. Proxies may have all.
+    /// The place of a new connection among those of its address; `None` if there is none left.
+    /// Proxies may have all places.
     fn seat(&self, crowd: &Crowd, accepted: &Accepted) -> Option<Option<Place>> {
         let Accepted::Tcp(_, address) = accepted else {
             return Some(None);
@@ -323,7 +334,7 @@ impl ServerLimits {
     }
 }
 
-/// What serves a connection.
+/// The parts that serve a connection.
 struct Serving {
     limits: ServerLimits,
     router: Router,
@@ -331,7 +342,7 @@ struct Serving {
 }
 
 impl Serving {
-    /// Serves one connection to its end, or until it is cut for another one.
+    /// Serves one connection to its end, or until it is cut in favour of another.
     async fn run<S>(self, stream: S, peer: Peer, watcher: Watcher)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -339,6 +350,7 @@ impl Serving {
         let line = Arc::clone(self.seat.slot.line());
         let stream = Paced::new(stream, self.limits.timeout, Arc::clone(&line));
         let router = TowerToHyperService::new(self.router);
+
         let service = service_fn(|request| {
             let answer = line.answer();
             let answered = router.call(from(request, peer, Arc::clone(&line)));
@@ -355,6 +367,7 @@ impl Serving {
                 }))
             }
         });
+
         let connection = builder(&self.limits).serve_connection(TokioIo::new(stream), service);
         tokio::select! {
             served = watcher.watch(connection) => if let Err(err) = served {
@@ -373,7 +386,7 @@ fn from(mut request: Request<Incoming>, peer: Peer, line: Arc<Line>) -> Request<
     request
 }
 
-/// The body of an answer; the answer is not idle until it is dropped.
+/// The body of an answer; until it is dropped, its connection does not count as idle.
 struct Watched {
     body: Body,
     _answer: Answer,
@@ -399,9 +412,10 @@ impl hyper::body::Body for Watched {
     }
 }
 
-/// Both are only about time: a kernel that refuses them serves as well.
+/// Sets two options of the socket. Both are only about speed: a kernel that refuses them serves as
+/// well.
 fn prepare(stream: &TcpStream) {
-    // Answers go out in few large writes: waiting to gather more only delays their end.
+    // Answers go out in few large writes: waiting to gather more would only delay their end.
     let _ = stream.set_nodelay(true);
     let _ = SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX);
 }

@@ -1,10 +1,12 @@
-//! Memory of the answers that are on their way: one budget for all of them, and one copy of what several are given.
+//! The memory of answers on their way: one budget for all of them, and one copy of what several are
+//! given.
 //!
-//! A reader who takes an answer slowly holds its bytes for as long as he likes to read. So whatever an answer holds
-//! until it is sent is taken from one budget (`web.answer_memory`), and one for which nothing is left is not begun:
-//! its reader is asked to come back, and the slowest of all readers is cut, so that something is left by then. A package whose files are being given out stands here once, however many
-//! fetch from it. Small answers that say that something cannot be had are not counted: a thousand of them are
-//! five megabytes.
+//! A reader who takes an answer slowly keeps its bytes in memory for as long as they like. So the
+//! memory that an answer holds until it is sent is taken from one budget (`web.answer_memory`), and
+//! an answer for which none is left is not begun: its reader is asked to come back, and the slowest
+//! of all readers is cut, so that some is left by then. A package whose files are being given out
+//! is held once, however many readers fetch from it. Small answers that refuse something are not
+//! counted: a thousand of them are five megabytes.
 
 use std::{
     collections::HashMap,
@@ -27,14 +29,14 @@ use crate::{
     names,
 };
 
-/// What an answer that is read piece by piece holds at most: what hyper gathers of it, and the piece that goes past
-/// that.
+/// Maximum memory of an answer that is read piece by piece: the bytes that hyper gathers, and the
+/// piece that goes past that.
 pub(super) const STREAM_BYTES: usize = super::server::BUFFER_BYTES_MAX + 64 * 1024;
 
-/// What the allocator adds to a file's name and type.
+/// The allocator's overhead for a file's name and type, in bytes.
 const ALLOCATION_BYTES: usize = 64;
 
-/// The memory of all answers. Clones would count apart: it is shared by reference.
+/// The memory of all answers. A clone would count on its own, so it is shared by reference.
 #[derive(Debug)]
 pub(super) struct Shelf {
     budget: Budget,
@@ -51,7 +53,7 @@ pub(super) struct Shelved {
     _share: Share,
 }
 
-/// Bytes that give back something with the last of them.
+/// Bytes that give something back when the last of them is gone.
 struct Held<T, S> {
     bytes: T,
     _share: S,
@@ -63,7 +65,7 @@ impl<T: AsRef<[u8]>, S> AsRef<[u8]> for Held<T, S> {
     }
 }
 
-/// Ties a share of something to bytes, until the last of them are sent.
+/// Ties a share of something to bytes, until the last of them is sent.
 pub(super) fn tie(bytes: impl AsRef<[u8]> + Send + 'static, share: impl Send + 'static) -> Bytes {
     Bytes::from_owner(Held {
         bytes,
@@ -80,10 +82,10 @@ impl Shelf {
         }
     }
 
-    /// Takes a number of bytes.
+    /// Takes `bytes` from the budget.
     ///
     /// # Errors
-    /// Other answers hold everything.
+    /// Other answers hold all of it.
     pub(super) fn take(&self, bytes: usize) -> Result<Share, Spent> {
         let mut share = self.budget.share();
         let taken = share.set(bytes);
@@ -91,26 +93,26 @@ impl Shelf {
         Ok(share)
     }
 
-    /// Whether there was too little for somebody since this was asked last.
+    /// Returns true if there was too little memory for an answer since the last call.
     pub(super) fn has_refused(&self) -> bool {
         self.refused.swap(false, Relaxed)
     }
 
-    /// Bytes that are counted until they are sent.
+    /// Makes bytes that are counted until they are sent.
     ///
     /// # Errors
-    /// Other answers hold everything.
+    /// Other answers hold all of the budget.
     pub(super) fn hold(&self, bytes: Vec<u8>) -> Result<Bytes, Spent> {
-        // As much as is needed, for it may stay for long.
+        // No spare capacity: the bytes may stay for long.
         let bytes = bytes.into_boxed_slice();
         let share = self.take(bytes.len())?;
         Ok(tie(bytes, share))
     }
 
-    /// The one copy of a package: that from which files are given out already, if there is one.
+    /// The one copy of a package: the one from which files are already given out, if there is one.
     ///
     /// # Errors
-    /// Other answers hold everything.
+    /// Other answers hold all of the budget.
     pub(super) fn shelve(&self, token: &Token, package: Package) -> Result<Arc<Shelved>, Spent> {
         let id = RecordId::from(token);
         let mut packages = self.packages();
@@ -135,7 +137,7 @@ impl Shelf {
         self.budget.left()
     }
 
-    /// What is locked is whole at every instant.
+    /// The packages, poisoned or not: the table is whole at every instant.
     fn packages(&self) -> MutexGuard<'_, HashMap<RecordId, Weak<Shelved>>> {
         self.packages.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -146,7 +148,7 @@ impl Shelved {
         &self.package
     }
 
-    /// All files as ZIP, with the times of this zone.
+    /// The ZIP of all files, with times in this zone.
     pub(super) fn layout(&self, zone: &TimeZone) -> &ZipLayout {
         self.layout.get_or_init(|| {
             let files = &self.package.files;
@@ -167,13 +169,14 @@ impl Shelved {
         self.etag.get_or_init(made)
     }
 
-    /// The name under which a file is given out, which it has: unlike those of all others.
+    /// The name under which a file is given out; the package has that file. It differs from those
+    /// of all others.
     pub(super) fn name(&self, index: usize, zone: &TimeZone) -> &str {
         self.layout(zone).name(index)
     }
 }
 
-/// How many bytes a package's files take in memory, about, those of its archive's layout among them.
+/// The approximate memory of a package's files, in bytes, including its archive's layout.
 fn weight(files: &[FileEntry]) -> usize {
     let of_one = |file: &FileEntry| {
         let names = 2 * file.name.len() + file.media_type.len();

@@ -1,15 +1,17 @@
-//! The connections of a listener, and which of them go first when there are too many.
+//! The connections of a listener, and the choice of those that go first when there are too many.
 //!
-//! A connection costs its holder nothing, so whoever has a few addresses can hold all that there are, by doing as
-//! little as he may. So the more are in use, the more is asked of them: above half of all, the rate at which readers
-//! must read rises, up to [`RISE_MAX`] times, and no connection is kept for a further request, for one that asks for
-//! something small now and then is neither idle nor slow; and when a new client finds none free, the one that does least is cut
-//! for it: first those that wait for a request, the longest first, then the slowest readers. Nobody who reads faster
-//! than the risen rate is ever cut, and nobody before he was waited for as long as `patience`; where all of them are
-//! that fast, new clients wait. The slowest reader is cut, too, when no memory is left for an answer (`super::shelf`).
+//! A connection costs its holder nothing, so anybody with a few addresses can hold all of them by
+//! doing as little as possible. So the more are in use, the more is asked of each. Above half of
+//! all, the rate at which readers must read rises, up to [`RISE_MAX`] times, and no connection is
+//! kept for a further request, for a client that asks for something small now and then is neither
+//! idle nor slow. When a new client finds no free connection, the one that does least is cut in its
+//! favour: first those that wait for a request, the longest first, then the slowest readers. Nobody
+//! who reads faster than the risen rate is ever cut, and nobody before they were given the time
+//! `patience`; if all are that fast, new clients wait. The slowest reader is cut, too, when no
+//! memory is left for an answer (`super::shelf`).
 //!
-//! Downloads may have seven eighths of the connections: the rest is for pages. Those that wait for a place among
-//! downloads may have half of that rest, and further ones are refused at once.
+//! Downloads may use seven eighths of the connections: the rest is for pages. Downloads that wait
+//! for a place may use half of that rest, and further ones are refused at once.
 
 use std::{
     cmp::Reverse,
@@ -24,19 +26,19 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// How many times the usual rate readers must reach when all connections are in use.
+/// Factor by which the rate has risen when all connections are in use.
 const RISE_MAX: u64 = 16;
 
-/// Of how many connections one is for pages alone.
+/// Share of the connections that is for pages alone: one in this many.
 const RESERVED: usize = 8;
 
-/// How often it is looked again for a connection to cut, while there is none.
+/// Interval at which a connection to cut is looked for, while there is none.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
-/// How long a download waits for a place before its reader is asked to come back.
+/// Time for which a download waits for a place before its reader is asked to come back.
 const DOWNLOAD_WAITS: Duration = Duration::from_secs(5);
 
-/// The connections of a listener. Clones are the same ones.
+/// The connections of a listener. Clones share them.
 #[derive(Clone, Debug)]
 pub(super) struct Slots(Arc<Inner>);
 
@@ -46,7 +48,7 @@ struct Inner {
     min_rate: u64,
     patience: Duration,
     table: Mutex<Table>,
-    /// One was given back.
+    /// Wakes those that wait when a place was given back.
     freed: Notify,
 }
 
@@ -55,7 +57,7 @@ struct Table {
     lines: HashMap<u64, Arc<Line>>,
     next: u64,
     downloads: usize,
-    /// Connections that wait for a place among downloads.
+    /// Number of connections that wait for a place among downloads.
     queued: usize,
 }
 
@@ -67,7 +69,7 @@ pub(super) struct Slot {
     line: Arc<Line>,
 }
 
-/// What is known of a connection.
+/// The state of a connection.
 #[derive(Debug)]
 pub(super) struct Line {
     slots: Slots,
@@ -75,20 +77,21 @@ pub(super) struct Line {
     cut: CancellationToken,
 }
 
-/// How a reader reads. Time counts while something waits to be written and he takes nothing.
+/// The pace of a reader. Time counts while bytes wait to be written and the reader takes none.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
-    /// Time spent waiting, and bytes that passed since that began, since both were last looked at.
+    /// Bytes that passed since the waiting began, and time spent waiting, both since they were last
+    /// looked at.
     pub(super) passed: u64,
     pub(super) waited: Duration,
     pub(super) waiting_since: Option<Instant>,
-    /// Answers that are being made or sent, and since when there is none.
+    /// Number of answers being made or sent, and the time since which there is none.
     answers: usize,
     idle_since: Instant,
     is_download: bool,
 }
 
-/// An answer that is being made or sent, until it is dropped.
+/// An answer being made or sent, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Answer(Arc<Line>);
 
@@ -99,12 +102,12 @@ pub(super) struct Running(Arc<Line>);
 /// A connection that waits for a place among downloads, until it is dropped.
 struct Queued<'a>(&'a Slots);
 
-/// How little a connection does; the first in order is cut first.
+/// The rank of a connection by how little it does; the first in order is cut first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Standing {
-    /// Waits for a request, for so long.
+    /// It waits for a request, for this long.
     Idle(Reverse<Duration>),
-    /// Takes so many bytes a second.
+    /// Its reader takes this many bytes a second.
     Reads(u64),
 }
 
@@ -119,7 +122,8 @@ impl Slots {
         }))
     }
 
-    /// A slot for a new connection. Where none is free, one is cut for it, if one may be. Cancel-safe.
+    /// Takes a slot for a new connection. If none is free, a connection is cut for it, if one may
+    /// be cut. Cancel-safe.
     pub(super) async fn take(&self) -> Slot {
         loop {
             let freed = self.0.freed.notified();
@@ -151,7 +155,8 @@ impl Slots {
         })
     }
 
-    /// Cuts the connection that does least of those asked for, unless one that was cut has not ended yet.
+    /// Cuts the connection that does least among those for which `is_asked` holds, unless one that
+    /// was cut has not ended yet.
     fn cut_least(&self, is_asked: impl Fn(&Pace) -> bool) {
         let now = Instant::now();
         let bound = self.0.min_rate.saturating_mul(RISE_MAX);
@@ -171,13 +176,13 @@ impl Slots {
         }
     }
 
-    /// Bytes a second that a reader must take while so many connections are in use.
+    /// Bytes a second that a reader must take while this many connections are in use.
     pub(super) fn rate(&self) -> u64 {
         let used = lock(&self.0.table).lines.len();
         risen(self.0.min_rate, used, self.0.max)
     }
 
-    /// Whether connections may stay for a further request.
+    /// Returns true if connections may stay open for a further request.
     fn keeps(&self) -> bool {
         let used = lock(&self.0.table).lines.len();
         used <= 1 || 2 * used <= self.0.max
@@ -187,7 +192,8 @@ impl Slots {
         (self.0.max - self.0.max / RESERVED).max(1)
     }
 
-    /// Lets one more wait for a place among downloads, unless those that do would leave too little for pages.
+    /// Lets one more download wait for a place, unless those that wait would leave too little for
+    /// pages.
     fn queue(&self) -> Option<Queued<'_>> {
         let mut table = lock(&self.0.table);
         if table.queued >= (self.0.max / RESERVED / 2).max(1) {
@@ -198,7 +204,7 @@ impl Slots {
     }
 }
 
-/// A rate that is the usual one up to half of all connections, and rises from there.
+/// The rate that is asked: the usual one up to half of all connections, rising from there.
 fn risen(rate: u64, used: usize, max: usize) -> u64 {
     let over = (2 * used.min(max)).saturating_sub(max) as u64;
     let more = u128::from(rate) * u128::from((RISE_MAX - 1) * over) / max.max(1) as u128;
@@ -219,7 +225,7 @@ impl Drop for Slot {
 }
 
 impl Line {
-    /// Ends when the connection is to be cut.
+    /// Completes when the connection is to be cut.
     pub(super) async fn cut(&self) {
         self.cut.cancelled().await;
     }
@@ -229,7 +235,8 @@ impl Line {
         self.slots.rate()
     }
 
-    /// Whether it may stay for a further request after the answer that begins now.
+    /// Returns true if the connection may stay open for a further request after the answer that
+    /// begins now.
     pub(super) fn may_be_kept(&self) -> bool {
         self.slots.keeps()
     }
@@ -238,25 +245,28 @@ impl Line {
         lock(&self.pace)
     }
 
-    /// An answer begins.
+    /// Marks the beginning of an answer.
     pub(super) fn answer(self: &Arc<Self>) -> Answer {
         self.pace().answers += 1;
         Answer(Arc::clone(self))
     }
 
-    /// Cuts the slowest reader of all connections, if one may be cut, for the memory that his answer holds.
+    /// Cuts the slowest reader of all connections, if one may be cut, to free the memory of their
+    /// answer.
     pub(super) fn relieve(&self) {
         self.slots.cut_least(Pace::has_answer);
     }
 
-    /// A place among the downloads that may run at once. Where none is free, the slowest download is cut for it, if
-    /// one may be; `None` when none came free for a while, or too many wait for one.
+    /// Takes a place among the downloads that may run at once. If none is free, the slowest
+    /// download is cut for it, if one may be cut; `None` if none came free for a while, or too many
+    /// wait for one.
     pub(super) async fn download(self: &Arc<Self>) -> Option<Running> {
         if let Some(running) = self.try_download() {
             return Some(running);
         }
         let _queued = self.slots.queue()?;
         self.slots.cut_least(|pace| pace.is_download);
+
         let place = async {
             loop {
                 let freed = self.slots.0.freed.notified();
@@ -270,6 +280,7 @@ impl Line {
                 }
             }
         };
+
         timeout(DOWNLOAD_WAITS, place).await.ok()
     }
 
@@ -319,7 +330,7 @@ impl Pace {
         }
     }
 
-    /// Something was written: whoever waited for it does no longer.
+    /// Records that bytes were written: the wait for their reader, if any, is over.
     pub(super) fn wrote(&mut self, bytes: u64) {
         if let Some(since) = self.waiting_since.take() {
             self.waited += since.elapsed();
@@ -328,12 +339,12 @@ impl Pace {
         self.passed += bytes;
     }
 
-    /// Whether an answer is being made or sent.
+    /// Returns true if an answer is being made or sent.
     fn has_answer(&self) -> bool {
         self.waiting_since.is_some() || self.answers > 0
     }
 
-    /// How little it does; `None` when it was not waited for long enough, or waits for us.
+    /// The rank of the connection; `None` if it was not given enough time yet, or waits for us.
     fn standing(&self, now: Instant, patience: Duration) -> Option<Standing> {
         let waits = self.waiting_since.map(|since| now - since);
         if !self.has_answer() {
@@ -346,7 +357,8 @@ impl Pace {
     }
 }
 
-/// What is locked is whole at every instant. The table is locked before a pace, never after it.
+/// Locks a mutex, poisoned or not: the value is whole at every instant. The table is locked before
+/// a pace, never after it.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -364,7 +376,7 @@ mod tests {
         Slots::new(max, 1000, PATIENCE)
     }
 
-    /// A reader who took so many bytes a second, for as long as he is waited for.
+    /// Gives the slot a reader who has taken `rate` bytes a second during all the time allowed.
     fn reads(slot: &Slot, rate: u64) {
         let mut pace = slot.line().pace();
         pace.answers = 1;
@@ -394,7 +406,7 @@ mod tests {
         }
         assert!(slots.take().now_or_never().is_none());
         assert_eq!([0, 1, 2].map(|n| is_cut(&held[n])), [false, true, false]);
-        // It has not ended yet: no other one goes in its place.
+        // It has not ended yet: no other one is cut in its place.
         assert!(slots.take().now_or_never().is_none());
         assert!(!is_cut(&held[0]));
         let [first, second, third] = held;
@@ -423,7 +435,7 @@ mod tests {
         let _answering = held[1].line().answer();
         assert!(slots.take().now_or_never().is_none());
         assert!(!held.iter().any(is_cut));
-        // The third has sent no request since it came.
+        // The third has sent no request since it connected.
         advance(PATIENCE).await;
         assert!(slots.take().now_or_never().is_none());
         assert!(is_cut(&held[2]) && !is_cut(&held[0]) && !is_cut(&held[1]));

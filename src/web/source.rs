@@ -19,15 +19,15 @@ pub(super) enum Holding {
     Sealed(Arc<(SealedPackage, Share)>),
 }
 
-/// What is left of what is to be read.
+/// The pieces that are still to be read.
 pub(super) enum Pieces {
     None,
     One(Piece),
-    /// A range of all files as ZIP, which has the times of this zone.
+    /// A range of the ZIP of all files, with times in this zone.
     Archive(TimeZone, Range<u64>),
 }
 
-/// Reads pieces one after the other. Holds one segment at a time, and no thread.
+/// A reader of pieces, one after the other. Holds one segment at a time, and no thread.
 pub(super) struct Source {
     drop: Drop,
     holding: Holding,
@@ -50,8 +50,8 @@ impl Holding {
         }
     }
 
-    /// Whether files may be given out, after a virus scan where one is due. What only its readers can decrypt cannot
-    /// be scanned.
+    /// Decides if files may be given out, after a virus scan if one is due. Files that only their
+    /// readers can decrypt cannot be scanned.
     pub(super) async fn release(
         &self,
         drop: &Drop,
@@ -66,7 +66,7 @@ impl Holding {
         }
     }
 
-    /// How many files there are.
+    /// The number of files.
     pub(super) fn files(&self) -> usize {
         match self {
             Self::Open(_, shelved) => shelved.package().files.len(),
@@ -74,7 +74,7 @@ impl Holding {
         }
     }
 
-    /// The bytes of a file that it has, as it is given out.
+    /// The size of a file that it has, as it is given out, in bytes.
     pub(super) fn len(&self, index: usize) -> u64 {
         match self {
             Self::Open(_, shelved) => shelved.package().files[index].size,
@@ -120,7 +120,7 @@ impl Source {
     /// The next bytes, `None` at the end.
     ///
     /// # Errors
-    /// A blob is missing or damaged: nothing more may be sent.
+    /// A blob is missing or damaged; nothing more may be sent.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, DropError> {
         loop {
             if let Some(reader) = &mut self.reader {

@@ -13,18 +13,18 @@ use super::{Shared, language::Wanted, pages::Problem};
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// What decrypts in the browser.
+/// The script that decrypts in the browser.
 pub(super) const SCRIPT: &str = include_str!("unlock.js");
 
-/// How long browsers may keep what is the same for everybody. The addresses of style sheet and
-/// script change with their contents.
+/// Time for which browsers may keep the files that are the same for everybody. The addresses of
+/// style sheet and script change with their contents.
 const CACHE: &str = "public, max-age=86400";
 
 /// The policy of the logo: nothing in it may run or load.
 const IMAGE_POLICY: &str =
     "sandbox; default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'";
 
-/// How long security.txt is good for (RFC 9116, section 2.5.5, wants less than a year).
+/// Validity of security.txt (RFC 9116, section 2.5.5, wants less than a year).
 const SECURITY_GOOD_FOR: Duration = Duration::from_secs(90 * 24 * 3600);
 
 pub(super) async fn style(State(site): Shared) -> Response {
@@ -44,7 +44,8 @@ pub(super) async fn script() -> Response {
     (headers, SCRIPT).into_response()
 }
 
-/// An SVG can have scripts, which run when it is opened as a page: not in a sandbox.
+/// The logo. An SVG can have scripts, which run when it is opened as a page: the policy's sandbox
+/// prevents that.
 pub(super) async fn logo(State(site): Shared, wanted: Wanted) -> Response {
     let Some(logo) = site.state.theme.logo() else {
         return site.pages.problem(wanted, Problem::NotFound);
@@ -59,8 +60,8 @@ pub(super) async fn logo(State(site): Shared, wanted: Wanted) -> Response {
     response
 }
 
-/// Landing pages may be fetched: they say `noindex`, which a crawler that is kept out never reads,
-/// and then it lists the bare address. Files it has no reason to fetch.
+/// The rules for crawlers. Landing pages may be fetched: they say `noindex`, which a crawler that
+/// is kept out never reads, and then it lists the bare address. It has no reason to fetch files.
 pub(super) async fn robots(State(site): Shared) -> Response {
     let base = site.pages.base();
     let rules = format!(
@@ -74,12 +75,13 @@ pub(super) async fn robots(State(site): Shared) -> Response {
         .into_response()
 }
 
-/// There is none; an answer without a body keeps browsers from asking again.
+/// The answer for the icon. There is none; an answer without a body keeps browsers from asking
+/// again.
 pub(super) async fn favicon() -> Response {
     (StatusCode::NO_CONTENT, [(header::CACHE_CONTROL, CACHE)]).into_response()
 }
 
-/// RFC 9116; only where the admin named a contact.
+/// The contact for security matters (RFC 9116); only if the admin named one.
 pub(super) async fn security(State(site): Shared, wanted: Wanted) -> Response {
     let Some(contact) = site.pages.contact() else {
         return site.pages.problem(wanted, Problem::NotFound);

@@ -1,9 +1,9 @@
 //! The layout of a ZIP archive whose entries are stored, not compressed.
 //!
 //! Sizes and CRC-32 are known beforehand, so every byte of the archive has its place before the
-//! first is read: the length is exact and any range can be served. No crate offers that. After
-//! APPNOTE.TXT 6.3.10 (PKWARE); section numbers below are its own. Pure: it makes the headers and
-//! knows where the contents go, but never sees them.
+//! first is read: the length is exact and any range can be served. No crate offers that. The format
+//! follows APPNOTE.TXT 6.3.10 (PKWARE); section numbers below are its own. The module is pure: it
+//! makes the headers and knows where the contents go, but never sees them.
 
 use std::ops::Range;
 
@@ -14,20 +14,20 @@ use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 const SEE_ZIP64: u32 = u32::MAX;
 /// Names are UTF-8 (4.4.4, bit 11).
 const FLAG_UTF8: u16 = 1 << 11;
-/// 2.0, and 4.5 for what needs zip64 (4.4.3).
+/// Version 2.0, and 4.5 for entries that need zip64 (4.4.3).
 const VERSION: u16 = 20;
 const VERSION_ZIP64: u16 = 45;
 /// Made on Unix (4.4.2), where the upper half of the external attributes is the file's mode.
 const MADE_ON_UNIX: u16 = 3 << 8;
 const REGULAR_FILE_0644: u32 = 0o100_644 << 16;
 
-/// How many entries of the central directory are made at once: some ten kilobytes.
+/// Number of entries of the central directory that are made at once: some ten kilobytes.
 const DIRECTORY_ENTRIES_MAX: usize = 64;
 
 /// A file to be stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ZipEntry {
-    /// Its name in the archive: safe, and unlike all others.
+    /// Its name in the archive: safe, and different from all others.
     pub name: String,
     /// Its size in bytes.
     pub size: u64,
@@ -35,12 +35,13 @@ pub struct ZipEntry {
     pub crc32: u32,
 }
 
-/// Where each byte of an archive comes from. It holds names and places; headers are made when they are sent.
+/// The source of each byte of an archive. It holds names and places; headers are made when they are
+/// sent.
 #[derive(Clone, Debug)]
 pub struct ZipLayout {
     entries: Vec<Placed>,
     times: Times,
-    /// Where the central directory begins, and where the records behind it do.
+    /// The beginnings of the central directory and of the records behind it.
     directory: Range<u64>,
     total_len: u64,
 }
@@ -48,13 +49,13 @@ pub struct ZipLayout {
 /// A run of bytes of an archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Piece {
-    /// Headers, as they stand.
+    /// Headers, ready to be sent.
     Bytes(Bytes),
     /// A range of the contents of an entry.
     File {
-        /// Which entry, from 0.
+        /// The index of the entry, from 0.
         index: usize,
-        /// Which of its bytes.
+        /// The range of its bytes.
         range: Range<u64>,
     },
 }
@@ -63,16 +64,16 @@ pub enum Piece {
 #[derive(Clone, Debug)]
 struct Placed {
     entry: ZipEntry,
-    /// Where its local header begins, and where its contents do.
+    /// The beginnings of its local header and of its contents.
     local: u64,
     contents: u64,
-    /// Where its central header begins.
+    /// The beginning of its central header.
     central: u64,
 }
 
 impl ZipLayout {
-    /// Lays out an archive of `entries`, all of them of the time `modified`; `zone` is that of the
-    /// local times that old readers show (4.4.6 knows no zone).
+    /// Lays out an archive of `entries`, all with the time `modified`; `zone` is that of the local
+    /// times that old readers show (4.4.6 knows no zone).
     pub fn new(entries: Vec<ZipEntry>, modified: Timestamp, zone: &TimeZone) -> Self {
         let times = Times::new(modified, zone);
         let mut at = 0_u64;
@@ -89,6 +90,7 @@ impl ZipLayout {
                 }
             })
             .collect();
+
         let begin = at;
         let mut header = Vec::new();
         for placed in &mut entries {
@@ -97,6 +99,7 @@ impl ZipLayout {
             central_header(&mut header, placed, &times);
             at = at.saturating_add(header.len() as u64);
         }
+
         let mut layout = Self {
             entries,
             times,
@@ -112,7 +115,7 @@ impl ZipLayout {
         self.total_len
     }
 
-    /// The name of an entry, which it has.
+    /// The name of an entry that it has.
     pub fn name(&self, index: usize) -> &str {
         &self.entries[index].entry.name
     }
@@ -123,8 +126,8 @@ impl ZipLayout {
         std::iter::from_fn(move || self.next_piece(&mut left))
     }
 
-    /// Takes the next piece from the front of what is left of a range; `None` when nothing is. A piece is headers of
-    /// a few kilobytes, or contents to any length.
+    /// Takes the next piece from the front of the rest of a range; `None` if nothing is left. A
+    /// piece is headers of a few kilobytes, or contents of any length.
     pub fn next_piece(&self, left: &mut Range<u64>) -> Option<Piece> {
         if left.start >= left.end.min(self.total_len) {
             return None;
@@ -142,10 +145,12 @@ impl ZipLayout {
         Some(cut)
     }
 
-    /// The local header or the contents that a place before the directory lies in, and where they begin.
+    /// The local header or the contents in which a place before the directory lies, and the
+    /// beginning of that piece.
     fn local_piece(&self, at: u64) -> (u64, Piece) {
         let behind = self.entries.partition_point(|placed| placed.local <= at);
-        // The last one that begins there: those before it are empty only where no disk holds the archive.
+        // The last one that begins there: earlier ones that begin at the same place are empty,
+        // which happens only in archives that no disk can hold.
         let index = behind.saturating_sub(1);
         let placed = &self.entries[index];
         if at < placed.contents {
@@ -156,7 +161,8 @@ impl ZipLayout {
         (placed.contents, Piece::File { index, range })
     }
 
-    /// The central headers from the one that a place in the directory lies in, and where they begin.
+    /// The central headers from the one in which a place in the directory lies, and the beginning
+    /// of the first.
     fn directory_piece(&self, at: u64) -> (u64, Piece) {
         let behind = self.entries.partition_point(|placed| placed.central <= at);
         let from = behind.saturating_sub(1);
@@ -182,7 +188,7 @@ impl Piece {
         }
     }
 
-    /// True when it has no bytes.
+    /// Returns true if it has no bytes.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -225,7 +231,7 @@ impl Times {
     }
 }
 
-/// MS-DOS date and time: from 1980 to 2107, in steps of two seconds.
+/// Makes MS-DOS date and time: from 1980 to 2107, in steps of two seconds.
 fn dos_time(at: DateTime) -> (u16, u16) {
     let clamped = at.clamp(
         jiff::civil::date(1980, 1, 1).at(0, 0, 0, 0),
@@ -252,13 +258,14 @@ fn extended_timestamp(at: Timestamp) -> Vec<u8> {
     out
 }
 
-/// 4.3.7
+/// Makes a local header (4.3.7).
 fn local_header(entry: &ZipEntry, times: &Times) -> Vec<u8> {
     let mut zip64 = Vec::new();
     if needs_zip64(entry.size) {
         // Both sizes must stand in a local header (4.5.3).
         zip64_extra(&mut zip64, &[entry.size, entry.size]);
     }
+
     let mut out = Vec::new();
     put32(&mut out, 0x0403_4b50);
     put16(
@@ -276,7 +283,7 @@ fn local_header(entry: &ZipEntry, times: &Times) -> Vec<u8> {
     out
 }
 
-/// 4.3.12
+/// Makes a central header (4.3.12).
 fn central_header(out: &mut Vec<u8>, placed: &Placed, times: &Times) {
     let (entry, offset) = (&placed.entry, placed.local);
     let mut large = Vec::new();
@@ -293,6 +300,7 @@ fn central_header(out: &mut Vec<u8>, placed: &Placed, times: &Times) {
     } else {
         VERSION_ZIP64
     };
+
     put32(out, 0x0201_4b50);
     put16(out, MADE_ON_UNIX | version);
     put16(out, version);
@@ -302,12 +310,13 @@ fn central_header(out: &mut Vec<u8>, placed: &Placed, times: &Times) {
     put16(out, 0); // internal attributes
     put32(out, REGULAR_FILE_0644);
     put32(out, field32(offset));
+
     out.extend_from_slice(name(entry));
     out.extend_from_slice(&zip64);
     out.extend_from_slice(&times.extra);
 }
 
-/// The fields that both headers share, from the flags to the length of the extra fields.
+/// Writes the fields that both headers share, from the flags to the length of the extra fields.
 fn common_header(out: &mut Vec<u8>, entry: &ZipEntry, times: &Times, zip64_len: usize) {
     put16(out, FLAG_UTF8);
     put16(out, 0); // stored
@@ -319,7 +328,8 @@ fn common_header(out: &mut Vec<u8>, entry: &ZipEntry, times: &Times, zip64_len: 
     put16(out, (zip64_len + times.extra.len()) as u16);
 }
 
-/// 4.5.3: only the values whose 32-bit field is full, in their order.
+/// Writes the zip64 extra field (4.5.3): only the values whose 32-bit field is full, in their
+/// order.
 fn zip64_extra(out: &mut Vec<u8>, values: &[u64]) {
     if values.is_empty() {
         return;
@@ -331,7 +341,7 @@ fn zip64_extra(out: &mut Vec<u8>, values: &[u64]) {
     }
 }
 
-/// What follows the central directory (4.3.14 to 4.3.16).
+/// Makes the records that follow the central directory (4.3.14 to 4.3.16).
 fn end_records(entries: usize, directory_len: u64, directory_start: u64) -> Vec<u8> {
     let mut out = Vec::new();
     let many = entries >= usize::from(u16::MAX);
@@ -374,7 +384,7 @@ fn field32(value: u64) -> u32 {
     u32::try_from(value).unwrap_or(SEE_ZIP64)
 }
 
-/// The name, cut where its 16-bit length ends; names made safe are far shorter.
+/// The name, cut to the maximum of its 16-bit length; names made safe are far shorter.
 fn name(entry: &ZipEntry) -> &[u8] {
     let end = entry.name.floor_char_boundary(usize::from(u16::MAX));
     &entry.name.as_bytes()[..end]
@@ -485,7 +495,7 @@ mod tests {
 
     #[test]
     fn info_zip_finds_no_error() {
-        // Not everywhere installed; Python's reader is.
+        // It is not installed everywhere; Python's reader is.
         let Ok(output) = Command::new("unzip")
             .arg("-t")
             .arg(written(FILES).path())
@@ -530,7 +540,7 @@ mod tests {
         assert_eq!(header[35..43], 0xffff_ffff_u64.to_le_bytes());
     }
 
-    /// Python's reader looks only at the end of the file, so that contents of zero bytes on a
+    /// Python's reader looks only at the end of the file, so contents of zero bytes on a
     /// sparse file stand for 5 GiB.
     #[test]
     fn python_reads_the_directory_of_an_archive_past_four_gibibytes() {
