@@ -119,7 +119,9 @@ class Pass:
 
     def __init__(self, work: Path, threshold: int):
         self.threshold, self.work = threshold, work / str(threshold)
-        self.daemon = Daemon(None, self.work / "daemon", {"detach_threshold": threshold, "detach_directions": "both"})
+        # What filters of other hosts marked is as good a message as any.
+        settings = {"detach_threshold": threshold, "detach_directions": "both", "detach_marked_by": []}
+        self.daemon = Daemon(None, self.work / "daemon", settings)
         self.local = threading.local()
         self.through_milter = Counter()
 
