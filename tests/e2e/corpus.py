@@ -119,8 +119,10 @@ class Pass:
 
     def __init__(self, work: Path, threshold: int):
         self.threshold, self.work = threshold, work / str(threshold)
-        # What filters of other hosts marked is as good a message as any.
-        settings = {"detach_threshold": threshold, "detach_directions": "both", "detach_marked_by": []}
+        # What filters of other hosts marked is as good a message as any; and a Postfix that is installed and not set
+        # up takes a second to say so, each time.
+        settings = {"detach_threshold": threshold, "detach_directions": "both", "detach_marked_by": [],
+                    "detach_forwarded": "treat"}
         self.daemon = Daemon(None, self.work / "daemon", settings)
         self.local = threading.local()
         self.through_milter = Counter()

@@ -127,7 +127,7 @@ def stays(path: Path, threshold: int, readers) -> tuple[str, set[str], str, Path
         return None
     settings = {"detach.threshold": threshold, "detach.directions": "both", "web.public_url": "https://drop.example/d/"}
     command = [binary(), "rewrite", "--explain", "--json"]
-    command += ["--set", "detach.marked_by=[]"]
+    command += ["--set", "detach.marked_by=[]", "--set", 'detach.forwarded="treat"']
     for key, value in settings.items():
         command += ["--set", f"{key}={value}" if isinstance(value, int) else f'{key}="{value}"']
     done = subprocess.run(list(map(str, command)), input=raw, capture_output=True)
