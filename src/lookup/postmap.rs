@@ -191,6 +191,9 @@ impl Postmap {
     }
 
     async fn ask_parameters(&self, names: &[&str]) -> Result<Option<Answers>, LookupError> {
+        if !self.may_be_set_up() {
+            return Ok(None);
+        }
         let said = match self
             .run("postconf", &[&["-x"], names].concat(), String::new())
             .await
@@ -212,6 +215,15 @@ impl Postmap {
             Some((name.trim().to_owned(), value.trim().to_owned()))
         };
         Ok(Some(said.answer.lines().filter_map(pair).collect()))
+    }
+
+    /// Returns false if Postfix's directory is there without its main.cf, as after an installation: Postfix's programs
+    /// wait for a second before they say so.
+    fn may_be_set_up(&self) -> bool {
+        let directory = self.config.as_deref();
+        let directory = directory.unwrap_or(Path::new("/etc/postfix"));
+        let has_main = directory.join("main.cf").try_exists();
+        !(directory.is_dir() && matches!(has_main, Ok(false)))
     }
 
     async fn run(
@@ -362,6 +374,19 @@ mod tests {
         let answer = UNTIL.scope(late, postmap.ask(&other, &keys)).await;
         assert_eq!(answer, Err(LookupError::Slow(postmap.timeout)));
         assert_eq!(postmap.failure(Some(&other)), None);
+    }
+
+    #[test]
+    fn a_postfix_that_was_not_set_up_is_not_asked() {
+        let home = tempfile::tempdir().unwrap();
+        let mut postmap = Postmap::new(&LookupConfig::default());
+        postmap.config = Some(home.path().to_owned());
+        assert!(!postmap.may_be_set_up());
+        std::fs::write(home.path().join("main.cf"), "").unwrap();
+        assert!(postmap.may_be_set_up());
+        // Where there is nothing at all, its own programs know better.
+        postmap.config = Some(home.path().join("elsewhere"));
+        assert!(postmap.may_be_set_up());
     }
 
     #[test]
