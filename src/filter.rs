@@ -3,20 +3,20 @@
 //! Used by the milter's session and by `depollueur rewrite`. It does not know the milter protocol,
 //! and it never decides what a failure means for the mail: it reports it (see [`Verdict`]).
 //!
-//! * `domain` – whose settings hold for a message
+//! * `domain` – the domain whose settings apply to a message
 //! * `leaf` – the part whose body is coming in
 //! * `parts` – the parts of the message as they lie in the spool
-//! * `words` – which texts are the words of the message, whatever their names
+//! * `words` – the texts that are the words of the message, whatever their names
 //! * `message` – a message on its way: each of the scanner's events is acted upon
-//! * `choices` – what somebody's choice kept is remembered, and kept when it comes again
+//! * `choices` – messages that somebody's choice kept are remembered, and kept when they come again
 //! * `copies` – copies of one message share one package
-//! * `mark` – the field that says that it was changed
-//! * `finish` – its end: the last decisions, the notice, a look at what was made of it, the commit
-//! * `forwarded` – how heavy a forwarded message is
-//! * `origin` – what a drop is told of a message
-//! * `strangers` – what of mail from outside is left alone, since it would be a stranger's file in the drop
-//! * `vouch` – what of the sender is certain
-//! * `language` – in which language the notice is
+//! * `mark` – the field that says that the message was changed
+//! * `finish` – the end of a message: the last decisions, the notice, a check of the result, the commit
+//! * `forwarded` – the weight of a forwarded message
+//! * `origin` – the facts of a message that a drop is told
+//! * `strangers` – mail from outside that is left alone, since its files would be a stranger's in the drop
+//! * `vouch` – the part of the sender's address that is certain
+//! * `language` – the language of the notice
 //!
 //! # Memory
 //!
@@ -119,13 +119,13 @@ use crate::{
 pub use copies::Copies;
 pub use message::Message;
 
-/// How many parts of one message are detached at most; with more, the message is not touched.
+/// The most parts of one message that are detached; with more, the message is not touched.
 pub const DETACHED_MAX: usize = 1000;
 
 /// The largest piece of a body that a milter can send (65,535 bytes, milter.md 1.2).
 const PIECE_BYTES_MAX: u64 = 65_535;
 
-/// Which way a message goes.
+/// The direction in which a message goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Direction {
     /// From outside to our users.
@@ -135,7 +135,7 @@ pub enum Direction {
     Outgoing,
 }
 
-/// What is known of a message before its header.
+/// The facts of a message that are known before its header.
 #[derive(Clone, Debug, Default)]
 pub struct Envelope {
     /// Postfix's queue id, for logs and records; never a key (ids are reused).
@@ -144,27 +144,27 @@ pub struct Envelope {
     pub sender: String,
     /// The envelope recipients, without angle brackets.
     pub recipients: Vec<String>,
-    /// Which way the message goes.
+    /// The direction in which the message goes.
     pub direction: Direction,
     /// The login name, if the client authenticated.
     pub login: Option<String>,
-    /// Where the client is; `None` for local mail.
+    /// The client's address; `None` for local mail.
     pub client: Option<IpAddr>,
-    /// The name of the service of Postfix that took the message in.
+    /// The name of the Postfix service that accepted the message.
     pub daemon: Option<String>,
-    /// How many bytes the client said that the message has.
+    /// The size of the message in bytes, as declared by the client.
     pub size: Option<u64>,
-    /// Who is meant by its addresses, as far as that was found out.
+    /// The people behind its addresses, as far as they could be found out.
     pub known: Known,
-    /// Whether some of it goes to another machine, as far as the mail server says so.
+    /// Some of it goes to another machine, as far as the mail server says so.
     pub leaves: bool,
     /// Those of its recipients that are mailing lists, as far as the mail server says so.
     pub lists: Vec<String>,
-    /// Whether somebody's choice kept it when it came before.
+    /// Somebody's choice kept it when it came before.
     pub kept_before: bool,
 }
 
-/// What all messages share: the configuration of the moment, and the store.
+/// State shared by all messages: the configuration of the moment, and the store.
 #[derive(Clone, Debug)]
 pub struct Filter {
     config: Arc<Config>,
@@ -172,26 +172,26 @@ pub struct Filter {
     stores: Option<Stores>,
     spools: Spools,
     lookup: Lookup,
-    /// Whether the configuration is that of a domain.
+    /// The configuration is that of a domain.
     is_own: bool,
     explain: bool,
-    /// Whether a message is rewritten though nothing is deposited.
+    /// A message is rewritten though nothing is deposited.
     preview: bool,
-    /// Where what is decided is kept.
+    /// The place where decisions are kept.
     decisions: Option<Decisions>,
-    /// Where what somebody's choice kept is remembered.
+    /// The drop that remembers messages kept by somebody's choice.
     choices: Option<Drop>,
     copies: Copies,
-    /// Whether it was told that it cannot be found out who forwards, since that could be last.
+    /// It was logged that forwarding cannot be found out; cleared as soon as it can be again.
     is_told: Arc<AtomicBool>,
 }
 
-/// What becomes of a message once its header is known.
+/// The outcome for a message once its header is known.
 #[derive(Debug)]
 pub enum Start {
-    /// Nothing can be detached from it: accept it, its body need not be seen.
+    /// Nothing can be detached from it: accept it; its body need not be seen.
     Pass(Reason),
-    /// The same, but what the sender asked with is to be taken out of it.
+    /// The same, but the fields and tags by which the sender expressed a wish are to be taken out of it.
     Edit(Edits, Reason),
     /// Refuse it.
     Refuse(Refusal),
@@ -199,7 +199,7 @@ pub enum Start {
     Scan(Box<Message>),
 }
 
-/// Why a message goes out as it came.
+/// The reason why a message goes out as it came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// Mail of this direction is not treated.
@@ -216,7 +216,7 @@ pub enum Reason {
     KeptBefore,
     /// It was signed by DKIM2 and goes to another machine.
     Dkim2,
-    /// It came from outside, and what was before us marked it as doubtful.
+    /// It came from outside, and an earlier host marked it as doubtful.
     Marked,
     /// It came from outside, and an address that it is for forwards to another machine.
     Forwarded,
@@ -236,27 +236,28 @@ pub enum Reason {
     ForeignMarks,
     /// No part of it can take the notice, and none can be added.
     NoPlace,
-    /// An HTML body came behind a part that was detached, and shows it.
+    /// An HTML body came after a part that was detached, and shows it.
     ShownLater,
     /// With the notice in it, it would not have the parts that it must have.
     Reread,
-    /// An admin blocked a file of it: the drop does not take it.
+    /// An admin blocked one of its files: the drop does not take it.
     Blocked,
-    /// A file of it is infected: the drop does not take it.
+    /// One of its files is infected: the drop does not take it.
     Infected,
-    /// A file of it is larger than what is scanned, and such files are not taken.
+    /// One of its files is larger than what is scanned, and such files are not taken.
     Oversize,
     /// An admin suspended the login that sent it: the drop does not take it.
     Suspended,
     /// The share of its sender is used up for today.
     SenderQuota,
-    /// The share of where it came from outside, or of all mail from outside, is used up for today.
+    /// The share of the network outside from which it came, or of all mail from outside, is used up
+    /// for today.
     IncomingQuota,
-    /// It could not be found out who is meant by its addresses.
+    /// The people behind its addresses could not be found out.
     Lookup,
 }
 
-/// The end of a message.
+/// The verdict at the end of a message.
 #[derive(Debug)]
 pub enum Verdict {
     /// Goes out as it came.
@@ -285,7 +286,7 @@ pub enum FilterError {
 }
 
 impl FilterError {
-    /// What the virus scan found, if that is the reason.
+    /// The finding of the virus scan, if that is the reason.
     pub fn finding(&self) -> Option<Finding> {
         match self {
             Self::Store(error) => error.finding(),
@@ -324,7 +325,7 @@ pub enum HeaderEdit {
     Change {
         /// The field's name.
         name: String,
-        /// Which of them, counted from 1.
+        /// Its number among them, counted from 1.
         index: u32,
         /// The new value as in [`HeaderEdit::Replace`], in any charset; `None` removes the field.
         value: Option<Vec<u8>>,
@@ -343,21 +344,21 @@ pub enum HeaderEdit {
 pub struct Rewritten {
     /// The changes to the top-level header, in order.
     pub header_edits: Vec<HeaderEdit>,
-    /// How many parts were detached.
+    /// The number of detached parts.
     pub detached: usize,
     /// Their decoded bytes.
     pub detached_bytes: u64,
     /// The link in the notice.
     pub link: String,
-    /// Whether the package is that of a copy which came before.
+    /// The package is that of a copy which came before.
     pub is_copy: bool,
-    /// How many fields `X-Depollueur` of strangers are removed.
+    /// The number of strangers' `X-Depollueur` fields that are removed.
     pub foreign_marks: usize,
-    /// How added lines end.
+    /// The line ending of added lines.
     pub eol: Eol,
     spool: Spool,
     pieces: std::vec::IntoIter<Piece>,
-    /// What is left of the piece that was begun.
+    /// The unsent rest of the current piece.
     rest: Option<Piece>,
 }
 
@@ -370,7 +371,7 @@ enum Piece {
     Insert(Bytes),
 }
 
-/// What was decided for one part.
+/// The decision about one part.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct PartDecision {
     /// The part's place: `1`, `2.1`, or `` for the message itself.
@@ -385,17 +386,17 @@ pub struct PartDecision {
     pub detached: bool,
     /// True when it would be, were this not a trial.
     pub would_detach: bool,
-    /// Who decided: a rule's name, `default`, `sender`, `users`; nobody of a part that stays
-    /// whatever is configured.
+    /// The source of the decision: a rule's name, `default`, `sender`, `users`; `None` for a part
+    /// that stays whatever is configured.
     pub rule: Option<String>,
-    /// Why.
+    /// The reason.
     pub reason: Cow<'static, str>,
 }
 
-/// What would have been detached, were this not a trial.
+/// The parts that would have been detached, were this not a trial.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Trial {
-    /// How many parts.
+    /// The number of parts.
     pub parts: usize,
     /// Their decoded bytes.
     pub bytes: u64,
@@ -430,8 +431,8 @@ impl Filter {
         Self::over(Arc::new(config), None)
     }
 
-    /// The same filter, which changes and deposits nothing: for a message whose readers could not open
-    /// its links.
+    /// Returns the same filter, except that it changes and deposits nothing: for a message whose
+    /// readers could not open its links.
     pub fn withheld(&self) -> Self {
         Self {
             stores: None,
@@ -439,14 +440,14 @@ impl Filter {
         }
     }
 
-    /// Whether links would lead to this machine only, or let the network read the files: nothing may
-    /// leave this machine with them. The links of a remote store are those of its host.
+    /// Returns true if links would lead to this machine only, or let the network read the files:
+    /// nothing may leave this machine with them. The links of a remote store are those of its host.
     pub fn has_local_links(&self) -> bool {
         self.stores.is_some() && self.config.has_local_links()
     }
 
-    /// Makes a filter that shows what would come out, whatever `detach.mode` says: it deposits nothing,
-    /// and its links lead nowhere.
+    /// Makes a filter that shows the rewritten message, whatever `detach.mode` says: it deposits
+    /// nothing, and its links lead nowhere.
     pub fn preview(mut config: Config) -> Self {
         config.detach.mode = RunMode::Live;
         Self {
@@ -455,7 +456,7 @@ impl Filter {
         }
     }
 
-    /// The filter for a message of this envelope, which goes by the settings of its domain.
+    /// Returns the filter for a message of this envelope, with the settings of its domain.
     fn of(&self, envelope: &Envelope) -> Self {
         let mut filter = self.clone();
         if let Some(own) = domain::config(&self.config, envelope) {
@@ -466,29 +467,30 @@ impl Filter {
         filter
     }
 
-    /// Where links begin, if not as those of the store do.
+    /// The base of its links; `None` if it is that of the store's.
     fn public_url(&self) -> Option<&str> {
         self.is_own.then_some(self.config.web.public_url.as_str())
     }
 
-    /// What can still become of a message of which only (a part of) the envelope is known.
+    /// The outcomes still possible for a message of which only the envelope, or part of it, is known.
     pub fn outlook(&self, envelope: &Envelope, stage: policy::Stage) -> Outlook {
         let is_open = stage == policy::Stage::Mail && envelope.direction == Direction::Incoming;
         match (self.config.domains.is_empty(), is_open) {
             (true, _) => policy::outlook(&self.config, envelope, stage),
+            // The recipients, and with them the domain, are not known yet.
             // To whose domain it goes is not known yet.
             (false, true) => Outlook::Open,
             (false, false) => policy::outlook(&self.of(envelope).config, envelope, stage),
         }
     }
 
-    /// Keeps what is decided there, if anywhere.
+    /// Keeps decisions in `decisions`, if that is given.
     pub fn recording(mut self, decisions: Option<Decisions>) -> Self {
         self.decisions = decisions;
         self
     }
 
-    /// Remembers there what somebody's choice kept.
+    /// Remembers in `drop` the messages that somebody's choice kept.
     pub fn remembering(mut self, drop: Drop) -> Self {
         self.choices = Some(drop);
         self
@@ -500,28 +502,28 @@ impl Filter {
         self
     }
 
-    /// Where what is decided is kept.
+    /// The place where decisions are kept.
     pub fn decisions(&self) -> Option<&Decisions> {
         self.decisions.as_ref()
     }
 
-    /// The configuration that it works by, shared.
+    /// The configuration of this filter, shared.
     pub fn shared_config(&self) -> Arc<Config> {
         Arc::clone(&self.config)
     }
 
-    /// The configuration that it works by.
+    /// The configuration of this filter.
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// Keeps what is decided for each part, for [`Message::explanation`].
+    /// Keeps the decision about each part, for [`Message::explanation`].
     pub fn explaining(mut self) -> Self {
         self.explain = true;
         self
     }
 
-    /// What is known of the people of an envelope before anything was asked.
+    /// The people behind an envelope's addresses as they are known before anything was asked.
     pub fn known(&self) -> Known {
         if self.config.asks_people() {
             Known::open()
@@ -530,8 +532,8 @@ impl Filter {
         }
     }
 
-    /// Finds out who is meant by an envelope's addresses, where it matters what becomes of the
-    /// message: Postfix is asked then. To be called before [`Filter::begin`].
+    /// Asks Postfix who is meant by an envelope's addresses, where the fate of the message depends on
+    /// it. To be called before [`Filter::begin`].
     pub async fn ask(&self, envelope: &mut Envelope, header: &[Field]) {
         let filter = self.of(envelope);
         let config = &filter.config;
@@ -543,11 +545,13 @@ impl Filter {
         {
             return;
         }
+
         let mut asked = envelope.clone();
         let Wishes { wish, .. } = Wishes::read(config, &mut asked, header);
         if !policy::asks_people(config, wish, envelope.size) {
             return;
         }
+
         let queue_id = &envelope.queue_id;
         envelope.known = match self.lookup.know(&asked).await {
             Ok(known) => {
@@ -571,18 +575,18 @@ impl Filter {
         };
     }
 
-    /// Where its messages are spooled.
+    /// The maker of the spools of its messages.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn spools(&self) -> &Spools {
         &self.spools
     }
 
-    /// What asks Postfix.
+    /// The lookups by which Postfix is asked.
     pub fn lookup(&self) -> &Lookup {
         &self.lookup
     }
 
-    /// Begins a message whose top-level header is known. `eol` is how the header's lines end.
+    /// Begins a message whose top-level header is known. `eol` is the line ending of the header.
     pub fn begin(&self, mut envelope: Envelope, header: &[Field], eol: Eol) -> Start {
         let filter = self.of(&envelope);
         let config = &filter.config;
@@ -596,23 +600,27 @@ impl Filter {
                 false => Start::Edit(edits, Reason::Lookup),
             };
         }
+
         let facts = HeaderFacts::read(header);
         let plan = match Plan::new(config, &envelope, &facts, wish) {
             Ok(plan) => plan,
             Err(refusal) => return Start::Refuse(refusal),
         };
+
         let leaves = envelope.leaves || envelope.known.may_leave();
         let is_forwarded =
             strangers::spares_forwarded(config, &envelope) && envelope.known.leaves();
         let is_marked = strangers::is_marked(config, &envelope, header, &facts);
-        // The plan has what matters of it.
+        // The plan holds all that matters of it.
         envelope.known = Known::default();
         let is_kept = envelope.kept_before && wish != Some(Wish::Detach);
         let is_spared = leaves && spares_dkim2(config, header);
+
         if let Some(refusal) = plan.would_refuse() {
             let (queue_id, rule) = (&envelope.queue_id, Source::Rule(refusal.rule).label(config));
             tracing::info!(queue_id, rule, "would have been refused: dry-run");
         }
+
         let spared = [
             (is_kept, Reason::KeptBefore),
             (is_spared, Reason::Dkim2),
@@ -649,6 +657,7 @@ impl Filter {
             Some(_) => return Err(Reason::NotAsked),
             None => {}
         }
+
         let read = || Head::read(header, MediaType::new("text", "plain"));
         let root = match head::check(header).and_then(|()| read()) {
             Ok(root) => root,
@@ -657,6 +666,7 @@ impl Filter {
         if rules::may_detach(&root).is_err() {
             return Err(Reason::Header);
         }
+
         if mark::foreign(envelope.direction, header) > mark::FOREIGN_MAX {
             return Err(Reason::ForeignMarks);
         }
@@ -666,6 +676,7 @@ impl Filter {
         {
             return Err(Reason::Ambiguous(Ambiguity::RepeatedField(field)));
         }
+
         let message = Message::new(self.clone(), envelope, header, root, eol, plan);
         message.map(Box::new).map_err(Reason::Ambiguous)
     }
@@ -681,7 +692,7 @@ impl Piece {
 }
 
 impl PartDecision {
-    /// The decision that a part is left alone, and with it the message, for readers differ about it.
+    /// Makes the decision to leave a part alone, and with it the message, since readers differ about it.
     fn doubtful(path: String, why: Ambiguity) -> Self {
         Self {
             path,
@@ -697,7 +708,7 @@ impl PartDecision {
 }
 
 impl Reason {
-    /// Why a message goes out as it came which the store refused; `None` where it failed.
+    /// The reason why the store refused a message, which then goes out as it came; `None` where it failed.
     fn of_refusal(error: &StoreError) -> Option<Self> {
         match error.share() {
             Some(Allotment::Sender) => Some(Self::SenderQuota),
@@ -708,7 +719,7 @@ impl Reason {
         }
     }
 
-    /// What was found in the header, where that decided.
+    /// The ambiguity found in the header, where that decided.
     pub fn in_header(self) -> Option<PartDecision> {
         match self {
             Self::Ambiguous(why) => Some(PartDecision::doubtful(String::new(), why)),
@@ -747,7 +758,7 @@ impl Reason {
         }
     }
 
-    /// Whether an admin should hear of it: something was heavy or odd, and was left alone.
+    /// Returns true if an admin should hear of it: something was heavy or odd, and was left alone.
     pub fn is_odd(self) -> bool {
         !matches!(
             self,
@@ -793,7 +804,7 @@ impl Rewritten {
         Ok(Some(piece.freeze()))
     }
 
-    /// Whether the next part is there and can be put behind a piece of this length.
+    /// Returns true if there is a next part that fits after a piece of this length.
     fn has_room(&self, len: usize) -> bool {
         let next = self
             .rest
@@ -821,7 +832,7 @@ impl Rewritten {
         }
     }
 
-    /// The next part, and whether it is the sender's.
+    /// The next part, with true if it is the sender's.
     #[cfg(any(test, fuzzing))]
     pub(crate) async fn next_run(&mut self) -> io::Result<Option<(bool, Bytes)>> {
         let rest = self.rest.as_ref();
@@ -831,14 +842,14 @@ impl Rewritten {
     }
 }
 
-/// Whether a message was signed by DKIM2, and is to be left alone where it goes to another machine: there a body
-/// that cannot be recreated fails (draft-ietf-dkim-dkim2-spec-08, section 5.2).
+/// Returns true if a message was signed by DKIM2, and is to be left alone where it goes to another
+/// machine: there a body that cannot be recreated fails (draft-ietf-dkim-dkim2-spec-08, section 5.2).
 fn spares_dkim2(config: &Config, header: &[Field]) -> bool {
     let is_signature = |field: &Field| field.name.eq_ignore_ascii_case(b"dkim2-signature");
     config.detach.dkim2 == Dkim2::Spare && header.iter().any(is_signature)
 }
 
-/// The spools of a configuration's messages.
+/// Makes the spools for a configuration's messages.
 fn spools(config: &Config) -> Spools {
     let directory = config.spool.directory.as_ref();
     Spools::new(

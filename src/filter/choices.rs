@@ -1,5 +1,5 @@
-//! What somebody's choice kept is remembered, and kept when it comes again: once a list server has
-//! signed a message, or each member gets one of his own, is too late to detach.
+//! Messages kept by somebody's choice are remembered, and kept when they come again: once a list
+//! server has signed a message, or each member gets one of his own, is too late to detach.
 
 use jiff::Timestamp;
 
@@ -10,14 +10,15 @@ use crate::{config::RunMode, mime::Field, policy, rewrite::Eol};
 const MESSAGE_ID_BYTES_MAX: usize = 998;
 
 impl Filter {
-    /// Begins a message whose top-level header is known, with all that can be found out before: who is
-    /// meant by its addresses, and whether it was here before. `eol` is how the header's lines end.
+    /// Begins a message whose top-level header is known, with all that can be found out before: the
+    /// people behind its addresses, and whether it was here before. `eol` is the line ending of the
+    /// header.
     pub async fn take(&self, mut envelope: Envelope, header: &[Field], eol: Eol) -> Start {
         self.ask(&mut envelope, header).await;
         self.judge_once(envelope, header, eol).await
     }
 
-    /// Begins a message whose people are known; what was kept before is kept again.
+    /// Begins a message whose people are known; one that was kept before is kept again.
     pub(super) async fn judge_once(
         &self,
         mut envelope: Envelope,
@@ -54,7 +55,8 @@ impl Filter {
         }
     }
 
-    /// Whether somebody's choice kept a message before. Nobody is asked about one that is too small.
+    /// Returns true if somebody's choice kept a message before. The drop is not asked about one that
+    /// is too small.
     async fn was_kept(&self, envelope: &Envelope, header: &[Field]) -> bool {
         let detach = &self.config.detach;
         let is_asked = detach.remember_kept.is_some()
@@ -74,8 +76,8 @@ impl Filter {
     }
 }
 
-/// By what copies of a message are known: what stands between the angle brackets of its `Message-ID`, else
-/// all of it. `None` where there are several, or none of a sound length.
+/// The id by which copies of a message are known: the text between the angle brackets of its
+/// `Message-ID`, else all of it. `None` where there are several, or none of a sound length.
 pub(super) fn message_id(header: &[Field]) -> Option<&[u8]> {
     let is_it = |field: &&Field| field.name.eq_ignore_ascii_case(b"message-id");
     let mut fields = header.iter().filter(is_it);

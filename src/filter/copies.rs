@@ -1,4 +1,4 @@
-//! Copies of one message that come apart share one package and one link.
+//! Copies of one message that arrive separately share one package and one link.
 //!
 //! A list server sends one message to each member in a transaction of its own; a client tries again when
 //! a milter behind us refused for the moment. All of these have one `Message-ID`, come the same way
@@ -28,13 +28,13 @@ use crate::{
     store::{PackageDraft, Store},
 };
 
-/// How long a package is shared.
+/// The time for which a package is shared.
 const SHARED_FOR: Duration = Duration::from_secs(60 * 60);
 
 /// Messages whose packages are remembered; with more, those that came first are forgotten.
 const COPIES_MAX: usize = 4096;
 
-/// What makes messages copies of each other.
+/// A digest of what makes messages copies of each other.
 type Key = [u8; 32];
 
 /// The package of the messages of one key, once there is one.
@@ -55,7 +55,7 @@ struct Slots {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Shared {
     pub(super) link: String,
-    /// Until when it can be fetched.
+    /// The time until which it can be fetched.
     pub(super) expires: Timestamp,
 }
 
@@ -78,7 +78,7 @@ impl Copies {
 }
 
 impl Slots {
-    /// Forgets what is too old, and makes room for one more.
+    /// Forgets the packages that are too old, and makes room for one more.
     fn forget(&mut self, now: Instant) {
         while let Some((since, key)) = self.order.front() {
             let is_old = now.duration_since(*since) >= SHARED_FOR;
@@ -112,7 +112,7 @@ impl Turn {
         Some(turn)
     }
 
-    /// The package that the copies before have.
+    /// The package of the earlier copies.
     pub(super) fn shared(&self) -> Option<&Shared> {
         self.slot.as_ref()
     }
@@ -126,7 +126,8 @@ impl Turn {
     }
 }
 
-/// A package that can still be fetched, and until when: it may have been revoked, blocked or extended.
+/// Returns a package if it can still be fetched, with its expiry: it may have been revoked, blocked
+/// or extended.
 async fn is_there(message: &Message, store: &Store, shared: &Shared) -> Option<Shared> {
     let files = message.detached.iter();
     let files: Vec<_> = files.filter_map(|file| file.file.as_ref()).collect();
@@ -144,7 +145,7 @@ async fn is_there(message: &Message, store: &Store, shared: &Shared) -> Option<S
     }
 }
 
-/// The digest of what copies have in common.
+/// The digest of everything that copies have in common.
 fn key(
     message: &Message,
     package: &PackageDraft,
@@ -160,18 +161,21 @@ fn key(
     };
     let login = envelope.login.as_deref().unwrap_or_default();
     let lives = expires.as_second() - created.as_second();
+
     let mut digest = Digest(digest::Context::new(&SHA256));
     digest.add(message_id);
     digest.add(direction);
     digest.add(login.as_bytes());
     digest.add(base.as_bytes());
     digest.add(&lives.to_be_bytes());
+
     for detached in &message.detached {
         let file = detached.file.as_ref()?;
         digest.add(&file.sha256());
         digest.add(detached.name.as_bytes());
         digest.add(detached.media_type.as_bytes());
     }
+
     Some(digest.end())
 }
 

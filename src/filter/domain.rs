@@ -1,4 +1,4 @@
-//! Whose settings hold for a message: those of the domain that it belongs to. Pure.
+//! The settings that apply to a message: those of the domain that it belongs to. Pure.
 //!
 //! What our users send belongs to the domain of its sender, or, if that has no settings of its own, to that
 //! of the login. What comes in belongs to the domain of its recipients, if all of them have the same
@@ -31,7 +31,7 @@ pub(super) fn config<'a>(main: &'a Config, envelope: &Envelope) -> Option<&'a Ar
     }
 }
 
-/// Whether two domains have the same settings: a link makes one file hold for several.
+/// Returns true if two domains have the same settings: a link makes one file hold for several.
 fn is_one(one: &Arc<Config>, other: &Arc<Config>) -> bool {
     Arc::ptr_eq(one, other) || one.to_toml() == other.to_toml()
 }

@@ -28,19 +28,19 @@ use crate::{
     store::PackageDraft,
 };
 
-/// In place of a token.
+/// Stands in place of a token in links that lead nowhere.
 const NO_TOKEN: &str = "dry-run-dry-run-dry-run";
 
-/// A change to the spool: what stands at `at` is replaced by `with`.
+/// A change to the spool: the bytes at `at` are replaced by `with`.
 #[derive(Debug)]
 struct Change {
     at: Range<u64>,
     with: Bytes,
-    /// Whether a part comes with it.
+    /// It adds a part.
     is_part: bool,
 }
 
-/// Ends a message of which everything is known.
+/// Ends a message about which everything is known.
 pub(super) async fn finish(message: &mut Message) -> Verdict {
     match rewrite(message).await {
         Ok(verdict) => verdict,
@@ -53,8 +53,10 @@ async fn rewrite(message: &mut Message) -> Result<Verdict, FilterError> {
     if message.detached.is_empty() {
         return Ok(Verdict::Pass(untouched(message)));
     }
+
     message.detached.sort_by_key(|detached| detached.part);
     message.parts.remove_emptied();
+
     let created = Timestamp::now();
     let mut expires = expires(message, created);
     let mut link = package.as_ref().map(|package| package.link().to_owned());
@@ -62,9 +64,10 @@ async fn rewrite(message: &mut Message) -> Result<Verdict, FilterError> {
     let shared = turn.as_ref().and_then(Turn::shared).cloned();
     let is_copy = shared.is_some();
     if let Some(shared) = shared {
-        // What was brought for a package of its own goes.
+        // The files deposited for a package of its own are given up.
         (link, expires, package) = (Some(shared.link), shared.expires, None);
     }
+
     let languages = language(message).await?;
     let own = own(message).await;
     let mut notice = notice(message, languages, link, expires, own);
@@ -73,9 +76,11 @@ async fn rewrite(message: &mut Message) -> Result<Verdict, FilterError> {
         tracing::warn!(queue_id, %why, "the built-in notice stands in for a template that failed");
         notice.own = None;
     }
+
     let Some((changes, header_edits)) = plan(message, &notice).await? else {
         return Ok(Verdict::Pass(Reason::NoPlace));
     };
+
     let added = changes.iter().filter(|change| change.is_part).count();
     let pieces = pieces(message.spool.len(), changes);
     if !is_whole(message)
@@ -83,12 +88,14 @@ async fn rewrite(message: &mut Message) -> Result<Verdict, FilterError> {
     {
         return Ok(Verdict::Pass(why));
     }
+
     if package.is_none() && !is_copy && !message.filter.preview {
         let bytes = message.detached.iter().map(|file| file.bytes);
         message.trial.bytes += bytes.sum::<u64>();
         message.trial.parts += message.detached.len();
         return Ok(Verdict::Pass(Reason::DryRun));
     }
+
     let files = std::mem::take(&mut message.detached);
     let (detached, detached_bytes) = (files.len(), files.iter().map(|file| file.bytes).sum());
     let durable = files
@@ -105,6 +112,7 @@ async fn rewrite(message: &mut Message) -> Result<Verdict, FilterError> {
             turn.share(&notice.link, expires);
         }
     }
+
     let foreign_marks = mark::left(message);
     let marks = mark::removals(foreign_marks).chain([mark::ours(detached, detached_bytes)]);
     let header_edits = header_edits.into_iter().chain(marks).collect();
@@ -123,7 +131,7 @@ async fn rewrite(message: &mut Message) -> Result<Verdict, FilterError> {
     }))
 }
 
-/// The message's turn among its copies.
+/// Waits for the message's turn among its copies; `None` where none are to share its package.
 async fn turn(
     message: &Message,
     package: Option<&PackageDraft>,
@@ -134,7 +142,7 @@ async fn turn(
     Turn::wait(message, package.filter(|_| shares)?, created, expires).await
 }
 
-/// Why a message goes out as it came in which nothing is detached.
+/// The reason why a message in which nothing is detached goes out as it came.
 fn untouched(message: &Message) -> Reason {
     if message.trial.parts > 0 {
         Reason::DryRun
@@ -146,14 +154,14 @@ fn untouched(message: &Message) -> Reason {
     }
 }
 
-/// Until when the package can be fetched: as long as the longest of its files' rules says.
+/// The time until which the package can be fetched: as long as the longest of its files' rules says.
 fn expires(message: &Message, created: Timestamp) -> Timestamp {
     let end = |detached: &Detached| drop::expires_at(created, &detached.going.retention);
     let last = message.detached.iter().map(end).max();
     last.unwrap_or(Timestamp::MAX)
 }
 
-/// The notice. In dry-run it has a link that leads nowhere.
+/// Makes the notice. In dry-run its link leads nowhere.
 fn notice(
     message: &Message,
     languages: Fallback,
@@ -175,7 +183,7 @@ fn notice(
     }
 }
 
-/// The files as the notice names them: those of one name told apart as in the ZIP of all.
+/// The files as the notice names them: files of one name are told apart as in the ZIP of all.
 fn files(detached: &[Detached]) -> Vec<NoticeFile> {
     let named = names::display_all(detached.iter().map(|file| &*file.name));
     let files = named.into_iter().zip(detached);
@@ -187,7 +195,7 @@ fn files(detached: &[Detached]) -> Vec<NoticeFile> {
         .collect()
 }
 
-/// What only the admin's templates say.
+/// The facts that only the admin's templates tell; `None` without such templates.
 async fn own(message: &mut Message) -> Option<Own> {
     let written = message.filter.config.notice.templates.as_ref();
     let templates = written?.templates()?.clone();
@@ -202,13 +210,13 @@ async fn own(message: &mut Message) -> Option<Own> {
     })
 }
 
-/// Who decided about the first file.
+/// The source of the decision about the first file.
 pub(super) fn source(message: &Message) -> Source {
     let first = message.detached.first();
     first.map_or(Source::Default, |detached| detached.going.source)
 }
 
-/// What changes in the body and in the top-level header; `None` where the notice has no place.
+/// The changes to the body and to the top-level header; `None` where the notice has no place.
 async fn plan(
     message: &Message,
     notice: &Notice,
@@ -219,6 +227,7 @@ async fn plan(
     let Some(places) = places(message, notice).await? else {
         return Ok(None);
     };
+
     let removed = message.parts.removed(message.spool.len());
     let removed = removed.into_iter().map(|removed| Change {
         at: removed.at,
@@ -229,19 +238,21 @@ async fn plan(
         },
         is_part: false,
     });
+
     let part = Bytes::from(new_part(message, notice));
     let stand_ins = message.parts.emptied().into_iter().map(|at| Change {
         at: at..at,
         with: part.clone(),
         is_part: true,
     });
+
     let mut changes: Vec<Change> = places.into_iter().chain(removed).chain(stand_ins).collect();
     // An insertion comes before a removal that starts at the same place.
     changes.sort_by_key(|change| (change.at.start, change.at.end));
     Ok(Some((changes, measures(message))))
 }
 
-/// Takes out what the header says of the body's bytes.
+/// Removes the fields that state measures of the body's bytes.
 fn measures(message: &Message) -> Vec<HeaderEdit> {
     let is_measure = |name: &&String| {
         let same = |measure: &&str| name.eq_ignore_ascii_case(measure);
@@ -253,7 +264,7 @@ fn measures(message: &Message) -> Vec<HeaderEdit> {
         .collect()
 }
 
-/// The message was the attachment: it becomes a text with the notice.
+/// Replaces a message that was the attachment itself by a text with the notice.
 fn whole(message: &Message, notice: &Notice) -> (Vec<Change>, Vec<HeaderEdit>) {
     let part = insert::new_part(notice, message.eol);
     let has = |name: &str| {
@@ -262,6 +273,7 @@ fn whole(message: &Message, notice: &Notice) -> (Vec<Change>, Vec<HeaderEdit>) {
             .iter()
             .find(|f| f.eq_ignore_ascii_case(name))
     };
+
     let set = |name: &str, value: String| match has(name) {
         Some(name) => HeaderEdit::Replace {
             name: name.clone(),
@@ -272,18 +284,22 @@ fn whole(message: &Message, notice: &Notice) -> (Vec<Change>, Vec<HeaderEdit>) {
             value,
         },
     };
+
     let mut edits = vec![
         set("Content-Type", part.content_type),
         set("Content-Transfer-Encoding", part.encoding),
     ];
+
     if has("MIME-Version").is_none() {
         // A reader may take a message without it for plain ASCII (RFC 2045, section 4).
         edits.push(set("MIME-Version", " 1.0".to_owned()));
     }
+
     // These described the file. Content-ID and the like name the message's content and stay.
     let described =
         has("Content-Disposition").map(|name| HeaderEdit::Remove { name: name.clone() });
     edits.extend(described.into_iter().chain(measures(message)));
+
     let body = Change {
         at: 0..message.spool.len(),
         with: part.body.into(),
@@ -292,8 +308,8 @@ fn whole(message: &Message, notice: &Notice) -> (Vec<Change>, Vec<HeaderEdit>) {
     (vec![body], edits)
 }
 
-/// Where the notice goes: into the message's own text and HTML; into a new part behind those that
-/// cannot take it; into one in front where there are none.
+/// The changes that place the notice: into the message's own text and HTML; into a new part behind
+/// those that cannot take it; into one in front where there are none. `None` where it has no place.
 async fn places(message: &Message, notice: &Notice) -> Result<Option<Vec<Change>>, FilterError> {
     let (mut insertions, mut failed) = (Vec::new(), Vec::new());
     let mut between = between(message);
@@ -302,11 +318,13 @@ async fn places(message: &Message, notice: &Notice) -> Result<Option<Vec<Change>
             between: &between.remove(&text.part).unwrap_or_default(),
             notice: Some(notice),
         };
+
         match insertion(message, text, &addition).await? {
             Some(insertion) => insertions.push((text.part, insertion)),
             None => failed.push(text.part),
         }
     }
+
     if insertions.is_empty() && failed.is_empty() {
         let Some(mut changes) = in_front(message, notice) else {
             return Ok(None);
@@ -314,11 +332,13 @@ async fn places(message: &Message, notice: &Notice) -> Result<Option<Vec<Change>
         changes.extend(attached(message, notice).await?);
         return Ok(Some(changes));
     }
+
     let mut taking: Vec<PartId> = insertions.iter().map(|(part, _)| *part).collect();
     let Some(slots) = message.parts.slots(&mut taking, &failed) else {
         return Ok(None);
     };
     insertions.retain(|(part, _)| taking.contains(part));
+
     let mut changes: Vec<Change> = insertions.into_iter().flat_map(|(_, made)| made).collect();
     for text in &message.texts {
         let addition = Addition {
@@ -334,6 +354,7 @@ async fn places(message: &Message, notice: &Notice) -> Result<Option<Vec<Change>
             );
         }
     }
+
     let part = insert::new_part(notice, message.eol);
     for slot in slots {
         changes.push(filled(message, slot, &part).await?);
@@ -342,7 +363,7 @@ async fn places(message: &Message, notice: &Notice) -> Result<Option<Vec<Change>
     Ok(Some(changes))
 }
 
-/// An attached text with the words of the notice, where the admin wants one.
+/// The change that adds an attached text with the words of the notice, where the admin wants one.
 async fn attached(message: &Message, notice: &Notice) -> Result<Option<Change>, FilterError> {
     let is_wanted = message.filter.config.notice.part;
     let slot = message.parts.slot_at_end().filter(|_| is_wanted);
@@ -353,7 +374,7 @@ async fn attached(message: &Message, notice: &Notice) -> Result<Option<Change>, 
     filled(message, slot, &part).await.map(Some)
 }
 
-/// The change that puts a part in a place.
+/// The change that puts a part in a slot.
 async fn filled(message: &Message, slot: Slot, part: &NewPart) -> Result<Change, FilterError> {
     let delimiter = message.spool.read(slot.delimiter).await?;
     Ok(Change {
@@ -365,7 +386,7 @@ async fn filled(message: &Message, slot: Slot, part: &NewPart) -> Result<Change,
     })
 }
 
-/// The names of what readers showed in line between two texts, by the text before them.
+/// The names of files that readers showed inline between two texts, by the text before them.
 fn between(message: &Message) -> HashMap<PartId, Vec<String>> {
     let is_text = |part: PartId| message.texts.iter().any(|text| text.part == part);
     let mut names: HashMap<PartId, Vec<String>> = HashMap::new();
@@ -383,9 +404,10 @@ fn between(message: &Message) -> HashMap<PartId, Vec<String>> {
     names
 }
 
-/// The first HTML, and the first plain text unless it is a list's footer behind the HTML; no HTML that is one of
-/// several choices, where the plain text is shown above all of them. Then the first text of each choice that a
-/// reader may be shown in place of one of these: whichever he is shown, he must see the link.
+/// The texts that take the notice: the first HTML, and the first plain text unless it is a list's
+/// footer behind the HTML; no HTML that is one of several choices, where the plain text is shown
+/// above all of them. Then the first text of each choice that a reader may be shown in place of one
+/// of these: whichever he is shown, he must see the link.
 fn targets(message: &Message) -> Vec<&Text> {
     let parts = &message.parts;
     let first = |kind: TextKind| message.texts.iter().find(|text| text.kind == kind);
@@ -397,6 +419,7 @@ fn targets(message: &Message) -> Vec<&Text> {
         choices.any(|(around, _)| !parts.is_in(plain.part, around))
     };
     let html = html.filter(|html| !plain.is_some_and(|plain| is_above(html, plain)));
+
     let mut chosen: Vec<&Text> = plain.into_iter().chain(html).collect();
     for text in &message.texts {
         let is_in = |around| chosen.iter().any(|other| parts.is_in(other.part, around));
@@ -405,6 +428,7 @@ fn targets(message: &Message) -> Vec<&Text> {
             chosen.push(text);
         }
     }
+
     chosen
 }
 
@@ -417,6 +441,7 @@ async fn insertion(
     if text.is_fixed {
         return Ok(None);
     }
+
     // Quoted-printable may take three bytes for one, base64 takes four for three and line ends.
     let raw_per_byte = match text.encoding {
         TransferEncoding::QuotedPrintable => 3,
@@ -427,6 +452,7 @@ async fn insertion(
     if text.end - text.body > raw_max {
         return Ok(None);
     }
+
     let raw = message.spool.read(text.header..text.end).await?;
     let part = TextPart {
         raw: &raw,
@@ -435,12 +461,14 @@ async fn insertion(
         charset: text.charset.as_deref(),
         encoding: text.encoding,
     };
+
     let position = match source(message).position(&message.filter.config) {
         _ if addition.notice.is_none() => Position::End,
-        // It ends with what nobody reads.
+        // A newsletter ends with text that nobody reads.
         Position::BeforeQuote if message.is_newsletter => Position::Start,
         position => position,
     };
+
     let mut splices = match insert::insert(&part, *addition, position, message.eol) {
         Ok(splices) => splices,
         Err(reason) => {
@@ -449,10 +477,12 @@ async fn insertion(
             return Ok(None);
         }
     };
+
     // Between an empty body and the delimiter behind it nothing need stand, not even a line end.
     if let Some(last) = splices.last_mut().filter(|_| text.body == text.end) {
         last.with.extend_from_slice(eol(message));
     }
+
     let at = |offset: usize| text.header + offset as u64;
     let change = |splice: crate::rewrite::Splice| Change {
         at: at(splice.at.start)..at(splice.at.end),
@@ -462,7 +492,7 @@ async fn insertion(
     Ok(Some(splices.into_iter().map(change).collect()))
 }
 
-/// A new first part with the notice.
+/// The change that puts a new first part with the notice in front.
 fn in_front(message: &Message, notice: &Notice) -> Option<Vec<Change>> {
     let front = message.parts.front()?;
     let boundary = message.root.boundary.as_deref()?;
@@ -474,12 +504,12 @@ fn in_front(message: &Message, notice: &Notice) -> Option<Vec<Change>> {
     }])
 }
 
-/// A part that is all notice, from its header to its last line end.
+/// Writes a part that is all notice, from its header to its last line end.
 fn new_part(message: &Message, notice: &Notice) -> Vec<u8> {
     written(message, &insert::new_part(notice, message.eol))
 }
 
-/// A part as it stands in the message, behind its delimiter line.
+/// Writes a part as it stands in the message, behind its delimiter line.
 fn written(message: &Message, part: &NewPart) -> Vec<u8> {
     let eol = eol(message);
     let field = |name: &str, value: &str| [name.as_bytes(), b":", value.as_bytes(), eol].concat();
@@ -520,15 +550,15 @@ fn pieces(len: u64, changes: Vec<Change>) -> Vec<Piece> {
     pieces
 }
 
-/// Whether the message itself was detached.
+/// Returns true if the message itself was detached.
 fn is_whole(message: &Message) -> bool {
     let first = message.detached.first();
     first.is_some_and(|detached| detached.part == 0)
 }
 
 /// Reads the new body as readers will: it must have the parts that were kept and those that were
-/// added, no more and no less. A file's name stands in the notice, and whoever chose it may have
-/// put a delimiter into it.
+/// added, no more and no less. A file's name stands in the notice, and the sender who chose it may
+/// have put a delimiter into it.
 async fn reread(
     message: &Message,
     pieces: &[Piece],
@@ -538,6 +568,7 @@ async fn reread(
         Ok(reader) => reader,
         Err(why) => return Ok(Err(Reason::Ambiguous(why))),
     };
+
     for piece in pieces {
         let mut at = match piece {
             Piece::Insert(bytes) => {

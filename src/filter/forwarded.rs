@@ -1,6 +1,6 @@
-//! How heavy a forwarded message is: as heavy as its files. What people wrote weighs nothing, and what a
-//! transfer encoding adds neither: so a digest's reader and a moderator have before them what they are to read,
-//! unless there is a heavy file in it.
+//! The weight of a forwarded message: that of its files. Text that people wrote weighs nothing, nor
+//! do the bytes that a transfer encoding adds: so a digest's reader and a moderator have before them
+//! what they are to read, unless there is a heavy file in it.
 //!
 //! Where its structure is not clear, or a limit is reached, the whole of it counts.
 //!
@@ -53,7 +53,7 @@ enum Leaf {
 }
 
 impl Forwarded {
-    /// Of which nothing came yet.
+    /// Begins a message of which nothing came yet.
     pub(super) fn new(limits: Limits) -> Self {
         Self::at(limits, 1)
     }
@@ -116,13 +116,16 @@ impl Forwarded {
             }
             return;
         };
+
         if end > self.limits.header_bytes_max {
             return;
         }
+
         let (header, body) = block.split_at(end);
         let Ok(head) = Head::parse(header, MediaType::new("text", "plain")) else {
             return;
         };
+
         self.state = if Scanner::enters(&head) {
             match Scanner::new(&head, self.limits) {
                 Ok(scanner) => State::Parts(Box::new(scanner), Leaf::Light),
@@ -134,7 +137,7 @@ impl Forwarded {
         self.push(body);
     }
 
-    /// `None` when it is not clear any more.
+    /// Takes bytes; `None` when the structure is no longer clear.
     fn push_to(&mut self, state: &mut State, bytes: &[u8]) -> Option<()> {
         match state {
             State::Header(_) | State::Unclear => None,
@@ -198,7 +201,7 @@ impl Forwarded {
     }
 }
 
-/// Where the blank line behind a header ends.
+/// The offset at which the blank line behind a header ends.
 fn end_of_header(block: &[u8]) -> Option<usize> {
     let blank = |at: usize| match &block[at..] {
         [b'\n', ..] => Some(at + 1),

@@ -1,4 +1,4 @@
-//! A filter over a drop in a temporary directory, for tests: whole mails in, what became of them out.
+//! A filter over a drop in a temporary directory, for tests: whole mails in, their fate out.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::{
     store::Store,
 };
 
-/// A filter, its drop, and where that is.
+/// A filter, its drop, and the directory of that.
 pub(super) struct Lab {
     pub(super) drop: Drop,
     pub(super) filter: Filter,
@@ -30,7 +30,7 @@ pub(super) struct Mail {
     pub(super) file: Vec<u8>,
 }
 
-/// What became of a mail.
+/// The fate of a mail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     /// It went out as it came, for this reason.
@@ -41,22 +41,24 @@ pub(super) enum Fate {
 }
 
 impl Lab {
-    /// With a threshold of a thousand bytes.
+    /// Makes a lab with a threshold of a thousand bytes.
     pub(super) fn new(settings: &[&str]) -> Self {
         Self::written("", settings)
     }
 
-    /// With what a file of settings says besides.
+    /// Makes a lab with the settings of a file besides.
     pub(super) fn written(text: &str, settings: &[&str]) -> Self {
         let home = TempDir::new().unwrap();
         let file = home.path().join("depollueur.toml");
         std::fs::write(&file, text).unwrap();
+
         let drop = format!("drop.directory={}", home.path().join("drop").display());
         let usual = [
             drop.as_str(),
             "detach.threshold=1000",
             "quota.free_space_min=0",
         ];
+
         let settings = usual.iter().chain(settings).map(|one| (*one).to_owned());
         let config = Config::load(&Sources {
             file: Some(file),
@@ -64,6 +66,7 @@ impl Lab {
             ..Sources::default()
         });
         let config = config.unwrap_or_else(|error| panic!("{error}"));
+
         let drop = Drop::of(&config).unwrap();
         let store = Store::embedded(drop.clone(), &config.web.public_url);
         let filter = Filter::new(Arc::new(config), store).remembering(drop.clone());

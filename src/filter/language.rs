@@ -1,4 +1,4 @@
-//! In which language the notice of a message is.
+//! The language of the notice of a message.
 //!
 //! In this order: the rule of the first file, the recipients' domains, `notice.language`; where
 //! that is `auto`, what the message declares, what its author wrote, `notice.fallback`.
@@ -15,14 +15,14 @@ use crate::{
     rewrite::{self, insert::TextKind},
 };
 
-/// How much of a text is read back, in bytes as they stand in the message: HTML begins with styles.
+/// Bytes of a text that are read back, as they stand in the message: HTML begins with styles.
 const TEXT_BYTES: u64 = 8 << 10;
 const HTML_BYTES: u64 = 32 << 10;
 
-/// How much of the subject is kept, in bytes.
+/// Bytes of the subject that are kept.
 const SUBJECT_BYTES_MAX: usize = 256;
 
-/// What the header says of the language.
+/// The header's hints at the language.
 #[derive(Debug)]
 pub(super) struct Speech {
     declared: Declared,
@@ -37,9 +37,11 @@ impl Speech {
             Action::Detach(terms) => terms.language,
             _ => None,
         };
+
         let mut asked = config.rule.iter().filter_map(of_rule);
         let is_auto = config.notice.language == NoticeLanguage::Auto
             || asked.any(|language| language == NoticeLanguage::Auto);
+
         let is_subject = |field: &&Field| field.name.eq_ignore_ascii_case(b"subject");
         is_auto.then(|| {
             let subject = header.iter().find(is_subject);
@@ -55,7 +57,7 @@ impl Speech {
     }
 }
 
-/// The language of the notice, or both.
+/// Finds the language of the notice, or both of its languages.
 ///
 /// # Errors
 /// The spool could not be read back.
@@ -100,7 +102,7 @@ async fn spoken(message: &Message, speech: &Speech) -> Result<Option<Language>, 
     Ok(detect(&speech.subject))
 }
 
-/// What the author wrote himself at the start of a text.
+/// Reads back the words of the author himself at the start of a text.
 async fn author(message: &Message, text: &Text) -> Result<String, FilterError> {
     let bytes = match text.kind {
         TextKind::Plain => TEXT_BYTES,

@@ -1,4 +1,4 @@
-//! The leaf whose body is coming in, and what is kept of its header.
+//! The leaf whose body is coming in, and the facts that are kept of its header.
 
 use std::{borrow::Cow, mem};
 
@@ -18,10 +18,10 @@ const NAME_BYTES_MAX: usize = 255;
 /// half).
 const TYPE_BYTES_MAX: usize = 255;
 
-/// How many decoded bytes of a part are looked at to know its type: a ZIP says late what it holds.
+/// Decoded bytes of a part that are looked at to know its type: a ZIP says late what it holds.
 const CONTENT_BYTES: usize = 8 << 10;
 
-/// How many decoded bytes of a message are looked at to find its subject, behind what is above it.
+/// Decoded bytes of a message that are looked at to find its subject, behind the fields above it.
 const SUBJECT_BYTES: usize = 32 << 10;
 
 /// The longest name that is made of a subject, in characters.
@@ -33,28 +33,28 @@ pub(super) struct Leaf {
     pub(super) part: PartId,
     pub(super) file: FileHead,
     pub(super) bytes: u64,
-    /// What is in it, if it is a message.
+    /// The weight of its files, if it is a message.
     pub(super) forwarded: Option<Box<Forwarded>>,
-    /// Whether the last byte is a CR: MIME-tools takes it for a part of the line end behind it.
+    /// The last byte is a CR: MIME-tools takes it for a part of the line end behind it.
     pub(super) ends_in_cr: bool,
     pub(super) work: Work,
     /// The key of the `Content-ID` by which an HTML body may show it.
     pub(super) shown_by: Option<u64>,
-    /// Whether it is HTML that may show others, though it may go itself.
+    /// It is HTML that may show others, though it may go itself.
     pub(super) shows: bool,
     pub(super) role: Role,
     /// The multipart around it, if its parts are one file.
     pub(super) pair: Option<PartId>,
-    /// Whether nothing but blanks came of it.
+    /// Nothing but blanks came of it.
     pub(super) is_blank: bool,
     pub(super) text: Option<Box<Text>>,
-    /// What the policy says.
+    /// The decision of the policy.
     pub(super) fate: Fate,
-    /// By what it does, as long as it has not decided.
+    /// The facts by which the policy decides, as long as it has not done so.
     pub(super) asked: Option<Box<Asked>>,
 }
 
-/// What the policy asks about a leaf.
+/// The facts that the policy asks for about a leaf.
 #[derive(Debug)]
 pub(super) struct Asked {
     pub(super) facts: PartFacts,
@@ -62,7 +62,7 @@ pub(super) struct Asked {
     first: Vec<u8>,
 }
 
-/// What is done with a leaf's body.
+/// The work on a leaf's body.
 #[derive(Debug)]
 pub(super) enum Work {
     /// It stays.
@@ -79,22 +79,22 @@ pub(super) enum Work {
     Spoiled,
 }
 
-/// What is kept of a leaf's header.
+/// The facts that are kept of a leaf's header.
 #[derive(Clone, Debug)]
 pub(super) struct FileHead {
-    /// Its name; one that is made from its type is made when it is asked for, since most parts'
+    /// Its name; one that is made from its type is made when it is asked for, since most parts' names
     /// never are.
     declared: Option<String>,
     /// The first decoded bytes, as long as they are to tell the name.
     first: Option<Vec<u8>>,
     pub(super) media_type: Cow<'static, str>,
     pub(super) encoding: TransferEncoding,
-    /// Whether readers may show it in line.
+    /// Readers may show it inline.
     pub(super) is_inline: bool,
 }
 
 impl Leaf {
-    /// A leaf of which only the header came, and about which nobody was asked.
+    /// Makes a leaf of which only the header came, and about which nobody was asked.
     pub(super) fn new(part: PartId, head: &Head, work: Work) -> Self {
         Self {
             part,
@@ -114,14 +114,14 @@ impl Leaf {
         }
     }
 
-    /// How many bytes count: of a message, those of its files.
+    /// The number of bytes that count: of a message, those of its files.
     pub(super) fn weight(&self) -> u64 {
         let forwarded = self.forwarded.as_ref();
         let weight = forwarded.and_then(|forwarded| forwarded.weight());
         weight.unwrap_or(self.bytes)
     }
 
-    /// Takes what the policy says of a candidate that is counted.
+    /// Takes the policy's decision on a candidate that is counted.
     pub(super) fn decide(&mut self, fate: Fate) {
         if !matches!(fate, Fate::Open) {
             self.asked = None;
@@ -163,7 +163,7 @@ impl Asked {
 }
 
 impl Work {
-    /// It stays; base64 is decoded all the same, to see that it can be.
+    /// Work on a leaf that stays; base64 is decoded all the same, to see that it can be.
     pub(super) fn keeping(why: Why, decoder: Decoder) -> Self {
         match decoder {
             Decoder::Base64(_) => Self::Checked(why, decoder),
@@ -188,12 +188,14 @@ impl FileHead {
         if media_type.len() > TYPE_BYTES_MAX {
             media_type = "application/octet-stream".into();
         }
+
         let declared = match &head.file_name {
             Some(name) if name.len() > NAME_BYTES_MAX => {
                 Some(bounded(names::or_from_type(Some(name), &media_type)))
             }
             name => name.clone(),
         };
+
         let mut file = Self {
             declared,
             first: None,
@@ -201,13 +203,14 @@ impl FileHead {
             encoding: head.encoding,
             is_inline: head.disposition == mime::Disposition::Inline,
         };
+
         let is_told = file.is_nameless_message()
             || names::lacks_extension(file.declared.as_deref(), &file.media_type);
         file.first = is_told.then(Vec::new);
         file
     }
 
-    /// The name as the mail has it, or one made from the type: what rules are asked about.
+    /// The name as the mail has it, or one made from the type: the name about which rules are asked.
     pub(super) fn given_name(&self) -> String {
         names::or_from_type(self.declared.as_deref(), &self.media_type)
     }
@@ -217,7 +220,7 @@ impl FileHead {
         names::complete(self.declared.as_deref(), &self.media_type, None)
     }
 
-    /// Whether the name is the one that it will have.
+    /// Returns true if the name is final.
     pub(super) fn is_named(&self) -> bool {
         self.first.is_none()
     }
@@ -257,7 +260,7 @@ impl FileHead {
     }
 }
 
-/// A name that keeps its end if it is too long.
+/// Shortens a name that is too long, and keeps its end.
 fn bounded(name: String) -> String {
     if name.len() > NAME_BYTES_MAX {
         names::file(&name)
@@ -266,7 +269,7 @@ fn bounded(name: String) -> String {
     }
 }
 
-/// The subject of a message that begins so, fit to be a name.
+/// The subject of a message that begins with these bytes, fit to be a name.
 fn subject_of(first: &[u8]) -> Option<String> {
     let is_end = |pair: &[u8]| pair[0] == b'\n' && matches!(pair[1], b'\n' | b'\r');
     let end = first.windows(2).position(is_end);
@@ -286,7 +289,7 @@ fn subject_of(first: &[u8]) -> Option<String> {
     (!subject.is_empty()).then(|| subject.to_owned())
 }
 
-/// Why a leaf stays of which somebody says so.
+/// The reason why a leaf stays because of somebody's decision.
 fn why_kept(source: Source) -> Why {
     match source {
         Source::Default | Source::Rule(_) => Why::Rule,

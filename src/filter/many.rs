@@ -82,17 +82,20 @@ async fn files_that_are_given_up_are_not_removed_where_mail_is_worked_on() {
     let count = || std::fs::read_dir(drafts(&lab)).unwrap().count();
     let (hold, held) = mpsc::channel();
     drop(Aside::new(Held(held)));
+
     let mut message = begin(&lab);
     message.push(&body(3, 100_000)).await;
     // Base64 that readers differ about: whatever was begun is given up.
     let broken = "--b\r\nContent-Type: application/pdf; name=x\r\nContent-Transfer-Encoding: base64\r\n\r\nQ===Q\r\n";
     message.push(broken.as_bytes()).await;
     message.push(b"--b--\r\n").await;
+
     let verdict = message.end().await;
     assert!(
         matches!(verdict, Verdict::Pass(Reason::Ambiguous(_))),
         "{verdict:?}"
     );
+
     drop(message);
     assert!(count() >= 2, "{} drafts wait for the thread", count());
     drop(hold);

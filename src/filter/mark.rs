@@ -8,11 +8,11 @@ use crate::{mime::Field, policy::Edits};
 
 const NAME: &str = "X-Depollueur";
 
-/// How many fields of strangers are removed at most; with more, the message is not touched: a mail server goes through
-/// the header for each of them.
+/// The most fields of strangers that are removed; with more, the message is not touched: a mail
+/// server goes through the header for each of them.
 pub(super) const FOREIGN_MAX: usize = 100;
 
-/// How many fields of this name somebody else put into a message.
+/// The number of fields of this name that somebody else put into a message.
 pub(super) fn foreign(direction: Direction, header: &[Field]) -> usize {
     match direction {
         Direction::Incoming => header.iter().filter(|field| is_mark(&field.name)).count(),
@@ -21,7 +21,8 @@ pub(super) fn foreign(direction: Direction, header: &[Field]) -> usize {
     }
 }
 
-/// The fields of strangers that are left when what the sender asked with was taken out.
+/// The number of strangers' fields that are left once those by which the sender expressed a wish were
+/// taken out.
 pub(super) fn left(message: &Message) -> usize {
     let Edits { header, .. } = &message.edits;
     let is_removal = |edit: &&HeaderEdit| match edit {
@@ -34,7 +35,7 @@ pub(super) fn left(message: &Message) -> usize {
     message.foreign_marks.saturating_sub(removed)
 }
 
-/// Takes these fields out, the last one first: each removal changes the numbers of those behind it.
+/// Removes these fields, the last one first: each removal changes the numbers of those behind it.
 pub(super) fn removals(fields: usize) -> impl Iterator<Item = HeaderEdit> {
     let removal = |index: usize| HeaderEdit::Change {
         name: NAME.to_owned(),
@@ -44,7 +45,7 @@ pub(super) fn removals(fields: usize) -> impl Iterator<Item = HeaderEdit> {
     (1..=fields).rev().map(removal)
 }
 
-/// Says that the message was changed.
+/// The field which says that the message was changed.
 pub(super) fn ours(detached: usize, bytes: u64) -> HeaderEdit {
     HeaderEdit::Append {
         name: NAME.to_owned(),

@@ -35,18 +35,18 @@ use crate::{
     store::{DurableFile, FileDraft, PackageDraft, Store, StoreError},
 };
 
-/// How much of a part is replayed from the spool at a time, in bytes.
+/// Bytes of a part that are replayed from the spool at a time.
 const REPLAY_BYTES: u64 = 64 * 1024;
 
-/// How long a part is, as it stands in the message, that goes to the drop before the message has ended. Each file costs
-/// the disk more than its bytes do: shorter ones go when it is known how many there are, and the message cannot
-/// bring more of them than it pays for in bytes.
+/// The length, as it stands in the message, from which a part goes to the drop before the message has
+/// ended. Each file costs the disk more than its bytes do: shorter ones go when it is known how many
+/// there are, so that the message cannot bring more of them than it pays for in bytes.
 const GOES_EARLY_BYTES: u64 = 64 * 1024;
 
-/// How many parts the log tells of.
+/// The most parts of which the log tells.
 const DECISIONS_MAX: usize = 50;
 
-/// How many text parts are remembered as places for the notice.
+/// The most text parts that are remembered as places for the notice.
 const TEXTS_MAX: usize = 16;
 
 /// A message on its way. Dropping it leaves nothing behind.
@@ -58,63 +58,64 @@ pub struct Message {
     /// The names of the top-level fields that a rewrite may have to change, as written.
     pub(super) root_fields: Vec<String>,
     pub(super) eol: Eol,
-    /// Whether the last chunk ended in a CR.
+    /// The last chunk ended in a CR.
     after_cr: bool,
     pub(super) scanner: Option<Scanner>,
     pub(super) parts: Parts,
     pub(super) spool: Spool,
     pub(super) texts: Vec<Text>,
-    /// Whether it is sent to many who do not answer each other: a newsletter, no discussion list.
+    /// It is sent to many who do not answer each other: a newsletter, no discussion list.
     pub(super) is_newsletter: bool,
     pub(super) later: Vec<Later>,
-    /// How many of them go whatever comes behind them.
+    /// The number of them that go whatever comes after them.
     sure: usize,
     pub(super) detached: Vec<Detached>,
     pub(super) package: Option<PackageDraft>,
     pub(super) settled: Option<Settled>,
-    /// What the header says of the language; `None` where nothing depends on it.
+    /// The header's hints at the language; `None` where nothing depends on it.
     pub(super) speech: Option<Box<Speech>>,
-    /// What the sender asked with, and what has to go out of the message for it.
+    /// The edits that take out of the message the fields and tags by which its sender expressed a wish.
     pub(super) edits: Edits,
-    /// What only a trial keeps.
+    /// The parts that would have been detached, kept in a trial only.
     pub(super) trial: Trial,
-    /// What the store did not take of it because of what it is: errors by which the message does not fail.
+    /// The files that the store refused because of what they are: errors by which the message does
+    /// not fail.
     refused: Vec<&'static str>,
-    /// From which domain a trusted verifier says that it is.
+    /// The domain from which the message comes, according to a trusted verifier.
     genuine: Option<String>,
-    /// What of its sender is certain, once it was asked.
+    /// The certain part of its sender's address, once that was asked.
     verified: Option<Option<String>>,
-    /// How many fields somebody else put into it that look like our mark.
+    /// The number of fields that look like our mark, but were put into it by somebody else.
     pub(super) foreign_marks: usize,
-    /// By what its copies are known.
+    /// The id by which its copies are known.
     pub(super) message_id: Option<Box<[u8]>>,
-    /// Whether something that is heavy by the usual measure stays because somebody chose so.
+    /// Something that is heavy by the usual measure stays because somebody chose so.
     is_chosen: bool,
     plan: Plan,
-    /// What becomes of every candidate, where the policy asks nothing about it.
+    /// The fate of every candidate, where the policy asks nothing about it.
     fate: Option<Fate>,
     asks_content: bool,
     references: References,
     words: Words,
-    /// Why the first heavy part that is in doubt stays.
+    /// The reason why the first heavy part that is in doubt stays.
     pub(super) doubt: Option<Reason>,
     /// The keys of the `Content-ID`s of parts that went before all HTML bodies had come.
     gone: Vec<u64>,
     leaf: Option<Box<Leaf>>,
-    /// Whether the last byte came. A part that ends after it lacks its delimiter or the line end of
-    /// that, and readers differ about whether the line end before is the part's.
+    /// The last byte came. A part that ends after it lacks its delimiter or the line end of that, and
+    /// readers differ about whether the line end before is the part's.
     ending: bool,
-    /// Where the header block of the part that began last starts in the spool.
+    /// The offset in the spool at which the header block of the part that began last starts.
     header_start: u64,
     /// The file that was ended last: it becomes durable while the body goes on.
     finishing: Option<(Detached, JoinHandle<Result<DurableFile, StoreError>>)>,
     decisions: Vec<PartDecision>,
     decoded: Vec<u8>,
-    /// How long the drop has held up the body.
+    /// The time for which the drop has held up the body.
     waited: Duration,
 }
 
-/// The outcome when it is certain before the end.
+/// An outcome that is certain before the end.
 #[derive(Debug)]
 pub(super) enum Settled {
     Pass(Reason),
@@ -126,11 +127,11 @@ pub(super) enum Settled {
 pub(super) struct Text {
     pub(super) part: PartId,
     pub(super) kind: TextKind,
-    /// Whether it cannot take the notice: it has a name, and thus is a file to some readers.
+    /// It cannot take the notice: it has a name, and thus is a file to some readers.
     pub(super) is_fixed: bool,
     pub(super) charset: Option<String>,
     pub(super) encoding: TransferEncoding,
-    /// Where its header block, its body and its end lie in the spool.
+    /// The offsets in the spool of its header block, its body and its end.
     pub(super) header: u64,
     pub(super) body: u64,
     pub(super) end: u64,
@@ -142,7 +143,7 @@ pub(super) struct Later {
     pub(super) part: PartId,
     pub(super) file: FileHead,
     pub(super) bytes: u64,
-    /// How many of them count.
+    /// The number of them that count.
     weight: u64,
     pub(super) body: u64,
     pub(super) end: u64,
@@ -151,7 +152,7 @@ pub(super) struct Later {
     role: Role,
     pair: Option<PartId>,
     going: Going,
-    /// Whether it was decided that it goes.
+    /// It was decided that it goes.
     goes: bool,
 }
 
@@ -167,15 +168,15 @@ pub(super) struct Detached {
     pub(super) bytes: u64,
     pub(super) file: Option<DurableFile>,
     pub(super) going: Going,
-    /// Whether readers may have shown it in line.
+    /// Readers may have shown it inline.
     pub(super) is_inline: bool,
 }
 
-/// What must be waited for before the next event is acted upon.
+/// A step to wait for before the next event is acted upon.
 enum Wait {
     /// More is in memory than the spool's window holds.
     Spool,
-    /// The part goes: what was decoded is to be written.
+    /// The part goes: its decoded bytes are to be written.
     Draft,
     /// The candidate became heavy.
     Detach,
@@ -216,6 +217,7 @@ impl Message {
     ) -> Result<Self, Ambiguity> {
         let config = &filter.config;
         let scanner = Scanner::new(&root, config.limits)?;
+
         let mut message = Self {
             spool: filter.spools.spool(),
             parts: Parts::new(&root),
@@ -257,6 +259,7 @@ impl Message {
             waited: Duration::ZERO,
             root: root.clone(),
         };
+
         if !Scanner::enters(&root) {
             message.begin_leaf(0, &root);
         }
@@ -302,7 +305,7 @@ impl Message {
         Ok(None)
     }
 
-    /// A body may have CRLF below a header without; added lines then end so too.
+    /// Notes a CRLF: a body may have CRLF below a header without, and added lines then end so too.
     fn learn_eol(&mut self, chunk: &[u8]) {
         let Some(last) = chunk.last().filter(|_| self.eol == Eol::Lf) else {
             return;
@@ -314,12 +317,12 @@ impl Message {
         self.after_cr = *last == b'\r';
     }
 
-    /// True when the outcome is certain and no further byte of the body need be pushed.
+    /// Returns true if the outcome is certain and no further byte of the body need be pushed.
     pub fn is_settled(&self) -> bool {
         self.settled.is_some()
     }
 
-    /// Ends the message: commits what was detached, and says what becomes of the message.
+    /// Ends the message: commits the detached files, and returns the verdict on the message.
     ///
     /// Dropping the future gives up: nothing is kept. Call it once. A message of which a `push` was
     /// dropped before it was through has failed.
@@ -331,13 +334,16 @@ impl Message {
         } else if self.settled.is_none() {
             self.settle(Settled::Fail(FilterError::GivenUp));
         }
+
         if self.settled.is_none()
             && let Err(Stop::Settled(settled)) = self.decide_later().await
         {
             self.settle(settled);
         }
+
         self.decisions
             .sort_by_cached_key(|decision| place(&decision.path));
+
         let verdict = match self.settled.take() {
             Some(Settled::Pass(reason)) => {
                 self.note_refusal(reason);
@@ -346,9 +352,11 @@ impl Message {
             Some(Settled::Fail(error)) => self.failed(error),
             None => super::finish::finish(self).await,
         };
+
         if self.is_chosen && !matches!(verdict, Verdict::Fail(_)) {
             self.filter.remember(self.message_id.as_deref()).await;
         }
+
         // What was decided of a part holds if the message is changed.
         for decision in &mut self.decisions {
             decision.detached &= matches!(verdict, Verdict::Rewrite(_));
@@ -358,7 +366,7 @@ impl Message {
         verdict
     }
 
-    /// What a failure means that may be the verdict about a file.
+    /// The verdict on a failure, which may be a finding about a file.
     fn failed(&mut self, error: FilterError) -> Verdict {
         let reason = match error.finding() {
             Some(Finding::Infected) => Reason::Infected,
@@ -370,36 +378,36 @@ impl Message {
         Verdict::Pass(reason)
     }
 
-    /// Tells why a file does not go into the drop.
+    /// Logs why a file does not go into the drop.
     fn warn_of(&self, error: &FilterError) {
         let queue_id = &self.envelope.queue_id;
         tracing::warn!(queue_id, "{error}");
     }
 
-    /// What is to be changed in the message whatever its verdict is.
+    /// The changes to be made to the message whatever its verdict is.
     pub fn edits(&self) -> &Edits {
         &self.edits
     }
 
-    /// Why the store did not take files of it, in a word for each, where that is no failure: a file is infected,
-    /// too large to be scanned, or blocked, or the login is suspended.
+    /// The reasons, in a word for each, why the store did not take files of it, where that is no
+    /// failure: a file is infected, too large to be scanned, or blocked, or the login is suspended.
     pub fn refused(&self) -> &[&'static str] {
         &self.refused
     }
 
-    /// Notes a reason that the store gave, and that is not one of somebody's share.
+    /// Notes a reason given by the store, unless it is that somebody's share is used up.
     pub(super) fn note_refusal(&mut self, reason: Reason) {
         if matches!(reason, Reason::Blocked | Reason::Suspended) {
             self.refused.push(reason.label());
         }
     }
 
-    /// What would have been detached, were this not a trial.
+    /// The parts that would have been detached, were this not a trial.
     pub fn trial(&self) -> Trial {
         self.trial
     }
 
-    /// What was decided for each part; names, and more than fifty parts, if the filter explains.
+    /// The decision for each part; names, and more than fifty parts, if the filter explains.
     pub fn explanation(&self) -> &[PartDecision] {
         &self.decisions
     }
@@ -409,7 +417,7 @@ impl Message {
         self.filter.stores.as_ref()?.get(self.plan.store()).ok()
     }
 
-    /// Nothing more is to be done: what was begun in the drop goes.
+    /// Ends all work on the message with this outcome: whatever was begun in the drop is given up.
     fn settle(&mut self, settled: Settled) {
         self.scanner = None;
         self.leaf = None;
@@ -421,10 +429,11 @@ impl Message {
         self.settled = Some(settled);
     }
 
-    /// Acts upon an event as far as nothing is to be waited for, and says what is.
+    /// Acts upon an event as far as nothing need be waited for, and returns what to wait for next.
     #[inline(always)] // of all events of a message made of structure it is the larger part
     fn act(&mut self, event: Event<'_>) -> Result<Option<Wait>, Stop> {
         let mut wait = None;
+
         match event {
             Event::Structure(bytes) => self.spool.push(bytes),
             Event::Delimiter { line, .. } => {
@@ -448,6 +457,7 @@ impl Message {
             }
             Event::Ambiguous(why) => return Err(self.doubtful(self.parts.last(), why)),
         }
+
         Ok(wait.or_else(|| self.spool.is_over().then_some(Wait::Spool)))
     }
 
@@ -469,7 +479,9 @@ impl Message {
             _ if role == Role::Own => Judgement::Stays(Why::Text),
             candidate => candidate,
         };
+
         let text = self.text(part, head, judgement, role);
+
         let mut leaf = match (judgement, Decoder::new(head.encoding)) {
             (Judgement::Candidate, Some(decoder)) => self.candidate(part, head, decoder),
             (Judgement::CandidateUnlessShown, Some(decoder)) => {
@@ -490,12 +502,13 @@ impl Message {
                 Box::new(Leaf::new(part, head, work))
             }
         };
+
         (leaf.text, leaf.role) = (text, role);
         leaf.pair = (place == Place::AppleDouble).then(|| self.parts.parent(part).0);
         self.leaf = Some(leaf);
     }
 
-    /// A leaf that may go: the policy is asked about it.
+    /// Makes a leaf that may go: the policy is asked about it.
     fn candidate(&self, part: PartId, head: &Head, decoder: Decoder) -> Box<Leaf> {
         let mut leaf = Box::new(Leaf::new(part, head, Work::Counting(decoder)));
         let is_message = head.media.main() == "message";
@@ -516,7 +529,7 @@ impl Message {
         leaf
     }
 
-    /// What is done with the body of a leaf that stays by its header.
+    /// The work on the body of a leaf that stays by its header.
     fn keeping(&mut self, head: &Head, why: Why, decoder: Option<Decoder>) -> Work {
         match decoder {
             Some(decoder) if is_html(head) => {
@@ -527,7 +540,7 @@ impl Message {
             }
             Some(decoder) => Work::keeping(why, decoder),
             None => {
-                // Who can read it may be shown pictures in it.
+                // A reader that knows the charset may be shown pictures in it.
                 if is_html(head) {
                     self.references.assume_everything();
                 }
@@ -546,11 +559,13 @@ impl Message {
             self.spool.push(bytes);
         }
         leaf.ends_in_cr = bytes.last() == Some(&b'\r');
+
         self.decoded.clear();
         let decoded = match leaf.work.decoder() {
             Some(decoder) => decoder.push(bytes, &mut self.decoded),
             None => Ok(()),
         };
+
         leaf.is_blank = leaf.is_blank
             && decoded.is_ok()
             && match leaf.work.decoder() {
@@ -558,6 +573,7 @@ impl Message {
                 None => is_blank(bytes),
             };
         self.take_decoded(&mut leaf, decoded, false)?;
+
         let wait = match leaf.work {
             Work::Detaching(_, Some(_)) => Some(Wait::Draft),
             _ => self.goes_now(&leaf).then_some(Wait::Detach),
@@ -566,7 +582,7 @@ impl Message {
         Ok(wait)
     }
 
-    /// Acts upon what was decoded; what goes to the drop stays to be written.
+    /// Acts upon the decoded bytes; those that go to the drop are yet to be written.
     fn take_decoded(
         &mut self,
         leaf: &mut Leaf,
@@ -585,9 +601,11 @@ impl Message {
                 forwarded.finish();
             }
         }
+
         if leaf.shows || matches!(leaf.work, Work::Html(_)) {
             self.references.push(&self.decoded);
         }
+
         if matches!(leaf.work, Work::Counting(_)) {
             leaf.file.see(&self.decoded, is_whole);
             self.look(leaf, is_whole);
@@ -595,7 +613,7 @@ impl Message {
         Ok(())
     }
 
-    /// Writes what was decoded to the draft of the part that is coming in.
+    /// Writes the decoded bytes to the draft of the part that is coming in.
     async fn write_decoded(&mut self) -> Result<(), Stop> {
         let bytes = Bytes::from(mem::take(&mut self.decoded));
         if let Some(leaf) = &mut self.leaf
@@ -620,15 +638,16 @@ impl Message {
         leaf.decide(fate);
     }
 
-    /// A body is not what its transfer encoding says. Readers make different things of malformed
-    /// base64, so the message is left alone; malformed quoted-printable they all show somehow, and the
-    /// part is left alone. Where some of it is in the drop and no longer here, the message is. What
-    /// becomes of it is decided where the part ends: it must not matter how much of it was there when it
-    /// was found out.
+    /// Handles a body that is not what its transfer encoding says. Readers make different things of
+    /// malformed base64, so the message is left alone; malformed quoted-printable they all show
+    /// somehow, and the part is left alone. Where some of it is in the drop and no longer here, the
+    /// message is. Its fate is decided where the part ends: it must not matter how much of it was
+    /// there when it was found out.
     fn malformed(&mut self, leaf: &mut Leaf) -> Result<(), Stop> {
         if leaf.shows {
             self.references.assume_everything();
         }
+
         match &leaf.work {
             _ if leaf.file.encoding == TransferEncoding::Base64 => {
                 Err(self.doubtful(leaf.part, Ambiguity::Base64))
@@ -649,9 +668,9 @@ impl Message {
         }
     }
 
-    /// Whether a candidate has become heavy, and no HTML body so far shows it. One that comes behind
-    /// it could: that is rare, and waiting for it would spool every file of the programs that give
-    /// all of theirs a `Content-ID`. Where it does, the message is left alone in the end.
+    /// Returns true if a candidate has become heavy, and no HTML body so far shows it. One that comes
+    /// after it could: that is rare, and waiting for it would spool every file of the programs that
+    /// give all of theirs a `Content-ID`. Where it does, the message is left alone in the end.
     fn goes(&self, leaf: &Leaf) -> bool {
         let Fate::Goes(going) = &leaf.fate else {
             return false;
@@ -664,8 +683,8 @@ impl Message {
             && self.may_go(leaf)
     }
 
-    /// Whether it goes before its end was seen. What may turn out to be malformed or infected, or to have
-    /// another name, does not.
+    /// Returns true if it goes before its end was seen. A part that may turn out to be malformed or
+    /// infected, or to have another name, does not.
     fn goes_now(&self, leaf: &Leaf) -> bool {
         let is_certain = leaf.file.encoding != TransferEncoding::QuotedPrintable;
         is_certain
@@ -679,7 +698,7 @@ impl Message {
         self.spool.len() - self.parts.body(leaf.part) >= GOES_EARLY_BYTES
     }
 
-    /// Whether an infected file stays in the message, though the others go.
+    /// Returns true if an infected file stays in the message, though the others go.
     fn keeps_out(&self) -> bool {
         self.filter.stores.is_some() && self.filter.config.keeps_out()
     }
@@ -689,8 +708,8 @@ impl Message {
             .is_none_or(|key| self.references.seen_html() && !self.references.contains_key(key))
     }
 
-    /// Whether a malformed candidate may be in the drop in part, for it is heavy as it stands in the
-    /// message. Quoted-printable stays here up to its end.
+    /// Returns true if a malformed candidate may be in the drop in part, for it is heavy as it stands
+    /// in the message. Quoted-printable stays here up to its end.
     fn is_spoiled(&self, leaf: &Leaf) -> bool {
         match leaf.work {
             Work::Spoiled => true,
@@ -703,7 +722,7 @@ impl Message {
         }
     }
 
-    /// Whether a part that cannot be decoded would be heavy.
+    /// Returns true if a part that cannot be decoded would be heavy.
     fn is_heavy_as_it_is(&self, leaf: &Leaf) -> bool {
         let threshold = match &leaf.fate {
             Fate::Goes(going) if !going.dry_run => going.threshold,
@@ -713,7 +732,7 @@ impl Message {
         self.spool.len() - self.parts.body(leaf.part) >= threshold
     }
 
-    /// Remembers why a heavy part was left alone, for who asks why nothing was done.
+    /// Remembers why a heavy part was left alone, for those who ask why nothing was done.
     fn note_doubt(&mut self, leaf: &Leaf) {
         let why = match leaf.work {
             Work::Stays(Why::Encoding) => Reason::Ambiguous(Ambiguity::Encoding),
@@ -725,7 +744,7 @@ impl Message {
         }
     }
 
-    /// Turns the leaf from a candidate into one that goes: what is in the spool is replayed.
+    /// Turns the leaf from a candidate into one that goes: its bytes in the spool are replayed.
     async fn detach(&mut self) -> Result<(), Stop> {
         let Some(mut leaf) = self.leaf.take() else {
             return Ok(());
@@ -749,6 +768,7 @@ impl Message {
         let mut decoder = Decoder::new(file.encoding).ok_or(Reason::MalformedBody)?;
         let begins = self.package.is_none() && self.filter.stores.is_some();
         let verified = if begins { self.verified().await } else { None };
+
         let mut draft = match &self.filter.stores {
             None => None,
             Some(stores) => {
@@ -764,6 +784,7 @@ impl Message {
                 Some(Box::new(file))
             }
         };
+
         let mut at = body;
         while at < end {
             let stop = end.min(at + REPLAY_BYTES);
@@ -784,7 +805,7 @@ impl Message {
         Ok((decoder, draft))
     }
 
-    /// Ends work on a message of which so many more parts would go than may.
+    /// Ends work on a message if `more` parts are more than may still go.
     fn refuse_too_many(&self, more: usize) -> Result<(), Stop> {
         let begun = self.detached.len() + usize::from(self.finishing.is_some());
         if begun + more > DETACHED_MAX {
@@ -793,7 +814,7 @@ impl Message {
         Ok(())
     }
 
-    /// What of its sender is certain; nothing where it takes longer than the message has.
+    /// The certain part of its sender's address; `None` where asking takes longer than the message has.
     pub(super) async fn verified(&mut self) -> Option<String> {
         if let Some(verified) = &self.verified {
             return verified.clone();
@@ -816,31 +837,38 @@ impl Message {
         if doubtful_end && matches!(leaf.work, Work::Counting(_) | Work::Detaching(..)) {
             self.malformed(&mut leaf)?;
         }
+
         self.decoded.clear();
         let mut tail = Ok(());
         if let Some(decoder) = leaf.work.decoder() {
             tail = mem::take(decoder).finish(&mut self.decoded);
         }
+
         self.take_decoded(&mut leaf, tail, true)?;
         if !leaf.is_blank || !is_blank(&self.decoded) {
             self.words.take(part, leaf.role);
         }
+
         self.note_doubt(&leaf);
         if self.is_spoiled(&leaf) {
             self.explain_kept(part, &leaf.file, leaf.bytes, None, Why::Malformed);
             return Err(Reason::MalformedBody.into());
         }
+
         if leaf.shows {
             self.references.finish();
         }
+
         let goes = self.goes(&leaf);
         if matches!(leaf.work, Work::Detaching(..)) || goes && self.is_long(&leaf) {
             return Ok(Some(Wait::End(leaf)));
         }
+
         if goes && leaf.shown_by.is_none() {
             self.sure += 1;
             self.refuse_too_many(self.sure)?;
         }
+
         self.leave(*leaf);
         Ok(None)
     }
@@ -849,10 +877,11 @@ impl Message {
     async fn end_detached(&mut self, leaf: Leaf) -> Result<(), Stop> {
         let (part, file, bytes) = (leaf.part, leaf.file, leaf.bytes);
         let Fate::Goes(going) = leaf.fate else {
-            // It went by what the policy says; were it not so, the file would be lost.
+            // It went by what the policy said; were it not so, the file would be lost.
             return Err(FilterError::GivenUp.into());
         };
         self.explain_gone(part, &file, bytes, going.source, Why::OverThreshold);
+
         if let Work::Detaching(_, mut draft) = leaf.work {
             let tail = Bytes::from(mem::take(&mut self.decoded));
             let deadline = self.filter.deadline();
@@ -860,6 +889,7 @@ impl Message {
             self.gone.extend(leaf.shown_by);
             return self.finish_draft(part, &file, bytes, draft, going).await;
         }
+
         let (body, end) = (self.parts.body(part), self.spool.len());
         self.detach_spooled(part, &file, bytes, body..end, going)
             .await?;
@@ -886,6 +916,7 @@ impl Message {
             ..
         } = leaf;
         let end = self.spool.len();
+
         match (work, fate) {
             (Work::Counting(_), Fate::Goes(going)) => self.later.push(Later {
                 part,
@@ -912,14 +943,14 @@ impl Message {
                 self.references.finish();
                 self.explain_kept(part, &file, bytes, None, Why::Text);
             }
-            // Who counts, for him it is decided by the end of the part. The others are not left:
-            // they go, or settle the message.
+            // The policy decides on a part that is counted before the part ends. The others are not
+            // left: they go, or settle the message.
             (Work::Counting(_) | Work::Detaching(..) | Work::Spoiled, _) => {}
         }
         self.texts.extend(text.map(|text| Text { end, ..*text }));
     }
 
-    /// Whether a part of so many bytes stays by a rule though it is heavy by the usual measure.
+    /// Returns true if a part of this many bytes stays by a rule though it is heavy by the usual measure.
     fn is_choice(&self, source: Source, bytes: u64) -> bool {
         matches!(source, Source::Rule(_)) && bytes >= self.filter.config.detach.threshold
     }
@@ -948,8 +979,8 @@ impl Message {
         self.finish_draft(part, file, bytes, draft, going).await
     }
 
-    /// Ends a draft: it becomes durable while the body goes on. Where an infected file stays in the message,
-    /// the verdict is waited for, and the part is removed if it is clean.
+    /// Ends a draft: it becomes durable while the body goes on. Where an infected file stays in the
+    /// message, the verdict is waited for, and the part is removed if it is clean.
     async fn finish_draft(
         &mut self,
         part: PartId,
@@ -978,7 +1009,7 @@ impl Message {
         Ok(())
     }
 
-    /// Waits for the verdict about the file that was ended last.
+    /// Waits for the verdict about the file that was ended last, and returns true if the file is infected.
     async fn is_kept_out(&mut self) -> Result<bool, FilterError> {
         match self.await_finishing().await {
             Err(error) if error.finding() == Some(Finding::Infected) => {
@@ -1009,7 +1040,8 @@ impl Message {
         Ok(())
     }
 
-    /// Decides on the candidates that stayed in the spool. Nothing of them is stored before it is known how many go.
+    /// Decides on the candidates that stayed in the spool. None of them is stored before it is known
+    /// how many go.
     async fn decide_later(&mut self) -> Result<(), Stop> {
         let is_shown = |&key: &u64| self.references.contains_key(key);
         if self.gone.iter().any(is_shown) {
@@ -1027,7 +1059,8 @@ impl Message {
         Ok(self.await_finishing().await?)
     }
 
-    /// Decides on the candidates that go or stay each for itself. The others are left, and those that go.
+    /// Decides on the candidates that go or stay each for itself. Those that go, and those not yet
+    /// decided, are left in the list.
     fn decide_heavy(&mut self, candidates: &mut Vec<Later>) {
         candidates.retain_mut(|later| {
             let key = later.shown_by;
@@ -1045,7 +1078,7 @@ impl Message {
         });
     }
 
-    /// Decides on the candidates that are heavy together, if at all.
+    /// Decides on the candidates that are heavy only together, if at all.
     fn decide_light(&mut self, candidates: &mut [Later]) {
         let weight = |later: &Later| Weight {
             bytes: later.weight,
@@ -1074,6 +1107,7 @@ impl Message {
             .extract_if(.., |later| later.pair.is_some())
             .collect();
         halves.sort_by_key(|half| (half.pair, half.part));
+
         for pair in halves.chunk_by_mut(|one, other| one.pair == other.pair) {
             let is_shown = |half: &Later| {
                 let key = half.shown_by;
@@ -1083,6 +1117,7 @@ impl Message {
             let is_heavy = pair.iter().all(|half| half.weight >= half.going.threshold);
             let is_trial = |half: &Later| half.going.dry_run;
             let is_one = pair.iter().all(|half| is_trial(half) == is_trial(&pair[0]));
+
             // Of two files one may be infected, and stay.
             let goes =
                 is_whole && is_heavy && is_one && !self.keeps_out() && !pair.iter().any(is_shown);
@@ -1123,8 +1158,8 @@ impl Message {
             .await
     }
 
-    /// Remembers a text part as a place for the notice. What has a name is a file to some readers, even
-    /// where it stands for the text: the notice goes behind it.
+    /// Remembers a text part as a place for the notice. A part with a name is a file to some readers,
+    /// even where it stands for the text: the notice goes after it.
     fn text(
         &mut self,
         part: PartId,
@@ -1137,6 +1172,7 @@ impl Message {
             "html" => TextKind::Html,
             _ => return None,
         };
+
         let stays = matches!(judgement, Judgement::Stays(_));
         if head.media.main() != "text" || !stays || part == 0 {
             return None;
@@ -1146,10 +1182,12 @@ impl Message {
             // Those before it are blank: with the notice in one of them, this would be a file behind it.
             self.texts.clear();
         }
+
         let is_file = head.is_named && !is_text || head.disposition != Disposition::Inline;
         if is_file || self.texts.len() >= TEXTS_MAX {
             return None;
         }
+
         let text = || Text {
             part,
             kind,
@@ -1201,7 +1239,7 @@ impl Message {
         }
     }
 
-    /// Whether a decision is still kept.
+    /// Returns true if another decision is still kept.
     fn takes_notes(&self) -> bool {
         self.decisions.len() < self.most_decisions()
     }
@@ -1214,7 +1252,7 @@ impl Message {
         }
     }
 
-    /// Keeps a decision for the log, or for who wants all of them explained.
+    /// Keeps a decision for the log, or for those who want all of them explained.
     fn note(
         &mut self,
         part: PartId,
@@ -1251,7 +1289,7 @@ impl Message {
 }
 
 impl Filter {
-    /// How long the drop may hold up a message.
+    /// The time for which the drop may hold up a message.
     fn deadline(&self) -> Duration {
         self.config.milter.deadline.unsigned_abs()
     }
@@ -1273,7 +1311,7 @@ async fn write(
     Ok(written.map_err(|_| FilterError::Slow)??)
 }
 
-/// From which domain the verifier that the admin trusts says that a message from outside is.
+/// The domain from which a message from outside comes, according to the verifier that the admin trusts.
 fn genuine(config: &Config, envelope: &Envelope, header: &[Field]) -> Option<String> {
     let id = &config.sender.authserv_id;
     if id.is_empty() || envelope.direction == Direction::Outgoing {
@@ -1299,7 +1337,7 @@ fn is_html(head: &Head) -> bool {
     head.media.is("text", "html")
 }
 
-/// Whether a header is that of a newsletter (RFC 2369: where one can unsubscribe, but not write to).
+/// Returns true if a header is that of a newsletter (RFC 2369: one can unsubscribe, but not write to it).
 fn is_newsletter(header: &[Field]) -> bool {
     let value = |name: &str| {
         let mut fields = header.iter();

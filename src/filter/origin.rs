@@ -1,4 +1,4 @@
-//! What a drop is told of a message of which it keeps files.
+//! The facts that a drop is told of a message whose files it keeps.
 //!
 //! The drop of this process gets all: it counts a client's network for its quotas, and itself keeps what may not be
 //! recorded out of its records. Another host is told no more than may be recorded here.
@@ -10,7 +10,7 @@ use crate::{
     stats::Domains,
 };
 
-/// Who deposits the files of a message. `message_id` is without its angle brackets.
+/// The depositor of a message's files. `message_id` is without its angle brackets.
 pub(super) fn of(
     envelope: &Envelope,
     message_id: Option<&[u8]>,
@@ -20,6 +20,7 @@ pub(super) fn of(
 ) -> Origin {
     let in_brackets = |id: &[u8]| format!("<{}>", String::from_utf8_lossy(id));
     let is_ours = store == StoreKind::Embedded;
+
     Origin {
         verified,
         queue_id: envelope.queue_id.clone(),

@@ -1,4 +1,4 @@
-//! The parts of a message as they lie in the spool, and what goes when some are detached. Pure.
+//! The parts of a message as they lie in the spool, and the bytes that go when some are detached. Pure.
 //!
 //! A part that goes takes its delimiter line with it: everything from the `--` of its own delimiter
 //! to the `--` of the next one. The line end before its delimiter then stands before the next one,
@@ -25,7 +25,7 @@ pub(super) struct Parts {
     parts: Vec<Part>,
     /// Parts that ended since the last delimiter.
     ended: Vec<PartId>,
-    /// The delimiter that came last: where its line starts, and the length of `--boundary`.
+    /// The delimiter that came last: the offset of its line, and the length of `--boundary`.
     line: u64,
     mark: u8,
 }
@@ -34,7 +34,7 @@ pub(super) struct Parts {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Removed {
     pub(super) at: Range<u64>,
-    /// Whether a closing delimiter's second half stands in its place.
+    /// The second half of a closing delimiter stands in its place.
     pub(super) closes: bool,
 }
 
@@ -43,31 +43,31 @@ pub(super) struct Removed {
 pub(super) struct Slot {
     /// The multipart in which it stands.
     around: PartId,
-    /// Where its delimiter line goes.
+    /// The offset at which its delimiter line goes.
     pub(super) at: u64,
-    /// Where another delimiter of this multipart stands, up to the end of `--boundary`.
+    /// The place of another delimiter of this multipart, up to the end of `--boundary`.
     pub(super) delimiter: Range<u64>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Part {
     parent: PartId,
-    /// Which child of its parent it is, from 1.
+    /// Its number among its parent's children, from 1.
     ordinal: u32,
     children: u32,
     children_gone: u32,
     kind: Kind,
     gone: bool,
-    /// Whether a child says that the next one is encrypted (RFC 3156, section 4).
+    /// A child says that the next one is encrypted (RFC 3156, section 4).
     has_pgp: bool,
-    /// Whether it stands in a `multipart/alternative`, at whatever depth.
+    /// It stands in a `multipart/alternative`, at whatever depth.
     in_choice: bool,
-    /// Whether it stands in a multipart that is one thing of an unknown kind, or deep in one whose two parts are one
-    /// file.
+    /// It stands in a multipart that is one thing of an unknown kind, or deep in one whose two parts
+    /// are one file.
     in_whole: bool,
     /// The length of `--boundary` in its delimiter line.
     mark: u8,
-    /// Where its delimiter line, its header, its body and what follows it start.
+    /// The offsets of its delimiter line, its header, its body, and of what follows it.
     line: u64,
     header: u64,
     body: u64,
@@ -106,6 +106,7 @@ impl Parts {
             body: 0,
             next: None,
         };
+
         Self {
             parts: vec![root],
             ended: Vec::new(),
@@ -114,7 +115,7 @@ impl Parts {
         }
     }
 
-    /// A delimiter line stands at `at`.
+    /// Takes a delimiter line, which stands at `at`.
     pub(super) fn delimiter(&mut self, at: u64, line: &[u8]) {
         for &part in &self.ended {
             self.parts[part as usize].next = Some(at);
@@ -124,7 +125,7 @@ impl Parts {
         (self.line, self.mark) = (at, line.trim_ascii_end().len() as u8);
     }
 
-    /// A part begins after the delimiter that came last; its header starts at `header`.
+    /// Begins a part after the delimiter that came last; its header starts at `header`.
     pub(super) fn begin(&mut self, parent: PartId, header: u64) {
         let around = &mut self.parts[parent as usize];
         around.children += 1;
@@ -136,6 +137,7 @@ impl Parts {
             in_whole,
             ..
         } = *around;
+
         let is_half = parent != 0 && self.parts[above as usize].kind == Kind::AppleDouble;
         self.parts.push(Part {
             parent,
@@ -155,7 +157,7 @@ impl Parts {
         });
     }
 
-    /// The header of the part that began last was read; its body starts at `body`.
+    /// Takes the header of the part that began last; its body starts at `body`.
     pub(super) fn head(&mut self, head: &Head, body: u64) -> PartId {
         let last = self.parts.len() - 1;
         let part = &mut self.parts[last];
@@ -165,12 +167,12 @@ impl Parts {
         last as PartId
     }
 
-    /// A part ended.
+    /// Ends a part.
     pub(super) fn end(&mut self, part: PartId) {
         self.ended.push(part);
     }
 
-    /// Where a part stands.
+    /// The place of a part in its message.
     pub(super) fn place(&self, part: PartId) -> Place {
         let Part {
             parent,
@@ -191,13 +193,13 @@ impl Parts {
         }
     }
 
-    /// Whether a part stands in a `multipart/alternative`, at whatever depth.
+    /// Returns true if a part stands in a `multipart/alternative`, at whatever depth.
     pub(super) fn is_in_choice(&self, part: PartId) -> bool {
         self.parts[part as usize].in_choice
     }
 
-    /// Each `multipart/alternative` around a part, with the choice of it in which the part stands; the
-    /// innermost first.
+    /// Each `multipart/alternative` around a part, with the choice of it in which the part stands;
+    /// the innermost first.
     pub(super) fn choices(&self, part: PartId) -> impl Iterator<Item = (PartId, PartId)> {
         let inner = std::iter::once(part).chain(self.around(part));
         let is_choice =
@@ -205,8 +207,8 @@ impl Parts {
         self.around(part).zip(inner).filter(is_choice)
     }
 
-    /// The nearest parts that stay before and behind one of a multipart whose parts are shown one after
-    /// the other.
+    /// The nearest parts that stay before and behind a part, in a multipart whose parts are shown one
+    /// after the other; `None` elsewhere.
     pub(super) fn neighbours(&self, part: PartId) -> Option<(PartId, PartId)> {
         let parent = self.parts[part as usize].parent;
         if !matches!(
@@ -229,21 +231,21 @@ impl Parts {
         self.parts.len() as PartId - 1
     }
 
-    /// The multipart around a part, and how many parts that has.
+    /// The multipart around a part, and the number of its parts.
     pub(super) fn parent(&self, part: PartId) -> (PartId, u32) {
         let parent = self.parts[part as usize].parent;
         (parent, self.parts[parent as usize].children)
     }
 
-    /// Whether a part is another, or stands in it.
+    /// Returns true if a part is `around`, or stands in it.
     pub(super) fn is_in(&self, part: PartId, around: PartId) -> bool {
         part == around || self.around(part).any(|parent| parent == around)
     }
 
-    /// The new places that the notice needs, so that whatever a reader is shown has it once: behind
-    /// each text that cannot take it (`failed`), and behind each `multipart/alternative` of which
-    /// some choice has none. The texts that one of these makes superfluous are dropped from `taking`.
-    /// `None` if there is no place for one.
+    /// The new places that the notice needs, so that every reader is shown it once: behind each text
+    /// that cannot take it (`failed`), and behind each `multipart/alternative` of which some choice
+    /// has none. The texts that one of these makes superfluous are dropped from `taking`. `None` if
+    /// there is no place for one.
     pub(super) fn slots(&self, taking: &mut Vec<PartId>, failed: &[PartId]) -> Option<Vec<Slot>> {
         let mut slots: Vec<Slot> = Vec::new();
         for &text in failed {
@@ -255,8 +257,8 @@ impl Parts {
         Some(slots)
     }
 
-    /// A place behind all other parts of a message whose parts are shown one after the other, if it has
-    /// an end.
+    /// A place behind all other parts of a message whose parts are shown one after the other, if the
+    /// message has an end.
     pub(super) fn slot_at_end(&self) -> Option<Slot> {
         let is_child = |id: &PartId| self.parts[*id as usize].parent == 0;
         let last = (1..=self.last()).rev().find(is_child)?;
@@ -264,14 +266,15 @@ impl Parts {
         self.slot_behind(last).filter(|slot| slot.around == 0)
     }
 
-    /// Adds a place, and drops what is shown together with it.
+    /// Adds a place, and drops the texts and places that are shown together with it.
     fn add_slot(&self, slot: Slot, taking: &mut Vec<PartId>, slots: &mut Vec<Slot>) {
         taking.retain(|&text| self.are_choices(text, slot.around));
         slots.retain(|other| self.are_choices(other.around, slot.around));
         slots.push(slot);
     }
 
-    /// Behind a part, in the innermost multipart around it whose parts are shown one after the other.
+    /// The place behind a part, in the innermost multipart around it whose parts are shown one after
+    /// the other.
     fn slot_behind(&self, part: PartId) -> Option<Slot> {
         let inner = std::iter::once(part).chain(self.around(part));
         let (around, child) = self.around(part).zip(inner).find(|&(around, _)| {
@@ -285,21 +288,21 @@ impl Parts {
         } = self.parts[child as usize];
         Some(Slot {
             around,
-            // Where nothing follows, because the message has no end, it goes before.
+            // Where nothing follows, because the message has no end, the new part goes before.
             at: next.unwrap_or(line),
             delimiter: line..line + u64::from(mark),
         })
     }
 
-    /// Whether a reader is shown the one or the other: the innermost multipart around both is a
-    /// `multipart/alternative`.
+    /// Returns true if a reader is shown the one or the other: the innermost multipart around both is
+    /// a `multipart/alternative`.
     fn are_choices(&self, one: PartId, other: PartId) -> bool {
         let mut inside = std::iter::once(one).chain(self.around(one));
         let both = inside.find(|&around| self.is_in(other, around));
         both.is_some_and(|both| self.parts[both as usize].kind == Kind::Alternative)
     }
 
-    /// A `multipart/alternative` around one of these of which some choice has none of them.
+    /// A `multipart/alternative` around one of the given parts that has a choice without any of them.
     fn uncovered(&self, taking: &[PartId], slots: &[Slot]) -> Option<PartId> {
         let placed = || {
             taking
@@ -317,7 +320,7 @@ impl Parts {
         })
     }
 
-    /// Where a part's body starts.
+    /// The offset at which a part's body starts.
     pub(super) fn body(&self, part: PartId) -> u64 {
         self.parts[part as usize].body
     }
@@ -339,9 +342,9 @@ impl Parts {
         path
     }
 
-    /// Where a new first part of the message can stand: at the delimiter line of the first one.
-    /// Only a `multipart/mixed`, or what readers take for one, can take one without its other parts
-    /// changing their meaning.
+    /// The offset at which a new first part of the message can stand: at the delimiter line of the
+    /// first one. Only a `multipart/mixed`, or what readers take for one, can take one without its
+    /// other parts changing their meaning.
     pub(super) fn front(&self) -> Option<u64> {
         let is_mixed = matches!(self.parts[0].kind, Kind::Mixed | Kind::Sequence);
         self.parts
@@ -357,12 +360,13 @@ impl Parts {
         self.parts[parent as usize].children_gone += 1;
     }
 
-    /// Whether a part was taken out.
+    /// Returns true if a part was taken out.
     pub(super) fn is_removed(&self, part: PartId) -> bool {
         self.parts[part as usize].gone
     }
 
-    /// Takes out the multiparts inside the message of which no part stays. Once all parts are known.
+    /// Takes out the multiparts inside the message of which no part stays. To be called once all
+    /// parts are known.
     pub(super) fn remove_emptied(&mut self) {
         for part in (1..self.parts.len()).rev() {
             let Part {
@@ -376,7 +380,7 @@ impl Parts {
         }
     }
 
-    /// Whether a part is the body of a `multipart/related` that has other parts left.
+    /// Returns true if a part is the body of a `multipart/related` that has other parts left.
     fn is_related_body(&self, part: usize) -> bool {
         let Part {
             parent, ordinal, ..
@@ -385,13 +389,13 @@ impl Parts {
         around.kind == Kind::Related && ordinal == 1 && around.children > around.children_gone + 1
     }
 
-    /// How many parts stay, the message itself among them.
+    /// The number of parts that stay, the message itself among them.
     pub(super) fn kept(&self) -> usize {
         self.parts.iter().filter(|part| !part.gone).count()
     }
 
-    /// Where the headers of new parts go so that no multipart that stays inside the message is left
-    /// empty: behind the delimiter lines of their first parts. In order.
+    /// The offsets at which the headers of new parts go so that no multipart that stays inside the
+    /// message is left empty: behind the delimiter lines of their first parts. In order.
     pub(super) fn emptied(&self) -> Vec<u64> {
         let is_first = |part: &&Part| part.gone && part.ordinal == 1 && part.parent != 0;
         let empties = |part: &&Part| {
@@ -410,7 +414,7 @@ impl Parts {
     pub(super) fn removed(&self, len: u64) -> Vec<Removed> {
         let mut runs: Vec<(&Part, Option<u64>)> = Vec::new();
         for part in self.parts.iter().skip(1) {
-            // What stands in a multipart goes with it.
+            // The parts of a multipart go with it.
             if !part.gone || self.parts[part.parent as usize].gone {
                 continue;
             }
@@ -419,6 +423,7 @@ impl Parts {
                 _ => runs.push((part, part.next)),
             }
         }
+
         let emptied = self.emptied();
         let removed = |(first, end): (&Part, Option<u64>)| {
             // The delimiter line stays for the new part.
@@ -458,7 +463,7 @@ impl Kind {
     }
 }
 
-// What is promised for each part, in the table of bounds and in depollueur(8).
+// The bound promised for each part, in the table of bounds and in depollueur(8).
 const _: () = assert!(size_of::<Part>() <= 64);
 
 #[cfg(test)]

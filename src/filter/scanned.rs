@@ -1,4 +1,4 @@
-//! What the virus scan means for a message, in tests.
+//! The effects of the virus scan on a message, in tests.
 
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ struct Sent {
     verdict: Verdict,
     /// The reason of each part's decision.
     reasons: Vec<String>,
-    /// Why files were refused.
+    /// The reasons why files were refused.
     refused: Vec<&'static str>,
     body: Vec<u8>,
 }
@@ -66,9 +66,11 @@ async fn send(lab: &Lab, body: &[u8]) -> Sent {
     let Start::Scan(mut message) = begun else {
         panic!("it is heavy");
     };
+
     for piece in body.chunks(1000) {
         message.push(piece).await;
     }
+
     let mut verdict = message.end().await;
     let mut out = Vec::new();
     if let Verdict::Rewrite(rewritten) = &mut verdict {
@@ -76,6 +78,7 @@ async fn send(lab: &Lab, body: &[u8]) -> Sent {
             out.extend_from_slice(&piece);
         }
     }
+
     let reasons = message
         .explanation()
         .iter()
@@ -88,7 +91,7 @@ async fn send(lab: &Lab, body: &[u8]) -> Sent {
     }
 }
 
-/// What lies in the drop, committed or not.
+/// The number of files in the drop, committed or not.
 fn files(lab: &Lab) -> usize {
     let drop = lab.home.path().join("drop");
     let count = |kind: &str| {
@@ -98,7 +101,7 @@ fn files(lab: &Lab) -> usize {
     count("blobs") + count("drafts")
 }
 
-/// Waits until a thread of the drop has removed what was begun.
+/// Waits until a thread of the drop has removed everything that was begun.
 async fn nothing_is_left(lab: &Lab) {
     for _ in 0..1000 {
         if files(lab) == 0 {
@@ -171,6 +174,7 @@ async fn an_infected_file_is_kept_out_to_the_byte_and_the_others_go() {
         let (clean, evil) = (vec![b'a'; 4000], evil());
         let files_in = [("a.pdf", &clean[..]), ("b.pdf", &evil), ("c.pdf", &clean)];
         let sent = send(&lab, &body(&files_in)).await;
+
         assert!(
             matches!(sent.verdict, Verdict::Rewrite(_)),
             "{:?}",
@@ -213,6 +217,7 @@ async fn without_a_verdict_nothing_is_deposited_unless_that_is_wished() {
             assert_eq!(error.finding(), Some(Finding::Unscanned));
             nothing_is_left(&lab).await;
         }
+
         let lab = lab(&clamd, &["scan.on_failure=deposit"]);
         assert!(matches!(
             send(&lab, &body).await.verdict,

@@ -1,17 +1,17 @@
-//! What of mail from outside is left alone, since it would be a stranger's file in the drop: what those before us
-//! doubt, and what goes on to another machine, where its sender may be. How much of the rest is taken, the drop says
-//! (`quota.incoming_per_day`). Pure.
+//! Mail from outside that is left alone, since its files would be a stranger's in the drop: mail that
+//! earlier hosts doubt, and mail that goes on to another machine, where its sender may be. The drop
+//! decides how much of the rest is taken (`quota.incoming_per_day`). Pure.
 
 use super::{Direction, Envelope};
 use crate::{config::Config, mime::Field, policy::HeaderFacts, sender::authentication};
 
-/// Whether a message is left alone if an address that it is for forwards to another machine: its sender may be
-/// there, and would get a link to his own file.
+/// Returns true if a message is left alone if an address that it is for forwards to another machine:
+/// its sender may be there, and would get a link to his own file.
 pub(super) fn spares_forwarded(config: &Config, envelope: &Envelope) -> bool {
     envelope.direction == Direction::Incoming && config.asks_who_forwards()
 }
 
-/// Whether those before us doubt a message from outside.
+/// Returns true if earlier hosts doubt a message from outside.
 pub(super) fn is_marked(
     config: &Config,
     envelope: &Envelope,

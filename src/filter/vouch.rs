@@ -1,4 +1,4 @@
-//! What of a message's sender is certain: the login, our domains and Postfix's map are asked.
+//! The part of a sender's address that is certain: the login, our domains and Postfix's map are asked.
 
 use super::{Direction, Envelope, Filter};
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
     sender::{self, Sends, Voucher},
 };
 
-/// What of the sender is certain. Of what could not be found out nothing is.
+/// The part of the sender's address that is certain; a check that failed makes nothing certain.
 pub(super) async fn verified(
     filter: &Filter,
     envelope: &Envelope,
@@ -24,7 +24,7 @@ pub(super) async fn verified(
     sender::verified(&envelope.sender, voucher, is_own)
 }
 
-/// As whom somebody sends. The map is asked only where whole addresses are shown.
+/// The right by which a login sends. The map is asked only where whole addresses are shown.
 async fn sends(filter: &Filter, login: &str, sender: &str) -> Sends {
     let shows_addresses = filter.config.web.show_sender == ShowSender::Address;
     let is_allowed = sender::is_himself(login, sender)

@@ -1,4 +1,4 @@
-//! Which texts are the words of the message, whatever their names. Pure.
+//! The texts that are the words of the message, whatever their names. Pure.
 //!
 //! A text with a name is a file, with these exceptions: the first text that is not blank is what the
 //! message says, and so is what readers show in line before a text without a name; and in a
@@ -12,13 +12,13 @@ use crate::{
 /// The texts that came so far.
 #[derive(Debug, Default)]
 pub(super) struct Words {
-    /// Whether one of them was not blank.
+    /// One of them was not blank.
     has_text: bool,
     /// The last one without a name that was not blank.
     last_nameless: Option<PartId>,
 }
 
-/// What a leaf is to the words of the message.
+/// The part that a leaf has in the words of the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     /// Nothing: a file, a picture, a text that says `attachment`.
@@ -32,7 +32,7 @@ pub(super) enum Role {
 }
 
 impl Words {
-    /// What a leaf is that begins after these.
+    /// The role of a leaf that begins after these texts.
     pub(super) fn role(&self, head: &Head, is_in_alternative: bool) -> Role {
         if !rules::is_shown_text(head) {
             Role::Other
@@ -53,7 +53,7 @@ impl Words {
         }
     }
 
-    /// Whether a nameless text came behind a leaf.
+    /// Returns true if a nameless text came behind a leaf.
     pub(super) fn go_on_behind(&self, part: PartId) -> bool {
         self.last_nameless.is_some_and(|last| last > part)
     }
