@@ -64,23 +64,23 @@ pub struct Stop {
     pub at_once: CancellationToken,
 }
 
-/// What all sessions share.
+/// State shared by all sessions.
 #[derive(Debug)]
 struct Shared {
     /// The filter of the moment: each message takes the one that it finds, and keeps it.
     filter: watch::Receiver<Filter>,
     metrics: Metrics,
     turns: Turns,
-    /// What sessions hold of messages before their turn.
+    /// Memory for those parts of messages that sessions hold before their turn.
     budget: Budget,
-    /// Whether connections come over a unix socket.
+    /// True if connections come over a unix socket.
     is_local: bool,
     /// Cancelled when all sessions are cut.
     cut: CancellationToken,
 }
 
-/// Serves Postfix until it is stopped. A message goes through the filter that `filter` holds when
-/// it begins; how many connections and messages there may be is what the first one says.
+/// Serves Postfix until it is stopped. A message goes through the filter that `filter` holds when it
+/// begins; the first one says how many connections and messages there may be.
 ///
 /// On [`Stop::gracefully`] the connections that wait in the backlog are still accepted, then the
 /// socket is closed, and the sessions run on until none is left or `milter.drain` is over.
@@ -102,6 +102,7 @@ pub async fn run(
         sessions.clone(),
         shared.terms(),
     )?;
+
     let cut = shared.cut.clone();
     let drained = async {
         drained(stop.clone(), sessions, duration(bounds.drain)).await;
@@ -112,6 +113,7 @@ pub async fn run(
         result = served => result,
         () = stop.at_once.cancelled() => Ok(()),
     };
+
     shared.cut.cancel();
     drop(file);
     result
@@ -130,7 +132,7 @@ impl Shared {
         }
     }
 
-    /// What holds for each connection.
+    /// The terms on which each connection is served.
     fn terms(&self) -> Terms {
         Terms {
             budget: self.budget.clone(),
@@ -154,7 +156,7 @@ async fn serve(
     indymilter::run(listener, callbacks::make(shared), options, end).await
 }
 
-/// Which way a message goes that a client sends.
+/// The direction of a message sent by this client.
 pub(crate) fn direction(
     config: &MilterConfig,
     address: Option<IpAddr>,
@@ -169,7 +171,7 @@ pub(crate) fn direction(
     client.direction(config)
 }
 
-/// Completes when no session need be waited for any more.
+/// Completes when no session need be waited for any longer.
 async fn drained(stop: Stop, sessions: TaskTracker, drain: Duration) {
     stop.gracefully.cancelled().await;
     info!(
@@ -184,7 +186,7 @@ async fn drained(stop: Stop, sessions: TaskTracker, drain: Duration) {
     }
 }
 
-/// Configured times are positive and short.
+/// Converts a configured time, which is positive and short.
 fn duration(time: SignedDuration) -> Duration {
     Duration::try_from(time).unwrap_or_default()
 }

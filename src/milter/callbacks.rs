@@ -1,4 +1,4 @@
-//! Ties a session to indymilter: what is negotiated, and what each stage hands over.
+//! The callbacks that tie a session to indymilter: the negotiation, and the arguments of each stage.
 
 use std::{
     ffi::{CStr, CString},
@@ -17,29 +17,30 @@ use super::{
     session::{Agreement, Answer, Gone, Replies, Session},
 };
 
-/// What a rewritten message needs.
+/// The actions that a rewritten message needs.
 const ACTIONS: Actions = Actions::ADD_HEADER
     .union(Actions::CHANGE_HEADER)
     .union(Actions::REPLACE_BODY);
 
-/// What else may be needed.
+/// Further actions that may be needed.
 const WISHED_ACTIONS: Actions = Actions::DELETE_RCPT;
 
-/// What makes the dialogue short. `NOREPLY_DATA` is not among it: what is known of the envelope is
-/// answered there, and over TCP, Postfix hands the connection from smtpd to cleanup at this stage:
-/// without a reply here cleanup's first write waits 40 ms for a delayed acknowledgement.
+/// The options that make the dialogue short. `NOREPLY_DATA` is not among them: a decision that
+/// follows from the envelope is answered there, and over TCP, Postfix hands the connection from smtpd
+/// to cleanup at this stage: without a reply here cleanup's first write waits 40 ms for a delayed
+/// acknowledgement.
 const OPTIONS: ProtoOpts = ProtoOpts::NOREPLY_HEADER
     .union(ProtoOpts::NOREPLY_BODY)
     .union(ProtoOpts::SKIP)
     .union(ProtoOpts::LEADING_SPACE);
 
-/// What makes it shorter over a unix socket. Over TCP each of Postfix's writes would wait for the
-/// acknowledgement of the one before, which is delayed when it carries no reply.
+/// The options that make it shorter over a unix socket. Over TCP each of Postfix's writes would wait
+/// for the acknowledgement of the one before, which is delayed when it carries no reply.
 const LOCAL_OPTIONS: ProtoOpts = ProtoOpts::NOREPLY_CONNECT
     .union(ProtoOpts::NOREPLY_MAIL)
     .union(ProtoOpts::NOREPLY_RCPT);
 
-/// A list that we send replaces Postfix's own list of the stage.
+/// The macros of each stage. A list that we send replaces Postfix's own list of the stage.
 const MACROS: [(MacroStage, &CStr); 6] = [
     (MacroStage::Connect, c"{daemon_name}"),
     (MacroStage::Mail, c"{auth_authen}"),
@@ -68,7 +69,7 @@ pub(super) fn make(shared: &Arc<Shared>) -> Callbacks<Session> {
         .on_abort(|cx| Box::pin(async move { abort(cx) }))
 }
 
-/// Asks for no more than is offered: Postfix closes the connection otherwise.
+/// Negotiates. Asks for no more than is offered: Postfix closes the connection otherwise.
 fn negotiate(
     cx: &mut NegotiateContext<Session>,
     actions: Actions,
@@ -82,10 +83,12 @@ fn negotiate(
     } else {
         OPTIONS
     };
+
     cx.requested_opts = (cx.requested_opts | wished) & options;
     for (stage, names) in MACROS {
         cx.requested_macros.insert(stage, names.to_owned());
     }
+
     let agreement = Agreement {
         noreply_envelope: local,
         noreply_header: cx.requested_opts.contains(ProtoOpts::NOREPLY_HEADER),
@@ -95,9 +98,11 @@ fn negotiate(
         editable: actions.contains(ACTIONS),
         recipients: actions.contains(WISHED_ACTIONS),
     };
+
     if !agreement.editable {
         warn!("the mail server does not let mail be changed: all of it passes");
     }
+
     cx.data = Some(Session::new(Arc::clone(shared), agreement));
     Status::Continue
 }
@@ -183,7 +188,7 @@ fn abort(cx: &mut Context<Session>) -> Status {
     Status::Continue
 }
 
-/// Without a session nothing was negotiated, and the mail goes its way.
+/// The status of an answer. Without a session nothing was negotiated, and the mail goes its way.
 fn status(answer: Option<Answer>) -> Status {
     match answer {
         Some(Answer::Continue) => Status::Continue,
@@ -194,7 +199,7 @@ fn status(answer: Option<Answer>) -> Status {
     }
 }
 
-/// The answer, with the line that the client gets.
+/// The status of an answer, with the line that the client gets.
 fn answer_with(reply: &mut impl SetErrorReply, session: &Session, answer: Answer) -> Status {
     match (answer, session.refusal()) {
         (Answer::Refuse, Some(refusal)) => {
@@ -203,8 +208,10 @@ fn answer_with(reply: &mut impl SetErrorReply, session: &Session, answer: Answer
             } else {
                 ("451", "4.7.1")
             };
+
             let set = reply.set_error_reply(code, Some(class), [refusal.text.replace('%', "%%")]);
             debug_assert!(set.is_ok(), "the configuration allows no other text");
+
             if refusal.for_good {
                 Status::Reject
             } else {
@@ -218,7 +225,8 @@ fn answer_with(reply: &mut impl SetErrorReply, session: &Session, answer: Answer
     }
 }
 
-/// The sender's server sees this line, and so may the sender. Postfix takes a lone `%` away.
+/// Sets the line for a failure. The sender's server sees it, and so may the sender. Postfix takes a
+/// lone `%` away.
 fn set_reply(reply: &mut impl SetErrorReply, answer: Answer) {
     if answer == Answer::Tempfail {
         let line = "depollueur: attachments cannot be stored at the moment, try again later";
@@ -281,7 +289,7 @@ impl Replies for Postfix<'_> {
     }
 }
 
-/// Text of our own making holds no NUL; were there one, the text would end before it.
+/// Makes a C string. Text of our own making holds no NUL; were there one, the text would end before it.
 fn c_string(text: &str) -> CString {
     c_bytes(text.as_bytes())
 }

@@ -7,7 +7,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// The family of an address that nobody knows.
+/// The family of an address that is not known.
 const UNKNOWN: u8 = b'U';
 
 /// Makes the content of a packet readable, in as many bytes: an address that is one is written as
@@ -26,14 +26,14 @@ pub(super) fn readable(packet: &mut [u8]) {
     }
 }
 
-/// A name that leaves no room for a family is made shorter.
+/// Shortens a name that leaves no room for a family.
 fn cut_name(packet: &mut [u8]) {
     if let [.., end, family] = packet {
         (*end, *family) = (0, UNKNOWN);
     }
 }
 
-/// Whether this is a port, which says nothing, and a path.
+/// Returns true if this is a port, which says nothing, and a path.
 fn is_path(rest: &[u8]) -> bool {
     rest.len() > 2 && rest.ends_with(&[0])
 }

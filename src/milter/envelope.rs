@@ -1,23 +1,23 @@
-//! What the SMTP dialogue says: addresses, parameters, and which way the mail goes.
+//! The facts that the SMTP dialogue tells: addresses, parameters, and the direction of the mail.
 
 use std::net::IpAddr;
 
 use crate::{config::MilterConfig, filter::Direction};
 
-/// What decides the direction of a message.
+/// The facts that decide the direction of a message.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Client<'a> {
-    /// Where the client is; `None` for local mail over a pipe.
+    /// The client's address; `None` for local mail over a pipe.
     pub(super) address: Option<IpAddr>,
     /// `{daemon_name}` as it was at connect.
     pub(super) daemon: Option<&'a str>,
-    /// True when the client authenticated.
+    /// True if the client authenticated.
     pub(super) authenticated: bool,
 }
 
 impl Client<'_> {
-    /// Outgoing is what our users send: after authentication, from our networks, or through a
-    /// service of Postfix that is theirs.
+    /// The direction: outgoing is mail that our users send, after authentication, from our networks,
+    /// or through a service of Postfix that is theirs.
     pub(super) fn direction(&self, config: &MilterConfig) -> Direction {
         let near = |ip: IpAddr| config.outgoing_networks.iter().any(|net| net.contains(ip));
         let ours = |name: &str| config.outgoing_daemons.iter().any(|known| known == name);
@@ -73,7 +73,7 @@ const LIST_TRANSPORTS: [&str; 7] = [
 /// The port at which Mailman 3 takes mail over LMTP unless it is told otherwise (`mta.lmtp_port`).
 const MAILMAN_PORT: &str = ":8024";
 
-/// Where the mail of a recipient goes.
+/// The route of a recipient's mail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Route {
     /// Into a mailbox, to a program, to nobody; also where the mail server does not say.
@@ -84,7 +84,7 @@ pub(super) enum Route {
     Elsewhere,
 }
 
-/// Where a recipient's mail goes: `{rcpt_mailer}` and `{rcpt_host}` name the transport and the next hop.
+/// The route of a recipient's mail: `{rcpt_mailer}` and `{rcpt_host}` name the transport and the next hop.
 pub(super) fn route(transport: Option<&str>, next_hop: Option<&str>) -> Route {
     let (Some(transport), Some(next_hop)) = (transport, next_hop) else {
         return Route::Here;
@@ -104,7 +104,8 @@ pub(super) fn route(transport: Option<&str>, next_hop: Option<&str>) -> Route {
     }
 }
 
-/// Whether a next hop (`example.org`, `[192.0.2.1]:25`, `inet:host:port`, `unix:path`) is this machine.
+/// Returns true if a next hop (`example.org`, `[192.0.2.1]:25`, `inet:host:port`, `unix:path`) is
+/// this machine.
 fn is_loopback(next_hop: &str) -> bool {
     if next_hop.starts_with("unix:") || next_hop.starts_with('/') {
         return true;

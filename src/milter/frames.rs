@@ -1,22 +1,22 @@
 //! Packets of the milter protocol, as they pass by.
 //!
-//! Each is four bytes of length (big-endian), one that says what it is, and the rest of its length.
+//! Each is four bytes of length (big-endian), one byte for its kind, and the rest of its length.
 
 /// Finds packets in a stream of bytes. Keeps five bytes.
 #[derive(Debug, Default)]
 pub(super) struct Frames {
     head: [u8; 5],
-    /// How much of the head is there.
+    /// The number of bytes of the head that are there.
     have: usize,
-    /// What is left of the packet, once its head is there.
+    /// The number of bytes of the packet that are still to come, once its head is there.
     left: usize,
 }
 
-/// What passes by.
+/// A piece of the stream that passes by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Seen<'a> {
-    /// A packet begins: what it is, and how many bytes follow; `None` for a length of zero, in which
-    /// there is no room for what it is.
+    /// A packet begins: its kind, and the number of bytes that follow; `None` for a length of zero,
+    /// in which there is no room for a kind.
     Begin(u8, Option<usize>),
     /// Bytes of it.
     Bytes(&'a [u8]),
@@ -25,7 +25,7 @@ pub(super) enum Seen<'a> {
 }
 
 impl Frames {
-    /// Takes what comes next off the bytes; `None` when there is nothing more in them.
+    /// Takes the next piece off the bytes; `None` when there is nothing more in them.
     pub(super) fn next<'a>(&mut self, bytes: &mut &'a [u8]) -> Option<Seen<'a>> {
         while self.have < self.head.len() {
             self.head[self.have] = *bytes.split_off_first()?;
@@ -43,7 +43,7 @@ impl Frames {
         (!taken.is_empty()).then_some(Seen::Bytes(taken))
     }
 
-    /// Whether a packet has begun and has not ended.
+    /// Returns true if a packet has begun and has not ended.
     pub(super) fn is_within(&self) -> bool {
         self.have > 0
     }
@@ -55,7 +55,7 @@ impl Frames {
         Seen::Begin(kind, length.map(|length| length as usize))
     }
 
-    /// What the packet is that has begun.
+    /// The kind of the packet that has begun.
     pub(super) fn kind(&self) -> u8 {
         self.head[4]
     }

@@ -1,4 +1,4 @@
-//! What stands between a connection and indymilter: bounds on packets, and on how long we wait.
+//! The guard between a connection and indymilter: bounds on packets, and on the time that we wait.
 //!
 //! indymilter makes room for a packet of 1 MiB as soon as its length is there, keeps all macros that
 //! it is sent, and waits two hours for each packet, in the middle of a message too, while the
@@ -7,9 +7,9 @@
 //! stream that failed goes on failing: indymilter then drops the session with all that it holds, and
 //! Postfix takes its default action, which is to have the mail sent again.
 //!
-//! Nothing of that is reached by a Postfix that works, whatever mail it is given. What it says of the
-//! client is made readable on the way, see `connect`. Each session that ends without Postfix having
-//! ended it is told of once in the log, with the reason, and counted.
+//! A Postfix that works reaches none of these bounds, whatever mail it is given. Its words about the
+//! client are made readable on the way, see `connect`. Each session that ends without Postfix having
+//! ended it is logged once, with the reason, and counted.
 
 use std::{
     io,
@@ -45,29 +45,29 @@ const PACKET_BYTES_FREE: usize = 64 << 10;
 /// no line of SMTP longer than 2,048 bytes, and no word of a SASL dialogue longer than 12,288.
 const WORDS_BYTES_MAX: usize = 16 << 10;
 
-/// How many words a packet may have: macros and their values, an address and its parameters.
+/// The most words that a packet may have: macros and their values, an address and its parameters.
 const WORDS_MAX: usize = 128;
 
 /// Bytes of macros that are in no budget.
 const MACROS_BYTES_FREE: usize = 4 << 10;
 
-/// What a word costs in memory beside its bytes.
+/// The cost of a word in memory beside its bytes.
 const WORD_COST: usize = 64;
 
-/// The stages that macros are told for, by the letters of their commands.
+/// The stages for which macros are sent, by the letters of their commands.
 const STAGES: &[u8; 7] = b"CHMRTNE";
 
-/// How much of a message must pass in a second, in the long run. Postfix reads it from its queue.
+/// The bytes of a message that must pass in a second, in the long run. Postfix reads it from its queue.
 const BYTES_PER_SECOND_MIN: u64 = 1_000_000;
 
-/// How long indymilter waits for a packet.
+/// The time for which indymilter waits for a packet.
 const SILENCE_MAX: Duration = Duration::from_secs(7200);
 
-/// What all streams have in common.
+/// The terms that all streams have in common.
 #[derive(Clone, Debug)]
 pub(super) struct Terms {
     pub(super) budget: Budget,
-    /// How long the other side may let us wait.
+    /// The time for which the other side may let us wait.
     pub(super) timeout: Duration,
     pub(super) metrics: Metrics,
     /// Cancelled when all sessions are cut: none of them is worth a word then.
@@ -86,22 +86,22 @@ pub(super) struct Guarded<S> {
     /// The last whole command; macros are none.
     command: u8,
     words: Words,
-    /// What the budget is asked for: a packet that is large, and macros.
+    /// The part of the budget that it asks for: a packet that is large, and macros.
     packet: Share,
     macros: Macros,
     patience: Patience,
     failure: Option<Failure>,
-    /// What has come of the packet that says who connects.
+    /// The bytes so far of the packet that says who connects.
     connect: Vec<u8>,
-    /// What was read and is still to be handed on.
+    /// Bytes that were read and are still to be handed on.
     ready: Vec<u8>,
-    /// When bytes passed last.
+    /// The time at which bytes passed last.
     active: Instant,
-    /// Whether Postfix has ended the session, or is not there any more.
+    /// Postfix has ended the session, or is no longer there.
     is_over: bool,
 }
 
-/// What Postfix is about.
+/// The phase of the dialogue with Postfix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     /// It has not said a word.
@@ -112,7 +112,7 @@ enum Phase {
     Content,
 }
 
-/// Why a stream is closed.
+/// The reason why a stream is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 enum Failure {
     #[error("the packet \"{}\" is not {what}", char::from(*kind).escape_default())]
@@ -134,12 +134,12 @@ struct Words {
     bytes: usize,
 }
 
-/// What is known of the macros that indymilter keeps.
+/// The memory taken by the macros that indymilter keeps.
 #[derive(Debug)]
 struct Macros {
     share: Share,
     costs: [usize; STAGES.len()],
-    /// The stage of those that come in.
+    /// The stage of the macros that come in.
     stage: Option<usize>,
 }
 
@@ -147,6 +147,7 @@ impl<S> Guarded<S> {
     /// Guards a stream.
     pub(super) fn new(stream: S, terms: &Terms) -> Self {
         let budget = &terms.budget;
+
         Self {
             stream,
             metrics: terms.metrics.clone(),
@@ -171,16 +172,17 @@ impl<S> Guarded<S> {
         }
     }
 
-    /// Whether the next bytes are due.
+    /// Returns true if the next bytes are due.
     fn is_impatient(&self) -> bool {
         self.phase != Phase::Dialogue || self.commands.is_within()
     }
 
-    /// Looks at bytes from Postfix. Gives what is handed on in their place, where that is not the same.
+    /// Looks at bytes from Postfix. Returns the bytes to be handed on in their place, where these differ.
     fn look(&mut self, all: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
         self.patience.passed(all.len());
         self.active = Instant::now();
         let (mut bytes, mut copied, mut instead) = (all, 0, None);
+
         while let Some(seen) = self.commands.next(&mut bytes) {
             let at = all.len() - bytes.len();
             match seen {
@@ -203,6 +205,7 @@ impl<S> Guarded<S> {
                 }
             }
         }
+
         if let Some(instead) = &mut instead {
             instead.extend_from_slice(&all[copied..]);
         }
@@ -229,7 +232,7 @@ impl<S> Guarded<S> {
         Ok(self.packet.set(large)?)
     }
 
-    /// Counts words where there may be only a few.
+    /// Counts the words of a packet that may have only a few.
     fn take(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         let kind = self.commands.kind();
         if matches!(kind, b'B' | b'L') {
@@ -261,7 +264,7 @@ impl<S> Guarded<S> {
         Ok(())
     }
 
-    /// Looks at bytes of our replies. The last word about a message ends its content; a word that
+    /// Looks at bytes of our replies. The last reply about a message ends its content; a reply that
     /// is not the last one is about the last command, or one before it.
     fn look_at_replies(&mut self, mut bytes: &[u8]) {
         self.patience.passed(bytes.len());
@@ -294,7 +297,7 @@ impl<S> Guarded<S> {
         io::Error::new(kind, failure)
     }
 
-    /// Says why we end the session.
+    /// Logs and counts the reason why we end the session.
     fn tell(&self, failure: Failure) {
         let during = match self.phase {
             Phase::Greeting => "greeting",
@@ -309,7 +312,7 @@ impl<S> Guarded<S> {
         self.metrics.session_ended(reason);
     }
 
-    /// Why indymilter has ended the session, when neither Postfix nor we have.
+    /// The reason why indymilter has ended the session, when neither Postfix nor we have.
     fn unexplained(&self) -> Option<Failure> {
         if self.is_over || self.failure.is_some() || self.cut.is_cancelled() {
             return None;
@@ -335,6 +338,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         this.check()?;
+
         loop {
             if !this.ready.is_empty() {
                 let length = this.ready.len().min(buffer.remaining());
@@ -342,6 +346,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
                 this.ready.drain(..length);
                 return Poll::Ready(Ok(()));
             }
+
             let filled = buffer.filled().len();
             match Pin::new(&mut this.stream).poll_read(cx, buffer) {
                 Poll::Pending if this.is_impatient() => {
@@ -356,6 +361,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
                         Ok(Some(instead)) => this.ready = instead,
                         Err(failure) => return Poll::Ready(Err(this.fail(failure))),
                     }
+                    // The bytes that were read are handed on from `ready`, in the form in which they
+                    // were put there.
                     buffer.set_filled(filled);
                 }
                 Poll::Pending => return Poll::Pending,
@@ -376,6 +383,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.check()?;
+
         match Pin::new(&mut this.stream).poll_write(cx, bytes) {
             Poll::Pending => {
                 ready!(this.patience.poll_wait(cx));
@@ -424,7 +432,7 @@ impl Failure {
 }
 
 impl Macros {
-    /// Those of a stage take the place of those that were there.
+    /// Keeps the cost of a stage's macros, which take the place of those that were there.
     fn keep(&mut self, words: &Words) -> Result<(), Spent> {
         if let Some(stage) = self.stage {
             self.costs[stage] = words.bytes + words.words * WORD_COST;
@@ -434,7 +442,7 @@ impl Macros {
     }
 }
 
-/// What Postfix is about with a command.
+/// The phase to which a command belongs.
 fn phase_of(command: u8) -> Phase {
     match command {
         b'L' | b'N' | b'B' | b'E' => Phase::Content,
@@ -442,15 +450,15 @@ fn phase_of(command: u8) -> Phase {
     }
 }
 
-/// How long we still wait for the other side: the sum of all waits, with more for what passes.
+/// The time for which we still wait for the other side: the sum of all waits, with more for what passes.
 #[derive(Debug)]
 struct Patience {
     limit: Duration,
-    /// How long we have waited, in waits that are over.
+    /// The time for which we have waited, in waits that are over.
     waited: Duration,
-    /// How many bytes have passed.
+    /// The number of bytes that have passed.
     bytes: u64,
-    /// When the wait began that goes on.
+    /// The beginning of the wait that goes on.
     since: Option<Instant>,
     alarm: Option<Pin<Box<Sleep>>>,
 }
@@ -466,7 +474,7 @@ impl Patience {
         }
     }
 
-    /// Bytes have passed.
+    /// Counts bytes that have passed.
     fn passed(&mut self, bytes: usize) {
         self.bytes += bytes as u64;
     }
@@ -483,7 +491,7 @@ impl Patience {
         Ok(())
     }
 
-    /// What is added to the limit for what has passed.
+    /// The time added to the limit for the bytes that have passed.
     fn more(&self) -> Duration {
         Duration::from_millis(self.bytes / (BYTES_PER_SECOND_MIN / 1000))
     }

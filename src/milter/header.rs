@@ -1,4 +1,4 @@
-//! A message before its body: what is kept of its envelope and its header, within bounds.
+//! A message before its body: its envelope and the kept part of its header, within bounds.
 
 use super::envelope::{self, Route};
 use crate::{
@@ -19,16 +19,16 @@ const RECIPIENTS_MAX: usize = 10_000;
 /// Bytes of recipients and header that are in no budget: most messages have no more.
 const BYTES_FREE: usize = 8 << 10;
 
-/// What a header field or an address costs in memory beside its bytes.
+/// The cost of a header field or an address in memory beside its bytes.
 const FIELD_COST: usize = 2 * size_of::<Vec<u8>>();
 
-/// How many times the bytes that are counted memory takes at most, for the shortest fields.
+/// The most bytes of memory for each byte that is counted, reached with the shortest fields.
 const MEMORY_PER_BYTE: usize = 4;
 
 /// Bytes of a queue id that are kept; Postfix makes them of at most 20 or so.
 const QUEUE_ID_BYTES_MAX: usize = 100;
 
-/// Other messages hold all memory that there is for headers.
+/// The reason given when other messages hold all memory that there is for headers.
 pub(super) const HEADER_MEMORY: &str = "header-memory";
 
 /// A message before its body.
@@ -36,7 +36,7 @@ pub(super) const HEADER_MEMORY: &str = "header-memory";
 pub(super) struct Header {
     pub(super) envelope: Envelope,
     pub(super) fields: Vec<Field>,
-    /// Why it is not looked at, though its header still comes in.
+    /// The reason why it is not looked at, though its header still comes in.
     pub(super) left_alone: Option<&'static str>,
     recipients_bytes: usize,
     fields_bytes: usize,
@@ -53,8 +53,8 @@ impl Header {
         }
     }
 
-    /// Notes a recipient, or says why it cannot: the message is then to be left alone, for the rules
-    /// would not know all of them.
+    /// Notes a recipient, or returns the reason why it cannot: the message is then to be left alone,
+    /// for the rules would not know all of them.
     pub(super) fn add_recipient(
         &mut self,
         recipient: &[u8],
@@ -92,7 +92,7 @@ impl Header {
     }
 
     /// Lets go of the fields. Those that describe the content stay with a message as long as it is in
-    /// work, and all of them if something of them is to be changed.
+    /// work, and all of them if some of them are to be changed.
     pub(super) fn keep(&mut self, changes: bool, held: &mut Share) {
         let fields = std::mem::take(&mut self.fields);
         let stay = fields.iter().filter(|field| changes || describes(field));

@@ -1,5 +1,5 @@
-//! The milter without sockets: who plays Postfix has the other end of a pipe, and can tell when the
-//! milter has answered all that it was told.
+//! The milter without sockets: the test that plays Postfix has the other end of a pipe, and can tell
+//! when the milter has answered everything that it was told.
 
 use std::{
     io,
@@ -29,7 +29,7 @@ pub(crate) struct InMemory {
     shared: Arc<Shared>,
     intake: mpsc::UnboundedSender<Pipe>,
     sessions: TaskTracker,
-    /// What nobody works on, and the bytes that nobody holds, at the beginning.
+    /// The number of turns that nobody has, and of bytes that nobody holds, at the beginning.
     at_rest: (usize, usize),
     spools: Spools,
     _filter: watch::Sender<Filter>,
@@ -43,12 +43,12 @@ struct Intake {
 /// A pipe that is counted from the moment at which it is opened.
 type Pipe = (Metered, TaskTrackerToken);
 
-/// What passed through a pipe, as the milter has it.
+/// The bytes that passed through a pipe, from the milter's side.
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
     read: AtomicU64,
     written: AtomicU64,
-    /// Whether it waits for more.
+    /// It waits for more.
     waits: AtomicBool,
     changed: Notify,
 }
@@ -65,12 +65,14 @@ impl InMemory {
         let (sender, filter) = watch::channel(filter);
         let shared = Arc::new(Shared::new(filter, Metrics::new(), true));
         let (intake, pipes) = mpsc::unbounded_channel();
+
         let sessions = TaskTracker::new();
         let at_rest = (shared.turns.left(), shared.budget.left());
         let listener = Intake {
             pipes,
             shared: Arc::clone(&shared),
         };
+
         let served = Arc::clone(&shared);
         tokio::spawn(async move { serve(listener, &served, std::future::pending::<()>()).await });
         Self {
@@ -96,7 +98,7 @@ impl InMemory {
         (postfix, meter)
     }
 
-    /// Waits until all sessions are over, and says whether they gave back all that they had.
+    /// Waits until all sessions are over, and returns true if they gave back all that they had.
     pub(crate) async fn is_at_rest(&self) -> bool {
         self.sessions.close();
         self.sessions.wait().await;
@@ -105,15 +107,15 @@ impl InMemory {
         (turns.left(), budget.left()) == self.at_rest
     }
 
-    /// How many temporary files its messages have, and the bytes in them.
+    /// The number of temporary files of its messages, and the bytes in them.
     pub(crate) fn on_disk(&self) -> (u64, u64) {
         self.spools.on_disk()
     }
 }
 
 impl Meter {
-    /// Waits until so many bytes were read, and more are waited for; or until the milter has closed the
-    /// pipe. Gives the bytes that it has written.
+    /// Waits until `bytes` bytes were read, and more are waited for; or until the milter has closed
+    /// the pipe. Returns the number of bytes that it has written.
     pub(crate) async fn all_read(&self, bytes: u64) -> u64 {
         loop {
             let changed = self.changed.notified();
@@ -125,7 +127,7 @@ impl Meter {
         }
     }
 
-    /// Whether the milter has closed the pipe.
+    /// Returns true if the milter has closed the pipe.
     pub(crate) fn is_closed(&self) -> bool {
         self.read.load(Relaxed) == u64::MAX
     }

@@ -27,7 +27,7 @@ use super::{
     socket::{Socket, SocketFile},
 };
 
-/// How long to wait after a failed accept: mostly for file descriptors to come free.
+/// The pause after a failed accept: mostly for file descriptors to come free.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// The listener that indymilter sees.
@@ -36,7 +36,7 @@ pub(super) struct Intake {
     stop: Pin<Box<WaitForCancellationFutureOwned>>,
     pause: Option<Pin<Box<Sleep>>>,
     sessions: TaskTracker,
-    /// True when nobody else waits on the socket for the connections in its backlog.
+    /// True if nobody else waits on the socket for the connections in its backlog.
     empties_backlog: bool,
     terms: Terms,
 }
@@ -72,9 +72,8 @@ pub(super) enum Stream {
 }
 
 impl Intake {
-    /// Takes a bound socket in; gives back the file that must live as long as sessions run.
-    /// `sessions` is closed when no connection will come any more. Each connection is guarded on
-    /// these terms.
+    /// Takes a bound socket in; returns the file that must live as long as sessions run. `sessions`
+    /// is closed when no further connection will come. Each connection is guarded on these terms.
     pub(super) fn new(
         socket: Socket,
         stop: CancellationToken,
@@ -146,10 +145,12 @@ impl indymilter::Listener for Intake {
             if matches!(self.state, State::Open(_)) && self.stop.as_mut().poll(cx).is_ready() {
                 self.begin_stop();
             }
+
             if let Some(pause) = &mut self.pause {
                 ready!(pause.as_mut().poll(cx));
                 self.pause = None;
             }
+
             match ready!(self.poll_stream(cx)) {
                 Ok(stream) => {
                     let stream = Guarded::new(stream, &self.terms);
@@ -218,8 +219,8 @@ impl StdListener {
 }
 
 impl Stream {
-    /// Replies are small writes that Postfix waits for one by one: Nagle's algorithm would hold
-    /// each back until the last is acknowledged, 40 ms later.
+    /// Wraps a TCP stream. Replies are small writes that Postfix waits for one by one: Nagle's
+    /// algorithm would hold each back until the last is acknowledged, 40 ms later.
     fn tcp(stream: TcpStream) -> Self {
         if let Err(error) = stream.set_nodelay(true) {
             debug!("could not set TCP_NODELAY: {error}");

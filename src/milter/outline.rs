@@ -1,4 +1,4 @@
-//! What the log says of a message.
+//! The outline of a message in the log.
 
 use std::time::Instant;
 
@@ -13,25 +13,25 @@ use crate::{
 /// The longest `Message-ID` that is kept: a line of RFC 5322 has 998 bytes at most.
 const MESSAGE_ID_BYTES_MAX: usize = 998;
 
-/// What the log says of a message.
+/// The outline of a message in the log.
 #[derive(Debug)]
 pub(super) struct Outline {
     pub(super) queue_id: String,
     pub(super) direction: Direction,
     pub(super) since: Instant,
-    /// What was decided for each part, in one line.
+    /// The decisions on all parts, in one line.
     pub(super) decisions: Option<String>,
     pub(super) trial: Trial,
-    /// Whether nothing is detached because readers elsewhere could not open the links.
+    /// Nothing is detached because readers elsewhere could not open the links.
     pub(super) withheld: bool,
-    /// Whose it is, where what is decided is kept.
+    /// The people of the message, where decisions are kept.
     pub(super) who: Option<Box<Who>>,
-    /// What was decided for each part, likewise.
+    /// The decisions on all parts, likewise.
     pub(super) parts: Vec<Part>,
 }
 
 impl Outline {
-    /// `header` as far as it was seen.
+    /// Begins an outline; `header` as far as it was seen.
     pub(super) fn new(envelope: &Envelope, header: &[Field], filter: &Filter) -> Self {
         let who = || {
             let direction = direction_name(envelope.direction);
@@ -49,13 +49,13 @@ impl Outline {
         }
     }
 
-    /// Takes over what was decided.
+    /// Takes over the decisions on a message.
     pub(super) fn tell(&mut self, message: &Message) {
         self.tell_parts(message.explanation());
         self.trial = message.trial();
     }
 
-    /// Takes over what was decided for parts.
+    /// Takes over the decisions on parts.
     pub(super) fn tell_parts(&mut self, parts: &[PartDecision]) {
         let in_words: Vec<String> = parts.iter().map(in_words).collect();
         self.decisions = (!in_words.is_empty()).then(|| in_words.join("; "));
@@ -69,7 +69,7 @@ impl Outline {
     }
 }
 
-/// Tells of each part in the log, where somebody wants to know all.
+/// Logs each part, where the log level asks for all of them.
 pub(super) fn explain(message: &Message, outline: &Outline) {
     if !enabled!(tracing::Level::DEBUG) {
         return;
@@ -95,7 +95,7 @@ fn message_id(header: &[Field]) -> Option<String> {
     (value.len() <= MESSAGE_ID_BYTES_MAX).then(|| String::from_utf8_lossy(value).into_owned())
 }
 
-/// The direction, in the log.
+/// The name of a direction in the log.
 pub(super) fn direction_name(direction: Direction) -> &'static str {
     match direction {
         Direction::Incoming => "incoming",

@@ -1,8 +1,8 @@
 //! One connection of Postfix: the messages of one SMTP session, one after the other.
 //!
-//! The methods follow the protocol's stages and say what becomes of the mail; only
-//! [`Session::finish`] talks back to Postfix. Everything of a message lives in its [`Stage`], so
-//! that the next one starts from nothing.
+//! The methods follow the protocol's stages and return the fate of the mail; only [`Session::finish`]
+//! talks back to Postfix. The whole state of a message lives in its [`Stage`], so that the next one
+//! starts from nothing.
 
 use std::{
     net::IpAddr,
@@ -35,17 +35,17 @@ use crate::{
     rewrite::Eol,
 };
 
-/// Why a message passed or failed, for the log and the metrics.
+/// The reason why a message passed or failed, for the log and the metrics.
 type Reason = &'static str;
 
 /// Readers elsewhere could not open the links, or the network could read the files.
 const LOCAL_LINKS: Reason = "local-links";
 
-/// How often Postfix hears that we are alive while the end of a message takes long. It waits
-/// 300 s by default, some SMTP clients a minute.
+/// The interval at which Postfix hears that we are alive while the end of a message takes long. It
+/// waits 300 s by default, some SMTP clients a minute.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
 
-/// What was agreed upon when the connection was opened.
+/// The terms agreed upon when the connection was opened.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Agreement {
     /// Nothing is replied before the envelope is complete.
@@ -68,20 +68,20 @@ pub(super) struct Agreement {
 #[derive(Debug)]
 pub(super) struct Session {
     shared: Arc<Shared>,
-    /// What the message at hand goes by, from its beginning to its end.
+    /// The filter through which the message at hand goes, from its beginning to its end.
     filter: Filter,
     agreement: Agreement,
     client: Option<IpAddr>,
     daemon: Option<String>,
     stage: Stage,
-    /// What the budget of all sessions lends for the message at hand.
+    /// The share of all sessions' budget that the message at hand holds.
     held: Share,
-    /// What the client is told after [`Answer::Refuse`].
+    /// The reply that the client gets after [`Answer::Refuse`].
     refusal: Option<Reply>,
     _open: InProgress,
 }
 
-/// How far the message is.
+/// The stage that the message has reached.
 #[derive(Debug)]
 enum Stage {
     /// There is none, or nothing more need be known of it.
@@ -95,7 +95,7 @@ enum Stage {
     Body(Box<Work>),
     /// Its body is not needed, but at its end there is something to change.
     Edit(Outline, Reason, Edits),
-    /// We failed; the end of the message says what this means.
+    /// We failed; the fate of the message is decided at its end.
     Failed(Outline, Reason, Edits),
 }
 
@@ -104,23 +104,23 @@ enum Stage {
 struct Work {
     message: Box<Message>,
     outline: Outline,
-    /// How long it may still be held up by our machinery.
+    /// The time for which it may still be held up by our machinery.
     patience: Duration,
-    /// How long it was worked on.
+    /// The time for which it was worked on.
     worked: Duration,
     _turn: Turn,
     _in_work: InProgress,
 }
 
-/// What the client of a message that is refused is told.
+/// The reply to the client of a message that is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Reply {
-    /// Whether for good (550), or for the moment (451).
+    /// True to refuse for good (550), false for the moment (451).
     pub(super) for_good: bool,
     pub(super) text: String,
 }
 
-/// What Postfix is told.
+/// The answer to Postfix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
     /// Go on.
@@ -185,7 +185,7 @@ impl Session {
         }
     }
 
-    /// Notes who connects. `{daemon_name}` is right at this stage only: later stages are
+    /// Notes the client that connects. `{daemon_name}` is right at this stage only: later stages are
     /// answered by cleanup, which knows the global value.
     pub(super) fn connect(&mut self, client: Option<IpAddr>, daemon: Option<String>) -> Answer {
         self.client = client;
@@ -213,12 +213,15 @@ impl Session {
         self.forget();
         self.filter = self.shared.filter.borrow().clone();
         let config = self.filter.config();
+
         let client = Client {
             address: self.client,
             daemon: self.daemon.as_deref(),
             authenticated: login.is_some(),
         };
+
         let direction = client.direction(&config.milter);
+
         let envelope = Envelope {
             queue_id: String::new(),
             sender: envelope::address(sender),
@@ -233,6 +236,7 @@ impl Session {
             lists: Vec::new(),
             kept_before: false,
         };
+
         // Nothing is refused here: local mail knows no answer to this.
         let declined = if !self.agreement.editable {
             Some("not-editable")
@@ -243,6 +247,7 @@ impl Session {
         } else {
             None
         };
+
         self.stage = match declined {
             Some(reason) => Stage::Declined(Box::new(envelope), reason),
             None => Stage::Header(Box::new(Header::new(envelope))),
@@ -250,9 +255,8 @@ impl Session {
         Answer::Continue
     }
 
-    /// Notes a recipient. A message with more than can be noted is left alone: the rules would not
-    /// know all of them.
-    /// `route` says where its mail goes.
+    /// Notes a recipient, whose mail goes by `route`. A message with more recipients than can be
+    /// noted is left alone: the rules would not know all of them.
     pub(super) fn rcpt(&mut self, recipient: &[u8], route: Route) -> Answer {
         match &mut self.stage {
             Stage::Header(header) => {
@@ -271,7 +275,7 @@ impl Session {
         self.withheld(Answer::Continue)
     }
 
-    /// What is said of an answer before the envelope is complete.
+    /// Returns the answer as it may be given before the envelope is complete.
     fn withheld(&mut self, answer: Answer) -> Answer {
         if self.agreement.noreply_envelope {
             return Answer::Silence;
@@ -284,7 +288,7 @@ impl Session {
         }
     }
 
-    /// Ends the envelope: says whether the message can pass, or is refused, without being seen.
+    /// Ends the envelope: decides whether the message can pass, or is refused, without being seen.
     pub(super) fn data(&mut self, queue_id: Option<String>) -> Answer {
         let queue_id = short(queue_id.unwrap_or_default());
         let envelope = match &mut self.stage {
@@ -293,6 +297,7 @@ impl Session {
             _ => return Answer::Continue,
         };
         envelope.queue_id = queue_id;
+
         match self.filter.outlook(envelope, policy::Stage::Data) {
             Outlook::Open => Answer::Continue,
             Outlook::Never(reason) => {
@@ -308,7 +313,7 @@ impl Session {
         }
     }
 
-    /// What the client of a refused message is told.
+    /// The reply that the client of a refused message gets.
     pub(super) fn refusal(&self) -> Option<&Reply> {
         self.refusal.as_ref()
     }
@@ -328,7 +333,7 @@ impl Session {
         }
     }
 
-    /// Ends the header: says whether the body is wanted, and waits for a turn to work on it.
+    /// Ends the header: decides whether the body is wanted, and waits for a turn to work on it.
     pub(super) async fn end_of_header(&mut self, queue_id: String) -> Answer {
         if let Stage::Declined(..) = self.stage {
             return self.decline(short(queue_id));
@@ -339,24 +344,29 @@ impl Session {
         header.envelope.queue_id = short(queue_id);
         let mut outline = Outline::new(&header.envelope, &header.fields, &self.filter);
         outline.withheld = header.envelope.leaves && self.filter.has_local_links();
+
         if let Some(reason) = header.left_alone {
             warn!(queue_id = outline.queue_id, reason, "left alone");
             return self.pass(&outline, reason);
         }
+
         let began = outline.since;
         let envelope = std::mem::take(&mut header.envelope);
         let login = envelope.login.clone();
         let withheld = outline.withheld.then(|| self.filter.withheld());
         let filter = withheld.as_ref().unwrap_or(&self.filter);
         let start = filter.take(envelope, &header.fields, Eol::CrLf).await;
+
         match &start {
             Start::Pass(_) | Start::Refuse(_) => self.held.clear(),
             Start::Edit(..) => header.keep(true, &mut self.held),
             Start::Scan(message) => header.keep(!message.edits().is_empty(), &mut self.held),
         }
+
         if let Start::Pass(reason) | Start::Edit(_, reason) = &start {
             outline.tell_parts(reason.in_header().as_slice());
         }
+
         let answer = match start {
             Start::Pass(reason) => self.pass(&outline, reason.label()),
             Start::Edit(edits, reason) => {
@@ -366,6 +376,7 @@ impl Session {
             Start::Refuse(refusal) => self.refuse(&outline, refusal),
             Start::Scan(message) => self.take_turn(message, outline, login.as_deref()).await,
         };
+
         self.shared.metrics.phase(Phase::Header, began.elapsed());
         answer
     }
@@ -416,7 +427,7 @@ impl Session {
         self.forget();
     }
 
-    /// Nothing of the message is kept.
+    /// Lets go of everything that is held for the message.
     fn forget(&mut self) {
         self.stage = Stage::Idle;
         self.held.clear();
@@ -434,7 +445,7 @@ impl Session {
         Answer::Accept
     }
 
-    /// Keeps what was decided, for whoever asks why.
+    /// Keeps a decision, for those who ask for its reason.
     fn keep(&self, outline: &Outline, outcome: &str, reason: &str, rule: Option<&str>) {
         self.keep_with(outline, (outcome, reason), rule, None);
     }
@@ -487,8 +498,9 @@ impl Session {
         Answer::Continue
     }
 
-    /// Without replies Postfix has sent the whole body long before we are through with it, and
-    /// already waits for the end: what our machinery holds up is bounded over the whole body.
+    /// Passes a chunk on to the message. Without replies Postfix has sent the whole body long before
+    /// we are through with it, and already waits for the end: the time that our machinery holds up is
+    /// bounded over the whole body.
     async fn push(&mut self, chunk: &[u8]) {
         let Stage::Body(work) = &mut self.stage else {
             return;
@@ -523,11 +535,13 @@ impl Session {
         let began = Instant::now();
         let verdict = self.verdict(&mut message, patience, replies).await;
         self.shared.metrics.phase(Phase::Commit, began.elapsed());
+
         explain(&message, &outline);
         outline.tell(&message);
         for kind in message.refused() {
             self.shared.metrics.deposit_error(kind);
         }
+
         let edited = match verdict {
             Ok(verdict) => self
                 .edit(message.edits(), &outline, replies)
@@ -535,16 +549,19 @@ impl Session {
                 .map(|()| verdict),
             Err(Gone) => Err(Gone),
         };
+
         let verdict = match edited {
             Ok(Some(verdict)) => verdict,
             Ok(None) => return self.fail(&outline, "deadline"),
             Err(Gone) => return self.give_up(&outline),
         };
+
         if outline.trial.parts > 0 && !outline.withheld {
             self.shared
                 .metrics
                 .would_detach(outline.trial.parts, outline.trial.bytes);
         }
+
         match verdict {
             Verdict::Pass(_) if outline.withheld && outline.trial.parts > 0 => {
                 self.warn_of_local_links(&outline);
@@ -578,8 +595,8 @@ impl Session {
         }
     }
 
-    /// Ends the message within what is left of the deadline (`None` past it). Postfix is told that we
-    /// are alive; when it is not, dropping the future leaves nothing behind.
+    /// Ends the message within the rest of the deadline (`None` past it). Postfix is told that we are
+    /// alive; when it is not, dropping the future leaves nothing behind.
     async fn verdict(
         &self,
         message: &mut Message,
@@ -622,6 +639,7 @@ impl Session {
             }
             Ok(())
         };
+
         match sent.await {
             Ok(()) => self.sent(&rewritten, outline),
             Err(SendError::Gone(Gone)) => self.give_up(outline),
@@ -635,7 +653,7 @@ impl Session {
         }
     }
 
-    /// A body without bytes is replaced by an empty one.
+    /// Returns the first piece of the body. A body without bytes is replaced by an empty one.
     async fn first_piece(&self, rewritten: &mut Rewritten) -> Result<Option<Bytes>, SendError> {
         Ok(Some(rewritten.next_piece().await?.unwrap_or_default()))
     }
@@ -668,7 +686,7 @@ impl Session {
         }
     }
 
-    /// Takes out of the message what its sender asked with.
+    /// Takes out of the message the fields, tags and recipients by which its sender expressed a wish.
     async fn edit(
         &self,
         edits: &Edits,
@@ -691,7 +709,7 @@ impl Session {
         Ok(())
     }
 
-    /// Postfix adds the space itself when it eats it on the way in.
+    /// Returns a value as it is sent: Postfix adds the space itself when it eats it on the way in.
     fn outgoing_value<'a>(&self, value: &'a str) -> &'a str {
         let bare = value.strip_prefix(' ').unwrap_or(value);
         if self.agreement.leading_space {
@@ -714,8 +732,10 @@ impl Session {
             decisions = outline.decisions,
             "message rewritten",
         );
+
         let package = Link::read(&rewritten.link).map(|link| RecordId::from(&link.token));
         self.keep_with(outline, ("rewritten", "detached"), None, package);
+
         self.shared.metrics.message(Outcome::Rewritten, "detached");
         self.shared
             .metrics
@@ -747,7 +767,7 @@ impl Session {
         Answer::Accept
     }
 
-    /// Says why nothing is detached from what leaves this machine, and what to type.
+    /// Warns that nothing is detached from mail that leaves this machine, and says what to type.
     fn warn_of_local_links(&self, outline: &Outline) {
         let url = &self.filter.config().web.public_url;
         warn!(
@@ -780,7 +800,7 @@ impl Session {
         Answer::Refuse
     }
 
-    /// A message with a file because of which it is not to go out.
+    /// Refuses a message with a file because of which it is not to go out.
     fn reject(&mut self, outline: &Outline, reason: Reason, text: &str) -> Answer {
         info!(
             queue_id = outline.queue_id,
@@ -804,7 +824,7 @@ impl Session {
         self.fail_by(outline, reason, self.filter.config().detach.on_failure)
     }
 
-    /// The one place where a failure of ours becomes an answer about the mail.
+    /// Answers a failure of ours: the one place where it becomes an answer about the mail.
     fn fail_by(&self, outline: &Outline, reason: Reason, on_failure: OnFailure) -> Answer {
         let answer = match on_failure {
             OnFailure::Deliver => Answer::Accept,
@@ -813,7 +833,7 @@ impl Session {
         self.log_failure(outline, reason, answer)
     }
 
-    /// Postfix is not there to be told: it has given the client its own answer.
+    /// Gives up a message. Postfix is not there to be told: it has given the client its own answer.
     fn give_up(&self, outline: &Outline) -> Answer {
         self.log_failure(outline, "postfix-gone", Answer::Tempfail)
     }
@@ -838,13 +858,13 @@ impl Session {
     }
 }
 
-/// An envelope with the first of its recipients.
+/// Returns an envelope with only the first of its recipients.
 fn first(mut envelope: Envelope) -> Envelope {
     envelope.recipients.truncate(RECIPIENTS_MAX);
     envelope
 }
 
-/// Why a change could not be sent.
+/// The reason why a change could not be sent.
 #[derive(Debug, thiserror::Error)]
 enum SendError {
     #[error(transparent)]

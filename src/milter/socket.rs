@@ -21,7 +21,7 @@ use crate::config::ListenAddress;
 /// The kernel's queue of connections that wait to be accepted; it cuts this to `somaxconn`.
 const BACKLOG: i32 = 1024;
 
-/// What to do about a running process that already listens.
+/// The treatment of a running process that already listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claim {
     /// Refuse to start.
@@ -40,7 +40,7 @@ pub enum Socket {
 }
 
 impl Socket {
-    /// Whether it is a unix socket.
+    /// Returns true if it is a unix socket.
     pub(super) fn is_local(&self) -> bool {
         matches!(self, Self::Unix(..))
     }
@@ -54,43 +54,43 @@ pub struct SocketFile {
     inode: u64,
 }
 
-/// Why there is no socket.
+/// The reason why there is no socket.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// Another process answers there.
     #[error("could not bind {what} socket \"{address}\": in use by a running process")]
     InUse {
-        /// Whose socket: `milter`, `web` or `admin`.
+        /// The owner of the socket: `milter`, `web` or `admin`.
         what: &'static str,
-        /// Where.
+        /// The address.
         address: String,
     },
     /// A file that is not a socket is in the way.
     #[error("could not bind {what} socket \"{address}\": a file that is no socket is there")]
     NotASocket {
-        /// Whose socket.
+        /// The owner of the socket.
         what: &'static str,
-        /// Where.
+        /// The address.
         address: String,
     },
     /// The directory does not exist.
     #[error("could not bind {what} socket \"{address}\": directory \"{}\" does not exist", directory.display())]
     NoDirectory {
-        /// Whose socket.
+        /// The owner of the socket.
         what: &'static str,
-        /// Where.
+        /// The address.
         address: String,
-        /// What is missing.
+        /// The missing directory.
         directory: PathBuf,
     },
-    /// The system says no.
+    /// The system refused.
     #[error("could not bind {what} socket \"{address}\": {error}")]
     System {
-        /// Whose socket.
+        /// The owner of the socket.
         what: &'static str,
-        /// Where.
+        /// The address.
         address: String,
-        /// Why.
+        /// The system's error.
         error: io::Error,
     },
 }
@@ -113,7 +113,8 @@ impl Socket {
     }
 }
 
-/// Where it really listens, whatever was configured: port 0 and passed sockets included.
+/// Writes the address on which it really listens, whatever was configured: port 0 and passed sockets
+/// included.
 impl fmt::Display for Socket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -189,6 +190,7 @@ pub fn bind_tcp(
         socket.listen(BACKLOG)?;
         Ok(TcpListener::from(socket))
     };
+
     bind().map_err(|error: io::Error| match error.kind() {
         io::ErrorKind::AddrInUse => BindError::InUse {
             what,
@@ -212,6 +214,7 @@ fn bind_unix(
 ) -> Result<Socket, BindError> {
     let address = format!("unix:{}", path.display());
     look_before(what, path, &address, claim)?;
+
     let temporary = path.with_file_name(format!(".{}", process::id()));
     let bind = || {
         remove_stale(&temporary)?;
@@ -221,6 +224,7 @@ fn bind_unix(
         fs::rename(&temporary, path)?;
         Ok(Socket::Unix(listener, Some(file.renamed(path))))
     };
+
     bind().map_err(|error: io::Error| match (error.kind(), path.parent()) {
         (io::ErrorKind::NotFound, Some(directory)) => BindError::NoDirectory {
             what,
@@ -235,7 +239,7 @@ fn bind_unix(
     })
 }
 
-/// Refuses what must not be replaced.
+/// Refuses to replace anything that must not be replaced.
 fn look_before(
     what: &'static str,
     path: &Path,
@@ -252,7 +256,7 @@ fn look_before(
     }
 }
 
-/// True when a process listens: a full backlog or missing permission also says so.
+/// Returns true if a process listens: a full backlog or missing permission also says so.
 fn is_answered(path: &Path) -> bool {
     // It does not wait for a process that hangs to take the connection.
     let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None);

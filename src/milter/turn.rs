@@ -1,4 +1,4 @@
-//! Turns: how many messages are in work at once, of all clients together and of one login.
+//! Turns: the number of messages in work at once is bounded, for all clients together and for one login.
 //!
 //! Without the second bound, one login (a stolen one, or a program that went mad) has all turns, and the mail of everybody
 //! else waits for the end of its messages.
@@ -12,16 +12,16 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::fold;
 
-/// Whose turn it can be.
+/// The turns that can be had.
 #[derive(Debug)]
 pub(super) struct Turns {
     all: Arc<Semaphore>,
     per_login: usize,
-    /// Of the logins that have a turn, or wait for one.
+    /// The turns of the logins that have one, or wait for one.
     logins: Mutex<HashMap<String, Arc<Semaphore>>>,
 }
 
-/// A message is in work as long as it lives.
+/// The right of a message to be in work, for as long as this lives.
 #[derive(Debug)]
 #[must_use = "it ends when dropped"]
 pub(super) struct Turn {
@@ -38,13 +38,14 @@ impl Turns {
         }
     }
 
-    /// How many turns nobody has.
+    /// The number of turns that nobody has.
     #[cfg(any(test, fuzzing))]
     pub(super) fn left(&self) -> usize {
         self.all.available_permits()
     }
 
-    /// Waits for a turn, first among the messages of the login: who waits there keeps nobody else from his.
+    /// Waits for a turn, first among the messages of the login: a message that waits there keeps no
+    /// other login from its turn.
     pub(super) async fn take(&self, login: Option<&str>) -> Turn {
         let of_login = match login {
             Some(login) => Some(permit(self.of(login)).await),

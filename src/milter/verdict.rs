@@ -1,4 +1,4 @@
-//! What a verdict of the filter means for the mail, as configured.
+//! The effect of the filter's verdict on the mail, as configured.
 
 use crate::{
     config::{Config, OnBlocked, OnFailure, OnInfected, OnUnscanned},
@@ -6,18 +6,17 @@ use crate::{
     scan::Finding,
 };
 
-/// What is told of a file that an admin blocked. Why, and which file, is the admin's affair.
+/// The reply to mail with a file that an admin blocked. The reason, and the file, are the admin's affair.
 const BLOCKED_TEXT: &str = "an attachment of this message is blocked by the administrator of this server: send it without it, or ask there";
 
-/// What the sender is told whose login is suspended.
+/// The reply to a sender whose login is suspended.
 const SUSPENDED_TEXT: &str = "your account may send no attachments of this size for now: ask the administrator of this server";
 
-/// What is told of a file in which clamd found something; its name stands in the log.
+/// The reply to mail with a file in which clamd found something; the name of that stands in the log.
 const INFECTED_TEXT: &str = "an attachment of this message has a virus, and the message was refused: scan the computer that it comes from, or ask the administrator of this server";
 
-/// What the sender is told of a message that is refused for good because of one of its files, or of
-/// its login; `None` where it goes
-/// out as it came.
+/// The reply to the sender of a message that is refused for good because of one of its files, or of
+/// its login; `None` where it goes out as it came.
 pub(crate) fn rejection(reason: Reason, config: &Config) -> Option<&'static str> {
     match reason {
         Reason::Blocked if config.detach.on_blocked == OnBlocked::Reject => Some(BLOCKED_TEXT),
@@ -29,8 +28,8 @@ pub(crate) fn rejection(reason: Reason, config: &Config) -> Option<&'static str>
     }
 }
 
-/// What a failure is called, and what becomes of the message. A drop that another host has may refuse what it could
-/// not scan, whatever is wished here.
+/// The name of a failure, and the fate of the message. A drop that another host has may refuse files
+/// that it could not scan, whatever is wished here.
 pub(crate) fn failure(error: &FilterError, config: &Config) -> (&'static str, OnFailure) {
     if error.finding() != Some(Finding::Unscanned) {
         return ("drop", config.detach.on_failure);
