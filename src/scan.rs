@@ -5,11 +5,12 @@
 //! and waits while clamd takes none, so that nothing is kept for the scan. Its verdict is waited for while the
 //! file becomes durable, and before anything is committed.
 //!
-//! What is no verdict is never taken for a good one: an answer must be there to its last byte, say exactly what
-//! clamd says, and come after the end of the file. What a failure means, `scan.on_failure` says.
+//! Only a complete answer counts as a verdict: it must be there to its last byte, say exactly what
+//! clamd says, and come after the end of the file. `scan.on_failure` decides what a failure means.
 //!
-//! Of several daemons the one that worked last is asked first, and the next one where it cannot be reached. A file
-//! of which a part was sent is not sent to another one: what was sent is not here any more.
+//! Of several daemons the one that worked last is asked first, and the next one where it cannot be
+//! reached. Once part of a file was sent to one, the file is not sent to another: the bytes that were
+//! sent are no longer here.
 
 #[cfg(test)]
 pub(crate) mod scripted;
@@ -37,7 +38,7 @@ pub use self::{
 };
 use crate::config::{OnOversize, OnUnscanned, ScanConfig};
 
-/// How long it is believed which signatures the daemons have.
+/// The time for which the last known signatures of the daemons are believed to be current.
 const VERSION_HOLDS: SignedDuration = SignedDuration::from_mins(1);
 
 /// The results of scans, with the number of them since the process began.
@@ -55,17 +56,17 @@ pub struct Scanner(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     config: ScanConfig,
-    /// Which daemon is asked first.
+    /// The index of the daemon that is asked first.
     preferred: AtomicUsize,
     signatures: Mutex<Option<Signatures>>,
 }
 
-/// What the daemons know, as they said last.
+/// The signatures of the daemons, as they said last.
 #[derive(Clone, Debug)]
 struct Signatures {
     /// The answer to `VERSION`.
     version: String,
-    /// When it was new to us.
+    /// The time at which this version was first seen.
     since: Timestamp,
     asked: Timestamp,
 }
@@ -89,7 +90,7 @@ enum State {
     Waived,
 }
 
-/// What speaks against depositing a file.
+/// An objection to depositing a file.
 #[derive(Debug, thiserror::Error)]
 pub enum Objection {
     /// It is infected.
@@ -106,7 +107,7 @@ pub enum Objection {
     Unscanned(#[from] ScanError),
 }
 
-/// What speaks against depositing a file, in one word.
+/// The objection to depositing a file, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finding {
     /// It is infected.
@@ -117,7 +118,7 @@ pub enum Finding {
     Unscanned,
 }
 
-/// Why there is no verdict.
+/// The reason why there is no verdict.
 #[derive(Debug, thiserror::Error)]
 pub enum ScanError {
     /// There is no connection.
@@ -125,7 +126,7 @@ pub enum ScanError {
     Unreachable {
         /// The daemon, as configured.
         address: String,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// It took no byte, or gave no answer, for too long.
@@ -133,7 +134,7 @@ pub enum ScanError {
     Stalled {
         /// The daemon, as configured.
         address: String,
-        /// How long we waited.
+        /// The time that we waited.
         patience: Duration,
     },
     /// The connection ended before its verdict.
@@ -141,7 +142,7 @@ pub enum ScanError {
     Broken {
         /// The daemon, as configured.
         address: String,
-        /// What happened.
+        /// The event that ended the connection.
         reason: String,
     },
     /// It answered, and that is no verdict.
@@ -149,7 +150,7 @@ pub enum ScanError {
     Answer {
         /// The daemon, as configured.
         address: String,
-        /// What it said, made harmless.
+        /// The answer, made harmless.
         said: String,
     },
     /// It answered before it had the whole file.
@@ -160,7 +161,7 @@ pub enum ScanError {
     Early {
         /// The daemon, as configured.
         address: String,
-        /// What it said, made harmless.
+        /// The answer, made harmless.
         said: String,
     },
 }
@@ -181,7 +182,7 @@ fn count(result: &str) {
     }
 }
 
-/// What to do about an answer that says that a limit of clamd was passed.
+/// Advice for the admin on an answer which says that a limit of clamd was passed; empty for any other.
 fn advice(said: &str) -> &'static str {
     if said.contains("size limit exceeded") {
         ": raise StreamMaxLength in clamd.conf, or lower scan.size_max"
@@ -213,13 +214,13 @@ impl Scanner {
         }
     }
 
-    /// Whether a file of so many bytes is scanned.
+    /// Returns true if a file of this many bytes is scanned.
     pub fn scans(&self, bytes: u64) -> bool {
         (1..=self.0.config.size_max).contains(&bytes)
     }
 
-    /// Whether a file is to be scanned again at the time `now`: its scan ended longer ago than `scan.rescan`, and
-    /// the signatures are newer than its beginning, as far as that is known.
+    /// Returns true if a file is to be scanned again at the time `now`: its scan ended longer ago
+    /// than `scan.rescan`, and the signatures are newer than its beginning, as far as that is known.
     pub async fn is_due(&self, begun: Timestamp, ended: Timestamp, now: Timestamp) -> bool {
         let Some(rescan) = self.0.config.rescan else {
             return false;
@@ -228,8 +229,8 @@ impl Scanner {
         due.is_ok_and(|due| due.timestamp() <= now) && self.signatures(now).await > begun
     }
 
-    /// Since when the daemons have the signatures that they have, at the earliest; `now` when that cannot be
-    /// known.
+    /// The earliest time since which the daemons may have had their signatures; `now` when that
+    /// cannot be known.
     async fn signatures(&self, now: Timestamp) -> Timestamp {
         let known = lock(&self.0.signatures).clone();
         if let Some(known) = &known
@@ -251,7 +252,7 @@ impl Scanner {
         since
     }
 
-    /// What the daemon that is asked first says of its version and its signatures.
+    /// The version and signatures reported by the daemon that is asked first.
     async fn version(&self) -> Result<String, ScanError> {
         let Inner {
             config, preferred, ..
@@ -269,6 +270,7 @@ impl Scanner {
         let patience = config.timeout.unsigned_abs();
         let mut turns = (0..daemons.len()).map(|turn| (first + turn) % daemons.len());
         let mut index = turns.next().unwrap_or_default();
+
         loop {
             let opened = Session::open(index, &daemons[index], patience, blocks).await;
             match (opened, turns.next()) {
@@ -285,7 +287,7 @@ impl Scanner {
         }
     }
 
-    /// Asks another daemon first from now on.
+    /// Makes another daemon the first that is asked.
     fn avoid(&self, index: usize) {
         let next = (index + 1) % self.0.config.clamd.len();
         // Of several files that fail at once, one moves on.
@@ -350,7 +352,7 @@ impl Scan {
         self.exceed(Objection::Oversize(self.scanner.0.config.size_max))
     }
 
-    /// A limit is passed, and would be each time the message came again.
+    /// Records that a limit was passed, as it would be each time the message came again.
     fn exceed(&mut self, objection: Objection) -> Result<()> {
         self.state = State::Waived;
         count("oversize");
@@ -386,7 +388,7 @@ impl Scan {
 }
 
 impl ScanError {
-    /// Whether clamd says that a limit of its own is passed.
+    /// Returns true if clamd says that a limit of its own was passed.
     pub fn is_limit(&self) -> bool {
         match self {
             Self::Answer { said, .. } | Self::Early { said, .. } => !advice(said).is_empty(),
@@ -418,7 +420,7 @@ impl Finding {
         }
     }
 
-    /// What a word means.
+    /// The finding of this label; `None` for any other word.
     pub fn of(label: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|found| found.label() == label)
     }

@@ -1,12 +1,13 @@
-//! Who a message is from, as far as somebody whom the admin trusts vouches for it. Pure.
+//! The sender of a message, as far as somebody whom the admin trusts vouches for it. Pure.
 //!
-//! What stands in `MAIL FROM` is what somebody wrote there. Pages and notices call a sender only what is known: a
-//! domain of ours of mail that our users send, the whole address where the login is that address or may send as
-//! it (Postfix's `smtpd_sender_login_maps`), and of mail from outside the domain that a verifier of ours
-//! (`sender.authserv_id`) found to be genuine. What another host deposits with its token is no more than a claim
-//! of that host: its domains are believed where they are ours, its logins are not.
+//! Anybody can write any address in `MAIL FROM`. Pages and notices name only that part of a sender's
+//! address that is certain: a domain of ours for mail that our users send, the whole address where
+//! the login is that address or may send as it (Postfix's `smtpd_sender_login_maps`), and for mail
+//! from outside the domain that a verifier of ours (`sender.authserv_id`) found to be genuine. The
+//! facts that another host deposits with its token are no more than its claims: its domains are
+//! believed where they are ours, its logins are not.
 //!
-//! * `authentication` – what a trusted `Authentication-Results` field says
+//! * `authentication` – the findings in a trusted `Authentication-Results` field
 
 pub(crate) mod authentication;
 
@@ -15,7 +16,7 @@ use crate::{
     names,
 };
 
-/// Who vouches for the sender of a message.
+/// The voucher for the sender of a message.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Voucher<'a> {
     /// A user who authenticated.
@@ -28,16 +29,17 @@ pub(crate) enum Voucher<'a> {
     Stranger(Option<&'a str>),
 }
 
-/// As whom a login sends.
+/// The right by which a login sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sends {
-    /// As himself, or as somebody as whom he may.
+    /// As himself, or as somebody else as whom he may send.
     AsAllowed,
-    /// As somebody of whom nothing is known.
+    /// As somebody as whom he is not known to be allowed to send.
     AsAny,
 }
 
-/// What is certain of a sender: his address, or the domain alone. `is_own` tells whether the domain is one of ours.
+/// The certain part of a sender's address: all of it, or the domain alone. `is_own` tells whether the
+/// domain is one of ours.
 pub(crate) fn verified(sender: &str, voucher: Voucher<'_>, is_own: bool) -> Option<String> {
     match voucher {
         Voucher::Stranger(domain) => domain.map(str::to_owned),
@@ -49,7 +51,7 @@ pub(crate) fn verified(sender: &str, voucher: Voucher<'_>, is_own: bool) -> Opti
     }
 }
 
-/// What is shown of what is certain, safe to print.
+/// The part of a verified address that is shown, safe to print.
 pub(crate) fn shown(verified: Option<&str>, mode: ShowSender) -> Option<String> {
     let verified = verified?;
     let bare = domain(verified).unwrap_or(verified);
@@ -66,7 +68,7 @@ pub(crate) fn domain(address: &str) -> Option<&str> {
     (!domain.is_empty()).then_some(domain)
 }
 
-/// Whether a login is the address as which he sends.
+/// Returns true if a login is the address as which it sends.
 pub(crate) fn is_himself(login: &str, sender: &str) -> bool {
     sender.contains('@') && fold(login) == fold(sender)
 }

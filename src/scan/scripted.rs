@@ -1,4 +1,4 @@
-//! A clamd that does as it is told, for what the real one seldom does.
+//! A clamd that follows a script, for behaviour that the real one seldom shows.
 
 use std::sync::{Arc, Mutex};
 
@@ -11,10 +11,10 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::ClamdAddress;
 
-/// What is found by [`Script::Looks`].
+/// The bytes that [`Script::Looks`] finds.
 pub(crate) const EVIL: &[u8] = b"the evil in a file";
 
-/// What it does with each file.
+/// The behaviour towards each file.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Script {
     /// Looks for [`EVIL`], as the real one looks for viruses.
@@ -63,12 +63,12 @@ impl Scripted {
         }
     }
 
-    /// From now on it has these signatures.
+    /// Gives it these signatures from now on.
     pub(crate) fn knows(&self, version: &'static str) {
         *self.version.lock().unwrap() = version;
     }
 
-    /// What came of each file.
+    /// The bytes received of each file.
     pub(crate) fn files(&self) -> Vec<Vec<u8>> {
         self.files.lock().unwrap().clone()
     }
@@ -81,19 +81,23 @@ async fn serve(mut stream: UnixStream, script: Script, (files, version): Shared)
     while !command.ends_with(b"\0") {
         command.push(stream.read_u8().await.unwrap());
     }
+
     if command == b"zVERSION\0" {
         let version = format!("{}\0", version.lock().unwrap());
         return stream.write_all(version.as_bytes()).await.unwrap();
     }
     assert_eq!(command, b"zINSTREAM\0");
+
     let number = {
         let mut files = files.lock().unwrap();
         files.push(Vec::new());
         files.len() - 1
     };
+
     if matches!(script, Script::Hangs) {
         std::future::pending::<()>().await;
     }
+
     // Whoever gave the file up closes in the middle of it.
     while let Ok(length @ 1..) = stream.read_u32().await {
         let mut piece = vec![0; length as usize];
@@ -110,10 +114,12 @@ async fn serve(mut stream: UnixStream, script: Script, (files, version): Shared)
             _ => {}
         }
     }
+
     let has_evil = || {
         let files = files.lock().unwrap();
         memchr::memmem::find(&files[number], EVIL).is_some()
     };
+
     let answer: &[u8] = match script {
         Script::Says(answer) => answer,
         Script::Looks if has_evil() => b"stream: Evil.Test FOUND\0",

@@ -12,15 +12,16 @@ use tokio::{
 use super::ScanError;
 use crate::config::ClamdAddress;
 
-/// How long a connection may take to be made: a daemon that is there takes it at once, or never.
+/// The time that a connection may take to be made: a daemon that is there takes it at once, or never.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
-/// How long the rest of an answer may take that came too early.
+/// The time that the rest of an answer may take which came too early.
 const REST_TIME_MAX: Duration = Duration::from_secs(1);
-/// No answer of clamd is longer: the name of a signature, and a few words.
+/// The longest answer of clamd: the name of a signature, and a few words.
 const ANSWER_BYTES_MAX: usize = 1024;
-/// What is shown of an answer that is none, in characters.
+/// Characters that are shown of an answer that is no verdict.
 const SAID_CHARS_MAX: usize = 200;
-/// What clamd, if AlertExceedsMax is set, says in place of the name of a virus when it did not scan all of a file.
+/// The name that clamd, if AlertExceedsMax is set, gives in place of a virus when it did not scan all
+/// of a file.
 pub(super) const LIMITS_EXCEEDED: &str = "Heuristics.Limits.Exceeded";
 
 /// A connection to clamd.
@@ -28,18 +29,18 @@ trait Connection: AsyncRead + AsyncWrite + fmt::Debug + Send + Sync + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + fmt::Debug + Send + Sync + Unpin> Connection for T {}
 
-/// What clamd says of a file.
+/// The verdict of clamd about a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     Clean,
-    /// The name of what was found.
+    /// The name of the signature that matched.
     Infected(String),
 }
 
 /// A file that is being sent.
 #[derive(Debug)]
 pub(super) struct Session {
-    /// Which daemon has it.
+    /// The index of the daemon that has it.
     pub(super) index: usize,
     address: String,
     patience: Duration,
@@ -95,7 +96,7 @@ impl Session {
         Ok(())
     }
 
-    /// Ends the file, and waits for what clamd says of it.
+    /// Ends the file, and waits for clamd's verdict about it.
     pub(super) async fn verdict(&mut self) -> Result<Verdict> {
         self.push(&0_u32.to_be_bytes()[..]).await?;
         self.wait().await?;
@@ -112,7 +113,7 @@ impl Session {
         }
     }
 
-    /// Sends bytes of the protocol. What clamd says meanwhile comes too early.
+    /// Sends bytes of the protocol. Any answer of clamd meanwhile comes too early.
     async fn push(&mut self, mut bytes: impl Buf) -> Result<()> {
         let sent = tokio::select! {
             biased;
@@ -139,9 +140,9 @@ impl Session {
         Ok(())
     }
 
-    /// Says what it means that clamd does not want the rest of the file.
+    /// The error that it means when clamd does not want the rest of the file.
     async fn too_early(&mut self, reason: &str) -> ScanError {
-        // Whatever stands there tells more than how the connection ended.
+        // An answer, if there is one, tells more than the way in which the connection ended.
         let _ = timeout(REST_TIME_MAX, self.read()).await;
         match said(&self.answer) {
             said if said.is_empty() => self.broken(reason),
@@ -197,7 +198,7 @@ async fn connect(daemon: &ClamdAddress) -> io::Result<Box<dyn Connection>> {
     })
 }
 
-/// The verdict that an answer is; `None` when it is cut, or anything else than clamd's own words.
+/// Reads the verdict in an answer; `None` when it is cut, or anything else than clamd's own words.
 pub(super) fn verdict(answer: &[u8]) -> Option<Verdict> {
     let said = str::from_utf8(answer.strip_suffix(b"\0")?).ok()?;
     let said = said.strip_prefix("stream: ")?;
@@ -210,7 +211,7 @@ pub(super) fn verdict(answer: &[u8]) -> Option<Verdict> {
     (is_name && is_whole).then(|| Verdict::Infected(name.to_owned()))
 }
 
-/// An answer as it may stand in a log.
+/// Returns an answer as it may stand in a log.
 fn said(answer: &[u8]) -> String {
     let text = String::from_utf8_lossy(answer);
     let text = text.trim_end_matches('\0').trim();

@@ -1,4 +1,4 @@
-//! Whether a daemon does what is asked of it, before any mail asks.
+//! Trials of a daemon, before any mail depends on it.
 
 use std::time::Duration;
 
@@ -10,19 +10,19 @@ use super::{
 };
 use crate::config::ClamdAddress;
 
-/// The pieces of a large test file; those of the drop are not larger.
+/// The size of the pieces of a large test file; those of the drop are not larger.
 const BLOCK_BYTES: usize = 64 << 10;
 
-/// Whether a daemon finds what it must find.
+/// The result of showing a daemon a file that it must find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trial {
-    /// It does.
+    /// It finds it.
     Finds,
     /// It takes a file for clean that every scanner knows.
     FindsNothing,
 }
 
-/// Asks a daemon whether it is there, for its version, and what it says of the test file of EICAR.
+/// Asks a daemon for its version, and for its verdict about the test file of EICAR.
 ///
 /// # Errors
 /// It does not answer, or not as clamd does.
@@ -42,7 +42,8 @@ pub async fn try_out(
     Ok((version, trial))
 }
 
-/// Sends a daemon so many bytes, in the pieces that a file of the drop has, and waits for its verdict, whatever it is.
+/// Sends a daemon this many bytes, in the pieces that a file of the drop has, and waits for its
+/// verdict, whatever it is.
 ///
 /// # Errors
 /// There is none: a limit of the daemon is below that, most likely.

@@ -1,4 +1,4 @@
-//! Whether the daemons are there, and how old their signatures are: for who watches over them.
+//! The state of the daemons and the age of their signatures, for those who watch over them.
 
 use std::time::Duration;
 
@@ -8,19 +8,19 @@ use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use super::session;
 use crate::config::ScanConfig;
 
-/// How a version tells when its signatures were made, as ctime(3) writes it.
+/// The format in which a version tells the time at which its signatures were made, as ctime(3) writes it.
 const DATE: &str = "%a %b %e %H:%M:%S %Y";
-/// How long a daemon may take to say its version, at most.
+/// The longest time that a daemon may take to say its version.
 const PATIENCE_MAX: Duration = Duration::from_secs(5);
 
-/// How a daemon is.
+/// The state of a daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClamdState {
     /// The daemon, as configured.
     pub address: String,
-    /// Whether it answers.
+    /// It answers.
     pub answers: bool,
-    /// When its signatures were made; `None` when it does not say.
+    /// The time at which its signatures were made; `None` when it does not say.
     pub signatures: Option<Timestamp>,
 }
 
@@ -38,8 +38,8 @@ pub async fn look(config: &ScanConfig) -> Vec<ClamdState> {
     join_all(asked).await
 }
 
-/// When the signatures of a version were made: `ClamAV 1.4.6/27451/Sun Nov 22 09:00:00 2026`, in the time of the
-/// daemon's host, which is taken for ours.
+/// The time at which the signatures of a version were made: `ClamAV 1.4.6/27451/Sun Nov 22 09:00:00
+/// 2026`, in the time zone of the daemon's host, which is taken for ours.
 fn made(version: &str, zone: TimeZone) -> Option<Timestamp> {
     let date = version.splitn(3, '/').nth(2)?;
     let date = DateTime::strptime(DATE, date.trim()).ok()?;

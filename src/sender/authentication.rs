@@ -8,10 +8,10 @@
 use super::domain;
 use crate::config::fold;
 
-/// Bytes of fields that are read; what stands behind says nothing.
+/// Bytes of fields that are read; those behind are ignored.
 const BYTES_MAX: usize = 64 << 10;
 
-/// What one method found.
+/// The finding of one method.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Finding {
     method: String,
@@ -29,7 +29,7 @@ enum Token {
     Semicolon,
 }
 
-/// The domain from which a message is, by the fields of a trusted verifier.
+/// The domain from which a message comes, by the fields of a trusted verifier.
 pub(crate) fn genuine_domain<'a>(
     fields: impl Iterator<Item = &'a [u8]>,
     authserv_id: &str,
@@ -49,14 +49,15 @@ pub(crate) fn genuine_domain<'a>(
     is_genuine.then_some(envelope)
 }
 
-/// Whether a trusted verifier says that a message is not from the domain which readers see: DMARC failed.
+/// Returns true if a trusted verifier says that a message is not from the domain which readers see:
+/// DMARC failed.
 pub(crate) fn has_failed<'a>(fields: impl Iterator<Item = &'a [u8]>, authserv_id: &str) -> bool {
     findings_of(fields, authserv_id)
         .iter()
         .any(|found| found.method == "dmarc" && found.failed)
 }
 
-/// What all of them say.
+/// The domain on which all of them agree.
 fn agreed<'a>(mut domains: impl Iterator<Item = Option<&'a str>>) -> Option<String> {
     let first = domains.next()??;
     let all = domains.all(|domain| domain == Some(first));
@@ -119,16 +120,18 @@ fn finding(part: &[Token]) -> Option<Finding> {
     })
 }
 
-/// Takes a field apart: comments go, what is quoted is one word.
+/// Takes a field apart: comments are dropped, and a quoted string is one word.
 fn tokens(field: &str) -> Vec<Token> {
     let (mut tokens, mut word, mut depth, mut quoted) = (Vec::new(), None, 0_usize, false);
     let mut signs = field.chars();
+
     while let Some(sign) = signs.next() {
         // A quoted pair is the sign itself.
         let escaped = match sign {
             '\\' if quoted || depth > 0 => signs.next(),
             _ => None,
         };
+
         match (escaped, sign) {
             (Some(_), _) if depth > 0 => {}
             (Some(plain), _) => word.get_or_insert_with(String::new).push(plain),
