@@ -1,4 +1,4 @@
-//! What the admin decides: one TOML file, then the environment, then `--set`.
+//! The admin's decisions: one TOML file, then the environment, then `--set`.
 //!
 //! A value is parsed where it is deserialised (`value` has a codec for each kind), so that an
 //! invalid one cannot exist in a [`Config`]. `source` merges the layers and finds out where a
@@ -113,10 +113,10 @@ pub struct Config {
     pub limits: Limits,
     /// `[log]`
     pub log: LogConfig,
-    /// What single domains have of their own, see `domains`.
+    /// The settings that single domains have of their own, see `domains`.
     #[serde(skip)]
     pub domains: DomainConfigs,
-    /// What stands beside the file and looks as if it were read, a line each.
+    /// Entries beside the file that look as if they were read but are not, a line each.
     #[serde(skip)]
     pub(crate) unread: Vec<String>,
     /// `[[rule]]`, in order. They are read with their lines, see `rule`.
@@ -124,12 +124,12 @@ pub struct Config {
     pub rule: Vec<Rule>,
 }
 
-/// What stands there is read elsewhere.
+/// Skips a value that is read elsewhere.
 fn nothing<'de, D: serde::Deserializer<'de>, T: Default>(from: D) -> Result<T, D::Error> {
     serde::de::IgnoredAny::deserialize(from).map(|_| T::default())
 }
 
-/// `[milter]`: where Postfix finds us.
+/// `[milter]`: the listener for Postfix.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields, expecting = "must be a section")]
 pub struct MilterConfig {
@@ -139,25 +139,25 @@ pub struct MilterConfig {
     /// Permission bits of a unix socket.
     #[serde(with = "As::<Mode>")]
     pub socket_mode: u32,
-    /// How many connections are served at once (Postfix opens one for each SMTP session).
+    /// Connections that are served at once (Postfix opens one for each SMTP session).
     #[serde(with = "As::<Count<1, 100_000>>")]
     pub max_connections: usize,
-    /// How many messages are worked on at once; others wait.
+    /// Messages that are worked on at once; others wait.
     #[serde(with = "As::<Count<1, 10_000>>")]
     pub max_messages: usize,
-    /// How many of them may be of one login.
+    /// Messages of one login that are worked on at once.
     #[serde(with = "As::<Count<1, 10_000>>")]
     pub max_messages_per_login: usize,
     /// Bytes of envelopes and headers that all messages may hold together before their turn.
     #[serde(with = "As::<Sizes<65_536, 68_719_476_736>>")]
     pub header_memory: usize,
-    /// How long a message may be held up by us: its turn, the store, and the commit together.
+    /// The time for which a message may be held up by us: its turn, the store, and the commit together.
     #[serde(with = "As::<Seconds<1, 240>>")]
     pub deadline: SignedDuration,
-    /// How long Postfix may leave us waiting in the middle of a message or of a packet.
+    /// The time for which Postfix may leave us waiting in the middle of a message or of a packet.
     #[serde(with = "As::<Seconds<1, 3600>>")]
     pub timeout: SignedDuration,
-    /// How long open sessions may run on after SIGTERM.
+    /// The time for which open sessions may run on after SIGTERM.
     #[serde(with = "As::<Seconds<0, 3600>>")]
     pub drain: SignedDuration,
     /// Clients whose mail is outgoing though they do not authenticate (CIDR).
@@ -175,10 +175,10 @@ pub struct WebConfig {
     /// The socket.
     #[serde(with = "As::<WebSocket>")]
     pub listen: ListenAddress,
-    /// Permission bits of a unix socket: whoever may write to it is believed as a proxy is.
+    /// Permission bits of a unix socket: anybody who may write to it is believed as a proxy is.
     #[serde(with = "As::<Mode>")]
     pub socket_mode: u32,
-    /// The address that stands in links, with a final slash: `https://drop.example.org/`.
+    /// The base address of links, with a final slash: `https://drop.example.org/`.
     #[serde(with = "As::<PublicUrl>")]
     pub public_url: String,
     /// The operator's name, shown on every page; the host of `public_url` when empty.
@@ -190,7 +190,7 @@ pub struct WebConfig {
     /// The legal notice: a text, or the URL of one; may be empty.
     #[serde(with = "As::<Prose>")]
     pub legal: String,
-    /// What pages say of the sender of mail.
+    /// The part of a sender's address that pages show.
     #[serde(with = "As::<Choice<ShowSender>>")]
     pub show_sender: ShowSender,
     /// The operator's logo: a PNG, SVG or WebP file.
@@ -205,37 +205,37 @@ pub struct WebConfig {
     /// A directory of templates that replace ours.
     #[serde(with = "As::<OptionalPath>")]
     pub templates: Option<PathBuf>,
-    /// Who gets each report of content by mail.
+    /// The mail addresses that get each report of content.
     #[serde(with = "As::<MailAddresses>")]
     pub report_to: Vec<lettre::Address>,
-    /// What is run with each report of content; nothing when empty.
+    /// The command that is run with each report of content; none when empty.
     #[serde(with = "As::<Command>")]
     pub report_command: Vec<String>,
-    /// What that command reads.
+    /// The format in which that command reads a report.
     #[serde(with = "As::<Choice<ReportFormat>>")]
     pub report_format: ReportFormat,
-    /// Proxies that are believed when they say for whom they ask (CIDR).
+    /// Proxies that are believed about the client for which they ask (CIDR).
     #[serde(with = "As::<Networks>")]
     pub trusted_proxies: Vec<Network>,
-    /// Where they say it.
+    /// The header field in which they name that client.
     #[serde(with = "As::<Choice<ProxyHeader>>")]
     pub proxy_header: ProxyHeader,
-    /// How many connections are served at once.
+    /// Connections that are served at once.
     #[serde(with = "As::<Count<1, 100_000>>")]
     pub max_connections: usize,
-    /// How many of them one address may have; behind a proxy, how many requests at once.
+    /// Connections that one address may have at once; behind a proxy, requests.
     #[serde(with = "As::<Count<1, 100_000>>")]
     pub max_connections_per_address: usize,
-    /// How many links that lead nowhere an address may try in a minute.
+    /// Links that lead nowhere which an address may try in a minute.
     #[serde(with = "As::<Count<1, 100_000>>")]
     pub misses_per_minute: usize,
-    /// How many forms an address may send in a minute.
+    /// Forms that an address may send in a minute.
     #[serde(with = "As::<Count<1, 100_000>>")]
     pub posts_per_minute: usize,
-    /// How long a client may take for its request header, and how long it may read too slowly.
+    /// The time that a client may take for its request header, and for which it may read too slowly.
     #[serde(with = "As::<Seconds<1, 3600>>")]
     pub timeout: SignedDuration,
-    /// Bytes a second that a reader must take, over `timeout`.
+    /// Bytes a second that a reader must take, averaged over `timeout`.
     #[serde(with = "As::<Size>")]
     pub min_rate: u64,
     /// Bytes that all answers together may hold until they are sent.
@@ -246,7 +246,7 @@ pub struct WebConfig {
     pub max_rate: Option<u64>,
 }
 
-/// What pages say of the sender of mail.
+/// The part of a sender's address that pages show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShowSender {
     /// The whole address of senders who authenticated; the domain of others.
@@ -257,7 +257,7 @@ pub enum ShowSender {
     None,
 }
 
-/// What `web.report_command` reads on standard input.
+/// The format of what `web.report_command` reads on standard input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReportFormat {
     /// A mail message.
@@ -266,7 +266,7 @@ pub enum ReportFormat {
     Json,
 }
 
-/// Where a proxy says for whom it asks.
+/// The header field in which a proxy names the client for which it asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProxyHeader {
     /// `X-Forwarded-For`
@@ -276,7 +276,7 @@ pub enum ProxyHeader {
 }
 
 impl WebConfig {
-    /// Whether somebody is told of reports.
+    /// Returns true if somebody is told of reports.
     pub fn has_receiver(&self) -> bool {
         !self.report_to.is_empty() || !self.report_command.is_empty()
     }
@@ -286,7 +286,7 @@ impl WebConfig {
         host(&self.public_url)
     }
 
-    /// What readers are told of who keeps the files.
+    /// The keeper of the files, as named to readers: the operator, or the host of `public_url`.
     pub fn operator_or_host(&self) -> &str {
         if self.operator.is_empty() {
             self.host()
@@ -295,8 +295,8 @@ impl WebConfig {
         }
     }
 
-    /// What readers of the notice are told of who keeps the files: the links of a remote store have
-    /// a host of their own.
+    /// The keeper of the files, as named to readers of the notice: the operator, or the host of
+    /// `link`, for the links of a remote store have a host of their own.
     pub fn operator_or_host_of<'a>(&'a self, link: &'a str) -> &'a str {
         if self.operator.is_empty() {
             host(link)
@@ -337,40 +337,39 @@ pub struct DropConfig {
     /// Its directory.
     #[serde(with = "As::<Absolute>")]
     pub directory: PathBuf,
-    /// How long a file can be fetched; calendar units are allowed (`1 month`).
+    /// The time for which a file can be fetched; calendar units are allowed (`1 month`).
     #[serde(with = "As::<Period>")]
     pub expiry: Span,
-    /// How long the ciphertext is kept after that.
+    /// The time for which the ciphertext is kept after that.
     #[serde(with = "As::<Retention>")]
     pub grace: Span,
-    /// How long the record (not the file) is kept after that, so that an old link gets an answer.
+    /// The time for which the record (not the file) is kept after that, so that an old link gets an answer.
     #[serde(with = "As::<Retention>")]
     pub keep_records: Span,
-    /// How long a file can be fetched from the moment on that a reader extends it; readers cannot
-    /// when `None`.
+    /// The time for which a file can be fetched from the moment on that a reader extends it; readers
+    /// cannot extend when `None`.
     #[serde(with = "As::<OptionalPeriod>")]
     pub extension: Option<Span>,
-    /// How long after its deposit a file can be fetched at most, however often it is extended.
+    /// The longest time after its deposit for which a file can be fetched, however often it is extended.
     #[serde(with = "As::<Period>")]
     pub lifetime_max: Span,
-    /// Whether readers may extend during the grace period, too.
+    /// Readers may extend during the grace period, too.
     #[serde(with = "As::<Flag>")]
     pub extend_expired: bool,
-    /// Whether the key of a package stands in the fragment of its link, where only the reader's
-    /// browser sees it.
+    /// The key of a package stands in the fragment of its link, where only the reader's browser sees it.
     #[serde(with = "As::<Flag>")]
     pub end_to_end: bool,
 }
 
-/// `[quota]`: what the drop takes at most. Mail past the share of its sender, or of strangers, is delivered as
-/// it came; where the drop is full, `detach.on_failure` decides.
+/// `[quota]`: the most that the drop takes. Mail past the share of its sender, or of strangers, is
+/// delivered as it came; where the drop is full, `detach.on_failure` decides.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields, expecting = "must be a section")]
 pub struct QuotaConfig {
     /// Bytes that one sender (by login, else by envelope address) may deposit in 24 hours.
     #[serde(with = "As::<OptionalSize>")]
     pub sender_per_day: Option<u64>,
-    /// Mail of which directions counts for `sender_per_day`.
+    /// The directions of mail that count for `sender_per_day`.
     #[serde(with = "As::<Way>")]
     pub sender_directions: Directions,
     /// Bytes that may be deposited in 24 hours from mail of one network outside (IPv4 /24, IPv6 /56; /48 four
@@ -380,7 +379,7 @@ pub struct QuotaConfig {
     /// Bytes that may be deposited in 24 hours from all mail from outside.
     #[serde(with = "As::<OptionalSize>")]
     pub incoming_per_day: Option<u64>,
-    /// Clients through which mail of many comes in (CIDR): not counted for `incoming_client_per_day`.
+    /// Relays that bring in mail of many senders (CIDR): not counted for `incoming_client_per_day`.
     #[serde(with = "As::<Networks>")]
     pub trusted_relays: Vec<Network>,
     /// Bytes of all files that are stored.
@@ -389,7 +388,7 @@ pub struct QuotaConfig {
     /// Bytes that the drop leaves free on its file system.
     #[serde(with = "As::<Size>")]
     pub free_space_min: u64,
-    /// Files that may still be made on its file system when it makes none any more.
+    /// Free inodes on its file system below which the drop creates no more files.
     #[serde(with = "As::<Count<0, 1_000_000_000>>")]
     pub free_inodes_min: usize,
 }
@@ -410,31 +409,31 @@ impl QuotaConfig {
     }
 }
 
-/// `[audit]`: the log of what was done with packages.
+/// `[audit]`: the log of everything that was done with packages.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields, expecting = "must be a section")]
 pub struct AuditConfig {
-    /// How long its entries are kept.
+    /// The time for which its entries are kept.
     #[serde(with = "As::<Period>")]
     pub keep: Span,
-    /// Whether the addresses of readers, and of the clients that sent mail, are recorded.
+    /// The addresses of readers, and of the clients that sent mail, are recorded.
     #[serde(with = "As::<Flag>")]
     pub addresses: bool,
-    /// Whether the Message-IDs of messages are recorded with what came of them.
+    /// The Message-IDs of messages are recorded with their outcome.
     #[serde(with = "As::<Flag>")]
     pub message_ids: bool,
-    /// Where a copy goes that grows with it.
+    /// The destination of a copy that grows with it.
     #[serde(with = "As::<CopyTarget>")]
     pub copy: AuditCopy,
-    /// How long it is kept what was decided of each message; `None` keeps nothing.
+    /// The time for which the decisions on each message are kept; `None` keeps nothing.
     #[serde(with = "As::<OptionalPeriod>")]
     pub decisions: Option<Span>,
-    /// Of how many messages at most.
+    /// The largest number of messages whose decisions are kept.
     #[serde(with = "As::<Count<1, 10_000_000>>")]
     pub decisions_max: usize,
 }
 
-/// Where the copy of the audit log goes.
+/// The destination of the copy of the audit log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum AuditCopy {
     /// Nowhere.
@@ -449,7 +448,7 @@ pub enum AuditCopy {
 }
 
 impl AuditCopy {
-    /// The socket that takes it; `None` when there is no copy.
+    /// The socket that takes the copy; `None` when there is none.
     pub fn socket(&self) -> Option<&Path> {
         match self {
             Self::Off => None,
@@ -460,16 +459,16 @@ impl AuditCopy {
     }
 }
 
-/// `[store]`: where detached files go.
+/// `[store]`: the destination of detached files.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields, expecting = "must be a section")]
 pub struct StoreConfig {
-    /// Into which drop.
+    /// The kind of drop.
     #[serde(with = "As::<Choice<StoreKind>>")]
     pub kind: StoreKind,
 }
 
-/// Where detached files go.
+/// The kind of drop that takes detached files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreKind {
     /// Into the drop of this process.
@@ -485,7 +484,7 @@ pub struct RemoteConfig {
     /// The address of its deposit listener, with a final slash; empty when there is none.
     #[serde(with = "As::<OptionalUrl>")]
     pub url: String,
-    /// What its links must begin with, with a final slash; any address may stand there when empty.
+    /// The prefix of its links, with a final slash; they may begin with any address when empty.
     #[serde(with = "As::<OptionalUrl>")]
     pub public_url: String,
     /// The file that holds the bearer token.
@@ -494,13 +493,13 @@ pub struct RemoteConfig {
     /// Certificates (PEM) that are trusted beside the system's.
     #[serde(with = "As::<OptionalPath>")]
     pub ca_file: Option<PathBuf>,
-    /// Whether both addresses may be ones without TLS on another host.
+    /// Both addresses may be ones without TLS on another host.
     #[serde(with = "As::<Flag>")]
     pub allow_http: bool,
-    /// How long a connection may take to be made, TLS included.
+    /// The time that a connection may take to be made, TLS included.
     #[serde(with = "As::<Seconds<1, 60>>")]
     pub connect_timeout: SignedDuration,
-    /// How long the drop may take no byte, and how long it may take for an answer.
+    /// The time for which the drop may take no byte, and the time that it may take for an answer.
     #[serde(with = "As::<Seconds<1, 240>>")]
     pub timeout: SignedDuration,
 }
@@ -512,76 +511,78 @@ pub struct DepositConfig {
     /// The socket; off when `None`.
     #[serde(with = "As::<OptionalSocket>")]
     pub listen: Option<SocketAddr>,
-    /// Bytes of one file.
+    /// The most bytes that one file may have.
     #[serde(with = "As::<Size>")]
     pub file_bytes_max: u64,
-    /// Bytes of all packages that one uploader has begun and not yet committed.
+    /// The most bytes of all packages that one uploader has begun and not yet committed.
     #[serde(with = "As::<Size>")]
     pub draft_bytes_max: u64,
-    /// Packages that one uploader has begun and not yet committed.
+    /// The most packages that one uploader may have begun and not yet committed.
     #[serde(with = "As::<Count<1, 100_000>>")]
     pub drafts_max: usize,
     /// The longest time that an uploader may ask a package to be kept.
     #[serde(with = "As::<Period>")]
     pub expiry_max: Span,
-    /// How many connections are served at once.
+    /// Connections that are served at once.
     #[serde(with = "As::<Count<1, 100_000>>")]
     pub max_connections: usize,
-    /// How long an uploader may send nothing in the middle of a request, and idle between two.
+    /// The time for which an uploader may send nothing in the middle of a request, or idle between two.
     #[serde(with = "As::<Seconds<1, 3600>>")]
     pub timeout: SignedDuration,
 }
 
-/// `[detach]`: what is detached.
+/// `[detach]`: the choice of what is detached.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields, expecting = "must be a section")]
 pub struct DetachConfig {
     /// Parts of at least this many decoded bytes are detached.
     #[serde(with = "As::<Size>")]
     pub threshold: u64,
-    /// When the attachments of a message come to more than this many decoded bytes, the largest
+    /// The sum that the attachments of a message may reach, in decoded bytes. Past it, the largest
     /// are detached until the rest fits.
     #[serde(with = "As::<OptionalSize>")]
     pub message_threshold: Option<u64>,
-    /// Which mail is treated.
+    /// The directions of mail that are treated.
     #[serde(with = "As::<Way>")]
     pub directions: Directions,
-    /// What happens to the mail when the store fails.
+    /// The fate of the mail when the store fails.
     #[serde(with = "As::<Choice<OnFailure>>")]
     pub on_failure: OnFailure,
-    /// What happens to a message with a file that an admin blocked.
+    /// The fate of a message with a file that an admin blocked.
     #[serde(with = "As::<Choice<OnBlocked>>")]
     pub on_blocked: OnBlocked,
-    /// What happens to a message of a login that an admin suspended.
+    /// The fate of a message of a login that an admin suspended.
     #[serde(with = "As::<Choice<OnBlocked>>")]
     pub on_suspended: OnBlocked,
-    /// What becomes of an attachment when the recipients' rules differ.
+    /// The fate of an attachment when the recipients' rules differ.
     #[serde(with = "As::<Choice<Recipients>>")]
     pub recipients: Recipients,
-    /// How long a message that somebody's choice kept is kept when it comes again; `None` judges anew.
+    /// The time for which a message that somebody's choice kept is kept when it comes again; `None`
+    /// judges anew.
     #[serde(with = "As::<OptionalPeriod>")]
     pub remember_kept: Option<Span>,
-    /// Whether copies of one message that come apart share one package.
+    /// Copies of one message that arrive separately share one package.
     #[serde(with = "As::<Flag>")]
     pub share_copies: bool,
-    /// The fields with which those before us mark mail that they doubt: from outside, it is left alone.
+    /// Fields by which earlier hosts mark mail that they doubt: mail from outside that has one is
+    /// left alone.
     #[serde(with = "As::<MarkedBy>")]
     pub marked_by: Marks,
-    /// What becomes of mail from outside to an address that forwards to another machine.
+    /// The treatment of mail from outside to an address that forwards to another machine.
     #[serde(with = "As::<Choice<Forwarding>>")]
     pub forwarded: Forwarding,
-    /// What becomes of mail that was signed by DKIM2 and goes to another machine.
+    /// The treatment of mail that was signed by DKIM2 and goes to another machine.
     #[serde(with = "As::<Choice<Dkim2>>")]
     pub dkim2: Dkim2,
-    /// Which addresses are mailing lists, besides those of which it is known otherwise.
+    /// Addresses that are mailing lists, besides those that are known to be otherwise.
     #[serde(with = "As::<Lists>")]
     pub lists: AddressPatterns,
-    /// Whether what is decided is done.
+    /// The mode: decisions are carried out, or only logged.
     #[serde(with = "As::<Choice<RunMode>>")]
     pub mode: RunMode,
 }
 
-/// What becomes of mail from outside to an address that forwards to another machine.
+/// The treatment of mail from outside to an address that forwards to another machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Forwarding {
     /// It is left alone: its sender may be at that machine, and would get a link to his own file.
@@ -590,7 +591,7 @@ pub enum Forwarding {
     Treat,
 }
 
-/// What becomes of mail that was signed by DKIM2 and goes to another machine.
+/// The treatment of mail that was signed by DKIM2 and goes to another machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dkim2 {
     /// It is left alone: a body that cannot be recreated fails there.
@@ -599,7 +600,7 @@ pub enum Dkim2 {
     Treat,
 }
 
-/// What becomes of an attachment when the recipients' rules differ.
+/// The fate of an attachment when the recipients' rules differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recipients {
     /// One recipient who must get it keeps it for all.
@@ -608,16 +609,16 @@ pub enum Recipients {
     AnyDetach,
 }
 
-/// Whether what is decided is done.
+/// The mode: decisions are carried out, or only logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RunMode {
-    /// It is.
+    /// They are carried out.
     Live,
-    /// It is logged and counted; the mail is not changed, and nothing is deposited.
+    /// They are logged and counted; the mail is not changed, and nothing is deposited.
     DryRun,
 }
 
-/// Which mail is treated.
+/// The directions of mail to which a setting applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Directions {
     /// All mail.
@@ -628,7 +629,7 @@ pub enum Directions {
     Outgoing,
 }
 
-/// What happens to a message that the drop does not take by an admin's will.
+/// The fate of a message that the drop does not take by an admin's will.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnBlocked {
     /// It goes out as it came.
@@ -637,7 +638,7 @@ pub enum OnBlocked {
     Reject,
 }
 
-/// What happens to the mail when the store fails.
+/// The fate of the mail when the store fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnFailure {
     /// It goes out as it came.
@@ -646,14 +647,14 @@ pub enum OnFailure {
     Tempfail,
 }
 
-/// `[notice]`: what the reader of the mail is told.
+/// `[notice]`: the text that tells the reader of the mail where the files are.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields, expecting = "must be a section")]
 pub struct NoticeConfig {
-    /// Where it stands.
+    /// Its place in the text.
     #[serde(with = "As::<Choice<Position>>")]
     pub position: Position,
-    /// In which language, where nothing below says so.
+    /// Its language, where nothing below says otherwise.
     #[serde(with = "As::<Choice<NoticeLanguage>>")]
     pub language: NoticeLanguage,
     /// The languages of recipients, by their domains.
@@ -668,11 +669,11 @@ pub struct NoticeConfig {
     /// The time zone of its dates.
     #[serde(with = "As::<Zone>")]
     pub time_zone: TimeZone,
-    /// Whether it stands in a small attached text, too.
+    /// The notice stands in a small attached text, too.
     pub part: bool,
 }
 
-/// Where the notice stands in the text.
+/// The place of the notice in the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Position {
     /// Before the signature or the quoted mail, else at the end.
@@ -684,7 +685,7 @@ pub enum Position {
 }
 
 impl NoticeConfig {
-    /// The language of what is written for nobody in particular.
+    /// The language of text that is written for nobody in particular.
     pub fn usual_language(&self) -> Language {
         match self.language {
             NoticeLanguage::One(language) => language,
@@ -693,32 +694,33 @@ impl NoticeConfig {
     }
 }
 
-/// `[sender]`: what the sender of a message may ask for, and what is believed of who he is.
+/// `[sender]`: the wishes that the sender of a message may express, and what is believed about his
+/// identity.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields, expecting = "must be a section")]
 pub struct SenderConfig {
-    /// Whose wishes count.
+    /// The directions of mail whose senders' wishes count.
     #[serde(with = "As::<Way>")]
     pub trusted: Directions,
-    /// In the subject: everything stays.
+    /// Tags in the subject by which everything stays.
     #[serde(with = "As::<Tags>")]
     pub keep_tags: Vec<String>,
-    /// In the subject: everything goes.
+    /// Tags in the subject by which everything goes.
     #[serde(with = "As::<Tags>")]
     pub detach_tags: Vec<String>,
-    /// Among the recipients: everything stays.
+    /// Recipient addresses by which everything stays.
     #[serde(with = "As::<Addresses>")]
     pub keep_addresses: AddressPatterns,
-    /// Among the recipients: everything goes.
+    /// Recipient addresses by which everything goes.
     #[serde(with = "As::<Addresses>")]
     pub detach_addresses: AddressPatterns,
     /// The field that programs set to `keep` or `detach`; none when empty.
     #[serde(with = "As::<FieldName>")]
     pub header: String,
-    /// The domains of our users: of no other one is it said that it sent something.
+    /// The domains of our users, whose mail is never attributed to any other domain.
     #[serde(with = "As::<Domains>")]
     pub domains: OwnDomains,
-    /// Where it stands which login may send as whom.
+    /// Tables that say as whom a login may send.
     #[serde(with = "As::<AliasTables>")]
     pub login_maps: Vec<AliasMaps>,
     /// The authserv-id of the verifier that is believed about mail from outside; none when empty.
@@ -730,11 +732,11 @@ pub struct SenderConfig {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields, expecting = "must be a section")]
 pub struct SpoolConfig {
-    /// Where the temporary files are made; the drop's own directory when `None`.
+    /// The directory of the temporary files; the drop's own when `None`.
     #[serde(with = "As::<OptionalPath>")]
     pub directory: Option<PathBuf>,
-    /// How many bytes of a message are kept in memory before a file is made.
-    /// All messages together keep eight times this, and 256 KiB each.
+    /// Bytes of a message that are kept in memory before a file is created. All messages together
+    /// keep eight times this, and 256 KiB each.
     #[serde(with = "As::<Sizes<0, 67_108_864>>")]
     pub memory: usize,
 }
@@ -764,12 +766,12 @@ pub struct LogConfig {
     /// A filter as of `tracing`: `info`, `depollueur=debug`, …
     #[serde(with = "As::<LogFilter>")]
     pub level: String,
-    /// How lines look.
+    /// The look of its lines.
     #[serde(with = "As::<Choice<LogFormat>>")]
     pub format: LogFormat,
 }
 
-/// How log lines look.
+/// The look of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     /// [`LogFormat::Journal`] when standard error goes to systemd's journal, else plain.

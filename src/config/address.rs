@@ -281,7 +281,8 @@ impl Codec for PublicUrl {
     }
 }
 
-/// Whether this is what `web.public_url` may be, written as it is kept: clean, and with one slash at its end.
+/// Returns true if this is an allowed value of `web.public_url`, written as it is kept: clean, and
+/// with one slash at its end.
 pub(crate) fn is_public_url(text: &str) -> bool {
     PublicUrl::parse(&Written::Text(text.to_owned())).as_deref() == Some(text)
 }

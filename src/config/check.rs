@@ -10,13 +10,14 @@ use super::{
 };
 
 impl Config {
-    /// Says which key contradicts another, and why; `None` when nothing does.
+    /// The key that contradicts another, with the reason; `None` when none does.
     pub(super) fn contradiction(&self) -> Option<(&'static str, String)> {
         if self.web.listen == self.milter.listen && self.web.listen.tcp().is_none() {
             let listen = &self.web.listen;
             let reason = format!(r#"web.listen = "{listen}": must differ from milter.listen"#);
             return Some(("web.listen", reason));
         }
+
         let milter = self.milter.listen.tcp().map(|at| ("milter.listen", at));
         let web = self.web.listen.tcp().map(|at| ("web.listen", at));
         let admin = Some(("admin.listen", self.admin.listen));
@@ -38,16 +39,19 @@ impl Config {
             };
             clash(address, other).then(|| (name, reason()))
         });
+
         clashing
             .or_else(|| self.contradiction_of_store())
             .or_else(|| self.contradiction_of_drop())
     }
 
-    /// A remote store needs an address and a token, and the token must not cross a network in clear.
+    /// A contradiction about a remote store: it needs an address and a token, and the token must not
+    /// cross a network in clear.
     fn contradiction_of_store(&self) -> Option<(&'static str, String)> {
         if !self.uses(StoreKind::Remote) {
             return None;
         }
+
         let url = &self.remote.url;
         let is_usual = self.store.kind == StoreKind::Remote;
         let missing = |key| {
@@ -59,12 +63,14 @@ impl Config {
             let reason = format!(r#"{key} = "": must be set for {wanting} "remote""#);
             Some((key, reason))
         };
+
         if url.is_empty() {
             return missing("remote.url");
         }
         if self.remote.token_file.is_none() {
             return missing("remote.token_file");
         }
+
         let (links, allow_http) = (&self.remote.public_url, self.remote.allow_http);
         let in_clear = |url: &str| url.starts_with("http:") && !is_loopback(url) && !allow_http;
         for (key, url, who) in [
@@ -89,8 +95,8 @@ impl Config {
         None
     }
 
-    /// Browsers decrypt on pages only that nobody can have changed on the way (Secure Contexts,
-    /// section 3.1).
+    /// A contradiction about the drop: browsers decrypt only on pages that nobody can have changed on
+    /// the way (Secure Contexts, section 3.1).
     fn contradiction_of_drop(&self) -> Option<(&'static str, String)> {
         let url = &self.web.public_url;
         let secure = url.starts_with("https:") || is_loopback(url);
@@ -102,18 +108,18 @@ impl Config {
         })
     }
 
-    /// Whether files go to this store: as a rule, or by one of the rules.
+    /// Returns true if files go to this store: as a rule, or by one of the rules.
     pub fn uses(&self, kind: StoreKind) -> bool {
         self.store.kind == kind || self.rule.iter().any(|rule| rule.store() == Some(kind))
     }
 
-    /// Whether links of this host's drop lead to this machine only, or in clear.
+    /// Returns true if links of this host's drop lead to this machine only, or in clear.
     pub fn has_local_links(&self) -> bool {
         let url = &self.web.public_url;
         self.uses(StoreKind::Embedded) && (url.starts_with("http:") || is_loopback(url))
     }
 
-    /// What is allowed but rarely meant, one line each.
+    /// The settings that are allowed but rarely meant, one line each.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         self.warn_of_links(&mut warnings);
@@ -150,7 +156,7 @@ impl Config {
         }
     }
 
-    /// What is wrong with who is told of readers' reports.
+    /// The faults in the choice of those who are told of readers' reports.
     pub(crate) fn warnings_of_reports(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         if !self.uses(StoreKind::Embedded) && self.deposit.listen.is_none() {
@@ -178,6 +184,7 @@ impl Config {
                 r#"milter.listen = "{address}": the milter protocol has no password, whoever reaches this port can fill the drop"#
             ));
         }
+
         if let Some(deposit) = self.deposit.listen
             && !deposit.ip().is_loopback()
         {
@@ -185,12 +192,14 @@ impl Config {
                 r#"deposit.listen = "{deposit}": it has no TLS of its own; without a proxy that has, the network reads tokens and files"#
             ));
         }
+
         if self.web.listen.tcp().is_none() && self.web.socket_mode & 0o002 != 0 {
             warnings.push(format!(
                 r#"web.socket_mode = "{:04o}": every user of this machine is believed as the proxy is, and can choose the address that he is known by; write "0660""#,
                 self.web.socket_mode
             ));
         }
+
         let admin = self.admin.listen;
         if !admin.ip().is_loopback() {
             warnings.push(format!(
@@ -214,6 +223,7 @@ impl Config {
                 ));
             }
         }
+
         for rule in &self.rule {
             if rule.conditions.is_empty()
                 && matches!(rule.action, Action::Reject(_) | Action::Tempfail(_))
@@ -232,7 +242,7 @@ impl Config {
         }
     }
 
-    /// Why a rule can do nothing.
+    /// The reason why a rule can do nothing; `None` when it can do something.
     fn useless(&self, rule: &Rule) -> Option<String> {
         let is_elsewhere = |condition: &Condition| match condition {
             Condition::Direction(wanted) => {
@@ -242,16 +252,20 @@ impl Config {
             }
             _ => false,
         };
+
         if rule.conditions.iter().any(is_elsewhere) {
             return Some("mail of its direction is not treated (detach.directions)".into());
         }
+
         let Action::Detach(terms) = &rule.action else {
             return None;
         };
+
         let threshold = terms.threshold.unwrap_or(self.detach.threshold);
         let sum = terms
             .message_threshold
             .unwrap_or(self.detach.message_threshold);
+
         rule.conditions
             .iter()
             .find_map(|condition| match condition {
@@ -274,12 +288,13 @@ impl Config {
         least.unwrap_or(detach.threshold)
     }
 
-    /// Bounds into which no file fits that is detached.
+    /// Warns of bounds into which no file fits that is detached.
     fn warn_of_room(&self, warnings: &mut Vec<String>) {
         let least = self.least();
         let (deposit, quota) = (&self.deposit, &self.quota);
         let listens = deposit.listen.is_some();
         let of_strangers = |room: Option<u64>| room.filter(|_| self.takes_from_strangers());
+
         for (key, room) in [
             ("quota.total", self.quota.total),
             ("quota.sender_per_day", self.quota.sender_per_day),
@@ -302,6 +317,7 @@ impl Config {
                 ));
             }
         }
+
         if listens && deposit.draft_bytes_max < deposit.file_bytes_max {
             warnings.push(format!(
                 "deposit.draft_bytes_max ({} bytes) is below deposit.file_bytes_max ({} bytes): a file of that size never fits; write a larger one",
@@ -310,7 +326,7 @@ impl Config {
         }
     }
 
-    /// Whether mail from outside goes into the drop of this host.
+    /// Returns true if mail from outside goes into the drop of this host.
     fn takes_from_strangers(&self) -> bool {
         self.detach.directions != Directions::Outgoing && self.uses(StoreKind::Embedded)
     }
@@ -345,11 +361,12 @@ impl Config {
         }
     }
 
-    /// What asks for both: it stays, and it goes.
+    /// Warns of tags and addresses that ask for both: it stays, and it goes.
     fn warn_of_wishes(&self, warnings: &mut Vec<String>) {
         let sender = &self.sender;
         let fold =
             |list: &[String]| -> Vec<String> { list.iter().map(|one| super::fold(one)).collect() };
+
         for (keys, keep, detach) in [
             ("tags", fold(&sender.keep_tags), fold(&sender.detach_tags)),
             (
@@ -364,6 +381,7 @@ impl Config {
                 ));
             }
         }
+
         let users = &self.users;
         if let (Some(opt_in), Some(opt_out)) = (&users.opt_in, &users.opt_out)
             && let Some(both) = opt_in.shared(opt_out)
@@ -400,7 +418,7 @@ impl Config {
         }
     }
 
-    /// A file without a line does the opposite of what its name promises.
+    /// Warns of a list without a line, which does the opposite of what its name promises.
     fn warn_of_users(&self, warnings: &mut Vec<String>) {
         let users = &self.users;
         for (key, list, whose) in [
@@ -416,7 +434,7 @@ impl Config {
         }
     }
 
-    /// The daemon that keeps the files has them scanned.
+    /// Warns of a scan that cannot work as configured. The daemon that keeps the files has them scanned.
     fn warn_of_scan(&self, warnings: &mut Vec<String>) {
         let (scan, deadline) = (&self.scan, self.milter.deadline);
         if scan.clamd.is_empty() {
@@ -462,14 +480,14 @@ impl Config {
     }
 }
 
-/// True when both cannot be bound; port 0 never clashes.
+/// Returns true if both cannot be bound; port 0 never clashes.
 fn clash(left: SocketAddr, right: SocketAddr) -> bool {
     let same_ip = left.ip() == right.ip();
     let any = left.ip().is_unspecified() || right.ip().is_unspecified();
     left.port() == right.port() && left.port() != 0 && (same_ip || any)
 }
 
-/// Whether an address is one of this machine alone.
+/// Returns true if an address is one of this machine alone.
 pub(crate) fn is_loopback(url: &str) -> bool {
     let uri: Option<Uri> = url.parse().ok();
     let host = uri.as_ref().and_then(Uri::host).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! `[scan]`: who looks for viruses in what goes into the drop.
+//! `[scan]`: the daemons that look for viruses in all files that go into the drop.
 
 use std::{fmt, path::PathBuf, str::FromStr};
 
@@ -17,30 +17,30 @@ const CLAMD_MAX: usize = 20;
 /// The longest name of a host, in bytes (RFC 1035, section 2.3.4).
 const HOST_BYTES_MAX: usize = 255;
 
-/// `[scan]`: the virus scan of what goes into the drop.
+/// `[scan]`: the virus scan of files that go into the drop.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields, expecting = "must be a section")]
 pub struct ScanConfig {
     /// The daemons that scan; nothing is scanned when empty.
     #[serde(with = "As::<Daemons>")]
     pub clamd: Vec<ClamdAddress>,
-    /// What happens to a message with an infected file.
+    /// The fate of a message with an infected file.
     #[serde(with = "As::<Choice<OnInfected>>")]
     pub on_infected: OnInfected,
-    /// What happens to a message with a file that could not be scanned.
+    /// The fate of a message with a file that could not be scanned.
     #[serde(with = "As::<Choice<OnUnscanned>>")]
     pub on_failure: OnUnscanned,
     /// Bytes of the largest file that is scanned.
     #[serde(with = "As::<Size>")]
     pub size_max: u64,
-    /// What happens to a message with a larger one.
+    /// The fate of a message with a larger one.
     #[serde(with = "As::<Choice<OnOversize>>")]
     pub on_oversize: OnOversize,
-    /// How long a daemon may take no byte, and how long it may take for its verdict.
+    /// The time for which a daemon may take no byte, and the time that it may take for its verdict.
     #[serde(with = "As::<Seconds<1, 240>>")]
     pub timeout: SignedDuration,
-    /// How old the last scan of a file may be when it is given out and the signatures are newer; `None` never
-    /// scans again.
+    /// The greatest age of the last scan of a file that is given out although the signatures are
+    /// newer; `None` never scans again.
     #[serde(with = "As::<OptionalPeriod>")]
     pub rescan: Option<Span>,
 }
@@ -54,7 +54,7 @@ pub enum ClamdAddress {
     Tcp(String, u16),
 }
 
-/// What happens to a message with an infected file.
+/// The fate of a message with an infected file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnInfected {
     /// It is refused for good.
@@ -65,7 +65,7 @@ pub enum OnInfected {
     KeepOut,
 }
 
-/// What happens to a message with a file that could not be scanned.
+/// The fate of a message with a file that could not be scanned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnUnscanned {
     /// The sender is asked to try again (451).
@@ -76,7 +76,7 @@ pub enum OnUnscanned {
     Deposit,
 }
 
-/// What happens to a message with a file that is larger than what is scanned.
+/// The fate of a message with a file that is larger than the largest that is scanned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnOversize {
     /// It goes out as it came.
@@ -86,8 +86,8 @@ pub enum OnOversize {
 }
 
 impl Config {
-    /// Whether an infected file stays in its message, though the others go: then none may leave it before its
-    /// verdict. Files of a remote drop are scanned there.
+    /// Returns true if an infected file stays in its message, though the others go: then none may
+    /// leave it before its verdict. Files of a remote drop are scanned there.
     pub fn keeps_out(&self) -> bool {
         let is_scanned = !self.scan.clamd.is_empty() || self.uses(StoreKind::Remote);
         is_scanned && self.scan.on_infected == OnInfected::KeepOut
@@ -165,7 +165,7 @@ impl FromStr for ClamdAddress {
     }
 }
 
-/// Whether this can be the name or the IPv4 address of a host.
+/// Returns true if this can be the name or the IPv4 address of a host.
 fn is_name(host: &str) -> bool {
     let is_label = |label: &str| {
         let is_sound = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);

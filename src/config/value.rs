@@ -302,7 +302,7 @@ impl Codec for Mode {
     }
 }
 
-/// Where the copy of the audit log goes.
+/// The destination of the copy of the audit log.
 pub(super) struct CopyTarget;
 
 impl Codec for CopyTarget {
