@@ -1,11 +1,13 @@
-//! What must not be dropped where mail is worked on: its drop waits for the disk.
+//! Values that must not be dropped where mail is worked on, since their drop waits for the disk.
 //!
-//! An async task that is given up is dropped on the thread that worked on it, and with it all that it held. Were that a
-//! thousand files in the drop, every other message would stand still while they are removed. What is held [`Aside`]
-//! is dropped on a thread of its own instead, in the order in which it is given up.
+//! An async task that is given up is dropped on the thread that worked on it, and with it all that it
+//! held. Were that a thousand files in the drop, every other message would stand still while they are
+//! removed. A value that is held [`Aside`] is dropped on a thread of its own instead, in the order in
+//! which such values are given up.
 //!
-//! Whoever makes such things waits with [`make_room`] while too many wait to be dropped: what is given up faster than
-//! it can be removed is made more slowly. Before a process ends, it waits for them with [`settle`].
+//! Code that makes such values waits with [`make_room`] while too many wait to be dropped: values
+//! that are given up faster than they can be removed are made more slowly. Before a process ends, it
+//! waits for them with [`settle`].
 
 use std::{
     any::Any,
@@ -19,7 +21,7 @@ use std::{
     time::Duration,
 };
 
-/// Things that may wait to be dropped before no more are made: the files of ten messages.
+/// The most values that may wait to be dropped before no more are made: the files of ten messages.
 const WAITING_MAX: usize = 10_000;
 
 /// The thread that drops.
@@ -35,7 +37,7 @@ struct Dropper {
     waiting: Arc<Waiting>,
 }
 
-/// How many things wait to be dropped.
+/// The number of values that wait to be dropped.
 #[derive(Default)]
 struct Waiting {
     count: Mutex<usize>,
@@ -47,7 +49,7 @@ impl<T: Send + 'static> Aside<T> {
         Self(Some(value))
     }
 
-    /// The value itself, which is then dropped like any other.
+    /// Returns the value itself, which is then dropped like any other.
     pub(crate) fn into_inner(mut self) -> T {
         self.0.take().expect("only a drop takes it")
     }
@@ -79,12 +81,12 @@ fn thread() -> &'static Dropper {
     THREAD.get_or_init(Dropper::start)
 }
 
-/// Waits while too much waits to be dropped. Blocks: to be called where files are made.
+/// Waits while too many values wait to be dropped. Blocks: to be called where files are made.
 pub(crate) fn make_room() {
     thread().waiting.make_room();
 }
 
-/// Waits until all that was given up so far is dropped; false when that takes longer. Blocks.
+/// Waits until everything given up so far is dropped; false if that takes longer than `limit`. Blocks.
 pub(crate) fn settle(limit: Duration) -> bool {
     let Some(thread) = THREAD.get() else {
         return true;
@@ -101,7 +103,7 @@ impl Dropper {
         let theirs = Arc::clone(&waiting);
         let work = move || {
             for value in given_up {
-                // What panics is gone like the others, and they still come.
+                // A value whose drop panics is gone like the others, and those after it still come.
                 let _ = catch_unwind(AssertUnwindSafe(|| drop(value)));
                 theirs.one_less();
             }

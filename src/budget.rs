@@ -1,22 +1,22 @@
-//! Bytes that many may hold together, whatever each of them is given to hold.
+//! Memory that many holders share, bounded as a whole whatever each of them is given to hold.
 
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
-/// What is left of a number of bytes. Clones share it.
+/// The unclaimed rest of a fixed number of bytes. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Budget(Arc<AtomicUsize>);
 
-/// What one holder has taken; given back when dropped.
+/// One holder's part of a [`Budget`], given back when dropped.
 #[derive(Debug)]
 pub(crate) struct Share {
     budget: Budget,
     bytes: usize,
 }
 
-/// Others hold everything.
+/// The error when others hold everything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no memory is left for it")]
 pub(crate) struct Spent;
@@ -26,7 +26,7 @@ impl Budget {
         Self(Arc::new(AtomicUsize::new(bytes)))
     }
 
-    /// A share of nothing, to begin with.
+    /// Returns an empty share.
     pub(crate) fn share(&self) -> Share {
         Share {
             budget: self.clone(),
@@ -34,7 +34,7 @@ impl Budget {
         }
     }
 
-    /// How many bytes nobody holds.
+    /// The number of bytes that nobody holds.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn left(&self) -> usize {
         self.0.load(Relaxed)
@@ -42,8 +42,10 @@ impl Budget {
 }
 
 impl Share {
-    /// Takes more, or gives back, so that it is of so many bytes. When there are not enough, it stays
-    /// as it was.
+    /// Resizes the share to `bytes`, taking more or giving some back.
+    ///
+    /// # Errors
+    /// Fewer bytes are left than it would need; the share stays as it was.
     pub(crate) fn set(&mut self, bytes: usize) -> Result<(), Spent> {
         let left = &self.budget.0;
         match bytes.checked_sub(self.bytes) {

@@ -11,30 +11,30 @@
 //!
 //! The modules, in the order in which a message meets them:
 //!
-//! * [`config`] – what the admin decides, read once, valid from then on
+//! * [`config`] – the admin's decisions, read once, valid from then on
 //! * [`milter`] – the conversation with Postfix: sockets, callbacks, the session
 //! * [`filter`] – one message through all the stages; the only module that knows them all
 //! * [`mime`] – the streaming scanner: pushes of bytes in, events out; part headers; transfer decoding
-//! * [`policy`] – who decides: the sender, the users, the admin's rules
-//! * [`rules`] – which part is detached, and why
+//! * [`policy`] – the parties who decide: the sender, the users, the admin's rules
+//! * [`rules`] – the choice of the parts to detach, with the reasons
 //! * `budget` – memory that all messages share
-//! * `aside` – what is given up is dropped on a thread of its own, for that waits for the disk
-//! * [`lookup`] – who is meant by an address: Postfix is asked for its tables, aliases, extensions
-//! * `sender` – who a message is from, as far as that is certain
-//! * `language` – which of our languages a message is in
+//! * `aside` – values that are given up are dropped on a thread of their own, for that waits for the disk
+//! * [`lookup`] – the people behind an address: Postfix is asked for its tables, aliases, extensions
+//! * `sender` – the sender of a message, as far as that is certain
+//! * `language` – the language of a message, among those that we have
 //! * `words` – sizes, dates and zones as people say them, for the notice and the pages
 //! * [`names`] – hostile file names made safe
 //! * `untrusted` – text from outside, which is printed only escaped
 //! * [`spool`] – the bytes that stay, in memory first, then in an unlinked file
-//! * [`store`] – where detached files go: the drop of this process, or that of another host
+//! * [`store`] – the destination of detached files: the drop of this process, or that of another host
 //! * [`drop`](mod@drop) – the file drop: tokens, encryption, drafts, records, expiry
 //! * [`scan`] – clamd is asked about each file on its way into the drop
 //! * [`rewrite`] – the notice, and the pieces from which the new body is sent
-//! * [`decisions`] – what was decided of each message, kept for some days
-//! * [`stats`] – what was kept out of mailboxes
+//! * [`decisions`] – the decisions on each message, kept for some days
+//! * [`stats`] – the bytes that were kept out of mailboxes
 //! * [`deposit`] – deposits by milters of other hosts, over HTTP
-//! * [`web`] – what the reader of the mail sees: landing page, downloads
-//! * `mailer` – mail of our own: what readers report
+//! * [`web`] – the pages for the reader of the mail: landing page, downloads
+//! * `mailer` – mail of our own: reports by readers
 //! * [`admin`] – health and metrics
 //! * [`cli`] – the commands
 //!

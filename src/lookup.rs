@@ -125,7 +125,7 @@ impl Lookup {
         inner.sender.domains.asks_postfix() && inner.believed(asked).await
     }
 
-    /// Whether Postfix lets a login send as this address. Nobody may, if it cannot be found out.
+    /// Returns true if Postfix lets a login send as this address; false if that cannot be found out.
     pub(crate) async fn may_send(&self, login: &str, sender: &str) -> bool {
         self.0.believed(self.0.may_send(login, sender)).await
     }
@@ -210,8 +210,9 @@ impl Inner {
         }
     }
 
-    /// As Postfix asks `smtpd_sender_login_maps` (reject_sender_login_mismatch): the first key that stands
-    /// in any of the tables names the logins that own the address; of several tables that have it, the first does.
+    /// Returns true if a login owns an address by `smtpd_sender_login_maps`, asked as Postfix does
+    /// (reject_sender_login_mismatch): the first key that stands in any of the tables names the
+    /// logins that own the address; of several tables that have it, the first does.
     async fn may_send(&self, login: &str, sender: &str) -> Result<bool, LookupError> {
         let settings = self.settings().await?;
         let (login, address) = (fold(login), Address::of(settings, &fold(sender)));
@@ -219,9 +220,11 @@ impl Inner {
             LookupMaps::Postfix => settings.login_maps.clone(),
             LookupMaps::Table(table) => vec![table.clone()],
         };
+
         let mut owners = String::new();
         // The keys of one table are the first keys of any other: only those before the best one can change anything.
         let mut best = usize::MAX;
+
         for table in self.sender.login_maps.iter().flat_map(ask) {
             let mut keys = address.keys(settings, &table);
             keys.truncate(best);
@@ -231,6 +234,7 @@ impl Inner {
                 owners = answers.remove(&keys[rank]).unwrap_or_default();
             }
         }
+
         let words = owners.split(|sign: char| sign == ',' || sign.is_whitespace());
         Ok(words
             .filter(|word| !word.is_empty())

@@ -28,17 +28,17 @@ use crate::{
     budget::{Budget, Share},
 };
 
-/// Bytes that each spool may keep in memory, and what it gathers before it writes to its file: with
-/// 1 MiB, 32 messages of 25 MB at once were a tenth slower (`benches/system`).
+/// Bytes that each spool may keep in memory, and the amount it gathers before it writes to its file:
+/// with 1 MiB, 32 messages of 25 MB at once were a tenth slower (`benches/system`).
 const BLOCK: usize = 256 << 10;
 
-/// How many spools may be as long in memory as configured, at the same time.
+/// The number of spools that may hold the configured number of bytes in memory at the same time.
 const LONG_SPOOLS: usize = 8;
 
-/// What all spools of the process have on disk.
+/// Everything that the spools of this process have on disk.
 static PROCESS: OnDisk = OnDisk::new();
 
-/// How many temporary files there are, and the bytes in them.
+/// The number of temporary files of this process, and the bytes in them.
 pub(crate) fn on_disk() -> (u64, u64) {
     PROCESS.get()
 }
@@ -50,13 +50,13 @@ struct OnDisk {
     bytes: AtomicU64,
 }
 
-/// Where spools are made, and the memory that they share. Clones share it.
+/// A maker of spools in one directory, which share its memory. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Spools {
     directory: Arc<Path>,
     memory: usize,
     budget: Budget,
-    /// What the spools made here have on disk.
+    /// Everything that the spools made here have on disk.
     on_disk: Arc<OnDisk>,
 }
 
@@ -64,14 +64,14 @@ pub struct Spools {
 #[derive(Debug)]
 pub struct Spool {
     spools: Spools,
-    /// What it may keep of `spools.budget`, above a block.
+    /// Its share of `spools.budget`, for bytes beyond one block.
     share: Share,
-    /// How many bytes it may keep.
+    /// The number of bytes it may keep in memory.
     window: usize,
     /// The bytes from `flushed` on.
     tail: Vec<u8>,
     flushed: u64,
-    /// It has no name: closing it removes it.
+    /// The temporary file. It has no name: closing it removes it.
     file: Option<Arc<Aside<File>>>,
 }
 
@@ -89,8 +89,8 @@ impl OnDisk {
 }
 
 impl Spools {
-    /// For spools that keep `memory` bytes of a message before they make a file in `directory`, or
-    /// less while many do.
+    /// Makes spools that keep `memory` bytes of a message, or fewer while many do, before they create
+    /// a file in `directory`.
     pub fn new(directory: &Path, memory: usize) -> Self {
         Self {
             directory: directory.into(),
@@ -100,13 +100,13 @@ impl Spools {
         }
     }
 
-    /// How many temporary files the spools made here have, and the bytes in them.
+    /// The number of temporary files of the spools made here, and the bytes in them.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn on_disk(&self) -> (u64, u64) {
         self.on_disk.get()
     }
 
-    /// The counts that a spool belongs to.
+    /// The counters to which a spool of this maker adds.
     fn counts(&self) -> [&OnDisk; 2] {
         [&self.on_disk, &PROCESS]
     }
@@ -123,19 +123,19 @@ impl Spools {
         }
     }
 
-    /// How many bytes each spool may keep.
+    /// The number of bytes that every spool may keep in memory.
     fn block(&self) -> usize {
         self.memory.min(BLOCK)
     }
 }
 
 impl Spool {
-    /// How many bytes it holds.
+    /// The number of bytes it holds.
     pub fn len(&self) -> u64 {
         self.flushed + self.tail.len() as u64
     }
 
-    /// Whether it holds nothing.
+    /// Returns true if it holds nothing.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -146,12 +146,12 @@ impl Spool {
         self.tail.extend_from_slice(bytes);
     }
 
-    /// Whether more is in memory than the window holds.
+    /// Returns true if more is in memory than the window holds.
     pub fn is_over(&self) -> bool {
         self.tail.len() > self.window
     }
 
-    /// If more is in memory than the window holds, has the window grow, or moves it to the file.
+    /// If more is in memory than the window holds, grows the window or moves the bytes to the file.
     ///
     /// # Errors
     /// The temporary file cannot be made or written.
@@ -162,8 +162,8 @@ impl Spool {
         Ok(())
     }
 
-    /// Takes the window that is configured, unless the spool has a file already, or others take too
-    /// much.
+    /// Widens the window to the configured size and returns true, unless the spool has a file already
+    /// or other spools take too much.
     fn grows(&mut self) -> bool {
         let (all, block) = (self.spools.memory, self.spools.block());
         if self.file.is_some() || self.tail.len() > all || self.share.set(all - block).is_err() {
@@ -173,7 +173,7 @@ impl Spool {
         true
     }
 
-    /// Cuts everything behind the first `len` bytes.
+    /// Removes everything after the first `len` bytes.
     ///
     /// # Errors
     /// The temporary file cannot be cut.
@@ -222,7 +222,7 @@ impl Spool {
         .await
     }
 
-    /// Moves what is in memory to the file.
+    /// Moves the bytes in memory to the file.
     async fn flush(&mut self) -> io::Result<()> {
         let file = match &self.file {
             Some(file) => Arc::clone(file),
@@ -235,6 +235,7 @@ impl Spool {
                 Arc::clone(self.file.insert(Arc::new(Aside::new(file))))
             }
         };
+
         let (bytes, at) = (std::mem::take(&mut self.tail), self.flushed);
         let (mut bytes, written) = blocking(move || {
             let written = file.write_all_at(&bytes, at);
@@ -242,10 +243,12 @@ impl Spool {
         })
         .await?;
         written?;
+
         self.flushed += bytes.len() as u64;
         for count in self.spools.counts() {
             count.bytes.fetch_add(bytes.len() as u64, Relaxed);
         }
+
         bytes.clear();
         self.window = self.spools.block();
         bytes.shrink_to(self.window);

@@ -51,13 +51,13 @@ impl<T: AsRef<str>> Serialize for Untrusted<T> {
     }
 }
 
-/// Whether a character does more than take its room.
+/// Returns true if a character does more than take its room.
 fn is_harmful(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') || names::is_invisible(c)
 }
 
-/// JSON with what is harmful escaped, as it may stand in its strings alone; says the same to programs. Line ends between
-/// values stay.
+/// Escapes harmful characters in JSON, where they can stand in its strings alone; the result means
+/// the same to programs. Line ends between values stay.
 pub(crate) fn escaped_json(json: &str) -> String {
     let mut shown = String::with_capacity(json.len());
     for c in json.chars() {

@@ -39,12 +39,12 @@ pub(super) struct Postmap {
     cache: Mutex<Cache>,
     /// By table; those of Postfix's settings without one.
     failures: Mutex<HashMap<Option<Table>, (LookupError, Instant)>>,
-    /// Where Postfix's programs are; elsewhere if they are not there.
+    /// The directory of Postfix's programs; they are found elsewhere if they are not there.
     programs: PathBuf,
 }
 
 tokio::task_local! {
-    /// When the time for all answers of a message is over.
+    /// The moment at which the time for all answers of a message is over.
     static UNTIL: tokio::time::Instant;
 }
 

@@ -22,7 +22,7 @@ pub(super) struct Settings {
     pub(super) origin: String,
     /// Tables that rewrite whole addresses.
     pub(super) aliases: Vec<Table>,
-    /// Who may send as whom.
+    /// Tables that say as whom a login may send.
     pub(super) login_maps: Vec<Table>,
     /// Tables of the aliases of local users.
     pub(super) local_aliases: Vec<Table>,
