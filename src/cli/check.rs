@@ -86,7 +86,7 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
     print(&format!("{}{}", of_strangers(shown), shown.to_toml()))
 }
 
-/// What it means that mail from outside is treated, as a comment.
+/// The consequences of treating mail from outside, as a comment.
 fn of_strangers(config: &Config) -> String {
     if config.detach.directions == Directions::Outgoing || !config.uses(StoreKind::Embedded) {
         return String::new();

@@ -1,7 +1,7 @@
 //! `depollueur drop …`: the admin's hands in the file drop.
 //!
 //! A package is named by its link, or by its id, of which the first eight digits are enough when no
-//! other begins with them. Names and digests of files are shown to whoever has the link only.
+//! other begins with them. Names and digests of files are shown only to those who have the link.
 
 mod act;
 mod answer;
@@ -31,10 +31,10 @@ use super::{
 };
 use crate::drop::{Deposit, Drop, DropError, Query, RecordId};
 
-/// A link or an id that leads to nothing.
+/// The exit status when a link or an id leads to nothing.
 const EX_NOTHING: u8 = 1;
 
-/// So much of an id must be given.
+/// The fewest digits of an id that may be given.
 const ID_DIGITS_MIN: usize = 8;
 const ID_DIGITS: usize = 32;
 
@@ -89,6 +89,7 @@ pub(super) fn run(command: Command) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::new(EX_UNAVAILABLE, format_args!("could not start: {error}")))?;
+
     runtime.block_on(async {
         match command {
             Command::Get(options) => get::run(options).await,
@@ -115,17 +116,19 @@ pub(super) fn run(command: Command) -> Result<(), Failure> {
     })
 }
 
-/// The package that a link or the beginning of an id names.
+/// Finds the package that a link or the beginning of an id names.
 async fn package_of(drop: &Drop, name: &str) -> Result<RecordId, Failure> {
     if let Some(link) = Link::find(name) {
         return Ok(link.id);
     }
+
     if let Some(lack) = link::lack(name) {
         let message = format!(
             "{lack}; or name the package by its id, which this shows: depollueur drop list"
         );
         return Err(Failure::new(EX_USAGE, message));
     }
+
     let digits = name.trim().to_ascii_lowercase();
     let is_id = digits.bytes().all(|b| b.is_ascii_hexdigit())
         && (ID_DIGITS_MIN..=ID_DIGITS).contains(&digits.len());
@@ -133,9 +136,11 @@ async fn package_of(drop: &Drop, name: &str) -> Result<RecordId, Failure> {
         let message = "not a link, nor an id of 8 to 32 hexadecimal digits; depollueur drop list shows the ids";
         return Err(Failure::new(EX_USAGE, message));
     }
+
     if let Ok(id) = digits.parse() {
         return Ok(id);
     }
+
     let query = Query {
         id_prefix: Some(digits),
         ..Query::default()
@@ -144,6 +149,7 @@ async fn package_of(drop: &Drop, name: &str) -> Result<RecordId, Failure> {
         .list(query, Timestamp::now())
         .await
         .map_err(unavailable)?;
+
     match found.as_slice() {
         [] => Err(nothing()),
         [one] => Ok(one.id),
@@ -158,8 +164,8 @@ fn nothing() -> Failure {
     Failure::new(EX_NOTHING, "this leads to nothing")
 }
 
-/// Why a name leads to nothing: it may be the link of another drop. Links of before `web.public_url` was
-/// changed lead on, so this is asked last.
+/// The reason why a name leads to nothing: it may be the link of another drop. Links from before
+/// `web.public_url` was changed lead on, so this is asked last.
 fn nothing_behind(name: &str, public_url: &str) -> Failure {
     let ours = link::host_of(public_url);
     match Link::find(name).and_then(|link| link.host) {
@@ -177,7 +183,7 @@ fn nothing_behind(name: &str, public_url: &str) -> Failure {
     }
 }
 
-/// The drop in its owner's name, and how its links begin.
+/// Opens the drop in its owner's name, and returns it with the base of its links.
 fn open(options: ConfigOptions) -> Result<(Drop, String), Failure> {
     open_for(options).map(|opened| (opened.drop, opened.url))
 }
@@ -185,7 +191,7 @@ fn open(options: ConfigOptions) -> Result<(Drop, String), Failure> {
 /// A drop that was opened in its owner's name.
 struct Opened {
     drop: Drop,
-    /// How its links begin.
+    /// The base of its links.
     url: String,
     caller: Caller,
 }
@@ -202,7 +208,7 @@ fn unavailable(error: DropError) -> Failure {
     error.into()
 }
 
-/// The package that a link or the beginning of an id names.
+/// Finds the package that a link or the beginning of an id names.
 async fn named(drop: &Drop, name: &str, url: &str) -> Result<Deposit, Failure> {
     let id = package_of(drop, name).await?;
     let shown = drop.show(id, Timestamp::now()).await.map_err(unavailable)?;

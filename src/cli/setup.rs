@@ -1,11 +1,11 @@
 //! `depollueur setup`: a few questions, a commented configuration, the lines for Postfix.
 //!
 //! Each answer is checked at once by the code that reads the configuration. With `--domain` nothing
-//! is asked: what no option says keeps the answer that would have been proposed. The daemon starts in
-//! dry-run: it decides and counts, and changes no mail until the admin says so.
+//! is asked: a question that no option answers keeps the answer that would have been proposed. The
+//! daemon starts in dry-run: it decides and counts, and changes no mail until the admin says so.
 //!
-//! * `answers` – what is asked, and what is proposed
-//! * `file` – the sample with what differs
+//! * `answers` – the questions and their proposals
+//! * `file` – the sample with the values that differ
 //! * `end` – the way into Postfix: the lines to type, or `depollueur plug` at once
 
 mod answers;
@@ -31,7 +31,7 @@ use super::{
 };
 use crate::config::{Config, DEFAULT_FILE, Sources};
 
-/// Who may read the configuration: its owner, and the daemon's group.
+/// The mode of the configuration: its owner and the daemon's group may read it.
 const MODE: u32 = 0o640;
 
 #[derive(Args, Debug)]
@@ -84,13 +84,14 @@ pub(super) struct Options {
     no_plug: bool,
 }
 
-/// Asks, writes the file, and says what to type next, or does it.
+/// Asks, writes the file, and then either says what to type next or does it.
 pub(super) fn run(options: Options) -> Result<(), Failure> {
     let path = options
         .config
         .clone()
         .unwrap_or_else(|| DEFAULT_FILE.into());
-    // Nobody should answer questions for nothing.
+
+    // Checked first: nobody should answer questions for nothing.
     let force = options.force || says_nothing(&path);
     if path.exists() && !force {
         return Err(in_the_way(&path));
@@ -98,6 +99,7 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
     if let Some(directory) = &options.directory {
         may_be_drop(directory)?;
     }
+
     let is_asked = options.domain.is_none();
     let answers = if !is_asked {
         Answers::of_options(&options).map_err(|reason| Failure::new(EX_USAGE, reason))?
@@ -107,15 +109,18 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
         let message = "nobody can be asked here: give --domain";
         return Err(Failure::new(EX_USAGE, message));
     };
+
     let plugs = doctor::plugs(options.postfix_config.as_deref());
     let mut text = file::text(&answers.settings(plugs.listen.as_deref()));
     if answers.onward().lists {
         text.push_str(file::LIST_RULES);
     }
+
     let config = write(&path, &text, force)?;
     for warning in config.warnings() {
         complain(format_args!("warning: {warning}"));
     }
+
     let end = End {
         path: &path,
         config: &config,
@@ -124,7 +129,7 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
     end.run(&options, is_asked)
 }
 
-/// A file in which no value is set, as packages once brought one, is nobody's work.
+/// Returns true for a file in which no value is set, as packages once brought one: it is nobody's work.
 fn says_nothing(path: &Path) -> bool {
     let table = fs::read_to_string(path)
         .ok()
@@ -141,8 +146,9 @@ fn in_the_way(path: &Path) -> Failure {
     )
 }
 
-/// Beside the file first, then over it: neither a full disk nor a file that the daemon would not
-/// read takes the place of one that is good. Gives what the daemon will read.
+/// Writes the file, first beside the old one, then over it: neither a full disk nor a file that the
+/// daemon would not read takes the place of one that is good. Returns the configuration that the
+/// daemon will read.
 fn write(path: &Path, text: &str, force: bool) -> Result<Config, Failure> {
     let failed = |error: io::Error| {
         let shown = path.display();
@@ -151,15 +157,18 @@ fn write(path: &Path, text: &str, force: bool) -> Result<Config, Failure> {
             format_args!("could not write \"{shown}\": {error}{}", advice(&error)),
         )
     };
+
     let directory = match path.parent() {
         Some(directory) if !directory.as_os_str().is_empty() => directory,
         _ => Path::new("."),
     };
+
     let mut new = tempfile::Builder::new()
         .prefix(".depollueur")
         .permissions(fs::Permissions::from_mode(MODE))
         .tempfile_in(directory)
         .map_err(failed)?;
+
     let saved = new.write_all(text.as_bytes());
     saved
         .and_then(|()| new.as_file().sync_all())
@@ -169,10 +178,12 @@ fn write(path: &Path, text: &str, force: bool) -> Result<Config, Failure> {
         .set_permissions(fs::Permissions::from_mode(MODE))
         .map_err(failed)?;
     keep_group(new.as_file(), path, directory);
+
     let config = Config::load(&Sources {
         file: Some(new.path().to_owned()),
         ..Sources::default()
     })?;
+
     let placed = if force {
         new.persist(path)
     } else {
@@ -182,7 +193,7 @@ fn write(path: &Path, text: &str, force: bool) -> Result<Config, Failure> {
     Ok(config)
 }
 
-/// What to do first.
+/// The first step to mend this error, for the message.
 fn advice(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::NotFound => "; its directory must be there: install -d",
@@ -191,8 +202,8 @@ fn advice(error: &io::Error) -> &'static str {
     }
 }
 
-/// The daemon reads the file by its group: that of the file that is replaced, else that of the directory. Whoever may
-/// not give the file to it gets a file for himself.
+/// Gives the file the group by which the daemon reads it: that of the file that is replaced, else
+/// that of the directory. A caller who may not do so gets a file for himself.
 fn keep_group(new: &fs::File, path: &Path, directory: &Path) {
     let place = fs::metadata(path).or_else(|_| fs::metadata(directory));
     if let Ok(place) = place {

@@ -169,9 +169,11 @@ async fn put(store: &Store) -> Result<String, StoreError> {
         recipients: 0,
         domains: crate::stats::Domains::default(),
     };
+
     let mut package = store.package(origin).await?;
     let mut file = package.file("depollueur-doctor.txt", "text/plain")?;
     file.write(Bytes::from_static(CONTENTS)).await?;
+
     let now = Timestamp::now();
     package
         .commit(vec![file.finish().await?], now, now + LIFE)

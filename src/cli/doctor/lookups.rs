@@ -77,12 +77,14 @@ fn tell(report: &mut Report, config: &Config, said: &str) {
         let typed = line.rsplit(": ").next().unwrap_or_default();
         let is_typed = ["adduser ", "apt ", "postmap ", "systemctl "];
         let is_typed = is_typed.iter().any(|word| typed.starts_with(word));
+
         let fix = if is_typed {
             typed.split(", then ").collect()
         } else {
             Vec::new()
         };
         let fix: Vec<String> = fix.into_iter().map(str::to_owned).collect();
+
         if config.may_ask_people() {
             let line = format_args!("{line} (mail about which it matters is left alone)");
             report.error(LOOKUPS, line, fix);

@@ -1,4 +1,5 @@
-//! Whether clamd scans: it answers, finds the test file that every scanner knows, and takes files as large as mail has.
+//! Checks of clamd: it answers, finds the test file that every scanner knows, and takes files as
+//! large as mail has.
 
 use super::report::Report;
 use crate::{
@@ -10,9 +11,9 @@ use crate::{
 const SCAN: &str = "scan.answers";
 const SIZE: &str = "scan.size";
 
-/// More than one piece of what clamd is sent.
+/// Bytes of a file that is sent to clamd in more than one piece.
 const PIECES_BYTES: u64 = 65_537;
-/// No larger file is tried.
+/// The largest file that is tried, in bytes.
 const TRIED_BYTES_MAX: u64 = 200_000_000;
 
 /// Asks each daemon of the configuration, as this process reaches it.
@@ -42,6 +43,7 @@ pub(super) async fn check(report: &mut Report, config: &Config) {
 async fn check_sizes(report: &mut Report, config: &Config, daemon: &ClamdAddress) {
     let scan = &config.scan;
     let largest = scan.size_max.min(TRIED_BYTES_MAX);
+
     for bytes in [PIECES_BYTES.min(largest), largest] {
         match scan::try_size(daemon, scan.timeout.unsigned_abs(), bytes).await {
             Ok(()) => {}
@@ -65,13 +67,14 @@ async fn check_sizes(report: &mut Report, config: &Config, daemon: &ClamdAddress
             }
         }
     }
+
     report.ok(
         SIZE,
         format_args!("\"{daemon}\" takes a file of {largest} bytes"),
     );
 }
 
-/// What goes wrong, and what it does to mail.
+/// Describes the failure, and its effect on mail.
 fn failed(error: &ScanError, config: &Config) -> String {
     let others = match config.scan.clamd.len() {
         1 => "",
@@ -80,7 +83,7 @@ fn failed(error: &ScanError, config: &Config) -> String {
     format!("{error}: see scan.on_failure for what becomes of mail{others}")
 }
 
-/// What to type.
+/// The lines to type.
 fn mend(daemon: &ClamdAddress, error: &ScanError) -> Vec<String> {
     match (error, daemon) {
         (ScanError::Unreachable { .. }, ClamdAddress::Unix(path)) => vec![

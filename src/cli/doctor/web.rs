@@ -21,13 +21,13 @@ use crate::{
     drop::{self, Link, Unlock},
 };
 
-/// How long a server may take to answer.
+/// The time that a server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// How far two clocks may be apart.
+/// The most that two clocks may be apart.
 const CLOCKS_APART_MAX: SignedDuration = SignedDuration::from_secs(60);
 
-/// All that is to be said of it. `resolve` replaces what DNS says of the public URL's host.
+/// Runs all checks of it. `resolve` replaces the address of the public URL's host in DNS.
 pub(super) async fn check(
     report: &mut Report,
     config: &Config,
@@ -43,11 +43,13 @@ pub(super) async fn check(
             report.unknown("public.round-trip", why);
             None
         };
+
         let Some(url) = public_url(config, deposit.as_ref()) else {
             let why = "the drop of the other host gave no link: where it leads is not known";
             report.unknown("public.reach", why);
             return Ok(());
         };
+
         let client = client(resolve.map(|address| (host_of(&url), address)))?;
         let is_reached = check_public(report, &url, &client).await;
         check_domains(report, config, deposit.as_ref(), &url).await?;
@@ -57,6 +59,7 @@ pub(super) async fn check(
         }
         Ok::<_, reqwest::Error>(())
     };
+
     if let Err(error) = checked.await {
         let message = format!("no HTTP client: {}", chain(&error));
         report.error("public.reach", message, []);
@@ -78,6 +81,7 @@ async fn check_domains(
     if config.store.kind == StoreKind::Remote {
         return Ok(());
     }
+
     for url in urls {
         let client = client(None)?;
         let is_reached = check_public(report, url, &client).await;
@@ -96,7 +100,7 @@ async fn check_domains(
     Ok(())
 }
 
-/// Only whether the daemon runs and takes files.
+/// Checks only that the daemon runs and takes files.
 pub(super) async fn check_quickly(report: &mut Report, config: &Config) {
     match client(None) {
         Ok(client) => {
@@ -110,7 +114,7 @@ pub(super) async fn check_quickly(report: &mut Report, config: &Config) {
     }
 }
 
-/// What links in mail begin with: the drop of another host says so itself, with a link.
+/// The base of links in mail: the drop of another host tells it itself, with a link.
 fn public_url(config: &Config, deposit: Option<&Deposit>) -> Option<String> {
     match config.store.kind {
         StoreKind::Embedded => Some(config.web.public_url.clone()),
@@ -118,7 +122,7 @@ fn public_url(config: &Config, deposit: Option<&Deposit>) -> Option<String> {
     }
 }
 
-/// A client, for which a host may be at another address than DNS says.
+/// Builds a client, for which a host may be at another address than DNS says.
 fn client(resolve: Option<(&str, SocketAddr)>) -> reqwest::Result<Client> {
     match resolve {
         Some((host, address)) => builder().resolve(host, address),
@@ -127,7 +131,7 @@ fn client(resolve: Option<(&str, SocketAddr)>) -> reqwest::Result<Client> {
     .build()
 }
 
-/// A client of the daemon's own web listener, as the proxy before it is one.
+/// Builds a client of the daemon's own web listener, as the proxy before it is one.
 fn local_client(config: &Config) -> reqwest::Result<Client> {
     match &config.web.listen {
         ListenAddress::Unix(path) => builder().unix_socket(path.as_path()),
@@ -159,6 +163,7 @@ fn host_of(url: &str) -> &str {
 async fn check_daemon(report: &mut Report, config: &Config, client: &Client) -> bool {
     let admin = base(config.admin.listen);
     let check = "daemon.running";
+
     match client.get(format!("{admin}healthz")).send().await {
         Ok(_) => report.ok(check, format_args!("answers at {admin}")),
         Err(error) => {
@@ -170,6 +175,7 @@ async fn check_daemon(report: &mut Report, config: &Config, client: &Client) -> 
             return false;
         }
     }
+
     match client.get(format!("{admin}readyz")).send().await {
         Ok(answer) if answer.status() == StatusCode::OK => {
             report.ok("daemon.ready", "the drop takes packages");
@@ -185,6 +191,7 @@ async fn check_daemon(report: &mut Report, config: &Config, client: &Client) -> 
         }
         Err(error) => report.error("daemon.ready", chain(&error), []),
     }
+
     true
 }
 
@@ -196,8 +203,10 @@ async fn check_public(report: &mut Report, url: &str, client: &Client) -> bool {
             return false;
         }
     };
+
     check_certificate(report, url, &answer);
     check_date(report, &answer);
+
     let status = answer.status();
     if status == StatusCode::OK {
         report.ok("public.reach", format_args!("{url} answers"));
@@ -221,10 +230,11 @@ async fn check_public(report: &mut Report, url: &str, client: &Client) -> bool {
             ["journalctl -u depollueur -n 20".to_owned()],
         );
     }
+
     status == StatusCode::OK
 }
 
-/// A certificate that does not hold is a matter of its own.
+/// Reports a public URL that is not reached. A certificate that does not hold is a matter of its own.
 fn unreachable(report: &mut Report, url: &str, why: &str) {
     if why.contains("certificate") || why.contains("UnknownIssuer") {
         let message = format!("readers are warned of {url}: {why}");
@@ -240,12 +250,14 @@ fn check_certificate(report: &mut Report, url: &str, answer: &Response) {
     if url.starts_with("http:") {
         return report.ok(check, "there is none without https");
     }
+
     let info = answer.extensions().get::<TlsInfo>();
     let der = info.and_then(TlsInfo::peer_certificate);
     let read = der.and_then(|der| Certificate::from_der(der).ok());
     let Some(certificate) = read else {
         return report.unknown(check, "it holds, but could not be read");
     };
+
     let validity = certificate.tbs_certificate().validity();
     let time = |time: x509_cert::time::Time| {
         let seconds = i64::try_from(time.to_unix_duration().as_secs()).ok()?;
@@ -254,12 +266,14 @@ fn check_certificate(report: &mut Report, url: &str, answer: &Response) {
     let (Some(from), Some(until)) = (time(validity.not_before), time(validity.not_after)) else {
         return report.unknown(check, "it holds, but its dates could not be read");
     };
+
     let (level, message) = life_left(from, until, Timestamp::now());
     let fix = (level > Level::Ok).then(|| "certbot renew".to_owned());
     report.add(check, level, message, fix);
 }
 
-/// Certificates are renewed when a third of their life is left; some live 90 days, some six.
+/// Judges the rest of a certificate's life. Certificates are renewed when a third of it is left; some
+/// live 90 days, some six.
 fn life_left(from: Timestamp, until: Timestamp, now: Timestamp) -> (Level, String) {
     let (life, left) = (until.duration_since(from), until.duration_since(now));
     let message = format!("good until {until}, {} days from now", left.as_hours() / 24);
@@ -301,6 +315,7 @@ fn check_other_store(report: &mut Report, config: &Config, options: &ConfigOptio
     if !config.uses(other) {
         return;
     }
+
     let check = "drop.rules";
     let made = Deposit::make(options, &config.drop.directory, other);
     match made.and_then(Deposit::take_back) {
@@ -317,7 +332,7 @@ fn check_other_store(report: &mut Report, config: &Config, options: &ConfigOptio
     }
 }
 
-/// Puts a package where the daemon puts them: into the drop of this host or of another.
+/// Puts a package into the store that the daemon uses: the drop of this host or of another.
 fn check_upload(report: &mut Report, config: &Config, options: &ConfigOptions) -> Option<Deposit> {
     let check = "drop.upload";
     match Deposit::make(options, &config.drop.directory, config.store.kind) {
@@ -334,7 +349,7 @@ fn check_upload(report: &mut Report, config: &Config, options: &ConfigOptions) -
     None
 }
 
-/// Upload, download, delete: what every package goes through.
+/// Uploads, downloads and deletes a file, as happens to every package.
 async fn check_round_trip(
     report: &mut Report,
     config: &Config,
@@ -350,6 +365,7 @@ async fn check_round_trip(
     };
     let public = format!("{url}{}", link.first_file());
     let is_here = config.store.kind == StoreKind::Embedded;
+
     if is_here {
         match fetch(here, &local, link).await {
             Ok(()) => report.ok("web.download", "the daemon serves it"),
@@ -360,6 +376,7 @@ async fn check_round_trip(
             ),
         }
     }
+
     if is_reached {
         match fetch(client, &public, link).await {
             Ok(()) => report.ok("public.download", format_args!("{url} serves it")),
@@ -371,6 +388,7 @@ async fn check_round_trip(
     } else {
         report.unknown("public.download", format_args!("{url} is not reached"));
     }
+
     let served = (is_here || is_reached).then_some(if is_here { local } else { public });
     let client = if is_here { here } else { client };
     check_delete(report, client, deposit, served).await;
@@ -390,6 +408,7 @@ async fn check_delete(
             [],
         );
     }
+
     let Some(url) = served else {
         return report.ok(check, "the test package was taken out");
     };
@@ -415,10 +434,12 @@ async fn fetch(client: &Client, url: &str, link: &Link) -> Result<(), String> {
         .send()
         .await
         .map_err(|error| chain(&error))?;
+
     let status = answer.status();
     if status != StatusCode::OK {
         return Err(format!("the answer is {status}"));
     }
+
     let body = answer.bytes().await.map_err(|error| chain(&error))?;
     let size = CONTENTS.len() as u64;
     let is_it = match link.unlock {
@@ -427,6 +448,7 @@ async fn fetch(client: &Client, url: &str, link: &Link) -> Result<(), String> {
             drop::unseal_first(&link.token, size, &body).is_some_and(|plain| plain == CONTENTS)
         }
     };
+
     if is_it {
         Ok(())
     } else {
@@ -434,7 +456,7 @@ async fn fetch(client: &Client, url: &str, link: &Link) -> Result<(), String> {
     }
 }
 
-/// Where a listener of ours is reached from this machine.
+/// The URL at which a listener of ours is reached from this machine.
 fn base(listen: SocketAddr) -> String {
     let ip = match listen.ip() {
         ip if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),

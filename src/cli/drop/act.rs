@@ -142,8 +142,9 @@ pub(super) async fn extend(options: ExtendOptions) -> Result<(), Failure> {
     lengthen(&drop, deposit.id, until).await
 }
 
-/// Brings back packages. Of many, those that an admin had revoked, and of those that hold a file also those
-/// that ended when it was blocked; what cannot be brought back is told and does not stop the others.
+/// Brings back packages. Of many, those that an admin had revoked, and of those that hold a file also
+/// those that ended when it was blocked; a package that cannot be brought back is reported and does
+/// not stop the others.
 pub(super) async fn restore(options: RestoreOptions) -> Result<(), Failure> {
     let RestoreOptions {
         selection,
@@ -151,14 +152,16 @@ pub(super) async fn restore(options: RestoreOptions) -> Result<(), Failure> {
         revoked_since,
         config,
     } = options;
+
     let (drop, url) = open(config)?;
     let (by_name, by_file) = (selection.is_by_name(), selection.sha256().is_some());
     let mut found = selection
         .find(&drop, &url, Timestamp::now(), "restore")
         .await?;
+
     if !by_name {
         let since = revoked_since.map_or(Timestamp::MIN, |since| since.0);
-        // What was ended for a file comes back by it, once that is unblocked.
+        // A package that was ended for a file comes back by it, once that is unblocked.
         let is_meant = |state| state == State::Revoked || by_file && state == State::Blocked;
         found.retain(|deposit| {
             is_meant(deposit.state) && deposit.ended.is_some_and(|at| at >= since)
@@ -168,6 +171,7 @@ pub(super) async fn restore(options: RestoreOptions) -> Result<(), Failure> {
             return Err(Failure::new(EX_NOTHING, message));
         }
     }
+
     let until = until.map(|until| until.0);
     let mut failed = None;
     for deposit in &found {
@@ -178,6 +182,7 @@ pub(super) async fn restore(options: RestoreOptions) -> Result<(), Failure> {
             failed = Some(failure);
         }
     }
+
     match failed {
         None => Ok(()),
         Some(failure) if found.len() == 1 => Err(failure),
@@ -207,6 +212,7 @@ async fn lengthen(drop: &Drop, id: RecordId, until: Timestamp) -> Result<(), Fai
     if until <= now {
         return Err(Failure::new(EX_USAGE, "this time is over"));
     }
+
     let done = drop.restore(id, until, now, Client::ADMIN).await;
     match done.map_err(unavailable)? {
         Outcome::Done(until) => line(&format!("{id:.12} can be fetched until {until}")),
@@ -232,6 +238,7 @@ pub(super) async fn revoke(options: RevokeOptions) -> Result<(), Failure> {
         form,
         config,
     } = options;
+
     let (drop, url) = open(config)?;
     let now = Timestamp::now();
     let by_name = selection.is_by_name();
@@ -242,6 +249,7 @@ pub(super) async fn revoke(options: RevokeOptions) -> Result<(), Failure> {
     if found.is_empty() {
         return Err(nothing());
     }
+
     let progress = Progress::new("revoking", Some(found.len() as u64));
     let (mut done, mut held) = (Vec::new(), Vec::new());
     for deposit in found {
@@ -254,12 +262,14 @@ pub(super) async fn revoke(options: RevokeOptions) -> Result<(), Failure> {
         progress.add(1);
     }
     std::mem::drop(progress);
+
     let done: Vec<_> = done.into_iter().map(|(deposit, _)| deposit).collect();
     look::deposits(&done, form)?;
     hold::refuse(&held)
 }
 
-/// Revokes a package, and destroys it if that is wanted. False if it is held, and was not destroyed.
+/// Revokes a package, and destroys it if that is wanted. Returns false if it is held, and was not
+/// destroyed.
 pub(super) async fn end(
     drop: &Drop,
     id: RecordId,
@@ -275,7 +285,7 @@ pub(super) async fn end(
     destroy(drop, id, now).await
 }
 
-/// Destroys a package that was ended. False if it is held.
+/// Destroys a package that was ended. Returns false if it is held.
 pub(super) async fn destroy(drop: &Drop, id: RecordId, now: Timestamp) -> Result<bool, Failure> {
     let destroyed = drop.destroy(id, now, Client::ADMIN).await;
     Ok(destroyed.map_err(unavailable)? != Outcome::Held)
@@ -306,6 +316,7 @@ pub(super) async fn resume(options: ResumeOptions) -> Result<(), Failure> {
         let message = "this login is not suspended: see depollueur drop suspended";
         return Err(Failure::new(EX_NOTHING, message));
     };
+
     let Resumed {
         restored,
         expired,
@@ -318,11 +329,13 @@ pub(super) async fn resume(options: ResumeOptions) -> Result<(), Failure> {
     for id in restored {
         line(&format!("{id:.12}"))?;
     }
+
     for (id, expires) in expired {
         complain(format_args!(
             "{id:.12}: stays ended: it expired on {expires}; depollueur drop restore --until brings it back"
         ));
     }
+
     for (id, outcome) in kept {
         let why = match outcome {
             Outcome::Blocked => "one of its files is blocked",
@@ -333,6 +346,7 @@ pub(super) async fn resume(options: ResumeOptions) -> Result<(), Failure> {
         };
         complain(format_args!("{id:.12}: stays ended: {why}"));
     }
+
     Ok(())
 }
 

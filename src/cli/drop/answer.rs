@@ -38,7 +38,7 @@ pub(in crate::cli) struct Options {
     config: ConfigOptions,
 }
 
-/// All that is known of a package.
+/// The facts that are known of a package.
 pub(super) struct Subject {
     deposit: Deposit,
     files: Vec<DepositedFile>,
@@ -90,7 +90,7 @@ pub(super) fn write(
         .try_for_each(|text| line(text))
 }
 
-/// The lines of the answer.
+/// Returns the lines of the answer.
 fn text(subjects: &[Subject], url: &str, language: Language, now: Timestamp) -> Vec<String> {
     let words = Words::of(language);
     let mut lines = vec![
@@ -108,7 +108,7 @@ fn text(subjects: &[Subject], url: &str, language: Language, now: Timestamp) -> 
 }
 
 impl Subject {
-    /// `None` when there is no such package.
+    /// Reads the facts of a package; `None` when there is no such package.
     pub(super) async fn find(
         drop: &Drop,
         id: RecordId,
@@ -165,6 +165,7 @@ impl Subject {
         let ended = deposit.ended.map_or(String::new(), |at| {
             format!(" ({} {})", words.since, utc(at))
         });
+
         let mut facts = vec![
             (words.package, deposit.id.to_string()),
             (
@@ -187,13 +188,15 @@ impl Subject {
             ),
             (words.recipients, origin.recipients.to_string()),
         ];
+
         if let Some(uploader) = &origin.uploader {
             facts.push((words.uploader, uploader.clone()));
         }
         if let Some(hold) = &deposit.held {
-            // Whose order it is concerns nobody else.
+            // An authority's order concerns nobody else.
             facts.push((words.held, utc(hold.since)));
         }
+
         let line = |(name, value): (&str, String)| format!("  {name:<32} {value}");
         facts.into_iter().map(line).collect()
     }
@@ -209,6 +212,7 @@ impl Subject {
             words.downloads,
             deposit.downloads
         )];
+
         match &self.names {
             None => lines.push(format!("    {}", words.sealed)),
             Some(names) => lines.extend(names.iter().enumerate().map(|(index, file)| {
@@ -226,7 +230,7 @@ impl Subject {
     }
 }
 
-/// The envelope sender, and what of him is certain.
+/// The envelope sender, with the part of the address that is certain.
 fn sender(origin: &Origin, words: &Words) -> String {
     let certain = match &origin.verified {
         Some(verified) => format!("{} {verified}", words.verified),
@@ -235,7 +239,7 @@ fn sender(origin: &Origin, words: &Words) -> String {
     format!("<{}> ({certain})", origin.sender)
 }
 
-/// An entry of the log.
+/// Formats an entry of the log.
 fn told(entry: &Entry, words: &Words) -> String {
     let mut told = format!(
         "{}  {}, {}",
@@ -247,14 +251,14 @@ fn told(entry: &Entry, words: &Words) -> String {
         told.push_str(&format!(", {} {address}", words.from));
     }
     match (entry.action, detail(entry)) {
-        // Whose order it was concerns nobody else.
+        // An authority's order concerns nobody else.
         (Action::Hold | Action::Release, _) | (_, "") => {}
         (_, detail) => told.push_str(&format!(": {detail}")),
     }
     told
 }
 
-/// More about an entry, unless a reader wrote it.
+/// The detail of an entry, unless a reader wrote it.
 fn detail(entry: &Entry) -> &str {
     match entry.action {
         Action::Report => "",

@@ -1,4 +1,5 @@
-//! `depollueur drop audit`: what was done with packages, and whether the log of it is whole.
+//! `depollueur drop audit`: everything that was done with packages, and a check that the log of it is
+//! whole.
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -42,16 +43,19 @@ pub(super) async fn audit(options: AuditOptions) -> Result<(), Failure> {
     if options.verify {
         return verify(&drop, options.head, options.form.json).await;
     }
+
     let package = match &name {
         Some(name) => Some(package_of(&drop, name).await?),
         None => None,
     };
     let since = options.since.map(|since| since.0);
     let query = AuditQuery { package, since };
+
     let entries = drop.audit(query).await.map_err(unavailable)?;
     if options.form.json {
         return write_json(&entries.iter().map(entry_json).collect());
     }
+
     let headings = [
         "TIME", "ACTION", "ID", "QUEUE ID", "SENDER", "BY", "ADDRESS", "DETAIL",
     ];
@@ -59,14 +63,16 @@ pub(super) async fn audit(options: AuditOptions) -> Result<(), Failure> {
     table.write(entries.iter().map(entry_row).collect())
 }
 
-/// Says what is wrong with the log, line by line; nothing but its extent when nothing is.
+/// Reports the defects of the log, line by line; its extent alone when there are none.
 async fn verify(drop: &Drop, known: Option<ChainHead>, json: bool) -> Result<(), Failure> {
     let found = drop.verify_audit(known).await.map_err(unavailable)?;
+
     if json {
         write_json(&verification_json(&found))?;
     } else {
         extent(&found)?;
     }
+
     for defect in &found.defects {
         complain(defect);
     }
@@ -78,6 +84,7 @@ async fn verify(drop: &Drop, known: Option<ChainHead>, json: bool) -> Result<(),
             "the entry whose head was given is forgotten (audit.keep): nothing is known of it",
         );
     }
+
     match found.defects.is_empty() && !found.known_is_forgotten {
         true => Ok(()),
         false => Err(Failure::silent(EX_NOTHING)),
@@ -92,12 +99,14 @@ fn extent(found: &Verification) -> Result<(), Failure> {
         head,
         ..
     } = found;
+
     match found.first {
         Some((number, time)) => line(&format!(
             "the chain begins with entry {number}, of {time}, and has {entries} entries"
         ))?,
         None => line("the chain has no entry")?,
     }
+
     if *before > 0 {
         line(&format!(
             "entries of before, of which nothing is proven: {before}"
@@ -108,6 +117,7 @@ fn extent(found: &Verification) -> Result<(), Failure> {
             "entries that the next one takes into the chain: {waiting}"
         ))?;
     }
+
     if found.defects.is_empty() {
         line("nothing is changed, nothing is cut out")?;
     }

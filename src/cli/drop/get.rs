@@ -40,6 +40,7 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
     let name = link::given(options.link)?;
     let token = token_of(&name)?;
     let Opened { drop, url, caller } = open_for(options.config)?;
+
     let package = match drop
         .find(&token, Timestamp::now())
         .await
@@ -56,10 +57,11 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
         }
         Lookup::Unknown => return Err(nothing_behind(&name, &url)),
     };
+
     write_package(&drop, &token, &package, (&options.into, caller)).await
 }
 
-/// What opens the package; an id alone does not.
+/// The token that opens the package; an id alone does not.
 fn token_of(name: &str) -> Result<Token, Failure> {
     let without = |why: &str| Failure::new(EX_USAGE, why);
     match Link::find(name) {
@@ -119,7 +121,7 @@ async fn write_file(
     file.sync_all().map_err(|error| not_written(path, &error))
 }
 
-/// Makes a file that was not there; no link is followed. What was private in the mail stays so.
+/// Creates a file that was not there; no link is followed. A file that was private in the mail stays so.
 fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .write(true)

@@ -1,4 +1,4 @@
-//! `depollueur drop hold` and `release`: what an authority wants to be kept.
+//! `depollueur drop hold` and `release`: packages that an authority wants to be kept.
 
 use clap::Args;
 use jiff::Timestamp;
@@ -38,12 +38,14 @@ pub(in crate::cli) struct ReleaseOptions {
     config: ConfigOptions,
 }
 
-/// Holds packages, whether they are live or not. What cannot be held is told and does not stop the others.
+/// Holds packages, whether they are live or not. A package that cannot be held is reported and does
+/// not stop the others.
 pub(super) async fn hold(options: HoldOptions) -> Result<(), Failure> {
     if options.reason.trim().is_empty() {
         let message = "--reason must say by whose order, and under which number";
         return Err(Failure::new(EX_USAGE, message));
     }
+
     let (drop, url) = open(options.config)?;
     let now = Timestamp::now();
     let by_name = options.selection.is_by_name();
@@ -54,6 +56,7 @@ pub(super) async fn hold(options: HoldOptions) -> Result<(), Failure> {
     if found.is_empty() {
         return Err(nothing());
     }
+
     let (mut held, mut missed) = (Vec::new(), false);
     for Deposit { id, .. } in found {
         let done = drop.hold(id, now, Client::ADMIN, &options.reason).await;
@@ -65,12 +68,13 @@ pub(super) async fn hold(options: HoldOptions) -> Result<(), Failure> {
             _ => held.extend(drop.show(id, now).await.map_err(unavailable)?),
         }
     }
+
     let held: Vec<_> = held.into_iter().map(|(deposit, _)| deposit).collect();
     look::deposits(&held, options.form)?;
     told(missed)
 }
 
-/// Lets go of packages, which then are what they would be: live, ended, or due to be destroyed.
+/// Releases packages, which then are as if they had not been held: live, ended, or due to be destroyed.
 pub(super) async fn release(options: ReleaseOptions) -> Result<(), Failure> {
     let (drop, url) = open(options.config)?;
     let now = Timestamp::now();
@@ -83,6 +87,7 @@ pub(super) async fn release(options: ReleaseOptions) -> Result<(), Failure> {
         let message = "none of these packages is held: see depollueur drop list --state held";
         return Err(Failure::new(EX_NOTHING, message));
     }
+
     let (mut released, mut missed) = (Vec::new(), false);
     for Deposit { id, .. } in found {
         let done = drop.unhold(id, now, Client::ADMIN, &options.reason).await;
@@ -93,15 +98,16 @@ pub(super) async fn release(options: ReleaseOptions) -> Result<(), Failure> {
             released.extend(drop.show(id, now).await.map_err(unavailable)?);
         }
     }
+
     let released: Vec<_> = released.into_iter().map(|(deposit, _)| deposit).collect();
     look::deposits(&released, options.form)?;
     told(missed)
 }
 
-/// Says of packages that they are not destroyed, and why.
+/// Reports packages that are not destroyed, with the reason.
 ///
 /// # Errors
-/// There are some.
+/// Fails if there are any.
 pub(super) fn refuse(held: &[Deposit]) -> Result<(), Failure> {
     for deposit in held {
         let why = match &deposit.held {

@@ -12,10 +12,10 @@ use crate::{
     drop::{RecordId, Token},
 };
 
-/// What stands for links that come on standard input.
+/// The name that stands for links on standard input.
 const STDIN: &str = "-";
 
-/// More of standard input is no link.
+/// The most bytes of standard input that are read for a link.
 const INPUT_BYTES_MAX: u64 = 1 << 20;
 
 /// The characters of a token, and of an id.
@@ -25,15 +25,15 @@ const ID_CHARS: usize = 32;
 /// A link that was found in a text.
 #[derive(Debug)]
 pub(super) struct Link {
-    /// What opens the package; not in a link that lost its fragment.
+    /// The token that opens the package; `None` in a link that lost its fragment.
     pub(super) token: Option<Token>,
     pub(super) id: RecordId,
-    /// The host that it leads to, in lower case and with its port, if it is a whole one.
+    /// The host that it leads to, in lower case and with its port, if the link is a whole one.
     pub(super) host: Option<String>,
 }
 
 impl Link {
-    /// Finds the link in what was pasted.
+    /// Finds the link in pasted text.
     pub(super) fn find(text: &str) -> Option<Self> {
         let joined = unbroken(text);
         let lines: String = text.lines().map(str::trim).collect();
@@ -46,8 +46,8 @@ impl Link {
         whole.or_else(|| readings.iter().find_map(|text| Self::shut(text)))
     }
 
-    /// The link with a token. What stands before it decides: it is a segment of a path, a fragment, or
-    /// all there is.
+    /// Finds the link with a token. The text before a token decides whether it is one: it is a
+    /// segment of a path, a fragment, or all there is.
     fn opening(text: &str) -> Option<Self> {
         words(text).into_iter().find_map(|(at, word)| {
             let token: Token = word.parse().ok()?;
@@ -59,7 +59,7 @@ impl Link {
         })
     }
 
-    /// The link that has lost its token: reports and logs of a proxy have such ones.
+    /// Finds the link that has lost its token: reports and logs of a proxy have such ones.
     fn shut(text: &str) -> Option<Self> {
         words(text).into_iter().find_map(|(at, word)| {
             let is_id = word.len() == ID_CHARS && text[..at].ends_with("/e/");
@@ -73,7 +73,7 @@ impl Link {
     }
 }
 
-/// A token is not asked for in a query: `?t=…` is none of our links.
+/// Returns true if a token may stand here: in a query, as `?t=…`, it belongs to none of our links.
 fn is_in_place(text: &str, at: usize) -> bool {
     let before = text[..at].trim_end_matches(['<', '(', '[', '"', '\'']);
     let url = before.rfind("://");
@@ -82,7 +82,7 @@ fn is_in_place(text: &str, at: usize) -> bool {
     !has_query && (before.is_empty() || !before.ends_with(['=', '&', '?']))
 }
 
-/// Runs of ASCII letters and digits, with their places.
+/// Returns the runs of ASCII letters and digits, with their places.
 fn words(text: &str) -> Vec<(usize, &str)> {
     let mut found = Vec::new();
     let mut begun = None;
@@ -104,7 +104,7 @@ pub(super) fn host_of(url: &str) -> Option<String> {
     host(url, url.len())
 }
 
-/// The host of the URL in which this place is.
+/// The host of the URL in which this place lies.
 fn host(text: &str, at: usize) -> Option<String> {
     let before = &text[..at];
     let start = before.rfind("://")? + "://".len();
@@ -114,7 +114,7 @@ fn host(text: &str, at: usize) -> Option<String> {
     (!host.is_empty() && !spaces).then_some(host)
 }
 
-/// Without the soft line breaks and the encoded characters of quoted-printable.
+/// Removes the soft line breaks of quoted-printable, and decodes its characters.
 fn unbroken(text: &str) -> Cow<'_, str> {
     if !text.contains('=') {
         return text.into();
@@ -127,7 +127,7 @@ fn unbroken(text: &str) -> Cow<'_, str> {
     joined.replace("=3A", ":").into()
 }
 
-/// Without any space: a link that was wrapped, and pasted as one line.
+/// Removes all space: of a link that was wrapped, and pasted as one line.
 fn spaceless(text: &str) -> Cow<'_, str> {
     let is_space = |c: char| c.is_whitespace() || c == '\u{200b}' || c == '\u{ad}';
     text.chars()
@@ -136,7 +136,7 @@ fn spaceless(text: &str) -> Cow<'_, str> {
         .into()
 }
 
-/// With its percent signs decoded.
+/// Decodes percent signs.
 fn decoded(text: &str) -> String {
     let query = text
         .replace('+', "%2B")
@@ -148,7 +148,7 @@ fn decoded(text: &str) -> String {
     decoded.unwrap_or_default()
 }
 
-/// In a parameter of another link: `mailto:?body=…`, or that of a program which rewrites links.
+/// Finds a link in a parameter of another: `mailto:?body=…`, or that of a program which rewrites links.
 fn wrapped(text: &str) -> Option<Link> {
     let (_, query) = text.split_once('?')?;
     let query = query.split('#').next()?;
@@ -159,7 +159,7 @@ fn wrapped(text: &str) -> Option<Link> {
     })
 }
 
-/// How a link is incomplete; `None` when nothing is known.
+/// The way in which a link is incomplete; `None` when nothing is known.
 pub(super) fn lack(text: &str) -> Option<String> {
     let text = spaceless(&unbroken(text)).into_owned();
     let rest = &text[text.find("://")? + 3..];
@@ -181,8 +181,8 @@ pub(super) fn lack(text: &str) -> Option<String> {
     }
 }
 
-/// What was given as a link or an id; `-` is read from standard input, so that it stands neither in
-/// the list of processes nor in the shell's history.
+/// Returns the link or the id that was given; `-` is read from standard input, so that it stands
+/// neither in the list of processes nor in the shell's history.
 ///
 /// # Errors
 /// Standard input cannot be read, or is empty.
@@ -197,7 +197,7 @@ pub(super) fn given(name: String) -> Result<String, Failure> {
     Ok(text)
 }
 
-/// The same of many: standard input has one in each line.
+/// Returns the links or ids that were given; standard input has one in each line.
 ///
 /// # Errors
 /// As [`given`].
@@ -218,7 +218,7 @@ pub(super) fn all_given(names: Vec<String>) -> Result<Vec<String>, Failure> {
     Ok(all)
 }
 
-/// One line of a terminal, or all of a pipe.
+/// Reads one line of a terminal, or all of a pipe.
 fn read_input() -> Result<String, Failure> {
     let mut stdin = io::stdin().lock();
     let mut text = String::new();

@@ -19,7 +19,7 @@ use crate::{
     filter::Direction,
 };
 
-/// How many packages are in memory at once while they are listed.
+/// The number of packages in memory at once while they are listed.
 const PAGE: usize = 1000;
 
 #[derive(Args, Debug)]
@@ -76,7 +76,7 @@ pub(super) async fn list(options: ListOptions) -> Result<(), Failure> {
     }
 }
 
-/// An address without its angle brackets: `<>` is the sender of bounces.
+/// Returns an address without its angle brackets: `<>` is the sender of bounces.
 pub(super) fn plain(address: &str) -> String {
     let inner = address
         .strip_prefix('<')
@@ -200,6 +200,7 @@ pub(super) fn facts(deposit: &Deposit) -> Result<(), Failure> {
         .ended
         .map(|at| format!(" (ended {at})"))
         .unwrap_or_default();
+
     for (name, value) in [
         ("id", deposit.id.to_string()),
         ("state", format!("{}{ended}", deposit.state.word())),
@@ -222,6 +223,7 @@ pub(super) fn facts(deposit: &Deposit) -> Result<(), Failure> {
     ] {
         line(format!("{name:16}{value}").trim_end())?;
     }
+
     line("")
 }
 
@@ -333,7 +335,7 @@ fn direction(direction: Direction) -> &'static str {
     }
 }
 
-/// Who decrypts a package for those who read it on a page.
+/// The name of the party that decrypts a package for those who read it on a page.
 fn decrypted_by(unlock: Unlock) -> &'static str {
     match unlock {
         Unlock::Server => "the server",

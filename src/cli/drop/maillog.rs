@@ -1,4 +1,4 @@
-//! What Postfix logged of a message: from its file, or from the journal.
+//! Postfix's log lines about a message: from its file, or from the journal.
 
 use std::{
     fs::File,
@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use crate::cli::exit::{EX_NOINPUT, Failure};
 
-/// Where distributions put it; the older file first.
+/// The places where distributions put the log; the older file first.
 const FILES: [&str; 4] = [
     "/var/log/mail.log.1",
     "/var/log/mail.log",
@@ -19,16 +19,16 @@ const FILES: [&str; 4] = [
     "/var/log/maillog",
 ];
 
-/// So much of the end of each is read.
+/// Bytes at the end of each that are read.
 const BYTES_MAX: u64 = 128 << 20;
 
-/// How far back the journal is asked.
+/// The time for which the journal is asked.
 const JOURNAL_SINCE: &str = "-14d";
 
 /// Lines of one message that are shown.
 const LINES_MAX: usize = 200;
 
-/// A log that was opened in the name of whoever asks, to be read later.
+/// A log that was opened in the name of the calling user, to be read later.
 #[derive(Debug)]
 pub(super) enum MailLog {
     Files(Vec<File>),
@@ -49,6 +49,7 @@ impl MailLog {
             })?;
             return Ok(Self::Files(vec![file]));
         }
+
         let files: Vec<_> = FILES
             .into_iter()
             .filter_map(|path| File::open(Path::new(path)).ok())
@@ -57,6 +58,7 @@ impl MailLog {
         if !files.is_empty() {
             return Ok(Self::Files(files));
         }
+
         let journal = Command::new("journalctl")
             .args(["--quiet", "--no-pager", "--output=short-iso"])
             .args(["--since", JOURNAL_SINCE, "SYSLOG_FACILITY=2"])
@@ -67,7 +69,7 @@ impl MailLog {
         Ok(journal.map_or(Self::None, Self::Journal))
     }
 
-    /// Its lines that are of Postfix.
+    /// Reads the lines of Postfix.
     pub(super) fn read(self) -> Lines {
         let mut lines = Vec::new();
         match self {
@@ -114,7 +116,7 @@ impl Lines {
         lines.map(String::as_str).take(LINES_MAX).collect()
     }
 
-    /// Who sent a message, and when it came, as Postfix says.
+    /// The sender of a message, and the time at which it came, as Postfix logged them.
     pub(super) fn sender_of(lines: &[String]) -> Option<(String, Timestamp)> {
         let sender = lines.iter().find_map(|line| {
             let (_, rest) = line.split_once(": from=<")?;

@@ -1,4 +1,4 @@
-//! Which packages a command is about, when it is about many: by who sent them, and when.
+//! The choice of packages for a command that may be about many: by their sender, and by their time.
 
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
@@ -78,7 +78,7 @@ impl From<StateName> for State {
 }
 
 impl Selection {
-    /// Whether packages were named one by one.
+    /// Returns true if packages were named one by one.
     pub(super) fn is_by_name(&self) -> bool {
         !self.packages.is_empty()
     }
@@ -98,7 +98,7 @@ impl Selection {
         self.selectors.sha256
     }
 
-    /// The packages, whatever their state.
+    /// Finds the packages, whatever their state.
     ///
     /// # Errors
     /// None is chosen, or there is none.
@@ -116,7 +116,7 @@ impl Selection {
         Ok(found.into_iter().map(|(deposit, _)| deposit).collect())
     }
 
-    /// The packages, whatever their state, each with its token if its link was given; maybe none.
+    /// Finds the packages, whatever their state, each with its token if its link was given; maybe none.
     ///
     /// # Errors
     /// None is chosen, or a name leads to nothing.
@@ -149,19 +149,19 @@ impl Selection {
 }
 
 impl Selectors {
-    /// Whether something says whose packages, or since when.
+    /// Returns true if a selector says whose packages, or since when.
     fn choose(&self) -> bool {
         let words = [&self.login, &self.sender, &self.uploader, &self.message];
         self.since.is_some() || self.sha256.is_some() || words.into_iter().any(Option::is_some)
     }
 
-    /// Those of these, and of before.
+    /// Restricts these to those from before a time, unless a selector does so.
     pub(super) fn or_before(mut self, before: Option<PastEnd>) -> Self {
         self.before = self.before.or(before);
         self
     }
 
-    /// What asks the drop for them.
+    /// The query that asks the drop for them.
     pub(super) fn query(self, now: Timestamp) -> Query {
         Query {
             login: self.login,
@@ -177,7 +177,7 @@ impl Selectors {
     }
 }
 
-/// A digest as the command line has it.
+/// Parses a digest of the command line.
 fn sha256(text: &str) -> Result<[u8; 32], String> {
     act::digest(text).map_err(|failure| failure.to_string())
 }

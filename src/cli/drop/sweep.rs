@@ -33,6 +33,7 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
     if options.trust_clock {
         drop.trust_clock(now).await.map_err(unavailable)?;
     }
+
     let steps = Progress::new("sweeping, step", None);
     let go_on = || {
         steps.add(1);
@@ -40,6 +41,7 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
     };
     let (swept, result) = drop.sweep_all(now, STEP, go_on).await;
     std::mem::drop(steps);
+
     let Swept {
         packages,
         files,
@@ -55,6 +57,7 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
         );
         return Err(Failure::new(EX_TEMPFAIL, message));
     }
+
     let line = format!(
         "packages={packages} files={files} orphans={orphans} records={records} entries={entries}"
     );

@@ -26,8 +26,8 @@ pub(in crate::cli) struct Form {
     pub(super) full: bool,
 }
 
-/// A table that is written page by page. Its columns are as wide as the widest cell so far, and cells that are too long
-/// are cut, unless all is asked for.
+/// A table that is written page by page. Its columns are as wide as the widest cell so far, and long
+/// cells are cut, unless everything is asked for.
 pub(in crate::cli) struct Table<const N: usize> {
     headings: Option<[&'static str; N]>,
     widths: [usize; N],
@@ -43,13 +43,14 @@ impl<const N: usize> Table<N> {
         }
     }
 
-    /// The same, with nothing cut if `is_full`.
+    /// Returns the same table, with nothing cut if `is_full`.
     pub(in crate::cli) fn full(mut self, is_full: bool) -> Self {
         self.is_full = is_full;
         self
     }
 
-    /// Writes rows, the first of them under their headings. What could drive a terminal is escaped.
+    /// Writes rows, the first of them under their headings. Characters that could drive a terminal
+    /// are escaped.
     pub(in crate::cli) fn write(&mut self, rows: Vec<[String; N]>) -> Result<(), Failure> {
         write(&self.text(rows))
     }
@@ -146,7 +147,7 @@ pub(in crate::cli) fn line(text: &str) -> Result<(), Failure> {
     write(&format!("{}\n", Untrusted(text)))
 }
 
-/// So many characters at most, the last of them an ellipsis when something is cut.
+/// Shortens a text to `chars_max` characters, the last of them an ellipsis when something is cut.
 fn cut(text: String, chars_max: usize) -> String {
     match text.char_indices().nth(chars_max) {
         None => text,

@@ -1,4 +1,4 @@
-//! `depollueur drop takedown`: from what was complained about to gone everywhere, in one command.
+//! `depollueur drop takedown`: from a complaint to gone everywhere, in one command.
 //!
 //! Packages end first, then whatever could bring their files back: copies in other packages, the file itself, the login.
 
@@ -47,16 +47,16 @@ pub(in crate::cli) struct Options {
     config: ConfigOptions,
 }
 
-/// What is taken down, and how.
+/// The work of one takedown.
 struct Takedown {
     drop: Drop,
     now: Timestamp,
     reason: String,
-    /// Those that were chosen, and their copies, in this order.
+    /// The packages that were chosen, and their copies, in this order.
     packages: Vec<RecordId>,
-    /// The names of files that can be read: they go with what is destroyed.
+    /// The names of files that can be read: they go with the packages that are destroyed.
     names: HashMap<RecordId, Vec<FileEntry>>,
-    /// Digests, each with the number of other packages that it ended.
+    /// The digests that were blocked, each with the number of other packages that it ended.
     blocked: Vec<([u8; 32], usize)>,
 }
 
@@ -69,10 +69,12 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
         json,
         config,
     } = options;
+
     if reason.trim().is_empty() {
         let message = "--reason must say why, with the number of the case";
         return Err(Failure::new(EX_USAGE, message));
     }
+
     let (drop, url) = open(config)?;
     let now = Timestamp::now();
     let (login, uploader) = (
@@ -81,12 +83,14 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
     );
     let (sha256, by_name) = (selection.sha256(), selection.is_by_name());
     let before = selection.clone();
+
     let found = before
         .find_with_tokens(&drop, &url, now, "takedown")
         .await?;
     if found.is_empty() && login.is_none() && sha256.is_none() {
         return Err(nothing());
     }
+
     let mut takedown = Takedown {
         drop,
         now,
@@ -95,9 +99,10 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
         names: HashMap::new(),
         blocked: Vec::new(),
     };
+
     if let Some(login) = &login {
         takedown.suspend(login).await?;
-        // Of what came in between.
+        // Packages that came in between.
         let late = selection.find_with_tokens(&takedown.drop, &url, now, "takedown");
         takedown.end(late.await?).await?;
     }
@@ -105,10 +110,12 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
     if by_name || sha256.is_some() {
         takedown.end_copies(sha256).await?;
     }
+
     let held = match destroy {
         true => takedown.destroy().await?,
         false => Vec::new(),
     };
+
     takedown.tell(&url, answer, json).await?;
     if let Some(name) = uploader {
         complain(format_args!(
@@ -119,7 +126,7 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
 }
 
 impl Takedown {
-    /// Takes nothing of the login any more.
+    /// Suspends the login: none of its mail is taken any longer.
     async fn suspend(&self, login: &str) -> Result<(), Failure> {
         let done = self
             .drop
@@ -131,7 +138,7 @@ impl Takedown {
         Ok(())
     }
 
-    /// Ends those that were chosen.
+    /// Ends the packages that were chosen.
     async fn end(&mut self, found: Vec<(Deposit, Option<Token>)>) -> Result<(), Failure> {
         let progress = Progress::new("revoking", Some(found.len() as u64));
         for (Deposit { id, .. }, token) in found {
@@ -148,7 +155,8 @@ impl Takedown {
     async fn end_copies(&mut self, sha256: Option<[u8; 32]>) -> Result<(), Failure> {
         let mut digests: Vec<_> = sha256.into_iter().collect();
         let chosen = self.packages.clone();
-        // Of a file that was asked for, and not of what came with it.
+
+        // If a file was asked for, it alone is blocked, and not the files that came with it.
         for id in chosen.iter().filter(|_| sha256.is_none()) {
             match self.names.get(id) {
                 // The empty file is in everybody's mail.
@@ -163,15 +171,18 @@ impl Takedown {
                 )),
             }
         }
+
         digests.sort_unstable();
         digests.dedup();
         for sha256 in digests {
             self.block(sha256).await?;
         }
+
         for id in chosen.into_iter().filter(|_| sha256.is_none()) {
             let copies = self.drop.copies(id).await.map_err(unavailable)?;
             self.end_ids(copies).await?;
         }
+
         if self.drop.has_unknown_files().await.map_err(unavailable)? {
             complain(
                 "some packages are of before \"drop rekey\", or of an early version: whether they hold the same files is not known; to end those of a login: depollueur drop takedown --login NAME",
@@ -200,7 +211,7 @@ impl Takedown {
         Ok(())
     }
 
-    /// Destroys what is not held. Returns what is.
+    /// Destroys the packages that are not held. Returns those that are.
     async fn destroy(&self) -> Result<Vec<Deposit>, Failure> {
         let mut held = Vec::new();
         for &id in &self.packages {
@@ -212,19 +223,21 @@ impl Takedown {
         Ok(held)
     }
 
-    /// Says what became of each package, and what is blocked.
+    /// Reports the fate of each package, and the files that are blocked.
     async fn tell(&self, url: &str, answer: Option<Language>, json: bool) -> Result<(), Failure> {
         let mut subjects = Vec::new();
         for id in &self.packages {
             let names = self.names.get(id).cloned();
             subjects.extend(Subject::find(&self.drop, *id, names, self.now).await?);
         }
+
         if json {
             return write_json(&subjects.iter().map(Subject::json).collect());
         }
         if let Some(language) = answer {
             return answer::write(&subjects, url, language, self.now);
         }
+
         let mut deposits = Vec::new();
         for &id in &self.packages {
             let shown = self.drop.show(id, self.now).await.map_err(unavailable)?;
@@ -237,6 +250,7 @@ impl Takedown {
                 "blocked {digest}, which ended other packages: {ended}"
             ))?;
         }
+
         let live = deposits.iter().filter(|d| d.state == State::Live).count();
         line(&format!(
             "packages: {}, of which can be fetched: {live}",

@@ -80,15 +80,18 @@ async fn add(options: AddOptions) -> Result<(), Failure> {
         expires,
         config,
     } = options;
+
     if !is_name(&name) {
         let message = format!(
             "\"{name}\" is no name: must be 1 to {NAME_CHARS_MAX} letters, digits, dots, hyphens and underscores"
         );
         return Err(Failure::new(EX_USAGE, message));
     }
+
     rights.dedup();
     let expires = expires.map(from_now).transpose()?;
     let secret = Secret::random();
+
     let added = open(config)?
         .0
         .add_uploader(&name, &secret, rights, quota_per_day, expires)
@@ -98,6 +101,7 @@ async fn add(options: AddOptions) -> Result<(), Failure> {
         let message = format!("there is a token of the name \"{name}\" already: remove it first");
         return Err(Failure::new(EX_NOTHING, message));
     }
+
     complain(format_args!(
         "put this into a file that only the milter of \"{name}\" can read; it is not shown again"
     ));
@@ -142,11 +146,12 @@ fn as_json(uploader: &Uploader) -> serde_json::Value {
     })
 }
 
-/// One line each, columns lined up, for people.
+/// Formats one line each, with columns lined up, for people.
 fn table(uploaders: &[Uploader]) -> String {
     let time =
         |time: Option<Timestamp>| time.map_or_else(|| "never".to_owned(), |time| time.to_string());
     let head = ["NAME", "RIGHTS", "TODAY", "QUOTA", "EXPIRES", "LAST USED"].map(str::to_owned);
+
     let row = |uploader: &Uploader| {
         let rights: Vec<_> = uploader.rights.iter().map(Right::to_string).collect();
         [
@@ -160,11 +165,13 @@ fn table(uploaders: &[Uploader]) -> String {
             time(uploader.last_used),
         ]
     };
+
     let rows: Vec<[String; 6]> = std::iter::once(head)
         .chain(uploaders.iter().map(row))
         .collect();
     let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
     let widths: [usize; 6] = std::array::from_fn(width);
+
     let line = |row: &[String; 6]| {
         let cells = row.iter().zip(widths);
         let line: String = cells
@@ -172,6 +179,7 @@ fn table(uploaders: &[Uploader]) -> String {
             .collect();
         format!("{}\n", line.trim_end())
     };
+
     rows.iter().map(line).collect()
 }
 

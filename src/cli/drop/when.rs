@@ -21,7 +21,7 @@ pub(in crate::cli) struct End(pub(super) Timestamp);
 #[derive(Clone, Debug)]
 pub(in crate::cli) struct PastEnd(pub(super) Timestamp);
 
-/// What was written.
+/// A time as it was written.
 enum Written {
     Day(Date),
     Moment(Timestamp),
@@ -78,11 +78,13 @@ fn written(text: &str, now: &Zoned) -> Option<Written> {
     if let Ok(time) = text.parse::<Timestamp>() {
         return Some(Written::Moment(time));
     }
+
     if text.len() == "2026-12-24".len()
         && let Ok(day) = text.parse::<Date>()
     {
         return Some(Written::Day(day));
     }
+
     if let Some((day, time)) = french(text) {
         return Some(match time {
             None => Written::Day(day),
@@ -95,10 +97,12 @@ fn written(text: &str, now: &Zoned) -> Option<Written> {
             }
         });
     }
+
     if let Ok(time) = text.parse::<DateTime>() {
         let zoned = time.to_zoned(now.time_zone().clone()).ok()?;
         return Some(Written::Moment(zoned.timestamp()));
     }
+
     let span = span_in_english(text).parse::<Span>().ok()?;
     (!span.is_negative() && span.fieldwise() != 0.seconds()).then_some(Written::Span(span))
 }
@@ -109,15 +113,18 @@ fn french(text: &str) -> Option<(Date, Option<Time>)> {
         Some((day, time)) => (day, Some(time.trim())),
         None => (text, None),
     };
+
     let numbers: Option<Vec<i16>> = day.split('/').map(|number| number.parse().ok()).collect();
     let &[day, month, year] = numbers?.as_slice() else {
         return None;
     };
     let (day, month) = (i8::try_from(day).ok()?, i8::try_from(month).ok()?);
     let day = Date::new(year, month, day).ok().filter(|_| year >= 1000)?;
+
     let Some(time) = time else {
         return Some((day, None));
     };
+
     let time = time.trim_start_matches("à ").replace(['h', 'H'], ":");
     let time = time
         .strip_suffix(':')

@@ -1,5 +1,4 @@
-//! `depollueur why`: one answer from what was decided, the drop's records, its audit log, and Postfix's
-//! log.
+//! `depollueur why`: one answer from the decisions, the drop's records, its audit log, and Postfix's log.
 
 mod answer;
 
@@ -31,7 +30,7 @@ const QUEUE_ID_CHARS_MAX: usize = 40;
 /// Packages of one queue id that are looked at.
 const PACKAGES_MAX: usize = 20;
 
-/// How far the clocks of Postfix's log and of a decision are apart, for one message.
+/// The most by which the clocks of Postfix's log and of a decision are apart, for one message.
 const UNNAMED_WITHIN: SignedDuration = SignedDuration::from_secs(10);
 
 #[derive(Args, Debug)]
@@ -49,7 +48,7 @@ pub(in crate::cli) struct Options {
     config: ConfigOptions,
 }
 
-/// What is asked for.
+/// The subject of the question.
 #[derive(Debug, PartialEq, Eq)]
 enum Subject {
     QueueId(String),
@@ -57,14 +56,16 @@ enum Subject {
     Package,
 }
 
-/// Says what became of a message, and why.
+/// Reports the fate of a message, with the reason.
 pub(in crate::cli) fn run(options: Options) -> Result<(), Failure> {
     let name = link::given(options.what)?;
     let subject = subject(&name)?;
+
     // Postfix's log is for root to read, and the drop for its owner.
     let log = MailLog::open(options.mail_log.as_ref())?;
     let directory = options.config.clone().load()?.drop.directory;
     let opened = open_for(options.config)?;
+
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -74,29 +75,34 @@ pub(in crate::cli) fn run(options: Options) -> Result<(), Failure> {
         lines: log.read(),
         opened,
     };
+
     let answers = runtime.block_on(sources.answers(&subject, &name))?;
     if answers.is_empty() {
         return Err(unknown(&subject, &name, &sources));
     }
+
     answer::print(&answers, options.json)
 }
 
-/// What a name is the name of. A queue id may be pasted as `mailq` shows it, with `*` or `!`.
+/// The kind of thing that a name names. A queue id may be pasted as `mailq` shows it, with `*` or `!`.
 fn subject(name: &str) -> Result<Subject, Failure> {
     if Link::find(name).is_some() {
         return Ok(Subject::Package);
     }
+
     let bare = name.trim().trim_end_matches([':', ',', '.', '*', '!']);
     let inner = bare.trim_start_matches("message-id=");
     let inner = inner.trim_start_matches('<').trim_end_matches('>');
     if inner.contains('@') && !inner.contains(char::is_whitespace) {
         return Ok(Subject::MessageId(format!("<{inner}>")));
     }
+
     let is_queue_id = (1..=QUEUE_ID_CHARS_MAX).contains(&bare.len())
         && bare.bytes().all(|b| b.is_ascii_alphanumeric());
     if is_queue_id {
         return Ok(Subject::QueueId(bare.to_owned()));
     }
+
     let lack = link::lack(name);
     let message = lack.unwrap_or_else(|| {
         "not a queue id (4abCDe12…), a Message-ID (<…@…>) or a link (https://…)".to_owned()
@@ -115,7 +121,7 @@ impl Sources {
         &self.opened.drop
     }
 
-    /// One answer for each message that the name may mean: queue ids are used again.
+    /// Returns one answer for each message that the name may mean: queue ids are used again.
     async fn answers(&self, subject: &Subject, name: &str) -> Result<Vec<Answer>, Failure> {
         match subject {
             Subject::Package => {
@@ -180,6 +186,7 @@ impl Sources {
         };
         let found = self.drop().list(query, Timestamp::now()).await;
         let mut deposits = found.map_err(unavailable)?;
+
         let mut answers = Vec::new();
         for decision in self.decided(&Question::QueueId(queue_id.to_owned()))? {
             let mut held = Vec::new();
@@ -195,7 +202,8 @@ impl Sources {
                 lines: Vec::new(),
             });
         }
-        // What the ring has forgotten, the drop may still hold.
+
+        // The drop may still hold packages that the ring has forgotten.
         for deposit in deposits.into_iter().rev() {
             answers.push(Answer {
                 queue_id: queue_id.to_owned(),
@@ -204,9 +212,11 @@ impl Sources {
                 lines: Vec::new(),
             });
         }
+
         if answers.is_empty() {
             answers.extend(self.unnamed(queue_id, &lines)?);
         }
+
         match answers.last_mut() {
             Some(last) => last.lines = lines,
             None if lines.is_empty() => {}
@@ -220,7 +230,7 @@ impl Sources {
         Ok(answers)
     }
 
-    /// A message that was passed before it had a queue id is the one of its sender at that time.
+    /// Finds a message that was passed before it had a queue id: the one of its sender at that time.
     fn unnamed(&self, queue_id: &str, lines: &[String]) -> Result<Vec<Answer>, Failure> {
         let Some((sender, time)) = Lines::sender_of(lines) else {
             return Ok(Vec::new());

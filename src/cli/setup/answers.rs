@@ -11,17 +11,17 @@ use crate::config::{Config, Sources};
 /// The longest name of a domain (RFC 1035, section 2.3.4), without its final dot.
 const DOMAIN_BYTES_MAX: usize = 253;
 
-/// What was answered: valid, as it stands in a configuration.
+/// The answers: valid, as they stand in a configuration.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Answers {
     domain: String,
-    /// Keys with the answers as they were typed, in the order of the questions.
+    /// The keys with the answers as they were typed, in the order of the questions.
     values: Vec<(&'static str, String)>,
     onward: Onward,
     directory: Option<String>,
 }
 
-/// What keeps mail from outside from being treated.
+/// The reasons for which mail from outside is not treated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Onward {
     /// A list server runs here.
@@ -78,6 +78,7 @@ impl Answers {
     pub(super) fn of_options(options: &Options) -> Result<Self, String> {
         let domain = domain(options.domain.as_deref().unwrap_or_default())
             .map_err(|reason| format!("--domain: {reason}"))?;
+
         let mut values = Vec::new();
         for question in &QUESTIONS {
             let given = question.given(options);
@@ -85,11 +86,13 @@ impl Answers {
             check(question.key, &answer).map_err(|why| format!("{}: {why}", question.option))?;
             values.push((question.key, answer));
         }
+
         let onward = Onward {
             lists: options.lists,
             forwarding: options.forwarding,
             outgoing: options.outgoing,
         };
+
         Ok(Self {
             domain,
             values,
@@ -108,6 +111,7 @@ impl Answers {
         out: &mut impl Write,
     ) -> Result<Self, Failure> {
         let domain = ask(answers, out, "Mail domain", "", domain)?;
+
         let mut values = Vec::new();
         for question in &QUESTIONS {
             if let Some(given) = question.given(options) {
@@ -122,6 +126,7 @@ impl Answers {
             let answer = ask(answers, out, question.text, &proposal, valid)?;
             values.push((question.key, answer));
         }
+
         let onward = Onward::ask(options, answers, out)?;
         Ok(Self {
             domain,
@@ -131,13 +136,13 @@ impl Answers {
         })
     }
 
-    /// Whether mail goes on from this host.
+    /// The reasons for which mail from outside is not treated.
     pub(super) fn onward(&self) -> Onward {
         self.onward
     }
 
-    /// The keys of the configuration and their values, as TOML. `listen` is where Postfix can find
-    /// the milter, when that is not the usual place.
+    /// The keys of the configuration and their values, as TOML. `listen` is the address at which
+    /// Postfix can find the milter, when that is not the usual one.
     pub(super) fn settings(&self, listen: Option<&str>) -> Vec<(&'static str, String)> {
         let text = |value: &str| toml::Value::from(value).to_string();
         let mut settings: Vec<_> = self
@@ -145,10 +150,12 @@ impl Answers {
             .iter()
             .map(|(key, value)| (*key, printed(key, value)))
             .collect();
+
         settings.push(("web.operator", text(&self.domain)));
         settings.push(("web.contact", text(&format!("abuse@{}", self.domain))));
         settings.push(("web.report_to", text(&format!("abuse@{}", self.domain))));
         settings.push(("detach.mode", text("dry-run")));
+
         if let Some(directory) = &self.directory {
             settings.push(("drop.directory", text(directory)));
         }
@@ -162,7 +169,7 @@ impl Answers {
     }
 }
 
-/// The drop's place, where an option gives one.
+/// The directory of the drop, where an option gives one.
 fn directory(options: &Options) -> Result<Option<String>, String> {
     let given = options.directory.clone();
     if let Some(directory) = &given {
@@ -172,13 +179,13 @@ fn directory(options: &Options) -> Result<Option<String>, String> {
 }
 
 impl Onward {
-    /// A change breaks the sender's DKIM signature, and whoever gets the mail next looks at it. And what
-    /// comes from outside is a stranger's file in our drop.
+    /// Returns true if only outgoing mail is to be treated: a change breaks the sender's DKIM
+    /// signature, which the next host checks, and a file from outside is a stranger's in our drop.
     fn is_outgoing_only(self) -> bool {
         self.lists || self.forwarding || self.outgoing
     }
 
-    /// Asks what no option says, and what still matters.
+    /// Asks the questions that no option answers, and that still matter.
     fn ask(
         options: &Options,
         answers: &mut impl BufRead,
@@ -247,6 +254,7 @@ pub(super) fn ask(
         } else {
             format!("{question} [{proposal}]: ")
         };
+
         let mut line = String::new();
         let read = write!(out, "{shown}")
             .and_then(|()| out.flush())
@@ -262,6 +270,7 @@ pub(super) fn ask(
             Err(error) if error.kind() == io::ErrorKind::InvalidData => line.clear(),
             Err(error) => return Err(Failure::output(&error)),
         }
+
         let answer = match line.trim() {
             "" => proposal,
             answer => answer,
@@ -273,7 +282,7 @@ pub(super) fn ask(
     }
 }
 
-/// Asks the code that reads the configuration.
+/// Checks an answer with the code that reads the configuration.
 fn check(key: &str, answer: &str) -> Result<(), String> {
     load(key, answer).map(|_| ())
 }
@@ -315,10 +324,12 @@ fn domain(text: &str) -> Result<String, String> {
             .all(|b| b.is_ascii_alphanumeric() || b == b'-');
         plain && (1..=63).contains(&label.len()) && !label.starts_with('-') && !label.ends_with('-')
     };
+
     let labels: Vec<&str> = name.split('.').collect();
     let is_number = labels
         .last()
         .is_some_and(|label| label.bytes().all(|b| b.is_ascii_digit()));
+
     if labels.len() >= 2
         && name.len() <= DOMAIN_BYTES_MAX
         && labels.iter().all(|l| is_label(l))

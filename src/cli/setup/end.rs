@@ -1,6 +1,7 @@
-//! The end of setup: the lines to type, or, for whoever wants it, the daemon started and put into Postfix.
+//! The end of setup: the lines to type, or, if that is wanted, the daemon started and put into Postfix.
 //!
-//! What is run are the lines that would be shown. Nothing is run without a yes, by an answer or by `--plug`.
+//! The lines that are run are those that would be shown. Nothing is run without a yes, by an answer
+//! or by `--plug`.
 
 use std::{
     io::{self, Write as _},
@@ -21,29 +22,29 @@ use super::{
 };
 use crate::config::{Config, DEFAULT_FILE};
 
-/// What systemd makes for the daemon, as our unit says.
+/// The directory that systemd makes for the daemon, as our unit says.
 const STATE: &str = "/var/lib/depollueur";
 
-/// What our unit hides from the daemon.
+/// The directories that our unit hides from the daemon.
 const HIDDEN: [&str; 5] = ["/home", "/root", "/run/user", "/tmp", "/var/tmp"];
 
 const PLUG: &str = "Start the daemon and put it into Postfix now? What would be changed is shown first (yes or no)";
 
-/// What is left to do.
+/// The rest of the work.
 pub(super) struct End<'a> {
     /// The file that was written.
     pub(super) path: &'a Path,
-    /// What stands in it.
+    /// The configuration in it.
     pub(super) config: &'a Config,
-    /// How Postfix reaches the milter.
+    /// The way in which Postfix reaches the milter.
     pub(super) plugs: &'a Plugs,
 }
 
 impl End<'_> {
-    /// Asks, does it, or says what to type.
+    /// Asks, and then either does it or says what to type.
     ///
     /// # Errors
-    /// What was wanted did not come to a good end; the file is written in any case.
+    /// Fails if the work did not come to a good end; the file is written in any case.
     pub(super) fn run(&self, options: &Options, is_asked: bool) -> Result<(), Failure> {
         say(&format!("Written: {}\n\n", self.path.display()))?;
         let offered = is_asked && self.plugs.is_there && !options.no_plug && !options.plug;
@@ -74,7 +75,7 @@ impl End<'_> {
         say(&text)
     }
 
-    /// All lines: the way to a drop that stands elsewhere, the daemon, Postfix.
+    /// Returns all lines: the way to a drop that stands elsewhere, the daemon, Postfix.
     fn lines(&self) -> Vec<String> {
         let mut lines = opening(&self.config.drop.directory, Unit::read(SERVICE).as_ref());
         lines.extend(self.plugs.lines());
@@ -86,6 +87,7 @@ impl End<'_> {
         if self.path != Path::new(DEFAULT_FILE) {
             return Ok(());
         }
+
         let is_other = |line: &String| !line.starts_with("depollueur ");
         for line in self.lines().into_iter().take_while(is_other) {
             say(&format!("{line}\n"))?;
@@ -106,7 +108,7 @@ impl End<'_> {
     }
 }
 
-/// Asks; who gives no answer has not said yes.
+/// Asks; no answer is not a yes.
 fn is_wanted() -> bool {
     let (mut answers, mut out) = (io::stdin().lock(), io::stdout().lock());
     ask(&mut answers, &mut out, PLUG, "no", yes_or_no).is_ok_and(|answer| answer == "yes")
@@ -142,7 +144,8 @@ pub(super) fn may_be_drop(directory: &str) -> Result<(), Failure> {
     Err(Failure::new(EX_USAGE, message))
 }
 
-/// What makes a drop outside of the daemon's own directory and opens it for the daemon; nothing for one inside.
+/// Returns the lines that make a drop outside of the daemon's own directory and open it for the
+/// daemon; none for one inside.
 fn opening(directory: &Path, unit: Option<&Unit>) -> Vec<String> {
     let is_open = unit.map_or(directory.starts_with(STATE), |unit| {
         unit.may_write(directory)

@@ -1,4 +1,5 @@
-//! The configuration that is written: the sample with its comments, what differs uncommented.
+//! The configuration that is written: the sample with its comments, and with values that differ
+//! uncommented.
 
 /// Every option with its default, as it is shipped.
 const SAMPLE: &str = include_str!("../../../config/depollueur.toml");
@@ -6,7 +7,7 @@ const SAMPLE: &str = include_str!("../../../config/depollueur.toml");
 /// The rules for a host on which a list server runs; they end the file.
 pub(super) const LIST_RULES: &str = include_str!("lists.toml");
 
-/// The sample with these values (`section.key`, TOML). A value that is the default stays commented.
+/// Returns the sample with these values (`section.key`, TOML). A value that is the default stays commented.
 pub(super) fn text(settings: &[(&'static str, String)]) -> String {
     let mut left: Vec<_> = settings.iter().collect();
     let mut section = "";
@@ -31,7 +32,7 @@ fn header(line: &str) -> Option<&str> {
     line.strip_prefix('[')?.strip_suffix(']')
 }
 
-/// True for the commented line that shows the default of the key.
+/// Returns true for the commented line that shows the default of the key.
 fn is_of(line: &str, section: &str, key: &str) -> bool {
     let name = line
         .strip_prefix('#')
@@ -49,7 +50,7 @@ fn set(line: &str, key: &str, value: &str) -> String {
     }
 }
 
-/// A key that the sample does not show stands right below the header of its section.
+/// Inserts a key that the sample does not show right below the header of its section.
 fn insert(lines: &mut Vec<String>, key: &str, value: &str) {
     let (section, name) = key.split_once('.').unwrap_or(("", key));
     let place = lines.iter().position(|line| header(line) == Some(section));

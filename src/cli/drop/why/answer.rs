@@ -12,29 +12,29 @@ use crate::{
     drop::{Deposit, Entry},
 };
 
-/// What is known of a message.
+/// The facts that are known of a message.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) queue_id: String,
-    /// What was decided, if that is still kept.
+    /// The decision, if that is still kept.
     pub(super) decision: Option<Decision>,
-    /// What the drop holds of it.
+    /// The packages of it that the drop holds.
     pub(super) held: Vec<Held>,
     /// Postfix's lines about it.
     pub(super) lines: Vec<String>,
 }
 
-/// A package, and what was done with it.
+/// A package, and the entries of the log about it.
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) deposit: Deposit,
-    /// The names of its files, for whoever has the link.
+    /// The names of its files, for those who have the link.
     pub(super) names: Option<Vec<String>>,
     pub(super) entries: Vec<Entry>,
 }
 
 impl Answer {
-    /// Whether it came to us.
+    /// Returns true if it came to us.
     pub(super) fn is_ours(&self) -> bool {
         self.decision.is_some() || !self.held.is_empty()
     }
@@ -72,11 +72,13 @@ fn tell(answer: &Answer) -> Result<(), Failure> {
             )?;
         }
     }
+
     answer.held.iter().try_for_each(held)?;
     if !answer.lines.is_empty() {
         line("")?;
         line("Postfix's log:")?;
     }
+
     answer
         .lines
         .iter()
@@ -91,6 +93,7 @@ fn decided(decision: &Decision) -> Result<(), Failure> {
     } else {
         &who.queue_id
     };
+
     fact("queue id", queue_id)?;
     fact("message id", who.message_id.as_deref().unwrap_or_default())?;
     fact("time", &decision.time.to_string())?;
@@ -104,9 +107,11 @@ fn decided(decision: &Decision) -> Result<(), Failure> {
     fact("recipients", &recipients(who))?;
     let bytes = who.bytes.map(|bytes| bytes.to_string());
     fact("declared bytes", &bytes.unwrap_or_default())?;
+
     if decision.parts.is_empty() {
         return Ok(());
     }
+
     line("")?;
     let row = |part: &Part| {
         let path = if part.path.is_empty() {
@@ -123,6 +128,7 @@ fn decided(decision: &Decision) -> Result<(), Failure> {
             part.reason.clone(),
         ]
     };
+
     let headings = ["PART", "FATE", "BYTES", "DECIDED BY", "TYPE", "WHY"];
     table::table(headings, decision.parts.iter().map(row).collect())
 }
@@ -138,10 +144,12 @@ fn held(held: &Held) -> Result<(), Failure> {
     let deposit = &held.deposit;
     line("")?;
     look::facts(deposit)?;
+
     if let Some(names) = &held.names {
         fact("files", &names.join(", "))?;
         line("")?;
     }
+
     let row = |entry: &Entry| {
         [
             entry.time.to_string(),
@@ -155,11 +163,12 @@ fn held(held: &Held) -> Result<(), Failure> {
             entry.detail.clone(),
         ]
     };
+
     let headings = ["TIME", "DONE WITH IT", "BY", "ADDRESS", "DETAIL"];
     table::table(headings, held.entries.iter().map(row).collect())
 }
 
-/// A line with a name and a value; none without a value.
+/// Writes a line with a name and a value; none without a value.
 fn fact(name: &str, value: &str) -> Result<(), Failure> {
     if value.is_empty() {
         return Ok(());
@@ -167,7 +176,7 @@ fn fact(name: &str, value: &str) -> Result<(), Failure> {
     line(&format!("{name:16}{value}"))
 }
 
-/// What a word of the log means.
+/// The meaning of a word of the log.
 fn in_words(reason: &str) -> &str {
     match reason {
         "detached" => "detached: attachments went into the drop",
