@@ -117,7 +117,7 @@ impl Dropper {
 
     fn give(&self, value: Box<dyn Any + Send>) {
         let Some(queue) = &self.queue else {
-            // Dropped here: late is better than never.
+            // Without a thread it is dropped here: late is better than never.
             return;
         };
         *self.waiting.lock() += 1;

@@ -235,7 +235,7 @@ pub struct WebConfig {
     /// The time that a client may take for its request header, and for which it may read too slowly.
     #[serde(with = "As::<Seconds<1, 3600>>")]
     pub timeout: SignedDuration,
-    /// Bytes a second that a reader must take, averaged over `timeout`.
+    /// Bytes a second that a reader must take, over `timeout`.
     #[serde(with = "As::<Size>")]
     pub min_rate: u64,
     /// Bytes that all answers together may hold until they are sent.
@@ -353,10 +353,11 @@ pub struct DropConfig {
     /// The longest time after its deposit for which a file can be fetched, however often it is extended.
     #[serde(with = "As::<Period>")]
     pub lifetime_max: Span,
-    /// Readers may extend during the grace period, too.
+    /// True if readers may extend during the grace period, too.
     #[serde(with = "As::<Flag>")]
     pub extend_expired: bool,
-    /// The key of a package stands in the fragment of its link, where only the reader's browser sees it.
+    /// True if the key of a package stands in the fragment of its link, where only the reader's
+    /// browser sees it.
     #[serde(with = "As::<Flag>")]
     pub end_to_end: bool,
 }
@@ -416,10 +417,10 @@ pub struct AuditConfig {
     /// The time for which its entries are kept.
     #[serde(with = "As::<Period>")]
     pub keep: Span,
-    /// The addresses of readers, and of the clients that sent mail, are recorded.
+    /// True if the addresses of readers, and of the clients that sent mail, are recorded.
     #[serde(with = "As::<Flag>")]
     pub addresses: bool,
-    /// The Message-IDs of messages are recorded with their outcome.
+    /// True if the Message-IDs of messages are recorded with their outcome.
     #[serde(with = "As::<Flag>")]
     pub message_ids: bool,
     /// The destination of a copy that grows with it.
@@ -493,7 +494,7 @@ pub struct RemoteConfig {
     /// Certificates (PEM) that are trusted beside the system's.
     #[serde(with = "As::<OptionalPath>")]
     pub ca_file: Option<PathBuf>,
-    /// Both addresses may be ones without TLS on another host.
+    /// True if both addresses may be ones without TLS on another host.
     #[serde(with = "As::<Flag>")]
     pub allow_http: bool,
     /// The time that a connection may take to be made, TLS included.
@@ -561,7 +562,7 @@ pub struct DetachConfig {
     /// judges anew.
     #[serde(with = "As::<OptionalPeriod>")]
     pub remember_kept: Option<Span>,
-    /// Copies of one message that arrive separately share one package.
+    /// True if copies of one message that arrive separately share one package.
     #[serde(with = "As::<Flag>")]
     pub share_copies: bool,
     /// Fields by which earlier hosts mark mail that they doubt: mail from outside that has one is
@@ -669,7 +670,7 @@ pub struct NoticeConfig {
     /// The time zone of its dates.
     #[serde(with = "As::<Zone>")]
     pub time_zone: TimeZone,
-    /// The notice stands in a small attached text, too.
+    /// True if the notice stands in a small attached text, too.
     pub part: bool,
 }
 

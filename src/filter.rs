@@ -156,11 +156,11 @@ pub struct Envelope {
     pub size: Option<u64>,
     /// The people behind its addresses, as far as they could be found out.
     pub known: Known,
-    /// Some of it goes to another machine, as far as the mail server says so.
+    /// True if some of it goes to another machine, as far as the mail server says so.
     pub leaves: bool,
-    /// Those of its recipients that are mailing lists, as far as the mail server says so.
+    /// The recipients that are mailing lists, as far as the mail server says so.
     pub lists: Vec<String>,
-    /// Somebody's choice kept it when it came before.
+    /// True if somebody's choice kept it when it came before.
     pub kept_before: bool,
 }
 
@@ -172,17 +172,17 @@ pub struct Filter {
     stores: Option<Stores>,
     spools: Spools,
     lookup: Lookup,
-    /// The configuration is that of a domain.
+    /// True if the configuration is that of a domain.
     is_own: bool,
     explain: bool,
-    /// A message is rewritten though nothing is deposited.
+    /// True if a message is rewritten though nothing is deposited.
     preview: bool,
     /// The place where decisions are kept.
     decisions: Option<Decisions>,
     /// The drop that remembers messages kept by somebody's choice.
     choices: Option<Drop>,
     copies: Copies,
-    /// It was logged that forwarding cannot be found out; cleared as soon as it can be again.
+    /// True if it was logged that forwarding cannot be found out; cleared as soon as it can be again.
     is_told: Arc<AtomicBool>,
 }
 
@@ -210,7 +210,7 @@ pub enum Reason {
     Small,
     /// The rules, or the users' choice, keep everything.
     Rules,
-    /// Nobody whom it is from or to asked for it to be treated (`users.opt_in`).
+    /// Neither its sender nor any recipient asked for it to be treated (`users.opt_in`).
     NotAsked,
     /// Somebody's choice kept it when it came before.
     KeptBefore,
@@ -218,7 +218,7 @@ pub enum Reason {
     Dkim2,
     /// It came from outside, and an earlier host marked it as doubtful.
     Marked,
-    /// It came from outside, and an address that it is for forwards to another machine.
+    /// It came from outside, and one of its recipients' addresses forwards to another machine.
     Forwarded,
     /// Its sender wants everything kept.
     Wish,
@@ -350,7 +350,7 @@ pub struct Rewritten {
     pub detached_bytes: u64,
     /// The link in the notice.
     pub link: String,
-    /// The package is that of a copy which came before.
+    /// True if the package is that of a copy which came before.
     pub is_copy: bool,
     /// The number of strangers' `X-Depollueur` fields that are removed.
     pub foreign_marks: usize,
@@ -382,9 +382,9 @@ pub struct PartDecision {
     pub name: Option<String>,
     /// Decoded size in bytes; 0 for text that was not decoded.
     pub bytes: u64,
-    /// True when the part is detached.
+    /// True if the part is detached.
     pub detached: bool,
-    /// True when it would be, were this not a trial.
+    /// True if it would be detached, were this not a trial.
     pub would_detach: bool,
     /// The source of the decision: a rule's name, `default`, `sender`, `users`; `None` for a part
     /// that stays whatever is configured.
@@ -467,7 +467,7 @@ impl Filter {
         filter
     }
 
-    /// The base of its links; `None` if it is that of the store's.
+    /// The base of its links; `None` if it is that of the store's links.
     fn public_url(&self) -> Option<&str> {
         self.is_own.then_some(self.config.web.public_url.as_str())
     }
@@ -478,7 +478,6 @@ impl Filter {
         match (self.config.domains.is_empty(), is_open) {
             (true, _) => policy::outlook(&self.config, envelope, stage),
             // The recipients, and with them the domain, are not known yet.
-            // To whose domain it goes is not known yet.
             (false, true) => Outlook::Open,
             (false, false) => policy::outlook(&self.of(envelope).config, envelope, stage),
         }
@@ -562,7 +561,7 @@ impl Filter {
                 tracing::warn!(queue_id, "left alone: {error}");
                 Known::failed()
             }
-            // As it is treated without detach.forwarded; what strangers may deposit is bounded.
+            // Treated as without detach.forwarded; the amount that strangers may deposit is bounded.
             Err(error) => {
                 if !self.is_told.swap(true, Relaxed) {
                     tracing::warn!(
@@ -670,7 +669,7 @@ impl Filter {
         if mark::foreign(envelope.direction, header) > mark::FOREIGN_MAX {
             return Err(Reason::ForeignMarks);
         }
-        // Of a message that is the file itself these fields are replaced: there must be one of each.
+        // These fields are replaced if the message is the file itself: there must be one of each.
         if !Scanner::enters(&root)
             && let Some(field) = head::repeated(header)
         {
@@ -774,7 +773,7 @@ impl Reason {
                 | Self::Forwarded
                 | Self::Wish
                 | Self::DryRun
-                // Why was told when it was asked, or once for the day.
+                // The reason was logged when the lookup failed, or once for the day.
                 | Self::Lookup
                 | Self::SenderQuota
                 | Self::IncomingQuota
@@ -783,8 +782,8 @@ impl Reason {
 }
 
 impl Rewritten {
-    /// The next piece of the new body, `None` at its end. Pieces are at most 65,535 bytes long; small
-    /// ones are put together, as each is a packet to Postfix.
+    /// Returns the next piece of the new body, `None` at its end. Pieces are at most 65,535 bytes
+    /// long; small ones are put together, as each is a packet to Postfix.
     ///
     /// # Errors
     /// The spool could not be read back: the message must then be refused for the moment (451).
@@ -813,7 +812,7 @@ impl Rewritten {
         next.is_some_and(|next| len as u64 + next.len() <= PIECE_BYTES_MAX)
     }
 
-    /// The next part of the new body, all of it from one piece.
+    /// Returns the next part of the new body, all of it from one piece.
     async fn next_part(&mut self) -> io::Result<Option<Bytes>> {
         let Some(piece) = self.rest.take().or_else(|| self.pieces.next()) else {
             return Ok(None);
@@ -832,7 +831,7 @@ impl Rewritten {
         }
     }
 
-    /// The next part, with true if it is the sender's.
+    /// Returns the next part, and true if its bytes are the sender's.
     #[cfg(any(test, fuzzing))]
     pub(crate) async fn next_run(&mut self) -> io::Result<Option<(bool, Bytes)>> {
         let rest = self.rest.as_ref();

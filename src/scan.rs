@@ -398,7 +398,7 @@ impl ScanError {
 }
 
 impl Objection {
-    /// The same in one word.
+    /// The finding: the same in one word.
     pub fn finding(&self) -> Finding {
         match self {
             Self::Infected(_) => Finding::Infected,

@@ -32,9 +32,9 @@ pub(crate) enum Voucher<'a> {
 /// The right by which a login sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sends {
-    /// As himself, or as somebody else as whom he may send.
+    /// As himself, or as an address that he may use.
     AsAllowed,
-    /// As somebody as whom he is not known to be allowed to send.
+    /// As an address that he is not known to be allowed to use.
     AsAny,
 }
 

@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer};
 
 use crate::names;
 
-/// A text from outside, as a `String` or a `&str`. Prints one line, escaped; programs get it raw.
+/// A text from outside, as a `String` or a `&str`. Prints as one line, escaped; programs get it raw.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Untrusted<T = String>(pub(crate) T);
 

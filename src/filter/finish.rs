@@ -36,7 +36,7 @@ const NO_TOKEN: &str = "dry-run-dry-run-dry-run";
 struct Change {
     at: Range<u64>,
     with: Bytes,
-    /// It adds a part.
+    /// True if it adds a part.
     is_part: bool,
 }
 
@@ -478,7 +478,7 @@ async fn insertion(
         }
     };
 
-    // Between an empty body and the delimiter behind it nothing need stand, not even a line end.
+    // An empty body may be followed by its delimiter at once, without even a line end between.
     if let Some(last) = splices.last_mut().filter(|_| text.body == text.end) {
         last.with.extend_from_slice(eol(message));
     }

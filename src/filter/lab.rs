@@ -13,7 +13,7 @@ use crate::{
     store::Store,
 };
 
-/// A filter, its drop, and the directory of that.
+/// A filter, its drop, and the drop's directory.
 pub(super) struct Lab {
     pub(super) drop: Drop,
     pub(super) filter: Filter,

@@ -112,7 +112,7 @@ async fn author(message: &Message, text: &Text) -> Result<String, FilterError> {
     let raw = message.spool.read(text.body..end).await?;
     let mut decoded = Vec::with_capacity(raw.len());
     if let Some(mut decoder) = Decoder::new(text.encoding) {
-        // What is malformed is still good for a guess.
+        // Malformed text is still good for a guess.
         let _ = decoder.push(&raw, &mut decoded);
     }
     let label = text.charset.as_deref().unwrap_or_default();

@@ -33,19 +33,19 @@ pub(super) struct Leaf {
     pub(super) part: PartId,
     pub(super) file: FileHead,
     pub(super) bytes: u64,
-    /// The weight of its files, if it is a message.
+    /// The forwarded message in it, if it is one.
     pub(super) forwarded: Option<Box<Forwarded>>,
-    /// The last byte is a CR: MIME-tools takes it for a part of the line end behind it.
+    /// True if the last byte is a CR: MIME-tools takes it for a part of the line end behind it.
     pub(super) ends_in_cr: bool,
     pub(super) work: Work,
     /// The key of the `Content-ID` by which an HTML body may show it.
     pub(super) shown_by: Option<u64>,
-    /// It is HTML that may show others, though it may go itself.
+    /// True if it is HTML that may show others, though it may go itself.
     pub(super) shows: bool,
     pub(super) role: Role,
     /// The multipart around it, if its parts are one file.
     pub(super) pair: Option<PartId>,
-    /// Nothing but blanks came of it.
+    /// True if nothing but blanks came of it.
     pub(super) is_blank: bool,
     pub(super) text: Option<Box<Text>>,
     /// The decision of the policy.
@@ -58,7 +58,7 @@ pub(super) struct Leaf {
 #[derive(Debug)]
 pub(super) struct Asked {
     pub(super) facts: PartFacts,
-    /// The first decoded bytes, as long as they may tell.
+    /// The first decoded bytes, as long as its type is not known.
     first: Vec<u8>,
 }
 
@@ -67,11 +67,11 @@ pub(super) struct Asked {
 pub(super) enum Work {
     /// It stays.
     Stays(Why),
-    /// It stays, and is decoded to see that it can be, or what it shows.
+    /// It stays, and is decoded to see that it can be, or to find the parts that it shows.
     Checked(Why, Decoder),
-    /// It is an HTML body, decoded to find what it shows.
+    /// It is an HTML body, decoded to find the parts that it shows.
     Html(Decoder),
-    /// A candidate: spooled like what stays, while its decoded bytes are counted.
+    /// A candidate: spooled like a part that stays, while its decoded bytes are counted.
     Counting(Decoder),
     /// It goes: decoded into the drop (in dry-run nowhere), kept nowhere else.
     Detaching(Decoder, Option<Box<FileDraft>>),
@@ -85,11 +85,11 @@ pub(super) struct FileHead {
     /// Its name; one that is made from its type is made when it is asked for, since most parts' names
     /// never are.
     declared: Option<String>,
-    /// The first decoded bytes, as long as they are to tell the name.
+    /// The first decoded bytes, as long as they are needed to tell the name.
     first: Option<Vec<u8>>,
     pub(super) media_type: Cow<'static, str>,
     pub(super) encoding: TransferEncoding,
-    /// Readers may show it inline.
+    /// True if readers may show it inline.
     pub(super) is_inline: bool,
 }
 

@@ -22,7 +22,7 @@ fn begin(lab: &Lab) -> Box<Message> {
     }
 }
 
-/// Files of this length, behind a text.
+/// Makes a body with files of this length, behind a text.
 fn body(files: usize, length: usize) -> Vec<u8> {
     let mut body = b"--b\r\n\r\nBonjour\r\n".to_vec();
     for number in 0..files {

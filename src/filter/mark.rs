@@ -16,7 +16,7 @@ pub(super) const FOREIGN_MAX: usize = 100;
 pub(super) fn foreign(direction: Direction, header: &[Field]) -> usize {
     match direction {
         Direction::Incoming => header.iter().filter(|field| is_mark(&field.name)).count(),
-        // What our users send may have come through one of our hosts before.
+        // Mail of our users may have passed one of our hosts before.
         Direction::Outgoing => 0,
     }
 }

@@ -58,13 +58,13 @@ pub struct Message {
     /// The names of the top-level fields that a rewrite may have to change, as written.
     pub(super) root_fields: Vec<String>,
     pub(super) eol: Eol,
-    /// The last chunk ended in a CR.
+    /// True if the last chunk ended in a CR.
     after_cr: bool,
     pub(super) scanner: Option<Scanner>,
     pub(super) parts: Parts,
     pub(super) spool: Spool,
     pub(super) texts: Vec<Text>,
-    /// It is sent to many who do not answer each other: a newsletter, no discussion list.
+    /// True if it is sent to many who do not answer each other: a newsletter, no discussion list.
     pub(super) is_newsletter: bool,
     pub(super) later: Vec<Later>,
     /// The number of them that go whatever comes after them.
@@ -89,7 +89,7 @@ pub struct Message {
     pub(super) foreign_marks: usize,
     /// The id by which its copies are known.
     pub(super) message_id: Option<Box<[u8]>>,
-    /// Something that is heavy by the usual measure stays because somebody chose so.
+    /// True if something that is heavy by the usual measure stays because somebody chose so.
     is_chosen: bool,
     plan: Plan,
     /// The fate of every candidate, where the policy asks nothing about it.
@@ -102,8 +102,8 @@ pub struct Message {
     /// The keys of the `Content-ID`s of parts that went before all HTML bodies had come.
     gone: Vec<u64>,
     leaf: Option<Box<Leaf>>,
-    /// The last byte came. A part that ends after it lacks its delimiter or the line end of that, and
-    /// readers differ about whether the line end before is the part's.
+    /// True once the last byte came. A part that ends after it lacks its delimiter or the line end of
+    /// that, and readers differ about whether the line end before is the part's.
     ending: bool,
     /// The offset in the spool at which the header block of the part that began last starts.
     header_start: u64,
@@ -127,7 +127,7 @@ pub(super) enum Settled {
 pub(super) struct Text {
     pub(super) part: PartId,
     pub(super) kind: TextKind,
-    /// It cannot take the notice: it has a name, and thus is a file to some readers.
+    /// True if it cannot take the notice: it has a name, and thus is a file to some readers.
     pub(super) is_fixed: bool,
     pub(super) charset: Option<String>,
     pub(super) encoding: TransferEncoding,
@@ -152,7 +152,7 @@ pub(super) struct Later {
     role: Role,
     pair: Option<PartId>,
     going: Going,
-    /// It was decided that it goes.
+    /// True if it was decided that it goes.
     goes: bool,
 }
 
@@ -168,7 +168,7 @@ pub(super) struct Detached {
     pub(super) bytes: u64,
     pub(super) file: Option<DurableFile>,
     pub(super) going: Going,
-    /// Readers may have shown it inline.
+    /// True if readers may have shown it inline.
     pub(super) is_inline: bool,
 }
 
@@ -271,7 +271,7 @@ impl Message {
     /// Waits while the store is slow. Never fails: a failure is kept for [`Message::end`].
     pub async fn push(&mut self, chunk: &[u8]) {
         // The scanner is out of the way while its events are acted upon. There is none once the
-        // outcome is certain: what comes then costs nothing.
+        // outcome is certain: further bytes then cost nothing.
         let Some(mut scanner) = self.scanner.take() else {
             return;
         };
@@ -279,7 +279,8 @@ impl Message {
         loop {
             let acted = match self.act_until_wait(&mut scanner, chunk) {
                 Ok(None) => break,
-                // Elsewhere: what is waited for seldom would be moved about for each event.
+                // Boxed: the state of a wait, which is rare, would otherwise be moved about for each
+                // event.
                 Ok(Some(wait)) => Box::pin(self.wait(wait)).await,
                 Err(stop) => Err(stop),
             };
@@ -357,7 +358,7 @@ impl Message {
             self.filter.remember(self.message_id.as_deref()).await;
         }
 
-        // What was decided of a part holds if the message is changed.
+        // The decision on a part holds only if the message is changed.
         for decision in &mut self.decisions {
             decision.detached &= matches!(verdict, Verdict::Rewrite(_));
             decision.would_detach &=
@@ -495,7 +496,7 @@ impl Message {
                     Judgement::Stays(why) => self.keeping(head, why, decoder),
                     _ => Work::Stays(Why::Encoding),
                 };
-                // Nothing is made of a part of which nothing will be asked.
+                // No leaf is made for a part about which nothing will be asked.
                 if matches!(work, Work::Stays(_)) && text.is_none() && !self.takes_notes() {
                     return self.words.take(part, role);
                 }
@@ -513,7 +514,7 @@ impl Message {
         let mut leaf = Box::new(Leaf::new(part, head, Work::Counting(decoder)));
         let is_message = head.media.main() == "message";
         leaf.forwarded = is_message.then(|| Box::new(Forwarded::new(self.filter.config.limits)));
-        // A body that has a name: it may go, and shows what it refers to if it stays.
+        // A named body: it may go, and shows the parts to which it refers if it stays.
         leaf.shows = is_html(head)
             && head.disposition == Disposition::Inline
             && References::can_read(head.charset.as_deref());
@@ -1118,7 +1119,7 @@ impl Message {
             let is_trial = |half: &Later| half.going.dry_run;
             let is_one = pair.iter().all(|half| is_trial(half) == is_trial(&pair[0]));
 
-            // Of two files one may be infected, and stay.
+            // One of the two files may be infected, and stay.
             let goes =
                 is_whole && is_heavy && is_one && !self.keeps_out() && !pair.iter().any(is_shown);
             for half in pair {

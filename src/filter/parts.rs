@@ -34,7 +34,7 @@ pub(super) struct Parts {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Removed {
     pub(super) at: Range<u64>,
-    /// The second half of a closing delimiter stands in its place.
+    /// True if the second half of a closing delimiter stands in its place.
     pub(super) closes: bool,
 }
 
@@ -58,12 +58,12 @@ struct Part {
     children_gone: u32,
     kind: Kind,
     gone: bool,
-    /// A child says that the next one is encrypted (RFC 3156, section 4).
+    /// True if a child says that the next one is encrypted (RFC 3156, section 4).
     has_pgp: bool,
-    /// It stands in a `multipart/alternative`, at whatever depth.
+    /// True if it stands in a `multipart/alternative`, at whatever depth.
     in_choice: bool,
-    /// It stands in a multipart that is one thing of an unknown kind, or deep in one whose two parts
-    /// are one file.
+    /// True if it stands in a multipart that is one thing of an unknown kind, or deep in one whose
+    /// two parts are one file.
     in_whole: bool,
     /// The length of `--boundary` in its delimiter line.
     mark: u8,

@@ -57,7 +57,7 @@ struct Sent {
     body: Vec<u8>,
 }
 
-/// Sends a body in small pieces, and reads what comes out.
+/// Sends a body in small pieces, and reads the result.
 async fn send(lab: &Lab, body: &[u8]) -> Sent {
     let mail = Mail::new("a@b");
     let begun = lab

@@ -12,7 +12,7 @@ use crate::{
 /// The texts that came so far.
 #[derive(Debug, Default)]
 pub(super) struct Words {
-    /// One of them was not blank.
+    /// True if one of them was not blank.
     has_text: bool,
     /// The last one without a name that was not blank.
     last_nameless: Option<PartId>,

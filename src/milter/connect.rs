@@ -10,8 +10,8 @@ use std::net::{IpAddr, Ipv6Addr};
 /// The family of an address that is not known.
 const UNKNOWN: u8 = b'U';
 
-/// Makes the content of a packet readable, in as many bytes: an address that is one is written as
-/// indymilter reads it, any other becomes no address. Less than two bytes are left as they are: there
+/// Makes the content of a packet readable, in as many bytes: a valid address is written as indymilter
+/// reads it, any other becomes no address. A packet of fewer than two bytes is left as it is: there
 /// is no room for a name and a family.
 pub(super) fn readable(packet: &mut [u8]) {
     let Some(name_end) = packet.iter().position(|byte| *byte == 0) else {

@@ -83,7 +83,7 @@ pub(super) struct Guarded<S> {
     commands: Frames,
     replies: Frames,
     phase: Phase,
-    /// The last whole command; macros are none.
+    /// The last whole command; macros do not count.
     command: u8,
     words: Words,
     /// The part of the budget that it asks for: a packet that is large, and macros.
@@ -97,14 +97,14 @@ pub(super) struct Guarded<S> {
     ready: Vec<u8>,
     /// The time at which bytes passed last.
     active: Instant,
-    /// Postfix has ended the session, or is no longer there.
+    /// True if Postfix has ended the session, or is no longer there.
     is_over: bool,
 }
 
 /// The phase of the dialogue with Postfix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// It has not said a word.
+    /// It has not sent a packet yet.
     Greeting,
     /// The dialogue of SMTP, in which clients take their time.
     Dialogue,
@@ -227,7 +227,7 @@ impl<S> Guarded<S> {
         }
         self.words = Words::default();
         self.macros.stage = None;
-        // The packet before this one was handled: indymilter reads on only then.
+        // The packet before this one has been handled: indymilter reads on only then.
         let large = length.saturating_sub(PACKET_BYTES_FREE);
         Ok(self.packet.set(large)?)
     }
@@ -496,12 +496,12 @@ impl Patience {
         Duration::from_millis(self.bytes / (BYTES_PER_SECOND_MIN / 1000))
     }
 
-    /// Begins anew.
+    /// Starts over.
     fn renew(&mut self) {
         (self.waited, self.bytes) = (Duration::ZERO, 0);
     }
 
-    /// Waits; is ready when patience is at its end.
+    /// Completes when patience is at its end.
     fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let since = *self.since.get_or_insert_with(Instant::now);
         let end = since + (self.limit + self.more()).saturating_sub(self.waited);

@@ -7,13 +7,13 @@ use crate::{
     mime::Field,
 };
 
-/// Bytes of a message's top-level header; a longer one is not looked at.
+/// The most bytes of a message's top-level header; a longer one is not looked at.
 const HEADER_BYTES_MAX: usize = 1 << 20;
 
-/// Bytes of a message's recipients; with more it is not looked at.
+/// The most bytes of a message's recipients; with more it is not looked at.
 const RECIPIENTS_BYTES_MAX: usize = 1 << 20;
 
-/// Recipients of a message; Postfix itself stops at 1000 (`smtpd_recipient_limit`).
+/// The most recipients of a message; Postfix itself stops at 1000 (`smtpd_recipient_limit`).
 const RECIPIENTS_MAX: usize = 10_000;
 
 /// Bytes of recipients and header that are in no budget: most messages have no more.
@@ -113,7 +113,7 @@ impl Header {
     }
 }
 
-/// A queue id that is no longer than those of Postfix.
+/// Shortens a queue id to [`QUEUE_ID_BYTES_MAX`].
 pub(super) fn short(mut queue_id: String) -> String {
     queue_id.truncate(queue_id.floor_char_boundary(QUEUE_ID_BYTES_MAX));
     queue_id

@@ -48,7 +48,7 @@ type Pipe = (Metered, TaskTrackerToken);
 pub(crate) struct Meter {
     read: AtomicU64,
     written: AtomicU64,
-    /// It waits for more.
+    /// True if it waits for more.
     waits: AtomicBool,
     changed: Notify,
 }

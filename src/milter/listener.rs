@@ -59,7 +59,7 @@ enum StdListener {
     Unix(std::os::unix::net::UnixListener),
 }
 
-/// A connection; counted as long as it is open.
+/// A connection, which is counted as long as it is open.
 pub(super) struct Connection<S> {
     stream: Guarded<S>,
     _open: TaskTrackerToken,

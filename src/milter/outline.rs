@@ -22,7 +22,7 @@ pub(super) struct Outline {
     /// The decisions on all parts, in one line.
     pub(super) decisions: Option<String>,
     pub(super) trial: Trial,
-    /// Nothing is detached because readers elsewhere could not open the links.
+    /// True if nothing is detached because readers elsewhere could not open the links.
     pub(super) withheld: bool,
     /// The people of the message, where decisions are kept.
     pub(super) who: Option<Box<Who>>,

@@ -38,7 +38,7 @@ use crate::{
 /// The reason why a message passed or failed, for the log and the metrics.
 type Reason = &'static str;
 
-/// Readers elsewhere could not open the links, or the network could read the files.
+/// The reason when readers elsewhere could not open the links, or the network could read the files.
 const LOCAL_LINKS: Reason = "local-links";
 
 /// The interval at which Postfix hears that we are alive while the end of a message takes long. It
@@ -48,19 +48,19 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
 /// The terms agreed upon when the connection was opened.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Agreement {
-    /// Nothing is replied before the envelope is complete.
+    /// True if nothing is replied before the envelope is complete.
     pub(super) noreply_envelope: bool,
-    /// Header fields get no reply.
+    /// True if header fields get no reply.
     pub(super) noreply_header: bool,
-    /// Body chunks get no reply.
+    /// True if body chunks get no reply.
     pub(super) noreply_body: bool,
-    /// The rest of a body can be declined.
+    /// True if the rest of a body can be declined.
     pub(super) skip: bool,
-    /// Header values come and go with their leading space.
+    /// True if header values come and go with their leading space.
     pub(super) leading_space: bool,
-    /// The mail can be changed in every way that we need.
+    /// True if the mail can be changed in every way that we need.
     pub(super) editable: bool,
-    /// Recipients can be removed.
+    /// True if recipients can be removed.
     pub(super) recipients: bool,
 }
 
@@ -84,7 +84,7 @@ pub(super) struct Session {
 /// The stage that the message has reached.
 #[derive(Debug)]
 enum Stage {
-    /// There is none, or nothing more need be known of it.
+    /// There is no message, or nothing more need be known of it.
     Idle,
     /// Nothing of it need be seen for this reason. Where the envelope gets no reply, Postfix is told when it
     /// is complete and has a queue id.

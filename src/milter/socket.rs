@@ -258,7 +258,7 @@ fn look_before(
 
 /// Returns true if a process listens: a full backlog or missing permission also says so.
 fn is_answered(path: &Path) -> bool {
-    // It does not wait for a process that hangs to take the connection.
+    // Non-blocking: a process that hangs need not take the connection.
     let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None);
     let tried = socket.and_then(|socket| socket.connect(&SockAddr::unix(path)?));
     !tried.is_err_and(|error| {

@@ -57,7 +57,7 @@ impl Turns {
         }
     }
 
-    /// The turns of a login. Those of logins without a message are forgotten.
+    /// Returns the turns of a login, and forgets those of logins without a message.
     fn of(&self, login: &str) -> Arc<Semaphore> {
         let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
         logins.retain(|_, turns| Arc::strong_count(turns) > 1);

@@ -98,7 +98,7 @@ async fn serve(mut stream: UnixStream, script: Script, (files, version): Shared)
         std::future::pending::<()>().await;
     }
 
-    // Whoever gave the file up closes in the middle of it.
+    // A caller that gives the file up closes in the middle of it.
     while let Ok(length @ 1..) = stream.read_u32().await {
         let mut piece = vec![0; length as usize];
         if stream.read_exact(&mut piece).await.is_err() {

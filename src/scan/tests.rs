@@ -17,7 +17,7 @@ fn config(daemons: &[&Scripted]) -> ScanConfig {
     }
 }
 
-/// A file of so many blocks; its last one has something in it.
+/// Makes a file of this many blocks; its last one has something in it.
 fn file(blocks: usize) -> Vec<Bytes> {
     let mut file = vec![Bytes::from(vec![b'x'; 64 << 10]); blocks];
     file.push(Bytes::from_static(EVIL));
@@ -36,7 +36,7 @@ async fn scan_with(config: &ScanConfig, file: &[Bytes]) -> Result<()> {
     scan(&Scanner::of(config).unwrap(), file).await
 }
 
-/// What a scan that fails says.
+/// Returns the message of a scan that fails.
 async fn failure(script: Script, blocks: usize) -> String {
     objection(script, blocks, Finding::Unscanned).await
 }

@@ -18,7 +18,7 @@ const PATIENCE_MAX: Duration = Duration::from_secs(5);
 pub struct ClamdState {
     /// The daemon, as configured.
     pub address: String,
-    /// It answers.
+    /// True if it answers.
     pub answers: bool,
     /// The time at which its signatures were made; `None` when it does not say.
     pub signatures: Option<Timestamp>,

@@ -10,7 +10,7 @@ use crate::{
     untrusted::{Untrusted, escaped_json},
 };
 
-/// The longest cell, in characters: a SHA-256 is whole, a sender of thousands of characters is not.
+/// The longest cell, in characters: a SHA-256 is shown whole, a sender of thousands of characters is not.
 const CELL_CHARS_MAX: usize = 64;
 /// The longest cell at the end of a line, where nothing is behind it.
 const LAST_CELL_CHARS_MAX: usize = 200;
@@ -70,7 +70,7 @@ impl<const N: usize> Table<N> {
         all.iter().map(|row| self.line(row)).collect()
     }
 
-    /// Cells as a terminal may show them.
+    /// Prepares cells as a terminal may show them.
     fn cells(&self, row: [String; N]) -> [String; N] {
         let mut at = 0;
         row.map(|cell| {

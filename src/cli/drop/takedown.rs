@@ -159,7 +159,7 @@ impl Takedown {
         // If a file was asked for, it alone is blocked, and not the files that came with it.
         for id in chosen.iter().filter(|_| sha256.is_none()) {
             match self.names.get(id) {
-                // The empty file is in everybody's mail.
+                // The empty file is left out: it is in everybody's mail.
                 Some(files) => digests.extend(
                     files
                         .iter()

@@ -9,15 +9,15 @@ use crate::config::span_in_english;
 
 const ALLOWED: &str = r#"must be a date ("2026-12-24", "24/12/2026"), a time ("2026-12-24T18:00", "24/12/2026 18:00", "…Z") or a span ("7 days", "7 jours")"#;
 
-/// A moment that was: a span counts back from now, a date is its first second here.
+/// A moment of the past: a span counts back from now, a date stands for its first second here.
 #[derive(Clone, Debug)]
 pub(in crate::cli) struct Past(pub(super) Timestamp);
 
-/// The end of something: a span counts on from now, a date is its last second here.
+/// The end of something: a span counts on from now, a date stands for its last second here.
 #[derive(Clone, Debug)]
 pub(in crate::cli) struct End(pub(super) Timestamp);
 
-/// The end of a part of the past: a span counts back from now, a date is its last second here.
+/// The end of a part of the past: a span counts back from now, a date stands for its last second here.
 #[derive(Clone, Debug)]
 pub(in crate::cli) struct PastEnd(pub(super) Timestamp);
 
@@ -52,7 +52,8 @@ impl std::str::FromStr for PastEnd {
     }
 }
 
-/// Reads a time; `border` says which midnight a day stands for, `sign` which way spans count.
+/// Reads a time; `border` picks the midnight for which a day stands, `sign` the direction in which
+/// spans count.
 fn read(
     text: &str,
     now: &Zoned,
@@ -107,7 +108,7 @@ fn written(text: &str, now: &Zoned) -> Option<Written> {
     (!span.is_negative() && span.fieldwise() != 0.seconds()).then_some(Written::Span(span))
 }
 
-/// A day as `24/12/2026`, and a time behind it as `18:00`, `18h00` or `18h`.
+/// Parses a day such as `24/12/2026`, with a time after it such as `18:00`, `18h00` or `18h`.
 fn french(text: &str) -> Option<(Date, Option<Time>)> {
     let (day, time) = match text.split_once(char::is_whitespace) {
         Some((day, time)) => (day, Some(time.trim())),

@@ -61,7 +61,7 @@ pub(in crate::cli) fn run(options: Options) -> Result<(), Failure> {
     let name = link::given(options.what)?;
     let subject = subject(&name)?;
 
-    // Postfix's log is for root to read, and the drop for its owner.
+    // Opened first: Postfix's log is for root to read, and the drop for its owner.
     let log = MailLog::open(options.mail_log.as_ref())?;
     let directory = options.config.clone().load()?.drop.directory;
     let opened = open_for(options.config)?;
