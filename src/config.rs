@@ -389,7 +389,7 @@ pub struct QuotaConfig {
     /// Bytes that the drop leaves free on its file system.
     #[serde(with = "As::<Size>")]
     pub free_space_min: u64,
-    /// Free inodes on its file system below which the drop creates no more files.
+    /// Free inodes on its file system at or below which the drop creates no more files.
     #[serde(with = "As::<Count<0, 1_000_000_000>>")]
     pub free_inodes_min: usize,
 }

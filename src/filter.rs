@@ -191,7 +191,7 @@ pub struct Filter {
 pub enum Start {
     /// Nothing can be detached from it: accept it; its body need not be seen.
     Pass(Reason),
-    /// The same, but the fields and tags by which the sender expressed a wish are to be taken out of it.
+    /// The same, but the wish of its sender is to be taken out of it: fields, tags and recipients.
     Edit(Edits, Reason),
     /// Refuse it.
     Refuse(Refusal),

@@ -115,6 +115,7 @@ pub async fn run(
     };
 
     shared.cut.cancel();
+    // The file of the socket must live as long as the sessions.
     drop(file);
     result
 }

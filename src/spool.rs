@@ -237,6 +237,7 @@ impl Spool {
         };
 
         let (bytes, at) = (std::mem::take(&mut self.tail), self.flushed);
+        // The buffer goes to the thread and comes back, so that it need not be allocated anew.
         let (mut bytes, written) = blocking(move || {
             let written = file.write_all_at(&bytes, at);
             Ok((bytes, written))

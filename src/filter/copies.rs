@@ -153,6 +153,7 @@ fn key(
     expires: Timestamp,
 ) -> Option<Key> {
     let message_id = message.message_id.as_deref()?;
+    // Messages whose links would differ in their base or lifetime share nothing.
     let base = Link::read(package.link())?.base;
     let envelope = &message.envelope;
     let direction: &[u8] = match envelope.direction {

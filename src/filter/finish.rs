@@ -89,6 +89,7 @@ async fn rewrite(message: &mut Message) -> Result<Verdict, FilterError> {
         return Ok(Verdict::Pass(why));
     }
 
+    // Nothing was deposited: the message is only counted as one that would have been changed.
     if package.is_none() && !is_copy && !message.filter.preview {
         let bytes = message.detached.iter().map(|file| file.bytes);
         message.trial.bytes += bytes.sum::<u64>();

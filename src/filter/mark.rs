@@ -21,8 +21,8 @@ pub(super) fn foreign(direction: Direction, header: &[Field]) -> usize {
     }
 }
 
-/// The number of strangers' fields that are left once those by which the sender expressed a wish were
-/// taken out.
+/// The number of strangers' fields that are left once the wish of the sender was taken out of the
+/// message.
 pub(super) fn left(message: &Message) -> usize {
     let Edits { header, .. } = &message.edits;
     let is_removal = |edit: &&HeaderEdit| match edit {

@@ -67,19 +67,19 @@ pub struct Message {
     /// True if it is sent to many who do not answer each other: a newsletter, no discussion list.
     pub(super) is_newsletter: bool,
     pub(super) later: Vec<Later>,
-    /// The number of them that go whatever comes after them.
+    /// The number of candidates that go whatever comes after them.
     sure: usize,
     pub(super) detached: Vec<Detached>,
     pub(super) package: Option<PackageDraft>,
     pub(super) settled: Option<Settled>,
     /// The header's hints at the language; `None` where nothing depends on it.
     pub(super) speech: Option<Box<Speech>>,
-    /// The edits that take out of the message the fields and tags by which its sender expressed a wish.
+    /// The edits that take the wish of its sender out of the message: fields, tags and recipients.
     pub(super) edits: Edits,
     /// The parts that would have been detached, kept in a trial only.
     pub(super) trial: Trial,
-    /// The files that the store refused because of what they are: errors by which the message does
-    /// not fail.
+    /// The reasons why the store refused files because of what they are: errors by which the message
+    /// does not fail.
     refused: Vec<&'static str>,
     /// The domain from which the message comes, according to a trusted verifier.
     genuine: Option<String>,
@@ -143,7 +143,7 @@ pub(super) struct Later {
     pub(super) part: PartId,
     pub(super) file: FileHead,
     pub(super) bytes: u64,
-    /// The number of them that count.
+    /// The number of bytes that count.
     weight: u64,
     pub(super) body: u64,
     pub(super) end: u64,
@@ -342,6 +342,7 @@ impl Message {
             self.settle(settled);
         }
 
+        // Candidates are decided on late: the decisions go back into the order of the message.
         self.decisions
             .sort_by_cached_key(|decision| place(&decision.path));
 
@@ -367,7 +368,7 @@ impl Message {
         verdict
     }
 
-    /// The verdict on a failure, which may be a finding about a file.
+    /// Turns a failure into the verdict, as it may be a finding about a file.
     fn failed(&mut self, error: FilterError) -> Verdict {
         let reason = match error.finding() {
             Some(Finding::Infected) => Reason::Infected,
@@ -541,7 +542,7 @@ impl Message {
             }
             Some(decoder) => Work::keeping(why, decoder),
             None => {
-                // A reader that knows the charset may be shown pictures in it.
+                // A reader that can decode it may be shown pictures in it.
                 if is_html(head) {
                     self.references.assume_everything();
                 }
@@ -833,6 +834,7 @@ impl Message {
         let Some(mut leaf) = self.leaf.take_if(|leaf| leaf.part == part) else {
             return Ok(None);
         };
+        // Readers differ about the last line end of such a part; in base64 it does not matter.
         let doubtful_end = (self.ending && part != 0 || leaf.ends_in_cr)
             && leaf.file.encoding != TransferEncoding::Base64;
         if doubtful_end && matches!(leaf.work, Work::Counting(_) | Work::Detaching(..)) {
@@ -1114,6 +1116,7 @@ impl Message {
                 let key = half.shown_by;
                 key.is_some_and(|key| self.references.contains_key(key))
             };
+            // All parts of the multipart are candidates, and are here.
             let is_whole = pair.len() as u32 == self.parts.parent(pair[0].part).1;
             let is_heavy = pair.iter().all(|half| half.weight >= half.going.threshold);
             let is_trial = |half: &Later| half.going.dry_run;

@@ -5,8 +5,8 @@
 use super::{Direction, Envelope};
 use crate::{config::Config, mime::Field, policy::HeaderFacts, sender::authentication};
 
-/// Returns true if a message is left alone if an address that it is for forwards to another machine:
-/// its sender may be there, and would get a link to his own file.
+/// Returns true if a message is left alone should one of its recipients' addresses forward to another
+/// machine: its sender may be there, and would get a link to his own file.
 pub(super) fn spares_forwarded(config: &Config, envelope: &Envelope) -> bool {
     envelope.direction == Direction::Incoming && config.asks_who_forwards()
 }

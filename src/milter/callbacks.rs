@@ -209,6 +209,7 @@ fn answer_with(reply: &mut impl SetErrorReply, session: &Session, answer: Answer
                 ("451", "4.7.1")
             };
 
+            // Postfix takes a lone `%` away.
             let set = reply.set_error_reply(code, Some(class), [refusal.text.replace('%', "%%")]);
             debug_assert!(set.is_ok(), "the configuration allows no other text");
 

@@ -189,6 +189,7 @@ impl<S> Guarded<S> {
                 Seen::Begin(kind, length) => self.begin(kind, length)?,
                 Seen::Bytes(part) => {
                     self.take(part)?;
+                    // Held back until it is whole, and handed on in readable form.
                     if self.commands.kind() == b'C' {
                         let instead: &mut Vec<u8> = instead.get_or_insert_default();
                         instead.extend_from_slice(&all[copied..at - part.len()]);

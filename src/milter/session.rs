@@ -686,7 +686,7 @@ impl Session {
         }
     }
 
-    /// Takes out of the message the fields, tags and recipients by which its sender expressed a wish.
+    /// Takes the wish of its sender out of the message: fields, tags and recipients.
     async fn edit(
         &self,
         edits: &Edits,

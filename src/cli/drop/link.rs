@@ -37,6 +37,7 @@ impl Link {
     pub(super) fn find(text: &str) -> Option<Self> {
         let joined = unbroken(text);
         let lines: String = text.lines().map(str::trim).collect();
+        // As it is, without soft line breaks, with its lines joined, and without any space.
         let readings = [text.into(), joined, Cow::Owned(lines), spaceless(text)];
         let whole = readings.iter().find_map(|text| {
             Self::opening(text)
