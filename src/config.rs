@@ -532,7 +532,7 @@ pub struct DepositConfig {
     pub timeout: SignedDuration,
 }
 
-/// `[detach]`: the choice of what is detached.
+/// `[detach]`: the mail that is treated, and the attachments that are detached from it.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields, expecting = "must be a section")]
 pub struct DetachConfig {
@@ -575,7 +575,7 @@ pub struct DetachConfig {
     /// The treatment of mail that was signed by DKIM2 and goes to another machine.
     #[serde(with = "As::<Choice<Dkim2>>")]
     pub dkim2: Dkim2,
-    /// Addresses that are mailing lists, besides those that are known to be otherwise.
+    /// Addresses of mailing lists, besides those that are recognised by other means.
     #[serde(with = "As::<Lists>")]
     pub lists: AddressPatterns,
     /// The mode: decisions are carried out, or only logged.
@@ -767,12 +767,12 @@ pub struct LogConfig {
     /// A filter as of `tracing`: `info`, `depollueur=debug`, …
     #[serde(with = "As::<LogFilter>")]
     pub level: String,
-    /// The look of its lines.
+    /// The format of its lines.
     #[serde(with = "As::<Choice<LogFormat>>")]
     pub format: LogFormat,
 }
 
-/// The look of log lines.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     /// [`LogFormat::Journal`] when standard error goes to systemd's journal, else plain.

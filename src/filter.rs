@@ -66,7 +66,7 @@
 //!
 //! A header of one-letter fields takes 21 times its bytes, a text of 1 MiB in base64 11 times:
 //! these are measured by `tests/e2e/memory.py`, which holds the whole sum against the daemon.
-//! What explains decisions takes more; only `depollueur rewrite` asks for it.
+//! A filter that explains its decisions takes more; only `depollueur rewrite` asks for it.
 
 mod choices;
 mod copies;

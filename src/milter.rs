@@ -4,12 +4,12 @@
 //! if asked; [`run`] serves it until it is stopped. One `session::Session` belongs to each
 //! connection, which Postfix opens for each SMTP session; `callbacks` tie its methods to the
 //! protocol. What a failure means for the mail is decided here, after `detach.on_failure`.
-//! What Postfix does at each stage stands in `doc/postfix.md`.
+//! The behaviour of Postfix at each stage stands in `doc/postfix.md`.
 //!
 //! # Bounds
 //!
-//! Who may connect is not always a Postfix that works. What a connection can make us hold, and for
-//! how long, is bounded here, for all connections together (depollueur(8), Memory):
+//! The peer is not always a Postfix that works. Everything that a connection can make us hold is
+//! bounded here, in size and in time, for all connections together (depollueur(8), Memory):
 //!
 //! | what | bound | past it |
 //! |---|---|---|

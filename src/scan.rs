@@ -352,7 +352,7 @@ impl Scan {
         self.exceed(Objection::Oversize(self.scanner.0.config.size_max))
     }
 
-    /// Records that a limit was passed, as it would be each time the message came again.
+    /// Ends the scan at a limit, which would be passed each time the message came again.
     fn exceed(&mut self, objection: Objection) -> Result<()> {
         self.state = State::Waived;
         count("oversize");

@@ -5,9 +5,9 @@
 //! from the same login, and hold the same files under the same names: then the package of the first is that
 //! of the others, as long as it can be fetched. Where one byte of a file differs, nothing is shared.
 //!
-//! Who gets a shared link had its files in his own mail. What is shared is remembered for an hour, in memory
-//! only, after it was committed: of a message that was never finished there is nothing to share. While one
-//! copy commits, the others wait for it.
+//! All who get a shared link had its files in their own mail. A shared package is remembered for an
+//! hour, in memory only, after it was committed: a message that was never finished has nothing to
+//! share. While one copy commits, the others wait for it.
 
 use std::{
     collections::{HashMap, VecDeque},

@@ -1,8 +1,8 @@
 //! The settings that apply to a message: those of the domain that it belongs to. Pure.
 //!
-//! What our users send belongs to the domain of its sender, or, if that has no settings of its own, to that
-//! of the login. What comes in belongs to the domain of its recipients, if all of them have the same
-//! settings; mail to several domains goes by the main file.
+//! Mail of our users belongs to the domain of its sender, or, if that has no settings of its own, to
+//! that of the login. Mail from outside belongs to the domain of its recipients, if all of them have
+//! the same settings; mail to several domains goes by the main file.
 
 use std::sync::Arc;
 

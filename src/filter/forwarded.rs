@@ -2,7 +2,7 @@
 //! do the bytes that a transfer encoding adds: so a digest's reader and a moderator have before them
 //! what they are to read, unless there is a heavy file in it.
 //!
-//! Where its structure is not clear, or a limit is reached, the whole of it counts.
+//! The whole of it counts if its structure is not clear, or a limit is reached.
 //!
 //! Memory: a header block of `limits.header_bytes_max`, and a scanner, for each of [`DEPTH_MAX`] messages.
 

@@ -1,4 +1,4 @@
-//! What a message of very many files costs, in tests.
+//! The cost of a message of very many files, in tests.
 
 use std::{sync::mpsc, time::Duration};
 

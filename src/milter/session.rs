@@ -824,7 +824,7 @@ impl Session {
         self.fail_by(outline, reason, self.filter.config().detach.on_failure)
     }
 
-    /// Answers a failure of ours: the one place where it becomes an answer about the mail.
+    /// Turns a failure of ours into an answer about the mail: the one place that does.
     fn fail_by(&self, outline: &Outline, reason: Reason, on_failure: OnFailure) -> Answer {
         let answer = match on_failure {
             OnFailure::Deliver => Answer::Accept,

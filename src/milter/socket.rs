@@ -60,7 +60,7 @@ pub enum BindError {
     /// Another process answers there.
     #[error("could not bind {what} socket \"{address}\": in use by a running process")]
     InUse {
-        /// The owner of the socket: `milter`, `web` or `admin`.
+        /// The listener: `milter`, `web` or `admin`.
         what: &'static str,
         /// The address.
         address: String,
@@ -68,7 +68,7 @@ pub enum BindError {
     /// A file that is not a socket is in the way.
     #[error("could not bind {what} socket \"{address}\": a file that is no socket is there")]
     NotASocket {
-        /// The owner of the socket.
+        /// The listener.
         what: &'static str,
         /// The address.
         address: String,
@@ -76,7 +76,7 @@ pub enum BindError {
     /// The directory does not exist.
     #[error("could not bind {what} socket \"{address}\": directory \"{}\" does not exist", directory.display())]
     NoDirectory {
-        /// The owner of the socket.
+        /// The listener.
         what: &'static str,
         /// The address.
         address: String,
@@ -86,7 +86,7 @@ pub enum BindError {
     /// The system refused.
     #[error("could not bind {what} socket \"{address}\": {error}")]
     System {
-        /// The owner of the socket.
+        /// The listener.
         what: &'static str,
         /// The address.
         address: String,

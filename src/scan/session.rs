@@ -140,7 +140,7 @@ impl Session {
         Ok(())
     }
 
-    /// The error that it means when clamd does not want the rest of the file.
+    /// The error when clamd does not want the rest of the file.
     async fn too_early(&mut self, reason: &str) -> ScanError {
         // An answer, if there is one, tells more than the way in which the connection ended.
         let _ = timeout(REST_TIME_MAX, self.read()).await;

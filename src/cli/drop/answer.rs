@@ -1,6 +1,7 @@
 //! `depollueur drop answer`: what an authority asks, and may be told: who, when, from where, and who fetched it.
 //!
-//! What readers wrote in a report is left out: it is theirs. Names and digests of files stand in it for whoever gave the link.
+//! Text that readers wrote in a report is left out: it is theirs. Names and digests of files stand in
+//! it only for those who gave the link.
 
 mod words;
 
