@@ -391,7 +391,7 @@ _depollueur() {
             return 0
             ;;
         depollueur__subcmd__drop__subcmd__get)
-            opts="-h --into --config --set --help"
+            opts="-h --into --ended --config --set --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -154,6 +154,7 @@ complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and not __fi
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from get" -l into -d 'Directory to write the files into; made if it is missing' -r -F
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from get" -l config -d 'Configuration file; without it /etc/depollueur/depollueur.toml, if that exists' -r -F
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from get" -l set -d 'Sets one value over file and environment: --set detach.threshold="1 MB"' -r
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from get" -l ended -d 'Also what readers cannot fetch any more, until it is destroyed'
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from get" -s h -l help -d 'Print help'
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from list" -l login -d 'All packages of this login' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from list" -l sender -d 'All packages of this envelope sender, or of a domain: @example.org' -r

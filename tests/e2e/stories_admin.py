@@ -226,8 +226,9 @@ def _(lab):
         assert sorted(p["state"] for p in listed(daemon)) == ["destroyed", "held"]
         fails(daemon.run("drop", "restore", held["id"]), 1, "held by order")
         with tempfile.TemporaryDirectory() as evidence:
-            done = daemon.run("drop", "get", link, "--into", f"{evidence}/copy")
-            assert done.returncode == 0 and b"readers cannot fetch these files any more" in done.stderr, done
+            fails(daemon.run("drop", "get", link, "--into", f"{evidence}/copy"), 1, "drop get --ended")
+            done = daemon.run("drop", "get", "--ended", link, "--into", f"{evidence}/copy")
+            assert done.returncode == 0, done
             assert Path(f"{evidence}/copy/report.pdf").read_bytes() == m.pdf(300_000)
         assert b"court of Rennes" in daemon.run("drop", "audit", link).stdout
         done = daemon.run("drop", "release", "--state", "held", "--login", "alice")

@@ -116,7 +116,7 @@ TYPED_BY: dict[str, tuple[str, ...]] = {
         "depollueur check --set notice.templates=/etc/depollueur/notice --quiet",
     ),
     "documents.what_is_kept_as_evidence_is_the_file": (
-        "depollueur drop get https://drop.example.org/mfrggzdfmztwq2lknnwg23tpoa --into /root/evidence",
+        "depollueur drop get --ended https://drop.example.org/mfrggzdfmztwq2lknnwg23tpoa --into /root/evidence",
         "install -d -m 0700 /root/evidence",
     ),
     "documents.what_the_chapter_on_monitoring_asks_is_answered": (

@@ -167,7 +167,7 @@ pub(super) async fn restore(options: RestoreOptions) -> Result<(), Failure> {
             is_meant(deposit.state) && deposit.ended.is_some_and(|at| at >= since)
         });
         if found.is_empty() {
-            let message = "none of these packages was ended by an admin: see depollueur drop list";
+            let message = "none of these packages is revoked, or blocked for a file: see depollueur drop list";
             return Err(Failure::new(EX_NOTHING, message));
         }
     }

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     cli::{
         ConfigOptions,
-        exit::{EX_IOERR, EX_USAGE, Failure, complain},
+        exit::{EX_IOERR, EX_USAGE, Failure},
         owner::Caller,
     },
     drop::{Drop, Lookup, Package, Token},
@@ -32,6 +32,9 @@ pub(in crate::cli) struct Options {
     /// Directory to write the files into; made if it is missing
     #[arg(long, value_name = "DIR")]
     into: PathBuf,
+    /// Also what readers cannot fetch any more, until it is destroyed
+    #[arg(long)]
+    ended: bool,
     #[command(flatten)]
     config: ConfigOptions,
 }
@@ -48,12 +51,14 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
     {
         Lookup::Live(package) => package,
         Lookup::Gone { expired, .. } => {
-            let Some(package) = drop.find_kept(&token).await.map_err(unavailable)? else {
-                let message = format!("the files of this link could be fetched until {expired}");
-                return Err(Failure::new(EX_NOTHING, message));
+            let kept = drop.find_kept(&token).await.map_err(unavailable)?;
+            let hint = match kept {
+                Some(_) => "; they are still there, for depollueur drop get --ended",
+                None => "",
             };
-            complain("readers cannot fetch these files any more; they are still there");
-            package
+            let message = format!("the files of this link could be fetched until {expired}{hint}");
+            let gone = || Failure::new(EX_NOTHING, message);
+            kept.filter(|_| options.ended).ok_or_else(gone)?
         }
         Lookup::Unknown => return Err(nothing_behind(&name, &url)),
     };

@@ -35,7 +35,7 @@ def a_link_that_is_complained_about_is_looked_at_ended_and_brought_back(host):
 def what_is_kept_as_evidence_is_the_file(host):
     file, link = pdf(700_000), a_link(host)
     host.documented("install -d -m 0700 /root/evidence")
-    host.documented(f"depollueur drop get {LINK} --into /root/evidence", link=link)
+    host.documented(f"depollueur drop get --ended {LINK} --into /root/evidence", link=link)
     assert hashlib.sha256(file.content).hexdigest() in host.must("find /root/evidence -type f -exec sha256sum {} +")
 
 
@@ -75,7 +75,7 @@ def what_an_authority_wants_kept_is_kept_and_the_log_is_whole(host):
     host.documented(f'depollueur drop hold --reason "court of Rennes, 26/1234" {LINK}', link=link)
     host.documented(f"depollueur drop answer --json {LINK} > /root/evidence/answer.json", link=link)
     assert ALICE in host.read("/root/evidence/answer.json")
-    host.documented(f"depollueur drop get {LINK} --into /root/evidence", link=link)
+    host.documented(f"depollueur drop get --ended {LINK} --into /root/evidence", link=link)
     assert host.status_of(link) == 410 and "held" in host.documented("depollueur drop list --state held")
     host.documented(f'depollueur drop release --reason "lifted" {LINK}', link=link)
     assert host.status_of(link) == 200
