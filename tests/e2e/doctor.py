@@ -705,12 +705,12 @@ def _(r):
     r.settings["spool.directory"] = "/nonexistent/spool"
 
 
-@wrong("the disk of the spool is nearly full", "spool.space", "error")
+@wrong("the disk of the spool is nearly full", "spool.space", "error", also=("config.values",))
 def _(r):
     r.settings["spool.directory"] = str(mount(r.daemon.directory / "spool", "size=1m"))
 
 
-@wrong("the disk of the spool has hardly an inode left", "spool.space", "error")
+@wrong("the disk of the spool has hardly an inode left", "spool.space", "error", also=("config.values",))
 def _(r):
     place = mount(r.daemon.directory / "spool", "size=1m,nr_inodes=20")
     with contextlib.suppress(OSError):

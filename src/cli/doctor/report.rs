@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::cli::obstacles::Obstacle;
 pub(super) use crate::cli::quoted;
 
 /// The outcome of a check, from good to bad.
@@ -68,6 +69,15 @@ impl Report {
         fix: impl IntoIterator<Item = String>,
     ) {
         self.add(check, Level::Error, message, fix);
+    }
+
+    /// Adds an obstacle: an error, unless mail is processed all the same.
+    pub(super) fn obstacle(&mut self, check: &'static str, obstacle: Obstacle) {
+        let level = match obstacle.is_harmless {
+            true => Level::Warning,
+            false => Level::Error,
+        };
+        self.add(check, level, obstacle.message, obstacle.fix);
     }
 
     /// Records a finding of any level, unless the same one is already there.

@@ -72,7 +72,7 @@ fn check_values(report: &mut Report, config: &Config) {
         report.warning("config.values", warning, []);
     }
     for obstacle in obstacles::of_machine(config) {
-        report.error("config.values", obstacle.message, obstacle.fix);
+        report.obstacle("config.values", obstacle);
     }
     report.ok_unless_found("config.values", "no value is doubtful");
 }

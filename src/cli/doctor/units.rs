@@ -10,7 +10,7 @@ use super::{
         obstacles, reload,
         unit::{SERVICE, SOCKET, Unit},
     },
-    report::{Level, Report},
+    report::Report,
 };
 use crate::config::{Config, DEFAULT_FILE, ListenAddress};
 
@@ -37,12 +37,7 @@ pub(super) fn check(report: &mut Report, config: &Config, file: Option<&Path>) {
     check_masks(report, &masked);
     if file.is_some_and(|file| file == Path::new(DEFAULT_FILE)) {
         for obstacle in obstacles::all(config, Some(&service)) {
-            let level = if obstacle.is_harmless {
-                Level::Warning
-            } else {
-                Level::Error
-            };
-            report.add("unit.sandbox", level, obstacle.message, obstacle.fix);
+            report.obstacle("unit.sandbox", obstacle);
         }
         let well = "the daemon may read and write what its configuration names";
         report.ok_unless_found("unit.sandbox", well);
