@@ -140,8 +140,8 @@ def through_postfix(lab: Lab, at_once: int) -> int:
 def through_protocol(lab: Lab, make, changes: bool, at_once: int = 1, **settings) -> int:
     """Peak KiB of a daemon that is given such a body, or `at_once` of them: each waits before its last
     piece until all others are there too. `changes` says whether it is to be rewritten."""
-    # Those that are there first wait in the middle of a message, longer than a Postfix may.
-    with lab.daemon(milter_timeout="10 min", **settings) as daemon:
+    # Those that are there first wait in the middle of a message, longer than a Postfix may; and all are of one login.
+    with lab.daemon(milter_timeout="10 min", milter_max_messages_per_login=max(8, at_once), **settings) as daemon:
         all_there = threading.Barrier(at_once)
         with ThreadPoolExecutor(at_once) as pool:
             for sent in [pool.submit(send, daemon, make(), changes, all_there)
