@@ -20,7 +20,7 @@ use super::rehearsal;
 use crate::config::{Colour, Config, DOMAINS_DIRECTORY, WebConfig};
 
 /// The templates that are part of the program.
-const TEMPLATES: [(&str, &str); 9] = [
+const TEMPLATES: [(&str, &str); 10] = [
     ("about.html", include_str!("templates/about.html")),
     ("gone.html", include_str!("templates/gone.html")),
     ("home.html", include_str!("templates/home.html")),
@@ -28,6 +28,7 @@ const TEMPLATES: [(&str, &str); 9] = [
     ("landing.html", include_str!("templates/landing.html")),
     ("layout.html", include_str!("templates/layout.html")),
     ("message.html", include_str!("templates/message.html")),
+    ("pages.html", include_str!("templates/pages.html")),
     ("report.html", include_str!("templates/report.html")),
     ("unlock.html", include_str!("templates/unlock.html")),
 ];
