@@ -87,6 +87,12 @@ pub(super) async fn deposit(
     deposit_of(drop, origin(), files, expires).await
 }
 
+/// Deposits a file that no socket buffer holds; returns its token.
+async fn large(drop: &Drop) -> String {
+    let contents = Bytes::from(vec![7; 32 << 20]);
+    deposit(drop, &[("large", contents)], SignedDuration::from_hours(1)).await
+}
+
 fn origin() -> Origin {
     Origin {
         queue_id: "4abCDe12".to_owned(),

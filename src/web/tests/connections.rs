@@ -61,13 +61,7 @@ async fn reader_who_reads_nothing_is_cut() {
         ..limits()
     };
     let site = Fixture::with(limits, web_config()).await;
-    let large = Bytes::from(vec![7; 32 << 20]);
-    let token = deposit(
-        &site.drop,
-        &[("large", large)],
-        SignedDuration::from_hours(1),
-    )
-    .await;
+    let token = large(&site.drop).await;
     let mut stream = site
         .send(&format!("GET /{token}/1 HTTP/1.1\r\nHost: x\r\n\r\n"))
         .await;
@@ -116,13 +110,7 @@ async fn clients_past_the_limit_wait_for_a_slot() {
 #[tokio::test]
 async fn shutdown_lets_a_download_end_and_takes_no_new_one() {
     let site = Fixture::new().await;
-    let large = Bytes::from(vec![7; 32 << 20]);
-    let token = deposit(
-        &site.drop,
-        &[("large", large)],
-        SignedDuration::from_hours(1),
-    )
-    .await;
+    let token = large(&site.drop).await;
     let mut stream = site
         .send(&format!("GET /{token}/1 HTTP/1.1\r\nHost: x\r\n\r\n"))
         .await;

@@ -156,13 +156,7 @@ async fn a_trusted_proxy_may_have_all_connections_but_each_client_only_its_share
         ..web_config()
     };
     let site = Fixture::with(limits, config).await;
-    let large = Bytes::from(vec![7; 32 << 20]);
-    let token = deposit(
-        &site.drop,
-        &[("large", large)],
-        SignedDuration::from_hours(1),
-    )
-    .await;
+    let token = large(&site.drop).await;
     let request = |path: &str| {
         format!("GET {path} HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 198.51.100.7\r\n\r\n")
     };
@@ -262,13 +256,7 @@ async fn an_answer_for_which_no_memory_is_left_is_put_off() {
         ..web_config()
     };
     let site = Fixture::with(limits(), config).await;
-    let large = Bytes::from(vec![7; 32 << 20]);
-    let token = deposit(
-        &site.drop,
-        &[("large", large)],
-        SignedDuration::from_hours(1),
-    )
-    .await;
+    let token = large(&site.drop).await;
     let path = format!("/{token}/1");
     let mut running = site
         .send(&format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"))
@@ -301,13 +289,7 @@ async fn the_slowest_reader_is_cut_when_no_memory_is_left() {
         ..web_config()
     };
     let site = Fixture::with(limits, config).await;
-    let large = Bytes::from(vec![7; 32 << 20]);
-    let token = deposit(
-        &site.drop,
-        &[("large", large)],
-        SignedDuration::from_hours(1),
-    )
-    .await;
+    let token = large(&site.drop).await;
     let path = format!("/{token}/1");
     let mut held = site
         .send(&format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"))
@@ -324,13 +306,7 @@ async fn the_slowest_reader_is_cut_when_no_memory_is_left() {
 #[tokio::test]
 async fn pages_stay_open_while_downloads_have_all_that_they_may_have() {
     let site = Fixture::new().await;
-    let large = Bytes::from(vec![7; 32 << 20]);
-    let token = deposit(
-        &site.drop,
-        &[("large", large)],
-        SignedDuration::from_hours(1),
-    )
-    .await;
+    let token = large(&site.drop).await;
     let mut running = Vec::new();
     // Seven of eight connections.
     for _ in 0..7 {
