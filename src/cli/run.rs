@@ -4,15 +4,16 @@ mod log;
 mod reload;
 mod running;
 mod sockets;
+mod threads;
 
-use std::{io, num::NonZero, thread, time::Duration};
+use std::{io, time::Duration};
 
 use clap::Args;
 use jiff::Timestamp;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use tokio::{
-    runtime::{self, Runtime},
+    runtime,
     signal::unix::{Signal, SignalKind, signal},
     task::JoinSet,
     time::{Interval, MissedTickBehavior, interval},
@@ -32,7 +33,7 @@ use super::{
 };
 use crate::{
     admin::{self, Metrics},
-    config::{Config, ScanConfig},
+    config::ScanConfig,
     decisions::Decisions,
     deposit::Deposits,
     drop::{Drop, Swept},
@@ -57,22 +58,6 @@ const LEVEL_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Interval between two status messages to the service manager.
 const STATUS_INTERVAL: Duration = Duration::from_secs(30);
-
-/// Number of processors per thread that takes in mail. Postfix itself spends ten times as much on a
-/// message, and other threads hash, encrypt and write. More such threads would cost more than they
-/// give: indymilter has two tasks for each connection that wait for each other, and they would wake
-/// each other up across processors for each packet. Measured on two processors with 25 MB: 40 ms of
-/// processor time a message instead of 52.
-const PROCESSORS_PER_MAIL_THREAD: usize = 8;
-
-/// Number of threads that may wait for the disk, besides those of messages and uploads: tokio's own
-/// default.
-const BLOCKING_THREADS_MIN: usize = 512;
-
-/// Time that such a thread stays without work: past the next check of the drop's level, so that there
-/// is always one. If there is none and none can be started, tokio panics; if there is one, work waits
-/// for it.
-const BLOCKING_THREAD_STAYS: Duration = Duration::from_secs(150);
 
 /// Time that the end waits for threads that wait for the disk; work that they have not done by then
 /// is lost as if the process had been killed.
@@ -163,17 +148,9 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
     let reload = Reload::new(options.config, config, themes, made, log);
     let no_threads =
         |error: io::Error| unavailable(&format_args!("could not start threads: {error}"));
-    let mail = runtime::Builder::new_multi_thread()
-        .worker_threads(mail_threads())
-        .thread_name_fn(server::thread_names("mail", mail_threads()))
-        .max_blocking_threads(blocking_threads(reload.config()))
-        .thread_keep_alive(BLOCKING_THREAD_STAYS)
-        .enable_all()
-        .build()
-        .map_err(no_threads)?;
-    begin_blocking(&mail).map_err(no_threads)?;
+    let mail = threads::of_mail(reload.config()).map_err(no_threads)?;
+    let readers = threads::starting(server::runtime).map_err(no_threads)?;
 
-    let readers = server::runtime().map_err(no_threads)?;
     let daemon = Daemon {
         drop,
         stores,
@@ -186,30 +163,6 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
     readers.shutdown_timeout(THREADS_END_TIME);
     mail.shutdown_timeout(THREADS_END_TIME);
     ended
-}
-
-/// Starts the first thread that waits for the disk, while a failure can still be reported.
-fn begin_blocking(mail: &Runtime) -> io::Result<()> {
-    let tried = thread::Builder::new().spawn(|| ())?;
-    tried.join().map_err(|_| io::ErrorKind::Other)?;
-    mail.block_on(mail.spawn_blocking(|| ()))
-        .map_err(io::Error::other)
-}
-
-fn mail_threads() -> usize {
-    let processors = thread::available_parallelism().map_or(1, NonZero::get);
-    processors.div_ceil(PROCESSORS_PER_MAIL_THREAD)
-}
-
-/// Returns the maximum number of threads that wait for the disk: one for each message and each upload
-/// that writes its file, and some for everything else. With fewer, stalled uploads would hold up
-/// mail. Threads are started on demand.
-fn blocking_threads(config: &Config) -> usize {
-    let uploads = config
-        .deposit
-        .listen
-        .map_or(0, |_| config.deposit.max_connections);
-    2 * (config.milter.max_messages + uploads) + BLOCKING_THREADS_MIN
 }
 
 /// The state that all tasks share.

@@ -85,6 +85,32 @@ def no_memory(t):
         t.settle(load, daemon, let_through=True)
 
 
+@scenario("started with too little memory for its threads it says so and ends")
+def no_memory_for_threads(t):
+    """In steps of half a MiB of address space, from too little to load the program to enough for all threads."""
+    enough = 0
+    with t.daemon() as daemon:
+        daemon.stop()
+        for kib in range(34 << 10, 200 << 10, 512):
+            known = len(daemon.log())
+            daemon.prefix = ["prlimit", f"--as={kib << 10}"]
+            daemon.start(wait=False)
+            wait_until(lambda: daemon.process.poll() is not None or "ready: " in daemon.log()[known:],
+                       f"it starts or ends with {kib} KiB", 20)
+            ended, said = daemon.process.poll(), daemon.log()[known:]
+            assert "panicked at" not in said, f"with {kib} KiB it panicked: {said}"
+            if "could not start threads" in said:
+                assert ended == 69, f"with {kib} KiB it ended with {ended}"
+                t.figures["without_threads"] = t.figures.get("without_threads", 0) + 1
+            daemon.kill()
+            enough = enough + 1 if ended is None else 0
+            if enough > 3:
+                break
+        daemon.prefix = []
+        daemon.start()
+    assert t.figures.get("without_threads"), "all threads were there each time"
+
+
 @scenario("when no thread can be started mail is put off or goes out as it came, and none is lost", short=False)
 def no_threads(t):
     with group("pids", "pids.max", "pids.max", 1000) as made, supervised(t.daemon()) as daemon:
