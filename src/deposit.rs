@@ -63,9 +63,9 @@ use crate::{
     config::DepositConfig,
     drop::{Drop, Lookup as Found, Origin, Right, Token, Unlock, Uploader, cost},
     filter::Direction,
+    http::server::{self, ServerLimits},
     lookup::Lookup,
     sender::{self, Voucher},
-    web::server::{self, ServerLimits},
 };
 
 /// The description of the interface.

@@ -32,6 +32,7 @@
 //! * [`rewrite`] – the notice, and the pieces from which the new body is sent
 //! * [`decisions`] – the decisions on each message, kept for some days
 //! * [`stats`] – the bytes that were kept out of mailboxes
+//! * `http` – the server under pages, deposits and metrics: connections, limits on clients
 //! * [`deposit`] – deposits by milters of other hosts, over HTTP
 //! * [`web`] – the pages for the reader of the mail: landing page, downloads
 //! * `mailer` – mail of our own: reports by readers
@@ -62,6 +63,7 @@ pub mod filter;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
+mod http;
 mod language;
 pub mod lookup;
 mod mailer;

@@ -21,30 +21,24 @@
 //! a script on one page only (`sealed`). Every path that is neither a live nor an ended package
 //! gets one and the same answer, after the same work.
 //!
-//! A client is known by its address (`client`). Limits by client bound how often it may be wrong,
-//! how many forms it may send and how much it may ask for at once (`limit`); the server bounds time
-//! and connections ([`server`]).
+//! A client is known by its address (`http::client`). Limits by client bound how often it may be wrong,
+//! how many forms it may send and how much it may ask for at once (`http::limit`); the server bounds time
+//! and connections ([`http`](crate::http)).
 
-pub mod server;
 pub mod zip;
 
-mod client;
-mod conditional;
 mod count;
 mod download;
 mod forms;
 mod key;
 mod kind;
 mod language;
-mod limit;
 mod listing;
-mod paced;
 mod pages;
 mod rehearsal;
 mod report;
 mod sealed;
 mod shelf;
-mod slots;
 mod source;
 mod texts;
 mod theme;
@@ -84,20 +78,23 @@ use tracing::{debug, error};
 
 pub use self::theme::{Theme, ThemeError};
 use self::{
-    client::{Origin as Network, Proxies},
     count::Counter,
     download::Download,
     language::Wanted,
-    limit::{Crowd, Exceeded, Place, Rate, Throttle},
     pages::{PageAsked, Pages, Problem},
     report::Reporter,
     shelf::{Shelf, tie},
-    slots::{Line, Running},
 };
 use crate::{
     admin::Metrics,
     config::{Language, MailConfig, WebConfig},
     drop::{Client, Drop, DropError, Ending, Lookup, Origin, Package, Token, Unlock},
+    http::{
+        client::{Origin as Network, Proxies},
+        limit::{Crowd, Exceeded, Place, Rate, Throttle},
+        server,
+        slots::{Line, Running},
+    },
 };
 
 /// The content security policy of pages: a style sheet and images of ours, forms sent to us, and

@@ -37,13 +37,11 @@ use crate::{
     deposit::Deposits,
     drop::{Drop, Swept},
     filter::Copies,
+    http::server::{self, ServerLimits},
     milter::{self, Claim, Stop},
     scan,
     store::Stores,
-    web::{
-        AnswerMemory,
-        server::{self, ServerLimits},
-    },
+    web::AnswerMemory,
 };
 
 /// Interval between two sweeps for expired packages; expiry itself is checked at each access.

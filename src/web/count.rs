@@ -9,11 +9,13 @@ use std::{ops::Range, sync::Arc, time::Duration};
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
-use super::{
-    client::Origin,
-    limit::{Queue, Rate},
+use crate::{
+    drop::{Client, Door, Drop},
+    http::{
+        client::Origin,
+        limit::{Queue, Rate},
+    },
 };
-use crate::drop::{Client, Door, Drop};
 
 /// Number of downloads of one client that are counted in a minute: some 30 MB of log a day, should
 /// it ask all day long.

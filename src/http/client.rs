@@ -25,7 +25,7 @@ pub(super) enum Peer {
 /// One client, as clients are counted: an IPv4 address, or an IPv6 network of 64 bits, the least
 /// that a single customer has (RFC 6177). The number is the length of the prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Origin(IpAddr, u8);
+pub(crate) struct Origin(IpAddr, u8);
 
 /// The networks around an IPv6 client that also count as one: the length of their prefix, and how
 /// many clients' shares all of one network may use together. Many customers have a /56, some a /48
@@ -34,13 +34,13 @@ const WIDER: [(u8, usize); 2] = [(56, 2), (48, 4)];
 
 /// The proxies that are trusted.
 #[derive(Clone, Debug)]
-pub(super) struct Proxies {
+pub(crate) struct Proxies {
     trusted: Vec<Network>,
     header: ProxyHeader,
 }
 
 impl Origin {
-    pub(super) fn of(address: IpAddr) -> Self {
+    pub(crate) fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V6(ip) => Self::network(ip, 64),
             ip => Self(ip, 32),
@@ -65,7 +65,7 @@ impl Origin {
 }
 
 impl Proxies {
-    pub(super) fn new(config: &WebConfig) -> Self {
+    pub(crate) fn new(config: &WebConfig) -> Self {
         Self {
             trusted: config.trusted_proxies.clone(),
             header: config.proxy_header,
@@ -73,7 +73,7 @@ impl Proxies {
     }
 
     /// The address of the client behind a request; `None` only if there is no socket.
-    pub(super) fn client(&self, extensions: &Extensions, headers: &HeaderMap) -> Option<IpAddr> {
+    pub(crate) fn client(&self, extensions: &Extensions, headers: &HeaderMap) -> Option<IpAddr> {
         Some(self.behind(*extensions.get::<Peer>()?, headers))
     }
 
