@@ -1,7 +1,7 @@
 //! HTTP as every listener speaks it: the server, its connections, and its limits on clients.
 //!
 //! Nothing here knows what is served: the pages ([`web`](crate::web)), deposits
-//! ([`deposit`](crate::deposit)) and metrics ([`admin`](crate::admin)) stand above it.
+//! ([`remote::server`](crate::remote::server)) and metrics ([`admin`](crate::admin)) stand above it.
 
 pub(crate) mod client;
 pub(crate) mod conditional;

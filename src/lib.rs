@@ -33,7 +33,7 @@
 //! * [`decisions`] – the decisions on each message, kept for some days
 //! * [`stats`] – the bytes that were kept out of mailboxes
 //! * `http` – the server under pages, deposits and metrics: connections, limits on clients
-//! * [`deposit`] – deposits by milters of other hosts, over HTTP
+//! * `remote` – deposits over HTTP: the client of another host's drop, and the server for milters of other hosts
 //! * [`web`] – the pages for the reader of the mail: landing page, downloads
 //! * `mailer` – mail of our own: reports by readers
 //! * [`admin`] – health and metrics
@@ -57,7 +57,6 @@ mod budget;
 pub mod cli;
 pub mod config;
 pub mod decisions;
-pub mod deposit;
 pub mod drop;
 pub mod filter;
 #[cfg(any(test, fuzzing))]
@@ -71,6 +70,7 @@ pub mod milter;
 pub mod mime;
 pub mod names;
 pub mod policy;
+mod remote;
 pub mod rewrite;
 pub mod rules;
 pub mod scan;

@@ -6,14 +6,11 @@ use jiff::{Timestamp, tz::TimeZone};
 use tokio::sync::OwnedMutexGuard;
 use tracing::{info, warn};
 
-use super::{
-    Depositor, Deposits,
-    code::ProblemCode,
-    drafts::Open,
-    problem::Problem,
-    wire::{Commit, CommitFile, Committed},
+use super::{Depositor, Deposits, code::ProblemCode, drafts::Open, problem::Problem};
+use crate::{
+    drop::{DurableFile, Lookup},
+    remote::wire::{Commit, CommitFile, Committed},
 };
-use crate::drop::{DurableFile, Lookup};
 
 impl Deposits {
     /// Commits a package. A repeated commit is answered like the first.
