@@ -27,7 +27,10 @@ use tokio::{
 use tracing::warn;
 
 pub use self::metrics::Metrics;
-use crate::store::Stores;
+use crate::{
+    http::server::{PATIENCE, ServerLimits},
+    store::Stores,
+};
 
 /// Time for which the outcome of a probe stays valid.
 const PROBE_AGE_MAX: Duration = Duration::from_secs(2);
@@ -57,6 +60,20 @@ struct AdminState {
     stores: Stores,
     metrics: Metrics,
     probed: Arc<Mutex<Option<Probed>>>,
+}
+
+/// The limits of the admin listener: a few probes and a scraper.
+pub(crate) fn limits() -> ServerLimits {
+    ServerLimits {
+        max_connections: 16,
+        max_connections_per_address: 16,
+        trusted_proxies: Vec::new(),
+        timeout: Duration::from_secs(10),
+        min_rate: 0,
+        header_bytes_max: 16 * 1024,
+        patience: PATIENCE,
+        drain: Duration::from_secs(1),
+    }
 }
 
 /// The outcome of the last probe of the drop, with its time.

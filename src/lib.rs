@@ -25,6 +25,7 @@
 //! * `words` – sizes, dates and zones as people say them, for the notice and the pages
 //! * [`names`] – hostile file names made safe
 //! * `untrusted` – text from outside, which is printed only escaped
+//! * `threads` – the names of threads
 //! * [`spool`] – the bytes that stay, in memory first, then in an unlinked file
 //! * [`store`] – the destination of detached files: the drop of this process, or that of another host
 //! * [`drop`](mod@drop) – the file drop: tokens, encryption, drafts, records, expiry
@@ -78,6 +79,7 @@ mod sender;
 pub mod spool;
 pub mod stats;
 pub mod store;
+mod threads;
 mod untrusted;
 pub mod web;
 mod words;

@@ -34,6 +34,7 @@ mod guard;
 mod key;
 mod kind;
 mod language;
+mod listener;
 mod listing;
 mod open;
 mod pages;
@@ -66,10 +67,12 @@ use jiff::{Timestamp, tz::TimeZone};
 use tokio::sync::Semaphore;
 use tracing::error;
 
+pub(crate) use self::listener::{limits, runtime};
 pub use self::theme::{Theme, ThemeError};
 use self::{
     count::Counter,
     language::Wanted,
+    listener::READING_THREADS_MAX,
     pages::{Pages, Problem},
     report::Reporter,
     shelf::Shelf,
@@ -81,7 +84,6 @@ use crate::{
     http::{
         client::Proxies,
         limit::{Crowd, Rate, Throttle},
-        server,
         slots::Running,
     },
 };
@@ -291,14 +293,14 @@ impl Site {
         let config = &state.config;
         Self {
             pages: Pages::new(&state, Arc::clone(&shelf)),
-            proxies: Proxies::new(config),
+            proxies: Proxies::new(config.trusted_proxies.clone(), config.proxy_header),
             misses: Arc::new(Rate::per_minute(config.misses_per_minute)),
             foreign_misses: Arc::new(Rate::per_minute(config.misses_per_minute)),
             posts: Arc::new(Rate::per_minute(config.posts_per_minute)),
             crowd: Arc::new(Crowd::new(config.max_connections_per_address)),
             throttle: Arc::new(Throttle::new(config.max_rate)),
             shelf,
-            turns: Arc::new(Semaphore::new(server::READING_THREADS_MAX)),
+            turns: Arc::new(Semaphore::new(READING_THREADS_MAX)),
             counter: Counter::new(),
             reporter: Reporter::new(config, &state.mail),
             state,

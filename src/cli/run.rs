@@ -41,7 +41,8 @@ use crate::{
     remote::server::Deposits,
     scan,
     store::Stores,
-    web::AnswerMemory,
+    threads,
+    web::{self, AnswerMemory},
 };
 
 /// Interval between two sweeps for expired packages; expiry itself is checked at each access.
@@ -163,7 +164,7 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
         |error: io::Error| unavailable(&format_args!("could not start threads: {error}"));
     let mail = runtime::Builder::new_multi_thread()
         .worker_threads(mail_threads())
-        .thread_name_fn(server::thread_names("mail", mail_threads()))
+        .thread_name_fn(threads::names("mail", mail_threads()))
         .max_blocking_threads(blocking_threads(reload.config()))
         .thread_keep_alive(BLOCKING_THREAD_STAYS)
         .enable_all()
@@ -171,7 +172,7 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
         .map_err(no_threads)?;
     begin_blocking(&mail).map_err(no_threads)?;
 
-    let readers = server::runtime().map_err(no_threads)?;
+    let readers = web::runtime().map_err(no_threads)?;
     let daemon = Daemon {
         drop,
         stores,
@@ -279,7 +280,7 @@ impl Daemon {
         let pages = current(self.reload.pages());
         let health = admin::router(self.stores.clone(), self.metrics.clone());
         let health = health.merge(self.reload.running().router());
-        let web_limits = ServerLimits::web(&self.reload.config().web);
+        let web_limits = web::limits(&self.reload.config().web);
         let (filter, metrics) = (self.reload.filter(), self.metrics.clone());
 
         let mut tasks = JoinSet::new();
@@ -291,12 +292,7 @@ impl Daemon {
             served
         };
         tasks.spawn_on(readers, &self.readers);
-        tasks.spawn(serve_http(
-            admin,
-            health,
-            ServerLimits::admin(),
-            stop.clone(),
-        ));
+        tasks.spawn(serve_http(admin, health, admin::limits(), stop.clone()));
         if let Some(deposit) = deposit {
             let (deposits, metrics) = (self.deposits(), self.metrics.clone());
             tasks.spawn(take_deposits(

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use axum::http::{Extensions, HeaderMap, HeaderName, header::FORWARDED};
 
-use crate::config::{Network, ProxyHeader, WebConfig};
+use crate::config::{Network, ProxyHeader};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -65,11 +65,9 @@ impl Origin {
 }
 
 impl Proxies {
-    pub(crate) fn new(config: &WebConfig) -> Self {
-        Self {
-            trusted: config.trusted_proxies.clone(),
-            header: config.proxy_header,
-        }
+    /// Trusts the proxies in these networks, and reads the clients that they name from `header`.
+    pub(crate) fn new(trusted: Vec<Network>, header: ProxyHeader) -> Self {
+        Self { trusted, header }
     }
 
     /// The address of the client behind a request; `None` only if there is no socket.
@@ -149,10 +147,8 @@ mod tests {
 
     fn proxies(header: ProxyHeader) -> Proxies {
         let trusted = ["127.0.0.0/8", "192.0.2.0/24", "2001:db8:1::/48"];
-        Proxies {
-            trusted: trusted.iter().map(|net| net.parse().unwrap()).collect(),
-            header,
-        }
+        let trusted = trusted.iter().map(|net| net.parse().unwrap());
+        Proxies::new(trusted.collect(), header)
     }
 
     fn client(header: ProxyHeader, peer: &str, fields: &[(&str, &str)]) -> String {

@@ -1,4 +1,4 @@
-//! The HTTP server under the public and the admin listener: an accept loop over hyper.
+//! The server: an accept loop over hyper.
 //!
 //! `axum::serve` is not used because it installs no timer, and hyper's header timeout is silently
 //! off without one. Every wait on a client is bounded here:
@@ -18,14 +18,9 @@ use std::{
     future::Future,
     io,
     net::IpAddr,
-    num::NonZero,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    sync::Arc,
     task::{Context, Poll},
-    thread,
     time::Duration,
 };
 
@@ -51,7 +46,6 @@ use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
-    runtime::{self, Runtime},
     task::{JoinError, JoinSet},
     time::{sleep, timeout},
 };
@@ -63,7 +57,7 @@ use super::{
     paced::Paced,
     slots::{Answer, Line, Slot, Slots},
 };
-use crate::config::{Network, WebConfig};
+use crate::config::Network;
 
 /// Time for which the loop waits after a failed `accept` (out of descriptors, out of memory).
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
@@ -74,37 +68,6 @@ pub(crate) const BUFFER_BYTES_MAX: usize = 64 * 1024;
 /// Maximum number of bytes of an answer that the kernel holds unsent: few, so that it reports soon
 /// when a slow reader took some. Bytes in flight come on top, so that no line is slowed.
 const UNSENT_BYTES_MAX: u32 = 16 * 1024;
-
-/// Number of threads that read and decrypt for downloads at once; further reads wait their turn.
-pub(crate) const READING_THREADS_MAX: usize = 16;
-
-/// Makes the runtime of the public listener, with threads of its own.
-///
-/// Mail and readers share no thread: the threads that wait for the disk are bounded here. In a
-/// common pool, enough readers at once would leave none to the filter.
-///
-/// # Errors
-/// The system cannot create the threads.
-pub(crate) fn runtime() -> io::Result<Runtime> {
-    let workers = thread::available_parallelism().map_or(1, NonZero::get);
-    runtime::Builder::new_multi_thread()
-        .worker_threads(workers)
-        .thread_name_fn(thread_names("web", workers))
-        .max_blocking_threads(READING_THREADS_MAX)
-        .enable_all()
-        .build()
-}
-
-/// Names the threads of a runtime: its workers come first, the threads that may wait for the disk
-/// come when they are needed. The names show an admin which threads are busy (`top -H`), and let
-/// the tests see that no worker waits for a file.
-pub(crate) fn thread_names(workers: &'static str, count: usize) -> impl Fn() -> String {
-    let named = AtomicUsize::new(0);
-    move || match named.fetch_add(1, Relaxed) {
-        before if before < count => workers.to_owned(),
-        _ => format!("{workers}-disk"),
-    }
-}
 
 /// The limits of a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,36 +110,6 @@ pub(crate) enum Listener {
 enum Accepted {
     Tcp(TcpStream, IpAddr),
     Unix(UnixStream),
-}
-
-impl ServerLimits {
-    /// The limits of the public listener.
-    pub(crate) fn web(config: &WebConfig) -> Self {
-        Self {
-            max_connections: config.max_connections,
-            max_connections_per_address: config.max_connections_per_address,
-            trusted_proxies: config.trusted_proxies.clone(),
-            timeout: Duration::try_from(config.timeout).unwrap_or(Duration::from_secs(30)),
-            min_rate: config.min_rate,
-            header_bytes_max: 16 * 1024,
-            patience: PATIENCE,
-            drain: Duration::from_secs(30),
-        }
-    }
-
-    /// The limits of the admin listener: a few probes and a scraper.
-    pub(crate) fn admin() -> Self {
-        Self {
-            max_connections: 16,
-            max_connections_per_address: 16,
-            trusted_proxies: Vec::new(),
-            timeout: Duration::from_secs(10),
-            min_rate: 0,
-            header_bytes_max: 16 * 1024,
-            patience: PATIENCE,
-            drain: Duration::from_secs(1),
-        }
-    }
 }
 
 /// Serves `router` on `listener` until `shutdown` completes; then closes the listener, lets running
