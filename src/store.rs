@@ -28,6 +28,9 @@ use crate::{
     remote::client::{self, Remote},
 };
 
+/// Maximum number of files of a package, in every store.
+pub(crate) const FILES_MAX: usize = client::FILES_MAX;
+
 /// A place where detached files go. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Store(Kind);

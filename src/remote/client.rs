@@ -30,7 +30,8 @@ use tracing::debug;
 
 pub use self::error::RemoteError;
 use self::{link::Links, request::Http};
-use super::wire::{Begin, Begun, Commit, CommitFile, Committed, FILES_MAX, Received, Sha256};
+pub(crate) use super::wire::FILES_MAX;
+use super::wire::{Begin, Begun, Commit, CommitFile, Committed, Received, Sha256};
 use crate::{
     config::RemoteConfig,
     drop::{Origin, Token},
