@@ -42,7 +42,7 @@ const OPENMETRICS: &str = "application/openmetrics-text";
 const PROBE_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// The routes of the admin listener.
-pub fn router(stores: impl Into<Stores>, metrics: Metrics) -> Router {
+pub(crate) fn router(stores: impl Into<Stores>, metrics: Metrics) -> Router {
     let state = AdminState {
         stores: stores.into(),
         metrics,

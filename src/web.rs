@@ -25,8 +25,6 @@
 //! wrong, how many forms it may send and how much it may ask for at once (`guard`); the server
 //! bounds time and connections ([`http`](crate::http)).
 
-pub mod zip;
-
 mod count;
 mod download;
 mod forms;
@@ -47,6 +45,7 @@ mod texts;
 mod theme;
 mod views;
 mod well_known;
+mod zip;
 
 #[cfg(test)]
 mod tests;
@@ -110,11 +109,11 @@ pub struct WebState {
 /// The memory that all answers together may hold until they are sent: `web.answer_memory`. Clones
 /// share it.
 #[derive(Clone, Debug)]
-pub struct AnswerMemory(Arc<Shelf>);
+pub(crate) struct AnswerMemory(Arc<Shelf>);
 
 impl AnswerMemory {
     /// Makes a memory of `bytes`.
-    pub fn new(bytes: usize) -> Self {
+    pub(crate) fn new(bytes: usize) -> Self {
         Self(Arc::new(Shelf::new(bytes)))
     }
 }
@@ -129,7 +128,7 @@ pub fn router(state: WebState) -> Router {
 /// its public URL; everything else, unknown names included, looks like the first one. Every package
 /// can be seen under every name. The limits on a client hold over all names together. Routes that
 /// are made anew for the same listener share the memory with answers of the old ones.
-pub fn routers(usual: WebState, others: Vec<WebState>, memory: &AnswerMemory) -> Router {
+pub(crate) fn routers(usual: WebState, others: Vec<WebState>, memory: &AnswerMemory) -> Router {
     let usual = Site::new(usual, Arc::clone(&memory.0));
 
     let mut by_host = HashMap::new();
