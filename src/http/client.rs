@@ -25,7 +25,7 @@ pub(super) enum Peer {
 /// One client, as clients are counted: an IPv4 address, or an IPv6 network of 64 bits, the least
 /// that a single customer has (RFC 6177). The number is the length of the prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Origin(IpAddr, u8);
+pub(crate) struct ClientNetwork(IpAddr, u8);
 
 /// The networks around an IPv6 client that also count as one: the length of their prefix, and how
 /// many clients' shares all of one network may use together. Many customers have a /56, some a /48
@@ -39,7 +39,7 @@ pub(crate) struct Proxies {
     header: ProxyHeader,
 }
 
-impl Origin {
+impl ClientNetwork {
     pub(crate) fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V6(ip) => Self::network(ip, 64),
@@ -214,7 +214,11 @@ mod tests {
 
     #[test]
     fn ipv6_clients_count_in_the_networks_around_them_too() {
-        let of = |text: &str| -> Vec<_> { Origin::of(text.parse().unwrap()).and_wider().collect() };
+        let of = |text: &str| -> Vec<_> {
+            ClientNetwork::of(text.parse().unwrap())
+                .and_wider()
+                .collect()
+        };
         let (one, other) = (of("2001:db8:1:200::1"), of("2001:db8:1:2ff::1"));
         assert_eq!(one.len(), 3);
         assert_eq!((one[1], one[2]), (other[1], other[2]), "one /56");
@@ -257,7 +261,7 @@ mod tests {
 
     #[test]
     fn ipv6_clients_are_known_by_their_network() {
-        let of = |text: &str| Origin::of(text.parse().unwrap());
+        let of = |text: &str| ClientNetwork::of(text.parse().unwrap());
         assert_eq!(of("2001:db8:1:2::1"), of("2001:db8:1:2:ffff::9"));
         assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
         assert_ne!(of("192.0.2.1"), of("192.0.2.2"));

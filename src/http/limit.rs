@@ -17,7 +17,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::client::Origin;
+use super::client::ClientNetwork;
 
 /// Maximum number of remembered clients: about 5 MB.
 const CLIENTS_MAX: usize = 100_000;
@@ -37,7 +37,7 @@ pub(crate) struct Rate {
 
 #[derive(Debug, Default)]
 struct Clients {
-    worked_off: HashMap<Origin, Instant>,
+    worked_off: HashMap<ClientNetwork, Instant>,
     forget_next: Option<Instant>,
 }
 
@@ -55,7 +55,7 @@ impl Rate {
     }
 
     /// Checks that a client, and the networks around it, may ask at all. Charges nothing.
-    pub(crate) fn check(&self, client: Origin) -> Result<(), Exceeded> {
+    pub(crate) fn check(&self, client: ClientNetwork) -> Result<(), Exceeded> {
         let now = Instant::now();
         let clients = lock(&self.clients);
         let waits = client.and_wider().map(|(network, times)| {
@@ -78,7 +78,7 @@ impl Rate {
 
     /// Charges a client for one request. It is free if the memory is full: no limit by network can
     /// hold requests from so many networks at once.
-    pub(crate) fn charge(&self, client: Origin) {
+    pub(crate) fn charge(&self, client: ClientNetwork) {
         let now = Instant::now();
         let mut clients = lock(&self.clients);
         for (network, times) in client.and_wider() {
@@ -90,7 +90,7 @@ impl Rate {
     }
 
     /// Charges a client for one request if it may ask.
-    pub(crate) fn take(&self, client: Origin) -> Result<(), Exceeded> {
+    pub(crate) fn take(&self, client: ClientNetwork) -> Result<(), Exceeded> {
         self.check(client)?;
         self.charge(client);
         Ok(())
@@ -98,7 +98,7 @@ impl Rate {
 }
 
 impl Clients {
-    fn has_room(&mut self, client: Origin, now: Instant) -> bool {
+    fn has_room(&mut self, client: ClientNetwork, now: Instant) -> bool {
         if self.worked_off.len() < CLIENTS_MAX || self.worked_off.contains_key(&client) {
             return true;
         }
@@ -115,14 +115,14 @@ impl Clients {
 #[derive(Clone, Debug)]
 pub(crate) struct Crowd {
     each_max: usize,
-    counts: Arc<Mutex<HashMap<Origin, usize>>>,
+    counts: Arc<Mutex<HashMap<ClientNetwork, usize>>>,
 }
 
 /// One place of a [`Crowd`], until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Place {
-    counts: Arc<Mutex<HashMap<Origin, usize>>>,
-    client: Origin,
+    counts: Arc<Mutex<HashMap<ClientNetwork, usize>>>,
+    client: ClientNetwork,
 }
 
 impl Crowd {
@@ -134,9 +134,9 @@ impl Crowd {
     }
 
     /// Gives a client one more place, unless it, or a network around it, has all that it may have.
-    pub(crate) fn enter(&self, client: Origin) -> Option<Place> {
+    pub(crate) fn enter(&self, client: ClientNetwork) -> Option<Place> {
         let mut counts = lock(&self.counts);
-        let is_full = |(network, times): (Origin, usize)| {
+        let is_full = |(network, times): (ClientNetwork, usize)| {
             let count = counts.get(&network).copied().unwrap_or_default();
             count >= self.each_max.saturating_mul(times)
         };
@@ -263,8 +263,8 @@ mod tests {
 
     use super::*;
 
-    fn client(number: u32) -> Origin {
-        Origin::of(IpAddr::V4(Ipv4Addr::from_bits(number)))
+    fn client(number: u32) -> ClientNetwork {
+        ClientNetwork::of(IpAddr::V4(Ipv4Addr::from_bits(number)))
     }
 
     #[tokio::test(start_paused = true)]
@@ -322,7 +322,7 @@ mod tests {
 
     #[test]
     fn the_networks_around_an_ipv6_client_have_their_places_too() {
-        let of = |text: &str| Origin::of(text.parse().unwrap());
+        let of = |text: &str| ClientNetwork::of(text.parse().unwrap());
         let crowd = Crowd::new(1);
         let enter = |subnet: u16| crowd.enter(of(&format!("2001:db8:1:{subnet:x}::1")));
         // A /56 has two, a /48 four.
@@ -337,7 +337,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn guesses_from_many_networks_of_one_customer_are_counted_together() {
-        let of = |subnet: u16| Origin::of(format!("2001:db8:1:{subnet:x}::1").parse().unwrap());
+        let of =
+            |subnet: u16| ClientNetwork::of(format!("2001:db8:1:{subnet:x}::1").parse().unwrap());
         let rate = Rate::per_minute(3);
         let of_one_56 = (0..100)
             .filter(|subnet| rate.take(of(*subnet)).is_ok())

@@ -52,7 +52,7 @@ use tokio::{
 use tracing::{debug, error, warn};
 
 use super::{
-    client::{Origin, Peer},
+    client::{ClientNetwork, Peer},
     limit::{Crowd, Place},
     paced::Paced,
     slots::{Answer, Line, Slot, Slots},
@@ -263,7 +263,7 @@ impl ServerLimits {
         {
             return Some(None);
         }
-        crowd.enter(Origin::of(*address)).map(Some)
+        crowd.enter(ClientNetwork::of(*address)).map(Some)
     }
 }
 

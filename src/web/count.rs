@@ -12,7 +12,7 @@ use tracing::{debug, warn};
 use crate::{
     drop::{Client, Door, Drop},
     http::{
-        client::Origin,
+        client::ClientNetwork,
         limit::{Queue, Rate},
     },
 };
@@ -68,7 +68,7 @@ impl Counter {
             client,
             queue_id,
         } = complete;
-        let network = client.address.map(Origin::of);
+        let network = client.address.map(ClientNetwork::of);
         if network.is_some_and(|network| self.0.clients.take(network).is_err()) {
             debug!(
                 queue_id,

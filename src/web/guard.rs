@@ -20,7 +20,7 @@ use tracing::debug;
 
 use super::{DOWNLOADS, FORMS, Shared, Site, Visitor, pages::Problem, shelf::tie};
 use crate::http::{
-    client::Origin as Network,
+    client::ClientNetwork,
     limit::{Exceeded, Place, Rate},
     slots::{Line, Running},
 };
@@ -49,7 +49,7 @@ pub(super) async fn guard(State(site): Shared, mut request: Request, next: Next)
     let method = request.method().clone();
     let wanted = site.wanted(request.uri(), request.headers());
     let address = site.proxies.client(request.extensions(), request.headers());
-    let network = address.map(Network::of);
+    let network = address.map(ClientNetwork::of);
     let asker = Asker::of(request.headers());
     let line: Option<Arc<Line>> = request.extensions().get().cloned();
 
@@ -215,7 +215,7 @@ impl Site {
     fn admit(
         &self,
         request: &Request,
-        client: Option<Network>,
+        client: Option<ClientNetwork>,
         asker: Asker,
     ) -> Result<Admitted, Barrier> {
         let route = request.extensions().get::<MatchedPath>();
