@@ -7,7 +7,7 @@
 //!   format 0.0.4. A scrape touches no disk: the drop is looked at once a minute, in the
 //!   background.
 //!
-//! Served by [`web::server`](crate::web::server) like the public pages.
+//! Served by [`http::server`](crate::http::server) like the public pages.
 
 pub mod metrics;
 
@@ -27,7 +27,10 @@ use tokio::{
 use tracing::warn;
 
 pub use self::metrics::Metrics;
-use crate::store::Stores;
+use crate::{
+    http::server::{PATIENCE, ServerLimits},
+    store::Stores,
+};
 
 /// Time for which the outcome of a probe stays valid.
 const PROBE_AGE_MAX: Duration = Duration::from_secs(2);
@@ -39,7 +42,7 @@ const OPENMETRICS: &str = "application/openmetrics-text";
 const PROBE_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// The routes of the admin listener.
-pub fn router(stores: impl Into<Stores>, metrics: Metrics) -> Router {
+pub(crate) fn router(stores: impl Into<Stores>, metrics: Metrics) -> Router {
     let state = AdminState {
         stores: stores.into(),
         metrics,
@@ -57,6 +60,20 @@ struct AdminState {
     stores: Stores,
     metrics: Metrics,
     probed: Arc<Mutex<Option<Probed>>>,
+}
+
+/// The limits of the admin listener: a few probes and a scraper.
+pub(crate) fn limits() -> ServerLimits {
+    ServerLimits {
+        max_connections: 16,
+        max_connections_per_address: 16,
+        trusted_proxies: Vec::new(),
+        timeout: Duration::from_secs(10),
+        min_rate: 0,
+        header_bytes_max: 16 * 1024,
+        patience: PATIENCE,
+        drain: Duration::from_secs(1),
+    }
 }
 
 /// The outcome of the last probe of the drop, with its time.

@@ -113,14 +113,14 @@ use crate::{
     rules,
     scan::Finding,
     spool::{Spool, Spools},
-    store::{StoreError, Stores},
+    store::{FILES_MAX, StoreError, Stores},
 };
 
 pub use copies::Copies;
 pub use message::Message;
 
 /// The most parts of one message that are detached; with more, the message is not touched.
-pub const DETACHED_MAX: usize = 1000;
+pub const DETACHED_MAX: usize = FILES_MAX;
 
 /// The largest piece of a body that a milter can send (65,535 bytes, milter.md 1.2).
 const PIECE_BYTES_MAX: u64 = 65_535;

@@ -25,6 +25,7 @@
 //! * `words` – sizes, dates and zones as people say them, for the notice and the pages
 //! * [`names`] – hostile file names made safe
 //! * `untrusted` – text from outside, which is printed only escaped
+//! * `threads` – the names of threads
 //! * [`spool`] – the bytes that stay, in memory first, then in an unlinked file
 //! * [`store`] – the destination of detached files: the drop of this process, or that of another host
 //! * [`drop`](mod@drop) – the file drop: tokens, encryption, drafts, records, expiry
@@ -32,7 +33,8 @@
 //! * [`rewrite`] – the notice, and the pieces from which the new body is sent
 //! * [`decisions`] – the decisions on each message, kept for some days
 //! * [`stats`] – the bytes that were kept out of mailboxes
-//! * [`deposit`] – deposits by milters of other hosts, over HTTP
+//! * `http` – the server under pages, deposits and metrics: connections, limits on clients
+//! * `remote` – deposits over HTTP: the client of another host's drop, and the server for milters of other hosts
 //! * [`web`] – the pages for the reader of the mail: landing page, downloads
 //! * `mailer` – mail of our own: reports by readers
 //! * [`admin`] – health and metrics
@@ -56,12 +58,12 @@ mod budget;
 pub mod cli;
 pub mod config;
 pub mod decisions;
-pub mod deposit;
 pub mod drop;
 pub mod filter;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
+mod http;
 mod language;
 pub mod lookup;
 mod mailer;
@@ -69,6 +71,7 @@ pub mod milter;
 pub mod mime;
 pub mod names;
 pub mod policy;
+mod remote;
 pub mod rewrite;
 pub mod rules;
 pub mod scan;
@@ -76,6 +79,7 @@ mod sender;
 pub mod spool;
 pub mod stats;
 pub mod store;
+mod threads;
 mod untrusted;
 pub mod web;
 mod words;

@@ -6,14 +6,13 @@
 //! contract as tests; every store passes it.
 //!
 //! * *embedded* – the [drop of this process](crate::drop)
-//! * *remote* – the drop of another host, over HTTP ([`deposit`](crate::deposit) is its other end)
+//! * *remote* – the drop of another host, over HTTP ([`remote`](crate::remote))
 //!
 //! A store is not asked to list, to extend, to delete what is out, to keep names apart, or to
 //! resume a file. A store whose own objects are single files can gather them at the commit, for the
 //! link is asked for once before it and belongs to the package, not to a file.
 
 mod error;
-mod remote;
 
 #[cfg(test)]
 mod conformance;
@@ -21,12 +20,16 @@ mod conformance;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-pub use self::error::{RemoteError, StoreError};
-use self::remote::Remote;
+pub use self::error::StoreError;
+pub use crate::remote::client::RemoteError;
 use crate::{
     config::{Config, StoreKind},
     drop::{self, Drop, Link, Origin},
+    remote::client::{self, Remote},
 };
+
+/// Maximum number of files of a package, in every store.
+pub(crate) const FILES_MAX: usize = client::FILES_MAX;
 
 /// A place where detached files go. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -131,7 +134,7 @@ pub struct PackageDraft(Package);
 #[derive(Debug)]
 enum Package {
     Embedded(Box<drop::PackageDraft>, String),
-    Remote(remote::PackageDraft),
+    Remote(client::PackageDraft),
 }
 
 /// A file being written. Dropping it leaves nothing behind.
@@ -141,7 +144,7 @@ pub struct FileDraft(File);
 #[derive(Debug)]
 enum File {
     Embedded(drop::FileDraft),
-    Remote(remote::FileDraft),
+    Remote(client::FileDraft),
 }
 
 /// A file that is durable in the store but not yet visible. Nothing is left of it once its package
@@ -152,7 +155,7 @@ pub struct DurableFile(Durable);
 #[derive(Debug)]
 enum Durable {
     Embedded(Box<drop::DurableFile>),
-    Remote(remote::DurableFile),
+    Remote(client::DurableFile),
 }
 
 type Result<T, E = StoreError> = std::result::Result<T, E>;
@@ -389,7 +392,7 @@ fn embedded(file: DurableFile) -> Result<drop::DurableFile> {
     }
 }
 
-fn remote(file: DurableFile) -> Result<remote::DurableFile> {
+fn remote(file: DurableFile) -> Result<client::DurableFile> {
     match file.0 {
         Durable::Remote(file) => Ok(file),
         Durable::Embedded(_) => Err(StoreError::OtherStore),

@@ -56,6 +56,12 @@ fn is_harmful(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') || names::is_invisible(c)
 }
 
+/// Returns true for controls, line separators, and characters that change the direction of text.
+pub(crate) fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// Escapes harmful characters in JSON, where they can stand in its strings alone; the result means
 /// the same to programs. Line ends between values stay.
 pub(crate) fn escaped_json(json: &str) -> String {

@@ -3,8 +3,8 @@
 mod log;
 mod reload;
 mod running;
+mod runtimes;
 mod sockets;
-mod threads;
 
 use std::{io, time::Duration};
 
@@ -35,16 +35,14 @@ use crate::{
     admin::{self, Metrics},
     config::ScanConfig,
     decisions::Decisions,
-    deposit::Deposits,
     drop::{Drop, Swept},
     filter::Copies,
+    http::server::{self, ServerLimits},
     milter::{self, Claim, Stop},
+    remote::server::Deposits,
     scan,
     store::Stores,
-    web::{
-        AnswerMemory,
-        server::{self, ServerLimits},
-    },
+    web::{self, AnswerMemory},
 };
 
 /// Interval between two sweeps for expired packages; expiry itself is checked at each access.
@@ -148,8 +146,8 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
     let reload = Reload::new(options.config, config, themes, made, log);
     let no_threads =
         |error: io::Error| unavailable(&format_args!("could not start threads: {error}"));
-    let mail = threads::of_mail(reload.config()).map_err(no_threads)?;
-    let readers = threads::starting(server::runtime).map_err(no_threads)?;
+    let mail = runtimes::of_mail(reload.config()).map_err(no_threads)?;
+    let readers = runtimes::starting(web::runtime).map_err(no_threads)?;
 
     let daemon = Daemon {
         drop,
@@ -234,7 +232,7 @@ impl Daemon {
         let pages = current(self.reload.pages());
         let health = admin::router(self.stores.clone(), self.metrics.clone());
         let health = health.merge(self.reload.running().router());
-        let web_limits = ServerLimits::web(&self.reload.config().web);
+        let web_limits = web::limits(&self.reload.config().web);
         let (filter, metrics) = (self.reload.filter(), self.metrics.clone());
 
         let mut tasks = JoinSet::new();
@@ -246,12 +244,7 @@ impl Daemon {
             served
         };
         tasks.spawn_on(readers, &self.readers);
-        tasks.spawn(serve_http(
-            admin,
-            health,
-            ServerLimits::admin(),
-            stop.clone(),
-        ));
+        tasks.spawn(serve_http(admin, health, admin::limits(), stop.clone()));
         if let Some(deposit) = deposit {
             let (deposits, metrics) = (self.deposits(), self.metrics.clone());
             tasks.spawn(take_deposits(

@@ -22,6 +22,7 @@ pub(super) use self::{
     syslog::Syslog,
 };
 use super::{Origin, RecordId};
+use crate::untrusted::is_hidden;
 
 /// Maximum length of the text of a report, in characters; more is cut off.
 pub const REPORT_CHARS_MAX: usize = 4000;
@@ -186,12 +187,6 @@ pub(super) fn one_line(text: &str, chars_max: usize) -> String {
     let shown = text.chars().map(|c| if is_hidden(c) { ' ' } else { c });
     let line: String = shown.take(chars_max).collect();
     line.trim().to_owned()
-}
-
-/// Returns true for controls, line separators, and characters that change the direction of text.
-pub(crate) fn is_hidden(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Gives an enum one word for each value, in the database and for people.

@@ -11,10 +11,10 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use super::{DurableFile, PackageDraft, Store};
 use crate::{
     config::{Config, QuotaConfig, StoreKind},
-    deposit::Deposits,
     drop::{Allotment, Drop, Lookup, Origin, Right, Secret, Token},
     filter::Direction,
     lookup::Lookup as Tables,
+    remote::server::Deposits,
 };
 
 /// Defines the tests once for each store.

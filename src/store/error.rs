@@ -1,10 +1,9 @@
 //! Errors of a store. Their consequence for the mail is decided by the filter's caller.
 
-use std::{error::Error as _, io, path::PathBuf, time::Duration};
-
 use crate::{
     config::StoreKind,
     drop::{Allotment, DropError},
+    remote::client::RemoteError,
     scan::Finding,
 };
 
@@ -29,105 +28,6 @@ pub enum StoreError {
     /// The package to be taken back is not there, or is too old for that.
     #[error("there is no package to take back, or somebody may have its link")]
     NotTakenBack,
-}
-
-/// An error between us and the drop of another host.
-#[derive(Debug, thiserror::Error)]
-pub enum RemoteError {
-    /// The token or the certificates cannot be read: an admin must act.
-    #[error("could not read \"{}\": {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The system's error.
-        source: io::Error,
-    },
-    /// The token or the certificates cannot be used: an admin must act.
-    #[error("\"{}\" cannot be used: {reason}", path.display())]
-    Unusable {
-        /// The file.
-        path: PathBuf,
-        /// The fault found in it.
-        reason: String,
-    },
-    /// The client cannot be made, most likely for lack of certificates.
-    #[error("could not prepare for TLS: {0}")]
-    Tls(String),
-    /// There is no connection, or it broke; a retry may succeed.
-    #[error("could not reach drop \"{url}\": {reason}")]
-    Unreachable {
-        /// Its address, as configured.
-        url: String,
-        /// The cause.
-        reason: String,
-    },
-    /// The drop took no byte, or gave no answer, for too long.
-    #[error("drop \"{url}\" did nothing for {} s", patience.as_secs())]
-    Stalled {
-        /// Its address, as configured.
-        url: String,
-        /// The time that we waited.
-        patience: Duration,
-    },
-    /// The drop refused the request.
-    #[error("drop \"{url}\" refused ({status}): {detail}")]
-    Refused {
-        /// Its address, as configured.
-        url: String,
-        /// The HTTP status.
-        status: u16,
-        /// The drop's own words, or the meaning of the status.
-        detail: String,
-    },
-    /// An admin of the drop blocked one of the files.
-    #[error("drop \"{url}\" blocks a file")]
-    Blocked {
-        /// Its address, as configured.
-        url: String,
-    },
-    /// The drop's virus scan objects to one of the files.
-    #[error("drop \"{url}\" does not take a file: {detail}")]
-    Scan {
-        /// Its address, as configured.
-        url: String,
-        /// The objection.
-        finding: Finding,
-        /// The drop's own words.
-        detail: String,
-    },
-    /// The answer is not that of a drop; the address may be wrong.
-    #[error("drop \"{url}\" gave an answer that makes no sense: {reason}")]
-    Answer {
-        /// Its address, as configured.
-        url: String,
-        /// The cause.
-        reason: String,
-    },
-    /// A share of the drop is used up.
-    #[error("drop \"{url}\" takes no more today: {detail}")]
-    Allotment {
-        /// Its address, as configured.
-        url: String,
-        /// The exhausted share.
-        share: Allotment,
-        /// The drop's own words.
-        detail: String,
-    },
-    /// An admin of the drop suspended the login.
-    #[error("drop \"{url}\" takes nothing of this login")]
-    Suspended {
-        /// Its address, as configured.
-        url: String,
-    },
-    /// The bytes received are not the bytes sent.
-    #[error("drop \"{url}\" did not receive a file as it was sent")]
-    Digest {
-        /// Its address, as configured.
-        url: String,
-    },
-    /// The package would exceed the maximum number of files.
-    #[error("a package has too many files")]
-    TooManyFiles,
 }
 
 impl StoreError {
@@ -192,29 +92,5 @@ impl StoreError {
             },
             Self::OtherStore | Self::NotOpen(_) | Self::NotTakenBack => "drop",
         }
-    }
-}
-
-impl RemoteError {
-    /// Makes an error of reqwest's, its causes from the outermost to the innermost, without the
-    /// path of the request.
-    pub(super) fn transport(url: &str, error: reqwest::Error) -> Self {
-        let error = error.without_url();
-        let mut reason = error.to_string();
-        let mut inner = error.source();
-        while let Some(cause) = inner {
-            let text = cause.to_string();
-            if !reason.contains(&text) {
-                reason = format!("{reason}: {text}");
-            }
-            inner = cause.source();
-        }
-        let url = url.to_owned();
-        Self::Unreachable { url, reason }
-    }
-
-    /// Returns true if the same request may succeed when it is sent again at once.
-    pub(super) fn may_pass(&self) -> bool {
-        matches!(self, Self::Unreachable { .. })
     }
 }

@@ -9,11 +9,13 @@ use std::{ops::Range, sync::Arc, time::Duration};
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
-use super::{
-    client::Origin,
-    limit::{Queue, Rate},
+use crate::{
+    drop::{Client, Door, Drop},
+    http::{
+        client::ClientNetwork,
+        limit::{Queue, Rate},
+    },
 };
-use crate::drop::{Client, Door, Drop};
 
 /// Number of downloads of one client that are counted in a minute: some 30 MB of log a day, should
 /// it ask all day long.
@@ -66,7 +68,7 @@ impl Counter {
             client,
             queue_id,
         } = complete;
-        let network = client.address.map(Origin::of);
+        let network = client.address.map(ClientNetwork::of);
         if network.is_some_and(|network| self.0.clients.take(network).is_err()) {
             debug!(
                 queue_id,

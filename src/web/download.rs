@@ -24,13 +24,10 @@ use tracing::error;
 
 use super::{
     Site, Visitor,
-    conditional::{Part, part},
     count::{Complete, Counter},
     language::Wanted,
-    limit::Throttle,
     pages::Problem,
     shelf::{STREAM_BYTES, Shelved, tie},
-    slots::Running,
     source::{Holding, Pieces, Source},
     zip::{Piece, ZipLayout},
 };
@@ -38,6 +35,11 @@ use crate::{
     admin::Metrics,
     budget::Share,
     drop::{Client, Door, Drop, DropError, FileEntry, Release, SealedPackage, Token},
+    http::{
+        conditional::{Part, part},
+        limit::Throttle,
+        slots::Running,
+    },
 };
 
 /// The policy of files: nothing in one may run or load, even if a browser shows it.

@@ -25,9 +25,9 @@ use tokio::{
 };
 use tracing::{debug, error, info, warn};
 
-use super::limit::Queue;
 use crate::{
     config::{MailConfig, ReportFormat, WebConfig},
+    http::limit::Queue,
     mailer::Mailer,
     untrusted::Untrusted,
 };

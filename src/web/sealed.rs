@@ -15,9 +15,9 @@ use jiff::Timestamp;
 use super::{
     Shared, Visitor,
     download::{Download, FILE_POLICY},
-    index,
     key::Asked,
     language::Wanted,
+    open::index,
     pages::{PageAsked, Problem},
 };
 use crate::budget::Spent;

@@ -26,12 +26,13 @@ use super::{
 use crate::{
     budget::{Budget, Share, Spent},
     drop::{FileEntry, Package, RecordId, Token},
+    http::server::BUFFER_BYTES_MAX,
     names,
 };
 
 /// Maximum memory of an answer that is read piece by piece: the bytes that hyper gathers, and the
 /// piece that goes past that.
-pub(super) const STREAM_BYTES: usize = super::server::BUFFER_BYTES_MAX + 64 * 1024;
+pub(super) const STREAM_BYTES: usize = BUFFER_BYTES_MAX + 64 * 1024;
 
 /// The allocator's overhead for a file's name and type, in bytes.
 const ALLOCATION_BYTES: usize = 64;

@@ -22,11 +22,12 @@ mod landing;
 mod limits;
 mod sealed;
 
-use super::{
-    server::{ServerLimits, serve},
-    *,
+use super::*;
+use crate::{
+    config::DropConfig,
+    filter::Direction,
+    http::server::{ServerLimits, serve},
 };
-use crate::{config::DropConfig, filter::Direction};
 
 const PDF: &str = "Compte rendu de l’assemblée.pdf";
 

@@ -135,7 +135,7 @@ impl Theme {
     ///
     /// # Errors
     /// As [`Theme::load`]; the message names the domain.
-    pub fn load_domains(config: &Config) -> Result<Vec<(String, Self)>, String> {
+    pub(crate) fn load_domains(config: &Config) -> Result<Vec<(String, Self)>, String> {
         let load = |(domain, own): (&String, &Arc<Config>)| {
             let theme = Self::load(&own.web);
             let theme = theme.map_err(|why| format!("{DOMAINS_DIRECTORY}/{domain}.toml: {why}"))?;

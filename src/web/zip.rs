@@ -26,19 +26,19 @@ const DIRECTORY_ENTRIES_MAX: usize = 64;
 
 /// A file to be stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ZipEntry {
+pub(super) struct ZipEntry {
     /// Its name in the archive: safe, and different from all others.
-    pub name: String,
+    pub(super) name: String,
     /// Its size in bytes.
-    pub size: u64,
+    pub(super) size: u64,
     /// CRC-32 (IEEE) of its contents.
-    pub crc32: u32,
+    pub(super) crc32: u32,
 }
 
 /// The source of each byte of an archive. It holds names and places; headers are made when they are
 /// sent.
 #[derive(Clone, Debug)]
-pub struct ZipLayout {
+pub(super) struct ZipLayout {
     entries: Vec<Placed>,
     times: Times,
     /// The beginnings of the central directory and of the records behind it.
@@ -48,7 +48,7 @@ pub struct ZipLayout {
 
 /// A run of bytes of an archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Piece {
+pub(super) enum Piece {
     /// Headers, ready to be sent.
     Bytes(Bytes),
     /// A range of the contents of an entry.
@@ -74,7 +74,7 @@ struct Placed {
 impl ZipLayout {
     /// Lays out an archive of `entries`, all with the time `modified`; `zone` is that of the local
     /// times that old readers show (4.4.6 knows no zone).
-    pub fn new(entries: Vec<ZipEntry>, modified: Timestamp, zone: &TimeZone) -> Self {
+    pub(super) fn new(entries: Vec<ZipEntry>, modified: Timestamp, zone: &TimeZone) -> Self {
         let times = Times::new(modified, zone);
         let mut at = 0_u64;
         let mut entries: Vec<_> = entries
@@ -111,24 +111,24 @@ impl ZipLayout {
     }
 
     /// The archive's length in bytes.
-    pub fn total_len(&self) -> u64 {
+    pub(super) fn total_len(&self) -> u64 {
         self.total_len
     }
 
     /// The name of an entry that it has.
-    pub fn name(&self, index: usize) -> &str {
+    pub(super) fn name(&self, index: usize) -> &str {
         &self.entries[index].entry.name
     }
 
     /// The pieces that make up `range` of the archive, in order; none is empty.
-    pub fn pieces(&self, range: Range<u64>) -> impl Iterator<Item = Piece> {
+    pub(super) fn pieces(&self, range: Range<u64>) -> impl Iterator<Item = Piece> {
         let mut left = range;
         std::iter::from_fn(move || self.next_piece(&mut left))
     }
 
     /// Takes the next piece from the front of the rest of a range; `None` if nothing is left. A
     /// piece is headers of a few kilobytes, or contents of any length.
-    pub fn next_piece(&self, left: &mut Range<u64>) -> Option<Piece> {
+    pub(super) fn next_piece(&self, left: &mut Range<u64>) -> Option<Piece> {
         if left.start >= left.end.min(self.total_len) {
             return None;
         }
@@ -181,16 +181,11 @@ impl ZipLayout {
 
 impl Piece {
     /// Its length in bytes.
-    pub fn len(&self) -> u64 {
+    pub(super) fn len(&self) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
             Self::File { range, .. } => range.end.saturating_sub(range.start),
         }
-    }
-
-    /// Returns true if it has no bytes.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 }
 
@@ -648,7 +643,7 @@ mod tests {
             let whole = fill(&layout, 0..layout.total_len(), &files);
             prop_assert_eq!(whole.len() as u64, layout.total_len());
             let (from, to) = (from.min(layout.total_len()), (from + len).min(layout.total_len()));
-            prop_assert!(layout.pieces(from..to).all(|piece| !piece.is_empty()));
+            prop_assert!(layout.pieces(from..to).all(|piece| piece.len() > 0));
             prop_assert_eq!(fill(&layout, from..to, &files), &whole[from as usize..to as usize]);
         }
 

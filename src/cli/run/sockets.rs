@@ -13,8 +13,8 @@ use tracing::warn;
 
 use crate::{
     config::Config,
+    http::server::Listener,
     milter::{BindError, Claim, Socket, SocketFile, bind_tcp},
-    web::server::Listener,
 };
 
 /// Time since the last connection for which a failing start goes on closing connections.

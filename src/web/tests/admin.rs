@@ -10,7 +10,7 @@ async fn admin(site: Fixture) -> Fixture {
         site.metrics.clone(),
     );
     let (stop, stopped) = oneshot::channel();
-    let server = tokio::spawn(serve(listener, router, ServerLimits::admin(), async {
+    let server = tokio::spawn(serve(listener, router, crate::admin::limits(), async {
         let _ = stopped.await;
     }));
     Fixture {

@@ -1,6 +1,7 @@
 //! The headers of every answer, and the requests that are refused everywhere.
 
 use super::*;
+use crate::web::guard::{PAGE_POLICY, SECURITY_HEADERS};
 
 /// The policy that an answer must have.
 fn policy(path: &str, reply: &Reply) -> &'static str {

@@ -353,7 +353,7 @@ async fn what_is_no_token_is_looked_up_like_one() {
 #[test]
 fn readers_have_threads_of_their_own_and_a_bound_on_them() {
     use std::sync::{Condvar, Mutex};
-    let readers = super::server::runtime().unwrap();
+    let readers = runtime().unwrap();
     let running = Arc::new((Mutex::new((0, 0)), Condvar::new()));
     let tasks: Vec<_> = (0..100)
         .map(|_| {

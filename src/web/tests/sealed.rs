@@ -1,7 +1,7 @@
 //! Packages that browsers unlock: the data given out, its recipients, and the data withheld.
 
 use super::*;
-use crate::drop::RecordId;
+use crate::drop::{RecordId, Token};
 
 /// A package that browsers unlock.
 pub(super) struct Sealed {

@@ -1,7 +1,10 @@
 //! The reasons for refusals, each as one word for machines. `doc/deposit.openapi.yaml` lists them.
 
-use super::wire::{BLOCKED, SUSPENDED};
-use crate::{drop::Allotment, scan::Finding};
+use crate::{
+    drop::Allotment,
+    remote::wire::{BLOCKED, SUSPENDED},
+    scan::Finding,
+};
 
 /// Defines the codes with their words, and a list of all of them.
 macro_rules! problem_codes {
@@ -88,7 +91,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::deposit::OPENAPI;
+    use crate::remote::server::OPENAPI;
 
     #[test]
     fn the_description_lists_the_codes_that_answers_have_and_no_others() {

@@ -6,14 +6,11 @@ use jiff::{Timestamp, tz::TimeZone};
 use tokio::sync::OwnedMutexGuard;
 use tracing::{info, warn};
 
-use super::{
-    Depositor, Deposits,
-    code::ProblemCode,
-    drafts::Open,
-    problem::Problem,
-    wire::{Commit, CommitFile, Committed},
+use super::{Depositor, Deposits, code::ProblemCode, drafts::Open, problem::Problem};
+use crate::{
+    drop::{DurableFile, FileEntry, Lookup, cost},
+    remote::wire::{Commit, CommitFile, Committed},
 };
-use crate::drop::{DurableFile, Lookup};
 
 impl Deposits {
     /// Commits a package. A repeated commit is answered like the first.
@@ -102,7 +99,7 @@ impl Deposits {
         }
 
         let files = take_files(&mut open.files, &order.files);
-        let (drop, bytes, cost) = (&self.0.drop, order.bytes(), order.cost());
+        let (drop, bytes, cost) = (&self.0.drop, order.bytes(), cost_of(&order.files));
 
         let booked = drop.book_upload(&caller.uploader, cost).await;
         if !matches!(booked, Ok(true)) {
@@ -142,7 +139,7 @@ impl Deposits {
         }
 
         match drop.find(&caller.token, Timestamp::now()).await? {
-            Lookup::Live(package) if order.is(&package.files) => Ok(Committed {
+            Lookup::Live(package) if are_same(&order.files, &package.files) => Ok(Committed {
                 link: self.link(package.unlock, &caller.token),
                 created: package.created,
                 expires: package.expires,
@@ -211,4 +208,22 @@ fn take_files(came: &mut HashMap<u32, DurableFile>, listed: &[CommitFile]) -> Ve
 
 fn whole_second(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(Timestamp::MIN)
+}
+
+/// The cost of all files together in a quota.
+fn cost_of(files: &[CommitFile]) -> u64 {
+    files
+        .iter()
+        .fold(0, |sum, file| cost(file.size).saturating_add(sum))
+}
+
+/// Returns true if these are the files of a package.
+fn are_same(ours: &[CommitFile], theirs: &[FileEntry]) -> bool {
+    let same = |(ours, theirs): (&CommitFile, &FileEntry)| {
+        ours.name == theirs.name
+            && ours.media_type == theirs.media_type
+            && ours.size == theirs.size
+            && ours.sha256.0 == theirs.sha256
+    };
+    ours.len() == theirs.len() && ours.iter().zip(theirs).all(same)
 }

@@ -24,7 +24,6 @@ mod drain;
 mod problem;
 #[cfg(test)]
 mod tests;
-pub(crate) mod wire;
 
 use std::{
     fmt,
@@ -56,20 +55,20 @@ use self::{
     code::ProblemCode,
     drafts::{Draft, Drafts},
     problem::Problem,
-    wire::{Begin, Begun, FILES_MAX, Received, Sha256, TOKEN_HEADER},
 };
+use super::wire::{self, Begin, Begun, FILES_MAX, Received, Sha256, TOKEN_HEADER};
 use crate::{
     admin::Metrics,
     config::DepositConfig,
     drop::{Drop, Lookup as Found, Origin, Right, Token, Unlock, Uploader, cost},
     filter::Direction,
+    http::server::{self, ServerLimits},
     lookup::Lookup,
     sender::{self, Voucher},
-    web::server::{self, ServerLimits},
 };
 
 /// The description of the interface.
-const OPENAPI: &str = include_str!("../doc/deposit.openapi.yaml");
+const OPENAPI: &str = include_str!("../../doc/deposit.openapi.yaml");
 
 /// The largest JSON body: a thousand files with long names.
 const JSON_BYTES_MAX: usize = 4 << 20;
@@ -83,7 +82,7 @@ const STRANGERS_MAX: u32 = 60;
 
 /// Deposits over HTTP into a drop. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Deposits(Arc<Inner>);
+pub(crate) struct Deposits(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -118,7 +117,7 @@ type Answer = Result<Response, Problem>;
 impl Deposits {
     /// Makes the interface that takes deposits into `drop`. Links begin with `public_url`; `lookup`
     /// knows which domains are ours.
-    pub fn new(
+    pub(crate) fn new(
         drop: Drop,
         config: DepositConfig,
         public_url: &str,
@@ -140,7 +139,7 @@ impl Deposits {
     }
 
     /// Serves `listener` until `shutdown` completes and running requests are through.
-    pub async fn serve(
+    pub(crate) async fn serve(
         self,
         listener: TcpListener,
         metrics: Metrics,
@@ -159,7 +158,7 @@ impl Deposits {
     }
 
     /// The routes.
-    pub fn router(&self) -> Router {
+    pub(crate) fn router(&self) -> Router {
         Router::new()
             .route("/openapi.yaml", get(openapi))
             .route("/v1/ready", get(ready))

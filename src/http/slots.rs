@@ -8,7 +8,7 @@
 //! favour: first those that wait for a request, the longest first, then the slowest readers. Nobody
 //! who reads faster than the risen rate is ever cut, and nobody before they were given the time
 //! `patience`; if all are that fast, new clients wait. The slowest reader is cut, too, when no
-//! memory is left for an answer (`super::shelf`).
+//! memory is left for an answer ([`Line::relieve`]).
 //!
 //! Downloads may use seven eighths of the connections: the rest is for pages. Downloads that wait
 //! for a place may use half of that rest, and further ones are refused at once.
@@ -71,7 +71,7 @@ pub(super) struct Slot {
 
 /// The state of a connection.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(crate) struct Line {
     slots: Slots,
     pace: Mutex<Pace>,
     cut: CancellationToken,
@@ -97,7 +97,7 @@ pub(super) struct Answer(Arc<Line>);
 
 /// A download among those that may run at once, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Running(Arc<Line>);
+pub(crate) struct Running(Arc<Line>);
 
 /// A connection that waits for a place among downloads, until it is dropped.
 struct Queued<'a>(&'a Slots);
@@ -253,14 +253,14 @@ impl Line {
 
     /// Cuts the slowest reader of all connections, if one may be cut, to free the memory of their
     /// answer.
-    pub(super) fn relieve(&self) {
+    pub(crate) fn relieve(&self) {
         self.slots.cut_least(Pace::has_answer);
     }
 
     /// Takes a place among the downloads that may run at once. If none is free, the slowest
     /// download is cut for it, if one may be cut; `None` if none came free for a while, or too many
     /// wait for one.
-    pub(super) async fn download(self: &Arc<Self>) -> Option<Running> {
+    pub(crate) async fn download(self: &Arc<Self>) -> Option<Running> {
         if let Some(running) = self.try_download() {
             return Some(running);
         }

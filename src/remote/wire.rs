@@ -7,9 +7,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::{
-    drop::{self, FileEntry, Origin, is_hidden},
-    filter::{DETACHED_MAX, Direction},
+    drop::Origin,
+    filter::Direction,
     stats::{DOMAINS_MAX, Domains},
+    untrusted::is_hidden,
 };
 
 /// The header that carries the package's token. It never stands in a path: paths are logged.
@@ -22,7 +23,7 @@ pub(crate) const BLOCKED: &str = "blocked";
 pub(crate) const SUSPENDED: &str = "suspended";
 
 /// Maximum number of files in a package.
-pub(crate) const FILES_MAX: usize = DETACHED_MAX;
+pub(crate) const FILES_MAX: usize = 1000;
 
 /// Maximum length of any text of an origin, in characters.
 const TEXT_CHARS_MAX: usize = 1024;
@@ -208,24 +209,6 @@ impl Commit {
         self.files
             .iter()
             .fold(0, |sum, file| file.size.saturating_add(sum))
-    }
-
-    /// The cost of all files together in a quota.
-    pub(crate) fn cost(&self) -> u64 {
-        self.files
-            .iter()
-            .fold(0, |sum, file| drop::cost(file.size).saturating_add(sum))
-    }
-
-    /// Returns true if these are the files of a package.
-    pub(crate) fn is(&self, files: &[FileEntry]) -> bool {
-        let same = |(ours, theirs): (&CommitFile, &FileEntry)| {
-            ours.name == theirs.name
-                && ours.media_type == theirs.media_type
-                && ours.size == theirs.size
-                && ours.sha256.0 == theirs.sha256
-        };
-        self.files.len() == files.len() && self.files.iter().zip(files).all(same)
     }
 }
 

@@ -137,7 +137,7 @@ mod tests {
 
     use super::*;
 
-    use crate::web::slots::{Slot, Slots};
+    use crate::http::slots::{Slot, Slots};
 
     const LIMIT: Duration = Duration::from_secs(30);
 

@@ -1,4 +1,4 @@
-//! The drop of another host: a client of [`deposit`](crate::deposit).
+//! The drop of another host: a client of [`server`](super::server).
 //!
 //! A file is streamed as the body of one request, fed by a short queue: when the drop is slow, the
 //! queue is full and the writer waits. Requests that can be sent twice without harm (begin, commit,
@@ -8,8 +8,9 @@
 //! that fails too, the draft ends by itself on the other side, and a package whose commit was not
 //! answered expires without anybody knowing its link.
 
-mod http;
+mod error;
 mod link;
+mod request;
 
 use std::{fmt, io, sync::Arc, time::Duration};
 
@@ -27,13 +28,12 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 use tracing::debug;
 
-use self::{http::Http, link::Links};
-use super::RemoteError;
+pub use self::error::RemoteError;
+use self::{link::Links, request::Http};
+pub(crate) use super::wire::FILES_MAX;
+use super::wire::{Begin, Begun, Commit, CommitFile, Committed, Received, Sha256};
 use crate::{
     config::RemoteConfig,
-    deposit::wire::{
-        Begin, Begun, Commit, CommitFile, Committed, FILES_MAX, Received, Sha256, TOKEN_HEADER,
-    },
     drop::{Origin, Token},
 };
 
@@ -50,14 +50,14 @@ type Result<T, E = RemoteError> = std::result::Result<T, E>;
 
 /// The drop of another host. Cheap to clone; all clones share their connections.
 #[derive(Clone, Debug)]
-pub(super) struct Remote {
+pub(crate) struct Remote {
     http: Arc<Http>,
     links: Arc<Links>,
 }
 
 /// A package begun on the other host.
 #[derive(Debug)]
-pub(super) struct PackageDraft {
+pub(crate) struct PackageDraft {
     kept: Kept,
     link: String,
     files: u32,
@@ -65,7 +65,7 @@ pub(super) struct PackageDraft {
 
 /// A file being sent.
 #[derive(Debug)]
-pub(super) struct FileDraft {
+pub(crate) struct FileDraft {
     http: Arc<Http>,
     package: String,
     file: CommitFile,
@@ -78,7 +78,7 @@ pub(super) struct FileDraft {
 
 /// A file that is durable on the other host.
 #[derive(Debug)]
-pub(super) struct DurableFile {
+pub(crate) struct DurableFile {
     package: String,
     file: CommitFile,
 }
@@ -104,14 +104,14 @@ struct Kept {
 
 impl Remote {
     /// Reads the token and the certificates. Connects to nothing.
-    pub(super) fn open(config: &RemoteConfig) -> Result<Self> {
+    pub(crate) fn open(config: &RemoteConfig) -> Result<Self> {
         Ok(Self {
             http: Arc::new(Http::open(config)?),
             links: Arc::new(Links::new(config)),
         })
     }
 
-    pub(super) async fn package(&self, origin: Origin) -> Result<PackageDraft> {
+    pub(crate) async fn package(&self, origin: Origin) -> Result<PackageDraft> {
         let token = Token::random();
         let http = Arc::clone(&self.http);
         let mut kept = Kept {
@@ -136,17 +136,17 @@ impl Remote {
         })
     }
 
-    pub(super) async fn probe(&self) -> Result<()> {
+    pub(crate) async fn probe(&self) -> Result<()> {
         self.http.probe().await
     }
 
-    pub(super) async fn take_back(&self, token: &Token) -> Result<()> {
+    pub(crate) async fn take_back(&self, token: &Token) -> Result<()> {
         give_up(&self.http, token).await
     }
 
     /// The expiry of a package committed with these files; `None` if it is gone. A commit that is
     /// sent again is answered like the first for as long as the package can be fetched.
-    pub(super) async fn committed(
+    pub(crate) async fn committed(
         &self,
         token: Token,
         files: impl Iterator<Item = &DurableFile>,
@@ -172,7 +172,7 @@ impl Remote {
         }
     }
 
-    pub(super) async fn settle(&self) {
+    pub(crate) async fn settle(&self) {
         let tasks = &self.http.tasks;
         tasks.close();
         if timeout(SETTLE_MAX, tasks.wait()).await.is_err() {
@@ -183,12 +183,12 @@ impl Remote {
 }
 
 impl PackageDraft {
-    pub(super) fn link(&self) -> &str {
+    pub(crate) fn link(&self) -> &str {
         &self.link
     }
 
     /// Starts sending the next file.
-    pub(super) fn file(&mut self, name: &str, media_type: &str) -> Result<FileDraft> {
+    pub(crate) fn file(&mut self, name: &str, media_type: &str) -> Result<FileDraft> {
         let number = self.files;
         if number as usize >= FILES_MAX {
             return Err(RemoteError::TooManyFiles);
@@ -227,7 +227,7 @@ impl PackageDraft {
         })
     }
 
-    pub(super) async fn commit(
+    pub(crate) async fn commit(
         mut self,
         files: Vec<DurableFile>,
         expires: Timestamp,
@@ -255,7 +255,7 @@ impl PackageDraft {
 
 impl FileDraft {
     /// Takes the next bytes. Waits while the drop accepts none.
-    pub(super) async fn write(&mut self, mut bytes: Bytes) -> Result<()> {
+    pub(crate) async fn write(&mut self, mut bytes: Bytes) -> Result<()> {
         self.file.size += bytes.len() as u64;
         self.sha256.0.update(&bytes);
         if self.gathered.len() + bytes.len() <= SMALL_BYTES {
@@ -270,7 +270,7 @@ impl FileDraft {
         Ok(())
     }
 
-    pub(super) async fn finish(mut self) -> Result<DurableFile> {
+    pub(crate) async fn finish(mut self) -> Result<DurableFile> {
         self.send_gathered().await?;
         self.send(Order::Finish).await?;
 
@@ -324,11 +324,11 @@ impl FileDraft {
 }
 
 impl DurableFile {
-    pub(super) fn size(&self) -> u64 {
+    pub(crate) fn size(&self) -> u64 {
         self.file.size
     }
 
-    pub(super) fn sha256(&self) -> [u8; 32] {
+    pub(crate) fn sha256(&self) -> [u8; 32] {
         self.file.sha256.0
     }
 }

@@ -1,4 +1,4 @@
-//! The HTTP server under the public and the admin listener: an accept loop over hyper.
+//! The server: an accept loop over hyper.
 //!
 //! `axum::serve` is not used because it installs no timer, and hyper's header timeout is silently
 //! off without one. Every wait on a client is bounded here:
@@ -18,14 +18,9 @@ use std::{
     future::Future,
     io,
     net::IpAddr,
-    num::NonZero,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    sync::Arc,
     task::{Context, Poll},
-    thread,
     time::Duration,
 };
 
@@ -51,92 +46,60 @@ use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
-    runtime::{self, Runtime},
     task::{JoinError, JoinSet},
     time::{sleep, timeout},
 };
 use tracing::{debug, error, warn};
 
 use super::{
-    client::{Origin, Peer},
+    client::{ClientNetwork, Peer},
     limit::{Crowd, Place},
     paced::Paced,
     slots::{Answer, Line, Slot, Slots},
 };
-use crate::config::{Network, WebConfig};
+use crate::config::Network;
 
 /// Time for which the loop waits after a failed `accept` (out of descriptors, out of memory).
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 /// Maximum number of bytes of an answer that hyper gathers before it waits for the client.
-pub(super) const BUFFER_BYTES_MAX: usize = 64 * 1024;
+pub(crate) const BUFFER_BYTES_MAX: usize = 64 * 1024;
 
 /// Maximum number of bytes of an answer that the kernel holds unsent: few, so that it reports soon
 /// when a slow reader took some. Bytes in flight come on top, so that no line is slowed.
 const UNSENT_BYTES_MAX: u32 = 16 * 1024;
 
-/// Number of threads that read and decrypt for downloads at once; further reads wait their turn.
-pub(super) const READING_THREADS_MAX: usize = 16;
-
-/// Makes the runtime of the public listener, with threads of its own.
-///
-/// Mail and readers share no thread: the threads that wait for the disk are bounded here. In a
-/// common pool, enough readers at once would leave none to the filter.
-///
-/// # Errors
-/// The system cannot create the threads.
-pub fn runtime() -> io::Result<Runtime> {
-    let workers = thread::available_parallelism().map_or(1, NonZero::get);
-    runtime::Builder::new_multi_thread()
-        .worker_threads(workers)
-        .thread_name_fn(thread_names("web", workers))
-        .max_blocking_threads(READING_THREADS_MAX)
-        .enable_all()
-        .build()
-}
-
-/// Names the threads of a runtime: its workers come first, the threads that may wait for the disk
-/// come when they are needed. The names show an admin which threads are busy (`top -H`), and let
-/// the tests see that no worker waits for a file.
-pub fn thread_names(workers: &'static str, count: usize) -> impl Fn() -> String {
-    let named = AtomicUsize::new(0);
-    move || match named.fetch_add(1, Relaxed) {
-        before if before < count => workers.to_owned(),
-        _ => format!("{workers}-disk"),
-    }
-}
-
 /// The limits of a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServerLimits {
+pub(crate) struct ServerLimits {
     /// Maximum number of open connections.
-    pub max_connections: usize,
+    pub(crate) max_connections: usize,
     /// Maximum number of connections from one IPv4 address, or one IPv6 /64; further ones are
     /// closed.
-    pub max_connections_per_address: usize,
+    pub(crate) max_connections_per_address: usize,
     /// Networks that may use all connections: trusted proxies.
-    pub trusted_proxies: Vec<Network>,
+    pub(crate) trusted_proxies: Vec<Network>,
     /// Longest time for which a client may send a request header, idle between two requests, or
     /// read nothing.
-    pub timeout: Duration,
+    pub(crate) timeout: Duration,
     /// Bytes a second that a client must read, on average over `timeout`, while there are any.
-    pub min_rate: u64,
+    pub(crate) min_rate: u64,
     /// Maximum size of a request's line and header, in bytes; larger ones are answered with 431. At
     /// most 64 KiB.
-    pub header_bytes_max: usize,
+    pub(crate) header_bytes_max: usize,
     /// Time that a client is given before it may be cut in favour of another, while all connections
     /// are in use.
-    pub patience: Duration,
+    pub(crate) patience: Duration,
     /// Longest time for which running answers may continue after the shutdown began.
-    pub drain: Duration,
+    pub(crate) drain: Duration,
 }
 
 /// The usual time that a client is given before it may be cut in favour of another.
-pub const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A socket that listens for HTTP.
 #[derive(Debug)]
-pub enum Listener {
+pub(crate) enum Listener {
     /// A TCP socket.
     Tcp(TcpListener),
     /// A unix socket; its clients are proxies.
@@ -149,36 +112,6 @@ enum Accepted {
     Unix(UnixStream),
 }
 
-impl ServerLimits {
-    /// The limits of the public listener.
-    pub fn web(config: &WebConfig) -> Self {
-        Self {
-            max_connections: config.max_connections,
-            max_connections_per_address: config.max_connections_per_address,
-            trusted_proxies: config.trusted_proxies.clone(),
-            timeout: Duration::try_from(config.timeout).unwrap_or(Duration::from_secs(30)),
-            min_rate: config.min_rate,
-            header_bytes_max: 16 * 1024,
-            patience: PATIENCE,
-            drain: Duration::from_secs(30),
-        }
-    }
-
-    /// The limits of the admin listener: a few probes and a scraper.
-    pub fn admin() -> Self {
-        Self {
-            max_connections: 16,
-            max_connections_per_address: 16,
-            trusted_proxies: Vec::new(),
-            timeout: Duration::from_secs(10),
-            min_rate: 0,
-            header_bytes_max: 16 * 1024,
-            patience: PATIENCE,
-            drain: Duration::from_secs(1),
-        }
-    }
-}
-
 /// Serves `router` on `listener` until `shutdown` completes; then closes the listener, lets running
 /// answers continue for at most `limits.drain`, and cuts the rest.
 ///
@@ -186,7 +119,7 @@ impl ServerLimits {
 /// has ended or was cut in its favour (`super::slots`); further clients wait in the kernel's
 /// backlog. Accepting them only to close them would cost descriptors that mail needs, and a reader
 /// who waits a moment is better off than one who gets an error.
-pub async fn serve(
+pub(crate) async fn serve(
     listener: impl Into<Listener>,
     router: Router,
     limits: ServerLimits,
@@ -330,7 +263,7 @@ impl ServerLimits {
         {
             return Some(None);
         }
-        crowd.enter(Origin::of(*address)).map(Some)
+        crowd.enter(ClientNetwork::of(*address)).map(Some)
     }
 }
 

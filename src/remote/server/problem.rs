@@ -7,9 +7,10 @@ use axum::{
 use jiff::Timestamp;
 use tracing::error;
 
-use super::{code::ProblemCode, wire::ProblemBody};
+use super::code::ProblemCode;
 use crate::{
     drop::DropError,
+    remote::wire::ProblemBody,
     scan::{Finding, Objection},
 };
 

@@ -17,7 +17,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::client::Origin;
+use super::client::ClientNetwork;
 
 /// Maximum number of remembered clients: about 5 MB.
 const CLIENTS_MAX: usize = 100_000;
@@ -29,7 +29,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// A number of requests in a minute for each client, all at once if it likes.
 #[derive(Debug)]
-pub(super) struct Rate {
+pub(crate) struct Rate {
     /// The time by which each request moves a client's moment.
     interval: Duration,
     clients: Mutex<Clients>,
@@ -37,16 +37,16 @@ pub(super) struct Rate {
 
 #[derive(Debug, Default)]
 struct Clients {
-    worked_off: HashMap<Origin, Instant>,
+    worked_off: HashMap<ClientNetwork, Instant>,
     forget_next: Option<Instant>,
 }
 
 /// The refusal of a client that asked for too much; it may ask again after this time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Exceeded(pub(super) Duration);
+pub(crate) struct Exceeded(pub(crate) Duration);
 
 impl Rate {
-    pub(super) fn per_minute(count: usize) -> Self {
+    pub(crate) fn per_minute(count: usize) -> Self {
         let count = u32::try_from(count).unwrap_or(u32::MAX).max(1);
         Self {
             interval: MINUTE / count,
@@ -55,7 +55,7 @@ impl Rate {
     }
 
     /// Checks that a client, and the networks around it, may ask at all. Charges nothing.
-    pub(super) fn check(&self, client: Origin) -> Result<(), Exceeded> {
+    pub(crate) fn check(&self, client: ClientNetwork) -> Result<(), Exceeded> {
         let now = Instant::now();
         let clients = lock(&self.clients);
         let waits = client.and_wider().map(|(network, times)| {
@@ -78,7 +78,7 @@ impl Rate {
 
     /// Charges a client for one request. It is free if the memory is full: no limit by network can
     /// hold requests from so many networks at once.
-    pub(super) fn charge(&self, client: Origin) {
+    pub(crate) fn charge(&self, client: ClientNetwork) {
         let now = Instant::now();
         let mut clients = lock(&self.clients);
         for (network, times) in client.and_wider() {
@@ -90,7 +90,7 @@ impl Rate {
     }
 
     /// Charges a client for one request if it may ask.
-    pub(super) fn take(&self, client: Origin) -> Result<(), Exceeded> {
+    pub(crate) fn take(&self, client: ClientNetwork) -> Result<(), Exceeded> {
         self.check(client)?;
         self.charge(client);
         Ok(())
@@ -98,7 +98,7 @@ impl Rate {
 }
 
 impl Clients {
-    fn has_room(&mut self, client: Origin, now: Instant) -> bool {
+    fn has_room(&mut self, client: ClientNetwork, now: Instant) -> bool {
         if self.worked_off.len() < CLIENTS_MAX || self.worked_off.contains_key(&client) {
             return true;
         }
@@ -113,20 +113,20 @@ impl Clients {
 /// The number of places that each client may have at once. Cheap to clone; all clones count
 /// together.
 #[derive(Clone, Debug)]
-pub(super) struct Crowd {
+pub(crate) struct Crowd {
     each_max: usize,
-    counts: Arc<Mutex<HashMap<Origin, usize>>>,
+    counts: Arc<Mutex<HashMap<ClientNetwork, usize>>>,
 }
 
 /// One place of a [`Crowd`], until it is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
-    counts: Arc<Mutex<HashMap<Origin, usize>>>,
-    client: Origin,
+pub(crate) struct Place {
+    counts: Arc<Mutex<HashMap<ClientNetwork, usize>>>,
+    client: ClientNetwork,
 }
 
 impl Crowd {
-    pub(super) fn new(each_max: usize) -> Self {
+    pub(crate) fn new(each_max: usize) -> Self {
         Self {
             each_max,
             counts: Arc::default(),
@@ -134,9 +134,9 @@ impl Crowd {
     }
 
     /// Gives a client one more place, unless it, or a network around it, has all that it may have.
-    pub(super) fn enter(&self, client: Origin) -> Option<Place> {
+    pub(crate) fn enter(&self, client: ClientNetwork) -> Option<Place> {
         let mut counts = lock(&self.counts);
-        let is_full = |(network, times): (Origin, usize)| {
+        let is_full = |(network, times): (ClientNetwork, usize)| {
             let count = counts.get(&network).copied().unwrap_or_default();
             count >= self.each_max.saturating_mul(times)
         };
@@ -170,13 +170,13 @@ impl Drop for Place {
 /// A queue of work that continues when the reader who asked for it leaves, bounded both in the work
 /// done at once and in all that waits or is done. Cheap to clone; all clones count together.
 #[derive(Clone, Debug)]
-pub(super) struct Queue {
+pub(crate) struct Queue {
     places: Arc<Semaphore>,
     running: Arc<Semaphore>,
 }
 
 impl Queue {
-    pub(super) fn new(places: usize, at_once: usize) -> Self {
+    pub(crate) fn new(places: usize, at_once: usize) -> Self {
         Self {
             places: Arc::new(Semaphore::new(places)),
             running: Arc::new(Semaphore::new(at_once)),
@@ -184,7 +184,7 @@ impl Queue {
     }
 
     /// Starts the work when its turn comes; `None` if too much waits already.
-    pub(super) fn spawn<T: Send + 'static>(
+    pub(crate) fn spawn<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Option<JoinHandle<T>> {
@@ -200,14 +200,14 @@ impl Queue {
 
 /// The limit on the speed of all downloads together.
 #[derive(Debug)]
-pub(super) struct Throttle {
+pub(crate) struct Throttle {
     bytes_per_second: Option<u64>,
     /// The moment at which everything admitted so far is sent.
     free_at: Mutex<Instant>,
 }
 
 impl Throttle {
-    pub(super) fn new(bytes_per_second: Option<u64>) -> Self {
+    pub(crate) fn new(bytes_per_second: Option<u64>) -> Self {
         Self {
             bytes_per_second,
             free_at: Mutex::new(Instant::now()),
@@ -216,7 +216,7 @@ impl Throttle {
 
     /// Waits until these bytes may be sent. First come, first served, so that concurrent downloads
     /// get the same share. A caller that gives up while it waits uses nobody's time.
-    pub(super) async fn pass(&self, bytes: usize) {
+    pub(crate) async fn pass(&self, bytes: usize) {
         let Some(rate) = self.bytes_per_second else {
             return;
         };
@@ -263,8 +263,8 @@ mod tests {
 
     use super::*;
 
-    fn client(number: u32) -> Origin {
-        Origin::of(IpAddr::V4(Ipv4Addr::from_bits(number)))
+    fn client(number: u32) -> ClientNetwork {
+        ClientNetwork::of(IpAddr::V4(Ipv4Addr::from_bits(number)))
     }
 
     #[tokio::test(start_paused = true)]
@@ -322,7 +322,7 @@ mod tests {
 
     #[test]
     fn the_networks_around_an_ipv6_client_have_their_places_too() {
-        let of = |text: &str| Origin::of(text.parse().unwrap());
+        let of = |text: &str| ClientNetwork::of(text.parse().unwrap());
         let crowd = Crowd::new(1);
         let enter = |subnet: u16| crowd.enter(of(&format!("2001:db8:1:{subnet:x}::1")));
         // A /56 has two, a /48 four.
@@ -337,7 +337,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn guesses_from_many_networks_of_one_customer_are_counted_together() {
-        let of = |subnet: u16| Origin::of(format!("2001:db8:1:{subnet:x}::1").parse().unwrap());
+        let of =
+            |subnet: u16| ClientNetwork::of(format!("2001:db8:1:{subnet:x}::1").parse().unwrap());
         let rate = Rate::per_minute(3);
         let of_one_56 = (0..100)
             .filter(|subnet| rate.take(of(*subnet)).is_ok())

@@ -11,7 +11,7 @@ use http_range_header::{
 
 /// The part to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Part {
+pub(crate) enum Part {
     /// Everything: 200.
     Whole,
     /// These bytes: 206.
@@ -26,7 +26,7 @@ pub(super) enum Part {
 
 /// Evaluates preconditions and range in the order of section 13.2.2. There is no date of
 /// modification, so conditions on dates are void.
-pub(super) fn part(method: &Method, headers: &HeaderMap, etag: &str, len: u64) -> Part {
+pub(crate) fn part(method: &Method, headers: &HeaderMap, etag: &str, len: u64) -> Part {
     if listed(headers, &header::IF_MATCH, |tag| tag == etag) == Some(false) {
         return Part::PreconditionFailed;
     }

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use axum::http::{Extensions, HeaderMap, HeaderName, header::FORWARDED};
 
-use crate::config::{Network, ProxyHeader, WebConfig};
+use crate::config::{Network, ProxyHeader};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -25,7 +25,7 @@ pub(super) enum Peer {
 /// One client, as clients are counted: an IPv4 address, or an IPv6 network of 64 bits, the least
 /// that a single customer has (RFC 6177). The number is the length of the prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Origin(IpAddr, u8);
+pub(crate) struct ClientNetwork(IpAddr, u8);
 
 /// The networks around an IPv6 client that also count as one: the length of their prefix, and how
 /// many clients' shares all of one network may use together. Many customers have a /56, some a /48
@@ -34,13 +34,13 @@ const WIDER: [(u8, usize); 2] = [(56, 2), (48, 4)];
 
 /// The proxies that are trusted.
 #[derive(Clone, Debug)]
-pub(super) struct Proxies {
+pub(crate) struct Proxies {
     trusted: Vec<Network>,
     header: ProxyHeader,
 }
 
-impl Origin {
-    pub(super) fn of(address: IpAddr) -> Self {
+impl ClientNetwork {
+    pub(crate) fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V6(ip) => Self::network(ip, 64),
             ip => Self(ip, 32),
@@ -65,15 +65,13 @@ impl Origin {
 }
 
 impl Proxies {
-    pub(super) fn new(config: &WebConfig) -> Self {
-        Self {
-            trusted: config.trusted_proxies.clone(),
-            header: config.proxy_header,
-        }
+    /// Trusts the proxies in these networks, and reads the clients that they name from `header`.
+    pub(crate) fn new(trusted: Vec<Network>, header: ProxyHeader) -> Self {
+        Self { trusted, header }
     }
 
     /// The address of the client behind a request; `None` only if there is no socket.
-    pub(super) fn client(&self, extensions: &Extensions, headers: &HeaderMap) -> Option<IpAddr> {
+    pub(crate) fn client(&self, extensions: &Extensions, headers: &HeaderMap) -> Option<IpAddr> {
         Some(self.behind(*extensions.get::<Peer>()?, headers))
     }
 
@@ -149,10 +147,8 @@ mod tests {
 
     fn proxies(header: ProxyHeader) -> Proxies {
         let trusted = ["127.0.0.0/8", "192.0.2.0/24", "2001:db8:1::/48"];
-        Proxies {
-            trusted: trusted.iter().map(|net| net.parse().unwrap()).collect(),
-            header,
-        }
+        let trusted = trusted.iter().map(|net| net.parse().unwrap());
+        Proxies::new(trusted.collect(), header)
     }
 
     fn client(header: ProxyHeader, peer: &str, fields: &[(&str, &str)]) -> String {
@@ -218,7 +214,11 @@ mod tests {
 
     #[test]
     fn ipv6_clients_count_in_the_networks_around_them_too() {
-        let of = |text: &str| -> Vec<_> { Origin::of(text.parse().unwrap()).and_wider().collect() };
+        let of = |text: &str| -> Vec<_> {
+            ClientNetwork::of(text.parse().unwrap())
+                .and_wider()
+                .collect()
+        };
         let (one, other) = (of("2001:db8:1:200::1"), of("2001:db8:1:2ff::1"));
         assert_eq!(one.len(), 3);
         assert_eq!((one[1], one[2]), (other[1], other[2]), "one /56");
@@ -261,7 +261,7 @@ mod tests {
 
     #[test]
     fn ipv6_clients_are_known_by_their_network() {
-        let of = |text: &str| Origin::of(text.parse().unwrap());
+        let of = |text: &str| ClientNetwork::of(text.parse().unwrap());
         assert_eq!(of("2001:db8:1:2::1"), of("2001:db8:1:2:ffff::9"));
         assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
         assert_ne!(of("192.0.2.1"), of("192.0.2.2"));

@@ -7,7 +7,7 @@ use tokio::runtime::{self, Runtime};
 use crate::{
     cli::exit::{EX_UNAVAILABLE, complain},
     config::Config,
-    web::server,
+    threads,
 };
 
 /// Number of processors per thread that takes in mail. Postfix itself spends ten times as much on a
@@ -33,7 +33,7 @@ const BLOCKING_THREAD_STAYS: Duration = Duration::from_secs(150);
 pub(super) fn of_mail(config: &Config) -> io::Result<Runtime> {
     let mut mail = runtime::Builder::new_multi_thread();
     mail.worker_threads(mail_threads())
-        .thread_name_fn(server::thread_names("mail", mail_threads()))
+        .thread_name_fn(threads::names("mail", mail_threads()))
         .max_blocking_threads(blocking_threads(config))
         .thread_keep_alive(BLOCKING_THREAD_STAYS)
         .enable_all();

@@ -17,13 +17,12 @@ use serde::de::DeserializeOwned;
 use tokio::{task::JoinError, time::timeout};
 use tokio_util::task::TaskTracker;
 
-use super::{Result, TOKEN_HEADER};
+use super::{RemoteError, Result};
 use crate::{
     config::RemoteConfig,
-    deposit::wire::{BLOCKED, ProblemBody, SUSPENDED},
     drop::{Allotment, Token},
+    remote::wire::{BLOCKED, ProblemBody, SUSPENDED, TOKEN_HEADER},
     scan::Finding,
-    store::RemoteError,
 };
 
 /// Idle time after which a connection is closed: before the other side does it.
