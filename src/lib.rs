@@ -27,11 +27,11 @@
 //! * `untrusted` – text from outside, which is printed only escaped
 //! * [`spool`] – the bytes that stay, in memory first, then in an unlinked file
 //! * [`store`] – the destination of detached files: the drop of this process, or that of another host
-//! * [`drop`](mod@drop) – the file drop: tokens, encryption, drafts, records, expiry
+//! * [`ledger`] – who deposited what, what became of it, until when: records, quotas, the audit log, statistics
+//! * [`drop`](mod@drop) – the place for the bytes: tokens, encryption, drafts
 //! * [`scan`] – clamd is asked about each file on its way into the drop
 //! * [`rewrite`] – the notice, and the pieces from which the new body is sent
 //! * [`decisions`] – the decisions on each message, kept for some days
-//! * [`stats`] – the bytes that were kept out of mailboxes
 //! * [`deposit`] – deposits by milters of other hosts, over HTTP
 //! * [`web`] – the pages for the reader of the mail: landing page, downloads
 //! * `mailer` – mail of our own: reports by readers
@@ -63,6 +63,7 @@ pub mod filter;
 #[doc(hidden)]
 pub mod fuzz;
 mod language;
+pub mod ledger;
 pub mod lookup;
 mod mailer;
 pub mod milter;
@@ -74,7 +75,6 @@ pub mod rules;
 pub mod scan;
 mod sender;
 pub mod spool;
-pub mod stats;
 pub mod store;
 mod untrusted;
 pub mod web;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use crate::{
     drop::{self, FileEntry, Origin, is_hidden},
     filter::{DETACHED_MAX, Direction},
-    stats::{DOMAINS_MAX, Domains},
+    ledger::statistics::{DOMAINS_MAX, Domains},
 };
 
 /// The header that carries the package's token. It never stands in a path: paths are logged.
