@@ -59,25 +59,17 @@
 //! it, and nothing destroys it. When the clock jumped, nothing is destroyed for a day (`drop/clock.rs`).
 //! Several processes may have one drop open.
 
-mod audit;
 mod blobs;
-mod choices;
-mod clock;
-mod custody;
 mod draft;
 mod error;
 mod fingerprint;
-mod manifest;
-mod quota;
+pub(crate) mod manifest;
 mod reader;
-mod records;
 mod rescan;
 mod sealed;
-mod sweep;
 mod token;
 mod unlock;
-mod uploaders;
-mod vault;
+pub(crate) mod vault;
 
 use std::{
     net::IpAddr,
@@ -89,15 +81,23 @@ use aws_lc_rs::hmac;
 use jiff::{Span, Timestamp};
 
 use self::{
-    audit::Syslog,
     blobs::{Blobs, Directory},
-    quota::Told,
-    records::{Record, Records, Sqlite},
     rescan::Rescans,
-    sweep::Slices,
     vault::Vault,
 };
 pub use self::{
+    draft::{DurableFile, FileDraft, PackageDraft},
+    error::{Allotment, DropError},
+    reader::FileReader,
+    rescan::Release,
+    sealed::{SealedFile, SealedPackage},
+    token::{Token, TokenError},
+    unlock::{Door, Unlock},
+    vault::{RecordId, RecordIdError},
+};
+pub(crate) use self::{sealed::unseal_first, unlock::Link};
+pub(crate) use crate::ledger::{audit::is_hidden, quota::cost};
+pub use crate::ledger::{
     audit::{
         Action, Actor, CONTACT_CHARS_MAX, ChainHead, ChainHeadError, Client, Defect, Entry,
         REPORT_CHARS_MAX, Verification,
@@ -106,64 +106,62 @@ pub use self::{
         AuditQuery, Block, Cause, Deposit, DepositedFile, Ending, Extension, Hold, Outcome, Query,
         Report, Resumed, State, Suspension,
     },
-    draft::{DurableFile, FileDraft, PackageDraft},
-    error::{Allotment, DropError},
     quota::FILE_COST_MIN,
-    reader::FileReader,
-    rescan::Release,
-    sealed::{SealedFile, SealedPackage},
-    token::{Token, TokenError},
-    unlock::{Door, Unlock},
     uploaders::{Right, RightError, Secret, Uploader},
-    vault::{RecordId, RecordIdError},
 };
 pub(crate) use self::{quota::cost, sealed::unseal_first, unlock::Link};
 use crate::{
     config::{AuditConfig, Config, DropConfig, QuotaConfig, ScanConfig},
     filter::Direction,
+    ledger::{
+        audit::{self, Syslog},
+        quota::{self, Told},
+        records::{self, Record, Records, Sqlite},
+        statistics::{Domains, Month, Row},
+        sweep::{self, Slices},
+    },
     scan::Scanner,
-    stats::{Domains, Month, Row},
 };
 
 /// The drop: a directory of encrypted blobs and a database of records. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Drop {
-    store: Arc<Store>,
+    pub(crate) store: Arc<Store>,
 }
 
 #[derive(Debug)]
-struct Store {
-    blobs: Box<dyn Blobs>,
-    records: Box<dyn Records>,
+pub(crate) struct Store {
+    pub(crate) blobs: Box<dyn Blobs>,
+    pub(crate) records: Box<dyn Records>,
     /// The drop's own key, for fingerprints.
-    key: hmac::Key,
-    slices: Slices,
+    pub(crate) key: hmac::Key,
+    pub(crate) slices: Slices,
     /// Quota cost of the files that are not part of a record yet.
-    drafted: AtomicU64,
+    pub(crate) drafted: AtomicU64,
     /// The warnings of the last day; each is given once a day.
-    told: Told,
+    pub(crate) told: Told,
     /// Number of times that a login deposited many times its usual.
-    unusual_logins: AtomicU64,
+    pub(crate) unusual_logins: AtomicU64,
     /// The side that decrypts packages deposited from now on for their readers.
-    unlock: Unlock,
-    grace: Span,
-    keep_records: Span,
-    extension: Option<Span>,
-    lifetime_max: Span,
-    extend_expired: bool,
-    quota: QuotaConfig,
+    pub(crate) unlock: Unlock,
+    pub(crate) grace: Span,
+    pub(crate) keep_records: Span,
+    pub(crate) extension: Option<Span>,
+    pub(crate) lifetime_max: Span,
+    pub(crate) extend_expired: bool,
+    pub(crate) quota: QuotaConfig,
     /// The virus scanner, if one is configured.
-    scanner: Option<Scanner>,
+    pub(crate) scanner: Option<Scanner>,
     /// Times of the scans before files were given out.
     rescans: Rescans,
     /// Retention time of the entries of the audit log.
-    keep_entries: Span,
+    pub(crate) keep_entries: Span,
     /// True if the addresses of readers and of clients that send mail are recorded.
-    addresses: bool,
+    pub(crate) addresses: bool,
     /// True if the Message-IDs of messages are recorded.
-    message_ids: bool,
+    pub(crate) message_ids: bool,
     /// The receiver of a copy of the audit log, if one is configured.
-    log_copy: Option<Syslog>,
+    pub(crate) log_copy: Option<Syslog>,
 }
 
 /// The message that a package came with, and its sender; stored in clear, so that an admin can answer for it.
@@ -537,7 +535,7 @@ impl Drop {
     }
 
     /// Returns what was kept out of mailboxes in these months, both included. Domains with few messages are
-    /// named too: call [`stats::fold`](crate::stats::fold) before it is shown.
+    /// named too: call [`statistics::fold`](crate::ledger::statistics::fold) before it is shown.
     ///
     /// # Errors
     /// The database cannot be read.
@@ -573,7 +571,7 @@ impl Drop {
     }
 
     /// Runs work of the store on a thread that may block.
-    async fn run<T: Send + 'static>(
+    pub(crate) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Store) -> Result<T, DropError> + Send + 'static,
     ) -> Result<T, DropError> {
@@ -657,7 +655,7 @@ impl Store {
 }
 
 /// Runs work that blocks on disk or database on a thread that may.
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, DropError> + Send + 'static,
 ) -> Result<T, DropError> {
     tokio::task::spawn_blocking(work)
@@ -671,7 +669,7 @@ pub fn expires_at(created: Timestamp, retention: &Span) -> Timestamp {
     whole_second(sweep::add(whole_second(created), retention))
 }
 
-fn whole_second(time: Timestamp) -> Timestamp {
+pub(crate) fn whole_second(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(Timestamp::MIN)
 }
 

@@ -28,11 +28,11 @@
 //! * `threads` – the names of threads
 //! * [`spool`] – the bytes that stay, in memory first, then in an unlinked file
 //! * [`store`] – the destination of detached files: the drop of this process, or that of another host
-//! * [`drop`](mod@drop) – the file drop: tokens, encryption, drafts, records, expiry
+//! * [`ledger`] – who deposited what, what became of it, until when: records, quotas, the audit log, statistics
+//! * [`drop`](mod@drop) – the place for the bytes: tokens, encryption, drafts
 //! * [`scan`] – clamd is asked about each file on its way into the drop
 //! * [`rewrite`] – the notice, and the pieces from which the new body is sent
 //! * [`decisions`] – the decisions on each message, kept for some days
-//! * [`stats`] – the bytes that were kept out of mailboxes
 //! * `http` – the server under pages, deposits and metrics: connections, limits on clients
 //! * `remote` – deposits over HTTP: the client of another host's drop, and the server for milters of other hosts
 //! * [`web`] – the pages for the reader of the mail: landing page, downloads
@@ -65,6 +65,7 @@ pub mod filter;
 pub mod fuzz;
 mod http;
 mod language;
+pub mod ledger;
 pub mod lookup;
 mod mailer;
 pub mod milter;
@@ -77,7 +78,6 @@ pub mod rules;
 pub mod scan;
 mod sender;
 pub mod spool;
-pub mod stats;
 pub mod store;
 mod threads;
 mod untrusted;

@@ -7,7 +7,7 @@ use depollueur::{
     config::DropConfig,
     drop::{Drop, Origin, Token, expires_at},
     filter::Direction,
-    stats::Domains,
+    ledger::statistics::Domains,
 };
 use jiff::{Span, Timestamp};
 use tempfile::TempDir;

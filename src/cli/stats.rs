@@ -1,5 +1,8 @@
 //! The command `depollueur stats`.
 
+mod html;
+mod texts;
+
 use std::{io::Write as _, path::PathBuf};
 
 use clap::{Args, ValueEnum};
@@ -8,6 +11,7 @@ use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 use tokio::runtime;
 
+use self::html::Page;
 use super::{
     ConfigOptions,
     drop::table::{self, table},
@@ -18,7 +22,7 @@ use crate::{
     config::Language,
     drop::Drop,
     filter::Direction,
-    stats::{self, By, Month, Page, Row, Sums},
+    ledger::statistics::{self, By, Month, Row, Sums},
 };
 
 #[derive(Args, Debug)]
@@ -85,7 +89,7 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
                 until,
                 today,
             };
-            let page = stats::page(&page, &rows);
+            let page = html::page(&page, &rows);
             caller.act(|| write_page(&file, &page))
         }
         None if options.json => table::json(&as_json(&rows, by)),
@@ -102,7 +106,7 @@ fn read(drop: &Drop, since: Option<Month>, until: Option<Month>) -> Result<Vec<R
     let rows = runtime
         .block_on(drop.statistics(since, until))
         .map_err(|error| unavailable(&error))?;
-    Ok(stats::fold(&rows))
+    Ok(statistics::fold(&rows))
 }
 
 fn label(row: &Row, by: By) -> String {
@@ -132,12 +136,12 @@ fn print(rows: &[Row], by: By) -> Result<(), Failure> {
         ]
     };
 
-    let groups = stats::group(rows, by, |row| label(row, by));
+    let groups = statistics::group(rows, by, |row| label(row, by));
     let mut lines: Vec<_> = groups
         .into_iter()
         .map(|(label, sums)| line(label, sums))
         .collect();
-    lines.push(line("total".to_owned(), stats::total(rows)));
+    lines.push(line("total".to_owned(), statistics::total(rows)));
     table(headings, lines)
 }
 
@@ -163,11 +167,11 @@ fn as_json(rows: &[Row], by: By) -> Value {
         entry
     };
 
-    let lines: Vec<_> = stats::group(rows, by, name)
+    let lines: Vec<_> = statistics::group(rows, by, name)
         .into_iter()
         .map(entry)
         .collect();
-    json!({ "by": key, "lines": lines, "total": sums_json(stats::total(rows)) })
+    json!({ "by": key, "lines": lines, "total": sums_json(statistics::total(rows)) })
 }
 
 fn sums_json(sums: Sums) -> Value {

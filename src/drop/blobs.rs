@@ -20,10 +20,10 @@ use super::{DropError, RecordId};
 /// Number of slices into which [`Blobs::blobs_before`] divides all blobs, by the first byte of the id.
 pub(super) const SLICES: usize = 256;
 
-pub(super) type Result<T, E = DropError> = std::result::Result<T, E>;
+pub(crate) type Result<T, E = DropError> = std::result::Result<T, E>;
 
 /// A store of blobs, each known by its package's id and the number of the file in it.
-pub(super) trait Blobs: fmt::Debug + Send + Sync {
+pub(crate) trait Blobs: fmt::Debug + Send + Sync {
     /// Checks that a blob can be written. Leaves nothing behind.
     fn probe(&self) -> Result<()>;
 
@@ -73,7 +73,7 @@ pub(super) trait Blobs: fmt::Debug + Send + Sync {
 }
 
 /// A blob on its way. Dropping it leaves nothing behind.
-pub(super) trait Draft: fmt::Debug + Send + Sync {
+pub(crate) trait Draft: fmt::Debug + Send + Sync {
     fn write(&mut self, bytes: &[u8]) -> Result<()>;
 
     /// Makes the contents durable. A failure is final: the blob is given up.
@@ -81,13 +81,13 @@ pub(super) trait Draft: fmt::Debug + Send + Sync {
 }
 
 /// A blob whose contents are durable, without its name. Dropping it leaves nothing behind.
-pub(super) trait Finished: fmt::Debug + Send + Sync {
+pub(crate) trait Finished: fmt::Debug + Send + Sync {
     /// Gives it its name, which must be free; [`Blobs::sync`] makes the name durable.
     fn place(self: Box<Self>) -> Result<()>;
 }
 
 /// A blob that is open: it can be read to its end, whatever becomes of its name, unless it is destroyed.
-pub(super) trait Blob: fmt::Debug + Send + Sync {
+pub(crate) trait Blob: fmt::Debug + Send + Sync {
     fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()>;
 
     /// Reads like [`Blob::read_exact_at`], but only bytes that are in memory. Returns false if some of them

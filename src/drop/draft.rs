@@ -148,7 +148,7 @@ struct Committed {
 
 impl PackageDraft {
     /// Begins a package under a token that somebody else chose.
-    pub(super) fn under(drop: &Drop, token: Token, mut origin: Origin) -> Self {
+    pub(crate) fn under(drop: &Drop, token: Token, mut origin: Origin) -> Self {
         let networks = ClientNetwork::of(&drop.store, &origin).into();
         origin.client = origin.client.filter(|_| drop.store.addresses);
         origin.message_id = origin.message_id.filter(|_| drop.store.message_ids);

@@ -159,7 +159,7 @@ impl DropError {
         }
     }
 
-    pub(super) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
+    pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
         match source.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::Full { path, source },
@@ -176,7 +176,7 @@ impl DropError {
         }
     }
 
-    pub(super) fn database(action: &'static str, path: &Path, source: rusqlite::Error) -> Self {
+    pub(crate) fn database(action: &'static str, path: &Path, source: rusqlite::Error) -> Self {
         let path = path.to_owned();
         match source.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::Full {
@@ -205,7 +205,7 @@ impl DropError {
     }
 
     /// Returns true if the error is of one file only, and another may still be removed.
-    pub(super) fn is_of_one_file(&self) -> bool {
+    pub(crate) fn is_of_one_file(&self) -> bool {
         let action = match self {
             Self::Io { action, .. } | Self::Denied { action, .. } => action,
             _ => return false,
@@ -213,7 +213,7 @@ impl DropError {
         *action == "remove"
     }
 
-    pub(super) fn damaged(path: &Path, reason: impl Into<String>) -> Self {
+    pub(crate) fn damaged(path: &Path, reason: impl Into<String>) -> Self {
         Self::Damaged {
             path: path.to_owned(),
             reason: reason.into(),

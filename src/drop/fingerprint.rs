@@ -30,7 +30,7 @@ const KEY_BYTES: usize = 32;
 ///
 /// # Errors
 /// It cannot be read, somebody else may have made it, or it is missing although something is known by it.
-pub(super) fn key(directory: &Directory, records: &dyn Records) -> Result<hmac::Key, DropError> {
+pub(crate) fn key(directory: &Directory, records: &dyn Records) -> Result<hmac::Key, DropError> {
     if !directory.has(FILE)? && !records.has_no_fingerprint()? {
         let reason = "it is missing, and files that are blocked are known by it; \
                       put it back from the backup, or type: depollueur drop rekey";
@@ -46,7 +46,7 @@ pub(super) fn key(directory: &Directory, records: &dyn Records) -> Result<hmac::
 ///
 /// # Errors
 /// The key is not lost, or the database or the directory cannot be written.
-pub(super) fn renew(directory: &Directory, records: &dyn Records) -> Result<(), DropError> {
+pub(crate) fn renew(directory: &Directory, records: &dyn Records) -> Result<(), DropError> {
     if directory.has(FILE)? {
         return Err(DropError::Misuse("this drop has its key"));
     }
@@ -70,13 +70,13 @@ fn read_or_make(
 }
 
 impl Store {
-    pub(super) fn fingerprint(&self, sha256: &[u8; 32]) -> Fingerprint {
+    pub(crate) fn fingerprint(&self, sha256: &[u8; 32]) -> Fingerprint {
         sign(&self.key, sha256)
     }
 
     /// Returns the digest by which the records know a client's network: HMAC-SHA256 of `"network\0"` and its
     /// text.
-    pub(super) fn network_digest(&self, network: &str) -> Fingerprint {
+    pub(crate) fn network_digest(&self, network: &str) -> Fingerprint {
         sign(&self.key, format!("network\0{network}").as_bytes())
     }
 }

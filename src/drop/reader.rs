@@ -31,7 +31,7 @@ struct OpenBlob {
 }
 
 impl FileReader {
-    pub(super) fn open(
+    pub(crate) fn open(
         store: &Store,
         vault: &Vault,
         number: u32,
@@ -65,7 +65,7 @@ impl FileReader {
     }
 
     /// Reads the ciphertext of a blob of this number and length.
-    pub(super) fn sealed(
+    pub(crate) fn sealed(
         store: &Store,
         id: RecordId,
         (number, length): (u32, u64),

@@ -63,7 +63,7 @@ pub(super) fn origin() -> Origin {
         message_id: None,
         direction: Direction::Outgoing,
         recipients: 2,
-        domains: crate::stats::Domains::default(),
+        domains: crate::ledger::statistics::Domains::default(),
     }
 }
 

@@ -55,7 +55,7 @@ impl Token {
     }
 
     /// Returns a stranger's text without the tokens in it, such as that of a link that he pasted.
-    pub(super) fn conceal(text: &str) -> String {
+    pub(crate) fn conceal(text: &str) -> String {
         let is_symbol = |c: char| c.is_ascii_alphanumeric();
         let mut shown = String::with_capacity(text.len());
         let mut rest = text;
@@ -75,7 +75,7 @@ impl Token {
         shown + rest
     }
 
-    pub(super) fn as_bytes(&self) -> &[u8; TOKEN_BYTES] {
+    pub(crate) fn as_bytes(&self) -> &[u8; TOKEN_BYTES] {
         &self.0
     }
 }

@@ -18,8 +18,8 @@ pub enum Unlock {
 /// reports and logs) gets nowhere, and so does a token in a path for one that browsers unlock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Door {
-    pub(super) id: RecordId,
-    pub(super) unlock: Unlock,
+    pub(crate) id: RecordId,
+    pub(crate) unlock: Unlock,
 }
 
 /// A link that readers get, taken apart.
@@ -33,7 +33,7 @@ pub(crate) struct Link {
 
 impl Unlock {
     /// Returns the side for a value of `drop.end_to_end`.
-    pub(super) fn of(end_to_end: bool) -> Self {
+    pub(crate) fn of(end_to_end: bool) -> Self {
         if end_to_end {
             Self::Browser
         } else {
@@ -49,14 +49,14 @@ impl Unlock {
         }
     }
 
-    pub(super) fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Server => "server",
             Self::Browser => "browser",
         }
     }
 
-    pub(super) fn of_word(word: &str) -> Option<Self> {
+    pub(crate) fn of_word(word: &str) -> Option<Self> {
         match word {
             "server" => Some(Self::Server),
             "browser" => Some(Self::Browser),

@@ -7,7 +7,7 @@ use super::{Direction, Envelope};
 use crate::{
     config::{AuditConfig, StoreKind},
     drop::Origin,
-    stats::Domains,
+    ledger::statistics::Domains,
 };
 
 /// The depositor of a message's files. `message_id` is without its angle brackets.

@@ -208,7 +208,7 @@ async fn deposit(drop: &Drop) -> String {
         message_id: None,
         direction: Direction::Outgoing,
         recipients: 1,
-        domains: crate::stats::Domains::default(),
+        domains: crate::ledger::statistics::Domains::default(),
     });
 
     let mut files = Vec::new();

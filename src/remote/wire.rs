@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use crate::{
     drop::Origin,
     filter::Direction,
-    stats::{DOMAINS_MAX, Domains},
+    ledger::statistics::{DOMAINS_MAX, Domains},
     untrusted::is_hidden,
 };
 

@@ -133,7 +133,7 @@ impl Lab {
             message_id: Some("<1@example.org>".into()),
             direction: Direction::Outgoing,
             recipients: 2,
-            domains: crate::stats::Domains::default(),
+            domains: crate::ledger::statistics::Domains::default(),
         };
         self.store.package(origin).await.unwrap()
     }

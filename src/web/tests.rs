@@ -105,7 +105,7 @@ fn origin() -> Origin {
         message_id: None,
         direction: Direction::Outgoing,
         recipients: 2,
-        domains: crate::stats::Domains::default(),
+        domains: crate::ledger::statistics::Domains::default(),
     }
 }
 

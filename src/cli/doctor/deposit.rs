@@ -167,7 +167,7 @@ async fn put(store: &Store) -> Result<String, StoreError> {
         message_id: None,
         direction: Direction::Outgoing,
         recipients: 0,
-        domains: crate::stats::Domains::default(),
+        domains: crate::ledger::statistics::Domains::default(),
     };
 
     let mut package = store.package(origin).await?;

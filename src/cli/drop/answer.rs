@@ -277,7 +277,7 @@ mod tests {
     use crate::{
         drop::{Client, State, Unlock},
         filter::Direction,
-        stats::Domains,
+        ledger::statistics::Domains,
     };
 
     fn subject(names: Option<Vec<FileEntry>>) -> Subject {

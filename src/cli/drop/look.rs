@@ -348,7 +348,7 @@ mod tests {
     use super::*;
     use crate::{
         drop::{Origin, RecordId, State},
-        stats::Domains,
+        ledger::statistics::Domains,
     };
 
     fn deposit(state: State) -> Deposit {

@@ -5,13 +5,12 @@ use std::cell::Cell;
 use jiff::SignedDuration;
 
 use super::super::*;
-use crate::drop::{
+use crate::ledger::{
     audit::Entry,
     custody::Cause,
     records::{BlockRow, Depositor, Note, Record, RecordFile, Records, Sqlite, Term},
+    statistics::{DOMAIN_MESSAGES_MIN, Domains, Month, Sums},
 };
-
-use crate::stats::{DOMAIN_MESSAGES_MIN, Domains, Month, Sums};
 
 /// A database, and whatever must live as long.
 type Fresh = (Box<dyn Records>, Box<dyn std::any::Any>);

@@ -11,7 +11,7 @@ use super::{
     ChainHead, Entry,
     read::{self, entry_columns},
 };
-use crate::drop::audit::{Chained, Verification, Verifier};
+use crate::ledger::audit::{Chained, Verification, Verifier};
 
 /// Name of the place that the first entry of the chain follows.
 const ANCHOR: &str = "anchor";

@@ -10,12 +10,12 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
-    drop::{
+    filter::Direction,
+    ledger::statistics::Domains,
+    ledger::{
         Origin, Unlock,
         audit::{Action, Actor, Client},
     },
-    filter::Direction,
-    stats::Domains,
 };
 
 /// Packages of one sender, who deposits one after the other.

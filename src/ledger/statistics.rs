@@ -1,6 +1,6 @@
 //! Bytes kept out of mailboxes, added up by month, direction and domain.
 //!
-//! Counted in the transaction that makes a package visible (`drop/records.rs`), so that it is neither
+//! Counted in the transaction that makes a package visible (`ledger/records.rs`), so that it is neither
 //! lost nor counted twice when a process is killed, and kept in rows of its own, which outlive the
 //! records of the packages. Each detached file's decoded bytes count once as *bytes* and once for each
 //! recipient of its message as *spared*: that many bytes were not copied into mailboxes.
@@ -12,9 +12,7 @@
 //! domain with the most recipients; its recipients and the spared bytes count to each domain.
 
 mod domains;
-mod html;
 mod month;
-mod texts;
 
 use std::collections::BTreeMap;
 
@@ -23,7 +21,6 @@ use jiff::tz::TimeZone;
 pub(crate) use self::domains::DOMAINS_MAX;
 pub use self::{
     domains::{Domains, domain_of},
-    html::{Page, page},
     month::{Month, MonthError},
 };
 use crate::{drop::Origin, filter::Direction};

@@ -14,14 +14,14 @@ use super::{
     audit::{Action, Client},
     quota,
 };
-use crate::stats::Month;
+use crate::ledger::statistics::Month;
 
 /// Age of left-overs: younger drafts and blobs may belong to a message that is still being worked on.
 const LEFT_OVER_AGE: SignedDuration = SignedDuration::from_hours(1);
 
 /// The slice of blobs that the next call looks through.
 #[derive(Debug, Default)]
-pub(super) struct Slices(AtomicU8);
+pub(crate) struct Slices(AtomicU8);
 
 impl Slices {
     fn next(&self) -> u8 {
@@ -30,7 +30,7 @@ impl Slices {
 }
 
 /// Sweeps each kind of thing, even if another fails; the first error is returned.
-pub(super) fn sweep(store: &Store, now: Timestamp, steps: usize) -> (Swept, Result<(), DropError>) {
+pub(crate) fn sweep(store: &Store, now: Timestamp, steps: usize) -> (Swept, Result<(), DropError>) {
     let mut swept = Swept::default();
     let result = with_spare(store, || sweep_once(store, now, steps, &mut swept));
     let kept = store.blobs.keep_spare();
@@ -39,7 +39,7 @@ pub(super) fn sweep(store: &Store, now: Timestamp, steps: usize) -> (Swept, Resu
 
 /// Does the writing that comes before anything can be removed; on a full disk, in the room that was set
 /// aside for it.
-pub(super) fn with_spare(
+pub(crate) fn with_spare(
     store: &Store,
     mut work: impl FnMut() -> Result<(), DropError>,
 ) -> Result<(), DropError> {
@@ -89,7 +89,7 @@ fn has_more(swept: &Swept, steps: usize) -> bool {
 }
 
 /// Removes the blobs of a doomed package. Returns how many files it had.
-pub(super) fn empty(store: &Store, id: RecordId, numbers: &[u32]) -> Result<u64, DropError> {
+pub(crate) fn empty(store: &Store, id: RecordId, numbers: &[u32]) -> Result<u64, DropError> {
     for &number in numbers {
         store.blobs.remove(id, number)?;
     }
@@ -131,7 +131,7 @@ fn destroy_doomed(
 }
 
 /// Records in the database and the audit log that the blobs of these packages are gone.
-pub(super) fn tell_destroyed(
+pub(crate) fn tell_destroyed(
     store: &Store,
     now: Timestamp,
     client: Client,
@@ -240,7 +240,7 @@ fn left_over(now: Timestamp) -> Timestamp {
 }
 
 /// Adds calendar units in UTC; past the end of the calendar, returns its end.
-pub(super) fn add(time: Timestamp, span: &Span) -> Timestamp {
+pub(crate) fn add(time: Timestamp, span: &Span) -> Timestamp {
     let sum = time.to_zoned(TimeZone::UTC).checked_add(*span);
     sum.map_or(Timestamp::MAX, |sum| sum.timestamp())
 }

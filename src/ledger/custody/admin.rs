@@ -9,7 +9,7 @@ use super::{
     ATTEMPTS, AuditQuery, Block, Cause, Deposit, DepositedFile, Outcome, Query, REASON_CHARS_MAX,
     Result,
 };
-use crate::drop::{
+use crate::ledger::{
     Drop, DropError, FileEntry, RecordId, Store, Token,
     audit::{self, Action, ChainHead, Client, Entry, Verification},
     manifest,
@@ -267,7 +267,7 @@ impl Store {
 
     /// Restores a package. The log calls it `action`; without one, an extension if it is live, else a
     /// restoration.
-    pub(super) fn bring_back(
+    pub(crate) fn bring_back(
         &self,
         id: RecordId,
         until: Timestamp,
@@ -394,7 +394,7 @@ impl Store {
     }
 
     /// Ends a package. An expired one keeps the time of its end, and can no longer be restored by a reader.
-    pub(super) fn end(
+    pub(crate) fn end(
         &self,
         id: RecordId,
         (now, client): (Timestamp, Client),

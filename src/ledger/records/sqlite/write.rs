@@ -7,9 +7,9 @@ use rusqlite::{Transaction, params};
 
 use super::{FORGOTTEN_AT_ONCE, Fingerprint, Record, RecordFile, Term, statistics};
 use crate::{
-    drop::{RecordId, quota},
     filter::Direction,
-    stats::Domains,
+    ledger::statistics::Domains,
+    ledger::{RecordId, quota},
 };
 
 type Result<T> = rusqlite::Result<T>;

@@ -6,12 +6,13 @@ use jiff::civil::Date;
 use minijinja::{AutoEscape, Environment, context, value::Serde};
 use serde::Serialize;
 
-use super::{
-    By, DOMAIN_MESSAGES_MIN, Month, Row, Sums, group,
-    texts::{self, Texts},
-    total,
+use super::texts::{self, Texts};
+use crate::{
+    config::Language,
+    filter::Direction,
+    ledger::statistics::{By, DOMAIN_MESSAGES_MIN, Month, Row, Sums, group, total},
+    words,
 };
-use crate::{config::Language, filter::Direction, words};
 
 /// Maximum number of months in the chart.
 const CHART_MONTHS_MAX: usize = 24;
@@ -23,17 +24,17 @@ const HEIGHT: f64 = 200.0;
 
 /// The subject of a page.
 #[derive(Clone, Copy, Debug)]
-pub struct Page<'a> {
+pub(super) struct Page<'a> {
     /// The operator whose mail it is about.
-    pub operator: &'a str,
+    pub(super) operator: &'a str,
     /// Its language.
-    pub language: Language,
+    pub(super) language: Language,
     /// The first month that was asked for.
-    pub since: Option<Month>,
+    pub(super) since: Option<Month>,
     /// The last one.
-    pub until: Option<Month>,
+    pub(super) until: Option<Month>,
     /// The day on which it is made, in UTC.
-    pub today: Date,
+    pub(super) today: Date,
 }
 
 /// A line of a table.
@@ -84,7 +85,7 @@ struct Tick {
 }
 
 /// Makes the page from folded rows.
-pub fn page(page: &Page<'_>, rows: &[Row]) -> String {
+pub(super) fn page(page: &Page<'_>, rows: &[Row]) -> String {
     let (t, sums) = (texts::of(page.language), total(rows));
     let writer = Writer { page, t };
     let months = writer.months(rows);

@@ -11,13 +11,13 @@ use super::{
     conditions::Conditions, write,
 };
 use crate::{
-    drop::{
+    filter::Direction,
+    ledger::statistics::Domains,
+    ledger::{
         Origin, RecordId, Unlock,
         audit::{Action, Actor, Client},
         custody::{Cause, Hold, State},
     },
-    filter::Direction,
-    stats::Domains,
 };
 
 type Result<T> = rusqlite::Result<T>;

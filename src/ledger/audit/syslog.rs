@@ -24,7 +24,7 @@ use jiff::Zoned;
 use super::{ChainHead, Entry};
 use crate::{
     config::AuditCopy,
-    drop::{
+    ledger::{
         DropError,
         records::{Note, Records},
     },
@@ -41,7 +41,7 @@ const BATCH: usize = 100;
 
 /// The receiver of the copy.
 #[derive(Debug)]
-pub(in crate::drop) struct Syslog {
+pub(crate) struct Syslog {
     socket: PathBuf,
     turn: Mutex<()>,
     /// True if an entry came since the last look.
@@ -52,7 +52,7 @@ pub(in crate::drop) struct Syslog {
 
 impl Syslog {
     /// Makes the receiver as configured; `None` if there is to be no copy.
-    pub(in crate::drop) fn of(copy: &AuditCopy) -> Option<Self> {
+    pub(crate) fn of(copy: &AuditCopy) -> Option<Self> {
         Some(Self {
             socket: copy.socket()?.to_owned(),
             turn: Mutex::default(),
@@ -63,7 +63,7 @@ impl Syslog {
 
     /// Copies the entries that were added. Of several threads, one does it for all. A failure is warned of,
     /// and has no other effect.
-    pub(in crate::drop) fn follow(&self, records: &dyn Records) {
+    pub(crate) fn follow(&self, records: &dyn Records) {
         self.is_due.store(true, SeqCst);
         while self.is_due.load(SeqCst) {
             let Ok(_turn) = self.turn.try_lock() else {

@@ -229,14 +229,14 @@ pub struct Resumed {
 }
 
 impl Cause {
-    pub(super) fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Revoked => "revoked",
             Self::Blocked => "blocked",
         }
     }
 
-    pub(super) fn of_word(word: &str) -> Option<Self> {
+    pub(crate) fn of_word(word: &str) -> Option<Self> {
         match word {
             "revoked" => Some(Self::Revoked),
             "blocked" => Some(Self::Blocked),
@@ -261,7 +261,7 @@ impl State {
 
 impl Store {
     /// Returns the time until which a reader could extend a package, if that is allowed and gains something.
-    pub(super) fn extendable(&self, record: &Record, now: Timestamp) -> Option<Timestamp> {
+    pub(crate) fn extendable(&self, record: &Record, now: Timestamp) -> Option<Timestamp> {
         let term = &record.term;
         let extension = self.extension.as_ref()?;
         if record.manifest.is_none() || term.ended.is_some() || record.held.is_some() {
@@ -279,7 +279,7 @@ impl Store {
         (gained >= EXTENSION_MIN).then_some(until)
     }
 
-    pub(super) fn extend(&self, door: Door, now: Timestamp, client: Client) -> Result<Extension> {
+    pub(crate) fn extend(&self, door: Door, now: Timestamp, client: Client) -> Result<Extension> {
         // If somebody changes the term between reading and writing it, the next turn reads it again.
         for _ in 0..ATTEMPTS {
             let Some(record) = self.behind(door)? else {
@@ -315,7 +315,7 @@ impl Store {
         Err(DropError::Stopped)
     }
 
-    pub(super) fn report(
+    pub(crate) fn report(
         &self,
         door: Door,
         now: Timestamp,
@@ -349,7 +349,7 @@ impl Store {
         Ok(record.filter(|record| record.unlock == door.unlock))
     }
 
-    pub(super) fn count_download(
+    pub(crate) fn count_download(
         &self,
         id: RecordId,
         files: Range<usize>,
@@ -371,7 +371,7 @@ impl Store {
     }
 
     /// Makes an entry of the log that holds no more than may be recorded.
-    pub(super) fn entry(
+    pub(crate) fn entry(
         &self,
         now: Timestamp,
         action: Action,
@@ -384,13 +384,13 @@ impl Store {
     }
 
     /// Writes an entry of the audit log to the log of the process as well, and sends what the copy lacks.
-    pub(super) fn tell(&self, entry: &Entry) {
+    pub(crate) fn tell(&self, entry: &Entry) {
         entry.log();
         self.follow_log();
     }
 
     /// Sends the entries that the copy of the log lacks.
-    pub(super) fn follow_log(&self) {
+    pub(crate) fn follow_log(&self) {
         if let Some(copy) = &self.log_copy {
             copy.follow(&*self.records);
         }
@@ -417,7 +417,7 @@ impl Store {
 
 impl Record {
     /// Returns the reason the package cannot be fetched; `None` while it can.
-    pub(super) fn ending(&self, now: Timestamp) -> Option<Ending> {
+    pub(crate) fn ending(&self, now: Timestamp) -> Option<Ending> {
         match self.term.ended {
             _ if self.held.is_some() => Some(Ending::Revoked),
             Some(_) => Some(Ending::Revoked),
@@ -426,7 +426,7 @@ impl Record {
         }
     }
 
-    pub(super) fn state(&self, now: Timestamp) -> State {
+    pub(crate) fn state(&self, now: Timestamp) -> State {
         match (&self.manifest, self.term.ended) {
             (None, _) => State::Destroyed,
             _ if self.held.is_some() => State::Held,

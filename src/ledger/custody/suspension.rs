@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 
 use super::{Cause, Outcome, REASON_CHARS_MAX, Result, Resumed, Suspension};
-use crate::drop::{
+use crate::ledger::{
     Drop, DropError, RecordId, Store,
     audit::{self, Action, Client, Entry},
     whole_second,

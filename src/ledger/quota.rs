@@ -25,15 +25,15 @@ use jiff::{SignedDuration, Timestamp};
 use super::{DropError, Level, Origin, Store, records::Depositor};
 use crate::{
     config::{Directions, Network, QuotaConfig},
-    drop::records::Fingerprint,
     filter::Direction,
+    ledger::records::Fingerprint,
 };
 
 /// Minimum size, in bytes, for which a file counts in every quota: the block it takes on usual file systems.
 pub const FILE_COST_MIN: u64 = 4096;
 
 /// Period over which the shares of senders and strangers are counted.
-pub(super) const DAY: SignedDuration = SignedDuration::from_hours(24);
+pub(crate) const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 /// Time by which a deposit may be dated ahead of the clock and still count.
 const CLOCK_STEP_MAX: SignedDuration = SignedDuration::from_hours(1);
@@ -61,18 +61,18 @@ pub(crate) fn cost(size: u64) -> u64 {
 
 /// A network to which a stranger belongs.
 #[derive(Clone, Debug)]
-pub(super) struct ClientNetwork {
+pub(crate) struct ClientNetwork {
     /// The network in clear, for the log.
     network: Network,
     /// Its digest, by which the records know it.
-    pub(super) digest: Fingerprint,
+    pub(crate) digest: Fingerprint,
     /// Number of shares of a network that it has.
     shares: u64,
 }
 
 /// Warnings that are given once a day, each with the time of the last one.
 #[derive(Debug, Default)]
-pub(super) struct Told(Mutex<HashMap<String, Timestamp>>);
+pub(crate) struct Told(Mutex<HashMap<String, Timestamp>>);
 
 /// The remainder of a quota that the package may use.
 #[derive(Debug)]
@@ -87,7 +87,7 @@ struct Portion {
 /// The allowance of a file: the bytes that it may still take. Gives back what it took of the total when it
 /// is dropped: by then the file is part of a record, or gone.
 #[derive(Debug)]
-pub(super) struct Allowance {
+pub(crate) struct Allowance {
     store: Arc<Store>,
     /// Bytes of this file so far.
     bytes: u64,
@@ -105,7 +105,7 @@ impl Allowance {
     ///
     /// # Errors
     /// Nothing is left, the login is suspended, or the remainder cannot be found out.
-    pub(super) fn new(
+    pub(crate) fn new(
         store: &Arc<Store>,
         origin: &Origin,
         networks: &[ClientNetwork],
@@ -130,7 +130,7 @@ impl Allowance {
     ///
     /// # Errors
     /// A quota is used up.
-    pub(super) fn take(&mut self, bytes: u64) -> Result<(), DropError> {
+    pub(crate) fn take(&mut self, bytes: u64) -> Result<(), DropError> {
         self.bytes += bytes;
         let more = cost(self.bytes) - self.taken;
         self.taken += more;
@@ -221,7 +221,7 @@ impl Told {
 
 impl ClientNetwork {
     /// Returns the networks of the client that sent a message from outside; none for a trusted relay.
-    pub(super) fn of(store: &Store, origin: &Origin) -> Vec<Self> {
+    pub(crate) fn of(store: &Store, origin: &Origin) -> Vec<Self> {
         let Some(client) = origin.client.map(|client| client.to_canonical()) else {
             return Vec::new();
         };
@@ -268,7 +268,7 @@ fn network(address: IpAddr, prefix: u8) -> Network {
 }
 
 /// Returns the fill level of the drop.
-pub(super) fn level(store: &Store) -> Result<Level, DropError> {
+pub(crate) fn level(store: &Store) -> Result<Level, DropError> {
     let left = [left_in_total(store)?, left_on_disk(store)?];
 
     Ok(Level {
@@ -284,7 +284,7 @@ pub(super) fn level(store: &Store) -> Result<Level, DropError> {
 ///
 /// # Errors
 /// The database cannot be read.
-pub(super) fn watch(store: &Store, origin: &Origin, now: Timestamp) -> Result<(), DropError> {
+pub(crate) fn watch(store: &Store, origin: &Origin, now: Timestamp) -> Result<(), DropError> {
     let Some(login) = &origin.login else {
         return Ok(());
     };

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::{RecordId, Result, Sqlite};
-use crate::drop::{Right, Uploader, uploaders::Uploads};
+use crate::ledger::uploaders::{Right, Uploader, Uploads};
 
 /// An uploader with what it deposited on the day `?1`.
 const SELECT: &str = "SELECT id, name, rights, quota, created, expires, last_used,

@@ -52,7 +52,7 @@ pub struct RightError;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Uploader {
     /// The key of its row in the database.
-    pub(super) id: i64,
+    pub(crate) id: i64,
     /// The name that the admin gave it.
     pub name: String,
     /// The rights of its token.
@@ -126,7 +126,7 @@ impl Uploader {
 }
 
 /// The part of the database that knows the uploaders.
-pub(super) trait Uploads {
+pub(crate) trait Uploads {
     /// Adds an uploader with the hash of its token. Returns false if there is one of this name.
     fn add_uploader(&self, uploader: &Uploader, secret: &[u8; 32]) -> Result<bool>;
 

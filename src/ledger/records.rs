@@ -17,9 +17,9 @@ use std::{
 
 use jiff::Timestamp;
 
-pub(super) use self::sqlite::Sqlite;
+pub(crate) use self::sqlite::Sqlite;
 #[cfg(test)]
-pub(super) use self::sqlite::{SCHEMA_1, schemas_before_the_chain};
+pub(crate) use self::sqlite::{SCHEMA_1, schemas_before_the_chain};
 use super::{
     DropError, Origin, RecordId, Unlock,
     audit::{ChainHead, Entry, Verification},
@@ -28,69 +28,69 @@ use super::{
 };
 use crate::{
     filter::Direction,
-    stats::{Month, Row},
+    ledger::statistics::{Month, Row},
 };
 
-pub(super) type Result<T, E = DropError> = std::result::Result<T, E>;
+pub(crate) type Result<T, E = DropError> = std::result::Result<T, E>;
 
 /// HMAC-SHA256 of a file's SHA-256 under the drop's own key.
-pub(super) type Fingerprint = [u8; 32];
+pub(crate) type Fingerprint = [u8; 32];
 
 /// A check that is made inside a transaction, which fails with it.
-pub(super) type Check<'a> = &'a mut dyn FnMut() -> Result<()>;
+pub(crate) type Check<'a> = &'a mut dyn FnMut() -> Result<()>;
 
 /// A package as the database knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Record {
-    pub(super) created: Timestamp,
-    pub(super) term: Term,
-    pub(super) origin: Origin,
-    pub(super) unlock: Unlock,
+pub(crate) struct Record {
+    pub(crate) created: Timestamp,
+    pub(crate) term: Term,
+    pub(crate) origin: Origin,
+    pub(crate) unlock: Unlock,
     /// `None` if its blobs are destroyed, or about to be.
-    pub(super) manifest: Option<Vec<u8>>,
+    pub(crate) manifest: Option<Vec<u8>>,
     /// Number of files that it has or had.
-    pub(super) files: u32,
+    pub(crate) files: u32,
     /// Size of these files in bytes, before encryption.
-    pub(super) bytes: u64,
+    pub(crate) bytes: u64,
     /// Complete downloads of its files.
-    pub(super) downloads: u64,
+    pub(crate) downloads: u64,
     /// The order by which it is held, if any.
-    pub(super) held: Option<Hold>,
+    pub(crate) held: Option<Hold>,
 }
 
 /// The term of a package: the time in which it can be fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Term {
-    pub(super) expires: Timestamp,
+pub(crate) struct Term {
+    pub(crate) expires: Timestamp,
     /// Time and cause of an end before that.
-    pub(super) ended: Option<(Timestamp, Cause)>,
+    pub(crate) ended: Option<(Timestamp, Cause)>,
 }
 
 /// A file of a package. Its place in the list is its index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct RecordFile {
+pub(crate) struct RecordFile {
     /// The number in the name of its blob.
-    pub(super) number: u32,
+    pub(crate) number: u32,
     /// Its size in bytes, not encrypted.
-    pub(super) size: u64,
+    pub(crate) size: u64,
     /// `None` if it was stored before there were fingerprints, or is destroyed.
-    pub(super) fingerprint: Option<Fingerprint>,
+    pub(crate) fingerprint: Option<Fingerprint>,
     /// Complete downloads.
-    pub(super) downloads: u64,
+    pub(crate) downloads: u64,
 }
 
 /// A file that is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct BlockRow {
-    pub(super) fingerprint: Fingerprint,
-    pub(super) sha256: [u8; 32],
-    pub(super) created: Timestamp,
-    pub(super) reason: String,
+pub(crate) struct BlockRow {
+    pub(crate) fingerprint: Fingerprint,
+    pub(crate) sha256: [u8; 32],
+    pub(crate) created: Timestamp,
+    pub(crate) reason: String,
 }
 
 /// The party whose deposits are added up.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Depositor<'a> {
+pub(crate) enum Depositor<'a> {
     /// By login name.
     Login(&'a str),
     /// By envelope sender, of mail that came without a login, in this direction (`None`: in both).
@@ -99,7 +99,7 @@ pub(super) enum Depositor<'a> {
 
 /// A number that the drop remembers of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Note {
+pub(crate) enum Note {
     /// Time of the last sweep, in seconds since 1970.
     LastSweep,
     /// Time until which nothing is destroyed because the clock jumped, in seconds since 1970.
@@ -109,7 +109,7 @@ pub(super) enum Note {
 }
 
 /// A database of packages.
-pub(super) trait Records: Uploads + fmt::Debug + Send + Sync {
+pub(crate) trait Records: Uploads + fmt::Debug + Send + Sync {
     /// Returns its path, for messages.
     fn path(&self) -> &Path;
 
@@ -280,7 +280,7 @@ pub(super) trait Records: Uploads + fmt::Debug + Send + Sync {
     /// it.
     fn statistics(&self, since: Option<Month>, until: Option<Month>) -> Result<Vec<Row>>;
 
-    /// Adds domains with fewer than [`DOMAIN_MESSAGES_MIN`](crate::stats::DOMAIN_MESSAGES_MIN)
+    /// Adds domains with fewer than [`DOMAIN_MESSAGES_MIN`](crate::ledger::statistics::DOMAIN_MESSAGES_MIN)
     /// messages to the others, in the months before this one.
     fn fold_statistics(&self, before: Month) -> Result<()>;
 
@@ -301,14 +301,14 @@ pub(super) trait Records: Uploads + fmt::Debug + Send + Sync {
 
 impl Term {
     /// Returns the time at which the package ended, or will end.
-    pub(super) fn end(&self) -> Timestamp {
+    pub(crate) fn end(&self) -> Timestamp {
         self.ended
             .map_or(self.expires, |(at, _)| at.min(self.expires))
     }
 }
 
 impl Note {
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::LastSweep => "last_sweep",
             Self::HeldUntil => "held_until",

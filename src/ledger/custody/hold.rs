@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{ATTEMPTS, Hold, Outcome, REASON_CHARS_MAX, Result};
-use crate::drop::{
+use crate::ledger::{
     Drop, DropError, RecordId, Store,
     audit::{self, Action, Client},
     whole_second,

@@ -17,7 +17,7 @@ use std::{fmt, net::IpAddr};
 use jiff::Timestamp;
 
 pub use self::chain::{ChainHead, ChainHeadError, Defect, Verification};
-pub(super) use self::{
+pub(crate) use self::{
     chain::{Chained, Verifier},
     syslog::Syslog,
 };
@@ -113,7 +113,7 @@ impl Client {
     /// An admin, on the command line.
     pub const ADMIN: Self = Self::of(Actor::Admin);
     /// The drop itself.
-    pub(super) const SWEEP: Self = Self::of(Actor::Sweep);
+    pub(crate) const SWEEP: Self = Self::of(Actor::Sweep);
 
     /// Makes the client of a reader of the pages, with the address if that is known.
     pub fn web(address: Option<IpAddr>) -> Self {
@@ -129,7 +129,7 @@ impl Client {
 
 impl Entry {
     /// Makes an entry about a package.
-    pub(super) fn new(
+    pub(crate) fn new(
         time: Timestamp,
         action: Action,
         package: (RecordId, &Origin),
@@ -150,7 +150,7 @@ impl Entry {
     }
 
     /// Makes an entry about no package.
-    pub(super) fn general(time: Timestamp, action: Action, client: Client, detail: String) -> Self {
+    pub(crate) fn general(time: Timestamp, action: Action, client: Client, detail: String) -> Self {
         Self {
             time,
             action,
@@ -164,7 +164,7 @@ impl Entry {
     }
 
     /// Writes it to the log of the process. `Debug` of texts keeps control characters out.
-    pub(super) fn log(&self) {
+    pub(crate) fn log(&self) {
         let package = self.package.map(|id| id.to_string()).unwrap_or_default();
         let address = self.client.address.map(|ip| ip.to_string());
         tracing::info!(
@@ -183,7 +183,7 @@ impl Entry {
 }
 
 /// Returns a text from outside as it may stand in an entry: one line, nothing that drives a terminal.
-pub(super) fn one_line(text: &str, chars_max: usize) -> String {
+pub(crate) fn one_line(text: &str, chars_max: usize) -> String {
     let shown = text.chars().map(|c| if is_hidden(c) { ' ' } else { c });
     let line: String = shown.take(chars_max).collect();
     line.trim().to_owned()
@@ -194,7 +194,7 @@ macro_rules! words {
     ($type:ty: $($value:ident = $word:literal),+) => {
         impl $type {
             /// Returns the value with this word.
-            pub(super) fn of_word(word: &str) -> Option<Self> {
+            pub(crate) fn of_word(word: &str) -> Option<Self> {
                 match word { $($word => Some(Self::$value),)+ _ => None }
             }
 

@@ -22,7 +22,7 @@ const WRITE_INTERVAL: SignedDuration = SignedDuration::from_secs(60);
 
 impl Store {
     /// Returns the time until which nothing may be destroyed, if the clock is in doubt. Remembers the time.
-    pub(super) fn doubt(&self, now: Timestamp) -> Result<Option<Timestamp>, DropError> {
+    pub(crate) fn doubt(&self, now: Timestamp) -> Result<Option<Timestamp>, DropError> {
         let last = self.time(Note::LastSweep)?;
         let passed = last.map_or(SignedDuration::ZERO, |last| now.duration_since(last));
         if passed > AHEAD_MAX || passed < -BACK_MAX {
@@ -45,7 +45,7 @@ impl Store {
     }
 
     /// Trusts the clock from now on.
-    pub(super) fn trust_clock(&self, now: Timestamp) -> Result<(), DropError> {
+    pub(crate) fn trust_clock(&self, now: Timestamp) -> Result<(), DropError> {
         self.remember(now, Timestamp::MIN)
     }
 

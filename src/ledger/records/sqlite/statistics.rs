@@ -7,7 +7,7 @@ use rusqlite::{
 use super::{Record, write::direction_name};
 use crate::{
     filter::Direction,
-    stats::{self, DOMAIN_MESSAGES_MIN, Month, Row, Sums},
+    ledger::statistics::{self, DOMAIN_MESSAGES_MIN, Month, Row, Sums},
 };
 
 type Result<T> = rusqlite::Result<T>;
@@ -27,7 +27,7 @@ pub(super) fn add(
              spared = min(spared, 9223372036854775807 - excluded.spared) + excluded.spared",
     )?;
 
-    for row in stats::rows_of(&record.origin, record.created, files, bytes) {
+    for row in statistics::rows_of(&record.origin, record.created, files, bytes) {
         let sums = values(&row.sums);
         add.execute(params![
             row.month.to_string(),
@@ -53,7 +53,7 @@ pub(super) fn subtract(transaction: &Transaction<'_>, record: &Record) -> Result
          WHERE month = ?1 AND direction = ?2 AND domain = ?3",
     )?;
 
-    for row in stats::rows_of(
+    for row in statistics::rows_of(
         &record.origin,
         record.created,
         record.files.into(),

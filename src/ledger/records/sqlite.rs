@@ -43,7 +43,7 @@ use super::{
     AuditQuery, BlockRow, ChainHead, Check, Depositor, DropError, Entry, Fingerprint, Hold, Note,
     Query, Record, RecordFile, RecordId, Records, Result, Suspension, Term, Verification,
 };
-use crate::stats::{Month, Row};
+use crate::ledger::statistics::{Month, Row};
 
 /// Maximum time for which a transaction waits for other threads and another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -54,24 +54,24 @@ const FORGOTTEN_AT_ONCE: usize = 10;
 
 /// One step for each schema; `PRAGMA user_version` counts those that were done.
 const MIGRATIONS: &[&str] = &[
-    include_str!("../schema-1.sql"),
-    include_str!("../schema-2.sql"),
-    include_str!("../schema-3.sql"),
-    include_str!("../schema-4.sql"),
-    include_str!("../schema-5.sql"),
-    include_str!("../schema-6.sql"),
-    include_str!("../schema-7.sql"),
-    include_str!("../schema-8.sql"),
-    include_str!("../schema-9.sql"),
-    include_str!("../schema-10.sql"),
-    include_str!("../schema-11.sql"),
+    include_str!("sqlite/schema-1.sql"),
+    include_str!("sqlite/schema-2.sql"),
+    include_str!("sqlite/schema-3.sql"),
+    include_str!("sqlite/schema-4.sql"),
+    include_str!("sqlite/schema-5.sql"),
+    include_str!("sqlite/schema-6.sql"),
+    include_str!("sqlite/schema-7.sql"),
+    include_str!("sqlite/schema-8.sql"),
+    include_str!("sqlite/schema-9.sql"),
+    include_str!("sqlite/schema-10.sql"),
+    include_str!("sqlite/schema-11.sql"),
 ];
 /// The number of the schema after the last of them.
 const KNOWN: i64 = MIGRATIONS.len() as i64;
 
 /// The database.
 #[derive(Debug)]
-pub(in crate::drop) struct Sqlite {
+pub(crate) struct Sqlite {
     path: PathBuf,
     writer: Mutex<Connection>,
     /// `None` if the writer has the database for itself.
@@ -89,7 +89,7 @@ enum Sharing {
 
 impl Sqlite {
     /// Opens the database, making or migrating it. The file itself must exist (it may be empty).
-    pub(in crate::drop) fn open(path: PathBuf) -> Result<Self> {
+    pub(crate) fn open(path: PathBuf) -> Result<Self> {
         let error = match Self::open_shared(&path) {
             Err(error) if may_be_full(&error) => error,
             opened => return opened,
@@ -619,7 +619,7 @@ fn connect(path: &Path, sharing: Sharing) -> rusqlite::Result<Connection> {
 
 /// Returns the schemas before the audit log became a chain.
 #[cfg(test)]
-pub(in crate::drop) fn schemas_before_the_chain() -> &'static [&'static str] {
+pub(crate) fn schemas_before_the_chain() -> &'static [&'static str] {
     let is_chain = |step: &&str| step.contains("CREATE TABLE audit_chain");
     let first = MIGRATIONS.iter().position(is_chain);
     &MIGRATIONS[..first.unwrap_or(MIGRATIONS.len())]
@@ -627,4 +627,4 @@ pub(in crate::drop) fn schemas_before_the_chain() -> &'static [&'static str] {
 
 /// The first schema, as an earlier version left it.
 #[cfg(test)]
-pub(in crate::drop) const SCHEMA_1: &str = MIGRATIONS[0];
+pub(crate) const SCHEMA_1: &str = MIGRATIONS[0];

@@ -37,13 +37,13 @@ pub struct ChainHeadError;
 
 /// An entry as it is digested.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::drop) struct Chained<'a> {
-    pub(in crate::drop) number: i64,
-    pub(in crate::drop) digest: Option<[u8; 32]>,
+pub(crate) struct Chained<'a> {
+    pub(crate) number: i64,
+    pub(crate) digest: Option<[u8; 32]>,
     /// In seconds since 1970.
-    pub(in crate::drop) time: i64,
+    pub(crate) time: i64,
     /// Action, package, queue id, sender, login, way, address, detail.
-    pub(in crate::drop) texts: [Option<&'a [u8]>; 8],
+    pub(crate) texts: [Option<&'a [u8]>; 8],
 }
 
 /// Something that is wrong with the chain.
@@ -84,7 +84,7 @@ pub struct Verification {
 
 /// Verifies a chain, entry by entry.
 #[derive(Debug)]
-pub(in crate::drop) struct Verifier {
+pub(crate) struct Verifier {
     anchor: ChainHead,
     known: Option<ChainHead>,
     last: i64,
@@ -95,7 +95,7 @@ pub(in crate::drop) struct Verifier {
 
 impl Chained<'_> {
     /// Returns the digest of an entry that follows the one with this digest.
-    pub(in crate::drop) fn digest_behind(&self, previous: &[u8; 32]) -> [u8; 32] {
+    pub(crate) fn digest_behind(&self, previous: &[u8; 32]) -> [u8; 32] {
         let mut context = Context::new(&SHA256);
         context.update(FORMAT);
         context.update(previous);
@@ -116,11 +116,7 @@ impl Chained<'_> {
 
 impl Verifier {
     /// Begins at the anchor. `known` is a head that was noted elsewhere.
-    pub(in crate::drop) fn new(
-        anchor: ChainHead,
-        head: ChainHead,
-        known: Option<ChainHead>,
-    ) -> Self {
+    pub(crate) fn new(anchor: ChainHead, head: ChainHead, known: Option<ChainHead>) -> Self {
         let mut verifier = Self {
             anchor,
             known,
@@ -145,7 +141,7 @@ impl Verifier {
     }
 
     /// Takes the next entry of the log.
-    pub(in crate::drop) fn add(&mut self, entry: &Chained<'_>) {
+    pub(crate) fn add(&mut self, entry: &Chained<'_>) {
         let number = entry.number;
         if number <= self.anchor.number {
             match entry.digest {
@@ -204,7 +200,7 @@ impl Verifier {
     }
 
     /// Ends the verification after the last entry.
-    pub(in crate::drop) fn end(mut self) -> Verification {
+    pub(crate) fn end(mut self) -> Verification {
         let known = self.known.map_or(0, |known| known.number);
         let last = known.max(self.found.head.number);
         if self.last < last {
