@@ -23,7 +23,8 @@ pub use self::store::{Question, Ring, RingError};
 use crate::{
     config::{AuditConfig, Config},
     drop::RecordId,
-    filter::{Envelope, PartDecision},
+    envelope::Envelope,
+    filter::PartDecision,
     policy,
 };
 

@@ -61,8 +61,8 @@ use self::{
 use crate::{
     admin::Metrics,
     config::DepositConfig,
-    drop::{Drop, Lookup as Found, Origin, Right, Token, Unlock, Uploader, cost},
-    filter::Direction,
+    drop::{Drop, Lookup as Found, Right, Token, Unlock, Uploader, cost},
+    envelope::{Direction, Origin},
     lookup::Lookup,
     sender::{self, Voucher},
     web::server::{self, ServerLimits},

@@ -80,7 +80,6 @@ mod uploaders;
 mod vault;
 
 use std::{
-    net::IpAddr,
     ops::Range,
     sync::{Arc, atomic::AtomicU64},
 };
@@ -120,9 +119,9 @@ pub use self::{
 };
 use crate::{
     config::{AuditConfig, Config, DropConfig, QuotaConfig, ScanConfig},
-    filter::Direction,
+    envelope::Origin,
     scan::Scanner,
-    stats::{Domains, Month, Row},
+    stats::{Month, Row},
 };
 
 /// The drop: a directory of encrypted blobs and a database of records. Cheap to clone.
@@ -164,34 +163,6 @@ struct Store {
     message_ids: bool,
     /// The receiver of a copy of the audit log, if one is configured.
     log_copy: Option<Syslog>,
-}
-
-/// The message that a package came with, and its sender; stored in clear, so that an admin can answer for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Origin {
-    /// Postfix's queue id.
-    pub queue_id: String,
-    /// The envelope sender, without angle brackets; empty for bounces.
-    pub sender: String,
-    /// The verified part of the sender: the address, or a domain. Readers are shown nothing else of the
-    /// sender.
-    pub verified: Option<String>,
-    /// The login name, if the client authenticated.
-    pub login: Option<String>,
-    /// The direction of the message.
-    pub direction: Direction,
-    /// Number of recipients of the message.
-    pub recipients: u32,
-    /// Address of the client that sent the message; `None` for local mail, if it is not recorded, and in
-    /// records of earlier versions.
-    pub client: Option<IpAddr>,
-    /// The name of the token with which another host deposited it.
-    pub uploader: Option<String>,
-    /// The message's Message-ID with its angle brackets; `None` if it has none, if it is not recorded, and in
-    /// records of earlier versions.
-    pub message_id: Option<String>,
-    /// Number of recipients in each domain of incoming mail, for the statistics; otherwise empty.
-    pub domains: Domains,
 }
 
 /// A package as seen by somebody who has its link.

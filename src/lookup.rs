@@ -39,7 +39,7 @@ use crate::{
         AddressPatterns, AliasMaps as LookupMaps, Condition, Config, SenderConfig, Table, UserList,
         UsersConfig, fold,
     },
-    filter::{Direction, Envelope},
+    envelope::{Direction, Envelope},
     policy::{Known, Lines, Listed, Person},
 };
 

@@ -46,7 +46,7 @@ use crate::{
         Action, Config, Directions, Mail, NoticeLanguage, Recipients, Rule, RunMode, UserList,
     },
     decisions::Who,
-    filter::{Direction, Envelope},
+    envelope::{Direction, Envelope},
 };
 
 /// The source of a decision.

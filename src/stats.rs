@@ -11,7 +11,6 @@
 //! once, and in the database when the month after is over. A message to several domains counts as one of the
 //! domain with the most recipients; its recipients and the spared bytes count to each domain.
 
-mod domains;
 mod html;
 mod month;
 mod texts;
@@ -20,13 +19,11 @@ use std::collections::BTreeMap;
 
 use jiff::tz::TimeZone;
 
-pub(crate) use self::domains::DOMAINS_MAX;
 pub use self::{
-    domains::{Domains, domain_of},
     html::{Page, page},
     month::{Month, MonthError},
 };
-use crate::{drop::Origin, filter::Direction};
+use crate::envelope::{Direction, Origin, domain_of};
 
 /// Number of messages in a month and direction below which a domain is not named.
 pub const DOMAIN_MESSAGES_MIN: u64 = 10;
@@ -193,6 +190,7 @@ fn is_outgoing(direction: Direction) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::envelope::Domains;
 
     fn origin(direction: Direction, recipients: &[&str]) -> Origin {
         Origin {

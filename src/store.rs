@@ -25,7 +25,8 @@ pub use self::error::{RemoteError, StoreError};
 use self::remote::Remote;
 use crate::{
     config::{Config, StoreKind},
-    drop::{self, Drop, Link, Origin},
+    drop::{self, Drop, Link},
+    envelope::Origin,
 };
 
 /// A place where detached files go. Cheap to clone.

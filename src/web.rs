@@ -97,7 +97,8 @@ use self::{
 use crate::{
     admin::Metrics,
     config::{Language, MailConfig, WebConfig},
-    drop::{Client, Drop, DropError, Ending, Lookup, Origin, Package, Token, Unlock},
+    drop::{Client, Drop, DropError, Ending, Lookup, Package, Token, Unlock},
+    envelope::Origin,
 };
 
 /// The content security policy of pages: a style sheet and images of ours, forms sent to us, and

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     config::Language,
     drop::Drop,
-    filter::Direction,
+    envelope::Direction,
     stats::{self, By, Month, Page, Row, Sums},
 };
 

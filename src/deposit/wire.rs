@@ -7,9 +7,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::{
-    drop::{self, FileEntry, Origin, is_hidden},
-    filter::{DETACHED_MAX, Direction},
-    stats::{DOMAINS_MAX, Domains},
+    drop::{self, FileEntry, is_hidden},
+    envelope::{DETACHED_MAX, DOMAINS_MAX, Direction, Domains, Origin},
 };
 
 /// The header that carries the package's token. It never stands in a path: paths are logged.

@@ -26,7 +26,7 @@ use super::{DropError, Level, Origin, Store, records::Depositor};
 use crate::{
     config::{Directions, Network, QuotaConfig},
     drop::records::Fingerprint,
-    filter::Direction,
+    envelope::Direction,
 };
 
 /// Minimum size, in bytes, for which a file counts in every quota: the block it takes on usual file systems.

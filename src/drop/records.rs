@@ -27,7 +27,7 @@ use super::{
     uploaders::Uploads,
 };
 use crate::{
-    filter::Direction,
+    envelope::Direction,
     stats::{Month, Row},
 };
 

@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Span, Timestamp};
 use tempfile::TempDir;
 
 use super::*;
-use crate::aside;
+use crate::{aside, envelope::Direction};
 
 mod abandon;
 mod chain;
@@ -63,7 +63,7 @@ pub(super) fn origin() -> Origin {
         message_id: None,
         direction: Direction::Outgoing,
         recipients: 2,
-        domains: crate::stats::Domains::default(),
+        domains: crate::envelope::Domains::default(),
     }
 }
 

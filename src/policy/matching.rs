@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     config::{AddressPatterns, Condition, Config, Rule, fold},
-    filter::{Direction, Envelope},
+    envelope::{Direction, Envelope},
 };
 
 /// The answer to a condition.

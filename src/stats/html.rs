@@ -11,7 +11,7 @@ use super::{
     texts::{self, Texts},
     total,
 };
-use crate::{config::Language, filter::Direction, words};
+use crate::{config::Language, envelope::Direction, words};
 
 /// Maximum number of months in the chart.
 const CHART_MONTHS_MAX: usize = 24;

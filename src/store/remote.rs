@@ -34,7 +34,8 @@ use crate::{
     deposit::wire::{
         Begin, Begun, Commit, CommitFile, Committed, FILES_MAX, Received, Sha256, TOKEN_HEADER,
     },
-    drop::{Origin, Token},
+    drop::Token,
+    envelope::Origin,
 };
 
 /// Maximum size of a block on its way to the connection, in bytes.

@@ -26,7 +26,7 @@ use super::{
     server::{ServerLimits, serve},
     *,
 };
-use crate::{config::DropConfig, filter::Direction};
+use crate::{config::DropConfig, envelope::Direction};
 
 const PDF: &str = "Compte rendu de l’assemblée.pdf";
 
@@ -104,7 +104,7 @@ fn origin() -> Origin {
         message_id: None,
         direction: Direction::Outgoing,
         recipients: 2,
-        domains: crate::stats::Domains::default(),
+        domains: crate::envelope::Domains::default(),
     }
 }
 

@@ -12,12 +12,11 @@ use super::{
 };
 use crate::{
     drop::{
-        Origin, RecordId, Unlock,
+        RecordId, Unlock,
         audit::{Action, Actor, Client},
         custody::{Cause, Hold, State},
     },
-    filter::Direction,
-    stats::Domains,
+    envelope::{Direction, Domains, Origin},
 };
 
 type Result<T> = rusqlite::Result<T>;

@@ -6,7 +6,7 @@ use rusqlite::{
 
 use super::{Record, write::direction_name};
 use crate::{
-    filter::Direction,
+    envelope::Direction,
     stats::{self, DOMAIN_MESSAGES_MIN, Month, Row, Sums},
 };
 

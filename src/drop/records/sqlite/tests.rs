@@ -11,11 +11,10 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     drop::{
-        Origin, Unlock,
+        Unlock,
         audit::{Action, Actor, Client},
     },
-    filter::Direction,
-    stats::Domains,
+    envelope::{Direction, Domains, Origin},
 };
 
 /// Packages of one sender, who deposits one after the other.

@@ -8,8 +8,7 @@ use rusqlite::{Transaction, params};
 use super::{FORGOTTEN_AT_ONCE, Fingerprint, Record, RecordFile, Term, statistics};
 use crate::{
     drop::{RecordId, quota},
-    filter::Direction,
-    stats::Domains,
+    envelope::{Direction, Domains},
 };
 
 type Result<T> = rusqlite::Result<T>;

@@ -11,7 +11,10 @@ use crate::drop::{
     records::{BlockRow, Depositor, Note, Record, RecordFile, Records, Sqlite, Term},
 };
 
-use crate::stats::{DOMAIN_MESSAGES_MIN, Domains, Month, Sums};
+use crate::{
+    envelope::Domains,
+    stats::{DOMAIN_MESSAGES_MIN, Month, Sums},
+};
 
 /// A database, and whatever must live as long.
 type Fresh = (Box<dyn Records>, Box<dyn std::any::Any>);
