@@ -2,12 +2,18 @@
 //! is deposited, and the changes to its header.
 
 mod domains;
+mod known;
 
 use std::net::IpAddr;
 
-pub(crate) use self::domains::DOMAINS_MAX;
-pub use self::domains::{Domains, domain_of};
-use crate::policy::Known;
+pub(crate) use self::{
+    domains::DOMAINS_MAX,
+    known::{Lines, Listed, Person},
+};
+pub use self::{
+    domains::{Domains, domain_of},
+    known::Known,
+};
 
 /// The most parts of one message that are detached; with more, the message is not touched.
 pub const DETACHED_MAX: usize = 1000;

@@ -14,7 +14,7 @@
 //! attachment is open while its bytes come in.
 //!
 //! * `matching` – the conditions of rules
-//! * `known` – the people behind an address, and their lines in Postfix's tables
+//! * `known` – questions about the people behind an address, and about their lines in Postfix's tables
 //! * `header` – the top-level header: lists, bulk, automatic mail
 //! * `plan` – the rules that are left once the header is known; the recipients combined
 //! * `subject` – tags taken out of a subject
@@ -29,24 +29,20 @@ mod wish;
 
 use jiff::Span;
 
+pub(crate) use self::header::readable;
 use self::matching::{Holds, MessageFacts};
 pub use self::{
     header::HeaderFacts,
-    known::Known,
     matching::PartFacts,
     plan::{Fate, Going, Plan},
     wish::{Edits, Wish, Wishes},
-};
-pub(crate) use self::{
-    header::readable,
-    known::{Lines, Listed, Person},
 };
 use crate::{
     config::{
         Action, Config, Directions, Mail, NoticeLanguage, Recipients, Rule, RunMode, UserList,
     },
     decisions::Who,
-    envelope::{Direction, Envelope},
+    envelope::{Direction, Envelope, Person},
 };
 
 /// The source of a decision.
