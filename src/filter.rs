@@ -103,7 +103,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::{
     config::{Config, Dkim2, RunMode},
-    decisions::Decisions,
+    decisions::{Decisions, Part},
     drop::{Allotment, Drop},
     envelope::{DETACHED_MAX, Direction, Envelope, HeaderEdit, Known},
     lookup::Lookup,
@@ -610,6 +610,26 @@ impl Piece {
         match self {
             Self::Keep(range) => range.end - range.start,
             Self::Insert(bytes) => bytes.len() as u64,
+        }
+    }
+}
+
+impl From<&PartDecision> for Part {
+    fn from(part: &PartDecision) -> Self {
+        let fate = match part {
+            PartDecision { detached: true, .. } => "detached",
+            PartDecision {
+                would_detach: true, ..
+            } => "would go",
+            _ => "kept",
+        };
+        Self {
+            path: part.path.clone(),
+            media_type: part.media_type.clone(),
+            bytes: part.bytes,
+            fate: fate.to_owned(),
+            rule: part.rule.clone(),
+            reason: part.reason.to_string(),
         }
     }
 }

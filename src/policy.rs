@@ -41,7 +41,6 @@ use crate::{
     config::{
         Action, Config, Directions, Mail, NoticeLanguage, Recipients, Rule, RunMode, UserList,
     },
-    decisions::Who,
     envelope::{Direction, Envelope, Person},
 };
 
@@ -303,21 +302,9 @@ fn may_refuse_after(config: &Config, index: usize) -> bool {
 
 /// Returns the rule that keeps a message which passed the rules with its body unseen, as far as its envelope
 /// tells; `users` when none does, and users may choose. Slower than [`outlook`]: not for mail in transit.
-pub fn keeper_of(config: &Config, who: &Who) -> Option<String> {
-    let envelope = Envelope {
-        sender: who.sender.clone(),
-        recipients: who.recipients.clone(),
-        direction: match who.direction.as_str() {
-            "outgoing" => Direction::Outgoing,
-            _ => Direction::Incoming,
-        },
-        login: who.login.clone(),
-        client: who.client.as_deref().and_then(|ip| ip.parse().ok()),
-        ..Envelope::default()
-    };
-
-    let message = MessageFacts::new(config, &envelope, None);
-    let recipients = each_recipient(&envelope);
+pub fn keeper_of(config: &Config, envelope: &Envelope) -> Option<String> {
+    let message = MessageFacts::new(config, envelope, None);
+    let recipients = each_recipient(envelope);
 
     let keeps = recipients.iter().find_map(|recipient| {
         config.rule.iter().find(|rule| {
