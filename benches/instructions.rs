@@ -20,7 +20,8 @@ use depollueur::{
     admin::Metrics,
     config::{Config, Language, Limits, MailConfig, Position},
     drop::{Drop, Token},
-    filter::{Direction, Envelope, Filter, Start, Verdict},
+    envelope::{Direction, Envelope},
+    filter::{Filter, Start, Verdict},
     mime::{Decoder, Event, Head, MediaType, Scanner, TransferEncoding},
     rewrite::{
         Eol, apply,

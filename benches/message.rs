@@ -31,7 +31,8 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use depollueur::{
     config::Config,
     drop::Drop,
-    filter::{Direction, Envelope, Filter, Message, Start, Verdict},
+    envelope::{Direction, Envelope},
+    filter::{Filter, Message, Start, Verdict},
     rewrite::Eol,
     store::Store,
 };

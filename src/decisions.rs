@@ -23,7 +23,7 @@ pub use self::store::{Question, Ring, RingError};
 use crate::{
     config::{AuditConfig, Config},
     drop::RecordId,
-    filter::{Envelope, PartDecision},
+    envelope::{Direction, Envelope},
     policy,
 };
 
@@ -140,24 +140,19 @@ impl Who {
             bytes: envelope.size,
         }
     }
-}
 
-impl From<&PartDecision> for Part {
-    fn from(part: &PartDecision) -> Self {
-        let fate = match part {
-            PartDecision { detached: true, .. } => "detached",
-            PartDecision {
-                would_detach: true, ..
-            } => "would go",
-            _ => "kept",
-        };
-        Self {
-            path: part.path.clone(),
-            media_type: part.media_type.clone(),
-            bytes: part.bytes,
-            fate: fate.to_owned(),
-            rule: part.rule.clone(),
-            reason: part.reason.to_string(),
+    /// Returns the envelope again, as far as its facts are kept.
+    fn envelope(&self) -> Envelope {
+        Envelope {
+            sender: self.sender.clone(),
+            recipients: self.recipients.clone(),
+            direction: match self.direction.as_str() {
+                "outgoing" => Direction::Outgoing,
+                _ => Direction::Incoming,
+            },
+            login: self.login.clone(),
+            client: self.client.as_deref().and_then(|ip| ip.parse().ok()),
+            ..Envelope::default()
         }
     }
 }
@@ -287,7 +282,7 @@ fn with_rules(decisions: Vec<Made>) -> Vec<Decision> {
             && decision.reason == "rules"
             && let Some(config) = config
         {
-            decision.rule = policy::keeper_of(&config, &decision.who);
+            decision.rule = policy::keeper_of(&config, &decision.who.envelope());
         }
         decision
     };

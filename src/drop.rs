@@ -72,7 +72,6 @@ mod unlock;
 pub(crate) mod vault;
 
 use std::{
-    net::IpAddr,
     ops::Range,
     sync::{Arc, atomic::AtomicU64},
 };
@@ -96,7 +95,7 @@ pub use self::{
     vault::{RecordId, RecordIdError},
 };
 pub(crate) use self::{sealed::unseal_first, unlock::Link};
-pub(crate) use crate::ledger::{audit::is_hidden, quota::cost};
+pub(crate) use crate::ledger::quota::cost;
 pub use crate::ledger::{
     audit::{
         Action, Actor, CONTACT_CHARS_MAX, ChainHead, ChainHeadError, Client, Defect, Entry,
@@ -109,15 +108,14 @@ pub use crate::ledger::{
     quota::FILE_COST_MIN,
     uploaders::{Right, RightError, Secret, Uploader},
 };
-pub(crate) use self::{quota::cost, sealed::unseal_first, unlock::Link};
 use crate::{
     config::{AuditConfig, Config, DropConfig, QuotaConfig, ScanConfig},
-    filter::Direction,
+    envelope::Origin,
     ledger::{
         audit::{self, Syslog},
         quota::{self, Told},
         records::{self, Record, Records, Sqlite},
-        statistics::{Domains, Month, Row},
+        statistics::{Month, Row},
         sweep::{self, Slices},
     },
     scan::Scanner,
@@ -162,34 +160,6 @@ pub(crate) struct Store {
     pub(crate) message_ids: bool,
     /// The receiver of a copy of the audit log, if one is configured.
     pub(crate) log_copy: Option<Syslog>,
-}
-
-/// The message that a package came with, and its sender; stored in clear, so that an admin can answer for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Origin {
-    /// Postfix's queue id.
-    pub queue_id: String,
-    /// The envelope sender, without angle brackets; empty for bounces.
-    pub sender: String,
-    /// The verified part of the sender: the address, or a domain. Readers are shown nothing else of the
-    /// sender.
-    pub verified: Option<String>,
-    /// The login name, if the client authenticated.
-    pub login: Option<String>,
-    /// The direction of the message.
-    pub direction: Direction,
-    /// Number of recipients of the message.
-    pub recipients: u32,
-    /// Address of the client that sent the message; `None` for local mail, if it is not recorded, and in
-    /// records of earlier versions.
-    pub client: Option<IpAddr>,
-    /// The name of the token with which another host deposited it.
-    pub uploader: Option<String>,
-    /// The message's Message-ID with its angle brackets; `None` if it has none, if it is not recorded, and in
-    /// records of earlier versions.
-    pub message_id: Option<String>,
-    /// Number of recipients in each domain of incoming mail, for the statistics; otherwise empty.
-    pub domains: Domains,
 }
 
 /// A package as seen by somebody who has its link.

@@ -92,7 +92,6 @@ mod words;
 use std::{
     borrow::Cow,
     io,
-    net::IpAddr,
     ops::Range,
     sync::{
         Arc,
@@ -104,65 +103,24 @@ use bytes::{Bytes, BytesMut};
 
 use crate::{
     config::{Config, Dkim2, RunMode},
-    decisions::Decisions,
+    decisions::{Decisions, Part},
     drop::{Allotment, Drop},
+    envelope::{DETACHED_MAX, Direction, Envelope, HeaderEdit, Known},
     lookup::Lookup,
     mime::{Ambiguity, Field, Head, MediaType, Scanner, head},
-    policy::{self, Edits, HeaderFacts, Known, Outlook, Plan, Refusal, Source, Wish, Wishes},
+    policy::{self, Edits, HeaderFacts, Outlook, Plan, Refusal, Source, Wish, Wishes},
     rewrite::Eol,
     rules,
     scan::Finding,
     spool::{Spool, Spools},
-    store::{FILES_MAX, StoreError, Stores},
+    store::{StoreError, Stores},
 };
 
 pub use copies::Copies;
 pub use message::Message;
 
-/// The most parts of one message that are detached; with more, the message is not touched.
-pub const DETACHED_MAX: usize = FILES_MAX;
-
 /// The largest piece of a body that a milter can send (65,535 bytes, milter.md 1.2).
 const PIECE_BYTES_MAX: u64 = 65_535;
-
-/// The direction in which a message goes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Direction {
-    /// From outside to our users.
-    #[default]
-    Incoming,
-    /// From our users: authenticated, or from one of our networks.
-    Outgoing,
-}
-
-/// The facts of a message that are known before its header.
-#[derive(Clone, Debug, Default)]
-pub struct Envelope {
-    /// Postfix's queue id, for logs and records; never a key (ids are reused).
-    pub queue_id: String,
-    /// The envelope sender, without angle brackets; empty for bounces.
-    pub sender: String,
-    /// The envelope recipients, without angle brackets.
-    pub recipients: Vec<String>,
-    /// The direction in which the message goes.
-    pub direction: Direction,
-    /// The login name, if the client authenticated.
-    pub login: Option<String>,
-    /// The client's address; `None` for local mail.
-    pub client: Option<IpAddr>,
-    /// The name of the Postfix service that accepted the message.
-    pub daemon: Option<String>,
-    /// The size of the message in bytes, as declared by the client.
-    pub size: Option<u64>,
-    /// The people behind its addresses, as far as they could be found out.
-    pub known: Known,
-    /// True if some of it goes to another machine, as far as the mail server says so.
-    pub leaves: bool,
-    /// The recipients that are mailing lists, as far as the mail server says so.
-    pub lists: Vec<String>,
-    /// True if somebody's choice kept it when it came before.
-    pub kept_before: bool,
-}
 
 /// State shared by all messages: the configuration of the moment, and the store.
 #[derive(Clone, Debug)]
@@ -303,40 +261,6 @@ impl FilterError {
             Self::GivenUp => "given-up",
         }
     }
-}
-
-/// A change to a top-level header field.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HeaderEdit {
-    /// Replaces the value of the only field of this name. The value has its leading space, and
-    /// folds with bare LF (as milters want them).
-    Replace {
-        /// The field's name.
-        name: String,
-        /// The new value.
-        value: String,
-    },
-    /// Removes the first field of this name.
-    Remove {
-        /// The field's name.
-        name: String,
-    },
-    /// Changes or removes one of several fields of this name.
-    Change {
-        /// The field's name.
-        name: String,
-        /// Its number among them, counted from 1.
-        index: u32,
-        /// The new value as in [`HeaderEdit::Replace`], in any charset; `None` removes the field.
-        value: Option<Vec<u8>>,
-    },
-    /// Adds a field below all others.
-    Append {
-        /// The field's name.
-        name: String,
-        /// The value, with its leading space.
-        value: String,
-    },
 }
 
 /// A rewritten message: header edits and a new body, ready to be sent in one run.
@@ -686,6 +610,26 @@ impl Piece {
         match self {
             Self::Keep(range) => range.end - range.start,
             Self::Insert(bytes) => bytes.len() as u64,
+        }
+    }
+}
+
+impl From<&PartDecision> for Part {
+    fn from(part: &PartDecision) -> Self {
+        let fate = match part {
+            PartDecision { detached: true, .. } => "detached",
+            PartDecision {
+                would_detach: true, ..
+            } => "would go",
+            _ => "kept",
+        };
+        Self {
+            path: part.path.clone(),
+            media_type: part.media_type.clone(),
+            bytes: part.bytes,
+            fate: fate.to_owned(),
+            rule: part.rule.clone(),
+            reason: part.reason.to_string(),
         }
     }
 }

@@ -11,6 +11,6 @@ pub(crate) mod sweep;
 pub(crate) mod uploaders;
 
 use crate::drop::{
-    Door, Drop, DropError, FileEntry, Level, Origin, PackageDraft, RecordId, Store, Swept, Token,
-    Unlock, blocking, manifest, vault, whole_second,
+    Door, Drop, DropError, FileEntry, Level, PackageDraft, RecordId, Store, Swept, Token, Unlock,
+    blocking, manifest, vault, whole_second,
 };

@@ -12,6 +12,7 @@
 //! The modules, in the order in which a message meets them:
 //!
 //! * [`config`] – the admin's decisions, read once, valid from then on
+//! * [`envelope`] – the nouns of a message: its direction, its people, the origin of its files, changes to its header
 //! * [`milter`] – the conversation with Postfix: sockets, callbacks, the session
 //! * [`filter`] – one message through all the stages; the only module that knows them all
 //! * [`mime`] – the streaming scanner: pushes of bytes in, events out; part headers; transfer decoding
@@ -59,6 +60,7 @@ pub mod cli;
 pub mod config;
 pub mod decisions;
 pub mod drop;
+pub mod envelope;
 pub mod filter;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]

@@ -39,8 +39,7 @@ use crate::{
         AddressPatterns, AliasMaps as LookupMaps, Condition, Config, SenderConfig, Table, UserList,
         UsersConfig, fold,
     },
-    filter::{Direction, Envelope},
-    policy::{Known, Lines, Listed, Person},
+    envelope::{Direction, Envelope, Known, Lines, Listed, Person},
 };
 
 /// The name that is looked up to test a table (RFC 6761, section 6.4).

@@ -49,10 +49,7 @@ pub use self::socket::{BindError, Claim, Socket, SocketFile, bind_tcp};
 pub(crate) use self::verdict::{failure, rejection};
 use self::{guard::Terms, listener::Intake, turn::Turns};
 use crate::{
-    admin::Metrics,
-    budget::Budget,
-    config::MilterConfig,
-    filter::{Direction, Filter},
+    admin::Metrics, budget::Budget, config::MilterConfig, envelope::Direction, filter::Filter,
 };
 
 /// Two ways to stop: let open sessions run out, or cut them.

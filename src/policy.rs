@@ -14,7 +14,7 @@
 //! attachment is open while its bytes come in.
 //!
 //! * `matching` – the conditions of rules
-//! * `known` – the people behind an address, and their lines in Postfix's tables
+//! * `known` – questions about the people behind an address, and about their lines in Postfix's tables
 //! * `header` – the top-level header: lists, bulk, automatic mail
 //! * `plan` – the rules that are left once the header is known; the recipients combined
 //! * `subject` – tags taken out of a subject
@@ -29,24 +29,19 @@ mod wish;
 
 use jiff::Span;
 
+pub(crate) use self::header::readable;
 use self::matching::{Holds, MessageFacts};
 pub use self::{
     header::HeaderFacts,
-    known::Known,
     matching::PartFacts,
     plan::{Fate, Going, Plan},
     wish::{Edits, Wish, Wishes},
-};
-pub(crate) use self::{
-    header::readable,
-    known::{Lines, Listed, Person},
 };
 use crate::{
     config::{
         Action, Config, Directions, Mail, NoticeLanguage, Recipients, Rule, RunMode, UserList,
     },
-    decisions::Who,
-    filter::{Direction, Envelope},
+    envelope::{Direction, Envelope, Person},
 };
 
 /// The source of a decision.
@@ -307,21 +302,9 @@ fn may_refuse_after(config: &Config, index: usize) -> bool {
 
 /// Returns the rule that keeps a message which passed the rules with its body unseen, as far as its envelope
 /// tells; `users` when none does, and users may choose. Slower than [`outlook`]: not for mail in transit.
-pub fn keeper_of(config: &Config, who: &Who) -> Option<String> {
-    let envelope = Envelope {
-        sender: who.sender.clone(),
-        recipients: who.recipients.clone(),
-        direction: match who.direction.as_str() {
-            "outgoing" => Direction::Outgoing,
-            _ => Direction::Incoming,
-        },
-        login: who.login.clone(),
-        client: who.client.as_deref().and_then(|ip| ip.parse().ok()),
-        ..Envelope::default()
-    };
-
-    let message = MessageFacts::new(config, &envelope, None);
-    let recipients = each_recipient(&envelope);
+pub fn keeper_of(config: &Config, envelope: &Envelope) -> Option<String> {
+    let message = MessageFacts::new(config, envelope, None);
+    let recipients = each_recipient(envelope);
 
     let keeps = recipients.iter().find_map(|recipient| {
         config.rule.iter().find(|rule| {

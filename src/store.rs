@@ -24,12 +24,10 @@ pub use self::error::StoreError;
 pub use crate::remote::client::RemoteError;
 use crate::{
     config::{Config, StoreKind},
-    drop::{self, Drop, Link, Origin},
+    drop::{self, Drop, Link},
+    envelope::Origin,
     remote::client::{self, Remote},
 };
-
-/// Maximum number of files of a package, in every store.
-pub(crate) const FILES_MAX: usize = client::FILES_MAX;
 
 /// A place where detached files go. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -79,7 +79,8 @@ use self::{
 use crate::{
     admin::Metrics,
     config::{Language, MailConfig, WebConfig},
-    drop::{Client, Drop, DropError, Ending, Origin},
+    drop::{Client, Drop, DropError, Ending},
+    envelope::Origin,
     http::{
         client::Proxies,
         limit::{Crowd, Rate, Throttle},

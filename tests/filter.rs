@@ -10,9 +10,8 @@ use std::{
 use data_encoding::BASE64_MIME;
 use depollueur::{
     config::{Config, Sources},
-    filter::{
-        DETACHED_MAX, Direction, Envelope, Filter, Message, PartDecision, Reason, Start, Verdict,
-    },
+    envelope::{DETACHED_MAX, Direction, Envelope},
+    filter::{Filter, Message, PartDecision, Reason, Start, Verdict},
     mime::Field,
     rewrite::Eol,
     store::Store,

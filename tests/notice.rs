@@ -12,7 +12,8 @@ use data_encoding::BASE64;
 use depollueur::{
     config::{Config, Language, Position, Sources},
     drop::Drop,
-    filter::{Direction, Envelope, Filter, Start, Verdict},
+    envelope::{Direction, Envelope},
+    filter::{Filter, Start, Verdict},
     mime::{Field, TransferEncoding},
     rewrite::{
         Eol, apply,

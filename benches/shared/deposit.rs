@@ -5,9 +5,8 @@
 use bytes::Bytes;
 use depollueur::{
     config::DropConfig,
-    drop::{Drop, Origin, Token, expires_at},
-    filter::Direction,
-    ledger::statistics::Domains,
+    drop::{Drop, Token, expires_at},
+    envelope::{Direction, Domains, Origin},
 };
 use jiff::{Span, Timestamp};
 use tempfile::TempDir;

@@ -21,7 +21,8 @@ use std::{
 
 use depollueur::{
     config::{Config, QuotaConfig},
-    drop::{AuditQuery, Drop, Lookup, Origin, Query, RecordId, Swept, Token},
+    drop::{AuditQuery, Drop, Lookup, Query, RecordId, Swept, Token},
+    envelope::Origin,
 };
 use jiff::{Span, Timestamp};
 use rusqlite::{Connection, Transaction, params};

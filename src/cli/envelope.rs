@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 use crate::{
     config::MilterConfig,
-    filter::{Direction, Envelope},
+    envelope::{Direction, Envelope},
     milter,
 };
 

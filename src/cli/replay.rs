@@ -26,7 +26,8 @@ use super::{
 };
 use crate::{
     config::Config,
-    filter::{Envelope, Filter, Start, Verdict},
+    envelope::Envelope,
+    filter::{Filter, Start, Verdict},
     policy,
 };
 

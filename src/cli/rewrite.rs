@@ -27,7 +27,8 @@ use super::{
 };
 use crate::{
     config::{Config, OnFailure, RunMode, StoreKind},
-    filter::{Envelope, Filter, HeaderEdit, Message, PartDecision, Rewritten, Start, Verdict},
+    envelope::{Envelope, HeaderEdit},
+    filter::{Filter, Message, PartDecision, Rewritten, Start, Verdict},
     milter,
     policy::{self, Refusal},
     store::{StoreError, Stores},

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     config::Language,
     drop::Drop,
-    filter::Direction,
+    envelope::Direction,
     ledger::statistics::{self, By, Month, Row, Sums},
 };
 

@@ -11,6 +11,7 @@
 //! With a virus scan, each batch goes to clamd first, from the caller's side; the verdict is awaited
 //! while the worker makes the file durable.
 
+use crate::envelope::Origin;
 use std::{
     fmt,
     sync::{Arc, atomic::AtomicU64},
@@ -25,7 +26,7 @@ use tokio::{
 };
 
 use super::{
-    Drop, DropError, Origin, Store, Token,
+    Drop, DropError, Store, Token,
     audit::{Action, Client},
     blobs::{Draft, Finished},
     blocking,

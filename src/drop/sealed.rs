@@ -3,12 +3,13 @@
 //! This is all that the web server knows of a package that browsers unlock. The head of `drop/vault.rs`
 //! says what a browser needs to do that.
 
+use crate::envelope::Origin;
 use std::ops::Range;
 
 use jiff::Timestamp;
 
 use super::{
-    Drop, DropError, FileReader, Lookup, Origin, RecordId, Store, Unlock, blocking,
+    Drop, DropError, FileReader, Lookup, RecordId, Store, Unlock, blocking,
     records::RecordFile,
     token::Token,
     vault::{Layout, Vault},

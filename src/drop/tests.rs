@@ -1,5 +1,6 @@
 //! The drop as a whole, on real directories.
 
+use crate::envelope::Origin;
 use std::{
     fs::{self, Permissions},
     os::unix::fs::PermissionsExt,
@@ -11,7 +12,7 @@ use jiff::{SignedDuration, Span, Timestamp};
 use tempfile::TempDir;
 
 use super::*;
-use crate::aside;
+use crate::{aside, envelope::Direction};
 
 mod abandon;
 mod chain;
@@ -63,7 +64,7 @@ pub(super) fn origin() -> Origin {
         message_id: None,
         direction: Direction::Outgoing,
         recipients: 2,
-        domains: crate::ledger::statistics::Domains::default(),
+        domains: crate::envelope::Domains::default(),
     }
 }
 

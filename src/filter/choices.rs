@@ -102,7 +102,7 @@ mod tests {
         super::lab::{Fate, Lab, Mail},
         *,
     };
-    use crate::filter::Direction;
+    use crate::envelope::Direction;
 
     const KEPT_BEFORE: Fate = Fate::Kept("kept-before");
 

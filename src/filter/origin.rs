@@ -6,8 +6,7 @@
 use super::{Direction, Envelope};
 use crate::{
     config::{AuditConfig, StoreKind},
-    drop::Origin,
-    ledger::statistics::Domains,
+    envelope::{Domains, Origin},
 };
 
 /// The depositor of a message's files. `message_id` is without its angle brackets.

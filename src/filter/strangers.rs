@@ -37,7 +37,7 @@ mod tests {
         },
         *,
     };
-    use crate::{drop::Lookup, policy::Known, rewrite::Eol};
+    use crate::{drop::Lookup, envelope::Known, rewrite::Eol};
     use jiff::Timestamp;
 
     /// A mail from outside.

@@ -41,7 +41,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::super::lab::{Fate, Lab, Mail};
-    use crate::{drop::Lookup, filter::Direction};
+    use crate::{drop::Lookup, envelope::Direction};
 
     /// What is certain of the sender of a mail, as its package says.
     async fn verified(mail: &Mail) -> Option<String> {

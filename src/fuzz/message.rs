@@ -11,7 +11,8 @@ use super::{byte, choice, cut, drop_in, home, reference};
 use crate::{
     config::{Config, Language, NoticeLanguage, Position},
     drop::{Drop, FileEntry, Lookup, Token},
-    filter::{Direction, Envelope, Filter, HeaderEdit, Reason, Rewritten, Start, Verdict},
+    envelope::{Direction, Envelope, HeaderEdit},
+    filter::{Filter, Reason, Rewritten, Start, Verdict},
     mime::{Decoder, Event, Field, Head, MediaType, Scanner, TransferEncoding, head},
     rewrite::Eol,
     store::Store,

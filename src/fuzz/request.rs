@@ -20,8 +20,8 @@ use super::{byte, choice, drop_in, home, line};
 use crate::{
     admin::Metrics,
     config::{Language, MailConfig, WebConfig},
-    drop::{Drop, Origin},
-    filter::Direction,
+    drop::Drop,
+    envelope::{Direction, Origin},
     web::{Theme, WebState, router},
 };
 
@@ -208,7 +208,7 @@ async fn deposit(drop: &Drop) -> String {
         message_id: None,
         direction: Direction::Outgoing,
         recipients: 1,
-        domains: crate::ledger::statistics::Domains::default(),
+        domains: crate::envelope::Domains::default(),
     });
 
     let mut files = Vec::new();

@@ -12,6 +12,7 @@
 mod chain;
 mod syslog;
 
+use crate::envelope::Origin;
 use std::{fmt, net::IpAddr};
 
 use jiff::Timestamp;
@@ -21,7 +22,7 @@ pub(crate) use self::{
     chain::{Chained, Verifier},
     syslog::Syslog,
 };
-use super::{Origin, RecordId};
+use super::RecordId;
 use crate::untrusted::is_hidden;
 
 /// Maximum length of the text of a report, in characters; more is cut off.

@@ -5,12 +5,13 @@ mod admin;
 mod hold;
 mod suspension;
 
+use crate::envelope::Origin;
 use std::ops::Range;
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    Door, DropError, Origin, RecordId, Store, Token, Unlock,
+    Door, DropError, RecordId, Store, Token, Unlock,
     audit::{self, Action, CONTACT_CHARS_MAX, Client, Entry, REPORT_CHARS_MAX},
     records::{Record, Term},
     sweep::add,

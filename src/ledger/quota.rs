@@ -10,6 +10,7 @@
 //! Deposits of other hosts have shares of their own, by the token with which they come: whoever has a
 //! stolen one cannot use up the share of a login here, or under another token.
 
+use crate::envelope::Origin;
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -22,10 +23,10 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{DropError, Level, Origin, Store, records::Depositor};
+use super::{DropError, Level, Store, records::Depositor};
 use crate::{
     config::{Directions, Network, QuotaConfig},
-    filter::Direction,
+    envelope::Direction,
     ledger::records::Fingerprint,
 };
 

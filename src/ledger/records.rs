@@ -8,6 +8,7 @@
 
 mod sqlite;
 
+use crate::envelope::Origin;
 use std::{
     collections::HashSet,
     fmt,
@@ -21,13 +22,13 @@ pub(crate) use self::sqlite::Sqlite;
 #[cfg(test)]
 pub(crate) use self::sqlite::{SCHEMA_1, schemas_before_the_chain};
 use super::{
-    DropError, Origin, RecordId, Unlock,
+    DropError, RecordId, Unlock,
     audit::{ChainHead, Entry, Verification},
     custody::{AuditQuery, Cause, Hold, Query, Suspension},
     uploaders::Uploads,
 };
 use crate::{
-    filter::Direction,
+    envelope::Direction,
     ledger::statistics::{Month, Row},
 };
 

@@ -11,19 +11,14 @@
 //! once, and in the database when the month after is over. A message to several domains counts as one of the
 //! domain with the most recipients; its recipients and the spared bytes count to each domain.
 
-mod domains;
 mod month;
 
 use std::collections::BTreeMap;
 
 use jiff::tz::TimeZone;
 
-pub(crate) use self::domains::DOMAINS_MAX;
-pub use self::{
-    domains::{Domains, domain_of},
-    month::{Month, MonthError},
-};
-use crate::{drop::Origin, filter::Direction};
+pub use self::month::{Month, MonthError};
+use crate::envelope::{Direction, Origin, domain_of};
 
 /// Number of messages in a month and direction below which a domain is not named.
 pub const DOMAIN_MESSAGES_MIN: u64 = 10;
@@ -190,6 +185,7 @@ fn is_outgoing(direction: Direction) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::envelope::Domains;
 
     fn origin(direction: Direction, recipients: &[&str]) -> Origin {
         Origin {

@@ -4,6 +4,7 @@
 //! gives nothing to guess, and it is found by an index: what a look-up's time could tell is about the
 //! hash, which nobody can steer.
 
+use crate::envelope::Origin;
 use std::{fmt, str::FromStr, sync::Arc};
 
 use aws_lc_rs::{
@@ -15,7 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 use zeroize::Zeroizing;
 
 use super::{
-    Drop, DropError, Origin, PackageDraft, RecordId, Store, Token,
+    Drop, DropError, PackageDraft, RecordId, Store, Token,
     audit::{Action, Client},
     blocking,
 };

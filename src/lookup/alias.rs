@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::{LookupError, address::Address, postmap::Postmap, settings::Settings};
 use crate::{
     config::{Table, fold},
-    policy::Person,
+    envelope::Person,
 };
 
 /// Maximum number of people behind the recipients of a message. Postfix follows as many

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::{config::MilterConfig, filter::Direction};
+use crate::{config::MilterConfig, envelope::Direction};
 
 /// The facts that decide the direction of a message.
 #[derive(Clone, Copy, Debug, Default)]

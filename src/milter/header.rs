@@ -3,7 +3,7 @@
 use super::envelope::{self, Route};
 use crate::{
     budget::{Share, Spent},
-    filter::Envelope,
+    envelope::Envelope,
     mime::Field,
 };
 

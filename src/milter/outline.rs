@@ -6,7 +6,8 @@ use tracing::{debug, enabled};
 
 use crate::{
     decisions::{Part, Who},
-    filter::{Direction, Envelope, Filter, Message, PartDecision, Trial},
+    envelope::{Direction, Envelope},
+    filter::{Filter, Message, PartDecision, Trial},
     mime::Field,
 };
 

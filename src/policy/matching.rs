@@ -2,13 +2,10 @@
 
 use std::net::IpAddr;
 
-use super::{
-    HeaderFacts, is_among,
-    known::{Known, Person},
-};
+use super::{HeaderFacts, is_among};
 use crate::{
     config::{AddressPatterns, Condition, Config, Rule, fold},
-    filter::{Direction, Envelope},
+    envelope::{Direction, Envelope, Known, Person},
 };
 
 /// The answer to a condition.

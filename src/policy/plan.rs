@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     config::{Action, Config, Recipients, Rule, RunMode, StoreKind},
-    filter::Envelope,
+    envelope::Envelope,
 };
 
 /// The sources that may decide, in order, for each group of recipients whose mail goes by the same

@@ -3,6 +3,7 @@
 use super::*;
 use crate::{
     config::{Language, Sources},
+    envelope::{Known, Listed},
     mime::Field,
 };
 

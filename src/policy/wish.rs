@@ -5,7 +5,7 @@
 use super::{is_among, subject};
 use crate::{
     config::{Config, RunMode, fold},
-    filter::{Direction, Envelope, HeaderEdit},
+    envelope::{Direction, Envelope, HeaderEdit},
     mime::Field,
 };
 

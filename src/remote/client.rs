@@ -32,10 +32,7 @@ pub use self::error::RemoteError;
 use self::{link::Links, request::Http};
 pub(crate) use super::wire::FILES_MAX;
 use super::wire::{Begin, Begun, Commit, CommitFile, Committed, Received, Sha256};
-use crate::{
-    config::RemoteConfig,
-    drop::{Origin, Token},
-};
+use crate::{config::RemoteConfig, drop::Token, envelope::Origin};
 
 /// Maximum size of a block on its way to the connection, in bytes.
 const BLOCK_BYTES: usize = 64 * 1024;

@@ -60,8 +60,8 @@ use super::wire::{self, Begin, Begun, FILES_MAX, Received, Sha256, TOKEN_HEADER}
 use crate::{
     admin::Metrics,
     config::DepositConfig,
-    drop::{Drop, Lookup as Found, Origin, Right, Token, Unlock, Uploader, cost},
-    filter::Direction,
+    drop::{Drop, Lookup as Found, Right, Token, Unlock, Uploader, cost},
+    envelope::{Direction, Origin},
     http::server::{self, ServerLimits},
     lookup::Lookup,
     sender::{self, Voucher},

@@ -7,9 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::{
-    drop::Origin,
-    filter::Direction,
-    ledger::statistics::{DOMAINS_MAX, Domains},
+    envelope::{DOMAINS_MAX, Direction, Domains, Origin},
     untrusted::is_hidden,
 };
 
@@ -23,7 +21,7 @@ pub(crate) const BLOCKED: &str = "blocked";
 pub(crate) const SUSPENDED: &str = "suspended";
 
 /// Maximum number of files in a package.
-pub(crate) const FILES_MAX: usize = 1000;
+pub(crate) const FILES_MAX: usize = crate::envelope::DETACHED_MAX;
 
 /// Maximum length of any text of an origin, in characters.
 const TEXT_CHARS_MAX: usize = 1024;

@@ -17,7 +17,7 @@ use jiff::Zoned;
 pub use self::template::{TEMPLATES, TemplateError, Templates};
 pub(super) use self::text::Setting;
 use super::words;
-use crate::{config::Language, filter::Direction, names};
+use crate::{config::Language, envelope::Direction, names};
 
 /// Maximum number of files that are named one by one; the rest is counted, and all are on the page. With
 /// names of at most [`crate::names::DISPLAY_CHARS_MAX`] characters the notice stays under 64 KiB in any form.

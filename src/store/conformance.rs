@@ -11,8 +11,8 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use super::{DurableFile, PackageDraft, Store};
 use crate::{
     config::{Config, QuotaConfig, StoreKind},
-    drop::{Allotment, Drop, Lookup, Origin, Right, Secret, Token},
-    filter::Direction,
+    drop::{Allotment, Drop, Lookup, Right, Secret, Token},
+    envelope::{Direction, Origin},
     lookup::Lookup as Tables,
     remote::server::Deposits,
 };
@@ -133,7 +133,7 @@ impl Lab {
             message_id: Some("<1@example.org>".into()),
             direction: Direction::Outgoing,
             recipients: 2,
-            domains: crate::ledger::statistics::Domains::default(),
+            domains: crate::envelope::Domains::default(),
         };
         self.store.package(origin).await.unwrap()
     }

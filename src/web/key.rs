@@ -7,7 +7,10 @@ use axum::{
 use jiff::Timestamp;
 
 use super::{Gone, Refusal, Site};
-use crate::drop::{Door, Lookup, Origin, RecordId, SealedPackage, Token};
+use crate::{
+    drop::{Door, Lookup, RecordId, SealedPackage, Token},
+    envelope::Origin,
+};
 
 /// The name of a package in a path.
 #[derive(Clone, Debug)]

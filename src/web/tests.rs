@@ -25,7 +25,7 @@ mod sealed;
 use super::*;
 use crate::{
     config::DropConfig,
-    filter::Direction,
+    envelope::Direction,
     http::server::{ServerLimits, serve},
 };
 
@@ -105,7 +105,7 @@ fn origin() -> Origin {
         message_id: None,
         direction: Direction::Outgoing,
         recipients: 2,
-        domains: crate::ledger::statistics::Domains::default(),
+        domains: crate::envelope::Domains::default(),
     }
 }
 

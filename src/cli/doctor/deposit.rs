@@ -21,8 +21,8 @@ use super::super::{
 };
 use crate::{
     config::{Config, StoreKind},
-    drop::{Link, Origin},
-    filter::Direction,
+    drop::Link,
+    envelope::{Direction, Origin},
     store::{Store, StoreError},
 };
 
@@ -167,7 +167,7 @@ async fn put(store: &Store) -> Result<String, StoreError> {
         message_id: None,
         direction: Direction::Outgoing,
         recipients: 0,
-        domains: crate::ledger::statistics::Domains::default(),
+        domains: crate::envelope::Domains::default(),
     };
 
     let mut package = store.package(origin).await?;

@@ -20,9 +20,8 @@ use super::{
 use crate::{
     cli::{ConfigOptions, exit::Failure, language::language},
     config::Language,
-    drop::{
-        Action, AuditQuery, Deposit, DepositedFile, Drop, Entry, FileEntry, Origin, RecordId, Token,
-    },
+    drop::{Action, AuditQuery, Deposit, DepositedFile, Drop, Entry, FileEntry, RecordId, Token},
+    envelope::Origin,
 };
 
 #[derive(Args, Debug)]
@@ -276,8 +275,7 @@ mod tests {
     use super::*;
     use crate::{
         drop::{Client, State, Unlock},
-        filter::Direction,
-        ledger::statistics::Domains,
+        envelope::{Direction, Domains},
     };
 
     fn subject(names: Option<Vec<FileEntry>>) -> Subject {

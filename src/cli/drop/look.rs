@@ -16,7 +16,7 @@ use super::{
 use crate::{
     cli::{ConfigOptions, exit::Failure},
     drop::{Block, Deposit, DepositedFile, FileEntry, Hold, Suspension, Unlock},
-    filter::Direction,
+    envelope::Direction,
 };
 
 /// The number of packages in memory at once while they are listed.
@@ -347,8 +347,8 @@ fn decrypted_by(unlock: Unlock) -> &'static str {
 mod tests {
     use super::*;
     use crate::{
-        drop::{Origin, RecordId, State},
-        ledger::statistics::Domains,
+        drop::{RecordId, State},
+        envelope::{Domains, Origin},
     };
 
     fn deposit(state: State) -> Deposit {

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::texts::{self, Texts};
 use crate::{
     config::Language,
-    filter::Direction,
+    envelope::Direction,
     ledger::statistics::{By, DOMAIN_MESSAGES_MIN, Month, Row, Sums, group, total},
     words,
 };

@@ -1,6 +1,7 @@
 //! The actions of readers and admins on packages.
 
 use super::*;
+use crate::envelope::Origin;
 
 const CREATED: &str = "2026-01-31T10:00:00Z";
 const EXPIRES: &str = "2026-02-28T10:00:00Z";

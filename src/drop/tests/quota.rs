@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::Directions;
+use crate::envelope::Origin;
 
 /// A file that counts for itself.
 const SIZE: usize = 10_000;

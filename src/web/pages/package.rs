@@ -6,8 +6,8 @@ use jiff::{Timestamp, Zoned};
 use super::{PageAsked, Pages, paging::Leaf};
 use crate::{
     config::{Language, ShowSender},
-    drop::{Ending, FileEntry, Origin, Package, SealedPackage},
-    filter::Direction,
+    drop::{Ending, FileEntry, Package, SealedPackage},
+    envelope::{Direction, Origin},
     names, sender,
     web::{
         Gone,

@@ -3,7 +3,7 @@
 use crate::{
     config::Language,
     drop::{Action, Actor, State},
-    filter::Direction,
+    envelope::Direction,
 };
 
 /// The words of a language.

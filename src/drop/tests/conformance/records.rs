@@ -5,11 +5,14 @@ use std::cell::Cell;
 use jiff::SignedDuration;
 
 use super::super::*;
-use crate::ledger::{
-    audit::Entry,
-    custody::Cause,
-    records::{BlockRow, Depositor, Note, Record, RecordFile, Records, Sqlite, Term},
-    statistics::{DOMAIN_MESSAGES_MIN, Domains, Month, Sums},
+use crate::{
+    envelope::Domains,
+    ledger::{
+        audit::Entry,
+        custody::Cause,
+        records::{BlockRow, Depositor, Note, Record, RecordFile, Records, Sqlite, Term},
+        statistics::{DOMAIN_MESSAGES_MIN, Month, Sums},
+    },
 };
 
 /// A database, and whatever must live as long.

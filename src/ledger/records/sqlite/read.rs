@@ -1,5 +1,6 @@
 //! The queries of the database.
 
+use crate::envelope::Origin;
 use std::{collections::HashSet, net::IpAddr, ops::RangeInclusive};
 
 use data_encoding::HEXLOWER;
@@ -11,10 +12,9 @@ use super::{
     conditions::Conditions, write,
 };
 use crate::{
-    filter::Direction,
-    ledger::statistics::Domains,
+    envelope::{Direction, Domains},
     ledger::{
-        Origin, RecordId, Unlock,
+        RecordId, Unlock,
         audit::{Action, Actor, Client},
         custody::{Cause, Hold, State},
     },

@@ -6,7 +6,7 @@ use rusqlite::{
 
 use super::{Record, write::direction_name};
 use crate::{
-    filter::Direction,
+    envelope::Direction,
     ledger::statistics::{self, DOMAIN_MESSAGES_MIN, Month, Row, Sums},
 };
 

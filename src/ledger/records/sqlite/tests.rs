@@ -1,6 +1,7 @@
 //! The cost of a verb does not grow with the drop: the steps of SQLite's virtual machine are counted. A
 //! query that finds no index takes one for each row, on any machine.
 
+use crate::envelope::Origin;
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering::Relaxed},
@@ -10,10 +11,9 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
-    filter::Direction,
-    ledger::statistics::Domains,
+    envelope::{Direction, Domains},
     ledger::{
-        Origin, Unlock,
+        Unlock,
         audit::{Action, Actor, Client},
     },
 };

@@ -7,8 +7,7 @@ use rusqlite::{Transaction, params};
 
 use super::{FORGOTTEN_AT_ONCE, Fingerprint, Record, RecordFile, Term, statistics};
 use crate::{
-    filter::Direction,
-    ledger::statistics::Domains,
+    envelope::{Direction, Domains},
     ledger::{RecordId, quota},
 };
 

@@ -5,7 +5,7 @@ use super::{
     super::{Notice, NoticeFile, Own, Setting},
     Kind, TemplateError, Templates, explain, kind, language, line_at, page, values,
 };
-use crate::{filter::Direction, rewrite::html as document};
+use crate::{envelope::Direction, rewrite::html as document};
 
 const LINK: &str = "https://drop.example.org/k7Vw2mQ9xLr4T8bN1cZ5dA";
 

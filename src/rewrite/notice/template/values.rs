@@ -4,7 +4,7 @@ use minijinja::{Value, context};
 
 use super::super::{Notice, NoticeFile, Setting, html, sizes, text, words};
 use crate::{
-    filter::Direction,
+    envelope::Direction,
     words::{date, moment, size, zone},
 };
 

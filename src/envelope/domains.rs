@@ -58,7 +58,7 @@ impl Domains {
     }
 
     /// Returns the counts, cut to `recipients` in all.
-    pub(super) fn within(&self, mut recipients: u32) -> BTreeMap<String, u32> {
+    pub(crate) fn within(&self, mut recipients: u32) -> BTreeMap<String, u32> {
         let mut within = BTreeMap::new();
         for (domain, &count) in &self.0 {
             let count = count.min(recipients);
