@@ -103,13 +103,13 @@ pub enum RemoteError {
         /// The cause.
         reason: String,
     },
-    /// A share of the drop is used up.
+    /// An allotment of the drop is used up.
     #[error("drop \"{url}\" takes no more today: {detail}")]
     Allotment {
         /// Its address, as configured.
         url: String,
-        /// The exhausted share.
-        share: Allotment,
+        /// The exhausted allotment.
+        allotment: Allotment,
         /// The drop's own words.
         detail: String,
     },
@@ -149,11 +149,11 @@ impl StoreError {
 }
 
 impl StoreError {
-    /// The exhausted share of the drop, if that is the cause.
-    pub fn share(&self) -> Option<Allotment> {
+    /// The exhausted allotment of the drop, if that is the cause.
+    pub fn allotment(&self) -> Option<Allotment> {
         match self {
-            Self::Drop(error) => error.share(),
-            Self::Remote(RemoteError::Allotment { share, .. }) => Some(*share),
+            Self::Drop(error) => error.allotment(),
+            Self::Remote(RemoteError::Allotment { allotment, .. }) => Some(*allotment),
             _ => None,
         }
     }
