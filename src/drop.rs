@@ -97,7 +97,6 @@ use self::{
     sweep::Slices,
     vault::Vault,
 };
-pub(crate) use self::{audit::is_hidden, quota::cost, sealed::unseal_first, unlock::Link};
 pub use self::{
     audit::{
         Action, Actor, CONTACT_CHARS_MAX, ChainHead, ChainHeadError, Client, Defect, Entry,
@@ -118,6 +117,7 @@ pub use self::{
     uploaders::{Right, RightError, Secret, Uploader},
     vault::{RecordId, RecordIdError},
 };
+pub(crate) use self::{quota::cost, sealed::unseal_first, unlock::Link};
 use crate::{
     config::{AuditConfig, Config, DropConfig, QuotaConfig, ScanConfig},
     filter::Direction,

@@ -7,9 +7,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::{
-    drop::{self, FileEntry, Origin, is_hidden},
+    drop::{self, FileEntry, Origin},
     filter::{DETACHED_MAX, Direction},
     stats::{DOMAINS_MAX, Domains},
+    untrusted::is_steering,
 };
 
 /// The header that carries the package's token. It never stands in a path: paths are logged.
@@ -158,7 +159,7 @@ impl Begin {
         if texts().any(|text| text.chars().count() > TEXT_CHARS_MAX) {
             return Err("a text of the origin is longer than 1024 characters");
         }
-        if texts().any(|text| text.chars().any(is_hidden)) {
+        if texts().any(|text| text.chars().any(is_steering)) {
             return Err(
                 "queue_id, sender, login or message_id has a control character, or one that changes the direction of text",
             );
@@ -260,6 +261,6 @@ fn whole<'de, T: TryFrom<u64>, D: Deserializer<'de>>(deserializer: D) -> Result<
 fn cut(text: String) -> String {
     let seen = text
         .chars()
-        .map(|c| if is_hidden(c) { '\u{fffd}' } else { c });
+        .map(|c| if is_steering(c) { '\u{fffd}' } else { c });
     seen.take(TEXT_CHARS_MAX).collect()
 }

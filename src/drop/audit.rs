@@ -22,6 +22,7 @@ pub(super) use self::{
     syslog::Syslog,
 };
 use super::{Origin, RecordId};
+use crate::untrusted::is_steering;
 
 /// Maximum length of the text of a report, in characters; more is cut off.
 pub const REPORT_CHARS_MAX: usize = 4000;
@@ -183,15 +184,9 @@ impl Entry {
 
 /// Returns a text from outside as it may stand in an entry: one line, nothing that drives a terminal.
 pub(super) fn one_line(text: &str, chars_max: usize) -> String {
-    let shown = text.chars().map(|c| if is_hidden(c) { ' ' } else { c });
+    let shown = text.chars().map(|c| if is_steering(c) { ' ' } else { c });
     let line: String = shown.take(chars_max).collect();
     line.trim().to_owned()
-}
-
-/// Returns true for controls, line separators, and characters that change the direction of text.
-pub(crate) fn is_hidden(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Gives an enum one word for each value, in the database and for people.
