@@ -41,7 +41,7 @@ use crate::{
     scan,
     store::Stores,
     web::{
-        AnswerMemory,
+        Usage,
         server::{self, ServerLimits},
     },
 };
@@ -157,7 +157,7 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
         metrics: metrics.clone(),
         decisions: Decisions::start(&config.drop.directory, &config.audit),
         copies: Copies::default(),
-        answers: AnswerMemory::new(config.web.answer_memory),
+        usage: Usage::new(&config.web),
     };
 
     let reload = Reload::new(options.config, config, themes, made, log);
