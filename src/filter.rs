@@ -653,7 +653,7 @@ impl PartDecision {
 impl Reason {
     /// The reason why the store refused a message, which then goes out as it came; `None` where it failed.
     fn of_refusal(error: &StoreError) -> Option<Self> {
-        match error.share() {
+        match error.allotment() {
             Some(Allotment::Sender) => Some(Self::SenderQuota),
             Some(Allotment::Incoming) => Some(Self::IncomingQuota),
             None if error.is_blocked() => Some(Self::Blocked),

@@ -101,6 +101,9 @@ pub fn display_all<'a>(names: impl Iterator<Item = &'a str> + Clone) -> Vec<Stri
     for name in &shown {
         *counts.entry(name).or_default() += 1;
     }
+    if counts.len() == shown.len() {
+        return shown;
+    }
 
     let apart = shown
         .iter()

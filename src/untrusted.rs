@@ -51,15 +51,20 @@ impl<T: AsRef<str>> Serialize for Untrusted<T> {
     }
 }
 
-/// Returns true if a character does more than take its room.
-fn is_harmful(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') || names::is_invisible(c)
-}
-
-/// Returns true for controls, line separators, and characters that change the direction of text.
-pub(crate) fn is_hidden(c: char) -> bool {
+/// Returns true if a character steers what shows it: a control, a line or paragraph separator, or one
+/// that changes the direction of text.
+///
+/// Other hosts may not send these in the origin of a deposit: `doc/deposit.openapi.yaml` has the same
+/// list. The further characters that are not seen are taken there and escaped here: some scripts need
+/// joiners and variation selectors, so addresses have them, too (RFC 6531).
+pub(crate) fn is_steering(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Returns true if a character does more than take its room: it steers, or is not seen.
+fn is_harmful(c: char) -> bool {
+    is_steering(c) || names::is_invisible(c)
 }
 
 /// Escapes harmful characters in JSON, where they can stand in its strings alone; the result means
@@ -107,6 +112,14 @@ mod tests {
         let text = Untrusted("a\u{1b}\nb".to_owned());
         let lines: Vec<_> = text.lines().map(|line| line.to_string()).collect();
         assert_eq!(lines, ["a\\u{1b}", "b"]);
+    }
+
+    #[test]
+    fn what_steers_is_harmful_and_a_joiner_does_not_steer() {
+        let steering = "\0\u{1b}\n\u{7f}\u{9b}\u{200e}\u{2028}\u{2029}\u{202a}\u{202e}\u{2069}";
+        assert!(steering.chars().all(|c| is_steering(c) && is_harmful(c)));
+        let unseen = "\u{ad}\u{200c}\u{200d}\u{feff}";
+        assert!(unseen.chars().all(|c| !is_steering(c) && is_harmful(c)));
     }
 
     #[test]

@@ -107,30 +107,53 @@ pub struct WebState {
     pub metrics: Metrics,
 }
 
-/// The memory that all answers together may hold until they are sent: `web.answer_memory`. Clones
-/// share it.
+/// What clients use and have used up: the memory of answers, places, misses, forms, speed. Clones
+/// share it, and so do routes that are made anew for the same listener: a reload frees nothing.
 #[derive(Clone, Debug)]
-pub(crate) struct AnswerMemory(Arc<Shelf>);
+pub(crate) struct Usage(Arc<Used>);
 
-impl AnswerMemory {
-    /// Makes a memory of `bytes`.
-    pub(crate) fn new(bytes: usize) -> Self {
-        Self(Arc::new(Shelf::new(bytes)))
+#[derive(Debug)]
+struct Used {
+    shelf: Arc<Shelf>,
+    misses: Rate,
+    /// The misses of scripts of other sites.
+    foreign_misses: Rate,
+    posts: Rate,
+    crowd: Arc<Crowd>,
+    throttle: Arc<Throttle>,
+    turns: Arc<Semaphore>,
+    counter: Counter,
+}
+
+impl Usage {
+    /// Makes the usage of a listener of which nothing is used yet.
+    pub(crate) fn new(config: &WebConfig) -> Self {
+        Self(Arc::new(Used {
+            shelf: Arc::new(Shelf::new(config.answer_memory)),
+            misses: Rate::per_minute(config.misses_per_minute),
+            foreign_misses: Rate::per_minute(config.misses_per_minute),
+            posts: Rate::per_minute(config.posts_per_minute),
+            crowd: Arc::new(Crowd::new(config.max_connections_per_address)),
+            throttle: Arc::new(Throttle::new(config.max_rate)),
+            turns: Arc::new(Semaphore::new(READING_THREADS_MAX)),
+            counter: Counter::new(),
+        }))
     }
 }
 
 /// The routes of the public listener.
 pub fn router(state: WebState) -> Router {
-    let memory = AnswerMemory::new(state.config.answer_memory);
-    routers(state, Vec::new(), &memory)
+    let usage = Usage::new(&state.config);
+    routers(state, Vec::new(), &usage)
 }
 
 /// The routes of a drop with several names. Each of the others has its own look, under the host of
 /// its public URL; everything else, unknown names included, looks like the first one. Every package
-/// can be seen under every name. The limits on a client hold over all names together. Routes that
-/// are made anew for the same listener share the memory with answers of the old ones.
-pub(crate) fn routers(usual: WebState, others: Vec<WebState>, memory: &AnswerMemory) -> Router {
-    let usual = Site::new(usual, Arc::clone(&memory.0));
+/// can be seen under every name. The limits on a client hold over all names together, and are those
+/// of the first one.
+pub(crate) fn routers(usual: WebState, others: Vec<WebState>, usage: &Usage) -> Router {
+    usage.0.throttle.set(usual.config.max_rate);
+    let usual = Site::new(usual, &usage.0);
 
     let mut by_host = HashMap::new();
     for state in others {
@@ -143,10 +166,7 @@ pub(crate) fn routers(usual: WebState, others: Vec<WebState>, memory: &AnswerMem
                 misses: Arc::clone(&usual.misses),
                 foreign_misses: Arc::clone(&usual.foreign_misses),
                 posts: Arc::clone(&usual.posts),
-                crowd: Arc::clone(&usual.crowd),
-                throttle: Arc::clone(&usual.throttle),
-                turns: Arc::clone(&usual.turns),
-                ..Site::new(state, Arc::clone(&usual.shelf))
+                ..Site::new(state, &usage.0)
             })
         });
     }
@@ -289,19 +309,19 @@ async fn unknown(State(site): Shared, wanted: Wanted) -> Response {
 }
 
 impl Site {
-    fn new(state: WebState, shelf: Arc<Shelf>) -> Self {
+    fn new(state: WebState, used: &Used) -> Self {
         let config = &state.config;
         Self {
-            pages: Pages::new(&state, Arc::clone(&shelf)),
+            pages: Pages::new(&state, Arc::clone(&used.shelf)),
             proxies: Proxies::new(config.trusted_proxies.clone(), config.proxy_header),
-            misses: Arc::new(Rate::per_minute(config.misses_per_minute)),
-            foreign_misses: Arc::new(Rate::per_minute(config.misses_per_minute)),
-            posts: Arc::new(Rate::per_minute(config.posts_per_minute)),
-            crowd: Arc::new(Crowd::new(config.max_connections_per_address)),
-            throttle: Arc::new(Throttle::new(config.max_rate)),
-            shelf,
-            turns: Arc::new(Semaphore::new(READING_THREADS_MAX)),
-            counter: Counter::new(),
+            misses: Arc::new(used.misses.with(config.misses_per_minute)),
+            foreign_misses: Arc::new(used.foreign_misses.with(config.misses_per_minute)),
+            posts: Arc::new(used.posts.with(config.posts_per_minute)),
+            crowd: Arc::clone(&used.crowd),
+            throttle: Arc::clone(&used.throttle),
+            shelf: Arc::clone(&used.shelf),
+            turns: Arc::clone(&used.turns),
+            counter: used.counter.clone(),
             reporter: Reporter::new(config, &state.mail),
             state,
         }

@@ -42,7 +42,7 @@ use crate::{
     remote::server::Deposits,
     scan,
     store::Stores,
-    web::{self, AnswerMemory},
+    web::{self, Usage},
 };
 
 /// Interval between two sweeps for expired packages; expiry itself is checked at each access.
@@ -140,7 +140,7 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
         metrics: metrics.clone(),
         decisions: Decisions::start(&config.drop.directory, &config.audit),
         copies: Copies::default(),
-        answers: AnswerMemory::new(config.web.answer_memory),
+        usage: Usage::new(&config.web),
     };
 
     let reload = Reload::new(options.config, config, themes, made, log);

@@ -127,14 +127,14 @@ impl Allotment {
 
     /// Returns one word for it, for metrics and for other hosts.
     pub fn label(self) -> &'static str {
-        let found = Self::ALL.iter().find(|(share, _)| *share == self);
+        let found = Self::ALL.iter().find(|(allotment, _)| *allotment == self);
         found.map_or("", |(_, label)| label)
     }
 
-    /// Returns the share with this label.
+    /// Returns the allotment with this label.
     pub(crate) fn of(label: &str) -> Option<Self> {
         let found = Self::ALL.iter().find(|(_, known)| *known == label);
-        found.map(|(share, _)| *share)
+        found.map(|(allotment, _)| *allotment)
     }
 }
 
@@ -147,8 +147,8 @@ fn unit(name: &str) -> &'static str {
 }
 
 impl DropError {
-    /// Returns the party whose share is used up, if that is what went wrong.
-    pub fn share(&self) -> Option<Allotment> {
+    /// Returns the allotment that is used up, if that is what went wrong.
+    pub fn allotment(&self) -> Option<Allotment> {
         match self {
             Self::Quota { name, .. } => match *name {
                 "sender_per_day" => Some(Allotment::Sender),

@@ -15,7 +15,7 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The far end of a connection; the server puts it into each request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Peer {
+pub(crate) enum Peer {
     /// An address.
     Address(IpAddr),
     /// A unix socket: a proxy of this machine. Whoever may write to the socket counts as one.

@@ -32,7 +32,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 pub(crate) struct Rate {
     /// The time by which each request moves a client's moment.
     interval: Duration,
-    clients: Mutex<Clients>,
+    clients: Arc<Mutex<Clients>>,
 }
 
 #[derive(Debug, Default)]
@@ -47,10 +47,18 @@ pub(crate) struct Exceeded(pub(crate) Duration);
 
 impl Rate {
     pub(crate) fn per_minute(count: usize) -> Self {
-        let count = u32::try_from(count).unwrap_or(u32::MAX).max(1);
         Self {
-            interval: MINUTE / count,
-            clients: Mutex::default(),
+            interval: interval(count),
+            clients: Arc::default(),
+        }
+    }
+
+    /// The rate with another number, for what the clients ask from now on; both know of the requests
+    /// that either was charged for.
+    pub(crate) fn with(&self, count: usize) -> Self {
+        Self {
+            interval: interval(count),
+            clients: Arc::clone(&self.clients),
         }
     }
 
@@ -95,6 +103,11 @@ impl Rate {
         self.charge(client);
         Ok(())
     }
+}
+
+/// The time that one request costs, of so many in a minute.
+fn interval(count: usize) -> Duration {
+    MINUTE / u32::try_from(count).unwrap_or(u32::MAX).max(1)
 }
 
 impl Clients {
@@ -200,32 +213,39 @@ impl Queue {
 
 /// The limit on the speed of all downloads together.
 #[derive(Debug)]
-pub(crate) struct Throttle {
+pub(crate) struct Throttle(Mutex<Flow>);
+
+#[derive(Debug)]
+struct Flow {
     bytes_per_second: Option<u64>,
     /// The moment at which everything admitted so far is sent.
-    free_at: Mutex<Instant>,
+    free_at: Instant,
 }
 
 impl Throttle {
     pub(crate) fn new(bytes_per_second: Option<u64>) -> Self {
-        Self {
+        Self(Mutex::new(Flow {
             bytes_per_second,
-            free_at: Mutex::new(Instant::now()),
+            free_at: Instant::now(),
+        }))
+    }
+
+    /// Changes the speed, for running downloads too: each of its next pieces counts by the new one.
+    pub(crate) fn set(&self, bytes_per_second: Option<u64>) {
+        let mut flow = lock(&self.0);
+        if flow.bytes_per_second != bytes_per_second {
+            *flow = Flow {
+                bytes_per_second,
+                free_at: Instant::now(),
+            };
         }
     }
 
     /// Waits until these bytes may be sent. First come, first served, so that concurrent downloads
     /// get the same share. A caller that gives up while it waits uses nobody's time.
     pub(crate) async fn pass(&self, bytes: usize) {
-        let Some(rate) = self.bytes_per_second else {
+        let Some((begins, takes)) = self.book(bytes) else {
             return;
-        };
-        let takes = Duration::from_secs_f64(bytes as f64 / rate.max(1) as f64);
-        let begins = {
-            let mut free_at = lock(&self.free_at);
-            let begins = (*free_at).max(Instant::now());
-            *free_at = begins + takes;
-            begins
         };
         let booked = Booked {
             throttle: self,
@@ -233,6 +253,16 @@ impl Throttle {
         };
         sleep_until(begins).await;
         std::mem::forget(booked);
+    }
+
+    /// Books the time that the bytes take; returns its begin and length, `None` without a limit.
+    fn book(&self, bytes: usize) -> Option<(Instant, Duration)> {
+        let mut flow = lock(&self.0);
+        let rate = flow.bytes_per_second?.max(1);
+        let takes = Duration::from_secs_f64(bytes as f64 / rate as f64);
+        let begins = flow.free_at.max(Instant::now());
+        flow.free_at = begins + takes;
+        Some((begins, takes))
     }
 }
 
@@ -244,8 +274,8 @@ struct Booked<'a> {
 
 impl Drop for Booked<'_> {
     fn drop(&mut self) {
-        let mut free_at = lock(&self.throttle.free_at);
-        *free_at = free_at.checked_sub(self.takes).unwrap_or(*free_at);
+        let mut flow = lock(&self.throttle.0);
+        flow.free_at = flow.free_at.checked_sub(self.takes).unwrap_or(flow.free_at);
     }
 }
 
@@ -291,6 +321,18 @@ mod tests {
             assert_eq!(rate.check(client(1)), Ok(()));
         }
         rate.charge(client(1));
+        assert!(rate.check(client(1)).is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_number_finds_what_was_charged() {
+        let rate = Rate::per_minute(2);
+        rate.charge(client(1));
+        rate.charge(client(1));
+        let more = rate.with(4);
+        assert!(more.check(client(1)).is_err() && more.check(client(2)).is_ok());
+        advance(MINUTE / 4).await;
+        assert_eq!(more.take(client(1)), Ok(()));
         assert!(rate.check(client(1)).is_err());
     }
 
@@ -357,6 +399,23 @@ mod tests {
         assert_eq!(begun.elapsed(), Duration::from_secs(2));
         Throttle::new(None).pass(usize::MAX).await;
         assert_eq!(begun.elapsed(), Duration::from_secs(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_speed_holds_at_once_and_an_equal_one_gives_nothing_away() {
+        let throttle = Throttle::new(Some(1));
+        throttle.pass(1000).await;
+        let begun = Instant::now();
+        throttle.set(Some(1));
+        let waits = timeout(Duration::from_secs(999), throttle.pass(1));
+        assert!(waits.await.is_err());
+        throttle.set(Some(1000));
+        throttle.pass(1000).await;
+        throttle.pass(1).await;
+        assert_eq!(begun.elapsed(), Duration::from_secs(999 + 1));
+        throttle.set(None);
+        throttle.pass(usize::MAX).await;
+        assert_eq!(begun.elapsed(), Duration::from_secs(999 + 1));
     }
 
     #[tokio::test(start_paused = true)]

@@ -23,7 +23,7 @@ pub(crate) use self::{
     syslog::Syslog,
 };
 use super::RecordId;
-use crate::untrusted::is_hidden;
+use crate::untrusted::is_steering;
 
 /// Maximum length of the text of a report, in characters; more is cut off.
 pub const REPORT_CHARS_MAX: usize = 4000;
@@ -185,7 +185,7 @@ impl Entry {
 
 /// Returns a text from outside as it may stand in an entry: one line, nothing that drives a terminal.
 pub(crate) fn one_line(text: &str, chars_max: usize) -> String {
-    let shown = text.chars().map(|c| if is_hidden(c) { ' ' } else { c });
+    let shown = text.chars().map(|c| if is_steering(c) { ' ' } else { c });
     let line: String = shown.take(chars_max).collect();
     line.trim().to_owned()
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::{
     envelope::{DOMAINS_MAX, Direction, Domains, Origin},
-    untrusted::is_hidden,
+    untrusted::is_steering,
 };
 
 /// The header that carries the package's token. It never stands in a path: paths are logged.
@@ -157,7 +157,7 @@ impl Begin {
         if texts().any(|text| text.chars().count() > TEXT_CHARS_MAX) {
             return Err("a text of the origin is longer than 1024 characters");
         }
-        if texts().any(|text| text.chars().any(is_hidden)) {
+        if texts().any(|text| text.chars().any(is_steering)) {
             return Err(
                 "queue_id, sender, login or message_id has a control character, or one that changes the direction of text",
             );
@@ -241,6 +241,6 @@ fn whole<'de, T: TryFrom<u64>, D: Deserializer<'de>>(deserializer: D) -> Result<
 fn cut(text: String) -> String {
     let seen = text
         .chars()
-        .map(|c| if is_hidden(c) { '\u{fffd}' } else { c });
+        .map(|c| if is_steering(c) { '\u{fffd}' } else { c });
     seen.take(TEXT_CHARS_MAX).collect()
 }

@@ -431,7 +431,7 @@ async fn a_share_that_is_used_up_says_whose(lab: Lab) {
     let mut file = package.file("a", "b").unwrap();
     file.write(Bytes::from_static(b"x")).await.unwrap();
     let error = file.finish().await.unwrap_err();
-    assert_eq!(error.share(), Some(Allotment::Sender), "{error}");
+    assert_eq!(error.allotment(), Some(Allotment::Sender), "{error}");
 }
 
 async fn what_was_just_committed_can_be_taken_back(lab: Lab) {

@@ -49,11 +49,11 @@ impl StoreError {
 }
 
 impl StoreError {
-    /// The exhausted share of the drop, if that is the cause.
-    pub fn share(&self) -> Option<Allotment> {
+    /// The exhausted allotment of the drop, if that is the cause.
+    pub fn allotment(&self) -> Option<Allotment> {
         match self {
-            Self::Drop(error) => error.share(),
-            Self::Remote(RemoteError::Allotment { share, .. }) => Some(*share),
+            Self::Drop(error) => error.allotment(),
+            Self::Remote(RemoteError::Allotment { allotment, .. }) => Some(*allotment),
             _ => None,
         }
     }

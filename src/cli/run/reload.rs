@@ -26,7 +26,7 @@ use crate::{
     drop::Drop,
     filter::{Copies, Filter},
     store::Stores,
-    web::{self, AnswerMemory, Theme, WebState},
+    web::{self, Theme, Usage, WebState},
 };
 
 /// Keys and whole sections that take effect at a reload. Everything else needs a restart. The table
@@ -82,7 +82,7 @@ pub(super) struct Made {
     pub(super) metrics: Metrics,
     pub(super) decisions: Option<Decisions>,
     pub(super) copies: Copies,
-    pub(super) answers: AnswerMemory,
+    pub(super) usage: Usage,
 }
 
 /// The look of pages: the usual one, and those of domains with settings of their own.
@@ -246,7 +246,7 @@ fn pages(config: &Config, themes: Themes, made: &Made) -> Router {
     let own = |(domain, theme): (String, Theme)| Some(state(config.of_domain(&domain)?, theme));
     let others = themes.domains.into_iter().filter_map(own).collect();
     let usual = state(config, themes.usual);
-    web::routers(usual, others, &made.answers)
+    web::routers(usual, others, &made.usage)
 }
 
 /// Returns the keys that a reload would change, and those that need a restart.

@@ -76,13 +76,13 @@ pub enum RemoteError {
         /// The cause.
         reason: String,
     },
-    /// A share of the drop is used up.
+    /// An allotment of the drop is used up.
     #[error("drop \"{url}\" takes no more today: {detail}")]
     Allotment {
         /// Its address, as configured.
         url: String,
-        /// The exhausted share.
-        share: Allotment,
+        /// The exhausted allotment.
+        allotment: Allotment,
         /// The drop's own words.
         detail: String,
     },

@@ -153,10 +153,14 @@ impl Http {
             _ => {}
         }
 
-        let share = problem.as_ref().and_then(|said| Allotment::of(&said.code));
-        if let Some(share) = share {
+        let allotment = problem.as_ref().and_then(|said| Allotment::of(&said.code));
+        if let Some(allotment) = allotment {
             let detail = detail(status, problem);
-            return Err(RemoteError::Allotment { url, share, detail });
+            return Err(RemoteError::Allotment {
+                url,
+                allotment,
+                detail,
+            });
         }
         let finding = problem.as_ref().and_then(|said| Finding::of(&said.code));
         if let Some(finding) = finding {

@@ -78,11 +78,11 @@ impl Problem {
 /// what it means.
 impl From<DropError> for Problem {
     fn from(error: DropError) -> Self {
-        if let Some(share) = error.share() {
+        if let Some(allotment) = error.allotment() {
             // The drop logs it, once a day.
             return Self::new(
                 StatusCode::INSUFFICIENT_STORAGE,
-                share.into(),
+                allotment.into(),
                 error.to_string(),
             );
         }

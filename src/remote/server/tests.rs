@@ -605,6 +605,11 @@ async fn what_is_no_json_of_ours_is_refused() {
             );
         }
     }
+    // Not seen either, but scripts need it.
+    let mut joined = origin();
+    joined["sender"] = "\u{645}\u{6cc}\u{200c}\u{62e}@example.org".into();
+    let (status, _) = put("application/json", &joined.to_string()).await;
+    assert!(status < 300, "{status}");
     let huge = " ".repeat(JSON_BYTES_MAX + 1);
     assert_eq!(put("application/json", &huge).await.0, 413);
     assert_eq!(package.commit(&json!([])).await.0, 422);

@@ -1,5 +1,7 @@
 //! The pages of a package: live, ended, reported.
 
+use std::mem;
+
 use axum::{http::StatusCode, response::Response};
 use jiff::{Timestamp, Zoned};
 
@@ -277,9 +279,11 @@ impl Pages {
         files: &[FileEntry],
         leaf: Leaf,
     ) -> Vec<FileView> {
-        let names = names::display_all(files.iter().map(|file| file.name.as_str()));
+        // Of all files, also those on other pages: names that look alike are told apart by numbers,
+        // the same as in the archive.
+        let mut names = names::display_all(files.iter().map(|file| file.name.as_str()));
         let view = |(number, file): (usize, &FileEntry)| {
-            let name = names[number - 1].clone();
+            let name = mem::take(&mut names[number - 1]);
             let kind = kind(&name, &file.media_type);
             FileView {
                 href: format!("{}{token}/{number}", self.site.base),

@@ -43,6 +43,60 @@ async fn who_guesses_too_often_waits_whatever_the_guess() {
     assert_eq!(other.status, 200);
 }
 
+/// A reload makes the routes anew.
+#[tokio::test]
+async fn what_a_network_has_used_up_outlives_a_reload() {
+    let site = Fixture::new().await;
+    let state = |config: WebConfig| WebState {
+        drop: site.drop.clone(),
+        theme: Theme::load(&config).unwrap(),
+        config,
+        mail: MailConfig::default(),
+        zone: TimeZone::UTC,
+        language: Language::Fr,
+        metrics: site.metrics.clone(),
+    };
+    let one_at_once = || WebConfig {
+        max_connections_per_address: 1,
+        ..strict()
+    };
+    let usage = Usage::new(&one_at_once());
+    let routes = |config| routers(state(config), Vec::new(), &usage);
+    let ask = async |routes: &Router, path: &str, address: &str| {
+        let request = Request::get(path).header("x-forwarded-for", address);
+        let mut request = request.body(axum::body::Body::empty()).unwrap();
+        let proxy = crate::http::client::Peer::Address(IpAddr::from([127, 0, 0, 1]));
+        request.extensions_mut().insert(proxy);
+        TowerToHyperService::new(routes.clone())
+            .call(request)
+            .await
+            .unwrap()
+    };
+
+    let before = routes(one_at_once());
+    for _ in 0..3 {
+        assert_eq!(ask(&before, MISS, "198.51.100.7").await.status(), 404);
+    }
+    let page = ask(&before, &site.path(""), "198.51.100.8").await;
+    assert_eq!(page.status(), 200);
+
+    let after = routes(one_at_once());
+    assert_eq!(ask(&after, MISS, "198.51.100.7").await.status(), 429);
+    let second = ask(&after, &site.path(""), "198.51.100.8").await;
+    assert_eq!(second.status(), 429, "its page is still being sent");
+    drop(page);
+    let second = ask(&after, &site.path(""), "198.51.100.8").await;
+    assert_eq!(second.status(), 200);
+
+    let more = routes(WebConfig {
+        misses_per_minute: 6,
+        ..one_at_once()
+    });
+    let wait = ask(&more, MISS, "198.51.100.7").await;
+    let wait = wait.headers()["retry-after"].to_str().unwrap();
+    assert!(wait.parse::<u64>().unwrap() <= 10, "{wait}");
+}
+
 #[tokio::test]
 async fn a_link_that_works_is_never_counted() {
     let site = Fixture::with(limits(), strict()).await;
