@@ -25,7 +25,7 @@ pub use self::error::{RemoteError, StoreError};
 use self::remote::Remote;
 use crate::{
     config::{Config, StoreKind},
-    drop::{self, Drop, Link, Origin},
+    drop::{self, Drop, DropError, Link, Origin},
 };
 
 /// A place where detached files go. Cheap to clone.
@@ -274,7 +274,8 @@ impl Store {
         match &self.0 {
             Kind::Embedded { drop, .. } => drop
                 .take_back(&token, Timestamp::now())
-                .await?
+                .await
+                .map_err(DropError::from)?
                 .then_some(())
                 .ok_or(StoreError::NotTakenBack),
             Kind::Remote(remote) => Ok(remote.take_back(&token).await?),

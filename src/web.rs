@@ -97,7 +97,7 @@ use self::{
 use crate::{
     admin::Metrics,
     config::{Language, MailConfig, WebConfig},
-    drop::{Client, Drop, DropError, Ending, Lookup, Origin, Package, Token, Unlock},
+    drop::{Client, Drop, Ending, Lookup, Origin, Package, Token, Unlock},
 };
 
 /// The content security policy of pages: a style sheet and images of ours, forms sent to us, and
@@ -710,7 +710,7 @@ impl fmt::Debug for Site {
 }
 
 impl Refusal {
-    fn failed(err: &DropError) -> Self {
+    fn failed(err: &dyn fmt::Display) -> Self {
         error!("could not look up a package: {err}");
         Self::Failed
     }

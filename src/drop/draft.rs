@@ -25,19 +25,17 @@ use tokio::{
 };
 
 use super::{
-    Drop, DropError, Origin, Store, Token,
-    audit::{Action, Client},
+    Drop, DropError, Store, Token,
     blobs::{Draft, Finished},
-    blocking,
     manifest::{self, ManifestFile},
-    quota::{self, Allowance, ClientNetwork},
-    records::{Record, RecordFile, Term},
-    unlock::Unlock,
-    vault::{HEADER_BYTES, RecordId, SEGMENT_BYTES, Sealer, TAG_BYTES, Vault},
-    whole_second,
+    vault::{HEADER_BYTES, SEGMENT_BYTES, Sealer, TAG_BYTES, Vault},
 };
 use crate::{
     aside::{Aside, make_room},
+    ledger::{
+        Action, Allowance, Client, ClientNetwork, LedgerError, Origin, Record, RecordFile,
+        RecordId, Term, Unlock, blocking, whole_second,
+    },
     scan::{Objection, Scan},
 };
 
@@ -149,9 +147,9 @@ struct Committed {
 impl PackageDraft {
     /// Begins a package under a token that somebody else chose.
     pub(crate) fn under(drop: &Drop, token: Token, mut origin: Origin) -> Self {
-        let networks = ClientNetwork::of(&drop.store, &origin).into();
-        origin.client = origin.client.filter(|_| drop.store.addresses);
-        origin.message_id = origin.message_id.filter(|_| drop.store.message_ids);
+        let books = drop.store.books();
+        let networks = ClientNetwork::of(books, &origin).into();
+        books.leave_out(&mut origin);
         let vault = Vault::new(&token);
         Self {
             store: Arc::clone(&drop.store),
@@ -193,7 +191,7 @@ impl PackageDraft {
         let sealed = self.vault.seal_file(number);
         let file = ManifestFile::new(number, name, media_type);
         let draft = FileDraft::new(id, file, move || {
-            let allowance = Allowance::new(&store, &origin, &networks, bytes)?;
+            let allowance = Allowance::new(store.books(), &origin, &networks, bytes)?;
             let draft = store.blobs.draft(id, number)?;
             Ok(Writer::new(draft, allowance, sealed))
         });
@@ -206,8 +204,8 @@ impl PackageDraft {
     /// Dropping the future gives up: nothing is kept.
     ///
     /// # Errors
-    /// Nothing is kept then. [`DropError::Blocked`] if an admin blocked one of the files,
-    /// [`DropError::Suspended`] if an admin suspended the login.
+    /// Nothing is kept then. [`LedgerError::Blocked`] if an admin blocked one of the files,
+    /// [`LedgerError::Suspended`] if an admin suspended the login.
     pub async fn commit(
         self,
         files: Vec<DurableFile>,
@@ -390,13 +388,10 @@ impl Scanned {
 
         if let Objection::Infected(_) = objection {
             let (now, detail) = (Timestamp::now(), objection.to_string());
-            let entry = store.entry(now, Action::Refuse, (id, &origin), Client::MAIL, detail);
-            blocking(move || {
-                store.records.log(&entry)?;
-                store.tell(&entry);
-                Ok(())
-            })
-            .await?;
+            let about = (id, &origin);
+            let books = Arc::clone(store.books());
+            let entry = books.entry(now, Action::Refuse, about, Client::MAIL, detail);
+            blocking(move || books.log(&entry)).await?;
         }
         Err(objection.into())
     }
@@ -566,7 +561,11 @@ fn commit(
     }
     committed.insert(&record, &rows, networks)?;
 
-    if let Err(error) = quota::watch(&committed.store, &record.origin, record.created) {
+    if let Err(error) = committed
+        .store
+        .books()
+        .watch(&record.origin, record.created)
+    {
         tracing::warn!("could not look at what a login deposits: {error}");
     }
     Ok(committed)
@@ -577,7 +576,7 @@ impl Store {
         RecordFile {
             number: file.number,
             size: file.size,
-            fingerprint: Some(self.fingerprint(&file.sha256)),
+            fingerprint: Some(self.books().fingerprint(&file.sha256)),
             downloads: 0,
         }
     }
@@ -590,10 +589,10 @@ impl Committed {
         rows: &[RecordFile],
         networks: &[ClientNetwork],
     ) -> Result<()> {
-        let (store, origin) = (&self.store, &record.origin);
+        let (books, origin) = (self.store.books(), &record.origin);
         let detail = format!("files={} bytes={}", record.files, record.bytes);
         let about = |action, detail| {
-            store.entry(
+            books.entry(
                 record.created,
                 action,
                 (self.id, origin),
@@ -604,26 +603,27 @@ impl Committed {
 
         let deposit = about(Action::Deposit, detail);
         self.recorded = true;
-        let mut stored = || self.all_exist();
+        let mut stored = || Ok(self.all_exist()?);
         let networks: Vec<_> = networks.iter().map(|network| network.digest).collect();
         let inserted =
-            store
+            books
                 .records
                 .insert(self.id, record, rows, &networks, &deposit, &mut stored);
 
         let why = match inserted {
-            Err(DropError::Blocked) => Some("a file is blocked"),
-            Err(DropError::Suspended) => Some("the login is suspended"),
+            Err(LedgerError::Blocked) => Some("a file is blocked"),
+            Err(LedgerError::Suspended) => Some("the login is suspended"),
             _ => None,
         };
         if let Some(why) = why {
             // Refused before anything was written.
             self.recorded = false;
             let refuse = about(Action::Refuse, why.to_owned());
-            store.records.log(&refuse)?;
-            store.tell(&refuse);
+            books.log(&refuse)?;
         }
-        inserted.inspect(|()| store.tell(&deposit))
+        inserted?;
+        books.tell(&deposit);
+        Ok(())
     }
 
     /// Checks that every blob is in its place. A sweeper whose clock went mad may have taken one for an
@@ -637,11 +637,10 @@ impl Committed {
     fn withdraw(&self) -> Result<()> {
         let (now, about) = (Timestamp::now(), (self.id, &self.origin));
         let detail = "nobody had its link".to_owned();
-        let entry = self
-            .store
-            .entry(now, Action::Withdraw, about, Client::MAIL, detail);
-        self.store.records.withdraw(self.id, &entry)?;
-        self.store.tell(&entry);
+        let books = self.store.books();
+        let entry = books.entry(now, Action::Withdraw, about, Client::MAIL, detail);
+        books.records.withdraw(self.id, &entry)?;
+        books.tell(&entry);
         Ok(())
     }
 
@@ -675,7 +674,7 @@ pub(super) fn draft_into(
     package: &PackageDraft,
 ) -> FileDraft {
     let draft = super::blobs::draft_into(file, directory);
-    let allowance = Allowance::new(&package.store, &package.origin, &[], Arc::default());
+    let allowance = Allowance::new(package.store.books(), &package.origin, &[], Arc::default());
     let allowance = allowance.expect("there is no quota");
     let writer = Writer::new(draft, allowance, package.vault.seal_file(0));
     let file = ManifestFile::new(0, "a", "b");
@@ -732,7 +731,7 @@ mod tests {
                 drop.store.blobs.remove(id, number).unwrap();
             }
             let inserted = committed.insert(&record(), &[], &[]);
-            let found = drop.store.records.find(id).unwrap().is_some();
+            let found = drop.store.books().records.find(id).unwrap().is_some();
             assert_eq!((inserted.is_ok(), found), (lost.is_none(), lost.is_none()));
         }
     }

@@ -7,11 +7,15 @@ use std::{
 };
 
 use bytes::Bytes;
-use jiff::{SignedDuration, Span, Timestamp};
+use jiff::{SignedDuration, Span};
 use tempfile::TempDir;
 
 use super::*;
-use crate::aside;
+use crate::{
+    aside,
+    filter::Direction,
+    ledger::{self, FaultKind},
+};
 
 mod abandon;
 mod chain;

@@ -12,7 +12,6 @@ use std::{
     collections::HashSet,
     fmt,
     ops::{Range, RangeInclusive},
-    path::Path,
 };
 
 use jiff::Timestamp;
@@ -21,17 +20,15 @@ pub(crate) use self::sqlite::Sqlite;
 #[cfg(test)]
 pub(crate) use self::sqlite::{SCHEMA_1, schemas_before_the_chain};
 use super::{
-    DropError, Origin, RecordId, Unlock,
+    LedgerError, Origin, RecordId, Unlock,
     audit::{ChainHead, Entry, Verification},
     custody::{AuditQuery, Cause, Hold, Query, Suspension},
+    statistics::{Month, Row},
     uploaders::Uploads,
 };
-use crate::{
-    filter::Direction,
-    ledger::statistics::{Month, Row},
-};
+use crate::filter::Direction;
 
-pub(crate) type Result<T, E = DropError> = std::result::Result<T, E>;
+pub(crate) type Result<T, E = LedgerError> = std::result::Result<T, E>;
 
 /// HMAC-SHA256 of a file's SHA-256 under the drop's own key.
 pub(crate) type Fingerprint = [u8; 32];
@@ -110,8 +107,8 @@ pub(crate) enum Note {
 
 /// A database of packages.
 pub(crate) trait Records: Uploads + fmt::Debug + Send + Sync {
-    /// Returns its path, for messages.
-    fn path(&self) -> &Path;
+    /// Makes the error of a record that is not what was written.
+    fn damaged(&self, reason: &str) -> LedgerError;
 
     /// Checks that it can be written. Changes nothing.
     fn probe(&self) -> Result<()>;
@@ -124,7 +121,7 @@ pub(crate) trait Records: Uploads + fmt::Debug + Send + Sync {
     fn renew_fingerprints(&self, of: &dyn Fn(&[u8; 32]) -> Fingerprint) -> Result<()>;
 
     /// Inserts a package with its files and counts it in the statistics, unless one of the files is blocked
-    /// ([`DropError::Blocked`]) or the login is suspended ([`DropError::Suspended`]). `networks` are those of
+    /// ([`LedgerError::Blocked`]) or the login is suspended ([`LedgerError::Suspended`]). `networks` are those of
     /// the client that sent it, as far as they count. `stored` checks inside the transaction that all blobs
     /// are in their place.
     fn insert(
@@ -139,7 +136,7 @@ pub(crate) trait Records: Uploads + fmt::Debug + Send + Sync {
 
     /// Removes a package altogether, as if it had never been, even if its insertion failed at the last
     /// moment: once this returns without an error, it will not come back. Returns true if it was there. A
-    /// package that is held stays ([`DropError::Held`]).
+    /// package that is held stays ([`LedgerError::Held`]).
     fn withdraw(&self, id: RecordId, entry: &Entry) -> Result<bool>;
 
     fn find(&self, id: RecordId) -> Result<Option<Record>>;
@@ -280,7 +277,7 @@ pub(crate) trait Records: Uploads + fmt::Debug + Send + Sync {
     /// it.
     fn statistics(&self, since: Option<Month>, until: Option<Month>) -> Result<Vec<Row>>;
 
-    /// Adds domains with fewer than [`DOMAIN_MESSAGES_MIN`](crate::ledger::statistics::DOMAIN_MESSAGES_MIN)
+    /// Adds domains with fewer than [`DOMAIN_MESSAGES_MIN`](super::statistics::DOMAIN_MESSAGES_MIN)
     /// messages to the others, in the months before this one.
     fn fold_statistics(&self, before: Month) -> Result<()>;
 

@@ -23,7 +23,8 @@ pub use self::{
     domains::{Domains, domain_of},
     month::{Month, MonthError},
 };
-use crate::{drop::Origin, filter::Direction};
+use super::Origin;
+use crate::filter::Direction;
 
 /// Number of messages in a month and direction below which a domain is not named.
 pub const DOMAIN_MESSAGES_MIN: u64 = 10;

@@ -5,6 +5,7 @@ use std::{error::Error as _, io, path::PathBuf, time::Duration};
 use crate::{
     config::StoreKind,
     drop::{Allotment, DropError},
+    ledger::{FaultKind, LedgerError},
     scan::Finding,
 };
 
@@ -135,7 +136,8 @@ impl StoreError {
     pub fn is_blocked(&self) -> bool {
         matches!(
             self,
-            Self::Drop(DropError::Blocked) | Self::Remote(RemoteError::Blocked { .. })
+            Self::Drop(DropError::Ledger(LedgerError::Blocked))
+                | Self::Remote(RemoteError::Blocked { .. })
         )
     }
 
@@ -143,7 +145,8 @@ impl StoreError {
     pub fn is_suspended(&self) -> bool {
         matches!(
             self,
-            Self::Drop(DropError::Suspended) | Self::Remote(RemoteError::Suspended { .. })
+            Self::Drop(DropError::Ledger(LedgerError::Suspended))
+                | Self::Remote(RemoteError::Suspended { .. })
         )
     }
 }
@@ -173,11 +176,8 @@ impl StoreError {
             Self::Drop(error) => match error {
                 DropError::Full { .. } => "full",
                 DropError::Denied { .. } => "denied",
-                DropError::Database { .. } => "database",
-                DropError::Quota { .. } => "quota",
-                DropError::Blocked => "blocked",
+                DropError::Ledger(error) => kind_of(error),
                 DropError::Scan(objection) => objection.finding().label(),
-                DropError::Suspended => "suspended",
                 _ => "drop",
             },
             Self::Remote(error) => match error {
@@ -216,5 +216,20 @@ impl RemoteError {
     /// Returns true if the same request may succeed when it is sent again at once.
     pub(super) fn may_pass(&self) -> bool {
         matches!(self, Self::Unreachable { .. })
+    }
+}
+
+/// The label of an error of the ledger in metrics.
+fn kind_of(error: &LedgerError) -> &'static str {
+    match error {
+        LedgerError::Quota { .. } => "quota",
+        LedgerError::Blocked => "blocked",
+        LedgerError::Suspended => "suspended",
+        error => match error.fault() {
+            Some(FaultKind::Full) => "full",
+            Some(FaultKind::Denied) => "denied",
+            Some(FaultKind::Busy | FaultKind::Io | FaultKind::Database) => "database",
+            _ => "drop",
+        },
     }
 }

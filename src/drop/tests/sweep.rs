@@ -151,6 +151,7 @@ async fn a_swept_manifest_stands_nowhere_any_more() {
     let sealed = drop
         .drop
         .store
+        .books()
         .records
         .find(Vault::new(&token).id())
         .unwrap()
@@ -204,9 +205,9 @@ async fn a_package_whose_blob_was_swept_before_its_record_was_written_is_no_pack
     let file = drop.file(&mut package, "a", &noise(10, 1)).await;
     let id = RecordId::from(&token);
     let store = &drop.drop.store;
-    let record = records::Record {
+    let record = ledger::Record {
         created: now,
-        term: records::Term {
+        term: ledger::Term {
             expires: Timestamp::MAX,
             ended: None,
         },
@@ -218,9 +219,12 @@ async fn a_package_whose_blob_was_swept_before_its_record_was_written_is_no_pack
         held: None,
         downloads: 0,
     };
-    let entry = store.entry(now, Action::Deposit, (id, &origin()), WEB, String::new());
-    let mut stored = || store.blobs.exists(id, 0);
+    let entry = store
+        .books()
+        .entry(now, Action::Deposit, (id, &origin()), WEB, String::new());
+    let mut stored = || Ok(store.blobs.exists(id, 0)?);
     let inserted = store
+        .books()
         .records
         .insert(id, &record, &[], &[], &entry, &mut stored);
     let error = inserted.unwrap_err();

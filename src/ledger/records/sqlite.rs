@@ -12,6 +12,7 @@
 
 mod audit;
 mod conditions;
+mod fault;
 mod holds;
 mod migrate;
 mod read;
@@ -35,15 +36,18 @@ use std::{
 
 use jiff::Timestamp;
 use rusqlite::{
-    Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior::Immediate,
-    config::DbConfig, params,
+    Connection, OptionalExtension, Transaction, TransactionBehavior::Immediate, config::DbConfig,
+    params,
 };
 
 use super::{
-    AuditQuery, BlockRow, ChainHead, Check, Depositor, DropError, Entry, Fingerprint, Hold, Note,
+    AuditQuery, BlockRow, ChainHead, Check, Depositor, Entry, Fingerprint, Hold, LedgerError, Note,
     Query, Record, RecordFile, RecordId, Records, Result, Suspension, Term, Verification,
 };
-use crate::ledger::statistics::{Month, Row};
+use crate::ledger::{
+    error::FaultKind,
+    statistics::{Month, Row},
+};
 
 /// Maximum time for which a transaction waits for other threads and another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -103,7 +107,7 @@ impl Sqlite {
     }
 
     fn open_shared(path: &Path) -> Result<Self> {
-        let failed = |e| DropError::database("open", path, e);
+        let failed = |e| fault::failed("open", path, e);
         let mut writer = connect(path, Sharing::Shared).map_err(failed)?;
         migrate::run(&mut writer, path)?;
         let reader = connect(path, Sharing::Shared).map_err(failed)?;
@@ -119,7 +123,7 @@ impl Sqlite {
     }
 
     fn open_alone(path: &Path) -> Result<Self> {
-        let failed = |e| DropError::database("open", path, e);
+        let failed = |e| fault::failed("open", path, e);
         let mut writer = connect(path, Sharing::Alone).map_err(failed)?;
         migrate::run(&mut writer, path)?;
         Ok(Self {
@@ -132,7 +136,7 @@ impl Sqlite {
 
     fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
         let reader = lock(self.reader.as_ref().unwrap_or(&self.writer));
-        work(&reader).map_err(|e| DropError::database("read", &self.path, e))
+        work(&reader).map_err(|e| fault::failed("read", &self.path, e))
     }
 
     /// Locks the connection that writes. Time spent waiting for other threads here is taken off the wait for
@@ -159,14 +163,14 @@ impl Sqlite {
         Ok(value)
     }
 
-    fn failed(&self, error: rusqlite::Error) -> DropError {
-        DropError::database("write to", &self.path, error)
+    fn failed(&self, error: rusqlite::Error) -> LedgerError {
+        fault::failed("write to", &self.path, error)
     }
 }
 
 impl Records for Sqlite {
-    fn path(&self) -> &Path {
-        &self.path
+    fn damaged(&self, reason: &str) -> LedgerError {
+        fault::damaged(&self.path, reason)
     }
 
     fn probe(&self) -> Result<()> {
@@ -217,13 +221,13 @@ impl Records for Sqlite {
             let fingerprints: Vec<_> = files.iter().filter_map(|f| f.fingerprint).collect();
             let blocked = read::is_blocked(transaction, &fingerprints);
             if blocked.map_err(|e| self.failed(e))? {
-                return Err(DropError::Blocked);
+                return Err(LedgerError::Blocked);
             }
 
             let login = record.origin.login.as_deref();
             let suspended = login.map(|login| suspensions::is_suspended(transaction, login));
             if suspended.transpose().map_err(|e| self.failed(e))? == Some(true) {
-                return Err(DropError::Suspended);
+                return Err(LedgerError::Suspended);
             }
 
             write::insert(transaction, id, record, files)
@@ -239,7 +243,7 @@ impl Records for Sqlite {
             let found = read::find(transaction, id).optional();
             let found = found.map_err(|e| self.failed(e))?;
             if found.as_ref().is_some_and(|record| record.held.is_some()) {
-                return Err(DropError::Held);
+                return Err(LedgerError::Held);
             }
 
             let withdraw = || {
@@ -589,14 +593,8 @@ fn lock(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
 }
 
 /// Returns true if a connection that has the database for itself may be able to read it all the same.
-fn may_be_full(error: &DropError) -> bool {
-    match error {
-        DropError::Full { .. } => true,
-        DropError::Database { source, .. } => {
-            source.sqlite_error_code() == Some(ErrorCode::SystemIoFailure)
-        }
-        _ => false,
-    }
+fn may_be_full(error: &LedgerError) -> bool {
+    matches!(error.fault(), Some(FaultKind::Full | FaultKind::Io))
 }
 
 fn connect(path: &Path, sharing: Sharing) -> rusqlite::Result<Connection> {

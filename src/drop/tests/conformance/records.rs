@@ -6,9 +6,7 @@ use jiff::SignedDuration;
 
 use super::super::*;
 use crate::ledger::{
-    audit::Entry,
-    custody::Cause,
-    records::{BlockRow, Depositor, Note, Record, RecordFile, Records, Sqlite, Term},
+    BlockRow, Cause, Depositor, Entry, Note, Record, RecordFile, Records, Sqlite, Term,
     statistics::{DOMAIN_MESSAGES_MIN, Domains, Month, Sums},
 };
 
@@ -164,9 +162,9 @@ fn what_is_inserted_is_found(records: &dyn Records) {
 
 fn an_insertion_is_all_or_nothing(records: &dyn Records) {
     let (record, entry) = (record(0, 100), entry(A, Action::Deposit, 0));
-    let mut missing = || Err(DropError::Stopped);
+    let mut missing = || Err(LedgerError::Stopped);
     let refused = records.insert(A, &record, &files(), &[], &entry, &mut missing);
-    assert!(matches!(refused, Err(DropError::Stopped)));
+    assert!(matches!(refused, Err(LedgerError::Stopped)));
     assert_eq!(records.find(A).unwrap(), None);
     assert_eq!(actions(records), []);
     put(records, A, &record);
@@ -540,7 +538,7 @@ fn only_orphans_are_removed(records: &dyn Records) {
     records.doom(&[(A, at(100))]).unwrap();
     assert!(records.remove_orphan(A, &mut remove).unwrap());
     assert_eq!(removed.get(), 2);
-    let mut fails = || Err(DropError::Stopped);
+    let mut fails = || Err(LedgerError::Stopped);
     assert!(records.remove_orphan(B, &mut fails).is_err());
 }
 
@@ -578,7 +576,7 @@ fn a_blocked_file_is_refused(records: &dyn Records) {
     assert!(!records.is_blocked(&[[0xaa; 32]]).unwrap());
     let deposit = entry(B, Action::Deposit, 0);
     let refused = records.insert(B, &record(0, 100), &files(), &[], &deposit, &mut || Ok(()));
-    assert!(matches!(refused, Err(DropError::Blocked)));
+    assert!(matches!(refused, Err(LedgerError::Blocked)));
     assert_eq!(records.find(B).unwrap(), None);
     assert!(records.unblock(&[0xbb; 32], &block).unwrap());
     assert!(!records.unblock(&[0xbb; 32], &block).unwrap());
@@ -781,7 +779,8 @@ fn a_probe_changes_nothing(records: &dyn Records) {
     put(records, A, &record(0, 100));
     records.probe().unwrap();
     assert!(records.find(A).unwrap().is_some());
-    assert!(records.path().is_absolute());
+    let damaged = records.damaged("it is no record");
+    assert_eq!(damaged.fault(), Some(FaultKind::Damaged));
     let now = at(0) + SignedDuration::from_secs(1);
     assert_eq!(records.ended(now, 1).unwrap(), []);
 }

@@ -11,11 +11,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     filter::Direction,
-    ledger::statistics::Domains,
-    ledger::{
-        Origin, Unlock,
-        audit::{Action, Actor, Client},
-    },
+    ledger::{Action, Actor, Client, Origin, Unlock, statistics::Domains},
 };
 
 /// Packages of one sender, who deposits one after the other.
