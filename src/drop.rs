@@ -60,6 +60,7 @@
 //! Several processes may have one drop open.
 
 mod blobs;
+mod commit;
 mod draft;
 mod error;
 mod fingerprint;

@@ -6,12 +6,13 @@ use std::sync::{
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
+use jiff::Timestamp;
 use tempfile::TempDir;
 
 use super::*;
 use crate::{
     filter::Direction,
-    ledger::{Action, Actor, Client, Origin, Unlock, statistics::Domains},
+    ledger::{Action, Actor, Client, Origin, Records, Unlock, statistics::Domains},
 };
 
 /// Packages of one sender, who deposits one after the other.
