@@ -15,8 +15,8 @@
 //! <directory>/                      the drop; 0700 when it was made here
 //!   drop.sqlite3                    records: who deposited what size, when, until when (clear);
 //!                                   names, types, digests (sealed); digests of messages that somebody's
-//!                                   choice kept (`drop/choices.rs`), for a day those of networks that
-//!                                   mail came from (`drop/quota.rs`). Asked with `sqlite3`.
+//!                                   choice kept (`ledger/choices.rs`), for a day those of networks that
+//!                                   mail came from (`ledger/quota.rs`). Asked with `sqlite3`.
 //!   drop.sqlite3-wal, -shm          SQLite's: part of the database, never to be removed by hand
 //!   decisions/                      what was decided of messages, for some days (`decisions.rs`); no part of a
 //!                                   backup
@@ -33,14 +33,14 @@
 //! blobs by renaming. To back up, copy the database first (`sqlite3 drop.sqlite3 ".backup …"`), then
 //! `drop.key` and `blobs`: a blob without a record is swept, a record without its blob is a dead link.
 //!
-//! Blobs and records stand behind two narrow traits (`drop/blobs.rs`, `drop/records.rs`): another
+//! Blobs and records stand behind two narrow traits (`drop/blobs.rs`, `ledger/records.rs`): another
 //! store is one more file that passes the suite in `drop/tests/conformance`.
 //!
 //! # When a package is durable
 //!
 //! Each draft is synced when it is finished. A commit renames the drafts, syncs both directories,
-//! then commits the record (`synchronous = FULL`), and only then returns: a process that is killed
-//! at any instant leaves drafts, or blobs without a record, which are swept after an hour, or a
+//! then commits the record (`synchronous = FULL`), looks once more for every blob, and only then returns: a
+//! process that is killed at any instant leaves drafts, or blobs without a record, which are swept after an hour, or a
 //! package that nobody was told of, which expires. No failed sync is ever tried again on the same
 //! file: the file is given up. `tests/faults/drop.py` kills a process at each call that changes something,
 //! and lets each fail.
@@ -55,8 +55,8 @@
 //! it; then kept, but not given out, for the grace period, in which an admin can bring it back; then its
 //! manifest is overwritten and its blobs are removed. The rest of the record stays for `keep_records`, so
 //! that an old link gets an answer. What was done with a package, and by whom, stands in the audit log
-//! (`drop/audit.rs`). A package that is held by order (`drop/custody/hold.rs`) stays as it is: nobody fetches
-//! it, and nothing destroys it. When the clock jumped, nothing is destroyed for a day (`drop/clock.rs`).
+//! (`ledger/audit.rs`). A package that is held by order (`ledger/custody/hold.rs`) stays as it is: nobody fetches
+//! it, and nothing destroys it. When the clock jumped, nothing is destroyed for a day (`ledger/clock.rs`).
 //! Several processes may have one drop open.
 
 mod blobs;

@@ -1,7 +1,7 @@
 //! The records of packages, apart from their contents: the seam behind which a database stands.
 //!
 //! Another database is one more file that implements [`Records`] and passes the suite in
-//! `tests/conformance/records.rs`. Its verbs block and are called from blocking threads only. Each is one
+//! `drop/tests/conformance/records.rs`. Its verbs block and are called from blocking threads only. Each is one
 //! short transaction: when it returns, it is on stable storage. Other processes may have the database open
 //! too, so whatever is decided about a blob is decided inside a transaction that nobody else can write
 //! beside.
@@ -122,8 +122,8 @@ pub(crate) trait Records: Uploads + fmt::Debug + Send + Sync {
 
     /// Inserts a package with its files and counts it in the statistics, unless one of the files is blocked
     /// ([`LedgerError::Blocked`]) or the login is suspended ([`LedgerError::Suspended`]). `networks` are those of
-    /// the client that sent it, as far as they count. `stored` checks inside the transaction that all blobs
-    /// are in their place.
+    /// the client that sent it, as far as they count. From then on nobody takes its blobs for left-overs
+    /// ([`Records::remove_orphan`]): whoever looks for them now finds what stays.
     fn insert(
         &self,
         id: RecordId,
@@ -131,7 +131,6 @@ pub(crate) trait Records: Uploads + fmt::Debug + Send + Sync {
         files: &[RecordFile],
         networks: &[Fingerprint],
         entry: &Entry,
-        stored: Check<'_>,
     ) -> Result<()>;
 
     /// Removes a package altogether, as if it had never been, even if its insertion failed at the last

@@ -135,7 +135,7 @@ fn entry(id: RecordId, action: Action, seconds: i64) -> Entry {
 
 fn put(records: &dyn Records, id: RecordId, record: &Record) {
     let entry = entry(id, Action::Deposit, 0);
-    let inserted = records.insert(id, record, &files(), &[], &entry, &mut || Ok(()));
+    let inserted = records.insert(id, record, &files(), &[], &entry);
     inserted.unwrap();
 }
 
@@ -162,17 +162,8 @@ fn what_is_inserted_is_found(records: &dyn Records) {
 
 fn an_insertion_is_all_or_nothing(records: &dyn Records) {
     let (record, entry) = (record(0, 100), entry(A, Action::Deposit, 0));
-    let mut missing = || Err(LedgerError::Stopped);
-    let refused = records.insert(A, &record, &files(), &[], &entry, &mut missing);
-    assert!(matches!(refused, Err(LedgerError::Stopped)));
-    assert_eq!(records.find(A).unwrap(), None);
-    assert_eq!(actions(records), []);
     put(records, A, &record);
-    assert!(
-        records
-            .insert(A, &record, &files(), &[], &entry, &mut || Ok(()))
-            .is_err()
-    );
+    assert!(records.insert(A, &record, &files(), &[], &entry).is_err());
     assert_eq!(actions(records), [Action::Deposit]);
 }
 
@@ -575,7 +566,7 @@ fn a_blocked_file_is_refused(records: &dyn Records) {
     assert!(records.is_blocked(&[[0xaa; 32], [0xbb; 32]]).unwrap());
     assert!(!records.is_blocked(&[[0xaa; 32]]).unwrap());
     let deposit = entry(B, Action::Deposit, 0);
-    let refused = records.insert(B, &record(0, 100), &files(), &[], &deposit, &mut || Ok(()));
+    let refused = records.insert(B, &record(0, 100), &files(), &[], &deposit);
     assert!(matches!(refused, Err(LedgerError::Blocked)));
     assert_eq!(records.find(B).unwrap(), None);
     assert!(records.unblock(&[0xbb; 32], &block).unwrap());
@@ -644,7 +635,7 @@ fn put_sizes(records: &dyn Records, id: RecordId, record: &Record, sizes: &[u64]
     };
     let files: Vec<_> = sizes.iter().enumerate().map(file).collect();
     let entry = entry(id, Action::Deposit, 0);
-    let inserted = records.insert(id, record, &files, &[], &entry, &mut || Ok(()));
+    let inserted = records.insert(id, record, &files, &[], &entry);
     inserted.unwrap();
 }
 
@@ -721,7 +712,7 @@ fn networks_are_known(records: &dyn Records) {
     let put = |id, created, networks: &[[u8; 32]]| {
         let entry = entry(id, Action::Deposit, 0);
         let record = record(created, created + 100);
-        let inserted = records.insert(id, &record, &files(), networks, &entry, &mut || Ok(()));
+        let inserted = records.insert(id, &record, &files(), networks, &entry);
         inserted.unwrap();
     };
     put(A, 0, &[one, other]);

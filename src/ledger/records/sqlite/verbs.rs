@@ -65,7 +65,6 @@ impl Records for Sqlite {
         files: &[RecordFile],
         networks: &[Fingerprint],
         entry: &Entry,
-        stored: Check<'_>,
     ) -> Result<()> {
         self.write_checked(|transaction| {
             let fingerprints: Vec<_> = files.iter().filter_map(|f| f.fingerprint).collect();
@@ -83,8 +82,7 @@ impl Records for Sqlite {
             write::insert(transaction, id, record, files)
                 .and_then(|cost| write::networks(transaction, (id, record.created), networks, cost))
                 .and_then(|()| audit::append(transaction, entry))
-                .map_err(|e| self.failed(e))?;
-            stored()
+                .map_err(|e| self.failed(e))
         })
     }
 
