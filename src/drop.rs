@@ -15,8 +15,8 @@
 //! <directory>/                      the drop; 0700 when it was made here
 //!   drop.sqlite3                    records: who deposited what size, when, until when (clear);
 //!                                   names, types, digests (sealed); digests of messages that somebody's
-//!                                   choice kept (`drop/choices.rs`), for a day those of networks that
-//!                                   mail came from (`drop/quota.rs`). Asked with `sqlite3`.
+//!                                   choice kept (`ledger/choices.rs`), for a day those of networks that
+//!                                   mail came from (`ledger/quota.rs`). Asked with `sqlite3`.
 //!   drop.sqlite3-wal, -shm          SQLite's: part of the database, never to be removed by hand
 //!   decisions/                      what was decided of messages, for some days (`decisions.rs`); no part of a
 //!                                   backup
@@ -33,14 +33,14 @@
 //! blobs by renaming. To back up, copy the database first (`sqlite3 drop.sqlite3 ".backup …"`), then
 //! `drop.key` and `blobs`: a blob without a record is swept, a record without its blob is a dead link.
 //!
-//! Blobs and records stand behind two narrow traits (`drop/blobs.rs`, `drop/records.rs`): another
+//! Blobs and records stand behind two narrow traits (`drop/blobs.rs`, `ledger/records.rs`): another
 //! store is one more file that passes the suite in `drop/tests/conformance`.
 //!
 //! # When a package is durable
 //!
 //! Each draft is synced when it is finished. A commit renames the drafts, syncs both directories,
-//! then commits the record (`synchronous = FULL`), and only then returns: a process that is killed
-//! at any instant leaves drafts, or blobs without a record, which are swept after an hour, or a
+//! then commits the record (`synchronous = FULL`), looks once more for every blob, and only then returns: a
+//! process that is killed at any instant leaves drafts, or blobs without a record, which are swept after an hour, or a
 //! package that nobody was told of, which expires. No failed sync is ever tried again on the same
 //! file: the file is given up. `tests/faults/drop.py` kills a process at each call that changes something,
 //! and lets each fail.
@@ -55,111 +55,79 @@
 //! it; then kept, but not given out, for the grace period, in which an admin can bring it back; then its
 //! manifest is overwritten and its blobs are removed. The rest of the record stays for `keep_records`, so
 //! that an old link gets an answer. What was done with a package, and by whom, stands in the audit log
-//! (`drop/audit.rs`). A package that is held by order (`drop/custody/hold.rs`) stays as it is: nobody fetches
-//! it, and nothing destroys it. When the clock jumped, nothing is destroyed for a day (`drop/clock.rs`).
+//! (`ledger/audit.rs`). A package that is held by order (`ledger/custody/hold.rs`) stays as it is: nobody fetches
+//! it, and nothing destroys it. When the clock jumped, nothing is destroyed for a day (`ledger/clock.rs`).
 //! Several processes may have one drop open.
 
 mod blobs;
+mod commit;
 mod draft;
 mod error;
 mod fingerprint;
-pub(crate) mod manifest;
+mod manifest;
+mod place;
 mod reader;
 mod rescan;
 mod sealed;
 mod token;
 mod unlock;
-pub(crate) mod vault;
+mod vault;
 
 use std::{
-    ops::Range,
-    sync::{Arc, atomic::AtomicU64},
+    ops::{Deref, Range},
+    sync::Arc,
 };
 
-use aws_lc_rs::hmac;
-use jiff::{Span, Timestamp};
+use jiff::Timestamp;
 
 use self::{
     blobs::{Blobs, Directory},
+    place::BlobPlace,
     rescan::Rescans,
     vault::Vault,
 };
 pub use self::{
     draft::{DurableFile, FileDraft, PackageDraft},
-    error::{Allotment, DropError},
+    error::DropError,
     reader::FileReader,
     rescan::Release,
     sealed::{SealedFile, SealedPackage},
     token::{Token, TokenError},
-    unlock::{Door, Unlock},
-    vault::{RecordId, RecordIdError},
 };
 pub(crate) use self::{sealed::unseal_first, unlock::Link};
-pub(crate) use crate::ledger::quota::cost;
-pub use crate::ledger::{
-    audit::{
-        Action, Actor, CONTACT_CHARS_MAX, ChainHead, ChainHeadError, Client, Defect, Entry,
-        REPORT_CHARS_MAX, Verification,
-    },
-    custody::{
-        AuditQuery, Block, Cause, Deposit, DepositedFile, Ending, Extension, Hold, Outcome, Query,
-        Report, Resumed, State, Suspension,
-    },
-    quota::FILE_COST_MIN,
-    uploaders::{Right, RightError, Secret, Uploader},
-};
+pub(crate) use crate::ledger::cost;
 use crate::{
     config::{AuditConfig, Config, DropConfig, QuotaConfig, ScanConfig},
+    ledger::{Books, Ledger, LedgerError, Record, Sqlite, blocking},
+    scan::Scanner,
+};
+pub use crate::{
     envelope::Origin,
     ledger::{
-        audit::{self, Syslog},
-        quota::{self, Told},
-        records::{self, Record, Records, Sqlite},
-        statistics::{Month, Row},
-        sweep::{self, Slices},
+        Action, Actor, Allotment, AuditQuery, Block, CONTACT_CHARS_MAX, Cause, ChainHead,
+        ChainHeadError, Client, Defect, Deposit, DepositedFile, Door, Ending, Entry, Extension,
+        FILE_COST_MIN, Hold, Level, Outcome, Query, REPORT_CHARS_MAX, RecordId, RecordIdError,
+        Report, Resumed, Right, RightError, Secret, State, Suspension, Swept, Unlock, Uploader,
+        Verification, expires_at,
     },
-    scan::Scanner,
 };
 
 /// The drop: a directory of encrypted blobs and a database of records. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Drop {
-    pub(crate) store: Arc<Store>,
+    store: Arc<Store>,
 }
 
 #[derive(Debug)]
-pub(crate) struct Store {
-    pub(crate) blobs: Box<dyn Blobs>,
-    pub(crate) records: Box<dyn Records>,
-    /// The drop's own key, for fingerprints.
-    pub(crate) key: hmac::Key,
-    pub(crate) slices: Slices,
-    /// Quota cost of the files that are not part of a record yet.
-    pub(crate) drafted: AtomicU64,
-    /// The warnings of the last day; each is given once a day.
-    pub(crate) told: Told,
-    /// Number of times that a login deposited many times its usual.
-    pub(crate) unusual_logins: AtomicU64,
+struct Store {
+    blobs: Arc<dyn Blobs>,
+    ledger: Ledger,
     /// The side that decrypts packages deposited from now on for their readers.
-    pub(crate) unlock: Unlock,
-    pub(crate) grace: Span,
-    pub(crate) keep_records: Span,
-    pub(crate) extension: Option<Span>,
-    pub(crate) lifetime_max: Span,
-    pub(crate) extend_expired: bool,
-    pub(crate) quota: QuotaConfig,
+    unlock: Unlock,
     /// The virus scanner, if one is configured.
-    pub(crate) scanner: Option<Scanner>,
+    scanner: Option<Scanner>,
     /// Times of the scans before files were given out.
     rescans: Rescans,
-    /// Retention time of the entries of the audit log.
-    pub(crate) keep_entries: Span,
-    /// True if the addresses of readers and of clients that send mail are recorded.
-    pub(crate) addresses: bool,
-    /// True if the Message-IDs of messages are recorded.
-    pub(crate) message_ids: bool,
-    /// The receiver of a copy of the audit log, if one is configured.
-    pub(crate) log_copy: Option<Syslog>,
 }
 
 /// A package as seen by somebody who has its link.
@@ -232,49 +200,6 @@ pub enum Lookup<P = Package> {
     Unknown,
 }
 
-/// The fill level of a drop.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Level {
-    /// Bytes of all packages that are not destroyed, before encryption.
-    pub stored: u64,
-    /// Bytes that may still be written; `None` if the store does not know.
-    pub free_bytes: Option<u64>,
-    /// Files that may still be created; `None` if there is no such limit, or it is not known.
-    pub free_inodes: Option<u64>,
-    /// Bytes that may still be deposited; `None` if nothing limits them.
-    pub headroom: Option<u64>,
-    /// Number of times since the start that a login deposited many times its usual in a day.
-    pub unusual_logins: u64,
-}
-
-/// The outcome of a sweep.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Swept {
-    /// Packages whose ciphertext was destroyed.
-    pub packages: u64,
-    /// Files of these packages.
-    pub files: u64,
-    /// Left-overs without a record: drafts of a killed process, blobs never committed.
-    pub orphans: u64,
-    /// Records deleted because old links need no answer any more.
-    pub records: u64,
-    /// Entries of the audit log deleted.
-    pub entries: u64,
-    /// Time until which nothing is destroyed, because the clock jumped; usually `None`.
-    pub held_until: Option<Timestamp>,
-}
-
-impl Swept {
-    fn add(&mut self, other: Self) {
-        self.packages += other.packages;
-        self.files += other.files;
-        self.orphans += other.orphans;
-        self.records += other.records;
-        self.entries += other.entries;
-        self.held_until = other.held_until;
-    }
-}
-
 impl Drop {
     /// Opens the drop as configured, with its quotas, its virus scan and its audit log. Creates its
     /// directories and its database if they are missing; the parent of `directory` must exist. Blocks: call
@@ -309,31 +234,18 @@ impl Drop {
         let key = fingerprint::key(&directory, &records)?;
         std::mem::drop(alone);
 
+        let blobs: Arc<dyn Blobs> = Arc::new(directory);
+        let place = Box::new(BlobPlace(Arc::clone(&blobs)));
         let store = Store {
-            blobs: Box::new(directory),
-            records: Box::new(records),
-            key,
-            slices: Slices::default(),
-            drafted: AtomicU64::new(0),
-            told: Told::default(),
-            unusual_logins: AtomicU64::new(0),
+            blobs,
+            ledger: Ledger::new(Box::new(records), key, place, config, quota, audit),
             unlock: Unlock::of(config.end_to_end),
-            grace: config.grace,
-            keep_records: config.keep_records,
-            extension: config.extension,
-            lifetime_max: config.lifetime_max,
-            extend_expired: config.extend_expired,
-            quota: quota.clone(),
             scanner: Scanner::of(scan),
             rescans: Rescans::default(),
-            keep_entries: audit.keep,
-            addresses: audit.addresses,
-            message_ids: audit.message_ids,
-            log_copy: Syslog::of(&audit.copy),
         };
 
         store.warn_if_full()?;
-        store.follow_log();
+        store.books().follow_log();
         Ok(Self {
             store: Arc::new(store),
         })
@@ -380,6 +292,22 @@ impl Drop {
         blocking(move || store.find_kept(&vault)).await
     }
 
+    /// Returns the files of a package that is not destroyed, for somebody who has its link: of expired and
+    /// revoked ones, too. `None` if there is no such package any more.
+    ///
+    /// # Errors
+    /// The database cannot be read, or the record does not authenticate.
+    pub async fn names(&self, token: &Token) -> Result<Option<Vec<FileEntry>>, DropError> {
+        let vault = Vault::new(token);
+        self.run(move |store| {
+            let record = store.books().records.find(vault.id())?;
+            let sealed = record.and_then(|record| record.manifest);
+            let open = |sealed| manifest::open(&vault, sealed, &*store.books().records);
+            Ok(sealed.map(open).transpose()?.map(|(files, _)| files))
+        })
+        .await
+    }
+
     /// Opens a file of a package for reading a range of its bytes.
     ///
     /// # Errors
@@ -399,41 +327,10 @@ impl Drop {
         blocking(move || FileReader::open(&store, &vault, number, size, range)).await
     }
 
-    /// Counts one complete download of a file, or of several together.
+    /// Writes a reader's complaint into the audit log, with any token in it concealed.
     ///
     /// # Errors
-    /// The database cannot be written.
-    pub async fn count_download(
-        &self,
-        door: impl Into<Door>,
-        files: Range<usize>,
-        client: &Client,
-    ) -> Result<(), DropError> {
-        let (id, client) = (door.into().id, *client);
-        self.run(move |store| store.count_download(id, files, client))
-            .await
-    }
-
-    /// Lets a reader extend a package: it can then be fetched until `drop.extension` from `now`, but
-    /// no longer than `drop.lifetime_max` after its deposit, and never for a shorter time than before.
-    ///
-    /// # Errors
-    /// The database cannot be read or written.
-    pub async fn extend(
-        &self,
-        door: impl Into<Door>,
-        now: Timestamp,
-        client: &Client,
-    ) -> Result<Extension, DropError> {
-        let (door, client) = (door.into(), *client);
-        self.run(move |store| store.extend(door, now, client)).await
-    }
-
-    /// Writes a reader's complaint into the audit log, made harmless and cut to
-    /// [`REPORT_CHARS_MAX`] and [`CONTACT_CHARS_MAX`]. Returns `None` if the door leads to no package.
-    ///
-    /// # Errors
-    /// The database cannot be read or written.
+    /// As [`Ledger::report`].
     pub async fn report(
         &self,
         door: impl Into<Door>,
@@ -441,90 +338,15 @@ impl Drop {
         client: &Client,
         text: &str,
         contact: &str,
-    ) -> Result<Option<Report>, DropError> {
-        let (door, client) = (door.into(), *client);
-        let (text, contact) = (text.to_owned(), contact.to_owned());
-        self.run(move |store| store.report(door, now, client, (&text, &contact)))
-            .await
+    ) -> Result<Option<Report>, LedgerError> {
+        let (text, contact) = (Token::conceal(text), Token::conceal(contact));
+        let reported = self.ledger().report(door, now, client, &text, &contact);
+        reported.await
     }
 
-    /// Destroys packages past their expiry and grace period, and left-overs older than an hour.
-    ///
-    /// Handles at most `steps` of each kind (packages, records, drafts, blobs without a record), those that
-    /// ended first. A call looks through the blobs of one of their 256 directories, if little else is left to
-    /// do. After a jump of the clock, nothing is done for a day (`held_until`).
-    ///
-    /// # Errors
-    /// The database or the directory cannot be changed. What could be done is done, and is reported beside
-    /// the error.
-    pub async fn sweep(&self, now: Timestamp, steps: usize) -> (Swept, Result<(), DropError>) {
-        let store = Arc::clone(&self.store);
-        let swept = blocking(move || Ok(sweep::sweep(&store, now, steps)));
-        swept.await.unwrap_or_else(|e| (Swept::default(), Err(e)))
-    }
-
-    /// Sweeps in steps of `steps` until nothing is left to do in any directory, or `go_on` returns false.
-    ///
-    /// # Errors
-    /// As [`Drop::sweep`]; the first one is returned. The sweep goes on after a file that cannot be removed,
-    /// and ends after any other error.
-    pub async fn sweep_all(
-        &self,
-        now: Timestamp,
-        steps: usize,
-        go_on: impl Fn() -> bool,
-    ) -> (Swept, Result<(), DropError>) {
-        let (mut total, mut first) = (Swept::default(), Ok(()));
-        // A call looks through one slice of the blobs: all of them are done after as many quiet calls.
-        let mut quiet = 0;
-        while quiet < blobs::SLICES && total.held_until.is_none() && go_on() {
-            let (swept, result) = self.sweep(now, steps).await;
-            quiet = if swept == Swept::default() {
-                quiet + 1
-            } else {
-                0
-            };
-
-            total.add(swept);
-            let ends = matches!(&result, Err(error) if !error.is_of_one_file());
-            first = first.and(result);
-            if ends {
-                break;
-            }
-        }
-        (total, first)
-    }
-
-    /// Lets the next sweep believe the clock, however long ago the last one was.
-    ///
-    /// # Errors
-    /// The database cannot be written.
-    pub async fn trust_clock(&self, now: Timestamp) -> Result<(), DropError> {
-        self.run(move |store| sweep::with_spare(store, || store.trust_clock(now)))
-            .await
-    }
-
-    /// Returns what was kept out of mailboxes in these months, both included. Domains with few messages are
-    /// named too: call [`statistics::fold`](crate::ledger::statistics::fold) before it is shown.
-    ///
-    /// # Errors
-    /// The database cannot be read.
-    pub async fn statistics(
-        &self,
-        since: Option<Month>,
-        until: Option<Month>,
-    ) -> Result<Vec<Row>, DropError> {
-        self.run(move |store| store.records.statistics(since, until))
-            .await
-    }
-
-    /// Returns the fill level of the drop. Cheap, but it asks the database and the file system.
-    ///
-    /// # Errors
-    /// One of them cannot be asked.
-    pub async fn level(&self) -> Result<Level, DropError> {
-        let store = Arc::clone(&self.store);
-        blocking(move || quota::level(&store)).await
+    /// Returns the ledger of this drop.
+    pub fn ledger(&self) -> &Ledger {
+        &self.store.ledger
     }
 
     /// Checks that a package could be deposited: writes and removes a small file, and probes the database.
@@ -535,13 +357,25 @@ impl Drop {
         let store = Arc::clone(&self.store);
         blocking(move || {
             store.blobs.probe()?;
-            store.records.probe()
+            Ok(store.books().records.probe()?)
         })
         .await
     }
 
+    /// Begins a package under a token that the uploader chose. Returns `None` if the package is another's.
+    pub(crate) async fn begin_upload(
+        &self,
+        uploader: &Uploader,
+        token: &Token,
+        mut origin: Origin,
+    ) -> Result<Option<PackageDraft>, DropError> {
+        origin.uploader = Some(uploader.name.clone());
+        let is_ours = self.claim_upload(uploader, token.into()).await?;
+        Ok(is_ours.then(|| PackageDraft::under(self, token.clone(), origin)))
+    }
+
     /// Runs work of the store on a thread that may block.
-    pub(crate) async fn run<T: Send + 'static>(
+    async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Store) -> Result<T, DropError> + Send + 'static,
     ) -> Result<T, DropError> {
@@ -550,7 +384,20 @@ impl Drop {
     }
 }
 
+impl Deref for Drop {
+    type Target = Ledger;
+
+    /// Returns the ledger of this drop: what is asked of a package is asked there, unless it takes the link.
+    fn deref(&self) -> &Ledger {
+        self.ledger()
+    }
+}
+
 impl Store {
+    fn books(&self) -> &Arc<Books> {
+        self.ledger.books()
+    }
+
     /// Warns of a full disk. It is no error: what is stored can still be served.
     fn warn_if_full(&self) -> Result<(), DropError> {
         match self.blobs.probe() {
@@ -563,14 +410,14 @@ impl Store {
     }
 
     fn find(&self, vault: &Vault, now: Timestamp) -> Result<Lookup, DropError> {
-        let record = self.records.find(vault.id())?;
+        let record = self.books().records.find(vault.id())?;
         self.look(record, now, |record, sealed, extendable| {
             self.open_package(vault, record, sealed, extendable)
         })
     }
 
     fn find_kept(&self, vault: &Vault) -> Result<Option<Package>, DropError> {
-        let Some(mut record) = self.records.find(vault.id())? else {
+        let Some(mut record) = self.books().records.find(vault.id())? else {
             return Ok(None);
         };
         let sealed = record.manifest.take();
@@ -585,7 +432,7 @@ impl Store {
         sealed: Vec<u8>,
         extendable: Option<Timestamp>,
     ) -> Result<Package, DropError> {
-        let (files, numbers) = manifest::open(vault, sealed, self.records.path())?;
+        let (files, numbers) = manifest::open(vault, sealed, &*self.books().records)?;
         Ok(Package {
             files,
             created: record.created,
@@ -608,7 +455,7 @@ impl Store {
         let Some(mut record) = record else {
             return Ok(Lookup::Unknown);
         };
-        let extendable = self.extendable(&record, now);
+        let extendable = self.books().extendable(&record, now);
         let why = record.ending(now);
         match (why, record.manifest.take()) {
             (None, Some(sealed)) => Ok(Lookup::Live(live(record, sealed, extendable)?)),
@@ -622,25 +469,6 @@ impl Store {
             }),
         }
     }
-}
-
-/// Runs work that blocks on disk or database on a thread that may.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, DropError> + Send + 'static,
-) -> Result<T, DropError> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or(Err(DropError::Stopped))
-}
-
-/// Returns the time until which a package deposited at `created` can be fetched. Calendar units are added
-/// in UTC, to a whole second; past the end of the calendar, its end is returned.
-pub fn expires_at(created: Timestamp, retention: &Span) -> Timestamp {
-    whole_second(sweep::add(whole_second(created), retention))
-}
-
-pub(crate) fn whole_second(time: Timestamp) -> Timestamp {
-    Timestamp::from_second(time.as_second()).unwrap_or(Timestamp::MIN)
 }
 
 #[cfg(test)]

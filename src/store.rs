@@ -24,7 +24,7 @@ pub use self::error::StoreError;
 pub use crate::remote::client::RemoteError;
 use crate::{
     config::{Config, StoreKind},
-    drop::{self, Drop, Link},
+    drop::{self, Drop, DropError, Link},
     envelope::Origin,
     remote::client::{self, Remote},
 };
@@ -275,7 +275,8 @@ impl Store {
         match &self.0 {
             Kind::Embedded { drop, .. } => drop
                 .take_back(&token, Timestamp::now())
-                .await?
+                .await
+                .map_err(DropError::from)?
                 .then_some(())
                 .ok_or(StoreError::NotTakenBack),
             Kind::Remote(remote) => Ok(remote.take_back(&token).await?),

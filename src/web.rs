@@ -79,7 +79,7 @@ use self::{
 use crate::{
     admin::Metrics,
     config::{Language, MailConfig, WebConfig},
-    drop::{Client, Drop, DropError, Ending},
+    drop::{Client, Drop, Ending},
     envelope::Origin,
     http::{
         client::Proxies,
@@ -345,7 +345,7 @@ impl fmt::Debug for Site {
 }
 
 impl Refusal {
-    fn failed(err: &DropError) -> Self {
+    fn failed(err: &dyn fmt::Display) -> Self {
         error!("could not look up a package: {err}");
         Self::Failed
     }

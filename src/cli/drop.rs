@@ -204,8 +204,8 @@ fn open_for(options: ConfigOptions) -> Result<Opened, Failure> {
     Ok(Opened { drop, url, caller })
 }
 
-fn unavailable(error: DropError) -> Failure {
-    error.into()
+fn unavailable(error: impl Into<DropError>) -> Failure {
+    Failure::from(error.into())
 }
 
 /// Finds the package that a link or the beginning of an id names.

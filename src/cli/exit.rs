@@ -2,7 +2,10 @@
 
 use std::{fmt, io, process::ExitCode};
 
-use crate::{config::ConfigError, drop::DropError, untrusted::Untrusted, web::ThemeError};
+use crate::{
+    config::ConfigError, drop::DropError, ledger::LedgerError, untrusted::Untrusted,
+    web::ThemeError,
+};
 
 /// The command line is wrong.
 pub(super) const EX_USAGE: u8 = 64;
@@ -83,13 +86,17 @@ impl From<ThemeError> for Failure {
 impl From<DropError> for Failure {
     /// Converts the error; `depollueur doctor` finds every fault of owner and permissions.
     fn from(error: DropError) -> Self {
-        match error {
-            DropError::Denied { .. } => {
-                let message = format!("{error}; type: depollueur doctor, as root");
-                Self::new(EX_NOPERM, message)
-            }
-            error => Self::new(EX_UNAVAILABLE, error),
+        if error.is_denied() {
+            let message = format!("{error}; type: depollueur doctor, as root");
+            return Self::new(EX_NOPERM, message);
         }
+        Self::new(EX_UNAVAILABLE, error)
+    }
+}
+
+impl From<LedgerError> for Failure {
+    fn from(error: LedgerError) -> Self {
+        DropError::from(error).into()
     }
 }
 

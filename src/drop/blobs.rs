@@ -17,13 +17,10 @@ pub(super) use self::directory::Directory;
 pub(super) use self::{directory::draft_into, memory::Memory};
 use super::{DropError, RecordId};
 
-/// Number of slices into which [`Blobs::blobs_before`] divides all blobs, by the first byte of the id.
-pub(super) const SLICES: usize = 256;
-
-pub(crate) type Result<T, E = DropError> = std::result::Result<T, E>;
+pub(super) type Result<T, E = DropError> = std::result::Result<T, E>;
 
 /// A store of blobs, each known by its package's id and the number of the file in it.
-pub(crate) trait Blobs: fmt::Debug + Send + Sync {
+pub(super) trait Blobs: fmt::Debug + Send + Sync {
     /// Checks that a blob can be written. Leaves nothing behind.
     fn probe(&self) -> Result<()>;
 
@@ -48,8 +45,8 @@ pub(crate) trait Blobs: fmt::Debug + Send + Sync {
     /// Removes at most `limit` drafts that were last written before `before`. Returns how many.
     fn remove_drafts(&self, before: Timestamp, limit: usize) -> Result<u64>;
 
-    /// Lists the blobs of one of the [`SLICES`] that were written before `before`, except those of the
-    /// packages in `except`, for which the name is enough: no file of theirs is looked at.
+    /// Lists the blobs of the packages whose id begins with `slice` that were written before `before`, except
+    /// those of the packages in `except`, for which the name is enough: no file of theirs is looked at.
     fn blobs_before(
         &self,
         slice: u8,
@@ -73,7 +70,7 @@ pub(crate) trait Blobs: fmt::Debug + Send + Sync {
 }
 
 /// A blob on its way. Dropping it leaves nothing behind.
-pub(crate) trait Draft: fmt::Debug + Send + Sync {
+pub(super) trait Draft: fmt::Debug + Send + Sync {
     fn write(&mut self, bytes: &[u8]) -> Result<()>;
 
     /// Makes the contents durable. A failure is final: the blob is given up.
@@ -81,13 +78,13 @@ pub(crate) trait Draft: fmt::Debug + Send + Sync {
 }
 
 /// A blob whose contents are durable, without its name. Dropping it leaves nothing behind.
-pub(crate) trait Finished: fmt::Debug + Send + Sync {
+pub(super) trait Finished: fmt::Debug + Send + Sync {
     /// Gives it its name, which must be free; [`Blobs::sync`] makes the name durable.
     fn place(self: Box<Self>) -> Result<()>;
 }
 
 /// A blob that is open: it can be read to its end, whatever becomes of its name, unless it is destroyed.
-pub(crate) trait Blob: fmt::Debug + Send + Sync {
+pub(super) trait Blob: fmt::Debug + Send + Sync {
     fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()>;
 
     /// Reads like [`Blob::read_exact_at`], but only bytes that are in memory. Returns false if some of them

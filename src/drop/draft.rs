@@ -1,4 +1,4 @@
-//! The way into the drop: drafts of files, and the commit of a package.
+//! The way into the drop: drafts of packages and of their files.
 //!
 //! A draft's worker is a blocking thread that is fed by a short queue: it hashes, encrypts and
 //! writes, segment by segment, while the caller goes on receiving. It begins when there is enough to
@@ -11,7 +11,6 @@
 //! With a virus scan, each batch goes to clamd first, from the caller's side; the verdict is awaited
 //! while the worker makes the file durable.
 
-use crate::envelope::Origin;
 use std::{
     fmt,
     sync::{Arc, atomic::AtomicU64},
@@ -27,18 +26,18 @@ use tokio::{
 
 use super::{
     Drop, DropError, Store, Token,
-    audit::{Action, Client},
     blobs::{Draft, Finished},
-    blocking,
+    commit::commit,
     manifest::{self, ManifestFile},
-    quota::{self, Allowance, ClientNetwork},
-    records::{Record, RecordFile, Term},
-    unlock::Unlock,
-    vault::{HEADER_BYTES, RecordId, SEGMENT_BYTES, Sealer, TAG_BYTES, Vault},
-    whole_second,
+    vault::{HEADER_BYTES, SEGMENT_BYTES, Sealer, TAG_BYTES, Vault},
 };
 use crate::{
     aside::{Aside, make_room},
+    envelope::Origin,
+    ledger::{
+        Action, Allowance, Client, ClientNetwork, Record, RecordId, Term, Unlock, blocking,
+        whole_second,
+    },
     scan::{Objection, Scan},
 };
 
@@ -110,8 +109,8 @@ struct Task {
 #[derive(Debug)]
 pub struct DurableFile {
     id: RecordId,
-    blob: Aside<Box<dyn Finished>>,
-    file: ManifestFile,
+    pub(super) blob: Aside<Box<dyn Finished>>,
+    pub(super) file: ManifestFile,
     _allowance: Allowance,
 }
 
@@ -135,24 +134,12 @@ struct Writer {
     size: u64,
 }
 
-/// A committed package that nobody knows of yet. If it is dropped before it is kept (the commit failed, or
-/// the future that waited for it went away), it is forgotten.
-struct Committed {
-    store: Arc<Store>,
-    id: RecordId,
-    origin: Origin,
-    numbers: Vec<u32>,
-    /// True if there may be a record.
-    recorded: bool,
-    keep: bool,
-}
-
 impl PackageDraft {
     /// Begins a package under a token that somebody else chose.
     pub(crate) fn under(drop: &Drop, token: Token, mut origin: Origin) -> Self {
-        let networks = ClientNetwork::of(&drop.store, &origin).into();
-        origin.client = origin.client.filter(|_| drop.store.addresses);
-        origin.message_id = origin.message_id.filter(|_| drop.store.message_ids);
+        let books = drop.store.books();
+        let networks = ClientNetwork::of(books, &origin).into();
+        books.leave_out(&mut origin);
         let vault = Vault::new(&token);
         Self {
             store: Arc::clone(&drop.store),
@@ -194,7 +181,7 @@ impl PackageDraft {
         let sealed = self.vault.seal_file(number);
         let file = ManifestFile::new(number, name, media_type);
         let draft = FileDraft::new(id, file, move || {
-            let allowance = Allowance::new(&store, &origin, &networks, bytes)?;
+            let allowance = Allowance::new(store.books(), &origin, &networks, bytes)?;
             let draft = store.blobs.draft(id, number)?;
             Ok(Writer::new(draft, allowance, sealed))
         });
@@ -207,8 +194,8 @@ impl PackageDraft {
     /// Dropping the future gives up: nothing is kept.
     ///
     /// # Errors
-    /// Nothing is kept then. [`DropError::Blocked`] if an admin blocked one of the files,
-    /// [`DropError::Suspended`] if an admin suspended the login.
+    /// Nothing is kept then. [`Blocked`](crate::ledger::LedgerError::Blocked) if an admin blocked one of the files,
+    /// [`Suspended`](crate::ledger::LedgerError::Suspended) if an admin suspended the login.
     pub async fn commit(
         self,
         files: Vec<DurableFile>,
@@ -391,13 +378,10 @@ impl Scanned {
 
         if let Objection::Infected(_) = objection {
             let (now, detail) = (Timestamp::now(), objection.to_string());
-            let entry = store.entry(now, Action::Refuse, (id, &origin), Client::MAIL, detail);
-            blocking(move || {
-                store.records.log(&entry)?;
-                store.tell(&entry);
-                Ok(())
-            })
-            .await?;
+            let about = (id, &origin);
+            let books = Arc::clone(store.books());
+            let entry = books.entry(now, Action::Refuse, about, Client::MAIL, detail);
+            blocking(move || books.log(&entry)).await?;
         }
         Err(objection.into())
     }
@@ -535,139 +519,6 @@ impl Writer {
     }
 }
 
-/// Gives the blobs their names, then writes the record. Undoes what was done if a step fails.
-fn commit(
-    store: Arc<Store>,
-    id: RecordId,
-    record: Record,
-    networks: &[ClientNetwork],
-    files: Vec<DurableFile>,
-) -> Result<Committed> {
-    let rows: Vec<_> = files.iter().map(|file| store.row(&file.file)).collect();
-    let mut committed = Committed {
-        store,
-        id,
-        origin: record.origin.clone(),
-        numbers: Vec::new(),
-        recorded: false,
-        keep: false,
-    };
-
-    // From here on they are dropped on this thread, which may wait: after a failure nothing is left.
-    let blobs = files
-        .into_iter()
-        .map(|DurableFile { blob, file, .. }| (blob.into_inner(), file.number));
-    for (blob, number) in blobs.collect::<Vec<_>>() {
-        blob.place()?;
-        committed.numbers.push(number);
-    }
-
-    if !committed.numbers.is_empty() {
-        committed.store.blobs.sync(id)?;
-    }
-    committed.insert(&record, &rows, networks)?;
-
-    if let Err(error) = quota::watch(&committed.store, &record.origin, record.created) {
-        tracing::warn!("could not look at what a login deposits: {error}");
-    }
-    Ok(committed)
-}
-
-impl Store {
-    fn row(&self, file: &ManifestFile) -> RecordFile {
-        RecordFile {
-            number: file.number,
-            size: file.size,
-            fingerprint: Some(self.fingerprint(&file.sha256)),
-            downloads: 0,
-        }
-    }
-}
-
-impl Committed {
-    fn insert(
-        &mut self,
-        record: &Record,
-        rows: &[RecordFile],
-        networks: &[ClientNetwork],
-    ) -> Result<()> {
-        let (store, origin) = (&self.store, &record.origin);
-        let detail = format!("files={} bytes={}", record.files, record.bytes);
-        let about = |action, detail| {
-            store.entry(
-                record.created,
-                action,
-                (self.id, origin),
-                Client::MAIL,
-                detail,
-            )
-        };
-
-        let deposit = about(Action::Deposit, detail);
-        self.recorded = true;
-        let mut stored = || self.all_exist();
-        let networks: Vec<_> = networks.iter().map(|network| network.digest).collect();
-        let inserted =
-            store
-                .records
-                .insert(self.id, record, rows, &networks, &deposit, &mut stored);
-
-        let why = match inserted {
-            Err(DropError::Blocked) => Some("a file is blocked"),
-            Err(DropError::Suspended) => Some("the login is suspended"),
-            _ => None,
-        };
-        if let Some(why) = why {
-            // Refused before anything was written.
-            self.recorded = false;
-            let refuse = about(Action::Refuse, why.to_owned());
-            store.records.log(&refuse)?;
-            store.tell(&refuse);
-        }
-        inserted.inspect(|()| store.tell(&deposit))
-    }
-
-    /// Checks that every blob is in its place. A sweeper whose clock went mad may have taken one for an
-    /// orphan, but it does so in a write transaction, and this is called in one: here is the last word.
-    fn all_exist(&self) -> Result<()> {
-        self.numbers
-            .iter()
-            .try_for_each(|&number| self.store.blobs.exists(self.id, number))
-    }
-
-    fn withdraw(&self) -> Result<()> {
-        let (now, about) = (Timestamp::now(), (self.id, &self.origin));
-        let detail = "nobody had its link".to_owned();
-        let entry = self
-            .store
-            .entry(now, Action::Withdraw, about, Client::MAIL, detail);
-        self.store.records.withdraw(self.id, &entry)?;
-        self.store.tell(&entry);
-        Ok(())
-    }
-
-    fn keep(mut self) {
-        self.keep = true;
-    }
-}
-
-impl std::ops::Drop for Committed {
-    fn drop(&mut self) {
-        if self.keep {
-            return;
-        }
-        // A blob that cannot be removed is an orphan; a package that cannot be withdrawn expires unseen:
-        // nobody ever had its token.
-        if self.recorded && self.withdraw().is_err() {
-            // The record may come back, and then its blobs must be there. If it does not, they are orphans.
-            return;
-        }
-        for &number in &self.numbers {
-            let _ = self.store.blobs.remove(self.id, number);
-        }
-    }
-}
-
 /// Makes a draft that is written to this file instead of its own.
 #[cfg(test)]
 pub(super) fn draft_into(
@@ -676,65 +527,9 @@ pub(super) fn draft_into(
     package: &PackageDraft,
 ) -> FileDraft {
     let draft = super::blobs::draft_into(file, directory);
-    let allowance = Allowance::new(&package.store, &package.origin, &[], Arc::default());
+    let allowance = Allowance::new(package.store.books(), &package.origin, &[], Arc::default());
     let allowance = allowance.expect("there is no quota");
     let writer = Writer::new(draft, allowance, package.vault.seal_file(0));
     let file = ManifestFile::new(0, "a", "b");
     FileDraft::new(package.vault.id(), file, || Ok(writer))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{super::tests, *};
-
-    fn record() -> Record {
-        Record {
-            created: Timestamp::now(),
-            term: Term {
-                expires: Timestamp::MAX,
-                ended: None,
-            },
-            origin: tests::origin(),
-            unlock: Unlock::Server,
-            manifest: Some(Vec::new()),
-            files: 3,
-            bytes: 3,
-            downloads: 0,
-            held: None,
-        }
-    }
-
-    /// A commit whose three blobs have their names, and whose record is yet to be written.
-    fn committed(drop: &Drop) -> Committed {
-        let (store, id) = (Arc::clone(&drop.store), RecordId::from(&Token::random()));
-        for number in 0..3 {
-            let mut draft = store.blobs.draft(id, number).unwrap();
-            draft.write(b"x").unwrap();
-            draft.finish().unwrap().place().unwrap();
-        }
-        Committed {
-            store,
-            id,
-            origin: tests::origin(),
-            numbers: vec![0, 1, 2],
-            recorded: false,
-            keep: false,
-        }
-    }
-
-    #[test]
-    fn the_last_look_of_a_commit_is_at_every_file() {
-        let home = tempfile::tempdir().unwrap();
-        let drop = Drop::open(&tests::config(home.path().join("drop"))).unwrap();
-        for lost in [None, Some(0), Some(1), Some(2)] {
-            let mut committed = committed(&drop);
-            let id = committed.id;
-            if let Some(number) = lost {
-                drop.store.blobs.remove(id, number).unwrap();
-            }
-            let inserted = committed.insert(&record(), &[], &[]);
-            let found = drop.store.records.find(id).unwrap().is_some();
-            assert_eq!((inserted.is_ok(), found), (lost.is_none(), lost.is_none()));
-        }
-    }
 }

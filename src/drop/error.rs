@@ -5,9 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rusqlite::ErrorCode;
-
-use crate::scan::Objection;
+use crate::{
+    ledger::{Allotment, Fault, FaultKind, LedgerError},
+    scan::Objection,
+};
 
 /// An error of the drop. No message holds a token or the name of a deposited file.
 #[derive(Debug, thiserror::Error)]
@@ -38,37 +39,6 @@ pub enum DropError {
         /// The check that failed, in words.
         reason: String,
     },
-    /// The database was written by a later version of this program: upgrade, or restore a backup.
-    #[error("database \"{}\" has schema {found}, this version knows schemas up to {known}", path.display())]
-    Newer {
-        /// The database.
-        path: PathBuf,
-        /// Its schema.
-        found: i64,
-        /// The newest schema that this version knows.
-        known: i64,
-    },
-    /// The database refused, or was busy for too long: it may work in a moment.
-    #[error("could not {action} database \"{}\": {source}", path.display())]
-    Database {
-        /// The attempted action, as a verb.
-        action: &'static str,
-        /// The database.
-        path: PathBuf,
-        /// The error of SQLite.
-        source: rusqlite::Error,
-    },
-    /// The configuration allows no more: nothing was kept.
-    #[error("the quota {name} of {limit} {} is used up", unit(name))]
-    Quota {
-        /// The key of the configuration.
-        name: &'static str,
-        /// Its value, in bytes or files.
-        limit: u64,
-    },
-    /// An admin blocked a file of the deposit: nothing was kept, and trying again is of no use.
-    #[error("a file is blocked by an admin")]
-    Blocked,
     /// The virus scan objects to a file of the deposit: nothing was kept.
     #[error(transparent)]
     Scan(#[from] Objection),
@@ -80,12 +50,6 @@ pub enum DropError {
         /// The reason, and the command to type.
         reason: String,
     },
-    /// An admin suspended the login that deposits: nothing was kept, and trying again is of no use.
-    #[error("this login is suspended by an admin")]
-    Suspended,
-    /// The package is held by order: it stays as it is.
-    #[error("this package is held by order: depollueur drop release lets go of it")]
-    Held,
     /// Another process holds the lock under which the drop is opened, and does not let go.
     #[error("could not lock \"{}\": another process has been opening this drop for too long", path.display())]
     Locked {
@@ -102,6 +66,9 @@ pub enum DropError {
         /// The error of the system.
         source: io::Error,
     },
+    /// The ledger refuses, or failed: its kind says what can be done.
+    #[error(transparent)]
+    Ledger(LedgerError),
     /// The call itself makes no sense, such as a range past the end of a file: a bug of the caller.
     #[error("{0}")]
     Misuse(&'static str),
@@ -110,56 +77,34 @@ pub enum DropError {
     Stopped,
 }
 
-/// The party whose share of the drop is used up, while the drop itself has room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Allotment {
-    /// The sender.
-    Sender,
-    /// The network of a client, or all mail from outside.
-    Incoming,
-}
-
-impl Allotment {
-    const ALL: [(Self, &str); 2] = [
-        (Self::Sender, "sender-quota"),
-        (Self::Incoming, "incoming-quota"),
-    ];
-
-    /// Returns one word for it, for metrics and for other hosts.
-    pub fn label(self) -> &'static str {
-        let found = Self::ALL.iter().find(|(allotment, _)| *allotment == self);
-        found.map_or("", |(_, label)| label)
-    }
-
-    /// Returns the allotment with this label.
-    pub(crate) fn of(label: &str) -> Option<Self> {
-        let found = Self::ALL.iter().find(|(_, known)| *known == label);
-        found.map(|(allotment, _)| *allotment)
-    }
-}
-
-/// Returns the unit that a quota counts.
-fn unit(name: &str) -> &'static str {
-    match name {
-        "free_inodes_min" => "files",
-        _ => "bytes",
-    }
-}
-
 impl DropError {
     /// Returns the allotment that is used up, if that is what went wrong.
     pub fn allotment(&self) -> Option<Allotment> {
         match self {
-            Self::Quota { name, .. } => match *name {
-                "sender_per_day" => Some(Allotment::Sender),
-                "incoming_per_day" | "incoming_client_per_day" => Some(Allotment::Incoming),
-                _ => None,
-            },
+            Self::Ledger(error) => error.allotment(),
             _ => None,
         }
     }
 
-    pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
+    /// Returns true if no space or no quota of the file system is left.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Full { .. }) || self.fault() == Some(FaultKind::Full)
+    }
+
+    /// Returns true if owner, permissions or a read-only mount are in the way.
+    pub fn is_denied(&self) -> bool {
+        matches!(self, Self::Denied { .. }) || self.fault() == Some(FaultKind::Denied)
+    }
+
+    /// Returns the kind of the ledger's failure, if the ledger failed.
+    pub(super) fn fault(&self) -> Option<FaultKind> {
+        match self {
+            Self::Ledger(error) => error.fault(),
+            _ => None,
+        }
+    }
+
+    pub(super) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
         match source.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::Full { path, source },
@@ -176,36 +121,8 @@ impl DropError {
         }
     }
 
-    pub(crate) fn database(action: &'static str, path: &Path, source: rusqlite::Error) -> Self {
-        let path = path.to_owned();
-        match source.sqlite_error_code() {
-            Some(ErrorCode::DiskFull) => Self::Full {
-                path,
-                source: io::Error::new(ErrorKind::StorageFull, source),
-            },
-
-            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
-                let source = io::Error::new(ErrorKind::PermissionDenied, source);
-                Self::Denied {
-                    action,
-                    path,
-                    source,
-                }
-            }
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged {
-                path,
-                reason: source.to_string(),
-            },
-            _ => Self::Database {
-                action,
-                path,
-                source,
-            },
-        }
-    }
-
     /// Returns true if the error is of one file only, and another may still be removed.
-    pub(crate) fn is_of_one_file(&self) -> bool {
+    fn is_of_one_file(&self) -> bool {
         let action = match self {
             Self::Io { action, .. } | Self::Denied { action, .. } => action,
             _ => return false,
@@ -213,10 +130,37 @@ impl DropError {
         *action == "remove"
     }
 
-    pub(crate) fn damaged(path: &Path, reason: impl Into<String>) -> Self {
+    pub(super) fn damaged(path: &Path, reason: impl Into<String>) -> Self {
         Self::Damaged {
             path: path.to_owned(),
             reason: reason.into(),
         }
+    }
+}
+
+impl From<LedgerError> for DropError {
+    fn from(error: LedgerError) -> Self {
+        match error {
+            LedgerError::Misuse(why) => Self::Misuse(why),
+            LedgerError::Stopped => Self::Stopped,
+            error => Self::Ledger(error),
+        }
+    }
+}
+
+/// Tells the ledger what went wrong in the place of the bytes.
+impl From<DropError> for LedgerError {
+    fn from(error: DropError) -> Self {
+        let kind = match error {
+            DropError::Ledger(error) => return error,
+            DropError::Misuse(why) => return Self::Misuse(why),
+            DropError::Stopped => return Self::Stopped,
+            DropError::Full { .. } => FaultKind::Full,
+            DropError::Denied { .. } => FaultKind::Denied,
+            DropError::Damaged { .. } => FaultKind::Damaged,
+            _ => FaultKind::Place,
+        };
+        let fault = Fault::new(kind, error.to_string()).of_one_file(error.is_of_one_file());
+        fault.because(error).into()
     }
 }

@@ -13,14 +13,11 @@
 //! same file, but not which file it is. Neither learns a name, a link, or a byte of a file that he
 //! does not have. Fingerprints are erased when the files are destroyed.
 
-use aws_lc_rs::{hmac, rand};
+use aws_lc_rs::rand;
 use zeroize::Zeroizing;
 
-use super::{
-    DropError, Store,
-    blobs::Directory,
-    records::{Fingerprint, Records},
-};
+use super::{DropError, blobs::Directory};
+use crate::ledger::{Key, Records};
 
 /// The file in the drop's directory that holds the key.
 const FILE: &str = "drop.key";
@@ -30,7 +27,7 @@ const KEY_BYTES: usize = 32;
 ///
 /// # Errors
 /// It cannot be read, somebody else may have made it, or it is missing although something is known by it.
-pub(crate) fn key(directory: &Directory, records: &dyn Records) -> Result<hmac::Key, DropError> {
+pub(super) fn key(directory: &Directory, records: &dyn Records) -> Result<Key, DropError> {
     if !directory.has(FILE)? && !records.has_no_fingerprint()? {
         let reason = "it is missing, and files that are blocked are known by it; \
                       put it back from the backup, or type: depollueur drop rekey";
@@ -46,44 +43,24 @@ pub(crate) fn key(directory: &Directory, records: &dyn Records) -> Result<hmac::
 ///
 /// # Errors
 /// The key is not lost, or the database or the directory cannot be written.
-pub(crate) fn renew(directory: &Directory, records: &dyn Records) -> Result<(), DropError> {
+pub(super) fn renew(directory: &Directory, records: &dyn Records) -> Result<(), DropError> {
     if directory.has(FILE)? {
         return Err(DropError::Misuse("this drop has its key"));
     }
     // If this is interrupted here, it is done again with another key.
     let bytes = Zeroizing::new(random());
-    let key = hmac::Key::new(hmac::HMAC_SHA256, &bytes);
-    records.renew_fingerprints(&|sha256| sign(&key, sha256))?;
+    let key = Key::new(&bytes);
+    records.renew_fingerprints(&|sha256| key.file(sha256))?;
     read_or_make(directory, || bytes.to_vec()).map(drop)
 }
 
-fn read_or_make(
-    directory: &Directory,
-    make: impl FnOnce() -> Vec<u8>,
-) -> Result<hmac::Key, DropError> {
+fn read_or_make(directory: &Directory, make: impl FnOnce() -> Vec<u8>) -> Result<Key, DropError> {
     let bytes = Zeroizing::new(directory.constant(FILE, make)?);
     if bytes.len() != KEY_BYTES {
         let reason = format!("it has {} bytes instead of {KEY_BYTES}", bytes.len());
         return Err(DropError::damaged(&directory.child(FILE), reason));
     }
-    Ok(hmac::Key::new(hmac::HMAC_SHA256, &bytes))
-}
-
-impl Store {
-    pub(crate) fn fingerprint(&self, sha256: &[u8; 32]) -> Fingerprint {
-        sign(&self.key, sha256)
-    }
-
-    /// Returns the digest by which the records know a client's network: HMAC-SHA256 of `"network\0"` and its
-    /// text.
-    pub(crate) fn network_digest(&self, network: &str) -> Fingerprint {
-        sign(&self.key, format!("network\0{network}").as_bytes())
-    }
-}
-
-fn sign(key: &hmac::Key, message: &[u8]) -> Fingerprint {
-    let tag = hmac::sign(key, message);
-    tag.as_ref().try_into().expect("HMAC-SHA256 has 32 bytes")
+    Ok(Key::new(&bytes))
 }
 
 fn random() -> Vec<u8> {

@@ -1,28 +1,27 @@
 //! The manifest of a package: names, types, sizes and digests of its files, sealed.
 
-use std::path::Path;
-
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use super::{DropError, FileEntry, vault::Vault};
+use crate::ledger::Records;
 
 /// A file in the manifest.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct ManifestFile {
+pub(super) struct ManifestFile {
     /// The number in its blob's name and in its associated data.
-    pub(crate) number: u32,
-    pub(crate) name: String,
-    pub(crate) media_type: String,
-    pub(crate) size: u64,
+    pub(super) number: u32,
+    pub(super) name: String,
+    pub(super) media_type: String,
+    pub(super) size: u64,
     #[serde(serialize_with = "to_hex", deserialize_with = "from_hex")]
-    pub(crate) sha256: [u8; 32],
-    pub(crate) crc32: u32,
+    pub(super) sha256: [u8; 32],
+    pub(super) crc32: u32,
 }
 
 impl ManifestFile {
     /// Makes the entry of a file whose contents are not known yet.
-    pub(crate) fn new(number: u32, name: &str, media_type: &str) -> Self {
+    pub(super) fn new(number: u32, name: &str, media_type: &str) -> Self {
         let (name, media_type) = (name.to_owned(), media_type.to_owned());
         Self {
             number,
@@ -36,18 +35,18 @@ impl ManifestFile {
 }
 
 /// Seals the manifest of these files: a JSON array in their order.
-pub(crate) fn seal<'a>(vault: &Vault, files: impl Iterator<Item = &'a ManifestFile>) -> Vec<u8> {
+pub(super) fn seal<'a>(vault: &Vault, files: impl Iterator<Item = &'a ManifestFile>) -> Vec<u8> {
     let files: Vec<_> = files.collect();
     vault.seal_manifest(&serde_json::to_vec(&files).expect("strings and numbers are JSON"))
 }
 
 /// Opens a manifest: returns the files in order, and the number of each one's blob.
-pub(crate) fn open(
+pub(super) fn open(
     vault: &Vault,
     sealed: Vec<u8>,
-    database: &Path,
+    records: &dyn Records,
 ) -> Result<(Vec<FileEntry>, Vec<u32>), DropError> {
-    let damaged = |reason: String| DropError::damaged(database, reason);
+    let damaged = |reason: String| DropError::from(records.damaged(&reason));
     let plain = vault
         .open_manifest(sealed)
         .map_err(|e| damaged(format!("manifest of record {}: {e}", vault.id())))?;

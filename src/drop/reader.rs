@@ -31,7 +31,7 @@ struct OpenBlob {
 }
 
 impl FileReader {
-    pub(crate) fn open(
+    pub(super) fn open(
         store: &Store,
         vault: &Vault,
         number: u32,
@@ -65,7 +65,7 @@ impl FileReader {
     }
 
     /// Reads the ciphertext of a blob of this number and length.
-    pub(crate) fn sealed(
+    pub(super) fn sealed(
         store: &Store,
         id: RecordId,
         (number, length): (u32, u64),

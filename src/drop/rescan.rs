@@ -25,8 +25,11 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 
-use super::{Action, Actor, AuditQuery, Client, Drop, DropError, Package, RecordId, Token};
-use crate::scan::{Finding, Objection, Scanner};
+use super::{Drop, DropError, Package, Token};
+use crate::{
+    ledger::{Client, RecordId},
+    scan::{Finding, Objection, Scanner},
+};
 
 /// Maximum time of a deposit from its first byte to its commit: another host's is given up after 50 minutes.
 const DEPOSIT_TIME_MAX: SignedDuration = SignedDuration::from_hours(1);
@@ -161,21 +164,8 @@ impl Drop {
         if objection.finding() != Finding::Infected {
             return Ok(false);
         }
-        let query = AuditQuery {
-            package: Some(RecordId::from(token)),
-            ..AuditQuery::default()
-        };
-        let (finding, mut was_ended) = (objection.to_string(), false);
-        for entry in self.audit(query).await? {
-            was_ended |= entry.client.actor == Actor::Sweep
-                && entry.action == Action::Revoke
-                && entry.detail == finding;
-            let is_restored = entry.action == Action::Restore && entry.client.actor == Actor::Admin;
-            if was_ended && is_restored {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        let (id, finding) = (RecordId::from(token), objection.to_string());
+        Ok(self.ledger().is_overruled(id, finding).await?)
     }
 
     async fn object(

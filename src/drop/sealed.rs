@@ -10,10 +10,10 @@ use jiff::Timestamp;
 
 use super::{
     Drop, DropError, FileReader, Lookup, RecordId, Store, Unlock, blocking,
-    records::RecordFile,
     token::Token,
     vault::{Layout, Vault},
 };
+use crate::ledger::RecordFile;
 
 /// A live package that browsers unlock.
 #[derive(Debug)]
@@ -100,10 +100,10 @@ impl Store {
         id: RecordId,
         now: Timestamp,
     ) -> Result<Lookup<SealedPackage>, DropError> {
-        let record = self.records.find(id)?;
+        let record = self.books().records.find(id)?;
         let record = record.filter(|record| record.unlock == Unlock::Browser);
         self.look(record, now, |record, manifest, extendable| {
-            let files = self.records.files(id)?;
+            let files = self.books().records.files(id)?;
             Ok(SealedPackage {
                 id,
                 manifest,

@@ -8,11 +8,15 @@ use std::{
 };
 
 use bytes::Bytes;
-use jiff::{SignedDuration, Span, Timestamp};
+use jiff::{SignedDuration, Span};
 use tempfile::TempDir;
 
 use super::*;
-use crate::{aside, envelope::Direction};
+use crate::{
+    aside,
+    envelope::Direction,
+    ledger::{self, FaultKind},
+};
 
 mod abandon;
 mod chain;

@@ -6,6 +6,8 @@ use aws_lc_rs::rand;
 use data_encoding::{Encoding, Specification};
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::ledger::RecordId;
+
 const TOKEN_BYTES: usize = 16;
 /// Length of a token in characters: 128 bits, 5 a character; the last one holds 3 bits and 2 zeros.
 const TOKEN_CHARS: usize = 26;
@@ -54,8 +56,14 @@ impl Token {
         Self([0; TOKEN_BYTES])
     }
 
+    /// Returns the id of this token's package, for places where the token must not stand: 32 hexadecimal
+    /// digits.
+    pub fn package_id(&self) -> String {
+        RecordId::from(self).to_string()
+    }
+
     /// Returns a stranger's text without the tokens in it, such as that of a link that he pasted.
-    pub(crate) fn conceal(text: &str) -> String {
+    pub(super) fn conceal(text: &str) -> String {
         let is_symbol = |c: char| c.is_ascii_alphanumeric();
         let mut shown = String::with_capacity(text.len());
         let mut rest = text;
@@ -75,7 +83,7 @@ impl Token {
         shown + rest
     }
 
-    pub(crate) fn as_bytes(&self) -> &[u8; TOKEN_BYTES] {
+    pub(super) fn as_bytes(&self) -> &[u8; TOKEN_BYTES] {
         &self.0
     }
 }

@@ -46,24 +46,24 @@
 //! Every segment but the last is full; the last may be full too, and is empty only in an empty file.
 //! A cut at a segment's border fails because the last flag is in the nonce.
 
-use std::{fmt, ops::Range, str::FromStr};
+use std::{fmt, ops::Range};
 
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
     hkdf::{HKDF_SHA256, KeyType, Prk, Salt},
     rand,
 };
-use data_encoding::HEXLOWER;
 use zeroize::Zeroizing;
 
 use super::Token;
+use crate::ledger::RecordId;
 
 /// Size of a full segment on disk in bytes; of the first one, together with the header.
-pub(crate) const SEGMENT_BYTES: usize = 64 * 1024;
+pub(super) const SEGMENT_BYTES: usize = 64 * 1024;
 /// Size of the header before the first segment, in bytes.
-pub(crate) const HEADER_BYTES: usize = 1 + SALT_BYTES + PREFIX_BYTES;
+pub(super) const HEADER_BYTES: usize = 1 + SALT_BYTES + PREFIX_BYTES;
 /// Size of the tag that authenticates a segment, at its end, in bytes.
-pub(crate) const TAG_BYTES: usize = 16;
+pub(super) const TAG_BYTES: usize = 16;
 
 const SALT_BYTES: usize = 32;
 const PREFIX_BYTES: usize = 7;
@@ -76,20 +76,10 @@ const SIZE_MAX: u64 = FIRST_BYTES + u32::MAX as u64 * FULL_BYTES;
 /// The error for a ciphertext that does not authenticate, or is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("it does not authenticate")]
-pub(crate) struct Forged;
-
-/// The id of a package on disk and in the database. Tells nothing of its token. Shown as 32 hexadecimal
-/// digits; `{:.12}` is enough for people.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RecordId(pub(crate) [u8; 16]);
-
-/// The error for a text that is not the id of a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not an id of 32 hexadecimal digits")]
-pub struct RecordIdError;
+pub(super) struct Forged;
 
 /// The id and the keys that are derived from a token.
-pub(crate) struct Vault {
+pub(super) struct Vault {
     id: RecordId,
     manifest: LessSafeKey,
     content: Zeroizing<[u8; KEY_BYTES]>,
@@ -97,18 +87,18 @@ pub(crate) struct Vault {
 
 /// The layout of a file's segments: plain arithmetic on its size.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Layout {
+pub(super) struct Layout {
     size: u64,
 }
 
 /// Seals the segments of one file, in order.
-pub(crate) struct Sealer {
+pub(super) struct Sealer {
     segments: Segments,
     next: Option<u32>,
 }
 
 /// Opens the segments of one file, in any order.
-pub(crate) struct Opener {
+pub(super) struct Opener {
     segments: Segments,
     layout: Layout,
 }
@@ -126,44 +116,14 @@ impl KeyType for Length {
     }
 }
 
-impl RecordId {
-    /// Makes an id of its bytes.
-    pub(crate) fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(bytes)
-    }
-
-    /// Returns its bytes.
-    pub(crate) fn bytes(&self) -> &[u8; 16] {
-        &self.0
-    }
-}
-
-impl FromStr for RecordId {
-    type Err = RecordIdError;
-
-    /// Reads the id as `Display` writes it: 32 lower-case hexadecimal digits.
-    fn from_str(text: &str) -> Result<Self, RecordIdError> {
-        let bytes = HEXLOWER
-            .decode(text.as_bytes())
-            .map_err(|_| RecordIdError)?;
-        Ok(Self(bytes.try_into().map_err(|_| RecordIdError)?))
-    }
-}
-
 impl From<&Token> for RecordId {
     fn from(token: &Token) -> Self {
         Vault::new(token).id
     }
 }
 
-impl fmt::Display for RecordId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&HEXLOWER.encode(&self.0))
-    }
-}
-
 impl Vault {
-    pub(crate) fn new(token: &Token) -> Self {
+    pub(super) fn new(token: &Token) -> Self {
         let secret = Salt::new(HKDF_SHA256, b"depollueur drop 1").extract(token.as_bytes());
         let mut id = RecordId([0; 16]);
         expand(&secret, b"record id", &mut id.0);
@@ -178,12 +138,12 @@ impl Vault {
         }
     }
 
-    pub(crate) fn id(&self) -> RecordId {
+    pub(super) fn id(&self) -> RecordId {
         self.id
     }
 
     /// Seals a manifest: nonce, ciphertext, tag.
-    pub(crate) fn seal_manifest(&self, plain: &[u8]) -> Vec<u8> {
+    pub(super) fn seal_manifest(&self, plain: &[u8]) -> Vec<u8> {
         let nonce: [u8; NONCE_LEN] = random();
         let mut sealed = Vec::with_capacity(NONCE_LEN + plain.len() + TAG_BYTES);
         sealed.extend_from_slice(&nonce);
@@ -198,7 +158,7 @@ impl Vault {
     }
 
     /// Opens a manifest.
-    pub(crate) fn open_manifest(&self, mut sealed: Vec<u8>) -> Result<Vec<u8>, Forged> {
+    pub(super) fn open_manifest(&self, mut sealed: Vec<u8>) -> Result<Vec<u8>, Forged> {
         let (nonce, body) = sealed.split_first_chunk_mut::<NONCE_LEN>().ok_or(Forged)?;
         let nonce = Nonce::assume_unique_for_key(*nonce);
         let opened = self
@@ -211,7 +171,7 @@ impl Vault {
     }
 
     /// Begins the file with this number: returns its sealer, and the header that stands before segment 0.
-    pub(crate) fn seal_file(&self, number: u32) -> (Sealer, [u8; HEADER_BYTES]) {
+    pub(super) fn seal_file(&self, number: u32) -> (Sealer, [u8; HEADER_BYTES]) {
         let mut header: [u8; HEADER_BYTES] = random();
         header[0] = HEADER_BYTES as u8;
         let segments = Segments::new(&self.content, number, &header);
@@ -225,7 +185,7 @@ impl Vault {
     }
 
     /// Opens the file with this number, whose size is known from the manifest.
-    pub(crate) fn open_file(
+    pub(super) fn open_file(
         &self,
         number: u32,
         layout: Layout,
@@ -249,12 +209,12 @@ impl fmt::Debug for Vault {
 
 impl Layout {
     /// Returns the layout of a file of `size` bytes; `None` beyond 2³² segments (256 TiB).
-    pub(crate) fn new(size: u64) -> Option<Self> {
+    pub(super) fn new(size: u64) -> Option<Self> {
         (size <= SIZE_MAX).then_some(Self { size })
     }
 
     /// Returns the length of the whole blob: header, ciphertext and tags.
-    pub(crate) fn sealed_bytes(self) -> u64 {
+    pub(super) fn sealed_bytes(self) -> u64 {
         let segments = u64::from(self.last()) + 1;
         HEADER_BYTES as u64 + self.size + segments * TAG_BYTES as u64
     }
@@ -265,7 +225,7 @@ impl Layout {
     }
 
     /// Returns the number of the segment that holds the byte at `offset` of the file.
-    pub(crate) fn segment_of(self, offset: u64) -> u32 {
+    pub(super) fn segment_of(self, offset: u64) -> u32 {
         let number = match offset.checked_sub(FIRST_BYTES) {
             None => 0,
             Some(beyond) => 1 + beyond / FULL_BYTES,
@@ -274,7 +234,7 @@ impl Layout {
     }
 
     /// Returns the bytes of the file that a segment holds.
-    pub(crate) fn plain(self, segment: u32) -> Range<u64> {
+    pub(super) fn plain(self, segment: u32) -> Range<u64> {
         let border = |n: u64| {
             if n == 0 {
                 0
@@ -287,7 +247,7 @@ impl Layout {
     }
 
     /// Returns the bytes of the blob that a segment takes, tag included.
-    pub(crate) fn sealed(self, segment: u32) -> Range<u64> {
+    pub(super) fn sealed(self, segment: u32) -> Range<u64> {
         let plain = self.plain(segment);
         let start = (u64::from(segment) * SEGMENT_BYTES as u64).max(HEADER_BYTES as u64);
         start..start + (plain.end - plain.start) + TAG_BYTES as u64
@@ -299,7 +259,7 @@ impl Sealer {
     ///
     /// # Errors
     /// The file is too large for this construction (256 TiB).
-    pub(crate) fn seal(
+    pub(super) fn seal(
         &mut self,
         segment: &mut [u8],
         last: bool,
@@ -318,13 +278,13 @@ impl Sealer {
 }
 
 impl Opener {
-    pub(crate) fn layout(&self) -> Layout {
+    pub(super) fn layout(&self) -> Layout {
         self.layout
     }
 
     /// Decrypts a segment (ciphertext and tag) in place. Returns its plain text, which stands at its
     /// beginning.
-    pub(crate) fn open<'a>(&self, number: u32, sealed: &'a mut [u8]) -> Result<&'a [u8], Forged> {
+    pub(super) fn open<'a>(&self, number: u32, sealed: &'a mut [u8]) -> Result<&'a [u8], Forged> {
         let nonce = self.segments.nonce(number, number == self.layout.last());
         let opened = self.segments.key.open_in_place(nonce, Aad::empty(), sealed);
         opened.map(|plain| &*plain).map_err(|_| Forged)
@@ -381,9 +341,11 @@ fn random<const N: usize>() -> [u8; N] {
 
 #[cfg(test)]
 mod tests {
+    use data_encoding::HEXLOWER;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::ledger::RecordIdError;
 
     const FIRST: usize = FIRST_BYTES as usize;
     const FULL: usize = FULL_BYTES as usize;

@@ -1,6 +1,6 @@
 //! The audit log: what was done with packages, by whom, and when.
 //!
-//! It is a chain (`drop/audit/chain.rs`), of which a copy can be sent elsewhere (`drop/audit/syslog.rs`).
+//! It is a chain (`ledger/audit/chain.rs`), of which a copy can be sent elsewhere (`ledger/audit/syslog.rs`).
 //!
 //! Each entry is a row of the database, written in the same transaction as the change that it describes,
 //! and one line of `tracing` under the target `depollueur::audit`, at level info (the commands write no

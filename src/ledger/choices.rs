@@ -11,15 +11,11 @@
 //! Whoever has the database and `drop.key` can test whether a message of a known Message-ID was kept here.
 //! Neither the sender, nor the recipient, nor the one who chose stands with it.
 
-use aws_lc_rs::hmac;
 use jiff::{Span, Timestamp};
 
-use super::{Drop, DropError, Store, records::Fingerprint, sweep::add};
+use super::{Ledger, LedgerError, sweep::add};
 
-/// Context that keeps these digests apart from those of files.
-const CONTEXT: &[u8] = b"message-id\0";
-
-impl Drop {
+impl Ledger {
     /// Remembers for `keep` that the message of this Message-ID is to be kept as it is.
     ///
     /// # Errors
@@ -29,10 +25,10 @@ impl Drop {
         message_id: &[u8],
         now: Timestamp,
         keep: &Span,
-    ) -> Result<(), DropError> {
-        let digest = self.store.message_digest(message_id);
+    ) -> Result<(), LedgerError> {
+        let digest = self.books.key.message(message_id);
         let until = add(now, keep);
-        self.run(move |store| store.records.keep_message(&digest, until, now))
+        self.run(move |books| books.records.keep_message(&digest, until, now))
             .await
     }
 
@@ -40,19 +36,9 @@ impl Drop {
     ///
     /// # Errors
     /// The database cannot be read.
-    pub async fn was_kept(&self, message_id: &[u8], now: Timestamp) -> Result<bool, DropError> {
-        let digest = self.store.message_digest(message_id);
-        self.run(move |store| store.records.is_kept_message(&digest, now))
+    pub async fn was_kept(&self, message_id: &[u8], now: Timestamp) -> Result<bool, LedgerError> {
+        let digest = self.books.key.message(message_id);
+        self.run(move |books| books.records.is_kept_message(&digest, now))
             .await
-    }
-}
-
-impl Store {
-    fn message_digest(&self, message_id: &[u8]) -> Fingerprint {
-        let mut signing = hmac::Context::with_key(&self.key);
-        signing.update(CONTEXT);
-        signing.update(message_id);
-        let tag = signing.sign();
-        tag.as_ref().try_into().expect("HMAC-SHA256 has 32 bytes")
     }
 }

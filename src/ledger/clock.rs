@@ -9,7 +9,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{DropError, Store, records::Note};
+use super::{Books, LedgerError, records::Note};
 
 /// A sweep dated this far after the previous one is not trusted at once.
 const AHEAD_MAX: SignedDuration = SignedDuration::from_hours(48);
@@ -20,9 +20,9 @@ const HOLD: SignedDuration = SignedDuration::from_hours(24);
 /// Minimum time between two notes of the last sweep.
 const WRITE_INTERVAL: SignedDuration = SignedDuration::from_secs(60);
 
-impl Store {
+impl Books {
     /// Returns the time until which nothing may be destroyed, if the clock is in doubt. Remembers the time.
-    pub(crate) fn doubt(&self, now: Timestamp) -> Result<Option<Timestamp>, DropError> {
+    pub(crate) fn doubt(&self, now: Timestamp) -> Result<Option<Timestamp>, LedgerError> {
         let last = self.time(Note::LastSweep)?;
         let passed = last.map_or(SignedDuration::ZERO, |last| now.duration_since(last));
         if passed > AHEAD_MAX || passed < -BACK_MAX {
@@ -45,18 +45,18 @@ impl Store {
     }
 
     /// Trusts the clock from now on.
-    pub(crate) fn trust_clock(&self, now: Timestamp) -> Result<(), DropError> {
+    pub(crate) fn trust_clock(&self, now: Timestamp) -> Result<(), LedgerError> {
         self.remember(now, Timestamp::MIN)
     }
 
-    fn remember(&self, now: Timestamp, until: Timestamp) -> Result<(), DropError> {
+    fn remember(&self, now: Timestamp, until: Timestamp) -> Result<(), LedgerError> {
         self.records.set_notes(&[
             (Note::LastSweep, now.as_second()),
             (Note::HeldUntil, until.as_second()),
         ])
     }
 
-    fn time(&self, note: Note) -> Result<Option<Timestamp>, DropError> {
+    fn time(&self, note: Note) -> Result<Option<Timestamp>, LedgerError> {
         let seconds = self.records.note(note)?;
         Ok(seconds.and_then(|seconds| Timestamp::from_second(seconds).ok()))
     }

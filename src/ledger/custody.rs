@@ -1,5 +1,5 @@
 //! Packages after their deposit: they are looked at, extended, ended, restored, reported and blocked.
-//! The types are public; the store does the work.
+//! The types are public; the books does the work.
 
 mod admin;
 mod hold;
@@ -11,9 +11,9 @@ use std::ops::Range;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    Door, DropError, RecordId, Store, Token, Unlock,
+    Books, Door, LedgerError, RecordId, Unlock,
     audit::{self, Action, CONTACT_CHARS_MAX, Client, Entry, REPORT_CHARS_MAX},
-    records::{Record, Term},
+    records::{Fingerprint, Record, Term},
     sweep::add,
     whole_second,
 };
@@ -24,7 +24,7 @@ const EXTENSION_MIN: SignedDuration = SignedDuration::from_hours(24);
 /// Number of attempts at a change while somebody else changes the same package.
 const ATTEMPTS: usize = 8;
 
-type Result<T, E = DropError> = std::result::Result<T, E>;
+type Result<T, E = LedgerError> = std::result::Result<T, E>;
 
 /// Length to which a reason is cut, in characters.
 const REASON_CHARS_MAX: usize = 1000;
@@ -260,7 +260,7 @@ impl State {
     }
 }
 
-impl Store {
+impl Books {
     /// Returns the time until which a reader could extend a package, if that is allowed and gains something.
     pub(crate) fn extendable(&self, record: &Record, now: Timestamp) -> Option<Timestamp> {
         let term = &record.term;
@@ -313,7 +313,7 @@ impl Store {
                 return Ok(Extension::Until(until));
             }
         }
-        Err(DropError::Stopped)
+        Err(LedgerError::Stopped)
     }
 
     pub(crate) fn report(
@@ -333,14 +333,13 @@ impl Store {
             queue_id: record.origin.queue_id.clone(),
             sender: record.origin.sender.clone(),
             created: record.created,
-            text: audit::one_line(&Token::conceal(text), REPORT_CHARS_MAX),
-            contact: audit::one_line(&Token::conceal(contact), CONTACT_CHARS_MAX),
+            text: audit::one_line(text, REPORT_CHARS_MAX),
+            contact: audit::one_line(contact, CONTACT_CHARS_MAX),
         };
 
         let detail = format!("contact={:?} text={:?}", report.contact, report.text);
         let entry = self.entry(now, Action::Report, (id, &record.origin), client, detail);
-        self.records.log(&entry)?;
-        self.tell(&entry);
+        self.log(&entry)?;
         Ok(Some(report))
     }
 
@@ -382,6 +381,24 @@ impl Store {
     ) -> Entry {
         client.address = client.address.filter(|_| self.addresses);
         Entry::new(now, action, package, client, detail)
+    }
+
+    /// Adds an entry to the audit log, and tells the other logs.
+    pub(crate) fn log(&self, entry: &Entry) -> Result<()> {
+        self.records.log(entry)?;
+        self.tell(entry);
+        Ok(())
+    }
+
+    /// Takes out of the origin of a package what must not be recorded.
+    pub(crate) fn leave_out(&self, origin: &mut Origin) {
+        origin.client = origin.client.filter(|_| self.addresses);
+        origin.message_id = origin.message_id.take().filter(|_| self.message_ids);
+    }
+
+    /// Returns the fingerprint of a file with this SHA-256.
+    pub(crate) fn fingerprint(&self, sha256: &[u8; 32]) -> Fingerprint {
+        self.key.file(sha256)
     }
 
     /// Writes an entry of the audit log to the log of the process as well, and sends what the copy lacks.

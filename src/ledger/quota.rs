@@ -23,11 +23,13 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{DropError, Level, Store, records::Depositor};
+use super::{
+    Books, LedgerError, Level,
+    records::{Depositor, Fingerprint},
+};
 use crate::{
     config::{Directions, Network, QuotaConfig},
     envelope::Direction,
-    ledger::records::Fingerprint,
 };
 
 /// Minimum size, in bytes, for which a file counts in every quota: the block it takes on usual file systems.
@@ -89,7 +91,7 @@ struct Portion {
 /// is dropped: by then the file is part of a record, or gone.
 #[derive(Debug)]
 pub(crate) struct Allowance {
-    store: Arc<Store>,
+    books: Arc<Books>,
     /// Bytes of this file so far.
     bytes: u64,
     /// Their quota cost.
@@ -107,21 +109,21 @@ impl Allowance {
     /// # Errors
     /// Nothing is left, the login is suspended, or the remainder cannot be found out.
     pub(crate) fn new(
-        store: &Arc<Store>,
+        books: &Arc<Books>,
         origin: &Origin,
         networks: &[ClientNetwork],
         package: Arc<AtomicU64>,
-    ) -> Result<Self, DropError> {
-        refuse_suspended(store, origin)?;
-        refuse_last_inodes(store)?;
+    ) -> Result<Self, LedgerError> {
+        refuse_suspended(books, origin)?;
+        refuse_last_inodes(books)?;
         let mut this = Self {
-            store: Arc::clone(store),
+            books: Arc::clone(books),
             bytes: 0,
             taken: 0,
             package,
-            shares: shares(store, origin, networks)?,
-            total: left_in_total(store)?,
-            free: left_on_disk(store)?,
+            shares: shares(books, origin, networks)?,
+            total: left_in_total(books)?,
+            free: left_on_disk(books)?,
         };
         this.take(0)?;
         Ok(this)
@@ -131,12 +133,12 @@ impl Allowance {
     ///
     /// # Errors
     /// A quota is used up.
-    pub(crate) fn take(&mut self, bytes: u64) -> Result<(), DropError> {
+    pub(crate) fn take(&mut self, bytes: u64) -> Result<(), LedgerError> {
         self.bytes += bytes;
         let more = cost(self.bytes) - self.taken;
         self.taken += more;
         let in_package = self.package.fetch_add(more, Relaxed) + more;
-        let in_drafts = self.store.drafted.fetch_add(more, Relaxed) + more;
+        let in_drafts = self.books.drafted.fetch_add(more, Relaxed) + more;
 
         // With nothing left a quota is spent, even by a file that has no bytes yet.
         let is_spent = |left: u64, taken: u64| left == 0 || taken > left;
@@ -145,12 +147,12 @@ impl Allowance {
             .iter()
             .find(|share| is_spent(share.left, in_package));
         if let Some(share) = spent {
-            share.tell(&self.store);
+            share.tell(&self.books);
             let (name, limit) = (share.name, share.limit);
-            return Err(DropError::Quota { name, limit });
+            return Err(LedgerError::Quota { name, limit });
         }
 
-        let quota = &self.store.quota;
+        let quota = &self.books.quota;
         let total = quota.total.unwrap_or_default();
         let limits = [
             ("total", total, self.total, in_drafts),
@@ -164,7 +166,7 @@ impl Allowance {
 
         for (name, limit, left, taken) in limits {
             if left.is_some_and(|left| is_spent(left, taken)) {
-                return Err(DropError::Quota { name, limit });
+                return Err(LedgerError::Quota { name, limit });
             }
         }
         Ok(())
@@ -173,15 +175,15 @@ impl Allowance {
 
 impl Drop for Allowance {
     fn drop(&mut self) {
-        self.store.drafted.fetch_sub(self.taken, Relaxed);
+        self.books.drafted.fetch_sub(self.taken, Relaxed);
     }
 }
 
 impl Portion {
     /// Warns of it once a day: each message says by itself that it went out as it came.
-    fn tell(&self, store: &Store) {
+    fn tell(&self, books: &Books) {
         let key = format!("{} {}", self.name, self.of);
-        if !store.told.is_news(key, Timestamp::now()) {
+        if !books.told.is_news(key, Timestamp::now()) {
             return;
         }
         let (quota, of, bytes) = (self.name, &self.of, self.limit);
@@ -222,12 +224,12 @@ impl Told {
 
 impl ClientNetwork {
     /// Returns the networks of the client that sent a message from outside; none for a trusted relay.
-    pub(crate) fn of(store: &Store, origin: &Origin) -> Vec<Self> {
+    pub(crate) fn of(books: &Books, origin: &Origin) -> Vec<Self> {
         let Some(client) = origin.client.map(|client| client.to_canonical()) else {
             return Vec::new();
         };
         let is_stranger = origin.direction == Direction::Incoming && origin.uploader.is_none();
-        let quota = &store.quota;
+        let quota = &books.quota;
         let mut relays = quota.trusted_relays.iter();
         if quota.incoming_client_per_day.is_none()
             || !is_stranger
@@ -242,7 +244,7 @@ impl ClientNetwork {
         };
         let of = |(prefix, shares)| {
             let network = network(client, prefix);
-            let digest = store.network_digest(&network.to_string());
+            let digest = books.key.network(&network.to_string());
             Self {
                 network,
                 digest,
@@ -269,74 +271,74 @@ fn network(address: IpAddr, prefix: u8) -> Network {
 }
 
 /// Returns the fill level of the drop.
-pub(crate) fn level(store: &Store) -> Result<Level, DropError> {
-    let left = [left_in_total(store)?, left_on_disk(store)?];
+pub(crate) fn level(books: &Books) -> Result<Level, LedgerError> {
+    let left = [left_in_total(books)?, left_on_disk(books)?];
 
     Ok(Level {
-        stored: store.records.stored_bytes()?,
-        free_bytes: store.blobs.free_bytes()?,
-        free_inodes: store.blobs.free_inodes()?,
+        stored: books.records.stored_bytes()?,
+        free_bytes: books.place.free_bytes()?,
+        free_inodes: books.place.free_files()?,
         headroom: left.into_iter().flatten().min(),
-        unusual_logins: store.unusual_logins.load(Relaxed),
+        unusual_logins: books.unusual_logins.load(Relaxed),
     })
 }
 
-/// Warns once a day of a login that deposits many times its usual: its password may be stolen.
-///
-/// # Errors
-/// The database cannot be read.
-pub(crate) fn watch(store: &Store, origin: &Origin, now: Timestamp) -> Result<(), DropError> {
-    let Some(login) = &origin.login else {
-        return Ok(());
-    };
-    let uploader = origin.uploader.as_deref();
-    let within = |days| {
-        let by = Depositor::Login(login);
-        store
-            .records
-            .deposited(by, uploader, days_before(now, days))
-    };
+impl Books {
+    /// Warns once a day of a login that deposits many times its usual: its password may be stolen.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub(crate) fn watch(&self, origin: &Origin, now: Timestamp) -> Result<(), LedgerError> {
+        let Some(login) = &origin.login else {
+            return Ok(());
+        };
+        let uploader = origin.uploader.as_deref();
+        let within = |days| {
+            let by = Depositor::Login(login);
+            self.records.deposited(by, uploader, days_before(now, days))
+        };
 
-    let bytes = within(1)?;
-    if bytes < UNUSUAL_BYTES_MIN {
-        return Ok(());
+        let bytes = within(1)?;
+        if bytes < UNUSUAL_BYTES_MIN {
+            return Ok(());
+        }
+
+        let usual = within(1 + USUAL_DAYS)?.saturating_sub(bytes);
+        let usual = usual / USUAL_DAYS as u64;
+        let key = format!("unusual {uploader:?} {}", login.to_lowercase());
+        if bytes < usual.saturating_mul(UNUSUAL_TIMES) || !self.told.is_news(key, now) {
+            return Ok(());
+        }
+
+        self.unusual_logins.fetch_add(1, Relaxed);
+        tracing::warn!(
+            ?login,
+            uploader,
+            bytes,
+            usual,
+            "a login deposited many times its usual in a day, its password may be stolen: look with \"depollueur drop list \
+             --login\", stop it with \"depollueur drop suspend --login\""
+        );
+        Ok(())
     }
-
-    let usual = within(1 + USUAL_DAYS)?.saturating_sub(bytes);
-    let usual = usual / USUAL_DAYS as u64;
-    let key = format!("unusual {uploader:?} {}", login.to_lowercase());
-    if bytes < usual.saturating_mul(UNUSUAL_TIMES) || !store.told.is_news(key, now) {
-        return Ok(());
-    }
-
-    store.unusual_logins.fetch_add(1, Relaxed);
-    tracing::warn!(
-        ?login,
-        uploader,
-        bytes,
-        usual,
-        "a login deposited many times its usual in a day, its password may be stolen: look with \"depollueur drop list \
-         --login\", stop it with \"depollueur drop suspend --login\""
-    );
-    Ok(())
 }
 
 /// Fails if the login is suspended: nothing of it is written.
-fn refuse_suspended(store: &Store, origin: &Origin) -> Result<(), DropError> {
+fn refuse_suspended(books: &Books, origin: &Origin) -> Result<(), LedgerError> {
     match &origin.login {
-        Some(login) if store.records.is_suspended(login)? => Err(DropError::Suspended),
+        Some(login) if books.records.is_suspended(login)? => Err(LedgerError::Suspended),
         _ => Ok(()),
     }
 }
 
 /// Fails if there are too few inodes: no file is made that could take one of the last.
-fn refuse_last_inodes(store: &Store) -> Result<(), DropError> {
-    let limit = store.quota.free_inodes_min as u64;
+fn refuse_last_inodes(books: &Books) -> Result<(), LedgerError> {
+    let limit = books.quota.free_inodes_min as u64;
     if limit == 0 {
         return Ok(());
     }
-    match store.blobs.free_inodes()? {
-        Some(free) if free <= limit => Err(DropError::Quota {
+    match books.place.free_files()? {
+        Some(free) if free <= limit => Err(LedgerError::Quota {
             name: "free_inodes_min",
             limit,
         }),
@@ -346,11 +348,11 @@ fn refuse_last_inodes(store: &Store) -> Result<(), DropError> {
 
 /// Returns the remainders of the day of whoever sent the message.
 fn shares(
-    store: &Store,
+    books: &Books,
     origin: &Origin,
     networks: &[ClientNetwork],
-) -> Result<Vec<Portion>, DropError> {
-    let (quota, today) = (&store.quota, days_before(Timestamp::now(), 1));
+) -> Result<Vec<Portion>, LedgerError> {
+    let (quota, today) = (&books.quota, days_before(Timestamp::now(), 1));
     let uploader = origin.uploader.as_deref();
     let mut shares = Vec::new();
 
@@ -364,7 +366,7 @@ fn shares(
                 (Depositor::Sender(&origin.sender, direction), &origin.sender)
             }
         };
-        let deposited = store.records.deposited(by, uploader, today.clone())?;
+        let deposited = books.records.deposited(by, uploader, today.clone())?;
         shares.push(Portion::new("sender_per_day", limit, deposited, of));
     }
     if origin.direction == Direction::Outgoing {
@@ -374,11 +376,11 @@ fn shares(
     let limit = quota.incoming_client_per_day.unwrap_or(u64::MAX);
     for network in networks {
         let limit = limit.saturating_mul(network.shares);
-        let of = match store.addresses {
+        let of = match books.addresses {
             true => network.network.to_string(),
             false => "a network".to_owned(),
         };
-        let deposited = store.records.of_network(&network.digest, today.clone())?;
+        let deposited = books.records.of_network(&network.digest, today.clone())?;
         shares.push(Portion::new(
             "incoming_client_per_day",
             limit,
@@ -388,7 +390,7 @@ fn shares(
     }
 
     if let Some(limit) = quota.incoming_per_day {
-        let deposited = store.records.incoming(uploader, today)?;
+        let deposited = books.records.incoming(uploader, today)?;
         let of = uploader.unwrap_or("all");
         shares.push(Portion::new("incoming_per_day", limit, deposited, of));
     }
@@ -406,19 +408,19 @@ impl Portion {
     }
 }
 
-fn left_in_total(store: &Store) -> Result<Option<u64>, DropError> {
-    let Some(limit) = store.quota.total else {
+fn left_in_total(books: &Books) -> Result<Option<u64>, LedgerError> {
+    let Some(limit) = books.quota.total else {
         return Ok(None);
     };
-    Ok(Some(limit.saturating_sub(store.records.stored_cost()?)))
+    Ok(Some(limit.saturating_sub(books.records.stored_cost()?)))
 }
 
-fn left_on_disk(store: &Store) -> Result<Option<u64>, DropError> {
-    let min = store.quota.free_space_min;
+fn left_on_disk(books: &Books) -> Result<Option<u64>, LedgerError> {
+    let min = books.quota.free_space_min;
     if min == 0 {
         return Ok(None);
     }
-    let free = store.blobs.free_bytes()?;
+    let free = books.place.free_bytes()?;
     Ok(free.map(|free| free.saturating_sub(min)))
 }
 

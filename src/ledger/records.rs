@@ -1,7 +1,7 @@
 //! The records of packages, apart from their contents: the seam behind which a database stands.
 //!
 //! Another database is one more file that implements [`Records`] and passes the suite in
-//! `tests/conformance/records.rs`. Its verbs block and are called from blocking threads only. Each is one
+//! `drop/tests/conformance/records.rs`. Its verbs block and are called from blocking threads only. Each is one
 //! short transaction: when it returns, it is on stable storage. Other processes may have the database open
 //! too, so whatever is decided about a blob is decided inside a transaction that nobody else can write
 //! beside.
@@ -13,7 +13,6 @@ use std::{
     collections::HashSet,
     fmt,
     ops::{Range, RangeInclusive},
-    path::Path,
 };
 
 use jiff::Timestamp;
@@ -22,17 +21,15 @@ pub(crate) use self::sqlite::Sqlite;
 #[cfg(test)]
 pub(crate) use self::sqlite::{SCHEMA_1, schemas_before_the_chain};
 use super::{
-    DropError, RecordId, Unlock,
+    LedgerError, RecordId, Unlock,
     audit::{ChainHead, Entry, Verification},
     custody::{AuditQuery, Cause, Hold, Query, Suspension},
+    statistics::{Month, Row},
     uploaders::Uploads,
 };
-use crate::{
-    envelope::Direction,
-    ledger::statistics::{Month, Row},
-};
+use crate::envelope::Direction;
 
-pub(crate) type Result<T, E = DropError> = std::result::Result<T, E>;
+pub(crate) type Result<T, E = LedgerError> = std::result::Result<T, E>;
 
 /// HMAC-SHA256 of a file's SHA-256 under the drop's own key.
 pub(crate) type Fingerprint = [u8; 32];
@@ -111,8 +108,8 @@ pub(crate) enum Note {
 
 /// A database of packages.
 pub(crate) trait Records: Uploads + fmt::Debug + Send + Sync {
-    /// Returns its path, for messages.
-    fn path(&self) -> &Path;
+    /// Makes the error of a record that is not what was written.
+    fn damaged(&self, reason: &str) -> LedgerError;
 
     /// Checks that it can be written. Changes nothing.
     fn probe(&self) -> Result<()>;
@@ -125,9 +122,9 @@ pub(crate) trait Records: Uploads + fmt::Debug + Send + Sync {
     fn renew_fingerprints(&self, of: &dyn Fn(&[u8; 32]) -> Fingerprint) -> Result<()>;
 
     /// Inserts a package with its files and counts it in the statistics, unless one of the files is blocked
-    /// ([`DropError::Blocked`]) or the login is suspended ([`DropError::Suspended`]). `networks` are those of
-    /// the client that sent it, as far as they count. `stored` checks inside the transaction that all blobs
-    /// are in their place.
+    /// ([`LedgerError::Blocked`]) or the login is suspended ([`LedgerError::Suspended`]). `networks` are those of
+    /// the client that sent it, as far as they count. From then on nobody takes its blobs for left-overs
+    /// ([`Records::remove_orphan`]): whoever looks for them now finds what stays.
     fn insert(
         &self,
         id: RecordId,
@@ -135,12 +132,11 @@ pub(crate) trait Records: Uploads + fmt::Debug + Send + Sync {
         files: &[RecordFile],
         networks: &[Fingerprint],
         entry: &Entry,
-        stored: Check<'_>,
     ) -> Result<()>;
 
     /// Removes a package altogether, as if it had never been, even if its insertion failed at the last
     /// moment: once this returns without an error, it will not come back. Returns true if it was there. A
-    /// package that is held stays ([`DropError::Held`]).
+    /// package that is held stays ([`LedgerError::Held`]).
     fn withdraw(&self, id: RecordId, entry: &Entry) -> Result<bool>;
 
     fn find(&self, id: RecordId) -> Result<Option<Record>>;
@@ -281,7 +277,7 @@ pub(crate) trait Records: Uploads + fmt::Debug + Send + Sync {
     /// it.
     fn statistics(&self, since: Option<Month>, until: Option<Month>) -> Result<Vec<Row>>;
 
-    /// Adds domains with fewer than [`DOMAIN_MESSAGES_MIN`](crate::ledger::statistics::DOMAIN_MESSAGES_MIN)
+    /// Adds domains with fewer than [`DOMAIN_MESSAGES_MIN`](super::statistics::DOMAIN_MESSAGES_MIN)
     /// messages to the others, in the months before this one.
     fn fold_statistics(&self, before: Month) -> Result<()>;
 

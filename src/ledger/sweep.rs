@@ -10,11 +10,12 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use jiff::{SignedDuration, Span, Timestamp, tz::TimeZone};
 
 use super::{
-    DropError, RecordId, Store, Swept,
+    Books, LedgerError, RecordId, Swept,
     audit::{Action, Client},
+    error::FaultKind,
     quota,
+    statistics::Month,
 };
-use crate::ledger::statistics::Month;
 
 /// Age of left-overs: younger drafts and blobs may belong to a message that is still being worked on.
 const LEFT_OVER_AGE: SignedDuration = SignedDuration::from_hours(1);
@@ -30,32 +31,36 @@ impl Slices {
 }
 
 /// Sweeps each kind of thing, even if another fails; the first error is returned.
-pub(crate) fn sweep(store: &Store, now: Timestamp, steps: usize) -> (Swept, Result<(), DropError>) {
+pub(crate) fn sweep(
+    books: &Books,
+    now: Timestamp,
+    steps: usize,
+) -> (Swept, Result<(), LedgerError>) {
     let mut swept = Swept::default();
-    let result = with_spare(store, || sweep_once(store, now, steps, &mut swept));
-    let kept = store.blobs.keep_spare();
+    let result = with_spare(books, || sweep_once(books, now, steps, &mut swept));
+    let kept = books.place.keep_spare();
     (swept, result.and(kept))
 }
 
 /// Does the writing that comes before anything can be removed; on a full disk, in the room that was set
 /// aside for it.
 pub(crate) fn with_spare(
-    store: &Store,
-    mut work: impl FnMut() -> Result<(), DropError>,
-) -> Result<(), DropError> {
+    books: &Books,
+    mut work: impl FnMut() -> Result<(), LedgerError>,
+) -> Result<(), LedgerError> {
     match work() {
-        Err(DropError::Full { .. }) if store.blobs.give_spare()? => work(),
+        Err(error) if error.fault() == Some(FaultKind::Full) && books.place.give_spare()? => work(),
         done => done,
     }
 }
 
 fn sweep_once(
-    store: &Store,
+    books: &Books,
     now: Timestamp,
     steps: usize,
     swept: &mut Swept,
-) -> Result<(), DropError> {
-    swept.held_until = store.doubt(now)?;
+) -> Result<(), LedgerError> {
+    swept.held_until = books.doubt(now)?;
     if swept.held_until.is_some() {
         return Ok(());
     }
@@ -72,13 +77,13 @@ fn sweep_once(
         remove_drafts,
     ];
     for task in tasks {
-        first = first.and(task(store, now, steps, swept));
+        first = first.and(task(books, now, steps, swept));
     }
 
     if !has_more(swept, steps) {
-        first = first.and(remove_orphans(store, now, steps, swept));
+        first = first.and(remove_orphans(books, now, steps, swept));
     }
-    first.and(store.records.forget_overwritten())
+    first.and(books.records.forget_overwritten())
 }
 
 /// Returns true if the next step will find more of the same. Left-overs wait until it does not: looking
@@ -89,33 +94,33 @@ fn has_more(swept: &Swept, steps: usize) -> bool {
 }
 
 /// Removes the blobs of a doomed package. Returns how many files it had.
-pub(crate) fn empty(store: &Store, id: RecordId, numbers: &[u32]) -> Result<u64, DropError> {
+pub(crate) fn empty(books: &Books, id: RecordId, numbers: &[u32]) -> Result<u64, LedgerError> {
     for &number in numbers {
-        store.blobs.remove(id, number)?;
+        books.place.remove(id, number)?;
     }
     Ok(numbers.len() as u64)
 }
 
-fn doom(store: &Store, now: Timestamp, steps: usize, _: &mut Swept) -> Result<(), DropError> {
-    let mut due = store.records.ended(now, steps)?;
+fn doom(books: &Books, now: Timestamp, steps: usize, _: &mut Swept) -> Result<(), LedgerError> {
+    let mut due = books.records.ended(now, steps)?;
     // Adding calendar units keeps their order.
-    due.retain(|(_, end)| add(*end, &store.grace) <= now);
+    due.retain(|(_, end)| add(*end, &books.grace) <= now);
     if due.is_empty() {
         return Ok(());
     }
-    store.records.doom(&due)
+    books.records.doom(&due)
 }
 
 /// Removes the blobs of doomed packages. One whose blobs cannot be removed does not hold up the others.
 fn destroy_doomed(
-    store: &Store,
+    books: &Books,
     now: Timestamp,
     steps: usize,
     swept: &mut Swept,
-) -> Result<(), DropError> {
+) -> Result<(), LedgerError> {
     let (mut first, mut emptied) = (Ok(()), Vec::new());
-    for (id, numbers) in store.records.doomed(steps)? {
-        match empty(store, id, &numbers) {
+    for (id, numbers) in books.records.doomed(steps)? {
+        match empty(books, id, &numbers) {
             Ok(files) => {
                 swept.files += files;
                 emptied.push(id);
@@ -124,7 +129,7 @@ fn destroy_doomed(
         }
     }
     if !emptied.is_empty() {
-        tell_destroyed(store, now, Client::SWEEP, &emptied)?;
+        tell_destroyed(books, now, Client::SWEEP, &emptied)?;
         swept.packages += emptied.len() as u64;
     }
     first
@@ -132,105 +137,105 @@ fn destroy_doomed(
 
 /// Records in the database and the audit log that the blobs of these packages are gone.
 pub(crate) fn tell_destroyed(
-    store: &Store,
+    books: &Books,
     now: Timestamp,
     client: Client,
     packages: &[RecordId],
-) -> Result<(), DropError> {
+) -> Result<(), LedgerError> {
     let mut entries = Vec::new();
     for &id in packages {
-        if let Some(record) = store.records.find(id)? {
+        if let Some(record) = books.records.find(id)? {
             let about = (id, &record.origin);
-            entries.push(store.entry(now, Action::Destroy, about, client, String::new()));
+            entries.push(books.entry(now, Action::Destroy, about, client, String::new()));
         }
     }
-    store.records.destroyed(packages, &entries)?;
-    entries.iter().for_each(|entry| store.tell(entry));
+    books.records.destroyed(packages, &entries)?;
+    entries.iter().for_each(|entry| books.tell(entry));
     Ok(())
 }
 
 fn forget_records(
-    store: &Store,
+    books: &Books,
     now: Timestamp,
     steps: usize,
     swept: &mut Swept,
-) -> Result<(), DropError> {
-    let mut due = store.records.forgettable(now, steps)?;
-    due.retain(|(_, end)| add(add(*end, &store.grace), &store.keep_records) <= now);
+) -> Result<(), LedgerError> {
+    let mut due = books.records.forgettable(now, steps)?;
+    due.retain(|(_, end)| add(add(*end, &books.grace), &books.keep_records) <= now);
     if due.is_empty() {
         return Ok(());
     }
     let due: Vec<_> = due.into_iter().map(|(id, _)| id).collect();
-    store.records.forget(&due)?;
+    books.records.forget(&due)?;
     swept.records += due.len() as u64;
     Ok(())
 }
 
 fn forget_entries(
-    store: &Store,
+    books: &Books,
     now: Timestamp,
     steps: usize,
     swept: &mut Swept,
-) -> Result<(), DropError> {
-    let before = subtract(now, &store.keep_entries);
-    swept.entries += store.records.forget_entries(before, now, steps)?;
+) -> Result<(), LedgerError> {
+    let before = subtract(now, &books.keep_entries);
+    swept.entries += books.records.forget_entries(before, now, steps)?;
     Ok(())
 }
 
 fn forget_kept_messages(
-    store: &Store,
+    books: &Books,
     now: Timestamp,
     steps: usize,
     _: &mut Swept,
-) -> Result<(), DropError> {
-    store.records.forget_kept_messages(now, steps)
+) -> Result<(), LedgerError> {
+    books.records.forget_kept_messages(now, steps)
 }
 
 fn forget_networks(
-    store: &Store,
+    books: &Books,
     now: Timestamp,
     steps: usize,
     _: &mut Swept,
-) -> Result<(), DropError> {
+) -> Result<(), LedgerError> {
     let before = now.saturating_sub(quota::DAY);
     let before = before.unwrap_or(Timestamp::MIN);
-    store.records.forget_networks(before, steps)
+    books.records.forget_networks(before, steps)
 }
 
 /// Folds the statistics, except for this month and the one before: deposits of its last hour may still be
 /// withdrawn.
 fn fold_statistics(
-    store: &Store,
+    books: &Books,
     now: Timestamp,
     _: usize,
     _: &mut Swept,
-) -> Result<(), DropError> {
+) -> Result<(), LedgerError> {
     let month = Month::of(now.to_zoned(TimeZone::UTC).date());
-    store.records.fold_statistics(month.before())
+    books.records.fold_statistics(month.before())
 }
 
 fn remove_drafts(
-    store: &Store,
+    books: &Books,
     now: Timestamp,
     steps: usize,
     swept: &mut Swept,
-) -> Result<(), DropError> {
-    swept.orphans += store.blobs.remove_drafts(left_over(now), steps)?;
+) -> Result<(), LedgerError> {
+    swept.orphans += books.place.remove_drafts(left_over(now), steps)?;
     Ok(())
 }
 
 fn remove_orphans(
-    store: &Store,
+    books: &Books,
     now: Timestamp,
     steps: usize,
     swept: &mut Swept,
-) -> Result<(), DropError> {
-    let slice = store.slices.next();
-    let needed = store.records.needed(slice)?;
-    let found = store.blobs.blobs_before(slice, left_over(now), &needed)?;
+) -> Result<(), LedgerError> {
+    let slice = books.slices.next();
+    let needed = books.records.needed(slice)?;
+    let found = books.place.files_before(slice, left_over(now), &needed)?;
     for (id, number) in found.into_iter().take(steps) {
-        let mut remove = || store.blobs.remove(id, number);
-        swept.orphans += u64::from(store.records.remove_orphan(id, &mut remove)?);
+        let mut remove = || books.place.remove(id, number);
+        swept.orphans += u64::from(books.records.remove_orphan(id, &mut remove)?);
     }
     Ok(())
 }

@@ -4,8 +4,7 @@
 //! gives nothing to guess, and it is found by an index: what a look-up's time could tell is about the
 //! hash, which nobody can steer.
 
-use crate::envelope::Origin;
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{fmt, str::FromStr};
 
 use aws_lc_rs::{
     digest::{SHA256, digest},
@@ -16,9 +15,8 @@ use jiff::{SignedDuration, Timestamp};
 use zeroize::Zeroizing;
 
 use super::{
-    Drop, DropError, PackageDraft, RecordId, Store, Token,
+    Books, Ledger, LedgerError, RecordId,
     audit::{Action, Client},
-    blocking,
 };
 
 /// Prefix of every token, so that people and scanners know it when they see it.
@@ -157,9 +155,9 @@ pub(crate) trait Uploads {
     fn unbook(&self, uploader: i64, day: i64, bytes: u64) -> Result<()>;
 }
 
-type Result<T, E = DropError> = std::result::Result<T, E>;
+type Result<T, E = LedgerError> = std::result::Result<T, E>;
 
-impl Drop {
+impl Ledger {
     /// Adds an uploader. Returns false if there is one of this name.
     ///
     /// # Errors
@@ -183,7 +181,7 @@ impl Drop {
             last_used: None,
             bytes_today: 0,
         };
-        self.with(move |store| store.records.add_uploader(&uploader, &hash))
+        self.run(move |books| books.records.add_uploader(&uploader, &hash))
             .await
     }
 
@@ -192,7 +190,7 @@ impl Drop {
     /// # Errors
     /// The database cannot be read.
     pub async fn uploaders(&self) -> Result<Vec<Uploader>> {
-        self.with(|store| store.records.uploaders(today())).await
+        self.run(|books| books.records.uploaders(today())).await
     }
 
     /// Removes an uploader, whose token is refused from now on. Returns false if there is none of this name.
@@ -201,7 +199,7 @@ impl Drop {
     /// The database cannot be written.
     pub async fn remove_uploader(&self, name: &str) -> Result<bool> {
         let name = name.to_owned();
-        self.with(move |store| store.records.remove_uploader(&name))
+        self.run(move |books| books.records.remove_uploader(&name))
             .await
     }
 
@@ -212,78 +210,69 @@ impl Drop {
         now: Timestamp,
     ) -> Result<Option<Uploader>> {
         let hash = hash(secret);
-        self.with(move |store| {
-            let found = store.records.find_uploader(&hash, today())?;
+        self.run(move |books| {
+            let found = books.records.find_uploader(&hash, today())?;
             let found = found.filter(|found| found.expires.is_none_or(|expires| now < expires));
             let is_recent = |last: Timestamp| now.duration_since(last).abs() < LAST_USED_STEP;
             if let Some(found) = &found
                 && !found.last_used.is_some_and(is_recent)
             {
-                store.records.note_use(found.id, now)?;
+                books.records.note_use(found.id, now)?;
             }
             Ok(found)
         })
         .await
     }
 
-    /// Begins a package under a token that the uploader chose. Returns `None` if the package is another's.
-    pub(crate) async fn begin_upload(
-        &self,
-        uploader: &Uploader,
-        token: &Token,
-        mut origin: Origin,
-    ) -> Result<Option<PackageDraft>> {
-        let (id, name) = (RecordId::from(token), uploader.name.clone());
-        origin.uploader = Some(name.clone());
-        let now = Timestamp::now();
-        let is_ours = self
-            .with(move |store| {
-                let records = &store.records;
-                records.claim(id, &name, now, now - KEEP_UPLOADED)?;
-                records.is_claimed(id, &name)
-            })
-            .await?;
-        Ok(is_ours.then(|| PackageDraft::under(self, token.clone(), origin)))
+    /// Notes that this uploader begins a package. Returns false if the package is another's.
+    pub(crate) async fn claim_upload(&self, uploader: &Uploader, id: RecordId) -> Result<bool> {
+        let (name, now) = (uploader.name.clone(), Timestamp::now());
+        self.run(move |books| {
+            let records = &books.records;
+            records.claim(id, &name, now, now - KEEP_UPLOADED)?;
+            records.is_claimed(id, &name)
+        })
+        .await
     }
 
     /// Returns true if this uploader began this package.
-    pub(crate) async fn is_upload_of(&self, uploader: &Uploader, token: &Token) -> Result<bool> {
-        let (id, name) = (RecordId::from(token), uploader.name.clone());
-        self.with(move |store| store.records.is_claimed(id, &name))
+    pub(crate) async fn is_upload_of(
+        &self,
+        uploader: &Uploader,
+        package: impl Into<RecordId>,
+    ) -> Result<bool> {
+        let (id, name) = (package.into(), uploader.name.clone());
+        self.run(move |books| books.records.is_claimed(id, &name))
             .await
     }
 
     /// Counts a package for an uploader if its quota of today has room. Returns false if it has none.
     pub(crate) async fn book_upload(&self, uploader: &Uploader, bytes: u64) -> Result<bool> {
         let id = uploader.id;
-        self.with(move |store| store.records.book(id, today(), bytes))
+        self.run(move |books| books.records.book(id, today(), bytes))
             .await
     }
 
     /// Takes a package that could not be committed off the count again.
     pub(crate) async fn unbook_upload(&self, uploader: &Uploader, bytes: u64) -> Result<()> {
         let id = uploader.id;
-        self.with(move |store| store.records.unbook(id, today(), bytes))
+        self.run(move |books| books.records.unbook(id, today(), bytes))
             .await
     }
 
     /// Forgets a package that was deposited a moment ago, as if it had never been. Returns false if there is
     /// none, or if it is too old for that: somebody may have its link.
-    pub(crate) async fn take_back(&self, token: &Token, now: Timestamp) -> Result<bool> {
-        let id = RecordId::from(token);
-        self.with(move |store| store.take_back(id, now)).await
-    }
-
-    async fn with<T: Send + 'static>(
+    pub(crate) async fn take_back(
         &self,
-        work: impl FnOnce(&Store) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let store = Arc::clone(&self.store);
-        blocking(move || work(&store)).await
+        package: impl Into<RecordId>,
+        now: Timestamp,
+    ) -> Result<bool> {
+        let id = package.into();
+        self.run(move |books| books.take_back(id, now)).await
     }
 }
 
-impl Store {
+impl Books {
     fn take_back(&self, id: RecordId, now: Timestamp) -> Result<bool> {
         let Some(record) = self.records.find(id)? else {
             return Ok(false);
@@ -301,23 +290,15 @@ impl Store {
 
         match self.records.withdraw(id, &entry) {
             Ok(true) => self.tell(&entry),
-            Ok(false) | Err(DropError::Held) => return Ok(false),
+            Ok(false) | Err(LedgerError::Held) => return Ok(false),
             Err(error) => return Err(error),
         }
 
         // A blob that cannot be removed is an orphan, and is swept.
         for file in files {
-            self.blobs.remove(id, file.number)?;
+            self.place.remove(id, file.number)?;
         }
         Ok(true)
-    }
-}
-
-impl Token {
-    /// Returns the id of this token's package, for places where the token must not stand: 32 hexadecimal
-    /// digits.
-    pub fn package_id(&self) -> String {
-        RecordId::from(self).to_string()
     }
 }
 

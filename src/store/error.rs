@@ -3,6 +3,7 @@
 use crate::{
     config::StoreKind,
     drop::{Allotment, DropError},
+    ledger::{FaultKind, LedgerError},
     remote::client::RemoteError,
     scan::Finding,
 };
@@ -35,7 +36,8 @@ impl StoreError {
     pub fn is_blocked(&self) -> bool {
         matches!(
             self,
-            Self::Drop(DropError::Blocked) | Self::Remote(RemoteError::Blocked { .. })
+            Self::Drop(DropError::Ledger(LedgerError::Blocked))
+                | Self::Remote(RemoteError::Blocked { .. })
         )
     }
 
@@ -43,7 +45,8 @@ impl StoreError {
     pub fn is_suspended(&self) -> bool {
         matches!(
             self,
-            Self::Drop(DropError::Suspended) | Self::Remote(RemoteError::Suspended { .. })
+            Self::Drop(DropError::Ledger(LedgerError::Suspended))
+                | Self::Remote(RemoteError::Suspended { .. })
         )
     }
 }
@@ -73,11 +76,8 @@ impl StoreError {
             Self::Drop(error) => match error {
                 DropError::Full { .. } => "full",
                 DropError::Denied { .. } => "denied",
-                DropError::Database { .. } => "database",
-                DropError::Quota { .. } => "quota",
-                DropError::Blocked => "blocked",
+                DropError::Ledger(error) => kind_of(error),
                 DropError::Scan(objection) => objection.finding().label(),
-                DropError::Suspended => "suspended",
                 _ => "drop",
             },
             Self::Remote(error) => match error {
@@ -92,5 +92,20 @@ impl StoreError {
             },
             Self::OtherStore | Self::NotOpen(_) | Self::NotTakenBack => "drop",
         }
+    }
+}
+
+/// The label of an error of the ledger in metrics.
+fn kind_of(error: &LedgerError) -> &'static str {
+    match error {
+        LedgerError::Quota { .. } => "quota",
+        LedgerError::Blocked => "blocked",
+        LedgerError::Suspended => "suspended",
+        error => match error.fault() {
+            Some(FaultKind::Full) => "full",
+            Some(FaultKind::Denied) => "denied",
+            Some(FaultKind::Busy | FaultKind::Io | FaultKind::Database) => "database",
+            _ => "drop",
+        },
     }
 }

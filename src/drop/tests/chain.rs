@@ -17,12 +17,12 @@ fn opened(home: &TempDir, change: impl FnOnce(&mut AuditConfig)) -> Drop {
 
 fn log(drop: &Drop, now: &str, detail: &str) {
     let entry = Entry::general(time(now), Action::Report, WEB, detail.to_owned());
-    drop.store.records.log(&entry).unwrap();
-    drop.store.tell(&entry);
+    drop.store.books().records.log(&entry).unwrap();
+    drop.store.books().tell(&entry);
 }
 
 fn verify(drop: &Drop, known: Option<ChainHead>) -> Verification {
-    drop.store.records.verify_chain(known).unwrap()
+    drop.store.books().records.verify_chain(known).unwrap()
 }
 
 fn sqlite(home: &TempDir) -> rusqlite::Connection {
@@ -106,14 +106,14 @@ async fn a_log_of_before_stays_readable_and_the_chain_begins_behind_it() {
     fs::create_dir(&directory).unwrap();
     fs::set_permissions(&directory, Permissions::from_mode(0o700)).unwrap();
     let old = sqlite(&home);
-    for step in records::schemas_before_the_chain() {
+    for step in ledger::schemas_before_the_chain() {
         old.execute_batch(step).unwrap();
     }
     let row = "INSERT INTO audit (time, action, queue_id, sender, actor, detail)
                VALUES (1, 'report', '', '', 'web', 'old')";
     old.execute(row, []).unwrap();
     old.execute(row, []).unwrap();
-    let done = records::schemas_before_the_chain().len() as i64;
+    let done = ledger::schemas_before_the_chain().len() as i64;
     old.pragma_update(None, "user_version", done).unwrap();
     std::mem::drop(old);
     let drop = opened(&home, |_| ());
@@ -125,7 +125,7 @@ async fn a_log_of_before_stays_readable_and_the_chain_begins_behind_it() {
     assert_eq!(entries.len(), 3);
     // They are forgotten by their age alone.
     let (before, now) = (time(NOW), time(NOW));
-    let records = &drop.store.records;
+    let records = &drop.store.books().records;
     assert_eq!(records.forget_entries(before, now, 10).unwrap(), 2);
     assert_eq!(verify(&drop, None).defects, []);
 }
@@ -143,7 +143,7 @@ fn what_is_forgotten_is_the_beginning_of_the_chain_though_clocks_were_wrong() {
     ] {
         log(&drop, &format!("{year}-01-01T00:00:00Z"), detail);
     }
-    let records = &drop.store.records;
+    let records = &drop.store.books().records;
     let forget = |before: &str| {
         let forgotten = records.forget_entries(time(before), time("2026-01-01T00:00:00Z"), 10);
         assert_eq!(verify(&drop, None).defects, []);
@@ -176,8 +176,8 @@ fn a_copy_follows_the_log_and_what_its_receiver_missed_comes_later() {
         login: Some("al\u{1b}ice".into()),
         ..Entry::general(time(NOW), Action::Hold, Client::ADMIN, "1\n2".into())
     };
-    drop.store.records.log(&entry).unwrap();
-    drop.store.tell(&entry);
+    drop.store.books().records.log(&entry).unwrap();
+    drop.store.books().tell(&entry);
     let missed = line().unwrap();
     assert!(missed.starts_with("<86>"), "{missed}");
     assert!(missed.contains(" depollueur[") && missed.contains("]: audit number=2 digest="));

@@ -148,7 +148,7 @@ async fn what_is_destroyed_at_once_cannot_be_restored() {
     let (drop, token, id) = deposited().await;
     let now = time("2026-02-10T00:00:00Z");
     let destroy = async || drop.drop.destroy(id, now, Client::ADMIN).await;
-    assert!(matches!(destroy().await, Err(DropError::Misuse(_))));
+    assert!(matches!(destroy().await, Err(LedgerError::Misuse(_))));
     drop.drop.revoke(id, now, Client::ADMIN, "").await.unwrap();
     assert_eq!(destroy().await.unwrap(), Outcome::Done(now));
     assert_eq!(destroy().await.unwrap(), Outcome::Destroyed);
@@ -191,7 +191,10 @@ async fn a_blocked_file_ends_its_packages_and_is_refused_from_then_on() {
     let mut package = drop.drop.package(origin());
     let file = drop.file(&mut package, "again", &noise(20, 2)).await;
     let refused = package.commit(vec![file], now, until).await;
-    assert!(matches!(refused, Err(DropError::Blocked)));
+    assert!(matches!(
+        refused,
+        Err(DropError::Ledger(LedgerError::Blocked))
+    ));
     assert_eq!((drop.blobs().len(), drop.drafts().len()), (3, 0));
     let entries = drop.drop.audit(AuditQuery::default()).await.unwrap();
     let actions: Vec<_> = entries.iter().map(|entry| entry.action).collect();
@@ -242,11 +245,17 @@ async fn a_suspended_login_deposits_nothing_and_its_packages_end_until_it_is_res
 
     // What was under way is not committed, and what begins is not written.
     let commit = begun.commit(vec![late], now, in_a_month(now));
-    assert!(matches!(commit.await, Err(DropError::Suspended)));
+    assert!(matches!(
+        commit.await,
+        Err(DropError::Ledger(LedgerError::Suspended))
+    ));
     let mut package = drop.drop.package(origin());
     let mut draft = package.file("a", "b").unwrap();
     draft.write(noise(10, 5)).await.unwrap();
-    assert!(matches!(draft.finish().await, Err(DropError::Suspended)));
+    assert!(matches!(
+        draft.finish().await,
+        Err(DropError::Ledger(LedgerError::Suspended))
+    ));
     assert_eq!(
         files(&drop.directory().join("drafts")),
         [""; 0].map(PathBuf::from)

@@ -106,8 +106,8 @@ async fn a_manifest_of_another_record_is_refused() {
         [Vault::new(&a).id().0],
     );
     assert_eq!(swapped, Ok(1));
-    let found = drop.drop.find(&a, now).await;
-    assert!(matches!(found, Err(DropError::Damaged { .. })));
+    let error = drop.drop.find(&a, now).await.unwrap_err();
+    assert_eq!(error.fault(), Some(FaultKind::Damaged), "{error}");
 }
 
 /// Returns true if reading the only file is refused when this stands in its place.
@@ -188,7 +188,7 @@ async fn a_changed_manifest_is_refused() {
     let drop = fixture();
     let now = Timestamp::now();
     let token = drop.deposit(&[noise(10, 1)], now).await;
-    let sealed = drop.drop.store.records.find(RecordId::from(&token));
+    let sealed = drop.drop.store.books().records.find(RecordId::from(&token));
     let sealed = sealed.unwrap().unwrap().manifest.unwrap();
     let vault = Vault::new(&token);
     for byte in 0..sealed.len() {

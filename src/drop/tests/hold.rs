@@ -80,10 +80,10 @@ async fn neither_an_admin_nor_its_uploader_destroys_a_package_that_is_held() {
     let until = time(LATER);
     let restored = drop.drop.restore(id, until, now, admin).await.unwrap();
     assert_eq!(restored, Outcome::Held);
-    let records = &drop.drop.store.records;
+    let records = &drop.drop.store.books().records;
     let entry = Entry::general(now, Action::Withdraw, admin, String::new());
     let withdrawn = records.withdraw(id, &entry);
-    assert!(matches!(withdrawn, Err(DropError::Held)));
+    assert!(matches!(withdrawn, Err(LedgerError::Held)));
     records.doom(&[(id, now)]).unwrap();
     assert!(records.is_needed(id).unwrap());
     for sql in [

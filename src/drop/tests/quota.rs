@@ -37,7 +37,7 @@ async fn deposit_at(
     };
     match attempt.await {
         Ok(_) => None,
-        Err(DropError::Quota { name, .. }) => Some(name),
+        Err(DropError::Ledger(LedgerError::Quota { name, .. })) => Some(name),
         Err(error) => panic!("{error}"),
     }
 }
@@ -319,7 +319,7 @@ async fn nothing_is_taken_that_would_fill_the_disk() {
 
 #[test]
 fn a_quota_says_what_it_counts() {
-    let said = |name| DropError::Quota { name, limit: 5 }.to_string();
+    let said = |name| LedgerError::Quota { name, limit: 5 }.to_string();
     assert_eq!(said("total"), "the quota total of 5 bytes is used up");
     let inodes = "the quota free_inodes_min of 5 files is used up";
     assert_eq!(said("free_inodes_min"), inodes);

@@ -151,6 +151,7 @@ async fn a_swept_manifest_stands_nowhere_any_more() {
     let sealed = drop
         .drop
         .store
+        .books()
         .records
         .find(Vault::new(&token).id())
         .unwrap()
@@ -193,38 +194,4 @@ async fn a_blob_that_cannot_be_removed_does_not_hold_up_the_others() {
     assert!(matches!(found, Lookup::Gone { .. }));
     fs::remove_dir(&path).unwrap();
     assert_eq!(drop.swept(now, 10).await.packages, 1);
-}
-
-#[tokio::test]
-async fn a_package_whose_blob_was_swept_before_its_record_was_written_is_no_package() {
-    let drop = fixture();
-    let now = Timestamp::now();
-    let mut package = drop.drop.package(origin());
-    let token = package.token().clone();
-    let file = drop.file(&mut package, "a", &noise(10, 1)).await;
-    let id = RecordId::from(&token);
-    let store = &drop.drop.store;
-    let record = records::Record {
-        created: now,
-        term: records::Term {
-            expires: Timestamp::MAX,
-            ended: None,
-        },
-        origin: origin(),
-        unlock: Unlock::Server,
-        manifest: Some(Vec::new()),
-        files: 1,
-        bytes: 1,
-        held: None,
-        downloads: 0,
-    };
-    let entry = store.entry(now, Action::Deposit, (id, &origin()), WEB, String::new());
-    let mut stored = || store.blobs.exists(id, 0);
-    let inserted = store
-        .records
-        .insert(id, &record, &[], &[], &entry, &mut stored);
-    let error = inserted.unwrap_err();
-    assert!(error.to_string().starts_with("could not find"), "{error}");
-    assert!(is_unknown(&drop, &token));
-    std::mem::drop(file);
 }

@@ -25,7 +25,7 @@ use super::{ChainHead, Entry};
 use crate::{
     config::AuditCopy,
     ledger::{
-        DropError,
+        LedgerError,
         records::{Note, Records},
     },
 };
@@ -84,7 +84,7 @@ impl Syslog {
     }
 
     fn copy(&self, records: &dyn Records) -> Result<(), String> {
-        let in_words = |error: DropError| error.to_string();
+        let in_words = |error: LedgerError| error.to_string();
         let Some(mut last) = records.note(Note::AuditCopied).map_err(in_words)? else {
             return self.begin(records).map_err(in_words);
         };
@@ -115,7 +115,7 @@ impl Syslog {
     }
 
     /// Begins the copy with the entries that come from now on.
-    fn begin(&self, records: &dyn Records) -> Result<(), DropError> {
+    fn begin(&self, records: &dyn Records) -> Result<(), LedgerError> {
         let head = records.chain_head()?.number;
         records.set_notes(&[(Note::AuditCopied, head)])
     }

@@ -10,22 +10,20 @@ use super::{
     Result,
 };
 use crate::ledger::{
-    Drop, DropError, FileEntry, RecordId, Store, Token,
-    audit::{self, Action, ChainHead, Client, Entry, Verification},
-    manifest,
+    Books, Ledger, LedgerError, RecordId,
+    audit::{self, Action, Actor, ChainHead, Client, Entry, Verification},
     records::{BlockRow, Record, Term},
     sweep::{self, add},
-    vault::Vault,
     whole_second,
 };
 
-impl Drop {
+impl Ledger {
     /// Lists packages, the last deposited first.
     ///
     /// # Errors
     /// The database cannot be read.
-    pub async fn list(&self, query: Query, now: Timestamp) -> Result<Vec<Deposit>, DropError> {
-        self.run(move |store| store.list(&query, now)).await
+    pub async fn list(&self, query: Query, now: Timestamp) -> Result<Vec<Deposit>, LedgerError> {
+        self.run(move |books| books.list(&query, now)).await
     }
 
     /// Returns a package with its files, as far as it can be known without its link.
@@ -36,24 +34,8 @@ impl Drop {
         &self,
         id: RecordId,
         now: Timestamp,
-    ) -> Result<Option<(Deposit, Vec<DepositedFile>)>, DropError> {
-        self.run(move |store| store.show(id, now)).await
-    }
-
-    /// Returns the files of a package that is not destroyed, for somebody who has its link: of expired and
-    /// revoked ones, too. `None` if there is no such package any more.
-    ///
-    /// # Errors
-    /// The database cannot be read, or the record does not authenticate.
-    pub async fn names(&self, token: &Token) -> Result<Option<Vec<FileEntry>>, DropError> {
-        let vault = Vault::new(token);
-        self.run(move |store| {
-            let record = store.records.find(vault.id())?;
-            let sealed = record.and_then(|record| record.manifest);
-            let open = |sealed| manifest::open(&vault, sealed, store.records.path());
-            Ok(sealed.map(open).transpose()?.map(|(files, _)| files))
-        })
-        .await
+    ) -> Result<Option<(Deposit, Vec<DepositedFile>)>, LedgerError> {
+        self.run(move |books| books.show(id, now)).await
     }
 
     /// Ends a package at once. Its ciphertext is kept for the grace period, in which it can be restored.
@@ -66,9 +48,9 @@ impl Drop {
         now: Timestamp,
         client: Client,
         reason: &str,
-    ) -> Result<Outcome, DropError> {
+    ) -> Result<Outcome, LedgerError> {
         let reason = reason.to_owned();
-        self.run(move |store| store.revoke(id, now, client, &reason))
+        self.run(move |books| books.revoke(id, now, client, &reason))
             .await
     }
 
@@ -82,8 +64,8 @@ impl Drop {
         id: RecordId,
         now: Timestamp,
         client: Client,
-    ) -> Result<Outcome, DropError> {
-        self.run(move |store| store.destroy(id, now, client)).await
+    ) -> Result<Outcome, LedgerError> {
+        self.run(move |books| books.destroy(id, now, client)).await
     }
 
     /// Makes a package available until `until`, whether it is live, expired or revoked.
@@ -96,8 +78,8 @@ impl Drop {
         until: Timestamp,
         now: Timestamp,
         client: Client,
-    ) -> Result<Outcome, DropError> {
-        self.run(move |store| store.restore(id, until, now, client))
+    ) -> Result<Outcome, LedgerError> {
+        self.run(move |books| books.restore(id, until, now, client))
             .await
     }
 
@@ -112,27 +94,27 @@ impl Drop {
         now: Timestamp,
         client: Client,
         reason: &str,
-    ) -> Result<(bool, Vec<RecordId>), DropError> {
+    ) -> Result<(bool, Vec<RecordId>), LedgerError> {
         let reason = reason.to_owned();
-        self.run(move |store| store.block(sha256, now, client, &reason))
+        self.run(move |books| books.block(sha256, now, client, &reason))
             .await
     }
 
-    /// Returns true if files that [`Drop::block`] and [`Drop::copies`] look for may be missed: after `drop
+    /// Returns true if files that [`Ledger::block`] and [`Ledger::copies`] look for may be missed: after `drop
     /// rekey`, older files are not known any more.
     ///
     /// # Errors
     /// The database cannot be read.
-    pub async fn has_unknown_files(&self) -> Result<bool, DropError> {
-        self.run(|store| store.records.has_unknown_files()).await
+    pub async fn has_unknown_files(&self) -> Result<bool, LedgerError> {
+        self.run(|books| books.records.has_unknown_files()).await
     }
 
     /// Lists other packages that hold a file of this one; empty files do not count.
     ///
     /// # Errors
     /// The database cannot be read.
-    pub async fn copies(&self, id: RecordId) -> Result<Vec<RecordId>, DropError> {
-        self.run(move |store| store.copies(id)).await
+    pub async fn copies(&self, id: RecordId) -> Result<Vec<RecordId>, LedgerError> {
+        self.run(move |books| books.copies(id)).await
     }
 
     /// Unblocks a file. Returns false if it was not blocked. Packages that were ended stay so.
@@ -144,8 +126,8 @@ impl Drop {
         sha256: [u8; 32],
         now: Timestamp,
         client: Client,
-    ) -> Result<bool, DropError> {
-        self.run(move |store| store.unblock(sha256, now, client))
+    ) -> Result<bool, LedgerError> {
+        self.run(move |books| books.unblock(sha256, now, client))
             .await
     }
 
@@ -153,16 +135,42 @@ impl Drop {
     ///
     /// # Errors
     /// The database cannot be read.
-    pub async fn blocks(&self) -> Result<Vec<Block>, DropError> {
-        self.run(Store::blocks).await
+    pub async fn blocks(&self) -> Result<Vec<Block>, LedgerError> {
+        self.run(Books::blocks).await
     }
 
     /// Lists entries of the audit log, oldest first.
     ///
     /// # Errors
     /// The database cannot be read.
-    pub async fn audit(&self, query: AuditQuery) -> Result<Vec<Entry>, DropError> {
-        self.run(move |store| store.records.entries(&query)).await
+    pub async fn audit(&self, query: AuditQuery) -> Result<Vec<Entry>, LedgerError> {
+        self.run(move |books| books.records.entries(&query)).await
+    }
+
+    /// Returns true if the drop ended a package for this finding, and an admin restored it after that.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub(crate) async fn is_overruled(
+        &self,
+        id: RecordId,
+        finding: String,
+    ) -> Result<bool, LedgerError> {
+        let query = AuditQuery {
+            package: Some(id),
+            ..AuditQuery::default()
+        };
+        let mut was_ended = false;
+        for entry in self.audit(query).await? {
+            was_ended |= entry.client.actor == Actor::Sweep
+                && entry.action == Action::Revoke
+                && entry.detail == finding;
+            let is_restored = entry.action == Action::Restore && entry.client.actor == Actor::Admin;
+            if was_ended && is_restored {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Verifies the audit log: finds entries that were cut or changed. `known` is a head that was noted
@@ -170,15 +178,18 @@ impl Drop {
     ///
     /// # Errors
     /// The database cannot be read.
-    pub async fn verify_audit(&self, known: Option<ChainHead>) -> Result<Verification, DropError> {
-        self.run(move |store| store.records.verify_chain(known))
+    pub async fn verify_audit(
+        &self,
+        known: Option<ChainHead>,
+    ) -> Result<Verification, LedgerError> {
+        self.run(move |books| books.records.verify_chain(known))
             .await
     }
 }
 
-impl Store {
+impl Books {
     fn list(&self, query: &Query, now: Timestamp) -> Result<Vec<Deposit>> {
-        let fingerprint = query.sha256.map(|sha256| self.fingerprint(&sha256));
+        let fingerprint = query.sha256.map(|sha256| self.key.file(&sha256));
         let query = Query {
             fingerprint: fingerprint.or(query.fingerprint),
             ..query.clone()
@@ -231,7 +242,7 @@ impl Store {
                 return Ok(Outcome::Held);
             }
             if record.ending(now).is_none() {
-                return Err(DropError::Misuse(
+                return Err(LedgerError::Misuse(
                     "a live package is revoked before it is destroyed",
                 ));
             }
@@ -244,14 +255,14 @@ impl Store {
 
             let numbers: Vec<_> = self.records.files(id)?.iter().map(|f| f.number).collect();
             for number in numbers {
-                self.blobs.destroy(id, number)?;
+                self.place.destroy(id, number)?;
             }
 
             sweep::tell_destroyed(self, now, client, &[id])?;
             self.records.forget_overwritten()?;
             return Ok(Outcome::Done(record.term.end()));
         }
-        Err(DropError::Stopped)
+        Err(LedgerError::Stopped)
     }
 
     /// Makes a package available until `until`, whatever its term was; the limits of readers do not hold.
@@ -307,7 +318,7 @@ impl Store {
                 return Ok(Outcome::Done(until));
             }
         }
-        Err(DropError::Stopped)
+        Err(LedgerError::Stopped)
     }
 
     /// Blocks a file and ends the packages that hold it. Returns their ids; none is missed, since the block
@@ -319,7 +330,7 @@ impl Store {
         client: Client,
         reason: &str,
     ) -> Result<(bool, Vec<RecordId>)> {
-        let fingerprint = self.fingerprint(&sha256);
+        let fingerprint = self.key.file(&sha256);
         let reason = audit::one_line(reason, REASON_CHARS_MAX);
         let detail = format!("sha256={} reason={reason:?}", HEXLOWER.encode(&sha256));
         let entry = Entry::general(now, Action::Block, client, detail);
@@ -370,7 +381,7 @@ impl Store {
     fn unblock(&self, sha256: [u8; 32], now: Timestamp, client: Client) -> Result<bool> {
         let detail = format!("sha256={}", HEXLOWER.encode(&sha256));
         let entry = Entry::general(now, Action::Unblock, client, detail);
-        let done = self.records.unblock(&self.fingerprint(&sha256), &entry)?;
+        let done = self.records.unblock(&self.key.file(&sha256), &entry)?;
         if done {
             self.tell(&entry);
         }
@@ -427,7 +438,7 @@ impl Store {
                 return Ok(Outcome::Done(at));
             }
         }
-        Err(DropError::Stopped)
+        Err(LedgerError::Stopped)
     }
 
     fn deposit(&self, id: RecordId, record: Record, now: Timestamp) -> Deposit {

@@ -4,12 +4,12 @@ use jiff::Timestamp;
 
 use super::{ATTEMPTS, Hold, Outcome, REASON_CHARS_MAX, Result};
 use crate::ledger::{
-    Drop, DropError, RecordId, Store,
+    Books, Ledger, LedgerError, RecordId,
     audit::{self, Action, Client},
     whole_second,
 };
 
-impl Drop {
+impl Ledger {
     /// Holds a package that is not destroyed, whether it is live or not: from now on nobody can fetch it, and
     /// neither its expiry nor an admin destroys it. It counts in the quotas.
     ///
@@ -21,12 +21,12 @@ impl Drop {
         now: Timestamp,
         client: Client,
         reason: &str,
-    ) -> Result<Outcome, DropError> {
+    ) -> Result<Outcome, LedgerError> {
         let hold = Hold {
             since: whole_second(now),
             reason: audit::one_line(reason, REASON_CHARS_MAX),
         };
-        self.run(move |store| store.hold(id, now, client, &hold))
+        self.run(move |books| books.hold(id, now, client, &hold))
             .await
     }
 
@@ -40,14 +40,14 @@ impl Drop {
         now: Timestamp,
         client: Client,
         reason: &str,
-    ) -> Result<Option<Hold>, DropError> {
+    ) -> Result<Option<Hold>, LedgerError> {
         let reason = audit::one_line(reason, REASON_CHARS_MAX);
-        self.run(move |store| store.release(id, now, client, reason))
+        self.run(move |books| books.release(id, now, client, reason))
             .await
     }
 }
 
-impl Store {
+impl Books {
     fn hold(&self, id: RecordId, now: Timestamp, client: Client, hold: &Hold) -> Result<Outcome> {
         for _ in 0..ATTEMPTS {
             let Some(record) = self.records.find(id)? else {
@@ -66,7 +66,7 @@ impl Store {
                 return Ok(Outcome::Done(hold.since));
             }
         }
-        Err(DropError::Stopped)
+        Err(LedgerError::Stopped)
     }
 
     fn release(

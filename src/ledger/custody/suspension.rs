@@ -5,12 +5,12 @@ use jiff::Timestamp;
 
 use super::{Cause, Outcome, REASON_CHARS_MAX, Result, Resumed, Suspension};
 use crate::ledger::{
-    Drop, DropError, RecordId, Store,
+    Books, Ledger, LedgerError, RecordId,
     audit::{self, Action, Client, Entry},
     whole_second,
 };
 
-impl Drop {
+impl Ledger {
     /// Suspends a login: nothing of it is accepted any more, and its packages end at once; they can be
     /// restored. Returns false if it was suspended before, together with the packages that were ended.
     ///
@@ -22,13 +22,13 @@ impl Drop {
         now: Timestamp,
         client: Client,
         reason: &str,
-    ) -> Result<(bool, Vec<RecordId>), DropError> {
+    ) -> Result<(bool, Vec<RecordId>), LedgerError> {
         let suspension = Suspension {
             login: login.to_owned(),
             created: whole_second(now),
             reason: audit::one_line(reason, REASON_CHARS_MAX),
         };
-        self.run(move |store| store.suspend(&suspension, now, client))
+        self.run(move |books| books.suspend(&suspension, now, client))
             .await
     }
 
@@ -42,9 +42,9 @@ impl Drop {
         login: &str,
         now: Timestamp,
         client: Client,
-    ) -> Result<Option<Resumed>, DropError> {
+    ) -> Result<Option<Resumed>, LedgerError> {
         let login = login.to_owned();
-        self.run(move |store| store.resume(&login, now, client))
+        self.run(move |books| books.resume(&login, now, client))
             .await
     }
 
@@ -52,12 +52,12 @@ impl Drop {
     ///
     /// # Errors
     /// The database cannot be read.
-    pub async fn suspensions(&self) -> Result<Vec<Suspension>, DropError> {
-        self.run(|store| store.records.suspensions()).await
+    pub async fn suspensions(&self) -> Result<Vec<Suspension>, LedgerError> {
+        self.run(|books| books.records.suspensions()).await
     }
 }
 
-impl Store {
+impl Books {
     /// Suspends a login, then ends its packages. None is missed: whatever is committed later is refused.
     fn suspend(
         &self,

@@ -10,6 +10,7 @@ use tracing::error;
 use super::code::ProblemCode;
 use crate::{
     drop::DropError,
+    ledger::LedgerError,
     remote::wire::ProblemBody,
     scan::{Finding, Objection},
 };
@@ -89,19 +90,23 @@ impl From<DropError> for Problem {
 
         error!("could not take a deposit: {error}");
         match error {
-            DropError::Full { .. } => Self::new(
+            error if error.is_full() => Self::new(
                 StatusCode::INSUFFICIENT_STORAGE,
                 ProblemCode::Full,
                 "no space is left in the drop",
             ),
-            DropError::Quota { .. } => Self::new(
+            DropError::Ledger(LedgerError::Quota { .. }) => Self::new(
                 StatusCode::INSUFFICIENT_STORAGE,
                 ProblemCode::DropQuota,
                 error.to_string(),
             ),
-            DropError::Blocked => Self::unsound(ProblemCode::Blocked, error.to_string()),
+            DropError::Ledger(LedgerError::Blocked) => {
+                Self::unsound(ProblemCode::Blocked, error.to_string())
+            }
             DropError::Scan(objection) => objection.into(),
-            DropError::Suspended => Self::unsound(ProblemCode::Suspended, error.to_string()),
+            DropError::Ledger(LedgerError::Suspended) => {
+                Self::unsound(ProblemCode::Suspended, error.to_string())
+            }
             _ => Self {
                 retry_after: Some(60),
                 ..Self::new(
@@ -111,6 +116,12 @@ impl From<DropError> for Problem {
                 )
             },
         }
+    }
+}
+
+impl From<LedgerError> for Problem {
+    fn from(error: LedgerError) -> Self {
+        DropError::from(error).into()
     }
 }
 

@@ -5,7 +5,10 @@ use std::collections::HashSet;
 use jiff::SignedDuration;
 
 use super::super::*;
-use crate::drop::blobs::{Blobs, Directory, Draft, Memory, SLICES};
+use crate::{
+    drop::blobs::{Blobs, Directory, Draft, Memory},
+    ledger::SLICES,
+};
 
 /// A store, and whatever must live as long.
 type Fresh = (Box<dyn Blobs>, Box<dyn std::any::Any>);

@@ -8,9 +8,7 @@ use super::super::*;
 use crate::{
     envelope::Domains,
     ledger::{
-        audit::Entry,
-        custody::Cause,
-        records::{BlockRow, Depositor, Note, Record, RecordFile, Records, Sqlite, Term},
+        BlockRow, Cause, Depositor, Entry, Note, Record, RecordFile, Records, Sqlite, Term,
         statistics::{DOMAIN_MESSAGES_MIN, Month, Sums},
     },
 };
@@ -140,7 +138,7 @@ fn entry(id: RecordId, action: Action, seconds: i64) -> Entry {
 
 fn put(records: &dyn Records, id: RecordId, record: &Record) {
     let entry = entry(id, Action::Deposit, 0);
-    let inserted = records.insert(id, record, &files(), &[], &entry, &mut || Ok(()));
+    let inserted = records.insert(id, record, &files(), &[], &entry);
     inserted.unwrap();
 }
 
@@ -167,17 +165,8 @@ fn what_is_inserted_is_found(records: &dyn Records) {
 
 fn an_insertion_is_all_or_nothing(records: &dyn Records) {
     let (record, entry) = (record(0, 100), entry(A, Action::Deposit, 0));
-    let mut missing = || Err(DropError::Stopped);
-    let refused = records.insert(A, &record, &files(), &[], &entry, &mut missing);
-    assert!(matches!(refused, Err(DropError::Stopped)));
-    assert_eq!(records.find(A).unwrap(), None);
-    assert_eq!(actions(records), []);
     put(records, A, &record);
-    assert!(
-        records
-            .insert(A, &record, &files(), &[], &entry, &mut || Ok(()))
-            .is_err()
-    );
+    assert!(records.insert(A, &record, &files(), &[], &entry).is_err());
     assert_eq!(actions(records), [Action::Deposit]);
 }
 
@@ -543,7 +532,7 @@ fn only_orphans_are_removed(records: &dyn Records) {
     records.doom(&[(A, at(100))]).unwrap();
     assert!(records.remove_orphan(A, &mut remove).unwrap());
     assert_eq!(removed.get(), 2);
-    let mut fails = || Err(DropError::Stopped);
+    let mut fails = || Err(LedgerError::Stopped);
     assert!(records.remove_orphan(B, &mut fails).is_err());
 }
 
@@ -580,8 +569,8 @@ fn a_blocked_file_is_refused(records: &dyn Records) {
     assert!(records.is_blocked(&[[0xaa; 32], [0xbb; 32]]).unwrap());
     assert!(!records.is_blocked(&[[0xaa; 32]]).unwrap());
     let deposit = entry(B, Action::Deposit, 0);
-    let refused = records.insert(B, &record(0, 100), &files(), &[], &deposit, &mut || Ok(()));
-    assert!(matches!(refused, Err(DropError::Blocked)));
+    let refused = records.insert(B, &record(0, 100), &files(), &[], &deposit);
+    assert!(matches!(refused, Err(LedgerError::Blocked)));
     assert_eq!(records.find(B).unwrap(), None);
     assert!(records.unblock(&[0xbb; 32], &block).unwrap());
     assert!(!records.unblock(&[0xbb; 32], &block).unwrap());
@@ -649,7 +638,7 @@ fn put_sizes(records: &dyn Records, id: RecordId, record: &Record, sizes: &[u64]
     };
     let files: Vec<_> = sizes.iter().enumerate().map(file).collect();
     let entry = entry(id, Action::Deposit, 0);
-    let inserted = records.insert(id, record, &files, &[], &entry, &mut || Ok(()));
+    let inserted = records.insert(id, record, &files, &[], &entry);
     inserted.unwrap();
 }
 
@@ -726,7 +715,7 @@ fn networks_are_known(records: &dyn Records) {
     let put = |id, created, networks: &[[u8; 32]]| {
         let entry = entry(id, Action::Deposit, 0);
         let record = record(created, created + 100);
-        let inserted = records.insert(id, &record, &files(), networks, &entry, &mut || Ok(()));
+        let inserted = records.insert(id, &record, &files(), networks, &entry);
         inserted.unwrap();
     };
     put(A, 0, &[one, other]);
@@ -784,7 +773,8 @@ fn a_probe_changes_nothing(records: &dyn Records) {
     put(records, A, &record(0, 100));
     records.probe().unwrap();
     assert!(records.find(A).unwrap().is_some());
-    assert!(records.path().is_absolute());
+    let damaged = records.damaged("it is no record");
+    assert_eq!(damaged.fault(), Some(FaultKind::Damaged));
     let now = at(0) + SignedDuration::from_secs(1);
     assert_eq!(records.ended(now, 1).unwrap(), []);
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, TransactionBehavior::Immediate};
 
-use super::{DropError, KNOWN, MIGRATIONS, Result};
+use super::{KNOWN, MIGRATIONS, Result, fault};
 
 /// Brings the schema up to date. Two processes may try at once: the second finds it done. If nothing is due,
 /// nothing is written, and nobody is waited for.
@@ -12,7 +12,7 @@ pub(super) fn run(connection: &mut Connection, path: &Path) -> Result<()> {
     if due(connection, path)?.is_empty() {
         return Ok(());
     }
-    let failed = |e| DropError::database("migrate", path, e);
+    let failed = |e| fault::failed("migrate", path, e);
     let transaction = connection
         .transaction_with_behavior(Immediate)
         .map_err(failed)?;
@@ -28,12 +28,8 @@ pub(super) fn run(connection: &mut Connection, path: &Path) -> Result<()> {
 /// Returns the steps that have not been done.
 fn due(connection: &Connection, path: &Path) -> Result<&'static [&'static str]> {
     let found = connection.pragma_query_value(None, "user_version", |row| row.get(0));
-    let found: i64 = found.map_err(|e| DropError::database("read", path, e))?;
+    let found: i64 = found.map_err(|e| fault::failed("read", path, e))?;
     let done = usize::try_from(found).ok();
     done.and_then(|done| MIGRATIONS.get(done..))
-        .ok_or_else(|| DropError::Newer {
-            path: path.to_owned(),
-            found,
-            known: KNOWN,
-        })
+        .ok_or_else(|| fault::too_new(path, found, KNOWN))
 }

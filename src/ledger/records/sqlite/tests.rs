@@ -1,21 +1,18 @@
 //! The cost of a verb does not grow with the drop: the steps of SQLite's virtual machine are counted. A
 //! query that finds no index takes one for each row, on any machine.
 
-use crate::envelope::Origin;
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
+use jiff::Timestamp;
 use tempfile::TempDir;
 
 use super::*;
 use crate::{
-    envelope::{Direction, Domains},
-    ledger::{
-        Unlock,
-        audit::{Action, Actor, Client},
-    },
+    envelope::{Direction, Domains, Origin},
+    ledger::{Action, Actor, Client, Records, Unlock},
 };
 
 /// Packages of one sender, who deposits one after the other.
@@ -68,7 +65,7 @@ const VERBS: &[Verb] = &[
     ("insert, withdraw", |drop, count, _| {
         let (new, entry) = (count + 1, entry(count + 1));
         let file = [file(new)];
-        let inserted = drop.insert(id(new), &record(new), &file, &[], &entry, &mut || Ok(()));
+        let inserted = drop.insert(id(new), &record(new), &file, &[], &entry);
         inserted.unwrap();
         assert!(drop.withdraw(id(new), &entry).unwrap());
     }),
@@ -97,15 +94,8 @@ const VERBS: &[Verb] = &[
         drop.destroyed(&[id(n)], &[entry(n)]).unwrap();
         assert_eq!(drop.forgettable(time(2 * count), 3).unwrap().len(), 1);
         drop.forget(&[id(n)]).unwrap();
-        drop.insert(
-            id(n),
-            &record(n),
-            &[file(n)],
-            &[network(n)],
-            &entry(n),
-            &mut || Ok(()),
-        )
-        .unwrap();
+        drop.insert(id(n), &record(n), &[file(n)], &[network(n)], &entry(n))
+            .unwrap();
     }),
     ("is needed", |drop, _, n| {
         assert!(drop.is_needed(id(n)).unwrap())
