@@ -6,12 +6,13 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::{
-    FilterError, HeaderEdit, Message, PIECE_BYTES_MAX, Piece, Reason, Rewritten, Verdict,
+    FilterError, HeaderEdit, Message, Reason, Rewritten, Verdict,
     copies::Turn,
     language::language,
     mark,
     message::{Detached, Text},
     parts::Slot,
+    rewritten::{PIECE_BYTES_MAX, Piece},
 };
 use crate::{
     config::{Fallback, Position},
