@@ -7,11 +7,17 @@
 //! * `leaf` – the part whose body is coming in
 //! * `parts` – the parts of the message as they lie in the spool
 //! * `words` – the texts that are the words of the message, whatever their names
-//! * `message` – a message on its way: each of the scanner's events is acted upon
+//! * `message` – a message on its way
+//! * `top_header` – the facts of its own header that its end needs
+//! * `reading` – the scanner's events, part by part
+//! * `later` – the candidates that are decided on at its end
+//! * `shipping` – its files on their way to the drop
+//! * `accounting` – the decisions on its parts
 //! * `choices` – messages that somebody's choice kept are remembered, and kept when they come again
 //! * `copies` – copies of one message share one package
 //! * `mark` – the field that says that the message was changed
-//! * `finish` – the end of a message: the last decisions, the notice, a check of the result, the commit
+//! * `finish` – the end of a message: the notice, the splices, the commit
+//! * `reread` – a last check of the new body
 //! * `forwarded` – the weight of a forwarded message
 //! * `outcome` – the outcomes for a message and its parts
 //! * `rewritten` – a rewritten message, in pieces that a milter can send
@@ -70,6 +76,7 @@
 //! these are measured by `tests/e2e/memory.py`, which holds the whole sum against the daemon.
 //! A filter that explains its decisions takes more; only `depollueur rewrite` asks for it.
 
+mod accounting;
 mod choices;
 mod copies;
 mod domain;
@@ -78,6 +85,7 @@ mod forwarded;
 #[cfg(test)]
 mod lab;
 mod language;
+mod later;
 mod leaf;
 #[cfg(test)]
 mod many;
@@ -86,10 +94,14 @@ mod message;
 mod origin;
 mod outcome;
 mod parts;
+mod reading;
+mod reread;
 mod rewritten;
 #[cfg(test)]
 mod scanned;
+mod shipping;
 mod strangers;
+mod top_header;
 mod vouch;
 mod words;
 

@@ -6,18 +6,13 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::{
-    FilterError, HeaderEdit, Message, Reason, Rewritten, Verdict,
-    copies::Turn,
-    language::language,
-    mark,
-    message::{Detached, Text},
-    parts::Slot,
-    rewritten::{PIECE_BYTES_MAX, Piece},
+    FilterError, HeaderEdit, Message, Reason, Rewritten, Verdict, copies::Turn, language::language,
+    mark, parts::Slot, reading::Text, reread::reread, rewritten::Piece, shipping::Detached,
 };
 use crate::{
     config::{Fallback, Position},
     drop,
-    mime::{Ambiguity, Event, Scanner, TransferEncoding, scanner::PartId},
+    mime::{TransferEncoding, scanner::PartId},
     names,
     policy::Source,
     rewrite::{
@@ -556,74 +551,6 @@ fn pieces(len: u64, changes: Vec<Change>) -> Vec<Piece> {
 fn is_whole(message: &Message) -> bool {
     let first = message.detached.first();
     first.is_some_and(|detached| detached.part == 0)
-}
-
-/// Reads the new body as readers will: it must have the parts that were kept and those that were
-/// added, no more and no less. A file's name stands in the notice, and the sender who chose it may
-/// have put a delimiter into it.
-async fn reread(
-    message: &Message,
-    pieces: &[Piece],
-    added: usize,
-) -> Result<Result<(), Reason>, FilterError> {
-    let mut reader = match Reader::new(message) {
-        Ok(reader) => reader,
-        Err(why) => return Ok(Err(Reason::Ambiguous(why))),
-    };
-
-    for piece in pieces {
-        let mut at = match piece {
-            Piece::Insert(bytes) => {
-                reader.read(bytes);
-                continue;
-            }
-            Piece::Keep(range) => range.clone(),
-        };
-        while !at.is_empty() {
-            let end = at.end.min(at.start + PIECE_BYTES_MAX);
-            reader.read(&message.spool.read(at.start..end).await?);
-            at.start = end;
-        }
-    }
-    Ok(reader.finish(message.parts.kept() + added))
-}
-
-/// Counts the parts of a body.
-struct Reader {
-    scanner: Scanner,
-    parts: usize,
-    doubt: Option<Ambiguity>,
-}
-
-impl Reader {
-    fn new(message: &Message) -> Result<Self, Ambiguity> {
-        Ok(Self {
-            scanner: Scanner::new(&message.root, message.filter.config.limits)?,
-            parts: 1,
-            doubt: None,
-        })
-    }
-
-    fn read(&mut self, bytes: &[u8]) {
-        while let Some(event) = self.scanner.next(bytes) {
-            match event {
-                Event::Begin { .. } => self.parts += 1,
-                Event::Ambiguous(why) => self.doubt = Some(why),
-                _ => {}
-            }
-        }
-    }
-
-    fn finish(mut self, parts: usize) -> Result<(), Reason> {
-        self.scanner.end();
-        self.read(b"");
-        match self.doubt {
-            // The one limit that a new part can pass; everything else is of our making.
-            Some(why @ Ambiguity::Parts) => Err(Reason::Ambiguous(why)),
-            None if self.parts == parts => Ok(()),
-            _ => Err(Reason::Reread),
-        }
-    }
 }
 
 #[cfg(test)]

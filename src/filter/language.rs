@@ -5,7 +5,7 @@
 
 use encoding_rs::{Encoding, UTF_8};
 
-use super::{FilterError, Message, finish::source, message::Text};
+use super::{FilterError, Message, finish::source, reading::Text};
 use crate::{
     config::Action,
     config::{Config, Fallback, Language, NoticeLanguage, Rule},

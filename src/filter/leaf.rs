@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, mem};
 
-use super::{forwarded::Forwarded, message::Text, words::Role};
+use super::{forwarded::Forwarded, reading::Text, words::Role};
 use crate::{
     mime::{self, Decoder, Field, Head, TransferEncoding, scanner::PartId},
     names,
