@@ -7,10 +7,11 @@
 //! * `leaf` – the part whose body is coming in
 //! * `parts` – the parts of the message as they lie in the spool
 //! * `words` – the texts that are the words of the message, whatever their names
-//! * `message` – a message on its way
+//! * `message` – a message on its way: it joins `reading`, `shipping` and `accounting`
 //! * `top_header` – the facts of its own header that its end needs
 //! * `reading` – the scanner's events, part by part
 //! * `later` – the candidates that are decided on at its end
+//! * `fates` – the policy's decisions on its parts
 //! * `shipping` – its files on their way to the drop
 //! * `accounting` – the decisions on its parts
 //! * `choices` – messages that somebody's choice kept are remembered, and kept when they come again
@@ -80,6 +81,7 @@ mod accounting;
 mod choices;
 mod copies;
 mod domain;
+mod fates;
 mod finish;
 mod forwarded;
 #[cfg(test)]
@@ -294,6 +296,11 @@ impl Filter {
         filter
     }
 
+    /// Returns true if an infected file stays in the message, though the others go.
+    fn keeps_out(&self) -> bool {
+        self.stores.is_some() && self.config.keeps_out()
+    }
+
     /// The base of its links; `None` if it is that of the store's links.
     fn public_url(&self) -> Option<&str> {
         self.is_own.then_some(self.config.web.public_url.as_str())
@@ -459,7 +466,7 @@ impl Filter {
         };
         match started {
             Ok(mut message) => {
-                message.edits = edits;
+                message.set_edits(edits);
                 Start::Scan(message)
             }
             Err(reason) if edits.is_empty() => Start::Pass(reason),

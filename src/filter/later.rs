@@ -1,11 +1,16 @@
-//! The candidates that stayed in the spool: they are decided on at the end of the message.
+//! The candidates that stayed in the spool: they are decided on at the end of the message. Pure.
 
 use std::collections::HashSet;
 
-use super::{Message, leaf::FileHead, words::Role};
+use super::{
+    accounting::Accounting,
+    leaf::FileHead,
+    parts::Parts,
+    words::{Role, Words},
+};
 use crate::{
-    mime::scanner::PartId,
-    policy::Going,
+    mime::{References, scanner::PartId},
+    policy::{Going, Source},
     rules::{self, Weight, Why},
 };
 
@@ -31,20 +36,37 @@ pub(super) struct Later {
 // A list that grows has room for twice as many; a name and a type have 255 bytes each.
 const _: () = assert!(2 * size_of::<Later>() + 2 * 255 <= 1024);
 
-impl Message {
+/// A message of which all parts came, as far as the decision on its candidates depends on it.
+pub(super) struct Complete<'a> {
+    pub(super) parts: &'a Parts,
+    pub(super) references: &'a References,
+    pub(super) words: &'a Words,
+    /// True if an infected file stays in the message, though the others go.
+    pub(super) keeps_out: bool,
+    pub(super) accounting: &'a mut Accounting,
+}
+
+impl Complete<'_> {
+    /// Decides on all candidates, and returns those that go.
+    pub(super) fn decide(mut self, mut candidates: Vec<Later>) -> Vec<Later> {
+        let mut all = self.decide_pairs(&mut candidates);
+        self.decide_heavy(&mut candidates);
+        self.decide_light(&mut candidates);
+        all.extend(candidates);
+        all.retain(|later| later.goes);
+        all
+    }
+
     /// Decides on the halves of files in two parts, and takes them out of the candidates: they go
     /// together if each of them is heavy, or stay together.
-    pub(super) fn decide_pairs(&mut self, candidates: &mut Vec<Later>) -> Vec<Later> {
+    fn decide_pairs(&mut self, candidates: &mut Vec<Later>) -> Vec<Later> {
         let mut halves: Vec<Later> = candidates
             .extract_if(.., |later| later.pair.is_some())
             .collect();
         halves.sort_by_key(|half| (half.pair, half.part));
 
         for pair in halves.chunk_by_mut(|one, other| one.pair == other.pair) {
-            let is_shown = |half: &Later| {
-                let key = half.shown_by;
-                key.is_some_and(|key| self.references.contains_key(key))
-            };
+            let is_shown = |half: &Later| self.is_shown(half);
             // All parts of the multipart are candidates, and are here.
             let is_whole = pair.len() as u32 == self.parts.parent(pair[0].part).1;
             let is_heavy = pair.iter().all(|half| half.weight >= half.going.threshold);
@@ -53,20 +75,20 @@ impl Message {
 
             // One of the two files may be infected, and stay.
             let goes =
-                is_whole && is_heavy && is_one && !self.keeps_out() && !pair.iter().any(is_shown);
+                is_whole && is_heavy && is_one && !self.keeps_out && !pair.iter().any(is_shown);
             for half in pair {
                 if goes {
-                    self.explain_going(half, Why::OverThreshold);
+                    self.going(half, Why::OverThreshold);
                     continue;
                 }
                 let why = if is_whole && !is_heavy {
-                    self.is_chosen |= self.is_choice(half.going.source, half.weight);
+                    self.accounting.chosen(half.going.source, half.weight);
                     Why::UnderThreshold
                 } else {
                     Why::Whole
                 };
                 let source = Some(half.going.source);
-                self.explain_kept(half.part, &half.file, half.bytes, source, why);
+                self.stays(half, source, why);
             }
         }
         halves
@@ -74,25 +96,24 @@ impl Message {
 
     /// Decides on the candidates that go or stay each for itself. Those that go, and those not yet
     /// decided, are left in the list.
-    pub(super) fn decide_heavy(&mut self, candidates: &mut Vec<Later>) {
+    fn decide_heavy(&mut self, candidates: &mut Vec<Later>) {
         candidates.retain_mut(|later| {
-            let key = later.shown_by;
-            let is_shown = key.is_some_and(|key| self.references.contains_key(key));
+            let is_shown = self.is_shown(later);
             let is_word = later.role == Role::Perhaps && self.words.go_on_behind(later.part);
             if is_shown || is_word {
                 let why = if is_shown { Why::Shown } else { Why::Text };
-                self.explain_kept(later.part, &later.file, later.bytes, None, why);
+                self.stays(later, None, why);
                 return false;
             }
             if later.weight >= later.going.threshold {
-                self.explain_going(later, Why::OverThreshold);
+                self.going(later, Why::OverThreshold);
             }
             true
         });
     }
 
     /// Decides on the candidates that are heavy only together, if at all.
-    pub(super) fn decide_light(&mut self, candidates: &mut [Later]) {
+    fn decide_light(&mut self, candidates: &mut [Later]) {
         let weight = |later: &Later| Weight {
             bytes: later.weight,
             sum_max: later.going.message_threshold.unwrap_or(u64::MAX),
@@ -103,20 +124,36 @@ impl Message {
         let light = candidates.iter_mut().filter(|later| !later.goes);
         for (index, later) in light.enumerate() {
             if over.contains(&index) {
-                self.explain_going(later, Why::OverMessageThreshold);
+                self.going(later, Why::OverMessageThreshold);
                 continue;
             }
-            self.is_chosen |= self.is_choice(later.going.source, later.weight);
+            self.accounting.chosen(later.going.source, later.weight);
             let source = Some(later.going.source);
             let why = Why::UnderThreshold;
-            self.explain_kept(later.part, &later.file, later.bytes, source, why);
+            self.stays(later, source, why);
         }
     }
 
+    /// Returns true if an HTML body shows a candidate.
+    fn is_shown(&self, later: &Later) -> bool {
+        let key = later.shown_by;
+        key.is_some_and(|key| self.references.contains_key(key))
+    }
+
     /// Notes that a candidate goes.
-    pub(super) fn explain_going(&mut self, later: &mut Later, why: Why) {
+    fn going(&mut self, later: &mut Later, why: Why) {
         later.goes = true;
-        let source = later.going.source;
-        self.explain_gone(later.part, &later.file, later.bytes, source, why);
+        let (parts, source) = (self.parts, later.going.source);
+        let path = || parts.path(later.part);
+        self.accounting
+            .gone(path, &later.file, later.bytes, source, why);
+    }
+
+    /// Notes that a candidate stays.
+    fn stays(&mut self, later: &Later, source: Option<Source>, why: Why) {
+        let parts = self.parts;
+        let path = || parts.path(later.part);
+        self.accounting
+            .kept(path, &later.file, later.bytes, source, why);
     }
 }

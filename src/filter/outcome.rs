@@ -130,6 +130,30 @@ impl FilterError {
     }
 }
 
+/// An outcome that is certain before the end of a message.
+#[derive(Debug)]
+pub(super) enum Settled {
+    Pass(Reason),
+    Fail(FilterError),
+}
+
+impl From<Reason> for Settled {
+    fn from(reason: Reason) -> Self {
+        Self::Pass(reason)
+    }
+}
+
+impl<E: Into<FilterError>> From<E> for Settled {
+    fn from(error: E) -> Self {
+        let error = error.into();
+        let refused = match &error {
+            FilterError::Store(error) => Reason::of_refusal(error),
+            _ => None,
+        };
+        refused.map_or(Self::Fail(error), Self::Pass)
+    }
+}
+
 /// The decision about one part.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct PartDecision {

@@ -1,32 +1,74 @@
 //! A message as it is read: the scanner's events, part by part.
+//!
+//! It knows the scanner, the parts as they lie in the spool, and what came of the part whose body is coming in. It tells
+//! the account what becomes of each part, and says by [`Wait`] what is to be waited for; it knows
+//! neither the store, nor who else works on the message. Its only I/O is the spool's.
 
-use std::mem;
+use std::{io, mem, ops::Range, sync::Arc};
+
+use bytes::Bytes;
 
 use super::{
-    Message, Reason,
+    Filter, Reason,
+    accounting::Accounting,
+    fates::Fates,
     forwarded::Forwarded,
-    later::Later,
-    leaf::{Asked, Leaf, Work},
-    message::Stop,
-    words::Role,
+    later::{Complete, Later},
+    leaf::{Leaf, Work},
+    outcome::Settled,
+    parts::Parts,
+    top_header::TopHeader,
+    words::{Role, Words},
 };
 use crate::{
+    config::Limits,
     mime::{
         Ambiguity, DecodeError, Decoder, Disposition, Event, Head, References, Scanner,
         TransferEncoding, scanner::PartId,
     },
-    policy::{Fate, PartFacts},
+    policy::{Fate, Plan},
     rewrite::{Eol, insert::TextKind},
     rules::{self, Judgement, Place, Why},
+    spool::Spool,
 };
 
 /// The length, as it stands in the message, from which a part goes to the drop before the message has
 /// ended. Each file costs the disk more than its bytes do: shorter ones go when it is known how many
 /// there are, so that the message cannot bring more of them than it pays for in bytes.
-pub(super) const GOES_EARLY_BYTES: u64 = 64 * 1024;
+const GOES_EARLY_BYTES: u64 = 64 * 1024;
 
 /// The most text parts that are remembered as places for the notice.
-pub(super) const TEXTS_MAX: usize = 16;
+const TEXTS_MAX: usize = 16;
+
+/// A message as it is read.
+#[derive(Debug)]
+pub(super) struct Reading {
+    top: TopHeader,
+    limits: Limits,
+    fates: Fates,
+    /// True if an infected file stays in the message, though the others go.
+    keeps_out: bool,
+    eol: Eol,
+    /// True if the last chunk ended in a CR.
+    after_cr: bool,
+    /// `None` while its events are acted upon, and once the outcome is certain.
+    scanner: Option<Scanner>,
+    /// True once the last byte came. A part that ends after it lacks its delimiter or the line end of
+    /// that, and readers differ about whether the line end before is the part's.
+    ending: bool,
+    parts: Parts,
+    spool: Spool,
+    leaf: Option<Box<Leaf>>,
+    decoded: Vec<u8>,
+    texts: Vec<Text>,
+    words: Words,
+    references: References,
+    later: Vec<Later>,
+    /// The number of candidates that go whatever comes after them.
+    sure: usize,
+    /// The keys of the `Content-ID`s of parts that went before all HTML bodies had come.
+    gone: Vec<u64>,
+}
 
 /// A text part that may take the notice.
 #[derive(Clone, Debug)]
@@ -51,13 +93,215 @@ pub(super) enum Wait {
     Draft,
     /// The candidate became heavy.
     Detach,
+    /// One more candidate that stays for the moment is sure to go: there may be too many.
+    Sure,
     /// A part that goes has ended.
     End(Box<Leaf>),
 }
 
-impl Message {
+impl Reading {
+    /// Begins a message; `eol` is the line ending of its header.
+    ///
+    /// # Errors
+    /// Readers would differ about its structure.
+    pub(super) fn new(
+        filter: &Filter,
+        top: TopHeader,
+        eol: Eol,
+        plan: Plan,
+        accounting: &Accounting,
+    ) -> Result<Self, Ambiguity> {
+        let config = &filter.config;
+        let root = top.root.clone();
+        let mut reading = Self {
+            scanner: Some(Scanner::new(&root, config.limits)?),
+            parts: Parts::new(&root),
+            spool: filter.spools.spool(),
+            limits: config.limits,
+            fates: Fates::new(Arc::clone(config), plan),
+            keeps_out: filter.keeps_out(),
+            top,
+            eol,
+            after_cr: false,
+            ending: false,
+            leaf: None,
+            decoded: Vec::new(),
+            texts: Vec::new(),
+            words: Words::default(),
+            references: References::default(),
+            later: Vec::new(),
+            sure: 0,
+            gone: Vec::new(),
+        };
+
+        if !Scanner::enters(&root) {
+            reading.begin_leaf(0, &root, accounting);
+        }
+        Ok(reading)
+    }
+
+    /// Begins a chunk, and hands over the scanner, which is out of the way while its events are acted
+    /// upon. There is none once the outcome is certain.
+    pub(super) fn begin_chunk(&mut self, chunk: &[u8]) -> Option<Scanner> {
+        let scanner = self.scanner.take()?;
+        self.learn_eol(chunk);
+        Some(scanner)
+    }
+
+    /// Ends a chunk: takes the scanner back.
+    pub(super) fn end_chunk(&mut self, scanner: Scanner) {
+        self.scanner = Some(scanner);
+    }
+
+    /// Ends the body, after which an empty chunk is to be read. Returns false if it cannot be read on.
+    pub(super) fn end(&mut self) -> bool {
+        let Some(scanner) = &mut self.scanner else {
+            return false;
+        };
+        scanner.end();
+        self.ending = true;
+        true
+    }
+
+    /// Stops reading: the outcome is certain.
+    pub(super) fn stop(&mut self) {
+        self.scanner = None;
+        self.leaf = None;
+        self.later.clear();
+    }
+
+    /// Acts upon the events of a chunk until something is to be waited for, or it is used up.
+    pub(super) fn read(
+        &mut self,
+        scanner: &mut Scanner,
+        chunk: &[u8],
+        accounting: &mut Accounting,
+    ) -> Result<Option<Wait>, Settled> {
+        while let Some(event) = scanner.next(chunk) {
+            let wait = self.act(event, accounting)?;
+            if wait.is_some() {
+                return Ok(wait);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Writes to a file what of the spool is more than may be in memory.
+    pub(super) async fn settle(&mut self) -> io::Result<()> {
+        self.spool.settle().await
+    }
+
+    /// Hands over the decoded bytes of the part that goes.
+    pub(super) fn take_bytes(&mut self) -> Bytes {
+        mem::take(&mut self.decoded).into()
+    }
+
+    /// Reads back a run of the spool, decoded.
+    pub(super) async fn decode(
+        &self,
+        decoder: &mut Decoder,
+        at: Range<u64>,
+    ) -> Result<Bytes, Settled> {
+        let raw = self.spool.read(at).await?;
+        let mut decoded = Vec::with_capacity(raw.len());
+        match decoder.push(&raw, &mut decoded) {
+            Ok(()) => Ok(decoded.into()),
+            Err(DecodeError) => Err(Reason::MalformedBody.into()),
+        }
+    }
+
+    /// Hands over the leaf whose body is coming in: it goes.
+    pub(super) fn take_leaf(&mut self) -> Option<Box<Leaf>> {
+        self.leaf.take()
+    }
+
+    /// Goes on with a leaf that goes, of which nothing stays in the spool.
+    pub(super) async fn go_on(&mut self, mut leaf: Box<Leaf>, decoder: Decoder) -> io::Result<()> {
+        self.forget_body(leaf.part).await?;
+        leaf.work = Work::Detaching(decoder);
+        self.leaf = Some(leaf);
+        Ok(())
+    }
+
+    /// Cuts the body of the part that came last off the spool.
+    pub(super) async fn forget_body(&mut self, part: PartId) -> io::Result<()> {
+        self.spool.truncate(self.parts.body(part)).await
+    }
+
+    /// The place in the spool of the body of the part that came last.
+    pub(super) fn body_of(&self, part: PartId) -> Range<u64> {
+        self.parts.body(part)..self.spool.len()
+    }
+
+    /// Notes that a part went which an HTML body may show by this key.
+    pub(super) fn went(&mut self, shown_by: Option<u64>) {
+        self.gone.extend(shown_by);
+    }
+
+    /// Removes a part from the message.
+    pub(super) fn remove(&mut self, part: PartId) {
+        self.parts.remove(part);
+    }
+
+    /// Removes the multiparts of which no part stays.
+    pub(super) fn remove_emptied(&mut self) {
+        self.parts.remove_emptied();
+    }
+
+    /// The number of candidates in the spool that go whatever comes after them.
+    pub(super) fn sure(&self) -> usize {
+        self.sure
+    }
+
+    /// Decides on the candidates that stayed in the spool, and returns those that go.
+    pub(super) fn decide_later(
+        &mut self,
+        accounting: &mut Accounting,
+    ) -> Result<Vec<Later>, Settled> {
+        let is_shown = |&key: &u64| self.references.contains_key(key);
+        if self.gone.iter().any(is_shown) {
+            return Err(Reason::ShownLater.into());
+        }
+        let later = mem::take(&mut self.later);
+        let complete = Complete {
+            parts: &self.parts,
+            references: &self.references,
+            words: &self.words,
+            keeps_out: self.keeps_out,
+            accounting,
+        };
+        Ok(complete.decide(later))
+    }
+
+    /// Hands over the spool; `empty` takes its place.
+    pub(super) fn replace_spool(&mut self, empty: Spool) -> Spool {
+        mem::replace(&mut self.spool, empty)
+    }
+
+    pub(super) fn top(&self) -> &TopHeader {
+        &self.top
+    }
+
+    /// The line ending of lines that are added.
+    pub(super) fn eol(&self) -> Eol {
+        self.eol
+    }
+
+    pub(super) fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
+    pub(super) fn spool(&self) -> &Spool {
+        &self.spool
+    }
+
+    /// The texts that may take the notice.
+    pub(super) fn texts(&self) -> &[Text] {
+        &self.texts
+    }
+
     /// Notes a CRLF: a body may have CRLF below a header without, and added lines then end so too.
-    pub(super) fn learn_eol(&mut self, chunk: &[u8]) {
+    fn learn_eol(&mut self, chunk: &[u8]) {
         let Some(last) = chunk.last().filter(|_| self.eol == Eol::Lf) else {
             return;
         };
@@ -70,7 +314,11 @@ impl Message {
 
     /// Acts upon an event as far as nothing need be waited for, and returns what to wait for next.
     #[inline(always)] // of all events of a message made of structure it is the larger part
-    pub(super) fn act(&mut self, event: Event<'_>) -> Result<Option<Wait>, Stop> {
+    fn act(
+        &mut self,
+        event: Event<'_>,
+        accounting: &mut Accounting,
+    ) -> Result<Option<Wait>, Settled> {
         let mut wait = None;
 
         match event {
@@ -80,27 +328,28 @@ impl Message {
                 self.spool.push(line);
             }
             Event::Begin { parent, .. } => {
-                self.header_start = self.spool.len();
-                self.parts.begin(parent, self.header_start);
+                self.parts.begin(parent, self.spool.len());
             }
             Event::Head(head) => {
                 let part = self.parts.head(head, self.spool.len());
                 if !Scanner::enters(head) {
-                    self.begin_leaf(part, head);
+                    self.begin_leaf(part, head, accounting);
                 }
             }
-            Event::Body(bytes) => wait = self.body(bytes)?,
+            Event::Body(bytes) => wait = self.body(bytes, accounting)?,
             Event::End { part } => {
                 self.parts.end(part);
-                wait = self.end_leaf(part)?;
+                wait = self.end_leaf(part, accounting)?;
             }
-            Event::Ambiguous(why) => return Err(self.doubtful(self.parts.last(), why)),
+            Event::Ambiguous(why) => {
+                return Err(accounting.doubtful(self.parts.path(self.parts.last()), why));
+            }
         }
 
         Ok(wait.or_else(|| self.spool.is_over().then_some(Wait::Spool)))
     }
 
-    pub(super) fn begin_leaf(&mut self, part: PartId, head: &Head) {
+    fn begin_leaf(&mut self, part: PartId, head: &Head, accounting: &Accounting) {
         let place = self.parts.place(part);
         let role = self.words.role(head, self.parts.is_in_choice(part));
         let judgement = match rules::judge(head, place) {
@@ -125,7 +374,7 @@ impl Message {
                     _ => Work::Stays(Why::Encoding),
                 };
                 // No leaf is made for a part about which nothing will be asked.
-                if matches!(work, Work::Stays(_)) && text.is_none() && !self.takes_notes() {
+                if matches!(work, Work::Stays(_)) && text.is_none() && !accounting.takes_notes() {
                     return self.words.take(part, role);
                 }
                 Box::new(Leaf::new(part, head, work))
@@ -138,28 +387,20 @@ impl Message {
     }
 
     /// Makes a leaf that may go: the policy is asked about it.
-    pub(super) fn candidate(&self, part: PartId, head: &Head, decoder: Decoder) -> Box<Leaf> {
+    fn candidate(&self, part: PartId, head: &Head, decoder: Decoder) -> Box<Leaf> {
         let mut leaf = Box::new(Leaf::new(part, head, Work::Counting(decoder)));
         let is_message = head.media.main() == "message";
-        leaf.forwarded = is_message.then(|| Box::new(Forwarded::new(self.filter.config.limits)));
+        leaf.forwarded = is_message.then(|| Box::new(Forwarded::new(self.limits)));
         // A named body: it may go, and shows the parts to which it refers if it stays.
         leaf.shows = is_html(head)
             && head.disposition == Disposition::Inline
             && References::can_read(head.charset.as_deref());
-        match &self.fate {
-            Some(fate) => leaf.decide(fate.clone()),
-            None => {
-                let facts = PartFacts::new(&leaf.file.given_name(), &leaf.file.media_type);
-                let fate = self.plan.decide(&self.filter.config, &facts);
-                leaf.asked = Some(Box::new(Asked::new(facts)));
-                leaf.decide(fate);
-            }
-        }
+        self.fates.ask(&mut leaf);
         leaf
     }
 
     /// The work on the body of a leaf that stays by its header.
-    pub(super) fn keeping(&mut self, head: &Head, why: Why, decoder: Option<Decoder>) -> Work {
+    fn keeping(&mut self, head: &Head, why: Why, decoder: Option<Decoder>) -> Work {
         match decoder {
             Some(decoder) if is_html(head) => {
                 if !References::can_read(head.charset.as_deref()) {
@@ -179,7 +420,7 @@ impl Message {
     }
 
     /// Takes bytes of the leaf's body.
-    pub(super) fn body(&mut self, bytes: &[u8]) -> Result<Option<Wait>, Stop> {
+    fn body(&mut self, bytes: &[u8], accounting: &mut Accounting) -> Result<Option<Wait>, Settled> {
         let Some(mut leaf) = self.leaf.take() else {
             self.spool.push(bytes);
             return Ok(None);
@@ -201,10 +442,10 @@ impl Message {
                 Some(_) => is_blank(&self.decoded),
                 None => is_blank(bytes),
             };
-        self.take_decoded(&mut leaf, decoded, false)?;
+        self.take_decoded(&mut leaf, decoded, false, accounting)?;
 
         let wait = match leaf.work {
-            Work::Detaching(_, Some(_)) => Some(Wait::Draft),
+            Work::Detaching(_) => Some(Wait::Draft),
             _ => self.goes_now(&leaf).then_some(Wait::Detach),
         };
         self.leaf = Some(leaf);
@@ -212,14 +453,15 @@ impl Message {
     }
 
     /// Acts upon the decoded bytes; those that go to the drop are yet to be written.
-    pub(super) fn take_decoded(
+    fn take_decoded(
         &mut self,
         leaf: &mut Leaf,
         decoded: Result<(), DecodeError>,
         is_whole: bool,
-    ) -> Result<(), Stop> {
+        accounting: &mut Accounting,
+    ) -> Result<(), Settled> {
         if let Err(DecodeError) = decoded {
-            return self.malformed(leaf);
+            return self.malformed(leaf, accounting);
         }
         leaf.bytes += self.decoded.len() as u64;
         if let Some(forwarded) = &mut leaf.forwarded
@@ -237,23 +479,9 @@ impl Message {
 
         if matches!(leaf.work, Work::Counting(_)) {
             leaf.file.see(&self.decoded, is_whole);
-            self.look(leaf, is_whole);
+            self.fates.ask_again(leaf, &self.decoded, is_whole);
         }
         Ok(())
-    }
-
-    /// Asks the policy again, as long as it has not decided.
-    pub(super) fn look(&self, leaf: &mut Leaf, is_whole: bool) {
-        let weight = leaf.weight();
-        let Some(asked) = &mut leaf.asked else {
-            return;
-        };
-        if self.asks_content {
-            asked.see(&self.decoded, is_whole);
-        }
-        (asked.facts.bytes, asked.facts.is_whole) = (weight, is_whole);
-        let fate = self.plan.decide(&self.filter.config, &asked.facts);
-        leaf.decide(fate);
     }
 
     /// Handles a body that is not what its transfer encoding says. Readers make different things of
@@ -261,14 +489,14 @@ impl Message {
     /// somehow, and the part is left alone. Where some of it is in the drop and no longer here, the
     /// message is. Its fate is decided where the part ends: it must not matter how much of it was
     /// there when it was found out.
-    pub(super) fn malformed(&mut self, leaf: &mut Leaf) -> Result<(), Stop> {
+    fn malformed(&mut self, leaf: &mut Leaf, accounting: &mut Accounting) -> Result<(), Settled> {
         if leaf.shows {
             self.references.assume_everything();
         }
 
         match &leaf.work {
             _ if leaf.file.encoding == TransferEncoding::Base64 => {
-                Err(self.doubtful(leaf.part, Ambiguity::Base64))
+                Err(accounting.doubtful(self.parts.path(leaf.part), Ambiguity::Base64))
             }
             Work::Detaching(..) => {
                 leaf.work = Work::Spoiled;
@@ -289,7 +517,7 @@ impl Message {
     /// Returns true if a candidate has become heavy, and no HTML body so far shows it. One that comes
     /// after it could: that is rare, and waiting for it would spool every file of the programs that
     /// give all of theirs a `Content-ID`. Where it does, the message is left alone in the end.
-    pub(super) fn goes(&self, leaf: &Leaf) -> bool {
+    fn goes(&self, leaf: &Leaf) -> bool {
         let Fate::Goes(going) = &leaf.fate else {
             return false;
         };
@@ -303,27 +531,27 @@ impl Message {
 
     /// Returns true if it goes before its end was seen. A part that may turn out to be malformed or
     /// infected, or to have another name, does not.
-    pub(super) fn goes_now(&self, leaf: &Leaf) -> bool {
+    fn goes_now(&self, leaf: &Leaf) -> bool {
         let is_certain = leaf.file.encoding != TransferEncoding::QuotedPrintable;
         is_certain
-            && !self.keeps_out()
+            && !self.keeps_out
             && leaf.file.is_named()
             && self.is_long(leaf)
             && self.goes(leaf)
     }
 
-    pub(super) fn is_long(&self, leaf: &Leaf) -> bool {
+    fn is_long(&self, leaf: &Leaf) -> bool {
         self.spool.len() - self.parts.body(leaf.part) >= GOES_EARLY_BYTES
     }
 
-    pub(super) fn may_go(&self, leaf: &Leaf) -> bool {
+    fn may_go(&self, leaf: &Leaf) -> bool {
         leaf.shown_by
             .is_none_or(|key| self.references.seen_html() && !self.references.contains_key(key))
     }
 
     /// Returns true if a malformed candidate may be in the drop in part, for it is heavy as it stands
     /// in the message. Quoted-printable stays here up to its end.
-    pub(super) fn is_spoiled(&self, leaf: &Leaf) -> bool {
+    fn is_spoiled(&self, leaf: &Leaf) -> bool {
         match leaf.work {
             Work::Spoiled => true,
             Work::Stays(Why::Malformed) => {
@@ -336,17 +564,28 @@ impl Message {
     }
 
     /// Returns true if a part that cannot be decoded would be heavy.
-    pub(super) fn is_heavy_as_it_is(&self, leaf: &Leaf) -> bool {
-        let threshold = match &leaf.fate {
-            Fate::Goes(going) if !going.dry_run => going.threshold,
-            Fate::Open => self.filter.config.detach.threshold,
-            _ => return false,
+    fn is_heavy_as_it_is(&self, leaf: &Leaf) -> bool {
+        let raw = self.spool.len() - self.parts.body(leaf.part);
+        let threshold = self.fates.threshold(&leaf.fate);
+        threshold.is_some_and(|threshold| raw >= threshold)
+    }
+
+    /// The reason why a part that has ended stays though it is heavy, if that is in doubt.
+    fn doubt(&self, leaf: &Leaf) -> Option<Reason> {
+        let why = match leaf.work {
+            Work::Stays(Why::Encoding) => Reason::Ambiguous(Ambiguity::Encoding),
+            Work::Stays(Why::Malformed) => Reason::MalformedBody,
+            _ => return None,
         };
-        self.spool.len() - self.parts.body(leaf.part) >= threshold
+        self.is_heavy_as_it_is(leaf).then_some(why)
     }
 
     /// Ends a leaf; one that goes is to be waited for.
-    pub(super) fn end_leaf(&mut self, part: PartId) -> Result<Option<Wait>, Stop> {
+    fn end_leaf(
+        &mut self,
+        part: PartId,
+        accounting: &mut Accounting,
+    ) -> Result<Option<Wait>, Settled> {
         let Some(mut leaf) = self.leaf.take_if(|leaf| leaf.part == part) else {
             return Ok(None);
         };
@@ -354,7 +593,7 @@ impl Message {
         let doubtful_end = (self.ending && part != 0 || leaf.ends_in_cr)
             && leaf.file.encoding != TransferEncoding::Base64;
         if doubtful_end && matches!(leaf.work, Work::Counting(_) | Work::Detaching(..)) {
-            self.malformed(&mut leaf)?;
+            self.malformed(&mut leaf, accounting)?;
         }
 
         self.decoded.clear();
@@ -363,14 +602,17 @@ impl Message {
             tail = mem::take(decoder).finish(&mut self.decoded);
         }
 
-        self.take_decoded(&mut leaf, tail, true)?;
+        self.take_decoded(&mut leaf, tail, true, accounting)?;
         if !leaf.is_blank || !is_blank(&self.decoded) {
             self.words.take(part, leaf.role);
         }
 
-        self.note_doubt(&leaf);
+        if let Some(why) = self.doubt(&leaf) {
+            accounting.doubt(why);
+        }
         if self.is_spoiled(&leaf) {
-            self.explain_kept(part, &leaf.file, leaf.bytes, None, Why::Malformed);
+            let path = || self.parts.path(part);
+            accounting.kept(path, &leaf.file, leaf.bytes, None, Why::Malformed);
             return Err(Reason::MalformedBody.into());
         }
 
@@ -383,17 +625,14 @@ impl Message {
             return Ok(Some(Wait::End(leaf)));
         }
 
-        if goes && leaf.shown_by.is_none() {
-            self.sure += 1;
-            self.refuse_too_many(self.sure)?;
-        }
-
-        self.leave(*leaf);
-        Ok(None)
+        let is_sure = goes && leaf.shown_by.is_none();
+        self.sure += usize::from(is_sure);
+        self.leave(*leaf, accounting);
+        Ok(is_sure.then_some(Wait::Sure))
     }
 
     /// Ends a leaf that stays for the moment.
-    pub(super) fn leave(&mut self, leaf: Leaf) {
+    fn leave(&mut self, leaf: Leaf, accounting: &mut Accounting) {
         let weight = leaf.weight();
         let Leaf {
             part,
@@ -408,6 +647,7 @@ impl Message {
             ..
         } = leaf;
         let end = self.spool.len();
+        let path = || self.parts.path(part);
 
         match (work, fate) {
             (Work::Counting(_), Fate::Goes(going)) => self.later.push(Later {
@@ -425,15 +665,15 @@ impl Message {
             }),
             (Work::Stays(why) | Work::Checked(why, _), Fate::Stays(source)) => {
                 let raw = end - self.parts.body(part);
-                self.is_chosen |= self.is_choice(source, raw);
-                self.explain_kept(part, &file, bytes, Some(source), why);
+                accounting.chosen(source, raw);
+                accounting.kept(path, &file, bytes, Some(source), why);
             }
             (Work::Stays(why) | Work::Checked(why, _), _) => {
-                self.explain_kept(part, &file, bytes, None, why);
+                accounting.kept(path, &file, bytes, None, why);
             }
             (Work::Html(_), _) => {
                 self.references.finish();
-                self.explain_kept(part, &file, bytes, None, Why::Text);
+                accounting.kept(path, &file, bytes, None, Why::Text);
             }
             // The policy decides on a part that is counted before the part ends. The others are not
             // left: they go, or settle the message.
@@ -444,7 +684,7 @@ impl Message {
 
     /// Remembers a text part as a place for the notice. A part with a name is a file to some readers,
     /// even where it stands for the text: the notice goes after it.
-    pub(super) fn text(
+    fn text(
         &mut self,
         part: PartId,
         head: &Head,
@@ -478,7 +718,7 @@ impl Message {
             is_fixed: head.is_named,
             charset: head.charset.clone(),
             encoding: head.encoding,
-            header: self.header_start,
+            header: self.parts.header(part),
             body: self.spool.len(),
             end: self.spool.len(),
         };
@@ -486,10 +726,10 @@ impl Message {
     }
 }
 
-pub(super) fn is_blank(bytes: &[u8]) -> bool {
+fn is_blank(bytes: &[u8]) -> bool {
     bytes.iter().all(u8::is_ascii_whitespace)
 }
 
-pub(super) fn is_html(head: &Head) -> bool {
+fn is_html(head: &Head) -> bool {
     head.media.is("text", "html")
 }

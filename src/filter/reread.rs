@@ -29,11 +29,11 @@ pub(super) async fn reread(
         };
         while !at.is_empty() {
             let end = at.end.min(at.start + PIECE_BYTES_MAX);
-            reader.read(&message.spool.read(at.start..end).await?);
+            reader.read(&message.reading().spool().read(at.start..end).await?);
             at.start = end;
         }
     }
-    Ok(reader.finish(message.parts.kept() + added))
+    Ok(reader.finish(message.reading().parts().kept() + added))
 }
 
 /// Counts the parts of a body.
@@ -46,7 +46,7 @@ struct Reader {
 impl Reader {
     fn new(message: &Message) -> Result<Self, Ambiguity> {
         Ok(Self {
-            scanner: Scanner::new(&message.root, message.filter.config.limits)?,
+            scanner: Scanner::new(&message.reading().top().root, message.config().limits)?,
             parts: 1,
             doubt: None,
         })
