@@ -4,6 +4,10 @@
 //! the account what becomes of each part, and says by [`Wait`] what is to be waited for; it knows
 //! neither the store, nor who else works on the message. Its only I/O is the spool's.
 
+mod begin;
+mod heavy;
+mod text;
+
 use std::{io, mem, ops::Range, sync::Arc};
 
 use bytes::Bytes;
@@ -12,33 +16,26 @@ use super::{
     Filter, Reason,
     accounting::Accounting,
     fates::Fates,
-    forwarded::Forwarded,
     later::{Complete, Later},
     leaf::{Leaf, Work},
     outcome::Settled,
     parts::Parts,
     top_header::TopHeader,
-    words::{Role, Words},
+    words::Words,
 };
 use crate::{
     config::Limits,
     mime::{
-        Ambiguity, DecodeError, Decoder, Disposition, Event, Head, References, Scanner,
-        TransferEncoding, scanner::PartId,
+        Ambiguity, DecodeError, Decoder, Event, References, Scanner, TransferEncoding,
+        scanner::PartId,
     },
     policy::{Fate, Plan},
-    rewrite::{Eol, insert::TextKind},
-    rules::{self, Judgement, Place, Why},
+    rewrite::Eol,
+    rules::Why,
     spool::Spool,
 };
 
-/// The length, as it stands in the message, from which a part goes to the drop before the message has
-/// ended. Each file costs the disk more than its bytes do: shorter ones go when it is known how many
-/// there are, so that the message cannot bring more of them than it pays for in bytes.
-const GOES_EARLY_BYTES: u64 = 64 * 1024;
-
-/// The most text parts that are remembered as places for the notice.
-const TEXTS_MAX: usize = 16;
+pub(super) use text::Text;
 
 /// A message as it is read.
 #[derive(Debug)]
@@ -68,21 +65,6 @@ pub(super) struct Reading {
     sure: usize,
     /// The keys of the `Content-ID`s of parts that went before all HTML bodies had come.
     gone: Vec<u64>,
-}
-
-/// A text part that may take the notice.
-#[derive(Clone, Debug)]
-pub(super) struct Text {
-    pub(super) part: PartId,
-    pub(super) kind: TextKind,
-    /// True if it cannot take the notice: it has a name, and thus is a file to some readers.
-    pub(super) is_fixed: bool,
-    pub(super) charset: Option<String>,
-    pub(super) encoding: TransferEncoding,
-    /// The offsets in the spool of its header block, its body and its end.
-    pub(super) header: u64,
-    pub(super) body: u64,
-    pub(super) end: u64,
 }
 
 /// A step to wait for before the next event is acted upon.
@@ -349,76 +331,6 @@ impl Reading {
         Ok(wait.or_else(|| self.spool.is_over().then_some(Wait::Spool)))
     }
 
-    fn begin_leaf(&mut self, part: PartId, head: &Head, accounting: &Accounting) {
-        let place = self.parts.place(part);
-        let role = self.words.role(head, self.parts.is_in_choice(part));
-        let judgement = match rules::judge(head, place) {
-            Judgement::Stays(why) => Judgement::Stays(why),
-            _ if role == Role::Own => Judgement::Stays(Why::Text),
-            candidate => candidate,
-        };
-
-        let text = self.text(part, head, judgement, role);
-
-        let mut leaf = match (judgement, Decoder::new(head.encoding)) {
-            (Judgement::Candidate, Some(decoder)) => self.candidate(part, head, decoder),
-            (Judgement::CandidateUnlessShown, Some(decoder)) => {
-                let mut leaf = self.candidate(part, head, decoder);
-                let id = head.content_id.as_deref();
-                leaf.shown_by = id.map(|id| self.references.key(id));
-                leaf
-            }
-            (judgement, decoder) => {
-                let work = match judgement {
-                    Judgement::Stays(why) => self.keeping(head, why, decoder),
-                    _ => Work::Stays(Why::Encoding),
-                };
-                // No leaf is made for a part about which nothing will be asked.
-                if matches!(work, Work::Stays(_)) && text.is_none() && !accounting.takes_notes() {
-                    return self.words.take(part, role);
-                }
-                Box::new(Leaf::new(part, head, work))
-            }
-        };
-
-        (leaf.text, leaf.role) = (text, role);
-        leaf.pair = (place == Place::AppleDouble).then(|| self.parts.parent(part).0);
-        self.leaf = Some(leaf);
-    }
-
-    /// Makes a leaf that may go: the policy is asked about it.
-    fn candidate(&self, part: PartId, head: &Head, decoder: Decoder) -> Box<Leaf> {
-        let mut leaf = Box::new(Leaf::new(part, head, Work::Counting(decoder)));
-        let is_message = head.media.main() == "message";
-        leaf.forwarded = is_message.then(|| Box::new(Forwarded::new(self.limits)));
-        // A named body: it may go, and shows the parts to which it refers if it stays.
-        leaf.shows = is_html(head)
-            && head.disposition == Disposition::Inline
-            && References::can_read(head.charset.as_deref());
-        self.fates.ask(&mut leaf);
-        leaf
-    }
-
-    /// The work on the body of a leaf that stays by its header.
-    fn keeping(&mut self, head: &Head, why: Why, decoder: Option<Decoder>) -> Work {
-        match decoder {
-            Some(decoder) if is_html(head) => {
-                if !References::can_read(head.charset.as_deref()) {
-                    self.references.assume_everything();
-                }
-                Work::Html(decoder)
-            }
-            Some(decoder) => Work::keeping(why, decoder),
-            None => {
-                // A reader that can decode it may be shown pictures in it.
-                if is_html(head) {
-                    self.references.assume_everything();
-                }
-                Work::Stays(why)
-            }
-        }
-    }
-
     /// Takes bytes of the leaf's body.
     fn body(&mut self, bytes: &[u8], accounting: &mut Accounting) -> Result<Option<Wait>, Settled> {
         let Some(mut leaf) = self.leaf.take() else {
@@ -512,72 +424,6 @@ impl Reading {
                 Ok(())
             }
         }
-    }
-
-    /// Returns true if a candidate has become heavy, and no HTML body so far shows it. One that comes
-    /// after it could: that is rare, and waiting for it would spool every file of the programs that
-    /// give all of theirs a `Content-ID`. Where it does, the message is left alone in the end.
-    fn goes(&self, leaf: &Leaf) -> bool {
-        let Fate::Goes(going) = &leaf.fate else {
-            return false;
-        };
-        matches!(leaf.work, Work::Counting(_))
-            && !going.dry_run
-            && leaf.weight() >= going.threshold
-            && leaf.role != Role::Perhaps
-            && leaf.pair.is_none()
-            && self.may_go(leaf)
-    }
-
-    /// Returns true if it goes before its end was seen. A part that may turn out to be malformed or
-    /// infected, or to have another name, does not.
-    fn goes_now(&self, leaf: &Leaf) -> bool {
-        let is_certain = leaf.file.encoding != TransferEncoding::QuotedPrintable;
-        is_certain
-            && !self.keeps_out
-            && leaf.file.is_named()
-            && self.is_long(leaf)
-            && self.goes(leaf)
-    }
-
-    fn is_long(&self, leaf: &Leaf) -> bool {
-        self.spool.len() - self.parts.body(leaf.part) >= GOES_EARLY_BYTES
-    }
-
-    fn may_go(&self, leaf: &Leaf) -> bool {
-        leaf.shown_by
-            .is_none_or(|key| self.references.seen_html() && !self.references.contains_key(key))
-    }
-
-    /// Returns true if a malformed candidate may be in the drop in part, for it is heavy as it stands
-    /// in the message. Quoted-printable stays here up to its end.
-    fn is_spoiled(&self, leaf: &Leaf) -> bool {
-        match leaf.work {
-            Work::Spoiled => true,
-            Work::Stays(Why::Malformed) => {
-                leaf.file.encoding != TransferEncoding::QuotedPrintable
-                    && self.is_heavy_as_it_is(leaf)
-                    && self.may_go(leaf)
-            }
-            _ => false,
-        }
-    }
-
-    /// Returns true if a part that cannot be decoded would be heavy.
-    fn is_heavy_as_it_is(&self, leaf: &Leaf) -> bool {
-        let raw = self.spool.len() - self.parts.body(leaf.part);
-        let threshold = self.fates.threshold(&leaf.fate);
-        threshold.is_some_and(|threshold| raw >= threshold)
-    }
-
-    /// The reason why a part that has ended stays though it is heavy, if that is in doubt.
-    fn doubt(&self, leaf: &Leaf) -> Option<Reason> {
-        let why = match leaf.work {
-            Work::Stays(Why::Encoding) => Reason::Ambiguous(Ambiguity::Encoding),
-            Work::Stays(Why::Malformed) => Reason::MalformedBody,
-            _ => return None,
-        };
-        self.is_heavy_as_it_is(leaf).then_some(why)
     }
 
     /// Ends a leaf; one that goes is to be waited for.
@@ -681,55 +527,8 @@ impl Reading {
         }
         self.texts.extend(text.map(|text| Text { end, ..*text }));
     }
-
-    /// Remembers a text part as a place for the notice. A part with a name is a file to some readers,
-    /// even where it stands for the text: the notice goes after it.
-    fn text(
-        &mut self,
-        part: PartId,
-        head: &Head,
-        judgement: Judgement,
-        role: Role,
-    ) -> Option<Box<Text>> {
-        let kind = match head.media.sub() {
-            "plain" => TextKind::Plain,
-            "html" => TextKind::Html,
-            _ => return None,
-        };
-
-        let stays = matches!(judgement, Judgement::Stays(_));
-        if head.media.main() != "text" || !stays || part == 0 {
-            return None;
-        }
-        let is_text = role == Role::Own && !self.parts.is_in_choice(part);
-        if is_text {
-            // Those before it are blank: with the notice in one of them, this would be a file behind it.
-            self.texts.clear();
-        }
-
-        let is_file = head.is_named && !is_text || head.disposition != Disposition::Inline;
-        if is_file || self.texts.len() >= TEXTS_MAX {
-            return None;
-        }
-
-        let text = || Text {
-            part,
-            kind,
-            is_fixed: head.is_named,
-            charset: head.charset.clone(),
-            encoding: head.encoding,
-            header: self.parts.header(part),
-            body: self.spool.len(),
-            end: self.spool.len(),
-        };
-        Some(Box::new(text()))
-    }
 }
 
 fn is_blank(bytes: &[u8]) -> bool {
     bytes.iter().all(u8::is_ascii_whitespace)
-}
-
-fn is_html(head: &Head) -> bool {
-    head.media.is("text", "html")
 }
