@@ -4,42 +4,44 @@
 //! talks back to Postfix. The whole state of a message lives in its [`Stage`], so that the next one
 //! starts from nothing.
 
+mod replies;
+mod report;
+
 use std::{
     net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-use jiff::Timestamp;
 use tokio::time::{interval_at, sleep, timeout};
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use super::{
     Shared, duration,
     envelope::{self, Client, Route},
     header::{Header, short},
-    outline::{Outline, direction_name, explain},
+    outline::{Outline, explain},
     turn::Turn,
     verdict::{failure, rejection},
 };
 use crate::{
-    admin::metrics::{InProgress, Outcome, Phase},
+    admin::metrics::{InProgress, Phase},
     budget::Share,
-    config::OnFailure,
-    decisions::{Decision, RECIPIENTS_MAX, Who},
-    drop::{Link, RecordId},
-    filter::{Envelope, Filter, HeaderEdit, Message, Rewritten, Start, Trial, Verdict},
+    decisions::RECIPIENTS_MAX,
+    filter::{Envelope, Filter, Message, Start, Verdict},
     mime::Field,
-    policy::{self, Edits, Outlook, Refusal},
+    policy::{self, Edits, Outlook},
     rewrite::Eol,
 };
 
+pub(super) use replies::{Gone, Replies};
+use report::LOCAL_LINKS;
+
+/// The target of the log's lines, wherever they are written.
+const TARGET: &str = "depollueur::milter::session";
+
 /// The reason why a message passed or failed, for the log and the metrics.
 type Reason = &'static str;
-
-/// The reason when readers elsewhere could not open the links, or the network could read the files.
-const LOCAL_LINKS: Reason = "local-links";
 
 /// The interval at which Postfix hears that we are alive while the end of a message takes long. It
 /// waits 300 s by default, some SMTP clients a minute.
@@ -136,36 +138,6 @@ pub(super) enum Answer {
     /// A rule refuses the message, see [`Session::refusal`].
     Refuse,
 }
-
-/// The replies at the end of a message, as far as they can be given.
-pub(super) trait Replies {
-    /// Tells Postfix that we are alive.
-    fn progress(&self) -> impl Future<Output = Result<(), Gone>> + Send;
-    /// Changes the only field of this name, or removes it.
-    fn change(
-        &self,
-        name: &str,
-        value: Option<&str>,
-    ) -> impl Future<Output = Result<(), Gone>> + Send;
-    /// Changes or removes one of several fields of this name, counted from 1.
-    fn change_one(
-        &self,
-        name: &str,
-        index: u32,
-        value: Option<&[u8]>,
-    ) -> impl Future<Output = Result<(), Gone>> + Send;
-    /// Removes a recipient.
-    fn remove_recipient(&self, address: &str) -> impl Future<Output = Result<(), Gone>> + Send;
-    /// Adds a field below all others.
-    fn append(&self, name: &str, value: &str) -> impl Future<Output = Result<(), Gone>> + Send;
-    /// Sends the next piece of the new body.
-    fn body(&self, piece: &[u8]) -> impl Future<Output = Result<(), Gone>> + Send;
-}
-
-/// Postfix has closed the connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("postfix has closed the connection")]
-pub(super) struct Gone;
 
 impl Session {
     pub(super) fn new(shared: Arc<Shared>, agreement: Agreement) -> Self {
@@ -445,34 +417,6 @@ impl Session {
         Answer::Accept
     }
 
-    /// Keeps a decision, for those who ask for its reason.
-    fn keep(&self, outline: &Outline, outcome: &str, reason: &str, rule: Option<&str>) {
-        self.keep_with(outline, (outcome, reason), rule, None);
-    }
-
-    fn keep_with(
-        &self,
-        outline: &Outline,
-        (outcome, reason): (&str, &str),
-        rule: Option<&str>,
-        package: Option<RecordId>,
-    ) {
-        if let Some(decisions) = self.filter.decisions()
-            && let Some(who) = &outline.who
-        {
-            let decision = Decision {
-                time: Timestamp::now(),
-                who: Who::clone(who),
-                outcome: outcome.to_owned(),
-                reason: reason.to_owned(),
-                rule: rule.map(str::to_owned),
-                package,
-                parts: outline.parts.clone(),
-            };
-            decisions.keep(decision, Some(self.filter.shared_config()));
-        }
-    }
-
     async fn take_turn(
         &mut self,
         message: Box<Message>,
@@ -618,257 +562,10 @@ impl Session {
             }
         }
     }
-
-    /// Sends header edits, then the body in one run: Postfix drops or truncates a body when
-    /// anything comes between two pieces of it, so nothing but pieces may be sent in here.
-    ///
-    /// `milter.deadline` is not for this: a message for which the drop took nearly all of it would
-    /// hardly ever get through. Postfix has `milter.timeout` to take the replies, see `guard`.
-    async fn send(
-        &self,
-        mut rewritten: Rewritten,
-        outline: &Outline,
-        replies: &impl Replies,
-    ) -> Answer {
-        let sent = async {
-            self.edit_header(&rewritten, replies).await?;
-            let mut piece = self.first_piece(&mut rewritten).await?;
-            while let Some(bytes) = piece {
-                replies.body(&bytes).await?;
-                piece = rewritten.next_piece().await?;
-            }
-            Ok(())
-        };
-
-        match sent.await {
-            Ok(()) => self.sent(&rewritten, outline),
-            Err(SendError::Gone(Gone)) => self.give_up(outline),
-            Err(SendError::Spool(error)) => {
-                warn!(
-                    queue_id = outline.queue_id,
-                    "could not read the spool: {error}"
-                );
-                self.log_failure(outline, "spool", Answer::Tempfail)
-            }
-        }
-    }
-
-    /// Returns the first piece of the body. A body without bytes is replaced by an empty one.
-    async fn first_piece(&self, rewritten: &mut Rewritten) -> Result<Option<Bytes>, SendError> {
-        Ok(Some(rewritten.next_piece().await?.unwrap_or_default()))
-    }
-
-    async fn edit_header(
-        &self,
-        rewritten: &Rewritten,
-        replies: &impl Replies,
-    ) -> Result<(), SendError> {
-        for edit in &rewritten.header_edits {
-            self.edit_field(edit, replies).await?;
-        }
-        Ok(())
-    }
-
-    async fn edit_field(&self, edit: &HeaderEdit, replies: &impl Replies) -> Result<(), Gone> {
-        use HeaderEdit::{Append, Change, Remove, Replace};
-        match edit {
-            Replace { name, value } => replies.change(name, Some(self.outgoing_value(value))).await,
-            Remove { name } => replies.change(name, None).await,
-            Append { name, value } => replies.append(name, self.outgoing_value(value)).await,
-            Change { name, index, value } => {
-                let bare = |value: &Vec<u8>| match value.strip_prefix(b" ") {
-                    Some(bare) if !self.agreement.leading_space => bare.to_vec(),
-                    _ => value.clone(),
-                };
-                let value = value.as_ref().map(bare);
-                replies.change_one(name, *index, value.as_deref()).await
-            }
-        }
-    }
-
-    /// Takes the wish of its sender out of the message: fields, tags and recipients.
-    async fn edit(
-        &self,
-        edits: &Edits,
-        outline: &Outline,
-        replies: &impl Replies,
-    ) -> Result<(), Gone> {
-        for edit in &edits.header {
-            self.edit_field(edit, replies).await?;
-        }
-        if !self.agreement.recipients && !edits.recipients.is_empty() {
-            warn!(
-                queue_id = outline.queue_id,
-                "the mail server does not let recipients be removed"
-            );
-            return Ok(());
-        }
-        for recipient in &edits.recipients {
-            replies.remove_recipient(recipient).await?;
-        }
-        Ok(())
-    }
-
-    /// Returns a value as it is sent: Postfix adds the space itself when it eats it on the way in.
-    fn outgoing_value<'a>(&self, value: &'a str) -> &'a str {
-        let bare = value.strip_prefix(' ').unwrap_or(value);
-        if self.agreement.leading_space {
-            value
-        } else {
-            bare
-        }
-    }
-
-    fn sent(&self, rewritten: &Rewritten, outline: &Outline) -> Answer {
-        info!(
-            queue_id = outline.queue_id,
-            outcome = "rewritten",
-            direction = direction_name(outline.direction),
-            parts = rewritten.detached,
-            bytes = rewritten.detached_bytes,
-            shared = rewritten.is_copy.then_some(true),
-            foreign_marks = (rewritten.foreign_marks > 0).then_some(rewritten.foreign_marks),
-            milliseconds = outline.milliseconds(),
-            decisions = outline.decisions,
-            "message rewritten",
-        );
-
-        let package = Link::read(&rewritten.link).map(|link| RecordId::from(&link.token));
-        self.keep_with(outline, ("rewritten", "detached"), None, package);
-
-        self.shared.metrics.message(Outcome::Rewritten, "detached");
-        self.shared
-            .metrics
-            .detached(rewritten.detached, rewritten.detached_bytes);
-        if rewritten.is_copy {
-            self.shared.metrics.shared_package();
-        }
-        self.shared.metrics.foreign_marks(rewritten.foreign_marks);
-        Answer::Accept
-    }
-
-    fn pass(&self, outline: &Outline, reason: Reason) -> Answer {
-        info!(
-            queue_id = outline.queue_id,
-            outcome = "passed",
-            reason,
-            direction = direction_name(outline.direction),
-            milliseconds = outline.milliseconds(),
-            decisions = outline.decisions,
-            "message passed",
-        );
-        if outline.trial.parts > 0 && !outline.withheld {
-            let Trial { parts, bytes } = outline.trial;
-            let queue_id = &outline.queue_id;
-            info!(queue_id, parts, bytes, "would have been detached: dry-run");
-        }
-        self.keep(outline, "passed", reason, None);
-        self.shared.metrics.message(Outcome::Passed, reason);
-        Answer::Accept
-    }
-
-    /// Warns that nothing is detached from mail that leaves this machine, and says what to type.
-    fn warn_of_local_links(&self, outline: &Outline) {
-        let url = &self.filter.config().web.public_url;
-        warn!(
-            queue_id = outline.queue_id,
-            reason = LOCAL_LINKS,
-            parts = outline.trial.parts,
-            "left alone: its recipients are on other machines, and web.public_url = \"{url}\" is not https or is this machine: \
-             set it to the address of the drop (https://drop.example.org/) and type systemctl restart depollueur"
-        );
-    }
-
-    fn refuse(&mut self, outline: &Outline, refusal: Refusal) -> Answer {
-        let rule = policy::Source::Rule(refusal.rule).label(self.filter.config());
-        info!(
-            queue_id = outline.queue_id,
-            outcome = "refused",
-            reason = if refusal.for_good {
-                "reject"
-            } else {
-                "tempfail"
-            },
-            rule,
-            direction = direction_name(outline.direction),
-            "message refused",
-        );
-        self.keep(outline, "refused", "rules", Some(rule));
-        self.shared.metrics.message(Outcome::Refused, "rules");
-        let Refusal { for_good, text, .. } = refusal;
-        self.refusal = Some(Reply { for_good, text });
-        Answer::Refuse
-    }
-
-    /// Refuses a message with a file because of which it is not to go out.
-    fn reject(&mut self, outline: &Outline, reason: Reason, text: &str) -> Answer {
-        info!(
-            queue_id = outline.queue_id,
-            outcome = "refused",
-            reason,
-            direction = direction_name(outline.direction),
-            milliseconds = outline.milliseconds(),
-            decisions = outline.decisions,
-            "message refused",
-        );
-        self.keep(outline, "refused", reason, None);
-        self.shared.metrics.message(Outcome::Refused, reason);
-        self.refusal = Some(Reply {
-            for_good: true,
-            text: text.to_owned(),
-        });
-        Answer::Refuse
-    }
-
-    fn fail(&self, outline: &Outline, reason: Reason) -> Answer {
-        self.fail_by(outline, reason, self.filter.config().detach.on_failure)
-    }
-
-    /// Turns a failure of ours into an answer about the mail: the one place that does.
-    fn fail_by(&self, outline: &Outline, reason: Reason, on_failure: OnFailure) -> Answer {
-        let answer = match on_failure {
-            OnFailure::Deliver => Answer::Accept,
-            OnFailure::Tempfail => Answer::Tempfail,
-        };
-        self.log_failure(outline, reason, answer)
-    }
-
-    /// Gives up a message. Postfix is not there to be told: it has given the client its own answer.
-    fn give_up(&self, outline: &Outline) -> Answer {
-        self.log_failure(outline, "postfix-gone", Answer::Tempfail)
-    }
-
-    fn log_failure(&self, outline: &Outline, reason: Reason, answer: Answer) -> Answer {
-        let outcome = if answer == Answer::Accept {
-            "delivered-untouched"
-        } else {
-            "tempfailed"
-        };
-        self.keep(outline, outcome, reason, None);
-        warn!(
-            queue_id = outline.queue_id,
-            outcome,
-            reason,
-            direction = direction_name(outline.direction),
-            milliseconds = outline.milliseconds(),
-            "message failed",
-        );
-        self.shared.metrics.message(Outcome::Failed, reason);
-        answer
-    }
 }
 
 /// Returns an envelope with only the first of its recipients.
 fn first(mut envelope: Envelope) -> Envelope {
     envelope.recipients.truncate(RECIPIENTS_MAX);
     envelope
-}
-
-/// The reason why a change could not be sent.
-#[derive(Debug, thiserror::Error)]
-enum SendError {
-    #[error(transparent)]
-    Gone(#[from] Gone),
-    #[error("{0}")]
-    Spool(#[from] std::io::Error),
 }
