@@ -1,6 +1,7 @@
 //! The account of a message: the decisions on its parts, and why it stays as it is.
 //!
-//! It is told by those who read and ship the message, and knows neither the scanner nor the store. It does no I/O.
+//! It is told by those who read and ship the message, and knows neither the scanner nor the store.
+//! It does no I/O.
 
 use std::sync::Arc;
 

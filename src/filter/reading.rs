@@ -1,8 +1,12 @@
 //! A message as it is read: the scanner's events, part by part.
 //!
-//! It knows the scanner, the parts as they lie in the spool, and what came of the part whose body is coming in. It tells
-//! the account what becomes of each part, and says by [`Wait`] what is to be waited for; it knows
-//! neither the store, nor who else works on the message. Its only I/O is the spool's.
+//! It knows the scanner, the parts as they lie in the spool, and the part whose body is coming in. It
+//! tells the account what becomes of each part, and says by [`Wait`] what is to be waited for. It does
+//! not know the store. Its only I/O is the spool's.
+//!
+//! * `begin` – the beginning of a leaf
+//! * `heavy` – whether a leaf goes, now or at its end
+//! * `text` – the texts that may take the notice
 
 mod begin;
 mod heavy;

@@ -100,7 +100,7 @@ impl Session {
             Append { name, value } => replies.append(name, self.outgoing_value(value)).await,
             Change { name, index, value } => {
                 let bare = |value: &Vec<u8>| match value.strip_prefix(b" ") {
-                    Some(bare) if !self.agreement.leading_space => bare.to_vec(),
+                    Some(bare) if !self.connection.agreement.leading_space => bare.to_vec(),
                     _ => value.clone(),
                 };
                 let value = value.as_ref().map(bare);
@@ -119,7 +119,7 @@ impl Session {
         for edit in &edits.header {
             self.edit_field(edit, replies).await?;
         }
-        if !self.agreement.recipients && !edits.recipients.is_empty() {
+        if !self.connection.agreement.recipients && !edits.recipients.is_empty() {
             warn!(
                 target: TARGET,
                 queue_id = outline.queue_id,
@@ -136,7 +136,7 @@ impl Session {
     /// Returns a value as it is sent: Postfix adds the space itself when it eats it on the way in.
     fn outgoing_value<'a>(&self, value: &'a str) -> &'a str {
         let bare = value.strip_prefix(' ').unwrap_or(value);
-        if self.agreement.leading_space {
+        if self.connection.agreement.leading_space {
             value
         } else {
             bare

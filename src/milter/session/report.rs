@@ -36,14 +36,21 @@ impl Session {
         let package = Link::read(&rewritten.link).map(|link| RecordId::from(&link.token));
         self.keep_with(outline, ("rewritten", "detached"), None, package);
 
-        self.shared.metrics.message(Outcome::Rewritten, "detached");
-        self.shared
+        self.connection
+            .shared
+            .metrics
+            .message(Outcome::Rewritten, "detached");
+        self.connection
+            .shared
             .metrics
             .detached(rewritten.detached, rewritten.detached_bytes);
         if rewritten.is_copy {
-            self.shared.metrics.shared_package();
+            self.connection.shared.metrics.shared_package();
         }
-        self.shared.metrics.foreign_marks(rewritten.foreign_marks);
+        self.connection
+            .shared
+            .metrics
+            .foreign_marks(rewritten.foreign_marks);
         Answer::Accept
     }
 
@@ -64,13 +71,16 @@ impl Session {
             info!(target: TARGET, queue_id, parts, bytes, "would have been detached: dry-run");
         }
         self.keep(outline, "passed", reason, None);
-        self.shared.metrics.message(Outcome::Passed, reason);
+        self.connection
+            .shared
+            .metrics
+            .message(Outcome::Passed, reason);
         Answer::Accept
     }
 
     /// Warns that nothing is detached from mail that leaves this machine, and says what to type.
     pub(super) fn warn_of_local_links(&self, outline: &Outline) {
-        let url = &self.filter.config().web.public_url;
+        let url = &self.transaction.filter.config().web.public_url;
         warn!(
             target: TARGET,
             queue_id = outline.queue_id,
@@ -82,7 +92,7 @@ impl Session {
     }
 
     pub(super) fn refuse(&mut self, outline: &Outline, refusal: Refusal) -> Answer {
-        let rule = policy::Source::Rule(refusal.rule).label(self.filter.config());
+        let rule = policy::Source::Rule(refusal.rule).label(self.transaction.filter.config());
         info!(
             target: TARGET,
             queue_id = outline.queue_id,
@@ -97,9 +107,12 @@ impl Session {
             "message refused",
         );
         self.keep(outline, "refused", "rules", Some(rule));
-        self.shared.metrics.message(Outcome::Refused, "rules");
+        self.connection
+            .shared
+            .metrics
+            .message(Outcome::Refused, "rules");
         let Refusal { for_good, text, .. } = refusal;
-        self.refusal = Some(Reply { for_good, text });
+        self.transaction.refusal = Some(Reply { for_good, text });
         Answer::Refuse
     }
 
@@ -116,8 +129,11 @@ impl Session {
             "message refused",
         );
         self.keep(outline, "refused", reason, None);
-        self.shared.metrics.message(Outcome::Refused, reason);
-        self.refusal = Some(Reply {
+        self.connection
+            .shared
+            .metrics
+            .message(Outcome::Refused, reason);
+        self.transaction.refusal = Some(Reply {
             for_good: true,
             text: text.to_owned(),
         });
@@ -125,7 +141,11 @@ impl Session {
     }
 
     pub(super) fn fail(&self, outline: &Outline, reason: Reason) -> Answer {
-        self.fail_by(outline, reason, self.filter.config().detach.on_failure)
+        self.fail_by(
+            outline,
+            reason,
+            self.transaction.filter.config().detach.on_failure,
+        )
     }
 
     /// Turns a failure of ours into an answer about the mail: the one place that does.
@@ -163,7 +183,10 @@ impl Session {
             milliseconds = outline.milliseconds(),
             "message failed",
         );
-        self.shared.metrics.message(Outcome::Failed, reason);
+        self.connection
+            .shared
+            .metrics
+            .message(Outcome::Failed, reason);
         answer
     }
 
@@ -179,7 +202,7 @@ impl Session {
         rule: Option<&str>,
         package: Option<RecordId>,
     ) {
-        if let Some(decisions) = self.filter.decisions()
+        if let Some(decisions) = self.transaction.filter.decisions()
             && let Some(who) = &outline.who
         {
             let decision = Decision {
@@ -191,7 +214,7 @@ impl Session {
                 package,
                 parts: outline.parts.clone(),
             };
-            decisions.keep(decision, Some(self.filter.shared_config()));
+            decisions.keep(decision, Some(self.transaction.filter.shared_config()));
         }
     }
 }
