@@ -7,12 +7,21 @@
 //! * `leaf` – the part whose body is coming in
 //! * `parts` – the parts of the message as they lie in the spool
 //! * `words` – the texts that are the words of the message, whatever their names
-//! * `message` – a message on its way: each of the scanner's events is acted upon
+//! * `message` – a message on its way: it joins `reading`, `shipping` and `accounting`
+//! * `top_header` – the facts of its own header that its end needs
+//! * `reading` – the scanner's events, part by part
+//! * `later` – the candidates that are decided on at its end
+//! * `fates` – the policy's decisions on its parts
+//! * `shipping` – its files on their way to the drop
+//! * `accounting` – the decisions on its parts
 //! * `choices` – messages that somebody's choice kept are remembered, and kept when they come again
 //! * `copies` – copies of one message share one package
 //! * `mark` – the field that says that the message was changed
-//! * `finish` – the end of a message: the last decisions, the notice, a check of the result, the commit
+//! * `finish` – the end of a message: the notice, the splices, the commit
+//! * `reread` – a last check of the new body
 //! * `forwarded` – the weight of a forwarded message
+//! * `outcome` – the outcomes for a message and its parts
+//! * `rewritten` – a rewritten message, in pieces that a milter can send
 //! * `origin` – the facts of a message that a drop is told
 //! * `strangers` – mail from outside that is left alone, since its files would be a stranger's in the drop
 //! * `vouch` – the part of the sender's address that is certain
@@ -68,59 +77,59 @@
 //! these are measured by `tests/e2e/memory.py`, which holds the whole sum against the daemon.
 //! A filter that explains its decisions takes more; only `depollueur rewrite` asks for it.
 
+mod accounting;
 mod choices;
 mod copies;
 mod domain;
+mod fates;
 mod finish;
 mod forwarded;
 #[cfg(test)]
 mod lab;
 mod language;
+mod later;
 mod leaf;
 #[cfg(test)]
 mod many;
 mod mark;
 mod message;
 mod origin;
+mod outcome;
 mod parts;
+mod reading;
+mod reread;
+mod rewritten;
 #[cfg(test)]
 mod scanned;
+mod shipping;
 mod strangers;
+mod top_header;
 mod vouch;
 mod words;
 
-use std::{
-    borrow::Cow,
-    io,
-    ops::Range,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
 };
-
-use bytes::{Bytes, BytesMut};
 
 use crate::{
     config::{Config, Dkim2, RunMode},
-    decisions::{Decisions, Part},
-    drop::{Allotment, Drop},
+    decisions::Decisions,
+    drop::Drop,
     envelope::{DETACHED_MAX, Direction, Envelope, HeaderEdit, Known},
     lookup::Lookup,
     mime::{Ambiguity, Field, Head, MediaType, Scanner, head},
-    policy::{self, Edits, HeaderFacts, Outlook, Plan, Refusal, Source, Wish, Wishes},
+    policy::{self, HeaderFacts, Outlook, Plan, Source, Wish, Wishes},
     rewrite::Eol,
     rules,
-    scan::Finding,
-    spool::{Spool, Spools},
-    store::{StoreError, Stores},
+    spool::Spools,
+    store::Stores,
 };
 
 pub use copies::Copies;
 pub use message::Message;
-
-/// The largest piece of a body that a milter can send (65,535 bytes, milter.md 1.2).
-const PIECE_BYTES_MAX: u64 = 65_535;
+pub use outcome::{FilterError, PartDecision, Reason, Start, Trial, Verdict};
+pub use rewritten::Rewritten;
 
 /// State shared by all messages: the configuration of the moment, and the store.
 #[derive(Clone, Debug)]
@@ -142,188 +151,6 @@ pub struct Filter {
     copies: Copies,
     /// True if it was logged that forwarding cannot be found out; cleared as soon as it can be again.
     is_told: Arc<AtomicBool>,
-}
-
-/// The outcome for a message once its header is known.
-#[derive(Debug)]
-pub enum Start {
-    /// Nothing can be detached from it: accept it; its body need not be seen.
-    Pass(Reason),
-    /// The same, but the wish of its sender is to be taken out of it: fields, tags and recipients.
-    Edit(Edits, Reason),
-    /// Refuse it.
-    Refuse(Refusal),
-    /// Push the body into this.
-    Scan(Box<Message>),
-}
-
-/// The reason why a message goes out as it came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// Mail of this direction is not treated.
-    Direction,
-    /// Its header says that nothing can be detached.
-    Header,
-    /// It is smaller than every threshold.
-    Small,
-    /// The rules, or the users' choice, keep everything.
-    Rules,
-    /// Neither its sender nor any recipient asked for it to be treated (`users.opt_in`).
-    NotAsked,
-    /// Somebody's choice kept it when it came before.
-    KeptBefore,
-    /// It was signed by DKIM2 and goes to another machine.
-    Dkim2,
-    /// It came from outside, and an earlier host marked it as doubtful.
-    Marked,
-    /// It came from outside, and one of its recipients' addresses forwards to another machine.
-    Forwarded,
-    /// Its sender wants everything kept.
-    Wish,
-    /// Something would have been done, were this not a trial.
-    DryRun,
-    /// It was read to its end, and nothing was to be detached.
-    Nothing,
-    /// Readers would differ about its structure.
-    Ambiguous(Ambiguity),
-    /// A part that was being detached is not what its transfer encoding says.
-    MalformedBody,
-    /// More than [`DETACHED_MAX`] parts would have to be detached.
-    TooManyDetached,
-    /// More fields than can be removed look like our mark.
-    ForeignMarks,
-    /// No part of it can take the notice, and none can be added.
-    NoPlace,
-    /// An HTML body came after a part that was detached, and shows it.
-    ShownLater,
-    /// With the notice in it, it would not have the parts that it must have.
-    Reread,
-    /// An admin blocked one of its files: the drop does not take it.
-    Blocked,
-    /// One of its files is infected: the drop does not take it.
-    Infected,
-    /// One of its files is larger than what is scanned, and such files are not taken.
-    Oversize,
-    /// An admin suspended the login that sent it: the drop does not take it.
-    Suspended,
-    /// The share of its sender is used up for today.
-    SenderQuota,
-    /// The share of the network outside from which it came, or of all mail from outside, is used up
-    /// for today.
-    IncomingQuota,
-    /// The people behind its addresses could not be found out.
-    Lookup,
-}
-
-/// The verdict at the end of a message.
-#[derive(Debug)]
-pub enum Verdict {
-    /// Goes out as it came.
-    Pass(Reason),
-    /// Goes out rewritten; all its files are durable.
-    Rewrite(Rewritten),
-    /// The store or the spool failed; nothing was kept. `detach.on_failure` says what this means.
-    Fail(FilterError),
-}
-
-/// A failure of our own machinery, never of the mail.
-#[derive(Debug, thiserror::Error)]
-pub enum FilterError {
-    /// The store failed.
-    #[error("{0}")]
-    Store(#[from] StoreError),
-    /// The spool failed.
-    #[error("could not spool the message: {0}")]
-    Spool(#[from] io::Error),
-    /// The drop held up the message for longer than `milter.deadline`.
-    #[error("the drop was too slow")]
-    Slow,
-    /// A part of the message was not taken to its end.
-    #[error("the message was given up on the way")]
-    GivenUp,
-}
-
-impl FilterError {
-    /// The finding of the virus scan, if that is the reason.
-    pub fn finding(&self) -> Option<Finding> {
-        match self {
-            Self::Store(error) => error.finding(),
-            _ => None,
-        }
-    }
-
-    /// A label for metrics.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Store(error) => error.kind(),
-            Self::Spool(_) => "spool",
-            Self::Slow => "slow",
-            Self::GivenUp => "given-up",
-        }
-    }
-}
-
-/// A rewritten message: header edits and a new body, ready to be sent in one run.
-#[derive(Debug)]
-pub struct Rewritten {
-    /// The changes to the top-level header, in order.
-    pub header_edits: Vec<HeaderEdit>,
-    /// The number of detached parts.
-    pub detached: usize,
-    /// Their decoded bytes.
-    pub detached_bytes: u64,
-    /// The link in the notice.
-    pub link: String,
-    /// True if the package is that of a copy which came before.
-    pub is_copy: bool,
-    /// The number of strangers' `X-Depollueur` fields that are removed.
-    pub foreign_marks: usize,
-    /// The line ending of added lines.
-    pub eol: Eol,
-    spool: Spool,
-    pieces: std::vec::IntoIter<Piece>,
-    /// The unsent rest of the current piece.
-    rest: Option<Piece>,
-}
-
-/// A run of the new body.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Piece {
-    /// Bytes of the sender, from the spool.
-    Keep(Range<u64>),
-    /// Bytes of ours.
-    Insert(Bytes),
-}
-
-/// The decision about one part.
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct PartDecision {
-    /// The part's place: `1`, `2.1`, or `` for the message itself.
-    pub path: String,
-    /// The declared media type.
-    pub media_type: String,
-    /// The file name, made safe.
-    pub name: Option<String>,
-    /// Decoded size in bytes; 0 for text that was not decoded.
-    pub bytes: u64,
-    /// True if the part is detached.
-    pub detached: bool,
-    /// True if it would be detached, were this not a trial.
-    pub would_detach: bool,
-    /// The source of the decision: a rule's name, `default`, `sender`, `users`; `None` for a part
-    /// that stays whatever is configured.
-    pub rule: Option<String>,
-    /// The reason.
-    pub reason: Cow<'static, str>,
-}
-
-/// The parts that would have been detached, were this not a trial.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Trial {
-    /// The number of parts.
-    pub parts: usize,
-    /// Their decoded bytes.
-    pub bytes: u64,
 }
 
 impl Filter {
@@ -389,6 +216,11 @@ impl Filter {
             (filter.config, filter.is_own) = (Arc::new(own), true);
         }
         filter
+    }
+
+    /// Returns true if an infected file stays in the message, though the others go.
+    fn keeps_out(&self) -> bool {
+        self.stores.is_some() && self.config.keeps_out()
     }
 
     /// The base of its links; `None` if it is that of the store's links.
@@ -556,7 +388,7 @@ impl Filter {
         };
         match started {
             Ok(mut message) => {
-                message.edits = edits;
+                message.set_edits(edits);
                 Start::Scan(message)
             }
             Err(reason) if edits.is_empty() => Start::Pass(reason),
@@ -605,186 +437,6 @@ impl Filter {
     }
 }
 
-impl Piece {
-    fn len(&self) -> u64 {
-        match self {
-            Self::Keep(range) => range.end - range.start,
-            Self::Insert(bytes) => bytes.len() as u64,
-        }
-    }
-}
-
-impl From<&PartDecision> for Part {
-    fn from(part: &PartDecision) -> Self {
-        let fate = match part {
-            PartDecision { detached: true, .. } => "detached",
-            PartDecision {
-                would_detach: true, ..
-            } => "would go",
-            _ => "kept",
-        };
-        Self {
-            path: part.path.clone(),
-            media_type: part.media_type.clone(),
-            bytes: part.bytes,
-            fate: fate.to_owned(),
-            rule: part.rule.clone(),
-            reason: part.reason.to_string(),
-        }
-    }
-}
-
-impl PartDecision {
-    /// Makes the decision to leave a part alone, and with it the message, since readers differ about it.
-    fn doubtful(path: String, why: Ambiguity) -> Self {
-        Self {
-            path,
-            media_type: "-".to_owned(),
-            name: None,
-            bytes: 0,
-            detached: false,
-            would_detach: false,
-            rule: None,
-            reason: why.to_string().into(),
-        }
-    }
-}
-
-impl Reason {
-    /// The reason why the store refused a message, which then goes out as it came; `None` where it failed.
-    fn of_refusal(error: &StoreError) -> Option<Self> {
-        match error.allotment() {
-            Some(Allotment::Sender) => Some(Self::SenderQuota),
-            Some(Allotment::Incoming) => Some(Self::IncomingQuota),
-            None if error.is_blocked() => Some(Self::Blocked),
-            None if error.is_suspended() => Some(Self::Suspended),
-            None => None,
-        }
-    }
-
-    /// The ambiguity found in the header, where that decided.
-    pub fn in_header(self) -> Option<PartDecision> {
-        match self {
-            Self::Ambiguous(why) => Some(PartDecision::doubtful(String::new(), why)),
-            _ => None,
-        }
-    }
-
-    /// A label for logs and metrics.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Direction => "direction",
-            Self::Header => "header",
-            Self::Nothing => "nothing",
-            Self::Small => "small",
-            Self::Rules | Self::NotAsked => "rules",
-            Self::KeptBefore => "kept-before",
-            Self::Dkim2 => "dkim2",
-            Self::Marked => "marked",
-            Self::Forwarded => "forwarded",
-            Self::Wish => "wish",
-            Self::DryRun => "dry-run",
-            Self::Ambiguous(why) => why.label(),
-            Self::MalformedBody => "malformed-body",
-            Self::TooManyDetached => "too-many-detached",
-            Self::ForeignMarks => "foreign-marks",
-            Self::NoPlace => "no-place",
-            Self::ShownLater => "shown-later",
-            Self::Reread => "reread",
-            Self::Blocked => "blocked",
-            Self::Infected => Finding::Infected.label(),
-            Self::Oversize => Finding::Oversize.label(),
-            Self::Suspended => "suspended",
-            Self::SenderQuota => Allotment::Sender.label(),
-            Self::IncomingQuota => Allotment::Incoming.label(),
-            Self::Lookup => "lookup",
-        }
-    }
-
-    /// Returns true if an admin should hear of it: something was heavy or odd, and was left alone.
-    pub fn is_odd(self) -> bool {
-        !matches!(
-            self,
-            Self::Direction
-                | Self::Header
-                | Self::Nothing
-                | Self::Small
-                | Self::Rules
-                | Self::NotAsked
-                | Self::KeptBefore
-                | Self::Dkim2
-                | Self::Marked
-                | Self::Forwarded
-                | Self::Wish
-                | Self::DryRun
-                // The reason was logged when the lookup failed, or once for the day.
-                | Self::Lookup
-                | Self::SenderQuota
-                | Self::IncomingQuota
-        )
-    }
-}
-
-impl Rewritten {
-    /// Returns the next piece of the new body, `None` at its end. Pieces are at most 65,535 bytes
-    /// long; small ones are put together, as each is a packet to Postfix.
-    ///
-    /// # Errors
-    /// The spool could not be read back: the message must then be refused for the moment (451).
-    pub async fn next_piece(&mut self) -> io::Result<Option<Bytes>> {
-        let Some(first) = self.next_part().await? else {
-            return Ok(None);
-        };
-        if !self.has_room(first.len()) {
-            return Ok(Some(first));
-        }
-        let mut piece = BytesMut::from(first);
-        while self.has_room(piece.len())
-            && let Some(part) = self.next_part().await?
-        {
-            piece.extend_from_slice(&part);
-        }
-        Ok(Some(piece.freeze()))
-    }
-
-    /// Returns true if there is a next part that fits after a piece of this length.
-    fn has_room(&self, len: usize) -> bool {
-        let next = self
-            .rest
-            .as_ref()
-            .or_else(|| self.pieces.as_slice().first());
-        next.is_some_and(|next| len as u64 + next.len() <= PIECE_BYTES_MAX)
-    }
-
-    /// Returns the next part of the new body, all of it from one piece.
-    async fn next_part(&mut self) -> io::Result<Option<Bytes>> {
-        let Some(piece) = self.rest.take().or_else(|| self.pieces.next()) else {
-            return Ok(None);
-        };
-        match piece {
-            Piece::Keep(range) => {
-                let end = range.end.min(range.start + PIECE_BYTES_MAX);
-                self.rest = (end < range.end).then_some(Piece::Keep(end..range.end));
-                Ok(Some(self.spool.read(range.start..end).await?.into()))
-            }
-            Piece::Insert(mut bytes) => {
-                let piece = bytes.split_to(bytes.len().min(PIECE_BYTES_MAX as usize));
-                self.rest = (!bytes.is_empty()).then_some(Piece::Insert(bytes));
-                Ok(Some(piece))
-            }
-        }
-    }
-
-    /// Returns the next part, and true if its bytes are the sender's.
-    #[cfg(any(test, fuzzing))]
-    pub(crate) async fn next_run(&mut self) -> io::Result<Option<(bool, Bytes)>> {
-        let rest = self.rest.as_ref();
-        let next = rest.or_else(|| self.pieces.as_slice().first());
-        let is_senders = matches!(next, Some(Piece::Keep(_)));
-        Ok(self.next_part().await?.map(|bytes| (is_senders, bytes)))
-    }
-}
-
 /// Returns true if a message was signed by DKIM2, and is to be left alone where it goes to another
 /// machine: there a body that cannot be recreated fails (draft-ietf-dkim-dkim2-spec-08, section 5.2).
 fn spares_dkim2(config: &Config, header: &[Field]) -> bool {
@@ -799,42 +451,4 @@ fn spools(config: &Config) -> Spools {
         directory.unwrap_or(&config.drop.directory),
         config.spool.memory,
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn small_pieces_go_out_together_and_none_is_too_large() {
-        let mut spool = Spools::new(std::path::Path::new("/nonexistent"), usize::MAX).spool();
-        let kept = [b'k'; 70_000];
-        spool.push(&kept);
-        let insert = |len: usize| Piece::Insert(Bytes::from(vec![b'i'; len]));
-        let pieces = vec![
-            insert(10),
-            Piece::Keep(0..20),
-            insert(0),
-            insert(65_505),
-            Piece::Keep(0..70_000),
-            insert(3),
-        ];
-        let mut rewritten = Rewritten {
-            header_edits: Vec::new(),
-            detached: 1,
-            detached_bytes: 1,
-            link: String::new(),
-            is_copy: false,
-            foreign_marks: 0,
-            eol: Eol::CrLf,
-            spool,
-            pieces: pieces.into_iter(),
-            rest: None,
-        };
-        let mut lens = Vec::new();
-        while let Some(piece) = rewritten.next_piece().await.unwrap() {
-            lens.push(piece.len());
-        }
-        assert_eq!(lens, [65_535, 65_535, 70_000 - 65_535 + 3]);
-    }
 }

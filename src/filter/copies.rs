@@ -101,12 +101,12 @@ impl Turn {
         expires: Timestamp,
     ) -> Option<Self> {
         let key = key(message, package, created, expires)?;
-        let slot = message.filter.copies.slot(key, Instant::now());
+        let slot = message.filter().copies.slot(key, Instant::now());
         let mut turn = Self {
             slot: slot.lock_owned().await,
         };
         if let Some(shared) = turn.slot.take() {
-            let store = message.store()?;
+            let store = message.shipping().store(message.filter())?;
             *turn.slot = is_there(message, store, &shared).await;
         }
         Some(turn)
@@ -129,7 +129,7 @@ impl Turn {
 /// Returns a package if it can still be fetched, with its expiry: it may have been revoked, blocked
 /// or extended.
 async fn is_there(message: &Message, store: &Store, shared: &Shared) -> Option<Shared> {
-    let files = message.detached.iter();
+    let files = message.shipping().detached().iter();
     let files: Vec<_> = files.filter_map(|file| file.file.as_ref()).collect();
     let found = store.committed(&shared.link, &files, shared.expires).await;
     match found {
@@ -138,7 +138,7 @@ async fn is_there(message: &Message, store: &Store, shared: &Shared) -> Option<S
             expires,
         }),
         Err(error) => {
-            let queue_id = &message.envelope.queue_id;
+            let queue_id = &message.envelope().queue_id;
             tracing::debug!(queue_id, "a package of its own: {error}");
             None
         }
@@ -152,10 +152,10 @@ fn key(
     created: Timestamp,
     expires: Timestamp,
 ) -> Option<Key> {
-    let message_id = message.message_id.as_deref()?;
+    let message_id = message.shipping().message_id()?;
     // Messages whose links would differ in their base or lifetime share nothing.
     let base = Link::read(package.link())?.base;
-    let envelope = &message.envelope;
+    let envelope = message.envelope();
     let direction: &[u8] = match envelope.direction {
         Direction::Incoming => b"incoming",
         Direction::Outgoing => b"outgoing",
@@ -170,7 +170,7 @@ fn key(
     digest.add(base.as_bytes());
     digest.add(&lives.to_be_bytes());
 
-    for detached in &message.detached {
+    for detached in message.shipping().detached() {
         let file = detached.file.as_ref()?;
         digest.add(&file.sha256());
         digest.add(detached.name.as_bytes());

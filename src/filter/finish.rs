@@ -6,17 +6,13 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::{
-    FilterError, HeaderEdit, Message, PIECE_BYTES_MAX, Piece, Reason, Rewritten, Verdict,
-    copies::Turn,
-    language::language,
-    mark,
-    message::{Detached, Text},
-    parts::Slot,
+    FilterError, HeaderEdit, Message, Reason, Rewritten, Verdict, copies::Turn, language::language,
+    mark, parts::Slot, reading::Text, reread::reread, rewritten::Piece, shipping::Detached,
 };
 use crate::{
     config::{Fallback, Position},
     drop,
-    mime::{Ambiguity, Event, Scanner, TransferEncoding, scanner::PartId},
+    mime::{TransferEncoding, scanner::PartId},
     names,
     policy::Source,
     rewrite::{
@@ -49,13 +45,13 @@ pub(super) async fn finish(message: &mut Message) -> Verdict {
 }
 
 async fn rewrite(message: &mut Message) -> Result<Verdict, FilterError> {
-    let mut package = message.package.take();
-    if message.detached.is_empty() {
-        return Ok(Verdict::Pass(untouched(message)));
+    let mut package = message.shipping_mut().take_package();
+    if message.shipping().detached().is_empty() {
+        return Ok(Verdict::Pass(message.accounting().untouched()));
     }
 
-    message.detached.sort_by_key(|detached| detached.part);
-    message.parts.remove_emptied();
+    message.shipping_mut().sort();
+    message.reading_mut().remove_emptied();
 
     let created = Timestamp::now();
     let mut expires = expires(message, created);
@@ -72,7 +68,7 @@ async fn rewrite(message: &mut Message) -> Result<Verdict, FilterError> {
     let own = own(message).await;
     let mut notice = notice(message, languages, link, expires, own);
     if let Err(why) = notice.rehearse() {
-        let queue_id = &message.envelope.queue_id;
+        let queue_id = &message.envelope().queue_id;
         tracing::warn!(queue_id, %why, "the built-in notice stands in for a template that failed");
         notice.own = None;
     }
@@ -82,7 +78,7 @@ async fn rewrite(message: &mut Message) -> Result<Verdict, FilterError> {
     };
 
     let added = changes.iter().filter(|change| change.is_part).count();
-    let pieces = pieces(message.spool.len(), changes);
+    let pieces = pieces(message.reading().spool().len(), changes);
     if !is_whole(message)
         && let Err(why) = reread(message, &pieces, added).await?
     {
@@ -90,14 +86,14 @@ async fn rewrite(message: &mut Message) -> Result<Verdict, FilterError> {
     }
 
     // Nothing was deposited: the message is only counted as one that would have been changed.
-    if package.is_none() && !is_copy && !message.filter.preview {
-        let bytes = message.detached.iter().map(|file| file.bytes);
-        message.trial.bytes += bytes.sum::<u64>();
-        message.trial.parts += message.detached.len();
+    if package.is_none() && !is_copy && !message.filter().preview {
+        let files = message.shipping().detached();
+        let (parts, bytes) = (files.len(), files.iter().map(|file| file.bytes).sum());
+        message.accounting_mut().would_detach(parts, bytes);
         return Ok(Verdict::Pass(Reason::DryRun));
     }
 
-    let files = std::mem::take(&mut message.detached);
+    let files = message.shipping_mut().take_detached();
     let (detached, detached_bytes) = (files.len(), files.iter().map(|file| file.bytes).sum());
     let durable = files
         .into_iter()
@@ -106,7 +102,7 @@ async fn rewrite(message: &mut Message) -> Result<Verdict, FilterError> {
     if let Some(package) = package {
         if let Err(error) = package.commit(durable, created, expires).await {
             let reason = Reason::of_refusal(&error).ok_or(error)?;
-            message.note_refusal(reason);
+            message.accounting_mut().note_refusal(reason);
             return Ok(Verdict::Pass(reason));
         }
         if let Some(turn) = turn {
@@ -114,10 +110,10 @@ async fn rewrite(message: &mut Message) -> Result<Verdict, FilterError> {
         }
     }
 
-    let foreign_marks = mark::left(message);
+    let foreign_marks = message.accounting().foreign_marks();
     let marks = mark::removals(foreign_marks).chain([mark::ours(detached, detached_bytes)]);
     let header_edits = header_edits.into_iter().chain(marks).collect();
-    let empty = message.filter.spools.spool();
+    let empty = message.filter().spools.spool();
     Ok(Verdict::Rewrite(Rewritten {
         header_edits,
         detached,
@@ -125,8 +121,8 @@ async fn rewrite(message: &mut Message) -> Result<Verdict, FilterError> {
         link: notice.link,
         is_copy,
         foreign_marks,
-        eol: message.eol,
-        spool: std::mem::replace(&mut message.spool, empty),
+        eol: message.reading().eol(),
+        spool: message.reading_mut().replace_spool(empty),
         pieces: pieces.into_iter(),
         rest: None,
     }))
@@ -139,26 +135,14 @@ async fn turn(
     created: Timestamp,
     expires: Timestamp,
 ) -> Option<Turn> {
-    let shares = message.filter.config.detach.share_copies;
+    let shares = message.config().detach.share_copies;
     Turn::wait(message, package.filter(|_| shares)?, created, expires).await
-}
-
-/// The reason why a message in which nothing is detached goes out as it came.
-fn untouched(message: &Message) -> Reason {
-    if message.trial.parts > 0 {
-        Reason::DryRun
-    } else if !message.refused().is_empty() {
-        // An infected file stays in it.
-        Reason::Infected
-    } else {
-        message.doubt.unwrap_or(Reason::Nothing)
-    }
 }
 
 /// The time until which the package can be fetched: as long as the longest of its files' rules says.
 fn expires(message: &Message, created: Timestamp) -> Timestamp {
     let end = |detached: &Detached| drop::expires_at(created, &detached.going.retention);
-    let last = message.detached.iter().map(end).max();
+    let last = message.shipping().detached().iter().map(end).max();
     last.unwrap_or(Timestamp::MAX)
 }
 
@@ -170,13 +154,13 @@ fn notice(
     expires: Timestamp,
     own: Option<Own>,
 ) -> Notice {
-    let nowhere = || format!("{}{NO_TOKEN}", message.filter.config.web.public_url);
+    let nowhere = || format!("{}{NO_TOKEN}", message.config().web.public_url);
     let link = link.unwrap_or_else(nowhere);
-    let config = &message.filter.config;
+    let config = message.config();
     Notice {
         language: languages.first(),
         also: languages.second(),
-        files: files(&message.detached),
+        files: files(message.shipping().detached()),
         expires: expires.to_zoned(config.notice.time_zone.clone()),
         operator: config.web.operator_or_host_of(&link).to_owned(),
         own,
@@ -198,14 +182,14 @@ fn files(detached: &[Detached]) -> Vec<NoticeFile> {
 
 /// The facts that only the admin's templates tell; `None` without such templates.
 async fn own(message: &mut Message) -> Option<Own> {
-    let written = message.filter.config.notice.templates.as_ref();
+    let written = message.config().notice.templates.as_ref();
     let templates = written?.templates()?.clone();
     let verified = message.verified().await;
-    let config = &message.filter.config;
+    let config = message.config();
     let contact = config.web.contact.trim_start_matches("mailto:");
     Some(Own {
         templates: Some(templates),
-        direction: message.envelope.direction,
+        direction: message.envelope().direction,
         contact: (!contact.is_empty()).then(|| contact.to_owned()),
         sender: sender::shown(verified.as_deref(), config.web.show_sender),
     })
@@ -213,7 +197,7 @@ async fn own(message: &mut Message) -> Option<Own> {
 
 /// The source of the decision about the first file.
 pub(super) fn source(message: &Message) -> Source {
-    let first = message.detached.first();
+    let first = message.shipping().detached().first();
     first.map_or(Source::Default, |detached| detached.going.source)
 }
 
@@ -229,7 +213,10 @@ async fn plan(
         return Ok(None);
     };
 
-    let removed = message.parts.removed(message.spool.len());
+    let removed = message
+        .reading()
+        .parts()
+        .removed(message.reading().spool().len());
     let removed = removed.into_iter().map(|removed| Change {
         at: removed.at,
         with: if removed.closes {
@@ -241,11 +228,16 @@ async fn plan(
     });
 
     let part = Bytes::from(new_part(message, notice));
-    let stand_ins = message.parts.emptied().into_iter().map(|at| Change {
-        at: at..at,
-        with: part.clone(),
-        is_part: true,
-    });
+    let stand_ins = message
+        .reading()
+        .parts()
+        .emptied()
+        .into_iter()
+        .map(|at| Change {
+            at: at..at,
+            with: part.clone(),
+            is_part: true,
+        });
 
     let mut changes: Vec<Change> = places.into_iter().chain(removed).chain(stand_ins).collect();
     // An insertion comes before a removal that starts at the same place.
@@ -259,7 +251,7 @@ fn measures(message: &Message) -> Vec<HeaderEdit> {
         let same = |measure: &&str| name.eq_ignore_ascii_case(measure);
         MEASURES.iter().any(same)
     };
-    let fields = message.root_fields.iter().filter(is_measure);
+    let fields = message.reading().top().fields.iter().filter(is_measure);
     fields
         .map(|name| HeaderEdit::Remove { name: name.clone() })
         .collect()
@@ -267,10 +259,12 @@ fn measures(message: &Message) -> Vec<HeaderEdit> {
 
 /// Replaces a message that was the attachment itself by a text with the notice.
 fn whole(message: &Message, notice: &Notice) -> (Vec<Change>, Vec<HeaderEdit>) {
-    let part = insert::new_part(notice, message.eol);
+    let part = insert::new_part(notice, message.reading().eol());
     let has = |name: &str| {
         message
-            .root_fields
+            .reading()
+            .top()
+            .fields
             .iter()
             .find(|f| f.eq_ignore_ascii_case(name))
     };
@@ -302,7 +296,7 @@ fn whole(message: &Message, notice: &Notice) -> (Vec<Change>, Vec<HeaderEdit>) {
     edits.extend(described.into_iter().chain(measures(message)));
 
     let body = Change {
-        at: 0..message.spool.len(),
+        at: 0..message.reading().spool().len(),
         with: part.body.into(),
         is_part: false,
     };
@@ -335,13 +329,13 @@ async fn places(message: &Message, notice: &Notice) -> Result<Option<Vec<Change>
     }
 
     let mut taking: Vec<PartId> = insertions.iter().map(|(part, _)| *part).collect();
-    let Some(slots) = message.parts.slots(&mut taking, &failed) else {
+    let Some(slots) = message.reading().parts().slots(&mut taking, &failed) else {
         return Ok(None);
     };
     insertions.retain(|(part, _)| taking.contains(part));
 
     let mut changes: Vec<Change> = insertions.into_iter().flat_map(|(_, made)| made).collect();
-    for text in &message.texts {
+    for text in message.reading().texts() {
         let addition = Addition {
             between: &between.remove(&text.part).unwrap_or_default(),
             notice: None,
@@ -356,7 +350,7 @@ async fn places(message: &Message, notice: &Notice) -> Result<Option<Vec<Change>
         }
     }
 
-    let part = insert::new_part(notice, message.eol);
+    let part = insert::new_part(notice, message.reading().eol());
     for slot in slots {
         changes.push(filled(message, slot, &part).await?);
     }
@@ -366,18 +360,22 @@ async fn places(message: &Message, notice: &Notice) -> Result<Option<Vec<Change>
 
 /// The change that adds an attached text with the words of the notice, where the admin wants one.
 async fn attached(message: &Message, notice: &Notice) -> Result<Option<Change>, FilterError> {
-    let is_wanted = message.filter.config.notice.part;
-    let slot = message.parts.slot_at_end().filter(|_| is_wanted);
+    let is_wanted = message.config().notice.part;
+    let slot = message
+        .reading()
+        .parts()
+        .slot_at_end()
+        .filter(|_| is_wanted);
     let Some(slot) = slot else {
         return Ok(None);
     };
-    let part = insert::new_attachment(notice, message.eol);
+    let part = insert::new_attachment(notice, message.reading().eol());
     filled(message, slot, &part).await.map(Some)
 }
 
 /// The change that puts a part in a slot.
 async fn filled(message: &Message, slot: Slot, part: &NewPart) -> Result<Change, FilterError> {
-    let delimiter = message.spool.read(slot.delimiter).await?;
+    let delimiter = message.reading().spool().read(slot.delimiter).await?;
     Ok(Change {
         at: slot.at..slot.at,
         with: [&delimiter, eol(message), &written(message, part)]
@@ -389,10 +387,21 @@ async fn filled(message: &Message, slot: Slot, part: &NewPart) -> Result<Change,
 
 /// The names of files that readers showed inline between two texts, by the text before them.
 fn between(message: &Message) -> HashMap<PartId, Vec<String>> {
-    let is_text = |part: PartId| message.texts.iter().any(|text| text.part == part);
+    let is_text = |part: PartId| {
+        message
+            .reading()
+            .texts()
+            .iter()
+            .any(|text| text.part == part)
+    };
     let mut names: HashMap<PartId, Vec<String>> = HashMap::new();
-    for file in message.detached.iter().filter(|file| file.is_inline) {
-        if let Some((before, behind)) = message.parts.neighbours(file.part)
+    for file in message
+        .shipping()
+        .detached()
+        .iter()
+        .filter(|file| file.is_inline)
+    {
+        if let Some((before, behind)) = message.reading().parts().neighbours(file.part)
             && is_text(before)
             && is_text(behind)
         {
@@ -410,8 +419,14 @@ fn between(message: &Message) -> HashMap<PartId, Vec<String>> {
 /// above all of them. Then the first text of each choice that a reader may be shown in place of one
 /// of these: whichever he is shown, he must see the link.
 fn targets(message: &Message) -> Vec<&Text> {
-    let parts = &message.parts;
-    let first = |kind: TextKind| message.texts.iter().find(|text| text.kind == kind);
+    let parts = message.reading().parts();
+    let first = |kind: TextKind| {
+        message
+            .reading()
+            .texts()
+            .iter()
+            .find(|text| text.kind == kind)
+    };
     let (plain, html) = (first(TextKind::Plain), first(TextKind::Html));
     let is_body = |plain: &&Text| html.is_none_or(|html| plain.part < html.part);
     let plain = plain.filter(is_body);
@@ -422,7 +437,7 @@ fn targets(message: &Message) -> Vec<&Text> {
     let html = html.filter(|html| !plain.is_some_and(|plain| is_above(html, plain)));
 
     let mut chosen: Vec<&Text> = plain.into_iter().chain(html).collect();
-    for text in &message.texts {
+    for text in message.reading().texts() {
         let is_in = |around| chosen.iter().any(|other| parts.is_in(other.part, around));
         let is_left_out = |(around, choice)| is_in(around) && !is_in(choice);
         if parts.choices(text.part).any(is_left_out) {
@@ -449,12 +464,16 @@ async fn insertion(
         TransferEncoding::Base64 => 2,
         _ => 1,
     };
-    let raw_max = message.filter.config.limits.text_bytes_max as u64 * raw_per_byte;
+    let raw_max = message.config().limits.text_bytes_max as u64 * raw_per_byte;
     if text.end - text.body > raw_max {
         return Ok(None);
     }
 
-    let raw = message.spool.read(text.header..text.end).await?;
+    let raw = message
+        .reading()
+        .spool()
+        .read(text.header..text.end)
+        .await?;
     let part = TextPart {
         raw: &raw,
         body_start: (text.body - text.header) as usize,
@@ -463,17 +482,17 @@ async fn insertion(
         encoding: text.encoding,
     };
 
-    let position = match source(message).position(&message.filter.config) {
+    let position = match source(message).position(message.config()) {
         _ if addition.notice.is_none() => Position::End,
         // A newsletter ends with text that nobody reads.
-        Position::BeforeQuote if message.is_newsletter => Position::Start,
+        Position::BeforeQuote if message.reading().top().is_newsletter => Position::Start,
         position => position,
     };
 
-    let mut splices = match insert::insert(&part, *addition, position, message.eol) {
+    let mut splices = match insert::insert(&part, *addition, position, message.reading().eol()) {
         Ok(splices) => splices,
         Err(reason) => {
-            let (queue_id, kind) = (&message.envelope.queue_id, text.kind);
+            let (queue_id, kind) = (&message.envelope().queue_id, text.kind);
             tracing::debug!(queue_id, ?kind, %reason, "a text cannot take the notice");
             return Ok(None);
         }
@@ -495,8 +514,8 @@ async fn insertion(
 
 /// The change that puts a new first part with the notice in front.
 fn in_front(message: &Message, notice: &Notice) -> Option<Vec<Change>> {
-    let front = message.parts.front()?;
-    let boundary = message.root.boundary.as_deref()?;
+    let front = message.reading().parts().front()?;
+    let boundary = message.reading().top().root.boundary.as_deref()?;
     let with = [b"--", boundary, eol(message), &new_part(message, notice)].concat();
     Some(vec![Change {
         at: front..front,
@@ -507,7 +526,7 @@ fn in_front(message: &Message, notice: &Notice) -> Option<Vec<Change>> {
 
 /// Writes a part that is all notice, from its header to its last line end.
 fn new_part(message: &Message, notice: &Notice) -> Vec<u8> {
-    written(message, &insert::new_part(notice, message.eol))
+    written(message, &insert::new_part(notice, message.reading().eol()))
 }
 
 /// Writes a part as it stands in the message, behind its delimiter line.
@@ -523,7 +542,7 @@ fn written(message: &Message, part: &NewPart) -> Vec<u8> {
 }
 
 fn eol(message: &Message) -> &'static [u8] {
-    match message.eol {
+    match message.reading().eol() {
         Eol::CrLf => b"\r\n",
         Eol::Lf => b"\n",
     }
@@ -553,76 +572,8 @@ fn pieces(len: u64, changes: Vec<Change>) -> Vec<Piece> {
 
 /// Returns true if the message itself was detached.
 fn is_whole(message: &Message) -> bool {
-    let first = message.detached.first();
+    let first = message.shipping().detached().first();
     first.is_some_and(|detached| detached.part == 0)
-}
-
-/// Reads the new body as readers will: it must have the parts that were kept and those that were
-/// added, no more and no less. A file's name stands in the notice, and the sender who chose it may
-/// have put a delimiter into it.
-async fn reread(
-    message: &Message,
-    pieces: &[Piece],
-    added: usize,
-) -> Result<Result<(), Reason>, FilterError> {
-    let mut reader = match Reader::new(message) {
-        Ok(reader) => reader,
-        Err(why) => return Ok(Err(Reason::Ambiguous(why))),
-    };
-
-    for piece in pieces {
-        let mut at = match piece {
-            Piece::Insert(bytes) => {
-                reader.read(bytes);
-                continue;
-            }
-            Piece::Keep(range) => range.clone(),
-        };
-        while !at.is_empty() {
-            let end = at.end.min(at.start + PIECE_BYTES_MAX);
-            reader.read(&message.spool.read(at.start..end).await?);
-            at.start = end;
-        }
-    }
-    Ok(reader.finish(message.parts.kept() + added))
-}
-
-/// Counts the parts of a body.
-struct Reader {
-    scanner: Scanner,
-    parts: usize,
-    doubt: Option<Ambiguity>,
-}
-
-impl Reader {
-    fn new(message: &Message) -> Result<Self, Ambiguity> {
-        Ok(Self {
-            scanner: Scanner::new(&message.root, message.filter.config.limits)?,
-            parts: 1,
-            doubt: None,
-        })
-    }
-
-    fn read(&mut self, bytes: &[u8]) {
-        while let Some(event) = self.scanner.next(bytes) {
-            match event {
-                Event::Begin { .. } => self.parts += 1,
-                Event::Ambiguous(why) => self.doubt = Some(why),
-                _ => {}
-            }
-        }
-    }
-
-    fn finish(mut self, parts: usize) -> Result<(), Reason> {
-        self.scanner.end();
-        self.read(b"");
-        match self.doubt {
-            // The one limit that a new part can pass; everything else is of our making.
-            Some(why @ Ambiguity::Parts) => Err(Reason::Ambiguous(why)),
-            None if self.parts == parts => Ok(()),
-            _ => Err(Reason::Reread),
-        }
-    }
 }
 
 #[cfg(test)]

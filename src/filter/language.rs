@@ -5,7 +5,7 @@
 
 use encoding_rs::{Encoding, UTF_8};
 
-use super::{FilterError, Message, finish::source, message::Text};
+use super::{FilterError, Message, finish::source, reading::Text};
 use crate::{
     config::Action,
     config::{Config, Fallback, Language, NoticeLanguage, Rule},
@@ -62,17 +62,20 @@ impl Speech {
 /// # Errors
 /// The spool could not be read back.
 pub(super) async fn language(message: &Message) -> Result<Fallback, FilterError> {
-    let config = &message.filter.config;
+    let config = message.config();
     let notice = &config.notice;
     let of_rule = source(message).language(config);
     if let Some(NoticeLanguage::One(language)) = of_rule {
         return Ok(Fallback::One(language));
     }
-    let recipients = message.envelope.recipients.iter().map(String::as_str);
+    let recipients = message.envelope().recipients.iter().map(String::as_str);
     if let Some(language) = notice.languages.of_all(recipients) {
         return Ok(Fallback::One(language));
     }
-    match (of_rule.unwrap_or(notice.language), &message.speech) {
+    match (
+        of_rule.unwrap_or(notice.language),
+        &message.reading().top().speech,
+    ) {
         (NoticeLanguage::One(language), _) => Ok(Fallback::One(language)),
         (NoticeLanguage::Auto, None) => Ok(notice.fallback),
         (NoticeLanguage::Auto, Some(speech)) => {
@@ -89,7 +92,13 @@ async fn spoken(message: &Message, speech: &Speech) -> Result<Option<Language>, 
         Declared::Other => return Ok(None),
         Declared::Nothing => {}
     }
-    let first = |kind: TextKind| message.texts.iter().find(|text| text.kind == kind);
+    let first = |kind: TextKind| {
+        message
+            .reading()
+            .texts()
+            .iter()
+            .find(|text| text.kind == kind)
+    };
     for text in [first(TextKind::Plain), first(TextKind::Html)]
         .into_iter()
         .flatten()
@@ -109,7 +118,7 @@ async fn author(message: &Message, text: &Text) -> Result<String, FilterError> {
         TextKind::Html => HTML_BYTES,
     };
     let end = text.end.min(text.body + bytes);
-    let raw = message.spool.read(text.body..end).await?;
+    let raw = message.reading().spool().read(text.body..end).await?;
     let mut decoded = Vec::with_capacity(raw.len());
     if let Some(mut decoder) = Decoder::new(text.encoding) {
         // Malformed text is still good for a guess.

@@ -2,13 +2,12 @@
 
 use std::{borrow::Cow, mem};
 
-use super::{forwarded::Forwarded, message::Text, words::Role};
+use super::{forwarded::Forwarded, reading::Text, words::Role};
 use crate::{
     mime::{self, Decoder, Field, Head, TransferEncoding, scanner::PartId},
     names,
     policy::{Fate, PartFacts, Source, readable},
     rules::Why,
-    store::FileDraft,
 };
 
 /// The longest name that is kept for a file, in bytes.
@@ -74,7 +73,7 @@ pub(super) enum Work {
     /// A candidate: spooled like a part that stays, while its decoded bytes are counted.
     Counting(Decoder),
     /// It goes: decoded into the drop (in dry-run nowhere), kept nowhere else.
-    Detaching(Decoder, Option<Box<FileDraft>>),
+    Detaching(Decoder),
     /// It was going, and is not what its transfer encoding says.
     Spoiled,
 }
@@ -177,7 +176,7 @@ impl Work {
             Self::Checked(_, decoder)
             | Self::Html(decoder)
             | Self::Counting(decoder)
-            | Self::Detaching(decoder, _) => Some(decoder),
+            | Self::Detaching(decoder) => Some(decoder),
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Nothing reads it. In mail from outside it may be there before, made by anybody, to have a message look as if its links
 //! were ours: from a message that is changed it goes. From one that is not, nothing goes, for a signature may be over it.
 
-use super::{Direction, HeaderEdit, Message};
+use super::{Direction, HeaderEdit};
 use crate::{mime::Field, policy::Edits};
 
 const NAME: &str = "X-Depollueur";
@@ -21,18 +21,17 @@ pub(super) fn foreign(direction: Direction, header: &[Field]) -> usize {
     }
 }
 
-/// The number of strangers' fields that are left once the wish of the sender was taken out of the
-/// message.
-pub(super) fn left(message: &Message) -> usize {
-    let Edits { header, .. } = &message.edits;
+/// The number of strangers' fields that are left of so many once the wish of the sender was taken out
+/// of the message.
+pub(super) fn left(foreign: usize, edits: &Edits) -> usize {
     let is_removal = |edit: &&HeaderEdit| match edit {
         HeaderEdit::Change {
             name, value: None, ..
         } => is_mark(name.as_bytes()),
         _ => false,
     };
-    let removed = header.iter().filter(is_removal).count();
-    message.foreign_marks.saturating_sub(removed)
+    let removed = edits.header.iter().filter(is_removal).count();
+    foreign.saturating_sub(removed)
 }
 
 /// Removes these fields, the last one first: each removal changes the numbers of those behind it.

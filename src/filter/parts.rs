@@ -320,6 +320,11 @@ impl Parts {
         })
     }
 
+    /// The offset at which a part's header starts.
+    pub(super) fn header(&self, part: PartId) -> u64 {
+        self.parts[part as usize].header
+    }
+
     /// The offset at which a part's body starts.
     pub(super) fn body(&self, part: PartId) -> u64 {
         self.parts[part as usize].body
