@@ -2,6 +2,10 @@
 //!
 //! Without the second bound, one login (a stolen one, or a program that went mad) has all turns, and the mail of everybody
 //! else waits for the end of its messages.
+//!
+//! Mail without a login has no such bound by client: a gateway before us, or a container's network, is one
+//! client with the mail of everybody, and no setting names those that bring mail from outside. Postfix bounds
+//! the connections of one client (`smtpd_client_connection_count_limit`), and knows whom to except.
 
 use std::{
     collections::HashMap,
