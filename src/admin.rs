@@ -9,8 +9,6 @@
 //!
 //! Served by [`web::server`](crate::web::server) like the public pages.
 
-pub mod metrics;
-
 use std::{sync::Arc, time::Duration};
 
 use axum::{
@@ -26,8 +24,7 @@ use tokio::{
 };
 use tracing::warn;
 
-pub use self::metrics::Metrics;
-use crate::store::Stores;
+use crate::{metrics::Metrics, store::Stores};
 
 /// Time for which the outcome of a probe stays valid.
 const PROBE_AGE_MAX: Duration = Duration::from_secs(2);

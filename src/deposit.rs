@@ -59,11 +59,11 @@ use self::{
     wire::{Begin, Begun, FILES_MAX, Received, Sha256, TOKEN_HEADER},
 };
 use crate::{
-    admin::Metrics,
     config::DepositConfig,
     drop::{Drop, Lookup as Found, Right, Token, Unlock, Uploader, cost},
     envelope::{Direction, Origin},
     lookup::Lookup,
+    metrics::Metrics,
     sender::{self, Voucher},
     web::server::{self, ServerLimits},
 };

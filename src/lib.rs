@@ -36,7 +36,8 @@
 //! * [`deposit`] – deposits by milters of other hosts, over HTTP
 //! * [`web`] – the pages for the reader of the mail: landing page, downloads
 //! * `mailer` – mail of our own: reports by readers
-//! * [`admin`] – health and metrics
+//! * [`metrics`] – the counters and gauges of the process
+//! * [`admin`] – health and metrics, on a listener of their own
 //! * [`cli`] – the commands
 //!
 //! # Invariants
@@ -67,6 +68,7 @@ pub mod fuzz;
 mod language;
 pub mod lookup;
 mod mailer;
+pub mod metrics;
 pub mod milter;
 pub mod mime;
 pub mod names;

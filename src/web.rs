@@ -95,10 +95,10 @@ use self::{
     slots::{Line, Running},
 };
 use crate::{
-    admin::Metrics,
     config::{Language, MailConfig, WebConfig},
     drop::{Client, Drop, DropError, Ending, Lookup, Package, Token, Unlock},
     envelope::Origin,
+    metrics::Metrics,
 };
 
 /// The content security policy of pages: a style sheet and images of ours, forms sent to us, and

@@ -31,12 +31,13 @@ use super::{
     owner,
 };
 use crate::{
-    admin::{self, Metrics},
+    admin::{self},
     config::{Config, ScanConfig},
     decisions::Decisions,
     deposit::Deposits,
     drop::{Drop, Swept},
     filter::Copies,
+    metrics::Metrics,
     milter::{self, Claim, Stop},
     scan,
     store::Stores,

@@ -24,13 +24,13 @@ use super::{
     verdict::{failure, rejection},
 };
 use crate::{
-    admin::metrics::{InProgress, Outcome, Phase},
     budget::Share,
     config::OnFailure,
     decisions::{Decision, RECIPIENTS_MAX, Who},
     drop::{Link, RecordId},
     envelope::{Envelope, HeaderEdit},
     filter::{Filter, Message, Rewritten, Start, Trial, Verdict},
+    metrics::{InProgress, Outcome, Phase},
     mime::Field,
     policy::{self, Edits, Outlook, Refusal},
     rewrite::Eol,

@@ -35,9 +35,9 @@ use super::{
     zip::{Piece, ZipLayout},
 };
 use crate::{
-    admin::Metrics,
     budget::Share,
     drop::{Client, Door, Drop, DropError, FileEntry, Release, SealedPackage, Token},
+    metrics::Metrics,
 };
 
 /// The policy of files: nothing in one may run or load, even if a browser shows it.

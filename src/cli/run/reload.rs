@@ -20,11 +20,11 @@ use super::{
     running::{Differences, Running},
 };
 use crate::{
-    admin::Metrics,
     config::{Config, DomainConfigs},
     decisions::Decisions,
     drop::Drop,
     filter::{Copies, Filter},
+    metrics::Metrics,
     store::Stores,
     web::{self, AnswerMemory, Theme, WebState},
 };
