@@ -12,6 +12,7 @@
 //! The modules, in the order in which a message meets them:
 //!
 //! * [`config`] – the admin's decisions, read once, valid from then on
+//! * [`loaded`] – the contents of files that the configuration names
 //! * [`envelope`] – the nouns of a message: its direction, its people, the origin of its files, changes to its header
 //! * [`milter`] – the conversation with Postfix: sockets, callbacks, the session
 //! * [`filter`] – one message through all the stages; the only module that knows them all
@@ -66,6 +67,7 @@ pub mod filter;
 #[doc(hidden)]
 pub mod fuzz;
 mod language;
+pub mod loaded;
 pub mod lookup;
 mod mailer;
 pub mod metrics;

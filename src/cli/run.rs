@@ -122,8 +122,8 @@ fn end_with(parent: u32) -> Result<(), Failure> {
 
 /// Runs the daemon.
 pub(super) fn run(options: Options) -> Result<(), Failure> {
-    let config = options.config.clone().load_written();
-    let config = config.inspect_err(|_| sockets::turn_away())?;
+    let read = options.config.clone().load_written_with_files();
+    let (config, loaded) = read.inspect_err(|_| sockets::turn_away())?;
 
     owner::become_owner(&config.drop.directory)?;
     // Not earlier: Linux forgets the setting when the user changes, prctl(2).
@@ -161,7 +161,7 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
         answers: AnswerMemory::new(config.web.answer_memory),
     };
 
-    let reload = Reload::new(options.config, config, themes, made, log);
+    let reload = Reload::new(options.config, (config, loaded), themes, made, log);
     let no_threads =
         |error: io::Error| unavailable(&format_args!("could not start threads: {error}"));
     let mail = runtime::Builder::new_multi_thread()

@@ -198,8 +198,8 @@ fn files(detached: &[Detached]) -> Vec<NoticeFile> {
 
 /// The facts that only the admin's templates tell; `None` without such templates.
 async fn own(message: &mut Message) -> Option<Own> {
-    let written = message.filter.config.notice.templates.as_ref();
-    let templates = written?.templates()?.clone();
+    let filter = &message.filter;
+    let templates = filter.loaded.notice(&filter.config)?.clone();
     let verified = message.verified().await;
     let config = &message.filter.config;
     let contact = config.web.contact.trim_start_matches("mailto:");
