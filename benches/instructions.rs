@@ -17,11 +17,11 @@ mod deposit;
 use std::{hint::black_box, path::Path, sync::Arc};
 
 use depollueur::{
-    admin::Metrics,
     config::{Config, Language, Limits, MailConfig, Position},
     drop::{Drop, Token},
     envelope::{Direction, Envelope},
     filter::{Filter, Start, Verdict},
+    metrics::Metrics,
     mime::{Decoder, Event, Head, MediaType, Scanner, TransferEncoding},
     rewrite::{
         Eol, apply,

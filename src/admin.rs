@@ -9,8 +9,6 @@
 //!
 //! Served by [`http::server`](crate::http::server) like the public pages.
 
-pub mod metrics;
-
 use std::{sync::Arc, time::Duration};
 
 use axum::{
@@ -26,9 +24,9 @@ use tokio::{
 };
 use tracing::warn;
 
-pub use self::metrics::Metrics;
 use crate::{
     http::server::{PATIENCE, ServerLimits},
+    metrics::Metrics,
     store::Stores,
 };
 

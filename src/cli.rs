@@ -28,7 +28,8 @@ use clap::{Args, Parser, Subcommand};
 use self::exit::Failure;
 use crate::{
     aside,
-    config::{Config, Sources},
+    config::{Config, ConfigError, Sources},
+    loaded::Loaded,
 };
 
 /// How long the end of a process waits until what was given up is gone from the drop.
@@ -86,7 +87,12 @@ struct ConfigOptions {
 
 impl ConfigOptions {
     fn load(self) -> Result<Config, Failure> {
-        Ok(Config::load(&Sources::of_process(
+        Ok(self.load_with_files()?.0)
+    }
+
+    /// As `load`, with the contents of the files that the configuration names.
+    fn load_with_files(self) -> Result<(Config, Loaded), Failure> {
+        Ok(with_files(&Sources::of_process(
             self.config,
             self.settings,
         )?)?)
@@ -94,8 +100,12 @@ impl ConfigOptions {
 
     /// As `load`, for commands that need a configuration which somebody has written.
     fn load_written(self) -> Result<Config, Failure> {
+        Ok(self.load_written_with_files()?.0)
+    }
+
+    fn load_written_with_files(self) -> Result<(Config, Loaded), Failure> {
         let sources = Sources::of_process(self.config, self.settings)?;
-        Ok(Config::load(&sources.written()?)?)
+        Ok(with_files(&sources.written()?)?)
     }
 
     /// With the file's whole path: whoever reads it may stand in another directory.
@@ -106,6 +116,13 @@ impl ConfigOptions {
         }
         self
     }
+}
+
+/// Reads a configuration, and the files that it names.
+fn with_files(sources: &Sources) -> Result<(Config, Loaded), ConfigError> {
+    let config = Config::load(sources)?;
+    let loaded = Loaded::read(&config)?;
+    Ok((config, loaded))
 }
 
 /// Runs the command line. The exit codes are those of `sysexits.h`.

@@ -19,7 +19,6 @@ mod scan;
 mod source;
 mod spoken;
 mod table;
-mod templates;
 mod users;
 mod value;
 mod wishes;
@@ -45,7 +44,6 @@ use self::{
     },
     appearance::{Command, DarkAccent, LightAccent, Prose},
     mail::MailAddresses,
-    templates::TemplateDirectory,
     users::AliasTables,
     value::{
         Absolute, As, Choice, CopyTarget, Count, Flag, LogFilter, Mode, OptionalPath,
@@ -66,7 +64,6 @@ pub use self::{
     scan::{ClamdAddress, OnInfected, OnOversize, OnUnscanned, ScanConfig},
     source::{ConfigError, DEFAULT_FILE, Sources},
     table::Table,
-    templates::NoticeTemplates,
     users::{AliasMaps, LookupConfig, RecipientDelimiter, UserList, UsersConfig},
     wishes::{Marks, OwnDomains},
 };
@@ -119,6 +116,9 @@ pub struct Config {
     /// Entries beside the file that look as if they were read but are not, a line each.
     #[serde(skip)]
     pub(crate) unread: Vec<String>,
+    /// The place of `notice.templates` in the sources, for whoever reads them.
+    #[serde(skip)]
+    pub(crate) templates_place: String,
     /// `[[rule]]`, in order. They are read with their lines, see `rule`.
     #[serde(deserialize_with = "nothing", skip_serializing_if = "Vec::is_empty")]
     pub rule: Vec<Rule>,
@@ -665,8 +665,8 @@ pub struct NoticeConfig {
     #[serde(with = "As::<Choice<Fallback>>")]
     pub fallback: Fallback,
     /// A directory of templates that replace the built-in ones.
-    #[serde(with = "As::<TemplateDirectory>")]
-    pub templates: Option<NoticeTemplates>,
+    #[serde(with = "As::<OptionalPath>")]
+    pub templates: Option<PathBuf>,
     /// The time zone of its dates.
     #[serde(with = "As::<Zone>")]
     pub time_zone: TimeZone,

@@ -62,8 +62,8 @@ pub struct Who {
     pub queue_id: String,
     /// The `Message-ID` with its angle brackets; not known of messages whose header was not seen.
     pub message_id: Option<String>,
-    /// The direction: `incoming` or `outgoing`.
-    pub direction: String,
+    /// The direction in which the message goes.
+    pub direction: Direction,
     /// The envelope sender.
     pub sender: String,
     /// The login name.
@@ -126,12 +126,12 @@ struct Waiting {
 
 impl Who {
     /// Takes the facts of an envelope that are kept.
-    pub fn new(envelope: &Envelope, direction: &str, message_id: Option<String>) -> Self {
+    pub fn new(envelope: &Envelope, message_id: Option<String>) -> Self {
         let named = envelope.recipients.iter().take(RECIPIENTS_MAX);
         Self {
             queue_id: envelope.queue_id.clone(),
             message_id,
-            direction: direction.to_owned(),
+            direction: envelope.direction,
             sender: envelope.sender.clone(),
             login: envelope.login.clone(),
             client: envelope.client.map(|client| client.to_string()),
@@ -146,10 +146,7 @@ impl Who {
         Envelope {
             sender: self.sender.clone(),
             recipients: self.recipients.clone(),
-            direction: match self.direction.as_str() {
-                "outgoing" => Direction::Outgoing,
-                _ => Direction::Incoming,
-            },
+            direction: self.direction,
             login: self.login.clone(),
             client: self.client.as_deref().and_then(|ip| ip.parse().ok()),
             ..Envelope::default()
@@ -299,7 +296,7 @@ mod tests {
             who: Who {
                 queue_id: queue_id.to_owned(),
                 message_id: Some(format!("<{queue_id}@example.org>")),
-                direction: "outgoing".to_owned(),
+                direction: Direction::Outgoing,
                 sender: "alice@example.org".to_owned(),
                 login: Some("alice".to_owned()),
                 client: Some("192.0.2.7".to_owned()),

@@ -6,6 +6,8 @@ mod known;
 
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 pub(crate) use self::{
     domains::DOMAINS_MAX,
     known::{Lines, Listed, Person},
@@ -19,13 +21,33 @@ pub use self::{
 pub const DETACHED_MAX: usize = 1000;
 
 /// The direction in which a message goes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(
+    Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize,
+)]
+#[serde(rename_all = "lowercase")]
 pub enum Direction {
     /// From outside to our users.
     #[default]
     Incoming,
     /// From our users: authenticated, or from one of our networks.
     Outgoing,
+}
+
+impl Direction {
+    /// Returns its word, as in the log, in records and in answers to other programs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Incoming => "incoming",
+            Self::Outgoing => "outgoing",
+        }
+    }
+
+    /// Reads its word; `None` for any other.
+    pub fn of_word(word: &str) -> Option<Self> {
+        [Self::Incoming, Self::Outgoing]
+            .into_iter()
+            .find(|direction| direction.as_str() == word)
+    }
 }
 
 /// The facts of a message that are known before its header.

@@ -117,6 +117,7 @@ use crate::{
     decisions::Decisions,
     drop::Drop,
     envelope::{DETACHED_MAX, Direction, Envelope, HeaderEdit, Known},
+    loaded::Loaded,
     lookup::Lookup,
     mime::{Ambiguity, Field, Head, MediaType, Scanner, head},
     policy::{self, HeaderFacts, Outlook, Plan, Source, Wish, Wishes},
@@ -149,6 +150,8 @@ pub struct Filter {
     /// The drop that remembers messages kept by somebody's choice.
     choices: Option<Drop>,
     copies: Copies,
+    /// The contents of the files that the configuration names.
+    loaded: Loaded,
     /// True if it was logged that forwarding cannot be found out; cleared as soon as it can be again.
     is_told: Arc<AtomicBool>,
 }
@@ -172,6 +175,7 @@ impl Filter {
             decisions: None,
             choices: None,
             copies: Copies::default(),
+            loaded: Loaded::default(),
             is_told: Arc::default(),
         }
     }
@@ -248,6 +252,12 @@ impl Filter {
     /// Remembers in `drop` the messages that somebody's choice kept.
     pub fn remembering(mut self, drop: Drop) -> Self {
         self.choices = Some(drop);
+        self
+    }
+
+    /// Uses what the files hold that its configuration names.
+    pub fn with_files(mut self, loaded: Loaded) -> Self {
+        self.loaded = loaded;
         self
     }
 

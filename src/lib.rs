@@ -12,6 +12,7 @@
 //! The modules, in the order in which a message meets them:
 //!
 //! * [`config`] – the admin's decisions, read once, valid from then on
+//! * [`loaded`] – the contents of files that the configuration names
 //! * [`envelope`] – the nouns of a message: its direction, its people, the origin of its files, changes to its header
 //! * [`milter`] – the conversation with Postfix: sockets, callbacks, the session
 //! * [`filter`] – one message through all the stages; the only module that knows them all
@@ -38,7 +39,8 @@
 //! * `remote` – deposits over HTTP: the client of another host's drop, and the server for milters of other hosts
 //! * [`web`] – the pages for the reader of the mail: landing page, downloads
 //! * `mailer` – mail of our own: reports by readers
-//! * [`admin`] – health and metrics
+//! * [`metrics`] – the counters and gauges of the process
+//! * [`admin`] – health and metrics, on a listener of their own
 //! * [`cli`] – the commands
 //!
 //! # Invariants
@@ -68,8 +70,10 @@ pub mod fuzz;
 mod http;
 mod language;
 pub mod ledger;
+pub mod loaded;
 pub mod lookup;
 mod mailer;
+pub mod metrics;
 pub mod milter;
 pub mod mime;
 pub mod names;

@@ -49,7 +49,7 @@ pub use self::socket::{BindError, Claim, Socket, SocketFile, bind_tcp};
 pub(crate) use self::verdict::{failure, rejection};
 use self::{guard::Terms, listener::Intake, turn::Turns};
 use crate::{
-    admin::Metrics, budget::Budget, config::MilterConfig, envelope::Direction, filter::Filter,
+    budget::Budget, config::MilterConfig, envelope::Direction, filter::Filter, metrics::Metrics,
 };
 
 /// Two ways to stop: let open sessions run out, or cut them.

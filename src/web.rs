@@ -77,7 +77,6 @@ use self::{
     shelf::Shelf,
 };
 use crate::{
-    admin::Metrics,
     config::{Language, MailConfig, WebConfig},
     drop::{Client, Drop, Ending},
     envelope::Origin,
@@ -86,6 +85,7 @@ use crate::{
         limit::{Crowd, Rate, Throttle},
         slots::Running,
     },
+    metrics::Metrics,
 };
 
 /// The things that the public listener needs to answer.

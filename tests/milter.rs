@@ -11,9 +11,9 @@ use std::{
 
 use data_encoding::BASE64_MIME;
 use depollueur::{
-    admin::Metrics,
     config::{Config, ListenAddress, Sources},
     filter::Filter,
+    metrics::Metrics,
     milter::{self, Claim, Socket, Stop},
     store::Store,
 };

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, builder::PossibleValue};
 
 use crate::{
     config::MilterConfig,
@@ -29,15 +29,21 @@ pub(super) struct EnvelopeOptions {
     daemon: Option<String>,
     /// Which way the message goes; without it, what login, client and daemon say
     #[arg(long, value_enum)]
-    direction: Option<Way>,
+    direction: Option<Direction>,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Way {
-    /// From outside to our users
-    Incoming,
-    /// From our users
-    Outgoing,
+impl ValueEnum for Direction {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Incoming, Self::Outgoing]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        let help = match self {
+            Self::Incoming => "From outside to our users",
+            Self::Outgoing => "From our users",
+        };
+        Some(PossibleValue::new(self.as_str()).help(help))
+    }
 }
 
 impl EnvelopeOptions {
@@ -48,11 +54,9 @@ impl EnvelopeOptions {
         Envelope {
             sender: self.sender.clone().unwrap_or_default(),
             recipients: self.recipients.clone(),
-            direction: match self.direction {
-                Some(Way::Incoming) => Direction::Incoming,
-                Some(Way::Outgoing) => Direction::Outgoing,
-                None => milter::direction(config, self.client, daemon, authenticated),
-            },
+            direction: self
+                .direction
+                .unwrap_or_else(|| milter::direction(config, self.client, daemon, authenticated)),
             login: self.login.clone(),
             client: self.client,
             daemon: self.daemon.clone(),

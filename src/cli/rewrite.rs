@@ -29,6 +29,7 @@ use crate::{
     config::{Config, OnFailure, RunMode, StoreKind},
     envelope::{Envelope, HeaderEdit},
     filter::{Filter, Message, PartDecision, Rewritten, Start, Verdict},
+    loaded::Loaded,
     milter,
     policy::{self, Refusal},
     store::{StoreError, Stores},
@@ -79,7 +80,7 @@ struct Explanation {
 
 /// Rewrites the message on standard input.
 pub(super) fn run(mut options: Options) -> Result<(), Failure> {
-    let config = std::mem::take(&mut options.config).load()?;
+    let (config, loaded) = std::mem::take(&mut options.config).load_with_files()?;
     if options.deposit && config.uses(StoreKind::Embedded) {
         owner::become_owner(&config.drop.directory)?;
     }
@@ -88,15 +89,18 @@ pub(super) fn run(mut options: Options) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::new(EX_UNAVAILABLE, format_args!("could not start: {error}")))?;
-    runtime.block_on(rewrite(&options, Arc::new(config), original))
+    runtime.block_on(rewrite(&options, (Arc::new(config), loaded), original))
 }
 
-async fn rewrite(options: &Options, config: Arc<Config>, original: File) -> Result<(), Failure> {
+/// A configuration, with the contents of the files that it names.
+type Configured = (Arc<Config>, Loaded);
+
+async fn rewrite(options: &Options, read: Configured, original: File) -> Result<(), Failure> {
     let mut input = BufReader::with_capacity(CHUNK_BYTES, original);
     let block = HeaderBlock::read(&mut input).map_err(|error| lost(&error))?;
     let mut explanation = Explanation::default();
     let outcome = match &block {
-        Some(block) => scan(options, config, block, &mut input, &mut explanation).await?,
+        Some(block) => scan(options, read, block, &mut input, &mut explanation).await?,
         None => {
             explanation.reason = "malformed-header".into();
             Outcome::Original(Vec::new())
@@ -143,7 +147,7 @@ async fn rewrite(options: &Options, config: Arc<Config>, original: File) -> Resu
 /// Passes the message through the filter.
 async fn scan(
     options: &Options,
-    config: Arc<Config>,
+    (config, loaded): Configured,
     block: &HeaderBlock,
     body: &mut impl Read,
     explanation: &mut Explanation,
@@ -161,7 +165,8 @@ async fn scan(
         None if options.deposit => Filter::trial(Config::clone(&config)),
         None => Filter::preview(Config::clone(&config)),
     };
-    let outcome = pass(&filter.explaining(), envelope, block, body, explanation).await;
+    let filter = filter.with_files(loaded).explaining();
+    let outcome = pass(&filter, envelope, block, body, explanation).await;
     if let Some(stores) = stores {
         stores.settle().await;
     }

@@ -32,12 +32,13 @@ use super::{
     owner,
 };
 use crate::{
-    admin::{self, Metrics},
+    admin,
     config::ScanConfig,
     decisions::Decisions,
     drop::{Drop, Swept},
     filter::Copies,
     http::server::{self, ServerLimits},
+    metrics::Metrics,
     milter::{self, Claim, Stop},
     remote::server::Deposits,
     scan,
@@ -104,8 +105,8 @@ fn end_with(parent: u32) -> Result<(), Failure> {
 
 /// Runs the daemon.
 pub(super) fn run(options: Options) -> Result<(), Failure> {
-    let config = options.config.clone().load_written();
-    let config = config.inspect_err(|_| sockets::turn_away())?;
+    let read = options.config.clone().load_written_with_files();
+    let (config, loaded) = read.inspect_err(|_| sockets::turn_away())?;
 
     owner::become_owner(&config.drop.directory)?;
     // Not earlier: Linux forgets the setting when the user changes, prctl(2).
@@ -143,7 +144,7 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
         usage: Usage::new(&config.web),
     };
 
-    let reload = Reload::new(options.config, config, themes, made, log);
+    let reload = Reload::new(options.config, (config, loaded), themes, made, log);
     let no_threads =
         |error: io::Error| unavailable(&format_args!("could not start threads: {error}"));
     let mail = runtimes::of_mail(reload.config()).map_err(no_threads)?;

@@ -21,7 +21,6 @@ use super::{
 use crate::{
     config::Language,
     drop::Drop,
-    envelope::Direction,
     ledger::statistics::{self, By, Month, Row, Sums},
 };
 
@@ -112,7 +111,7 @@ fn read(drop: &Drop, since: Option<Month>, until: Option<Month>) -> Result<Vec<R
 fn label(row: &Row, by: By) -> String {
     match by {
         By::Month => row.month.to_string(),
-        By::Direction => direction_name(row.direction).to_owned(),
+        By::Direction => row.direction.as_str().to_owned(),
         By::Domain if row.domain.is_empty() => "(others)".to_owned(),
         By::Domain => row.domain.clone(),
     }
@@ -182,13 +181,6 @@ fn sums_json(sums: Sums) -> Value {
         "mailboxes": sums.recipients,
         "spared_bytes": sums.spared,
     })
-}
-
-fn direction_name(direction: Direction) -> &'static str {
-    match direction {
-        Direction::Incoming => "incoming",
-        Direction::Outgoing => "outgoing",
-    }
 }
 
 /// Writes the page: a reader of the file sees the old page or the new one, never half of it.

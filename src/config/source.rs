@@ -154,6 +154,7 @@ impl Config {
         if let Some(file) = &file {
             config.rule = file.rules()?;
         }
+        config.templates_place = place_of_templates(&merged.cache, file.as_ref());
 
         match config.load_files().or_else(|| config.contradiction()) {
             Some((key, reason)) => {
@@ -209,11 +210,7 @@ impl Config {
         config.rule.clone_from(&self.rule);
         config.users.clone_from(&self.users);
         config.sender.clone_from(&self.sender);
-        if let Some(templates) = &mut config.notice.templates
-            && let Err(reason) = templates.load()
-        {
-            return wrong("notice.templates", format!("notice.templates: {reason}"));
-        }
+        config.templates_place = place_of_templates(&merged.cache, Some(own));
 
         // Mail of this domain leaves the machine like that of the others.
         if config.has_local_links() && !self.has_local_links() {
@@ -230,7 +227,7 @@ impl Config {
         }
     }
 
-    /// Reads the files of addresses and templates; returns the key of a bad file, with the reason.
+    /// Reads the files of addresses; returns the key of a bad file, with the reason.
     fn load_files(&mut self) -> Option<(&'static str, String)> {
         let wrong = |key, loaded: Result<(), String>| {
             loaded.err().map(|reason| (key, format!("{key}: {reason}")))
@@ -238,10 +235,6 @@ impl Config {
 
         let user_file = |list: &mut Option<UserList>| match list {
             Some(list) => list.load(),
-            None => Ok(()),
-        };
-        let templates = match &mut self.notice.templates {
-            Some(templates) => templates.load(),
             None => Ok(()),
         };
 
@@ -256,7 +249,12 @@ impl Config {
                 )
             })
             .or_else(|| wrong("sender.domains", self.sender.domains.load()))
-            .or_else(|| wrong("notice.templates", templates))
+    }
+
+    /// Returns the error for templates of the notice that cannot be used, with the place that names them.
+    pub(crate) fn wrong_templates(&self, reason: &str) -> ConfigError {
+        let place = &self.templates_place;
+        ConfigError::Invalid(format!("{place}: notice.templates: {reason}"))
     }
 
     /// Prints all values as TOML; loading it gives this configuration again.
@@ -633,6 +631,11 @@ fn shown(value: &Value) -> String {
     }
 }
 
+fn place_of_templates(merged: &Value, file: Option<&FileText>) -> String {
+    let key = "notice.templates";
+    place(key, find(merged, key), file)
+}
+
 /// Returns the origin of a value; those of the file have none of their own.
 fn place(key: &str, value: Option<&Value>, file: Option<&FileText>) -> String {
     let origin = value.and_then(Value::origin).map(str::to_owned);
@@ -653,6 +656,7 @@ fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::loaded::Loaded;
 
     fn load(environment: &[(&str, &str)], settings: &[&str]) -> Result<Config, ConfigError> {
         let pair = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
@@ -1077,7 +1081,8 @@ mod tests {
                 settings: templates.is_dir().then_some(setting).into_iter().collect(),
                 ..Sources::default()
             };
-            let error = Config::load(&sources).unwrap_err().to_string();
+            let loaded = Config::load(&sources).and_then(|config| Loaded::read(&config));
+            let error = loaded.unwrap_err().to_string();
             let error = error.replace(&*home.to_string_lossy(), "tests/bad-configs");
             assert_eq!(error.lines().count(), 1, "{error}");
             let expected = path.with_extension("txt");

@@ -12,7 +12,7 @@ use jiff::{Span, Timestamp};
 use rusqlite::{Connection, ErrorCode, OpenFlags, Row, Transaction, params};
 
 use super::{Decision, Part, Who};
-use crate::drop::RecordId;
+use crate::{drop::RecordId, envelope::Direction};
 
 /// Time to wait for a reader, or for another daemon that writes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -240,7 +240,7 @@ fn insert(transaction: &Transaction<'_>, decisions: &[Decision]) -> rusqlite::Re
             decision.time.as_millisecond(),
             who.queue_id,
             who.message_id,
-            who.direction,
+            who.direction.as_str(),
             who.sender,
             who.login,
             who.client,
@@ -317,6 +317,7 @@ fn find(path: &Path, question: &Question) -> rusqlite::Result<Vec<Decision>> {
 /// Reads a row.
 fn decision(row: &Row<'_>) -> rusqlite::Result<Decision> {
     let time: i64 = row.get(0)?;
+    let direction: String = row.get(3)?;
     let recipients: String = row.get(7)?;
     let count: i64 = row.get(8)?;
     let bytes: Option<i64> = row.get(9)?;
@@ -328,7 +329,7 @@ fn decision(row: &Row<'_>) -> rusqlite::Result<Decision> {
         who: Who {
             queue_id: row.get(1)?,
             message_id: row.get(2)?,
-            direction: row.get(3)?,
+            direction: Direction::of_word(&direction).unwrap_or_default(),
             sender: row.get(4)?,
             login: row.get(5)?,
             client: row.get(6)?,

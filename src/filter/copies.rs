@@ -22,7 +22,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Direction, Message};
+use super::Message;
 use crate::{
     drop::Link,
     store::{PackageDraft, Store},
@@ -156,16 +156,12 @@ fn key(
     // Messages whose links would differ in their base or lifetime share nothing.
     let base = Link::read(package.link())?.base;
     let envelope = message.envelope();
-    let direction: &[u8] = match envelope.direction {
-        Direction::Incoming => b"incoming",
-        Direction::Outgoing => b"outgoing",
-    };
     let login = envelope.login.as_deref().unwrap_or_default();
     let lives = expires.as_second() - created.as_second();
 
     let mut digest = Digest(digest::Context::new(&SHA256));
     digest.add(message_id);
-    digest.add(direction);
+    digest.add(envelope.direction.as_str().as_bytes());
     digest.add(login.as_bytes());
     digest.add(base.as_bytes());
     digest.add(&lives.to_be_bytes());
@@ -204,6 +200,7 @@ mod tests {
     use crate::{
         aside,
         drop::{Client, RecordId},
+        envelope::Direction,
     };
 
     fn link(fate: Fate) -> (String, bool) {

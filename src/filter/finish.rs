@@ -182,8 +182,7 @@ fn files(detached: &[Detached]) -> Vec<NoticeFile> {
 
 /// The facts that only the admin's templates tell; `None` without such templates.
 async fn own(message: &mut Message) -> Option<Own> {
-    let written = message.config().notice.templates.as_ref();
-    let templates = written?.templates()?.clone();
+    let templates = message.templates()?;
     let verified = message.verified().await;
     let config = message.config();
     let contact = config.web.contact.trim_start_matches("mailto:");

@@ -20,14 +20,16 @@ use super::{
     shipping::{Detached, Shipping},
     top_header::TopHeader,
 };
+use crate::rewrite::notice::Templates;
 use crate::{
     config::Config,
     mime::{Ambiguity, Decoder, Field, Head},
     policy::{Edits, Fate, Plan},
-    rewrite::Eol,
+    rewrite::{Eol, notice::Templates},
     rules::Why,
     scan::Finding,
 };
+use std::sync::Arc;
 
 /// Bytes of a part that are replayed from the spool at a time.
 const REPLAY_BYTES: u64 = 64 * 1024;
@@ -168,6 +170,11 @@ impl Message {
 
     pub(super) fn config(&self) -> &Config {
         &self.filter.config
+    }
+
+    /// Returns the admin's own templates of the notice; `None` without such.
+    pub(super) fn templates(&self) -> Option<Arc<Templates>> {
+        self.filter.loaded.notice(&self.filter.config).cloned()
     }
 
     pub(super) fn envelope(&self) -> &Envelope {

@@ -18,10 +18,10 @@ use tokio::runtime::Runtime;
 
 use super::{byte, choice, drop_in, home, line};
 use crate::{
-    admin::Metrics,
     config::{Language, MailConfig, WebConfig},
     drop::Drop,
     envelope::{Direction, Origin},
+    metrics::Metrics,
     web::{Theme, WebState, router},
 };
 

@@ -128,16 +128,12 @@ pub fn fold(rows: &[Row]) -> Vec<Row> {
     for row in rows {
         let named = row.sums.messages >= DOMAIN_MESSAGES_MIN;
         let domain = if named { row.domain.as_str() } else { "" };
-        let key = (row.month, is_outgoing(row.direction), domain);
+        let key = (row.month, row.direction, domain);
         folded.entry(key).or_default().add(&row.sums);
     }
-    let row = |((month, outgoing, domain), sums): ((Month, bool, &str), Sums)| Row {
+    let row = |((month, direction, domain), sums): ((Month, Direction, &str), Sums)| Row {
         month,
-        direction: if outgoing {
-            Direction::Outgoing
-        } else {
-            Direction::Incoming
-        },
+        direction,
         domain: domain.to_owned(),
         sums,
     };
@@ -176,10 +172,6 @@ pub fn total(rows: &[Row]) -> Sums {
     let mut total = Sums::default();
     rows.iter().for_each(|row| total.add(&row.sums));
     total
-}
-
-fn is_outgoing(direction: Direction) -> bool {
-    direction == Direction::Outgoing
 }
 
 #[cfg(test)]

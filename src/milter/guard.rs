@@ -30,8 +30,8 @@ use super::{
     frames::{Frames, Seen},
 };
 use crate::{
-    admin::{Metrics, metrics::SessionEnd},
     budget::{Budget, Share, Spent},
+    metrics::{Metrics, SessionEnd},
 };
 
 /// The longest packet that is taken: indymilter's own bound. Postfix cuts header fields to

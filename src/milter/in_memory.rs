@@ -18,7 +18,7 @@ use tokio::{
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
 use super::{Shared, guard::Guarded, listener::Connection, serve};
-use crate::{admin::Metrics, filter::Filter, spool::Spools};
+use crate::{filter::Filter, metrics::Metrics, spool::Spools};
 
 /// Bytes that a pipe holds in each direction.
 const PIPE_BYTES: usize = 16 << 10;

@@ -305,7 +305,7 @@ mod tests {
 
     use super::*;
     use crate::milter::{Claim, bind_tcp};
-    use crate::{admin::Metrics, budget::Budget};
+    use crate::{budget::Budget, metrics::Metrics};
 
     fn guard() -> Terms {
         Terms {

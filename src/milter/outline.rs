@@ -34,10 +34,7 @@ pub(super) struct Outline {
 impl Outline {
     /// Begins an outline; `header` as far as it was seen.
     pub(super) fn new(envelope: &Envelope, header: &[Field], filter: &Filter) -> Self {
-        let who = || {
-            let direction = direction_name(envelope.direction);
-            Box::new(Who::new(envelope, direction, message_id(header)))
-        };
+        let who = || Box::new(Who::new(envelope, message_id(header)));
         Self {
             who: filter.decisions().map(|_| who()),
             parts: Vec::new(),
@@ -98,10 +95,7 @@ fn message_id(header: &[Field]) -> Option<String> {
 
 /// The name of a direction in the log.
 pub(super) fn direction_name(direction: Direction) -> &'static str {
-    match direction {
-        Direction::Incoming => "incoming",
-        Direction::Outgoing => "outgoing",
-    }
+    direction.as_str()
 }
 
 /// A decision without names or addresses: `2 detached (default, threshold reached, 5000000 bytes)`.

@@ -30,10 +30,10 @@ use super::{
     verdict::{failure, rejection},
 };
 use crate::{
-    admin::metrics::Phase,
     decisions::RECIPIENTS_MAX,
     envelope::Envelope,
     filter::{Message, Start, Verdict},
+    metrics::Phase,
     mime::Field,
     policy::{self, Outlook},
     rewrite::Eol,

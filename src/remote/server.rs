@@ -58,12 +58,12 @@ use self::{
 };
 use super::wire::{self, Begin, Begun, FILES_MAX, Received, Sha256, TOKEN_HEADER};
 use crate::{
-    admin::Metrics,
     config::DepositConfig,
     drop::{Drop, Lookup as Found, Right, Token, Unlock, Uploader, cost},
     envelope::{Direction, Origin},
     http::server::{self, ServerLimits},
     lookup::Lookup,
+    metrics::Metrics,
     sender::{self, Voucher},
 };
 

@@ -39,7 +39,7 @@ pub(crate) struct Begin {
     message_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     client: Option<IpAddr>,
-    direction: Way,
+    direction: Direction,
     #[serde(deserialize_with = "whole")]
     recipients: u32,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -49,13 +49,6 @@ pub(crate) struct Begin {
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(transparent)]
 struct Count(#[serde(deserialize_with = "whole")] u32);
-
-#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Way {
-    Incoming,
-    Outgoing,
-}
 
 /// The answer when a package was begun.
 #[derive(Debug, Deserialize, Serialize)]
@@ -137,10 +130,7 @@ impl Begin {
             login: login.map(cut),
             message_id: message_id.map(cut),
             client,
-            direction: match direction {
-                Direction::Incoming => Way::Incoming,
-                Direction::Outgoing => Way::Outgoing,
-            },
+            direction,
             recipients,
             recipient_domains: domains.iter().map(count).collect(),
         }
@@ -175,10 +165,7 @@ impl Begin {
             client: self.client,
             uploader: None,
             message_id: self.message_id,
-            direction: match self.direction {
-                Way::Incoming => Direction::Incoming,
-                Way::Outgoing => Direction::Outgoing,
-            },
+            direction: self.direction,
             recipients: self.recipients,
             domains: Domains::told(domains.map(|(domain, count)| (domain, count.0))),
         })

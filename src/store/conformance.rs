@@ -111,7 +111,7 @@ impl Lab {
         );
         let served = deposits.serve(
             listener,
-            crate::admin::Metrics::new(),
+            crate::metrics::Metrics::new(),
             std::future::pending(),
         );
         Self {

@@ -32,7 +32,6 @@ use super::{
     zip::{Piece, ZipLayout},
 };
 use crate::{
-    admin::Metrics,
     budget::Share,
     drop::{Client, Door, Drop, DropError, FileEntry, Release, SealedPackage, Token},
     http::{
@@ -40,6 +39,7 @@ use crate::{
         limit::Throttle,
         slots::Running,
     },
+    metrics::Metrics,
 };
 
 /// The policy of files: nothing in one may run or load, even if a browser shows it.

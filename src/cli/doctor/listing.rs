@@ -11,7 +11,11 @@ use super::{
     report::{Report, postconf_e, postconf_p},
     silence,
 };
-use crate::config::{Config, Directions, ListenAddress};
+use crate::{
+    config::{Config, ListenAddress},
+    envelope::Direction,
+    policy,
+};
 
 /// Interval at which Postfix is told, at the end of a message, that we are alive.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
@@ -27,19 +31,10 @@ pub(in crate::cli) struct Use<'a> {
     pub(in crate::cli) entries: Vec<Entry>,
     /// Indices of the entries that are ours.
     pub(in crate::cli) ours: Vec<usize>,
-    /// The direction of the service's mail.
-    pub(in crate::cli) flow: Flow,
+    /// The usual direction of the service's mail.
+    pub(in crate::cli) flow: Direction,
     /// True if the service accepts mail from this machine only, as after a content filter.
     pub(in crate::cli) inner: bool,
-}
-
-/// The usual direction of a service's mail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::cli) enum Flow {
-    /// From outside.
-    Incoming,
-    /// From users, or from programs of this machine.
-    Outgoing,
 }
 
 impl<'a> Use<'a> {
@@ -103,12 +98,7 @@ impl<'a> Use<'a> {
 
     /// Returns true if mail of this list is treated.
     pub(in crate::cli) fn is_treated(&self, config: &Config) -> bool {
-        matches!(
-            (config.detach.directions, self.flow),
-            (Directions::Both, _)
-                | (Directions::Incoming, Flow::Incoming)
-                | (Directions::Outgoing, Flow::Outgoing)
-        )
+        policy::is_among(config.detach.directions, self.flow)
     }
 
     /// Returns the content filter that gets the mail after these milters, or the proxy that comes
@@ -430,7 +420,7 @@ pub(in crate::cli) fn our_address(postfix: &Postfix, listen: &ListenAddress) -> 
     }
 }
 
-fn flow(postfix: &Postfix, config: &Config, service: &Service) -> Flow {
+fn flow(postfix: &Postfix, config: &Config, service: &Service) -> Direction {
     let name = service.name().rsplit(':').next().unwrap_or_default();
     let by_name = ["submission", "submissions", "smtps", "587", "465"].contains(&name);
     let login = service.overrides.get("smtpd_sasl_auth_enable");
@@ -444,9 +434,9 @@ fn flow(postfix: &Postfix, config: &Config, service: &Service) -> Flow {
         .any(|known| known == daemon);
     if by_name || by_daemon || login.is_some_and(|yes| yes == "yes") || service.command == "cleanup"
     {
-        Flow::Outgoing
+        Direction::Outgoing
     } else {
-        Flow::Incoming
+        Direction::Incoming
     }
 }
 

@@ -2,10 +2,11 @@
 
 use super::{
     entry::{Entry, Kind},
-    listing::{Flow, Use},
+    listing::Use,
     others::{Duties, Others},
     report::{Level, Report, postconf_p},
 };
+use crate::envelope::Direction;
 
 /// The position that another milter requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +107,7 @@ fn judge_signature(
     entry: &Entry,
     others: &Others,
 ) -> Option<(Level, String, Option<String>)> {
-    let is_open = list.flow == Flow::Outgoing && others.rspamd(entry).signs.is_none();
+    let is_open = list.flow == Direction::Outgoing && others.rspamd(entry).signs.is_none();
     if !is_open || has_signer(list, others) {
         return None;
     }
@@ -131,14 +132,14 @@ fn has_signer(list: &Use<'_>, others: &Others) -> bool {
         })
 }
 
-pub(in crate::cli) fn demand(entry: &Entry, flow: Flow, others: &Others) -> Demand {
+pub(in crate::cli) fn demand(entry: &Entry, flow: Direction, others: &Others) -> Demand {
     use Level::{Error, Warning};
     let (signs, verifies) = others.dkim(entry);
     match (others.kind(entry), flow) {
         (Kind::Scanner, _) => Demand::Before(Error, BLIND),
-        (Kind::Verifier, Flow::Incoming) => Demand::Before(Warning, LATE),
-        (Kind::Dkim, Flow::Incoming) if verifies => Demand::Before(Warning, LATE),
-        (Kind::Dkim, Flow::Outgoing) if signs => Demand::After(Error, BROKEN),
+        (Kind::Verifier, Direction::Incoming) => Demand::Before(Warning, LATE),
+        (Kind::Dkim, Direction::Incoming) if verifies => Demand::Before(Warning, LATE),
+        (Kind::Dkim, Direction::Outgoing) if signs => Demand::After(Error, BROKEN),
         (Kind::Verifier | Kind::Dkim, _) => Demand::Either,
         (Kind::Sealer, _) => Demand::After(Error, BROKEN),
         (Kind::Rspamd, flow) => demand_of_rspamd(others.rspamd(entry), flow),
@@ -148,12 +149,12 @@ pub(in crate::cli) fn demand(entry: &Entry, flow: Flow, others: &Others) -> Dema
     }
 }
 
-fn demand_of_rspamd(duties: Duties, flow: Flow) -> Demand {
+fn demand_of_rspamd(duties: Duties, flow: Direction) -> Demand {
     use Level::Error;
     match (flow, duties.signs, duties.scans) {
-        (Flow::Outgoing, ..) if duties.only_signs => Demand::After(Error, BROKEN),
-        (Flow::Incoming, ..) if duties.only_signs => Demand::Either,
-        (Flow::Incoming, ..) | (_, Some(false), _) | (_, None, Some(true)) => {
+        (Direction::Outgoing, ..) if duties.only_signs => Demand::After(Error, BROKEN),
+        (Direction::Incoming, ..) if duties.only_signs => Demand::Either,
+        (Direction::Incoming, ..) | (_, Some(false), _) | (_, None, Some(true)) => {
             Demand::Before(Error, BLIND)
         }
         (_, Some(true), Some(true)) => Demand::Split,
@@ -170,7 +171,7 @@ fn mend(list: &Use<'_>, others: &Others) -> String {
     let value = right_order(list, others);
     let shared = list.parameter == "smtpd_milters"
         && !list.service.overrides.contains_key(list.parameter)
-        && list.flow == Flow::Outgoing;
+        && list.flow == Direction::Outgoing;
     if shared {
         postconf_p(&list.service.id, list.parameter, &value)
     } else {

@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use rustix::fs::statvfs;
 
 use super::{
-    super::{ConfigOptions, exit::Failure},
+    super::{ConfigOptions, exit::Failure, with_files},
     Options, examine,
     report::{Level, Report},
 };
@@ -44,7 +44,8 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
 
 fn load(options: &ConfigOptions) -> Result<Config, ConfigError> {
     let ConfigOptions { config, settings } = options.clone();
-    Config::load(&Sources::of_process(config, settings)?.written()?)
+    let sources = Sources::of_process(config, settings)?.written()?;
+    Ok(with_files(&sources)?.0)
 }
 
 /// Returns the exit status, and a line of the worst findings with figures to plot.

@@ -16,7 +16,6 @@ use super::{
 use crate::{
     cli::{ConfigOptions, exit::Failure},
     drop::{Block, Deposit, DepositedFile, FileEntry, Hold, Suspension, Unlock},
-    envelope::Direction,
 };
 
 /// The number of packages in memory at once while they are listed.
@@ -215,7 +214,7 @@ pub(super) fn facts(deposit: &Deposit) -> Result<(), Failure> {
             origin.client.map(|ip| ip.to_string()).unwrap_or_default(),
         ),
         ("uploader", origin.uploader.clone().unwrap_or_default()),
-        ("direction", direction(origin.direction).to_owned()),
+        ("direction", origin.direction.as_str().to_owned()),
         ("recipients", origin.recipients.to_string()),
         ("message id", origin.message_id.clone().unwrap_or_default()),
         ("decrypted by", decrypted_by(deposit.unlock).to_owned()),
@@ -307,7 +306,7 @@ pub(super) fn deposit_json(deposit: &Deposit) -> Value {
         "login": deposit.origin.login,
         "client": deposit.origin.client.map(|ip| ip.to_string()),
         "uploader": deposit.origin.uploader,
-        "direction": direction(deposit.origin.direction),
+        "direction": deposit.origin.direction,
         "recipients": deposit.origin.recipients,
         "message_id": deposit.origin.message_id,
         "held": deposit.held.as_ref().map(|hold| json!({
@@ -328,13 +327,6 @@ pub(super) fn file_json(index: usize, file: &DepositedFile, names: Option<&[File
     shown
 }
 
-fn direction(direction: Direction) -> &'static str {
-    match direction {
-        Direction::Incoming => "incoming",
-        Direction::Outgoing => "outgoing",
-    }
-}
-
 /// The name of the party that decrypts a package for those who read it on a page.
 fn decrypted_by(unlock: Unlock) -> &'static str {
     match unlock {
@@ -348,7 +340,7 @@ mod tests {
     use super::*;
     use crate::{
         drop::{RecordId, State},
-        envelope::{Domains, Origin},
+        envelope::{Direction, Domains, Origin},
     };
 
     fn deposit(state: State) -> Deposit {

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 
 use super::super::doctor::{
     entry::{Entry, Kind},
-    listing::{Flow, Use, our_item},
+    listing::{Use, our_item},
     order::{Demand, demand},
     others::Others,
     postfix::{Postfix, Service},
 };
-use crate::config::Config;
+use crate::{config::Config, envelope::Direction};
 
 /// The changes to make.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -161,7 +161,7 @@ impl Plan {
         // Mail from outside keeps the line of main.cf; each service that differs gets a line of its own.
         let main = shared
             .iter()
-            .find(|target| target.list.flow == Flow::Incoming)
+            .find(|target| target.list.flow == Direction::Incoming)
             .or(shared.first());
         if let Some(main) = main {
             self.set(None, "smtpd_milters", Some(&main.now), &main.then);
@@ -312,8 +312,8 @@ impl<'a> Target<'a> {
             name: self.list.name(),
             origin: match (self.list.parameter, self.list.flow) {
                 ("non_smtpd_milters", _) => Origin::Machine,
-                (_, Flow::Outgoing) => Origin::User,
-                (_, Flow::Incoming) => Origin::World,
+                (_, Direction::Outgoing) => Origin::User,
+                (_, Direction::Incoming) => Origin::World,
             },
             before: self.now.clone(),
             after: self.then.clone(),

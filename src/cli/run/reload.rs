@@ -20,11 +20,12 @@ use super::{
     running::{Differences, Running},
 };
 use crate::{
-    admin::Metrics,
     config::{Config, DomainConfigs},
     decisions::Decisions,
     drop::Drop,
     filter::{Copies, Filter},
+    loaded::Loaded,
+    metrics::Metrics,
     store::Stores,
     web::{self, Theme, Usage, WebState},
 };
@@ -119,7 +120,7 @@ impl Reload {
     /// Builds everything that a reload can rebuild, for the first time.
     pub(super) fn new(
         options: ConfigOptions,
-        config: Config,
+        (config, loaded): (Config, Loaded),
         themes: Themes,
         made: Made,
         log: Log,
@@ -128,7 +129,7 @@ impl Reload {
         Self {
             running: Running::new(options.clone(), Arc::clone(&config)),
             options,
-            filter: watch::Sender::new(filter(&config, &made)),
+            filter: watch::Sender::new(filter(&config, loaded, &made)),
             pages: watch::Sender::new(pages(&config, themes, &made)),
             config,
             made,
@@ -170,12 +171,13 @@ impl Reload {
     /// Reads the configuration and returns the keys that changed. Every step that can fail precedes
     /// the first change.
     fn try_reload(&mut self) -> Result<Vec<String>, String> {
-        let new = self.options.clone().load().map_err(|why| why.to_string())?;
+        let read = self.options.clone().load_with_files();
+        let (new, loaded) = read.map_err(|why| why.to_string())?;
         let adopted = adopt(&self.config, &new)?;
         self.stores_are_open(&adopted.config)?;
         let themes = Themes::load(&adopted.config)?;
         let changed = adopted.changed.clone();
-        self.take_over(adopted, themes);
+        self.take_over(adopted, themes, loaded);
         Ok(changed)
     }
 
@@ -190,14 +192,15 @@ impl Reload {
 
     /// Applies the new configuration. The filter is rebuilt even if no key changed: files that the
     /// configuration names may have changed.
-    fn take_over(&mut self, adopted: Adopted, themes: Themes) {
+    fn take_over(&mut self, adopted: Adopted, themes: Themes, loaded: Loaded) {
         for warning in adopted.config.warnings() {
             warn!("{warning}");
         }
 
         self.config = Arc::new(adopted.config);
         self.log.reload(&self.config.log);
-        self.filter.send_replace(filter(&self.config, &self.made));
+        self.filter
+            .send_replace(filter(&self.config, loaded, &self.made));
         let pages = pages(&self.config, themes, &self.made);
         self.pages.send_modify(|held| *held = pages);
 
@@ -226,8 +229,9 @@ pub(super) fn current(pages: watch::Receiver<Router>) -> Router {
     })
 }
 
-fn filter(config: &Arc<Config>, made: &Made) -> Filter {
+fn filter(config: &Arc<Config>, loaded: Loaded, made: &Made) -> Filter {
     Filter::new(Arc::clone(config), made.stores.clone())
+        .with_files(loaded)
         .recording(made.decisions.clone())
         .remembering(made.drop.clone())
         .sharing(made.copies.clone())
@@ -282,9 +286,8 @@ fn adopt(running: &Config, read: &Config) -> Result<Adopted, String> {
     Ok(Adopted {
         config: Config {
             domains,
-            // The table lacks sections read from files of their own: rules, addresses, templates.
-            // These take effect as a whole.
-            notice: read.notice.clone(),
+            // The table lacks what is read from files of their own: rules, addresses. These take
+            // effect as a whole.
             rule: read.rule.clone(),
             sender: read.sender.clone(),
             users: read.users.clone(),
@@ -309,7 +312,6 @@ fn adopt_domains(adopted: &Table, read: &Config) -> Result<DomainConfigs, String
 
         let config: Config = over.try_into().map_err(|error| format!("{error}"))?;
         let config = Config {
-            notice: own.notice.clone(),
             rule: own.rule.clone(),
             sender: own.sender.clone(),
             users: own.users.clone(),

@@ -26,8 +26,8 @@ use tokio::{
 
 use super::{super::ConfigOptions, reload::differences};
 use crate::{
-    admin::Metrics,
     config::{Config, RunMode},
+    metrics::Metrics,
 };
 
 /// Path of the report at the admin listener.

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use crate::{admin::metrics::InProgress, milter::Shared};
+use crate::{metrics::InProgress, milter::Shared};
 
 /// The terms agreed upon when the connection was opened.
 #[derive(Clone, Copy, Debug, Default)]

@@ -5,11 +5,11 @@ use tracing::{info, warn};
 
 use super::{Answer, Reason, Reply, Session, TARGET};
 use crate::{
-    admin::metrics::Outcome,
     config::OnFailure,
     decisions::{Decision, Who},
     drop::{Link, RecordId},
     filter::{Rewritten, Trial},
+    metrics::Outcome,
     milter::outline::{Outline, direction_name},
     policy::{self, Refusal},
 };

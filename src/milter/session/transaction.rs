@@ -4,10 +4,10 @@ use std::{mem, time::Duration};
 
 use super::Reason;
 use crate::{
-    admin::metrics::InProgress,
     budget::Share,
     envelope::Envelope,
     filter::{Filter, Message},
+    metrics::InProgress,
     milter::{Shared, header::Header, outline::Outline, turn::Turn},
     policy::Edits,
 };

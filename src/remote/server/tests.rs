@@ -66,7 +66,7 @@ impl Lab {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let server = tokio::spawn(deposits.serve(
             listener,
-            crate::admin::Metrics::new(),
+            crate::metrics::Metrics::new(),
             std::future::pending(),
         ));
         let mut lab = Self {

@@ -100,7 +100,7 @@ fn decided(decision: &Decision) -> Result<(), Failure> {
     fact("outcome", &decision.outcome)?;
     fact("why", in_words(&decision.reason))?;
     fact("decided by", decision.rule.as_deref().unwrap_or_default())?;
-    fact("direction", &who.direction)?;
+    fact("direction", who.direction.as_str())?;
     fact("sender", &format!("<{}>", who.sender))?;
     fact("login", who.login.as_deref().unwrap_or_default())?;
     fact("client", who.client.as_deref().unwrap_or_default())?;

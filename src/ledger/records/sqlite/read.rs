@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params, types::Type};
 
 use super::{
     AuditQuery, BlockRow, Depositor, Entry, Fingerprint, Query, Record, RecordFile, Term,
-    conditions::Conditions, write,
+    conditions::Conditions,
 };
 use crate::{
     envelope::{Direction, Domains},
@@ -256,7 +256,7 @@ pub(super) fn deposited(
                     first,
                     last,
                     uploader,
-                    direction.map(write::direction_name)
+                    direction.map(Direction::as_str)
                 ],
                 cost,
             ),
@@ -335,7 +335,7 @@ fn record(row: &Row<'_>) -> Result<(RecordId, Record)> {
         queue_id: row.get(6)?,
         sender: row.get(7)?,
         login: row.get(8)?,
-        direction: word(row, 9, direction)?,
+        direction: word(row, 9, Direction::of_word)?,
         recipients: row.get(10)?,
         domains: domains(row, 15)?,
         client: address(row, 16)?,
@@ -418,14 +418,6 @@ fn word<T>(row: &Row<'_>, column: usize, of: impl FnOnce(&str) -> Option<T>) -> 
         let unknown = format!("unknown word {text:?}").into();
         rusqlite::Error::FromSqlConversionFailure(column, Type::Text, unknown)
     })
-}
-
-fn direction(word: &str) -> Option<Direction> {
-    match word {
-        "outgoing" => Some(Direction::Outgoing),
-        "incoming" => Some(Direction::Incoming),
-        _ => None,
-    }
 }
 
 /// Returns the number for SQLite's `LIMIT`: -1 is none.

@@ -4,7 +4,7 @@ use rusqlite::{
     Connection, OptionalExtension as _, Row as SqlRow, Transaction, params, types::Type,
 };
 
-use super::{Record, write::direction_name};
+use super::Record;
 use crate::{
     envelope::Direction,
     ledger::statistics::{self, DOMAIN_MESSAGES_MIN, Month, Row, Sums},
@@ -31,7 +31,7 @@ pub(super) fn add(
         let sums = values(&row.sums);
         add.execute(params![
             row.month.to_string(),
-            direction_name(row.direction),
+            row.direction.as_str(),
             row.domain,
             sums[0],
             sums[1],
@@ -62,7 +62,7 @@ pub(super) fn subtract(transaction: &Transaction<'_>, record: &Record) -> Result
         let sums = values(&row.sums);
         subtract.execute(params![
             row.month.to_string(),
-            direction_name(row.direction),
+            row.direction.as_str(),
             row.domain,
             sums[0],
             sums[1],
@@ -145,10 +145,7 @@ fn row(row: &SqlRow<'_>) -> Result<Row> {
     let sum = |column| row.get::<_, i64>(column).map(|sum| sum.max(0) as u64);
     Ok(Row {
         month,
-        direction: match row.get_ref(1)?.as_str()? {
-            "incoming" => Direction::Incoming,
-            _ => Direction::Outgoing,
-        },
+        direction: Direction::of_word(row.get_ref(1)?.as_str()?).unwrap_or(Direction::Outgoing),
         domain: row.get(2)?,
         sums: Sums {
             messages: sum(3)?,

@@ -7,7 +7,7 @@ use rusqlite::{Transaction, params};
 
 use super::{FORGOTTEN_AT_ONCE, Fingerprint, Record, RecordFile, Term, statistics};
 use crate::{
-    envelope::{Direction, Domains},
+    envelope::Domains,
     ledger::{RecordId, quota},
 };
 
@@ -47,7 +47,7 @@ pub(super) fn insert(
         origin.queue_id,
         origin.sender,
         origin.login,
-        direction_name(origin.direction),
+        origin.direction.as_str(),
         origin.recipients,
         files.len() as i64,
         bytes as i64,
@@ -200,11 +200,4 @@ pub(super) fn set_note(transaction: &Transaction<'_>, name: &str, value: i64) ->
 fn domains(domains: &Domains) -> Result<String> {
     serde_json::to_string(domains)
         .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
-}
-
-pub(super) fn direction_name(direction: Direction) -> &'static str {
-    match direction {
-        Direction::Incoming => "incoming",
-        Direction::Outgoing => "outgoing",
-    }
 }

@@ -3,10 +3,7 @@
 use minijinja::{Value, context};
 
 use super::super::{Notice, NoticeFile, Setting, html, sizes, text, words};
-use crate::{
-    envelope::Direction,
-    words::{date, moment, size, zone},
-};
+use crate::words::{date, moment, size, zone};
 
 /// All paths that are the same for text and HTML; a file has further ones of its own.
 pub(super) const KNOWN: [&str; 26] = [
@@ -83,10 +80,7 @@ fn values(notice: &Notice, files: Vec<Value>, shown: impl Fn(&str) -> Value) -> 
 
     context! {
         language => words::tag(language),
-        direction => match own.direction {
-            Direction::Incoming => "incoming",
-            Direction::Outgoing => "outgoing",
-        },
+        direction => own.direction.as_str(),
         count => notice.files.len(),
         files,
         more => rest.len(),
