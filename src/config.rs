@@ -16,6 +16,7 @@ mod hint;
 mod language;
 mod mail;
 mod pattern;
+mod public_url;
 mod rule;
 mod scan;
 mod source;
@@ -33,14 +34,6 @@ use std::{net::SocketAddr, path::PathBuf};
 use jiff::{SignedDuration, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::{
-    address::is_public_url,
-    check::is_loopback,
-    source::usual_file,
-    spoken::span_in_english,
-    value::{parse_period, parse_size},
-    web::host_name,
-};
 pub use self::{
     address::{ListenAddress, Network},
     addresses::{AddressFile, Mail},
@@ -51,6 +44,7 @@ pub use self::{
     language::{DomainLanguages, Fallback, Language, NoticeLanguage},
     mail::{MailConfig, Relay, Security},
     pattern::{AddressPatterns, HeaderPattern, Patterns, fold},
+    public_url::PublicUrl,
     rule::{Action, Condition, Rule, Terms},
     scan::{ClamdAddress, OnInfected, OnOversize, OnUnscanned, ScanConfig},
     source::{ConfigError, DEFAULT_FILE, Sources},
@@ -67,6 +61,11 @@ use self::{
     users::AliasTables,
     value::{As, Choice, Count, LogFilter, Mode, OptionalPath, Seconds, Sizes, Strings, Way, Zone},
     wishes::{Addresses, AuthservId, Domains, FieldName, Tags},
+};
+pub(crate) use self::{
+    source::usual_file,
+    spoken::span_in_english,
+    value::{parse_period, parse_size},
 };
 
 /// The whole configuration. Every value is valid.

@@ -36,7 +36,9 @@ impl Default for WebConfig {
         Self {
             listen: ListenAddress::Tcp(loopback(8025)),
             socket_mode: 0o660,
-            public_url: "http://127.0.0.1:8025/".into(),
+            public_url: "http://127.0.0.1:8025/"
+                .parse()
+                .expect("the default is an address"),
             operator: String::new(),
             contact: String::new(),
             legal: String::new(),
@@ -124,8 +126,8 @@ impl Default for StoreConfig {
 impl Default for RemoteConfig {
     fn default() -> Self {
         Self {
-            url: String::new(),
-            public_url: String::new(),
+            url: None,
+            public_url: None,
             token_file: None,
             ca_file: None,
             allow_http: false,

@@ -6,7 +6,9 @@ use jiff::{SignedDuration, Span};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    address::{OptionalSocket, OptionalUrl},
+    PublicUrl,
+    address::OptionalSocket,
+    public_url::OptionalUrl,
     value::{As, Choice, Count, Flag, OptionalPath, Period, Seconds, Size},
 };
 
@@ -32,12 +34,12 @@ pub enum StoreKind {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields, expecting = "must be a section")]
 pub struct RemoteConfig {
-    /// The address of its deposit listener, with a final slash; empty when there is none.
+    /// The address of its deposit listener, with a final slash; `None` when there is none.
     #[serde(with = "As::<OptionalUrl>")]
-    pub url: String,
-    /// The prefix of its links, with a final slash; they may begin with any address when empty.
+    pub url: Option<PublicUrl>,
+    /// The prefix of its links, with a final slash; they may begin with any address when `None`.
     #[serde(with = "As::<OptionalUrl>")]
-    pub public_url: String,
+    pub public_url: Option<PublicUrl>,
     /// The file that holds the bearer token.
     #[serde(with = "As::<OptionalPath>")]
     pub token_file: Option<PathBuf>,

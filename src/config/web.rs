@@ -6,10 +6,11 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Colour, ListenAddress, Network,
-    address::{Contact, Networks, PublicUrl, WebSocket},
+    Colour, ListenAddress, Network, PublicUrl,
+    address::{Contact, Networks, WebSocket},
     appearance::{Command, DarkAccent, LightAccent, Prose},
     mail::MailAddresses,
+    public_url::PublicAddress,
     value::{As, Choice, Count, Mode, OptionalPath, OptionalSize, Seconds, Size, Sizes, Text},
 };
 
@@ -24,8 +25,8 @@ pub struct WebConfig {
     #[serde(with = "As::<Mode>")]
     pub socket_mode: u32,
     /// The base address of links, with a final slash: `https://drop.example.org/`.
-    #[serde(with = "As::<PublicUrl>")]
-    pub public_url: String,
+    #[serde(with = "As::<PublicAddress>")]
+    pub public_url: PublicUrl,
     /// The operator's name, shown on every page; the host of `public_url` when empty.
     #[serde(with = "As::<Text>")]
     pub operator: String,
@@ -128,7 +129,7 @@ impl WebConfig {
 
     /// The host in `public_url`, with its port.
     pub fn host(&self) -> &str {
-        host(&self.public_url)
+        self.public_url.authority()
     }
 
     /// The keeper of the files, as named to readers: the operator, or the host of `public_url`.
@@ -151,17 +152,9 @@ impl WebConfig {
     }
 }
 
-/// The host of an address, with its port.
-fn host(url: &str) -> &str {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+/// The host of a link, with its port, as it was written. [`url::Url`] would put it into lower case,
+/// and readers see it in mail beside the link.
+fn host(link: &str) -> &str {
+    let rest = link.split_once("://").map_or(link, |(_, rest)| rest);
     rest.split('/').next().unwrap_or(rest)
-}
-
-/// The host of an address, without port and brackets.
-pub(crate) fn host_name(url: &str) -> &str {
-    let host = host(url);
-    match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or(rest),
-        None => host.split(':').next().unwrap_or(host),
-    }
 }

@@ -26,7 +26,10 @@ use super::{
     server::{ServerLimits, serve},
     *,
 };
-use crate::{config::DropConfig, filter::Direction};
+use crate::{
+    config::{DropConfig, WebConfig},
+    filter::Direction,
+};
 
 const PDF: &str = "Compte rendu de l’assemblée.pdf";
 
@@ -64,7 +67,7 @@ fn limits() -> ServerLimits {
 fn web_config() -> WebConfig {
     WebConfig {
         listen: "127.0.0.1:0".parse().unwrap(),
-        public_url: "https://drop.example.org/".to_owned(),
+        public_url: "https://drop.example.org/".parse().unwrap(),
         operator: "Association <Exemple>".to_owned(),
         contact: "abuse@example.org".to_owned(),
         timeout: SignedDuration::from_secs(20),
