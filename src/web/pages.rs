@@ -13,6 +13,7 @@ use axum::{
 };
 use jiff::tz::TimeZone;
 use minijinja::{context, value::Serde};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use tracing::error;
 
@@ -355,15 +356,16 @@ fn is_web(text: &str) -> bool {
 
 /// Percent-encodes an address for `mailto:` (RFC 6068, section 2).
 fn mail_encoded(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~@:/+".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
+    const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+        .remove(b'-')
+        .remove(b'.')
+        .remove(b'_')
+        .remove(b'~')
+        .remove(b'@')
+        .remove(b':')
+        .remove(b'/')
+        .remove(b'+');
+    utf8_percent_encode(text, ENCODED).to_string()
 }
 
 fn page_response(status: StatusCode, t: &Texts, html: Bytes) -> Response {
