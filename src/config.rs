@@ -29,9 +29,9 @@ mod value;
 mod web;
 mod wishes;
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use jiff::{SignedDuration, tz::TimeZone};
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
@@ -150,13 +150,13 @@ pub struct MilterConfig {
     pub header_memory: usize,
     /// The time for which a message may be held up by us: its turn, the store, and the commit together.
     #[serde(with = "As::<Seconds<1, 240>>")]
-    pub deadline: SignedDuration,
+    pub deadline: Duration,
     /// The time for which Postfix may leave us waiting in the middle of a message or of a packet.
     #[serde(with = "As::<Seconds<1, 3600>>")]
-    pub timeout: SignedDuration,
+    pub timeout: Duration,
     /// The time for which open sessions may run on after SIGTERM.
     #[serde(with = "As::<Seconds<0, 3600>>")]
-    pub drain: SignedDuration,
+    pub drain: Duration,
     /// Clients whose mail is outgoing though they do not authenticate (CIDR).
     #[serde(with = "As::<Networks>")]
     pub outgoing_networks: Vec<Network>,

@@ -189,7 +189,7 @@ impl Deposits {
             max_connections_per_address: self.0.config.max_connections,
             trusted_proxies: Vec::new(),
             min_rate: 0,
-            timeout: self.0.config.timeout.unsigned_abs(),
+            timeout: self.0.config.timeout,
             header_bytes_max: 16 * 1024,
             patience: server::PATIENCE,
             drain: Duration::from_secs(30),
@@ -474,7 +474,7 @@ impl Chunks {
     fn new(deposits: &Deposits, body: Body) -> Self {
         Self {
             stream: body.into_data_stream(),
-            patience: deposits.0.config.timeout.unsigned_abs(),
+            patience: deposits.0.config.timeout,
         }
     }
 

@@ -258,7 +258,7 @@ impl Scanner {
             config, preferred, ..
         } = &*self.0;
         let daemon = &config.clamd[preferred.load(Relaxed)];
-        session::ask(daemon, config.timeout.unsigned_abs(), "VERSION").await
+        session::ask(daemon, config.timeout, "VERSION").await
     }
 
     /// Sends the first bytes of a file to the first daemon that takes them.
@@ -267,7 +267,7 @@ impl Scanner {
             config, preferred, ..
         } = &*self.0;
         let (first, daemons) = (preferred.load(Relaxed), &config.clamd);
-        let patience = config.timeout.unsigned_abs();
+        let patience = config.timeout;
         let mut turns = (0..daemons.len()).map(|turn| (first + turn) % daemons.len());
         let mut index = turns.next().unwrap_or_default();
 

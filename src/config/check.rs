@@ -6,7 +6,7 @@ use jiff::{SpanRelativeTo, civil::date};
 
 use super::{
     Action, Condition, Config, Directions, ListenAddress, Network, PublicUrl, Rule, StoreKind,
-    UserList,
+    UserList, value::brief,
 };
 
 impl Config {
@@ -395,7 +395,9 @@ impl Config {
         let (deadline, lookup) = (self.milter.deadline, self.lookup.timeout);
         if lookup >= deadline {
             warnings.push(format!(
-                "lookup.timeout ({lookup:#}) is not below milter.deadline ({deadline:#}): a slow table takes all the time that a message has; write a shorter one"
+                "lookup.timeout ({}) is not below milter.deadline ({}): a slow table takes all the time that a message has; write a shorter one",
+                brief(lookup),
+                brief(deadline)
             ));
         }
         if matches!(self.milter.listen, ListenAddress::Unix(_))
@@ -446,8 +448,9 @@ impl Config {
         }
         if scan.timeout >= deadline {
             warnings.push(format!(
-                "scan.timeout ({:#}) is not below milter.deadline ({deadline:#}): when clamd hangs, detach.on_failure decides and not scan.on_failure",
-                scan.timeout
+                "scan.timeout ({}) is not below milter.deadline ({}): when clamd hangs, detach.on_failure decides and not scan.on_failure",
+                brief(scan.timeout),
+                brief(deadline)
             ));
         }
     }
@@ -595,7 +598,7 @@ mod tests {
         assert_eq!(config.warnings(), Vec::<String>::new());
         config.scan.timeout = config.milter.deadline;
         assert!(config.warnings()[0].contains("scan.timeout (30s)"));
-        config.scan.timeout = jiff::SignedDuration::from_secs(29);
+        config.scan.timeout = std::time::Duration::from_secs(29);
         config.store.kind = StoreKind::Remote;
         config.remote.public_url = "https://drop.example.org/".parse().ok();
         assert!(config.warnings()[0].contains("remote.url"));

@@ -1,8 +1,8 @@
 //! `[store]`, `[remote]`, `[deposit]`: the drop to which files go, and what other hosts may deposit here.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use jiff::{SignedDuration, Span};
+use jiff::Span;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -51,10 +51,10 @@ pub struct RemoteConfig {
     pub allow_http: bool,
     /// The time that a connection may take to be made, TLS included.
     #[serde(with = "As::<Seconds<1, 60>>")]
-    pub connect_timeout: SignedDuration,
+    pub connect_timeout: Duration,
     /// The time for which the drop may take no byte, and the time that it may take for an answer.
     #[serde(with = "As::<Seconds<1, 240>>")]
-    pub timeout: SignedDuration,
+    pub timeout: Duration,
 }
 
 /// `[deposit]`: the listener for milters of other hosts.
@@ -81,5 +81,5 @@ pub struct DepositConfig {
     pub max_connections: usize,
     /// The time for which an uploader may send nothing in the middle of a request, or idle between two.
     #[serde(with = "As::<Seconds<1, 3600>>")]
-    pub timeout: SignedDuration,
+    pub timeout: Duration,
 }

@@ -12,7 +12,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 pub(super) use self::{
     choice::{Choice, Way, Words},
     size::{OptionalSize, Size, Sizes},
-    time::{OptionalPeriod, Period, Retention, Seconds, Zone},
+    time::{OptionalPeriod, Period, Retention, Seconds, Zone, brief},
 };
 pub(crate) use self::{size::parse_size, time::parse_period};
 use super::{AuditCopy, spoken};

@@ -1,8 +1,7 @@
 //! `[web]`: the public listener, and what its pages show.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
-use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -80,7 +79,7 @@ pub struct WebConfig {
     pub posts_per_minute: usize,
     /// The time that a client may take for its request header, and for which it may read too slowly.
     #[serde(with = "As::<Seconds<1, 3600>>")]
-    pub timeout: SignedDuration,
+    pub timeout: Duration,
     /// Bytes a second that a reader must take, over `timeout`.
     #[serde(with = "As::<Size>")]
     pub min_rate: u64,

@@ -1295,7 +1295,7 @@ impl Message {
 impl Filter {
     /// The time for which the drop may hold up a message.
     fn deadline(&self) -> Duration {
-        self.config.milter.deadline.unsigned_abs()
+        self.config.milter.deadline
     }
 }
 

@@ -58,13 +58,10 @@ struct Said {
 impl Postmap {
     pub(super) fn new(config: &LookupConfig) -> Self {
         Self {
-            timeout: config.timeout.unsigned_abs(),
+            timeout: config.timeout,
             config: config.postfix_config.clone(),
             processes: Semaphore::new(config.max_processes),
-            cache: Mutex::new(Cache::new(
-                config.cache.unsigned_abs(),
-                config.cache_entries_max,
-            )),
+            cache: Mutex::new(Cache::new(config.cache, config.cache_entries_max)),
             failures: Mutex::default(),
             programs: "/usr/sbin".into(),
         }

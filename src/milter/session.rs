@@ -16,7 +16,7 @@ use tokio::time::{interval_at, sleep, timeout};
 use tracing::{debug, info, warn};
 
 use super::{
-    Shared, duration,
+    Shared,
     envelope::{self, Client, Route},
     header::{Header, short},
     outline::{Outline, direction_name, explain},
@@ -479,7 +479,7 @@ impl Session {
         outline: Outline,
         login: Option<&str>,
     ) -> Answer {
-        let patience = duration(self.filter.config().milter.deadline);
+        let patience = self.filter.config().milter.deadline;
         let asked = Instant::now();
         let turn = timeout(patience, self.shared.turns.take(login)).await;
         let Ok(turn) = turn else {

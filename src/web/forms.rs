@@ -5,8 +5,6 @@
 //! there is no cookie that another site could exploit. Requests must come from our own pages all
 //! the same: it keeps pages that know a link from acting behind a reader's back.
 
-use std::time::Duration;
-
 use axum::{
     body::Body,
     extract::{Extension, State},
@@ -208,7 +206,7 @@ impl Site {
 
     /// Reads a form sent from one of our pages.
     async fn form(&self, headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Problem> {
-        let limit = Duration::try_from(self.state.config.timeout).unwrap_or_default();
+        let limit = self.state.config.timeout;
         let read = timeout(limit, read(body)).await;
         if !is_own(headers, &self.state.config.public_url) {
             return Err(Problem::Foreign);

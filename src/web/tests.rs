@@ -70,7 +70,7 @@ fn web_config() -> WebConfig {
         public_url: "https://drop.example.org/".parse().unwrap(),
         operator: "Association <Exemple>".to_owned(),
         contact: "abuse@example.org".to_owned(),
-        timeout: SignedDuration::from_secs(20),
+        timeout: Duration::from_secs(20),
         ..WebConfig::default()
     }
 }

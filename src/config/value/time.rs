@@ -1,5 +1,7 @@
 //! Lengths of time, in seconds or by the calendar, and time zones.
 
+use std::time::Duration;
+
 use jiff::{
     SignedDuration, Span, SpanRelativeTo,
     civil::date,
@@ -10,19 +12,20 @@ use jiff::{
 use super::{Codec, Written, spoken::span_in_english};
 
 /// A duration for machines, within bounds in seconds.
-pub(in crate::config) struct Seconds<const MIN: i64, const MAX: i64>;
+pub(in crate::config) struct Seconds<const MIN: u64, const MAX: u64>;
 
-impl<const MIN: i64, const MAX: i64> Codec for Seconds<MIN, MAX> {
-    type Value = SignedDuration;
+impl<const MIN: u64, const MAX: u64> Codec for Seconds<MIN, MAX> {
+    type Value = Duration;
 
-    fn parse(written: &Written) -> Option<SignedDuration> {
+    fn parse(written: &Written) -> Option<Duration> {
         let time: SignedDuration = span_in_english(&written.text()?).parse().ok()?;
-        let bounds = SignedDuration::from_secs(MIN)..=SignedDuration::from_secs(MAX);
+        let time = Duration::try_from(time).ok()?;
+        let bounds = Duration::from_secs(MIN)..=Duration::from_secs(MAX);
         bounds.contains(&time).then_some(time)
     }
 
-    fn print(value: &SignedDuration) -> Written {
-        Written::Text(printer().duration_to_string(value))
+    fn print(value: &Duration) -> Written {
+        Written::Text(printer().unsigned_duration_to_string(value))
     }
 
     fn allowed() -> String {
@@ -127,6 +130,11 @@ fn parse_span(text: &str, min: SignedDuration) -> Option<Span> {
         .ok()?;
     let max = SignedDuration::from_hours(36_525 * 24);
     (min..=max).contains(&length).then_some(span)
+}
+
+/// Formats a length of time for messages: `1m 30s`.
+pub(in crate::config) fn brief(time: Duration) -> String {
+    SpanPrinter::new().unsigned_duration_to_string(&time)
 }
 
 fn printer() -> SpanPrinter {

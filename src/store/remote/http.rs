@@ -62,7 +62,7 @@ impl Http {
         let mut client = Client::builder()
             .redirect(Policy::none())
             .no_proxy()
-            .connect_timeout(config.connect_timeout.unsigned_abs())
+            .connect_timeout(config.connect_timeout)
             .pool_idle_timeout(IDLE_MAX)
             .https_only(is_secure)
             .user_agent(concat!("depollueur/", env!("CARGO_PKG_VERSION")));
@@ -79,7 +79,7 @@ impl Http {
             client,
             url: url.to_owned(),
             authorization: authorization(token_file)?,
-            patience: config.timeout.unsigned_abs(),
+            patience: config.timeout,
             tasks: TaskTracker::new(),
         })
     }

@@ -158,7 +158,7 @@ async fn only_small_urlencoded_forms_are_read() {
 #[tokio::test]
 async fn a_form_that_never_ends_is_given_up() {
     let config = WebConfig {
-        timeout: SignedDuration::from_millis(200),
+        timeout: Duration::from_millis(200),
         ..web_config()
     };
     let site = Fixture::with(limits(), config).await;
