@@ -29,7 +29,7 @@ pub(crate) mod wire;
 use std::{
     fmt,
     future::{self, Future},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -63,6 +63,7 @@ use crate::{
     config::DepositConfig,
     drop::{Drop, Lookup as Found, Origin, Right, Token, Unlock, Uploader, cost},
     filter::Direction,
+    lock::lock,
     lookup::Lookup,
     sender::{self, Voucher},
     web::server::{self, ServerLimits},
@@ -232,8 +233,7 @@ impl Deposits {
 
     /// Counts a request without a valid token, and returns the refusal that it gets.
     fn turn_away(&self, detail: &'static str) -> Problem {
-        let strangers = self.0.strangers.lock();
-        let mut strangers = strangers.unwrap_or_else(PoisonError::into_inner);
+        let mut strangers = lock(&self.0.strangers);
         if strangers.since.elapsed() > Duration::from_secs(60) {
             *strangers = Strangers {
                 since: Instant::now(),

@@ -63,6 +63,7 @@ pub mod filter;
 #[doc(hidden)]
 pub mod fuzz;
 mod language;
+mod lock;
 pub mod lookup;
 mod mailer;
 pub mod milter;
