@@ -14,12 +14,14 @@ use std::{
     ops::{Deref, DerefMut},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, OnceLock,
         mpsc::{self, RecvTimeoutError, Sender},
     },
     thread,
     time::Duration,
 };
+
+use crate::lock::lock;
 
 /// The most values that may wait to be dropped before no more are made: the files of ten messages.
 const WAITING_MAX: usize = 10_000;
@@ -121,7 +123,7 @@ impl Dropper {
             return;
         };
         *self.waiting.lock() += 1;
-        let queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let queue = lock(queue);
         if queue.send(value).is_err() {
             self.waiting.one_less();
         }
@@ -141,7 +143,7 @@ impl Waiting {
     }
 
     fn lock(&self) -> MutexGuard<'_, usize> {
-        self.count.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.count)
     }
 }
 

@@ -21,6 +21,7 @@
 //! * [`rules`] – the choice of the parts to detach, with the reasons
 //! * `budget` – memory that all messages share
 //! * `aside` – values that are given up are dropped on a thread of their own, for that waits for the disk
+//! * `lock` – mutexes whose values are whole at every instant
 //! * [`lookup`] – the people behind an address: Postfix is asked for its tables, aliases, extensions
 //! * `sender` – the sender of a message, as far as that is certain
 //! * `language` – the language of a message, among those that we have
@@ -71,6 +72,7 @@ mod http;
 mod language;
 pub mod ledger;
 pub mod loaded;
+mod lock;
 pub mod lookup;
 mod mailer;
 pub mod metrics;

@@ -221,7 +221,7 @@ fn why(error: &smtp::Error) -> String {
 /// The address `depollueur` at the host of the drop, or at the domain of a receiver where the drop
 /// has no name.
 fn usual_sender(web: &WebConfig, receiver: &Address) -> Option<Address> {
-    let host = crate::config::host_name(&web.public_url);
+    let host = web.public_url.host();
     let named = host.contains('.') && host.parse::<IpAddr>().is_err() && !host.contains(':');
     let domain = if named { host } else { receiver.domain() };
     Address::new("depollueur", domain).ok()
@@ -233,7 +233,7 @@ mod tests {
 
     fn mailer(public_url: &str, from: &str) -> Mailer {
         let web = WebConfig {
-            public_url: public_url.into(),
+            public_url: public_url.parse().unwrap(),
             report_to: vec![
                 "abuse@example.org".parse().unwrap(),
                 "b@example.net".parse().unwrap(),

@@ -40,7 +40,6 @@ mod verdict;
 
 use std::{io, net::IpAddr, sync::Arc, time::Duration};
 
-use jiff::SignedDuration;
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
@@ -102,7 +101,7 @@ pub async fn run(
 
     let cut = shared.cut.clone();
     let drained = async {
-        drained(stop.clone(), sessions, duration(bounds.drain)).await;
+        drained(stop.clone(), sessions, bounds.drain).await;
         cut.cancel();
     };
     let served = serve(intake, &shared, drained);
@@ -134,7 +133,7 @@ impl Shared {
     fn terms(&self) -> Terms {
         Terms {
             budget: self.budget.clone(),
-            timeout: duration(self.filter.borrow().config().milter.timeout),
+            timeout: self.filter.borrow().config().milter.timeout,
             metrics: self.metrics.clone(),
             cut: self.cut.clone(),
         }
@@ -182,9 +181,4 @@ async fn drained(stop: Stop, sessions: TaskTracker, drain: Duration) {
             "sessions are cut at the end of the drain time"
         );
     }
-}
-
-/// Converts a configured time, which is positive and short.
-fn duration(time: SignedDuration) -> Duration {
-    Duration::try_from(time).unwrap_or_default()
 }

@@ -21,7 +21,7 @@ mod watch;
 use std::{
     io,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
@@ -36,7 +36,10 @@ pub use self::{
     trial::{Trial, try_out, try_size},
     watch::{ClamdState, look},
 };
-use crate::config::{OnOversize, OnUnscanned, ScanConfig};
+use crate::{
+    config::{OnOversize, OnUnscanned, ScanConfig},
+    lock::lock,
+};
 
 /// The time for which the last known signatures of the daemons are believed to be current.
 const VERSION_HOLDS: SignedDuration = SignedDuration::from_mins(1);
@@ -258,7 +261,7 @@ impl Scanner {
             config, preferred, ..
         } = &*self.0;
         let daemon = &config.clamd[preferred.load(Relaxed)];
-        session::ask(daemon, config.timeout.unsigned_abs(), "VERSION").await
+        session::ask(daemon, config.timeout, "VERSION").await
     }
 
     /// Sends the first bytes of a file to the first daemon that takes them.
@@ -267,7 +270,7 @@ impl Scanner {
             config, preferred, ..
         } = &*self.0;
         let (first, daemons) = (preferred.load(Relaxed), &config.clamd);
-        let patience = config.timeout.unsigned_abs();
+        let patience = config.timeout;
         let mut turns = (0..daemons.len()).map(|turn| (first + turn) % daemons.len());
         let mut index = turns.next().unwrap_or_default();
 
@@ -424,10 +427,6 @@ impl Finding {
     pub fn of(label: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|found| found.label() == label)
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

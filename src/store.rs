@@ -23,7 +23,7 @@ use jiff::Timestamp;
 pub use self::error::StoreError;
 pub use crate::remote::client::RemoteError;
 use crate::{
-    config::{Config, StoreKind},
+    config::{Config, PublicUrl, StoreKind},
     drop::{self, Drop, DropError, Link},
     envelope::Origin,
     remote::client::{self, Remote},
@@ -35,7 +35,7 @@ pub struct Store(Kind);
 
 #[derive(Clone, Debug)]
 enum Kind {
-    Embedded { drop: Drop, public_url: String },
+    Embedded { drop: Drop, public_url: PublicUrl },
     Remote(Remote),
 }
 
@@ -160,8 +160,8 @@ type Result<T, E = StoreError> = std::result::Result<T, E>;
 
 impl Store {
     /// Makes a store of this process's drop; its links begin with `public_url`.
-    pub fn embedded(drop: Drop, public_url: &str) -> Self {
-        let public_url = public_url.to_owned();
+    pub fn embedded(drop: Drop, public_url: &PublicUrl) -> Self {
+        let public_url = public_url.clone();
         Self(Kind::Embedded { drop, public_url })
     }
 
@@ -216,7 +216,7 @@ impl Store {
                 public_url: usual,
             } => {
                 let package = drop.package(origin);
-                let link = package.link(public_url.unwrap_or(usual));
+                let link = package.link(public_url.unwrap_or(usual.as_str()));
                 Package::Embedded(Box::new(package), link)
             }
             Kind::Remote(remote) => Package::Remote(remote.package(origin).await?),

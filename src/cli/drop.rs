@@ -200,7 +200,7 @@ fn open_for(options: ConfigOptions) -> Result<Opened, Failure> {
     let config = options.load()?;
     let caller = owner::act_as_owner(&config.drop.directory)?;
     let drop = Drop::of(&config).map_err(unavailable)?;
-    let url = config.web.public_url;
+    let url = config.web.public_url.to_string();
     Ok(Opened { drop, url, caller })
 }
 

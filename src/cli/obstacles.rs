@@ -22,7 +22,7 @@ use super::{
     unit::{SERVICE, Unit},
     user::User,
 };
-use crate::config::{ClamdAddress, Config, DEFAULT_FILE};
+use crate::config::{ClamdAddress, Config, DEFAULT_FILE, StoreKind};
 
 /// The daemon's user, unless a unit names another.
 const USER: &str = "depollueur";
@@ -91,11 +91,7 @@ pub(super) fn all(config: &Config, unit: Option<&Unit>) -> Vec<Obstacle> {
     if let Some(unit) = unit {
         found.extend(missing_directories(unit));
         found.extend(of_ports(config, unit));
-        found.extend(
-            of_addresses(config, &values, unit)
-                .into_iter()
-                .map(harmless),
-        );
+        found.extend(of_addresses(config, unit).into_iter().map(harmless));
     }
     found
 }
@@ -400,27 +396,28 @@ fn of_ports(config: &Config, unit: &Unit) -> Vec<Obstacle> {
 }
 
 /// Returns the obstacles of hosts that the packet filter of the service keeps from us, or us from them.
-fn of_addresses(config: &Config, values: &Table, unit: &Unit) -> Vec<Obstacle> {
+fn of_addresses(config: &Config, unit: &Unit) -> Vec<Obstacle> {
     let mut found = Vec::new();
     for (key, address) in machine::listeners(config) {
         found.extend(of_listener(key, address, config, unit));
     }
 
-    let text = |section: &str, key: &str| values.get(section)?.get(key)?.as_str();
-    let remote = text("remote", "url")
-        .filter(|url| !url.is_empty() && config.uses(crate::config::StoreKind::Remote));
-    for (key, place) in [
-        ("remote.url", remote),
-        ("mail.relay", text("mail", "relay")),
-    ] {
-        found.extend(place.and_then(|place| of_peer(key, place, unit)));
+    if let Some(url) = &config.remote.url
+        && config.uses(StoreKind::Remote)
+    {
+        let peer = (url.host(), url.port());
+        found.extend(of_peer("remote.url", url.as_str(), peer, unit));
     }
 
+    let relay = &config.mail.relay;
+    let peer = (relay.host.as_str(), relay.port);
+    found.extend(of_peer("mail.relay", &relay.to_string(), peer, unit));
+
     for daemon in &config.scan.clamd {
-        if let ClamdAddress::Tcp(..) = daemon {
+        if let ClamdAddress::Tcp(host, port) = daemon {
             let place = daemon.to_string();
             let place = place.trim_start_matches("inet:");
-            found.extend(of_peer("scan.clamd", place, unit));
+            found.extend(of_peer("scan.clamd", place, (host, *port), unit));
         }
     }
     found
@@ -477,19 +474,10 @@ fn only_loopback(unit: &Unit) -> bool {
         .all(|ip| ip.is_loopback())
 }
 
-fn of_peer(key: &str, place: &str, unit: &Unit) -> Option<Obstacle> {
-    let stripped = place.split_once("://").map_or(place, |(_, rest)| rest);
-    let authority = stripped.split('/').next().unwrap_or_default();
-    let with_port = if authority
-        .rsplit_once(':')
-        .is_some_and(|(_, port)| port.parse::<u16>().is_ok())
-    {
-        authority.to_owned()
-    } else {
-        format!("{authority}:443")
-    };
-
-    let addresses: Vec<IpAddr> = with_port
+/// Returns the obstacle of a host that we ask, which stands as `place` in the configuration.
+fn of_peer(key: &str, place: &str, (host, port): (&str, u16), unit: &Unit) -> Option<Obstacle> {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let addresses: Vec<IpAddr> = (host, port)
         .to_socket_addrs()
         .map(|all| all.map(|address| address.ip()).collect())
         .unwrap_or_default();
@@ -499,17 +487,8 @@ fn of_peer(key: &str, place: &str, unit: &Unit) -> Option<Obstacle> {
         .map(ToString::to_string)
         .collect();
 
-    let is_name = authority
-        .trim_start_matches('[')
-        .parse::<SocketAddr>()
-        .is_err()
-        && addresses.iter().any(|ip| !ip.is_loopback());
-    if is_name
-        && authority
-            .split(':')
-            .next()
-            .is_some_and(|host| host.parse::<IpAddr>().is_err())
-    {
+    let is_name = host.parse::<IpAddr>().is_err();
+    if is_name && addresses.iter().any(|ip| !ip.is_loopback()) {
         let servers = name_servers().into_iter().filter(|ip| !unit.lets_pass(*ip));
         blocked.extend(servers.map(|ip| ip.to_string()));
     }

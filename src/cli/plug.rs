@@ -167,7 +167,7 @@ pub(super) fn after_setup(
 /// Returns the reason not to begin, if there is one.
 fn may_start(config: &Config, plan: &Plan) -> Result<(), Failure> {
     let url = &config.web.public_url;
-    if config.detach.mode == RunMode::Live && !url.starts_with("https:") {
+    if config.detach.mode == RunMode::Live && !url.is_secure() {
         let message = format!(
             "detach.mode is live, and web.public_url = \"{url}\" would go into mail: set it to an https address, or mode = \"dry-run\", then: systemctl restart depollueur"
         );

@@ -282,7 +282,7 @@ impl Daemon {
 
     fn deposits(&self) -> Deposits {
         let config = self.reload.config();
-        let (limits, public_url) = (config.deposit.clone(), &config.web.public_url);
+        let (limits, public_url) = (config.deposit.clone(), config.web.public_url.as_str());
         let filter = self.reload.filter();
         let lookup = move || filter.borrow().lookup().clone();
         Deposits::new(self.drop.clone(), limits, public_url, lookup)

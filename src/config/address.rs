@@ -1,4 +1,4 @@
-//! Addresses: of listeners, of senders of outgoing mail, and of links.
+//! Addresses: of listeners, of senders of outgoing mail, and of those who answer for the drop.
 
 use std::{
     fmt,
@@ -7,9 +7,12 @@ use std::{
     str::FromStr,
 };
 
-use axum::http::{Uri, uri::Scheme};
+use url::Url;
 
-use super::value::{Codec, Written};
+use super::{
+    public_url::authority,
+    value::{Codec, Written},
+};
 
 /// Maximum length of a unix socket's path: `sun_path` has 108 bytes, and a process that takes over
 /// binds a temporary name of up to 12 bytes more.
@@ -250,92 +253,6 @@ impl Codec for Networks {
 /// Maximum size of a contact, in bytes.
 const CONTACT_BYTES_MAX: usize = 1000;
 
-/// Codec of `web.public_url`.
-pub(super) struct PublicUrl;
-
-impl Codec for PublicUrl {
-    type Value = String;
-
-    fn parse(written: &Written) -> Option<String> {
-        let text = written.text()?;
-        // A host in other letters is written as in DNS (RFC 5890), a path percent-encoded.
-        let text = if text.is_ascii() {
-            text
-        } else {
-            text.parse::<reqwest::Url>().ok()?.to_string()
-        };
-        let uri: Uri = text.parse().ok().filter(|_| !text.contains('#'))?;
-        let web = matches!(uri.scheme(), Some(scheme) if *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS);
-        let named = uri.host().is_some_and(|host| !host.is_empty());
-        let bare = uri.query().is_none() && !uri.authority()?.as_str().contains('@');
-        (web && named && bare && is_servable(uri.path()))
-            .then(|| format!("{}/", text.trim_end_matches('/')))
-    }
-
-    fn print(value: &String) -> Written {
-        Written::Text(value.clone())
-    }
-
-    fn allowed() -> String {
-        r#"an address such as "https://drop.example.org/", without user, query or fragment; a path in it has letters, digits and -._~% alone, and begins with none of ours such as /e/ or /about/"#.into()
-    }
-}
-
-/// Returns true if this is an allowed value of `web.public_url`, written as it is kept: clean, and
-/// with one slash at its end.
-pub(crate) fn is_public_url(text: &str) -> bool {
-    PublicUrl::parse(&Written::Text(text.to_owned())).as_deref() == Some(text)
-}
-
-/// Codec of `remote.url` and `remote.public_url`.
-pub(super) struct OptionalUrl;
-
-impl Codec for OptionalUrl {
-    type Value = String;
-
-    fn parse(written: &Written) -> Option<String> {
-        match written.text()?.as_str() {
-            "" => Some(String::new()),
-            _ => PublicUrl::parse(written),
-        }
-    }
-
-    fn print(value: &String) -> Written {
-        PublicUrl::print(value)
-    }
-
-    fn allowed() -> String {
-        format!("{}, or empty", PublicUrl::allowed())
-    }
-}
-
-/// First segments of the public listener's own paths, other than tokens.
-const OUR_PATHS: [&str; 8] = [
-    ".well-known",
-    "about",
-    "e",
-    "favicon.ico",
-    "logo",
-    "robots.txt",
-    "style.css",
-    "unlock.js",
-];
-
-/// Returns true if we can answer below this path as well as at the root, where a proxy may strip it.
-fn is_servable(path: &str) -> bool {
-    let path = path.trim_matches('/');
-    let plain = |segment: &str| {
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%".contains(&byte);
-        !matches!(segment, "" | "." | "..") && segment.bytes().all(is_plain)
-    };
-    path.is_empty()
-        || (path.split('/').all(plain)
-            && !path
-                .split('/')
-                .next()
-                .is_some_and(|first| OUR_PATHS.contains(&first)))
-}
-
 /// Codec of `web.contact`, to which readers must be able to write.
 pub(super) struct Contact;
 
@@ -348,11 +265,7 @@ impl Codec for Contact {
             && !text
                 .chars()
                 .any(|c| c.is_control() || c.is_whitespace() || "<>\"".contains(c));
-        let is_url = || {
-            let uri: Option<Uri> = text.parse().ok();
-            let web = [Some("http"), Some("https")];
-            uri.is_some_and(|uri| uri.host().is_some() && web.contains(&uri.scheme_str()))
-        };
+        let is_url = || authority(&text).is_some() && text.parse::<Url>().is_ok();
         let is_mail = || {
             text.rsplit_once('@').is_some_and(|(user, domain)| {
                 let labels = || domain.split('.');
@@ -520,42 +433,6 @@ mod tests {
             "10.0.0.0/",
         ] {
             assert_eq!(text.parse::<Network>(), Err(AddressError), "{text}");
-        }
-    }
-
-    #[test]
-    fn the_public_url_ends_in_one_slash() {
-        let parse = |text: &str| PublicUrl::parse(&Written::Text(text.into()));
-        assert_eq!(
-            parse("https://drop.example.org").as_deref(),
-            Some("https://drop.example.org/")
-        );
-        assert_eq!(
-            parse("http://[::1]:8025/d/").as_deref(),
-            Some("http://[::1]:8025/d/")
-        );
-        assert_eq!(
-            parse("https://dépôt.example/pièces").as_deref(),
-            Some("https://xn--dpt-bma0d.example/pi%C3%A8ces/")
-        );
-        for text in [
-            "https://a/e/",
-            "https://a/e/b",
-            "https://a/about/",
-            "https://a/logo",
-            "https://a/{b}/",
-            "https://a/b//c",
-            "https://a/../b",
-            "",
-            "drop.example.org",
-            "ftp://a/",
-            "https://a/?q",
-            "https://a/#f",
-            "https://u:p@a/",
-            "https:///",
-            "/x",
-        ] {
-            assert_eq!(parse(text), None, "{text}");
         }
     }
 }

@@ -1,12 +1,12 @@
 //! Values that are valid alone but not together, and values that are valid but rarely meant.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
-use axum::http::Uri;
 use jiff::{SpanRelativeTo, civil::date};
 
 use super::{
-    Action, Condition, Config, Directions, ListenAddress, Network, Rule, StoreKind, UserList,
+    Action, Condition, Config, Directions, ListenAddress, Network, PublicUrl, Rule, StoreKind,
+    UserList, value::brief,
 };
 
 impl Config {
@@ -52,7 +52,6 @@ impl Config {
             return None;
         }
 
-        let url = &self.remote.url;
         let is_usual = self.store.kind == StoreKind::Remote;
         let missing = |key| {
             let wanting = if is_usual {
@@ -64,28 +63,28 @@ impl Config {
             Some((key, reason))
         };
 
-        if url.is_empty() {
+        let Some(url) = &self.remote.url else {
             return missing("remote.url");
-        }
+        };
         if self.remote.token_file.is_none() {
             return missing("remote.token_file");
         }
 
         let (links, allow_http) = (&self.remote.public_url, self.remote.allow_http);
-        let in_clear = |url: &str| url.starts_with("http:") && !is_loopback(url) && !allow_http;
+        let in_clear = |url: &PublicUrl| !url.is_secure() && !url.is_loopback() && !allow_http;
         for (key, url, who) in [
             (
                 "remote.url",
-                url,
+                Some(url),
                 "whoever reads the network has token and files",
             ),
             (
                 "remote.public_url",
-                links,
+                links.as_ref(),
                 "whoever reads the network has the files",
             ),
         ] {
-            if in_clear(url) {
+            if let Some(url) = url.filter(|url| in_clear(url)) {
                 let reason = format!(
                     r#"{key} = "{url}": must be https, or remote.allow_http must be true: {who}"#
                 );
@@ -99,7 +98,7 @@ impl Config {
     /// the way (Secure Contexts, section 3.1).
     fn contradiction_of_drop(&self) -> Option<(&'static str, String)> {
         let url = &self.web.public_url;
-        let secure = url.starts_with("https:") || is_loopback(url);
+        let secure = url.is_secure() || url.is_loopback();
         (self.drop.end_to_end && !secure).then(|| {
             let reason = format!(
                 r#"drop.end_to_end = true: web.public_url = "{url}" must begin with https"#
@@ -116,7 +115,7 @@ impl Config {
     /// Returns true if links of this host's drop lead to this machine only, or in clear.
     pub fn has_local_links(&self) -> bool {
         let url = &self.web.public_url;
-        self.uses(StoreKind::Embedded) && (url.starts_with("http:") || is_loopback(url))
+        self.uses(StoreKind::Embedded) && (!url.is_secure() || url.is_loopback())
     }
 
     /// The settings that are allowed but rarely meant, one line each.
@@ -145,11 +144,11 @@ impl Config {
         if !self.uses(StoreKind::Embedded) && self.deposit.listen.is_none() {
             return;
         }
-        if is_loopback(url) {
+        if url.is_loopback() {
             warnings.push(format!(
                 r#"web.public_url = "{url}": links in mail will work on this machine only"#
             ));
-        } else if url.starts_with("http:") {
+        } else if !url.is_secure() {
             warnings.push(format!(
                 r#"web.public_url = "{url}": links without https let the network read the files"#
             ));
@@ -348,13 +347,13 @@ impl Config {
     }
 
     fn warn_of_remote(&self, warnings: &mut Vec<String>) {
-        let url = &self.remote.url;
+        let url = self.remote.url.as_ref().map_or("", PublicUrl::as_str);
         if !url.is_empty() && !self.uses(StoreKind::Remote) {
             warnings.push(format!(
                 r#"remote.url = "{url}": nothing goes there; write store.kind = "remote", or store = "remote" in a rule"#
             ));
         }
-        if self.uses(StoreKind::Remote) && self.remote.public_url.is_empty() {
+        if self.uses(StoreKind::Remote) && self.remote.public_url.is_none() {
             warnings.push(format!(
                 r#"remote.public_url is empty: whoever has taken over the host of remote.url = "{url}" can put any https address into mail; write remote.public_url = "https://…/", the web.public_url of that host"#
             ));
@@ -396,7 +395,9 @@ impl Config {
         let (deadline, lookup) = (self.milter.deadline, self.lookup.timeout);
         if lookup >= deadline {
             warnings.push(format!(
-                "lookup.timeout ({lookup:#}) is not below milter.deadline ({deadline:#}): a slow table takes all the time that a message has; write a shorter one"
+                "lookup.timeout ({}) is not below milter.deadline ({}): a slow table takes all the time that a message has; write a shorter one",
+                brief(lookup),
+                brief(deadline)
             ));
         }
         if matches!(self.milter.listen, ListenAddress::Unix(_))
@@ -447,8 +448,9 @@ impl Config {
         }
         if scan.timeout >= deadline {
             warnings.push(format!(
-                "scan.timeout ({:#}) is not below milter.deadline ({deadline:#}): when clamd hangs, detach.on_failure decides and not scan.on_failure",
-                scan.timeout
+                "scan.timeout ({}) is not below milter.deadline ({}): when clamd hangs, detach.on_failure decides and not scan.on_failure",
+                brief(scan.timeout),
+                brief(deadline)
             ));
         }
     }
@@ -487,17 +489,6 @@ fn clash(left: SocketAddr, right: SocketAddr) -> bool {
     left.port() == right.port() && left.port() != 0 && (same_ip || any)
 }
 
-/// Returns true if an address is one of this machine alone.
-pub(crate) fn is_loopback(url: &str) -> bool {
-    let uri: Option<Uri> = url.parse().ok();
-    let host = uri.as_ref().and_then(Uri::host).unwrap_or_default();
-    let address = host
-        .trim_start_matches('[')
-        .trim_end_matches(']')
-        .parse::<IpAddr>();
-    host == "localhost" || address.is_ok_and(|ip| ip.is_loopback())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -513,10 +504,10 @@ mod tests {
             ("http://drop.example.org/", true),
             ("https://drop.example.org/", false),
         ] {
-            config.web.public_url = url.into();
+            config.web.public_url = url.parse().unwrap();
             assert_eq!(config.has_local_links(), local, "{url}");
         }
-        config.web.public_url = "http://127.0.0.1:8025/".into();
+        config.web.public_url = "http://127.0.0.1:8025/".parse().unwrap();
         config.store.kind = StoreKind::Remote;
         assert!(!config.has_local_links());
     }
@@ -546,11 +537,11 @@ mod tests {
         let mut config = Config::default();
         config.store.kind = StoreKind::Remote;
         assert_eq!(config.contradiction().unwrap().0, "remote.url");
-        config.remote.url = "https://drop.example.org/".into();
+        config.remote.url = "https://drop.example.org/".parse().ok();
         assert_eq!(config.contradiction().unwrap().0, "remote.token_file");
         config.remote.token_file = Some("/etc/depollueur/token".into());
         assert_eq!(config.contradiction(), None);
-        config.remote.public_url = "https://drop.example.org/".into();
+        config.remote.public_url = "https://drop.example.org/".parse().ok();
         assert_eq!(config.warnings(), Vec::<String>::new());
     }
 
@@ -559,9 +550,9 @@ mod tests {
         let mut config = Config::default();
         config.store.kind = StoreKind::Remote;
         config.remote.token_file = Some("/etc/depollueur/token".into());
-        config.remote.url = "http://[::1]:8027/".into();
+        config.remote.url = "http://[::1]:8027/".parse().ok();
         assert_eq!(config.contradiction(), None);
-        config.remote.url = "http://drop.example.org/".into();
+        config.remote.url = "http://drop.example.org/".parse().ok();
         assert_eq!(config.contradiction().unwrap().0, "remote.url");
         config.remote.allow_http = true;
         assert_eq!(config.contradiction(), None);
@@ -571,7 +562,7 @@ mod tests {
     fn links_of_a_remote_store_are_pinned_to_https() {
         let mut config = Config::default();
         config.store.kind = StoreKind::Remote;
-        config.remote.url = "https://deposit.example.org/".into();
+        config.remote.url = "https://deposit.example.org/".parse().ok();
         config.remote.token_file = Some("/etc/depollueur/token".into());
         assert!(
             config
@@ -579,12 +570,12 @@ mod tests {
                 .join(" ")
                 .contains("remote.public_url is empty")
         );
-        config.remote.public_url = "http://drop.example.org/".into();
+        config.remote.public_url = "http://drop.example.org/".parse().ok();
         assert_eq!(config.contradiction().unwrap().0, "remote.public_url");
         config.remote.allow_http = true;
         assert_eq!(config.contradiction(), None);
         config.remote.allow_http = false;
-        config.remote.public_url = "https://drop.example.org/".into();
+        config.remote.public_url = "https://drop.example.org/".parse().ok();
         assert_eq!(config.contradiction(), None);
         assert!(!config.warnings().join(" ").contains("remote.public_url"));
     }
@@ -594,7 +585,7 @@ mod tests {
         let mut config = Config::default();
         config.web.report_to = vec!["abuse@example.org".parse().unwrap()];
         assert_eq!(config.warnings().len(), 1);
-        config.web.public_url = "https://drop.example.org/".into();
+        config.web.public_url = "https://drop.example.org/".parse().unwrap();
         assert_eq!(config.warnings(), Vec::<String>::new());
     }
 
@@ -602,14 +593,14 @@ mod tests {
     fn a_scan_that_does_nothing_or_comes_too_late_is_warned_of() {
         let mut config = Config::default();
         config.web.report_to = vec!["abuse@example.org".parse().unwrap()];
-        config.web.public_url = "https://drop.example.org/".into();
+        config.web.public_url = "https://drop.example.org/".parse().unwrap();
         config.scan.clamd = vec!["/run/clamav/clamd.ctl".parse().unwrap()];
         assert_eq!(config.warnings(), Vec::<String>::new());
         config.scan.timeout = config.milter.deadline;
         assert!(config.warnings()[0].contains("scan.timeout (30s)"));
-        config.scan.timeout = jiff::SignedDuration::from_secs(29);
+        config.scan.timeout = std::time::Duration::from_secs(29);
         config.store.kind = StoreKind::Remote;
-        config.remote.public_url = "https://drop.example.org/".into();
+        config.remote.public_url = "https://drop.example.org/".parse().ok();
         assert!(config.warnings()[0].contains("remote.url"));
         config.deposit.listen = Some("127.0.0.1:8027".parse().unwrap());
         assert!(!config.warnings().join(" ").contains("scan."));
@@ -775,7 +766,7 @@ mod tests {
     fn each_rarely_meant_value_is_warned_of() {
         let mut config = Config::default();
         config.web.report_to = vec!["abuse@example.org".parse().unwrap()];
-        config.web.public_url = "http://drop.example.org/".into();
+        config.web.public_url = "http://drop.example.org/".parse().unwrap();
         config.milter.listen = ListenAddress::Tcp("0.0.0.0:8895".parse().unwrap());
         config.admin.listen = "[::]:8026".parse().unwrap();
         config.deposit.listen = Some("0.0.0.0:8027".parse().unwrap());

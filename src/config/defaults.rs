@@ -1,8 +1,11 @@
 //! The values of a configuration that says nothing. `config/depollueur.toml` shows them all.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::{
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
 
-use jiff::{SignedDuration, Span, tz::TimeZone};
+use jiff::{Span, tz::TimeZone};
 
 use super::{
     AddressPatterns, AdminConfig, AliasMaps, AuditConfig, AuditCopy, Colour, DepositConfig,
@@ -22,9 +25,9 @@ impl Default for MilterConfig {
             max_messages: 32,
             max_messages_per_login: 8,
             header_memory: 32 << 20,
-            deadline: SignedDuration::from_secs(30),
-            timeout: SignedDuration::from_mins(1),
-            drain: SignedDuration::from_secs(20),
+            deadline: Duration::from_secs(30),
+            timeout: Duration::from_mins(1),
+            drain: Duration::from_secs(20),
             outgoing_networks: Vec::new(),
             outgoing_daemons: vec!["ORIGINATING".into()],
         }
@@ -36,7 +39,9 @@ impl Default for WebConfig {
         Self {
             listen: ListenAddress::Tcp(loopback(8025)),
             socket_mode: 0o660,
-            public_url: "http://127.0.0.1:8025/".into(),
+            public_url: "http://127.0.0.1:8025/"
+                .parse()
+                .expect("the default is an address"),
             operator: String::new(),
             contact: String::new(),
             legal: String::new(),
@@ -54,7 +59,7 @@ impl Default for WebConfig {
             max_connections_per_address: 64,
             misses_per_minute: 60,
             posts_per_minute: 10,
-            timeout: SignedDuration::from_secs(30),
+            timeout: Duration::from_secs(30),
             min_rate: 1_000,
             answer_memory: 128_000_000,
             max_rate: None,
@@ -124,13 +129,13 @@ impl Default for StoreConfig {
 impl Default for RemoteConfig {
     fn default() -> Self {
         Self {
-            url: String::new(),
-            public_url: String::new(),
+            url: None,
+            public_url: None,
             token_file: None,
             ca_file: None,
             allow_http: false,
-            connect_timeout: SignedDuration::from_secs(5),
-            timeout: SignedDuration::from_secs(20),
+            connect_timeout: Duration::from_secs(5),
+            timeout: Duration::from_secs(20),
         }
     }
 }
@@ -144,7 +149,7 @@ impl Default for DepositConfig {
             drafts_max: 100,
             expiry_max: Span::new().years(1),
             max_connections: 200,
-            timeout: SignedDuration::from_secs(60),
+            timeout: Duration::from_secs(60),
         }
     }
 }

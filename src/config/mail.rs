@@ -3,8 +3,8 @@
 use std::{fmt, net::IpAddr, str::FromStr};
 
 use lettre::Address;
-use reqwest::Url;
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 use super::{
     address::AddressError,
@@ -79,6 +79,7 @@ impl FromStr for Relay {
     /// Parses `host`, `host:port`, `smtp://host:port` or `smtps://host:port`; an IPv6 address stands
     /// in brackets.
     fn from_str(text: &str) -> Result<Self, AddressError> {
+        // Most relays are written without a scheme, and Url reads no host in one that it does not know.
         let (scheme, place) = text.split_once("://").unwrap_or(("", text));
         let port = match scheme {
             "" | "smtp" => SMTP_PORT,

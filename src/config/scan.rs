@@ -1,8 +1,8 @@
 //! `[scan]`: the daemons that look for viruses in all files that go into the drop.
 
-use std::{fmt, path::PathBuf, str::FromStr};
+use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 
-use jiff::{SignedDuration, Span};
+use jiff::Span;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -38,7 +38,7 @@ pub struct ScanConfig {
     pub on_oversize: OnOversize,
     /// The time for which a daemon may take no byte, and the time that it may take for its verdict.
     #[serde(with = "As::<Seconds<1, 240>>")]
-    pub timeout: SignedDuration,
+    pub timeout: Duration,
     /// The greatest age of the last scan of a file that is given out although the signatures are
     /// newer; `None` never scans again.
     #[serde(with = "As::<OptionalPeriod>")]
@@ -102,7 +102,7 @@ impl Default for ScanConfig {
             on_failure: OnUnscanned::Tempfail,
             size_max: 100_000_000,
             on_oversize: OnOversize::Deliver,
-            timeout: SignedDuration::from_secs(15),
+            timeout: Duration::from_secs(15),
             rescan: Some(Span::new().days(1)),
         }
     }

@@ -1,8 +1,7 @@
 //! `[users]` and `[lookup]`: users who opted in or out, and the queries to Postfix about them.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
-use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -38,10 +37,10 @@ pub struct UsersConfig {
 pub struct LookupConfig {
     /// Time limit of all lookups for one message together.
     #[serde(with = "As::<Seconds<1, 60>>")]
-    pub timeout: SignedDuration,
+    pub timeout: Duration,
     /// Time for which an answer is kept.
     #[serde(with = "As::<Seconds<0, 86_400>>")]
-    pub cache: SignedDuration,
+    pub cache: Duration,
     /// Maximum number of answers kept.
     #[serde(with = "As::<Count<0, 10_000_000>>")]
     pub cache_entries_max: usize,
@@ -93,8 +92,8 @@ impl Default for UsersConfig {
 impl Default for LookupConfig {
     fn default() -> Self {
         Self {
-            timeout: SignedDuration::from_secs(5),
-            cache: SignedDuration::from_mins(1),
+            timeout: Duration::from_secs(5),
+            cache: Duration::from_mins(1),
             cache_entries_max: 10_000,
             max_processes: 4,
             postfix_config: None,

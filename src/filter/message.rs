@@ -20,7 +20,6 @@ use super::{
     shipping::{Detached, Shipping},
     top_header::TopHeader,
 };
-use crate::rewrite::notice::Templates;
 use crate::{
     config::Config,
     mime::{Ambiguity, Decoder, Field, Head},
@@ -29,7 +28,6 @@ use crate::{
     rules::Why,
     scan::Finding,
 };
-use std::sync::Arc;
 
 /// Bytes of a part that are replayed from the spool at a time.
 const REPLAY_BYTES: u64 = 64 * 1024;

@@ -83,7 +83,7 @@ impl Shipping {
     ) -> Self {
         Self {
             kind,
-            deadline: config.milter.deadline.unsigned_abs(),
+            deadline: config.milter.deadline,
             waited: Duration::ZERO,
             message_id: choices::message_id(header).map(Box::from),
             genuine: genuine(config, envelope, header),

@@ -7,7 +7,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -18,6 +18,7 @@ use tokio::{
 };
 
 use super::client::ClientNetwork;
+use crate::lock::lock;
 
 /// Maximum number of remembered clients: about 5 MB.
 const CLIENTS_MAX: usize = 100_000;
@@ -277,12 +278,6 @@ impl Drop for Booked<'_> {
         let mut flow = lock(&self.throttle.0);
         flow.free_at = flow.free_at.checked_sub(self.takes).unwrap_or(flow.free_at);
     }
-}
-
-/// Locks a mutex, poisoned or not: the value is whole at every instant, so a panic elsewhere leaves
-/// nothing half done.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

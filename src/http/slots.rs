@@ -16,7 +16,7 @@
 use std::{
     cmp::Reverse,
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -25,6 +25,8 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
+
+use crate::lock::lock;
 
 /// Factor by which the rate has risen when all connections are in use.
 const RISE_MAX: u64 = 16;
@@ -47,6 +49,7 @@ struct Inner {
     max: usize,
     min_rate: u64,
     patience: Duration,
+    /// It is locked before a pace, never after it.
     table: Mutex<Table>,
     /// Wakes those that wait when a place was given back.
     freed: Notify,
@@ -355,12 +358,6 @@ impl Pace {
         let millis = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX).max(1);
         (waited >= patience).then(|| Standing::Reads(self.passed.saturating_mul(1000) / millis))
     }
-}
-
-/// Locks a mutex, poisoned or not: the value is whole at every instant. The table is locked before
-/// a pace, never after it.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

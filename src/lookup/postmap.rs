@@ -6,7 +6,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     process::Stdio,
-    sync::{Mutex, PoisonError},
+    sync::Mutex,
     time::{Duration, Instant},
 };
 
@@ -18,7 +18,10 @@ use tokio::{
 };
 
 use super::{Answers, LookupError, address::is_key, cache::Cache};
-use crate::config::{LookupConfig, Table};
+use crate::{
+    config::{LookupConfig, Table},
+    lock::lock,
+};
 
 /// Maximum size of one process's answer, in bytes.
 const ANSWER_BYTES_MAX: u64 = 4 << 20;
@@ -58,13 +61,10 @@ struct Said {
 impl Postmap {
     pub(super) fn new(config: &LookupConfig) -> Self {
         Self {
-            timeout: config.timeout.unsigned_abs(),
+            timeout: config.timeout,
             config: config.postfix_config.clone(),
             processes: Semaphore::new(config.max_processes),
-            cache: Mutex::new(Cache::new(
-                config.cache.unsigned_abs(),
-                config.cache_entries_max,
-            )),
+            cache: Mutex::new(Cache::new(config.cache, config.cache_entries_max)),
             failures: Mutex::default(),
             programs: "/usr/sbin".into(),
         }
@@ -330,10 +330,6 @@ fn is_not_set_up(reason: &str) -> bool {
 fn program(programs: &Path, name: &str) -> PathBuf {
     let usual = programs.join(name);
     if usual.exists() { usual } else { name.into() }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

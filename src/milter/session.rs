@@ -23,7 +23,7 @@ use tokio::time::{interval_at, sleep, timeout};
 use tracing::{debug, warn};
 
 use super::{
-    Shared, duration,
+    Shared,
     envelope::{self, Client, Route},
     header::{Header, short},
     outline::{Outline, explain},
@@ -362,7 +362,7 @@ impl Session {
         outline: Outline,
         login: Option<&str>,
     ) -> Answer {
-        let patience = duration(self.transaction.filter.config().milter.deadline);
+        let patience = self.transaction.filter.config().milter.deadline;
         let asked = Instant::now();
         let turn = timeout(patience, self.connection.shared.turns.take(login)).await;
         let Ok(turn) = turn else {

@@ -9,12 +9,12 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::config::fold;
+use crate::{config::fold, lock::lock};
 
 /// The turns that can be had.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ impl Turns {
 
     /// Returns the turns of a login, and forgets those of logins without a message.
     fn of(&self, login: &str) -> Arc<Semaphore> {
-        let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut logins = lock(&self.logins);
         logins.retain(|_, turns| Arc::strong_count(turns) > 1);
         let turns = logins
             .entry(fold(login))

@@ -28,7 +28,7 @@ mod tests;
 use std::{
     fmt,
     future::{self, Future},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -62,6 +62,7 @@ use crate::{
     drop::{Drop, Lookup as Found, Right, Token, Unlock, Uploader, cost},
     envelope::{Direction, Origin},
     http::server::{self, ServerLimits},
+    lock::lock,
     lookup::Lookup,
     metrics::Metrics,
     sender::{self, Voucher},
@@ -188,7 +189,7 @@ impl Deposits {
             max_connections_per_address: self.0.config.max_connections,
             trusted_proxies: Vec::new(),
             min_rate: 0,
-            timeout: self.0.config.timeout.unsigned_abs(),
+            timeout: self.0.config.timeout,
             header_bytes_max: 16 * 1024,
             patience: server::PATIENCE,
             drain: Duration::from_secs(30),
@@ -231,8 +232,7 @@ impl Deposits {
 
     /// Counts a request without a valid token, and returns the refusal that it gets.
     fn turn_away(&self, detail: &'static str) -> Problem {
-        let strangers = self.0.strangers.lock();
-        let mut strangers = strangers.unwrap_or_else(PoisonError::into_inner);
+        let mut strangers = lock(&self.0.strangers);
         if strangers.since.elapsed() > Duration::from_secs(60) {
             *strangers = Strangers {
                 since: Instant::now(),
@@ -473,7 +473,7 @@ impl Chunks {
     fn new(deposits: &Deposits, body: Body) -> Self {
         Self {
             stream: body.into_data_stream(),
-            patience: deposits.0.config.timeout.unsigned_abs(),
+            patience: deposits.0.config.timeout,
         }
     }
 

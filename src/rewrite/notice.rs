@@ -158,7 +158,8 @@ impl Notice {
         words::keeper(language, self.files.len(), &self.operator_line())
     }
 
-    /// Returns the host of the link, without scheme and path.
+    /// Returns the host of the link, without scheme and path, as it was written: a URL parser would put
+    /// it into lower case, and it stands beside the link.
     fn host(&self) -> &str {
         let rest = self
             .link

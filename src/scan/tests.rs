@@ -1,6 +1,4 @@
-use std::net::TcpListener;
-
-use jiff::SignedDuration;
+use std::{net::TcpListener, time::Duration};
 
 use super::{
     scripted::{EVIL, Script, Scripted},
@@ -12,7 +10,7 @@ use crate::config::ClamdAddress;
 fn config(daemons: &[&Scripted]) -> ScanConfig {
     ScanConfig {
         clamd: daemons.iter().map(|one| one.address.clone()).collect(),
-        timeout: SignedDuration::from_secs(1),
+        timeout: Duration::from_secs(1),
         ..ScanConfig::default()
     }
 }

@@ -26,7 +26,7 @@ pub struct ClamdState {
 
 /// Asks all daemons at once.
 pub async fn look(config: &ScanConfig) -> Vec<ClamdState> {
-    let patience = config.timeout.unsigned_abs().min(PATIENCE_MAX);
+    let patience = config.timeout.min(PATIENCE_MAX);
     let asked = config.clamd.iter().map(|daemon| async move {
         let version = session::ask(daemon, patience, "VERSION").await.ok();
         ClamdState {

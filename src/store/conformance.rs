@@ -101,7 +101,8 @@ impl Lab {
         fs::set_permissions(&token_file, fs::Permissions::from_mode(0o600)).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         config.store.kind = StoreKind::Remote;
-        config.remote.url = format!("http://{}/", listener.local_addr().unwrap());
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        config.remote.url = url.parse().ok();
         config.remote.token_file = Some(token_file);
         let deposits = Deposits::new(
             drop.clone(),
@@ -463,7 +464,7 @@ async fn file(package: &mut PackageDraft, name: &str, contents: &[u8]) -> Durabl
 fn config(home: &Path) -> Config {
     let mut config = Config::default();
     config.drop.directory = home.join("drop");
-    config.web.public_url = "https://drop.example.org/".into();
+    config.web.public_url = "https://drop.example.org/".parse().unwrap();
     config.quota = QuotaConfig {
         sender_per_day: Some(SHARE),
         ..QuotaConfig::unlimited()

@@ -20,6 +20,7 @@ use axum::{
 use bytes::Bytes;
 use futures_util::stream;
 use jiff::{Timestamp, tz::TimeZone};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tracing::error;
 
 use super::{
@@ -438,15 +439,20 @@ fn ascii(name: &str) -> String {
 
 /// The name as `ext-value` of RFC 8187, section 3.2.1: all but `attr-char` is encoded.
 fn percent_encoded(name: &str) -> String {
-    let mut out = String::with_capacity(name.len());
-    for byte in name.bytes() {
-        if byte.is_ascii_alphanumeric() || b"!#$&+-.^_`|~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
+    const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+        .remove(b'!')
+        .remove(b'#')
+        .remove(b'$')
+        .remove(b'&')
+        .remove(b'+')
+        .remove(b'-')
+        .remove(b'.')
+        .remove(b'^')
+        .remove(b'_')
+        .remove(b'`')
+        .remove(b'|')
+        .remove(b'~');
+    utf8_percent_encode(name, ENCODED).to_string()
 }
 
 fn put(response: &mut Response, name: header::HeaderName, value: &str) {

@@ -5,8 +5,6 @@
 //! there is no cookie that another site could exploit. Requests must come from our own pages all
 //! the same: it keeps pages that know a link from acting behind a reader's back.
 
-use std::time::Duration;
-
 use axum::{
     body::Body,
     extract::{Extension, State},
@@ -24,7 +22,7 @@ use super::{
     pages::{Extended, Problem, ReportForm},
     report::Complaint,
 };
-use crate::{drop::Extension as Outcome, names, untrusted::Untrusted};
+use crate::{config::PublicUrl, drop::Extension as Outcome, names, untrusted::Untrusted};
 
 /// Maximum length of a report's text: percent-encoded, it fits into the body in any script.
 pub(super) const TEXT_CHARS_MAX: usize = 1500;
@@ -208,7 +206,7 @@ impl Site {
 
     /// Reads a form sent from one of our pages.
     async fn form(&self, headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Problem> {
-        let limit = Duration::try_from(self.state.config.timeout).unwrap_or_default();
+        let limit = self.state.config.timeout;
         let read = timeout(limit, read(body)).await;
         if !is_own(headers, &self.state.config.public_url) {
             return Err(Problem::Foreign);
@@ -280,7 +278,7 @@ fn reference(query: &str) -> Option<&str> {
 /// Returns true if a request comes from our own pages, as far as the browser tells (Fetch Metadata,
 /// `Sec-Fetch-Site`; Fetch, `Origin`). Our pages send no referrer, which makes some browsers send
 /// `null` as their origin; clients other than browsers send neither field.
-fn is_own(headers: &HeaderMap, public_url: &str) -> bool {
+fn is_own(headers: &HeaderMap, public_url: &PublicUrl) -> bool {
     if let Some(site) = headers.get("sec-fetch-site") {
         return site == "same-origin" || site == "none";
     }
@@ -289,15 +287,8 @@ fn is_own(headers: &HeaderMap, public_url: &str) -> bool {
         Some(origin) if origin == "null" => true,
         Some(origin) => origin
             .to_str()
-            .is_ok_and(|origin| origin.eq_ignore_ascii_case(origin_of(public_url))),
+            .is_ok_and(|origin| origin.eq_ignore_ascii_case(&public_url.origin())),
     }
-}
-
-/// Scheme, host and port of a URL.
-fn origin_of(url: &str) -> &str {
-    let begin = url.find("://").map_or(0, |at| at + 3);
-    let end = url[begin..].find('/').map_or(url.len(), |at| begin + at);
-    &url[..end]
 }
 
 async fn read(body: Body) -> Result<Vec<u8>, Problem> {
@@ -331,7 +322,7 @@ mod tests {
         for (name, value) in fields {
             headers.insert(*name, value.parse().unwrap());
         }
-        is_own(&headers, URL)
+        is_own(&headers, &URL.parse().unwrap())
     }
 
     #[test]

@@ -267,7 +267,7 @@ impl Site {
         }
         set(headers, "content-security-policy", PAGE_POLICY);
         set(headers, "cache-control", "private, no-store");
-        if self.state.config.public_url.starts_with("https://") {
+        if self.state.config.public_url.is_secure() {
             set(headers, "strict-transport-security", "max-age=31536000");
         }
     }

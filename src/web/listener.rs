@@ -36,7 +36,7 @@ pub(crate) fn limits(config: &WebConfig) -> ServerLimits {
         max_connections: config.max_connections,
         max_connections_per_address: config.max_connections_per_address,
         trusted_proxies: config.trusted_proxies.clone(),
-        timeout: Duration::try_from(config.timeout).unwrap_or(Duration::from_secs(30)),
+        timeout: config.timeout,
         min_rate: config.min_rate,
         header_bytes_max: 16 * 1024,
         patience: PATIENCE,

@@ -13,6 +13,7 @@ use axum::{
 };
 use jiff::tz::TimeZone;
 use minijinja::{context, value::Serde};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use tracing::error;
 
@@ -88,7 +89,7 @@ impl Pages {
             shelf,
             script: versioned(&site.base, "unlock.js", SCRIPT.as_bytes()),
             site,
-            public_url: state.config.public_url.clone(),
+            public_url: state.config.public_url.to_string(),
             legal: Legal::new(&state.config.legal),
             zone: state.zone.clone(),
             show_sender: state.config.show_sender,
@@ -290,7 +291,7 @@ impl Problem {
 
 impl SiteView {
     fn new(config: &WebConfig, theme: &Theme) -> Self {
-        let base = base(&config.public_url);
+        let base = config.public_url.base().to_owned();
         let versioned = |name: &str, bytes: &[u8]| versioned(&base, name, bytes);
         Self {
             operator: config.operator_or_host().to_owned(),
@@ -348,28 +349,23 @@ fn versioned(base: &str, name: &str, bytes: &[u8]) -> String {
     format!("{base}{name}?v={version:08x}")
 }
 
+/// Returns true if a text, which may be prose, is an address of the web.
 fn is_web(text: &str) -> bool {
     text.starts_with("https://") || text.starts_with("http://")
 }
 
-/// The path of a URL, with its slashes.
-fn base(url: &str) -> String {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let path = rest.find('/').map_or("", |slash| &rest[slash..]);
-    format!("{}/", path.trim_end_matches('/'))
-}
-
 /// Percent-encodes an address for `mailto:` (RFC 6068, section 2).
 fn mail_encoded(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~@:/+".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
+    const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+        .remove(b'-')
+        .remove(b'.')
+        .remove(b'_')
+        .remove(b'~')
+        .remove(b'@')
+        .remove(b':')
+        .remove(b'/')
+        .remove(b'+');
+    utf8_percent_encode(text, ENCODED).to_string()
 }
 
 fn page_response(status: StatusCode, t: &Texts, html: Bytes) -> Response {
@@ -391,17 +387,6 @@ fn last_resort(t: &Texts) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn base_is_the_path_of_the_public_address() {
-        for (url, expected) in [
-            ("https://drop.example.org/", "/"),
-            ("https://example.org:8443/drop/", "/drop/"),
-            ("http://[::1]:8080", "/"),
-        ] {
-            assert_eq!(base(url), expected);
-        }
-    }
 
     #[test]
     fn contact_is_a_web_or_a_mail_address_and_never_a_script() {

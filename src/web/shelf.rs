@@ -11,7 +11,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, OnceLock, Weak,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
 };
@@ -27,6 +27,7 @@ use crate::{
     budget::{Budget, Share, Spent},
     drop::{FileEntry, Package, RecordId, Token},
     http::server::BUFFER_BYTES_MAX,
+    lock::lock,
     names,
 };
 
@@ -140,7 +141,7 @@ impl Shelf {
 
     /// The packages, poisoned or not: the table is whole at every instant.
     fn packages(&self) -> MutexGuard<'_, HashMap<RecordId, Weak<Shelved>>> {
-        self.packages.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.packages)
     }
 }
 

@@ -24,7 +24,7 @@ mod sealed;
 
 use super::*;
 use crate::{
-    config::DropConfig,
+    config::{DropConfig, WebConfig},
     envelope::Direction,
     http::server::{ServerLimits, serve},
 };
@@ -65,10 +65,10 @@ fn limits() -> ServerLimits {
 fn web_config() -> WebConfig {
     WebConfig {
         listen: "127.0.0.1:0".parse().unwrap(),
-        public_url: "https://drop.example.org/".to_owned(),
+        public_url: "https://drop.example.org/".parse().unwrap(),
         operator: "Association <Exemple>".to_owned(),
         contact: "abuse@example.org".to_owned(),
-        timeout: SignedDuration::from_secs(20),
+        timeout: Duration::from_secs(20),
         ..WebConfig::default()
     }
 }

@@ -288,8 +288,8 @@ fn check_default_action(report: &mut Report, postfix: &Postfix, list: &Use<'_>) 
 }
 
 fn check_timeouts(report: &mut Report, postfix: &Postfix, config: &Config, list: &Use<'_>) {
-    let deadline = config.milter.deadline.unsigned_abs();
-    let drain = config.milter.drain.unsigned_abs();
+    let deadline = config.milter.deadline;
+    let drain = config.milter.drain;
 
     let rules = [
         (

@@ -19,7 +19,7 @@ const TRIED_BYTES_MAX: u64 = 200_000_000;
 /// Asks each daemon of the configuration, as this process reaches it.
 pub(super) async fn check(report: &mut Report, config: &Config) {
     for daemon in &config.scan.clamd {
-        match scan::try_out(daemon, config.scan.timeout.unsigned_abs()).await {
+        match scan::try_out(daemon, config.scan.timeout).await {
             Ok((version, Trial::Finds)) => {
                 report.ok(SCAN, format_args!("\"{daemon}\" finds the test file of EICAR: {version}"));
                 check_sizes(report, config, daemon).await;
@@ -45,7 +45,7 @@ async fn check_sizes(report: &mut Report, config: &Config, daemon: &ClamdAddress
     let largest = scan.size_max.min(TRIED_BYTES_MAX);
 
     for bytes in [PIECES_BYTES.min(largest), largest] {
-        match scan::try_size(daemon, scan.timeout.unsigned_abs(), bytes).await {
+        match scan::try_size(daemon, scan.timeout, bytes).await {
             Ok(()) => {}
             Err(error) if error.is_limit() => {
                 let size_max = scan.size_max;

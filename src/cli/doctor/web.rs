@@ -17,7 +17,7 @@ use super::{
     report::{Level, Report},
 };
 use crate::{
-    config::{Config, ListenAddress, StoreKind},
+    config::{Config, ListenAddress, PublicUrl, StoreKind},
     drop::{self, Link, Unlock},
 };
 
@@ -50,7 +50,7 @@ pub(super) async fn check(
             return Ok(());
         };
 
-        let client = client(resolve.map(|address| (host_of(&url), address)))?;
+        let client = client(resolve.map(|address| (url.host(), address)))?;
         let is_reached = check_public(report, &url, &client).await;
         check_domains(report, config, deposit.as_ref(), &url).await?;
         if let Some(deposit) = deposit {
@@ -71,13 +71,10 @@ async fn check_domains(
     report: &mut Report,
     config: &Config,
     deposit: Option<&Deposit>,
-    main: &str,
+    main: &PublicUrl,
 ) -> reqwest::Result<()> {
-    let own = config
-        .domains
-        .values()
-        .map(|own| own.web.public_url.as_str());
-    let urls: BTreeSet<&str> = own.filter(|url| *url != main).collect();
+    let own = config.domains.values().map(|own| &own.web.public_url);
+    let urls: BTreeSet<&PublicUrl> = own.filter(|url| *url != main).collect();
     if config.store.kind == StoreKind::Remote {
         return Ok(());
     }
@@ -115,10 +112,10 @@ pub(super) async fn check_quickly(report: &mut Report, config: &Config) {
 }
 
 /// The base of links in mail: the drop of another host tells it itself, with a link.
-fn public_url(config: &Config, deposit: Option<&Deposit>) -> Option<String> {
+fn public_url(config: &Config, deposit: Option<&Deposit>) -> Option<PublicUrl> {
     match config.store.kind {
         StoreKind::Embedded => Some(config.web.public_url.clone()),
-        StoreKind::Remote => deposit.map(|deposit| deposit.link.base.clone()),
+        StoreKind::Remote => deposit?.link.base.parse().ok(),
     }
 }
 
@@ -148,16 +145,6 @@ fn builder() -> ClientBuilder {
         .no_proxy()
         .tls_info(true)
         .user_agent(concat!("depollueur-doctor/", env!("CARGO_PKG_VERSION")))
-}
-
-/// The host of a URL, without its port.
-fn host_of(url: &str) -> &str {
-    let authority = url.split("://").last().unwrap_or_default();
-    let authority = authority.split('/').next().unwrap_or_default();
-    match authority.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
-        _ => authority,
-    }
 }
 
 async fn check_daemon(report: &mut Report, config: &Config, client: &Client) -> bool {
@@ -195,8 +182,8 @@ async fn check_daemon(report: &mut Report, config: &Config, client: &Client) -> 
     true
 }
 
-async fn check_public(report: &mut Report, url: &str, client: &Client) -> bool {
-    let answer = match client.get(url).send().await {
+async fn check_public(report: &mut Report, url: &PublicUrl, client: &Client) -> bool {
+    let answer = match client.get(url.as_str()).send().await {
         Ok(answer) => answer,
         Err(error) => {
             unreachable(report, url, &chain(&error));
@@ -235,7 +222,7 @@ async fn check_public(report: &mut Report, url: &str, client: &Client) -> bool {
 }
 
 /// Reports a public URL that is not reached. A certificate that does not hold is a matter of its own.
-fn unreachable(report: &mut Report, url: &str, why: &str) {
+fn unreachable(report: &mut Report, url: &PublicUrl, why: &str) {
     if why.contains("certificate") || why.contains("UnknownIssuer") {
         let message = format!("readers are warned of {url}: {why}");
         report.error("public.certificate", message, ["certbot renew".to_owned()]);
@@ -245,9 +232,9 @@ fn unreachable(report: &mut Report, url: &str, why: &str) {
     }
 }
 
-fn check_certificate(report: &mut Report, url: &str, answer: &Response) {
+fn check_certificate(report: &mut Report, url: &PublicUrl, answer: &Response) {
     let check = "public.certificate";
-    if url.starts_with("http:") {
+    if !url.is_secure() {
         return report.ok(check, "there is none without https");
     }
 
@@ -501,17 +488,5 @@ mod tests {
                 "{age} of {life}"
             );
         }
-    }
-
-    #[test]
-    fn a_port_is_no_part_of_the_host() {
-        let hosts = [
-            "https://drop.example.org:8443/a",
-            "http://drop.example.org/",
-        ];
-        for url in hosts {
-            assert_eq!(host_of(url), "drop.example.org", "{url}");
-        }
-        assert_eq!(host_of("http://[::1]:8025/"), "[::1]");
     }
 }

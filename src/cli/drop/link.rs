@@ -1,4 +1,7 @@
 //! Links as people paste them: out of mail that is shown, quoted, wrapped, or seen as source.
+//!
+//! They are searched by hand: such text is no URL before it is mended, and [`url::Url`] would take one
+//! that is not there out of words that stand before it.
 
 use std::{
     borrow::Cow,

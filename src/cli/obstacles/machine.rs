@@ -243,7 +243,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let token = home.path().join("token");
         let mut config = config();
-        config.remote.url = "https://drop.example.org/".into();
+        config.remote.url = "https://drop.example.org/".parse().ok();
         config.remote.token_file = Some(token.clone());
         assert_eq!(told(&config), "");
         config.store.kind = StoreKind::Remote;

@@ -429,11 +429,11 @@ mod tests {
         read.web.listen = "127.0.0.1:9".parse().unwrap();
         read.detach.threshold = 7;
         let mut own = read.clone();
-        own.web.public_url = "https://drop.a.example/".into();
+        own.web.public_url = "https://drop.a.example/".parse().unwrap();
         read.domains.insert("a.example".into(), Arc::new(own));
         let config = adopt(&running, &read).unwrap().config;
         let own = config.of_domain("a.example").unwrap();
-        assert_eq!(own.web.public_url, "https://drop.a.example/");
+        assert_eq!(own.web.public_url.as_str(), "https://drop.a.example/");
         assert_eq!(own.detach.threshold, 7);
         assert_eq!(own.web.listen, running.web.listen);
     }

@@ -6,7 +6,7 @@
 //! caller may lack the right to read the configuration.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     thread,
     time::Duration,
 };
@@ -27,6 +27,7 @@ use tokio::{
 use super::{super::ConfigOptions, reload::differences};
 use crate::{
     config::{Config, RunMode},
+    lock::lock,
     metrics::Metrics,
 };
 
@@ -109,7 +110,7 @@ impl Running {
 
     /// Records a reload: the keys that changed, or the reason why it was refused.
     pub(super) fn reloaded(&self, config: &Arc<Config>, result: Result<Vec<String>, String>) {
-        *self.0.config.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(config);
+        *lock(&self.0.config) = Arc::clone(config);
         let (changed, refused) = match result {
             Ok(changed) => (changed, None),
             Err(reason) => (Vec::new(), Some(reason)),
@@ -151,8 +152,7 @@ impl Running {
     }
 
     fn config(&self) -> Arc<Config> {
-        let config = self.0.config.lock();
-        Arc::clone(&config.unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&lock(&self.0.config))
     }
 
     /// Reads the sources, which waits for the disk: on a thread of its own, since `spawn_blocking`

@@ -26,7 +26,7 @@ async fn rescanned(clamd: &Scripted, scan: ScanConfig) -> Rescanned {
 fn scanned_by(clamd: &Scripted, scan: ScanConfig, mut fixture: Fixture, token: Token) -> Rescanned {
     let scan = ScanConfig {
         clamd: vec![clamd.address.clone()],
-        timeout: SignedDuration::from_secs(1),
+        timeout: std::time::Duration::from_secs(1),
         ..scan
     };
     let (quota, audit) = (QuotaConfig::unlimited(), AuditConfig::default());

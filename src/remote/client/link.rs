@@ -1,10 +1,8 @@
 //! The check of links given by the drop of another host: recipients read them in mail, under the
 //! sender's name.
 
-use reqwest::Url;
-
 use crate::{
-    config::{RemoteConfig, is_loopback, is_public_url},
+    config::{PublicUrl, RemoteConfig},
     drop::{Link, Token},
 };
 
@@ -15,8 +13,8 @@ const LINK_BYTES_MAX: usize = 400;
 /// The addresses to which links may lead.
 #[derive(Debug)]
 pub(super) struct Links {
-    /// The beginning of every link; empty if any is accepted.
-    public_url: String,
+    /// The beginning of every link; `None` if any is accepted.
+    public_url: Option<PublicUrl>,
     /// The links accepted without TLS while no `public_url` is set.
     http: InClear,
 }
@@ -48,7 +46,7 @@ impl Links {
     pub(super) fn new(config: &RemoteConfig) -> Self {
         let http = if config.allow_http {
             InClear::All
-        } else if is_loopback(&config.url) {
+        } else if config.url.as_ref().is_some_and(PublicUrl::is_loopback) {
             InClear::ToThisMachine
         } else {
             InClear::None
@@ -70,43 +68,31 @@ impl Links {
         let read = Link::read(link).filter(|_| is_ours);
         // The address before the token has neither user nor query, and a plain path: it is one that an admin
         // could have configured.
-        let base = read
-            .map(|read| read.base)
-            .filter(|base| is_public_url(base));
-        let base = base.ok_or(LinkFault::Strange)?;
-        let url: Url = base.parse().map_err(|_| LinkFault::Strange)?;
+        let base = read.map(|read| read.base).ok_or(LinkFault::Strange)?;
+        let url: Option<PublicUrl> = base.parse().ok();
+        let url = url.filter(|url| url.as_str() == base);
+        let url = url.ok_or(LinkFault::Strange)?;
 
-        if self.public_url.is_empty() {
-            return self.check_scheme(&url, base);
+        match &self.public_url {
+            None => self.check_scheme(&url),
+            Some(pinned) if url.is_below(pinned) => Ok(()),
+            Some(pinned) => Err(LinkFault::Elsewhere {
+                begins: base,
+                public_url: pinned.to_string(),
+            }),
         }
-        let pinned: Option<Url> = self.public_url.parse().ok();
-        if pinned.is_some_and(|pinned| is_below(&url, &pinned)) {
-            return Ok(());
-        }
-        Err(LinkFault::Elsewhere {
-            begins: base,
-            public_url: self.public_url.clone(),
-        })
     }
 
-    fn check_scheme(&self, url: &Url, base: String) -> Result<(), LinkFault> {
+    fn check_scheme(&self, url: &PublicUrl) -> Result<(), LinkFault> {
         let is_taken = match self.http {
-            _ if url.scheme() == "https" => true,
+            _ if url.is_secure() => true,
             InClear::All => true,
-            InClear::ToThisMachine => is_loopback(&base),
+            InClear::ToThisMachine => url.is_loopback(),
             InClear::None => false,
         };
-        is_taken.then_some(()).ok_or(LinkFault::InClear(base))
+        let fault = || LinkFault::InClear(url.to_string());
+        is_taken.then_some(()).ok_or_else(fault)
     }
-}
-
-/// Returns true if an address is, or lies below, the pinned one, as browsers read both: without
-/// `..`, and with the port of the scheme where none is written.
-fn is_below(url: &Url, pinned: &Url) -> bool {
-    url.scheme() == pinned.scheme()
-        && url.host() == pinned.host()
-        && url.port_or_known_default() == pinned.port_or_known_default()
-        && url.path().starts_with(pinned.path())
 }
 
 #[cfg(test)]
@@ -116,7 +102,7 @@ mod tests {
 
     fn links(change: impl FnOnce(&mut RemoteConfig)) -> Links {
         let mut config = RemoteConfig {
-            url: "https://deposit.example.org/".into(),
+            url: "https://deposit.example.org/".parse().ok(),
             ..RemoteConfig::default()
         };
         change(&mut config);
@@ -124,7 +110,7 @@ mod tests {
     }
 
     fn pinned(public_url: &str) -> Links {
-        links(|config| config.public_url = public_url.into())
+        links(|config| config.public_url = public_url.parse().ok())
     }
 
     #[test]
@@ -215,7 +201,7 @@ mod tests {
     fn without_a_pinned_address_a_link_is_https_and_bare() {
         let token = Token::random();
         let any = links(|_| ());
-        let here = links(|config| config.url = "http://127.0.0.1:8027/".into());
+        let here = links(|config| config.url = "http://127.0.0.1:8027/".parse().ok());
         let in_clear = links(|config| config.allow_http = true);
         for (base, taken) in [
             ("https://drop.example.org/", [true; 3]),

@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{RemoteError, Result};
 use crate::{
-    config::RemoteConfig,
+    config::{PublicUrl, RemoteConfig},
     drop::{Allotment, Token},
     remote::wire::{BLOCKED, ProblemBody, SUSPENDED, TOKEN_HEADER},
     scan::Finding,
@@ -53,30 +53,32 @@ pub(super) struct Request(RequestBuilder);
 impl Http {
     pub(super) fn open(config: &RemoteConfig) -> Result<Self> {
         let token_file = config.token_file.as_deref().unwrap_or(Path::new(""));
+        let url = config.url.as_ref().map_or("", PublicUrl::as_str);
+        let is_secure = config.url.as_ref().is_some_and(PublicUrl::is_secure);
 
         // Redirects would carry the token to another host; a proxy would be one that the
         // configuration does not name.
         let mut client = Client::builder()
             .redirect(Policy::none())
             .no_proxy()
-            .connect_timeout(config.connect_timeout.unsigned_abs())
+            .connect_timeout(config.connect_timeout)
             .pool_idle_timeout(IDLE_MAX)
-            .https_only(config.url.starts_with("https://"))
+            .https_only(is_secure)
             .user_agent(concat!("depollueur/", env!("CARGO_PKG_VERSION")));
 
         if let Some(path) = &config.ca_file {
             client = client.tls_certs_merge(certificates(path)?);
         }
         let client = client.build().map_err(|error| {
-            let error = RemoteError::transport(&config.url, error);
+            let error = RemoteError::transport(url, error);
             RemoteError::Tls(error.to_string())
         })?;
 
         Ok(Self {
             client,
-            url: config.url.clone(),
+            url: url.to_owned(),
             authorization: authorization(token_file)?,
-            patience: config.timeout.unsigned_abs(),
+            patience: config.timeout,
             tasks: TaskTracker::new(),
         })
     }

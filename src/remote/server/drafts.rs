@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -13,6 +13,7 @@ use super::{code::ProblemCode, problem::Problem};
 use crate::{
     config::DepositConfig,
     drop::{DurableFile, PackageDraft, Uploader},
+    lock::lock,
 };
 
 /// Age after which an uncommitted package is given up. The drop's sweeper takes files that are an
@@ -238,9 +239,4 @@ impl Loads {
             by_uploader.remove(uploader);
         }
     }
-}
-
-/// Locks a mutex, poisoned or not: a panic elsewhere left whole values behind.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

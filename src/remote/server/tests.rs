@@ -473,11 +473,7 @@ async fn an_upload_that_ends_too_early_is_not_kept() {
 
 #[tokio::test]
 async fn an_uploader_that_sends_nothing_is_told_408() {
-    let lab = Lab::with(
-        |config| config.timeout = SignedDuration::from_millis(200),
-        None,
-    )
-    .await;
+    let lab = Lab::with(|config| config.timeout = Duration::from_millis(200), None).await;
     let package = lab.begun().await;
     let nothing = stream::pending::<Result<Bytes, std::io::Error>>();
     assert_eq!(package.send(0, Body::wrap_stream(nothing)).await.0, 408);

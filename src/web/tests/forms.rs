@@ -158,7 +158,7 @@ async fn only_small_urlencoded_forms_are_read() {
 #[tokio::test]
 async fn a_form_that_never_ends_is_given_up() {
     let config = WebConfig {
-        timeout: SignedDuration::from_millis(200),
+        timeout: Duration::from_millis(200),
         ..web_config()
     };
     let site = Fixture::with(limits(), config).await;
@@ -254,7 +254,7 @@ async fn what_is_gone_can_be_reported_too() {
 #[tokio::test]
 async fn below_a_path_all_is_served_whether_a_proxy_takes_it_away_or_not() {
     let config = WebConfig {
-        public_url: "https://example.org/my/files/".to_owned(),
+        public_url: "https://example.org/my/files/".parse().unwrap(),
         ..web_config()
     };
     let site = Fixture::with(limits(), config).await;

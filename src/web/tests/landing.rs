@@ -207,7 +207,7 @@ async fn expired_package_says_what_it_was() {
 #[tokio::test]
 async fn pages_under_a_path_link_below_it_and_plain_http_sends_no_hsts() {
     let config = WebConfig {
-        public_url: "http://example.org/drop/".to_owned(),
+        public_url: "http://example.org/drop/".parse().unwrap(),
         operator: String::new(),
         contact: String::new(),
         ..web_config()
