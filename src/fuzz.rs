@@ -12,13 +12,14 @@ mod request;
 mod rewrite;
 mod scan;
 mod session;
+mod tnef;
 
 use tempfile::TempDir;
 use tokio::runtime::{self, Runtime};
 
 pub use self::{
     decode::decode, header::header, message::message, request::request, rewrite::rewrite,
-    scan::scan, session::session,
+    scan::scan, session::session, tnef::tnef,
 };
 use crate::{config::Config, drop::Drop};
 
@@ -138,6 +139,11 @@ mod tests {
     #[test]
     fn seeds_of_conversations_go_as_they_must() {
         replay("session", session);
+    }
+
+    #[test]
+    fn seeds_of_tnef_are_read_as_they_must() {
+        replay("tnef", tnef);
     }
 
     /// Bodies made of everything that matters to a scanner, in any order.

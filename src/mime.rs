@@ -9,6 +9,7 @@
 //! * [`references`] – the embedded parts that an HTML body shows
 //! * [`scanner`] – the structure of a message, as events
 //! * [`decode`] – transfer decoding in chunks
+//! * [`tnef`] – the files in Outlook's `winmail.dat`
 //!
 //! # Hands off
 //!
@@ -21,11 +22,13 @@ pub mod head;
 pub mod param;
 pub mod references;
 pub mod scanner;
+pub mod tnef;
 
 pub use decode::{DecodeError, Decoder};
 pub use head::{Disposition, Field, Head, MediaType, TransferEncoding};
 pub use references::References;
 pub use scanner::{Event, Scanner};
+pub use tnef::Tnef;
 
 /// A reason to doubt that all readers see the structure of a message as this scanner does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
