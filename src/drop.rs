@@ -170,6 +170,8 @@ pub struct FileEntry {
     pub sha256: [u8; 32],
     /// CRC-32 (IEEE) of its contents, for ZIP.
     pub crc32: u32,
+    /// True if it was no part of the mail, but read out of one that is a file of the package too.
+    pub opened: bool,
 }
 
 /// The result of looking up a token or an id.

@@ -382,6 +382,18 @@ impl DurableFile {
             Durable::Remote(file) => file.sha256(),
         }
     }
+
+    /// Says that it was read out of another file of the package, and gives it the name and the media type
+    /// that were told there, behind its contents.
+    pub fn describe_opened(&mut self, name: String, media_type: String) {
+        match &mut self.0 {
+            Durable::Embedded(file) => {
+                file.describe(name, media_type);
+                file.mark_opened();
+            }
+            Durable::Remote(file) => file.describe_opened(name, media_type),
+        }
+    }
 }
 
 fn embedded(file: DurableFile) -> Result<drop::DurableFile> {

@@ -398,10 +398,15 @@ impl DurableFile {
         self.file.sha256
     }
 
-    /// Gives it another name and media type: another host sends them after the contents.
+    /// Gives it another name and media type: they may be known after the contents only.
     pub(crate) fn describe(&mut self, name: String, media_type: String) {
         self.file.name = name;
         self.file.media_type = media_type;
+    }
+
+    /// Notes that it was read out of another file of the package.
+    pub(crate) fn mark_opened(&mut self) {
+        self.file.opened = true;
     }
 }
 

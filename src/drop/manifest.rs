@@ -17,6 +17,8 @@ pub(super) struct ManifestFile {
     #[serde(serialize_with = "to_hex", deserialize_with = "from_hex")]
     pub(super) sha256: [u8; 32],
     pub(super) crc32: u32,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) opened: bool,
 }
 
 impl ManifestFile {
@@ -30,6 +32,7 @@ impl ManifestFile {
             size: 0,
             sha256: [0; 32],
             crc32: 0,
+            opened: false,
         }
     }
 }
@@ -67,6 +70,7 @@ fn entry(file: ManifestFile) -> (FileEntry, u32) {
         size,
         sha256,
         crc32,
+        opened,
     } = file;
     (
         FileEntry {
@@ -75,6 +79,7 @@ fn entry(file: ManifestFile) -> (FileEntry, u32) {
             size,
             sha256,
             crc32,
+            opened,
         },
         number,
     )

@@ -197,6 +197,7 @@ impl PackageDraft {
             media_type: media_type.to_owned(),
             size: 0,
             sha256: Sha256([0; 32]),
+            opened: false,
         };
 
         let (queue, orders) = mpsc::channel(QUEUE_BLOCKS);
@@ -327,6 +328,12 @@ impl DurableFile {
 
     pub(crate) fn sha256(&self) -> [u8; 32] {
         self.file.sha256.0
+    }
+
+    pub(crate) fn describe_opened(&mut self, name: String, media_type: String) {
+        self.file.name = name;
+        self.file.media_type = media_type;
+        self.file.opened = true;
     }
 }
 

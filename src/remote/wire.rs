@@ -85,6 +85,9 @@ pub(crate) struct CommitFile {
     #[serde(deserialize_with = "whole")]
     pub(crate) size: u64,
     pub(crate) sha256: Sha256,
+    /// True if it was read out of another file of the package.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) opened: bool,
 }
 
 /// The answer when a package was committed.
@@ -182,6 +185,11 @@ impl Commit {
         let mut files = self.files.iter();
         if files.any(|file| is_long(&file.name) || is_long(&file.media_type)) {
             return Some("a name or a media type has not from 1 to 255 characters");
+        }
+        let is_first_opened = self.files.first().is_some_and(|file| file.opened);
+        let is_before_others = |pair: &[CommitFile]| pair[0].opened && !pair[1].opened;
+        if is_first_opened || self.files.windows(2).any(is_before_others) {
+            return Some("a file that was read out of another stands before others");
         }
         let mut numbers: Vec<_> = self.files.iter().map(|file| file.number).collect();
         numbers.sort_unstable();

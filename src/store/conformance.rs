@@ -43,6 +43,7 @@ every_store! {
     the_expiry_is_kept_to_the_second
     a_file_of_another_package_is_refused
     names_and_types_come_back_as_they_were
+    what_was_read_out_of_a_file_is_marked
     nothing_is_seen_before_the_commit
     a_ready_store_says_so
     two_packages_have_two_links
@@ -390,6 +391,27 @@ async fn names_and_types_come_back_as_they_were(lab: Lab) {
     let (files, _) = lab.served(&link).await.unwrap();
     let served: Vec<_> = files.iter().map(|(name, ..)| name.as_str()).collect();
     assert_eq!(served, names);
+}
+
+async fn what_was_read_out_of_a_file_is_marked(lab: Lab) {
+    let mut package = lab.package().await;
+    let whole = file(&mut package, "winmail.dat", b"abc").await;
+    let mut inner = file(&mut package, "", b"b").await;
+    inner.describe_opened("b.txt".into(), "text/plain".into());
+    let link = lab.commit(package, vec![whole, inner]).await;
+
+    let (files, _) = lab.served(&link).await.unwrap();
+    let (name, media_type, contents) = &files[1];
+    assert_eq!((&**name, &**media_type), ("b.txt", "text/plain"));
+    assert_eq!(contents, b"b");
+
+    let token = link.rsplit('/').next().unwrap().parse().unwrap();
+    let found = lab.drop.find(&token, Timestamp::now()).await.unwrap();
+    let Lookup::Live(package) = found else {
+        panic!("it is not live");
+    };
+    let marks: Vec<bool> = package.files.iter().map(|file| file.opened).collect();
+    assert_eq!(marks, [false, true]);
 }
 
 async fn nothing_is_seen_before_the_commit(lab: Lab) {

@@ -473,6 +473,7 @@ mod tests {
             size: 5,
             sha256: [sha256; 32],
             crc32: 7,
+            opened: false,
         };
         let tag = |files: &[FileEntry], second| {
             let entries = files.iter().map(|file| ZipEntry {

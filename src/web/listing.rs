@@ -99,7 +99,10 @@ impl Listing {
         let first = number * FILES_PER_PIECE;
         let end = (first + FILES_PER_PIECE).min(self.files());
         for index in first..end {
-            if index > 0 {
+            // What was read out of other files stands behind those of the mail, in a list of its own.
+            if self.is_opened(index) && (index == 0 || !self.is_opened(index - 1)) {
+                text += "],\"opened\":[";
+            } else if index > 0 {
                 text.push(',');
             }
             text += &self.file(index).to_string();
@@ -108,6 +111,10 @@ impl Listing {
             text += "]}";
         }
         text
+    }
+
+    fn is_opened(&self, index: usize) -> bool {
+        self.shelved.package().files[index].opened
     }
 
     fn file(&self, index: usize) -> Value {

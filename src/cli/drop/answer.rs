@@ -392,6 +392,7 @@ mod tests {
             size: 10,
             sha256: [0xcd; 32],
             crc32: 0,
+            opened: false,
         };
         let text = answer(Some(vec![file]), Language::Fr);
         assert!(text.contains("facture.pdf") && text.contains(&"cd".repeat(32)));

@@ -35,6 +35,9 @@ pub(in crate::cli) struct Options {
     /// Also what readers cannot fetch any more, until it is destroyed
     #[arg(long)]
     ended: bool,
+    /// Also the files that were read out of a winmail.dat, which is written in any case
+    #[arg(long)]
+    opened: bool,
     #[command(flatten)]
     config: ConfigOptions,
 }
@@ -63,7 +66,8 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
         Lookup::Unknown => return Err(nothing_behind(&name, &url)),
     };
 
-    write_package(&drop, &token, &package, (&options.into, caller)).await
+    let wanted = |index: usize| options.opened || !package.files[index].opened;
+    write_package(&drop, &token, &package, wanted, (&options.into, caller)).await
 }
 
 /// The token that opens the package; an id alone does not.
@@ -87,12 +91,13 @@ async fn write_package(
     drop: &Drop,
     token: &Token,
     package: &Package,
+    wanted: impl Fn(usize) -> bool,
     (directory, caller): (&Path, Caller),
 ) -> Result<(), Failure> {
     let made = caller.act(|| fs::create_dir_all(directory));
     made.map_err(|error| not_written(directory, &error))?;
     let names = names::unique_files(package.files.iter().map(|file| file.name.as_str()));
-    for (index, name) in names.iter().enumerate() {
+    for (index, name) in names.iter().enumerate().filter(|(index, _)| wanted(*index)) {
         let path = directory.join(name);
         let file = caller
             .act(|| create(&path))

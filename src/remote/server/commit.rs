@@ -201,6 +201,9 @@ fn take_files(came: &mut HashMap<u32, DurableFile>, listed: &[CommitFile]) -> Ve
     let take = |file: &CommitFile| {
         let mut durable = came.remove(&file.number)?;
         durable.describe(file.name.clone(), file.media_type.clone());
+        if file.opened {
+            durable.mark_opened();
+        }
         Some(durable)
     };
     listed.iter().filter_map(take).collect()
@@ -224,6 +227,7 @@ fn are_same(ours: &[CommitFile], theirs: &[FileEntry]) -> bool {
             && ours.media_type == theirs.media_type
             && ours.size == theirs.size
             && ours.sha256.0 == theirs.sha256
+            && ours.opened == theirs.opened
     };
     ours.len() == theirs.len() && ours.iter().zip(theirs).all(same)
 }

@@ -395,6 +395,18 @@ async fn expiry_is_bounded() {
 }
 
 #[tokio::test]
+async fn what_was_read_out_of_a_file_stands_behind_all_others() {
+    let lab = Lab::new().await;
+    let package = lab.begun().await;
+    package.send(0, "a").await;
+    let mut files = listed();
+    files[0]["opened"] = true.into();
+    assert_eq!(package.commit(&files).await.0, 422);
+    files[0]["opened"] = false.into();
+    assert_eq!(package.commit(&files).await.0, 200);
+}
+
+#[tokio::test]
 async fn the_quota_of_a_day_holds_over_packages_and_inside_of_one() {
     let lab = Lab::with(|_| {}, Some(3_000_000)).await;
     let package = lab.begun().await;

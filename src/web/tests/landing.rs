@@ -194,6 +194,39 @@ async fn manifest_names_what_the_links_serve() {
 }
 
 #[tokio::test]
+async fn what_was_read_out_of_a_file_has_a_list_of_its_own() {
+    let site = Fixture::new().await;
+    let mut package = site.drop.package(origin());
+    let mut durable = Vec::new();
+    for name in ["winmail.dat", "a.pdf", "in.txt", "too.txt"] {
+        let mut file = package.file(name, "text/plain").unwrap();
+        file.write(name.into()).await.unwrap();
+        let mut file = file.finish().await.unwrap();
+        if name.ends_with(".txt") {
+            file.mark_opened();
+        }
+        durable.push(file);
+    }
+    let now = Timestamp::now();
+    let expires = now + SignedDuration::from_hours(1);
+    let token = package.commit(durable, now, expires).await.unwrap();
+
+    let reply = site.get(&format!("/{token}.json")).await;
+    assert_eq!(reply.field("content-length"), reply.body.len().to_string());
+    let manifest: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
+    let names = |list: &str| {
+        let files = manifest[list].as_array().unwrap().iter();
+        let names = files.map(|file| file["name"].as_str().unwrap().to_owned());
+        names.collect::<Vec<_>>()
+    };
+    assert_eq!(names("files"), ["winmail.dat", "a.pdf"]);
+    assert_eq!(names("opened"), ["in.txt", "too.txt"]);
+    assert_eq!(site.get(&format!("/{token}/4")).await.body, b"too.txt");
+    let page = site.get(&format!("/{token}")).await;
+    assert!(page.text().contains("in.txt"));
+}
+
+#[tokio::test]
 async fn expired_package_says_what_it_was() {
     let site = Fixture::new().await;
     let files = [("secret.pdf", "b".into())];
