@@ -54,6 +54,9 @@ pub enum Judgement {
     Candidate,
     /// It goes if it is heavy and no HTML body shows it by its `Content-ID`.
     CandidateUnlessShown,
+    /// TNEF beside others: it goes if it is heavy, its files can be put beside it, and the message has
+    /// a text of its own.
+    Container,
 }
 
 /// The place of a leaf.
@@ -109,13 +112,15 @@ pub fn may_detach(root: &Head) -> Result<(), Why> {
     }
     match judge(root, Place::Free) {
         Judgement::Stays(why) => Err(why),
-        _ => Ok(()),
+        Judgement::Container => Err(Why::Container),
+        Judgement::Candidate | Judgement::CandidateUnlessShown => Ok(()),
     }
 }
 
 /// Judges a leaf by its head and its place.
 pub fn judge(head: &Head, place: Place) -> Judgement {
     match protected(head, place) {
+        Some(Why::Container) if place == Place::Free => Judgement::Container,
         Some(why) => Judgement::Stays(why),
         None if head.content_id.is_some() && !is_only_linked(head) => {
             Judgement::CandidateUnlessShown
@@ -293,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn tnef_stays_by_type_and_by_name() {
+    fn tnef_is_known_by_type_and_by_name() {
         for value in [
             "application/ms-tnef",
             "application/vnd.ms-tnef; name=ATT0001.dat",
@@ -303,7 +308,12 @@ mod tests {
             "application/x-unknown; name=win.dat",
             "application/octet-stream; name=message.tnef",
         ] {
-            assert_eq!(of_type(value), Judgement::Stays(Why::Container), "{value}");
+            assert_eq!(of_type(value), Judgement::Container, "{value}");
+            let stays = Judgement::Stays(Why::Container);
+            for place in [Place::Alternative, Place::Unknown, Place::AppleDouble] {
+                let head = head(&[("Content-Type", value)]);
+                assert_eq!(judge(&head, place), stays, "{value}");
+            }
         }
         for value in [
             "application/octet-stream; name=winmail.dat.zip",

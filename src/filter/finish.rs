@@ -87,14 +87,13 @@ async fn rewrite(message: &mut Message) -> Result<Verdict, FilterError> {
 
     // Nothing was deposited: the message is only counted as one that would have been changed.
     if package.is_none() && !is_copy && !message.filter().preview {
-        let files = message.shipping().detached();
-        let (parts, bytes) = (files.len(), files.iter().map(|file| file.bytes).sum());
+        let (parts, bytes) = sum(message.shipping().detached());
         message.accounting_mut().would_detach(parts, bytes);
         return Ok(Verdict::Pass(Reason::DryRun));
     }
 
     let files = message.shipping_mut().take_detached();
-    let (detached, detached_bytes) = (files.len(), files.iter().map(|file| file.bytes).sum());
+    let (detached, detached_bytes) = sum(&files);
     let durable = files
         .into_iter()
         .filter_map(|detached| detached.file)
@@ -126,6 +125,12 @@ async fn rewrite(message: &mut Message) -> Result<Verdict, FilterError> {
         pieces: pieces.into_iter(),
         rest: None,
     }))
+}
+
+/// The number of parts that go, and their bytes: what was read out of them is no part.
+fn sum(detached: &[Detached]) -> (usize, u64) {
+    let parts = || detached.iter().filter(|file| !file.is_opened);
+    (parts().count(), parts().map(|part| part.bytes).sum())
 }
 
 /// Waits for the message's turn among its copies; `None` where none are to share its package.

@@ -28,6 +28,8 @@ pub(super) struct Later {
     pub(super) shown_by: Option<u64>,
     pub(super) role: Role,
     pub(super) pair: Option<PartId>,
+    /// The number of its files, if it is a container; 0 if they cannot be put beside it.
+    pub(super) opens: Option<u8>,
     pub(super) going: Going,
     /// True if it was decided that it goes.
     pub(super) goes: bool,
@@ -49,12 +51,26 @@ pub(super) struct Complete<'a> {
 impl Complete<'_> {
     /// Decides on all candidates, and returns those that go.
     pub(super) fn decide(mut self, mut candidates: Vec<Later>) -> Vec<Later> {
+        self.decide_containers(&mut candidates);
         let mut all = self.decide_pairs(&mut candidates);
         self.decide_heavy(&mut candidates);
         self.decide_light(&mut candidates);
         all.extend(candidates);
         all.retain(|later| later.goes);
         all
+    }
+
+    /// Takes the containers out of the candidates that stay: those that cannot be opened, and all of
+    /// them where they may be all that the message says.
+    fn decide_containers(&mut self, candidates: &mut Vec<Later>) {
+        let has_text = self.words.has_text();
+        candidates.retain(|later| {
+            let stays = later.opens.is_some_and(|files| files == 0 || !has_text);
+            if stays {
+                self.stays(later, None, Why::Container);
+            }
+            !stays
+        });
     }
 
     /// Decides on the halves of files in two parts, and takes them out of the candidates: they go

@@ -2,9 +2,9 @@
 
 use std::{borrow::Cow, mem};
 
-use super::{forwarded::Forwarded, reading::Text, words::Role};
+use super::{container::Container, forwarded::Forwarded, reading::Text, words::Role};
 use crate::{
-    mime::{self, Decoder, Field, Head, TransferEncoding, scanner::PartId},
+    mime::{self, Decoder, Field, Head, TransferEncoding, scanner::PartId, tnef},
     names,
     policy::{Fate, PartFacts, Source, readable},
     rules::Why,
@@ -32,6 +32,8 @@ pub(super) struct Leaf {
     pub(super) part: PartId,
     pub(super) file: FileHead,
     pub(super) bytes: u64,
+    /// What is found in it, if it is a container.
+    pub(super) container: Option<Box<Container>>,
     /// The forwarded message in it, if it is one.
     pub(super) forwarded: Option<Box<Forwarded>>,
     /// True if the last byte is a CR: MIME-tools takes it for a part of the line end behind it.
@@ -99,6 +101,7 @@ impl Leaf {
             part,
             file: FileHead::new(head),
             bytes: 0,
+            container: None,
             forwarded: None,
             ends_in_cr: false,
             work,
@@ -257,6 +260,25 @@ impl FileHead {
         let name = names::complete(self.declared.as_deref(), &self.media_type, found);
         self.declared = Some(bounded(name));
     }
+}
+
+/// The name and the media type of a file that was read out of a container.
+pub(super) fn opened(file: tnef::File) -> (String, Cow<'static, str>) {
+    let is_token = |text: &str| {
+        let is_in = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte);
+        !text.is_empty() && text.bytes().all(is_in)
+    };
+    let is_type = |text: &String| {
+        let halves = text.split_once('/');
+        text.len() <= TYPE_BYTES_MAX
+            && halves.is_some_and(|(main, sub)| is_token(main) && is_token(sub))
+    };
+    let media_type = file
+        .media_type
+        .filter(is_type)
+        .map_or(Cow::Borrowed("application/octet-stream"), Cow::Owned);
+    let name = names::complete(file.name.as_deref(), &media_type, None);
+    (bounded(name), media_type)
 }
 
 /// Shortens a name that is too long, and keeps its end.

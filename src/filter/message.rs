@@ -10,9 +10,12 @@
 
 use std::{ops::Range, sync::Arc};
 
+use bytes::Bytes;
+
 use super::{
     Envelope, Filter, FilterError, PartDecision, Reason, Trial, Verdict,
     accounting::Accounting,
+    later::Later,
     leaf::{FileHead, Leaf, Work},
     mark,
     outcome::Settled,
@@ -22,7 +25,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    mime::{Ambiguity, Decoder, Field, Head},
+    mime::{Ambiguity, Decoder, Field, Head, Tnef, tnef},
     policy::{Edits, Fate, Plan},
     rewrite::{Eol, notice::Templates},
     rules::Why,
@@ -263,7 +266,11 @@ impl Message {
         self.shipping.refuse_too_many(1)?;
         let mut decoder = Decoder::new(file.encoding).ok_or(Reason::MalformedBody)?;
         self.shipping
-            .open(&self.filter, &self.envelope, file)
+            .open(
+                &self.filter,
+                &self.envelope,
+                (&file.name(), &file.media_type),
+            )
             .await?;
 
         while !at.is_empty() {
@@ -319,6 +326,85 @@ impl Message {
         self.finish_draft(detached).await
     }
 
+    /// Puts a container that lies in the spool into the drop, its files before it. It stays, and so do
+    /// they, where one of them is infected and infected files stay in the message.
+    async fn detach_container(
+        &mut self,
+        file: &FileHead,
+        at: Range<u64>,
+        container: Detached,
+    ) -> Result<(), Settled> {
+        let part = container.part;
+        if self.open_container(file, at.clone(), &container).await? {
+            self.detach_spooled(file, at, container).await?;
+        }
+        if !self.reading.parts().is_removed(part) {
+            self.shipping.forget(part);
+        }
+        Ok(())
+    }
+
+    /// Puts the files of a container into the drop; returns false once one is infected and the
+    /// container stays.
+    async fn open_container(
+        &mut self,
+        file: &FileHead,
+        mut at: Range<u64>,
+        container: &Detached,
+    ) -> Result<bool, Settled> {
+        // It was read before: an error can only come of a spool that gives back something else.
+        let malformed = |_| Settled::from(Reason::MalformedBody);
+        let mut decoder = Decoder::new(file.encoding).ok_or(Reason::MalformedBody)?;
+        let (mut tnef, mut events) = (Tnef::default(), Vec::new());
+
+        while !at.is_empty() {
+            let stop = at.end.min(at.start + REPLAY_BYTES);
+            let decoded = self.reading.decode(&mut decoder, at.start..stop).await?;
+            tnef.push(&decoded, &mut events).map_err(malformed)?;
+            if !self.ship_opened(&mut events, &decoded, container).await? {
+                return Ok(false);
+            }
+            at.start = stop;
+        }
+
+        let mut tail = Vec::new();
+        decoder
+            .finish(&mut tail)
+            .map_err(|_| Settled::from(Reason::MalformedBody))?;
+        tnef.push(&tail, &mut events).map_err(malformed)?;
+        tnef.finish(&mut events).map_err(malformed)?;
+        self.ship_opened(&mut events, &tail.into(), container).await
+    }
+
+    /// Ships what was found in the next bytes of a container; returns false once a file is infected
+    /// and the container stays.
+    async fn ship_opened(
+        &mut self,
+        events: &mut Vec<tnef::Event>,
+        decoded: &Bytes,
+        container: &Detached,
+    ) -> Result<bool, Settled> {
+        for event in events.drain(..) {
+            match event {
+                // Name and type are told at the end.
+                tnef::Event::Begin => {
+                    self.shipping
+                        .open(&self.filter, &self.envelope, ("", ""))
+                        .await?;
+                }
+                tnef::Event::Data(range) => self.shipping.write(decoded.slice(range)).await?,
+                tnef::Event::End(file) => {
+                    self.await_finishing().await?;
+                    self.shipping.finish(container.opened(file));
+                    if self.filter.keeps_out() && self.is_kept_out().await? {
+                        return Ok(false);
+                    }
+                }
+            }
+        }
+        Ok(true)
+    }
+
     /// Ends a draft: it becomes durable while the body goes on. Where an infected file stays in the
     /// message, the verdict is waited for, and the part is removed if it is clean.
     async fn finish_draft(&mut self, detached: Detached) -> Result<(), Settled> {
@@ -359,8 +445,9 @@ impl Message {
     /// how many go.
     async fn decide_later(&mut self) -> Result<(), Settled> {
         let later = self.reading.decide_later(&mut self.accounting)?;
+        let files = |later: &Later| 1 + usize::from(later.opens.unwrap_or(0));
         let going = later.iter().filter(|later| !later.going.dry_run);
-        self.shipping.refuse_too_many(going.count())?;
+        self.shipping.refuse_too_many(going.map(files).sum())?;
 
         for later in later {
             if later.going.dry_run {
@@ -369,7 +456,11 @@ impl Message {
             }
             let at = later.body..later.end;
             let detached = Detached::new(later.part, &later.file, later.bytes, later.going);
-            self.detach_spooled(&later.file, at, detached).await?;
+            if later.opens.is_some() {
+                self.detach_container(&later.file, at, detached).await?;
+            } else {
+                self.detach_spooled(&later.file, at, detached).await?;
+            }
         }
         Ok(self.await_finishing().await?)
     }

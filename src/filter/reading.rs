@@ -389,6 +389,12 @@ impl Reading {
             }
         }
 
+        if let Some(container) = &mut leaf.container
+            && matches!(leaf.work, Work::Counting(_))
+        {
+            container.push(&self.decoded);
+        }
+
         if leaf.shows || matches!(leaf.work, Work::Html(_)) {
             self.references.push(&self.decoded);
         }
@@ -492,6 +498,7 @@ impl Reading {
             shown_by,
             role,
             pair,
+            container,
             text,
             fate,
             ..
@@ -510,6 +517,7 @@ impl Reading {
                 shown_by,
                 role,
                 pair,
+                opens: container.map(|mut container| container.finish()),
                 going,
                 goes: false,
             }),

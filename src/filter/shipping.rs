@@ -12,12 +12,15 @@ use tokio::{
 };
 
 use super::{
-    DETACHED_MAX, Direction, Envelope, Filter, FilterError, Reason, choices, leaf::FileHead,
-    origin, outcome::Settled, vouch,
+    DETACHED_MAX, Direction, Envelope, Filter, FilterError, Reason, choices,
+    leaf::{self, FileHead},
+    origin,
+    outcome::Settled,
+    vouch,
 };
 use crate::{
     config::{Config, StoreKind},
-    mime::{Field, scanner::PartId},
+    mime::{Field, scanner::PartId, tnef},
     policy::Going,
     sender::authentication::genuine_domain,
     store::{DurableFile, FileDraft, PackageDraft, Store, StoreError},
@@ -56,6 +59,8 @@ pub(super) struct Detached {
     pub(super) going: Going,
     /// True if readers may have shown it inline.
     pub(super) is_inline: bool,
+    /// True if it is no part, but was read out of one: `part` is the container.
+    pub(super) is_opened: bool,
 }
 
 impl Detached {
@@ -69,6 +74,23 @@ impl Detached {
             file: None,
             going,
             is_inline: file.is_inline,
+            is_opened: false,
+        }
+    }
+
+    /// Makes a file that was read out of this container.
+    pub(super) fn opened(&self, file: tnef::File) -> Self {
+        let bytes = file.size;
+        let (name, media_type) = leaf::opened(file);
+        Self {
+            part: self.part,
+            name,
+            media_type,
+            bytes,
+            file: None,
+            going: self.going.clone(),
+            is_inline: false,
+            is_opened: true,
         }
     }
 }
@@ -109,7 +131,7 @@ impl Shipping {
         &mut self,
         filter: &Filter,
         envelope: &Envelope,
-        file: &FileHead,
+        (name, media_type): (&str, &str),
     ) -> Result<(), Settled> {
         let Some(stores) = &filter.stores else {
             return Ok(());
@@ -124,7 +146,7 @@ impl Shipping {
         }
 
         let package = self.package.as_mut().expect("it was made");
-        let draft = package.file(&file.name(), &file.media_type)?;
+        let draft = package.file(name, media_type)?;
         self.draft = Some(Box::new(draft));
         Ok(())
     }
@@ -168,9 +190,12 @@ impl Shipping {
         let begun = Instant::now();
         let finished = timeout(left, task).await;
         self.waited += begun.elapsed();
-        let file = finished
+        let mut file = finished
             .map_err(|_| FilterError::Slow)?
             .map_err(std::io::Error::other)??;
+        if detached.is_opened {
+            file.describe_opened(detached.name.clone(), detached.media_type.to_string());
+        }
         detached.bytes = file.size();
         detached.file = Some(file);
         self.detached.push(detached);
@@ -202,9 +227,15 @@ impl Shipping {
         self.detached.clear();
     }
 
-    /// Puts the files into the order of the message.
+    /// Gives up the files of a container that stays.
+    pub(super) fn forget(&mut self, container: PartId) {
+        self.detached.retain(|detached| detached.part != container);
+    }
+
+    /// Puts the files into the order of the message, those that were read out of others behind them.
     pub(super) fn sort(&mut self) {
-        self.detached.sort_by_key(|detached| detached.part);
+        let place = |detached: &Detached| (detached.is_opened, detached.part);
+        self.detached.sort_by_key(place);
     }
 
     /// The parts whose files are in the drop.

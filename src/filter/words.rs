@@ -53,6 +53,11 @@ impl Words {
         }
     }
 
+    /// Returns true if there is a text that is not blank.
+    pub(super) fn has_text(&self) -> bool {
+        self.has_text
+    }
+
     /// Returns true if a nameless text came behind a leaf.
     pub(super) fn go_on_behind(&self, part: PartId) -> bool {
         self.last_nameless.is_some_and(|last| last > part)

@@ -24,6 +24,9 @@ use self::properties::{Item, Properties, Property};
 /// an error.
 const KEPT_BYTES_MAX: usize = 2048;
 
+/// The classes of plain messages: the usual one, and as TNEF writes it.
+const NOTES: [&str; 2] = ["IPM.Note", "IPM.Microsoft Mail.Note"];
+
 const SIGNATURE: [u8; 4] = 0x223e_9f78_u32.to_le_bytes();
 
 /// A stream that is cut, whose sums are wrong, or that is not TNEF at all.
@@ -61,6 +64,8 @@ pub struct Tnef {
     sum: u16,
     /// What names are written in that are not Unicode.
     encoding: &'static Encoding,
+    /// False if it is another kind of message than a note.
+    is_note: bool,
     attachment: Option<Attachment>,
 }
 
@@ -91,6 +96,7 @@ enum Value {
 #[derive(Clone, Copy, Debug)]
 enum Kept {
     CodePage,
+    Class,
     Rendering,
     Title,
 }
@@ -155,6 +161,7 @@ impl Default for Tnef {
             state: State::Signature(Held::default()),
             sum: 0,
             encoding: encoding_rs::WINDOWS_1252,
+            is_note: true,
             attachment: None,
         }
     }
@@ -171,6 +178,12 @@ impl Tnef {
             self.step(chunk.len(), &mut rest, events)?;
         }
         Ok(())
+    }
+
+    /// Returns true if what came so far is of a plain message: of no meeting request, task, report, or
+    /// signed or encrypted message.
+    pub fn is_note(&self) -> bool {
+        self.is_note
     }
 
     /// Ends the stream.
@@ -239,6 +252,7 @@ impl Tnef {
 
         let value = match (level, id) {
             (1, 0x9007) => Value::kept(Kept::CodePage),
+            (1, 0x8008) => Value::kept(Kept::Class),
             (1, _) => Value::Skipped,
             (2, 0x9002) => {
                 self.end_attachment(events);
@@ -291,6 +305,11 @@ impl Tnef {
             (Kept::CodePage, _) => {
                 let page = bytes.first_chunk().ok_or(Malformed)?;
                 self.encoding = text::encoding(u32::from_le_bytes(*page));
+            }
+            (Kept::Class, _) => {
+                let class = text::narrow(bytes, self.encoding).unwrap_or_default();
+                let is = |note: &&str| class.eq_ignore_ascii_case(note);
+                self.is_note = NOTES.iter().any(is);
             }
             (Kept::Rendering, Some(attachment)) => {
                 // AttachType, AttachPosition, RenderWidth, RenderHeight, DataFlags

@@ -32,6 +32,11 @@ impl Reading {
                 leaf.shown_by = id.map(|id| self.references.key(id));
                 leaf
             }
+            (Judgement::Container, Some(decoder)) => {
+                let mut leaf = self.candidate(part, head, decoder);
+                leaf.container = Some(Box::default());
+                leaf
+            }
             (judgement, decoder) => {
                 let work = match judgement {
                     Judgement::Stays(why) => self.keeping(head, why, decoder),

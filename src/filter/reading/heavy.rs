@@ -30,6 +30,7 @@ impl Reading {
             && leaf.weight() >= going.threshold
             && leaf.role != Role::Perhaps
             && leaf.pair.is_none()
+            && leaf.container.is_none()
             && self.may_go(leaf)
     }
 
@@ -60,6 +61,7 @@ impl Reading {
             Work::Spoiled => true,
             Work::Stays(Why::Malformed) => {
                 leaf.file.encoding != TransferEncoding::QuotedPrintable
+                    && leaf.container.is_none()
                     && self.is_heavy_as_it_is(leaf)
                     && self.may_go(leaf)
             }

@@ -281,6 +281,26 @@ fn doubtful_streams_are_malformed() {
 }
 
 #[test]
+fn a_note_is_told_from_other_messages() {
+    for (class, expected) in [
+        (None, true),
+        (Some("IPM.Microsoft Mail.Note\0"), true),
+        (Some("IPM.Note\0"), true),
+        (Some("IPM.Microsoft Schedule.MtgReq\0"), false),
+        (Some("IPM.Note.SMIME.MultipartSigned\0"), false),
+        (Some(""), false),
+    ] {
+        let mut stream = Writer::new();
+        if let Some(class) = class {
+            stream = stream.attribute(1, 0x0007_8008, class.as_bytes());
+        }
+        let mut tnef = Tnef::default();
+        tnef.push(&stream.0, &mut Vec::new()).unwrap();
+        assert_eq!(tnef.is_note(), expected, "{class:?}");
+    }
+}
+
+#[test]
 fn names_have_a_limit() {
     let titled = |len: usize| {
         let stream = Writer::new()
