@@ -96,6 +96,8 @@ mod leaf;
 mod many;
 mod mark;
 mod message;
+#[cfg(test)]
+mod opened;
 mod origin;
 mod outcome;
 mod parts;

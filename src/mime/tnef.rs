@@ -450,4 +450,4 @@ impl From<Attachment> for File {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
