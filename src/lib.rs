@@ -9,7 +9,8 @@
 //!                                                 └────► web ─► the reader of the mail
 //! ```
 //!
-//! The modules, in the order in which a message meets them:
+//! `doc/architecture.md` has the floors, the way of a chunk and of a link, and our words. The modules, in
+//! the order in which a message meets them:
 //!
 //! * [`config`] – the admin's decisions, read once, valid from then on
 //! * [`loaded`] – the contents of files that the configuration names
