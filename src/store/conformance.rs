@@ -11,7 +11,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use super::{DurableFile, PackageDraft, Store};
 use crate::{
     config::{Config, QuotaConfig, StoreKind},
-    drop::{Allotment, Drop, Lookup, Right, Secret, Token},
+    drop::{Allotment, Drop, PackageLookup, Right, Secret, Token},
     envelope::{Direction, Origin},
     lookup::Lookup as Tables,
     remote::server::Deposits,
@@ -153,7 +153,7 @@ impl Lab {
             .parse()
             .unwrap();
         let found = self.drop.find(&token, Timestamp::now()).await.unwrap();
-        let Lookup::Live(package) = found else {
+        let PackageLookup::Live(package) = found else {
             return None;
         };
         assert_eq!(package.origin.sender, "alice@example.org");
@@ -411,7 +411,7 @@ async fn two_packages_have_two_links(lab: Lab) {
 }
 
 async fn nothing_of_a_suspended_login_is_taken(lab: Lab) {
-    let (now, client) = (Timestamp::now(), crate::drop::Client::ADMIN);
+    let (now, client) = (Timestamp::now(), crate::drop::Requester::ADMIN);
     lab.drop.suspend("alice", now, client, "").await.unwrap();
     let mut package = lab.package().await;
     let mut file = package.file("a", "b").unwrap();
