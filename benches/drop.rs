@@ -55,7 +55,7 @@ async fn deposit_and_read(drop: &Drop, bytes: &Bytes) -> Duration {
         .expect("a package is committed");
     let begun = Instant::now();
     let found = drop.find(&token, now).await.expect("the record is read");
-    let depollueur::drop::Lookup::Live(package) = found else {
+    let depollueur::drop::PackageLookup::Live(package) = found else {
         panic!("it is live")
     };
     let range = 0..package.files[0].size;

@@ -46,32 +46,32 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Runs the milter, the web server and the sweeper until SIGTERM.
-    Run(run::Options),
+    Run(run::RunOptions),
     /// Rewrites one message from standard input to standard output.
-    Rewrite(rewrite::Options),
+    Rewrite(rewrite::RewriteOptions),
     /// Says what would become of saved mail: files, directories, Maildirs, mboxes.
-    Replay(replay::Options),
+    Replay(replay::ReplayOptions),
     /// Has the running daemon read its configuration again, and says what came of it.
-    Reload(reload::Options),
+    Reload(reload::ReloadOptions),
     /// Checks the configuration and prints the values that hold.
-    Check(check::Options),
+    Check(check::CheckOptions),
     /// Looks at the living system and says what is wrong with it, and what to type.
-    Doctor(doctor::Options),
+    Doctor(doctor::DoctorOptions),
     /// Asks a few questions and writes a configuration.
-    Setup(setup::Options),
+    Setup(setup::SetupOptions),
     /// Says what was decided of a message and what became of it, by queue id, Message-ID or link.
-    Why(drop::why::Options),
+    Why(drop::why::WhyOptions),
     /// Puts the milter into Postfix: shows the change, tries it with test mail, takes back what does not hold.
-    Plug(plug::Options),
+    Plug(plug::PlugOptions),
     /// Takes the milter out of Postfix, which is then as it was before.
     Unplug(plug::Out),
     /// Says what was kept out of mailboxes.
-    Stats(stats::Options),
+    Stats(stats::StatsOptions),
     /// Looks into the file drop.
     #[command(subcommand)]
-    Drop(drop::Command),
+    Drop(drop::DropCommand),
     /// Prints what makes a shell complete commands and options.
-    Completions(completions::Options),
+    Completions(completions::CompletionsOptions),
 }
 
 /// What every command that reads the configuration understands.

@@ -57,7 +57,7 @@ use self::{
     address::{MilterSocket, Networks, Socket},
     users::AliasTables,
     value::{As, Choice, Count, LogFilter, Mode, OptionalPath, Seconds, Sizes, Strings, Way, Zone},
-    wishes::{Addresses, AuthservId, Domains, FieldName, Tags},
+    wishes::{Addresses, AuthservId, DomainList, FieldName, Tags},
 };
 pub(crate) use self::{
     source::usual_file,
@@ -256,7 +256,7 @@ pub struct SenderConfig {
     #[serde(with = "As::<FieldName>")]
     pub header: String,
     /// The domains of our users, whose mail is never attributed to any other domain.
-    #[serde(with = "As::<Domains>")]
+    #[serde(with = "As::<DomainList>")]
     pub domains: OwnDomains,
     /// Tables that say as whom a login may send.
     #[serde(with = "As::<AliasTables>")]

@@ -19,7 +19,7 @@ use std::{
 
 use jiff::{Span, Timestamp};
 
-pub use self::store::{Question, Ring, RingError};
+pub use self::store::{DecisionQuery, Ring, RingError};
 use crate::{
     config::{AuditConfig, Config},
     drop::RecordId,
@@ -52,7 +52,7 @@ pub struct Decision {
     /// The package that holds the detached files.
     pub package: Option<RecordId>,
     /// The decision for each part, as far as the parts were looked at. Without names.
-    pub parts: Vec<Part>,
+    pub parts: Vec<PartRecord>,
 }
 
 /// A message and its people, as far as they are recorded.
@@ -80,7 +80,7 @@ pub struct Who {
 
 /// The decision for a part.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
-pub struct Part {
+pub struct PartRecord {
     /// Its place in the message, as `2.1`.
     pub path: String,
     /// Its declared media type.
@@ -98,19 +98,19 @@ pub struct Part {
 /// A handle by which sessions record decisions. Cheap to clone; waiting decisions are written when
 /// the last clone is dropped.
 #[derive(Clone, Debug)]
-pub struct Decisions(Arc<Writer>);
+pub struct Decisions(Arc<DecisionWriter>);
 
 #[derive(Debug)]
-struct Writer {
-    shared: Arc<Shared>,
+struct DecisionWriter {
+    shared: Arc<DecisionQueue>,
     thread: Mutex<Option<thread::JoinHandle<()>>>,
     /// True if the addresses of clients are recorded.
     addresses: bool,
 }
 
 #[derive(Debug, Default)]
-struct Shared {
-    waiting: Mutex<Waiting>,
+struct DecisionQueue {
+    waiting: Mutex<PendingDecisions>,
     changed: Condvar,
 }
 
@@ -118,7 +118,7 @@ struct Shared {
 type Made = (Decision, Option<Arc<Config>>);
 
 #[derive(Debug, Default)]
-struct Waiting {
+struct PendingDecisions {
     decisions: Vec<Made>,
     forgotten: u64,
     ended: bool,
@@ -163,7 +163,7 @@ impl Decisions {
     /// Starts the thread that writes; `None` when nothing is to be kept, or there is no thread.
     pub fn start(drop: &Path, audit: &AuditConfig) -> Option<Self> {
         let keep = audit.decisions?;
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(DecisionQueue::default());
         let (theirs, ring) = (Arc::clone(&shared), Ring::new(file(drop)));
         let bounds = (keep, audit.decisions_max);
         let thread = thread::Builder::new()
@@ -171,7 +171,7 @@ impl Decisions {
             .spawn(move || write(&theirs, ring, bounds))
             .inspect_err(|error| tracing::warn!("decisions are not kept: no thread: {error}"))
             .ok()?;
-        Some(Self(Arc::new(Writer {
+        Some(Self(Arc::new(DecisionWriter {
             shared,
             thread: Mutex::new(Some(thread)),
             addresses: audit.addresses,
@@ -196,7 +196,7 @@ impl Decisions {
     }
 }
 
-impl Drop for Writer {
+impl Drop for DecisionWriter {
     fn drop(&mut self) {
         lock(&self.shared).ended = true;
         self.shared.changed.notify_one();
@@ -210,7 +210,7 @@ impl Drop for Writer {
     }
 }
 
-fn lock(shared: &Shared) -> std::sync::MutexGuard<'_, Waiting> {
+fn lock(shared: &DecisionQueue) -> std::sync::MutexGuard<'_, PendingDecisions> {
     shared
         .waiting
         .lock()
@@ -218,7 +218,7 @@ fn lock(shared: &Shared) -> std::sync::MutexGuard<'_, Waiting> {
 }
 
 /// Runs the thread: waits for the first decision, lets others gather, writes them.
-fn write(shared: &Shared, mut ring: Ring, bounds: (Span, usize)) {
+fn write(shared: &DecisionQueue, mut ring: Ring, bounds: (Span, usize)) {
     let mut complained = false;
 
     if ring.exists() {
@@ -250,14 +250,14 @@ fn write(shared: &Shared, mut ring: Ring, bounds: (Span, usize)) {
 }
 
 /// Returns the decisions that gathered, the number of forgotten ones, and true if this is the end.
-fn gathered(shared: &Shared) -> (Vec<Made>, u64, bool) {
+fn gathered(shared: &DecisionQueue) -> (Vec<Made>, u64, bool) {
     let guard = |error: PoisonError<_>| error.into_inner();
     let waiting = lock(shared);
-    let is_idle = |waiting: &mut Waiting| waiting.decisions.is_empty() && !waiting.ended;
+    let is_idle = |waiting: &mut PendingDecisions| waiting.decisions.is_empty() && !waiting.ended;
     let waiting = shared.changed.wait_while(waiting, is_idle);
     let waiting = waiting.unwrap_or_else(guard);
 
-    let goes_on = |waiting: &mut Waiting| !waiting.ended;
+    let goes_on = |waiting: &mut PendingDecisions| !waiting.ended;
     let gathering = shared.changed.wait_timeout_while(waiting, GATHER, goes_on);
     let mut waiting = match gathering {
         Ok((waiting, _)) => waiting,
@@ -308,7 +308,7 @@ mod tests {
             reason: "small".to_owned(),
             rule: None,
             package: None,
-            parts: vec![Part {
+            parts: vec![PartRecord {
                 path: "2".to_owned(),
                 media_type: "application/pdf".to_owned(),
                 bytes: 10,
@@ -330,7 +330,7 @@ mod tests {
         decisions.clone().keep(decision("4abc"), None);
         drop(decisions);
         let found = Ring::new(file(home.path()))
-            .find(&Question::QueueId("4abc".into()))
+            .find(&DecisionQuery::QueueId("4abc".into()))
             .unwrap();
         assert_eq!(found, [decision("4abc")]);
     }
@@ -347,7 +347,7 @@ mod tests {
         decisions.keep(decision("4abc"), None);
         drop(decisions);
         let found = Ring::new(file(home.path()))
-            .find(&Question::QueueId("4abc".into()))
+            .find(&DecisionQuery::QueueId("4abc".into()))
             .unwrap();
         assert_eq!(found[0].who.client, None);
         audit.decisions = None;

@@ -99,16 +99,16 @@ pub(crate) use crate::ledger::cost;
 use crate::{
     config::{AuditConfig, Config, DropConfig, QuotaConfig, ScanConfig},
     ledger::{Books, Ledger, LedgerError, Record, Sqlite, blocking},
-    scan::Scanner,
+    scan::VirusScanner,
 };
 pub use crate::{
     envelope::Origin,
     ledger::{
         Action, Actor, Allotment, AuditQuery, Block, CONTACT_CHARS_MAX, Cause, ChainHead,
-        ChainHeadError, Client, Defect, Deposit, DepositedFile, Door, Ending, Entry, Extension,
-        FILE_COST_MIN, Hold, Level, Outcome, Query, REPORT_CHARS_MAX, RecordId, RecordIdError,
-        Report, Resumed, Right, RightError, Secret, State, Suspension, Swept, Unlock, Uploader,
-        Verification, expires_at,
+        ChainHeadError, Defect, Deposit, DepositedFile, Door, Ending, Entry, Extension,
+        FILE_COST_MIN, Hold, Level, PackageState, Query, REPORT_CHARS_MAX, RecordId, RecordIdError,
+        Report, RequestOutcome, Requester, Resumed, Right, RightError, Secret, Suspension, Swept,
+        Unlock, Uploader, Verification, expires_at,
     },
 };
 
@@ -125,7 +125,7 @@ struct Store {
     /// The side that decrypts packages deposited from now on for their readers.
     unlock: Unlock,
     /// The virus scanner, if one is configured.
-    scanner: Option<Scanner>,
+    scanner: Option<VirusScanner>,
     /// Times of the scans before files were given out.
     rescans: Rescans,
 }
@@ -180,7 +180,7 @@ pub struct FileEntry {
     reason = "there is one for each request, and the usual one is as large"
 )]
 #[derive(Debug)]
-pub enum Lookup<P = Package> {
+pub enum PackageLookup<P = Package> {
     /// A package that can be fetched.
     Live(P),
     /// A package that can no longer be fetched.
@@ -242,7 +242,7 @@ impl Drop {
             blobs,
             ledger: Ledger::new(Box::new(records), key, place, config, quota, audit),
             unlock: Unlock::of(config.end_to_end),
-            scanner: Scanner::of(scan),
+            scanner: VirusScanner::of(scan),
             rescans: Rescans::default(),
         };
 
@@ -279,7 +279,7 @@ impl Drop {
     ///
     /// # Errors
     /// The database cannot be read, or the record does not authenticate.
-    pub async fn find(&self, token: &Token, now: Timestamp) -> Result<Lookup, DropError> {
+    pub async fn find(&self, token: &Token, now: Timestamp) -> Result<PackageLookup, DropError> {
         let (store, vault) = (Arc::clone(&self.store), Vault::new(token));
         blocking(move || store.find(&vault, now)).await
     }
@@ -337,7 +337,7 @@ impl Drop {
         &self,
         door: impl Into<Door>,
         now: Timestamp,
-        client: &Client,
+        client: &Requester,
         text: &str,
         contact: &str,
     ) -> Result<Option<Report>, LedgerError> {
@@ -411,7 +411,7 @@ impl Store {
         }
     }
 
-    fn find(&self, vault: &Vault, now: Timestamp) -> Result<Lookup, DropError> {
+    fn find(&self, vault: &Vault, now: Timestamp) -> Result<PackageLookup, DropError> {
         let record = self.books().records.find(vault.id())?;
         self.look(record, now, |record, sealed, extendable| {
             self.open_package(vault, record, sealed, extendable)
@@ -453,15 +453,15 @@ impl Store {
         record: Option<Record>,
         now: Timestamp,
         live: impl FnOnce(Record, Vec<u8>, Option<Timestamp>) -> Result<P, DropError>,
-    ) -> Result<Lookup<P>, DropError> {
+    ) -> Result<PackageLookup<P>, DropError> {
         let Some(mut record) = record else {
-            return Ok(Lookup::Unknown);
+            return Ok(PackageLookup::Unknown);
         };
         let extendable = self.books().extendable(&record, now);
         let why = record.ending(now);
         match (why, record.manifest.take()) {
-            (None, Some(sealed)) => Ok(Lookup::Live(live(record, sealed, extendable)?)),
-            (why, _) => Ok(Lookup::Gone {
+            (None, Some(sealed)) => Ok(PackageLookup::Live(live(record, sealed, extendable)?)),
+            (why, _) => Ok(PackageLookup::Gone {
                 created: record.created,
                 expired: record.term.end(),
                 why: why.unwrap_or(Ending::Expired),

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::{
     domains::DOMAINS_MAX,
-    known::{Lines, Listed, Person},
+    known::{Listed, ListedMail, Person},
 };
 pub use self::{
     domains::{Domains, domain_of},

@@ -238,8 +238,9 @@ impl Filter {
     }
 
     /// The outcomes still possible for a message of which only the envelope, or part of it, is known.
-    pub fn outlook(&self, envelope: &Envelope, stage: policy::Stage) -> Outlook {
-        let is_open = stage == policy::Stage::Mail && envelope.direction == Direction::Incoming;
+    pub fn outlook(&self, envelope: &Envelope, stage: policy::EnvelopeStage) -> Outlook {
+        let is_open =
+            stage == policy::EnvelopeStage::Mail && envelope.direction == Direction::Incoming;
         match (self.config.domains.is_empty(), is_open) {
             (true, _) => policy::outlook(&self.config, envelope, stage),
             // The recipients, and with them the domain, are not known yet.

@@ -41,12 +41,12 @@ use self::{
 };
 pub use self::{
     audit::{
-        Action, Actor, CONTACT_CHARS_MAX, ChainHead, ChainHeadError, Client, Defect, Entry,
-        REPORT_CHARS_MAX, Verification,
+        Action, Actor, CONTACT_CHARS_MAX, ChainHead, ChainHeadError, Defect, Entry,
+        REPORT_CHARS_MAX, Requester, Verification,
     },
     custody::{
-        AuditQuery, Block, Cause, Deposit, DepositedFile, Ending, Extension, Hold, Outcome, Query,
-        Report, Resumed, State, Suspension,
+        AuditQuery, Block, Cause, Deposit, DepositedFile, Ending, Extension, Hold, PackageState,
+        Query, Report, RequestOutcome, Resumed, Suspension,
     },
     door::{Door, Unlock},
     error::{Allotment, FaultKind, LedgerError},
@@ -192,7 +192,7 @@ impl Ledger {
         &self,
         door: impl Into<Door>,
         files: Range<usize>,
-        client: &Client,
+        client: &Requester,
     ) -> Result<(), LedgerError> {
         let (id, client) = (door.into().id, *client);
         self.run(move |books| books.count_download(id, files, client))
@@ -208,7 +208,7 @@ impl Ledger {
         &self,
         door: impl Into<Door>,
         now: Timestamp,
-        client: &Client,
+        client: &Requester,
     ) -> Result<Extension, LedgerError> {
         let (door, client) = (door.into(), *client);
         self.run(move |books| books.extend(door, now, client)).await
@@ -223,7 +223,7 @@ impl Ledger {
         &self,
         door: impl Into<Door>,
         now: Timestamp,
-        client: &Client,
+        client: &Requester,
         text: &str,
         contact: &str,
     ) -> Result<Option<Report>, LedgerError> {

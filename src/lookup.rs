@@ -39,7 +39,7 @@ use crate::{
         AddressPatterns, AliasMaps as LookupMaps, Condition, Config, SenderConfig, Table, UserList,
         UsersConfig, fold,
     },
-    envelope::{Direction, Envelope, Known, Lines, Listed, Person},
+    envelope::{Direction, Envelope, Known, Listed, ListedMail, Person},
 };
 
 /// The name that is looked up to test a table (RFC 6761, section 6.4).
@@ -47,10 +47,10 @@ const PROBE: &str = "depollueur-probe@probe.invalid";
 
 /// Queries to Postfix. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Lookup(Arc<Inner>);
+pub struct Lookup(Arc<LookupState>);
 
 #[derive(Debug)]
-struct Inner {
+struct LookupState {
     users: UsersConfig,
     /// Tables to query about recipients, about senders, and about login names.
     recipients: Vec<Table>,
@@ -78,7 +78,7 @@ impl Lookup {
         };
         let of_users = config.users.lists().flat_map(UserList::tables);
 
-        Self(Arc::new(Inner {
+        Self(Arc::new(LookupState {
             users: config.users.clone(),
             recipients: [
                 of_rules(|condition| match condition {
@@ -162,7 +162,7 @@ impl Lookup {
     }
 }
 
-impl Inner {
+impl LookupState {
     async fn settings(&self) -> Result<&Settings, LookupError> {
         let read = || settings::read(&self.postmap, &self.users);
         self.settings.get_or_try_init(read).await
@@ -292,7 +292,7 @@ impl Inner {
             let found = listed.entry(table.clone()).or_default();
             for (name, keys) in keys {
                 let first = keys.iter().find_map(|key| answers.get(key));
-                if let Some(lines) = first.and_then(|value| Lines::of(value)) {
+                if let Some(lines) = first.and_then(|value| ListedMail::of(value)) {
                     found.insert(name.clone(), lines);
                 }
             }
@@ -311,12 +311,12 @@ fn sender(settings: &Settings, envelope: &Envelope) -> Person {
 }
 
 /// The answers by key; a key that is not here is in no table.
-type Answers = HashMap<String, String>;
+type TableAnswers = HashMap<String, String>;
 
 #[cfg(test)]
 mod tests {
     use super::{
-        domains::{Domains, Parents},
+        domains::{DomainSet, Parents},
         *,
     };
 
@@ -336,7 +336,7 @@ mod tests {
             let lines = lines
                 .iter()
                 .map(|(key, value)| ((*key).into(), (*value).into()));
-            let answers: Answers = lines.collect();
+            let answers: TableAnswers = lines.collect();
             let keys = ["zoe+a@b.org", "zoe@b.org", "@b.org"].map(str::to_owned);
             lookup
                 .0
@@ -354,11 +354,11 @@ mod tests {
         );
         let settings = Settings {
             aliases: vec![table.clone()],
-            domains: vec![Domains::read(domains, Parents::No)],
+            domains: vec![DomainSet::read(domains, Parents::No)],
             ..Settings::default()
         };
         let inner = &lookup.0;
-        let answers: Answers = aliases
+        let answers: TableAnswers = aliases
             .iter()
             .map(|(from, to)| ((*from).to_owned(), (*to).to_owned()))
             .collect();
@@ -368,7 +368,7 @@ mod tests {
             inner.postmap.know(&table, keys, &answers);
         }
         let domains = Table::of_postfix("hash:/d");
-        let ours = Answers::from([("listed.org".to_owned(), "yes".to_owned())]);
+        let ours = TableAnswers::from([("listed.org".to_owned(), "yes".to_owned())]);
         let keys = ["listed.org", "far.org"].map(str::to_owned);
         inner.postmap.know(&domains, keys.into(), &ours);
         inner.settings.set(settings).expect("nobody asked yet");

@@ -56,7 +56,7 @@ const ERROR_KINDS: [&str; 16] = [
 
 /// The counters and gauges of the whole process. Cheap to clone; all clones count together.
 #[derive(Clone)]
-pub struct Metrics(Arc<Inner>);
+pub struct Metrics(Arc<MetricSet>);
 
 /// The fate of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +100,7 @@ pub enum SessionEnd {
 #[must_use = "it counts only while it lives"]
 pub struct InProgress(Gauge);
 
-struct Inner {
+struct MetricSet {
     registry: Registry,
     /// The number of all messages, and of those that were changed.
     seen: [AtomicU64; 2],
@@ -169,7 +169,7 @@ struct ResponseLabels {
 impl Metrics {
     /// Makes them, all at zero.
     pub fn new() -> Self {
-        let mut inner = Inner {
+        let mut inner = MetricSet {
             registry: Registry::with_prefix("depollueur"),
             seen: Default::default(),
             messages: Family::default(),
@@ -372,7 +372,7 @@ impl Debug for Metrics {
     }
 }
 
-impl Inner {
+impl MetricSet {
     /// Creates every labelled sample at zero, so that the first event of a kind is a rise that an
     /// alerting rule can see.
     fn begin_at_zero(&self) {

@@ -46,7 +46,7 @@ use tracing::{info, warn};
 
 pub use self::socket::{BindError, Claim, Socket, SocketFile, bind_tcp};
 pub(crate) use self::verdict::{failure, rejection};
-use self::{guard::Terms, listener::Intake, turn::Turns};
+use self::{guard::StreamTerms, listener::Intake, turn::Turns};
 use crate::{
     budget::Budget, config::MilterConfig, envelope::Direction, filter::Filter, metrics::Metrics,
 };
@@ -130,8 +130,8 @@ impl Shared {
     }
 
     /// The terms on which each connection is served.
-    fn terms(&self) -> Terms {
-        Terms {
+    fn terms(&self) -> StreamTerms {
+        StreamTerms {
             budget: self.budget.clone(),
             timeout: self.filter.borrow().config().milter.timeout,
             metrics: self.metrics.clone(),

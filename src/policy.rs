@@ -81,7 +81,7 @@ pub enum Outlook {
 
 /// The part of the envelope that is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
+pub enum EnvelopeStage {
     /// Everything but the recipients.
     Mail,
     /// Everything.
@@ -177,11 +177,11 @@ pub fn is_among(directions: Directions, direction: Direction) -> bool {
 }
 
 /// Returns the fates still possible for a message of which only the envelope, or a part of it, is known.
-pub fn outlook(config: &Config, envelope: &Envelope, stage: Stage) -> Outlook {
+pub fn outlook(config: &Config, envelope: &Envelope, stage: EnvelopeStage) -> Outlook {
     let message = MessageFacts::new(config, envelope, None);
     let views: Vec<View> = match stage {
-        Stage::Mail => vec![view(config, &message, None, envelope.size)],
-        Stage::Data => each_recipient(envelope)
+        EnvelopeStage::Mail => vec![view(config, &message, None, envelope.size)],
+        EnvelopeStage::Data => each_recipient(envelope)
             .into_iter()
             .map(|recipient| view(config, &message, Some(&recipient), envelope.size))
             .collect(),

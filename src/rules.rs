@@ -61,7 +61,7 @@ pub enum Judgement {
 
 /// The place of a leaf.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Place {
+pub enum LeafPlace {
     /// Anywhere else, or the message itself.
     #[default]
     Free,
@@ -110,7 +110,7 @@ pub fn may_detach(root: &Head) -> Result<(), Why> {
     if Scanner::enters(root) {
         return Ok(());
     }
-    match judge(root, Place::Free) {
+    match judge(root, LeafPlace::Free) {
         Judgement::Stays(why) => Err(why),
         Judgement::Container => Err(Why::Container),
         Judgement::Candidate | Judgement::CandidateUnlessShown => Ok(()),
@@ -118,9 +118,9 @@ pub fn may_detach(root: &Head) -> Result<(), Why> {
 }
 
 /// Judges a leaf by its head and its place.
-pub fn judge(head: &Head, place: Place) -> Judgement {
+pub fn judge(head: &Head, place: LeafPlace) -> Judgement {
     match protected(head, place) {
-        Some(Why::Container) if place == Place::Free => Judgement::Container,
+        Some(Why::Container) if place == LeafPlace::Free => Judgement::Container,
         Some(why) => Judgement::Stays(why),
         None if head.content_id.is_some() && !is_only_linked(head) => {
             Judgement::CandidateUnlessShown
@@ -185,7 +185,7 @@ pub fn largest_over(weights: &[Weight]) -> Vec<usize> {
 }
 
 /// Returns the reason for which a leaf stays whatever its size.
-fn protected(head: &Head, place: Place) -> Option<Why> {
+fn protected(head: &Head, place: LeafPlace) -> Option<Why> {
     if head.encoding == TransferEncoding::Unknown {
         return Some(Why::Encoding);
     }
@@ -211,18 +211,20 @@ fn by_type(head: &Head) -> Option<Why> {
     }
 }
 
-fn by_place(head: &Head, place: Place) -> Option<Why> {
+fn by_place(head: &Head, place: LeafPlace) -> Option<Why> {
     match place {
         // A part that says `attachment` and is no text is a file to all readers, not a form of the text.
-        Place::Alternative
+        LeafPlace::Alternative
             if head.disposition == Disposition::Inline || head.media.main() == "text" =>
         {
             Some(Why::Alternative)
         }
-        Place::Unknown => Some(Why::Whole),
-        Place::RelatedRoot if head.disposition == Disposition::Inline => Some(Why::RelatedRoot),
-        Place::Related if head.content_location.is_some() => Some(Why::Shown),
-        Place::BehindPgp if head.media.is("application", "octet-stream") => Some(Why::Protected),
+        LeafPlace::Unknown => Some(Why::Whole),
+        LeafPlace::RelatedRoot if head.disposition == Disposition::Inline => Some(Why::RelatedRoot),
+        LeafPlace::Related if head.content_location.is_some() => Some(Why::Shown),
+        LeafPlace::BehindPgp if head.media.is("application", "octet-stream") => {
+            Some(Why::Protected)
+        }
         _ => None,
     }
 }
@@ -280,7 +282,7 @@ mod tests {
     }
 
     fn of_type(value: &str) -> Judgement {
-        judge(&head(&[("Content-Type", value)]), Place::Free)
+        judge(&head(&[("Content-Type", value)]), LeafPlace::Free)
     }
 
     #[test]
@@ -294,7 +296,7 @@ mod tests {
             assert_eq!(of_type(value), Judgement::Candidate, "{value}");
         }
         let attached = head(&[("Content-Disposition", "attachment")]);
-        assert_eq!(judge(&attached, Place::Free), Judgement::Candidate);
+        assert_eq!(judge(&attached, LeafPlace::Free), Judgement::Candidate);
     }
 
     #[test]
@@ -310,7 +312,11 @@ mod tests {
         ] {
             assert_eq!(of_type(value), Judgement::Container, "{value}");
             let stays = Judgement::Stays(Why::Container);
-            for place in [Place::Alternative, Place::Unknown, Place::AppleDouble] {
+            for place in [
+                LeafPlace::Alternative,
+                LeafPlace::Unknown,
+                LeafPlace::AppleDouble,
+            ] {
                 let head = head(&[("Content-Type", value)]);
                 assert_eq!(judge(&head, place), stays, "{value}");
             }
@@ -370,7 +376,7 @@ mod tests {
     fn a_place_can_protect() {
         let pdf = head(&[("Content-Type", "application/pdf")]);
         assert_eq!(
-            judge(&pdf, Place::Alternative),
+            judge(&pdf, LeafPlace::Alternative),
             Judgement::Stays(Why::Alternative)
         );
         let choice = |value| {
@@ -378,32 +384,35 @@ mod tests {
                 ("Content-Type", value),
                 ("Content-Disposition", "attachment"),
             ];
-            judge(&head(&fields), Place::Alternative)
+            judge(&head(&fields), LeafPlace::Alternative)
         };
         assert_eq!(choice("application/pdf"), Judgement::Candidate);
         assert_eq!(choice("text/html"), Judgement::Stays(Why::Alternative));
         assert_eq!(choice("text/calendar"), Judgement::Stays(Why::Calendar));
-        assert_eq!(judge(&pdf, Place::Unknown), Judgement::Stays(Why::Whole));
-        assert_eq!(judge(&pdf, Place::AppleDouble), Judgement::Candidate);
+        assert_eq!(
+            judge(&pdf, LeafPlace::Unknown),
+            Judgement::Stays(Why::Whole)
+        );
+        assert_eq!(judge(&pdf, LeafPlace::AppleDouble), Judgement::Candidate);
         let html = head(&[("Content-Type", "text/html; name=body.html")]);
         assert_eq!(
-            judge(&html, Place::RelatedRoot),
+            judge(&html, LeafPlace::RelatedRoot),
             Judgement::Stays(Why::RelatedRoot)
         );
         let image = head(&[("Content-Type", "image/png"), ("Content-ID", "<i@x>")]);
         assert_eq!(
-            judge(&image, Place::Related),
+            judge(&image, LeafPlace::Related),
             Judgement::CandidateUnlessShown
         );
         let pgp = head(&[("Content-Type", "application/octet-stream")]);
         assert_eq!(
-            judge(&pgp, Place::BehindPgp),
+            judge(&pgp, LeafPlace::BehindPgp),
             Judgement::Stays(Why::Protected)
         );
-        assert_eq!(judge(&pdf, Place::BehindPgp), Judgement::Candidate);
+        assert_eq!(judge(&pdf, LeafPlace::BehindPgp), Judgement::Candidate);
         let located = head(&[("Content-Type", "image/png"), ("Content-Location", "i.png")]);
         assert_eq!(
-            judge(&located, Place::Related),
+            judge(&located, LeafPlace::Related),
             Judgement::Stays(Why::Shown)
         );
     }
@@ -415,7 +424,7 @@ mod tests {
                 ("Content-Type", value),
                 ("Content-Transfer-Encoding", encoding),
             ];
-            judge(&head(&fields), Place::Free)
+            judge(&head(&fields), LeafPlace::Free)
         };
         let stays = Judgement::Stays;
         for (value, encoding, expected) in [

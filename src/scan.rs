@@ -54,10 +54,10 @@ static COUNTS: [(&str, AtomicU64); 4] = [
 
 /// The daemons that scan. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Scanner(Arc<Inner>);
+pub struct VirusScanner(Arc<ScannerState>);
 
 #[derive(Debug)]
-struct Inner {
+struct ScannerState {
     config: ScanConfig,
     /// The index of the daemon that is asked first.
     preferred: AtomicUsize,
@@ -77,14 +77,14 @@ struct Signatures {
 /// The scan of one file. Dropping it gives it up.
 #[derive(Debug)]
 pub struct Scan {
-    scanner: Scanner,
-    state: State,
+    scanner: VirusScanner,
+    state: ScanState,
     /// Bytes of the file so far.
     bytes: u64,
 }
 
 #[derive(Debug)]
-enum State {
+enum ScanState {
     /// No byte came yet.
     Idle,
     /// A daemon has all bytes so far.
@@ -112,7 +112,7 @@ pub enum Objection {
 
 /// The objection to depositing a file, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Finding {
+pub enum ScanFinding {
     /// It is infected.
     Infected,
     /// It has more bytes than are scanned.
@@ -196,11 +196,11 @@ fn advice(said: &str) -> &'static str {
     }
 }
 
-impl Scanner {
+impl VirusScanner {
     /// The daemons of a configuration; `None` when nothing is scanned. Connects to nothing.
     pub fn of(config: &ScanConfig) -> Option<Self> {
         (!config.clamd.is_empty()).then(|| {
-            Self(Arc::new(Inner {
+            Self(Arc::new(ScannerState {
                 config: config.clone(),
                 preferred: AtomicUsize::new(0),
                 signatures: Mutex::default(),
@@ -212,7 +212,7 @@ impl Scanner {
     pub fn scan(&self) -> Scan {
         Scan {
             scanner: self.clone(),
-            state: State::Idle,
+            state: ScanState::Idle,
             bytes: 0,
         }
     }
@@ -257,7 +257,7 @@ impl Scanner {
 
     /// The version and signatures reported by the daemon that is asked first.
     async fn version(&self) -> Result<String, ScanError> {
-        let Inner {
+        let ScannerState {
             config, preferred, ..
         } = &*self.0;
         let daemon = &config.clamd[preferred.load(Relaxed)];
@@ -266,7 +266,7 @@ impl Scanner {
 
     /// Sends the first bytes of a file to the first daemon that takes them.
     async fn open(&self, blocks: &[Bytes]) -> Result<Session, ScanError> {
-        let Inner {
+        let ScannerState {
             config, preferred, ..
         } = &*self.0;
         let (first, daemons) = (preferred.load(Relaxed), &config.clamd);
@@ -312,14 +312,14 @@ impl Scan {
             return self.oversize();
         }
         let sent = match &mut self.state {
-            State::Idle if self.bytes > 0 => self.scanner.open(blocks).await.map(Some),
-            State::Open(session) => session.send(blocks).await.map(|()| None),
-            State::Idle | State::Waived => Ok(None),
+            ScanState::Idle if self.bytes > 0 => self.scanner.open(blocks).await.map(Some),
+            ScanState::Open(session) => session.send(blocks).await.map(|()| None),
+            ScanState::Idle | ScanState::Waived => Ok(None),
         };
         match sent {
             Ok(None) => Ok(()),
             Ok(Some(session)) => {
-                self.state = State::Open(Box::new(session));
+                self.state = ScanState::Open(Box::new(session));
                 Ok(())
             }
             Err(error) => self.fail(error),
@@ -332,8 +332,8 @@ impl Scan {
     /// # Errors
     /// The file is not to be deposited.
     pub async fn finish(mut self) -> Result<bool> {
-        let State::Open(session) = &mut self.state else {
-            return Ok(matches!(self.state, State::Idle));
+        let ScanState::Open(session) = &mut self.state else {
+            return Ok(matches!(self.state, ScanState::Idle));
         };
         match session.verdict().await {
             Ok(Verdict::Clean) => {
@@ -349,7 +349,7 @@ impl Scan {
     }
 
     fn oversize(&mut self) -> Result<()> {
-        if matches!(self.state, State::Waived) {
+        if matches!(self.state, ScanState::Waived) {
             return Ok(());
         }
         self.exceed(Objection::Oversize(self.scanner.0.config.size_max))
@@ -357,7 +357,7 @@ impl Scan {
 
     /// Ends the scan at a limit, which would be passed each time the message came again.
     fn exceed(&mut self, objection: Objection) -> Result<()> {
-        self.state = State::Waived;
+        self.state = ScanState::Waived;
         count("oversize");
         match self.scanner.0.config.on_oversize {
             OnOversize::Deliver => Err(objection),
@@ -369,7 +369,7 @@ impl Scan {
     }
 
     fn fail(&mut self, error: ScanError) -> Result<()> {
-        if let State::Open(session) = &self.state
+        if let ScanState::Open(session) = &self.state
             && !error.is_limit()
         {
             self.scanner.avoid(session.index);
@@ -377,7 +377,7 @@ impl Scan {
         if error.is_limit() {
             return self.exceed(Objection::Limited(error));
         }
-        self.state = State::Waived;
+        self.state = ScanState::Waived;
         count("failed");
         let objection = Objection::Unscanned(error);
         match self.scanner.0.config.on_failure {
@@ -402,16 +402,16 @@ impl ScanError {
 
 impl Objection {
     /// The finding: the same in one word.
-    pub fn finding(&self) -> Finding {
+    pub fn finding(&self) -> ScanFinding {
         match self {
-            Self::Infected(_) => Finding::Infected,
-            Self::Oversize(_) | Self::Limited(_) => Finding::Oversize,
-            Self::Unscanned(_) => Finding::Unscanned,
+            Self::Infected(_) => ScanFinding::Infected,
+            Self::Oversize(_) | Self::Limited(_) => ScanFinding::Oversize,
+            Self::Unscanned(_) => ScanFinding::Unscanned,
         }
     }
 }
 
-impl Finding {
+impl ScanFinding {
     const ALL: [Self; 3] = [Self::Infected, Self::Oversize, Self::Unscanned];
 
     /// The word, for logs, metrics and other hosts.

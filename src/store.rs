@@ -252,7 +252,7 @@ impl Store {
 
         match &self.0 {
             Kind::Embedded { drop, .. } => match drop.find(&token, Timestamp::now()).await? {
-                drop::Lookup::Live(package) => Ok(Some(package.expires)),
+                drop::PackageLookup::Live(package) => Ok(Some(package.expires)),
                 _ => Ok(None),
             },
             Kind::Remote(remote) => {

@@ -78,7 +78,7 @@ use self::{
 };
 use crate::{
     config::{Language, MailConfig, WebConfig},
-    drop::{Client, Drop, Ending},
+    drop::{Drop, Ending, Requester},
     envelope::Origin,
     http::{
         client::Proxies,
@@ -268,7 +268,7 @@ struct Site {
     state: WebState,
 }
 
-type Shared = State<Arc<Site>>;
+type SiteState = State<Arc<Site>>;
 
 /// The client behind a request; each request has one.
 #[derive(Clone, Debug, Default)]
@@ -278,17 +278,17 @@ struct Visitor {
 }
 
 /// The reason why there is no package for a request.
-enum Refusal {
+enum PackageRefusal {
     /// Nothing was ever here.
     Unknown,
     /// It expired or was revoked.
-    Gone(Box<Gone>),
+    Gone(Box<EndedPackage>),
     /// The drop could not be asked.
     Failed,
 }
 
 /// A package that has ended.
-struct Gone {
+struct EndedPackage {
     created: Timestamp,
     expired: Timestamp,
     origin: Origin,
@@ -296,15 +296,15 @@ struct Gone {
     extendable: Option<Timestamp>,
 }
 
-async fn home(State(site): Shared, wanted: Wanted) -> Response {
+async fn home(State(site): SiteState, wanted: Wanted) -> Response {
     site.pages.home(wanted)
 }
 
-async fn about(State(site): Shared, wanted: Wanted) -> Response {
+async fn about(State(site): SiteState, wanted: Wanted) -> Response {
     site.pages.about(wanted)
 }
 
-async fn unknown(State(site): Shared, wanted: Wanted) -> Response {
+async fn unknown(State(site): SiteState, wanted: Wanted) -> Response {
     site.pages.problem(wanted, Problem::NotFound)
 }
 
@@ -344,7 +344,7 @@ impl fmt::Debug for Site {
     }
 }
 
-impl Refusal {
+impl PackageRefusal {
     fn failed(err: &dyn fmt::Display) -> Self {
         error!("could not look up a package: {err}");
         Self::Failed
@@ -353,7 +353,7 @@ impl Refusal {
 
 impl Visitor {
     /// The client, for the audit log.
-    fn client(&self) -> Client {
-        Client::web(self.address)
+    fn client(&self) -> Requester {
+        Requester::web(self.address)
     }
 }

@@ -21,7 +21,7 @@ use std::{
 
 use depollueur::{
     config::{Config, QuotaConfig},
-    drop::{AuditQuery, Drop, Lookup, Query, RecordId, Swept, Token},
+    drop::{AuditQuery, Drop, PackageLookup, Query, RecordId, Swept, Token},
     envelope::Origin,
 };
 use jiff::{Span, Timestamp};
@@ -247,7 +247,7 @@ impl Measured {
         let token = self.runtime.block_on(deposit(&self.drop));
         self.time("find", ROUNDS, async |drop, _| {
             let found = drop.find(&token, now).await;
-            assert!(matches!(found.expect("it is read"), Lookup::Live(_)));
+            assert!(matches!(found.expect("it is read"), PackageLookup::Live(_)));
         });
         self.time("find nothing", ROUNDS, async |drop, _| {
             drop.find(&Token::random(), now).await.expect("it is read")

@@ -21,7 +21,7 @@ use crate::{
 };
 
 #[derive(Args, Debug)]
-pub(super) struct Options {
+pub(super) struct CheckOptions {
     #[command(flatten)]
     pub(super) config: ConfigOptions,
     /// Prints warnings only
@@ -36,7 +36,7 @@ pub(super) struct Options {
 }
 
 /// Prints the effective values as a configuration file; warnings go to standard error.
-pub(super) fn run(options: Options) -> Result<(), Failure> {
+pub(super) fn run(options: CheckOptions) -> Result<(), Failure> {
     let is_usual = match &options.config.config {
         Some(file) => file == Path::new(DEFAULT_FILE),
         None => true,

@@ -8,14 +8,14 @@ use clap_complete::{Shell, generate};
 use super::{Arguments, exit::Failure};
 
 #[derive(Args, Debug)]
-pub(super) struct Options {
+pub(super) struct CompletionsOptions {
     /// The shell: bash, zsh, fish, elvish or powershell
     #[arg(hide_possible_values = true)]
     shell: Shell,
 }
 
 /// Prints the script with which a shell completes our commands and options.
-pub(super) fn run(options: &Options) -> Result<(), Failure> {
+pub(super) fn run(options: &CompletionsOptions) -> Result<(), Failure> {
     let mut script = Vec::new();
     generate(
         options.shell,

@@ -52,7 +52,7 @@ pub(super) use self::web::chain;
 use self::{
     others::Others,
     postfix::Postfix,
-    report::{Level, Report},
+    report::{DoctorReport, Severity},
 };
 use super::{
     ConfigOptions,
@@ -68,7 +68,7 @@ const WARNINGS: u8 = 1;
 const ERRORS: u8 = 2;
 
 #[derive(Args, Debug)]
-pub(super) struct Options {
+pub(super) struct DoctorOptions {
     #[command(flatten)]
     config: ConfigOptions,
     /// Prints the findings as JSON
@@ -93,7 +93,7 @@ pub(super) struct Options {
 }
 
 /// Examines everything and prints the findings.
-pub(super) fn run(mut options: Options) -> Result<(), Failure> {
+pub(super) fn run(mut options: DoctorOptions) -> Result<(), Failure> {
     options.config = options.config.absolute();
     if options.quick {
         return quick::run(&options);
@@ -117,14 +117,14 @@ pub(super) fn run(mut options: Options) -> Result<(), Failure> {
         .map_err(|error| Failure::output(&error))?;
 
     match report.worst() {
-        Level::Ok | Level::Unknown => Ok(()),
-        Level::Warning => Err(Failure::silent(WARNINGS)),
-        Level::Error => Err(Failure::silent(ERRORS)),
+        Severity::Ok | Severity::Unknown => Ok(()),
+        Severity::Warning => Err(Failure::silent(WARNINGS)),
+        Severity::Error => Err(Failure::silent(ERRORS)),
     }
 }
 
-fn examine(options: &Options, config: &Config) -> Result<Report, Failure> {
-    let mut report = Report::default();
+fn examine(options: &DoctorOptions, config: &Config) -> Result<DoctorReport, Failure> {
+    let mut report = DoctorReport::default();
     let file = system::configuration_file(options.config.config.clone());
     if let Some(notice) = plug::noticed(&plug::record_file(&options.config)) {
         report.error(
@@ -173,7 +173,7 @@ fn examine(options: &Options, config: &Config) -> Result<Report, Failure> {
     Ok(report)
 }
 
-fn check_postfix(report: &mut Report, postfix: &Postfix, config: &Config, is_quick: bool) {
+fn check_postfix(report: &mut DoctorReport, postfix: &Postfix, config: &Config, is_quick: bool) {
     let version = postfix.get("mail_version").unwrap_or("of unknown version");
     report.ok("postfix.found", format_args!("Postfix {version}"));
     listing::check(report, postfix, config, &Others::of_this_machine());

@@ -39,9 +39,9 @@ const ID_DIGITS_MIN: usize = 8;
 const ID_DIGITS: usize = 32;
 
 #[derive(Debug, Subcommand)]
-pub(super) enum Command {
+pub(super) enum DropCommand {
     /// Fetches the files behind a link.
-    Get(get::Options),
+    Get(get::GetOptions),
     /// Lists packages, those deposited last first.
     List(look::ListOptions),
     /// Shows all that is known of a package.
@@ -55,9 +55,9 @@ pub(super) enum Command {
     /// Ends packages at once.
     Revoke(act::RevokeOptions),
     /// Takes what is complained about off the net, with its copies, and keeps it from coming back.
-    Takedown(takedown::Options),
+    Takedown(takedown::TakedownOptions),
     /// Writes who sent packages, when and from where, and who fetched them, for an authority that asks.
-    Answer(answer::Options),
+    Answer(answer::AnswerOptions),
     /// Keeps packages by order of an authority: nobody fetches them, and nothing destroys them.
     Hold(hold::HoldOptions),
     /// Keeps packages no longer.
@@ -77,14 +77,14 @@ pub(super) enum Command {
     /// Makes a key in place of drop.key, when that is lost; what is blocked stays so.
     Rekey(act::RekeyOptions),
     /// Destroys what is past its expiry and grace period, and left-overs.
-    Sweep(sweep::Options),
+    Sweep(sweep::SweepOptions),
     /// Lets milters of other hosts deposit, each with a token of its own.
     #[command(subcommand)]
-    Token(token::Command),
+    Token(token::TokenCommand),
 }
 
 /// Runs one of the commands.
-pub(super) fn run(command: Command) -> Result<(), Failure> {
+pub(super) fn run(command: DropCommand) -> Result<(), Failure> {
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -92,26 +92,26 @@ pub(super) fn run(command: Command) -> Result<(), Failure> {
 
     runtime.block_on(async {
         match command {
-            Command::Get(options) => get::run(options).await,
-            Command::List(options) => look::list(options).await,
-            Command::Show(options) => look::show(options).await,
-            Command::Audit(options) => audit::audit(options).await,
-            Command::Extend(options) => act::extend(options).await,
-            Command::Restore(options) => act::restore(options).await,
-            Command::Revoke(options) => act::revoke(options).await,
-            Command::Takedown(options) => takedown::run(options).await,
-            Command::Answer(options) => answer::run(options).await,
-            Command::Hold(options) => hold::hold(options).await,
-            Command::Release(options) => hold::release(options).await,
-            Command::Suspend(options) => act::suspend(options).await,
-            Command::Resume(options) => act::resume(options).await,
-            Command::Suspended(options) => look::suspended(options).await,
-            Command::Block(options) => act::block(options).await,
-            Command::Unblock(options) => act::unblock(options).await,
-            Command::Blocks(options) => look::blocks(options).await,
-            Command::Rekey(options) => act::rekey(options),
-            Command::Sweep(options) => sweep::run(options).await,
-            Command::Token(command) => token::run(command).await,
+            DropCommand::Get(options) => get::run(options).await,
+            DropCommand::List(options) => look::list(options).await,
+            DropCommand::Show(options) => look::show(options).await,
+            DropCommand::Audit(options) => audit::audit(options).await,
+            DropCommand::Extend(options) => act::extend(options).await,
+            DropCommand::Restore(options) => act::restore(options).await,
+            DropCommand::Revoke(options) => act::revoke(options).await,
+            DropCommand::Takedown(options) => takedown::run(options).await,
+            DropCommand::Answer(options) => answer::run(options).await,
+            DropCommand::Hold(options) => hold::hold(options).await,
+            DropCommand::Release(options) => hold::release(options).await,
+            DropCommand::Suspend(options) => act::suspend(options).await,
+            DropCommand::Resume(options) => act::resume(options).await,
+            DropCommand::Suspended(options) => look::suspended(options).await,
+            DropCommand::Block(options) => act::block(options).await,
+            DropCommand::Unblock(options) => act::unblock(options).await,
+            DropCommand::Blocks(options) => look::blocks(options).await,
+            DropCommand::Rekey(options) => act::rekey(options),
+            DropCommand::Sweep(options) => sweep::run(options).await,
+            DropCommand::Token(command) => token::run(command).await,
         }
     })
 }

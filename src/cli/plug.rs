@@ -41,7 +41,7 @@ use self::{
 };
 use super::{
     ConfigOptions,
-    doctor::{self, entry::Entry, others::Others, postfix::Postfix},
+    doctor::{self, entry::MilterEntry, others::Others, postfix::Postfix},
     exit::{EX_CONFIG, EX_UNAVAILABLE, EX_USAGE, Failure},
 };
 use crate::config::{Config, DEFAULT_FILE, RunMode};
@@ -53,7 +53,7 @@ const MILTER_PATIENCE: Duration = Duration::from_secs(15);
 const PAUSE: Duration = Duration::from_millis(100);
 
 #[derive(Args, Debug, Default)]
-pub(super) struct Options {
+pub(super) struct PlugOptions {
     #[command(flatten)]
     pub(super) config: ConfigOptions,
     /// Shows what would be changed, and changes nothing
@@ -83,18 +83,18 @@ pub(super) struct Out {
 }
 
 /// The parts of one change.
-struct Work<'a> {
+struct PlugJob<'a> {
     editor: Editor,
     plan: Plan,
     parting: Parting,
     record: Record,
     saved: PathBuf,
-    options: &'a Options,
+    options: &'a PlugOptions,
     config: &'a Config,
 }
 
 /// Shows the plan, asks, makes the changes, tries them, and takes them back if they fail.
-pub(super) fn plug(options: &Options) -> Result<(), Failure> {
+pub(super) fn plug(options: &PlugOptions) -> Result<(), Failure> {
     let config = options.config.clone().load()?;
     let unavailable = |error: String| Failure::new(EX_UNAVAILABLE, error);
     let editor = Editor::new(options.postfix_config.as_deref()).map_err(unavailable)?;
@@ -137,7 +137,7 @@ pub(super) fn plug(options: &Options) -> Result<(), Failure> {
 
     interrupt::hold("\nInterrupted: all is taken back …\n").map_err(unavailable)?;
     let record = Record::load(&saved).map_err(unavailable)?;
-    let mut work = Work {
+    let mut work = PlugJob {
         editor,
         plan,
         parting,
@@ -156,11 +156,11 @@ pub(super) fn after_setup(
     postfix_config: Option<PathBuf>,
     yes: bool,
 ) -> Result<(), Failure> {
-    plug(&Options {
+    plug(&PlugOptions {
         config,
         postfix_config,
         yes,
-        ..Options::default()
+        ..PlugOptions::default()
     })
 }
 
@@ -195,7 +195,7 @@ fn may_start(config: &Config, plan: &Plan) -> Result<(), Failure> {
     Ok(())
 }
 
-impl Work<'_> {
+impl PlugJob<'_> {
     fn run(&mut self) -> Result<(), String> {
         let domain = self.domain()?;
         let virus = match &self.options.virus {
@@ -238,7 +238,7 @@ impl Work<'_> {
         let queue = PathBuf::from(self.editor.written("queue_directory")?.trim());
         let lists = self.plan.routes.iter().map(|route| &route.before);
 
-        for entry in lists.flat_map(|list| Entry::list(list)) {
+        for entry in lists.flat_map(|list| MilterEntry::list(list)) {
             let Some(address) = entry.address(&queue) else {
                 continue;
             };
@@ -269,7 +269,7 @@ impl Work<'_> {
         self.record.save(&self.saved)
     }
 
-    fn change(&self, bench: &mut Bench, today: &[trial::Outcome]) -> Result<(), String> {
+    fn change(&self, bench: &mut Bench, today: &[trial::TrialOutcome]) -> Result<(), String> {
         if self.plan.parts_rspamd {
             step("A second milter of rspamd that only signs …")?;
             self.parting.add()?;

@@ -27,7 +27,7 @@ const NEEDS_RESTART: u8 = 1;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Args, Debug)]
-pub(super) struct Options {
+pub(super) struct ReloadOptions {
     #[command(flatten)]
     config: ConfigOptions,
     /// The daemon's process, when it must be this one
@@ -36,7 +36,7 @@ pub(super) struct Options {
 }
 
 /// Sends the signal, waits for the end of the reload, and prints the daemon's answer.
-pub(super) fn run(options: Options) -> Result<(), Failure> {
+pub(super) fn run(options: ReloadOptions) -> Result<(), Failure> {
     // This refuses a wrong configuration already, with the reason.
     let config = options.config.load_written()?;
     let runtime = runtime::Builder::new_current_thread()

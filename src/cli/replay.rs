@@ -16,7 +16,7 @@ use std::{
 use clap::Args;
 use tokio::runtime;
 
-use self::report::{Fate, Report};
+use self::report::{ReplayFate, ReplayReport};
 use super::{
     ConfigOptions,
     envelope::EnvelopeOptions,
@@ -32,7 +32,7 @@ use crate::{
 };
 
 #[derive(Args, Debug)]
-pub(super) struct Options {
+pub(super) struct ReplayOptions {
     #[command(flatten)]
     config: ConfigOptions,
     #[command(flatten)]
@@ -46,7 +46,7 @@ pub(super) struct Options {
 }
 
 /// Replays all mail below the paths.
-pub(super) fn run(mut options: Options) -> Result<(), Failure> {
+pub(super) fn run(mut options: ReplayOptions) -> Result<(), Failure> {
     let config = std::mem::take(&mut options.config).load()?;
     for path in &options.paths {
         std::fs::metadata(path).map_err(|error| {
@@ -86,12 +86,12 @@ struct Replay {
     paths: Vec<PathBuf>,
     config: Config,
     filter: Filter,
-    report: Report,
+    report: ReplayReport,
     progress: Progress,
 }
 
 impl Replay {
-    fn new(options: Options, mut config: Config) -> Self {
+    fn new(options: ReplayOptions, mut config: Config) -> Self {
         // A message is spooled in memory up to a limit, else in a file without a name.
         config
             .spool
@@ -102,12 +102,12 @@ impl Replay {
             paths: options.paths,
             filter: Filter::trial(config.clone()).explaining(),
             config,
-            report: Report::default(),
+            report: ReplayReport::default(),
             progress: Progress::new("looking for mail", None),
         }
     }
 
-    async fn run(mut self) -> Report {
+    async fn run(mut self) -> ReplayReport {
         let paths = std::mem::take(&mut self.paths);
         let files: Vec<_> = paths.iter().flat_map(|path| source::files(path)).collect();
         let bytes = |file: &PathBuf| std::fs::metadata(file).map_or(0, |found| found.len());
@@ -149,7 +149,7 @@ impl Replay {
         let bytes = range.end - range.start;
         let mut input = BufReader::new(file).take(bytes);
         let Some(block) = HeaderBlock::read(&mut input)? else {
-            self.report.message(bytes, Fate::Malformed, &[]);
+            self.report.message(bytes, ReplayFate::Malformed, &[]);
             return Ok(());
         };
 
@@ -159,21 +159,22 @@ impl Replay {
 
         match self.filter.begin(envelope, &fields, block.eol()) {
             Start::Pass(reason) | Start::Edit(_, reason) => {
-                self.report.message(bytes, Fate::Kept(reason.label()), &[]);
+                self.report
+                    .message(bytes, ReplayFate::Kept(reason.label()), &[]);
             }
             Start::Refuse(refusal) => {
                 let rule = policy::Source::Rule(refusal.rule).label(&self.config);
-                self.report.message(bytes, Fate::Refused(rule), &[]);
+                self.report.message(bytes, ReplayFate::Refused(rule), &[]);
             }
             Start::Scan(mut message) => {
                 push(&mut message, &mut input).await?;
                 let verdict = message.end().await;
                 let fate = match verdict {
                     Verdict::Pass(reason) if message.trial().parts == 0 => {
-                        Fate::Kept(reason.label())
+                        ReplayFate::Kept(reason.label())
                     }
-                    Verdict::Pass(_) => Fate::Rewritten,
-                    Verdict::Rewrite(_) => Fate::Rewritten,
+                    Verdict::Pass(_) => ReplayFate::Rewritten,
+                    Verdict::Rewrite(_) => ReplayFate::Rewritten,
                     Verdict::Fail(error) => return Err(io::Error::other(error)),
                 };
                 self.report.message(bytes, fate, message.explanation());

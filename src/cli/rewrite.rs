@@ -39,7 +39,7 @@ use crate::{
 const CHUNK_BYTES: usize = 65_535;
 
 #[derive(Args, Debug)]
-pub(super) struct Options {
+pub(super) struct RewriteOptions {
     #[command(flatten)]
     config: ConfigOptions,
     #[command(flatten)]
@@ -56,7 +56,7 @@ pub(super) struct Options {
 }
 
 /// The outcome for the message.
-enum Outcome {
+enum RewriteOutcome {
     /// The original goes out, with these changes to its header.
     Original(Vec<HeaderEdit>),
     /// Its header, with these changes, and this body go out.
@@ -79,7 +79,7 @@ struct Explanation {
 }
 
 /// Rewrites the message on standard input.
-pub(super) fn run(mut options: Options) -> Result<(), Failure> {
+pub(super) fn run(mut options: RewriteOptions) -> Result<(), Failure> {
     let (config, loaded) = std::mem::take(&mut options.config).load_with_files()?;
     if options.deposit && config.uses(StoreKind::Embedded) {
         owner::become_owner(&config.drop.directory)?;
@@ -95,7 +95,11 @@ pub(super) fn run(mut options: Options) -> Result<(), Failure> {
 /// A configuration, with the contents of the files that it names.
 type Configured = (Arc<Config>, Loaded);
 
-async fn rewrite(options: &Options, read: Configured, original: File) -> Result<(), Failure> {
+async fn rewrite(
+    options: &RewriteOptions,
+    read: Configured,
+    original: File,
+) -> Result<(), Failure> {
     let mut input = BufReader::with_capacity(CHUNK_BYTES, original);
     let block = HeaderBlock::read(&mut input).map_err(|error| lost(&error))?;
     let mut explanation = Explanation::default();
@@ -103,17 +107,17 @@ async fn rewrite(options: &Options, read: Configured, original: File) -> Result<
         Some(block) => scan(options, read, block, &mut input, &mut explanation).await?,
         None => {
             explanation.reason = "malformed-header".into();
-            Outcome::Original(Vec::new())
+            RewriteOutcome::Original(Vec::new())
         }
     };
 
     if options.explain {
-        let deposits = options.deposit && matches!(outcome, Outcome::Rewritten(..));
+        let deposits = options.deposit && matches!(outcome, RewriteOutcome::Rewritten(..));
         explain::print(&explanation, deposits, options.json);
     }
 
     match (outcome, block) {
-        (Outcome::Rewritten(edits, rewritten), Some(mut block)) => {
+        (RewriteOutcome::Rewritten(edits, rewritten), Some(mut block)) => {
             block.edit(&edits, rewritten.eol);
             send(*rewritten, block).await?;
             if !options.deposit && !options.json {
@@ -121,7 +125,7 @@ async fn rewrite(options: &Options, read: Configured, original: File) -> Result<
             }
             Ok(())
         }
-        (Outcome::Refused(refusal), _) => {
+        (RewriteOutcome::Refused(refusal), _) => {
             let code = if refusal.for_good {
                 EX_UNAVAILABLE
             } else {
@@ -129,12 +133,14 @@ async fn rewrite(options: &Options, read: Configured, original: File) -> Result<
             };
             Err(Failure::new(code, refusal.text))
         }
-        (Outcome::Rejected(text), _) => Err(Failure::new(EX_UNAVAILABLE, text)),
-        (Outcome::Original(edits), Some(block)) if !edits.is_empty() => {
+        (RewriteOutcome::Rejected(text), _) => Err(Failure::new(EX_UNAVAILABLE, text)),
+        (RewriteOutcome::Original(edits), Some(block)) if !edits.is_empty() => {
             copy_edited(input.into_inner(), block, &edits)
         }
-        (Outcome::Failed(error, OnFailure::Tempfail), _) => Err(Failure::new(EX_TEMPFAIL, error)),
-        (Outcome::Failed(error, OnFailure::Deliver), _) => {
+        (RewriteOutcome::Failed(error, OnFailure::Tempfail), _) => {
+            Err(Failure::new(EX_TEMPFAIL, error))
+        }
+        (RewriteOutcome::Failed(error, OnFailure::Deliver), _) => {
             complain(format_args!(
                 "warning: {error}; the message goes out as it came"
             ));
@@ -146,18 +152,21 @@ async fn rewrite(options: &Options, read: Configured, original: File) -> Result<
 
 /// Passes the message through the filter.
 async fn scan(
-    options: &Options,
+    options: &RewriteOptions,
     (config, loaded): Configured,
     block: &HeaderBlock,
     body: &mut impl Read,
     explanation: &mut Explanation,
-) -> Result<Outcome, Failure> {
+) -> Result<RewriteOutcome, Failure> {
     let envelope = options.envelope.envelope(&config.milter);
     let stores = match stores(options, &config, &envelope) {
         Ok(stores) => stores,
         Err(error) => {
             explanation.reason = "drop".into();
-            return Ok(Outcome::Failed(error.to_string(), config.detach.on_failure));
+            return Ok(RewriteOutcome::Failed(
+                error.to_string(),
+                config.detach.on_failure,
+            ));
         }
     };
     let filter = match &stores {
@@ -179,7 +188,7 @@ async fn pass(
     block: &HeaderBlock,
     body: &mut impl Read,
     explanation: &mut Explanation,
-) -> Result<Outcome, Failure> {
+) -> Result<RewriteOutcome, Failure> {
     filter.ask(&mut envelope, &block.fields()).await;
     let start = filter.begin(envelope, &block.fields(), block.eol());
     if let Start::Pass(reason) | Start::Edit(_, reason) = &start {
@@ -189,17 +198,17 @@ async fn pass(
     match start {
         Start::Pass(reason) => {
             explanation.reason = reason.label().into();
-            Ok(Outcome::Original(Vec::new()))
+            Ok(RewriteOutcome::Original(Vec::new()))
         }
         Start::Edit(edits, reason) => {
             explanation.reason = reason.label().into();
-            Ok(Outcome::Original(edits.header))
+            Ok(RewriteOutcome::Original(edits.header))
         }
         Start::Refuse(refusal) => {
             explanation.reason = "refused".into();
             let rule = policy::Source::Rule(refusal.rule).label(filter.config());
             explanation.rule = Some(rule.to_owned());
-            Ok(Outcome::Refused(refusal))
+            Ok(RewriteOutcome::Refused(refusal))
         }
         Start::Scan(mut message) => {
             push(&mut message, body)
@@ -215,7 +224,7 @@ async fn pass(
 
 /// Opens the stores for files; mail that is not treated, and a dry-run, need none.
 fn stores(
-    options: &Options,
+    options: &RewriteOptions,
     config: &Config,
     envelope: &Envelope,
 ) -> Result<Option<Stores>, StoreError> {
@@ -242,23 +251,23 @@ fn conclude(
     config: &Config,
     edits: Vec<HeaderEdit>,
     explanation: &mut Explanation,
-) -> Outcome {
+) -> RewriteOutcome {
     match verdict {
         Verdict::Pass(reason) => {
             explanation.reason = reason.label().into();
             match milter::rejection(reason, config) {
-                Some(text) => Outcome::Rejected(text),
-                None => Outcome::Original(edits),
+                Some(text) => RewriteOutcome::Rejected(text),
+                None => RewriteOutcome::Original(edits),
             }
         }
         Verdict::Rewrite(rewritten) => {
             explanation.reason = "detached".into();
-            Outcome::Rewritten(edits, Box::new(rewritten))
+            RewriteOutcome::Rewritten(edits, Box::new(rewritten))
         }
         Verdict::Fail(error) => {
             let (reason, on_failure) = milter::failure(&error, config);
             explanation.reason = reason.into();
-            Outcome::Failed(error.to_string(), on_failure)
+            RewriteOutcome::Failed(error.to_string(), on_failure)
         }
     }
 }

@@ -22,7 +22,7 @@ use tracing::{error, info, warn};
 
 pub(super) use self::running::{PATH, Standing};
 use self::{
-    reload::{Made, Reload, Themes, current},
+    reload::{Components, Reload, Themes, current},
     running::Running,
     sockets::{Sockets, listen, listen_any},
 };
@@ -63,7 +63,7 @@ const STATUS_INTERVAL: Duration = Duration::from_secs(30);
 const THREADS_END_TIME: Duration = Duration::from_secs(5);
 
 #[derive(Args, Debug)]
-pub(super) struct Options {
+pub(super) struct RunOptions {
     #[command(flatten)]
     config: ConfigOptions,
     /// Takes the sockets of a running daemon over, which should then be stopped: it ends its open
@@ -104,7 +104,7 @@ fn end_with(parent: u32) -> Result<(), Failure> {
 }
 
 /// Runs the daemon.
-pub(super) fn run(options: Options) -> Result<(), Failure> {
+pub(super) fn run(options: RunOptions) -> Result<(), Failure> {
     let read = options.config.clone().load_written_with_files();
     let (config, loaded) = read.inspect_err(|_| sockets::turn_away())?;
 
@@ -135,7 +135,7 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
 
     let metrics = Metrics::new();
     metrics.reloaded(Timestamp::now(), true);
-    let made = Made {
+    let made = Components {
         drop: drop.clone(),
         stores: stores.clone(),
         metrics: metrics.clone(),

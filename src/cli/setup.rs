@@ -35,7 +35,7 @@ use crate::config::{Config, DEFAULT_FILE, Sources};
 const MODE: u32 = 0o640;
 
 #[derive(Args, Debug)]
-pub(super) struct Options {
+pub(super) struct SetupOptions {
     /// File to write [default: /etc/depollueur/depollueur.toml]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -85,7 +85,7 @@ pub(super) struct Options {
 }
 
 /// Asks, writes the file, and then either says what to type next or does it.
-pub(super) fn run(options: Options) -> Result<(), Failure> {
+pub(super) fn run(options: SetupOptions) -> Result<(), Failure> {
     let path = options
         .config
         .clone()

@@ -25,7 +25,7 @@ use crate::{
 };
 
 #[derive(Args, Debug)]
-pub(super) struct Options {
+pub(super) struct StatsOptions {
     /// From this month on: 2026-01
     #[arg(long, value_name = "MONTH")]
     since: Option<Month>,
@@ -66,7 +66,7 @@ impl From<Column> for By {
 }
 
 /// Prints the statistics of files kept out of mailboxes.
-pub(super) fn run(options: Options) -> Result<(), Failure> {
+pub(super) fn run(options: StatsOptions) -> Result<(), Failure> {
     let (since, until) = (options.since, options.until);
     if since.zip(until).is_some_and(|(since, until)| since > until) {
         return Err(Failure::new(EX_USAGE, "--since is after --until"));

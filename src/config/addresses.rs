@@ -43,11 +43,11 @@ pub enum Mail {
 #[derive(Debug, Default)]
 struct AddressSet {
     text: String,
-    entries: Vec<Entry>,
+    entries: Vec<AddressEntry>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Entry {
+struct AddressEntry {
     start: u32,
     len: u16,
     sent: bool,
@@ -174,7 +174,7 @@ impl AddressSet {
     }
 
     /// Returns the entries for an address: its own, its domain's, and those of the domains above.
-    fn entries(&self, folded: &str) -> impl Iterator<Item = Entry> {
+    fn entries(&self, folded: &str) -> impl Iterator<Item = AddressEntry> {
         let domain = folded.rsplit_once('@').map(|(_, domain)| domain);
         let whole = domain.and_then(|domain| self.find(&format!("@{domain}")));
         let trees = domain.into_iter().flat_map(parents);
@@ -184,11 +184,11 @@ impl AddressSet {
             .chain(trees.filter_map(|parent| self.find(&format!("@.{parent}"))))
     }
 
-    fn find(&self, key: &str) -> Option<Entry> {
+    fn find(&self, key: &str) -> Option<AddressEntry> {
         self.search(|entry| entry.cmp(key))
     }
 
-    fn search(&self, mut compare: impl FnMut(&str) -> std::cmp::Ordering) -> Option<Entry> {
+    fn search(&self, mut compare: impl FnMut(&str) -> std::cmp::Ordering) -> Option<AddressEntry> {
         let found = self
             .entries
             .binary_search_by(|entry| compare(entry.of(&self.text)));
@@ -196,7 +196,7 @@ impl AddressSet {
     }
 }
 
-impl Entry {
+impl AddressEntry {
     fn of(self, text: &str) -> &str {
         let start = self.start as usize;
         &text[start..start + usize::from(self.len)]
@@ -204,7 +204,7 @@ impl Entry {
 }
 
 /// Parses a line without its comment; `None` if it is empty.
-fn entry(content: &str, start: usize, bare: Bare) -> Result<Option<Entry>, String> {
+fn entry(content: &str, start: usize, bare: Bare) -> Result<Option<AddressEntry>, String> {
     let mut words = content.split_whitespace();
     let Some(address) = words.next() else {
         return Ok(None);
@@ -230,7 +230,7 @@ fn entry(content: &str, start: usize, bare: Bare) -> Result<Option<Entry>, Strin
         return Err(format!("{address:?} {reason}"));
     }
 
-    Ok(Some(Entry {
+    Ok(Some(AddressEntry {
         start: start as u32,
         len: u16::try_from(address.len()).map_err(|_| "is too long".to_owned())?,
         sent,
@@ -439,7 +439,7 @@ mod tests {
         let set = AddressSet::parse(lines, Bare::Refused).unwrap();
         assert_eq!(set.entries.len(), 1_000_000);
         assert_eq!(set.text.len(), bytes);
-        assert!(size_of::<Entry>() <= 8);
+        assert!(size_of::<AddressEntry>() <= 8);
         for key in ["user777777@example.org", "nobody@example.org"] {
             let mut compared = 0;
             let found = set.search(|entry| {

@@ -155,9 +155,9 @@ impl Codec for Prose {
 }
 
 /// Codec of a command: the path of a program and its arguments, or nothing.
-pub(super) struct Command;
+pub(super) struct CommandLine;
 
-impl Codec for Command {
+impl Codec for CommandLine {
     type Value = Vec<String>;
 
     fn parse(written: &Written) -> Option<Vec<String>> {
@@ -231,12 +231,12 @@ mod tests {
     fn command_begins_with_a_path() {
         let list = |words: &[&str]| {
             let items = words.iter().map(|word| text(word)).collect();
-            Command::parse(&Written::List(items))
+            CommandLine::parse(&Written::List(items))
         };
         assert_eq!(list(&[]), Some(Vec::new()));
         assert!(list(&["/bin/true", "a b"]).is_some());
         assert!(list(&["sendmail"]).is_none() && list(&["/bin/true", "\0"]).is_none());
-        assert!(Command::parse(&text("/bin/true")).is_none());
+        assert!(CommandLine::parse(&text("/bin/true")).is_none());
     }
 
     #[test]

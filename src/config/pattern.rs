@@ -79,12 +79,12 @@ impl Patterns {
 
         for text in written.iter().take(PATTERNS_MAX + 1) {
             match kind(text)? {
-                Kind::Regex(inner) => regexes.push((text, inner)),
-                Kind::Glob => {
+                PatternKind::Regex(inner) => regexes.push((text, inner)),
+                PatternKind::Glob => {
                     let glob = GlobBuilder::new(text).case_insensitive(true).build();
                     globs.add(glob.map_err(|error| PatternError::new(text, error.kind()))?);
                 }
-                Kind::Exact => {
+                PatternKind::Exact => {
                     exact.insert(fold(text));
                 }
             }
@@ -132,7 +132,7 @@ impl AddressPatterns {
                 list.tables.push(table);
             } else if let Some(reason) = unmatched(text, bare) {
                 return Err(PatternError::new(text, reason));
-            } else if !matches!(kind(text)?, Kind::Exact) {
+            } else if !matches!(kind(text)?, PatternKind::Exact) {
                 others.push(text.clone());
             } else if let Some(tree) = text.strip_prefix("@.") {
                 list.trees.insert(domain(text, tree)?);
@@ -238,13 +238,13 @@ pub(super) fn parents(domain: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-enum Kind<'a> {
+enum PatternKind<'a> {
     Exact,
     Glob,
     Regex(&'a str),
 }
 
-fn kind(text: &str) -> Result<Kind<'_>, PatternError> {
+fn kind(text: &str) -> Result<PatternKind<'_>, PatternError> {
     if text.trim().is_empty() {
         return Err(PatternError::new(text, "must not be empty"));
     }
@@ -253,14 +253,14 @@ fn kind(text: &str) -> Result<Kind<'_>, PatternError> {
     }
     match text.strip_prefix('/') {
         Some(rest) => match rest.strip_suffix('/') {
-            Some(inner) => Ok(Kind::Regex(inner)),
+            Some(inner) => Ok(PatternKind::Regex(inner)),
             None => Err(PatternError::new(
                 text,
                 "must end in a slash, as it begins with one",
             )),
         },
-        None if text.contains(['*', '?', '[', '{', '\\']) => Ok(Kind::Glob),
-        None => Ok(Kind::Exact),
+        None if text.contains(['*', '?', '[', '{', '\\']) => Ok(PatternKind::Glob),
+        None => Ok(PatternKind::Exact),
     }
 }
 

@@ -14,7 +14,7 @@ use super::{
     pattern::{AddressPatterns, HeaderPattern, Patterns},
 };
 
-pub(super) use self::read::{Place, read};
+pub(super) use self::read::{Mistake, read};
 
 /// A rule. All its conditions must hold.
 #[derive(Clone, Debug)]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Colour, ListenAddress, Network, PublicUrl,
     address::{Contact, Networks, WebSocket},
-    appearance::{Command, DarkAccent, LightAccent, Prose},
+    appearance::{CommandLine, DarkAccent, LightAccent, Prose},
     mail::MailAddresses,
     public_url::PublicAddress,
     value::{As, Choice, Count, Mode, OptionalPath, OptionalSize, Seconds, Size, Sizes, Text},
@@ -54,7 +54,7 @@ pub struct WebConfig {
     #[serde(with = "As::<MailAddresses>")]
     pub report_to: Vec<lettre::Address>,
     /// The command that is run with each report of content; none when empty.
-    #[serde(with = "As::<Command>")]
+    #[serde(with = "As::<CommandLine>")]
     pub report_command: Vec<String>,
     /// The format in which that command reads a report.
     #[serde(with = "As::<Choice<ReportFormat>>")]

@@ -168,9 +168,9 @@ impl OwnDomains {
 }
 
 /// Codec of `sender.domains`.
-pub(super) struct Domains;
+pub(super) struct DomainList;
 
-impl Codec for Domains {
+impl Codec for DomainList {
     type Value = OwnDomains;
 
     fn parse(written: &Written) -> Option<OwnDomains> {

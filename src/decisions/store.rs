@@ -11,7 +11,7 @@ use std::{
 use jiff::{Span, Timestamp};
 use rusqlite::{Connection, ErrorCode, OpenFlags, Row, Transaction, params};
 
-use super::{Decision, Part, Who};
+use super::{Decision, PartRecord, Who};
 use crate::{drop::RecordId, envelope::Direction};
 
 /// Time to wait for a reader, or for another daemon that writes.
@@ -58,7 +58,7 @@ pub struct Ring {
 
 /// A question to the ring.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Question {
+pub enum DecisionQuery {
     /// The message with this queue id.
     QueueId(String),
     /// The message with this `Message-ID`, in its angle brackets.
@@ -155,7 +155,7 @@ impl Ring {
     ///
     /// # Errors
     /// The ring cannot be read.
-    pub fn find(&self, question: &Question) -> Result<Vec<Decision>, RingError> {
+    pub fn find(&self, question: &DecisionQuery) -> Result<Vec<Decision>, RingError> {
         if !self.path.exists() {
             return Ok(Vec::new());
         }
@@ -278,7 +278,7 @@ fn forget(
 }
 
 /// Answers a question. The database is opened for reading alone.
-fn find(path: &Path, question: &Question) -> rusqlite::Result<Vec<Decision>> {
+fn find(path: &Path, question: &DecisionQuery) -> rusqlite::Result<Vec<Decision>> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
@@ -290,10 +290,10 @@ fn find(path: &Path, question: &Question) -> rusqlite::Result<Vec<Decision>> {
     }
 
     let (column, value) = match question {
-        Question::QueueId(id) => ("queue_id", rusqlite::types::Value::from(id.clone())),
-        Question::MessageId(id) => ("message_id", id.clone().into()),
-        Question::Package(id) => ("package", id.bytes().to_vec().into()),
-        Question::Unnamed(sender, ..) => ("queue_id = '' AND sender", sender.clone().into()),
+        DecisionQuery::QueueId(id) => ("queue_id", rusqlite::types::Value::from(id.clone())),
+        DecisionQuery::MessageId(id) => ("message_id", id.clone().into()),
+        DecisionQuery::Package(id) => ("package", id.bytes().to_vec().into()),
+        DecisionQuery::Unnamed(sender, ..) => ("queue_id = '' AND sender", sender.clone().into()),
     };
 
     let sql = format!(
@@ -308,7 +308,7 @@ fn find(path: &Path, question: &Question) -> rusqlite::Result<Vec<Decision>> {
         .collect::<rusqlite::Result<Vec<_>>>()?;
     found.reverse();
 
-    if let Question::Unnamed(_, from, until) = question {
+    if let DecisionQuery::Unnamed(_, from, until) = question {
         found.retain(|decision| (*from..=*until).contains(&decision.time));
     }
     Ok(found)
@@ -341,7 +341,7 @@ fn decision(row: &Row<'_>) -> rusqlite::Result<Decision> {
         reason: row.get(11)?,
         rule: row.get(12)?,
         package: package.map(RecordId::from_bytes),
-        parts: serde_json::from_str::<Vec<Part>>(&parts).unwrap_or_default(),
+        parts: serde_json::from_str::<Vec<PartRecord>>(&parts).unwrap_or_default(),
     })
 }
 
@@ -360,7 +360,7 @@ mod tests {
         (home, ring)
     }
 
-    fn ids(ring: &Ring, question: &Question) -> Vec<String> {
+    fn ids(ring: &Ring, question: &DecisionQuery) -> Vec<String> {
         let found = ring.find(question).unwrap();
         found
             .into_iter()
@@ -375,7 +375,8 @@ mod tests {
         let now = decisions[0].time;
         let week = Span::new().days(7);
         ring.write(&decisions, (week, 3), now).unwrap();
-        let kept = |ring: &Ring, id: &str| !ids(ring, &Question::QueueId(id.into())).is_empty();
+        let kept =
+            |ring: &Ring, id: &str| !ids(ring, &DecisionQuery::QueueId(id.into())).is_empty();
         assert!(!kept(&ring, "4ab1") && kept(&ring, "4ab2") && kept(&ring, "4ab4"));
         let later = now + jiff::SignedDuration::from_hours(24 * 8);
         ring.write(&[], (week, 3), later).unwrap();
@@ -398,9 +399,9 @@ mod tests {
         )
         .unwrap();
         for question in [
-            Question::QueueId("4abc".into()),
-            Question::MessageId("<4abc@example.org>".into()),
-            Question::Package(id),
+            DecisionQuery::QueueId("4abc".into()),
+            DecisionQuery::MessageId("<4abc@example.org>".into()),
+            DecisionQuery::Package(id),
         ] {
             assert_eq!(ring.find(&question).unwrap(), std::slice::from_ref(&made));
         }
@@ -418,6 +419,6 @@ mod tests {
             made.time,
         )
         .unwrap();
-        assert_eq!(ids(&ring, &Question::QueueId("4abc".into())), ["4abc"]);
+        assert_eq!(ids(&ring, &DecisionQuery::QueueId("4abc".into())), ["4abc"]);
     }
 }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::{DropError, Store, draft::DurableFile, manifest::ManifestFile};
 use crate::{
     envelope::Origin,
-    ledger::{Action, Client, ClientNetwork, LedgerError, Record, RecordFile, RecordId},
+    ledger::{Action, ClientNetwork, LedgerError, Record, RecordFile, RecordId, Requester},
 };
 
 type Result<T, E = DropError> = std::result::Result<T, E>;
@@ -92,7 +92,7 @@ impl Committed {
                 record.created,
                 action,
                 (self.id, origin),
-                Client::MAIL,
+                Requester::MAIL,
                 detail,
             )
         };
@@ -134,7 +134,7 @@ impl Committed {
         let (now, about) = (Timestamp::now(), (self.id, &self.origin));
         let detail = "nobody had its link".to_owned();
         let books = self.store.books();
-        let entry = books.entry(now, Action::Withdraw, about, Client::MAIL, detail);
+        let entry = books.entry(now, Action::Withdraw, about, Requester::MAIL, detail);
         books.records.withdraw(self.id, &entry)?;
         books.tell(&entry);
         Ok(())

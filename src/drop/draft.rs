@@ -35,7 +35,7 @@ use crate::{
     aside::{Aside, make_room},
     envelope::Origin,
     ledger::{
-        Action, Allowance, Client, ClientNetwork, Record, RecordId, Term, Unlock, blocking,
+        Action, Allowance, ClientNetwork, Record, RecordId, Requester, Term, Unlock, blocking,
         whole_second,
     },
     scan::{Objection, Scan},
@@ -380,7 +380,7 @@ impl Scanned {
             let (now, detail) = (Timestamp::now(), objection.to_string());
             let about = (id, &origin);
             let books = Arc::clone(store.books());
-            let entry = books.entry(now, Action::Refuse, about, Client::MAIL, detail);
+            let entry = books.entry(now, Action::Refuse, about, Requester::MAIL, detail);
             blocking(move || books.log(&entry)).await?;
         }
         Err(objection.into())

@@ -27,8 +27,8 @@ use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 
 use super::{Drop, DropError, Package, Token};
 use crate::{
-    ledger::{Client, RecordId},
-    scan::{Finding, Objection, Scanner},
+    ledger::{RecordId, Requester},
+    scan::{Objection, ScanFinding, VirusScanner},
 };
 
 /// Maximum time of a deposit from its first byte to its commit: another host's is given up after 50 minutes.
@@ -42,12 +42,12 @@ const REMEMBERED_MAX: usize = 10_000;
 pub(super) const AT_ONCE_MAX: usize = 2;
 
 /// The time of a file's last scan, if this process saw it. Locked during a scan.
-type Slot = Arc<AsyncMutex<Option<Timestamp>>>;
+type LastScan = Arc<AsyncMutex<Option<Timestamp>>>;
 
 /// Times of the last scans of files, by package and number of the file.
 #[derive(Debug)]
 pub(super) struct Rescans {
-    slots: Mutex<HashMap<(RecordId, u32), Slot>>,
+    slots: Mutex<HashMap<(RecordId, u32), LastScan>>,
     pub(super) turns: Semaphore,
 }
 
@@ -72,7 +72,7 @@ impl Default for Rescans {
 }
 
 impl Rescans {
-    fn slot(&self, key: (RecordId, u32)) -> Slot {
+    fn slot(&self, key: (RecordId, u32)) -> LastScan {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         if slots.len() >= REMEMBERED_MAX && !slots.contains_key(&key) {
             slots.retain(|_, slot| Arc::strong_count(slot) > 1);
@@ -109,7 +109,7 @@ impl Drop {
     /// Scans a file again, if a scan is due.
     async fn rescan(
         &self,
-        scanner: &Scanner,
+        scanner: &VirusScanner,
         token: &Token,
         package: &Package,
         index: usize,
@@ -161,7 +161,7 @@ impl Drop {
 
     /// Returns true if an admin restored the package after it was ended for this finding.
     async fn is_overruled(&self, token: &Token, objection: &Objection) -> Result<bool, DropError> {
-        if objection.finding() != Finding::Infected {
+        if objection.finding() != ScanFinding::Infected {
             return Ok(false);
         }
         let (id, finding) = (RecordId::from(token), objection.to_string());
@@ -177,17 +177,17 @@ impl Drop {
     ) -> Result<Release, DropError> {
         let queue_id = &package.origin.queue_id;
         match objection.finding() {
-            Finding::Infected => {
+            ScanFinding::Infected => {
                 tracing::warn!(queue_id, "a package is ended: {objection}");
                 let (id, why) = (RecordId::from(token), objection.to_string());
-                self.revoke(id, now, Client::SWEEP, &why).await?;
+                self.revoke(id, now, Requester::SWEEP, &why).await?;
                 Ok(Release::Ended)
             }
-            Finding::Unscanned => {
+            ScanFinding::Unscanned => {
                 tracing::warn!(queue_id, "a file is not given out: {objection}");
                 Ok(Release::Unscanned)
             }
-            Finding::Oversize => Ok(Release::Given),
+            ScanFinding::Oversize => Ok(Release::Given),
         }
     }
 }

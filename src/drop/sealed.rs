@@ -9,7 +9,7 @@ use std::ops::Range;
 use jiff::Timestamp;
 
 use super::{
-    Drop, DropError, FileReader, Lookup, RecordId, Store, Unlock, blocking,
+    Drop, DropError, FileReader, PackageLookup, RecordId, Store, Unlock, blocking,
     token::Token,
     vault::{Layout, Vault},
 };
@@ -62,7 +62,7 @@ impl Drop {
         &self,
         id: RecordId,
         now: Timestamp,
-    ) -> Result<Lookup<SealedPackage>, DropError> {
+    ) -> Result<PackageLookup<SealedPackage>, DropError> {
         self.run(move |store| store.find_sealed(id, now)).await
     }
 
@@ -99,7 +99,7 @@ impl Store {
         &self,
         id: RecordId,
         now: Timestamp,
-    ) -> Result<Lookup<SealedPackage>, DropError> {
+    ) -> Result<PackageLookup<SealedPackage>, DropError> {
         let record = self.books().records.find(id)?;
         let record = record.filter(|record| record.unlock == Unlock::Browser);
         self.look(record, now, |record, manifest, extendable| {

@@ -31,7 +31,7 @@ mod quota;
 mod rescan;
 mod sweep;
 
-const WEB: Client = Client {
+const WEB: Requester = Requester {
     actor: Actor::Web,
     address: None,
 };
@@ -143,7 +143,7 @@ impl Fixture {
 
     async fn live(&self, token: &Token, now: Timestamp) -> Package {
         match self.drop.find(token, now).await.unwrap() {
-            Lookup::Live(package) => package,
+            PackageLookup::Live(package) => package,
             other => panic!("{other:?}"),
         }
     }
@@ -184,5 +184,5 @@ fn is_unknown(fixture: &Fixture, token: &Token) -> bool {
         .store
         .find(&Vault::new(token), Timestamp::now())
         .unwrap();
-    matches!(found, Lookup::Unknown)
+    matches!(found, PackageLookup::Unknown)
 }

@@ -15,7 +15,7 @@ pub(crate) type Person = Vec<String>;
 /// The facts about the people of an envelope.
 #[derive(Clone, Debug, Default)]
 pub struct Known {
-    state: State,
+    state: Completeness,
     sender: Person,
     /// Empty if nobody was looked up: each recipient is one person then.
     recipients: Vec<Person>,
@@ -29,17 +29,17 @@ pub struct Known {
 }
 
 /// The lines of each table that name people of an envelope, by name.
-pub(crate) type Listed = HashMap<Table, HashMap<String, Lines>>;
+pub(crate) type Listed = HashMap<Table, HashMap<String, ListedMail>>;
 
 /// The mail for which somebody stands in a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Lines {
+pub(crate) struct ListedMail {
     pub(crate) sent: bool,
     pub(crate) received: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum State {
+enum Completeness {
     /// No more will come.
     #[default]
     Whole,
@@ -49,7 +49,7 @@ enum State {
     Failed,
 }
 
-impl Lines {
+impl ListedMail {
     /// Reads the value of a table: one of the words of our files, or anything else.
     pub(crate) fn of(value: &str) -> Option<Self> {
         let (sent, received) = match value.trim().to_ascii_lowercase().as_str() {
@@ -67,7 +67,7 @@ impl Known {
     /// Makes the facts when all was found out.
     pub(crate) fn whole(sender: Person, recipients: Vec<Person>, listed: Listed) -> Self {
         Self {
-            state: State::Whole,
+            state: Completeness::Whole,
             sender,
             recipients,
             listed,
@@ -97,7 +97,7 @@ impl Known {
     /// Makes facts of which nothing is known yet, but to which more can come.
     pub fn open() -> Self {
         Self {
-            state: State::Open,
+            state: Completeness::Open,
             ..Self::default()
         }
     }
@@ -105,14 +105,14 @@ impl Known {
     /// Makes facts that could not be found out: the message has to be left alone.
     pub fn failed() -> Self {
         Self {
-            state: State::Failed,
+            state: Completeness::Failed,
             ..Self::default()
         }
     }
 
     /// Returns true if the facts could not be found out.
     pub fn has_failed(&self) -> bool {
-        self.state == State::Failed
+        self.state == Completeness::Failed
     }
 
     /// Returns the names of the sender whom the envelope calls `written`.
@@ -140,7 +140,7 @@ impl Known {
 
     /// Returns true if more can come, so that what does not hold yet may hold then.
     pub(crate) fn is_open(&self) -> bool {
-        self.state == State::Open
+        self.state == Completeness::Open
     }
 
     /// Returns true if one of these names leads to a list manager.
@@ -149,7 +149,11 @@ impl Known {
     }
 
     /// Returns the lines of these tables for these names.
-    pub(crate) fn listed(&self, tables: &[Table], names: &[String]) -> impl Iterator<Item = Lines> {
+    pub(crate) fn listed(
+        &self,
+        tables: &[Table],
+        names: &[String],
+    ) -> impl Iterator<Item = ListedMail> {
         let found = tables.iter().filter_map(|table| self.listed.get(table));
         found.flat_map(|found| names.iter().filter_map(|name| found.get(name).copied()))
     }

@@ -99,12 +99,12 @@ mod tests {
     use jiff::{Span, ToSpan as _};
 
     use super::{
-        super::lab::{Fate, Lab, Mail},
+        super::lab::{Lab, LabFate, Mail},
         *,
     };
     use crate::envelope::Direction;
 
-    const KEPT_BEFORE: Fate = Fate::Kept("kept-before");
+    const KEPT_BEFORE: LabFate = LabFate::Kept("kept-before");
 
     /// What a list server sends to a member.
     fn again(id: &str) -> Mail {
@@ -113,8 +113,8 @@ mod tests {
         mail
     }
 
-    fn is_detached(fate: &Fate) -> bool {
-        matches!(fate, Fate::Link(..))
+    fn is_detached(fate: &LabFate) -> bool {
+        matches!(fate, LabFate::Link(..))
     }
 
     #[tokio::test]
@@ -122,7 +122,7 @@ mod tests {
         let lab = Lab::new(&[]);
         let mut mail = Mail::new("a@b").with("Subject", "[NEPASDEPOLLUER] Plan");
         mail.envelope.direction = Direction::Outgoing;
-        assert_eq!(lab.send(&mail).await, Fate::Kept("wish"));
+        assert_eq!(lab.send(&mail).await, LabFate::Kept("wish"));
         assert_eq!(lab.send(&again("a@b")).await, KEPT_BEFORE);
         assert!(is_detached(&lab.send(&again("c@d")).await));
         let mut forced = again("a@b").with("Subject", "[DEPOLLUER] Plan");
@@ -149,7 +149,7 @@ mod tests {
         ] {
             let lab = Lab::written(text, &[]);
             let post = Mail::new("a@b").to("list@b");
-            assert_eq!(lab.send(&post).await, Fate::Kept(first), "{text}");
+            assert_eq!(lab.send(&post).await, LabFate::Kept(first), "{text}");
             assert_eq!(lab.send(&again("a@b")).await, KEPT_BEFORE, "{text}");
         }
     }
@@ -180,7 +180,10 @@ mod tests {
                      [[rule]]\nrecipient = 'no@b'\naction = 'reject'\n";
         let lab = Lab::written(rules, &[]);
         lab.send(&Mail::new("a@b").to("list@b")).await;
-        assert_eq!(lab.send(&Mail::new("a@b").to("no@b")).await, Fate::Refused);
+        assert_eq!(
+            lab.send(&Mail::new("a@b").to("no@b")).await,
+            LabFate::Refused
+        );
     }
 
     #[tokio::test]
@@ -220,7 +223,11 @@ mod tests {
             let mut mail = Mail::new("a@b").with("DKIM2-Signature", "i=1; d=example.org");
             mail.envelope.leaves = leaves;
             let fate = lab.send(&mail).await;
-            assert_eq!(fate == Fate::Kept("dkim2"), kept, "{settings:?} {leaves}");
+            assert_eq!(
+                fate == LabFate::Kept("dkim2"),
+                kept,
+                "{settings:?} {leaves}"
+            );
             assert_eq!(is_detached(&fate), !kept);
         }
         let mut plain = Mail::new("a@b").with("DKIM-Signature", "d=example.org");

@@ -35,10 +35,10 @@ const SHARED_FOR: Duration = Duration::from_secs(60 * 60);
 const COPIES_MAX: usize = 4096;
 
 /// A digest of what makes messages copies of each other.
-type Key = [u8; 32];
+type CopyKey = [u8; 32];
 
 /// The package of the messages of one key, once there is one.
-type Slot = Arc<AsyncMutex<Option<Shared>>>;
+type CopySlot = Arc<AsyncMutex<Option<SharedPackage>>>;
 
 /// The packages of the last hour. Clones share them.
 #[derive(Clone, Debug, Default)]
@@ -46,14 +46,14 @@ pub struct Copies(Arc<Mutex<Slots>>);
 
 #[derive(Debug, Default)]
 struct Slots {
-    slots: HashMap<Key, Slot>,
+    slots: HashMap<CopyKey, CopySlot>,
     /// The keys in the order in which they came.
-    order: VecDeque<(Instant, Key)>,
+    order: VecDeque<(Instant, CopyKey)>,
 }
 
 /// A package that copies share.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Shared {
+pub(super) struct SharedPackage {
     pub(super) link: String,
     /// The time until which it can be fetched.
     pub(super) expires: Timestamp,
@@ -62,11 +62,11 @@ pub(super) struct Shared {
 /// The turn of one of several copies. The next one has its turn when this is dropped.
 #[derive(Debug)]
 pub(super) struct Turn {
-    slot: OwnedMutexGuard<Option<Shared>>,
+    slot: OwnedMutexGuard<Option<SharedPackage>>,
 }
 
 impl Copies {
-    fn slot(&self, key: Key, now: Instant) -> Slot {
+    fn slot(&self, key: CopyKey, now: Instant) -> CopySlot {
         let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         slots.forget(now);
         if let Some(slot) = slots.slots.get(&key) {
@@ -113,13 +113,13 @@ impl Turn {
     }
 
     /// The package of the earlier copies.
-    pub(super) fn shared(&self) -> Option<&Shared> {
+    pub(super) fn shared(&self) -> Option<&SharedPackage> {
         self.slot.as_ref()
     }
 
     /// Shares a package that was committed.
     pub(super) fn share(mut self, link: &str, expires: Timestamp) {
-        *self.slot = Some(Shared {
+        *self.slot = Some(SharedPackage {
             link: link.to_owned(),
             expires,
         });
@@ -128,12 +128,16 @@ impl Turn {
 
 /// Returns a package if it can still be fetched, with its expiry: it may have been revoked, blocked
 /// or extended.
-async fn is_there(message: &Message, store: &Store, shared: &Shared) -> Option<Shared> {
+async fn is_there(
+    message: &Message,
+    store: &Store,
+    shared: &SharedPackage,
+) -> Option<SharedPackage> {
     let files = message.shipping().detached().iter();
     let files: Vec<_> = files.filter_map(|file| file.file.as_ref()).collect();
     let found = store.committed(&shared.link, &files, shared.expires).await;
     match found {
-        Ok(expires) => expires.map(|expires| Shared {
+        Ok(expires) => expires.map(|expires| SharedPackage {
             link: shared.link.clone(),
             expires,
         }),
@@ -151,7 +155,7 @@ fn key(
     package: &PackageDraft,
     created: Timestamp,
     expires: Timestamp,
-) -> Option<Key> {
+) -> Option<CopyKey> {
     let message_id = message.shipping().message_id()?;
     // Messages whose links would differ in their base or lifetime share nothing.
     let base = Link::read(package.link())?.base;
@@ -185,7 +189,7 @@ impl Digest {
         self.0.update(text);
     }
 
-    fn end(self) -> Key {
+    fn end(self) -> CopyKey {
         let digest = self.0.finish();
         digest.as_ref().try_into().expect("SHA-256 has 32 bytes")
     }
@@ -194,18 +198,18 @@ impl Digest {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::lab::{Fate, Lab, Mail},
+        super::lab::{Lab, LabFate, Mail},
         *,
     };
     use crate::{
         aside,
-        drop::{Client, RecordId},
+        drop::{RecordId, Requester},
         envelope::Direction,
     };
 
-    fn link(fate: Fate) -> (String, bool) {
+    fn link(fate: LabFate) -> (String, bool) {
         match fate {
-            Fate::Link(link, is_copy) => (link, is_copy),
+            LabFate::Link(link, is_copy) => (link, is_copy),
             other => panic!("{other:?}"),
         }
     }
@@ -217,7 +221,7 @@ mod tests {
         assert!(!is_copy);
         let mut other = Mail::new("a@b").to("zoe@example.com");
         (other.text, other.envelope.sender) = ("Chère Zoé", "list-zoe=example.com@b".into());
-        assert_eq!(lab.send(&other).await, Fate::Link(first, true));
+        assert_eq!(lab.send(&other).await, LabFate::Link(first, true));
         assert_eq!(lab.drop.level().await.unwrap().stored, 2000);
         assert!(aside::settle(Duration::MAX));
         assert_eq!(
@@ -267,10 +271,16 @@ mod tests {
         let (first, _) = link(lab.send(&Mail::new("a@b")).await);
         let id = RecordId::from(&Link::read(&first).unwrap().token);
         let now = Timestamp::now();
-        lab.drop.revoke(id, now, Client::ADMIN, "").await.unwrap();
+        lab.drop
+            .revoke(id, now, Requester::ADMIN, "")
+            .await
+            .unwrap();
         let (second, is_copy) = link(lab.send(&Mail::new("a@b")).await);
         assert!(second != first && !is_copy);
-        assert_eq!(lab.send(&Mail::new("a@b")).await, Fate::Link(second, true));
+        assert_eq!(
+            lab.send(&Mail::new("a@b")).await,
+            LabFate::Link(second, true)
+        );
     }
 
     #[tokio::test]
@@ -297,7 +307,7 @@ mod tests {
         let lab = Lab::new(&[&list]);
         link(lab.send(&Mail::new("a@b")).await);
         let zoe = Mail::new("a@b").to("zoe@example.com");
-        assert_eq!(lab.send(&zoe).await, Fate::Kept("rules"));
+        assert_eq!(lab.send(&zoe).await, LabFate::Kept("rules"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::{
     FilterError, HeaderEdit, Message, Reason, Rewritten, Verdict, copies::Turn, language::language,
-    mark, parts::Slot, reading::Text, reread::reread, rewritten::Piece, shipping::Detached,
+    mark, parts::PartSlot, reading::BodyText, reread::reread, rewritten::Piece, shipping::Detached,
 };
 use crate::{
     config::{Fallback, Position},
@@ -378,7 +378,7 @@ async fn attached(message: &Message, notice: &Notice) -> Result<Option<Change>, 
 }
 
 /// The change that puts a part in a slot.
-async fn filled(message: &Message, slot: Slot, part: &NewPart) -> Result<Change, FilterError> {
+async fn filled(message: &Message, slot: PartSlot, part: &NewPart) -> Result<Change, FilterError> {
     let delimiter = message.reading().spool().read(slot.delimiter).await?;
     Ok(Change {
         at: slot.at..slot.at,
@@ -422,7 +422,7 @@ fn between(message: &Message) -> HashMap<PartId, Vec<String>> {
 /// footer behind the HTML; no HTML that is one of several choices, where the plain text is shown
 /// above all of them. Then the first text of each choice that a reader may be shown in place of one
 /// of these: whichever he is shown, he must see the link.
-fn targets(message: &Message) -> Vec<&Text> {
+fn targets(message: &Message) -> Vec<&BodyText> {
     let parts = message.reading().parts();
     let first = |kind: TextKind| {
         message
@@ -432,15 +432,15 @@ fn targets(message: &Message) -> Vec<&Text> {
             .find(|text| text.kind == kind)
     };
     let (plain, html) = (first(TextKind::Plain), first(TextKind::Html));
-    let is_body = |plain: &&Text| html.is_none_or(|html| plain.part < html.part);
+    let is_body = |plain: &&BodyText| html.is_none_or(|html| plain.part < html.part);
     let plain = plain.filter(is_body);
-    let is_above = |html: &&Text, plain: &Text| {
+    let is_above = |html: &&BodyText, plain: &BodyText| {
         let mut choices = parts.choices(html.part);
         choices.any(|(around, _)| !parts.is_in(plain.part, around))
     };
     let html = html.filter(|html| !plain.is_some_and(|plain| is_above(html, plain)));
 
-    let mut chosen: Vec<&Text> = plain.into_iter().chain(html).collect();
+    let mut chosen: Vec<&BodyText> = plain.into_iter().chain(html).collect();
     for text in message.reading().texts() {
         let is_in = |around| chosen.iter().any(|other| parts.is_in(other.part, around));
         let is_left_out = |(around, choice)| is_in(around) && !is_in(choice);
@@ -455,7 +455,7 @@ fn targets(message: &Message) -> Vec<&Text> {
 /// The changes that put an addition into a text part; `None` if it cannot take it.
 async fn insertion(
     message: &Message,
-    text: &Text,
+    text: &BodyText,
     addition: &Addition<'_>,
 ) -> Result<Option<Vec<Change>>, FilterError> {
     if text.is_fixed {

@@ -11,7 +11,7 @@ use std::mem;
 use crate::{
     config::Limits,
     mime::{Decoder, Event, Head, MediaType, Scanner},
-    rules::{self, Judgement, Place, Why},
+    rules::{self, Judgement, LeafPlace, Why},
 };
 
 /// Messages inside of each other that are looked into; the next one counts as a file.
@@ -22,26 +22,26 @@ const DEPTH_MAX: usize = 4;
 pub(super) struct Forwarded {
     limits: Limits,
     depth: usize,
-    state: State,
+    state: ForwardedState,
     /// Decoded bytes of its files so far.
     files: u64,
 }
 
 #[derive(Debug)]
-enum State {
+enum ForwardedState {
     /// Its header comes in.
     Header(Vec<u8>),
     /// It is one leaf.
-    Leaf(Leaf),
+    Leaf(ForwardedLeaf),
     /// It is a multipart; the leaf that comes in.
-    Parts(Box<Scanner>, Leaf),
+    Parts(Box<Scanner>, ForwardedLeaf),
     /// The whole of it counts.
     Unclear,
 }
 
 /// A leaf of it.
 #[derive(Debug)]
-enum Leaf {
+enum ForwardedLeaf {
     /// Text, or none: it weighs nothing.
     Light,
     /// Its decoded bytes count.
@@ -62,15 +62,15 @@ impl Forwarded {
         Self {
             limits,
             depth,
-            state: State::Header(Vec::new()),
+            state: ForwardedState::Header(Vec::new()),
             files: 0,
         }
     }
 
     /// Takes bytes.
     pub(super) fn push(&mut self, bytes: &[u8]) {
-        let mut state = mem::replace(&mut self.state, State::Unclear);
-        if let State::Header(mut block) = state {
+        let mut state = mem::replace(&mut self.state, ForwardedState::Unclear);
+        if let ForwardedState::Header(mut block) = state {
             block.extend_from_slice(bytes);
             return self.take_header(block);
         }
@@ -81,15 +81,15 @@ impl Forwarded {
 
     /// Takes the end.
     pub(super) fn finish(&mut self) {
-        let mut state = mem::replace(&mut self.state, State::Unclear);
-        if let State::Parts(scanner, _) = &mut state {
+        let mut state = mem::replace(&mut self.state, ForwardedState::Unclear);
+        if let ForwardedState::Parts(scanner, _) = &mut state {
             scanner.end();
         }
-        if matches!(state, State::Header(_)) || self.push_to(&mut state, b"").is_none() {
+        if matches!(state, ForwardedState::Header(_)) || self.push_to(&mut state, b"").is_none() {
             return;
         }
-        if let State::Leaf(leaf) = &mut state
-            && self.end(mem::replace(leaf, Leaf::Light)).is_none()
+        if let ForwardedState::Leaf(leaf) = &mut state
+            && self.end(mem::replace(leaf, ForwardedLeaf::Light)).is_none()
         {
             return;
         }
@@ -99,8 +99,9 @@ impl Forwarded {
     /// The bytes of its files; `None` where the whole of it counts.
     pub(super) fn weight(&self) -> Option<u64> {
         let inner = match &self.state {
-            State::Unclear => return None,
-            State::Leaf(Leaf::Message(message)) | State::Parts(_, Leaf::Message(message)) => {
+            ForwardedState::Unclear => return None,
+            ForwardedState::Leaf(ForwardedLeaf::Message(message))
+            | ForwardedState::Parts(_, ForwardedLeaf::Message(message)) => {
                 message.weight().unwrap_or(0)
             }
             _ => 0,
@@ -112,7 +113,7 @@ impl Forwarded {
     fn take_header(&mut self, block: Vec<u8>) {
         let Some(end) = end_of_header(&block) else {
             if block.len() <= self.limits.header_bytes_max {
-                self.state = State::Header(block);
+                self.state = ForwardedState::Header(block);
             }
             return;
         };
@@ -128,26 +129,26 @@ impl Forwarded {
 
         self.state = if Scanner::enters(&head) {
             match Scanner::new(&head, self.limits) {
-                Ok(scanner) => State::Parts(Box::new(scanner), Leaf::Light),
+                Ok(scanner) => ForwardedState::Parts(Box::new(scanner), ForwardedLeaf::Light),
                 Err(_) => return,
             }
         } else {
-            State::Leaf(self.leaf(&head))
+            ForwardedState::Leaf(self.leaf(&head))
         };
         self.push(body);
     }
 
     /// Takes bytes; `None` when the structure is no longer clear.
-    fn push_to(&mut self, state: &mut State, bytes: &[u8]) -> Option<()> {
+    fn push_to(&mut self, state: &mut ForwardedState, bytes: &[u8]) -> Option<()> {
         match state {
-            State::Header(_) | State::Unclear => None,
-            State::Leaf(leaf) => self.count(leaf, bytes),
-            State::Parts(scanner, leaf) => {
+            ForwardedState::Header(_) | ForwardedState::Unclear => None,
+            ForwardedState::Leaf(leaf) => self.count(leaf, bytes),
+            ForwardedState::Parts(scanner, leaf) => {
                 while let Some(event) = scanner.next(bytes) {
                     match event {
                         Event::Head(head) if !Scanner::enters(head) => *leaf = self.leaf(head),
                         Event::Body(bytes) => self.count(leaf, bytes)?,
-                        Event::End { .. } => self.end(mem::replace(leaf, Leaf::Light))?,
+                        Event::End { .. } => self.end(mem::replace(leaf, ForwardedLeaf::Light))?,
                         Event::Ambiguous(_) => return None,
                         _ => {}
                     }
@@ -157,25 +158,25 @@ impl Forwarded {
         }
     }
 
-    fn leaf(&self, head: &Head) -> Leaf {
+    fn leaf(&self, head: &Head) -> ForwardedLeaf {
         let is_message = head.media.main() == "message"
             && matches!(head.media.sub(), "rfc822" | "global")
             && head.encoding.is_identity();
         if is_message && self.depth < DEPTH_MAX {
-            return Leaf::Message(Box::new(Self::at(self.limits, self.depth + 1)));
+            return ForwardedLeaf::Message(Box::new(Self::at(self.limits, self.depth + 1)));
         }
-        match rules::judge(head, Place::Free) {
-            Judgement::Stays(Why::Text | Why::Calendar) => Leaf::Light,
-            _ => Decoder::new(head.encoding).map_or(Leaf::Raw, Leaf::File),
+        match rules::judge(head, LeafPlace::Free) {
+            Judgement::Stays(Why::Text | Why::Calendar) => ForwardedLeaf::Light,
+            _ => Decoder::new(head.encoding).map_or(ForwardedLeaf::Raw, ForwardedLeaf::File),
         }
     }
 
-    fn count(&mut self, leaf: &mut Leaf, bytes: &[u8]) -> Option<()> {
+    fn count(&mut self, leaf: &mut ForwardedLeaf, bytes: &[u8]) -> Option<()> {
         match leaf {
-            Leaf::Light => {}
-            Leaf::Raw => self.files += bytes.len() as u64,
-            Leaf::Message(message) => message.push(bytes),
-            Leaf::File(decoder) => {
+            ForwardedLeaf::Light => {}
+            ForwardedLeaf::Raw => self.files += bytes.len() as u64,
+            ForwardedLeaf::Message(message) => message.push(bytes),
+            ForwardedLeaf::File(decoder) => {
                 let mut decoded = Vec::new();
                 decoder.push(bytes, &mut decoded).ok()?;
                 self.files += decoded.len() as u64;
@@ -184,14 +185,14 @@ impl Forwarded {
         Some(())
     }
 
-    fn end(&mut self, leaf: Leaf) -> Option<()> {
+    fn end(&mut self, leaf: ForwardedLeaf) -> Option<()> {
         match leaf {
-            Leaf::Light | Leaf::Raw => {}
-            Leaf::Message(mut message) => {
+            ForwardedLeaf::Light | ForwardedLeaf::Raw => {}
+            ForwardedLeaf::Message(mut message) => {
                 message.finish();
                 self.files += message.weight()?;
             }
-            Leaf::File(decoder) => {
+            ForwardedLeaf::File(decoder) => {
                 let mut decoded = Vec::new();
                 decoder.finish(&mut decoded).ok()?;
                 self.files += decoded.len() as u64;

@@ -32,7 +32,7 @@ pub(super) struct Mail {
 
 /// The fate of a mail.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum LabFate {
     /// It went out as it came, for this reason.
     Kept(&'static str),
     /// It went out with this link; the package may be that of a copy.
@@ -73,18 +73,18 @@ impl Lab {
         Self { drop, filter, home }
     }
 
-    pub(super) async fn send(&self, mail: &Mail) -> Fate {
+    pub(super) async fn send(&self, mail: &Mail) -> LabFate {
         let header = mail.fields();
         let envelope = mail.envelope.clone();
         let mut message = match self.filter.judge_once(envelope, &header, Eol::CrLf).await {
             Start::Scan(message) => message,
-            Start::Pass(reason) | Start::Edit(_, reason) => return Fate::Kept(reason.label()),
-            Start::Refuse(_) => return Fate::Refused,
+            Start::Pass(reason) | Start::Edit(_, reason) => return LabFate::Kept(reason.label()),
+            Start::Refuse(_) => return LabFate::Refused,
         };
         message.push(&mail.body()).await;
         match message.end().await {
-            Verdict::Pass(reason) => Fate::Kept(reason.label()),
-            Verdict::Rewrite(rewritten) => Fate::Link(rewritten.link, rewritten.is_copy),
+            Verdict::Pass(reason) => LabFate::Kept(reason.label()),
+            Verdict::Rewrite(rewritten) => LabFate::Link(rewritten.link, rewritten.is_copy),
             Verdict::Fail(error) => panic!("{error}"),
         }
     }

@@ -5,7 +5,7 @@
 
 use encoding_rs::{Encoding, UTF_8};
 
-use super::{FilterError, Message, finish::source, reading::Text};
+use super::{FilterError, Message, finish::source, reading::BodyText};
 use crate::{
     config::Action,
     config::{Config, Fallback, Language, NoticeLanguage, Rule},
@@ -112,7 +112,7 @@ async fn spoken(message: &Message, speech: &Speech) -> Result<Option<Language>, 
 }
 
 /// Reads back the words of the author himself at the start of a text.
-async fn author(message: &Message, text: &Text) -> Result<String, FilterError> {
+async fn author(message: &Message, text: &BodyText) -> Result<String, FilterError> {
     let bytes = match text.kind {
         TextKind::Plain => TEXT_BYTES,
         TextKind::Html => HTML_BYTES,

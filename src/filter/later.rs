@@ -6,7 +6,7 @@ use super::{
     accounting::Accounting,
     leaf::FileHead,
     parts::Parts,
-    words::{Role, Words},
+    words::{Role, SeenTexts},
 };
 use crate::{
     mime::{References, scanner::PartId},
@@ -42,7 +42,7 @@ const _: () = assert!(2 * size_of::<Later>() + 2 * 255 <= 1024);
 pub(super) struct Complete<'a> {
     pub(super) parts: &'a Parts,
     pub(super) references: &'a References,
-    pub(super) words: &'a Words,
+    pub(super) words: &'a SeenTexts,
     /// True if an infected file stays in the message, though the others go.
     pub(super) keeps_out: bool,
     pub(super) accounting: &'a mut Accounting,

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, mem};
 
-use super::{container::Container, forwarded::Forwarded, reading::Text, words::Role};
+use super::{container::Container, forwarded::Forwarded, reading::BodyText, words::Role};
 use crate::{
     mime::{self, Decoder, Field, Head, TransferEncoding, scanner::PartId, tnef},
     names,
@@ -38,7 +38,7 @@ pub(super) struct Leaf {
     pub(super) forwarded: Option<Box<Forwarded>>,
     /// True if the last byte is a CR: MIME-tools takes it for a part of the line end behind it.
     pub(super) ends_in_cr: bool,
-    pub(super) work: Work,
+    pub(super) work: LeafWork,
     /// The key of the `Content-ID` by which an HTML body may show it.
     pub(super) shown_by: Option<u64>,
     /// True if it is HTML that may show others, though it may go itself.
@@ -48,7 +48,7 @@ pub(super) struct Leaf {
     pub(super) pair: Option<PartId>,
     /// True if nothing but blanks came of it.
     pub(super) is_blank: bool,
-    pub(super) text: Option<Box<Text>>,
+    pub(super) text: Option<Box<BodyText>>,
     /// The decision of the policy.
     pub(super) fate: Fate,
     /// The facts by which the policy decides, as long as it has not done so.
@@ -65,7 +65,7 @@ pub(super) struct Asked {
 
 /// The work on a leaf's body.
 #[derive(Debug)]
-pub(super) enum Work {
+pub(super) enum LeafWork {
     /// It stays.
     Stays(Why),
     /// It stays, and is decoded to see that it can be, or to find the parts that it shows.
@@ -96,7 +96,7 @@ pub(super) struct FileHead {
 
 impl Leaf {
     /// Makes a leaf of which only the header came, and about which nobody was asked.
-    pub(super) fn new(part: PartId, head: &Head, work: Work) -> Self {
+    pub(super) fn new(part: PartId, head: &Head, work: LeafWork) -> Self {
         Self {
             part,
             file: FileHead::new(head),
@@ -129,13 +129,13 @@ impl Leaf {
             self.asked = None;
         }
         if let Fate::Stays(source) = fate
-            && let Work::Counting(decoder) = &mut self.work
+            && let LeafWork::Counting(decoder) = &mut self.work
         {
             let (why, decoder) = (why_kept(source), mem::take(decoder));
             self.work = if self.shows {
-                Work::Checked(why, decoder)
+                LeafWork::Checked(why, decoder)
             } else {
-                Work::keeping(why, decoder)
+                LeafWork::keeping(why, decoder)
             };
         }
         self.fate = fate;
@@ -164,7 +164,7 @@ impl Asked {
     }
 }
 
-impl Work {
+impl LeafWork {
     /// Work on a leaf that stays; base64 is decoded all the same, to see that it can be.
     pub(super) fn keeping(why: Why, decoder: Decoder) -> Self {
         match decoder {

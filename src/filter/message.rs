@@ -16,7 +16,7 @@ use super::{
     Envelope, Filter, FilterError, PartDecision, Reason, Trial, Verdict,
     accounting::Accounting,
     later::Later,
-    leaf::{FileHead, Leaf, Work},
+    leaf::{FileHead, Leaf, LeafWork},
     mark,
     outcome::Settled,
     reading::{Reading, Wait},
@@ -29,7 +29,7 @@ use crate::{
     policy::{Edits, Fate, Plan},
     rewrite::{Eol, notice::Templates},
     rules::Why,
-    scan::Finding,
+    scan::ScanFinding,
 };
 
 /// Bytes of a part that are replayed from the spool at a time.
@@ -214,9 +214,9 @@ impl Message {
     /// Turns a failure into the verdict, as it may be a finding about a file.
     fn failed(&mut self, error: FilterError) -> Verdict {
         let reason = match error.finding() {
-            Some(Finding::Infected) => Reason::Infected,
-            Some(Finding::Oversize) => Reason::Oversize,
-            Some(Finding::Unscanned) | None => return Verdict::Fail(error),
+            Some(ScanFinding::Infected) => Reason::Infected,
+            Some(ScanFinding::Oversize) => Reason::Oversize,
+            Some(ScanFinding::Unscanned) | None => return Verdict::Fail(error),
         };
         self.warn_of(&error);
         self.accounting.file_refused(&error);
@@ -295,7 +295,7 @@ impl Message {
             .gone(path, &file, bytes, going.source, Why::OverThreshold);
         let detached = Detached::new(part, &file, bytes, going);
 
-        if let Work::Detaching(_) = leaf.work {
+        if let LeafWork::Detaching(_) = leaf.work {
             self.shipping.write(self.reading.take_bytes()).await?;
             self.reading.went(leaf.shown_by);
             return self.finish_draft(detached).await;
@@ -420,7 +420,7 @@ impl Message {
     /// Waits for the verdict about the file that was ended last, and returns true if the file is infected.
     async fn is_kept_out(&mut self) -> Result<bool, FilterError> {
         match self.await_finishing().await {
-            Err(error) if error.finding() == Some(Finding::Infected) => {
+            Err(error) if error.finding() == Some(ScanFinding::Infected) => {
                 self.warn_of(&error);
                 self.accounting.file_refused(&error);
                 Ok(true)
@@ -434,7 +434,7 @@ impl Message {
         let part = self.shipping.finishing();
         let finished = self.shipping.await_finishing().await;
         if let (Some(part), Err(error)) = (part, &finished)
-            && error.finding() == Some(Finding::Infected)
+            && error.finding() == Some(ScanFinding::Infected)
         {
             self.accounting.infected(&self.reading.parts().path(part));
         }

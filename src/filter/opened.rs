@@ -8,7 +8,7 @@ use super::{
     lab::{Lab, Mail},
 };
 use crate::{
-    drop::{FileEntry, Link, Lookup},
+    drop::{FileEntry, Link, PackageLookup},
     mime::tnef::tests::Writer,
     rewrite::Eol,
     scan::scripted::{EVIL, Script, Scripted},
@@ -73,7 +73,7 @@ async fn send(lab: &Lab, body: &[u8]) -> Sent {
         }
         let token = Link::read(&rewritten.link).unwrap().token;
         let found = lab.drop.find(&token, Timestamp::now()).await.unwrap();
-        let Lookup::Live(package) = found else {
+        let PackageLookup::Live(package) = found else {
             panic!("it is not live");
         };
         for (index, file) in package.files.iter().enumerate() {

@@ -4,11 +4,11 @@ use std::{borrow::Cow, io};
 
 use super::{Message, Rewritten};
 use crate::{
-    decisions::Part,
+    decisions::PartRecord,
     drop::Allotment,
     mime::Ambiguity,
     policy::{Edits, Refusal},
-    scan::Finding,
+    scan::ScanFinding,
     store::StoreError,
 };
 
@@ -113,7 +113,7 @@ pub enum FilterError {
 
 impl FilterError {
     /// The finding of the virus scan, if that is the reason.
-    pub fn finding(&self) -> Option<Finding> {
+    pub fn finding(&self) -> Option<ScanFinding> {
         match self {
             Self::Store(error) => error.finding(),
             _ => None,
@@ -186,7 +186,7 @@ pub struct Trial {
     pub bytes: u64,
 }
 
-impl From<&PartDecision> for Part {
+impl From<&PartDecision> for PartRecord {
     fn from(part: &PartDecision) -> Self {
         let fate = match part {
             PartDecision { detached: true, .. } => "detached",
@@ -264,8 +264,8 @@ impl Reason {
             Self::ShownLater => "shown-later",
             Self::Reread => "reread",
             Self::Blocked => "blocked",
-            Self::Infected => Finding::Infected.label(),
-            Self::Oversize => Finding::Oversize.label(),
+            Self::Infected => ScanFinding::Infected.label(),
+            Self::Oversize => ScanFinding::Oversize.label(),
             Self::Suspended => "suspended",
             Self::SenderQuota => Allotment::Sender.label(),
             Self::IncomingQuota => Allotment::Incoming.label(),

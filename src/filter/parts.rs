@@ -16,7 +16,7 @@ use std::{fmt::Write, ops::Range};
 
 use crate::{
     mime::{Head, Scanner, scanner::PartId},
-    rules::Place,
+    rules::LeafPlace,
 };
 
 /// All parts so far; the index is the part's number, 0 is the message.
@@ -40,7 +40,7 @@ pub(super) struct Removed {
 
 /// A place for a new part.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Slot {
+pub(super) struct PartSlot {
     /// The multipart in which it stands.
     around: PartId,
     /// The offset at which its delimiter line goes.
@@ -56,7 +56,7 @@ struct Part {
     ordinal: u32,
     children: u32,
     children_gone: u32,
-    kind: Kind,
+    kind: PartKind,
     gone: bool,
     /// True if a child says that the next one is encrypted (RFC 3156, section 4).
     has_pgp: bool,
@@ -75,7 +75,7 @@ struct Part {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum PartKind {
     Leaf,
     Mixed,
     Alternative,
@@ -95,7 +95,7 @@ impl Parts {
             ordinal: 0,
             children: 0,
             children_gone: 0,
-            kind: Kind::of(root),
+            kind: PartKind::of(root),
             gone: false,
             has_pgp: false,
             in_choice: false,
@@ -138,17 +138,17 @@ impl Parts {
             ..
         } = *around;
 
-        let is_half = parent != 0 && self.parts[above as usize].kind == Kind::AppleDouble;
+        let is_half = parent != 0 && self.parts[above as usize].kind == PartKind::AppleDouble;
         self.parts.push(Part {
             parent,
             ordinal,
             children: 0,
             children_gone: 0,
-            kind: Kind::Leaf,
+            kind: PartKind::Leaf,
             gone: false,
             has_pgp: false,
-            in_choice: in_choice || kind == Kind::Alternative,
-            in_whole: in_whole || kind == Kind::OtherMultipart || is_half,
+            in_choice: in_choice || kind == PartKind::Alternative,
+            in_whole: in_whole || kind == PartKind::OtherMultipart || is_half,
             mark: self.mark,
             line: self.line,
             header,
@@ -161,7 +161,7 @@ impl Parts {
     pub(super) fn head(&mut self, head: &Head, body: u64) -> PartId {
         let last = self.parts.len() - 1;
         let part = &mut self.parts[last];
-        (part.kind, part.body) = (Kind::of(head), body);
+        (part.kind, part.body) = (PartKind::of(head), body);
         let parent = part.parent as usize;
         self.parts[parent].has_pgp |= head.media.is("application", "pgp-encrypted");
         last as PartId
@@ -173,7 +173,7 @@ impl Parts {
     }
 
     /// The place of a part in its message.
-    pub(super) fn place(&self, part: PartId) -> Place {
+    pub(super) fn place(&self, part: PartId) -> LeafPlace {
         let Part {
             parent,
             ordinal,
@@ -182,14 +182,14 @@ impl Parts {
         } = self.parts[part as usize];
         let parent = &self.parts[parent as usize];
         match parent.kind {
-            _ if part == 0 => Place::Free,
-            _ if in_whole => Place::Unknown,
-            Kind::AppleDouble => Place::AppleDouble,
-            _ if parent.has_pgp => Place::BehindPgp,
-            Kind::Alternative => Place::Alternative,
-            Kind::Related if ordinal == 1 => Place::RelatedRoot,
-            Kind::Related => Place::Related,
-            _ => Place::Free,
+            _ if part == 0 => LeafPlace::Free,
+            _ if in_whole => LeafPlace::Unknown,
+            PartKind::AppleDouble => LeafPlace::AppleDouble,
+            _ if parent.has_pgp => LeafPlace::BehindPgp,
+            PartKind::Alternative => LeafPlace::Alternative,
+            PartKind::Related if ordinal == 1 => LeafPlace::RelatedRoot,
+            PartKind::Related => LeafPlace::Related,
+            _ => LeafPlace::Free,
         }
     }
 
@@ -202,8 +202,9 @@ impl Parts {
     /// the innermost first.
     pub(super) fn choices(&self, part: PartId) -> impl Iterator<Item = (PartId, PartId)> {
         let inner = std::iter::once(part).chain(self.around(part));
-        let is_choice =
-            |(around, _): &(PartId, PartId)| self.parts[*around as usize].kind == Kind::Alternative;
+        let is_choice = |(around, _): &(PartId, PartId)| {
+            self.parts[*around as usize].kind == PartKind::Alternative
+        };
         self.around(part).zip(inner).filter(is_choice)
     }
 
@@ -213,7 +214,7 @@ impl Parts {
         let parent = self.parts[part as usize].parent;
         if !matches!(
             self.parts[parent as usize].kind,
-            Kind::Mixed | Kind::Sequence
+            PartKind::Mixed | PartKind::Sequence
         ) {
             return None;
         }
@@ -246,8 +247,12 @@ impl Parts {
     /// that cannot take it (`failed`), and behind each `multipart/alternative` of which some choice
     /// has none. The texts that one of these makes superfluous are dropped from `taking`. `None` if
     /// there is no place for one.
-    pub(super) fn slots(&self, taking: &mut Vec<PartId>, failed: &[PartId]) -> Option<Vec<Slot>> {
-        let mut slots: Vec<Slot> = Vec::new();
+    pub(super) fn slots(
+        &self,
+        taking: &mut Vec<PartId>,
+        failed: &[PartId],
+    ) -> Option<Vec<PartSlot>> {
+        let mut slots: Vec<PartSlot> = Vec::new();
         for &text in failed {
             self.add_slot(self.slot_behind(text)?, taking, &mut slots);
         }
@@ -259,7 +264,7 @@ impl Parts {
 
     /// A place behind all other parts of a message whose parts are shown one after the other, if the
     /// message has an end.
-    pub(super) fn slot_at_end(&self) -> Option<Slot> {
+    pub(super) fn slot_at_end(&self) -> Option<PartSlot> {
         let is_child = |id: &PartId| self.parts[*id as usize].parent == 0;
         let last = (1..=self.last()).rev().find(is_child)?;
         self.parts[last as usize].next?;
@@ -267,7 +272,7 @@ impl Parts {
     }
 
     /// Adds a place, and drops the texts and places that are shown together with it.
-    fn add_slot(&self, slot: Slot, taking: &mut Vec<PartId>, slots: &mut Vec<Slot>) {
+    fn add_slot(&self, slot: PartSlot, taking: &mut Vec<PartId>, slots: &mut Vec<PartSlot>) {
         taking.retain(|&text| self.are_choices(text, slot.around));
         slots.retain(|other| self.are_choices(other.around, slot.around));
         slots.push(slot);
@@ -275,18 +280,18 @@ impl Parts {
 
     /// The place behind a part, in the innermost multipart around it whose parts are shown one after
     /// the other.
-    fn slot_behind(&self, part: PartId) -> Option<Slot> {
+    fn slot_behind(&self, part: PartId) -> Option<PartSlot> {
         let inner = std::iter::once(part).chain(self.around(part));
         let (around, child) = self.around(part).zip(inner).find(|&(around, _)| {
             matches!(
                 self.parts[around as usize].kind,
-                Kind::Mixed | Kind::Sequence
+                PartKind::Mixed | PartKind::Sequence
             )
         })?;
         let Part {
             line, next, mark, ..
         } = self.parts[child as usize];
-        Some(Slot {
+        Some(PartSlot {
             around,
             // Where nothing follows, because the message has no end, the new part goes before.
             at: next.unwrap_or(line),
@@ -299,11 +304,11 @@ impl Parts {
     fn are_choices(&self, one: PartId, other: PartId) -> bool {
         let mut inside = std::iter::once(one).chain(self.around(one));
         let both = inside.find(|&around| self.is_in(other, around));
-        both.is_some_and(|both| self.parts[both as usize].kind == Kind::Alternative)
+        both.is_some_and(|both| self.parts[both as usize].kind == PartKind::Alternative)
     }
 
     /// A `multipart/alternative` around one of the given parts that has a choice without any of them.
-    fn uncovered(&self, taking: &[PartId], slots: &[Slot]) -> Option<PartId> {
+    fn uncovered(&self, taking: &[PartId], slots: &[PartSlot]) -> Option<PartId> {
         let placed = || {
             taking
                 .iter()
@@ -351,7 +356,7 @@ impl Parts {
     /// first one. Only a `multipart/mixed`, or what readers take for one, can take one without its
     /// other parts changing their meaning.
     pub(super) fn front(&self) -> Option<u64> {
-        let is_mixed = matches!(self.parts[0].kind, Kind::Mixed | Kind::Sequence);
+        let is_mixed = matches!(self.parts[0].kind, PartKind::Mixed | PartKind::Sequence);
         self.parts
             .get(1)
             .filter(|_| is_mixed)
@@ -391,7 +396,9 @@ impl Parts {
             parent, ordinal, ..
         } = self.parts[part];
         let around = &self.parts[parent as usize];
-        around.kind == Kind::Related && ordinal == 1 && around.children > around.children_gone + 1
+        around.kind == PartKind::Related
+            && ordinal == 1
+            && around.children > around.children_gone + 1
     }
 
     /// The number of parts that stay, the message itself among them.
@@ -452,7 +459,7 @@ impl Parts {
     }
 }
 
-impl Kind {
+impl PartKind {
     fn of(head: &Head) -> Self {
         if !Scanner::enters(head) {
             return Self::Leaf;
@@ -671,10 +678,10 @@ mod tests {
         let parts = parts(MIXED, body);
         let paths: Vec<_> = (0..7).map(|part| parts.path(part)).collect();
         assert_eq!(paths, ["", "1", "1.1", "1.2", "1.2.1", "1.2.2", "2"]);
-        assert_eq!(parts.place(2), Place::Alternative);
-        assert_eq!(parts.place(4), Place::RelatedRoot);
-        assert_eq!(parts.place(5), Place::Related);
-        assert_eq!(parts.place(6), Place::Free);
+        assert_eq!(parts.place(2), LeafPlace::Alternative);
+        assert_eq!(parts.place(4), LeafPlace::RelatedRoot);
+        assert_eq!(parts.place(5), LeafPlace::Related);
+        assert_eq!(parts.place(6), LeafPlace::Free);
         assert_eq!(parts.choices(4).next().map(|(around, _)| around), Some(1));
         assert_eq!(parts.choices(6).next(), None);
         assert_eq!(parts.front(), Some(0));

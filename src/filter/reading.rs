@@ -21,11 +21,11 @@ use super::{
     accounting::Accounting,
     fates::Fates,
     later::{Complete, Later},
-    leaf::{Leaf, Work},
+    leaf::{Leaf, LeafWork},
     outcome::Settled,
     parts::Parts,
     top_header::TopHeader,
-    words::Words,
+    words::SeenTexts,
 };
 use crate::{
     config::Limits,
@@ -39,7 +39,7 @@ use crate::{
     spool::Spool,
 };
 
-pub(super) use text::Text;
+pub(super) use text::BodyText;
 
 /// A message as it is read.
 #[derive(Debug)]
@@ -61,8 +61,8 @@ pub(super) struct Reading {
     spool: Spool,
     leaf: Option<Box<Leaf>>,
     decoded: Vec<u8>,
-    texts: Vec<Text>,
-    words: Words,
+    texts: Vec<BodyText>,
+    words: SeenTexts,
     references: References,
     later: Vec<Later>,
     /// The number of candidates that go whatever comes after them.
@@ -113,7 +113,7 @@ impl Reading {
             leaf: None,
             decoded: Vec::new(),
             texts: Vec::new(),
-            words: Words::default(),
+            words: SeenTexts::default(),
             references: References::default(),
             later: Vec::new(),
             sure: 0,
@@ -204,7 +204,7 @@ impl Reading {
     /// Goes on with a leaf that goes, of which nothing stays in the spool.
     pub(super) async fn go_on(&mut self, mut leaf: Box<Leaf>, decoder: Decoder) -> io::Result<()> {
         self.forget_body(leaf.part).await?;
-        leaf.work = Work::Detaching(decoder);
+        leaf.work = LeafWork::Detaching(decoder);
         self.leaf = Some(leaf);
         Ok(())
     }
@@ -282,7 +282,7 @@ impl Reading {
     }
 
     /// The texts that may take the notice.
-    pub(super) fn texts(&self) -> &[Text] {
+    pub(super) fn texts(&self) -> &[BodyText] {
         &self.texts
     }
 
@@ -341,7 +341,7 @@ impl Reading {
             self.spool.push(bytes);
             return Ok(None);
         };
-        if !matches!(leaf.work, Work::Detaching(..) | Work::Spoiled) {
+        if !matches!(leaf.work, LeafWork::Detaching(..) | LeafWork::Spoiled) {
             self.spool.push(bytes);
         }
         leaf.ends_in_cr = bytes.last() == Some(&b'\r');
@@ -361,7 +361,7 @@ impl Reading {
         self.take_decoded(&mut leaf, decoded, false, accounting)?;
 
         let wait = match leaf.work {
-            Work::Detaching(_) => Some(Wait::Draft),
+            LeafWork::Detaching(_) => Some(Wait::Draft),
             _ => self.goes_now(&leaf).then_some(Wait::Detach),
         };
         self.leaf = Some(leaf);
@@ -381,7 +381,7 @@ impl Reading {
         }
         leaf.bytes += self.decoded.len() as u64;
         if let Some(forwarded) = &mut leaf.forwarded
-            && matches!(leaf.work, Work::Counting(_))
+            && matches!(leaf.work, LeafWork::Counting(_))
         {
             forwarded.push(&self.decoded);
             if is_whole {
@@ -390,16 +390,16 @@ impl Reading {
         }
 
         if let Some(container) = &mut leaf.container
-            && matches!(leaf.work, Work::Counting(_))
+            && matches!(leaf.work, LeafWork::Counting(_))
         {
             container.push(&self.decoded);
         }
 
-        if leaf.shows || matches!(leaf.work, Work::Html(_)) {
+        if leaf.shows || matches!(leaf.work, LeafWork::Html(_)) {
             self.references.push(&self.decoded);
         }
 
-        if matches!(leaf.work, Work::Counting(_)) {
+        if matches!(leaf.work, LeafWork::Counting(_)) {
             leaf.file.see(&self.decoded, is_whole);
             self.fates.ask_again(leaf, &self.decoded, is_whole);
         }
@@ -420,17 +420,17 @@ impl Reading {
             _ if leaf.file.encoding == TransferEncoding::Base64 => {
                 Err(accounting.doubtful(self.parts.path(leaf.part), Ambiguity::Base64))
             }
-            Work::Detaching(..) => {
-                leaf.work = Work::Spoiled;
+            LeafWork::Detaching(..) => {
+                leaf.work = LeafWork::Spoiled;
                 Ok(())
             }
-            Work::Html(_) => {
+            LeafWork::Html(_) => {
                 self.references.assume_everything();
-                leaf.work = Work::Stays(Why::Text);
+                leaf.work = LeafWork::Stays(Why::Text);
                 Ok(())
             }
             _ => {
-                leaf.work = Work::Stays(Why::Malformed);
+                leaf.work = LeafWork::Stays(Why::Malformed);
                 Ok(())
             }
         }
@@ -448,7 +448,7 @@ impl Reading {
         // Readers differ about the last line end of such a part; in base64 it does not matter.
         let doubtful_end = (self.ending && part != 0 || leaf.ends_in_cr)
             && leaf.file.encoding != TransferEncoding::Base64;
-        if doubtful_end && matches!(leaf.work, Work::Counting(_) | Work::Detaching(..)) {
+        if doubtful_end && matches!(leaf.work, LeafWork::Counting(_) | LeafWork::Detaching(..)) {
             self.malformed(&mut leaf, accounting)?;
         }
 
@@ -477,7 +477,7 @@ impl Reading {
         }
 
         let goes = self.goes(&leaf);
-        if matches!(leaf.work, Work::Detaching(..)) || goes && self.is_long(&leaf) {
+        if matches!(leaf.work, LeafWork::Detaching(..)) || goes && self.is_long(&leaf) {
             return Ok(Some(Wait::End(leaf)));
         }
 
@@ -507,7 +507,7 @@ impl Reading {
         let path = || self.parts.path(part);
 
         match (work, fate) {
-            (Work::Counting(_), Fate::Goes(going)) => self.later.push(Later {
+            (LeafWork::Counting(_), Fate::Goes(going)) => self.later.push(Later {
                 part,
                 file,
                 bytes,
@@ -521,23 +521,24 @@ impl Reading {
                 going,
                 goes: false,
             }),
-            (Work::Stays(why) | Work::Checked(why, _), Fate::Stays(source)) => {
+            (LeafWork::Stays(why) | LeafWork::Checked(why, _), Fate::Stays(source)) => {
                 let raw = end - self.parts.body(part);
                 accounting.chosen(source, raw);
                 accounting.kept(path, &file, bytes, Some(source), why);
             }
-            (Work::Stays(why) | Work::Checked(why, _), _) => {
+            (LeafWork::Stays(why) | LeafWork::Checked(why, _), _) => {
                 accounting.kept(path, &file, bytes, None, why);
             }
-            (Work::Html(_), _) => {
+            (LeafWork::Html(_), _) => {
                 self.references.finish();
                 accounting.kept(path, &file, bytes, None, Why::Text);
             }
             // The policy decides on a part that is counted before the part ends. The others are not
             // left: they go, or settle the message.
-            (Work::Counting(_) | Work::Detaching(..) | Work::Spoiled, _) => {}
+            (LeafWork::Counting(_) | LeafWork::Detaching(..) | LeafWork::Spoiled, _) => {}
         }
-        self.texts.extend(text.map(|text| Text { end, ..*text }));
+        self.texts
+            .extend(text.map(|text| BodyText { end, ..*text }));
     }
 }
 

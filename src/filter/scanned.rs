@@ -10,7 +10,7 @@ use crate::{
     drop::{Action, AuditQuery},
     rewrite::Eol,
     scan::{
-        Finding,
+        ScanFinding,
         scripted::{EVIL, Script, Scripted},
     },
 };
@@ -214,7 +214,7 @@ async fn without_a_verdict_nothing_is_deposited_unless_that_is_wished() {
             let Verdict::Fail(error) = &verdict else {
                 panic!("{script:?}: {verdict:?}");
             };
-            assert_eq!(error.finding(), Some(Finding::Unscanned));
+            assert_eq!(error.finding(), Some(ScanFinding::Unscanned));
             nothing_is_left(&lab).await;
         }
 

@@ -33,11 +33,11 @@ mod tests {
     use super::{
         super::{
             Start,
-            lab::{Fate, Lab, Mail},
+            lab::{Lab, LabFate, Mail},
         },
         *,
     };
-    use crate::{drop::Lookup, envelope::Known, rewrite::Eol};
+    use crate::{drop::PackageLookup, envelope::Known, rewrite::Eol};
     use jiff::Timestamp;
 
     /// A mail from outside.
@@ -58,9 +58,9 @@ mod tests {
     /// Why it goes out as it came; `None` where it goes out with a link.
     async fn kept(lab: &Lab, mail: &Mail) -> Option<&'static str> {
         match lab.send(mail).await {
-            Fate::Kept(reason) => Some(reason),
-            Fate::Link(..) => None,
-            Fate::Refused => panic!("it is refused"),
+            LabFate::Kept(reason) => Some(reason),
+            LabFate::Link(..) => None,
+            LabFate::Refused => panic!("it is refused"),
         }
     }
 
@@ -94,14 +94,15 @@ mod tests {
             "audit.addresses=false",
             "audit.message_ids=false",
         ]);
-        let Fate::Link(link, _) = lab.send(&from("192.0.2.1", "1@a")).await else {
+        let LabFate::Link(link, _) = lab.send(&from("192.0.2.1", "1@a")).await else {
             panic!("it is kept");
         };
         let spent = Some("incoming-quota");
         assert_eq!(kept(&lab, &from("192.0.2.2", "2@a")).await, spent);
         assert_eq!(kept(&lab, &from("203.0.113.1", "3@a")).await, None);
         let token = link.rsplit('/').next().unwrap().parse().unwrap();
-        let Lookup::Live(package) = lab.drop.find(&token, Timestamp::now()).await.unwrap() else {
+        let PackageLookup::Live(package) = lab.drop.find(&token, Timestamp::now()).await.unwrap()
+        else {
             panic!("no package is there");
         };
         let told = (package.origin.client, package.origin.message_id);

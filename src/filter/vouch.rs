@@ -40,8 +40,8 @@ async fn sends(filter: &Filter, login: &str, sender: &str) -> Sends {
 mod tests {
     use jiff::Timestamp;
 
-    use super::super::lab::{Fate, Lab, Mail};
-    use crate::{drop::Lookup, envelope::Direction};
+    use super::super::lab::{Lab, LabFate, Mail};
+    use crate::{drop::PackageLookup, envelope::Direction};
 
     /// What is certain of the sender of a mail, as its package says.
     async fn verified(mail: &Mail) -> Option<String> {
@@ -50,12 +50,12 @@ mod tests {
             "sender.authserv_id=mx.asso.example",
             "web.show_sender=address",
         ]);
-        let Fate::Link(link, _) = lab.send(mail).await else {
+        let LabFate::Link(link, _) = lab.send(mail).await else {
             panic!("nothing was detached");
         };
         let token = link.rsplit('/').next().unwrap().parse().unwrap();
         match lab.drop.find(&token, Timestamp::now()).await.unwrap() {
-            Lookup::Live(package) => package.origin.verified,
+            PackageLookup::Live(package) => package.origin.verified,
             found => panic!("{found:?}"),
         }
     }

@@ -11,7 +11,7 @@ use crate::{
 
 /// The texts that came so far.
 #[derive(Debug, Default)]
-pub(super) struct Words {
+pub(super) struct SeenTexts {
     /// True if one of them was not blank.
     has_text: bool,
     /// The last one without a name that was not blank.
@@ -31,7 +31,7 @@ pub(super) enum Role {
     Perhaps,
 }
 
-impl Words {
+impl SeenTexts {
     /// The role of a leaf that begins after these texts.
     pub(super) fn role(&self, head: &Head, is_in_alternative: bool) -> Role {
         if !rules::is_shown_text(head) {

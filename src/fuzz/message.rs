@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 use super::{byte, choice, cut, drop_in, home, reference};
 use crate::{
     config::{Config, Language, NoticeLanguage, Position},
-    drop::{Drop, FileEntry, Lookup, Token},
+    drop::{Drop, FileEntry, PackageLookup, Token},
     envelope::{Direction, Envelope, HeaderEdit},
     filter::{Filter, Reason, Rewritten, Start, Verdict},
     mime::{Decoder, Event, Field, Head, MediaType, Scanner, TransferEncoding, head},
@@ -179,7 +179,7 @@ async fn files(drop: &Drop, rewritten: &Rewritten) -> Vec<FileEntry> {
     let token = rewritten.link.rsplit('/').next().unwrap_or_default();
     let token: Token = token.parse().expect("the link ends in a token");
     match drop.find(&token, Timestamp::now()).await {
-        Ok(Lookup::Live(package)) => package.files,
+        Ok(PackageLookup::Live(package)) => package.files,
         other => panic!("{other:?}"),
     }
 }

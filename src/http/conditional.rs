@@ -11,7 +11,7 @@ use http_range_header::{
 
 /// The part to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
+pub(crate) enum ConditionalResponse {
     /// Everything: 200.
     Whole,
     /// These bytes: 206.
@@ -26,25 +26,30 @@ pub(crate) enum Part {
 
 /// Evaluates preconditions and range in the order of section 13.2.2. There is no date of
 /// modification, so conditions on dates are void.
-pub(crate) fn part(method: &Method, headers: &HeaderMap, etag: &str, len: u64) -> Part {
+pub(crate) fn part(
+    method: &Method,
+    headers: &HeaderMap,
+    etag: &str,
+    len: u64,
+) -> ConditionalResponse {
     if listed(headers, &header::IF_MATCH, |tag| tag == etag) == Some(false) {
-        return Part::PreconditionFailed;
+        return ConditionalResponse::PreconditionFailed;
     }
     let weakly_equal = |tag: &str| tag.strip_prefix("W/").unwrap_or(tag) == etag;
     if listed(headers, &header::IF_NONE_MATCH, weakly_equal) == Some(true) {
-        return Part::NotModified;
+        return ConditionalResponse::NotModified;
     }
 
     // Section 14.2: a range is defined for GET only.
     if method != Method::GET || !may_have_range(headers, etag) {
-        return Part::Whole;
+        return ConditionalResponse::Whole;
     }
     match headers
         .get(header::RANGE)
         .map(|value| value.to_str().unwrap_or_default())
     {
         Some(value) => range(value, len),
-        None => Part::Whole,
+        None => ConditionalResponse::Whole,
     }
 }
 
@@ -73,21 +78,21 @@ fn may_have_range(headers: &HeaderMap, etag: &str) -> bool {
 
 /// Reads the range. One that is not understood is ignored, and so are several ranges at once, as
 /// section 14.2 allows: the answer is the whole file.
-fn range(value: &str, len: u64) -> Part {
+fn range(value: &str, len: u64) -> ConditionalResponse {
     match parse_range_header(value).map(|parsed| parsed.ranges) {
         Ok(ranges) => match ranges.as_slice() {
             [one] => resolve(one, len),
-            _ => Part::Whole,
+            _ => ConditionalResponse::Whole,
         },
-        Err(RangeUnsatisfiableError::ZeroSuffix) => Part::Unsatisfiable,
-        Err(_) => Part::Whole,
+        Err(RangeUnsatisfiableError::ZeroSuffix) => ConditionalResponse::Unsatisfiable,
+        Err(_) => ConditionalResponse::Whole,
     }
 }
 
 /// Resolves a range against the length. The parser's own `validate` is not used: it refuses a
 /// suffix longer than the file, which is the whole file (section 14.1.2), and does not distinguish
 /// a reversed range from one past the end.
-fn resolve(range: &SyntacticallyCorrectRange, len: u64) -> Part {
+fn resolve(range: &SyntacticallyCorrectRange, len: u64) -> ConditionalResponse {
     let start = match range.start {
         StartPosition::Index(start) => start,
         StartPosition::FromLast(suffix) => len.saturating_sub(suffix),
@@ -97,12 +102,12 @@ fn resolve(range: &SyntacticallyCorrectRange, len: u64) -> Part {
         EndPosition::LastByte => u64::MAX,
     };
     if last < start {
-        return Part::Whole;
+        return ConditionalResponse::Whole;
     }
     if start >= len {
-        return Part::Unsatisfiable;
+        return ConditionalResponse::Unsatisfiable;
     }
-    Part::Range(start..last.saturating_add(1).min(len))
+    ConditionalResponse::Range(start..last.saturating_add(1).min(len))
 }
 
 #[cfg(test)]
@@ -111,7 +116,7 @@ mod tests {
 
     const ETAG: &str = "\"abc\"";
 
-    fn get(fields: &[(HeaderName, &str)], len: u64) -> Part {
+    fn get(fields: &[(HeaderName, &str)], len: u64) -> ConditionalResponse {
         let mut headers = HeaderMap::new();
         for (name, value) in fields {
             headers.append(name, value.parse().unwrap());
@@ -122,17 +127,21 @@ mod tests {
     #[test]
     fn single_ranges_are_cut_to_the_file() {
         for (value, len, expected) in [
-            ("bytes=0-0", 10, Part::Range(0..1)),
-            ("bytes=3-", 10, Part::Range(3..10)),
-            ("bytes=3-99", 10, Part::Range(3..10)),
-            ("bytes=0-18446744073709551615", 10, Part::Range(0..10)),
-            ("bytes=-4", 10, Part::Range(6..10)),
-            ("bytes=-99", 10, Part::Range(0..10)),
-            ("bytes=10-", 10, Part::Unsatisfiable),
-            ("bytes=99-100", 10, Part::Unsatisfiable),
-            ("bytes=-0", 10, Part::Unsatisfiable),
-            ("bytes=0-", 0, Part::Unsatisfiable),
-            ("bytes=-1", 0, Part::Unsatisfiable),
+            ("bytes=0-0", 10, ConditionalResponse::Range(0..1)),
+            ("bytes=3-", 10, ConditionalResponse::Range(3..10)),
+            ("bytes=3-99", 10, ConditionalResponse::Range(3..10)),
+            (
+                "bytes=0-18446744073709551615",
+                10,
+                ConditionalResponse::Range(0..10),
+            ),
+            ("bytes=-4", 10, ConditionalResponse::Range(6..10)),
+            ("bytes=-99", 10, ConditionalResponse::Range(0..10)),
+            ("bytes=10-", 10, ConditionalResponse::Unsatisfiable),
+            ("bytes=99-100", 10, ConditionalResponse::Unsatisfiable),
+            ("bytes=-0", 10, ConditionalResponse::Unsatisfiable),
+            ("bytes=0-", 0, ConditionalResponse::Unsatisfiable),
+            ("bytes=-1", 0, ConditionalResponse::Unsatisfiable),
         ] {
             assert_eq!(get(&[(header::RANGE, value)], len), expected, "{value}");
         }
@@ -148,7 +157,11 @@ mod tests {
             "lines=1-2",
             "bytes=0-0,-1",
         ] {
-            assert_eq!(get(&[(header::RANGE, value)], 10), Part::Whole, "{value}");
+            assert_eq!(
+                get(&[(header::RANGE, value)], 10),
+                ConditionalResponse::Whole,
+                "{value}"
+            );
         }
     }
 
@@ -156,10 +169,10 @@ mod tests {
     fn if_range_wants_the_very_same_bytes() {
         let range = (header::RANGE, "bytes=1-2");
         for (value, expected) in [
-            (ETAG, Part::Range(1..3)),
-            ("\"other\"", Part::Whole),
-            ("W/\"abc\"", Part::Whole),
-            ("Sun, 22 Nov 2026 09:04:00 GMT", Part::Whole),
+            (ETAG, ConditionalResponse::Range(1..3)),
+            ("\"other\"", ConditionalResponse::Whole),
+            ("W/\"abc\"", ConditionalResponse::Whole),
+            ("Sun, 22 Nov 2026 09:04:00 GMT", ConditionalResponse::Whole),
         ] {
             assert_eq!(
                 get(&[range.clone(), (header::IF_RANGE, value)], 10),
@@ -174,29 +187,45 @@ mod tests {
         let range = (header::RANGE, "bytes=1-2");
         for value in [ETAG, "W/\"abc\"", "\"x\", \"abc\"", "*"] {
             let fields = [range.clone(), (header::IF_NONE_MATCH, value)];
-            assert_eq!(get(&fields, 10), Part::NotModified, "{value}");
+            assert_eq!(
+                get(&fields, 10),
+                ConditionalResponse::NotModified,
+                "{value}"
+            );
         }
-        assert_eq!(get(&[(header::IF_NONE_MATCH, "\"x\"")], 10), Part::Whole);
+        assert_eq!(
+            get(&[(header::IF_NONE_MATCH, "\"x\"")], 10),
+            ConditionalResponse::Whole
+        );
     }
 
     #[test]
     fn if_match_of_another_version_fails() {
         assert_eq!(
             get(&[(header::IF_MATCH, "\"x\"")], 10),
-            Part::PreconditionFailed
+            ConditionalResponse::PreconditionFailed
         );
         assert_eq!(
             get(&[(header::IF_MATCH, "W/\"abc\"")], 10),
-            Part::PreconditionFailed
+            ConditionalResponse::PreconditionFailed
         );
-        assert_eq!(get(&[(header::IF_MATCH, ETAG)], 10), Part::Whole);
-        assert_eq!(get(&[(header::IF_MATCH, "*")], 10), Part::Whole);
+        assert_eq!(
+            get(&[(header::IF_MATCH, ETAG)], 10),
+            ConditionalResponse::Whole
+        );
+        assert_eq!(
+            get(&[(header::IF_MATCH, "*")], 10),
+            ConditionalResponse::Whole
+        );
     }
 
     #[test]
     fn head_knows_no_range() {
         let mut headers = HeaderMap::new();
         headers.insert(header::RANGE, "bytes=99-".parse().unwrap());
-        assert_eq!(part(&Method::HEAD, &headers, ETAG, 10), Part::Whole);
+        assert_eq!(
+            part(&Method::HEAD, &headers, ETAG, 10),
+            ConditionalResponse::Whole
+        );
     }
 }

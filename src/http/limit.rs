@@ -134,7 +134,7 @@ pub(crate) struct Crowd {
 
 /// One place of a [`Crowd`], until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct CrowdPermit {
     counts: Arc<Mutex<HashMap<ClientNetwork, usize>>>,
     client: ClientNetwork,
 }
@@ -148,7 +148,7 @@ impl Crowd {
     }
 
     /// Gives a client one more place, unless it, or a network around it, has all that it may have.
-    pub(crate) fn enter(&self, client: ClientNetwork) -> Option<Place> {
+    pub(crate) fn enter(&self, client: ClientNetwork) -> Option<CrowdPermit> {
         let mut counts = lock(&self.counts);
         let is_full = |(network, times): (ClientNetwork, usize)| {
             let count = counts.get(&network).copied().unwrap_or_default();
@@ -160,14 +160,14 @@ impl Crowd {
         for (network, _) in client.and_wider() {
             *counts.entry(network).or_default() += 1;
         }
-        Some(Place {
+        Some(CrowdPermit {
             counts: Arc::clone(&self.counts),
             client,
         })
     }
 }
 
-impl Drop for Place {
+impl Drop for CrowdPermit {
     fn drop(&mut self) {
         let mut counts = lock(&self.counts);
         for (network, _) in self.client.and_wider() {

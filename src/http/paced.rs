@@ -18,21 +18,21 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-use super::slots::Line;
+use super::slots::ConnectionState;
 
 /// A stream whose reader must take bytes at some rate.
 #[derive(Debug)]
 pub(super) struct Paced<S> {
     inner: S,
     limit: Duration,
-    line: Arc<Line>,
+    line: Arc<ConnectionState>,
     alarm: Pin<Box<Sleep>>,
 }
 
 impl<S> Paced<S> {
     /// Wraps a socket. In each `limit` of waiting, the reader must take at least the number of
     /// bytes that the line's present rate gives, and at least one byte.
-    pub(super) fn new(inner: S, limit: Duration, line: Arc<Line>) -> Self {
+    pub(super) fn new(inner: S, limit: Duration, line: Arc<ConnectionState>) -> Self {
         Self {
             inner,
             limit,

@@ -53,9 +53,9 @@ use tracing::{debug, error, warn};
 
 use super::{
     client::{ClientNetwork, Peer},
-    limit::{Crowd, Place},
+    limit::{Crowd, CrowdPermit},
     paced::Paced,
-    slots::{Answer, Line, Slot, Slots},
+    slots::{ConnectionState, ResponseGuard, Slot, Slots},
 };
 use crate::config::Network;
 
@@ -246,13 +246,13 @@ fn report_panic(ended: Result<(), JoinError>) {
 /// The resources that a connection takes, given back when it is dropped.
 struct Seat {
     slot: Slot,
-    _place: Option<Place>,
+    _place: Option<CrowdPermit>,
 }
 
 impl ServerLimits {
     /// The place of a new connection among those of its address; `None` if there is none left.
     /// Proxies may have all places.
-    fn seat(&self, crowd: &Crowd, accepted: &Accepted) -> Option<Option<Place>> {
+    fn seat(&self, crowd: &Crowd, accepted: &Accepted) -> Option<Option<CrowdPermit>> {
         let Accepted::Tcp(_, address) = accepted else {
             return Some(None);
         };
@@ -312,7 +312,11 @@ impl Serving {
     }
 }
 
-fn from(mut request: Request<Incoming>, peer: Peer, line: Arc<Line>) -> Request<Incoming> {
+fn from(
+    mut request: Request<Incoming>,
+    peer: Peer,
+    line: Arc<ConnectionState>,
+) -> Request<Incoming> {
     let extensions = request.extensions_mut();
     extensions.insert(peer);
     extensions.insert(line);
@@ -322,7 +326,7 @@ fn from(mut request: Request<Incoming>, peer: Peer, line: Arc<Line>) -> Request<
 /// The body of an answer; until it is dropped, its connection does not count as idle.
 struct Watched {
     body: Body,
-    _answer: Answer,
+    _answer: ResponseGuard,
 }
 
 impl hyper::body::Body for Watched {

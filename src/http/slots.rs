@@ -8,7 +8,7 @@
 //! favour: first those that wait for a request, the longest first, then the slowest readers. Nobody
 //! who reads faster than the risen rate is ever cut, and nobody before they were given the time
 //! `patience`; if all are that fast, new clients wait. The slowest reader is cut, too, when no
-//! memory is left for an answer ([`Line::relieve`]).
+//! memory is left for an answer ([`ConnectionState::relieve`]).
 //!
 //! Downloads may use seven eighths of the connections: the rest is for pages. Downloads that wait
 //! for a place may use half of that rest, and further ones are refused at once.
@@ -42,22 +42,22 @@ const DOWNLOAD_WAITS: Duration = Duration::from_secs(5);
 
 /// The connections of a listener. Clones share them.
 #[derive(Clone, Debug)]
-pub(super) struct Slots(Arc<Inner>);
+pub(super) struct Slots(Arc<SlotPool>);
 
 #[derive(Debug)]
-struct Inner {
+struct SlotPool {
     max: usize,
     min_rate: u64,
     patience: Duration,
     /// It is locked before a pace, never after it.
-    table: Mutex<Table>,
+    table: Mutex<ConnectionTable>,
     /// Wakes those that wait when a place was given back.
     freed: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Table {
-    lines: HashMap<u64, Arc<Line>>,
+struct ConnectionTable {
+    lines: HashMap<u64, Arc<ConnectionState>>,
     next: u64,
     downloads: usize,
     /// Number of connections that wait for a place among downloads.
@@ -69,12 +69,12 @@ struct Table {
 pub(super) struct Slot {
     slots: Slots,
     id: u64,
-    line: Arc<Line>,
+    line: Arc<ConnectionState>,
 }
 
 /// The state of a connection.
 #[derive(Debug)]
-pub(crate) struct Line {
+pub(crate) struct ConnectionState {
     slots: Slots,
     pace: Mutex<Pace>,
     cut: CancellationToken,
@@ -96,11 +96,11 @@ pub(super) struct Pace {
 
 /// An answer being made or sent, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Answer(Arc<Line>);
+pub(super) struct ResponseGuard(Arc<ConnectionState>);
 
 /// A download among those that may run at once, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Running(Arc<Line>);
+pub(crate) struct Running(Arc<ConnectionState>);
 
 /// A connection that waits for a place among downloads, until it is dropped.
 struct Queued<'a>(&'a Slots);
@@ -116,7 +116,7 @@ enum Standing {
 
 impl Slots {
     pub(super) fn new(max: usize, min_rate: u64, patience: Duration) -> Self {
-        Self(Arc::new(Inner {
+        Self(Arc::new(SlotPool {
             max,
             min_rate,
             patience,
@@ -143,7 +143,7 @@ impl Slots {
         if table.lines.len() >= self.0.max {
             return None;
         }
-        let line = Arc::new(Line {
+        let line = Arc::new(ConnectionState {
             slots: self.clone(),
             pace: Mutex::new(Pace::new()),
             cut: CancellationToken::new(),
@@ -167,7 +167,7 @@ impl Slots {
         if table.lines.values().any(|line| line.cut.is_cancelled()) {
             return;
         }
-        let standing = |line: &Arc<Line>| {
+        let standing = |line: &Arc<ConnectionState>| {
             let pace = *line.pace();
             let standing = pace.standing(now, self.0.patience)?;
             let may_go = is_asked(&pace) && standing < Standing::Reads(bound);
@@ -215,7 +215,7 @@ fn risen(rate: u64, used: usize, max: usize) -> u64 {
 }
 
 impl Slot {
-    pub(super) fn line(&self) -> &Arc<Line> {
+    pub(super) fn line(&self) -> &Arc<ConnectionState> {
         &self.line
     }
 }
@@ -227,7 +227,7 @@ impl Drop for Slot {
     }
 }
 
-impl Line {
+impl ConnectionState {
     /// Completes when the connection is to be cut.
     pub(super) async fn cut(&self) {
         self.cut.cancelled().await;
@@ -249,9 +249,9 @@ impl Line {
     }
 
     /// Marks the beginning of an answer.
-    pub(super) fn answer(self: &Arc<Self>) -> Answer {
+    pub(super) fn answer(self: &Arc<Self>) -> ResponseGuard {
         self.pace().answers += 1;
-        Answer(Arc::clone(self))
+        ResponseGuard(Arc::clone(self))
     }
 
     /// Cuts the slowest reader of all connections, if one may be cut, to free the memory of their
@@ -304,7 +304,7 @@ impl Drop for Queued<'_> {
     }
 }
 
-impl Drop for Answer {
+impl Drop for ResponseGuard {
     fn drop(&mut self) {
         let mut pace = self.0.pace();
         pace.answers -= 1;

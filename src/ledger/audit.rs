@@ -32,7 +32,7 @@ pub const CONTACT_CHARS_MAX: usize = 200;
 
 /// The party that asks for something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Client {
+pub struct Requester {
     /// The way it takes.
     pub actor: Actor,
     /// Its address, if it comes over the web and the address is known.
@@ -103,12 +103,12 @@ pub struct Entry {
     /// The login of that message, or the one that the entry is about.
     pub login: Option<String>,
     /// The party that did it.
-    pub client: Client,
+    pub client: Requester,
     /// Details, in words for people: `file=1`, `until=2026-12-22T10:00:00Z`.
     pub detail: String,
 }
 
-impl Client {
+impl Requester {
     /// A message on its way through the filter.
     pub const MAIL: Self = Self::of(Actor::Mail);
     /// An admin, on the command line.
@@ -134,7 +134,7 @@ impl Entry {
         time: Timestamp,
         action: Action,
         package: (RecordId, &Origin),
-        client: Client,
+        client: Requester,
         detail: String,
     ) -> Self {
         let (id, origin) = package;
@@ -151,7 +151,12 @@ impl Entry {
     }
 
     /// Makes an entry about no package.
-    pub(crate) fn general(time: Timestamp, action: Action, client: Client, detail: String) -> Self {
+    pub(crate) fn general(
+        time: Timestamp,
+        action: Action,
+        client: Requester,
+        detail: String,
+    ) -> Self {
         Self {
             time,
             action,

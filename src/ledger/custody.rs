@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     Books, Door, LedgerError, RecordId, Unlock,
-    audit::{self, Action, CONTACT_CHARS_MAX, Client, Entry, REPORT_CHARS_MAX},
+    audit::{self, Action, CONTACT_CHARS_MAX, Entry, REPORT_CHARS_MAX, Requester},
     records::{Fingerprint, Record, Term},
     sweep::add,
     whole_second,
@@ -79,7 +79,7 @@ pub struct Report {
 
 /// The state of a package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum PackageState {
     /// It can be fetched.
     Live,
     /// Its time is over; it can be restored.
@@ -109,7 +109,7 @@ pub struct Deposit {
     /// The record's id.
     pub id: RecordId,
     /// Its state.
-    pub state: State,
+    pub state: PackageState,
     /// Time of the deposit.
     pub created: Timestamp,
     /// Time until which it can be fetched, or could be.
@@ -157,7 +157,7 @@ pub struct Query {
     /// Postfix's queue id.
     pub queue_id: Option<String>,
     /// In this state at the time given with it.
-    pub state: Option<(State, Timestamp)>,
+    pub state: Option<(PackageState, Timestamp)>,
     /// The first hexadecimal digits of its id.
     pub id_prefix: Option<String>,
     /// Holding the file with this fingerprint (HMAC-SHA256 of its SHA-256 under the drop's key).
@@ -181,7 +181,7 @@ pub struct AuditQuery {
 
 /// The outcome of an admin's request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum RequestOutcome {
     /// It was done; the package ends, or ended, at this time.
     Done(Timestamp),
     /// Nothing had to be done: it was so before.
@@ -226,7 +226,7 @@ pub struct Resumed {
     /// Those whose time ran out meanwhile, with its end.
     pub expired: Vec<(RecordId, Timestamp)>,
     /// Those that stay ended, with the reason: destroyed, blocked, held.
-    pub kept: Vec<(RecordId, Outcome)>,
+    pub kept: Vec<(RecordId, RequestOutcome)>,
 }
 
 impl Cause {
@@ -246,7 +246,7 @@ impl Cause {
     }
 }
 
-impl State {
+impl PackageState {
     /// Returns the word for it.
     pub fn word(self) -> &'static str {
         match self {
@@ -280,7 +280,12 @@ impl Books {
         (gained >= EXTENSION_MIN).then_some(until)
     }
 
-    pub(crate) fn extend(&self, door: Door, now: Timestamp, client: Client) -> Result<Extension> {
+    pub(crate) fn extend(
+        &self,
+        door: Door,
+        now: Timestamp,
+        client: Requester,
+    ) -> Result<Extension> {
         // If somebody changes the term between reading and writing it, the next turn reads it again.
         for _ in 0..ATTEMPTS {
             let Some(record) = self.behind(door)? else {
@@ -320,7 +325,7 @@ impl Books {
         &self,
         door: Door,
         now: Timestamp,
-        client: Client,
+        client: Requester,
         (text, contact): (&str, &str),
     ) -> Result<Option<Report>> {
         let Some(record) = self.behind(door)? else {
@@ -353,7 +358,7 @@ impl Books {
         &self,
         id: RecordId,
         files: Range<usize>,
-        client: Client,
+        client: Requester,
     ) -> Result<()> {
         let Some(record) = self.records.find(id)? else {
             return Ok(());
@@ -376,7 +381,7 @@ impl Books {
         now: Timestamp,
         action: Action,
         package: (RecordId, &Origin),
-        mut client: Client,
+        mut client: Requester,
         detail: String,
     ) -> Entry {
         client.address = client.address.filter(|_| self.addresses);
@@ -421,7 +426,7 @@ impl Books {
         was: &Term,
         is: &Term,
         action: Action,
-        (now, client): (Timestamp, Client),
+        (now, client): (Timestamp, Requester),
         detail: String,
     ) -> Result<bool> {
         let entry = self.entry(now, action, package, client, detail);
@@ -444,14 +449,14 @@ impl Record {
         }
     }
 
-    pub(crate) fn state(&self, now: Timestamp) -> State {
+    pub(crate) fn state(&self, now: Timestamp) -> PackageState {
         match (&self.manifest, self.term.ended) {
-            (None, _) => State::Destroyed,
-            _ if self.held.is_some() => State::Held,
-            (_, Some((_, Cause::Revoked))) => State::Revoked,
-            (_, Some((_, Cause::Blocked))) => State::Blocked,
-            _ if now >= self.term.expires => State::Expired,
-            _ => State::Live,
+            (None, _) => PackageState::Destroyed,
+            _ if self.held.is_some() => PackageState::Held,
+            (_, Some((_, Cause::Revoked))) => PackageState::Revoked,
+            (_, Some((_, Cause::Blocked))) => PackageState::Blocked,
+            _ if now >= self.term.expires => PackageState::Expired,
+            _ => PackageState::Live,
         }
     }
 }

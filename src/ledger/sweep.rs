@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Span, Timestamp, tz::TimeZone};
 
 use super::{
     Books, LedgerError, RecordId, Swept,
-    audit::{Action, Client},
+    audit::{Action, Requester},
     error::FaultKind,
     quota,
     statistics::Month,
@@ -129,7 +129,7 @@ fn destroy_doomed(
         }
     }
     if !emptied.is_empty() {
-        tell_destroyed(books, now, Client::SWEEP, &emptied)?;
+        tell_destroyed(books, now, Requester::SWEEP, &emptied)?;
         swept.packages += emptied.len() as u64;
     }
     first
@@ -139,7 +139,7 @@ fn destroy_doomed(
 pub(crate) fn tell_destroyed(
     books: &Books,
     now: Timestamp,
-    client: Client,
+    client: Requester,
     packages: &[RecordId],
 ) -> Result<(), LedgerError> {
     let mut entries = Vec::new();

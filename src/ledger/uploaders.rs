@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Books, Ledger, LedgerError, RecordId,
-    audit::{Action, Client},
+    audit::{Action, Requester},
 };
 
 /// Prefix of every token, so that people and scanners know it when they see it.
@@ -286,7 +286,7 @@ impl Books {
             (id, &record.origin),
             "taken back by its uploader".to_owned(),
         );
-        let entry = self.entry(now, Action::Withdraw, about, Client::MAIL, detail);
+        let entry = self.entry(now, Action::Withdraw, about, Requester::MAIL, detail);
 
         match self.records.withdraw(id, &entry) {
             Ok(true) => self.tell(&entry),

@@ -38,7 +38,7 @@ impl Way {
 
 /// The result of following aliases.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct AliasExpansion {
     /// Everybody who is meant, with all names on the way to that person.
     pub(super) people: Vec<Person>,
     /// The addresses that lead to a list manager.
@@ -65,7 +65,7 @@ pub(super) async fn people(
     postmap: &Postmap,
     settings: &Settings,
     recipients: &[String],
-) -> Result<Found, LookupError> {
+) -> Result<AliasExpansion, LookupError> {
     let begin = |recipient: &String| {
         let end = fold(recipient);
         Way {
@@ -75,7 +75,7 @@ pub(super) async fn people(
     };
 
     let mut open: Vec<Way> = recipients.iter().map(begin).collect();
-    let mut found = Found::default();
+    let mut found = AliasExpansion::default();
 
     for _ in 0..DEPTH_MAX {
         let ends: HashSet<&str> = open.iter().map(|way| way.end.as_str()).collect();

@@ -29,7 +29,7 @@ pub(super) enum Parents {
 
 /// The domains of one list.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Domains {
+pub(super) struct DomainSet {
     pub(super) names: HashSet<String>,
     pub(super) tables: Vec<Table>,
     /// The files of it that could not be read: there may be more domains.
@@ -37,7 +37,7 @@ pub(super) struct Domains {
     parents: Parents,
 }
 
-impl Domains {
+impl DomainSet {
     /// Reads a list, and the files that it names.
     pub(super) fn read(list: &str, parents: Parents) -> Self {
         let mut domains = Self {
@@ -145,7 +145,7 @@ mod tests {
         std::fs::write(&file, lines).unwrap();
         std::fs::write(&inner, "d.org\n").unwrap();
         let list = format!("{} proxy:pgsql:/p !x.org e.org", file.display());
-        let domains = Domains::read(&list, Parents::No);
+        let domains = DomainSet::read(&list, Parents::No);
         for (domain, expected) in [
             ("a.org", true),
             ("b.org", true),
@@ -160,7 +160,7 @@ mod tests {
         let tables = ["hash:/t", "proxy:pgsql:/p"].map(Table::of_postfix);
         assert_eq!((domains.tables, domains.unread), (tables.into(), vec![]));
         let missing = home.path().join("missing").display().to_string();
-        let unread = Domains::read(&missing, Parents::No).unread;
+        let unread = DomainSet::read(&missing, Parents::No).unread;
         assert!(unread[0].to_string().contains(&missing), "{unread:?}");
     }
 
@@ -173,7 +173,7 @@ mod tests {
             (Parents::Plain, "b.org", true),
             (Parents::Plain, "ab.org", false),
         ] {
-            let domains = Domains::read(list, parents);
+            let domains = DomainSet::read(list, parents);
             assert_eq!(domains.has("x.a.b.org"), expected, "{parents:?} {list}");
         }
     }

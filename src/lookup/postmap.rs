@@ -17,7 +17,7 @@ use tokio::{
     time::timeout_at,
 };
 
-use super::{Answers, LookupError, address::is_key, cache::Cache};
+use super::{LookupError, TableAnswers, address::is_key, cache::Cache};
 use crate::{
     config::{LookupConfig, Table},
     lock::lock,
@@ -92,7 +92,11 @@ impl Postmap {
     ///
     /// # Errors
     /// Fails if the table could not be queried; keys that it does not have are no error.
-    pub(super) async fn ask(&self, table: &Table, keys: &[String]) -> Result<Answers, LookupError> {
+    pub(super) async fn ask(
+        &self,
+        table: &Table,
+        keys: &[String],
+    ) -> Result<TableAnswers, LookupError> {
         let (mut answers, asked) = self.remembered(table, keys);
         if asked.is_empty() {
             return Ok(answers);
@@ -130,8 +134,8 @@ impl Postmap {
     }
 
     /// Returns the known answers, and the keys left to ask for, each once.
-    fn remembered(&self, table: &Table, keys: &[String]) -> (Answers, Vec<String>) {
-        let (mut answers, mut asked) = (Answers::new(), Vec::new());
+    fn remembered(&self, table: &Table, keys: &[String]) -> (TableAnswers, Vec<String>) {
+        let (mut answers, mut asked) = (TableAnswers::new(), Vec::new());
         let mut cache = lock(&self.cache);
         let now = Instant::now();
         for key in keys.iter().filter(|key| is_key(key)) {
@@ -150,11 +154,11 @@ impl Postmap {
 
     /// Answers without asking.
     #[cfg(test)]
-    pub(super) fn know(&self, table: &Table, keys: Vec<String>, found: &Answers) {
+    pub(super) fn know(&self, table: &Table, keys: Vec<String>, found: &TableAnswers) {
         self.remember(table, keys, found);
     }
 
-    fn remember(&self, table: &Table, asked: Vec<String>, found: &Answers) {
+    fn remember(&self, table: &Table, asked: Vec<String>, found: &TableAnswers) {
         let mut cache = lock(&self.cache);
         let now = Instant::now();
         for key in asked {
@@ -168,7 +172,7 @@ impl Postmap {
         (since.elapsed() < FAILURE_LIFE).then(|| error.clone())
     }
 
-    async fn query(&self, table: &Table, keys: &[String]) -> Result<Answers, LookupError> {
+    async fn query(&self, table: &Table, keys: &[String]) -> Result<TableAnswers, LookupError> {
         let lines = keys.join("\n") + "\n";
         let said = self
             .run("postmap", &["-q", "-", table.direct()], lines)
@@ -185,12 +189,15 @@ impl Postmap {
 
     /// Asks `postconf` for parameters, with the parameters in their values expanded; `None` if there
     /// is no Postfix.
-    pub(super) async fn parameters(&self, names: &[&str]) -> Result<Option<Answers>, LookupError> {
+    pub(super) async fn parameters(
+        &self,
+        names: &[&str],
+    ) -> Result<Option<TableAnswers>, LookupError> {
         let slow = LookupError::Slow(self.timeout);
         self.tried(None, self.ask_parameters(names), slow).await
     }
 
-    async fn ask_parameters(&self, names: &[&str]) -> Result<Option<Answers>, LookupError> {
+    async fn ask_parameters(&self, names: &[&str]) -> Result<Option<TableAnswers>, LookupError> {
         if !self.may_be_set_up() {
             return Ok(None);
         }
@@ -300,7 +307,7 @@ async fn text(from: Option<impl AsyncRead + Unpin>, bytes_max: u64) -> io::Resul
 }
 
 /// Parses the values of the keys that were asked for: one line each, key and value separated by a tab.
-fn read(answer: &str, keys: &[String]) -> Answers {
+fn read(answer: &str, keys: &[String]) -> TableAnswers {
     let pair = |line: &str| {
         let (key, value) = line.split_once('\t')?;
         let is_asked = keys

@@ -4,7 +4,7 @@ use std::{collections::HashSet, fs};
 
 use super::{
     LookupError,
-    domains::{Domains, Parents, words},
+    domains::{DomainSet, Parents, words},
     postmap::Postmap,
 };
 use crate::config::{AliasMaps, RecipientDelimiter, Table, UsersConfig, fold};
@@ -17,7 +17,7 @@ pub(super) struct Settings {
     /// Domains whose users are those of this machine.
     pub(super) local_domains: HashSet<String>,
     /// All domains of this mail server.
-    pub(super) domains: Vec<Domains>,
+    pub(super) domains: Vec<DomainSet>,
     /// The domain appended to an address without one.
     pub(super) origin: String,
     /// Tables that rewrite whole addresses.
@@ -112,7 +112,7 @@ pub(super) async fn read(postmap: &Postmap, users: &UsersConfig) -> Result<Setti
 }
 
 /// Returns the domains of each of the parameters. Only those below a relay domain may be meant by it.
-fn domains<'a>(get: impl Fn(&str) -> &'a str) -> Vec<Domains> {
+fn domains<'a>(get: impl Fn(&str) -> &'a str) -> Vec<DomainSet> {
     let relays = "relay_domains";
     let is_plain = words(get(PARENTS)).iter().any(|word| word == relays);
     let parents = |name: &str| match (name == relays, is_plain) {
@@ -120,7 +120,7 @@ fn domains<'a>(get: impl Fn(&str) -> &'a str) -> Vec<Domains> {
         (true, false) => Parents::Dotted,
         (true, true) => Parents::Plain,
     };
-    let read = |name: &&str| Domains::read(get(name), parents(name));
+    let read = |name: &&str| DomainSet::read(get(name), parents(name));
     DOMAINS.iter().map(read).collect()
 }
 

@@ -177,7 +177,7 @@ async fn end_of_message(cx: &mut EomContext<Session>) -> Status {
     let Some(session) = &mut cx.data else {
         return Status::Accept;
     };
-    let answer = session.finish(&Postfix(&cx.actions)).await;
+    let answer = session.finish(&PostfixReplies(&cx.actions)).await;
     answer_with(&mut cx.reply, session, answer)
 }
 
@@ -249,9 +249,9 @@ fn address(socket: &SocketInfo) -> Option<IpAddr> {
 }
 
 /// The end of a message as indymilter offers it. An action fails only when the connection does.
-struct Postfix<'a>(&'a EomActions);
+struct PostfixReplies<'a>(&'a EomActions);
 
-impl Replies for Postfix<'_> {
+impl Replies for PostfixReplies<'_> {
     async fn progress(&self) -> Result<(), Gone> {
         self.0.progress().await.map_err(|_| Gone)
     }

@@ -75,7 +75,7 @@ const MAILMAN_PORT: &str = ":8024";
 
 /// The route of a recipient's mail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Route {
+pub(super) enum RecipientRoute {
     /// Into a mailbox, to a program, to nobody; also where the mail server does not say.
     Here,
     /// To a mailing list of this machine.
@@ -85,22 +85,22 @@ pub(super) enum Route {
 }
 
 /// The route of a recipient's mail: `{rcpt_mailer}` and `{rcpt_host}` name the transport and the next hop.
-pub(super) fn route(transport: Option<&str>, next_hop: Option<&str>) -> Route {
+pub(super) fn route(transport: Option<&str>, next_hop: Option<&str>) -> RecipientRoute {
     let (Some(transport), Some(next_hop)) = (transport, next_hop) else {
-        return Route::Here;
+        return RecipientRoute::Here;
     };
     let transport = transport.to_ascii_lowercase();
     let begins = |name: &&str| transport.starts_with(name);
     let is_lmtp = transport.contains("lmtp");
     let is_list = LIST_TRANSPORTS.iter().any(begins);
     if is_list || (is_lmtp && next_hop.ends_with(MAILMAN_PORT)) {
-        return Route::List;
+        return RecipientRoute::List;
     }
     let is_local = LOCAL_TRANSPORTS.iter().any(begins) || is_lmtp;
     if is_local || is_loopback(next_hop) {
-        Route::Here
+        RecipientRoute::Here
     } else {
-        Route::Elsewhere
+        RecipientRoute::Elsewhere
     }
 }
 
@@ -219,25 +219,25 @@ mod tests {
         ] {
             let found = route(Some(transport), Some(next_hop));
             assert_eq!(
-                found == Route::Elsewhere,
+                found == RecipientRoute::Elsewhere,
                 expected,
                 "{transport}:{next_hop}"
             );
         }
-        assert_eq!(route(None, Some("example.com")), Route::Here);
-        assert_eq!(route(Some("smtp"), None), Route::Here);
+        assert_eq!(route(None, Some("example.com")), RecipientRoute::Here);
+        assert_eq!(route(Some("smtp"), None), RecipientRoute::Here);
     }
 
     #[test]
     fn mail_to_a_list_goes_by_the_transport_of_its_manager() {
         for (transport, next_hop, expected) in [
-            ("mailman", "lists.example.org", Route::List),
-            ("sympa", "lists.example.org", Route::List),
-            ("sympabounce", "lists.example.org", Route::List),
-            ("mlmmj", "lists.example.org", Route::List),
-            ("lmtp", "[127.0.0.1]:8024", Route::List),
-            ("lmtp", "[127.0.0.1]:24", Route::Here),
-            ("smtp", "[192.0.2.1]:8024", Route::Elsewhere),
+            ("mailman", "lists.example.org", RecipientRoute::List),
+            ("sympa", "lists.example.org", RecipientRoute::List),
+            ("sympabounce", "lists.example.org", RecipientRoute::List),
+            ("mlmmj", "lists.example.org", RecipientRoute::List),
+            ("lmtp", "[127.0.0.1]:8024", RecipientRoute::List),
+            ("lmtp", "[127.0.0.1]:24", RecipientRoute::Here),
+            ("smtp", "[192.0.2.1]:8024", RecipientRoute::Elsewhere),
         ] {
             let found = route(Some(transport), Some(next_hop));
             assert_eq!(found, expected, "{transport}:{next_hop}");

@@ -65,7 +65,7 @@ const SILENCE_MAX: Duration = Duration::from_secs(7200);
 
 /// The terms that all streams have in common.
 #[derive(Clone, Debug)]
-pub(super) struct Terms {
+pub(super) struct StreamTerms {
     pub(super) budget: Budget,
     /// The time for which the other side may let us wait.
     pub(super) timeout: Duration,
@@ -82,10 +82,10 @@ pub(super) struct Guarded<S> {
     cut: CancellationToken,
     commands: Frames,
     replies: Frames,
-    phase: Phase,
+    phase: DialoguePhase,
     /// The last whole command; macros do not count.
     command: u8,
-    words: Words,
+    words: WordCounter,
     /// The part of the budget that it asks for: a packet that is large, and macros.
     packet: Share,
     macros: Macros,
@@ -103,7 +103,7 @@ pub(super) struct Guarded<S> {
 
 /// The phase of the dialogue with Postfix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+enum DialoguePhase {
     /// It has not sent a packet yet.
     Greeting,
     /// The dialogue of SMTP, in which clients take their time.
@@ -129,7 +129,7 @@ enum Failure {
 
 /// Counts the words of a packet.
 #[derive(Debug, Default)]
-struct Words {
+struct WordCounter {
     words: usize,
     bytes: usize,
 }
@@ -145,7 +145,7 @@ struct Macros {
 
 impl<S> Guarded<S> {
     /// Guards a stream.
-    pub(super) fn new(stream: S, terms: &Terms) -> Self {
+    pub(super) fn new(stream: S, terms: &StreamTerms) -> Self {
         let budget = &terms.budget;
 
         Self {
@@ -154,9 +154,9 @@ impl<S> Guarded<S> {
             cut: terms.cut.clone(),
             commands: Frames::default(),
             replies: Frames::default(),
-            phase: Phase::Greeting,
+            phase: DialoguePhase::Greeting,
             command: 0,
-            words: Words::default(),
+            words: WordCounter::default(),
             packet: budget.share(),
             macros: Macros {
                 share: budget.share(),
@@ -174,7 +174,7 @@ impl<S> Guarded<S> {
 
     /// Returns true if the next bytes are due.
     fn is_impatient(&self) -> bool {
-        self.phase != Phase::Dialogue || self.commands.is_within()
+        self.phase != DialoguePhase::Dialogue || self.commands.is_within()
     }
 
     /// Looks at bytes from Postfix. Returns the bytes to be handed on in their place, where these differ.
@@ -226,7 +226,7 @@ impl<S> Guarded<S> {
             _ if length > WORDS_BYTES_MAX => return bad("short enough"),
             _ => {}
         }
-        self.words = Words::default();
+        self.words = WordCounter::default();
         self.macros.stage = None;
         // The packet before this one has been handled: indymilter reads on only then.
         let large = length.saturating_sub(PACKET_BYTES_FREE);
@@ -255,7 +255,7 @@ impl<S> Guarded<S> {
         self.is_over |= kind == b'Q';
         if kind == b'D' {
             self.macros.keep(&self.words)?;
-            if self.phase == Phase::Dialogue {
+            if self.phase == DialoguePhase::Dialogue {
                 self.patience.renew();
             }
             return Ok(());
@@ -271,15 +271,15 @@ impl<S> Guarded<S> {
         self.patience.passed(bytes.len());
         while let Some(seen) = self.replies.next(&mut bytes) {
             match seen {
-                Seen::End(b'a' | b'r' | b't' | b'y' | b'd') => self.enter(Phase::Dialogue),
+                Seen::End(b'a' | b'r' | b't' | b'y' | b'd') => self.enter(DialoguePhase::Dialogue),
                 Seen::End(b'c' | b's' | b'O') => self.enter(phase_of(self.command)),
                 _ => {}
             }
         }
     }
 
-    fn enter(&mut self, phase: Phase) {
-        if phase == Phase::Dialogue || self.phase != phase {
+    fn enter(&mut self, phase: DialoguePhase) {
+        if phase == DialoguePhase::Dialogue || self.phase != phase {
             self.patience.renew();
         }
         self.phase = phase;
@@ -301,9 +301,9 @@ impl<S> Guarded<S> {
     /// Logs and counts the reason why we end the session.
     fn tell(&self, failure: Failure) {
         let during = match self.phase {
-            Phase::Greeting => "greeting",
-            Phase::Dialogue => "dialogue",
-            Phase::Content => "content",
+            DialoguePhase::Greeting => "greeting",
+            DialoguePhase::Dialogue => "dialogue",
+            DialoguePhase::Content => "content",
         };
         let reason = failure.reason();
         warn!(
@@ -434,7 +434,7 @@ impl Failure {
 
 impl Macros {
     /// Keeps the cost of a stage's macros, which take the place of those that were there.
-    fn keep(&mut self, words: &Words) -> Result<(), Spent> {
+    fn keep(&mut self, words: &WordCounter) -> Result<(), Spent> {
         if let Some(stage) = self.stage {
             self.costs[stage] = words.bytes + words.words * WORD_COST;
         }
@@ -444,10 +444,10 @@ impl Macros {
 }
 
 /// The phase to which a command belongs.
-fn phase_of(command: u8) -> Phase {
+fn phase_of(command: u8) -> DialoguePhase {
     match command {
-        b'L' | b'N' | b'B' | b'E' => Phase::Content,
-        _ => Phase::Dialogue,
+        b'L' | b'N' | b'B' | b'E' => DialoguePhase::Content,
+        _ => DialoguePhase::Dialogue,
     }
 }
 
@@ -538,8 +538,8 @@ mod tests {
         [&length[..], &[kind], data].concat()
     }
 
-    fn terms(budget: &Budget) -> Terms {
-        Terms {
+    fn terms(budget: &Budget) -> StreamTerms {
+        StreamTerms {
             budget: budget.clone(),
             timeout: TIMEOUT,
             metrics: Metrics::new(),

@@ -1,6 +1,6 @@
 //! A message before its body: its envelope and the kept part of its header, within bounds.
 
-use super::envelope::{self, Route};
+use super::envelope::{self, RecipientRoute};
 use crate::{
     budget::{Share, Spent},
     envelope::Envelope,
@@ -58,7 +58,7 @@ impl Header {
     pub(super) fn add_recipient(
         &mut self,
         recipient: &[u8],
-        route: Route,
+        route: RecipientRoute,
         held: &mut Share,
     ) -> Result<(), &'static str> {
         self.recipients_bytes += recipient.len() + FIELD_COST;
@@ -68,8 +68,8 @@ impl Header {
         }
         let address = envelope::address(recipient);
         recipients.push(address.clone());
-        self.envelope.leaves |= route == Route::Elsewhere;
-        if route == Route::List {
+        self.envelope.leaves |= route == RecipientRoute::Elsewhere;
+        if route == RecipientRoute::List {
             self.recipients_bytes += recipient.len() + FIELD_COST;
             self.envelope.lists.push(address);
         }
@@ -163,17 +163,20 @@ mod tests {
         let (mut many, mut held) = (Header::new(Envelope::default()), budget.share());
         for _ in 0..RECIPIENTS_MAX {
             assert_eq!(
-                many.add_recipient(b"<b@example.org>", Route::Here, &mut held),
+                many.add_recipient(b"<b@example.org>", RecipientRoute::Here, &mut held),
                 Ok(())
             );
         }
-        let one_more = many.add_recipient(b"<b@example.org>", Route::Here, &mut held);
+        let one_more = many.add_recipient(b"<b@example.org>", RecipientRoute::Here, &mut held);
         assert_eq!(one_more, Err("too-many-recipients"));
         let mut long = Header::new(Envelope::default());
         let address = vec![b'x'; RECIPIENTS_BYTES_MAX - FIELD_COST];
-        assert_eq!(long.add_recipient(&address, Route::Here, &mut held), Ok(()));
         assert_eq!(
-            long.add_recipient(b"", Route::Here, &mut held),
+            long.add_recipient(&address, RecipientRoute::Here, &mut held),
+            Ok(())
+        );
+        assert_eq!(
+            long.add_recipient(b"", RecipientRoute::Here, &mut held),
             Err("too-many-recipients")
         );
     }
@@ -191,7 +194,7 @@ mod tests {
         other.add_field(field("Subject", 1_000), &mut held_too);
         assert_eq!(other.left_alone, Some(HEADER_MEMORY));
         let mut third = Header::new(Envelope::default());
-        let recipient = third.add_recipient(&[b'x'; 10_000], Route::Here, &mut held_too);
+        let recipient = third.add_recipient(&[b'x'; 10_000], RecipientRoute::Here, &mut held_too);
         assert_eq!(recipient, Err(HEADER_MEMORY));
         one.keep(true, &mut held);
         assert!(budget.left() < 10_000);

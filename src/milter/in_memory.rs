@@ -17,7 +17,7 @@ use tokio::{
 };
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
-use super::{Shared, guard::Guarded, listener::Connection, serve};
+use super::{Shared, guard::Guarded, listener::CountedConnection, serve};
 use crate::{filter::Filter, metrics::Metrics, spool::Spools};
 
 /// Bytes that a pipe holds in each direction.
@@ -134,14 +134,14 @@ impl Meter {
 }
 
 impl indymilter::Listener for Intake {
-    type Io = Connection<Metered>;
+    type Io = CountedConnection<Metered>;
 
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Self::Io>> {
         let Some((stream, open)) = ready!(self.pipes.poll_recv(cx)) else {
             return Poll::Pending;
         };
         let stream = Guarded::new(stream, &self.shared.terms());
-        Poll::Ready(Ok(Connection::new(stream, open)))
+        Poll::Ready(Ok(CountedConnection::new(stream, open)))
     }
 }
 

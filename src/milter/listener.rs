@@ -23,7 +23,7 @@ use tokio_util::{
 use tracing::{debug, error};
 
 use super::{
-    guard::{Guarded, Terms},
+    guard::{Guarded, StreamTerms},
     socket::{Socket, SocketFile},
 };
 
@@ -32,16 +32,16 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// The listener that indymilter sees.
 pub(super) struct Intake {
-    state: State,
+    state: ListenerState,
     stop: Pin<Box<WaitForCancellationFutureOwned>>,
     pause: Option<Pin<Box<Sleep>>>,
     sessions: TaskTracker,
     /// True if nobody else waits on the socket for the connections in its backlog.
     empties_backlog: bool,
-    terms: Terms,
+    terms: StreamTerms,
 }
 
-enum State {
+enum ListenerState {
     Open(Listener),
     Emptying(StdListener),
     Closed,
@@ -60,7 +60,7 @@ enum StdListener {
 }
 
 /// A connection, which is counted as long as it is open.
-pub(super) struct Connection<S> {
+pub(super) struct CountedConnection<S> {
     stream: Guarded<S>,
     _open: TaskTrackerToken,
 }
@@ -78,7 +78,7 @@ impl Intake {
         socket: Socket,
         stop: CancellationToken,
         sessions: TaskTracker,
-        terms: Terms,
+        terms: StreamTerms,
     ) -> io::Result<(Self, Option<SocketFile>)> {
         let (listener, file) = match socket {
             Socket::Tcp(socket) => (StdListener::Tcp(socket), None),
@@ -87,7 +87,7 @@ impl Intake {
         // A unix socket without a file of ours is the service manager's, who keeps it open.
         let empties_backlog = file.is_some() || matches!(listener, StdListener::Tcp(_));
         let intake = Self {
-            state: State::Open(listener.into_tokio()?),
+            state: ListenerState::Open(listener.into_tokio()?),
             stop: Box::pin(stop.cancelled_owned()),
             pause: None,
             sessions,
@@ -99,36 +99,38 @@ impl Intake {
 
     fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Stream>> {
         match &self.state {
-            State::Open(listener) => listener.poll_accept(cx),
-            State::Emptying(listener) => match listener.accept() {
+            ListenerState::Open(listener) => listener.poll_accept(cx),
+            ListenerState::Emptying(listener) => match listener.accept() {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.close();
                     Poll::Pending
                 }
                 result => Poll::Ready(result),
             },
-            State::Closed => Poll::Pending,
+            ListenerState::Closed => Poll::Pending,
         }
     }
 
     fn begin_stop(&mut self) {
-        let State::Open(listener) = std::mem::replace(&mut self.state, State::Closed) else {
+        let ListenerState::Open(listener) =
+            std::mem::replace(&mut self.state, ListenerState::Closed)
+        else {
             return;
         };
         match listener.into_std() {
-            Ok(listener) if self.empties_backlog => self.state = State::Emptying(listener),
+            Ok(listener) if self.empties_backlog => self.state = ListenerState::Emptying(listener),
             _ => self.close(),
         }
     }
 
     fn close(&mut self) {
-        self.state = State::Closed;
+        self.state = ListenerState::Closed;
         self.sessions.close();
         debug!("milter socket is closed");
     }
 }
 
-impl<S> Connection<S> {
+impl<S> CountedConnection<S> {
     pub(super) fn new(stream: Guarded<S>, open: TaskTrackerToken) -> Self {
         Self {
             stream,
@@ -138,11 +140,13 @@ impl<S> Connection<S> {
 }
 
 impl indymilter::Listener for Intake {
-    type Io = Connection<Stream>;
+    type Io = CountedConnection<Stream>;
 
-    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Connection<Stream>>> {
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<CountedConnection<Stream>>> {
         loop {
-            if matches!(self.state, State::Open(_)) && self.stop.as_mut().poll(cx).is_ready() {
+            if matches!(self.state, ListenerState::Open(_))
+                && self.stop.as_mut().poll(cx).is_ready()
+            {
                 self.begin_stop();
             }
 
@@ -154,7 +158,7 @@ impl indymilter::Listener for Intake {
             match ready!(self.poll_stream(cx)) {
                 Ok(stream) => {
                     let stream = Guarded::new(stream, &self.terms);
-                    let connection = Connection::new(stream, self.sessions.token());
+                    let connection = CountedConnection::new(stream, self.sessions.token());
                     return Poll::Ready(Ok(connection));
                 }
                 Err(error) => {
@@ -229,7 +233,7 @@ impl Stream {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for CountedConnection<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -239,7 +243,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for CountedConnection<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -307,8 +311,8 @@ mod tests {
     use crate::milter::{Claim, bind_tcp};
     use crate::{budget::Budget, metrics::Metrics};
 
-    fn guard() -> Terms {
-        Terms {
+    fn guard() -> StreamTerms {
+        StreamTerms {
             budget: Budget::new(0),
             timeout: Duration::MAX,
             metrics: Metrics::new(),

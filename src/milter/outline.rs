@@ -5,7 +5,7 @@ use std::time::Instant;
 use tracing::{debug, enabled};
 
 use crate::{
-    decisions::{Part, Who},
+    decisions::{PartRecord, Who},
     envelope::{Direction, Envelope},
     filter::{Filter, Message, PartDecision, Trial},
     mime::Field,
@@ -28,7 +28,7 @@ pub(super) struct Outline {
     /// The people of the message, where decisions are kept.
     pub(super) who: Option<Box<Who>>,
     /// The decisions on all parts, likewise.
-    pub(super) parts: Vec<Part>,
+    pub(super) parts: Vec<PartRecord>,
 }
 
 impl Outline {
@@ -58,7 +58,7 @@ impl Outline {
         let in_words: Vec<String> = parts.iter().map(in_words).collect();
         self.decisions = (!in_words.is_empty()).then(|| in_words.join("; "));
         if self.who.is_some() {
-            self.parts = parts.iter().map(Part::from).collect();
+            self.parts = parts.iter().map(PartRecord::from).collect();
         }
     }
 

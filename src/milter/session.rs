@@ -24,7 +24,7 @@ use tracing::{debug, warn};
 
 use super::{
     Shared,
-    envelope::{self, Client, Route},
+    envelope::{self, Client, RecipientRoute},
     header::{Header, short},
     outline::{Outline, explain},
     verdict::{failure, rejection},
@@ -50,7 +50,7 @@ use transaction::{Stage, Transaction, Work};
 const TARGET: &str = "depollueur::milter::session";
 
 /// The reason why a message passed or failed, for the log and the metrics.
-type Reason = &'static str;
+type ReasonLabel = &'static str;
 
 /// The interval at which Postfix hears that we are alive while the end of a message takes long. It
 /// waits 300 s by default, some SMTP clients a minute.
@@ -149,7 +149,7 @@ impl Session {
         } else if let Outlook::Never(reason) = self
             .transaction
             .filter
-            .outlook(&envelope, policy::Stage::Mail)
+            .outlook(&envelope, policy::EnvelopeStage::Mail)
         {
             Some(reason)
         } else {
@@ -165,7 +165,7 @@ impl Session {
 
     /// Notes a recipient, whose mail goes by `route`. A message with more recipients than can be
     /// noted is left alone: the rules would not know all of them.
-    pub(super) fn rcpt(&mut self, recipient: &[u8], route: Route) -> Answer {
+    pub(super) fn rcpt(&mut self, recipient: &[u8], route: RecipientRoute) -> Answer {
         match &mut self.transaction.stage {
             Stage::Header(header) => {
                 if let Err(reason) =
@@ -211,7 +211,7 @@ impl Session {
         match self
             .transaction
             .filter
-            .outlook(envelope, policy::Stage::Data)
+            .outlook(envelope, policy::EnvelopeStage::Data)
         {
             Outlook::Open => Answer::Continue,
             Outlook::Never(reason) => {

@@ -3,7 +3,7 @@
 use crate::{
     config::{Config, OnBlocked, OnFailure, OnInfected, OnUnscanned},
     filter::{FilterError, Reason},
-    scan::Finding,
+    scan::ScanFinding,
 };
 
 /// The reply to mail with a file that an admin blocked. The reason, and the file, are the admin's affair.
@@ -31,7 +31,7 @@ pub(crate) fn rejection(reason: Reason, config: &Config) -> Option<&'static str>
 /// The name of a failure, and the fate of the message. A drop that another host has may refuse files
 /// that it could not scan, whatever is wished here.
 pub(crate) fn failure(error: &FilterError, config: &Config) -> (&'static str, OnFailure) {
-    if error.finding() != Some(Finding::Unscanned) {
+    if error.finding() != Some(ScanFinding::Unscanned) {
         return ("drop", config.detach.on_failure);
     }
     let on_failure = match config.scan.on_failure {

@@ -233,7 +233,7 @@ pub fn split(block: &[u8]) -> Result<Vec<Field>, Ambiguity> {
         name: name.to_vec(),
         value: folded_with_crlf(value),
     };
-    Lines { block }.map(|line| line.map(field)).collect()
+    HeaderFields { block }.map(|line| line.map(field)).collect()
 }
 
 fn folded_with_crlf(value: &[u8]) -> Vec<u8> {
@@ -278,11 +278,11 @@ fn has_bare_cr(value: &[u8]) -> bool {
 }
 
 /// The fields of a part's header block: names, and values as they stand there.
-struct Lines<'a> {
+struct HeaderFields<'a> {
     block: &'a [u8],
 }
 
-impl<'a> Iterator for Lines<'a> {
+impl<'a> Iterator for HeaderFields<'a> {
     type Item = Result<(&'a [u8], &'a [u8]), Ambiguity>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -363,7 +363,7 @@ struct Described<'a> {
 impl<'a> Described<'a> {
     fn of(block: &'a [u8]) -> Result<Self, Ambiguity> {
         let mut described = Self::default();
-        for line in (Lines { block }) {
+        for line in (HeaderFields { block }) {
             let (name, value) = line?;
             described.read(name, value);
         }

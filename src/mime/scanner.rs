@@ -143,7 +143,7 @@ enum State {
 /// Outcome of a look at the bytes.
 enum Step {
     /// An event with this many bytes, of this kind.
-    Bytes(usize, Kind),
+    Bytes(usize, LineKind),
     /// This many bytes were copied into the header block.
     Taken(usize),
     /// This many bytes were the last of the header block, which is to be given out.
@@ -157,7 +157,7 @@ enum Step {
 }
 
 #[derive(Clone, Copy)]
-enum Kind {
+enum LineKind {
     Content,
     Structure,
     /// A delimiter line; the number is the length of the line end before it.
@@ -262,9 +262,15 @@ impl Scanner {
 
     /// Makes an event of the next `len` bytes and steps behind them.
     #[inline(always)]
-    fn give<'a>(&'a mut self, chunk: &'a [u8], joining: bool, len: usize, kind: Kind) -> Event<'a> {
+    fn give<'a>(
+        &'a mut self,
+        chunk: &'a [u8],
+        joining: bool,
+        len: usize,
+        kind: LineKind,
+    ) -> Event<'a> {
         let kind = match kind {
-            Kind::Content if !self.tip.is_some_and(|tip| tip.is_leaf) => Kind::Structure,
+            LineKind::Content if !self.tip.is_some_and(|tip| tip.is_leaf) => LineKind::Structure,
             kind => kind,
         };
 
@@ -274,9 +280,9 @@ impl Scanner {
         let bytes = &bytes[from..from + len];
 
         match kind {
-            Kind::Content => Event::Body(bytes),
-            Kind::Structure => Event::Structure(bytes),
-            Kind::Delimiter(eol) => Event::Delimiter { line: bytes, eol },
+            LineKind::Content => Event::Body(bytes),
+            LineKind::Structure => Event::Structure(bytes),
+            LineKind::Delimiter(eol) => Event::Delimiter { line: bytes, eol },
         }
     }
 
@@ -340,7 +346,7 @@ impl Scanner {
             Found::Content(len) => {
                 self.line_start = false;
                 self.embedded(&bytes[..len])
-                    .unwrap_or(Step::Bytes(len, Kind::Content))
+                    .unwrap_or(Step::Bytes(len, LineKind::Content))
             }
             Found::Line(line) => {
                 if let Some(doubt) = self.embedded(&bytes[..line.content]) {
@@ -348,7 +354,7 @@ impl Scanner {
                 }
                 self.state = State::AtLine(line);
                 if line.content > 0 {
-                    Step::Bytes(line.content, Kind::Content)
+                    Step::Bytes(line.content, LineKind::Content)
                 } else {
                     self.at_line(line)
                 }
@@ -375,7 +381,7 @@ impl Scanner {
         let len = end?.saturating_sub(before);
 
         self.state = State::Doubt(Ambiguity::Boundary);
-        Some(Step::Bytes(len, Kind::Content))
+        Some(Step::Bytes(len, LineKind::Content))
     }
 
     /// Ends the parts that a delimiter line ends, one at a time, then gives out the line end before
@@ -386,7 +392,7 @@ impl Scanner {
         }
         self.state = State::InLine(line);
         if line.eol > 0 {
-            Step::Bytes(line.eol, Kind::Structure)
+            Step::Bytes(line.eol, LineKind::Structure)
         } else {
             self.in_line(line)
         }
@@ -404,7 +410,7 @@ impl Scanner {
                 is_opaque: false,
             });
         }
-        Step::Bytes(line.len, Kind::Delimiter(line.eol))
+        Step::Bytes(line.len, LineKind::Delimiter(line.eol))
     }
 
     /// Takes the innermost open part off, as long as more than `frames` multiparts are open or a
@@ -454,7 +460,7 @@ impl Scanner {
             && len <= self.limits.header_bytes_max
         {
             self.state = State::Announce;
-            return Step::Bytes(len, Kind::Structure);
+            return Step::Bytes(len, LineKind::Structure);
         }
         self.header_lines(bytes)
     }

@@ -3,7 +3,7 @@
 use super::matching::Holds;
 use crate::{
     config::{AddressPatterns, Mail, UserList},
-    envelope::{Known, Lines},
+    envelope::{Known, ListedMail},
 };
 
 impl Known {
@@ -21,7 +21,7 @@ impl Known {
 
     /// Checks whether a list of users has one of these names for this kind of mail.
     pub(super) fn has_for(&self, list: &UserList, names: &[String], mail: Mail) -> Holds {
-        let is_for = |lines: Lines| match mail {
+        let is_for = |lines: ListedMail| match mail {
             Mail::Sent => lines.sent,
             Mail::Received => lines.received,
         };

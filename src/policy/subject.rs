@@ -29,13 +29,13 @@ pub(super) struct Stripped {
 
 /// A run of the value that is kept, left out, or written anew as one.
 #[derive(Debug)]
-struct Piece {
+struct Fragment {
     at: Range<usize>,
-    kind: Kind,
+    kind: FragmentKind,
 }
 
 #[derive(Debug)]
-enum Kind {
+enum FragmentKind {
     /// A character as it is, with the line end before it if it is the blank of a fold.
     Raw,
     /// The blanks between two encoded words, which are not read.
@@ -117,7 +117,7 @@ fn lower(c: char) -> char {
 }
 
 /// Splits a value into its pieces and reads them.
-fn read(value: &[u8]) -> (Vec<Piece>, Vec<Sign>) {
+fn read(value: &[u8]) -> (Vec<Fragment>, Vec<Sign>) {
     let (mut pieces, mut signs) = (Vec::new(), Vec::new());
     let mut at = 0;
 
@@ -128,7 +128,7 @@ fn read(value: &[u8]) -> (Vec<Piece>, Vec<Sign>) {
         };
         at = piece.at.end;
 
-        let is_word = matches!(piece.kind, Kind::Word { .. });
+        let is_word = matches!(piece.kind, FragmentKind::Word { .. });
         let read = |c: char| Sign {
             read: if c == '\t' { ' ' } else { c },
             piece: pieces.len(),
@@ -138,9 +138,9 @@ fn read(value: &[u8]) -> (Vec<Piece>, Vec<Sign>) {
 
         if is_word && let Some(gap) = gap(value, at) {
             at = gap.end;
-            pieces.push(Piece {
+            pieces.push(Fragment {
                 at: gap,
-                kind: Kind::Gap,
+                kind: FragmentKind::Gap,
             });
         }
     }
@@ -159,7 +159,7 @@ fn gap(value: &[u8], start: usize) -> Option<Range<usize>> {
 
 /// Reads the encoded word at a place. One that ends inside a character is read with those behind it
 /// (RFC 2047, section 5, forbids that, and it is done).
-fn word(value: &[u8], start: usize) -> Option<(Piece, String)> {
+fn word(value: &[u8], start: usize) -> Option<(Fragment, String)> {
     let (first, len) = EncodedWord::parse(&value[start..])?;
     let charset = Encoding::for_label(first.charset)?;
     let mut bytes = first.decode().ok()?;
@@ -182,12 +182,12 @@ fn word(value: &[u8], start: usize) -> Option<(Piece, String)> {
     }
 
     let text = charset.decode_without_bom_handling(&bytes).0.into_owned();
-    let kind = Kind::Word {
+    let kind = FragmentKind::Word {
         label: String::from_utf8_lossy(first.charset).into_owned(),
         encoding: first.encoding,
     };
     Some((
-        Piece {
+        Fragment {
             at: start..end,
             kind,
         },
@@ -196,7 +196,7 @@ fn word(value: &[u8], start: usize) -> Option<(Piece, String)> {
 }
 
 /// Reads one character. Bytes that are not UTF-8 are read one by one.
-fn raw(value: &[u8], start: usize) -> (Piece, String) {
+fn raw(value: &[u8], start: usize) -> (Fragment, String) {
     let rest = &value[start..];
     let fold = rest
         .iter()
@@ -208,9 +208,9 @@ fn raw(value: &[u8], start: usize) -> (Piece, String) {
         () if fold > 0 => (fold, ' '),
         () => character(rest),
     };
-    let piece = Piece {
+    let piece = Fragment {
         at: start..start + len,
-        kind: Kind::Raw,
+        kind: FragmentKind::Raw,
     };
     (piece, read.to_string())
 }
@@ -224,7 +224,7 @@ fn character(bytes: &[u8]) -> (usize, char) {
 }
 
 /// Writes the signs that are left. Two encoded words need a blank between them, and only one.
-fn write(value: &[u8], pieces: &[Piece], before: &[Sign], left: &[Sign]) -> Vec<u8> {
+fn write(value: &[u8], pieces: &[Fragment], before: &[Sign], left: &[Sign]) -> Vec<u8> {
     let mut out = Vec::with_capacity(value.len());
     let (mut before, mut left) = (before, left);
     let mut gap: Option<&[u8]> = None;
@@ -235,13 +235,13 @@ fn write(value: &[u8], pieces: &[Piece], before: &[Sign], left: &[Sign]) -> Vec<
         let rest = take(&mut left, index);
 
         match &piece.kind {
-            Kind::Gap => gap = gap.or(Some(&value[piece.at.clone()])),
+            FragmentKind::Gap => gap = gap.or(Some(&value[piece.at.clone()])),
             _ if rest.is_empty() && !all.is_empty() => {}
-            Kind::Raw => {
+            FragmentKind::Raw => {
                 out.extend_from_slice(&value[piece.at.clone()]);
                 (gap, after_word) = (None, false);
             }
-            Kind::Word { label, encoding } => {
+            FragmentKind::Word { label, encoding } => {
                 if let Some(gap) = gap.take().filter(|_| after_word) {
                     out.extend_from_slice(gap);
                 }

@@ -152,7 +152,7 @@ fn who_keeps_a_message_lets_its_header_come_where_that_is_remembered() {
     ] {
         let config = config(&text);
         assert_eq!(
-            &outlook(&config, &envelope(), Stage::Data),
+            &outlook(&config, &envelope(), EnvelopeStage::Data),
             expected,
             "{text}"
         );
@@ -160,7 +160,11 @@ fn who_keeps_a_message_lets_its_header_come_where_that_is_remembered() {
             size: Some(499_999),
             ..envelope()
         };
-        assert_ne!(outlook(&config, &light, Stage::Data), open, "{text}");
+        assert_ne!(
+            outlook(&config, &light, EnvelopeStage::Data),
+            open,
+            "{text}"
+        );
     }
 }
 
@@ -436,7 +440,10 @@ fn in_dry_run_nothing_is_refused() {
         let plan = plan(&config, &envelope(), &[]).unwrap();
         assert_eq!(plan.would_refuse().unwrap().rule, 0);
         assert_eq!(plan.keeper(&config, None), Some(Source::Rule(0)));
-        assert_eq!(outlook(&config, &envelope(), Stage::Data), Outlook::Open);
+        assert_eq!(
+            outlook(&config, &envelope(), EnvelopeStage::Data),
+            Outlook::Open
+        );
     }
 }
 
@@ -506,8 +513,8 @@ fn content_is_open_until_the_first_bytes_came() {
 /// Returns the outlooks at `MAIL` and at `DATA`.
 fn outlooks(config: &Config, envelope: &Envelope) -> (Outlook, Outlook) {
     (
-        outlook(config, envelope, Stage::Mail),
-        outlook(config, envelope, Stage::Data),
+        outlook(config, envelope, EnvelopeStage::Mail),
+        outlook(config, envelope, EnvelopeStage::Data),
     )
 }
 
@@ -593,11 +600,14 @@ fn a_wish_may_come_with_the_header_so_our_users_mail_is_read_that_far() {
         ..envelope()
     };
     assert_eq!(
-        outlook(&Config::default(), &ours, Stage::Data),
+        outlook(&Config::default(), &ours, EnvelopeStage::Data),
         Outlook::Open
     );
     let off = config("[sender]\nkeep_tags = []\ndetach_tags = []\nheader = ''\n");
-    assert_eq!(outlook(&off, &ours, Stage::Data), Outlook::Never("small"));
+    assert_eq!(
+        outlook(&off, &ours, EnvelopeStage::Data),
+        Outlook::Never("small")
+    );
 }
 
 #[test]
@@ -635,7 +645,10 @@ fn users(key: &str, lines: &str) -> Config {
 fn users_opt_out_of_what_they_send_or_receive() {
     let received = users("opt_out", "a@here.org received\n");
     assert_eq!(kept_by(&received, &[]), Some(Source::Users));
-    assert_eq!(outlook(&received, &envelope(), Stage::Data), Outlook::Open);
+    assert_eq!(
+        outlook(&received, &envelope(), EnvelopeStage::Data),
+        Outlook::Open
+    );
     let sent = users(
         "opt_out",
         "a@here.org sent\nzoe@sender.org sent\nalice sent\n",

@@ -59,7 +59,7 @@ use self::{
 use super::wire::{self, Begin, Begun, FILES_MAX, Received, Sha256, TOKEN_HEADER};
 use crate::{
     config::DepositConfig,
-    drop::{Drop, Lookup as Found, Right, Token, Unlock, Uploader, cost},
+    drop::{Drop, PackageLookup, Right, Token, Unlock, Uploader, cost},
     envelope::{Direction, Origin},
     http::server::{self, ServerLimits},
     lock::lock,
@@ -83,25 +83,25 @@ const STRANGERS_MAX: u32 = 60;
 
 /// Deposits over HTTP into a drop. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(crate) struct Deposits(Arc<Inner>);
+pub(crate) struct Deposits(Arc<DepositService>);
 
 #[derive(Debug)]
-struct Inner {
+struct DepositService {
     drop: Drop,
     config: DepositConfig,
     /// The beginning of links.
     public_url: String,
-    domains: Domains,
+    domains: DomainLookup,
     drafts: Drafts,
     strangers: Mutex<Strangers>,
 }
 
 /// The lookup of our own domains, by the configuration in force.
-struct Domains(Box<dyn Fn() -> Lookup + Send + Sync>);
+struct DomainLookup(Box<dyn Fn() -> Lookup + Send + Sync>);
 
-impl fmt::Debug for Domains {
+impl fmt::Debug for DomainLookup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Domains")
+        f.write_str("DomainLookup")
     }
 }
 
@@ -112,8 +112,8 @@ struct Strangers {
     count: u32,
 }
 
-type Shared = State<Deposits>;
-type Answer = Result<Response, Problem>;
+type DepositsState = State<Deposits>;
+type DepositResponse = Result<Response, Problem>;
 
 impl Deposits {
     /// Makes the interface that takes deposits into `drop`. Links begin with `public_url`; `lookup`
@@ -129,11 +129,11 @@ impl Deposits {
             since: Instant::now(),
             count: 0,
         };
-        Self(Arc::new(Inner {
+        Self(Arc::new(DepositService {
             drop,
             config,
             public_url: public_url.to_owned(),
-            domains: Domains(Box::new(lookup)),
+            domains: DomainLookup(Box::new(lookup)),
             drafts,
             strangers: Mutex::new(strangers),
         }))
@@ -274,13 +274,17 @@ async fn openapi() -> Response {
     ([(header::CONTENT_TYPE, "application/yaml")], OPENAPI).into_response()
 }
 
-async fn ready(State(deposits): Shared, _caller: Caller) -> Answer {
+async fn ready(State(deposits): DepositsState, _caller: Caller) -> DepositResponse {
     deposits.0.drop.probe().await?;
     Ok(reply(StatusCode::OK, &serde_json::json!({ "ready": true })))
 }
 
 /// `PUT /v1/packages/{id}`
-async fn begin(State(deposits): Shared, caller: Depositor, request: Request) -> Answer {
+async fn begin(
+    State(deposits): DepositsState,
+    caller: Depositor,
+    request: Request,
+) -> DepositResponse {
     let origin = json::<Begin>(&deposits, request).await?;
     let mut origin = origin
         .origin()
@@ -298,7 +302,7 @@ async fn begin(State(deposits): Shared, caller: Depositor, request: Request) -> 
     let drop = &deposits.0.drop;
     if !matches!(
         drop.find(&caller.token, Timestamp::now()).await?,
-        Found::Unknown
+        PackageLookup::Unknown
     ) {
         return Err(Problem::conflict(
             ProblemCode::Taken,
@@ -320,11 +324,11 @@ async fn begin(State(deposits): Shared, caller: Depositor, request: Request) -> 
 
 /// `PUT /v1/packages/{id}/files/{number}`
 async fn receive(
-    State(deposits): Shared,
+    State(deposits): DepositsState,
     caller: Depositor,
     FileNumber(number): FileNumber,
     request: Request,
-) -> Answer {
+) -> DepositResponse {
     must_be(request.headers(), "application/octet-stream")?;
     let draft = deposits.draft(&caller)?;
     let announced = content_length(request.headers()).unwrap_or(0);
@@ -361,14 +365,18 @@ async fn receive(
 }
 
 /// `POST /v1/packages/{id}/commit`
-async fn commit(State(deposits): Shared, caller: Depositor, request: Request) -> Answer {
+async fn commit(
+    State(deposits): DepositsState,
+    caller: Depositor,
+    request: Request,
+) -> DepositResponse {
     let order = json::<wire::Commit>(&deposits, request).await?;
     let committed = deposits.commit(caller, order).await?;
     Ok(reply(StatusCode::OK, &committed))
 }
 
 /// `DELETE /v1/packages/{id}`
-async fn give_up(State(deposits): Shared, caller: Depositor) -> Answer {
+async fn give_up(State(deposits): DepositsState, caller: Depositor) -> DepositResponse {
     deposits.give_up(caller).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -43,12 +43,12 @@ pub(crate) struct Begin {
     #[serde(deserialize_with = "whole")]
     recipients: u32,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    recipient_domains: BTreeMap<String, Count>,
+    recipient_domains: BTreeMap<String, WholeNumber>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(transparent)]
-struct Count(#[serde(deserialize_with = "whole")] u32);
+struct WholeNumber(#[serde(deserialize_with = "whole")] u32);
 
 /// The answer when a package was begun.
 #[derive(Debug, Deserialize, Serialize)]
@@ -126,7 +126,7 @@ impl Begin {
             ..
         } = origin;
 
-        let count = |(domain, count): (&str, u32)| (domain.to_owned(), Count(count));
+        let count = |(domain, count): (&str, u32)| (domain.to_owned(), WholeNumber(count));
         Self {
             queue_id: cut(queue_id),
             sender: cut(sender),

@@ -22,7 +22,7 @@ mod sheet;
 mod tag;
 
 pub(super) use self::judge::{Flaw, flaw, reads_quoted};
-use self::scan::Scan;
+use self::scan::DocumentScan;
 use super::{insert::CannotTake, plain};
 use crate::config::Position;
 
@@ -35,7 +35,7 @@ const HTML_BYTES_MAX: usize = 90_000;
 /// There is no place where it is sure to be seen: the document is a frameset or hidden as a whole,
 /// or the tokenizer lost its way.
 pub(super) fn place(html: &[u8], position: Position) -> Result<usize, CannotTake> {
-    let scan = Scan::of(html);
+    let scan = DocumentScan::of(html);
     if scan.is_frameset {
         return Err(CannotTake("frameset"));
     }
@@ -54,7 +54,7 @@ pub(super) fn place(html: &[u8], position: Position) -> Result<usize, CannotTake
     Ok(found.unwrap_or_else(|| scan.start()))
 }
 
-fn before_quote(scan: &Scan<'_>) -> Option<usize> {
+fn before_quote(scan: &DocumentScan<'_>) -> Option<usize> {
     let text = scan.reading.text();
     let line = plain::line_before_quote(text);
     if plain::is_long_above(text, line) {
@@ -65,7 +65,7 @@ fn before_quote(scan: &Scan<'_>) -> Option<usize> {
 
 /// Returns the lines that a reader sees; quoted ones begin with `>`.
 pub(super) fn seen(html: &str) -> String {
-    let scan = Scan::of(html.as_bytes());
+    let scan = DocumentScan::of(html.as_bytes());
     String::from_utf8_lossy(scan.reading.text()).into_owned()
 }
 

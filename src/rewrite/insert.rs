@@ -15,7 +15,7 @@ mod text;
 pub use self::addition::Addition;
 use self::{
     body::{Body, check},
-    text::Text,
+    text::TextCandidate,
 };
 use super::{Eol, Splice, charset::Charset, header, line_end, notice::Notice, qp, words};
 use crate::{config::Position, mime::TransferEncoding};
@@ -76,7 +76,7 @@ pub fn insert<'a>(
     let body = Body::decode(body, part.encoding)?;
     check(body.text())?;
 
-    let text = Text {
+    let text = TextCandidate {
         header,
         charset: charset.in_text(body.text()),
         body,

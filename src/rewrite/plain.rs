@@ -51,7 +51,7 @@ pub(super) fn place(text: &[u8], position: Position) -> usize {
         Position::Start => start,
         Position::End => end(text, start),
         Position::BeforeQuote => {
-            let lines = Lines::new(text, start);
+            let lines = TextLines::new(text, start);
             let place = before_quote(&lines);
             if lines.is_long_above(place) {
                 return start;
@@ -63,7 +63,7 @@ pub(super) fn place(text: &[u8], position: Position) -> usize {
 
 /// Returns true if a reader may not get as far as this line, or the end: the author wrote too much above.
 pub(super) fn is_long_above(text: &[u8], line: Option<usize>) -> bool {
-    text.len() > OWN_CHARS_MAX && Lines::new(text, 0).is_long_above(line)
+    text.len() > OWN_CHARS_MAX && TextLines::new(text, 0).is_long_above(line)
 }
 
 /// Returns the text before the quote or the signature, without quoted lines.
@@ -86,7 +86,7 @@ fn end(text: &[u8], start: usize) -> usize {
 }
 
 /// A text in lines.
-struct Lines<'a> {
+struct TextLines<'a> {
     text: &'a [u8],
     starts: Vec<usize>,
 }
@@ -108,10 +108,10 @@ enum Quote {
 /// * The author wrote in the quote or below it: after the author's last line, so that no answer is
 ///   cut from its question, and no rest of the quote that nobody answered is in between.
 pub(super) fn line_before_quote(text: &[u8]) -> Option<usize> {
-    before_quote(&Lines::new(text, 0))
+    before_quote(&TextLines::new(text, 0))
 }
 
-fn before_quote(lines: &Lines<'_>) -> Option<usize> {
+fn before_quote(lines: &TextLines<'_>) -> Option<usize> {
     let Some((at, quote)) = (0..lines.len()).find_map(|i| lines.quote(i)) else {
         return lines.signature(0..lines.len());
     };
@@ -121,7 +121,7 @@ fn before_quote(lines: &Lines<'_>) -> Option<usize> {
     }
 }
 
-impl<'a> Lines<'a> {
+impl<'a> TextLines<'a> {
     fn new(text: &'a [u8], start: usize) -> Self {
         let ends = memchr::memchr_iter(b'\n', &text[start..]).map(|lf| start + lf + 1);
         let starts = std::iter::once(start)

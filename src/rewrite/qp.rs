@@ -25,7 +25,7 @@ pub(super) struct Decoded<'a> {
 
 /// A place between two raw bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct RawPosition {
     /// Its offset.
     pub(super) at: usize,
     /// Offset of the start of its raw line.
@@ -75,7 +75,7 @@ impl<'a> Decoded<'a> {
     }
 
     /// Returns the raw place of a decoded offset.
-    pub(super) fn place(&self, offset: usize) -> Place {
+    pub(super) fn place(&self, offset: usize) -> RawPosition {
         let index = self
             .lines
             .partition_point(|&(decoded, _)| decoded <= offset)
@@ -86,12 +86,12 @@ impl<'a> Decoded<'a> {
             at += unit(&self.raw[at..]).1;
             decoded += 1;
         }
-        Place { at, line }
+        RawPosition { at, line }
     }
 
     /// Returns true if a malformed body can take something here: no broken escape stands before it, which
     /// would make it part of the escape, and a line that is too long does not become two such lines.
-    pub(super) fn takes(&self, place: Place) -> bool {
+    pub(super) fn takes(&self, place: RawPosition) -> bool {
         let (head, tail) = self.around(place);
         let broken = head[head.len().saturating_sub(2)..].contains(&b'=');
         let rest = memchr::memchr(b'\n', tail).unwrap_or(tail.len());
@@ -99,7 +99,7 @@ impl<'a> Decoded<'a> {
     }
 
     /// Returns the raw line up to this place, and all that follows the place.
-    pub(super) fn around(&self, place: Place) -> (&'a [u8], &'a [u8]) {
+    pub(super) fn around(&self, place: RawPosition) -> (&'a [u8], &'a [u8]) {
         (&self.raw[place.line..place.at], &self.raw[place.at..])
     }
 }
@@ -249,7 +249,7 @@ mod tests {
             (9, 19, 19),
             (10, 20, 19),
         ] {
-            assert_eq!(decoded.place(offset), Place { at, line }, "{offset}");
+            assert_eq!(decoded.place(offset), RawPosition { at, line }, "{offset}");
         }
     }
 

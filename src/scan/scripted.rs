@@ -74,9 +74,9 @@ impl Scripted {
     }
 }
 
-type Shared = (Arc<Mutex<Vec<Vec<u8>>>>, Arc<Mutex<&'static str>>);
+type ScriptState = (Arc<Mutex<Vec<Vec<u8>>>>, Arc<Mutex<&'static str>>);
 
-async fn serve(mut stream: UnixStream, script: Script, (files, version): Shared) {
+async fn serve(mut stream: UnixStream, script: Script, (files, version): ScriptState) {
     let mut command = Vec::new();
     while !command.ends_with(b"\0") {
         command.push(stream.read_u8().await.unwrap());

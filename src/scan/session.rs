@@ -25,9 +25,9 @@ const SAID_CHARS_MAX: usize = 200;
 pub(super) const LIMITS_EXCEEDED: &str = "Heuristics.Limits.Exceeded";
 
 /// A connection to clamd.
-trait Connection: AsyncRead + AsyncWrite + fmt::Debug + Send + Sync + Unpin {}
+trait ClamdStream: AsyncRead + AsyncWrite + fmt::Debug + Send + Sync + Unpin {}
 
-impl<T: AsyncRead + AsyncWrite + fmt::Debug + Send + Sync + Unpin> Connection for T {}
+impl<T: AsyncRead + AsyncWrite + fmt::Debug + Send + Sync + Unpin> ClamdStream for T {}
 
 /// The verdict of clamd about a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,8 +44,8 @@ pub(super) struct Session {
     pub(super) index: usize,
     address: String,
     patience: Duration,
-    reader: ReadHalf<Box<dyn Connection>>,
-    writer: WriteHalf<Box<dyn Connection>>,
+    reader: ReadHalf<Box<dyn ClamdStream>>,
+    writer: WriteHalf<Box<dyn ClamdStream>>,
     answer: Vec<u8>,
 }
 
@@ -189,7 +189,7 @@ pub(super) async fn ask(daemon: &ClamdAddress, patience: Duration, what: &str) -
     }
 }
 
-async fn connect(daemon: &ClamdAddress) -> io::Result<Box<dyn Connection>> {
+async fn connect(daemon: &ClamdAddress) -> io::Result<Box<dyn ClamdStream>> {
     Ok(match daemon {
         ClamdAddress::Unix(path) => Box::new(UnixStream::connect(path).await?),
         ClamdAddress::Tcp(host, port) => {

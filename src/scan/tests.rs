@@ -22,7 +22,7 @@ fn file(blocks: usize) -> Vec<Bytes> {
     file
 }
 
-async fn scan(scanner: &Scanner, file: &[Bytes]) -> Result<()> {
+async fn scan(scanner: &VirusScanner, file: &[Bytes]) -> Result<()> {
     let mut scan = scanner.scan();
     for block in file {
         scan.write(std::slice::from_ref(block)).await?;
@@ -31,15 +31,15 @@ async fn scan(scanner: &Scanner, file: &[Bytes]) -> Result<()> {
 }
 
 async fn scan_with(config: &ScanConfig, file: &[Bytes]) -> Result<()> {
-    scan(&Scanner::of(config).unwrap(), file).await
+    scan(&VirusScanner::of(config).unwrap(), file).await
 }
 
 /// Returns the message of a scan that fails.
 async fn failure(script: Script, blocks: usize) -> String {
-    objection(script, blocks, Finding::Unscanned).await
+    objection(script, blocks, ScanFinding::Unscanned).await
 }
 
-async fn objection(script: Script, blocks: usize, finding: Finding) -> String {
+async fn objection(script: Script, blocks: usize, finding: ScanFinding) -> String {
     let clamd = Scripted::start(script);
     let error = scan_with(&config(&[&clamd]), &file(blocks)).await;
     let error = error.expect_err("it gave no verdict");
@@ -50,10 +50,10 @@ async fn objection(script: Script, blocks: usize, finding: Finding) -> String {
 #[tokio::test]
 async fn a_file_is_sent_whole_and_its_verdict_taken() {
     let clamd = Scripted::start(Script::Looks);
-    let scanner = Scanner::of(&config(&[&clamd])).unwrap();
+    let scanner = VirusScanner::of(&config(&[&clamd])).unwrap();
     assert!(scan(&scanner, &[Bytes::from("clean")]).await.is_ok());
     let found = scan(&scanner, &file(40)).await.unwrap_err();
-    assert_eq!(found.finding(), Finding::Infected);
+    assert_eq!(found.finding(), ScanFinding::Infected);
     assert_eq!(found.to_string(), "a file is infected: Evil.Test");
     let sent = clamd.files();
     assert_eq!(sent[0], b"clean");
@@ -63,7 +63,7 @@ async fn a_file_is_sent_whole_and_its_verdict_taken() {
 #[tokio::test]
 async fn a_daemon_says_its_version() {
     let clamd = Scripted::start(Script::Looks);
-    let scanner = Scanner::of(&config(&[&clamd])).unwrap();
+    let scanner = VirusScanner::of(&config(&[&clamd])).unwrap();
     clamd.knows("ClamAV 1.4.6/27451/Sun Nov 22 09:00:00 2026");
     assert!(scanner.version().await.unwrap().contains("/27451/"));
     clamd.knows("");
@@ -158,7 +158,7 @@ async fn a_limit_of_clamd_is_passed_each_time_and_no_failure_that_passes() {
         (Script::SaysEarly(stream), 40, "raise StreamMaxLength"),
         (Script::Says(file), 1, "raise its limits (MaxFileSize"),
     ] {
-        let objection = objection(script, blocks, Finding::Oversize).await;
+        let objection = objection(script, blocks, ScanFinding::Oversize).await;
         assert!(objection.contains(said), "{objection}");
     }
 }
@@ -179,7 +179,7 @@ async fn a_daemon_that_goes_or_hangs_is_a_failure() {
 #[tokio::test]
 async fn nothing_is_kept_for_a_daemon_that_takes_nothing() {
     let clamd = Scripted::start(Script::Hangs);
-    let scanner = Scanner::of(&config(&[&clamd])).unwrap();
+    let scanner = VirusScanner::of(&config(&[&clamd])).unwrap();
     let (mut scan, mut written) = (scanner.scan(), 0);
     for block in file(100_000) {
         match scan.write(std::slice::from_ref(&block)).await {
@@ -199,7 +199,7 @@ async fn the_next_daemon_is_asked_where_one_is_down_and_asked_first_from_then_on
     );
     let config = config(&[&down, &up]);
     drop(down);
-    let scanner = Scanner::of(&config).unwrap();
+    let scanner = VirusScanner::of(&config).unwrap();
     for _ in 0..2 {
         assert!(scan(&scanner, &file(1)).await.is_err());
     }
@@ -213,11 +213,11 @@ async fn after_a_failure_in_the_middle_another_daemon_is_asked() {
         Scripted::start(Script::Closes),
         Scripted::start(Script::Looks),
     );
-    let scanner = Scanner::of(&config(&[&bad, &good])).unwrap();
+    let scanner = VirusScanner::of(&config(&[&bad, &good])).unwrap();
     let clean = vec![Bytes::from(vec![0; 64 << 10]); 40];
     assert_eq!(
         scan(&scanner, &clean).await.unwrap_err().finding(),
-        Finding::Unscanned
+        ScanFinding::Unscanned
     );
     assert!(scan(&scanner, &clean).await.is_ok());
     assert_eq!(bad.files().len(), 1);
@@ -280,7 +280,7 @@ async fn a_failure_and_a_large_file_are_deposited_where_that_is_wished() {
     );
     config.size_max = 100_000;
     let error = scan_with(&config, &file(40)).await.unwrap_err();
-    assert_eq!(error.finding(), Finding::Oversize);
+    assert_eq!(error.finding(), ScanFinding::Oversize);
     config.on_oversize = OnOversize::Deposit;
     assert!(scan_with(&config, &file(40)).await.is_ok());
     // Nothing past the bound was sent.
@@ -294,16 +294,16 @@ async fn the_largest_file_is_scanned() {
     let mut config = config(&[&clamd]);
     config.size_max = file(2).iter().map(|block| block.len() as u64).sum();
     let found = scan_with(&config, &file(2)).await.unwrap_err();
-    assert_eq!(found.finding(), Finding::Infected);
+    assert_eq!(found.finding(), ScanFinding::Infected);
     config.size_max -= 1;
     let found = scan_with(&config, &file(2)).await.unwrap_err();
-    assert_eq!(found.finding(), Finding::Oversize);
+    assert_eq!(found.finding(), ScanFinding::Oversize);
 }
 
 #[test]
 fn each_finding_is_known_by_its_word() {
-    for finding in Finding::ALL {
-        assert_eq!(Finding::of(finding.label()), Some(finding));
+    for finding in ScanFinding::ALL {
+        assert_eq!(ScanFinding::of(finding.label()), Some(finding));
     }
-    assert_eq!(Finding::of("blocked"), None);
+    assert_eq!(ScanFinding::of("blocked"), None);
 }

@@ -13,7 +13,7 @@ const BYTES_MAX: usize = 64 << 10;
 
 /// The finding of one method.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Finding {
+struct MethodResult {
     method: String,
     passed: bool,
     failed: bool,
@@ -64,7 +64,7 @@ fn agreed<'a>(mut domains: impl Iterator<Item = Option<&'a str>>) -> Option<Stri
     all.then(|| first.to_owned())
 }
 
-impl Finding {
+impl MethodResult {
     fn has(&self, property: &str) -> bool {
         self.properties.iter().any(|(name, _)| name == property)
     }
@@ -80,7 +80,7 @@ impl Finding {
 }
 
 /// The findings in all fields of this authserv-id.
-fn findings_of<'a>(fields: impl Iterator<Item = &'a [u8]>, authserv_id: &str) -> Vec<Finding> {
+fn findings_of<'a>(fields: impl Iterator<Item = &'a [u8]>, authserv_id: &str) -> Vec<MethodResult> {
     let mut left = BYTES_MAX;
     let fits = |field: &&[u8]| {
         left = left.saturating_sub(field.len());
@@ -93,7 +93,7 @@ fn findings_of<'a>(fields: impl Iterator<Item = &'a [u8]>, authserv_id: &str) ->
 }
 
 /// The findings in a field of this authserv-id; none in another's.
-fn findings(field: &str, authserv_id: &str) -> Vec<Finding> {
+fn findings(field: &str, authserv_id: &str) -> Vec<MethodResult> {
     let tokens = tokens(field);
     let mut parts = tokens.split(|token| *token == Token::Semicolon);
     let id = parts.next().and_then(|part| part.first());
@@ -104,7 +104,7 @@ fn findings(field: &str, authserv_id: &str) -> Vec<Finding> {
     parts.filter_map(finding).collect()
 }
 
-fn finding(part: &[Token]) -> Option<Finding> {
+fn finding(part: &[Token]) -> Option<MethodResult> {
     let pair = |window: &[Token]| match window {
         [Token::Word(name), Token::Equals, Token::Word(value)] => Some((fold(name), fold(value))),
         _ => None,
@@ -112,7 +112,7 @@ fn finding(part: &[Token]) -> Option<Finding> {
     let mut pairs = part.windows(3).filter_map(pair);
     let (method, result) = pairs.next()?;
     let method = method.split('/').next().unwrap_or_default().trim();
-    Some(Finding {
+    Some(MethodResult {
         method: method.to_owned(),
         passed: result == "pass",
         failed: result == "fail",

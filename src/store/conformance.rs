@@ -11,7 +11,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use super::{DurableFile, PackageDraft, Store};
 use crate::{
     config::{Config, QuotaConfig, StoreKind},
-    drop::{Allotment, Drop, Lookup, Right, Secret, Token},
+    drop::{Allotment, Drop, PackageLookup, Right, Secret, Token},
     envelope::{Direction, Origin},
     lookup::Lookup as Tables,
     remote::server::Deposits,
@@ -154,7 +154,7 @@ impl Lab {
             .parse()
             .unwrap();
         let found = self.drop.find(&token, Timestamp::now()).await.unwrap();
-        let Lookup::Live(package) = found else {
+        let PackageLookup::Live(package) = found else {
             return None;
         };
         assert_eq!(package.origin.sender, "alice@example.org");
@@ -407,7 +407,7 @@ async fn what_was_read_out_of_a_file_is_marked(lab: Lab) {
 
     let token = link.rsplit('/').next().unwrap().parse().unwrap();
     let found = lab.drop.find(&token, Timestamp::now()).await.unwrap();
-    let Lookup::Live(package) = found else {
+    let PackageLookup::Live(package) = found else {
         panic!("it is not live");
     };
     let marks: Vec<bool> = package.files.iter().map(|file| file.opened).collect();
@@ -433,7 +433,7 @@ async fn two_packages_have_two_links(lab: Lab) {
 }
 
 async fn nothing_of_a_suspended_login_is_taken(lab: Lab) {
-    let (now, client) = (Timestamp::now(), crate::drop::Client::ADMIN);
+    let (now, client) = (Timestamp::now(), crate::drop::Requester::ADMIN);
     lab.drop.suspend("alice", now, client, "").await.unwrap();
     let mut package = lab.package().await;
     let mut file = package.file("a", "b").unwrap();

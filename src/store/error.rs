@@ -5,7 +5,7 @@ use crate::{
     drop::{Allotment, DropError},
     ledger::{FaultKind, LedgerError},
     remote::client::RemoteError,
-    scan::Finding,
+    scan::ScanFinding,
 };
 
 /// An error of a store. No message holds a token or the name of a deposited file.
@@ -62,7 +62,7 @@ impl StoreError {
     }
 
     /// The finding of the virus scan, if that is the cause.
-    pub fn finding(&self) -> Option<Finding> {
+    pub fn finding(&self) -> Option<ScanFinding> {
         match self {
             Self::Drop(DropError::Scan(objection)) => Some(objection.finding()),
             Self::Remote(RemoteError::Scan { finding, .. }) => Some(*finding),

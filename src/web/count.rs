@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use crate::{
-    drop::{Client, Door, Drop},
+    drop::{Door, Drop, Requester},
     http::{
         client::ClientNetwork,
         limit::{Queue, Rate},
@@ -47,7 +47,7 @@ pub(super) struct Complete {
     pub(super) door: Door,
     /// The indices of the files in it.
     pub(super) files: Range<usize>,
-    pub(super) client: Client,
+    pub(super) client: Requester,
     pub(super) queue_id: String,
 }
 

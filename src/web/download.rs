@@ -29,14 +29,14 @@ use super::{
     language::Wanted,
     pages::Problem,
     shelf::{STREAM_BYTES, Shelved, tie},
-    source::{Holding, Pieces, Source},
-    zip::{Piece, ZipLayout},
+    source::{Holding, PieceReader, Pieces},
+    zip::{ArchivePiece, ZipLayout},
 };
 use crate::{
     budget::Share,
-    drop::{Client, Door, Drop, DropError, FileEntry, Release, SealedPackage, Token},
+    drop::{Door, Drop, DropError, FileEntry, Release, Requester, SealedPackage, Token},
     http::{
-        conditional::{Part, part},
+        conditional::{ConditionalResponse, part},
         limit::Throttle,
         slots::Running,
     },
@@ -131,9 +131,9 @@ impl Download {
     ) -> Response {
         let len = self.len();
         match part(method, headers, &self.etag, len) {
-            Part::NotModified => self.empty(StatusCode::NOT_MODIFIED),
-            Part::PreconditionFailed => self.empty(StatusCode::PRECONDITION_FAILED),
-            Part::Unsatisfiable => {
+            ConditionalResponse::NotModified => self.empty(StatusCode::NOT_MODIFIED),
+            ConditionalResponse::PreconditionFailed => self.empty(StatusCode::PRECONDITION_FAILED),
+            ConditionalResponse::Unsatisfiable => {
                 let mut response = self.empty(StatusCode::RANGE_NOT_SATISFIABLE);
                 put(
                     &mut response,
@@ -142,9 +142,11 @@ impl Download {
                 );
                 response
             }
-            Part::Whole if method == Method::HEAD => self.head(StatusCode::OK, 0..len),
-            Part::Whole => self.send(site, StatusCode::OK, 0..len, wanted).await,
-            Part::Range(range) => {
+            ConditionalResponse::Whole if method == Method::HEAD => {
+                self.head(StatusCode::OK, 0..len)
+            }
+            ConditionalResponse::Whole => self.send(site, StatusCode::OK, 0..len, wanted).await,
+            ConditionalResponse::Range(range) => {
                 self.send(site, StatusCode::PARTIAL_CONTENT, range, wanted)
                     .await
             }
@@ -205,7 +207,7 @@ impl Download {
 
         let pieces = self.pieces(range);
         Transfer {
-            source: Source::new(drop.clone(), self.holding.clone(), pieces),
+            source: PieceReader::new(drop.clone(), self.holding.clone(), pieces),
             drop,
             door: self.holding.door(),
             queue_id: self.holding.queue_id().to_owned(),
@@ -269,7 +271,7 @@ impl Download {
     fn pieces(&self, range: Range<u64>) -> Pieces {
         match &self.contents {
             Contents::File(_) if range.is_empty() => Pieces::None,
-            Contents::File(index) => Pieces::One(Piece::File {
+            Contents::File(index) => Pieces::One(ArchivePiece::File {
                 index: *index,
                 range,
             }),
@@ -295,11 +297,11 @@ impl Download {
 
 /// An answer being sent. If it is dropped before its end, it counts as aborted.
 struct Transfer {
-    source: Source,
+    source: PieceReader,
     drop: Drop,
     door: Door,
     queue_id: String,
-    client: Client,
+    client: Requester,
     metrics: Metrics,
     throttle: Arc<Throttle>,
     counter: Counter,
@@ -401,8 +403,8 @@ pub(super) fn archive_etag(layout: &ZipLayout, files: &[FileEntry]) -> String {
     let mut context = Context::new(&SHA256);
     for piece in layout.pieces(0..layout.total_len()) {
         match piece {
-            Piece::Bytes(bytes) => context.update(&bytes),
-            Piece::File { index, .. } => context.update(&files[index].sha256),
+            ArchivePiece::Bytes(bytes) => context.update(&bytes),
+            ArchivePiece::File { index, .. } => context.update(&files[index].sha256),
         }
     }
     quoted_hex(context.finish().as_ref())

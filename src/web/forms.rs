@@ -16,8 +16,8 @@ use jiff::Timestamp;
 use tokio::time::timeout;
 
 use super::{
-    Refusal, Shared, Site, Visitor,
-    key::{Asked, Key},
+    PackageRefusal, Site, SiteState, Visitor,
+    key::{Asked, PackageKey},
     language::Wanted,
     pages::{Extended, Problem, ReportForm},
     report::Complaint,
@@ -39,7 +39,7 @@ const FORM: &str = "application/x-www-form-urlencoded";
 
 /// The subject of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reason {
+pub(super) enum ReportReason {
     Malware,
     Fraud,
     Illegal,
@@ -47,7 +47,7 @@ pub(super) enum Reason {
     Other,
 }
 
-impl Reason {
+impl ReportReason {
     pub(super) const ALL: [Self; 5] = [
         Self::Malware,
         Self::Fraud,
@@ -69,7 +69,7 @@ impl Reason {
 
 /// `GET /{token}/extend`: a browser comes here when it reloads the page of a `POST`, or switches
 /// its language.
-pub(super) async fn extend_page(State(site): Shared, wanted: Wanted, asked: Asked) -> Response {
+pub(super) async fn extend_page(State(site): SiteState, wanted: Wanted, asked: Asked) -> Response {
     if asked.is_key {
         site.redirect(wanted, &asked.key.path(), None)
     } else {
@@ -79,7 +79,7 @@ pub(super) async fn extend_page(State(site): Shared, wanted: Wanted, asked: Aske
 
 /// `POST /{token}/extend`
 pub(super) async fn extend(
-    State(site): Shared,
+    State(site): SiteState,
     Extension(visitor): Extension<Visitor>,
     wanted: Wanted,
     headers: HeaderMap,
@@ -98,7 +98,7 @@ pub(super) async fn extend(
         Ok(Outcome::Until(_)) => Some(Extended::Done.word()),
         Ok(Outcome::Limit) => Some(Extended::Limit.word()),
         Ok(Outcome::Gone) => None,
-        Err(err) => return site.refuse(Refusal::failed(&err), wanted, ""),
+        Err(err) => return site.refuse(PackageRefusal::failed(&err), wanted, ""),
     };
 
     site.redirect(wanted, &asked.key.path(), done)
@@ -106,7 +106,7 @@ pub(super) async fn extend(
 
 /// `GET /{token}/report`: the form, or thanks.
 pub(super) async fn report_page(
-    State(site): Shared,
+    State(site): SiteState,
     wanted: Wanted,
     uri: Uri,
     asked: Asked,
@@ -127,7 +127,7 @@ pub(super) async fn report_page(
 
 /// `POST /{token}/report`
 pub(super) async fn report(
-    State(site): Shared,
+    State(site): SiteState,
     Extension(visitor): Extension<Visitor>,
     wanted: Wanted,
     headers: HeaderMap,
@@ -160,8 +160,8 @@ impl Site {
     async fn record(
         &self,
         wanted: Wanted,
-        key: &Key,
-        reason: Reason,
+        key: &PackageKey,
+        reason: ReportReason,
         form: ReportForm,
         visitor: &Visitor,
     ) -> Response {
@@ -176,7 +176,7 @@ impl Site {
         let report = match recorded.await {
             Ok(Some(report)) => report,
             Ok(None) => return self.pages.problem(wanted, Problem::NotFound),
-            Err(err) => return self.refuse(Refusal::failed(&err), wanted, ""),
+            Err(err) => return self.refuse(PackageRefusal::failed(&err), wanted, ""),
         };
 
         let complaint = Complaint {
@@ -197,10 +197,12 @@ impl Site {
     }
 
     /// The link, if there is one and the reader wants to share it.
-    fn shared_link(&self, key: &Key, share: bool) -> Option<String> {
+    fn shared_link(&self, key: &PackageKey, share: bool) -> Option<String> {
         match key {
-            Key::Token(token) if share => Some(format!("{}{token}", self.state.config.public_url)),
-            Key::Token(_) | Key::Id(_) => None,
+            PackageKey::Token(token) if share => {
+                Some(format!("{}{token}", self.state.config.public_url))
+            }
+            PackageKey::Token(_) | PackageKey::Id(_) => None,
         }
     }
 
@@ -239,7 +241,7 @@ impl ReportForm {
         let mut form = Self::default();
         for (name, value) in form_urlencoded::parse(body) {
             match &*name {
-                "reason" => form.reason = Reason::ALL.into_iter().find(|r| r.word() == value),
+                "reason" => form.reason = ReportReason::ALL.into_iter().find(|r| r.word() == value),
                 "text" => form.text = prose(&value, TEXT_CHARS_MAX),
                 "contact" => form.contact = line(&value, CONTACT_CHARS_MAX),
                 "share" => form.share = value == "yes",
@@ -359,7 +361,7 @@ mod tests {
         let form = ReportForm::parse(
             b"reason=fraud&text=+a%0D%0Ab%1B%5B2J%E2%80%AEc+&contact=me%40x.org%0ABcc:+y&share=yes&x=y",
         );
-        assert_eq!(form.reason, Some(Reason::Fraud));
+        assert_eq!(form.reason, Some(ReportReason::Fraud));
         assert_eq!(form.text, "a\nb[2Jc");
         assert_eq!(form.contact, "me@x.org Bcc: y");
         assert!(form.share);

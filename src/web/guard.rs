@@ -18,11 +18,11 @@ use axum::{
 use hyper::body::{Frame, SizeHint};
 use tracing::debug;
 
-use super::{DOWNLOADS, FORMS, Shared, Site, Visitor, pages::Problem, shelf::tie};
+use super::{DOWNLOADS, FORMS, Site, SiteState, Visitor, pages::Problem, shelf::tie};
 use crate::http::{
     client::ClientNetwork,
-    limit::{Exceeded, Place, Rate},
-    slots::{Line, Running},
+    limit::{CrowdPermit, Exceeded, Rate},
+    slots::{ConnectionState, Running},
 };
 
 /// The content security policy of pages: a style sheet and images of ours, forms sent to us, and
@@ -45,13 +45,13 @@ const CROWDED: Duration = Duration::from_secs(10);
 
 /// Wraps every request: refuses those that are not allowed, adds the headers that every response
 /// carries, counts and logs. The path is never logged, for it holds the token.
-pub(super) async fn guard(State(site): Shared, mut request: Request, next: Next) -> Response {
+pub(super) async fn guard(State(site): SiteState, mut request: Request, next: Next) -> Response {
     let method = request.method().clone();
     let wanted = site.wanted(request.uri(), request.headers());
     let address = site.proxies.client(request.extensions(), request.headers());
     let network = address.map(ClientNetwork::of);
     let asker = Asker::of(request.headers());
-    let line: Option<Arc<Line>> = request.extensions().get().cloned();
+    let line: Option<Arc<ConnectionState>> = request.extensions().get().cloned();
 
     let admitted = match site.admit(&request, network, asker) {
         Ok(admitted) => admitted.wait().await,
@@ -136,7 +136,7 @@ impl Asker {
 /// The body of an answer; its client keeps its place until the last bytes are sent.
 struct Seated {
     body: Body,
-    place: Arc<Place>,
+    place: Arc<CrowdPermit>,
 }
 
 impl hyper::body::Body for Seated {
@@ -166,14 +166,14 @@ impl hyper::body::Body for Seated {
 /// A request that may proceed when its turn comes.
 #[derive(Default)]
 struct Admitted {
-    place: Option<Arc<Place>>,
+    place: Option<Arc<CrowdPermit>>,
     /// The connection of a download.
-    line: Option<Arc<Line>>,
+    line: Option<Arc<ConnectionState>>,
 }
 
 impl Admitted {
     /// Waits for a place among downloads if it is one.
-    async fn wait(self) -> Result<(Option<Arc<Place>>, Option<Arc<Running>>), Barrier> {
+    async fn wait(self) -> Result<(Option<Arc<CrowdPermit>>, Option<Arc<Running>>), Barrier> {
         let running = match &self.line {
             Some(line) => Some(line.download().await.ok_or(Barrier::Crowded)?),
             None => None,

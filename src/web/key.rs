@@ -6,15 +6,15 @@ use axum::{
 };
 use jiff::Timestamp;
 
-use super::{Gone, Refusal, Site};
+use super::{EndedPackage, PackageRefusal, Site};
 use crate::{
-    drop::{Door, Lookup, RecordId, SealedPackage, Token},
+    drop::{Door, PackageLookup, RecordId, SealedPackage, Token},
     envelope::Origin,
 };
 
 /// The name of a package in a path.
 #[derive(Clone, Debug)]
-pub(super) enum Key {
+pub(super) enum PackageKey {
     /// `/{token}`
     Token(Token),
     /// `/e/{id}`
@@ -25,12 +25,12 @@ pub(super) enum Key {
 /// time.
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
-    pub(super) key: Key,
+    pub(super) key: PackageKey,
     /// True if the path has a valid key.
     pub(super) is_key: bool,
 }
 
-impl Key {
+impl PackageKey {
     /// Its part of the path, without slashes around it.
     pub(super) fn path(&self) -> String {
         match self {
@@ -73,7 +73,7 @@ impl Asked {
         let parsed = text.parse::<Token>();
         Self {
             is_key: parsed.is_ok(),
-            key: Key::Token(parsed.unwrap_or_else(|_| Token::nowhere())),
+            key: PackageKey::Token(parsed.unwrap_or_else(|_| Token::nowhere())),
         }
     }
 
@@ -81,7 +81,7 @@ impl Asked {
         let parsed = text.parse::<RecordId>();
         Self {
             is_key: parsed.is_ok(),
-            key: Key::Id(parsed.unwrap_or_else(|_| RecordId::from(&Token::nowhere()))),
+            key: PackageKey::Id(parsed.unwrap_or_else(|_| RecordId::from(&Token::nowhere()))),
         }
     }
 }
@@ -92,47 +92,50 @@ impl Site {
         &self,
         asked: &Asked,
         now: Timestamp,
-    ) -> Result<SealedPackage, Refusal> {
-        let Key::Id(id) = asked.key else {
-            return Err(Refusal::Unknown);
+    ) -> Result<SealedPackage, PackageRefusal> {
+        let PackageKey::Id(id) = asked.key else {
+            return Err(PackageRefusal::Unknown);
         };
 
         let found = self.state.drop.find_sealed(id, now).await;
-        match found.map_err(|err| Refusal::failed(&err))? {
-            _ if !asked.is_key => Err(Refusal::Unknown),
-            Lookup::Live(package) => Ok(package),
-            Lookup::Gone {
+        match found.map_err(|err| PackageRefusal::failed(&err))? {
+            _ if !asked.is_key => Err(PackageRefusal::Unknown),
+            PackageLookup::Live(package) => Ok(package),
+            PackageLookup::Gone {
                 created,
                 expired,
                 origin,
                 why,
                 extendable,
                 ..
-            } => Err(Refusal::Gone(Box::new(Gone {
+            } => Err(PackageRefusal::Gone(Box::new(EndedPackage {
                 created,
                 expired,
                 origin,
                 why,
                 extendable,
             }))),
-            Lookup::Unknown => Err(Refusal::Unknown),
+            PackageLookup::Unknown => Err(PackageRefusal::Unknown),
         }
     }
 
     /// The origin of a package and the time of its deposit, live or not.
-    pub(super) async fn origin(&self, asked: &Asked) -> Result<(Origin, Timestamp), Refusal> {
+    pub(super) async fn origin(
+        &self,
+        asked: &Asked,
+    ) -> Result<(Origin, Timestamp), PackageRefusal> {
         let now = Timestamp::now();
         let found = match &asked.key {
-            Key::Token(_) if !asked.is_key => self.find("", now).await.map(live),
-            Key::Token(token) => self.find(&token.to_string(), now).await.map(live),
-            Key::Id(_) => {
+            PackageKey::Token(_) if !asked.is_key => self.find("", now).await.map(live),
+            PackageKey::Token(token) => self.find(&token.to_string(), now).await.map(live),
+            PackageKey::Id(_) => {
                 let sealed = self.find_sealed(asked, now).await;
                 sealed.map(|package| (package.origin, package.created))
             }
         };
 
         match found {
-            Err(Refusal::Gone(gone)) => Ok((gone.origin, gone.created)),
+            Err(PackageRefusal::Gone(gone)) => Ok((gone.origin, gone.created)),
             found => found,
         }
     }

@@ -7,7 +7,7 @@ use crate::config::Language;
 
 /// The kind of a file in a reader's eyes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum FileKind {
     Pdf,
     Text,
     Document,
@@ -26,7 +26,7 @@ pub(super) enum Kind {
 }
 
 /// The kind of a file from its name (made safe) and the media type that the mail declared.
-pub(super) fn kind(name: &str, media_type: &str) -> Kind {
+pub(super) fn kind(name: &str, media_type: &str) -> FileKind {
     let extension = extension(name).unwrap_or_default();
     BY_EXTENSION
         .iter()
@@ -35,7 +35,7 @@ pub(super) fn kind(name: &str, media_type: &str) -> Kind {
 }
 
 /// The letters of a file's icon: its extension, if that fits.
-pub(super) fn icon(name: &str, kind: Kind) -> String {
+pub(super) fn icon(name: &str, kind: FileKind) -> String {
     let fits = |extension: &String| (1..=4).contains(&extension.len());
     extension(name).filter(fits).map_or_else(
         || kind.letters().to_owned(),
@@ -45,7 +45,9 @@ pub(super) fn icon(name: &str, kind: Kind) -> String {
 
 /// The extensions of programs, separated by spaces.
 pub(super) fn programs() -> &'static str {
-    let programs = BY_EXTENSION.iter().find(|(_, kind)| *kind == Kind::Program);
+    let programs = BY_EXTENSION
+        .iter()
+        .find(|(_, kind)| *kind == FileKind::Program);
     programs.map_or("", |(extensions, _)| extensions)
 }
 
@@ -56,51 +58,54 @@ fn extension(name: &str) -> Option<String> {
     (plain && !stem.is_empty()).then(|| extension.to_ascii_lowercase())
 }
 
-fn by_media_type(media_type: &str) -> Kind {
+fn by_media_type(media_type: &str) -> FileKind {
     let media_type = media_type.to_ascii_lowercase();
     match media_type.split_once('/').unwrap_or((&media_type, "")) {
-        ("image", _) => Kind::Image,
-        ("video", _) => Kind::Video,
-        ("audio", _) => Kind::Audio,
-        ("message", _) => Kind::Message,
-        ("text", "html") => Kind::WebPage,
-        ("text", "calendar") => Kind::Calendar,
-        ("text", "vcard" | "x-vcard") => Kind::Contacts,
-        ("text", _) => Kind::Text,
-        ("application", "pdf") => Kind::Pdf,
-        ("application", "zip" | "gzip" | "x-tar" | "x-7z-compressed") => Kind::Archive,
-        _ => Kind::File,
+        ("image", _) => FileKind::Image,
+        ("video", _) => FileKind::Video,
+        ("audio", _) => FileKind::Audio,
+        ("message", _) => FileKind::Message,
+        ("text", "html") => FileKind::WebPage,
+        ("text", "calendar") => FileKind::Calendar,
+        ("text", "vcard" | "x-vcard") => FileKind::Contacts,
+        ("text", _) => FileKind::Text,
+        ("application", "pdf") => FileKind::Pdf,
+        ("application", "zip" | "gzip" | "x-tar" | "x-7z-compressed") => FileKind::Archive,
+        _ => FileKind::File,
     }
 }
 
-const BY_EXTENSION: [(&str, Kind); 14] = [
-    ("pdf", Kind::Pdf),
-    ("txt md log csv tsv json xml", Kind::Text),
-    ("doc docx docm odt ott rtf pages tex epub", Kind::Document),
-    ("xls xlsx xlsm xlsb ods ots numbers", Kind::Spreadsheet),
-    ("ppt pptx pptm pps ppsx odp otp key", Kind::Presentation),
+const BY_EXTENSION: [(&str, FileKind); 14] = [
+    ("pdf", FileKind::Pdf),
+    ("txt md log csv tsv json xml", FileKind::Text),
+    (
+        "doc docx docm odt ott rtf pages tex epub",
+        FileKind::Document,
+    ),
+    ("xls xlsx xlsm xlsb ods ots numbers", FileKind::Spreadsheet),
+    ("ppt pptx pptm pps ppsx odp otp key", FileKind::Presentation),
     (
         "jpg jpeg png gif webp avif heic heif tif tiff bmp svg psd xcf ai eps raw dng",
-        Kind::Image,
+        FileKind::Image,
     ),
-    ("mp4 m4v mov avi mkv webm mpg mpeg wmv 3gp", Kind::Video),
-    ("mp3 m4a aac ogg oga opus flac wav wma mid", Kind::Audio),
+    ("mp4 m4v mov avi mkv webm mpg mpeg wmv 3gp", FileKind::Video),
+    ("mp3 m4a aac ogg oga opus flac wav wma mid", FileKind::Audio),
     (
         "zip 7z rar tar gz tgz bz2 xz zst iso img dmg cab",
-        Kind::Archive,
+        FileKind::Archive,
     ),
-    ("eml msg mbox", Kind::Message),
-    ("ics", Kind::Calendar),
-    ("vcf", Kind::Contacts),
+    ("eml msg mbox", FileKind::Message),
+    ("ics", FileKind::Calendar),
+    ("vcf", FileKind::Contacts),
     (
         "exe msi msix com scr pif bat cmd ps1 vbs vbe js jse wsf hta lnk jar reg sh run deb rpm \
          apk app appimage cpl dll",
-        Kind::Program,
+        FileKind::Program,
     ),
-    ("htm html xhtml shtml mht mhtml", Kind::WebPage),
+    ("htm html xhtml shtml mht mhtml", FileKind::WebPage),
 ];
 
-impl Kind {
+impl FileKind {
     /// The kind as a noun.
     pub(super) fn noun(self, language: Language) -> &'static str {
         let (french, english) = match self {
@@ -172,14 +177,19 @@ mod tests {
     #[test]
     fn extension_speaks_before_the_declared_type() {
         for (name, media_type, expected, letters) in [
-            ("a.PDF", "application/octet-stream", Kind::Pdf, "PDF"),
-            ("facture.pdf.exe", "application/pdf", Kind::Program, "EXE"),
-            ("scan", "Image/PNG", Kind::Image, "IMG"),
-            ("x.unknown", "application/zip", Kind::Archive, "ZIP"),
-            ("x.dwg", "application/octet-stream", Kind::File, "DWG"),
-            (".htaccess", "application/octet-stream", Kind::File, "•"),
-            ("a.b c", "", Kind::File, "•"),
-            ("photo.jpeg", "", Kind::Image, "JPEG"),
+            ("a.PDF", "application/octet-stream", FileKind::Pdf, "PDF"),
+            (
+                "facture.pdf.exe",
+                "application/pdf",
+                FileKind::Program,
+                "EXE",
+            ),
+            ("scan", "Image/PNG", FileKind::Image, "IMG"),
+            ("x.unknown", "application/zip", FileKind::Archive, "ZIP"),
+            ("x.dwg", "application/octet-stream", FileKind::File, "DWG"),
+            (".htaccess", "application/octet-stream", FileKind::File, "•"),
+            ("a.b c", "", FileKind::File, "•"),
+            ("photo.jpeg", "", FileKind::Image, "JPEG"),
         ] {
             let found = kind(name, media_type);
             assert_eq!(

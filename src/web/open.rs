@@ -11,16 +11,16 @@ use jiff::Timestamp;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
-    Gone, Refusal, Shared, Site, Visitor,
+    EndedPackage, PackageRefusal, Site, SiteState, Visitor,
     download::Download,
     language::Wanted,
     pages::{PageAsked, Problem},
 };
-use crate::drop::{Lookup, Package, Token, Unlock};
+use crate::drop::{Package, PackageLookup, Token, Unlock};
 
 /// `/{token}` and `/{token}.json`.
 pub(super) async fn package(
-    State(site): Shared,
+    State(site): SiteState,
     wanted: Wanted,
     uri: Uri,
     path: Result<Path<String>, PathRejection>,
@@ -46,7 +46,7 @@ pub(super) async fn package(
 
 /// `/{token}/{number}`
 pub(super) async fn file(
-    State(site): Shared,
+    State(site): SiteState,
     Extension(visitor): Extension<Visitor>,
     wanted: Wanted,
     method: Method,
@@ -72,7 +72,7 @@ pub(super) async fn file(
 
 /// `/{token}/all.zip`
 pub(super) async fn archive(
-    State(site): Shared,
+    State(site): SiteState,
     Extension(visitor): Extension<Visitor>,
     wanted: Wanted,
     method: Method,
@@ -114,42 +114,40 @@ impl Site {
         &self,
         token: &str,
         now: Timestamp,
-    ) -> Result<(Token, Package), Refusal> {
+    ) -> Result<(Token, Package), PackageRefusal> {
         let parsed = token.parse::<Token>();
         let is_token = parsed.is_ok();
         let token = parsed.unwrap_or_else(|_| Token::nowhere());
 
         match self.state.drop.find(&token, now).await {
-            Ok(Lookup::Live(Package { unlock, .. }) | Lookup::Gone { unlock, .. })
-                if unlock == Unlock::Browser =>
-            {
-                Err(Refusal::Unknown)
-            }
-            Ok(Lookup::Live(package)) if is_token => Ok((token, package)),
-            Ok(Lookup::Gone {
+            Ok(
+                PackageLookup::Live(Package { unlock, .. }) | PackageLookup::Gone { unlock, .. },
+            ) if unlock == Unlock::Browser => Err(PackageRefusal::Unknown),
+            Ok(PackageLookup::Live(package)) if is_token => Ok((token, package)),
+            Ok(PackageLookup::Gone {
                 created,
                 expired,
                 origin,
                 why,
                 extendable,
                 ..
-            }) if is_token => Err(Refusal::Gone(Box::new(Gone {
+            }) if is_token => Err(PackageRefusal::Gone(Box::new(EndedPackage {
                 created,
                 expired,
                 origin,
                 why,
                 extendable,
             }))),
-            Ok(_) => Err(Refusal::Unknown),
-            Err(err) => Err(Refusal::failed(&err)),
+            Ok(_) => Err(PackageRefusal::Unknown),
+            Err(err) => Err(PackageRefusal::failed(&err)),
         }
     }
 
-    pub(super) fn refuse(&self, refusal: Refusal, wanted: Wanted, token: &str) -> Response {
+    pub(super) fn refuse(&self, refusal: PackageRefusal, wanted: Wanted, token: &str) -> Response {
         match refusal {
-            Refusal::Unknown => self.pages.problem(wanted, Problem::NotFound),
-            Refusal::Gone(gone) => self.pages.gone(wanted, token, &gone),
-            Refusal::Failed => self.pages.problem(wanted, Problem::Failed),
+            PackageRefusal::Unknown => self.pages.problem(wanted, Problem::NotFound),
+            PackageRefusal::Gone(gone) => self.pages.gone(wanted, token, &gone),
+            PackageRefusal::Failed => self.pages.problem(wanted, Problem::Failed),
         }
     }
 }

@@ -13,7 +13,7 @@ use axum::{
 use jiff::Timestamp;
 
 use super::{
-    Shared, Visitor,
+    SiteState, Visitor,
     download::{Download, FILE_POLICY},
     key::Asked,
     language::Wanted,
@@ -29,7 +29,12 @@ pub(super) const SCRIPT_POLICY: &str = "default-src 'none'; script-src 'self'; c
      'script'; trusted-types 'none'";
 
 /// `/e/{id}`
-pub(super) async fn page(State(site): Shared, wanted: Wanted, uri: Uri, asked: Asked) -> Response {
+pub(super) async fn page(
+    State(site): SiteState,
+    wanted: Wanted,
+    uri: Uri,
+    asked: Asked,
+) -> Response {
     let now = Timestamp::now();
     let _turn = site.turn().await;
     let package = match site.find_sealed(&asked, now).await {
@@ -47,7 +52,7 @@ pub(super) async fn page(State(site): Shared, wanted: Wanted, uri: Uri, asked: A
 }
 
 /// `/e/{id}/manifest`
-pub(super) async fn manifest(State(site): Shared, wanted: Wanted, asked: Asked) -> Response {
+pub(super) async fn manifest(State(site): SiteState, wanted: Wanted, asked: Asked) -> Response {
     let _turn = site.turn().await;
     match site.find_sealed(&asked, Timestamp::now()).await {
         Ok(package) => {
@@ -67,7 +72,7 @@ pub(super) async fn manifest(State(site): Shared, wanted: Wanted, asked: Asked) 
 
 /// `/e/{id}/{number}`
 pub(super) async fn file(
-    State(site): Shared,
+    State(site): SiteState,
     Extension(visitor): Extension<Visitor>,
     wanted: Wanted,
     method: Method,

@@ -56,12 +56,12 @@ pub(super) struct Shelved {
 }
 
 /// Bytes that give something back when the last of them is gone.
-struct Held<T, S> {
+struct LeasedBytes<T, S> {
     bytes: T,
     _share: S,
 }
 
-impl<T: AsRef<[u8]>, S> AsRef<[u8]> for Held<T, S> {
+impl<T: AsRef<[u8]>, S> AsRef<[u8]> for LeasedBytes<T, S> {
     fn as_ref(&self) -> &[u8] {
         self.bytes.as_ref()
     }
@@ -69,7 +69,7 @@ impl<T: AsRef<[u8]>, S> AsRef<[u8]> for Held<T, S> {
 
 /// Ties a share of something to bytes, until the last of them is sent.
 pub(super) fn tie(bytes: impl AsRef<[u8]> + Send + 'static, share: impl Send + 'static) -> Bytes {
-    Bytes::from_owner(Held {
+    Bytes::from_owner(LeasedBytes {
         bytes,
         _share: share,
     })
@@ -195,12 +195,12 @@ mod tests {
     use super::*;
     use crate::{
         config::DropConfig,
-        drop::{Drop, Lookup},
+        drop::{Drop, PackageLookup},
     };
 
     async fn find(drop: &Drop, token: &Token) -> Package {
         match drop.find(token, Timestamp::now()).await.unwrap() {
-            Lookup::Live(package) => package,
+            PackageLookup::Live(package) => package,
             _ => panic!("it is live"),
         }
     }

@@ -5,7 +5,7 @@ use std::{mem, ops::Range, sync::Arc};
 use bytes::Bytes;
 use jiff::{Timestamp, tz::TimeZone};
 
-use super::{shelf::Shelved, zip::Piece};
+use super::{shelf::Shelved, zip::ArchivePiece};
 use crate::{
     budget::Share,
     drop::{Door, Drop, DropError, FileReader, Release, SealedPackage, Token},
@@ -22,13 +22,13 @@ pub(super) enum Holding {
 /// The pieces that are still to be read.
 pub(super) enum Pieces {
     None,
-    One(Piece),
+    One(ArchivePiece),
     /// A range of the ZIP of all files, with times in this zone.
     Archive(TimeZone, Range<u64>),
 }
 
 /// A reader of pieces, one after the other. Holds one segment at a time, and no thread.
-pub(super) struct Source {
+pub(super) struct PieceReader {
     drop: Drop,
     holding: Holding,
     pieces: Pieces,
@@ -94,7 +94,7 @@ impl Holding {
         }
     }
 
-    fn next_piece(&self, pieces: &mut Pieces) -> Option<Piece> {
+    fn next_piece(&self, pieces: &mut Pieces) -> Option<ArchivePiece> {
         match (pieces, self) {
             (Pieces::Archive(zone, left), Self::Open(_, shelved)) => {
                 shelved.layout(zone).next_piece(left)
@@ -107,7 +107,7 @@ impl Holding {
     }
 }
 
-impl Source {
+impl PieceReader {
     pub(super) fn new(drop: Drop, holding: Holding, pieces: Pieces) -> Self {
         Self {
             drop,
@@ -131,8 +131,8 @@ impl Source {
             }
             match self.holding.next_piece(&mut self.pieces) {
                 None => return Ok(None),
-                Some(Piece::Bytes(bytes)) => return Ok(Some(bytes)),
-                Some(Piece::File { index, range }) => {
+                Some(ArchivePiece::Bytes(bytes)) => return Ok(Some(bytes)),
+                Some(ArchivePiece::File { index, range }) => {
                     self.reader = Some(self.holding.read(&self.drop, index, range).await?);
                 }
             }

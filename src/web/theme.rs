@@ -40,9 +40,9 @@ const TEMPLATE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// The look of the pages. Cheap to clone.
 #[derive(Clone)]
-pub struct Theme(Arc<Inner>);
+pub struct Theme(Arc<ThemeAssets>);
 
-struct Inner {
+struct ThemeAssets {
     templates: Environment<'static>,
     style: Bytes,
     logo: Option<Logo>,
@@ -121,7 +121,7 @@ impl Theme {
         }
 
         rehearsal::run(&templates).map_err(|error| explain(&error, replaced))?;
-        Ok(Self(Arc::new(Inner {
+        Ok(Self(Arc::new(ThemeAssets {
             paged: ["landing.html", "unlock.html"]
                 .map(|name| rehearsal::is_paged(&templates, name)),
             templates,

@@ -9,7 +9,7 @@ use axum::{
 };
 use jiff::{Timestamp, Unit};
 
-use super::{Shared, language::Wanted, pages::Problem};
+use super::{SiteState, language::Wanted, pages::Problem};
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
@@ -27,7 +27,7 @@ const IMAGE_POLICY: &str =
 /// Validity of security.txt (RFC 9116, section 2.5.5, wants less than a year).
 const SECURITY_GOOD_FOR: Duration = Duration::from_secs(90 * 24 * 3600);
 
-pub(super) async fn style(State(site): Shared) -> Response {
+pub(super) async fn style(State(site): SiteState) -> Response {
     let headers = [
         (header::CONTENT_TYPE, "text/css; charset=utf-8"),
         (header::CACHE_CONTROL, CACHE),
@@ -46,7 +46,7 @@ pub(super) async fn script() -> Response {
 
 /// The logo. An SVG can have scripts, which run when it is opened as a page: the policy's sandbox
 /// prevents that.
-pub(super) async fn logo(State(site): Shared, wanted: Wanted) -> Response {
+pub(super) async fn logo(State(site): SiteState, wanted: Wanted) -> Response {
     let Some(logo) = site.state.theme.logo() else {
         return site.pages.problem(wanted, Problem::NotFound);
     };
@@ -62,7 +62,7 @@ pub(super) async fn logo(State(site): Shared, wanted: Wanted) -> Response {
 
 /// The rules for crawlers. Landing pages may be fetched: they say `noindex`, which a crawler that
 /// is kept out never reads, and then it lists the bare address. It has no reason to fetch files.
-pub(super) async fn robots(State(site): Shared) -> Response {
+pub(super) async fn robots(State(site): SiteState) -> Response {
     let base = site.pages.base();
     let rules = format!(
         "User-agent: *\nAllow: {base}.well-known/\nAllow: {base}e/\nDisallow: {base}e/*/\n\
@@ -82,7 +82,7 @@ pub(super) async fn favicon() -> Response {
 }
 
 /// The contact for security matters (RFC 9116); only if the admin named one.
-pub(super) async fn security(State(site): Shared, wanted: Wanted) -> Response {
+pub(super) async fn security(State(site): SiteState, wanted: Wanted) -> Response {
     let Some(contact) = site.pages.contact() else {
         return site.pages.problem(wanted, Problem::NotFound);
     };

@@ -48,7 +48,7 @@ pub(super) struct ZipLayout {
 
 /// A run of bytes of an archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Piece {
+pub(super) enum ArchivePiece {
     /// Headers, ready to be sent.
     Bytes(Bytes),
     /// A range of the contents of an entry.
@@ -121,14 +121,14 @@ impl ZipLayout {
     }
 
     /// The pieces that make up `range` of the archive, in order; none is empty.
-    pub(super) fn pieces(&self, range: Range<u64>) -> impl Iterator<Item = Piece> {
+    pub(super) fn pieces(&self, range: Range<u64>) -> impl Iterator<Item = ArchivePiece> {
         let mut left = range;
         std::iter::from_fn(move || self.next_piece(&mut left))
     }
 
     /// Takes the next piece from the front of the rest of a range; `None` if nothing is left. A
     /// piece is headers of a few kilobytes, or contents of any length.
-    pub(super) fn next_piece(&self, left: &mut Range<u64>) -> Option<Piece> {
+    pub(super) fn next_piece(&self, left: &mut Range<u64>) -> Option<ArchivePiece> {
         if left.start >= left.end.min(self.total_len) {
             return None;
         }
@@ -137,7 +137,10 @@ impl ZipLayout {
         } else if left.start < self.directory.end {
             self.directory_piece(left.start)
         } else {
-            (self.directory.end, Piece::Bytes(self.end_records().into()))
+            (
+                self.directory.end,
+                ArchivePiece::Bytes(self.end_records().into()),
+            )
         };
         let end = begin.saturating_add(piece.len()).min(left.end);
         let cut = piece.slice(left.start - begin..end - begin);
@@ -147,7 +150,7 @@ impl ZipLayout {
 
     /// The local header or the contents in which a place before the directory lies, and the
     /// beginning of that piece.
-    fn local_piece(&self, at: u64) -> (u64, Piece) {
+    fn local_piece(&self, at: u64) -> (u64, ArchivePiece) {
         let behind = self.entries.partition_point(|placed| placed.local <= at);
         // The last one that begins there: earlier ones that begin at the same place are empty,
         // which happens only in archives that no disk can hold.
@@ -155,22 +158,25 @@ impl ZipLayout {
         let placed = &self.entries[index];
         if at < placed.contents {
             let header = local_header(&placed.entry, &self.times);
-            return (placed.local, Piece::Bytes(header.into()));
+            return (placed.local, ArchivePiece::Bytes(header.into()));
         }
         let range = 0..placed.entry.size;
-        (placed.contents, Piece::File { index, range })
+        (placed.contents, ArchivePiece::File { index, range })
     }
 
     /// The central headers from the one in which a place in the directory lies, and the beginning
     /// of the first.
-    fn directory_piece(&self, at: u64) -> (u64, Piece) {
+    fn directory_piece(&self, at: u64) -> (u64, ArchivePiece) {
         let behind = self.entries.partition_point(|placed| placed.central <= at);
         let from = behind.saturating_sub(1);
         let mut headers = Vec::new();
         for placed in self.entries[from..].iter().take(DIRECTORY_ENTRIES_MAX) {
             central_header(&mut headers, placed, &self.times);
         }
-        (self.entries[from].central, Piece::Bytes(headers.into()))
+        (
+            self.entries[from].central,
+            ArchivePiece::Bytes(headers.into()),
+        )
     }
 
     fn end_records(&self) -> Vec<u8> {
@@ -179,7 +185,7 @@ impl ZipLayout {
     }
 }
 
-impl Piece {
+impl ArchivePiece {
     /// Its length in bytes.
     pub(super) fn len(&self) -> u64 {
         match self {
@@ -189,7 +195,7 @@ impl Piece {
     }
 }
 
-impl Piece {
+impl ArchivePiece {
     fn slice(&self, part: Range<u64>) -> Self {
         match self {
             Self::Bytes(bytes) => Self::Bytes(bytes.slice(part.start as usize..part.end as usize)),
@@ -434,8 +440,8 @@ mod tests {
         let mut out = Vec::new();
         for piece in layout.pieces(range) {
             match piece {
-                Piece::Bytes(bytes) => out.extend_from_slice(&bytes),
-                Piece::File { index, range } => {
+                ArchivePiece::Bytes(bytes) => out.extend_from_slice(&bytes),
+                ArchivePiece::File { index, range } => {
                     out.extend_from_slice(&files[index].1[range.start as usize..range.end as usize])
                 }
             }
@@ -568,7 +574,7 @@ mod tests {
         use std::io::{Seek, SeekFrom};
         let mut left = 0..layout.total_len();
         while let Some(piece) = layout.next_piece(&mut left) {
-            if let Piece::Bytes(bytes) = piece {
+            if let ArchivePiece::Bytes(bytes) = piece {
                 file.seek(SeekFrom::Start(left.start - bytes.len() as u64))
                     .unwrap();
                 file.write_all(&bytes).unwrap();

@@ -4,7 +4,7 @@ use std::net::{IpAddr, ToSocketAddrs as _};
 
 use jiff::Timestamp;
 
-use super::report::Report;
+use super::report::DoctorReport;
 use crate::{
     cli::unit::{SERVICE, Unit},
     config::{Config, Relay},
@@ -16,7 +16,7 @@ const TEXT: &str = "This is a test: `depollueur doctor --report` was typed.\n\n\
     Readers' reports of content will come to this address.\n";
 
 /// Examines the way of reports; with `send`, sends a test.
-pub(super) async fn check(report: &mut Report, config: &Config, send: bool) {
+pub(super) async fn check(report: &mut DoctorReport, config: &Config, send: bool) {
     check_receiver(report, config);
     let Some(mailer) = Mailer::of(config) else {
         return;
@@ -52,7 +52,7 @@ pub(super) async fn check(report: &mut Report, config: &Config, send: bool) {
     }
 }
 
-fn check_receiver(report: &mut Report, config: &Config) {
+fn check_receiver(report: &mut DoctorReport, config: &Config) {
     for warning in config.warnings_of_reports() {
         let fix = "in depollueur.toml: [web] report_to = \"abuse@example.org\", then systemctl reload depollueur";
         report.warning("report.receiver", warning, [fix.to_owned()]);
@@ -61,7 +61,7 @@ fn check_receiver(report: &mut Report, config: &Config) {
 }
 
 /// Checks that the daemon's unit lets it reach the mail server: this process runs outside that unit.
-fn check_unit(report: &mut Report, relay: &Relay) {
+fn check_unit(report: &mut DoctorReport, relay: &Relay) {
     if relay.is_loopback() {
         return;
     }

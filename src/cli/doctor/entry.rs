@@ -13,18 +13,18 @@ use crate::config::ListenAddress;
 
 /// One milter in `smtpd_milters` or `non_smtpd_milters`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::cli) struct Entry {
+pub(in crate::cli) struct MilterEntry {
     /// The entry as it is written.
     pub(in crate::cli) text: String,
     /// The address at which it listens.
-    pub(in crate::cli) place: Place,
+    pub(in crate::cli) place: MilterAddress,
     /// Settings for this entry alone, written in braces.
     pub(in crate::cli) options: BTreeMap<String, String>,
 }
 
 /// The address at which a milter listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::cli) enum Place {
+pub(in crate::cli) enum MilterAddress {
     /// A path; relative to the queue directory unless it begins with a slash.
     Unix(String),
     /// A host and a port.
@@ -35,7 +35,7 @@ pub(in crate::cli) enum Place {
 
 /// The task of a milter, as far as its address tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::cli) enum Kind {
+pub(in crate::cli) enum MilterKind {
     /// Looks at attachments, or rejects: a virus scanner.
     Scanner,
     /// Verifies what a change of the body breaks (DMARC after DKIM), or otherwise needs the original.
@@ -50,7 +50,7 @@ pub(in crate::cli) enum Kind {
     Stranger,
 }
 
-impl Entry {
+impl MilterEntry {
     /// Parses a list: addresses separated by blanks and commas, with options where there are braces.
     pub(in crate::cli) fn list(text: &str) -> Vec<Self> {
         split(text).into_iter().map(Self::parse).collect()
@@ -61,7 +61,7 @@ impl Entry {
             .strip_prefix('{')
             .and_then(|rest| rest.strip_suffix('}'));
         let mut words = split(&inner.unwrap_or(&text).replace(" = ", "=")).into_iter();
-        let place = Place::parse(&words.next().unwrap_or_default());
+        let place = MilterAddress::parse(&words.next().unwrap_or_default());
         let options = words.filter_map(|word| {
             let (name, value) = word.split_once('=')?;
             Some((name.to_owned(), value.to_owned()))
@@ -82,23 +82,23 @@ impl Entry {
         service: &Service,
     ) -> bool {
         match (&self.place, listen) {
-            (Place::Inet(host, port), ListenAddress::Tcp(address)) => {
+            (MilterAddress::Inet(host, port), ListenAddress::Tcp(address)) => {
                 *port == address.port() && leads_to(host, address.ip())
             }
-            (Place::Unix(path), ListenAddress::Unix(ours)) => {
+            (MilterAddress::Unix(path), ListenAddress::Unix(ours)) => {
                 let (named, seen) = (Path::new(path), self.path(postfix, service));
                 named == ours
                     || seen.is_some_and(|seen| same_file(&seen, ours))
                     || has_our_name(path)
             }
-            (Place::Unix(path), ListenAddress::Tcp(_)) => has_our_name(path),
+            (MilterAddress::Unix(path), ListenAddress::Tcp(_)) => has_our_name(path),
             _ => false,
         }
     }
 
     /// Returns the path of its socket as the service sees it.
     pub(in crate::cli) fn path(&self, postfix: &Postfix, service: &Service) -> Option<PathBuf> {
-        let Place::Unix(path) = &self.place else {
+        let MilterAddress::Unix(path) = &self.place else {
             return None;
         };
         let relative = path.trim_start_matches('/');
@@ -112,46 +112,46 @@ impl Entry {
     /// Returns the address at which it can be reached from outside a chroot at `queue`.
     pub(in crate::cli) fn address(&self, queue: &Path) -> Option<ListenAddress> {
         match &self.place {
-            Place::Inet(host, port) => {
+            MilterAddress::Inet(host, port) => {
                 let mut found = (host.as_str(), *port).to_socket_addrs().ok()?;
                 found.next().map(ListenAddress::Tcp)
             }
-            Place::Unix(path) => {
+            MilterAddress::Unix(path) => {
                 let below = queue.join(path.trim_start_matches('/'));
                 let path = if below.exists() { below } else { path.into() };
                 Some(ListenAddress::Unix(path))
             }
-            Place::Odd => None,
+            MilterAddress::Odd => None,
         }
     }
 
     /// Guesses its task. The sockets and ports are those of the packages' own documentation.
-    pub(in crate::cli) fn kind(&self) -> Kind {
+    pub(in crate::cli) fn kind(&self) -> MilterKind {
         let text = self.text.to_ascii_lowercase();
         let port = match self.place {
-            Place::Inet(_, port) => port,
+            MilterAddress::Inet(_, port) => port,
             _ => 0,
         };
         let named = |names: &[&str]| names.iter().any(|name| text.contains(name));
 
         match port {
-            _ if named(&["rspam"]) => Kind::Rspamd,
+            _ if named(&["rspam"]) => MilterKind::Rspamd,
             _ if named(&["clam", "amavis", "spamass", "mimedefang", "sophos", "kav"]) => {
-                Kind::Scanner
+                MilterKind::Scanner
             }
-            _ if named(&["dmarc", "spf", "milter-greylist"]) => Kind::Verifier,
-            _ if named(&["openarc", "arc-"]) => Kind::Sealer,
-            _ if named(&["dkim"]) => Kind::Dkim,
-            11_332 => Kind::Rspamd,
-            7_357 | 10_024 => Kind::Scanner,
-            8_893 | 54_321 => Kind::Verifier,
-            8_891 | 8_892 | 12_301 => Kind::Dkim,
-            _ => Kind::Stranger,
+            _ if named(&["dmarc", "spf", "milter-greylist"]) => MilterKind::Verifier,
+            _ if named(&["openarc", "arc-"]) => MilterKind::Sealer,
+            _ if named(&["dkim"]) => MilterKind::Dkim,
+            11_332 => MilterKind::Rspamd,
+            7_357 | 10_024 => MilterKind::Scanner,
+            8_893 | 54_321 => MilterKind::Verifier,
+            8_891 | 8_892 | 12_301 => MilterKind::Dkim,
+            _ => MilterKind::Stranger,
         }
     }
 }
 
-impl Place {
+impl MilterAddress {
     fn parse(text: &str) -> Self {
         let parsed = match text.split_once(':') {
             Some(("unix" | "local", path)) if !path.is_empty() => Some(Self::Unix(path.to_owned())),
@@ -164,13 +164,13 @@ impl Place {
 }
 
 /// Parses `host:port`, or `port@host` as Sendmail writes it.
-fn inet(text: &str) -> Option<Place> {
+fn inet(text: &str) -> Option<MilterAddress> {
     let (host, port) = match text.split_once('@') {
         Some((port, host)) => (host, port),
         None => text.rsplit_once(':')?,
     };
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    Some(Place::Inet(host.to_owned(), port.parse().ok()?))
+    Some(MilterAddress::Inet(host.to_owned(), port.parse().ok()?))
 }
 
 /// Splits at blanks and commas outside of braces.
@@ -215,43 +215,46 @@ mod tests {
 
     #[test]
     fn a_list_has_addresses_and_options_in_braces() {
-        let list = Entry::list(
+        let list = MilterEntry::list(
             "{ unix:depollueur/milter.sock, default_action=accept,\tcontent_timeout = 5m }, inet:localhost:11332 inet:8891@127.0.0.1,unix:/x",
         );
         let places: Vec<_> = list.iter().map(|entry| entry.place.clone()).collect();
         assert_eq!(
             places,
             [
-                Place::Unix("depollueur/milter.sock".into()),
-                Place::Inet("localhost".into(), 11_332),
-                Place::Inet("127.0.0.1".into(), 8_891),
-                Place::Unix("/x".into()),
+                MilterAddress::Unix("depollueur/milter.sock".into()),
+                MilterAddress::Inet("localhost".into(), 11_332),
+                MilterAddress::Inet("127.0.0.1".into(), 8_891),
+                MilterAddress::Unix("/x".into()),
             ]
         );
         assert_eq!(list[0].options["default_action"], "accept");
         assert_eq!(list[0].options["content_timeout"], "5m");
-        assert!(Entry::list(" , ").is_empty());
-        assert_eq!(Entry::list("nonsense")[0].place, Place::Odd);
+        assert!(MilterEntry::list(" , ").is_empty());
+        assert_eq!(MilterEntry::list("nonsense")[0].place, MilterAddress::Odd);
     }
 
     #[test]
     fn milters_are_known_by_their_sockets_and_ports() {
         for (text, kind) in [
-            ("unix:clamav/clamav-milter.ctl", Kind::Scanner),
-            ("unix:/run/amavis/amavisd-milter.sock", Kind::Scanner),
-            ("inet:localhost:11332", Kind::Rspamd),
-            ("unix:rspamd/milter.sock", Kind::Rspamd),
-            ("local:opendkim/opendkim.sock", Kind::Dkim),
-            ("inet:localhost:8891", Kind::Dkim),
-            ("inet:127.0.0.1:8892", Kind::Dkim),
-            ("local:/run/dkimpy-milter/dkimpy-milter.sock", Kind::Dkim),
-            ("unix:/run/dkim2-milter/milter.sock", Kind::Dkim),
-            ("inet:localhost:8893", Kind::Verifier),
-            ("local:opendmarc/opendmarc.sock", Kind::Verifier),
-            ("unix:openarc/openarc.sock", Kind::Sealer),
-            ("inet:localhost:9999", Kind::Stranger),
+            ("unix:clamav/clamav-milter.ctl", MilterKind::Scanner),
+            ("unix:/run/amavis/amavisd-milter.sock", MilterKind::Scanner),
+            ("inet:localhost:11332", MilterKind::Rspamd),
+            ("unix:rspamd/milter.sock", MilterKind::Rspamd),
+            ("local:opendkim/opendkim.sock", MilterKind::Dkim),
+            ("inet:localhost:8891", MilterKind::Dkim),
+            ("inet:127.0.0.1:8892", MilterKind::Dkim),
+            (
+                "local:/run/dkimpy-milter/dkimpy-milter.sock",
+                MilterKind::Dkim,
+            ),
+            ("unix:/run/dkim2-milter/milter.sock", MilterKind::Dkim),
+            ("inet:localhost:8893", MilterKind::Verifier),
+            ("local:opendmarc/opendmarc.sock", MilterKind::Verifier),
+            ("unix:openarc/openarc.sock", MilterKind::Sealer),
+            ("inet:localhost:9999", MilterKind::Stranger),
         ] {
-            assert_eq!(Entry::list(text)[0].kind(), kind, "{text}");
+            assert_eq!(MilterEntry::list(text)[0].kind(), kind, "{text}");
         }
     }
 
@@ -264,7 +267,7 @@ mod tests {
             ("unix:d/m.sock", "/q/d/m.sock", "/q/d/m.sock"),
             ("unix:/run/m.sock", "/q/run/m.sock", "/run/m.sock"),
         ] {
-            let entry = &Entry::list(text)[0];
+            let entry = &MilterEntry::list(text)[0];
             assert_eq!(entry.path(&postfix, services[0]), Some(chrooted.into()));
             assert_eq!(entry.path(&postfix, services[1]), Some(free.into()));
         }
@@ -286,7 +289,7 @@ mod tests {
             ("inet:192.0.2.1:8895", &tcp, false),
             ("inet:127.0.0.1:8896", &tcp, false),
         ] {
-            let entry = &Entry::list(text)[0];
+            let entry = &MilterEntry::list(text)[0];
             assert_eq!(entry.is_ours(listen, &postfix, service), ours, "{text}");
         }
     }

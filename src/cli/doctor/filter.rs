@@ -1,12 +1,12 @@
 //! Checks content filters: they must see the attachments, so depollueur belongs where they return the mail.
 
 use super::{
-    entry::{Entry, Kind},
+    entry::{MilterEntry, MilterKind},
     listing::{Use, our_item},
     order::{self, Demand, demand},
     others::Others,
     postfix::{Postfix, Service},
-    report::{Report, postconf_p},
+    report::{DoctorReport, postconf_p},
 };
 use crate::config::Config;
 
@@ -34,7 +34,7 @@ pub(super) fn of<'p>(postfix: &'p Postfix, service: &'p Service) -> Option<&'p s
 
 /// Checks the lists whose mail goes on to a filter.
 pub(super) fn check(
-    report: &mut Report,
+    report: &mut DoctorReport,
     postfix: &Postfix,
     config: &Config,
     uses: &[Use<'_>],
@@ -60,8 +60,8 @@ pub(super) fn check(
 }
 
 /// Reports the signers before the filter: depollueur changes what they signed when it returns.
-fn check_signers(report: &mut Report, list: &Use<'_>, filter: &str, others: &Others) {
-    let signs = |entry: &&Entry| {
+fn check_signers(report: &mut DoctorReport, list: &Use<'_>, filter: &str, others: &Others) {
+    let signs = |entry: &&MilterEntry| {
         matches!(
             demand(entry, list.flow, others),
             Demand::After(..) | Demand::Split
@@ -80,7 +80,7 @@ fn check_signers(report: &mut Report, list: &Use<'_>, filter: &str, others: &Oth
 
 /// Reports a list before a filter that lacks us: right, if the mail is treated on its return.
 pub(super) fn miss(
-    report: &mut Report,
+    report: &mut DoctorReport,
     postfix: &Postfix,
     config: &Config,
     (list, filter): (&Use<'_>, &str),
@@ -165,7 +165,8 @@ fn open(postfix: &Postfix, config: &Config, list: &Use<'_>, left: Option<&Use<'_
     };
     let mut items: Vec<_> = entries.iter().map(|entry| entry.text.clone()).collect();
     if !entries.iter().any(|entry| list.our_entry() == Some(entry)) {
-        let signs = |entry: &Entry| matches!(entry.kind(), Kind::Dkim | Kind::Sealer);
+        let signs =
+            |entry: &MilterEntry| matches!(entry.kind(), MilterKind::Dkim | MilterKind::Sealer);
         let place = entries.iter().position(signs).unwrap_or(items.len());
         items.insert(place, our_item(postfix, config));
     }
@@ -187,7 +188,7 @@ fn without_us(list: &Use<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::doctor::{listing, report::Level};
+    use crate::cli::doctor::{listing, report::Severity};
 
     const MASTER: &str = "\
 smtp inet n - y - - smtpd
@@ -211,13 +212,13 @@ milter_connect_timeout = 30s
     const CLOSED: &str =
         "127.0.0.1:10025/inet/receive_override_options = no_milters,no_header_body_checks\n";
 
-    fn found(main: &str, overrides: &str) -> (Level, Vec<String>, String) {
+    fn found(main: &str, overrides: &str) -> (Severity, Vec<String>, String) {
         let mut config = Config::default();
         config.milter.listen = "unix:/var/spool/postfix/depollueur/milter.sock"
             .parse()
             .unwrap();
         let postfix = Postfix::parse(&format!("{MAIN}{main}"), MASTER, overrides);
-        let mut report = Report::default();
+        let mut report = DoctorReport::default();
         listing::check(&mut report, &postfix, &config, &Others::default());
         let fixes = report
             .findings()
@@ -269,7 +270,7 @@ milter_connect_timeout = 30s
             ),
         ] {
             let (level, fixes, text) = found(&main, &overrides);
-            assert_eq!(level, Level::Error, "{main}{overrides}{text}");
+            assert_eq!(level, Severity::Error, "{main}{overrides}{text}");
             for line in &lines {
                 assert!(fixes.contains(line), "{line} is not in {fixes:#?}");
             }
@@ -281,26 +282,26 @@ milter_connect_timeout = 30s
     fn on_the_return_of_a_filter_is_right() {
         let back = format!("127.0.0.1:10025/inet/smtpd_milters = {US}\n");
         for (main, overrides, level) in [
-            (FILTERED, format!("{RETURN}{back}"), Level::Ok),
+            (FILTERED, format!("{RETURN}{back}"), Severity::Ok),
             (
                 FILTERED,
                 format!(
                     "{RETURN}{back}127.0.0.1:10025/inet/receive_override_options = no_header_body_checks\n"
                 ),
-                Level::Ok,
+                Severity::Ok,
             ),
-            (FILTERED, format!("{RETURN}{back}{CLOSED}"), Level::Error),
+            (FILTERED, format!("{RETURN}{back}{CLOSED}"), Severity::Error),
             // Signed before the filter, changed after it.
             (
                 &format!("{FILTERED}smtpd_milters = inet:localhost:8891\n"),
                 format!("{RETURN}{back}"),
-                Level::Error,
+                Severity::Error,
             ),
             // A filter that only signs may come after us.
             (
                 &format!("content_filter = dkimsign:[127.0.0.1]:10028\nsmtpd_milters = {US}\n"),
                 String::new(),
-                Level::Ok,
+                Severity::Ok,
             ),
         ] {
             let (found, fixes, text) = found(main, &overrides);
@@ -313,7 +314,7 @@ milter_connect_timeout = 30s
     #[test]
     fn who_is_listed_nowhere_is_put_on_the_return() {
         let (level, fixes, _) = found(FILTERED, &format!("{RETURN}{CLOSED}"));
-        assert_eq!(level, Level::Error);
+        assert_eq!(level, Severity::Error);
         let line = format!("postconf -P '127.0.0.1:10025/inet/smtpd_milters = {TIGHT}'");
         assert!(fixes.contains(&line), "{fixes:?}");
         assert!(

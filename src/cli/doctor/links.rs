@@ -1,10 +1,10 @@
 //! Checks that readers on other machines can open the links in mail.
 
-use super::report::Report;
+use super::report::DoctorReport;
 use crate::config::{Config, RunMode};
 
 /// Checks the address in links.
-pub(super) fn check(report: &mut Report, config: &Config) {
+pub(super) fn check(report: &mut DoctorReport, config: &Config) {
     let url = &config.web.public_url;
     if !config.has_local_links() {
         return;

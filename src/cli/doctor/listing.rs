@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use super::{
-    entry::{Entry, Kind},
+    entry::{MilterEntry, MilterKind},
     filter, order,
     others::Others,
     postfix::{Postfix, Service, time},
-    report::{Report, postconf_e, postconf_p},
+    report::{DoctorReport, postconf_e, postconf_p},
     silence,
 };
 use crate::{
@@ -28,7 +28,7 @@ pub(in crate::cli) struct Use<'a> {
     /// `smtpd_milters` or `non_smtpd_milters`.
     pub(in crate::cli) parameter: &'static str,
     /// The milters.
-    pub(in crate::cli) entries: Vec<Entry>,
+    pub(in crate::cli) entries: Vec<MilterEntry>,
     /// Indices of the entries that are ours.
     pub(in crate::cli) ours: Vec<usize>,
     /// The usual direction of the service's mail.
@@ -78,8 +78,8 @@ impl<'a> Use<'a> {
         service: &'a Service,
         parameter: &'static str,
     ) -> Self {
-        let entries = Entry::list(postfix.of(service, parameter).unwrap_or_default());
-        let is_ours = |entry: &Entry| entry.is_ours(&config.milter.listen, postfix, service);
+        let entries = MilterEntry::list(postfix.of(service, parameter).unwrap_or_default());
+        let is_ours = |entry: &MilterEntry| entry.is_ours(&config.milter.listen, postfix, service);
         let ours = (0..entries.len()).filter(|i| is_ours(&entries[*i]));
         Self {
             service,
@@ -92,7 +92,7 @@ impl<'a> Use<'a> {
     }
 
     /// Returns the first entry that is ours.
-    pub(in crate::cli) fn our_entry(&self) -> Option<&Entry> {
+    pub(in crate::cli) fn our_entry(&self) -> Option<&MilterEntry> {
         self.ours.first().map(|index| &self.entries[*index])
     }
 
@@ -170,7 +170,12 @@ impl<'a> Use<'a> {
 }
 
 /// Reports all findings about the lists.
-pub(super) fn check(report: &mut Report, postfix: &Postfix, config: &Config, others: &Others) {
+pub(super) fn check(
+    report: &mut DoctorReport,
+    postfix: &Postfix,
+    config: &Config,
+    others: &Others,
+) {
     let uses = Use::all(postfix, config);
     check_listed(report, postfix, config, &uses);
     silence::check(report, postfix, config);
@@ -190,7 +195,7 @@ pub(super) fn check(report: &mut Report, postfix: &Postfix, config: &Config, oth
     }
 }
 
-fn check_listed(report: &mut Report, postfix: &Postfix, config: &Config, uses: &[Use<'_>]) {
+fn check_listed(report: &mut DoctorReport, postfix: &Postfix, config: &Config, uses: &[Use<'_>]) {
     let check = "milter.listed";
     let listed: Vec<String> = with_us(uses).map(Use::name).collect();
 
@@ -227,7 +232,7 @@ fn check_listed(report: &mut Report, postfix: &Postfix, config: &Config, uses: &
 }
 
 /// Reports a list without us: local mail and re-injected mail may well be left untreated.
-fn miss(report: &mut Report, postfix: &Postfix, config: &Config, list: &Use<'_>) {
+fn miss(report: &mut DoctorReport, postfix: &Postfix, config: &Config, list: &Use<'_>) {
     let check = "milter.listed";
 
     if let Some(name) = list.filter(postfix) {
@@ -258,7 +263,7 @@ fn with_us<'a, 'b>(uses: &'a [Use<'b>]) -> impl Iterator<Item = &'a Use<'b>> {
     uses.iter().filter(|list| list.our_entry().is_some())
 }
 
-fn check_default_action(report: &mut Report, postfix: &Postfix, list: &Use<'_>) {
+fn check_default_action(report: &mut DoctorReport, postfix: &Postfix, list: &Use<'_>) {
     let check = "milter.default-action";
     let action = list.setting(postfix, "default_action").unwrap_or_default();
 
@@ -287,7 +292,7 @@ fn check_default_action(report: &mut Report, postfix: &Postfix, list: &Use<'_>) 
     );
 }
 
-fn check_timeouts(report: &mut Report, postfix: &Postfix, config: &Config, list: &Use<'_>) {
+fn check_timeouts(report: &mut DoctorReport, postfix: &Postfix, config: &Config, list: &Use<'_>) {
     let deadline = config.milter.deadline;
     let drain = config.milter.drain;
 
@@ -353,7 +358,7 @@ fn check_timeouts(report: &mut Report, postfix: &Postfix, config: &Config, list:
     );
 }
 
-fn check_protocol(report: &mut Report, postfix: &Postfix, list: &Use<'_>) {
+fn check_protocol(report: &mut DoctorReport, postfix: &Postfix, list: &Use<'_>) {
     let check = "milter.protocol";
     let written = list.setting(postfix, "protocol").unwrap_or_default();
     if written.parse() == Ok(6_u32) {
@@ -370,12 +375,12 @@ fn check_protocol(report: &mut Report, postfix: &Postfix, list: &Use<'_>) {
 /// Returns the line that adds us to a list of main.cf, unless it already has us: after the milters
 /// that must see mail as it came, before those that sign it.
 pub(in crate::cli) fn plug(postfix: &Postfix, config: &Config, parameter: &str) -> Option<String> {
-    let entries = Entry::list(postfix.get(parameter).unwrap_or_default());
+    let entries = MilterEntry::list(postfix.get(parameter).unwrap_or_default());
     let address = our_address(postfix, &config.milter.listen);
     if entries.iter().any(|entry| entry.text.contains(&address)) {
         return None;
     }
-    let signs = |entry: &Entry| matches!(entry.kind(), Kind::Dkim | Kind::Sealer);
+    let signs = |entry: &MilterEntry| matches!(entry.kind(), MilterKind::Dkim | MilterKind::Sealer);
     let mut items: Vec<_> = entries.iter().map(|entry| entry.text.clone()).collect();
     let place = entries.iter().position(signs).unwrap_or(items.len());
     items.insert(place, our_item(postfix, config));
@@ -443,7 +448,7 @@ fn flow(postfix: &Postfix, config: &Config, service: &Service) -> Direction {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::doctor::report::Level;
+    use crate::cli::doctor::report::Severity;
 
     const MASTER: &str = "\
 smtp inet n - y - - smtpd
@@ -471,13 +476,13 @@ milter_connect_timeout = 30s
         config
     }
 
-    fn found(main: &str, overrides: &str) -> Report {
+    fn found(main: &str, overrides: &str) -> DoctorReport {
         let postfix = Postfix::parse(
             &format!("{MAIN}{main}"),
             MASTER,
             &format!("{OVERRIDES}{overrides}"),
         );
-        let mut report = Report::default();
+        let mut report = DoctorReport::default();
         check(&mut report, &postfix, &config(), &Others::default());
         report
     }
@@ -485,7 +490,7 @@ milter_connect_timeout = 30s
     #[test]
     fn a_right_postfix_gives_no_finding() {
         let report = found("", "");
-        assert_eq!(report.worst(), Level::Ok, "{report}");
+        assert_eq!(report.worst(), Severity::Ok, "{report}");
     }
 
     #[test]
@@ -495,91 +500,91 @@ milter_connect_timeout = 30s
                 "milter_default_action = shutdown\n",
                 "",
                 "milter.default-action",
-                Level::Ok,
+                Severity::Ok,
                 "",
             ),
             (
                 "milter_default_action = nonsense\n",
                 "",
                 "milter.default-action",
-                Level::Error,
+                Severity::Error,
                 "postconf -e 'milter_default_action = tempfail'",
             ),
             (
                 "smtpd_milters =\n",
                 "",
                 "milter.listed",
-                Level::Error,
+                Severity::Error,
                 "postconf -e 'smtpd_milters = { unix:depollueur/milter.sock, default_action=tempfail }'",
             ),
             (
                 "",
                 "submission/inet/smtpd_milters = inet:a:1\n",
                 "milter.listed",
-                Level::Warning,
+                Severity::Warning,
                 "postconf -P 'submission/inet/smtpd_milters = inet:a:1,{unix:depollueur/milter.sock,default_action=tempfail}'",
             ),
             (
                 "smtpd_milters = unix:depollueur/milter.sock unix:depollueur/milter.sock\n",
                 "",
                 "milter.listed",
-                Level::Warning,
+                Severity::Warning,
                 "",
             ),
             (
                 "milter_default_action = accept\n",
                 "",
                 "milter.default-action",
-                Level::Error,
+                Severity::Error,
                 "postconf -e 'milter_default_action = tempfail'",
             ),
             (
                 "",
                 "submission/inet/milter_default_action = reject\n",
                 "milter.default-action",
-                Level::Error,
+                Severity::Error,
                 "postconf -P 'submission/inet/milter_default_action = tempfail'",
             ),
             (
                 "smtpd_milters = inet:b:2, { unix:depollueur/milter.sock, default_action = quarantine }\n",
                 "",
                 "milter.default-action",
-                Level::Error,
+                Severity::Error,
                 "postconf -e 'smtpd_milters = inet:b:2, { unix:depollueur/milter.sock, default_action=tempfail }'",
             ),
             (
                 "milter_content_timeout = 40\nmilter_protocol = 6\n",
                 "",
                 "milter.timeouts",
-                Level::Ok,
+                Severity::Ok,
                 "",
             ),
             (
                 "milter_content_timeout = 39s\n",
                 "",
                 "milter.timeouts",
-                Level::Error,
+                Severity::Error,
                 "postconf -e 'milter_content_timeout = 300s'",
             ),
             (
                 "milter_command_timeout = 20s\n",
                 "",
                 "milter.timeouts",
-                Level::Warning,
+                Severity::Warning,
                 "postconf -e 'milter_command_timeout = 30s'",
             ),
             (
                 "milter_connect_timeout = 1s\n",
                 "",
                 "milter.timeouts",
-                Level::Warning,
+                Severity::Warning,
                 "postconf -e 'milter_connect_timeout = 30s'",
             ),
             (
                 "milter_protocol = 2\n",
                 "",
                 "milter.protocol",
-                Level::Warning,
+                Severity::Warning,
                 "postconf -e 'milter_protocol = 6'",
             ),
         ] {

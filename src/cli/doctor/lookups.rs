@@ -12,7 +12,7 @@ use rustix::process::geteuid;
 
 use super::{
     super::{ConfigOptions, unit::Unit},
-    report::Report,
+    report::DoctorReport,
 };
 use crate::config::Config;
 
@@ -42,7 +42,7 @@ const SANDBOX: [&str; 18] = [
 ];
 
 pub(super) fn check(
-    report: &mut Report,
+    report: &mut DoctorReport,
     config: &Config,
     options: &ConfigOptions,
     unit: Option<&Unit>,
@@ -71,7 +71,7 @@ pub(super) fn check(
     }
 }
 
-fn tell(report: &mut Report, config: &Config, said: &str) {
+fn tell(report: &mut DoctorReport, config: &Config, said: &str) {
     for line in said.lines() {
         // The command to type stands at the end of the message.
         let typed = line.rsplit(": ").next().unwrap_or_default();

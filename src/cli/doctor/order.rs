@@ -1,10 +1,10 @@
 //! The order of milters: those that must see mail as it came precede us, those that sign it follow us.
 
 use super::{
-    entry::{Entry, Kind},
+    entry::{MilterEntry, MilterKind},
     listing::Use,
     others::{Duties, Others},
-    report::{Level, Report, postconf_p},
+    report::{DoctorReport, Severity, postconf_p},
 };
 use crate::envelope::Direction;
 
@@ -12,9 +12,9 @@ use crate::envelope::Direction;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::cli) enum Demand {
     /// Before us; with the level and reason of a violation.
-    Before(Level, &'static str),
+    Before(Severity, &'static str),
     /// After us; with the level and reason of a violation.
-    After(Level, &'static str),
+    After(Severity, &'static str),
     /// It both scans and signs, so that no position is right.
     Split,
     /// Any position.
@@ -31,7 +31,7 @@ const LATE: &str = "signatures do not hold any more in mail that was changed bef
 const SPLIT: &str = "take over the files of /usr/share/doc/depollueur/examples/rspamd: rspamd scans, depollueur detaches, rspamd signs";
 
 /// Checks each neighbour in a list.
-pub(super) fn check(report: &mut Report, list: &Use<'_>, others: &Others) {
+pub(super) fn check(report: &mut DoctorReport, list: &Use<'_>, others: &Others) {
     let check = "milter.order";
     let before = report.count();
     for index in 0..list.entries.len() {
@@ -45,7 +45,11 @@ pub(super) fn check(report: &mut Report, list: &Use<'_>, others: &Others) {
 }
 
 /// Returns the finding about an entry whose position is wrong or cannot be judged.
-fn judge(list: &Use<'_>, index: usize, others: &Others) -> Option<(Level, String, Option<String>)> {
+fn judge(
+    list: &Use<'_>,
+    index: usize,
+    others: &Others,
+) -> Option<(Severity, String, Option<String>)> {
     let ours = *list.ours.first()?;
     if list.ours.contains(&index) {
         return None;
@@ -67,9 +71,9 @@ fn judge(list: &Use<'_>, index: usize, others: &Others) -> Option<(Level, String
         Demand::Split => judge_split(list, index, others),
         Demand::Unknown(why) => {
             let message = format!("{text} in {name}: cannot tell, {why}");
-            Some((Level::Unknown, message, None))
+            Some((Severity::Unknown, message, None))
         }
-        Demand::Before(..) if others.kind(entry) == Kind::Rspamd => {
+        Demand::Before(..) if others.kind(entry) == MilterKind::Rspamd => {
             judge_signature(list, entry, others)
         }
         _ => None,
@@ -81,7 +85,7 @@ fn judge_split(
     list: &Use<'_>,
     index: usize,
     others: &Others,
-) -> Option<(Level, String, Option<String>)> {
+) -> Option<(Severity, String, Option<String>)> {
     let ours = *list.ours.first()?;
     let (text, name) = (&list.entries[index].text, list.name());
     let fix = Some(SPLIT.to_owned());
@@ -89,24 +93,24 @@ fn judge_split(
         let message = format!(
             "{text} scans and signs after depollueur in {name}: {BLIND}, so that a virus in them is not found"
         );
-        Some((Level::Error, message, fix))
+        Some((Severity::Error, message, fix))
     } else if has_signer(list, others) {
         let message = format!(
             "{text} signs before depollueur in {name}: {BROKEN}; a second signature, made after it, does"
         );
-        Some((Level::Warning, message, fix))
+        Some((Severity::Warning, message, fix))
     } else {
         let message = format!("{text} scans and signs before depollueur in {name}: {BROKEN}");
-        Some((Level::Error, message, fix))
+        Some((Severity::Error, message, fix))
     }
 }
 
 /// Reports a scanner in its right position that may sign as well.
 fn judge_signature(
     list: &Use<'_>,
-    entry: &Entry,
+    entry: &MilterEntry,
     others: &Others,
-) -> Option<(Level, String, Option<String>)> {
+) -> Option<(Severity, String, Option<String>)> {
     let is_open = list.flow == Direction::Outgoing && others.rspamd(entry).signs.is_none();
     if !is_open || has_signer(list, others) {
         return None;
@@ -116,7 +120,7 @@ fn judge_signature(
         entry.text,
         list.name()
     );
-    Some((Level::Unknown, message, None))
+    Some((Severity::Unknown, message, None))
 }
 
 /// Returns true if a milter after us signs outgoing mail.
@@ -126,31 +130,31 @@ fn has_signer(list: &Use<'_>, others: &Others) -> bool {
         .iter()
         .skip(ours + 1)
         .any(|entry| match others.kind(entry) {
-            Kind::Dkim => others.dkim(entry).0,
-            Kind::Rspamd => others.rspamd(entry).only_signs,
+            MilterKind::Dkim => others.dkim(entry).0,
+            MilterKind::Rspamd => others.rspamd(entry).only_signs,
             _ => false,
         })
 }
 
-pub(in crate::cli) fn demand(entry: &Entry, flow: Direction, others: &Others) -> Demand {
-    use Level::{Error, Warning};
+pub(in crate::cli) fn demand(entry: &MilterEntry, flow: Direction, others: &Others) -> Demand {
+    use Severity::{Error, Warning};
     let (signs, verifies) = others.dkim(entry);
     match (others.kind(entry), flow) {
-        (Kind::Scanner, _) => Demand::Before(Error, BLIND),
-        (Kind::Verifier, Direction::Incoming) => Demand::Before(Warning, LATE),
-        (Kind::Dkim, Direction::Incoming) if verifies => Demand::Before(Warning, LATE),
-        (Kind::Dkim, Direction::Outgoing) if signs => Demand::After(Error, BROKEN),
-        (Kind::Verifier | Kind::Dkim, _) => Demand::Either,
-        (Kind::Sealer, _) => Demand::After(Error, BROKEN),
-        (Kind::Rspamd, flow) => demand_of_rspamd(others.rspamd(entry), flow),
-        (Kind::Stranger, _) => {
+        (MilterKind::Scanner, _) => Demand::Before(Error, BLIND),
+        (MilterKind::Verifier, Direction::Incoming) => Demand::Before(Warning, LATE),
+        (MilterKind::Dkim, Direction::Incoming) if verifies => Demand::Before(Warning, LATE),
+        (MilterKind::Dkim, Direction::Outgoing) if signs => Demand::After(Error, BROKEN),
+        (MilterKind::Verifier | MilterKind::Dkim, _) => Demand::Either,
+        (MilterKind::Sealer, _) => Demand::After(Error, BROKEN),
+        (MilterKind::Rspamd, flow) => demand_of_rspamd(others.rspamd(entry), flow),
+        (MilterKind::Stranger, _) => {
             Demand::Unknown("a scanner or verifier must stand before depollueur, a signer after it")
         }
     }
 }
 
 fn demand_of_rspamd(duties: Duties, flow: Direction) -> Demand {
-    use Level::Error;
+    use Severity::Error;
     match (flow, duties.signs, duties.scans) {
         (Direction::Outgoing, ..) if duties.only_signs => Demand::After(Error, BROKEN),
         (Direction::Incoming, ..) if duties.only_signs => Demand::Either,
@@ -205,10 +209,10 @@ mod tests {
     const MASTER: &str = "smtp inet n - y - - smtpd\nsubmission inet n - y - - smtpd\n";
     const US: &str = "unix:depollueur/m.sock";
 
-    fn found(list: &str, service: usize, others: &Others) -> (Level, Vec<String>) {
+    fn found(list: &str, service: usize, others: &Others) -> (Severity, Vec<String>) {
         let postfix = Postfix::parse(&format!("smtpd_milters = {list}\n"), MASTER, "");
         let uses = Use::all(&postfix, &Config::default());
-        let mut report = Report::default();
+        let mut report = DoctorReport::default();
         check(&mut report, &uses[service], others);
         let fixes = report.findings().iter().flat_map(|f| f.fix.clone());
         (report.worst(), fixes.collect())
@@ -216,7 +220,7 @@ mod tests {
 
     #[test]
     fn scanners_and_verifiers_stand_before_and_signers_after() {
-        use Level::{Error, Ok, Unknown, Warning};
+        use Severity::{Error, Ok, Unknown, Warning};
         let (incoming, outgoing) = (0, 1);
         for (list, service, level) in [
             ("inet:localhost:11332, US", incoming, Ok),
@@ -245,10 +249,10 @@ mod tests {
             ..Others::default()
         };
         let list = format!("local:opendkim/opendkim.sock, {US}");
-        assert_eq!(found(&list, 1, &only_verifies).0, Level::Ok);
+        assert_eq!(found(&list, 1, &only_verifies).0, Severity::Ok);
         // The configuration of OpenDKIM tells nothing about a milter that signs by DKIM2.
         let list = format!("unix:/run/dkim2-milter/milter.sock, {US}");
-        assert_eq!(found(&list, 1, &only_verifies).0, Level::Error);
+        assert_eq!(found(&list, 1, &only_verifies).0, Severity::Error);
     }
 
     /// A Debian with rspamd, as `rspamadm configdump -j` prints it.
@@ -269,7 +273,7 @@ mod tests {
 
     #[test]
     fn one_that_scans_and_signs_has_no_right_place_until_it_is_parted() {
-        use Level::{Error, Ok, Unknown, Warning};
+        use Severity::{Error, Ok, Unknown, Warning};
         let (signs, silent) = (r#"{"path": "/k/$domain.key"}"#, r#"{"enabled": false}"#);
         let (clamav, no_scanner) = (r#"{"clamav": {"type": "clamav"}}"#, "{}");
         let (rspamd_first, rspamd_last) = ("inet:localhost:11332, US", "US, inet:localhost:11332");
@@ -333,11 +337,17 @@ mod tests {
         for signing in [r#"{"path": "/k/$domain.key"}"#, r#"{"enabled": false}"#] {
             let others = rspamd(signing, r#"{"clamav": {"type": "clamav"}}"#, true);
             for (list, level) in [
-                ("inet:localhost:11332, US, inet:localhost:11331", Level::Ok),
-                ("inet:localhost:11332, inet:localhost:11331, US", Level::Ok),
+                (
+                    "inet:localhost:11332, US, inet:localhost:11331",
+                    Severity::Ok,
+                ),
+                (
+                    "inet:localhost:11332, inet:localhost:11331, US",
+                    Severity::Ok,
+                ),
                 (
                     "US, inet:localhost:11332, inet:localhost:11331",
-                    Level::Error,
+                    Severity::Error,
                 ),
             ] {
                 assert_eq!(

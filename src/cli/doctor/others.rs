@@ -12,7 +12,7 @@ use std::{
 
 use serde_json::{Map, Value};
 
-use super::entry::{Entry, Kind, Place};
+use super::entry::{MilterAddress, MilterEntry, MilterKind};
 
 /// Symbols of rspamd that only sign.
 const SIGNING_SYMBOLS: [&str; 2] = ["DKIM_SIGNED", "ARC_SIGNED"];
@@ -69,16 +69,16 @@ impl Others {
     }
 
     /// Returns the kind of a milter: by its address, or because rspamd listens there.
-    pub(in crate::cli) fn kind(&self, entry: &Entry) -> Kind {
+    pub(in crate::cli) fn kind(&self, entry: &MilterEntry) -> MilterKind {
         let rspamd = self.rspamd.as_ref().filter(|_| is_here(entry));
         match rspamd.is_some_and(|rspamd| rspamd.proxies.iter().any(|proxy| proxy.is_at(entry))) {
-            true => Kind::Rspamd,
+            true => MilterKind::Rspamd,
             false => entry.kind(),
         }
     }
 
     /// Returns two flags, signs and verifies, if the milter is OpenDKIM; any other may do both.
-    pub(in crate::cli) fn dkim(&self, entry: &Entry) -> (bool, bool) {
+    pub(in crate::cli) fn dkim(&self, entry: &MilterEntry) -> (bool, bool) {
         match self.opendkim {
             Some(modes) if is_opendkim(entry) => modes,
             _ => (true, true),
@@ -91,7 +91,7 @@ impl Others {
     }
 
     /// Returns the duties of rspamd at this entry. An rspamd on another machine cannot be asked.
-    pub(in crate::cli) fn rspamd(&self, entry: &Entry) -> Duties {
+    pub(in crate::cli) fn rspamd(&self, entry: &MilterEntry) -> Duties {
         let known = self.rspamd.as_ref().filter(|_| is_here(entry));
         known.map_or_else(Duties::default, |rspamd| rspamd.duties(entry))
     }
@@ -139,7 +139,7 @@ impl Rspamd {
         }
     }
 
-    fn duties(&self, entry: &Entry) -> Duties {
+    fn duties(&self, entry: &MilterEntry) -> Duties {
         let own = self.proxies.iter().find(|proxy| proxy.is_at(entry));
         let only_signs = own.is_some_and(|proxy| proxy.only_signs);
         // Beside a worker that only signs, nobody can tell whether the others still do: a condition
@@ -173,17 +173,17 @@ impl Proxy {
     }
 
     /// Returns true if the entry leads to one of its sockets: by port, or by path.
-    fn is_at(&self, entry: &Entry) -> bool {
+    fn is_at(&self, entry: &MilterEntry) -> bool {
         self.sockets.iter().any(|socket| match &entry.place {
-            Place::Inet(_, port) => {
+            MilterAddress::Inet(_, port) => {
                 let own = socket.rsplit_once(':').map_or("", |(_, port)| port);
                 own.parse() == Ok(*port)
             }
-            Place::Unix(path) => {
+            MilterAddress::Unix(path) => {
                 let own = Path::new(socket.split_whitespace().next().unwrap_or_default());
                 own.ends_with(path.trim_start_matches('/'))
             }
-            Place::Odd => false,
+            MilterAddress::Odd => false,
         })
     }
 }
@@ -313,13 +313,13 @@ fn is_true(value: Option<&Value>) -> bool {
 }
 
 /// Returns true if the milter is on this machine, as far as its address tells.
-fn is_here(entry: &Entry) -> bool {
+fn is_here(entry: &MilterEntry) -> bool {
     match &entry.place {
-        Place::Unix(_) => true,
-        Place::Inet(host, _) => {
+        MilterAddress::Unix(_) => true,
+        MilterAddress::Inet(host, _) => {
             host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
         }
-        Place::Odd => false,
+        MilterAddress::Odd => false,
     }
 }
 
@@ -335,10 +335,10 @@ fn opendkim_mode(text: &str) -> (bool, bool) {
 }
 
 /// Returns true if the milter is OpenDKIM itself, the one milter whose file we read.
-fn is_opendkim(entry: &Entry) -> bool {
+fn is_opendkim(entry: &MilterEntry) -> bool {
     let others = ["dkimpy", "dkim2", ":8892"];
     let is_other = others.iter().any(|other| entry.text.contains(other));
-    entry.kind() == Kind::Dkim && !is_other
+    entry.kind() == MilterKind::Dkim && !is_other
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use std::{
 
 use nix::unistd::Uid;
 
-use super::report::{Report, quoted};
+use super::report::{DoctorReport, quoted};
 use crate::cli::owner;
 
 /// Maximum number of files examined. Directories come first, so that none of them is missed.
@@ -41,7 +41,7 @@ impl Wrong {
 }
 
 /// Checks all directories below the drop and up to [`FILES_MAX`] files.
-pub(super) fn check(report: &mut Report, directory: &Path, (uid, gid): (u32, u32)) {
+pub(super) fn check(report: &mut DoctorReport, directory: &Path, (uid, gid): (u32, u32)) {
     let check = "drop.owners";
     let shown = quoted(&directory.display().to_string());
     if let Some(user) = owner::rightful(directory, Uid::from_raw(uid)) {
@@ -85,7 +85,7 @@ pub(super) fn check(report: &mut Report, directory: &Path, (uid, gid): (u32, u32
 }
 
 fn say(
-    report: &mut Report,
+    report: &mut DoctorReport,
     (shown, uid, gid): (&str, u32, u32),
     [foreign, closed, open]: [&Wrong; 3],
 ) {
@@ -160,7 +160,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
-    use crate::cli::doctor::report::Level;
+    use crate::cli::doctor::report::Severity;
 
     fn drop_with_a_blob() -> (tempfile::TempDir, PathBuf) {
         let directory = tempfile::tempdir().unwrap();
@@ -187,23 +187,23 @@ mod tests {
     fn a_file_of_another_owner_deep_in_the_drop_is_found() {
         let (directory, blob) = drop_with_a_blob();
         let (uid, gid) = ids(directory.path());
-        let mut report = Report::default();
+        let mut report = DoctorReport::default();
         check(&mut report, directory.path(), (uid + 1, gid));
         let line = format!("chown -hR {}:{gid} ", uid + 1);
         report.assert_found(
             "drop.owners",
-            Level::Error,
+            Severity::Error,
             &format!("{line}'{}'", directory.path().display()),
         );
-        let mut report = Report::default();
+        let mut report = DoctorReport::default();
         check(&mut report, directory.path(), (uid, gid));
-        assert_eq!(report.findings()[0].level, Level::Ok);
+        assert_eq!(report.findings()[0].level, Severity::Ok);
         fs::set_permissions(&blob, fs::Permissions::from_mode(0o644)).unwrap();
-        let mut report = Report::default();
+        let mut report = DoctorReport::default();
         check(&mut report, directory.path(), (uid, gid));
         report.assert_found(
             "drop.owners",
-            Level::Error,
+            Severity::Error,
             &format!("chmod -R go= '{}'", directory.path().display()),
         );
     }

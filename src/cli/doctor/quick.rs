@@ -7,8 +7,8 @@ use rustix::fs::statvfs;
 
 use super::{
     super::{ConfigOptions, exit::Failure, with_files},
-    Options, examine,
-    report::{Level, Report},
+    DoctorOptions, examine,
+    report::{DoctorReport, Severity},
 };
 use crate::config::{Config, ConfigError, Sources};
 
@@ -18,7 +18,7 @@ const CRITICAL: u8 = 2;
 const UNKNOWN: u8 = 3;
 
 /// Runs the checks that take only a moment.
-pub(super) fn run(options: &Options) -> Result<(), Failure> {
+pub(super) fn run(options: &DoctorOptions) -> Result<(), Failure> {
     let (status, line) = match load(&options.config) {
         Ok(config) => match examine(options, &config) {
             Ok(report) => told(&report, &config),
@@ -49,11 +49,11 @@ fn load(options: &ConfigOptions) -> Result<Config, ConfigError> {
 }
 
 /// Returns the exit status, and a line of the worst findings with figures to plot.
-fn told(report: &Report, config: &Config) -> (u8, String) {
+fn told(report: &DoctorReport, config: &Config) -> (u8, String) {
     let (status, word) = match report.worst() {
-        Level::Ok | Level::Unknown => (0, "OK"),
-        Level::Warning => (WARNING, "WARNING"),
-        Level::Error => (CRITICAL, "CRITICAL"),
+        Severity::Ok | Severity::Unknown => (0, "OK"),
+        Severity::Warning => (WARNING, "WARNING"),
+        Severity::Error => (CRITICAL, "CRITICAL"),
     };
 
     let of = |level| {
@@ -62,8 +62,8 @@ fn told(report: &Report, config: &Config) -> (u8, String) {
             .iter()
             .filter(move |finding| finding.level == level)
     };
-    let said: Vec<String> = of(Level::Error)
-        .chain(of(Level::Warning))
+    let said: Vec<String> = of(Severity::Error)
+        .chain(of(Severity::Warning))
         .map(|finding| format!("{}: {}", finding.check, finding.message))
         .collect();
 
@@ -75,8 +75,8 @@ fn told(report: &Report, config: &Config) -> (u8, String) {
 
     let mut figures = format!(
         "errors={} warnings={}",
-        of(Level::Error).count(),
-        of(Level::Warning).count()
+        of(Severity::Error).count(),
+        of(Severity::Warning).count()
     );
     if let Ok(disk) = statvfs(&config.drop.directory) {
         figures += &format!(" drop_free={}B", disk.f_bavail * disk.f_frsize);

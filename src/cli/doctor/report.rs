@@ -10,7 +10,7 @@ pub(super) use crate::cli::quoted;
 /// The outcome of a check, from good to bad.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(in crate::cli) enum Level {
+pub(in crate::cli) enum Severity {
     /// As it should be.
     Ok,
     /// It could not be found out; this is no fault.
@@ -27,7 +27,7 @@ pub(super) struct Finding {
     /// The check's name; it is stable across versions.
     pub(super) check: &'static str,
     /// The outcome.
-    pub(super) level: Level,
+    pub(super) level: Severity,
     /// The facts, and the reason why they matter.
     pub(super) message: String,
     /// The lines to type.
@@ -36,19 +36,19 @@ pub(super) struct Finding {
 
 /// All findings, in the order they were made.
 #[derive(Debug, Default, Serialize)]
-pub(super) struct Report {
+pub(super) struct DoctorReport {
     findings: Vec<Finding>,
 }
 
-impl Report {
+impl DoctorReport {
     /// Records that all is well.
     pub(super) fn ok(&mut self, check: &'static str, message: impl fmt::Display) {
-        self.add(check, Level::Ok, message, []);
+        self.add(check, Severity::Ok, message, []);
     }
 
     /// Records that the facts cannot be found out.
     pub(super) fn unknown(&mut self, check: &'static str, message: impl fmt::Display) {
-        self.add(check, Level::Unknown, message, []);
+        self.add(check, Severity::Unknown, message, []);
     }
 
     /// Records a fault that somebody should look at.
@@ -58,7 +58,7 @@ impl Report {
         message: impl fmt::Display,
         fix: impl IntoIterator<Item = String>,
     ) {
-        self.add(check, Level::Warning, message, fix);
+        self.add(check, Severity::Warning, message, fix);
     }
 
     /// Records a fault that stops something from working, or endangers mail.
@@ -68,14 +68,14 @@ impl Report {
         message: impl fmt::Display,
         fix: impl IntoIterator<Item = String>,
     ) {
-        self.add(check, Level::Error, message, fix);
+        self.add(check, Severity::Error, message, fix);
     }
 
     /// Adds an obstacle: an error, unless mail is processed all the same.
     pub(super) fn obstacle(&mut self, check: &'static str, obstacle: Obstacle) {
         let level = match obstacle.is_harmless {
-            true => Level::Warning,
-            false => Level::Error,
+            true => Severity::Warning,
+            false => Severity::Error,
         };
         self.add(check, level, obstacle.message, obstacle.fix);
     }
@@ -84,7 +84,7 @@ impl Report {
     pub(super) fn add(
         &mut self,
         check: &'static str,
-        level: Level,
+        level: Severity,
         message: impl fmt::Display,
         fix: impl IntoIterator<Item = String>,
     ) {
@@ -112,12 +112,12 @@ impl Report {
     }
 
     /// Returns the worst level of all findings.
-    pub(super) fn worst(&self) -> Level {
+    pub(super) fn worst(&self) -> Severity {
         self.findings
             .iter()
             .map(|finding| finding.level)
             .max()
-            .unwrap_or(Level::Ok)
+            .unwrap_or(Severity::Ok)
     }
 
     /// Returns the report for programs: an object with `worst` and the `findings`.
@@ -134,7 +134,7 @@ impl Report {
     /// Asserts that there is a finding of this check and level that has `fix` among its lines, unless
     /// `fix` is empty.
     #[cfg(test)]
-    pub(super) fn assert_found(&self, check: &str, level: Level, fix: &str) {
+    pub(super) fn assert_found(&self, check: &str, level: Severity, fix: &str) {
         let is_it = |finding: &&Finding| finding.check == check && finding.level == level;
         let found = self.findings.iter().find(is_it);
         let found = found.unwrap_or_else(|| panic!("{check} in {self}"));
@@ -144,14 +144,14 @@ impl Report {
 }
 
 /// Formats the report for people: a line for each finding, with the lines to type below it.
-impl fmt::Display for Report {
+impl fmt::Display for DoctorReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for finding in &self.findings {
             let level = match finding.level {
-                Level::Ok => "ok",
-                Level::Unknown => "unknown",
-                Level::Warning => "WARNING",
-                Level::Error => "ERROR",
+                Severity::Ok => "ok",
+                Severity::Unknown => "unknown",
+                Severity::Warning => "WARNING",
+                Severity::Error => "ERROR",
             };
             writeln!(f, "{level:<8} {:<22} {}", finding.check, finding.message)?;
             for line in &finding.fix {
@@ -159,7 +159,7 @@ impl fmt::Display for Report {
             }
         }
         let count = |level| self.findings.iter().filter(|f| f.level == level).count();
-        let (errors, warnings) = (count(Level::Error), count(Level::Warning));
+        let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
         writeln!(f, "{errors} errors, {warnings} warnings")
     }
 }
@@ -202,14 +202,14 @@ mod tests {
 
     #[test]
     fn the_worst_level_counts_and_what_cannot_be_told_is_no_fault() {
-        let mut report = Report::default();
-        assert_eq!(report.worst(), Level::Ok);
+        let mut report = DoctorReport::default();
+        assert_eq!(report.worst(), Severity::Ok);
         report.unknown("a", "x");
-        assert!(report.worst() < Level::Warning);
+        assert!(report.worst() < Severity::Warning);
         report.warning("b", "y", []);
         report.error("c", "z", [postconf_e("n", "it's")]);
         report.error("c", "z", [postconf_e("n", "it's")]);
-        assert_eq!(report.worst(), Level::Error);
+        assert_eq!(report.worst(), Severity::Error);
         assert_eq!(report.findings().len(), 3);
         let text = report.to_string();
         assert!(text.contains(r"do: postconf -e 'n = it'\''s'"), "{text}");

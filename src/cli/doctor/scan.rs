@@ -1,7 +1,7 @@
 //! Checks of clamd: it answers, finds the test file that every scanner knows, and takes files as
 //! large as mail has.
 
-use super::report::Report;
+use super::report::DoctorReport;
 use crate::{
     config::{ClamdAddress, Config},
     scan::{self, ScanError, Trial},
@@ -17,7 +17,7 @@ const PIECES_BYTES: u64 = 65_537;
 const TRIED_BYTES_MAX: u64 = 200_000_000;
 
 /// Asks each daemon of the configuration, as this process reaches it.
-pub(super) async fn check(report: &mut Report, config: &Config) {
+pub(super) async fn check(report: &mut DoctorReport, config: &Config) {
     for daemon in &config.scan.clamd {
         match scan::try_out(daemon, config.scan.timeout).await {
             Ok((version, Trial::Finds)) => {
@@ -40,7 +40,7 @@ pub(super) async fn check(report: &mut Report, config: &Config) {
 }
 
 /// Sends files that are larger than one piece, up to the largest that mail may send.
-async fn check_sizes(report: &mut Report, config: &Config, daemon: &ClamdAddress) {
+async fn check_sizes(report: &mut DoctorReport, config: &Config, daemon: &ClamdAddress) {
     let scan = &config.scan;
     let largest = scan.size_max.min(TRIED_BYTES_MAX);
 

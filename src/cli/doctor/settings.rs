@@ -2,7 +2,7 @@
 
 use super::{
     postfix::{Postfix, Service},
-    report::{Report, postconf_e, postconf_p},
+    report::{DoctorReport, postconf_e, postconf_p},
 };
 use crate::config::Config;
 
@@ -31,7 +31,7 @@ const SENDER_LOGIN: [&str; 3] = [
 ];
 
 /// Reports all findings about these settings.
-pub(super) fn check(report: &mut Report, postfix: &Postfix, config: &Config) {
+pub(super) fn check(report: &mut DoctorReport, postfix: &Postfix, config: &Config) {
     check_message_size(report, postfix, config);
     check_mailbox_size(report, postfix);
     check_macros(report, postfix);
@@ -45,7 +45,7 @@ fn encoded(bytes: u64) -> u64 {
     bytes.saturating_mul(78).div_ceil(57)
 }
 
-fn check_message_size(report: &mut Report, postfix: &Postfix, config: &Config) {
+fn check_message_size(report: &mut DoctorReport, postfix: &Postfix, config: &Config) {
     let check = "postfix.message-size";
     let threshold = config.detach.threshold;
     let sum = config.detach.message_threshold.unwrap_or(threshold);
@@ -84,7 +84,7 @@ fn check_message_size(report: &mut Report, postfix: &Postfix, config: &Config) {
 /// Checks the limits of Postfix's own delivery agents, which fail at once when a mailbox limit is
 /// below that of a message. A host that hands all mail to another server (LMTP) has no such agents,
 /// and their limits do not matter.
-fn check_mailbox_size(report: &mut Report, postfix: &Postfix) {
+fn check_mailbox_size(report: &mut DoctorReport, postfix: &Postfix) {
     let check = "postfix.mailbox-size";
     for (agent, name) in [
         ("local", "mailbox_size_limit"),
@@ -119,7 +119,7 @@ fn low_limit(postfix: &Postfix, service: &Service, name: &str) -> Option<String>
     is_low.then(|| format!("{limit}, below message_size_limit ({most})"))
 }
 
-fn check_macros(report: &mut Report, postfix: &Postfix) {
+fn check_macros(report: &mut DoctorReport, postfix: &Postfix) {
     let check = "milter.macros";
     for (parameter, name) in MACROS {
         let value = postfix.get(parameter).unwrap_or_default();
@@ -145,7 +145,7 @@ fn has_macro(list: &str, name: &str) -> bool {
         .any(|word| word == name || word == bare)
 }
 
-fn check_bare_newline(report: &mut Report, postfix: &Postfix) {
+fn check_bare_newline(report: &mut DoctorReport, postfix: &Postfix) {
     let (check, name) = ("postfix.bare-newline", "smtpd_forbid_bare_newline");
     let hole = "a bare line feed can smuggle mail past other servers and past depollueur";
     match postfix.get(name) {
@@ -166,7 +166,7 @@ fn check_bare_newline(report: &mut Report, postfix: &Postfix) {
 }
 
 /// Checks that users may send only as themselves: otherwise a user can deposit files under any name.
-fn check_sender_login(report: &mut Report, postfix: &Postfix) {
+fn check_sender_login(report: &mut DoctorReport, postfix: &Postfix) {
     let (check, maps) = ("postfix.sender-login", "smtpd_sender_login_maps");
     for service in postfix.smtpd() {
         let authenticates = postfix.of(service, "smtpd_sasl_auth_enable") == Some("yes");
@@ -217,7 +217,7 @@ fn words(list: &str) -> impl Iterator<Item = &str> {
     list.split([' ', ',', '\t']).filter(|word| !word.is_empty())
 }
 
-fn check_processes(report: &mut Report, postfix: &Postfix, config: &Config) {
+fn check_processes(report: &mut DoctorReport, postfix: &Postfix, config: &Config) {
     let check = "milter.max-connections";
     let most = config.milter.max_connections;
     let fix = |sessions: u64| format!("set in [milter]: max_connections = {}", sessions * 2);
@@ -245,7 +245,7 @@ fn number(text: Option<&str>) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::doctor::report::Level;
+    use crate::cli::doctor::report::Severity;
 
     const MASTER: &str = "\
 smtp inet n - y - - smtpd
@@ -266,9 +266,9 @@ smtpd_forbid_bare_newline = normalize
 default_process_limit = 100
 ";
 
-    fn found(main: &str, overrides: &str, config: &Config) -> Report {
+    fn found(main: &str, overrides: &str, config: &Config) -> DoctorReport {
         let postfix = Postfix::parse(&format!("{MAIN}{main}"), MASTER, overrides);
-        let mut report = Report::default();
+        let mut report = DoctorReport::default();
         check(&mut report, &postfix, config);
         report
     }
@@ -276,12 +276,12 @@ default_process_limit = 100
     #[test]
     fn a_right_postfix_gives_no_finding() {
         let report = found("", "", &Config::default());
-        assert_eq!(report.worst(), Level::Ok, "{report}");
+        assert_eq!(report.worst(), Severity::Ok, "{report}");
     }
 
     #[test]
     fn each_wrong_setting_is_found_with_the_line_that_mends_it() {
-        use Level::{Error, Unknown, Warning};
+        use Severity::{Error, Unknown, Warning};
         for (main, overrides, check, level, fix) in [
             (
                 "message_size_limit = 600000\n",
@@ -404,13 +404,13 @@ default_process_limit = 100
                 &format!("{user}{overrides}"),
                 &Config::default(),
             );
-            assert_eq!(report.worst(), Level::Ok, "{main}{overrides}{report}");
+            assert_eq!(report.worst(), Severity::Ok, "{main}{overrides}{report}");
         }
     }
 
     #[test]
     fn limits_of_mailboxes_matter_where_postfix_itself_delivers() {
-        use Level::{Error, Ok, Unknown};
+        use Severity::{Error, Ok, Unknown};
         let low = "mailbox_size_limit = 51200000\nvirtual_mailbox_limit = 51200000\n";
         let away = "mydestination =\n";
         let hosts = "virtual_mailbox_domains = hash:/etc/postfix/domains\n";
@@ -468,9 +468,9 @@ default_process_limit = 100
         let mut config = Config::default();
         config.detach.threshold = 57_000;
         let limit = |bytes: u64| format!("message_size_limit = {bytes}\n");
-        assert_eq!(found(&limit(78_000), "", &config).worst(), Level::Error);
-        assert_eq!(found(&limit(78_001), "", &config).worst(), Level::Ok);
+        assert_eq!(found(&limit(78_000), "", &config).worst(), Severity::Error);
+        assert_eq!(found(&limit(78_001), "", &config).worst(), Severity::Ok);
         config.detach.message_threshold = Some(5_700);
-        assert_eq!(found(&limit(7_801), "", &config).worst(), Level::Ok);
+        assert_eq!(found(&limit(7_801), "", &config).worst(), Severity::Ok);
     }
 }

@@ -3,7 +3,7 @@
 use super::{
     listing::Use,
     postfix::Postfix,
-    report::{Report, postconf_e, postconf_p},
+    report::{DoctorReport, postconf_e, postconf_p},
 };
 use crate::config::Config;
 
@@ -78,7 +78,7 @@ pub(super) fn hides_us(postfix: &Postfix, config: &Config) -> bool {
 }
 
 /// Reports the lists that contain us and are not asked, and the tables that give other milters.
-pub(super) fn check(report: &mut Report, postfix: &Postfix, config: &Config) {
+pub(super) fn check(report: &mut DoctorReport, postfix: &Postfix, config: &Config) {
     for list in Use::written(postfix, config).filter(|list| list.is_treated(config)) {
         match list.silence(postfix) {
             Some(silence) => tell(report, postfix, &list, silence),
@@ -87,7 +87,7 @@ pub(super) fn check(report: &mut Report, postfix: &Postfix, config: &Config) {
     }
 }
 
-fn tell(report: &mut Report, postfix: &Postfix, list: &Use<'_>, silence: Silence) {
+fn tell(report: &mut DoctorReport, postfix: &Postfix, list: &Use<'_>, silence: Silence) {
     let why = match silence {
         Silence::Options => "receive_override_options has no_milters",
         Silence::Maps => "smtpd_milter_maps disables them for every client",
@@ -104,7 +104,7 @@ fn tell(report: &mut Report, postfix: &Postfix, list: &Use<'_>, silence: Silence
     }
 }
 
-fn check_maps(report: &mut Report, postfix: &Postfix, list: &Use<'_>) {
+fn check_maps(report: &mut DoctorReport, postfix: &Postfix, list: &Use<'_>) {
     let maps = list.maps(postfix);
     if !maps.is_empty() {
         let message = format!(
@@ -123,7 +123,7 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::doctor::{listing, others::Others, report::Level};
+    use crate::cli::doctor::{listing, others::Others, report::Severity};
 
     const MASTER: &str = "\
 smtp inet n - y - - smtpd
@@ -143,7 +143,7 @@ milter_connect_timeout = 30s
 
     #[test]
     fn a_list_that_nobody_asks_is_not_listed() {
-        use Level::{Error, Ok, Unknown, Warning};
+        use Severity::{Error, Ok, Unknown, Warning};
         for (main, overrides, level, fix) in [
             (
                 "",
@@ -189,7 +189,7 @@ milter_connect_timeout = 30s
             ),
         ] {
             let postfix = Postfix::parse(&format!("{MAIN}{main}"), MASTER, overrides);
-            let mut report = Report::default();
+            let mut report = DoctorReport::default();
             let mut config = Config::default();
             config.milter.listen = "unix:/var/spool/postfix/depollueur/milter.sock"
                 .parse()

@@ -19,10 +19,10 @@ use super::{
         unit::{SOCKET, Unit},
         user::User,
     },
-    entry::{Entry, Place},
+    entry::{MilterAddress, MilterEntry},
     listing::{Use, chrooted_address, our_address},
     postfix::Postfix,
-    report::{Report, quoted},
+    report::{DoctorReport, quoted},
 };
 use crate::config::{Config, ListenAddress};
 
@@ -46,7 +46,7 @@ const ANSWER_BYTES_MAX: u32 = 4096;
 /// Reports all findings about the socket, for each place where Postfix looks for it. Each place is
 /// asked once: systemd's socket accepts connections even while nobody answers, and each question
 /// would wait.
-pub(super) fn check(report: &mut Report, postfix: &Postfix, config: &Config, is_quick: bool) {
+pub(super) fn check(report: &mut DoctorReport, postfix: &Postfix, config: &Config, is_quick: bool) {
     let mut asked = HashSet::new();
     for list in Use::all(postfix, config) {
         let Some(entry) = list.our_entry() else {
@@ -54,7 +54,7 @@ pub(super) fn check(report: &mut Report, postfix: &Postfix, config: &Config, is_
         };
 
         let place = match (&entry.place, entry.path(postfix, list.service)) {
-            (Place::Inet(host, port), _) => Peer::Inet(host.clone(), *port),
+            (MilterAddress::Inet(host, port), _) => Peer::Inet(host.clone(), *port),
             (_, Some(path)) => {
                 if !check_unix(report, postfix, config, (&list, entry, &path)) {
                     continue;
@@ -71,7 +71,7 @@ pub(super) fn check(report: &mut Report, postfix: &Postfix, config: &Config, is_
 }
 
 /// Asks the milter at its own address, if Postfix's configuration cannot be read.
-pub(super) fn check_listener(report: &mut Report, config: &Config, is_quick: bool) {
+pub(super) fn check_listener(report: &mut DoctorReport, config: &Config, is_quick: bool) {
     let place = match &config.milter.listen {
         ListenAddress::Unix(path) => Peer::Unix(path.clone()),
         ListenAddress::Tcp(address) => Peer::Inet(address.ip().to_string(), address.port()),
@@ -127,10 +127,10 @@ pub(super) fn negotiates(address: &ListenAddress) -> io::Result<()> {
 
 /// Checks the socket and its permissions; returns true if there is a socket that can be asked.
 fn check_unix(
-    report: &mut Report,
+    report: &mut DoctorReport,
     postfix: &Postfix,
     config: &Config,
-    (list, entry, path): (&Use<'_>, &Entry, &Path),
+    (list, entry, path): (&Use<'_>, &MilterEntry, &Path),
 ) -> bool {
     let shown = path.display();
 
@@ -184,7 +184,12 @@ fn start() -> String {
 }
 
 /// Returns the lines that make Postfix and the milter agree on the path.
-fn mend_path(postfix: &Postfix, config: &Config, list: &Use<'_>, entry: &Entry) -> Vec<String> {
+fn mend_path(
+    postfix: &Postfix,
+    config: &Config,
+    list: &Use<'_>,
+    entry: &MilterEntry,
+) -> Vec<String> {
     let start = start();
     let ListenAddress::Unix(listen) = &config.milter.listen else {
         return vec![start];
@@ -212,8 +217,8 @@ fn mend_path(postfix: &Postfix, config: &Config, list: &Use<'_>, entry: &Entry) 
 }
 
 /// Returns the list with our address replaced; the other milters, and the settings of ours, stay.
-fn moved(list: &Use<'_>, entry: &Entry, address: &str) -> String {
-    let Place::Unix(written) = &entry.place else {
+fn moved(list: &Use<'_>, entry: &MilterEntry, address: &str) -> String {
+    let MilterAddress::Unix(written) = &entry.place else {
         return list.text();
     };
     let texts = list.entries.iter().map(|other| {
@@ -226,7 +231,7 @@ fn moved(list: &Use<'_>, entry: &Entry, address: &str) -> String {
     texts.collect::<Vec<_>>().join(", ")
 }
 
-fn check_rights(report: &mut Report, postfix: &Postfix, path: &Path, socket: &Metadata) {
+fn check_rights(report: &mut DoctorReport, postfix: &Postfix, path: &Path, socket: &Metadata) {
     let check = "milter.rights";
     let name = postfix.get("mail_owner").unwrap_or("postfix");
     let Some(user) = User::find(name) else {
@@ -312,7 +317,7 @@ fn told(error: io::Error, patience: Duration) -> io::Error {
 }
 
 /// Opens a milter negotiation, as Postfix would, and reports the answer.
-fn answers(report: &mut Report, place: &Peer, patience: Duration) {
+fn answers(report: &mut DoctorReport, place: &Peer, patience: Duration) {
     let check = "milter.answers";
 
     let connected = place.connect(patience);
@@ -418,7 +423,7 @@ mod tests {
         let postfix = Postfix::parse(&main, master, "");
         let mut config = Config::default();
         config.milter.listen = ListenAddress::Unix(path);
-        let mut report = Report::default();
+        let mut report = DoctorReport::default();
         check(&mut report, &postfix, &config, true);
         let said: Vec<_> = report
             .findings()

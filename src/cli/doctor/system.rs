@@ -12,54 +12,54 @@ use rustix::fs::{statfs, statvfs};
 use super::{
     super::{obstacles, owner},
     owners,
-    report::{Level, Report, quoted},
+    report::{DoctorReport, Severity, quoted},
 };
 use crate::config::Config;
 
 const MIB: u64 = 1 << 20;
 
 /// Thresholds of free space, each with its level: bytes, and a divisor of the total.
-const SPACE: [(Level, u64, u64); 2] = [
-    (Level::Error, 128 * MIB, 100),
-    (Level::Warning, 1024 * MIB, 20),
+const SPACE: [(Severity, u64, u64); 2] = [
+    (Severity::Error, 128 * MIB, 100),
+    (Severity::Warning, 1024 * MIB, 20),
 ];
 
 /// File systems unfit for a drop, by `f_type` of statfs(2).
-const FILE_SYSTEMS: [(u64, Level, &str); 6] = [
+const FILE_SYSTEMS: [(u64, Severity, &str); 6] = [
     (
         0x0102_1994,
-        Level::Error,
+        Severity::Error,
         "is in memory (tmpfs): all files are lost when the machine restarts",
     ),
     (
         0x8584_58f6,
-        Level::Error,
+        Severity::Error,
         "is in memory (ramfs): all files are lost when the machine restarts",
     ),
     (
         0x6969,
-        Level::Warning,
+        Severity::Warning,
         "is on NFS, where SQLite's locks are not reliable",
     ),
     (
         0xff53_4d42,
-        Level::Warning,
+        Severity::Warning,
         "is on CIFS, where SQLite's locks are not reliable",
     ),
     (
         0xfe53_4d42,
-        Level::Warning,
+        Severity::Warning,
         "is on SMB, where SQLite's locks are not reliable",
     ),
     (
         0x517b,
-        Level::Warning,
+        Severity::Warning,
         "is on SMB, where SQLite's locks are not reliable",
     ),
 ];
 
 /// Reports all findings about the machine.
-pub(super) fn check(report: &mut Report, config: &Config, file: Option<&Path>) {
+pub(super) fn check(report: &mut DoctorReport, config: &Config, file: Option<&Path>) {
     check_values(report, config);
     check_file(report, file);
     check_drop(report, &config.drop.directory);
@@ -67,7 +67,7 @@ pub(super) fn check(report: &mut Report, config: &Config, file: Option<&Path>) {
     check_clock(report);
 }
 
-fn check_values(report: &mut Report, config: &Config) {
+fn check_values(report: &mut DoctorReport, config: &Config) {
     for warning in config.warnings() {
         report.warning("config.values", warning, []);
     }
@@ -77,7 +77,7 @@ fn check_values(report: &mut Report, config: &Config) {
     report.ok_unless_found("config.values", "no value is doubtful");
 }
 
-fn check_file(report: &mut Report, path: Option<&Path>) {
+fn check_file(report: &mut DoctorReport, path: Option<&Path>) {
     let check = "config.file";
     let Some(path) = path else {
         return report.ok(check, "there is none, the environment holds");
@@ -97,7 +97,7 @@ fn check_file(report: &mut Report, path: Option<&Path>) {
     }
 }
 
-fn check_drop(report: &mut Report, directory: &Path) {
+fn check_drop(report: &mut DoctorReport, directory: &Path) {
     let check = "drop.directory";
     let shown = quoted(&directory.display().to_string());
     let home = match fs::metadata(directory) {
@@ -142,7 +142,11 @@ fn check_drop(report: &mut Report, directory: &Path) {
 /// Checks the entries of the drop's directory. The daemon cannot write a file of another owner. A
 /// file that others may read (the key of fingerprints, the records) leaks once the directory is
 /// opened or copied. A file on another file system cannot be renamed into place.
-fn check_contents(report: &mut Report, directory: &Path, (uid, gid, device): (u32, u32, u64)) {
+fn check_contents(
+    report: &mut DoctorReport,
+    directory: &Path,
+    (uid, gid, device): (u32, u32, u64),
+) {
     let check = "drop.directory";
     let Ok(entries) = fs::read_dir(directory) else {
         let message = format!(
@@ -181,7 +185,7 @@ fn check_contents(report: &mut Report, directory: &Path, (uid, gid, device): (u3
     }
 }
 
-fn check_file_system(report: &mut Report, directory: &Path, shown: &str) {
+fn check_file_system(report: &mut DoctorReport, directory: &Path, shown: &str) {
     let check = "drop.file-system";
     let Ok(found) = statfs(directory) else {
         return report.unknown(
@@ -196,7 +200,7 @@ fn check_file_system(report: &mut Report, directory: &Path, shown: &str) {
     }
 }
 
-fn check_spool(report: &mut Report, config: &Config) {
+fn check_spool(report: &mut DoctorReport, config: &Config) {
     let check = "spool.directory";
     let Some(directory) = &config.spool.directory else {
         return report.ok(check, "on the file system of the drop");
@@ -231,7 +235,7 @@ fn owner_of(directory: &Path) -> Option<String> {
         .map(|file| file.uid().to_string())
 }
 
-fn check_space(report: &mut Report, check: &'static str, directory: &Path) {
+fn check_space(report: &mut DoctorReport, check: &'static str, directory: &Path) {
     let Ok(disk) = statvfs(directory) else {
         return report.unknown(
             check,
@@ -269,14 +273,14 @@ fn check_space(report: &mut Report, check: &'static str, directory: &Path) {
 /// Returns the level for this free space. Space is low only in bytes and as a share of the total: a
 /// small disk for a small drop is fine as long as it is not full, and so is a small share of a large
 /// disk.
-fn lack(free: u64, total: u64) -> Option<Level> {
+fn lack(free: u64, total: u64) -> Option<Severity> {
     SPACE
         .into_iter()
         .find(|(_, bytes, part)| free < *bytes && free < total / part || free < bytes / 8)
         .map(|(level, ..)| level)
 }
 
-fn check_clock(report: &mut Report) {
+fn check_clock(report: &mut DoctorReport) {
     let check = "clock.synchronised";
     match synchronised() {
         Some(true) => report.ok(check, "the clock is kept by NTP"),
@@ -327,10 +331,10 @@ mod tests {
             (500 * GIB, 1000 * GIB, None),
             (2 * GIB, 1000 * GIB, None),
             (GIB / 2, 2 * GIB, None),
-            (GIB / 2, 1000 * GIB, Some(Level::Warning)),
-            (64 * MIB, 1000 * GIB, Some(Level::Error)),
-            (100 * MIB, GIB, Some(Level::Warning)),
-            (10 * MIB, 100 * MIB, Some(Level::Error)),
+            (GIB / 2, 1000 * GIB, Some(Severity::Warning)),
+            (64 * MIB, 1000 * GIB, Some(Severity::Error)),
+            (100 * MIB, GIB, Some(Severity::Warning)),
+            (10 * MIB, 100 * MIB, Some(Severity::Error)),
         ] {
             assert_eq!(lack(free, total), level, "{free} of {total}");
         }

@@ -10,7 +10,7 @@ use super::{
         obstacles, reload,
         unit::{SERVICE, SOCKET, Unit},
     },
-    report::Report,
+    report::DoctorReport,
 };
 use crate::config::{Config, DEFAULT_FILE, ListenAddress};
 
@@ -18,7 +18,7 @@ use crate::config::{Config, DEFAULT_FILE, ListenAddress};
 const RESTART: &str = "systemctl restart depollueur.socket depollueur.service";
 
 /// Reports all findings about the units.
-pub(super) fn check(report: &mut Report, config: &Config, file: Option<&Path>) {
+pub(super) fn check(report: &mut DoctorReport, config: &Config, file: Option<&Path>) {
     let service = Unit::read(SERVICE);
     let Some(service) = service else {
         let why = format!("systemd does not run here, or has no {SERVICE}");
@@ -53,7 +53,7 @@ pub(super) fn check(report: &mut Report, config: &Config, file: Option<&Path>) {
 
 /// Reports the masked units. The service cannot start without its socket: both are unmasked before
 /// either is started.
-fn check_masks(report: &mut Report, masked: &[&Unit]) {
+fn check_masks(report: &mut DoctorReport, masked: &[&Unit]) {
     let names: Vec<_> = masked.iter().map(|unit| unit.get("Id")).collect();
     let Some(last) = names.last() else { return };
     let unmask = format!("systemctl unmask {}", names.join(" "));
@@ -74,7 +74,7 @@ fn check_masks(report: &mut Report, masked: &[&Unit]) {
     }
 }
 
-fn check_service(report: &mut Report, service: &Unit) {
+fn check_service(report: &mut DoctorReport, service: &Unit) {
     let check = "unit.service";
     let restarts = service.get("SubState") == "auto-restart";
 
@@ -159,7 +159,7 @@ fn last_words(run: &str) -> Option<String> {
     (!line.is_empty()).then(|| line.to_owned())
 }
 
-fn check_socket(report: &mut Report, config: &Config, socket: &Unit, service: &Unit) {
+fn check_socket(report: &mut DoctorReport, config: &Config, socket: &Unit, service: &Unit) {
     let check = "unit.socket";
     let path = socket.socket_path();
     let shown = path
@@ -253,7 +253,7 @@ fn cause(socket: &Unit) -> String {
 }
 
 /// Checks that the running daemon has the configuration of its file.
-pub(super) async fn check_configuration(report: &mut Report, config: &Config) {
+pub(super) async fn check_configuration(report: &mut DoctorReport, config: &Config) {
     let check = "daemon.configuration";
     let standing = match reload::ask(config, None).await {
         Ok(standing) => standing,

@@ -14,7 +14,7 @@ use x509_cert::{Certificate, der::Decode as _};
 use super::{
     super::ConfigOptions,
     deposit::{CONTENTS, Deposit},
-    report::{Level, Report},
+    report::{DoctorReport, Severity},
 };
 use crate::{
     config::{Config, ListenAddress, PublicUrl, StoreKind},
@@ -29,7 +29,7 @@ const CLOCKS_APART_MAX: SignedDuration = SignedDuration::from_secs(60);
 
 /// Runs all checks of it. `resolve` replaces the address of the public URL's host in DNS.
 pub(super) async fn check(
-    report: &mut Report,
+    report: &mut DoctorReport,
     config: &Config,
     options: &ConfigOptions,
     resolve: Option<SocketAddr>,
@@ -68,7 +68,7 @@ pub(super) async fn check(
 
 /// Each public name that domains have of their own: where it leads, its certificate, and whether it serves this drop.
 async fn check_domains(
-    report: &mut Report,
+    report: &mut DoctorReport,
     config: &Config,
     deposit: Option<&Deposit>,
     main: &PublicUrl,
@@ -98,7 +98,7 @@ async fn check_domains(
 }
 
 /// Checks only that the daemon runs and takes files.
-pub(super) async fn check_quickly(report: &mut Report, config: &Config) {
+pub(super) async fn check_quickly(report: &mut DoctorReport, config: &Config) {
     match client(None) {
         Ok(client) => {
             check_daemon(report, config, &client).await;
@@ -147,7 +147,7 @@ fn builder() -> ClientBuilder {
         .user_agent(concat!("depollueur-doctor/", env!("CARGO_PKG_VERSION")))
 }
 
-async fn check_daemon(report: &mut Report, config: &Config, client: &Client) -> bool {
+async fn check_daemon(report: &mut DoctorReport, config: &Config, client: &Client) -> bool {
     let admin = base(config.admin.listen);
     let check = "daemon.running";
 
@@ -182,7 +182,7 @@ async fn check_daemon(report: &mut Report, config: &Config, client: &Client) -> 
     true
 }
 
-async fn check_public(report: &mut Report, url: &PublicUrl, client: &Client) -> bool {
+async fn check_public(report: &mut DoctorReport, url: &PublicUrl, client: &Client) -> bool {
     let answer = match client.get(url.as_str()).send().await {
         Ok(answer) => answer,
         Err(error) => {
@@ -222,7 +222,7 @@ async fn check_public(report: &mut Report, url: &PublicUrl, client: &Client) -> 
 }
 
 /// Reports a public URL that is not reached. A certificate that does not hold is a matter of its own.
-fn unreachable(report: &mut Report, url: &PublicUrl, why: &str) {
+fn unreachable(report: &mut DoctorReport, url: &PublicUrl, why: &str) {
     if why.contains("certificate") || why.contains("UnknownIssuer") {
         let message = format!("readers are warned of {url}: {why}");
         report.error("public.certificate", message, ["certbot renew".to_owned()]);
@@ -232,7 +232,7 @@ fn unreachable(report: &mut Report, url: &PublicUrl, why: &str) {
     }
 }
 
-fn check_certificate(report: &mut Report, url: &PublicUrl, answer: &Response) {
+fn check_certificate(report: &mut DoctorReport, url: &PublicUrl, answer: &Response) {
     let check = "public.certificate";
     if !url.is_secure() {
         return report.ok(check, "there is none without https");
@@ -255,24 +255,24 @@ fn check_certificate(report: &mut Report, url: &PublicUrl, answer: &Response) {
     };
 
     let (level, message) = life_left(from, until, Timestamp::now());
-    let fix = (level > Level::Ok).then(|| "certbot renew".to_owned());
+    let fix = (level > Severity::Ok).then(|| "certbot renew".to_owned());
     report.add(check, level, message, fix);
 }
 
 /// Judges the rest of a certificate's life. Certificates are renewed when a third of it is left; some
 /// live 90 days, some six.
-fn life_left(from: Timestamp, until: Timestamp, now: Timestamp) -> (Level, String) {
+fn life_left(from: Timestamp, until: Timestamp, now: Timestamp) -> (Severity, String) {
     let (life, left) = (until.duration_since(from), until.duration_since(now));
     let message = format!("good until {until}, {} days from now", left.as_hours() / 24);
     let level = match life.as_secs().checked_div(left.as_secs()) {
-        Some(part @ 0..) if part < 6 => Level::Ok,
-        Some(part @ 0..) if part < 20 => Level::Warning,
-        _ => Level::Error,
+        Some(part @ 0..) if part < 6 => Severity::Ok,
+        Some(part @ 0..) if part < 20 => Severity::Warning,
+        _ => Severity::Error,
     };
     (level, message)
 }
 
-fn check_date(report: &mut Report, answer: &Response) {
+fn check_date(report: &mut DoctorReport, answer: &Response) {
     let check = "clock.web";
     let date = answer
         .headers()
@@ -294,7 +294,7 @@ fn check_date(report: &mut Report, answer: &Response) {
 }
 
 /// Tries the store that only rules choose.
-fn check_other_store(report: &mut Report, config: &Config, options: &ConfigOptions) {
+fn check_other_store(report: &mut DoctorReport, config: &Config, options: &ConfigOptions) {
     let (other, name) = match config.store.kind {
         StoreKind::Embedded => (StoreKind::Remote, "remote"),
         StoreKind::Remote => (StoreKind::Embedded, "embedded"),
@@ -320,7 +320,11 @@ fn check_other_store(report: &mut Report, config: &Config, options: &ConfigOptio
 }
 
 /// Puts a package into the store that the daemon uses: the drop of this host or of another.
-fn check_upload(report: &mut Report, config: &Config, options: &ConfigOptions) -> Option<Deposit> {
+fn check_upload(
+    report: &mut DoctorReport,
+    config: &Config,
+    options: &ConfigOptions,
+) -> Option<Deposit> {
     let check = "drop.upload";
     match Deposit::make(options, &config.drop.directory, config.store.kind) {
         Ok(deposit) => {
@@ -338,7 +342,7 @@ fn check_upload(report: &mut Report, config: &Config, options: &ConfigOptions) -
 
 /// Uploads, downloads and deletes a file, as happens to every package.
 async fn check_round_trip(
-    report: &mut Report,
+    report: &mut DoctorReport,
     config: &Config,
     deposit: Deposit,
     (client, is_reached): (&Client, bool),
@@ -382,7 +386,7 @@ async fn check_round_trip(
 }
 
 async fn check_delete(
-    report: &mut Report,
+    report: &mut DoctorReport,
     client: &Client,
     deposit: Deposit,
     served: Option<String>,
@@ -475,12 +479,12 @@ mod tests {
     fn a_certificate_is_told_by_the_part_of_its_life_that_is_left() {
         let day = |n: i64| Timestamp::from_second(n * 86_400).unwrap();
         for (life, age, level) in [
-            (90, 0, Level::Ok),
-            (90, 74, Level::Ok),
-            (90, 76, Level::Warning),
-            (90, 86, Level::Error),
-            (90, 91, Level::Error),
-            (6, 4, Level::Ok),
+            (90, 0, Severity::Ok),
+            (90, 74, Severity::Ok),
+            (90, 76, Severity::Warning),
+            (90, 86, Severity::Error),
+            (90, 91, Severity::Error),
+            (6, 4, Severity::Ok),
         ] {
             assert_eq!(
                 life_left(day(0), day(life), day(age)).0,

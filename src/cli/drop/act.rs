@@ -19,7 +19,7 @@ use crate::{
         owner,
         progress::Progress,
     },
-    drop::{Client, Deposit, Drop, Outcome, RecordId, Resumed, State},
+    drop::{Deposit, Drop, PackageState, RecordId, RequestOutcome, Requester, Resumed},
 };
 
 #[derive(Args, Debug)]
@@ -127,7 +127,7 @@ pub(super) async fn extend(options: ExtendOptions) -> Result<(), Failure> {
     let name = link::given(options.package)?;
     let (drop, url) = open(options.config)?;
     let (deposit, until) = (named(&drop, &name, &url).await?, options.until.0);
-    if deposit.state != State::Live {
+    if deposit.state != PackageState::Live {
         let state = deposit.state.word();
         let message = format!("this package is {state}: see depollueur drop restore");
         return Err(Failure::new(EX_NOTHING, message));
@@ -162,7 +162,8 @@ pub(super) async fn restore(options: RestoreOptions) -> Result<(), Failure> {
     if !by_name {
         let since = revoked_since.map_or(Timestamp::MIN, |since| since.0);
         // A package that was ended for a file comes back by it, once that is unblocked.
-        let is_meant = |state| state == State::Revoked || by_file && state == State::Blocked;
+        let is_meant =
+            |state| state == PackageState::Revoked || by_file && state == PackageState::Blocked;
         found.retain(|deposit| {
             is_meant(deposit.state) && deposit.ended.is_some_and(|at| at >= since)
         });
@@ -195,7 +196,7 @@ async fn bring_back(
     deposit: &Deposit,
     until: Option<Timestamp>,
 ) -> Result<(), Failure> {
-    if deposit.state == State::Live {
+    if deposit.state == PackageState::Live {
         let message = format!("this package is live until {}", deposit.expires);
         return Err(Failure::new(EX_USAGE, message));
     }
@@ -213,20 +214,22 @@ async fn lengthen(drop: &Drop, id: RecordId, until: Timestamp) -> Result<(), Fai
         return Err(Failure::new(EX_USAGE, "this time is over"));
     }
 
-    let done = drop.restore(id, until, now, Client::ADMIN).await;
+    let done = drop.restore(id, until, now, Requester::ADMIN).await;
     match done.map_err(unavailable)? {
-        Outcome::Done(until) => line(&format!("{id:.12} can be fetched until {until}")),
-        Outcome::Already => line(&format!("{id:.12} can be fetched until {until}, as before")),
-        Outcome::Destroyed => Err(Failure::new(EX_NOTHING, "its files are destroyed")),
-        Outcome::Blocked => Err(Failure::new(
+        RequestOutcome::Done(until) => line(&format!("{id:.12} can be fetched until {until}")),
+        RequestOutcome::Already => {
+            line(&format!("{id:.12} can be fetched until {until}, as before"))
+        }
+        RequestOutcome::Destroyed => Err(Failure::new(EX_NOTHING, "its files are destroyed")),
+        RequestOutcome::Blocked => Err(Failure::new(
             EX_NOTHING,
             "one of its files is blocked: see depollueur drop blocks",
         )),
-        Outcome::Held => Err(Failure::new(
+        RequestOutcome::Held => Err(Failure::new(
             EX_NOTHING,
             "it is held by order: depollueur drop release lets go of it",
         )),
-        Outcome::Unknown => Err(nothing()),
+        RequestOutcome::Unknown => Err(nothing()),
     }
 }
 
@@ -244,7 +247,7 @@ pub(super) async fn revoke(options: RevokeOptions) -> Result<(), Failure> {
     let by_name = selection.is_by_name();
     let mut found = selection.find(&drop, &url, now, "revoke").await?;
     if !by_name {
-        found.retain(|deposit| deposit.state != State::Destroyed);
+        found.retain(|deposit| deposit.state != PackageState::Destroyed);
     }
     if found.is_empty() {
         return Err(nothing());
@@ -277,9 +280,10 @@ pub(super) async fn end(
     reason: &str,
     wants_destruction: bool,
 ) -> Result<bool, Failure> {
-    let revoked = drop.revoke(id, now, Client::ADMIN, reason).await;
+    let revoked = drop.revoke(id, now, Requester::ADMIN, reason).await;
     let outcome = revoked.map_err(unavailable)?;
-    if !wants_destruction || matches!(outcome, Outcome::Destroyed | Outcome::Unknown) {
+    if !wants_destruction || matches!(outcome, RequestOutcome::Destroyed | RequestOutcome::Unknown)
+    {
         return Ok(true);
     }
     destroy(drop, id, now).await
@@ -287,8 +291,8 @@ pub(super) async fn end(
 
 /// Destroys a package that was ended. Returns false if it is held.
 pub(super) async fn destroy(drop: &Drop, id: RecordId, now: Timestamp) -> Result<bool, Failure> {
-    let destroyed = drop.destroy(id, now, Client::ADMIN).await;
-    Ok(destroyed.map_err(unavailable)? != Outcome::Held)
+    let destroyed = drop.destroy(id, now, Requester::ADMIN).await;
+    Ok(destroyed.map_err(unavailable)? != RequestOutcome::Held)
 }
 
 pub(super) async fn suspend(options: SuspendOptions) -> Result<(), Failure> {
@@ -298,7 +302,7 @@ pub(super) async fn suspend(options: SuspendOptions) -> Result<(), Failure> {
     }
     let (drop, _) = open(options.config)?;
     let now = Timestamp::now();
-    let done = drop.suspend(&options.login, now, Client::ADMIN, &options.reason);
+    let done = drop.suspend(&options.login, now, Requester::ADMIN, &options.reason);
     let (fresh, ended) = done.await.map_err(unavailable)?;
     let how = if fresh {
         "suspended"
@@ -311,7 +315,7 @@ pub(super) async fn suspend(options: SuspendOptions) -> Result<(), Failure> {
 
 pub(super) async fn resume(options: ResumeOptions) -> Result<(), Failure> {
     let (drop, _) = open(options.config)?;
-    let done = drop.resume(&options.login, Timestamp::now(), Client::ADMIN);
+    let done = drop.resume(&options.login, Timestamp::now(), Requester::ADMIN);
     let Some(resumed) = done.await.map_err(unavailable)? else {
         let message = "this login is not suspended: see depollueur drop suspended";
         return Err(Failure::new(EX_NOTHING, message));
@@ -338,8 +342,8 @@ pub(super) async fn resume(options: ResumeOptions) -> Result<(), Failure> {
 
     for (id, outcome) in kept {
         let why = match outcome {
-            Outcome::Blocked => "one of its files is blocked",
-            Outcome::Held => {
+            RequestOutcome::Blocked => "one of its files is blocked",
+            RequestOutcome::Held => {
                 "it is held by order; after depollueur drop release, depollueur drop restore brings it back"
             }
             _ => "its files are destroyed",
@@ -355,7 +359,7 @@ pub(super) async fn block(options: BlockOptions) -> Result<(), Failure> {
     let (drop, _) = open(options.config)?;
     let now = Timestamp::now();
     let blocked = drop
-        .block(sha256, now, Client::ADMIN, &options.reason)
+        .block(sha256, now, Requester::ADMIN, &options.reason)
         .await;
     let (fresh, ended) = blocked.map_err(unavailable)?;
     let how = if fresh {
@@ -370,7 +374,9 @@ pub(super) async fn block(options: BlockOptions) -> Result<(), Failure> {
 pub(super) async fn unblock(options: UnblockOptions) -> Result<(), Failure> {
     let sha256 = digest(&options.sha256)?;
     let (drop, _) = open(options.config)?;
-    let done = drop.unblock(sha256, Timestamp::now(), Client::ADMIN).await;
+    let done = drop
+        .unblock(sha256, Timestamp::now(), Requester::ADMIN)
+        .await;
     if done.map_err(unavailable)? {
         line("unblocked; packages that were ended stay so, see depollueur drop restore")
     } else {

@@ -10,7 +10,7 @@ use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use self::words::Words;
+use self::words::AnswerTexts;
 use super::{
     audit, look, nothing, open,
     select::Selection,
@@ -25,7 +25,7 @@ use crate::{
 };
 
 #[derive(Args, Debug)]
-pub(in crate::cli) struct Options {
+pub(in crate::cli) struct AnswerOptions {
     #[command(flatten)]
     selection: Selection,
     /// The language of the answer, fr or en
@@ -46,7 +46,7 @@ pub(super) struct Subject {
     entries: Vec<Entry>,
 }
 
-pub(super) async fn run(options: Options) -> Result<(), Failure> {
+pub(super) async fn run(options: AnswerOptions) -> Result<(), Failure> {
     let (drop, url) = open(options.config)?;
     let now = Timestamp::now();
     let selection = options.selection;
@@ -92,7 +92,7 @@ pub(super) fn write(
 
 /// Returns the lines of the answer.
 fn text(subjects: &[Subject], url: &str, language: Language, now: Timestamp) -> Vec<String> {
-    let words = Words::of(language);
+    let words = AnswerTexts::of(language);
     let mut lines = vec![
         format!("{} {url}", words.title),
         format!("{} {}.", words.made, utc(now)),
@@ -147,7 +147,7 @@ impl Subject {
         shown
     }
 
-    fn lines(&self, words: &Words) -> Vec<String> {
+    fn lines(&self, words: &AnswerTexts) -> Vec<String> {
         let mut lines = self.facts(words);
         lines.push(String::new());
         lines.extend(self.contents(words));
@@ -158,7 +158,7 @@ impl Subject {
         lines
     }
 
-    fn facts(&self, words: &Words) -> Vec<String> {
+    fn facts(&self, words: &AnswerTexts) -> Vec<String> {
         let deposit = &self.deposit;
         let origin = &deposit.origin;
         let or_unknown = |text: Option<String>| text.unwrap_or_else(|| words.unknown.to_owned());
@@ -201,7 +201,7 @@ impl Subject {
         facts.into_iter().map(line).collect()
     }
 
-    fn contents(&self, words: &Words) -> Vec<String> {
+    fn contents(&self, words: &AnswerTexts) -> Vec<String> {
         let deposit = &self.deposit;
         let mut lines = vec![format!(
             "  {} {} ({} {}); {} {}",
@@ -231,7 +231,7 @@ impl Subject {
 }
 
 /// The envelope sender, with the part of the address that is certain.
-fn sender(origin: &Origin, words: &Words) -> String {
+fn sender(origin: &Origin, words: &AnswerTexts) -> String {
     let certain = match &origin.verified {
         Some(verified) => format!("{} {verified}", words.verified),
         None => words.unverified.to_owned(),
@@ -240,7 +240,7 @@ fn sender(origin: &Origin, words: &Words) -> String {
 }
 
 /// Formats an entry of the log.
-fn told(entry: &Entry, words: &Words) -> String {
+fn told(entry: &Entry, words: &AnswerTexts) -> String {
     let mut told = format!(
         "{}  {}, {}",
         utc(entry.time),
@@ -274,7 +274,7 @@ fn utc(time: Timestamp) -> String {
 mod tests {
     use super::*;
     use crate::{
-        drop::{Client, State, Unlock},
+        drop::{PackageState, Requester, Unlock},
         envelope::{Direction, Domains},
     };
 
@@ -303,17 +303,17 @@ mod tests {
             client,
             detail: detail.into(),
         };
-        let reader = Client::web(Some([198, 51, 100, 7].into()));
+        let reader = Requester::web(Some([198, 51, 100, 7].into()));
         let entries = vec![
-            entry(0, Action::Deposit, Client::MAIL, ""),
+            entry(0, Action::Deposit, Requester::MAIL, ""),
             entry(60, Action::Download, reader, "file=1"),
             entry(90, Action::Report, reader, "contact=\"me@example.org\""),
-            entry(120, Action::Revoke, Client::ADMIN, "case 12"),
+            entry(120, Action::Revoke, Requester::ADMIN, "case 12"),
         ];
         Subject {
             deposit: Deposit {
                 id,
-                state: State::Revoked,
+                state: PackageState::Revoked,
                 created: at(0),
                 expires: at(86_400),
                 ended: Some(at(120)),

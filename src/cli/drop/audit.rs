@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     EX_NOTHING, link, open, package_of,
-    table::{Form, Table, json as write_json, line},
+    table::{Form, TextTable, json as write_json, line},
     unavailable,
     when::Past,
 };
@@ -59,7 +59,7 @@ pub(super) async fn audit(options: AuditOptions) -> Result<(), Failure> {
     let headings = [
         "TIME", "ACTION", "ID", "QUEUE ID", "SENDER", "BY", "ADDRESS", "DETAIL",
     ];
-    let mut table = Table::new(headings).full(options.form.full);
+    let mut table = TextTable::new(headings).full(options.form.full);
     table.write(entries.iter().map(entry_row).collect())
 }
 

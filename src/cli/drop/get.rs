@@ -21,12 +21,12 @@ use crate::{
         exit::{EX_IOERR, EX_USAGE, Failure},
         owner::Caller,
     },
-    drop::{Drop, Lookup, Package, Token},
+    drop::{Drop, Package, PackageLookup, Token},
     names,
 };
 
 #[derive(Args, Debug)]
-pub(in crate::cli) struct Options {
+pub(in crate::cli) struct GetOptions {
     /// The link, or the token at its end; - reads it from standard input
     link: String,
     /// Directory to write the files into; made if it is missing
@@ -42,7 +42,7 @@ pub(in crate::cli) struct Options {
     config: ConfigOptions,
 }
 
-pub(super) async fn run(options: Options) -> Result<(), Failure> {
+pub(super) async fn run(options: GetOptions) -> Result<(), Failure> {
     let name = link::given(options.link)?;
     let token = token_of(&name)?;
     let Opened { drop, url, caller } = open_for(options.config)?;
@@ -52,8 +52,8 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
         .await
         .map_err(unavailable)?
     {
-        Lookup::Live(package) => package,
-        Lookup::Gone { expired, .. } => {
+        PackageLookup::Live(package) => package,
+        PackageLookup::Gone { expired, .. } => {
             let kept = drop.find_kept(&token).await.map_err(unavailable)?;
             let hint = match kept {
                 Some(_) => "; they are still there, for depollueur drop get --ended",
@@ -63,7 +63,7 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
             let gone = || Failure::new(EX_NOTHING, message);
             kept.filter(|_| options.ended).ok_or_else(gone)?
         }
-        Lookup::Unknown => return Err(nothing_behind(&name, &url)),
+        PackageLookup::Unknown => return Err(nothing_behind(&name, &url)),
     };
 
     let wanted = |index: usize| options.opened || !package.files[index].opened;

@@ -9,7 +9,7 @@ use crate::{
         ConfigOptions,
         exit::{EX_USAGE, Failure, complain},
     },
-    drop::{Client, Deposit, Outcome, State},
+    drop::{Deposit, PackageState, RequestOutcome, Requester},
 };
 
 #[derive(Args, Debug)]
@@ -51,7 +51,7 @@ pub(super) async fn hold(options: HoldOptions) -> Result<(), Failure> {
     let by_name = options.selection.is_by_name();
     let mut found = options.selection.find(&drop, &url, now, "hold").await?;
     if !by_name {
-        found.retain(|deposit| deposit.state != State::Destroyed);
+        found.retain(|deposit| deposit.state != PackageState::Destroyed);
     }
     if found.is_empty() {
         return Err(nothing());
@@ -59,9 +59,9 @@ pub(super) async fn hold(options: HoldOptions) -> Result<(), Failure> {
 
     let (mut held, mut missed) = (Vec::new(), false);
     for Deposit { id, .. } in found {
-        let done = drop.hold(id, now, Client::ADMIN, &options.reason).await;
+        let done = drop.hold(id, now, Requester::ADMIN, &options.reason).await;
         match done.map_err(unavailable)? {
-            Outcome::Destroyed | Outcome::Unknown => {
+            RequestOutcome::Destroyed | RequestOutcome::Unknown => {
                 complain(format_args!("{id:.12}: its files are destroyed"));
                 missed = true;
             }
@@ -90,7 +90,9 @@ pub(super) async fn release(options: ReleaseOptions) -> Result<(), Failure> {
 
     let (mut released, mut missed) = (Vec::new(), false);
     for Deposit { id, .. } in found {
-        let done = drop.unhold(id, now, Client::ADMIN, &options.reason).await;
+        let done = drop
+            .unhold(id, now, Requester::ADMIN, &options.reason)
+            .await;
         if done.map_err(unavailable)?.is_none() {
             complain(format_args!("{id:.12}: it is not held"));
             missed = true;

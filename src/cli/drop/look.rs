@@ -9,7 +9,7 @@ use super::{
     link::{self, Link},
     nothing_behind, open, package_of,
     select::Selectors,
-    table::{Array, Form, Table, json as write_json, line},
+    table::{Array, Form, TextTable, json as write_json, line},
     unavailable,
     when::PastEnd,
 };
@@ -105,7 +105,7 @@ pub(super) async fn suspended(options: SuspendedOptions) -> Result<(), Failure> 
             one.reason.clone(),
         ]
     };
-    let mut table = Table::new(["LOGIN", "SINCE", "REASON"]).full(options.form.full);
+    let mut table = TextTable::new(["LOGIN", "SINCE", "REASON"]).full(options.form.full);
     table.write(found.iter().map(row).collect())
 }
 
@@ -118,7 +118,7 @@ pub(super) fn deposits(found: &[Deposit], form: Form) -> Result<(), Failure> {
 
 /// Packages as they are written, page by page.
 enum Listing {
-    Table(Box<Table<9>>),
+    Table(Box<TextTable<9>>),
     Json(Array),
 }
 
@@ -128,7 +128,7 @@ impl Listing {
             return Self::Json(Array::default());
         }
         Self::Table(Box::new(
-            Table::new([
+            TextTable::new([
                 "ID",
                 "STATE",
                 "CREATED",
@@ -255,7 +255,7 @@ fn contents(
         ]
     };
     let headings = ["FILE", "BYTES", "DOWNLOADS", "SHA-256", "NAME"];
-    let mut table = Table::new(headings).full(is_full);
+    let mut table = TextTable::new(headings).full(is_full);
     table.write(files.iter().enumerate().map(row).collect())
 }
 
@@ -270,7 +270,7 @@ pub(super) async fn blocks(options: BlocksOptions) -> Result<(), Failure> {
         return write_json(&blocks.iter().map(block_json).collect());
     }
     let rows = blocks.iter().map(block_row);
-    let mut table = Table::new(["SHA-256", "SINCE", "REASON"]).full(form.full);
+    let mut table = TextTable::new(["SHA-256", "SINCE", "REASON"]).full(form.full);
     table.write(rows.collect())
 }
 
@@ -339,18 +339,18 @@ fn decrypted_by(unlock: Unlock) -> &'static str {
 mod tests {
     use super::*;
     use crate::{
-        drop::{RecordId, State},
+        drop::{PackageState, RecordId},
         envelope::{Direction, Domains, Origin},
     };
 
-    fn deposit(state: State) -> Deposit {
+    fn deposit(state: PackageState) -> Deposit {
         let at = |second| Timestamp::from_second(second).unwrap();
         Deposit {
             id: RecordId::from_bytes([0xab; 16]),
             state,
             created: at(0),
             expires: at(86_400),
-            ended: (state != State::Live).then(|| at(3600)),
+            ended: (state != PackageState::Live).then(|| at(3600)),
             destroyed_after: Some(at(172_800)),
             origin: Origin {
                 queue_id: "4cX".into(),
@@ -375,11 +375,27 @@ mod tests {
     #[test]
     fn each_state_of_a_package_is_told_by_its_own_word() {
         for (state, word, ended) in [
-            (State::Live, "live", Value::Null),
-            (State::Expired, "expired", json!("1970-01-01T01:00:00Z")),
-            (State::Revoked, "revoked", json!("1970-01-01T01:00:00Z")),
-            (State::Blocked, "blocked", json!("1970-01-01T01:00:00Z")),
-            (State::Destroyed, "destroyed", json!("1970-01-01T01:00:00Z")),
+            (PackageState::Live, "live", Value::Null),
+            (
+                PackageState::Expired,
+                "expired",
+                json!("1970-01-01T01:00:00Z"),
+            ),
+            (
+                PackageState::Revoked,
+                "revoked",
+                json!("1970-01-01T01:00:00Z"),
+            ),
+            (
+                PackageState::Blocked,
+                "blocked",
+                json!("1970-01-01T01:00:00Z"),
+            ),
+            (
+                PackageState::Destroyed,
+                "destroyed",
+                json!("1970-01-01T01:00:00Z"),
+            ),
         ] {
             let deposit = deposit(state);
             assert_eq!(deposit_row(&deposit)[1], word);
@@ -391,7 +407,7 @@ mod tests {
     #[test]
     fn a_package_is_shown_with_its_own_figures() {
         assert_eq!(
-            deposit_row(&deposit(State::Live)),
+            deposit_row(&deposit(PackageState::Live)),
             [
                 "abababababab",
                 "live",
@@ -404,7 +420,7 @@ mod tests {
                 "<zoe@asso.example>",
             ]
         );
-        let shown = deposit_json(&deposit(State::Live));
+        let shown = deposit_json(&deposit(PackageState::Live));
         for (key, value) in [
             ("id", json!("ab".repeat(16))),
             ("expires", json!("1970-01-02T00:00:00Z")),

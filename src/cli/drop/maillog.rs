@@ -70,7 +70,7 @@ impl MailLog {
     }
 
     /// Reads the lines of Postfix.
-    pub(super) fn read(self) -> Lines {
+    pub(super) fn read(self) -> LogLines {
         let mut lines = Vec::new();
         match self {
             Self::None => {}
@@ -89,7 +89,7 @@ impl MailLog {
                 let _ = child.wait();
             }
         }
-        Lines(lines)
+        LogLines(lines)
     }
 }
 
@@ -106,9 +106,9 @@ fn gather(input: impl Read, lines: &mut Vec<String>) {
 
 /// The lines of Postfix.
 #[derive(Debug)]
-pub(super) struct Lines(Vec<String>);
+pub(super) struct LogLines(Vec<String>);
 
-impl Lines {
+impl LogLines {
     /// The lines about a queue id.
     pub(super) fn about(&self, queue_id: &str) -> Vec<&str> {
         let mark = format!(" {queue_id}: ");
@@ -162,7 +162,7 @@ mod tests {
                 format!("{time} mx postfix/smtpd[1]: 4abCDe12: client=unknown[192.0.2.7]"),
                 format!("{time} mx postfix/qmgr[3]: 4abCDe12: from=<x@example.org>, size=1"),
             ];
-            let (sender, at) = Lines::sender_of(&lines).unwrap();
+            let (sender, at) = LogLines::sender_of(&lines).unwrap();
             assert_eq!(
                 (sender.as_str(), at.to_string().as_str()),
                 ("x@example.org", "2026-11-28T19:40:02Z")
@@ -180,7 +180,7 @@ Nov 28 19:40:02 mx dovecot: imap: 4abCDe12: nothing of Postfix's
 ";
         let mut lines = Vec::new();
         gather(text.as_bytes(), &mut lines);
-        let lines = Lines(lines);
+        let lines = LogLines(lines);
         assert_eq!(lines.about("4abCDe12").len(), 2);
         assert_eq!(lines.queue_ids("<a@example.org>"), ["4abCDe12"]);
         assert!(lines.queue_ids("<b@example.org>").is_empty());

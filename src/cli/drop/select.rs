@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     cli::exit::{EX_USAGE, Failure},
-    drop::{Deposit, Drop, Query, State, Token},
+    drop::{Deposit, Drop, PackageState, Query, Token},
 };
 
 #[derive(Args, Clone, Debug)]
@@ -64,7 +64,7 @@ enum StateName {
     Destroyed,
 }
 
-impl From<StateName> for State {
+impl From<StateName> for PackageState {
     fn from(name: StateName) -> Self {
         match name {
             StateName::Live => Self::Live,

@@ -19,7 +19,7 @@ use crate::{
 const STEP: usize = 100;
 
 #[derive(Args, Debug)]
-pub(in crate::cli) struct Options {
+pub(in crate::cli) struct SweepOptions {
     /// Destroys at once though the clock jumped, or nothing was swept for days
     #[arg(long)]
     trust_clock: bool,
@@ -27,7 +27,7 @@ pub(in crate::cli) struct Options {
     config: ConfigOptions,
 }
 
-pub(super) async fn run(options: Options) -> Result<(), Failure> {
+pub(super) async fn run(options: SweepOptions) -> Result<(), Failure> {
     let (drop, _) = open(options.config)?;
     let now = Timestamp::now();
     if options.trust_clock {

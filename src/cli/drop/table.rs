@@ -28,13 +28,13 @@ pub(in crate::cli) struct Form {
 
 /// A table that is written page by page. Its columns are as wide as the widest cell so far, and long
 /// cells are cut, unless everything is asked for.
-pub(in crate::cli) struct Table<const N: usize> {
+pub(in crate::cli) struct TextTable<const N: usize> {
     headings: Option<[&'static str; N]>,
     widths: [usize; N],
     is_full: bool,
 }
 
-impl<const N: usize> Table<N> {
+impl<const N: usize> TextTable<N> {
     pub(in crate::cli) fn new(headings: [&'static str; N]) -> Self {
         Self {
             headings: Some(headings),
@@ -99,7 +99,7 @@ pub(in crate::cli) fn table<const N: usize>(
     headings: [&'static str; N],
     rows: Vec<[String; N]>,
 ) -> Result<(), Failure> {
-    Table::new(headings).write(rows)
+    TextTable::new(headings).write(rows)
 }
 
 /// A JSON array that is written page by page, as [`json`] would write all of it.
@@ -178,10 +178,10 @@ mod tests {
             let row = |cell: &&str| [(*cell).to_owned(), "x".into()];
             cells.iter().map(row).collect()
         };
-        let mut table = Table::new(["ID", "STATE"]);
+        let mut table = TextTable::new(["ID", "STATE"]);
         assert_eq!(table.text(rows(&["abcd"])), "ID    STATE\nabcd  x\n");
         assert_eq!(table.text(rows(&["é", "a"])), "é     x\na     x\n");
-        assert_eq!(Table::new(["ID"]).text(Vec::new()), "ID\n");
+        assert_eq!(TextTable::new(["ID"]).text(Vec::new()), "ID\n");
     }
 
     #[test]
@@ -200,7 +200,7 @@ mod tests {
     #[test]
     fn what_drives_a_terminal_is_escaped() {
         let rows = || vec![["é \"x\" \u{1b}[2J\u{202e}\n".to_owned()]];
-        let text = Table::new(["A"]).text(rows());
+        let text = TextTable::new(["A"]).text(rows());
         assert_eq!(text, "A\né \"x\" \\u{1b}[2J\\u{202e}\\n\n");
         let mut array = Array::default();
         let text = array.text([json!("\u{9b}\u{202e}")].into_iter());
@@ -211,7 +211,7 @@ mod tests {
     fn a_cell_that_is_too_long_is_cut_unless_all_is_asked_for() {
         let cells = |chars: usize, last: usize| vec![["é".repeat(chars), "x".repeat(last)]];
         let (limit, last) = (CELL_CHARS_MAX, LAST_CELL_CHARS_MAX);
-        let text = |rows, is_full| Table::new(["A", "B"]).full(is_full).text(rows);
+        let text = |rows, is_full| TextTable::new(["A", "B"]).full(is_full).text(rows);
         let whole = text(cells(limit, last), false);
         assert!(!whole.contains('…'), "{whole}");
         let short = text(cells(limit + 1, last + 1), false);

@@ -24,11 +24,11 @@ use crate::{
         progress::Progress,
     },
     config::Language,
-    drop::{Client, Deposit, Drop, FileEntry, RecordId, State, Token},
+    drop::{Deposit, Drop, FileEntry, PackageState, RecordId, Requester, Token},
 };
 
 #[derive(Args, Debug)]
-pub(in crate::cli) struct Options {
+pub(in crate::cli) struct TakedownOptions {
     #[command(flatten)]
     selection: Selection,
     /// Why, with the number of the case; it stands in the audit log
@@ -60,8 +60,8 @@ struct Takedown {
     blocked: Vec<([u8; 32], usize)>,
 }
 
-pub(super) async fn run(options: Options) -> Result<(), Failure> {
-    let Options {
+pub(super) async fn run(options: TakedownOptions) -> Result<(), Failure> {
+    let TakedownOptions {
         selection,
         reason,
         destroy,
@@ -130,7 +130,7 @@ impl Takedown {
     async fn suspend(&self, login: &str) -> Result<(), Failure> {
         let done = self
             .drop
-            .suspend(login, self.now, Client::ADMIN, &self.reason);
+            .suspend(login, self.now, Requester::ADMIN, &self.reason);
         done.await.map_err(unavailable)?;
         complain(format_args!(
             "nothing of the login \"{login}\" is taken from now on, and all its packages have ended; to take it again: depollueur drop resume --login {login}"
@@ -193,7 +193,7 @@ impl Takedown {
 
     async fn block(&mut self, sha256: [u8; 32]) -> Result<(), Failure> {
         let (now, reason) = (self.now, &self.reason);
-        let done = self.drop.block(sha256, now, Client::ADMIN, reason).await;
+        let done = self.drop.block(sha256, now, Requester::ADMIN, reason).await;
         let (_, ended) = done.map_err(unavailable)?;
         let before = self.packages.len();
         self.end_ids(ended).await?;
@@ -251,7 +251,10 @@ impl Takedown {
             ))?;
         }
 
-        let live = deposits.iter().filter(|d| d.state == State::Live).count();
+        let live = deposits
+            .iter()
+            .filter(|d| d.state == PackageState::Live)
+            .count();
         line(&format!(
             "packages: {}, of which can be fetched: {live}",
             deposits.len()

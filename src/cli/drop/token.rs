@@ -20,7 +20,7 @@ use crate::{
 const NAME_CHARS_MAX: usize = 64;
 
 #[derive(Debug, Subcommand)]
-pub(in crate::cli) enum Command {
+pub(in crate::cli) enum TokenCommand {
     /// Makes a token and prints it, this once.
     Add(AddOptions),
     /// Shows who may deposit, and what each deposited today.
@@ -64,11 +64,11 @@ pub(in crate::cli) struct RemoveOptions {
 }
 
 /// Runs one of the commands.
-pub(in crate::cli) async fn run(command: Command) -> Result<(), Failure> {
+pub(in crate::cli) async fn run(command: TokenCommand) -> Result<(), Failure> {
     match command {
-        Command::Add(options) => add(options).await,
-        Command::List(options) => list(options).await,
-        Command::Remove(options) => remove(options).await,
+        TokenCommand::Add(options) => add(options).await,
+        TokenCommand::List(options) => list(options).await,
+        TokenCommand::Remove(options) => remove(options).await,
     }
 }
 

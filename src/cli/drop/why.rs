@@ -8,11 +8,11 @@ use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 use tokio::runtime;
 
-use self::answer::{Answer, Held};
+use self::answer::{HeldPackage, MessageHistory};
 use super::{
     EX_NOTHING, ID_DIGITS, ID_DIGITS_MIN, Opened,
     link::{self, Link},
-    maillog::{Lines, MailLog},
+    maillog::{LogLines, MailLog},
     nothing_behind, open_for, package_of, unavailable,
 };
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
         ConfigOptions,
         exit::{EX_UNAVAILABLE, EX_USAGE, Failure},
     },
-    decisions::{self, Decision, Question, Ring, RingError},
+    decisions::{self, Decision, DecisionQuery, Ring, RingError},
     drop::{AuditQuery, Deposit, Drop, Query, RecordId},
 };
 
@@ -34,7 +34,7 @@ const PACKAGES_MAX: usize = 20;
 const UNNAMED_WITHIN: SignedDuration = SignedDuration::from_secs(10);
 
 #[derive(Args, Debug)]
-pub(in crate::cli) struct Options {
+pub(in crate::cli) struct WhyOptions {
     /// A queue id of Postfix, a Message-ID or a link; - reads it from standard input
     #[arg(value_name = "QUEUE-ID | MESSAGE-ID | LINK")]
     what: String,
@@ -57,7 +57,7 @@ enum Subject {
 }
 
 /// Reports the fate of a message, with the reason.
-pub(in crate::cli) fn run(options: Options) -> Result<(), Failure> {
+pub(in crate::cli) fn run(options: WhyOptions) -> Result<(), Failure> {
     let name = link::given(options.what)?;
     let subject = subject(&name)?;
 
@@ -112,7 +112,7 @@ fn subject(name: &str) -> Result<Subject, Failure> {
 
 struct Sources {
     ring: Ring,
-    lines: Lines,
+    lines: LogLines,
     opened: Opened,
 }
 
@@ -122,7 +122,7 @@ impl Sources {
     }
 
     /// Returns one answer for each message that the name may mean: queue ids are used again.
-    async fn answers(&self, subject: &Subject, name: &str) -> Result<Vec<Answer>, Failure> {
+    async fn answers(&self, subject: &Subject, name: &str) -> Result<Vec<MessageHistory>, Failure> {
         match subject {
             Subject::Package => {
                 self.of_package(name, package_of(self.drop(), name).await?)
@@ -132,7 +132,7 @@ impl Sources {
                 let found = self.of_queue_id(queue_id).await?;
                 let is_id = queue_id.bytes().all(|b| b.is_ascii_hexdigit())
                     && (ID_DIGITS_MIN..=ID_DIGITS).contains(&queue_id.len());
-                if found.iter().any(Answer::is_ours) || !is_id {
+                if found.iter().any(MessageHistory::is_ours) || !is_id {
                     return Ok(found);
                 }
                 match package_of(self.drop(), queue_id).await {
@@ -141,7 +141,7 @@ impl Sources {
                 }
             }
             Subject::MessageId(message_id) => {
-                let decided = self.decided(&Question::MessageId(message_id.clone()))?;
+                let decided = self.decided(&DecisionQuery::MessageId(message_id.clone()))?;
                 let mut ids: Vec<_> = decided.into_iter().map(|d| d.who.queue_id).collect();
                 ids.extend(self.lines.queue_ids(message_id));
                 let mut answers = Vec::new();
@@ -157,11 +157,11 @@ impl Sources {
         }
     }
 
-    async fn of_package(&self, name: &str, id: RecordId) -> Result<Vec<Answer>, Failure> {
+    async fn of_package(&self, name: &str, id: RecordId) -> Result<Vec<MessageHistory>, Failure> {
         let Some(deposit) = self.deposit(id).await? else {
             return Err(nothing_behind(name, &self.opened.url));
         };
-        let decision = self.decided(&Question::Package(id))?.pop();
+        let decision = self.decided(&DecisionQuery::Package(id))?.pop();
         let lines = self.about(&deposit.origin.queue_id);
         let names = match Link::find(name).and_then(|link| link.token) {
             Some(token) => self.drop().names(&token).await.map_err(unavailable)?,
@@ -169,7 +169,7 @@ impl Sources {
         };
         let mut held = self.held(deposit).await?;
         held.names = names.map(|files| files.into_iter().map(|file| file.name).collect());
-        Ok(vec![Answer {
+        Ok(vec![MessageHistory {
             queue_id: held.deposit.origin.queue_id.clone(),
             decision,
             held: vec![held],
@@ -177,7 +177,7 @@ impl Sources {
         }])
     }
 
-    async fn of_queue_id(&self, queue_id: &str) -> Result<Vec<Answer>, Failure> {
+    async fn of_queue_id(&self, queue_id: &str) -> Result<Vec<MessageHistory>, Failure> {
         let lines = self.about(queue_id);
         let query = Query {
             queue_id: Some(queue_id.to_owned()),
@@ -188,14 +188,14 @@ impl Sources {
         let mut deposits = found.map_err(unavailable)?;
 
         let mut answers = Vec::new();
-        for decision in self.decided(&Question::QueueId(queue_id.to_owned()))? {
+        for decision in self.decided(&DecisionQuery::QueueId(queue_id.to_owned()))? {
             let mut held = Vec::new();
             if let Some(id) = decision.package
                 && let Some(at) = deposits.iter().position(|deposit| deposit.id == id)
             {
                 held.push(self.held(deposits.remove(at)).await?);
             }
-            answers.push(Answer {
+            answers.push(MessageHistory {
                 queue_id: queue_id.to_owned(),
                 decision: Some(decision),
                 held,
@@ -205,7 +205,7 @@ impl Sources {
 
         // The drop may still hold packages that the ring has forgotten.
         for deposit in deposits.into_iter().rev() {
-            answers.push(Answer {
+            answers.push(MessageHistory {
                 queue_id: queue_id.to_owned(),
                 decision: None,
                 held: vec![self.held(deposit).await?],
@@ -220,7 +220,7 @@ impl Sources {
         match answers.last_mut() {
             Some(last) => last.lines = lines,
             None if lines.is_empty() => {}
-            None => answers.push(Answer {
+            None => answers.push(MessageHistory {
                 queue_id: queue_id.to_owned(),
                 decision: None,
                 held: Vec::new(),
@@ -231,12 +231,12 @@ impl Sources {
     }
 
     /// Finds a message that was passed before it had a queue id: the one of its sender at that time.
-    fn unnamed(&self, queue_id: &str, lines: &[String]) -> Result<Vec<Answer>, Failure> {
-        let Some((sender, time)) = Lines::sender_of(lines) else {
+    fn unnamed(&self, queue_id: &str, lines: &[String]) -> Result<Vec<MessageHistory>, Failure> {
+        let Some((sender, time)) = LogLines::sender_of(lines) else {
             return Ok(Vec::new());
         };
-        let question = Question::Unnamed(sender, time - UNNAMED_WITHIN, time + UNNAMED_WITHIN);
-        let answer = |decision| Answer {
+        let question = DecisionQuery::Unnamed(sender, time - UNNAMED_WITHIN, time + UNNAMED_WITHIN);
+        let answer = |decision| MessageHistory {
             queue_id: queue_id.to_owned(),
             decision: Some(decision),
             held: Vec::new(),
@@ -250,7 +250,7 @@ impl Sources {
         lines.map(str::to_owned).collect()
     }
 
-    fn decided(&self, question: &Question) -> Result<Vec<Decision>, Failure> {
+    fn decided(&self, question: &DecisionQuery) -> Result<Vec<Decision>, Failure> {
         let failed = |error: RingError| Failure::new(EX_UNAVAILABLE, error);
         self.ring.find(question).map_err(failed)
     }
@@ -260,13 +260,13 @@ impl Sources {
         Ok(shown.map_err(unavailable)?.map(|(deposit, _)| deposit))
     }
 
-    async fn held(&self, deposit: Deposit) -> Result<Held, Failure> {
+    async fn held(&self, deposit: Deposit) -> Result<HeldPackage, Failure> {
         let query = AuditQuery {
             package: Some(deposit.id),
             since: None,
         };
         let entries = self.drop().audit(query).await.map_err(unavailable)?;
-        Ok(Held {
+        Ok(HeldPackage {
             deposit,
             names: None,
             entries,

@@ -4,7 +4,7 @@ use data_encoding::BASE64;
 use mail_auth::{AuthenticatedMessage, DkimResult, MessageAuthenticator};
 use tokio::runtime;
 
-use super::plan::Origin;
+use super::plan::SenderKind;
 
 /// The file that all virus scanners are to refuse, in two halves so that none refuses this program:
 /// eicar.org, "Intended use".
@@ -38,11 +38,11 @@ pub(super) enum Signature {
 
 impl Message {
     /// Builds a message from a user of the domain, or to one.
-    pub(super) fn new(domain: &str, origin: Origin, number: usize, file: &[u8]) -> Self {
+    pub(super) fn new(domain: &str, origin: SenderKind, number: usize, file: &[u8]) -> Self {
         let own = format!("postmaster@{domain}");
         let (from, to) = match origin {
-            Origin::World => ("someone@example.net".to_owned(), own),
-            Origin::User | Origin::Machine => (own, "someone@example.net".to_owned()),
+            SenderKind::World => ("someone@example.net".to_owned(), own),
+            SenderKind::User | SenderKind::Machine => (own, "someone@example.net".to_owned()),
         };
         let id = format!(
             "<{}.{number}.{}@depollueur.invalid>",
@@ -162,14 +162,19 @@ mod tests {
 
     #[test]
     fn a_message_knows_itself_and_its_file() {
-        let message = Message::new("a.example", Origin::User, 1, &EICAR.concat().into_bytes());
+        let message = Message::new(
+            "a.example",
+            SenderKind::User,
+            1,
+            &EICAR.concat().into_bytes(),
+        );
         assert!(
             message.is_in(message.text.as_bytes()) && !message.is_detached(message.text.as_bytes())
         );
         assert!(message.text.contains("From: postmaster@a.example\r\n"));
         let changed = message.text.replace(&message.file, "a link");
         assert!(message.is_in(changed.as_bytes()) && message.is_detached(changed.as_bytes()));
-        let other = Message::new("a.example", Origin::World, 2, b"x");
+        let other = Message::new("a.example", SenderKind::World, 2, b"x");
         assert!(!other.is_in(message.text.as_bytes()));
         assert_eq!(other.to, "postmaster@a.example");
     }
@@ -189,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_message_without_a_signature_has_none_and_a_wrong_one_is_broken() {
-        let message = Message::new("a.example", Origin::User, 1, b"x");
+        let message = Message::new("a.example", SenderKind::User, 1, b"x");
         assert_eq!(
             Signature::of(message.text.as_bytes(), "a.example"),
             Signature::None

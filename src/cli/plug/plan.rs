@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::super::doctor::{
-    entry::{Entry, Kind},
+    entry::{MilterEntry, MilterKind},
     listing::{Use, our_item},
     order::{Demand, demand},
     others::Others,
@@ -44,7 +44,7 @@ pub(super) struct Route {
     /// The name for people.
     pub(super) name: String,
     /// The kind of sender that uses it.
-    pub(super) origin: Origin,
+    pub(super) origin: SenderKind,
     /// The milters before the change.
     pub(super) before: String,
     /// The milters after it.
@@ -59,7 +59,7 @@ pub(super) struct Route {
 
 /// The kind of sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Origin {
+pub(super) enum SenderKind {
     /// A user who authenticated.
     User,
     /// A program of this machine.
@@ -311,9 +311,9 @@ impl<'a> Target<'a> {
         Some(Route {
             name: self.list.name(),
             origin: match (self.list.parameter, self.list.flow) {
-                ("non_smtpd_milters", _) => Origin::Machine,
-                (_, Direction::Outgoing) => Origin::User,
-                (_, Direction::Incoming) => Origin::World,
+                ("non_smtpd_milters", _) => SenderKind::Machine,
+                (_, Direction::Outgoing) => SenderKind::User,
+                (_, Direction::Incoming) => SenderKind::World,
             },
             before: self.now.clone(),
             after: self.then.clone(),
@@ -331,8 +331,8 @@ pub(super) fn without_us(
     service: &Service,
     list: &str,
 ) -> Option<String> {
-    let entries = Entry::list(list);
-    let is_ours = |entry: &&Entry| entry.is_ours(&config.milter.listen, postfix, service);
+    let entries = MilterEntry::list(list);
+    let is_ours = |entry: &&MilterEntry| entry.is_ours(&config.milter.listen, postfix, service);
     if !entries.iter().any(|entry| is_ours(&entry)) {
         return None;
     }
@@ -353,9 +353,9 @@ fn is_parted(list: &Use<'_>, others: &Others) -> bool {
             .any(|entry| signs_and_scans(entry, others))
 }
 
-fn signs_and_scans(entry: &Entry, others: &Others) -> bool {
+fn signs_and_scans(entry: &MilterEntry, others: &Others) -> bool {
     let duties = others.rspamd(entry);
-    others.kind(entry) == Kind::Rspamd && duties.signs == Some(true) && !duties.only_signs
+    others.kind(entry) == MilterKind::Rspamd && duties.signs == Some(true) && !duties.only_signs
 }
 
 /// Returns true if a content filter gets the mail after the milters of this list.
@@ -368,7 +368,7 @@ fn joined<'a>(items: impl Iterator<Item = &'a str>) -> String {
 }
 
 fn words(list: &str) -> Vec<String> {
-    Entry::list(list)
+    MilterEntry::list(list)
         .into_iter()
         .map(|entry| entry.text)
         .collect()

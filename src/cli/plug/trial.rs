@@ -31,7 +31,7 @@ use super::{
     super::doctor::milter_answers,
     interrupt,
     message::{Message, Signature},
-    plan::{Origin, Route},
+    plan::{Route, SenderKind},
     postfix::Editor,
     record,
 };
@@ -48,7 +48,7 @@ const AGENT: &str = "depollueur-trial";
 
 /// The fate of a test message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum TrialFate {
     /// It was accepted, and came out.
     Delivered {
         /// True if depollueur took the attachment out.
@@ -64,11 +64,11 @@ pub(super) enum Fate {
 
 /// The fates of the two messages of a trial.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Outcome {
+pub(super) struct TrialOutcome {
     /// The fate of the message with a harmless file.
-    pub(super) clean: Fate,
+    pub(super) clean: TrialFate,
     /// The fate of the message with a file that virus scanners refuse.
-    pub(super) virus: Fate,
+    pub(super) virus: TrialFate,
 }
 
 /// The milters to be asked.
@@ -139,7 +139,7 @@ impl Bench {
         &mut self,
         routes: &[Route],
         milters: Milters,
-    ) -> Result<Vec<Outcome>, String> {
+    ) -> Result<Vec<TrialOutcome>, String> {
         if milters == Milters::StandIn && self.daemon.is_none() {
             self.start_daemon()?;
         }
@@ -153,7 +153,11 @@ impl Bench {
         Ok(outcomes)
     }
 
-    fn run_services(&mut self, routes: &[Route], milters: Milters) -> Result<Vec<Outcome>, String> {
+    fn run_services(
+        &mut self,
+        routes: &[Route],
+        milters: Milters,
+    ) -> Result<Vec<TrialOutcome>, String> {
         self.add_agent()?;
         let mut ports = Vec::new();
         for route in routes {
@@ -166,7 +170,7 @@ impl Bench {
             await_service(port)?;
             let clean = self.fate(route, port, &clean_file())?;
             let virus = self.virus.clone();
-            outcomes.push(Outcome {
+            outcomes.push(TrialOutcome {
                 clean,
                 virus: self.fate(route, port, &virus)?,
             });
@@ -250,23 +254,23 @@ impl Bench {
         Ok(port)
     }
 
-    fn fate(&mut self, route: &Route, port: u16, file: &[u8]) -> Result<Fate, String> {
+    fn fate(&mut self, route: &Route, port: u16, file: &[u8]) -> Result<TrialFate, String> {
         interrupt::none_yet()?;
         self.count += 1;
         let message = Message::new(&self.domain, route.origin, self.count, file);
         match send(port, route.origin, &self.domain, &message) {
-            Err(Trouble::Refused(why)) => Ok(Fate::Refused(why)),
+            Err(Trouble::Refused(why)) => Ok(TrialFate::Refused(why)),
             Err(Trouble::Broken(why)) => Err(why),
             Ok(response) => self.delivered(&message, &response),
         }
     }
 
-    fn delivered(&self, message: &Message, response: &Response) -> Result<Fate, String> {
+    fn delivered(&self, message: &Message, response: &Response) -> Result<TrialFate, String> {
         let said = response.message().last().unwrap_or_default().to_owned();
         let begun = Instant::now();
         while begun.elapsed() < PATIENCE {
             if let Some(bytes) = self.arrived(message) {
-                return Ok(Fate::Delivered {
+                return Ok(TrialFate::Delivered {
                     detached: message.is_detached(&bytes),
                     signature: Signature::of(&bytes, &self.domain),
                 });
@@ -281,7 +285,7 @@ impl Bench {
         let queue_id = said.rsplit(' ').next().unwrap_or_default();
         self.editor.forget_message(queue_id);
         interrupt::none_yet()?;
-        Ok(Fate::Lost(format!(
+        Ok(TrialFate::Lost(format!(
             "accepted ({said}), and not delivered: see the mail log"
         )))
     }
@@ -377,7 +381,12 @@ impl From<lettre::transport::smtp::Error> for Trouble {
     }
 }
 
-fn send(port: u16, origin: Origin, domain: &str, message: &Message) -> Result<Response, Trouble> {
+fn send(
+    port: u16,
+    origin: SenderKind,
+    domain: &str,
+    message: &Message,
+) -> Result<Response, Trouble> {
     let broken = |why: String| Trouble::Broken(why);
     let address = |text: &str| {
         let parsed = text.parse::<Address>();
@@ -388,9 +397,9 @@ fn send(port: u16, origin: Origin, domain: &str, message: &Message) -> Result<Re
     let mut smtp = SmtpConnection::connect(server, Some(PATIENCE), &hello, None, None)?;
 
     let who = match origin {
-        Origin::User => format!("NAME=client.invalid ADDR=192.0.2.7 LOGIN=postmaster@{domain}"),
-        Origin::Machine => "NAME=localhost ADDR=127.0.0.1".to_owned(),
-        Origin::World => "NAME=mx.example.net ADDR=192.0.2.25".to_owned(),
+        SenderKind::User => format!("NAME=client.invalid ADDR=192.0.2.7 LOGIN=postmaster@{domain}"),
+        SenderKind::Machine => "NAME=localhost ADDR=127.0.0.1".to_owned(),
+        SenderKind::World => "NAME=mx.example.net ADDR=192.0.2.25".to_owned(),
     };
     smtp.command(format!("XCLIENT {who}\r\n"))?;
     smtp.command(Ehlo::new(hello))?;

@@ -2,8 +2,8 @@
 
 use super::{
     message::Signature,
-    plan::{Origin, Route},
-    trial::{Fate, Outcome},
+    plan::{Route, SenderKind},
+    trial::{TrialFate, TrialOutcome},
 };
 
 /// Compares the outcomes before and after, route by route.
@@ -12,8 +12,8 @@ use super::{
 /// Returns one line for each route that is worse, with what to check.
 pub(super) fn judge(
     routes: &[Route],
-    before: &[Outcome],
-    after: &[Outcome],
+    before: &[TrialOutcome],
+    after: &[TrialOutcome],
     must_change: bool,
 ) -> Result<(), String> {
     let ways = routes.iter().zip(before.iter().zip(after));
@@ -28,34 +28,34 @@ pub(super) fn judge(
 }
 
 /// Formats the outcome of a trial for people.
-pub(super) fn shown(route: &Route, outcome: &Outcome) -> String {
+pub(super) fn shown(route: &Route, outcome: &TrialOutcome) -> String {
     let clean = match &outcome.clean {
-        Fate::Delivered {
+        TrialFate::Delivered {
             signature: Signature::Valid,
             ..
         } => "accepted, its signature holds".to_owned(),
-        Fate::Delivered {
+        TrialFate::Delivered {
             signature: Signature::None,
             ..
         } => "accepted, not signed".to_owned(),
-        Fate::Delivered {
+        TrialFate::Delivered {
             signature: Signature::Broken(why),
             ..
         } => format!("accepted, its signature does not hold ({why})"),
-        Fate::Delivered {
+        TrialFate::Delivered {
             signature: Signature::Unproven(why),
             ..
         } => {
             format!("accepted; whether its signature holds is unknown ({why})")
         }
-        Fate::Refused(why) => format!("refused ({why})"),
-        Fate::Lost(why) => why.clone(),
+        TrialFate::Refused(why) => format!("refused ({why})"),
+        TrialFate::Lost(why) => why.clone(),
     };
 
     let virus = match &outcome.virus {
-        Fate::Delivered { .. } => "accepted: no scanner of this way refuses it".to_owned(),
-        Fate::Refused(why) => format!("refused ({why})"),
-        Fate::Lost(_) => "taken out".to_owned(),
+        TrialFate::Delivered { .. } => "accepted: no scanner of this way refuses it".to_owned(),
+        TrialFate::Refused(why) => format!("refused ({why})"),
+        TrialFate::Lost(_) => "taken out".to_owned(),
     };
 
     format!(
@@ -65,13 +65,18 @@ pub(super) fn shown(route: &Route, outcome: &Outcome) -> String {
     )
 }
 
-fn worse(route: &Route, before: &Outcome, after: &Outcome, must_change: bool) -> Vec<String> {
+fn worse(
+    route: &Route,
+    before: &TrialOutcome,
+    after: &TrialOutcome,
+    must_change: bool,
+) -> Vec<String> {
     let mut wrong = Vec::new();
     let name = format!("{} ({})", route.name, who(route.origin));
     match (&before.clean, &after.clean) {
         (
-            Fate::Delivered { signature: old, .. },
-            Fate::Delivered {
+            TrialFate::Delivered { signature: old, .. },
+            TrialFate::Delivered {
                 detached,
                 signature,
             },
@@ -87,7 +92,7 @@ fn worse(route: &Route, before: &Outcome, after: &Outcome, must_change: bool) ->
                 ));
             }
         }
-        (Fate::Delivered { .. }, Fate::Refused(why) | Fate::Lost(why)) => {
+        (TrialFate::Delivered { .. }, TrialFate::Refused(why) | TrialFate::Lost(why)) => {
             wrong.push(format!(
                 "{name}: test mail was accepted before, and is not any more: {why}"
             ));
@@ -95,8 +100,8 @@ fn worse(route: &Route, before: &Outcome, after: &Outcome, must_change: bool) ->
         _ => {}
     }
 
-    if !matches!(before.virus, Fate::Delivered { .. })
-        && matches!(after.virus, Fate::Delivered { .. })
+    if !matches!(before.virus, TrialFate::Delivered { .. })
+        && matches!(after.virus, TrialFate::Delivered { .. })
     {
         wrong.push(format!(
             "{name}: a virus was refused before, and is not any more: what scans must come before depollueur"
@@ -119,10 +124,10 @@ fn broken(before: &Signature, after: &Signature) -> Option<String> {
     }
 }
 
-fn who(origin: Origin) -> &'static str {
+fn who(origin: SenderKind) -> &'static str {
     match origin {
-        Origin::User => "as a user of ours",
-        Origin::Machine => "as a program of this machine",
-        Origin::World => "from outside",
+        SenderKind::User => "as a user of ours",
+        SenderKind::Machine => "as a program of this machine",
+        SenderKind::World => "from outside",
     }
 }

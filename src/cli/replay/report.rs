@@ -11,7 +11,7 @@ use crate::filter::PartDecision;
 
 /// The outcome for one message.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Fate<'a> {
+pub(super) enum ReplayFate<'a> {
     /// It would get links.
     Rewritten,
     /// It would go out as it came, for this reason.
@@ -24,50 +24,50 @@ pub(super) enum Fate<'a> {
 
 /// The sums of a replay.
 #[derive(Debug, Default, Serialize)]
-pub(super) struct Report {
+pub(super) struct ReplayReport {
     /// Files and messages that could not be read.
     pub(super) unreadable: u64,
     /// All messages.
-    messages: Count,
+    messages: Tally,
     /// Messages that would get links.
-    rewritten: Count,
+    rewritten: Tally,
     /// Attachments that would be taken out of them, decoded.
-    detached: Count,
+    detached: Tally,
     /// Messages by their outcome.
-    by_outcome: BTreeMap<String, Count>,
+    by_outcome: BTreeMap<String, Tally>,
     /// Attachments that would be detached, by the rule that decided.
-    by_rule: BTreeMap<String, Count>,
+    by_rule: BTreeMap<String, Tally>,
     /// Parts by the reason why they would go or stay.
-    by_reason: BTreeMap<String, Count>,
+    by_reason: BTreeMap<String, Tally>,
 }
 
 /// A number of items, and their size in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-struct Count {
+struct Tally {
     count: u64,
     bytes: u64,
 }
 
-impl Count {
+impl Tally {
     fn add(&mut self, bytes: u64) {
         self.count += 1;
         self.bytes += bytes;
     }
 }
 
-impl Report {
+impl ReplayReport {
     /// Adds a message of this size.
-    pub(super) fn message(&mut self, bytes: u64, fate: Fate<'_>, parts: &[PartDecision]) {
+    pub(super) fn message(&mut self, bytes: u64, fate: ReplayFate<'_>, parts: &[PartDecision]) {
         self.messages.add(bytes);
         let outcome = match fate {
-            Fate::Rewritten => "rewritten".to_owned(),
-            Fate::Kept(reason) => format!("kept: {reason}"),
-            Fate::Refused(rule) => format!("refused: {rule}"),
-            Fate::Malformed => "kept: malformed-header".to_owned(),
+            ReplayFate::Rewritten => "rewritten".to_owned(),
+            ReplayFate::Kept(reason) => format!("kept: {reason}"),
+            ReplayFate::Refused(rule) => format!("refused: {rule}"),
+            ReplayFate::Malformed => "kept: malformed-header".to_owned(),
         };
 
         self.by_outcome.entry(outcome).or_default().add(bytes);
-        let goes = matches!(fate, Fate::Rewritten);
+        let goes = matches!(fate, ReplayFate::Rewritten);
         if goes {
             self.rewritten.add(bytes);
         }
@@ -100,7 +100,7 @@ impl Report {
         row(out, "would be rewritten", self.rewritten)?;
         row(out, "attachments that would go", self.detached)?;
         if self.unreadable > 0 {
-            let unreadable = Count {
+            let unreadable = Tally {
                 count: self.unreadable,
                 bytes: 0,
             };
@@ -112,18 +112,18 @@ impl Report {
     }
 }
 
-fn section(out: &mut impl Write, title: &str, counts: &BTreeMap<String, Count>) -> io::Result<()> {
+fn section(out: &mut impl Write, title: &str, counts: &BTreeMap<String, Tally>) -> io::Result<()> {
     if counts.is_empty() {
         return Ok(());
     }
     writeln!(out, "\n{title}")?;
-    let mut rows: Vec<(&String, &Count)> = counts.iter().collect();
+    let mut rows: Vec<(&String, &Tally)> = counts.iter().collect();
     rows.sort_by_key(|(_, count)| std::cmp::Reverse((count.bytes, count.count)));
     rows.into_iter()
         .try_for_each(|(name, count)| row(out, &format!("  {name}"), *count))
 }
 
-fn row(out: &mut impl Write, name: &str, count: Count) -> io::Result<()> {
+fn row(out: &mut impl Write, name: &str, count: Tally) -> io::Result<()> {
     writeln!(
         out,
         "{name:<44} {:>10} {:>12}",
@@ -172,15 +172,15 @@ mod tests {
 
     #[test]
     fn messages_and_parts_add_up() {
-        let mut report = Report::default();
+        let mut report = ReplayReport::default();
         report.message(
             41_000_000,
-            Fate::Rewritten,
+            ReplayFate::Rewritten,
             &[part(30_000_000, true), part(5, false)],
         );
-        report.message(1_000, Fate::Kept("header"), &[]);
-        report.message(7, Fate::Malformed, &[]);
-        report.message(9, Fate::Refused("no scripts"), &[]);
+        report.message(1_000, ReplayFate::Kept("header"), &[]);
+        report.message(7, ReplayFate::Malformed, &[]);
+        report.message(9, ReplayFate::Refused("no scripts"), &[]);
         let mut out = Vec::new();
         report.table(&mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
@@ -204,9 +204,9 @@ mod tests {
 
     #[test]
     fn what_would_be_taken_from_a_message_that_is_left_alone_does_not_count() {
-        let mut report = Report::default();
-        report.message(9, Fate::Kept("no-place"), &[part(5, true)]);
-        assert_eq!(report.detached, Count::default());
+        let mut report = ReplayReport::default();
+        report.message(9, ReplayFate::Kept("no-place"), &[part(5, true)]);
+        assert_eq!(report.detached, Tally::default());
     }
 
     #[test]

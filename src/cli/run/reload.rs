@@ -68,7 +68,7 @@ const RELOADED: &[&str] = &[
 pub(super) struct Reload {
     options: ConfigOptions,
     config: Arc<Config>,
-    made: Made,
+    made: Components,
     log: Log,
     running: Running,
     filter: watch::Sender<Filter>,
@@ -77,7 +77,7 @@ pub(super) struct Reload {
 
 /// The parts that are created once, at the start.
 #[derive(Clone, Debug)]
-pub(super) struct Made {
+pub(super) struct Components {
     pub(super) drop: Drop,
     pub(super) stores: Stores,
     pub(super) metrics: Metrics,
@@ -122,7 +122,7 @@ impl Reload {
         options: ConfigOptions,
         (config, loaded): (Config, Loaded),
         themes: Themes,
-        made: Made,
+        made: Components,
         log: Log,
     ) -> Self {
         let config = Arc::new(config);
@@ -229,7 +229,7 @@ pub(super) fn current(pages: watch::Receiver<Router>) -> Router {
     })
 }
 
-fn filter(config: &Arc<Config>, loaded: Loaded, made: &Made) -> Filter {
+fn filter(config: &Arc<Config>, loaded: Loaded, made: &Components) -> Filter {
     Filter::new(Arc::clone(config), made.stores.clone())
         .with_files(loaded)
         .recording(made.decisions.clone())
@@ -237,7 +237,7 @@ fn filter(config: &Arc<Config>, loaded: Loaded, made: &Made) -> Filter {
         .sharing(made.copies.clone())
 }
 
-fn pages(config: &Config, themes: Themes, made: &Made) -> Router {
+fn pages(config: &Config, themes: Themes, made: &Components) -> Router {
     let state = |config: &Config, theme: Theme| WebState {
         drop: made.drop.clone(),
         config: config.web.clone(),

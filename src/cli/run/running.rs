@@ -72,10 +72,10 @@ pub(in super::super) struct Differences {
 
 /// The effective configuration and its sources.
 #[derive(Clone, Debug)]
-pub(super) struct Running(Arc<Inner>);
+pub(super) struct Running(Arc<ReloadState>);
 
 #[derive(Debug)]
-struct Inner {
+struct ReloadState {
     options: ConfigOptions,
     config: Mutex<Arc<Config>>,
     last: watch::Sender<Reloaded>,
@@ -83,13 +83,13 @@ struct Inner {
 
 /// A question that waits until there were more than `after` reloads.
 #[derive(Debug, Deserialize)]
-struct Question {
+struct ReloadQuery {
     after: Option<u64>,
 }
 
 async fn answer(
     State(running): State<Running>,
-    Query(question): Query<Question>,
+    Query(question): Query<ReloadQuery>,
 ) -> impl IntoResponse {
     if let Some(after) = question.after {
         running.wait(after).await;
@@ -101,7 +101,7 @@ async fn answer(
 
 impl Running {
     pub(super) fn new(options: ConfigOptions, config: Arc<Config>) -> Self {
-        Self(Arc::new(Inner {
+        Self(Arc::new(ReloadState {
             options,
             config: Mutex::new(config),
             last: watch::Sender::default(),

@@ -4,7 +4,7 @@ use std::io::{self, BufRead, Write};
 
 use super::{
     super::exit::{EX_USAGE, Failure},
-    Options,
+    SetupOptions,
 };
 use crate::config::{Config, Sources};
 
@@ -75,7 +75,7 @@ impl Answers {
     ///
     /// # Errors
     /// One line that names the option and what is allowed.
-    pub(super) fn of_options(options: &Options) -> Result<Self, String> {
+    pub(super) fn of_options(options: &SetupOptions) -> Result<Self, String> {
         let domain = domain(options.domain.as_deref().unwrap_or_default())
             .map_err(|reason| format!("--domain: {reason}"))?;
 
@@ -106,7 +106,7 @@ impl Answers {
     /// # Errors
     /// An option has a wrong value, or the answers end.
     pub(super) fn ask(
-        options: &Options,
+        options: &SetupOptions,
         answers: &mut impl BufRead,
         out: &mut impl Write,
     ) -> Result<Self, Failure> {
@@ -170,7 +170,7 @@ impl Answers {
 }
 
 /// The directory of the drop, where an option gives one.
-fn directory(options: &Options) -> Result<Option<String>, String> {
+fn directory(options: &SetupOptions) -> Result<Option<String>, String> {
     let given = options.directory.clone();
     if let Some(directory) = &given {
         check("drop.directory", directory).map_err(|why| format!("--directory: {why}"))?;
@@ -187,7 +187,7 @@ impl Onward {
 
     /// Asks the questions that no option answers, and that still matter.
     fn ask(
-        options: &Options,
+        options: &SetupOptions,
         answers: &mut impl BufRead,
         out: &mut impl Write,
     ) -> Result<Self, Failure> {
@@ -215,7 +215,7 @@ pub(super) fn yes_or_no(answer: &str) -> Result<String, String> {
 }
 
 impl Question {
-    fn given<'a>(&self, options: &'a Options) -> Option<&'a str> {
+    fn given<'a>(&self, options: &'a SetupOptions) -> Option<&'a str> {
         match self.key {
             "web.public_url" => options.public_url.as_deref(),
             "detach.threshold" => options.threshold.as_deref(),
@@ -347,8 +347,8 @@ fn domain(text: &str) -> Result<String, String> {
 mod tests {
     use super::*;
 
-    fn options() -> Options {
-        Options {
+    fn options() -> SetupOptions {
+        SetupOptions {
             config: None,
             force: false,
             domain: None,
@@ -375,7 +375,7 @@ mod tests {
     #[test]
     fn empty_answers_take_the_proposals() {
         let (answers, out) = asked("Example.ORG\n\n\n\n\n\n\n\n");
-        let proposed = Options {
+        let proposed = SetupOptions {
             domain: Some("example.org".into()),
             ..options()
         };
@@ -454,7 +454,7 @@ mod tests {
                 "--language: notice.language = \"de\": ",
             ),
         ] {
-            let given = Options {
+            let given = SetupOptions {
                 domain: Some(domain.into()),
                 language: Some(language.into()),
                 ..options()

@@ -17,7 +17,7 @@ use super::{
         plug, quoted,
         unit::{SERVICE, Unit},
     },
-    Options,
+    SetupOptions,
     answers::{ask, yes_or_no},
 };
 use crate::config::{Config, DEFAULT_FILE};
@@ -45,7 +45,7 @@ impl End<'_> {
     ///
     /// # Errors
     /// Fails if the work did not come to a good end; the file is written in any case.
-    pub(super) fn run(&self, options: &Options, is_asked: bool) -> Result<(), Failure> {
+    pub(super) fn run(&self, options: &SetupOptions, is_asked: bool) -> Result<(), Failure> {
         say(&format!("Written: {}\n\n", self.path.display()))?;
         let offered = is_asked && self.plugs.is_there && !options.no_plug && !options.plug;
         if !(options.plug || offered && is_wanted()) {

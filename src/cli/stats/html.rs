@@ -39,7 +39,7 @@ pub(super) struct Page<'a> {
 
 /// A line of a table.
 #[derive(Debug, Serialize)]
-struct Line {
+struct TableRow {
     label: String,
     messages: String,
     files: String,
@@ -65,15 +65,15 @@ struct Bar {
     x: String,
     width: String,
     middle: String,
-    sent: Block,
-    received: Block,
+    sent: BarSegment,
+    received: BarSegment,
     month: Option<&'static str>,
     year: Option<i16>,
     title: String,
 }
 
 #[derive(Debug, Serialize)]
-struct Block {
+struct BarSegment {
     y: String,
     height: String,
 }
@@ -87,7 +87,7 @@ struct Tick {
 /// Makes the page from folded rows.
 pub(super) fn page(page: &Page<'_>, rows: &[Row]) -> String {
     let (t, sums) = (texts::of(page.language), total(rows));
-    let writer = Writer { page, t };
+    let writer = PageWriter { page, t };
     let months = writer.months(rows);
     let (big, unit) = writer.split_size(sums.spared);
 
@@ -119,12 +119,12 @@ pub(super) fn page(page: &Page<'_>, rows: &[Row]) -> String {
     rendered.expect("the template is part of the program, and tested")
 }
 
-struct Writer<'a> {
+struct PageWriter<'a> {
     page: &'a Page<'a>,
     t: &'static Texts,
 }
 
-impl Writer<'_> {
+impl PageWriter<'_> {
     /// Returns the bytes spared in each month, sent and received, without gaps.
     fn months(&self, rows: &[Row]) -> Vec<(Month, [u64; 2])> {
         let mut found = BTreeMap::<Month, [u64; 2]>::new();
@@ -189,7 +189,7 @@ impl Writer<'_> {
         values.iter().fold(self.t.in_words.to_owned(), fill)
     }
 
-    fn lines(&self, rows: &[Row], by: By) -> Vec<Line> {
+    fn lines(&self, rows: &[Row], by: By) -> Vec<TableRow> {
         let groups = group(rows, by, |row| self.label(row, by));
         let most = groups.iter().map(|(_, sums)| sums.spared).max();
         let line = |(label, sums)| self.line(label, sums, most.unwrap_or(0));
@@ -211,8 +211,8 @@ impl Writer<'_> {
         }
     }
 
-    fn line(&self, label: String, sums: Sums, most: u64) -> Line {
-        Line {
+    fn line(&self, label: String, sums: Sums, most: u64) -> TableRow {
+        TableRow {
             label,
             messages: self.number(sums.messages),
             files: self.number(sums.files),
@@ -331,8 +331,8 @@ fn scale(most: u64) -> (u64, u64) {
     (most.div_ceil(step).max(1).saturating_mul(step), step)
 }
 
-fn block(y: f64, height: f64) -> Block {
-    Block {
+fn block(y: f64, height: f64) -> BarSegment {
+    BarSegment {
         y: place(y),
         height: place(height),
     }

@@ -84,7 +84,7 @@ const TERM_KEYS: [&str; 6] = [
 ];
 
 /// A mistake: its place in the file, and its description.
-pub(in crate::config) struct Place {
+pub(in crate::config) struct Mistake {
     /// The byte offset of the key.
     pub(in crate::config) offset: usize,
     /// One line.
@@ -95,12 +95,12 @@ pub(in crate::config) struct Place {
 ///
 /// # Errors
 /// Fails with the first mistake.
-pub(in crate::config) fn read(table: &DeTable<'_>) -> Result<Vec<Rule>, Place> {
+pub(in crate::config) fn read(table: &DeTable<'_>) -> Result<Vec<Rule>, Mistake> {
     let Some((key, value)) = table.iter().find(|(key, _)| key.get_ref() == "rule") else {
         return Ok(Vec::new());
     };
 
-    let not_rules = || Place {
+    let not_rules = || Mistake {
         offset: key.span().start,
         message: "rule: must be written [[rule]], once for each rule".into(),
     };
@@ -145,7 +145,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn rule(&self) -> Result<Rule, Place> {
+    fn rule(&self) -> Result<Rule, Mistake> {
         self.check_keys()?;
         let rule = Rule {
             label: self.label()?,
@@ -158,11 +158,11 @@ impl<'a> Reader<'a> {
         Ok(rule)
     }
 
-    fn check_keys(&self) -> Result<(), Place> {
+    fn check_keys(&self) -> Result<(), Mistake> {
         for (key, _) in self.fields {
             let name: &str = key.get_ref();
             if !KEYS.contains(&name) {
-                return Err(Place {
+                return Err(Mistake {
                     offset: key.span().start,
                     message: format!(
                         "{}: unknown key \"{name}\": the keys here are {}{}",
@@ -177,7 +177,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Checks for keys that make no sense together.
-    fn check(&self, rule: &Rule) -> Result<(), Place> {
+    fn check(&self, rule: &Rule) -> Result<(), Mistake> {
         if rule.conditions.is_empty()
             && ["action", "mode"].iter().all(|key| !self.has(key))
             && !self.has_terms()
@@ -233,7 +233,7 @@ impl<'a> Reader<'a> {
         TERM_KEYS.iter().any(|key| self.has(key))
     }
 
-    fn label(&self) -> Result<String, Place> {
+    fn label(&self) -> Result<String, Mistake> {
         let Some(written) = self.get("name")? else {
             return Ok(format!("rule {}", self.number));
         };
@@ -248,7 +248,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn conditions(&self) -> Result<Vec<Condition>, Place> {
+    fn conditions(&self) -> Result<Vec<Condition>, Mistake> {
         use Condition as C;
 
         let found = [
@@ -275,7 +275,7 @@ impl<'a> Reader<'a> {
         Ok(found.into_iter().flatten().collect())
     }
 
-    fn action(&self) -> Result<Action, Place> {
+    fn action(&self) -> Result<Action, Mistake> {
         let word = match self.get("action")? {
             None => "detach".to_owned(),
             Some(written) => written.text().unwrap_or_default(),
@@ -306,7 +306,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn terms(&self) -> Result<Terms, Place> {
+    fn terms(&self) -> Result<Terms, Mistake> {
         Ok(Terms {
             threshold: self.value::<Size>("threshold")?,
             message_threshold: self.value::<OptionalSize>("message_threshold")?,
@@ -318,7 +318,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Returns the text of the reply: mail servers pass it on as ASCII (RFC 5321, section 4.2).
-    fn text(&self, default: &str) -> Result<String, Place> {
+    fn text(&self, default: &str) -> Result<String, Mistake> {
         let Some(written) = self.get("text")? else {
             return Ok(default.to_owned());
         };
@@ -334,7 +334,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn dry_run(&self) -> Result<bool, Place> {
+    fn dry_run(&self) -> Result<bool, Mistake> {
         match self.get("mode")?.map(|written| written.text()) {
             None => Ok(false),
             Some(Some(word)) if word == "live" => Ok(false),
@@ -343,7 +343,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn list(&self) -> Result<Option<Condition>, Place> {
+    fn list(&self) -> Result<Option<Condition>, Mistake> {
         match self.get("list")? {
             Some(Written::Boolean(flag)) => Ok(Some(Condition::List(flag))),
             Some(Written::Text(_) | Written::List(_)) => {
@@ -356,7 +356,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn flag(&self, key: &str) -> Result<Option<bool>, Place> {
+    fn flag(&self, key: &str) -> Result<Option<bool>, Mistake> {
         match self.get(key)? {
             None => Ok(None),
             Some(Written::Boolean(flag)) => Ok(Some(flag)),
@@ -364,7 +364,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn header(&self) -> Result<Option<Vec<HeaderPattern>>, Place> {
+    fn header(&self) -> Result<Option<Vec<HeaderPattern>>, Mistake> {
         let Some(texts) = self.texts("header")? else {
             return Ok(None);
         };
@@ -374,7 +374,7 @@ impl<'a> Reader<'a> {
             .map_err(|error| self.bad_pattern("header", &error))
     }
 
-    fn patterns(&self, key: &str) -> Result<Option<Patterns>, Place> {
+    fn patterns(&self, key: &str) -> Result<Option<Patterns>, Mistake> {
         let Some(texts) = self.texts(key)? else {
             return Ok(None);
         };
@@ -396,7 +396,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Parses patterns for addresses, and reads their files.
-    fn addresses(&self, key: &str, bare: Bare) -> Result<Option<AddressPatterns>, Place> {
+    fn addresses(&self, key: &str, bare: Bare) -> Result<Option<AddressPatterns>, Mistake> {
         let Some(texts) = self.texts(key)? else {
             return Ok(None);
         };
@@ -406,7 +406,7 @@ impl<'a> Reader<'a> {
         Ok(Some(list))
     }
 
-    fn texts(&self, key: &str) -> Result<Option<Vec<String>>, Place> {
+    fn texts(&self, key: &str) -> Result<Option<Vec<String>>, Mistake> {
         let Some(written) = self.get(key)? else {
             return Ok(None);
         };
@@ -417,7 +417,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Parses a value with its codec.
-    fn value<C: Codec>(&self, key: &str) -> Result<Option<C::Value>, Place> {
+    fn value<C: Codec>(&self, key: &str) -> Result<Option<C::Value>, Mistake> {
         let Some(written) = self.get(key)? else {
             return Ok(None);
         };
@@ -430,7 +430,7 @@ impl<'a> Reader<'a> {
         self.find(key).is_some()
     }
 
-    fn get(&self, key: &str) -> Result<Option<Written>, Place> {
+    fn get(&self, key: &str) -> Result<Option<Written>, Mistake> {
         let Some((_, value)) = self.find(key) else {
             return Ok(None);
         };
@@ -449,7 +449,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Converts the rule back to a table.
-    fn written(&self) -> Result<toml::Table, Place> {
+    fn written(&self) -> Result<toml::Table, Mistake> {
         let mut table = toml::Table::new();
         for key in KEYS {
             if let Some(value) = self.get(key)? {
@@ -471,27 +471,27 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn wrong(&self, reason: &str) -> Place {
-        Place {
+    fn wrong(&self, reason: &str) -> Mistake {
+        Mistake {
             offset: self.offset,
             message: format!("{}: {reason}", self.title()),
         }
     }
 
-    fn wrong_key(&self, key: &str, reason: &str) -> Place {
+    fn wrong_key(&self, key: &str, reason: &str) -> Mistake {
         let Some((offset, value)) = self.find(key) else {
             return self.wrong(&format!("{key}: {reason}"));
         };
         let shown = shown(value.get_ref());
-        Place {
+        Mistake {
             offset,
             message: format!("{}: {key} = {shown}: {reason}", self.title()),
         }
     }
 
-    fn bad_pattern(&self, key: &str, error: &PatternError) -> Place {
+    fn bad_pattern(&self, key: &str, error: &PatternError) -> Mistake {
         let offset = self.find(key).map_or(self.offset, |(offset, _)| offset);
-        Place {
+        Mistake {
             offset,
             message: format!("{}: {key}: {error}", self.title()),
         }

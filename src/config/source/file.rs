@@ -7,7 +7,7 @@ use toml::de::{DeTable, DeValue};
 use super::{
     super::{
         Rule, hint,
-        rule::{self, Place},
+        rule::{self, Mistake},
     },
     ConfigError,
     explain::one_line,
@@ -99,7 +99,7 @@ impl FileText {
         let table = DeTable::parse(&self.text)
             .map(toml::Spanned::into_inner)
             .unwrap_or_default();
-        rule::read(&table).map_err(|Place { offset, message }| {
+        rule::read(&table).map_err(|Mistake { offset, message }| {
             ConfigError::Invalid(format!("{}: {message}", self.place(Some(offset))))
         })
     }

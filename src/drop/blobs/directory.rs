@@ -52,7 +52,7 @@ struct Named([AtomicBool; 256]);
 
 /// The future place of a file.
 #[derive(Debug)]
-struct Place {
+struct BlobPath {
     path: PathBuf,
     /// Its shard, if it is a blob.
     shard: Option<(u8, Arc<Named>)>,
@@ -62,7 +62,7 @@ struct Place {
 #[derive(Debug)]
 struct FileDraft {
     draft: NamedTempFile,
-    place: Place,
+    place: BlobPath,
     written: u64,
     flushed: u64,
 }
@@ -71,7 +71,7 @@ struct FileDraft {
 #[derive(Debug)]
 struct FinishedFile {
     draft: TempPath,
-    place: Place,
+    place: BlobPath,
 }
 
 /// A file open for reading.
@@ -83,7 +83,7 @@ struct OpenFile {
 
 /// A file found in the directory.
 #[derive(Debug)]
-struct Found {
+struct FoundFile {
     path: PathBuf,
     modified: Timestamp,
 }
@@ -169,7 +169,7 @@ impl Directory {
         }
 
         let contents = make();
-        let place = Place {
+        let place = BlobPath {
             path: path.clone(),
             shard: None,
         };
@@ -252,7 +252,7 @@ impl Blobs for Directory {
 
     fn draft(&self, id: RecordId, number: u32) -> Result<Box<dyn Draft>> {
         let draft = self.temporary()?;
-        let place = Place {
+        let place = BlobPath {
             path: self.path(id, number),
             shard: Some((id.0[0], Arc::clone(&self.named))),
         };
@@ -386,7 +386,7 @@ impl Named {
 }
 
 impl FileDraft {
-    fn new(draft: NamedTempFile, place: Place) -> Self {
+    fn new(draft: NamedTempFile, place: BlobPath) -> Self {
         Self {
             draft,
             place,
@@ -436,7 +436,7 @@ impl Finished for FinishedFile {
     fn place(self: Box<Self>) -> Result<()> {
         let Self {
             draft,
-            place: Place { path, shard },
+            place: BlobPath { path, shard },
         } = *self;
         let draft = match draft.persist_noclobber(&path) {
             // The first blob of its shard.
@@ -527,7 +527,7 @@ fn sync_directory(path: &Path) -> Result<()> {
 }
 
 /// Lists the files in a directory whose names are wanted; the others are not looked at.
-fn list(directory: &Path, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<Found>> {
+fn list(directory: &Path, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<FoundFile>> {
     let entries = match fs::read_dir(directory) {
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(|e| DropError::io("read", directory, e))?,
@@ -545,7 +545,7 @@ fn list(directory: &Path, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<Found>
         {
             let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
             let modified = Timestamp::try_from(modified).unwrap_or(Timestamp::MAX);
-            found.push(Found {
+            found.push(FoundFile {
                 path: entry.path(),
                 modified,
             });
@@ -575,7 +575,7 @@ pub(in crate::drop) fn draft_into(file: File, directory: &Path) -> Box<dyn Draft
         .expect("the directory can be written")
         .into_parts();
     let draft = NamedTempFile::from_parts(file, path);
-    let place = Place {
+    let place = BlobPath {
         path: directory.join("nowhere"),
         shard: None,
     };

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use super::{Blob, Blobs, Draft, DropError, Finished, RecordId, Result};
 
-type Key = (RecordId, u32);
+type BlobKey = (RecordId, u32);
 type Stored = Arc<Mutex<Vec<u8>>>;
 
 #[derive(Clone, Debug, Default)]
@@ -22,7 +22,7 @@ pub(in crate::drop) struct Memory(Arc<Mutex<Contents>>);
 struct Contents {
     next: u64,
     drafts: BTreeMap<u64, (Timestamp, Vec<u8>)>,
-    blobs: BTreeMap<Key, (Timestamp, Stored)>,
+    blobs: BTreeMap<BlobKey, (Timestamp, Stored)>,
 }
 
 /// A draft, finished or not. It lies in the store, as it would on another machine.
@@ -30,11 +30,11 @@ struct Contents {
 struct Upload {
     store: Memory,
     number: u64,
-    key: Key,
+    key: BlobKey,
 }
 
 #[derive(Debug)]
-struct Open(Stored);
+struct MemoryBlob(Stored);
 
 impl Memory {
     fn lock(&self) -> MutexGuard<'_, Contents> {
@@ -85,7 +85,9 @@ impl Blobs for Memory {
     fn open(&self, id: RecordId, number: u32, length: u64) -> Result<Box<dyn Blob>> {
         let found = self.lock().blobs.get(&(id, number)).cloned();
         match found {
-            Some((_, bytes)) if locked(&bytes).len() as u64 == length => Ok(Box::new(Open(bytes))),
+            Some((_, bytes)) if locked(&bytes).len() as u64 == length => {
+                Ok(Box::new(MemoryBlob(bytes)))
+            }
             _ => Err(DropError::damaged(nowhere(), "it is missing, or cut")),
         }
     }
@@ -115,7 +117,7 @@ impl Blobs for Memory {
         slice: u8,
         before: Timestamp,
         except: &HashSet<RecordId>,
-    ) -> Result<Vec<Key>> {
+    ) -> Result<Vec<BlobKey>> {
         let contents = self.lock();
         let old = contents
             .blobs
@@ -178,7 +180,7 @@ impl Drop for Upload {
     }
 }
 
-impl Blob for Open {
+impl Blob for MemoryBlob {
     fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
         let start = usize::try_from(offset).map_err(io::Error::other)?;
         let range = start..start.saturating_add(bytes.len());

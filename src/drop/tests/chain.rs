@@ -174,7 +174,7 @@ fn a_copy_follows_the_log_and_what_its_receiver_missed_comes_later() {
     };
     let entry = Entry {
         login: Some("al\u{1b}ice".into()),
-        ..Entry::general(time(NOW), Action::Hold, Client::ADMIN, "1\n2".into())
+        ..Entry::general(time(NOW), Action::Hold, Requester::ADMIN, "1\n2".into())
     };
     drop.store.books().records.log(&entry).unwrap();
     drop.store.books().tell(&entry);

@@ -31,9 +31,9 @@ async fn actions(drop: &Drop) -> Vec<Action> {
     entries.iter().map(|entry| entry.action).collect()
 }
 
-fn gone(found: Lookup) -> (Timestamp, Ending, Option<Timestamp>) {
+fn gone(found: PackageLookup) -> (Timestamp, Ending, Option<Timestamp>) {
     match found {
-        Lookup::Gone {
+        PackageLookup::Gone {
             expired,
             why,
             extendable,
@@ -114,12 +114,12 @@ async fn a_revoked_package_is_gone_at_once_and_can_be_restored_in_its_grace_peri
     let now = time("2026-02-10T00:00:00Z");
     let revoke = async || {
         drop.drop
-            .revoke(id, now, Client::ADMIN, "a\nmistake")
+            .revoke(id, now, Requester::ADMIN, "a\nmistake")
             .await
             .unwrap()
     };
-    assert_eq!(revoke().await, Outcome::Done(now));
-    assert_eq!(revoke().await, Outcome::Already);
+    assert_eq!(revoke().await, RequestOutcome::Done(now));
+    assert_eq!(revoke().await, RequestOutcome::Already);
     let found = drop.drop.find(&token, now).await.unwrap();
     assert_eq!(gone(found), (now, Ending::Revoked, None));
     assert_eq!(
@@ -132,10 +132,10 @@ async fn a_revoked_package_is_gone_at_once_and_can_be_restored_in_its_grace_peri
     let until = time("2026-05-01T00:00:00Z");
     let restored = drop
         .drop
-        .restore(id, until, now, Client::ADMIN)
+        .restore(id, until, now, Requester::ADMIN)
         .await
         .unwrap();
-    assert_eq!(restored, Outcome::Done(until));
+    assert_eq!(restored, RequestOutcome::Done(until));
     assert_eq!(drop.read(&token, now, 1).await.unwrap(), noise(20, 2));
     let entries = drop.drop.audit(AuditQuery::default()).await.unwrap();
     assert_eq!(entries[1].detail, "a mistake");
@@ -147,24 +147,27 @@ async fn a_revoked_package_is_gone_at_once_and_can_be_restored_in_its_grace_peri
 async fn what_is_destroyed_at_once_cannot_be_restored() {
     let (drop, token, id) = deposited().await;
     let now = time("2026-02-10T00:00:00Z");
-    let destroy = async || drop.drop.destroy(id, now, Client::ADMIN).await;
+    let destroy = async || drop.drop.destroy(id, now, Requester::ADMIN).await;
     assert!(matches!(destroy().await, Err(LedgerError::Misuse(_))));
-    drop.drop.revoke(id, now, Client::ADMIN, "").await.unwrap();
-    assert_eq!(destroy().await.unwrap(), Outcome::Done(now));
-    assert_eq!(destroy().await.unwrap(), Outcome::Destroyed);
+    drop.drop
+        .revoke(id, now, Requester::ADMIN, "")
+        .await
+        .unwrap();
+    assert_eq!(destroy().await.unwrap(), RequestOutcome::Done(now));
+    assert_eq!(destroy().await.unwrap(), RequestOutcome::Destroyed);
     assert_eq!(drop.blobs().len(), 0);
     let until = time("2026-05-01T00:00:00Z");
     let restored = drop
         .drop
-        .restore(id, until, now, Client::ADMIN)
+        .restore(id, until, now, Requester::ADMIN)
         .await
         .unwrap();
-    assert_eq!(restored, Outcome::Destroyed);
+    assert_eq!(restored, RequestOutcome::Destroyed);
     assert!(drop.drop.names(&token).await.unwrap().is_none());
     let (deposit, files) = drop.drop.show(id, now).await.unwrap().unwrap();
     assert_eq!(
         (deposit.state, deposit.bytes, files.len()),
-        (State::Destroyed, 30, 2)
+        (PackageState::Destroyed, 30, 2)
     );
 }
 
@@ -174,7 +177,11 @@ async fn a_blocked_file_ends_its_packages_and_is_refused_from_then_on() {
     let now = time("2026-02-10T00:00:00Z");
     let other = drop.deposit(&[noise(10, 3)], now).await;
     let sha256 = drop.live(&token, now).await.files[1].sha256;
-    let block = async || drop.drop.block(sha256, now, Client::ADMIN, "malware").await;
+    let block = async || {
+        drop.drop
+            .block(sha256, now, Requester::ADMIN, "malware")
+            .await
+    };
     assert_eq!(block().await.unwrap(), (true, vec![id]));
     assert_eq!(block().await.unwrap(), (false, vec![]));
     let found = drop.drop.find(&token, now).await.unwrap();
@@ -183,11 +190,11 @@ async fn a_blocked_file_ends_its_packages_and_is_refused_from_then_on() {
     let until = time("2026-05-01T00:00:00Z");
     let restore = async || {
         drop.drop
-            .restore(id, until, now, Client::ADMIN)
+            .restore(id, until, now, Requester::ADMIN)
             .await
             .unwrap()
     };
-    assert_eq!(restore().await, Outcome::Blocked);
+    assert_eq!(restore().await, RequestOutcome::Blocked);
     let mut package = drop.drop.package(origin());
     let file = drop.file(&mut package, "again", &noise(20, 2)).await;
     let refused = package.commit(vec![file], now, until).await;
@@ -200,9 +207,20 @@ async fn a_blocked_file_ends_its_packages_and_is_refused_from_then_on() {
     let actions: Vec<_> = entries.iter().map(|entry| entry.action).collect();
     assert_eq!(actions.last(), Some(&Action::Refuse), "{actions:?}");
     assert!(!actions.contains(&Action::Withdraw), "{actions:?}");
-    assert!(drop.drop.unblock(sha256, now, Client::ADMIN).await.unwrap());
-    assert!(!drop.drop.unblock(sha256, now, Client::ADMIN).await.unwrap());
-    assert_eq!(restore().await, Outcome::Done(until));
+    assert!(
+        drop.drop
+            .unblock(sha256, now, Requester::ADMIN)
+            .await
+            .unwrap()
+    );
+    assert!(
+        !drop
+            .drop
+            .unblock(sha256, now, Requester::ADMIN)
+            .await
+            .unwrap()
+    );
+    assert_eq!(restore().await, RequestOutcome::Done(until));
 }
 
 #[tokio::test]
@@ -210,7 +228,7 @@ async fn what_is_revoked_during_a_suspension_does_not_come_back_with_it() {
     let (drop, token, id) = deposited().await;
     let other = drop.deposit(&[noise(10, 3)], time(CREATED)).await;
     let now = time("2026-02-10T00:00:00Z");
-    let admin = Client::ADMIN;
+    let admin = Requester::ADMIN;
     drop.drop.suspend("alice", now, admin, "").await.unwrap();
     drop.drop.revoke(id, now, admin, "malware").await.unwrap();
     let resumed = drop.drop.resume("alice", now, admin).await.unwrap();
@@ -224,7 +242,7 @@ async fn a_suspended_login_deposits_nothing_and_its_packages_end_until_it_is_res
     let (drop, token, id) = deposited().await;
     let revoked = drop.deposit(&[noise(10, 3)], time(CREATED)).await;
     let now = time("2026-02-10T00:00:00Z");
-    let admin = Client::ADMIN;
+    let admin = Requester::ADMIN;
     let before = drop.drop.revoke(RecordId::from(&revoked), now, admin, "");
     before.await.unwrap();
     let mut begun = drop.drop.package(origin());
@@ -296,7 +314,7 @@ async fn what_cannot_be_fetched_when_its_login_is_resumed_is_told_one_by_one() {
     let early = time("2026-01-15T10:00:00Z");
     let expired = RecordId::from(&drop.deposit(&[noise(10, 5)], early).await);
     let destroyed = RecordId::from(&drop.deposit(&[noise(10, 3)], time(CREATED)).await);
-    let (now, admin) = (time("2026-02-10T00:00:00Z"), Client::ADMIN);
+    let (now, admin) = (time("2026-02-10T00:00:00Z"), Requester::ADMIN);
     drop.drop.suspend("alice", now, admin, "").await.unwrap();
     drop.drop.destroy(destroyed, now, admin).await.unwrap();
     let sha256 = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &noise(10, 1));
@@ -314,9 +332,9 @@ async fn what_cannot_be_fetched_when_its_login_is_resumed_is_told_one_by_one() {
     assert_eq!(over, [(expired, time("2026-02-15T10:00:00Z"))]);
     kept.sort_by_key(|(id, _)| id.0);
     let mut expected = vec![
-        (destroyed, Outcome::Destroyed),
-        (blocked, Outcome::Blocked),
-        (held, Outcome::Held),
+        (destroyed, RequestOutcome::Destroyed),
+        (blocked, RequestOutcome::Blocked),
+        (held, RequestOutcome::Held),
     ];
     expected.sort_by_key(|(id, _)| id.0);
     assert_eq!(kept, expected);
@@ -331,7 +349,7 @@ async fn a_download_that_is_running_ends_when_its_package_is_destroyed() {
     let read = drop.drop.read(&token, &package, 0, 0..1_000_000).await;
     let mut reader = read.unwrap();
     assert!(reader.next().await.unwrap().is_some());
-    let (id, admin) = (RecordId::from(&token), Client::ADMIN);
+    let (id, admin) = (RecordId::from(&token), Requester::ADMIN);
     drop.drop.revoke(id, now, admin, "").await.unwrap();
     assert!(reader.next().await.unwrap().is_some());
     drop.drop.destroy(id, now, admin).await.unwrap();
@@ -346,7 +364,7 @@ async fn a_download_that_is_running_ends_when_its_package_is_destroyed() {
 async fn a_report_stands_in_the_log_and_says_whom_to_ask() {
     let (drop, token, id) = deposited().await;
     let now = time("2026-02-10T00:00:00Z");
-    let reader = Client::web(Some("192.0.2.7".parse().unwrap()));
+    let reader = Requester::web(Some("192.0.2.7".parse().unwrap()));
     let text = format!("bad\r\nfile {token}");
     let report = async |token: &Token| {
         let report = drop
@@ -388,7 +406,7 @@ async fn addresses_of_readers_are_recorded_only_if_the_configuration_says_so() {
         &ScanConfig::default(),
     )
     .unwrap();
-    let reader = Client::web(Some("192.0.2.7".parse().unwrap()));
+    let reader = Requester::web(Some("192.0.2.7".parse().unwrap()));
     quiet.count_download(&token, 0..1, &reader).await.unwrap();
     let entries = quiet.audit(AuditQuery::default()).await.unwrap();
     assert_eq!(entries[1].client, WEB);

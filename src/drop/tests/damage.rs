@@ -67,12 +67,12 @@ async fn a_lost_key_is_damage_as_long_as_something_is_known_by_it() {
     assert!(matches!(error, DropError::Damaged { .. }));
     assert!(error.to_string().contains("drop rekey"), "{error}");
     assert!(!key.exists());
-    let blocked = drop.drop.block(sha256, now, Client::ADMIN, "").await;
+    let blocked = drop.drop.block(sha256, now, Requester::ADMIN, "").await;
     assert!(blocked.unwrap().0);
     Drop::renew_key(&config).unwrap();
     assert!(Drop::renew_key(&config).is_err());
     let again = Drop::open(&config).unwrap();
-    let unblocked = again.unblock(sha256, now, Client::ADMIN).await;
+    let unblocked = again.unblock(sha256, now, Requester::ADMIN).await;
     assert!(
         unblocked.unwrap(),
         "what was blocked is known by the new key"

@@ -34,7 +34,7 @@ async fn a_token_that_never_was_is_unknown() {
         .find(&Token::random(), Timestamp::now())
         .await
         .unwrap();
-    assert!(matches!(found, Lookup::Unknown));
+    assert!(matches!(found, PackageLookup::Unknown));
 }
 
 #[tokio::test]
@@ -47,10 +47,10 @@ async fn a_package_expires_at_its_second() {
     let before = expires - SignedDuration::from_nanos(1);
     assert!(matches!(
         drop.drop.find(&token, before).await.unwrap(),
-        Lookup::Live(_)
+        PackageLookup::Live(_)
     ));
     match drop.drop.find(&token, expires).await.unwrap() {
-        Lookup::Gone {
+        PackageLookup::Gone {
             created,
             expired,
             origin,

@@ -13,24 +13,24 @@ async fn held() -> (Fixture, Token, RecordId) {
     let id = RecordId::from(&token);
     let held = drop
         .drop
-        .hold(id, time(NOW), Client::ADMIN, "case\n1234/26");
-    assert_eq!(held.await.unwrap(), Outcome::Done(time(NOW)));
+        .hold(id, time(NOW), Requester::ADMIN, "case\n1234/26");
+    assert_eq!(held.await.unwrap(), RequestOutcome::Done(time(NOW)));
     (drop, token, id)
 }
 
-async fn state(drop: &Drop, id: RecordId, now: &str) -> State {
+async fn state(drop: &Drop, id: RecordId, now: &str) -> PackageState {
     drop.show(id, time(now)).await.unwrap().unwrap().0.state
 }
 
 #[tokio::test]
 async fn a_package_that_is_held_outlives_its_expiry_and_is_fetched_by_nobody() {
     let (drop, token, id) = held().await;
-    let again = drop.drop.hold(id, time(NOW), Client::ADMIN, "other");
-    assert_eq!(again.await.unwrap(), Outcome::Already);
+    let again = drop.drop.hold(id, time(NOW), Requester::ADMIN, "other");
+    assert_eq!(again.await.unwrap(), RequestOutcome::Already);
     let found = drop.drop.find(&token, time(NOW)).await.unwrap();
     assert!(matches!(
         found,
-        Lookup::Gone {
+        PackageLookup::Gone {
             why: Ending::Revoked,
             extendable: None,
             ..
@@ -44,7 +44,7 @@ async fn a_package_that_is_held_outlives_its_expiry_and_is_fetched_by_nobody() {
     assert!(is_gone(&drop, &other).await);
     assert_eq!(drop.blobs().len(), 1);
     assert_eq!(drop.drop.level().await.unwrap().stored, 10);
-    assert_eq!(state(&drop.drop, id, LATER).await, State::Held);
+    assert_eq!(state(&drop.drop, id, LATER).await, PackageState::Held);
 
     let listed = async |state| {
         let query = Query {
@@ -54,8 +54,8 @@ async fn a_package_that_is_held_outlives_its_expiry_and_is_fetched_by_nobody() {
         let found = drop.drop.list(query, time(NOW)).await.unwrap();
         found.iter().map(|found| found.id).collect::<Vec<_>>()
     };
-    assert_eq!(listed(State::Held).await, [id]);
-    assert_eq!(listed(State::Live).await, []);
+    assert_eq!(listed(PackageState::Held).await, [id]);
+    assert_eq!(listed(PackageState::Live).await, []);
     let shown = drop.drop.show(id, time(NOW)).await.unwrap().unwrap().0;
     let hold = Hold {
         since: time(NOW),
@@ -66,20 +66,20 @@ async fn a_package_that_is_held_outlives_its_expiry_and_is_fetched_by_nobody() {
 
 async fn is_gone(drop: &Fixture, token: &Token) -> bool {
     let id = RecordId::from(token);
-    state(&drop.drop, id, LATER).await == State::Destroyed
+    state(&drop.drop, id, LATER).await == PackageState::Destroyed
 }
 
 #[tokio::test]
 async fn neither_an_admin_nor_its_uploader_destroys_a_package_that_is_held() {
     let (drop, token, id) = held().await;
-    let (now, admin) = (time(NOW), Client::ADMIN);
+    let (now, admin) = (time(NOW), Requester::ADMIN);
     let revoked = drop.drop.revoke(id, now, admin, "").await.unwrap();
-    assert_eq!(revoked, Outcome::Done(now));
+    assert_eq!(revoked, RequestOutcome::Done(now));
     let destroyed = drop.drop.destroy(id, now, admin).await.unwrap();
-    assert_eq!(destroyed, Outcome::Held);
+    assert_eq!(destroyed, RequestOutcome::Held);
     let until = time(LATER);
     let restored = drop.drop.restore(id, until, now, admin).await.unwrap();
-    assert_eq!(restored, Outcome::Held);
+    assert_eq!(restored, RequestOutcome::Held);
     let records = &drop.drop.store.books().records;
     let entry = Entry::general(now, Action::Withdraw, admin, String::new());
     let withdrawn = records.withdraw(id, &entry);
@@ -99,9 +99,9 @@ async fn neither_an_admin_nor_its_uploader_destroys_a_package_that_is_held() {
     let let_go = drop.drop.unhold(id, now, admin, "lifted").await.unwrap();
     assert_eq!(let_go.unwrap().reason, "case 1234/26");
     assert_eq!(drop.drop.unhold(id, now, admin, "").await.unwrap(), None);
-    assert_eq!(state(&drop.drop, id, NOW).await, State::Revoked);
+    assert_eq!(state(&drop.drop, id, NOW).await, PackageState::Revoked);
     let restored = drop.drop.restore(id, until, now, admin).await.unwrap();
-    assert_eq!(restored, Outcome::Done(until));
+    assert_eq!(restored, RequestOutcome::Done(until));
     assert_eq!(drop.read(&token, now, 0).await.unwrap(), noise(10, 1));
     let entries = drop.drop.audit(AuditQuery::default()).await.unwrap();
     let told: Vec<_> = entries
@@ -115,15 +115,15 @@ async fn neither_an_admin_nor_its_uploader_destroys_a_package_that_is_held() {
 #[tokio::test]
 async fn what_is_destroyed_cannot_be_held() {
     let (drop, _, id) = held().await;
-    let (now, admin) = (time(LATER), Client::ADMIN);
+    let (now, admin) = (time(LATER), Requester::ADMIN);
     drop.drop.unhold(id, now, admin, "").await.unwrap();
     drop.drop.trust_clock(now).await.unwrap();
     drop.swept(now, 10).await;
     let held = drop.drop.hold(id, now, admin, "1").await.unwrap();
-    assert_eq!(held, Outcome::Destroyed);
+    assert_eq!(held, RequestOutcome::Destroyed);
     let unknown = RecordId::from(&Token::random());
     let held = drop.drop.hold(unknown, now, admin, "1").await.unwrap();
-    assert_eq!(held, Outcome::Unknown);
+    assert_eq!(held, RequestOutcome::Unknown);
 }
 
 #[tokio::test]
@@ -152,16 +152,16 @@ async fn who_has_the_link_opens_what_is_held_until_it_is_destroyed() {
     assert_eq!(reader.next().await.unwrap().unwrap(), noise(10, 1));
 
     drop.drop
-        .unhold(id, time(NOW), Client::ADMIN, "lifted")
+        .unhold(id, time(NOW), Requester::ADMIN, "lifted")
         .await
         .unwrap();
     drop.drop
-        .revoke(id, time(NOW), Client::ADMIN, "")
+        .revoke(id, time(NOW), Requester::ADMIN, "")
         .await
         .unwrap();
     assert!(drop.drop.find_kept(&token).await.unwrap().is_some());
     drop.drop
-        .destroy(id, time(NOW), Client::ADMIN)
+        .destroy(id, time(NOW), Requester::ADMIN)
         .await
         .unwrap();
     assert!(drop.drop.find_kept(&token).await.unwrap().is_none());

@@ -14,7 +14,7 @@ async fn two_drops_share_one_directory() {
     let token = two.deposit(&[noise(10, 1)], now).await;
     assert!(matches!(
         one.find(&token, now).await.unwrap(),
-        Lookup::Live(_)
+        PackageLookup::Live(_)
     ));
     let tasks = (0..8).map(|n| {
         let drop = if n % 2 == 0 {
@@ -186,9 +186,11 @@ async fn a_database_of_the_first_schema_is_brought_up_to_date() {
     let drop = Drop::open(&config(home.path().to_owned())).unwrap();
     let (id, now) = (vault.id(), time("2027-06-01T00:00:00Z"));
     let found = drop.find(&token, now).await.unwrap();
-    assert!(matches!(found, Lookup::Live(package) if package.origin.sender == "a@example.org"));
+    assert!(
+        matches!(found, PackageLookup::Live(package) if package.origin.sender == "a@example.org")
+    );
     let (deposit, files) = drop.show(id, now).await.unwrap().unwrap();
-    assert_eq!((deposit.state, files[0].downloads), (State::Live, 4));
+    assert_eq!((deposit.state, files[0].downloads), (PackageState::Live, 4));
     let records = &drop.store.books().records;
     assert_eq!(records.stored_bytes().unwrap(), 1000 + 9000);
     // What it costs is known of what was there before, too.
@@ -204,7 +206,7 @@ async fn a_database_of_the_first_schema_is_brought_up_to_date() {
     let lately = today - hour..=today + hour;
     assert_eq!(records.incoming(None, lately).unwrap(), 9000);
     assert!(drop.has_unknown_files().await.unwrap());
-    drop.revoke(id, now, Client::ADMIN, "").await.unwrap();
+    drop.revoke(id, now, Requester::ADMIN, "").await.unwrap();
 }
 
 #[test]

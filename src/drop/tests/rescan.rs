@@ -38,7 +38,7 @@ fn scanned_by(clamd: &Scripted, scan: ScanConfig, mut fixture: Fixture, token: T
 impl Rescanned {
     async fn release(&self, files: Range<usize>, now: &str) -> Release {
         let (drop, now) = (&self.fixture.drop, time(now));
-        let Lookup::Live(package) = drop.find(&self.token, now).await.unwrap() else {
+        let PackageLookup::Live(package) = drop.find(&self.token, now).await.unwrap() else {
             return Release::Ended;
         };
         let released = drop.release(&self.token, &package, files, now).await;
@@ -99,7 +99,7 @@ async fn an_infected_package_is_ended_and_that_is_audited() {
     assert_eq!(package.release(0..2, now).await, Release::Ended);
     let drop = &package.fixture.drop;
     let found = drop.find(&package.token, time(now)).await.unwrap();
-    let Lookup::Gone { why, .. } = found else {
+    let PackageLookup::Gone { why, .. } = found else {
         panic!("{found:?}");
     };
     assert_eq!(why, Ending::Revoked);
@@ -161,12 +161,12 @@ async fn a_finding_that_an_admin_overruled_does_not_end_a_package_again() {
     let drop = &package.fixture.drop;
     let (id, until) = (RecordId::from(&package.token), time("2026-12-20T10:00:00Z"));
     let restore = async |now| {
-        let restored = drop.restore(id, until, time(now), Client::ADMIN).await;
-        assert_eq!(restored.unwrap(), Outcome::Done(until));
+        let restored = drop.restore(id, until, time(now), Requester::ADMIN).await;
+        assert_eq!(restored.unwrap(), RequestOutcome::Done(until));
     };
     // Who restores what was ended for another reason says nothing of a virus.
     let now = time("2026-11-22T10:00:00Z");
-    drop.revoke(id, now, Client::ADMIN, "a file is infected: Evil.Test")
+    drop.revoke(id, now, Requester::ADMIN, "a file is infected: Evil.Test")
         .await
         .unwrap();
     restore("2026-11-22T11:00:00Z").await;

@@ -32,7 +32,7 @@ async fn a_sweep_destroys_after_the_grace_period_and_forgets_later() {
     // Whatever the clock says: what is destroyed is gone.
     for now in [created, destroyed] {
         let found = drop.drop.find(&token, now).await.unwrap();
-        assert!(matches!(found, Lookup::Gone { .. }), "{found:?}");
+        assert!(matches!(found, PackageLookup::Gone { .. }), "{found:?}");
     }
     drop.drop.trust_clock(deleted).await.unwrap();
     let swept = drop.swept(deleted - second, 10).await;
@@ -90,7 +90,10 @@ async fn a_sweep_takes_no_more_steps_than_it_may_and_the_oldest_first() {
         assert_eq!(drop.blobs().len(), left);
         for (place, (_, token)) in tokens.iter().enumerate() {
             let early = time("2026-01-06T00:00:00Z");
-            let live = matches!(drop.drop.find(token, early).await.unwrap(), Lookup::Live(_));
+            let live = matches!(
+                drop.drop.find(token, early).await.unwrap(),
+                PackageLookup::Live(_)
+            );
             assert_eq!(live, place >= 5 - left);
         }
     }
@@ -191,7 +194,7 @@ async fn a_blob_that_cannot_be_removed_does_not_hold_up_the_others() {
         .find(&stuck, time("2026-01-01T00:00:00Z"))
         .await
         .unwrap();
-    assert!(matches!(found, Lookup::Gone { .. }));
+    assert!(matches!(found, PackageLookup::Gone { .. }));
     fs::remove_dir(&path).unwrap();
     assert_eq!(drop.swept(now, 10).await.packages, 1);
 }

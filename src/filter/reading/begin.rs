@@ -5,11 +5,11 @@ use crate::{
     filter::{
         accounting::Accounting,
         forwarded::Forwarded,
-        leaf::{Leaf, Work},
+        leaf::{Leaf, LeafWork},
         words::Role,
     },
     mime::{Decoder, Disposition, Head, References, scanner::PartId},
-    rules::{self, Judgement, Place, Why},
+    rules::{self, Judgement, LeafPlace, Why},
 };
 
 impl Reading {
@@ -40,10 +40,11 @@ impl Reading {
             (judgement, decoder) => {
                 let work = match judgement {
                     Judgement::Stays(why) => self.keeping(head, why, decoder),
-                    _ => Work::Stays(Why::Encoding),
+                    _ => LeafWork::Stays(Why::Encoding),
                 };
                 // No leaf is made for a part about which nothing will be asked.
-                if matches!(work, Work::Stays(_)) && text.is_none() && !accounting.takes_notes() {
+                if matches!(work, LeafWork::Stays(_)) && text.is_none() && !accounting.takes_notes()
+                {
                     return self.words.take(part, role);
                 }
                 Box::new(Leaf::new(part, head, work))
@@ -51,13 +52,13 @@ impl Reading {
         };
 
         (leaf.text, leaf.role) = (text, role);
-        leaf.pair = (place == Place::AppleDouble).then(|| self.parts.parent(part).0);
+        leaf.pair = (place == LeafPlace::AppleDouble).then(|| self.parts.parent(part).0);
         self.leaf = Some(leaf);
     }
 
     /// Makes a leaf that may go: the policy is asked about it.
     fn candidate(&self, part: PartId, head: &Head, decoder: Decoder) -> Box<Leaf> {
-        let mut leaf = Box::new(Leaf::new(part, head, Work::Counting(decoder)));
+        let mut leaf = Box::new(Leaf::new(part, head, LeafWork::Counting(decoder)));
         let is_message = head.media.main() == "message";
         leaf.forwarded = is_message.then(|| Box::new(Forwarded::new(self.limits)));
         // A named body: it may go, and shows the parts to which it refers if it stays.
@@ -69,21 +70,21 @@ impl Reading {
     }
 
     /// The work on the body of a leaf that stays by its header.
-    fn keeping(&mut self, head: &Head, why: Why, decoder: Option<Decoder>) -> Work {
+    fn keeping(&mut self, head: &Head, why: Why, decoder: Option<Decoder>) -> LeafWork {
         match decoder {
             Some(decoder) if is_html(head) => {
                 if !References::can_read(head.charset.as_deref()) {
                     self.references.assume_everything();
                 }
-                Work::Html(decoder)
+                LeafWork::Html(decoder)
             }
-            Some(decoder) => Work::keeping(why, decoder),
+            Some(decoder) => LeafWork::keeping(why, decoder),
             None => {
                 // A reader that can decode it may be shown pictures in it.
                 if is_html(head) {
                     self.references.assume_everything();
                 }
-                Work::Stays(why)
+                LeafWork::Stays(why)
             }
         }
     }

@@ -4,7 +4,7 @@ use super::Reading;
 use crate::{
     filter::{
         Reason,
-        leaf::{Leaf, Work},
+        leaf::{Leaf, LeafWork},
         words::Role,
     },
     mime::{Ambiguity, TransferEncoding},
@@ -25,7 +25,7 @@ impl Reading {
         let Fate::Goes(going) = &leaf.fate else {
             return false;
         };
-        matches!(leaf.work, Work::Counting(_))
+        matches!(leaf.work, LeafWork::Counting(_))
             && !going.dry_run
             && leaf.weight() >= going.threshold
             && leaf.role != Role::Perhaps
@@ -58,8 +58,8 @@ impl Reading {
     /// in the message. Quoted-printable stays here up to its end.
     pub(super) fn is_spoiled(&self, leaf: &Leaf) -> bool {
         match leaf.work {
-            Work::Spoiled => true,
-            Work::Stays(Why::Malformed) => {
+            LeafWork::Spoiled => true,
+            LeafWork::Stays(Why::Malformed) => {
                 leaf.file.encoding != TransferEncoding::QuotedPrintable
                     && leaf.container.is_none()
                     && self.is_heavy_as_it_is(leaf)
@@ -79,8 +79,8 @@ impl Reading {
     /// The reason why a part that has ended stays though it is heavy, if that is in doubt.
     pub(super) fn doubt(&self, leaf: &Leaf) -> Option<Reason> {
         let why = match leaf.work {
-            Work::Stays(Why::Encoding) => Reason::Ambiguous(Ambiguity::Encoding),
-            Work::Stays(Why::Malformed) => Reason::MalformedBody,
+            LeafWork::Stays(Why::Encoding) => Reason::Ambiguous(Ambiguity::Encoding),
+            LeafWork::Stays(Why::Malformed) => Reason::MalformedBody,
             _ => return None,
         };
         self.is_heavy_as_it_is(leaf).then_some(why)

@@ -13,7 +13,7 @@ const TEXTS_MAX: usize = 16;
 
 /// A text part that may take the notice.
 #[derive(Clone, Debug)]
-pub(in crate::filter) struct Text {
+pub(in crate::filter) struct BodyText {
     pub(in crate::filter) part: PartId,
     pub(in crate::filter) kind: TextKind,
     /// True if it cannot take the notice: it has a name, and thus is a file to some readers.
@@ -35,7 +35,7 @@ impl Reading {
         head: &Head,
         judgement: Judgement,
         role: Role,
-    ) -> Option<Box<Text>> {
+    ) -> Option<Box<BodyText>> {
         let kind = match head.media.sub() {
             "plain" => TextKind::Plain,
             "html" => TextKind::Html,
@@ -57,7 +57,7 @@ impl Reading {
             return None;
         }
 
-        let text = || Text {
+        let text = || BodyText {
             part,
             kind,
             is_fixed: head.is_named,

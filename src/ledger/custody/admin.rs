@@ -6,12 +6,12 @@ use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 
 use super::{
-    ATTEMPTS, AuditQuery, Block, Cause, Deposit, DepositedFile, Outcome, Query, REASON_CHARS_MAX,
-    Result,
+    ATTEMPTS, AuditQuery, Block, Cause, Deposit, DepositedFile, Query, REASON_CHARS_MAX,
+    RequestOutcome, Result,
 };
 use crate::ledger::{
     Books, Ledger, LedgerError, RecordId,
-    audit::{self, Action, Actor, ChainHead, Client, Entry, Verification},
+    audit::{self, Action, Actor, ChainHead, Entry, Requester, Verification},
     records::{BlockRow, Record, Term},
     sweep::{self, add},
     whole_second,
@@ -46,9 +46,9 @@ impl Ledger {
         &self,
         id: RecordId,
         now: Timestamp,
-        client: Client,
+        client: Requester,
         reason: &str,
-    ) -> Result<Outcome, LedgerError> {
+    ) -> Result<RequestOutcome, LedgerError> {
         let reason = reason.to_owned();
         self.run(move |books| books.revoke(id, now, client, &reason))
             .await
@@ -63,8 +63,8 @@ impl Ledger {
         &self,
         id: RecordId,
         now: Timestamp,
-        client: Client,
-    ) -> Result<Outcome, LedgerError> {
+        client: Requester,
+    ) -> Result<RequestOutcome, LedgerError> {
         self.run(move |books| books.destroy(id, now, client)).await
     }
 
@@ -77,8 +77,8 @@ impl Ledger {
         id: RecordId,
         until: Timestamp,
         now: Timestamp,
-        client: Client,
-    ) -> Result<Outcome, LedgerError> {
+        client: Requester,
+    ) -> Result<RequestOutcome, LedgerError> {
         self.run(move |books| books.restore(id, until, now, client))
             .await
     }
@@ -92,7 +92,7 @@ impl Ledger {
         &self,
         sha256: [u8; 32],
         now: Timestamp,
-        client: Client,
+        client: Requester,
         reason: &str,
     ) -> Result<(bool, Vec<RecordId>), LedgerError> {
         let reason = reason.to_owned();
@@ -125,7 +125,7 @@ impl Ledger {
         &self,
         sha256: [u8; 32],
         now: Timestamp,
-        client: Client,
+        client: Requester,
     ) -> Result<bool, LedgerError> {
         self.run(move |books| books.unblock(sha256, now, client))
             .await
@@ -220,9 +220,9 @@ impl Books {
         &self,
         id: RecordId,
         now: Timestamp,
-        client: Client,
+        client: Requester,
         reason: &str,
-    ) -> Result<Outcome> {
+    ) -> Result<RequestOutcome> {
         let reason = audit::one_line(reason, REASON_CHARS_MAX);
         // A package that also ended with its login stays ended when that is resumed.
         self.records.part_from_suspension(id)?;
@@ -230,16 +230,16 @@ impl Books {
     }
 
     /// Destroys the files of a package that cannot be fetched any more.
-    fn destroy(&self, id: RecordId, now: Timestamp, client: Client) -> Result<Outcome> {
+    fn destroy(&self, id: RecordId, now: Timestamp, client: Requester) -> Result<RequestOutcome> {
         for _ in 0..ATTEMPTS {
             let Some(record) = self.records.find(id)? else {
-                return Ok(Outcome::Unknown);
+                return Ok(RequestOutcome::Unknown);
             };
             if record.manifest.is_none() {
-                return Ok(Outcome::Destroyed);
+                return Ok(RequestOutcome::Destroyed);
             }
             if record.held.is_some() {
-                return Ok(Outcome::Held);
+                return Ok(RequestOutcome::Held);
             }
             if record.ending(now).is_none() {
                 return Err(LedgerError::Misuse(
@@ -260,7 +260,7 @@ impl Books {
 
             sweep::tell_destroyed(self, now, client, &[id])?;
             self.records.forget_overwritten()?;
-            return Ok(Outcome::Done(record.term.end()));
+            return Ok(RequestOutcome::Done(record.term.end()));
         }
         Err(LedgerError::Stopped)
     }
@@ -271,8 +271,8 @@ impl Books {
         id: RecordId,
         until: Timestamp,
         now: Timestamp,
-        client: Client,
-    ) -> Result<Outcome> {
+        client: Requester,
+    ) -> Result<RequestOutcome> {
         self.bring_back(id, until, (now, client), None)
     }
 
@@ -282,22 +282,22 @@ impl Books {
         &self,
         id: RecordId,
         until: Timestamp,
-        (now, client): (Timestamp, Client),
+        (now, client): (Timestamp, Requester),
         action: Option<Action>,
-    ) -> Result<Outcome> {
+    ) -> Result<RequestOutcome> {
         let until = whole_second(until);
         for _ in 0..ATTEMPTS {
             let Some(record) = self.records.find(id)? else {
-                return Ok(Outcome::Unknown);
+                return Ok(RequestOutcome::Unknown);
             };
             if record.manifest.is_none() {
-                return Ok(Outcome::Destroyed);
+                return Ok(RequestOutcome::Destroyed);
             }
             if record.held.is_some() {
-                return Ok(Outcome::Held);
+                return Ok(RequestOutcome::Held);
             }
             if self.holds_blocked(id)? {
-                return Ok(Outcome::Blocked);
+                return Ok(RequestOutcome::Blocked);
             }
 
             let is = Term {
@@ -305,7 +305,7 @@ impl Books {
                 ended: None,
             };
             if record.term == is {
-                return Ok(Outcome::Already);
+                return Ok(RequestOutcome::Already);
             }
 
             let action = match record.ending(now) {
@@ -315,7 +315,7 @@ impl Books {
             };
             let (about, detail) = ((id, &record.origin), format!("until={until}"));
             if self.change(about, &record.term, &is, action, (now, client), detail)? {
-                return Ok(Outcome::Done(until));
+                return Ok(RequestOutcome::Done(until));
             }
         }
         Err(LedgerError::Stopped)
@@ -327,7 +327,7 @@ impl Books {
         &self,
         sha256: [u8; 32],
         now: Timestamp,
-        client: Client,
+        client: Requester,
         reason: &str,
     ) -> Result<(bool, Vec<RecordId>)> {
         let fingerprint = self.key.file(&sha256);
@@ -354,7 +354,7 @@ impl Books {
         for (id, _) in self.records.list(&query)? {
             let cause = (Cause::Blocked, Action::Block);
             let outcome = self.end(id, (now, client), cause, "a file is blocked".to_owned())?;
-            if let Outcome::Done(_) = outcome {
+            if let RequestOutcome::Done(_) = outcome {
                 ended.push(id);
             }
         }
@@ -378,7 +378,7 @@ impl Books {
         Ok(copies.into_iter().map(RecordId).collect())
     }
 
-    fn unblock(&self, sha256: [u8; 32], now: Timestamp, client: Client) -> Result<bool> {
+    fn unblock(&self, sha256: [u8; 32], now: Timestamp, client: Requester) -> Result<bool> {
         let detail = format!("sha256={}", HEXLOWER.encode(&sha256));
         let entry = Entry::general(now, Action::Unblock, client, detail);
         let done = self.records.unblock(&self.key.file(&sha256), &entry)?;
@@ -408,24 +408,24 @@ impl Books {
     pub(crate) fn end(
         &self,
         id: RecordId,
-        (now, client): (Timestamp, Client),
+        (now, client): (Timestamp, Requester),
         (cause, action): (Cause, Action),
         detail: String,
-    ) -> Result<Outcome> {
+    ) -> Result<RequestOutcome> {
         for _ in 0..ATTEMPTS {
             let Some(record) = self.records.find(id)? else {
-                return Ok(Outcome::Unknown);
+                return Ok(RequestOutcome::Unknown);
             };
 
             let was = record.term;
             if record.manifest.is_none() {
-                return Ok(Outcome::Destroyed);
+                return Ok(RequestOutcome::Destroyed);
             }
             if was
                 .ended
                 .is_some_and(|(_, was)| was == cause || was == Cause::Blocked)
             {
-                return Ok(Outcome::Already);
+                return Ok(RequestOutcome::Already);
             }
 
             let at = whole_second(now).min(was.end());
@@ -435,7 +435,7 @@ impl Books {
             };
             let about = (id, &record.origin);
             if self.change(about, &was, &is, action, (now, client), detail.clone())? {
-                return Ok(Outcome::Done(at));
+                return Ok(RequestOutcome::Done(at));
             }
         }
         Err(LedgerError::Stopped)

@@ -2,10 +2,10 @@
 
 use jiff::Timestamp;
 
-use super::{ATTEMPTS, Hold, Outcome, REASON_CHARS_MAX, Result};
+use super::{ATTEMPTS, Hold, REASON_CHARS_MAX, RequestOutcome, Result};
 use crate::ledger::{
     Books, Ledger, LedgerError, RecordId,
-    audit::{self, Action, Client},
+    audit::{self, Action, Requester},
     whole_second,
 };
 
@@ -19,9 +19,9 @@ impl Ledger {
         &self,
         id: RecordId,
         now: Timestamp,
-        client: Client,
+        client: Requester,
         reason: &str,
-    ) -> Result<Outcome, LedgerError> {
+    ) -> Result<RequestOutcome, LedgerError> {
         let hold = Hold {
             since: whole_second(now),
             reason: audit::one_line(reason, REASON_CHARS_MAX),
@@ -38,7 +38,7 @@ impl Ledger {
         &self,
         id: RecordId,
         now: Timestamp,
-        client: Client,
+        client: Requester,
         reason: &str,
     ) -> Result<Option<Hold>, LedgerError> {
         let reason = audit::one_line(reason, REASON_CHARS_MAX);
@@ -48,22 +48,28 @@ impl Ledger {
 }
 
 impl Books {
-    fn hold(&self, id: RecordId, now: Timestamp, client: Client, hold: &Hold) -> Result<Outcome> {
+    fn hold(
+        &self,
+        id: RecordId,
+        now: Timestamp,
+        client: Requester,
+        hold: &Hold,
+    ) -> Result<RequestOutcome> {
         for _ in 0..ATTEMPTS {
             let Some(record) = self.records.find(id)? else {
-                return Ok(Outcome::Unknown);
+                return Ok(RequestOutcome::Unknown);
             };
             if record.manifest.is_none() {
-                return Ok(Outcome::Destroyed);
+                return Ok(RequestOutcome::Destroyed);
             }
             if record.held.is_some() {
-                return Ok(Outcome::Already);
+                return Ok(RequestOutcome::Already);
             }
             let about = (id, &record.origin);
             let entry = self.entry(now, Action::Hold, about, client, hold.reason.clone());
             if self.records.hold(id, hold, &entry)? {
                 self.tell(&entry);
-                return Ok(Outcome::Done(hold.since));
+                return Ok(RequestOutcome::Done(hold.since));
             }
         }
         Err(LedgerError::Stopped)
@@ -73,7 +79,7 @@ impl Books {
         &self,
         id: RecordId,
         now: Timestamp,
-        client: Client,
+        client: Requester,
         reason: String,
     ) -> Result<Option<Hold>> {
         let Some(record) = self.records.find(id)? else {

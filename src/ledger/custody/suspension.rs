@@ -3,10 +3,10 @@
 
 use jiff::Timestamp;
 
-use super::{Cause, Outcome, REASON_CHARS_MAX, Result, Resumed, Suspension};
+use super::{Cause, REASON_CHARS_MAX, RequestOutcome, Result, Resumed, Suspension};
 use crate::ledger::{
     Books, Ledger, LedgerError, RecordId,
-    audit::{self, Action, Client, Entry},
+    audit::{self, Action, Entry, Requester},
     whole_second,
 };
 
@@ -20,7 +20,7 @@ impl Ledger {
         &self,
         login: &str,
         now: Timestamp,
-        client: Client,
+        client: Requester,
         reason: &str,
     ) -> Result<(bool, Vec<RecordId>), LedgerError> {
         let suspension = Suspension {
@@ -41,7 +41,7 @@ impl Ledger {
         &self,
         login: &str,
         now: Timestamp,
-        client: Client,
+        client: Requester,
     ) -> Result<Option<Resumed>, LedgerError> {
         let login = login.to_owned();
         self.run(move |books| books.resume(&login, now, client))
@@ -63,7 +63,7 @@ impl Books {
         &self,
         suspension: &Suspension,
         now: Timestamp,
-        client: Client,
+        client: Requester,
     ) -> Result<(bool, Vec<RecordId>)> {
         let Suspension { login, reason, .. } = suspension;
         let entry = of_login(now, Action::Suspend, client, login, reason);
@@ -75,7 +75,7 @@ impl Books {
         for id in self.records.suspended_packages(login)? {
             let cause = (Cause::Revoked, Action::Suspend);
             let detail = "its login is suspended".to_owned();
-            if let Outcome::Done(_) = self.end(id, (now, client), cause, detail)? {
+            if let RequestOutcome::Done(_) = self.end(id, (now, client), cause, detail)? {
                 ended.push(id);
             }
         }
@@ -83,7 +83,7 @@ impl Books {
     }
 
     /// Restores the packages, then lifts the suspension: if it is interrupted, it can be done again.
-    fn resume(&self, login: &str, now: Timestamp, client: Client) -> Result<Option<Resumed>> {
+    fn resume(&self, login: &str, now: Timestamp, client: Requester) -> Result<Option<Resumed>> {
         if !self.records.is_suspended(login)? {
             return Ok(None);
         }
@@ -98,15 +98,15 @@ impl Books {
                 // A package that an admin restored meanwhile is as the admin wants it.
                 None => continue,
                 Some((_, Cause::Blocked)) => {
-                    resumed.kept.push((id, Outcome::Blocked));
+                    resumed.kept.push((id, RequestOutcome::Blocked));
                     continue;
                 }
                 Some((_, Cause::Revoked)) => {}
             }
 
             match self.bring_back(id, expires, (now, client), Some(Action::Resume))? {
-                Outcome::Done(_) if expires <= now => resumed.expired.push((id, expires)),
-                Outcome::Done(_) => resumed.restored.push(id),
+                RequestOutcome::Done(_) if expires <= now => resumed.expired.push((id, expires)),
+                RequestOutcome::Done(_) => resumed.restored.push(id),
                 outcome => resumed.kept.push((id, outcome)),
             }
         }
@@ -120,7 +120,7 @@ impl Books {
 }
 
 /// Makes an entry about a login.
-fn of_login(now: Timestamp, action: Action, client: Client, login: &str, reason: &str) -> Entry {
+fn of_login(now: Timestamp, action: Action, client: Requester, login: &str, reason: &str) -> Entry {
     let detail = match reason {
         "" => String::new(),
         reason => format!("reason={reason:?}"),

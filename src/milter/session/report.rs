@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use tracing::{info, warn};
 
-use super::{Answer, Reason, Reply, Session, TARGET};
+use super::{Answer, ReasonLabel, Reply, Session, TARGET};
 use crate::{
     config::OnFailure,
     decisions::{Decision, Who},
@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The reason when readers elsewhere could not open the links, or the network could read the files.
-pub(super) const LOCAL_LINKS: Reason = "local-links";
+pub(super) const LOCAL_LINKS: ReasonLabel = "local-links";
 
 impl Session {
     pub(super) fn sent(&self, rewritten: &Rewritten, outline: &Outline) -> Answer {
@@ -54,7 +54,7 @@ impl Session {
         Answer::Accept
     }
 
-    pub(super) fn pass(&self, outline: &Outline, reason: Reason) -> Answer {
+    pub(super) fn pass(&self, outline: &Outline, reason: ReasonLabel) -> Answer {
         info!(
             target: TARGET,
             queue_id = outline.queue_id,
@@ -117,7 +117,7 @@ impl Session {
     }
 
     /// Refuses a message with a file because of which it is not to go out.
-    pub(super) fn reject(&mut self, outline: &Outline, reason: Reason, text: &str) -> Answer {
+    pub(super) fn reject(&mut self, outline: &Outline, reason: ReasonLabel, text: &str) -> Answer {
         info!(
             target: TARGET,
             queue_id = outline.queue_id,
@@ -140,7 +140,7 @@ impl Session {
         Answer::Refuse
     }
 
-    pub(super) fn fail(&self, outline: &Outline, reason: Reason) -> Answer {
+    pub(super) fn fail(&self, outline: &Outline, reason: ReasonLabel) -> Answer {
         self.fail_by(
             outline,
             reason,
@@ -152,7 +152,7 @@ impl Session {
     pub(super) fn fail_by(
         &self,
         outline: &Outline,
-        reason: Reason,
+        reason: ReasonLabel,
         on_failure: OnFailure,
     ) -> Answer {
         let answer = match on_failure {
@@ -167,7 +167,12 @@ impl Session {
         self.log_failure(outline, "postfix-gone", Answer::Tempfail)
     }
 
-    pub(super) fn log_failure(&self, outline: &Outline, reason: Reason, answer: Answer) -> Answer {
+    pub(super) fn log_failure(
+        &self,
+        outline: &Outline,
+        reason: ReasonLabel,
+        answer: Answer,
+    ) -> Answer {
         let outcome = if answer == Answer::Accept {
             "delivered-untouched"
         } else {

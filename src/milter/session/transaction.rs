@@ -2,7 +2,7 @@
 
 use std::{mem, time::Duration};
 
-use super::Reason;
+use super::ReasonLabel;
 use crate::{
     budget::Share,
     envelope::Envelope,
@@ -31,15 +31,15 @@ pub(super) enum Stage {
     Idle,
     /// Nothing of it need be seen for this reason. Where the envelope gets no reply, Postfix is told when it
     /// is complete and has a queue id.
-    Declined(Box<Envelope>, Reason),
+    Declined(Box<Envelope>, ReasonLabel),
     /// Its envelope and its header come in.
     Header(Box<Header>),
     /// Its body comes in.
     Body(Box<Work>),
     /// Its body is not needed, but at its end there is something to change.
-    Edit(Outline, Reason, Edits),
+    Edit(Outline, ReasonLabel, Edits),
     /// We failed; the fate of the message is decided at its end.
-    Failed(Outline, Reason, Edits),
+    Failed(Outline, ReasonLabel, Edits),
 }
 
 /// A message whose body is scanned.

@@ -2,7 +2,7 @@
 
 use std::{error::Error as _, io, path::PathBuf, time::Duration};
 
-use crate::{drop::Allotment, scan::Finding};
+use crate::{drop::Allotment, scan::ScanFinding};
 
 /// An error between us and the drop of another host.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +64,7 @@ pub enum RemoteError {
         /// Its address, as configured.
         url: String,
         /// The objection.
-        finding: Finding,
+        finding: ScanFinding,
         /// The drop's own words.
         detail: String,
     },

@@ -22,7 +22,7 @@ use crate::{
     config::{PublicUrl, RemoteConfig},
     drop::{Allotment, Token},
     remote::wire::{BLOCKED, ProblemBody, SUSPENDED, TOKEN_HEADER},
-    scan::Finding,
+    scan::ScanFinding,
 };
 
 /// Idle time after which a connection is closed: before the other side does it.
@@ -164,7 +164,9 @@ impl Http {
                 detail,
             });
         }
-        let finding = problem.as_ref().and_then(|said| Finding::of(&said.code));
+        let finding = problem
+            .as_ref()
+            .and_then(|said| ScanFinding::of(&said.code));
         if let Some(finding) = finding {
             let detail = detail(status, problem);
             return Err(RemoteError::Scan {

@@ -3,7 +3,7 @@
 use crate::{
     drop::Allotment,
     remote::wire::{BLOCKED, SUSPENDED},
-    scan::Finding,
+    scan::ScanFinding,
 };
 
 /// Defines the codes with their words, and a list of all of them.
@@ -40,7 +40,7 @@ problem_codes! {
     Id = "id",
     IncomingQuota = Allotment::Incoming.label(),
     Incomplete = "incomplete",
-    Infected = Finding::Infected.label(),
+    Infected = ScanFinding::Infected.label(),
     Json = "json",
     MediaType = "media-type",
     Method = "method",
@@ -57,14 +57,14 @@ problem_codes! {
     Taken = "taken",
     Token = "token",
     TooLarge = "too-large",
-    TooLargeToScan = Finding::Oversize.label(),
+    TooLargeToScan = ScanFinding::Oversize.label(),
     TooManyBytes = "too-many-bytes",
     TooManyDrafts = "too-many-drafts",
     TooManyRefused = "too-many-refused",
     TooOld = "too-old",
     Unauthorized = "unauthorized",
     UnknownPackage = "unknown-package",
-    Unscanned = Finding::Unscanned.label(),
+    Unscanned = ScanFinding::Unscanned.label(),
 }
 
 impl From<Allotment> for ProblemCode {
@@ -76,12 +76,12 @@ impl From<Allotment> for ProblemCode {
     }
 }
 
-impl From<Finding> for ProblemCode {
-    fn from(finding: Finding) -> Self {
+impl From<ScanFinding> for ProblemCode {
+    fn from(finding: ScanFinding) -> Self {
         match finding {
-            Finding::Infected => Self::Infected,
-            Finding::Oversize => Self::TooLargeToScan,
-            Finding::Unscanned => Self::Unscanned,
+            ScanFinding::Infected => Self::Infected,
+            ScanFinding::Oversize => Self::TooLargeToScan,
+            ScanFinding::Unscanned => Self::Unscanned,
         }
     }
 }

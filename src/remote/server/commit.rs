@@ -6,9 +6,9 @@ use jiff::{Timestamp, tz::TimeZone};
 use tokio::sync::OwnedMutexGuard;
 use tracing::{info, warn};
 
-use super::{Depositor, Deposits, code::ProblemCode, drafts::Open, problem::Problem};
+use super::{Depositor, Deposits, code::ProblemCode, drafts::OpenDraft, problem::Problem};
 use crate::{
-    drop::{DurableFile, FileEntry, Lookup, cost},
+    drop::{DurableFile, FileEntry, PackageLookup, cost},
     remote::wire::{Commit, CommitFile, Committed},
 };
 
@@ -73,7 +73,7 @@ impl Deposits {
         }
 
         match drop.find(&caller.token, now).await? {
-            Lookup::Unknown => Err(Problem::unknown()),
+            PackageLookup::Unknown => Err(Problem::unknown()),
             _ => Err(Problem::conflict(
                 ProblemCode::TooOld,
                 "the package is too old to be taken back: its link may be out",
@@ -83,7 +83,7 @@ impl Deposits {
 
     async fn commit_open(
         &self,
-        mut slot: OwnedMutexGuard<Option<Open>>,
+        mut slot: OwnedMutexGuard<Option<OpenDraft>>,
         caller: &Depositor,
         order: &Commit,
     ) -> Result<Committed, Problem> {
@@ -139,20 +139,22 @@ impl Deposits {
         }
 
         match drop.find(&caller.token, Timestamp::now()).await? {
-            Lookup::Live(package) if are_same(&order.files, &package.files) => Ok(Committed {
-                link: self.link(package.unlock, &caller.token),
-                created: package.created,
-                expires: package.expires,
-            }),
-            Lookup::Live(_) => Err(Problem::conflict(
+            PackageLookup::Live(package) if are_same(&order.files, &package.files) => {
+                Ok(Committed {
+                    link: self.link(package.unlock, &caller.token),
+                    created: package.created,
+                    expires: package.expires,
+                })
+            }
+            PackageLookup::Live(_) => Err(Problem::conflict(
                 ProblemCode::Taken,
                 "the package was committed with other files",
             )),
-            Lookup::Gone { .. } => Err(Problem::conflict(
+            PackageLookup::Gone { .. } => Err(Problem::conflict(
                 ProblemCode::Taken,
                 "the package was committed, and is gone",
             )),
-            Lookup::Unknown => Err(Problem::unknown()),
+            PackageLookup::Unknown => Err(Problem::unknown()),
         }
     }
 

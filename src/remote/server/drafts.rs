@@ -35,12 +35,12 @@ pub(super) struct Draft {
     bytes: Mutex<u64>,
     loads: Arc<Loads>,
     /// Locked during commit or abandonment, empty afterwards.
-    pub(super) open: Arc<sync::Mutex<Option<Open>>>,
+    pub(super) open: Arc<sync::Mutex<Option<OpenDraft>>>,
 }
 
 /// The open part of a draft: files can be added, and it can be committed or given up.
 #[derive(Debug)]
-pub(super) struct Open {
+pub(super) struct OpenDraft {
     pub(super) package: PackageDraft,
     /// The files, by the uploader's numbers.
     pub(super) files: HashMap<u32, DurableFile>,
@@ -116,7 +116,7 @@ impl Draft {
         loads: &Arc<Loads>,
     ) -> Result<Self, Problem> {
         loads.begin(&uploader.name)?;
-        let open = Open {
+        let open = OpenDraft {
             package,
             files: HashMap::new(),
         };

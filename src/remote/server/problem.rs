@@ -12,7 +12,7 @@ use crate::{
     drop::DropError,
     ledger::LedgerError,
     remote::wire::ProblemBody,
-    scan::{Finding, Objection},
+    scan::{Objection, ScanFinding},
 };
 
 /// The refusal of a request.
@@ -131,10 +131,10 @@ impl From<Objection> for Problem {
     fn from(objection: Objection) -> Self {
         let finding = objection.finding();
         match finding {
-            Finding::Infected | Finding::Oversize => {
+            ScanFinding::Infected | ScanFinding::Oversize => {
                 Self::unsound(finding.into(), objection.to_string())
             }
-            Finding::Unscanned => Self {
+            ScanFinding::Unscanned => Self {
                 retry_after: Some(60),
                 ..Self::new(
                     StatusCode::SERVICE_UNAVAILABLE,

@@ -347,7 +347,7 @@ async fn a_token_vouches_for_domains_of_ours_and_for_no_address() {
             "size": 1, "sha256": file["sha256"] }]);
         assert_eq!(package.commit(&file).await.0, 200);
         let found = lab.drop.find(&package.token, Timestamp::now()).await;
-        let Found::Live(found) = found.unwrap() else {
+        let PackageLookup::Live(found) = found.unwrap() else {
             panic!("it is not there");
         };
         assert_eq!(

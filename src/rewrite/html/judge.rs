@@ -14,7 +14,7 @@ use html5gum::{
 use super::{
     super::plain,
     quiet::Quiet,
-    scan::{Scan, is_odd_comment},
+    scan::{DocumentScan, is_odd_comment},
     tag::Tag,
 };
 
@@ -65,7 +65,7 @@ pub(in crate::rewrite) fn flaw(html: &str, link: &str) -> Option<Flaw> {
 
 /// Returns the flaw that only a scan of the whole shows.
 fn misread(html: &[u8]) -> Option<Flaw> {
-    let scan = Scan::of(html);
+    let scan = DocumentScan::of(html);
     (scan.is_lost || scan.is_hidden || scan.is_frameset).then(|| Flaw {
         at: None,
         reason: "readers would not show it alike".into(),
@@ -74,7 +74,7 @@ fn misread(html: &[u8]) -> Option<Flaw> {
 
 /// Returns true if the next notice, or a reader's client, would take something in it for quoted mail.
 pub(in crate::rewrite) fn reads_quoted(html: &str) -> bool {
-    let scan = Scan::of(html.as_bytes());
+    let scan = DocumentScan::of(html.as_bytes());
     plain::line_before_quote(scan.reading.text()).is_some()
 }
 
@@ -88,14 +88,14 @@ struct Judge<'a> {
     leads: bool,
     /// The end of the last whole token.
     done: usize,
-    open: Vec<Open>,
+    open: Vec<OpenElement>,
     /// True if a reader sees the link.
     is_shown: bool,
     flaw: Option<Flaw>,
 }
 
 /// An open element.
-struct Open {
+struct OpenElement {
     name: &'static str,
     at: usize,
     hides: bool,
@@ -189,7 +189,7 @@ impl Judge<'_> {
             self.wrong(at, "<a> is in another <a>".into());
         }
 
-        let open = Open {
+        let open = OpenElement {
             name,
             at,
             hides: self.tag.hides(),

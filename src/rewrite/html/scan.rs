@@ -149,7 +149,7 @@ impl Element {
 
 /// A document that was read.
 #[derive(Debug, Default)]
-pub(super) struct Scan<'a> {
+pub(super) struct DocumentScan<'a> {
     /// True if there are frames instead of a body.
     pub(super) is_frameset: bool,
     /// True if nothing of the body is shown.
@@ -179,7 +179,7 @@ pub(super) struct Scan<'a> {
     body_end: Option<Option<usize>>,
     /// The last end of the document, if any: a safe place there.
     html_end: Option<Option<usize>>,
-    blocks: Vec<Block>,
+    blocks: Vec<OpenBlock>,
     /// Number of open elements, for each of [`BLOCKS`].
     open_blocks: [usize; BLOCKS.len()],
     quoting: usize,
@@ -190,7 +190,7 @@ pub(super) struct Scan<'a> {
 
 /// An open element of [`BLOCKS`].
 #[derive(Clone, Copy, Debug)]
-struct Block {
+struct OpenBlock {
     /// Its index in [`BLOCKS`].
     index: usize,
     quotes: bool,
@@ -199,7 +199,7 @@ struct Block {
     may_quote: Option<Point>,
 }
 
-impl<'a> Scan<'a> {
+impl<'a> DocumentScan<'a> {
     /// Reads a document.
     pub(super) fn of(html: &'a [u8]) -> Self {
         let bom = if html.starts_with(b"\xef\xbb\xbf") {
@@ -454,7 +454,7 @@ impl<'a> Scan<'a> {
         }
         let may_quote = (mark.is_none() && self.quoting == 0 && self.tag.may_quote())
             .then(|| self.reading.point(self.here()));
-        let block = Block {
+        let block = OpenBlock {
             index,
             quotes: mark == Some(Mark::Quote),
             hides: self.tag.hides() || self.sheet.hides(&self.tag),

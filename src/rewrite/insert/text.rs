@@ -19,7 +19,7 @@ use crate::{config::Position, mime::TransferEncoding};
 const LINE_BYTES_MAX: usize = 998;
 
 /// A part, as it is known when the place for the notice is looked for.
-pub(super) struct Text<'a> {
+pub(super) struct TextCandidate<'a> {
     pub(super) header: &'a [u8],
     pub(super) body: Body<'a>,
     pub(super) kind: TextKind,
@@ -27,7 +27,7 @@ pub(super) struct Text<'a> {
     pub(super) eol: Eol,
 }
 
-impl Text<'_> {
+impl TextCandidate<'_> {
     /// Returns the splices that put an addition into the part.
     pub(super) fn splices(
         &self,

@@ -68,8 +68,8 @@ impl Templates {
         for (name, source) in sources {
             visible(name, source)?;
             let environment = match kind(name) {
-                Kind::Text => &mut templates.text,
-                Kind::Html => &mut templates.html,
+                TemplateFormat::Text => &mut templates.text,
+                TemplateFormat::Html => &mut templates.html,
             };
             environment
                 .add_template_owned((*name).to_owned(), unix(source))
@@ -89,7 +89,7 @@ impl Templates {
         notice: &Notice,
         setting: &Setting<'_>,
     ) -> Option<Result<Vec<String>, TemplateError>> {
-        let name = name(notice.language, Kind::Text);
+        let name = name(notice.language, TemplateFormat::Text);
         self.text.get_template(name).ok()?;
         let rendered = self.render(name, values::of_text(notice, setting));
         Some(rendered.and_then(|text| {
@@ -101,7 +101,7 @@ impl Templates {
 
     /// Returns the lines of a notice as HTML, in its language; `None` where there is no template for it.
     pub(super) fn html(&self, notice: &Notice) -> Option<Result<Vec<String>, TemplateError>> {
-        let name = name(notice.language, Kind::Html);
+        let name = name(notice.language, TemplateFormat::Html);
         self.html.get_template(name).ok()?;
         let rendered = self.render(name, values::of_html(notice));
         Some(rendered.and_then(|html| {
@@ -120,8 +120,8 @@ impl Templates {
 
     fn environment(&self, name: &str) -> &Environment<'static> {
         match kind(name) {
-            Kind::Text => &self.text,
-            Kind::Html => &self.html,
+            TemplateFormat::Text => &self.text,
+            TemplateFormat::Html => &self.html,
         }
     }
 
@@ -168,16 +168,16 @@ impl TemplateError {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum TemplateFormat {
     Text,
     Html,
 }
 
-fn kind(name: &str) -> Kind {
+fn kind(name: &str) -> TemplateFormat {
     if name.ends_with(".html") {
-        Kind::Html
+        TemplateFormat::Html
     } else {
-        Kind::Text
+        TemplateFormat::Text
     }
 }
 
@@ -189,12 +189,12 @@ fn language(name: &str) -> Language {
     }
 }
 
-fn name(language: Language, kind: Kind) -> &'static str {
+fn name(language: Language, kind: TemplateFormat) -> &'static str {
     match (language, kind) {
-        (Language::Fr, Kind::Text) => "fr.txt",
-        (Language::Fr, Kind::Html) => "fr.html",
-        (Language::En, Kind::Text) => "en.txt",
-        (Language::En, Kind::Html) => "en.html",
+        (Language::Fr, TemplateFormat::Text) => "fr.txt",
+        (Language::Fr, TemplateFormat::Html) => "fr.html",
+        (Language::En, TemplateFormat::Text) => "en.txt",
+        (Language::En, TemplateFormat::Html) => "en.html",
     }
 }
 
@@ -206,8 +206,8 @@ fn environment(formatter: Formatter) -> Environment<'static> {
 
     // Captured HTML counts as escaped, and it is: the formatter always escapes.
     environment.set_auto_escape_callback(|name| match kind(name) {
-        Kind::Html => AutoEscape::Html,
-        Kind::Text => AutoEscape::None,
+        TemplateFormat::Html => AutoEscape::Html,
+        TemplateFormat::Text => AutoEscape::None,
     });
 
     environment.set_undefined_behavior(UndefinedBehavior::Strict);

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::{Field, Lines, field};
+use super::{Field, TextLines, field};
 
 /// Lines that the header takes at most, names of recipients included.
 const HEADER_LINES_MAX: usize = 14;
@@ -18,7 +18,7 @@ const INDENT_MIN: usize = 10;
 const LABEL_COLUMN_MIN: usize = 30;
 
 /// Returns true if such a header starts with this line.
-pub(super) fn begins(lines: &Lines<'_>, i: usize) -> bool {
+pub(super) fn begins(lines: &TextLines<'_>, i: usize) -> bool {
     match lines.get(i) {
         [b' ', ..] => begins_table(lines, i),
         [.., b'M' | b'0'..=b'9'] => begins_fields(lines, i),
@@ -26,7 +26,7 @@ pub(super) fn begins(lines: &Lines<'_>, i: usize) -> bool {
     }
 }
 
-fn begins_table(lines: &Lines<'_>, i: usize) -> bool {
+fn begins_table(lines: &TextLines<'_>, i: usize) -> bool {
     let is_of_table = |line: &[u8]| line.trim_ascii().is_empty() || indent(line) >= INDENT_MIN;
     if lines.is_blank(i) || !is_of_table(lines.get(i)) {
         return false;
@@ -83,7 +83,7 @@ fn word_before(line: &[u8], end: usize) -> Range<usize> {
 }
 
 /// `… on 21/11/2026 18:02:00 PM`, with recipients and a subject below.
-fn begins_fields(lines: &Lines<'_>, i: usize) -> bool {
+fn begins_fields(lines: &TextLines<'_>, i: usize) -> bool {
     let line = lines.get(i);
     let words = [" on ", " le ", " am "];
     let names_sender = has_time(line)

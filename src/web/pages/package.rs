@@ -5,17 +5,17 @@ use std::mem;
 use axum::{http::StatusCode, response::Response};
 use jiff::{Timestamp, Zoned};
 
-use super::{PageAsked, Pages, paging::Leaf};
+use super::{PageAsked, Pages, paging::ListPage};
 use crate::{
     config::{Language, ShowSender},
     drop::{Ending, FileEntry, Package, SealedPackage},
     envelope::{Direction, Origin},
     names, sender,
     web::{
-        Gone,
-        forms::{self, Reason},
-        key::Key,
-        kind::{Kind, icon, kind, programs},
+        EndedPackage,
+        forms::{self, ReportReason},
+        key::PackageKey,
+        kind::{FileKind, icon, kind, programs},
         language::Wanted,
         texts::{Texts, fill, texts},
         views::{
@@ -36,7 +36,7 @@ pub(in crate::web) enum Extended {
 /// The input of the form that reports a package.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::web) struct ReportForm {
-    pub(in crate::web) reason: Option<Reason>,
+    pub(in crate::web) reason: Option<ReportReason>,
     pub(in crate::web) text: String,
     pub(in crate::web) contact: String,
     pub(in crate::web) share: bool,
@@ -84,7 +84,7 @@ impl Pages {
         asked: PageAsked,
     ) -> Response {
         let t = texts(wanted.language);
-        let path = Key::Id(package.id).path();
+        let path = PackageKey::Id(package.id).path();
         let expires = self.moment(package.expires, wanted.language);
         let note = asked.extended.map(|extended| note(extended, &expires, t));
         let leaf = asked.leaf(package.files.len(), self.theme.unlock_is_paged());
@@ -121,7 +121,7 @@ impl Pages {
         language: Language,
         path: &str,
         package: &SealedPackage,
-        leaf: Leaf,
+        leaf: ListPage,
     ) -> Vec<SealedFileView> {
         leaf.of(&package.files)
             .map(|(number, file)| SealedFileView {
@@ -133,7 +133,12 @@ impl Pages {
     }
 
     /// The page of a package that can no longer be fetched.
-    pub(in crate::web) fn gone(&self, wanted: Wanted, token: &str, gone: &Gone) -> Response {
+    pub(in crate::web) fn gone(
+        &self,
+        wanted: Wanted,
+        token: &str,
+        gone: &EndedPackage,
+    ) -> Response {
         let t = texts(wanted.language);
         let operator = [("operator", self.site.operator.as_str())];
         let expired = self.moment(gone.expired, wanted.language);
@@ -175,7 +180,7 @@ impl Pages {
     pub(in crate::web) fn report_form(
         &self,
         wanted: Wanted,
-        key: &Key,
+        key: &PackageKey,
         about: (&Origin, Timestamp),
         form: &ReportForm,
         complete: bool,
@@ -198,7 +203,7 @@ impl Pages {
             text: form.text.clone(),
             contact: form.contact.clone(),
             reasons: reasons(form.reason, t),
-            shareable: matches!(key, Key::Token(_)),
+            shareable: matches!(key, PackageKey::Token(_)),
             text_max: forms::TEXT_CHARS_MAX,
             contact_max: forms::CONTACT_CHARS_MAX,
         };
@@ -277,7 +282,7 @@ impl Pages {
         language: Language,
         token: &str,
         files: &[FileEntry],
-        leaf: Leaf,
+        leaf: ListPage,
     ) -> Vec<FileView> {
         // Of all files, also those on other pages: names that look alike are told apart by numbers,
         // the same as in the archive.
@@ -291,7 +296,7 @@ impl Pages {
                 letters: icon(&name, kind),
                 name,
                 kind: kind.noun(language),
-                program: kind == Kind::Program,
+                program: kind == FileKind::Program,
                 size: words::size(file.size, language),
                 sha256: data_encoding::HEXLOWER.encode(&file.sha256),
             }
@@ -424,17 +429,17 @@ fn why(origin: &Origin, t: &Texts) -> String {
     }
 }
 
-fn reasons(chosen: Option<Reason>, t: &Texts) -> Vec<ReasonView> {
-    Reason::ALL
+fn reasons(chosen: Option<ReportReason>, t: &Texts) -> Vec<ReasonView> {
+    ReportReason::ALL
         .into_iter()
         .map(|reason| ReasonView {
             value: reason.word(),
             text: match reason {
-                Reason::Malware => t.reason_malware,
-                Reason::Fraud => t.reason_fraud,
-                Reason::Illegal => t.reason_illegal,
-                Reason::Privacy => t.reason_privacy,
-                Reason::Other => t.reason_other,
+                ReportReason::Malware => t.reason_malware,
+                ReportReason::Fraud => t.reason_fraud,
+                ReportReason::Illegal => t.reason_illegal,
+                ReportReason::Privacy => t.reason_privacy,
+                ReportReason::Other => t.reason_other,
             },
             chosen: chosen == Some(reason),
         })

@@ -29,7 +29,7 @@ pub(in crate::web) struct PageAsked {
 
 /// A page of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Leaf {
+pub(super) struct ListPage {
     /// Its number, from 1.
     number: usize,
     files: usize,
@@ -48,9 +48,9 @@ impl PageAsked {
 
     /// The page that is meant, of a package with this many files; one past the last is the last.
     /// All files are on one page if the template shows no links to further pages.
-    pub(super) fn leaf(self, files: usize, is_paged: bool) -> Leaf {
+    pub(super) fn leaf(self, files: usize, is_paged: bool) -> ListPage {
         let per_page = if is_paged { FILES_PER_PAGE } else { usize::MAX };
-        Leaf {
+        ListPage {
             number: self.number.clamp(1, files.div_ceil(per_page).max(1)),
             files,
             per_page,
@@ -58,7 +58,7 @@ impl PageAsked {
     }
 }
 
-impl Leaf {
+impl ListPage {
     /// The files that it shows, with their numbers from 1.
     pub(super) fn of<T>(self, files: &[T]) -> impl Iterator<Item = (usize, &T)> {
         let files = (1..).zip(files);

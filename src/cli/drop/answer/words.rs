@@ -2,13 +2,13 @@
 
 use crate::{
     config::Language,
-    drop::{Action, Actor, State},
+    drop::{Action, Actor, PackageState},
     envelope::Direction,
 };
 
 /// The words of a language.
 #[derive(Debug)]
-pub(super) struct Words {
+pub(super) struct AnswerTexts {
     language: Language,
     pub(super) title: &'static str,
     pub(super) made: &'static str,
@@ -39,7 +39,7 @@ pub(super) struct Words {
     pub(super) history: &'static str,
 }
 
-static EN: Words = Words {
+static EN: AnswerTexts = AnswerTexts {
     language: Language::En,
     title: "Files deposited at",
     made: "Written by the depollueur software from its records on",
@@ -72,7 +72,7 @@ static EN: Words = Words {
     history: "What was done:",
 };
 
-static FR: Words = Words {
+static FR: AnswerTexts = AnswerTexts {
     language: Language::Fr,
     title: "Fichiers déposés sur",
     made: "Établi par le logiciel depollueur d’après ses fiches le",
@@ -105,7 +105,7 @@ static FR: Words = Words {
     history: "Ce qui a été fait :",
 };
 
-impl Words {
+impl AnswerTexts {
     pub(super) fn of(language: Language) -> &'static Self {
         match language {
             Language::En => &EN,
@@ -120,17 +120,17 @@ impl Words {
         }
     }
 
-    pub(super) fn of_state(&self, state: State) -> &'static str {
+    pub(super) fn of_state(&self, state: PackageState) -> &'static str {
         match state {
-            State::Live => self.choose("can be fetched", "téléchargeable"),
-            State::Expired => self.choose("expired", "expiré"),
-            State::Revoked => self.choose("withdrawn", "retiré"),
-            State::Blocked => self.choose("withdrawn and blocked", "retiré et bloqué"),
-            State::Held => self.choose(
+            PackageState::Live => self.choose("can be fetched", "téléchargeable"),
+            PackageState::Expired => self.choose("expired", "expiré"),
+            PackageState::Revoked => self.choose("withdrawn", "retiré"),
+            PackageState::Blocked => self.choose("withdrawn and blocked", "retiré et bloqué"),
+            PackageState::Held => self.choose(
                 "withdrawn, kept by order",
                 "hors ligne, conservé sur réquisition",
             ),
-            State::Destroyed => self.choose("destroyed", "détruit"),
+            PackageState::Destroyed => self.choose("destroyed", "détruit"),
         }
     }
 

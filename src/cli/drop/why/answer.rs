@@ -8,32 +8,32 @@ use super::super::{
 };
 use crate::{
     cli::exit::Failure,
-    decisions::{Decision, Part, Who},
+    decisions::{Decision, PartRecord, Who},
     drop::{Deposit, Entry},
 };
 
 /// The facts that are known of a message.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct MessageHistory {
     pub(super) queue_id: String,
     /// The decision, if that is still kept.
     pub(super) decision: Option<Decision>,
     /// The packages of it that the drop holds.
-    pub(super) held: Vec<Held>,
+    pub(super) held: Vec<HeldPackage>,
     /// Postfix's lines about it.
     pub(super) lines: Vec<String>,
 }
 
 /// A package, and the entries of the log about it.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct HeldPackage {
     pub(super) deposit: Deposit,
     /// The names of its files, for those who have the link.
     pub(super) names: Option<Vec<String>>,
     pub(super) entries: Vec<Entry>,
 }
 
-impl Answer {
+impl MessageHistory {
     /// Returns true if it came to us.
     pub(super) fn is_ours(&self) -> bool {
         self.decision.is_some() || !self.held.is_empty()
@@ -41,7 +41,7 @@ impl Answer {
 }
 
 /// Writes answers.
-pub(super) fn print(answers: &[Answer], json: bool) -> Result<(), Failure> {
+pub(super) fn print(answers: &[MessageHistory], json: bool) -> Result<(), Failure> {
     if json {
         return write_json(&answers.iter().map(as_json).collect());
     }
@@ -53,7 +53,7 @@ pub(super) fn print(answers: &[Answer], json: bool) -> Result<(), Failure> {
     })
 }
 
-fn tell(answer: &Answer) -> Result<(), Failure> {
+fn tell(answer: &MessageHistory) -> Result<(), Failure> {
     match &answer.decision {
         Some(decision) => decided(decision)?,
         None if answer.held.is_empty() => {
@@ -113,7 +113,7 @@ fn decided(decision: &Decision) -> Result<(), Failure> {
     }
 
     line("")?;
-    let row = |part: &Part| {
+    let row = |part: &PartRecord| {
         let path = if part.path.is_empty() {
             "-"
         } else {
@@ -140,7 +140,7 @@ fn recipients(who: &Who) -> String {
     named.join(", ") + &more.unwrap_or_default()
 }
 
-fn held(held: &Held) -> Result<(), Failure> {
+fn held(held: &HeldPackage) -> Result<(), Failure> {
     let deposit = &held.deposit;
     line("")?;
     look::facts(deposit)?;
@@ -254,7 +254,7 @@ fn in_words(reason: &str) -> &str {
     }
 }
 
-fn as_json(answer: &Answer) -> Value {
+fn as_json(answer: &MessageHistory) -> Value {
     let packages: Vec<_> = answer.held.iter().map(held_json).collect();
     json!({
         "queue_id": answer.queue_id,
@@ -264,7 +264,7 @@ fn as_json(answer: &Answer) -> Value {
     })
 }
 
-fn held_json(held: &Held) -> Value {
+fn held_json(held: &HeldPackage) -> Value {
     let mut shown = look::deposit_json(&held.deposit);
     shown["names"] = json!(held.names);
     shown["audit"] = held.entries.iter().map(audit::entry_json).collect();

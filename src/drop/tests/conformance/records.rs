@@ -389,28 +389,28 @@ fn a_list_is_narrowed(records: &dyn Records) {
     let state = |state| Some((state, at(150)));
     assert_eq!(
         ids(Query {
-            state: state(State::Live),
+            state: state(PackageState::Live),
             ..query()
         }),
         [B]
     );
     assert_eq!(
         ids(Query {
-            state: state(State::Expired),
+            state: state(PackageState::Expired),
             ..query()
         }),
         [A]
     );
     assert_eq!(
         ids(Query {
-            state: state(State::Revoked),
+            state: state(PackageState::Revoked),
             ..query()
         }),
         [C]
     );
     assert_eq!(
         ids(Query {
-            state: state(State::Destroyed),
+            state: state(PackageState::Destroyed),
             ..query()
         }),
         []
@@ -538,9 +538,9 @@ fn only_orphans_are_removed(records: &dyn Records) {
 
 fn the_log_is_added_to(records: &dyn Records) {
     let mut first = entry(A, Action::Report, 1);
-    first.client = Client::web(Some("2001:db8::1".parse().unwrap()));
+    first.client = Requester::web(Some("2001:db8::1".parse().unwrap()));
     first.detail = "é \"x\"".into();
-    let general = Entry::general(at(5), Action::Unblock, Client::ADMIN, String::new());
+    let general = Entry::general(at(5), Action::Unblock, Requester::ADMIN, String::new());
     for entry in [&first, &general, &entry(B, Action::Extend, 9)] {
         records.log(entry).unwrap();
     }
@@ -561,7 +561,7 @@ fn a_blocked_file_is_refused(records: &dyn Records) {
         created: at(0),
         reason: "malware".into(),
     };
-    let block = Entry::general(at(0), Action::Block, Client::ADMIN, String::new());
+    let block = Entry::general(at(0), Action::Block, Requester::ADMIN, String::new());
     put(records, A, &record(0, 100));
     assert!(records.block(&row, &block).unwrap());
     assert!(!records.block(&row, &block).unwrap());

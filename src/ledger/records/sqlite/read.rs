@@ -15,8 +15,8 @@ use crate::{
     envelope::{Direction, Domains},
     ledger::{
         RecordId, Unlock,
-        audit::{Action, Actor, Client},
-        custody::{Cause, Hold, State},
+        audit::{Action, Actor, Requester},
+        custody::{Cause, Hold, PackageState},
     },
 };
 
@@ -112,19 +112,23 @@ fn behind(conditions: Conditions, created: i64, id: RecordId) -> Conditions {
 
 /// Adds the conditions of a state. The `+` sign keeps the database from taking the index of states: half of
 /// all packages are in one.
-fn in_state(conditions: Conditions, state: State, now: Timestamp) -> Conditions {
+fn in_state(conditions: Conditions, state: PackageState, now: Timestamp) -> Conditions {
     let now = Some(now.as_second());
     let conditions = match state {
-        State::Held => conditions.always("id IN (SELECT package FROM held)"),
+        PackageState::Held => conditions.always("id IN (SELECT package FROM held)"),
         _ => conditions.always("id NOT IN (SELECT package FROM held)"),
     };
     match state {
-        State::Held => conditions,
-        State::Destroyed => conditions.always("+state = 'destroyed'"),
-        State::Revoked => conditions.always("+state = 'live' AND cause = 'revoked'"),
-        State::Blocked => conditions.always("+state = 'live' AND cause = 'blocked'"),
-        State::Expired => conditions.and("+state = 'live' AND cause IS NULL AND expires <= ?", now),
-        State::Live => conditions.and("+state = 'live' AND cause IS NULL AND expires > ?", now),
+        PackageState::Held => conditions,
+        PackageState::Destroyed => conditions.always("+state = 'destroyed'"),
+        PackageState::Revoked => conditions.always("+state = 'live' AND cause = 'revoked'"),
+        PackageState::Blocked => conditions.always("+state = 'live' AND cause = 'blocked'"),
+        PackageState::Expired => {
+            conditions.and("+state = 'live' AND cause IS NULL AND expires <= ?", now)
+        }
+        PackageState::Live => {
+            conditions.and("+state = 'live' AND cause IS NULL AND expires > ?", now)
+        }
     }
 }
 
@@ -380,7 +384,7 @@ pub(super) fn entry(row: &Row<'_>, first: usize) -> Result<Entry> {
         queue_id: row.get(first + 3)?,
         sender: row.get(first + 4)?,
         login: row.get(first + 5)?,
-        client: Client {
+        client: Requester {
             actor: word(row, first + 6, Actor::of_word)?,
             address: address(row, first + 7)?,
         },

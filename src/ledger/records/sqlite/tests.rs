@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     envelope::{Direction, Domains, Origin},
-    ledger::{Action, Actor, Client, Records, Unlock},
+    ledger::{Action, Actor, Records, Requester, Unlock},
 };
 
 /// Packages of one sender, who deposits one after the other.
@@ -286,7 +286,7 @@ fn file(n: u64) -> RecordFile {
 }
 
 fn entry(n: u64) -> Entry {
-    let client = Client {
+    let client = Requester {
         actor: Actor::Mail,
         address: None,
     };

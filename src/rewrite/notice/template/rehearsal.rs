@@ -3,7 +3,7 @@
 
 use super::{
     super::{Notice, NoticeFile, Own, Setting},
-    Kind, TemplateError, Templates, explain, kind, language, line_at, page, values,
+    TemplateError, TemplateFormat, Templates, explain, kind, language, line_at, page, values,
 };
 use crate::{envelope::Direction, rewrite::html as document};
 
@@ -34,7 +34,7 @@ const HOSTILE: [&str; 14] = [
 pub(super) fn run(templates: &Templates, name: &str) -> Result<(), TemplateError> {
     for sample in samples(name) {
         match kind(name) {
-            Kind::Text => {
+            TemplateFormat::Text => {
                 for can in [&(|_| true) as &dyn Fn(char) -> bool, &|c| c.is_ascii()] {
                     for is_flowed in [false, true] {
                         let setting = Setting { can, is_flowed };
@@ -43,7 +43,7 @@ pub(super) fn run(templates: &Templates, name: &str) -> Result<(), TemplateError
                     }
                 }
             }
-            Kind::Html => rehearse(templates, name, values::of_html(&sample), &sample)?,
+            TemplateFormat::Html => rehearse(templates, name, values::of_html(&sample), &sample)?,
         }
     }
     Ok(())
@@ -61,14 +61,19 @@ fn rehearse(
     let (output, spans) = template.render_with_spans(values).map_err(wrong)?;
 
     let judged = match kind(name) {
-        Kind::Text => page::judge_text(&output, &sample.link),
-        Kind::Html => twice_escaped(&output).and_then(|()| page::judge_html(&output, &sample.link)),
+        TemplateFormat::Text => page::judge_text(&output, &sample.link),
+        TemplateFormat::Html => {
+            twice_escaped(&output).and_then(|()| page::judge_html(&output, &sample.link))
+        }
     };
 
     // Names can read like quoted mail in the built-in notice, too: in cells of their own they harm
     // nobody.
-    let is_quoted =
-        || kind(name) == Kind::Html && sample.files.len() == 1 && document::reads_quoted(&output);
+    let is_quoted = || {
+        kind(name) == TemplateFormat::Html
+            && sample.files.len() == 1
+            && document::reads_quoted(&output)
+    };
     let judged = judged.and_then(|()| page::not_quoted(is_quoted()));
 
     judged.map_err(|flaw| {
