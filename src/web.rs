@@ -78,7 +78,7 @@ use self::{
 };
 use crate::{
     config::{Language, MailConfig, WebConfig},
-    drop::{Client, Drop, Ending},
+    drop::{Client, Ending, FileDrop},
     envelope::Origin,
     http::{
         client::Proxies,
@@ -92,7 +92,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct WebState {
     /// The drop that is read.
-    pub drop: Drop,
+    pub drop: FileDrop,
     /// `[web]`
     pub config: WebConfig,
     /// `[mail]`

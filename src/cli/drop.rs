@@ -29,7 +29,7 @@ use super::{
     exit::{EX_UNAVAILABLE, EX_USAGE, Failure},
     owner::{self, Caller},
 };
-use crate::drop::{Deposit, Drop, DropError, Query, RecordId};
+use crate::drop::{Deposit, DropError, FileDrop, Query, RecordId};
 
 /// The exit status when a link or an id leads to nothing.
 const EX_NOTHING: u8 = 1;
@@ -117,7 +117,7 @@ pub(super) fn run(command: Command) -> Result<(), Failure> {
 }
 
 /// Finds the package that a link or the beginning of an id names.
-async fn package_of(drop: &Drop, name: &str) -> Result<RecordId, Failure> {
+async fn package_of(drop: &FileDrop, name: &str) -> Result<RecordId, Failure> {
     if let Some(link) = Link::find(name) {
         return Ok(link.id);
     }
@@ -184,13 +184,13 @@ fn nothing_behind(name: &str, public_url: &str) -> Failure {
 }
 
 /// Opens the drop in its owner's name, and returns it with the base of its links.
-fn open(options: ConfigOptions) -> Result<(Drop, String), Failure> {
+fn open(options: ConfigOptions) -> Result<(FileDrop, String), Failure> {
     open_for(options).map(|opened| (opened.drop, opened.url))
 }
 
 /// A drop that was opened in its owner's name.
 struct Opened {
-    drop: Drop,
+    drop: FileDrop,
     /// The base of its links.
     url: String,
     caller: Caller,
@@ -199,7 +199,7 @@ struct Opened {
 fn open_for(options: ConfigOptions) -> Result<Opened, Failure> {
     let config = options.load()?;
     let caller = owner::act_as_owner(&config.drop.directory)?;
-    let drop = Drop::of(&config).map_err(unavailable)?;
+    let drop = FileDrop::of(&config).map_err(unavailable)?;
     let url = config.web.public_url.to_string();
     Ok(Opened { drop, url, caller })
 }
@@ -209,7 +209,7 @@ fn unavailable(error: impl Into<DropError>) -> Failure {
 }
 
 /// Finds the package that a link or the beginning of an id names.
-async fn named(drop: &Drop, name: &str, url: &str) -> Result<Deposit, Failure> {
+async fn named(drop: &FileDrop, name: &str, url: &str) -> Result<Deposit, Failure> {
     let id = package_of(drop, name).await?;
     let shown = drop.show(id, Timestamp::now()).await.map_err(unavailable)?;
     Ok(shown.ok_or_else(|| nothing_behind(name, url))?.0)

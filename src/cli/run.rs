@@ -35,7 +35,7 @@ use crate::{
     admin,
     config::ScanConfig,
     decisions::Decisions,
-    drop::{Drop, Swept},
+    drop::{FileDrop, Swept},
     filter::Copies,
     http::server::{self, ServerLimits},
     metrics::Metrics,
@@ -129,7 +129,7 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
     // The sockets come first: a start that fails on one of them leaves no drop behind.
     let sockets = Sockets::open(&config, claim).map_err(|error| unavailable(&error))?;
     let remote = Stores::remote(&config).map_err(|error| unavailable(&error))?;
-    let drop = Drop::of(&config)?;
+    let drop = FileDrop::of(&config)?;
     let stores = Stores::over(&config, Some(drop.clone()), remote);
     let stores = stores.map_err(|error| unavailable(&error))?;
 
@@ -166,7 +166,7 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
 
 /// The state that all tasks share.
 struct Daemon {
-    drop: Drop,
+    drop: FileDrop,
     stores: Stores,
     metrics: Metrics,
     reload: Reload,
@@ -405,7 +405,7 @@ impl Turns {
 }
 
 /// Destroys expired packages step by step, so that a stop never waits for more than one step.
-async fn sweep(drop: Drop, metrics: Metrics, stop: Stop) -> io::Result<()> {
+async fn sweep(drop: FileDrop, metrics: Metrics, stop: Stop) -> io::Result<()> {
     let mut turns = Turns::every(SWEEP_INTERVAL);
     while turns.next(&stop).await {
         let go_on = || !stop.gracefully.is_cancelled();
@@ -432,7 +432,7 @@ async fn sweep(drop: Drop, metrics: Metrics, stop: Stop) -> io::Result<()> {
 }
 
 /// Measures the drop's level from time to time, so that no scrape has to.
-async fn watch_level(drop: Drop, metrics: Metrics, stop: Stop) -> io::Result<()> {
+async fn watch_level(drop: FileDrop, metrics: Metrics, stop: Stop) -> io::Result<()> {
     let mut turns = Turns::every(LEVEL_INTERVAL);
     while turns.next(&stop).await {
         match drop.level().await {

@@ -145,7 +145,7 @@ impl Committed {
     }
 }
 
-impl std::ops::Drop for Committed {
+impl Drop for Committed {
     fn drop(&mut self) {
         if self.keep {
             return;
@@ -165,7 +165,7 @@ impl std::ops::Drop for Committed {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{Drop, Token, tests},
+        super::{FileDrop, Token, tests},
         *,
     };
     use crate::ledger::{Term, Unlock};
@@ -188,7 +188,7 @@ mod tests {
     }
 
     /// A commit whose three blobs have their names, and whose record is yet to be written.
-    fn committed(drop: &Drop) -> Committed {
+    fn committed(drop: &FileDrop) -> Committed {
         let (store, id) = (Arc::clone(&drop.store), RecordId::from(&Token::random()));
         for number in 0..3 {
             let mut draft = store.blobs.draft(id, number).unwrap();
@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn the_last_look_of_a_commit_is_at_every_file() {
         let home = tempfile::tempdir().unwrap();
-        let drop = Drop::open(&tests::config(home.path().join("drop"))).unwrap();
+        let drop = FileDrop::open(&tests::config(home.path().join("drop"))).unwrap();
         for lost in [None, Some(0), Some(1), Some(2)] {
             let mut committed = committed(&drop);
             let id = committed.id;

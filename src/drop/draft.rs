@@ -25,7 +25,7 @@ use tokio::{
 };
 
 use super::{
-    Drop, DropError, Store, Token,
+    DropError, FileDrop, Store, Token,
     blobs::{Draft, Finished},
     commit::commit,
     manifest::{self, ManifestFile},
@@ -136,7 +136,7 @@ struct Writer {
 
 impl PackageDraft {
     /// Begins a package under a token that somebody else chose.
-    pub(crate) fn under(drop: &Drop, token: Token, mut origin: Origin) -> Self {
+    pub(crate) fn under(drop: &FileDrop, token: Token, mut origin: Origin) -> Self {
         let books = drop.store.books();
         let networks = ClientNetwork::of(books, &origin).into();
         books.leave_out(&mut origin);

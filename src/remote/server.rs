@@ -59,7 +59,7 @@ use self::{
 use super::wire::{self, Begin, Begun, FILES_MAX, Received, Sha256, TOKEN_HEADER};
 use crate::{
     config::DepositConfig,
-    drop::{Drop, Lookup as Found, Right, Token, Unlock, Uploader, cost},
+    drop::{FileDrop, Lookup as Found, Right, Token, Unlock, Uploader, cost},
     envelope::{Direction, Origin},
     http::server::{self, ServerLimits},
     lock::lock,
@@ -87,7 +87,7 @@ pub(crate) struct Deposits(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    drop: Drop,
+    drop: FileDrop,
     config: DepositConfig,
     /// The beginning of links.
     public_url: String,
@@ -119,7 +119,7 @@ impl Deposits {
     /// Makes the interface that takes deposits into `drop`. Links begin with `public_url`; `lookup`
     /// knows which domains are ours.
     pub(crate) fn new(
-        drop: Drop,
+        drop: FileDrop,
         config: DepositConfig,
         public_url: &str,
         lookup: impl Fn() -> Lookup + Send + Sync + 'static,

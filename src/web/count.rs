@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use crate::{
-    drop::{Client, Door, Drop},
+    drop::{Client, Door, FileDrop},
     http::{
         client::ClientNetwork,
         limit::{Queue, Rate},
@@ -61,7 +61,7 @@ impl Counter {
 
     /// Counts a download. If the database cannot be written for a while, the caller waits for
     /// [`PATIENCE`] at most; the count is written once that is possible.
-    pub(super) async fn count(&self, drop: Drop, complete: Complete) {
+    pub(super) async fn count(&self, drop: FileDrop, complete: Complete) {
         let Complete {
             door,
             files,

@@ -34,7 +34,7 @@ use super::{
 };
 use crate::{
     budget::Share,
-    drop::{Client, Door, Drop, DropError, FileEntry, Release, SealedPackage, Token},
+    drop::{Client, Door, DropError, FileDrop, FileEntry, Release, SealedPackage, Token},
     http::{
         conditional::{Part, part},
         limit::Throttle,
@@ -296,7 +296,7 @@ impl Download {
 /// An answer being sent. If it is dropped before its end, it counts as aborted.
 struct Transfer {
     source: Source,
-    drop: Drop,
+    drop: FileDrop,
     door: Door,
     queue_id: String,
     client: Client,
@@ -388,7 +388,7 @@ impl Transfer {
     }
 }
 
-impl std::ops::Drop for Transfer {
+impl Drop for Transfer {
     fn drop(&mut self) {
         if !self.ended {
             self.metrics.download_aborted();

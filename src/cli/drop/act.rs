@@ -19,7 +19,7 @@ use crate::{
         owner,
         progress::Progress,
     },
-    drop::{Client, Deposit, Drop, Outcome, RecordId, Resumed, State},
+    drop::{Client, Deposit, FileDrop, Outcome, RecordId, Resumed, State},
 };
 
 #[derive(Args, Debug)]
@@ -117,7 +117,7 @@ pub(super) fn rekey(options: RekeyOptions) -> Result<(), Failure> {
         let message = format!("the drop has its key, \"{}\": nothing to do", key.display());
         return Err(Failure::new(EX_USAGE, message));
     }
-    Drop::renew_key(&config.drop).map_err(unavailable)?;
+    FileDrop::renew_key(&config.drop).map_err(unavailable)?;
     line(
         "a new key was made; blocked files stay blocked. A daemon that runs has the old one still: systemctl restart depollueur",
     )
@@ -191,7 +191,7 @@ pub(super) async fn restore(options: RestoreOptions) -> Result<(), Failure> {
 }
 
 async fn bring_back(
-    drop: &Drop,
+    drop: &FileDrop,
     deposit: &Deposit,
     until: Option<Timestamp>,
 ) -> Result<(), Failure> {
@@ -207,7 +207,7 @@ async fn bring_back(
     lengthen(drop, deposit.id, until).await
 }
 
-async fn lengthen(drop: &Drop, id: RecordId, until: Timestamp) -> Result<(), Failure> {
+async fn lengthen(drop: &FileDrop, id: RecordId, until: Timestamp) -> Result<(), Failure> {
     let now = Timestamp::now();
     if until <= now {
         return Err(Failure::new(EX_USAGE, "this time is over"));
@@ -271,7 +271,7 @@ pub(super) async fn revoke(options: RevokeOptions) -> Result<(), Failure> {
 /// Revokes a package, and destroys it if that is wanted. Returns false if it is held, and was not
 /// destroyed.
 pub(super) async fn end(
-    drop: &Drop,
+    drop: &FileDrop,
     id: RecordId,
     now: Timestamp,
     reason: &str,
@@ -286,7 +286,11 @@ pub(super) async fn end(
 }
 
 /// Destroys a package that was ended. Returns false if it is held.
-pub(super) async fn destroy(drop: &Drop, id: RecordId, now: Timestamp) -> Result<bool, Failure> {
+pub(super) async fn destroy(
+    drop: &FileDrop,
+    id: RecordId,
+    now: Timestamp,
+) -> Result<bool, Failure> {
     let destroyed = drop.destroy(id, now, Client::ADMIN).await;
     Ok(destroyed.map_err(unavailable)? != Outcome::Held)
 }

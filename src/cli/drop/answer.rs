@@ -20,7 +20,9 @@ use super::{
 use crate::{
     cli::{ConfigOptions, exit::Failure, language::language},
     config::Language,
-    drop::{Action, AuditQuery, Deposit, DepositedFile, Drop, Entry, FileEntry, RecordId, Token},
+    drop::{
+        Action, AuditQuery, Deposit, DepositedFile, Entry, FileDrop, FileEntry, RecordId, Token,
+    },
     envelope::Origin,
 };
 
@@ -69,7 +71,7 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
 
 /// The names of a package's files, where its link is known and they are not destroyed.
 pub(super) async fn names_of(
-    drop: &Drop,
+    drop: &FileDrop,
     token: Option<&Token>,
 ) -> Result<Option<Vec<FileEntry>>, Failure> {
     match token {
@@ -110,7 +112,7 @@ fn text(subjects: &[Subject], url: &str, language: Language, now: Timestamp) -> 
 impl Subject {
     /// Reads the facts of a package; `None` when there is no such package.
     pub(super) async fn find(
-        drop: &Drop,
+        drop: &FileDrop,
         id: RecordId,
         names: Option<Vec<FileEntry>>,
         now: Timestamp,

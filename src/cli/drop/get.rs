@@ -21,7 +21,7 @@ use crate::{
         exit::{EX_IOERR, EX_USAGE, Failure},
         owner::Caller,
     },
-    drop::{Drop, Lookup, Package, Token},
+    drop::{FileDrop, Lookup, Package, Token},
     names,
 };
 
@@ -84,7 +84,7 @@ fn token_of(name: &str) -> Result<Token, Failure> {
 }
 
 async fn write_package(
-    drop: &Drop,
+    drop: &FileDrop,
     token: &Token,
     package: &Package,
     (directory, caller): (&Path, Caller),
@@ -108,7 +108,7 @@ async fn write_package(
 }
 
 async fn write_file(
-    drop: &Drop,
+    drop: &FileDrop,
     token: &Token,
     package: &Package,
     index: usize,

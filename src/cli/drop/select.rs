@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     cli::exit::{EX_USAGE, Failure},
-    drop::{Deposit, Drop, Query, State, Token},
+    drop::{Deposit, FileDrop, Query, State, Token},
 };
 
 #[derive(Args, Clone, Debug)]
@@ -104,7 +104,7 @@ impl Selection {
     /// None is chosen, or there is none.
     pub(super) async fn find(
         self,
-        drop: &Drop,
+        drop: &FileDrop,
         url: &str,
         now: Timestamp,
         verb: &str,
@@ -122,7 +122,7 @@ impl Selection {
     /// None is chosen, or a name leads to nothing.
     pub(super) async fn find_with_tokens(
         self,
-        drop: &Drop,
+        drop: &FileDrop,
         url: &str,
         now: Timestamp,
         verb: &str,

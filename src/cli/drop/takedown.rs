@@ -24,7 +24,7 @@ use crate::{
         progress::Progress,
     },
     config::Language,
-    drop::{Client, Deposit, Drop, FileEntry, RecordId, State, Token},
+    drop::{Client, Deposit, FileDrop, FileEntry, RecordId, State, Token},
 };
 
 #[derive(Args, Debug)]
@@ -49,7 +49,7 @@ pub(in crate::cli) struct Options {
 
 /// The work of one takedown.
 struct Takedown {
-    drop: Drop,
+    drop: FileDrop,
     now: Timestamp,
     reason: String,
     /// The packages that were chosen, and their copies, in this order.

@@ -21,7 +21,7 @@ use crate::{
         exit::{EX_UNAVAILABLE, EX_USAGE, Failure},
     },
     decisions::{self, Decision, Question, Ring, RingError},
-    drop::{AuditQuery, Deposit, Drop, Query, RecordId},
+    drop::{AuditQuery, Deposit, FileDrop, Query, RecordId},
 };
 
 /// The longest queue id of Postfix, with room.
@@ -117,7 +117,7 @@ struct Sources {
 }
 
 impl Sources {
-    fn drop(&self) -> &Drop {
+    fn drop(&self) -> &FileDrop {
         &self.opened.drop
     }
 

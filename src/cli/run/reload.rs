@@ -22,7 +22,7 @@ use super::{
 use crate::{
     config::{Config, DomainConfigs},
     decisions::Decisions,
-    drop::Drop,
+    drop::FileDrop,
     filter::{Copies, Filter},
     loaded::Loaded,
     metrics::Metrics,
@@ -78,7 +78,7 @@ pub(super) struct Reload {
 /// The parts that are created once, at the start.
 #[derive(Clone, Debug)]
 pub(super) struct Made {
-    pub(super) drop: Drop,
+    pub(super) drop: FileDrop,
     pub(super) stores: Stores,
     pub(super) metrics: Metrics,
     pub(super) decisions: Option<Decisions>,
