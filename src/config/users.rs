@@ -24,7 +24,7 @@ pub struct UsersConfig {
     #[serde(with = "As::<Users>")]
     pub opt_in: Option<UserList>,
     /// The sign between a user's name and the extension of an address.
-    #[serde(with = "As::<Delimiter>")]
+    #[serde(with = "As::<DelimiterCodec>")]
     pub recipient_delimiter: RecipientDelimiter,
     /// The tables in which aliases are looked up.
     #[serde(with = "As::<AliasTables>")]
@@ -246,9 +246,9 @@ impl Codec for Users {
 }
 
 /// Codec of `users.recipient_delimiter`.
-pub(super) struct Delimiter;
+pub(super) struct DelimiterCodec;
 
-impl Codec for Delimiter {
+impl Codec for DelimiterCodec {
     type Value = RecipientDelimiter;
 
     fn parse(written: &Written) -> Option<RecipientDelimiter> {

@@ -61,7 +61,7 @@ pub(super) struct Shared {
 
 /// The turn of one of several copies. The next one has its turn when this is dropped.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(super) struct CopyTurn {
     slot: OwnedMutexGuard<Option<Shared>>,
 }
 
@@ -91,7 +91,7 @@ impl Slots {
     }
 }
 
-impl Turn {
+impl CopyTurn {
     /// Waits for the turn of a message among its copies, and asks its store whether the package that they
     /// have can be fetched. `None` where the message can have no copies.
     pub(super) async fn wait(

@@ -70,15 +70,15 @@ pub(in crate::cli) fn run(options: Options) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::new(EX_UNAVAILABLE, format_args!("could not start: {error}")))?;
-    let sources = Sources {
+    let evidence = Evidence {
         ring: Ring::new(decisions::file(&directory)),
         lines: log.read(),
         opened,
     };
 
-    let answers = runtime.block_on(sources.answers(&subject, &name))?;
+    let answers = runtime.block_on(evidence.answers(&subject, &name))?;
     if answers.is_empty() {
-        return Err(unknown(&subject, &name, &sources));
+        return Err(unknown(&subject, &name, &evidence));
     }
 
     answer::print(&answers, options.json)
@@ -110,13 +110,13 @@ fn subject(name: &str) -> Result<Subject, Failure> {
     Err(Failure::new(EX_USAGE, message))
 }
 
-struct Sources {
+struct Evidence {
     ring: Ring,
     lines: Lines,
     opened: Opened,
 }
 
-impl Sources {
+impl Evidence {
     fn drop(&self) -> &FileDrop {
         &self.opened.drop
     }
@@ -274,9 +274,9 @@ impl Sources {
     }
 }
 
-fn unknown(subject: &Subject, name: &str, sources: &Sources) -> Failure {
+fn unknown(subject: &Subject, name: &str, evidence: &Evidence) -> Failure {
     let message = match subject {
-        Subject::Package => return nothing_behind(name, &sources.opened.url),
+        Subject::Package => return nothing_behind(name, &evidence.opened.url),
         Subject::QueueId(id) => format!("nothing is known of queue id \"{id}\""),
         Subject::MessageId(id) => format!("nothing is known of Message-ID \"{id}\""),
     };
