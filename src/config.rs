@@ -35,7 +35,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     address::{ListenAddress, Network},
-    addresses::{AddressFile, Mail},
+    addresses::{AddressFile, MailScope},
     appearance::{CONTRAST_MIN, Colour, ColourError},
     detach::{DetachConfig, Dkim2, Forwarding, OnBlocked, OnFailure, Recipients, RunMode},
     domains::{DOMAINS_DIRECTORY, DomainConfigs},

@@ -39,7 +39,8 @@ pub use self::{
 };
 use crate::{
     config::{
-        Config, Directions, Mail, NoticeLanguage, Recipients, Rule, RuleAction, RunMode, UserList,
+        Config, Directions, MailScope, NoticeLanguage, Recipients, Rule, RuleAction, RunMode,
+        UserList,
     },
     envelope::{Direction, Envelope, Person},
 };
@@ -342,13 +343,15 @@ fn stands_in(list: &UserList, message: &MessageFacts<'_>, recipient: Option<&Per
     let sent = match message.direction {
         Direction::Incoming => Holds::No,
         Direction::Outgoing => {
-            let sender = known.has_for(list, &message.sender, Mail::Sent);
+            let sender = known.has_for(list, &message.sender, MailScope::Sent);
             let login = message.login.as_ref();
-            sender.or(login.map_or(Holds::No, |login| known.has_for(list, login, Mail::Sent)))
+            sender.or(login.map_or(Holds::No, |login| {
+                known.has_for(list, login, MailScope::Sent)
+            }))
         }
     };
     sent.or(recipient.map_or(Holds::Unknown, |recipient| {
-        known.has_for(list, recipient, Mail::Received)
+        known.has_for(list, recipient, MailScope::Received)
     }))
 }
 

@@ -72,7 +72,7 @@ use self::{
     count::Counter,
     language::Wanted,
     listener::READING_THREADS_MAX,
-    pages::{Pages, Problem},
+    pages::{ErrorPage, Pages},
     report::Reporter,
     shelf::Shelf,
 };
@@ -83,7 +83,7 @@ use crate::{
     http::{
         client::Proxies,
         limit::{Crowd, Rate, Throttle},
-        slots::Running,
+        slots::DownloadPermit,
     },
     metrics::Metrics,
 };
@@ -274,7 +274,7 @@ type Shared = State<Arc<Site>>;
 #[derive(Clone, Debug, Default)]
 struct Visitor {
     address: Option<IpAddr>,
-    running: Option<Arc<Running>>,
+    running: Option<Arc<DownloadPermit>>,
 }
 
 /// The reason why there is no package for a request.
@@ -305,7 +305,7 @@ async fn about(State(site): Shared, wanted: Wanted) -> Response {
 }
 
 async fn unknown(State(site): Shared, wanted: Wanted) -> Response {
-    site.pages.problem(wanted, Problem::NotFound)
+    site.pages.problem(wanted, ErrorPage::NotFound)
 }
 
 impl Site {

@@ -20,7 +20,7 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
-pub(super) use self::running::{PATH, Standing};
+pub(super) use self::running::{DaemonStatus, PATH};
 use self::{
     reload::{Made, Reload, Themes, current},
     running::Running,

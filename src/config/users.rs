@@ -5,7 +5,8 @@ use std::{path::PathBuf, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AddressFile, AddressPatterns, Condition, Config, Directions, Forwarding, Mail, Rule, Table,
+    AddressFile, AddressPatterns, Condition, Config, Directions, Forwarding, MailScope, Rule,
+    Table,
     pattern::Bare,
     value::{As, Codec, Count, OptionalPath, Seconds, Written},
 };
@@ -122,7 +123,7 @@ impl UserList {
     }
 
     /// Returns true if one of the files lists an address in lower case for this kind of mail.
-    pub fn has_for(&self, folded: &str, mail: Mail) -> bool {
+    pub fn has_for(&self, folded: &str, mail: MailScope) -> bool {
         self.files.iter().any(|file| file.has_for(folded, mail))
     }
 

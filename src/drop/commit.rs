@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::{DropError, Store, draft::DurableFile, manifest::ManifestFile};
 use crate::{
     envelope::Origin,
-    ledger::{Action, Client, ClientNetwork, LedgerError, Record, RecordFile, RecordId},
+    ledger::{Action, Client, LedgerError, Record, RecordFile, RecordId, StrangerNetwork},
 };
 
 type Result<T, E = DropError> = std::result::Result<T, E>;
@@ -30,7 +30,7 @@ pub(super) fn commit(
     store: Arc<Store>,
     id: RecordId,
     record: Record,
-    networks: &[ClientNetwork],
+    networks: &[StrangerNetwork],
     files: Vec<DurableFile>,
 ) -> Result<Committed> {
     let rows: Vec<_> = files.iter().map(|file| store.row(&file.file)).collect();
@@ -83,7 +83,7 @@ impl Committed {
         &mut self,
         record: &Record,
         rows: &[RecordFile],
-        networks: &[ClientNetwork],
+        networks: &[StrangerNetwork],
     ) -> Result<()> {
         let (books, origin) = (self.store.books(), &record.origin);
         let detail = format!("files={} bytes={}", record.files, record.bytes);

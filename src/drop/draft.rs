@@ -35,7 +35,7 @@ use crate::{
     aside::{Aside, make_room},
     envelope::Origin,
     ledger::{
-        Action, Allowance, Client, ClientNetwork, Record, RecordId, Term, Unlock, blocking,
+        Action, Allowance, Client, Record, RecordId, StrangerNetwork, Term, Unlock, blocking,
         whole_second,
     },
     scan::{Objection, Scan},
@@ -58,7 +58,7 @@ pub struct PackageDraft {
     store: Arc<Store>,
     origin: Origin,
     /// Those of the client that sent the message, even if its address must not be recorded.
-    networks: Arc<[ClientNetwork]>,
+    networks: Arc<[StrangerNetwork]>,
     token: Token,
     vault: Vault,
     unlock: Unlock,
@@ -138,7 +138,7 @@ impl PackageDraft {
     /// Begins a package under a token that somebody else chose.
     pub(crate) fn under(drop: &FileDrop, token: Token, mut origin: Origin) -> Self {
         let books = drop.store.books();
-        let networks = ClientNetwork::of(books, &origin).into();
+        let networks = StrangerNetwork::of(books, &origin).into();
         books.leave_out(&mut origin);
         let vault = Vault::new(&token);
         Self {

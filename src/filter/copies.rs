@@ -42,10 +42,10 @@ type Slot = Arc<AsyncMutex<Option<Shared>>>;
 
 /// The packages of the last hour. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub struct Copies(Arc<Mutex<Slots>>);
+pub struct Copies(Arc<Mutex<RecentPackages>>);
 
 #[derive(Debug, Default)]
-struct Slots {
+struct RecentPackages {
     slots: HashMap<Key, Slot>,
     /// The keys in the order in which they came.
     order: VecDeque<(Instant, Key)>,
@@ -77,7 +77,7 @@ impl Copies {
     }
 }
 
-impl Slots {
+impl RecentPackages {
     /// Forgets the packages that are too old, and makes room for one more.
     fn forget(&mut self, now: Instant) {
         while let Some((since, key)) = self.order.front() {

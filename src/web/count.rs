@@ -43,7 +43,7 @@ struct Bounds {
 
 /// A complete download.
 #[derive(Debug)]
-pub(super) struct Complete {
+pub(super) struct CompletedDownload {
     pub(super) door: Door,
     /// The indices of the files in it.
     pub(super) files: Range<usize>,
@@ -61,8 +61,8 @@ impl Counter {
 
     /// Counts a download. If the database cannot be written for a while, the caller waits for
     /// [`PATIENCE`] at most; the count is written once that is possible.
-    pub(super) async fn count(&self, drop: FileDrop, complete: Complete) {
-        let Complete {
+    pub(super) async fn count(&self, drop: FileDrop, complete: CompletedDownload) {
+        let CompletedDownload {
             door,
             files,
             client,

@@ -24,7 +24,7 @@ pub(super) enum Key {
 /// The key in a path. An invalid one stands for a key that nobody has, so that both take the same
 /// time.
 #[derive(Clone, Debug)]
-pub(super) struct Asked {
+pub(super) struct RequestedKey {
     pub(super) key: Key,
     /// True if the path has a valid key.
     pub(super) is_key: bool,
@@ -47,7 +47,7 @@ impl Key {
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Asked {
+impl<S: Send + Sync> FromRequestParts<S> for RequestedKey {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
@@ -68,7 +68,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Asked {
     }
 }
 
-impl Asked {
+impl RequestedKey {
     fn token(text: &str) -> Self {
         let parsed = text.parse::<Token>();
         Self {
@@ -90,7 +90,7 @@ impl Site {
     /// Finds the live package that a path names and that browsers unlock.
     pub(super) async fn find_sealed(
         &self,
-        asked: &Asked,
+        asked: &RequestedKey,
         now: Timestamp,
     ) -> Result<SealedPackage, Refusal> {
         let Key::Id(id) = asked.key else {
@@ -120,7 +120,10 @@ impl Site {
     }
 
     /// The origin of a package and the time of its deposit, live or not.
-    pub(super) async fn origin(&self, asked: &Asked) -> Result<(Origin, Timestamp), Refusal> {
+    pub(super) async fn origin(
+        &self,
+        asked: &RequestedKey,
+    ) -> Result<(Origin, Timestamp), Refusal> {
         let now = Timestamp::now();
         let found = match &asked.key {
             Key::Token(_) if !asked.is_key => self.find("", now).await.map(live),

@@ -13,7 +13,7 @@ use x509_cert::{Certificate, der::Decode as _};
 
 use super::{
     super::ConfigOptions,
-    deposit::{CONTENTS, Deposit},
+    deposit::{CONTENTS, TestDeposit},
     report::{Level, Report},
 };
 use crate::{
@@ -70,7 +70,7 @@ pub(super) async fn check(
 async fn check_domains(
     report: &mut Report,
     config: &Config,
-    deposit: Option<&Deposit>,
+    deposit: Option<&TestDeposit>,
     main: &PublicUrl,
 ) -> reqwest::Result<()> {
     let own = config.domains.values().map(|own| &own.web.public_url);
@@ -112,7 +112,7 @@ pub(super) async fn check_quickly(report: &mut Report, config: &Config) {
 }
 
 /// The base of links in mail: the drop of another host tells it itself, with a link.
-fn public_url(config: &Config, deposit: Option<&Deposit>) -> Option<PublicUrl> {
+fn public_url(config: &Config, deposit: Option<&TestDeposit>) -> Option<PublicUrl> {
     match config.store.kind {
         StoreKind::Embedded => Some(config.web.public_url.clone()),
         StoreKind::Remote => deposit?.link.base.parse().ok(),
@@ -304,8 +304,8 @@ fn check_other_store(report: &mut Report, config: &Config, options: &ConfigOptio
     }
 
     let check = "drop.rules";
-    let made = Deposit::make(options, &config.drop.directory, other);
-    match made.and_then(Deposit::take_back) {
+    let made = TestDeposit::make(options, &config.drop.directory, other);
+    match made.and_then(TestDeposit::take_back) {
         Ok(()) => {
             let message = format!("the store \"{name}\", which rules choose, takes packages");
             report.ok(check, message);
@@ -320,9 +320,13 @@ fn check_other_store(report: &mut Report, config: &Config, options: &ConfigOptio
 }
 
 /// Puts a package into the store that the daemon uses: the drop of this host or of another.
-fn check_upload(report: &mut Report, config: &Config, options: &ConfigOptions) -> Option<Deposit> {
+fn check_upload(
+    report: &mut Report,
+    config: &Config,
+    options: &ConfigOptions,
+) -> Option<TestDeposit> {
     let check = "drop.upload";
-    match Deposit::make(options, &config.drop.directory, config.store.kind) {
+    match TestDeposit::make(options, &config.drop.directory, config.store.kind) {
         Ok(deposit) => {
             report.ok(check, "a test package was put into the drop");
             return Some(deposit);
@@ -340,7 +344,7 @@ fn check_upload(report: &mut Report, config: &Config, options: &ConfigOptions) -
 async fn check_round_trip(
     report: &mut Report,
     config: &Config,
-    deposit: Deposit,
+    deposit: TestDeposit,
     (client, is_reached): (&Client, bool),
     here: &Client,
 ) {
@@ -384,7 +388,7 @@ async fn check_round_trip(
 async fn check_delete(
     report: &mut Report,
     client: &Client,
-    deposit: Deposit,
+    deposit: TestDeposit,
     served: Option<String>,
 ) {
     let check = "drop.delete";

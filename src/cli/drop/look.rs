@@ -59,7 +59,7 @@ pub(super) async fn list(options: ListOptions) -> Result<(), Failure> {
     let now = Timestamp::now();
     let mut query = options.selectors.or_before(options.until).query(now);
     let (drop, _) = open(options.config)?;
-    let mut out = Listing::new(options.form);
+    let mut out = ListOutput::new(options.form);
     let mut left = options.limit.unwrap_or(usize::MAX);
     loop {
         query.limit = Some(left.min(PAGE));
@@ -111,18 +111,18 @@ pub(super) async fn suspended(options: SuspendedOptions) -> Result<(), Failure> 
 
 /// Writes packages as a table or as JSON.
 pub(super) fn deposits(found: &[Deposit], form: Form) -> Result<(), Failure> {
-    let mut out = Listing::new(form);
+    let mut out = ListOutput::new(form);
     out.write(found)?;
     out.end()
 }
 
 /// Packages as they are written, page by page.
-enum Listing {
+enum ListOutput {
     Table(Box<Table<9>>),
     Json(Array),
 }
 
-impl Listing {
+impl ListOutput {
     fn new(form: Form) -> Self {
         if form.json {
             return Self::Json(Array::default());

@@ -420,7 +420,7 @@ mod tests {
         assert_eq!(changed, ["rule", "users.opt_out"]);
         assert_eq!(config.rule.len(), 1);
         let opt_out = config.users.opt_out.unwrap();
-        assert!(opt_out.has_for("zoe@example.org", crate::config::Mail::Sent));
+        assert!(opt_out.has_for("zoe@example.org", crate::config::MailScope::Sent));
     }
 
     #[test]

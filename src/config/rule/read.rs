@@ -113,7 +113,7 @@ pub(in crate::config) fn read(table: &DeTable<'_>) -> Result<Vec<Rule>, Place> {
         let DeValue::Table(fields) = item.get_ref() else {
             return Err(not_rules());
         };
-        let reader = Reader::new(rules.len() + 1, item.span().start, fields);
+        let reader = RuleReader::new(rules.len() + 1, item.span().start, fields);
         if rules.len() >= RULES_MAX {
             return Err(reader.wrong(&format!("is one too many, {RULES_MAX} are allowed")));
         }
@@ -130,13 +130,13 @@ pub(in crate::config) fn read(table: &DeTable<'_>) -> Result<Vec<Rule>, Place> {
 }
 
 /// A rule as it is written in the file.
-struct Reader<'a> {
+struct RuleReader<'a> {
     number: usize,
     offset: usize,
     fields: &'a DeTable<'a>,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> RuleReader<'a> {
     fn new(number: usize, offset: usize, fields: &'a DeTable<'a>) -> Self {
         Self {
             number,
