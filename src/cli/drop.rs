@@ -23,7 +23,7 @@ use clap::Subcommand;
 use jiff::Timestamp;
 use tokio::runtime;
 
-use self::link::Link;
+use self::link::FoundLink;
 use super::{
     ConfigOptions,
     exit::{EX_UNAVAILABLE, EX_USAGE, Failure},
@@ -118,7 +118,7 @@ pub(super) fn run(command: Command) -> Result<(), Failure> {
 
 /// Finds the package that a link or the beginning of an id names.
 async fn package_of(drop: &FileDrop, name: &str) -> Result<RecordId, Failure> {
-    if let Some(link) = Link::find(name) {
+    if let Some(link) = FoundLink::find(name) {
         return Ok(link.id);
     }
 
@@ -168,7 +168,7 @@ fn nothing() -> Failure {
 /// `web.public_url` was changed lead on, so this is asked last.
 fn nothing_behind(name: &str, public_url: &str) -> Failure {
     let ours = link::host_of(public_url);
-    match Link::find(name).and_then(|link| link.host) {
+    match FoundLink::find(name).and_then(|link| link.host) {
         Some(theirs) if Some(&theirs) != ours.as_ref() => {
             let message = format!(
                 "this link leads to nothing here: it is one of \"{theirs}\", and the links of this drop begin with \"{public_url}\""

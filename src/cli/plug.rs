@@ -431,7 +431,7 @@ fn take_out(editor: &Editor, postfix: &Postfix, config: &Config) -> Result<bool,
         if let Some(left) =
             left.filter(|_| !editor.written(name).is_ok_and(|text| text.contains('$')))
         {
-            editor.set(&plan::Change {
+            editor.set(&plan::ParameterChange {
                 service: None,
                 name,
                 before: None,

@@ -15,7 +15,7 @@ type Result<T, E = DropError> = std::result::Result<T, E>;
 
 /// A committed package that nobody knows of yet. If it is dropped before it is kept (the commit failed, or
 /// the future that waited for it went away), it is forgotten.
-pub(super) struct Committed {
+pub(super) struct CommitGuard {
     store: Arc<Store>,
     id: RecordId,
     origin: Origin,
@@ -32,9 +32,9 @@ pub(super) fn commit(
     record: Record,
     networks: &[StrangerNetwork],
     files: Vec<DurableFile>,
-) -> Result<Committed> {
+) -> Result<CommitGuard> {
     let rows: Vec<_> = files.iter().map(|file| store.row(&file.file)).collect();
-    let mut committed = Committed {
+    let mut committed = CommitGuard {
         store,
         id,
         origin: record.origin.clone(),
@@ -78,7 +78,7 @@ impl Store {
     }
 }
 
-impl Committed {
+impl CommitGuard {
     fn insert(
         &mut self,
         record: &Record,
@@ -145,7 +145,7 @@ impl Committed {
     }
 }
 
-impl Drop for Committed {
+impl Drop for CommitGuard {
     fn drop(&mut self) {
         if self.keep {
             return;
@@ -188,14 +188,14 @@ mod tests {
     }
 
     /// A commit whose three blobs have their names, and whose record is yet to be written.
-    fn committed(drop: &FileDrop) -> Committed {
+    fn committed(drop: &FileDrop) -> CommitGuard {
         let (store, id) = (Arc::clone(&drop.store), RecordId::from(&Token::random()));
         for number in 0..3 {
             let mut draft = store.blobs.draft(id, number).unwrap();
             draft.write(b"x").unwrap();
             draft.finish().unwrap().place().unwrap();
         }
-        Committed {
+        CommitGuard {
             store,
             id,
             origin: tests::origin(),

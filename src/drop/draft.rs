@@ -72,7 +72,7 @@ pub struct PackageDraft {
 pub struct FileDraft {
     gathered: BytesMut,
     batch: Vec<Bytes>,
-    queue: mpsc::Sender<Order>,
+    queue: mpsc::Sender<WorkerCommand>,
     worker: Worker,
     scan: Option<Box<Scanned>>,
 }
@@ -101,7 +101,7 @@ struct Task {
     id: RecordId,
     file: ManifestFile,
     open: Box<dyn FnOnce() -> Result<Writer> + Send + Sync>,
-    orders: mpsc::Receiver<Order>,
+    orders: mpsc::Receiver<WorkerCommand>,
 }
 
 /// A file whose contents are durable, though it has no name in the drop yet. Dropping it leaves
@@ -115,7 +115,7 @@ pub struct DurableFile {
 }
 
 /// An order to the worker. A queue that ends without `Finish` was dropped.
-enum Order {
+enum WorkerCommand {
     Write(Vec<Bytes>),
     Finish(Vec<Bytes>),
 }
@@ -289,7 +289,7 @@ impl FileDraft {
         self.send_gathered().await?;
         let batch = std::mem::take(&mut self.batch);
         self.scan(&batch).await?;
-        self.send(Order::Finish(batch)).await?;
+        self.send(WorkerCommand::Finish(batch)).await?;
 
         let Some(scanned) = self.scan.take() else {
             return self.outcome().await;
@@ -330,11 +330,11 @@ impl FileDraft {
         }
         let batch = std::mem::take(&mut self.batch);
         self.scan(&batch).await?;
-        self.send(Order::Write(batch)).await
+        self.send(WorkerCommand::Write(batch)).await
     }
 
     /// Sends an order, and starts the worker with the first one, for which the queue has room.
-    async fn send(&mut self, order: Order) -> Result<()> {
+    async fn send(&mut self, order: WorkerCommand) -> Result<()> {
         let sent = self.queue.send(order).await;
         self.worker.start();
         match sent {
@@ -427,8 +427,8 @@ impl Task {
         let mut writer = open()?;
         loop {
             match orders.blocking_recv() {
-                Some(Order::Write(blocks)) => writer.write_all(&blocks)?,
-                Some(Order::Finish(blocks)) => {
+                Some(WorkerCommand::Write(blocks)) => writer.write_all(&blocks)?,
+                Some(WorkerCommand::Finish(blocks)) => {
                     writer.write_all(&blocks)?;
                     let (blob, allowance) = writer.finish(&mut file)?;
                     return Ok(DurableFile {

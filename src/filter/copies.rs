@@ -159,7 +159,7 @@ fn key(
     let login = envelope.login.as_deref().unwrap_or_default();
     let lives = expires.as_second() - created.as_second();
 
-    let mut digest = Digest(digest::Context::new(&SHA256));
+    let mut digest = KeyDigest(digest::Context::new(&SHA256));
     digest.add(message_id);
     digest.add(envelope.direction.as_str().as_bytes());
     digest.add(login.as_bytes());
@@ -177,9 +177,9 @@ fn key(
 }
 
 /// A digest of several texts, each with its length.
-struct Digest(digest::Context);
+struct KeyDigest(digest::Context);
 
-impl Digest {
+impl KeyDigest {
     fn add(&mut self, text: &[u8]) {
         self.0.update(&(text.len() as u64).to_be_bytes());
         self.0.update(text);
@@ -332,7 +332,7 @@ mod tests {
     #[test]
     fn texts_are_told_apart_by_their_lengths() {
         let digest = |texts: &[&str]| {
-            let mut digest = Digest(digest::Context::new(&SHA256));
+            let mut digest = KeyDigest(digest::Context::new(&SHA256));
             texts.iter().for_each(|text| digest.add(text.as_bytes()));
             digest.end()
         };

@@ -53,7 +53,7 @@ use tracing::{debug, info, warn};
 
 use self::{
     code::ProblemCode,
-    drafts::{Draft, Drafts},
+    drafts::{Drafts, PendingPackage},
     problem::Problem,
 };
 use super::wire::{self, Begin, Begun, FILES_MAX, Received, Sha256, TOKEN_HEADER};
@@ -225,7 +225,7 @@ impl Deposits {
         sender::verified(&origin.sender, Voucher::Token, lookup.is_own(domain).await)
     }
 
-    fn draft(&self, caller: &Depositor) -> Result<Arc<Draft>, Problem> {
+    fn draft(&self, caller: &PackageOwner) -> Result<Arc<PendingPackage>, Problem> {
         let found = self.0.drafts.find(&caller.id, &caller.uploader);
         found.ok_or_else(Problem::unknown)
     }
@@ -274,13 +274,13 @@ async fn openapi() -> Response {
     ([(header::CONTENT_TYPE, "application/yaml")], OPENAPI).into_response()
 }
 
-async fn ready(State(deposits): Shared, _caller: Caller) -> Answer {
+async fn ready(State(deposits): Shared, _caller: Authenticated) -> Answer {
     deposits.0.drop.probe().await?;
     Ok(reply(StatusCode::OK, &serde_json::json!({ "ready": true })))
 }
 
 /// `PUT /v1/packages/{id}`
-async fn begin(State(deposits): Shared, caller: Depositor, request: Request) -> Answer {
+async fn begin(State(deposits): Shared, caller: PackageOwner, request: Request) -> Answer {
     let origin = json::<Begin>(&deposits, request).await?;
     let mut origin = origin
         .origin()
@@ -321,7 +321,7 @@ async fn begin(State(deposits): Shared, caller: Depositor, request: Request) -> 
 /// `PUT /v1/packages/{id}/files/{number}`
 async fn receive(
     State(deposits): Shared,
-    caller: Depositor,
+    caller: PackageOwner,
     FileNumber(number): FileNumber,
     request: Request,
 ) -> Answer {
@@ -361,23 +361,23 @@ async fn receive(
 }
 
 /// `POST /v1/packages/{id}/commit`
-async fn commit(State(deposits): Shared, caller: Depositor, request: Request) -> Answer {
+async fn commit(State(deposits): Shared, caller: PackageOwner, request: Request) -> Answer {
     let order = json::<wire::Commit>(&deposits, request).await?;
     let committed = deposits.commit(caller, order).await?;
     Ok(reply(StatusCode::OK, &committed))
 }
 
 /// `DELETE /v1/packages/{id}`
-async fn give_up(State(deposits): Shared, caller: Depositor) -> Answer {
+async fn give_up(State(deposits): Shared, caller: PackageOwner) -> Answer {
     deposits.give_up(caller).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 /// A client with a valid token.
-struct Caller(Uploader);
+struct Authenticated(Uploader);
 
 /// An uploader and one of its packages.
-struct Depositor {
+struct PackageOwner {
     uploader: Uploader,
     token: Token,
     id: String,
@@ -386,7 +386,7 @@ struct Depositor {
 /// The number of a file in a path, in its only valid spelling.
 struct FileNumber(u32);
 
-impl FromRequestParts<Deposits> for Caller {
+impl FromRequestParts<Deposits> for Authenticated {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, deposits: &Deposits) -> Result<Self, Problem> {
@@ -394,7 +394,7 @@ impl FromRequestParts<Deposits> for Caller {
             bearer(&parts.headers).ok_or_else(|| deposits.turn_away("no bearer token was sent"))?;
         let found = deposits.0.drop.find_uploader(secret, Timestamp::now());
         let found = found.await?;
-        if let (Some(_), Some(known)) = (&found, parts.extensions.get::<drain::Known>()) {
+        if let (Some(_), Some(known)) = (&found, parts.extensions.get::<drain::AuthFlag>()) {
             known.is_now();
         }
         let turn_away = || deposits.turn_away("the bearer token is not valid");
@@ -402,11 +402,11 @@ impl FromRequestParts<Deposits> for Caller {
     }
 }
 
-impl FromRequestParts<Deposits> for Depositor {
+impl FromRequestParts<Deposits> for PackageOwner {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, deposits: &Deposits) -> Result<Self, Problem> {
-        let Caller(uploader) = Caller::from_request_parts(parts, deposits).await?;
+        let Authenticated(uploader) = Authenticated::from_request_parts(parts, deposits).await?;
         if !uploader.may(Right::Deposit) {
             let detail = "the bearer token gives no right to deposit";
             return Err(Problem::new(

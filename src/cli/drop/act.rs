@@ -10,7 +10,7 @@ use super::{
     select::Selection,
     table::{Form, line},
     unavailable,
-    when::{End, Past},
+    when::{FutureEnd, Past},
 };
 use crate::{
     cli::{
@@ -28,7 +28,7 @@ pub(in crate::cli) struct ExtendOptions {
     package: String,
     /// Until when: a date, a time, or how long from now
     #[arg(long, value_name = "TIME")]
-    until: End,
+    until: FutureEnd,
     #[command(flatten)]
     config: ConfigOptions,
 }
@@ -39,7 +39,7 @@ pub(in crate::cli) struct RestoreOptions {
     selection: Selection,
     /// Until when: a date, a time, or how long from now; without it, until it would have expired
     #[arg(long, value_name = "TIME")]
-    until: Option<End>,
+    until: Option<FutureEnd>,
     /// Of these, those revoked at this time or later
     #[arg(long, value_name = "TIME", conflicts_with = "packages")]
     revoked_since: Option<Past>,

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use super::{
     EX_NOTHING, Opened,
-    link::{self, Link},
+    link::{self, FoundLink},
     nothing_behind, open_for, unavailable,
 };
 use crate::{
@@ -69,8 +69,8 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
 /// The token that opens the package; an id alone does not.
 fn token_of(name: &str) -> Result<Token, Failure> {
     let without = |why: &str| Failure::new(EX_USAGE, why);
-    match Link::find(name) {
-        Some(Link {
+    match FoundLink::find(name) {
+        Some(FoundLink {
             token: Some(token), ..
         }) => Ok(token),
         Some(_) => Err(without(

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
-    link::{self, Link},
+    link::{self, FoundLink},
     nothing_behind, open, package_of,
     select::Selectors,
     table::{Array, Form, Table, json as write_json, line},
@@ -178,7 +178,7 @@ pub(super) async fn show(options: ShowOptions) -> Result<(), Failure> {
     let id = package_of(&drop, &name).await?;
     let shown = drop.show(id, Timestamp::now()).await.map_err(unavailable)?;
     let (deposit, files) = shown.ok_or_else(|| nothing_behind(&name, &url))?;
-    let names = match Link::find(&name).and_then(|link| link.token) {
+    let names = match FoundLink::find(&name).and_then(|link| link.token) {
         Some(token) => drop.names(&token).await.map_err(unavailable)?,
         None => None,
     };

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::{
     act,
-    link::{self, Link},
+    link::{self, FoundLink},
     look, named, nothing, unavailable,
     when::{Past, PastEnd},
 };
@@ -141,7 +141,7 @@ impl Selection {
         }
         let mut found = Vec::new();
         for name in link::all_given(packages)? {
-            let token = Link::find(&name).and_then(|link| link.token);
+            let token = FoundLink::find(&name).and_then(|link| link.token);
             found.push((named(drop, &name, url).await?, token));
         }
         Ok(found)

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::{
     act, answer,
-    answer::Subject,
+    answer::PackageFacts,
     hold, look, nothing, open,
     select::Selection,
     table::{Form, json as write_json, line},
@@ -228,11 +228,11 @@ impl Takedown {
         let mut subjects = Vec::new();
         for id in &self.packages {
             let names = self.names.get(id).cloned();
-            subjects.extend(Subject::find(&self.drop, *id, names, self.now).await?);
+            subjects.extend(PackageFacts::find(&self.drop, *id, names, self.now).await?);
         }
 
         if json {
-            return write_json(&subjects.iter().map(Subject::json).collect());
+            return write_json(&subjects.iter().map(PackageFacts::json).collect());
         }
         if let Some(language) = answer {
             return answer::write(&subjects, url, language, self.now);

@@ -15,7 +15,7 @@ pub(in crate::cli) struct Past(pub(super) Timestamp);
 
 /// The end of something: a span counts on from now, a date stands for its last second here.
 #[derive(Clone, Debug)]
-pub(in crate::cli) struct End(pub(super) Timestamp);
+pub(in crate::cli) struct FutureEnd(pub(super) Timestamp);
 
 /// The end of a part of the past: a span counts back from now, a date stands for its last second here.
 #[derive(Clone, Debug)]
@@ -36,7 +36,7 @@ impl std::str::FromStr for Past {
     }
 }
 
-impl std::str::FromStr for End {
+impl std::str::FromStr for FutureEnd {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {

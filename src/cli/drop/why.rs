@@ -11,7 +11,7 @@ use tokio::runtime;
 use self::answer::{Answer, Held};
 use super::{
     EX_NOTHING, ID_DIGITS, ID_DIGITS_MIN, Opened,
-    link::{self, Link},
+    link::{self, FoundLink},
     maillog::{Lines, MailLog},
     nothing_behind, open_for, package_of, unavailable,
 };
@@ -86,7 +86,7 @@ pub(in crate::cli) fn run(options: Options) -> Result<(), Failure> {
 
 /// The kind of thing that a name names. A queue id may be pasted as `mailq` shows it, with `*` or `!`.
 fn subject(name: &str) -> Result<Subject, Failure> {
-    if Link::find(name).is_some() {
+    if FoundLink::find(name).is_some() {
         return Ok(Subject::Package);
     }
 
@@ -163,7 +163,7 @@ impl Evidence {
         };
         let decision = self.decided(&Question::Package(id))?.pop();
         let lines = self.about(&deposit.origin.queue_id);
-        let names = match Link::find(name).and_then(|link| link.token) {
+        let names = match FoundLink::find(name).and_then(|link| link.token) {
             Some(token) => self.drop().names(&token).await.map_err(unavailable)?,
             None => None,
         };

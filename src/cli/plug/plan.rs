@@ -16,7 +16,7 @@ use crate::{config::Config, envelope::Direction};
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct ChangePlan {
     /// The parameters, in the order in which they are set.
-    pub(super) changes: Vec<Change>,
+    pub(super) changes: Vec<ParameterChange>,
     /// True if rspamd scans and signs at one address, and gets a second one that only signs.
     pub(super) parts_rspamd: bool,
     /// The routes of mail to be tried.
@@ -27,7 +27,7 @@ pub(super) struct ChangePlan {
 
 /// The change of one parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Change {
+pub(super) struct ParameterChange {
     /// The service in master.cf; `None` is main.cf.
     pub(super) service: Option<String>,
     /// The parameter's name.
@@ -243,7 +243,7 @@ impl ChangePlan {
         if before == Some(after) {
             return;
         }
-        self.changes.push(Change {
+        self.changes.push(ParameterChange {
             service: service.map(str::to_owned),
             name,
             before: before.map(str::to_owned),
@@ -400,7 +400,8 @@ pickup unix n - y - - pickup
     }
 
     fn set(plan: &ChangePlan) -> Vec<String> {
-        let place = |change: &Change| change.service.clone().unwrap_or_else(|| "main".into());
+        let place =
+            |change: &ParameterChange| change.service.clone().unwrap_or_else(|| "main".into());
         let shown = plan
             .changes
             .iter()

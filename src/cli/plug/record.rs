@@ -21,7 +21,7 @@ const MODE: u32 = 0o600;
 /// The former content of all changed files.
 #[derive(Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 pub(super) struct Backup {
-    files: Vec<Kept>,
+    files: Vec<SavedFile>,
     /// The content when the change under way began; empty if there is none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     begun: Vec<Stood>,
@@ -46,7 +46,7 @@ enum Content {
 
 /// The content of one file before and after our changes.
 #[derive(Debug, Deserialize, PartialEq, Eq, Serialize)]
-struct Kept {
+struct SavedFile {
     path: PathBuf,
     /// `None` if the file did not exist.
     before: Option<Content>,
@@ -132,7 +132,7 @@ impl Backup {
         match self.files.iter_mut().find(|kept| kept.path == path) {
             Some(kept) if kept.after == now => {}
             Some(kept) => kept.before = now,
-            None => self.files.push(Kept {
+            None => self.files.push(SavedFile {
                 path: path.to_owned(),
                 before: now.clone(),
                 after: now,

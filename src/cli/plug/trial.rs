@@ -30,7 +30,7 @@ use lettre::{
 use super::{
     super::doctor::milter_answers,
     interrupt,
-    message::{Message, Signature},
+    message::{Signature, TestMessage},
     plan::{Origin, Route},
     postfix::Editor,
     record,
@@ -253,7 +253,7 @@ impl Bench {
     fn fate(&mut self, route: &Route, port: u16, file: &[u8]) -> Result<Fate, String> {
         interrupt::none_yet()?;
         self.count += 1;
-        let message = Message::new(&self.domain, route.origin, self.count, file);
+        let message = TestMessage::new(&self.domain, route.origin, self.count, file);
         match send(port, route.origin, &self.domain, &message) {
             Err(Trouble::Refused(why)) => Ok(Fate::Refused(why)),
             Err(Trouble::Broken(why)) => Err(why),
@@ -261,7 +261,7 @@ impl Bench {
         }
     }
 
-    fn delivered(&self, message: &Message, response: &Response) -> Result<Fate, String> {
+    fn delivered(&self, message: &TestMessage, response: &Response) -> Result<Fate, String> {
         let said = response.message().last().unwrap_or_default().to_owned();
         let begun = Instant::now();
         while begun.elapsed() < PATIENCE {
@@ -287,7 +287,7 @@ impl Bench {
     }
 
     /// Returns the message as it came out, once it has arrived.
-    fn arrived(&self, message: &Message) -> Option<Vec<u8>> {
+    fn arrived(&self, message: &TestMessage) -> Option<Vec<u8>> {
         let place = self.scratch.path().join("mail/box/new");
         let files = fs::read_dir(place).ok()?;
         let texts = files.filter_map(|file| fs::read(file.ok()?.path()).ok());
@@ -377,7 +377,12 @@ impl From<lettre::transport::smtp::Error> for Trouble {
     }
 }
 
-fn send(port: u16, origin: Origin, domain: &str, message: &Message) -> Result<Response, Trouble> {
+fn send(
+    port: u16,
+    origin: Origin,
+    domain: &str,
+    message: &TestMessage,
+) -> Result<Response, Trouble> {
     let broken = |why: String| Trouble::Broken(why);
     let address = |text: &str| {
         let parsed = text.parse::<Address>();
