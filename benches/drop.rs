@@ -17,7 +17,7 @@ use aws_lc_rs::{
 };
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use depollueur::drop::{Drop, expires_at};
+use depollueur::drop::{FileDrop, expires_at};
 use jiff::{Span, Timestamp};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -28,7 +28,7 @@ const FILE_BYTES: usize = 25_000_000;
 const BLOCK_BYTES: usize = 64 * 1024;
 
 /// A file through draft and sync; its contents are durable, and then thrown away.
-async fn draft(drop: &Drop, bytes: &Bytes) {
+async fn draft(drop: &FileDrop, bytes: &Bytes) {
     let mut package = drop.package(origin());
     let mut file = package
         .file("a.pdf", "application/pdf")
@@ -40,7 +40,7 @@ async fn draft(drop: &Drop, bytes: &Bytes) {
     black_box(file.finish().await.expect("a draft is synced"));
 }
 
-async fn deposit_and_read(drop: &Drop, bytes: &Bytes) -> Duration {
+async fn deposit_and_read(drop: &FileDrop, bytes: &Bytes) -> Duration {
     let now = Timestamp::now();
     let mut package = drop.package(origin());
     let mut file = package

@@ -18,7 +18,7 @@ use std::{hint::black_box, path::Path, sync::Arc};
 
 use depollueur::{
     config::{Config, Language, Limits, MailConfig, Position},
-    drop::{Drop, Token},
+    drop::{FileDrop, Token},
     envelope::{Direction, Envelope},
     filter::{Filter, Start, Verdict},
     metrics::Metrics,
@@ -228,7 +228,7 @@ fn with_threshold(times: usize, body: Vec<u8>, outcome: &str, threshold: u64) {
     let home = home();
     let mut config = config(home.path());
     config.detach.threshold = threshold;
-    let drop = Drop::open(&config.drop).expect("a fresh directory can be used");
+    let drop = FileDrop::open(&config.drop).expect("a fresh directory can be used");
     let store = Store::embedded(drop, &config.web.public_url);
     let filter = Filter::new(Arc::new(config), store);
     let runtime = runtime();
@@ -323,15 +323,15 @@ fn notice() -> Notice {
 
 // ---- the drop, and its pages
 
-fn a_drop() -> (TempDir, Drop, Runtime) {
+fn a_drop() -> (TempDir, FileDrop, Runtime) {
     let home = home();
-    let drop = Drop::open(&config(home.path()).drop).expect("a fresh directory can be used");
+    let drop = FileDrop::open(&config(home.path()).drop).expect("a fresh directory can be used");
     let runtime = runtime();
     runtime.block_on(deposit(&drop, origin(), b"small"));
     (home, drop, runtime)
 }
 
-fn site(drop: Drop) -> WebState {
+fn site(drop: FileDrop) -> WebState {
     let config = Config::default().web;
     WebState {
         drop,

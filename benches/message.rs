@@ -30,7 +30,7 @@ use compare::{Bar, Lane, Rounds, Time, compare, is_test, medians};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use depollueur::{
     config::Config,
-    drop::Drop,
+    drop::FileDrop,
     envelope::{Direction, Envelope},
     filter::{Filter, Message, Start, Verdict},
     rewrite::Eol,
@@ -71,7 +71,7 @@ fn filter(home: &Path, change: impl FnOnce(&mut Config)) -> Filter {
     config.drop.directory = home.join("drop");
     config.notice.time_zone = TimeZone::UTC;
     change(&mut config);
-    let drop = Drop::open(&config.drop).expect("a fresh directory can be used");
+    let drop = FileDrop::open(&config.drop).expect("a fresh directory can be used");
     let store = Store::embedded(drop, &config.web.public_url);
     Filter::new(Arc::new(config), store)
 }

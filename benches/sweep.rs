@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use depollueur::drop::{Drop, Swept, Token};
+use depollueur::drop::{FileDrop, Swept, Token};
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 use tempfile::TempDir;
@@ -87,7 +87,7 @@ fn fill(directory: &Path, packages: usize, now: Timestamp) {
 }
 
 /// Deposits until there are enough, or for as long as `go_on` says; how long each took.
-async fn deposits(drop: &Drop, go_on: impl Fn() -> bool) -> Vec<Duration> {
+async fn deposits(drop: &FileDrop, go_on: impl Fn() -> bool) -> Vec<Duration> {
     let mut took = Vec::new();
     while took.len() < DEPOSITS || go_on() {
         let begun = Instant::now();
@@ -97,7 +97,7 @@ async fn deposits(drop: &Drop, go_on: impl Fn() -> bool) -> Vec<Duration> {
     took
 }
 
-async fn find(drop: &Drop, token: &Token) -> Duration {
+async fn find(drop: &FileDrop, token: &Token) -> Duration {
     let (begun, now) = (Instant::now(), Timestamp::now());
     for _ in 0..FINDS {
         drop.find(token, now).await.expect("it is found");
@@ -106,7 +106,7 @@ async fn find(drop: &Drop, token: &Token) -> Duration {
 }
 
 fn sweep_beside_deposits(
-    drop: &Drop,
+    drop: &FileDrop,
     runtime: &Runtime,
     now: Timestamp,
 ) -> (Swept, Duration, Vec<Duration>) {

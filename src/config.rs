@@ -35,7 +35,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     address::{ListenAddress, Network},
-    addresses::{AddressFile, Mail},
+    addresses::{AddressFile, MailScope},
     appearance::{CONTRAST_MIN, Colour, ColourError},
     detach::{DetachConfig, Dkim2, Forwarding, OnBlocked, OnFailure, Recipients, RunMode},
     domains::{DOMAINS_DIRECTORY, DomainConfigs},
@@ -44,7 +44,7 @@ pub use self::{
     mail::{MailConfig, Relay, Security},
     pattern::{AddressPatterns, HeaderPattern, Patterns, fold},
     public_url::PublicUrl,
-    rule::{Action, Condition, Rule, Terms},
+    rule::{Condition, Rule, RuleAction, Terms},
     scan::{ClamdAddress, OnInfected, OnOversize, OnUnscanned, ScanConfig},
     source::{ConfigError, DEFAULT_FILE, Sources},
     store::{DepositConfig, RemoteConfig, StoreConfig, StoreKind},
@@ -54,9 +54,12 @@ pub use self::{
     wishes::{Marks, OwnDomains},
 };
 use self::{
-    address::{MilterSocket, Networks, Socket},
+    address::{MilterSocket, Networks, TcpSocket},
     users::AliasTables,
-    value::{As, Choice, Count, LogFilter, Mode, OptionalPath, Seconds, Sizes, Strings, Way, Zone},
+    value::{
+        As, Choice, Count, DirectionsCodec, LogFilter, Mode, OptionalPath, Seconds, Sizes, Strings,
+        Zone,
+    },
     wishes::{Addresses, AuthservId, DomainList, FieldName, Tags},
 };
 pub(crate) use self::{
@@ -170,7 +173,7 @@ pub struct MilterConfig {
 #[serde(default, deny_unknown_fields, expecting = "must be a section")]
 pub struct AdminConfig {
     /// The socket.
-    #[serde(with = "As::<Socket>")]
+    #[serde(with = "As::<TcpSocket>")]
     pub listen: SocketAddr,
 }
 
@@ -238,7 +241,7 @@ impl NoticeConfig {
 #[serde(default, deny_unknown_fields, expecting = "must be a section")]
 pub struct SenderConfig {
     /// The directions of mail whose senders' wishes count.
-    #[serde(with = "As::<Way>")]
+    #[serde(with = "As::<DirectionsCodec>")]
     pub trusted: Directions,
     /// Tags in the subject by which everything stays.
     #[serde(with = "As::<Tags>")]

@@ -114,7 +114,7 @@ pub use crate::{
 
 /// The drop: a directory of encrypted blobs and a database of records. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Drop {
+pub struct FileDrop {
     store: Arc<Store>,
 }
 
@@ -202,7 +202,7 @@ pub enum PackageLookup<P = Package> {
     Unknown,
 }
 
-impl Drop {
+impl FileDrop {
     /// Opens the drop as configured, with its quotas, its virus scan and its audit log. Creates its
     /// directories and its database if they are missing; the parent of `directory` must exist. Blocks: call
     /// it before anything is served.
@@ -215,10 +215,10 @@ impl Drop {
         Self::open_with(&config.drop, &config.quota, &config.audit, &config.scan)
     }
 
-    /// Opens a drop without quotas and virus scan, otherwise like [`Drop::of`].
+    /// Opens a drop without quotas and virus scan, otherwise like [`FileDrop::of`].
     ///
     /// # Errors
-    /// As [`Drop::of`].
+    /// As [`FileDrop::of`].
     pub fn open(config: &DropConfig) -> Result<Self, DropError> {
         let (quota, audit) = (QuotaConfig::unlimited(), AuditConfig::default());
         Self::open_with(config, &quota, &audit, &ScanConfig::default())
@@ -386,7 +386,7 @@ impl Drop {
     }
 }
 
-impl Deref for Drop {
+impl Deref for FileDrop {
     type Target = Ledger;
 
     /// Returns the ledger of this drop: what is asked of a package is asked there, unless it takes the link.

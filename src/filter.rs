@@ -120,7 +120,7 @@ use std::sync::{
 use crate::{
     config::{Config, Dkim2, RunMode},
     decisions::Decisions,
-    drop::Drop,
+    drop::FileDrop,
     envelope::{DETACHED_MAX, Direction, Envelope, HeaderEdit, Known},
     loaded::Loaded,
     lookup::Lookup,
@@ -153,7 +153,7 @@ pub struct Filter {
     /// The place where decisions are kept.
     decisions: Option<Decisions>,
     /// The drop that remembers messages kept by somebody's choice.
-    choices: Option<Drop>,
+    choices: Option<FileDrop>,
     copies: Copies,
     /// The contents of the files that the configuration names.
     loaded: Loaded,
@@ -256,7 +256,7 @@ impl Filter {
     }
 
     /// Remembers in `drop` the messages that somebody's choice kept.
-    pub fn remembering(mut self, drop: Drop) -> Self {
+    pub fn remembering(mut self, drop: FileDrop) -> Self {
         self.choices = Some(drop);
         self
     }

@@ -21,7 +21,7 @@ pub use self::{
     decode::decode, header::header, message::message, request::request, rewrite::rewrite,
     scan::scan, session::session, tnef::tnef,
 };
-use crate::{config::Config, drop::Drop};
+use crate::{config::Config, drop::FileDrop};
 
 /// Takes the first byte off; 0 when there is none.
 fn byte(input: &mut &[u8]) -> u8 {
@@ -44,12 +44,12 @@ fn home() -> TempDir {
 }
 
 /// Opens a drop with the defaults, and makes a thread on which to ask it.
-fn drop_in(home: &TempDir) -> (Drop, Runtime) {
+fn drop_in(home: &TempDir) -> (FileDrop, Runtime) {
     let mut config = Config::default().drop;
     config.directory = home.path().join("drop");
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     (
-        Drop::open(&config).expect("a fresh directory can be used"),
+        FileDrop::open(&config).expect("a fresh directory can be used"),
         runtime.expect("a runtime starts"),
     )
 }

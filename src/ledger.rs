@@ -58,7 +58,7 @@ pub(crate) use self::{
     error::Fault,
     key::Key,
     place::Place,
-    quota::{Allowance, ClientNetwork, cost},
+    quota::{Allowance, StrangerNetwork, cost},
     records::{Record, RecordFile, Records, Sqlite, Term},
 };
 use crate::config::{AuditConfig, DropConfig, QuotaConfig};

@@ -39,7 +39,8 @@ pub use self::{
 };
 use crate::{
     config::{
-        Action, Config, Directions, Mail, NoticeLanguage, Recipients, Rule, RunMode, UserList,
+        Config, Directions, MailScope, NoticeLanguage, Recipients, Rule, RuleAction, RunMode,
+        UserList,
     },
     envelope::{Direction, Envelope, Person},
 };
@@ -103,7 +104,7 @@ impl Source {
     fn terms(self, config: &Config) -> Option<&crate::config::Terms> {
         match self {
             Self::Rule(index) => match &config.rule.get(index)?.action {
-                Action::Detach(terms) => Some(terms),
+                RuleAction::Detach(terms) => Some(terms),
                 _ => None,
             },
             _ => None,
@@ -155,8 +156,8 @@ impl Source {
 impl Refusal {
     fn of(config: &Config, index: usize) -> Option<Self> {
         let (for_good, text) = match &config.rule.get(index)?.action {
-            Action::Reject(text) => (true, text),
-            Action::Tempfail(text) => (false, text),
+            RuleAction::Reject(text) => (true, text),
+            RuleAction::Tempfail(text) => (false, text),
             _ => return None,
         };
         Some(Self {
@@ -258,11 +259,11 @@ fn view(
 
     for (index, rule) in config.rule.iter().enumerate() {
         let holds = matching::of_message(rule, message, recipient);
-        if holds != Holds::No && matches!(rule.action, Action::Detach(_)) {
+        if holds != Holds::No && matches!(rule.action, RuleAction::Detach(_)) {
             take(Source::Rule(index));
         }
         if holds == Holds::Yes && !rule.is_of_part() {
-            view.is_chosen |= matches!(rule.action, Action::Keep);
+            view.is_chosen |= matches!(rule.action, RuleAction::Keep);
             return view;
         }
     }
@@ -309,7 +310,7 @@ pub fn keeper_of(config: &Config, envelope: &Envelope) -> Option<String> {
     let keeps = recipients.iter().find_map(|recipient| {
         config.rule.iter().find(|rule| {
             let holds = matching::of_message(rule, &message, Some(recipient));
-            holds == Holds::Yes && !rule.is_of_part() && matches!(rule.action, Action::Keep)
+            holds == Holds::Yes && !rule.is_of_part() && matches!(rule.action, RuleAction::Keep)
         })
     });
 
@@ -342,13 +343,15 @@ fn stands_in(list: &UserList, message: &MessageFacts<'_>, recipient: Option<&Per
     let sent = match message.direction {
         Direction::Incoming => Holds::No,
         Direction::Outgoing => {
-            let sender = known.has_for(list, &message.sender, Mail::Sent);
+            let sender = known.has_for(list, &message.sender, MailScope::Sent);
             let login = message.login.as_ref();
-            sender.or(login.map_or(Holds::No, |login| known.has_for(list, login, Mail::Sent)))
+            sender.or(login.map_or(Holds::No, |login| {
+                known.has_for(list, login, MailScope::Sent)
+            }))
         }
     };
     sent.or(recipient.map_or(Holds::Unknown, |recipient| {
-        known.has_for(list, recipient, Mail::Received)
+        known.has_for(list, recipient, MailScope::Received)
     }))
 }
 

@@ -31,9 +31,9 @@ use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use tracing::warn;
 
-use self::session::{Session, Verdict};
+use self::session::{ScanSession, ScanVerdict};
 pub use self::{
-    trial::{Trial, try_out, try_size},
+    trial::{ScanTrial, try_out, try_size},
     watch::{ClamdState, look},
 };
 use crate::{
@@ -88,7 +88,7 @@ enum ScanState {
     /// No byte came yet.
     Idle,
     /// A daemon has all bytes so far.
-    Open(Box<Session>),
+    Open(Box<ScanSession>),
     /// The file is deposited without a verdict.
     Waived,
 }
@@ -265,7 +265,7 @@ impl VirusScanner {
     }
 
     /// Sends the first bytes of a file to the first daemon that takes them.
-    async fn open(&self, blocks: &[Bytes]) -> Result<Session, ScanError> {
+    async fn open(&self, blocks: &[Bytes]) -> Result<ScanSession, ScanError> {
         let ScannerState {
             config, preferred, ..
         } = &*self.0;
@@ -275,7 +275,7 @@ impl VirusScanner {
         let mut index = turns.next().unwrap_or_default();
 
         loop {
-            let opened = Session::open(index, &daemons[index], patience, blocks).await;
+            let opened = ScanSession::open(index, &daemons[index], patience, blocks).await;
             match (opened, turns.next()) {
                 (Ok(session), _) => {
                     preferred.store(index, Relaxed);
@@ -336,11 +336,11 @@ impl Scan {
             return Ok(matches!(self.state, ScanState::Idle));
         };
         match session.verdict().await {
-            Ok(Verdict::Clean) => {
+            Ok(ScanVerdict::Clean) => {
                 count("clean");
                 Ok(true)
             }
-            Ok(Verdict::Infected(signature)) => {
+            Ok(ScanVerdict::Infected(signature)) => {
                 count("infected");
                 Err(Objection::Infected(signature))
             }

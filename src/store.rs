@@ -24,7 +24,7 @@ pub use self::error::StoreError;
 pub use crate::remote::client::RemoteError;
 use crate::{
     config::{Config, PublicUrl, StoreKind},
-    drop::{self, Drop, DropError, Link},
+    drop::{self, DropError, FileDrop, Link},
     envelope::Origin,
     remote::client::{self, Remote},
 };
@@ -35,7 +35,10 @@ pub struct Store(Kind);
 
 #[derive(Clone, Debug)]
 enum Kind {
-    Embedded { drop: Drop, public_url: PublicUrl },
+    Embedded {
+        drop: FileDrop,
+        public_url: PublicUrl,
+    },
     Remote(Remote),
 }
 
@@ -59,7 +62,9 @@ impl Stores {
     /// A store cannot be opened.
     pub fn open(config: &Config) -> Result<Self> {
         let remote = Self::remote(config)?;
-        let drop = config.uses(StoreKind::Embedded).then(|| Drop::of(config));
+        let drop = config
+            .uses(StoreKind::Embedded)
+            .then(|| FileDrop::of(config));
         Self::over(config, drop.transpose()?, remote)
     }
 
@@ -77,7 +82,7 @@ impl Stores {
     ///
     /// # Errors
     /// The usual store is not among them.
-    pub fn over(config: &Config, drop: Option<Drop>, remote: Option<Store>) -> Result<Self> {
+    pub fn over(config: &Config, drop: Option<FileDrop>, remote: Option<Store>) -> Result<Self> {
         let embedded = drop.map(|drop| Store::embedded(drop, &config.web.public_url));
         let (usual, other) = match config.store.kind {
             StoreKind::Embedded => (embedded, remote),
@@ -160,7 +165,7 @@ type Result<T, E = StoreError> = std::result::Result<T, E>;
 
 impl Store {
     /// Makes a store of this process's drop; its links begin with `public_url`.
-    pub fn embedded(drop: Drop, public_url: &PublicUrl) -> Self {
+    pub fn embedded(drop: FileDrop, public_url: &PublicUrl) -> Self {
         let public_url = public_url.clone();
         Self(Kind::Embedded { drop, public_url })
     }
@@ -173,7 +178,7 @@ impl Store {
     pub fn open(config: &Config) -> Result<Self> {
         match config.store.kind {
             StoreKind::Embedded => {
-                let drop = Drop::of(config)?;
+                let drop = FileDrop::of(config)?;
                 Ok(Self::embedded(drop, &config.web.public_url))
             }
             StoreKind::Remote => Self::remote(config),

@@ -72,18 +72,18 @@ use self::{
     count::Counter,
     language::Wanted,
     listener::READING_THREADS_MAX,
-    pages::{Pages, Problem},
+    pages::{ErrorPage, Pages},
     report::Reporter,
     shelf::Shelf,
 };
 use crate::{
     config::{Language, MailConfig, WebConfig},
-    drop::{Drop, Ending, Requester},
+    drop::{Ending, FileDrop, Requester},
     envelope::Origin,
     http::{
         client::Proxies,
         limit::{Crowd, Rate, Throttle},
-        slots::Running,
+        slots::DownloadPermit,
     },
     metrics::Metrics,
 };
@@ -92,7 +92,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct WebState {
     /// The drop that is read.
-    pub drop: Drop,
+    pub drop: FileDrop,
     /// `[web]`
     pub config: WebConfig,
     /// `[mail]`
@@ -274,7 +274,7 @@ type SiteState = State<Arc<Site>>;
 #[derive(Clone, Debug, Default)]
 struct Visitor {
     address: Option<IpAddr>,
-    running: Option<Arc<Running>>,
+    running: Option<Arc<DownloadPermit>>,
 }
 
 /// The reason why there is no package for a request.
@@ -305,7 +305,7 @@ async fn about(State(site): SiteState, wanted: Wanted) -> Response {
 }
 
 async fn unknown(State(site): SiteState, wanted: Wanted) -> Response {
-    site.pages.problem(wanted, Problem::NotFound)
+    site.pages.problem(wanted, ErrorPage::NotFound)
 }
 
 impl Site {

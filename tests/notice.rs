@@ -11,7 +11,7 @@ use std::{fs, path::Path, sync::Arc};
 use data_encoding::BASE64;
 use depollueur::{
     config::{Config, Language, Position, Sources},
-    drop::Drop,
+    drop::FileDrop,
     envelope::{Direction, Envelope},
     filter::{Filter, Start, Verdict},
     mime::{Field, TransferEncoding},
@@ -318,7 +318,7 @@ async fn filtered_by(settings: &[&str], fields: &[(&str, &str)], body: &[u8]) ->
         ..Sources::default()
     };
     let config = Arc::new(Config::load(&sources).unwrap());
-    let drop = Drop::open(&config.drop).unwrap();
+    let drop = FileDrop::open(&config.drop).unwrap();
     let filter = Filter::new(
         config.clone(),
         depollueur::store::Store::embedded(drop, &config.web.public_url),

@@ -5,14 +5,14 @@
 use bytes::Bytes;
 use depollueur::{
     config::DropConfig,
-    drop::{Drop, Token, expires_at},
+    drop::{FileDrop, Token, expires_at},
     envelope::{Direction, Domains, Origin},
 };
 use jiff::{Span, Timestamp};
 use tempfile::TempDir;
 
 /// A new drop that keeps files for a month.
-pub(crate) fn open(home: &TempDir) -> Drop {
+pub(crate) fn open(home: &TempDir) -> FileDrop {
     let config = DropConfig {
         directory: home.path().join("drop"),
         expiry: Span::new().months(1),
@@ -20,7 +20,7 @@ pub(crate) fn open(home: &TempDir) -> Drop {
         keep_records: Span::new().years(1),
         ..DropConfig::default()
     };
-    Drop::open(&config).expect("a fresh directory can be used")
+    FileDrop::open(&config).expect("a fresh directory can be used")
 }
 
 /// A message to one recipient, of a sender who did not log in.
@@ -40,7 +40,7 @@ pub(crate) fn origin() -> Origin {
 }
 
 /// Deposits one file, for a month.
-pub(crate) async fn deposit(drop: &Drop, origin: Origin, contents: &'static [u8]) -> Token {
+pub(crate) async fn deposit(drop: &FileDrop, origin: Origin, contents: &'static [u8]) -> Token {
     let now = Timestamp::now();
     let mut package = drop.package(origin);
     let file = package.file("dossier.pdf", "application/pdf");

@@ -21,7 +21,7 @@ use std::{
 
 use depollueur::{
     config::{Config, QuotaConfig},
-    drop::{AuditQuery, Drop, PackageLookup, Query, RecordId, Swept, Token},
+    drop::{AuditQuery, FileDrop, PackageLookup, Query, RecordId, Swept, Token},
     envelope::Origin,
 };
 use jiff::{Span, Timestamp};
@@ -119,7 +119,7 @@ fn sender(n: u64) -> String {
 }
 
 fn fill(directory: &Path, count: u64) {
-    let drop = Drop::of(&config(directory)).expect("a fresh directory can be used");
+    let drop = FileDrop::of(&config(directory)).expect("a fresh directory can be used");
     let now = Timestamp::now();
     runtime()
         .block_on(drop.trust_clock(now))
@@ -220,7 +220,7 @@ fn measure(directory: &Path) -> Times {
 
 /// A drop with so many packages, and what was found.
 struct Measured {
-    drop: Drop,
+    drop: FileDrop,
     runtime: Runtime,
     count: u64,
     now: Timestamp,
@@ -228,7 +228,7 @@ struct Measured {
 }
 
 impl Measured {
-    fn time<T>(&mut self, what: &'static str, rounds: u64, run: impl AsyncFn(Drop, u64) -> T) {
+    fn time<T>(&mut self, what: &'static str, rounds: u64, run: impl AsyncFn(FileDrop, u64) -> T) {
         let (drop, runtime) = (&self.drop, &self.runtime);
         let time = undisturbed(rounds, |n| runtime.block_on(run(drop.clone(), n)));
         self.times.insert(what, time);
@@ -326,7 +326,7 @@ impl Measured {
 }
 
 /// How many there are, page by page, as `depollueur drop list` takes them.
-async fn pages(drop: &Drop, mut query: Query, now: Timestamp) -> u64 {
+async fn pages(drop: &FileDrop, mut query: Query, now: Timestamp) -> u64 {
     query.limit = Some(PAGE);
     let mut found = 0;
     loop {
@@ -340,20 +340,20 @@ async fn pages(drop: &Drop, mut query: Query, now: Timestamp) -> u64 {
     }
 }
 
-fn open(directory: &Path) -> Drop {
-    Drop::of(&config(directory)).expect("the drop is opened")
+fn open(directory: &Path) -> FileDrop {
+    FileDrop::of(&config(directory)).expect("the drop is opened")
 }
 
-fn with_quotas(directory: &Path) -> Drop {
+fn with_quotas(directory: &Path) -> FileDrop {
     let mut config = config(directory);
     config.quota.sender_per_day = Some(1 << 50);
     config.quota.total = Some(1 << 60);
     config.quota.free_space_min = 1;
     config.quota.free_inodes_min = 1;
-    Drop::of(&config).expect("the drop is opened")
+    FileDrop::of(&config).expect("the drop is opened")
 }
 
-async fn deposit(drop: &Drop) -> Token {
+async fn deposit(drop: &FileDrop) -> Token {
     let login = Some("alice".into());
     let origin = Origin { login, ..origin() };
     deposit::deposit(drop, origin, &[7; 1000]).await

@@ -23,13 +23,13 @@ use clap::Subcommand;
 use jiff::Timestamp;
 use tokio::runtime;
 
-use self::link::Link;
+use self::link::FoundLink;
 use super::{
     ConfigOptions,
     exit::{EX_UNAVAILABLE, EX_USAGE, Failure},
     owner::{self, Caller},
 };
-use crate::drop::{Deposit, Drop, DropError, Query, RecordId};
+use crate::drop::{Deposit, DropError, FileDrop, Query, RecordId};
 
 /// The exit status when a link or an id leads to nothing.
 const EX_NOTHING: u8 = 1;
@@ -117,8 +117,8 @@ pub(super) fn run(command: DropCommand) -> Result<(), Failure> {
 }
 
 /// Finds the package that a link or the beginning of an id names.
-async fn package_of(drop: &Drop, name: &str) -> Result<RecordId, Failure> {
-    if let Some(link) = Link::find(name) {
+async fn package_of(drop: &FileDrop, name: &str) -> Result<RecordId, Failure> {
+    if let Some(link) = FoundLink::find(name) {
         return Ok(link.id);
     }
 
@@ -168,7 +168,7 @@ fn nothing() -> Failure {
 /// `web.public_url` was changed lead on, so this is asked last.
 fn nothing_behind(name: &str, public_url: &str) -> Failure {
     let ours = link::host_of(public_url);
-    match Link::find(name).and_then(|link| link.host) {
+    match FoundLink::find(name).and_then(|link| link.host) {
         Some(theirs) if Some(&theirs) != ours.as_ref() => {
             let message = format!(
                 "this link leads to nothing here: it is one of \"{theirs}\", and the links of this drop begin with \"{public_url}\""
@@ -184,13 +184,13 @@ fn nothing_behind(name: &str, public_url: &str) -> Failure {
 }
 
 /// Opens the drop in its owner's name, and returns it with the base of its links.
-fn open(options: ConfigOptions) -> Result<(Drop, String), Failure> {
+fn open(options: ConfigOptions) -> Result<(FileDrop, String), Failure> {
     open_for(options).map(|opened| (opened.drop, opened.url))
 }
 
 /// A drop that was opened in its owner's name.
 struct Opened {
-    drop: Drop,
+    drop: FileDrop,
     /// The base of its links.
     url: String,
     caller: Caller,
@@ -199,7 +199,7 @@ struct Opened {
 fn open_for(options: ConfigOptions) -> Result<Opened, Failure> {
     let config = options.load()?;
     let caller = owner::act_as_owner(&config.drop.directory)?;
-    let drop = Drop::of(&config).map_err(unavailable)?;
+    let drop = FileDrop::of(&config).map_err(unavailable)?;
     let url = config.web.public_url.to_string();
     Ok(Opened { drop, url, caller })
 }
@@ -209,7 +209,7 @@ fn unavailable(error: impl Into<DropError>) -> Failure {
 }
 
 /// Finds the package that a link or the beginning of an id names.
-async fn named(drop: &Drop, name: &str, url: &str) -> Result<Deposit, Failure> {
+async fn named(drop: &FileDrop, name: &str, url: &str) -> Result<Deposit, Failure> {
     let id = package_of(drop, name).await?;
     let shown = drop.show(id, Timestamp::now()).await.map_err(unavailable)?;
     Ok(shown.ok_or_else(|| nothing_behind(name, url))?.0)

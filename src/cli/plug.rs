@@ -33,9 +33,9 @@ use clap::Args;
 
 pub(super) use self::repair::noticed;
 use self::{
-    plan::Plan,
+    plan::ChangePlan,
     postfix::Editor,
-    record::{Record, Return},
+    record::{Backup, Return},
     rspamd::Parting,
     trial::{Bench, Milters},
 };
@@ -85,9 +85,9 @@ pub(super) struct Out {
 /// The parts of one change.
 struct PlugJob<'a> {
     editor: Editor,
-    plan: Plan,
+    plan: ChangePlan,
     parting: Parting,
-    record: Record,
+    record: Backup,
     saved: PathBuf,
     options: &'a PlugOptions,
     config: &'a Config,
@@ -115,7 +115,7 @@ pub(super) fn plug(options: &PlugOptions) -> Result<(), Failure> {
     let parting = Parting::new();
     let local = editor.written("non_smtpd_milters").map_err(unavailable)?;
     let others = Others::of_this_machine();
-    let plan = Plan::new(&postfix, &config, &others, &parting.address(), &local);
+    let plan = ChangePlan::new(&postfix, &config, &others, &parting.address(), &local);
 
     let shown = shown(&plan, &parting);
     say(&shown)?;
@@ -136,7 +136,7 @@ pub(super) fn plug(options: &PlugOptions) -> Result<(), Failure> {
     }
 
     interrupt::hold("\nInterrupted: all is taken back …\n").map_err(unavailable)?;
-    let record = Record::load(&saved).map_err(unavailable)?;
+    let record = Backup::load(&saved).map_err(unavailable)?;
     let mut work = PlugJob {
         editor,
         plan,
@@ -165,7 +165,7 @@ pub(super) fn after_setup(
 }
 
 /// Returns the reason not to begin, if there is one.
-fn may_start(config: &Config, plan: &Plan) -> Result<(), Failure> {
+fn may_start(config: &Config, plan: &ChangePlan) -> Result<(), Failure> {
     let url = &config.web.public_url;
     if config.detach.mode == RunMode::Live && !url.is_secure() {
         let message = format!(
@@ -339,14 +339,14 @@ pub(super) fn unplug(options: &Out) -> Result<(), Failure> {
         .map_err(unavailable)?;
 
     let repaired = repair::repair(&saved, &editor).map_err(unavailable)?;
-    let mut record = Record::load(&saved).map_err(unavailable)?;
+    let mut record = Backup::load(&saved).map_err(unavailable)?;
     let files = rspamd::files(Path::new("/etc/rspamd"));
     let mut touched = editor.files().to_vec();
     touched.extend(files.iter().filter(|file| record.knows(file)).cloned());
     record.begin(&touched).map_err(unavailable)?;
     record.save(&saved).map_err(unavailable)?;
 
-    let is_ours = |record: &Record| files.iter().any(|file| record.knows(file));
+    let is_ours = |record: &Backup| files.iter().any(|file| record.knows(file));
     let parted = is_ours(&record);
     let whole = editor.files().iter().all(|file| record.is_untouched(file))
         && files.iter().all(|file| record.is_untouched(file));
@@ -431,7 +431,7 @@ fn take_out(editor: &Editor, postfix: &Postfix, config: &Config) -> Result<bool,
         if let Some(left) =
             left.filter(|_| !editor.written(name).is_ok_and(|text| text.contains('$')))
         {
-            editor.set(&plan::Change {
+            editor.set(&plan::ParameterChange {
                 service: None,
                 name,
                 before: None,
@@ -470,7 +470,7 @@ pub(super) fn record_file(options: &ConfigOptions) -> PathBuf {
     config.with_file_name("plugged.json")
 }
 
-fn shown(plan: &Plan, parting: &Parting) -> String {
+fn shown(plan: &ChangePlan, parting: &Parting) -> String {
     let mut text = String::new();
     let mut place = None;
     for change in &plan.changes {

@@ -16,7 +16,7 @@ use tokio::runtime;
 use super::{
     ConfigOptions,
     exit::{EX_CONFIG, EX_UNAVAILABLE, Failure},
-    run::{PATH, Standing},
+    run::{DaemonStatus, PATH},
 };
 use crate::config::Config;
 
@@ -47,7 +47,7 @@ pub(super) fn run(options: ReloadOptions) -> Result<(), Failure> {
     tell(&standing)
 }
 
-async fn reload(config: &Config, process: Option<u32>) -> Result<Standing, Failure> {
+async fn reload(config: &Config, process: Option<u32>) -> Result<DaemonStatus, Failure> {
     let before = ask(config, None).await?;
     if process.is_some_and(|process| process != before.process) {
         let message = format_args!(
@@ -72,7 +72,7 @@ async fn reload(config: &Config, process: Option<u32>) -> Result<Standing, Failu
     Ok(after)
 }
 
-fn refused(daemon: &Standing, error: Errno) -> Failure {
+fn refused(daemon: &DaemonStatus, error: Errno) -> Failure {
     let advice = match error {
         Errno::PERM => "; run this as root",
         _ => "",
@@ -86,7 +86,7 @@ fn refused(daemon: &Standing, error: Errno) -> Failure {
 ///
 /// # Errors
 /// Fails if nobody answers, or another program does.
-pub(super) async fn ask(config: &Config, after: Option<u64>) -> Result<Standing, Failure> {
+pub(super) async fn ask(config: &Config, after: Option<u64>) -> Result<DaemonStatus, Failure> {
     let place = config.admin.listen;
     let url = match after {
         Some(count) => format!("http://{place}/{PATH}?after={count}"),
@@ -119,7 +119,7 @@ pub(super) async fn ask(config: &Config, after: Option<u64>) -> Result<Standing,
     serde_json::from_str(&text).map_err(|_| failed(&"what answers there is not depollueur"))
 }
 
-fn tell(standing: &Standing) -> Result<(), Failure> {
+fn tell(standing: &DaemonStatus) -> Result<(), Failure> {
     if let Some(reason) = &standing.last.refused {
         let message = format_args!("not reloaded, the old configuration stays: {reason}");
         return Err(Failure::new(EX_CONFIG, message));

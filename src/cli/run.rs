@@ -20,7 +20,7 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
-pub(super) use self::running::{PATH, Standing};
+pub(super) use self::running::{DaemonStatus, PATH};
 use self::{
     reload::{Components, Reload, Themes, current},
     running::Running,
@@ -35,7 +35,7 @@ use crate::{
     admin,
     config::ScanConfig,
     decisions::Decisions,
-    drop::{Drop, Swept},
+    drop::{FileDrop, Swept},
     filter::Copies,
     http::server::{self, ServerLimits},
     metrics::Metrics,
@@ -129,7 +129,7 @@ pub(super) fn run(options: RunOptions) -> Result<(), Failure> {
     // The sockets come first: a start that fails on one of them leaves no drop behind.
     let sockets = Sockets::open(&config, claim).map_err(|error| unavailable(&error))?;
     let remote = Stores::remote(&config).map_err(|error| unavailable(&error))?;
-    let drop = Drop::of(&config)?;
+    let drop = FileDrop::of(&config)?;
     let stores = Stores::over(&config, Some(drop.clone()), remote);
     let stores = stores.map_err(|error| unavailable(&error))?;
 
@@ -166,7 +166,7 @@ pub(super) fn run(options: RunOptions) -> Result<(), Failure> {
 
 /// The state that all tasks share.
 struct Daemon {
-    drop: Drop,
+    drop: FileDrop,
     stores: Stores,
     metrics: Metrics,
     reload: Reload,
@@ -387,27 +387,27 @@ async fn until_cut(work: impl Future<Output = io::Result<()>>, stop: Stop) -> io
     ended.unwrap_or(Ok(()))
 }
 
-/// A turn at once, then one in each period; work that takes longer delays the following turns.
-struct Turns(Interval);
+/// A tick at once, then one in each period; work that takes longer delays the following ticks.
+struct Ticks(Interval);
 
-impl Turns {
+impl Ticks {
     fn every(time: Duration) -> Self {
         let mut tick = interval(time);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self(tick)
     }
 
-    /// Waits for the next turn; returns false if there is none, since it is time to stop.
+    /// Waits for the next tick; returns false if there is none, since it is time to stop.
     async fn next(&mut self, stop: &Stop) -> bool {
-        let turn = stop.gracefully.run_until_cancelled(self.0.tick());
-        turn.await.is_some()
+        let tick = stop.gracefully.run_until_cancelled(self.0.tick());
+        tick.await.is_some()
     }
 }
 
 /// Destroys expired packages step by step, so that a stop never waits for more than one step.
-async fn sweep(drop: Drop, metrics: Metrics, stop: Stop) -> io::Result<()> {
-    let mut turns = Turns::every(SWEEP_INTERVAL);
-    while turns.next(&stop).await {
+async fn sweep(drop: FileDrop, metrics: Metrics, stop: Stop) -> io::Result<()> {
+    let mut ticks = Ticks::every(SWEEP_INTERVAL);
+    while ticks.next(&stop).await {
         let go_on = || !stop.gracefully.is_cancelled();
         let (swept, result) = drop.sweep_all(Timestamp::now(), SWEEP_STEP, go_on).await;
         metrics.swept(Timestamp::now(), &swept, result.is_ok());
@@ -432,9 +432,9 @@ async fn sweep(drop: Drop, metrics: Metrics, stop: Stop) -> io::Result<()> {
 }
 
 /// Measures the drop's level from time to time, so that no scrape has to.
-async fn watch_level(drop: Drop, metrics: Metrics, stop: Stop) -> io::Result<()> {
-    let mut turns = Turns::every(LEVEL_INTERVAL);
-    while turns.next(&stop).await {
+async fn watch_level(drop: FileDrop, metrics: Metrics, stop: Stop) -> io::Result<()> {
+    let mut ticks = Ticks::every(LEVEL_INTERVAL);
+    while ticks.next(&stop).await {
         match drop.level().await {
             Ok(level) => metrics.level(&level),
             Err(error) => warn!("could not see how full the drop is: {error}"),
@@ -445,8 +445,8 @@ async fn watch_level(drop: Drop, metrics: Metrics, stop: Stop) -> io::Result<()>
 
 /// Asks each clamd from time to time if it is there, and how old its signatures are.
 async fn watch_clamd(scan: ScanConfig, metrics: Metrics, stop: Stop) -> io::Result<()> {
-    let mut turns = Turns::every(LEVEL_INTERVAL);
-    while turns.next(&stop).await {
+    let mut ticks = Ticks::every(LEVEL_INTERVAL);
+    while ticks.next(&stop).await {
         for state in scan::look(&scan).await {
             metrics.clamd(&state);
         }
@@ -456,13 +456,13 @@ async fn watch_clamd(scan: ScanConfig, metrics: Metrics, stop: Stop) -> io::Resu
 
 /// Updates the line that `systemctl status` shows from time to time.
 async fn keep_status(running: Running, metrics: Metrics, stop: Stop) -> io::Result<()> {
-    let mut turns = Turns::every(STATUS_INTERVAL);
+    let mut ticks = Ticks::every(STATUS_INTERVAL);
     let mut reloads = running.reloads();
     loop {
         let status = running.status(&metrics).await;
         notify(&[NotifyState::Status(&status)]);
         tokio::select! {
-            go_on = turns.next(&stop) => if !go_on { return Ok(()) },
+            go_on = ticks.next(&stop) => if !go_on { return Ok(()) },
             // The status is updated after a reload without delay.
             _ = reloads.changed() => {}
         }

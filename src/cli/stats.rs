@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     config::Language,
-    drop::Drop,
+    drop::FileDrop,
     ledger::statistics::{self, By, Month, Row, Sums},
 };
 
@@ -74,7 +74,7 @@ pub(super) fn run(options: StatsOptions) -> Result<(), Failure> {
 
     let config = options.config.load()?;
     let caller = owner::act_as_owner(&config.drop.directory)?;
-    let drop = Drop::of(&config)?;
+    let drop = FileDrop::of(&config)?;
     let rows = read(&drop, since, until)?;
 
     let by = By::from(options.by);
@@ -97,7 +97,7 @@ pub(super) fn run(options: StatsOptions) -> Result<(), Failure> {
 }
 
 /// Reads the statistics as they may be shown.
-fn read(drop: &Drop, since: Option<Month>, until: Option<Month>) -> Result<Vec<Row>, Failure> {
+fn read(drop: &FileDrop, since: Option<Month>, until: Option<Month>) -> Result<Vec<Row>, Failure> {
     let unavailable = |error: &dyn std::fmt::Display| Failure::new(EX_UNAVAILABLE, error);
     let runtime = runtime::Builder::new_current_thread()
         .build()

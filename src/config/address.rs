@@ -175,15 +175,15 @@ impl Codec for WebSocket {
     fn allowed() -> String {
         format!(
             r#"{}, or "unix:" and a path from the root of at most {SOCKET_PATH_BYTES_MAX} bytes"#,
-            Socket::allowed()
+            TcpSocket::allowed()
         )
     }
 }
 
 /// Codec of the other HTTP listeners.
-pub(super) struct Socket;
+pub(super) struct TcpSocket;
 
-impl Codec for Socket {
+impl Codec for TcpSocket {
     type Value = SocketAddr;
 
     fn parse(written: &Written) -> Option<SocketAddr> {
@@ -217,7 +217,7 @@ impl Codec for OptionalSocket {
     }
 
     fn allowed() -> String {
-        format!("{}, or empty (off)", Socket::allowed())
+        format!("{}, or empty (off)", TcpSocket::allowed())
     }
 }
 

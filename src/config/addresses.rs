@@ -32,7 +32,7 @@ pub struct AddressFile {
 
 /// The part of a user's mail that a line is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mail {
+pub enum MailScope {
     /// Mail that the user sends.
     Sent,
     /// Mail that the user receives.
@@ -125,10 +125,10 @@ impl AddressFile {
     }
 
     /// Returns true if it lists an address in lower case, or the address's domain, for this kind of mail.
-    pub fn has_for(&self, folded: &str, mail: Mail) -> bool {
+    pub fn has_for(&self, folded: &str, mail: MailScope) -> bool {
         self.set.entries(folded).any(|entry| match mail {
-            Mail::Sent => entry.sent,
-            Mail::Received => entry.received,
+            MailScope::Sent => entry.sent,
+            MailScope::Received => entry.received,
         })
     }
 }
@@ -329,8 +329,12 @@ mod tests {
             ("f@x", false, false),
         ];
         for (address, sent, received) in table {
-            assert_eq!(file.has_for(address, Mail::Sent), sent, "{address}");
-            assert_eq!(file.has_for(address, Mail::Received), received, "{address}");
+            assert_eq!(file.has_for(address, MailScope::Sent), sent, "{address}");
+            assert_eq!(
+                file.has_for(address, MailScope::Received),
+                received,
+                "{address}"
+            );
         }
     }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use jiff::{SpanRelativeTo, civil::date};
 
 use super::{
-    Action, Condition, Config, Directions, ListenAddress, Network, PublicUrl, Rule, StoreKind,
+    Condition, Config, Directions, ListenAddress, Network, PublicUrl, Rule, RuleAction, StoreKind,
     UserList, value::brief,
 };
 
@@ -225,7 +225,7 @@ impl Config {
 
         for rule in &self.rule {
             if rule.conditions.is_empty()
-                && matches!(rule.action, Action::Reject(_) | Action::Tempfail(_))
+                && matches!(rule.action, RuleAction::Reject(_) | RuleAction::Tempfail(_))
             {
                 warnings.push(format!(
                     r#"rule "{}" refuses all mail, for it has no condition: give it one, such as sender = "@example.org""#,
@@ -256,7 +256,7 @@ impl Config {
             return Some("mail of its direction is not treated (detach.directions)".into());
         }
 
-        let Action::Detach(terms) = &rule.action else {
+        let RuleAction::Detach(terms) = &rule.action else {
             return None;
         };
 
@@ -279,7 +279,7 @@ impl Config {
     fn least(&self) -> u64 {
         let detach = &self.detach;
         let of_rules = self.rule.iter().filter_map(|rule| match &rule.action {
-            Action::Detach(terms) => Some([terms.threshold, terms.message_threshold.flatten()]),
+            RuleAction::Detach(terms) => Some([terms.threshold, terms.message_threshold.flatten()]),
             _ => None,
         });
         let all = [Some(detach.threshold), detach.message_threshold];

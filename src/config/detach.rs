@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     AddressPatterns, Directions, Marks,
-    value::{As, Choice, Flag, OptionalPeriod, OptionalSize, Size, Way},
+    value::{As, Choice, DirectionsCodec, Flag, OptionalPeriod, OptionalSize, Size},
     wishes::{Lists, MarkedBy},
 };
 
@@ -21,7 +21,7 @@ pub struct DetachConfig {
     #[serde(with = "As::<OptionalSize>")]
     pub message_threshold: Option<u64>,
     /// The directions of mail that are treated.
-    #[serde(with = "As::<Way>")]
+    #[serde(with = "As::<DirectionsCodec>")]
     pub directions: Directions,
     /// The fate of the mail when the store fails.
     #[serde(with = "As::<Choice<OnFailure>>")]

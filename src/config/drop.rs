@@ -9,8 +9,8 @@ use super::{
     Directions, Network,
     address::Networks,
     value::{
-        Absolute, As, CopyTarget, Count, Flag, OptionalPeriod, OptionalSize, Period, Retention,
-        Size, Way,
+        Absolute, As, CopyTarget, Count, DirectionsCodec, Flag, OptionalPeriod, OptionalSize,
+        Period, Retention, Size,
     },
 };
 
@@ -55,7 +55,7 @@ pub struct QuotaConfig {
     #[serde(with = "As::<OptionalSize>")]
     pub sender_per_day: Option<u64>,
     /// The directions of mail that count for `sender_per_day`.
-    #[serde(with = "As::<Way>")]
+    #[serde(with = "As::<DirectionsCodec>")]
     pub sender_directions: Directions,
     /// Bytes that may be deposited in 24 hours from mail of one network outside (IPv4 /24, IPv6 /56; /48 four
     /// times as much).

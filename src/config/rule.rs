@@ -24,7 +24,7 @@ pub struct Rule {
     /// The conditions, all of which must hold.
     pub conditions: Vec<Condition>,
     /// The action if they hold.
-    pub action: Action,
+    pub action: RuleAction,
     /// True if the action is only logged and counted.
     pub dry_run: bool,
     /// The rule as it was written, for `depollueur check`.
@@ -76,7 +76,7 @@ pub enum Condition {
 
 /// The action of a rule.
 #[derive(Clone, Debug)]
-pub enum Action {
+pub enum RuleAction {
     /// The attachment is detached, under these terms where they differ from the defaults.
     Detach(Box<Terms>),
     /// The attachment stays, whatever its size.
@@ -126,14 +126,14 @@ impl Rule {
     /// Returns the store to which it sends the files of a message.
     pub fn store(&self) -> Option<StoreKind> {
         match &self.action {
-            Action::Detach(terms) => terms.store,
+            RuleAction::Detach(terms) => terms.store,
             _ => None,
         }
     }
 
     /// Returns true if it refuses messages.
     pub fn refuses(&self) -> bool {
-        matches!(self.action, Action::Tempfail(_) | Action::Reject(_))
+        matches!(self.action, RuleAction::Tempfail(_) | RuleAction::Reject(_))
     }
 }
 

@@ -5,7 +5,8 @@ use std::{path::PathBuf, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AddressFile, AddressPatterns, Condition, Config, Directions, Forwarding, Mail, Rule, Table,
+    AddressFile, AddressPatterns, Condition, Config, Directions, Forwarding, MailScope, Rule,
+    Table,
     pattern::Bare,
     value::{As, Codec, Count, OptionalPath, Seconds, Written},
 };
@@ -24,7 +25,7 @@ pub struct UsersConfig {
     #[serde(with = "As::<Users>")]
     pub opt_in: Option<UserList>,
     /// The sign between a user's name and the extension of an address.
-    #[serde(with = "As::<Delimiter>")]
+    #[serde(with = "As::<DelimiterCodec>")]
     pub recipient_delimiter: RecipientDelimiter,
     /// The tables in which aliases are looked up.
     #[serde(with = "As::<AliasTables>")]
@@ -122,7 +123,7 @@ impl UserList {
     }
 
     /// Returns true if one of the files lists an address in lower case for this kind of mail.
-    pub fn has_for(&self, folded: &str, mail: Mail) -> bool {
+    pub fn has_for(&self, folded: &str, mail: MailScope) -> bool {
         self.files.iter().any(|file| file.has_for(folded, mail))
     }
 
@@ -246,9 +247,9 @@ impl Codec for Users {
 }
 
 /// Codec of `users.recipient_delimiter`.
-pub(super) struct Delimiter;
+pub(super) struct DelimiterCodec;
 
-impl Codec for Delimiter {
+impl Codec for DelimiterCodec {
     type Value = RecipientDelimiter;
 
     fn parse(written: &Written) -> Option<RecipientDelimiter> {

@@ -8,14 +8,14 @@ use jiff::Timestamp;
 use super::{DropError, Store, draft::DurableFile, manifest::ManifestFile};
 use crate::{
     envelope::Origin,
-    ledger::{Action, ClientNetwork, LedgerError, Record, RecordFile, RecordId, Requester},
+    ledger::{Action, LedgerError, Record, RecordFile, RecordId, Requester, StrangerNetwork},
 };
 
 type Result<T, E = DropError> = std::result::Result<T, E>;
 
 /// A committed package that nobody knows of yet. If it is dropped before it is kept (the commit failed, or
 /// the future that waited for it went away), it is forgotten.
-pub(super) struct Committed {
+pub(super) struct CommitGuard {
     store: Arc<Store>,
     id: RecordId,
     origin: Origin,
@@ -30,11 +30,11 @@ pub(super) fn commit(
     store: Arc<Store>,
     id: RecordId,
     record: Record,
-    networks: &[ClientNetwork],
+    networks: &[StrangerNetwork],
     files: Vec<DurableFile>,
-) -> Result<Committed> {
+) -> Result<CommitGuard> {
     let rows: Vec<_> = files.iter().map(|file| store.row(&file.file)).collect();
-    let mut committed = Committed {
+    let mut committed = CommitGuard {
         store,
         id,
         origin: record.origin.clone(),
@@ -78,12 +78,12 @@ impl Store {
     }
 }
 
-impl Committed {
+impl CommitGuard {
     fn insert(
         &mut self,
         record: &Record,
         rows: &[RecordFile],
-        networks: &[ClientNetwork],
+        networks: &[StrangerNetwork],
     ) -> Result<()> {
         let (books, origin) = (self.store.books(), &record.origin);
         let detail = format!("files={} bytes={}", record.files, record.bytes);
@@ -145,7 +145,7 @@ impl Committed {
     }
 }
 
-impl std::ops::Drop for Committed {
+impl Drop for CommitGuard {
     fn drop(&mut self) {
         if self.keep {
             return;
@@ -165,7 +165,7 @@ impl std::ops::Drop for Committed {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{Drop, Token, tests},
+        super::{FileDrop, Token, tests},
         *,
     };
     use crate::ledger::{Term, Unlock};
@@ -188,14 +188,14 @@ mod tests {
     }
 
     /// A commit whose three blobs have their names, and whose record is yet to be written.
-    fn committed(drop: &Drop) -> Committed {
+    fn committed(drop: &FileDrop) -> CommitGuard {
         let (store, id) = (Arc::clone(&drop.store), RecordId::from(&Token::random()));
         for number in 0..3 {
             let mut draft = store.blobs.draft(id, number).unwrap();
             draft.write(b"x").unwrap();
             draft.finish().unwrap().place().unwrap();
         }
-        Committed {
+        CommitGuard {
             store,
             id,
             origin: tests::origin(),
@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn the_last_look_of_a_commit_is_at_every_file() {
         let home = tempfile::tempdir().unwrap();
-        let drop = Drop::open(&tests::config(home.path().join("drop"))).unwrap();
+        let drop = FileDrop::open(&tests::config(home.path().join("drop"))).unwrap();
         for lost in [None, Some(0), Some(1), Some(2)] {
             let mut committed = committed(&drop);
             let id = committed.id;

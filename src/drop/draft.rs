@@ -25,7 +25,7 @@ use tokio::{
 };
 
 use super::{
-    Drop, DropError, Store, Token,
+    DropError, FileDrop, Store, Token,
     blobs::{Draft, Finished},
     commit::commit,
     manifest::{self, ManifestFile},
@@ -35,7 +35,7 @@ use crate::{
     aside::{Aside, make_room},
     envelope::Origin,
     ledger::{
-        Action, Allowance, ClientNetwork, Record, RecordId, Requester, Term, Unlock, blocking,
+        Action, Allowance, Record, RecordId, Requester, StrangerNetwork, Term, Unlock, blocking,
         whole_second,
     },
     scan::{Objection, Scan},
@@ -58,7 +58,7 @@ pub struct PackageDraft {
     store: Arc<Store>,
     origin: Origin,
     /// Those of the client that sent the message, even if its address must not be recorded.
-    networks: Arc<[ClientNetwork]>,
+    networks: Arc<[StrangerNetwork]>,
     token: Token,
     vault: Vault,
     unlock: Unlock,
@@ -72,7 +72,7 @@ pub struct PackageDraft {
 pub struct FileDraft {
     gathered: BytesMut,
     batch: Vec<Bytes>,
-    queue: mpsc::Sender<Order>,
+    queue: mpsc::Sender<WorkerCommand>,
     worker: Worker,
     scan: Option<Box<Scanned>>,
 }
@@ -101,7 +101,7 @@ struct Task {
     id: RecordId,
     file: ManifestFile,
     open: Box<dyn FnOnce() -> Result<Writer> + Send + Sync>,
-    orders: mpsc::Receiver<Order>,
+    orders: mpsc::Receiver<WorkerCommand>,
 }
 
 /// A file whose contents are durable, though it has no name in the drop yet. Dropping it leaves
@@ -115,7 +115,7 @@ pub struct DurableFile {
 }
 
 /// An order to the worker. A queue that ends without `Finish` was dropped.
-enum Order {
+enum WorkerCommand {
     Write(Vec<Bytes>),
     Finish(Vec<Bytes>),
 }
@@ -136,9 +136,9 @@ struct Writer {
 
 impl PackageDraft {
     /// Begins a package under a token that somebody else chose.
-    pub(crate) fn under(drop: &Drop, token: Token, mut origin: Origin) -> Self {
+    pub(crate) fn under(drop: &FileDrop, token: Token, mut origin: Origin) -> Self {
         let books = drop.store.books();
-        let networks = ClientNetwork::of(books, &origin).into();
+        let networks = StrangerNetwork::of(books, &origin).into();
         books.leave_out(&mut origin);
         let vault = Vault::new(&token);
         Self {
@@ -289,7 +289,7 @@ impl FileDraft {
         self.send_gathered().await?;
         let batch = std::mem::take(&mut self.batch);
         self.scan(&batch).await?;
-        self.send(Order::Finish(batch)).await?;
+        self.send(WorkerCommand::Finish(batch)).await?;
 
         let Some(scanned) = self.scan.take() else {
             return self.outcome().await;
@@ -330,11 +330,11 @@ impl FileDraft {
         }
         let batch = std::mem::take(&mut self.batch);
         self.scan(&batch).await?;
-        self.send(Order::Write(batch)).await
+        self.send(WorkerCommand::Write(batch)).await
     }
 
     /// Sends an order, and starts the worker with the first one, for which the queue has room.
-    async fn send(&mut self, order: Order) -> Result<()> {
+    async fn send(&mut self, order: WorkerCommand) -> Result<()> {
         let sent = self.queue.send(order).await;
         self.worker.start();
         match sent {
@@ -432,8 +432,8 @@ impl Task {
         let mut writer = open()?;
         loop {
             match orders.blocking_recv() {
-                Some(Order::Write(blocks)) => writer.write_all(&blocks)?,
-                Some(Order::Finish(blocks)) => {
+                Some(WorkerCommand::Write(blocks)) => writer.write_all(&blocks)?,
+                Some(WorkerCommand::Finish(blocks)) => {
                     writer.write_all(&blocks)?;
                     let (blob, allowance) = writer.finish(&mut file)?;
                     return Ok(DurableFile {

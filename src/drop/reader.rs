@@ -99,7 +99,7 @@ impl FileReader {
         if self.range.is_empty() {
             return Ok(None);
         }
-        let bytes = match self.blob.read(self.range.clone(), Wait::Never)? {
+        let bytes = match self.blob.read(self.range.clone(), DiskWait::Never)? {
             Some(bytes) => bytes,
             None => self.wait_for().await?,
         };
@@ -109,21 +109,21 @@ impl FileReader {
 
     async fn wait_for(&self) -> Result<Bytes, DropError> {
         let (blob, range) = (Arc::clone(&self.blob), self.range.clone());
-        let read = blocking(move || blob.read(range, Wait::IfNeedBe)).await?;
+        let read = blocking(move || blob.read(range, DiskWait::IfNeedBe)).await?;
         Ok(read.expect("who waits gets all"))
     }
 }
 
 /// Permission for a read to wait for a disk.
 #[derive(Clone, Copy)]
-enum Wait {
+enum DiskWait {
     Never,
     IfNeedBe,
 }
 
 impl OpenBlob {
     /// Returns `None` if it would have to wait, and must not.
-    fn read(&self, range: Range<u64>, wait: Wait) -> Result<Option<Bytes>, DropError> {
+    fn read(&self, range: Range<u64>, wait: DiskWait) -> Result<Option<Bytes>, DropError> {
         match &self.opener {
             Some(opener) => self.read_segment(opener, range, wait),
             None => self.read_sealed(range, wait),
@@ -136,7 +136,7 @@ impl OpenBlob {
 
         opener: &Opener,
         range: Range<u64>,
-        wait: Wait,
+        wait: DiskWait,
     ) -> Result<Option<Bytes>, DropError> {
         let layout = opener.layout();
         let number = layout.segment_of(range.start);
@@ -154,17 +154,17 @@ impl OpenBlob {
     }
 
     /// Reads the first bytes of the range as they are stored, at most as many as a segment has.
-    fn read_sealed(&self, range: Range<u64>, wait: Wait) -> Result<Option<Bytes>, DropError> {
+    fn read_sealed(&self, range: Range<u64>, wait: DiskWait) -> Result<Option<Bytes>, DropError> {
         let length = (range.end - range.start).min(SEGMENT_BYTES as u64);
         let mut bytes = vec![0; length as usize];
         let filled = self.fill(&mut bytes, range.start, wait)?;
         Ok(filled.then(|| bytes.into()))
     }
 
-    fn fill(&self, bytes: &mut [u8], offset: u64, wait: Wait) -> Result<bool, DropError> {
+    fn fill(&self, bytes: &mut [u8], offset: u64, wait: DiskWait) -> Result<bool, DropError> {
         match wait {
-            Wait::Never => Ok(self.blob.read_at_hand(bytes, offset)),
-            Wait::IfNeedBe => {
+            DiskWait::Never => Ok(self.blob.read_at_hand(bytes, offset)),
+            DiskWait::IfNeedBe => {
                 let read = self.blob.read_exact_at(bytes, offset);
                 read.map_err(|e| match e.kind() {
                     ErrorKind::UnexpectedEof => {

@@ -25,7 +25,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 
-use super::{Drop, DropError, Package, Token};
+use super::{DropError, FileDrop, Package, Token};
 use crate::{
     ledger::{RecordId, Requester},
     scan::{Objection, ScanFinding, VirusScanner},
@@ -81,7 +81,7 @@ impl Rescans {
     }
 }
 
-impl Drop {
+impl FileDrop {
     /// Decides whether files of a live package may be given out at the time `now`, after a scan of those for
     /// which one is due. Ends an infected package.
     ///

@@ -9,7 +9,7 @@ use std::ops::Range;
 use jiff::Timestamp;
 
 use super::{
-    Drop, DropError, FileReader, PackageLookup, RecordId, Store, Unlock, blocking,
+    DropError, FileDrop, FileReader, PackageLookup, RecordId, Store, Unlock, blocking,
     token::Token,
     vault::{Layout, Vault},
 };
@@ -52,7 +52,7 @@ impl SealedPackage {
     }
 }
 
-impl Drop {
+impl FileDrop {
     /// Finds a package that browsers unlock by its id, at the time `now`. Counts no download. Packages
     /// that the server unlocks are unknown here.
     ///

@@ -38,7 +38,7 @@ const WEB: Requester = Requester {
 
 struct Fixture {
     home: TempDir,
-    drop: Drop,
+    drop: FileDrop,
 }
 
 pub(super) fn config(directory: PathBuf) -> DropConfig {
@@ -53,7 +53,7 @@ pub(super) fn config(directory: PathBuf) -> DropConfig {
 
 fn fixture() -> Fixture {
     let home = TempDir::new().unwrap();
-    let drop = Drop::open(&config(home.path().join("drop"))).unwrap();
+    let drop = FileDrop::open(&config(home.path().join("drop"))).unwrap();
     Fixture { home, drop }
 }
 

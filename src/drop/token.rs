@@ -118,7 +118,7 @@ impl fmt::Debug for Token {
     }
 }
 
-impl std::ops::Drop for Token {
+impl Drop for Token {
     fn drop(&mut self) {
         self.0.zeroize();
     }

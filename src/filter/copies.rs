@@ -42,10 +42,10 @@ type CopySlot = Arc<AsyncMutex<Option<SharedPackage>>>;
 
 /// The packages of the last hour. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub struct Copies(Arc<Mutex<Slots>>);
+pub struct Copies(Arc<Mutex<RecentPackages>>);
 
 #[derive(Debug, Default)]
-struct Slots {
+struct RecentPackages {
     slots: HashMap<CopyKey, CopySlot>,
     /// The keys in the order in which they came.
     order: VecDeque<(Instant, CopyKey)>,
@@ -61,7 +61,7 @@ pub(super) struct SharedPackage {
 
 /// The turn of one of several copies. The next one has its turn when this is dropped.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(super) struct CopyTurn {
     slot: OwnedMutexGuard<Option<SharedPackage>>,
 }
 
@@ -77,7 +77,7 @@ impl Copies {
     }
 }
 
-impl Slots {
+impl RecentPackages {
     /// Forgets the packages that are too old, and makes room for one more.
     fn forget(&mut self, now: Instant) {
         while let Some((since, key)) = self.order.front() {
@@ -91,7 +91,7 @@ impl Slots {
     }
 }
 
-impl Turn {
+impl CopyTurn {
     /// Waits for the turn of a message among its copies, and asks its store whether the package that they
     /// have can be fetched. `None` where the message can have no copies.
     pub(super) async fn wait(
@@ -163,7 +163,7 @@ fn key(
     let login = envelope.login.as_deref().unwrap_or_default();
     let lives = expires.as_second() - created.as_second();
 
-    let mut digest = Digest(digest::Context::new(&SHA256));
+    let mut digest = KeyDigest(digest::Context::new(&SHA256));
     digest.add(message_id);
     digest.add(envelope.direction.as_str().as_bytes());
     digest.add(login.as_bytes());
@@ -181,9 +181,9 @@ fn key(
 }
 
 /// A digest of several texts, each with its length.
-struct Digest(digest::Context);
+struct KeyDigest(digest::Context);
 
-impl Digest {
+impl KeyDigest {
     fn add(&mut self, text: &[u8]) {
         self.0.update(&(text.len() as u64).to_be_bytes());
         self.0.update(text);
@@ -342,7 +342,7 @@ mod tests {
     #[test]
     fn texts_are_told_apart_by_their_lengths() {
         let digest = |texts: &[&str]| {
-            let mut digest = Digest(digest::Context::new(&SHA256));
+            let mut digest = KeyDigest(digest::Context::new(&SHA256));
             texts.iter().for_each(|text| digest.add(text.as_bytes()));
             digest.end()
         };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::leaf::{Asked, Leaf};
+use super::leaf::{Leaf, LeafFacts};
 use crate::{
     config::Config,
     policy::{Fate, PartFacts, Plan},
@@ -35,7 +35,7 @@ impl Fates {
         }
         let facts = PartFacts::new(&leaf.file.given_name(), &leaf.file.media_type);
         let fate = self.plan.decide(&self.config, &facts);
-        leaf.asked = Some(Box::new(Asked::new(facts)));
+        leaf.asked = Some(Box::new(LeafFacts::new(facts)));
         leaf.decide(fate);
     }
 

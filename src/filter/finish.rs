@@ -6,8 +6,9 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::{
-    FilterError, HeaderEdit, Message, Reason, Rewritten, Verdict, copies::Turn, language::language,
-    mark, parts::PartSlot, reading::BodyText, reread::reread, rewritten::Piece, shipping::Detached,
+    FilterError, HeaderEdit, Message, Reason, Rewritten, Verdict, copies::CopyTurn,
+    language::language, mark, parts::PartSlot, reading::BodyText, reread::reread, rewritten::Piece,
+    shipping::Detached,
 };
 use crate::{
     config::{Fallback, Position},
@@ -57,7 +58,7 @@ async fn rewrite(message: &mut Message) -> Result<Verdict, FilterError> {
     let mut expires = expires(message, created);
     let mut link = package.as_ref().map(|package| package.link().to_owned());
     let turn = turn(message, package.as_ref(), created, expires).await;
-    let shared = turn.as_ref().and_then(Turn::shared).cloned();
+    let shared = turn.as_ref().and_then(CopyTurn::shared).cloned();
     let is_copy = shared.is_some();
     if let Some(shared) = shared {
         // The files deposited for a package of its own are given up.
@@ -139,9 +140,9 @@ async fn turn(
     package: Option<&PackageDraft>,
     created: Timestamp,
     expires: Timestamp,
-) -> Option<Turn> {
+) -> Option<CopyTurn> {
     let shares = message.config().detach.share_copies;
-    Turn::wait(message, package.filter(|_| shares)?, created, expires).await
+    CopyTurn::wait(message, package.filter(|_| shares)?, created, expires).await
 }
 
 /// The time until which the package can be fetched: as long as the longest of its files' rules says.

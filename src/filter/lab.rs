@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use super::{Envelope, Filter, Start, Verdict};
 use crate::{
     config::{Config, Sources},
-    drop::Drop,
+    drop::FileDrop,
     mime::Field,
     rewrite::Eol,
     store::Store,
@@ -15,7 +15,7 @@ use crate::{
 
 /// A filter, its drop, and the drop's directory.
 pub(super) struct Lab {
-    pub(super) drop: Drop,
+    pub(super) drop: FileDrop,
     pub(super) filter: Filter,
     pub(super) home: TempDir,
 }
@@ -67,7 +67,7 @@ impl Lab {
         });
         let config = config.unwrap_or_else(|error| panic!("{error}"));
 
-        let drop = Drop::of(&config).unwrap();
+        let drop = FileDrop::of(&config).unwrap();
         let store = Store::embedded(drop.clone(), &config.web.public_url);
         let filter = Filter::new(Arc::new(config), store).remembering(drop.clone());
         Self { drop, filter, home }

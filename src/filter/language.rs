@@ -7,7 +7,7 @@ use encoding_rs::{Encoding, UTF_8};
 
 use super::{FilterError, Message, finish::source, reading::BodyText};
 use crate::{
-    config::Action,
+    config::RuleAction,
     config::{Config, Fallback, Language, NoticeLanguage, Rule},
     language::{Declared, declared, detect},
     mime::{Decoder, Field},
@@ -34,7 +34,7 @@ impl Speech {
     /// Reads a header, if anything may depend on it.
     pub(super) fn read(config: &Config, header: &[Field]) -> Option<Box<Self>> {
         let of_rule = |rule: &Rule| match &rule.action {
-            Action::Detach(terms) => terms.language,
+            RuleAction::Detach(terms) => terms.language,
             _ => None,
         };
 

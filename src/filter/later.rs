@@ -39,7 +39,7 @@ pub(super) struct Later {
 const _: () = assert!(2 * size_of::<Later>() + 2 * 255 <= 1024);
 
 /// A message of which all parts came, as far as the decision on its candidates depends on it.
-pub(super) struct Complete<'a> {
+pub(super) struct CompleteMessage<'a> {
     pub(super) parts: &'a Parts,
     pub(super) references: &'a References,
     pub(super) words: &'a SeenTexts,
@@ -48,7 +48,7 @@ pub(super) struct Complete<'a> {
     pub(super) accounting: &'a mut Accounting,
 }
 
-impl Complete<'_> {
+impl CompleteMessage<'_> {
     /// Decides on all candidates, and returns those that go.
     pub(super) fn decide(mut self, mut candidates: Vec<Later>) -> Vec<Later> {
         self.decide_containers(&mut candidates);

@@ -52,12 +52,12 @@ pub(super) struct Leaf {
     /// The decision of the policy.
     pub(super) fate: Fate,
     /// The facts by which the policy decides, as long as it has not done so.
-    pub(super) asked: Option<Box<Asked>>,
+    pub(super) asked: Option<Box<LeafFacts>>,
 }
 
 /// The facts that the policy asks for about a leaf.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(super) struct LeafFacts {
     pub(super) facts: PartFacts,
     /// The first decoded bytes, as long as its type is not known.
     first: Vec<u8>,
@@ -142,7 +142,7 @@ impl Leaf {
     }
 }
 
-impl Asked {
+impl LeafFacts {
     pub(super) fn new(facts: PartFacts) -> Self {
         Self {
             facts,
@@ -438,14 +438,14 @@ mod tests {
 
     #[test]
     fn the_type_is_known_once_enough_bytes_came_or_all() {
-        let mut asked = Asked::new(PartFacts::new("", ""));
+        let mut asked = LeafFacts::new(PartFacts::new("", ""));
         asked.see(b"%PDF", false);
         asked.see(b"-1.7", false);
         assert_eq!(asked.facts.content, None);
         asked.see(b"", true);
         assert_eq!(asked.facts.content, Some("application/pdf"));
 
-        let mut asked = Asked::new(PartFacts::new("", ""));
+        let mut asked = LeafFacts::new(PartFacts::new("", ""));
         for _ in 0..3 {
             asked.see(&[0; CONTENT_BYTES / 2 + 1], false);
         }

@@ -20,7 +20,7 @@ use super::{
     Filter, Reason,
     accounting::Accounting,
     fates::Fates,
-    later::{Complete, Later},
+    later::{CompleteMessage, Later},
     leaf::{Leaf, LeafWork},
     outcome::Settled,
     parts::Parts,
@@ -249,7 +249,7 @@ impl Reading {
             return Err(Reason::ShownLater.into());
         }
         let later = mem::take(&mut self.later);
-        let complete = Complete {
+        let complete = CompleteMessage {
             parts: &self.parts,
             references: &self.references,
             words: &self.words,

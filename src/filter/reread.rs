@@ -14,7 +14,7 @@ pub(super) async fn reread(
     pieces: &[Piece],
     added: usize,
 ) -> Result<Result<(), Reason>, FilterError> {
-    let mut reader = match Reader::new(message) {
+    let mut reader = match PartCounter::new(message) {
         Ok(reader) => reader,
         Err(why) => return Ok(Err(Reason::Ambiguous(why))),
     };
@@ -37,13 +37,13 @@ pub(super) async fn reread(
 }
 
 /// Counts the parts of a body.
-struct Reader {
+struct PartCounter {
     scanner: Scanner,
     parts: usize,
     doubt: Option<Ambiguity>,
 }
 
-impl Reader {
+impl PartCounter {
     fn new(message: &Message) -> Result<Self, Ambiguity> {
         Ok(Self {
             scanner: Scanner::new(&message.reading().top().root, message.config().limits)?,

@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 use super::{byte, choice, cut, drop_in, home, reference};
 use crate::{
     config::{Config, Language, NoticeLanguage, Position},
-    drop::{Drop, FileEntry, PackageLookup, Token},
+    drop::{FileDrop, FileEntry, PackageLookup, Token},
     envelope::{Direction, Envelope, HeaderEdit},
     filter::{Filter, Reason, Rewritten, Start, Verdict},
     mime::{Decoder, Event, Field, Head, MediaType, Scanner, TransferEncoding, head},
@@ -27,7 +27,7 @@ thread_local! {
 
 /// A drop and its runtime.
 struct Lab {
-    drop: Drop,
+    drop: FileDrop,
     runtime: Runtime,
     messages: u32,
     _home: TempDir,
@@ -107,7 +107,7 @@ fn config(detach: u8, notice: u8) -> Config {
 
 /// Checks that the outcome for a message does not depend on how its bytes come, that the filter
 /// keeps its promises, and that it has nothing more to do with a rewritten message.
-async fn check(filter: &Filter, drop: &Drop, mail: Mail, seed: u8) {
+async fn check(filter: &Filter, drop: &FileDrop, mail: Mail, seed: u8) {
     let pieces = cut(&mail.body, seed);
     let other = match seed % 4 {
         0 => mail.body.chunks(1).collect(),
@@ -164,7 +164,7 @@ pub(super) fn everywhere(input: &[u8]) {
 }
 
 /// Runs something over the drop of this thread.
-fn in_lab(work: impl AsyncFnOnce(Drop)) {
+fn in_lab(work: impl AsyncFnOnce(FileDrop)) {
     LAB.with_borrow_mut(|lab| {
         if lab.as_ref().is_some_and(|lab| lab.messages >= MESSAGES_MAX) {
             *lab = None;
@@ -175,7 +175,7 @@ fn in_lab(work: impl AsyncFnOnce(Drop)) {
     });
 }
 
-async fn files(drop: &Drop, rewritten: &Rewritten) -> Vec<FileEntry> {
+async fn files(drop: &FileDrop, rewritten: &Rewritten) -> Vec<FileEntry> {
     let token = rewritten.link.rsplit('/').next().unwrap_or_default();
     let token: Token = token.parse().expect("the link ends in a token");
     match drop.find(&token, Timestamp::now()).await {

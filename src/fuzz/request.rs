@@ -19,7 +19,7 @@ use tokio::runtime::Runtime;
 use super::{byte, choice, drop_in, home, line};
 use crate::{
     config::{Language, MailConfig, WebConfig},
-    drop::Drop,
+    drop::FileDrop,
     envelope::{Direction, Origin},
     metrics::Metrics,
     web::{Theme, WebState, router},
@@ -197,7 +197,7 @@ impl Site {
     }
 }
 
-async fn deposit(drop: &Drop) -> String {
+async fn deposit(drop: &FileDrop) -> String {
     let mut package = drop.package(Origin {
         queue_id: "4abCDe12".to_owned(),
         sender: "alice@asso.example".to_owned(),

@@ -34,7 +34,7 @@ use self::{
 use super::{byte, drop_in, home, line};
 use crate::{
     config::{Config, RunMode},
-    drop::Drop,
+    drop::FileDrop,
     filter::Filter,
     milter::in_memory::InMemory,
     store::Store,
@@ -58,7 +58,7 @@ thread_local! {
 
 /// A drop, milters over it, and their runtime.
 struct Lab {
-    drop: Drop,
+    drop: FileDrop,
     milters: HashMap<u8, InMemory>,
     /// The replies to mails on a connection of their own: by configuration, by the server's offer,
     /// and by the step.
@@ -254,11 +254,11 @@ fn unescaped(data: &[u8]) -> Vec<u8> {
 }
 
 /// Returns the number of bytes in the drop.
-async fn stored(drop: &Drop) -> u64 {
+async fn stored(drop: &FileDrop) -> u64 {
     drop.level().await.expect("the drop can be asked").stored
 }
 
-fn start(drop: &Drop, kind: u8) -> InMemory {
+fn start(drop: &FileDrop, kind: u8) -> InMemory {
     let mut config = Config::default();
     config.detach.threshold = 100;
     config.notice.time_zone = TimeZone::UTC;

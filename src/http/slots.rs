@@ -100,14 +100,14 @@ pub(super) struct ResponseGuard(Arc<ConnectionState>);
 
 /// A download among those that may run at once, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Running(Arc<ConnectionState>);
+pub(crate) struct DownloadPermit(Arc<ConnectionState>);
 
 /// A connection that waits for a place among downloads, until it is dropped.
 struct Queued<'a>(&'a Slots);
 
 /// The rank of a connection by how little it does; the first in order is cut first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Standing {
+enum Activity {
     /// It waits for a request, for this long.
     Idle(Reverse<Duration>),
     /// Its reader takes this many bytes a second.
@@ -167,14 +167,14 @@ impl Slots {
         if table.lines.values().any(|line| line.cut.is_cancelled()) {
             return;
         }
-        let standing = |line: &Arc<ConnectionState>| {
+        let activity = |line: &Arc<ConnectionState>| {
             let pace = *line.pace();
-            let standing = pace.standing(now, self.0.patience)?;
-            let may_go = is_asked(&pace) && standing < Standing::Reads(bound);
-            may_go.then(|| (standing, Arc::clone(line)))
+            let activity = pace.activity(now, self.0.patience)?;
+            let may_go = is_asked(&pace) && activity < Activity::Reads(bound);
+            may_go.then(|| (activity, Arc::clone(line)))
         };
-        let least = table.lines.values().filter_map(standing);
-        if let Some((_, line)) = least.min_by_key(|(standing, _)| *standing) {
+        let least = table.lines.values().filter_map(activity);
+        if let Some((_, line)) = least.min_by_key(|(activity, _)| *activity) {
             line.cut.cancel();
         }
     }
@@ -263,7 +263,7 @@ impl ConnectionState {
     /// Takes a place among the downloads that may run at once. If none is free, the slowest
     /// download is cut for it, if one may be cut; `None` if none came free for a while, or too many
     /// wait for one.
-    pub(crate) async fn download(self: &Arc<Self>) -> Option<Running> {
+    pub(crate) async fn download(self: &Arc<Self>) -> Option<DownloadPermit> {
         if let Some(running) = self.try_download() {
             return Some(running);
         }
@@ -287,14 +287,14 @@ impl ConnectionState {
         timeout(DOWNLOAD_WAITS, place).await.ok()
     }
 
-    fn try_download(self: &Arc<Self>) -> Option<Running> {
+    fn try_download(self: &Arc<Self>) -> Option<DownloadPermit> {
         let mut table = lock(&self.slots.0.table);
         if table.downloads >= self.slots.downloads_max() {
             return None;
         }
         table.downloads += 1;
         self.pace().is_download = true;
-        Some(Running(Arc::clone(self)))
+        Some(DownloadPermit(Arc::clone(self)))
     }
 }
 
@@ -312,7 +312,7 @@ impl Drop for ResponseGuard {
     }
 }
 
-impl Drop for Running {
+impl Drop for DownloadPermit {
     fn drop(&mut self) {
         let slots = &self.0.slots;
         lock(&slots.0.table).downloads -= 1;
@@ -348,15 +348,15 @@ impl Pace {
     }
 
     /// The rank of the connection; `None` if it was not given enough time yet, or waits for us.
-    fn standing(&self, now: Instant, patience: Duration) -> Option<Standing> {
+    fn activity(&self, now: Instant, patience: Duration) -> Option<Activity> {
         let waits = self.waiting_since.map(|since| now - since);
         if !self.has_answer() {
             let idle = now.saturating_duration_since(self.idle_since);
-            return (idle >= patience).then_some(Standing::Idle(Reverse(idle)));
+            return (idle >= patience).then_some(Activity::Idle(Reverse(idle)));
         }
         let waited = self.waited + waits.unwrap_or_default();
         let millis = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX).max(1);
-        (waited >= patience).then(|| Standing::Reads(self.passed.saturating_mul(1000) / millis))
+        (waited >= patience).then(|| Activity::Reads(self.passed.saturating_mul(1000) / millis))
     }
 }
 

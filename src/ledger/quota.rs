@@ -64,7 +64,7 @@ pub(crate) fn cost(size: u64) -> u64 {
 
 /// A network to which a stranger belongs.
 #[derive(Clone, Debug)]
-pub(crate) struct ClientNetwork {
+pub(crate) struct StrangerNetwork {
     /// The network in clear, for the log.
     network: Network,
     /// Its digest, by which the records know it.
@@ -111,7 +111,7 @@ impl Allowance {
     pub(crate) fn new(
         books: &Arc<Books>,
         origin: &Origin,
-        networks: &[ClientNetwork],
+        networks: &[StrangerNetwork],
         package: Arc<AtomicU64>,
     ) -> Result<Self, LedgerError> {
         refuse_suspended(books, origin)?;
@@ -222,7 +222,7 @@ impl Told {
     }
 }
 
-impl ClientNetwork {
+impl StrangerNetwork {
     /// Returns the networks of the client that sent a message from outside; none for a trusted relay.
     pub(crate) fn of(books: &Books, origin: &Origin) -> Vec<Self> {
         let Some(client) = origin.client.map(|client| client.to_canonical()) else {
@@ -350,7 +350,7 @@ fn refuse_last_inodes(books: &Books) -> Result<(), LedgerError> {
 fn shares(
     books: &Books,
     origin: &Origin,
-    networks: &[ClientNetwork],
+    networks: &[StrangerNetwork],
 ) -> Result<Vec<Portion>, LedgerError> {
     let (quota, today) = (&books.quota, days_before(Timestamp::now(), 1));
     let uploader = origin.uploader.as_deref();

@@ -17,13 +17,13 @@ const DEPTH_MAX: usize = 20;
 
 /// A way from a recipient to a person, as far as it was followed.
 #[derive(Clone)]
-struct Way {
+struct AliasPath {
     names: Person,
     /// The address at its end.
     end: String,
 }
 
-impl Way {
+impl AliasPath {
     /// Returns true if it ends in another domain than it began in.
     fn has_left(&self) -> bool {
         let domain = |address: &str| {
@@ -68,13 +68,13 @@ pub(super) async fn people(
 ) -> Result<AliasExpansion, LookupError> {
     let begin = |recipient: &String| {
         let end = fold(recipient);
-        Way {
+        AliasPath {
             names: Address::of(settings, &end).names(),
             end,
         }
     };
 
-    let mut open: Vec<Way> = recipients.iter().map(begin).collect();
+    let mut open: Vec<AliasPath> = recipients.iter().map(begin).collect();
     let mut found = AliasExpansion::default();
 
     for _ in 0..DEPTH_MAX {
@@ -111,7 +111,12 @@ pub(super) async fn people(
 }
 
 /// Returns the ways that go on from the end of `way`. An alias that leads to itself is an end.
-fn go_on(settings: &Settings, way: &Way, targets: &[Person], people: &mut Vec<Person>) -> Vec<Way> {
+fn go_on(
+    settings: &Settings,
+    way: &AliasPath,
+    targets: &[Person],
+    people: &mut Vec<Person>,
+) -> Vec<AliasPath> {
     let mut further = Vec::new();
     for target in targets {
         let Some(end) = target.first().filter(|end| !way.names.contains(end)) else {
@@ -128,7 +133,7 @@ fn go_on(settings: &Settings, way: &Way, targets: &[Person], people: &mut Vec<Pe
                 names.push(name);
             }
         }
-        further.push(Way {
+        further.push(AliasPath {
             names,
             end: end.clone(),
         });

@@ -15,10 +15,10 @@ use crate::drop::{Level, Swept};
 #[derive(Debug, Default)]
 pub(super) struct Levels {
     stored: Gauge,
-    free: Family<Bare, Gauge>,
-    inodes: Family<Bare, Gauge>,
-    headroom: Family<Bare, Gauge>,
-    last_sweep: Family<Bare, Gauge>,
+    free: Family<NoLabels, Gauge>,
+    inodes: Family<NoLabels, Gauge>,
+    headroom: Family<NoLabels, Gauge>,
+    last_sweep: Family<NoLabels, Gauge>,
     held: Gauge,
     packages: Counter<u64, AtomicU64>,
     unusual: Counter<u64, AtomicU64>,
@@ -27,7 +27,7 @@ pub(super) struct Levels {
 
 /// No labels: a family without them is a gauge that may be absent.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Bare {}
+struct NoLabels {}
 
 impl Levels {
     pub(super) fn set(&self, level: &Level) {
@@ -42,7 +42,7 @@ impl Levels {
     pub(super) fn swept(&self, at: Timestamp, swept: &Swept, well: bool) {
         self.packages.inc_by(swept.packages);
         if well {
-            let last = self.last_sweep.get_or_create(&Bare {});
+            let last = self.last_sweep.get_or_create(&NoLabels {});
             last.set(at.as_second());
             self.held.set(swept.held_until.is_some().into());
         } else {
@@ -78,10 +78,10 @@ impl Levels {
     }
 }
 
-fn set(family: &Family<Bare, Gauge>, value: Option<u64>) {
+fn set(family: &Family<NoLabels, Gauge>, value: Option<u64>) {
     match value {
         Some(value) => {
-            family.get_or_create(&Bare {}).set(gauge(value));
+            family.get_or_create(&NoLabels {}).set(gauge(value));
         }
         Option::None => family.clear(),
     }

@@ -90,7 +90,7 @@ pub(super) struct Guarded<S> {
     packet: Share,
     macros: Macros,
     patience: Patience,
-    failure: Option<Failure>,
+    failure: Option<CloseReason>,
     /// The bytes so far of the packet that says who connects.
     connect: Vec<u8>,
     /// Bytes that were read and are still to be handed on.
@@ -114,7 +114,7 @@ enum DialoguePhase {
 
 /// The reason why a stream is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-enum Failure {
+enum CloseReason {
     #[error("the packet \"{}\" is not {what}", char::from(*kind).escape_default())]
     Packet { kind: u8, what: &'static str },
     #[error("a packet is too large: {0}")]
@@ -178,7 +178,7 @@ impl<S> Guarded<S> {
     }
 
     /// Looks at bytes from Postfix. Returns the bytes to be handed on in their place, where these differ.
-    fn look(&mut self, all: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
+    fn look(&mut self, all: &[u8]) -> Result<Option<Vec<u8>>, CloseReason> {
         self.patience.passed(all.len());
         self.active = Instant::now();
         let (mut bytes, mut copied, mut instead) = (all, 0, None);
@@ -213,8 +213,8 @@ impl<S> Guarded<S> {
         Ok(instead)
     }
 
-    fn begin(&mut self, kind: u8, length: Option<usize>) -> Result<(), Failure> {
-        let bad = |what| Err(Failure::Packet { kind, what });
+    fn begin(&mut self, kind: u8, length: Option<usize>) -> Result<(), CloseReason> {
+        let bad = |what| Err(CloseReason::Packet { kind, what });
         let Some(length) = length else {
             return bad("of any length");
         };
@@ -234,7 +234,7 @@ impl<S> Guarded<S> {
     }
 
     /// Counts the words of a packet that may have only a few.
-    fn take(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+    fn take(&mut self, bytes: &[u8]) -> Result<(), CloseReason> {
         let kind = self.commands.kind();
         if matches!(kind, b'B' | b'L') {
             return Ok(());
@@ -246,12 +246,12 @@ impl<S> Guarded<S> {
         self.words.words += memchr::memchr_iter(0, bytes).count();
         if self.words.words > WORDS_MAX {
             let what = "of a few words";
-            return Err(Failure::Packet { kind, what });
+            return Err(CloseReason::Packet { kind, what });
         }
         Ok(())
     }
 
-    fn end(&mut self, kind: u8) -> Result<(), Failure> {
+    fn end(&mut self, kind: u8) -> Result<(), CloseReason> {
         self.is_over |= kind == b'Q';
         if kind == b'D' {
             self.macros.keep(&self.words)?;
@@ -285,21 +285,21 @@ impl<S> Guarded<S> {
         self.phase = phase;
     }
 
-    fn fail(&mut self, failure: Failure) -> io::Error {
+    fn fail(&mut self, failure: CloseReason) -> io::Error {
         if self.failure.is_none() {
             self.tell(failure);
         }
         self.failure = Some(failure);
         let kind = match failure {
-            Failure::Packet { .. } | Failure::Unreadable(_) => io::ErrorKind::InvalidData,
-            Failure::Budget(_) => io::ErrorKind::OutOfMemory,
-            Failure::Patience | Failure::Silence => io::ErrorKind::TimedOut,
+            CloseReason::Packet { .. } | CloseReason::Unreadable(_) => io::ErrorKind::InvalidData,
+            CloseReason::Budget(_) => io::ErrorKind::OutOfMemory,
+            CloseReason::Patience | CloseReason::Silence => io::ErrorKind::TimedOut,
         };
         io::Error::new(kind, failure)
     }
 
     /// Logs and counts the reason why we end the session.
-    fn tell(&self, failure: Failure) {
+    fn tell(&self, failure: CloseReason) {
         let during = match self.phase {
             DialoguePhase::Greeting => "greeting",
             DialoguePhase::Dialogue => "dialogue",
@@ -314,14 +314,14 @@ impl<S> Guarded<S> {
     }
 
     /// The reason why indymilter has ended the session, when neither Postfix nor we have.
-    fn unexplained(&self) -> Option<Failure> {
+    fn unexplained(&self) -> Option<CloseReason> {
         if self.is_over || self.failure.is_some() || self.cut.is_cancelled() {
             return None;
         }
         if self.active.elapsed() >= SILENCE_MAX {
-            return Some(Failure::Silence);
+            return Some(CloseReason::Silence);
         }
-        Some(Failure::Unreadable(self.commands.kind()))
+        Some(CloseReason::Unreadable(self.commands.kind()))
     }
 
     /// Fails again, if it has failed.
@@ -352,7 +352,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
             match Pin::new(&mut this.stream).poll_read(cx, buffer) {
                 Poll::Pending if this.is_impatient() => {
                     ready!(this.patience.poll_wait(cx));
-                    return Poll::Ready(Err(this.fail(Failure::Patience)));
+                    return Poll::Ready(Err(this.fail(CloseReason::Patience)));
                 }
                 Poll::Ready(Ok(())) if buffer.filled().len() > filled => {
                     let in_time = this.patience.waited();
@@ -388,7 +388,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         match Pin::new(&mut this.stream).poll_write(cx, bytes) {
             Poll::Pending => {
                 ready!(this.patience.poll_wait(cx));
-                Poll::Ready(Err(this.fail(Failure::Patience)))
+                Poll::Ready(Err(this.fail(CloseReason::Patience)))
             }
             Poll::Ready(Ok(written)) => {
                 this.look_at_replies(&bytes[..written]);
@@ -422,7 +422,7 @@ impl<S> Drop for Guarded<S> {
     }
 }
 
-impl Failure {
+impl CloseReason {
     fn reason(self) -> SessionEnd {
         match self {
             Self::Packet { .. } | Self::Unreadable(_) => SessionEnd::Packet,
@@ -481,13 +481,13 @@ impl Patience {
     }
 
     /// Ends a wait, if there is one. The alarm may be late where much else is to be done.
-    fn waited(&mut self) -> Result<(), Failure> {
+    fn waited(&mut self) -> Result<(), CloseReason> {
         let Some(since) = self.since.take() else {
             return Ok(());
         };
         self.waited += since.elapsed();
         if self.waited > self.limit + self.more() {
-            return Err(Failure::Patience);
+            return Err(CloseReason::Patience);
         }
         Ok(())
     }

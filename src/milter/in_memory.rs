@@ -35,7 +35,7 @@ pub(crate) struct InMemory {
     _filter: watch::Sender<Filter>,
 }
 
-struct Intake {
+struct PipeListener {
     pipes: mpsc::UnboundedReceiver<Pipe>,
     shared: Arc<Shared>,
 }
@@ -68,7 +68,7 @@ impl InMemory {
 
         let sessions = TaskTracker::new();
         let at_rest = (shared.turns.left(), shared.budget.left());
-        let listener = Intake {
+        let listener = PipeListener {
             pipes,
             shared: Arc::clone(&shared),
         };
@@ -133,7 +133,7 @@ impl Meter {
     }
 }
 
-impl indymilter::Listener for Intake {
+impl indymilter::Listener for PipeListener {
     type Io = CountedConnection<Metered>;
 
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Self::Io>> {

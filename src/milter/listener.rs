@@ -42,12 +42,12 @@ pub(super) struct Intake {
 }
 
 enum ListenerState {
-    Open(Listener),
+    Open(TokioListener),
     Emptying(StdListener),
     Closed,
 }
 
-enum Listener {
+enum TokioListener {
     Tcp(TcpListener),
     Unix(UnixListener),
 }
@@ -170,7 +170,7 @@ impl indymilter::Listener for Intake {
     }
 }
 
-impl Listener {
+impl TokioListener {
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Stream>> {
         match self {
             Self::Tcp(listener) => {
@@ -193,15 +193,15 @@ impl Listener {
 }
 
 impl StdListener {
-    fn into_tokio(self) -> io::Result<Listener> {
+    fn into_tokio(self) -> io::Result<TokioListener> {
         Ok(match self {
             Self::Tcp(listener) => {
                 listener.set_nonblocking(true)?;
-                Listener::Tcp(TcpListener::from_std(listener)?)
+                TokioListener::Tcp(TcpListener::from_std(listener)?)
             }
             Self::Unix(listener) => {
                 listener.set_nonblocking(true)?;
-                Listener::Unix(UnixListener::from_std(listener)?)
+                TokioListener::Unix(UnixListener::from_std(listener)?)
             }
         })
     }

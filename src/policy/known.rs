@@ -2,7 +2,7 @@
 
 use super::matching::Holds;
 use crate::{
-    config::{AddressPatterns, Mail, UserList},
+    config::{AddressPatterns, MailScope, UserList},
     envelope::{Known, ListedMail},
 };
 
@@ -20,10 +20,10 @@ impl Known {
     }
 
     /// Checks whether a list of users has one of these names for this kind of mail.
-    pub(super) fn has_for(&self, list: &UserList, names: &[String], mail: Mail) -> Holds {
+    pub(super) fn has_for(&self, list: &UserList, names: &[String], mail: MailScope) -> Holds {
         let is_for = |lines: ListedMail| match mail {
-            Mail::Sent => lines.sent,
-            Mail::Received => lines.received,
+            MailScope::Sent => lines.sent,
+            MailScope::Received => lines.received,
         };
         let stands = names.iter().any(|name| list.has_for(name, mail));
         let listed = || self.listed(list.tables(), names).any(is_for);

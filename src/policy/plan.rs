@@ -10,7 +10,7 @@ use super::{
     opted_out, users_keep,
 };
 use crate::{
-    config::{Action, Config, Recipients, Rule, RunMode, StoreKind},
+    config::{Config, Recipients, Rule, RuleAction, RunMode, StoreKind},
     envelope::Envelope,
 };
 
@@ -80,7 +80,7 @@ impl Plan {
         for recipient in each_recipient(envelope) {
             let rule = of_message(&rules, &message, &recipient);
             plan.is_chosen |= opted_out(config, &message, Some(&recipient)) == Holds::Yes
-                || rule.is_some_and(|index| matches!(config.rule[index].action, Action::Keep));
+                || rule.is_some_and(|index| matches!(config.rule[index].action, RuleAction::Keep));
             refusals.extend(rule.and_then(|index| Refusal::of(config, index)));
             let stores = rule.filter(|index| config.rule[*index].store().is_some());
             deciding = deciding.into_iter().chain(stores).min();
@@ -207,7 +207,7 @@ impl Source {
         match self {
             Self::Default | Self::Wish(Wish::Detach) => true,
             Self::Users | Self::Wish(Wish::Keep) => false,
-            Self::Rule(index) => matches!(config.rule[index].action, Action::Detach(_)),
+            Self::Rule(index) => matches!(config.rule[index].action, RuleAction::Detach(_)),
         }
     }
 }

@@ -53,13 +53,13 @@ use tracing::{debug, info, warn};
 
 use self::{
     code::ProblemCode,
-    drafts::{Draft, Drafts},
+    drafts::{Drafts, PendingPackage},
     problem::Problem,
 };
 use super::wire::{self, Begin, Begun, FILES_MAX, Received, Sha256, TOKEN_HEADER};
 use crate::{
     config::DepositConfig,
-    drop::{Drop, PackageLookup, Right, Token, Unlock, Uploader, cost},
+    drop::{FileDrop, PackageLookup, Right, Token, Unlock, Uploader, cost},
     envelope::{Direction, Origin},
     http::server::{self, ServerLimits},
     lock::lock,
@@ -87,7 +87,7 @@ pub(crate) struct Deposits(Arc<DepositService>);
 
 #[derive(Debug)]
 struct DepositService {
-    drop: Drop,
+    drop: FileDrop,
     config: DepositConfig,
     /// The beginning of links.
     public_url: String,
@@ -119,7 +119,7 @@ impl Deposits {
     /// Makes the interface that takes deposits into `drop`. Links begin with `public_url`; `lookup`
     /// knows which domains are ours.
     pub(crate) fn new(
-        drop: Drop,
+        drop: FileDrop,
         config: DepositConfig,
         public_url: &str,
         lookup: impl Fn() -> Lookup + Send + Sync + 'static,
@@ -225,7 +225,7 @@ impl Deposits {
         sender::verified(&origin.sender, Voucher::Token, lookup.is_own(domain).await)
     }
 
-    fn draft(&self, caller: &Depositor) -> Result<Arc<Draft>, Problem> {
+    fn draft(&self, caller: &PackageOwner) -> Result<Arc<PendingPackage>, Problem> {
         let found = self.0.drafts.find(&caller.id, &caller.uploader);
         found.ok_or_else(Problem::unknown)
     }
@@ -274,7 +274,7 @@ async fn openapi() -> Response {
     ([(header::CONTENT_TYPE, "application/yaml")], OPENAPI).into_response()
 }
 
-async fn ready(State(deposits): DepositsState, _caller: Caller) -> DepositResponse {
+async fn ready(State(deposits): DepositsState, _caller: Authenticated) -> DepositResponse {
     deposits.0.drop.probe().await?;
     Ok(reply(StatusCode::OK, &serde_json::json!({ "ready": true })))
 }
@@ -282,7 +282,7 @@ async fn ready(State(deposits): DepositsState, _caller: Caller) -> DepositRespon
 /// `PUT /v1/packages/{id}`
 async fn begin(
     State(deposits): DepositsState,
-    caller: Depositor,
+    caller: PackageOwner,
     request: Request,
 ) -> DepositResponse {
     let origin = json::<Begin>(&deposits, request).await?;
@@ -325,7 +325,7 @@ async fn begin(
 /// `PUT /v1/packages/{id}/files/{number}`
 async fn receive(
     State(deposits): DepositsState,
-    caller: Depositor,
+    caller: PackageOwner,
     FileNumber(number): FileNumber,
     request: Request,
 ) -> DepositResponse {
@@ -367,7 +367,7 @@ async fn receive(
 /// `POST /v1/packages/{id}/commit`
 async fn commit(
     State(deposits): DepositsState,
-    caller: Depositor,
+    caller: PackageOwner,
     request: Request,
 ) -> DepositResponse {
     let order = json::<wire::Commit>(&deposits, request).await?;
@@ -376,16 +376,16 @@ async fn commit(
 }
 
 /// `DELETE /v1/packages/{id}`
-async fn give_up(State(deposits): DepositsState, caller: Depositor) -> DepositResponse {
+async fn give_up(State(deposits): DepositsState, caller: PackageOwner) -> DepositResponse {
     deposits.give_up(caller).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 /// A client with a valid token.
-struct Caller(Uploader);
+struct Authenticated(Uploader);
 
 /// An uploader and one of its packages.
-struct Depositor {
+struct PackageOwner {
     uploader: Uploader,
     token: Token,
     id: String,
@@ -394,7 +394,7 @@ struct Depositor {
 /// The number of a file in a path, in its only valid spelling.
 struct FileNumber(u32);
 
-impl FromRequestParts<Deposits> for Caller {
+impl FromRequestParts<Deposits> for Authenticated {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, deposits: &Deposits) -> Result<Self, Problem> {
@@ -402,7 +402,7 @@ impl FromRequestParts<Deposits> for Caller {
             bearer(&parts.headers).ok_or_else(|| deposits.turn_away("no bearer token was sent"))?;
         let found = deposits.0.drop.find_uploader(secret, Timestamp::now());
         let found = found.await?;
-        if let (Some(_), Some(known)) = (&found, parts.extensions.get::<drain::Known>()) {
+        if let (Some(_), Some(known)) = (&found, parts.extensions.get::<drain::AuthFlag>()) {
             known.is_now();
         }
         let turn_away = || deposits.turn_away("the bearer token is not valid");
@@ -410,11 +410,11 @@ impl FromRequestParts<Deposits> for Caller {
     }
 }
 
-impl FromRequestParts<Deposits> for Depositor {
+impl FromRequestParts<Deposits> for PackageOwner {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, deposits: &Deposits) -> Result<Self, Problem> {
-        let Caller(uploader) = Caller::from_request_parts(parts, deposits).await?;
+        let Authenticated(uploader) = Authenticated::from_request_parts(parts, deposits).await?;
         if !uploader.may(Right::Deposit) {
             let detail = "the bearer token gives no right to deposit";
             return Err(Problem::new(

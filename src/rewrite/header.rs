@@ -42,12 +42,12 @@ pub(super) fn set_charset_utf8(header: &[u8], eol: Eol) -> Option<Splice> {
     let shift = |range: Range<usize>| value.start + range.start..value.start + range.end;
 
     match charset_parameter(text) {
-        Parameter::At(range) => Some(Splice {
+        CharsetParameter::At(range) => Some(Splice {
             at: shift(range),
             with: b"utf-8".to_vec(),
         }),
-        Parameter::Odd => None,
-        Parameter::Missing => {
+        CharsetParameter::Odd => None,
+        CharsetParameter::Missing => {
             let text = text.trim_ascii_end();
             if !text.contains(&b'/') {
                 return None;
@@ -144,7 +144,7 @@ fn field_end(header: &[u8], start: usize) -> usize {
 }
 
 /// The `charset` parameter, as far as it is known.
-enum Parameter {
+enum CharsetParameter {
     /// Its value, quotation marks included.
     At(Range<usize>),
     /// It is in the sections or the encoding of RFC 2231, or there twice.
@@ -153,8 +153,8 @@ enum Parameter {
     Missing,
 }
 
-fn charset_parameter(value: &[u8]) -> Parameter {
-    let mut found = Parameter::Missing;
+fn charset_parameter(value: &[u8]) -> CharsetParameter {
+    let mut found = CharsetParameter::Missing;
     for range in parameters(value) {
         let parameter = &value[range.clone()];
         let Some(equals) = memchr::memchr(b'=', parameter) else {
@@ -163,14 +163,14 @@ fn charset_parameter(value: &[u8]) -> Parameter {
 
         let name = parameter[..equals].trim_ascii();
         if name.eq_ignore_ascii_case(b"charset") {
-            if matches!(found, Parameter::At(_)) {
-                return Parameter::Odd;
+            if matches!(found, CharsetParameter::At(_)) {
+                return CharsetParameter::Odd;
             }
             let text = &parameter[equals + 1..];
             let start = range.start + equals + 1 + (text.len() - text.trim_ascii_start().len());
-            found = Parameter::At(start..start + text.trim_ascii().len());
+            found = CharsetParameter::At(start..start + text.trim_ascii().len());
         } else if name.len() > 7 && name[..8].eq_ignore_ascii_case(b"charset*") {
-            return Parameter::Odd;
+            return CharsetParameter::Odd;
         }
     }
 

@@ -21,7 +21,7 @@ mod scan;
 mod sheet;
 mod tag;
 
-pub(super) use self::judge::{Flaw, flaw, reads_quoted};
+pub(super) use self::judge::{HtmlFlaw, flaw, reads_quoted};
 use self::scan::DocumentScan;
 use super::{insert::CannotTake, plain};
 use crate::config::Position;

@@ -26,7 +26,7 @@ const COLUMNS: usize = 72;
 
 /// A field of a quoted header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Field {
+enum QuotedField {
     From,
     Sent,
     Subject,
@@ -245,7 +245,7 @@ impl<'a> TextLines<'a> {
     /// sent, or is from an address.
     fn is_quoted_header(&self, i: usize) -> bool {
         let first = field(self.get(i));
-        if !matches!(first, Some(Field::From | Field::Sent)) {
+        if !matches!(first, Some(QuotedField::From | QuotedField::Sent)) {
             return false;
         }
 
@@ -253,10 +253,10 @@ impl<'a> TextLines<'a> {
         for line in i..=i + QUOTED_HEADER_LINES {
             match field(self.get(line)) {
                 // There is one sender.
-                Some(Field::From) if from.is_some() => return false,
-                Some(Field::From) => from = Some(line),
+                Some(QuotedField::From) if from.is_some() => return false,
+                Some(QuotedField::From) => from = Some(line),
                 Some(field) => {
-                    is_mail |= field != Field::Other;
+                    is_mail |= field != QuotedField::Other;
                     others += 1;
                 }
                 None => {}
@@ -382,20 +382,20 @@ fn closes_attribution(line: &[u8]) -> bool {
 
 /// Recognizes a field of a quoted header by its label, as Outlook, Lotus and webmails write it: in English,
 /// French, German, Spanish, Portuguese, Italian, Dutch, Swedish, Danish, Norwegian, Polish.
-fn field(line: &[u8]) -> Option<Field> {
+fn field(line: &[u8]) -> Option<QuotedField> {
     let start = &line[..line.len().min(LABEL_BYTES_MAX)];
     let label = folded(&start[..memchr::memchr(b':', start)?]);
     Some(match label.trim_end_matches([' ', '?']) {
-        "from" | "de" | "von" | "da" | "van" | "fr?n" | "fra" | "od" => Field::From,
+        "from" | "de" | "von" | "da" | "van" | "fr?n" | "fra" | "od" => QuotedField::From,
         "sent" | "envoy" | "envoye" | "gesendet" | "enviado" | "enviado el" | "enviado em"
         | "enviada em" | "inviato" | "verzonden" | "skickat" | "sendt" | "wys?ano"
-        | "date d'envoi" | "date d?envoi" => Field::Sent,
+        | "date d'envoi" | "date d?envoi" => QuotedField::Sent,
         "subject" | "objet" | "sujet" | "betreff" | "asunto" | "assunto" | "oggetto"
-        | "onderwerp" | "?mne" | "emne" | "temat" => Field::Subject,
+        | "onderwerp" | "?mne" | "emne" | "temat" => QuotedField::Subject,
         "to" | "a" | "an" | "para" | "pour" | "aan" | "till" | "til" | "do" | "cc" | "kopie"
-        | "kopia" | "copie" | "date" | "datum" | "fecha" | "data" | "dato" => Field::Other,
+        | "kopia" | "copie" | "date" | "datum" | "fecha" | "data" | "dato" => QuotedField::Other,
         // An `À` is folded into a `?`, which was trimmed.
-        "" if !label.is_empty() => Field::Other,
+        "" if !label.is_empty() => QuotedField::Other,
         _ => return None,
     })
 }

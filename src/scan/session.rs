@@ -31,7 +31,7 @@ impl<T: AsyncRead + AsyncWrite + fmt::Debug + Send + Sync + Unpin> ClamdStream f
 
 /// The verdict of clamd about a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum ScanVerdict {
     Clean,
     /// The name of the signature that matched.
     Infected(String),
@@ -39,7 +39,7 @@ pub(super) enum Verdict {
 
 /// A file that is being sent.
 #[derive(Debug)]
-pub(super) struct Session {
+pub(super) struct ScanSession {
     /// The index of the daemon that has it.
     pub(super) index: usize,
     address: String,
@@ -51,7 +51,7 @@ pub(super) struct Session {
 
 type Result<T> = std::result::Result<T, ScanError>;
 
-impl Session {
+impl ScanSession {
     /// Begins a file, with its first bytes.
     pub(super) async fn open(
         index: usize,
@@ -97,7 +97,7 @@ impl Session {
     }
 
     /// Ends the file, and waits for clamd's verdict about it.
-    pub(super) async fn verdict(&mut self) -> Result<Verdict> {
+    pub(super) async fn verdict(&mut self) -> Result<ScanVerdict> {
         self.push(&0_u32.to_be_bytes()[..]).await?;
         self.wait().await?;
         verdict(&self.answer).ok_or_else(|| self.senseless())
@@ -180,7 +180,7 @@ impl Session {
 
 /// Asks a daemon something that it answers with a line.
 pub(super) async fn ask(daemon: &ClamdAddress, patience: Duration, what: &str) -> Result<String> {
-    let mut session = Session::connect(daemon, patience).await?;
+    let mut session = ScanSession::connect(daemon, patience).await?;
     session.push(format!("z{what}\0").as_bytes()).await?;
     session.wait().await?;
     match session.answer.strip_suffix(b"\0").map(said) {
@@ -199,16 +199,16 @@ async fn connect(daemon: &ClamdAddress) -> io::Result<Box<dyn ClamdStream>> {
 }
 
 /// Reads the verdict in an answer; `None` when it is cut, or anything else than clamd's own words.
-pub(super) fn verdict(answer: &[u8]) -> Option<Verdict> {
+pub(super) fn verdict(answer: &[u8]) -> Option<ScanVerdict> {
     let said = str::from_utf8(answer.strip_suffix(b"\0")?).ok()?;
     let said = said.strip_prefix("stream: ")?;
     if said == "OK" {
-        return Some(Verdict::Clean);
+        return Some(ScanVerdict::Clean);
     }
     let name = said.strip_suffix(" FOUND")?;
     let is_name = !name.is_empty() && name.bytes().all(|byte| (b' '..=b'~').contains(&byte));
     let is_whole = !name.starts_with(LIMITS_EXCEEDED);
-    (is_name && is_whole).then(|| Verdict::Infected(name.to_owned()))
+    (is_name && is_whole).then(|| ScanVerdict::Infected(name.to_owned()))
 }
 
 /// Returns an answer as it may stand in a log.

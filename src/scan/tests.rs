@@ -87,8 +87,8 @@ async fn a_block_without_bytes_does_not_end_a_file() {
 
 #[test]
 fn only_the_words_of_clamd_are_a_verdict() {
-    assert_eq!(verdict(b"stream: OK\0"), Some(Verdict::Clean));
-    let found = Some(Verdict::Infected("Win.Test.EICAR_HDB-1".into()));
+    assert_eq!(verdict(b"stream: OK\0"), Some(ScanVerdict::Clean));
+    let found = Some(ScanVerdict::Infected("Win.Test.EICAR_HDB-1".into()));
     assert_eq!(verdict(b"stream: Win.Test.EICAR_HDB-1 FOUND\0"), found);
     for answer in [
         &b""[..],

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{
     ScanError,
-    session::{self, Session, Verdict},
+    session::{self, ScanSession, ScanVerdict},
 };
 use crate::config::ClamdAddress;
 
@@ -15,7 +15,7 @@ const BLOCK_BYTES: usize = 64 << 10;
 
 /// The result of showing a daemon a file that it must find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trial {
+pub enum ScanTrial {
     /// It finds it.
     Finds,
     /// It takes a file for clean that every scanner knows.
@@ -29,15 +29,15 @@ pub enum Trial {
 pub async fn try_out(
     daemon: &ClamdAddress,
     patience: Duration,
-) -> Result<(String, Trial), ScanError> {
+) -> Result<(String, ScanTrial), ScanError> {
     let version = session::ask(daemon, patience, "VERSION").await?;
     // Backwards, so that no scanner takes this program for a virus.
     let backwards = r"*H+H$!ELIF-TSET-SURIVITNA-DRADNATS-RACIE$}7)CC7)^P(45XZP\4[PA@%P!O5X";
     let file = Bytes::from(backwards.chars().rev().collect::<String>());
-    let mut session = Session::open(0, daemon, patience, &[file]).await?;
+    let mut session = ScanSession::open(0, daemon, patience, &[file]).await?;
     let trial = match session.verdict().await? {
-        Verdict::Clean => Trial::FindsNothing,
-        Verdict::Infected(_) => Trial::Finds,
+        ScanVerdict::Clean => ScanTrial::FindsNothing,
+        ScanVerdict::Infected(_) => ScanTrial::Finds,
     };
     Ok((version, trial))
 }
@@ -53,7 +53,7 @@ pub async fn try_size(
     bytes: u64,
 ) -> Result<(), ScanError> {
     let block = Bytes::from(vec![b'.'; BLOCK_BYTES]);
-    let mut session = Session::open(0, daemon, patience, &[]).await?;
+    let mut session = ScanSession::open(0, daemon, patience, &[]).await?;
     let mut left = bytes;
     while left > 0 {
         let length = block.len().min(usize::try_from(left).unwrap_or(usize::MAX));

@@ -23,7 +23,7 @@ struct MethodResult {
 
 /// A piece of a field.
 #[derive(Debug, PartialEq, Eq)]
-enum Token {
+enum Lexeme {
     Word(String),
     Equals,
     Semicolon,
@@ -95,18 +95,20 @@ fn findings_of<'a>(fields: impl Iterator<Item = &'a [u8]>, authserv_id: &str) ->
 /// The findings in a field of this authserv-id; none in another's.
 fn findings(field: &str, authserv_id: &str) -> Vec<MethodResult> {
     let tokens = tokens(field);
-    let mut parts = tokens.split(|token| *token == Token::Semicolon);
+    let mut parts = tokens.split(|token| *token == Lexeme::Semicolon);
     let id = parts.next().and_then(|part| part.first());
-    let is_ours = matches!(id, Some(Token::Word(id)) if id.eq_ignore_ascii_case(authserv_id));
+    let is_ours = matches!(id, Some(Lexeme::Word(id)) if id.eq_ignore_ascii_case(authserv_id));
     if authserv_id.is_empty() || !is_ours {
         return Vec::new();
     }
     parts.filter_map(finding).collect()
 }
 
-fn finding(part: &[Token]) -> Option<MethodResult> {
-    let pair = |window: &[Token]| match window {
-        [Token::Word(name), Token::Equals, Token::Word(value)] => Some((fold(name), fold(value))),
+fn finding(part: &[Lexeme]) -> Option<MethodResult> {
+    let pair = |window: &[Lexeme]| match window {
+        [Lexeme::Word(name), Lexeme::Equals, Lexeme::Word(value)] => {
+            Some((fold(name), fold(value)))
+        }
         _ => None,
     };
     let mut pairs = part.windows(3).filter_map(pair);
@@ -121,7 +123,7 @@ fn finding(part: &[Token]) -> Option<MethodResult> {
 }
 
 /// Takes a field apart: comments are dropped, and a quoted string is one word.
-fn tokens(field: &str) -> Vec<Token> {
+fn tokens(field: &str) -> Vec<Lexeme> {
     let (mut tokens, mut word, mut depth, mut quoted) = (Vec::new(), None, 0_usize, false);
     let mut signs = field.chars();
 
@@ -143,8 +145,8 @@ fn tokens(field: &str) -> Vec<Token> {
             (_, '(') => depth += 1,
             (_, ')') => depth = depth.saturating_sub(1),
             _ if depth > 0 => {}
-            (_, '=') => end(&mut tokens, &mut word, Some(Token::Equals)),
-            (_, ';') => end(&mut tokens, &mut word, Some(Token::Semicolon)),
+            (_, '=') => end(&mut tokens, &mut word, Some(Lexeme::Equals)),
+            (_, ';') => end(&mut tokens, &mut word, Some(Lexeme::Semicolon)),
             (_, blank) if blank.is_whitespace() => end(&mut tokens, &mut word, None),
             (_, plain) => word.get_or_insert_with(String::new).push(plain),
         }
@@ -153,8 +155,8 @@ fn tokens(field: &str) -> Vec<Token> {
     tokens
 }
 
-fn end(tokens: &mut Vec<Token>, word: &mut Option<String>, then: Option<Token>) {
-    tokens.extend(word.take().map(Token::Word));
+fn end(tokens: &mut Vec<Lexeme>, word: &mut Option<String>, then: Option<Lexeme>) {
+    tokens.extend(word.take().map(Lexeme::Word));
     tokens.extend(then);
 }
 

@@ -11,7 +11,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use super::{DurableFile, PackageDraft, Store};
 use crate::{
     config::{Config, QuotaConfig, StoreKind},
-    drop::{Allotment, Drop, PackageLookup, Right, Secret, Token},
+    drop::{Allotment, FileDrop, PackageLookup, Right, Secret, Token},
     envelope::{Direction, Origin},
     lookup::Lookup as Tables,
     remote::server::Deposits,
@@ -58,7 +58,7 @@ const SHARE: u64 = 1_000_000_000;
 /// A store, and the drop in which its packages must be found.
 struct Lab {
     store: Store,
-    drop: Drop,
+    drop: FileDrop,
     home: TempDir,
     _server: Option<Server>,
 }
@@ -66,7 +66,7 @@ struct Lab {
 /// A server that ends with the lab.
 struct Server(JoinHandle<()>);
 
-impl std::ops::Drop for Server {
+impl Drop for Server {
     fn drop(&mut self) {
         self.0.abort();
     }
@@ -79,7 +79,7 @@ impl Lab {
     fn embedded() -> Self {
         let home = tempfile::tempdir().unwrap();
         let config = config(home.path());
-        let drop = Drop::of(&config).unwrap();
+        let drop = FileDrop::of(&config).unwrap();
         let store = Store::embedded(drop.clone(), &config.web.public_url);
         Self {
             store,
@@ -92,7 +92,7 @@ impl Lab {
     async fn remote() -> Self {
         let home = tempfile::tempdir().unwrap();
         let mut config = config(home.path());
-        let drop = Drop::of(&config).unwrap();
+        let drop = FileDrop::of(&config).unwrap();
         let secret = Secret::random();
         let rights = vec![Right::Deposit];
         let added = drop.add_uploader("mx1", &secret, rights, None, None);

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use crate::{
-    drop::{Door, Drop, Requester},
+    drop::{Door, FileDrop, Requester},
     http::{
         client::ClientNetwork,
         limit::{Queue, Rate},
@@ -43,7 +43,7 @@ struct Bounds {
 
 /// A complete download.
 #[derive(Debug)]
-pub(super) struct Complete {
+pub(super) struct CompletedDownload {
     pub(super) door: Door,
     /// The indices of the files in it.
     pub(super) files: Range<usize>,
@@ -61,8 +61,8 @@ impl Counter {
 
     /// Counts a download. If the database cannot be written for a while, the caller waits for
     /// [`PATIENCE`] at most; the count is written once that is possible.
-    pub(super) async fn count(&self, drop: Drop, complete: Complete) {
-        let Complete {
+    pub(super) async fn count(&self, drop: FileDrop, complete: CompletedDownload) {
+        let CompletedDownload {
             door,
             files,
             client,

@@ -25,20 +25,20 @@ use tracing::error;
 
 use super::{
     Site, Visitor,
-    count::{Complete, Counter},
+    count::{CompletedDownload, Counter},
     language::Wanted,
-    pages::Problem,
+    pages::ErrorPage,
     shelf::{STREAM_BYTES, Shelved, tie},
     source::{Holding, PieceReader, Pieces},
     zip::{ArchivePiece, ZipLayout},
 };
 use crate::{
     budget::Share,
-    drop::{Door, Drop, DropError, FileEntry, Release, Requester, SealedPackage, Token},
+    drop::{Door, DropError, FileDrop, FileEntry, Release, Requester, SealedPackage, Token},
     http::{
         conditional::{ConditionalResponse, part},
         limit::Throttle,
-        slots::Running,
+        slots::DownloadPermit,
     },
     metrics::Metrics,
 };
@@ -49,14 +49,14 @@ pub(super) const FILE_POLICY: &str = "sandbox; default-src 'none'; frame-ancesto
 /// A file, or all files, to be downloaded.
 pub(super) struct Download {
     holding: Holding,
-    contents: Contents,
+    contents: Payload,
     /// `None` if the server does not know it.
     name: Option<String>,
     etag: String,
     visitor: Visitor,
 }
 
-enum Contents {
+enum Payload {
     File(usize),
     Archive { len: u64, zone: TimeZone },
 }
@@ -74,7 +74,7 @@ impl Download {
         let name = shelved.name(index, zone).to_owned();
         Self {
             holding: Holding::Open(token, shelved),
-            contents: Contents::File(index),
+            contents: Payload::File(index),
             name: Some(name),
             etag,
             visitor,
@@ -92,7 +92,7 @@ impl Download {
         let etag = format!("\"{}-{index}\"", package.id);
         Self {
             holding: Holding::Sealed(Arc::new((package, share))),
-            contents: Contents::File(index),
+            contents: Payload::File(index),
             name: None,
             etag,
             visitor,
@@ -111,7 +111,7 @@ impl Download {
         let etag = shelved.archive_etag(zone).to_owned();
         Self {
             holding: Holding::Open(token, shelved),
-            contents: Contents::Archive {
+            contents: Payload::Archive {
                 len,
                 zone: zone.clone(),
             },
@@ -161,7 +161,7 @@ impl Download {
         wanted: Wanted,
     ) -> Response {
         let Ok(share) = site.shelf.take(STREAM_BYTES) else {
-            return site.pages.problem(wanted, Problem::Crowded);
+            return site.pages.problem(wanted, ErrorPage::Crowded);
         };
 
         let mut response = self.head(status, range.clone());
@@ -169,7 +169,7 @@ impl Download {
         let sent = match released {
             Ok(Release::Given) => self.transfer(site, range, share).start().await,
             Ok(Release::Ended) => return self.ended(site, wanted).await,
-            Ok(Release::Unscanned) => return site.pages.problem(wanted, Problem::Failed),
+            Ok(Release::Unscanned) => return site.pages.problem(wanted, ErrorPage::Failed),
             Err(err) => Err(err),
         };
 
@@ -177,7 +177,7 @@ impl Download {
             Ok(body) => *response.body_mut() = body,
             Err(err) => {
                 self.report(&err);
-                response = site.pages.problem(wanted, Problem::Failed);
+                response = site.pages.problem(wanted, ErrorPage::Failed);
             }
         }
         response
@@ -186,13 +186,13 @@ impl Download {
     /// The answer for a package that ended a moment ago.
     async fn ended(&self, site: &Site, wanted: Wanted) -> Response {
         let Holding::Open(token, _) = &self.holding else {
-            return site.pages.problem(wanted, Problem::NotFound);
+            return site.pages.problem(wanted, ErrorPage::NotFound);
         };
         let token = token.to_string();
         match site.find(&token, Timestamp::now()).await {
             Err(refusal) => site.refuse(refusal, wanted, &token),
             // An admin brought it back.
-            Ok(_) => site.pages.problem(wanted, Problem::Failed),
+            Ok(_) => site.pages.problem(wanted, ErrorPage::Failed),
         }
     }
 
@@ -215,7 +215,7 @@ impl Download {
             metrics: site.state.metrics.clone(),
             throttle: Arc::clone(&site.throttle),
             counter: site.counter.clone(),
-            _running: self.visitor.running.clone(),
+            _permit: self.visitor.running.clone(),
             share: Some(share),
             counted,
             first: None,
@@ -263,27 +263,27 @@ impl Download {
 
     fn len(&self) -> u64 {
         match &self.contents {
-            Contents::File(index) => self.holding.len(*index),
-            Contents::Archive { len, .. } => *len,
+            Payload::File(index) => self.holding.len(*index),
+            Payload::Archive { len, .. } => *len,
         }
     }
 
     fn pieces(&self, range: Range<u64>) -> Pieces {
         match &self.contents {
-            Contents::File(_) if range.is_empty() => Pieces::None,
-            Contents::File(index) => Pieces::One(ArchivePiece::File {
+            Payload::File(_) if range.is_empty() => Pieces::None,
+            Payload::File(index) => Pieces::One(ArchivePiece::File {
                 index: *index,
                 range,
             }),
-            Contents::Archive { zone, .. } => Pieces::Archive(zone.clone(), range),
+            Payload::Archive { zone, .. } => Pieces::Archive(zone.clone(), range),
         }
     }
 
     /// The indices of the files in it.
     fn files(&self) -> Range<usize> {
         match &self.contents {
-            Contents::File(index) => *index..index + 1,
-            Contents::Archive { .. } => 0..self.holding.files(),
+            Payload::File(index) => *index..index + 1,
+            Payload::Archive { .. } => 0..self.holding.files(),
         }
     }
 
@@ -297,15 +297,15 @@ impl Download {
 
 /// An answer being sent. If it is dropped before its end, it counts as aborted.
 struct Transfer {
+    drop: FileDrop,
     source: PieceReader,
-    drop: Drop,
     door: Door,
     queue_id: String,
     client: Requester,
     metrics: Metrics,
     throttle: Arc<Throttle>,
     counter: Counter,
-    _running: Option<Arc<Running>>,
+    _permit: Option<Arc<DownloadPermit>>,
     /// The memory that it takes; the last bytes give it back once they are sent.
     share: Option<Share>,
     /// The files whose download it completes.
@@ -371,7 +371,7 @@ impl Transfer {
             return;
         }
         self.metrics.download();
-        let complete = Complete {
+        let complete = CompletedDownload {
             door: self.door,
             files: self.counted.clone(),
             client: self.client,
@@ -390,7 +390,7 @@ impl Transfer {
     }
 }
 
-impl std::ops::Drop for Transfer {
+impl Drop for Transfer {
     fn drop(&mut self) {
         if !self.ended {
             self.metrics.download_aborted();

@@ -17,9 +17,9 @@ use tokio::time::timeout;
 
 use super::{
     PackageRefusal, Site, SiteState, Visitor,
-    key::{Asked, PackageKey},
+    key::{PackageKey, RequestedKey},
     language::Wanted,
-    pages::{Extended, Problem, ReportForm},
+    pages::{ErrorPage, Extended, ReportForm},
     report::Complaint,
 };
 use crate::{config::PublicUrl, drop::Extension as Outcome, names, untrusted::Untrusted};
@@ -69,11 +69,15 @@ impl ReportReason {
 
 /// `GET /{token}/extend`: a browser comes here when it reloads the page of a `POST`, or switches
 /// its language.
-pub(super) async fn extend_page(State(site): SiteState, wanted: Wanted, asked: Asked) -> Response {
+pub(super) async fn extend_page(
+    State(site): SiteState,
+    wanted: Wanted,
+    asked: RequestedKey,
+) -> Response {
     if asked.is_key {
         site.redirect(wanted, &asked.key.path(), None)
     } else {
-        site.pages.problem(wanted, Problem::NotFound)
+        site.pages.problem(wanted, ErrorPage::NotFound)
     }
 }
 
@@ -83,7 +87,7 @@ pub(super) async fn extend(
     Extension(visitor): Extension<Visitor>,
     wanted: Wanted,
     headers: HeaderMap,
-    asked: Asked,
+    asked: RequestedKey,
     body: Body,
 ) -> Response {
     if let Err(problem) = site.form(&headers, body).await {
@@ -93,8 +97,8 @@ pub(super) async fn extend(
     let extended = site.state.drop.extend(asked.key.door(), now, &client);
 
     let done = match extended.await {
-        Ok(Outcome::Unknown) => return site.pages.problem(wanted, Problem::NotFound),
-        Ok(_) if !asked.is_key => return site.pages.problem(wanted, Problem::NotFound),
+        Ok(Outcome::Unknown) => return site.pages.problem(wanted, ErrorPage::NotFound),
+        Ok(_) if !asked.is_key => return site.pages.problem(wanted, ErrorPage::NotFound),
         Ok(Outcome::Until(_)) => Some(Extended::Done.word()),
         Ok(Outcome::Limit) => Some(Extended::Limit.word()),
         Ok(Outcome::Gone) => None,
@@ -109,7 +113,7 @@ pub(super) async fn report_page(
     State(site): SiteState,
     wanted: Wanted,
     uri: Uri,
-    asked: Asked,
+    asked: RequestedKey,
 ) -> Response {
     let about = match site.origin(&asked).await {
         Ok(known) => known,
@@ -131,7 +135,7 @@ pub(super) async fn report(
     Extension(visitor): Extension<Visitor>,
     wanted: Wanted,
     headers: HeaderMap,
-    asked: Asked,
+    asked: RequestedKey,
     body: Body,
 ) -> Response {
     let form = match site.form(&headers, body).await {
@@ -175,7 +179,7 @@ impl Site {
             .report(key.door(), now, &client, &text, &form.contact);
         let report = match recorded.await {
             Ok(Some(report)) => report,
-            Ok(None) => return self.pages.problem(wanted, Problem::NotFound),
+            Ok(None) => return self.pages.problem(wanted, ErrorPage::NotFound),
             Err(err) => return self.refuse(PackageRefusal::failed(&err), wanted, ""),
         };
 
@@ -207,19 +211,19 @@ impl Site {
     }
 
     /// Reads a form sent from one of our pages.
-    async fn form(&self, headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Problem> {
+    async fn form(&self, headers: &HeaderMap, body: Body) -> Result<Vec<u8>, ErrorPage> {
         let limit = self.state.config.timeout;
         let read = timeout(limit, read(body)).await;
         if !is_own(headers, &self.state.config.public_url) {
-            return Err(Problem::Foreign);
+            return Err(ErrorPage::Foreign);
         }
         let kind = headers.get(header::CONTENT_TYPE);
         let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         let kind = kind.split(';').next().unwrap_or_default().trim();
         if !kind.eq_ignore_ascii_case(FORM) {
-            return Err(Problem::NoForm);
+            return Err(ErrorPage::NoForm);
         }
-        read.unwrap_or(Err(Problem::Slow))
+        read.unwrap_or(Err(ErrorPage::Slow))
     }
 
     /// Redirects with 303: the browser shows the page by a `GET` of its own (RFC 9110, section
@@ -293,12 +297,12 @@ fn is_own(headers: &HeaderMap, public_url: &PublicUrl) -> bool {
     }
 }
 
-async fn read(body: Body) -> Result<Vec<u8>, Problem> {
+async fn read(body: Body) -> Result<Vec<u8>, ErrorPage> {
     let mut stream = body.into_data_stream();
     let mut bytes = Vec::new();
     let mut len = 0;
     while let Some(chunk) = stream.next().await {
-        let chunk = chunk.map_err(|_| Problem::BadForm)?;
+        let chunk = chunk.map_err(|_| ErrorPage::BadForm)?;
         len += chunk.len();
         if len > DRAINED_BYTES_MAX {
             break;
@@ -308,7 +312,7 @@ async fn read(body: Body) -> Result<Vec<u8>, Problem> {
         }
     }
     if len > BODY_BYTES_MAX {
-        return Err(Problem::TooLarge);
+        return Err(ErrorPage::TooLarge);
     }
     Ok(bytes)
 }

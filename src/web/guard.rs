@@ -18,11 +18,11 @@ use axum::{
 use hyper::body::{Frame, SizeHint};
 use tracing::debug;
 
-use super::{DOWNLOADS, FORMS, Site, SiteState, Visitor, pages::Problem, shelf::tie};
+use super::{DOWNLOADS, FORMS, Site, SiteState, Visitor, pages::ErrorPage, shelf::tie};
 use crate::http::{
     client::ClientNetwork,
     limit::{CrowdPermit, Exceeded, Rate},
-    slots::{ConnectionState, Running},
+    slots::{ConnectionState, DownloadPermit},
 };
 
 /// The content security policy of pages: a style sheet and images of ours, forms sent to us, and
@@ -70,14 +70,14 @@ pub(super) async fn guard(State(site): SiteState, mut request: Request, next: Ne
             }
         }
         Err(Barrier::Method(allowed)) => {
-            let mut response = site.pages.problem(wanted, Problem::Method);
+            let mut response = site.pages.problem(wanted, ErrorPage::Method);
             let allowed = HeaderValue::from_static(allowed);
             response.headers_mut().insert(header::ALLOW, allowed);
             response
         }
-        Err(Barrier::TooMany(wait)) => site.pages.problem(wanted, Problem::TooMany(wait)),
-        Err(Barrier::Embedded) => site.pages.problem(wanted, Problem::NotFound),
-        Err(Barrier::Crowded) => site.pages.problem(wanted, Problem::Crowded),
+        Err(Barrier::TooMany(wait)) => site.pages.problem(wanted, ErrorPage::TooMany(wait)),
+        Err(Barrier::Embedded) => site.pages.problem(wanted, ErrorPage::NotFound),
+        Err(Barrier::Crowded) => site.pages.problem(wanted, ErrorPage::Crowded),
     };
 
     // No memory was left for an answer: the slowest reader is cut, to free some.
@@ -173,7 +173,9 @@ struct Admitted {
 
 impl Admitted {
     /// Waits for a place among downloads if it is one.
-    async fn wait(self) -> Result<(Option<Arc<CrowdPermit>>, Option<Arc<Running>>), Barrier> {
+    async fn wait(
+        self,
+    ) -> Result<(Option<Arc<CrowdPermit>>, Option<Arc<DownloadPermit>>), Barrier> {
         let running = match &self.line {
             Some(line) => Some(line.download().await.ok_or(Barrier::Crowded)?),
             None => None,

@@ -24,7 +24,7 @@ pub(super) enum PackageKey {
 /// The key in a path. An invalid one stands for a key that nobody has, so that both take the same
 /// time.
 #[derive(Clone, Debug)]
-pub(super) struct Asked {
+pub(super) struct RequestedKey {
     pub(super) key: PackageKey,
     /// True if the path has a valid key.
     pub(super) is_key: bool,
@@ -47,7 +47,7 @@ impl PackageKey {
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Asked {
+impl<S: Send + Sync> FromRequestParts<S> for RequestedKey {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
@@ -68,7 +68,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Asked {
     }
 }
 
-impl Asked {
+impl RequestedKey {
     fn token(text: &str) -> Self {
         let parsed = text.parse::<Token>();
         Self {
@@ -90,7 +90,7 @@ impl Site {
     /// Finds the live package that a path names and that browsers unlock.
     pub(super) async fn find_sealed(
         &self,
-        asked: &Asked,
+        asked: &RequestedKey,
         now: Timestamp,
     ) -> Result<SealedPackage, PackageRefusal> {
         let PackageKey::Id(id) = asked.key else {
@@ -122,7 +122,7 @@ impl Site {
     /// The origin of a package and the time of its deposit, live or not.
     pub(super) async fn origin(
         &self,
-        asked: &Asked,
+        asked: &RequestedKey,
     ) -> Result<(Origin, Timestamp), PackageRefusal> {
         let now = Timestamp::now();
         let found = match &asked.key {

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::{
     Site,
     language::Wanted,
-    pages::Problem,
+    pages::ErrorPage,
     shelf::{STREAM_BYTES, Shelved, tie},
 };
 use crate::{
@@ -43,7 +43,7 @@ impl Site {
     pub(super) fn manifest(&self, token: &Token, package: Package, wanted: Wanted) -> Response {
         let held = self.shelf.take(STREAM_BYTES);
         let (Ok(share), Ok(shelved)) = (held, self.shelf.shelve(token, package)) else {
-            return self.pages.problem(wanted, Problem::Crowded);
+            return self.pages.problem(wanted, ErrorPage::Crowded);
         };
         let listing = Listing {
             shelved,

@@ -14,7 +14,7 @@ use super::{
     EndedPackage, PackageRefusal, Site, SiteState, Visitor,
     download::Download,
     language::Wanted,
-    pages::{PageAsked, Problem},
+    pages::{ErrorPage, PageAsked},
 };
 use crate::drop::{Package, PackageLookup, Token, Unlock};
 
@@ -60,10 +60,10 @@ pub(super) async fn file(
         Err(refusal) => return site.refuse(refusal, wanted, &token),
     };
     let Some(index) = index(&number).filter(|index| *index < package.files.len()) else {
-        return site.pages.problem(wanted, Problem::NotFound);
+        return site.pages.problem(wanted, ErrorPage::NotFound);
     };
     let Ok(shelved) = site.shelf.shelve(&token, package) else {
-        return site.pages.problem(wanted, Problem::Crowded);
+        return site.pages.problem(wanted, ErrorPage::Crowded);
     };
     let download = Download::file(token, shelved, index, visitor, &site.state.zone);
     std::mem::drop(turn);
@@ -87,7 +87,7 @@ pub(super) async fn archive(
     };
     let name = site.pages.archive_name(&package.origin, package.created);
     let Ok(shelved) = site.shelf.shelve(&token, package) else {
-        return site.pages.problem(wanted, Problem::Crowded);
+        return site.pages.problem(wanted, ErrorPage::Crowded);
     };
     let download = Download::archive(token, shelved, visitor, name, &site.state.zone);
     std::mem::drop(turn);
@@ -145,9 +145,9 @@ impl Site {
 
     pub(super) fn refuse(&self, refusal: PackageRefusal, wanted: Wanted, token: &str) -> Response {
         match refusal {
-            PackageRefusal::Unknown => self.pages.problem(wanted, Problem::NotFound),
+            PackageRefusal::Unknown => self.pages.problem(wanted, ErrorPage::NotFound),
             PackageRefusal::Gone(gone) => self.pages.gone(wanted, token, &gone),
-            PackageRefusal::Failed => self.pages.problem(wanted, Problem::Failed),
+            PackageRefusal::Failed => self.pages.problem(wanted, ErrorPage::Failed),
         }
     }
 }

@@ -65,7 +65,7 @@ enum Legal {
 
 /// An error, as the reader meets it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Problem {
+pub(super) enum ErrorPage {
     NotFound,
     BadForm,
     Foreign,
@@ -108,7 +108,7 @@ impl Pages {
     }
 
     /// The page that explains why there is no answer, or not the one that was asked for.
-    pub(super) fn problem(&self, wanted: Wanted, problem: Problem) -> Response {
+    pub(super) fn problem(&self, wanted: Wanted, problem: ErrorPage) -> Response {
         let t = texts(wanted.language);
         let [title, why, what] = problem.words(t);
         let page = MessageView {
@@ -196,7 +196,7 @@ impl Pages {
         };
         match self.shelf.hold(html.into_bytes()) {
             Ok(html) => page_response(status, texts(wanted.language), html),
-            Err(Spent) => self.problem(wanted, Problem::Crowded),
+            Err(Spent) => self.problem(wanted, ErrorPage::Crowded),
         }
     }
 
@@ -248,7 +248,7 @@ impl fmt::Debug for Pages {
     }
 }
 
-impl Problem {
+impl ErrorPage {
     fn status(self) -> StatusCode {
         match self {
             Self::NotFound => StatusCode::NOT_FOUND,

@@ -15,10 +15,10 @@ use jiff::Timestamp;
 use super::{
     SiteState, Visitor,
     download::{Download, FILE_POLICY},
-    key::Asked,
+    key::RequestedKey,
     language::Wanted,
     open::index,
-    pages::{PageAsked, Problem},
+    pages::{ErrorPage, PageAsked},
 };
 use crate::budget::Spent;
 
@@ -33,7 +33,7 @@ pub(super) async fn page(
     State(site): SiteState,
     wanted: Wanted,
     uri: Uri,
-    asked: Asked,
+    asked: RequestedKey,
 ) -> Response {
     let now = Timestamp::now();
     let _turn = site.turn().await;
@@ -52,7 +52,11 @@ pub(super) async fn page(
 }
 
 /// `/e/{id}/manifest`
-pub(super) async fn manifest(State(site): SiteState, wanted: Wanted, asked: Asked) -> Response {
+pub(super) async fn manifest(
+    State(site): SiteState,
+    wanted: Wanted,
+    asked: RequestedKey,
+) -> Response {
     let _turn = site.turn().await;
     match site.find_sealed(&asked, Timestamp::now()).await {
         Ok(package) => {
@@ -63,7 +67,7 @@ pub(super) async fn manifest(State(site): SiteState, wanted: Wanted, asked: Aske
             ];
             match site.shelf.hold(package.manifest) {
                 Ok(manifest) => (headers, manifest).into_response(),
-                Err(Spent) => site.pages.problem(wanted, Problem::Crowded),
+                Err(Spent) => site.pages.problem(wanted, ErrorPage::Crowded),
             }
         }
         Err(refusal) => site.refuse(refusal, wanted, &asked.key.path()),
@@ -77,7 +81,7 @@ pub(super) async fn file(
     wanted: Wanted,
     method: Method,
     headers: HeaderMap,
-    asked: Asked,
+    asked: RequestedKey,
     path: Result<Path<(String, String)>, PathRejection>,
 ) -> Response {
     let (_, number) = path.map(|Path(pair)| pair).unwrap_or_default();
@@ -88,12 +92,12 @@ pub(super) async fn file(
     };
 
     let Some(index) = index(&number).filter(|index| *index < package.files.len()) else {
-        return site.pages.problem(wanted, Problem::NotFound);
+        return site.pages.problem(wanted, ErrorPage::NotFound);
     };
     // A download needs no manifest; its memory is not held while the reader takes their time.
     package.manifest = Vec::new();
     let Ok(share) = site.shelf.take(package.weight()) else {
-        return site.pages.problem(wanted, Problem::Crowded);
+        return site.pages.problem(wanted, ErrorPage::Crowded);
     };
 
     drop(turn);

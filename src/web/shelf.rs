@@ -195,10 +195,10 @@ mod tests {
     use super::*;
     use crate::{
         config::DropConfig,
-        drop::{Drop, PackageLookup},
+        drop::{FileDrop, PackageLookup},
     };
 
-    async fn find(drop: &Drop, token: &Token) -> Package {
+    async fn find(drop: &FileDrop, token: &Token) -> Package {
         match drop.find(token, Timestamp::now()).await.unwrap() {
             PackageLookup::Live(package) => package,
             _ => panic!("it is live"),
@@ -209,7 +209,7 @@ mod tests {
     async fn a_package_stands_once_however_many_fetch_it_and_goes_with_the_last() {
         let home = TempDir::new().unwrap();
         let directory = home.path().join("drop");
-        let drop = Drop::open(&DropConfig {
+        let drop = FileDrop::open(&DropConfig {
             directory,
             ..DropConfig::default()
         })

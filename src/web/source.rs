@@ -8,7 +8,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use super::{shelf::Shelved, zip::ArchivePiece};
 use crate::{
     budget::Share,
-    drop::{Door, Drop, DropError, FileReader, Release, SealedPackage, Token},
+    drop::{Door, DropError, FileDrop, FileReader, Release, SealedPackage, Token},
 };
 
 /// A package that is given out, decrypted or as it is stored.
@@ -29,7 +29,7 @@ pub(super) enum Pieces {
 
 /// A reader of pieces, one after the other. Holds one segment at a time, and no thread.
 pub(super) struct PieceReader {
-    drop: Drop,
+    drop: FileDrop,
     holding: Holding,
     pieces: Pieces,
     reader: Option<FileReader>,
@@ -54,7 +54,7 @@ impl Holding {
     /// readers can decrypt cannot be scanned.
     pub(super) async fn release(
         &self,
-        drop: &Drop,
+        drop: &FileDrop,
         files: Range<usize>,
     ) -> Result<Release, DropError> {
         match self {
@@ -84,7 +84,7 @@ impl Holding {
 
     async fn read(
         &self,
-        drop: &Drop,
+        drop: &FileDrop,
         index: usize,
         range: Range<u64>,
     ) -> Result<FileReader, DropError> {
@@ -108,7 +108,7 @@ impl Holding {
 }
 
 impl PieceReader {
-    pub(super) fn new(drop: Drop, holding: Holding, pieces: Pieces) -> Self {
+    pub(super) fn new(drop: FileDrop, holding: Holding, pieces: Pieces) -> Self {
         Self {
             drop,
             holding,

@@ -34,7 +34,7 @@ const PDF: &str = "Compte rendu de l’assemblée.pdf";
 /// A running server over a drop of one live package.
 struct Fixture {
     home: TempDir,
-    drop: Drop,
+    drop: FileDrop,
     metrics: Metrics,
     address: SocketAddr,
     token: String,
@@ -81,7 +81,7 @@ fn pdf() -> Bytes {
 }
 
 pub(super) async fn deposit(
-    drop: &Drop,
+    drop: &FileDrop,
     files: &[(&str, Bytes)],
     expires: SignedDuration,
 ) -> String {
@@ -89,7 +89,7 @@ pub(super) async fn deposit(
 }
 
 /// Deposits a file that no socket buffer holds; returns its token.
-async fn large(drop: &Drop) -> String {
+async fn large(drop: &FileDrop) -> String {
     let contents = Bytes::from(vec![7; 32 << 20]);
     deposit(drop, &[("large", contents)], SignedDuration::from_hours(1)).await
 }
@@ -110,7 +110,7 @@ fn origin() -> Origin {
 }
 
 async fn deposit_of(
-    drop: &Drop,
+    drop: &FileDrop,
     origin: Origin,
     files: &[(&str, Bytes)],
     expires: SignedDuration,
@@ -141,7 +141,7 @@ impl Fixture {
 
     async fn over(limits: ServerLimits, config: WebConfig, drop: DropConfig) -> Self {
         let home = TempDir::new().unwrap();
-        let drop = Drop::open(&DropConfig {
+        let drop = FileDrop::open(&DropConfig {
             directory: home.path().join("drop"),
             ..drop
         })

@@ -9,7 +9,7 @@ use axum::{
 };
 use jiff::{Timestamp, Unit};
 
-use super::{SiteState, language::Wanted, pages::Problem};
+use super::{SiteState, language::Wanted, pages::ErrorPage};
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
@@ -48,7 +48,7 @@ pub(super) async fn script() -> Response {
 /// prevents that.
 pub(super) async fn logo(State(site): SiteState, wanted: Wanted) -> Response {
     let Some(logo) = site.state.theme.logo() else {
-        return site.pages.problem(wanted, Problem::NotFound);
+        return site.pages.problem(wanted, ErrorPage::NotFound);
     };
     let headers = [
         (header::CACHE_CONTROL, CACHE),
@@ -84,7 +84,7 @@ pub(super) async fn favicon() -> Response {
 /// The contact for security matters (RFC 9116); only if the admin named one.
 pub(super) async fn security(State(site): SiteState, wanted: Wanted) -> Response {
     let Some(contact) = site.pages.contact() else {
-        return site.pages.problem(wanted, Problem::NotFound);
+        return site.pages.problem(wanted, ErrorPage::NotFound);
     };
     let expires = Timestamp::now() + SECURITY_GOOD_FOR;
     let expires = expires.round(Unit::Hour).unwrap_or(expires);

@@ -34,12 +34,12 @@ pub(super) const CONTENTS: &[u8] =
 const LIFE: SignedDuration = SignedDuration::from_mins(10);
 
 /// A test package in the store.
-pub(super) struct Deposit {
+pub(super) struct TestDeposit {
     child: Child,
     pub(super) link: Link,
 }
 
-impl Deposit {
+impl TestDeposit {
     /// Deposits the package.
     ///
     /// # Errors

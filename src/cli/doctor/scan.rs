@@ -4,7 +4,7 @@
 use super::report::DoctorReport;
 use crate::{
     config::{ClamdAddress, Config},
-    scan::{self, ScanError, Trial},
+    scan::{self, ScanError, ScanTrial},
 };
 
 /// The checks' names.
@@ -20,11 +20,11 @@ const TRIED_BYTES_MAX: u64 = 200_000_000;
 pub(super) async fn check(report: &mut DoctorReport, config: &Config) {
     for daemon in &config.scan.clamd {
         match scan::try_out(daemon, config.scan.timeout).await {
-            Ok((version, Trial::Finds)) => {
+            Ok((version, ScanTrial::Finds)) => {
                 report.ok(SCAN, format_args!("\"{daemon}\" finds the test file of EICAR: {version}"));
                 check_sizes(report, config, daemon).await;
             }
-            Ok((version, Trial::FindsNothing)) => report.error(
+            Ok((version, ScanTrial::FindsNothing)) => report.error(
                 SCAN,
                 format_args!(
                     "\"{daemon}\" ({version}) takes the test file of EICAR for clean: it has no signatures, or not the usual ones"

@@ -54,12 +54,12 @@ pub(super) fn check(report: &mut DoctorReport, postfix: &Postfix, config: &Confi
         };
 
         let place = match (&entry.place, entry.path(postfix, list.service)) {
-            (MilterAddress::Inet(host, port), _) => Peer::Inet(host.clone(), *port),
+            (MilterAddress::Inet(host, port), _) => MilterEndpoint::Inet(host.clone(), *port),
             (_, Some(path)) => {
                 if !check_unix(report, postfix, config, (&list, entry, &path)) {
                     continue;
                 }
-                Peer::Unix(path)
+                MilterEndpoint::Unix(path)
             }
             _ => continue,
         };
@@ -73,8 +73,10 @@ pub(super) fn check(report: &mut DoctorReport, postfix: &Postfix, config: &Confi
 /// Asks the milter at its own address, if Postfix's configuration cannot be read.
 pub(super) fn check_listener(report: &mut DoctorReport, config: &Config, is_quick: bool) {
     let place = match &config.milter.listen {
-        ListenAddress::Unix(path) => Peer::Unix(path.clone()),
-        ListenAddress::Tcp(address) => Peer::Inet(address.ip().to_string(), address.port()),
+        ListenAddress::Unix(path) => MilterEndpoint::Unix(path.clone()),
+        ListenAddress::Tcp(address) => {
+            MilterEndpoint::Inet(address.ip().to_string(), address.port())
+        }
     };
     answers(report, &place, patience(is_quick));
 }
@@ -85,12 +87,12 @@ fn patience(is_quick: bool) -> Duration {
 
 /// The address at which a milter is asked.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
-enum Peer {
+enum MilterEndpoint {
     Unix(PathBuf),
     Inet(String, u16),
 }
 
-impl Peer {
+impl MilterEndpoint {
     fn connect(&self, patience: Duration) -> io::Result<Socket> {
         match self {
             Self::Unix(path) => connect(Domain::UNIX, &SockAddr::unix(path)?, patience),
@@ -103,7 +105,7 @@ impl Peer {
     }
 }
 
-impl fmt::Display for Peer {
+impl fmt::Display for MilterEndpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unix(path) => write!(f, "{}", path.display()),
@@ -317,7 +319,7 @@ fn told(error: io::Error, patience: Duration) -> io::Error {
 }
 
 /// Opens a milter negotiation, as Postfix would, and reports the answer.
-fn answers(report: &mut DoctorReport, place: &Peer, patience: Duration) {
+fn answers(report: &mut DoctorReport, place: &MilterEndpoint, patience: Duration) {
     let check = "milter.answers";
 
     let connected = place.connect(patience);

@@ -13,7 +13,7 @@ use x509_cert::{Certificate, der::Decode as _};
 
 use super::{
     super::ConfigOptions,
-    deposit::{CONTENTS, Deposit},
+    deposit::{CONTENTS, TestDeposit},
     report::{DoctorReport, Severity},
 };
 use crate::{
@@ -70,7 +70,7 @@ pub(super) async fn check(
 async fn check_domains(
     report: &mut DoctorReport,
     config: &Config,
-    deposit: Option<&Deposit>,
+    deposit: Option<&TestDeposit>,
     main: &PublicUrl,
 ) -> reqwest::Result<()> {
     let own = config.domains.values().map(|own| &own.web.public_url);
@@ -112,7 +112,7 @@ pub(super) async fn check_quickly(report: &mut DoctorReport, config: &Config) {
 }
 
 /// The base of links in mail: the drop of another host tells it itself, with a link.
-fn public_url(config: &Config, deposit: Option<&Deposit>) -> Option<PublicUrl> {
+fn public_url(config: &Config, deposit: Option<&TestDeposit>) -> Option<PublicUrl> {
     match config.store.kind {
         StoreKind::Embedded => Some(config.web.public_url.clone()),
         StoreKind::Remote => deposit?.link.base.parse().ok(),
@@ -304,8 +304,8 @@ fn check_other_store(report: &mut DoctorReport, config: &Config, options: &Confi
     }
 
     let check = "drop.rules";
-    let made = Deposit::make(options, &config.drop.directory, other);
-    match made.and_then(Deposit::take_back) {
+    let made = TestDeposit::make(options, &config.drop.directory, other);
+    match made.and_then(TestDeposit::take_back) {
         Ok(()) => {
             let message = format!("the store \"{name}\", which rules choose, takes packages");
             report.ok(check, message);
@@ -324,9 +324,9 @@ fn check_upload(
     report: &mut DoctorReport,
     config: &Config,
     options: &ConfigOptions,
-) -> Option<Deposit> {
+) -> Option<TestDeposit> {
     let check = "drop.upload";
-    match Deposit::make(options, &config.drop.directory, config.store.kind) {
+    match TestDeposit::make(options, &config.drop.directory, config.store.kind) {
         Ok(deposit) => {
             report.ok(check, "a test package was put into the drop");
             return Some(deposit);
@@ -344,7 +344,7 @@ fn check_upload(
 async fn check_round_trip(
     report: &mut DoctorReport,
     config: &Config,
-    deposit: Deposit,
+    deposit: TestDeposit,
     (client, is_reached): (&Client, bool),
     here: &Client,
 ) {
@@ -388,7 +388,7 @@ async fn check_round_trip(
 async fn check_delete(
     report: &mut DoctorReport,
     client: &Client,
-    deposit: Deposit,
+    deposit: TestDeposit,
     served: Option<String>,
 ) {
     let check = "drop.delete";

@@ -10,7 +10,7 @@ use super::{
     select::Selection,
     table::{Form, line},
     unavailable,
-    when::{End, Past},
+    when::{FutureEnd, Past},
 };
 use crate::{
     cli::{
@@ -19,7 +19,7 @@ use crate::{
         owner,
         progress::Progress,
     },
-    drop::{Deposit, Drop, PackageState, RecordId, RequestOutcome, Requester, Resumed},
+    drop::{Deposit, FileDrop, PackageState, RecordId, RequestOutcome, Requester, Resumed},
 };
 
 #[derive(Args, Debug)]
@@ -28,7 +28,7 @@ pub(in crate::cli) struct ExtendOptions {
     package: String,
     /// Until when: a date, a time, or how long from now
     #[arg(long, value_name = "TIME")]
-    until: End,
+    until: FutureEnd,
     #[command(flatten)]
     config: ConfigOptions,
 }
@@ -39,7 +39,7 @@ pub(in crate::cli) struct RestoreOptions {
     selection: Selection,
     /// Until when: a date, a time, or how long from now; without it, until it would have expired
     #[arg(long, value_name = "TIME")]
-    until: Option<End>,
+    until: Option<FutureEnd>,
     /// Of these, those revoked at this time or later
     #[arg(long, value_name = "TIME", conflicts_with = "packages")]
     revoked_since: Option<Past>,
@@ -117,7 +117,7 @@ pub(super) fn rekey(options: RekeyOptions) -> Result<(), Failure> {
         let message = format!("the drop has its key, \"{}\": nothing to do", key.display());
         return Err(Failure::new(EX_USAGE, message));
     }
-    Drop::renew_key(&config.drop).map_err(unavailable)?;
+    FileDrop::renew_key(&config.drop).map_err(unavailable)?;
     line(
         "a new key was made; blocked files stay blocked. A daemon that runs has the old one still: systemctl restart depollueur",
     )
@@ -192,7 +192,7 @@ pub(super) async fn restore(options: RestoreOptions) -> Result<(), Failure> {
 }
 
 async fn bring_back(
-    drop: &Drop,
+    drop: &FileDrop,
     deposit: &Deposit,
     until: Option<Timestamp>,
 ) -> Result<(), Failure> {
@@ -208,7 +208,7 @@ async fn bring_back(
     lengthen(drop, deposit.id, until).await
 }
 
-async fn lengthen(drop: &Drop, id: RecordId, until: Timestamp) -> Result<(), Failure> {
+async fn lengthen(drop: &FileDrop, id: RecordId, until: Timestamp) -> Result<(), Failure> {
     let now = Timestamp::now();
     if until <= now {
         return Err(Failure::new(EX_USAGE, "this time is over"));
@@ -274,7 +274,7 @@ pub(super) async fn revoke(options: RevokeOptions) -> Result<(), Failure> {
 /// Revokes a package, and destroys it if that is wanted. Returns false if it is held, and was not
 /// destroyed.
 pub(super) async fn end(
-    drop: &Drop,
+    drop: &FileDrop,
     id: RecordId,
     now: Timestamp,
     reason: &str,
@@ -290,7 +290,11 @@ pub(super) async fn end(
 }
 
 /// Destroys a package that was ended. Returns false if it is held.
-pub(super) async fn destroy(drop: &Drop, id: RecordId, now: Timestamp) -> Result<bool, Failure> {
+pub(super) async fn destroy(
+    drop: &FileDrop,
+    id: RecordId,
+    now: Timestamp,
+) -> Result<bool, Failure> {
     let destroyed = drop.destroy(id, now, Requester::ADMIN).await;
     Ok(destroyed.map_err(unavailable)? != RequestOutcome::Held)
 }

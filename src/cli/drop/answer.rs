@@ -20,7 +20,9 @@ use super::{
 use crate::{
     cli::{ConfigOptions, exit::Failure, language::language},
     config::Language,
-    drop::{Action, AuditQuery, Deposit, DepositedFile, Drop, Entry, FileEntry, RecordId, Token},
+    drop::{
+        Action, AuditQuery, Deposit, DepositedFile, Entry, FileDrop, FileEntry, RecordId, Token,
+    },
     envelope::Origin,
 };
 
@@ -39,7 +41,7 @@ pub(in crate::cli) struct AnswerOptions {
 }
 
 /// The facts that are known of a package.
-pub(super) struct Subject {
+pub(super) struct PackageFacts {
     deposit: Deposit,
     files: Vec<DepositedFile>,
     names: Option<Vec<FileEntry>>,
@@ -59,17 +61,17 @@ pub(super) async fn run(options: AnswerOptions) -> Result<(), Failure> {
     let mut subjects = Vec::new();
     for (deposit, token) in found {
         let names = names_of(&drop, token.as_ref()).await?;
-        subjects.extend(Subject::find(&drop, deposit.id, names, now).await?);
+        subjects.extend(PackageFacts::find(&drop, deposit.id, names, now).await?);
     }
     if options.json {
-        return write_json(&subjects.iter().map(Subject::json).collect());
+        return write_json(&subjects.iter().map(PackageFacts::json).collect());
     }
     write(&subjects, &url, options.language, now)
 }
 
 /// The names of a package's files, where its link is known and they are not destroyed.
 pub(super) async fn names_of(
-    drop: &Drop,
+    drop: &FileDrop,
     token: Option<&Token>,
 ) -> Result<Option<Vec<FileEntry>>, Failure> {
     match token {
@@ -80,7 +82,7 @@ pub(super) async fn names_of(
 
 /// Writes the answer about packages.
 pub(super) fn write(
-    subjects: &[Subject],
+    subjects: &[PackageFacts],
     url: &str,
     language: Language,
     now: Timestamp,
@@ -91,7 +93,7 @@ pub(super) fn write(
 }
 
 /// Returns the lines of the answer.
-fn text(subjects: &[Subject], url: &str, language: Language, now: Timestamp) -> Vec<String> {
+fn text(subjects: &[PackageFacts], url: &str, language: Language, now: Timestamp) -> Vec<String> {
     let words = AnswerTexts::of(language);
     let mut lines = vec![
         format!("{} {url}", words.title),
@@ -107,10 +109,10 @@ fn text(subjects: &[Subject], url: &str, language: Language, now: Timestamp) -> 
     lines
 }
 
-impl Subject {
+impl PackageFacts {
     /// Reads the facts of a package; `None` when there is no such package.
     pub(super) async fn find(
-        drop: &Drop,
+        drop: &FileDrop,
         id: RecordId,
         names: Option<Vec<FileEntry>>,
         now: Timestamp,
@@ -278,7 +280,7 @@ mod tests {
         envelope::{Direction, Domains},
     };
 
-    fn subject(names: Option<Vec<FileEntry>>) -> Subject {
+    fn subject(names: Option<Vec<FileEntry>>) -> PackageFacts {
         let at = |second| Timestamp::from_second(second).unwrap();
         let id = RecordId::from_bytes([0xab; 16]);
         let origin = Origin {
@@ -310,7 +312,7 @@ mod tests {
             entry(90, Action::Report, reader, "contact=\"me@example.org\""),
             entry(120, Action::Revoke, Requester::ADMIN, "case 12"),
         ];
-        Subject {
+        PackageFacts {
             deposit: Deposit {
                 id,
                 state: PackageState::Revoked,

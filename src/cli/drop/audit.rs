@@ -15,7 +15,7 @@ use crate::{
         ConfigOptions,
         exit::{Failure, complain},
     },
-    drop::{AuditQuery, ChainHead, Drop, Entry, Verification},
+    drop::{AuditQuery, ChainHead, Entry, FileDrop, Verification},
 };
 
 #[derive(Args, Debug)]
@@ -64,7 +64,7 @@ pub(super) async fn audit(options: AuditOptions) -> Result<(), Failure> {
 }
 
 /// Reports the defects of the log, line by line; its extent alone when there are none.
-async fn verify(drop: &Drop, known: Option<ChainHead>, json: bool) -> Result<(), Failure> {
+async fn verify(drop: &FileDrop, known: Option<ChainHead>, json: bool) -> Result<(), Failure> {
     let found = drop.verify_audit(known).await.map_err(unavailable)?;
 
     if json {

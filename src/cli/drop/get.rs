@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use super::{
     EX_NOTHING, Opened,
-    link::{self, Link},
+    link::{self, FoundLink},
     nothing_behind, open_for, unavailable,
 };
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
         exit::{EX_IOERR, EX_USAGE, Failure},
         owner::Caller,
     },
-    drop::{Drop, Package, PackageLookup, Token},
+    drop::{FileDrop, Package, PackageLookup, Token},
     names,
 };
 
@@ -73,8 +73,8 @@ pub(super) async fn run(options: GetOptions) -> Result<(), Failure> {
 /// The token that opens the package; an id alone does not.
 fn token_of(name: &str) -> Result<Token, Failure> {
     let without = |why: &str| Failure::new(EX_USAGE, why);
-    match Link::find(name) {
-        Some(Link {
+    match FoundLink::find(name) {
+        Some(FoundLink {
             token: Some(token), ..
         }) => Ok(token),
         Some(_) => Err(without(
@@ -88,7 +88,7 @@ fn token_of(name: &str) -> Result<Token, Failure> {
 }
 
 async fn write_package(
-    drop: &Drop,
+    drop: &FileDrop,
     token: &Token,
     package: &Package,
     wanted: impl Fn(usize) -> bool,
@@ -113,7 +113,7 @@ async fn write_package(
 }
 
 async fn write_file(
-    drop: &Drop,
+    drop: &FileDrop,
     token: &Token,
     package: &Package,
     index: usize,

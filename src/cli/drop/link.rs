@@ -27,7 +27,7 @@ const ID_CHARS: usize = 32;
 
 /// A link that was found in a text.
 #[derive(Debug)]
-pub(super) struct Link {
+pub(super) struct FoundLink {
     /// The token that opens the package; `None` in a link that lost its fragment.
     pub(super) token: Option<Token>,
     pub(super) id: RecordId,
@@ -35,7 +35,7 @@ pub(super) struct Link {
     pub(super) host: Option<String>,
 }
 
-impl Link {
+impl FoundLink {
     /// Finds the link in pasted text.
     pub(super) fn find(text: &str) -> Option<Self> {
         let joined = unbroken(text);
@@ -153,13 +153,13 @@ fn decoded(text: &str) -> String {
 }
 
 /// Finds a link in a parameter of another: `mailto:?body=…`, or that of a program which rewrites links.
-fn wrapped(text: &str) -> Option<Link> {
+fn wrapped(text: &str) -> Option<FoundLink> {
     let (_, query) = text.split_once('?')?;
     let query = query.split('#').next()?;
     parse(query.as_bytes()).find_map(|(_, value)| {
         value
             .contains("://")
-            .then(|| Link::opening(&value).or_else(|| Link::opening(&decoded(&value))))?
+            .then(|| FoundLink::opening(&value).or_else(|| FoundLink::opening(&decoded(&value))))?
     })
 }
 
@@ -250,7 +250,7 @@ mod tests {
     const ID: &str = "0123456789abcdef0123456789abcdef";
 
     fn token(text: &str) -> Option<String> {
-        Link::find(text)?.token.map(|token| token.to_string())
+        FoundLink::find(text)?.token.map(|token| token.to_string())
     }
 
     #[test]
@@ -307,25 +307,25 @@ mod tests {
             "https://drop.example.org/?t=abcdefghijklmnopqrstuvwxya",
             "https://drop.example.org/abcdefghijklmnopqrstuvwxyaa",
         ] {
-            assert!(Link::find(text).is_none(), "{text}");
+            assert!(FoundLink::find(text).is_none(), "{text}");
         }
     }
 
     #[test]
     fn an_id_is_found_in_a_link_that_lost_its_token() {
         for rest in ["", "/", "/1", "/report?lang=en", "#cut", ">.", ")"] {
-            let link = Link::find(&format!("<https://drop.example.org/e/{ID}{rest}")).unwrap();
+            let link = FoundLink::find(&format!("<https://drop.example.org/e/{ID}{rest}")).unwrap();
             assert_eq!(
                 (link.id.to_string().as_str(), link.token.is_none()),
                 (ID, true)
             );
         }
-        assert!(Link::find(&format!("https://drop.example.org/x/{ID}")).is_none());
+        assert!(FoundLink::find(&format!("https://drop.example.org/x/{ID}")).is_none());
     }
 
     #[test]
     fn the_host_is_known_by_which_a_wrong_link_is_told() {
-        let host = |text: &str| Link::find(text).unwrap().host;
+        let host = |text: &str| FoundLink::find(text).unwrap().host;
         let link = format!("https://Drop.Example.org:8443/{TOKEN}");
         assert_eq!(host(&link).as_deref(), Some("drop.example.org:8443"));
         assert_eq!(host(TOKEN), None);

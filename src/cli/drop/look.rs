@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
-    link::{self, Link},
+    link::{self, FoundLink},
     nothing_behind, open, package_of,
     select::Selectors,
     table::{Array, Form, TextTable, json as write_json, line},
@@ -59,7 +59,7 @@ pub(super) async fn list(options: ListOptions) -> Result<(), Failure> {
     let now = Timestamp::now();
     let mut query = options.selectors.or_before(options.until).query(now);
     let (drop, _) = open(options.config)?;
-    let mut out = Listing::new(options.form);
+    let mut out = ListOutput::new(options.form);
     let mut left = options.limit.unwrap_or(usize::MAX);
     loop {
         query.limit = Some(left.min(PAGE));
@@ -111,18 +111,18 @@ pub(super) async fn suspended(options: SuspendedOptions) -> Result<(), Failure> 
 
 /// Writes packages as a table or as JSON.
 pub(super) fn deposits(found: &[Deposit], form: Form) -> Result<(), Failure> {
-    let mut out = Listing::new(form);
+    let mut out = ListOutput::new(form);
     out.write(found)?;
     out.end()
 }
 
 /// Packages as they are written, page by page.
-enum Listing {
+enum ListOutput {
     Table(Box<TextTable<9>>),
     Json(Array),
 }
 
-impl Listing {
+impl ListOutput {
     fn new(form: Form) -> Self {
         if form.json {
             return Self::Json(Array::default());
@@ -178,7 +178,7 @@ pub(super) async fn show(options: ShowOptions) -> Result<(), Failure> {
     let id = package_of(&drop, &name).await?;
     let shown = drop.show(id, Timestamp::now()).await.map_err(unavailable)?;
     let (deposit, files) = shown.ok_or_else(|| nothing_behind(&name, &url))?;
-    let names = match Link::find(&name).and_then(|link| link.token) {
+    let names = match FoundLink::find(&name).and_then(|link| link.token) {
         Some(token) => drop.names(&token).await.map_err(unavailable)?,
         None => None,
     };

@@ -5,13 +5,13 @@ use jiff::Timestamp;
 
 use super::{
     act,
-    link::{self, Link},
+    link::{self, FoundLink},
     look, named, nothing, unavailable,
     when::{Past, PastEnd},
 };
 use crate::{
     cli::exit::{EX_USAGE, Failure},
-    drop::{Deposit, Drop, PackageState, Query, Token},
+    drop::{Deposit, FileDrop, PackageState, Query, Token},
 };
 
 #[derive(Args, Clone, Debug)]
@@ -104,7 +104,7 @@ impl Selection {
     /// None is chosen, or there is none.
     pub(super) async fn find(
         self,
-        drop: &Drop,
+        drop: &FileDrop,
         url: &str,
         now: Timestamp,
         verb: &str,
@@ -122,7 +122,7 @@ impl Selection {
     /// None is chosen, or a name leads to nothing.
     pub(super) async fn find_with_tokens(
         self,
-        drop: &Drop,
+        drop: &FileDrop,
         url: &str,
         now: Timestamp,
         verb: &str,
@@ -141,7 +141,7 @@ impl Selection {
         }
         let mut found = Vec::new();
         for name in link::all_given(packages)? {
-            let token = Link::find(&name).and_then(|link| link.token);
+            let token = FoundLink::find(&name).and_then(|link| link.token);
             found.push((named(drop, &name, url).await?, token));
         }
         Ok(found)

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::{
     act, answer,
-    answer::Subject,
+    answer::PackageFacts,
     hold, look, nothing, open,
     select::Selection,
     table::{Form, json as write_json, line},
@@ -24,7 +24,7 @@ use crate::{
         progress::Progress,
     },
     config::Language,
-    drop::{Deposit, Drop, FileEntry, PackageState, RecordId, Requester, Token},
+    drop::{Deposit, FileDrop, FileEntry, PackageState, RecordId, Requester, Token},
 };
 
 #[derive(Args, Debug)]
@@ -49,7 +49,7 @@ pub(in crate::cli) struct TakedownOptions {
 
 /// The work of one takedown.
 struct Takedown {
-    drop: Drop,
+    drop: FileDrop,
     now: Timestamp,
     reason: String,
     /// The packages that were chosen, and their copies, in this order.
@@ -228,11 +228,11 @@ impl Takedown {
         let mut subjects = Vec::new();
         for id in &self.packages {
             let names = self.names.get(id).cloned();
-            subjects.extend(Subject::find(&self.drop, *id, names, self.now).await?);
+            subjects.extend(PackageFacts::find(&self.drop, *id, names, self.now).await?);
         }
 
         if json {
-            return write_json(&subjects.iter().map(Subject::json).collect());
+            return write_json(&subjects.iter().map(PackageFacts::json).collect());
         }
         if let Some(language) = answer {
             return answer::write(&subjects, url, language, self.now);

@@ -24,7 +24,7 @@ pub(in crate::cli) enum TokenCommand {
     /// Makes a token and prints it, this once.
     Add(AddOptions),
     /// Shows who may deposit, and what each deposited today.
-    List(ListOptions),
+    List(TokenListOptions),
     /// Refuses a token from now on. What was deposited with it stays.
     Remove(RemoveOptions),
 }
@@ -47,7 +47,7 @@ pub(in crate::cli) struct AddOptions {
 }
 
 #[derive(Args, Debug)]
-pub(in crate::cli) struct ListOptions {
+pub(in crate::cli) struct TokenListOptions {
     /// Prints JSON
     #[arg(long)]
     json: bool,
@@ -108,7 +108,7 @@ async fn add(options: AddOptions) -> Result<(), Failure> {
     writeln!(io::stdout().lock(), "{}", secret.as_str()).map_err(|e| Failure::output(&e))
 }
 
-async fn list(options: ListOptions) -> Result<(), Failure> {
+async fn list(options: TokenListOptions) -> Result<(), Failure> {
     let (drop, _) = open(options.config)?;
     let uploaders = drop.uploaders().await.map_err(unavailable)?;
     let text = if options.json {

@@ -15,14 +15,14 @@ pub(in crate::cli) struct Past(pub(super) Timestamp);
 
 /// The end of something: a span counts on from now, a date stands for its last second here.
 #[derive(Clone, Debug)]
-pub(in crate::cli) struct End(pub(super) Timestamp);
+pub(in crate::cli) struct FutureEnd(pub(super) Timestamp);
 
 /// The end of a part of the past: a span counts back from now, a date stands for its last second here.
 #[derive(Clone, Debug)]
 pub(in crate::cli) struct PastEnd(pub(super) Timestamp);
 
 /// A time as it was written.
-enum Written {
+enum TimeSpec {
     Day(Date),
     Moment(Timestamp),
     Span(Span),
@@ -36,7 +36,7 @@ impl std::str::FromStr for Past {
     }
 }
 
-impl std::str::FromStr for End {
+impl std::str::FromStr for FutureEnd {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -62,11 +62,11 @@ fn read(
 ) -> Result<Timestamp, String> {
     let zone = now.time_zone().clone();
     let time = match written(text, now).ok_or(ALLOWED)? {
-        Written::Moment(time) => Some(time),
-        Written::Day(day) => border(day)
+        TimeSpec::Moment(time) => Some(time),
+        TimeSpec::Day(day) => border(day)
             .and_then(|day| day.to_zoned(zone).ok())
             .map(|midnight| midnight.timestamp()),
-        Written::Span(span) => {
+        TimeSpec::Span(span) => {
             let sum = now.checked_add(span.checked_mul(sign).map_err(|_| ALLOWED)?);
             sum.ok().map(|sum| sum.timestamp())
         }
@@ -74,38 +74,38 @@ fn read(
     time.ok_or_else(|| ALLOWED.to_owned())
 }
 
-fn written(text: &str, now: &Zoned) -> Option<Written> {
+fn written(text: &str, now: &Zoned) -> Option<TimeSpec> {
     let text = text.trim();
     if let Ok(time) = text.parse::<Timestamp>() {
-        return Some(Written::Moment(time));
+        return Some(TimeSpec::Moment(time));
     }
 
     if text.len() == "2026-12-24".len()
         && let Ok(day) = text.parse::<Date>()
     {
-        return Some(Written::Day(day));
+        return Some(TimeSpec::Day(day));
     }
 
     if let Some((day, time)) = french(text) {
         return Some(match time {
-            None => Written::Day(day),
+            None => TimeSpec::Day(day),
             Some(time) => {
                 let zoned = day
                     .to_datetime(time)
                     .to_zoned(now.time_zone().clone())
                     .ok()?;
-                Written::Moment(zoned.timestamp())
+                TimeSpec::Moment(zoned.timestamp())
             }
         });
     }
 
     if let Ok(time) = text.parse::<DateTime>() {
         let zoned = time.to_zoned(now.time_zone().clone()).ok()?;
-        return Some(Written::Moment(zoned.timestamp()));
+        return Some(TimeSpec::Moment(zoned.timestamp()));
     }
 
     let span = span_in_english(text).parse::<Span>().ok()?;
-    (!span.is_negative() && span.fieldwise() != 0.seconds()).then_some(Written::Span(span))
+    (!span.is_negative() && span.fieldwise() != 0.seconds()).then_some(TimeSpec::Span(span))
 }
 
 /// Parses a day such as `24/12/2026`, with a time after it such as `18:00`, `18h00` or `18h`.

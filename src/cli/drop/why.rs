@@ -11,7 +11,7 @@ use tokio::runtime;
 use self::answer::{HeldPackage, MessageHistory};
 use super::{
     EX_NOTHING, ID_DIGITS, ID_DIGITS_MIN, Opened,
-    link::{self, Link},
+    link::{self, FoundLink},
     maillog::{LogLines, MailLog},
     nothing_behind, open_for, package_of, unavailable,
 };
@@ -21,7 +21,7 @@ use crate::{
         exit::{EX_UNAVAILABLE, EX_USAGE, Failure},
     },
     decisions::{self, Decision, DecisionQuery, Ring, RingError},
-    drop::{AuditQuery, Deposit, Drop, Query, RecordId},
+    drop::{AuditQuery, Deposit, FileDrop, Query, RecordId},
 };
 
 /// The longest queue id of Postfix, with room.
@@ -70,15 +70,15 @@ pub(in crate::cli) fn run(options: WhyOptions) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::new(EX_UNAVAILABLE, format_args!("could not start: {error}")))?;
-    let sources = Sources {
+    let evidence = Evidence {
         ring: Ring::new(decisions::file(&directory)),
         lines: log.read(),
         opened,
     };
 
-    let answers = runtime.block_on(sources.answers(&subject, &name))?;
+    let answers = runtime.block_on(evidence.answers(&subject, &name))?;
     if answers.is_empty() {
-        return Err(unknown(&subject, &name, &sources));
+        return Err(unknown(&subject, &name, &evidence));
     }
 
     answer::print(&answers, options.json)
@@ -86,7 +86,7 @@ pub(in crate::cli) fn run(options: WhyOptions) -> Result<(), Failure> {
 
 /// The kind of thing that a name names. A queue id may be pasted as `mailq` shows it, with `*` or `!`.
 fn subject(name: &str) -> Result<Subject, Failure> {
-    if Link::find(name).is_some() {
+    if FoundLink::find(name).is_some() {
         return Ok(Subject::Package);
     }
 
@@ -110,14 +110,14 @@ fn subject(name: &str) -> Result<Subject, Failure> {
     Err(Failure::new(EX_USAGE, message))
 }
 
-struct Sources {
+struct Evidence {
     ring: Ring,
     lines: LogLines,
     opened: Opened,
 }
 
-impl Sources {
-    fn drop(&self) -> &Drop {
+impl Evidence {
+    fn drop(&self) -> &FileDrop {
         &self.opened.drop
     }
 
@@ -163,7 +163,7 @@ impl Sources {
         };
         let decision = self.decided(&DecisionQuery::Package(id))?.pop();
         let lines = self.about(&deposit.origin.queue_id);
-        let names = match Link::find(name).and_then(|link| link.token) {
+        let names = match FoundLink::find(name).and_then(|link| link.token) {
             Some(token) => self.drop().names(&token).await.map_err(unavailable)?,
             None => None,
         };
@@ -274,9 +274,9 @@ impl Sources {
     }
 }
 
-fn unknown(subject: &Subject, name: &str, sources: &Sources) -> Failure {
+fn unknown(subject: &Subject, name: &str, evidence: &Evidence) -> Failure {
     let message = match subject {
-        Subject::Package => return nothing_behind(name, &sources.opened.url),
+        Subject::Package => return nothing_behind(name, &evidence.opened.url),
         Subject::QueueId(id) => format!("nothing is known of queue id \"{id}\""),
         Subject::MessageId(id) => format!("nothing is known of Message-ID \"{id}\""),
     };

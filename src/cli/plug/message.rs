@@ -15,7 +15,7 @@ pub(super) const EICAR: [&str; 2] = [
 
 /// A message with one attachment.
 #[derive(Debug)]
-pub(super) struct Message {
+pub(super) struct TestMessage {
     pub(super) from: String,
     pub(super) to: String,
     pub(super) text: String,
@@ -36,7 +36,7 @@ pub(super) enum Signature {
     Unproven(String),
 }
 
-impl Message {
+impl TestMessage {
     /// Builds a message from a user of the domain, or to one.
     pub(super) fn new(domain: &str, origin: SenderKind, number: usize, file: &[u8]) -> Self {
         let own = format!("postmaster@{domain}");
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_message_knows_itself_and_its_file() {
-        let message = Message::new(
+        let message = TestMessage::new(
             "a.example",
             SenderKind::User,
             1,
@@ -174,7 +174,7 @@ mod tests {
         assert!(message.text.contains("From: postmaster@a.example\r\n"));
         let changed = message.text.replace(&message.file, "a link");
         assert!(message.is_in(changed.as_bytes()) && message.is_detached(changed.as_bytes()));
-        let other = Message::new("a.example", SenderKind::World, 2, b"x");
+        let other = TestMessage::new("a.example", SenderKind::World, 2, b"x");
         assert!(!other.is_in(message.text.as_bytes()));
         assert_eq!(other.to, "postmaster@a.example");
     }
@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_message_without_a_signature_has_none_and_a_wrong_one_is_broken() {
-        let message = Message::new("a.example", SenderKind::User, 1, b"x");
+        let message = TestMessage::new("a.example", SenderKind::User, 1, b"x");
         assert_eq!(
             Signature::of(message.text.as_bytes(), "a.example"),
             Signature::None

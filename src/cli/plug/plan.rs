@@ -14,9 +14,9 @@ use crate::{config::Config, envelope::Direction};
 
 /// The changes to make.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Plan {
+pub(super) struct ChangePlan {
     /// The parameters, in the order in which they are set.
-    pub(super) changes: Vec<Change>,
+    pub(super) changes: Vec<ParameterChange>,
     /// True if rspamd scans and signs at one address, and gets a second one that only signs.
     pub(super) parts_rspamd: bool,
     /// The routes of mail to be tried.
@@ -27,7 +27,7 @@ pub(super) struct Plan {
 
 /// The change of one parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Change {
+pub(super) struct ParameterChange {
     /// The service in master.cf; `None` is main.cf.
     pub(super) service: Option<String>,
     /// The parameter's name.
@@ -76,7 +76,7 @@ struct Target<'a> {
     ours: Option<String>,
 }
 
-impl Plan {
+impl ChangePlan {
     /// Compares the present configuration with the one that should be. `signer` is the address of
     /// rspamd's second milter, used if its first one signs; `local_list` is `non_smtpd_milters` as it
     /// is written.
@@ -243,7 +243,7 @@ impl Plan {
         if before == Some(after) {
             return;
         }
-        self.changes.push(Change {
+        self.changes.push(ParameterChange {
             service: service.map(str::to_owned),
             name,
             before: before.map(str::to_owned),
@@ -388,7 +388,7 @@ pickup unix n - y - - pickup
     const US: &str = "{ unix:depollueur/milter.sock, default_action=tempfail }";
     const SIGNER: &str = "inet:127.0.0.1:11331";
 
-    fn plan(main: &str, overrides: &str, others: &Others) -> Plan {
+    fn plan(main: &str, overrides: &str, others: &Others) -> ChangePlan {
         let mut config = Config::default();
         config.milter.listen = "unix:/var/spool/postfix/depollueur/milter.sock"
             .parse()
@@ -396,11 +396,12 @@ pickup unix n - y - - pickup
         let main = format!("queue_directory = /var/spool/postfix\n{main}");
         let returned = "127.0.0.1:10025/inet/receive_override_options = no_milters\n";
         let postfix = Postfix::parse(&main, MASTER, &format!("{returned}{overrides}"));
-        Plan::new(&postfix, &config, others, SIGNER, "")
+        ChangePlan::new(&postfix, &config, others, SIGNER, "")
     }
 
-    fn set(plan: &Plan) -> Vec<String> {
-        let place = |change: &Change| change.service.clone().unwrap_or_else(|| "main".into());
+    fn set(plan: &ChangePlan) -> Vec<String> {
+        let place =
+            |change: &ParameterChange| change.service.clone().unwrap_or_else(|| "main".into());
         let shown = plan
             .changes
             .iter()

@@ -10,7 +10,7 @@ use std::{
 
 use memchr::memmem;
 
-use super::plan::Change;
+use super::plan::ParameterChange;
 
 /// A Postfix that is changed by its own commands.
 #[derive(Clone, Debug)]
@@ -56,7 +56,7 @@ impl Editor {
     ///
     /// # Errors
     /// Returns the complaint of `postconf`.
-    pub(super) fn set(&self, change: &Change) -> Result<(), String> {
+    pub(super) fn set(&self, change: &ParameterChange) -> Result<(), String> {
         match &change.service {
             None => self.postconf(&["-e", &format!("{} = {}", change.name, change.after)]),
             Some(id) => self.set_own(id, change.name, &change.after),

@@ -20,8 +20,8 @@ const MODE: u32 = 0o600;
 
 /// The former content of all changed files.
 #[derive(Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
-pub(super) struct Record {
-    files: Vec<Kept>,
+pub(super) struct Backup {
+    files: Vec<SavedFile>,
     /// The content when the change under way began; empty if there is none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     begun: Vec<Stood>,
@@ -46,7 +46,7 @@ enum Content {
 
 /// The content of one file before and after our changes.
 #[derive(Debug, Deserialize, PartialEq, Eq, Serialize)]
-struct Kept {
+struct SavedFile {
     path: PathBuf,
     /// `None` if the file did not exist.
     before: Option<Content>,
@@ -64,7 +64,7 @@ pub(super) enum Return {
     Unknown,
 }
 
-impl Record {
+impl Backup {
     /// Reads the record; an empty one if there is none.
     ///
     /// # Errors
@@ -132,7 +132,7 @@ impl Record {
         match self.files.iter_mut().find(|kept| kept.path == path) {
             Some(kept) if kept.after == now => {}
             Some(kept) => kept.before = now,
-            None => self.files.push(Kept {
+            None => self.files.push(SavedFile {
                 path: path.to_owned(),
                 before: now.clone(),
                 after: now,
@@ -306,7 +306,7 @@ mod tests {
         let [main, new, saved] =
             ["main.cf", "new.conf", "record"].map(|name| place.path().join(name));
         fs::write(&main, "a = 1\n  # odd\n\n").unwrap();
-        let mut record = Record::default();
+        let mut record = Backup::default();
         record.before(&main).unwrap();
         record.before(&new).unwrap();
         fs::write(&main, "a = 2\n").unwrap();
@@ -314,14 +314,14 @@ mod tests {
         record.after().unwrap();
         record.save(&saved).unwrap();
         assert_eq!(fs::metadata(&saved).unwrap().mode() & 0o777, MODE);
-        let mut record = Record::load(&saved).unwrap();
+        let mut record = Backup::load(&saved).unwrap();
         assert_eq!(record.restore(&main).unwrap(), Return::Done);
         assert_eq!(record.restore(&new).unwrap(), Return::Done);
         assert_eq!(fs::read_to_string(&main).unwrap(), "a = 1\n  # odd\n\n");
         assert!(!new.exists() && record.is_empty());
         record.save(&saved).unwrap();
         assert!(!saved.exists());
-        assert_eq!(Record::load(&saved).unwrap(), Record::default());
+        assert_eq!(Backup::load(&saved).unwrap(), Backup::default());
     }
 
     #[test]
@@ -330,13 +330,13 @@ mod tests {
         let [main, saved] = ["main.cf", "record"].map(|name| place.path().join(name));
         let latin: &[u8] = b"# r\xe8gles\r\na = 1\n\0";
         fs::write(&main, latin).unwrap();
-        let mut record = Record::default();
+        let mut record = Backup::default();
         record.begin(std::slice::from_ref(&main)).unwrap();
         record.before(&main).unwrap();
         fs::write(&main, b"a = 2 # \xe9\n").unwrap();
         record.after().unwrap();
         record.save(&saved).unwrap();
-        let mut record = Record::load(&saved).unwrap();
+        let mut record = Backup::load(&saved).unwrap();
         assert_eq!(record.half_done(), [main.as_path()]);
         record.end();
         assert_eq!(record.restore(&main).unwrap(), Return::Done);
@@ -348,7 +348,7 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let main = place.path().join("main.cf");
         fs::write(&main, "a = 1\n").unwrap();
-        let mut record = Record::default();
+        let mut record = Backup::default();
         record.before(&main).unwrap();
         fs::write(&main, "a = 2\n").unwrap();
         record.after().unwrap();
@@ -363,7 +363,7 @@ mod tests {
         let [main, new, saved] =
             ["main.cf", "new.conf", "record"].map(|name| place.path().join(name));
         fs::write(&main, "a = 1\n").unwrap();
-        let mut record = Record::default();
+        let mut record = Backup::default();
         record.before(&main).unwrap();
         fs::write(&main, "a = 2\n").unwrap();
         record.after().unwrap();
@@ -372,7 +372,7 @@ mod tests {
         record.save(&saved).unwrap();
         fs::write(&main, "a = 3\n").unwrap();
         fs::write(&new, "x").unwrap();
-        let mut record = Record::load(&saved).unwrap();
+        let mut record = Backup::load(&saved).unwrap();
         assert!(record.is_open());
         assert_eq!(record.half_done(), [main.as_path(), new.as_path()]);
         record.roll_back().unwrap();
@@ -380,7 +380,7 @@ mod tests {
         assert_eq!(fs::read_to_string(&main).unwrap(), "a = 2\n");
         record.end();
         record.save(&saved).unwrap();
-        let mut record = Record::load(&saved).unwrap();
+        let mut record = Backup::load(&saved).unwrap();
         assert!(!record.is_open());
         assert_eq!(record.restore(&main).unwrap(), Return::Done);
         assert_eq!(fs::read_to_string(&main).unwrap(), "a = 1\n");
@@ -391,7 +391,7 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let main = place.path().join("main.cf");
         fs::write(&main, "a = 1\n").unwrap();
-        let mut record = Record::default();
+        let mut record = Backup::default();
         for text in ["a = 2\n", "a = 3\n"] {
             record.before(&main).unwrap();
             fs::write(&main, text).unwrap();

@@ -7,13 +7,13 @@ use std::{
 
 use super::{
     postfix::Editor,
-    record::{self, Record},
+    record::{self, Backup},
     rspamd, say_line,
 };
 
 /// Returns the notice of an incomplete change that no process is working on.
 pub(in crate::cli) fn noticed(saved: &Path) -> Option<String> {
-    let record = Record::load(saved).ok()?;
+    let record = Backup::load(saved).ok()?;
     let is_left = record.is_open() && lock(saved).is_ok();
     is_left.then(|| {
         let names = names(&record.half_done());
@@ -50,7 +50,7 @@ pub(super) fn lock(saved: &Path) -> Result<File, String> {
 /// # Errors
 /// Returns one line if not everything could be taken back; the next command tries again.
 pub(super) fn repair(saved: &Path, editor: &Editor) -> Result<bool, String> {
-    let mut record = Record::load(saved)?;
+    let mut record = Backup::load(saved)?;
     if !record.is_open() {
         return Ok(false);
     }

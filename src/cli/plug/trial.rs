@@ -30,7 +30,7 @@ use lettre::{
 use super::{
     super::doctor::milter_answers,
     interrupt,
-    message::{Message, Signature},
+    message::{Signature, TestMessage},
     plan::{Route, SenderKind},
     postfix::Editor,
     record,
@@ -257,7 +257,7 @@ impl Bench {
     fn fate(&mut self, route: &Route, port: u16, file: &[u8]) -> Result<TrialFate, String> {
         interrupt::none_yet()?;
         self.count += 1;
-        let message = Message::new(&self.domain, route.origin, self.count, file);
+        let message = TestMessage::new(&self.domain, route.origin, self.count, file);
         match send(port, route.origin, &self.domain, &message) {
             Err(Trouble::Refused(why)) => Ok(TrialFate::Refused(why)),
             Err(Trouble::Broken(why)) => Err(why),
@@ -265,7 +265,7 @@ impl Bench {
         }
     }
 
-    fn delivered(&self, message: &Message, response: &Response) -> Result<TrialFate, String> {
+    fn delivered(&self, message: &TestMessage, response: &Response) -> Result<TrialFate, String> {
         let said = response.message().last().unwrap_or_default().to_owned();
         let begun = Instant::now();
         while begun.elapsed() < PATIENCE {
@@ -291,7 +291,7 @@ impl Bench {
     }
 
     /// Returns the message as it came out, once it has arrived.
-    fn arrived(&self, message: &Message) -> Option<Vec<u8>> {
+    fn arrived(&self, message: &TestMessage) -> Option<Vec<u8>> {
         let place = self.scratch.path().join("mail/box/new");
         let files = fs::read_dir(place).ok()?;
         let texts = files.filter_map(|file| fs::read(file.ok()?.path()).ok());
@@ -385,7 +385,7 @@ fn send(
     port: u16,
     origin: SenderKind,
     domain: &str,
-    message: &Message,
+    message: &TestMessage,
 ) -> Result<Response, Trouble> {
     let broken = |why: String| Trouble::Broken(why);
     let address = |text: &str| {

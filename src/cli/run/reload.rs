@@ -22,7 +22,7 @@ use super::{
 use crate::{
     config::{Config, DomainConfigs},
     decisions::Decisions,
-    drop::Drop,
+    drop::FileDrop,
     filter::{Copies, Filter},
     loaded::Loaded,
     metrics::Metrics,
@@ -78,7 +78,7 @@ pub(super) struct Reload {
 /// The parts that are created once, at the start.
 #[derive(Clone, Debug)]
 pub(super) struct Components {
-    pub(super) drop: Drop,
+    pub(super) drop: FileDrop,
     pub(super) stores: Stores,
     pub(super) metrics: Metrics,
     pub(super) decisions: Option<Decisions>,
@@ -420,7 +420,7 @@ mod tests {
         assert_eq!(changed, ["rule", "users.opt_out"]);
         assert_eq!(config.rule.len(), 1);
         let opt_out = config.users.opt_out.unwrap();
-        assert!(opt_out.has_for("zoe@example.org", crate::config::Mail::Sent));
+        assert!(opt_out.has_for("zoe@example.org", crate::config::MailScope::Sent));
     }
 
     #[test]

@@ -39,7 +39,7 @@ const WAIT: Duration = Duration::from_secs(20);
 
 /// The daemon's answer.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
-pub(in super::super) struct Standing {
+pub(in super::super) struct DaemonStatus {
     /// The daemon's process.
     pub(in super::super) process: u32,
     /// The result of the last reload.
@@ -142,9 +142,9 @@ impl Running {
         let _ = timeout(WAIT, last.wait_for(|last| last.count > after)).await;
     }
 
-    async fn standing(&self) -> Standing {
+    async fn standing(&self) -> DaemonStatus {
         let now = self.differences().await;
-        Standing {
+        DaemonStatus {
             process: std::process::id(),
             last: self.0.last.borrow().clone(),
             now,

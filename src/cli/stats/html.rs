@@ -6,7 +6,7 @@ use jiff::civil::Date;
 use minijinja::{AutoEscape, Environment, context, value::Serde};
 use serde::Serialize;
 
-use super::texts::{self, Texts};
+use super::texts::{self, ReportTexts};
 use crate::{
     config::Language,
     envelope::Direction,
@@ -121,7 +121,7 @@ pub(super) fn page(page: &Page<'_>, rows: &[Row]) -> String {
 
 struct PageWriter<'a> {
     page: &'a Page<'a>,
-    t: &'static Texts,
+    t: &'static ReportTexts,
 }
 
 impl PageWriter<'_> {

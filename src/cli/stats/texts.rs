@@ -6,7 +6,7 @@ use crate::config::Language;
 
 /// The texts of one language; the template knows them as `t`.
 #[derive(Debug, Serialize)]
-pub(super) struct Texts {
+pub(super) struct ReportTexts {
     pub(super) lang: &'static str,
     pub(super) title: &'static str,
     pub(super) nothing: &'static str,
@@ -46,14 +46,14 @@ pub(super) struct Texts {
     pub(super) thousands: char,
 }
 
-pub(super) fn of(language: Language) -> &'static Texts {
+pub(super) fn of(language: Language) -> &'static ReportTexts {
     match language {
         Language::Fr => &FR,
         Language::En => &EN,
     }
 }
 
-static FR: Texts = Texts {
+static FR: ReportTexts = ReportTexts {
     lang: "fr",
     title: "Ce que nos courriels n’ont pas recopié",
     nothing: "Aucune pièce jointe n’a été mise de côté pendant cette période.",
@@ -109,7 +109,7 @@ static FR: Texts = Texts {
     thousands: '\u{202f}',
 };
 
-static EN: Texts = Texts {
+static EN: ReportTexts = ReportTexts {
     lang: "en",
     title: "What our mail did not copy",
     nothing: "No attachment was set aside in this time.",

@@ -2,13 +2,13 @@
 
 use toml::{Spanned, de::DeTable, de::DeValue};
 
-use super::{Action, Condition, Rule, Terms, unmatched};
+use super::{Condition, Rule, RuleAction, Terms, unmatched};
 use crate::config::{
     NoticeLanguage, Position, StoreKind,
     address::Networks,
     hint,
     pattern::{AddressPatterns, Bare, HeaderPattern, PatternError, Patterns},
-    value::{Choice, Codec, OptionalSize, Period, Size, Way, Written},
+    value::{Choice, Codec, DirectionsCodec, OptionalSize, Period, Size, Written},
 };
 
 /// Maximum number of rules in one configuration.
@@ -113,7 +113,7 @@ pub(in crate::config) fn read(table: &DeTable<'_>) -> Result<Vec<Rule>, Mistake>
         let DeValue::Table(fields) = item.get_ref() else {
             return Err(not_rules());
         };
-        let reader = Reader::new(rules.len() + 1, item.span().start, fields);
+        let reader = RuleReader::new(rules.len() + 1, item.span().start, fields);
         if rules.len() >= RULES_MAX {
             return Err(reader.wrong(&format!("is one too many, {RULES_MAX} are allowed")));
         }
@@ -130,13 +130,13 @@ pub(in crate::config) fn read(table: &DeTable<'_>) -> Result<Vec<Rule>, Mistake>
 }
 
 /// A rule as it is written in the file.
-struct Reader<'a> {
+struct RuleReader<'a> {
     number: usize,
     offset: usize,
     fields: &'a DeTable<'a>,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> RuleReader<'a> {
     fn new(number: usize, offset: usize, fields: &'a DeTable<'a>) -> Self {
         Self {
             number,
@@ -207,7 +207,7 @@ impl<'a> Reader<'a> {
             ));
         }
 
-        if matches!(rule.action, Action::Keep) && rule.dry_run {
+        if matches!(rule.action, RuleAction::Keep) && rule.dry_run {
             return Err(self.wrong_key("mode", "has no meaning for a rule that keeps"));
         }
 
@@ -252,7 +252,8 @@ impl<'a> Reader<'a> {
         use Condition as C;
 
         let found = [
-            self.value::<Way>("direction")?.map(C::Direction),
+            self.value::<DirectionsCodec>("direction")?
+                .map(C::Direction),
             self.addresses("login", Bare::Allowed)?.map(C::Login),
             self.addresses("sender", Bare::Refused)?.map(C::Sender),
             self.addresses("recipient", Bare::Refused)?
@@ -275,17 +276,17 @@ impl<'a> Reader<'a> {
         Ok(found.into_iter().flatten().collect())
     }
 
-    fn action(&self) -> Result<Action, Mistake> {
+    fn action(&self) -> Result<RuleAction, Mistake> {
         let word = match self.get("action")? {
             None => "detach".to_owned(),
             Some(written) => written.text().unwrap_or_default(),
         };
 
         let action = match word.as_str() {
-            "detach" => Action::Detach(Box::new(self.terms()?)),
-            "keep" => Action::Keep,
-            "tempfail" => Action::Tempfail(self.text(TEMPFAIL_TEXT)?),
-            "reject" => Action::Reject(self.text(REJECT_TEXT)?),
+            "detach" => RuleAction::Detach(Box::new(self.terms()?)),
+            "keep" => RuleAction::Keep,
+            "tempfail" => RuleAction::Tempfail(self.text(TEMPFAIL_TEXT)?),
+            "reject" => RuleAction::Reject(self.text(REJECT_TEXT)?),
             _ => {
                 let allowed = r#"must be "detach" or "keep" or "tempfail" or "reject""#;
                 return Err(self.wrong_key("action", allowed));
@@ -293,8 +294,8 @@ impl<'a> Reader<'a> {
         };
 
         let useless = match &action {
-            Action::Detach(_) => ["text"].iter().find(|key| self.has(key)),
-            Action::Keep => TERM_KEYS.iter().chain(&["text"]).find(|key| self.has(key)),
+            RuleAction::Detach(_) => ["text"].iter().find(|key| self.has(key)),
+            RuleAction::Keep => TERM_KEYS.iter().chain(&["text"]).find(|key| self.has(key)),
             _ => TERM_KEYS.iter().find(|key| self.has(key)),
         };
 

@@ -122,9 +122,9 @@ impl Words for LogFormat {
 }
 
 /// The mail to be treated: one word, or a list of the two directions.
-pub(in crate::config) struct Way;
+pub(in crate::config) struct DirectionsCodec;
 
-impl Codec for Way {
+impl Codec for DirectionsCodec {
     type Value = Directions;
 
     fn parse(written: &Written) -> Option<Directions> {
@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn directions_are_a_word_or_a_list() {
         let list = |words: &[&str]| {
-            Way::parse(&Written::List(
+            DirectionsCodec::parse(&Written::List(
                 words.iter().map(|w| Written::Text((*w).into())).collect(),
             ))
         };
@@ -173,7 +173,7 @@ mod tests {
         assert_eq!(list(&[]), None);
         assert_eq!(list(&["both"]), None);
         assert_eq!(
-            Way::parse(&Written::Text("incoming".into())),
+            DirectionsCodec::parse(&Written::Text("incoming".into())),
             Some(Directions::Incoming)
         );
     }

@@ -43,19 +43,19 @@ pub(in crate::drop) struct Directory {
     directory: PathBuf,
     drafts: PathBuf,
     blobs: PathBuf,
-    named: Arc<Named>,
+    named: Arc<DurableShards>,
 }
 
 /// The shards whose own names this process has made durable.
 #[derive(Debug)]
-struct Named([AtomicBool; 256]);
+struct DurableShards([AtomicBool; 256]);
 
 /// The future place of a file.
 #[derive(Debug)]
 struct BlobPath {
     path: PathBuf,
     /// Its shard, if it is a blob.
-    shard: Option<(u8, Arc<Named>)>,
+    shard: Option<(u8, Arc<DurableShards>)>,
 }
 
 /// A file being written.
@@ -97,7 +97,7 @@ impl Directory {
             directory: directory.into(),
             drafts: child("drafts"),
             blobs: child("blobs"),
-            named: Arc::new(Named([const { AtomicBool::new(false) }; 256])),
+            named: Arc::new(DurableShards([const { AtomicBool::new(false) }; 256])),
         };
 
         if make_directory(directory)? {
@@ -375,7 +375,7 @@ impl Blobs for Directory {
     }
 }
 
-impl Named {
+impl DurableShards {
     fn is_durable(&self, shard: u8) -> bool {
         self.0[usize::from(shard)].load(Relaxed)
     }

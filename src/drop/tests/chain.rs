@@ -7,21 +7,21 @@ use crate::config::AuditCopy;
 
 const NOW: &str = "2026-02-10T00:00:00Z";
 
-fn opened(home: &TempDir, change: impl FnOnce(&mut AuditConfig)) -> Drop {
+fn opened(home: &TempDir, change: impl FnOnce(&mut AuditConfig)) -> FileDrop {
     let mut audit = AuditConfig::default();
     change(&mut audit);
     let config = config(home.path().join("drop"));
     let quota = QuotaConfig::unlimited();
-    Drop::open_with(&config, &quota, &audit, &ScanConfig::default()).unwrap()
+    FileDrop::open_with(&config, &quota, &audit, &ScanConfig::default()).unwrap()
 }
 
-fn log(drop: &Drop, now: &str, detail: &str) {
+fn log(drop: &FileDrop, now: &str, detail: &str) {
     let entry = Entry::general(time(now), Action::Report, WEB, detail.to_owned());
     drop.store.books().records.log(&entry).unwrap();
     drop.store.books().tell(&entry);
 }
 
-fn verify(drop: &Drop, known: Option<ChainHead>) -> Verification {
+fn verify(drop: &FileDrop, known: Option<ChainHead>) -> Verification {
     drop.store.books().records.verify_chain(known).unwrap()
 }
 

@@ -16,17 +16,17 @@ async fn deposited() -> (Fixture, Token, RecordId) {
 }
 
 /// Opens the same directory with another configuration.
-fn reopened(drop: &Fixture, change: impl FnOnce(&mut DropConfig)) -> Drop {
+fn reopened(drop: &Fixture, change: impl FnOnce(&mut DropConfig)) -> FileDrop {
     let mut config = config(drop.directory());
     change(&mut config);
-    Drop::open(&config).unwrap()
+    FileDrop::open(&config).unwrap()
 }
 
-async fn extend(drop: &Drop, token: &Token, now: &str) -> Extension {
+async fn extend(drop: &FileDrop, token: &Token, now: &str) -> Extension {
     drop.extend(token, time(now), &WEB).await.unwrap()
 }
 
-async fn actions(drop: &Drop) -> Vec<Action> {
+async fn actions(drop: &FileDrop) -> Vec<Action> {
     let entries = drop.audit(AuditQuery::default()).await.unwrap();
     entries.iter().map(|entry| entry.action).collect()
 }
@@ -399,7 +399,7 @@ async fn addresses_of_readers_are_recorded_only_if_the_configuration_says_so() {
         ..AuditConfig::default()
     };
     let quiet = config(drop.directory());
-    let quiet = Drop::open_with(
+    let quiet = FileDrop::open_with(
         &quiet,
         &QuotaConfig::unlimited(),
         &audit,
@@ -436,7 +436,7 @@ async fn from(addresses: bool) -> (Fixture, Deposit) {
     };
     let quota = crate::config::QuotaConfig::unlimited();
     let config = config(drop.directory());
-    drop.drop = Drop::open_with(&config, &quota, &audit, &ScanConfig::default()).unwrap();
+    drop.drop = FileDrop::open_with(&config, &quota, &audit, &ScanConfig::default()).unwrap();
     let origin = Origin {
         client: "192.0.2.7".parse().ok(),
         uploader: Some("MX1".into()),

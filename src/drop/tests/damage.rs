@@ -60,18 +60,18 @@ async fn a_lost_key_is_damage_as_long_as_something_is_known_by_it() {
     let key = drop.directory().join("drop.key");
     let lose = || fs::remove_file(&key).unwrap();
     lose();
-    assert!(Drop::open(&config).is_ok(), "nothing is lost with it");
+    assert!(FileDrop::open(&config).is_ok(), "nothing is lost with it");
     let token = drop.deposit(&[noise(10, 1)], now).await;
     lose();
-    let error = Drop::open(&config).unwrap_err();
+    let error = FileDrop::open(&config).unwrap_err();
     assert!(matches!(error, DropError::Damaged { .. }));
     assert!(error.to_string().contains("drop rekey"), "{error}");
     assert!(!key.exists());
     let blocked = drop.drop.block(sha256, now, Requester::ADMIN, "").await;
     assert!(blocked.unwrap().0);
-    Drop::renew_key(&config).unwrap();
-    assert!(Drop::renew_key(&config).is_err());
-    let again = Drop::open(&config).unwrap();
+    FileDrop::renew_key(&config).unwrap();
+    assert!(FileDrop::renew_key(&config).is_err());
+    let again = FileDrop::open(&config).unwrap();
     let unblocked = again.unblock(sha256, now, Requester::ADMIN).await;
     assert!(
         unblocked.unwrap(),

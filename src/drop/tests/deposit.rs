@@ -269,7 +269,7 @@ async fn a_sample_for_an_independent_reader_is_read_here_too() {
     let sample = std::env::var_os("DEPOLLUEUR_SAMPLE");
     let sample = sample.map_or_else(|| home.path().to_owned(), PathBuf::from);
     let drop = Fixture {
-        drop: Drop::open(&config(sample.join("drop"))).unwrap(),
+        drop: FileDrop::open(&config(sample.join("drop"))).unwrap(),
         home,
     };
     let now = Timestamp::now();

@@ -18,7 +18,7 @@ async fn held() -> (Fixture, Token, RecordId) {
     (drop, token, id)
 }
 
-async fn state(drop: &Drop, id: RecordId, now: &str) -> PackageState {
+async fn state(drop: &FileDrop, id: RecordId, now: &str) -> PackageState {
     drop.show(id, time(now)).await.unwrap().unwrap().0.state
 }
 

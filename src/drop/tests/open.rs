@@ -6,7 +6,7 @@ use super::*;
 async fn two_drops_share_one_directory() {
     let one = fixture();
     let two = Fixture {
-        drop: Drop::open(&config(one.directory())).unwrap(),
+        drop: FileDrop::open(&config(one.directory())).unwrap(),
         home: one.home,
     };
     let one = one.drop;
@@ -57,7 +57,7 @@ fn a_drop_in_which_all_may_write_is_refused_and_so_is_a_key_of_others() {
     let mode = |path: &Path, mode| {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     };
-    let open = || Drop::open(&config(drop.directory())).map(|_| ());
+    let open = || FileDrop::open(&config(drop.directory())).map(|_| ());
     let refused = |what: &str| {
         let error = open().unwrap_err();
         assert!(matches!(error, DropError::Exposed { .. }), "{error}");
@@ -108,12 +108,12 @@ async fn a_drop_whose_directory_went_away_probes_ill() {
 #[test]
 fn a_missing_parent_is_an_error_and_a_missing_leaf_is_made() {
     let home = TempDir::new().unwrap();
-    let error = Drop::open(&config(home.path().join("typo/drop"))).unwrap_err();
+    let error = FileDrop::open(&config(home.path().join("typo/drop"))).unwrap_err();
     let path = home.path().join("typo/drop");
     let text = format!("could not make \"{}\": ", path.display());
     assert!(error.to_string().starts_with(&text), "{error}");
     assert!(!home.path().join("typo").exists());
-    Drop::open(&config(home.path().join("drop"))).unwrap();
+    FileDrop::open(&config(home.path().join("drop"))).unwrap();
 }
 
 #[test]
@@ -121,7 +121,9 @@ fn a_file_in_the_place_of_the_directory_is_an_error() {
     let home = TempDir::new().unwrap();
     let path = home.path().join("drop");
     fs::write(&path, b"").unwrap();
-    let error = Drop::open(&config(path.clone())).unwrap_err().to_string();
+    let error = FileDrop::open(&config(path.clone()))
+        .unwrap_err()
+        .to_string();
     assert!(error.starts_with(&format!(
         "could not open \"{}\": not a directory",
         path.display()
@@ -136,7 +138,7 @@ fn a_directory_that_may_not_be_written_is_an_error() {
     if fs::write(home.path().join("may-write"), b"").is_ok() {
         return;
     }
-    let error = Drop::open(&config(home.path().to_owned())).unwrap_err();
+    let error = FileDrop::open(&config(home.path().to_owned())).unwrap_err();
     assert!(matches!(error, DropError::Denied { .. }), "{error}");
 }
 
@@ -146,7 +148,7 @@ fn a_database_of_a_later_version_is_refused() {
     drop.sqlite()
         .pragma_update(None, "user_version", 99)
         .unwrap();
-    let error = Drop::open(&config(drop.directory())).unwrap_err();
+    let error = FileDrop::open(&config(drop.directory())).unwrap_err();
     assert_eq!(error.fault(), Some(FaultKind::TooNew), "{error}");
     assert!(error.to_string().contains(" has schema 99, "), "{error}");
 }
@@ -183,7 +185,7 @@ async fn a_database_of_the_first_schema_is_brought_up_to_date() {
     .unwrap();
     old.pragma_update(None, "user_version", 1).unwrap();
     std::mem::drop(old);
-    let drop = Drop::open(&config(home.path().to_owned())).unwrap();
+    let drop = FileDrop::open(&config(home.path().to_owned())).unwrap();
     let (id, now) = (vault.id(), time("2027-06-01T00:00:00Z"));
     let found = drop.find(&token, now).await.unwrap();
     assert!(
@@ -229,7 +231,7 @@ fn a_drop_that_another_process_opens_for_ever_is_not_waited_for_as_long() {
 fn a_damaged_key_is_refused() {
     let drop = fixture();
     fs::write(drop.directory().join("drop.key"), b"short").unwrap();
-    let error = Drop::open(&config(drop.directory()))
+    let error = FileDrop::open(&config(drop.directory()))
         .unwrap_err()
         .to_string();
     assert!(
@@ -246,7 +248,7 @@ fn a_database_that_is_none_is_refused() {
         "not a database".repeat(100),
     )
     .unwrap();
-    let error = Drop::open(&config(home.path().to_owned())).unwrap_err();
+    let error = FileDrop::open(&config(home.path().to_owned())).unwrap_err();
     assert_eq!(error.fault(), Some(FaultKind::Damaged), "{error}");
 }
 
@@ -277,7 +279,7 @@ fn many_may_open_a_fresh_drop_at_once() {
         let config = config(home.path().join("drop"));
         std::thread::scope(|scope| {
             for _ in 0..6 {
-                scope.spawn(|| Drop::open(&config).unwrap());
+                scope.spawn(|| FileDrop::open(&config).unwrap());
             }
         });
     }

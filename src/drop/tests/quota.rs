@@ -10,7 +10,7 @@ const SIZE: usize = 10_000;
 fn limited_with(quota: QuotaConfig, audit: AuditConfig) -> Fixture {
     let home = TempDir::new().unwrap();
     let config = config(home.path().join("drop"));
-    let drop = Drop::open_with(&config, &quota, &audit, &ScanConfig::default()).unwrap();
+    let drop = FileDrop::open_with(&config, &quota, &audit, &ScanConfig::default()).unwrap();
     Fixture { home, drop }
 }
 

@@ -31,7 +31,7 @@ fn scanned_by(clamd: &Scripted, scan: ScanConfig, mut fixture: Fixture, token: T
     };
     let (quota, audit) = (QuotaConfig::unlimited(), AuditConfig::default());
     let config = config(fixture.directory());
-    fixture.drop = Drop::open_with(&config, &quota, &audit, &scan).unwrap();
+    fixture.drop = FileDrop::open_with(&config, &quota, &audit, &scan).unwrap();
     Rescanned { fixture, token }
 }
 

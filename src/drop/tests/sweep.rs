@@ -55,7 +55,7 @@ async fn a_sweep_forgets_the_entries_of_the_log_when_their_time_is_over() {
         ..AuditConfig::default()
     };
     let config = config(home.path().join("drop"));
-    let drop = Drop::open_with(
+    let drop = FileDrop::open_with(
         &config,
         &QuotaConfig::unlimited(),
         &audit,

@@ -6,7 +6,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use tokio::sync::OwnedMutexGuard;
 use tracing::{info, warn};
 
-use super::{Depositor, Deposits, code::ProblemCode, drafts::OpenDraft, problem::Problem};
+use super::{Deposits, PackageOwner, code::ProblemCode, drafts::OpenDraft, problem::Problem};
 use crate::{
     drop::{DurableFile, FileEntry, PackageLookup, cost},
     remote::wire::{Commit, CommitFile, Committed},
@@ -19,7 +19,7 @@ impl Deposits {
     /// package up.
     pub(super) async fn commit(
         &self,
-        caller: Depositor,
+        caller: PackageOwner,
         order: Commit,
     ) -> Result<Committed, Problem> {
         if let Some(fault) = order.fault() {
@@ -47,7 +47,7 @@ impl Deposits {
     }
 
     /// Gives a package up, either before its commit or shortly after it.
-    pub(super) async fn give_up(&self, caller: Depositor) -> Result<(), Problem> {
+    pub(super) async fn give_up(&self, caller: PackageOwner) -> Result<(), Problem> {
         let draft = self.draft(&caller);
         if let Ok(draft) = &draft {
             let was_open = draft.open.lock().await.take().is_some();
@@ -84,7 +84,7 @@ impl Deposits {
     async fn commit_open(
         &self,
         mut slot: OwnedMutexGuard<Option<OpenDraft>>,
-        caller: &Depositor,
+        caller: &PackageOwner,
         order: &Commit,
     ) -> Result<Committed, Problem> {
         let created = whole_second(Timestamp::now());
@@ -130,7 +130,7 @@ impl Deposits {
     /// Answers a commit of a package that is no longer a draft.
     async fn committed_before(
         &self,
-        caller: &Depositor,
+        caller: &PackageOwner,
         order: &Commit,
     ) -> Result<Committed, Problem> {
         let drop = &self.0.drop;

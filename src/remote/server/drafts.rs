@@ -23,13 +23,13 @@ const AGE_MAX: Duration = Duration::from_secs(50 * 60);
 /// The drafts of all uploaders.
 #[derive(Debug)]
 pub(super) struct Drafts {
-    by_id: Mutex<HashMap<String, Arc<Draft>>>,
+    by_id: Mutex<HashMap<String, Arc<PendingPackage>>>,
     loads: Arc<Loads>,
 }
 
 /// A package that was begun.
 #[derive(Debug)]
-pub(super) struct Draft {
+pub(super) struct PendingPackage {
     uploader: String,
     begun: Instant,
     bytes: Mutex<u64>,
@@ -75,7 +75,7 @@ impl Drafts {
     }
 
     /// The draft with this id, if this uploader began it.
-    pub(super) fn find(&self, id: &str, uploader: &Uploader) -> Option<Arc<Draft>> {
+    pub(super) fn find(&self, id: &str, uploader: &Uploader) -> Option<Arc<PendingPackage>> {
         let found = lock(&self.by_id).get(id).map(Arc::clone);
         found.filter(|draft| draft.uploader == uploader.name)
     }
@@ -87,7 +87,7 @@ impl Drafts {
         uploader: &Uploader,
         package: PackageDraft,
     ) -> Result<(), Problem> {
-        let draft = Draft::new(uploader, package, &self.loads)?;
+        let draft = PendingPackage::new(uploader, package, &self.loads)?;
         lock(&self.by_id).entry(id).or_insert(Arc::new(draft));
         Ok(())
     }
@@ -109,7 +109,7 @@ impl Drafts {
     }
 }
 
-impl Draft {
+impl PendingPackage {
     fn new(
         uploader: &Uploader,
         package: PackageDraft,
@@ -154,7 +154,7 @@ impl Draft {
 /// The room taken by one file.
 #[derive(Debug)]
 pub(super) struct Room {
-    draft: Arc<Draft>,
+    draft: Arc<PendingPackage>,
     bytes: u64,
 }
 
@@ -179,7 +179,7 @@ impl Drop for Room {
     }
 }
 
-impl Drop for Draft {
+impl Drop for PendingPackage {
     fn drop(&mut self) {
         self.loads.end(&self.uploader, *lock(&self.bytes));
     }

@@ -36,9 +36,9 @@ const STRANGERS_DRAIN_MAX: Duration = Duration::from_secs(2);
 
 /// A flag of each request: set once its token proved valid.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Known(Arc<AtomicBool>);
+pub(super) struct AuthFlag(Arc<AtomicBool>);
 
-impl Known {
+impl AuthFlag {
     /// Sets the flag.
     pub(super) fn is_now(&self) {
         self.0.store(true, Relaxed);
@@ -55,7 +55,7 @@ impl Known {
 /// Wraps the body of each request so that its unread rest is drained.
 pub(super) async fn drain_unread(request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
-    let known = Known::default();
+    let known = AuthFlag::default();
     parts.extensions.insert(known.clone());
     let body = Drained {
         known,
@@ -69,7 +69,7 @@ pub(super) async fn drain_unread(request: Request, next: Next) -> Response {
 
 /// A body whose rest is read when it is dropped.
 struct Drained {
-    known: Known,
+    known: AuthFlag,
     body: Body,
     asks_first: bool,
     polled: bool,
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     /// Returns true if an endless body is still being read this long after its refusal.
-    async fn is_read_after(known: &Known, time: Duration) -> bool {
+    async fn is_read_after(known: &AuthFlag, time: Duration) -> bool {
         let alive = Arc::new(());
         let (held, gone) = (Arc::clone(&alive), Arc::downgrade(&alive));
         drop(alive);
@@ -154,7 +154,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn strangers_are_listened_to_for_a_moment_and_uploaders_for_a_minute() {
-        let (second, known) = (Duration::from_secs(1), Known::default());
+        let (second, known) = (Duration::from_secs(1), AuthFlag::default());
         assert!(is_read_after(&known, second).await);
         assert!(!is_read_after(&known, 2 * second).await);
         known.is_now();

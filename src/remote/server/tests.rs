@@ -22,7 +22,7 @@ use crate::{
 /// A drop with a deposit listener, and one uploader.
 struct Lab {
     home: TempDir,
-    drop: Drop,
+    drop: FileDrop,
     url: String,
     secret: String,
     client: Client,
@@ -47,7 +47,7 @@ impl Lab {
             directory: home.path().join("drop"),
             ..DropConfig::default()
         };
-        let drop = Drop::open(&config).unwrap();
+        let drop = FileDrop::open(&config).unwrap();
         let mut config = Config::default().deposit;
         change(&mut config);
         let settings = vec!["sender.domains=[\"@example.org\"]".to_owned()];
@@ -123,7 +123,7 @@ impl Lab {
     }
 }
 
-impl std::ops::Drop for Lab {
+impl Drop for Lab {
     fn drop(&mut self) {
         self.server.abort();
     }

@@ -39,7 +39,7 @@ const ADDRESSES: [(&str, &[&str]); 4] = [
 
 /// Something that must not be in the HTML, and its place.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::rewrite) struct Flaw {
+pub(in crate::rewrite) struct HtmlFlaw {
     /// Offset at which it begins; `None` if it is about the whole.
     pub(in crate::rewrite) at: Option<usize>,
     /// The reason, for the admin.
@@ -47,7 +47,7 @@ pub(in crate::rewrite) struct Flaw {
 }
 
 /// Returns the first flaw of HTML that is to stand in a mail as a notice with this link.
-pub(in crate::rewrite) fn flaw(html: &str, link: &str) -> Option<Flaw> {
+pub(in crate::rewrite) fn flaw(html: &str, link: &str) -> Option<HtmlFlaw> {
     let mut judge = Judge {
         html: html.as_bytes(),
         link: link.as_bytes(),
@@ -64,9 +64,9 @@ pub(in crate::rewrite) fn flaw(html: &str, link: &str) -> Option<Flaw> {
 }
 
 /// Returns the flaw that only a scan of the whole shows.
-fn misread(html: &[u8]) -> Option<Flaw> {
+fn misread(html: &[u8]) -> Option<HtmlFlaw> {
     let scan = DocumentScan::of(html);
-    (scan.is_lost || scan.is_hidden || scan.is_frameset).then(|| Flaw {
+    (scan.is_lost || scan.is_hidden || scan.is_frameset).then(|| HtmlFlaw {
         at: None,
         reason: "readers would not show it alike".into(),
     })
@@ -91,7 +91,7 @@ struct Judge<'a> {
     open: Vec<OpenElement>,
     /// True if a reader sees the link.
     is_shown: bool,
-    flaw: Option<Flaw>,
+    flaw: Option<HtmlFlaw>,
 }
 
 /// An open element.
@@ -240,10 +240,10 @@ impl Judge<'_> {
     /// Records a flaw; the first one counts.
     fn wrong(&mut self, at: usize, reason: String) {
         let at = Some(at);
-        self.flaw.get_or_insert(Flaw { at, reason });
+        self.flaw.get_or_insert(HtmlFlaw { at, reason });
     }
 
-    fn end(mut self) -> Option<Flaw> {
+    fn end(mut self) -> Option<HtmlFlaw> {
         if self.done < self.html.len() {
             self.wrong(self.done, "a tag that is not closed".into());
         }
@@ -252,7 +252,7 @@ impl Judge<'_> {
         }
         if !self.is_shown {
             let reason = "does not show the link: <a href=\"{{ link }}\">, some words, </a>";
-            self.flaw.get_or_insert(Flaw {
+            self.flaw.get_or_insert(HtmlFlaw {
                 at: None,
                 reason: reason.into(),
             });

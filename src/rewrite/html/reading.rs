@@ -21,7 +21,7 @@ pub(super) struct Point {
 
 /// The lines that are seen, and their places.
 #[derive(Debug, Default)]
-pub(super) struct Reading {
+pub(super) struct VisibleText {
     text: Vec<u8>,
     /// A safe place before each line, if there is one.
     places: Vec<Option<usize>>,
@@ -33,7 +33,7 @@ pub(super) struct Reading {
     is_over: bool,
 }
 
-impl Reading {
+impl VisibleText {
     /// Returns the lines.
     pub(super) fn text(&self) -> &[u8] {
         &self.text

@@ -10,7 +10,7 @@ use html5gum::{
 use super::{
     super::plain,
     quiet::Quiet,
-    reading::{Point, Reading},
+    reading::{Point, VisibleText},
     sheet::Sheet,
     tag::{Mark, Tag},
 };
@@ -157,7 +157,7 @@ pub(super) struct DocumentScan<'a> {
     /// True if the tokenizer's offsets disagree with the bytes.
     pub(super) is_lost: bool,
     /// The lines that a reader sees.
-    pub(super) reading: Reading,
+    pub(super) reading: VisibleText,
     html: &'a [u8],
     tag: Tag,
     /// The end of the last whole token.

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::{Field, TextLines, field};
+use super::{QuotedField, TextLines, field};
 
 /// Lines that the header takes at most, names of recipients included.
 const HEADER_LINES_MAX: usize = 14;
@@ -41,14 +41,14 @@ fn begins_table(lines: &TextLines<'_>, i: usize) -> bool {
 }
 
 /// A recipient, then a subject, at the same column.
-fn are_in_order(labels: impl Iterator<Item = (usize, Field)>) -> bool {
+fn are_in_order(labels: impl Iterator<Item = (usize, QuotedField)>) -> bool {
     let mut recipients = None;
     for (column, field) in labels {
         match field {
-            Field::Other => {
+            QuotedField::Other => {
                 recipients.get_or_insert(column);
             }
-            Field::Subject if recipients == Some(column) => return true,
+            QuotedField::Subject if recipients == Some(column) => return true,
             _ => {}
         }
     }
@@ -56,7 +56,7 @@ fn are_in_order(labels: impl Iterator<Item = (usize, Field)>) -> bool {
 }
 
 /// Returns the first column and the meaning of a label that ends in a colon within a line.
-fn label(line: &[u8]) -> Option<(usize, Field)> {
+fn label(line: &[u8]) -> Option<(usize, QuotedField)> {
     memchr::memchr_iter(b':', line).find_map(|colon| {
         // French sets a blank before it.
         let blanks = usize::from(line[..colon].ends_with(b" "));
@@ -69,7 +69,7 @@ fn label(line: &[u8]) -> Option<(usize, Field)> {
 }
 
 /// Returns the end and the meaning of a label without a colon, which is alone on its line, or on the right.
-fn last_word(line: &[u8]) -> Option<(usize, Field)> {
+fn last_word(line: &[u8]) -> Option<(usize, QuotedField)> {
     let line = line.trim_ascii_end();
     let word = word_before(line, line.len());
     let stands_apart = line[..word.start].ends_with(b"  ");
@@ -99,8 +99,8 @@ fn begins_fields(lines: &TextLines<'_>, i: usize) -> bool {
         return false;
     };
     let fields = |range: Range<usize>| range.filter_map(|line| field(lines.get(line)));
-    field(lines.get(first)) == Some(Field::Other)
-        && fields(first + 1..first + HEADER_LINES_MAX).any(|field| field == Field::Subject)
+    field(lines.get(first)) == Some(QuotedField::Other)
+        && fields(first + 1..first + HEADER_LINES_MAX).any(|field| field == QuotedField::Subject)
 }
 
 fn indent(line: &[u8]) -> usize {

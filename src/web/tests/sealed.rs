@@ -15,7 +15,7 @@ pub(super) async fn deposit(
     files: &[(&str, Bytes)],
     expires: SignedDuration,
 ) -> Sealed {
-    let drop = Drop::open(&DropConfig {
+    let drop = FileDrop::open(&DropConfig {
         directory: site.home.path().join("drop"),
         end_to_end: true,
         ..DropConfig::default()

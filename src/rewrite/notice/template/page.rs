@@ -96,7 +96,7 @@ pub(super) fn judge_text(text: &str, link: &str) -> Result<(), Flaw> {
 /// Returns its first flaw.
 pub(super) fn judge_html(html: &str, link: &str) -> Result<(), Flaw> {
     too_long(html)?;
-    if let Some(document::Flaw { at, reason }) = document::flaw(html, link) {
+    if let Some(document::HtmlFlaw { at, reason }) = document::flaw(html, link) {
         return Err(Flaw { at, reason });
     }
 
