@@ -23,6 +23,9 @@ use crate::{
     store::{OpenFile, OpenPackage, Store, StoreError, StoredFile},
 };
 
+/// A file that becomes durable.
+type Finishing = JoinHandle<Result<Box<dyn StoredFile>, StoreError>>;
+
 /// The files of a message on their way to the drop. Dropping it gives up what was begun there.
 #[derive(Debug)]
 pub(super) struct Shipping {
@@ -41,10 +44,7 @@ pub(super) struct Shipping {
     draft: Option<Box<dyn OpenFile>>,
     package: Option<Box<dyn OpenPackage>>,
     /// The file that was ended last: it becomes durable while the body goes on.
-    finishing: Option<(
-        Detached,
-        JoinHandle<Result<Box<dyn StoredFile>, StoreError>>,
-    )>,
+    finishing: Option<(Detached, Finishing)>,
     detached: Vec<Detached>,
 }
 
