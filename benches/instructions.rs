@@ -28,7 +28,7 @@ use depollueur::{
         insert::{TextKind, TextPart, insert},
         notice::{Notice, NoticeFile},
     },
-    store::Store,
+    store::Stores,
     web::{Theme, WebState, router},
 };
 use hyper::{Request, service::Service as _};
@@ -229,8 +229,8 @@ fn with_threshold(times: usize, body: Vec<u8>, outcome: &str, threshold: u64) {
     let mut config = config(home.path());
     config.detach.threshold = threshold;
     let drop = FileDrop::open(&config.drop).expect("a fresh directory can be used");
-    let store = Store::embedded(drop, &config.web.public_url);
-    let filter = Filter::new(Arc::new(config), store);
+    let stores = Stores::of_drop(drop, &config.web.public_url);
+    let filter = Filter::new(Arc::new(config), stores);
     let runtime = runtime();
     // The first message sets up what is set up once.
     for _ in 0..=times {

@@ -34,7 +34,7 @@ use depollueur::{
     envelope::{Direction, Envelope},
     filter::{Filter, Message, Start, Verdict},
     rewrite::Eol,
-    store::Store,
+    store::Stores,
 };
 use jiff::tz::TimeZone;
 use memchr::memmem;
@@ -72,8 +72,8 @@ fn filter(home: &Path, change: impl FnOnce(&mut Config)) -> Filter {
     config.notice.time_zone = TimeZone::UTC;
     change(&mut config);
     let drop = FileDrop::open(&config.drop).expect("a fresh directory can be used");
-    let store = Store::embedded(drop, &config.web.public_url);
-    Filter::new(Arc::new(config), store)
+    let stores = Stores::of_drop(drop, &config.web.public_url);
+    Filter::new(Arc::new(config), stores)
 }
 
 fn begin(filter: &Filter) -> Box<Message> {

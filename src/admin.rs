@@ -40,9 +40,9 @@ const OPENMETRICS: &str = "application/openmetrics-text";
 const PROBE_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// The routes of the admin listener.
-pub(crate) fn router(stores: impl Into<Stores>, metrics: Metrics) -> Router {
+pub(crate) fn router(stores: Stores, metrics: Metrics) -> Router {
     let state = AdminState {
-        stores: stores.into(),
+        stores,
         metrics,
         probed: Arc::default(),
     };

@@ -163,9 +163,9 @@ pub struct Filter {
 
 impl Filter {
     /// Makes a filter over a store, or several between which the rules choose.
-    pub fn new(config: Arc<Config>, stores: impl Into<Stores>) -> Self {
+    pub fn new(config: Arc<Config>, stores: Stores) -> Self {
         let live = config.detach.mode == RunMode::Live;
-        Self::over(config, live.then(|| stores.into()))
+        Self::over(config, live.then_some(stores))
     }
 
     fn over(config: Arc<Config>, stores: Option<Stores>) -> Self {

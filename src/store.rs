@@ -1,6 +1,6 @@
 //! The places where detached files go: a seam that is as narrow as the filter needs.
 //!
-//! A store takes packages: a package is begun, its files are streamed into it one at a time, and
+//! A [`Store`] takes packages: a package is begun, its files are streamed into it one at a time, and
 //! the commit makes all of them visible under one link. Until then nothing can be seen, and
 //! whatever is dropped on the way leaves nothing behind. `store/conformance.rs` states this
 //! contract as tests; every store passes it.
@@ -8,51 +8,157 @@
 //! * *embedded* – the [drop of this process](crate::drop)
 //! * *remote* – the drop of another host, over HTTP ([`remote`](crate::remote))
 //!
+//! Another store is one more file beside these two, a line in [`open`], and a word in the
+//! configuration. Its link may be known as late as the commit, and may have any form.
+//!
 //! A store is not asked to list, to extend, to delete what is out, to keep names apart, or to
-//! resume a file. A store whose own objects are single files can gather them at the commit, for the
-//! link is asked for once before it and belongs to the package, not to a file.
+//! resume a file. A store whose own objects are single files can gather them at the commit, since the
+//! link belongs to the package, not to a file.
 
+mod embedded;
 mod error;
+mod remote;
 
 #[cfg(test)]
-mod conformance;
+pub(crate) mod conformance;
+
+use std::{any::Any, fmt::Debug, sync::Arc};
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 
+use self::embedded::EmbeddedStore;
 pub use self::error::StoreError;
 pub use crate::remote::client::RemoteError;
 use crate::{
     config::{Config, PublicUrl, StoreKind},
-    drop::{self, DropError, FileDrop, Link},
+    drop::FileDrop,
     envelope::Origin,
-    remote::client::{self, Remote},
+    remote::client::Remote,
 };
 
-/// A place where detached files go. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Store(Kind);
+/// The result of a store's work.
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
-#[derive(Clone, Debug)]
-enum Kind {
-    Embedded {
-        drop: FileDrop,
-        public_url: PublicUrl,
-    },
-    Remote(Remote),
+/// A place where detached files go.
+pub trait Store: Debug + Send + Sync {
+    /// Begins a package. `public_url` replaces the usual beginning of links in a drop of this
+    /// process; any other store uses its own links.
+    ///
+    /// # Errors
+    /// The store cannot be reached, or does not accept a package from us.
+    fn begin<'a>(
+        &'a self,
+        origin: Origin,
+        public_url: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Box<dyn OpenPackage>>>;
+
+    /// Returns the expiry of a package committed earlier with these files; `None` if it can no
+    /// longer be fetched, or if the store cannot tell. `expires` is the time that its commit gave.
+    ///
+    /// # Errors
+    /// The store cannot be asked.
+    fn committed<'a>(
+        &'a self,
+        link: &'a str,
+        files: &'a [&'a dyn StoredFile],
+        expires: Timestamp,
+    ) -> BoxFuture<'a, Result<Option<Timestamp>>> {
+        let _ = (link, files, expires);
+        Box::pin(async { Ok(None) })
+    }
+
+    /// Takes back a package committed a moment ago, as if it had never been: for callers that test
+    /// whether the store works, or cannot use the link. `link` is the one that the commit returned.
+    ///
+    /// # Errors
+    /// It is not there, or so old that somebody may have its link.
+    fn take_back<'a>(&'a self, link: &'a str) -> BoxFuture<'a, Result<()>>;
+
+    /// Checks that a package can be deposited.
+    ///
+    /// # Errors
+    /// It cannot be deposited.
+    fn probe(&self) -> BoxFuture<'_, Result<()>>;
+
+    /// Waits, for a bounded time, until abandoned packages are gone from the store. Call it at the
+    /// end.
+    fn settle(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
 }
 
-/// The stores that are open: the usual one, and one that rules choose. Cheap to clone.
+/// A package being built. Dropping it leaves nothing behind.
+pub trait OpenPackage: Debug + Send + Sync {
+    /// The link under which the package will be found once it is committed; `None` if the store
+    /// learns it at the commit.
+    fn link(&self) -> Option<&str>;
+
+    /// Opens the next file.
+    ///
+    /// # Errors
+    /// The store does not accept it.
+    fn file(&mut self, name: &str, media_type: &str) -> Result<Box<dyn OpenFile>>;
+
+    /// Makes the package durable and visible, and returns its link: once this returns, the link
+    /// works. It is that of [`link`](Self::link) if there was one. `files` are in the order in which
+    /// they are shown. Times are cut to whole seconds; a store that has a clock of its own may know
+    /// `created` better.
+    ///
+    /// Dropping the future abandons the package: nothing is kept.
+    ///
+    /// # Errors
+    /// Nothing is kept.
+    fn commit(
+        self: Box<Self>,
+        files: Vec<Box<dyn StoredFile>>,
+        created: Timestamp,
+        expires: Timestamp,
+    ) -> BoxFuture<'static, Result<String>>;
+}
+
+/// A file being written. Dropping it leaves nothing behind.
+pub trait OpenFile: Debug + Send + Sync {
+    /// Takes the next bytes. Waits while the store is slow. Errors surface here or at `finish`.
+    ///
+    /// # Errors
+    /// The file cannot be written; drop it.
+    fn write(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<()>>;
+
+    /// Ends the file: once this returns, its contents are on stable storage.
+    ///
+    /// # Errors
+    /// The file cannot be written; nothing is kept.
+    fn finish(self: Box<Self>) -> BoxFuture<'static, Result<Box<dyn StoredFile>>>;
+}
+
+/// A file that is durable in the store but not yet visible. Nothing is left of it once its package
+/// is dropped.
+pub trait StoredFile: Any + Debug + Send + Sync {
+    /// Its size in bytes.
+    fn size(&self) -> u64;
+
+    /// SHA-256 of its contents.
+    fn sha256(&self) -> [u8; 32];
+
+    /// Says that it was read out of another file of the package, and gives it the name and the media type
+    /// that were told there, behind its contents.
+    fn describe_opened(&mut self, name: String, media_type: String);
+}
+
+/// The stores that are open: the usual one, and those that rules choose. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Stores {
-    usual: Store,
-    other: Option<Store>,
+    usual: OpenStore,
+    others: Arc<[OpenStore]>,
 }
 
-impl From<Store> for Stores {
-    fn from(usual: Store) -> Self {
-        Self { usual, other: None }
-    }
+/// A store that is open, and the kind by which the configuration names it.
+#[derive(Clone, Debug)]
+pub struct OpenStore {
+    kind: StoreKind,
+    store: Arc<dyn Store>,
 }
 
 impl Stores {
@@ -61,35 +167,60 @@ impl Stores {
     /// # Errors
     /// A store cannot be opened.
     pub fn open(config: &Config) -> Result<Self> {
-        let remote = Self::remote(config)?;
-        let drop = config
-            .uses(StoreKind::Embedded)
-            .then(|| FileDrop::of(config));
-        Self::over(config, drop.transpose()?, remote)
+        let mut open = Self::elsewhere(config)?;
+        for kind in StoreKind::all().filter(|kind| kind.is_here() && config.uses(*kind)) {
+            open.push(OpenStore::open(config, kind)?);
+        }
+        Self::of(config, open)
     }
 
-    /// The drop of another host, if the configuration uses it. Opened before the one of this
-    /// process, since that leaves files behind.
+    /// The stores outside of this process that the configuration uses. Opened before the drop of
+    /// this process, since that leaves files behind.
     ///
     /// # Errors
     /// Token or certificates cannot be read.
-    pub fn remote(config: &Config) -> Result<Option<Store>> {
-        let is_used = config.uses(StoreKind::Remote);
-        is_used.then(|| Store::remote(config)).transpose()
+    pub fn elsewhere(config: &Config) -> Result<Vec<OpenStore>> {
+        let kinds = StoreKind::all().filter(|kind| !kind.is_here() && config.uses(*kind));
+        kinds.map(|kind| OpenStore::open(config, kind)).collect()
     }
 
     /// The stores that are already open.
     ///
     /// # Errors
     /// The usual store is not among them.
-    pub fn over(config: &Config, drop: Option<FileDrop>, remote: Option<Store>) -> Result<Self> {
-        let embedded = drop.map(|drop| Store::embedded(drop, &config.web.public_url));
-        let (usual, other) = match config.store.kind {
-            StoreKind::Embedded => (embedded, remote),
-            StoreKind::Remote => (remote, embedded),
-        };
+    pub fn over(
+        config: &Config,
+        drop: Option<FileDrop>,
+        elsewhere: Vec<OpenStore>,
+    ) -> Result<Self> {
+        let here = drop.map(|drop| OpenStore::of_drop(drop, &config.web.public_url));
+        Self::of(config, here.into_iter().chain(elsewhere).collect())
+    }
+
+    fn of(config: &Config, mut open: Vec<OpenStore>) -> Result<Self> {
+        let usual = open.iter().position(|one| one.kind == config.store.kind);
         let usual = usual.ok_or(StoreError::NotOpen(config.store.kind))?;
-        Ok(Self { usual, other })
+        Ok(Self {
+            usual: open.swap_remove(usual),
+            others: open.into(),
+        })
+    }
+
+    /// Makes the drop of this process the only store; its links begin with `public_url`.
+    pub fn of_drop(drop: FileDrop, public_url: &PublicUrl) -> Self {
+        Self {
+            usual: OpenStore::of_drop(drop, public_url),
+            others: Arc::default(),
+        }
+    }
+
+    /// Makes a store the only one, whatever rules ask for.
+    #[cfg(test)]
+    pub(crate) fn only(kind: StoreKind, store: Arc<dyn Store>) -> Self {
+        Self {
+            usual: OpenStore { kind, store },
+            others: Arc::default(),
+        }
     }
 
     /// The usual store, or the one of this kind.
@@ -97,13 +228,19 @@ impl Stores {
     /// # Errors
     /// It is not open. No other store stands in for it: a rule may name one because others must not
     /// have the files.
-    pub fn get(&self, kind: Option<StoreKind>) -> Result<&Store> {
+    pub fn get(&self, kind: Option<StoreKind>) -> Result<&dyn Store> {
         let Some(kind) = kind else {
-            return Ok(&self.usual);
+            return Ok(&*self.usual.store);
         };
         self.iter()
-            .find(|store| store.kind() == kind)
+            .find(|one| one.kind == kind)
+            .map(|one| &*one.store)
             .ok_or(StoreError::NotOpen(kind))
+    }
+
+    /// Returns true if files of this kind of store, or of the usual one, stay in this process's drop.
+    pub fn is_here(&self, kind: Option<StoreKind>) -> bool {
+        kind.unwrap_or(self.usual.kind).is_here()
     }
 
     /// Checks that a package can be deposited in each of them.
@@ -111,8 +248,8 @@ impl Stores {
     /// # Errors
     /// A store takes no package.
     pub async fn probe(&self) -> Result<()> {
-        for store in self.iter() {
-            store.probe().await?;
+        for one in self.iter() {
+            one.store.probe().await?;
         }
         Ok(())
     }
@@ -120,297 +257,54 @@ impl Stores {
     /// Waits, for a bounded time, until abandoned packages are gone from the stores. Call it at the
     /// end.
     pub async fn settle(&self) {
-        for store in self.iter() {
-            store.settle().await;
+        for one in self.iter() {
+            one.store.settle().await;
         }
     }
 
-    fn iter(&self) -> impl Iterator<Item = &Store> {
-        std::iter::once(&self.usual).chain(&self.other)
+    fn iter(&self) -> impl Iterator<Item = &OpenStore> {
+        std::iter::once(&self.usual).chain(self.others.iter())
     }
 }
 
-/// A package being built. Dropping it leaves nothing behind.
-#[derive(Debug)]
-pub struct PackageDraft(Package);
-
-#[derive(Debug)]
-enum Package {
-    Embedded(Box<drop::PackageDraft>, String),
-    Remote(client::PackageDraft),
-}
-
-/// A file being written. Dropping it leaves nothing behind.
-#[derive(Debug)]
-pub struct FileDraft(File);
-
-#[derive(Debug)]
-enum File {
-    Embedded(drop::FileDraft),
-    Remote(client::FileDraft),
-}
-
-/// A file that is durable in the store but not yet visible. Nothing is left of it once its package
-/// is dropped.
-#[derive(Debug)]
-pub struct DurableFile(Durable);
-
-#[derive(Debug)]
-enum Durable {
-    Embedded(Box<drop::DurableFile>),
-    Remote(client::DurableFile),
-}
-
-type Result<T, E = StoreError> = std::result::Result<T, E>;
-
-impl Store {
-    /// Makes a store of this process's drop; its links begin with `public_url`.
-    pub fn embedded(drop: FileDrop, public_url: &PublicUrl) -> Self {
-        let public_url = public_url.clone();
-        Self(Kind::Embedded { drop, public_url })
+impl OpenStore {
+    fn open(config: &Config, kind: StoreKind) -> Result<Self> {
+        let store = open(config, kind)?;
+        Ok(Self { kind, store })
     }
 
-    /// Opens the store that the configuration selects. The drop of this process is opened only if
-    /// it is the one; nothing is connected to.
-    ///
-    /// # Errors
-    /// The drop cannot be opened; the token or the certificates of a remote one cannot be read.
-    pub fn open(config: &Config) -> Result<Self> {
-        match config.store.kind {
-            StoreKind::Embedded => {
-                let drop = FileDrop::of(config)?;
-                Ok(Self::embedded(drop, &config.web.public_url))
-            }
-            StoreKind::Remote => Self::remote(config),
-        }
-    }
-
-    fn remote(config: &Config) -> Result<Self> {
-        Ok(Self(Kind::Remote(Remote::open(&config.remote)?)))
-    }
-
-    /// The kind of this store: the drop of this process or of another host.
-    pub fn kind(&self) -> StoreKind {
-        match self.0 {
-            Kind::Embedded { .. } => StoreKind::Embedded,
-            Kind::Remote(_) => StoreKind::Remote,
-        }
-    }
-
-    /// Begins a package.
-    ///
-    /// # Errors
-    /// The store cannot be reached, or does not accept a package from us.
-    pub async fn package(&self, origin: Origin) -> Result<PackageDraft> {
-        self.package_under(origin, None).await
-    }
-
-    /// Begins a package whose link starts with another public URL of this drop. A remote store
-    /// always uses its own links.
-    ///
-    /// # Errors
-    /// The store cannot be reached, or does not accept a package from us.
-    pub async fn package_under(
-        &self,
-        origin: Origin,
-        public_url: Option<&str>,
-    ) -> Result<PackageDraft> {
-        let package = match &self.0 {
-            Kind::Embedded {
-                drop,
-                public_url: usual,
-            } => {
-                let package = drop.package(origin);
-                let link = package.link(public_url.unwrap_or(usual.as_str()));
-                Package::Embedded(Box::new(package), link)
-            }
-            Kind::Remote(remote) => Package::Remote(remote.package(origin).await?),
-        };
-        Ok(PackageDraft(package))
-    }
-
-    /// Checks that a package can be deposited.
-    ///
-    /// # Errors
-    /// It cannot be deposited.
-    pub async fn probe(&self) -> Result<()> {
-        match &self.0 {
-            Kind::Embedded { drop, .. } => Ok(drop.probe().await?),
-            Kind::Remote(remote) => Ok(remote.probe().await?),
-        }
-    }
-
-    /// The expiry of a package committed earlier with these files; `None` if it can no longer be
-    /// fetched. `expires` is the time that its commit gave.
-    ///
-    /// # Errors
-    /// The store cannot be asked.
-    pub async fn committed(
-        &self,
-        link: &str,
-        files: &[&DurableFile],
-        expires: Timestamp,
-    ) -> Result<Option<Timestamp>> {
-        let Some(Link { token, .. }) = Link::read(link) else {
-            return Ok(None);
-        };
-
-        match &self.0 {
-            Kind::Embedded { drop, .. } => match drop.find(&token, Timestamp::now()).await? {
-                drop::PackageLookup::Live(package) => Ok(Some(package.expires)),
-                _ => Ok(None),
-            },
-            Kind::Remote(remote) => {
-                let remote_files = files.iter().filter_map(|file| match &file.0 {
-                    Durable::Remote(file) => Some(file),
-                    Durable::Embedded(_) => None,
-                });
-                Ok(remote.committed(token, remote_files, expires).await?)
-            }
-        }
-    }
-
-    /// Takes back a package committed a moment ago, as if it had never been: for callers that test
-    /// whether the store works. `link` is the one that the commit returned.
-    ///
-    /// # Errors
-    /// It is not there, or so old that somebody may have its link.
-    pub async fn take_back(&self, link: &str) -> Result<()> {
-        let Link { token, .. } = Link::read(link).ok_or(StoreError::NotTakenBack)?;
-        match &self.0 {
-            Kind::Embedded { drop, .. } => drop
-                .take_back(&token, Timestamp::now())
-                .await
-                .map_err(DropError::from)?
-                .then_some(())
-                .ok_or(StoreError::NotTakenBack),
-            Kind::Remote(remote) => Ok(remote.take_back(&token).await?),
-        }
-    }
-
-    /// Waits, for a bounded time, until abandoned packages are gone from the store. Call it at the
-    /// end.
-    pub async fn settle(&self) {
-        if let Kind::Remote(remote) = &self.0 {
-            remote.settle().await;
+    fn of_drop(drop: FileDrop, public_url: &PublicUrl) -> Self {
+        Self {
+            kind: StoreKind::Embedded,
+            store: Arc::new(EmbeddedStore::new(drop, public_url)),
         }
     }
 }
 
-impl PackageDraft {
-    /// The link under which the package will be found once it is committed.
-    pub fn link(&self) -> &str {
-        match &self.0 {
-            Package::Embedded(_, link) => link,
-            Package::Remote(package) => package.link(),
+/// Opens a store of this kind. The drop of this process is opened only if it is the one; nothing is
+/// connected to.
+///
+/// # Errors
+/// The drop cannot be opened; the token or the certificates of a remote one cannot be read.
+pub fn open(config: &Config, kind: StoreKind) -> Result<Arc<dyn Store>> {
+    Ok(match kind {
+        StoreKind::Embedded => {
+            let drop = FileDrop::of(config)?;
+            Arc::new(EmbeddedStore::new(drop, &config.web.public_url))
         }
-    }
-
-    /// Opens a draft for the next file.
-    ///
-    /// # Errors
-    /// The store does not accept it.
-    pub fn file(&mut self, name: &str, media_type: &str) -> Result<FileDraft> {
-        let file = match &mut self.0 {
-            Package::Embedded(package, _) => File::Embedded(package.file(name, media_type)?),
-            Package::Remote(package) => File::Remote(package.file(name, media_type)?),
-        };
-        Ok(FileDraft(file))
-    }
-
-    /// Makes the package durable and visible: once this returns, the link works. `files` are in the
-    /// order in which they are shown. Times are cut to whole seconds; a store that has a clock of
-    /// its own may know `created` better.
-    ///
-    /// Dropping the future abandons the package: nothing is kept.
-    ///
-    /// # Errors
-    /// Nothing is kept.
-    pub async fn commit(
-        self,
-        files: Vec<DurableFile>,
-        created: Timestamp,
-        expires: Timestamp,
-    ) -> Result<String> {
-        match self.0 {
-            Package::Embedded(package, link) => {
-                let files = files.into_iter().map(embedded).collect::<Result<_>>()?;
-                package.commit(files, created, expires).await?;
-                Ok(link)
-            }
-            Package::Remote(package) => {
-                let files = files.into_iter().map(remote).collect::<Result<_>>()?;
-                Ok(package.commit(files, expires).await?)
-            }
-        }
-    }
+        StoreKind::Remote => Arc::new(Remote::open(&config.remote)?),
+    })
 }
 
-impl FileDraft {
-    /// Takes the next bytes. Waits while the store is slow. Errors surface here or at `finish`.
-    ///
-    /// # Errors
-    /// The draft cannot be written; drop it.
-    pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
-        match &mut self.0 {
-            File::Embedded(file) => Ok(file.write(bytes).await?),
-            File::Remote(file) => Ok(file.write(bytes).await?),
-        }
-    }
-
-    /// Ends the file: once this returns, its contents are on stable storage.
-    ///
-    /// # Errors
-    /// The draft cannot be written; nothing is kept.
-    pub async fn finish(self) -> Result<DurableFile> {
-        let file = match self.0 {
-            File::Embedded(file) => Durable::Embedded(Box::new(file.finish().await?)),
-            File::Remote(file) => Durable::Remote(file.finish().await?),
-        };
-        Ok(DurableFile(file))
-    }
-}
-
-impl DurableFile {
-    /// Its size in bytes.
-    pub fn size(&self) -> u64 {
-        match &self.0 {
-            Durable::Embedded(file) => file.size(),
-            Durable::Remote(file) => file.size(),
-        }
-    }
-
-    /// SHA-256 of its contents.
-    pub fn sha256(&self) -> [u8; 32] {
-        match &self.0 {
-            Durable::Embedded(file) => file.sha256(),
-            Durable::Remote(file) => file.sha256(),
-        }
-    }
-
-    /// Says that it was read out of another file of the package, and gives it the name and the media type
-    /// that were told there, behind its contents.
-    pub fn describe_opened(&mut self, name: String, media_type: String) {
-        match &mut self.0 {
-            Durable::Embedded(file) => {
-                file.describe(name, media_type);
-                file.mark_opened();
-            }
-            Durable::Remote(file) => file.describe_opened(name, media_type),
-        }
-    }
-}
-
-fn embedded(file: DurableFile) -> Result<drop::DurableFile> {
-    match file.0 {
-        Durable::Embedded(file) => Ok(*file),
-        Durable::Remote(_) => Err(StoreError::OtherStore),
-    }
-}
-
-fn remote(file: DurableFile) -> Result<client::DurableFile> {
-    match file.0 {
-        Durable::Remote(file) => Ok(file),
-        Durable::Embedded(_) => Err(StoreError::OtherStore),
-    }
+/// Returns the files as the store's own type of them.
+///
+/// # Errors
+/// A file is of another store.
+fn own<F: StoredFile>(files: Vec<Box<dyn StoredFile>>) -> Result<Vec<F>> {
+    let own = |file: Box<dyn StoredFile>| {
+        let file: Box<dyn Any> = file;
+        let own = file.downcast::<F>().map_err(|_| StoreError::OtherStore)?;
+        Ok(*own)
+    };
+    files.into_iter().map(own).collect()
 }

@@ -14,7 +14,7 @@ use depollueur::{
     filter::{Filter, Message, PartDecision, Reason, Start, Verdict},
     mime::Field,
     rewrite::Eol,
-    store::Store,
+    store::Stores,
 };
 use tokio::runtime;
 
@@ -34,9 +34,9 @@ impl Lab {
             ..Sources::default()
         };
         let config = Arc::new(Config::load(&sources).unwrap());
-        let store = Store::open(&config).unwrap();
+        let stores = Stores::open(&config).unwrap();
         Self {
-            filter: Filter::new(config, store),
+            filter: Filter::new(config, stores),
             _directory: directory,
         }
     }

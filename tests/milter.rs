@@ -15,7 +15,7 @@ use depollueur::{
     filter::Filter,
     metrics::Metrics,
     milter::{self, Claim, Socket, Stop},
-    store::Store,
+    store::Stores,
 };
 use indymilter_test::{Actions, MacroStage, ProtoOpts, Status, TestConnection};
 use tokio::{sync::watch, task::JoinHandle};
@@ -57,7 +57,7 @@ impl Milter {
             unreachable!("TCP was asked for")
         };
         let address = listener.local_addr().unwrap();
-        let filter = Filter::new(Arc::clone(&config), Store::open(&config).unwrap());
+        let filter = Filter::new(Arc::clone(&config), Stores::open(&config).unwrap());
         let (reload, filter) = watch::channel(filter);
         let stop = Stop::default();
         let metrics = Metrics::new();
@@ -78,9 +78,9 @@ impl Milter {
     fn reload(&self, change: impl FnOnce(&mut Config)) {
         let mut config = Config::clone(&self.config);
         change(&mut config);
-        let store = Store::open(&config).unwrap();
+        let stores = Stores::open(&config).unwrap();
         self.reload
-            .send_replace(Filter::new(Arc::new(config), store));
+            .send_replace(Filter::new(Arc::new(config), stores));
     }
 
     /// A connection that is past `connect`.

@@ -321,7 +321,7 @@ async fn filtered_by(settings: &[&str], fields: &[(&str, &str)], body: &[u8]) ->
     let drop = FileDrop::open(&config.drop).unwrap();
     let filter = Filter::new(
         config.clone(),
-        depollueur::store::Store::embedded(drop, &config.web.public_url),
+        depollueur::store::Stores::of_drop(drop, &config.web.public_url),
     );
     let envelope = Envelope {
         queue_id: String::new(),

@@ -128,9 +128,9 @@ pub(super) fn run(options: RunOptions) -> Result<(), Failure> {
     };
     // The sockets come first: a start that fails on one of them leaves no drop behind.
     let sockets = Sockets::open(&config, claim).map_err(|error| unavailable(&error))?;
-    let remote = Stores::remote(&config).map_err(|error| unavailable(&error))?;
+    let elsewhere = Stores::elsewhere(&config).map_err(|error| unavailable(&error))?;
     let drop = FileDrop::of(&config)?;
-    let stores = Stores::over(&config, Some(drop.clone()), remote);
+    let stores = Stores::over(&config, Some(drop.clone()), elsewhere);
     let stores = stores.map_err(|error| unavailable(&error))?;
 
     let metrics = Metrics::new();

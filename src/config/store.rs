@@ -9,7 +9,7 @@ use super::{
     PublicUrl,
     address::OptionalSocket,
     public_url::OptionalUrl,
-    value::{As, Choice, Count, Flag, OptionalPath, Period, Seconds, Size},
+    value::{As, Choice, Count, Flag, OptionalPath, Period, Seconds, Size, Words},
 };
 
 /// `[store]`: the destination of detached files.
@@ -28,6 +28,24 @@ pub enum StoreKind {
     Embedded,
     /// Into the drop of another host, over HTTP.
     Remote,
+}
+
+impl StoreKind {
+    /// Returns all kinds.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        Self::WORDS.iter().map(|(_, kind)| *kind)
+    }
+
+    /// Returns the word for it in the configuration.
+    pub(crate) fn word(self) -> &'static str {
+        let known = Self::WORDS.iter().find(|(_, kind)| *kind == self);
+        known.map_or("", |(word, _)| word)
+    }
+
+    /// Returns true if files stay in the drop of this process.
+    pub(crate) fn is_here(self) -> bool {
+        self == Self::Embedded
+    }
 }
 
 /// `[remote]`: the drop of another host.

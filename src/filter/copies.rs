@@ -25,7 +25,7 @@ use tokio::{
 use super::Message;
 use crate::{
     drop::Link,
-    store::{PackageDraft, Store},
+    store::{OpenPackage, Store},
 };
 
 /// The time for which a package is shared.
@@ -96,7 +96,7 @@ impl CopyTurn {
     /// have can be fetched. `None` where the message can have no copies.
     pub(super) async fn wait(
         message: &Message,
-        package: &PackageDraft,
+        package: &dyn OpenPackage,
         created: Timestamp,
         expires: Timestamp,
     ) -> Option<Self> {
@@ -130,11 +130,11 @@ impl CopyTurn {
 /// or extended.
 async fn is_there(
     message: &Message,
-    store: &Store,
+    store: &dyn Store,
     shared: &SharedPackage,
 ) -> Option<SharedPackage> {
     let files = message.shipping().detached().iter();
-    let files: Vec<_> = files.filter_map(|file| file.file.as_ref()).collect();
+    let files: Vec<_> = files.filter_map(|file| file.file.as_deref()).collect();
     let found = store.committed(&shared.link, &files, shared.expires).await;
     match found {
         Ok(expires) => expires.map(|expires| SharedPackage {
@@ -152,13 +152,16 @@ async fn is_there(
 /// The digest of everything that copies have in common.
 fn key(
     message: &Message,
-    package: &PackageDraft,
+    package: &dyn OpenPackage,
     created: Timestamp,
     expires: Timestamp,
 ) -> Option<CopyKey> {
     let message_id = message.shipping().message_id()?;
     // Messages whose links would differ in their base or lifetime share nothing.
-    let base = Link::read(package.link())?.base;
+    let base = match package.link() {
+        Some(link) => Link::read(link)?.base,
+        None => String::new(),
+    };
     let envelope = message.envelope();
     let login = envelope.login.as_deref().unwrap_or_default();
     let lives = expires.as_second() - created.as_second();

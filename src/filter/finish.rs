@@ -1,5 +1,7 @@
 //! The end of a message: the notice, the splices, the commit.
 
+mod late;
+
 use std::{collections::HashMap, ops::Range};
 
 use bytes::Bytes;
@@ -22,7 +24,7 @@ use crate::{
         notice::{FILES_MAX, Notice, NoticeFile, Own},
     },
     sender,
-    store::PackageDraft,
+    store::OpenPackage,
 };
 
 /// Stands in place of a token in links that lead nowhere.
@@ -56,8 +58,9 @@ async fn rewrite(message: &mut Message) -> Result<Verdict, FilterError> {
 
     let created = Timestamp::now();
     let mut expires = expires(message, created);
-    let mut link = package.as_ref().map(|package| package.link().to_owned());
-    let turn = turn(message, package.as_ref(), created, expires).await;
+    let known = package.as_ref().and_then(|package| package.link());
+    let mut link = known.map(str::to_owned);
+    let turn = turn(message, package.as_deref(), created, expires).await;
     let shared = turn.as_ref().and_then(CopyTurn::shared).cloned();
     let is_copy = shared.is_some();
     if let Some(shared) = shared {
@@ -74,17 +77,10 @@ async fn rewrite(message: &mut Message) -> Result<Verdict, FilterError> {
         notice.own = None;
     }
 
-    let Some((changes, header_edits)) = plan(message, &notice).await? else {
-        return Ok(Verdict::Pass(Reason::NoPlace));
+    let (mut pieces, mut header_edits) = match body(message, &notice).await? {
+        Ok(body) => body,
+        Err(why) => return Ok(Verdict::Pass(why)),
     };
-
-    let added = changes.iter().filter(|change| change.is_part).count();
-    let pieces = pieces(message.reading().spool().len(), changes);
-    if !is_whole(message)
-        && let Err(why) = reread(message, &pieces, added).await?
-    {
-        return Ok(Verdict::Pass(why));
-    }
 
     // Nothing was deposited: the message is only counted as one that would have been changed.
     if package.is_none() && !is_copy && !message.filter().preview {
@@ -93,23 +89,28 @@ async fn rewrite(message: &mut Message) -> Result<Verdict, FilterError> {
         return Ok(Verdict::Pass(Reason::DryRun));
     }
 
-    let files = message.shipping_mut().take_detached();
-    let (detached, detached_bytes) = sum(&files);
-    let durable = files
-        .into_iter()
-        .filter_map(|detached| detached.file)
-        .collect();
+    let stored = message.shipping_mut().take_files();
     if let Some(package) = package {
-        if let Err(error) = package.commit(durable, created, expires).await {
-            let reason = Reason::of_refusal(&error).ok_or(error)?;
-            message.accounting_mut().note_refusal(reason);
-            return Ok(Verdict::Pass(reason));
+        let link = match package.commit(stored, created, expires).await {
+            Ok(link) => link,
+            Err(error) => {
+                let reason = Reason::of_refusal(&error).ok_or(error)?;
+                message.accounting_mut().note_refusal(reason);
+                return Ok(Verdict::Pass(reason));
+            }
+        };
+        if link != notice.link {
+            match late::body(message, &mut notice, link).await? {
+                Ok(body) => (pieces, header_edits) = body,
+                Err(why) => return Ok(Verdict::Pass(why)),
+            }
         }
         if let Some(turn) = turn {
             turn.share(&notice.link, expires);
         }
     }
 
+    let (detached, detached_bytes) = sum(message.shipping().detached());
     let foreign_marks = message.accounting().foreign_marks();
     let marks = mark::removals(foreign_marks).chain([mark::ours(detached, detached_bytes)]);
     let header_edits = header_edits.into_iter().chain(marks).collect();
@@ -134,10 +135,29 @@ fn sum(detached: &[Detached]) -> (usize, u64) {
     (parts().count(), parts().map(|part| part.bytes).sum())
 }
 
+/// A new body, and the edits of the header that go with it.
+type Body = (Vec<Piece>, Vec<HeaderEdit>);
+
+/// Makes the new body with the notice, and reads it as readers will.
+async fn body(message: &Message, notice: &Notice) -> Result<Result<Body, Reason>, FilterError> {
+    let Some((changes, header_edits)) = plan(message, notice).await? else {
+        return Ok(Err(Reason::NoPlace));
+    };
+
+    let added = changes.iter().filter(|change| change.is_part).count();
+    let pieces = pieces(message.reading().spool().len(), changes);
+    let is_read = if is_whole(message) {
+        Ok(())
+    } else {
+        reread(message, &pieces, added).await?
+    };
+    Ok(is_read.map(|()| (pieces, header_edits)))
+}
+
 /// Waits for the message's turn among its copies; `None` where none are to share its package.
 async fn turn(
     message: &Message,
-    package: Option<&PackageDraft>,
+    package: Option<&dyn OpenPackage>,
     created: Timestamp,
     expires: Timestamp,
 ) -> Option<CopyTurn> {

@@ -10,7 +10,7 @@ use crate::{
     drop::FileDrop,
     mime::Field,
     rewrite::Eol,
-    store::Store,
+    store::{Store, Stores},
 };
 
 /// A filter, its drop, and the drop's directory.
@@ -68,25 +68,41 @@ impl Lab {
         let config = config.unwrap_or_else(|error| panic!("{error}"));
 
         let drop = FileDrop::of(&config).unwrap();
-        let store = Store::embedded(drop.clone(), &config.web.public_url);
-        let filter = Filter::new(Arc::new(config), store).remembering(drop.clone());
+        let stores = Stores::of_drop(drop.clone(), &config.web.public_url);
+        let filter = Filter::new(Arc::new(config), stores).remembering(drop.clone());
         Self { drop, filter, home }
     }
 
+    /// Puts another store in place of the drop.
+    pub(super) fn storing(mut self, store: impl Store + 'static) -> Self {
+        let config = Arc::clone(&self.filter.config);
+        let kind = config.store.kind;
+        self.filter = Filter::new(config, Stores::only(kind, Arc::new(store)));
+        self
+    }
+
     pub(super) async fn send(&self, mail: &Mail) -> LabFate {
+        match self.verdict(mail).await {
+            Ok(Verdict::Pass(reason)) => LabFate::Kept(reason.label()),
+            Ok(Verdict::Rewrite(rewritten)) => LabFate::Link(rewritten.link, rewritten.is_copy),
+            Ok(Verdict::Fail(error)) => panic!("{error}"),
+            Err(fate) => fate,
+        }
+    }
+
+    /// The verdict about a mail that is read; the fate of any other.
+    pub(super) async fn verdict(&self, mail: &Mail) -> Result<Verdict, LabFate> {
         let header = mail.fields();
         let envelope = mail.envelope.clone();
         let mut message = match self.filter.judge_once(envelope, &header, Eol::CrLf).await {
             Start::Scan(message) => message,
-            Start::Pass(reason) | Start::Edit(_, reason) => return LabFate::Kept(reason.label()),
-            Start::Refuse(_) => return LabFate::Refused,
+            Start::Pass(reason) | Start::Edit(_, reason) => {
+                return Err(LabFate::Kept(reason.label()));
+            }
+            Start::Refuse(_) => return Err(LabFate::Refused),
         };
         message.push(&mail.body()).await;
-        match message.end().await {
-            Verdict::Pass(reason) => LabFate::Kept(reason.label()),
-            Verdict::Rewrite(rewritten) => LabFate::Link(rewritten.link, rewritten.is_copy),
-            Verdict::Fail(error) => panic!("{error}"),
-        }
+        Ok(message.end().await)
     }
 }
 

@@ -5,31 +5,31 @@
 
 use super::{Direction, Envelope};
 use crate::{
-    config::{AuditConfig, StoreKind},
+    config::AuditConfig,
     envelope::{Domains, Origin},
 };
 
-/// The depositor of a message's files. `message_id` is without its angle brackets.
+/// The depositor of a message's files. `message_id` is without its angle brackets; `is_here` is true if
+/// the drop is that of this process.
 pub(super) fn of(
     envelope: &Envelope,
     message_id: Option<&[u8]>,
     verified: Option<String>,
-    store: StoreKind,
+    is_here: bool,
     audit: &AuditConfig,
 ) -> Origin {
     let in_brackets = |id: &[u8]| format!("<{}>", String::from_utf8_lossy(id));
-    let is_ours = store == StoreKind::Embedded;
 
     Origin {
         verified,
         queue_id: envelope.queue_id.clone(),
         sender: envelope.sender.clone(),
         login: envelope.login.clone(),
-        client: envelope.client.filter(|_| is_ours || audit.addresses),
+        client: envelope.client.filter(|_| is_here || audit.addresses),
         uploader: None,
         message_id: message_id
             .map(in_brackets)
-            .filter(|_| is_ours || audit.message_ids),
+            .filter(|_| is_here || audit.message_ids),
         direction: envelope.direction,
         recipients: u32::try_from(envelope.recipients.len()).unwrap_or(u32::MAX),
         domains: match envelope.direction {
@@ -50,11 +50,11 @@ mod tests {
             client,
             ..Envelope::default()
         };
-        let told_to = |store, audit: &AuditConfig| {
-            let origin = of(&envelope, Some(b"1@example.org"), None, store, audit);
+        let told_to = |is_here, audit: &AuditConfig| {
+            let origin = of(&envelope, Some(b"1@example.org"), None, is_here, audit);
             (origin.client, origin.message_id)
         };
-        let told = |audit: &AuditConfig| told_to(StoreKind::Remote, audit);
+        let told = |audit: &AuditConfig| told_to(false, audit);
         let id = Some("<1@example.org>".to_owned());
         assert_eq!(told(&AuditConfig::default()), (client, id.clone()));
         let no_addresses = AuditConfig {
@@ -73,6 +73,6 @@ mod tests {
         };
         let all = (client, Some("<1@example.org>".to_owned()));
         assert_eq!(told(&nothing), (None, None));
-        assert_eq!(told_to(StoreKind::Embedded, &nothing), all);
+        assert_eq!(told_to(true, &nothing), all);
     }
 }

@@ -23,8 +23,11 @@ use crate::{
     mime::{Field, scanner::PartId, tnef},
     policy::Going,
     sender::authentication::genuine_domain,
-    store::{DurableFile, FileDraft, PackageDraft, Store, StoreError},
+    store::{OpenFile, OpenPackage, Store, StoreError, StoredFile},
 };
+
+/// A file that becomes durable.
+type Finishing = JoinHandle<Result<Box<dyn StoredFile>, StoreError>>;
 
 /// The files of a message on their way to the drop. Dropping it gives up what was begun there.
 #[derive(Debug)]
@@ -41,10 +44,10 @@ pub(super) struct Shipping {
     /// The certain part of its sender's address, once that was asked.
     verified: Option<Option<String>>,
     /// The draft of the file that is being written.
-    draft: Option<Box<FileDraft>>,
-    package: Option<PackageDraft>,
+    draft: Option<Box<dyn OpenFile>>,
+    package: Option<Box<dyn OpenPackage>>,
     /// The file that was ended last: it becomes durable while the body goes on.
-    finishing: Option<(Detached, JoinHandle<Result<DurableFile, StoreError>>)>,
+    finishing: Option<(Detached, Finishing)>,
     detached: Vec<Detached>,
 }
 
@@ -55,7 +58,7 @@ pub(super) struct Detached {
     pub(super) name: String,
     pub(super) media_type: Cow<'static, str>,
     pub(super) bytes: u64,
-    pub(super) file: Option<DurableFile>,
+    pub(super) file: Option<Box<dyn StoredFile>>,
     pub(super) going: Going,
     /// True if readers may have shown it inline.
     pub(super) is_inline: bool,
@@ -140,14 +143,14 @@ impl Shipping {
             let verified = self.verified(filter, envelope).await;
             let store = stores.get(self.kind)?;
             let (audit, id) = (&filter.config.audit, self.message_id.as_deref());
-            let origin = origin::of(envelope, id, verified, store.kind(), audit);
-            let package = store.package_under(origin, filter.public_url());
+            let origin = origin::of(envelope, id, verified, stores.is_here(self.kind), audit);
+            let package = store.begin(origin, filter.public_url());
             self.package = Some(package.await?);
         }
 
         let package = self.package.as_mut().expect("it was made");
         let draft = package.file(name, media_type)?;
-        self.draft = Some(Box::new(draft));
+        self.draft = Some(draft);
         Ok(())
     }
 
@@ -243,13 +246,16 @@ impl Shipping {
         &self.detached
     }
 
-    /// Hands over these parts, to be committed.
-    pub(super) fn take_detached(&mut self) -> Vec<Detached> {
-        std::mem::take(&mut self.detached)
+    /// Hands over the files of these parts, to be committed.
+    pub(super) fn take_files(&mut self) -> Vec<Box<dyn StoredFile>> {
+        let detached = self.detached.iter_mut();
+        detached
+            .filter_map(|detached| detached.file.take())
+            .collect()
     }
 
     /// Hands over the package, to be committed or given up.
-    pub(super) fn take_package(&mut self) -> Option<PackageDraft> {
+    pub(super) fn take_package(&mut self) -> Option<Box<dyn OpenPackage>> {
         self.package.take()
     }
 
@@ -259,7 +265,7 @@ impl Shipping {
     }
 
     /// The store to which its files go.
-    pub(super) fn store<'a>(&self, filter: &'a Filter) -> Option<&'a Store> {
+    pub(super) fn store<'a>(&self, filter: &'a Filter) -> Option<&'a dyn Store> {
         filter.stores.as_ref()?.get(self.kind).ok()
     }
 }

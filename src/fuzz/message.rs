@@ -15,7 +15,7 @@ use crate::{
     filter::{Filter, Reason, Rewritten, Start, Verdict},
     mime::{Decoder, Event, Field, Head, MediaType, Scanner, TransferEncoding, head},
     rewrite::Eol,
-    store::Store,
+    store::Stores,
 };
 
 /// Number of messages after which the drop is made anew: its content is bounded.
@@ -73,8 +73,8 @@ pub fn message(input: &[u8]) {
     };
 
     in_lab(async |drop| {
-        let store = Store::embedded(drop.clone(), &config.web.public_url);
-        let filter = Filter::new(Arc::new(config), store);
+        let stores = Stores::of_drop(drop.clone(), &config.web.public_url);
+        let filter = Filter::new(Arc::new(config), stores);
         check(&filter, &drop, mail, seed).await;
     });
 }
@@ -148,8 +148,8 @@ pub(super) fn everywhere(input: &[u8]) {
         return;
     };
     in_lab(async |drop| {
-        let store = Store::embedded(drop, &config.web.public_url);
-        let filter = Filter::new(Arc::new(config), store);
+        let stores = Stores::of_drop(drop, &config.web.public_url);
+        let filter = Filter::new(Arc::new(config), stores);
 
         let body = &*mail.body;
         let whole = mail.outcome(&filter, &[body]).await;

@@ -37,7 +37,7 @@ use crate::{
     drop::FileDrop,
     filter::Filter,
     milter::in_memory::InMemory,
-    store::Store,
+    store::Stores,
 };
 
 /// Number of conversations after which the drop is made anew: its content is bounded.
@@ -271,8 +271,8 @@ fn start(drop: &FileDrop, kind: u8) -> InMemory {
         4 => config.spool.memory = 0,
         _ => {}
     }
-    let store = Store::embedded(drop.clone(), &config.web.public_url);
-    InMemory::start(Filter::new(Arc::new(config), store))
+    let stores = Stores::of_drop(drop.clone(), &config.web.public_url);
+    InMemory::start(Filter::new(Arc::new(config), stores))
 }
 
 #[cfg(test)]

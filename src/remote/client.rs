@@ -54,7 +54,7 @@ pub(crate) struct Remote {
 
 /// A package begun on the other host.
 #[derive(Debug)]
-pub(crate) struct PackageDraft {
+pub(crate) struct RemotePackage {
     kept: Kept,
     link: String,
     files: u32,
@@ -62,7 +62,7 @@ pub(crate) struct PackageDraft {
 
 /// A file being sent.
 #[derive(Debug)]
-pub(crate) struct FileDraft {
+pub(crate) struct RemoteFile {
     http: Arc<Http>,
     package: String,
     file: CommitFile,
@@ -75,7 +75,7 @@ pub(crate) struct FileDraft {
 
 /// A file that is durable on the other host.
 #[derive(Debug)]
-pub(crate) struct DurableFile {
+pub(crate) struct ReceivedFile {
     package: String,
     file: CommitFile,
 }
@@ -108,7 +108,7 @@ impl Remote {
         })
     }
 
-    pub(crate) async fn package(&self, origin: Origin) -> Result<PackageDraft> {
+    pub(crate) async fn package(&self, origin: Origin) -> Result<RemotePackage> {
         let token = Token::random();
         let http = Arc::clone(&self.http);
         let mut kept = Kept {
@@ -126,7 +126,7 @@ impl Remote {
         self.links
             .check(&begun.link, &kept.token)
             .map_err(|fault| self.http.senseless(fault))?;
-        Ok(PackageDraft {
+        Ok(RemotePackage {
             kept,
             link: begun.link,
             files: 0,
@@ -146,7 +146,7 @@ impl Remote {
     pub(crate) async fn committed(
         &self,
         token: Token,
-        files: impl Iterator<Item = &DurableFile>,
+        files: impl Iterator<Item = &ReceivedFile>,
         expires: Timestamp,
     ) -> Result<Option<Timestamp>> {
         let order = Commit {
@@ -179,13 +179,13 @@ impl Remote {
     }
 }
 
-impl PackageDraft {
+impl RemotePackage {
     pub(crate) fn link(&self) -> &str {
         &self.link
     }
 
     /// Starts sending the next file.
-    pub(crate) fn file(&mut self, name: &str, media_type: &str) -> Result<FileDraft> {
+    pub(crate) fn file(&mut self, name: &str, media_type: &str) -> Result<RemoteFile> {
         let number = self.files;
         if number as usize >= FILES_MAX {
             return Err(RemoteError::TooManyFiles);
@@ -214,7 +214,7 @@ impl PackageDraft {
             async move { http.answer(request).await }
         };
 
-        Ok(FileDraft {
+        Ok(RemoteFile {
             http: Arc::clone(http),
             package: id.clone(),
             file,
@@ -227,7 +227,7 @@ impl PackageDraft {
 
     pub(crate) async fn commit(
         mut self,
-        files: Vec<DurableFile>,
+        files: Vec<ReceivedFile>,
         expires: Timestamp,
     ) -> Result<String> {
         if files.iter().any(|file| file.package != self.kept.id) {
@@ -251,7 +251,7 @@ impl PackageDraft {
     }
 }
 
-impl FileDraft {
+impl RemoteFile {
     /// Takes the next bytes. Waits while the drop accepts none.
     pub(crate) async fn write(&mut self, mut bytes: Bytes) -> Result<()> {
         self.file.size += bytes.len() as u64;
@@ -268,7 +268,7 @@ impl FileDraft {
         Ok(())
     }
 
-    pub(crate) async fn finish(mut self) -> Result<DurableFile> {
+    pub(crate) async fn finish(mut self) -> Result<ReceivedFile> {
         self.send_gathered().await?;
         self.send(Order::Finish).await?;
 
@@ -291,7 +291,7 @@ impl FileDraft {
             let url = http.url.clone();
             return Err(RemoteError::Digest { url });
         }
-        Ok(DurableFile { package, file })
+        Ok(ReceivedFile { package, file })
     }
 
     async fn send_gathered(&mut self) -> Result<()> {
@@ -321,7 +321,7 @@ impl FileDraft {
     }
 }
 
-impl DurableFile {
+impl ReceivedFile {
     pub(crate) fn size(&self) -> u64 {
         self.file.size
     }

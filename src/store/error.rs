@@ -17,14 +17,14 @@ pub enum StoreError {
     /// The drop of another host failed, or could not be reached.
     #[error(transparent)]
     Remote(#[from] RemoteError),
+    /// A store that is no drop failed.
+    #[error(transparent)]
+    Foreign(Box<dyn std::error::Error + Send + Sync>),
     /// A file was committed to another store than its own: a bug of the caller.
     #[error("a file was committed to another store than its own")]
     OtherStore,
     /// A rule asks for a store that is not open; a restart opens it.
-    #[error("the store \"{}\" is not open", match .0 {
-        StoreKind::Embedded => "embedded",
-        StoreKind::Remote => "remote",
-    })]
+    #[error("the store \"{}\" is not open", .0.word())]
     NotOpen(StoreKind),
     /// The package to be taken back is not there, or is too old for that.
     #[error("there is no package to take back, or somebody may have its link")]
@@ -90,7 +90,7 @@ impl StoreError {
                 RemoteError::Allotment { .. } => "quota",
                 _ => "remote",
             },
-            Self::OtherStore | Self::NotOpen(_) | Self::NotTakenBack => "drop",
+            Self::Foreign(_) | Self::OtherStore | Self::NotOpen(_) | Self::NotTakenBack => "drop",
         }
     }
 }

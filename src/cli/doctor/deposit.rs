@@ -23,7 +23,7 @@ use crate::{
     config::{Config, StoreKind},
     drop::Link,
     envelope::{Direction, Origin},
-    store::{Store, StoreError},
+    store::{self, Store, StoreError},
 };
 
 /// Contents of the test file.
@@ -51,10 +51,7 @@ impl TestDeposit {
     ) -> Result<Self, String> {
         let mut child = command(options, directory)?
             .arg("--set")
-            .arg(match store {
-                StoreKind::Embedded => "store.kind=embedded",
-                StoreKind::Remote => "store.kind=remote",
-            })
+            .arg(format!("store.kind={}", store.word()))
             .spawn()
             .map_err(|error| format!("could not start a process for it: {error}"))?;
 
@@ -138,10 +135,10 @@ pub(super) fn serve(config: &Config) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| unavailable(&error))?;
-    let store = Store::open(config).map_err(|error| unavailable(&error))?;
+    let store = store::open(config, config.store.kind).map_err(|error| unavailable(&error))?;
 
     let put = runtime.block_on(async {
-        let put = put(&store).await;
+        let put = put(&*store).await;
         store.settle().await;
         put
     });
@@ -156,7 +153,7 @@ pub(super) fn serve(config: &Config) -> Result<(), Failure> {
     said.map_err(|error| Failure::new(EX_IOERR, error))
 }
 
-async fn put(store: &Store) -> Result<String, StoreError> {
+async fn put(store: &dyn Store) -> Result<String, StoreError> {
     let origin = Origin {
         queue_id: "doctor".into(),
         sender: String::new(),
@@ -170,7 +167,7 @@ async fn put(store: &Store) -> Result<String, StoreError> {
         domains: crate::envelope::Domains::default(),
     };
 
-    let mut package = store.package(origin).await?;
+    let mut package = store.begin(origin, None).await?;
     let mut file = package.file("depollueur-doctor.txt", "text/plain")?;
     file.write(Bytes::from_static(CONTENTS)).await?;
 

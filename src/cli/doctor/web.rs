@@ -36,7 +36,7 @@ pub(super) async fn check(
 ) {
     let checked = async {
         let deposit = if check_daemon(report, config, &client(None)?).await {
-            check_other_store(report, config, options);
+            check_other_stores(report, config, options);
             check_upload(report, config, options)
         } else {
             let why = "the daemon does not run: no file was put into the drop to fetch it back";
@@ -75,7 +75,7 @@ async fn check_domains(
 ) -> reqwest::Result<()> {
     let own = config.domains.values().map(|own| &own.web.public_url);
     let urls: BTreeSet<&PublicUrl> = own.filter(|url| *url != main).collect();
-    if config.store.kind == StoreKind::Remote {
+    if !config.store.kind.is_here() {
         return Ok(());
     }
 
@@ -113,9 +113,10 @@ pub(super) async fn check_quickly(report: &mut DoctorReport, config: &Config) {
 
 /// The base of links in mail: the drop of another host tells it itself, with a link.
 fn public_url(config: &Config, deposit: Option<&TestDeposit>) -> Option<PublicUrl> {
-    match config.store.kind {
-        StoreKind::Embedded => Some(config.web.public_url.clone()),
-        StoreKind::Remote => deposit?.link.base.parse().ok(),
+    if config.store.kind.is_here() {
+        Some(config.web.public_url.clone())
+    } else {
+        deposit?.link.base.parse().ok()
     }
 }
 
@@ -293,16 +294,21 @@ fn check_date(report: &mut DoctorReport, answer: &Response) {
     }
 }
 
-/// Tries the store that only rules choose.
-fn check_other_store(report: &mut DoctorReport, config: &Config, options: &ConfigOptions) {
-    let (other, name) = match config.store.kind {
-        StoreKind::Embedded => (StoreKind::Remote, "remote"),
-        StoreKind::Remote => (StoreKind::Embedded, "embedded"),
-    };
-    if !config.uses(other) {
-        return;
+/// Tries the stores that only rules choose.
+fn check_other_stores(report: &mut DoctorReport, config: &Config, options: &ConfigOptions) {
+    let others = StoreKind::all().filter(|kind| *kind != config.store.kind);
+    for other in others.filter(|kind| config.uses(*kind)) {
+        check_other_store(report, config, options, other);
     }
+}
 
+fn check_other_store(
+    report: &mut DoctorReport,
+    config: &Config,
+    options: &ConfigOptions,
+    other: StoreKind,
+) {
+    let name = other.word();
     let check = "drop.rules";
     let made = TestDeposit::make(options, &config.drop.directory, other);
     match made.and_then(TestDeposit::take_back) {
@@ -355,7 +361,7 @@ async fn check_round_trip(
         None => format!("http://localhost/{}", link.first_file()),
     };
     let public = format!("{url}{}", link.first_file());
-    let is_here = config.store.kind == StoreKind::Embedded;
+    let is_here = config.store.kind.is_here();
 
     if is_here {
         match fetch(here, &local, link).await {

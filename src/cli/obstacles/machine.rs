@@ -64,7 +64,7 @@ fn obstacle(message: String, fix: &[String]) -> Obstacle {
 
 /// Checks the token and the certificates for the drop of another host, as the daemon will read them.
 fn of_remote(config: &Config) -> Option<Obstacle> {
-    let error = Stores::remote(config).err()?.to_string();
+    let error = Stores::elsewhere(config).err()?.to_string();
     let token = config.remote.token_file.as_deref().unwrap_or(Path::new(""));
     let shown = token.display().to_string();
     if !error.contains(&shown) {

@@ -60,7 +60,7 @@ struct BlobPath {
 
 /// A file being written.
 #[derive(Debug)]
-struct FileDraft {
+struct DirectoryDraft {
     draft: NamedTempFile,
     place: BlobPath,
     written: u64,
@@ -76,7 +76,7 @@ struct FinishedFile {
 
 /// A file open for reading.
 #[derive(Debug)]
-struct OpenFile {
+struct DirectoryFile {
     file: File,
     path: PathBuf,
 }
@@ -173,7 +173,7 @@ impl Directory {
             path: path.clone(),
             shard: None,
         };
-        let mut draft = FileDraft::new(self.temporary()?, place);
+        let mut draft = DirectoryDraft::new(self.temporary()?, place);
         draft.write(&contents)?;
         Box::new(draft).finish()?.place()?;
         sync_directory(&self.directory)?;
@@ -256,7 +256,7 @@ impl Blobs for Directory {
             path: self.path(id, number),
             shard: Some((id.0[0], Arc::clone(&self.named))),
         };
-        Ok(Box::new(FileDraft::new(draft, place)))
+        Ok(Box::new(DirectoryDraft::new(draft, place)))
     }
 
     /// Syncs the shard, and its own name too, once: another process may have made it a moment ago, and not
@@ -296,7 +296,7 @@ impl Blobs for Directory {
             let reason = format!("it has {} bytes instead of {length}", found.len());
             return Err(DropError::damaged(&path, reason));
         }
-        Ok(Box::new(OpenFile { file, path }))
+        Ok(Box::new(DirectoryFile { file, path }))
     }
 
     fn remove(&self, id: RecordId, number: u32) -> Result<()> {
@@ -385,7 +385,7 @@ impl DurableShards {
     }
 }
 
-impl FileDraft {
+impl DirectoryDraft {
     fn new(draft: NamedTempFile, place: BlobPath) -> Self {
         Self {
             draft,
@@ -413,7 +413,7 @@ impl FileDraft {
     }
 }
 
-impl Draft for FileDraft {
+impl Draft for DirectoryDraft {
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
         let written = self.draft.as_file().write_all(bytes);
         written.map_err(|e| self.failed("write to", e))?;
@@ -459,7 +459,7 @@ impl Finished for FinishedFile {
     }
 }
 
-impl Blob for OpenFile {
+impl Blob for DirectoryFile {
     fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
         self.file.read_exact_at(bytes, offset)
     }
@@ -579,5 +579,5 @@ pub(in crate::drop) fn draft_into(file: File, directory: &Path) -> Box<dyn Draft
         path: directory.join("nowhere"),
         shard: None,
     };
-    Box::new(FileDraft::new(draft, place))
+    Box::new(DirectoryDraft::new(draft, place))
 }

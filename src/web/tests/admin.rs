@@ -6,7 +6,7 @@ async fn admin(site: Fixture) -> Fixture {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let router = crate::admin::router(
-        crate::store::Store::embedded(site.drop.clone(), &WebConfig::default().public_url),
+        crate::store::Stores::of_drop(site.drop.clone(), &WebConfig::default().public_url),
         site.metrics.clone(),
     );
     let (stop, stopped) = oneshot::channel();
