@@ -7,7 +7,7 @@
 //!   format 0.0.4. A scrape touches no disk: the drop is looked at once a minute, in the
 //!   background.
 //!
-//! Served by [`http::server`](crate::http::server) like the public pages.
+//! Served by `http::server` like the public pages.
 
 use std::{sync::Arc, time::Duration};
 

@@ -32,7 +32,7 @@ use crate::{
     loaded::Loaded,
 };
 
-/// How long the end of a process waits until what was given up is gone from the drop.
+/// Time that the end of a process waits until what was given up is gone from the drop.
 const SETTLE_TIME: Duration = Duration::from_secs(5);
 
 /// Takes the heavy attachments out of mail, keeps them in a file drop, writes links into the mail.
@@ -74,7 +74,7 @@ enum Command {
     Completions(completions::CompletionsOptions),
 }
 
-/// What every command that reads the configuration understands.
+/// The options of every command that reads the configuration.
 #[derive(Args, Clone, Debug, Default)]
 struct ConfigOptions {
     /// Configuration file; without it /etc/depollueur/depollueur.toml, if that exists

@@ -1,6 +1,6 @@
 //! The ledger: who deposited what, what became of it, and until when it stays.
 //!
-//! It stands above the places where the bytes of files lie, and knows of them no more than [`Place`] asks: a
+//! It stands above the places where the bytes of files lie, and knows of them no more than `Place` asks: a
 //! package is its id, the numbers and sizes of its files, and a sealed manifest that only its link opens. What
 //! is recorded stands in a database behind a trait (`ledger/records.rs`).
 //!
@@ -290,7 +290,7 @@ impl Ledger {
     }
 
     /// Returns what was kept out of mailboxes in these months, both included. Domains with few messages are
-    /// named too: call [`statistics::fold`](crate::ledger::statistics::fold) before it is shown.
+    /// named too: call [`statistics::fold`] before it is shown.
     ///
     /// # Errors
     /// The database cannot be read.

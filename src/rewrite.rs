@@ -42,6 +42,21 @@ pub enum Eol {
     Lf,
 }
 
+impl Eol {
+    /// Returns its characters.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::CrLf => "\r\n",
+            Self::Lf => "\n",
+        }
+    }
+
+    /// Returns its bytes.
+    pub(crate) fn as_bytes(self) -> &'static [u8] {
+        self.as_str().as_bytes()
+    }
+}
+
 /// Applies splices to `raw`; they are in order, do not overlap and lie in it.
 ///
 /// # Panics
@@ -64,12 +79,5 @@ pub(crate) fn author(text: &str, kind: insert::TextKind) -> String {
     match kind {
         insert::TextKind::Plain => plain::author(text),
         insert::TextKind::Html => plain::author(&html::seen(text)),
-    }
-}
-
-fn line_end(eol: Eol) -> &'static str {
-    match eol {
-        Eol::CrLf => "\r\n",
-        Eol::Lf => "\n",
     }
 }

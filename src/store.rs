@@ -6,7 +6,7 @@
 //! contract as tests; every store passes it.
 //!
 //! * *embedded* – the [drop of this process](crate::drop)
-//! * *remote* – the drop of another host, over HTTP ([`remote`](crate::remote))
+//! * *remote* – the drop of another host, over HTTP (`remote`)
 //!
 //! Another store is one more file beside these two, a line in [`open`], and a word in the
 //! configuration. Its link may be known as late as the commit, and may have any form.

@@ -23,7 +23,7 @@
 //!
 //! A client is known by its address (`http::client`). Limits by client bound how often it may be
 //! wrong, how many forms it may send and how much it may ask for at once (`guard`); the server
-//! bounds time and connections ([`http`](crate::http)).
+//! bounds time and connections (`http`).
 
 mod count;
 mod download;
@@ -107,7 +107,7 @@ pub struct WebState {
     pub metrics: Metrics,
 }
 
-/// What clients use and have used up: the memory of answers, places, misses, forms, speed. Clones
+/// The means that clients use and have used up: the memory of answers, places, misses, forms, speed. Clones
 /// share it, and so do routes that are made anew for the same listener: a reload frees nothing.
 #[derive(Clone, Debug)]
 pub(crate) struct Usage(Arc<Used>);

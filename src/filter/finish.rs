@@ -1,12 +1,14 @@
 //! The end of a message: the notice, the splices, the commit.
 
 mod late;
+mod splice;
 
-use std::{collections::HashMap, ops::Range};
+use std::collections::HashMap;
 
 use bytes::Bytes;
 use jiff::Timestamp;
 
+use self::splice::{Change, pieces};
 use super::{
     FilterError, HeaderEdit, Message, Reason, Rewritten, Verdict, copies::CopyTurn,
     language::language, mark, parts::PartSlot, reading::BodyText, reread::reread, rewritten::Piece,
@@ -19,7 +21,7 @@ use crate::{
     names,
     policy::Source,
     rewrite::{
-        Eol, MEASURES,
+        MEASURES,
         insert::{self, Addition, NewPart, TextKind, TextPart},
         notice::{FILES_MAX, Notice, NoticeFile, Own},
     },
@@ -29,15 +31,6 @@ use crate::{
 
 /// Stands in place of a token in links that lead nowhere.
 const NO_TOKEN: &str = "dry-run-dry-run-dry-run";
-
-/// A change to the spool: the bytes at `at` are replaced by `with`.
-#[derive(Debug)]
-struct Change {
-    at: Range<u64>,
-    with: Bytes,
-    /// True if it adds a part.
-    is_part: bool,
-}
 
 /// Ends a message about which everything is known.
 pub(super) async fn finish(message: &mut Message) -> Verdict {
@@ -245,7 +238,7 @@ async fn plan(
     let removed = removed.into_iter().map(|removed| Change {
         at: removed.at,
         with: if removed.closes {
-            [b"--", eol(message)].concat().into()
+            [b"--", message.reading().eol().as_bytes()].concat().into()
         } else {
             Bytes::new()
         },
@@ -403,9 +396,13 @@ async fn filled(message: &Message, slot: PartSlot, part: &NewPart) -> Result<Cha
     let delimiter = message.reading().spool().read(slot.delimiter).await?;
     Ok(Change {
         at: slot.at..slot.at,
-        with: [&delimiter, eol(message), &written(message, part)]
-            .concat()
-            .into(),
+        with: [
+            &delimiter,
+            message.reading().eol().as_bytes(),
+            &written(message, part),
+        ]
+        .concat()
+        .into(),
         is_part: true,
     })
 }
@@ -525,7 +522,8 @@ async fn insertion(
 
     // An empty body may be followed by its delimiter at once, without even a line end between.
     if let Some(last) = splices.last_mut().filter(|_| text.body == text.end) {
-        last.with.extend_from_slice(eol(message));
+        last.with
+            .extend_from_slice(message.reading().eol().as_bytes());
     }
 
     let at = |offset: usize| text.header + offset as u64;
@@ -541,7 +539,13 @@ async fn insertion(
 fn in_front(message: &Message, notice: &Notice) -> Option<Vec<Change>> {
     let front = message.reading().parts().front()?;
     let boundary = message.reading().top().root.boundary.as_deref()?;
-    let with = [b"--", boundary, eol(message), &new_part(message, notice)].concat();
+    let with = [
+        b"--",
+        boundary,
+        message.reading().eol().as_bytes(),
+        &new_part(message, notice),
+    ]
+    .concat();
     Some(vec![Change {
         at: front..front,
         with: with.into(),
@@ -556,77 +560,18 @@ fn new_part(message: &Message, notice: &Notice) -> Vec<u8> {
 
 /// Writes a part as it stands in the message, behind its delimiter line.
 fn written(message: &Message, part: &NewPart) -> Vec<u8> {
-    let eol = eol(message);
+    let eol = message.reading().eol().as_bytes();
     let field = |name: &str, value: &str| [name.as_bytes(), b":", value.as_bytes(), eol].concat();
     let content_type = field("Content-Type", &part.content_type);
     let encoding = field("Content-Transfer-Encoding", &part.encoding);
     let disposition = part.disposition.as_deref();
-    let disposition = disposition.map(|value| field("Content-Disposition", value));
-    let disposition = disposition.unwrap_or_default();
+    let disposition =
+        disposition.map_or_else(Vec::new, |value| field("Content-Disposition", value));
     [&content_type, &encoding, &disposition, eol, &part.body].concat()
-}
-
-fn eol(message: &Message) -> &'static [u8] {
-    match message.reading().eol() {
-        Eol::CrLf => b"\r\n",
-        Eol::Lf => b"\n",
-    }
-}
-
-/// The pieces of the new body: the spool (`len` bytes) with the changes, which are in order.
-fn pieces(len: u64, changes: Vec<Change>) -> Vec<Piece> {
-    let mut pieces = Vec::new();
-    let mut at = 0;
-    for Change {
-        at: range, with, ..
-    } in changes
-    {
-        if range.start > at {
-            pieces.push(Piece::Keep(at..range.start));
-        }
-        if !with.is_empty() {
-            pieces.push(Piece::Insert(with));
-        }
-        at = range.end.max(at);
-    }
-    if at < len {
-        pieces.push(Piece::Keep(at..len));
-    }
-    pieces
 }
 
 /// Returns true if the message itself was detached.
 fn is_whole(message: &Message) -> bool {
     let first = message.shipping().detached().first();
     first.is_some_and(|detached| detached.part == 0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pieces_are_the_spool_with_its_changes() {
-        let insert = |at: u64, with: &'static str| Change {
-            at: at..at,
-            with: with.into(),
-            is_part: false,
-        };
-        let cut = |at| Change {
-            at,
-            with: Bytes::new(),
-            is_part: false,
-        };
-        let changes = vec![insert(2, "x"), cut(2..4), insert(8, "y"), cut(9..10)];
-        assert_eq!(
-            pieces(10, changes),
-            [
-                Piece::Keep(0..2),
-                Piece::Insert("x".into()),
-                Piece::Keep(4..8),
-                Piece::Insert("y".into()),
-                Piece::Keep(8..9),
-            ]
-        );
-    }
 }

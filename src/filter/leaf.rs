@@ -32,7 +32,7 @@ pub(super) struct Leaf {
     pub(super) part: PartId,
     pub(super) file: FileHead,
     pub(super) bytes: u64,
-    /// What is found in it, if it is a container.
+    /// The files found in it, if it is a container.
     pub(super) container: Option<Box<Container>>,
     /// The forwarded message in it, if it is one.
     pub(super) forwarded: Option<Box<Forwarded>>,

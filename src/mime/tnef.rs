@@ -45,7 +45,7 @@ pub enum Event {
     End(File),
 }
 
-/// What a stream says of a file.
+/// The file as its stream describes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct File {
     /// The name as the sender's program wrote it, not made safe.
@@ -62,14 +62,14 @@ pub struct Tnef {
     state: State,
     /// Sum of the bytes of the value that is read.
     sum: u16,
-    /// What names are written in that are not Unicode.
+    /// The charset of names that are not Unicode.
     encoding: &'static Encoding,
     /// False if it is another kind of message than a note.
     is_note: bool,
     attachment: Option<Attachment>,
 }
 
-/// What is read next.
+/// The element that is read next.
 #[derive(Debug)]
 enum State {
     /// The signature and the key.
@@ -83,7 +83,7 @@ enum State {
     Sum(Held<2>),
 }
 
-/// What becomes of an attribute's value.
+/// The use made of an attribute's value.
 #[derive(Debug)]
 enum Value {
     Skipped,

@@ -53,7 +53,7 @@ pub(super) fn set_charset_utf8(header: &[u8], eol: Eol) -> Option<Splice> {
                 return None;
             }
             let semicolon = if text.ends_with(b";") { "" } else { ";" };
-            let with = format!("{semicolon}{} charset=utf-8", super::line_end(eol)).into_bytes();
+            let with = format!("{semicolon}{} charset=utf-8", eol.as_str()).into_bytes();
             Some(Splice {
                 at: shift(text.len()..text.len()),
                 with,
@@ -104,7 +104,7 @@ fn added(header: &[u8], field: &str, eol: Eol) -> Splice {
     let at = header.len() - blank.min(header.len());
     Splice {
         at: at..at,
-        with: format!("{field}{}", super::line_end(eol)).into_bytes(),
+        with: format!("{field}{}", eol.as_str()).into_bytes(),
     }
 }
 

@@ -17,7 +17,7 @@ use self::{
     body::{Body, check},
     text::TextCandidate,
 };
-use super::{Eol, Splice, charset::Charset, header, line_end, notice::Notice, qp, words};
+use super::{Eol, Splice, charset::Charset, header, notice::Notice, qp, words};
 use crate::{config::Position, mime::TransferEncoding};
 
 /// A text part as it stands in the message.
@@ -95,8 +95,8 @@ pub fn insert<'a>(
 ///
 /// The values alone serve for a message that *was* the attachment.
 pub fn new_part(notice: &Notice, eol: Eol) -> NewPart {
-    let mut text = notice.text().join(line_end(eol));
-    text.push_str(line_end(eol));
+    let mut text = notice.text().join(eol.as_str());
+    text.push_str(eol.as_str());
     let (encoding, body) = if text.is_ascii() {
         (" 7bit", text.into_bytes())
     } else {

@@ -1,8 +1,7 @@
 //! Quoted-printable (RFC 2045, section 6.7) as the rewriter needs it: a decoder that knows where
 //! each decoded byte came from, and an encoder whose lines are safe in a multipart.
 
-use super::{Eol, line_end};
-
+use super::Eol;
 /// The longest encoded line, without its line end.
 pub(super) const LINE_MAX: usize = 76;
 
@@ -115,7 +114,7 @@ pub(super) fn guarded_start(rest: &[u8], eol: Eol) -> (Vec<u8>, usize) {
     let mut guarded = escaped(content[0]).to_vec();
     if content.len() + 2 > LINE_MAX {
         guarded.push(b'=');
-        guarded.extend_from_slice(line_end(eol).as_bytes());
+        guarded.extend_from_slice(eol.as_str().as_bytes());
     }
     (guarded, 1)
 }
@@ -130,7 +129,7 @@ pub(super) fn encode(text: &[u8], eol: Eol) -> Vec<u8> {
     for line in encoded.split_inclusive("\r\n") {
         let (content, end) = line
             .strip_suffix("\r\n")
-            .map_or((line, ""), |c| (c, line_end(eol)));
+            .map_or((line, ""), |c| (c, eol.as_str()));
         push_line(&mut out, content, eol);
         out.extend_from_slice(end.as_bytes());
     }
@@ -143,7 +142,7 @@ fn push_line(out: &mut Vec<u8>, content: &str, eol: Eol) {
             out.extend_from_slice(&escaped(first));
             if content.len() + 2 > LINE_MAX {
                 out.push(b'=');
-                out.extend_from_slice(line_end(eol).as_bytes());
+                out.extend_from_slice(eol.as_str().as_bytes());
                 push_line(out, &content[1..], eol);
             } else {
                 out.extend_from_slice(&content.as_bytes()[1..]);

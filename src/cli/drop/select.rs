@@ -25,7 +25,7 @@ pub(in crate::cli) struct Selection {
     selectors: Selectors,
 }
 
-/// What packages have in common; all that is given must hold.
+/// The properties that packages have in common; all that are given must hold.
 #[derive(Args, Clone, Debug)]
 pub(in crate::cli) struct Selectors {
     /// All packages of this login

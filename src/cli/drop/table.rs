@@ -15,7 +15,7 @@ const CELL_CHARS_MAX: usize = 64;
 /// The longest cell at the end of a line, where nothing is behind it.
 const LAST_CELL_CHARS_MAX: usize = 200;
 
-/// How packages and entries are written.
+/// The form in which packages and entries are written.
 #[derive(Args, Clone, Copy, Debug, Default)]
 pub(in crate::cli) struct Form {
     /// Writes JSON

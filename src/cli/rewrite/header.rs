@@ -80,10 +80,7 @@ impl HeaderBlock {
 
     /// Applies the edits in order; added text gets these line endings.
     pub(super) fn edit(&mut self, edits: &[HeaderEdit], eol: Eol) {
-        let eol: &[u8] = match eol {
-            Eol::CrLf => b"\r\n",
-            Eol::Lf => b"\n",
-        };
+        let eol = eol.as_bytes();
         for edit in edits {
             match edit {
                 HeaderEdit::Replace { name, value } => self.replace(name, value, eol),

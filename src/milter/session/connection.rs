@@ -1,4 +1,4 @@
-//! What lasts as long as a connection of Postfix.
+//! The state that lasts as long as a connection of Postfix.
 
 use std::{net::IpAddr, sync::Arc};
 

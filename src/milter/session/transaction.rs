@@ -12,7 +12,7 @@ use crate::{
     policy::Edits,
 };
 
-/// What lasts as long as one message.
+/// The state that lasts as long as one message.
 #[derive(Debug)]
 pub(super) struct Transaction {
     /// The filter through which it goes, from its beginning to its end.

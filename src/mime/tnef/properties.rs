@@ -18,7 +18,7 @@ pub(super) enum Property {
     MediaType,
 }
 
-/// What is found.
+/// The outcome of reading.
 #[derive(Debug)]
 pub(super) enum Item {
     /// The bytes of the file begin (PidTagAttachDataBinary).
@@ -45,7 +45,7 @@ pub(super) struct Properties {
     values_left: u32,
 }
 
-/// What is read next.
+/// The element that is read next.
 #[derive(Debug)]
 enum State {
     Count(Held<4>),
@@ -68,7 +68,7 @@ enum State {
     Done,
 }
 
-/// What becomes of a value of variable length.
+/// The use made of a value of variable length.
 #[derive(Debug)]
 enum Value {
     Skipped,
@@ -76,7 +76,7 @@ enum Value {
     Text(Property, Vec<u8>),
 }
 
-/// What follows bytes that are passed over.
+/// The element that follows bytes that are passed over.
 #[derive(Clone, Copy, Debug)]
 enum Next {
     /// The value of the property whose name was passed over.

@@ -1,7 +1,7 @@
 //! A part's body, decoded and encoded again.
 
 use super::{
-    super::{Eol, line_end, qp},
+    super::{Eol, qp},
     CannotTake,
 };
 use crate::mime::TransferEncoding;
@@ -83,7 +83,7 @@ pub(super) fn encode_base64(text: &[u8], old: &[u8], eol: Eol) -> Vec<u8> {
     let encoded = encodify::base64::STANDARD.wrapped(76, ending).encode(text);
     let mut encoded = encoded.trim_ascii_end().to_owned();
     if old.ends_with(b"\n") {
-        encoded.push_str(line_end(eol));
+        encoded.push_str(eol.as_str());
     }
     encoded.into_bytes()
 }

@@ -329,7 +329,7 @@ fn a_new_part_is_valid_in_itself() {
         for eol in [Eol::CrLf, Eol::Lf] {
             let new = new_part(&notice(language, &["a.pdf"]), eol);
             assert_eq!(new.encoding, encoding);
-            assert!(new.body.is_ascii() && new.body.ends_with(line_end(eol).as_bytes()));
+            assert!(new.body.is_ascii() && new.body.ends_with(eol.as_str().as_bytes()));
             assert!(new.body.split(|&b| b == b'\n').all(|line| line.len() <= 77));
         }
     }

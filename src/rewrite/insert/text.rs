@@ -6,7 +6,7 @@ use super::{
     super::{
         Eol, Splice,
         charset::{self, Charset},
-        header, html, line_end,
+        header, html,
         notice::Setting,
         plain, qp,
     },
@@ -168,9 +168,9 @@ impl TextCandidate<'_> {
             Body::Base64 { text, .. } => match memchr::memchr(b'\n', text) {
                 Some(lf) if lf > 0 && text[lf - 1] == b'\r' => "\r\n",
                 Some(_) => "\n",
-                None => line_end(self.eol),
+                None => self.eol.as_str(),
             },
-            _ => line_end(self.eol),
+            _ => self.eol.as_str(),
         }
     }
 
@@ -285,7 +285,7 @@ impl TextCandidate<'_> {
     /// Returns the splice for a quoted-printable body. Soft line breaks keep the encoded text apart
     /// from the author's raw lines; decoding removes them.
     fn qp_splice(&self, decoded: &qp::Decoded<'_>, at: usize, added: &[u8]) -> Splice {
-        let soft = [b"=", line_end(self.eol).as_bytes()].concat();
+        let soft = [b"=", self.eol.as_str().as_bytes()].concat();
         let place = decoded.place(at);
         let (head, tail) = decoded.around(place);
         let mut with = Vec::with_capacity(added.len() * 2);
@@ -297,7 +297,7 @@ impl TextCandidate<'_> {
             // At the end of a line that has no room for the soft break, a hard one will do.
             let full = head.len() >= qp::LINE_MAX && hard;
             with.extend_from_slice(if full {
-                line_end(self.eol).as_bytes()
+                self.eol.as_str().as_bytes()
             } else {
                 &soft
             });
