@@ -128,7 +128,7 @@ def source(path: str, start: str) -> str:
 def reasons_of_messages() -> set[str]:
     """What the log, the metrics and the trial say of a message that was not rewritten."""
     labels = "".join(source(path, f"impl {name} {{").split("fn label")[1].split("\n    }\n")[0]
-                     for path, name in (("filter/outcome.rs", "Reason"), ("mime.rs", "Ambiguity"), ("scan.rs", "Finding")))
+                     for path, name in (("filter/outcome.rs", "Reason"), ("mime.rs", "Ambiguity"), ("scan.rs", "ScanFinding")))
     counted = source("metrics.rs", "impl MetricSet {")
     of_milter = re.findall(r'Outcome::(?:Failed|Passed), "([a-z-]+)"', counted)
     return {*re.findall(r'=> "([a-z0-9-]+)"', labels), *of_milter, "not-editable"}
