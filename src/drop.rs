@@ -294,6 +294,23 @@ impl FileDrop {
         blocking(move || store.find_kept(&vault)).await
     }
 
+    /// Checks that every blob of a package is in its place.
+    ///
+    /// # Errors
+    /// One of them is missing, or cannot be looked at.
+    pub(crate) async fn check_whole(
+        &self,
+        token: &Token,
+        package: &Package,
+    ) -> Result<(), DropError> {
+        let (id, numbers) = (Vault::new(token).id(), package.numbers.clone());
+        self.run(move |store| {
+            let mut numbers = numbers.iter();
+            numbers.try_for_each(|&number| store.blobs.exists(id, number))
+        })
+        .await
+    }
+
     /// Returns the files of a package that is not destroyed, for somebody who has its link: of expired and
     /// revoked ones, too. `None` if there is no such package any more.
     ///
@@ -329,10 +346,12 @@ impl FileDrop {
         blocking(move || FileReader::open(&store, &vault, number, size, range)).await
     }
 
-    /// Writes a reader's complaint into the audit log, with any token in it concealed.
+    /// Writes a reader's complaint into the audit log, made harmless and cut to
+    /// [`REPORT_CHARS_MAX`] and [`CONTACT_CHARS_MAX`], with any token in it concealed. Returns `None` if the
+    /// door leads to no package.
     ///
     /// # Errors
-    /// As [`Ledger::report`].
+    /// The database cannot be read or written.
     pub async fn report(
         &self,
         door: impl Into<Door>,

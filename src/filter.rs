@@ -44,7 +44,7 @@
 //! | in a forwarded message, four header blocks more | 4 × `limits.header_bytes_max` |
 //! | header block being read: its bytes, then its fields apart | 32 × `limits.header_bytes_max` |
 //! | parts | 64 bytes × `limits.parts_max` |
-//! | in a container, names, and what a chunk holds | 64 KiB |
+//! | in a container, names, and what a chunk holds | 768 KiB |
 //! | candidates for the end, with a name and a type of 255 bytes each | 1 KiB × `limits.parts_max` |
 //! | detached files, and the manifest of them | 2 KiB × [`DETACHED_MAX`], if not candidates |
 //! | at its end, texts that take the notice, one at a time | 16 × `limits.text_bytes_max` |

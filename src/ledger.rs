@@ -216,10 +216,11 @@ impl Ledger {
 
     /// Writes a reader's complaint into the audit log, made harmless and cut to
     /// [`REPORT_CHARS_MAX`] and [`CONTACT_CHARS_MAX`]. Returns `None` if the door leads to no package.
+    /// The caller conceals tokens in it: they are the drop's.
     ///
     /// # Errors
     /// The database cannot be read or written.
-    pub async fn report(
+    pub(crate) async fn report(
         &self,
         door: impl Into<Door>,
         now: Timestamp,

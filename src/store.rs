@@ -228,13 +228,13 @@ impl Stores {
     /// # Errors
     /// It is not open. No other store stands in for it: a rule may name one because others must not
     /// have the files.
-    pub fn get(&self, kind: Option<StoreKind>) -> Result<&dyn Store> {
+    pub fn get(&self, kind: Option<StoreKind>) -> Result<&Arc<dyn Store>> {
         let Some(kind) = kind else {
-            return Ok(&*self.usual.store);
+            return Ok(&self.usual.store);
         };
         self.iter()
             .find(|one| one.kind == kind)
-            .map(|one| &*one.store)
+            .map(|one| &one.store)
             .ok_or(StoreError::NotOpen(kind))
     }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Each module stands above all that it imports: no two modules at the top of src/ import each other, directly or around corners.
 
-    tests/floors.py            prints each circle with the lines that tie it; fails when there is one
+    tests/floors.py            prints each circle with the lines that tie it, and what doc/architecture.md draws wrong; fails when there is one
     tests/floors.py --floors   prints the modules, lowest floor first
 
 Production code only: no tests, fuzz properties or conformance suites. It reads paths that begin with `crate::`, in `use` and
@@ -15,7 +15,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-SRC = Path(__file__).resolve().parent.parent / "src"
+ROOT = Path(__file__).resolve().parent.parent
+SRC = ROOT / "src"
 NOT_PRODUCTION = {"tests", "fuzz", "conformance", "lab", "lib", "main"}
 TEXT = re.compile(
     r"""//[^\n]*|/\*.*?\*/|r(#*)".*?"\1|"(?:\\.|[^"\\])*"|'(?:\\[^\n]{1,8}?|[^'\\\n])'""", re.DOTALL
@@ -96,6 +97,12 @@ def circles(found: list[Arrow]) -> list[list[str]]:
     return sorted(list(group) for group in groups if group)
 
 
+def drawn() -> dict[str, int]:
+    """The floor of each module in the drawing of doc/architecture.md, the highest has number 0."""
+    drawing = (ROOT / "doc/architecture.md").read_text(encoding="utf-8").split("```text\n")[1].split("```")[0]
+    return {word: floor for floor, line in enumerate(drawing.splitlines()) for word in line[:47].split()}
+
+
 def planted() -> list[str]:
     """What is wrong with this check: it must see a circle of three, and nothing in what is not production code."""
     files = {
@@ -138,8 +145,11 @@ def main() -> int:
                 print(f"      {module} -> {imported}: {place}")
     if not knots:
         print(f"ok    {len(below)} modules, each above all that it imports")
-    bad = len(wrong) + len(knots)
-    print(f"{2 - min(bad, 2)} passed, {bad} failed")
+    floors = drawn()
+    low = [f"{place}: {by} stands no higher than {to}" for by, to, place in found if floors.get(by, 0) >= floors.get(to, 0)]
+    print("\n".join(f"FAIL  doc/architecture.md: {line}" for line in low) or "ok    the floors are as doc/architecture.md draws them")
+    bad = len(wrong) + len(knots) + len(low)
+    print(f"{3 - min(bad, 3)} passed, {bad} failed")
     return 1 if bad or len(below) < 10 else 0
 
 

@@ -28,6 +28,7 @@ use crate::{
     config::Config,
     envelope::Envelope,
     filter::{Filter, Start, Verdict},
+    loaded::Loaded,
     policy,
 };
 
@@ -47,7 +48,7 @@ pub(super) struct ReplayOptions {
 
 /// Replays all mail below the paths.
 pub(super) fn run(mut options: ReplayOptions) -> Result<(), Failure> {
-    let config = std::mem::take(&mut options.config).load()?;
+    let (config, loaded) = std::mem::take(&mut options.config).load_with_files()?;
     for path in &options.paths {
         std::fs::metadata(path).map_err(|error| {
             let path = path.display();
@@ -70,7 +71,7 @@ pub(super) fn run(mut options: ReplayOptions) -> Result<(), Failure> {
         .build()
         .map_err(|error| Failure::new(EX_UNAVAILABLE, format_args!("could not start: {error}")))?;
     let json = options.json;
-    let report = runtime.block_on(Replay::new(options, config).run());
+    let report = runtime.block_on(Replay::new(options, config, loaded).run());
 
     let mut out = io::stdout().lock();
     let printed = if json {
@@ -91,7 +92,7 @@ struct Replay {
 }
 
 impl Replay {
-    fn new(options: ReplayOptions, mut config: Config) -> Self {
+    fn new(options: ReplayOptions, mut config: Config, loaded: Loaded) -> Self {
         // A message is spooled in memory up to a limit, else in a file without a name.
         config
             .spool
@@ -100,7 +101,9 @@ impl Replay {
         Self {
             options: options.envelope,
             paths: options.paths,
-            filter: Filter::trial(config.clone()).explaining(),
+            filter: Filter::trial(config.clone())
+                .with_files(loaded)
+                .explaining(),
             config,
             report: ReplayReport::default(),
             progress: Progress::new("looking for mail", None),

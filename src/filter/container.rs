@@ -39,10 +39,13 @@ impl Container {
     }
 
     fn count(&mut self, read: Result<(), Malformed>) {
-        let is_end = |event: &Event| matches!(event, Event::End(_));
-        let ended = self.events.drain(..).filter(is_end).count();
-        let ended = u8::try_from(ended).unwrap_or(u8::MAX);
-        self.files = self.files.saturating_add(ended);
+        for event in self.events.drain(..) {
+            match event {
+                Event::End(_) => self.files = self.files.saturating_add(1),
+                Event::Other => self.is_closed = true,
+                Event::Begin | Event::Data(_) => {}
+            }
+        }
         self.is_closed |= read.is_err() || self.files > OPENED_MAX;
     }
 }

@@ -107,7 +107,7 @@ impl CopyTurn {
         };
         if let Some(shared) = turn.slot.take() {
             let store = message.shipping().store(message.filter())?;
-            *turn.slot = is_there(message, store, &shared).await;
+            *turn.slot = is_there(message, &**store, &shared).await;
         }
         Some(turn)
     }
@@ -178,6 +178,7 @@ fn key(
         digest.add(&file.sha256());
         digest.add(detached.name.as_bytes());
         digest.add(detached.media_type.as_bytes());
+        digest.add(&[u8::from(detached.is_opened)]);
     }
 
     Some(digest.end())

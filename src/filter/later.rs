@@ -43,6 +43,8 @@ pub(super) struct CompleteMessage<'a> {
     pub(super) parts: &'a Parts,
     pub(super) references: &'a References,
     pub(super) words: &'a SeenTexts,
+    /// True if the message was changed before.
+    pub(super) is_marked: bool,
     /// True if an infected file stays in the message, though the others go.
     pub(super) keeps_out: bool,
     pub(super) accounting: &'a mut Accounting,
@@ -61,9 +63,10 @@ impl CompleteMessage<'_> {
     }
 
     /// Takes the containers out of the candidates that stay: those that cannot be opened, and all of
-    /// them where they may be all that the message says.
+    /// them where they may be all that the message says. In a message that was changed before, the text may
+    /// be our notice alone.
     fn decide_containers(&mut self, candidates: &mut Vec<Later>) {
-        let has_text = self.words.has_text();
+        let has_text = self.words.has_text() && !self.is_marked;
         candidates.retain(|later| {
             let stays = later.opens.is_some_and(|files| files == 0 || !has_text);
             if stays {

@@ -1,6 +1,6 @@
 //! The field by which people see that a message was changed.
 //!
-//! Nothing reads it. In mail from outside it may be there before, made by anybody, to have a message look as if its links
+//! Nothing reads it, except that a container stays in a message that has it: what text there is may be our notice. In mail from outside it may be there before, made by anybody, to have a message look as if its links
 //! were ours: from a message that is changed it goes. From one that is not, nothing goes, for a signature may be over it.
 
 use super::{Direction, HeaderEdit};
@@ -11,6 +11,11 @@ const NAME: &str = "X-Depollueur";
 /// The most fields of strangers that are removed; with more, the message is not touched: a mail
 /// server goes through the header for each of them.
 pub(super) const FOREIGN_MAX: usize = 100;
+
+/// Returns true if a message was changed before, or somebody wants it to look so.
+pub(super) fn is_marked(header: &[Field]) -> bool {
+    header.iter().any(|field| is_mark(&field.name))
+}
 
 /// The number of fields of this name that somebody else put into a message.
 pub(super) fn foreign(direction: Direction, header: &[Field]) -> usize {

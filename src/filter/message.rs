@@ -393,6 +393,8 @@ impl Message {
                         .await?;
                 }
                 tnef::Event::Data(range) => self.shipping.write(decoded.slice(range)).await?,
+                // With one such attachment it stays: it was read before.
+                tnef::Event::Other => {}
                 tnef::Event::End(file) => {
                     self.await_finishing().await?;
                     self.shipping.finish(container.opened(file));

@@ -253,6 +253,7 @@ impl Reading {
             parts: &self.parts,
             references: &self.references,
             words: &self.words,
+            is_marked: self.top.is_marked,
             keeps_out: self.keeps_out,
             accounting,
         };
@@ -523,7 +524,10 @@ impl Reading {
             }),
             (LeafWork::Stays(why) | LeafWork::Checked(why, _), Fate::Stays(source)) => {
                 let raw = end - self.parts.body(part);
-                accounting.chosen(source, raw);
+                // Nobody knows whether it could have gone.
+                if container.is_none() {
+                    accounting.chosen(source, raw);
+                }
                 accounting.kept(path, &file, bytes, Some(source), why);
             }
             (LeafWork::Stays(why) | LeafWork::Checked(why, _), _) => {

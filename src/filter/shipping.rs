@@ -3,7 +3,7 @@
 //! It takes decoded bytes, and knows the store. What a part is, and whether it goes, others say: it
 //! knows neither the scanner nor the spool. In a trial it counts the files, and opens nothing.
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::{
@@ -265,7 +265,7 @@ impl Shipping {
     }
 
     /// The store to which its files go.
-    pub(super) fn store<'a>(&self, filter: &'a Filter) -> Option<&'a dyn Store> {
+    pub(super) fn store<'a>(&self, filter: &'a Filter) -> Option<&'a Arc<dyn Store>> {
         filter.stores.as_ref()?.get(self.kind).ok()
     }
 }

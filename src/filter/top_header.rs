@@ -1,6 +1,6 @@
 //! The facts of a message's own header that its end needs. Pure.
 
-use super::language::Speech;
+use super::{language::Speech, mark};
 use crate::{
     config::Config,
     mime::{Field, Head},
@@ -14,6 +14,8 @@ pub(super) struct TopHeader {
     pub(super) fields: Vec<String>,
     /// True if it is sent to many who do not answer each other: a newsletter, no discussion list.
     pub(super) is_newsletter: bool,
+    /// True if it has our mark, whoever put it there.
+    pub(super) is_marked: bool,
     /// Its hints at the language; `None` where nothing depends on it.
     pub(super) speech: Option<Box<Speech>>,
 }
@@ -24,6 +26,7 @@ impl TopHeader {
         Self {
             fields: header.iter().filter_map(content_field).collect(),
             is_newsletter: is_newsletter(header),
+            is_marked: mark::is_marked(header),
             speech: Speech::read(config, header),
             root,
         }

@@ -39,6 +39,7 @@ fn files(chunks: &[&[u8]]) -> Result<Vec<(File, Vec<u8>)>, Malformed> {
                     bytes.extend_from_slice(&chunk[range]);
                 }
                 Event::End(file) => found.push((file, open.take().expect("a file is open"))),
+                Event::Other => assert!(open.is_none(), "a file is open"),
             }
         }
     };

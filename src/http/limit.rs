@@ -221,6 +221,8 @@ struct Flow {
     bytes_per_second: Option<u64>,
     /// The moment at which everything admitted so far is sent.
     free_at: Instant,
+    /// Number of times that the speed was changed.
+    changes: u64,
 }
 
 impl Throttle {
@@ -228,6 +230,7 @@ impl Throttle {
         Self(Mutex::new(Flow {
             bytes_per_second,
             free_at: Instant::now(),
+            changes: 0,
         }))
     }
 
@@ -238,6 +241,7 @@ impl Throttle {
             *flow = Flow {
                 bytes_per_second,
                 free_at: Instant::now(),
+                changes: flow.changes + 1,
             };
         }
     }
@@ -245,25 +249,26 @@ impl Throttle {
     /// Waits until these bytes may be sent. First come, first served, so that concurrent downloads
     /// get the same share. A caller that gives up while it waits uses nobody's time.
     pub(crate) async fn pass(&self, bytes: usize) {
-        let Some((begins, takes)) = self.book(bytes) else {
+        let Some((begins, booked)) = self.book(bytes) else {
             return;
-        };
-        let booked = Booked {
-            throttle: self,
-            takes,
         };
         sleep_until(begins).await;
         std::mem::forget(booked);
     }
 
-    /// Books the time that the bytes take; returns its begin and length, `None` without a limit.
-    fn book(&self, bytes: usize) -> Option<(Instant, Duration)> {
+    /// Books the time that the bytes take, and returns its begin; `None` without a limit.
+    fn book(&self, bytes: usize) -> Option<(Instant, Booked<'_>)> {
         let mut flow = lock(&self.0);
         let rate = flow.bytes_per_second?.max(1);
         let takes = Duration::from_secs_f64(bytes as f64 / rate as f64);
         let begins = flow.free_at.max(Instant::now());
         flow.free_at = begins + takes;
-        Some((begins, takes))
+        let booked = Booked {
+            throttle: self,
+            takes,
+            changes: flow.changes,
+        };
+        Some((begins, booked))
     }
 }
 
@@ -271,12 +276,16 @@ impl Throttle {
 struct Booked<'a> {
     throttle: &'a Throttle,
     takes: Duration,
+    /// At another speed there is nothing to give back.
+    changes: u64,
 }
 
 impl Drop for Booked<'_> {
     fn drop(&mut self) {
         let mut flow = lock(&self.throttle.0);
-        flow.free_at = flow.free_at.checked_sub(self.takes).unwrap_or(flow.free_at);
+        if flow.changes == self.changes {
+            flow.free_at = flow.free_at.checked_sub(self.takes).unwrap_or(flow.free_at);
+        }
     }
 }
 

@@ -3,8 +3,9 @@
 //! Another database is one more file that implements [`Records`] and passes the suite in
 //! `drop/tests/conformance/records.rs`. Its verbs block and are called from blocking threads only. Each is one
 //! short transaction: when it returns, it is on stable storage. Other processes may have the database open
-//! too, so whatever is decided about a blob is decided inside a transaction that nobody else can write
-//! beside.
+//! too, so an orphan is looked up and removed inside a transaction that nobody else can write beside
+//! ([`Records::remove_orphan`]), and a record counts for it as soon as its insertion has returned: whoever
+//! looks at the blobs after that knows that they stay.
 
 mod sqlite;
 

@@ -43,6 +43,8 @@ pub enum Event {
     Data(Range<usize>),
     /// The file is complete.
     End(File),
+    /// An attachment is no file: an embedded message, an OLE object, a file in MacBinary, or nothing at all.
+    Other,
 }
 
 /// The file as its stream describes it.
@@ -64,8 +66,8 @@ pub struct Tnef {
     sum: u16,
     /// The charset of names that are not Unicode.
     encoding: &'static Encoding,
-    /// False if it is another kind of message than a note.
-    is_note: bool,
+    /// True if it is a note, false if it is another kind of message; `None` while nothing says so.
+    is_note: Option<bool>,
     attachment: Option<Attachment>,
 }
 
@@ -161,7 +163,7 @@ impl Default for Tnef {
             state: State::Signature(Held::default()),
             sum: 0,
             encoding: encoding_rs::WINDOWS_1252,
-            is_note: true,
+            is_note: None,
             attachment: None,
         }
     }
@@ -180,10 +182,10 @@ impl Tnef {
         Ok(())
     }
 
-    /// Returns true if what came so far is of a plain message: of no meeting request, task, report, or
-    /// signed or encrypted message.
+    /// Returns true if what came so far says that it is of a plain message: of no meeting request, task,
+    /// report, or signed or encrypted message.
     pub fn is_note(&self) -> bool {
-        self.is_note
+        self.is_note == Some(true)
     }
 
     /// Ends the stream.
@@ -309,7 +311,8 @@ impl Tnef {
             (Kept::Class, _) => {
                 let class = text::narrow(bytes, self.encoding).unwrap_or_default();
                 let is = |note: &&str| class.eq_ignore_ascii_case(note);
-                self.is_note = NOTES.iter().any(is);
+                // Readers may take the one class or the other.
+                self.is_note = Some(self.is_note.is_none() && NOTES.iter().any(is));
             }
             (Kept::Rendering, Some(attachment)) => {
                 // AttachType, AttachPosition, RenderWidth, RenderHeight, DataFlags
@@ -328,10 +331,14 @@ impl Tnef {
     }
 
     fn end_attachment(&mut self, events: &mut Vec<Event>) {
-        let attachment = self.attachment.take();
-        if let Some(attachment) = attachment.filter(|attachment| attachment.has_begun) {
-            events.push(Event::End(attachment.into()));
-        }
+        let Some(attachment) = self.attachment.take() else {
+            return;
+        };
+        events.push(if attachment.has_begun {
+            Event::End(attachment.into())
+        } else {
+            Event::Other
+        });
     }
 }
 

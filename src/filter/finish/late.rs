@@ -1,24 +1,63 @@
 //! The link that a store gives at the commit and no sooner.
 
-use super::{Body, FilterError, Message, Notice, Reason};
+use std::sync::Arc;
 
-/// Makes the body again with the link that a store gave at the commit. Where that fails, the package
-/// is taken back.
+use tokio::runtime::Handle;
+
+use super::{Body, FilterError, Message, Notice, Reason};
+use crate::store::Store;
+
+/// A package that was committed, and whose link stands in no mail yet. Dropping it takes the package back,
+/// in the background: the message may be given up at any instant.
+#[derive(Debug)]
+struct Unlinked {
+    store: Option<Arc<dyn Store>>,
+    link: String,
+    queue_id: String,
+}
+
+impl Unlinked {
+    /// Leaves the package where it is: its link goes out.
+    fn keep(mut self) {
+        self.store = None;
+    }
+}
+
+impl Drop for Unlinked {
+    fn drop(&mut self) {
+        let (Some(store), Ok(runtime)) = (self.store.take(), Handle::try_current()) else {
+            return;
+        };
+        let (link, queue_id) = (
+            std::mem::take(&mut self.link),
+            std::mem::take(&mut self.queue_id),
+        );
+        runtime.spawn(async move {
+            if let Err(error) = store.take_back(&link).await {
+                tracing::warn!(queue_id, "a package that no link leads to stays: {error}");
+            }
+        });
+    }
+}
+
+/// Makes the body again with the link that a store gave at the commit. Where that fails, or nobody waits for
+/// it to the end, the package is taken back.
 pub(super) async fn body(
     message: &Message,
     notice: &mut Notice,
     link: String,
 ) -> Result<Result<Body, Reason>, FilterError> {
+    let package = Unlinked {
+        store: message.shipping().store(message.filter()).cloned(),
+        link: link.clone(),
+        queue_id: message.envelope().queue_id.clone(),
+    };
     let operator = message.config().web.operator_or_host_of(&link).to_owned();
     (notice.link, notice.operator) = (link, operator);
 
     let body = super::body(message, notice).await;
-    if !matches!(body, Ok(Ok(_)))
-        && let Some(store) = message.shipping().store(message.filter())
-        && let Err(error) = store.take_back(&notice.link).await
-    {
-        let queue_id = &message.envelope().queue_id;
-        tracing::debug!(queue_id, "a package that no link leads to stays: {error}");
+    if matches!(body, Ok(Ok(_))) {
+        package.keep();
     }
     body
 }
@@ -29,7 +68,35 @@ mod tests {
         super::lab::{Lab, LabFate, Mail},
         NO_TOKEN, Verdict,
     };
+    use super::{Arc, Store, Unlinked};
     use crate::store::conformance::plain::{self, PlainStore};
+
+    #[tokio::test]
+    async fn a_package_whose_link_goes_nowhere_is_taken_back() {
+        let home = tempfile::tempdir().unwrap();
+        let store: Arc<dyn Store> = Arc::new(PlainStore::new(home.path()));
+        let lab = Lab::new(&[]).storing(PlainStore::new(home.path()));
+        let unlinked = async |mail: &str| {
+            let verdict = lab.verdict(&Mail::new(mail)).await.unwrap();
+            let Verdict::Rewrite(rewritten) = verdict else {
+                panic!("{verdict:?}");
+            };
+            Unlinked {
+                store: Some(Arc::clone(&store)),
+                link: rewritten.link,
+                queue_id: "Q".to_owned(),
+            }
+        };
+
+        let (kept, given_up) = (unlinked("a@b").await, unlinked("c@d").await);
+        let (stays, goes) = (kept.link.clone(), given_up.link.clone());
+        kept.keep();
+        drop(given_up);
+        while plain::read(&goes).is_some() {
+            tokio::task::yield_now().await;
+        }
+        assert!(plain::read(&stays).is_some());
+    }
 
     #[tokio::test]
     async fn a_link_that_is_known_at_the_commit_stands_in_the_mail() {

@@ -140,6 +140,8 @@ impl Deposits {
 
         match drop.find(&caller.token, Timestamp::now()).await? {
             PackageLookup::Live(package) if are_same(&order.files, &package.files) => {
+                // A process may have ended between the record and its last look at the blobs.
+                drop.check_whole(&caller.token, &package).await?;
                 Ok(Committed {
                     link: self.link(package.unlock, &caller.token),
                     created: package.created,
