@@ -54,7 +54,11 @@ struct Sent {
 }
 
 async fn send(lab: &Lab, body: &[u8]) -> Sent {
-    let mail = Mail::new("a@b");
+    send_as(lab, &Mail::new("a@b"), body).await
+}
+
+/// Sends a body with the header and envelope of a mail.
+async fn send_as(lab: &Lab, mail: &Mail, body: &[u8]) -> Sent {
     let begun = lab
         .filter
         .begin(mail.envelope.clone(), &mail.fields(), Eol::CrLf);
@@ -161,9 +165,40 @@ async fn what_cannot_be_opened_stays() {
         .rendering(1, 0)
         .data(&file());
     stays("meeting", &lab, TEXT, &meeting.0).await;
+    let nothing_said = Writer::new().rendering(1, 0).data(&file());
+    stays("no class", &lab, TEXT, &nothing_said.0).await;
+
+    let note = b"IPM.Microsoft Mail.Note\0";
+    let begun = || Writer::new().attribute(1, 0x0007_8008, note);
+    let with_file = || begun().rendering(1, 0).title(b"a").data(&file());
+    stays(
+        "an object",
+        &lab,
+        TEXT,
+        &with_file().rendering(2, 0).data(b"OLE").0,
+    )
+    .await;
+    stays(
+        "nothing",
+        &lab,
+        TEXT,
+        &with_file().rendering(1, 0).title(b"b").0,
+    )
+    .await;
 
     stays("no text", &lab, "", &tnef).await;
     stays("blank text", &lab, "--b\r\n\r\n \r\n", &tnef).await;
+}
+
+/// What was the only text before may be the notice alone now.
+#[tokio::test]
+async fn one_in_a_message_that_was_changed_before_stays() {
+    let lab = Lab::new(&[]);
+    let tnef = note(&[("a", vec![b'x'; 3000])]);
+    let mut mail = Mail::new("a@b");
+    mail.header.push(("X-Depollueur", " detached=1".to_owned()));
+    let sent = send_as(&lab, &mail, &body(TEXT, &[("winmail.dat", &tnef)])).await;
+    assert!(matches!(sent.verdict, Verdict::Pass(Reason::Nothing)));
 }
 
 #[tokio::test]

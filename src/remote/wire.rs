@@ -186,11 +186,6 @@ impl Commit {
         if files.any(|file| is_long(&file.name) || is_long(&file.media_type)) {
             return Some("a name or a media type has not from 1 to 255 characters");
         }
-        let is_first_opened = self.files.first().is_some_and(|file| file.opened);
-        let is_before_others = |pair: &[CommitFile]| pair[0].opened && !pair[1].opened;
-        if is_first_opened || self.files.windows(2).any(is_before_others) {
-            return Some("a file that was read out of another stands before others");
-        }
         let mut numbers: Vec<_> = self.files.iter().map(|file| file.number).collect();
         numbers.sort_unstable();
         let twice = numbers.windows(2).any(|pair| pair[0] == pair[1]);

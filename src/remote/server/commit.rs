@@ -20,11 +20,13 @@ impl Deposits {
     pub(super) async fn commit(
         &self,
         caller: PackageOwner,
-        order: Commit,
+        mut order: Commit,
     ) -> Result<Committed, Problem> {
         if let Some(fault) = order.fault() {
             return Err(Problem::unsound(ProblemCode::Files, fault));
         }
+        // What was read out of other files stands behind those of the mail.
+        order.files.sort_by_key(|file| file.opened);
         let Ok(draft) = self.draft(&caller) else {
             return self.committed_before(&caller, &order).await;
         };

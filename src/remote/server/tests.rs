@@ -16,7 +16,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use super::*;
 use crate::{
     config::{Config, DropConfig, Sources},
-    drop::{FILE_COST_MIN, Secret},
+    drop::{FILE_COST_MIN, Link, Secret},
 };
 
 /// A drop with a deposit listener, and one uploader.
@@ -399,11 +399,23 @@ async fn what_was_read_out_of_a_file_stands_behind_all_others() {
     let lab = Lab::new().await;
     let package = lab.begun().await;
     package.send(0, "a").await;
+    package.send(1, "b").await;
     let mut files = listed();
+    let mut of_mail = files[0].clone();
     files[0]["opened"] = true.into();
-    assert_eq!(package.commit(&files).await.0, 422);
-    files[0]["opened"] = false.into();
-    assert_eq!(package.commit(&files).await.0, 200);
+    (of_mail["number"], of_mail["name"]) = (1.into(), "z".into());
+    of_mail["sha256"] = "3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d".into();
+    files.as_array_mut().unwrap().push(of_mail);
+    let (status, committed) = package.commit(&files).await;
+    assert_eq!(status, 200, "{committed}");
+
+    let link = Link::read(committed["link"].as_str().unwrap()).unwrap();
+    let found = lab.drop.find(&link.token, Timestamp::now()).await.unwrap();
+    let PackageLookup::Live(package) = found else {
+        panic!("it is not live");
+    };
+    let opened: Vec<_> = package.files.iter().map(|file| file.opened).collect();
+    assert_eq!(opened, [false, true]);
 }
 
 #[tokio::test]
