@@ -45,7 +45,7 @@
 //! | header block being read: its bytes, then its fields apart | 32 × `limits.header_bytes_max` |
 //! | parts | 64 bytes × `limits.parts_max` |
 //! | in a container, names, and what a chunk holds | 768 KiB |
-//! | candidates for the end, with a name and a type of 255 bytes each | 1 KiB × `limits.parts_max` |
+//! | candidates for the end, with a name and a type of 255 bytes each | 1,152 bytes × `limits.parts_max` |
 //! | detached files, and the manifest of them | 2 KiB × [`DETACHED_MAX`], if not candidates |
 //! | at its end, texts that take the notice, one at a time | 16 × `limits.text_bytes_max` |
 //! | in place of that, the start of one, to tell its language | 32 KiB raw, 256 KiB in all |
@@ -55,7 +55,7 @@
 //! In sum, with what is constant rounded up:
 //!
 //! ```text
-//! 1.5 MiB + 32 × limits.header_bytes_max + 1088 bytes × limits.parts_max
+//! 1.5 MiB + 32 × limits.header_bytes_max + 1216 bytes × limits.parts_max
 //!         + 16 × limits.text_bytes_max
 //! ```
 //!

@@ -54,12 +54,15 @@ impl CompleteMessage<'_> {
     /// Decides on all candidates, and returns those that go.
     pub(super) fn decide(mut self, mut candidates: Vec<Later>) -> Vec<Later> {
         self.decide_containers(&mut candidates);
-        let mut all = self.decide_pairs(&mut candidates);
+        let mut halves = self.decide_pairs(&mut candidates);
         self.decide_heavy(&mut candidates);
         self.decide_light(&mut candidates);
-        all.extend(candidates);
-        all.retain(|later| later.goes);
-        all
+
+        // There is room for the halves: they were taken out of these. A second list could be as long.
+        halves.retain(|later| later.goes);
+        candidates.retain(|later| later.goes);
+        candidates.splice(0..0, halves);
+        candidates
     }
 
     /// Takes the containers out of the candidates that stay: those that cannot be opened, and all of

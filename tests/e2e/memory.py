@@ -55,7 +55,7 @@ def bound(messages: int = 1, connections: int = 1, headers: int = 0, **limits) -
     return (PROCESS + connections * CONNECTION + headers * TOP_HEADER + spools + messages * (
         MESSAGE
         + 32 * limit["limits_header_bytes_max"]
-        + 1088 * limit["limits_parts_max"]
+        + 1216 * limit["limits_parts_max"]
         + 16 * limit["limits_text_bytes_max"]))
 
 
