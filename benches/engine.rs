@@ -14,7 +14,7 @@ use adversary::{
 use compare::{Bar, Lane, compare, is_test, medians};
 use criterion::{Criterion, criterion_group, criterion_main};
 use depollueur::{
-    config::Limits,
+    limits::Limits,
     mime::{Decoder, Event, Field, Head, MediaType, Scanner, TransferEncoding},
 };
 use memchr::memmem;
@@ -26,7 +26,6 @@ const LIMITS: Limits = Limits {
     depth_max: 64,
     parts_max: 1_000_000,
     header_bytes_max: 64 * 1024,
-    text_bytes_max: 1 << 20,
 };
 
 fn file() -> Vec<u8> {

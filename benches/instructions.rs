@@ -17,10 +17,11 @@ mod deposit;
 use std::{hint::black_box, path::Path, sync::Arc};
 
 use depollueur::{
-    config::{Config, Language, Limits, MailConfig, Position},
+    config::{Config, Language, MailConfig, Position},
     drop::{FileDrop, Token},
     envelope::{Direction, Envelope},
     filter::{Filter, Start, Verdict},
+    limits::Limits,
     metrics::Metrics,
     mime::{Decoder, Event, Head, MediaType, Scanner, TransferEncoding},
     rewrite::{
@@ -186,7 +187,6 @@ fn scan(body: &[u8]) -> usize {
         depth_max: 64,
         parts_max: 10_000,
         header_bytes_max: 64 * 1024,
-        text_bytes_max: 1 << 20,
     };
     let root =
         Head::read(&adversary::header(), MediaType::new("text", "plain")).expect("it is sound");

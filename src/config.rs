@@ -40,7 +40,7 @@ pub use self::{
     detach::{DetachConfig, Dkim2, Forwarding, OnBlocked, OnFailure, Recipients, RunMode},
     domains::{DOMAINS_DIRECTORY, DomainConfigs},
     drop::{AuditConfig, AuditCopy, DropConfig, QuotaConfig},
-    language::{DomainLanguages, Fallback, Language, NoticeLanguage},
+    language::{DomainLanguages, Fallback, NoticeLanguage},
     mail::{MailConfig, Relay, Security},
     pattern::{AddressPatterns, HeaderPattern, Patterns, fold},
     public_url::PublicUrl,
@@ -67,6 +67,8 @@ pub(crate) use self::{
     spoken::span_in_english,
     value::{parse_period, parse_size},
 };
+use crate::limits::Limits;
+pub use crate::{l10n::Language, rewrite::Position};
 
 /// The whole configuration. Every value is valid.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -107,7 +109,7 @@ pub struct Config {
     /// `[spool]`
     pub spool: SpoolConfig,
     /// `[limits]`
-    pub limits: Limits,
+    pub limits: LimitsConfig,
     /// `[log]`
     pub log: LogConfig,
     /// The settings that single domains have of their own, see `domains`.
@@ -214,17 +216,6 @@ pub struct NoticeConfig {
     pub part: bool,
 }
 
-/// The place of the notice in the text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Position {
-    /// Before the signature or the quoted mail, else at the end.
-    BeforeQuote,
-    /// Above the text.
-    Start,
-    /// Below the text.
-    End,
-}
-
 impl NoticeConfig {
     /// The language of text that is written for nobody in particular.
     pub fn usual_language(&self) -> Language {
@@ -285,7 +276,7 @@ pub struct SpoolConfig {
 /// `[limits]`: past any of them a message is not touched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields, expecting = "must be a section")]
-pub struct Limits {
+pub struct LimitsConfig {
     /// Nesting of multiparts.
     #[serde(with = "As::<Count<1, 1_000>>")]
     pub depth_max: usize,
@@ -298,6 +289,17 @@ pub struct Limits {
     /// Bytes of a text part that can take the notice.
     #[serde(with = "As::<Sizes<1_024, 67_108_864>>")]
     pub text_bytes_max: usize,
+}
+
+impl LimitsConfig {
+    /// Returns the limits on the structure of a message.
+    pub fn structure(self) -> Limits {
+        Limits {
+            depth_max: self.depth_max,
+            parts_max: self.parts_max,
+            header_bytes_max: self.header_bytes_max,
+        }
+    }
 }
 
 /// `[log]`

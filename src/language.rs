@@ -3,7 +3,7 @@
 
 use whatlang::{Detector, Lang};
 
-use crate::{config::Language, mime::Field};
+use crate::{l10n::Language, mime::Field};
 
 /// Number of bytes of a text that are looked at: more makes no guess better.
 const TEXT_BYTES_MAX: usize = 4 << 10;
@@ -26,7 +26,7 @@ const NEAR: [Lang; 8] = [
 
 /// The language that a message declares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Declared {
+pub enum Declared {
     /// Nothing.
     Nothing,
     /// It is in one of ours.
@@ -37,7 +37,7 @@ pub(crate) enum Declared {
 
 /// Reads `Content-Language` (RFC 3282): a list of tags with comments, of which the first that is
 /// ours counts.
-pub(crate) fn declared(header: &[Field]) -> Declared {
+pub fn declared(header: &[Field]) -> Declared {
     let is_ours = |field: &&Field| field.name.eq_ignore_ascii_case(b"content-language");
     let Some(field) = header.iter().find(is_ours) else {
         return Declared::Nothing;
@@ -84,7 +84,7 @@ fn without_comments(value: &str) -> String {
 }
 
 /// Returns the language that a text shows; `None` if it is too short to tell, or in another.
-pub(crate) fn detect(text: &str) -> Option<Language> {
+pub fn detect(text: &str) -> Option<Language> {
     let end = (0..=TEXT_BYTES_MAX.min(text.len())).rfind(|&at| text.is_char_boundary(at));
     let text = &text[..end.unwrap_or_default()];
     let between = |languages: Vec<Lang>| Detector::with_allowlist(languages).detect(text);

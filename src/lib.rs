@@ -25,8 +25,10 @@
 //! * `lock` – mutexes whose values are whole at every instant
 //! * [`lookup`] – the people behind an address: Postfix is asked for its tables, aliases, extensions
 //! * `sender` – the sender of a message, as far as that is certain
-//! * `language` – the language of a message, among those that we have
-//! * `words` – sizes, dates and zones as people say them, for the notice and the pages
+//! * [`l10n`] – the languages of notices and pages
+//! * [`limits`] – limits on the structure of a message
+//! * [`language`] – the language of a message, among those that we have
+//! * [`words`] – sizes, dates and zones as people say them, for the notice and the pages
 //! * [`names`] – hostile file names made safe
 //! * `untrusted` – text from outside, which is printed only escaped
 //! * `threads` – the names of threads
@@ -70,8 +72,10 @@ pub mod filter;
 #[doc(hidden)]
 pub mod fuzz;
 mod http;
-mod language;
+pub mod l10n;
+pub mod language;
 pub mod ledger;
+pub mod limits;
 pub mod loaded;
 mod lock;
 pub mod lookup;
@@ -91,4 +95,4 @@ pub mod store;
 mod threads;
 mod untrusted;
 pub mod web;
-mod words;
+pub mod words;

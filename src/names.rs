@@ -294,7 +294,7 @@ fn is_blank(c: char) -> bool {
 
 /// Returns true for controls, format characters (Unicode's category Cf), fillers and noncharacters:
 /// everything that takes no room itself and may change how the rest reads. Line ends count as blanks.
-pub(crate) fn is_invisible(c: char) -> bool {
+pub fn is_invisible(c: char) -> bool {
     if is_blank(c) {
         return false;
     }

@@ -22,7 +22,7 @@ mod words;
 
 use std::ops::Range;
 
-pub(crate) use header::MEASURES;
+pub use header::MEASURES;
 
 /// A change to a run of raw bytes: those at `at` are replaced by `with`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub enum Eol {
 
 impl Eol {
     /// Returns its characters.
-    pub(crate) fn as_str(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::CrLf => "\r\n",
             Self::Lf => "\n",
@@ -52,10 +52,26 @@ impl Eol {
     }
 
     /// Returns its bytes.
-    pub(crate) fn as_bytes(self) -> &'static [u8] {
+    pub fn as_bytes(self) -> &'static [u8] {
         self.as_str().as_bytes()
     }
 }
+
+/// The place of the notice in a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Position {
+    /// Before the signature or the quoted mail, else at the end.
+    BeforeQuote,
+    /// Above the text.
+    Start,
+    /// Below the text.
+    End,
+}
+
+/// A text part that cannot take the notice; the reason is for the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct CannotTake(pub &'static str);
 
 /// Applies splices to `raw`; they are in order, do not overlap and lie in it.
 ///
@@ -75,7 +91,7 @@ pub fn apply(raw: &[u8], splices: &[Splice]) -> Vec<u8> {
 }
 
 /// Returns the author's own words in a text, without quoted mail and signatures, as far as those are known.
-pub(crate) fn author(text: &str, kind: insert::TextKind) -> String {
+pub fn author(text: &str, kind: insert::TextKind) -> String {
     match kind {
         insert::TextKind::Plain => plain::author(text),
         insert::TextKind::Html => plain::author(&html::seen(text)),

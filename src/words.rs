@@ -2,13 +2,13 @@
 
 use jiff::{Zoned, civil::Date};
 
-use crate::config::Language;
+use crate::l10n::Language;
 
 /// A no-break space: between a number and its unit.
 const NBSP: char = '\u{a0}';
 
 /// Formats a size, `9,4 Mo` or `9.4 MB`: decimal units (IEC 80000-13), at most three digits before the unit.
-pub(crate) fn size(bytes: u64, language: Language) -> String {
+pub fn size(bytes: u64, language: Language) -> String {
     let (units, comma) = match language {
         Language::Fr => (["ko", "Mo", "Go", "To", "Po", "Eo"], ','),
         Language::En => (["kB", "MB", "GB", "TB", "PB", "EB"], '.'),
@@ -47,7 +47,7 @@ fn unit(bytes: u128) -> (u128, usize) {
 }
 
 /// Formats a date: `22 décembre 2026`, `1er décembre 2026`, `22 December 2026`.
-pub(crate) fn date(date: Date, language: Language) -> String {
+pub fn date(date: Date, language: Language) -> String {
     let month = month(language, date);
     match (language, date.day()) {
         (Language::Fr, 1) => format!("1er{NBSP}{}{NBSP}{}", month, date.year()),
@@ -57,12 +57,12 @@ pub(crate) fn date(date: Date, language: Language) -> String {
 }
 
 /// Formats the month of a date: `décembre 2026`, `December 2026`.
-pub(crate) fn month_of_year(date: Date, language: Language) -> String {
+pub fn month_of_year(date: Date, language: Language) -> String {
     format!("{}{NBSP}{}", month(language, date), date.year())
 }
 
 /// Formats a moment: `22 décembre 2026 à 10 h 04`, `22 December 2026 at 10:04`.
-pub(crate) fn moment(at: &Zoned, language: Language) -> String {
+pub fn moment(at: &Zoned, language: Language) -> String {
     let (hour, minute) = (at.hour(), at.minute());
     let day = date(at.date(), language);
     match language {
@@ -72,7 +72,7 @@ pub(crate) fn moment(at: &Zoned, language: Language) -> String {
 }
 
 /// Names a zone: `heure de Paris`, `Paris time`; where the zone is not that of a city, `UTC+01:00`.
-pub(crate) fn zone(at: &Zoned, language: Language) -> String {
+pub fn zone(at: &Zoned, language: Language) -> String {
     let Some(city) = at.time_zone().iana_name().and_then(city) else {
         return offset(at);
     };

@@ -10,7 +10,7 @@ use jiff::{Span, tz::TimeZone};
 use super::{
     AddressPatterns, AdminConfig, AliasMaps, AuditConfig, AuditCopy, Colour, DepositConfig,
     DetachConfig, Directions, Dkim2, DomainLanguages, DropConfig, Fallback, Forwarding, Language,
-    Limits, ListenAddress, LogConfig, LogFormat, Marks, MilterConfig, Network, NoticeConfig,
+    LimitsConfig, ListenAddress, LogConfig, LogFormat, Marks, MilterConfig, Network, NoticeConfig,
     NoticeLanguage, OnBlocked, OnFailure, OwnDomains, Position, ProxyHeader, QuotaConfig,
     Recipients, RemoteConfig, ReportFormat, RunMode, SenderConfig, ShowSender, SpoolConfig,
     StoreConfig, StoreKind, WebConfig,
@@ -214,7 +214,7 @@ impl Default for SpoolConfig {
     }
 }
 
-impl Default for Limits {
+impl Default for LimitsConfig {
     fn default() -> Self {
         Self {
             depth_max: 64,

@@ -8,15 +8,7 @@ use super::{
     pattern::{fold, parents},
     value::{Choice, Codec, Words, Written},
 };
-
-/// A language of notices and pages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Language {
-    /// English.
-    En,
-    /// French.
-    Fr,
-}
+use crate::l10n::Language;
 
 /// The language of a notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -207,7 +207,7 @@ async fn own(message: &mut Message) -> Option<Own> {
     let contact = config.web.contact.trim_start_matches("mailto:");
     Some(Own {
         templates: Some(templates),
-        direction: message.envelope().direction,
+        direction: message.envelope().direction.as_str(),
         contact: (!contact.is_empty()).then(|| contact.to_owned()),
         sender: sender::shown(verified.as_deref(), config.web.show_sender),
     })

@@ -9,7 +9,7 @@
 use std::mem;
 
 use crate::{
-    config::Limits,
+    limits::Limits,
     mime::{Decoder, Event, Head, MediaType, Scanner},
     rules::{self, Judgement, LeafPlace, Why},
 };
@@ -221,7 +221,6 @@ mod tests {
         depth_max: 10,
         parts_max: 100,
         header_bytes_max: 1000,
-        text_bytes_max: 1000,
     };
 
     /// Its weight, which is the same however its bytes come.

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     drop::{FileEntry, Link, PackageLookup},
-    mime::tnef::tests::Writer,
+    mime::tnef::writer::Writer,
     rewrite::Eol,
     scan::scripted::{EVIL, Script, Scripted},
 };

@@ -493,11 +493,10 @@ mod tests {
 
     fn parts(content_type: &str, body: &str) -> Parts {
         let root = head(content_type);
-        let limits = crate::config::Limits {
+        let limits = crate::limits::Limits {
             depth_max: 10,
             parts_max: 100,
             header_bytes_max: 1000,
-            text_bytes_max: 1000,
         };
         let mut scanner = Scanner::new(&root, limits).unwrap();
         let mut parts = Parts::new(&root);

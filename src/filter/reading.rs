@@ -28,7 +28,7 @@ use super::{
     words::SeenTexts,
 };
 use crate::{
-    config::Limits,
+    limits::Limits,
     mime::{
         Ambiguity, DecodeError, Decoder, Event, References, Scanner, TransferEncoding,
         scanner::PartId,
@@ -98,12 +98,13 @@ impl Reading {
         accounting: &Accounting,
     ) -> Result<Self, Ambiguity> {
         let config = &filter.config;
+        let limits = config.limits.structure();
         let root = top.root.clone();
         let mut reading = Self {
-            scanner: Some(Scanner::new(&root, config.limits)?),
+            scanner: Some(Scanner::new(&root, limits)?),
             parts: Parts::new(&root),
             spool: filter.spools.spool(),
-            limits: config.limits,
+            limits,
             fates: Fates::new(Arc::clone(config), plan),
             keeps_out: filter.keeps_out(),
             top,

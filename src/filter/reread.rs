@@ -46,7 +46,10 @@ struct PartCounter {
 impl PartCounter {
     fn new(message: &Message) -> Result<Self, Ambiguity> {
         Ok(Self {
-            scanner: Scanner::new(&message.reading().top().root, message.config().limits)?,
+            scanner: Scanner::new(
+                &message.reading().top().root,
+                message.config().limits.structure(),
+            )?,
             parts: 1,
             doubt: None,
         })

@@ -273,7 +273,7 @@ impl Mail {
 
     fn parts(&self) -> Vec<Part> {
         let root = self.head();
-        let limits = Config::default().limits;
+        let limits = Config::default().limits.structure();
         let mut scanner = Scanner::new(&root, limits).expect("the boundary is sound");
         let (mut encoding, mut leaf) = (root.encoding, Decoder::new(root.encoding));
         let mut is_half_broken = false;

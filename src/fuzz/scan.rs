@@ -2,7 +2,7 @@
 
 use super::{byte, cut, line};
 use crate::{
-    config::Limits,
+    limits::Limits,
     mime::{Ambiguity, Event, Field, Head, MediaType, Scanner, scanner::PartId},
 };
 
@@ -11,7 +11,6 @@ const LIMITS: Limits = Limits {
     depth_max: 6,
     parts_max: 40,
     header_bytes_max: 1024,
-    text_bytes_max: 1024,
 };
 
 /// Length of the longest delimiter line with its line ends, cut before its last byte.

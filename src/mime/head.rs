@@ -427,7 +427,7 @@ impl Head {
     }
 
     /// Reads a part's header block, blank line included, as [`split`] and [`Head::read`] would.
-    pub(crate) fn parse(block: &[u8], default: MediaType) -> Result<Self, Ambiguity> {
+    pub fn parse(block: &[u8], default: MediaType) -> Result<Self, Ambiguity> {
         let described = Described::of(block)?;
         Self::of(&described, default)
     }

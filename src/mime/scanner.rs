@@ -21,7 +21,7 @@ use super::{
     Ambiguity, Head, MediaType,
     boundary::{self, Delimiter, Delimiters, Found, Line},
 };
-use crate::config::Limits;
+use crate::limits::Limits;
 
 /// Number of bytes added at a time to held bytes whose meaning is not certain yet.
 const JOIN_BYTES: usize = 512;
@@ -255,8 +255,7 @@ impl Scanner {
     }
 
     /// Returns the number of undecided bytes held between two chunks.
-    #[cfg(any(test, fuzzing))]
-    pub(crate) fn held_bytes(&self) -> usize {
+    pub fn held_bytes(&self) -> usize {
         self.held.len()
     }
 
@@ -599,7 +598,6 @@ mod tests {
         depth_max: 8,
         parts_max: 50,
         header_bytes_max: 4096,
-        text_bytes_max: 1 << 20,
     };
 
     fn root(content_type: &str) -> Head {

@@ -457,4 +457,6 @@ impl From<Attachment> for File {
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;
+#[cfg(test)]
+pub(crate) mod writer;

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::{Eol, Splice};
 
 /// Fields that describe a body's bytes, in lower case.
-pub(crate) const MEASURES: [&str; 3] = ["content-md5", "content-length", "lines"];
+pub const MEASURES: [&str; 3] = ["content-md5", "content-length", "lines"];
 
 /// Declares the transfer encoding: replaces the field's value, or adds the field.
 ///

@@ -23,8 +23,7 @@ mod tag;
 
 pub(super) use self::judge::{HtmlFlaw, flaw, reads_quoted};
 use self::scan::DocumentScan;
-use super::{insert::CannotTake, plain};
-use crate::config::Position;
+use super::{CannotTake, Position, plain};
 
 /// The last offset at which the notice may stand: Gmail cuts a message off behind 102 kB.
 const HTML_BYTES_MAX: usize = 90_000;

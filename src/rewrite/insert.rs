@@ -17,8 +17,10 @@ use self::{
     body::{Body, check},
     text::TextCandidate,
 };
-use super::{Eol, Splice, charset::Charset, header, notice::Notice, qp, words};
-use crate::{config::Position, mime::TransferEncoding};
+use super::{
+    CannotTake, Eol, Position, Splice, charset::Charset, header, notice::Notice, qp, words,
+};
+use crate::mime::TransferEncoding;
 
 /// A text part as it stands in the message.
 #[derive(Clone, Copy, Debug)]
@@ -44,11 +46,6 @@ pub enum TextKind {
     /// `text/html`
     Html,
 }
-
-/// A text part that cannot take the notice; the reason is for the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct CannotTake(pub &'static str);
 
 /// Returns the splices, relative to `part.raw` and in order, that put an addition into the part.
 ///

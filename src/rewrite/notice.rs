@@ -17,7 +17,7 @@ use jiff::Zoned;
 pub use self::template::{TEMPLATES, TemplateError, Templates};
 pub(super) use self::text::Setting;
 use super::words;
-use crate::{config::Language, envelope::Direction, names};
+use crate::{l10n::Language, names};
 
 /// Maximum number of files that are named one by one; the rest is counted, and all are on the page. With
 /// names of at most [`crate::names::DISPLAY_CHARS_MAX`] characters the notice stays under 64 KiB in any form.
@@ -47,8 +47,8 @@ pub struct Notice {
 pub struct Own {
     /// The templates; none while one is being tried.
     pub templates: Option<Arc<Templates>>,
-    /// The direction of the message.
-    pub direction: Direction,
+    /// The word for the direction of the message, which templates compare: `incoming` or `outgoing`.
+    pub direction: &'static str,
     /// The contact for questions: an address or a URL.
     pub contact: Option<String>,
     /// The sender of the message, as far as it may be named: an address or a domain.

@@ -7,7 +7,7 @@
 
 mod lotus;
 
-use crate::config::Position;
+use super::Position;
 
 /// Maximum number of lines of an attribution (`On …, Jane wrote:`).
 const ATTRIBUTION_LINES_MAX: usize = 3;

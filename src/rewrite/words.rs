@@ -4,7 +4,7 @@
 use jiff::Zoned;
 
 use crate::{
-    config::Language,
+    l10n::Language,
     words::{moment, size, zone},
 };
 

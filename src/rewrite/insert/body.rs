@@ -1,9 +1,6 @@
 //! A part's body, decoded and encoded again.
 
-use super::{
-    super::{Eol, qp},
-    CannotTake,
-};
+use super::super::{CannotTake, Eol, qp};
 use crate::mime::TransferEncoding;
 
 /// A body and its decoded text.

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::{body::encode_base64, *};
 use crate::{
-    config::Language,
+    l10n::Language,
     rewrite::{apply, notice::tests::notice},
 };
 

@@ -4,16 +4,16 @@ use std::borrow::Cow;
 
 use super::{
     super::{
-        Eol, Splice,
+        CannotTake, Eol, Position, Splice,
         charset::{self, Charset},
         header, html,
         notice::Setting,
         plain, qp,
     },
-    Addition, CannotTake, TextKind,
+    Addition, TextKind,
     body::{Body, encode_base64, has_pair, spliced},
 };
-use crate::{config::Position, mime::TransferEncoding};
+use crate::mime::TransferEncoding;
 
 /// The longest line of a body, without its line end (RFC 5322, section 2.1.1).
 const LINE_BYTES_MAX: usize = 998;

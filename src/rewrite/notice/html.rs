@@ -10,7 +10,7 @@
 use std::fmt::Write;
 
 use super::{Notice, NoticeFile, domain::starts_domain};
-use crate::{config::Language, names, rewrite::words, words::size};
+use crate::{l10n::Language, names, rewrite::words, words::size};
 
 /// The longest word of a name that may stay whole, in characters.
 const WORD_CHARS_MAX: usize = 24;

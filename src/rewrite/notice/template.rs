@@ -21,7 +21,7 @@ use minijinja::{
 
 use self::page::Flaw;
 use super::{Notice, Setting, html, text};
-use crate::{config::Language, names};
+use crate::{l10n::Language, names};
 
 /// The fuel of a rendering: about as many steps, or 64 bytes for each (1 MiB).
 const FUEL: u64 = 16_384;

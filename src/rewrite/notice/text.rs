@@ -2,7 +2,7 @@
 
 use super::{Notice, NoticeFile, domain::starts_domain};
 use crate::{
-    config::Language,
+    l10n::Language,
     names,
     rewrite::{bidi, charset::transliterate, words},
     words::size,

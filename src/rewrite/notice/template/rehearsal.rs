@@ -5,7 +5,7 @@ use super::{
     super::{Notice, NoticeFile, Own, Setting},
     TemplateError, TemplateFormat, Templates, explain, kind, language, line_at, page, values,
 };
-use crate::{envelope::Direction, rewrite::html as document};
+use crate::rewrite::html as document;
 
 const LINK: &str = "https://drop.example.org/k7Vw2mQ9xLr4T8bN1cZ5dA";
 
@@ -115,9 +115,13 @@ fn samples(name: &str) -> Vec<Notice> {
     let many: Vec<String> = (1..=45).map(|i| format!("photo {i}.jpg")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     let full = || Own {
-        direction: Direction::Outgoing,
+        direction: "outgoing",
         contact: Some("abuse@example.org".into()),
         sender: Some("www.sender.example".into()),
+        ..Own::default()
+    };
+    let bare = || Own {
+        direction: "incoming",
         ..Own::default()
     };
     let operator = "Example & Söhne \"<b>\" -- From x > .";
@@ -127,12 +131,12 @@ fn samples(name: &str) -> Vec<Notice> {
             name,
             &["Compte rendu d’été.pdf"],
             "drop.example.org",
-            Own::default(),
+            bare(),
         ),
         sample(name, &["a.pdf"], "drop.example.org", full()),
         sample(name, &["photos.zip", "x.pdf"], operator, full()),
         sample(name, &HOSTILE, operator, full()),
-        sample(name, &HOSTILE, operator, Own::default()),
+        sample(name, &HOSTILE, operator, bare()),
         sample(name, &many, operator, full()),
         sample(name, &[HOSTILE[13]; 21], &"long ".repeat(200), full()),
     ]

@@ -80,7 +80,7 @@ fn values(notice: &Notice, files: Vec<Value>, shown: impl Fn(&str) -> Value) -> 
 
     context! {
         language => words::tag(language),
-        direction => own.direction.as_str(),
+        direction => own.direction,
         count => notice.files.len(),
         files,
         more => rest.len(),
