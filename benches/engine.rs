@@ -13,8 +13,8 @@ use adversary::{
 };
 use compare::{Bar, Lane, compare, is_test, medians};
 use criterion::{Criterion, criterion_group, criterion_main};
-use depollueur::{
-    limits::Limits,
+use mailsplice::{
+    Limits,
     mime::{Decoder, Event, Field, Head, MediaType, Scanner, TransferEncoding},
 };
 use memchr::memmem;

@@ -17,24 +17,27 @@ mod deposit;
 use std::{hint::black_box, path::Path, sync::Arc};
 
 use depollueur::{
-    config::{Config, Language, MailConfig, Position},
+    config::{Config, MailConfig},
     drop::{FileDrop, Token},
     envelope::{Direction, Envelope},
     filter::{Filter, Start, Verdict},
-    limits::Limits,
     metrics::Metrics,
-    mime::{Decoder, Event, Head, MediaType, Scanner, TransferEncoding},
-    rewrite::{
-        Eol, apply,
-        insert::{TextKind, TextPart, insert},
-        notice::{Notice, NoticeFile},
-    },
     store::Stores,
     web::{Theme, WebState, router},
 };
 use hyper::{Request, service::Service as _};
 use hyper_util::service::TowerToHyperService;
 use jiff::{Timestamp, tz::TimeZone};
+use mailsplice::{
+    Limits,
+    l10n::Language,
+    mime::{Decoder, Event, Head, MediaType, Scanner, TransferEncoding},
+    notice::{Notice, NoticeFile},
+    rewrite::{
+        Eol, Position, apply,
+        insert::{TextKind, TextPart, insert},
+    },
+};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 

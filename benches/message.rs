@@ -33,10 +33,10 @@ use depollueur::{
     drop::FileDrop,
     envelope::{Direction, Envelope},
     filter::{Filter, Message, Start, Verdict},
-    rewrite::Eol,
     store::Stores,
 };
 use jiff::tz::TimeZone;
+use mailsplice::rewrite::Eol;
 use memchr::memmem;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use tempfile::TempDir;

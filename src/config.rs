@@ -31,6 +31,7 @@ mod wishes;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use jiff::tz::TimeZone;
+use mailsplice::{Limits, l10n::Language, rewrite::Position};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
@@ -67,8 +68,6 @@ pub(crate) use self::{
     spoken::span_in_english,
     value::{parse_period, parse_size},
 };
-use crate::limits::Limits;
-pub use crate::{l10n::Language, rewrite::Position};
 
 /// The whole configuration. Every value is valid.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]

@@ -117,6 +117,11 @@ use std::sync::{
     atomic::{AtomicBool, Ordering::Relaxed},
 };
 
+use mailsplice::{
+    mime::{Ambiguity, Field, Head, MediaType, Scanner, head},
+    rewrite::Eol,
+};
+
 use crate::{
     config::{Config, Dkim2, RunMode},
     decisions::Decisions,
@@ -124,9 +129,7 @@ use crate::{
     envelope::{DETACHED_MAX, Direction, Envelope, HeaderEdit, Known},
     loaded::Loaded,
     lookup::Lookup,
-    mime::{Ambiguity, Field, Head, MediaType, Scanner, head},
     policy::{self, HeaderFacts, Outlook, Plan, Source, Wish, Wishes},
-    rewrite::Eol,
     rules,
     spool::Spools,
     store::Stores,

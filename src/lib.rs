@@ -17,7 +17,7 @@
 //! * [`envelope`] – the nouns of a message: its direction, its people, the origin of its files, changes to its header
 //! * [`milter`] – the conversation with Postfix: sockets, callbacks, the session
 //! * [`filter`] – one message through all the stages; the only module that knows them all
-//! * [`mime`] – the streaming scanner: pushes of bytes in, events out; part headers; transfer decoding
+//! * [`mailsplice`] – the engine, a crate of its own: the scanner, the rewriter, the notice
 //! * [`policy`] – the parties who decide: the sender, the users, the admin's rules
 //! * [`rules`] – the choice of the parts to detach, with the reasons
 //! * `budget` – memory that all messages share
@@ -25,11 +25,6 @@
 //! * `lock` – mutexes whose values are whole at every instant
 //! * [`lookup`] – the people behind an address: Postfix is asked for its tables, aliases, extensions
 //! * `sender` – the sender of a message, as far as that is certain
-//! * [`l10n`] – the languages of notices and pages
-//! * [`limits`] – limits on the structure of a message
-//! * [`language`] – the language of a message, among those that we have
-//! * [`words`] – sizes, dates and zones as people say them, for the notice and the pages
-//! * [`names`] – hostile file names made safe
 //! * `untrusted` – text from outside, which is printed only escaped
 //! * `threads` – the names of threads
 //! * [`spool`] – the bytes that stay, in memory first, then in an unlinked file
@@ -37,7 +32,6 @@
 //! * [`ledger`] – who deposited what, what became of it, until when: records, quotas, the audit log, statistics
 //! * [`drop`](mod@drop) – the place for the bytes: tokens, encryption, drafts
 //! * [`scan`] – clamd is asked about each file on its way into the drop
-//! * [`rewrite`] – the notice, and the pieces from which the new body is sent
 //! * [`decisions`] – the decisions on each message, kept for some days
 //! * `http` – the server under pages, deposits and metrics: connections, limits on clients
 //! * `remote` – deposits over HTTP: the client of another host's drop, and the server for milters of other hosts
@@ -72,21 +66,15 @@ pub mod filter;
 #[doc(hidden)]
 pub mod fuzz;
 mod http;
-pub mod l10n;
-pub mod language;
 pub mod ledger;
-pub mod limits;
 pub mod loaded;
 mod lock;
 pub mod lookup;
 mod mailer;
 pub mod metrics;
 pub mod milter;
-pub mod mime;
-pub mod names;
 pub mod policy;
 mod remote;
-pub mod rewrite;
 pub mod rules;
 pub mod scan;
 mod sender;
@@ -95,4 +83,3 @@ pub mod store;
 mod threads;
 mod untrusted;
 pub mod web;
-pub mod words;

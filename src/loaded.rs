@@ -10,10 +10,9 @@ use std::{
     sync::Arc,
 };
 
-use crate::{
-    config::{Config, ConfigError},
-    rewrite::notice::{TEMPLATES, Templates},
-};
+use mailsplice::notice::{TEMPLATES, Templates};
+
+use crate::config::{Config, ConfigError};
 
 /// Maximum size of a template, in bytes.
 const TEMPLATE_BYTES_MAX: u64 = 64 << 10;

@@ -124,7 +124,7 @@ impl Source {
     }
 
     /// Returns the place of its notice.
-    pub fn position(self, config: &Config) -> crate::config::Position {
+    pub fn position(self, config: &Config) -> mailsplice::rewrite::Position {
         self.terms(config)
             .and_then(|terms| terms.position)
             .unwrap_or(config.notice.position)

@@ -3,7 +3,7 @@
 //! A leaf is a candidate when it has a file name, or is an attachment, or is not text; and when it
 //! is not one of the kinds that stay whatever their size (see [`Why`]).
 
-use crate::mime::{Disposition, Head, Scanner, TransferEncoding};
+use mailsplice::mime::{Disposition, Head, Scanner, TransferEncoding};
 
 /// The reason for which a part stays or goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -267,8 +267,9 @@ fn is_crypto_name(head: &Head) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use mailsplice::mime::{Field, MediaType};
+
     use super::*;
-    use crate::mime::{Field, MediaType};
 
     fn head(fields: &[(&str, &str)]) -> Head {
         let fields: Vec<_> = fields

@@ -11,10 +11,9 @@
 
 pub(crate) mod authentication;
 
-use crate::{
-    config::{ShowSender, fold},
-    names,
-};
+use mailsplice::names;
+
+use crate::config::{ShowSender, fold};
 
 /// The voucher for the sender of a message.
 #[derive(Clone, Copy, Debug)]

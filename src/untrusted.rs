@@ -6,9 +6,8 @@
 
 use std::fmt;
 
+use mailsplice::names;
 use serde::{Serialize, Serializer};
-
-use crate::names;
 
 /// A text from outside, as a `String` or a `&str`. Prints as one line, escaped; programs get it raw.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]

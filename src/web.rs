@@ -63,6 +63,7 @@ use axum::{
 use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
 use jiff::{Timestamp, tz::TimeZone};
+use mailsplice::l10n::Language;
 use tokio::sync::Semaphore;
 use tracing::error;
 
@@ -77,7 +78,7 @@ use self::{
     shelf::Shelf,
 };
 use crate::{
-    config::{Language, MailConfig, WebConfig},
+    config::{MailConfig, WebConfig},
     drop::{Ending, FileDrop, Requester},
     envelope::Origin,
     http::{

@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent / "e2e"))
 from lab import ROOT, binary  # noqa: E402
 
 CHECKS = []
+ENGINE = "crates/mailsplice/src"
 
 
 def check(sentence: str):
@@ -121,15 +122,15 @@ def _():
 
 def source(path: str, start: str) -> str:
     """A block of a source file: from the line that begins so to the end of the item."""
-    text = (ROOT / "src" / path).read_text()
+    text = (ROOT / path).read_text()
     return text[text.index(start):].split("\n}\n")[0]
 
 
 def reasons_of_messages() -> set[str]:
     """What the log, the metrics and the trial say of a message that was not rewritten."""
     labels = "".join(source(path, f"impl {name} {{").split("fn label")[1].split("\n    }\n")[0]
-                     for path, name in (("filter/outcome.rs", "Reason"), ("mime.rs", "Ambiguity"), ("scan.rs", "ScanFinding")))
-    counted = source("metrics.rs", "impl MetricSet {")
+                     for path, name in (("src/filter/outcome.rs", "Reason"), (f"{ENGINE}/mime.rs", "Ambiguity"), ("src/scan.rs", "ScanFinding")))
+    counted = source("src/metrics.rs", "impl MetricSet {")
     of_milter = re.findall(r'Outcome::(?:Failed|Passed), "([a-z-]+)"', counted)
     return {*re.findall(r'=> "([a-z0-9-]+)"', labels), *of_milter, "not-editable"}
 
@@ -139,7 +140,7 @@ def _():
     text = page().split(".Ss Reasons")[1].split(".Ss ")[0]
     messages, parts = text.split("Why a part stays:")
     items = {word for line in re.findall(r"^\.It Li (.*)$", messages, re.M) for word in line.split(" , ")}
-    whys = re.findall(r'=> "([^"]+)"', source("rules.rs", "impl Why {").split("fn as_str")[1])
+    whys = re.findall(r'=> "([^"]+)"', source("src/rules.rs", "impl Why {").split("fn as_str")[1])
     documented = {word for line in re.findall(r"^\.It (.*)$", parts, re.M) for word in line.split(" , ")}
     goes = {"threshold reached", "message threshold exceeded"}
     return (difference(reasons_of_messages(), items, "the program", "depollueur(8)")
@@ -148,7 +149,7 @@ def _():
 
 @check("depollueur why has words for every reason for which a message stays")
 def _():
-    said = set(re.findall(r'"([a-z0-9-]+)"(?= =>| \||\n)', source("cli/drop/why/answer.rs", "fn in_words")))
+    said = set(re.findall(r'"([a-z0-9-]+)"(?= =>| \||\n)', source("src/cli/drop/why/answer.rs", "fn in_words")))
     return [f"{reason} is shown as it is" for reason in sorted(reasons_of_messages() - said)]
 
 
@@ -172,7 +173,7 @@ def _():
     for name in PROSE:
         text, here = (ROOT / name).read_text(), (ROOT / name).parent
         linked = [here / path for path in re.findall(r"\]\((?!https?:|#)([^)#]+)", text)]
-        named = re.findall(r"`((?:tests|config|systemd|man|src|fuzz|\.ci)/[\w./-]*)`", text)
+        named = re.findall(r"`((?:tests|config|crates|systemd|man|src|fuzz|\.ci)/[\w./-]*)`", text)
         missing = [path for path in linked + [ROOT / path for path in named] if not path.exists()]
         wrong += [f"{name} names {path}, which is not there" for path in missing]
     return wrong
@@ -182,7 +183,7 @@ def _():
 def _():
     wrong = []
     for page in ("doc/architecture.md", "doc/postfix.md"):
-        places = re.findall(r"`(src/[\w./-]+)`(?:: ((?:`\w+`(?:, )?)+))?", (ROOT / page).read_text())
+        places = re.findall(r"`((?:crates|src)/[\w./-]+)`(?:: ((?:`\w+`(?:, )?)+))?", (ROOT / page).read_text())
         assert len(places) > 20, f"{page} names hardly a place"
         for path, names in places:
             if not (ROOT / path).exists():
@@ -195,10 +196,13 @@ def _():
 
 @check("doc/architecture.md has a place for every module")
 def _():
-    floors = (ROOT / "doc/architecture.md").read_text().split("```text")[1].split("```")[0]
-    named = {word for line in floors.splitlines() for word in line[:47].split()}
-    modules = set(re.findall(r"^(?:pub )?mod (\w+);", (ROOT / "src/lib.rs").read_text(), re.M)) - {"fuzz"}
-    return sorted(f"{word}: only in one of the two" for word in named ^ modules)
+    drawings = (ROOT / "doc/architecture.md").read_text().split("```text")
+    wrong = []
+    for source_root, drawing in zip(("src", ENGINE), drawings[1:]):
+        named = {word for line in drawing.split("```")[0].splitlines() for word in line[:47].split()}
+        modules = set(re.findall(r"^(?:pub )?mod (\w+);", (ROOT / source_root / "lib.rs").read_text(), re.M)) - {"fuzz"}
+        wrong += sorted(f"{word}: only in one of the two" for word in named ^ modules)
+    return wrong
 
 
 def shell_lines(text: str) -> list[str]:

@@ -12,10 +12,9 @@ use depollueur::{
     config::{Config, Sources},
     envelope::{DETACHED_MAX, Direction, Envelope},
     filter::{Filter, Message, PartDecision, Reason, Start, Verdict},
-    mime::Field,
-    rewrite::Eol,
     store::Stores,
 };
+use mailsplice::{mime::Field, rewrite::Eol};
 use tokio::runtime;
 
 /// A filter over a drop of its own.

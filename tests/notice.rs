@@ -10,18 +10,21 @@ use std::{fs, path::Path, sync::Arc};
 
 use data_encoding::BASE64;
 use depollueur::{
-    config::{Config, Language, Position, Sources},
+    config::{Config, Sources},
     drop::FileDrop,
     envelope::{Direction, Envelope},
     filter::{Filter, Start, Verdict},
-    mime::{Field, TransferEncoding},
-    rewrite::{
-        Eol, apply,
-        insert::{self, TextKind, TextPart},
-        notice::{Notice, NoticeFile},
-    },
 };
 use encoding_rs::Encoding;
+use mailsplice::{
+    l10n::Language,
+    mime::{Field, TransferEncoding},
+    notice::{Notice, NoticeFile},
+    rewrite::{
+        Eol, Position, apply,
+        insert::{self, TextKind, TextPart},
+    },
+};
 
 const LINK: &str = "https://drop.example/k7Vw2mQ9xLr4T8bN1cZ5dA";
 

@@ -211,7 +211,9 @@ class Story:
         wrong = [f"{name} {version} is missing" for name, version in sorted(linked - components.keys())]
         wrong += ["cargo names few crates"] if len(linked) < 100 else []
         wrong += [f"{name} {version} has no licence" for (name, version), component in components.items() if not component.get("licenses")]
-        wrong += [f"{name} {version} has no digest" for (name, version), component in components.items() if not component.get("hashes")]
+        # Our own engine lies in this tree, and in no archive.
+        wrong += [f"{name} {version} has no digest" for (name, version), component in components.items()
+                  if not component.get("hashes") and name != "mailsplice"]
         wrong += ["a crate for tests alone is in it"] if "proptest" in names else []
         return wrong + ([f"{ROOT} is in it"] if str(ROOT) in listed else [])
 

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use depollueur::mime::Field;
+use mailsplice::mime::Field;
 
 /// The boundary of each body.
 pub(crate) const BOUNDARY: &str = "=_b1";

@@ -1,6 +1,6 @@
 //! `--language`
 
-use crate::config::Language;
+use mailsplice::l10n::Language;
 
 /// The language of a word on the command line.
 ///

@@ -188,7 +188,7 @@ impl Replay {
     }
 
     /// Returns the envelope given by options; the header supplies the rest.
-    fn envelope(&self, fields: &[crate::mime::Field], bytes: u64) -> Envelope {
+    fn envelope(&self, fields: &[mailsplice::mime::Field], bytes: u64) -> Envelope {
         let mut envelope = self.options.envelope(&self.config.milter);
         if !self.options.has_sender() {
             envelope.sender = source::sender(fields);

@@ -7,6 +7,7 @@ use std::{io::Write as _, path::PathBuf};
 
 use clap::{Args, ValueEnum};
 use jiff::{Timestamp, tz::TimeZone};
+use mailsplice::l10n::Language;
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 use tokio::runtime;
@@ -19,7 +20,6 @@ use super::{
     language, owner,
 };
 use crate::{
-    config::Language,
     drop::FileDrop,
     ledger::statistics::{self, By, Month, Row, Sums},
 };

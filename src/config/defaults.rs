@@ -6,14 +6,15 @@ use std::{
 };
 
 use jiff::{Span, tz::TimeZone};
+use mailsplice::{l10n::Language, rewrite::Position};
 
 use super::{
     AddressPatterns, AdminConfig, AliasMaps, AuditConfig, AuditCopy, Colour, DepositConfig,
-    DetachConfig, Directions, Dkim2, DomainLanguages, DropConfig, Fallback, Forwarding, Language,
+    DetachConfig, Directions, Dkim2, DomainLanguages, DropConfig, Fallback, Forwarding,
     LimitsConfig, ListenAddress, LogConfig, LogFormat, Marks, MilterConfig, Network, NoticeConfig,
-    NoticeLanguage, OnBlocked, OnFailure, OwnDomains, Position, ProxyHeader, QuotaConfig,
-    Recipients, RemoteConfig, ReportFormat, RunMode, SenderConfig, ShowSender, SpoolConfig,
-    StoreConfig, StoreKind, WebConfig,
+    NoticeLanguage, OnBlocked, OnFailure, OwnDomains, ProxyHeader, QuotaConfig, Recipients,
+    RemoteConfig, ReportFormat, RunMode, SenderConfig, ShowSender, SpoolConfig, StoreConfig,
+    StoreKind, WebConfig,
 };
 
 impl Default for MilterConfig {

@@ -2,13 +2,13 @@
 
 use std::{collections::BTreeMap, fmt::Display};
 
+use mailsplice::l10n::Language;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::{
     pattern::{fold, parents},
     value::{Choice, Codec, Words, Written},
 };
-use crate::l10n::Language;
 
 /// The language of a notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,10 +7,11 @@ mod read;
 mod unmatched;
 
 use jiff::Span;
+use mailsplice::rewrite::Position;
 use serde::{Serialize, Serializer};
 
 use super::{
-    Directions, Network, NoticeLanguage, Position, StoreKind,
+    Directions, Network, NoticeLanguage, StoreKind,
     pattern::{AddressPatterns, HeaderPattern, Patterns},
 };
 

@@ -5,13 +5,13 @@
 
 use std::sync::Arc;
 
+use mailsplice::{mime::Ambiguity, names};
+
 use super::{
     FilterError, PartDecision, Reason, Trial, Verdict, leaf::FileHead, mark, outcome::Settled,
 };
 use crate::{
     config::Config,
-    mime::Ambiguity,
-    names,
     policy::{Edits, Source},
     rules::Why,
 };

@@ -2,9 +2,10 @@
 //! server has signed a message, or each member gets one of his own, is too late to detach.
 
 use jiff::Timestamp;
+use mailsplice::{mime::Field, rewrite::Eol};
 
 use super::{Envelope, Filter, Reason, Start};
-use crate::{config::RunMode, mime::Field, policy, rewrite::Eol};
+use crate::{config::RunMode, policy};
 
 /// The longest `Message-ID` by which a message is known: a line of RFC 5322 has 998 bytes at most.
 const MESSAGE_ID_BYTES_MAX: usize = 998;

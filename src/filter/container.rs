@@ -1,6 +1,6 @@
 //! A look into a container (TNEF) while it is counted: whether its files can be put beside it. Pure.
 
-use crate::mime::{
+use mailsplice::mime::{
     Tnef,
     tnef::{Event, Malformed},
 };

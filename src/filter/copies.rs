@@ -294,7 +294,7 @@ mod tests {
         let (header, envelope) = (mail.fields(), mail.envelope.clone());
         let begun = lab
             .filter
-            .take(envelope, &header, crate::rewrite::Eol::CrLf);
+            .take(envelope, &header, mailsplice::rewrite::Eol::CrLf);
         let super::super::Start::Scan(mut message) = begun.await else {
             panic!("it is heavy");
         };

@@ -7,6 +7,15 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use mailsplice::{
+    mime::{TransferEncoding, scanner::PartId},
+    names,
+    notice::{FILES_MAX, Notice, NoticeFile, Own},
+    rewrite::{
+        MEASURES, Position,
+        insert::{self, Addition, NewPart, TextKind, TextPart},
+    },
+};
 
 use self::splice::{Change, pieces};
 use super::{
@@ -14,20 +23,7 @@ use super::{
     language::language, mark, parts::PartSlot, reading::BodyText, reread::reread, rewritten::Piece,
     shipping::Detached,
 };
-use crate::{
-    config::{Fallback, Position},
-    drop,
-    mime::{TransferEncoding, scanner::PartId},
-    names,
-    policy::Source,
-    rewrite::{
-        MEASURES,
-        insert::{self, Addition, NewPart, TextKind, TextPart},
-        notice::{FILES_MAX, Notice, NoticeFile, Own},
-    },
-    sender,
-    store::OpenPackage,
-};
+use crate::{config::Fallback, drop, policy::Source, sender, store::OpenPackage};
 
 /// Stands in place of a token in links that lead nowhere.
 const NO_TOKEN: &str = "dry-run-dry-run-dry-run";
@@ -527,7 +523,7 @@ async fn insertion(
     }
 
     let at = |offset: usize| text.header + offset as u64;
-    let change = |splice: crate::rewrite::Splice| Change {
+    let change = |splice: mailsplice::rewrite::Splice| Change {
         at: at(splice.at.start)..at(splice.at.end),
         with: splice.with.into(),
         is_part: false,

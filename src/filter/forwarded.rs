@@ -8,11 +8,12 @@
 
 use std::mem;
 
-use crate::{
-    limits::Limits,
+use mailsplice::{
+    Limits,
     mime::{Decoder, Event, Head, MediaType, Scanner},
-    rules::{self, Judgement, LeafPlace, Why},
 };
+
+use crate::rules::{self, Judgement, LeafPlace, Why};
 
 /// Messages inside of each other that are looked into; the next one counts as a file.
 const DEPTH_MAX: usize = 4;

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
+use mailsplice::{mime::Field, rewrite::Eol};
 use tempfile::TempDir;
 
 use super::{Envelope, Filter, Start, Verdict};
 use crate::{
     config::{Config, Sources},
     drop::FileDrop,
-    mime::Field,
-    rewrite::Eol,
     store::{Store, Stores},
 };
 

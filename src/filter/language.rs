@@ -4,15 +4,16 @@
 //! that is `auto`, what the message declares, what its author wrote, `notice.fallback`.
 
 use encoding_rs::{Encoding, UTF_8};
+use mailsplice::{
+    l10n::{Declared, Language, declared, detect},
+    mime::{Decoder, Field},
+    rewrite::{self, insert::TextKind},
+};
 
 use super::{FilterError, Message, finish::source, reading::BodyText};
 use crate::{
-    config::RuleAction,
-    config::{Config, Fallback, Language, NoticeLanguage, Rule},
-    language::{Declared, declared, detect},
-    mime::{Decoder, Field},
+    config::{Config, Fallback, NoticeLanguage, Rule, RuleAction},
     policy::readable,
-    rewrite::{self, insert::TextKind},
 };
 
 /// Bytes of a text that are read back, as they stand in the message: HTML begins with styles.

@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use mailsplice::mime::{References, scanner::PartId};
+
 use super::{
     accounting::Accounting,
     leaf::FileHead,
@@ -9,7 +11,6 @@ use super::{
     words::{Role, SeenTexts},
 };
 use crate::{
-    mime::{References, scanner::PartId},
     policy::{Going, Source},
     rules::{self, Weight, Why},
 };

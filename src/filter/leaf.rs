@@ -2,10 +2,13 @@
 
 use std::{borrow::Cow, mem};
 
-use super::{container::Container, forwarded::Forwarded, reading::BodyText, words::Role};
-use crate::{
+use mailsplice::{
     mime::{self, Decoder, Field, Head, TransferEncoding, scanner::PartId, tnef},
     names,
+};
+
+use super::{container::Container, forwarded::Forwarded, reading::BodyText, words::Role};
+use crate::{
     policy::{Fate, PartFacts, Source, readable},
     rules::Why,
 };
@@ -326,8 +329,9 @@ fn content_type(first: &[u8]) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use mailsplice::mime::MediaType;
+
     use super::*;
-    use crate::mime::MediaType;
 
     fn file(content_type: &str) -> FileHead {
         let field = Field {

@@ -2,14 +2,13 @@
 
 use std::{sync::mpsc, time::Duration};
 
+use mailsplice::rewrite::Eol;
+
 use super::{
     DETACHED_MAX, Message, Reason, Start, Verdict,
     lab::{Lab, Mail},
 };
-use crate::{
-    aside::{self, Aside},
-    rewrite::Eol,
-};
+use crate::aside::{self, Aside};
 
 fn begin(lab: &Lab) -> Box<Message> {
     let mail = Mail::new("a@b");

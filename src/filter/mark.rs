@@ -3,8 +3,10 @@
 //! Nothing reads it, except that a container stays in a message that has it: what text there is may be our notice. In mail from outside it may be there before, made by anybody, to have a message look as if its links
 //! were ours: from a message that is changed it goes. From one that is not, nothing goes, for a signature may be over it.
 
+use mailsplice::mime::Field;
+
 use super::{Direction, HeaderEdit};
-use crate::{mime::Field, policy::Edits};
+use crate::policy::Edits;
 
 const NAME: &str = "X-Depollueur";
 
@@ -63,6 +65,8 @@ fn is_mark(name: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use mailsplice::rewrite::Eol;
+
     use super::{
         super::{
             Reason, Start, Verdict,
@@ -70,7 +74,6 @@ mod tests {
         },
         *,
     };
-    use crate::rewrite::Eol;
 
     /// The edits to fields of this name of a mail that is changed, and how many of strangers there were.
     async fn edits(lab: &Lab, mail: &Mail) -> (Vec<Option<u32>>, usize) {

@@ -11,6 +11,11 @@
 use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
+use mailsplice::{
+    mime::{Ambiguity, Decoder, Field, Head, Tnef, tnef},
+    notice::Templates,
+    rewrite::Eol,
+};
 
 use super::{
     Envelope, Filter, FilterError, PartDecision, Reason, Trial, Verdict,
@@ -25,9 +30,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    mime::{Ambiguity, Decoder, Field, Head, Tnef, tnef},
     policy::{Edits, Fate, Plan},
-    rewrite::{Eol, notice::Templates},
     rules::Why,
     scan::ScanFinding,
 };

@@ -1,7 +1,12 @@
 //! What becomes of a `winmail.dat` and of the files in it, in tests.
 
-use jiff::Timestamp;
+#[path = "../../crates/mailsplice/src/mime/tnef/writer.rs"]
+mod writer;
 
+use jiff::Timestamp;
+use mailsplice::rewrite::Eol;
+
+use self::writer::Writer;
 use super::{
     DETACHED_MAX, Reason, Start, Verdict,
     container::OPENED_MAX,
@@ -9,8 +14,6 @@ use super::{
 };
 use crate::{
     drop::{FileEntry, Link, PackageLookup},
-    mime::tnef::writer::Writer,
-    rewrite::Eol,
     scan::scripted::{EVIL, Script, Scripted},
 };
 

@@ -2,11 +2,12 @@
 
 use std::{borrow::Cow, io};
 
+use mailsplice::mime::Ambiguity;
+
 use super::{Message, Rewritten};
 use crate::{
     decisions::PartRecord,
     drop::Allotment,
-    mime::Ambiguity,
     policy::{Edits, Refusal},
     scan::ScanFinding,
     store::StoreError,

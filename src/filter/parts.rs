@@ -14,10 +14,9 @@
 
 use std::{fmt::Write, ops::Range};
 
-use crate::{
-    mime::{Head, Scanner, scanner::PartId},
-    rules::LeafPlace,
-};
+use mailsplice::mime::{Head, Scanner, scanner::PartId};
+
+use crate::rules::LeafPlace;
 
 /// All parts so far; the index is the part's number, 0 is the message.
 #[derive(Debug)]
@@ -480,8 +479,9 @@ const _: () = assert!(size_of::<Part>() <= 64);
 
 #[cfg(test)]
 mod tests {
+    use mailsplice::mime::{Event, Field, MediaType};
+
     use super::*;
-    use crate::mime::{Event, Field, MediaType};
 
     fn head(content_type: &str) -> Head {
         let field = Field {
@@ -493,7 +493,7 @@ mod tests {
 
     fn parts(content_type: &str, body: &str) -> Parts {
         let root = head(content_type);
-        let limits = crate::limits::Limits {
+        let limits = mailsplice::Limits {
             depth_max: 10,
             parts_max: 100,
             header_bytes_max: 1000,

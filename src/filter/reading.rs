@@ -15,6 +15,14 @@ mod text;
 use std::{io, mem, ops::Range, sync::Arc};
 
 use bytes::Bytes;
+use mailsplice::{
+    Limits,
+    mime::{
+        Ambiguity, DecodeError, Decoder, Event, References, Scanner, TransferEncoding,
+        scanner::PartId,
+    },
+    rewrite::Eol,
+};
 
 use super::{
     Filter, Reason,
@@ -28,13 +36,7 @@ use super::{
     words::SeenTexts,
 };
 use crate::{
-    limits::Limits,
-    mime::{
-        Ambiguity, DecodeError, Decoder, Event, References, Scanner, TransferEncoding,
-        scanner::PartId,
-    },
     policy::{Fate, Plan},
-    rewrite::Eol,
     rules::Why,
     spool::Spool,
 };

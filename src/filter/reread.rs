@@ -1,10 +1,11 @@
 //! A last check of a new body: it is read as readers will read it.
 
+use mailsplice::mime::{Ambiguity, Event, Scanner};
+
 use super::{
     FilterError, Message, Reason,
     rewritten::{PIECE_BYTES_MAX, Piece},
 };
-use crate::mime::{Ambiguity, Event, Scanner};
 
 /// Reads the new body as readers will: it must have the parts that were kept and those that were
 /// added, no more and no less. A file's name stands in the notice, and the sender who chose it may

@@ -3,9 +3,10 @@
 use std::{io, ops::Range};
 
 use bytes::{Bytes, BytesMut};
+use mailsplice::rewrite::Eol;
 
 use super::HeaderEdit;
-use crate::{rewrite::Eol, spool::Spool};
+use crate::spool::Spool;
 
 /// The largest piece of a body that a milter can send (65,535 bytes, milter.md 1.2).
 pub(super) const PIECE_BYTES_MAX: u64 = 65_535;

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use mailsplice::rewrite::Eol;
+
 use super::{
     FilterError, Reason, Start, Verdict,
     lab::{Lab, Mail},
 };
 use crate::{
     drop::{Action, AuditQuery},
-    rewrite::Eol,
     scan::{
         ScanFinding,
         scripted::{EVIL, Script, Scripted},

@@ -6,6 +6,7 @@
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use mailsplice::mime::{Field, scanner::PartId, tnef};
 use tokio::{
     task::JoinHandle,
     time::{Instant, timeout},
@@ -20,7 +21,6 @@ use super::{
 };
 use crate::{
     config::{Config, StoreKind},
-    mime::{Field, scanner::PartId, tnef},
     policy::Going,
     sender::authentication::genuine_domain,
     store::{OpenFile, OpenPackage, Store, StoreError, StoredFile},

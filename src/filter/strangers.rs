@@ -2,8 +2,10 @@
 //! earlier hosts doubt, and mail that goes on to another machine, where its sender may be. The drop
 //! decides how much of the rest is taken (`quota.incoming_per_day`). Pure.
 
+use mailsplice::mime::Field;
+
 use super::{Direction, Envelope};
-use crate::{config::Config, mime::Field, policy::HeaderFacts, sender::authentication};
+use crate::{config::Config, policy::HeaderFacts, sender::authentication};
 
 /// Returns true if a message is left alone should one of its recipients' addresses forward to another
 /// machine: its sender may be there, and would get a link to his own file.
@@ -30,6 +32,8 @@ pub(super) fn is_marked(
 
 #[cfg(test)]
 mod tests {
+    use mailsplice::rewrite::Eol;
+
     use super::{
         super::{
             Start,
@@ -37,7 +41,7 @@ mod tests {
         },
         *,
     };
-    use crate::{drop::PackageLookup, envelope::Known, rewrite::Eol};
+    use crate::{drop::PackageLookup, envelope::Known};
     use jiff::Timestamp;
 
     /// A mail from outside.

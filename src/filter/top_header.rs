@@ -1,10 +1,9 @@
 //! The facts of a message's own header that its end needs. Pure.
 
+use mailsplice::mime::{Field, Head};
+
 use super::{language::Speech, mark};
-use crate::{
-    config::Config,
-    mime::{Field, Head},
-};
+use crate::config::Config;
 
 /// The facts of a message's own header that its end needs.
 #[derive(Debug)]

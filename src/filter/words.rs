@@ -4,10 +4,9 @@
 //! message says, and so is what readers show in line before a text without a name; and in a
 //! `multipart/alternative` a text is a form of what it says. Who says `attachment` means it.
 
-use crate::{
-    mime::{Head, scanner::PartId},
-    rules,
-};
+use mailsplice::mime::{Head, scanner::PartId};
+
+use crate::rules;
 
 /// The texts that came so far.
 #[derive(Debug, Default)]

@@ -1,7 +1,8 @@
 //! The transfer decoders: the same bytes however the text is cut, and those of slow decoders.
 
+use mailsplice::mime::{DecodeError, Decoder, TransferEncoding};
+
 use super::{byte, choice, cut, reference};
-use crate::mime::{DecodeError, Decoder, TransferEncoding};
 
 /// Checks an input: a byte for the encoding, a byte for the cuts, the text.
 pub fn decode(input: &[u8]) {

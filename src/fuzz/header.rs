@@ -1,10 +1,11 @@
 //! Header blocks, and the names in them.
 
-use super::{byte, choice};
-use crate::{
+use mailsplice::{
     mime::{Field, Head, MediaType, head, param::Structured},
     names,
 };
+
+use super::{byte, choice};
 
 /// Maximum number of fields of a block that are read as structured ones: with all of them, most of
 /// the time would go into fields that are like each other.

@@ -4,17 +4,20 @@ use std::{cell::RefCell, sync::Arc};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use jiff::{Timestamp, tz::TimeZone};
+use mailsplice::{
+    l10n::Language,
+    mime::{Decoder, Event, Field, Head, MediaType, Scanner, TransferEncoding, head},
+    rewrite::{Eol, Position},
+};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use super::{byte, choice, cut, drop_in, home, reference};
 use crate::{
-    config::{Config, Language, NoticeLanguage, Position},
+    config::{Config, NoticeLanguage},
     drop::{FileDrop, FileEntry, PackageLookup, Token},
     envelope::{Direction, Envelope, HeaderEdit},
     filter::{Filter, Reason, Rewritten, Start, Verdict},
-    mime::{Decoder, Event, Field, Head, MediaType, Scanner, TransferEncoding, head},
-    rewrite::Eol,
     store::Stores,
 };
 

@@ -13,12 +13,13 @@ use axum::{
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+use mailsplice::l10n::Language;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use super::{byte, choice, drop_in, home, line};
 use crate::{
-    config::{Language, MailConfig, WebConfig},
+    config::{MailConfig, WebConfig},
     drop::FileDrop,
     envelope::{Direction, Origin},
     metrics::Metrics,

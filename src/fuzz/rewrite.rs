@@ -1,17 +1,17 @@
 //! The rewriter: the author's text stays whole around one insertion.
 
 use jiff::{Timestamp, tz::TimeZone};
-
-use super::{byte, choice, reference};
-use crate::{
-    config::{Language, Position},
+use mailsplice::{
+    l10n::Language,
     mime::{Head, MediaType, TransferEncoding, head},
+    notice::{Notice, NoticeFile},
     rewrite::{
-        Eol, Splice, apply,
+        Eol, Position, Splice, apply,
         insert::{self, TextKind, TextPart},
-        notice::{Notice, NoticeFile},
     },
 };
+
+use super::{byte, choice, reference};
 
 const LINK: &str = "https://drop.example.org/0123456789abcdefghijkl";
 

@@ -1,10 +1,11 @@
 //! The scanner: every byte once and in order, one tree however the bytes are cut, bounded memory.
 
-use super::{byte, cut, line};
-use crate::{
-    limits::Limits,
+use mailsplice::{
+    Limits,
     mime::{Ambiguity, Event, Field, Head, MediaType, Scanner, scanner::PartId},
 };
+
+use super::{byte, cut, line};
 
 /// Low limits, so that they are met.
 const LIMITS: Limits = Limits {

@@ -1,7 +1,8 @@
 //! TNEF: the same files however the stream is cut, and each of them a part of it.
 
+use mailsplice::mime::tnef::{Event, File, Malformed, Tnef};
+
 use super::{byte, cut};
-use crate::mime::tnef::{Event, File, Malformed, Tnef};
 
 /// Checks an input: a byte for the form, a byte for the cuts, the stream. In the form 1 the stream
 /// has neither signature nor sums; they are put in, so that inputs get past them.

@@ -1,10 +1,11 @@
 //! A message before its body: its envelope and the kept part of its header, within bounds.
 
+use mailsplice::mime::Field;
+
 use super::envelope::{self, RecipientRoute};
 use crate::{
     budget::{Share, Spent},
     envelope::Envelope,
-    mime::Field,
 };
 
 /// The most bytes of a message's top-level header; a longer one is not looked at.

@@ -2,13 +2,13 @@
 
 use std::time::Instant;
 
+use mailsplice::mime::Field;
 use tracing::{debug, enabled};
 
 use crate::{
     decisions::{PartRecord, Who},
     envelope::{Direction, Envelope},
     filter::{Filter, Message, PartDecision, Trial},
-    mime::Field,
 };
 
 /// The longest `Message-ID` that is kept: a line of RFC 5322 has 998 bytes at most.

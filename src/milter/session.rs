@@ -19,6 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use mailsplice::{mime::Field, rewrite::Eol};
 use tokio::time::{interval_at, sleep, timeout};
 use tracing::{debug, warn};
 
@@ -34,9 +35,7 @@ use crate::{
     envelope::Envelope,
     filter::{Message, Start, Verdict},
     metrics::Phase,
-    mime::Field,
     policy::{self, Outlook},
-    rewrite::Eol,
 };
 
 pub(super) use connection::Agreement;

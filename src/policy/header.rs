@@ -1,11 +1,9 @@
 //! The top-level header of a message, as far as rules ask about it.
 
 use encoding_rs::{Encoding, UTF_8};
+use mailsplice::mime::Field;
 
-use crate::{
-    config::{HeaderPattern, fold},
-    mime::Field,
-};
+use crate::config::{HeaderPattern, fold};
 
 /// Number of bytes of a field that are looked at.
 const VALUE_BYTES_MAX: usize = 8 << 10;

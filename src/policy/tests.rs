@@ -1,10 +1,11 @@
 //! Rules as an admin writes them, asked as the session and the filter ask.
 
+use mailsplice::{l10n::Language, mime::Field};
+
 use super::*;
 use crate::{
-    config::{Language, Sources},
+    config::Sources,
     envelope::{Known, Listed},
-    mime::Field,
 };
 
 /// Reads a configuration of these lines of TOML.
@@ -346,7 +347,7 @@ fn a_rule_sets_its_terms_and_the_rest_is_the_defaults() {
     assert_eq!(going.source.language(&config), Some(english));
     assert_eq!(
         going.source.position(&config),
-        crate::config::Position::Start
+        mailsplice::rewrite::Position::Start
     );
     let Fate::Goes(going) = decided(&[]) else {
         panic!()

@@ -2,11 +2,12 @@
 //!
 //! The request itself is taken out of the message, whatever comes of it: it is not for the readers.
 
+use mailsplice::mime::Field;
+
 use super::{is_among, subject};
 use crate::{
     config::{Config, RunMode, fold},
     envelope::{Direction, Envelope, HeaderEdit},
-    mime::Field,
 };
 
 /// A request of the sender.

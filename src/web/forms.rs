@@ -13,6 +13,7 @@ use axum::{
 };
 use futures_util::StreamExt;
 use jiff::Timestamp;
+use mailsplice::names;
 use tokio::time::timeout;
 
 use super::{
@@ -22,7 +23,7 @@ use super::{
     pages::{ErrorPage, Extended, ReportForm},
     report::Complaint,
 };
-use crate::{config::PublicUrl, drop::Extension as Outcome, names, untrusted::Untrusted};
+use crate::{config::PublicUrl, drop::Extension as Outcome, untrusted::Untrusted};
 
 /// Maximum length of a report's text: percent-encoded, it fits into the body in any script.
 pub(super) const TEXT_CHARS_MAX: usize = 1500;

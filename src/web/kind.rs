@@ -3,7 +3,7 @@
 //! The extension decides first, since the reader's system goes by it: `invoice.pdf.exe` is a
 //! program, whatever the mail declared.
 
-use crate::config::Language;
+use mailsplice::l10n::Language;
 
 /// The kind of a file in a reader's eyes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

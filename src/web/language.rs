@@ -6,9 +6,9 @@ use axum::{
     extract::FromRequestParts,
     http::{HeaderMap, header, request::Parts},
 };
+use mailsplice::l10n::Language;
 
 use super::Site;
-use crate::config::Language;
 
 /// The language of the answer: the one in `?lang=`, else the one that `Accept-Language` prefers,
 /// else that of the notices.

@@ -2,6 +2,7 @@
 //! on pages that hold nothing, so that a wrong name in a template of the admin's is found before a
 //! reader meets it.
 
+use mailsplice::l10n::Language;
 use minijinja::{Environment, Error, Value, context, value::Serde};
 use serde::Serialize;
 
@@ -13,7 +14,6 @@ use super::{
         SiteView, UnlockView,
     },
 };
-use crate::config::Language;
 
 /// Renders all templates with everything that they may be given.
 ///

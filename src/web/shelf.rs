@@ -18,6 +18,7 @@ use std::{
 
 use axum::body::Bytes;
 use jiff::tz::TimeZone;
+use mailsplice::names;
 
 use super::{
     download::archive_etag,
@@ -28,7 +29,6 @@ use crate::{
     drop::{FileEntry, Package, RecordId, Token},
     http::server::BUFFER_BYTES_MAX,
     lock::lock,
-    names,
 };
 
 /// Maximum memory of an answer that is read piece by piece: the bytes that hyper gathers, and the

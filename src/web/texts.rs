@@ -5,9 +5,8 @@
 mod en;
 mod fr;
 
+use mailsplice::l10n::Language;
 use serde::Serialize;
-
-use crate::config::Language;
 
 /// The texts of one language; the templates know them as `t`.
 #[derive(Debug, Serialize)]

@@ -288,7 +288,7 @@ function handOver(blob, name, remove) {
   }, COPY_KEPT_MS);
 }
 
-// ---- names: the rules of src/names.rs
+// ---- names: the rules of crates/mailsplice/src/names.rs
 
 const INVISIBLE = new RegExp("[\\p{Cc}\\p{Cf}\\p{Noncharacter_Code_Point}\\u034f\\u115f\\u1160\\u17b4\\u17b5\\u180b-\\u180f"
   + "\\u2065\\u3164\\uffa0\\ufff0-\\ufff8\\u{e0000}-\\u{e0fff}]", "gu");

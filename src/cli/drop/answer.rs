@@ -8,6 +8,7 @@ mod words;
 use clap::Args;
 use data_encoding::HEXLOWER;
 use jiff::Timestamp;
+use mailsplice::l10n::Language;
 use serde_json::Value;
 
 use self::words::AnswerTexts;
@@ -19,7 +20,6 @@ use super::{
 };
 use crate::{
     cli::{ConfigOptions, exit::Failure, language::language},
-    config::Language,
     drop::{
         Action, AuditQuery, Deposit, DepositedFile, Entry, FileDrop, FileEntry, RecordId, Token,
     },

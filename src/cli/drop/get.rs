@@ -9,6 +9,7 @@ use std::{
 
 use clap::Args;
 use jiff::Timestamp;
+use mailsplice::names;
 
 use super::{
     EX_NOTHING, Opened,
@@ -22,7 +23,6 @@ use crate::{
         owner::Caller,
     },
     drop::{FileDrop, Package, PackageLookup, Token},
-    names,
 };
 
 #[derive(Args, Debug)]

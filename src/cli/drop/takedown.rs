@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use clap::Args;
 use data_encoding::HEXLOWER;
 use jiff::Timestamp;
+use mailsplice::l10n::Language;
 
 use super::{
     act, answer,
@@ -23,7 +24,6 @@ use crate::{
         language::language,
         progress::Progress,
     },
-    config::Language,
     drop::{Deposit, FileDrop, FileEntry, PackageState, RecordId, Requester, Token},
 };
 

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::mime::Field;
+use mailsplice::mime::Field;
 
 /// Maximum number of recipients taken from a header.
 const RECIPIENTS_MAX: usize = 1000;

@@ -2,7 +2,9 @@
 
 use std::io::{self, BufRead, Write};
 
-use crate::{envelope::HeaderEdit, mime::Field, rewrite::Eol};
+use mailsplice::{mime::Field, rewrite::Eol};
+
+use crate::envelope::HeaderEdit;
 
 /// Maximum size of a header block, in bytes; a longer one is not read.
 const HEADER_BYTES_MAX: usize = 1 << 20;

@@ -3,15 +3,14 @@
 use std::collections::BTreeMap;
 
 use jiff::civil::Date;
+use mailsplice::l10n::{Language, units};
 use minijinja::{AutoEscape, Environment, context, value::Serde};
 use serde::Serialize;
 
 use super::texts::{self, ReportTexts};
 use crate::{
-    config::Language,
     envelope::Direction,
     ledger::statistics::{By, DOMAIN_MESSAGES_MIN, Month, Row, Sums, group, total},
-    words,
 };
 
 /// Maximum number of months in the chart.
@@ -112,7 +111,7 @@ pub(super) fn page(page: &Page<'_>, rows: &[Row]) -> String {
             by_domain => Serde(writer.lines(rows, By::Domain)),
             total => Serde(writer.line(String::new(), sums, sums.spared)),
             counted => t.counted.iter().map(|text| writer.fill_least(text)).collect::<Vec<_>>(),
-            made => t.made.replace("{date}", &words::date(page.today, page.language)),
+            made => t.made.replace("{date}", &units::date(page.today, page.language)),
         })
     });
 
@@ -283,11 +282,11 @@ impl PageWriter<'_> {
     }
 
     fn month(&self, month: Month) -> String {
-        words::month_of_year(month.first_day(), self.page.language)
+        units::month_of_year(month.first_day(), self.page.language)
     }
 
     fn size(&self, bytes: u64) -> String {
-        words::size(bytes, self.page.language)
+        units::size(bytes, self.page.language)
     }
 
     /// Splits a size into the number and its unit.

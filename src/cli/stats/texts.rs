@@ -1,8 +1,7 @@
 //! The words of the page, in French and in English. `{name}` stands for a value.
 
+use mailsplice::l10n::Language;
 use serde::Serialize;
-
-use crate::config::Language;
 
 /// The texts of one language; the template knows them as `t`.
 #[derive(Debug, Serialize)]

@@ -1,10 +1,11 @@
 //! Parses rules, key by key.
 
+use mailsplice::rewrite::Position;
 use toml::{Spanned, de::DeTable, de::DeValue};
 
 use super::{Condition, Rule, RuleAction, Terms, unmatched};
 use crate::config::{
-    NoticeLanguage, Position, StoreKind,
+    NoticeLanguage, StoreKind,
     address::Networks,
     hint,
     pattern::{AddressPatterns, Bare, HeaderPattern, PatternError, Patterns},

@@ -2,10 +2,12 @@
 
 use std::marker::PhantomData;
 
+use mailsplice::rewrite::Position;
+
 use super::{Codec, Written};
 use crate::config::{
-    Directions, Dkim2, Forwarding, LogFormat, OnBlocked, OnFailure, Position, ProxyHeader,
-    Recipients, ReportFormat, RunMode, ShowSender, StoreKind,
+    Directions, Dkim2, Forwarding, LogFormat, OnBlocked, OnFailure, ProxyHeader, Recipients,
+    ReportFormat, RunMode, ShowSender, StoreKind,
 };
 
 /// One of a few words.

@@ -1,5 +1,7 @@
 //! The beginning of a leaf: only its header came.
 
+use mailsplice::mime::{Decoder, Disposition, Head, References, scanner::PartId};
+
 use super::Reading;
 use crate::{
     filter::{
@@ -8,7 +10,6 @@ use crate::{
         leaf::{Leaf, LeafWork},
         words::Role,
     },
-    mime::{Decoder, Disposition, Head, References, scanner::PartId},
     rules::{self, Judgement, LeafPlace, Why},
 };
 

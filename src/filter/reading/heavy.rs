@@ -1,5 +1,7 @@
 //! The parts that are heavy: whether one goes, now or at its end, and whether that is in doubt.
 
+use mailsplice::mime::{Ambiguity, TransferEncoding};
+
 use super::Reading;
 use crate::{
     filter::{
@@ -7,7 +9,6 @@ use crate::{
         leaf::{Leaf, LeafWork},
         words::Role,
     },
-    mime::{Ambiguity, TransferEncoding},
     policy::Fate,
     rules::Why,
 };

@@ -1,12 +1,12 @@
 //! The texts that may take the notice.
 
-use super::Reading;
-use crate::{
-    filter::words::Role,
+use mailsplice::{
     mime::{Disposition, Head, TransferEncoding, scanner::PartId},
     rewrite::insert::TextKind,
-    rules::Judgement,
 };
+
+use super::Reading;
+use crate::{filter::words::Role, rules::Judgement};
 
 /// The most text parts that are remembered as places for the notice.
 const TEXTS_MAX: usize = 16;

@@ -4,13 +4,17 @@ use std::mem;
 
 use axum::{http::StatusCode, response::Response};
 use jiff::{Timestamp, Zoned};
+use mailsplice::{
+    l10n::{Language, units},
+    names,
+};
 
 use super::{PageAsked, Pages, paging::ListPage};
 use crate::{
-    config::{Language, ShowSender},
+    config::ShowSender,
     drop::{Ending, FileEntry, Package, SealedPackage},
     envelope::{Direction, Origin},
-    names, sender,
+    sender,
     web::{
         EndedPackage,
         forms::{self, ReportReason},
@@ -23,7 +27,6 @@ use crate::{
             ReasonView, ReportView, SealedFileView, UnlockView,
         },
     },
-    words,
 };
 
 /// The outcome of a reader's request for more time.
@@ -102,7 +105,7 @@ impl Pages {
             pages: leaf.view(wanted, t),
             count: package.files.len(),
             before: leaf.before(),
-            size: words::size(total, wanted.language),
+            size: units::size(total, wanted.language),
             archive: self.archive_name(&package.origin, package.created),
             extend: self.extend(package.extendable, wanted, &path, t.extend),
             why: why(&package.origin, t),
@@ -126,7 +129,7 @@ impl Pages {
         leaf.of(&package.files)
             .map(|(number, file)| SealedFileView {
                 href: format!("{}{path}/{number}", self.site.base),
-                size: words::size(file.size, language),
+                size: units::size(file.size, language),
                 bytes: file.size,
             })
             .collect()
@@ -270,7 +273,7 @@ impl Pages {
         text: &str,
     ) -> Option<LinkView> {
         let day = until?.to_zoned(self.zone.clone()).date();
-        let date = words::date(day, wanted.language);
+        let date = units::date(day, wanted.language);
         Some(LinkView {
             href: self.link(token, "/extend", wanted),
             text: fill(text, &[("date", &date)]),
@@ -297,7 +300,7 @@ impl Pages {
                 name,
                 kind: kind.noun(language),
                 program: kind == FileKind::Program,
-                size: words::size(file.size, language),
+                size: units::size(file.size, language),
                 sha256: data_encoding::HEXLOWER.encode(&file.sha256),
             }
         };
@@ -311,7 +314,7 @@ impl Pages {
         let total = sizes.fold(0, u64::saturating_add);
         ArchiveView {
             href: format!("{}{token}/all.zip", self.site.base),
-            size: words::size(total, language),
+            size: units::size(total, language),
         }
     }
 
@@ -370,15 +373,15 @@ impl Pages {
     }
 
     fn date(&self, at: Timestamp, language: Language) -> String {
-        words::date(at.to_zoned(self.zone.clone()).date(), language)
+        units::date(at.to_zoned(self.zone.clone()).date(), language)
     }
 
     fn moment(&self, at: Timestamp, language: Language) -> MomentView {
         let zoned = at.to_zoned(self.zone.clone());
         MomentView {
             machine: at.to_string(),
-            text: words::moment(&zoned, language),
-            zone: words::zone(&zoned, language),
+            text: units::moment(&zoned, language),
+            zone: units::zone(&zoned, language),
         }
     }
 

@@ -1,13 +1,12 @@
 //! Packages of many files on several pages.
 
+use mailsplice::l10n::Language;
+
 use super::package::Extended;
-use crate::{
-    config::Language,
-    web::{
-        language::Wanted,
-        texts::{Texts, fill},
-        views::{PageLinkView, PagesView},
-    },
+use crate::web::{
+    language::Wanted,
+    texts::{Texts, fill},
+    views::{PageLinkView, PagesView},
 };
 
 /// Maximum number of files on a page: some 90 kilobytes, up to 300 if all names are long and need

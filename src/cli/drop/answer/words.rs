@@ -1,7 +1,8 @@
 //! The words of an answer to an authority, in both languages.
 
+use mailsplice::l10n::Language;
+
 use crate::{
-    config::Language,
     drop::{Action, Actor, PackageState},
     envelope::Direction,
 };
