@@ -6,7 +6,7 @@ use std::{
 };
 
 use jiff::{Span, tz::TimeZone};
-use mailsplice::{l10n::Language, rewrite::Position};
+use mailsplice::{Limits, l10n::Language, rewrite::Position};
 
 use super::{
     AddressPatterns, AdminConfig, AliasMaps, AuditConfig, AuditCopy, Colour, DepositConfig,
@@ -217,10 +217,11 @@ impl Default for SpoolConfig {
 
 impl Default for LimitsConfig {
     fn default() -> Self {
+        let structure = Limits::default();
         Self {
-            depth_max: 64,
-            parts_max: 10_000,
-            header_bytes_max: 64 << 10,
+            depth_max: structure.depth_max,
+            parts_max: structure.parts_max,
+            header_bytes_max: structure.header_bytes_max,
             text_bytes_max: 1 << 20,
         }
     }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use jiff::Timestamp;
 use mailsplice::{
-    mime::{TransferEncoding, scanner::PartId},
+    mime::{PartId, TransferEncoding},
     names,
     notice::{FILES_MAX, Notice, NoticeFile, Own},
     rewrite::{

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use mailsplice::mime::{References, scanner::PartId};
+use mailsplice::mime::{PartId, References};
 
 use super::{
     accounting::Accounting,

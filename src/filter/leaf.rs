@@ -3,7 +3,7 @@
 use std::{borrow::Cow, mem};
 
 use mailsplice::{
-    mime::{self, Decoder, Field, Head, TransferEncoding, scanner::PartId, tnef},
+    mime::{self, Decoder, Field, Head, PartId, TransferEncoding, tnef},
     names,
 };
 

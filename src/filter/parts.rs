@@ -14,7 +14,7 @@
 
 use std::{fmt::Write, ops::Range};
 
-use mailsplice::mime::{Head, Scanner, scanner::PartId};
+use mailsplice::mime::{Head, PartId, Scanner};
 
 use crate::rules::LeafPlace;
 

@@ -17,10 +17,7 @@ use std::{io, mem, ops::Range, sync::Arc};
 use bytes::Bytes;
 use mailsplice::{
     Limits,
-    mime::{
-        Ambiguity, DecodeError, Decoder, Event, References, Scanner, TransferEncoding,
-        scanner::PartId,
-    },
+    mime::{Ambiguity, DecodeError, Decoder, Event, PartId, References, Scanner, TransferEncoding},
     rewrite::Eol,
 };
 

@@ -6,7 +6,7 @@
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use mailsplice::mime::{Field, scanner::PartId, tnef};
+use mailsplice::mime::{Field, PartId, tnef};
 use tokio::{
     task::JoinHandle,
     time::{Instant, timeout},

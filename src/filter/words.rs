@@ -4,7 +4,7 @@
 //! message says, and so is what readers show in line before a text without a name; and in a
 //! `multipart/alternative` a text is a form of what it says. Who says `attachment` means it.
 
-use mailsplice::mime::{Head, scanner::PartId};
+use mailsplice::mime::{Head, PartId};
 
 use crate::rules;
 

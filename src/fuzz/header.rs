@@ -1,7 +1,7 @@
 //! Header blocks, and the names in them.
 
 use mailsplice::{
-    mime::{Field, Head, MediaType, head, param::Structured},
+    mime::{Field, Head, MediaType, Structured, head},
     names,
 };
 

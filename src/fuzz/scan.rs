@@ -2,7 +2,7 @@
 
 use mailsplice::{
     Limits,
-    mime::{Ambiguity, Event, Field, Head, MediaType, Scanner, scanner::PartId},
+    mime::{Ambiguity, Event, Field, Head, MediaType, PartId, Scanner},
 };
 
 use super::{byte, cut, line};

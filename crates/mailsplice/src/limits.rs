@@ -10,3 +10,14 @@ pub struct Limits {
     /// Bytes of one part's header block.
     pub header_bytes_max: usize,
 }
+
+impl Default for Limits {
+    /// Returns limits that hardly any honest message meets.
+    fn default() -> Self {
+        Self {
+            depth_max: 64,
+            parts_max: 10_000,
+            header_bytes_max: 64 << 10,
+        }
+    }
+}

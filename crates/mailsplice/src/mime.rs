@@ -4,11 +4,11 @@
 //! exactly once and in order.
 //!
 //! * [`head`] – header fields, and the decoded header of a part
-//! * [`param`] – parameters of structured fields, with the names in them
-//! * [`boundary`] – delimiter lines in a run of bytes
-//! * [`references`] – the embedded parts that an HTML body shows
-//! * [`scanner`] – the structure of a message, as events
-//! * [`decode`] – transfer decoding in chunks
+//! * `param` – parameters of structured fields, with the names in them
+//! * `boundary` – delimiter lines in a run of bytes
+//! * `references` – the embedded parts that an HTML body shows
+//! * `scanner` – the structure of a message, as events
+//! * `decode` – transfer decoding in chunks
 //! * [`tnef`] – the files in Outlook's `winmail.dat`
 //!
 //! # Hands off
@@ -16,18 +16,19 @@
 //! Readers of mail differ in what they make of damaged or devious messages. Whatever well-known
 //! readers see differently is reported as an [`Ambiguity`], and the message is then not touched.
 
-pub mod boundary;
-pub mod decode;
+mod boundary;
+mod decode;
 pub mod head;
-pub mod param;
-pub mod references;
-pub mod scanner;
+mod param;
+mod references;
+mod scanner;
 pub mod tnef;
 
 pub use decode::{DecodeError, Decoder};
 pub use head::{Disposition, Field, Head, MediaType, TransferEncoding};
+pub use param::{Parameter, Structured};
 pub use references::References;
-pub use scanner::{Event, Scanner};
+pub use scanner::{Event, PartId, Scanner};
 pub use tnef::Tnef;
 
 /// A reason to doubt that all readers see the structure of a message as this scanner does.
@@ -68,13 +69,13 @@ pub enum Ambiguity {
     /// A base64 body has padding in the middle, foreign bytes, or one symbol too many.
     #[error("malformed base64")]
     Base64,
-    /// Multiparts are nested deeper than `limits.depth_max`.
+    /// Multiparts are nested deeper than [`Limits::depth_max`](crate::Limits::depth_max).
     #[error("nested too deep")]
     Depth,
-    /// There are more parts than `limits.parts_max`.
+    /// There are more parts than [`Limits::parts_max`](crate::Limits::parts_max).
     #[error("too many parts")]
     Parts,
-    /// A header block is longer than `limits.header_bytes_max`.
+    /// A header block is longer than [`Limits::header_bytes_max`](crate::Limits::header_bytes_max).
     #[error("header too long")]
     HeaderBytes,
 }

@@ -1,6 +1,6 @@
 //! The beginning of a leaf: only its header came.
 
-use mailsplice::mime::{Decoder, Disposition, Head, References, scanner::PartId};
+use mailsplice::mime::{Decoder, Disposition, Head, PartId, References};
 
 use super::Reading;
 use crate::{

@@ -1,7 +1,7 @@
 //! The texts that may take the notice.
 
 use mailsplice::{
-    mime::{Disposition, Head, TransferEncoding, scanner::PartId},
+    mime::{Disposition, Head, PartId, TransferEncoding},
     rewrite::insert::TextKind,
 };
 

@@ -19,7 +19,7 @@ use super::Ambiguity;
 
 /// The longest boundary that is accepted, in bytes. RFC 2046 allows 70; mail with more exists, and
 /// the readers compared do not differ about it.
-pub const BOUNDARY_BYTES_MAX: usize = 200;
+pub(super) const BOUNDARY_BYTES_MAX: usize = 200;
 
 /// Maximum number of blanks behind a delimiter (RFC 2046: transport padding).
 const PADDING_BYTES_MAX: usize = 128;

@@ -8,11 +8,26 @@ use std::sync::{Arc, LazyLock};
 
 /// Reads the examples that come along.
 fn examples() -> Arc<Templates> {
-    let read = |name: &'static str| {
-        let path = format!("{}/../../config/notice/{name}", env!("CARGO_MANIFEST_DIR"));
-        (name, std::fs::read_to_string(path).unwrap())
-    };
-    let templates = Templates::new(&TEMPLATES.map(read));
+    let sources = [
+        (
+            "fr.txt",
+            include_str!("../../../../../config/notice/fr.txt"),
+        ),
+        (
+            "fr.html",
+            include_str!("../../../../../config/notice/fr.html"),
+        ),
+        (
+            "en.txt",
+            include_str!("../../../../../config/notice/en.txt"),
+        ),
+        (
+            "en.html",
+            include_str!("../../../../../config/notice/en.html"),
+        ),
+    ];
+    assert_eq!(sources.map(|(name, _)| name), TEMPLATES);
+    let templates = Templates::new(&sources.map(|(name, source)| (name, source.to_owned())));
     Arc::new(templates.unwrap_or_else(|error| panic!("{error}")))
 }
 
