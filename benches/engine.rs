@@ -56,10 +56,12 @@ fn scan(boundary: &str, body: &[u8], chunk_bytes: usize) -> usize {
     let mut scanner = Scanner::new(&root(boundary), LIMITS).expect("the boundary is sound");
     let mut marks = 0;
     for chunk in body.chunks(chunk_bytes).chain([&b""[..]]) {
-        if chunk.is_empty() {
-            scanner.end();
-        }
-        while let Some(event) = scanner.next(chunk) {
+        let mut events = if chunk.is_empty() {
+            scanner.end()
+        } else {
+            scanner.scan(chunk)
+        };
+        while let Some(event) = events.next() {
             match event {
                 Event::Structure(bytes) | Event::Body(bytes) => {
                     black_box(bytes);

@@ -196,10 +196,12 @@ fn scan(body: &[u8]) -> usize {
     let mut scanner = Scanner::new(&root, limits).expect("the boundary is sound");
     let mut marks = 0;
     for chunk in body.chunks(CHUNK_BYTES).chain([&b""[..]]) {
-        if chunk.is_empty() {
-            scanner.end();
-        }
-        while let Some(event) = scanner.next(chunk) {
+        let mut events = if chunk.is_empty() {
+            scanner.end()
+        } else {
+            scanner.scan(chunk)
+        };
+        while let Some(event) = events.next() {
             match event {
                 Event::Structure(bytes) | Event::Body(bytes) => _ = black_box(bytes),
                 Event::Ambiguous(why) => panic!("{why}"),

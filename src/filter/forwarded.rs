@@ -10,7 +10,7 @@ use std::mem;
 
 use mailsplice::{
     Limits,
-    mime::{Decoder, Event, Head, MediaType, Scanner},
+    mime::{Decoder, Event, Events, Head, MediaType, Scanner},
 };
 
 use crate::rules::{self, Judgement, LeafPlace, Why};
@@ -83,10 +83,11 @@ impl Forwarded {
     /// Takes the end.
     pub(super) fn finish(&mut self) {
         let mut state = mem::replace(&mut self.state, ForwardedState::Unclear);
-        if let ForwardedState::Parts(scanner, _) = &mut state {
-            scanner.end();
-        }
-        if matches!(state, ForwardedState::Header(_)) || self.push_to(&mut state, b"").is_none() {
+        let ended = match &mut state {
+            ForwardedState::Parts(scanner, leaf) => self.read(scanner.end(), leaf),
+            _ => self.push_to(&mut state, b""),
+        };
+        if ended.is_none() {
             return;
         }
         if let ForwardedState::Leaf(leaf) = &mut state
@@ -144,19 +145,22 @@ impl Forwarded {
         match state {
             ForwardedState::Header(_) | ForwardedState::Unclear => None,
             ForwardedState::Leaf(leaf) => self.count(leaf, bytes),
-            ForwardedState::Parts(scanner, leaf) => {
-                while let Some(event) = scanner.next(bytes) {
-                    match event {
-                        Event::Head(head) if !Scanner::enters(head) => *leaf = self.leaf(head),
-                        Event::Body(bytes) => self.count(leaf, bytes)?,
-                        Event::End { .. } => self.end(mem::replace(leaf, ForwardedLeaf::Light))?,
-                        Event::Ambiguous(_) => return None,
-                        _ => {}
-                    }
-                }
-                Some(())
+            ForwardedState::Parts(scanner, leaf) => self.read(scanner.scan(bytes), leaf),
+        }
+    }
+
+    /// Acts upon events; `None` when the structure is no longer clear.
+    fn read(&mut self, mut events: Events<'_>, leaf: &mut ForwardedLeaf) -> Option<()> {
+        while let Some(event) = events.next() {
+            match event {
+                Event::Head(head) if !Scanner::enters(head) => *leaf = self.leaf(head),
+                Event::Body(bytes) => self.count(leaf, bytes)?,
+                Event::End { .. } => self.end(mem::replace(leaf, ForwardedLeaf::Light))?,
+                Event::Ambiguous(_) => return None,
+                _ => {}
             }
         }
+        Some(())
     }
 
     fn leaf(&self, head: &Head) -> ForwardedLeaf {

@@ -85,8 +85,9 @@ impl Message {
         let Some(mut scanner) = self.reading.begin_chunk(chunk) else {
             return;
         };
+        let mut events = self.reading.events(&mut scanner, chunk);
         loop {
-            let read = self.reading.read(&mut scanner, chunk, &mut self.accounting);
+            let read = self.reading.read(&mut events, &mut self.accounting);
             let waited = match read {
                 Ok(None) => break,
                 // Boxed: the state of a wait, which is rare, would otherwise be moved about for each
@@ -98,6 +99,7 @@ impl Message {
                 return self.settle(settled);
             }
         }
+        drop(events);
         self.reading.end_chunk(scanner);
     }
 

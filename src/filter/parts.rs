@@ -479,7 +479,7 @@ const _: () = assert!(size_of::<Part>() <= 64);
 
 #[cfg(test)]
 mod tests {
-    use mailsplice::mime::{Event, Field, MediaType};
+    use mailsplice::mime::{Event, Events, Field, MediaType};
 
     use super::*;
 
@@ -501,8 +501,8 @@ mod tests {
         let mut scanner = Scanner::new(&root, limits).unwrap();
         let mut parts = Parts::new(&root);
         let mut at = 0;
-        for chunk in [body.as_bytes(), b""] {
-            while let Some(event) = scanner.next(chunk) {
+        let mut note = |mut events: Events<'_>| {
+            while let Some(event) = events.next() {
                 match event {
                     Event::Structure(bytes) | Event::Body(bytes) => at += bytes.len() as u64,
                     Event::Delimiter { line, .. } => {
@@ -517,8 +517,9 @@ mod tests {
                     Event::Ambiguous(why) => panic!("{why}"),
                 }
             }
-            scanner.end();
-        }
+        };
+        note(scanner.scan(body.as_bytes()));
+        note(scanner.end());
         parts
     }
 

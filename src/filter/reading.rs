@@ -17,7 +17,10 @@ use std::{io, mem, ops::Range, sync::Arc};
 use bytes::Bytes;
 use mailsplice::{
     Limits,
-    mime::{Ambiguity, DecodeError, Decoder, Event, PartId, References, Scanner, TransferEncoding},
+    mime::{
+        Ambiguity, DecodeError, Decoder, Event, Events, PartId, References, Scanner,
+        TransferEncoding,
+    },
     rewrite::Eol,
 };
 
@@ -141,12 +144,17 @@ impl Reading {
 
     /// Ends the body, after which an empty chunk is to be read. Returns false if it cannot be read on.
     pub(super) fn end(&mut self) -> bool {
-        let Some(scanner) = &mut self.scanner else {
-            return false;
-        };
-        scanner.end();
-        self.ending = true;
-        true
+        self.ending = self.scanner.is_some();
+        self.ending
+    }
+
+    /// Returns the events of a chunk, or those behind the last one.
+    pub(super) fn events<'a>(&self, scanner: &'a mut Scanner, chunk: &'a [u8]) -> Events<'a> {
+        if self.ending {
+            scanner.end()
+        } else {
+            scanner.scan(chunk)
+        }
     }
 
     /// Stops reading: the outcome is certain.
@@ -159,11 +167,10 @@ impl Reading {
     /// Acts upon the events of a chunk until something is to be waited for, or it is used up.
     pub(super) fn read(
         &mut self,
-        scanner: &mut Scanner,
-        chunk: &[u8],
+        events: &mut Events<'_>,
         accounting: &mut Accounting,
     ) -> Result<Option<Wait>, Settled> {
-        while let Some(event) = scanner.next(chunk) {
+        while let Some(event) = events.next() {
             let wait = self.act(event, accounting)?;
             if wait.is_some() {
                 return Ok(wait);

@@ -1,6 +1,6 @@
 //! A last check of a new body: it is read as readers will read it.
 
-use mailsplice::mime::{Ambiguity, Event, Scanner};
+use mailsplice::mime::{Ambiguity, Event, Events, Scanner};
 
 use super::{
     FilterError, Message, Reason,
@@ -40,8 +40,7 @@ pub(super) async fn reread(
 /// Counts the parts of a body.
 struct PartCounter {
     scanner: Scanner,
-    parts: usize,
-    doubt: Option<Ambiguity>,
+    found: FoundParts,
 }
 
 impl PartCounter {
@@ -51,29 +50,42 @@ impl PartCounter {
                 &message.reading().top().root,
                 message.config().limits.structure(),
             )?,
-            parts: 1,
-            doubt: None,
+            found: FoundParts {
+                parts: 1,
+                doubt: None,
+            },
         })
     }
 
     fn read(&mut self, bytes: &[u8]) {
-        while let Some(event) = self.scanner.next(bytes) {
+        self.found.count(self.scanner.scan(bytes));
+    }
+
+    fn finish(mut self, parts: usize) -> Result<(), Reason> {
+        self.found.count(self.scanner.end());
+        match self.found.doubt {
+            // The one limit that a new part can pass; everything else is of our making.
+            Some(why @ Ambiguity::Parts) => Err(Reason::Ambiguous(why)),
+            None if self.found.parts == parts => Ok(()),
+            _ => Err(Reason::Reread),
+        }
+    }
+}
+
+/// The parts of a body that were found.
+struct FoundParts {
+    parts: usize,
+    doubt: Option<Ambiguity>,
+}
+
+impl FoundParts {
+    fn count(&mut self, mut events: Events<'_>) {
+        while let Some(event) = events.next() {
             match event {
                 Event::Begin { .. } => self.parts += 1,
                 Event::Ambiguous(why) => self.doubt = Some(why),
                 _ => {}
             }
-        }
-    }
-
-    fn finish(mut self, parts: usize) -> Result<(), Reason> {
-        self.scanner.end();
-        self.read(b"");
-        match self.doubt {
-            // The one limit that a new part can pass; everything else is of our making.
-            Some(why @ Ambiguity::Parts) => Err(Reason::Ambiguous(why)),
-            None if self.parts == parts => Ok(()),
-            _ => Err(Reason::Reread),
         }
     }
 }

@@ -282,8 +282,13 @@ impl Mail {
         let mut is_half_broken = false;
         let (mut decoded, mut raw, mut parts) = (Vec::new(), Vec::new(), Vec::new());
 
-        for chunk in [&*self.body, b""] {
-            while let Some(event) = scanner.next(chunk) {
+        for is_end in [false, true] {
+            let mut events = if is_end {
+                scanner.end()
+            } else {
+                scanner.scan(&self.body)
+            };
+            while let Some(event) = events.next() {
                 match event {
                     Event::Ambiguous(why) => panic!("{why}"),
                     Event::Head(head) => {
@@ -314,7 +319,6 @@ impl Mail {
                     Event::Structure(_) | Event::Delimiter { .. } | Event::Begin { .. } => {}
                 }
             }
-            scanner.end();
         }
 
         parts

@@ -2,7 +2,7 @@
 
 use mailsplice::{
     Limits,
-    mime::{Ambiguity, Event, Field, Head, MediaType, PartId, Scanner},
+    mime::{Ambiguity, Event, Events, Field, Head, MediaType, PartId, Scanner},
 };
 
 use super::{byte, cut, line};
@@ -88,16 +88,17 @@ fn events(root: &Head, chunks: &[&[u8]]) -> Vec<Seen> {
         return seen;
     };
     for chunk in chunks {
-        while let Some(event) = scanner.next(chunk) {
-            note(event, &mut seen);
-        }
+        note_all(scanner.scan(chunk), &mut seen);
         assert!(scanner.held_bytes() <= HELD_BYTES_MAX);
     }
-    scanner.end();
-    while let Some(event) = scanner.next(b"") {
-        note(event, &mut seen);
-    }
+    note_all(scanner.end(), &mut seen);
     seen
+}
+
+fn note_all(mut events: Events<'_>, seen: &mut Vec<Seen>) {
+    while let Some(event) = events.next() {
+        note(event, seen);
+    }
 }
 
 fn note(event: Event<'_>, seen: &mut Vec<Seen>) {

@@ -28,7 +28,7 @@ pub use decode::{DecodeError, Decoder};
 pub use head::{Disposition, Field, Head, MediaType, TransferEncoding};
 pub use param::{Parameter, Structured};
 pub use references::References;
-pub use scanner::{Event, PartId, Scanner};
+pub use scanner::{Event, Events, PartId, Scanner};
 pub use tnef::Tnef;
 
 /// A reason to doubt that all readers see the structure of a message as this scanner does.

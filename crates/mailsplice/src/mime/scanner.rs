@@ -1,8 +1,7 @@
 //! The structure of a message, as events.
 //!
-//! The scanner is given the top-level header's [`Head`], then the body in chunks cut anywhere. For
-//! each chunk, [`Scanner::next`] is called with that chunk until it gives `None`; after the last
-//! chunk, [`Scanner::end`] is called and `next` once more with an empty chunk until `None`.
+//! The scanner is given the top-level header's [`Head`], then the body in chunks cut anywhere.
+//! [`Scanner::scan`] returns the [`Events`] of a chunk, and [`Scanner::end`] those behind the last one.
 //!
 //! The bytes in the events, in order, are the bytes that came in: none is lost, added or moved.
 //! The cuts between events may depend on the chunks; nothing else does.
@@ -13,7 +12,8 @@
 //! # Memory
 //!
 //! One header block (`header_bytes_max`), the open boundaries (`depth_max` × 300 bytes), at most
-//! 1 KiB of undecided bytes, and a chunk of an embedded message; never in proportion to the message.
+//! 1 KiB of undecided bytes, a chunk of an embedded message, and what was not asked for of the last
+//! chunk; never in proportion to the message.
 
 use std::mem;
 
@@ -97,13 +97,23 @@ pub struct Scanner {
     silent: &'static Head,
     /// True if the next byte starts a line, and the line end before it has been given out.
     line_start: bool,
-    /// Undecided bytes of earlier chunks, followed by the first `joined` bytes of this one.
+    /// Undecided bytes of earlier chunks, and the number of them that are used up.
     held: Vec<u8>,
     held_at: usize,
-    joined: usize,
-    /// Number of bytes of this chunk that are used up.
-    at: usize,
     eof: bool,
+}
+
+/// The events of a chunk, which it holds until all of them were asked for. Dropped before that, it
+/// leaves the rest of the chunk to the scanner, which goes on there.
+#[derive(Debug)]
+#[must_use = "events are found as they are asked for"]
+pub struct Events<'a> {
+    scanner: &'a mut Scanner,
+    chunk: &'a [u8],
+    /// Number of bytes of the chunk that are used up, unless bytes are held.
+    at: usize,
+    /// Number of bytes of the chunk that stand behind the held ones.
+    joined: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -185,8 +195,6 @@ impl Scanner {
             line_start: true,
             held: Vec::new(),
             held_at: 0,
-            joined: 0,
-            at: 0,
             eof: false,
         };
 
@@ -201,110 +209,26 @@ impl Scanner {
         head.media.is_entered()
     }
 
-    /// Returns the next event of this chunk, `None` when it is used up.
-    ///
-    /// The same chunk must be passed until then.
+    /// Returns the events of the next chunk.
     #[inline]
-    pub fn next<'a>(&'a mut self, chunk: &'a [u8]) -> Option<Event<'a>> {
-        if matches!(self.state, State::Done) {
-            self.held = Vec::new();
-            return None;
-        }
-
-        loop {
-            if !self.held.is_empty() {
-                self.leave_held();
-            }
-
-            let joining = !self.held.is_empty();
-            let step = if joining {
-                self.step_in_held()
-            } else {
-                self.step(&chunk[self.at..])
-            };
-
-            match step {
-                Step::Taken(len) => self.skip(joining, len),
-                Step::Header(len) => {
-                    self.skip(joining, len);
-                    return Some(Event::Structure(&self.header));
-                }
-                Step::Head => {
-                    let head = self.head.as_ref().unwrap_or(self.silent);
-                    return Some(Event::Head(head));
-                }
-                Step::Event(event) => return Some(event),
-                Step::Bytes(len, kind) => return Some(self.give(chunk, joining, len, kind)),
-                Step::More if joining => {
-                    if !self.join(chunk) {
-                        return None;
-                    }
-                }
-                Step::More => {
-                    self.held.extend_from_slice(&chunk[self.at..]);
-                    self.at = 0;
-                    return None;
-                }
-            }
+    pub fn scan<'a>(&'a mut self, chunk: &'a [u8]) -> Events<'a> {
+        Events {
+            scanner: self,
+            chunk,
+            at: 0,
+            joined: 0,
         }
     }
 
-    /// Says that no further chunk comes.
-    pub fn end(&mut self) {
+    /// Returns the events behind the last chunk.
+    pub fn end(&mut self) -> Events<'_> {
         self.eof = true;
+        self.scan(b"")
     }
 
     /// Returns the number of undecided bytes held between two chunks.
     pub fn held_bytes(&self) -> usize {
         self.held.len()
-    }
-
-    /// Makes an event of the next `len` bytes and steps behind them.
-    #[inline(always)]
-    fn give<'a>(
-        &'a mut self,
-        chunk: &'a [u8],
-        joining: bool,
-        len: usize,
-        kind: LineKind,
-    ) -> Event<'a> {
-        let kind = match kind {
-            LineKind::Content if !self.tip.is_some_and(|tip| tip.is_leaf) => LineKind::Structure,
-            kind => kind,
-        };
-
-        let from = if joining { self.held_at } else { self.at };
-        self.skip(joining, len);
-        let bytes = if joining { &self.held } else { chunk };
-        let bytes = &bytes[from..from + len];
-
-        match kind {
-            LineKind::Content => Event::Body(bytes),
-            LineKind::Structure => Event::Structure(bytes),
-            LineKind::Delimiter(eol) => Event::Delimiter { line: bytes, eol },
-        }
-    }
-
-    fn skip(&mut self, joining: bool, len: usize) {
-        if joining {
-            self.held_at += len;
-        } else {
-            self.at += len;
-        }
-    }
-
-    /// Adds bytes of the chunk to the held ones; returns false if there are none.
-    fn join(&mut self, chunk: &[u8]) -> bool {
-        let more = &chunk[self.joined..];
-        if more.is_empty() {
-            self.held.drain(..self.held_at);
-            (self.held_at, self.joined) = (0, 0);
-            return false;
-        }
-        let more = &more[..more.len().min(JOIN_BYTES)];
-        self.held.extend_from_slice(more);
-        self.joined += more.len();
-        true
     }
 
     #[cold]
@@ -313,17 +237,6 @@ impl Scanner {
         let step = self.step(&held[self.held_at..]);
         self.held = held;
         step
-    }
-
-    /// Goes on in the chunk itself as soon as all earlier chunks' bytes are used up.
-    #[cold]
-    fn leave_held(&mut self) {
-        let left = self.held.len() - self.held_at;
-        if left <= self.joined {
-            self.at = self.joined - left;
-            self.held.clear();
-            (self.held_at, self.joined) = (0, 0);
-        }
     }
 
     #[inline(always)] // its outcome is looked at in one place, and need not be put together
@@ -580,6 +493,140 @@ impl Scanner {
     }
 }
 
+impl Events<'_> {
+    /// Returns the next event; `None` when the chunk is used up.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "an event borrows from the scanner, which an iterator cannot say"
+    )]
+    #[inline]
+    pub fn next(&mut self) -> Option<Event<'_>> {
+        if matches!(self.scanner.state, State::Done) {
+            self.scanner.held = Vec::new();
+            return None;
+        }
+
+        loop {
+            if !self.scanner.held.is_empty() {
+                self.leave_held();
+            }
+
+            let joining = !self.scanner.held.is_empty();
+            let step = if joining {
+                self.scanner.step_in_held()
+            } else {
+                self.scanner.step(&self.chunk[self.at..])
+            };
+
+            match step {
+                Step::Taken(len) => self.skip(joining, len),
+                Step::Header(len) => {
+                    self.skip(joining, len);
+                    return Some(Event::Structure(&self.scanner.header));
+                }
+                Step::Head => {
+                    let head = self.scanner.head.as_ref();
+                    return Some(Event::Head(head.unwrap_or(self.scanner.silent)));
+                }
+                Step::Event(event) => return Some(event),
+                Step::Bytes(len, kind) => return Some(self.give(joining, len, kind)),
+                Step::More if joining => {
+                    if !self.join() {
+                        return None;
+                    }
+                }
+                Step::More => {
+                    self.hold();
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Makes an event of the next `len` bytes and steps behind them.
+    #[inline(always)]
+    fn give(&mut self, joining: bool, len: usize, kind: LineKind) -> Event<'_> {
+        let kind = match kind {
+            LineKind::Content if !self.scanner.tip.is_some_and(|tip| tip.is_leaf) => {
+                LineKind::Structure
+            }
+            kind => kind,
+        };
+
+        let from = if joining {
+            self.scanner.held_at
+        } else {
+            self.at
+        };
+        self.skip(joining, len);
+        let bytes = if joining {
+            &self.scanner.held
+        } else {
+            self.chunk
+        };
+        let bytes = &bytes[from..from + len];
+
+        match kind {
+            LineKind::Content => Event::Body(bytes),
+            LineKind::Structure => Event::Structure(bytes),
+            LineKind::Delimiter(eol) => Event::Delimiter { line: bytes, eol },
+        }
+    }
+
+    fn skip(&mut self, joining: bool, len: usize) {
+        if joining {
+            self.scanner.held_at += len;
+        } else {
+            self.at += len;
+        }
+    }
+
+    /// Adds bytes of the chunk to the held ones; returns false if there are none.
+    fn join(&mut self) -> bool {
+        let more = &self.chunk[self.joined..];
+        if more.is_empty() {
+            self.scanner.held.drain(..self.scanner.held_at);
+            self.scanner.held_at = 0;
+            self.hold();
+            return false;
+        }
+        let more = &more[..more.len().min(JOIN_BYTES)];
+        self.scanner.held.extend_from_slice(more);
+        self.joined += more.len();
+        true
+    }
+
+    /// Goes on in the chunk itself as soon as all earlier chunks' bytes are used up.
+    #[cold]
+    fn leave_held(&mut self) {
+        let left = self.scanner.held.len() - self.scanner.held_at;
+        if left <= self.joined {
+            self.at = self.joined - left;
+            self.scanner.held.clear();
+            (self.scanner.held_at, self.joined) = (0, 0);
+        }
+    }
+
+    /// Leaves what is not used up of the chunk to the scanner.
+    fn hold(&mut self) {
+        let used = if self.scanner.held.is_empty() {
+            self.at
+        } else {
+            self.joined
+        };
+        self.scanner.held.extend_from_slice(&self.chunk[used..]);
+        (self.chunk, self.at, self.joined) = (&[], 0, 0);
+    }
+}
+
+impl Drop for Events<'_> {
+    fn drop(&mut self) {
+        if !matches!(self.scanner.state, State::Done) {
+            self.hold();
+        }
+    }
+}
+
 /// Returns the length of the blank line at the start of these bytes, if there is one.
 fn blank_line(bytes: &[u8]) -> Option<usize> {
     match bytes {
@@ -612,15 +659,15 @@ mod tests {
     fn scan(root: &Head, chunks: &[&[u8]]) -> (Vec<String>, Vec<u8>) {
         let mut scanner = Scanner::new(root, LIMITS).unwrap();
         let (mut seen, mut bytes) = (Vec::new(), Vec::new());
-        for chunk in chunks {
-            while let Some(event) = scanner.next(chunk) {
+        let mut note_all = |mut events: Events<'_>| {
+            while let Some(event) = events.next() {
                 note(event, &mut seen, &mut bytes);
             }
+        };
+        for chunk in chunks {
+            note_all(scanner.scan(chunk));
         }
-        scanner.end();
-        while let Some(event) = scanner.next(b"") {
-            note(event, &mut seen, &mut bytes);
-        }
+        note_all(scanner.end());
         (seen, bytes)
     }
 
@@ -800,12 +847,49 @@ mod tests {
     }
 
     #[test]
+    fn events_that_nobody_asked_for_come_with_the_next_chunk() {
+        let root = root("multipart/mixed; boundary=b");
+        let body = "pre\r\n--b\r\nA: b\r\n\r\none\r\n--b\r\n\r\ntwo\r\n--b--\r\nepi";
+        let (whole, _) = scan(&root, &[body.as_bytes()]);
+        for at in 0..=body.len() {
+            for asked in 0..whole.len() {
+                let (first, second) = body.as_bytes().split_at(at);
+                let mut scanner = Scanner::new(&root, LIMITS).unwrap();
+                let (mut seen, mut bytes) = (Vec::new(), Vec::new());
+                let mut note_some = |mut events: Events<'_>, count: usize| {
+                    for _ in 0..count {
+                        let Some(event) = events.next() else { break };
+                        note(event, &mut seen, &mut bytes);
+                    }
+                };
+                note_some(scanner.scan(first), asked);
+                note_some(scanner.scan(second), usize::MAX);
+                note_some(scanner.end(), usize::MAX);
+                assert_eq!(seen, whole, "{asked} events of {first:?}");
+                assert_eq!(bytes, body.as_bytes());
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_more_comes_of_a_chunk_that_is_used_up() {
+        let mut scanner = Scanner::new(&root("multipart/mixed; boundary=b"), LIMITS).unwrap();
+        for chunk in ["--b\r\n\r\nx\r", "\n-", "-", "b"] {
+            let mut events = scanner.scan(chunk.as_bytes());
+            while events.next().is_some() {}
+            assert!(events.next().is_none(), "{chunk:?}");
+        }
+        assert_eq!(scanner.held_bytes(), 5);
+    }
+
+    #[test]
     fn nothing_is_held_behind_an_ambiguity() {
         let root = root("multipart/mixed; boundary=b");
         for first in ["x", "x\r\n", "x\r\n--"] {
             let mut scanner = Scanner::new(&root, LIMITS).unwrap();
             for chunk in [first, "--b\r\n--b\r\n", "more", "and more"] {
-                while scanner.next(chunk.as_bytes()).is_some() {}
+                let mut events = scanner.scan(chunk.as_bytes());
+                while events.next().is_some() {}
             }
             assert_eq!(scanner.held.capacity(), 0, "{first:?}");
         }
