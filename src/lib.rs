@@ -4,9 +4,9 @@
 //! # The way of a message
 //!
 //! ```text
-//! Postfix ─► milter ─► mime::Scanner ─► rules ─► drop ─► rewrite ─► milter ─► Postfix
-//!             (I/O)       (pure)        (pure)   (I/O)   (pure)     (I/O)
-//!                                                 └────► web ─► the reader of the mail
+//! Postfix ─► milter ─► mailsplice::mime ─► rules ─► drop ─► mailsplice::rewrite ─► milter ─► Postfix
+//!             (I/O)         (pure)         (pure)   (I/O)         (pure)           (I/O)
+//!                                                    └────► web ─► the reader of the mail
 //! ```
 //!
 //! `doc/architecture.md` has the floors, the way of a chunk and of a link, and our words. The modules, in
