@@ -35,7 +35,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     address::{ListenAddress, Network},
-    addresses::{AddressFile, MailScope},
+    addresses::{AddressFile, AddressLists, AddressSet, MailScope, NamedAddressFile},
     appearance::{CONTRAST_MIN, Colour, ColourError},
     detach::{DetachConfig, Dkim2, Forwarding, OnBlocked, OnFailure, Recipients, RunMode},
     domains::{DOMAINS_DIRECTORY, DomainConfigs},
@@ -116,6 +116,9 @@ pub struct Config {
     /// Entries beside the file that look as if they were read but are not, a line each.
     #[serde(skip)]
     pub(crate) unread: Vec<String>,
+    /// The files of addresses, in the order of the keys and rules that name them. Those of domains are the same.
+    #[serde(skip)]
+    pub(crate) address_files: Vec<NamedAddressFile>,
     /// The place of `notice.templates` in the sources, for whoever reads them.
     #[serde(skip)]
     pub(crate) templates_place: String,

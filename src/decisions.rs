@@ -21,7 +21,7 @@ use jiff::{Span, Timestamp};
 
 pub use self::store::{DecisionQuery, Ring, RingError};
 use crate::{
-    config::{AuditConfig, Config},
+    config::{AddressLists, AuditConfig, Config},
     drop::RecordId,
     envelope::{Direction, Envelope},
     policy,
@@ -115,7 +115,10 @@ struct DecisionQueue {
 }
 
 /// A decision, and the configuration by which it fell.
-type Made = (Decision, Option<Arc<Config>>);
+type Made = (Decision, Option<Basis>);
+
+/// The configuration by which a decision fell, with the contents of its files of addresses.
+pub type Basis = (Arc<Config>, AddressLists);
 
 #[derive(Debug, Default)]
 struct PendingDecisions {
@@ -180,7 +183,7 @@ impl Decisions {
 
     /// Keeps a decision. With the configuration by which it fell, the thread finds out later which
     /// rule kept a message unseen.
-    pub fn keep(&self, mut decision: Decision, config: Option<Arc<Config>>) {
+    pub fn keep(&self, mut decision: Decision, basis: Option<Basis>) {
         if !self.0.addresses {
             decision.who.client = None;
         }
@@ -189,7 +192,7 @@ impl Decisions {
             waiting.forgotten += 1;
             return;
         }
-        waiting.decisions.push((decision, config));
+        waiting.decisions.push((decision, basis));
         if waiting.decisions.len() == 1 {
             self.0.shared.changed.notify_one();
         }
@@ -274,12 +277,12 @@ fn gathered(shared: &DecisionQueue) -> (Vec<Made>, u64, bool) {
 
 /// Finds out which rule kept the messages that were kept unseen.
 fn with_rules(decisions: Vec<Made>) -> Vec<Decision> {
-    let rule = |(mut decision, config): Made| {
+    let rule = |(mut decision, basis): Made| {
         if decision.rule.is_none()
             && decision.reason == "rules"
-            && let Some(config) = config
+            && let Some((config, lists)) = basis
         {
-            decision.rule = policy::keeper_of(&config, &decision.who.envelope());
+            decision.rule = policy::keeper_of((&config, &lists), &decision.who.envelope());
         }
         decision
     };

@@ -8,6 +8,7 @@ use super::{Envelope, Filter, Start, Verdict};
 use crate::{
     config::{Config, Sources},
     drop::FileDrop,
+    loaded::Loaded,
     mime::Field,
     rewrite::Eol,
     store::{Store, Stores},
@@ -69,7 +70,10 @@ impl Lab {
 
         let drop = FileDrop::of(&config).unwrap();
         let stores = Stores::of_drop(drop.clone(), &config.web.public_url);
-        let filter = Filter::new(Arc::new(config), stores).remembering(drop.clone());
+        let loaded = Loaded::read(&config).unwrap_or_else(|error| panic!("{error}"));
+        let filter = Filter::new(Arc::new(config), stores)
+            .with_files(loaded)
+            .remembering(drop.clone());
         Self { drop, filter, home }
     }
 
@@ -77,7 +81,9 @@ impl Lab {
     pub(super) fn storing(mut self, store: impl Store + 'static) -> Self {
         let config = Arc::clone(&self.filter.config);
         let kind = config.store.kind;
-        self.filter = Filter::new(config, Stores::only(kind, Arc::new(store)));
+        let loaded = self.filter.loaded.clone();
+        let stores = Stores::only(kind, Arc::new(store));
+        self.filter = Filter::new(config, stores).with_files(loaded);
         self
     }
 

@@ -219,7 +219,7 @@ impl Session {
                 package,
                 parts: outline.parts.clone(),
             };
-            decisions.keep(decision, Some(self.transaction.filter.shared_config()));
+            decisions.keep(decision, Some(self.transaction.filter.basis()));
         }
     }
 }
