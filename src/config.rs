@@ -10,7 +10,6 @@ mod appearance;
 mod check;
 mod defaults;
 mod detach;
-mod domains;
 mod drop;
 mod hint;
 mod language;
@@ -38,7 +37,6 @@ pub use self::{
     addresses::{AddressFile, AddressLists, AddressSet, MailScope, NamedAddressFile},
     appearance::{CONTRAST_MIN, Colour, ColourError},
     detach::{DetachConfig, Dkim2, Forwarding, OnBlocked, OnFailure, Recipients, RunMode},
-    domains::{DOMAINS_DIRECTORY, DomainConfigs},
     drop::{AuditConfig, AuditCopy, DropConfig, QuotaConfig},
     language::{DomainLanguages, Fallback, Language, NoticeLanguage},
     mail::{MailConfig, Relay, Security},
@@ -46,7 +44,7 @@ pub use self::{
     public_url::PublicUrl,
     rule::{Condition, Rule, RuleAction, Terms},
     scan::{ClamdAddress, OnInfected, OnOversize, OnUnscanned, ScanConfig},
-    source::{ConfigError, DEFAULT_FILE, Sources},
+    source::{ConfigError, DEFAULT_FILE, DOMAINS_DIRECTORY, DomainConfigs, Sources},
     store::{DepositConfig, RemoteConfig, StoreConfig, StoreKind},
     table::Table,
     users::{AliasMaps, LookupConfig, RecipientDelimiter, UserList, UsersConfig},

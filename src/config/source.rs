@@ -1,5 +1,6 @@
 //! The layers of the configuration, and the origin of a bad value.
 
+mod domains;
 mod explain;
 mod file;
 mod keys;
@@ -7,13 +8,14 @@ mod layers;
 
 use std::{collections::HashMap, env, fs, io, path::PathBuf, sync::Arc};
 
+pub use self::domains::{DOMAINS_DIRECTORY, DomainConfigs};
 use self::{
     explain::{explain, find, place},
     file::FileText,
     keys::reject_unknown_keys,
     layers::{PREFIX, SEPARATOR, merge, variable_meant},
 };
-use super::{Config, DomainConfigs, NamedAddressFile, UserList, domains};
+use super::{Config, NamedAddressFile, UserList};
 
 /// The configuration file that is read if none is named and this one exists.
 pub const DEFAULT_FILE: &str = "/etc/depollueur/depollueur.toml";
