@@ -1,9 +1,11 @@
 //! The contents of files that a configuration names, read at the start and at each reload: lists of addresses,
-//! and the templates of the notice, each directory once, and tried before they are used.
+//! and the templates of the notice, each directory once, and tried before they are used. What only the pages
+//! need (templates, a logo) is read by those who make pages.
 //!
 //! A [`Config`] has the paths and their places in the file, so that an error names the line that names the file.
 
 mod addresses;
+mod pages;
 
 use std::{
     collections::HashMap,
@@ -12,6 +14,7 @@ use std::{
     sync::Arc,
 };
 
+pub use self::pages::{PageFileError, PageFiles};
 use crate::{
     config::{AddressLists, Config, ConfigError},
     rewrite::notice::{TEMPLATES, Templates},

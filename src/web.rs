@@ -67,6 +67,7 @@ use tokio::sync::Semaphore;
 use tracing::error;
 
 pub(crate) use self::listener::{limits, runtime};
+pub(crate) use self::theme::environment;
 pub use self::theme::{Theme, ThemeError};
 use self::{
     count::Counter,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::civil::Date;
-use minijinja::{AutoEscape, Environment, context, value::Serde};
+use minijinja::{context, value::Serde};
 use serde::Serialize;
 
 use super::texts::{self, ReportTexts};
@@ -11,7 +11,7 @@ use crate::{
     config::Language,
     envelope::Direction,
     ledger::statistics::{By, DOMAIN_MESSAGES_MIN, Month, Row, Sums, group, total},
-    words,
+    web, words,
 };
 
 /// Maximum number of months in the chart.
@@ -91,8 +91,7 @@ pub(super) fn page(page: &Page<'_>, rows: &[Row]) -> String {
     let months = writer.months(rows);
     let (big, unit) = writer.split_size(sums.spared);
 
-    let mut environment = Environment::new();
-    environment.set_auto_escape_callback(|_| AutoEscape::Html);
+    let environment = web::environment();
     let template = environment.template_from_str(include_str!("page.html"));
     let rendered = template.and_then(|template| {
         template.render(context! {
