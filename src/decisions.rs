@@ -24,6 +24,7 @@ use crate::{
     config::{AddressLists, AuditConfig, Config},
     drop::RecordId,
     envelope::{Direction, Envelope},
+    lock::lock,
     policy,
 };
 
@@ -187,7 +188,7 @@ impl Decisions {
         if !self.0.addresses {
             decision.who.client = None;
         }
-        let mut waiting = lock(&self.0.shared);
+        let mut waiting = lock(&self.0.shared.waiting);
         if waiting.decisions.len() >= WAITING_MAX {
             waiting.forgotten += 1;
             return;
@@ -201,23 +202,13 @@ impl Decisions {
 
 impl Drop for DecisionWriter {
     fn drop(&mut self) {
-        lock(&self.shared).ended = true;
+        lock(&self.shared.waiting).ended = true;
         self.shared.changed.notify_one();
-        let thread = self
-            .thread
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(thread) = thread.take() {
+        let thread = lock(&self.thread).take();
+        if let Some(thread) = thread {
             let _ = thread.join();
         }
     }
-}
-
-fn lock(shared: &DecisionQueue) -> std::sync::MutexGuard<'_, PendingDecisions> {
-    shared
-        .waiting
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Runs the thread: waits for the first decision, lets others gather, writes them.
@@ -255,7 +246,7 @@ fn write(shared: &DecisionQueue, mut ring: Ring, bounds: (Span, usize)) {
 /// Returns the decisions that gathered, the number of forgotten ones, and true if this is the end.
 fn gathered(shared: &DecisionQueue) -> (Vec<Made>, u64, bool) {
     let guard = |error: PoisonError<_>| error.into_inner();
-    let waiting = lock(shared);
+    let waiting = lock(&shared.waiting);
     let is_idle = |waiting: &mut PendingDecisions| waiting.decisions.is_empty() && !waiting.ended;
     let waiting = shared.changed.wait_while(waiting, is_idle);
     let waiting = waiting.unwrap_or_else(guard);
