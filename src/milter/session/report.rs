@@ -10,7 +10,7 @@ use crate::{
     drop::{Link, RecordId},
     filter::{Rewritten, Trial},
     metrics::Outcome,
-    milter::outline::{Outline, direction_name},
+    milter::outline::Outline,
     policy::{self, Refusal},
 };
 
@@ -23,7 +23,7 @@ impl Session {
             target: TARGET,
             queue_id = outline.queue_id,
             outcome = "rewritten",
-            direction = direction_name(outline.direction),
+            direction = outline.direction.as_str(),
             parts = rewritten.detached,
             bytes = rewritten.detached_bytes,
             shared = rewritten.is_copy.then_some(true),
@@ -60,7 +60,7 @@ impl Session {
             queue_id = outline.queue_id,
             outcome = "passed",
             reason,
-            direction = direction_name(outline.direction),
+            direction = outline.direction.as_str(),
             milliseconds = outline.milliseconds(),
             decisions = outline.decisions,
             "message passed",
@@ -103,7 +103,7 @@ impl Session {
                 "tempfail"
             },
             rule,
-            direction = direction_name(outline.direction),
+            direction = outline.direction.as_str(),
             "message refused",
         );
         self.keep(outline, "refused", "rules", Some(rule));
@@ -123,7 +123,7 @@ impl Session {
             queue_id = outline.queue_id,
             outcome = "refused",
             reason,
-            direction = direction_name(outline.direction),
+            direction = outline.direction.as_str(),
             milliseconds = outline.milliseconds(),
             decisions = outline.decisions,
             "message refused",
@@ -184,7 +184,7 @@ impl Session {
             queue_id = outline.queue_id,
             outcome,
             reason,
-            direction = direction_name(outline.direction),
+            direction = outline.direction.as_str(),
             milliseconds = outline.milliseconds(),
             "message failed",
         );
