@@ -41,6 +41,16 @@ pub(super) enum LabFate {
     Refused,
 }
 
+/// A body that went through the filter.
+pub(super) struct Sent {
+    pub(super) verdict: Verdict,
+    /// The reason of each part's decision.
+    pub(super) reasons: Vec<String>,
+    /// The reasons why files were refused.
+    pub(super) refused: Vec<&'static str>,
+    pub(super) body: Vec<u8>,
+}
+
 impl Lab {
     /// Makes a lab with a threshold of a thousand bytes.
     pub(super) fn new(settings: &[&str]) -> Self {
@@ -109,6 +119,37 @@ impl Lab {
         };
         message.push(&mail.body()).await;
         Ok(message.end().await)
+    }
+
+    /// Sends a body in small pieces with the header and envelope of a mail, and reads the result. It must be worth
+    /// a scan.
+    pub(super) async fn send_body(&self, mail: &Mail, body: &[u8]) -> Sent {
+        let begun = self
+            .filter
+            .begin(mail.envelope.clone(), &mail.fields(), Eol::CrLf);
+        let Start::Scan(mut message) = begun else {
+            panic!("it is heavy");
+        };
+
+        for piece in body.chunks(1000) {
+            message.push(piece).await;
+        }
+
+        let mut verdict = message.end().await;
+        let mut out = Vec::new();
+        if let Verdict::Rewrite(rewritten) = &mut verdict {
+            while let Some(piece) = rewritten.next_piece().await.unwrap() {
+                out.extend_from_slice(&piece);
+            }
+        }
+
+        let reasons = message.explanation().iter();
+        Sent {
+            reasons: reasons.map(|part| part.reason.to_string()).collect(),
+            refused: message.refused().to_vec(),
+            verdict,
+            body: out,
+        }
     }
 }
 
