@@ -6,11 +6,10 @@ use std::{
 };
 
 use clap::Args;
-use tokio::runtime;
 
 use super::{
     ConfigOptions,
-    exit::{EX_CONFIG, EX_UNAVAILABLE, Failure, complain},
+    exit::{EX_CONFIG, Failure, complain, runtime},
     obstacles::{self, Obstacle},
     unit::{SERVICE, Unit},
 };
@@ -138,10 +137,7 @@ fn unasked(config: &Config) -> Result<Vec<LookupError>, Failure> {
     if !config.may_ask_postfix() {
         return Ok(Vec::new());
     }
-    let runtime = runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(EX_UNAVAILABLE, format_args!("could not start: {error}")))?;
+    let runtime = runtime()?;
     Ok(runtime.block_on(Lookup::new(config, AddressLists::default()).probe()))
 }
 

@@ -46,7 +46,6 @@ use std::{
 };
 
 use clap::Args;
-use tokio::runtime;
 
 pub(super) use self::web::chain;
 use self::{
@@ -56,7 +55,7 @@ use self::{
 };
 use super::{
     ConfigOptions,
-    exit::{EX_UNAVAILABLE, Failure},
+    exit::{Failure, runtime},
     plug,
     unit::{SERVICE, Unit},
 };
@@ -163,10 +162,7 @@ fn examine(
     system::check(&mut report, (config, loaded), file.as_deref());
     links::check(&mut report, config);
 
-    let runtime = runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(EX_UNAVAILABLE, format_args!("could not start: {error}")))?;
+    let runtime = runtime()?;
     runtime.block_on(async {
         units::check_configuration(&mut report, config).await;
         if options.quick {

@@ -16,13 +16,12 @@ use std::{
 };
 
 use clap::Args;
-use tokio::runtime;
 
 use self::header::HeaderBlock;
 use super::{
     ConfigOptions,
     envelope::EnvelopeOptions,
-    exit::{EX_NOINPUT, EX_TEMPFAIL, EX_UNAVAILABLE, Failure, complain},
+    exit::{EX_NOINPUT, EX_TEMPFAIL, EX_UNAVAILABLE, Failure, complain, runtime},
     owner,
 };
 use crate::{
@@ -85,10 +84,7 @@ pub(super) fn run(mut options: RewriteOptions) -> Result<(), Failure> {
         owner::become_owner(&config.drop.directory)?;
     }
     let original = keep_input(&config)?;
-    let runtime = runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(EX_UNAVAILABLE, format_args!("could not start: {error}")))?;
+    let runtime = runtime()?;
     runtime.block_on(rewrite(&options, (Arc::new(config), loaded), original))
 }
 

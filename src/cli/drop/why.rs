@@ -6,7 +6,6 @@ use std::path::PathBuf;
 
 use clap::Args;
 use jiff::{SignedDuration, Timestamp};
-use tokio::runtime;
 
 use self::answer::{HeldPackage, MessageHistory};
 use super::{
@@ -18,7 +17,7 @@ use super::{
 use crate::{
     cli::{
         ConfigOptions,
-        exit::{EX_UNAVAILABLE, EX_USAGE, Failure},
+        exit::{EX_UNAVAILABLE, EX_USAGE, Failure, runtime},
     },
     decisions::{self, Decision, DecisionQuery, Ring, RingError},
     drop::{AuditQuery, Deposit, FileDrop, Query, RecordId},
@@ -66,10 +65,7 @@ pub(in crate::cli) fn run(options: WhyOptions) -> Result<(), Failure> {
     let directory = options.config.clone().load()?.drop.directory;
     let opened = open_for(options.config)?;
 
-    let runtime = runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(EX_UNAVAILABLE, format_args!("could not start: {error}")))?;
+    let runtime = runtime()?;
     let evidence = Evidence {
         ring: Ring::new(decisions::file(&directory)),
         lines: log.read(),
