@@ -212,6 +212,7 @@ impl SiteName {
 fn pages(site: Site) -> Router {
     let site = Arc::new(site);
     let base = site.pages.base().trim_end_matches('/').to_owned();
+
     let mut router = Router::new();
     for (path, handlers) in routes() {
         if !base.is_empty() {
@@ -219,9 +220,11 @@ fn pages(site: Site) -> Router {
         }
         router = router.route(path, handlers);
     }
+
     if !base.is_empty() {
         router = router.route(&base, get(home));
     }
+
     router
         .fallback(unknown)
         .layer(middleware::from_fn_with_state(

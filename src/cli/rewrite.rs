@@ -165,12 +165,14 @@ async fn scan(
             ));
         }
     };
+
     let filter = match &stores {
         Some(stores) => Filter::new(config, stores.clone()),
         None if options.deposit => Filter::trial(Config::clone(&config)),
         None => Filter::preview(Config::clone(&config)),
     };
     let filter = filter.with_files(loaded).explaining();
+
     let outcome = pass(&filter, envelope, block, body, explanation).await;
     if let Some(stores) = stores {
         stores.settle().await;

@@ -68,10 +68,12 @@ pub(super) async fn language(message: &Message) -> Result<Fallback, FilterError>
     if let Some(NoticeLanguage::One(language)) = of_rule {
         return Ok(Fallback::One(language));
     }
+
     let recipients = message.envelope().recipients.iter().map(String::as_str);
     if let Some(language) = notice.languages.of_all(recipients) {
         return Ok(Fallback::One(language));
     }
+
     match (
         of_rule.unwrap_or(notice.language),
         &message.reading().top().speech,
@@ -92,6 +94,7 @@ async fn spoken(message: &Message, speech: &Speech) -> Result<Option<Language>, 
         Declared::Other => return Ok(None),
         Declared::Nothing => {}
     }
+
     let first = |kind: TextKind| {
         message
             .reading()
@@ -99,6 +102,7 @@ async fn spoken(message: &Message, speech: &Speech) -> Result<Option<Language>, 
             .iter()
             .find(|text| text.kind == kind)
     };
+
     for text in [first(TextKind::Plain), first(TextKind::Html)]
         .into_iter()
         .flatten()
@@ -108,6 +112,7 @@ async fn spoken(message: &Message, speech: &Speech) -> Result<Option<Language>, 
             return Ok(Some(language));
         }
     }
+
     Ok(detect(&speech.subject))
 }
 

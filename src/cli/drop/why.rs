@@ -128,9 +128,11 @@ impl Evidence {
                 let found = self.of_queue_id(queue_id).await?;
                 let is_id = queue_id.bytes().all(|b| b.is_ascii_hexdigit())
                     && (ID_DIGITS_MIN..=ID_DIGITS).contains(&queue_id.len());
+
                 if found.iter().any(MessageHistory::is_ours) || !is_id {
                     return Ok(found);
                 }
+
                 match package_of(self.drop(), queue_id).await {
                     Ok(id) if self.deposit(id).await?.is_some() => self.of_package(name, id).await,
                     _ => Ok(found),
@@ -140,6 +142,7 @@ impl Evidence {
                 let decided = self.decided(&DecisionQuery::MessageId(message_id.clone()))?;
                 let mut ids: Vec<_> = decided.into_iter().map(|d| d.who.queue_id).collect();
                 ids.extend(self.lines.queue_ids(message_id));
+
                 let mut answers = Vec::new();
                 let mut seen: Vec<String> = Vec::new();
                 for queue_id in ids {
@@ -148,6 +151,7 @@ impl Evidence {
                         seen.push(queue_id);
                     }
                 }
+
                 Ok(answers)
             }
         }

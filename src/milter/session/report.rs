@@ -65,11 +65,13 @@ impl Session {
             decisions = outline.decisions,
             "message passed",
         );
+
         if outline.trial.parts > 0 && !outline.withheld {
             let Trial { parts, bytes } = outline.trial;
             let queue_id = &outline.queue_id;
             info!(target: TARGET, queue_id, parts, bytes, "would have been detached: dry-run");
         }
+
         self.keep(outline, "passed", reason, None);
         self.connection
             .shared
@@ -106,11 +108,13 @@ impl Session {
             direction = outline.direction.as_str(),
             "message refused",
         );
+
         self.keep(outline, "refused", "rules", Some(rule));
         self.connection
             .shared
             .metrics
             .message(Outcome::Refused, "rules");
+
         let Refusal { for_good, text, .. } = refusal;
         self.transaction.refusal = Some(Reply { for_good, text });
         Answer::Refuse
@@ -128,11 +132,13 @@ impl Session {
             decisions = outline.decisions,
             "message refused",
         );
+
         self.keep(outline, "refused", reason, None);
         self.connection
             .shared
             .metrics
             .message(Outcome::Refused, reason);
+
         self.transaction.refusal = Some(Reply {
             for_good: true,
             text: text.to_owned(),
@@ -178,6 +184,7 @@ impl Session {
         } else {
             "tempfailed"
         };
+
         self.keep(outline, outcome, reason, None);
         warn!(
             target: TARGET,
@@ -188,6 +195,7 @@ impl Session {
             milliseconds = outline.milliseconds(),
             "message failed",
         );
+
         self.connection
             .shared
             .metrics
