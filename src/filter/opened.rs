@@ -44,20 +44,20 @@ fn body(text: &str, files: &[(&str, &[u8])]) -> Vec<u8> {
     (body + "--b--\r\n").into_bytes()
 }
 
-/// The outcome of a message: verdict, what is in the drop, and the reason of each part.
-struct Received {
+/// A message that was sent: verdict, what is in the drop, and the reason of each part.
+struct SentFiles {
     verdict: Verdict,
     files: Vec<(FileEntry, Vec<u8>)>,
     reasons: Vec<String>,
     body: String,
 }
 
-async fn send(lab: &Lab, body: &[u8]) -> Received {
+async fn send(lab: &Lab, body: &[u8]) -> SentFiles {
     send_as(lab, &Mail::new("a@b"), body).await
 }
 
 /// Sends a body with the header and envelope of a mail.
-async fn send_as(lab: &Lab, mail: &Mail, body: &[u8]) -> Received {
+async fn send_as(lab: &Lab, mail: &Mail, body: &[u8]) -> SentFiles {
     let sent = lab.send_body(mail, body).await;
     let mut files = Vec::new();
     if let Verdict::Rewrite(rewritten) = &sent.verdict {
@@ -76,7 +76,7 @@ async fn send_as(lab: &Lab, mail: &Mail, body: &[u8]) -> Received {
         }
     }
 
-    Received {
+    SentFiles {
         reasons: sent.reasons,
         verdict: sent.verdict,
         files,
