@@ -10,7 +10,6 @@ mod appearance;
 mod check;
 mod defaults;
 mod detach;
-mod domains;
 mod drop;
 mod hint;
 mod language;
@@ -36,10 +35,9 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     address::{ListenAddress, Network},
-    addresses::{AddressFile, MailScope},
+    addresses::{AddressFile, AddressLists, AddressSet, MailScope, NamedAddressFile},
     appearance::{CONTRAST_MIN, Colour, ColourError},
     detach::{DetachConfig, Dkim2, Forwarding, OnBlocked, OnFailure, Recipients, RunMode},
-    domains::{DOMAINS_DIRECTORY, DomainConfigs},
     drop::{AuditConfig, AuditCopy, DropConfig, QuotaConfig},
     language::{DomainLanguages, Fallback, NoticeLanguage},
     mail::{MailConfig, Relay, Security},
@@ -47,7 +45,7 @@ pub use self::{
     public_url::PublicUrl,
     rule::{Condition, Rule, RuleAction, Terms},
     scan::{ClamdAddress, OnInfected, OnOversize, OnUnscanned, ScanConfig},
-    source::{ConfigError, DEFAULT_FILE, Sources},
+    source::{ConfigError, DEFAULT_FILE, DOMAINS_DIRECTORY, DomainConfigs, Sources},
     store::{DepositConfig, RemoteConfig, StoreConfig, StoreKind},
     table::Table,
     users::{AliasMaps, LookupConfig, RecipientDelimiter, UserList, UsersConfig},
@@ -117,6 +115,9 @@ pub struct Config {
     /// Entries beside the file that look as if they were read but are not, a line each.
     #[serde(skip)]
     pub(crate) unread: Vec<String>,
+    /// The files of addresses, in the order of the keys and rules that name them. Those of domains are the same.
+    #[serde(skip)]
+    pub(crate) address_files: Vec<NamedAddressFile>,
     /// The place of `notice.templates` in the sources, for whoever reads them.
     #[serde(skip)]
     pub(crate) templates_place: String,

@@ -21,9 +21,10 @@ use jiff::{Span, Timestamp};
 
 pub use self::store::{DecisionQuery, Ring, RingError};
 use crate::{
-    config::{AuditConfig, Config},
+    config::{AddressLists, AuditConfig, Config},
     drop::RecordId,
     envelope::{Direction, Envelope},
+    lock::lock,
     policy,
 };
 
@@ -115,7 +116,10 @@ struct DecisionQueue {
 }
 
 /// A decision, and the configuration by which it fell.
-type Made = (Decision, Option<Arc<Config>>);
+type Made = (Decision, Option<Basis>);
+
+/// The configuration by which a decision fell, with the contents of its files of addresses.
+pub type Basis = (Arc<Config>, AddressLists);
 
 #[derive(Debug, Default)]
 struct PendingDecisions {
@@ -180,16 +184,16 @@ impl Decisions {
 
     /// Keeps a decision. With the configuration by which it fell, the thread finds out later which
     /// rule kept a message unseen.
-    pub fn keep(&self, mut decision: Decision, config: Option<Arc<Config>>) {
+    pub fn keep(&self, mut decision: Decision, basis: Option<Basis>) {
         if !self.0.addresses {
             decision.who.client = None;
         }
-        let mut waiting = lock(&self.0.shared);
+        let mut waiting = lock(&self.0.shared.waiting);
         if waiting.decisions.len() >= WAITING_MAX {
             waiting.forgotten += 1;
             return;
         }
-        waiting.decisions.push((decision, config));
+        waiting.decisions.push((decision, basis));
         if waiting.decisions.len() == 1 {
             self.0.shared.changed.notify_one();
         }
@@ -198,23 +202,13 @@ impl Decisions {
 
 impl Drop for DecisionWriter {
     fn drop(&mut self) {
-        lock(&self.shared).ended = true;
+        lock(&self.shared.waiting).ended = true;
         self.shared.changed.notify_one();
-        let thread = self
-            .thread
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(thread) = thread.take() {
+        let thread = lock(&self.thread).take();
+        if let Some(thread) = thread {
             let _ = thread.join();
         }
     }
-}
-
-fn lock(shared: &DecisionQueue) -> std::sync::MutexGuard<'_, PendingDecisions> {
-    shared
-        .waiting
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Runs the thread: waits for the first decision, lets others gather, writes them.
@@ -252,7 +246,7 @@ fn write(shared: &DecisionQueue, mut ring: Ring, bounds: (Span, usize)) {
 /// Returns the decisions that gathered, the number of forgotten ones, and true if this is the end.
 fn gathered(shared: &DecisionQueue) -> (Vec<Made>, u64, bool) {
     let guard = |error: PoisonError<_>| error.into_inner();
-    let waiting = lock(shared);
+    let waiting = lock(&shared.waiting);
     let is_idle = |waiting: &mut PendingDecisions| waiting.decisions.is_empty() && !waiting.ended;
     let waiting = shared.changed.wait_while(waiting, is_idle);
     let waiting = waiting.unwrap_or_else(guard);
@@ -274,12 +268,12 @@ fn gathered(shared: &DecisionQueue) -> (Vec<Made>, u64, bool) {
 
 /// Finds out which rule kept the messages that were kept unseen.
 fn with_rules(decisions: Vec<Made>) -> Vec<Decision> {
-    let rule = |(mut decision, config): Made| {
+    let rule = |(mut decision, basis): Made| {
         if decision.rule.is_none()
             && decision.reason == "rules"
-            && let Some(config) = config
+            && let Some((config, lists)) = basis
         {
-            decision.rule = policy::keeper_of(&config, &decision.who.envelope());
+            decision.rule = policy::keeper_of((&config, &lists), &decision.who.envelope());
         }
         decision
     };

@@ -123,8 +123,8 @@ use mailsplice::{
 };
 
 use crate::{
-    config::{Config, Dkim2, RunMode},
-    decisions::Decisions,
+    config::{AddressLists, Config, Dkim2, RunMode},
+    decisions::{Basis, Decisions},
     drop::FileDrop,
     envelope::{DETACHED_MAX, Direction, Envelope, HeaderEdit, Known},
     loaded::Loaded,
@@ -174,7 +174,7 @@ impl Filter {
     fn over(config: Arc<Config>, stores: Option<Stores>) -> Self {
         Self {
             spools: spools(&config),
-            lookup: Lookup::new(&config),
+            lookup: Lookup::new(&config, AddressLists::default()),
             config,
             stores,
             is_own: false,
@@ -245,10 +245,12 @@ impl Filter {
         let is_open =
             stage == policy::EnvelopeStage::Mail && envelope.direction == Direction::Incoming;
         match (self.config.domains.is_empty(), is_open) {
-            (true, _) => policy::outlook(&self.config, envelope, stage),
+            (true, _) => policy::outlook((&self.config, self.lists()), envelope, stage),
             // The recipients, and with them the domain, are not known yet.
             (false, true) => Outlook::Open,
-            (false, false) => policy::outlook(&self.of(envelope).config, envelope, stage),
+            (false, false) => {
+                policy::outlook((&self.of(envelope).config, self.lists()), envelope, stage)
+            }
         }
     }
 
@@ -266,8 +268,13 @@ impl Filter {
 
     /// Uses what the files hold that its configuration names.
     pub fn with_files(mut self, loaded: Loaded) -> Self {
+        self.lookup = Lookup::new(&self.config, loaded.addresses().clone());
         self.loaded = loaded;
         self
+    }
+
+    fn lists(&self) -> &AddressLists {
+        self.loaded.addresses()
     }
 
     /// Shares packages with the filters that have the same copies.
@@ -281,9 +288,9 @@ impl Filter {
         self.decisions.as_ref()
     }
 
-    /// The configuration of this filter, shared.
-    pub fn shared_config(&self) -> Arc<Config> {
-        Arc::clone(&self.config)
+    /// The configuration of this filter and the lists of its files, shared.
+    pub fn basis(&self) -> Basis {
+        (Arc::clone(&self.config), self.lists().clone())
     }
 
     /// The configuration of this filter.
@@ -321,7 +328,7 @@ impl Filter {
         }
 
         let mut asked = envelope.clone();
-        let Wishes { wish, .. } = Wishes::read(config, &mut asked, header);
+        let Wishes { wish, .. } = Wishes::read((config, self.lists()), &mut asked, header);
         if !policy::asks_people(config, wish, envelope.size) {
             return;
         }
@@ -367,7 +374,7 @@ impl Filter {
         if !policy::is_among(config.detach.directions, envelope.direction) {
             return Start::Pass(Reason::Direction);
         }
-        let Wishes { wish, edits } = Wishes::read(config, &mut envelope, header);
+        let Wishes { wish, edits } = Wishes::read((config, filter.lists()), &mut envelope, header);
         if envelope.known.has_failed() {
             return match edits.is_empty() {
                 true => Start::Pass(Reason::Lookup),
@@ -376,7 +383,7 @@ impl Filter {
         }
 
         let facts = HeaderFacts::read(header);
-        let plan = match Plan::new(config, &envelope, &facts, wish) {
+        let plan = match Plan::new((config, filter.lists()), &envelope, &facts, wish) {
             Ok(plan) => plan,
             Err(refusal) => return Start::Refuse(refusal),
         };

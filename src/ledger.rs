@@ -174,6 +174,7 @@ impl Ledger {
             message_ids: audit.message_ids,
             log_copy: Syslog::of(&audit.copy),
         };
+
         Self {
             books: Arc::new(books),
         }

@@ -22,6 +22,7 @@
 //! * [`rules`] – the choice of the parts to detach, with the reasons
 //! * `budget` – memory that all messages share
 //! * `aside` – values that are given up are dropped on a thread of their own, for that waits for the disk
+//! * `gather` – small writes handed over together
 //! * `lock` – mutexes whose values are whole at every instant
 //! * [`lookup`] – the people behind an address: Postfix is asked for its tables, aliases, extensions
 //! * `sender` – the sender of a message, as far as that is certain
@@ -65,6 +66,7 @@ pub mod filter;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
+mod gather;
 mod http;
 pub mod ledger;
 pub mod loaded;

@@ -1,7 +1,11 @@
-//! The contents of files that a configuration names, read at the start and at each reload: the templates of
-//! the notice, each directory once, and tried before they are used.
+//! The contents of files that a configuration names, read at the start and at each reload: lists of addresses,
+//! and the templates of the notice, each directory once, and tried before they are used. What only the pages
+//! need (templates, a logo) is read by those who make pages.
 //!
 //! A [`Config`] has the paths and their places in the file, so that an error names the line that names the file.
+
+mod addresses;
+mod pages;
 
 use std::{
     collections::HashMap,
@@ -12,7 +16,9 @@ use std::{
 
 use mailsplice::notice::{TEMPLATES, Templates};
 
-use crate::config::{Config, ConfigError};
+use crate::config::{AddressLists, Config, ConfigError};
+
+pub use self::pages::{PageFileError, PageFiles};
 
 /// Maximum size of a template, in bytes.
 const TEMPLATE_BYTES_MAX: u64 = 64 << 10;
@@ -20,6 +26,7 @@ const TEMPLATE_BYTES_MAX: u64 = 64 << 10;
 /// The contents of the files that a configuration and those of its domains name. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Loaded {
+    addresses: AddressLists,
     /// Templates of the notice by their directory.
     notices: Arc<HashMap<PathBuf, Arc<Templates>>>,
 }
@@ -31,6 +38,7 @@ impl Loaded {
     /// Returns one line with the place in the configuration, and the name and the place of the file that
     /// cannot be read or used.
     pub fn read(config: &Config) -> Result<Self, ConfigError> {
+        let addresses = addresses::read(&config.address_files)?;
         let mut notices = HashMap::new();
         let own = config.domains.values().map(|own| &**own);
 
@@ -45,8 +53,21 @@ impl Loaded {
         }
 
         Ok(Self {
+            addresses,
             notices: Arc::new(notices),
         })
+    }
+
+    /// Returns the contents of files of addresses. Those of a domain are the same.
+    pub fn addresses(&self) -> &AddressLists {
+        &self.addresses
+    }
+
+    /// Returns what is allowed but rarely meant, in values and in files; one line each.
+    pub fn warnings(&self, config: &Config) -> Vec<String> {
+        let mut warnings = config.warnings();
+        warnings.extend(config.warnings_of_users(&self.addresses));
+        warnings
     }
 
     /// Returns the templates of the notice that a configuration names, or one of its domains.

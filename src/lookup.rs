@@ -36,8 +36,8 @@ pub use self::error::LookupError;
 use self::{address::Address, postmap::Postmap, settings::Settings};
 use crate::{
     config::{
-        AddressPatterns, AliasMaps as LookupMaps, Condition, Config, SenderConfig, Table, UserList,
-        UsersConfig, fold,
+        AddressLists, AddressPatterns, AliasMaps as LookupMaps, Condition, Config, SenderConfig,
+        Table, UserList, UsersConfig, fold,
     },
     envelope::{Direction, Envelope, Known, Listed, ListedMail, Person},
 };
@@ -58,6 +58,8 @@ struct LookupState {
     logins: Vec<Table>,
     users_tables: Vec<Table>,
     sender: SenderConfig,
+    /// The contents of files of addresses.
+    lists: AddressLists,
     /// Domains with settings of their own.
     named_domains: HashSet<String>,
     postmap: Postmap,
@@ -67,7 +69,7 @@ struct LookupState {
 
 impl Lookup {
     /// Creates the queries of a configuration. Asks nothing yet.
-    pub fn new(config: &Config) -> Self {
+    pub fn new(config: &Config, lists: AddressLists) -> Self {
         let of_rules = |pick: fn(&Condition) -> Option<&AddressPatterns>| {
             let conditions = config.rule.iter().flat_map(|rule| &rule.conditions);
             let lists = conditions.filter_map(pick);
@@ -98,6 +100,7 @@ impl Lookup {
             }),
             users_tables: of_users.cloned().collect(),
             sender: config.sender.clone(),
+            lists,
             named_domains: config.domains.keys().cloned().collect(),
             postmap: Postmap::new(&config.lookup),
             settings: OnceCell::new(),
@@ -117,11 +120,12 @@ impl Lookup {
     pub(crate) async fn is_own(&self, domain: &str) -> bool {
         let domain = fold(domain);
         let inner = &self.0;
-        if inner.named_domains.contains(&domain) || inner.sender.domains.has(&domain) {
+        let ours = &inner.sender.domains;
+        if inner.named_domains.contains(&domain) || ours.has(&domain, &inner.lists) {
             return true;
         }
         let asked = async { Ok(inner.elsewhere([domain].into()).await?.is_empty()) };
-        inner.sender.domains.asks_postfix() && inner.believed(asked).await
+        ours.asks_postfix() && inner.believed(asked).await
     }
 
     /// Returns true if Postfix lets a login send as this address; false if that cannot be found out.
@@ -326,7 +330,7 @@ mod tests {
         let table = |number: usize| Table::of_postfix(&format!("hash:/t{number}"));
         let all = (0..tables.len()).map(|number| LookupMaps::Table(table(number)));
         config.sender.login_maps = all.collect();
-        let lookup = Lookup::new(&config);
+        let lookup = Lookup::new(&config, AddressLists::default());
         let settings = Settings {
             delimiter: "+".into(),
             ..Settings::default()
@@ -349,7 +353,7 @@ mod tests {
     /// Whether mail to this recipient leaves, with an alias from each name to another, and these domains.
     async fn leaves(aliases: &[(&str, &str)], domains: &str, recipient: &str) -> Option<bool> {
         let (lookup, table) = (
-            Lookup::new(&Config::default()),
+            Lookup::new(&Config::default(), AddressLists::default()),
             Table::of_postfix("hash:/a"),
         );
         let settings = Settings {

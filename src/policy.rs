@@ -39,8 +39,8 @@ pub use self::{
 };
 use crate::{
     config::{
-        Config, Directions, MailScope, NoticeLanguage, Recipients, Rule, RuleAction, RunMode,
-        UserList,
+        AddressLists, Config, Directions, MailScope, NoticeLanguage, Recipients, Rule, RuleAction,
+        RunMode, UserList,
     },
     envelope::{Direction, Envelope, Person},
 };
@@ -178,8 +178,12 @@ pub fn is_among(directions: Directions, direction: Direction) -> bool {
 }
 
 /// Returns the fates still possible for a message of which only the envelope, or a part of it, is known.
-pub fn outlook(config: &Config, envelope: &Envelope, stage: EnvelopeStage) -> Outlook {
-    let message = MessageFacts::new(config, envelope, None);
+pub fn outlook(
+    (config, lists): (&Config, &AddressLists),
+    envelope: &Envelope,
+    stage: EnvelopeStage,
+) -> Outlook {
+    let message = MessageFacts::new((config, lists), envelope, None);
     let views: Vec<View> = match stage {
         EnvelopeStage::Mail => vec![view(config, &message, None, envelope.size)],
         EnvelopeStage::Data => each_recipient(envelope)
@@ -303,8 +307,8 @@ fn may_refuse_after(config: &Config, index: usize) -> bool {
 
 /// Returns the rule that keeps a message which passed the rules with its body unseen, as far as its envelope
 /// tells; `users` when none does, and users may choose. Slower than [`outlook`]: not for mail in transit.
-pub fn keeper_of(config: &Config, envelope: &Envelope) -> Option<String> {
-    let message = MessageFacts::new(config, envelope, None);
+pub fn keeper_of((config, lists): (&Config, &AddressLists), envelope: &Envelope) -> Option<String> {
+    let message = MessageFacts::new((config, lists), envelope, None);
     let recipients = each_recipient(envelope);
 
     let keeps = recipients.iter().find_map(|recipient| {
@@ -339,19 +343,18 @@ fn opted_out(config: &Config, message: &MessageFacts<'_>, recipient: Option<&Per
 
 /// Checks whether one of ours who sends the message, or this recipient, stands in a list.
 fn stands_in(list: &UserList, message: &MessageFacts<'_>, recipient: Option<&Person>) -> Holds {
-    let known = message.known;
     let sent = match message.direction {
         Direction::Incoming => Holds::No,
         Direction::Outgoing => {
-            let sender = known.has_for(list, &message.sender, MailScope::Sent);
+            let sender = message.has_for(list, &message.sender, MailScope::Sent);
             let login = message.login.as_ref();
             sender.or(login.map_or(Holds::No, |login| {
-                known.has_for(list, login, MailScope::Sent)
+                message.has_for(list, login, MailScope::Sent)
             }))
         }
     };
     sent.or(recipient.map_or(Holds::Unknown, |recipient| {
-        known.has_for(list, recipient, MailScope::Received)
+        message.has_for(list, recipient, MailScope::Received)
     }))
 }
 

@@ -67,18 +67,16 @@ use mailsplice::l10n::Language;
 use tokio::sync::Semaphore;
 use tracing::error;
 
-pub(crate) use self::listener::{limits, runtime};
-pub use self::theme::{Theme, ThemeError};
 use self::{
     count::Counter,
     language::Wanted,
     listener::READING_THREADS_MAX,
     pages::{ErrorPage, Pages},
-    report::Reporter,
+    report::{ReportQueues, Reporter},
     shelf::Shelf,
 };
 use crate::{
-    config::{MailConfig, WebConfig},
+    config::{MailConfig, PublicUrl, WebConfig},
     drop::{Ending, FileDrop, Requester},
     envelope::Origin,
     http::{
@@ -88,6 +86,13 @@ use crate::{
     },
     metrics::Metrics,
 };
+
+pub(crate) use self::{
+    listener::{limits, runtime},
+    theme::environment,
+};
+
+pub use self::theme::{Theme, ThemeError};
 
 /// The things that the public listener needs to answer.
 #[derive(Clone, Debug)]
@@ -108,7 +113,7 @@ pub struct WebState {
     pub metrics: Metrics,
 }
 
-/// The means that clients use and have used up: the memory of answers, places, misses, forms, speed. Clones
+/// The means that clients use and have used up: the memory of answers, places, misses, forms, speed, reports. Clones
 /// share it, and so do routes that are made anew for the same listener: a reload frees nothing.
 #[derive(Clone, Debug)]
 pub(crate) struct Usage(Arc<Used>);
@@ -124,6 +129,7 @@ struct Used {
     throttle: Arc<Throttle>,
     turns: Arc<Semaphore>,
     counter: Counter,
+    reports: ReportQueues,
 }
 
 impl Usage {
@@ -138,6 +144,7 @@ impl Usage {
             throttle: Arc::new(Throttle::new(config.max_rate)),
             turns: Arc::new(Semaphore::new(READING_THREADS_MAX)),
             counter: Counter::new(),
+            reports: ReportQueues::new(),
         }))
     }
 }
@@ -156,13 +163,13 @@ pub(crate) fn routers(usual: WebState, others: Vec<WebState>, usage: &Usage) -> 
     usage.0.throttle.set(usual.config.max_rate);
     let usual = Site::new(usual, &usage.0);
 
-    let mut by_host = HashMap::new();
+    let mut by_name = HashMap::new();
     for state in others {
-        let host = state.config.host().to_ascii_lowercase();
-        if host == usual.state.config.host().to_ascii_lowercase() {
+        let name = SiteName::of(&state.config.public_url);
+        if name == SiteName::of(&usual.state.config.public_url) {
             continue;
         }
-        by_host.entry(host).or_insert_with(|| {
+        by_name.entry(name).or_insert_with(|| {
             pages(Site {
                 misses: Arc::clone(&usual.misses),
                 foreign_misses: Arc::clone(&usual.foreign_misses),
@@ -173,22 +180,36 @@ pub(crate) fn routers(usual: WebState, others: Vec<WebState>, usage: &Usage) -> 
     }
 
     let usual = pages(usual);
-    if by_host.is_empty() {
+    if by_name.is_empty() {
         return usual;
     }
     Router::new().fallback(async move |request: Request| {
-        let host = host(&request).map(|host| host.to_ascii_lowercase());
-        let router = host.and_then(|host| by_host.get(&host)).unwrap_or(&usual);
+        let name = SiteName::asked(&request);
+        let router = name.and_then(|name| by_name.get(&name)).unwrap_or(&usual);
         TowerToHyperService::new(router.clone()).call(request).await
     })
 }
 
-/// The name under which a request comes, with its port unless that is the usual one.
-fn host(request: &Request) -> Option<&str> {
-    let host = request.headers().get(header::HOST)?.to_str().ok()?;
-    let usual = [":443", ":80"];
-    let port = usual.iter().find_map(|port| host.strip_suffix(port));
-    Some(port.unwrap_or(host))
+/// A host and a port, as browsers read them. The usual ports of http and https are one: a proxy in between may
+/// speak the other with us.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct SiteName(String, u16);
+
+impl SiteName {
+    /// The name under which a request comes.
+    fn asked(request: &Request) -> Option<Self> {
+        let host = request.headers().get(header::HOST)?.to_str().ok()?;
+        let url: PublicUrl = format!("https://{host}/").parse().ok()?;
+        Some(Self::of(&url))
+    }
+
+    fn of(url: &PublicUrl) -> Self {
+        let port = match url.port() {
+            80 => 443,
+            port => port,
+        };
+        Self(url.host().to_owned(), port)
+    }
 }
 
 /// The router of one site. If `web.public_url` has a path, everything is served below it as well: a
@@ -196,6 +217,7 @@ fn host(request: &Request) -> Option<&str> {
 fn pages(site: Site) -> Router {
     let site = Arc::new(site);
     let base = site.pages.base().trim_end_matches('/').to_owned();
+
     let mut router = Router::new();
     for (path, handlers) in routes() {
         if !base.is_empty() {
@@ -203,9 +225,11 @@ fn pages(site: Site) -> Router {
         }
         router = router.route(path, handlers);
     }
+
     if !base.is_empty() {
         router = router.route(&base, get(home));
     }
+
     router
         .fallback(unknown)
         .layer(middleware::from_fn_with_state(
@@ -323,7 +347,7 @@ impl Site {
             shelf: Arc::clone(&used.shelf),
             turns: Arc::clone(&used.turns),
             counter: used.counter.clone(),
-            reporter: Reporter::new(config, &state.mail),
+            reporter: Reporter::new(config, &state.mail, used.reports.clone()),
             state,
         }
     }

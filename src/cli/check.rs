@@ -6,16 +6,17 @@ use std::{
 };
 
 use clap::Args;
-use tokio::runtime;
 
 use super::{
     ConfigOptions,
-    exit::{EX_CONFIG, EX_UNAVAILABLE, Failure, complain},
+    exit::{EX_CONFIG, Failure, complain, runtime},
     obstacles::{self, Obstacle},
     unit::{SERVICE, Unit},
 };
 use crate::{
-    config::{Config, DEFAULT_FILE, DOMAINS_DIRECTORY, Directions, Forwarding, StoreKind},
+    config::{
+        AddressLists, Config, DEFAULT_FILE, DOMAINS_DIRECTORY, Directions, Forwarding, StoreKind,
+    },
     lookup::{Lookup, LookupError},
     web::Theme,
 };
@@ -41,7 +42,7 @@ pub(super) fn run(options: CheckOptions) -> Result<(), Failure> {
         Some(file) => file == Path::new(DEFAULT_FILE),
         None => true,
     };
-    let config = options.config.load_written()?;
+    let (config, loaded) = options.config.load_written_with_files()?;
     if options.tables {
         return print(&lines(&unasked(&config)?));
     }
@@ -50,7 +51,7 @@ pub(super) fn run(options: CheckOptions) -> Result<(), Failure> {
     Theme::load(&config.web)?;
     Theme::load_domains(&config).map_err(|why| Failure::new(EX_CONFIG, why))?;
 
-    for warning in config.warnings() {
+    for warning in loaded.warnings(&config) {
         complain(format_args!("warning: {warning}"));
     }
     for warning in of_domains(&config) {
@@ -136,11 +137,8 @@ fn unasked(config: &Config) -> Result<Vec<LookupError>, Failure> {
     if !config.may_ask_postfix() {
         return Ok(Vec::new());
     }
-    let runtime = runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(EX_UNAVAILABLE, format_args!("could not start: {error}")))?;
-    Ok(runtime.block_on(Lookup::new(config).probe()))
+    let runtime = runtime()?;
+    Ok(runtime.block_on(Lookup::new(config, AddressLists::default()).probe()))
 }
 
 /// Collects the obstacles of this machine and, for the usual configuration, those the daemon would meet.

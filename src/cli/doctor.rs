@@ -46,7 +46,6 @@ use std::{
 };
 
 use clap::Args;
-use tokio::runtime;
 
 pub(super) use self::web::chain;
 use self::{
@@ -56,11 +55,14 @@ use self::{
 };
 use super::{
     ConfigOptions,
-    exit::{EX_UNAVAILABLE, Failure},
+    exit::{Failure, runtime},
     plug,
     unit::{SERVICE, Unit},
 };
-use crate::config::{Config, DEFAULT_FILE, ListenAddress};
+use crate::{
+    config::{Config, DEFAULT_FILE, ListenAddress},
+    loaded::Loaded,
+};
 
 /// Exit status: something should be looked at.
 const WARNINGS: u8 = 1;
@@ -99,12 +101,12 @@ pub(super) fn run(mut options: DoctorOptions) -> Result<(), Failure> {
         return quick::run(&options);
     }
 
-    let config = options.config.clone().load_written()?;
+    let (config, loaded) = options.config.clone().load_written_with_files()?;
     if options.deposit {
         return deposit::serve(&config);
     }
 
-    let report = examine(&options, &config)?;
+    let report = examine(&options, (&config, &loaded))?;
     let text = if options.json {
         report.to_json()
     } else {
@@ -123,7 +125,10 @@ pub(super) fn run(mut options: DoctorOptions) -> Result<(), Failure> {
     }
 }
 
-fn examine(options: &DoctorOptions, config: &Config) -> Result<DoctorReport, Failure> {
+fn examine(
+    options: &DoctorOptions,
+    (config, loaded): (&Config, &Loaded),
+) -> Result<DoctorReport, Failure> {
     let mut report = DoctorReport::default();
     let file = system::configuration_file(options.config.config.clone());
     if let Some(notice) = plug::noticed(&plug::record_file(&options.config)) {
@@ -154,13 +159,10 @@ fn examine(options: &DoctorOptions, config: &Config) -> Result<DoctorReport, Fai
         &options.config,
         service.flatten().as_ref(),
     );
-    system::check(&mut report, config, file.as_deref());
+    system::check(&mut report, (config, loaded), file.as_deref());
     links::check(&mut report, config);
 
-    let runtime = runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(EX_UNAVAILABLE, format_args!("could not start: {error}")))?;
+    let runtime = runtime()?;
     runtime.block_on(async {
         units::check_configuration(&mut report, config).await;
         if options.quick {

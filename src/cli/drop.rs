@@ -21,12 +21,11 @@ pub(super) mod why;
 
 use clap::Subcommand;
 use jiff::Timestamp;
-use tokio::runtime;
 
 use self::link::FoundLink;
 use super::{
     ConfigOptions,
-    exit::{EX_UNAVAILABLE, EX_USAGE, Failure},
+    exit::{EX_USAGE, Failure, runtime},
     owner::{self, Caller},
 };
 use crate::drop::{Deposit, DropError, FileDrop, Query, RecordId};
@@ -85,10 +84,7 @@ pub(super) enum DropCommand {
 
 /// Runs one of the commands.
 pub(super) fn run(command: DropCommand) -> Result<(), Failure> {
-    let runtime = runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(EX_UNAVAILABLE, format_args!("could not start: {error}")))?;
+    let runtime = runtime()?;
 
     runtime.block_on(async {
         match command {

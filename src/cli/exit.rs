@@ -2,6 +2,8 @@
 
 use std::{fmt, io, process::ExitCode};
 
+use tokio::runtime::{Builder, Runtime};
+
 use crate::{
     config::ConfigError, drop::DropError, ledger::LedgerError, untrusted::Untrusted,
     web::ThemeError,
@@ -64,6 +66,13 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
     }
+}
+
+/// Starts the runtime of a command, on this thread.
+pub(super) fn runtime() -> Result<Runtime, Failure> {
+    let started = Builder::new_current_thread().enable_all().build();
+    let failed = |error| Failure::new(EX_UNAVAILABLE, format_args!("could not start: {error}"));
+    started.map_err(failed)
 }
 
 /// Writes to standard error, as a terminal may show it. If that fails, there is nobody left to tell.

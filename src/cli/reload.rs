@@ -5,20 +5,18 @@ use std::{
     time::Duration,
 };
 
+use super::{
+    ConfigOptions,
+    exit::{EX_CONFIG, EX_UNAVAILABLE, Failure, runtime},
+    run::{DaemonStatus, PATH},
+};
+use crate::config::Config;
 use clap::Args;
 use reqwest::{Client, StatusCode};
 use rustix::{
     io::Errno,
     process::{Pid, Signal, kill_process},
 };
-use tokio::runtime;
-
-use super::{
-    ConfigOptions,
-    exit::{EX_CONFIG, EX_UNAVAILABLE, Failure},
-    run::{DaemonStatus, PATH},
-};
-use crate::config::Config;
 
 /// Exit status: values have changed that take effect only at a restart.
 const NEEDS_RESTART: u8 = 1;
@@ -39,10 +37,7 @@ pub(super) struct ReloadOptions {
 pub(super) fn run(options: ReloadOptions) -> Result<(), Failure> {
     // This refuses a wrong configuration already, with the reason.
     let config = options.config.load_written()?;
-    let runtime = runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(EX_UNAVAILABLE, format_args!("could not start: {error}")))?;
+    let runtime = runtime()?;
     let standing = runtime.block_on(reload(&config, options.pid))?;
     tell(&standing)
 }

@@ -14,13 +14,12 @@ use std::{
 };
 
 use clap::Args;
-use tokio::runtime;
 
 use self::report::{ReplayFate, ReplayReport};
 use super::{
     ConfigOptions,
     envelope::EnvelopeOptions,
-    exit::{EX_NOINPUT, EX_UNAVAILABLE, Failure, complain},
+    exit::{EX_NOINPUT, Failure, complain, runtime},
     progress::Progress,
     rewrite::{header::HeaderBlock, push},
 };
@@ -66,10 +65,7 @@ pub(super) fn run(mut options: ReplayOptions) -> Result<(), Failure> {
         })?;
     }
 
-    let runtime = runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(EX_UNAVAILABLE, format_args!("could not start: {error}")))?;
+    let runtime = runtime()?;
     let json = options.json;
     let report = runtime.block_on(Replay::new(options, config, loaded).run());
 

@@ -16,13 +16,12 @@ use std::{
 };
 
 use clap::Args;
-use tokio::runtime;
 
 use self::header::HeaderBlock;
 use super::{
     ConfigOptions,
     envelope::EnvelopeOptions,
-    exit::{EX_NOINPUT, EX_TEMPFAIL, EX_UNAVAILABLE, Failure, complain},
+    exit::{EX_NOINPUT, EX_TEMPFAIL, EX_UNAVAILABLE, Failure, complain, runtime},
     owner,
 };
 use crate::{
@@ -85,10 +84,7 @@ pub(super) fn run(mut options: RewriteOptions) -> Result<(), Failure> {
         owner::become_owner(&config.drop.directory)?;
     }
     let original = keep_input(&config)?;
-    let runtime = runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(EX_UNAVAILABLE, format_args!("could not start: {error}")))?;
+    let runtime = runtime()?;
     runtime.block_on(rewrite(&options, (Arc::new(config), loaded), original))
 }
 
@@ -169,12 +165,14 @@ async fn scan(
             ));
         }
     };
+
     let filter = match &stores {
         Some(stores) => Filter::new(config, stores.clone()),
         None if options.deposit => Filter::trial(Config::clone(&config)),
         None => Filter::preview(Config::clone(&config)),
     };
     let filter = filter.with_files(loaded).explaining();
+
     let outcome = pass(&filter, envelope, block, body, explanation).await;
     if let Some(stores) = stores {
         stores.settle().await;

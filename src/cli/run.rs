@@ -115,7 +115,7 @@ pub(super) fn run(options: RunOptions) -> Result<(), Failure> {
     }
 
     let log = log::start(&config.log);
-    for warning in config.warnings() {
+    for warning in loaded.warnings(&config) {
         warn!("{warning}");
     }
 

@@ -1,4 +1,4 @@
-//! Files of addresses, one address a line: read once, searched in memory.
+//! The contents of files of addresses, one address a line: parsed once, searched in memory. This module opens no file.
 //!
 //! ```text
 //! # people who want their files as they are
@@ -13,22 +13,37 @@
 //!
 //! A line that can mean nobody is an error, with its number and the text to write instead.
 
-use std::{fs, io, path::PathBuf, sync::Arc};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use super::pattern::{Bare, fold, parents};
 
 /// Maximum number of bad lines reported per file.
 const BAD_LINES_MAX: usize = 10;
 
-/// A file of addresses.
-#[derive(Clone, Debug)]
+/// The path of a file of addresses, and the rule for its lines.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct AddressFile {
     path: PathBuf,
     /// The rule for lines that are bare words.
     bare: Bare,
-    /// Empty until the file is loaded.
-    set: Arc<AddressSet>,
 }
+
+/// A file of addresses, with the place in the configuration that names it.
+#[derive(Clone, Debug)]
+pub struct NamedAddressFile {
+    /// The file.
+    pub file: AddressFile,
+    /// `FILE:LINE`, and the key.
+    pub named: String,
+}
+
+/// The addresses in the files that a configuration names. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct AddressLists(Arc<HashMap<AddressFile, AddressSet>>);
 
 /// The part of a user's mail that a line is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +56,7 @@ pub enum MailScope {
 
 /// The addresses of a file: one text, and the position of each address in it, sorted by address.
 #[derive(Debug, Default)]
-struct AddressSet {
+pub struct AddressSet {
     text: String,
     entries: Vec<AddressEntry>,
 }
@@ -55,48 +70,24 @@ struct AddressEntry {
 }
 
 impl AddressFile {
-    /// Creates a file that is not read yet; `None` unless its path begins with a slash.
+    /// Creates the name of a file; `None` unless its path begins with a slash.
     pub(super) fn new(path: &str, bare: Bare) -> Option<Self> {
         let path = PathBuf::from(path);
         let usable = path.is_absolute() && !path.to_string_lossy().contains('\0');
-        usable.then(|| Self {
-            path,
-            bare,
-            set: Arc::default(),
-        })
+        usable.then_some(Self { path, bare })
     }
 
-    /// Reads the file.
+    /// Returns its path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Parses its text.
     ///
     /// # Errors
-    /// Returns one line if it cannot be read, or some of its lines are not addresses: each with
-    /// `FILE:LINE` and the text to write.
-    pub(super) fn load(&mut self) -> Result<(), String> {
-        let path = self.path.display();
-        let text = fs::read_to_string(&self.path).map_err(|error| {
-            format!("could not read \"{path}\": {error}{}", self.advice(&error))
-        })?;
-        let set = AddressSet::parse(text, self.bare).map_err(|bad| self.complaint(&bad))?;
-        self.set = Arc::new(set);
-        Ok(())
-    }
-
-    /// Returns the command that mends a file that cannot be read.
-    fn advice(&self, error: &io::Error) -> String {
-        let path = self.path.display();
-        match error.kind() {
-            io::ErrorKind::NotFound => format!(
-                "; make it, with an address in each line: install -m 0640 -g depollueur /dev/null '{path}'"
-            ),
-            io::ErrorKind::PermissionDenied => format!(
-                "; let the daemon's group read it: chgrp depollueur '{path}' && chmod g+r '{path}'"
-            ),
-            io::ErrorKind::IsADirectory => "; name a file in it".to_owned(),
-            io::ErrorKind::InvalidData => {
-                "; save it as UTF-8 (iconv -f latin1 -t utf-8)".to_owned()
-            }
-            _ => String::new(),
-        }
+    /// Returns one line if some lines are not addresses: each with `FILE:LINE` and the text to write.
+    pub fn parse(&self, text: &str) -> Result<AddressSet, String> {
+        AddressSet::parse(text, self.bare).map_err(|bad| self.complaint(&bad))
     }
 
     fn complaint(&self, bad: &[BadLine]) -> String {
@@ -108,28 +99,36 @@ impl AddressFile {
         }
         told.join("; ")
     }
+}
 
-    /// Returns true if it lists nobody.
-    pub fn is_empty(&self) -> bool {
-        self.set.entries.is_empty()
+impl AddressLists {
+    /// Returns true if a file is known to list nobody.
+    pub fn is_empty(&self, file: &AddressFile) -> bool {
+        self.0.get(file).is_some_and(|set| set.entries.is_empty())
     }
 
-    /// Returns its path.
-    pub fn path(&self) -> &std::path::Path {
-        &self.path
+    /// Returns true if a file lists an address in lower case, or the address's domain.
+    pub fn has(&self, file: &AddressFile, folded: &str) -> bool {
+        self.entries(file, folded).next().is_some()
     }
 
-    /// Returns true if it lists an address in lower case, or the address's domain.
-    pub fn has(&self, folded: &str) -> bool {
-        self.set.entries(folded).next().is_some()
-    }
-
-    /// Returns true if it lists an address in lower case, or the address's domain, for this kind of mail.
-    pub fn has_for(&self, folded: &str, mail: MailScope) -> bool {
-        self.set.entries(folded).any(|entry| match mail {
+    /// Returns true if a file lists an address in lower case, or the address's domain, for this kind of mail.
+    pub fn has_for(&self, file: &AddressFile, folded: &str, mail: MailScope) -> bool {
+        self.entries(file, folded).any(|entry| match mail {
             MailScope::Sent => entry.sent,
             MailScope::Received => entry.received,
         })
+    }
+
+    fn entries(&self, file: &AddressFile, folded: &str) -> impl Iterator<Item = AddressEntry> {
+        let set = self.0.get(file).into_iter();
+        set.flat_map(move |set| set.entries(folded))
+    }
+}
+
+impl FromIterator<(AddressFile, AddressSet)> for AddressLists {
+    fn from_iter<I: IntoIterator<Item = (AddressFile, AddressSet)>>(read: I) -> Self {
+        Self(Arc::new(read.into_iter().collect()))
     }
 }
 
@@ -138,8 +137,8 @@ type BadLine = (usize, String);
 
 impl AddressSet {
     /// Parses the lines; fails with those that are unusable.
-    fn parse(text: String, bare: Bare) -> Result<Self, Vec<BadLine>> {
-        let text = fold(&text);
+    fn parse(text: &str, bare: Bare) -> Result<Self, Vec<BadLine>> {
+        let text = fold(text);
         if u32::try_from(text.len()).is_err() {
             return Err(vec![(1, "the file must be smaller than 4 GiB".into())]);
         }
@@ -284,16 +283,17 @@ fn wrong_domain(domain: &str, address: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn file(text: &str) -> AddressFile {
-        let mut file = AddressFile::new("/unread", Bare::Allowed).unwrap();
-        file.set = Arc::new(AddressSet::parse(text.to_owned(), Bare::Allowed).unwrap());
-        file
+    fn list(text: &str) -> (AddressFile, AddressLists) {
+        let file = AddressFile::new("/unread", Bare::Allowed).unwrap();
+        let set = file.parse(text).unwrap();
+        let lists = [(file.clone(), set)].into_iter().collect();
+        (file, lists)
     }
 
     #[test]
     fn addresses_domains_and_trees_are_found_in_any_case() {
-        let file =
-            file("# people\n\n Zoé@Example.org # she\nb@x.org\r\n@whole.org\n@.tree.org\nlogin");
+        let (file, lists) =
+            list("# people\n\n Zoé@Example.org # she\nb@x.org\r\n@whole.org\n@.tree.org\nlogin");
         for known in [
             "zoé@example.org",
             "b@x.org",
@@ -302,7 +302,7 @@ mod tests {
             "any@a.b.tree.org",
             "login",
         ] {
-            assert!(file.has(known), "{known}");
+            assert!(lists.has(&file, known), "{known}");
         }
         for unknown in [
             "a@x.org",
@@ -313,13 +313,13 @@ mod tests {
             "@",
             "she",
         ] {
-            assert!(!file.has(unknown), "{unknown}");
+            assert!(!lists.has(&file, unknown), "{unknown}");
         }
     }
 
     #[test]
     fn a_line_may_be_about_one_kind_of_mail() {
-        let file = file("a@x sent\nb@x received\nc@x all\nd@x\ne@x sent\ne@x received\n");
+        let (file, lists) = list("a@x sent\nb@x received\nc@x all\nd@x\ne@x sent\ne@x received\n");
         let table = [
             ("a@x", true, false),
             ("b@x", false, true),
@@ -329,12 +329,9 @@ mod tests {
             ("f@x", false, false),
         ];
         for (address, sent, received) in table {
-            assert_eq!(file.has_for(address, MailScope::Sent), sent, "{address}");
-            assert_eq!(
-                file.has_for(address, MailScope::Received),
-                received,
-                "{address}"
-            );
+            for (mail, expected) in [(MailScope::Sent, sent), (MailScope::Received, received)] {
+                assert_eq!(lists.has_for(&file, address, mail), expected, "{address}");
+            }
         }
     }
 
@@ -386,7 +383,7 @@ mod tests {
             ("a@b all of it", r#""of" has no meaning here"#),
         ] {
             let text = format!("# people\nzoe@example.org\n{line} # what\n");
-            let bad = AddressSet::parse(text, Bare::Refused).unwrap_err();
+            let bad = AddressSet::parse(&text, Bare::Refused).unwrap_err();
             assert_eq!(bad, [(3, said.to_owned())], "{line}");
         }
         for good in [
@@ -398,19 +395,15 @@ mod tests {
             "zoé@exämple.org",
             "j.doe sent",
         ] {
-            assert!(
-                AddressSet::parse(good.into(), Bare::Refused).is_ok(),
-                "{good}"
-            );
+            assert!(AddressSet::parse(good, Bare::Refused).is_ok(), "{good}");
         }
     }
 
     #[test]
     fn every_bad_line_is_told_up_to_ten() {
-        let mut file = AddressFile::new("/unread", Bare::Refused).unwrap();
+        let file = AddressFile::new("/unread", Bare::Refused).unwrap();
         let lines: String = (1..=12).map(|n| format!("user{n}\n")).collect();
-        let bad = AddressSet::parse(lines, Bare::Refused).unwrap_err();
-        let said = file.complaint(&bad);
+        let said = file.parse(&lines).unwrap_err();
         assert!(
             said.starts_with("/unread:1: \"user1\" is no address"),
             "{said}"
@@ -420,18 +413,13 @@ mod tests {
             "{said}"
         );
         assert!(said.ends_with("; and 2 lines more"), "{said}");
-        file.set = Arc::new(AddressSet::parse("# none\n\n".into(), Bare::Refused).unwrap());
-        assert!(file.is_empty());
     }
 
     #[test]
-    fn a_missing_file_is_an_error_with_its_name() {
-        let mut file = AddressFile::new("/nonexistent/addresses", Bare::Refused).unwrap();
-        let error = file.load().unwrap_err();
-        assert!(
-            error.starts_with("could not read \"/nonexistent/addresses\": "),
-            "{error}"
-        );
+    fn a_file_of_comments_lists_nobody_and_an_unread_one_is_not_called_empty() {
+        let (file, lists) = list("# none\n\n");
+        assert!(lists.is_empty(&file));
+        assert!(!AddressLists::default().is_empty(&file));
     }
 
     #[test]
@@ -440,7 +428,7 @@ mod tests {
             .map(|n| format!("user{n}@example.org\n"))
             .collect();
         let bytes = lines.len();
-        let set = AddressSet::parse(lines, Bare::Refused).unwrap();
+        let set = AddressSet::parse(&lines, Bare::Refused).unwrap();
         assert_eq!(set.entries.len(), 1_000_000);
         assert_eq!(set.text.len(), bytes);
         assert!(size_of::<AddressEntry>() <= 8);

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use jiff::{SpanRelativeTo, civil::date};
 
 use super::{
-    Condition, Config, Directions, ListenAddress, Network, PublicUrl, Rule, RuleAction, StoreKind,
-    UserList, value::brief,
+    AddressLists, Condition, Config, Directions, ListenAddress, Network, PublicUrl, Rule,
+    RuleAction, StoreKind, UserList, value::brief,
 };
 
 impl Config {
@@ -127,7 +127,6 @@ impl Config {
         self.warn_of_rules(&mut warnings);
         self.warn_of_proxies(&mut warnings);
         self.warn_of_lifetime(&mut warnings);
-        self.warn_of_users(&mut warnings);
         self.warn_of_room(&mut warnings);
         self.warn_of_strangers(&mut warnings);
         self.warn_of_remote(&mut warnings);
@@ -420,19 +419,22 @@ impl Config {
     }
 
     /// Warns of a list without a line, which does the opposite of what its name promises.
-    fn warn_of_users(&self, warnings: &mut Vec<String>) {
+    pub(crate) fn warnings_of_users(&self, lists: &AddressLists) -> Vec<String> {
         let users = &self.users;
+        let mut warnings = Vec::new();
         for (key, list, whose) in [
             ("users.opt_in", &users.opt_in, "nobody's"),
             ("users.opt_out", &users.opt_out, "everybody's"),
         ] {
-            if let Some(file) = list.as_ref().and_then(UserList::empty_file) {
+            let mut files = list.iter().flat_map(UserList::files);
+            if let Some(file) = files.find(|file| lists.is_empty(file)) {
                 let path = file.path().display();
                 warnings.push(format!(
                     r#"{key} = "{path}": nobody stands in it: by it alone, {whose} mail is treated"#
                 ));
             }
         }
+        warnings
     }
 
     /// Warns of a scan that cannot work as configured. The daemon that keeps the files has them scanned.

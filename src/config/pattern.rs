@@ -9,7 +9,12 @@ use std::{collections::HashSet, fmt};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use regex::{RegexSet, RegexSetBuilder};
 
-use super::{Table, addresses::AddressFile, hint, table::TYPES as TABLE_TYPES};
+use super::{
+    Table,
+    addresses::{AddressFile, AddressLists},
+    hint,
+    table::TYPES as TABLE_TYPES,
+};
 
 /// Maximum number of patterns in one list.
 const PATTERNS_MAX: usize = 1000;
@@ -54,7 +59,7 @@ pub(super) struct PatternError {
 }
 
 /// The rule for bare words in a list of addresses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Bare {
     /// A bare word is a login name.
     Allowed,
@@ -111,7 +116,7 @@ impl Patterns {
 }
 
 impl AddressPatterns {
-    /// Parses a list. Its files are empty until [`AddressPatterns::load`].
+    /// Parses a list.
     ///
     /// # Errors
     /// Fails if one of the entries is not a pattern for addresses.
@@ -149,14 +154,6 @@ impl AddressPatterns {
         Ok(list)
     }
 
-    /// Reads the files of addresses that the list names.
-    ///
-    /// # Errors
-    /// Returns one line if one of them cannot be read, or has a line that is not an address.
-    pub(super) fn load(&mut self) -> Result<(), String> {
-        self.files.iter_mut().try_for_each(AddressFile::load)
-    }
-
     /// Returns the list as it was written.
     pub fn written(&self) -> &[String] {
         &self.written
@@ -167,17 +164,23 @@ impl AddressPatterns {
         &self.tables
     }
 
+    /// Returns the files of addresses in it.
+    pub(super) fn files(&self) -> &[AddressFile] {
+        &self.files
+    }
+
     /// Returns true if the list is empty, so that nothing matches.
     pub fn is_empty(&self) -> bool {
         self.written.is_empty()
     }
 
-    /// Returns true if an address in lower case matches; the empty address is that of bounces.
-    pub fn matches(&self, folded: &str) -> bool {
+    /// Returns true if an address in lower case matches, or is in one of its files; the empty address is
+    /// that of bounces.
+    pub fn matches(&self, folded: &str, lists: &AddressLists) -> bool {
         let domain = folded.rsplit_once('@').map(|(_, domain)| domain);
         self.patterns.matches(folded)
             || domain.is_some_and(|domain| self.has_domain(domain))
-            || self.files.iter().any(|file| file.has(folded))
+            || self.files.iter().any(|file| lists.has(file, folded))
     }
 
     fn has_domain(&self, domain: &str) -> bool {
@@ -369,6 +372,11 @@ mod tests {
         Patterns::new(&texts(patterns)).unwrap()
     }
 
+    /// Matches an address where no file is read.
+    fn has(list: &AddressPatterns, folded: &str) -> bool {
+        list.matches(folded, &AddressLists::default())
+    }
+
     fn addresses(patterns: &[&str]) -> AddressPatterns {
         AddressPatterns::new(&texts(patterns), Bare::Refused).unwrap()
     }
@@ -408,15 +416,15 @@ mod tests {
             ("<>", "", "a@b"),
         ];
         for (pattern, matching, other) in table {
-            assert!(addresses(&[pattern]).matches(matching), "{pattern}");
-            assert!(!addresses(&[pattern]).matches(other), "{pattern}");
+            assert!(has(&addresses(&[pattern]), matching), "{pattern}");
+            assert!(!has(&addresses(&[pattern]), other), "{pattern}");
         }
     }
 
     #[test]
     fn a_login_may_be_a_bare_word_and_an_address_may_not() {
         let login = AddressPatterns::new(&texts(&["Alice"]), Bare::Allowed).unwrap();
-        assert!(login.matches("alice") && !login.matches("alice@example.org"));
+        assert!(has(&login, "alice") && !has(&login, "alice@example.org"));
         let error = AddressPatterns::new(&texts(&["example.org"]), Bare::Refused).unwrap_err();
         assert_eq!(
             error.to_string(),
@@ -493,7 +501,7 @@ mod tests {
                 let _ = patterns.matches(&subject);
             }
             if let Ok(patterns) = AddressPatterns::new(&list, Bare::Refused) {
-                let _ = patterns.matches(&subject);
+                let _ = has(&patterns, &subject);
             }
             let _ = HeaderPattern::new(&text);
         }
@@ -515,8 +523,8 @@ mod tests {
             let name: String = below.iter().map(|label| format!("{label}.")).collect();
             let inside = format!("a@{name}{domain}");
             let beside = format!("a@x{domain}");
-            prop_assert!(tree.matches(&inside));
-            prop_assert!(!tree.matches(&beside));
+            prop_assert!(has(&tree, &inside));
+            prop_assert!(!has(&tree, &beside));
         }
     }
 }

@@ -15,7 +15,7 @@ use super::{
     pattern::{AddressPatterns, HeaderPattern, Patterns},
 };
 
-pub(super) use self::read::{Mistake, read};
+pub(super) use self::read::{Mistake, address_files, read};
 
 /// A rule. All its conditions must hold.
 #[derive(Clone, Debug)]
@@ -130,6 +130,18 @@ impl Rule {
             RuleAction::Detach(terms) => terms.store,
             _ => None,
         }
+    }
+
+    /// Returns its lists of addresses, with their keys.
+    fn address_lists(&self) -> impl Iterator<Item = (&'static str, &AddressPatterns)> {
+        self.conditions
+            .iter()
+            .filter_map(|condition| match condition {
+                Condition::Login(list) => Some(("login", list)),
+                Condition::Sender(list) => Some(("sender", list)),
+                Condition::Recipient(list) => Some(("recipient", list)),
+                _ => None,
+            })
     }
 
     /// Returns true if it refuses messages.

@@ -1,5 +1,6 @@
 //! The layers of the configuration, and the origin of a bad value.
 
+mod domains;
 mod explain;
 mod file;
 mod keys;
@@ -7,13 +8,14 @@ mod layers;
 
 use std::{collections::HashMap, env, fs, io, path::PathBuf, sync::Arc};
 
+pub use self::domains::{DOMAINS_DIRECTORY, DomainConfigs};
 use self::{
     explain::{explain, find, place},
     file::FileText,
     keys::reject_unknown_keys,
     layers::{PREFIX, SEPARATOR, merge, variable_meant},
 };
-use super::{Config, DomainConfigs, UserList, domains};
+use super::{Config, NamedAddressFile, UserList};
 
 /// The configuration file that is read if none is named and this one exists.
 pub const DEFAULT_FILE: &str = "/etc/depollueur/depollueur.toml";
@@ -143,9 +145,11 @@ impl Config {
         if let Some(file) = &file {
             config.rule = file.rules()?;
         }
+
+        config.address_files = config.named_address_files(&merged.cache, file.as_ref());
         config.templates_place = place_of_templates(&merged.cache, file.as_ref());
 
-        match config.load_files().or_else(|| config.contradiction()) {
+        match config.contradiction() {
             Some((key, reason)) => {
                 let place = place(key, find(&merged.cache, key), file.as_ref());
                 Err(ConfigError::Invalid(format!("{place}: {reason}")))
@@ -195,10 +199,7 @@ impl Config {
             Err(ConfigError::Invalid(format!("{place}: {reason}")))
         };
 
-        // Sections read from files of their own are the same for all domains.
         config.rule.clone_from(&self.rule);
-        config.users.clone_from(&self.users);
-        config.sender.clone_from(&self.sender);
         config.templates_place = place_of_templates(&merged.cache, Some(own));
 
         // Mail of this domain leaves the machine like that of the others.
@@ -216,28 +217,39 @@ impl Config {
         }
     }
 
-    /// Reads the files of addresses; returns the key of a bad file, with the reason.
-    fn load_files(&mut self) -> Option<(&'static str, String)> {
-        let wrong = |key, loaded: Result<(), String>| {
-            loaded.err().map(|reason| (key, format!("{key}: {reason}")))
-        };
+    /// Returns the files of addresses that rules and single values name, with their places.
+    fn named_address_files(
+        &self,
+        merged: &config::Value,
+        file: Option<&FileText>,
+    ) -> Vec<NamedAddressFile> {
+        let of_users =
+            |list: Option<&UserList>| list.map_or(Vec::new(), |list| list.files().to_vec());
+        let keys = [
+            ("users.opt_out", of_users(self.users.opt_out.as_ref())),
+            ("users.opt_in", of_users(self.users.opt_in.as_ref())),
+            ("detach.lists", self.detach.lists.files().to_vec()),
+            (
+                "sender.keep_addresses",
+                self.sender.keep_addresses.files().to_vec(),
+            ),
+            (
+                "sender.detach_addresses",
+                self.sender.detach_addresses.files().to_vec(),
+            ),
+            ("sender.domains", self.sender.domains.files().to_vec()),
+        ];
 
-        let user_file = |list: &mut Option<UserList>| match list {
-            Some(list) => list.load(),
-            None => Ok(()),
-        };
-
-        wrong("users.opt_out", user_file(&mut self.users.opt_out))
-            .or_else(|| wrong("users.opt_in", user_file(&mut self.users.opt_in)))
-            .or_else(|| wrong("detach.lists", self.detach.lists.load()))
-            .or_else(|| wrong("sender.keep_addresses", self.sender.keep_addresses.load()))
-            .or_else(|| {
-                wrong(
-                    "sender.detach_addresses",
-                    self.sender.detach_addresses.load(),
-                )
-            })
-            .or_else(|| wrong("sender.domains", self.sender.domains.load()))
+        let mut named = file.map_or(Vec::new(), |file| file.address_files(&self.rule));
+        for (key, files) in keys {
+            let place = place(key, find(merged, key), file);
+            let text = format!("{place}: {key}");
+            named.extend(files.into_iter().map(|file| NamedAddressFile {
+                file,
+                named: text.clone(),
+            }));
+        }
+        named
     }
 
     /// Returns the error for templates of the notice that cannot be used, with the place that names them.

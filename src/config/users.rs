@@ -5,8 +5,8 @@ use std::{path::PathBuf, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AddressFile, AddressPatterns, Condition, Config, Directions, Forwarding, MailScope, Rule,
-    Table,
+    AddressFile, AddressLists, AddressPatterns, Condition, Config, Directions, Forwarding,
+    MailScope, Rule, Table,
     pattern::Bare,
     value::{As, Codec, Count, OptionalPath, Seconds, Written},
 };
@@ -109,27 +109,20 @@ impl UserList {
         both.map(String::as_str)
     }
 
-    /// Reads the files.
-    ///
-    /// # Errors
-    /// Returns one line if one of them cannot be read, or has a line that can mean nobody.
-    pub(super) fn load(&mut self) -> Result<(), String> {
-        self.files.iter_mut().try_for_each(AddressFile::load)
-    }
-
     /// Returns the tables to be queried as well.
     pub fn tables(&self) -> &[Table] {
         &self.tables
     }
 
     /// Returns true if one of the files lists an address in lower case for this kind of mail.
-    pub fn has_for(&self, folded: &str, mail: MailScope) -> bool {
-        self.files.iter().any(|file| file.has_for(folded, mail))
+    pub fn has_for(&self, folded: &str, mail: MailScope, lists: &AddressLists) -> bool {
+        let mut files = self.files.iter();
+        files.any(|file| lists.has_for(file, folded, mail))
     }
 
-    /// Returns the first file that lists nobody.
-    pub(super) fn empty_file(&self) -> Option<&AddressFile> {
-        self.files.iter().find(|file| file.is_empty())
+    /// Returns its files.
+    pub fn files(&self) -> &[AddressFile] {
+        &self.files
     }
 }
 

@@ -2,7 +2,7 @@
 //! makes them credible.
 
 use super::{
-    AddressPatterns, HeaderPattern,
+    AddressFile, AddressLists, AddressPatterns, HeaderPattern,
     pattern::Bare,
     users::POSTFIX,
     value::{Codec, Written},
@@ -153,8 +153,8 @@ impl OwnDomains {
     }
 
     /// Returns true if a domain in lower case is named here.
-    pub fn has(&self, folded: &str) -> bool {
-        self.list.matches(&format!("@{folded}"))
+    pub fn has(&self, folded: &str, lists: &AddressLists) -> bool {
+        self.list.matches(&format!("@{folded}"), lists)
     }
 
     /// Returns true if the domains for which Postfix accepts mail are ours, too.
@@ -162,8 +162,8 @@ impl OwnDomains {
         self.asks_postfix
     }
 
-    pub(super) fn load(&mut self) -> Result<(), String> {
-        self.list.load()
+    pub(super) fn files(&self) -> &[AddressFile] {
+        self.list.files()
     }
 }
 

@@ -17,7 +17,7 @@ use std::{
 };
 
 use aws_lc_rs::digest::{self, SHA256};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use jiff::Timestamp;
 use tokio::{
     sync::mpsc,
@@ -34,6 +34,7 @@ use super::{
 use crate::{
     aside::{Aside, make_room},
     envelope::Origin,
+    gather::Gather,
     ledger::{
         Action, Allowance, Record, RecordId, Requester, StrangerNetwork, Term, Unlock, blocking,
         whole_second,
@@ -41,10 +42,6 @@ use crate::{
     scan::{Objection, Scan},
 };
 
-/// Maximum size of a block on its way to the worker.
-const BLOCK_BYTES: usize = 64 * 1024;
-/// Size up to which writes are gathered: a hand-over to another thread costs more than copying them.
-const SMALL_BYTES: usize = 16 * 1024;
 /// Size up to which blocks are handed over together: waking a thread costs about as much as hashing 8 KiB.
 /// The decoded bytes of two chunks from Postfix fit.
 const BATCH_BYTES: usize = 104 * 1024;
@@ -70,7 +67,7 @@ pub struct PackageDraft {
 /// A file on its way into the drop. Dropping it leaves nothing behind.
 #[derive(Debug)]
 pub struct FileDraft {
-    gathered: BytesMut,
+    gathered: Gather,
     batch: Vec<Bytes>,
     queue: mpsc::Sender<WorkerCommand>,
     worker: Worker,
@@ -256,7 +253,7 @@ impl FileDraft {
             orders,
         };
         Self {
-            gathered: BytesMut::new(),
+            gathered: Gather::default(),
             batch: Vec::new(),
             queue,
             worker: Worker::Idle(Box::new(task)),
@@ -268,14 +265,8 @@ impl FileDraft {
     ///
     /// # Errors
     /// The directory cannot be written, a quota is used up, or the file cannot be scanned: drop the draft.
-    pub async fn write(&mut self, mut bytes: Bytes) -> Result<()> {
-        if self.gathered.len() + bytes.len() <= SMALL_BYTES {
-            self.gathered.extend_from_slice(&bytes);
-            return Ok(());
-        }
-        self.send_gathered().await?;
-        while !bytes.is_empty() {
-            let block = bytes.split_to(bytes.len().min(BLOCK_BYTES));
+    pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
+        for block in self.gathered.take(bytes) {
             self.push(block).await?;
         }
         Ok(())
@@ -286,7 +277,9 @@ impl FileDraft {
     /// # Errors
     /// The draft cannot be written, or the virus scan objects to it: nothing is kept.
     pub async fn finish(mut self) -> Result<DurableFile> {
-        self.send_gathered().await?;
+        if let Some(rest) = self.gathered.rest() {
+            self.push(rest).await?;
+        }
         let batch = std::mem::take(&mut self.batch);
         self.scan(&batch).await?;
         self.send(WorkerCommand::Finish(batch)).await?;
@@ -304,14 +297,6 @@ impl FileDraft {
             Some(scanned) => Ok(scanned.scan.write(batch).await?),
             None => Ok(()),
         }
-    }
-
-    async fn send_gathered(&mut self) -> Result<()> {
-        if self.gathered.is_empty() {
-            return Ok(());
-        }
-        let block = self.gathered.split().freeze();
-        self.push(block).await
     }
 
     /// Adds a block to the batch, which goes to the worker before it gets too large.

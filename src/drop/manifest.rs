@@ -72,6 +72,7 @@ fn entry(file: ManifestFile) -> (FileEntry, u32) {
         crc32,
         opened,
     } = file;
+
     (
         FileEntry {
             name,

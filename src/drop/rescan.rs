@@ -18,7 +18,7 @@
 use std::{
     collections::HashMap,
     ops::Range,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -28,6 +28,7 @@ use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 use super::{DropError, FileDrop, Package, Token};
 use crate::{
     ledger::{RecordId, Requester},
+    lock::lock,
     scan::{Objection, ScanFinding, VirusScanner},
 };
 
@@ -73,7 +74,7 @@ impl Default for Rescans {
 
 impl Rescans {
     fn slot(&self, key: (RecordId, u32)) -> LastScan {
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slots = lock(&self.slots);
         if slots.len() >= REMEMBERED_MAX && !slots.contains_key(&key) {
             slots.retain(|_, slot| Arc::strong_count(slot) > 1);
         }

@@ -3,7 +3,6 @@
 //! This is all that the web server knows of a package that browsers unlock. The head of `drop/vault.rs`
 //! says what a browser needs to do that.
 
-use crate::envelope::Origin;
 use std::ops::Range;
 
 use jiff::Timestamp;
@@ -13,7 +12,7 @@ use super::{
     token::Token,
     vault::{Layout, Vault},
 };
-use crate::ledger::RecordFile;
+use crate::{envelope::Origin, ledger::RecordFile};
 
 /// A live package that browsers unlock.
 #[derive(Debug)]

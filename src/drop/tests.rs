@@ -1,6 +1,5 @@
 //! The drop as a whole, on real directories.
 
-use crate::envelope::Origin;
 use std::{
     fs::{self, Permissions},
     os::unix::fs::PermissionsExt,
@@ -14,7 +13,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     aside,
-    envelope::Direction,
+    envelope::{Direction, Origin},
     ledger::{self, FaultKind},
 };
 

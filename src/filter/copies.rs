@@ -11,7 +11,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -25,6 +25,7 @@ use tokio::{
 use super::Message;
 use crate::{
     drop::Link,
+    lock::lock,
     store::{OpenPackage, Store},
 };
 
@@ -67,7 +68,7 @@ pub(super) struct CopyTurn {
 
 impl Copies {
     fn slot(&self, key: CopyKey, now: Instant) -> CopySlot {
-        let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slots = lock(&self.0);
         slots.forget(now);
         if let Some(slot) = slots.slots.get(&key) {
             return Arc::clone(slot);

@@ -412,6 +412,7 @@ fn between(message: &Message) -> HashMap<PartId, Vec<String>> {
             .iter()
             .any(|text| text.part == part)
     };
+
     let mut names: HashMap<PartId, Vec<String>> = HashMap::new();
     for file in message
         .shipping()
@@ -426,6 +427,7 @@ fn between(message: &Message) -> HashMap<PartId, Vec<String>> {
             names.entry(before).or_default().push(file.name.clone());
         }
     }
+
     for names in names.values_mut() {
         names.truncate(FILES_MAX);
     }

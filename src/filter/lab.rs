@@ -9,6 +9,7 @@ use super::{Envelope, Filter, Start, Verdict};
 use crate::{
     config::{Config, Sources},
     drop::FileDrop,
+    loaded::Loaded,
     store::{Store, Stores},
 };
 
@@ -37,6 +38,16 @@ pub(super) enum LabFate {
     /// It went out with this link; the package may be that of a copy.
     Link(String, bool),
     Refused,
+}
+
+/// A body that went through the filter.
+pub(super) struct Sent {
+    pub(super) verdict: Verdict,
+    /// The reason of each part's decision.
+    pub(super) reasons: Vec<String>,
+    /// The reasons why files were refused.
+    pub(super) refused: Vec<&'static str>,
+    pub(super) body: Vec<u8>,
 }
 
 impl Lab {
@@ -68,7 +79,10 @@ impl Lab {
 
         let drop = FileDrop::of(&config).unwrap();
         let stores = Stores::of_drop(drop.clone(), &config.web.public_url);
-        let filter = Filter::new(Arc::new(config), stores).remembering(drop.clone());
+        let loaded = Loaded::read(&config).unwrap_or_else(|error| panic!("{error}"));
+        let filter = Filter::new(Arc::new(config), stores)
+            .with_files(loaded)
+            .remembering(drop.clone());
         Self { drop, filter, home }
     }
 
@@ -76,7 +90,9 @@ impl Lab {
     pub(super) fn storing(mut self, store: impl Store + 'static) -> Self {
         let config = Arc::clone(&self.filter.config);
         let kind = config.store.kind;
-        self.filter = Filter::new(config, Stores::only(kind, Arc::new(store)));
+        let loaded = self.filter.loaded.clone();
+        let stores = Stores::only(kind, Arc::new(store));
+        self.filter = Filter::new(config, stores).with_files(loaded);
         self
     }
 
@@ -102,6 +118,37 @@ impl Lab {
         };
         message.push(&mail.body()).await;
         Ok(message.end().await)
+    }
+
+    /// Sends a body in small pieces with the header and envelope of a mail, and reads the result. It must be worth
+    /// a scan.
+    pub(super) async fn send_body(&self, mail: &Mail, body: &[u8]) -> Sent {
+        let begun = self
+            .filter
+            .begin(mail.envelope.clone(), &mail.fields(), Eol::CrLf);
+        let Start::Scan(mut message) = begun else {
+            panic!("it is heavy");
+        };
+
+        for piece in body.chunks(1000) {
+            message.push(piece).await;
+        }
+
+        let mut verdict = message.end().await;
+        let mut out = Vec::new();
+        if let Verdict::Rewrite(rewritten) = &mut verdict {
+            while let Some(piece) = rewritten.next_piece().await.unwrap() {
+                out.extend_from_slice(&piece);
+            }
+        }
+
+        let reasons = message.explanation().iter();
+        Sent {
+            reasons: reasons.map(|part| part.reason.to_string()).collect(),
+            refused: message.refused().to_vec(),
+            verdict,
+            body: out,
+        }
     }
 }
 

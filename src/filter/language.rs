@@ -69,10 +69,12 @@ pub(super) async fn language(message: &Message) -> Result<Fallback, FilterError>
     if let Some(NoticeLanguage::One(language)) = of_rule {
         return Ok(Fallback::One(language));
     }
+
     let recipients = message.envelope().recipients.iter().map(String::as_str);
     if let Some(language) = notice.languages.of_all(recipients) {
         return Ok(Fallback::One(language));
     }
+
     match (
         of_rule.unwrap_or(notice.language),
         &message.reading().top().speech,
@@ -93,6 +95,7 @@ async fn spoken(message: &Message, speech: &Speech) -> Result<Option<Language>, 
         Declared::Other => return Ok(None),
         Declared::Nothing => {}
     }
+
     let first = |kind: TextKind| {
         message
             .reading()
@@ -100,6 +103,7 @@ async fn spoken(message: &Message, speech: &Speech) -> Result<Option<Language>, 
             .iter()
             .find(|text| text.kind == kind)
     };
+
     for text in [first(TextKind::Plain), first(TextKind::Html)]
         .into_iter()
         .flatten()
@@ -109,6 +113,7 @@ async fn spoken(message: &Message, speech: &Speech) -> Result<Option<Language>, 
             return Ok(Some(language));
         }
     }
+
     Ok(detect(&speech.subject))
 }
 

@@ -8,7 +8,7 @@ use mailsplice::rewrite::Eol;
 
 use self::writer::Writer;
 use super::{
-    DETACHED_MAX, Reason, Start, Verdict,
+    DETACHED_MAX, Reason, Verdict,
     container::OPENED_MAX,
     lab::{Lab, Mail},
 };
@@ -48,36 +48,23 @@ fn body(text: &str, files: &[(&str, &[u8])]) -> Vec<u8> {
     (body + "--b--\r\n").into_bytes()
 }
 
-/// The outcome of a message: verdict, what is in the drop, and the reason of each part.
-struct Sent {
+/// A message that was sent: verdict, what is in the drop, and the reason of each part.
+struct SentFiles {
     verdict: Verdict,
     files: Vec<(FileEntry, Vec<u8>)>,
     reasons: Vec<String>,
     body: String,
 }
 
-async fn send(lab: &Lab, body: &[u8]) -> Sent {
+async fn send(lab: &Lab, body: &[u8]) -> SentFiles {
     send_as(lab, &Mail::new("a@b"), body).await
 }
 
 /// Sends a body with the header and envelope of a mail.
-async fn send_as(lab: &Lab, mail: &Mail, body: &[u8]) -> Sent {
-    let begun = lab
-        .filter
-        .begin(mail.envelope.clone(), &mail.fields(), Eol::CrLf);
-    let Start::Scan(mut message) = begun else {
-        panic!("it is heavy");
-    };
-    for piece in body.chunks(1000) {
-        message.push(piece).await;
-    }
-    let mut verdict = message.end().await;
-
-    let (mut out, mut files) = (Vec::new(), Vec::new());
-    if let Verdict::Rewrite(rewritten) = &mut verdict {
-        while let Some(piece) = rewritten.next_piece().await.unwrap() {
-            out.extend_from_slice(&piece);
-        }
+async fn send_as(lab: &Lab, mail: &Mail, body: &[u8]) -> SentFiles {
+    let sent = lab.send_body(mail, body).await;
+    let mut files = Vec::new();
+    if let Verdict::Rewrite(rewritten) = &sent.verdict {
         let token = Link::read(&rewritten.link).unwrap().token;
         let found = lab.drop.find(&token, Timestamp::now()).await.unwrap();
         let PackageLookup::Live(package) = found else {
@@ -93,12 +80,11 @@ async fn send_as(lab: &Lab, mail: &Mail, body: &[u8]) -> Sent {
         }
     }
 
-    let reasons = message.explanation().iter();
-    Sent {
-        reasons: reasons.map(|part| part.reason.to_string()).collect(),
-        verdict,
+    SentFiles {
+        reasons: sent.reasons,
+        verdict: sent.verdict,
         files,
-        body: String::from_utf8(out).unwrap(),
+        body: String::from_utf8(sent.body).unwrap(),
     }
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use mailsplice::rewrite::Eol;
 
 use super::{
-    FilterError, Reason, Start, Verdict,
-    lab::{Lab, Mail},
+    FilterError, Reason, Verdict,
+    lab::{Lab, Mail, Sent},
 };
 use crate::{
     drop::{Action, AuditQuery},
@@ -49,47 +49,9 @@ fn evil() -> Vec<u8> {
     [&vec![b'x'; 3000], EVIL].concat()
 }
 
-struct Sent {
-    verdict: Verdict,
-    /// The reason of each part's decision.
-    reasons: Vec<String>,
-    /// The reasons why files were refused.
-    refused: Vec<&'static str>,
-    body: Vec<u8>,
-}
-
-/// Sends a body in small pieces, and reads the result.
+/// Sends a body in small pieces.
 async fn send(lab: &Lab, body: &[u8]) -> Sent {
-    let mail = Mail::new("a@b");
-    let begun = lab
-        .filter
-        .begin(mail.envelope.clone(), &mail.fields(), Eol::CrLf);
-    let Start::Scan(mut message) = begun else {
-        panic!("it is heavy");
-    };
-
-    for piece in body.chunks(1000) {
-        message.push(piece).await;
-    }
-
-    let mut verdict = message.end().await;
-    let mut out = Vec::new();
-    if let Verdict::Rewrite(rewritten) = &mut verdict {
-        while let Some(piece) = rewritten.next_piece().await.unwrap() {
-            out.extend_from_slice(&piece);
-        }
-    }
-
-    let reasons = message
-        .explanation()
-        .iter()
-        .map(|part| part.reason.to_string());
-    Sent {
-        reasons: reasons.collect(),
-        refused: message.refused().to_vec(),
-        verdict,
-        body: out,
-    }
+    lab.send_body(&Mail::new("a@b"), body).await
 }
 
 /// The number of files in the drop, committed or not.

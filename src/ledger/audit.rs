@@ -12,7 +12,6 @@
 mod chain;
 mod syslog;
 
-use crate::envelope::Origin;
 use std::{fmt, net::IpAddr};
 
 use jiff::Timestamp;
@@ -23,7 +22,7 @@ pub(crate) use self::{
     syslog::Syslog,
 };
 use super::RecordId;
-use crate::untrusted::is_steering;
+use crate::{envelope::Origin, untrusted::is_steering};
 
 /// Maximum length of the text of a report, in characters; more is cut off.
 pub const REPORT_CHARS_MAX: usize = 4000;

@@ -5,7 +5,6 @@ mod admin;
 mod hold;
 mod suspension;
 
-use crate::envelope::Origin;
 use std::ops::Range;
 
 use jiff::{SignedDuration, Timestamp};
@@ -17,6 +16,7 @@ use super::{
     sweep::add,
     whole_second,
 };
+use crate::envelope::Origin;
 
 /// The shortest extension that is offered.
 const EXTENSION_MIN: SignedDuration = SignedDuration::from_hours(24);

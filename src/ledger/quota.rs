@@ -10,13 +10,12 @@
 //! Deposits of other hosts have shares of their own, by the token with which they come: whoever has a
 //! stolen one cannot use up the share of a login here, or under another token.
 
-use crate::envelope::Origin;
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     ops::RangeInclusive,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
@@ -29,7 +28,8 @@ use super::{
 };
 use crate::{
     config::{Directions, Network, QuotaConfig},
-    envelope::Direction,
+    envelope::{Direction, Origin},
+    lock::lock,
 };
 
 /// Minimum size, in bytes, for which a file counts in every quota: the block it takes on usual file systems.
@@ -205,7 +205,7 @@ impl Portion {
 impl Told {
     /// Returns true if this was not warned of in the last day, and counts it as warned of.
     fn is_news(&self, key: String, now: Timestamp) -> bool {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = lock(&self.0);
         let is_recent = |last: &Timestamp| now.duration_since(*last).abs() < DAY;
         if told.get(&key).is_some_and(is_recent) {
             return false;

@@ -9,7 +9,6 @@
 
 mod sqlite;
 
-use crate::envelope::Origin;
 use std::{
     collections::HashSet,
     fmt,
@@ -28,7 +27,7 @@ use super::{
     statistics::{Month, Row},
     uploaders::Uploads,
 };
-use crate::envelope::Direction;
+use crate::envelope::{Direction, Origin};
 
 pub(crate) type Result<T, E = LedgerError> = std::result::Result<T, E>;
 

@@ -93,11 +93,6 @@ fn message_id(header: &[Field]) -> Option<String> {
     (value.len() <= MESSAGE_ID_BYTES_MAX).then(|| String::from_utf8_lossy(value).into_owned())
 }
 
-/// The name of a direction in the log.
-pub(super) fn direction_name(direction: Direction) -> &'static str {
-    direction.as_str()
-}
-
 /// A decision without names or addresses: `2 detached (default, threshold reached, 5000000 bytes)`.
 fn in_words(part: &PartDecision) -> String {
     let path = if part.path.is_empty() {

@@ -2,7 +2,7 @@
 
 use super::matching::Holds;
 use crate::{
-    config::{AddressPatterns, MailScope, UserList},
+    config::{AddressLists, AddressPatterns, MailScope, UserList},
     envelope::{Known, ListedMail},
 };
 
@@ -13,19 +13,29 @@ impl Known {
     }
 
     /// Checks whether a list of patterns has one of these names.
-    pub(super) fn matches(&self, list: &AddressPatterns, names: &[String]) -> Holds {
-        let stands = names.iter().any(|name| list.matches(name));
+    pub(super) fn matches(
+        &self,
+        list: &AddressPatterns,
+        lists: &AddressLists,
+        names: &[String],
+    ) -> Holds {
+        let stands = names.iter().any(|name| list.matches(name, lists));
         let listed = || self.listed(list.tables(), names).next().is_some();
         self.unless_more_comes(stands || listed())
     }
 
     /// Checks whether a list of users has one of these names for this kind of mail.
-    pub(super) fn has_for(&self, list: &UserList, names: &[String], mail: MailScope) -> Holds {
+    pub(super) fn has_for(
+        &self,
+        list: &UserList,
+        lists: &AddressLists,
+        (names, mail): (&[String], MailScope),
+    ) -> Holds {
         let is_for = |lines: ListedMail| match mail {
             MailScope::Sent => lines.sent,
             MailScope::Received => lines.received,
         };
-        let stands = names.iter().any(|name| list.has_for(name, mail));
+        let stands = names.iter().any(|name| list.has_for(name, mail, lists));
         let listed = || self.listed(list.tables(), names).any(is_for);
         self.unless_more_comes(stands || listed())
     }

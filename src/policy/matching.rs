@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::{HeaderFacts, is_among};
 use crate::{
-    config::{AddressPatterns, Condition, Config, Rule, fold},
+    config::{AddressLists, AddressPatterns, Condition, Config, MailScope, Rule, UserList, fold},
     envelope::{Direction, Envelope, Known, Person},
 };
 
@@ -29,6 +29,8 @@ pub(super) struct MessageFacts<'a> {
     /// Its recipients that are lists, as the mail server says, and the addresses of lists.
     lists: Vec<String>,
     list_addresses: &'a AddressPatterns,
+    /// The contents of files of addresses.
+    address_lists: &'a AddressLists,
     leaves: bool,
     /// `None` until it is read.
     header: Option<&'a HeaderFacts<'a>>,
@@ -87,7 +89,7 @@ impl From<bool> for Holds {
 
 impl<'a> MessageFacts<'a> {
     pub(super) fn new(
-        config: &'a Config,
+        (config, address_lists): (&'a Config, &'a AddressLists),
         envelope: &'a Envelope,
         header: Option<&'a HeaderFacts<'a>>,
     ) -> Self {
@@ -100,9 +102,20 @@ impl<'a> MessageFacts<'a> {
             daemon: envelope.daemon.as_deref().map(fold),
             lists: envelope.lists.iter().map(|list| fold(list)).collect(),
             list_addresses: &config.detach.lists,
+            address_lists,
             leaves: envelope.leaves || envelope.known.may_leave(),
             header,
         }
+    }
+
+    /// Checks whether a list of patterns has one of these names.
+    fn matches(&self, list: &AddressPatterns, names: &[String]) -> Holds {
+        self.known.matches(list, self.address_lists, names)
+    }
+
+    /// Checks whether a list of users has one of these names for this kind of mail.
+    pub(super) fn has_for(&self, list: &UserList, names: &[String], mail: MailScope) -> Holds {
+        self.known.has_for(list, self.address_lists, (names, mail))
     }
 
     /// Checks whether mail of a list came, or mail to one of ours is going to it.
@@ -119,7 +132,7 @@ impl<'a> MessageFacts<'a> {
     fn is_list(&self, recipient: &Person) -> Holds {
         let is_named = recipient.iter().any(|name| self.lists.contains(name));
         Holds::from(is_named)
-            .or(self.known.matches(self.list_addresses, recipient))
+            .or(self.matches(self.list_addresses, recipient))
             .or(self.known.is_list(recipient))
     }
 
@@ -198,7 +211,7 @@ pub(super) fn of_message(
 /// Returns true if a rule's conditions on the recipient hold.
 pub(super) fn is_for(rule: &Rule, message: &MessageFacts<'_>, recipient: &Person) -> bool {
     rule.conditions.iter().all(|condition| match condition {
-        Condition::Recipient(list) => message.known.matches(list, recipient) == Holds::Yes,
+        Condition::Recipient(list) => message.matches(list, recipient) == Holds::Yes,
         Condition::List(wanted) => (message.is_of_list(Some(recipient)) == Holds::Yes) == *wanted,
         _ => true,
     })
@@ -218,7 +231,6 @@ fn message_condition(
     message: &MessageFacts<'_>,
     recipient: Option<&Person>,
 ) -> Holds {
-    let known = message.known;
     let header = |asked: &dyn Fn(&HeaderFacts<'_>) -> bool| {
         message
             .header
@@ -230,10 +242,10 @@ fn message_condition(
         Condition::Login(list) => message
             .login
             .as_ref()
-            .map_or(Holds::No, |login| known.matches(list, login)),
-        Condition::Sender(list) => known.matches(list, &message.sender),
+            .map_or(Holds::No, |login| message.matches(list, login)),
+        Condition::Sender(list) => message.matches(list, &message.sender),
         Condition::Recipient(list) => {
-            recipient.map_or(Holds::Unknown, |recipient| known.matches(list, recipient))
+            recipient.map_or(Holds::Unknown, |recipient| message.matches(list, recipient))
         }
         Condition::Client(networks) => message
             .client

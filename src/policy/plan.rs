@@ -10,7 +10,7 @@ use super::{
     opted_out, users_keep,
 };
 use crate::{
-    config::{Config, Recipients, Rule, RuleAction, RunMode, StoreKind},
+    config::{AddressLists, Config, Recipients, Rule, RuleAction, RunMode, StoreKind},
     envelope::Envelope,
 };
 
@@ -59,12 +59,12 @@ impl Plan {
     /// # Errors
     /// The message is refused.
     pub fn new(
-        config: &Config,
+        (config, lists): (&Config, &AddressLists),
         envelope: &Envelope,
         header: &HeaderFacts<'_>,
         wish: Option<Wish>,
     ) -> Result<Self, Refusal> {
-        let message = MessageFacts::new(config, envelope, Some(header));
+        let message = MessageFacts::new((config, lists), envelope, Some(header));
         let mut plan = Self {
             groups: Vec::new(),
             would_refuse: None,

@@ -1,22 +1,54 @@
 //! Rules as an admin writes them, asked as the session and the filter ask.
 
+use std::ops::{Deref, DerefMut};
+
 use mailsplice::{l10n::Language, mime::Field};
 
 use super::*;
 use crate::{
     config::Sources,
     envelope::{Known, Listed},
+    loaded::Loaded,
 };
+/// A configuration, with the contents of its files of addresses.
+#[derive(Default)]
+struct Read {
+    config: Config,
+    lists: AddressLists,
+}
 
-/// Reads a configuration of these lines of TOML.
-fn config(text: &str) -> Config {
+impl Deref for Read {
+    type Target = Config;
+
+    fn deref(&self) -> &Config {
+        &self.config
+    }
+}
+
+impl DerefMut for Read {
+    fn deref_mut(&mut self) -> &mut Config {
+        &mut self.config
+    }
+}
+
+/// Reads a configuration of these lines of TOML, and the files that it names.
+fn config(text: &str) -> Read {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), text).unwrap();
     let sources = Sources {
         file: Some(file.path().into()),
         ..Sources::default()
     };
-    Config::load(&sources).unwrap_or_else(|error| panic!("{error}"))
+    let config = Config::load(&sources).unwrap_or_else(|error| panic!("{error}"));
+    let loaded = Loaded::read(&config).unwrap_or_else(|error| panic!("{error}"));
+    Read {
+        lists: loaded.addresses().clone(),
+        config,
+    }
+}
+
+fn outlook(read: &Read, envelope: &Envelope, stage: EnvelopeStage) -> Outlook {
+    super::outlook((&read.config, &read.lists), envelope, stage)
 }
 
 fn envelope() -> Envelope {
@@ -46,9 +78,18 @@ const HEADER: &[(&str, &str)] = &[
     ("X-Spam-Flag", "YES"),
 ];
 
-fn plan(config: &Config, envelope: &Envelope, header: &[(&str, &str)]) -> Result<Plan, Refusal> {
-    let fields = fields(header);
-    Plan::new(config, envelope, &HeaderFacts::read(&fields), None)
+fn plan(read: &Read, envelope: &Envelope, header: &[(&str, &str)]) -> Result<Plan, Refusal> {
+    wished(read, envelope, header, None)
+}
+
+fn wished(
+    read: &Read,
+    envelope: &Envelope,
+    header: &[(&str, &str)],
+    wish: Option<Wish>,
+) -> Result<Plan, Refusal> {
+    let (fields, of) = (fields(header), (&read.config, &read.lists));
+    Plan::new(of, envelope, &HeaderFacts::read(&fields), wish)
 }
 
 /// Returns a PDF in every respect.
@@ -62,7 +103,7 @@ fn part(bytes: u64) -> PartFacts {
 }
 
 /// Returns the keeper of a PDF of a megabyte, if there is one.
-fn kept_by(config: &Config, header: &[(&str, &str)]) -> Option<Source> {
+fn kept_by(config: &Read, header: &[(&str, &str)]) -> Option<Source> {
     match plan(config, &envelope(), header)
         .unwrap()
         .decide(config, &part(1_000_000))
@@ -512,7 +553,7 @@ fn content_is_open_until_the_first_bytes_came() {
 }
 
 /// Returns the outlooks at `MAIL` and at `DATA`.
-fn outlooks(config: &Config, envelope: &Envelope) -> (Outlook, Outlook) {
+fn outlooks(config: &Read, envelope: &Envelope) -> (Outlook, Outlook) {
     (
         outlook(config, envelope, EnvelopeStage::Mail),
         outlook(config, envelope, EnvelopeStage::Data),
@@ -565,7 +606,7 @@ fn a_small_message_passes_unless_a_rule_that_may_match_wants_less() {
     };
     let small = Outlook::Never("small");
     assert_eq!(
-        outlooks(&Config::default(), &light),
+        outlooks(&Read::default(), &light),
         (small.clone(), small.clone())
     );
     let for_a = config("[[rule]]\nrecipient = 'a@here.org'\nthreshold = '100 kB'\n");
@@ -601,7 +642,7 @@ fn a_wish_may_come_with_the_header_so_our_users_mail_is_read_that_far() {
         ..envelope()
     };
     assert_eq!(
-        outlook(&Config::default(), &ours, EnvelopeStage::Data),
+        outlook(&Read::default(), &ours, EnvelopeStage::Data),
         Outlook::Open
     );
     let off = config("[sender]\nkeep_tags = []\ndetach_tags = []\nheader = ''\n");
@@ -636,7 +677,7 @@ fn a_refusal_is_known_with_the_envelope_if_it_can_be() {
 }
 
 /// Makes a configuration with a file of users, which is read at once.
-fn users(key: &str, lines: &str) -> Config {
+fn users(key: &str, lines: &str) -> Read {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), lines).unwrap();
     config(&format!("[users]\n{key} = '{}'\n", file.path().display()))
@@ -703,9 +744,7 @@ fn with_opt_in_the_others_mail_is_left_alone() {
 #[test]
 fn the_senders_wish_beats_users_and_rules() {
     let config = config("[[rule]]\naction = 'keep'\n");
-    let (fields, envelope) = (fields(&[]), envelope());
-    let wished =
-        |wish| Plan::new(&config, &envelope, &HeaderFacts::read(&fields), Some(wish)).unwrap();
+    let wished = |wish| wished(&config, &envelope(), &[], Some(wish)).unwrap();
     let Fate::Goes(going) = wished(Wish::Detach).decide(&config, &part(1)) else {
         panic!()
     };
@@ -780,8 +819,7 @@ fn one_store_takes_all_files_of_a_message() {
             recipients: recipients.iter().map(|to| (*to).to_owned()).collect(),
             ..envelope()
         };
-        let plan = Plan::new(&config, &envelope, &HeaderFacts::read(&[]), wish);
-        plan.unwrap().store()
+        wished(&config, &envelope, &[], wish).unwrap().store()
     };
     use crate::config::StoreKind::{Embedded, Remote};
     for (recipients, expected) in [

@@ -6,7 +6,7 @@ use mailsplice::mime::Field;
 
 use super::{is_among, subject};
 use crate::{
-    config::{Config, RunMode, fold},
+    config::{AddressLists, Config, RunMode, fold},
     envelope::{Direction, Envelope, HeaderEdit},
 };
 
@@ -58,7 +58,11 @@ pub(super) fn may_come(config: &Config, direction: Direction) -> bool {
 impl Wishes {
     /// Finds the wishes; the addresses that stand for one are taken out of the envelope. In dry-run
     /// nothing is taken out of the message.
-    pub fn read(config: &Config, envelope: &mut Envelope, header: &[Field]) -> Self {
+    pub fn read(
+        (config, lists): (&Config, &AddressLists),
+        envelope: &mut Envelope,
+        header: &[Field],
+    ) -> Self {
         let mut found = Self::default();
         if !may_come(config, envelope.direction) {
             return found;
@@ -66,7 +70,7 @@ impl Wishes {
 
         found.read_subject(config, header);
         found.read_field(config, header);
-        found.read_recipients(config, envelope);
+        found.read_recipients((config, lists), envelope);
 
         if config.detach.mode == RunMode::DryRun {
             found.edits = Edits::default();
@@ -135,16 +139,20 @@ impl Wishes {
         self.edits.header.extend(removals.into_iter().rev());
     }
 
-    fn read_recipients(&mut self, config: &Config, envelope: &mut Envelope) {
+    fn read_recipients(
+        &mut self,
+        (config, lists): (&Config, &AddressLists),
+        envelope: &mut Envelope,
+    ) {
         let sender = &config.sender;
         let wish = |recipient: &String| {
             let folded = fold(recipient);
-            if sender.keep_addresses.matches(&folded) {
+            if sender.keep_addresses.matches(&folded, lists) {
                 Some(Wish::Keep)
             } else {
                 sender
                     .detach_addresses
-                    .matches(&folded)
+                    .matches(&folded, lists)
                     .then_some(Wish::Detach)
             }
         };
@@ -205,7 +213,11 @@ mod tests {
 
     fn read(settings: &[&str], recipients: &[&str], fields: &[(&str, &str)]) -> (Wishes, Envelope) {
         let mut envelope = envelope(recipients, Direction::Outgoing);
-        let wishes = Wishes::read(&config(settings), &mut envelope, &header(fields));
+        let wishes = Wishes::read(
+            (&config(settings), &AddressLists::default()),
+            &mut envelope,
+            &header(fields),
+        );
         (wishes, envelope)
     }
 
@@ -242,9 +254,17 @@ mod tests {
     fn strangers_have_no_wishes_unless_trusted() {
         let fields = header(&[("Subject", " [NEPASDEPOLLUER] x")]);
         let mut envelope = envelope(&["a@b"], Direction::Incoming);
-        let wishes = Wishes::read(&config(&[]), &mut envelope, &fields);
+        let wishes = Wishes::read(
+            (&config(&[]), &AddressLists::default()),
+            &mut envelope,
+            &fields,
+        );
         assert_eq!((wishes.wish, wishes.edits.is_empty()), (None, true));
-        let wishes = Wishes::read(&config(&["sender.trusted=both"]), &mut envelope, &fields);
+        let wishes = Wishes::read(
+            (&config(&["sender.trusted=both"]), &AddressLists::default()),
+            &mut envelope,
+            &fields,
+        );
         assert_eq!(wishes.wish, Some(Wish::Keep));
     }
 

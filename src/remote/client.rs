@@ -15,7 +15,7 @@ mod request;
 use std::{fmt, io, sync::Arc, time::Duration};
 
 use aws_lc_rs::digest::{self, SHA256};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::stream;
 use jiff::Timestamp;
 use reqwest::{Body, Method};
@@ -32,12 +32,8 @@ pub use self::error::RemoteError;
 use self::{link::Links, request::Http};
 pub(crate) use super::wire::FILES_MAX;
 use super::wire::{Begin, Begun, Commit, CommitFile, Committed, Received, Sha256};
-use crate::{config::RemoteConfig, drop::Token, envelope::Origin};
+use crate::{config::RemoteConfig, drop::Token, envelope::Origin, gather::Gather};
 
-/// Maximum size of a block on its way to the connection, in bytes.
-const BLOCK_BYTES: usize = 64 * 1024;
-/// Largest total of small writes, in bytes, that are gathered before they are sent.
-const SMALL_BYTES: usize = 16 * 1024;
 /// Number of blocks that wait for the connection.
 const QUEUE_BLOCKS: usize = 3;
 /// Longest wait, at the end of the process, until abandoned packages are gone.
@@ -67,7 +63,7 @@ pub(crate) struct RemoteFile {
     package: String,
     file: CommitFile,
     sha256: Digest,
-    gathered: BytesMut,
+    gathered: Gather,
     queue: mpsc::Sender<Order>,
     /// The request; it ends when the answer has arrived.
     request: AbortOnDropHandle<Result<Received>>,
@@ -219,7 +215,7 @@ impl RemotePackage {
             package: id.clone(),
             file,
             sha256: Digest(digest::Context::new(&SHA256)),
-            gathered: BytesMut::new(),
+            gathered: Gather::default(),
             queue,
             request: AbortOnDropHandle::new(tokio::spawn(sent)),
         })
@@ -253,23 +249,19 @@ impl RemotePackage {
 
 impl RemoteFile {
     /// Takes the next bytes. Waits while the drop accepts none.
-    pub(crate) async fn write(&mut self, mut bytes: Bytes) -> Result<()> {
+    pub(crate) async fn write(&mut self, bytes: Bytes) -> Result<()> {
         self.file.size += bytes.len() as u64;
         self.sha256.0.update(&bytes);
-        if self.gathered.len() + bytes.len() <= SMALL_BYTES {
-            self.gathered.extend_from_slice(&bytes);
-            return Ok(());
-        }
-        self.send_gathered().await?;
-        while !bytes.is_empty() {
-            let block = bytes.split_to(bytes.len().min(BLOCK_BYTES));
+        for block in self.gathered.take(bytes) {
             self.send(Order::Write(block)).await?;
         }
         Ok(())
     }
 
     pub(crate) async fn finish(mut self) -> Result<ReceivedFile> {
-        self.send_gathered().await?;
+        if let Some(rest) = self.gathered.rest() {
+            self.send(Order::Write(rest)).await?;
+        }
         self.send(Order::Finish).await?;
 
         let patience = self.http.patience;
@@ -292,14 +284,6 @@ impl RemoteFile {
             return Err(RemoteError::Digest { url });
         }
         Ok(ReceivedFile { package, file })
-    }
-
-    async fn send_gathered(&mut self) -> Result<()> {
-        if self.gathered.is_empty() {
-            return Ok(());
-        }
-        let block = self.gathered.split().freeze();
-        self.send(Order::Write(block)).await
     }
 
     /// Hands an order to the request. If the request ends before its time, its answer is the error.

@@ -13,7 +13,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 
 use super::{OpenPackage, Store, StoredFile, open};
 use crate::{
-    config::{Config, QuotaConfig, StoreKind},
+    config::{AddressLists, Config, QuotaConfig, StoreKind},
     drop::{Allotment, FileDrop, Link, PackageLookup, Right, Secret},
     envelope::{Direction, Origin},
     lookup::Lookup,
@@ -213,7 +213,7 @@ impl DropLab {
             drop.clone(),
             config.deposit.clone(),
             "https://drop.example.org/",
-            || Lookup::new(&Config::default()),
+            || Lookup::new(&Config::default(), AddressLists::default()),
         );
         let served = deposits.serve(
             listener,

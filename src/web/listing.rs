@@ -96,6 +96,7 @@ impl Listing {
             let expires = json!(self.shelved.package().expires.to_string());
             text = format!("{{\"expires\":{expires},\"files\":[");
         }
+
         let first = number * FILES_PER_PIECE;
         let end = (first + FILES_PER_PIECE).min(self.files());
         for index in first..end {
@@ -107,6 +108,7 @@ impl Listing {
             }
             text += &self.file(index).to_string();
         }
+
         if end == self.files() {
             text += "]}";
         }

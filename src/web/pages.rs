@@ -167,6 +167,7 @@ impl Pages {
             ("url", &self.public_url),
             ("host", &self.site.host),
         ];
+
         [
             (t.about_what, t.about_what_text),
             (t.about_mail, t.about_mail_text),

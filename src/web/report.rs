@@ -68,37 +68,57 @@ pub(super) struct Complaint {
     pub(super) link: Option<String>,
 }
 
+/// The queues of reports. Clones share them, and so do the senders of all sites, before and after a reload.
+#[derive(Clone, Debug)]
+pub(super) struct ReportQueues {
+    letters: Queue,
+    /// Permits for the letters that are being sent.
+    turns: Arc<Semaphore>,
+    commands: Queue,
+}
+
+impl ReportQueues {
+    pub(super) fn new() -> Self {
+        Self {
+            letters: Queue::new(LETTERS_MAX, LETTERS_MAX),
+            turns: Arc::new(Semaphore::new(LETTERS_AT_ONCE)),
+            commands: Queue::new(WAITING_MAX, COMMANDS_MAX),
+        }
+    }
+}
+
 /// The sender of reports: writes to those who receive them, and runs the admin's command.
 #[derive(Clone, Debug)]
 pub(super) struct Reporter {
     mailer: Option<Mailer>,
-    letters: Queue,
-    /// Permits for the letters that are being sent.
-    turns: Arc<Semaphore>,
+    queues: ReportQueues,
     pause: Duration,
     command: Arc<[String]>,
     format: ReportFormat,
     /// The admin's mail address.
     to: Option<String>,
     time_max: Duration,
-    queue: Queue,
 }
 
 impl Reporter {
-    pub(super) fn new(config: &WebConfig, mail: &MailConfig) -> Self {
+    pub(super) fn new(config: &WebConfig, mail: &MailConfig, queues: ReportQueues) -> Self {
         let contact = config.contact.trim_start_matches("mailto:");
         let is_mail = contact.contains('@') && contact.is_ascii() && !contact.contains("://");
         Self {
             mailer: Mailer::new(mail, config),
-            letters: Queue::new(LETTERS_MAX, LETTERS_MAX),
-            turns: Arc::new(Semaphore::new(LETTERS_AT_ONCE)),
+            queues,
             pause: PAUSE_MIN,
             command: config.report_command.clone().into(),
             format: config.report_format,
             to: is_mail.then(|| contact.to_owned()),
             time_max: COMMAND_TIME_MAX,
-            queue: Queue::new(WAITING_MAX, COMMANDS_MAX),
         }
+    }
+
+    /// The commands that wait or run.
+    #[cfg(test)]
+    pub(super) fn commands(&self) -> &Queue {
+        &self.queues.commands
     }
 
     /// Hands a report on to everybody who is to know, and waits until that is done, or for a moment
@@ -121,7 +141,7 @@ impl Reporter {
             let (reporter, mailer, to) = (self.clone(), mailer.clone(), to.clone());
             let (letter, name) = (Arc::clone(&letter), id.clone());
             let sent = async move { reporter.send(&mailer, &to, &letter, &name).await };
-            match self.letters.spawn(sent) {
+            match self.queues.letters.spawn(sent) {
                 Some(task) => tasks.push(task),
                 None => error!(id, "did not send a report: too many wait"),
             }
@@ -134,7 +154,7 @@ impl Reporter {
     async fn send(&self, mailer: &Mailer, to: &lettre::Address, letter: &[u8], id: &str) {
         let (begun, mut pause) = (Instant::now(), self.pause);
         loop {
-            let turn = self.turns.acquire().await;
+            let turn = self.queues.turns.acquire().await;
             let sent = mailer.send(to, letter).await;
             drop(turn);
             match sent {
@@ -155,7 +175,7 @@ impl Reporter {
         let id = complaint.reference.clone();
         let reporter = self.clone();
         let run = async move { reporter.run(&complaint).await };
-        let Some(task) = self.queue.spawn(run) else {
+        let Some(task) = self.queues.commands.spawn(run) else {
             error!(id, "did not run web.report_command: too many reports wait");
             return;
         };
@@ -322,7 +342,7 @@ mod tests {
             contact: "abuse@example.org".to_owned(),
             ..WebConfig::default()
         };
-        Reporter::new(&config, &MailConfig::default())
+        Reporter::new(&config, &MailConfig::default(), ReportQueues::new())
     }
 
     fn shell(script: &str, format: ReportFormat) -> Reporter {
@@ -432,7 +452,10 @@ mod tests {
     async fn no_more_reports_wait_than_the_limit() {
         let reporter = shell("exit 0", ReportFormat::Mail);
         for _ in 0..WAITING_MAX {
-            reporter.queue.spawn(std::future::pending::<()>()).unwrap();
+            reporter
+                .commands()
+                .spawn(std::future::pending::<()>())
+                .unwrap();
         }
         // Returns at once: nothing is run.
         reporter.hand_on(complaint()).await;

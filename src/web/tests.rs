@@ -21,6 +21,7 @@ mod headers;
 mod landing;
 mod limits;
 mod sealed;
+mod sites;
 
 use super::*;
 use crate::{

@@ -4,11 +4,7 @@
 //! on every kind of page before anything is served, so that a mistake is found by
 //! `depollueur check` and not by a reader.
 
-use std::{
-    fmt, fs, io,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{fmt, path::PathBuf, sync::Arc};
 
 use axum::http::HeaderValue;
 use bytes::Bytes;
@@ -17,7 +13,10 @@ use minijinja::{
 };
 
 use super::rehearsal;
-use crate::config::{Colour, Config, DOMAINS_DIRECTORY, WebConfig};
+use crate::{
+    config::{Colour, Config, DOMAINS_DIRECTORY, WebConfig},
+    loaded::{PageFileError, PageFiles},
+};
 
 /// The templates that are part of the program.
 const TEMPLATES: [(&str, &str); 10] = [
@@ -34,9 +33,6 @@ const TEMPLATES: [(&str, &str); 10] = [
 ];
 
 const STYLE: &str = include_str!("style.css");
-
-const LOGO_BYTES_MAX: u64 = 256 * 1024;
-const TEMPLATE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// The look of the pages. Cheap to clone.
 #[derive(Clone)]
@@ -59,26 +55,9 @@ pub(super) struct Logo {
 /// The reason why pages cannot look as configured.
 #[derive(Debug, thiserror::Error)]
 pub enum ThemeError {
-    /// A file or directory cannot be read.
-    #[error("{key} = \"{}\": could not be read: {error}; put it there, for the group depollueur to read, or write {key} = \"\" for none", path.display())]
-    Read {
-        /// The option that names it.
-        key: &'static str,
-        /// The file or directory.
-        path: PathBuf,
-        /// The cause.
-        error: io::Error,
-    },
-    /// A file is larger than its limit.
-    #[error("{key} = \"{}\": larger than {limit} bytes", path.display())]
-    TooLarge {
-        /// The option that names it.
-        key: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// The limit, in bytes.
-        limit: u64,
-    },
+    /// A file cannot be read, or is too large.
+    #[error(transparent)]
+    File(#[from] PageFileError),
     /// The logo is no image of a kind that we serve.
     #[error("web.logo = \"{}\": must be a PNG, SVG or WebP image", .0.display())]
     Logo(PathBuf),
@@ -108,25 +87,38 @@ impl Theme {
     /// # Errors
     /// A file cannot be read or used; the message names it, and the line in a template.
     pub fn load(config: &WebConfig) -> Result<Self, ThemeError> {
-        let replaced = config.templates.as_deref();
-        let replacements = replaced.map(replacements).transpose()?.unwrap_or_default();
-
-        let mut templates = environment();
-        for (name, source) in TEMPLATES {
-            let own = replacements.iter().find(|(known, _)| known == name);
-            let source = own.map_or(source.to_owned(), |(_, source)| source.clone());
-            templates
-                .add_template_owned(name, source)
-                .map_err(|error| explain(&error, replaced))?;
+        let PageFiles {
+            templates: own,
+            logo,
+        } = PageFiles::read(config)?;
+        let logo = logo.map(|bytes| Logo::new(bytes, config)).transpose()?;
+        let at = |name: &str| config.templates.as_ref().map(|place| place.join(name));
+        let is_known = |name: &String| TEMPLATES.iter().any(|(known, _)| known == name);
+        if let Some((name, _)) = own.iter().find(|(name, _)| !is_known(name)) {
+            let names: Vec<_> = TEMPLATES.iter().map(|(known, _)| *known).collect();
+            return Err(ThemeError::Unknown {
+                path: at(name).unwrap_or_default(),
+                names: names.join(", "),
+            });
         }
 
-        rehearsal::run(&templates).map_err(|error| explain(&error, replaced))?;
+        let mut templates = environment();
+        let file = |name: &str| at(name).filter(|_| own.iter().any(|(known, _)| known == name));
+        for (name, source) in TEMPLATES {
+            let replaced = own.iter().find(|(known, _)| known == name);
+            let source = replaced.map_or(source.to_owned(), |(_, source)| source.clone());
+            templates
+                .add_template_owned(name, source)
+                .map_err(|error| explain(&error, &file))?;
+        }
+
+        rehearsal::run(&templates).map_err(|error| explain(&error, &file))?;
         Ok(Self(Arc::new(ThemeAssets {
             paged: ["landing.html", "unlock.html"]
                 .map(|name| rehearsal::is_paged(&templates, name)),
             templates,
             style: style(config).into(),
-            logo: config.logo.as_deref().map(Logo::load).transpose()?,
+            logo,
         })))
     }
 
@@ -174,9 +166,9 @@ impl fmt::Debug for Theme {
 }
 
 impl Logo {
-    fn load(path: &Path) -> Result<Self, ThemeError> {
-        let bytes = read("web.logo", path, LOGO_BYTES_MAX)?;
-        let media_type = image_type(&bytes).ok_or_else(|| ThemeError::Logo(path.to_owned()))?;
+    fn new(bytes: Vec<u8>, config: &WebConfig) -> Result<Self, ThemeError> {
+        let wrong = || ThemeError::Logo(config.logo.clone().unwrap_or_default());
+        let media_type = image_type(&bytes).ok_or_else(wrong)?;
         Ok(Self {
             bytes: bytes.into(),
             media_type: HeaderValue::from_static(media_type),
@@ -197,60 +189,9 @@ fn image_type(bytes: &[u8]) -> Option<&'static str> {
     markup.then_some("image/svg+xml")
 }
 
-fn read(key: &'static str, path: &Path, limit: u64) -> Result<Vec<u8>, ThemeError> {
-    let error = |error| ThemeError::Read {
-        key,
-        path: path.to_owned(),
-        error,
-    };
-    if fs::metadata(path).map_err(error)?.len() > limit {
-        return Err(ThemeError::TooLarge {
-            key,
-            path: path.to_owned(),
-            limit,
-        });
-    }
-    fs::read(path).map_err(error)
-}
-
-/// Reads the templates in the admin's directory, by name. Files of other kinds may lie beside them.
-fn replacements(directory: &Path) -> Result<Vec<(String, String)>, ThemeError> {
-    const KEY: &str = "web.templates";
-    let error = |error| ThemeError::Read {
-        key: KEY,
-        path: directory.to_owned(),
-        error,
-    };
-
-    let mut found = Vec::new();
-    for entry in fs::read_dir(directory).map_err(error)? {
-        let path = entry.map_err(error)?.path();
-        if path.extension().is_none_or(|extension| extension != "html") {
-            continue;
-        }
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if !TEMPLATES.iter().any(|(known, _)| *known == name) {
-            let names: Vec<_> = TEMPLATES.iter().map(|(known, _)| *known).collect();
-            let names = names.join(", ");
-            return Err(ThemeError::Unknown { path, names });
-        }
-
-        let bytes = read(KEY, &path, TEMPLATE_BYTES_MAX)?;
-        let source = String::from_utf8(bytes)
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.utf8_error()));
-        let source = source.map_err(|error| ThemeError::Read {
-            key: KEY,
-            path: path.clone(),
-            error,
-        })?;
-        found.push((name.into_owned(), source));
-    }
-    Ok(found)
-}
-
 /// Makes the template engine. Everything is escaped, whatever a template is called, and a variable
 /// that does not exist is a mistake.
-fn environment() -> Environment<'static> {
+pub(crate) fn environment() -> Environment<'static> {
     let mut templates = Environment::new();
     templates.set_auto_escape_callback(|_| AutoEscape::Html);
     templates.set_undefined_behavior(UndefinedBehavior::SemiStrict);
@@ -261,7 +202,7 @@ fn environment() -> Environment<'static> {
 }
 
 /// Makes an error of the template at fault, which may be one that another one includes.
-fn explain(error: &Error, replaced: Option<&Path>) -> ThemeError {
+fn explain(error: &Error, file: impl Fn(&str) -> Option<PathBuf>) -> ThemeError {
     let mut deepest = error;
     let mut source = std::error::Error::source(error);
     while let Some(next) = source {
@@ -272,11 +213,8 @@ fn explain(error: &Error, replaced: Option<&Path>) -> ThemeError {
     }
 
     let name = deepest.name().unwrap_or_default();
-    let own = replaced.map(|directory| directory.join(name));
     ThemeError::Template {
-        name: own
-            .filter(|path| path.exists())
-            .map_or(name.to_owned(), |path| path.display().to_string()),
+        name: file(name).map_or(name.to_owned(), |path| path.display().to_string()),
         line: deepest.line().unwrap_or_default(),
         reason: match deepest.detail() {
             Some(detail) => format!("{}: {detail}", deepest.kind()),
@@ -327,6 +265,8 @@ fn escape(out: &mut Output, state: &mut State, value: &Value) -> Result<(), Erro
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use tempfile::TempDir;
 
     use super::*;

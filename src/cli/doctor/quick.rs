@@ -10,7 +10,10 @@ use super::{
     DoctorOptions, examine,
     report::{DoctorReport, Severity},
 };
-use crate::config::{Config, ConfigError, Sources};
+use crate::{
+    config::{Config, ConfigError, Sources},
+    loaded::Loaded,
+};
 
 /// Exit statuses other than 0.
 const WARNING: u8 = 1;
@@ -20,7 +23,7 @@ const UNKNOWN: u8 = 3;
 /// Runs the checks that take only a moment.
 pub(super) fn run(options: &DoctorOptions) -> Result<(), Failure> {
     let (status, line) = match load(&options.config) {
-        Ok(config) => match examine(options, &config) {
+        Ok((config, loaded)) => match examine(options, (&config, &loaded)) {
             Ok(report) => told(&report, &config),
             Err(failure) => (UNKNOWN, format!("UNKNOWN - {failure}")),
         },
@@ -42,10 +45,10 @@ pub(super) fn run(options: &DoctorOptions) -> Result<(), Failure> {
     }
 }
 
-fn load(options: &ConfigOptions) -> Result<Config, ConfigError> {
+fn load(options: &ConfigOptions) -> Result<(Config, Loaded), ConfigError> {
     let ConfigOptions { config, settings } = options.clone();
     let sources = Sources::of_process(config, settings)?.written()?;
-    Ok(with_files(&sources)?.0)
+    with_files(&sources)
 }
 
 /// Returns the exit status, and a line of the worst findings with figures to plot.

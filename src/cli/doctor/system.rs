@@ -14,7 +14,7 @@ use super::{
     owners,
     report::{DoctorReport, Severity, quoted},
 };
-use crate::config::Config;
+use crate::{config::Config, loaded::Loaded};
 
 const MIB: u64 = 1 << 20;
 
@@ -59,16 +59,20 @@ const FILE_SYSTEMS: [(u64, Severity, &str); 6] = [
 ];
 
 /// Reports all findings about the machine.
-pub(super) fn check(report: &mut DoctorReport, config: &Config, file: Option<&Path>) {
-    check_values(report, config);
+pub(super) fn check(
+    report: &mut DoctorReport,
+    (config, loaded): (&Config, &Loaded),
+    file: Option<&Path>,
+) {
+    check_values(report, config, loaded);
     check_file(report, file);
     check_drop(report, &config.drop.directory);
     check_spool(report, config);
     check_clock(report);
 }
 
-fn check_values(report: &mut DoctorReport, config: &Config) {
-    for warning in config.warnings() {
+fn check_values(report: &mut DoctorReport, config: &Config, loaded: &Loaded) {
+    for warning in loaded.warnings(config) {
         report.warning("config.values", warning, []);
     }
     for obstacle in obstacles::of_machine(config) {

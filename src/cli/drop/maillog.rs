@@ -89,6 +89,7 @@ impl MailLog {
                 let _ = child.wait();
             }
         }
+
         LogLines(lines)
     }
 }

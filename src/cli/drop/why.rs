@@ -6,7 +6,6 @@ use std::path::PathBuf;
 
 use clap::Args;
 use jiff::{SignedDuration, Timestamp};
-use tokio::runtime;
 
 use self::answer::{HeldPackage, MessageHistory};
 use super::{
@@ -18,7 +17,7 @@ use super::{
 use crate::{
     cli::{
         ConfigOptions,
-        exit::{EX_UNAVAILABLE, EX_USAGE, Failure},
+        exit::{EX_UNAVAILABLE, EX_USAGE, Failure, runtime},
     },
     decisions::{self, Decision, DecisionQuery, Ring, RingError},
     drop::{AuditQuery, Deposit, FileDrop, Query, RecordId},
@@ -66,10 +65,7 @@ pub(in crate::cli) fn run(options: WhyOptions) -> Result<(), Failure> {
     let directory = options.config.clone().load()?.drop.directory;
     let opened = open_for(options.config)?;
 
-    let runtime = runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(EX_UNAVAILABLE, format_args!("could not start: {error}")))?;
+    let runtime = runtime()?;
     let evidence = Evidence {
         ring: Ring::new(decisions::file(&directory)),
         lines: log.read(),
@@ -132,9 +128,11 @@ impl Evidence {
                 let found = self.of_queue_id(queue_id).await?;
                 let is_id = queue_id.bytes().all(|b| b.is_ascii_hexdigit())
                     && (ID_DIGITS_MIN..=ID_DIGITS).contains(&queue_id.len());
+
                 if found.iter().any(MessageHistory::is_ours) || !is_id {
                     return Ok(found);
                 }
+
                 match package_of(self.drop(), queue_id).await {
                     Ok(id) if self.deposit(id).await?.is_some() => self.of_package(name, id).await,
                     _ => Ok(found),
@@ -144,6 +142,7 @@ impl Evidence {
                 let decided = self.decided(&DecisionQuery::MessageId(message_id.clone()))?;
                 let mut ids: Vec<_> = decided.into_iter().map(|d| d.who.queue_id).collect();
                 ids.extend(self.lines.queue_ids(message_id));
+
                 let mut answers = Vec::new();
                 let mut seen: Vec<String> = Vec::new();
                 for queue_id in ids {
@@ -152,6 +151,7 @@ impl Evidence {
                         seen.push(queue_id);
                     }
                 }
+
                 Ok(answers)
             }
         }

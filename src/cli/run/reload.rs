@@ -193,7 +193,7 @@ impl Reload {
     /// Applies the new configuration. The filter is rebuilt even if no key changed: files that the
     /// configuration names may have changed.
     fn take_over(&mut self, adopted: Adopted, themes: Themes, loaded: Loaded) {
-        for warning in adopted.config.warnings() {
+        for warning in loaded.warnings(&adopted.config) {
             warn!("{warning}");
         }
 
@@ -286,11 +286,8 @@ fn adopt(running: &Config, read: &Config) -> Result<Adopted, String> {
     Ok(Adopted {
         config: Config {
             domains,
-            // The table lacks what is read from files of their own: rules, addresses. These take
-            // effect as a whole.
+            // They are no values of the table, and take effect as a whole.
             rule: read.rule.clone(),
-            sender: read.sender.clone(),
-            users: read.users.clone(),
             ..config
         },
         changed,
@@ -313,8 +310,6 @@ fn adopt_domains(adopted: &Table, read: &Config) -> Result<DomainConfigs, String
         let config: Config = over.try_into().map_err(|error| format!("{error}"))?;
         let config = Config {
             rule: own.rule.clone(),
-            sender: own.sender.clone(),
-            users: own.users.clone(),
             ..config
         };
         Ok((domain.clone(), Arc::new(config)))
@@ -400,13 +395,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_from_files_outlives_a_reload() {
+    fn lists_in_files_and_rules_hold_after_a_reload() {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name);
         std::fs::write(path("out"), "zoe@example.org\n").unwrap();
         let text = format!(
-            "[users]\nopt_out = \"{}\"\n[[rule]]\nname = \"a\"\naction = \"keep\"\n",
-            path("out").display()
+            "[users]\nopt_out = \"{out}\"\n[detach]\nlists = [\"file:{out}\"]\n[[rule]]\nname = \"a\"\naction = \"keep\"\n",
+            out = path("out").display()
         );
         std::fs::write(path("toml"), text).unwrap();
         let sources = crate::config::Sources {
@@ -417,10 +412,12 @@ mod tests {
         let Adopted {
             config, changed, ..
         } = adopt(&Config::default(), &read).unwrap();
-        assert_eq!(changed, ["rule", "users.opt_out"]);
+        assert_eq!(changed, ["detach.lists", "rule", "users.opt_out"]);
         assert_eq!(config.rule.len(), 1);
-        let opt_out = config.users.opt_out.unwrap();
-        assert!(opt_out.has_for("zoe@example.org", crate::config::MailScope::Sent));
+        let loaded = Loaded::read(&read).unwrap();
+        let (opt_out, lists) = (config.users.opt_out.unwrap(), loaded.addresses());
+        assert!(opt_out.has_for("zoe@example.org", crate::config::MailScope::Sent, lists));
+        assert!(config.detach.lists.matches("zoe@example.org", lists));
     }
 
     #[test]

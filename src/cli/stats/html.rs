@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use jiff::civil::Date;
 use mailsplice::l10n::{Language, units};
-use minijinja::{AutoEscape, Environment, context, value::Serde};
+use minijinja::{context, value::Serde};
 use serde::Serialize;
 
 use super::texts::{self, ReportTexts};
 use crate::{
     envelope::Direction,
     ledger::statistics::{By, DOMAIN_MESSAGES_MIN, Month, Row, Sums, group, total},
+    web,
 };
 
 /// Maximum number of months in the chart.
@@ -90,8 +91,7 @@ pub(super) fn page(page: &Page<'_>, rows: &[Row]) -> String {
     let months = writer.months(rows);
     let (big, unit) = writer.split_size(sums.spared);
 
-    let mut environment = Environment::new();
-    environment.set_auto_escape_callback(|_| AutoEscape::Html);
+    let environment = web::environment();
     let template = environment.template_from_str(include_str!("page.html"));
     let rendered = template.and_then(|template| {
         template.render(context! {

@@ -1,11 +1,14 @@
 //! Parses rules, key by key.
 
 use mailsplice::rewrite::Position;
-use toml::{Spanned, de::DeTable, de::DeValue};
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
 
 use super::{Condition, Rule, RuleAction, Terms, unmatched};
 use crate::config::{
-    NoticeLanguage, StoreKind,
+    AddressFile, NoticeLanguage, StoreKind,
     address::Networks,
     hint,
     pattern::{AddressPatterns, Bare, HeaderPattern, PatternError, Patterns},
@@ -92,7 +95,7 @@ pub(in crate::config) struct Mistake {
     pub(in crate::config) message: String,
 }
 
-/// Parses all rules of a file, and reads the files of addresses that they name.
+/// Parses all rules of a file.
 ///
 /// # Errors
 /// Fails with the first mistake.
@@ -128,6 +131,35 @@ pub(in crate::config) fn read(table: &DeTable<'_>) -> Result<Vec<Rule>, Mistake>
     }
 
     Ok(rules)
+}
+
+/// Returns the files of addresses in the rules of a file: the offset of the key that names it, and the text
+/// that names the key.
+pub(in crate::config) fn address_files<'a>(
+    table: &DeTable<'_>,
+    rules: &'a [Rule],
+) -> Vec<(usize, String, &'a AddressFile)> {
+    let written = table
+        .get("rule")
+        .and_then(|value| value.get_ref().as_array());
+    let mut files = Vec::new();
+
+    for (index, (rule, item)) in rules.iter().zip(written.into_iter().flatten()).enumerate() {
+        let DeValue::Table(fields) = item.get_ref() else {
+            continue;
+        };
+        let reader = RuleReader::new(index + 1, item.span().start, fields);
+        for (key, list) in rule.address_lists() {
+            let (offset, named) = reader.named(key);
+            files.extend(
+                list.files()
+                    .iter()
+                    .map(|file| (offset, named.clone(), file)),
+            );
+        }
+    }
+
+    files
 }
 
 /// A rule as it is written in the file.
@@ -397,15 +429,14 @@ impl<'a> RuleReader<'a> {
             .map_err(|error| self.bad_pattern(key, &error))
     }
 
-    /// Parses patterns for addresses, and reads their files.
+    /// Parses patterns for addresses.
     fn addresses(&self, key: &str, bare: Bare) -> Result<Option<AddressPatterns>, Mistake> {
         let Some(texts) = self.texts(key)? else {
             return Ok(None);
         };
-        let mut list =
-            AddressPatterns::new(&texts, bare).map_err(|error| self.bad_pattern(key, &error))?;
-        list.load().map_err(|reason| self.wrong_key(key, &reason))?;
-        Ok(Some(list))
+        AddressPatterns::new(&texts, bare)
+            .map(Some)
+            .map_err(|error| self.bad_pattern(key, &error))
     }
 
     fn texts(&self, key: &str) -> Result<Option<Vec<String>>, Mistake> {
@@ -481,13 +512,22 @@ impl<'a> RuleReader<'a> {
     }
 
     fn wrong_key(&self, key: &str, reason: &str) -> Mistake {
-        let Some((offset, value)) = self.find(key) else {
-            return self.wrong(&format!("{key}: {reason}"));
-        };
-        let shown = shown(value.get_ref());
+        let (offset, named) = self.named(key);
         Mistake {
             offset,
-            message: format!("{}: {key} = {shown}: {reason}", self.title()),
+            message: format!("{named}: {reason}"),
+        }
+    }
+
+    /// Returns the offset of a key, and the text that names it with its value.
+    fn named(&self, key: &str) -> (usize, String) {
+        let title = self.title();
+        match self.find(key) {
+            Some((offset, value)) => {
+                let shown = shown(value.get_ref());
+                (offset, format!("{title}: {key} = {shown}"))
+            }
+            None => (self.offset, format!("{title}: {key}")),
         }
     }
 

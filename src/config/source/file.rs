@@ -6,7 +6,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::{
     super::{
-        Rule, hint,
+        NamedAddressFile, Rule, hint,
         rule::{self, Mistake},
     },
     ConfigError,
@@ -102,6 +102,20 @@ impl FileText {
         rule::read(&table).map_err(|Mistake { offset, message }| {
             ConfigError::Invalid(format!("{}: {message}", self.place(Some(offset))))
         })
+    }
+
+    /// Returns the files of addresses that its rules name.
+    pub(super) fn address_files(&self, rules: &[Rule]) -> Vec<NamedAddressFile> {
+        let table = DeTable::parse(&self.text)
+            .map(toml::Spanned::into_inner)
+            .unwrap_or_default();
+        let named = rule::address_files(&table, rules).into_iter();
+        named
+            .map(|(offset, named, file)| NamedAddressFile {
+                file: file.clone(),
+                named: format!("{}: {named}", self.place(Some(offset))),
+            })
+            .collect()
     }
 
     /// Returns the place of a key.

@@ -5,12 +5,13 @@ use std::{
     collections::{BTreeMap, HashSet},
     io,
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use jiff::Timestamp;
 
 use super::{Blob, Blobs, Draft, DropError, Finished, RecordId, Result};
+use crate::lock::lock;
 
 type BlobKey = (RecordId, u32);
 type Stored = Arc<Mutex<Vec<u8>>>;
@@ -38,12 +39,8 @@ struct MemoryBlob(Stored);
 
 impl Memory {
     fn lock(&self) -> MutexGuard<'_, Contents> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
-}
-
-fn locked(stored: &Stored) -> MutexGuard<'_, Vec<u8>> {
-    stored.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn nowhere() -> &'static Path {
@@ -85,7 +82,7 @@ impl Blobs for Memory {
     fn open(&self, id: RecordId, number: u32, length: u64) -> Result<Box<dyn Blob>> {
         let found = self.lock().blobs.get(&(id, number)).cloned();
         match found {
-            Some((_, bytes)) if locked(&bytes).len() as u64 == length => {
+            Some((_, bytes)) if lock(&bytes).len() as u64 == length => {
                 Ok(Box::new(MemoryBlob(bytes)))
             }
             _ => Err(DropError::damaged(nowhere(), "it is missing, or cut")),
@@ -99,7 +96,7 @@ impl Blobs for Memory {
 
     fn destroy(&self, id: RecordId, number: u32) -> Result<()> {
         if let Some((_, bytes)) = self.lock().blobs.remove(&(id, number)) {
-            locked(&bytes).clear();
+            lock(&bytes).clear();
         }
         Ok(())
     }
@@ -184,7 +181,7 @@ impl Blob for MemoryBlob {
     fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
         let start = usize::try_from(offset).map_err(io::Error::other)?;
         let range = start..start.saturating_add(bytes.len());
-        let stored = locked(&self.0);
+        let stored = lock(&self.0);
         let found = stored.get(range).ok_or(io::ErrorKind::UnexpectedEof)?;
         bytes.copy_from_slice(found);
         Ok(())

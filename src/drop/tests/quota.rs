@@ -1,8 +1,7 @@
 //! The quotas of deposits.
 
 use super::*;
-use crate::config::Directions;
-use crate::envelope::Origin;
+use crate::{config::Directions, envelope::Origin};
 
 /// A file that counts for itself.
 const SIZE: usize = 10_000;

@@ -26,7 +26,7 @@ mod write;
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
+    sync::{Mutex, MutexGuard, atomic::AtomicBool},
     time::{Duration, Instant},
 };
 
@@ -36,7 +36,7 @@ use super::{
     AuditQuery, BlockRow, ChainHead, Depositor, Entry, Fingerprint, Hold, LedgerError, Query,
     Record, RecordFile, RecordId, Result, Suspension, Term,
 };
-use crate::ledger::error::FaultKind;
+use crate::{ledger::error::FaultKind, lock::lock};
 
 /// Maximum time for which a transaction waits for other threads and another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -133,6 +133,7 @@ impl Sqlite {
     /// lock, each thread in the queue would wait all of it anew, one after the other.
     fn writer(&self) -> Result<MutexGuard<'_, Connection>> {
         let begun = Instant::now();
+        // Even after a panic in another thread: that rolled its transaction back.
         let writer = lock(&self.writer);
         let left = BUSY_TIMEOUT.saturating_sub(begun.elapsed());
         writer.busy_timeout(left).map_err(|e| self.failed(e))?;
@@ -155,12 +156,6 @@ impl Sqlite {
     fn failed(&self, error: rusqlite::Error) -> LedgerError {
         fault::failed("write to", &self.path, error)
     }
-}
-
-/// Locks a connection, even after a panic in another thread: that rolled its transaction back, and the
-/// connection is sound.
-fn lock(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
-    connection.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Returns true if a connection that has the database for itself may be able to read it all the same.

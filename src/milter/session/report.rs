@@ -10,7 +10,7 @@ use crate::{
     drop::{Link, RecordId},
     filter::{Rewritten, Trial},
     metrics::Outcome,
-    milter::outline::{Outline, direction_name},
+    milter::outline::Outline,
     policy::{self, Refusal},
 };
 
@@ -23,7 +23,7 @@ impl Session {
             target: TARGET,
             queue_id = outline.queue_id,
             outcome = "rewritten",
-            direction = direction_name(outline.direction),
+            direction = outline.direction.as_str(),
             parts = rewritten.detached,
             bytes = rewritten.detached_bytes,
             shared = rewritten.is_copy.then_some(true),
@@ -60,16 +60,18 @@ impl Session {
             queue_id = outline.queue_id,
             outcome = "passed",
             reason,
-            direction = direction_name(outline.direction),
+            direction = outline.direction.as_str(),
             milliseconds = outline.milliseconds(),
             decisions = outline.decisions,
             "message passed",
         );
+
         if outline.trial.parts > 0 && !outline.withheld {
             let Trial { parts, bytes } = outline.trial;
             let queue_id = &outline.queue_id;
             info!(target: TARGET, queue_id, parts, bytes, "would have been detached: dry-run");
         }
+
         self.keep(outline, "passed", reason, None);
         self.connection
             .shared
@@ -103,14 +105,16 @@ impl Session {
                 "tempfail"
             },
             rule,
-            direction = direction_name(outline.direction),
+            direction = outline.direction.as_str(),
             "message refused",
         );
+
         self.keep(outline, "refused", "rules", Some(rule));
         self.connection
             .shared
             .metrics
             .message(Outcome::Refused, "rules");
+
         let Refusal { for_good, text, .. } = refusal;
         self.transaction.refusal = Some(Reply { for_good, text });
         Answer::Refuse
@@ -123,16 +127,18 @@ impl Session {
             queue_id = outline.queue_id,
             outcome = "refused",
             reason,
-            direction = direction_name(outline.direction),
+            direction = outline.direction.as_str(),
             milliseconds = outline.milliseconds(),
             decisions = outline.decisions,
             "message refused",
         );
+
         self.keep(outline, "refused", reason, None);
         self.connection
             .shared
             .metrics
             .message(Outcome::Refused, reason);
+
         self.transaction.refusal = Some(Reply {
             for_good: true,
             text: text.to_owned(),
@@ -178,16 +184,18 @@ impl Session {
         } else {
             "tempfailed"
         };
+
         self.keep(outline, outcome, reason, None);
         warn!(
             target: TARGET,
             queue_id = outline.queue_id,
             outcome,
             reason,
-            direction = direction_name(outline.direction),
+            direction = outline.direction.as_str(),
             milliseconds = outline.milliseconds(),
             "message failed",
         );
+
         self.connection
             .shared
             .metrics
@@ -219,7 +227,7 @@ impl Session {
                 package,
                 parts: outline.parts.clone(),
             };
-            decisions.keep(decision, Some(self.transaction.filter.shared_config()));
+            decisions.keep(decision, Some(self.transaction.filter.basis()));
         }
     }
 }

@@ -15,7 +15,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::*;
 use crate::{
-    config::{Config, DropConfig, Sources},
+    config::{AddressLists, Config, DropConfig, Sources},
     drop::{FILE_COST_MIN, Link, Secret},
 };
 
@@ -60,7 +60,7 @@ impl Lab {
             drop.clone(),
             config,
             "https://drop.example.org/",
-            move || Lookup::new(&ours),
+            move || Lookup::new(&ours, AddressLists::default()),
         );
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());

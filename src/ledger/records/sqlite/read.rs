@@ -1,6 +1,5 @@
 //! The queries of the database.
 
-use crate::envelope::Origin;
 use std::{collections::HashSet, net::IpAddr, ops::RangeInclusive};
 
 use data_encoding::HEXLOWER;
@@ -12,7 +11,7 @@ use super::{
     conditions::Conditions,
 };
 use crate::{
-    envelope::{Direction, Domains},
+    envelope::{Direction, Domains, Origin},
     ledger::{
         RecordId, Unlock,
         audit::{Action, Actor, Requester},

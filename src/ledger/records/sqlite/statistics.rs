@@ -1,7 +1,7 @@
 //! Statistics of what was kept out of mailboxes, in rows that outlive the packages.
 
 use rusqlite::{
-    Connection, OptionalExtension as _, Row as SqlRow, Transaction, params, types::Type,
+    Connection, OptionalExtension as _, Row as SqlRow, Statement, Transaction, params, types::Type,
 };
 
 use super::Record;
@@ -28,17 +28,7 @@ pub(super) fn add(
     )?;
 
     for row in statistics::rows_of(&record.origin, record.created, files, bytes) {
-        let sums = values(&row.sums);
-        add.execute(params![
-            row.month.to_string(),
-            row.direction.as_str(),
-            row.domain,
-            sums[0],
-            sums[1],
-            sums[2],
-            sums[3],
-            sums[4],
-        ])?;
+        execute(&mut add, &row)?;
     }
     Ok(())
 }
@@ -53,23 +43,9 @@ pub(super) fn subtract(transaction: &Transaction<'_>, record: &Record) -> Result
          WHERE month = ?1 AND direction = ?2 AND domain = ?3",
     )?;
 
-    for row in statistics::rows_of(
-        &record.origin,
-        record.created,
-        record.files.into(),
-        record.bytes,
-    ) {
-        let sums = values(&row.sums);
-        subtract.execute(params![
-            row.month.to_string(),
-            row.direction.as_str(),
-            row.domain,
-            sums[0],
-            sums[1],
-            sums[2],
-            sums[3],
-            sums[4],
-        ])?;
+    let (files, bytes) = (record.files.into(), record.bytes);
+    for row in statistics::rows_of(&record.origin, record.created, files, bytes) {
+        execute(&mut subtract, &row)?;
     }
 
     transaction.execute("DELETE FROM statistics WHERE recipients = 0", [])?;
@@ -125,15 +101,29 @@ pub(super) fn fold(transaction: &Transaction<'_>, before: Month) -> Result<()> {
     Ok(())
 }
 
-fn values(sums: &Sums) -> [i64; 5] {
+/// Runs a statement whose parameters are the columns of a row.
+fn execute(statement: &mut Statement<'_>, row: &Row) -> Result<usize> {
     let Sums {
         messages,
         files,
         bytes,
         recipients,
         spared,
-    } = *sums;
-    [messages, files, bytes, recipients, spared].map(|sum| i64::try_from(sum).unwrap_or(i64::MAX))
+    } = row.sums;
+    let sums = [messages, files, bytes, recipients, spared];
+    let [messages, files, bytes, recipients, spared] =
+        sums.map(|sum| i64::try_from(sum).unwrap_or(i64::MAX));
+
+    statement.execute(params![
+        row.month.to_string(),
+        row.direction.as_str(),
+        row.domain,
+        messages,
+        files,
+        bytes,
+        recipients,
+        spared,
+    ])
 }
 
 fn row(row: &SqlRow<'_>) -> Result<Row> {

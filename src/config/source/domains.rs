@@ -13,7 +13,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Config, fold, hint};
+use super::super::{Config, fold, hint};
 
 /// The directory, beside the main file.
 pub const DOMAINS_DIRECTORY: &str = "domains.d";
