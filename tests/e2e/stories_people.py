@@ -5,7 +5,8 @@ settings of their own.
     tests/e2e/stories_people.py             all of them
     tests/e2e/stories_people.py alias       those whose sentence contains a word
 
-Needs what tests/e2e/stories.py needs, but no browser; lmdb if the Postfix of this machine has it.
+Needs what tests/e2e/stories.py needs, but no browser, and the servers of databases.py with Postfix's packages for them; lmdb if
+the Postfix of this machine has it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import messages as m  # noqa: E402
 import stories  # noqa: E402
+from databases import SERVERS  # noqa: E402
 from lab import Daemon, Lab, toml, wait_until  # noqa: E402
 from stories import check_untouched, leftovers, main, refused_with, story  # noqa: E402
 
@@ -219,6 +221,25 @@ def _(lab):
     with daemon(lab, users=listed("opt_in", patterns)):
         assert not is_kept(lab, "lea@example.com")
         assert is_kept(lab, "mia@example.com")
+
+
+@story("users stand in PostgreSQL, MariaDB or OpenLDAP, which Postfix asks for us, and a server that is down changes no mail")
+def _(lab):
+    for kind, serving in SERVERS.items():
+        path = lab.dir / f"{kind}.cf"
+        with serving(lab.dir / kind, {"quy@example.com": "OK", "ray@example.com": "sent"}) as text:
+            path.write_text(text)
+            # The program that asks runs as the daemon does, the proxy as Postfix.
+            path.chmod(0o644)
+            for name in (f"{kind}:{path}", f"proxy:{kind}:{path}"):
+                with daemon(lab, users=listed("opt_out", name)) as filter:
+                    assert is_kept(lab, "quy@example.com"), name
+                    assert not is_kept(lab, "ray@example.com"), name
+                    assert not is_kept(lab, "tom@example.com"), name
+                    assert "left alone" not in filter.log(), filter.log()
+        with daemon(lab, users=listed("opt_out", f"{kind}:{path}")) as filter:
+            assert is_kept(lab, "tom@example.com"), f"{kind} is down"
+            assert re.search(r"WARN.*left alone: could not look up", filter.log()), filter.log()
 
 
 @story("a socketmap is asked for whole addresses, and once in a minute for each")

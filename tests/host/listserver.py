@@ -8,7 +8,7 @@ from __future__ import annotations
 import configparser
 import io
 
-from shipped import example, main_cf
+from shipped import example, main_cf, master_cf
 from mail import ALICE, BOB, DAVE, MailMachine
 
 LIST, LEA = "chorale@lists.asso.example", "lea@dehors.example"
@@ -28,6 +28,39 @@ def mailman(machine: MailMachine):
                              (f"addmembers --no-welcome-msg --delivery mime - {LIST}", [LEA]), ("aliases", [])):
         machine.must(f"runuser -u list -- mailman {command}", input="".join(f"{member}\n" for member in members))
     machine.must("postfix reload")
+
+
+def sympa(machine: MailMachine):
+    asked = {"sympa/hostname": "string lists.asso.example", "sympa/listmaster": f"string {ALICE}", "sympa/dbconfig-install": "boolean true",
+             "sympa/database-type": "select sqlite3", "wwsympa/webserver_type": "select Other"}
+    machine.must("debconf-set-selections", input="".join(f"sympa {name} {answer}\n" for name, answer in asked.items()))
+    machine.packages("dbconfig-sqlite3", "sympa")
+    machine.write("/etc/sympa/transport", example(machine, "sympa/transport"))
+    machine.write("/etc/sympa/list_aliases.tt2", example(machine, "sympa/list_aliases.tt2"))
+    for line in example(machine, "sympa/sympa.conf").splitlines():
+        if line and not line.startswith("#"):
+            machine.must(f"sympa config '{'='.join(line.split())}'")
+    main_cf(machine, "sympa/main.cf", without=("smtpd_milters",),
+            behind=("transport_maps", "virtual_mailbox_domains", "virtual_mailbox_maps"))
+    master_cf(machine, "sympa/master.cf")
+    left_alone(machine, "sympa")
+    machine.documented("postmap /etc/sympa/transport")
+    machine.must("install -o sympa -g sympa -m 0644 /dev/null /var/lib/sympa/transport && cd /var/lib/sympa && runuser -u sympa postmap transport")
+    machine.write("/etc/sympa/list.xml", SYMPA_LIST)
+    machine.must(f"runuser -u sympa -- sympa create --input_file=/etc/sympa/list.xml {LIST.partition('@')[2]}")
+    machine.must(f"runuser -u sympa -- sympa add --quiet {LIST}", input="".join(f"{member}\n" for member in (ALICE, BOB, DAVE, LEA)))
+    machine.must(f"""sqlite3 /var/lib/dbconfig-common/sqlite3/sympa/sympa \
+        "UPDATE subscriber_table SET reception_subscriber = 'digest' WHERE user_subscriber = '{LEA}'" """)
+    machine.documented("systemctl restart sympa")
+    machine.must("postfix reload")
+
+
+SYMPA_LIST = f"""\
+<?xml version="1.0"?>
+<list><listname>{LIST.partition("@")[0]}</listname><type>discussion_list</type><subject>La chorale</subject>
+<description>La chorale</description><status>open</status><language>fr</language><topic>arts</topic>
+<owner multiple="1"><email>{ALICE}</email></owner></list>
+"""
 
 
 def left_alone(machine: MailMachine, name: str):

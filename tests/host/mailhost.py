@@ -6,6 +6,7 @@
                 then opendkim signs; the drop behind nginx with TLS at https://drop.asso.example/
     live        as an admin goes live: mode = "live", reload
     mailman     live, with Mailman 3 and a list (listserver.py)
+    sympa       live, with Sympa and the same list
 
 "living" is kept between runs too, for it has nothing of us.
 """
@@ -108,7 +109,7 @@ def live(machine: MailMachine):
 
 
 STATES = {"living": ("", None), "installed": ("living", installed), "dry-run": ("installed", dry_run), "live": ("dry-run", live),
-          "mailman": ("live", listserver.mailman)}
+          "mailman": ("live", listserver.mailman), "sympa": ("live", listserver.sympa)}
 
 
 class Hosts:

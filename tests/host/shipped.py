@@ -20,9 +20,12 @@ def example(host, name: str) -> str:
     return text
 
 
-def main_cf(host, name: str, *, without: tuple[str, ...] = ()):
-    """The parameters of an example's main.cf; `without` those that the host has in another way."""
+def main_cf(host, name: str, *, without: tuple[str, ...] = (), behind: tuple[str, ...] = ()):
+    """The parameters of an example's main.cf; `without` those that the host has in another way, `behind` the values of this host
+    those that the example says to put there."""
     for parameter, value in parameters(example(host, name)).items():
+        if parameter in behind and (own := host.must(f"postconf -h {parameter}").strip()):
+            value = f"{own}, {value}"
         if parameter not in without:
             host.must(f"postconf -e {shlex.quote(f'{parameter} = {value}')}")
 

@@ -192,7 +192,6 @@ TYPED_BY: dict[str, tuple[str, ...]] = {
 NAMED = "a command is named in a sentence, and not told to be typed like this: with its arguments it stands above"
 WITH_UNIT = "the program prints it with the unit behind it, and so it is typed for a masked service (stories/units.py)"
 NO_NETWORK = "a booted host has no network"
-NO_SYMPA = "no host here has Sympa; its example was tried by hand"
 MISTAKE = "tests/mistakes has a row for which it is printed"
 MEANT = "the answer to a command line of other habits: tests/mistakes has the rows"
 OUTSIDE = "for who builds the package, not for a host: the harness packs with it, and tests/package.py"
@@ -267,10 +266,10 @@ NOT_TYPED: dict[str, str] = {
     "depollueur rewrite --explain": NAMED,
     "depollueur setup": "each host here is configured by it, with the answers as flags (mailhost.py, first_link)",
     'depollueur run --set detach.threshold="1 MB"': "shows how --set is written; systemd runs the daemon",
-    "postmap /etc/sympa/transport": NO_SYMPA,
+    "postmap /etc/sympa/transport": 'the state "sympa" is made with it (listserver.py)',
     "rm -r $drop": "destroys the drop, as it says",
     "systemctl restart mailman3": 'the state "mailman" is made with it (listserver.py)',
-    "systemctl restart sympa": NO_SYMPA,
+    "systemctl restart sympa": 'the state "sympa" is made with it (listserver.py)',
     "chgrp depollueur '{path}' && chmod g+r '{path}'": "as chgrp -R for a file that the daemon cannot read, which a story types",
     "chgrp depollueur '{shown}' && chmod 0640 '{shown}'": "as chgrp -R for a file that the daemon cannot read, which a story types",
     "chmod o= '{shown}'": MISTAKE,

@@ -1,4 +1,4 @@
-"""Mailing lists of Mailman 3, set up by our example: a post is treated once, and all else is left as it is."""
+"""Mailing lists of Mailman 3 and of Sympa, set up by our examples: a post is treated once, and all else is left as it is."""
 
 import json
 import re
@@ -73,6 +73,50 @@ def commands_to_mailman_come_to_it_whole_and_what_comes_from_outside_goes_on_as_
     assert host.inbox(CAROL, "confirm", within=180).header("Subject")
     # A member outside posts: his mail goes to all as it came, where the list lets it; by default a post has 40 kB at most.
     host.must(f"{rest()} -X PATCH -d max_message_size=0 {REST}/lists/{LIST}/config")
+    assert host.send(DAVE, [LIST], sign=True, files=[file], subject=SUBJECT).accepted
+    got = host.inbox(BOB, SUBJECT, within=180)
+    assert got.files == {file.name: file.content} and not got.links
+    assert not packages_in_drop(host)
+
+
+SYMPA = "runuser -u sympa -- sympa"
+
+
+@story(on="sympa")
+def a_post_to_sympa_is_one_deposit_and_one_link_for_members_digest_and_archive(host):
+    file = pdf(700_000)
+    assert host.send(ALICE, [LIST], login=ALICE, files=[file], subject=SUBJECT).accepted
+    link = one_link(host, [host.inbox(BOB, SUBJECT, within=180), host.outside(SUBJECT, within=180)])
+    assert len(packages_in_drop(host)) == 1 and link.startswith("https://drop.asso.example/")
+    file_of(host, link, file)
+    page = host.until(f"grep -rl '{link}' /var/lib/sympa/arc/{LIST} --include='msg*.html'", within=180).splitlines()[0]
+    assert f'href="{link}"' in host.read(page), "the archive's page leads to the drop"
+    host.must(f"{SYMPA} send_digest")
+    digest = host.received(None, f"To: {LEA}", 180)
+    assert link in digest.raw.decode(errors="replace").replace("=\n", ""), digest.raw[:3000]
+    assert len(packages_in_drop(host)) == 1
+
+
+@story(on="sympa")
+def a_post_that_sympa_holds_shows_its_link_to_the_moderator_and_is_the_same_when_it_is_let_through(host):
+    file = pdf(700_000)
+    assert host.send(CAROL, [LIST], login=ALICE, files=[file], subject=HELD).accepted
+    notice = host.inbox(ALICE, "DISTRIBUTE", within=180)
+    key = re.search(r"DISTRIBUTE(?: |%20)chorale(?: |%20)([0-9a-f]+)", notice.raw.decode(errors="replace").replace("=\n", "")).group(1)
+    [package] = packages_in_drop(host)
+    accepted = host.send(ALICE, ["sympa@lists.asso.example"], login=ALICE, subject="x", text=f"DISTRIBUTE chorale {key}\n")
+    assert accepted.accepted
+    link = one_link(host, [host.outside(HELD, within=180)])
+    assert link in notice.raw.decode(errors="replace").replace("=\n", "") and not notice.files, notice.raw
+    assert packages_in_drop(host) == [package]
+    file_of(host, link, file)
+
+
+@story(on="sympa")
+def commands_to_sympa_come_to_it_whole_and_what_comes_from_outside_goes_on_as_it_came(host):
+    file = pdf(700_000)
+    assert host.send(BOB, ["sympa@lists.asso.example"], login=BOB, files=[file], subject="x", text="WHICH\n").accepted
+    assert LIST.partition("@")[0] in host.inbox(BOB, "WHICH", within=180).text
     assert host.send(DAVE, [LIST], sign=True, files=[file], subject=SUBJECT).accepted
     got = host.inbox(BOB, SUBJECT, within=180)
     assert got.files == {file.name: file.content} and not got.links
