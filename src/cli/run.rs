@@ -5,6 +5,7 @@ mod reload;
 mod running;
 mod runtimes;
 mod sockets;
+mod watch;
 
 use std::{io, time::Duration};
 
@@ -16,15 +17,14 @@ use tokio::{
     runtime,
     signal::unix::{Signal, SignalKind, signal},
     task::JoinSet,
-    time::{Interval, MissedTickBehavior, interval},
 };
 use tracing::{error, info, warn};
 
 pub(super) use self::running::{DaemonStatus, PATH};
 use self::{
     reload::{Components, Reload, Themes, current},
-    running::Running,
     sockets::{Sockets, listen, listen_any},
+    watch::{keep_status, sweep, watch_clamd, watch_level},
 };
 use super::{
     ConfigOptions,
@@ -33,30 +33,16 @@ use super::{
 };
 use crate::{
     admin,
-    config::ScanConfig,
     decisions::Decisions,
-    drop::{FileDrop, Swept},
+    drop::FileDrop,
     filter::Copies,
     http::server::{self, ServerLimits},
     metrics::Metrics,
     milter::{self, Claim, Stop},
     remote::server::Deposits,
-    scan,
     store::Stores,
     web::{self, Usage},
 };
-
-/// Interval between two sweeps for expired packages; expiry itself is checked at each access.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
-
-/// Maximum number of packages that one step of the sweeper destroys.
-const SWEEP_STEP: usize = 100;
-
-/// Interval between two checks of the drop's level.
-const LEVEL_INTERVAL: Duration = Duration::from_secs(60);
-
-/// Interval between two status messages to the service manager.
-const STATUS_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Time that the end waits for threads that wait for the disk; work that they have not done by then
 /// is lost as if the process had been killed.
@@ -385,88 +371,6 @@ async fn take_deposits(
 async fn until_cut(work: impl Future<Output = io::Result<()>>, stop: Stop) -> io::Result<()> {
     let ended = stop.at_once.run_until_cancelled(work).await;
     ended.unwrap_or(Ok(()))
-}
-
-/// A tick at once, then one in each period; work that takes longer delays the following ticks.
-struct Ticks(Interval);
-
-impl Ticks {
-    fn every(time: Duration) -> Self {
-        let mut tick = interval(time);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self(tick)
-    }
-
-    /// Waits for the next tick; returns false if there is none, since it is time to stop.
-    async fn next(&mut self, stop: &Stop) -> bool {
-        let tick = stop.gracefully.run_until_cancelled(self.0.tick());
-        tick.await.is_some()
-    }
-}
-
-/// Destroys expired packages step by step, so that a stop never waits for more than one step.
-async fn sweep(drop: FileDrop, metrics: Metrics, stop: Stop) -> io::Result<()> {
-    let mut ticks = Ticks::every(SWEEP_INTERVAL);
-    while ticks.next(&stop).await {
-        let go_on = || !stop.gracefully.is_cancelled();
-        let (swept, result) = drop.sweep_all(Timestamp::now(), SWEEP_STEP, go_on).await;
-        metrics.swept(Timestamp::now(), &swept, result.is_ok());
-        if let Err(error) = result {
-            error!("could not sweep the drop: {error}");
-        }
-
-        // The reason why nothing is destroyed was logged when the clock jumped.
-        if swept != Swept::default() && swept.held_until.is_none() {
-            let Swept {
-                packages,
-                files,
-                orphans,
-                records,
-                entries,
-                ..
-            } = swept;
-            info!(packages, files, orphans, records, entries, "swept");
-        }
-    }
-    Ok(())
-}
-
-/// Measures the drop's level from time to time, so that no scrape has to.
-async fn watch_level(drop: FileDrop, metrics: Metrics, stop: Stop) -> io::Result<()> {
-    let mut ticks = Ticks::every(LEVEL_INTERVAL);
-    while ticks.next(&stop).await {
-        match drop.level().await {
-            Ok(level) => metrics.level(&level),
-            Err(error) => warn!("could not see how full the drop is: {error}"),
-        }
-    }
-    Ok(())
-}
-
-/// Asks each clamd from time to time if it is there, and how old its signatures are.
-async fn watch_clamd(scan: ScanConfig, metrics: Metrics, stop: Stop) -> io::Result<()> {
-    let mut ticks = Ticks::every(LEVEL_INTERVAL);
-    while ticks.next(&stop).await {
-        for state in scan::look(&scan).await {
-            metrics.clamd(&state);
-        }
-    }
-    Ok(())
-}
-
-/// Updates the line that `systemctl status` shows from time to time.
-async fn keep_status(running: Running, metrics: Metrics, stop: Stop) -> io::Result<()> {
-    let mut ticks = Ticks::every(STATUS_INTERVAL);
-    let mut reloads = running.reloads();
-    loop {
-        let status = running.status(&metrics).await;
-        notify(&[NotifyState::Status(&status)]);
-        tokio::select! {
-            go_on = ticks.next(&stop) => if !go_on { return Ok(()) },
-            // The status is updated after a reload without delay.
-            _ = reloads.changed() => {}
-        }
-    }
 }
 
 /// The request that a signal makes.
