@@ -12,7 +12,6 @@ use super::{
     ConfigOptions,
     exit::{EX_CONFIG, EX_UNAVAILABLE, Failure, complain},
     obstacles::{self, Obstacle},
-    unit::{SERVICE, Unit},
 };
 use crate::{
     config::{Config, DEFAULT_FILE, DOMAINS_DIRECTORY, Directions, Forwarding, StoreKind},
@@ -147,7 +146,7 @@ fn unasked(config: &Config) -> Result<Vec<LookupError>, Failure> {
 fn obstacles(is_usual: bool, config: &Config) -> Vec<Obstacle> {
     let mut found = obstacles::of_machine(config);
     if is_usual {
-        found.extend(obstacles::all(config, Unit::read(SERVICE).as_ref()));
+        found.extend(obstacles::all(config));
     } else {
         found.extend(obstacles::of_spool(config));
     }

@@ -71,6 +71,7 @@ impl Default for AdminConfig {
     fn default() -> Self {
         Self {
             listen: loopback(8026),
+            web_listen: None,
         }
     }
 }

@@ -85,6 +85,18 @@ pub(super) async fn watch_level(drop: FileDrop, metrics: Metrics, stop: Stop) ->
     Ok(())
 }
 
+/// Looks from time to time when another process swept.
+pub(super) async fn watch_sweeps(drop: FileDrop, metrics: Metrics, stop: Stop) -> io::Result<()> {
+    let mut ticks = Ticks::every(LEVEL_INTERVAL);
+    while ticks.next(&stop).await {
+        match drop.sweep_notes().await {
+            Ok(notes) => metrics.sweep_notes(&notes, Timestamp::now()),
+            Err(error) => warn!("could not see when the drop was swept: {error}"),
+        }
+    }
+    Ok(())
+}
+
 /// Asks each clamd from time to time if it is there, and how old its signatures are.
 pub(super) async fn watch_clamd(scan: ScanConfig, metrics: Metrics, stop: Stop) -> io::Result<()> {
     let mut ticks = Ticks::every(LEVEL_INTERVAL);
