@@ -1,8 +1,8 @@
 //! Health and metrics, on a listener of their own that readers of mail cannot reach.
 //!
 //! * `/healthz` – the process lives: 200.
-//! * `/readyz` – a package can be deposited: 200, else 503. The drop is probed at most every two
-//!   seconds, however often this is asked.
+//! * `/readyz` – a package can be deposited, or, where readers alone are served, the records can be read: 200, else
+//!   503. The drop is probed at most every two seconds, however often this is asked.
 //! * `/metrics` – for Prometheus: as OpenMetrics text to scrapers that ask for it, else in its own
 //!   format 0.0.4. A scrape touches no disk: the drop is looked at once a minute, in the
 //!   background.
@@ -25,6 +25,7 @@ use tokio::{
 use tracing::warn;
 
 use crate::{
+    drop::FileDrop,
     http::server::{PATIENCE, ServerLimits},
     metrics::Metrics,
     store::Stores,
@@ -39,10 +40,19 @@ const OPENMETRICS: &str = "application/openmetrics-text";
 /// Longest time that a probe may take.
 const PROBE_TIME_MAX: Duration = Duration::from_secs(5);
 
+/// The work for which a process must be ready.
+#[derive(Clone)]
+pub(crate) enum Work {
+    /// To deposit packages.
+    Deposits(Stores),
+    /// To find the packages of links.
+    Links(FileDrop),
+}
+
 /// The routes of the admin listener.
-pub(crate) fn router(stores: Stores, metrics: Metrics) -> Router {
+pub(crate) fn router(work: Work, metrics: Metrics) -> Router {
     let state = AdminState {
-        stores,
+        work,
         metrics,
         probed: Arc::default(),
     };
@@ -55,7 +65,7 @@ pub(crate) fn router(stores: Stores, metrics: Metrics) -> Router {
 
 #[derive(Clone)]
 struct AdminState {
-    stores: Stores,
+    work: Work,
     metrics: Metrics,
     probed: Arc<Mutex<Option<Probed>>>,
 }
@@ -85,10 +95,7 @@ async fn readyz(State(state): State<AdminState>) -> (StatusCode, &'static str) {
     if state.is_ready().await {
         (StatusCode::OK, "ready\n")
     } else {
-        (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the drop takes no package\n",
-        )
+        (StatusCode::SERVICE_UNAVAILABLE, state.work.failed())
     }
 }
 
@@ -123,7 +130,7 @@ impl AdminState {
     }
 
     async fn probe(&self) -> bool {
-        match timeout(PROBE_TIME_MAX, self.stores.probe()).await {
+        match timeout(PROBE_TIME_MAX, self.work.probe()).await {
             Ok(Ok(())) => true,
             Ok(Err(err)) => {
                 warn!("drop is not ready: {err}");
@@ -133,6 +140,25 @@ impl AdminState {
                 warn!("drop is not ready: the probe took too long");
                 false
             }
+        }
+    }
+}
+
+impl Work {
+    async fn probe(&self) -> Result<(), String> {
+        match self {
+            Self::Deposits(stores) => stores.probe().await.map_err(|error| error.to_string()),
+            Self::Links(drop) => {
+                let noted = drop.sweep_notes().await;
+                noted.map(|_| ()).map_err(|error| error.to_string())
+            }
+        }
+    }
+
+    fn failed(&self) -> &'static str {
+        match self {
+            Self::Deposits(_) => "the drop takes no package\n",
+            Self::Links(_) => "the drop cannot be read\n",
         }
     }
 }

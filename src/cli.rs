@@ -30,6 +30,7 @@ use crate::{
     aside,
     config::{Config, ConfigError, Sources},
     loaded::Loaded,
+    units::Service,
 };
 
 /// Time that the end of a process waits until what was given up is gone from the drop.
@@ -47,6 +48,10 @@ struct Arguments {
 enum Command {
     /// Runs the milter, the web server and the sweeper until SIGTERM.
     Run(run::RunOptions),
+    /// Runs the part that takes mail alone, until SIGTERM.
+    Milter(run::RunOptions),
+    /// Runs the part that readers touch alone, until SIGTERM.
+    Web(run::RunOptions),
     /// Rewrites one message from standard input to standard output.
     Rewrite(rewrite::RewriteOptions),
     /// Says what would become of saved mail: files, directories, Maildirs, mboxes.
@@ -132,7 +137,9 @@ pub fn main() -> ExitCode {
         Err(error) => return usage::report(&error),
     };
     let done = match arguments.command {
-        Command::Run(options) => run::run(options),
+        Command::Run(options) => run::run(options, Service::Whole),
+        Command::Milter(options) => run::run(options, Service::Milter),
+        Command::Web(options) => run::run(options, Service::Web),
         Command::Rewrite(options) => rewrite::run(options),
         Command::Replay(options) => replay::run(options),
         Command::Reload(options) => reload::run(options),

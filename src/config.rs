@@ -13,6 +13,7 @@ mod detach;
 mod drop;
 mod hint;
 mod language;
+mod listeners;
 mod mail;
 mod pattern;
 mod public_url;
@@ -53,7 +54,7 @@ pub use self::{
     wishes::{Marks, OwnDomains},
 };
 use self::{
-    address::{MilterSocket, Networks, TcpSocket},
+    address::{MilterSocket, Networks, OptionalSocket, TcpSocket},
     users::AliasTables,
     value::{
         As, Choice, Count, DirectionsCodec, LogFilter, Mode, OptionalPath, Seconds, Sizes, Strings,
@@ -177,6 +178,10 @@ pub struct AdminConfig {
     /// The socket.
     #[serde(with = "As::<TcpSocket>")]
     pub listen: SocketAddr,
+    /// The socket of a process that has the pages alone; the next free port when `None`, see
+    /// [`Config::admin_of_web`].
+    #[serde(with = "As::<OptionalSocket>")]
+    pub web_listen: Option<SocketAddr>,
 }
 
 /// The directions of mail to which a setting applies.

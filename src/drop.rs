@@ -107,8 +107,8 @@ pub use crate::{
         Action, Actor, Allotment, AuditQuery, Block, CONTACT_CHARS_MAX, Cause, ChainHead,
         ChainHeadError, Defect, Deposit, DepositedFile, Door, Ending, Entry, Extension,
         FILE_COST_MIN, Hold, Level, PackageState, Query, REPORT_CHARS_MAX, RecordId, RecordIdError,
-        Report, RequestOutcome, Requester, Resumed, Right, RightError, Secret, Suspension, Swept,
-        Unlock, Uploader, Verification, expires_at,
+        Report, RequestOutcome, Requester, Resumed, Right, RightError, Secret, Suspension,
+        SweepNotes, Swept, Unlock, Uploader, Verification, expires_at,
     },
 };
 

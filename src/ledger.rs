@@ -44,6 +44,7 @@ pub use self::{
         Action, Actor, CONTACT_CHARS_MAX, ChainHead, ChainHeadError, Defect, Entry,
         REPORT_CHARS_MAX, Requester, Verification,
     },
+    clock::SweepNotes,
     custody::{
         AuditQuery, Block, Cause, Deposit, DepositedFile, Ending, Extension, Hold, PackageState,
         Query, Report, RequestOutcome, Resumed, Suspension,
@@ -311,6 +312,14 @@ impl Ledger {
     /// One of them cannot be asked.
     pub async fn level(&self) -> Result<Level, LedgerError> {
         self.run(quota::level).await
+    }
+
+    /// Returns what is noted of sweeps.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn sweep_notes(&self) -> Result<SweepNotes, LedgerError> {
+        self.run(Books::sweep_notes).await
     }
 
     /// Runs work on the records on a thread that may block.

@@ -28,6 +28,7 @@
 //! * `sender` – the sender of a message, as far as that is certain
 //! * `untrusted` – text from outside, which is printed only escaped
 //! * `threads` – the names of threads
+//! * `units` – the processes of the daemon, and which systemd units run them here
 //! * [`spool`] – the bytes that stay, in memory first, then in an unlinked file
 //! * [`store`] – the destination of detached files: the drop of this process, or that of another host
 //! * [`ledger`] – who deposited what, what became of it, until when: records, quotas, the audit log, statistics
@@ -83,5 +84,6 @@ mod sender;
 pub mod spool;
 pub mod store;
 mod threads;
+mod units;
 mod untrusted;
 pub mod web;

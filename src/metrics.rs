@@ -24,8 +24,9 @@ use prometheus_client::{
 
 use self::{clamds::Clamds, level::Levels};
 use crate::{
-    drop::{Level, Swept},
+    drop::{Level, SweepNotes, Swept},
     scan, spool,
+    units::{Part, Service},
 };
 
 /// The upper bounds of a phase's duration, in seconds: from unnoticeable to Postfix's own timeout
@@ -163,8 +164,13 @@ struct ResponseLabels {
 }
 
 impl Metrics {
-    /// Makes them, all at zero.
+    /// Makes those of a process with all parts, at zero.
     pub fn new() -> Self {
+        Self::of(Service::Whole)
+    }
+
+    /// Makes those that a process with these parts knows, at zero.
+    pub(crate) fn of(service: Service) -> Self {
         let mut inner = MetricSet {
             registry: Registry::with_prefix("depollueur"),
             seen: Default::default(),
@@ -195,11 +201,19 @@ impl Metrics {
         };
 
         inner.begin_at_zero();
-        inner.register_mail();
-        inner.register_web();
         inner.register_process();
-        inner.levels.register(&mut inner.registry);
-        inner.clamds.register(&mut inner.registry);
+        if service.has(Part::Mail) {
+            inner.register_mail();
+            inner.register_milter();
+            inner.levels.register(&mut inner.registry);
+            inner.clamds.register(&mut inner.registry);
+        }
+        if service.has(Part::Pages) {
+            inner.register_pages();
+        }
+        if service.has(Part::Sweep) {
+            inner.levels.register_sweeper(&mut inner.registry);
+        }
         Self(Arc::new(inner))
     }
 
@@ -278,6 +292,11 @@ impl Metrics {
     /// Records a sweep that ended, successful or not.
     pub fn swept(&self, at: Timestamp, swept: &Swept, well: bool) {
         self.0.levels.swept(at, swept, well);
+    }
+
+    /// Records what another process noted of its sweeps.
+    pub fn sweep_notes(&self, notes: &SweepNotes, now: Timestamp) {
+        self.0.levels.set_notes(notes, now);
     }
 
     /// Records a reload: `well` if the new configuration is valid, otherwise the old one stays.

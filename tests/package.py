@@ -32,12 +32,16 @@ SUITE = os.environ.get("SUITE", "bookworm")
 CONFIG = "etc/depollueur/depollueur.toml"
 SAVED_FOR = 7 * 86_400
 UNITS = ("depollueur.service", "depollueur.socket")
+# One process for each part: for those who enable them.
+SPLIT = ("depollueur-milter.service", "depollueur-milter.socket", "depollueur-sweep.service", "depollueur-sweep.timer",
+         "depollueur-web.service")
 FILES = {
     "usr/bin/depollueur": ("root:root", 0o755),
     "etc/depollueur": ("root:depollueur", 0o750),
     "usr/lib/systemd/system/depollueur.service": ("root:root", 0o644),
     "usr/lib/systemd/system/depollueur.socket": ("root:root", 0o644),
     "usr/lib/systemd/system/depollueur-failed@.service": ("root:root", 0o644),
+    **{f"usr/lib/systemd/system/{unit}": ("root:root", 0o644) for unit in SPLIT},
     "usr/lib/sysusers.d/depollueur.conf": ("root:root", 0o644),
     "usr/share/man/man8/depollueur.8.gz": ("root:root", 0o644),
     "usr/share/man/man5/depollueur.toml.5.gz": ("root:root", 0o644),

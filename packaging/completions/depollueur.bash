@@ -28,6 +28,9 @@ _depollueur() {
             depollueur,drop)
                 cmd="depollueur__subcmd__drop"
                 ;;
+            depollueur,milter)
+                cmd="depollueur__subcmd__milter"
+                ;;
             depollueur,plug)
                 cmd="depollueur__subcmd__plug"
                 ;;
@@ -51,6 +54,9 @@ _depollueur() {
                 ;;
             depollueur,unplug)
                 cmd="depollueur__subcmd__unplug"
+                ;;
+            depollueur,web)
+                cmd="depollueur__subcmd__web"
                 ;;
             depollueur,why)
                 cmd="depollueur__subcmd__why"
@@ -131,7 +137,7 @@ _depollueur() {
 
     case "${cmd}" in
         depollueur)
-            opts="-h -V --help --version run rewrite replay reload check doctor setup why plug unplug stats drop completions"
+            opts="-h -V --help --version run milter web rewrite replay reload check doctor setup why plug unplug stats drop completions"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -391,7 +397,7 @@ _depollueur() {
             return 0
             ;;
         depollueur__subcmd__drop__subcmd__get)
-            opts="-h --into --ended --config --set --help"
+            opts="-h --into --ended --opened --config --set --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1034,6 +1040,32 @@ _depollueur() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        depollueur__subcmd__milter)
+            opts="-h --config --set --takeover --ends-with --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ends-with)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         depollueur__subcmd__plug)
             opts="-h --config --set --show --yes --domain --virus --postfix-config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -1316,6 +1348,32 @@ _depollueur() {
                     return 0
                     ;;
                 --postfix-config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        depollueur__subcmd__web)
+            opts="-h --config --set --takeover --ends-with --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ends-with)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

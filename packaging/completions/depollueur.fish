@@ -27,6 +27,8 @@ end
 complete -c depollueur -n "__fish_depollueur_needs_command" -s h -l help -d 'Print help'
 complete -c depollueur -n "__fish_depollueur_needs_command" -s V -l version -d 'Print version'
 complete -c depollueur -n "__fish_depollueur_needs_command" -f -a "run" -d 'Runs the milter, the web server and the sweeper until SIGTERM'
+complete -c depollueur -n "__fish_depollueur_needs_command" -f -a "milter" -d 'Runs the part that takes mail alone, until SIGTERM'
+complete -c depollueur -n "__fish_depollueur_needs_command" -f -a "web" -d 'Runs the part that readers touch alone, until SIGTERM'
 complete -c depollueur -n "__fish_depollueur_needs_command" -f -a "rewrite" -d 'Rewrites one message from standard input to standard output'
 complete -c depollueur -n "__fish_depollueur_needs_command" -f -a "replay" -d 'Says what would become of saved mail: files, directories, Maildirs, mboxes'
 complete -c depollueur -n "__fish_depollueur_needs_command" -f -a "reload" -d 'Has the running daemon read its configuration again, and says what came of it'
@@ -44,6 +46,16 @@ complete -c depollueur -n "__fish_depollueur_using_subcommand run" -l set -d 'Se
 complete -c depollueur -n "__fish_depollueur_using_subcommand run" -l ends-with -d 'Ends when this process, which started it, ends' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand run" -l takeover -d 'Takes the sockets of a running daemon over, which should then be stopped: it ends its open sessions, and no mail is refused in between'
 complete -c depollueur -n "__fish_depollueur_using_subcommand run" -s h -l help -d 'Print help'
+complete -c depollueur -n "__fish_depollueur_using_subcommand milter" -l config -d 'Configuration file; without it /etc/depollueur/depollueur.toml, if that exists' -r -F
+complete -c depollueur -n "__fish_depollueur_using_subcommand milter" -l set -d 'Sets one value over file and environment: --set detach.threshold="1 MB"' -r
+complete -c depollueur -n "__fish_depollueur_using_subcommand milter" -l ends-with -d 'Ends when this process, which started it, ends' -r
+complete -c depollueur -n "__fish_depollueur_using_subcommand milter" -l takeover -d 'Takes the sockets of a running daemon over, which should then be stopped: it ends its open sessions, and no mail is refused in between'
+complete -c depollueur -n "__fish_depollueur_using_subcommand milter" -s h -l help -d 'Print help'
+complete -c depollueur -n "__fish_depollueur_using_subcommand web" -l config -d 'Configuration file; without it /etc/depollueur/depollueur.toml, if that exists' -r -F
+complete -c depollueur -n "__fish_depollueur_using_subcommand web" -l set -d 'Sets one value over file and environment: --set detach.threshold="1 MB"' -r
+complete -c depollueur -n "__fish_depollueur_using_subcommand web" -l ends-with -d 'Ends when this process, which started it, ends' -r
+complete -c depollueur -n "__fish_depollueur_using_subcommand web" -l takeover -d 'Takes the sockets of a running daemon over, which should then be stopped: it ends its open sessions, and no mail is refused in between'
+complete -c depollueur -n "__fish_depollueur_using_subcommand web" -s h -l help -d 'Print help'
 complete -c depollueur -n "__fish_depollueur_using_subcommand rewrite" -l config -d 'Configuration file; without it /etc/depollueur/depollueur.toml, if that exists' -r -F
 complete -c depollueur -n "__fish_depollueur_using_subcommand rewrite" -l set -d 'Sets one value over file and environment: --set detach.threshold="1 MB"' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand rewrite" -l sender -d 'Envelope sender' -r
@@ -155,6 +167,7 @@ complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_s
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from get" -l config -d 'Configuration file; without it /etc/depollueur/depollueur.toml, if that exists' -r -F
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from get" -l set -d 'Sets one value over file and environment: --set detach.threshold="1 MB"' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from get" -l ended -d 'Also what readers cannot fetch any more, until it is destroyed'
+complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from get" -l opened -d 'Also the files that were read out of a winmail.dat, which is written in any case'
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from get" -s h -l help -d 'Print help'
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from list" -l login -d 'All packages of this login' -r
 complete -c depollueur -n "__fish_depollueur_using_subcommand drop; and __fish_seen_subcommand_from list" -l sender -d 'All packages of this envelope sender, or of a domain: @example.org' -r

@@ -11,7 +11,6 @@ use super::{
     ConfigOptions,
     exit::{EX_CONFIG, Failure, complain, runtime},
     obstacles::{self, Obstacle},
-    unit::{SERVICE, Unit},
 };
 use crate::{
     config::{
@@ -145,7 +144,7 @@ fn unasked(config: &Config) -> Result<Vec<LookupError>, Failure> {
 fn obstacles(is_usual: bool, config: &Config) -> Vec<Obstacle> {
     let mut found = obstacles::of_machine(config);
     if is_usual {
-        found.extend(obstacles::all(config, Unit::read(SERVICE).as_ref()));
+        found.extend(obstacles::all(config));
     } else {
         found.extend(obstacles::of_spool(config));
     }

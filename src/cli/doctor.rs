@@ -47,7 +47,6 @@ use std::{
 
 use clap::Args;
 
-pub(super) use self::web::chain;
 use self::{
     others::Others,
     postfix::Postfix,
@@ -57,12 +56,15 @@ use super::{
     ConfigOptions,
     exit::{Failure, runtime},
     plug,
-    unit::{SERVICE, Unit},
+    unit::Unit,
 };
 use crate::{
     config::{Config, DEFAULT_FILE, ListenAddress},
     loaded::Loaded,
+    units::Part,
 };
+
+pub(super) use self::web::chain;
 
 /// Exit status: something should be looked at.
 const WARNINGS: u8 = 1;
@@ -152,7 +154,8 @@ fn examine(
     // Only the usual file is that of a service; and a monitoring system asks often, each time with a
     // line in the journal.
     let is_usual = file.as_deref() == Some(Path::new(DEFAULT_FILE));
-    let service = (is_usual && !options.quick).then(|| Unit::read(SERVICE));
+    let service = crate::units::in_use().service(Part::Mail).unit();
+    let service = (is_usual && !options.quick).then(|| Unit::read(service));
     lookups::check(
         &mut report,
         config,
@@ -227,20 +230,21 @@ impl Plugs {
     /// Returns the lines to type: the daemon first, then its entry into Postfix.
     pub(super) fn lines(&self) -> Vec<String> {
         // Restarted, since the running daemon may have another configuration.
-        let start: &[&str] = if self.listen.is_some() {
-            &[
-                "systemctl enable depollueur.socket depollueur.service",
-                "systemctl restart depollueur.socket depollueur.service",
+        let form = crate::units::in_use();
+        let (socket, services) = (form.socket(), form.without_socket());
+        let mut lines = if self.listen.is_some() {
+            vec![
+                format!("systemctl enable {socket} {services}"),
+                format!("systemctl restart {socket} {services}"),
             ]
         } else {
-            &[
-                "systemctl disable --now depollueur.socket",
-                "systemctl enable depollueur.service",
-                "systemctl restart depollueur.service",
+            vec![
+                format!("systemctl disable --now {socket}"),
+                format!("systemctl enable {services}"),
+                format!("systemctl restart {services}"),
             ]
         };
-        let rest = ["depollueur plug", "depollueur doctor"];
-        let lines = start.iter().chain(&rest);
-        lines.map(|&line| line.to_owned()).collect()
+        lines.extend(["depollueur plug", "depollueur doctor"].map(str::to_owned));
+        lines
     }
 }

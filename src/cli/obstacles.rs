@@ -18,11 +18,11 @@ use rustix::process::geteuid;
 use toml::{Table, Value};
 
 pub(super) use self::machine::all as of_machine;
-use super::{
-    unit::{SERVICE, Unit},
-    user::User,
+use super::{unit::Unit, user::User};
+use crate::{
+    config::{ClamdAddress, Config, DEFAULT_FILE, StoreKind},
+    units::{self, Part, Service},
 };
-use crate::config::{ClamdAddress, Config, DEFAULT_FILE, StoreKind};
 
 /// The daemon's user, unless a unit names another.
 const USER: &str = "depollueur";
@@ -71,8 +71,22 @@ fn harmless(obstacle: Obstacle) -> Obstacle {
     }
 }
 
-/// Returns all obstacles. `unit` is the daemon's service, if systemd knows it.
-pub(super) fn all(config: &Config, unit: Option<&Unit>) -> Vec<Obstacle> {
+/// Returns the obstacles of all services of the daemon.
+pub(super) fn all(config: &Config) -> Vec<Obstacle> {
+    let mut all = Vec::new();
+    for &service in units::in_use().services() {
+        let unit = Unit::read(service.unit());
+        for obstacle in of_service(config, service, unit.as_ref()) {
+            if !all.contains(&obstacle) {
+                all.push(obstacle);
+            }
+        }
+    }
+    all
+}
+
+/// Returns the obstacles of a service, by its unit if systemd knows it.
+fn of_service(config: &Config, service: Service, unit: Option<&Unit>) -> Vec<Obstacle> {
     let name = unit.map_or("", |unit| unit.get("User"));
     let name = if name.is_empty() { USER } else { name };
     // Only root sees more than the daemon does.
@@ -81,19 +95,40 @@ pub(super) fn all(config: &Config, unit: Option<&Unit>) -> Vec<Obstacle> {
 
     let mut found = Vec::new();
     for (key, path) in files(&values) {
-        found.extend(of_file(&key, &path, unit, user.as_ref()));
+        if concerns(service, &key) {
+            found.extend(of_file(&key, &path, unit, user.as_ref()));
+        }
     }
     for (key, path) in directories(config) {
-        found.extend(of_directory(key, path, unit, user.as_ref()));
+        if concerns(service, key) {
+            found.extend(of_directory(key, path, unit, user.as_ref()));
+        }
     }
 
-    found.extend(of_command(&config.web.report_command, unit).map(harmless));
+    if service.has(Part::Pages) {
+        found.extend(of_command(&config.web.report_command, unit).map(harmless));
+    }
     if let Some(unit) = unit {
         found.extend(missing_directories(unit));
-        found.extend(of_ports(config, unit));
-        found.extend(of_addresses(config, unit).into_iter().map(harmless));
+        found.extend(of_ports(config, service, unit));
+        let of_addresses = of_addresses(config, service, unit);
+        found.extend(of_addresses.into_iter().map(harmless));
     }
     found
+}
+
+/// Returns true if a process of this service works with the value of this key.
+fn concerns(service: Service, key: &str) -> bool {
+    let (mail, pages) = (service.has(Part::Mail), service.has(Part::Pages));
+    let section = key.split('.').next().unwrap_or(key);
+    match (section, key) {
+        ("the configuration" | "drop", _) => true,
+        (_, "admin.web_listen") => !mail && pages,
+        // Files are scanned when they come, and some again when they go.
+        ("scan", _) => mail || pages,
+        ("web" | "mail", _) => pages,
+        _ => mail,
+    }
 }
 
 /// Returns the configuration file and all files that it names: keys with their absolute paths, bare
@@ -206,7 +241,8 @@ fn of_directory(
 
     if let Some(setting) = unit.and_then(|unit| unit.hides(path)) {
         let message = format!(
-            "{key} = \"{shown}\": the daemon's service hides this place from it ({setting}): take one below /var/lib/depollueur or /srv"
+            "{key} = \"{shown}\": {} hides this place from it ({setting}): take one below /var/lib/depollueur or /srv",
+            unit.map_or("the daemon's service", Unit::subject)
         );
         let fix = vec![format!("set {key} to another place")];
         return Some(Obstacle {
@@ -216,12 +252,13 @@ fn of_directory(
         });
     }
 
-    if unit.is_some_and(|unit| !unit.may_write(path)) {
+    if let Some(unit) = unit.filter(|unit| !unit.may_write(path)) {
         let message = format!(
-            "{key} = \"{shown}\": the daemon's service may write below /var/lib/depollueur only (ProtectSystem=strict): mount \
-             the disk there, or open this directory for it"
+            "{key} = \"{shown}\": {} may write below /var/lib/depollueur only (ProtectSystem=strict): mount \
+             the disk there, or open this directory for it",
+            unit.subject()
         );
-        let lines = Unit::drop_in("directories", &format!("ReadWritePaths={shown}"));
+        let lines = unit.drop_in("directories", &format!("ReadWritePaths={shown}"));
         let fix = std::iter::once(make).chain(lines).collect();
         return Some(Obstacle {
             message,
@@ -281,7 +318,8 @@ fn missing_directories(unit: &Unit) -> Vec<Obstacle> {
         .filter(|place| place.starts_with('/') && !Path::new(place).exists())
         .map(|place| Obstacle {
             message: format!(
-                "ReadWritePaths={place} of {SERVICE}: the directory does not exist, so that the service does not start (226/NAMESPACE)"
+                "ReadWritePaths={place} of {}: the directory does not exist, so that the service does not start (226/NAMESPACE)",
+                unit.id()
             ),
             is_harmless: false,
             fix: vec![format!("install -d -m 0700 -o {USER} -g {USER} '{place}'")],
@@ -372,7 +410,7 @@ fn interpreter(program: &Path) -> Option<PathBuf> {
 }
 
 /// Returns the obstacles of ports that the daemon's user may not listen on.
-fn of_ports(config: &Config, unit: &Unit) -> Vec<Obstacle> {
+fn of_ports(config: &Config, service: Service, unit: &Unit) -> Vec<Obstacle> {
     let may = unit
         .get("AmbientCapabilities")
         .contains("cap_net_bind_service");
@@ -383,6 +421,7 @@ fn of_ports(config: &Config, unit: &Unit) -> Vec<Obstacle> {
     let first = machine::first_free_port();
     let low = machine::listeners(config)
         .into_iter()
+        .filter(|(key, _)| concerns(service, key))
         .filter(|(_, address)| address.port() != 0 && address.port() < first);
     low.map(|(key, address)| Obstacle {
         message: format!(
@@ -396,24 +435,30 @@ fn of_ports(config: &Config, unit: &Unit) -> Vec<Obstacle> {
 }
 
 /// Returns the obstacles of hosts that the packet filter of the service keeps from us, or us from them.
-fn of_addresses(config: &Config, unit: &Unit) -> Vec<Obstacle> {
+fn of_addresses(config: &Config, service: Service, unit: &Unit) -> Vec<Obstacle> {
     let mut found = Vec::new();
     for (key, address) in machine::listeners(config) {
-        found.extend(of_listener(key, address, config, unit));
+        if concerns(service, key) {
+            found.extend(of_listener(key, address, config, unit));
+        }
     }
 
     if let Some(url) = &config.remote.url
         && config.uses(StoreKind::Remote)
+        && concerns(service, "remote.url")
     {
         let peer = (url.host(), url.port());
         found.extend(of_peer("remote.url", url.as_str(), peer, unit));
     }
 
-    let relay = &config.mail.relay;
-    let peer = (relay.host.as_str(), relay.port);
-    found.extend(of_peer("mail.relay", &relay.to_string(), peer, unit));
+    if concerns(service, "mail.relay") {
+        let relay = &config.mail.relay;
+        let peer = (relay.host.as_str(), relay.port);
+        found.extend(of_peer("mail.relay", &relay.to_string(), peer, unit));
+    }
 
-    for daemon in &config.scan.clamd {
+    let clamds = config.scan.clamd.iter();
+    for daemon in clamds.filter(|_| concerns(service, "scan.clamd")) {
         if let ClamdAddress::Tcp(host, port) = daemon {
             let place = daemon.to_string();
             let place = place.trim_start_matches("inet:");
@@ -458,11 +503,12 @@ fn of_listener(key: &str, address: SocketAddr, config: &Config, unit: &Unit) -> 
 
     Some(Obstacle {
         message: format!(
-            "{key} = \"{address}\": the daemon's service takes packets of this machine only (IPAddressDeny=any): nobody else \
-             reaches it. Allow the address of who should"
+            "{key} = \"{address}\": {} takes packets of this machine only (IPAddressDeny=any): nobody else \
+             reaches it. Allow the address of who should",
+            unit.subject()
         ),
         is_harmless: false,
-        fix: Unit::drop_in("addresses", &format!("IPAddressAllow={who}")),
+        fix: unit.drop_in("addresses", &format!("IPAddressAllow={who}")),
     })
 }
 
@@ -496,11 +542,12 @@ fn of_peer(key: &str, place: &str, (host, port): (&str, u16), unit: &Unit) -> Op
     blocked.dedup();
     (!blocked.is_empty()).then(|| Obstacle {
         message: format!(
-            "{key} = \"{place}\": the daemon's service sends packets to this machine only (IPAddressDeny=any): allow that host, \
-             and the name servers that are asked for it"
+            "{key} = \"{place}\": {} sends packets to this machine only (IPAddressDeny=any): allow that host, \
+             and the name servers that are asked for it",
+            unit.subject()
         ),
         is_harmless: false,
-        fix: Unit::drop_in("addresses", &format!("IPAddressAllow={}", blocked.join(" "))),
+        fix: unit.drop_in("addresses", &format!("IPAddressAllow={}", blocked.join(" "))),
     })
 }
 
@@ -518,7 +565,9 @@ mod tests {
     #[test]
     fn ports_of_root_are_told_unless_the_unit_has_the_right_to_them() {
         let mut config = Config::default();
-        let count = |config: &Config, unit: &str| of_ports(config, &Unit::parse(unit)).len();
+        let count = |config: &Config, unit: &str| {
+            of_ports(config, Service::Whole, &Unit::parse(unit)).len()
+        };
         let first = machine::first_free_port();
         assert_eq!(count(&config, "User=depollueur\n"), 0);
         config.web.listen = format!("127.0.0.1:{}", first - 1).parse().unwrap();
@@ -532,6 +581,46 @@ mod tests {
             ("User=root\n", 0),
         ] {
             assert_eq!(count(&config, unit), told, "{unit}");
+        }
+    }
+
+    #[test]
+    fn a_service_meets_the_obstacles_of_its_own_parts_alone() {
+        for (key, services) in [
+            ("the configuration", "Milter Web Sweep"),
+            ("drop.directory", "Milter Web Sweep"),
+            ("spool.directory", "Milter"),
+            ("milter.listen", "Milter"),
+            ("admin.listen", "Milter"),
+            ("admin.web_listen", "Web"),
+            ("web.logo", "Web"),
+            ("mail.relay", "Web"),
+            ("scan.clamd", "Milter Web"),
+        ] {
+            let split = [Service::Milter, Service::Web, Service::Sweep];
+            let meet = split.iter().filter(|service| concerns(**service, key));
+            let meet: Vec<_> = meet.map(|service| format!("{service:?}")).collect();
+            assert_eq!(meet.join(" "), services, "{key}");
+            let is_for_whole = concerns(Service::Whole, key);
+            assert_eq!(is_for_whole, key != "admin.web_listen", "{key}");
+        }
+    }
+
+    #[test]
+    fn a_drop_elsewhere_is_opened_for_each_service_that_cannot_write_there() {
+        let mut config = Config::default();
+        config.drop.directory = "/srv/elsewhere".into();
+        for service in [Service::Milter, Service::Web, Service::Sweep] {
+            let name = service.unit();
+            let unit = Unit::parse(&format!("Id={name}\nProtectSystem=strict\n"));
+            let found = of_service(&config, service, Some(&unit));
+            let told = found
+                .iter()
+                .find(|found| found.message.contains("drop.directory"));
+            let told = told.unwrap_or_else(|| panic!("{service:?}: {found:?}"));
+            assert!(told.message.contains(name), "{told:?}");
+            let line = format!("mkdir -p /etc/systemd/system/{name}.d");
+            assert!(told.fix.contains(&line), "{told:?}");
         }
     }
 }

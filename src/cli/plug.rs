@@ -44,7 +44,10 @@ use super::{
     doctor::{self, entry::MilterEntry, others::Others, postfix::Postfix},
     exit::{EX_CONFIG, EX_UNAVAILABLE, EX_USAGE, Failure},
 };
-use crate::config::{Config, DEFAULT_FILE, RunMode};
+use crate::{
+    config::{Config, DEFAULT_FILE, RunMode},
+    units,
+};
 
 /// Time limit for the milters that are there to answer.
 const MILTER_PATIENCE: Duration = Duration::from_secs(15);
@@ -169,7 +172,8 @@ fn may_start(config: &Config, plan: &ChangePlan) -> Result<(), Failure> {
     let url = &config.web.public_url;
     if config.detach.mode == RunMode::Live && !url.is_secure() {
         let message = format!(
-            "detach.mode is live, and web.public_url = \"{url}\" would go into mail: set it to an https address, or mode = \"dry-run\", then: systemctl restart depollueur"
+            "detach.mode is live, and web.public_url = \"{url}\" would go into mail: set it to an https address, or mode = \"dry-run\", then: systemctl restart {}",
+            units::in_use().names()
         );
         return Err(Failure::new(EX_CONFIG, message));
     }
@@ -178,9 +182,9 @@ fn may_start(config: &Config, plan: &ChangePlan) -> Result<(), Failure> {
         let socket = Path::new("/var/spool/postfix/depollueur/milter.sock").to_owned();
         let held = crate::config::ListenAddress::Unix(socket);
         if doctor::milter_answers(&held).is_err() {
+            let (listen, both) = (&config.milter.listen, units::in_use().milter());
             let message = format!(
-                "no milter answers at {}: {error}; type: systemctl enable depollueur.socket depollueur.service && systemctl restart depollueur.socket depollueur.service",
-                config.milter.listen
+                "no milter answers at {listen}: {error}; type: systemctl enable {both} && systemctl restart {both}"
             );
             return Err(Failure::new(EX_UNAVAILABLE, message));
         }

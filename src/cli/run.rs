@@ -1,13 +1,16 @@
-//! The command `depollueur run`.
+//! The daemon: the command `depollueur run`, which has all its parts, and `depollueur milter` and `depollueur web`, which
+//! have one each.
 
 mod log;
 mod reload;
 mod running;
 mod runtimes;
 mod sockets;
+mod watch;
 
-use std::{io, time::Duration};
+use std::{io, net::TcpListener, time::Duration};
 
+use axum::Router;
 use clap::Args;
 use jiff::Timestamp;
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -15,16 +18,17 @@ use sd_notify::NotifyState;
 use tokio::{
     runtime,
     signal::unix::{Signal, SignalKind, signal},
+    sync::watch::Receiver,
     task::JoinSet,
-    time::{Interval, MissedTickBehavior, interval},
 };
 use tracing::{error, info, warn};
 
 pub(super) use self::running::{DaemonStatus, PATH};
 use self::{
-    reload::{Components, Reload, Themes, current},
-    running::Running,
+    reload::{Components, MailComponents, Reload, Themes, current},
+    runtimes::Runtimes,
     sockets::{Sockets, listen, listen_any},
+    watch::{keep_status, sweep, watch_clamd, watch_level, watch_sweeps},
 };
 use super::{
     ConfigOptions,
@@ -32,31 +36,19 @@ use super::{
     owner,
 };
 use crate::{
-    admin,
-    config::ScanConfig,
+    admin::{self, Work},
+    config::Config,
     decisions::Decisions,
-    drop::{FileDrop, Swept},
-    filter::Copies,
+    drop::FileDrop,
+    filter::{Copies, Filter},
     http::server::{self, ServerLimits},
     metrics::Metrics,
-    milter::{self, Claim, Stop},
+    milter::{self, Claim, Socket, Stop},
     remote::server::Deposits,
-    scan,
-    store::Stores,
+    store::{OpenStore, Stores},
+    units::{self, Part, Service},
     web::{self, Usage},
 };
-
-/// Interval between two sweeps for expired packages; expiry itself is checked at each access.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
-
-/// Maximum number of packages that one step of the sweeper destroys.
-const SWEEP_STEP: usize = 100;
-
-/// Interval between two checks of the drop's level.
-const LEVEL_INTERVAL: Duration = Duration::from_secs(60);
-
-/// Interval between two status messages to the service manager.
-const STATUS_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Time that the end waits for threads that wait for the disk; work that they have not done by then
 /// is lost as if the process had been killed.
@@ -82,11 +74,13 @@ fn unavailable(error: &dyn std::fmt::Display) -> Failure {
     let is_read_only = message.contains("os error 30");
     let is_of_unit = message.contains("milter socket") && message.contains("/var/spool/postfix/");
     let advice = if is_of_unit && (is_read_only || message.contains("does not exist")) {
-        "; this socket is made by depollueur.socket: systemctl restart depollueur.socket depollueur.service"
+        let form = units::in_use();
+        let (socket, both) = (form.socket(), form.milter());
+        format!("; this socket is made by {socket}: systemctl restart {both}")
     } else if is_read_only {
-        "; the service may write below /var/lib/depollueur only: `depollueur check` says what to type for another place"
+        "; the service may write below /var/lib/depollueur only: `depollueur check` says what to type for another place".into()
     } else {
-        ""
+        String::new()
     };
     Failure::new(EX_UNAVAILABLE, format_args!("{message}{advice}"))
 }
@@ -103,10 +97,11 @@ fn end_with(parent: u32) -> Result<(), Failure> {
     Err(failed(format!("process {parent} has ended")))
 }
 
-/// Runs the daemon.
-pub(super) fn run(options: RunOptions) -> Result<(), Failure> {
+/// Runs the daemon, with the parts of this service.
+pub(super) fn run(options: RunOptions, service: Service) -> Result<(), Failure> {
+    service.begin();
     let read = options.config.clone().load_written_with_files();
-    let (config, loaded) = read.inspect_err(|_| sockets::turn_away())?;
+    let (config, loaded) = read.inspect_err(|_| sockets::turn_away(service))?;
 
     owner::become_owner(&config.drop.directory)?;
     // Not earlier: Linux forgets the setting when the user changes, prctl(2).
@@ -119,7 +114,7 @@ pub(super) fn run(options: RunOptions) -> Result<(), Failure> {
         warn!("{warning}");
     }
 
-    let themes = Themes::load(&config).map_err(|why| Failure::new(EX_CONFIG, why))?;
+    let themes = Themes::of(service, &config).map_err(|why| Failure::new(EX_CONFIG, why))?;
     raise_open_files();
     let claim = if options.takeover {
         Claim::Takeover
@@ -127,52 +122,71 @@ pub(super) fn run(options: RunOptions) -> Result<(), Failure> {
         Claim::Fresh
     };
     // The sockets come first: a start that fails on one of them leaves no drop behind.
-    let sockets = Sockets::open(&config, claim).map_err(|error| unavailable(&error))?;
-    let elsewhere = Stores::elsewhere(&config).map_err(|error| unavailable(&error))?;
-    let drop = FileDrop::of(&config)?;
-    let stores = Stores::over(&config, Some(drop.clone()), elsewhere);
-    let stores = stores.map_err(|error| unavailable(&error))?;
+    let sockets = Sockets::open(&config, service, claim).map_err(|error| unavailable(&error))?;
+    let made = components(&config, service)?;
 
-    let metrics = Metrics::new();
+    let reload = Reload::new(options.config, (config, loaded), themes, made.clone(), log);
+    let runtimes = Runtimes::start(service, reload.config())
+        .map_err(|error| unavailable(&format_args!("could not start threads: {error}")))?;
+    let daemon = Daemon {
+        made,
+        reload,
+        readers: runtimes.readers().cloned(),
+    };
+
+    let ended = runtimes.own().block_on(daemon.serve(sockets));
+    runtimes.end(THREADS_END_TIME);
+    ended
+}
+
+/// Opens the drop, and makes what the parts of this service need beside it.
+fn components(config: &Config, service: Service) -> Result<Components, Failure> {
+    // A start that fails on a store elsewhere leaves no drop behind, either.
+    let elsewhere = match service.has(Part::Mail) {
+        true => Some(Stores::elsewhere(config).map_err(|error| unavailable(&error))?),
+        false => None,
+    };
+    let drop = FileDrop::of(config)?;
+    let mail = match elsewhere {
+        Some(elsewhere) => Some(mail_components(config, &drop, elsewhere)?),
+        None => None,
+    };
+
+    let metrics = Metrics::of(service);
     metrics.reloaded(Timestamp::now(), true);
-    let made = Components {
-        drop: drop.clone(),
-        stores: stores.clone(),
-        metrics: metrics.clone(),
+    let has_pages = service.has(Part::Pages);
+    Ok(Components {
+        service,
+        drop,
+        metrics,
+        mail,
+        usage: has_pages.then(|| Usage::new(&config.web)),
+    })
+}
+
+fn mail_components(
+    config: &Config,
+    drop: &FileDrop,
+    elsewhere: Vec<OpenStore>,
+) -> Result<MailComponents, Failure> {
+    let stores = Stores::over(config, Some(drop.clone()), elsewhere);
+    Ok(MailComponents {
+        stores: stores.map_err(|error| unavailable(&error))?,
         decisions: Decisions::start(&config.drop.directory, &config.audit),
         copies: Copies::default(),
-        usage: Usage::new(&config.web),
-    };
-
-    let reload = Reload::new(options.config, (config, loaded), themes, made, log);
-    let no_threads =
-        |error: io::Error| unavailable(&format_args!("could not start threads: {error}"));
-    let mail = runtimes::of_mail(reload.config()).map_err(no_threads)?;
-    let readers = runtimes::starting(web::runtime).map_err(no_threads)?;
-
-    let daemon = Daemon {
-        drop,
-        stores,
-        metrics,
-        reload,
-        readers: readers.handle().clone(),
-    };
-
-    let ended = mail.block_on(daemon.serve(sockets));
-    readers.shutdown_timeout(THREADS_END_TIME);
-    mail.shutdown_timeout(THREADS_END_TIME);
-    ended
+    })
 }
 
 /// The state that all tasks share.
 struct Daemon {
-    drop: FileDrop,
-    stores: Stores,
-    metrics: Metrics,
+    made: Components,
     reload: Reload,
-    /// The threads of the public listener.
-    readers: runtime::Handle,
+    /// The threads of the public listener, if this process has it.
+    readers: Option<runtime::Handle>,
 }
+
+/// The tasks of the daemon.
+type Tasks = JoinSet<io::Result<()>>;
 
 impl Daemon {
     async fn serve(mut self, sockets: Sockets) -> Result<(), Failure> {
@@ -205,7 +219,9 @@ impl Daemon {
             }
         }
 
-        self.stores.settle().await;
+        if let Some(mail) = &self.made.mail {
+            mail.stores.settle().await;
+        }
         info!("stopped");
         if failed {
             Err(Failure::new(EX_IOERR, "a part of the daemon failed"))
@@ -215,57 +231,104 @@ impl Daemon {
     }
 
     /// Starts all tasks. Each ends by itself when it is told to stop.
-    fn spawn(&self, sockets: Sockets, stop: &Stop) -> io::Result<JoinSet<io::Result<()>>> {
-        let Sockets {
-            milter,
-            web,
-            admin,
-            deposit,
-        } = sockets;
-
-        let admin = listen(admin)?;
-        let (web, web_file) = {
-            // A socket belongs to the runtime whose threads serve it.
-            let _entered = self.readers.enter();
-            listen_any(web)?
-        };
-
-        let pages = current(self.reload.pages());
-        let health = admin::router(self.stores.clone(), self.metrics.clone());
-        let health = health.merge(self.reload.running().router());
-        let web_limits = web::limits(&self.reload.config().web);
-        let (filter, metrics) = (self.reload.filter(), self.metrics.clone());
-
+    fn spawn(&self, sockets: Sockets, stop: &Stop) -> io::Result<Tasks> {
         let mut tasks = JoinSet::new();
-        tasks.spawn(milter::run(milter, filter, metrics, stop.clone()));
-        let readers = serve_http(web, pages, web_limits, stop.clone());
-        let readers = async move {
-            let served = readers.await;
-            drop(web_file);
-            served
-        };
-        tasks.spawn_on(readers, &self.readers);
-        tasks.spawn(serve_http(admin, health, admin::limits(), stop.clone()));
-        if let Some(deposit) = deposit {
-            let (deposits, metrics) = (self.deposits(), self.metrics.clone());
-            tasks.spawn(take_deposits(
-                listen(deposit)?,
-                deposits,
-                metrics,
-                stop.clone(),
-            ));
+        if let Some(filter) = self.reload.filter() {
+            let sockets = (sockets.milter, sockets.deposit);
+            self.spawn_mail(&mut tasks, filter, sockets, stop)?;
         }
+        if let (Some(pages), Some(web)) = (self.reload.pages(), sockets.web) {
+            self.spawn_pages(&mut tasks, pages, web, stop)?;
+        }
+
+        let work = match &self.made.mail {
+            Some(mail) => Work::Deposits(mail.stores.clone()),
+            None => Work::Links(self.made.drop.clone()),
+        };
+        let health = admin::router(work, self.made.metrics.clone());
+        let health = health.merge(self.reload.running().router());
+        let admin = listen(sockets.admin)?;
+        tasks.spawn(serve_http(admin, health, admin::limits(), stop.clone()));
 
         self.spawn_watchers(&mut tasks, stop);
         Ok(tasks)
     }
 
-    /// Starts what looks after the drop and its surroundings from time to time.
-    fn spawn_watchers(&self, tasks: &mut JoinSet<io::Result<()>>, stop: &Stop) {
-        let (drop, metrics) = (self.drop.clone(), self.metrics.clone());
+    /// Starts what takes mail: from Postfix, and as deposits from other hosts.
+    fn spawn_mail(
+        &self,
+        tasks: &mut Tasks,
+        filter: Receiver<Filter>,
+        (milter, deposit): (Option<Socket>, Option<TcpListener>),
+        stop: &Stop,
+    ) -> io::Result<()> {
+        let metrics = &self.made.metrics;
+        if let Some(deposit) = deposit {
+            let (deposit, deposits) = (listen(deposit)?, self.deposits(filter.clone()));
+            let taking = take_deposits(deposit, deposits, metrics.clone(), stop.clone());
+            tasks.spawn(taking);
+        }
+        if let Some(milter) = milter {
+            tasks.spawn(milter::run(milter, filter, metrics.clone(), stop.clone()));
+        }
+        Ok(())
+    }
+
+    /// Starts the pages, on the threads of readers.
+    fn spawn_pages(
+        &self,
+        tasks: &mut Tasks,
+        pages: Receiver<Router>,
+        web: Socket,
+        stop: &Stop,
+    ) -> io::Result<()> {
+        let Some(readers) = &self.readers else {
+            return Ok(());
+        };
+        let (web, web_file) = {
+            // A socket belongs to the runtime whose threads serve it.
+            let _entered = readers.enter();
+            listen_any(web)?
+        };
+
+        let limits = web::limits(&self.reload.config().web);
+        let serving = serve_http(web, current(pages), limits, stop.clone());
+        let serving = async move {
+            let served = serving.await;
+            drop(web_file);
+            served
+        };
+        tasks.spawn_on(serving, readers);
+        Ok(())
+    }
+
+    /// Starts what looks after the drop and its surroundings from time to time, as far as that is for this process.
+    fn spawn_watchers(&self, tasks: &mut Tasks, stop: &Stop) {
+        let made = &self.made;
+        let (drop, metrics) = (&made.drop, &made.metrics);
+        if made.service.has(Part::Mail) {
+            self.spawn_watchers_of_mail(tasks, stop);
+        }
+        if made.service.has(Part::Sweep) {
+            let sweeping = sweep(drop.clone(), metrics.clone(), stop.clone());
+            tasks.spawn(until_cut(sweeping, stop.clone()));
+        }
+
+        let (running, metrics) = (self.reload.running().clone(), metrics.clone());
+        let telling = keep_status(running, metrics, stop.clone());
+        tasks.spawn(until_cut(telling, stop.clone()));
+    }
+
+    fn spawn_watchers_of_mail(&self, tasks: &mut Tasks, stop: &Stop) {
+        let made = &self.made;
+        let (drop, metrics) = (&made.drop, &made.metrics);
         self.probe_tables();
         let watching = watch_level(drop.clone(), metrics.clone(), stop.clone());
         tasks.spawn(until_cut(watching, stop.clone()));
+        if !made.service.has(Part::Sweep) {
+            let watching = watch_sweeps(drop.clone(), metrics.clone(), stop.clone());
+            tasks.spawn(until_cut(watching, stop.clone()));
+        }
 
         let scan = self.reload.config().scan.clone();
         // The daemon ends with its first task that does.
@@ -273,25 +336,22 @@ impl Daemon {
             let watching = watch_clamd(scan, metrics.clone(), stop.clone());
             tasks.spawn(until_cut(watching, stop.clone()));
         }
-        tasks.spawn(until_cut(sweep(drop, metrics, stop.clone()), stop.clone()));
-
-        let (running, metrics) = (self.reload.running().clone(), self.metrics.clone());
-        let telling = keep_status(running, metrics, stop.clone());
-        tasks.spawn(until_cut(telling, stop.clone()));
     }
 
-    fn deposits(&self) -> Deposits {
+    fn deposits(&self, filter: Receiver<Filter>) -> Deposits {
         let config = self.reload.config();
         let (limits, public_url) = (config.deposit.clone(), config.web.public_url.as_str());
-        let filter = self.reload.filter();
         let lookup = move || filter.borrow().lookup().clone();
-        Deposits::new(self.drop.clone(), limits, public_url, lookup)
+        Deposits::new(self.made.drop.clone(), limits, public_url, lookup)
     }
 
     /// Tries the tables of Postfix that may be queried for mail, concurrently with everything else:
     /// faults in them are reported before the first message needs them.
     fn probe_tables(&self) {
-        let filter = self.reload.filter().borrow().clone();
+        let Some(filter) = self.reload.filter() else {
+            return;
+        };
+        let filter = filter.borrow().clone();
         if filter.config().may_ask_postfix() {
             tokio::spawn(async move {
                 for error in filter.lookup().probe().await {
@@ -355,7 +415,7 @@ impl Daemon {
 
 async fn serve_http(
     listener: impl Into<server::Listener>,
-    router: axum::Router,
+    router: Router,
     limits: ServerLimits,
     stop: Stop,
 ) -> io::Result<()> {
@@ -385,88 +445,6 @@ async fn take_deposits(
 async fn until_cut(work: impl Future<Output = io::Result<()>>, stop: Stop) -> io::Result<()> {
     let ended = stop.at_once.run_until_cancelled(work).await;
     ended.unwrap_or(Ok(()))
-}
-
-/// A tick at once, then one in each period; work that takes longer delays the following ticks.
-struct Ticks(Interval);
-
-impl Ticks {
-    fn every(time: Duration) -> Self {
-        let mut tick = interval(time);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self(tick)
-    }
-
-    /// Waits for the next tick; returns false if there is none, since it is time to stop.
-    async fn next(&mut self, stop: &Stop) -> bool {
-        let tick = stop.gracefully.run_until_cancelled(self.0.tick());
-        tick.await.is_some()
-    }
-}
-
-/// Destroys expired packages step by step, so that a stop never waits for more than one step.
-async fn sweep(drop: FileDrop, metrics: Metrics, stop: Stop) -> io::Result<()> {
-    let mut ticks = Ticks::every(SWEEP_INTERVAL);
-    while ticks.next(&stop).await {
-        let go_on = || !stop.gracefully.is_cancelled();
-        let (swept, result) = drop.sweep_all(Timestamp::now(), SWEEP_STEP, go_on).await;
-        metrics.swept(Timestamp::now(), &swept, result.is_ok());
-        if let Err(error) = result {
-            error!("could not sweep the drop: {error}");
-        }
-
-        // The reason why nothing is destroyed was logged when the clock jumped.
-        if swept != Swept::default() && swept.held_until.is_none() {
-            let Swept {
-                packages,
-                files,
-                orphans,
-                records,
-                entries,
-                ..
-            } = swept;
-            info!(packages, files, orphans, records, entries, "swept");
-        }
-    }
-    Ok(())
-}
-
-/// Measures the drop's level from time to time, so that no scrape has to.
-async fn watch_level(drop: FileDrop, metrics: Metrics, stop: Stop) -> io::Result<()> {
-    let mut ticks = Ticks::every(LEVEL_INTERVAL);
-    while ticks.next(&stop).await {
-        match drop.level().await {
-            Ok(level) => metrics.level(&level),
-            Err(error) => warn!("could not see how full the drop is: {error}"),
-        }
-    }
-    Ok(())
-}
-
-/// Asks each clamd from time to time if it is there, and how old its signatures are.
-async fn watch_clamd(scan: ScanConfig, metrics: Metrics, stop: Stop) -> io::Result<()> {
-    let mut ticks = Ticks::every(LEVEL_INTERVAL);
-    while ticks.next(&stop).await {
-        for state in scan::look(&scan).await {
-            metrics.clamd(&state);
-        }
-    }
-    Ok(())
-}
-
-/// Updates the line that `systemctl status` shows from time to time.
-async fn keep_status(running: Running, metrics: Metrics, stop: Stop) -> io::Result<()> {
-    let mut ticks = Ticks::every(STATUS_INTERVAL);
-    let mut reloads = running.reloads();
-    loop {
-        let status = running.status(&metrics).await;
-        notify(&[NotifyState::Status(&status)]);
-        tokio::select! {
-            go_on = ticks.next(&stop) => if !go_on { return Ok(()) },
-            // The status is updated after a reload without delay.
-            _ = reloads.changed() => {}
-        }
-    }
 }
 
 /// The request that a signal makes.

@@ -7,12 +7,7 @@ use std::{
     process::Command,
 };
 
-use crate::config::Network;
-
-/// The daemon's service.
-pub(super) const SERVICE: &str = "depollueur.service";
-/// The milter's socket.
-pub(super) const SOCKET: &str = "depollueur.socket";
+use crate::{config::Network, units::Service};
 
 /// The properties to ask for.
 const PROPERTIES: &str = "--property=Id,LoadState,ActiveState,SubState,Result,UnitFileState,FragmentPath,Listen,\
@@ -36,6 +31,13 @@ impl Unit {
         let unit = Self::parse(&text);
         let is_known = !matches!(unit.get("LoadState"), "" | "not-found");
         (output.status.success() && is_known).then_some(unit)
+    }
+
+    /// Asks systemd for the unit of a service; where it does not run, or does not know it, the unit is as we ship it.
+    pub(super) fn of(service: Service) -> Self {
+        let name = service.unit();
+        let shipped = || format!("Id={name}\nProtectSystem=strict\nStateDirectory=depollueur\n");
+        Self::read(name).unwrap_or_else(|| Self::parse(&shipped()))
     }
 
     /// Parses the output of `systemctl show`.
@@ -139,14 +141,32 @@ impl Unit {
     }
 
     /// Returns the lines that add a setting to the service, ready to type.
-    pub(super) fn drop_in(file: &str, setting: &str) -> Vec<String> {
-        let directory = format!("/etc/systemd/system/{SERVICE}.d");
+    pub(super) fn drop_in(&self, file: &str, setting: &str) -> Vec<String> {
+        let id = self.id();
+        let directory = format!("/etc/systemd/system/{id}.d");
+        let name = id.trim_end_matches(".service");
         vec![
             format!("mkdir -p {directory}"),
             format!(r"printf '[Service]\n{setting}\n' > {directory}/{file}.conf"),
             "systemctl daemon-reload".to_owned(),
-            "systemctl restart depollueur".to_owned(),
+            format!("systemctl restart {name}"),
         ]
+    }
+
+    /// Returns the subject of a sentence about the service.
+    pub(super) fn subject(&self) -> &str {
+        match self.id() {
+            id if id == Service::Whole.unit() => "the daemon's service",
+            id => id,
+        }
+    }
+
+    /// Returns the name of the unit.
+    pub(super) fn id(&self) -> &str {
+        match self.get("Id") {
+            "" => Service::Whole.unit(),
+            id => id,
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::{path::Path, process::ExitCode};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::exit::{EX_USAGE, complain};
+use crate::units;
 
 /// Words of systemctl(1) mistaken for commands of ours.
 const OF_SYSTEMD: [&str; 6] = ["start", "stop", "restart", "status", "enable", "disable"];
@@ -35,7 +36,9 @@ fn advice(error: &clap::Error, first: &str) -> Option<String> {
     };
     match error.kind() {
         ErrorKind::InvalidSubcommand => match text(ContextKind::InvalidSubcommand)? {
-            word if OF_SYSTEMD.contains(&word) => Some(format!("systemctl {word} depollueur")),
+            word if OF_SYSTEMD.contains(&word) => {
+                Some(format!("systemctl {word} {}", units::in_use().names()))
+            }
             "help" => Some("depollueur --help, or man depollueur".to_owned()),
             "version" => Some("depollueur --version".to_owned()),
             "test" | "configtest" => Some("depollueur check".to_owned()),
@@ -57,11 +60,11 @@ fn of_argument(word: &str, first: &str) -> Option<String> {
         return Some(format!("depollueur {first} --config FILE"));
     }
 
-    if first == "run" && OF_DAEMONS.contains(&word) {
-        return Some(
-            "systemctl start depollueur (the daemon stays in the foreground, as systemd wants it)"
-                .to_owned(),
-        );
+    if ["run", "milter", "web"].contains(&first) && OF_DAEMONS.contains(&word) {
+        let daemons = units::in_use().names();
+        return Some(format!(
+            "systemctl start {daemons} (the daemon stays in the foreground, as systemd wants it)"
+        ));
     }
 
     if word.starts_with('-') {

@@ -199,7 +199,7 @@ impl Codec for TcpSocket {
     }
 }
 
-/// Codec of listeners that may be off.
+/// Codec of listeners that need not be named.
 pub(super) struct OptionalSocket;
 
 impl Codec for OptionalSocket {
@@ -217,7 +217,7 @@ impl Codec for OptionalSocket {
     }
 
     fn allowed() -> String {
-        format!("{}, or empty (off)", TcpSocket::allowed())
+        format!("{}, or empty", TcpSocket::allowed())
     }
 }
 

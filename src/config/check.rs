@@ -22,7 +22,12 @@ impl Config {
         let web = self.web.listen.tcp().map(|at| ("web.listen", at));
         let admin = Some(("admin.listen", self.admin.listen));
         let deposit = self.deposit.listen.map(|at| ("deposit.listen", at));
+        let of_web = self.admin.web_listen.map(|at| ("admin.web_listen", at));
         let pairs = [
+            (of_web, admin),
+            (of_web, web),
+            (of_web, milter),
+            (of_web, deposit),
             (web, admin),
             (milter, web),
             (milter, admin),
@@ -198,11 +203,16 @@ impl Config {
             ));
         }
 
-        let admin = self.admin.listen;
-        if !admin.ip().is_loopback() {
-            warnings.push(format!(
-                r#"admin.listen = "{admin}": health and metrics can be read without a password"#
-            ));
+        let admin = [
+            ("admin.listen", Some(self.admin.listen)),
+            ("admin.web_listen", self.admin.web_listen),
+        ];
+        for (key, address) in admin {
+            if let Some(address) = address.filter(|address| !address.ip().is_loopback()) {
+                warnings.push(format!(
+                    r#"{key} = "{address}": health and metrics can be read without a password"#
+                ));
+            }
         }
     }
 
@@ -522,6 +532,9 @@ mod tests {
         assert_eq!(config.contradiction().unwrap().0, "web.listen");
         config.admin.listen = "127.0.0.2:8025".parse().unwrap();
         assert_eq!(config.contradiction(), None);
+        config.admin.web_listen = Some(config.admin.listen);
+        assert_eq!(config.contradiction().unwrap().0, "admin.web_listen");
+        config.admin.web_listen = None;
         config.milter.listen = config.web.listen.clone();
         assert_eq!(config.contradiction().unwrap().0, "milter.listen");
     }

@@ -72,6 +72,7 @@ impl Default for AdminConfig {
     fn default() -> Self {
         Self {
             listen: loopback(8026),
+            web_listen: None,
         }
     }
 }

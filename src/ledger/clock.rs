@@ -20,6 +20,15 @@ const HOLD: SignedDuration = SignedDuration::from_hours(24);
 /// Minimum time between two notes of the last sweep.
 const WRITE_INTERVAL: SignedDuration = SignedDuration::from_secs(60);
 
+/// The notes of sweeps, of whichever process did them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SweepNotes {
+    /// The time of the last sweep, noted when it began.
+    pub last: Option<Timestamp>,
+    /// The time until which nothing is destroyed, which may have passed.
+    pub held_until: Option<Timestamp>,
+}
+
 impl Books {
     /// Returns the time until which nothing may be destroyed, if the clock is in doubt. Remembers the time.
     pub(crate) fn doubt(&self, now: Timestamp) -> Result<Option<Timestamp>, LedgerError> {
@@ -42,6 +51,14 @@ impl Books {
                 .set_notes(&[(Note::LastSweep, now.as_second())])?;
         }
         Ok(self.time(Note::HeldUntil)?.filter(|until| now < *until))
+    }
+
+    /// Returns what is noted of sweeps.
+    pub(crate) fn sweep_notes(&self) -> Result<SweepNotes, LedgerError> {
+        Ok(SweepNotes {
+            last: self.time(Note::LastSweep)?,
+            held_until: self.time(Note::HeldUntil)?,
+        })
     }
 
     /// Trusts the clock from now on.

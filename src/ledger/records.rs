@@ -166,7 +166,8 @@ pub(crate) trait Records: Uploads + fmt::Debug + Send + Sync {
     /// them, not always the same.
     fn doomed(&self, limit: usize) -> Result<Vec<(RecordId, Vec<u32>)>>;
 
-    /// Records that the blobs of these doomed packages are removed: the packages are destroyed.
+    /// Records that the blobs of these doomed packages are removed: the packages are destroyed. Each entry is about
+    /// one of them; it is left out if another process recorded that before.
     fn destroyed(&self, packages: &[RecordId], entries: &[Entry]) -> Result<()>;
 
     /// Lists the packages that are destroyed and ended at `now` or before, longest ago first.

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::config::Table;
+use crate::{
+    config::Table,
+    units::{self, Part},
+};
 
 /// The reason why the people behind an address could not be found.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,7 +36,8 @@ pub enum LookupError {
     TableSlow(Table, Duration),
     /// A file of domains could not be read.
     #[error(
-        "could not read \"{path}\", in which Postfix has domains: {reason}: which mail is forwarded to other machines is not known; chgrp depollueur and chmod g+r, then systemctl restart depollueur"
+        "could not read \"{path}\", in which Postfix has domains: {reason}: which mail is forwarded to other machines is not known; chgrp depollueur and chmod g+r, then systemctl restart {}",
+        units::of(Part::Mail)
     )]
     File {
         /// Its path.
@@ -57,9 +61,12 @@ fn advice(table: &Table, reason: &str) -> String {
     let direct = table.direct();
     let (kind, name) = direct.split_once(':').unwrap_or((direct, ""));
     let has = |words: &[&str]| words.iter().any(|word| reason.contains(word));
+    let daemon = units::of(Part::Mail);
 
     if has(&["Permission denied"]) {
-        ": the daemon must be able to read it: adduser depollueur postfix, then systemctl restart depollueur".into()
+        format!(
+            ": the daemon must be able to read it: adduser depollueur postfix, then systemctl restart {daemon}"
+        )
     } else if has(&["unsupported dictionary type"]) {
         format!(": apt install postfix-{kind}")
     } else if has(&["No such file"]) && ["hash", "btree", "lmdb", "cdb"].contains(&kind) {
@@ -70,7 +77,9 @@ fn advice(table: &Table, reason: &str) -> String {
         "unreachable",
         "timed out",
     ]) {
-        ": for a server on another machine: systemctl edit depollueur, [Service], IPAddressAllow=ADDRESS, then systemctl restart depollueur".into()
+        format!(
+            ": for a server on another machine: systemctl edit {daemon}, [Service], IPAddressAllow=ADDRESS, then systemctl restart {daemon}"
+        )
     } else {
         String::new()
     }

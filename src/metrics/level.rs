@@ -9,7 +9,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::drop::{Level, Swept};
+use crate::drop::{Level, SweepNotes, Swept};
 
 /// Gauges of the drop. A value that is unknown, or not limited, has no sample.
 #[derive(Debug, Default)]
@@ -50,6 +50,15 @@ impl Levels {
         }
     }
 
+    pub(super) fn set_notes(&self, notes: &SweepNotes, now: Timestamp) {
+        if let Some(last) = notes.last {
+            let gauge = self.last_sweep.get_or_create(&NoLabels {});
+            gauge.set(last.as_second());
+        }
+        let is_held = notes.held_until.is_some_and(|until| now < until);
+        self.held.set(is_held.into());
+    }
+
     pub(super) fn register(&self, registry: &mut Registry) {
         let bytes = || Unit::Bytes;
         let (stored, free) = (self.stored.clone(), self.free.clone());
@@ -72,6 +81,10 @@ impl Levels {
         registry.register_with_unit("sweep_last_success_timestamp", help, Unit::Seconds, last);
         let help = "1 while nothing is destroyed because the clock jumped, else 0";
         registry.register("sweep_held", help, self.held.clone());
+    }
+
+    /// Registers what only the process that sweeps knows.
+    pub(super) fn register_sweeper(&self, registry: &mut Registry) {
         let help = "Packages whose ciphertext was destroyed";
         registry.register("swept_packages", help, self.packages.clone());
         registry.register("sweep_errors", "Sweeps that failed", self.errors.clone());

@@ -58,11 +58,10 @@ impl MetricSet {
             "Files and packages that the store could not take, by kind of error",
             self.deposit_errors.clone(),
         );
-        registry.register(
-            "scans",
-            "Files that were scanned for viruses, or were not, by result",
-            self.scans.clone(),
-        );
+    }
+
+    pub(super) fn register_milter(&mut self) {
+        let registry = &mut self.registry;
         registry.register(
             "milter_sessions",
             "Open milter sessions",
@@ -77,18 +76,6 @@ impl MetricSet {
             "messages_in_work",
             "Messages between their header and their verdict",
             self.messages_in_work.clone(),
-        );
-    }
-
-    pub(super) fn register_process(&mut self) {
-        let registry = &mut self.registry;
-        let build = Family::<BuildLabels, Gauge>::default();
-        let version = env!("CARGO_PKG_VERSION");
-        build.get_or_create(&BuildLabels { version }).set(1);
-        registry.register(
-            "build_info",
-            "Always 1; the version stands in the label",
-            build,
         );
         registry.register_with_unit(
             "phase_duration",
@@ -108,6 +95,28 @@ impl MetricSet {
             self.spool_files.clone(),
         );
         registry.register(
+            "deposit_responses",
+            "Responses of the listener for deposits by class of status",
+            self.deposit_responses.clone(),
+        );
+    }
+
+    pub(super) fn register_process(&mut self) {
+        let registry = &mut self.registry;
+        let build = Family::<BuildLabels, Gauge>::default();
+        let version = env!("CARGO_PKG_VERSION");
+        build.get_or_create(&BuildLabels { version }).set(1);
+        registry.register(
+            "build_info",
+            "Always 1; the version stands in the label",
+            build,
+        );
+        registry.register(
+            "scans",
+            "Files that were scanned for viruses, or were not, by result",
+            self.scans.clone(),
+        );
+        registry.register(
             "config_last_reload_successful",
             "1 when the configuration was good when it was read last, else 0",
             self.reload_well.clone(),
@@ -120,18 +129,13 @@ impl MetricSet {
         );
     }
 
-    pub(super) fn register_web(&mut self) {
+    pub(super) fn register_pages(&mut self) {
         let registry = &mut self.registry;
         registry.register_with_unit(
             "download",
             "Bytes of files that went out to readers",
             Unit::Bytes,
             self.download_bytes.clone(),
-        );
-        registry.register(
-            "deposit_responses",
-            "Responses of the listener for deposits by class of status",
-            self.deposit_responses.clone(),
         );
         registry.register(
             "downloads",

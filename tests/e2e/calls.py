@@ -30,6 +30,8 @@ from stories_peers import report_page  # noqa: E402
 from threads import links, mixed, parts  # noqa: E402
 
 UNIT = ROOT / "systemd" / "depollueur.service"
+# The units of a process for each part.
+PARTS = [ROOT / "systemd" / f"depollueur-{part}.service" for part in ("milter", "web", "sweep")]
 # Ways out of a sandbox, and into other processes, that no program here has any use for.
 NEVER = ("io_uring_setup add_key keyctl request_key shmget semget msgget mq_open process_vm_readv process_vm_writev "
          "ptrace bpf userfaultfd perf_event_open unshare setns mount chroot setuid kexec_load init_module personality kcmp "
@@ -46,10 +48,10 @@ def group(name: str) -> set[str]:
     return {call for word in words for call in (group(word) if word.startswith("@") else {word}) if word}
 
 
-def allowed() -> set[str]:
+def allowed(unit: Path) -> set[str]:
     """What the unit allows: each line adds to those before, or takes away."""
     calls: set[str] = set()
-    for words in re.findall(r"^SystemCallFilter=(.*)$", UNIT.read_text(), re.M):
+    for words in re.findall(r"^SystemCallFilter=(.*)$", unit.read_text(), re.M):
         named = {call for word in words.lstrip("~").split() for call in (group(word) if word.startswith("@") else {word})}
         calls = calls - named if words.startswith("~") else calls | named
     return calls
@@ -149,15 +151,16 @@ def main() -> int:
             assert b"action=deposit" in copy.recv(65536, socket.MSG_DONTWAIT), "a copy of the audit log"
         used = set().union(*(used_in(work / name) for name in ("counts", "counts-reload", "counts-doctor")))
         log = daemon.log()
-    calls = allowed()
+    calls = allowed(UNIT)
     bad = 0
     for sentence, wrong in (
             ("the day went as days go", sorted({"fsync", "renameat2", "unlink", "execve", "preadv2"} - used)),
             ("the unit allows each system call of a day", sorted(used - calls - AS_ROOT)),
-            ("the unit allows none that no day needs", sorted(set(NEVER) & calls))):
+            ("the unit allows none that no day needs", sorted(set(NEVER) & calls)),
+            ("the units of its parts allow the same", [unit.name for unit in PARTS if allowed(unit) != calls])):
         bad += bool(wrong)
         print(f"{'FAIL' if wrong else 'ok  '}  {sentence}" + (f": {' '.join(wrong)}\n{log}" if wrong else ""))
-    print(f"{3 - bad} passed, {bad} failed")
+    print(f"{4 - bad} passed, {bad} failed")
     return 1 if bad else 0
 
 

@@ -477,6 +477,8 @@ class Daemon:
         self.process: subprocess.Popen | None = None
         self.known_before = len(self.secrets)
         self.mail_before = set(lab.mail()) if lab else set()
+        # The command that starts it: of all parts, or of one.
+        self.part = "run"
         # What goes before the command that starts it (prlimit, env), and the descriptors that it inherits.
         self.prefix: list[str] = []
         self.pass_fds: tuple[int, ...] = ()
@@ -491,6 +493,16 @@ class Daemon:
         twin = copy.copy(self)
         twin.process = None
         return twin
+
+    def split(self) -> tuple["Daemon", "Daemon"]:
+        """The same daemon in two processes: the part that takes mail, and the one that readers touch."""
+        admin_port = free_port()
+        self.configure(admin_web_listen=f"127.0.0.1:{admin_port}")
+        milter, web = self.twin(), self.twin()
+        milter.part, web.part = "milter", "web"
+        milter.log_path, web.log_path = self.directory / "log-milter", self.directory / "log-web"
+        web.admin_port = admin_port
+        return milter, web
 
     def command(self, *args) -> list[str]:
         return [binary(), *map(str, args), "--config", str(self.config)]
@@ -519,7 +531,7 @@ class Daemon:
 
     def start(self, *args, wait=True) -> "Daemon":
         with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen([*self.prefix, *self.command("run", *args)],
+            self.process = subprocess.Popen([*self.prefix, *self.command(self.part, *args)],
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             pass_fds=self.pass_fds)
         if self.lab:

@@ -96,11 +96,9 @@ TYPED_BY: dict[str, tuple[str, ...]] = {
         "curl http://127.0.0.1:8026/readyz",
         "depollueur check",
         "journalctl -u depollueur",
-        "journalctl -u depollueur -p warning",
         "systemctl reload depollueur",
         "systemctl restart depollueur",
         "systemctl restart depollueur.socket depollueur.service",
-        "systemctl start depollueur",
         "systemctl status depollueur",
     ),
     "documents.mail_that_is_there_is_tried_without_a_change_to_it_or_to_the_drop": (
@@ -143,7 +141,7 @@ TYPED_BY: dict[str, tuple[str, ...]] = {
     "package.an_upgrade_keeps_configuration_links_and_mail": ("apt install ./depollueur_*.deb", "depollueur doctor"),
     "package.the_units_are_enabled_as_the_program_says": (
         "systemctl enable depollueur.socket && systemctl restart depollueur.socket depollueur.service",
-        "systemctl enable depollueur.socket depollueur.service && systemctl restart depollueur.socket depollueur.service",
+        "systemctl enable {both} && systemctl restart {both}",
         "systemctl disable --now depollueur.socket",
     ),
     "package.without_a_socket_unit_postfix_reaches_the_socket_by_the_group": (
@@ -154,10 +152,9 @@ TYPED_BY: dict[str, tuple[str, ...]] = {
     "people.a_table_that_cannot_be_asked_leaves_mail_alone_and_doctor_says_which": ("postmap {kind}:{name}",),
     "reports.a_report_of_a_reader_reaches_abuse_as_mail_and_doctor_sends_one": (
         "depollueur doctor --report",
-        "systemctl restart depollueur.service",
     ),
     "units.a_command_for_reports_that_is_no_program_is_made_one_by_the_line_that_is_printed": ("chmod 0755 '{shown}'",),
-    "units.a_daemon_whose_port_is_taken_is_named_with_its_last_words_and_comes_back": ("journalctl -u {SERVICE} -n 20",),
+    "units.a_daemon_whose_port_is_taken_is_named_with_its_last_words_and_comes_back": ("journalctl -u {name} -n 20",),
     "units.a_directory_that_the_unit_names_and_that_is_gone_is_made_by_the_line_that_is_printed": (
         "install -d -m 0700 -o {USER} -g {USER} '{place}'",
     ),
@@ -174,22 +171,36 @@ TYPED_BY: dict[str, tuple[str, ...]] = {
         "chgrp {name} '{closed}' && chmod g+rx '{closed}'",
     ),
     "units.doctor_names_what_is_wrong_with_a_unit_and_its_lines_mend_it": (
-        "systemctl enable --now {SERVICE}",
-        "systemctl enable {SERVICE}",
-        "systemctl enable {SOCKET}",
+        "systemctl enable --now {name}",
+        "systemctl enable {name}",
     ),
     "units.doctor_quick_speaks_to_a_monitoring_system": ("depollueur doctor --quick",),
     "units.doctor_says_that_a_milter_listen_is_not_used_beside_the_socket_and_its_lines_make_it_so": (
-        "systemctl disable --now {SOCKET}",
-        "systemctl restart {SERVICE}",
+        "systemctl disable --now {name}",
+        "systemctl restart {}",
     ),
     "units.root_is_told_by_mail_that_the_service_has_failed": (
         "install -m 0755 /usr/share/doc/depollueur/examples/on-failure /etc/depollueur/on-failure",
     ),
-    "units.the_package_does_nothing_before_setup_and_says_so": ("systemctl enable depollueur.socket depollueur.service",),
+    "units.the_package_does_nothing_before_setup_and_says_so": (
+        "systemctl enable {socket} {services}",
+        "systemctl restart {socket} {services}",
+    ),
+    "split.mail_and_readers_get_processes_of_their_own_by_two_lines_and_go_back_by_two": (
+        "systemctl disable depollueur.socket depollueur.service",
+        "systemctl enable --now depollueur-milter.socket depollueur-milter.service depollueur-web.service depollueur-sweep.timer",
+        "systemctl disable depollueur-milter.socket depollueur-milter.service depollueur-web.service depollueur-sweep.timer",
+        "systemctl enable --now depollueur.socket depollueur.service",
+    ),
+    "split.doctor_names_what_is_wrong_with_the_units_of_both_forms_and_its_lines_mend_it": (
+        "systemctl disable {names}",
+        "systemctl enable --now {TIMER}",
+        "systemctl start {name}",
+    ),
 }
 
 NAMED = "a command is named in a sentence, and not told to be typed like this: with its arguments it stands above"
+IN_USE = "the same as with the unit of one process, which stories type, with those that are in use"
 WITH_UNIT = "the program prints it with the unit behind it, and so it is typed for a masked service (stories/units.py)"
 NO_NETWORK = "a booted host has no network"
 MISTAKE = "tests/mistakes has a row for which it is printed"
@@ -210,7 +221,6 @@ NOT_TYPED: dict[str, str] = {
     "curl --mail-rcpt": "names what an admin's own program may use; hosts here have no other host to give mail to",
     "systemctl enable {}": WITH_UNIT,
     "systemctl unmask {}": WITH_UNIT,
-    "systemctl enable depollueur.service": "setup prints it where Postfix is not chrooted; on hosts here it is, as Debian has it",
     "depollueur unplug. Now take it out of smtpd_milters and non_smtpd_milters (main.cf": NAMED,
     "postconf -e 'message_size_limit = 73400320'": "each host here has it (mailhost.py)",
     "postconf -e 'smtpd_sender_login_maps = hash:/etc/postfix/sender-logins'":
@@ -220,7 +230,25 @@ NOT_TYPED: dict[str, str] = {
     "chown {owner} {shown}": "for a key of somebody else; src/drop/tests/open.rs has the test",
     "depollueur why": NAMED,
     "depollueur why 4abCDe12xyz": "stories/cli.py asks with the queue ids, message ids and links of its own mail",
-    "systemctl edit depollueur.service": "as systemctl edit depollueur, which a story types",
+    "systemctl edit {service}": "as systemctl edit depollueur, which a story types",
+    "systemctl edit {daemon}": "as systemctl edit depollueur, which a story types",
+    "systemctl edit {}": "as systemctl edit depollueur, which a story types",
+    "systemctl edit depollueur-milter": "as systemctl edit depollueur, which a story types",
+    "systemctl edit depollueur-web": "as systemctl edit depollueur, which a story types",
+    "journalctl -u {}": IN_USE,
+    "journalctl -u {} -n 20": IN_USE,
+    "journalctl -u {name} -p warning": IN_USE,
+    "systemctl disable --now {socket}": "setup prints it where Postfix is not chrooted; on hosts here it is, as Debian has it",
+    "systemctl enable {services}": "setup prints it where Postfix is not chrooted; on hosts here it is, as Debian has it",
+    "systemctl restart {services}": "setup prints it where Postfix is not chrooted; on hosts here it is, as Debian has it",
+    "systemctl reload {name}": IN_USE,
+    "systemctl reload {}": IN_USE,
+    "systemctl restart {both}": IN_USE,
+    "systemctl restart {daemons}": IN_USE,
+    "systemctl restart {name}": IN_USE,
+    "systemctl restart {service}": IN_USE,
+    "systemctl start {}": IN_USE,
+    "depollueur web": NAMED,
     "adduser postfix opendmarc": "as for opendkim, which a story types; no host here has opendmarc",
     "apt install nginx certbot": NO_NETWORK,
     "apt-get update && apt-get install postfix": NO_NETWORK,
@@ -243,8 +271,8 @@ NOT_TYPED: dict[str, str] = {
     "apt install postfix-{kind}": NO_NETWORK,
     "depollueur check --config FILE": MEANT,
     "depollueur rewrite < {word}": MEANT,
-    "systemctl start depollueur (the daemon stays in the foreground": MEANT,
-    "systemctl {word} depollueur": MEANT,
+    "systemctl start {daemons} (the daemon stays in the foreground": MEANT,
+    "systemctl {word} {}": MEANT,
     "install -d": NAMED,
     "depollueur drop": NAMED,
     "postmap -q": NAMED,
@@ -279,7 +307,6 @@ NOT_TYPED: dict[str, str] = {
     "postconf -h config_directory": MISTAKE,
     "depollueur setup --directory /srv/drop": "tests/e2e/setup.py gives it; the lines that it prints are those of check, which a story types",
     "install -d -m 0700 -o depollueur -g depollueur {}": "the line that check prints for a drop elsewhere, which a story types",
-    "systemctl restart": NAMED,
     "systemctl restart rspamd": "printed when rspamd does not let go of a port, to which it cannot be brought here",
     "timedatectl set-ntp true": "a host in namespaces cannot set the clock",
 }

@@ -6,9 +6,10 @@ use jiff::Timestamp;
 
 use super::report::DoctorReport;
 use crate::{
-    cli::unit::{SERVICE, Unit},
+    cli::unit::Unit,
     config::{Config, Relay},
     mailer::Mailer,
+    units::{self, Part},
 };
 
 /// Body of the letter that is sent on demand.
@@ -54,8 +55,11 @@ pub(super) async fn check(report: &mut DoctorReport, config: &Config, send: bool
 
 fn check_receiver(report: &mut DoctorReport, config: &Config) {
     for warning in config.warnings_of_reports() {
-        let fix = "in depollueur.toml: [web] report_to = \"abuse@example.org\", then systemctl reload depollueur";
-        report.warning("report.receiver", warning, [fix.to_owned()]);
+        let daemon = units::of(Part::Pages);
+        let fix = format!(
+            "in depollueur.toml: [web] report_to = \"abuse@example.org\", then systemctl reload {daemon}"
+        );
+        report.warning("report.receiver", warning, [fix]);
     }
     report.ok_unless_found("report.receiver", "somebody is told of what readers report");
 }
@@ -65,7 +69,8 @@ fn check_unit(report: &mut DoctorReport, relay: &Relay) {
     if relay.is_loopback() {
         return;
     }
-    let Some(unit) = Unit::read(SERVICE) else {
+    let service = units::in_use().service(Part::Pages).unit();
+    let Some(unit) = Unit::read(service) else {
         return;
     };
 
@@ -83,9 +88,9 @@ fn check_unit(report: &mut DoctorReport, relay: &Relay) {
                 "the unit does not let the daemon reach \"{relay}\": IPAddressDeny=any, and {ip} is not allowed"
             ),
             [
-                "systemctl edit depollueur.service".to_owned(),
+                format!("systemctl edit {service}"),
                 format!("[Service]\nIPAddressAllow={ip}"),
-                "systemctl restart depollueur.service".to_owned(),
+                format!("systemctl restart {service}"),
             ],
         );
     }

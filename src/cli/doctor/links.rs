@@ -1,7 +1,10 @@
 //! Checks that readers on other machines can open the links in mail.
 
 use super::report::DoctorReport;
-use crate::config::{Config, RunMode};
+use crate::{
+    config::{Config, RunMode},
+    units,
+};
 
 /// Checks the address in links.
 pub(super) fn check(report: &mut DoctorReport, config: &Config) {
@@ -15,7 +18,7 @@ pub(super) fn check(report: &mut DoctorReport, config: &Config) {
     );
     let fix = [
         "in depollueur.toml: [web] public_url = \"https://drop.example.org/\"".to_owned(),
-        "systemctl restart depollueur.service".to_owned(),
+        format!("systemctl restart {}", units::in_use().names()),
     ];
 
     match config.detach.mode {

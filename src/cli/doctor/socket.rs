@@ -15,16 +15,16 @@ use rustix::io::Errno;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::{
-    super::{
-        unit::{SOCKET, Unit},
-        user::User,
-    },
+    super::{unit::Unit, user::User},
     entry::{MilterAddress, MilterEntry},
     listing::{Use, chrooted_address, our_address},
     postfix::Postfix,
     report::{DoctorReport, quoted},
 };
-use crate::config::{Config, ListenAddress};
+use crate::{
+    config::{Config, ListenAddress},
+    units::{self, Part},
+};
 
 /// Time limit of each step of a dialogue with the milter.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -177,11 +177,12 @@ fn check_unix(
 
 /// Returns the line that creates the socket (again): systemd's, if the socket is systemd's.
 fn start() -> String {
-    let is_enabled = Unit::read(SOCKET).is_some_and(|unit| unit.is_enabled());
+    let form = units::in_use();
+    let is_enabled = Unit::read(form.socket()).is_some_and(|unit| unit.is_enabled());
     if is_enabled {
-        "systemctl restart depollueur.socket depollueur.service".to_owned()
+        format!("systemctl restart {}", form.milter())
     } else {
-        "systemctl start depollueur".to_owned()
+        format!("systemctl start {}", form.service(Part::Mail).name())
     }
 }
 
@@ -265,12 +266,13 @@ fn check_rights(report: &mut DoctorReport, postfix: &Postfix, path: &Path, socke
             path.display()
         );
         // systemd creates the socket again, with the owner and mode of its unit.
-        let fix = if Unit::read(SOCKET).is_some_and(|unit| unit.is_active()) {
-            "systemctl restart depollueur.socket depollueur.service"
+        let form = units::in_use();
+        let fix = if Unit::read(form.socket()).is_some_and(|unit| unit.is_active()) {
+            format!("systemctl restart {}", form.milter())
         } else {
-            "set in [milter]: socket_mode = \"0666\" (its directory is the gate)"
+            "set in [milter]: socket_mode = \"0666\" (its directory is the gate)".to_owned()
         };
-        return report.error(check, message, [fix.to_owned()]);
+        return report.error(check, message, [fix]);
     }
 
     let open = directories

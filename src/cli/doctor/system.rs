@@ -14,7 +14,7 @@ use super::{
     owners,
     report::{DoctorReport, Severity, quoted},
 };
-use crate::{config::Config, loaded::Loaded};
+use crate::{config::Config, loaded::Loaded, units};
 
 const MIB: u64 = 1 << 20;
 
@@ -117,13 +117,17 @@ fn check_drop(report: &mut DoctorReport, directory: &Path) {
             return report.error(
                 check,
                 message,
-                [fix, "systemctl restart depollueur".to_owned()],
+                [
+                    fix,
+                    format!("systemctl restart {}", units::in_use().names()),
+                ],
             );
         }
         Err(error) => {
             let message =
                 format!("could not look at {shown}: {error}; the daemon makes it when it starts");
-            return report.warning(check, message, ["systemctl start depollueur".to_owned()]);
+            let fix = format!("systemctl start {}", units::in_use().names());
+            return report.warning(check, message, [fix]);
         }
     };
 

@@ -19,6 +19,7 @@ use super::{
 use crate::{
     config::{Config, ListenAddress, PublicUrl, StoreKind},
     drop::{self, Link, Unlock},
+    units::{self, Part, Service},
 };
 
 /// The time that a server may take to answer.
@@ -148,9 +149,25 @@ fn builder() -> ClientBuilder {
         .user_agent(concat!("depollueur-doctor/", env!("CARGO_PKG_VERSION")))
 }
 
+/// Checks each process of the daemon. Returns true if the one that takes mail runs.
 async fn check_daemon(report: &mut DoctorReport, config: &Config, client: &Client) -> bool {
-    let admin = base(config.admin.listen);
+    let mut takes_mail = false;
+    for &service in units::in_use().daemons() {
+        let runs = check_process(report, config, client, service).await;
+        takes_mail |= runs && service.has(Part::Mail);
+    }
+    takes_mail
+}
+
+async fn check_process(
+    report: &mut DoctorReport,
+    config: &Config,
+    client: &Client,
+    service: Service,
+) -> bool {
+    let admin = base(config.admin_of(service).1);
     let check = "daemon.running";
+    let name = service.name();
 
     match client.get(format!("{admin}healthz")).send().await {
         Ok(_) => report.ok(check, format_args!("answers at {admin}")),
@@ -159,14 +176,18 @@ async fn check_daemon(report: &mut DoctorReport, config: &Config, client: &Clien
                 "the daemon does not run: nobody answers at {admin}: {}",
                 chain(&error)
             );
-            report.error(check, message, ["systemctl start depollueur".to_owned()]);
+            report.error(check, message, [format!("systemctl start {name}")]);
             return false;
         }
     }
 
     match client.get(format!("{admin}readyz")).send().await {
         Ok(answer) if answer.status() == StatusCode::OK => {
-            report.ok("daemon.ready", "the drop takes packages");
+            let well = match service.has(Part::Mail) {
+                true => "the drop takes packages",
+                false => "the drop can be read",
+            };
+            report.ok("daemon.ready", well);
         }
         Ok(answer) => {
             let said = answer.text().await.unwrap_or_default();
@@ -174,7 +195,7 @@ async fn check_daemon(report: &mut DoctorReport, config: &Config, client: &Clien
             report.error(
                 "daemon.ready",
                 message,
-                ["journalctl -u depollueur -p warning".to_owned()],
+                [format!("journalctl -u {name} -p warning")],
             );
         }
         Err(error) => report.error("daemon.ready", chain(&error), []),

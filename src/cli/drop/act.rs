@@ -20,6 +20,7 @@ use crate::{
         progress::Progress,
     },
     drop::{Deposit, FileDrop, PackageState, RecordId, RequestOutcome, Requester, Resumed},
+    units,
 };
 
 #[derive(Args, Debug)]
@@ -118,9 +119,10 @@ pub(super) fn rekey(options: RekeyOptions) -> Result<(), Failure> {
         return Err(Failure::new(EX_USAGE, message));
     }
     FileDrop::renew_key(&config.drop).map_err(unavailable)?;
-    line(
-        "a new key was made; blocked files stay blocked. A daemon that runs has the old one still: systemctl restart depollueur",
-    )
+    let daemons = units::in_use().names();
+    line(&format!(
+        "a new key was made; blocked files stay blocked. A daemon that runs has the old one still: systemctl restart {daemons}"
+    ))
 }
 
 pub(super) async fn extend(options: ExtendOptions) -> Result<(), Failure> {

@@ -13,6 +13,7 @@ use super::Obstacle;
 use crate::{
     config::{Config, ListenAddress, StoreKind},
     store::Stores,
+    units::{self, Part},
 };
 
 /// Directories that systemd creates for the daemon's socket.
@@ -47,6 +48,7 @@ pub(super) fn listeners(config: &Config) -> Vec<(&'static str, SocketAddr)> {
         ("milter.listen", config.milter.listen.tcp()),
         ("web.listen", config.web.listen.tcp()),
         ("admin.listen", Some(config.admin.listen)),
+        ("admin.web_listen", config.admin.web_listen),
         ("deposit.listen", config.deposit.listen),
     ];
     all.into_iter()
@@ -187,10 +189,13 @@ fn of_spool_memory(config: &Config) -> Option<Obstacle> {
             "spool.directory = \"{}\" is in memory (tmpfs): what is spooled counts towards MemoryMax of the service, past which it is ended",
             directory.display()
         );
-        let fix = "set spool.directory to a directory on a disk, or to \"\", or raise MemoryHigh and MemoryMax: systemctl edit depollueur";
+        let fix = format!(
+            "set spool.directory to a directory on a disk, or to \"\", or raise MemoryHigh and MemoryMax: systemctl edit {}",
+            units::of(Part::Mail)
+        );
         Obstacle {
             is_harmless: true,
-            ..obstacle(message, &[fix.to_owned()])
+            ..obstacle(message, &[fix])
         }
     })
 }

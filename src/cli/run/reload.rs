@@ -27,6 +27,7 @@ use crate::{
     loaded::Loaded,
     metrics::Metrics,
     store::Stores,
+    units::{Part, Service},
     web::{self, Theme, Usage, WebState},
 };
 
@@ -71,19 +72,30 @@ pub(super) struct Reload {
     made: Components,
     log: Log,
     running: Running,
-    filter: watch::Sender<Filter>,
-    pages: watch::Sender<Router>,
+    /// None without the part that takes mail.
+    filter: Option<watch::Sender<Filter>>,
+    /// None without the part that has pages.
+    pages: Option<watch::Sender<Router>>,
 }
 
-/// The parts that are created once, at the start.
+/// The values that are created once, at the start.
 #[derive(Clone, Debug)]
 pub(super) struct Components {
+    pub(super) service: Service,
     pub(super) drop: FileDrop,
-    pub(super) stores: Stores,
     pub(super) metrics: Metrics,
+    /// None without the part that takes mail.
+    pub(super) mail: Option<MailComponents>,
+    /// None without the part that has pages.
+    pub(super) usage: Option<Usage>,
+}
+
+/// Those of the part that takes mail.
+#[derive(Clone, Debug)]
+pub(super) struct MailComponents {
+    pub(super) stores: Stores,
     pub(super) decisions: Option<Decisions>,
     pub(super) copies: Copies,
-    pub(super) usage: Usage,
 }
 
 /// The look of pages: the usual one, and those of domains with settings of their own.
@@ -94,15 +106,18 @@ pub(super) struct Themes {
 }
 
 impl Themes {
-    /// Reads logos and templates. Blocks.
+    /// Reads logos and templates, for a process that has pages. Blocks.
     ///
     /// # Errors
     /// Returns one line if one of them cannot be used.
-    pub(super) fn load(config: &Config) -> Result<Self, String> {
-        Ok(Self {
+    pub(super) fn of(service: Service, config: &Config) -> Result<Option<Self>, String> {
+        if !service.has(Part::Pages) {
+            return Ok(None);
+        }
+        Ok(Some(Self {
             usual: Theme::load(&config.web).map_err(|why| why.to_string())?,
             domains: Theme::load_domains(config)?,
-        })
+        }))
     }
 }
 
@@ -121,16 +136,16 @@ impl Reload {
     pub(super) fn new(
         options: ConfigOptions,
         (config, loaded): (Config, Loaded),
-        themes: Themes,
+        themes: Option<Themes>,
         made: Components,
         log: Log,
     ) -> Self {
         let config = Arc::new(config);
         Self {
-            running: Running::new(options.clone(), Arc::clone(&config)),
+            running: Running::new(made.service, options.clone(), Arc::clone(&config)),
             options,
-            filter: watch::Sender::new(filter(&config, loaded, &made)),
-            pages: watch::Sender::new(pages(&config, themes, &made)),
+            filter: filter(&config, loaded, &made).map(watch::Sender::new),
+            pages: pages(&config, themes, &made).map(watch::Sender::new),
             config,
             made,
             log,
@@ -147,14 +162,14 @@ impl Reload {
         &self.running
     }
 
-    /// Returns the filter for the next message.
-    pub(super) fn filter(&self) -> watch::Receiver<Filter> {
-        self.filter.subscribe()
+    /// Returns the filter for the next message, if this process takes mail.
+    pub(super) fn filter(&self) -> Option<watch::Receiver<Filter>> {
+        self.filter.as_ref().map(watch::Sender::subscribe)
     }
 
-    /// Returns the pages for the next request.
-    pub(super) fn pages(&self) -> watch::Receiver<Router> {
-        self.pages.subscribe()
+    /// Returns the pages for the next request, if this process has them.
+    pub(super) fn pages(&self) -> Option<watch::Receiver<Router>> {
+        self.pages.as_ref().map(watch::Sender::subscribe)
     }
 
     /// Reads the configuration again and logs the result.
@@ -175,7 +190,7 @@ impl Reload {
         let (new, loaded) = read.map_err(|why| why.to_string())?;
         let adopted = adopt(&self.config, &new)?;
         self.stores_are_open(&adopted.config)?;
-        let themes = Themes::load(&adopted.config)?;
+        let themes = Themes::of(self.made.service, &adopted.config)?;
         let changed = adopted.changed.clone();
         self.take_over(adopted, themes, loaded);
         Ok(changed)
@@ -183,8 +198,11 @@ impl Reload {
 
     /// Checks that the stores of all rules are open: a store is opened only at the start.
     fn stores_are_open(&self, config: &Config) -> Result<(), String> {
+        let Some(mail) = &self.made.mail else {
+            return Ok(());
+        };
         for rule in &config.rule {
-            let open = self.made.stores.get(rule.store());
+            let open = mail.stores.get(rule.store());
             open.map_err(|why| format!("rule \"{}\": {why}: restart to open it", rule.label))?;
         }
         Ok(())
@@ -192,20 +210,25 @@ impl Reload {
 
     /// Applies the new configuration. The filter is rebuilt even if no key changed: files that the
     /// configuration names may have changed.
-    fn take_over(&mut self, adopted: Adopted, themes: Themes, loaded: Loaded) {
+    fn take_over(&mut self, adopted: Adopted, themes: Option<Themes>, loaded: Loaded) {
         for warning in loaded.warnings(&adopted.config) {
             warn!("{warning}");
         }
 
         self.config = Arc::new(adopted.config);
         self.log.reload(&self.config.log);
-        self.filter
-            .send_replace(filter(&self.config, loaded, &self.made));
+        let filter = filter(&self.config, loaded, &self.made);
+        if let Some((held, filter)) = self.filter.as_ref().zip(filter) {
+            held.send_replace(filter);
+        }
         let pages = pages(&self.config, themes, &self.made);
-        self.pages.send_modify(|held| *held = pages);
+        if let Some((held, pages)) = self.pages.as_ref().zip(pages) {
+            held.send_modify(|held| *held = pages);
+        }
 
+        let name = self.made.service.name();
         for key in &adopted.held_back {
-            warn!("{key} has changed, which needs a restart: systemctl restart depollueur");
+            warn!("{key} has changed, which needs a restart: systemctl restart {name}");
         }
         if !self.config.domains.is_empty() {
             info!(
@@ -229,15 +252,18 @@ pub(super) fn current(pages: watch::Receiver<Router>) -> Router {
     })
 }
 
-fn filter(config: &Arc<Config>, loaded: Loaded, made: &Components) -> Filter {
-    Filter::new(Arc::clone(config), made.stores.clone())
+fn filter(config: &Arc<Config>, loaded: Loaded, made: &Components) -> Option<Filter> {
+    let mail = made.mail.as_ref()?;
+    let filter = Filter::new(Arc::clone(config), mail.stores.clone())
         .with_files(loaded)
-        .recording(made.decisions.clone())
+        .recording(mail.decisions.clone())
         .remembering(made.drop.clone())
-        .sharing(made.copies.clone())
+        .sharing(mail.copies.clone());
+    Some(filter)
 }
 
-fn pages(config: &Config, themes: Themes, made: &Components) -> Router {
+fn pages(config: &Config, themes: Option<Themes>, made: &Components) -> Option<Router> {
+    let (usage, themes) = made.usage.as_ref().zip(themes)?;
     let state = |config: &Config, theme: Theme| WebState {
         drop: made.drop.clone(),
         config: config.web.clone(),
@@ -250,7 +276,7 @@ fn pages(config: &Config, themes: Themes, made: &Components) -> Router {
     let own = |(domain, theme): (String, Theme)| Some(state(config.of_domain(&domain)?, theme));
     let others = themes.domains.into_iter().filter_map(own).collect();
     let usual = state(config, themes.usual);
-    web::routers(usual, others, &made.usage)
+    Some(web::routers(usual, others, usage))
 }
 
 /// Returns the keys that a reload would change, and those that need a restart.

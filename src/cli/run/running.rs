@@ -29,6 +29,7 @@ use crate::{
     config::{Config, RunMode},
     lock::lock,
     metrics::Metrics,
+    units::{Part, Service},
 };
 
 /// Path of the report at the admin listener.
@@ -42,6 +43,9 @@ const WAIT: Duration = Duration::from_secs(20);
 pub(in super::super) struct DaemonStatus {
     /// The daemon's process.
     pub(in super::super) process: u32,
+    /// The parts that it has; one that does not say has all.
+    #[serde(default)]
+    pub(in super::super) service: Service,
     /// The result of the last reload.
     pub(in super::super) last: Reloaded,
     /// The differences between the sources of the configuration and the effective one.
@@ -76,6 +80,7 @@ pub(super) struct Running(Arc<ReloadState>);
 
 #[derive(Debug)]
 struct ReloadState {
+    service: Service,
     options: ConfigOptions,
     config: Mutex<Arc<Config>>,
     last: watch::Sender<Reloaded>,
@@ -85,6 +90,16 @@ struct ReloadState {
 #[derive(Debug, Deserialize)]
 struct ReloadQuery {
     after: Option<u64>,
+}
+
+impl DaemonStatus {
+    /// Returns the beginning of a line about this process, where there are others.
+    pub(in super::super) fn whose(&self) -> String {
+        match self.service {
+            Service::Whole => String::new(),
+            service => format!("{}: ", service.name()),
+        }
+    }
 }
 
 async fn answer(
@@ -100,8 +115,9 @@ async fn answer(
 }
 
 impl Running {
-    pub(super) fn new(options: ConfigOptions, config: Arc<Config>) -> Self {
+    pub(super) fn new(service: Service, options: ConfigOptions, config: Arc<Config>) -> Self {
         Self(Arc::new(ReloadState {
+            service,
             options,
             config: Mutex::new(config),
             last: watch::Sender::default(),
@@ -146,6 +162,7 @@ impl Running {
         let now = self.differences().await;
         DaemonStatus {
             process: std::process::id(),
+            service: self.0.service,
             last: self.0.last.borrow().clone(),
             now,
         }
@@ -187,15 +204,15 @@ impl Running {
     /// Returns one line for `systemctl status`.
     pub(super) async fn status(&self, metrics: &Metrics) -> String {
         let config = self.config();
-        let mode = match config.detach.mode {
-            RunMode::Live => "live",
-            RunMode::DryRun => "dry-run, no mail is changed",
-        };
-        let (seen, changed) = metrics.messages();
-        let mut status = format!(
-            "{mode}; links begin with {}; {seen} messages seen, {changed} changed",
-            config.web.public_url
-        );
+        let mut status = format!("links begin with {}", config.web.public_url);
+        if self.0.service.has(Part::Mail) {
+            let mode = match config.detach.mode {
+                RunMode::Live => "live",
+                RunMode::DryRun => "dry-run, no mail is changed",
+            };
+            let (seen, changed) = metrics.messages();
+            status = format!("{mode}; {status}; {seen} messages seen, {changed} changed");
+        }
 
         let Differences {
             error,
@@ -203,16 +220,17 @@ impl Running {
             restart,
         } = self.differences().await;
 
+        let name = self.0.service.name();
         if let Some(error) = error {
             status += &format!("; the configuration as it is now is refused: {error}");
         }
         if !restart.is_empty() {
             let keys = restart.join(", ");
-            status += &format!("; needs a restart (systemctl restart depollueur): {keys}");
+            status += &format!("; needs a restart (systemctl restart {name}): {keys}");
         }
         if !reload.is_empty() {
             let keys = reload.join(", ");
-            status += &format!("; needs a reload (systemctl reload depollueur): {keys}");
+            status += &format!("; needs a reload (systemctl reload {name}): {keys}");
         }
         status
     }

@@ -1,13 +1,15 @@
-//! The threads that take in mail, and a start that fails well when the system gives none.
+//! The threads that take in mail, those of a process without mail, and a start that fails well when the system gives none.
 
 use std::{io, num::NonZero, panic, process, thread, time::Duration};
 
-use tokio::runtime::{self, Runtime};
+use tokio::runtime::{self, Handle, Runtime};
 
 use crate::{
     cli::exit::{EX_UNAVAILABLE, complain},
     config::Config,
     threads,
+    units::{Part, Service},
+    web,
 };
 
 /// Number of processors per thread that takes in mail. Postfix itself spends ten times as much on a
@@ -21,16 +23,61 @@ const PROCESSORS_PER_MAIL_THREAD: usize = 8;
 /// default.
 const BLOCKING_THREADS_MIN: usize = 512;
 
+/// Number of threads that may wait for the disk in a process without mail, besides those of readers: probes
+/// read a record.
+const BLOCKING_THREADS_WITHOUT_MAIL: usize = 2;
+
 /// Time that such a thread stays without work: past the next check of the drop's level, so that there
 /// is always one. If there is none and none can be started, tokio panics; if there is one, work waits
 /// for it.
 const BLOCKING_THREAD_STAYS: Duration = Duration::from_secs(150);
 
+/// The runtimes of a process.
+#[derive(Debug)]
+pub(super) struct Runtimes {
+    own: Runtime,
+    readers: Option<Runtime>,
+}
+
+impl Runtimes {
+    /// Starts those that the parts of this service need.
+    ///
+    /// # Errors
+    /// The system cannot create the threads.
+    pub(super) fn start(service: Service, config: &Config) -> io::Result<Self> {
+        let own = match service.has(Part::Mail) {
+            true => of_mail(config)?,
+            false => without_mail()?,
+        };
+        let has_pages = service.has(Part::Pages);
+        let readers = has_pages.then(|| starting(web::runtime)).transpose()?;
+        Ok(Self { own, readers })
+    }
+
+    /// Ends them; waits at most this time for each, for threads that wait for the disk.
+    pub(super) fn end(self, time: Duration) {
+        if let Some(readers) = self.readers {
+            readers.shutdown_timeout(time);
+        }
+        self.own.shutdown_timeout(time);
+    }
+
+    /// Returns the runtime of mail, if this process takes it, and of everything that has none of its own.
+    pub(super) fn own(&self) -> &Runtime {
+        &self.own
+    }
+
+    /// Returns the runtime of the public listener.
+    pub(super) fn readers(&self) -> Option<&Handle> {
+        self.readers.as_ref().map(Runtime::handle)
+    }
+}
+
 /// Makes the runtime that takes in mail.
 ///
 /// # Errors
 /// The system cannot create the threads.
-pub(super) fn of_mail(config: &Config) -> io::Result<Runtime> {
+fn of_mail(config: &Config) -> io::Result<Runtime> {
     let mut mail = runtime::Builder::new_multi_thread();
     mail.worker_threads(mail_threads())
         .thread_name_fn(threads::names("mail", mail_threads()))
@@ -43,9 +90,27 @@ pub(super) fn of_mail(config: &Config) -> io::Result<Runtime> {
     Ok(mail)
 }
 
+/// Makes the runtime of a process that takes no mail: its own thread listens to signals and probes, so that
+/// no crowd of readers holds these up.
+///
+/// # Errors
+/// The system cannot create the threads.
+fn without_mail() -> io::Result<Runtime> {
+    let mut own = runtime::Builder::new_current_thread();
+    own.thread_name_fn(threads::names("own", 0))
+        .max_blocking_threads(BLOCKING_THREADS_WITHOUT_MAIL)
+        // The first one stays: if there is none and none can be started, tokio panics.
+        .thread_keep_alive(Duration::MAX)
+        .enable_all();
+
+    let own = starting(|| own.build())?;
+    begin_blocking(&own)?;
+    Ok(own)
+}
+
 /// Runs what makes a runtime, before any task runs. If the system has no thread for it, tokio panics
 /// and then waits for ever for the threads that it has: this ends the process first, with the reason.
-pub(super) fn starting<T>(make: impl FnOnce() -> T) -> T {
+fn starting<T>(make: impl FnOnce() -> T) -> T {
     let usual = panic::take_hook();
     panic::set_hook(Box::new(|failed| {
         let why = failed.payload_as_str().unwrap_or("the reason is unknown");

@@ -1,4 +1,4 @@
-//! All sockets of the daemon, bound before it says that it is ready. Those that the service manager
+//! All sockets of a process of the daemon, bound before it says that it is ready. Those that the service manager
 //! holds open for us are used as they are.
 
 use std::{
@@ -15,6 +15,7 @@ use crate::{
     config::Config,
     http::server::Listener,
     milter::{BindError, Claim, Socket, SocketFile, bind_tcp},
+    units::{Part, Service},
 };
 
 /// Time since the last connection for which a failing start goes on closing connections.
@@ -23,13 +24,13 @@ const TURNING_AWAY: Duration = Duration::from_millis(300);
 /// Maximum total time for which it does so.
 const TURNING_AWAY_MAX: Duration = Duration::from_secs(2);
 
-/// The sockets of the daemon.
+/// The sockets of a process: those of its parts, and the one for probes.
 #[derive(Debug)]
 pub(super) struct Sockets {
     /// The socket to which Postfix connects.
-    pub(super) milter: Socket,
+    pub(super) milter: Option<Socket>,
     /// The socket to which readers of mail connect.
-    pub(super) web: Socket,
+    pub(super) web: Option<Socket>,
     /// The socket to which probes connect.
     pub(super) admin: TcpListener,
     /// The socket to which milters of other hosts connect.
@@ -46,38 +47,39 @@ struct Passed {
 }
 
 impl Sockets {
-    /// Binds the sockets that were not passed.
+    /// Binds the sockets of this service that were not passed.
     ///
     /// # Errors
     /// Fails if one of the addresses cannot be bound; the others are free again.
-    pub(super) fn open(config: &Config, claim: Claim) -> Result<Self, BindError> {
-        let passed = Passed::from_environment();
-        let milter = match passed.milter {
-            Some(socket) => socket,
-            None => {
-                let milter = &config.milter;
-                Socket::bind("milter", &milter.listen, milter.socket_mode, claim)?
-            }
-        };
-        let web = match passed.web {
-            Some(socket) => socket,
-            None => Socket::bind("web", &config.web.listen, config.web.socket_mode, claim)?,
-        };
+    pub(super) fn open(config: &Config, service: Service, claim: Claim) -> Result<Self, BindError> {
+        let mut passed = Passed::from_environment(service);
 
-        let admin = passed
-            .admin
-            .map_or_else(|| bind_tcp("admin", config.admin.listen, claim), Ok)?;
-        let deposit = match (passed.deposit, config.deposit.listen) {
-            (Some(socket), _) => Some(socket),
-            (None, Some(address)) => Some(bind_tcp("deposit", address, claim)?),
-            (None, None) => None,
+        if service.has(Part::Mail) && passed.milter.is_none() {
+            let (at, mode) = (&config.milter.listen, config.milter.socket_mode);
+            passed.milter = Some(Socket::bind("milter", at, mode, claim)?);
+        }
+        if service.has(Part::Pages) && passed.web.is_none() {
+            let (at, mode) = (&config.web.listen, config.web.socket_mode);
+            passed.web = Some(Socket::bind("web", at, mode, claim)?);
+        }
+
+        let admin = match passed.admin {
+            Some(socket) => socket,
+            None => bind_tcp("admin", config.admin_of(service).1, claim)?,
         };
+        if let (true, None, Some(address)) = (
+            service.has(Part::Mail),
+            &passed.deposit,
+            config.deposit.listen,
+        ) {
+            passed.deposit = Some(bind_tcp("deposit", address, claim)?);
+        }
 
         Ok(Self {
-            milter,
-            web,
+            milter: passed.milter,
+            web: passed.web,
             admin,
-            deposit,
+            deposit: passed.deposit,
         })
     }
 }
@@ -86,9 +88,13 @@ impl Sockets {
 impl fmt::Display for Sockets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let place = |socket: &TcpListener| socket.local_addr().map_err(|_| fmt::Error);
-        let admin = place(&self.admin)?;
-        let (milter, web) = (&self.milter, &self.web);
-        write!(f, "milter at {milter}, web at {web}, admin at {admin}")?;
+        if let Some(milter) = &self.milter {
+            write!(f, "milter at {milter}, ")?;
+        }
+        if let Some(web) = &self.web {
+            write!(f, "web at {web}, ")?;
+        }
+        write!(f, "admin at {}", place(&self.admin)?)?;
         match &self.deposit {
             Some(deposit) => write!(f, ", deposits at {}", place(deposit)?),
             None => Ok(()),
@@ -97,17 +103,19 @@ impl fmt::Display for Sockets {
 }
 
 impl Passed {
-    fn from_environment() -> Self {
+    /// Takes those that this service has a use for.
+    fn from_environment(service: Service) -> Self {
         // Taking the sockets clears the variables.
         let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
         let mut sockets = ListenFd::from_env();
+        let (takes_mail, has_pages) = (service.has(Part::Mail), service.has(Part::Pages));
         let mut passed = Self::default();
         for (index, name) in names.split(':').enumerate().take(sockets.len()) {
             match name {
-                "milter" => passed.milter = any(&mut sockets, index),
-                "web" => passed.web = any(&mut sockets, index),
+                "milter" if takes_mail => passed.milter = any(&mut sockets, index),
+                "deposit" if takes_mail => passed.deposit = tcp(&mut sockets, index),
+                "web" if has_pages => passed.web = any(&mut sockets, index),
                 "admin" => passed.admin = tcp(&mut sockets, index),
-                "deposit" => passed.deposit = tcp(&mut sockets, index),
                 other => warn!("socket \"{other}\" was passed, but has no use here"),
             }
         }
@@ -118,8 +126,8 @@ impl Passed {
 /// Closes the connections that wait at the milter's socket, before a start that fails. Otherwise the
 /// service manager starts us for each waiting connection, again and again, and gives up the socket in
 /// the end. Their mail is put off at once, instead of after the half minute that Postfix waits.
-pub(super) fn turn_away() {
-    let Some(socket) = Passed::from_environment().milter else {
+pub(super) fn turn_away(service: Service) {
+    let Some(socket) = Passed::from_environment(service).milter else {
         return;
     };
     let socket = match socket {

@@ -15,15 +15,15 @@ use super::{
         doctor::Plugs,
         exit::{EX_UNAVAILABLE, EX_USAGE, Failure},
         plug, quoted,
-        unit::{SERVICE, Unit},
+        unit::Unit,
     },
     SetupOptions,
     answers::{ask, yes_or_no},
 };
-use crate::config::{Config, DEFAULT_FILE};
-
-/// The directory that systemd makes for the daemon, as our unit says.
-const STATE: &str = "/var/lib/depollueur";
+use crate::{
+    config::{Config, DEFAULT_FILE},
+    units::{self, Part},
+};
 
 /// The directories that our unit hides from the daemon.
 const HIDDEN: [&str; 5] = ["/home", "/root", "/run/user", "/tmp", "/var/tmp"];
@@ -69,15 +69,18 @@ impl End<'_> {
             "\n\
              The daemon starts in dry-run: it decides, counts and logs, and changes no mail. When its log\n\
              says what you expect, set mode = \"live\" in the section [detach] of {}, and\n\
-             type: systemctl reload depollueur\n",
-            self.path.display()
+             type: systemctl reload {}\n",
+            self.path.display(),
+            units::of(Part::Mail)
         );
         say(&text)
     }
 
     /// Returns all lines: the way to a drop that stands elsewhere, the daemon, Postfix.
     fn lines(&self) -> Vec<String> {
-        let mut lines = opening(&self.config.drop.directory, Unit::read(SERVICE).as_ref());
+        let services = units::in_use().services();
+        let units: Vec<_> = services.iter().map(|service| Unit::of(*service)).collect();
+        let mut lines = opening(&self.config.drop.directory, &units);
         lines.extend(self.plugs.lines());
         lines
     }
@@ -144,13 +147,12 @@ pub(super) fn may_be_drop(directory: &str) -> Result<(), Failure> {
     Err(Failure::new(EX_USAGE, message))
 }
 
-/// Returns the lines that make a drop outside of the daemon's own directory and open it for the
-/// daemon; none for one inside.
-fn opening(directory: &Path, unit: Option<&Unit>) -> Vec<String> {
-    let is_open = unit.map_or(directory.starts_with(STATE), |unit| {
-        unit.may_write(directory)
-    });
-    if is_open {
+/// Returns the lines that make a drop outside of the daemon's own directory and open it for its
+/// services; none for one inside.
+fn opening(directory: &Path, units: &[Unit]) -> Vec<String> {
+    let closed = units.iter().filter(|unit| !unit.may_write(directory));
+    let closed: Vec<_> = closed.collect();
+    if closed.is_empty() {
         return Vec::new();
     }
     let shown = directory.display().to_string();
@@ -158,11 +160,15 @@ fn opening(directory: &Path, unit: Option<&Unit>) -> Vec<String> {
         "install -d -m 0700 -o depollueur -g depollueur {}",
         quoted(&shown)
     );
-    let drop_in = Unit::drop_in("directories", &format!("ReadWritePaths={shown}"));
-    // The daemon is started below.
-    let is_kept = |line: &String| !line.starts_with("systemctl restart");
+    let setting = format!("ReadWritePaths={shown}");
+    let drop_ins = closed
+        .iter()
+        .flat_map(|unit| unit.drop_in("directories", &setting));
+    // The daemon is started below, after its units were read once.
+    let is_kept = |line: &String| !line.starts_with("systemctl ");
     std::iter::once(make)
-        .chain(drop_in.into_iter().filter(is_kept))
+        .chain(drop_ins.filter(is_kept))
+        .chain(["systemctl daemon-reload".to_owned()])
         .collect()
 }
 
@@ -172,13 +178,24 @@ mod tests {
 
     #[test]
     fn a_drop_elsewhere_is_made_and_opened_before_the_daemon_starts() {
-        let lines = opening(Path::new("/srv/drop"), None).join("\n");
+        let shipped = |name: &str| {
+            Unit::parse(&format!(
+                "Id={name}.service\nProtectSystem=strict\nStateDirectory=depollueur\n"
+            ))
+        };
+        let whole = [shipped("depollueur")];
+        let lines = opening(Path::new("/srv/drop"), &whole).join("\n");
         assert!(lines.starts_with("install -d -m 0700 -o depollueur -g depollueur '/srv/drop'\n"));
         assert!(lines.contains("ReadWritePaths=/srv/drop"), "{lines}");
         assert!(lines.ends_with("systemctl daemon-reload"), "{lines}");
-        assert!(opening(Path::new("/var/lib/depollueur/files"), None).is_empty());
+        assert!(opening(Path::new("/var/lib/depollueur/files"), &whole).is_empty());
         let open = Unit::parse("ProtectSystem=strict\nReadWritePaths=/srv/drop\n");
-        assert!(opening(Path::new("/srv/drop"), Some(&open)).is_empty());
+        assert!(opening(Path::new("/srv/drop"), &[open.clone()]).is_empty());
+
+        let split = [open, shipped("depollueur-web"), shipped("depollueur-sweep")];
+        let lines = opening(Path::new("/srv/drop"), &split);
+        assert_eq!(lines.len(), 6, "{lines:?}");
+        assert!(lines[3].contains("depollueur-sweep.service.d"), "{lines:?}");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::{
     metrics::Outcome,
     milter::outline::Outline,
     policy::{self, Refusal},
+    units,
 };
 
 /// The reason when readers elsewhere could not open the links, or the network could read the files.
@@ -83,13 +84,14 @@ impl Session {
     /// Warns that nothing is detached from mail that leaves this machine, and says what to type.
     pub(super) fn warn_of_local_links(&self, outline: &Outline) {
         let url = &self.transaction.filter.config().web.public_url;
+        let daemons = units::in_use().names();
         warn!(
             target: TARGET,
             queue_id = outline.queue_id,
             reason = LOCAL_LINKS,
             parts = outline.trial.parts,
             "left alone: its recipients are on other machines, and web.public_url = \"{url}\" is not https or is this machine: \
-             set it to the address of the drop (https://drop.example.org/) and type systemctl restart depollueur"
+             set it to the address of the drop (https://drop.example.org/) and type systemctl restart {daemons}"
         );
     }
 

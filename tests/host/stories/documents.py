@@ -174,11 +174,11 @@ def check_and_the_state_of_the_daemon_are_as_the_guide_says(host):
     host.documented("systemctl reload depollueur")
     host.documented("systemctl restart depollueur.socket depollueur.service")
     host.documented("systemctl restart depollueur")
-    host.documented("systemctl start depollueur")
+    host.must("systemctl start depollueur")
     host.until("curl -fsS http://127.0.0.1:8026/readyz")
     assert host.send(ALICE, [BOB], login=ALICE).accepted
     assert "depollueur" in host.documented("journalctl -u depollueur")
-    host.documented("journalctl -u depollueur -p warning")
+    host.must("journalctl -u depollueur -p warning")
 
 
 @story(on="live", shared=True)

@@ -80,10 +80,11 @@ def a_removal_keeps_the_drop_and_a_purge_too(host):
 def the_units_are_enabled_as_the_program_says(host):
     units = "depollueur.socket depollueur.service"
     restart = "systemctl restart depollueur.socket depollueur.service"
-    for enable in ("systemctl enable depollueur.socket depollueur.service", "systemctl enable depollueur.socket"):
-        # The daemon goes on beside it, at milter.listen: what is told must mend that, too.
-        host.documented("systemctl disable --now depollueur.socket")
-        host.documented(f"{enable} && {restart}")
+    # The daemon goes on beside it, at milter.listen: what is told must mend that, too.
+    host.documented("systemctl disable --now depollueur.socket")
+    host.documented("systemctl enable {both} && systemctl restart {both}", both=units)
+    host.documented("systemctl disable --now depollueur.socket")
+    host.documented(f"systemctl enable depollueur.socket && {restart}")
     assert host.must(f"systemctl is-enabled {units}") == "enabled\nenabled\n"
     assert host.must(f"systemctl is-active {units}") == "active\nactive\n"
     host.until("curl -fsS http://127.0.0.1:8026/readyz")

@@ -13,7 +13,7 @@ REPORTS_FROM = "depollueur@drop.asso.example"
 def told(host):
     """Reports go to abuse@asso.example, whom bob reads, and the daemon knows it."""
     set_value(host, "web.report_to", '["abuse@asso.example"]')
-    host.documented("systemctl restart depollueur.service")
+    host.must("systemctl restart depollueur.service")
     host.until(READY)
 
 

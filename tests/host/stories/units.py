@@ -163,7 +163,7 @@ def the_package_does_nothing_before_setup_and_says_so(host):
     told = re.findall(r"^ {4}(\S.*)$", host.must(f"depollueur setup --domain {DOMAIN} --public-url {PUBLIC_URL}"), re.M)
     for command in ("systemctl enable depollueur.socket depollueur.service", RESTART):
         assert command in told, told
-        host.documented(command)
+        type_told(host, command)
     host.until(READY)
     assert host.must(f"systemctl is-enabled {UNITS}") == "enabled\nenabled\n"
 

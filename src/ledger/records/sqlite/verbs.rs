@@ -158,11 +158,15 @@ impl Records for Sqlite {
         self.write(|transaction| {
             let mut done = transaction.prepare_cached("DELETE FROM doomed WHERE package = ?1")?;
             for id in packages {
-                done.execute([id.0])?;
+                // Another process may have swept it at the same time, and logged that.
+                if done.execute([id.0])? == 0 {
+                    continue;
+                }
+                for entry in entries.iter().filter(|entry| entry.package == Some(*id)) {
+                    audit::append(transaction, entry)?;
+                }
             }
-            entries
-                .iter()
-                .try_for_each(|entry| audit::append(transaction, entry))
+            Ok(())
         })
     }
 
