@@ -7,6 +7,8 @@
 //! ([`Records::remove_orphan`]), and a record counts for it as soon as its insertion has returned: whoever
 //! looks at the blobs after that knows that they stay.
 
+#[cfg(test)]
+mod costs;
 mod sqlite;
 
 use crate::envelope::Origin;
