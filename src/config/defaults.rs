@@ -12,8 +12,8 @@ use super::{
     DetachConfig, Directions, Dkim2, DomainLanguages, DropConfig, Fallback, Forwarding, Language,
     Limits, ListenAddress, LogConfig, LogFormat, Marks, MilterConfig, Network, NoticeConfig,
     NoticeLanguage, OnBlocked, OnFailure, OwnDomains, Position, ProxyHeader, QuotaConfig,
-    Recipients, RemoteConfig, ReportFormat, RunMode, SenderConfig, ShowSender, SpoolConfig,
-    StoreConfig, StoreKind, WebConfig,
+    Recipients, RecordsDatabase, RemoteConfig, ReportFormat, RunMode, SenderConfig, ShowSender,
+    SpoolConfig, StoreConfig, StoreKind, WebConfig,
 };
 
 impl Default for MilterConfig {
@@ -86,6 +86,9 @@ impl Default for DropConfig {
             lifetime_max: Span::new().months(3),
             extend_expired: false,
             end_to_end: false,
+            records: RecordsDatabase::Sqlite,
+            records_password_file: None,
+            records_ca_file: None,
         }
     }
 }
