@@ -86,8 +86,8 @@ impl Connections {
             .runtime(PoolRuntime::Tokio1)
             .post_create(Hook::async_fn(|client, _| {
                 Box::pin(async move {
-                    let limited = client.batch_execute(SESSION).await;
-                    limited.map_err(HookError::Backend)
+                    let set = client.batch_execute(SESSION).await;
+                    set.map_err(HookError::Backend)
                 })
             }))
             .build()
