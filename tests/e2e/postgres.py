@@ -82,7 +82,7 @@ class Server:
                    "--no-sync")
         self._certificates()
         (self.data / "pg_hba.conf").write_text(
-            "local all all trust\nhostssl all all 127.0.0.1/32 scram-sha-256\nhostnossl all all 127.0.0.1/32 scram-sha-256\n")
+            "local all all trust\nhost all all samehost scram-sha-256\n")
 
     def _must(self, *command):
         done = subprocess.run(list(map(str, command)), capture_output=True, cwd="/", **self.as_user)
@@ -104,7 +104,7 @@ class Server:
         with (self.directory / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 [programs() / "postgres", "-D", self.data, "-k", self.directory, "-p", str(self.port), "-c", "ssl=on",
-                 "-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200", "-c", "fsync=off"],
+                 "-c", "listen_addresses=localhost", "-c", "max_connections=200", "-c", "fsync=off"],
                 stdout=log, stderr=log, cwd="/", **self.as_user)
         wait_until(self._is_ready, "PostgreSQL", 60)
         return self
@@ -308,8 +308,11 @@ def _(place):
         deposit(daemon)
         place.server.sql(f"ALTER DATABASE {place.database} SET default_transaction_read_only = on")
         place.server.cut()
-        wait_until(lambda: "read-only" in daemon.log() or send(daemon, FILES)[-1][0] not in "ty", "the first attempt", 10)
-        put_off(daemon, "read-only")
+
+        def is_told() -> bool:
+            assert send(daemon, FILES)[-1][0] in "ty"
+            return "read-only" in daemon.log()
+        wait_until(is_told, "the log to say so", 10)
         place.server.sql(f"ALTER DATABASE {place.database} RESET default_transaction_read_only")
         place.server.cut()
         wait_until(lambda: send(daemon, FILES)[-1][0] in "ac", "mail to be taken again", 20)
