@@ -17,6 +17,7 @@ mod listeners;
 mod mail;
 mod pattern;
 mod public_url;
+mod records;
 mod rule;
 mod scan;
 mod source;
@@ -44,6 +45,7 @@ pub use self::{
     mail::{MailConfig, Relay, Security},
     pattern::{AddressPatterns, HeaderPattern, Patterns, fold},
     public_url::PublicUrl,
+    records::{PostgresUrl, RecordsDatabase},
     rule::{Condition, Rule, RuleAction, Terms},
     scan::{ClamdAddress, OnInfected, OnOversize, OnUnscanned, ScanConfig},
     source::{ConfigError, DEFAULT_FILE, DOMAINS_DIRECTORY, DomainConfigs, Sources},

@@ -20,6 +20,8 @@
 //!   drop.sqlite3-wal, -shm          SQLite's: part of the database, never to be removed by hand
 //!   decisions/                      what was decided of messages, for some days (`decisions.rs`); no part of a
 //!                                   backup
+//!   drop.postgres                   with records in PostgreSQL, in place of these: the bond to that database
+//!                                   (`drop/records.rs`)
 //!   drop.key                        32 random bytes, for fingerprints (`drop/fingerprint.rs`)
 //!   spare                           4 MiB of nothing, given up when a sweep finds the disk full
 //!   blobs/                          the files of committed packages, encrypted
@@ -67,6 +69,7 @@ mod fingerprint;
 mod manifest;
 mod place;
 mod reader;
+mod records;
 mod rescan;
 mod sealed;
 mod token;
@@ -98,7 +101,7 @@ pub(crate) use self::{sealed::unseal_first, unlock::Link};
 pub(crate) use crate::ledger::cost;
 use crate::{
     config::{AuditConfig, Config, DropConfig, QuotaConfig, ScanConfig},
-    ledger::{Books, Ledger, LedgerError, Record, Sqlite, blocking},
+    ledger::{Books, Ledger, LedgerError, Record, blocking},
     scan::VirusScanner,
 };
 pub use crate::{
@@ -232,15 +235,15 @@ impl FileDrop {
     ) -> Result<Self, DropError> {
         let directory = Directory::open(&config.directory)?;
         let alone = directory.lock()?;
-        let records = Sqlite::open(directory.database()?)?;
-        let key = fingerprint::key(&directory, &records)?;
+        let records = records::open(&directory, config)?;
+        let key = fingerprint::key(&directory, &*records)?;
         std::mem::drop(alone);
 
         let blobs: Arc<dyn Blobs> = Arc::new(directory);
         let place = Box::new(BlobPlace(Arc::clone(&blobs)));
         let store = Store {
             blobs,
-            ledger: Ledger::new(Box::new(records), key, place, config, quota, audit),
+            ledger: Ledger::new(records, key, place, config, quota, audit),
             unlock: Unlock::of(config.end_to_end),
             scanner: VirusScanner::of(scan),
             rescans: Rescans::default(),
@@ -261,8 +264,17 @@ impl FileDrop {
     pub fn renew_key(config: &DropConfig) -> Result<(), DropError> {
         let directory = Directory::open(&config.directory)?;
         let _alone = directory.lock()?;
-        let records = Sqlite::open(directory.database()?)?;
-        fingerprint::renew(&directory, &records)
+        let records = records::open(&directory, config)?;
+        fingerprint::renew(&directory, &*records)
+    }
+
+    /// Checks that the server that holds the records answers, and that this version knows its tables. Changes
+    /// nothing. Blocks.
+    ///
+    /// # Errors
+    /// It does not answer, or does not let this process in.
+    pub fn reach_records(config: &DropConfig) -> Result<(), DropError> {
+        records::reach(config)
     }
 
     /// Returns the side that decrypts packages deposited from now on for their readers.

@@ -32,7 +32,9 @@ use jiff::{Span, Timestamp};
 #[cfg(test)]
 pub(crate) use self::place::SLICES;
 #[cfg(test)]
-pub(crate) use self::records::{BlockRow, Depositor, Note, SCHEMA_1, schemas_before_the_chain};
+pub(crate) use self::records::{
+    BlockRow, Depositor, SCHEMA_1, lab as postgres, schemas_before_the_chain,
+};
 use self::{
     audit::Syslog,
     quota::Told,
@@ -60,7 +62,7 @@ pub(crate) use self::{
     key::Key,
     place::Place,
     quota::{Allowance, StrangerNetwork, cost},
-    records::{Record, RecordFile, Records, Sqlite, Term},
+    records::{Note, Postgres, Record, RecordFile, Records, Sqlite, Term},
 };
 use crate::config::{AuditConfig, DropConfig, QuotaConfig};
 

@@ -13,8 +13,8 @@ use super::{
     DetachConfig, Directions, Dkim2, DomainLanguages, DropConfig, Fallback, Forwarding,
     LimitsConfig, ListenAddress, LogConfig, LogFormat, Marks, MilterConfig, Network, NoticeConfig,
     NoticeLanguage, OnBlocked, OnFailure, OwnDomains, ProxyHeader, QuotaConfig, Recipients,
-    RemoteConfig, ReportFormat, RunMode, SenderConfig, ShowSender, SpoolConfig, StoreConfig,
-    StoreKind, WebConfig,
+    RecordsDatabase, RemoteConfig, ReportFormat, RunMode, SenderConfig, ShowSender, SpoolConfig,
+    StoreConfig, StoreKind, WebConfig,
 };
 
 impl Default for MilterConfig {
@@ -88,6 +88,9 @@ impl Default for DropConfig {
             lifetime_max: Span::new().months(3),
             extend_expired: false,
             end_to_end: false,
+            records: RecordsDatabase::Sqlite,
+            records_password_file: None,
+            records_ca_file: None,
         }
     }
 }

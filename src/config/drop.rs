@@ -6,11 +6,12 @@ use jiff::Span;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Directions, Network,
+    Directions, Network, RecordsDatabase,
     address::Networks,
+    records::Records,
     value::{
-        Absolute, As, CopyTarget, Count, DirectionsCodec, Flag, OptionalPeriod, OptionalSize,
-        Period, Retention, Size,
+        Absolute, As, CopyTarget, Count, DirectionsCodec, Flag, OptionalPath, OptionalPeriod,
+        OptionalSize, Period, Retention, Size,
     },
 };
 
@@ -44,6 +45,15 @@ pub struct DropConfig {
     /// browser sees it.
     #[serde(with = "As::<Flag>")]
     pub end_to_end: bool,
+    /// The database of its records.
+    #[serde(with = "As::<Records>")]
+    pub records: RecordsDatabase,
+    /// The file that holds the password for it; none is given when `None`.
+    #[serde(with = "As::<OptionalPath>")]
+    pub records_password_file: Option<PathBuf>,
+    /// Certificates (PEM) that are trusted beside the system's.
+    #[serde(with = "As::<OptionalPath>")]
+    pub records_ca_file: Option<PathBuf>,
 }
 
 /// `[quota]`: the most that the drop takes. Mail past the share of its sender, or of strangers, is

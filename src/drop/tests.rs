@@ -42,6 +42,7 @@ struct Fixture {
 
 pub(super) fn config(directory: PathBuf) -> DropConfig {
     DropConfig {
+        records: ledger::postgres::of_directory(&directory),
         directory,
         expiry: Span::new().months(1),
         grace: Span::new().days(7),

@@ -7,6 +7,9 @@
 //! ([`Records::remove_orphan`]), and a record counts for it as soon as its insertion has returned: whoever
 //! looks at the blobs after that knows that they stay.
 
+#[cfg(test)]
+mod costs;
+mod postgres;
 mod sqlite;
 
 use std::{
@@ -17,9 +20,11 @@ use std::{
 
 use jiff::Timestamp;
 
-pub(crate) use self::sqlite::Sqlite;
+#[cfg(test)]
+pub(crate) use self::postgres::lab;
 #[cfg(test)]
 pub(crate) use self::sqlite::{SCHEMA_1, schemas_before_the_chain};
+pub(crate) use self::{postgres::Postgres, sqlite::Sqlite};
 use super::{
     LedgerError, RecordId, Unlock,
     audit::{ChainHead, Entry, Verification},
@@ -104,6 +109,8 @@ pub(crate) enum Note {
     HeldUntil,
     /// The number of the last entry of the audit log that was copied elsewhere.
     AuditCopied,
+    /// The directory that the records are of, if they are in a database elsewhere.
+    Directory,
 }
 
 /// A database of packages.
@@ -311,6 +318,7 @@ impl Note {
             Self::LastSweep => "last_sweep",
             Self::HeldUntil => "held_until",
             Self::AuditCopied => "audit_copied",
+            Self::Directory => "directory",
         }
     }
 }

@@ -207,11 +207,17 @@ MISTAKE = "tests/mistakes has a row for which it is printed"
 MEANT = "the answer to a command line of other habits: tests/mistakes has the rows"
 OUTSIDE = "for who builds the package, not for a host: the harness packs with it, and tests/package.py"
 CLAMD = "the clamd of these hosts is one of ours with one signature, not Debian's unit; tests/e2e/scan.py asks Debian's program"
+POSTGRES = "no host here has PostgreSQL; tests/e2e/postgres.py makes, dumps and restores databases of the real one"
 CHECKOUT = "for who has the source: a step of tests/run"
 E2E = "tests/e2e/doctor.py makes the fault and types it"
 
 # Command: why no story types it.
 NOT_TYPED: dict[str, str] = {
+    "runuser -u postgres -- createuser depollueur": POSTGRES,
+    "runuser -u postgres -- createdb --owner=depollueur --encoding=UTF8 --template=template0 depollueur": POSTGRES,
+    "runuser -u postgres -- pg_dump --format=custom --file=/backup/depollueur.dump depollueur": POSTGRES,
+    "runuser -u postgres -- pg_restore --dbname=depollueur /backup/depollueur.dump": POSTGRES,
+    "rsync -a /var/lib/depollueur/drop.key /var/lib/depollueur/drop.postgres /backup-key/": POSTGRES,
     "apt install clamav-daemon": NO_NETWORK,
     "apt install clamav-daemon clamav-freshclam": NO_NETWORK,
     "systemctl start clamav-freshclam": NO_NETWORK,

@@ -11,7 +11,8 @@ use rustix::fs::{statfs, statvfs};
 
 use super::Obstacle;
 use crate::{
-    config::{Config, ListenAddress, StoreKind},
+    config::{Config, ListenAddress, RecordsDatabase, StoreKind},
+    drop::FileDrop,
     store::Stores,
     units::{self, Part},
 };
@@ -31,6 +32,7 @@ pub(in crate::cli) fn all(config: &Config) -> Vec<Obstacle> {
     let addresses = listeners(config).into_iter();
     remote
         .into_iter()
+        .chain(of_records(config))
         .chain(of_postfix(config))
         .chain(of_socket("milter.listen", &config.milter.listen, "postfix"))
         .chain(of_socket("web.listen", &config.web.listen, "www-data"))
@@ -96,6 +98,24 @@ fn of_remote(config: &Config) -> Option<Obstacle> {
         &[format!(
             "chgrp depollueur '{shown}' && chmod 0640 '{shown}'"
         )],
+    ))
+}
+
+/// Asks the server that has the records. One on a socket knows a client by its user: it is asked by whoever is
+/// not root, for the daemon is not.
+fn of_records(config: &Config) -> Option<Obstacle> {
+    let RecordsDatabase::Postgres(url) = &config.drop.records else {
+        return None;
+    };
+    if url.is_local_socket() && rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let error = FileDrop::reach_records(&config.drop).err()?;
+    let fix = "set drop.records to the address of a database that answers, and its password in \
+               drop.records_password_file; the guide says how to make one (On PostgreSQL)";
+    Some(obstacle(
+        format!("drop.records: {error}"),
+        &[fix.to_owned()],
     ))
 }
 

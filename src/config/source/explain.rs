@@ -67,7 +67,25 @@ fn shown(value: &Value) -> String {
             let items: Vec<String> = items.iter().map(shown).collect();
             format!("[{}]", items.join(", "))
         }
-        _ => format!("\"{value}\""),
+        _ => format!("\"{}\"", without_password(&value.to_string())),
+    }
+}
+
+/// Returns a text without the password of an address that it may be: errors are read by many.
+fn without_password(text: &str) -> String {
+    let hidden = |rest: &str| {
+        let (user, host) = rest.split_once('@')?;
+        let (user, _password) = user.split_once(':')?;
+        Some(format!("{user}:…@{host}"))
+    };
+    let shown = text.split_once("://").and_then(|(scheme, rest)| {
+        let rest = hidden(rest)?;
+        Some(format!("{scheme}://{rest}"))
+    });
+    let shown = shown.unwrap_or_else(|| text.to_owned());
+    match shown.split_once("password=") {
+        Some((before, _)) => format!("{before}password=…"),
+        None => shown,
     }
 }
 

@@ -23,6 +23,9 @@ use tempfile::{Builder, NamedTempFile, PathPersistError, TempPath};
 
 use super::{Blob, Blobs, Draft, DropError, Finished, RecordId, Result};
 
+/// The file of the database of the records, when they are in SQLite.
+const DATABASE: &str = "drop.sqlite3";
+
 /// Maximum time for which an opening process waits for others that are opening the same drop.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 /// Interval at which it tries again.
@@ -145,7 +148,7 @@ impl Directory {
     /// Returns the path of the database, making the file if it is missing, for nobody else to read. An
     /// existing file is not opened: closing it would end the locks that SQLite has on it in this process.
     pub(in crate::drop) fn database(&self) -> Result<PathBuf> {
-        let path = self.directory.join("drop.sqlite3");
+        let path = self.child(DATABASE);
         let mut options = OpenOptions::new();
         match options.write(true).create_new(true).mode(0o600).open(&path) {
             Ok(_) => sync_directory(&self.directory)?,
@@ -153,6 +156,23 @@ impl Directory {
             Err(e) => return Err(DropError::io("make", &path, e)),
         }
         Ok(path)
+    }
+
+    /// Returns true if there is a database of the directory's own.
+    pub(in crate::drop) fn has_database(&self) -> Result<bool> {
+        self.has(DATABASE)
+    }
+
+    /// Returns true if there is a blob.
+    pub(in crate::drop) fn has_blobs(&self) -> Result<bool> {
+        let list = |path: &Path| fs::read_dir(path).map_err(|e| DropError::io("list", path, e));
+        for shard in list(&self.blobs)? {
+            let shard = shard.map_err(|e| DropError::io("list", &self.blobs, e))?;
+            if list(&shard.path())?.next().is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Returns the contents of a small file in the directory that is never changed. If it is missing, it is

@@ -8,7 +8,8 @@ use super::super::*;
 use crate::{
     envelope::Domains,
     ledger::{
-        BlockRow, Cause, Depositor, Entry, Note, Record, RecordFile, Records, Sqlite, Term,
+        BlockRow, Cause, Depositor, Entry, Note, Postgres, Record, RecordFile, Records, Sqlite,
+        Term, postgres,
         statistics::{DOMAIN_MESSAGES_MIN, Month, Sums},
     },
 };
@@ -86,6 +87,18 @@ fn sqlite_is_a_database_of_records() {
         let home = TempDir::new().unwrap();
         let path = home.path().join("drop.sqlite3");
         (Box::new(Sqlite::open(path).unwrap()), Box::new(home))
+    });
+}
+
+#[test]
+fn postgresql_is_a_database_of_records() {
+    if postgres::fresh().is_none() {
+        return;
+    }
+    suite(|| {
+        let url = postgres::fresh().unwrap();
+        let records = Postgres::open(&url, &DropConfig::default()).unwrap();
+        (Box::new(records), Box::new(()))
     });
 }
 

@@ -1,0 +1,183 @@
+//! The database of the drop's records: SQLite in the drop's own directory, or PostgreSQL.
+
+use std::{fmt, net::IpAddr, time::Duration};
+
+use tokio_postgres::config::{Host, SslMode};
+
+use super::value::{Codec, Written};
+
+/// The word for the database in the drop's directory.
+const SQLITE: &str = "sqlite";
+
+/// Maximum time for a connection to be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Time after which a connection on which nothing is acknowledged is given up.
+const CUT_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The database that holds the records.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum RecordsDatabase {
+    /// `drop.sqlite3` in the drop's directory.
+    #[default]
+    Sqlite,
+    /// A database of a PostgreSQL server.
+    Postgres(PostgresUrl),
+}
+
+/// The address of a database of PostgreSQL, as libpq writes it, without a password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PostgresUrl {
+    text: String,
+    client: Box<tokio_postgres::Config>,
+}
+
+impl PostgresUrl {
+    /// Parses an address. It needs a host (or the directory of a socket) and the name of a database, and must
+    /// hold no password. A host that is another machine is spoken to by TLS, unless it says `sslmode=disable`.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let is_url = ["postgresql://", "postgres://"]
+            .iter()
+            .any(|scheme| text.starts_with(scheme));
+        if !is_url || text.contains(char::is_control) {
+            return None;
+        }
+
+        let mut client: tokio_postgres::Config = text.parse().ok()?;
+        let is_whole = !client.get_hosts().is_empty() && client.get_dbname().is_some();
+        if !is_whole || client.get_password().is_some() {
+            return None;
+        }
+
+        if client.get_ssl_mode() == SslMode::Prefer {
+            client.ssl_mode(usual_mode(&client));
+        }
+        client
+            .application_name("depollueur")
+            .connect_timeout(CONNECT_TIMEOUT)
+            .keepalives_idle(CUT_TIMEOUT)
+            .tcp_user_timeout(CUT_TIMEOUT);
+        Some(Self {
+            text: text.to_owned(),
+            client: Box::new(client),
+        })
+    }
+
+    /// Returns what the client of the database needs, except for the password.
+    pub(crate) fn client(&self) -> &tokio_postgres::Config {
+        &self.client
+    }
+
+    /// Returns true if the server is asked through sockets of this machine.
+    pub(crate) fn is_local_socket(&self) -> bool {
+        let is_socket = |host: &Host| matches!(host, Host::Unix(_));
+        self.client.get_hosts().iter().all(is_socket)
+    }
+
+    /// Returns true if connections are encrypted.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.client.get_ssl_mode() == SslMode::Require
+    }
+}
+
+impl fmt::Display for PostgresUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for PostgresUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.text)
+    }
+}
+
+/// Returns the mode of an address that asks for none: an encryption that is only preferred protects from
+/// nobody, and a server on this machine has a certificate that nobody signed.
+fn usual_mode(client: &tokio_postgres::Config) -> SslMode {
+    if client.get_hosts().iter().all(is_here) {
+        SslMode::Disable
+    } else {
+        SslMode::Require
+    }
+}
+
+/// Returns true if a host is this machine.
+fn is_here(host: &Host) -> bool {
+    match host {
+        Host::Unix(_) => true,
+        Host::Tcp(name) => {
+            name == "localhost" || name.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+        }
+    }
+}
+
+/// The database of the records.
+pub(super) struct Records;
+
+impl Codec for Records {
+    type Value = RecordsDatabase;
+
+    fn parse(written: &Written) -> Option<RecordsDatabase> {
+        match written.text()?.as_str() {
+            SQLITE => Some(RecordsDatabase::Sqlite),
+            url => PostgresUrl::parse(url).map(RecordsDatabase::Postgres),
+        }
+    }
+
+    fn print(value: &RecordsDatabase) -> Written {
+        Written::Text(match value {
+            RecordsDatabase::Sqlite => SQLITE.to_owned(),
+            RecordsDatabase::Postgres(url) => url.to_string(),
+        })
+    }
+
+    fn allowed() -> String {
+        r#""sqlite", or the address of a database such as "postgresql://depollueur@db.example.org/depollueur" or "postgresql:///depollueur?host=/run/postgresql", without a password: that stands in the file of drop.records_password_file"#.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_encrypted(url: &str) -> bool {
+        PostgresUrl::parse(url).unwrap().is_encrypted()
+    }
+
+    #[test]
+    fn another_machine_is_spoken_to_by_tls() {
+        assert!(is_encrypted("postgresql://db.example.org/drop"));
+        assert!(is_encrypted(
+            "postgresql://db.example.org/drop?sslmode=prefer"
+        ));
+        assert!(is_encrypted("postgresql://127.0.0.1,db.example.org/drop"));
+        assert!(!is_encrypted(
+            "postgresql://db.example.org/drop?sslmode=disable"
+        ));
+    }
+
+    #[test]
+    fn this_machine_is_not_unless_that_is_asked_for() {
+        assert!(!is_encrypted("postgresql:///drop?host=/run/postgresql"));
+        assert!(!is_encrypted("postgresql://u@localhost/drop"));
+        assert!(!is_encrypted("postgresql://u@[::1]:5433/drop"));
+        assert!(is_encrypted("postgresql://localhost/drop?sslmode=require"));
+    }
+
+    #[test]
+    fn an_address_has_a_host_and_a_database_and_no_password() {
+        for wrong in [
+            "postgresql://",
+            "postgresql://db.example.org",
+            "postgresql:///drop",
+            "postgresql://u:secret@db.example.org/drop",
+            "postgresql://db.example.org/drop?password=secret",
+            "postgresql://db.example.org/drop?sslmode=verify-full",
+            "mysql://db.example.org/drop",
+            "host=db.example.org dbname=drop",
+        ] {
+            assert_eq!(PostgresUrl::parse(wrong), None, "{wrong}");
+        }
+    }
+}
