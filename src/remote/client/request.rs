@@ -57,10 +57,11 @@ impl Http {
         let is_secure = config.url.as_ref().is_some_and(PublicUrl::is_secure);
 
         // Redirects would carry the token to another host; a proxy would be one that the
-        // configuration does not name.
+        // configuration does not name. Files that go over one connection of HTTP/2 wait for each other.
         let mut client = Client::builder()
             .redirect(Policy::none())
             .no_proxy()
+            .http1_only()
             .connect_timeout(config.connect_timeout)
             .pool_idle_timeout(IDLE_MAX)
             .https_only(is_secure)
