@@ -18,6 +18,7 @@ mod mail;
 mod pattern;
 mod public_url;
 mod rule;
+mod s3;
 mod scan;
 mod source;
 mod spoken;
@@ -45,6 +46,7 @@ pub use self::{
     pattern::{AddressPatterns, HeaderPattern, Patterns, fold},
     public_url::PublicUrl,
     rule::{Condition, Rule, RuleAction, Terms},
+    s3::{BlobsKind, S3Config},
     scan::{ClamdAddress, OnInfected, OnOversize, OnUnscanned, ScanConfig},
     source::{ConfigError, DEFAULT_FILE, Sources},
     store::{DepositConfig, RemoteConfig, StoreConfig, StoreKind},
@@ -82,6 +84,8 @@ pub struct Config {
     pub admin: AdminConfig,
     /// `[drop]`
     pub drop: DropConfig,
+    /// `[s3]`
+    pub s3: S3Config,
     /// `[quota]`
     pub quota: QuotaConfig,
     /// `[audit]`

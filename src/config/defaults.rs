@@ -8,12 +8,12 @@ use std::{
 use jiff::{Span, tz::TimeZone};
 
 use super::{
-    AddressPatterns, AdminConfig, AliasMaps, AuditConfig, AuditCopy, Colour, DepositConfig,
-    DetachConfig, Directions, Dkim2, DomainLanguages, DropConfig, Fallback, Forwarding, Language,
-    Limits, ListenAddress, LogConfig, LogFormat, Marks, MilterConfig, Network, NoticeConfig,
-    NoticeLanguage, OnBlocked, OnFailure, OwnDomains, Position, ProxyHeader, QuotaConfig,
-    Recipients, RemoteConfig, ReportFormat, RunMode, SenderConfig, ShowSender, SpoolConfig,
-    StoreConfig, StoreKind, WebConfig,
+    AddressPatterns, AdminConfig, AliasMaps, AuditConfig, AuditCopy, BlobsKind, Colour,
+    DepositConfig, DetachConfig, Directions, Dkim2, DomainLanguages, DropConfig, Fallback,
+    Forwarding, Language, Limits, ListenAddress, LogConfig, LogFormat, Marks, MilterConfig,
+    Network, NoticeConfig, NoticeLanguage, OnBlocked, OnFailure, OwnDomains, Position, ProxyHeader,
+    QuotaConfig, Recipients, RemoteConfig, ReportFormat, RunMode, S3Config, SenderConfig,
+    ShowSender, SpoolConfig, StoreConfig, StoreKind, WebConfig,
 };
 
 impl Default for MilterConfig {
@@ -79,6 +79,7 @@ impl Default for DropConfig {
     fn default() -> Self {
         Self {
             directory: "/var/lib/depollueur".into(),
+            blobs: BlobsKind::Directory,
             expiry: Span::new().months(1),
             grace: Span::new().days(7),
             keep_records: Span::new().years(1),
@@ -86,6 +87,24 @@ impl Default for DropConfig {
             lifetime_max: Span::new().months(3),
             extend_expired: false,
             end_to_end: false,
+        }
+    }
+}
+
+impl Default for S3Config {
+    fn default() -> Self {
+        Self {
+            endpoint: None,
+            region: "us-east-1".into(),
+            bucket: String::new(),
+            prefix: String::new(),
+            access_key_id: String::new(),
+            secret_key_file: None,
+            path_style: true,
+            ca_file: None,
+            allow_http: false,
+            connect_timeout: Duration::from_secs(5),
+            timeout: Duration::from_secs(20),
         }
     }
 }

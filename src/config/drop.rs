@@ -6,11 +6,11 @@ use jiff::Span;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Directions, Network,
+    BlobsKind, Directions, Network,
     address::Networks,
     value::{
-        Absolute, As, CopyTarget, Count, DirectionsCodec, Flag, OptionalPeriod, OptionalSize,
-        Period, Retention, Size,
+        Absolute, As, Choice, CopyTarget, Count, DirectionsCodec, Flag, OptionalPeriod,
+        OptionalSize, Period, Retention, Size,
     },
 };
 
@@ -21,6 +21,9 @@ pub struct DropConfig {
     /// Its directory.
     #[serde(with = "As::<Absolute>")]
     pub directory: PathBuf,
+    /// The kind of store that holds the encrypted files.
+    #[serde(with = "As::<Choice<BlobsKind>>")]
+    pub blobs: BlobsKind,
     /// The time for which a file can be fetched; calendar units are allowed (`1 month`).
     #[serde(with = "As::<Period>")]
     pub expiry: Span,
