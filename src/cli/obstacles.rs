@@ -22,7 +22,7 @@ use super::{
     unit::{SERVICE, Unit},
     user::User,
 };
-use crate::config::{ClamdAddress, Config, DEFAULT_FILE, StoreKind};
+use crate::config::{BlobsKind, ClamdAddress, Config, DEFAULT_FILE, StoreKind};
 
 /// The daemon's user, unless a unit names another.
 const USER: &str = "depollueur";
@@ -407,6 +407,13 @@ fn of_addresses(config: &Config, unit: &Unit) -> Vec<Obstacle> {
     {
         let peer = (url.host(), url.port());
         found.extend(of_peer("remote.url", url.as_str(), peer, unit));
+    }
+
+    if let Some(endpoint) = &config.s3.endpoint
+        && config.drop.blobs == BlobsKind::S3
+    {
+        let peer = (endpoint.host(), endpoint.port());
+        found.extend(of_peer("s3.endpoint", endpoint.as_str(), peer, unit));
     }
 
     let relay = &config.mail.relay;

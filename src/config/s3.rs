@@ -50,6 +50,20 @@ pub struct S3Config {
     pub timeout: Duration,
 }
 
+impl S3Config {
+    /// Returns the address of the bucket, without a final slash; empty if there is no endpoint.
+    pub(crate) fn bucket_url(&self) -> String {
+        let (Some(endpoint), bucket) = (&self.endpoint, &self.bucket) else {
+            return String::new();
+        };
+        let endpoint = endpoint.as_str().trim_end_matches('/');
+        match endpoint.split_once("://") {
+            Some((scheme, host)) if !self.path_style => format!("{scheme}://{bucket}.{host}"),
+            _ => format!("{endpoint}/{bucket}"),
+        }
+    }
+}
+
 /// The kind of store that holds the blobs of the drop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BlobsKind {
@@ -207,6 +221,19 @@ mod tests {
             Some("GK31c2f218a2e44f485b94239e")
         );
         assert_eq!(KeyIdRules::read("wJalrXUtnFEMI/K7MDENG"), None);
+    }
+
+    #[test]
+    fn a_bucket_stands_in_the_path_or_before_the_host() {
+        let mut config = S3Config {
+            bucket: "drop".into(),
+            ..S3Config::default()
+        };
+        assert_eq!(config.bucket_url(), "");
+        config.endpoint = "https://s3.example.org:3900/".parse().ok();
+        assert_eq!(config.bucket_url(), "https://s3.example.org:3900/drop");
+        config.path_style = false;
+        assert_eq!(config.bucket_url(), "https://drop.s3.example.org:3900");
     }
 
     #[test]
