@@ -19,6 +19,7 @@ mod pattern;
 mod public_url;
 mod records;
 mod rule;
+mod s3;
 mod scan;
 mod source;
 mod spoken;
@@ -47,6 +48,7 @@ pub use self::{
     public_url::PublicUrl,
     records::{PostgresUrl, RecordsDatabase},
     rule::{Condition, Rule, RuleAction, Terms},
+    s3::{BlobsKind, S3Config},
     scan::{ClamdAddress, OnInfected, OnOversize, OnUnscanned, ScanConfig},
     source::{ConfigError, DEFAULT_FILE, DOMAINS_DIRECTORY, DomainConfigs, Sources},
     store::{DepositConfig, RemoteConfig, StoreConfig, StoreKind},
@@ -84,6 +86,8 @@ pub struct Config {
     pub admin: AdminConfig,
     /// `[drop]`
     pub drop: DropConfig,
+    /// `[s3]`
+    pub s3: S3Config,
     /// `[quota]`
     pub quota: QuotaConfig,
     /// `[audit]`

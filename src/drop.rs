@@ -31,6 +31,9 @@
 //!     draft-<random>
 //! ```
 //!
+//! With `drop.blobs = "s3"` the blobs lie in a bucket instead (`drop/blobs/s3.rs`), as `<prefix>/ab/ab…-<n>`
+//! and with the same bytes; everything else lies in the directory.
+//!
 //! Directories are 0700 and files 0600. All of it lies on one file system, since drafts become
 //! blobs by renaming. To back up, copy the database first (`sqlite3 drop.sqlite3 ".backup …"`), then
 //! `drop.key` and `blobs`: a blob without a record is swept, a record without its blob is a dead link.
@@ -40,7 +43,7 @@
 //!
 //! # When a package is durable
 //!
-//! Each draft is synced when it is finished. A commit renames the drafts, syncs both directories,
+//! Each draft is synced, or uploaded, when it is finished. A commit renames the drafts, syncs both directories,
 //! then commits the record (`synchronous = FULL`), looks once more for every blob, and only then returns: a
 //! process that is killed at any instant leaves drafts, or blobs without a record, which are swept after an hour, or a
 //! package that nobody was told of, which expires. No failed sync is ever tried again on the same
@@ -84,11 +87,17 @@ use std::{
 use jiff::Timestamp;
 
 use self::{
-    blobs::{Blobs, Directory},
+    blobs::{Blobs, Directory, S3},
     place::BlobPlace,
     rescan::Rescans,
     vault::Vault,
 };
+use crate::{
+    config::{AuditConfig, BlobsKind, Config, DropConfig, QuotaConfig, S3Config, ScanConfig},
+    ledger::{Books, Ledger, LedgerError, Record, blocking},
+    scan::VirusScanner,
+};
+
 pub use self::{
     draft::{DurableFile, FileDraft, PackageDraft},
     error::DropError,
@@ -96,13 +105,6 @@ pub use self::{
     rescan::Release,
     sealed::{SealedFile, SealedPackage},
     token::{Token, TokenError},
-};
-pub(crate) use self::{sealed::unseal_first, unlock::Link};
-pub(crate) use crate::ledger::cost;
-use crate::{
-    config::{AuditConfig, Config, DropConfig, QuotaConfig, ScanConfig},
-    ledger::{Books, Ledger, LedgerError, Record, blocking},
-    scan::VirusScanner,
 };
 pub use crate::{
     envelope::Origin,
@@ -114,6 +116,13 @@ pub use crate::{
         SweepNotes, Swept, Unlock, Uploader, Verification, expires_at,
     },
 };
+
+pub(crate) use self::{
+    blobs::{BucketTrial, try_out as try_bucket},
+    sealed::unseal_first,
+    unlock::Link,
+};
+pub(crate) use crate::ledger::cost;
 
 /// The drop: a directory of encrypted blobs and a database of records. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -215,10 +224,12 @@ impl FileDrop {
     /// # Errors
     /// The directory cannot be used; the message is one clear line.
     pub fn of(config: &Config) -> Result<Self, DropError> {
-        Self::open_with(&config.drop, &config.quota, &config.audit, &config.scan)
+        let bucket = (config.drop.blobs == BlobsKind::S3).then_some(&config.s3);
+        let (quota, audit) = (&config.quota, &config.audit);
+        Self::open_in(bucket, &config.drop, quota, audit, &config.scan)
     }
 
-    /// Opens a drop without quotas and virus scan, otherwise like [`FileDrop::of`].
+    /// Opens a drop in a directory, without quotas and virus scan, otherwise like [`FileDrop::of`].
     ///
     /// # Errors
     /// As [`FileDrop::of`].
@@ -233,13 +244,27 @@ impl FileDrop {
         audit: &AuditConfig,
         scan: &ScanConfig,
     ) -> Result<Self, DropError> {
+        Self::open_in(None, config, quota, audit, scan)
+    }
+
+    /// Opens a drop whose blobs lie in a bucket, if there is one, else in its directory.
+    fn open_in(
+        bucket: Option<&S3Config>,
+        config: &DropConfig,
+        quota: &QuotaConfig,
+        audit: &AuditConfig,
+        scan: &ScanConfig,
+    ) -> Result<Self, DropError> {
         let directory = Directory::open(&config.directory)?;
         let alone = directory.lock()?;
         let records = records::open(&directory, config)?;
         let key = fingerprint::key(&directory, &*records)?;
         std::mem::drop(alone);
 
-        let blobs: Arc<dyn Blobs> = Arc::new(directory);
+        let blobs: Arc<dyn Blobs> = match bucket {
+            Some(bucket) => Arc::new(S3::open(bucket, directory)?),
+            None => Arc::new(directory),
+        };
         let place = Box::new(BlobPlace(Arc::clone(&blobs)));
         let store = Store {
             blobs,

@@ -21,6 +21,7 @@
 //! * [`policy`] – the parties who decide: the sender, the users, the admin's rules
 //! * [`rules`] – the choice of the parts to detach, with the reasons
 //! * `budget` – memory that all messages share
+//! * `credentials` – secrets and certificates in files
 //! * `aside` – values that are given up are dropped on a thread of their own, for that waits for the disk
 //! * `gather` – small writes handed over together
 //! * `lock` – mutexes whose values are whole at every instant
@@ -60,6 +61,7 @@ mod aside;
 mod budget;
 pub mod cli;
 pub mod config;
+mod credentials;
 pub mod decisions;
 pub mod drop;
 pub mod envelope;

@@ -1,7 +1,8 @@
 //! `depollueur doctor`: examines the running system and prints the commands that mend it.
 //!
 //! Each check is a finding with a stable name, a level, and the lines that mend it. Nothing is
-//! changed, with one exception: a small package is put into the drop, fetched, and taken out again.
+//! changed, with two exceptions: a small package is put into the drop, fetched, and taken out again, and so is an
+//! object of the bucket.
 //!
 //! * `postfix` – the configuration of Postfix
 //! * `entry` – the milters in its lists
@@ -14,11 +15,13 @@
 //! * `units` – service and socket, and the configuration of the running daemon
 //! * `web` – the way of a reader of mail; `deposit` – the test package
 //! * `links` – the address in links
+//! * `bucket` – the bucket in object storage
 //! * `scan` – the virus scanner clamd
 //! * `abuse` – the way of readers' reports
 //! * `report` – the findings; `quick` – one line for a monitoring system
 
 mod abuse;
+mod bucket;
 mod deposit;
 pub(super) mod entry;
 mod filter;
@@ -164,6 +167,9 @@ fn examine(
     );
     system::check(&mut report, (config, loaded), file.as_deref());
     links::check(&mut report, config);
+    if !options.quick {
+        bucket::check(&mut report, config);
+    }
 
     let runtime = runtime()?;
     runtime.block_on(async {

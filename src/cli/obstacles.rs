@@ -20,7 +20,7 @@ use toml::{Table, Value};
 pub(super) use self::machine::all as of_machine;
 use super::{unit::Unit, user::User};
 use crate::{
-    config::{ClamdAddress, Config, DEFAULT_FILE, StoreKind},
+    config::{BlobsKind, ClamdAddress, Config, DEFAULT_FILE, StoreKind},
     units::{self, Part, Service},
 };
 
@@ -449,6 +449,13 @@ fn of_addresses(config: &Config, service: Service, unit: &Unit) -> Vec<Obstacle>
     {
         let peer = (url.host(), url.port());
         found.extend(of_peer("remote.url", url.as_str(), peer, unit));
+    }
+
+    if let Some(endpoint) = &config.s3.endpoint
+        && config.drop.blobs == BlobsKind::S3
+    {
+        let peer = (endpoint.host(), endpoint.port());
+        found.extend(of_peer("s3.endpoint", endpoint.as_str(), peer, unit));
     }
 
     if concerns(service, "mail.relay") {

@@ -47,6 +47,7 @@ impl Config {
 
         clashing
             .or_else(|| self.contradiction_of_store())
+            .or_else(|| self.contradiction_of_s3())
             .or_else(|| self.contradiction_of_drop())
     }
 
@@ -135,6 +136,7 @@ impl Config {
         self.warn_of_room(&mut warnings);
         self.warn_of_strangers(&mut warnings);
         self.warn_of_remote(&mut warnings);
+        self.warn_of_s3(&mut warnings);
         self.warn_of_wishes(&mut warnings);
         self.warn_of_waits(&mut warnings);
         warnings.extend(self.unread.iter().cloned());

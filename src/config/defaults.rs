@@ -9,12 +9,12 @@ use jiff::{Span, tz::TimeZone};
 use mailsplice::{Limits, l10n::Language, rewrite::Position};
 
 use super::{
-    AddressPatterns, AdminConfig, AliasMaps, AuditConfig, AuditCopy, Colour, DepositConfig,
-    DetachConfig, Directions, Dkim2, DomainLanguages, DropConfig, Fallback, Forwarding,
-    LimitsConfig, ListenAddress, LogConfig, LogFormat, Marks, MilterConfig, Network, NoticeConfig,
-    NoticeLanguage, OnBlocked, OnFailure, OwnDomains, ProxyHeader, QuotaConfig, Recipients,
-    RecordsDatabase, RemoteConfig, ReportFormat, RunMode, SenderConfig, ShowSender, SpoolConfig,
-    StoreConfig, StoreKind, WebConfig,
+    AddressPatterns, AdminConfig, AliasMaps, AuditConfig, AuditCopy, BlobsKind, Colour,
+    DepositConfig, DetachConfig, Directions, Dkim2, DomainLanguages, DropConfig, Fallback,
+    Forwarding, LimitsConfig, ListenAddress, LogConfig, LogFormat, Marks, MilterConfig, Network,
+    NoticeConfig, NoticeLanguage, OnBlocked, OnFailure, OwnDomains, ProxyHeader, QuotaConfig,
+    Recipients, RecordsDatabase, RemoteConfig, ReportFormat, RunMode, S3Config, SenderConfig,
+    ShowSender, SpoolConfig, StoreConfig, StoreKind, WebConfig,
 };
 
 impl Default for MilterConfig {
@@ -81,6 +81,7 @@ impl Default for DropConfig {
     fn default() -> Self {
         Self {
             directory: "/var/lib/depollueur".into(),
+            blobs: BlobsKind::Directory,
             expiry: Span::new().months(1),
             grace: Span::new().days(7),
             keep_records: Span::new().years(1),
@@ -91,6 +92,24 @@ impl Default for DropConfig {
             records: RecordsDatabase::Sqlite,
             records_password_file: None,
             records_ca_file: None,
+        }
+    }
+}
+
+impl Default for S3Config {
+    fn default() -> Self {
+        Self {
+            endpoint: None,
+            region: "us-east-1".into(),
+            bucket: String::new(),
+            prefix: String::new(),
+            access_key_id: String::new(),
+            secret_key_file: None,
+            path_style: true,
+            ca_file: None,
+            allow_http: false,
+            connect_timeout: Duration::from_secs(5),
+            timeout: Duration::from_secs(20),
         }
     }
 }

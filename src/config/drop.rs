@@ -6,12 +6,12 @@ use jiff::Span;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Directions, Network, RecordsDatabase,
+    BlobsKind, Directions, Network, RecordsDatabase,
     address::Networks,
     records::Records,
     value::{
-        Absolute, As, CopyTarget, Count, DirectionsCodec, Flag, OptionalPath, OptionalPeriod,
-        OptionalSize, Period, Retention, Size,
+        Absolute, As, Choice, CopyTarget, Count, DirectionsCodec, Flag, OptionalPath,
+        OptionalPeriod, OptionalSize, Period, Retention, Size,
     },
 };
 
@@ -22,6 +22,9 @@ pub struct DropConfig {
     /// Its directory.
     #[serde(with = "As::<Absolute>")]
     pub directory: PathBuf,
+    /// The kind of store that holds the encrypted files.
+    #[serde(with = "As::<Choice<BlobsKind>>")]
+    pub blobs: BlobsKind,
     /// The time for which a file can be fetched; calendar units are allowed (`1 month`).
     #[serde(with = "As::<Period>")]
     pub expiry: Span,

@@ -1,4 +1,4 @@
-//! The store of encrypted contents: the seam behind which a directory stands.
+//! The store of encrypted contents: the seam behind which a directory stands, or a bucket.
 //!
 //! Another store of blobs is one more file that implements [`Blobs`] and passes the suite in
 //! `tests/conformance/blobs.rs`. Its verbs block and are called from blocking threads only. It
@@ -7,12 +7,14 @@
 mod directory;
 #[cfg(test)]
 mod memory;
+mod s3;
 
-use std::{collections::HashSet, fmt, io, path::Path};
+use std::{collections::HashSet, fmt, io, ops::Range, path::Path};
 
 use jiff::Timestamp;
 
-pub(super) use self::directory::Directory;
+pub(crate) use self::s3::{BucketTrial, try_out};
+pub(super) use self::{directory::Directory, s3::S3};
 #[cfg(test)]
 pub(super) use self::{directory::draft_into, memory::Memory};
 use super::{DropError, RecordId};
@@ -24,7 +26,7 @@ pub(super) trait Blobs: fmt::Debug + Send + Sync {
     /// Checks that a blob can be written. Leaves nothing behind.
     fn probe(&self) -> Result<()>;
 
-    /// Begins a blob that nobody sees before it is placed.
+    /// Begins a blob that nobody sees before it is finished.
     fn draft(&self, id: RecordId, number: u32) -> Result<Box<dyn Draft>>;
 
     /// Makes all placed blobs of a package durable under their names.
@@ -33,8 +35,15 @@ pub(super) trait Blobs: fmt::Debug + Send + Sync {
     /// Fails if the blob is not in its place.
     fn exists(&self, id: RecordId, number: u32) -> Result<()>;
 
-    /// Opens a blob of exactly this length for reading; one of another length is damaged.
-    fn open(&self, id: RecordId, number: u32, length: u64) -> Result<Box<dyn Blob>>;
+    /// Opens a blob of exactly this length for reading; one of another length is damaged. After its first bytes,
+    /// those of `wanted` are going to be read, in order; others may be.
+    fn open(
+        &self,
+        id: RecordId,
+        number: u32,
+        length: u64,
+        wanted: Range<u64>,
+    ) -> Result<Box<dyn Blob>>;
 
     /// Removes a blob; a missing one is no error.
     fn remove(&self, id: RecordId, number: u32) -> Result<()>;
@@ -46,7 +55,8 @@ pub(super) trait Blobs: fmt::Debug + Send + Sync {
     fn remove_drafts(&self, before: Timestamp, limit: usize) -> Result<u64>;
 
     /// Lists the blobs of the packages whose id begins with `slice` that were written before `before`, except
-    /// those of the packages in `except`, for which the name is enough: no file of theirs is looked at.
+    /// those of the packages in `except`, for which the name is enough: no file of theirs is looked at. Where
+    /// there are too many for one call, the next one of the slice goes on.
     fn blobs_before(
         &self,
         slice: u8,
@@ -77,13 +87,16 @@ pub(super) trait Draft: fmt::Debug + Send + Sync {
     fn finish(self: Box<Self>) -> Result<Box<dyn Finished>>;
 }
 
-/// A blob whose contents are durable, without its name. Dropping it leaves nothing behind.
+/// A blob whose contents are durable. A store that can rename keeps it without its name; another has it under
+/// its name, for which nobody asks before there is a record. Dropping it leaves nothing behind.
 pub(super) trait Finished: fmt::Debug + Send + Sync {
-    /// Gives it its name, which must be free; [`Blobs::sync`] makes the name durable.
+    /// Gives it its name for good; [`Blobs::sync`] makes the name durable. A store that can rename refuses a
+    /// name that is taken.
     fn place(self: Box<Self>) -> Result<()>;
 }
 
-/// A blob that is open: it can be read to its end, whatever becomes of its name, unless it is destroyed.
+/// A blob that is open. In a directory it can be read to its end, whatever becomes of its name, unless it is
+/// destroyed; in a bucket, as long as it is there.
 pub(super) trait Blob: fmt::Debug + Send + Sync {
     fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()>;
 

@@ -6,6 +6,7 @@ use std::{
 };
 
 use crate::{
+    credentials::CredentialError,
     ledger::{Allotment, Fault, FaultKind, LedgerError},
     scan::Objection,
 };
@@ -48,6 +49,12 @@ pub enum DropError {
         /// The directory or the file.
         path: PathBuf,
         /// The reason, and the command to type.
+        reason: String,
+    },
+    /// The key of a bucket, or its certificates, cannot be used: an admin must act.
+    #[error("{reason}")]
+    Credentials {
+        /// The file, and its fault.
         reason: String,
     },
     /// Another process holds the lock under which the drop is opened, and does not let go.
@@ -135,6 +142,13 @@ impl DropError {
             path: path.to_owned(),
             reason: reason.into(),
         }
+    }
+}
+
+impl From<CredentialError> for DropError {
+    fn from(error: CredentialError) -> Self {
+        let reason = error.to_string();
+        Self::Credentials { reason }
     }
 }
 

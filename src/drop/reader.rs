@@ -15,7 +15,7 @@ use crate::aside::Aside;
 /// Reads a range of a file, segment by segment.
 ///
 /// It holds an open file, which is read to its end even if the sweep removes it meanwhile, but not if an
-/// admin destroys it.
+/// admin destroys it. Of an object in a bucket it reads on as long as that is there.
 #[derive(Debug)]
 pub struct FileReader {
     blob: Arc<OpenBlob>,
@@ -45,9 +45,10 @@ impl FileReader {
         }
 
         let layout = Layout::new(size).ok_or(DropError::Misuse("a file is larger than 256 TiB"))?;
+        let wanted = layout.sealed_around(&range);
         let blob = store
             .blobs
-            .open(vault.id(), number, layout.sealed_bytes())?;
+            .open(vault.id(), number, layout.sealed_bytes(), wanted)?;
 
         let mut header = [0; HEADER_BYTES];
         blob.read_exact_at(&mut header, 0)
@@ -76,7 +77,7 @@ impl FileReader {
                 "a range reaches past the end of its file",
             ));
         }
-        let blob = store.blobs.open(id, number, length)?;
+        let blob = store.blobs.open(id, number, length, range.clone())?;
         Ok(Self {
             blob: Arc::new(OpenBlob {
                 blob: Aside::new(blob),

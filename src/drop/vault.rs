@@ -246,6 +246,13 @@ impl Layout {
         border(segment)..border(segment + 1).min(self.size)
     }
 
+    /// Returns the bytes of the blob that hold a range of the file.
+    pub(super) fn sealed_around(self, range: &Range<u64>) -> Range<u64> {
+        let first = self.sealed(self.segment_of(range.start));
+        let last = self.sealed(self.segment_of(range.end.saturating_sub(1).max(range.start)));
+        first.start..last.end
+    }
+
     /// Returns the bytes of the blob that a segment takes, tag included.
     pub(super) fn sealed(self, segment: u32) -> Range<u64> {
         let plain = self.plain(segment);

@@ -208,6 +208,7 @@ MEANT = "the answer to a command line of other habits: tests/mistakes has the ro
 OUTSIDE = "for who builds the package, not for a host: the harness packs with it, and tests/package.py"
 CLAMD = "the clamd of these hosts is one of ours with one signature, not Debian's unit; tests/e2e/scan.py asks Debian's program"
 POSTGRES = "no host here has PostgreSQL; tests/e2e/postgres.py makes, dumps and restores databases of the real one"
+GARAGE = "no host here has Garage; tests/s3/garage types what they do"
 CHECKOUT = "for who has the source: a step of tests/run"
 E2E = "tests/e2e/doctor.py makes the fault and types it"
 
@@ -314,6 +315,12 @@ NOT_TYPED: dict[str, str] = {
     "depollueur setup --directory /srv/drop": "tests/e2e/setup.py gives it; the lines that it prints are those of check, which a story types",
     "install -d -m 0700 -o depollueur -g depollueur {}": "the line that check prints for a drop elsewhere, which a story types",
     "systemctl restart rspamd": "printed when rspamd does not let go of a port, to which it cannot be brought here",
+    "garage bucket create depollueur": GARAGE,
+    "garage key create depollueur": GARAGE,
+    "garage bucket allow --read --write depollueur --key depollueur": GARAGE,
+    "install -o depollueur -g depollueur -m 0400 s3-key /etc/depollueur/s3-key": "as for the token of two hosts, which a story types; there is no Garage",
+    "install -m 0640 -g depollueur /dev/stdin '{shown}'": MISTAKE,
+    "depollueur drop revoke --destroy": NAMED,
     "timedatectl set-ntp true": "a host in namespaces cannot set the clock",
 }
 

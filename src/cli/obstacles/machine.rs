@@ -11,7 +11,8 @@ use rustix::fs::{statfs, statvfs};
 
 use super::Obstacle;
 use crate::{
-    config::{Config, ListenAddress, RecordsDatabase, StoreKind},
+    config::{BlobsKind, Config, ListenAddress, RecordsDatabase, StoreKind},
+    credentials,
     drop::FileDrop,
     store::Stores,
     units::{self, Part},
@@ -30,18 +31,44 @@ pub(in crate::cli) fn all(config: &Config) -> Vec<Obstacle> {
         .then(|| of_remote(config))
         .flatten();
     let addresses = listeners(config).into_iter();
+    // Where blobs lie in a bucket, no free space is asked for.
+    let disk = (config.drop.blobs == BlobsKind::Directory).then_some(config);
     remote
         .into_iter()
         .chain(of_records(config))
+        .chain(of_bucket(config))
         .chain(of_postfix(config))
         .chain(of_socket("milter.listen", &config.milter.listen, "postfix"))
         .chain(of_socket("web.listen", &config.web.listen, "www-data"))
         .chain(addresses.filter_map(|(key, address)| of_address(key, address)))
-        .chain(of_room(config))
-        .chain(of_inodes(config))
+        .chain(disk.and_then(of_room))
+        .chain(disk.and_then(of_inodes))
         .chain(of_copy(config))
         .chain(of_spool_memory(config))
         .collect()
+}
+
+/// Checks the key and the certificates of the bucket, as the daemon will read them.
+fn of_bucket(config: &Config) -> Option<Obstacle> {
+    let (s3, key) = (&config.s3, config.s3.secret_key_file.as_deref()?);
+    if config.drop.blobs != BlobsKind::S3 {
+        return None;
+    }
+    if let Err(error) = credentials::secret(key, "key") {
+        let (message, shown) = (format!("s3.secret_key_file: {error}"), key.display());
+        let fix = if message.contains("everybody") {
+            format!("chmod o= '{shown}'")
+        } else {
+            format!(
+                "install -m 0640 -g depollueur /dev/stdin '{shown}'    # then the secret half of the key, Enter, Ctrl-D"
+            )
+        };
+        return Some(obstacle(message, &[fix]));
+    }
+
+    let error = credentials::certificates(s3.ca_file.as_deref()?).err()?;
+    let fix = "set s3.ca_file to a file of certificates (PEM), or to \"\"".to_owned();
+    Some(obstacle(format!("s3.ca_file: {error}"), &[fix]))
 }
 
 /// Returns the addresses at which the daemon listens, with their keys.
@@ -281,6 +308,23 @@ mod tests {
         assert_eq!(told(&config), "");
         config.remote.ca_file = Some("/nonexistent.pem".into());
         assert!(told(&config).contains("remote.ca_file: could not read"));
+    }
+
+    #[test]
+    fn a_key_of_a_bucket_is_looked_at_where_it_is_used() {
+        let home = tempfile::tempdir().unwrap();
+        let key = home.path().join("key");
+        let mut config = config();
+        config.s3.secret_key_file = Some(key.clone());
+        assert_eq!(told(&config), "");
+        config.drop.blobs = BlobsKind::S3;
+        assert!(told(&config).contains("install -m 0640 -g depollueur"));
+        fs::write(&key, "secret\n").unwrap();
+        assert!(told(&config).contains("chmod o= "));
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o640)).unwrap();
+        assert_eq!(told(&config), "");
+        config.s3.ca_file = Some("/nonexistent.pem".into());
+        assert!(told(&config).contains("s3.ca_file: could not read"));
     }
 
     #[test]

@@ -6,8 +6,8 @@ use mailsplice::rewrite::Position;
 
 use super::{Codec, Written};
 use crate::config::{
-    Directions, Dkim2, Forwarding, LogFormat, OnBlocked, OnFailure, ProxyHeader, Recipients,
-    ReportFormat, RunMode, ShowSender, StoreKind,
+    BlobsKind, Directions, Dkim2, Forwarding, LogFormat, OnBlocked, OnFailure, ProxyHeader,
+    Recipients, ReportFormat, RunMode, ShowSender, StoreKind,
 };
 
 /// One of a few words.
@@ -55,6 +55,11 @@ impl Words for Directions {
 impl Words for StoreKind {
     const WORDS: &'static [(&'static str, Self)] =
         &[("embedded", Self::Embedded), ("remote", Self::Remote)];
+}
+
+impl Words for BlobsKind {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("directory", Self::Directory), ("s3", Self::S3)];
 }
 
 impl Words for Recipients {

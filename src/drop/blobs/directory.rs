@@ -4,6 +4,7 @@ use std::{
     collections::HashSet,
     fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError},
     io::{self, ErrorKind, IoSliceMut, Write as _},
+    ops::Range,
     os::unix::fs::{DirBuilderExt, FileExt as _, MetadataExt as _, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::{
@@ -298,7 +299,13 @@ impl Blobs for Directory {
             .map_err(|e| DropError::io("find", &path, e))
     }
 
-    fn open(&self, id: RecordId, number: u32, length: u64) -> Result<Box<dyn Blob>> {
+    fn open(
+        &self,
+        id: RecordId,
+        number: u32,
+        length: u64,
+        _wanted: Range<u64>,
+    ) -> Result<Box<dyn Blob>> {
         let path = self.path(id, number);
         let flags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).bits() as i32;
         let mut options = OpenOptions::new();
@@ -575,7 +582,7 @@ fn list(directory: &Path, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<FoundF
 }
 
 /// Returns the package to which a blob of this name belongs, and its number there.
-fn owner(name: &str) -> Option<(RecordId, u32)> {
+pub(super) fn owner(name: &str) -> Option<(RecordId, u32)> {
     let (id, number) = name.split_once('-')?;
     let parsed = (id.parse().ok()?, number.parse().ok()?);
     (format!("{}-{}", parsed.0, parsed.1) == name).then_some(parsed)

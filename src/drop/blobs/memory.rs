@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, HashSet},
     io,
+    ops::Range,
     path::Path,
     sync::{Arc, Mutex, MutexGuard},
 };
@@ -79,7 +80,13 @@ impl Blobs for Memory {
         there.then_some(()).ok_or_else(gone)
     }
 
-    fn open(&self, id: RecordId, number: u32, length: u64) -> Result<Box<dyn Blob>> {
+    fn open(
+        &self,
+        id: RecordId,
+        number: u32,
+        length: u64,
+        _wanted: Range<u64>,
+    ) -> Result<Box<dyn Blob>> {
         let found = self.lock().blobs.get(&(id, number)).cloned();
         match found {
             Some((_, bytes)) if lock(&bytes).len() as u64 == length => {

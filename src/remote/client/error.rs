@@ -2,7 +2,7 @@
 
 use std::{error::Error as _, io, path::PathBuf, time::Duration};
 
-use crate::{drop::Allotment, scan::ScanFinding};
+use crate::{credentials::CredentialError, drop::Allotment, scan::ScanFinding};
 
 /// An error between us and the drop of another host.
 #[derive(Debug, thiserror::Error)]
@@ -124,5 +124,14 @@ impl RemoteError {
     /// Returns true if the same request may succeed when it is sent again at once.
     pub(super) fn may_pass(&self) -> bool {
         matches!(self, Self::Unreachable { .. })
+    }
+}
+
+impl From<CredentialError> for RemoteError {
+    fn from(error: CredentialError) -> Self {
+        match error {
+            CredentialError::Read { path, source } => Self::Read { path, source },
+            CredentialError::Unusable { path, reason } => Self::Unusable { path, reason },
+        }
     }
 }

@@ -1,12 +1,16 @@
 //! The suite of [`Blobs`]. Each check is given a fresh, empty store.
+//!
+//! That of a bucket needs a server: `DEPOLLUEUR_TEST_S3` is the address of a bucket, `DEPOLLUEUR_TEST_S3_KEY` the
+//! id of a key and its secret. `tests/e2e/s3.py` starts one and sets both.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, env, fs, os::unix::fs::PermissionsExt as _};
 
 use jiff::SignedDuration;
 
 use super::super::*;
 use crate::{
-    drop::blobs::{Blobs, Directory, Draft, Memory},
+    config::S3Config,
+    drop::blobs::{Blobs, Directory, Draft, Memory, S3},
     ledger::SLICES,
 };
 
@@ -19,7 +23,10 @@ type Check = (&'static str, fn(&dyn Blobs));
 const CHECKS: &[Check] = &[
     ("what is placed and synced is read", what_is_placed_is_read),
     ("a draft is seen by nobody", a_draft_is_seen_by_nobody),
-    ("a taken name is refused", a_taken_name_is_refused),
+    (
+        "a dropped draft leaves nothing",
+        a_dropped_draft_leaves_nothing,
+    ),
     (
         "a blob of another length is damaged",
         another_length_is_damaged,
@@ -40,16 +47,38 @@ const CHECKS: &[Check] = &[
         "only what is old is left over",
         only_what_is_old_is_left_over,
     ),
+    ("a probe leaves nothing", a_probe_leaves_nothing),
+];
+
+/// What holds where drafts get their names by renaming.
+const RENAMING: &[Check] = &[
+    (
+        "a finished draft is seen by nobody",
+        a_finished_draft_is_seen_by_nobody,
+    ),
+    ("a taken name is refused", a_taken_name_is_refused),
     (
         "drafts are removed up to a limit",
         drafts_are_removed_up_to_a_limit,
     ),
-    ("a probe leaves nothing", a_probe_leaves_nothing),
+];
+
+/// What holds where large files are sent in parts.
+const PARTS: &[Check] = &[
+    ("a file in parts is read", a_file_in_parts_is_read),
+    (
+        "a dropped draft in parts leaves nothing",
+        a_dropped_draft_in_parts_leaves_nothing,
+    ),
+    (
+        "unfinished uploads are removed up to a limit",
+        unfinished_uploads_are_removed_up_to_a_limit,
+    ),
 ];
 
 #[test]
 fn a_directory_is_a_store_of_blobs() {
-    suite(|| {
+    suite(RENAMING, || {
         let home = TempDir::new().unwrap();
         let directory = Directory::open(&home.path().join("drop")).unwrap();
         (Box::new(directory), Box::new(home))
@@ -58,11 +87,39 @@ fn a_directory_is_a_store_of_blobs() {
 
 #[test]
 fn memory_is_a_store_of_blobs() {
-    suite(|| (Box::new(Memory::default()), Box::new(())));
+    suite(RENAMING, || (Box::new(Memory::default()), Box::new(())));
 }
 
-fn suite(fresh: impl Fn() -> Fresh) {
-    for (sentence, check) in CHECKS {
+#[test]
+fn a_bucket_is_a_store_of_blobs() {
+    let Ok(address) = env::var("DEPOLLUEUR_TEST_S3") else {
+        println!("none  DEPOLLUEUR_TEST_S3 names no bucket");
+        return;
+    };
+    let (endpoint, bucket) = address.rsplit_once('/').unwrap();
+    let key = env::var("DEPOLLUEUR_TEST_S3_KEY").unwrap();
+    let (id, key) = key.split_once(' ').unwrap();
+    suite(PARTS, || {
+        let home = TempDir::new().unwrap();
+        let directory = Directory::open(&home.path().join("drop")).unwrap();
+        let secret = home.path().join("secret");
+        fs::write(&secret, key).unwrap();
+        fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+        let config = S3Config {
+            endpoint: Some(endpoint.parse().unwrap()),
+            bucket: bucket.to_owned(),
+            prefix: format!("suite/{}", Token::random()),
+            access_key_id: id.to_owned(),
+            secret_key_file: Some(secret),
+            ..S3Config::default()
+        };
+        let bucket = S3::open(&config, directory).unwrap();
+        (Box::new(bucket), Box::new(home))
+    });
+}
+
+fn suite(own: &[Check], fresh: impl Fn() -> Fresh) {
+    for (sentence, check) in CHECKS.iter().chain(own) {
         let (blobs, _home) = fresh();
         eprintln!("{sentence}");
         check(&*blobs);
@@ -87,7 +144,7 @@ fn put(blobs: &dyn Blobs, (id, number): (RecordId, u32), bytes: &[u8]) {
 }
 
 fn get(blobs: &dyn Blobs, id: RecordId, number: u32, length: u64) -> Result<Vec<u8>, DropError> {
-    let blob = blobs.open(id, number, length)?;
+    let blob = blobs.open(id, number, length, 0..length)?;
     let mut bytes = vec![0; length as usize];
     blob.read_exact_at(&mut bytes, 0).unwrap();
     Ok(bytes)
@@ -115,7 +172,7 @@ fn what_is_placed_is_read(blobs: &dyn Blobs) {
         blobs.exists(A, number).unwrap();
         assert_eq!(get(blobs, A, number, bytes.len() as u64).unwrap(), bytes);
     }
-    let blob = blobs.open(A, u32::MAX, 300_000).unwrap();
+    let blob = blobs.open(A, u32::MAX, 300_000, 0..300_000).unwrap();
     let mut part = [0; 10];
     blob.read_exact_at(&mut part, 299_990).unwrap();
     assert_eq!(part, long[299_990..]);
@@ -128,14 +185,76 @@ fn what_is_placed_is_read(blobs: &dyn Blobs) {
 
 fn a_draft_is_seen_by_nobody(blobs: &dyn Blobs) {
     let open = draft(blobs, (A, 0), b"open");
-    let finished = draft(blobs, (A, 1), b"finished").finish().unwrap();
-    for number in [0, 1] {
-        assert!(blobs.exists(A, number).is_err());
-        assert!(get(blobs, A, number, 4).is_err());
-    }
+    assert!(blobs.exists(A, 0).is_err());
+    assert!(get(blobs, A, 0, 4).is_err());
     assert_eq!(all(blobs, later()), []);
-    std::mem::drop((open, finished));
+    std::mem::drop(open);
     assert_eq!(blobs.remove_drafts(later(), 10).unwrap(), 0);
+}
+
+fn a_dropped_draft_leaves_nothing(blobs: &dyn Blobs) {
+    let finished = draft(blobs, (A, 1), b"finished").finish().unwrap();
+    std::mem::drop((draft(blobs, (A, 0), b"open"), finished));
+    assert_eq!(all(blobs, later()), []);
+    assert_eq!(blobs.remove_drafts(later(), 10).unwrap(), 0);
+}
+
+fn a_finished_draft_is_seen_by_nobody(blobs: &dyn Blobs) {
+    let finished = draft(blobs, (A, 1), b"finished").finish().unwrap();
+    assert!(blobs.exists(A, 1).is_err());
+    assert!(get(blobs, A, 1, 8).is_err());
+    assert_eq!(all(blobs, later()), []);
+    finished.place().unwrap();
+    assert_eq!(all(blobs, later()), [(A, 1)]);
+}
+
+/// A draft of which a part was sent.
+fn draft_in_parts(blobs: &dyn Blobs, number: u32, bytes: &[u8]) -> Box<dyn Draft> {
+    let mut draft = blobs.draft(A, number).unwrap();
+    let mut segments = bytes.chunks(64 << 10);
+    segments
+        .try_for_each(|segment| draft.write(segment))
+        .unwrap();
+    draft
+}
+
+fn a_file_in_parts_is_read(blobs: &dyn Blobs) {
+    for (number, size) in [(0, 5 << 20), (1, (5 << 20) + 1), (2, 18 << 20)] {
+        let bytes = noise(size, u64::from(number));
+        let finished = draft_in_parts(blobs, number, &bytes).finish().unwrap();
+        finished.place().unwrap();
+        assert!(get(blobs, A, number, size as u64).unwrap() == bytes);
+
+        let (length, start) = (size as u64, size as u64 / 2);
+        let blob = blobs.open(A, number, length, start..length).unwrap();
+        let mut part = vec![0; 1 << 20];
+        for offset in [0, start, start + (1 << 20), 7] {
+            blob.read_exact_at(&mut part, offset).unwrap();
+            assert!(part == bytes[offset as usize..][..part.len()], "{offset}");
+        }
+    }
+    assert_eq!(blobs.remove_drafts(later(), 10).unwrap(), 0);
+}
+
+fn a_dropped_draft_in_parts_leaves_nothing(blobs: &dyn Blobs) {
+    let bytes = noise(11 << 20, 3);
+    let finished = draft_in_parts(blobs, 1, &bytes).finish().unwrap();
+    std::mem::drop((draft_in_parts(blobs, 0, &bytes), finished));
+    assert_eq!(all(blobs, later()), []);
+    assert_eq!(blobs.remove_drafts(later(), 10).unwrap(), 0);
+}
+
+fn unfinished_uploads_are_removed_up_to_a_limit(blobs: &dyn Blobs) {
+    let bytes = noise(6 << 20, 4);
+    let open: Vec<_> = (0..3).map(|n| draft_in_parts(blobs, n, &bytes)).collect();
+    put(blobs, (A, 9), b"placed");
+    assert_eq!(blobs.remove_drafts(later(), 2).unwrap(), 2);
+    assert_eq!(blobs.remove_drafts(later(), 2).unwrap(), 1);
+    // An upload that was swept cannot be completed any more.
+    for draft in open {
+        assert!(draft.finish().is_err());
+    }
+    assert_eq!(all(blobs, later()), [(A, 9)]);
 }
 
 fn a_taken_name_is_refused(blobs: &dyn Blobs) {
@@ -148,18 +267,18 @@ fn a_taken_name_is_refused(blobs: &dyn Blobs) {
 fn another_length_is_damaged(blobs: &dyn Blobs) {
     put(blobs, (A, 0), b"bytes");
     for length in [0, 4, 6] {
-        let opened = blobs.open(A, 0, length);
+        let opened = blobs.open(A, 0, length, 0..length);
         assert!(matches!(opened, Err(DropError::Damaged { .. })));
     }
     assert!(matches!(
-        blobs.open(A, 1, 5),
+        blobs.open(A, 1, 5, 0..5),
         Err(DropError::Damaged { .. })
     ));
 }
 
 fn a_removed_blob_is_read_to_its_end(blobs: &dyn Blobs) {
     put(blobs, (A, 0), b"bytes");
-    let blob = blobs.open(A, 0, 5).unwrap();
+    let blob = blobs.open(A, 0, 5, 0..5).unwrap();
     blobs.remove(A, 0).unwrap();
     let mut bytes = [0; 5];
     blob.read_exact_at(&mut bytes, 0).unwrap();
@@ -169,7 +288,7 @@ fn a_removed_blob_is_read_to_its_end(blobs: &dyn Blobs) {
 
 fn a_destroyed_blob_is_read_no_further(blobs: &dyn Blobs) {
     put(blobs, (A, 0), b"abcdef");
-    let blob = blobs.open(A, 0, 6).unwrap();
+    let blob = blobs.open(A, 0, 6, 0..6).unwrap();
     let mut bytes = [0; 3];
     blob.read_exact_at(&mut bytes, 0).unwrap();
     blobs.destroy(A, 0).unwrap();

@@ -1,0 +1,265 @@
+#!/usr/bin/env python3
+"""Stories of a drop whose blobs lie in S3: a real Postfix, and moto in the place of the service.
+
+    tests/e2e/s3.py             all of them
+    tests/e2e/s3.py killed      those whose sentence contains a word
+    tests/e2e/s3.py --list
+
+It makes a virtual environment and installs moto from PyPI into it; `MOTO` names the Python of one that has it
+already. `S3_ENDPOINT` names a running service in its place, which has the bucket `depollueur` for the key `S3_KEY_ID` with
+the secret `S3_SECRET`: tests/s3/garage makes one. By moto's clock each object is two hours old, so that a sweep finds left-overs at once;
+the stories that need this, or its log, are left out with another service.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import messages as m  # noqa: E402
+import stories  # noqa: E402
+from lab import ROOT, Lab, free_port, wait_until  # noqa: E402
+from milter_client import CHUNK_MAX, Milter, split  # noqa: E402
+from stories import NotHere, check_rewritten, check_untouched, link_in, story  # noqa: E402
+
+stories.STORIES.clear()
+
+KEY_ID, SECRET = os.environ.get("S3_KEY_ID", "test"), os.environ.get("S3_SECRET", "test")
+VERSION = "moto[server]==5.2.5"
+# Its objects are as old as a sweep wants them, and so are they all.
+SERVER = """
+import datetime, sys, moto.s3.models as models, moto.server
+now = models.utcnow
+models.utcnow = lambda: now() - datetime.timedelta(hours=2)
+moto.server.main(["-H", "127.0.0.1", "-p", sys.argv[1]])
+"""
+
+
+class Service:
+    """A service that speaks S3, with one bucket."""
+
+    def __init__(self, directory: Path):
+        self.bucket = "depollueur"
+        self.process = None
+        self.log_path = directory / "s3.log"
+        if endpoint := os.environ.get("S3_ENDPOINT"):
+            self.port = int(endpoint.rstrip("/").rpartition(":")[2])
+            return
+        python = os.environ.get("MOTO") or self._install(directory)
+        self.port = free_port()
+        with self.log_path.open("wb") as log:
+            self.process = subprocess.Popen([python, "-c", SERVER, str(self.port)], stdout=log, stderr=log)
+        wait_until(lambda: self._answers(), "moto", 60)
+
+    @staticmethod
+    def _install(directory: Path) -> str:
+        subprocess.run([sys.executable, "-m", "venv", directory / "moto"], check=True)
+        python = directory / "moto" / "bin" / "python"
+        subprocess.run([python, "-m", "pip", "install", "--quiet", VERSION], check=True)
+        return str(python)
+
+    def _answers(self) -> bool:
+        try:
+            return self.ask("PUT", f"/{self.bucket}")[0] == 200
+        except OSError:
+            return False
+
+    def ask(self, method: str, target: str, body: bytes = b"") -> tuple[int, bytes]:
+        """A request without a signature, which moto takes and others do not."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            connection.request(method, target, body)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
+    def needs_moto(self):
+        if not self.process:
+            raise NotHere("another service than moto")
+
+    def objects(self) -> list[str]:
+        return re.findall(r"<Key>(.*?)</Key>", self.ask("GET", f"/{self.bucket}?list-type=2")[1].decode())
+
+    def unfinished(self) -> list[str]:
+        return re.findall(r"<UploadId>(.*?)</UploadId>", self.ask("GET", f"/{self.bucket}?uploads")[1].decode())
+
+    def requests(self, begun: int = 0) -> list[str]:
+        """Methods and targets of the requests for objects and uploads since the log had this many."""
+        log = self.log_path.read_text()
+        found = re.findall(rf'"(PUT|GET|HEAD|POST|DELETE) /{self.bucket}/(\S+) HTTP', log)
+        return [f"{method} {target}" for method, target in found if "probe-" not in target][begun:]
+
+    def close(self):
+        if self.process:
+            self.process.terminate()
+            self.process.wait(10)
+
+
+class S3Lab(Lab):
+    """The laboratory, with a service beside it."""
+
+    def __enter__(self):
+        lab = super().__enter__()
+        self.directory = Path(tempfile.mkdtemp(prefix="depollueur-s3-"))
+        self.service = Service(self.directory)
+        self.secret = self.directory / "secret"
+        self.secret.write_text(SECRET + "\n")
+        self.secret.chmod(0o600)
+        return lab
+
+    def __exit__(self, *why):
+        self.service.close()
+        subprocess.run(["rm", "-rf", self.directory], check=True)
+        return super().__exit__(*why)
+
+    def drop(self, prefix: str, **settings):
+        """A daemon whose blobs lie in the bucket, below this prefix."""
+        return self.daemon(**{
+            "drop_blobs": "s3", "s3_endpoint": f"http://127.0.0.1:{self.service.port}", "s3_bucket": self.service.bucket,
+            "s3_prefix": prefix, "s3_access_key_id": KEY_ID, "s3_secret_key_file": str(self.secret), **settings})
+
+
+def deposit(lab, daemon, size: int) -> tuple[str, bytes]:
+    """Sends a mail with a file of this size. Returns its link and the file."""
+    to = lab.address()
+    message = m.report(to, size)
+    lab.submit(message, to)
+    return check_rewritten(daemon, message, lab.receive(to), {"report.pdf": m.pdf(size)}), m.pdf(size)
+
+
+@story("s3: the suite of stores of blobs holds in a bucket")
+def _(lab):
+    address = f"http://127.0.0.1:{lab.service.port}/{lab.service.bucket}"
+    suite = subprocess.run(
+        ["cargo", "test", "--quiet", "--locked", "--lib", "a_bucket_is_a_store_of_blobs", "--", "--nocapture"],
+        cwd=ROOT, capture_output=True, text=True, env={**os.environ, "DEPOLLUEUR_TEST_S3": address,
+                                                           "DEPOLLUEUR_TEST_S3_KEY": f"{KEY_ID} {SECRET}"})
+    assert suite.returncode == 0, suite.stdout + suite.stderr
+    assert "1 passed" in suite.stdout and "none  " not in suite.stdout, suite.stdout
+
+
+@story("s3: a mail's files are fetched whole and in ranges, and the bucket holds ciphertext alone")
+def _(lab):
+    with lab.drop("mail/drop") as daemon:
+        for size in (200_000, 20_000_000):
+            link, content = deposit(lab, daemon, size)
+            url = next(iter(daemon.manifest(link)["files"]))["url"]
+            for start, end in ((0, 0), (size - 10, size - 1), (size // 2, size // 2 + 70_000)):
+                status, _, body = daemon.get(url, {"Range": f"bytes={start}-{end}"})
+                assert status == 206 and body == content[start:end + 1], f"{status}, {len(body)} bytes"
+        if lab.service.process:
+            names = lab.service.objects()
+            assert len(names) == 2 and all(re.fullmatch(r"mail/drop/([0-9a-f]{2})/\1[0-9a-f]{30}-0", n) for n in names), names
+            bodies = b"".join(lab.service.ask("GET", f"/{lab.service.bucket}/{name}")[1] for name in names)
+            assert m.pdf(20_000_000)[1000:1100] not in bodies and b"report" not in bodies
+        assert not any(path.is_file() for path in (daemon.drop / "blobs").rglob("*")), "a blob lies in the directory"
+
+
+@story("s3: a deposit and a download take the requests that are documented, and no more")
+def _(lab):
+    lab.service.needs_moto()
+    with lab.drop("count") as daemon:
+        for size, uploads in ((200_000, 1), (12_000_000, 1 + 3 + 1)):
+            begun = len(lab.service.requests())
+            to = lab.address()
+            lab.submit(m.report(to, size), to)
+            link = link_in(lab.receive(to), daemon)
+            made = lab.service.requests(begun)
+            # One more looks for the object after the record.
+            assert len(made) == uploads + 1 and made[-1].startswith("HEAD "), made
+
+            begun = len(lab.service.requests())
+            url = next(iter(daemon.manifest(link)["files"]))["url"]
+            assert hashlib.sha256(daemon.get(url)[2]).digest() == hashlib.sha256(m.pdf(size)).digest()
+            made = lab.service.requests(begun)
+            assert [line[:4] for line in made] == ["GET "] * -(-size // (8 << 20)), made
+
+
+@story("s3: what is revoked with --destroy is gone from the bucket, and a sweep keeps what is live and removes orphans")
+def _(lab):
+    lab.service.needs_moto()
+    with lab.drop("sweep") as daemon:
+        kept, _ = deposit(lab, daemon, 200_000)
+        gone, _ = deposit(lab, daemon, 200_000)
+        ours = {name for name in lab.service.objects() if name.startswith("sweep/")}
+        revoked = daemon.run("drop", "revoke", "--destroy", "--yes", gone)
+        assert revoked.returncode == 0, revoked.stderr
+        left = {name for name in lab.service.objects() if name.startswith("sweep/")}
+        assert len(ours) == 2 and len(left) == 1 and left < ours, left
+
+        orphan = f"/{lab.service.bucket}/sweep/0a/0a{30 * '1'}-3"
+        others = [f"/{lab.service.bucket}/0a/0a{30 * '1'}-3", f"/{lab.service.bucket}/sweep/0a/notes.txt"]
+        for name in (orphan, *others):
+            assert lab.service.ask("PUT", name, b"x")[0] == 200
+        swept = daemon.run("drop", "sweep")
+        assert swept.returncode == 0 and b"orphans=1" in swept.stdout, swept
+        assert [lab.service.ask("HEAD", name)[0] for name in (orphan, *others)] == [404, 200, 200]
+        assert daemon.get(kept)[0] == 200 and daemon.get(gone)[0] != 200
+
+
+@story("s3: a daemon killed during an upload leaves nothing in the bucket after a sweep")
+def _(lab):
+    lab.service.needs_moto()
+    before = set(lab.service.objects())
+    daemon = lab.drop("kill")
+    with daemon:
+        milter = Milter(daemon.settings["milter_listen"])
+        milter.open()
+        fields, body = split(m.report("r@lab.test", 16_000_000))
+        assert not milter.envelope() and not milter.header(fields)
+        milter.body(body[start:start + CHUNK_MAX] for start in range(0, 12_000_000, CHUNK_MAX))
+        wait_until(lambda: lab.service.unfinished(), "an upload in parts", 30)
+        daemon.kill()
+        milter.close()
+        swept = daemon.run("drop", "sweep")
+        assert swept.returncode == 0 and b"orphans=1" in swept.stdout, swept
+        assert not lab.service.unfinished() and set(lab.service.objects()) == before
+        daemon.start()
+
+
+@story("s3: while the service is away mail goes out as it came, what is stored cannot be fetched, and nothing is lost")
+def _(lab):
+    lab.service.needs_moto()
+    with lab.drop("away", s3_timeout="2 s", s3_connect_timeout="2 s") as daemon:
+        link, _ = deposit(lab, daemon, 200_000)
+        url = next(iter(daemon.manifest(link)["files"]))["url"]
+        os.kill(lab.service.process.pid, 19)
+        try:
+            to = lab.address()
+            message = m.report(to, 200_000)
+            lab.submit(message, to)
+            check_untouched(lab, message, lab.receive(to))
+            assert "did nothing for 2 s (s3.timeout)" in daemon.log(), daemon.log()
+            assert daemon.get(url)[0] >= 500
+            swept = daemon.run("drop", "sweep")
+            assert swept.returncode != 0 and b"s3.timeout" in swept.stderr, swept
+        finally:
+            os.kill(lab.service.process.pid, 18)
+        assert daemon.get(url)[0] == 200
+        deposit(lab, daemon, 200_000)
+
+
+@story("s3: doctor tries the bucket, and says what is wrong with it")
+def _(lab):
+    lab.service.needs_moto()
+    with lab.drop("doctor") as daemon:
+        before = lab.service.objects()
+        told = daemon.run("doctor").stdout.decode()
+        assert "takes objects, gives them back, lists and deletes them" in told, told
+        assert "its clock is within a minute of ours" in told, told
+        assert lab.service.objects() == before, "doctor left something in the bucket"
+        told = daemon.run("doctor", "--set", "s3.bucket=nowhere").stdout.decode()
+        assert "the service has no bucket of this name: make it, or correct s3.bucket" in told, told
+
+
+if __name__ == "__main__":
+    sys.exit(stories.main(S3Lab))
