@@ -38,6 +38,7 @@
 //! * [`rewrite`] – the notice, and the pieces from which the new body is sent
 //! * [`decisions`] – the decisions on each message, kept for some days
 //! * `http` – the server under pages, deposits and metrics: connections, limits on clients
+//! * `outbound` – what every HTTP client begins with: certificates, secrets
 //! * `remote` – deposits over HTTP: the client of another host's drop, and the server for milters of other hosts
 //! * [`web`] – the pages for the reader of the mail: landing page, downloads
 //! * `mailer` – mail of our own: reports by readers
@@ -80,6 +81,7 @@ pub mod metrics;
 pub mod milter;
 pub mod mime;
 pub mod names;
+mod outbound;
 pub mod policy;
 mod remote;
 pub mod rewrite;

@@ -1,8 +1,12 @@
 //! Errors between us and the drop of another host.
 
-use std::{error::Error as _, io, path::PathBuf, time::Duration};
+use std::{io, path::PathBuf, time::Duration};
 
-use crate::{drop::Allotment, scan::ScanFinding};
+use crate::{
+    drop::Allotment,
+    outbound::{self, FileFault},
+    scan::ScanFinding,
+};
 
 /// An error between us and the drop of another host.
 #[derive(Debug, thiserror::Error)]
@@ -104,19 +108,9 @@ pub enum RemoteError {
 }
 
 impl RemoteError {
-    /// Makes an error of reqwest's, its causes from the outermost to the innermost, without the
-    /// path of the request.
+    /// Makes an error of reqwest's.
     pub(super) fn transport(url: &str, error: reqwest::Error) -> Self {
-        let error = error.without_url();
-        let mut reason = error.to_string();
-        let mut inner = error.source();
-        while let Some(cause) = inner {
-            let text = cause.to_string();
-            if !reason.contains(&text) {
-                reason = format!("{reason}: {text}");
-            }
-            inner = cause.source();
-        }
+        let reason = outbound::causes(error);
         let url = url.to_owned();
         Self::Unreachable { url, reason }
     }
@@ -124,5 +118,14 @@ impl RemoteError {
     /// Returns true if the same request may succeed when it is sent again at once.
     pub(super) fn may_pass(&self) -> bool {
         matches!(self, Self::Unreachable { .. })
+    }
+}
+
+impl From<FileFault> for RemoteError {
+    fn from(fault: FileFault) -> Self {
+        match fault {
+            FileFault::Read { path, source } => Self::Read { path, source },
+            FileFault::Unusable { path, reason } => Self::Unusable { path, reason },
+        }
     }
 }

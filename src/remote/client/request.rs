@@ -1,17 +1,10 @@
 //! Requests to the drop of another host, and the meaning of its answers.
 
-use std::{
-    fs::{self, File},
-    io::Read as _,
-    os::unix::fs::PermissionsExt as _,
-    path::Path,
-    time::Duration,
-};
+use std::{path::Path, time::Duration};
 
 use reqwest::{
-    Body, Certificate, Client, Method, RequestBuilder, Response, StatusCode,
+    Body, Client, Method, RequestBuilder, Response, StatusCode,
     header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue},
-    redirect::Policy,
 };
 use serde::de::DeserializeOwned;
 use tokio::{task::JoinError, time::timeout};
@@ -21,16 +14,13 @@ use super::{RemoteError, Result};
 use crate::{
     config::{PublicUrl, RemoteConfig},
     drop::{Allotment, Token},
+    outbound::{self, FileFault},
     remote::wire::{BLOCKED, ProblemBody, SUSPENDED, TOKEN_HEADER},
     scan::ScanFinding,
 };
 
-/// Idle time after which a connection is closed: before the other side does it.
-const IDLE_MAX: Duration = Duration::from_secs(20);
 /// Maximum length of an answer of a drop, in bytes.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
-/// Maximum length of a token file, in bytes.
-const TOKEN_FILE_BYTES_MAX: u64 = 4096;
 /// Number of characters kept of the drop's own words.
 const DETAIL_CHARS_MAX: usize = 300;
 
@@ -56,18 +46,9 @@ impl Http {
         let url = config.url.as_ref().map_or("", PublicUrl::as_str);
         let is_secure = config.url.as_ref().is_some_and(PublicUrl::is_secure);
 
-        // Redirects would carry the token to another host; a proxy would be one that the
-        // configuration does not name.
-        let mut client = Client::builder()
-            .redirect(Policy::none())
-            .no_proxy()
-            .connect_timeout(config.connect_timeout)
-            .pool_idle_timeout(IDLE_MAX)
-            .https_only(is_secure)
-            .user_agent(concat!("depollueur/", env!("CARGO_PKG_VERSION")));
-
+        let mut client = outbound::client(is_secure, config.connect_timeout);
         if let Some(path) = &config.ca_file {
-            client = client.tls_certs_merge(certificates(path)?);
+            client = client.tls_certs_merge(outbound::certificates(path)?);
         }
         let client = client.build().map_err(|error| {
             let error = RemoteError::transport(url, error);
@@ -225,48 +206,13 @@ fn detail(status: StatusCode, problem: Option<ProblemBody>) -> String {
 
 /// The token in a file, as the value of the `Authorization` header.
 fn authorization(path: &Path) -> Result<HeaderValue> {
-    let failed = |source| RemoteError::Read {
-        path: path.to_owned(),
-        source,
-    };
-    let unusable = |reason: &str| RemoteError::Unusable {
-        path: path.to_owned(),
-        reason: reason.to_owned(),
-    };
-
-    let file = File::open(path).map_err(failed)?;
-    let mode = file.metadata().map_err(failed)?.permissions().mode();
-    if mode & 0o007 != 0 {
-        return Err(unusable("everybody on this machine can access it"));
-    }
-
-    let mut text = String::new();
-    let mut file = file.take(TOKEN_FILE_BYTES_MAX);
-    file.read_to_string(&mut text).map_err(failed)?;
-    let token = text.trim();
+    let token = outbound::secret(path)?;
+    let unusable = || FileFault::unusable(path, "it does not hold one token");
     if token.is_empty() || !token.chars().all(|c| c.is_ascii_graphic()) {
-        return Err(unusable("it does not hold one token"));
+        return Err(unusable().into());
     }
 
-    let mut value = HeaderValue::from_str(&format!("Bearer {token}"))
-        .map_err(|_| unusable("it does not hold one token"))?;
+    let mut value = HeaderValue::from_str(&format!("Bearer {}", *token)).map_err(|_| unusable())?;
     value.set_sensitive(true);
     Ok(value)
-}
-
-fn certificates(path: &Path) -> Result<Vec<Certificate>> {
-    let pem = fs::read(path).map_err(|source| RemoteError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
-    let unusable = |reason: String| RemoteError::Unusable {
-        path: path.to_owned(),
-        reason,
-    };
-    let certificates =
-        Certificate::from_pem_bundle(&pem).map_err(|error| unusable(error.to_string()))?;
-    if certificates.is_empty() {
-        return Err(unusable("it holds no certificate".to_owned()));
-    }
-    Ok(certificates)
 }
