@@ -13,6 +13,7 @@ mod detach;
 mod domains;
 mod drop;
 mod hint;
+mod jirafeau;
 mod language;
 mod mail;
 mod pattern;
@@ -40,6 +41,7 @@ pub use self::{
     detach::{DetachConfig, Dkim2, Forwarding, OnBlocked, OnFailure, Recipients, RunMode},
     domains::{DOMAINS_DIRECTORY, DomainConfigs},
     drop::{AuditConfig, AuditCopy, DropConfig, QuotaConfig},
+    jirafeau::{JirafeauConfig, JirafeauExpiry},
     language::{DomainLanguages, Fallback, Language, NoticeLanguage},
     mail::{MailConfig, Relay, Security},
     pattern::{AddressPatterns, HeaderPattern, Patterns, fold},
@@ -90,6 +92,8 @@ pub struct Config {
     pub store: StoreConfig,
     /// `[remote]`
     pub remote: RemoteConfig,
+    /// `[jirafeau]`
+    pub jirafeau: JirafeauConfig,
     /// `[deposit]`
     pub deposit: DepositConfig,
     /// `[scan]`

@@ -62,6 +62,7 @@
 mod blobs;
 mod commit;
 mod draft;
+mod elsewhere;
 mod error;
 mod fingerprint;
 mod manifest;
@@ -98,11 +99,13 @@ pub(crate) use self::{sealed::unseal_first, unlock::Link};
 pub(crate) use crate::ledger::cost;
 use crate::{
     config::{AuditConfig, Config, DropConfig, QuotaConfig, ScanConfig},
+    jirafeau::Jirafeau,
     ledger::{Books, Ledger, LedgerError, Record, Sqlite, blocking},
     scan::VirusScanner,
 };
 pub use crate::{
     envelope::Origin,
+    jirafeau::JirafeauError,
     ledger::{
         Action, Actor, Allotment, AuditQuery, Block, CONTACT_CHARS_MAX, Cause, ChainHead,
         ChainHeadError, Defect, Deposit, DepositedFile, Door, Ending, Entry, Extension,
@@ -128,6 +131,8 @@ struct Store {
     scanner: Option<VirusScanner>,
     /// Times of the scans before files were given out.
     rescans: Rescans,
+    /// The Jirafeau that keeps files of packages, if one is configured.
+    jirafeau: Option<Jirafeau>,
 }
 
 /// A package as seen by somebody who has its link.
@@ -150,6 +155,11 @@ pub struct Package {
 }
 
 impl Package {
+    /// Returns true if somebody else keeps its files: their pages are told, and nothing is read here.
+    pub fn is_elsewhere(&self) -> bool {
+        self.files.iter().any(|file| file.page.is_some())
+    }
+
     /// Returns true if both give out the same files.
     pub(crate) fn has_the_files_of(&self, other: &Self) -> bool {
         let both = |package: &Self| (package.created, package.expires, package.unlock);
@@ -172,6 +182,8 @@ pub struct FileEntry {
     pub crc32: u32,
     /// True if it was no part of the mail, but read out of one that is a file of the package too.
     pub opened: bool,
+    /// The address of its page, if somebody else keeps it: it is not read here.
+    pub page: Option<String>,
 }
 
 /// The result of looking up a token or an id.
@@ -212,7 +224,9 @@ impl FileDrop {
     /// # Errors
     /// The directory cannot be used; the message is one clear line.
     pub fn of(config: &Config) -> Result<Self, DropError> {
-        Self::open_with(&config.drop, &config.quota, &config.audit, &config.scan)
+        let jirafeau = Jirafeau::open(&config.jirafeau)?;
+        let rules = (&config.quota, &config.audit, &config.scan);
+        Self::open_place(&config.drop, rules, jirafeau)
     }
 
     /// Opens a drop without quotas and virus scan, otherwise like [`FileDrop::of`].
@@ -230,6 +244,14 @@ impl FileDrop {
         audit: &AuditConfig,
         scan: &ScanConfig,
     ) -> Result<Self, DropError> {
+        Self::open_place(config, (quota, audit, scan), None)
+    }
+
+    fn open_place(
+        config: &DropConfig,
+        (quota, audit, scan): (&QuotaConfig, &AuditConfig, &ScanConfig),
+        jirafeau: Option<Jirafeau>,
+    ) -> Result<Self, DropError> {
         let directory = Directory::open(&config.directory)?;
         let alone = directory.lock()?;
         let records = Sqlite::open(directory.database()?)?;
@@ -237,13 +259,14 @@ impl FileDrop {
         std::mem::drop(alone);
 
         let blobs: Arc<dyn Blobs> = Arc::new(directory);
-        let place = Box::new(BlobPlace(Arc::clone(&blobs)));
+        let place = Box::new(BlobPlace(Arc::clone(&blobs), jirafeau.clone()));
         let store = Store {
             blobs,
             ledger: Ledger::new(Box::new(records), key, place, config, quota, audit),
             unlock: Unlock::of(config.end_to_end),
             scanner: VirusScanner::of(scan),
             rescans: Rescans::default(),
+            jirafeau,
         };
 
         store.warn_if_full()?;
@@ -294,7 +317,7 @@ impl FileDrop {
         blocking(move || store.find_kept(&vault)).await
     }
 
-    /// Checks that every blob of a package is in its place.
+    /// Checks that every blob of a package is in its place; of files that somebody else keeps it knows nothing.
     ///
     /// # Errors
     /// One of them is missing, or cannot be looked at.
@@ -303,6 +326,9 @@ impl FileDrop {
         token: &Token,
         package: &Package,
     ) -> Result<(), DropError> {
+        if package.is_elsewhere() {
+            return Ok(());
+        }
         let (id, numbers) = (Vault::new(token).id(), package.numbers.clone());
         self.run(move |store| {
             let mut numbers = numbers.iter();

@@ -12,6 +12,7 @@ mod choices;
 mod clock;
 mod custody;
 mod door;
+mod elsewhere;
 mod error;
 mod id;
 mod key;
@@ -59,7 +60,7 @@ pub(crate) use self::{
     key::Key,
     place::Place,
     quota::{Allowance, StrangerNetwork, cost},
-    records::{Record, RecordFile, Records, Sqlite, Term},
+    records::{Elsewhere, Record, RecordFile, Records, Sqlite, Term},
 };
 use crate::config::{AuditConfig, DropConfig, QuotaConfig};
 

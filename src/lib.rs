@@ -39,6 +39,7 @@
 //! * [`decisions`] – the decisions on each message, kept for some days
 //! * `http` – the server under pages, deposits and metrics: connections, limits on clients
 //! * `outbound` – what every HTTP client begins with: certificates, secrets
+//! * `jirafeau` – files at a Jirafeau: a client of its `script.php`
 //! * `remote` – deposits over HTTP: the client of another host's drop, and the server for milters of other hosts
 //! * [`web`] – the pages for the reader of the mail: landing page, downloads
 //! * `mailer` – mail of our own: reports by readers
@@ -71,6 +72,7 @@ pub mod filter;
 #[doc(hidden)]
 pub mod fuzz;
 mod http;
+mod jirafeau;
 mod language;
 pub mod ledger;
 pub mod loaded;

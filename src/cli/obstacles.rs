@@ -409,6 +409,11 @@ fn of_addresses(config: &Config, unit: &Unit) -> Vec<Obstacle> {
         found.extend(of_peer("remote.url", url.as_str(), peer, unit));
     }
 
+    if let Some(url) = &config.jirafeau.url {
+        let peer = (url.host(), url.port());
+        found.extend(of_peer("jirafeau.url", url.as_str(), peer, unit));
+    }
+
     let relay = &config.mail.relay;
     let peer = (relay.host.as_str(), relay.port);
     found.extend(of_peer("mail.relay", &relay.to_string(), peer, unit));

@@ -9,11 +9,11 @@ use jiff::{Span, tz::TimeZone};
 
 use super::{
     AddressPatterns, AdminConfig, AliasMaps, AuditConfig, AuditCopy, Colour, DepositConfig,
-    DetachConfig, Directions, Dkim2, DomainLanguages, DropConfig, Fallback, Forwarding, Language,
-    Limits, ListenAddress, LogConfig, LogFormat, Marks, MilterConfig, Network, NoticeConfig,
-    NoticeLanguage, OnBlocked, OnFailure, OwnDomains, Position, ProxyHeader, QuotaConfig,
-    Recipients, RemoteConfig, ReportFormat, RunMode, SenderConfig, ShowSender, SpoolConfig,
-    StoreConfig, StoreKind, WebConfig,
+    DetachConfig, Directions, Dkim2, DomainLanguages, DropConfig, Fallback, Forwarding,
+    JirafeauConfig, JirafeauExpiry, Language, Limits, ListenAddress, LogConfig, LogFormat, Marks,
+    MilterConfig, Network, NoticeConfig, NoticeLanguage, OnBlocked, OnFailure, OwnDomains,
+    Position, ProxyHeader, QuotaConfig, Recipients, RemoteConfig, ReportFormat, RunMode,
+    SenderConfig, ShowSender, SpoolConfig, StoreConfig, StoreKind, WebConfig,
 };
 
 impl Default for MilterConfig {
@@ -132,6 +132,20 @@ impl Default for RemoteConfig {
             url: None,
             public_url: None,
             token_file: None,
+            ca_file: None,
+            allow_http: false,
+            connect_timeout: Duration::from_secs(5),
+            timeout: Duration::from_secs(20),
+        }
+    }
+}
+
+impl Default for JirafeauConfig {
+    fn default() -> Self {
+        Self {
+            url: None,
+            upload_password_file: None,
+            expiry: JirafeauExpiry::Month,
             ca_file: None,
             allow_http: false,
             connect_timeout: Duration::from_secs(5),

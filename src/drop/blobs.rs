@@ -16,6 +16,7 @@ pub(super) use self::directory::Directory;
 #[cfg(test)]
 pub(super) use self::{directory::draft_into, memory::Memory};
 use super::{DropError, RecordId};
+use crate::jirafeau::StoredFile;
 
 pub(super) type Result<T, E = DropError> = std::result::Result<T, E>;
 
@@ -81,6 +82,11 @@ pub(super) trait Draft: fmt::Debug + Send + Sync {
 pub(super) trait Finished: fmt::Debug + Send + Sync {
     /// Gives it its name, which must be free; [`Blobs::sync`] makes the name durable.
     fn place(self: Box<Self>) -> Result<()>;
+
+    /// Returns the Jirafeau file that it is, if it is no blob of ours.
+    fn elsewhere(&self) -> Option<&StoredFile> {
+        None
+    }
 }
 
 /// A blob that is open: it can be read to its end, whatever becomes of its name, unless it is destroyed.

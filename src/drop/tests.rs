@@ -25,6 +25,7 @@ mod conformance;
 mod custody;
 mod damage;
 mod deposit;
+mod elsewhere;
 mod hold;
 mod open;
 mod quota;

@@ -4,8 +4,8 @@ use std::marker::PhantomData;
 
 use super::{Codec, Written};
 use crate::config::{
-    Directions, Dkim2, Forwarding, LogFormat, OnBlocked, OnFailure, Position, ProxyHeader,
-    Recipients, ReportFormat, RunMode, ShowSender, StoreKind,
+    Directions, Dkim2, Forwarding, JirafeauExpiry, LogFormat, OnBlocked, OnFailure, Position,
+    ProxyHeader, Recipients, ReportFormat, RunMode, ShowSender, StoreKind,
 };
 
 /// One of a few words.
@@ -51,8 +51,22 @@ impl Words for Directions {
 }
 
 impl Words for StoreKind {
-    const WORDS: &'static [(&'static str, Self)] =
-        &[("embedded", Self::Embedded), ("remote", Self::Remote)];
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("embedded", Self::Embedded),
+        ("remote", Self::Remote),
+        ("jirafeau", Self::Jirafeau),
+    ];
+}
+
+impl Words for JirafeauExpiry {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("day", Self::Day),
+        ("week", Self::Week),
+        ("fortnight", Self::Fortnight),
+        ("month", Self::Month),
+        ("quarter", Self::Quarter),
+        ("year", Self::Year),
+    ];
 }
 
 impl Words for Recipients {

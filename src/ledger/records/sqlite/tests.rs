@@ -271,6 +271,7 @@ fn record(n: u64) -> Record {
         bytes: 30,
         downloads: 0,
         held: None,
+        elsewhere: None,
     }
 }
 

@@ -157,8 +157,12 @@ impl Records for Sqlite {
     fn destroyed(&self, packages: &[RecordId], entries: &[Entry]) -> Result<()> {
         self.write(|transaction| {
             let mut done = transaction.prepare_cached("DELETE FROM doomed WHERE package = ?1")?;
+            let mut erase = transaction.prepare_cached(
+                "UPDATE package SET locators = NULL WHERE id = ?1 AND locators IS NOT NULL",
+            )?;
             for id in packages {
                 done.execute([id.0])?;
+                erase.execute([id.0])?;
             }
             entries
                 .iter()
