@@ -322,6 +322,7 @@ fn notice() -> Notice {
         link: "https://drop.example.org/aaaqeayeaudaocajbifqydiob4".into(),
         expires: expires.to_zoned(TimeZone::UTC),
         operator: "Exemple".into(),
+        is_encrypted: true,
         own: None,
     }
 }

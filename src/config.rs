@@ -12,6 +12,7 @@ mod defaults;
 mod detach;
 mod drop;
 mod hint;
+mod jirafeau;
 mod language;
 mod listeners;
 mod mail;
@@ -36,12 +37,23 @@ use jiff::tz::TimeZone;
 use mailsplice::{Limits, l10n::Language, rewrite::Position};
 use serde::{Deserialize, Serialize};
 
+use self::{
+    address::{MilterSocket, Networks, OptionalSocket, TcpSocket},
+    users::AliasTables,
+    value::{
+        As, Choice, Count, DirectionsCodec, LogFilter, Mode, OptionalPath, Seconds, Sizes, Strings,
+        Zone,
+    },
+    wishes::{Addresses, AuthservId, DomainList, FieldName, Tags},
+};
+
 pub use self::{
     address::{ListenAddress, Network},
     addresses::{AddressFile, AddressLists, AddressSet, MailScope, NamedAddressFile},
     appearance::{CONTRAST_MIN, Colour, ColourError},
     detach::{DetachConfig, Dkim2, Forwarding, OnBlocked, OnFailure, Recipients, RunMode},
     drop::{AuditConfig, AuditCopy, DropConfig, QuotaConfig},
+    jirafeau::{JirafeauConfig, JirafeauExpiry},
     language::{DomainLanguages, Fallback, NoticeLanguage},
     mail::{MailConfig, Relay, Security},
     pattern::{AddressPatterns, HeaderPattern, Patterns, fold},
@@ -57,15 +69,7 @@ pub use self::{
     web::{ProxyHeader, ReportFormat, ShowSender, WebConfig},
     wishes::{Marks, OwnDomains},
 };
-use self::{
-    address::{MilterSocket, Networks, OptionalSocket, TcpSocket},
-    users::AliasTables,
-    value::{
-        As, Choice, Count, DirectionsCodec, LogFilter, Mode, OptionalPath, Seconds, Sizes, Strings,
-        Zone,
-    },
-    wishes::{Addresses, AuthservId, DomainList, FieldName, Tags},
-};
+
 pub(crate) use self::{
     source::usual_file,
     spoken::span_in_english,
@@ -96,6 +100,8 @@ pub struct Config {
     pub store: StoreConfig,
     /// `[remote]`
     pub remote: RemoteConfig,
+    /// `[jirafeau]`
+    pub jirafeau: JirafeauConfig,
     /// `[deposit]`
     pub deposit: DepositConfig,
     /// `[scan]`

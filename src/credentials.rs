@@ -26,6 +26,19 @@ pub(crate) enum CredentialError {
 
 /// Reads a secret from its file: one word of printable ASCII. `what` names it in errors.
 pub(crate) fn secret(path: &Path, what: &str) -> Result<Zeroizing<String>, CredentialError> {
+    read(path, what, |c| c.is_ascii_graphic())
+}
+
+/// Reads a password from its file: one line of any characters, without white space around it.
+pub(crate) fn password(path: &Path) -> Result<Zeroizing<String>, CredentialError> {
+    read(path, "password", |c| !c.is_control())
+}
+
+fn read(
+    path: &Path,
+    what: &str,
+    may_have: fn(char) -> bool,
+) -> Result<Zeroizing<String>, CredentialError> {
     let failed = |source| CredentialError::Read {
         path: path.to_owned(),
         source,
@@ -45,7 +58,7 @@ pub(crate) fn secret(path: &Path, what: &str) -> Result<Zeroizing<String>, Crede
     let mut file = file.take(SECRET_FILE_BYTES_MAX);
     file.read_to_string(&mut text).map_err(failed)?;
     let word = text.trim();
-    if word.is_empty() || !word.chars().all(|c| c.is_ascii_graphic()) {
+    if word.is_empty() || !word.chars().all(may_have) {
         return Err(unusable(format!("it does not hold one {what}")));
     }
     Ok(Zeroizing::new(word.to_owned()))

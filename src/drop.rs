@@ -67,6 +67,7 @@
 mod blobs;
 mod commit;
 mod draft;
+mod elsewhere;
 mod error;
 mod fingerprint;
 mod manifest;
@@ -94,6 +95,7 @@ use self::{
 };
 use crate::{
     config::{AuditConfig, BlobsKind, Config, DropConfig, QuotaConfig, S3Config, ScanConfig},
+    jirafeau::Jirafeau,
     ledger::{Books, Ledger, LedgerError, Record, blocking},
     scan::VirusScanner,
 };
@@ -108,6 +110,7 @@ pub use self::{
 };
 pub use crate::{
     envelope::Origin,
+    jirafeau::JirafeauError,
     ledger::{
         Action, Actor, Allotment, AuditQuery, Block, CONTACT_CHARS_MAX, Cause, ChainHead,
         ChainHeadError, Defect, Deposit, DepositedFile, Door, Ending, Entry, Extension,
@@ -140,6 +143,8 @@ struct Store {
     scanner: Option<VirusScanner>,
     /// Times of the scans before files were given out.
     rescans: Rescans,
+    /// The Jirafeau that keeps files of packages, if one is configured.
+    jirafeau: Option<Jirafeau>,
 }
 
 /// A package as seen by somebody who has its link.
@@ -162,6 +167,11 @@ pub struct Package {
 }
 
 impl Package {
+    /// Returns true if somebody else keeps its files: their pages are told, and nothing is read here.
+    pub fn is_elsewhere(&self) -> bool {
+        self.files.iter().any(|file| file.page.is_some())
+    }
+
     /// Returns true if both give out the same files.
     pub(crate) fn has_the_files_of(&self, other: &Self) -> bool {
         let both = |package: &Self| (package.created, package.expires, package.unlock);
@@ -184,6 +194,8 @@ pub struct FileEntry {
     pub crc32: u32,
     /// True if it was no part of the mail, but read out of one that is a file of the package too.
     pub opened: bool,
+    /// The address of its page, if somebody else keeps it: it is not read here.
+    pub page: Option<String>,
 }
 
 /// The result of looking up a token or an id.
@@ -224,9 +236,10 @@ impl FileDrop {
     /// # Errors
     /// The directory cannot be used; the message is one clear line.
     pub fn of(config: &Config) -> Result<Self, DropError> {
+        let jirafeau = Jirafeau::open(&config.jirafeau)?;
         let bucket = (config.drop.blobs == BlobsKind::S3).then_some(&config.s3);
-        let (quota, audit) = (&config.quota, &config.audit);
-        Self::open_in(bucket, &config.drop, quota, audit, &config.scan)
+        let rules = (&config.quota, &config.audit, &config.scan);
+        Self::open_place(&config.drop, rules, (bucket, jirafeau))
     }
 
     /// Opens a drop in a directory, without quotas and virus scan, otherwise like [`FileDrop::of`].
@@ -244,16 +257,15 @@ impl FileDrop {
         audit: &AuditConfig,
         scan: &ScanConfig,
     ) -> Result<Self, DropError> {
-        Self::open_in(None, config, quota, audit, scan)
+        Self::open_place(config, (quota, audit, scan), (None, None))
     }
 
-    /// Opens a drop whose blobs lie in a bucket, if there is one, else in its directory.
-    fn open_in(
-        bucket: Option<&S3Config>,
+    /// Opens a drop whose blobs lie in a bucket, if there is one, else in its directory, and whose files elsewhere
+    /// are at this Jirafeau.
+    fn open_place(
         config: &DropConfig,
-        quota: &QuotaConfig,
-        audit: &AuditConfig,
-        scan: &ScanConfig,
+        (quota, audit, scan): (&QuotaConfig, &AuditConfig, &ScanConfig),
+        (bucket, jirafeau): (Option<&S3Config>, Option<Jirafeau>),
     ) -> Result<Self, DropError> {
         let directory = Directory::open(&config.directory)?;
         let alone = directory.lock()?;
@@ -265,13 +277,14 @@ impl FileDrop {
             Some(bucket) => Arc::new(S3::open(bucket, directory)?),
             None => Arc::new(directory),
         };
-        let place = Box::new(BlobPlace(Arc::clone(&blobs)));
+        let place = Box::new(BlobPlace(Arc::clone(&blobs), jirafeau.clone()));
         let store = Store {
             blobs,
             ledger: Ledger::new(records, key, place, config, quota, audit),
             unlock: Unlock::of(config.end_to_end),
             scanner: VirusScanner::of(scan),
             rescans: Rescans::default(),
+            jirafeau,
         };
 
         store.warn_if_full()?;
@@ -331,7 +344,7 @@ impl FileDrop {
         blocking(move || store.find_kept(&vault)).await
     }
 
-    /// Checks that every blob of a package is in its place.
+    /// Checks that every blob of a package is in its place; of files that somebody else keeps it knows nothing.
     ///
     /// # Errors
     /// One of them is missing, or cannot be looked at.
@@ -340,6 +353,9 @@ impl FileDrop {
         token: &Token,
         package: &Package,
     ) -> Result<(), DropError> {
+        if package.is_elsewhere() {
+            return Ok(());
+        }
         let (id, numbers) = (Vault::new(token).id(), package.numbers.clone());
         self.run(move |store| {
             let mut numbers = numbers.iter();

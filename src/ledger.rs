@@ -12,6 +12,7 @@ mod choices;
 mod clock;
 mod custody;
 mod door;
+mod elsewhere;
 mod error;
 mod id;
 mod key;
@@ -29,18 +30,20 @@ use std::{
 
 use jiff::{Span, Timestamp};
 
-#[cfg(test)]
-pub(crate) use self::place::SLICES;
-#[cfg(test)]
-pub(crate) use self::records::{
-    BlockRow, Depositor, SCHEMA_1, lab as postgres, schemas_before_the_chain,
-};
 use self::{
     audit::Syslog,
     quota::Told,
     statistics::{Month, Row},
     sweep::Slices,
 };
+use crate::config::{AuditConfig, DropConfig, QuotaConfig};
+
+#[cfg(test)]
+pub(crate) use self::{
+    place::SLICES,
+    records::{BlockRow, Depositor, SCHEMA_1, lab as postgres, schemas_before_the_chain},
+};
+
 pub use self::{
     audit::{
         Action, Actor, CONTACT_CHARS_MAX, ChainHead, ChainHeadError, Defect, Entry,
@@ -57,14 +60,14 @@ pub use self::{
     quota::FILE_COST_MIN,
     uploaders::{Right, RightError, Secret, Uploader},
 };
+
 pub(crate) use self::{
     error::Fault,
     key::Key,
     place::Place,
     quota::{Allowance, StrangerNetwork, cost},
-    records::{Note, Postgres, Record, RecordFile, Records, Sqlite, Term},
+    records::{Elsewhere, Note, Postgres, Record, RecordFile, Records, Sqlite, Term},
 };
-use crate::config::{AuditConfig, DropConfig, QuotaConfig};
 
 /// The ledger of the packages of one place. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -37,6 +37,8 @@
 //! * [`scan`] – clamd is asked about each file on its way into the drop
 //! * [`decisions`] – the decisions on each message, kept for some days
 //! * `http` – the server under pages, deposits and metrics: connections, limits on clients
+//! * `outbound` – what every HTTP client begins with: certificates, secrets
+//! * `jirafeau` – files at a Jirafeau: a client of its `script.php`
 //! * `remote` – deposits over HTTP: the client of another host's drop, and the server for milters of other hosts
 //! * [`web`] – the pages for the reader of the mail: landing page, downloads
 //! * `mailer` – mail of our own: reports by readers
@@ -71,6 +73,7 @@ pub mod filter;
 pub mod fuzz;
 mod gather;
 mod http;
+mod jirafeau;
 pub mod ledger;
 pub mod loaded;
 mod lock;
@@ -78,6 +81,7 @@ pub mod lookup;
 mod mailer;
 pub mod metrics;
 pub mod milter;
+mod outbound;
 pub mod policy;
 mod remote;
 pub mod rules;

@@ -29,20 +29,22 @@ mod wish;
 
 use jiff::Span;
 
-pub(crate) use self::header::readable;
 use self::matching::{Holds, MessageFacts};
+use crate::{
+    config::{
+        AddressLists, Config, Directions, MailScope, NoticeLanguage, Recipients, Rule, RuleAction,
+        RunMode, StoreKind, UserList,
+    },
+    envelope::{Direction, Envelope, Person},
+};
+
+pub(crate) use self::header::readable;
+
 pub use self::{
     header::HeaderFacts,
     matching::PartFacts,
     plan::{Fate, Going, Plan},
     wish::{Edits, Wish, Wishes},
-};
-use crate::{
-    config::{
-        AddressLists, Config, Directions, MailScope, NoticeLanguage, Recipients, Rule, RuleAction,
-        RunMode, UserList,
-    },
-    envelope::{Direction, Envelope, Person},
 };
 
 /// The source of a decision.
@@ -115,7 +117,16 @@ impl Source {
     pub fn retention(self, config: &Config) -> Span {
         self.terms(config)
             .and_then(|terms| terms.retention)
-            .unwrap_or(config.drop.expiry)
+            .unwrap_or_else(|| self.usual_retention(config))
+    }
+
+    /// Returns the time for which its store keeps files that no rule is more exact about.
+    fn usual_retention(self, config: &Config) -> Span {
+        let store = self.terms(config).and_then(|terms| terms.store);
+        match store.unwrap_or(config.store.kind) {
+            StoreKind::Jirafeau => config.jirafeau.expiry.span(),
+            StoreKind::Embedded | StoreKind::Remote => config.drop.expiry,
+        }
     }
 
     /// Returns the language of its notice, where it sets one.

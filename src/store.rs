@@ -6,6 +6,7 @@
 //! contract as tests; every store passes it.
 //!
 //! * *embedded* – the [drop of this process](crate::drop)
+//! * *jirafeau* – the records of that drop, and files at a Jirafeau
 //! * *remote* – the drop of another host, over HTTP (`remote`)
 //!
 //! Another store is one more file beside these two, a line in [`open`], and a word in the
@@ -94,6 +95,12 @@ pub trait OpenPackage: Debug + Send + Sync {
     /// The link under which the package will be found once it is committed; `None` if the store
     /// learns it at the commit.
     fn link(&self) -> Option<&str>;
+
+    /// Returns the time until which the package can be fetched if it is to live until `asked`: a store may have
+    /// an expiry of its own.
+    fn expires(&self, asked: Timestamp) -> Timestamp {
+        asked
+    }
 
     /// Opens the next file.
     ///
@@ -193,8 +200,15 @@ impl Stores {
         drop: Option<FileDrop>,
         elsewhere: Vec<OpenStore>,
     ) -> Result<Self> {
-        let here = drop.map(|drop| OpenStore::of_drop(drop, &config.web.public_url));
-        Self::of(config, here.into_iter().chain(elsewhere).collect())
+        let mut open = elsewhere;
+        if let Some(drop) = drop {
+            // A rule that is read later may ask for the drop, which is open in any case.
+            let is_open = |kind: &StoreKind| *kind == StoreKind::Embedded || config.uses(*kind);
+            let kinds = StoreKind::all().filter(|kind| kind.is_here() && is_open(kind));
+            let of_drop = |kind| OpenStore::of_drop(drop.clone(), &config.web.public_url, kind);
+            open.extend(kinds.map(of_drop));
+        }
+        Self::of(config, open)
     }
 
     fn of(config: &Config, mut open: Vec<OpenStore>) -> Result<Self> {
@@ -209,7 +223,7 @@ impl Stores {
     /// Makes the drop of this process the only store; its links begin with `public_url`.
     pub fn of_drop(drop: FileDrop, public_url: &PublicUrl) -> Self {
         Self {
-            usual: OpenStore::of_drop(drop, public_url),
+            usual: OpenStore::of_drop(drop, public_url, StoreKind::Embedded),
             others: Arc::default(),
         }
     }
@@ -273,11 +287,9 @@ impl OpenStore {
         Ok(Self { kind, store })
     }
 
-    fn of_drop(drop: FileDrop, public_url: &PublicUrl) -> Self {
-        Self {
-            kind: StoreKind::Embedded,
-            store: Arc::new(EmbeddedStore::new(drop, public_url)),
-        }
+    fn of_drop(drop: FileDrop, public_url: &PublicUrl, kind: StoreKind) -> Self {
+        let store = over_drop(drop, public_url, kind);
+        Self { kind, store }
     }
 }
 
@@ -288,11 +300,19 @@ impl OpenStore {
 /// The drop cannot be opened; the token or the certificates of a remote one cannot be read.
 pub fn open(config: &Config, kind: StoreKind) -> Result<Arc<dyn Store>> {
     Ok(match kind {
-        StoreKind::Embedded => {
-            let drop = FileDrop::of(config)?;
-            Arc::new(EmbeddedStore::new(drop, &config.web.public_url))
+        StoreKind::Embedded | StoreKind::Jirafeau => {
+            over_drop(FileDrop::of(config)?, &config.web.public_url, kind)
         }
         StoreKind::Remote => Arc::new(Remote::open(&config.remote)?),
+    })
+}
+
+/// Makes the store of a kind whose records are those of the drop of this process.
+fn over_drop(drop: FileDrop, public_url: &PublicUrl, kind: StoreKind) -> Arc<dyn Store> {
+    let store = EmbeddedStore::new(drop, public_url);
+    Arc::new(match kind {
+        StoreKind::Jirafeau => store.elsewhere(),
+        _ => store,
     })
 }
 

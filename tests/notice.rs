@@ -93,6 +93,7 @@ fn notice(language: Language) -> Notice {
         link: LINK.to_owned(),
         expires: "2026-12-22T18:02:00+01:00[Europe/Paris]".parse().unwrap(),
         operator: "asso.example".to_owned(),
+        is_encrypted: true,
         own: None,
     }
 }

@@ -13,9 +13,7 @@ use super::{
     obstacles::{self, Obstacle},
 };
 use crate::{
-    config::{
-        AddressLists, Config, DEFAULT_FILE, DOMAINS_DIRECTORY, Directions, Forwarding, StoreKind,
-    },
+    config::{AddressLists, Config, DEFAULT_FILE, DOMAINS_DIRECTORY, Directions, Forwarding},
     lookup::{Lookup, LookupError},
     web::Theme,
 };
@@ -88,7 +86,7 @@ pub(super) fn run(options: CheckOptions) -> Result<(), Failure> {
 
 /// The consequences of treating mail from outside, as a comment.
 fn of_strangers(config: &Config) -> String {
-    if config.detach.directions == Directions::Outgoing || !config.uses(StoreKind::Embedded) {
+    if config.detach.directions == Directions::Outgoing || !config.uses_drop() {
         return String::new();
     }
     let bound = |size: Option<u64>| match size {

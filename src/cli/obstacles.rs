@@ -458,6 +458,11 @@ fn of_addresses(config: &Config, service: Service, unit: &Unit) -> Vec<Obstacle>
         found.extend(of_peer("s3.endpoint", endpoint.as_str(), peer, unit));
     }
 
+    if let Some(url) = &config.jirafeau.url {
+        let peer = (url.host(), url.port());
+        found.extend(of_peer("jirafeau.url", url.as_str(), peer, unit));
+    }
+
     if concerns(service, "mail.relay") {
         let relay = &config.mail.relay;
         let peer = (relay.host.as_str(), relay.port);

@@ -25,7 +25,7 @@ use super::{
     owner,
 };
 use crate::{
-    config::{Config, OnFailure, RunMode, StoreKind},
+    config::{Config, OnFailure, RunMode},
     envelope::{Envelope, HeaderEdit},
     filter::{Filter, Message, PartDecision, Rewritten, Start, Verdict},
     loaded::Loaded,
@@ -80,7 +80,7 @@ struct Explanation {
 /// Rewrites the message on standard input.
 pub(super) fn run(mut options: RewriteOptions) -> Result<(), Failure> {
     let (config, loaded) = std::mem::take(&mut options.config).load_with_files()?;
-    if options.deposit && config.uses(StoreKind::Embedded) {
+    if options.deposit && config.uses_drop() {
         owner::become_owner(&config.drop.directory)?;
     }
     let original = keep_input(&config)?;

@@ -48,6 +48,7 @@ impl Config {
         clashing
             .or_else(|| self.contradiction_of_store())
             .or_else(|| self.contradiction_of_s3())
+            .or_else(|| self.contradiction_of_jirafeau())
             .or_else(|| self.contradiction_of_drop())
     }
 
@@ -118,10 +119,15 @@ impl Config {
         self.store.kind == kind || self.rule.iter().any(|rule| rule.store() == Some(kind))
     }
 
+    /// Returns true if packages get their records and pages from the drop of this host.
+    pub fn uses_drop(&self) -> bool {
+        StoreKind::all().any(|kind| kind.is_here() && self.uses(kind))
+    }
+
     /// Returns true if links of this host's drop lead to this machine only, or in clear.
     pub fn has_local_links(&self) -> bool {
         let url = &self.web.public_url;
-        self.uses(StoreKind::Embedded) && (!url.is_secure() || url.is_loopback())
+        self.uses_drop() && (!url.is_secure() || url.is_loopback())
     }
 
     /// The settings that are allowed but rarely meant, one line each.
@@ -137,6 +143,7 @@ impl Config {
         self.warn_of_strangers(&mut warnings);
         self.warn_of_remote(&mut warnings);
         self.warn_of_s3(&mut warnings);
+        self.warn_of_jirafeau(&mut warnings);
         self.warn_of_wishes(&mut warnings);
         self.warn_of_waits(&mut warnings);
         warnings.extend(self.unread.iter().cloned());
@@ -147,7 +154,7 @@ impl Config {
 
     fn warn_of_links(&self, warnings: &mut Vec<String>) {
         let url = &self.web.public_url;
-        if !self.uses(StoreKind::Embedded) && self.deposit.listen.is_none() {
+        if !self.uses_drop() && self.deposit.listen.is_none() {
             return;
         }
         if url.is_loopback() {
@@ -164,7 +171,7 @@ impl Config {
     /// The faults in the choice of those who are told of readers' reports.
     pub(crate) fn warnings_of_reports(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        if !self.uses(StoreKind::Embedded) && self.deposit.listen.is_none() {
+        if !self.uses_drop() && self.deposit.listen.is_none() {
             return warnings;
         }
         if !self.web.has_receiver() {
@@ -338,7 +345,7 @@ impl Config {
 
     /// Returns true if mail from outside goes into the drop of this host.
     fn takes_from_strangers(&self) -> bool {
-        self.detach.directions != Directions::Outgoing && self.uses(StoreKind::Embedded)
+        self.detach.directions != Directions::Outgoing && self.uses_drop()
     }
 
     fn warn_of_strangers(&self, warnings: &mut Vec<String>) {
@@ -455,7 +462,7 @@ impl Config {
         if scan.clamd.is_empty() {
             return;
         }
-        if !self.uses(StoreKind::Embedded) && self.deposit.listen.is_none() {
+        if !self.uses_drop() && self.deposit.listen.is_none() {
             warnings.push(
                 r#"scan.clamd is set, and nothing goes into the drop of this host: write it into the configuration of the host of remote.url, which scans what it keeps"#.into(),
             );

@@ -11,10 +11,10 @@ use mailsplice::{Limits, l10n::Language, rewrite::Position};
 use super::{
     AddressPatterns, AdminConfig, AliasMaps, AuditConfig, AuditCopy, BlobsKind, Colour,
     DepositConfig, DetachConfig, Directions, Dkim2, DomainLanguages, DropConfig, Fallback,
-    Forwarding, LimitsConfig, ListenAddress, LogConfig, LogFormat, Marks, MilterConfig, Network,
-    NoticeConfig, NoticeLanguage, OnBlocked, OnFailure, OwnDomains, ProxyHeader, QuotaConfig,
-    Recipients, RecordsDatabase, RemoteConfig, ReportFormat, RunMode, S3Config, SenderConfig,
-    ShowSender, SpoolConfig, StoreConfig, StoreKind, WebConfig,
+    Forwarding, JirafeauConfig, JirafeauExpiry, LimitsConfig, ListenAddress, LogConfig, LogFormat,
+    Marks, MilterConfig, Network, NoticeConfig, NoticeLanguage, OnBlocked, OnFailure, OwnDomains,
+    ProxyHeader, QuotaConfig, Recipients, RecordsDatabase, RemoteConfig, ReportFormat, RunMode,
+    S3Config, SenderConfig, ShowSender, SpoolConfig, StoreConfig, StoreKind, WebConfig,
 };
 
 impl Default for MilterConfig {
@@ -156,6 +156,20 @@ impl Default for RemoteConfig {
             url: None,
             public_url: None,
             token_file: None,
+            ca_file: None,
+            allow_http: false,
+            connect_timeout: Duration::from_secs(5),
+            timeout: Duration::from_secs(20),
+        }
+    }
+}
+
+impl Default for JirafeauConfig {
+    fn default() -> Self {
+        Self {
+            url: None,
+            upload_password_file: None,
+            expiry: JirafeauExpiry::Month,
             ca_file: None,
             allow_http: false,
             connect_timeout: Duration::from_secs(5),

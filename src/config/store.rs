@@ -1,4 +1,4 @@
-//! `[store]`, `[remote]`, `[deposit]`: the drop to which files go, and what other hosts may deposit here.
+//! `[store]`, `[remote]`, `[deposit]`: the place to which files go, and what other hosts may deposit here.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -28,6 +28,8 @@ pub enum StoreKind {
     Embedded,
     /// Into the drop of another host, over HTTP.
     Remote,
+    /// To a Jirafeau, which keeps the files; their records and pages are those of this process.
+    Jirafeau,
 }
 
 impl StoreKind {
@@ -42,9 +44,9 @@ impl StoreKind {
         known.map_or("", |(word, _)| word)
     }
 
-    /// Returns true if files stay in the drop of this process.
+    /// Returns true if records and pages of its files are those of the drop of this process.
     pub(crate) fn is_here(self) -> bool {
-        self == Self::Embedded
+        self != Self::Remote
     }
 }
 

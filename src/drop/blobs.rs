@@ -18,6 +18,7 @@ pub(super) use self::{directory::Directory, s3::S3};
 #[cfg(test)]
 pub(super) use self::{directory::draft_into, memory::Memory};
 use super::{DropError, RecordId};
+use crate::jirafeau::StoredFile;
 
 pub(super) type Result<T, E = DropError> = std::result::Result<T, E>;
 
@@ -93,6 +94,11 @@ pub(super) trait Finished: fmt::Debug + Send + Sync {
     /// Gives it its name for good; [`Blobs::sync`] makes the name durable. A store that can rename refuses a
     /// name that is taken.
     fn place(self: Box<Self>) -> Result<()>;
+
+    /// Returns the Jirafeau file that it is, if it is no blob of ours.
+    fn elsewhere(&self) -> Option<&StoredFile> {
+        None
+    }
 }
 
 /// A blob that is open. In a directory it can be read to its end, whatever becomes of its name, unless it is

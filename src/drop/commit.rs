@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{DropError, Store, draft::DurableFile, manifest::ManifestFile};
+use super::{
+    DropError, Store, blobs::Finished, draft::DurableFile, elsewhere, manifest::ManifestFile,
+};
 use crate::{
     envelope::Origin,
     ledger::{Action, LedgerError, Record, RecordFile, RecordId, Requester, StrangerNetwork},
@@ -20,6 +22,8 @@ pub(super) struct CommitGuard {
     id: RecordId,
     origin: Origin,
     numbers: Vec<u32>,
+    /// The files that somebody else keeps.
+    elsewhere: Vec<Box<dyn Finished>>,
     /// True if there may be a record.
     recorded: bool,
     keep: bool,
@@ -39,6 +43,7 @@ pub(super) fn commit(
         id,
         origin: record.origin.clone(),
         numbers: Vec::new(),
+        elsewhere: Vec::new(),
         recorded: false,
         keep: false,
     };
@@ -48,6 +53,10 @@ pub(super) fn commit(
         .into_iter()
         .map(|DurableFile { blob, file, .. }| (blob.into_inner(), file.number));
     for (blob, number) in blobs.collect::<Vec<_>>() {
+        if blob.elsewhere().is_some() {
+            committed.elsewhere.push(blob);
+            continue;
+        }
         blob.place()?;
         committed.numbers.push(number);
     }
@@ -75,6 +84,12 @@ impl Store {
             fingerprint: Some(self.books().fingerprint(&file.sha256)),
             downloads: 0,
         }
+    }
+
+    /// Returns the sealed locators of the files that somebody else keeps.
+    pub(super) fn locators(&self, id: RecordId, files: &[DurableFile]) -> Vec<u8> {
+        let there = files.iter().filter_map(|file| file.blob.elsewhere());
+        self.books().seal_locators(id, &elsewhere::locators(there))
     }
 }
 
@@ -142,6 +157,15 @@ impl CommitGuard {
 
     pub(super) fn keep(mut self) {
         self.keep = true;
+        self.keep_elsewhere();
+    }
+
+    fn keep_elsewhere(&mut self) {
+        for file in self.elsewhere.drain(..) {
+            if let Err(error) = file.place() {
+                tracing::warn!("a file is not where it should be: {error}");
+            }
+        }
     }
 }
 
@@ -154,6 +178,7 @@ impl Drop for CommitGuard {
         // nobody ever had its token.
         if self.recorded && self.withdraw().is_err() {
             // The record may come back, and then its blobs must be there. If it does not, they are orphans.
+            self.keep_elsewhere();
             return;
         }
         for &number in &self.numbers {
@@ -184,6 +209,7 @@ mod tests {
             bytes: 3,
             downloads: 0,
             held: None,
+            elsewhere: None,
         }
     }
 
@@ -200,6 +226,7 @@ mod tests {
             id,
             origin: tests::origin(),
             numbers: vec![0, 1, 2],
+            elsewhere: Vec::new(),
             recorded: false,
             keep: false,
         }

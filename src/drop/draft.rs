@@ -28,6 +28,7 @@ use super::{
     DropError, FileDrop, Store, Token,
     blobs::{Draft, Finished},
     commit::commit,
+    elsewhere::ElsewhereDraft,
     manifest::{self, ManifestFile},
     vault::{HEADER_BYTES, SEGMENT_BYTES, Sealer, TAG_BYTES, Vault},
 };
@@ -35,9 +36,10 @@ use crate::{
     aside::{Aside, make_room},
     envelope::Origin,
     gather::Gather,
+    jirafeau::Jirafeau,
     ledger::{
-        Action, Allowance, Record, RecordId, Requester, StrangerNetwork, Term, Unlock, blocking,
-        whole_second,
+        Action, Allowance, Elsewhere, Record, RecordId, Requester, StrangerNetwork, Term, Unlock,
+        blocking, expires_at, whole_second,
     },
     scan::{Objection, Scan},
 };
@@ -62,6 +64,8 @@ pub struct PackageDraft {
     files: u32,
     /// Quota cost of all its files.
     bytes: Arc<AtomicU64>,
+    /// The Jirafeau that keeps its files, and the time until which it surely does; `None` if they stay here.
+    elsewhere: Option<(Jirafeau, Timestamp)>,
 }
 
 /// A file on its way into the drop. Dropping it leaves nothing behind.
@@ -117,15 +121,28 @@ enum WorkerCommand {
     Finish(Vec<Bytes>),
 }
 
-/// Encrypts and writes one file.
-struct Writer {
+/// The way of one file's bytes.
+enum Contents {
+    /// Encrypted, into a blob.
+    Sealed(Sealing),
+    /// As they are, to somebody else's store.
+    Plain(ElsewhereDraft),
+}
+
+/// The encryption of one file, and the blob that it goes to.
+struct Sealing {
     draft: Box<dyn Draft>,
-    allowance: Allowance,
     sealer: Sealer,
     /// The segment being filled; in the first one, the header too.
     segment: Vec<u8>,
     /// Offset of the plain text in `segment`.
     start: usize,
+}
+
+/// Measures and writes one file.
+struct Writer {
+    contents: Contents,
+    allowance: Allowance,
     sha256: digest::Context,
     crc32: crc32fast::Hasher,
     size: u64,
@@ -147,7 +164,23 @@ impl PackageDraft {
             unlock: drop.store.unlock,
             files: 0,
             bytes: Arc::default(),
+            elsewhere: None,
         }
+    }
+
+    /// Lets its files go to a Jirafeau, whose host reads them: browsers have nothing to decrypt.
+    pub(super) fn to(mut self, jirafeau: Jirafeau) -> Self {
+        let kept_until = whole_second(expires_at(Timestamp::now(), &jirafeau.expiry().span()));
+        self.elsewhere = Some((jirafeau, kept_until));
+        self.unlock = Unlock::Server;
+        self
+    }
+
+    /// Returns the time until which the package can be fetched if it is to live until `asked`: a Jirafeau keeps
+    /// its first file from before that was begun, and no longer than it is set to.
+    pub(crate) fn expires(&self, asked: Timestamp) -> Timestamp {
+        let kept_until = self.elsewhere.as_ref().map(|(_, kept_until)| *kept_until);
+        kept_until.map_or(asked, |kept_until| kept_until.min(asked))
     }
 
     /// Returns the token of the link.
@@ -177,10 +210,23 @@ impl PackageDraft {
         let scan = Scanned::begin(&self.store, id, &self.origin);
         let sealed = self.vault.seal_file(number);
         let file = ManifestFile::new(number, name, media_type);
+        let elsewhere = self
+            .elsewhere
+            .as_ref()
+            .map(|(jirafeau, _)| jirafeau.clone());
+        let told = (name.to_owned(), media_type.to_owned());
         let draft = FileDraft::new(id, file, move || {
             let allowance = Allowance::new(store.books(), &origin, &networks, bytes)?;
-            let draft = store.blobs.draft(id, number)?;
-            Ok(Writer::new(draft, allowance, sealed))
+            let Some(jirafeau) = elsewhere else {
+                let draft = store.blobs.draft(id, number)?;
+                let contents = Contents::Sealed(Sealing::new(draft, sealed));
+                return Ok(Writer::new(contents, allowance));
+            };
+            let draft = ElsewhereDraft::new(&jirafeau, &told.0, &told.1);
+            Ok(Writer::new(
+                Contents::Plain(draft),
+                allowance.without_disk(),
+            ))
         });
         Ok(FileDraft { scan, ..draft })
     }
@@ -199,6 +245,7 @@ impl PackageDraft {
         created: Timestamp,
         expires: Timestamp,
     ) -> Result<Token> {
+        let expires = self.expires(expires);
         let Self {
             store,
             origin,
@@ -206,6 +253,7 @@ impl PackageDraft {
             token,
             vault,
             unlock,
+            elsewhere,
             ..
         } = self;
 
@@ -215,6 +263,7 @@ impl PackageDraft {
             ));
         }
 
+        let kept_until = elsewhere.map(|(_, kept_until)| kept_until);
         let committed = blocking(move || {
             let manifest = manifest::seal(&vault, files.iter().map(|file| &file.file));
             let record = Record {
@@ -230,6 +279,10 @@ impl PackageDraft {
                 bytes: files.iter().map(|file| file.file.size).sum(),
                 downloads: 0,
                 held: None,
+                elsewhere: kept_until.map(|kept_until| Elsewhere {
+                    kept_until,
+                    locators: store.locators(vault.id(), &files),
+                }),
             };
             commit(store, vault.id(), record, &networks, files).map(Aside::new)
         });
@@ -421,6 +474,7 @@ impl Task {
                 Some(WorkerCommand::Finish(blocks)) => {
                     writer.write_all(&blocks)?;
                     let (blob, allowance) = writer.finish(&mut file)?;
+                    file.page = blob.elsewhere().map(|there| there.page().to_owned());
                     return Ok(DurableFile {
                         id,
                         blob: Aside::new(blob),
@@ -445,19 +499,10 @@ impl fmt::Debug for Task {
 }
 
 impl Writer {
-    fn new(
-        draft: Box<dyn Draft>,
-        allowance: Allowance,
-        (sealer, header): (Sealer, [u8; HEADER_BYTES]),
-    ) -> Self {
-        let mut segment = Vec::with_capacity(SEGMENT_BYTES);
-        segment.extend_from_slice(&header);
+    fn new(contents: Contents, allowance: Allowance) -> Self {
         Self {
-            draft,
+            contents,
             allowance,
-            sealer,
-            segment,
-            start: HEADER_BYTES,
             sha256: digest::Context::new(&SHA256),
             crc32: crc32fast::Hasher::new(),
             size: 0,
@@ -468,11 +513,44 @@ impl Writer {
         blocks.iter().try_for_each(|block| self.write(block))
     }
 
-    fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.allowance.take(bytes.len() as u64)?;
         self.sha256.update(bytes);
         self.crc32.update(bytes);
         self.size += bytes.len() as u64;
+        match &mut self.contents {
+            Contents::Sealed(sealing) => sealing.write(bytes),
+            Contents::Plain(draft) => draft.write(bytes),
+        }
+    }
+
+    fn finish(self, file: &mut ManifestFile) -> Result<(Box<dyn Finished>, Allowance)> {
+        let blob = match self.contents {
+            Contents::Sealed(sealing) => sealing.finish()?,
+            Contents::Plain(draft) => Box::new(draft).finish()?,
+        };
+
+        file.size = self.size;
+        file.crc32 = self.crc32.finalize();
+        let sha256 = self.sha256.finish();
+        file.sha256 = sha256.as_ref().try_into().expect("SHA-256 has 32 bytes");
+        Ok((blob, self.allowance))
+    }
+}
+
+impl Sealing {
+    fn new(draft: Box<dyn Draft>, (sealer, header): (Sealer, [u8; HEADER_BYTES])) -> Self {
+        let mut segment = Vec::with_capacity(SEGMENT_BYTES);
+        segment.extend_from_slice(&header);
+        Self {
+            draft,
+            sealer,
+            segment,
+            start: HEADER_BYTES,
+        }
+    }
+
+    fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
         while !bytes.is_empty() {
             let room = SEGMENT_BYTES - TAG_BYTES - self.segment.len();
             // Only when more comes is it certain that a full segment is not the last.
@@ -487,15 +565,9 @@ impl Writer {
         Ok(())
     }
 
-    fn finish(mut self, file: &mut ManifestFile) -> Result<(Box<dyn Finished>, Allowance)> {
+    fn finish(mut self) -> Result<Box<dyn Finished>> {
         self.seal(true)?;
-        let blob = self.draft.finish()?;
-
-        file.size = self.size;
-        file.crc32 = self.crc32.finalize();
-        let sha256 = self.sha256.finish();
-        file.sha256 = sha256.as_ref().try_into().expect("SHA-256 has 32 bytes");
-        Ok((blob, self.allowance))
+        self.draft.finish()
     }
 
     fn seal(&mut self, last: bool) -> Result<()> {
@@ -519,7 +591,8 @@ pub(super) fn draft_into(
     let draft = super::blobs::draft_into(file, directory);
     let allowance = Allowance::new(package.store.books(), &package.origin, &[], Arc::default());
     let allowance = allowance.expect("there is no quota");
-    let writer = Writer::new(draft, allowance, package.vault.seal_file(0));
+    let contents = Contents::Sealed(Sealing::new(draft, package.vault.seal_file(0)));
+    let writer = Writer::new(contents, allowance);
     let file = ManifestFile::new(0, "a", "b");
     FileDraft::new(package.vault.id(), file, || Ok(writer))
 }

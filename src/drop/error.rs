@@ -7,6 +7,7 @@ use std::{
 
 use crate::{
     credentials::CredentialError,
+    jirafeau::JirafeauError,
     ledger::{Allotment, Fault, FaultKind, LedgerError},
     scan::Objection,
 };
@@ -73,6 +74,9 @@ pub enum DropError {
         /// The error of the system.
         source: io::Error,
     },
+    /// Jirafeau refuses, failed, or cannot be reached: nothing was kept there.
+    #[error(transparent)]
+    Elsewhere(#[from] JirafeauError),
     /// The ledger refuses, or failed: its kind says what can be done.
     #[error(transparent)]
     Ledger(LedgerError),
@@ -131,6 +135,7 @@ impl DropError {
     /// Returns true if the error is of one file only, and another may still be removed.
     fn is_of_one_file(&self) -> bool {
         let action = match self {
+            Self::Elsewhere(_) => return true,
             Self::Io { action, .. } | Self::Denied { action, .. } => action,
             _ => return false,
         };

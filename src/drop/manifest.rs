@@ -19,6 +19,9 @@ pub(super) struct ManifestFile {
     pub(super) crc32: u32,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) opened: bool,
+    /// The address of its page, if somebody else keeps it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) page: Option<String>,
 }
 
 impl ManifestFile {
@@ -33,6 +36,7 @@ impl ManifestFile {
             sha256: [0; 32],
             crc32: 0,
             opened: false,
+            page: None,
         }
     }
 }
@@ -71,6 +75,7 @@ fn entry(file: ManifestFile) -> (FileEntry, u32) {
         sha256,
         crc32,
         opened,
+        page,
     } = file;
 
     (
@@ -81,6 +86,7 @@ fn entry(file: ManifestFile) -> (FileEntry, u32) {
             sha256,
             crc32,
             opened,
+            page,
         },
         number,
     )

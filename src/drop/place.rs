@@ -4,14 +4,17 @@ use std::{collections::HashSet, sync::Arc};
 
 use jiff::Timestamp;
 
-use super::blobs::Blobs;
-use crate::ledger::{LedgerError, Place, RecordId};
+use super::{blobs::Blobs, elsewhere};
+use crate::{
+    jirafeau::Jirafeau,
+    ledger::{LedgerError, Place, RecordId},
+};
 
 type Result<T> = std::result::Result<T, LedgerError>;
 
-/// The blobs, as the ledger sees them.
+/// The blobs, and the files that Jirafeau keeps, as the ledger sees them.
 #[derive(Debug)]
-pub(super) struct BlobPlace(pub(super) Arc<dyn Blobs>);
+pub(super) struct BlobPlace(pub(super) Arc<dyn Blobs>, pub(super) Option<Jirafeau>);
 
 impl Place for BlobPlace {
     fn free_bytes(&self) -> Result<Option<u64>> {
@@ -28,6 +31,10 @@ impl Place for BlobPlace {
 
     fn destroy(&self, id: RecordId, number: u32) -> Result<()> {
         Ok(self.0.destroy(id, number)?)
+    }
+
+    fn remove_elsewhere(&self, locators: &[u8]) -> Result<()> {
+        Ok(elsewhere::remove(self.1.as_ref(), locators)?)
     }
 
     fn remove_drafts(&self, before: Timestamp, limit: usize) -> Result<u64> {

@@ -24,6 +24,7 @@ mod conformance;
 mod custody;
 mod damage;
 mod deposit;
+mod elsewhere;
 mod hold;
 mod open;
 mod quota;

@@ -50,6 +50,9 @@ async fn rewrite(message: &mut Message) -> Result<Verdict, FilterError> {
     let known = package.as_ref().and_then(|package| package.link());
     let mut link = known.map(str::to_owned);
     let turn = turn(message, package.as_deref(), created, expires).await;
+    if let Some(package) = &package {
+        expires = package.expires(expires);
+    }
     let shared = turn.as_ref().and_then(CopyTurn::shared).cloned();
     let is_copy = shared.is_some();
     if let Some(shared) = shared {
@@ -178,6 +181,7 @@ fn notice(
         files: files(message.shipping().detached()),
         expires: expires.to_zoned(config.notice.time_zone.clone()),
         operator: config.web.operator_or_host_of(&link).to_owned(),
+        is_encrypted: message.shipping().is_encrypted(config),
         own,
         link,
     }

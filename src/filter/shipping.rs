@@ -264,6 +264,11 @@ impl Shipping {
         self.message_id.as_deref()
     }
 
+    /// Returns true if the store to which its files go keeps them encrypted.
+    pub(super) fn is_encrypted(&self, config: &Config) -> bool {
+        self.kind.unwrap_or(config.store.kind) != StoreKind::Jirafeau
+    }
+
     /// The store to which its files go.
     pub(super) fn store<'a>(&self, filter: &'a Filter) -> Option<&'a Arc<dyn Store>> {
         filter.stores.as_ref()?.get(self.kind).ok()

@@ -146,6 +146,7 @@ fn notice(language: Language) -> Notice {
         link: LINK.into(),
         expires: Timestamp::UNIX_EPOCH.to_zoned(TimeZone::UTC),
         operator: "drop.example.org".into(),
+        is_encrypted: true,
         own: None,
     }
 }

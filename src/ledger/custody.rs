@@ -275,6 +275,7 @@ impl Books {
         }
 
         let last = add(record.created, &self.lifetime_max);
+        let last = record.kept_until().map_or(last, |kept| kept.min(last));
         let until = whole_second(add(now, extension).min(last));
         let gained = until.duration_since(term.expires.max(now));
         (gained >= EXTENSION_MIN).then_some(until)

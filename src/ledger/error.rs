@@ -26,6 +26,9 @@ pub enum LedgerError {
     /// The package is held by order: it stays as it is.
     #[error("this package is held by order: depollueur drop release lets go of it")]
     Held,
+    /// The files lie at a store that ends them by itself: they cannot be fetched for longer.
+    #[error("the files of this package lie at a store that keeps them until {0} and no longer")]
+    KeptElsewhere(jiff::Timestamp),
     /// The call itself makes no sense, such as the destruction of a live package: a bug of the caller.
     #[error("{0}")]
     Misuse(&'static str),

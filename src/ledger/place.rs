@@ -27,6 +27,10 @@ pub(crate) trait Place: fmt::Debug + Send + Sync {
     /// Removes a file, and takes its contents from those who are reading it; a missing one is no error.
     fn destroy(&self, id: RecordId, number: u32) -> Result<()>;
 
+    /// Removes the files that these locators name, which the place itself made: they lie at somebody else's
+    /// store. Those that are gone are no error.
+    fn remove_elsewhere(&self, locators: &[u8]) -> Result<()>;
+
     /// Removes at most `limit` drafts that were last written before `before`. Returns how many.
     fn remove_drafts(&self, before: Timestamp, limit: usize) -> Result<u64>;
 

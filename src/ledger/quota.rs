@@ -129,6 +129,12 @@ impl Allowance {
         Ok(this)
     }
 
+    /// Leaves out the room of the disk: the file lies elsewhere.
+    pub(crate) fn without_disk(mut self) -> Self {
+        self.free = None;
+        self
+    }
+
     /// Takes `bytes` more.
     ///
     /// # Errors

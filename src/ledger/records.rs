@@ -59,6 +59,17 @@ pub(crate) struct Record {
     pub(crate) downloads: u64,
     /// The order by which it is held, if any.
     pub(crate) held: Option<Hold>,
+    /// Where its files lie, if not here.
+    pub(crate) elsewhere: Option<Elsewhere>,
+}
+
+/// Files that lie at somebody else's store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Elsewhere {
+    /// The time at which that store ends them by itself.
+    pub(crate) kept_until: Timestamp,
+    /// What is needed to remove them there, sealed under the drop's key; empty when that was done.
+    pub(crate) locators: Vec<u8>,
 }
 
 /// The term of a package: the time in which it can be fetched.

@@ -93,11 +93,16 @@ fn has_more(swept: &Swept, steps: usize) -> bool {
     swept.packages >= steps || swept.records >= steps || swept.entries >= steps
 }
 
-/// Removes the blobs of a doomed package. Returns how many files it had.
-pub(crate) fn empty(books: &Books, id: RecordId, numbers: &[u32]) -> Result<u64, LedgerError> {
+/// Removes the files of a doomed package. Returns how many it had.
+fn empty(
+    books: &Books,
+    now: Timestamp,
+    (id, numbers): (RecordId, &[u32]),
+) -> Result<u64, LedgerError> {
     for &number in numbers {
         books.place.remove(id, number)?;
     }
+    books.remove_elsewhere(id, now)?;
     Ok(numbers.len() as u64)
 }
 
@@ -120,7 +125,7 @@ fn destroy_doomed(
 ) -> Result<(), LedgerError> {
     let (mut first, mut emptied) = (Ok(()), Vec::new());
     for (id, numbers) in books.records.doomed(steps)? {
-        match empty(books, id, &numbers) {
+        match empty(books, now, (id, &numbers)) {
             Ok(files) => {
                 swept.files += files;
                 emptied.push(id);

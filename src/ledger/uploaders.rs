@@ -281,6 +281,11 @@ impl Books {
             return Ok(false);
         }
 
+        // Without its record nobody could remove them.
+        if record.is_elsewhere() && record.held.is_none() {
+            self.remove_elsewhere(id, now)?;
+        }
+
         let files = self.records.files(id)?;
         let (about, detail) = (
             (id, &record.origin),

@@ -14,8 +14,9 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use super::{OpenPackage, Store, StoredFile, open};
 use crate::{
     config::{AddressLists, Config, QuotaConfig, StoreKind},
-    drop::{Allotment, FileDrop, Link, PackageLookup, Right, Secret},
+    drop::{Allotment, FileDrop, FileEntry, Link, PackageLookup, Right, Secret},
     envelope::{Direction, Origin},
+    jirafeau::recorded::Recorded,
     lookup::Lookup,
     remote::server::Deposits,
 };
@@ -28,6 +29,9 @@ macro_rules! every_store {
         }
         mod remote {
             $(#[tokio::test] async fn $test() { super::$test(super::Lab::remote().await).await })*
+        }
+        mod jirafeau {
+            $(#[tokio::test] async fn $test() { super::$test(super::Lab::jirafeau().await).await })*
         }
         mod plain_files {
             $(#[tokio::test] async fn $test() { super::$test(super::Lab::plain()).await })*
@@ -126,6 +130,9 @@ pub(crate) struct ServedFile {
 /// Reads from a drop, as its web server does.
 struct DropReader(FileDrop, std::path::PathBuf);
 
+/// Reads from a Jirafeau, by the pages that the drop's records name.
+struct JirafeauReader(FileDrop, Arc<Recorded>);
+
 /// Reads from a directory of plain files.
 struct PlainReader(std::path::PathBuf);
 
@@ -171,6 +178,39 @@ impl Reader for DropReader {
     fn stored(&self) -> usize {
         assert!(crate::aside::settle(std::time::Duration::MAX));
         count(&self.1.join("blobs")) + count(&self.1.join("drafts"))
+    }
+}
+
+impl Reader for JirafeauReader {
+    fn read<'a>(&'a self, link: &'a str) -> BoxFuture<'a, Option<Served>> {
+        Box::pin(async move {
+            let token = Link::read(link).unwrap().token;
+            let found = self.0.find(&token, Timestamp::now()).await.unwrap();
+            let PackageLookup::Live(package) = found else {
+                return None;
+            };
+            let file = |file: &FileEntry| {
+                let kept = self.1.file(file.page.as_deref().unwrap()).unwrap();
+                assert_eq!(kept.time, "month");
+                assert_eq!(kept.name, crate::names::file(&file.name));
+                assert_eq!(sha256(&kept.contents), file.sha256);
+                ServedFile {
+                    name: file.name.clone(),
+                    media_type: file.media_type.clone(),
+                    contents: kept.contents,
+                }
+            };
+            Some(Served {
+                files: package.files.iter().map(file).collect(),
+                expires: package.expires,
+                sender: package.origin.sender,
+                login: package.origin.login,
+            })
+        })
+    }
+
+    fn stored(&self) -> usize {
+        self.1.stored()
     }
 }
 
@@ -246,6 +286,19 @@ impl Lab {
         DropLab::remote().await.lab
     }
 
+    async fn jirafeau() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let recorded = Arc::new(Recorded::start(|_| ()).await);
+        let mut config = config(home.path());
+        config.jirafeau.url = recorded.url.parse().ok();
+        Self {
+            store: open(&config, StoreKind::Jirafeau).unwrap(),
+            reader: Box::new(JirafeauReader(FileDrop::of(&config).unwrap(), recorded)),
+            home,
+            _server: None,
+        }
+    }
+
     fn plain() -> Self {
         let home = tempfile::tempdir().unwrap();
         Self {
@@ -302,9 +355,16 @@ impl Lab {
         self.reader.stored()
     }
 
+    /// Waits until what was dropped is gone.
+    async fn settle(&self) {
+        let settled = || assert!(crate::aside::settle(std::time::Duration::MAX));
+        tokio::task::spawn_blocking(settled).await.unwrap();
+        self.store.settle().await;
+    }
+
     /// Waits until nothing is left of abandoned drafts.
     async fn nothing_is_left(&self) {
-        self.store.settle().await;
+        self.settle().await;
         // The threads that write drafts end a moment after them.
         let limit = std::time::Instant::now() + std::time::Duration::from_secs(20);
         while self.stored() > 0 {
@@ -413,6 +473,7 @@ async fn only_what_is_committed_is_kept(lab: Lab) {
     let files = lab.served(&link).await.unwrap().files;
     assert_eq!(files.len(), 1);
     assert_eq!(files[0].name, "kept");
+    lab.settle().await;
     assert_eq!(lab.stored(), 1);
 }
 

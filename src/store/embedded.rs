@@ -1,4 +1,4 @@
-//! The drop of this process as a store.
+//! The drop of this process as a store, whether it keeps the files itself or Jirafeau does.
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -16,6 +16,8 @@ use crate::{
 pub(super) struct EmbeddedStore {
     drop: FileDrop,
     public_url: PublicUrl,
+    /// True if Jirafeau keeps the files.
+    is_elsewhere: bool,
 }
 
 /// A package on its way into the drop, and its link.
@@ -28,7 +30,29 @@ struct EmbeddedPackage {
 impl EmbeddedStore {
     pub(super) fn new(drop: FileDrop, public_url: &PublicUrl) -> Self {
         let public_url = public_url.clone();
-        Self { drop, public_url }
+        Self {
+            drop,
+            public_url,
+            is_elsewhere: false,
+        }
+    }
+
+    /// Lets the files go to Jirafeau.
+    pub(super) fn elsewhere(self) -> Self {
+        Self {
+            is_elsewhere: true,
+            ..self
+        }
+    }
+
+    fn package(&self, origin: Origin, public_url: &str) -> Result<Box<dyn OpenPackage>> {
+        let draft = if self.is_elsewhere {
+            self.drop.package_elsewhere(origin)?
+        } else {
+            self.drop.package(origin)
+        };
+        let link = draft.link(public_url);
+        Ok(Box::new(EmbeddedPackage { draft, link }))
     }
 }
 
@@ -38,10 +62,8 @@ impl Store for EmbeddedStore {
         origin: Origin,
         public_url: Option<&'a str>,
     ) -> BoxFuture<'a, Result<Box<dyn OpenPackage>>> {
-        let draft = self.drop.package(origin);
-        let link = draft.link(public_url.unwrap_or(self.public_url.as_str()));
-        let package: Box<dyn OpenPackage> = Box::new(EmbeddedPackage { draft, link });
-        Box::pin(async { Ok(package) })
+        let package = self.package(origin, public_url.unwrap_or(self.public_url.as_str()));
+        Box::pin(async { package })
     }
 
     fn committed<'a>(
@@ -71,13 +93,27 @@ impl Store for EmbeddedStore {
     }
 
     fn probe(&self) -> BoxFuture<'_, Result<()>> {
-        Box::pin(async { Ok(self.drop.probe().await?) })
+        Box::pin(async {
+            self.drop.probe().await?;
+            if self.is_elsewhere {
+                self.drop.probe_elsewhere().await?;
+            }
+            Ok(())
+        })
+    }
+
+    fn settle(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.drop.settle_elsewhere())
     }
 }
 
 impl OpenPackage for EmbeddedPackage {
     fn link(&self) -> Option<&str> {
         Some(&self.link)
+    }
+
+    fn expires(&self, asked: Timestamp) -> Timestamp {
+        self.draft.expires(asked)
     }
 
     fn file(&mut self, name: &str, media_type: &str) -> Result<Box<dyn OpenFile>> {

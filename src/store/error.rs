@@ -76,6 +76,7 @@ impl StoreError {
             Self::Drop(error) => match error {
                 DropError::Full { .. } => "full",
                 DropError::Denied { .. } => "denied",
+                DropError::Elsewhere(error) => error.label(),
                 DropError::Ledger(error) => kind_of(error),
                 DropError::Scan(objection) => objection.finding().label(),
                 _ => "drop",

@@ -470,6 +470,7 @@ mod tests {
     #[test]
     fn the_tag_of_an_archive_changes_with_every_byte_of_it() {
         let file = |name: &str, sha256| FileEntry {
+            page: None,
             name: name.into(),
             media_type: "application/pdf".into(),
             size: 5,

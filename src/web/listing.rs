@@ -126,7 +126,10 @@ impl Listing {
             "size": file.size,
             "sha256": data_encoding::HEXLOWER.encode(&file.sha256),
             "type": file.media_type,
-            "url": format!("{}/{}", self.link, index + 1),
+            "url": match &file.page {
+                Some(page) => page.clone(),
+                None => format!("{}/{}", self.link, index + 1),
+            },
         })
     }
 }

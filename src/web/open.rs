@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use axum::{
     extract::{Extension, Path, State, rejection::PathRejection},
-    http::{HeaderMap, Method, Uri},
-    response::Response,
+    http::{HeaderMap, Method, StatusCode, Uri, header},
+    response::{IntoResponse as _, Response},
 };
 use jiff::Timestamp;
 use tokio::sync::OwnedSemaphorePermit;
@@ -62,6 +62,9 @@ pub(super) async fn file(
     let Some(index) = index(&number).filter(|index| *index < package.files.len()) else {
         return site.pages.problem(wanted, ErrorPage::NotFound);
     };
+    if let Some(page) = &package.files[index].page {
+        return (StatusCode::SEE_OTHER, [(header::LOCATION, page.clone())]).into_response();
+    }
     let Ok(shelved) = site.shelf.shelve(&token, package) else {
         return site.pages.problem(wanted, ErrorPage::Crowded);
     };
@@ -85,6 +88,9 @@ pub(super) async fn archive(
         Ok(found) => found,
         Err(refusal) => return site.refuse(refusal, wanted, &token),
     };
+    if package.is_elsewhere() {
+        return site.pages.problem(wanted, ErrorPage::NotFound);
+    }
     let name = site.pages.archive_name(&package.origin, package.created);
     let Ok(shelved) = site.shelf.shelve(&token, package) else {
         return site.pages.problem(wanted, ErrorPage::Crowded);

@@ -102,6 +102,7 @@ fn site(full: bool) -> SiteView {
 
 fn landing(full: bool) -> LandingView {
     LandingView {
+        elsewhere: full.then(text),
         title: text(),
         from: text(),
         expires: MomentView {

@@ -40,6 +40,8 @@ pub(super) struct Texts {
     pub(super) previous_page: &'static str,
     pub(super) next_page: &'static str,
     pub(super) download: &'static str,
+    /// Shown if somebody else keeps the files: the button leads to a page of theirs.
+    pub(super) to_download: &'static str,
     pub(super) download_all: &'static str,
     pub(super) fingerprint: &'static str,
     pub(super) fingerprint_use: &'static str,
@@ -77,6 +79,9 @@ pub(super) struct Texts {
     pub(super) why_outgoing: &'static str,
     pub(super) why_incoming: &'static str,
     pub(super) privacy: &'static str,
+    /// Shown in its place if somebody else keeps the files, before the host's name and behind it.
+    pub(super) elsewhere: &'static str,
+    pub(super) privacy_elsewhere: &'static str,
     pub(super) caution: &'static str,
     pub(super) learn_more: &'static str,
 

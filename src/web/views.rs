@@ -35,6 +35,8 @@ pub(super) struct MomentView {
 /// `landing.html`
 #[derive(Debug, Serialize)]
 pub(super) struct LandingView {
+    /// The host that keeps the files, if they are not here: buttons lead to its pages.
+    pub(super) elsewhere: Option<String>,
     pub(super) title: String,
     pub(super) from: String,
     pub(super) expires: MomentView,

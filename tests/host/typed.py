@@ -311,6 +311,9 @@ NOT_TYPED: dict[str, str] = {
     "install -d -m 0750 -o depollueur -g {group} '{shown}'": MISTAKE,
     "install -m 0640 -g depollueur /dev/null '{path}'": MISTAKE,
     "install -m 0640 -g depollueur /dev/stdin '{shown}' (and give it what that prints": MISTAKE,
+    "install -m 0640 -g depollueur /dev/stdin '{shown}' (and give it one of Jirafeau's upload passwords": MISTAKE,
+    "install -o depollueur -g depollueur -m 0400 jirafeau-password /etc/depollueur/jirafeau-password":
+        "as for the token of another host, which a story types; there is no Jirafeau on a host",
     "postconf -h config_directory": MISTAKE,
     "depollueur setup --directory /srv/drop": "tests/e2e/setup.py gives it; the lines that it prints are those of check, which a story types",
     "install -d -m 0700 -o depollueur -g depollueur {}": "the line that check prints for a drop elsewhere, which a story types",

@@ -40,6 +40,8 @@ pub struct Notice {
     pub expires: Zoned,
     /// The keeper of the files: the operator's name or host.
     pub operator: String,
+    /// True if the keeper cannot read the files.
+    pub is_encrypted: bool,
     /// The admin's templates, if there are any.
     pub own: Option<Own>,
 }
@@ -157,7 +159,8 @@ impl Notice {
     }
 
     fn keeper(&self, language: Language) -> String {
-        sentences::keeper(language, self.files.len(), &self.operator_line())
+        let operator = self.operator_line();
+        sentences::keeper(language, self.files.len(), (&operator, self.is_encrypted))
     }
 
     /// Returns the host of the link, without scheme and path, as it was written: a URL parser would put
@@ -202,6 +205,7 @@ pub(crate) mod tests {
             link: "https://drop.example/k7Vw2mQ9xLr4T8bN1cZ5dA".into(),
             expires: "2026-12-22T18:02:00+01:00[Europe/Paris]".parse().unwrap(),
             operator: "asso.example".into(),
+            is_encrypted: true,
             own: None,
         }
     }

@@ -26,6 +26,9 @@ use crate::{
     store::{self, Store, StoreError},
 };
 
+/// Name of the test file.
+pub(super) const NAME: &str = "depollueur-doctor.txt";
+
 /// Contents of the test file.
 pub(super) const CONTENTS: &[u8] =
     b"depollueur doctor: this file was put here to see whether it comes back.\n";
@@ -168,7 +171,7 @@ async fn put(store: &dyn Store) -> Result<String, StoreError> {
     };
 
     let mut package = store.begin(origin, None).await?;
-    let mut file = package.file("depollueur-doctor.txt", "text/plain")?;
+    let mut file = package.file(NAME, "text/plain")?;
     file.write(Bytes::from_static(CONTENTS)).await?;
 
     let now = Timestamp::now();

@@ -8,12 +8,14 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp, fmt::rfc2822};
-use reqwest::{Client, ClientBuilder, Response, StatusCode, redirect::Policy, tls::TlsInfo};
+use reqwest::{
+    Client, ClientBuilder, Response, StatusCode, header::LOCATION, redirect::Policy, tls::TlsInfo,
+};
 use x509_cert::{Certificate, der::Decode as _};
 
 use super::{
     super::ConfigOptions,
-    deposit::{CONTENTS, TestDeposit},
+    deposit::{CONTENTS, NAME, TestDeposit},
     report::{DoctorReport, Severity},
 };
 use crate::{
@@ -454,6 +456,9 @@ async fn fetch(client: &Client, url: &str, link: &Link) -> Result<(), String> {
         .map_err(|error| chain(&error))?;
 
     let status = answer.status();
+    if status == StatusCode::SEE_OTHER {
+        return fetch_page(client, &answer).await;
+    }
     if status != StatusCode::OK {
         return Err(format!("the answer is {status}"));
     }
@@ -472,6 +477,24 @@ async fn fetch(client: &Client, url: &str, link: &Link) -> Result<(), String> {
     } else {
         Err("the answer is another file".into())
     }
+}
+
+/// Looks at the page of a file that Jirafeau keeps, to which we redirect: it names the file.
+async fn fetch_page(client: &Client, redirect: &Response) -> Result<(), String> {
+    let page = redirect.headers().get(LOCATION);
+    let page = page.and_then(|place| place.to_str().ok());
+    let page = page.ok_or("it redirects to no address")?;
+    let answer = client.get(page).send().await;
+    let answer = answer.map_err(|error| format!("Jirafeau's page: {}", chain(&error)))?;
+
+    let status = answer.status();
+    let text = answer.text().await.map_err(|error| chain(&error))?;
+    if status == StatusCode::OK && text.contains(NAME) {
+        return Ok(());
+    }
+    Err(format!(
+        "Jirafeau's page answers {status}, and does not name the file"
+    ))
 }
 
 /// The URL at which a listener of ours is reached from this machine.

@@ -15,13 +15,16 @@ use super::{
 use crate::{
     cli::{
         ConfigOptions,
-        exit::{EX_USAGE, Failure, complain},
+        exit::{EX_UNAVAILABLE, EX_USAGE, Failure, complain},
         owner,
         progress::Progress,
     },
     drop::{Deposit, FileDrop, PackageState, RecordId, RequestOutcome, Requester, Resumed},
     units,
 };
+
+/// Number of packages up to which those whose files have yet to be removed are counted.
+const LINGERING_MAX: usize = 1000;
 
 #[derive(Args, Debug)]
 pub(in crate::cli) struct ExtendOptions {
@@ -270,7 +273,20 @@ pub(super) async fn revoke(options: RevokeOptions) -> Result<(), Failure> {
 
     let done: Vec<_> = done.into_iter().map(|(deposit, _)| deposit).collect();
     look::deposits(&done, form)?;
-    hold::refuse(&held)
+    hold::refuse(&held)?;
+    refuse_lingering(&drop).await
+}
+
+/// Fails if files of destroyed packages have yet to be removed, as at a Jirafeau that is down.
+pub(super) async fn refuse_lingering(drop: &FileDrop) -> Result<(), Failure> {
+    let lingering = drop.lingering(LINGERING_MAX).await.map_err(unavailable)?;
+    if lingering == 0 {
+        return Ok(());
+    }
+    let message = format!(
+        "of {lingering} destroyed packages files could not be removed yet: the next sweep tries again, and depollueur drop sweep says why not"
+    );
+    Err(Failure::new(EX_UNAVAILABLE, message))
 }
 
 /// Revokes a package, and destroys it if that is wanted. Returns false if it is held, and was not
@@ -374,7 +390,8 @@ pub(super) async fn block(options: BlockOptions) -> Result<(), Failure> {
         "was blocked before"
     };
     line(&format!("{how}; packages ended: {}", ended.len()))?;
-    ended.iter().try_for_each(|id| line(&format!("{id:.12}")))
+    ended.iter().try_for_each(|id| line(&format!("{id:.12}")))?;
+    refuse_lingering(&drop).await
 }
 
 pub(super) async fn unblock(options: UnblockOptions) -> Result<(), Failure> {

@@ -389,6 +389,7 @@ mod tests {
     #[test]
     fn names_and_digests_stand_in_the_answer_of_whoever_gave_the_link() {
         let file = FileEntry {
+            page: None,
             name: "facture.pdf".into(),
             media_type: "application/pdf".into(),
             size: 10,

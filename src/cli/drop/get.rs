@@ -66,6 +66,11 @@ pub(super) async fn run(options: GetOptions) -> Result<(), Failure> {
         PackageLookup::Unknown => return Err(nothing_behind(&name, &url)),
     };
 
+    if let Some(page) = package.files.iter().find_map(|file| file.page.as_deref()) {
+        let message =
+            format!("Jirafeau keeps these files: fetch them with a browser, the first at {page}");
+        return Err(Failure::new(EX_NOTHING, message));
+    }
     let wanted = |index: usize| options.opened || !package.files[index].opened;
     write_package(&drop, &token, &package, wanted, (&options.into, caller)).await
 }

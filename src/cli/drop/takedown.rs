@@ -122,7 +122,8 @@ pub(super) async fn run(options: TakedownOptions) -> Result<(), Failure> {
             "the token of \"{name}\" can deposit still; to refuse it: depollueur drop token remove {name}"
         ));
     }
-    hold::refuse(&held)
+    hold::refuse(&held)?;
+    act::refuse_lingering(&takedown.drop).await
 }
 
 impl Takedown {

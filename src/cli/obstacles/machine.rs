@@ -14,6 +14,7 @@ use crate::{
     config::{BlobsKind, Config, ListenAddress, RecordsDatabase, StoreKind},
     credentials,
     drop::FileDrop,
+    jirafeau::Jirafeau,
     store::Stores,
     units::{self, Part},
 };
@@ -37,6 +38,7 @@ pub(in crate::cli) fn all(config: &Config) -> Vec<Obstacle> {
         .into_iter()
         .chain(of_records(config))
         .chain(of_bucket(config))
+        .chain(of_jirafeau(config))
         .chain(of_postfix(config))
         .chain(of_socket("milter.listen", &config.milter.listen, "postfix"))
         .chain(of_socket("web.listen", &config.web.listen, "www-data"))
@@ -144,6 +146,31 @@ fn of_records(config: &Config) -> Option<Obstacle> {
         format!("drop.records: {error}"),
         &[fix.to_owned()],
     ))
+}
+
+/// Checks the upload password and the certificates for Jirafeau, as the daemon will read them.
+fn of_jirafeau(config: &Config) -> Option<Obstacle> {
+    let error = Jirafeau::open(&config.jirafeau).err()?.to_string();
+    let password = config.jirafeau.upload_password_file.as_deref();
+    let password = password.unwrap_or(Path::new(""));
+    let shown = password.display().to_string();
+    if shown.is_empty() || !error.contains(&shown) {
+        let fix = "set jirafeau.ca_file to a file of certificates (PEM), or to \"\"".to_owned();
+        return Some(obstacle(format!("jirafeau.ca_file: {error}"), &[fix]));
+    }
+
+    let message = format!("jirafeau.upload_password_file: {error}");
+    let is_open = password.exists() && error.contains("everybody");
+    let fix = match password.is_file() {
+        true if is_open => format!("chmod o= '{shown}'"),
+        true if !error.contains("one password") => {
+            format!("chgrp depollueur '{shown}' && chmod 0640 '{shown}'")
+        }
+        _ => format!(
+            "install -m 0640 -g depollueur /dev/stdin '{shown}' (and give it one of Jirafeau's upload passwords, then Ctrl-D)"
+        ),
+    };
+    Some(obstacle(message, &[fix]))
 }
 
 /// Checks `lookup.postfix_config`: without a main.cf there, Postfix looks as if it were not installed.

@@ -6,8 +6,8 @@ use mailsplice::rewrite::Position;
 
 use super::{Codec, Written};
 use crate::config::{
-    BlobsKind, Directions, Dkim2, Forwarding, LogFormat, OnBlocked, OnFailure, ProxyHeader,
-    Recipients, ReportFormat, RunMode, ShowSender, StoreKind,
+    BlobsKind, Directions, Dkim2, Forwarding, JirafeauExpiry, LogFormat, OnBlocked, OnFailure,
+    ProxyHeader, Recipients, ReportFormat, RunMode, ShowSender, StoreKind,
 };
 
 /// One of a few words.
@@ -53,8 +53,22 @@ impl Words for Directions {
 }
 
 impl Words for StoreKind {
-    const WORDS: &'static [(&'static str, Self)] =
-        &[("embedded", Self::Embedded), ("remote", Self::Remote)];
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("embedded", Self::Embedded),
+        ("remote", Self::Remote),
+        ("jirafeau", Self::Jirafeau),
+    ];
+}
+
+impl Words for JirafeauExpiry {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("day", Self::Day),
+        ("week", Self::Week),
+        ("fortnight", Self::Fortnight),
+        ("month", Self::Month),
+        ("quarter", Self::Quarter),
+        ("year", Self::Year),
+    ];
 }
 
 impl Words for BlobsKind {

@@ -68,6 +68,15 @@ impl Ledger {
         self.run(move |books| books.destroy(id, now, client)).await
     }
 
+    /// Counts the destroyed packages of which files have yet to be removed, up to `limit`.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn lingering(&self, limit: usize) -> Result<usize, LedgerError> {
+        self.run(move |books| Ok(books.records.doomed(limit)?.len()))
+            .await
+    }
+
     /// Makes a package available until `until`, whether it is live, expired or revoked.
     ///
     /// # Errors
@@ -226,7 +235,25 @@ impl Books {
         let reason = audit::one_line(reason, REASON_CHARS_MAX);
         // A package that also ended with its login stays ended when that is resumed.
         self.records.part_from_suspension(id)?;
-        self.end(id, (now, client), (Cause::Revoked, Action::Revoke), reason)
+        let outcome = self.end(id, (now, client), (Cause::Revoked, Action::Revoke), reason)?;
+        self.end_elsewhere(id, now, client)?;
+        Ok(outcome)
+    }
+
+    /// Destroys an ended package whose files lie elsewhere: whoever saw their links could fetch them there. If
+    /// they cannot be removed, that is left to the sweep: it holds up the end of no other package.
+    fn end_elsewhere(&self, id: RecordId, now: Timestamp, client: Requester) -> Result<()> {
+        let record = self.records.find(id)?;
+        if !record.is_some_and(|record| record.manifest.is_some() && record.is_elsewhere()) {
+            return Ok(());
+        }
+        match self.destroy(id, now, client) {
+            Err(error) if error.is_of_one_file() => {
+                tracing::warn!(package = %id, "the next sweep tries again: {error}");
+                Ok(())
+            }
+            destroyed => destroyed.map(drop),
+        }
     }
 
     /// Destroys the files of a package that cannot be fetched any more.
@@ -257,6 +284,7 @@ impl Books {
             for number in numbers {
                 self.place.destroy(id, number)?;
             }
+            self.remove_elsewhere(id, now)?;
 
             sweep::tell_destroyed(self, now, client, &[id])?;
             self.records.forget_overwritten()?;
@@ -298,6 +326,9 @@ impl Books {
             }
             if self.holds_blocked(id)? {
                 return Ok(RequestOutcome::Blocked);
+            }
+            if let Some(kept) = record.kept_until().filter(|kept| *kept < until) {
+                return Err(LedgerError::KeptElsewhere(kept));
             }
 
             let is = Term {
@@ -354,6 +385,7 @@ impl Books {
         for (id, _) in self.records.list(&query)? {
             let cause = (Cause::Blocked, Action::Block);
             let outcome = self.end(id, (now, client), cause, "a file is blocked".to_owned())?;
+            self.end_elsewhere(id, now, client)?;
             if let RequestOutcome::Done(_) = outcome {
                 ended.push(id);
             }

@@ -204,6 +204,7 @@ pub(super) fn record(n: u64) -> Record {
         bytes: 30,
         downloads: 0,
         held: None,
+        elsewhere: None,
     }
 }
 

@@ -37,8 +37,8 @@ use self::{
     fault::Failure,
 };
 use super::{
-    AuditQuery, BlockRow, ChainHead, Depositor, Entry, Fingerprint, Hold, LedgerError, Query,
-    Record, RecordFile, RecordId, Result, Suspension, Term,
+    AuditQuery, BlockRow, ChainHead, Depositor, Elsewhere, Entry, Fingerprint, Hold, LedgerError,
+    Query, Record, RecordFile, RecordId, Result, Suspension, Term,
 };
 use crate::config::{DropConfig, PostgresUrl};
 
@@ -51,9 +51,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const FORGOTTEN_AT_ONCE: usize = 10;
 
 /// One step for each schema; the table `schema` has the number of the last that was done.
-const MIGRATIONS: &[&str] = &[include_str!("postgres/schema-11.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("postgres/schema-12.sql")];
 /// The number of the schema after the last of them.
-const KNOWN: i64 = 11;
+const KNOWN: i64 = 12;
 
 /// Begins a transaction that changes something, with the lock of whoever writes: an arbitrary number, of this
 /// database alone.

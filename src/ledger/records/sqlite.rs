@@ -33,8 +33,8 @@ use std::{
 use rusqlite::{Connection, Transaction, TransactionBehavior::Immediate, config::DbConfig};
 
 use super::{
-    AuditQuery, BlockRow, ChainHead, Depositor, Entry, Fingerprint, Hold, LedgerError, Query,
-    Record, RecordFile, RecordId, Result, Suspension, Term,
+    AuditQuery, BlockRow, ChainHead, Depositor, Elsewhere, Entry, Fingerprint, Hold, LedgerError,
+    Query, Record, RecordFile, RecordId, Result, Suspension, Term,
 };
 use crate::{ledger::error::FaultKind, lock::lock};
 
@@ -58,6 +58,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("sqlite/schema-9.sql"),
     include_str!("sqlite/schema-10.sql"),
     include_str!("sqlite/schema-11.sql"),
+    include_str!("sqlite/schema-12.sql"),
 ];
 /// The number of the schema after the last of them.
 const KNOWN: i64 = MIGRATIONS.len() as i64;

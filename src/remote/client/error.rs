@@ -1,8 +1,8 @@
 //! Errors between us and the drop of another host.
 
-use std::{error::Error as _, io, path::PathBuf, time::Duration};
+use std::{io, path::PathBuf, time::Duration};
 
-use crate::{credentials::CredentialError, drop::Allotment, scan::ScanFinding};
+use crate::{credentials::CredentialError, drop::Allotment, outbound, scan::ScanFinding};
 
 /// An error between us and the drop of another host.
 #[derive(Debug, thiserror::Error)]
@@ -104,19 +104,9 @@ pub enum RemoteError {
 }
 
 impl RemoteError {
-    /// Makes an error of reqwest's, its causes from the outermost to the innermost, without the
-    /// path of the request.
+    /// Makes an error of reqwest's.
     pub(super) fn transport(url: &str, error: reqwest::Error) -> Self {
-        let error = error.without_url();
-        let mut reason = error.to_string();
-        let mut inner = error.source();
-        while let Some(cause) = inner {
-            let text = cause.to_string();
-            if !reason.contains(&text) {
-                reason = format!("{reason}: {text}");
-            }
-            inner = cause.source();
-        }
+        let reason = outbound::causes(error);
         let url = url.to_owned();
         Self::Unreachable { url, reason }
     }

@@ -5,7 +5,6 @@ use std::{path::Path, time::Duration};
 use reqwest::{
     Body, Client, Method, RequestBuilder, Response, StatusCode,
     header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue},
-    redirect::Policy,
 };
 use serde::de::DeserializeOwned;
 use tokio::{task::JoinError, time::timeout};
@@ -17,12 +16,11 @@ use crate::{
     config::{PublicUrl, RemoteConfig},
     credentials,
     drop::{Allotment, Token},
+    outbound,
     remote::wire::{BLOCKED, ProblemBody, SUSPENDED, TOKEN_HEADER},
     scan::ScanFinding,
 };
 
-/// Idle time after which a connection is closed: before the other side does it.
-const IDLE_MAX: Duration = Duration::from_secs(20);
 /// Maximum length of an answer of a drop, in bytes.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// Number of characters kept of the drop's own words.
@@ -50,17 +48,7 @@ impl Http {
         let url = config.url.as_ref().map_or("", PublicUrl::as_str);
         let is_secure = config.url.as_ref().is_some_and(PublicUrl::is_secure);
 
-        // Redirects would carry the token to another host; a proxy would be one that the
-        // configuration does not name. Files that go over one connection of HTTP/2 wait for each other.
-        let mut client = Client::builder()
-            .redirect(Policy::none())
-            .no_proxy()
-            .http1_only()
-            .connect_timeout(config.connect_timeout)
-            .pool_idle_timeout(IDLE_MAX)
-            .https_only(is_secure)
-            .user_agent(concat!("depollueur/", env!("CARGO_PKG_VERSION")));
-
+        let mut client = outbound::client(is_secure, config.connect_timeout);
         if let Some(path) = &config.ca_file {
             client = client.tls_certs_merge(credentials::certificates(path)?);
         }

@@ -61,6 +61,7 @@ impl Pages {
         let leaf = asked.leaf(package.files.len(), self.theme.landing_is_paged());
 
         let page = LandingView {
+            elsewhere: keeper(&package.files),
             title: self.title(&package.origin, package.files.len(), t),
             from: self.within(&package.origin, package.created, wanted.language),
             expires,
@@ -68,7 +69,7 @@ impl Pages {
             note,
             files: self.files(wanted.language, token, &package.files, leaf),
             pages: leaf.view(wanted, t),
-            archive: (package.files.len() > 1)
+            archive: (package.files.len() > 1 && !package.is_elsewhere())
                 .then(|| self.archive(wanted.language, token, package)),
             extend: self.extend(package.extendable, wanted, token, t.extend),
             why: why(&package.origin, t),
@@ -294,7 +295,10 @@ impl Pages {
             let name = mem::take(&mut names[number - 1]);
             let kind = kind(&name, &file.media_type);
             FileView {
-                href: format!("{}{token}/{number}", self.site.base),
+                href: match &file.page {
+                    Some(page) => page.clone(),
+                    None => format!("{}{token}/{number}", self.site.base),
+                },
                 glyph: kind.glyph(),
                 letters: icon(&name, kind),
                 name,
@@ -423,6 +427,13 @@ fn note(extended: Extended, expires: &MomentView, t: &Texts) -> String {
         Extended::Limit => t.extended_no,
     };
     fill(text, &[("moment", &expires.text), ("zone", &expires.zone)])
+}
+
+/// The host that keeps files which are not here.
+fn keeper(files: &[FileEntry]) -> Option<String> {
+    let page = files.iter().find_map(|file| file.page.as_deref())?;
+    let url = url::Url::parse(page).ok()?;
+    Some(url.host_str().unwrap_or_default().to_owned())
 }
 
 fn why(origin: &Origin, t: &Texts) -> String {

@@ -29,6 +29,7 @@ pub(super) static EN: Texts = Texts {
     previous_page: "Previous",
     next_page: "Next",
     download: "Download",
+    to_download: "To the download",
     download_all: "Download all",
     fingerprint: "File fingerprint",
     fingerprint_use: "SHA-256, to check that the file arrived intact:",
@@ -84,6 +85,9 @@ pub(super) static EN: Texts = Texts {
     privacy: "They are encrypted: without the link in the message nobody can read them, not even \
         the host; whoever has the link can download them. Nothing to install, no account, no \
         trackers.",
+    elsewhere: "The files lie at",
+    privacy_elsewhere: "That host can read them, and whoever has the link can download them there. \
+        Nothing to install, no account.",
     caution: "The files are just as the sender attached them: open only those that you expect.",
     learn_more: "Learn more",
 

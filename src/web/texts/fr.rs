@@ -29,6 +29,7 @@ pub(super) static FR: Texts = Texts {
     previous_page: "Précédente",
     next_page: "Suivante",
     download: "Télécharger",
+    to_download: "Vers le téléchargement",
     download_all: "Tout télécharger",
     fingerprint: "Empreinte du fichier",
     fingerprint_use: "SHA-256, pour vérifier que le fichier est arrivé intact\u{a0}:",
@@ -88,6 +89,9 @@ pub(super) static FR: Texts = Texts {
     privacy: "Elles sont chiffrées\u{a0}: sans le lien du message, personne ne peut les lire, pas \
         même l’hébergeur\u{a0}; qui a le lien peut les télécharger. Rien à installer, aucun \
         compte, aucun traceur.",
+    elsewhere: "Les fichiers se trouvent chez",
+    privacy_elsewhere: "Cet hébergeur peut les lire, et qui a le lien peut les y télécharger. Rien à \
+        installer, aucun compte.",
     caution: "Les fichiers sont tels que l’expéditeur les a joints\u{a0}: n’ouvrez que ceux que \
         vous attendez.",
     learn_more: "En savoir plus",

@@ -56,25 +56,28 @@ pub(crate) fn more(language: Language, sizes: &[u64]) -> String {
     }
 }
 
-/// Says that the operator keeps the files, and why.
-pub(crate) fn keeper(language: Language, files: usize, operator: &str) -> String {
-    match (language, files) {
-        (Language::En, 1) => {
-            format!("To keep this message light, {operator} stores it, encrypted, until that date.")
-        }
-        (Language::En, _) => {
+/// Says that the operator keeps the files, encrypted or not, and why.
+pub(crate) fn keeper(
+    language: Language,
+    files: usize,
+    (operator, is_encrypted): (&str, bool),
+) -> String {
+    let (them, encrypted) = match (language, files) {
+        (Language::En, 1) => ("it", ", encrypted,"),
+        (Language::En, _) => ("them", ", encrypted,"),
+        (Language::Fr, 1) => ("ce fichier", ", chiffré,"),
+        (Language::Fr, _) => ("ces fichiers", ", chiffrés,"),
+    };
+    let encrypted = if is_encrypted { encrypted } else { "" };
+    match language {
+        Language::En => {
             format!(
-                "To keep this message light, {operator} stores them, encrypted, until that date."
+                "To keep this message light, {operator} stores {them}{encrypted} until that date."
             )
         }
-        (Language::Fr, 1) => {
+        Language::Fr => {
             format!(
-                "Pour alléger ce message, {operator} conserve ce fichier, chiffré, jusqu’à cette date."
-            )
-        }
-        (Language::Fr, _) => {
-            format!(
-                "Pour alléger ce message, {operator} conserve ces fichiers, chiffrés, jusqu’à cette date."
+                "Pour alléger ce message, {operator} conserve {them}{encrypted} jusqu’à cette date."
             )
         }
     }
@@ -133,7 +136,14 @@ mod tests {
         ] {
             let said = format!("{}, {}", count(language, sizes), until(language, &at));
             assert_eq!(said.replace('\u{a0}', " "), first);
-            assert_eq!(keeper(language, sizes.len(), "asso.example"), second);
+            let keeper =
+                |is_encrypted| keeper(language, sizes.len(), ("asso.example", is_encrypted));
+            assert_eq!(keeper(true), second);
+            assert!(
+                !["ncrypted", "hiffré"]
+                    .iter()
+                    .any(|word| keeper(false).contains(word))
+            );
         }
         let more = more(Language::En, &[u64::MAX, 5]).replace('\u{a0}', " ");
         assert_eq!(more, "and 2 more files (18.4 EB)");

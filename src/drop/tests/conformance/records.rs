@@ -132,6 +132,7 @@ fn record(created: i64, expires: i64) -> Record {
         bytes: 30_000,
         downloads: 0,
         held: None,
+        elsewhere: None,
     }
 }
 

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tokio_postgres::Row;
 
 use super::{
-    BlockRow, Depositor, Fingerprint, Query, Record, RecordFile, Term,
+    BlockRow, Depositor, Elsewhere, Fingerprint, Query, Record, RecordFile, Term,
     conditions::Conditions,
     connection::{Connection, Values},
     fault::{Failure, Result},
@@ -28,6 +28,7 @@ macro_rules! record_columns {
     () => {
         "id, created, expires, ended, cause, manifest, queue_id, sender, login, direction,
          recipients, files, bytes, downloads, unlock, domains, client, uploader, verified, message_id,
+         kept_until, locators,
          (SELECT created FROM held WHERE package = id), (SELECT reason FROM held WHERE package = id)"
     };
 }
@@ -300,11 +301,20 @@ fn record(row: &Row) -> Result<(RecordId, Record)> {
         message_id: row.try_get(19)?,
     };
 
-    let held: Option<i64> = row.try_get(20)?;
+    let kept_until: Option<i64> = row.try_get(20)?;
+    let elsewhere = match kept_until {
+        Some(kept_until) => Some(Elsewhere {
+            kept_until: time(kept_until)?,
+            locators: row.try_get::<_, Option<_>>(21)?.unwrap_or_default(),
+        }),
+        None => None,
+    };
+
+    let held: Option<i64> = row.try_get(22)?;
     let held = match held {
         Some(since) => Some(Hold {
             since: time(since)?,
-            reason: row.try_get(21)?,
+            reason: row.try_get(23)?,
         }),
         None => None,
     };
@@ -322,6 +332,7 @@ fn record(row: &Row) -> Result<(RecordId, Record)> {
         downloads: count(row, 13)?,
         unlock: word(row.try_get(14)?, Unlock::of_word)?,
         held,
+        elsewhere,
     };
     Ok((id(row, 0)?, record))
 }

@@ -34,7 +34,7 @@ fn insert_package(
     record: &Record,
     (files, bytes, cost): (usize, u64, i64),
 ) -> Result<()> {
-    let origin = &record.origin;
+    let (origin, elsewhere) = (&record.origin, record.elsewhere.as_ref());
     let clean = |column: &Option<String>| column.as_deref().map(text);
     let domains = serde_json::to_string(&origin.domains)
         .map_err(|error| Failure::Damaged(format!("domains: {error}")))?;
@@ -43,8 +43,9 @@ fn insert_package(
         .execute(
             "INSERT INTO package (id, created, expires, manifest, queue_id, sender, login, direction,
                                   recipients, files, bytes, unlock, domains, client, uploader,
-                                  verified, cost, message_id)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
+                                  verified, cost, message_id, kept_until, locators)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
+                     $19, $20)",
             &[
                 &&id.0[..],
                 &record.created.as_second(),
@@ -64,6 +65,8 @@ fn insert_package(
                 &clean(&origin.verified),
                 &cost,
                 &clean(&origin.message_id),
+                &elsewhere.map(|there| there.kept_until.as_second()),
+                &elsewhere.map(|there| &there.locators[..]),
             ],
         )
         .map(drop)
@@ -186,6 +189,8 @@ pub(super) fn doomed(connection: &Connection, limit: usize) -> Result<Vec<(Recor
 /// Strikes doomed packages off. Returns those that nobody else struck off before.
 pub(super) fn destroyed(connection: &Connection, packages: &[RecordId]) -> Result<Vec<RecordId>> {
     let packages: Vec<_> = packages.iter().map(|id| &id.0[..]).collect();
+    let sql = "UPDATE package SET locators = NULL WHERE id = ANY ($1) AND locators IS NOT NULL";
+    connection.execute(sql, &[&packages])?;
     let sql = "DELETE FROM doomed WHERE package = ANY ($1) RETURNING package";
     connection.query(sql, &[&packages], |row| read::id(row, 0))
 }

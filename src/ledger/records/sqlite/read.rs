@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params, types::Type};
 
 use super::{
-    AuditQuery, BlockRow, Depositor, Entry, Fingerprint, Query, Record, RecordFile, Term,
-    conditions::Conditions,
+    AuditQuery, BlockRow, Depositor, Elsewhere, Entry, Fingerprint, Query, Record, RecordFile,
+    Term, conditions::Conditions,
 };
 use crate::{
     envelope::{Direction, Domains, Origin},
@@ -28,6 +28,7 @@ macro_rules! record_columns {
     () => {
         "id, created, expires, ended, cause, manifest, queue_id, sender, login, direction,
          recipients, files, bytes, downloads, unlock, domains, client, uploader, verified, message_id,
+         kept_until, locators,
          (SELECT created FROM held WHERE package = id), (SELECT reason FROM held WHERE package = id)"
     };
 }
@@ -347,11 +348,11 @@ fn record(row: &Row<'_>) -> Result<(RecordId, Record)> {
         message_id: row.get(19)?,
     };
 
-    let held: Option<i64> = row.get(20)?;
+    let held: Option<i64> = row.get(22)?;
     let held = match held {
         Some(_) => Some(Hold {
-            since: time(row, 20)?,
-            reason: row.get(21)?,
+            since: time(row, 22)?,
+            reason: row.get(23)?,
         }),
         None => None,
     };
@@ -369,8 +370,21 @@ fn record(row: &Row<'_>) -> Result<(RecordId, Record)> {
         downloads: count(row, 13)?,
         unlock: word(row, 14, Unlock::of_word)?,
         held,
+        elsewhere: elsewhere(row)?,
     };
     Ok((RecordId(row.get(0)?), record))
+}
+
+fn elsewhere(row: &Row<'_>) -> Result<Option<Elsewhere>> {
+    let kept_until: Option<i64> = row.get(20)?;
+    if kept_until.is_none() {
+        return Ok(None);
+    }
+    let locators: Option<Vec<u8>> = row.get(21)?;
+    Ok(Some(Elsewhere {
+        kept_until: time(row, 20)?,
+        locators: locators.unwrap_or_default(),
+    }))
 }
 
 /// Reads an entry from the columns of [`entry_columns`], the first of which has this index.

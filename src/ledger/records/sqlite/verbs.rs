@@ -157,11 +157,15 @@ impl Records for Sqlite {
     fn destroyed(&self, packages: &[RecordId], entries: &[Entry]) -> Result<()> {
         self.write(|transaction| {
             let mut done = transaction.prepare_cached("DELETE FROM doomed WHERE package = ?1")?;
+            let mut erase = transaction.prepare_cached(
+                "UPDATE package SET locators = NULL WHERE id = ?1 AND locators IS NOT NULL",
+            )?;
             for id in packages {
                 // Another process may have swept it at the same time, and logged that.
                 if done.execute([id.0])? == 0 {
                     continue;
                 }
+                erase.execute([id.0])?;
                 for entry in entries.iter().filter(|entry| entry.package == Some(*id)) {
                     audit::append(transaction, entry)?;
                 }

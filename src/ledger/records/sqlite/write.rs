@@ -26,14 +26,16 @@ pub(super) fn insert(
         origin,
         manifest,
         unlock,
+        elsewhere,
         ..
     } = record;
 
     let mut package = transaction.prepare_cached(
         "INSERT INTO package (id, created, expires, manifest, queue_id, sender, login, direction,
                               recipients, files, bytes, unlock, domains, client, uploader,
-                              verified, cost, message_id)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+                              verified, cost, message_id, kept_until, locators)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
+                 ?19, ?20)",
     )?;
 
     let bytes = files.iter().map(|file| file.size).sum::<u64>();
@@ -58,6 +60,8 @@ pub(super) fn insert(
         origin.verified,
         cost,
         origin.message_id,
+        elsewhere.as_ref().map(|there| there.kept_until.as_second()),
+        elsewhere.as_ref().map(|there| &there.locators),
     ])?;
 
     statistics::add(transaction, record, files.len() as u64, bytes)?;

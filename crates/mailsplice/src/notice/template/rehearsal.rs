@@ -161,6 +161,7 @@ fn sample(name: &str, files: &[&str], operator: &str, own: Own) -> Notice {
             .parse()
             .expect("a moment"),
         operator: operator.into(),
+        is_encrypted: true,
         own: Some(own),
     }
 }

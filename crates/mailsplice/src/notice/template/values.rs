@@ -9,10 +9,11 @@ use crate::l10n::{
 };
 
 /// All paths that are the same for text and HTML; a file has further ones of its own.
-pub(super) const KNOWN: [&str; 26] = [
+pub(super) const KNOWN: [&str; 27] = [
     "contact",
     "count",
     "direction",
+    "encrypted",
     "expires",
     "expires.date",
     "expires.machine",
@@ -98,6 +99,7 @@ fn values(notice: &Notice, files: Vec<Value>, shown: impl Fn(&str) -> Value) -> 
             machine => at.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(),
         },
         operator => notice.operator_line(),
+        encrypted => notice.is_encrypted,
         contact => &own.contact,
         sender => own.sender.as_deref().map(shown),
         t => sentences(notice),

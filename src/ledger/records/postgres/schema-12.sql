@@ -1,4 +1,4 @@
--- All of what SQLite has after schema 11: a schema of one number says the same in both dialects.
+-- All of what SQLite has after schema 12: a schema of one number says the same in both dialects.
 -- Times are seconds since 1970-01-01 UTC; sizes are bytes before encryption. Texts are compared byte by byte.
 
 CREATE TABLE package (
@@ -27,7 +27,11 @@ CREATE TABLE package (
     -- What it costs the quotas.
     cost       bigint NOT NULL,
     downloads  bigint NOT NULL DEFAULT 0,
-    unlock     text   NOT NULL CHECK (unlock IN ('server', 'browser'))
+    unlock     text   NOT NULL CHECK (unlock IN ('server', 'browser')),
+    -- Of files that lie at somebody else's store: when that ends them by itself, and what is needed to remove them there, sealed
+    -- under drop.key and erased when that was done.
+    kept_until bigint,
+    locators   bytea
 );
 
 CREATE INDEX package_by_end ON package (state, coalesce(ended, expires));
