@@ -4,7 +4,6 @@
 mod writer;
 
 use jiff::Timestamp;
-use mailsplice::rewrite::Eol;
 
 use self::writer::Writer;
 use super::{

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use mailsplice::rewrite::Eol;
-
 use super::{
     FilterError, Reason, Verdict,
     lab::{Lab, Mail, Sent},

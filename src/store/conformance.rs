@@ -192,7 +192,7 @@ impl Reader for JirafeauReader {
             let file = |file: &FileEntry| {
                 let kept = self.1.file(file.page.as_deref().unwrap()).unwrap();
                 assert_eq!(kept.time, "month");
-                assert_eq!(kept.name, crate::names::file(&file.name));
+                assert_eq!(kept.name, mailsplice::names::file(&file.name));
                 assert_eq!(sha256(&kept.contents), file.sha256);
                 ServedFile {
                     name: file.name.clone(),
