@@ -1,6 +1,7 @@
 //! A file on its way to a Jirafeau.
 
 use bytes::{Bytes, BytesMut};
+use mailsplice::names;
 use tokio::runtime::Handle;
 
 use super::{
@@ -8,7 +9,6 @@ use super::{
     answer::{Complaint, Transfer, Uploaded, next_code},
     http::{Fault, Http},
 };
-use mailsplice::names;
 
 /// Media types that are told as they are; any other could make Jirafeau's preview run what a mail says
 /// (CVE-2022-30110, CVE-2024-12326, CVE-2025-7066, CVE-2026-1466).
