@@ -32,8 +32,15 @@ write_config() {
     ynh_safe_rm "$old"
 }
 
-# Both units: the socket stays open while the daemon restarts, so that no mail is put off.
+# The socket stays open while the daemon restarts, so that no mail is put off. Where an admin gave mail and pages a process
+# each, the units of one process would stop them.
 start_daemon() {
+    if systemctl --quiet is-enabled depollueur-milter.service depollueur-web.service 2>/dev/null; then
+        systemctl start depollueur-milter.socket depollueur-sweep.timer
+        ynh_systemctl --service=depollueur-milter --action=restart
+        ynh_systemctl --service=depollueur-web --action=restart
+        return
+    fi
     systemctl enable --quiet depollueur.socket depollueur.service
     systemctl start depollueur.socket
     ynh_systemctl --service=depollueur --action=restart
