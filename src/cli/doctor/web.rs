@@ -238,7 +238,7 @@ async fn check_public(report: &mut DoctorReport, url: &PublicUrl, client: &Clien
         report.error(
             "public.reach",
             message,
-            ["journalctl -u depollueur -n 20".to_owned()],
+            [format!("journalctl -u {} -n 20", units::of(Part::Pages))],
         );
     }
 
