@@ -31,7 +31,8 @@
 //! * `threads` – the names of threads
 //! * `units` – the processes of the daemon, and which systemd units run them here
 //! * [`spool`] – the bytes that stay, in memory first, then in an unlinked file
-//! * [`store`] – the destination of detached files: the drop of this process, or that of another host
+//! * [`store`] – the destination of detached files: the drop of this process, with files in it or at a Jirafeau, or the
+//!   drop of another host
 //! * [`ledger`] – who deposited what, what became of it, until when: records, quotas, the audit log, statistics
 //! * [`drop`](mod@drop) – the place for the bytes: tokens, encryption, drafts
 //! * [`scan`] – clamd is asked about each file on its way into the drop

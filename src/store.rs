@@ -9,8 +9,8 @@
 //! * *jirafeau* – the records of that drop, and files at a Jirafeau
 //! * *remote* – the drop of another host, over HTTP (`remote`)
 //!
-//! Another store is one more file beside these two, a line in [`open`], and a word in the
-//! configuration. Its link may be known as late as the commit, and may have any form.
+//! Another store is one more file here (the first two share theirs), a line in [`open`], and a word in
+//! the configuration. Its link may be known as late as the commit, and may have any form.
 //!
 //! A store is not asked to list, to extend, to delete what is out, to keep names apart, or to
 //! resume a file. A store whose own objects are single files can gather them at the commit, since the
