@@ -348,6 +348,17 @@ def small_disk(place, size: str):
         subprocess.run(["umount", disk], check=True)
 
 
+@contextmanager
+def session(place):
+    """A connection that stays, as a function: a database on a full disk takes no new ones. It tells whether a statement was done."""
+    with subprocess.Popen(["psql", "-qtA", place.server.url(place.database, "postgres")], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as psql:
+        def is_done(statement: str) -> bool:
+            print(f"{statement};\n\\echo :ERROR", file=psql.stdin, flush=True)
+            return psql.stdout.readline() == "false\n"
+        yield is_done
+
+
 @check("a disk that is full puts mail off, says so, and takes mail when there is room; what was stored is served")
 def _(place):
     if os.geteuid() != 0:
@@ -356,18 +367,15 @@ def _(place):
     with small_disk(place, "40m"):
         with place.daemon() as daemon:
             link = deposit(daemon)
-            place.server.sql("CREATE TABLE filler (text text)", place.database)
-            step = "INSERT INTO filler SELECT repeat('x', 1000) FROM generate_series(1, {})"
-            for rows in (1000, 1):
-                while True:
-                    try:
-                        place.server.sql(step.format(rows), place.database)
-                    except AssertionError:
-                        break
-            wait_until(lambda: fate(daemon) == "put off", "the last page to be full", 30)
-            assert "No space left" in daemon.log(), tail(daemon.log())
-            assert daemon.get(link)[0] == 200
-            place.server.sql("DROP TABLE filler", place.database)
+            with session(place) as is_done:
+                assert is_done("CREATE TABLE filler (text text) WITH (autovacuum_enabled = off)")
+                for rows in (1000, 1):
+                    while is_done(f"INSERT INTO filler SELECT repeat('x', 1000) FROM generate_series(1, {rows})"):
+                        pass
+                wait_until(lambda: fate(daemon) == "put off", "the last page to be full", 30)
+                assert "No space left" in daemon.log(), tail(daemon.log())
+                assert daemon.get(link)[0] == 200
+                assert is_done("DROP TABLE filler")
             deposit(daemon)
             is_whole(daemon)
 
