@@ -142,6 +142,7 @@ impl Config {
         self.warn_of_room(&mut warnings);
         self.warn_of_strangers(&mut warnings);
         self.warn_of_remote(&mut warnings);
+        self.warn_of_records(&mut warnings);
         self.warn_of_s3(&mut warnings);
         self.warn_of_jirafeau(&mut warnings);
         self.warn_of_wishes(&mut warnings);

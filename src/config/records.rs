@@ -4,7 +4,10 @@ use std::{fmt, net::IpAddr, time::Duration};
 
 use tokio_postgres::config::{Host, SslMode};
 
-use super::value::{Codec, Written};
+use super::{
+    Config,
+    value::{Codec, Written},
+};
 
 /// The word for the database in the drop's directory.
 const SQLITE: &str = "sqlite";
@@ -74,6 +77,11 @@ impl PostgresUrl {
         self.client.get_hosts().iter().all(is_socket)
     }
 
+    /// Returns true if the server is on this machine.
+    fn is_here(&self) -> bool {
+        self.client.get_hosts().iter().all(is_here)
+    }
+
     /// Returns true if connections are encrypted.
     pub(crate) fn is_encrypted(&self) -> bool {
         self.client.get_ssl_mode() == SslMode::Require
@@ -89,6 +97,48 @@ impl fmt::Display for PostgresUrl {
 impl fmt::Debug for PostgresUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", self.text)
+    }
+}
+
+impl Config {
+    /// Warns of files for the database that nobody reads, and of records that cross a network in clear.
+    pub(super) fn warn_of_records(&self, warnings: &mut Vec<String>) {
+        let files = [
+            (
+                "drop.records_password_file",
+                &self.drop.records_password_file,
+            ),
+            ("drop.records_ca_file", &self.drop.records_ca_file),
+        ];
+        let url = match &self.drop.records {
+            RecordsDatabase::Sqlite => {
+                for (key, file) in files {
+                    warnings.extend(file.as_ref().map(|file| {
+                        let file = file.display();
+                        format!(
+                            r#"{key} = "{file}": SQLite needs none; write drop.records = "postgresql://…", or leave it out"#
+                        )
+                    }));
+                }
+                return;
+            }
+            RecordsDatabase::Postgres(url) => url,
+        };
+        if url.is_encrypted() {
+            return;
+        }
+
+        if let Some(file) = &self.drop.records_ca_file {
+            let file = file.display();
+            warnings.push(format!(
+                r#"drop.records_ca_file = "{file}": nothing is encrypted; add sslmode=require to drop.records = "{url}""#
+            ));
+        }
+        if !url.is_here() {
+            warnings.push(format!(
+                r#"drop.records = "{url}": the network reads who sends what to whom, and can change it; leave sslmode=disable out"#
+            ));
+        }
     }
 }
 

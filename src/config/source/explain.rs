@@ -56,7 +56,7 @@ pub(super) fn find<'a>(value: &'a Value, key: &str) -> Option<&'a Value> {
 /// Formats a value in quotes, as the admin wrote it.
 fn shown(value: &Value) -> String {
     match &value.kind {
-        ValueKind::String(text) => format!("{text:?}"),
+        ValueKind::String(text) => format!("{:?}", without_password(text)),
         ValueKind::Table(items) => {
             let item = |(key, value): (&String, &Value)| format!("{key:?} = {}", shown(value));
             let mut items: Vec<String> = items.iter().map(item).collect();
@@ -67,7 +67,7 @@ fn shown(value: &Value) -> String {
             let items: Vec<String> = items.iter().map(shown).collect();
             format!("[{}]", items.join(", "))
         }
-        _ => format!("\"{}\"", without_password(&value.to_string())),
+        _ => format!("\"{value}\""),
     }
 }
 
