@@ -3,6 +3,7 @@
 
 use jiff::Timestamp;
 use mailsplice::{mime::Field, rewrite::Eol};
+use tokio::time::timeout;
 
 use super::{Envelope, Filter, Reason, Start};
 use crate::{config::RunMode, policy};
@@ -68,12 +69,15 @@ impl Filter {
         else {
             return false;
         };
-        let found = drop.was_kept(message_id, Timestamp::now()).await;
-        found.unwrap_or_else(|error| {
-            let queue_id = &envelope.queue_id;
-            tracing::warn!(queue_id, "whether it was kept before is not known: {error}");
-            false
-        })
+        let asked = drop.was_kept(message_id, Timestamp::now());
+        let error = match timeout(self.config.milter.deadline, asked).await {
+            Ok(Ok(was_kept)) => return was_kept,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "the drop does not answer".to_owned(),
+        };
+        let queue_id = &envelope.queue_id;
+        tracing::warn!(queue_id, "whether it was kept before is not known: {error}");
+        false
     }
 }
 
