@@ -265,7 +265,7 @@ fn fill_some(connection: &Connection, first: u64) -> fault::Result<()> {
     let ids: Vec<_> = some.clone().map(|n| id(n).0.to_vec()).collect();
     let networks: Vec<_> = some.map(|n| network(n).to_vec()).collect();
     let (first, created) = (first as i64, time(0).as_second());
-    let rows = "unnest($1::bytea[]) WITH ORDINALITY AS ids (id, place), LATERAL (SELECT $2 + place - 1 AS n) AS row";
+    let rows = "unnest($1::bytea[]) WITH ORDINALITY AS ids (id, place), LATERAL (SELECT $2::bigint + place - 1 AS n) AS row";
     let sender = format!("'user' || n / {PER_SENDER} || '@example.org'");
 
     let package = format!(
@@ -287,7 +287,7 @@ fn fill_some(connection: &Connection, first: u64) -> fault::Result<()> {
     connection.execute(&audit, &[&ids, &first])?;
     let network = format!(
         "INSERT INTO client_network (package, network, created, cost)
-         SELECT id, network, {created} + $3 + place - 1, 4096
+         SELECT id, network, {created} + $3::bigint + place - 1, 4096
          FROM unnest($1::bytea[], $2::bytea[]) WITH ORDINALITY AS sent (id, network, place)"
     );
     connection
