@@ -32,7 +32,8 @@
 //! ```
 //!
 //! With `drop.blobs = "s3"` the blobs lie in a bucket instead (`drop/blobs/s3.rs`), as `<prefix>/ab/ab…-<n>`
-//! and with the same bytes; everything else lies in the directory.
+//! and with the same bytes, beside `<prefix>/owner`, which says whose they are; everything else lies in the
+//! directory.
 //!
 //! Directories are 0700 and files 0600. All of it lies on one file system, since drafts become
 //! blobs by renaming. To back up, copy the database first (`sqlite3 drop.sqlite3 ".backup …"`), then
@@ -79,12 +80,14 @@ mod sealed;
 mod token;
 mod unlock;
 mod vault;
+mod writer;
 
 use std::{
     ops::{Deref, Range},
     sync::Arc,
 };
 
+use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 
 use self::{
@@ -274,7 +277,10 @@ impl FileDrop {
         std::mem::drop(alone);
 
         let blobs: Arc<dyn Blobs> = match bucket {
-            Some(bucket) => Arc::new(S3::open(bucket, directory)?),
+            Some(bucket) => {
+                let mark = HEXLOWER.encode(&key.place());
+                Arc::new(S3::open(bucket, directory, mark)?)
+            }
             None => Arc::new(directory),
         };
         let place = Box::new(BlobPlace(Arc::clone(&blobs), jirafeau.clone()));
@@ -287,7 +293,10 @@ impl FileDrop {
             jirafeau,
         };
 
-        store.warn_if_full()?;
+        // A bucket is not asked: while it is away, what is in the database can be told and decided all the same.
+        if bucket.is_none() {
+            store.warn_if_full()?;
+        }
         store.books().follow_log();
         Ok(Self {
             store: Arc::new(store),

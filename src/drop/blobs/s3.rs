@@ -11,10 +11,12 @@
 //! a quarter of an hour of ours: else it would refuse every request.
 //!
 //! Requests: one for a deposited file of up to 5 MiB, else two and one for each 5 MiB; one more to look for it
-//! at the commit; one for each 8 MiB that are read. Spare room for a full disk is kept in the drop's directory,
-//! where the database lies.
+//! at the commit; one for each 8 MiB that are read; one before the first deposit, and one for each sweep, to see
+//! that the place is this drop's. Spare room for a full disk is kept in the drop's directory, where the database
+//! lies.
 
 mod bucket;
+mod claim;
 mod download;
 mod failure;
 mod names;
@@ -44,6 +46,7 @@ use object_store::{
 pub(crate) use self::trial::{BucketTrial, try_out};
 use self::{
     bucket::Bucket,
+    claim::Claim,
     download::{Download, Downloads},
     upload::Upload,
 };
@@ -62,6 +65,7 @@ const LEFT_OVER_MAX: usize = 1000;
 pub(in crate::drop) struct S3 {
     bucket: Arc<Bucket>,
     directory: Directory,
+    claim: Claim,
     downloads: Downloads,
     /// The last time that no upload was found which had to be aborted.
     quiet: Mutex<Option<Instant>>,
@@ -70,14 +74,27 @@ pub(in crate::drop) struct S3 {
 }
 
 impl S3 {
-    /// Prepares for requests, and makes none: a service that is down holds up no start.
+    /// Prepares for requests, and makes none: a service that is down holds up no start. `mark` tells this drop
+    /// from others. Warns if the directory has blobs, which nobody finds there.
     ///
     /// # Errors
     /// The key or the certificates cannot be read, or there is no thread.
-    pub(in crate::drop) fn open(config: &S3Config, directory: Directory) -> Result<Self> {
+    pub(in crate::drop) fn open(
+        config: &S3Config,
+        directory: Directory,
+        mark: String,
+    ) -> Result<Self> {
+        if directory.has_blobs()? {
+            let path = directory.child("blobs");
+            tracing::warn!(
+                "\"{}\" holds files that are not looked for there (drop.blobs = \"s3\"): move them into the bucket, under the same names below s3.prefix",
+                path.display()
+            );
+        }
         Ok(Self {
             bucket: Arc::new(Bucket::open(config)?),
             directory,
+            claim: Claim::new(mark),
             downloads: Downloads::default(),
             quiet: Mutex::default(),
             searched: Mutex::default(),
@@ -103,10 +120,12 @@ impl S3 {
 impl Blobs for S3 {
     /// Writes an object and deletes it.
     fn probe(&self) -> Result<()> {
+        self.claim.check(&self.bucket)?;
         trial::write(&self.bucket).and_then(|probe| trial::delete(&self.bucket, &probe))
     }
 
     fn draft(&self, id: RecordId, number: u32) -> Result<Box<dyn Draft>> {
+        self.claim.check(&self.bucket)?;
         let name = self.bucket.name(id, number);
         Ok(Box::new(Upload::new(Arc::clone(&self.bucket), name)))
     }
@@ -151,6 +170,7 @@ impl Blobs for S3 {
         if quiet.is_some_and(|since| since.elapsed() < QUIET_TIME) {
             return Ok(0);
         }
+        self.claim.check_again(&self.bucket)?;
         let aborted = unfinished::abort(&self.bucket, before, limit)?;
         *quiet = (aborted == 0).then(Instant::now);
         Ok(aborted)
@@ -162,6 +182,7 @@ impl Blobs for S3 {
         before: Timestamp,
         except: &HashSet<RecordId>,
     ) -> Result<Vec<(RecordId, u32)>> {
+        self.claim.check(&self.bucket)?;
         let prefix = self.bucket.slice(slice);
         let mut options = PaginatedListOptions {
             offset: lock(&self.searched).remove(&slice),

@@ -6,7 +6,7 @@ use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{TcpListener, TcpStream},
     os::unix::fs::PermissionsExt as _,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::Ordering::Relaxed},
     thread,
     time::Duration,
 };
@@ -61,8 +61,10 @@ impl Script {
             ..S3Config::default()
         };
         let directory = Directory::open(&home.path().join("drop")).unwrap();
+        let store = S3::open(&config, directory, "ours".into()).unwrap();
+        store.claim.is_ours.store(true, Relaxed);
         Self {
-            store: S3::open(&config, directory).unwrap(),
+            store,
             asked,
             _home: home,
         }
@@ -331,4 +333,36 @@ fn a_body_that_is_cut_is_fetched_on_from_there_and_not_for_ever() {
     });
     let error = service.read(100_000).unwrap_err();
     assert!(error.contains("too much to do"), "{error}");
+}
+
+#[test]
+fn a_place_without_an_owner_is_taken_and_one_of_another_drop_is_left_alone() {
+    let owner = Arc::new(Mutex::new(None));
+    let kept = Arc::clone(&owner);
+    let service = Script::new(move |request| match request {
+        _ if !request.contains("/drop/owner") => refusal(500, "InternalError"),
+        _ if request.starts_with("PUT") => {
+            *lock(&kept) = Some(b"ours".to_vec());
+            Reply::Full(200, "ETag: \"e\"\r\n".into(), Vec::new())
+        }
+        _ => match &*lock(&kept) {
+            Some(mark) => {
+                let (status, fields, body) = part("0-3", mark.len(), mark.clone());
+                Reply::Full(status, fields, body)
+            }
+            None => refusal(404, "NoSuchKey"),
+        },
+    });
+    let claim = &service.store.claim;
+    claim.check_again(&service.store.bucket).unwrap();
+    claim.check(&service.store.bucket).unwrap();
+    assert_eq!((service.asked("GET"), service.asked("PUT")), (2, 1));
+
+    *lock(&owner) = Some(b"else".to_vec());
+    let sweep = service.store.remove_drafts(Timestamp::now(), 10);
+    for error in [sweep.unwrap_err(), service.put(b"bytes").unwrap_err()] {
+        let error = error.to_string();
+        assert!(error.contains("another s3.prefix"), "{error}");
+    }
+    assert_eq!((service.asked("GET"), service.asked("PUT")), (4, 1));
 }

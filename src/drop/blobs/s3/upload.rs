@@ -221,8 +221,9 @@ impl Drop for Object {
     fn drop(&mut self) {
         if self.may_exist {
             let Self { bucket, name, .. } = self;
-            let delete = timeout(bucket.patience, bucket.objects.delete(name));
-            let _ = bucket.threads().block_on(delete);
+            bucket.threads().block_on(async {
+                let _ = timeout(bucket.patience, bucket.objects.delete(name)).await;
+            });
         }
     }
 }

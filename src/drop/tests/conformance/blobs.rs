@@ -113,7 +113,7 @@ fn a_bucket_is_a_store_of_blobs() {
             secret_key_file: Some(secret),
             ..S3Config::default()
         };
-        let bucket = S3::open(&config, directory).unwrap();
+        let bucket = S3::open(&config, directory, "suite".into()).unwrap();
         (Box::new(bucket), Box::new(home))
     });
 }
