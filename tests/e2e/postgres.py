@@ -61,12 +61,10 @@ def check(sentence: str):
     return register
 
 
-def programs() -> Path:
-    """Where Debian has the server's programs."""
+def programs() -> Path | None:
+    """Where Debian has the server's programs, if it has them."""
     found = sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"))
-    if not found:
-        raise SystemExit("postgresql is not installed: apt-get install postgresql")
-    return Path(found[-1]).parent
+    return Path(found[-1]).parent if found else None
 
 
 class Server:
@@ -466,6 +464,10 @@ def cargo(server: Server) -> bool:
 
 
 def main(words: list[str]) -> int:
+    if not programs():
+        print("none  postgresql is not installed (apt-get install postgresql): nothing was tried")
+        return 1 if os.environ.get("CI") == "true" else 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server ends, too
     passed = failed = 0
     with tempfile.TemporaryDirectory(prefix="postgres-") as directory:
         server = Server(Path(directory))
