@@ -78,10 +78,10 @@ pub(super) static EN: Texts = Texts {
         their way to you: open only those that you expect.",
 
     why: "Why this page?",
-    why_outgoing: "The sender’s mail server takes heavy attachments out of messages and keeps them here \
+    why_outgoing: "The sender’s mail server takes heavy attachments out of messages and keeps them \
         once, instead of putting a copy into every mailbox.",
     why_incoming: "The mail server that received this message takes heavy attachments out and keeps \
-        them here once, instead of putting a copy into every mailbox.",
+        them once, instead of putting a copy into every mailbox.",
     privacy: "They are encrypted: without the link in the message nobody can read them, not even \
         the host; whoever has the link can download them. Nothing to install, no account, no \
         trackers.",

@@ -82,10 +82,10 @@ pub(super) static FR: Texts = Texts {
 
     why: "Pourquoi cette page\u{a0}?",
     why_outgoing: "Le serveur de courrier de l’expéditeur retire les pièces jointes lourdes des \
-        messages et les conserve ici en un seul exemplaire, au lieu d’en envoyer une copie \
+        messages et les conserve en un seul exemplaire, au lieu d’en envoyer une copie \
         dans chaque boîte.",
     why_incoming: "Le serveur de courrier qui a reçu ce message en retire les pièces jointes lourdes et \
-        les conserve ici en un seul exemplaire, au lieu d’en déposer une copie dans chaque boîte.",
+        les conserve en un seul exemplaire, au lieu d’en déposer une copie dans chaque boîte.",
     privacy: "Elles sont chiffrées\u{a0}: sans le lien du message, personne ne peut les lire, pas \
         même l’hébergeur\u{a0}; qui a le lien peut les télécharger. Rien à installer, aucun \
         compte, aucun traceur.",
