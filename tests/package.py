@@ -344,6 +344,12 @@ class Story:
         config.write_text(good + "\n[nonsense]\n")
         wrong = self.passes(self.system.install(self.third), says="would refuse")
         wrong += self.passes(self.system.install(self.third), says="nonsense")
+        wrong += self.passes(self.system.install(self.third), says="then: systemctl restart depollueur.service")
+        # Where mail and pages have a process each, that line would stop them.
+        split = "depollueur-milter.service", "depollueur-web.service"
+        must("chroot", self.system.root, "systemctl", "enable", "--quiet", *split)
+        wrong += self.passes(self.system.install(self.third), says="then: systemctl restart depollueur-milter.service depollueur-web.service")
+        must("chroot", self.system.root, "systemctl", "disable", "--quiet", *split)
         config.write_text(good)
         config.chmod(0o600)
         wrong += self.passes(self.system.install(self.third), says="Permission denied")

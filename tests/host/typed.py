@@ -192,6 +192,12 @@ TYPED_BY: dict[str, tuple[str, ...]] = {
         "systemctl disable depollueur-milter.socket depollueur-milter.service depollueur-web.service depollueur-sweep.timer",
         "systemctl enable --now depollueur.socket depollueur.service",
     ),
+    "split.the_socket_for_the_proxy_goes_over_to_the_pages_before_the_units_do": (
+        "systemctl disable --now depollueur-web.socket",
+        "systemctl daemon-reload && systemctl enable depollueur-web.socket",
+        "systemctl daemon-reload && systemctl enable depollueur-web.socket && systemctl stop depollueur-web.service && "
+        "systemctl start depollueur-web.socket depollueur-web.service",
+    ),
     "split.doctor_names_what_is_wrong_with_the_units_of_both_forms_and_its_lines_mend_it": (
         "systemctl disable {names}",
         "systemctl enable --now {TIMER}",
@@ -242,6 +248,7 @@ NOT_TYPED: dict[str, str] = {
     "systemctl edit {}": "as systemctl edit depollueur, which a story types",
     "systemctl edit depollueur-milter": "as systemctl edit depollueur, which a story types",
     "systemctl edit depollueur-web": "as systemctl edit depollueur, which a story types",
+    "systemctl edit depollueur-sweep": "as systemctl edit depollueur, which a story types",
     "journalctl -u {}": IN_USE,
     "journalctl -u {} -n 20": IN_USE,
     "journalctl -u {name} -p warning": IN_USE,
@@ -254,6 +261,7 @@ NOT_TYPED: dict[str, str] = {
     "systemctl restart {daemons}": IN_USE,
     "systemctl restart {name}": IN_USE,
     "systemctl restart {service}": IN_USE,
+    "systemctl restart $services": IN_USE,
     "systemctl start {}": IN_USE,
     "depollueur web": NAMED,
     "adduser postfix opendmarc": "as for opendkim, which a story types; no host here has opendmarc",
@@ -271,7 +279,6 @@ NOT_TYPED: dict[str, str] = {
     "chown -hR {uid}:{gid} {shown}": E2E,
     "chmod go= {shown}": E2E,
     "install -d -m 0700 -o {name} -g {name} {shown}": "printed for a drop that root owns; src/cli/owner.rs has the test of when it is told",
-    "journalctl -u depollueur -n 20": "as journalctl -u depollueur, which a story types",
     "chgrp depollueur": NAMED,
     "chown depollueur": NAMED,
     "ln -s": NAMED,

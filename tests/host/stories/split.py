@@ -1,8 +1,9 @@
 """Mail and readers in processes of their own, on a booted host: two lines there, two lines back, and what doctor says of it."""
 
 from mail import ALICE, DAVE, pdf
+from shipped import example
 from stories.doctor import findings, type_told
-from stories.units import READY, detached, of_units
+from stories.units import READY, detached, of_units, set_value
 from story import story
 
 WHOLE = "depollueur.socket depollueur.service"
@@ -57,6 +58,35 @@ def mail_and_readers_get_processes_of_their_own_by_two_lines_and_go_back_by_two(
     host.until(READY)
     only(host, WHOLE, SPLIT)
     assert host.download(during) and detached(host)
+
+
+@story(on="live")
+def the_socket_for_the_proxy_goes_over_to_the_pages_before_the_units_do(host):
+    unit, place = "/etc/systemd/system/depollueur-web.socket", "/run/depollueur-web.sock"
+    host.write(unit, example(host, "unix-socket/depollueur-web.socket"))
+    set_value(host, "web.listen", f'"unix:{place}"')
+    host.must("systemctl daemon-reload && systemctl enable depollueur-web.socket && systemctl stop depollueur.service")
+    host.must("systemctl start depollueur-web.socket depollueur.service")
+    host.must(f"sed -i 's,http://127.0.0.1:8025,http://unix:{place},' /etc/nginx/sites-available/drop && nginx -t")
+    host.must("systemctl reload nginx")
+    link = detached(host)
+
+    host.documented("systemctl disable --now depollueur-web.socket")
+    host.must(f"sed -i 's/=depollueur.service$/=depollueur-web.service/' {unit}")
+    host.documented("systemctl daemon-reload && systemctl enable depollueur-web.socket")
+    assert host.download(link), "the old form does not serve until the change-over"
+    splits(host)
+    only(host, f"{SPLIT} depollueur-web.socket", WHOLE)
+    assert host.download(link) and detached(host)
+    assert host.must("ss -Hltn sport = :8025") == "", "the pages do not listen at the socket"
+    found, _ = findings(host)
+    assert not [line for line in found if "web." in line], found
+
+    host.documented(
+        "systemctl daemon-reload && systemctl enable depollueur-web.socket && systemctl stop depollueur-web.service && "
+        "systemctl start depollueur-web.socket depollueur-web.service")
+    host.until(WEB_READY)
+    assert host.download(link)
 
 
 # What is done in the split form, and the words of doctor's finding.
