@@ -278,7 +278,7 @@ impl FileDrop {
 
         let blobs: Arc<dyn Blobs> = match bucket {
             Some(bucket) => {
-                let mark = HEXLOWER.encode(&key.place());
+                let mark = HEXLOWER.encode(&records::number(&*records)?.to_be_bytes());
                 Arc::new(S3::open(bucket, directory, mark)?)
             }
             None => Arc::new(directory),

@@ -20,7 +20,7 @@ use toml::{Table, Value};
 pub(super) use self::machine::all as of_machine;
 use super::{unit::Unit, user::User};
 use crate::{
-    config::{BlobsKind, ClamdAddress, Config, DEFAULT_FILE, StoreKind},
+    config::{BlobsKind, ClamdAddress, Config, DEFAULT_FILE, RecordsDatabase, StoreKind},
     units::{self, Part, Service},
 };
 
@@ -451,6 +451,12 @@ fn of_addresses(config: &Config, service: Service, unit: &Unit) -> Vec<Obstacle>
         found.extend(of_peer("remote.url", url.as_str(), peer, unit));
     }
 
+    if let RecordsDatabase::Postgres(url) = &config.drop.records {
+        let peers = url.tcp_hosts();
+        found
+            .extend(peers.filter_map(|peer| of_peer("drop.records", &url.to_string(), peer, unit)));
+    }
+
     if let Some(endpoint) = &config.s3.endpoint
         && config.drop.blobs == BlobsKind::S3
     {
@@ -573,6 +579,7 @@ fn name_servers() -> Vec<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::PostgresUrl;
 
     #[test]
     fn ports_of_root_are_told_unless_the_unit_has_the_right_to_them() {
@@ -615,6 +622,25 @@ mod tests {
             assert_eq!(meet.join(" "), services, "{key}");
             let is_for_whole = concerns(Service::Whole, key);
             assert_eq!(is_for_whole, key != "admin.web_listen", "{key}");
+        }
+    }
+
+    #[test]
+    fn records_on_another_machine_are_let_through_for_each_service() {
+        let mut config = Config::default();
+        let url = PostgresUrl::parse("postgresql://192.0.2.7/drop").unwrap();
+        config.drop.records = RecordsDatabase::Postgres(url);
+        for service in [Service::Milter, Service::Web, Service::Sweep] {
+            let id = format!("Id={}\nIPAddressDeny=::/0 0.0.0.0/0\n", service.unit());
+            let told = |allowed: &str| {
+                let unit = Unit::parse(&format!("{id}IPAddressAllow=127.0.0.0/8 {allowed}\n"));
+                let found = of_service(&config, service, Some(&unit));
+                found
+                    .iter()
+                    .any(|found| found.fix.concat().contains("IPAddressAllow=192.0.2.7"))
+            };
+            assert!(told("::1/128"), "{service:?}");
+            assert!(!told("192.0.2.7/32"), "{service:?}");
         }
     }
 

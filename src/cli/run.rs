@@ -37,6 +37,7 @@ use super::{
 };
 use crate::{
     admin::{self, Work},
+    aside,
     config::Config,
     decisions::Decisions,
     drop::FileDrop,
@@ -219,6 +220,8 @@ impl Daemon {
             }
         }
 
+        // What is dropped aside may begin to remove files elsewhere, for which the stores wait.
+        let _ = tokio::task::spawn_blocking(|| aside::settle(THREADS_END_TIME)).await;
         if let Some(mail) = &self.made.mail {
             mail.stores.settle().await;
         }

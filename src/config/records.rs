@@ -12,6 +12,9 @@ use super::{
 /// The word for the database in the drop's directory.
 const SQLITE: &str = "sqlite";
 
+/// The port of PostgreSQL where an address names none.
+const POSTGRES_PORT: u16 = 5432;
+
 /// Maximum time for a connection to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -69,6 +72,23 @@ impl PostgresUrl {
     /// Returns what the client of the database needs, except for the password.
     pub(crate) fn client(&self) -> &tokio_postgres::Config {
         &self.client
+    }
+
+    /// Returns the hosts that are reached over TCP, each with its port.
+    pub(crate) fn tcp_hosts(&self) -> impl Iterator<Item = (&str, u16)> {
+        let ports = self.client.get_ports();
+        let port = move |n: usize| {
+            ports
+                .get(n)
+                .or(ports.last())
+                .copied()
+                .unwrap_or(POSTGRES_PORT)
+        };
+        let hosts = self.client.get_hosts().iter().enumerate();
+        hosts.filter_map(move |(n, host)| match host {
+            Host::Tcp(name) => Some((name.as_str(), port(n))),
+            Host::Unix(_) => None,
+        })
     }
 
     /// Returns true if the server is asked through sockets of this machine.
@@ -193,6 +213,21 @@ mod tests {
 
     fn is_encrypted(url: &str) -> bool {
         PostgresUrl::parse(url).unwrap().is_encrypted()
+    }
+
+    #[test]
+    fn each_host_has_its_port_or_the_usual_one() {
+        let peers = |url: &str| {
+            let url = PostgresUrl::parse(url).unwrap();
+            let peers = url.tcp_hosts().map(|(host, port)| format!("{host} {port}"));
+            peers.collect::<Vec<_>>()
+        };
+        assert_eq!(peers("postgresql://a.example/drop"), ["a.example 5432"]);
+        assert_eq!(
+            peers("postgresql://a.example:5433,b.example:5434/drop"),
+            ["a.example 5433", "b.example 5434"]
+        );
+        assert!(peers("postgresql:///drop?host=/run/postgresql").is_empty());
     }
 
     #[test]

@@ -189,17 +189,16 @@ impl PackageDraft {
             .map(|(jirafeau, _)| jirafeau.clone());
         let told = (name.to_owned(), media_type.to_owned());
         let draft = FileDraft::new(id, file, move || {
-            let allowance = Allowance::new(store.books(), &origin, &networks, bytes)?;
+            let books = store.books();
             let Some(jirafeau) = elsewhere else {
+                let allowance = Allowance::new(books, &origin, &networks, bytes)?;
                 let draft = store.blobs.draft(id, number)?;
                 let contents = Contents::Sealed(Sealing::new(draft, sealed));
                 return Ok(Writer::new(contents, allowance));
             };
+            let allowance = Allowance::elsewhere(books, &origin, &networks, bytes)?;
             let draft = ElsewhereDraft::new(&jirafeau, &told.0, &told.1);
-            Ok(Writer::new(
-                Contents::Plain(draft),
-                allowance.without_disk(),
-            ))
+            Ok(Writer::new(Contents::Plain(draft), allowance))
         });
         Ok(FileDraft { scan, ..draft })
     }

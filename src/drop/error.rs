@@ -134,12 +134,13 @@ impl DropError {
 
     /// Returns true if the error is of one file only, and another may still be removed.
     fn is_of_one_file(&self) -> bool {
-        let action = match self {
-            Self::Elsewhere(_) => return true,
-            Self::Io { action, .. } | Self::Denied { action, .. } => action,
-            _ => return false,
-        };
-        *action == "remove"
+        match self {
+            Self::Elsewhere(_) => true,
+            Self::Io { action, .. } => *action == "remove",
+            // A bucket may refuse one object; if it is away, it is away for all.
+            Self::Denied { action, .. } => matches!(*action, "remove" | "delete"),
+            _ => false,
+        }
     }
 
     pub(super) fn damaged(path: &Path, reason: impl Into<String>) -> Self {

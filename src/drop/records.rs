@@ -59,7 +59,15 @@ fn bind(directory: &Directory, records: &dyn Records, url: &PostgresUrl) -> Resu
         let reason = format!("it holds files of which the database \"{url}\" knows nothing");
         return Err(refused(directory, &reason));
     }
-    if known.is_some() && !directory.has(BOND)? {
+    let is_bound = directory.has(BOND)?;
+    if known.is_none() && is_bound {
+        let reason = format!(
+            "its drop.postgres says that it has records, and the database \"{url}\" has none: put those of the \
+             backup back, or remove drop.postgres if the drop is empty"
+        );
+        return Err(refused(directory, &reason));
+    }
+    if known.is_some() && !is_bound {
         let reason = format!(
             "the database \"{url}\" is that of another one; copy drop.postgres and drop.key from there, \
              if both are to share its files"
@@ -73,13 +81,40 @@ fn bind(directory: &Directory, records: &dyn Records, url: &PostgresUrl) -> Resu
         .map(i64::from_be_bytes)
         .map_err(|_| DropError::damaged(&directory.child(BOND), "it does not have eight bytes"))?;
     match known {
-        None => Ok(records.set_notes(&[(Note::Directory, own)])?),
+        None => adopt(directory, records, (own, url)),
         Some(known) if known == own => Ok(()),
         Some(_) => {
             let reason = format!("the database \"{url}\" is that of another one");
             Err(refused(directory, &reason))
         }
     }
+}
+
+/// Gives the database the number of this directory, unless another one was faster.
+fn adopt(
+    directory: &Directory,
+    records: &dyn Records,
+    (own, url): (i64, &PostgresUrl),
+) -> Result<(), DropError> {
+    records.set_notes(&[(Note::Directory, own)])?;
+    if records.note(Note::Directory)? == Some(own) {
+        return Ok(());
+    }
+    let reason = format!("the database \"{url}\" has become that of another one meanwhile");
+    Err(refused(directory, &reason))
+}
+
+/// Returns the number of the records, which marks a place outside of the directory as the drop's. It is made when it is
+/// first asked for: records that were made anew have another, and sweep nothing there.
+pub(super) fn number(records: &dyn Records) -> Result<i64, DropError> {
+    if let Some(number) = records.note(Note::Directory)? {
+        return Ok(number);
+    }
+    let mut number = [0; 8];
+    rand::fill(&mut number).expect("the system gives random bytes");
+    let number = i64::from_be_bytes(number);
+    records.set_notes(&[(Note::Directory, number)])?;
+    Ok(records.note(Note::Directory)?.unwrap_or(number))
 }
 
 fn refused(directory: &Directory, reason: &str) -> DropError {

@@ -172,6 +172,9 @@ fn key(
     digest.add(envelope.direction.as_str().as_bytes());
     digest.add(login.as_bytes());
     digest.add(base.as_bytes());
+    // Another store may have links of the same base.
+    let store = message.shipping().kind(message.config());
+    digest.add(store.word().as_bytes());
     digest.add(&lives.to_be_bytes());
 
     for detached in message.shipping().detached() {
@@ -210,6 +213,8 @@ mod tests {
         aside,
         drop::{RecordId, Requester},
         envelope::Direction,
+        jirafeau::recorded::Recorded,
+        store::Stores,
     };
 
     fn link(fate: LabFate) -> (String, bool) {
@@ -245,6 +250,20 @@ mod tests {
         let ((one, a), (two, b)) = (link(one), link(two));
         assert_eq!(one, two);
         assert!(a != b, "one of them commits");
+    }
+
+    #[tokio::test]
+    async fn a_copy_for_another_store_shares_nothing() {
+        let server = Recorded::start(|_| ()).await;
+        let rule = "[[rule]]\nrecipient = 'zoe@example.com'\nstore = 'jirafeau'\n";
+        let mut lab = Lab::written(rule, &[&format!("jirafeau.url={}", server.url)]);
+        let stores = Stores::over(&lab.filter.config, Some(lab.drop.clone()), Vec::new());
+        lab.filter.stores = Some(stores.unwrap());
+
+        let (here, _) = link(lab.send(&Mail::new("a@b")).await);
+        let (there, is_copy) = link(lab.send(&Mail::new("a@b").to("zoe@example.com")).await);
+        assert!(here != there && !is_copy);
+        assert_eq!(server.files(), 1);
     }
 
     #[tokio::test]

@@ -266,7 +266,12 @@ impl Shipping {
 
     /// Returns true if the store to which its files go keeps them encrypted.
     pub(super) fn is_encrypted(&self, config: &Config) -> bool {
-        self.kind.unwrap_or(config.store.kind) != StoreKind::Jirafeau
+        self.kind(config) != StoreKind::Jirafeau
+    }
+
+    /// The kind of the store to which its files go.
+    pub(super) fn kind(&self, config: &Config) -> StoreKind {
+        self.kind.unwrap_or(config.store.kind)
     }
 
     /// The store to which its files go.

@@ -13,9 +13,6 @@ const MESSAGE: &[u8] = b"message-id\0";
 /// Context that keeps the digests of networks apart from those of files.
 const NETWORK: &[u8] = b"network\0";
 
-/// Context that keeps the mark of places apart from all digests.
-const PLACE: &[u8] = b"place\0";
-
 /// Context that keeps the key of locators apart from all digests.
 const LOCATOR_KEY: &[u8] = b"locator key\0";
 
@@ -41,11 +38,6 @@ impl Key {
     /// Returns the digest by which the records know a client's network, given as text.
     pub(crate) fn network(&self, network: &str) -> Fingerprint {
         self.sign(NETWORK, network.as_bytes())
-    }
-
-    /// Returns what marks a place outside the drop's directory as the drop's.
-    pub(crate) fn place(&self) -> Fingerprint {
-        self.sign(PLACE, &[])
     }
 
     /// Seals the locators of a package's files: nonce, ciphertext, tag. They can be opened without its link.

@@ -116,6 +116,30 @@ impl Allowance {
     ) -> Result<Self, LedgerError> {
         refuse_suspended(books, origin)?;
         refuse_last_inodes(books)?;
+        let free = left_on_disk(books)?;
+        Self::within(books, origin, networks, (package, free))
+    }
+
+    /// As [`new`](Self::new), for a file that lies elsewhere: it takes no room of the disk.
+    ///
+    /// # Errors
+    /// As those of [`new`](Self::new).
+    pub(crate) fn elsewhere(
+        books: &Arc<Books>,
+        origin: &Origin,
+        networks: &[StrangerNetwork],
+        package: Arc<AtomicU64>,
+    ) -> Result<Self, LedgerError> {
+        refuse_suspended(books, origin)?;
+        Self::within(books, origin, networks, (package, None))
+    }
+
+    fn within(
+        books: &Arc<Books>,
+        origin: &Origin,
+        networks: &[StrangerNetwork],
+        (package, free): (Arc<AtomicU64>, Option<u64>),
+    ) -> Result<Self, LedgerError> {
         let mut this = Self {
             books: Arc::clone(books),
             bytes: 0,
@@ -123,16 +147,10 @@ impl Allowance {
             package,
             shares: shares(books, origin, networks)?,
             total: left_in_total(books)?,
-            free: left_on_disk(books)?,
+            free,
         };
         this.take(0)?;
         Ok(this)
-    }
-
-    /// Leaves out the room of the disk: the file lies elsewhere.
-    pub(crate) fn without_disk(mut self) -> Self {
-        self.free = None;
-        self
     }
 
     /// Takes `bytes` more.

@@ -120,7 +120,7 @@ pub(crate) enum Note {
     HeldUntil,
     /// The number of the last entry of the audit log that was copied elsewhere.
     AuditCopied,
-    /// The directory that the records are of, if they are in a database elsewhere.
+    /// The number of the records: of those in a database elsewhere it stands in the directory, too. Written once.
     Directory,
 }
 

@@ -4,7 +4,7 @@
     tests/e2e/readers.py [COUNT [FIRST_SEED]] [--threshold BYTES] [--big] [--no-corpus]
 
 Messages made up by devious.py, and those of the corpus, go through the program (corpus.py says how). Whatever comes out
-changed is read by Python's email, MIME-tools and GMime, before and after. They must agree on the leaves before
+changed is read by Python's email, MIME-tools, GMime and mail-parser (Stalwart's), before and after. They must agree on the leaves before
 (type, depth, decoded bytes); and each must see the same leaves after, without those that are in the drop
 and with the notice. The oracle judges the changed ones too. A message that comes out as it went in is right:
 to leave alone what is doubtful is the program's promise. How many were changed is printed.
@@ -172,6 +172,13 @@ def link_in(text: bytes) -> str | None:
     return None
 
 
+def mail_parser() -> Path:
+    """The program around Stalwart's reader, built."""
+    name = "reader-mail-parser"
+    subprocess.run(["cargo", "build", "--quiet", "--locked", "--example", name], cwd=ROOT, check=True)
+    return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug" / "examples" / name
+
+
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("count", nargs="?", type=int, default=4000)
@@ -181,7 +188,7 @@ def main() -> int:
     parser.add_argument("--no-corpus", dest="corpus", action="store_false")
     options = parser.parse_args()
     readers = [Python(), Other("MIME-tools", "perl", HERE / "readers.pl"),
-               Other("GMime", "/usr/bin/python3", HERE / "readers_gmime.py")]
+               Other("GMime", "/usr/bin/python3", HERE / "readers_gmime.py"), Other("mail-parser", mail_parser())]
     cases = {case.name: case for case in sources(options)}
     with tempfile.TemporaryDirectory(prefix="readers-") as work:
         run = Run(Path(work), options.threshold, readers)

@@ -76,6 +76,7 @@
 //!     expires: "2026-12-22T18:02:00+01:00[Europe/Paris]".parse().expect("a moment"),
 //!     operator: "asso.example".into(),
 //!     own: None,
+//!     is_encrypted: true,
 //! };
 //! let splices = insert(&part, &notice, Position::BeforeQuote, Eol::CrLf)?;
 //! let new = String::from_utf8(apply(part.raw, &splices))?;

@@ -23,9 +23,6 @@ use crate::{
     units,
 };
 
-/// Number of packages up to which those whose files have yet to be removed are counted.
-const LINGERING_MAX: usize = 1000;
-
 #[derive(Args, Debug)]
 pub(in crate::cli) struct ExtendOptions {
     /// The link, or the id of the record; - reads it from standard input
@@ -274,12 +271,16 @@ pub(super) async fn revoke(options: RevokeOptions) -> Result<(), Failure> {
     let done: Vec<_> = done.into_iter().map(|(deposit, _)| deposit).collect();
     look::deposits(&done, form)?;
     hold::refuse(&held)?;
-    refuse_lingering(&drop).await
+    refuse_lingering(&drop, done.iter().map(|deposit| deposit.id).collect()).await
 }
 
-/// Fails if files of destroyed packages have yet to be removed, as at a Jirafeau that is down.
-pub(super) async fn refuse_lingering(drop: &FileDrop) -> Result<(), Failure> {
-    let lingering = drop.lingering(LINGERING_MAX).await.map_err(unavailable)?;
+/// Fails if files of these packages have yet to be removed although they are destroyed, as at a Jirafeau that is
+/// down.
+pub(super) async fn refuse_lingering(
+    drop: &FileDrop,
+    packages: Vec<RecordId>,
+) -> Result<(), Failure> {
+    let lingering = drop.lingering(packages).await.map_err(unavailable)?;
     if lingering == 0 {
         return Ok(());
     }
@@ -391,7 +392,7 @@ pub(super) async fn block(options: BlockOptions) -> Result<(), Failure> {
     };
     line(&format!("{how}; packages ended: {}", ended.len()))?;
     ended.iter().try_for_each(|id| line(&format!("{id:.12}")))?;
-    refuse_lingering(&drop).await
+    refuse_lingering(&drop, ended).await
 }
 
 pub(super) async fn unblock(options: UnblockOptions) -> Result<(), Failure> {

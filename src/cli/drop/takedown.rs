@@ -123,7 +123,7 @@ pub(super) async fn run(options: TakedownOptions) -> Result<(), Failure> {
         ));
     }
     hold::refuse(&held)?;
-    act::refuse_lingering(&takedown.drop).await
+    act::refuse_lingering(&takedown.drop, takedown.packages).await
 }
 
 impl Takedown {

@@ -10,11 +10,15 @@ struct There {
 }
 
 async fn there() -> There {
+    there_with(QuotaConfig::unlimited()).await
+}
+
+async fn there_with(quota: QuotaConfig) -> There {
     let home = TempDir::new().unwrap();
     let server = Recorded::start(|_| ()).await;
     let mut config = Config {
         drop: config(home.path().join("drop")),
-        quota: QuotaConfig::unlimited(),
+        quota,
         ..Config::default()
     };
     config.jirafeau.url = server.url.parse().ok();
@@ -79,11 +83,12 @@ async fn what_is_revoked_or_blocked_is_gone_there_at_once() {
     let (_, ended) = drop.block(sha256, now, Requester::ADMIN, "").await.unwrap();
     assert_eq!((ended.len(), server.files()), (1, 0));
 
+    let both = [&one, &two].map(RecordId::from).to_vec();
     for token in [one, two] {
         let restored = drop.restore((&token).into(), now, now, Requester::ADMIN);
         assert_eq!(restored.await.unwrap(), RequestOutcome::Destroyed);
     }
-    assert_eq!(drop.lingering(9).await.unwrap(), 0);
+    assert_eq!(drop.lingering(both).await.unwrap(), 0);
 }
 
 #[tokio::test]
@@ -97,7 +102,10 @@ async fn what_cannot_be_removed_is_tried_again_by_the_sweep() {
         .await
         .unwrap();
     assert!(live(drop, &token).await.is_none());
-    assert_eq!((drop.lingering(9).await.unwrap(), server.files()), (1, 2));
+    let (this, other) = (RecordId::from(&token), RecordId::from(&Token::random()));
+    assert_eq!(drop.lingering(vec![this, other]).await.unwrap(), 1);
+    assert_eq!(drop.lingering(vec![other]).await.unwrap(), 0);
+    assert_eq!(server.files(), 2);
     let (swept, result) = drop.sweep(now, 100).await;
     assert_eq!(swept.packages, 0);
     assert!(
@@ -124,4 +132,16 @@ async fn what_jirafeau_itself_has_ended_holds_up_no_sweep() {
     let (swept, result) = drop.sweep(now, 100).await;
     result.unwrap();
     assert_eq!(swept.packages, 1);
+}
+
+#[tokio::test]
+async fn a_full_disk_here_refuses_nothing_that_goes_elsewhere() {
+    let there = there_with(QuotaConfig {
+        free_space_min: u64::MAX,
+        ..QuotaConfig::unlimited()
+    });
+    let there = there.await;
+    let token = deposited(&there.drop).await;
+    assert!(live(&there.drop, &token).await.is_some());
+    assert_eq!(there.server.files(), 2);
 }

@@ -68,13 +68,21 @@ impl Ledger {
         self.run(move |books| books.destroy(id, now, client)).await
     }
 
-    /// Counts the destroyed packages of which files have yet to be removed, up to `limit`.
+    /// Counts those of these packages that are destroyed, and whose files elsewhere could not be removed yet.
     ///
     /// # Errors
     /// The database cannot be read.
-    pub async fn lingering(&self, limit: usize) -> Result<usize, LedgerError> {
-        self.run(move |books| Ok(books.records.doomed(limit)?.len()))
-            .await
+    pub async fn lingering(&self, packages: Vec<RecordId>) -> Result<usize, LedgerError> {
+        self.run(move |books| {
+            let mut lingering = 0;
+            for id in packages {
+                let record = books.records.find(id)?;
+                let lingers = |record: &Record| record.manifest.is_none() && record.is_elsewhere();
+                lingering += usize::from(record.as_ref().is_some_and(lingers));
+            }
+            Ok(lingering)
+        })
+        .await
     }
 
     /// Makes a package available until `until`, whether it is live, expired or revoked.

@@ -58,7 +58,7 @@ impl Claim {
         let found = bucket.named("read", &name, found)?;
         if found != self.mark.as_bytes() {
             let reason = "another drop keeps its files there, and each would sweep those of the other: write another s3.prefix; if it is \
-                          this one, with a new drop.key, delete this object";
+                          this one, with records that were made anew, put those of the backup back: files that no record knows are destroyed";
             return bucket.named(
                 "deposit or sweep beside",
                 &name,

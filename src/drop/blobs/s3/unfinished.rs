@@ -1,6 +1,9 @@
 //! Uploads that were begun and neither completed nor aborted: their parts take room, and nobody sees them.
 
-use std::{io, path::Path};
+use std::{
+    io::{self, ErrorKind},
+    path::Path,
+};
 
 use jiff::Timestamp;
 use object_store::{
@@ -57,7 +60,11 @@ pub(super) fn abort(bucket: &Bucket, before: Timestamp, limit: usize) -> Result<
         for upload in left.take(limit - aborted) {
             let name = Name::from(upload.key.as_str());
             let abort = bucket.objects.abort_multipart(&name, &upload.upload_id);
-            bucket.named("abort the upload of", &name, bucket.wait(abort))?;
+            match bucket.wait(abort) {
+                // Another process was faster.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                aborted => bucket.named("abort the upload of", &name, aborted)?,
+            }
             aborted += 1;
         }
         if aborted == limit || !page.is_truncated {

@@ -223,6 +223,6 @@ pub(super) fn forget_kept_messages(
 
 pub(super) fn set_note(connection: &Connection, name: &str, value: i64) -> Result<()> {
     let sql = "INSERT INTO note (name, value) VALUES ($1, $2)
-               ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+               ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE note.name <> 'directory'";
     connection.execute(sql, &[&name, &value]).map(drop)
 }
