@@ -60,11 +60,11 @@ type Result<T, E = JirafeauError> = std::result::Result<T, E>;
 /// A Jirafeau. Its clones share their connections.
 #[derive(Clone, Debug)]
 pub(crate) struct Jirafeau {
-    shared: Arc<Shared>,
+    shared: Arc<SharedClient>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct SharedClient {
     http: Http,
     expiry: JirafeauExpiry,
     limits: Mutex<Option<(Instant, Limits)>>,
@@ -94,7 +94,7 @@ pub(crate) struct Locator {
 
 /// A file that Jirafeau has. It is removed unless it is kept.
 #[derive(Debug)]
-pub(crate) struct StoredFile {
+pub(crate) struct UploadedFile {
     jirafeau: Jirafeau,
     runtime: Handle,
     locator: Locator,
@@ -111,7 +111,7 @@ impl Jirafeau {
         let Some(url) = &config.url else {
             return Ok(None);
         };
-        let shared = Shared {
+        let shared = SharedClient {
             http: Http::open(config, url)?,
             expiry: config.expiry,
             limits: Mutex::default(),
@@ -230,7 +230,7 @@ impl Jirafeau {
     }
 }
 
-impl StoredFile {
+impl UploadedFile {
     /// Returns where it lies.
     pub(crate) fn locator(&self) -> &Locator {
         &self.locator
@@ -247,7 +247,7 @@ impl StoredFile {
     }
 }
 
-impl Drop for StoredFile {
+impl Drop for UploadedFile {
     fn drop(&mut self) {
         if !self.keep {
             self.jirafeau.give_up(self.locator.clone(), &self.runtime);

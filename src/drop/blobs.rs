@@ -18,7 +18,7 @@ pub(super) use self::{directory::Directory, s3::S3};
 #[cfg(test)]
 pub(super) use self::{directory::draft_into, memory::Memory};
 use super::{DropError, RecordId};
-use crate::jirafeau::StoredFile;
+use crate::jirafeau::UploadedFile;
 
 pub(super) type Result<T, E = DropError> = std::result::Result<T, E>;
 
@@ -96,7 +96,7 @@ pub(super) trait Finished: fmt::Debug + Send + Sync {
     fn place(self: Box<Self>) -> Result<()>;
 
     /// Returns the Jirafeau file that it is, if it is no blob of ours.
-    fn elsewhere(&self) -> Option<&StoredFile> {
+    fn elsewhere(&self) -> Option<&UploadedFile> {
         None
     }
 }

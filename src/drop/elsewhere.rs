@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     envelope::Origin,
-    jirafeau::{Jirafeau, JirafeauError, Locator, StoredFile, Upload},
+    jirafeau::{Jirafeau, JirafeauError, Locator, Upload, UploadedFile},
 };
 
 /// A file on its way to Jirafeau, for a thread that may block.
@@ -23,7 +23,7 @@ pub(super) struct ElsewhereDraft {
 
 /// A file that Jirafeau has. Dropping it removes it there.
 #[derive(Debug)]
-struct ElsewhereFile(StoredFile);
+struct ElsewhereFile(UploadedFile);
 
 impl ElsewhereDraft {
     /// Begins a file. The thread must be one of a runtime.
@@ -54,7 +54,7 @@ impl Finished for ElsewhereFile {
         Ok(())
     }
 
-    fn elsewhere(&self) -> Option<&StoredFile> {
+    fn elsewhere(&self) -> Option<&UploadedFile> {
         Some(&self.0)
     }
 }
@@ -89,8 +89,8 @@ impl FileDrop {
 }
 
 /// Returns the locators of these files as the record keeps them, not sealed yet.
-pub(super) fn locators<'a>(files: impl Iterator<Item = &'a StoredFile>) -> Vec<u8> {
-    let locators: Vec<&Locator> = files.map(StoredFile::locator).collect();
+pub(super) fn locators<'a>(files: impl Iterator<Item = &'a UploadedFile>) -> Vec<u8> {
+    let locators: Vec<&Locator> = files.map(UploadedFile::locator).collect();
     serde_json::to_vec(&locators).expect("strings are JSON")
 }
 

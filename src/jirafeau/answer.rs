@@ -17,7 +17,7 @@ const DETAIL_CHARS_MAX: usize = 120;
 
 /// A complaint of Jirafeau's, by what is to be done about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Complaint {
+pub(super) enum ErrorAnswer {
     /// It wants an upload password, or does not know our address.
     NoPassword,
     /// It does not know the upload password, or not our address with it.
@@ -45,13 +45,13 @@ pub(super) struct Uploaded {
 
 /// A transfer in pieces that was begun.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Transfer {
+pub(super) struct OpenTransfer {
     pub(super) reference: String,
     /// What the next request about it must say.
     pub(super) code: String,
 }
 
-impl Complaint {
+impl ErrorAnswer {
     /// Reads an answer; returns `None` if it is no complaint.
     pub(super) fn of(text: &str) -> Option<Self> {
         let rest = text.strip_prefix("Error")?;
@@ -95,7 +95,7 @@ impl Uploaded {
     }
 }
 
-impl Transfer {
+impl OpenTransfer {
     /// Reads the answer to the beginning of a transfer: its reference and its first code.
     pub(super) fn of(text: &str) -> Option<Self> {
         let (reference, code) = text.trim_end().split_once('\n')?;
@@ -114,7 +114,7 @@ impl fmt::Debug for Uploaded {
     }
 }
 
-impl fmt::Debug for Transfer {
+impl fmt::Debug for OpenTransfer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Transfer(…)")
     }
@@ -151,44 +151,50 @@ mod tests {
 
     #[test]
     fn each_complaint_says_what_is_to_be_done() {
-        let failed = |text: &str| Complaint::Failed(format!("\"{text}\""));
+        let failed = |text: &str| ErrorAnswer::Failed(format!("\"{text}\""));
         for (text, expected) in [
             ("Error 1", failed("Error 1")),
-            ("Error 2: No password nor allowed IP", Complaint::NoPassword),
-            ("Error 3: Invalid password", Complaint::WrongPassword),
-            ("Error 4: The parameter time is invalid.", Complaint::Time),
+            (
+                "Error 2: No password nor allowed IP",
+                ErrorAnswer::NoPassword,
+            ),
+            ("Error 3: Invalid password", ErrorAnswer::WrongPassword),
+            ("Error 4: The parameter time is invalid.", ErrorAnswer::Time),
             (
                 "Error 5: Your file exceeds the maximum authorized file size.",
-                Complaint::TooBig,
+                ErrorAnswer::TooBig,
             ),
-            ("Error 6 FIX ME", Complaint::TooLarge),
+            ("Error 6 FIX ME", ErrorAnswer::TooLarge),
             ("Error 6 Internal error", failed("Error 6 Internal error")),
-            ("Error 8", Complaint::Gone),
-            ("Error 9", Complaint::Gone),
+            ("Error 8", ErrorAnswer::Gone),
+            ("Error 9", ErrorAnswer::Gone),
             ("Error 11", failed("Error 11")),
             (
                 "Error 19: No password nor allowed IP",
-                Complaint::NoPassword,
+                ErrorAnswer::NoPassword,
             ),
-            ("Error 20: Invalid password", Complaint::WrongPassword),
-            ("Error 22", Complaint::Time),
-            ("Error 23", Complaint::TooLarge),
-            ("Error 25", Complaint::TooLarge),
+            ("Error 20: Invalid password", ErrorAnswer::WrongPassword),
+            ("Error 22", ErrorAnswer::Time),
+            ("Error 23", ErrorAnswer::TooLarge),
+            ("Error 25", ErrorAnswer::TooLarge),
             ("Error", failed("Error")),
             (
                 "Error: bad transfer code",
                 failed("Error: bad transfer code"),
             ),
-            ("Error: file size is above upload limit", Complaint::TooBig),
+            (
+                "Error: file size is above upload limit",
+                ErrorAnswer::TooBig,
+            ),
             (
                 "Error: upload error: Array\n(\n    [name] => secret.pdf",
                 failed("Error: upload error: Array"),
             ),
             ("Error 99999999999", failed("Error 99999999999")),
         ] {
-            assert_eq!(Complaint::of(text), Some(expected), "{text}");
+            assert_eq!(ErrorAnswer::of(text), Some(expected), "{text}");
         }
-        assert_eq!(Complaint::of("1G6Tx4Tn\n9b8b0\n"), None);
+        assert_eq!(ErrorAnswer::of("1G6Tx4Tn\n9b8b0\n"), None);
     }
 
     #[test]
@@ -218,7 +224,7 @@ mod tests {
     #[test]
     fn only_an_answer_of_the_right_form_begins_a_transfer() {
         let reference = "0123456789abcdef0123456789abcdef";
-        assert!(Transfer::of(&format!("{reference}\nbeef\n")).is_some());
+        assert!(OpenTransfer::of(&format!("{reference}\nbeef\n")).is_some());
         for text in [
             "",
             "Error",
@@ -226,7 +232,7 @@ mod tests {
             "0123456789abcdef0123456789abcde/\nbeef",
             reference,
         ] {
-            assert!(Transfer::of(text).is_none(), "{text:?}");
+            assert!(OpenTransfer::of(text).is_none(), "{text:?}");
         }
     }
 }

@@ -8,14 +8,14 @@ use data_encoding::HEXLOWER;
 const BOUNDARY_BYTES: usize = 24;
 
 /// A form being filled in.
-pub(super) struct Form {
+pub(super) struct MultipartForm {
     boundary: String,
     head: Vec<u8>,
     contents: Bytes,
     tail: Vec<u8>,
 }
 
-impl Form {
+impl MultipartForm {
     pub(super) fn new() -> Self {
         let mut random = [0; BOUNDARY_BYTES];
         rand::fill(&mut random).expect("the system gives random bytes");
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn a_form_is_as_long_as_it_says_and_has_its_parts_in_order() {
-        let form = Form::new().field("time", "month").file(
+        let form = MultipartForm::new().field("time", "month").file(
             "file",
             ("été.pdf", "application/pdf"),
             Bytes::from_static(b"12345"),

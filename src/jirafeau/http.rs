@@ -17,7 +17,7 @@ use reqwest::{
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-use super::{JirafeauError, Locator, Result, answer::Complaint, form::Form};
+use super::{JirafeauError, Locator, Result, answer::ErrorAnswer, form::MultipartForm};
 use crate::{
     config::{JirafeauConfig, JirafeauExpiry, PublicUrl},
     credentials, outbound,
@@ -34,20 +34,20 @@ pub(super) struct Http {
     client: Client,
     /// Its address, with a final slash.
     pub(super) url: String,
-    password: Option<Secret>,
+    password: Option<UploadPassword>,
     /// Longest time for which it may accept no byte or give no answer.
     patience: Duration,
     expiry: JirafeauExpiry,
 }
 
 /// An upload password. Its `Debug` does not show it.
-struct Secret(Zeroizing<String>);
+struct UploadPassword(Zeroizing<String>);
 
 /// What went wrong with a request.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(super) enum RequestFault {
     /// Jirafeau complained.
-    Complaint(Complaint),
+    ErrorAnswer(ErrorAnswer),
     /// It did not come so far.
     Error(JirafeauError),
 }
@@ -62,7 +62,7 @@ impl Http {
         let client = client.map_err(|error| JirafeauError::Tls(outbound::causes(error)))?;
 
         let password = match &config.upload_password_file {
-            Some(path) => Some(Secret(credentials::password(path)?)),
+            Some(path) => Some(UploadPassword(credentials::password(path)?)),
             None => None,
         };
 
@@ -79,23 +79,27 @@ impl Http {
     pub(super) async fn query(&self, name: &str) -> Result<String> {
         let ask = || self.ask(self.client.get(format!("{}script.php?{name}", self.url)));
         let asked = match ask().await {
-            Err(Fault::Error(JirafeauError::Unreachable { .. })) => ask().await,
+            Err(RequestFault::Error(JirafeauError::Unreachable { .. })) => ask().await,
             asked => asked,
         };
         asked.map_err(|fault| self.error(fault))
     }
 
     /// Returns a form with what every upload begins with: the time, and the password.
-    pub(super) fn upload_form(&self) -> Form {
-        let form = Form::new().field("time", self.expiry.word());
+    pub(super) fn upload_form(&self) -> MultipartForm {
+        let form = MultipartForm::new().field("time", self.expiry.word());
         match &self.password {
-            Some(Secret(password)) => form.field("upload_password", password),
+            Some(UploadPassword(password)) => form.field("upload_password", password),
             None => form,
         }
     }
 
     /// Sends a form. As long as bytes of it are taken, it may take any time.
-    pub(super) async fn post(&self, query: &str, form: Form) -> Result<String, Fault> {
+    pub(super) async fn post(
+        &self,
+        query: &str,
+        form: MultipartForm,
+    ) -> Result<String, RequestFault> {
         let moves = Arc::new(AtomicBool::new(false));
         let taken = Arc::clone(&moves);
         let request = self
@@ -114,7 +118,7 @@ impl Http {
             match timeout(self.patience, &mut answer).await {
                 Ok(answer) => return answer,
                 Err(_) if moves.swap(false, Relaxed) => {}
-                Err(_) => return Err(Fault::Error(self.stalled())),
+                Err(_) => return Err(RequestFault::Error(self.stalled())),
             }
         }
     }
@@ -134,37 +138,37 @@ impl Http {
         let removed = async {
             let response = self.send(request).await?;
             if response.headers().contains_key(CONTENT_DISPOSITION) {
-                return Err(Fault::Error(kept()));
+                return Err(RequestFault::Error(kept()));
             }
             self.text(response).await
         };
         match timeout(self.patience, removed).await {
             Ok(Ok(text)) if text == "Ok" => Ok(()),
             Ok(Ok(_)) => Err(kept()),
-            Ok(Err(Fault::Complaint(Complaint::Gone))) => Ok(()),
+            Ok(Err(RequestFault::ErrorAnswer(ErrorAnswer::Gone))) => Ok(()),
             Ok(Err(fault)) => Err(self.error(fault)),
             Err(_) => Err(self.stalled()),
         }
     }
 
-    async fn ask(&self, request: RequestBuilder) -> Result<String, Fault> {
+    async fn ask(&self, request: RequestBuilder) -> Result<String, RequestFault> {
         let answered = timeout(self.patience, self.text_of(request)).await;
-        answered.unwrap_or_else(|_| Err(Fault::Error(self.stalled())))
+        answered.unwrap_or_else(|_| Err(RequestFault::Error(self.stalled())))
     }
 
-    async fn text_of(&self, request: RequestBuilder) -> Result<String, Fault> {
+    async fn text_of(&self, request: RequestBuilder) -> Result<String, RequestFault> {
         let response = self.send(request).await?;
         self.text(response).await
     }
 
-    async fn send(&self, request: RequestBuilder) -> Result<Response, Fault> {
+    async fn send(&self, request: RequestBuilder) -> Result<Response, RequestFault> {
         let response = request.send().await.map_err(|error| self.broken(error))?;
         let status = response.status();
         if status.is_success() {
             return Ok(response);
         }
         let error = match status {
-            StatusCode::PAYLOAD_TOO_LARGE => return Err(Fault::Complaint(Complaint::TooLarge)),
+            StatusCode::PAYLOAD_TOO_LARGE => return Err(RequestFault::ErrorAnswer(ErrorAnswer::TooLarge)),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => self.refused(format!(
                 "its web server answers {status}: it must let this host use script.php"
             )),
@@ -181,11 +185,11 @@ impl Http {
             }
             status => self.senseless(format!("its web server answers {status}")),
         };
-        Err(Fault::Error(error))
+        Err(RequestFault::Error(error))
     }
 
     /// Reads an answer; one that begins with `Error`, or is no text, is none.
-    async fn text(&self, mut response: Response) -> Result<String, Fault> {
+    async fn text(&self, mut response: Response) -> Result<String, RequestFault> {
         let media_type = response.headers().get(CONTENT_TYPE);
         let is_page = media_type.is_some_and(|value| value.as_bytes().starts_with(b"text/html"));
 
@@ -199,37 +203,37 @@ impl Http {
 
         let text = String::from_utf8_lossy(&bytes).into_owned();
         if is_page || text.trim_start().starts_with('<') {
-            return Err(Fault::Error(self.senseless(
+            return Err(RequestFault::Error(self.senseless(
                 "a page comes instead of a text: set jirafeau.url to the address of Jirafeau's start page",
             )));
         }
-        match Complaint::of(&text) {
-            Some(complaint) => Err(Fault::Complaint(complaint)),
+        match ErrorAnswer::of(&text) {
+            Some(complaint) => Err(RequestFault::ErrorAnswer(complaint)),
             None => Ok(text),
         }
     }
 
     /// Returns the error for a fault, with the setting that helps.
-    pub(super) fn error(&self, fault: Fault) -> JirafeauError {
+    pub(super) fn error(&self, fault: RequestFault) -> JirafeauError {
         let complaint = match fault {
-            Fault::Error(error) => return error,
-            Fault::Complaint(complaint) => complaint,
+            RequestFault::Error(error) => return error,
+            RequestFault::ErrorAnswer(complaint) => complaint,
         };
         let url = self.url.clone();
         match complaint {
-            Complaint::NoPassword => self.refused(
+            ErrorAnswer::NoPassword => self.refused(
                 "it wants an upload password: write one of its upload_password into the file that jirafeau.upload_password_file names, or this host's address into its upload_ip_nopassword",
             ),
-            Complaint::WrongPassword => self.refused(
+            ErrorAnswer::WrongPassword => self.refused(
                 "it does not take the password in jirafeau.upload_password_file: write one of its upload_password there, and this host's address into its upload_ip if that is set",
             ),
-            Complaint::Time => self.refused(format!(
+            ErrorAnswer::Time => self.refused(format!(
                 "it keeps no file for a \"{}\": enable that in its availabilities, or set jirafeau.expiry to what is enabled there",
                 self.expiry.word()
             )),
-            Complaint::TooBig | Complaint::TooLarge => JirafeauError::TooBig { url },
-            Complaint::Gone => self.senseless("it has no such file"),
-            Complaint::Failed(detail) => JirafeauError::Failed { url, detail },
+            ErrorAnswer::TooBig | ErrorAnswer::TooLarge => JirafeauError::TooBig { url },
+            ErrorAnswer::Gone => self.senseless("it has no such file"),
+            ErrorAnswer::Failed(detail) => JirafeauError::Failed { url, detail },
         }
     }
 
@@ -263,18 +267,18 @@ impl Http {
         }
     }
 
-    fn broken(&self, error: reqwest::Error) -> Fault {
-        Fault::Error(self.unreachable(outbound::causes(error)))
+    fn broken(&self, error: reqwest::Error) -> RequestFault {
+        RequestFault::Error(self.unreachable(outbound::causes(error)))
     }
 }
 
-impl From<JirafeauError> for Fault {
+impl From<JirafeauError> for RequestFault {
     fn from(error: JirafeauError) -> Self {
         Self::Error(error)
     }
 }
 
-impl std::fmt::Debug for Secret {
+impl std::fmt::Debug for UploadPassword {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Secret(…)")
     }

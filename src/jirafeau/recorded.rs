@@ -23,7 +23,7 @@ const FORM_BYTES: usize = 4096;
 pub(crate) struct Recorded {
     /// Its address, with a final slash.
     pub(crate) url: String,
-    state: Shared,
+    state: SharedState,
     server: JoinHandle<()>,
 }
 
@@ -43,7 +43,7 @@ pub(crate) enum Trouble {
 }
 
 #[derive(Debug)]
-pub(crate) struct Settings {
+pub(crate) struct ServerSettings {
     pub(crate) version: &'static str,
     pub(crate) capacity: usize,
     /// Limit that it does not tell of, as a web server before it may have one.
@@ -65,7 +65,7 @@ pub(crate) struct KeptFile {
 
 #[derive(Debug)]
 struct Everything {
-    settings: Settings,
+    settings: ServerSettings,
     next: u32,
     files: HashMap<String, KeptFile>,
     transfers: HashMap<String, KeptFile>,
@@ -73,15 +73,15 @@ struct Everything {
     queries: Vec<String>,
 }
 
-type Shared = Arc<Mutex<Everything>>;
-type Fields = HashMap<String, (Part, Vec<u8>)>;
+type SharedState = Arc<Mutex<Everything>>;
+type Fields = HashMap<String, (PartHead, Vec<u8>)>;
 
 /// The head of a part that is a file: its name and its media type.
-type Part = Option<(String, String)>;
+type PartHead = Option<(String, String)>;
 
 impl Recorded {
-    pub(crate) async fn start(change: impl FnOnce(&mut Settings)) -> Self {
-        let mut settings = Settings {
+    pub(crate) async fn start(change: impl FnOnce(&mut ServerSettings)) -> Self {
+        let mut settings = ServerSettings {
             version: "4.5.0",
             capacity: 100_000,
             hidden_max: usize::MAX,
@@ -108,7 +108,7 @@ impl Recorded {
         Self { url, state, server }
     }
 
-    pub(crate) fn set(&self, change: impl FnOnce(&mut Settings)) {
+    pub(crate) fn set(&self, change: impl FnOnce(&mut ServerSettings)) {
         change(&mut lock(&self.state).settings);
     }
 
@@ -144,7 +144,7 @@ impl Drop for Recorded {
 }
 
 async fn answer(
-    State(state): State<Shared>,
+    State(state): State<SharedState>,
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,

@@ -1,12 +1,12 @@
 //! The client against recorded answers, and against what may go wrong.
 
 use super::{
-    recorded::{Recorded, Settings, Trouble},
+    recorded::{Recorded, ServerSettings, Trouble},
     *,
 };
 use crate::config::JirafeauConfig;
 
-async fn recorded(change: impl FnOnce(&mut Settings)) -> (Recorded, Jirafeau) {
+async fn recorded(change: impl FnOnce(&mut ServerSettings)) -> (Recorded, Jirafeau) {
     let recorded = Recorded::start(change).await;
     let jirafeau = client(&recorded, |_| ());
     (recorded, jirafeau)
@@ -22,7 +22,7 @@ fn client(recorded: &Recorded, change: impl FnOnce(&mut JirafeauConfig)) -> Jira
     Jirafeau::open(&config).unwrap().unwrap()
 }
 
-async fn send(jirafeau: &Jirafeau, contents: &[u8]) -> Result<StoredFile> {
+async fn send(jirafeau: &Jirafeau, contents: &[u8]) -> Result<UploadedFile> {
     let mut upload = Upload::new(jirafeau, "a.pdf", "text/html", Handle::current());
     for part in contents.chunks(10_000) {
         upload.write(part).await?;

@@ -5,9 +5,9 @@ use mailsplice::names;
 use tokio::runtime::Handle;
 
 use super::{
-    Jirafeau, JirafeauError, Limits, Locator, PIECE_BYTES_MIN, Result, StoredFile,
-    answer::{Complaint, Transfer, Uploaded, next_code},
-    http::{Fault, Http},
+    Jirafeau, JirafeauError, Limits, Locator, PIECE_BYTES_MIN, Result, UploadedFile,
+    answer::{ErrorAnswer, OpenTransfer, Uploaded, next_code},
+    http::{Http, RequestFault},
 };
 
 /// Media types that are told as they are; any other could make Jirafeau's preview run what a mail says
@@ -33,7 +33,7 @@ pub(crate) struct Upload {
     limits: Option<Limits>,
     size: u64,
     gathered: BytesMut,
-    transfer: Option<Transfer>,
+    transfer: Option<OpenTransfer>,
 }
 
 impl Upload {
@@ -83,12 +83,12 @@ impl Upload {
     ///
     /// # Errors
     /// It does not take it: nothing is kept.
-    pub(crate) async fn finish(mut self) -> Result<StoredFile> {
+    pub(crate) async fn finish(mut self) -> Result<UploadedFile> {
         let limits = self.limits().await?;
         let rest = self.gathered.split().freeze();
         if self.transfer.is_none() && rest.len() <= limits.piece_bytes_max {
             match self.send_whole(rest.clone()).await {
-                Err(Fault::Complaint(Complaint::TooLarge)) if self.shrink() => {}
+                Err(RequestFault::ErrorAnswer(ErrorAnswer::TooLarge)) if self.shrink() => {}
                 sent => {
                     let uploaded = sent.map_err(|fault| self.http().error(fault))?;
                     return Ok(self.stored(uploaded));
@@ -110,7 +110,7 @@ impl Upload {
     }
 
     /// Sends the file in one request.
-    async fn send_whole(&self, contents: Bytes) -> Result<Uploaded, Fault> {
+    async fn send_whole(&self, contents: Bytes) -> Result<Uploaded, RequestFault> {
         let file = (&*self.name, self.media_type);
         let form = self.http().upload_form().file("file", file, contents);
         let text = self.http().post("", form).await?;
@@ -133,7 +133,7 @@ impl Upload {
                     transfer.code = code;
                     bytes = bytes.split_off(sent);
                 }
-                Err(Fault::Complaint(Complaint::TooLarge)) if self.shrink() => {}
+                Err(RequestFault::ErrorAnswer(ErrorAnswer::TooLarge)) if self.shrink() => {}
                 Err(fault) => return Err(self.http().error(fault)),
             }
         }
@@ -141,7 +141,7 @@ impl Upload {
         Ok(())
     }
 
-    async fn begin(&self) -> Result<Transfer> {
+    async fn begin(&self) -> Result<OpenTransfer> {
         let form = self
             .http()
             .upload_form()
@@ -149,11 +149,15 @@ impl Upload {
             .field("type", self.media_type);
         let text = self.http().post("?init_async", form).await;
         let text = text.map_err(|fault| self.http().error(fault))?;
-        Transfer::of(&text).ok_or_else(|| self.http().no_upload(&text))
+        OpenTransfer::of(&text).ok_or_else(|| self.http().no_upload(&text))
     }
 
-    async fn push_piece(&self, transfer: &Transfer, piece: Bytes) -> Result<String, Fault> {
-        let form = super::form::Form::new()
+    async fn push_piece(
+        &self,
+        transfer: &OpenTransfer,
+        piece: Bytes,
+    ) -> Result<String, RequestFault> {
+        let form = super::form::MultipartForm::new()
             .field("ref", &transfer.reference)
             .field("code", &transfer.code)
             .file("data", ("data", NEUTRAL_TYPE), piece);
@@ -183,7 +187,7 @@ impl Upload {
         true
     }
 
-    fn stored(&self, uploaded: Uploaded) -> StoredFile {
+    fn stored(&self, uploaded: Uploaded) -> UploadedFile {
         let url = &self.http().url;
         let Uploaded { link, code, key } = uploaded;
         let page = match &*key {
@@ -191,7 +195,7 @@ impl Upload {
             key => format!("{url}f.php?h={link}&k={key}"),
         };
         let url = url.clone();
-        StoredFile {
+        UploadedFile {
             jirafeau: self.jirafeau.clone(),
             runtime: self.runtime.clone(),
             locator: Locator { url, link, code },
@@ -229,8 +233,8 @@ impl Drop for Upload {
     }
 }
 
-async fn end(http: &Http, transfer: &Transfer) -> Result<Uploaded> {
-    let form = super::form::Form::new()
+async fn end(http: &Http, transfer: &OpenTransfer) -> Result<Uploaded> {
+    let form = super::form::MultipartForm::new()
         .field("ref", &transfer.reference)
         .field("code", &transfer.code);
     let text = http.post("?end_async", form).await;

@@ -40,10 +40,10 @@ const BEGINNING_BYTES: u64 = 4 << 10;
 /// Number of pieces that wait for the reader, each of at most what a connection reads at once.
 const QUEUE_PIECES: usize = 2;
 
-type Pieces = BoxStream<'static, object_store::Result<Bytes>>;
+type ObjectPieces = BoxStream<'static, object_store::Result<Bytes>>;
 
 /// A range that was asked for before the one before it ended.
-type Ahead = AbortOnDropHandle<io::Result<Pieces>>;
+type Ahead = AbortOnDropHandle<io::Result<ObjectPieces>>;
 
 /// An object that is open for reading.
 #[derive(Debug)]
@@ -177,7 +177,12 @@ impl Blob for Download {
 
 impl Window {
     /// Begins to fetch a range; `pieces` are those of a request that was made for its beginning.
-    fn new(bucket: &Arc<Bucket>, name: &Name, range: Range<u64>, pieces: Option<Pieces>) -> Self {
+    fn new(
+        bucket: &Arc<Bucket>,
+        name: &Name,
+        range: Range<u64>,
+        pieces: Option<ObjectPieces>,
+    ) -> Self {
         let (sender, queue) = mpsc::channel(QUEUE_PIECES);
         let (offset, end) = (range.start, range.end);
         let fetch = Fetch {
@@ -251,7 +256,7 @@ impl Downloads {
 
 impl Fetch {
     /// Hands on everything, until the end or until nobody reads any more.
-    async fn run(mut self, mut pieces: Option<Pieces>) {
+    async fn run(mut self, mut pieces: Option<ObjectPieces>) {
         let mut failed_at = None;
         while let Err(error) = self.hand_on(pieces.take()).await {
             // Where something came since the last failure, it is tried again from there.
@@ -266,7 +271,7 @@ impl Fetch {
     }
 
     /// Hands on one range after the other; `pieces` are those of the first one, if it was asked for.
-    async fn hand_on(&mut self, mut pieces: Option<Pieces>) -> io::Result<()> {
+    async fn hand_on(&mut self, mut pieces: Option<ObjectPieces>) -> io::Result<()> {
         let mut ahead: Option<Ahead> = None;
         while !self.rest.is_empty() {
             let range = next(&self.rest);
@@ -281,7 +286,7 @@ impl Fetch {
     }
 
     /// Hands on the pieces of a range up to `end`. Asks for the next range before they end, if there is one.
-    async fn drain(&mut self, mut pieces: Pieces, end: u64) -> io::Result<Option<Ahead>> {
+    async fn drain(&mut self, mut pieces: ObjectPieces, end: u64) -> io::Result<Option<Ahead>> {
         let mut ahead = None;
         while let Some(piece) = pieces.next().await {
             let piece = piece.map_err(|error| self.bucket.failure(&error))?;
@@ -304,7 +309,7 @@ impl Fetch {
         Ok(ahead)
     }
 
-    fn ask(&self, range: Range<u64>) -> impl Future<Output = io::Result<Pieces>> + use<> {
+    fn ask(&self, range: Range<u64>) -> impl Future<Output = io::Result<ObjectPieces>> + use<> {
         let (bucket, name) = (Arc::clone(&self.bucket), self.name.clone());
         async move {
             let got = bucket.objects.get_opts(&name, only(range)).await;
@@ -319,7 +324,11 @@ impl Fetch {
 }
 
 /// Makes the first request. Returns the length of the object; for an empty range, that is all.
-fn begin(bucket: &Bucket, name: &Name, range: Range<u64>) -> io::Result<(u64, Option<Pieces>)> {
+fn begin(
+    bucket: &Bucket,
+    name: &Name,
+    range: Range<u64>,
+) -> io::Result<(u64, Option<ObjectPieces>)> {
     if range.is_empty() {
         let found = bucket.wait(bucket.objects.head(name))?;
         return Ok((found.size, None));

@@ -10,7 +10,7 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 use object_store::client::{HttpError, HttpErrorKind};
 
-use super::service::Refusal;
+use super::service::ServiceRefusal;
 use crate::untrusted::Untrusted;
 
 /// Number of characters kept of the service's own words.
@@ -39,7 +39,7 @@ impl Failure {
     /// Finds the cause of an error. `patience` is the time that was waited.
     pub(super) fn of(error: &(dyn Error + 'static), patience: Duration) -> Self {
         let chain = || std::iter::successors(Some(error), |&error| error.source());
-        if let Some(refusal) = chain().find_map(|cause| cause.downcast_ref::<Refusal>()) {
+        if let Some(refusal) = chain().find_map(|cause| cause.downcast_ref::<ServiceRefusal>()) {
             return Self::refused(refusal);
         }
         match chain().find_map(|cause| cause.downcast_ref::<HttpError>()) {
@@ -49,7 +49,7 @@ impl Failure {
         }
     }
 
-    fn refused(refusal: &Refusal) -> Self {
+    fn refused(refusal: &ServiceRefusal) -> Self {
         let now = Timestamp::now();
         let words = Untrusted(&*refusal.message).to_string();
         Self::Refused {
@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     fn failure(status: u16, code: &str) -> io::Error {
-        let refusal = Refusal {
+        let refusal = ServiceRefusal {
             status,
             code: code.into(),
             message: "said\n\u{1b}[31m so".into(),

@@ -24,7 +24,7 @@ pub(super) struct Service(pub(super) Client);
 /// An answer without success.
 #[derive(Debug, Default, thiserror::Error)]
 #[error("{status} {code} {message}")]
-pub(super) struct Refusal {
+pub(super) struct ServiceRefusal {
     pub(super) status: u16,
     /// The code of S3, such as `NoSuchBucket`; empty if the answer is none of S3.
     pub(super) code: String,
@@ -61,7 +61,7 @@ impl HttpService for Service {
             if response.status().is_success() {
                 return Ok(response);
             }
-            let refusal = Refusal::read(response).await;
+            let refusal = ServiceRefusal::read(response).await;
             let passes = PASSING.contains(&refusal.status);
             // The names of these kinds are the transport's; what matters is whether they are tried again.
             let kind = if passes {
@@ -74,7 +74,7 @@ impl HttpService for Service {
     }
 }
 
-impl Refusal {
+impl ServiceRefusal {
     async fn read(response: HttpResponse) -> Self {
         let (status, date) = (response.status().as_u16(), date(&response));
         let text = body(response, ERROR_BYTES_MAX).await.unwrap_or_default();

@@ -14,7 +14,7 @@ use object_store::{
 use super::{
     super::{DropError, Result},
     bucket::Bucket,
-    unfinished::{self, Page},
+    unfinished::{self, UploadsPage},
 };
 use crate::config::S3Config;
 
@@ -50,7 +50,7 @@ pub(crate) fn try_out(config: &S3Config) -> Result<BucketTrial> {
     let listed = bucket.wait(listed);
     listed.map_err(|e| DropError::io("list", place.as_ref(), e))?;
 
-    let date = unfinished::list(&bucket, &Page::default())?.date;
+    let date = unfinished::list(&bucket, &UploadsPage::default())?.date;
     let ahead = date.map(|date| date.duration_since(Timestamp::now()));
     Ok(BucketTrial { place, ahead })
 }

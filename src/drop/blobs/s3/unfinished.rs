@@ -29,7 +29,7 @@ const PAGE_BYTES_MAX: usize = 8 << 20;
 /// A page of the list (ListMultipartUploads of the API of S3).
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
-pub(super) struct Page {
+pub(super) struct UploadsPage {
     upload: Vec<Unfinished>,
     is_truncated: bool,
     next_key_marker: String,
@@ -51,7 +51,7 @@ struct Unfinished {
 /// Aborts at most `limit` uploads of blobs that were begun before `before`. Returns how many.
 pub(super) fn abort(bucket: &Bucket, before: Timestamp, limit: usize) -> Result<u64> {
     let mut aborted = 0;
-    let mut page = Page::default();
+    let mut page = UploadsPage::default();
     for _ in 0..PAGES_MAX {
         page = list(bucket, &page)?;
         let is_left =
@@ -75,13 +75,13 @@ pub(super) fn abort(bucket: &Bucket, before: Timestamp, limit: usize) -> Result<
 }
 
 /// Lists the uploads behind a page.
-pub(super) fn list(bucket: &Bucket, behind: &Page) -> Result<Page> {
+pub(super) fn list(bucket: &Bucket, behind: &UploadsPage) -> Result<UploadsPage> {
     let listed = bucket.threads().block_on(ask(bucket, behind));
     let place = bucket.shown(&bucket.prefix);
     listed.map_err(|e| DropError::io("list the unfinished uploads in", Path::new(&place), e))
 }
 
-async fn ask(bucket: &Bucket, behind: &Page) -> io::Result<Page> {
+async fn ask(bucket: &Bucket, behind: &UploadsPage) -> io::Result<UploadsPage> {
     let request = request(bucket, behind).map_err(io::Error::other)?;
     let answered = bucket.client.execute(request).await;
     let answer = answered.map_err(|error| bucket.failure(&error))?;
@@ -89,13 +89,14 @@ async fn ask(bucket: &Bucket, behind: &Page) -> io::Result<Page> {
 
     let text = service::body(answer, PAGE_BYTES_MAX).await;
     let text = text.map_err(|error| bucket.failure(&error))?;
-    let page: Page = quick_xml::de::from_reader(&*text).map_err(|error| bucket.failure(&error))?;
-    Ok(Page { date, ..page })
+    let page: UploadsPage =
+        quick_xml::de::from_reader(&*text).map_err(|error| bucket.failure(&error))?;
+    Ok(UploadsPage { date, ..page })
 }
 
 fn request(
     bucket: &Bucket,
-    behind: &Page,
+    behind: &UploadsPage,
 ) -> Result<HttpRequest, Box<dyn std::error::Error + Send + Sync>> {
     let mut url = Url::parse(&bucket.url)?;
     url.query_pairs_mut()
@@ -128,7 +129,7 @@ mod tests {
             <Initiated>2026-11-30T12:00:00.000Z</Initiated></Upload>
             <Upload><Key>ab/2</Key><UploadId>3</UploadId><Initiated>2026-11-30T12:00:01Z</Initiated></Upload>
             </ListMultipartUploadsResult>"#;
-        let page: Page = quick_xml::de::from_str(text).unwrap();
+        let page: UploadsPage = quick_xml::de::from_str(text).unwrap();
         assert!(page.is_truncated);
         assert_eq!(
             (
@@ -140,7 +141,7 @@ mod tests {
         let keys: Vec<_> = page.upload.iter().map(|upload| &*upload.key).collect();
         assert_eq!(keys, ["ab/1", "ab/2"]);
         assert_eq!(page.upload[0].initiated.to_string(), "2026-11-30T12:00:00Z");
-        let empty: Page = quick_xml::de::from_str("<ListMultipartUploadsResult/>").unwrap();
+        let empty: UploadsPage = quick_xml::de::from_str("<ListMultipartUploadsResult/>").unwrap();
         assert!(empty.upload.is_empty() && !empty.is_truncated);
     }
 }
