@@ -109,10 +109,10 @@ impl Theme {
             let source = replaced.map_or(source.to_owned(), |(_, source)| source.clone());
             templates
                 .add_template_owned(name, source)
-                .map_err(|error| explain(&error, &file))?;
+                .map_err(|error| explain(&error, file))?;
         }
 
-        rehearsal::run(&templates).map_err(|error| explain(&error, &file))?;
+        rehearsal::run(&templates).map_err(|error| explain(&error, file))?;
         Ok(Self(Arc::new(ThemeAssets {
             paged: ["landing.html", "unlock.html"]
                 .map(|name| rehearsal::is_paged(&templates, name)),

@@ -190,7 +190,7 @@ mod tests {
         assert!(lines.ends_with("systemctl daemon-reload"), "{lines}");
         assert!(opening(Path::new("/var/lib/depollueur/files"), &whole).is_empty());
         let open = Unit::parse("ProtectSystem=strict\nReadWritePaths=/srv/drop\n");
-        assert!(opening(Path::new("/srv/drop"), &[open.clone()]).is_empty());
+        assert!(opening(Path::new("/srv/drop"), std::slice::from_ref(&open)).is_empty());
 
         let split = [open, shipped("depollueur-web"), shipped("depollueur-sweep")];
         let lines = opening(Path::new("/srv/drop"), &split);

@@ -1,5 +1,7 @@
 //! Blobs in a directory: their names, their permissions, and when they are durable.
 
+mod secrets;
+
 use std::{
     collections::HashSet,
     fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError},
@@ -174,70 +176,6 @@ impl Directory {
             }
         }
         Ok(false)
-    }
-
-    /// Returns the contents of a small file in the directory that is never changed. If it is missing, it is
-    /// made with the contents of `make`: written, synced, and only then given its name.
-    pub(in crate::drop) fn constant(
-        &self,
-        name: &str,
-        make: impl FnOnce() -> Vec<u8>,
-    ) -> Result<Vec<u8>> {
-        let path = self.directory.join(name);
-        match fs::read(&path) {
-            Err(e) if e.kind() == ErrorKind::NotFound => {}
-            read => return read.map_err(|e| DropError::io("read", &path, e)),
-        }
-
-        let contents = make();
-        let place = BlobPath {
-            path: path.clone(),
-            shard: None,
-        };
-        let mut draft = DirectoryDraft::new(self.temporary()?, place);
-        draft.write(&contents)?;
-        Box::new(draft).finish()?.place()?;
-        sync_directory(&self.directory)?;
-        Ok(contents)
-    }
-
-    /// Returns true if the directory holds something of this name.
-    pub(in crate::drop) fn has(&self, name: &str) -> Result<bool> {
-        let path = self.child(name);
-        match fs::symlink_metadata(&path) {
-            Ok(_) => Ok(true),
-            Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
-            Err(e) => Err(DropError::io("look at", &path, e)),
-        }
-    }
-
-    /// Refuses a secret that somebody else may have put there, or may read or change.
-    pub(in crate::drop) fn refuse_planted(&self, name: &str) -> Result<()> {
-        let path = self.child(name);
-        let look =
-            |path: &Path| fs::symlink_metadata(path).map_err(|e| DropError::io("look at", path, e));
-        let (home, file) = (look(&self.directory)?, look(&path)?);
-
-        let shown = path.display();
-        let is_own = [home.uid(), rustix::process::geteuid().as_raw()].contains(&file.uid());
-        let mode = file.mode() & 0o777;
-
-        let reason = if !file.is_file() {
-            "it is no file; look who put it there, and put the right one back from the backup"
-                .into()
-        } else if !is_own {
-            let (user, owner) = (file.uid(), home.uid());
-            format!(
-                "it belongs to user {user}; if it is the right one, type: chown {owner} {shown}"
-            )
-        } else if mode & 0o037 != 0 {
-            format!(
-                "others may use it (mode {mode:04o}); if it is the right one, type: chmod go= {shown}"
-            )
-        } else {
-            return Ok(());
-        };
-        Err(DropError::Exposed { path, reason })
     }
 
     /// Returns the path of a file in the directory.

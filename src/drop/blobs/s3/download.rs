@@ -72,9 +72,12 @@ struct Window {
     failure: Option<io::Error>,
 }
 
+/// A download that runs: its blob, and what ends it.
+type RunningDownload = ((RecordId, u32), Weak<AtomicBool>);
+
 /// The downloads of this process, so that they can be ended.
 #[derive(Debug, Default)]
-pub(super) struct Downloads(Mutex<Vec<((RecordId, u32), Weak<AtomicBool>)>>);
+pub(super) struct Downloads(Mutex<Vec<RunningDownload>>);
 
 /// Fetches a part of an object.
 struct Fetch {
