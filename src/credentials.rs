@@ -1,13 +1,17 @@
 //! Secrets and certificates in files, as programs that we talk to want them.
 
 use std::{
-    fs::{self, File},
+    fs::File,
     io::{self, Read as _},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
 use reqwest::Certificate;
+use rustls::pki_types::{
+    CertificateDer,
+    pem::{Error as PemError, PemObject as _},
+};
 use zeroize::Zeroizing;
 
 /// Maximum length of a file with a secret, in bytes.
@@ -15,13 +19,35 @@ const SECRET_FILE_BYTES_MAX: u64 = 4096;
 
 /// An error about a file that holds credentials: an admin must act.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum CredentialError {
+pub enum CredentialError {
     /// The file cannot be read.
     #[error("could not read \"{}\": {source}", path.display())]
-    Read { path: PathBuf, source: io::Error },
-    /// The file cannot be used, for a reason in words.
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The file cannot be used.
     #[error("\"{}\" cannot be used: {reason}", path.display())]
-    Unusable { path: PathBuf, reason: String },
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// The fault found in it.
+        reason: String,
+    },
+}
+
+impl CredentialError {
+    fn read(path: &Path, source: io::Error) -> Self {
+        let path = path.to_owned();
+        Self::Read { path, source }
+    }
+
+    fn unusable(path: &Path, reason: String) -> Self {
+        let path = path.to_owned();
+        Self::Unusable { path, reason }
+    }
 }
 
 /// Reads a secret from its file: one word of printable ASCII. `what` names it in errors.
@@ -39,14 +65,8 @@ fn read(
     what: &str,
     may_have: fn(char) -> bool,
 ) -> Result<Zeroizing<String>, CredentialError> {
-    let failed = |source| CredentialError::Read {
-        path: path.to_owned(),
-        source,
-    };
-    let unusable = |reason: String| CredentialError::Unusable {
-        path: path.to_owned(),
-        reason,
-    };
+    let failed = |source| CredentialError::read(path, source);
+    let unusable = |reason: String| CredentialError::unusable(path, reason);
 
     let file = File::open(path).map_err(failed)?;
     let mode = file.metadata().map_err(failed)?.permissions().mode();
@@ -64,20 +84,26 @@ fn read(
     Ok(Zeroizing::new(word.to_owned()))
 }
 
-/// Reads the certificates of a file (PEM).
+/// Reads the certificates of a file (PEM), for HTTP.
 pub(crate) fn certificates(path: &Path) -> Result<Vec<Certificate>, CredentialError> {
-    let pem = fs::read(path).map_err(|source| CredentialError::Read {
-        path: path.to_owned(),
-        source,
+    let certificates = certificates_der(path)?;
+    let made = certificates.iter().map(|der| Certificate::from_der(der));
+    made.collect::<Result<_, _>>()
+        .map_err(|error| CredentialError::unusable(path, error.to_string()))
+}
+
+/// Reads the certificates of a file (PEM).
+pub(crate) fn certificates_der(
+    path: &Path,
+) -> Result<Vec<CertificateDer<'static>>, CredentialError> {
+    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
+    let certificates: Vec<_> = read.map_err(|error| match error {
+        PemError::Io(source) => CredentialError::read(path, source),
+        error => CredentialError::unusable(path, error.to_string()),
     })?;
-    let unusable = |reason: String| CredentialError::Unusable {
-        path: path.to_owned(),
-        reason,
-    };
-    let certificates =
-        Certificate::from_pem_bundle(&pem).map_err(|error| unusable(error.to_string()))?;
     if certificates.is_empty() {
-        return Err(unusable("it holds no certificate".to_owned()));
+        let reason = "it holds no certificate".to_owned();
+        return Err(CredentialError::unusable(path, reason));
     }
     Ok(certificates)
 }

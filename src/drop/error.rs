@@ -53,11 +53,8 @@ pub enum DropError {
         reason: String,
     },
     /// The key of a bucket, or its certificates, cannot be used: an admin must act.
-    #[error("{reason}")]
-    Credentials {
-        /// The file, and its fault.
-        reason: String,
-    },
+    #[error(transparent)]
+    Credentials(#[from] CredentialError),
     /// Another process holds the lock under which the drop is opened, and does not let go.
     #[error("could not lock \"{}\": another process has been opening this drop for too long", path.display())]
     Locked {
@@ -148,13 +145,6 @@ impl DropError {
             path: path.to_owned(),
             reason: reason.into(),
         }
-    }
-}
-
-impl From<CredentialError> for DropError {
-    fn from(error: CredentialError) -> Self {
-        let reason = error.to_string();
-        Self::Credentials { reason }
     }
 }
 

@@ -1,28 +1,15 @@
 //! Errors between us and a Jirafeau.
 
-use std::{io, path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use crate::credentials::CredentialError;
 
 /// An error between us and a Jirafeau. No message holds a password, a link or a delete code.
 #[derive(Debug, thiserror::Error)]
 pub enum JirafeauError {
-    /// The upload password or the certificates cannot be read: an admin must act.
-    #[error("could not read \"{}\": {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The system's error.
-        source: io::Error,
-    },
     /// The upload password or the certificates cannot be used: an admin must act.
-    #[error("\"{}\" cannot be used: {reason}", path.display())]
-    Unusable {
-        /// The file.
-        path: PathBuf,
-        /// The fault found in it.
-        reason: String,
-    },
+    #[error(transparent)]
+    Credentials(#[from] CredentialError),
     /// The client cannot be made, most likely for lack of certificates.
     #[error("could not prepare for TLS: {0}")]
     Tls(String),
@@ -101,15 +88,6 @@ impl JirafeauError {
             Self::Stalled { .. } => "slow",
             Self::Refused { .. } | Self::TooBig { .. } => "refused",
             _ => "remote",
-        }
-    }
-}
-
-impl From<CredentialError> for JirafeauError {
-    fn from(error: CredentialError) -> Self {
-        match error {
-            CredentialError::Read { path, source } => Self::Read { path, source },
-            CredentialError::Unusable { path, reason } => Self::Unusable { path, reason },
         }
     }
 }

@@ -54,12 +54,10 @@ pub(super) enum RequestFault {
 
 impl Http {
     pub(super) fn open(config: &JirafeauConfig, url: &PublicUrl) -> Result<Self> {
-        let mut client = outbound::client(url.is_secure(), config.connect_timeout);
-        if let Some(path) = &config.ca_file {
-            client = client.tls_certs_merge(credentials::certificates(path)?);
-        }
-        let client = client.build();
-        let client = client.map_err(|error| JirafeauError::Tls(outbound::causes(error)))?;
+        let ca_file = config.ca_file.as_deref();
+        let client = outbound::client(url.is_secure(), config.connect_timeout, ca_file)?
+            .build()
+            .map_err(|error| JirafeauError::Tls(outbound::causes(error)))?;
 
         let password = match &config.upload_password_file {
             Some(path) => Some(UploadPassword(credentials::password(path)?)),

@@ -7,7 +7,7 @@
 //! short: all that is slow (blobs, mail) is done before or after.
 //!
 //! An error may come after a commit was asked for, and before it was answered. Then a later transaction is
-//! told whether it happened, since it waits for the same lock: that is why [`Records::withdraw`] is the last
+//! told whether it happened, since it waits for the same lock: that is why [`withdraw`](super::Records::withdraw) is the last
 //! word on a package.
 //!
 //! What is erased here stays in the server's files until its autovacuum and its archive let go of it: a

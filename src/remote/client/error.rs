@@ -1,28 +1,15 @@
 //! Errors between us and the drop of another host.
 
-use std::{io, path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use crate::{credentials::CredentialError, drop::Allotment, outbound, scan::ScanFinding};
 
 /// An error between us and the drop of another host.
 #[derive(Debug, thiserror::Error)]
 pub enum RemoteError {
-    /// The token or the certificates cannot be read: an admin must act.
-    #[error("could not read \"{}\": {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The system's error.
-        source: io::Error,
-    },
     /// The token or the certificates cannot be used: an admin must act.
-    #[error("\"{}\" cannot be used: {reason}", path.display())]
-    Unusable {
-        /// The file.
-        path: PathBuf,
-        /// The fault found in it.
-        reason: String,
-    },
+    #[error(transparent)]
+    Credentials(#[from] CredentialError),
     /// The client cannot be made, most likely for lack of certificates.
     #[error("could not prepare for TLS: {0}")]
     Tls(String),
@@ -114,14 +101,5 @@ impl RemoteError {
     /// Returns true if the same request may succeed when it is sent again at once.
     pub(super) fn may_pass(&self) -> bool {
         matches!(self, Self::Unreachable { .. })
-    }
-}
-
-impl From<CredentialError> for RemoteError {
-    fn from(error: CredentialError) -> Self {
-        match error {
-            CredentialError::Read { path, source } => Self::Read { path, source },
-            CredentialError::Unusable { path, reason } => Self::Unusable { path, reason },
-        }
     }
 }

@@ -48,10 +48,8 @@ impl Http {
         let url = config.url.as_ref().map_or("", PublicUrl::as_str);
         let is_secure = config.url.as_ref().is_some_and(PublicUrl::is_secure);
 
-        let mut client = outbound::client(is_secure, config.connect_timeout);
-        if let Some(path) = &config.ca_file {
-            client = client.tls_certs_merge(credentials::certificates(path)?);
-        }
+        let ca_file = config.ca_file.as_deref();
+        let client = outbound::client(is_secure, config.connect_timeout, ca_file)?;
         let client = client.build().map_err(|error| {
             let error = RemoteError::transport(url, error);
             RemoteError::Tls(error.to_string())

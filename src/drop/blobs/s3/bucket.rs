@@ -12,7 +12,7 @@ use object_store::{
     client::HttpClient,
     path::Path as Name,
 };
-use reqwest::{Client, redirect::Policy};
+use reqwest::Client;
 use tokio::runtime::{Builder, Handle, Runtime};
 use zeroize::Zeroizing;
 
@@ -24,11 +24,9 @@ use super::{
 };
 use crate::{
     config::{PublicUrl, S3Config},
-    credentials, threads,
+    credentials, outbound, threads,
 };
 
-/// Idle time after which a connection is closed: before the other side does it.
-const IDLE_MAX: Duration = Duration::from_secs(20);
 /// Number of times that a request is tried again.
 const RETRIES_MAX: usize = 3;
 /// Time before a request is tried again, at first and at most; it grows in between, and is random.
@@ -162,24 +160,11 @@ fn runtime() -> io::Result<Runtime> {
         .build()
 }
 
-/// Redirects and proxies would carry files to hosts that the configuration does not name.
 fn client(config: &S3Config) -> Result<Client> {
     let is_secure = config.endpoint.as_ref().is_some_and(PublicUrl::is_secure);
-    let mut client = Client::builder()
-        .redirect(Policy::none())
-        .no_proxy()
-        .http1_only()
-        .connect_timeout(config.connect_timeout)
-        .read_timeout(config.timeout)
-        .pool_idle_timeout(IDLE_MAX)
-        .https_only(is_secure)
-        .user_agent(concat!("depollueur/", env!("CARGO_PKG_VERSION")));
-
-    if let Some(path) = &config.ca_file {
-        let certificates = credentials::certificates(path)?;
-        client = client.tls_certs_merge(certificates);
-    }
-    client.build().map_err(|e| {
+    let ca_file = config.ca_file.as_deref();
+    let client = outbound::client(is_secure, config.connect_timeout, ca_file)?;
+    client.read_timeout(config.timeout).build().map_err(|e| {
         let url = config.bucket_url();
         DropError::io("prepare TLS for", Path::new(&url), io::Error::other(e))
     })

@@ -68,7 +68,7 @@ impl Connections {
 
         let mut client = url.client().clone();
         if let Some(file) = &config.records_password_file {
-            client.password(tls::password(file)?);
+            client.password(tls::password(file)?.as_bytes());
         }
 
         let recycling = ManagerConfig {

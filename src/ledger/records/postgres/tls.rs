@@ -1,20 +1,14 @@
 //! What a connection to the server needs beside its address: TLS, and the password.
 
-use std::{fs::File, io::Read as _, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
-use rustls::{
-    ClientConfig,
-    crypto::aws_lc_rs,
-    pki_types::{CertificateDer, pem::PemObject as _},
-};
+use rustls::{ClientConfig, crypto::aws_lc_rs, pki_types::CertificateDer};
 use rustls_platform_verifier::Verifier;
 use tokio_postgres_rustls::MakeRustlsConnect;
+use zeroize::Zeroizing;
 
 use super::fault::{Failure, Result};
-use crate::config::PostgresUrl;
-
-/// Maximum size of the file of the password, in bytes.
-const PASSWORD_FILE_BYTES_MAX: u64 = 4096;
+use crate::{config::PostgresUrl, credentials};
 
 /// Returns what makes connections encrypted: the server must have a certificate for its name, of an authority
 /// that the system trusts, or of one in the file. `None` if they are not to be.
@@ -41,38 +35,12 @@ pub(super) fn connector(
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
-    let unusable = |reason: String| {
-        let path = path.display();
-        Failure::Unusable(format!("drop.records_ca_file: \"{path}\" {reason}"))
-    };
-    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
-    let certificates: Vec<_> = read.map_err(|e| unusable(format!("could not be read: {e}")))?;
-    if certificates.is_empty() {
-        return Err(unusable("holds no certificate".to_owned()));
-    }
-    Ok(certificates)
+    credentials::certificates_der(path)
+        .map_err(|error| Failure::Unusable(format!("drop.records_ca_file: {error}")))
 }
 
-/// Reads the password: the first line of a file that not everybody can access.
-pub(super) fn password(path: &Path) -> Result<String> {
-    let unusable = |reason: &str| {
-        let path = path.display();
-        Failure::Unusable(format!("drop.records_password_file: \"{path}\" {reason}"))
-    };
-    let failed = |e: std::io::Error| unusable(&format!("could not be read: {e}"));
-
-    let file = File::open(path).map_err(failed)?;
-    let mode = file.metadata().map_err(failed)?.permissions().mode();
-    if mode & 0o007 != 0 {
-        return Err(unusable("can be accessed by everybody on this machine"));
-    }
-
-    let mut text = String::new();
-    let mut file = file.take(PASSWORD_FILE_BYTES_MAX);
-    file.read_to_string(&mut text).map_err(failed)?;
-    let password = text.trim_end_matches(['\r', '\n']);
-    if password.is_empty() || password.contains(['\r', '\n', '\0']) {
-        return Err(unusable("does not hold one password, in one line"));
-    }
-    Ok(password.to_owned())
+/// Reads the password.
+pub(super) fn password(path: &Path) -> Result<Zeroizing<String>> {
+    credentials::password(path)
+        .map_err(|error| Failure::Unusable(format!("drop.records_password_file: {error}")))
 }
