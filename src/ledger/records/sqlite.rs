@@ -1,6 +1,6 @@
 //! Records in SQLite.
 //!
-//! WAL mode with `synchronous = FULL`: when a transaction returns, it is on stable storage. One
+//! WAL mode with `synchronous = FULL`: when a verb returns, what it wrote is on stable storage. One
 //! connection writes and one reads; both are used from blocking threads only. Other processes may
 //! have the database open too.
 //!
@@ -23,14 +23,17 @@ mod tests;
 mod uploads;
 mod verbs;
 mod write;
+mod writer;
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, atomic::AtomicBool},
-    time::{Duration, Instant},
+    sync::{Mutex, atomic::AtomicBool},
+    time::Duration,
 };
 
-use rusqlite::{Connection, Transaction, TransactionBehavior::Immediate, config::DbConfig};
+use rusqlite::{Connection, Savepoint, config::DbConfig};
+
+use self::writer::Writer;
 
 use super::{
     AuditQuery, BlockRow, ChainHead, Depositor, Elsewhere, Entry, Fingerprint, Hold, LedgerError,
@@ -67,7 +70,7 @@ const KNOWN: i64 = MIGRATIONS.len() as i64;
 #[derive(Debug)]
 pub(crate) struct Sqlite {
     path: PathBuf,
-    writer: Mutex<Connection>,
+    writer: Writer,
     /// `None` if the writer has the database for itself.
     reader: Option<Mutex<Connection>>,
     /// True if erased data may still stand in the log of changes.
@@ -106,7 +109,7 @@ impl Sqlite {
             .map_err(failed)?;
         Ok(Self {
             path: path.to_owned(),
-            writer: Mutex::new(writer),
+            writer: Writer::new(path.to_owned(), writer),
             reader: Some(Mutex::new(reader)),
             erased: AtomicBool::new(true),
         })
@@ -118,44 +121,32 @@ impl Sqlite {
         migrate::run(&mut writer, path)?;
         Ok(Self {
             path: path.to_owned(),
-            writer: Mutex::new(writer),
+            writer: Writer::new(path.to_owned(), writer),
             reader: None,
             erased: AtomicBool::new(true),
         })
     }
 
     fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
-        let reader = lock(self.reader.as_ref().unwrap_or(&self.writer));
-        work(&reader).map_err(|e| fault::failed("read", &self.path, e))
+        let worked = match &self.reader {
+            Some(reader) => work(&lock(reader)),
+            None => work(&*self.writer.alone()?),
+        };
+        worked.map_err(|e| fault::failed("read", &self.path, e))
     }
 
-    /// Locks the connection that writes. Time spent waiting for other threads here is taken off the wait for
-    /// other processes: [`BUSY_TIMEOUT`] bounds both together. Otherwise, while another process holds the
-    /// lock, each thread in the queue would wait all of it anew, one after the other.
-    fn writer(&self) -> Result<MutexGuard<'_, Connection>> {
-        let begun = Instant::now();
-        // Even after a panic in another thread: that rolled its transaction back.
-        let writer = lock(&self.writer);
-        let left = BUSY_TIMEOUT.saturating_sub(begun.elapsed());
-        writer.busy_timeout(left).map_err(|e| self.failed(e))?;
-        Ok(writer)
+    fn write<T>(&self, work: impl FnOnce(&Savepoint<'_>) -> rusqlite::Result<T>) -> Result<T> {
+        self.write_checked(|savepoint| work(savepoint).map_err(|e| self.failed(e)))
     }
 
-    fn write<T>(&self, work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> Result<T> {
-        self.write_checked(|transaction| work(transaction).map_err(|e| self.failed(e)))
-    }
-
-    fn write_checked<T>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
-        let mut writer = self.writer()?;
-        let begun = writer.transaction_with_behavior(Immediate);
-        let transaction = begun.map_err(|e| self.failed(e))?;
-        let value = work(&transaction)?;
-        transaction.commit().map_err(|e| self.failed(e))?;
+    fn write_checked<T>(&self, work: impl FnOnce(&Savepoint<'_>) -> Result<T>) -> Result<T> {
+        let (value, outcome) = self.writer.turn()?.write(work)?;
+        outcome.wait()?;
         Ok(value)
     }
 
     fn failed(&self, error: rusqlite::Error) -> LedgerError {
-        fault::failed("write to", &self.path, error)
+        self.writer.failed(error)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Statistics of what was kept out of mailboxes, in rows that outlive the packages.
 
 use rusqlite::{
-    Connection, OptionalExtension as _, Row as SqlRow, Statement, Transaction, params, types::Type,
+    Connection, OptionalExtension as _, Row as SqlRow, Savepoint, Statement, params, types::Type,
 };
 
 use super::Record;
@@ -14,7 +14,7 @@ type Result<T> = rusqlite::Result<T>;
 
 /// Counts a package.
 pub(super) fn add(
-    transaction: &Transaction<'_>,
+    transaction: &Savepoint<'_>,
     record: &Record,
     files: u64,
     bytes: u64,
@@ -34,7 +34,7 @@ pub(super) fn add(
 }
 
 /// Takes a package off the counts again.
-pub(super) fn subtract(transaction: &Transaction<'_>, record: &Record) -> Result<()> {
+pub(super) fn subtract(transaction: &Savepoint<'_>, record: &Record) -> Result<()> {
     let mut subtract = transaction.prepare_cached(
         "UPDATE statistics SET
              messages = max(messages - ?4, 0), files = max(files - ?5, 0),
@@ -82,7 +82,7 @@ pub(super) fn is_foldable(reader: &Connection, before: Month) -> Result<bool> {
 }
 
 /// Adds the domains that must not be named to the others, in the months before this one.
-pub(super) fn fold(transaction: &Transaction<'_>, before: Month) -> Result<()> {
+pub(super) fn fold(transaction: &Savepoint<'_>, before: Month) -> Result<()> {
     let bounds = params![before.to_string(), DOMAIN_MESSAGES_MIN as i64];
     transaction.execute(
         "INSERT INTO statistics

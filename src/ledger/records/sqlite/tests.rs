@@ -52,7 +52,7 @@ fn steps_with(count: u64) -> Vec<(&'static str, u64)> {
 fn filled(count: u64) -> (Sqlite, Arc<AtomicU64>, TempDir) {
     let home = TempDir::new().unwrap();
     let drop = Sqlite::open(home.path().join("drop.sqlite3")).unwrap();
-    let fill = |transaction: &Transaction<'_>| {
+    let fill = |transaction: &Savepoint<'_>| {
         (0..count).try_for_each(|n| {
             let cost = write::insert(transaction, id(n), &record(n), &[file(n)])?;
             write::networks(transaction, (id(n), time(n)), &[network(n)], cost)?;
@@ -61,13 +61,15 @@ fn filled(count: u64) -> (Sqlite, Arc<AtomicU64>, TempDir) {
     };
     drop.write(fill).unwrap();
     let steps = Arc::new(AtomicU64::new(0));
-    for connection in [&drop.writer, drop.reader.as_ref().unwrap()] {
+    let count = |connection: &Connection| {
         let steps = steps.clone();
         let count = move || {
             steps.fetch_add(1, Relaxed);
             false
         };
-        lock(connection).progress_handler(1, Some(count)).unwrap();
-    }
+        connection.progress_handler(1, Some(count)).unwrap();
+    };
+    count(&drop.writer.alone().unwrap());
+    count(&lock(drop.reader.as_ref().unwrap()));
     (drop, steps, home)
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension, TransactionBehavior::Immediate, params};
+use rusqlite::{OptionalExtension, Transaction, TransactionBehavior::Immediate, params};
 
 use super::{
     super::{
@@ -24,9 +24,9 @@ impl Records for Sqlite {
     }
 
     fn probe(&self) -> Result<()> {
-        let mut writer = self.writer()?;
-        let mut probe = || {
-            let transaction = writer.transaction_with_behavior(Immediate)?;
+        let writer = self.writer.alone()?;
+        let probe = || {
+            let transaction = Transaction::new_unchecked(&writer, Immediate)?;
             let version: i64 =
                 transaction.pragma_query_value(None, "user_version", |r| r.get(0))?;
             transaction.pragma_update(None, "user_version", version)?;
@@ -221,7 +221,7 @@ impl Records for Sqlite {
         if !self.erased.swap(false, Relaxed) {
             return Ok(());
         }
-        let writer = self.writer()?;
+        let writer = self.writer.alone()?;
         let is_busy = writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
         self.erased.fetch_or(is_busy != Ok(false), Relaxed);
         is_busy.map(drop).map_err(|e| self.failed(e))
