@@ -35,7 +35,7 @@
 //! | what | bound |
 //! |---|---|
 //! | spool: what stays, before it is written to a file | `spool.memory`, at most 256 KiB, + 64 KiB |
-//! | an open draft, and one that becomes durable | 2 × 400 KiB |
+//! | an open draft, and one that is being ended | 2 × 400 KiB |
 //! | in place of an open draft, the start of a file that tells its name | 32 KiB |
 //! | a chunk from Postfix, its decoded bytes, a piece on its way back | 4 × 64 KiB |
 //! | references to embedded files, and the end of an HTML body | 4,096 × 16 bytes, 64 KiB |

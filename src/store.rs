@@ -133,14 +133,14 @@ pub trait OpenFile: Debug + Send + Sync {
     /// The file cannot be written; drop it.
     fn write(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<()>>;
 
-    /// Ends the file: once this returns, its contents are on stable storage.
+    /// Ends the file: once this returns, the store has all of it. It is durable with its package.
     ///
     /// # Errors
     /// The file cannot be written; nothing is kept.
     fn finish(self: Box<Self>) -> BoxFuture<'static, Result<Box<dyn StoredFile>>>;
 }
 
-/// A file that is durable in the store but not yet visible. Nothing is left of it once its package
+/// A file that is whole in the store but not yet visible. Nothing is left of it once its package
 /// is dropped.
 pub trait StoredFile: Any + Debug + Send + Sync {
     /// Its size in bytes.

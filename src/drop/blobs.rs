@@ -30,8 +30,8 @@ pub(super) trait Blobs: fmt::Debug + Send + Sync {
     /// Begins a blob that nobody sees before it is finished.
     fn draft(&self, id: RecordId, number: u32) -> Result<Box<dyn Draft>>;
 
-    /// Makes all placed blobs of a package durable under their names.
-    fn sync(&self, id: RecordId) -> Result<()>;
+    /// Makes the blobs of a package durable, with their names; all of these numbers are placed.
+    fn sync(&self, id: RecordId, numbers: &[u32]) -> Result<()>;
 
     /// Fails if the blob is not in its place.
     fn exists(&self, id: RecordId, number: u32) -> Result<()>;
@@ -84,14 +84,14 @@ pub(super) trait Blobs: fmt::Debug + Send + Sync {
 pub(super) trait Draft: fmt::Debug + Send + Sync {
     fn write(&mut self, bytes: &[u8]) -> Result<()>;
 
-    /// Makes the contents durable. A failure is final: the blob is given up.
+    /// Ends the contents. A failure is final: the blob is given up.
     fn finish(self: Box<Self>) -> Result<Box<dyn Finished>>;
 }
 
-/// A blob whose contents are durable. A store that can rename keeps it without its name; another has it under
+/// A blob whose contents are whole. A store that can rename keeps it without its name; another has it under
 /// its name, for which nobody asks before there is a record. Dropping it leaves nothing behind.
 pub(super) trait Finished: fmt::Debug + Send + Sync {
-    /// Gives it its name for good; [`Blobs::sync`] makes the name durable. A store that can rename refuses a
+    /// Gives it its name for good; [`Blobs::sync`] makes it durable. A store that can rename refuses a
     /// name that is taken.
     fn place(self: Box<Self>) -> Result<()>;
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::{
-    DropError, Store, blobs::Finished, draft::DurableFile, elsewhere, manifest::ManifestFile,
+    DropError, Store, blobs::Finished, draft::CompleteFile, elsewhere, manifest::ManifestFile,
 };
 use crate::{
     envelope::Origin,
@@ -35,7 +35,7 @@ pub(super) fn commit(
     id: RecordId,
     record: Record,
     networks: &[StrangerNetwork],
-    files: Vec<DurableFile>,
+    files: Vec<CompleteFile>,
 ) -> Result<CommitGuard> {
     let rows: Vec<_> = files.iter().map(|file| store.row(&file.file)).collect();
     let mut committed = CommitGuard {
@@ -51,7 +51,7 @@ pub(super) fn commit(
     // From here on they are dropped on this thread, which may wait: after a failure nothing is left.
     let blobs = files
         .into_iter()
-        .map(|DurableFile { blob, file, .. }| (blob.into_inner(), file.number));
+        .map(|CompleteFile { blob, file, .. }| (blob.into_inner(), file.number));
     for (blob, number) in blobs.collect::<Vec<_>>() {
         if blob.elsewhere().is_some() {
             committed.elsewhere.push(blob);
@@ -62,7 +62,7 @@ pub(super) fn commit(
     }
 
     if !committed.numbers.is_empty() {
-        committed.store.blobs.sync(id)?;
+        committed.store.blobs.sync(id, &committed.numbers)?;
     }
     committed.insert(&record, &rows, networks)?;
 
@@ -87,7 +87,7 @@ impl Store {
     }
 
     /// Returns the sealed locators of the files that somebody else keeps.
-    pub(super) fn locators(&self, id: RecordId, files: &[DurableFile]) -> Vec<u8> {
+    pub(super) fn locators(&self, id: RecordId, files: &[CompleteFile]) -> Vec<u8> {
         let there = files.iter().filter_map(|file| file.blob.elsewhere());
         self.books().seal_locators(id, &elsewhere::locators(there))
     }

@@ -9,7 +9,7 @@
 //! of something larger keeps all of that in memory.
 //!
 //! With a virus scan, each batch goes to clamd first, from the caller's side; the verdict is awaited
-//! while the worker makes the file durable.
+//! while the worker ends the file.
 
 use std::{
     fmt,
@@ -92,7 +92,7 @@ struct Scanned {
 enum Worker {
     /// It has had nothing to do yet.
     Idle(Box<Task>),
-    Running(JoinHandle<Result<DurableFile>>),
+    Running(JoinHandle<Result<CompleteFile>>),
     /// Its outcome was taken.
     Gone,
 }
@@ -105,10 +105,10 @@ struct Task {
     orders: mpsc::Receiver<WorkerCommand>,
 }
 
-/// A file whose contents are durable, though it has no name in the drop yet. Dropping it leaves
+/// A file whose contents are whole, though it has no name in the drop yet. Dropping it leaves
 /// nothing behind.
 #[derive(Debug)]
-pub struct DurableFile {
+pub struct CompleteFile {
     id: RecordId,
     pub(super) blob: Aside<Box<dyn Finished>>,
     pub(super) file: ManifestFile,
@@ -213,7 +213,7 @@ impl PackageDraft {
     /// [`Suspended`](crate::ledger::LedgerError::Suspended) if an admin suspended the login.
     pub async fn commit(
         self,
-        files: Vec<DurableFile>,
+        files: Vec<CompleteFile>,
         created: Timestamp,
         expires: Timestamp,
     ) -> Result<Token> {
@@ -297,11 +297,11 @@ impl FileDraft {
         Ok(())
     }
 
-    /// Ends the file: once this returns, its contents are on stable storage.
+    /// Ends the file: once this returns, the drop has all of it. It is durable with its package.
     ///
     /// # Errors
     /// The draft cannot be written, or the virus scan objects to it: nothing is kept.
-    pub async fn finish(mut self) -> Result<DurableFile> {
+    pub async fn finish(mut self) -> Result<CompleteFile> {
         if let Some(rest) = self.gathered.rest() {
             self.push(rest).await?;
         }
@@ -354,7 +354,7 @@ impl FileDraft {
     }
 
     /// Waits for the outcome of the worker, which is returned once.
-    async fn outcome(&mut self) -> Result<DurableFile> {
+    async fn outcome(&mut self) -> Result<CompleteFile> {
         match std::mem::replace(&mut self.worker, Worker::Gone) {
             Worker::Running(worker) => worker.await.unwrap_or(Err(DropError::Stopped)),
             Worker::Idle(_) | Worker::Gone => Err(DropError::Stopped),
@@ -397,7 +397,7 @@ impl Scanned {
     }
 }
 
-impl DurableFile {
+impl CompleteFile {
     /// Returns its size in bytes.
     pub fn size(&self) -> u64 {
         self.file.size
@@ -430,7 +430,7 @@ impl Worker {
 }
 
 impl Task {
-    fn work(self) -> Result<DurableFile> {
+    fn work(self) -> Result<CompleteFile> {
         let Self {
             id,
             mut file,
@@ -447,7 +447,7 @@ impl Task {
                     writer.write_all(&blocks)?;
                     let (blob, allowance) = writer.finish(&mut file)?;
                     file.page = blob.elsewhere().map(|there| there.page().to_owned());
-                    return Ok(DurableFile {
+                    return Ok(CompleteFile {
                         id,
                         blob: Aside::new(blob),
                         file,

@@ -126,7 +126,7 @@ impl Fixture {
         files(&self.directory().join("drafts"))
     }
 
-    async fn file(&self, package: &mut PackageDraft, name: &str, bytes: &Bytes) -> DurableFile {
+    async fn file(&self, package: &mut PackageDraft, name: &str, bytes: &Bytes) -> CompleteFile {
         let mut draft = package.file(name, "application/pdf").unwrap();
         draft.write(bytes.clone()).await.unwrap();
         draft.finish().await.unwrap()

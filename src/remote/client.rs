@@ -69,7 +69,7 @@ pub(crate) struct RemoteFile {
     request: AbortOnDropHandle<Result<Received>>,
 }
 
-/// A file that is durable on the other host.
+/// A file that the other host has whole.
 #[derive(Debug)]
 pub(crate) struct ReceivedFile {
     package: String,

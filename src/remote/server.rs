@@ -3,7 +3,7 @@
 //! | request | |
 //! |---|---|
 //! | `PUT /v1/packages/{id}` | begins a package, answers its link |
-//! | `PUT /v1/packages/{id}/files/{n}` | streams a file, answers its size and digest once it is durable |
+//! | `PUT /v1/packages/{id}/files/{n}` | streams a file, answers its size and digest once it is there |
 //! | `POST /v1/packages/{id}/commit` | lists files with their digests; from the answer on the link works |
 //! | `DELETE /v1/packages/{id}` | gives the package up |
 //! | `GET /v1/ready` | whether a package can be deposited |

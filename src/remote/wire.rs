@@ -57,7 +57,7 @@ pub(crate) struct Begun {
     pub(crate) link: String,
 }
 
-/// The answer when a file arrived whole and is durable.
+/// The answer when a file arrived whole.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Received {
     pub(crate) size: u64,

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{OpenFile, OpenPackage, Result, Store, StoreError, StoredFile, own};
 use crate::{
     config::PublicUrl,
-    drop::{DropError, DurableFile, FileDraft, FileDrop, Link, PackageDraft, PackageLookup},
+    drop::{CompleteFile, DropError, FileDraft, FileDrop, Link, PackageDraft, PackageLookup},
     envelope::Origin,
 };
 
@@ -127,7 +127,7 @@ impl OpenPackage for EmbeddedPackage {
         expires: Timestamp,
     ) -> BoxFuture<'static, Result<String>> {
         Box::pin(async move {
-            let files = own::<DurableFile>(files)?;
+            let files = own::<CompleteFile>(files)?;
             let Self { draft, link } = *self;
             draft.commit(files, created, expires).await?;
             Ok(link)
@@ -148,7 +148,7 @@ impl OpenFile for FileDraft {
     }
 }
 
-impl StoredFile for DurableFile {
+impl StoredFile for CompleteFile {
     fn size(&self) -> u64 {
         self.size()
     }

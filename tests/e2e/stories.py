@@ -592,19 +592,19 @@ def _(lab):
     with lab.daemon() as daemon:
         to = lab.address()
         message = m.report(to, 3_000_000)
-        with Strace(daemon, "fsync,fdatasync,rename,renameat,renameat2,link,linkat,write,writev,sendto,sendmsg"
+        with Strace(daemon, "fsync,fdatasync,syncfs,rename,renameat,renameat2,link,linkat,write,writev,sendto,sendmsg"
                     ) as strace:
             lab.submit(message, to)
         calls = strace.calls()
         link = link_in(lab.receive(to), daemon)
         sent = next(i for i, call in enumerate(calls) if re.match("write|send", call) and link in call)
         synced = [re.sub(r"\w+\(\d+<(.*?)>.*", r"\1", call) for call in calls[:sent]
-                  if re.match(r"f(data)?sync\(.*= 0$", call)]
+                  if re.match(r"(f(data)?sync|syncfs)\(.*= 0$", call)]
         moves = [i for i, call in enumerate(calls) if re.match("rename|link", call) and call.endswith("= 0")]
         assert moves and moves[-1] < sent, "the file is moved into place after its link is sent"
         assert any(Path(path).is_dir() and str(daemon.drop) in path for path in
                    (re.sub(r"\w+\(\d+<(.*?)>.*", r"\1", call) for call in calls[moves[-1]:sent]
-                    if re.match(r"f(data)?sync\(.*= 0$", call))), f"no directory is synced: {synced}"
+                    if re.match(r"(f(data)?sync|syncfs)\(.*= 0$", call))), f"no directory is synced: {synced}"
         assert any("sqlite" in path or "db" in Path(path).name for path in synced), f"no record: {synced}"
 
 
@@ -613,7 +613,7 @@ def _(lab):
     with lab.daemon() as daemon:
         to, later = lab.address(), lab.address()
         message = m.report(to, 1_000_000)
-        with Strace(daemon, "fsync,fdatasync", "-e", "inject=fsync,fdatasync:error=EIO"):
+        with Strace(daemon, "fsync,fdatasync,syncfs", "-e", "inject=fsync,fdatasync,syncfs:error=EIO"):
             lab.submit(message, to)
             check_untouched(lab, message, lab.receive(to))
         wait_until(lambda: not leftovers(daemon), "an empty store", 20)
@@ -626,7 +626,7 @@ def _(lab):
     with lab.daemon() as daemon:
         to, light = lab.address(), lab.address()
         message = m.report(to, 1_000_000)
-        with Strace(daemon, "fsync,fdatasync", "-e", "inject=fsync,fdatasync:delay_enter=700000"):
+        with Strace(daemon, "fsync,fdatasync,syncfs", "-e", "inject=fsync,fdatasync,syncfs:delay_enter=700000"):
             lab.submit(message, to)
             lab.submit(m.report(light, 1000), light)
         check_rewritten(daemon, message, lab.receive(to), {"report.pdf": m.pdf(1_000_000)})

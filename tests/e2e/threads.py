@@ -30,7 +30,7 @@ CHECKS = []
 WORKERS = {"mail", "web"}
 # A read that does not wait (RWF_NOWAIT), and what the kernel keeps in memory for an open file.
 ALLOWED = {"preadv2"}
-CALLS = ("%file,read,write,readv,writev,pread64,pwrite64,preadv,pwritev,preadv2,pwritev2,fsync,fdatasync,ftruncate,fallocate,"
+CALLS = ("%file,read,write,readv,writev,pread64,pwrite64,preadv,pwritev,preadv2,pwritev2,fsync,fdatasync,syncfs,ftruncate,fallocate,"
          "fadvise64,sync_file_range,flock,fcntl,getdents64,close")
 # How long each removal takes in the check of the crowd, in microseconds.
 REMOVAL = 50_000

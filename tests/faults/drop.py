@@ -34,7 +34,7 @@ from machine import fill, mounted  # noqa: E402
 
 TESTS = []
 URL = "https://drop.lab.test/"
-CHANGING = ["write", "pwrite64", "fsync", "fdatasync", "renameat2", "linkat", "link", "rename", "mkdir", "unlink",
+CHANGING = ["write", "pwrite64", "fsync", "fdatasync", "syncfs", "renameat2", "linkat", "link", "rename", "mkdir", "unlink",
             "ftruncate", "exit_group"]
 
 
@@ -197,7 +197,7 @@ def _():
 @test("whatever call fails, a message is changed with a working link, or not at all")
 def _():
     points = 0
-    faults = [("fsync", "EIO"), ("fdatasync", "EIO"), ("pwrite64", "ENOSPC"), ("renameat2", "ENOSPC"),
+    faults = [("fsync", "EIO"), ("fdatasync", "EIO"), ("syncfs", "EIO"), ("pwrite64", "ENOSPC"), ("renameat2", "ENOSPC"),
               ("mkdir", "ENOSPC"), ("openat", "EMFILE"), ("unlink", "EIO"), ("ftruncate", "ENOSPC")]
     with fresh() as drop:
         drop.works()

@@ -145,6 +145,12 @@ int fdatasync(int fd) {
     return next(fd);
 }
 
+int syncfs(int fd) {
+    NEXT(syncfs);
+    ON_FD(SYNC, fd);
+    return next(fd);
+}
+
 ssize_t read(int fd, void *data, size_t size) {
     NEXT(read);
     ON_FD(READ, fd);

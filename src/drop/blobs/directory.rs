@@ -1,6 +1,7 @@
 //! Blobs in a directory: their names, their permissions, and when they are durable.
 
 mod secrets;
+mod syncs;
 
 use std::{
     collections::HashSet,
@@ -24,6 +25,7 @@ use rustix::{
 };
 use tempfile::{Builder, NamedTempFile, PathPersistError, TempPath};
 
+use self::syncs::Syncs;
 use super::{Blob, Blobs, Draft, DropError, Finished, RecordId, Result};
 
 /// The file of the database of the records, when they are in SQLite.
@@ -50,6 +52,7 @@ pub(in crate::drop) struct Directory {
     drafts: PathBuf,
     blobs: PathBuf,
     named: Arc<DurableShards>,
+    syncs: Syncs,
 }
 
 /// The shards whose own names this process has made durable.
@@ -73,7 +76,7 @@ struct DirectoryDraft {
     flushed: u64,
 }
 
-/// A file that is durable among the drafts.
+/// A file that is whole among the drafts.
 #[derive(Debug)]
 struct FinishedFile {
     draft: TempPath,
@@ -98,14 +101,6 @@ impl Directory {
     /// Makes the directory itself and its children where they are missing. Its parent must exist: a missing
     /// one is more likely a mistake in the configuration than a wish.
     pub(in crate::drop) fn open(directory: &Path) -> Result<Self> {
-        let child = |name| directory.join(name);
-        let this = Self {
-            directory: directory.into(),
-            drafts: child("drafts"),
-            blobs: child("blobs"),
-            named: Arc::new(DurableShards([const { AtomicBool::new(false) }; 256])),
-        };
-
         if make_directory(directory)? {
             // The parent of a relative name of one component is the empty path: here.
             let parent = directory
@@ -115,10 +110,18 @@ impl Directory {
         }
 
         refuse_open(directory)?;
-        make_directory(&this.drafts)?;
-        make_directory(&this.blobs)?;
+        let (drafts, blobs) = (directory.join("drafts"), directory.join("blobs"));
+        make_directory(&drafts)?;
+        make_directory(&blobs)?;
         sync_directory(directory)?;
-        Ok(this)
+        let syncs = Syncs::of(&blobs).map_err(|e| DropError::io("open", &blobs, e))?;
+        Ok(Self {
+            directory: directory.into(),
+            drafts,
+            blobs,
+            named: Arc::new(DurableShards([const { AtomicBool::new(false) }; 256])),
+            syncs,
+        })
     }
 
     /// Keeps others from opening the drop until the value is dropped: SQLite does not wait for its
@@ -218,10 +221,20 @@ impl Blobs for Directory {
         Ok(Box::new(DirectoryDraft::new(draft, place)))
     }
 
-    /// Syncs the shard, and its own name too, once: another process may have made it a moment ago, and not
-    /// have synced it yet. The removal of drafts need not be durable: a draft that comes back after a power
-    /// cut is swept.
-    fn sync(&self, id: RecordId) -> Result<()> {
+    /// Syncs the file system, together with other deposits. Where it is not to be synced as a whole: the blobs, the
+    /// shard, and its own name too, once: another process may have made it a moment ago, and not have synced
+    /// it yet. The removal of drafts need not be durable: a draft that comes back after a power cut is swept.
+    fn sync(&self, id: RecordId, numbers: &[u32]) -> Result<()> {
+        let failed = |e| DropError::io("sync", &self.blobs, e);
+        if self.syncs.sync().map_err(failed)? {
+            return Ok(());
+        }
+
+        for &number in numbers {
+            let path = self.path(id, number);
+            let synced = File::open(&path).and_then(|file| file.sync_all());
+            synced.map_err(|e| DropError::io("sync", &path, e))?;
+        }
         let shard = id.0[0];
         if !self.named.is_durable(shard) {
             sync_directory(&self.blobs)?;
@@ -388,8 +401,6 @@ impl Draft for DirectoryDraft {
     }
 
     fn finish(self: Box<Self>) -> Result<Box<dyn Finished>> {
-        let synced = self.draft.as_file().sync_all();
-        synced.map_err(|e| self.failed("sync", e))?;
         Ok(Box::new(FinishedFile {
             draft: self.draft.into_temp_path(),
             place: self.place,

@@ -71,7 +71,7 @@ impl Blobs for Memory {
         }))
     }
 
-    fn sync(&self, _: RecordId) -> Result<()> {
+    fn sync(&self, _: RecordId, _: &[u32]) -> Result<()> {
         Ok(())
     }
 

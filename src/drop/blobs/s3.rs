@@ -131,7 +131,7 @@ impl Blobs for S3 {
     }
 
     /// Does nothing: an object is durable when its upload was answered.
-    fn sync(&self, _: RecordId) -> Result<()> {
+    fn sync(&self, _: RecordId, _: &[u32]) -> Result<()> {
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use tracing::{info, warn};
 
 use super::{Deposits, PackageOwner, code::ProblemCode, drafts::OpenDraft, problem::Problem};
 use crate::{
-    drop::{DurableFile, FileEntry, PackageLookup, cost},
+    drop::{CompleteFile, FileEntry, PackageLookup, cost},
     remote::wire::{Commit, CommitFile, Committed},
 };
 
@@ -186,7 +186,7 @@ impl Deposits {
 }
 
 /// Checks that each listed file has arrived, and is the one that the uploader sent.
-fn check_files(came: &HashMap<u32, DurableFile>, listed: &[CommitFile]) -> Result<(), Problem> {
+fn check_files(came: &HashMap<u32, CompleteFile>, listed: &[CommitFile]) -> Result<(), Problem> {
     for file in listed {
         let number = file.number;
         let Some(found) = came.get(&number) else {
@@ -203,14 +203,14 @@ fn check_files(came: &HashMap<u32, DurableFile>, listed: &[CommitFile]) -> Resul
 
 /// Takes the listed files, in their order and under their names. Files that are not listed are
 /// given up.
-fn take_files(came: &mut HashMap<u32, DurableFile>, listed: &[CommitFile]) -> Vec<DurableFile> {
+fn take_files(came: &mut HashMap<u32, CompleteFile>, listed: &[CommitFile]) -> Vec<CompleteFile> {
     let take = |file: &CommitFile| {
-        let mut durable = came.remove(&file.number)?;
-        durable.describe(file.name.clone(), file.media_type.clone());
+        let mut complete = came.remove(&file.number)?;
+        complete.describe(file.name.clone(), file.media_type.clone());
         if file.opened {
-            durable.mark_opened();
+            complete.mark_opened();
         }
-        Some(durable)
+        Some(complete)
     };
     listed.iter().filter_map(take).collect()
 }

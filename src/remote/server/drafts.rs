@@ -12,7 +12,7 @@ use tokio::{sync, time::Instant};
 use super::{code::ProblemCode, problem::Problem};
 use crate::{
     config::DepositConfig,
-    drop::{DurableFile, PackageDraft, Uploader},
+    drop::{CompleteFile, PackageDraft, Uploader},
     lock::lock,
 };
 
@@ -43,7 +43,7 @@ pub(super) struct PendingPackage {
 pub(super) struct OpenDraft {
     pub(super) package: PackageDraft,
     /// The files, by the uploader's numbers.
-    pub(super) files: HashMap<u32, DurableFile>,
+    pub(super) files: HashMap<u32, CompleteFile>,
 }
 
 /// The load of each uploader, by its name.

@@ -140,7 +140,7 @@ fn draft(blobs: &dyn Blobs, (id, number): (RecordId, u32), bytes: &[u8]) -> Box<
 fn put(blobs: &dyn Blobs, (id, number): (RecordId, u32), bytes: &[u8]) {
     let finished = draft(blobs, (id, number), bytes).finish().unwrap();
     finished.place().unwrap();
-    blobs.sync(id).unwrap();
+    blobs.sync(id, &[number]).unwrap();
 }
 
 fn get(blobs: &dyn Blobs, id: RecordId, number: u32, length: u64) -> Result<Vec<u8>, DropError> {
