@@ -68,10 +68,12 @@ class Other:
         self.process = subprocess.Popen([*map(str, command), PUBLIC_URL], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 
-    def read(self, path: Path) -> list[Leaf]:
+    def read(self, path: Path) -> list[Leaf] | None:
+        """`None` if it panics."""
         self.process.stdin.write(f"{path}\n")
         self.process.stdin.flush()
-        return [tuple(leaf) for leaf in json.loads(self.process.stdout.readline())]
+        leaves = json.loads(self.process.stdout.readline())
+        return None if leaves is None else [tuple(leaf) for leaf in leaves]
 
     def close(self):
         self.process.stdin.close()
@@ -126,8 +128,8 @@ def fits(before: list[Leaf], files: list[dict], after: list[Leaf], line_feeds: d
 
 
 def agree(readers, before: Path, after: Path, files: list[dict]) -> list[str]:
-    """What the readers disagree about."""
-    seen = {reader.name: reader.read(before) for reader in readers}
+    """What the readers disagree about. One that panics at the message as it came has nothing to say of it."""
+    seen = {reader.name: leaves for reader in readers if (leaves := reader.read(before)) is not None}
     wrong, first = [], readers[0].name
     line_feeds = {leaf[2]: leaf[3] for leaf in seen[first]}
     for name, leaves in seen.items():
@@ -135,8 +137,12 @@ def agree(readers, before: Path, after: Path, files: list[dict]) -> list[str]:
             wrong.append(f"before: {first} and {name} differ: {brief(seen[first])} / {brief(leaves)}")
     shown = " ".join(f"{file['type']}:{file['sha256'][:6]}" for file in files)
     for reader in readers:
+        if reader.name not in seen:
+            continue
         leaves = reader.read(after)
-        if not fits(seen[reader.name], files, leaves, line_feeds):
+        if leaves is None:
+            wrong.append(f"{reader.name}: panics at it afterwards")
+        elif not fits(seen[reader.name], files, leaves, line_feeds):
             wrong.append(f"{reader.name}: before {brief(seen[reader.name])} after {brief(leaves)} files [{shown}]")
     return wrong
 
