@@ -21,6 +21,7 @@ TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 RESULTS = TARGET / "bench-system"
 
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
+sys.path.insert(0, str(ROOT / "tests" / "faults"))
 
 KIB, MIB = 1 << 10, 1 << 20
 # Of these, so many are a second of processor time in /proc.

@@ -17,6 +17,7 @@ from pathlib import Path
 from figures import HERE, processor_seconds, tree
 from measure import Message, Sent, send
 from lab import Daemon, Postfix, free_port, port_is_open, stop_pid, tail, wait_until, without_trace
+from machine import SYNC, Shim
 from scan import Clamd, scans
 
 LINKS = "https://drop.lab.test"
@@ -271,8 +272,11 @@ class Passing(Setup):
             "detach_threshold": self.threshold, "web_public_url": LINKS + "/",
             "milter_listen": f"unix:{self.directory}/milter.sock", **self.settings()})
         self.socket = self.directory / "milter.sock"
-        self.daemon.start()
+        self.start_daemon()
         self.processes.append(self.daemon.process)
+
+    def start_daemon(self):
+        self.daemon.start()
 
     def settings(self):
         return {}
@@ -328,6 +332,20 @@ class Scanned(Detaching):
     def stop(self):
         super().stop()
         self.clamd.process.wait()
+
+
+class SlowDisk(Detaching):
+    """Each of its syncs takes as long as on a small host's disk, beside the time that it takes here. Neither Postfix nor what
+    the milter only reads and writes is held up."""
+
+    key, title = "j", "depollueur, slow disk"
+    sync_seconds = 0.008
+
+    def start_daemon(self):
+        shim = Shim(self.directory / "shim", self.daemon.directory)
+        shim.delay(SYNC, self.sync_seconds)
+        self.daemon.prefix = shim.prefix
+        super().start_daemon()
 
 
 class Directory(Setup):
@@ -388,4 +406,4 @@ class Python(Directory):
         self.wait_for_socket()
 
 
-SETUPS = (Setup, Floor, Passing, Detaching, MimeDefang, Python, LeanFloor, PassingBySize, Scanned)
+SETUPS = (Setup, Floor, Passing, Detaching, MimeDefang, Python, LeanFloor, PassingBySize, Scanned, SlowDisk)
