@@ -30,8 +30,8 @@ pub(super) trait Blobs: fmt::Debug + Send + Sync {
     /// Begins a blob that nobody sees before it is finished.
     fn draft(&self, id: RecordId, number: u32) -> Result<Box<dyn Draft>>;
 
-    /// Makes the blobs of a package durable, with their names; all of these numbers are placed.
-    fn sync(&self, id: RecordId, numbers: &[u32]) -> Result<()>;
+    /// Makes all placed blobs of a package durable, with their names. The contents of `loose` are not durable yet.
+    fn sync(&self, id: RecordId, loose: &[u32]) -> Result<()>;
 
     /// Fails if the blob is not in its place.
     fn exists(&self, id: RecordId, number: u32) -> Result<()>;
@@ -91,6 +91,11 @@ pub(super) trait Draft: fmt::Debug + Send + Sync {
 /// A blob whose contents are whole. A store that can rename keeps it without its name; another has it under
 /// its name, for which nobody asks before there is a record. Dropping it leaves nothing behind.
 pub(super) trait Finished: fmt::Debug + Send + Sync {
+    /// Returns true if its contents are durable; [`Blobs::sync`] makes those of others so.
+    fn is_durable(&self) -> bool {
+        true
+    }
+
     /// Gives it its name for good; [`Blobs::sync`] makes it durable. A store that can rename refuses a
     /// name that is taken.
     fn place(self: Box<Self>) -> Result<()>;

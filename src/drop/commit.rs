@@ -52,17 +52,21 @@ pub(super) fn commit(
     let blobs = files
         .into_iter()
         .map(|CompleteFile { blob, file, .. }| (blob.into_inner(), file.number));
+    let mut loose = Vec::new();
     for (blob, number) in blobs.collect::<Vec<_>>() {
         if blob.elsewhere().is_some() {
             committed.elsewhere.push(blob);
             continue;
+        }
+        if !blob.is_durable() {
+            loose.push(number);
         }
         blob.place()?;
         committed.numbers.push(number);
     }
 
     if !committed.numbers.is_empty() {
-        committed.store.blobs.sync(id, &committed.numbers)?;
+        committed.store.blobs.sync(id, &loose)?;
     }
     committed.insert(&record, &rows, networks)?;
 

@@ -10,10 +10,7 @@ use std::{
     ops::Range,
     os::unix::fs::{DirBuilderExt, FileExt as _, MetadataExt as _, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    sync::Arc,
     thread,
     time::{Duration, Instant, SystemTime},
 };
@@ -51,20 +48,15 @@ pub(in crate::drop) struct Directory {
     directory: PathBuf,
     drafts: PathBuf,
     blobs: PathBuf,
-    named: Arc<DurableShards>,
-    syncs: Syncs,
+    syncs: Arc<Syncs>,
 }
-
-/// The shards whose own names this process has made durable.
-#[derive(Debug)]
-struct DurableShards([AtomicBool; 256]);
 
 /// The future place of a file.
 #[derive(Debug)]
 struct BlobPath {
     path: PathBuf,
-    /// Its shard, if it is a blob.
-    shard: Option<(u8, Arc<DurableShards>)>,
+    /// What makes it durable with others, if it is a blob.
+    syncs: Option<Arc<Syncs>>,
 }
 
 /// A file being written.
@@ -81,6 +73,7 @@ struct DirectoryDraft {
 struct FinishedFile {
     draft: TempPath,
     place: BlobPath,
+    is_synced: bool,
 }
 
 /// A file open for reading.
@@ -119,8 +112,7 @@ impl Directory {
             directory: directory.into(),
             drafts,
             blobs,
-            named: Arc::new(DurableShards([const { AtomicBool::new(false) }; 256])),
-            syncs,
+            syncs: Arc::new(syncs),
         })
     }
 
@@ -216,31 +208,33 @@ impl Blobs for Directory {
         let draft = self.temporary()?;
         let place = BlobPath {
             path: self.path(id, number),
-            shard: Some((id.0[0], Arc::clone(&self.named))),
+            syncs: Some(Arc::clone(&self.syncs)),
         };
         Ok(Box::new(DirectoryDraft::new(draft, place)))
     }
 
     /// Syncs the file system, together with other deposits. Where it is not to be synced as a whole: the blobs, the
-    /// shard, and its own name too, once: another process may have made it a moment ago, and not have synced
+    /// shard, and, once, the names of all shards: another process may have made one a moment ago, and not have synced
     /// it yet. The removal of drafts need not be durable: a draft that comes back after a power cut is swept.
-    fn sync(&self, id: RecordId, numbers: &[u32]) -> Result<()> {
+    fn sync(&self, id: RecordId, loose: &[u32]) -> Result<()> {
         let failed = |e| DropError::io("sync", &self.blobs, e);
-        if self.syncs.sync().map_err(failed)? {
+        if !loose.is_empty() && self.syncs.sync().map_err(failed)? {
             return Ok(());
         }
 
-        for &number in numbers {
+        for &number in loose {
             let path = self.path(id, number);
             let synced = File::open(&path).and_then(|file| file.sync_all());
             synced.map_err(|e| DropError::io("sync", &path, e))?;
         }
-        let shard = id.0[0];
-        if !self.named.is_durable(shard) {
+        if !self.syncs.are_named() {
+            for shard in 0..=u8::MAX {
+                make_directory(&self.shard(shard))?;
+            }
             sync_directory(&self.blobs)?;
-            self.named.is_now(shard, true);
+            self.syncs.set_named(true);
         }
-        sync_directory(&self.shard(shard))
+        sync_directory(&self.shard(id.0[0]))
     }
 
     fn exists(&self, id: RecordId, number: u32) -> Result<()> {
@@ -353,16 +347,6 @@ impl Blobs for Directory {
     }
 }
 
-impl DurableShards {
-    fn is_durable(&self, shard: u8) -> bool {
-        self.0[usize::from(shard)].load(Relaxed)
-    }
-
-    fn is_now(&self, shard: u8, durable: bool) {
-        self.0[usize::from(shard)].store(durable, Relaxed);
-    }
-}
-
 impl DirectoryDraft {
     fn new(draft: NamedTempFile, place: BlobPath) -> Self {
         Self {
@@ -400,19 +384,32 @@ impl Draft for DirectoryDraft {
         Ok(())
     }
 
+    /// Syncs a file that is no blob, and a blob where the file system is not to be synced as a whole.
     fn finish(self: Box<Self>) -> Result<Box<dyn Finished>> {
+        let syncs = self.place.syncs.as_ref();
+        let is_synced = !syncs.is_some_and(|syncs| syncs.is_possible());
+        if is_synced {
+            let synced = self.draft.as_file().sync_all();
+            synced.map_err(|e| self.failed("sync", e))?;
+        }
         Ok(Box::new(FinishedFile {
             draft: self.draft.into_temp_path(),
             place: self.place,
+            is_synced,
         }))
     }
 }
 
 impl Finished for FinishedFile {
+    fn is_durable(&self) -> bool {
+        self.is_synced
+    }
+
     fn place(self: Box<Self>) -> Result<()> {
         let Self {
             draft,
-            place: BlobPath { path, shard },
+            place: BlobPath { path, syncs },
+            ..
         } = *self;
         let draft = match draft.persist_noclobber(&path) {
             // The first blob of its shard.
@@ -422,13 +419,12 @@ impl Finished for FinishedFile {
             placed => return placed.map_err(|e| DropError::io("make", &path, e.error)),
         };
 
-        if let Some(directory) = path.parent()
-            && make_directory(directory)?
-            && let Some((shard, named)) = shard
+        if let Some(shard) = path.parent()
+            && make_directory(shard)?
+            && let Some(syncs) = syncs
         {
-            named.is_now(shard, false);
+            syncs.set_named(false);
         }
-
         draft
             .persist_noclobber(&path)
             .map_err(|e| DropError::io("make", &path, e.error))
@@ -553,7 +549,7 @@ pub(in crate::drop) fn draft_into(file: File, directory: &Path) -> Box<dyn Draft
     let draft = NamedTempFile::from_parts(file, path);
     let place = BlobPath {
         path: directory.join("nowhere"),
-        shard: None,
+        syncs: None,
     };
     Box::new(DirectoryDraft::new(draft, place))
 }

@@ -24,7 +24,7 @@ impl Directory {
         let contents = make();
         let place = BlobPath {
             path: path.clone(),
-            shard: None,
+            syncs: None,
         };
         let mut draft = DirectoryDraft::new(self.temporary()?, place);
         draft.write(&contents)?;

@@ -4,7 +4,10 @@ use std::{
     fs::File,
     io,
     path::Path,
-    sync::{Condvar, Mutex, PoisonError},
+    sync::{
+        Condvar, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -15,10 +18,10 @@ use crate::lock::lock;
 
 /// The first Linux whose `syncfs` tells that something could not be written.
 const TELLING: (u32, u32) = (5, 8);
-/// Duration from which a sync is slow: it wrote much that is not ours.
-const SLOW: Duration = Duration::from_millis(500);
-/// Time for which nothing is synced as a whole after a slow sync.
-const PAUSE: Duration = Duration::from_secs(60);
+/// Duration from which a sync is slow: more than one of a file on a usual disk. It wrote much that is not ours.
+const SLOW: Duration = Duration::from_millis(50);
+/// Number of times the duration of a slow sync for which nothing is synced as a whole after it.
+const PAUSE: u32 = 20;
 
 /// The syncs of the file system that a directory lies on. What was written before one begins is durable when it
 /// ends.
@@ -29,6 +32,8 @@ pub(super) struct Syncs {
     directory: Option<File>,
     rounds: Mutex<Rounds>,
     ended: Condvar,
+    /// True if this process has made the names of all shards durable.
+    named: AtomicBool,
 }
 
 /// The syncs so far, each a round for those who waited for it to begin.
@@ -51,7 +56,22 @@ impl Syncs {
             directory: tells.then(|| File::open(directory)).transpose()?,
             rounds: Mutex::default(),
             ended: Condvar::new(),
+            named: AtomicBool::new(false),
         })
+    }
+
+    /// Returns false if each file should be synced by itself: others' data made a sync slow just now.
+    pub(super) fn is_possible(&self) -> bool {
+        self.directory.is_some() && !lock(&self.rounds).is_paused()
+    }
+
+    /// Returns true if the names of all shards are durable.
+    pub(super) fn are_named(&self) -> bool {
+        self.named.load(Relaxed)
+    }
+
+    pub(super) fn set_named(&self, are_named: bool) {
+        self.named.store(are_named, Relaxed);
     }
 
     /// Makes durable what was written before the call, with others who wait for the same. Returns false, and has
@@ -109,7 +129,7 @@ impl Rounds {
             self.failed = Some((self.ended, error.raw_os_error().unwrap_or_default()));
         }
         if took >= SLOW {
-            self.paused_until = Instant::now().checked_add(PAUSE);
+            self.paused_until = Instant::now().checked_add(took.saturating_mul(PAUSE));
         }
     }
 }
@@ -189,7 +209,7 @@ mod tests {
         let syncs = syncs();
         lock(&syncs.rounds).end(&Ok(()), SLOW);
         let synced = syncs.take_part(|| panic!("it is paused"));
-        assert!(!synced.unwrap());
+        assert!(!synced.unwrap() && !syncs.is_possible());
         lock(&syncs.rounds).paused_until = Some(Instant::now());
         assert!(syncs.take_part(|| Ok(())).unwrap());
     }
@@ -198,12 +218,14 @@ mod tests {
     fn what_cannot_be_synced_by_itself_is_told() {
         let home = tempfile::tempdir().unwrap();
         let directory = Directory::open(&home.path().join("drop")).unwrap();
-        let (id, draft) = (
-            RecordId([7; 16]),
-            directory.draft(RecordId([7; 16]), 0).unwrap(),
-        );
-        draft.finish().unwrap().place().unwrap();
+        let id = RecordId([7; 16]);
+        let finished = |number| directory.draft(id, number).unwrap().finish().unwrap();
+        let loose = finished(0);
+        assert!(!loose.is_durable());
+        loose.place().unwrap();
+
         lock(&directory.syncs.rounds).end(&Ok(()), SLOW);
+        assert!(finished(1).is_durable());
         directory.sync(id, &[0]).unwrap();
         let error = directory.sync(id, &[0, 1]).unwrap_err().to_string();
         assert!(error.starts_with("could not sync"), "{error}");
