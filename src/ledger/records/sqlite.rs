@@ -31,9 +31,9 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, Savepoint, config::DbConfig};
+use rusqlite::{Connection, config::DbConfig};
 
-use self::writer::Writer;
+use self::writer::{Write, Writer};
 
 use super::{
     AuditQuery, BlockRow, ChainHead, Depositor, Elsewhere, Entry, Fingerprint, Hold, LedgerError,
@@ -135,11 +135,11 @@ impl Sqlite {
         worked.map_err(|e| fault::failed("read", &self.path, e))
     }
 
-    fn write<T>(&self, work: impl FnOnce(&Savepoint<'_>) -> rusqlite::Result<T>) -> Result<T> {
+    fn write<T>(&self, work: impl FnOnce(&Write<'_>) -> rusqlite::Result<T>) -> Result<T> {
         self.write_checked(|savepoint| work(savepoint).map_err(|e| self.failed(e)))
     }
 
-    fn write_checked<T>(&self, work: impl FnOnce(&Savepoint<'_>) -> Result<T>) -> Result<T> {
+    fn write_checked<T>(&self, work: impl FnOnce(&Write<'_>) -> Result<T>) -> Result<T> {
         let (value, outcome) = self.writer.turn()?.write(work)?;
         outcome.wait()?;
         Ok(value)
@@ -164,7 +164,7 @@ fn connect(path: &Path, sharing: Sharing) -> rusqlite::Result<Connection> {
         connection.pragma_update(None, "locking_mode", "exclusive")?;
     }
 
-    connection.set_prepared_statement_cache_capacity(32);
+    connection.set_prepared_statement_cache_capacity(64);
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "foreign_keys", true)?;

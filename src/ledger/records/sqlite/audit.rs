@@ -5,11 +5,12 @@
 //! entries follow the same one.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, Result, Row, Savepoint, params, types::ValueRef};
+use rusqlite::{Connection, Result, Row, params, types::ValueRef};
 
 use super::{
     ChainHead, Entry,
     read::{self, entry_columns},
+    writer::Write,
 };
 use crate::ledger::audit::{Chained, Verification, Verifier};
 
@@ -18,7 +19,7 @@ const ANCHOR: &str = "anchor";
 /// Name of the place of the last entry of the chain.
 pub(super) const HEAD: &str = "head";
 
-pub(super) fn append(transaction: &Savepoint<'_>, entry: &Entry) -> Result<()> {
+pub(super) fn append(transaction: &Write<'_>, entry: &Entry) -> Result<()> {
     let mut insert = transaction.prepare_cached(concat!(
         "INSERT INTO audit (",
         entry_columns!(),
@@ -40,7 +41,7 @@ pub(super) fn append(transaction: &Savepoint<'_>, entry: &Entry) -> Result<()> {
 
 /// Takes the entries behind the head of the chain into it: the one that was added, and before it those that
 /// an earlier version of this program, which knows of no chain, added meanwhile.
-fn extend(transaction: &Savepoint<'_>) -> Result<()> {
+fn extend(transaction: &Write<'_>) -> Result<()> {
     let mut head = end_of_chain(transaction, HEAD)?;
     let mut behind = transaction.prepare_cached(concat!(
         "SELECT number, digest, ",
@@ -71,7 +72,7 @@ pub(super) fn end_of_chain(connection: &Connection, place: &str) -> Result<Chain
         })
 }
 
-fn set_end_of_chain(transaction: &Savepoint<'_>, place: &str, end: &ChainHead) -> Result<()> {
+fn set_end_of_chain(transaction: &Write<'_>, place: &str, end: &ChainHead) -> Result<()> {
     let sql = "UPDATE audit_chain SET number = ?2, digest = ?3 WHERE place = ?1";
     let mut set = transaction.prepare_cached(sql)?;
     set.execute(params![place, end.number, end.digest])
@@ -121,7 +122,7 @@ pub(super) fn verify(connection: &Connection, known: Option<ChainHead>) -> Resul
 
 /// Forgets old entries from before the chain, then those at its beginning.
 pub(super) fn forget(
-    transaction: &Savepoint<'_>,
+    transaction: &Write<'_>,
     before: Timestamp,
     now: Timestamp,
     limit: usize,
@@ -158,7 +159,7 @@ pub(super) fn forget(
 /// Finds the last of at most `limit` entries at the beginning of the chain that are old, or stand before an
 /// old one with a time that a wrong clock gave them.
 fn last_forgettable(
-    transaction: &Savepoint<'_>,
+    transaction: &Write<'_>,
     anchor: i64,
     before: Timestamp,
     now: Timestamp,

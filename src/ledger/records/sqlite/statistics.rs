@@ -1,10 +1,8 @@
 //! Statistics of what was kept out of mailboxes, in rows that outlive the packages.
 
-use rusqlite::{
-    Connection, OptionalExtension as _, Row as SqlRow, Savepoint, Statement, params, types::Type,
-};
+use rusqlite::{Connection, OptionalExtension as _, Row as SqlRow, Statement, params, types::Type};
 
-use super::Record;
+use super::{Record, writer::Write};
 use crate::{
     envelope::Direction,
     ledger::statistics::{self, DOMAIN_MESSAGES_MIN, Month, Row, Sums},
@@ -13,12 +11,7 @@ use crate::{
 type Result<T> = rusqlite::Result<T>;
 
 /// Counts a package.
-pub(super) fn add(
-    transaction: &Savepoint<'_>,
-    record: &Record,
-    files: u64,
-    bytes: u64,
-) -> Result<()> {
+pub(super) fn add(transaction: &Write<'_>, record: &Record, files: u64, bytes: u64) -> Result<()> {
     let mut add = transaction.prepare_cached(
         "INSERT INTO statistics VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
          ON CONFLICT DO UPDATE SET
@@ -34,7 +27,7 @@ pub(super) fn add(
 }
 
 /// Takes a package off the counts again.
-pub(super) fn subtract(transaction: &Savepoint<'_>, record: &Record) -> Result<()> {
+pub(super) fn subtract(transaction: &Write<'_>, record: &Record) -> Result<()> {
     let mut subtract = transaction.prepare_cached(
         "UPDATE statistics SET
              messages = max(messages - ?4, 0), files = max(files - ?5, 0),
@@ -82,7 +75,7 @@ pub(super) fn is_foldable(reader: &Connection, before: Month) -> Result<bool> {
 }
 
 /// Adds the domains that must not be named to the others, in the months before this one.
-pub(super) fn fold(transaction: &Savepoint<'_>, before: Month) -> Result<()> {
+pub(super) fn fold(transaction: &Write<'_>, before: Month) -> Result<()> {
     let bounds = params![before.to_string(), DOMAIN_MESSAGES_MIN as i64];
     transaction.execute(
         "INSERT INTO statistics

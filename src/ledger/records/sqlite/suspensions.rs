@@ -1,13 +1,13 @@
 //! Suspended logins, and the packages that were ended with that, in SQLite.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, Result, Savepoint, params};
+use rusqlite::{Connection, Result, params};
 
-use super::{RecordId, Suspension};
+use super::{RecordId, Suspension, writer::Write};
 
 /// Suspends a login, and remembers the packages that this is to end. Returns false if it was suspended
 /// before; the packages that it has got since, by another way, are then remembered, too.
-pub(super) fn add(transaction: &Savepoint<'_>, suspension: &Suspension) -> Result<bool> {
+pub(super) fn add(transaction: &Write<'_>, suspension: &Suspension) -> Result<bool> {
     let Suspension {
         login,
         created,
@@ -28,14 +28,14 @@ pub(super) fn add(transaction: &Savepoint<'_>, suspension: &Suspension) -> Resul
 }
 
 /// Lifts a suspension. Returns false if the login is not suspended.
-pub(super) fn remove(transaction: &Savepoint<'_>, login: &str) -> Result<bool> {
+pub(super) fn remove(transaction: &Write<'_>, login: &str) -> Result<bool> {
     transaction.execute("DELETE FROM suspended_package WHERE login = ?1", [login])?;
     let removed = transaction.execute("DELETE FROM suspended WHERE login = ?1", [login])?;
     Ok(removed > 0)
 }
 
 /// Gives a package an ending of its own, apart from that of its login.
-pub(super) fn part(transaction: &Savepoint<'_>, id: RecordId) -> Result<()> {
+pub(super) fn part(transaction: &Write<'_>, id: RecordId) -> Result<()> {
     let sql = "DELETE FROM suspended_package WHERE package = ?1";
     transaction.execute(sql, [id.0]).map(|_| ())
 }

@@ -52,7 +52,7 @@ fn steps_with(count: u64) -> Vec<(&'static str, u64)> {
 fn filled(count: u64) -> (Sqlite, Arc<AtomicU64>, TempDir) {
     let home = TempDir::new().unwrap();
     let drop = Sqlite::open(home.path().join("drop.sqlite3")).unwrap();
-    let fill = |transaction: &Savepoint<'_>| {
+    let fill = |transaction: &Write<'_>| {
         (0..count).try_for_each(|n| {
             let cost = write::insert(transaction, id(n), &record(n), &[file(n)])?;
             write::networks(transaction, (id(n), time(n)), &[network(n)], cost)?;

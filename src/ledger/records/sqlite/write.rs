@@ -3,9 +3,9 @@
 use std::ops::Range;
 
 use jiff::Timestamp;
-use rusqlite::{Savepoint, params};
+use rusqlite::params;
 
-use super::{FORGOTTEN_AT_ONCE, Fingerprint, Record, RecordFile, Term, statistics};
+use super::{FORGOTTEN_AT_ONCE, Fingerprint, Record, RecordFile, Term, statistics, writer::Write};
 use crate::{
     envelope::Domains,
     ledger::{RecordId, quota},
@@ -15,7 +15,7 @@ type Result<T> = rusqlite::Result<T>;
 
 /// Inserts a package, and returns its quota cost.
 pub(super) fn insert(
-    transaction: &Savepoint<'_>,
+    transaction: &Write<'_>,
     id: RecordId,
     record: &Record,
     files: &[RecordFile],
@@ -84,7 +84,7 @@ pub(super) fn insert(
 
 /// Notes the networks that a package came from, and forgets some older ones.
 pub(super) fn networks(
-    transaction: &Savepoint<'_>,
+    transaction: &Write<'_>,
     (id, created): (RecordId, Timestamp),
     networks: &[Fingerprint],
     cost: i64,
@@ -107,7 +107,7 @@ pub(super) fn networks(
 }
 
 pub(super) fn forget_networks(
-    transaction: &Savepoint<'_>,
+    transaction: &Write<'_>,
     before: Timestamp,
     limit: usize,
 ) -> Result<()> {
@@ -120,7 +120,7 @@ pub(super) fn forget_networks(
 }
 
 pub(super) fn change_term(
-    transaction: &Savepoint<'_>,
+    transaction: &Write<'_>,
     id: RecordId,
     was: &Term,
     is: &Term,
@@ -142,7 +142,7 @@ pub(super) fn change_term(
 }
 
 pub(super) fn count_download(
-    transaction: &Savepoint<'_>,
+    transaction: &Write<'_>,
     id: RecordId,
     files: Range<usize>,
 ) -> Result<bool> {
@@ -158,7 +158,7 @@ pub(super) fn count_download(
     Ok(counted > 0)
 }
 
-pub(super) fn doom(transaction: &Savepoint<'_>, packages: &[(RecordId, Timestamp)]) -> Result<()> {
+pub(super) fn doom(transaction: &Write<'_>, packages: &[(RecordId, Timestamp)]) -> Result<()> {
     let mut erase = transaction.prepare_cached(
         "UPDATE package SET state = 'destroyed', manifest = NULL
          WHERE id = ?1 AND state = 'live' AND coalesce(ended, expires) = ?2
@@ -177,7 +177,7 @@ pub(super) fn doom(transaction: &Savepoint<'_>, packages: &[(RecordId, Timestamp
 }
 
 pub(super) fn forget_kept_messages(
-    transaction: &Savepoint<'_>,
+    transaction: &Write<'_>,
     now: Timestamp,
     limit: usize,
 ) -> rusqlite::Result<()> {
@@ -189,7 +189,7 @@ pub(super) fn forget_kept_messages(
     forget.execute(params![now.as_second(), limit]).map(drop)
 }
 
-pub(super) fn set_note(transaction: &Savepoint<'_>, name: &str, value: i64) -> Result<()> {
+pub(super) fn set_note(transaction: &Write<'_>, name: &str, value: i64) -> Result<()> {
     transaction.execute(
         "INSERT INTO note (name, value) VALUES (?1, ?2)
          ON CONFLICT (name) DO UPDATE SET value = excluded.value",

@@ -1,7 +1,7 @@
 //! The connection that writes. What several threads write at the same time is one transaction, and one sync.
 //!
-//! Each writes inside a savepoint, so that one that fails takes nothing of the others back. Whoever is the last in
-//! the queue commits for all: while a commit waits for the disk, the next ones gather behind it.
+//! Each but the first writes inside a savepoint, so that one that fails takes nothing of the others back. Whoever is
+//! the last in the queue commits for all: while a commit waits for the disk, the next ones gather behind it.
 
 use std::{
     ops::Deref,
@@ -13,7 +13,7 @@ use std::{
     time::Instant,
 };
 
-use rusqlite::{Connection, Savepoint};
+use rusqlite::Connection;
 
 use super::{BUSY_TIMEOUT, LedgerError, Result, fault};
 use crate::{
@@ -21,8 +21,8 @@ use crate::{
     lock::lock,
 };
 
-/// Number of savepoints after which a transaction is committed though others wait.
-const SAVEPOINTS_MAX: usize = 64;
+/// Number of writes after which a transaction is committed though others wait.
+const WRITES_MAX: usize = 64;
 
 /// The connection that writes, and the queue for it.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ struct State {
 /// A transaction that is not committed yet.
 #[derive(Debug, Default)]
 struct Open {
-    savepoints: usize,
+    writes: usize,
     outcome: Arc<Outcome>,
 }
 
@@ -52,6 +52,13 @@ struct Open {
 pub(super) struct Outcome {
     settled: Mutex<Option<Result<(), (FaultKind, String)>>>,
     told: Condvar,
+}
+
+/// A part of the open transaction, in which one verb writes. It is taken back unless it is kept.
+pub(super) struct Write<'a> {
+    connection: &'a Connection,
+    is_first: bool,
+    is_kept: bool,
 }
 
 /// A thread's turn. At its end the transaction is committed, unless somebody waits who can do that.
@@ -105,13 +112,13 @@ impl Writer {
 }
 
 impl Turn<'_> {
-    /// Does work inside a savepoint. What it wrote is durable once the outcome is told.
+    /// Does work that writes. It is durable once the outcome is told.
     pub(super) fn write<T>(
         &mut self,
-        work: impl FnOnce(&Savepoint<'_>) -> Result<T>,
+        work: impl FnOnce(&Write<'_>) -> Result<T>,
     ) -> Result<(T, Arc<Outcome>)> {
-        let outcome = self.begin()?;
-        let worked = self.in_savepoint(work);
+        let (outcome, is_first) = self.begin()?;
+        let worked = self.part(is_first, work);
         // A disk that is full, or broken: SQLite took back what all had written.
         if let Err(error) = &worked
             && self.state.connection.is_autocommit()
@@ -123,22 +130,22 @@ impl Turn<'_> {
     }
 
     /// Joins the transaction that is open, or begins one.
-    fn begin(&mut self) -> Result<Arc<Outcome>> {
+    fn begin(&mut self) -> Result<(Arc<Outcome>, bool)> {
         let State { connection, open } = &mut *self.state;
         if open.is_none() {
-            let begun = connection.execute_batch("BEGIN IMMEDIATE");
+            let begun = run(connection, "BEGIN IMMEDIATE");
             begun.map_err(|e| self.writer.failed(e))?;
         }
         let open = open.get_or_insert_default();
-        open.savepoints += 1;
-        Ok(Arc::clone(&open.outcome))
+        open.writes += 1;
+        Ok((Arc::clone(&open.outcome), open.writes == 1))
     }
 
-    fn in_savepoint<T>(&mut self, work: impl FnOnce(&Savepoint<'_>) -> Result<T>) -> Result<T> {
+    fn part<T>(&self, is_first: bool, work: impl FnOnce(&Write<'_>) -> Result<T>) -> Result<T> {
         let failed = |e| self.writer.failed(e);
-        let savepoint = self.state.connection.savepoint().map_err(failed)?;
-        let value = work(&savepoint)?;
-        savepoint.commit().map_err(failed)?;
+        let write = Write::begin(&self.state.connection, is_first).map_err(failed)?;
+        let value = work(&write)?;
+        write.keep().map_err(failed)?;
         Ok(value)
     }
 
@@ -148,9 +155,9 @@ impl Turn<'_> {
             return;
         };
         let connection = &self.state.connection;
-        let committed = connection.execute_batch("COMMIT");
+        let committed = run(connection, "COMMIT");
         if committed.is_err() && !connection.is_autocommit() {
-            let _ = connection.execute_batch("ROLLBACK");
+            let _ = run(connection, "ROLLBACK");
         }
         let committed = committed.map_err(|e| self.writer.failed(e));
         open.outcome.settle(committed.as_ref().map(drop));
@@ -159,7 +166,7 @@ impl Turn<'_> {
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        let is_full = |open: &Open| open.savepoints >= SAVEPOINTS_MAX;
+        let is_full = |open: &Open| open.writes >= WRITES_MAX;
         let nobody_waits = self.writer.waiting.load(SeqCst) == 0;
         if nobody_waits || self.state.open.as_ref().is_some_and(is_full) {
             self.settle();
@@ -173,6 +180,58 @@ impl Deref for Turn<'_> {
     fn deref(&self) -> &Connection {
         &self.state.connection
     }
+}
+
+impl<'a> Write<'a> {
+    /// Begins a part; the first one needs no savepoint, as there is nothing before it.
+    fn begin(connection: &'a Connection, is_first: bool) -> rusqlite::Result<Self> {
+        if !is_first {
+            run(connection, "SAVEPOINT write")?;
+        }
+        Ok(Self {
+            connection,
+            is_first,
+            is_kept: false,
+        })
+    }
+
+    fn keep(mut self) -> rusqlite::Result<()> {
+        if !self.is_first {
+            run(self.connection, "RELEASE write")?;
+        }
+        self.is_kept = true;
+        Ok(())
+    }
+
+    fn take_back(&self) -> rusqlite::Result<()> {
+        if self.is_first {
+            return run(self.connection, "ROLLBACK");
+        }
+        run(self.connection, "ROLLBACK TO write")?;
+        run(self.connection, "RELEASE write")
+    }
+}
+
+impl Drop for Write<'_> {
+    fn drop(&mut self) {
+        // SQLite itself takes everything back where a disk is full, or broken.
+        if !self.is_kept && !self.connection.is_autocommit() {
+            let _ = self.take_back();
+        }
+    }
+}
+
+impl Deref for Write<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.connection
+    }
+}
+
+/// Runs a statement that is prepared once.
+fn run(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute([]).map(drop)
 }
 
 impl Outcome {
@@ -226,8 +285,8 @@ mod tests {
     }
 
     fn insert(writer: &Writer, n: i64) -> Result<()> {
-        let (worked, outcome) = writer.turn()?.write(|savepoint| {
-            let inserted = savepoint.execute("INSERT INTO t VALUES (?1)", [n]);
+        let (worked, outcome) = writer.turn()?.write(|write| {
+            let inserted = write.execute("INSERT INTO t VALUES (?1)", [n]);
             inserted.map(drop).map_err(|e| writer.failed(e))
         })?;
         outcome.wait()?;
@@ -293,7 +352,7 @@ mod tests {
     #[test]
     fn no_more_than_a_bounded_number_shares_a_commit() {
         let (writer, commits) = writer(0);
-        let many: Vec<_> = (0..=i64::try_from(SAVEPOINTS_MAX).unwrap()).collect();
+        let many: Vec<_> = (0..=i64::try_from(WRITES_MAX).unwrap()).collect();
         for outcome in together(&writer, &many) {
             outcome.unwrap();
         }
@@ -308,8 +367,8 @@ mod tests {
             let writer = &writer;
             let panics = scope.spawn(move || {
                 let work = || {
-                    writer.turn().unwrap().write(|savepoint| -> Result<()> {
-                        savepoint.execute("INSERT INTO t VALUES (1)", []).unwrap();
+                    writer.turn().unwrap().write(|write| -> Result<()> {
+                        write.execute("INSERT INTO t VALUES (1)", []).unwrap();
                         wait.recv().unwrap();
                         panic!("as it must")
                     })
