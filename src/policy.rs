@@ -33,7 +33,7 @@ use self::matching::{Holds, MessageFacts};
 use crate::{
     config::{
         AddressLists, Config, Directions, MailScope, NoticeLanguage, Recipients, Rule, RuleAction,
-        RunMode, StoreKind, UserList,
+        RunMode, UserList,
     },
     envelope::{Direction, Envelope, Person},
 };
@@ -123,10 +123,7 @@ impl Source {
     /// Returns the time for which its store keeps files that no rule is more exact about.
     fn usual_retention(self, config: &Config) -> Span {
         let store = self.terms(config).and_then(|terms| terms.store);
-        match store.unwrap_or(config.store.kind) {
-            StoreKind::Jirafeau => config.jirafeau.expiry.span(),
-            StoreKind::Embedded | StoreKind::Remote => config.drop.expiry,
-        }
+        config.expiry_in(store.unwrap_or(config.store.kind))
     }
 
     /// Returns the language of its notice, where it sets one.

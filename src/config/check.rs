@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use jiff::{SpanRelativeTo, civil::date};
+use jiff::{Span, SpanRelativeTo, civil::date};
 
 use super::{
     AddressLists, Condition, Config, Directions, ListenAddress, Network, PublicUrl, Rule,
@@ -117,6 +117,14 @@ impl Config {
     /// Returns true if files go to this store: as a rule, or by one of the rules.
     pub fn uses(&self, kind: StoreKind) -> bool {
         self.store.kind == kind || self.rule.iter().any(|rule| rule.store() == Some(kind))
+    }
+
+    /// Returns the time for which a store keeps files, unless a rule says otherwise.
+    pub(crate) fn expiry_in(&self, kind: StoreKind) -> Span {
+        match kind {
+            StoreKind::Jirafeau => self.jirafeau.expiry.span(),
+            StoreKind::Embedded | StoreKind::Remote => self.drop.expiry,
+        }
     }
 
     /// Returns true if packages get their records and pages from the drop of this host.

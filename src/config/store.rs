@@ -44,6 +44,11 @@ impl StoreKind {
         known.map_or("", |(word, _)| word)
     }
 
+    /// Returns true if it keeps files encrypted.
+    pub(crate) fn encrypts(self) -> bool {
+        self != Self::Jirafeau
+    }
+
     /// Returns true if records and pages of its files are those of the drop of this process.
     pub(crate) fn is_here(self) -> bool {
         self != Self::Remote

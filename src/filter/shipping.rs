@@ -266,7 +266,7 @@ impl Shipping {
 
     /// Returns true if the store to which its files go keeps them encrypted.
     pub(super) fn is_encrypted(&self, config: &Config) -> bool {
-        self.kind(config) != StoreKind::Jirafeau
+        self.kind(config).encrypts()
     }
 
     /// The kind of the store to which its files go.
