@@ -242,14 +242,18 @@ fn escape(out: &mut Output, state: &mut State, value: &Value) -> Result<(), Erro
     if plain || !matches!(state.auto_escape(), AutoEscape::Html) {
         return escape_formatter(out, state, value);
     }
-    let text = if value.is_none() {
-        String::new()
-    } else {
-        value.to_string()
+    let printed;
+    let mut rest = match value.as_str() {
+        Some(text) => text,
+        None if value.is_none() => "",
+        None => {
+            printed = value.to_string();
+            &printed
+        }
     };
 
-    let mut rest = text.as_str();
-    while let Some(at) = rest.find(['&', '<', '>', '"', '\'']) {
+    let is_special = |byte: u8| matches!(byte, b'&' | b'<' | b'>' | b'"' | b'\'');
+    while let Some(at) = rest.bytes().position(is_special) {
         out.write_str(&rest[..at])?;
         out.write_str(match rest.as_bytes()[at] {
             b'&' => "&amp;",

@@ -265,6 +265,9 @@ fn cut(stem: &str, bytes_max: usize) -> &str {
 
 /// Makes a name one line without invisible characters and directories, in Unicode's composed form.
 fn clean(name: &str) -> String {
+    if is_clean(name) {
+        return name.to_owned();
+    }
     let visible: String = name
         .chars()
         .filter(|&c| !is_invisible(c))
@@ -277,6 +280,15 @@ fn clean(name: &str) -> String {
         .filter(|word| !word.is_empty())
         .collect::<Vec<_>>()
         .join(" ")
+}
+
+/// Returns true for most names that are clean as they are: a quick look, which costs less than cleaning.
+fn is_clean(name: &str) -> bool {
+    let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'/' | b'\\');
+    name.bytes().all(is_plain)
+        && !name.starts_with(' ')
+        && !name.ends_with(' ')
+        && !name.contains("  ")
 }
 
 /// Converts a name to Unicode's composed form; ASCII, as most names are, is that already.

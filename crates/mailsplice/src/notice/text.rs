@@ -88,7 +88,7 @@ pub(super) fn shown(name: &str, setting: &Setting<'_>) -> String {
     let safe = transliterate(&safe, can);
     let mut name = String::new();
     for (i, c) in safe.char_indices() {
-        if starts_domain(&safe, i) {
+        if c == '.' && starts_domain(&safe, i) {
             name.push(if can(WORD_JOINER) { WORD_JOINER } else { ' ' });
         }
         name.push(c);

@@ -146,6 +146,9 @@ impl Charset {
 
 /// Replaces each character that `can` does not allow by what comes nearest to it in ASCII.
 pub(crate) fn transliterate(text: &str, can: &dyn Fn(char) -> bool) -> String {
+    if text.is_ascii() {
+        return text.to_owned();
+    }
     let mut out = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
 

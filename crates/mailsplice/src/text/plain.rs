@@ -522,8 +522,14 @@ fn is_forward_title(title: &str) -> bool {
 
 /// Folds a line: lower case, emphasis and outer blanks dropped, one `?` for each run of other than ASCII.
 fn folded(line: &[u8]) -> String {
+    let line = line.trim_ascii();
+    // As most lines are.
+    if line.is_ascii() && memchr::memchr(b'*', line).is_none() {
+        return String::from_utf8_lossy(line).to_ascii_lowercase();
+    }
+
     let mut text = String::with_capacity(line.len());
-    for &b in line.trim_ascii() {
+    for &b in line {
         match b {
             b'*' => {}
             b if b.is_ascii() => text.push(char::from(b.to_ascii_lowercase())),

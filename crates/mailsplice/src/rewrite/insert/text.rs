@@ -1,7 +1,5 @@
 //! A text part, the notice among its lines, and the splices that put it there.
 
-use std::borrow::Cow;
-
 use super::{
     super::{CannotTake, Eol, Position, Splice, header, qp},
     Addition, TextKind,
@@ -336,14 +334,13 @@ fn fits(head: &[u8], block: &[u8], tail: &[u8]) -> bool {
 /// Encodes lines in a charset, with line ends between them.
 fn joined(lines: Vec<String>, eol: &str, encode: impl Fn(char) -> Vec<u8>) -> Vec<u8> {
     let text = lines.join("\n");
-    text.chars()
-        .flat_map(|c| {
-            if c == '\n' {
-                Cow::Borrowed(eol.as_bytes())
-            } else {
-                encode(c).into()
-            }
-            .into_owned()
-        })
-        .collect()
+    let mut bytes = Vec::with_capacity(text.len());
+    for c in text.chars() {
+        if c == '\n' {
+            bytes.extend_from_slice(eol.as_bytes());
+        } else {
+            bytes.extend_from_slice(&encode(c));
+        }
+    }
+    bytes
 }
