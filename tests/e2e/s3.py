@@ -100,9 +100,9 @@ class Service:
             raise NotHere("another service than moto")
 
     def objects(self) -> list[str]:
-        """The names of all objects but those that say whose a place is."""
+        """The names of all objects but those that say whose a place is, and those of the suite."""
         names = re.findall(r"<Key>(.*?)</Key>", self.ask("GET", f"/{self.bucket}?list-type=2")[1].decode())
-        return [name for name in names if not name.endswith("/owner")]
+        return [name for name in names if not name.endswith("/owner") and not name.startswith("suite/")]
 
     def unfinished(self) -> list[str]:
         return re.findall(r"<UploadId>(.*?)</UploadId>", self.ask("GET", f"/{self.bucket}?uploads")[1].decode())
