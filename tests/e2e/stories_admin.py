@@ -18,6 +18,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.parse
 from pathlib import Path
 
@@ -324,8 +325,10 @@ def _(lab):
         # From a link: the same file in another message goes, too, and comes back with none.
         link, copy, innocent = deposited(lab, daemon), deposited(lab, daemon), deposited(lab, daemon, size=310_000)
         fails(daemon.run("drop", "takedown", link), 64, "--reason")
+        begun = time.monotonic()
         done = daemon.run("drop", "takedown", link, "--reason", "phishing, case 1", "--answer", "en")
         assert done.returncode == 0, done
+        print(f"      from a link to gone, with the answer, in {time.monotonic() - begun:.2f} s", flush=True)
         assert [daemon.get(one)[0] for one in (link, copy, innocent)] == [410, 410, 200]
         said = done.stdout.decode()
         shown, = json.loads(daemon.run("drop", "answer", link, "--json").stdout)
