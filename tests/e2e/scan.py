@@ -134,7 +134,7 @@ def check_nothing_left(daemon: Daemon, before: int = 0):
 
 def check_rejected(daemon: Daemon, replies, before: int = 0):
     letter, text = replies[-1]
-    assert letter == "y" and text.startswith(b"550 5.7.1 ") and b"virus" in text, replies[-1]
+    assert letter == "y" and text.startswith(b"550 5.7.1 ") and b"virus" in text, f"{replies[-1]}\n{tail(daemon.log())}"
     check_nothing_left(daemon, before)
 
 
