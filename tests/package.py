@@ -50,6 +50,7 @@ FILES = {
     "usr/share/fish/vendor_completions.d/depollueur.fish": ("root:root", 0o644),
     "usr/share/doc/depollueur/guide.en.md": ("root:root", 0o644),
     "usr/share/doc/depollueur/guide.fr.md": ("root:root", 0o644),
+    "usr/share/doc/depollueur/depollueur.cdx.json": ("root:root", 0o644),
     "usr/share/doc/depollueur/examples/depollueur.toml": ("root:root", 0o644),
     "usr/share/doc/depollueur/examples/notice/fr.html": ("root:root", 0o644),
     "usr/share/doc/depollueur/examples/notice/en.txt": ("root:root", 0o644),
@@ -236,6 +237,11 @@ class Story:
             elif (found := self.system.rights(name)) != expected:
                 wrong.append(f"{name}: {found[0]} {found[1]:o}, not {expected[0]} {expected[1]:o}")
         return wrong
+
+    def the_list_of_contents_is_installed(self):
+        installed = self.system.path("usr/share/doc/depollueur/depollueur.cdx.json")
+        published = next(self.first.parent.glob("*.cdx.json"))
+        return [] if installed.exists() and installed.read_bytes() == published.read_bytes() else [f"{installed} is not {published.name}"]
 
     def the_user_cannot_log_in(self):
         users = self.system.path("etc/passwd").read_text().splitlines()

@@ -128,7 +128,8 @@ impl Requester {
 }
 
 impl Entry {
-    /// Makes an entry about a package.
+    /// Makes an entry about a package. What came with a token of another host is told with the token's name: that
+    /// outlives the record, and whoever has a stolen token chooses all else.
     pub(crate) fn new(
         time: Timestamp,
         action: Action,
@@ -137,6 +138,10 @@ impl Entry {
         detail: String,
     ) -> Self {
         let (id, origin) = package;
+        let detail = match (&origin.uploader, client.actor) {
+            (Some(uploader), Actor::Mail) => format!("{detail} uploader={uploader}"),
+            _ => detail,
+        };
         Self {
             time,
             action,

@@ -13,6 +13,7 @@ daemon cannot be made to do, a relay between the two does: it cuts, hangs, slows
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -28,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import messages as m  # noqa: E402
 import stories  # noqa: E402
 from lab import Lab, free_port, wait_until  # noqa: E402
-from stories import (NotHere, check_rewritten, check_untouched, refused_with, story)  # noqa: E402
+from stories import (NotHere, check_rewritten, check_untouched, link_in, refused_with, story)  # noqa: E402
 
 stories.STORIES.clear()
 
@@ -456,6 +457,57 @@ def _(lab):
             hosts.goes_untouched(word=word)
         hosts.nothing_is_left()
         now[:] = [base]
+        hosts.goes_rewritten()
+
+
+@story("two hosts: by the name of its token all that it deposited is found, revoked and taken down, and nothing else")
+def _(lab):
+    def package(by: str) -> str:
+        message, to = hosts.mail()
+        hosts.lab.submit(message, to)
+        link = link_in(lab.receive(to), hosts.drop)
+        shown = json.loads(told("drop", "show", link, "--json"))
+        assert (shown["uploader"], shown["login"]) == (by, "alice"), shown
+        return link
+
+    def told(*words: str) -> str:
+        done = hosts.drop.run(*words)
+        assert done.returncode == 0, done
+        return done.stdout.decode()
+
+    with Hosts(lab) as hosts:
+        first = package("mx1")
+        token = hosts.milter.directory / "token"
+        token.write_text(told("drop", "token", "add", "mx2"))
+        token.chmod(0o600)
+        hosts.restart_milter(remote_token_file=str(token))
+        second = package("mx2")
+        for uploader in ("mx1", "mx2"):
+            found = json.loads(told("drop", "list", "--uploader", uploader, "--json"))
+            assert [one["uploader"] for one in found] == [uploader], found
+            assert f" uploader={uploader}\n" in told("drop", "audit"), told("drop", "audit")
+        told("drop", "revoke", "--uploader", "mx1", "--reason", "stolen token")
+        assert [hosts.drop.get(link)[0] for link in (first, second)] == [410, 200]
+        told("drop", "restore", "--uploader", "mx1")
+        assert [hosts.drop.get(link)[0] for link in (first, second)] == [200, 200]
+        assert "mx2" in told("drop", "takedown", "--uploader", "mx2", "--reason", "case 1", "--answer", "en")
+        assert [hosts.drop.get(link)[0] for link in (first, second)] == [200, 410]
+
+
+@story("two hosts: who has no token is cut in the middle of what it sends, within seconds")
+def _(lab):
+    with Hosts(lab) as hosts, socket.create_connection(("127.0.0.1", hosts.deposit_port)) as stranger:
+        stranger.settimeout(30)
+        stranger.sendall(b"PUT /v1/packages/00112233445566778899aabbccddeeff/files/0 HTTP/1.1\r\nHost: drop\r\n"
+                         b"Authorization: Bearer dpl_" + 43 * b"A" + b"\r\nTransfer-Encoding: chunked\r\n\r\n")
+        begun = time.monotonic()
+        try:
+            while time.monotonic() < begun + 30:
+                stranger.sendall(b"1\r\nx\r\n")
+                time.sleep(0.1)
+        except OSError:
+            pass
+        assert time.monotonic() < begun + 30, "a stranger holds a connection of uploaders"
         hosts.goes_rewritten()
 
 

@@ -18,6 +18,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
 from pathlib import Path
 
@@ -133,7 +134,7 @@ def check_nothing_left(daemon: Daemon, before: int = 0):
 
 def check_rejected(daemon: Daemon, replies, before: int = 0):
     letter, text = replies[-1]
-    assert letter == "y" and text.startswith(b"550 5.7.1 ") and b"virus" in text, replies[-1]
+    assert letter == "y" and text.startswith(b"550 5.7.1 ") and b"virus" in text, f"{replies[-1]}\n{tail(daemon.log())}"
     check_nothing_left(daemon, before)
 
 
@@ -273,7 +274,9 @@ def _(place):
         idle = daemon.peak_kib()
         borders = FIRST + 7000 * FULL
         for at in (0, borders - 30, GIGABYTE // 2, GIGABYTE - len(EICAR)):
+            begun = time.monotonic()
             check_rejected(daemon, send_blocks(daemon, "a.bin", stream(GIGABYTE, at)))
+            print(f"      1 GB with the virus at {at} took {time.monotonic() - begun:.0f} s", flush=True)
         archive = place.directory / "large.zip"
         with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as file:
             with file.open("noise", "w") as inside:
@@ -289,6 +292,7 @@ def _(place):
         (shown,) = daemon.manifest(link)["files"]
         assert (shown["size"], shown["sha256"]) == (GIGABYTE, digest.hexdigest()), shown
         assert scans(daemon) == {"clean": 1, "infected": 5, "failed": 0, "oversize": 0}, scans(daemon)
+        print(f"      at most {daemon.peak_kib() >> 10} MiB were resident, {idle >> 10} when idle")
         assert daemon.peak_kib() - idle < 16 << 10, f"{daemon.peak_kib() - idle} KiB more"
 
 

@@ -45,11 +45,15 @@ class Place:
     def setup(self, *options):
         return subprocess.run(self.command(*options), capture_output=True, text=True, stdin=subprocess.DEVNULL)
 
-    def check(self) -> dict:
-        """What `depollueur check` says that holds."""
+    def checked(self) -> str:
+        """What `depollueur check` prints."""
         done = subprocess.run([binary(), "check", "--config", str(self.config)], capture_output=True, text=True)
         assert done.returncode == 0 and not done.stderr, done.stderr
-        return tomllib.loads(done.stdout)
+        return done.stdout
+
+    def check(self) -> dict:
+        """What `depollueur check` says that holds."""
+        return tomllib.loads(self.checked())
 
     def values(self) -> dict:
         """What stands in the file."""
@@ -137,6 +141,19 @@ def _(place):
     code, screen = place.answer("example.org", "", "", "", "", "yes", "no", "")
     assert code == 0 and "Do mailing lists run on this host" in screen, screen
     assert place.check()["detach"]["directions"] == "outgoing"
+
+
+@story("check says on top what it means that mail from outside is treated, and the bounds that hold without a word of the admin")
+def _(place):
+    assert place.setup("--domain", "example.org").returncode == 0
+    head = place.checked().partition("\n\n")[0].replace("\n# ", " ")
+    for words in ("# Mail from outside is treated: strangers put files on this host", "1000000000 bytes from one network",
+                  "10000000000 bytes in all", "detach.marked_by", "nothing that an alias forwards", 'detach.directions = "outgoing"'):
+        assert words in head, (words, head)
+    place.config.write_text(place.config.read_text().replace("[quota]\n", "[quota]\nincoming_client_per_day = \"3 MB\"\n", 1))
+    assert "3000000 bytes from one network" in place.checked().replace("\n# ", " ")
+    assert place.setup("--domain", "example.org", "--force", "--outgoing").returncode == 0
+    assert "Mail from outside" not in place.checked()
 
 
 @story("in a terminal it offers to plug, shows the change and asks for it; without a yes Postfix stays as it is")

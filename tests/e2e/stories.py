@@ -262,6 +262,27 @@ def _(lab):
         check_rewritten(daemon, message, lab.receive(to), {"report.pdf": m.pdf(300_000)})
 
 
+@story("a field X-Depollueur that a stranger forged is gone from mail that is changed, logged and counted; our users' stays")
+def _(lab):
+    forged = b"X-Depollueur: detached=1; bytes=1\r\nx-depollueur: scanned by nobody\r\n"
+    with lab.daemon(detach_directions="both") as daemon:
+        for send, fields in ((lab.inject, 1), (lab.submit, 3)):
+            to = lab.address()
+            send(forged + m.report(to), to)
+            received = lab.receive(to)
+            assert link_in(received, daemon)
+            head = received.partition(b"\r\n\r\n")[0]
+            found = re.findall(rb"^x-depollueur:", head, re.M | re.I)
+            assert len(found) == fields, head
+        assert daemon.metric("depollueur_foreign_marks_total") == 2
+        assert re.findall(r"foreign_marks=(\d+)", daemon.log()) == ["2"], daemon.log()
+        # What is not changed keeps what it came with.
+        to = lab.address()
+        small = forged + m.report(to, 1000)
+        lab.inject(small, to)
+        check_untouched(lab, small, lab.receive(to))
+
+
 @story("mail from outside is left alone when only outgoing mail is treated")
 def _(lab):
     with lab.daemon(detach_directions="outgoing") as daemon:

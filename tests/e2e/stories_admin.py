@@ -9,6 +9,7 @@ Needs what tests/e2e/stories.py needs, but no browser.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -17,6 +18,8 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import time
+import urllib.parse
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -237,6 +240,61 @@ def _(lab):
         fails(daemon.run("drop", "hold", other, "--reason", "1"), 1, "its files are destroyed")
 
 
+def reading(daemon, link: str, path: str) -> socket.socket:
+    """A reader of a file who has taken its first bytes, and takes no more for now."""
+    daemon.learn(link.encode())
+    reader = socket.socket()
+    reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    reader.settimeout(30)
+    reader.connect(("127.0.0.1", daemon.web_port))
+    url = urllib.parse.urlsplit(link)
+    reader.sendall(f"GET {url.path}{path} HTTP/1.1\r\nHost: {url.netloc}\r\nConnection: close\r\n\r\n".encode())
+    assert reader.recv(1000).startswith(b"HTTP/1.1 200")
+    return reader
+
+
+def rest(reader: socket.socket) -> int:
+    """How many bytes come until the end, however the connection ends; at most 1000 came before."""
+    count = 1000
+    with reader, contextlib.suppress(ConnectionError):
+        while data := reader.recv(1 << 20):
+            count += len(data)
+    return count
+
+
+@story("a download that is running is cut when a command destroys its package, and runs on when it revokes it")
+def _(lab):
+    size = 8_000_000
+    with lab.daemon() as daemon:
+        link, other = deposited(lab, daemon, size), deposited(lab, daemon, size + 1)
+        destroyed = [reading(daemon, link, path) for path in ("/1", "/all.zip")]
+        revoked = reading(daemon, other, "/1")
+        assert daemon.run("drop", "revoke", other).returncode == 0
+        assert daemon.run("drop", "revoke", link, "--destroy").returncode == 0
+        # What sockets hold already comes still.
+        assert all(rest(reader) < size / 2 for reader in destroyed)
+        assert rest(revoked) > size
+
+
+@story("without its key a drop is not opened, and no other key is made but on demand; what is blocked stays blocked")
+def _(lab):
+    with lab.daemon(detach_on_blocked="reject") as daemon:
+        link, innocent = deposited(lab, daemon), deposited(lab, daemon, size=310_000)
+        assert daemon.run("drop", "takedown", link, "--reason", "case 1").returncode == 0
+        daemon.stop()
+        key = daemon.drop / "drop.key"
+        key.unlink()
+        daemon.start(wait=False)
+        assert daemon.wait() == 69 and "drop rekey" in daemon.log() and not key.exists(), daemon.log()
+        done = daemon.run("drop", "rekey")
+        assert done.returncode == 0 and key.exists(), done
+        assert daemon.run("drop", "rekey").returncode, "a key is there"
+        daemon.start()
+        assert [daemon.get(one)[0] for one in (link, innocent)] == [410, 200]
+        to = lab.address()
+        refused_with(550, lambda: lab.submit(report(to), to))
+
+
 @story("the audit log is whole until somebody changes it, and its copy has every line of daemon and commands")
 def _(lab):
     with tempfile.TemporaryDirectory() as home, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
@@ -267,8 +325,10 @@ def _(lab):
         # From a link: the same file in another message goes, too, and comes back with none.
         link, copy, innocent = deposited(lab, daemon), deposited(lab, daemon), deposited(lab, daemon, size=310_000)
         fails(daemon.run("drop", "takedown", link), 64, "--reason")
+        begun = time.monotonic()
         done = daemon.run("drop", "takedown", link, "--reason", "phishing, case 1", "--answer", "en")
         assert done.returncode == 0, done
+        print(f"      from a link to gone, with the answer, in {time.monotonic() - begun:.2f} s", flush=True)
         assert [daemon.get(one)[0] for one in (link, copy, innocent)] == [410, 410, 200]
         said = done.stdout.decode()
         shown, = json.loads(daemon.run("drop", "answer", link, "--json").stdout)

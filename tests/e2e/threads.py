@@ -12,19 +12,23 @@ strace.
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import re
 import shutil
 import sys
 import tempfile
+import time
 import traceback
+import urllib.parse
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import messages as m  # noqa: E402
-from lab import Daemon, wait_until  # noqa: E402
+from lab import Daemon, free_port, wait_until  # noqa: E402
 from milter_client import Milter, body_of, split  # noqa: E402
+from scan import Clamd, scans  # noqa: E402
 
 CHECKS = []
 WORKERS = {"mail", "web"}
@@ -124,6 +128,40 @@ def _(work: Path):
 def spoiled() -> bytes:
     """A file of which readers make different things: with it a message is left alone."""
     return (b"Content-Type: application/pdf; name=x.pdf\r\nContent-Transfer-Encoding: base64\r\n\r\nQ===Q\r\n")
+
+
+@check("deposits of another host, one of which is given up, what readers extend and report, and a second scan: no worker waits for a file")
+def _(work: Path):
+    port = free_port()
+    with Clamd(work / "clamd") as clamd, traced(work / "drop", "-e", f"trace={CALLS}", deposit_listen=f"127.0.0.1:{port}",
+                                                scan_clamd=[clamd.socket], scan_rescan="1 s", drop_extension="2 months",
+                                                web_report_to="abuse@lab.test") as (drop, calls):
+        token = work / "token"
+        token.write_bytes(drop.run("drop", "token", "add", "mx1").stdout)
+        token.chmod(0o600)
+        with Daemon(None, work / "milter", {"store_kind": "remote", "remote_url": f"http://127.0.0.1:{port}/", "detach_threshold": 1000,
+                                            "remote_token_file": str(token)}) as milter:
+            [link] = links(milter, send(milter, mixed(*parts(3, 200_000), *parts(5, 2000))))
+            send(milter, mixed(*parts(3, 200_000), spoiled()))
+        clamd.knows("Depollueur.Test.Other", b"nothing of ours has this in it")
+        time.sleep(1.1)  # The scan of the deposit is then older than scan.rescan.
+        before = scans(drop)["clean"]
+        assert drop.get(f"{link}/1")[0] == 200 and scans(drop)["clean"] > before
+        for form, fields in (("extend", ""), ("report", "reason=fraud&text=Fausse+facture")):
+            assert post(drop, f"{link}/{form}", fields) in (200, 303), form
+        assert "report" in drop.run("drop", "audit").stdout.decode()
+    found = by_workers(drop, calls)
+    assert not found, f"{len(found)} calls, such as\n" + "\n".join(found[:20])
+
+
+def post(daemon: Daemon, link: str, fields: str) -> int:
+    """The status of the answer to a form of our own page."""
+    url = urllib.parse.urlsplit(link)
+    connection = http.client.HTTPConnection("127.0.0.1", daemon.web_port, timeout=30)
+    connection.request("POST", url.path, fields, {"Host": url.netloc, "Origin": f"{url.scheme}://{url.netloc}",
+                                                  "Content-Type": "application/x-www-form-urlencoded"})
+    with contextlib.closing(connection):
+        return connection.getresponse().status
 
 
 @check("while the files of a crowd of mails are removed, the mail of others goes on")

@@ -1,12 +1,15 @@
-"""Scenario: a crowd of strangers holds all that readers may have, beside mail."""
+"""Scenarios: a crowd of strangers holds all that readers may have, beside mail; and one login sends what makes most work."""
 
 from __future__ import annotations
 
+import os
 import re
+import threading
 from dataclasses import dataclass, field
 
 import crowds
 from lab import wait_until
+from milter_client import Milter
 from resources import descriptors_for_us, open_files
 from trial import pause, scenario, supervised
 
@@ -14,6 +17,8 @@ from trial import pause, scenario, supervised
 READERS, DOWNLOADS, FILES = 130, 870, 120
 # How much more memory than before is still "back", and when that must be so.
 BACK, BACK_SECONDS = 1.6, 20
+# Messages of one login at once, and one file more in each than is detached.
+TAGGED, TOO_MANY = 48, 1001
 
 
 @dataclass
@@ -60,4 +65,32 @@ def crowd(t):
         assert figures.pages and not figures.never, f"{figures.never} pages never came, {len(figures.pages)} did"
         assert held > BACK * before, "the crowd took no memory: the trial shows nothing"
         wait_until(is_back, f"memory to come back from {held // 1024} MiB to less than {BACK} times {before // 1024}", BACK_SECONDS)
+        t.settle(load, daemon, put_off_allowed=False)
+
+
+@scenario("48 messages of 1,001 files of one byte, of one login and at once, keep no mail of others back, and leave nothing")
+def tagged(t):
+    with supervised(t.daemon()) as daemon, t.load() as load:
+        text, answers = crowds.tagged("t@example.com", TOO_MANY), []
+
+        def send():
+            with Milter(daemon.settings["milter_listen"], timeout=120) as milter:
+                milter.open(login="mallory")
+                answers.append(milter.message(text)[-1][0])
+
+        load.wait_accepted(5, heavy=True)
+        for _ in range(t.times(1, 10)):
+            crowd = [threading.Thread(target=send) for _ in range(TAGGED)]
+            for one in crowd:
+                one.start()
+            load.wait_accepted(5, heavy=True)
+            for one in crowd:
+                one.join()
+            load.wait_accepted(5, heavy=True)
+        load.stop()
+        # A message that waited too long for a turn of its login may be put off; none is changed.
+        assert len(answers) == t.times(1, 10) * TAGGED and set(answers) <= set("acty"), answers
+        t.figures["left_alone"] = len(re.findall('message passed .*reason="too-many-detached"', daemon.log()))
+        assert t.figures["left_alone"], "none of them had too many files: the trial shows nothing"
+        assert not os.listdir(daemon.drop / "drafts")
         t.settle(load, daemon, put_off_allowed=False)

@@ -457,6 +457,24 @@ async fn from(addresses: bool) -> (Fixture, Deposit) {
 }
 
 #[tokio::test]
+async fn who_deposited_for_another_host_stands_in_the_log() {
+    let (drop, _) = from(true).await;
+    let entries = drop.drop.audit(AuditQuery::default()).await.unwrap();
+    assert_eq!(entries[0].detail, "files=1 bytes=10 uploader=MX1");
+    let ours = drop.deposit(&[noise(10, 2)], time(CREATED)).await;
+    drop.drop
+        .revoke(RecordId::from(&ours), time(CREATED), Requester::ADMIN, "")
+        .await
+        .unwrap();
+    let entries = drop.drop.audit(AuditQuery::default()).await.unwrap();
+    assert!(
+        entries[1..]
+            .iter()
+            .all(|entry| !entry.detail.contains("uploader"))
+    );
+}
+
+#[tokio::test]
 async fn client_uploader_and_message_id_stand_in_the_record_as_configured() {
     let (_drop, deposit) = from(true).await;
     assert_eq!(deposit.origin.client, "192.0.2.7".parse().ok());

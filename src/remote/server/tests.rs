@@ -613,7 +613,7 @@ async fn what_is_no_json_of_ours_is_refused() {
         "\u{9b}2J",
         "\u{202e}gpj.exe",
     ] {
-        for key in ["queue_id", "sender", "login"] {
+        for key in ["queue_id", "sender", "login", "message_id"] {
             let mut hostile = origin();
             hostile[key] = text.into();
             let (status, problem) = put("application/json", &hostile.to_string()).await;

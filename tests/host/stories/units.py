@@ -299,6 +299,57 @@ def root_is_told_by_mail_that_the_service_has_failed(host):
     assert "depollueur.service has failed on mail" in got.header("Subject") and "status=78" in got.text, got.text
 
 
+# Readers of one file who take a byte and no more, each from an address of his own; prints what the service has resident in KiB:
+# before, with all of them there, and at the end.
+CROWD = r"""
+import re, socket, subprocess, sys, time
+
+pid = subprocess.check_output(["systemctl", "show", "-P", "MainPID", "depollueur.service"], text=True).strip()
+
+def resident():
+    with open(f"/proc/{pid}/status") as status:
+        return int(re.search(r"VmRSS:\s+(\d+) kB", status.read())[1])
+
+def crowd():
+    readers = [socket.socket() for _ in range(400)]
+    for n, reader in enumerate(readers):
+        reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        reader.connect(("127.0.0.1", 8025))
+        address = f"198.51.100.{n % 200}"
+        reader.sendall(f"GET {sys.argv[1]} HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: {address}\r\n\r\n".encode())
+    answers = [reader.recv(12) for reader in readers]
+    held = resident()
+    for reader in readers:
+        reader.close()
+    assert set(answers) == {b"HTTP/1.1 200"}, set(answers)
+    return held
+
+idle, held = resident(), crowd()
+for _ in range(60):
+    if resident() < 1.5 * idle:
+        break
+    time.sleep(1)
+print(idle, held, resident())
+"""
+
+
+@story(on="live", short=True)
+def in_the_sandbox_of_the_unit_memory_goes_back_to_the_system_after_a_crowd_and_nobody_complains(host):
+    limits = host.must("systemctl show -p LimitCORE -p TasksMax -p MemoryHigh -p MemoryMax depollueur.service").split()
+    assert sorted(limits) == ["LimitCORE=0", "MemoryHigh=1610612736", "MemoryMax=2147483648", "TasksMax=2048"], limits
+    link = detached(host)
+    host.write("/root/crowd.py", CROWD)
+    idle, held, after = map(int, host.must(f"python3 /root/crowd.py /{link.rsplit('/', 1)[1]}/1").split())
+    print(f"      {idle // 1024} MiB when idle, {held // 1024} with 400 readers, {after // 1024} after", flush=True)
+    assert held > 1.5 * idle, "the crowd took no memory: nothing is shown"
+    assert after < 1.5 * idle
+    # What the allocator cannot do it says on standard error.
+    said = host.must("journalctl -q -o cat -u depollueur.service")
+    assert "jemalloc" not in said and "panicked" not in said, said
+    assert host.must("systemctl show -P NRestarts depollueur.service").strip() == "0"
+    detached(host)
+
+
 @story(on="live")
 def a_disk_that_is_mounted_below_the_drop_needs_no_line_in_a_unit(host):
     place = "/var/lib/depollueur/disk"
