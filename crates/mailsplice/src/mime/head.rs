@@ -122,11 +122,13 @@ impl MediaType {
     }
 
     /// Returns the top-level type: `text`, `application`, …
+    #[inline]
     pub fn main(&self) -> &str {
         &self.text[..self.slash]
     }
 
     /// Returns the subtype: `plain`, `pdf`, …
+    #[inline]
     pub fn sub(&self) -> &str {
         &self.text[self.slash + 1..]
     }

@@ -56,7 +56,14 @@ impl VisibleText {
         }
 
         let mut rest = value;
-        while let [first, after @ ..] = rest {
+        loop {
+            let word = rest.iter().take_while(|byte| byte.is_ascii_graphic());
+            let (word, others) = rest.split_at(word.count());
+            self.line.extend_from_slice(word);
+            let [first, after @ ..] = others else {
+                return;
+            };
+
             rest = after;
             let is_blank = match first {
                 0xc2 if after.first() == Some(&0xa0) => {
