@@ -112,10 +112,12 @@ def _(directory):
     for name, text, said in [
         ("data/conf/postfix/extra.cf", "smtpd_milters =\n", "does not ask rspamd"),
         ("mailcow.conf", "SKIP_RSPAMD=y\n", "nothing signs after"),
+        ("mailcow.conf", "SKIP_RSPAMD=Yes\n", "nothing signs after"),
+        ("mailcow.conf", "NGINX_USE_PROXY_PROTOCOL=YES\n", "proxy_protocol"),
         ("data/conf/rspamd/rspamd.conf.local", "settings {\n}\n", 'section "settings"'),
         ("docker-compose.override.yml", "services: {a: {image: b}}\n", "in one line"),
     ]:
-        place = tree(directory / name.replace("/", "-"))
+        place = tree(directory / (name + text).replace("/", "-").strip())
         (place / name).write_text(text)
         before = files(place)
         done = install(place)
@@ -163,5 +165,10 @@ def _(directory):
     nginx = (place / "data/conf/nginx/depollueur.conf").read_text()
     wrong = [] if done.returncode == 0 and 'public_url = "https://drop.example.org/"' in done.stdout else [done.stderr]
     wrong += [] if "listen 8443 ssl;" in nginx and "server_name drop.example.org;" in nginx else [nginx]
-    wrong += re.findall("__[A-Z_]+__", nginx)
+    wrong += re.findall("__[A-Z0-9_]+__", nginx)
+    (place / "mailcow.conf").write_text("ENABLE_IPV6=false\n")
+    assert install(place).returncode == 0
+    nginx = (place / "data/conf/nginx/depollueur.conf").read_text()
+    listens = re.findall("^ *listen (.*);", nginx, re.M)
+    wrong += [] if listens == ["443 ssl"] else [f"without IPv6 nginx listens at {listens}"]
     return wrong + ([] if run("shellcheck", MAILCOW / "install").returncode == 0 else [run("shellcheck", MAILCOW / "install").stdout])

@@ -2,7 +2,9 @@
 
 import hashlib
 
+from machine import OUTSIDE_ADDRESS
 from mail import ALICE, BOB, DAVE, File, compose, pdf
+from mailhost import CONFIG
 from story import story
 
 MESSAGE = compose(ALICE, [DAVE], files=[pdf(700_000)])[1]
@@ -227,11 +229,39 @@ def the_user_of_the_daemon_may_ask_the_maps_of_postfix(host):
 
 @story(on="live")
 def a_copy_of_the_audit_log_goes_to_the_journal_from_the_daemons_sandbox_and_from_commands(host):
-    host.must("""grep -q '^\\[audit\\]' /etc/depollueur/depollueur.toml || echo '[audit]' >> /etc/depollueur/depollueur.toml
-                 sed -i '/^\\[audit\\]/a copy = "journal"' /etc/depollueur/depollueur.toml && systemctl restart depollueur.socket depollueur.service""")
+    copied = "journalctl -q -t depollueur SYSLOG_FACILITY=10 -o cat"
+    copy_to(host, "journal")
+    is_copied(host, copied)
+
+
+@story(on="live")
+def a_copy_of_the_audit_log_goes_to_syslog_and_rsyslog_carries_it_to_another_machine(host):
+    host.packages("rsyslog")
+    host.write("/etc/rsyslog.d/elsewhere.conf", f'authpriv.* action(type="omfwd" target="{OUTSIDE_ADDRESS}" port="601" protocol="tcp")\n')
+    host.write("/etc/elsewhere.conf", f"""module(load="imtcp")
+        input(type="imtcp" port="601" address="{OUTSIDE_ADDRESS}")
+        template(name="whole" type="string" string="%rawmsg%\\n")
+        action(type="omfile" file="/var/log/elsewhere" template="whole")
+        """)
+    host.must("systemd-run -q --unit=elsewhere rsyslogd -n -i /run/elsewhere.pid -f /etc/elsewhere.conf")
+    host.until(f"ss -Hltn src {OUTSIDE_ADDRESS}:601 | grep -q .")
+    host.must("systemctl restart rsyslog")
+    copy_to(host, "syslog")
+    is_copied(host, "grep -F depollueur /var/log/auth.log")
+    is_copied(host, "grep -F depollueur /var/log/elsewhere")
+    assert "audit number=" not in host.read("/var/log/syslog")
+    assert host.must("stat -c %U:%G:%a /var/log/auth.log").strip() == "root:adm:640"
+
+
+def copy_to(host, receiver: str):
+    host.must(f"""grep -q '^\\[audit\\]' {CONFIG} || echo '[audit]' >> {CONFIG}
+                 sed -i '/^\\[audit\\]/a copy = "{receiver}"' {CONFIG} && systemctl restart depollueur.socket depollueur.service""")
+
+
+def is_copied(host, copied: str):
+    """What the daemon and a command enter comes there, with the digest of the head."""
     link = a_link(host)
     host.must(f"depollueur drop revoke --reason 'case 12' {link}")
-    copied = "journalctl -q -t depollueur SYSLOG_FACILITY=10 -o cat"
     host.until(f"{copied} | grep -q 'action=deposit by=mail' && {copied} | grep -q 'action=revoke by=admin.*case 12'")
     head = host.must("depollueur drop audit --verify").split("head ")[1].split(":")
-    assert f"number={head[0]} digest={head[1].strip()}" in host.must(copied)
+    host.until(f"{copied} | grep -q 'number={head[0]} digest={head[1].strip()}'")

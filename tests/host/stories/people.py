@@ -57,6 +57,8 @@ def a_table_that_cannot_be_asked_leaves_mail_alone_and_doctor_says_which(host):
     said = host.run("depollueur doctor").stdout
     assert f"do: postmap hash:{OPT_OUT}" in said, said
     type_told(host, f"postmap hash:{OPT_OUT}")
+    # A table that failed is not asked again for so long.
+    host.must("sleep 5")
     assert not is_kept(host.inbox(BOB, host.send(DAVE, [BOB], files=[pdf(700_000)])))
 
 
