@@ -115,7 +115,7 @@ def filled(command: str, **values: str) -> str:
     # With a blank behind it, for a name that ends the command.
     command += " "
     for shown, real in {**REAL, **values}.items():
-        command = command.replace(shown, real)
+        command = command.replace(f"{{{shown}}}", real).replace(shown, real)
     return command.removesuffix(" ")
 
 

@@ -214,7 +214,7 @@ MEANT = "the answer to a command line of other habits: tests/mistakes has the ro
 OUTSIDE = "for who builds the package, not for a host: the harness packs with it, and tests/package.py"
 CLAMD = "the clamd of these hosts is one of ours with one signature, not Debian's unit; tests/e2e/scan.py asks Debian's program"
 POSTGRES = "no host here has PostgreSQL; tests/e2e/postgres.py makes, dumps and restores databases of the real one"
-GARAGE = "no host here has Garage; tests/s3/garage types what they do"
+GARAGE = "no host here has Garage; that of tests/s3/garage makes the same bucket and key when it starts"
 CHECKOUT = "for who has the source: a step of tests/run"
 E2E = "tests/e2e/doctor.py makes the fault and types it"
 

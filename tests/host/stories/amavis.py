@@ -65,7 +65,7 @@ def beside_amavis_plug_comes_behind_the_scanner_and_a_virus_is_kept_back_before_
     virus_arrives_nowhere(host)
     file = pdf(700_000)
     for got in (host.outside(host.send(ALICE, [DAVE], login=ALICE, files=[file])), host.inbox(BOB, host.send(DAVE, [BOB], files=[file]))):
-        assert len(got.links) == 1 and not got.files, got.text
+        assert len(got.links) == 1 and not got.files, (got.text, host.must("journalctl -q -o cat -u depollueur -n 8"))
     host.must("depollueur unplug")
     assert host.must(TRACES) == before
     virus_arrives_nowhere(host)
