@@ -10,6 +10,7 @@ use std::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
+    thread::panicking,
     time::Instant,
 };
 
@@ -85,7 +86,7 @@ impl Writer {
     pub(super) fn turn(&self) -> Result<Turn<'_>> {
         let begun = Instant::now();
         self.waiting.fetch_add(1, SeqCst);
-        // Even after a panic in another thread: that rolled its savepoint back.
+        // Even after a panic in another thread: what that had written was taken back.
         let state = lock(&self.state);
         self.waiting.fetch_sub(1, SeqCst);
 
@@ -168,7 +169,8 @@ impl Drop for Turn<'_> {
     fn drop(&mut self) {
         let is_full = |open: &Open| open.writes >= WRITES_MAX;
         let nobody_waits = self.writer.waiting.load(SeqCst) == 0;
-        if nobody_waits || self.state.open.as_ref().is_some_and(is_full) {
+        // After a panic there may be no transaction any more, which the next one would take for open.
+        if nobody_waits || panicking() || self.state.open.as_ref().is_some_and(is_full) {
             self.settle();
         }
     }
@@ -264,7 +266,6 @@ impl Outcome {
 mod tests {
     use std::{
         panic::{AssertUnwindSafe, catch_unwind},
-        sync::mpsc,
         thread,
         time::Duration,
     };
@@ -285,12 +286,14 @@ mod tests {
     }
 
     fn insert(writer: &Writer, n: i64) -> Result<()> {
-        let (worked, outcome) = writer.turn()?.write(|write| {
-            let inserted = write.execute("INSERT INTO t VALUES (?1)", [n]);
-            inserted.map(drop).map_err(|e| writer.failed(e))
-        })?;
+        let (worked, outcome) = writer.turn()?.write(|write| add(writer, write, n))?;
         outcome.wait()?;
         Ok(worked)
+    }
+
+    fn add(writer: &Writer, write: &Write<'_>, n: i64) -> Result<()> {
+        let inserted = write.execute("INSERT INTO t VALUES (?1)", [n]);
+        inserted.map(drop).map_err(|e| writer.failed(e))
     }
 
     fn rows(writer: &Writer) -> Vec<i64> {
@@ -361,25 +364,34 @@ mod tests {
 
     #[test]
     fn a_panic_takes_nothing_of_the_others_back_and_leaves_none_waiting() {
-        let (writer, _) = writer(0);
-        let (here, wait) = mpsc::channel();
-        thread::scope(|scope| {
+        for before in [vec![], vec![1]] {
+            let (writer, _) = writer(0);
             let writer = &writer;
-            let panics = scope.spawn(move || {
-                let work = || {
-                    writer.turn().unwrap().write(|write| -> Result<()> {
-                        write.execute("INSERT INTO t VALUES (1)", []).unwrap();
-                        wait.recv().unwrap();
+            thread::scope(|scope| {
+                let mut turn = writer.alone().unwrap();
+                let earlier: Vec<_> = before
+                    .iter()
+                    .map(|&n| turn.write(|write| add(writer, write, n)).unwrap())
+                    .collect();
+                let other = scope.spawn(|| insert(writer, 3));
+                while writer.waiting.load(SeqCst) == 0 {
+                    thread::sleep(Duration::from_millis(1));
+                }
+
+                let panics = catch_unwind(AssertUnwindSafe(move || {
+                    turn.write(|write| -> Result<()> {
+                        add(writer, write, 2)?;
                         panic!("as it must")
                     })
-                };
-                catch_unwind(AssertUnwindSafe(work)).is_err()
+                    .is_ok()
+                }));
+                assert!(panics.is_err());
+                other.join().unwrap().unwrap();
+                for (_, outcome) in earlier {
+                    outcome.wait().unwrap();
+                }
             });
-            let other = scope.spawn(|| insert(writer, 2));
-            here.send(()).unwrap();
-            assert!(panics.join().unwrap());
-            other.join().unwrap().unwrap();
-        });
-        assert_eq!(rows(&writer), [2]);
+            assert_eq!(rows(writer), [before, vec![3]].concat());
+        }
     }
 }
