@@ -44,12 +44,13 @@
 //!
 //! # When a package is durable
 //!
-//! A commit renames the drafts, syncs contents and names at once (`syncfs`), then commits the record
-//! (`synchronous = FULL`), looks once more for every blob, and only then returns. In a bucket, and on a file system on
-//! which others' data make `syncfs` slow, the contents are durable when a draft is finished. A process that is killed at any instant leaves drafts, or blobs without a record, which are swept after an
-//! hour, or a package that nobody was told of, which expires. Both syncs are shared by all packages that are
-//! committed at the same time. No failed sync is ever tried again on the same file: the file is given up.
-//! `tests/faults/drop.py` kills a process at each call that changes something, and lets each fail.
+//! A commit renames the drafts, syncs contents and names at once (`syncfs`), then commits the record (`synchronous
+//! = FULL`), looks once more for every blob, and only then returns. In a bucket, and on a file system on which
+//! others' data make `syncfs` slow, the contents are durable when a draft is finished. A process that is killed at
+//! any instant leaves drafts, or blobs without a record, which are swept after an hour, or a package that nobody
+//! was told of, which expires. Both syncs are shared by all packages that are committed at the same time. No failed
+//! sync is ever tried again on the same file: the file is given up. `tests/faults/drop.py` kills a process at each
+//! call that changes something, and lets each fail.
 //!
 //! A file system that takes nothing (full, out of inodes) fails the deposit, and nothing of it is
 //! kept; what is stored is served, also by a process that starts then. Before it comes to that,
