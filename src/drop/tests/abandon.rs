@@ -136,3 +136,22 @@ async fn a_full_disk_is_told_apart() {
     assert!(matches!(error, DropError::Full { .. }), "{error}");
     assert!(drop.drafts().is_empty());
 }
+
+#[tokio::test]
+async fn a_failed_sync_gives_the_file_up() {
+    let drop = fixture();
+    let package = drop.drop.package(origin());
+    // A character device takes bytes, and cannot be synced.
+    let null = fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/null")
+        .unwrap();
+    let mut draft = draft::draft_into(null, &drop.directory(), &package);
+    draft.write(noise(10, 1)).await.unwrap();
+    let error = draft.finish().await.unwrap_err();
+    assert!(
+        matches!(error, DropError::Io { action: "sync", .. }),
+        "{error}"
+    );
+    assert!(drop.drafts().is_empty());
+}
