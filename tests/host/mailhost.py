@@ -26,6 +26,8 @@ from we import deb
 LIVING = HERE / "living"
 DOMAIN, PUBLIC_URL = "asso.example", "https://drop.asso.example/"
 CONFIG = "/etc/depollueur/depollueur.toml"
+# The daemon takes packages, by its own word.
+READY = "curl -fsS http://127.0.0.1:8026/readyz"
 
 
 def living(suite: str, scratch: Path) -> Image:
@@ -65,7 +67,7 @@ def dry_run(machine: MailMachine):
     behind_nginx(machine)
     machine.must("systemctl enable --now depollueur.socket; systemctl restart depollueur")
     chained(machine)
-    machine.until("curl -fsS http://127.0.0.1:8026/readyz")
+    machine.until(READY)
 
 
 def chained(machine: MailMachine):
@@ -105,7 +107,7 @@ def behind_nginx(machine: MailMachine):
 
 def live(machine: MailMachine):
     machine.must(f"""sed -i 's/^#\\?mode = .*/mode = "live"/' {CONFIG}; systemctl restart depollueur""")
-    machine.until("curl -fsS http://127.0.0.1:8026/readyz")
+    machine.until(READY)
 
 
 STATES = {"living": ("", None), "installed": ("living", installed), "dry-run": ("installed", dry_run), "live": ("dry-run", live),

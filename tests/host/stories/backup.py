@@ -4,7 +4,7 @@ import re
 
 from commands import ROOT, lines_of_shell
 from mail import ALICE, DAVE, pdf
-from mailhost import CONFIG
+from mailhost import CONFIG, READY
 from story import story
 
 
@@ -61,7 +61,7 @@ def a_backup_is_restored_on_another_machine_where_the_user_has_another_number(ho
               "userdel depollueur; useradd -r -u 777 somebody; apt-get install -y ./depollueur_*.deb")
     for command in chapter(1):
         host.documented(command, status=None)
-    host.until("curl -fsS http://127.0.0.1:8026/readyz")
+    host.until(READY)
     assert host.must(f"stat -c %U {CONFIG} && runuser -u depollueur -- depollueur check --quiet 2>&1; true").startswith("root")
     assert host.must("find /var/lib/depollueur ! -user depollueur") == ""
     assert host.download(link) == {file.name: file.content}

@@ -4,10 +4,10 @@ import re
 
 from commands import documented
 from mail import ALICE, DAVE, pdf
+from mailhost import CONFIG, READY
 from story import story
 
 DROP, SOCKET = "/var/lib/depollueur", "/var/spool/postfix/depollueur"
-CONFIG, READY = "/etc/depollueur/depollueur.toml", "curl -fsS http://127.0.0.1:8026/readyz"
 FAULTS = (
     f"chmod 0755 {DROP}",
     f"chown root {DROP}",

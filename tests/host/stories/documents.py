@@ -4,7 +4,7 @@ import hashlib
 
 from machine import OUTSIDE_ADDRESS
 from mail import ALICE, BOB, DAVE, File, compose, pdf
-from mailhost import CONFIG
+from mailhost import CONFIG, READY
 from story import story
 
 MESSAGE = compose(ALICE, [DAVE], files=[pdf(700_000)])[1]
@@ -177,7 +177,7 @@ def check_and_the_state_of_the_daemon_are_as_the_guide_says(host):
     host.documented("systemctl restart depollueur.socket depollueur.service")
     host.documented("systemctl restart depollueur")
     host.must("systemctl start depollueur")
-    host.until("curl -fsS http://127.0.0.1:8026/readyz")
+    host.until(READY)
     assert host.send(ALICE, [BOB], login=ALICE).accepted
     assert "depollueur" in host.documented("journalctl -u depollueur")
     host.must("journalctl -u depollueur -p warning")
@@ -223,7 +223,7 @@ def a_token_for_the_other_host_is_made_and_only_the_daemon_reads_it(host):
 def the_user_of_the_daemon_may_ask_the_maps_of_postfix(host):
     host.documented("adduser depollueur postfix")
     host.must("systemctl restart depollueur")
-    host.until("curl -fsS http://127.0.0.1:8026/readyz")
+    host.until(READY)
     assert "postfix" in host.must("id -nG depollueur") and a_link(host)
 
 

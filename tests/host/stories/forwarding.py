@@ -1,7 +1,7 @@
 """Mail that goes on: what the guide says of signatures of outside senders."""
 
 from mail import DAVE, pdf
-from mailhost import CONFIG
+from mailhost import CONFIG, READY
 from story import story
 
 # "both" spares what an alias sends on; "treat" is both without that.
@@ -12,7 +12,7 @@ WAYS = {"alias": "outside@asso.example", "Sieve": "carol@asso.example", ".forwar
 def treat(host, directions: str, forwarded: str):
     host.must(f"""sed -i -e 's/^#\\?directions = .*/directions = "{directions}"/' -e 's/^#\\?forwarded = .*/forwarded = "{forwarded}"/' {CONFIG}
         grep -q '^forwarded = "{forwarded}"' {CONFIG} && systemctl reload depollueur""")
-    host.until("curl -fsS http://127.0.0.1:8026/readyz")
+    host.until(READY)
 
 
 @story(on="live")

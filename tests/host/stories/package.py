@@ -3,7 +3,7 @@
 import re
 
 from mail import ALICE, BOB, DAVE, pdf, virus
-from mailhost import CONFIG, installed
+from mailhost import CONFIG, READY, installed
 from story import story
 
 
@@ -25,7 +25,7 @@ def an_upgrade_keeps_configuration_links_and_mail(host):
     renew(host)
     host.documented("apt install ./depollueur_*.deb", **{"./depollueur_*.deb": "-y /root/new.deb"})
     host.documented("depollueur doctor", status=None)
-    host.until("curl -fsS http://127.0.0.1:8026/readyz")
+    host.until(READY)
     assert host.read(CONFIG) == configuration
     assert host.download(link) == {file.name: file.content}
     assert host.outside(host.send(ALICE, [DAVE], login=ALICE, files=[file])).links
@@ -87,7 +87,7 @@ def the_units_are_enabled_as_the_program_says(host):
     host.documented(f"systemctl enable depollueur.socket && {restart}")
     assert host.must(f"systemctl is-enabled {units}") == "enabled\nenabled\n"
     assert host.must(f"systemctl is-active {units}") == "active\nactive\n"
-    host.until("curl -fsS http://127.0.0.1:8026/readyz")
+    host.until(READY)
     assert host.outside(host.send(ALICE, [DAVE], login=ALICE, files=[pdf(700_000)])).links
 
 

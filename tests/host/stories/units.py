@@ -3,14 +3,13 @@
 import re
 
 from mail import ALICE, BOB, DAVE, pdf
-from mailhost import CONFIG, DOMAIN, PUBLIC_URL
+from mailhost import CONFIG, DOMAIN, PUBLIC_URL, READY
 from shipped import example
 from stories.doctor import findings, type_told
 from story import story
 
 UNITS = "depollueur.socket depollueur.service"
 SOCKET = "/var/spool/postfix/depollueur"
-READY = "curl -fsS http://127.0.0.1:8026/readyz"
 RESTART = "systemctl restart depollueur.socket depollueur.service"
 
 
