@@ -22,12 +22,11 @@ pub(super) const READING_THREADS_MAX: usize = 16;
 /// The system cannot create the threads.
 pub(crate) fn runtime() -> io::Result<Runtime> {
     let workers = thread::available_parallelism().map_or(1, NonZero::get);
-    runtime::Builder::new_multi_thread()
-        .worker_threads(workers)
-        .thread_name_fn(threads::names("web", workers))
+    let mut web = runtime::Builder::new_multi_thread();
+    web.worker_threads(workers)
         .max_blocking_threads(READING_THREADS_MAX)
-        .enable_all()
-        .build()
+        .enable_all();
+    threads::start(&mut web, "web", workers)
 }
 
 /// The limits of the public listener.

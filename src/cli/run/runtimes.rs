@@ -80,14 +80,15 @@ impl Runtimes {
 fn of_mail(config: &Config) -> io::Result<Runtime> {
     let mut mail = runtime::Builder::new_multi_thread();
     mail.worker_threads(mail_threads())
-        .thread_name_fn(threads::names("mail", mail_threads()))
         .max_blocking_threads(blocking_threads(config))
         .thread_keep_alive(BLOCKING_THREAD_STAYS)
         .enable_all();
 
-    let mail = starting(|| mail.build())?;
-    begin_blocking(&mail)?;
-    Ok(mail)
+    starting(|| {
+        let mail = threads::start(&mut mail, "mail", mail_threads())?;
+        begin_blocking(&mail)?;
+        Ok(mail)
+    })
 }
 
 /// Makes the runtime of a process that takes no mail: its own thread listens to signals and probes, so that
@@ -97,15 +98,16 @@ fn of_mail(config: &Config) -> io::Result<Runtime> {
 /// The system cannot create the threads.
 fn without_mail() -> io::Result<Runtime> {
     let mut own = runtime::Builder::new_current_thread();
-    own.thread_name_fn(threads::names("own", 0))
-        .max_blocking_threads(BLOCKING_THREADS_WITHOUT_MAIL)
+    own.max_blocking_threads(BLOCKING_THREADS_WITHOUT_MAIL)
         // The first one stays: if there is none and none can be started, tokio panics.
         .thread_keep_alive(Duration::MAX)
         .enable_all();
 
-    let own = starting(|| own.build())?;
-    begin_blocking(&own)?;
-    Ok(own)
+    starting(|| {
+        let own = threads::start(&mut own, "own", 0)?;
+        begin_blocking(&own)?;
+        Ok(own)
+    })
 }
 
 /// Runs what makes a runtime, before any task runs. If the system has no thread for it, tokio panics

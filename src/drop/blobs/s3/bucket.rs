@@ -153,11 +153,9 @@ impl Drop for Bucket {
 }
 
 fn runtime() -> io::Result<Runtime> {
-    Builder::new_multi_thread()
-        .worker_threads(THREADS)
-        .thread_name_fn(threads::names("s3", THREADS))
-        .enable_all()
-        .build()
+    let mut s3 = Builder::new_multi_thread();
+    s3.worker_threads(THREADS).enable_all();
+    threads::start(&mut s3, "s3", THREADS)
 }
 
 fn client(config: &S3Config) -> Result<Client> {
