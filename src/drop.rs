@@ -73,6 +73,7 @@ mod elsewhere;
 mod error;
 mod fingerprint;
 mod manifest;
+mod migrate;
 mod place;
 mod reader;
 mod records;
@@ -92,21 +93,22 @@ use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 
 use self::{
-    blobs::{Blobs, Directory, S3},
+    blobs::{Blobs, Directory, Moving, S3},
     place::BlobPlace,
     rescan::Rescans,
     vault::Vault,
 };
 use crate::{
-    config::{AuditConfig, BlobsKind, Config, DropConfig, QuotaConfig, S3Config, ScanConfig},
+    config::{AuditConfig, BlobsKind, Config, DropConfig, QuotaConfig, ScanConfig},
     jirafeau::Jirafeau,
-    ledger::{Books, Ledger, LedgerError, Record, blocking},
+    ledger::{Books, Ledger, LedgerError, Record, Records, blocking},
     scan::VirusScanner,
 };
 
 pub use self::{
     draft::{CompleteFile, FileDraft, PackageDraft},
     error::DropError,
+    migrate::Moved,
     reader::FileReader,
     rescan::Release,
     sealed::{SealedFile, SealedPackage},
@@ -137,9 +139,14 @@ pub struct FileDrop {
     store: Arc<Store>,
 }
 
+/// A store of blobs that is open, and the stores between which they are moved, if they are.
+type OpenBlobs = (Arc<dyn Blobs>, Option<Moving>);
+
 #[derive(Debug)]
 struct Store {
     blobs: Arc<dyn Blobs>,
+    /// The stores between which blobs are moved, if they are; they are those of `blobs`.
+    moving: Option<Moving>,
     ledger: Ledger,
     /// The side that decrypts packages deposited from now on for their readers.
     unlock: Unlock,
@@ -241,9 +248,14 @@ impl FileDrop {
     /// The directory cannot be used; the message is one clear line.
     pub fn of(config: &Config) -> Result<Self, DropError> {
         let jirafeau = Jirafeau::open(&config.jirafeau)?;
-        let bucket = (config.drop.blobs == BlobsKind::S3).then_some(&config.s3);
         let rules = (&config.quota, &config.audit, &config.scan);
-        Self::open_place(&config.drop, rules, (bucket, jirafeau))
+        Self::open_over(&config.drop, rules, jirafeau, |directory, records| {
+            let bucket = config.drop.uses_bucket().then(|| {
+                let mark = HEXLOWER.encode(&records::number(records)?.to_be_bytes());
+                S3::open(&config.s3, directory.clone(), mark)
+            });
+            migrate::open(&config.drop, directory, bucket.transpose()?)
+        })
     }
 
     /// Opens a drop in a directory, without quotas and virus scan, otherwise like [`FileDrop::of`].
@@ -261,15 +273,17 @@ impl FileDrop {
         audit: &AuditConfig,
         scan: &ScanConfig,
     ) -> Result<Self, DropError> {
-        Self::open_place(config, (quota, audit, scan), (None, None))
+        Self::open_over(config, (quota, audit, scan), None, |directory, _| {
+            Ok((Arc::new(directory), None))
+        })
     }
 
-    /// Opens a drop whose blobs lie in a bucket, if there is one, else in its directory, and whose files elsewhere
-    /// are at this Jirafeau.
-    fn open_place(
+    /// Opens a drop over the stores of blobs that `blobs` opens, and whose files elsewhere are at this Jirafeau.
+    fn open_over(
         config: &DropConfig,
         (quota, audit, scan): (&QuotaConfig, &AuditConfig, &ScanConfig),
-        (bucket, jirafeau): (Option<&S3Config>, Option<Jirafeau>),
+        jirafeau: Option<Jirafeau>,
+        blobs: impl FnOnce(Directory, &dyn Records) -> Result<OpenBlobs, DropError>,
     ) -> Result<Self, DropError> {
         let directory = Directory::open(&config.directory)?;
         let alone = directory.lock()?;
@@ -277,16 +291,11 @@ impl FileDrop {
         let key = fingerprint::key(&directory, &*records)?;
         std::mem::drop(alone);
 
-        let blobs: Arc<dyn Blobs> = match bucket {
-            Some(bucket) => {
-                let mark = HEXLOWER.encode(&records::number(&*records)?.to_be_bytes());
-                Arc::new(S3::open(bucket, directory, mark)?)
-            }
-            None => Arc::new(directory),
-        };
+        let (blobs, moving) = blobs(directory, &*records)?;
         let place = Box::new(BlobPlace(Arc::clone(&blobs), jirafeau.clone()));
         let store = Store {
             blobs,
+            moving,
             ledger: Ledger::new(records, key, place, config, quota, audit),
             unlock: Unlock::of(config.end_to_end),
             scanner: VirusScanner::of(scan),
@@ -295,7 +304,7 @@ impl FileDrop {
         };
 
         // A bucket is not asked: while it is away, what is in the database can be told and decided all the same.
-        if bucket.is_none() {
+        if config.blobs == BlobsKind::Directory {
             store.warn_if_full()?;
         }
         store.books().follow_log();
@@ -369,7 +378,7 @@ impl FileDrop {
         let (id, numbers) = (Vault::new(token).id(), package.numbers.clone());
         self.run(move |store| {
             let mut numbers = numbers.iter();
-            numbers.try_for_each(|&number| store.blobs.exists(id, number))
+            numbers.try_for_each(|&number| store.blobs.length(id, number).map(drop))
         })
         .await
     }

@@ -39,9 +39,8 @@ use self::{
 use crate::config::{AuditConfig, DropConfig, QuotaConfig};
 
 #[cfg(test)]
-pub(crate) use self::{
-    place::SLICES,
-    records::{BlockRow, Depositor, SCHEMA_1, lab as postgres, schemas_before_the_chain},
+pub(crate) use self::records::{
+    BlockRow, Depositor, SCHEMA_1, lab as postgres, schemas_before_the_chain,
 };
 
 pub use self::{
@@ -64,7 +63,7 @@ pub use self::{
 pub(crate) use self::{
     error::Fault,
     key::Key,
-    place::Place,
+    place::{Place, SLICES},
     quota::{Allowance, StrangerNetwork, cost},
     records::{Elsewhere, Note, Postgres, Record, RecordFile, Records, Sqlite, Term},
 };

@@ -11,6 +11,7 @@ mod hold;
 mod link;
 mod look;
 mod maillog;
+mod migrate;
 mod select;
 mod sweep;
 pub(super) mod table;
@@ -77,6 +78,8 @@ pub(super) enum DropCommand {
     Rekey(act::RekeyOptions),
     /// Destroys what is past its expiry and grace period, and left-overs.
     Sweep(sweep::SweepOptions),
+    /// Moves the files to where drop.blobs keeps them, out of where they were (drop.blobs_from).
+    Migrate(migrate::MigrateOptions),
     /// Lets milters of other hosts deposit, each with a token of its own.
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -107,6 +110,7 @@ pub(super) fn run(command: DropCommand) -> Result<(), Failure> {
             DropCommand::Blocks(options) => look::blocks(options).await,
             DropCommand::Rekey(options) => act::rekey(options),
             DropCommand::Sweep(options) => sweep::run(options).await,
+            DropCommand::Migrate(options) => migrate::run(options).await,
             DropCommand::Token(command) => token::run(command).await,
         }
     })

@@ -20,7 +20,7 @@ use toml::{Table, Value};
 pub(super) use self::machine::all as of_machine;
 use super::{unit::Unit, user::User};
 use crate::{
-    config::{BlobsKind, ClamdAddress, Config, DEFAULT_FILE, RecordsDatabase, StoreKind},
+    config::{ClamdAddress, Config, DEFAULT_FILE, RecordsDatabase, StoreKind},
     units::{self, Part, Service},
 };
 
@@ -458,7 +458,7 @@ fn of_addresses(config: &Config, service: Service, unit: &Unit) -> Vec<Obstacle>
     }
 
     if let Some(endpoint) = &config.s3.endpoint
-        && config.drop.blobs == BlobsKind::S3
+        && config.drop.uses_bucket()
     {
         let peer = (endpoint.host(), endpoint.port());
         found.extend(of_peer("s3.endpoint", endpoint.as_str(), peer, unit));

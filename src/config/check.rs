@@ -48,6 +48,7 @@ impl Config {
         clashing
             .or_else(|| self.contradiction_of_store())
             .or_else(|| self.contradiction_of_s3())
+            .or_else(|| self.contradiction_of_moving())
             .or_else(|| self.contradiction_of_jirafeau())
             .or_else(|| self.contradiction_of_drop())
     }

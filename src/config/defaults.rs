@@ -82,6 +82,7 @@ impl Default for DropConfig {
         Self {
             directory: "/var/lib/depollueur".into(),
             blobs: BlobsKind::Directory,
+            blobs_from: None,
             expiry: Span::new().months(1),
             grace: Span::new().days(7),
             keep_records: Span::new().years(1),

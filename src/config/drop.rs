@@ -10,8 +10,8 @@ use super::{
     address::Networks,
     records::Records,
     value::{
-        Absolute, As, Choice, CopyTarget, Count, DirectionsCodec, Flag, OptionalPath,
-        OptionalPeriod, OptionalSize, Period, Retention, Size,
+        Absolute, As, Choice, CopyTarget, Count, DirectionsCodec, Flag, OptionalChoice,
+        OptionalPath, OptionalPeriod, OptionalSize, Period, Retention, Size,
     },
 };
 
@@ -25,6 +25,9 @@ pub struct DropConfig {
     /// The kind of store that holds the encrypted files.
     #[serde(with = "As::<Choice<BlobsKind>>")]
     pub blobs: BlobsKind,
+    /// The kind of store from which they are being moved there; `None` if all are there.
+    #[serde(with = "As::<OptionalChoice<BlobsKind>>")]
+    pub blobs_from: Option<BlobsKind>,
     /// The time for which a file can be fetched; calendar units are allowed (`1 month`).
     #[serde(with = "As::<Period>")]
     pub expiry: Span,

@@ -5,9 +5,9 @@ use std::{path::PathBuf, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Config, PublicUrl,
+    Config, DropConfig, PublicUrl,
     public_url::OptionalUrl,
-    value::{As, Codec, Flag, OptionalPath, Seconds, Written, brief},
+    value::{As, Choice, Codec, Flag, OptionalPath, Seconds, Written, brief},
 };
 
 /// `[s3]`: a bucket in object storage.
@@ -73,11 +73,33 @@ pub enum BlobsKind {
     S3,
 }
 
+impl DropConfig {
+    /// Returns true if blobs lie in a bucket, or are being moved out of one.
+    pub fn uses_bucket(&self) -> bool {
+        self.blobs == BlobsKind::S3 || self.blobs_from == Some(BlobsKind::S3)
+    }
+}
+
 impl Config {
+    /// A contradiction about blobs that are moved: they leave where they are kept.
+    pub(super) fn contradiction_of_moving(&self) -> Option<(&'static str, String)> {
+        let from = self
+            .drop
+            .blobs_from
+            .filter(|from| *from == self.drop.blobs)?;
+        let Written::Text(place) = Choice::print(&from) else {
+            return None;
+        };
+        let reason = format!(
+            r#"drop.blobs_from = "{place}": files would be moved to where they are (drop.blobs); write drop.blobs_from = "", or another drop.blobs"#
+        );
+        Some(("drop.blobs_from", reason))
+    }
+
     /// A contradiction about the bucket: it needs an address and a key, and no request may cross a network in
     /// clear.
     pub(super) fn contradiction_of_s3(&self) -> Option<(&'static str, String)> {
-        if self.drop.blobs != BlobsKind::S3 {
+        if !self.drop.uses_bucket() {
             return None;
         }
         let s3 = &self.s3;
@@ -88,7 +110,11 @@ impl Config {
             ("s3.secret_key_file", s3.secret_key_file.is_some()),
         ];
         if let Some((key, _)) = needed.into_iter().find(|(_, is_set)| !is_set) {
-            let reason = format!(r#"{key} = "": must be set for drop.blobs = "s3""#);
+            let wanted = match self.drop.blobs {
+                BlobsKind::S3 => "drop.blobs",
+                BlobsKind::Directory => "drop.blobs_from",
+            };
+            let reason = format!(r#"{key} = "": must be set for {wanted} = "s3""#);
             return Some((key, reason));
         }
 
@@ -104,7 +130,7 @@ impl Config {
     /// Warns of a bucket that is not used, or that mail may wait for too long.
     pub(super) fn warn_of_s3(&self, warnings: &mut Vec<String>) {
         if let Some(endpoint) = &self.s3.endpoint
-            && self.drop.blobs != BlobsKind::S3
+            && !self.drop.uses_bucket()
         {
             warnings.push(format!(
                 r#"s3.endpoint = "{endpoint}": nothing goes there; write drop.blobs = "s3""#

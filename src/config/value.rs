@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 pub(super) use self::{
-    choice::{Choice, DirectionsCodec, Words},
+    choice::{Choice, DirectionsCodec, OptionalChoice, Words},
     size::{OptionalSize, Size, Sizes},
     time::{OptionalPeriod, Period, Retention, Seconds, Zone, brief},
 };

@@ -7,6 +7,7 @@
 mod directory;
 #[cfg(test)]
 mod memory;
+mod moving;
 mod s3;
 
 use std::{collections::HashSet, fmt, io, ops::Range, path::Path};
@@ -14,7 +15,7 @@ use std::{collections::HashSet, fmt, io, ops::Range, path::Path};
 use jiff::Timestamp;
 
 pub(crate) use self::s3::{BucketTrial, try_out};
-pub(super) use self::{directory::Directory, s3::S3};
+pub(super) use self::{directory::Directory, moving::Moving, s3::S3};
 #[cfg(test)]
 pub(super) use self::{directory::draft_into, memory::Memory};
 use super::{DropError, RecordId};
@@ -33,8 +34,8 @@ pub(super) trait Blobs: fmt::Debug + Send + Sync {
     /// Makes all placed blobs of a package durable, with their names. The contents of `loose` are not durable yet.
     fn sync(&self, id: RecordId, loose: &[u32]) -> Result<()>;
 
-    /// Fails if the blob is not in its place.
-    fn exists(&self, id: RecordId, number: u32) -> Result<()>;
+    /// Returns the length of a blob in bytes; fails if it is not in its place ([`DropError::is_missing`]).
+    fn length(&self, id: RecordId, number: u32) -> Result<u64>;
 
     /// Opens a blob of exactly this length for reading; one of another length is damaged. After its first bytes,
     /// those of `wanted` are going to be read, in order; others may be.

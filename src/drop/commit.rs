@@ -146,7 +146,7 @@ impl CommitGuard {
     fn all_exist(&self) -> Result<()> {
         self.numbers
             .iter()
-            .try_for_each(|&number| self.store.blobs.exists(self.id, number))
+            .try_for_each(|&number| self.store.blobs.length(self.id, number).map(drop))
     }
 
     fn withdraw(&self) -> Result<()> {

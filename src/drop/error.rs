@@ -41,6 +41,12 @@ pub enum DropError {
         /// The check that failed, in words.
         reason: String,
     },
+    /// A blob that the records name is not in its place: as with damage, trying again is of no use.
+    #[error("\"{}\" is damaged: it is missing", path.display())]
+    Missing {
+        /// The blob.
+        path: PathBuf,
+    },
     /// The virus scan objects to a file of the deposit: nothing was kept.
     #[error(transparent)]
     Scan(#[from] Objection),
@@ -104,6 +110,15 @@ impl DropError {
         matches!(self, Self::Denied { .. }) || self.fault() == Some(FaultKind::Denied)
     }
 
+    /// Returns true if a blob is not in its place: whatever keeps it elsewhere may be asked.
+    pub(super) fn is_missing(&self) -> bool {
+        match self {
+            Self::Missing { .. } => true,
+            Self::Io { source, .. } => source.kind() == ErrorKind::NotFound,
+            _ => false,
+        }
+    }
+
     /// Returns the kind of the ledger's failure, if the ledger failed.
     pub(super) fn fault(&self) -> Option<FaultKind> {
         match self {
@@ -140,6 +155,11 @@ impl DropError {
         }
     }
 
+    pub(super) fn missing(path: &Path) -> Self {
+        let path = path.to_owned();
+        Self::Missing { path }
+    }
+
     pub(super) fn damaged(path: &Path, reason: impl Into<String>) -> Self {
         Self::Damaged {
             path: path.to_owned(),
@@ -167,7 +187,7 @@ impl From<DropError> for LedgerError {
             DropError::Stopped => return Self::Stopped,
             DropError::Full { .. } => FaultKind::Full,
             DropError::Denied { .. } => FaultKind::Denied,
-            DropError::Damaged { .. } => FaultKind::Damaged,
+            DropError::Damaged { .. } | DropError::Missing { .. } => FaultKind::Damaged,
             _ => FaultKind::Place,
         };
         let fault = Fault::new(kind, error.to_string()).of_one_file(error.is_of_one_file());

@@ -26,6 +26,7 @@ mod damage;
 mod deposit;
 mod elsewhere;
 mod hold;
+mod migrate;
 mod open;
 mod quota;
 mod rescan;

@@ -22,6 +22,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -139,11 +140,14 @@ class S3Lab(Lab):
         with self.made:
             return super().__exit__(*why)
 
+    def bucket(self, prefix: str) -> dict:
+        """The settings of the bucket, below this prefix."""
+        return {"s3_endpoint": f"http://127.0.0.1:{self.service.port}", "s3_bucket": self.service.bucket, "s3_prefix": prefix,
+                "s3_access_key_id": KEY_ID, "s3_secret_key_file": str(self.secret)}
+
     def drop(self, prefix: str, **settings):
         """A daemon whose blobs lie in the bucket, below this prefix."""
-        return self.daemon(**{
-            "drop_blobs": "s3", "s3_endpoint": f"http://127.0.0.1:{self.service.port}", "s3_bucket": self.service.bucket,
-            "s3_prefix": prefix, "s3_access_key_id": KEY_ID, "s3_secret_key_file": str(self.secret), **settings})
+        return self.daemon(**{"drop_blobs": "s3", **self.bucket(prefix), **settings})
 
 
 def deposit(lab, daemon, size: int) -> tuple[str, bytes]:
@@ -305,14 +309,87 @@ def _(lab):
         assert first.get(url)[0] == 200
 
 
-@story("s3: a drop that has files in its directory says that a bucket does not have them")
+@story("s3: a drop that has files in the other place says so, and how they are moved")
+def _(lab):
+    daemon = lab.daemon()
+    with daemon:
+        link, _ = deposit(lab, daemon, 200_000)
+    daemon.configure(drop_blobs="s3", **lab.bucket("other"))
+    with daemon:
+        assert 'write drop.blobs_from = "directory", restart, and move them: depollueur drop migrate' in daemon.log()
+        assert daemon.manifest(link)["files"], "the record is gone"
+    daemon.configure(drop_blobs="directory")
+    with daemon:
+        assert 'write drop.blobs_from = "s3", restart' in daemon.log()
+
+
+def fetching(daemon, expected: dict[str, bytes], wrong: list[str]) -> threading.Event:
+    """Fetches files again and again until the event is set."""
+    done = threading.Event()
+
+    def fetch():
+        while not done.is_set():
+            for url, content in expected.items():
+                status, _, body = daemon.get(url)
+                if status != 200 or body != content:
+                    wrong.append(f"{url}: {status}, {len(body)} bytes")
+    reader = threading.Thread(target=fetch)
+    reader.start()
+    done.reader = reader
+    return done
+
+
+@story("s3: files are moved into the bucket and back while mail comes and readers fetch, and every link works")
+def _(lab):
+    daemon = lab.daemon()
+    kept: dict[str, bytes] = {}
+
+    def more(count: int):
+        for _ in range(count):
+            link, content = deposit(lab, daemon, 200_000)
+            kept[next(iter(daemon.manifest(link)["files"]))["url"]] = content
+
+    with daemon:
+        more(6)
+    for place, source in (("s3", "directory"), ("directory", "s3")):
+        daemon.configure(drop_blobs=place, drop_blobs_from=source, **lab.bucket("moving"))
+        with daemon:
+            wrong: list[str] = []
+            done = fetching(daemon, dict(kept), wrong)
+            more(2)
+            moved = daemon.run("drop", "migrate")
+            more(2)
+            done.set()
+            done.reader.join()
+            assert moved.returncode == 0, moved
+            assert b"failed=0 unneeded=0" in moved.stdout and b"nothing is left there" in moved.stderr, moved
+            assert not wrong, wrong
+            again = daemon.run("drop", "migrate")
+            assert again.stdout.startswith(b"files=0 "), again
+            assert b"drop.moved" in daemon.run("doctor").stdout
+        in_directory = [path for path in (daemon.drop / "blobs").rglob("*") if path.is_file()]
+        assert (len(in_directory) == len(kept)) == (place == "directory"), in_directory
+        if lab.service.process:
+            in_bucket = [name for name in lab.service.objects() if name.startswith("moving/") and not name.endswith("/owner")]
+            assert len(in_bucket) == (len(kept) if place == "s3" else 0), in_bucket
+    daemon.configure(drop_blobs_from="")
+    begun = len(daemon.log())
+    with daemon:
+        assert "drop.blobs_from" not in daemon.log()[begun:], daemon.log()[begun:]
+        for url, content in kept.items():
+            assert daemon.get(url)[2] == content
+
+
+@story("s3: nothing is moved while a daemon runs that would not find it, or when nothing is named")
 def _(lab):
     with lab.daemon() as daemon:
-        link, _ = deposit(lab, daemon, 200_000)
-    moved = lab.drop("moved", drop_directory=str(daemon.drop))
-    with moved:
-        assert "holds files that are not looked for there" in moved.log(), moved.log()
-        assert moved.manifest(link)["files"], "the record is gone"
+        deposit(lab, daemon, 200_000)
+        nothing = daemon.run("drop", "migrate")
+        assert nothing.returncode == 78 and b"drop.blobs_from is empty" in nothing.stderr, nothing
+        daemon.configure(drop_blobs="s3", drop_blobs_from="directory", **lab.bucket("early"))
+        refused = daemon.run("drop", "migrate")
+        assert refused.returncode == 69 and b"Type first: systemctl restart depollueur" in refused.stderr, refused
+        assert [path for path in (daemon.drop / "blobs").rglob("*") if path.is_file()]
 
 
 def main() -> int:

@@ -560,6 +560,87 @@ mod tests {
         }
     }
 
+    #[test]
+    fn each_type_that_is_known_has_its_name() {
+        for (media_types, called) in [
+            ("application/pdf", "document.pdf"),
+            ("application/msword", "document.doc"),
+            ("application/rtf text/rtf", "document.rtf"),
+            ("application/vnd.oasis.opendocument.text", "document.odt"),
+            (
+                "application/vnd.oasis.opendocument.spreadsheet",
+                "table.ods",
+            ),
+            (
+                "application/vnd.oasis.opendocument.presentation",
+                "slides.odp",
+            ),
+            (
+                "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+                "document.docx",
+            ),
+            (
+                "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+                "table.xlsx",
+            ),
+            (
+                "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+                "slides.pptx",
+            ),
+            ("application/vnd.ms-excel", "table.xls"),
+            ("application/vnd.ms-powerpoint", "slides.ppt"),
+            (
+                "application/zip application/x-zip-compressed",
+                "archive.zip",
+            ),
+            ("application/gzip application/x-gzip", "archive.gz"),
+            ("application/json", "data.json"),
+            ("audio/mpeg", "audio.mp3"),
+            ("audio/mp4 audio/x-m4a", "audio.m4a"),
+            ("audio/wav audio/x-wav audio/vnd.wave", "audio.wav"),
+            ("image/jpeg image/jpg image/pjpeg", "image.jpg"),
+            ("image/svg+xml", "image.svg"),
+            ("image/tiff", "image.tif"),
+            ("message/rfc822 message/global", "message.eml"),
+            ("text/calendar", "event.ics"),
+            ("text/csv", "table.csv"),
+            ("text/html", "page.html"),
+            ("text/plain", "text.txt"),
+            ("text/vcard text/x-vcard", "contact.vcf"),
+            ("text/xml application/xml", "data.xml"),
+            ("video/quicktime", "video.mov"),
+            ("video/x-msvideo", "video.avi"),
+            ("video/mp4", "video.mp4"),
+            ("image/vnd.adobe.photoshop", "attachment.bin"),
+        ] {
+            for media_type in media_types.split(' ') {
+                assert_eq!(or_from_type(None, media_type), called, "{media_type}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_content_is_asked_only_where_neither_name_nor_type_ends_a_name() {
+        for (name, media_type, lacks) in [
+            (None, "application/octet-stream", true),
+            (Some("scan"), "application/octet-stream", true),
+            (Some("\u{202e} "), "application/octet-stream", true),
+            (Some("RE: Dossier"), "", true),
+            (Some("scan.pdf"), "application/octet-stream", false),
+            (Some("Été 2026.pdf"), "application/octet-stream", false),
+            (Some("archive.001"), "application/octet-stream", false),
+            (None, "application/pdf", false),
+            (Some("scan"), " Application/PDF ", false),
+            (Some("scan"), APPLEFILE, false),
+        ] {
+            assert_eq!(
+                lacks_extension(name, media_type),
+                lacks,
+                "{name:?} {media_type}"
+            );
+        }
+    }
+
     /// Names made of everything that hurts.
     fn hostile() -> impl Strategy<Value = String> {
         let piece = prop_oneof![

@@ -1,23 +1,26 @@
-//! Checks of the bucket: everything that a drop does there is done once, and its clock is compared.
+//! Checks of the bucket: everything that a drop does there is done once, and its clock is compared; and whether files
+//! are still to be moved into it, or out of it.
 
 use jiff::SignedDuration;
 
 use super::report::DoctorReport;
 use crate::{
-    config::{BlobsKind, Config},
+    config::Config,
     drop::{BucketTrial, try_bucket},
 };
 
 /// The checks' names.
 const USABLE: &str = "bucket.usable";
 const CLOCK: &str = "bucket.clock";
+const MOVED: &str = "drop.moved";
 
 /// Difference of the clocks from which on somebody should look. Services refuse requests from 15 minutes on.
 const AHEAD_MAX: SignedDuration = SignedDuration::from_mins(1);
 
 /// Tries the bucket of the configuration, if blobs lie in one.
 pub(super) fn check(report: &mut DoctorReport, config: &Config) {
-    if config.drop.blobs != BlobsKind::S3 {
+    check_moved(report, config);
+    if !config.drop.uses_bucket() {
         return;
     }
     match try_bucket(&config.s3) {
@@ -36,6 +39,18 @@ pub(super) fn check(report: &mut DoctorReport, config: &Config) {
             ),
             [],
         ),
+    }
+}
+
+fn check_moved(report: &mut DoctorReport, config: &Config) {
+    if config.drop.blobs_from.is_some() {
+        report.warning(
+            MOVED,
+            format_args!(
+                "drop.blobs_from is set: files are looked for in two places; remove it when this says that nothing is left"
+            ),
+            ["depollueur drop migrate".to_owned()],
+        );
     }
 }
 

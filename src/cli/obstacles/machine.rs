@@ -53,7 +53,7 @@ pub(in crate::cli) fn all(config: &Config) -> Vec<Obstacle> {
 /// Checks the key and the certificates of the bucket, as the daemon will read them.
 fn of_bucket(config: &Config) -> Option<Obstacle> {
     let (s3, key) = (&config.s3, config.s3.secret_key_file.as_deref()?);
-    if config.drop.blobs != BlobsKind::S3 {
+    if !config.drop.uses_bucket() {
         return None;
     }
     if let Err(error) = credentials::secret(key, "key") {

@@ -13,6 +13,9 @@ use crate::config::{
 /// One of a few words.
 pub(in crate::config) struct Choice<T>(PhantomData<T>);
 
+/// One of a few words, or none: an empty one.
+pub(in crate::config) struct OptionalChoice<T>(PhantomData<T>);
+
 /// An option with a few values, each written as a word.
 pub(in crate::config) trait Words: Copy + PartialEq + 'static {
     /// Each value with its word.
@@ -41,6 +44,27 @@ impl<T: Words> Codec for Choice<T> {
             .map(|(word, _)| format!("{word:?}"))
             .collect();
         words.join(" or ")
+    }
+}
+
+impl<T: Words> Codec for OptionalChoice<T> {
+    type Value = Option<T>;
+
+    fn parse(written: &Written) -> Option<Option<T>> {
+        match written.text()?.as_str() {
+            "" => Some(None),
+            _ => Choice::parse(written).map(Some),
+        }
+    }
+
+    fn print(value: &Option<T>) -> Written {
+        value
+            .as_ref()
+            .map_or_else(|| Written::Text(String::new()), Choice::print)
+    }
+
+    fn allowed() -> String {
+        format!("{} or \"\"", Choice::<T>::allowed())
     }
 }
 

@@ -43,7 +43,7 @@ const SPARE: &str = "spare";
 const SPARE_BYTES: u64 = 4 << 20;
 
 /// The directory of the drop.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::drop) struct Directory {
     directory: PathBuf,
     drafts: PathBuf,
@@ -237,10 +237,10 @@ impl Blobs for Directory {
         sync_directory(&self.shard(id.0[0]))
     }
 
-    fn exists(&self, id: RecordId, number: u32) -> Result<()> {
+    fn length(&self, id: RecordId, number: u32) -> Result<u64> {
         let path = self.path(id, number);
         fs::symlink_metadata(&path)
-            .map(drop)
+            .map(|found| found.len())
             .map_err(|e| DropError::io("find", &path, e))
     }
 
@@ -256,7 +256,7 @@ impl Blobs for Directory {
         let mut options = OpenOptions::new();
         let file = match options.read(true).custom_flags(flags).open(&path) {
             Err(e) if e.kind() == ErrorKind::NotFound => {
-                return Err(DropError::damaged(&path, "it is missing"));
+                return Err(DropError::missing(&path));
             }
             opened => opened.map_err(|e| DropError::io("open", &path, e))?,
         };

@@ -75,9 +75,11 @@ impl Blobs for Memory {
         Ok(())
     }
 
-    fn exists(&self, id: RecordId, number: u32) -> Result<()> {
-        let there = self.lock().blobs.contains_key(&(id, number));
-        there.then_some(()).ok_or_else(gone)
+    fn length(&self, id: RecordId, number: u32) -> Result<u64> {
+        let found = self.lock().blobs.get(&(id, number)).cloned();
+        found
+            .map(|(_, bytes)| lock(&bytes).len() as u64)
+            .ok_or_else(gone)
     }
 
     fn open(
@@ -92,7 +94,8 @@ impl Blobs for Memory {
             Some((_, bytes)) if lock(&bytes).len() as u64 == length => {
                 Ok(Box::new(MemoryBlob(bytes)))
             }
-            _ => Err(DropError::damaged(nowhere(), "it is missing, or cut")),
+            Some(_) => Err(DropError::damaged(nowhere(), "it is cut")),
+            None => Err(DropError::missing(nowhere())),
         }
     }
 

@@ -75,7 +75,7 @@ pub(in crate::drop) struct S3 {
 
 impl S3 {
     /// Prepares for requests, and makes none: a service that is down holds up no start. `mark` tells this drop
-    /// from others. Warns if the directory has blobs, which nobody finds there.
+    /// from others.
     ///
     /// # Errors
     /// The key or the certificates cannot be read, or there is no thread.
@@ -84,13 +84,6 @@ impl S3 {
         directory: Directory,
         mark: String,
     ) -> Result<Self> {
-        if directory.has_blobs()? {
-            let path = directory.child("blobs");
-            tracing::warn!(
-                "\"{}\" holds files that are not looked for there (drop.blobs = \"s3\"): move them into the bucket, under the same names below s3.prefix",
-                path.display()
-            );
-        }
         Ok(Self {
             bucket: Arc::new(Bucket::open(config)?),
             directory,
@@ -135,10 +128,11 @@ impl Blobs for S3 {
         Ok(())
     }
 
-    fn exists(&self, id: RecordId, number: u32) -> Result<()> {
+    fn length(&self, id: RecordId, number: u32) -> Result<u64> {
         let name = self.bucket.name(id, number);
         let found = self.bucket.wait(self.bucket.objects.head(&name));
-        self.bucket.named("find", &name, found.map(drop))
+        self.bucket
+            .named("find", &name, found.map(|object| object.size))
     }
 
     fn open(

@@ -29,7 +29,7 @@ async fn damaged_blobs_are_refused() {
     fs::remove_file(&path).unwrap();
     assert!(matches!(
         drop.read(&token, now, 0).await,
-        Err(DropError::Damaged { .. })
+        Err(DropError::Missing { .. })
     ));
     std::os::unix::fs::symlink("/etc/hostname", &path).unwrap();
     assert!(drop.read(&token, now, 0).await.is_err());

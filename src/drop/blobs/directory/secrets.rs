@@ -4,7 +4,7 @@ use std::{fs, io::ErrorKind, os::unix::fs::MetadataExt as _, path::Path};
 
 use super::{
     super::{Draft as _, DropError, Result},
-    BlobPath, Directory, DirectoryDraft, sync_directory,
+    BlobPath, Directory, DirectoryDraft, remove, sync_directory,
 };
 
 impl Directory {
@@ -41,6 +41,14 @@ impl Directory {
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
             Err(e) => Err(DropError::io("look at", &path, e)),
         }
+    }
+
+    /// Removes what the directory holds under this name; nothing is no error.
+    pub(in crate::drop) fn forget(&self, name: &str) -> Result<()> {
+        if remove(&self.child(name))? {
+            sync_directory(&self.directory)?;
+        }
+        Ok(())
     }
 
     /// Refuses a secret that somebody else may have put there, or may read or change.

@@ -106,7 +106,7 @@ impl Download {
 
         let (found, pieces) = match begin(bucket, &name, begun.clone()) {
             Err(e) if e.kind() == ErrorKind::NotFound => {
-                return Err(DropError::damaged(&path, "it is missing"));
+                return Err(DropError::missing(&path));
             }
             // There is no such range in an empty object.
             Err(e) if e.kind() == ErrorKind::UnexpectedEof => (0, None),

@@ -265,8 +265,8 @@ fn a_refused_part_aborts_the_upload() {
 fn a_missing_object_is_damage_and_a_missing_bucket_is_not() {
     let service = Script::refusing(404, "NoSuchKey");
     let error = service.store.open(ID, 0, 5, 0..5).unwrap_err();
-    assert!(matches!(error, DropError::Damaged { .. }), "{error}");
-    assert!(service.store.exists(ID, 0).is_err());
+    assert!(matches!(error, DropError::Missing { .. }), "{error}");
+    assert!(service.store.length(ID, 0).unwrap_err().is_missing());
     service.store.remove(ID, 0).unwrap();
 
     let service = Script::refusing(404, "NoSuchBucket");

@@ -3,14 +3,14 @@
 //! That of a bucket needs a server: `DEPOLLUEUR_TEST_S3` is the address of a bucket, `DEPOLLUEUR_TEST_S3_KEY` the
 //! id of a key and its secret. `tests/e2e/s3.py` starts one and sets both.
 
-use std::{collections::HashSet, env, fs, os::unix::fs::PermissionsExt as _};
+use std::{collections::HashSet, env, fs, os::unix::fs::PermissionsExt as _, sync::Arc};
 
 use jiff::SignedDuration;
 
 use super::super::*;
 use crate::{
     config::S3Config,
-    drop::blobs::{Blobs, Directory, Draft, Memory, S3},
+    drop::blobs::{Blobs, Directory, Draft, Memory, Moving, S3},
     ledger::SLICES,
 };
 
@@ -88,6 +88,18 @@ fn a_directory_is_a_store_of_blobs() {
 #[test]
 fn memory_is_a_store_of_blobs() {
     suite(RENAMING, || (Box::new(Memory::default()), Box::new(())));
+}
+
+#[test]
+fn two_stores_of_which_one_is_emptied_are_a_store_of_blobs() {
+    for from_first in [true, false] {
+        suite(RENAMING, || {
+            let home = TempDir::new().unwrap();
+            let directory = Directory::open(&home.path().join("drop")).unwrap();
+            let (from, to) = (Arc::new(Memory::default()), Arc::new(directory));
+            (Box::new(Moving::new(from, to, from_first)), Box::new(home))
+        });
+    }
 }
 
 #[test]
@@ -169,7 +181,7 @@ fn what_is_placed_is_read(blobs: &dyn Blobs) {
     let long = noise(300_000, 1);
     for (number, bytes) in [(0, &b""[..]), (1, b"short"), (u32::MAX, &long)] {
         put(blobs, (A, number), bytes);
-        blobs.exists(A, number).unwrap();
+        assert_eq!(blobs.length(A, number).unwrap(), bytes.len() as u64);
         assert_eq!(get(blobs, A, number, bytes.len() as u64).unwrap(), bytes);
     }
     let blob = blobs.open(A, u32::MAX, 300_000, 0..300_000).unwrap();
@@ -185,7 +197,7 @@ fn what_is_placed_is_read(blobs: &dyn Blobs) {
 
 fn a_draft_is_seen_by_nobody(blobs: &dyn Blobs) {
     let open = draft(blobs, (A, 0), b"open");
-    assert!(blobs.exists(A, 0).is_err());
+    assert!(blobs.length(A, 0).unwrap_err().is_missing());
     assert!(get(blobs, A, 0, 4).is_err());
     assert_eq!(all(blobs, later()), []);
     std::mem::drop(open);
@@ -201,7 +213,7 @@ fn a_dropped_draft_leaves_nothing(blobs: &dyn Blobs) {
 
 fn a_finished_draft_is_seen_by_nobody(blobs: &dyn Blobs) {
     let finished = draft(blobs, (A, 1), b"finished").finish().unwrap();
-    assert!(blobs.exists(A, 1).is_err());
+    assert!(blobs.length(A, 1).unwrap_err().is_missing());
     assert!(get(blobs, A, 1, 8).is_err());
     assert_eq!(all(blobs, later()), []);
     finished.place().unwrap();
@@ -270,10 +282,8 @@ fn another_length_is_damaged(blobs: &dyn Blobs) {
         let opened = blobs.open(A, 0, length, 0..length);
         assert!(matches!(opened, Err(DropError::Damaged { .. })));
     }
-    assert!(matches!(
-        blobs.open(A, 1, 5, 0..5),
-        Err(DropError::Damaged { .. })
-    ));
+    let missing = blobs.open(A, 1, 5, 0..5).unwrap_err();
+    assert!(missing.is_missing(), "{missing}");
 }
 
 fn a_removed_blob_is_read_to_its_end(blobs: &dyn Blobs) {
@@ -283,7 +293,7 @@ fn a_removed_blob_is_read_to_its_end(blobs: &dyn Blobs) {
     let mut bytes = [0; 5];
     blob.read_exact_at(&mut bytes, 0).unwrap();
     assert_eq!(&bytes, b"bytes");
-    assert!(blobs.exists(A, 0).is_err());
+    assert!(blobs.length(A, 0).unwrap_err().is_missing());
 }
 
 fn a_destroyed_blob_is_read_no_further(blobs: &dyn Blobs) {
@@ -295,7 +305,7 @@ fn a_destroyed_blob_is_read_no_further(blobs: &dyn Blobs) {
     let error = blob.read_exact_at(&mut bytes, 3).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof);
     assert!(!blob.read_at_hand(&mut bytes, 3));
-    assert!(blobs.exists(A, 0).is_err());
+    assert!(blobs.length(A, 0).unwrap_err().is_missing());
     blobs.destroy(A, 0).unwrap();
 }
 

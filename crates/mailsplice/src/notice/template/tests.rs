@@ -63,6 +63,21 @@ fn check_like_built_in(notice: &Notice, templates: &Arc<Templates>) {
 }
 
 #[test]
+fn nothing_is_written_for_a_value_that_is_none() {
+    let text = "a{{ none }}b{{ [none] | first }}c {{ link }}\n".to_owned();
+    let html = "<p>a{{ none }}b{{ [none] | first }}c <a href=\"{{ link }}\">x</a></p>\n".to_owned();
+    let templates = Templates::new(&[("en.txt", text), ("en.html", html)]).unwrap();
+    let own = with(notice(Language::En, &["a.pdf"]), &Arc::new(templates));
+    assert!(
+        own.text()[0].starts_with("abc https://"),
+        "{:?}",
+        own.text()
+    );
+    let html = own.html().join("\n");
+    assert!(html.contains("abc <a"), "{html}");
+}
+
+#[test]
 fn the_examples_say_what_the_built_in_notice_says() {
     let templates = examples();
     let many = vec!["photo.jpg"; 22];
