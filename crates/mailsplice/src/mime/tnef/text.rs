@@ -52,3 +52,44 @@ pub(super) fn wide(bytes: &[u8]) -> Option<String> {
         .collect();
     (!text.is_empty()).then_some(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_code_page_has_its_encoding() {
+        // One byte, or two, and what they are in each.
+        for (code_pages, bytes, text) in [
+            (&[866][..], &b"\xa0\xe0"[..], "ар"),
+            (&[874], b"\xa1", "ก"),
+            (&[932], b"\x93\xfa", "日"),
+            (&[936], b"\xc8\xd5", "日"),
+            (&[949], b"\xc0\xcf", "일"),
+            (&[950], b"\xa4\xe9", "日"),
+            (&[1250], b"\x9c\xb3", "śł"),
+            (&[28592], b"\xb6\xb3", "śł"),
+            (&[1251], b"\xff\xb8", "яё"),
+            (&[28595], b"\xef\xf1", "яё"),
+            (&[20866], b"\xd1\xa3", "яё"),
+            (&[21866], b"\xd1\xa4", "яє"),
+            (&[1253], b"\xa2\xe1", "Άα"),
+            (&[28597], b"\xb6\xe1", "Άα"),
+            (&[1254, 28599], b"\xfe\xf0", "şğ"),
+            (&[1255], b"\xe0", "א"),
+            (&[1256], b"\xc7\x81", "اپ"),
+            (&[1257], b"\xf0", "š"),
+            (&[1258], b"\xf5\xfe", "ơ₫"),
+            (&[28605], b"\xa4\xbd", "€œ"),
+            (&[51932], b"\xc6\xfc", "日"),
+            (&[54936], b"\x81\x30\x81\x30", "\u{80}"),
+            (&[65001], "日é".as_bytes(), "日é"),
+            (&[1252, 0, 28591, u32::MAX], b"\x80\xe9", "€é"),
+        ] {
+            for &code_page in code_pages {
+                let found = narrow(bytes, encoding(code_page));
+                assert_eq!(found.as_deref(), Some(text), "{code_page}");
+            }
+        }
+    }
+}
