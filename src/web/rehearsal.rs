@@ -88,6 +88,14 @@ fn many<T>(full: bool, one: T) -> Vec<T> {
     full.then_some(one).into_iter().collect()
 }
 
+/// More items than are seen at once, or none.
+fn some<T>(full: bool, item: impl Fn() -> T) -> Vec<T> {
+    match full {
+        true => vec![item(), item()],
+        false => Vec::new(),
+    }
+}
+
 fn site(full: bool) -> SiteView {
     SiteView {
         operator: text(),
@@ -105,6 +113,7 @@ fn landing(full: bool) -> LandingView {
         elsewhere: full.then(text),
         title: text(),
         from: text(),
+        sum: full.then(text),
         expires: MomentView {
             machine: text(),
             text: text(),
@@ -112,7 +121,9 @@ fn landing(full: bool) -> LandingView {
         },
         left: text(),
         note: full.then(text),
-        files: many(full, file()),
+        files: some(full, file),
+        unfolded: 1,
+        folded: full.then(text),
         pages: full.then(pages_view),
         archive: full.then(|| ArchiveView {
             href: text(),
@@ -128,6 +139,7 @@ fn unlock(full: bool) -> UnlockView {
     UnlockView {
         title: text(),
         from: text(),
+        sum: full.then(text),
         expires: MomentView {
             machine: text(),
             text: text(),
@@ -135,16 +147,15 @@ fn unlock(full: bool) -> UnlockView {
         },
         left: text(),
         note: full.then(text),
-        files: many(
-            full,
-            SealedFileView {
-                href: text(),
-                size: text(),
-                bytes: 1,
-            },
-        ),
+        files: some(full, || SealedFileView {
+            href: text(),
+            size: text(),
+            bytes: 1,
+        }),
+        unfolded: 1,
+        folded: full.then(text),
         pages: full.then(pages_view),
-        count: 1,
+        count: 2,
         before: 0,
         size: text(),
         archive: text(),

@@ -45,6 +45,11 @@ pub(super) struct Texts {
     pub(super) download_all: &'static str,
     pub(super) fingerprint: &'static str,
     pub(super) fingerprint_use: &'static str,
+    pub(super) fingerprints: &'static str,
+    /// With `{size}`: that of several files together.
+    pub(super) in_all: &'static str,
+    pub(super) one_more_file: &'static str,
+    pub(super) more_files: &'static str,
     pub(super) program_caution: &'static str,
 
     // More time.

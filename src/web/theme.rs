@@ -19,16 +19,18 @@ use crate::{
 };
 
 /// The templates that are part of the program.
-const TEMPLATES: [(&str, &str); 10] = [
+const TEMPLATES: [(&str, &str); 12] = [
     ("about.html", include_str!("templates/about.html")),
     ("gone.html", include_str!("templates/gone.html")),
     ("home.html", include_str!("templates/home.html")),
     ("icons.html", include_str!("templates/icons.html")),
     ("landing.html", include_str!("templates/landing.html")),
     ("layout.html", include_str!("templates/layout.html")),
+    ("locked-row.html", include_str!("templates/locked-row.html")),
     ("message.html", include_str!("templates/message.html")),
     ("pages.html", include_str!("templates/pages.html")),
     ("report.html", include_str!("templates/report.html")),
+    ("row.html", include_str!("templates/row.html")),
     ("unlock.html", include_str!("templates/unlock.html")),
 ];
 

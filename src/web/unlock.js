@@ -346,10 +346,12 @@ function explain(error) {
 function offer(box, size, name, fill) {
   const [save, cancel, bar, step] = [".save", ".cancel", "progress", ".step"].map(part => box.querySelector(part));
   bar.setAttribute("aria-label", displayName(name));
+  // A name that is its own button stays where it is.
+  const busy = save.closest(".name") ? "disabled" : "hidden";
   save.onclick = async () => {
     const control = new AbortController();
     cancel.onclick = () => control.abort();
-    save.hidden = true;
+    save[busy] = true;
     bar.hidden = cancel.hidden = false;
     cancel.focus();
     const progress = done => {
@@ -371,7 +373,7 @@ function offer(box, size, name, fill) {
     }
     running -= 1;
     const refocus = document.activeElement === cancel;
-    save.hidden = false;
+    save[busy] = false;
     if (refocus) save.focus();
     bar.hidden = cancel.hidden = true;
   };
@@ -384,12 +386,14 @@ function displayNames(files, names) {
   return shown.map((name, n) => counts.get(name) === 1 ? name : displayName(names[n]));
 }
 
-/** Shows a file in its row. */
-function fillRow(row, file, name) {
+/** Shows a file in its row, and its fingerprint there or in the list of all. */
+function fillRow(row, print, file, name) {
   const extension = /.\.([a-z0-9]+)$/i.exec(name)?.[1].toLowerCase() ?? "";
-  for (const element of row.querySelectorAll("bdi")) element.textContent = name;
+  for (const place of [row, print]) {
+    for (const element of place?.querySelectorAll("bdi") ?? []) element.textContent = name;
+    for (const element of place?.querySelectorAll("code") ?? []) element.textContent = file.sha256;
+  }
   row.querySelector(".letters").textContent = extension.length <= 4 ? extension.toUpperCase() : "";
-  row.querySelector("code").textContent = file.sha256;
   if (page.dataset.programs.split(" ").includes(extension)) {
     row.querySelector(".icon").classList.add("program");
     row.querySelector(".caution").hidden = false;
@@ -409,7 +413,7 @@ async function start() {
   const keys = await deriveKeys(token, page.dataset.id);
   keepToken(token, page.dataset.id);
   const files = await fetchManifest(keys);
-  const rows = [...page.querySelectorAll(".files > li")];
+  const rows = [...page.querySelectorAll(".files > li")], prints = page.querySelectorAll(".prints li");
   // Of many files a page shows some: these are before them, and so many there are.
   const before = Number(page.dataset.before ?? 0), count = Number(page.dataset.count ?? rows.length);
   const shown = files.slice(before, before + rows.length);
@@ -419,7 +423,7 @@ async function start() {
   const names = uniqueNames(files.map(file => fileName(file.name))), displayed = displayNames(files, names);
   rows.forEach((row, n) => {
     const file = shown[n];
-    fillRow(row, file, displayed[before + n]);
+    fillRow(row, prints[n], file, displayed[before + n]);
     offer(row, file.size, names[before + n], (...into) => decryptInto(file, row.dataset.href, keys, ...into));
   });
   const all = page.querySelector(".all"), total = files.reduce((sum, file) => sum + file.size, 0);

@@ -39,10 +39,15 @@ pub(super) struct LandingView {
     pub(super) elsewhere: Option<String>,
     pub(super) title: String,
     pub(super) from: String,
+    /// The size of all files together, if there are several.
+    pub(super) sum: Option<String>,
     pub(super) expires: MomentView,
     pub(super) left: String,
     pub(super) note: Option<String>,
     pub(super) files: Vec<FileView>,
+    /// The number of files that are seen at once, and the words behind which the others are.
+    pub(super) unfolded: usize,
+    pub(super) folded: Option<String>,
     pub(super) pages: Option<PagesView>,
     pub(super) archive: Option<ArchiveView>,
     pub(super) extend: Option<LinkView>,
@@ -55,10 +60,15 @@ pub(super) struct LandingView {
 pub(super) struct UnlockView {
     pub(super) title: String,
     pub(super) from: String,
+    /// The size of all files together, if there are several.
+    pub(super) sum: Option<String>,
     pub(super) expires: MomentView,
     pub(super) left: String,
     pub(super) note: Option<String>,
     pub(super) files: Vec<SealedFileView>,
+    /// The number of files that are seen at once, and the words behind which the others are.
+    pub(super) unfolded: usize,
+    pub(super) folded: Option<String>,
     pub(super) pages: Option<PagesView>,
     /// The number of all files, and of those before the ones on this page.
     pub(super) count: usize,

@@ -9,7 +9,10 @@ use mailsplice::{
     names,
 };
 
-use super::{PageAsked, Pages, paging::ListPage};
+use super::{
+    PageAsked, Pages,
+    paging::{FILES_UNFOLDED, ListPage},
+};
 use crate::{
     config::ShowSender,
     drop::{Ending, FileEntry, Package, SealedPackage},
@@ -64,10 +67,13 @@ impl Pages {
             elsewhere: keeper(&package.files),
             title: self.title(&package.origin, package.files.len(), t),
             from: self.within(&package.origin, package.created, wanted.language),
+            sum: sum(package.files.iter().map(|file| file.size), wanted.language),
             expires,
             left: self.left(package.expires, now, t),
             note,
             files: self.files(wanted.language, token, &package.files, leaf),
+            unfolded: FILES_UNFOLDED,
+            folded: leaf.folded(t),
             pages: leaf.view(wanted, t),
             archive: (package.files.len() > 1 && !package.is_elsewhere())
                 .then(|| self.archive(wanted.language, token, package)),
@@ -99,10 +105,13 @@ impl Pages {
         let page = UnlockView {
             title: self.title(&package.origin, package.files.len(), t),
             from: self.within(&package.origin, package.created, wanted.language),
+            sum: sum(package.files.iter().map(|file| file.size), wanted.language),
             expires,
             left: self.left(package.expires, now, t),
             note,
             files: self.sealed_files(wanted.language, &path, package, leaf),
+            unfolded: FILES_UNFOLDED,
+            folded: leaf.folded(t),
             pages: leaf.view(wanted, t),
             count: package.files.len(),
             before: leaf.before(),
@@ -418,6 +427,14 @@ impl Extended {
             Self::Limit => "limit",
         }
     }
+}
+
+/// The size of several files together; `None` of one.
+fn sum(sizes: impl ExactSizeIterator<Item = u64>, language: Language) -> Option<String> {
+    (sizes.len() > 1).then(|| {
+        let size = units::size(sizes.fold(0, u64::saturating_add), language);
+        fill(texts(language).in_all, &[("size", &size)])
+    })
 }
 
 /// The note about a reader's request for more time.

@@ -13,6 +13,9 @@ use crate::web::{
 /// escapes.
 pub(in crate::web) const FILES_PER_PAGE: usize = 100;
 
+/// Maximum number of files that are seen at once: readers find the end of a page, and what stands there.
+pub(super) const FILES_UNFOLDED: usize = 20;
+
 /// Number of pages on each side of the present one that have a link of their own, beside the first
 /// and the last.
 const NEIGHBOURS: usize = 5;
@@ -67,6 +70,16 @@ impl ListPage {
     /// The number of files on the pages before it.
     pub(super) fn before(self) -> usize {
         (self.number - 1) * self.per_page.min(self.files)
+    }
+
+    /// The words behind which the files past [`FILES_UNFOLDED`] are; `None` if there are no more.
+    pub(super) fn folded(self, t: &Texts) -> Option<String> {
+        let shown = (self.files - self.before()).min(self.per_page);
+        match shown.saturating_sub(FILES_UNFOLDED) {
+            0 => None,
+            1 => Some(t.one_more_file.to_owned()),
+            more => Some(fill(t.more_files, &[("count", &more.to_string())])),
+        }
     }
 
     /// The links to the other pages; `None` if there are none.

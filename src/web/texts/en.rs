@@ -33,6 +33,10 @@ pub(super) static EN: Texts = Texts {
     download_all: "Download all",
     fingerprint: "File fingerprint",
     fingerprint_use: "SHA-256, to check that the file arrived intact:",
+    fingerprints: "Fingerprints",
+    in_all: "{size} in all",
+    one_more_file: "One more file",
+    more_files: "{count} more files",
     program_caution: "This is a program: open it only if you expected it from this person.",
 
     extend_why: "Need more time?",

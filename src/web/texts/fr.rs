@@ -33,6 +33,10 @@ pub(super) static FR: Texts = Texts {
     download_all: "Tout télécharger",
     fingerprint: "Empreinte du fichier",
     fingerprint_use: "SHA-256, pour vérifier que le fichier est arrivé intact\u{a0}:",
+    fingerprints: "Empreintes",
+    in_all: "{size} en tout",
+    one_more_file: "Un autre fichier",
+    more_files: "{count} autres fichiers",
     program_caution: "C’est un programme\u{a0}: ne l’ouvrez que si vous l’attendiez de cette personne.",
 
     extend_why: "Besoin de plus de temps\u{a0}?",

@@ -120,6 +120,25 @@ fn has_time(line: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::{Position, place};
+    use super::has_time;
+
+    #[test]
+    fn a_time_is_a_digit_a_colon_and_two_digits() {
+        for line in [&b"18:02"[..], b"21/11/2026 18:02", b"8:59 PM", b"at 0:00."] {
+            assert!(has_time(line), "{line:?}");
+        }
+        for line in [
+            &b""[..],
+            b"18.02",
+            b"1802",
+            b"a:02",
+            b"1:2b",
+            b"12:",
+            b"1::02x",
+        ] {
+            assert!(!has_time(line), "{line:?}");
+        }
+    }
 
     /// Checks that the notice goes to the place of `@@` in the text.
     fn check(marked: &str) {
