@@ -41,6 +41,7 @@ mod report;
 mod sealed;
 mod shelf;
 mod source;
+mod tail;
 mod texts;
 mod theme;
 mod views;
@@ -232,6 +233,7 @@ fn pages(site: Site) -> Router {
 
     router
         .fallback(unknown)
+        .layer(middleware::from_fn(tail::cut))
         .layer(middleware::from_fn_with_state(
             Arc::clone(&site),
             guard::guard,

@@ -11,6 +11,7 @@ when it is not there; a run that cannot fetch it fails.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import http.client
 import os
 import re
@@ -157,6 +158,55 @@ def _(site):
         assert action == "report" and "fraud: This pretends to be my bank." in detail, detail
 
 
+def place_of(browser: Browser, selector: str) -> dict:
+    """Where the first element of a selector lies on the page that is not scrolled."""
+    return browser.script("const r = document.querySelector(arguments[0]).getBoundingClientRect();"
+                          "return {top: r.top, bottom: r.bottom, height: r.height}", selector)
+
+
+@story("of several files the button for all is on the first screen, and each has one compact row that is its link")
+def _(site):
+    photos = [(f"photo {n:02}.jpg", m.noise(3000 + n)) for n in range(50)]
+    sum_of = {2: "490", 50: "151"}
+    with Browser("fr") as browser:
+        for link, count in ((two_files(site), 2), (site.deposit(*photos), 50)):
+            for width, height in ((360, 740), (1280, 900)):
+                browser.look(width, height)
+                browser.open(link)
+                assert f"{sum_of[count]} ko en tout" in browser.text(), browser.text()
+                assert place_of(browser, ".all .button")["bottom"] < height, "the main button is below the first screen"
+                rows = browser.script("return [...document.querySelectorAll('.rows > li')].filter(r => r.checkVisibility({"
+                                      "contentVisibilityAuto: true})).map(r => r.getBoundingClientRect().height)")
+                assert len(rows) == min(count, 20) and max(rows) <= 88, rows
+                assert min(rows) >= 44, rows
+            tabs = 0
+            while not browser.script("return document.activeElement.matches('.all .button')"):
+                browser.keys(TAB)
+                tabs += 1
+            assert tabs <= 3, f"{tabs} presses of Tab to the main button"
+        assert browser.shows("30 autres fichiers")
+        browser.click(".more summary")
+        assert place_of(browser, ".more li:last-child")["height"] > 44
+        prints = browser.script("return [...document.querySelectorAll('.prints li')].map(e => e.textContent)")
+        assert prints == [f"{name} {hashlib.sha256(data).hexdigest()}" for name, data in photos], prints[:2]
+        browser.click(".more li:last-child a")
+        assert browser.downloaded(len(photos[-1][1])).read_bytes() == photos[-1][1]
+
+
+@story("a link whose tail a mail program mangled leads to its page")
+def _(site):
+    link = two_files(site)
+    with Browser("en") as browser:
+        for tail in (".", ")", ">", "/", ").", "/)", "%3E", "\u00a0", "\u00bb", "&gt;", "?"):
+            browser.open(link + tail)
+            assert browser.shows("2 files sent by exemple.org"), f"{tail!r}: {browser.text()}"
+            assert browser.url().rstrip("?") == link, browser.url()
+        browser.open(link + ".?lang=fr")
+        assert browser.shows("2 fichiers envoyés par exemple.org")
+        browser.open(link[:-1] + ".")
+        assert browser.shows("leads nowhere") or "404" in browser.text(), browser.text()
+
+
 @story("an expired page says what it was, and brings the files back where that is allowed")
 def _(site):
     data = m.pdf(50_000)
@@ -214,15 +264,15 @@ def _(site):
                 break
             assert style != "none" and width >= 2, f"{name}: the focus cannot be seen"
             seen.append(name)
-        assert seen[:4] == ["skip", "a", "summary", "button"], seen
+        assert seen[:4] == ["skip", "a", "button", "summary"], seen
         assert "button quiet" in seen, seen
         browser.open(link)
         browser.keys(TAB, ENTER)
         assert browser.url().endswith("#main")
         browser.keys(TAB, ENTER)
-        assert browser.shows("SHA-256")
-        browser.keys(TAB, ENTER)
         assert browser.downloaded(300_000).name == "compte rendu.pdf"
+        browser.keys(TAB, ENTER)
+        assert browser.shows("SHA-256")
 
 
 @story("a screen reader finds the landmarks, one heading, and a name for each button")
@@ -238,7 +288,7 @@ def _(site):
         assert named("navigation") == ["Language", "This site"], named("navigation")
         assert named("heading")[0] == "2 files sent by exemple.org"
         links = named("link")
-        for name in ("Download compte rendu.pdf", "Download budget.ods"):
+        for name in ("compte rendu.pdf", "budget.ods", "Download all (ZIP, 490\xa0kB)"):
             assert name in links, links
         assert any(name.startswith("Keep until") for name in named("button"))
 

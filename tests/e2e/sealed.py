@@ -61,7 +61,7 @@ def save(browser: Browser, number: int):
 
 
 def step(browser: Browser, number: int = 1) -> str:
-    return browser.script("return document.querySelectorAll('.step')[arguments[0] - 1].textContent", number)
+    return browser.script("return document.querySelectorAll('.files .step')[arguments[0] - 1].textContent", number)
 
 
 def finished(browser: Browser, number: int = 1, seconds: float = 60) -> str:

@@ -212,7 +212,6 @@ async fn everything_unknown_gets_the_same_answer() {
             site.path("/+1"),
             site.path("/99999999999999999999999"),
             site.path("/%ff"),
-            site.path("/"),
             site.path("/1/"),
             site.path(".html"),
             "/index.php".to_owned(),
@@ -230,4 +229,26 @@ async fn everything_unknown_gets_the_same_answer() {
             assert_eq!(reply.field("content-language"), language);
         }
     }
+}
+
+#[tokio::test]
+async fn a_link_with_a_tail_leads_to_the_link_without_it() {
+    let site = Fixture::new().await;
+    let link = site.path("");
+    let name = link.trim_start_matches('/');
+    for (tail, place) in [
+        (".", name.to_owned()),
+        (").", name.to_owned()),
+        ("%C2%BB", name.to_owned()),
+        ("/", format!("../{name}")),
+        ("//)", format!("../../{name}")),
+        (".?lang=fr", format!("{name}?lang=fr")),
+    ] {
+        let reply = site.get(&format!("{link}{tail}")).await;
+        assert_eq!((reply.status, reply.text()), (303, ""), "{tail}");
+        assert_eq!(reply.field("location"), place, "{tail}");
+        assert_eq!(reply.field("referrer-policy"), "no-referrer");
+    }
+    let posted = site.ask("POST", &format!("{link}."), &[]).await;
+    assert_eq!(posted.status, 405);
 }

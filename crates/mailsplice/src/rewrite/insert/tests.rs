@@ -420,15 +420,20 @@ proptest! {
 
 #[test]
 fn a_byte_of_no_charset_is_kept_apart_from_the_notice_behind_it() {
-    for (head, is_apart) in [("caf=E9", true), ("cafe", false)] {
+    for (charset, head, is_apart) in [
+        (None, "caf=E9", true),
+        (None, "cafe", false),
+        (Some("utf-8"), "caf=C3=A9", false),
+    ] {
         let text = format!(
             "Content-Type: text/html\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n\
              <p>{head}<div class=3D\"gmail_quote\">quoted</div>\r\n"
         );
-        let part = part(text.as_bytes(), TextKind::Html, None);
+        let part = part(text.as_bytes(), TextKind::Html, charset);
         let after = after(&part, Language::En, Position::BeforeQuote);
         let (_, after) = decoded(&after);
-        let end = memchr::memmem::find(&after, b"caf").unwrap() + 4;
+        let end =
+            memchr::memmem::find(&after, b"caf").unwrap() + 4 + usize::from(charset.is_some());
         assert_eq!(after[end..].starts_with(b"\r\n"), is_apart, "{head}");
         assert!(memchr::memmem::find(&after[end..], b"gmail_quote").is_some());
     }
