@@ -9,6 +9,7 @@ TYPED_BY: dict[str, tuple[str, ...]] = {
     ),
     "units.a_spool_that_is_missing_is_made_by_the_line_that_is_printed": ("install -d -m 0700 -o {user} {shown}",),
     "amavis.our_example_for_amavis_scans_then_detaches_then_signs_and_doctor_finds_the_harmful_order": ("adduser postfix opendkim",),
+    "amavis.beside_amavis_plug_comes_behind_the_scanner_and_a_virus_is_kept_back_before_and_after": ("systemctl reload amavis",),
     "backup.a_backup_that_is_restored_leaves_no_error_of_doctor_and_its_links_work": (
         "apt install sqlite3 rsync",
         "install -d -m 0700 -o depollueur -g depollueur /backup /backup-key",

@@ -51,6 +51,12 @@ def virus_arrives_nowhere(host):
     assert not [got for one in sent for user in (None, BOB) for got in host.all_received(user, one.message_id)]
 
 
+def connects_anew(host):
+    """Where mail follows mail, amavis keeps its connections, and Postfix in them the settings that it had."""
+    host.documented("systemctl reload amavis")
+    host.until("! ss -Htn state established 'sport = :10025' | grep -q .")
+
+
 @story(on="living")
 def beside_amavis_plug_comes_behind_the_scanner_and_a_virus_is_kept_back_before_and_after(host):
     amavis(host)
@@ -61,6 +67,7 @@ def beside_amavis_plug_comes_behind_the_scanner_and_a_virus_is_kept_back_before_
     before = host.must(TRACES)
     virus_arrives_nowhere(host)
     plugged(host)
+    connects_anew(host)
     assert not any("filter" in line for line in findings(host)[0]), findings(host)[0]
     virus_arrives_nowhere(host)
     file = pdf(700_000)
@@ -68,6 +75,7 @@ def beside_amavis_plug_comes_behind_the_scanner_and_a_virus_is_kept_back_before_
         assert len(got.links) == 1 and not got.files, (got.text, host.must("journalctl -q -o cat -u depollueur -n 8"))
     host.must("depollueur unplug")
     assert host.must(TRACES) == before
+    connects_anew(host)
     virus_arrives_nowhere(host)
 
 

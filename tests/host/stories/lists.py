@@ -48,7 +48,7 @@ def a_post_to_mailman_is_one_deposit_and_one_link_for_members_digest_and_archive
     # The digest is sent at once.
     host.must(f"runuser -u list -- mailman digests --send --list {LIST}")
     digest = host.outside("Digest, Vol", within=180)
-    assert link in digest.text or link in digest.raw.decode(errors="replace").replace("=\n", ""), digest.raw[:3000]
+    assert link in digest.text, digest.raw[:3000]
     assert len(packages_in_drop(host)) == 1 and sent.accepted
 
 
@@ -93,7 +93,7 @@ def a_post_to_sympa_is_one_deposit_and_one_link_for_members_digest_and_archive(h
     assert f'href="{link}"' in host.read(page), "the archive's page leads to the drop"
     host.must(f"{SYMPA} send_digest")
     digest = host.received(None, f"To: {LEA}", 180)
-    assert link in digest.raw.decode(errors="replace").replace("=\n", ""), digest.raw[:3000]
+    assert link in digest.text, digest.raw[:3000]
     assert len(packages_in_drop(host)) == 1
 
 
@@ -101,13 +101,14 @@ def a_post_to_sympa_is_one_deposit_and_one_link_for_members_digest_and_archive(h
 def a_post_that_sympa_holds_shows_its_link_to_the_moderator_and_is_the_same_when_it_is_let_through(host):
     file = pdf(700_000)
     assert host.send(CAROL, [LIST], login=ALICE, files=[file], subject=HELD).accepted
-    notice = host.inbox(ALICE, "DISTRIBUTE", within=180)
-    key = re.search(r"DISTRIBUTE(?: |%20)chorale(?: |%20)([0-9a-f]+)", notice.raw.decode(errors="replace").replace("=\n", "")).group(1)
+    notice = host.inbox(ALICE, HELD, within=180)
+    # Sympa 6.2.70 names the command; 6.2.76 only its page, where it knows of one.
+    key = re.search(r"distribute(?: |%20|/)chorale(?: |%20|/)([0-9a-f]+)", notice.text, re.IGNORECASE).group(1)
     [package] = packages_in_drop(host)
     accepted = host.send(ALICE, ["sympa@lists.asso.example"], login=ALICE, subject="x", text=f"DISTRIBUTE chorale {key}\n")
     assert accepted.accepted
     link = one_link(host, [host.outside(HELD, within=180)])
-    assert link in notice.raw.decode(errors="replace").replace("=\n", "") and not notice.files, notice.raw
+    assert link in notice.links and not notice.files, notice.raw
     assert packages_in_drop(host) == [package]
     file_of(host, link, file)
 
