@@ -289,9 +289,9 @@ impl FileDrop {
         let alone = directory.lock()?;
         let records = records::open(&directory, config)?;
         let key = fingerprint::key(&directory, &*records)?;
+        let (blobs, moving) = blobs(directory, &*records)?;
         std::mem::drop(alone);
 
-        let (blobs, moving) = blobs(directory, &*records)?;
         let place = Box::new(BlobPlace(Arc::clone(&blobs), jirafeau.clone()));
         let store = Store {
             blobs,

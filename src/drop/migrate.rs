@@ -70,7 +70,11 @@ pub(super) fn open(
         return Ok((Arc::new(directory), None));
     };
     if config.blobs == BlobsKind::S3 {
-        directory.constant(BUCKET, || b"drop.blobs = \"s3\"\n".to_vec())?;
+        match directory.constant(BUCKET, || b"drop.blobs = \"s3\"\n".to_vec()) {
+            // The next start makes it; what is stored can be fetched meanwhile.
+            Err(error) if error.is_full() => {}
+            made => drop(made?),
+        }
     }
 
     let (bucket, directory): (Arc<dyn Blobs>, Arc<dyn Blobs>) =

@@ -19,17 +19,39 @@ from trial import pause, postfix_settings, reload, scenario, supervised
 @scenario("killed at random moments and started again, it loses no mail, doubles none, and every link works")
 def killed(t):
     with supervised(t.daemon()) as daemon, t.reader(daemon), t.load() as load:
-        kills = t.times(6, 100)
-        for _ in range(kills):
-            load.wait_accepted(2)
-            pause(t.dice.random() * 1.5)
-            daemon.kill()
-            daemon.start(wait=False)
-        wait_until(daemon._is_ready, "the daemon", 30)
-        load.wait_accepted(2)
-        load.stop()
-        t.figures["kills"] = kills
+        killed_under(t, load, daemon)
         t.settle(load, daemon)
+
+
+@scenario("of two processes, the one that readers touch is killed at random moments: no mail is put off, and every link works")
+def pages_killed(t):
+    milter, web = t.daemon().split()
+    with supervised(milter), supervised(web), t.reader(web), t.load() as load:
+        killed_under(t, load, web)
+        t.settle(load, milter, store=web, put_off_allowed=False)
+
+
+@scenario("of two processes, the one that takes mail is killed at random moments: no mail is lost, and links work all the time")
+def mail_killed(t):
+    milter, web = t.daemon().split()
+    with supervised(milter), supervised(web), t.reader(web) as reader, t.load() as load:
+        killed_under(t, load, milter)
+        t.settle(load, milter, store=web)
+        assert reader.counts["read"] and not reader.counts["cut_short"], reader.counts
+
+
+def killed_under(t, load, daemon):
+    """Kills a daemon again and again while mail comes, and starts it again."""
+    kills = t.times(6, 100)
+    for _ in range(kills):
+        load.wait_accepted(2)
+        pause(t.dice.random() * 1.5)
+        daemon.kill()
+        daemon.start(wait=False)
+    wait_until(daemon._is_ready, "the daemon", 30)
+    load.wait_accepted(2)
+    load.stop()
+    t.figures["kills"] = kills
 
 
 @scenario("stopped for some seconds and continued, as on a machine that is suspended, it loses no mail", short=False)
