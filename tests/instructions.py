@@ -12,8 +12,9 @@ threads are counted, which valgrind runs one at a time.
 
 What differs between machines is kept out. Valgrind shows every program the same processor on all that have AVX2, so that
 memchr and the C library choose the same code. What aws-lc does (hashes, encryption, and its choice among processors)
-is not ours: its functions are left out. Hash maps are seeded at random and threads wait for each
-other now and then: two counts of one program differ by less than 1 %. Another compiler makes other code: when its version (or
+is not ours: its functions are left out. Hash maps are seeded at random: two counts of one program differ by less than 1 %.
+Where threads hand blocks to each other they differ by 10 %, for how many blocks wait at once is chance: a case that
+took too many is counted twice more, and its least count is judged. Another compiler makes other code: when its version (or
 that of the C compiler, of the C library or of valgrind) is not the one that was written down, the tolerance is wider. On another kind of processor nothing is judged.
 """
 
@@ -35,6 +36,8 @@ BASELINE = ROOT / "tests" / "instructions.json"
 TOLERANCE, TOLERANCE_OTHER = 0.10, 0.30
 # The second run does the work so often more than the first.
 TIMES = 3
+# Number of further counts of a case that took too many.
+AGAIN = 2
 # aws-lc: hashes, encryption, random numbers; some of its functions do not have its name.
 NOT_OURS = re.compile(r"aws_lc|_?aes|aead_aes|sha\d|keccak|jent_|rol64|uint32rotl|xoshiro|le\d+_to_ptr|ptr_to_le\d+"
                       r"|ctr_drbg|rand_bytes")
@@ -132,6 +135,10 @@ def main() -> int:
     kept = json.loads(BASELINE.read_text()) if BASELINE.exists() else {"tools": {}, "instructions": {}}
     if options.accept:
         return accept(kept, found, bool(options.words))
+    for case, instructions in found.items():
+        known = kept["instructions"].get(case, 0)
+        if total(instructions) > known * (1 + TOLERANCE):
+            found[case] = min([instructions, *(count(program, case) for _ in range(AGAIN))], key=total)
     return compare(kept, found)
 
 

@@ -223,7 +223,8 @@ def _(lab):
         for name in (orphan, *others):
             assert lab.service.ask("PUT", f"/{lab.service.bucket}/{name}", b"x")[0] == 200
         swept = daemon.run("drop", "sweep")
-        assert swept.returncode == 0 and b"orphans=1" in swept.stdout, swept
+        # The daemon sweeps beside us, and may have been the faster.
+        assert swept.returncode == 0, swept
         names = set(lab.service.objects())
         assert orphan not in names and names >= others | left, names
         assert daemon.get(kept)[0] == 200 and daemon.get(gone)[0] != 200
