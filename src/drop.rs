@@ -122,7 +122,7 @@ pub use crate::{
         ChainHeadError, Defect, Deposit, DepositedFile, Door, Ending, Entry, Extension,
         FILE_COST_MIN, Hold, Level, PackageState, Query, REPORT_CHARS_MAX, RecordId, RecordIdError,
         Report, RequestOutcome, Requester, Resumed, Right, RightError, Secret, Suspension,
-        SweepNotes, Swept, Unlock, Uploader, Verification, expires_at,
+        SweepNotes, Swept, Transferred, Unlock, Uploader, Verification, expires_at,
     },
 };
 

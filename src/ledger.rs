@@ -57,6 +57,7 @@ pub use self::{
     error::{Allotment, FaultKind, LedgerError},
     id::{RecordId, RecordIdError},
     quota::FILE_COST_MIN,
+    records::Transferred,
     uploaders::{Right, RightError, Secret, Uploader},
 };
 
@@ -65,7 +66,10 @@ pub(crate) use self::{
     key::Key,
     place::{Place, SLICES},
     quota::{Allowance, StrangerNetwork, cost},
-    records::{Elsewhere, Note, Postgres, Record, RecordFile, Records, Sqlite, Term},
+    records::{
+        Elsewhere, MovingRecords, Note, Postgres, Record, RecordFile, Records, Sqlite, Term, rows,
+        transfer,
+    },
 };
 
 /// The ledger of the packages of one place. Cheap to clone.

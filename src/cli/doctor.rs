@@ -28,6 +28,7 @@ mod filter;
 mod links;
 pub(super) mod listing;
 mod lookups;
+mod moved;
 pub(super) mod order;
 pub(super) mod others;
 mod owners;
@@ -168,6 +169,7 @@ fn examine(
     system::check(&mut report, (config, loaded), file.as_deref());
     links::check(&mut report, config);
     if !options.quick {
+        moved::check(&mut report, config);
         bucket::check(&mut report, config);
     }
 

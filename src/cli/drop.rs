@@ -78,7 +78,7 @@ pub(super) enum DropCommand {
     Rekey(act::RekeyOptions),
     /// Destroys what is past its expiry and grace period, and left-overs.
     Sweep(sweep::SweepOptions),
-    /// Moves the files to where drop.blobs keeps them, out of where they were (drop.blobs_from).
+    /// Moves files and records to where drop.blobs and drop.records keep them (drop.blobs_from, drop.records_from).
     Migrate(migrate::MigrateOptions),
     /// Lets milters of other hosts deposit, each with a token of its own.
     #[command(subcommand)]

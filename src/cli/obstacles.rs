@@ -20,7 +20,7 @@ use toml::{Table, Value};
 pub(super) use self::machine::all as of_machine;
 use super::{unit::Unit, user::User};
 use crate::{
-    config::{ClamdAddress, Config, DEFAULT_FILE, RecordsDatabase, StoreKind},
+    config::{ClamdAddress, Config, DEFAULT_FILE, StoreKind},
     units::{self, Part, Service},
 };
 
@@ -451,7 +451,7 @@ fn of_addresses(config: &Config, service: Service, unit: &Unit) -> Vec<Obstacle>
         found.extend(of_peer("remote.url", url.as_str(), peer, unit));
     }
 
-    if let RecordsDatabase::Postgres(url) = &config.drop.records {
+    if let Some(url) = config.drop.postgres_url() {
         let peers = url.tcp_hosts();
         found
             .extend(peers.filter_map(|peer| of_peer("drop.records", &url.to_string(), peer, unit)));
@@ -579,7 +579,7 @@ fn name_servers() -> Vec<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::PostgresUrl;
+    use crate::config::{PostgresUrl, RecordsDatabase};
 
     #[test]
     fn ports_of_root_are_told_unless_the_unit_has_the_right_to_them() {

@@ -49,6 +49,7 @@ impl Config {
             .or_else(|| self.contradiction_of_store())
             .or_else(|| self.contradiction_of_s3())
             .or_else(|| self.contradiction_of_moving())
+            .or_else(|| self.contradiction_of_moved_records())
             .or_else(|| self.contradiction_of_jirafeau())
             .or_else(|| self.contradiction_of_drop())
     }

@@ -91,6 +91,7 @@ impl Default for DropConfig {
             extend_expired: false,
             end_to_end: false,
             records: RecordsDatabase::Sqlite,
+            records_from: None,
             records_password_file: None,
             records_ca_file: None,
         }

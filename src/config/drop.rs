@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     BlobsKind, Directions, Network, RecordsDatabase,
     address::Networks,
-    records::Records,
+    records::{OptionalRecords, Records},
     value::{
         Absolute, As, Choice, CopyTarget, Count, DirectionsCodec, Flag, OptionalChoice,
         OptionalPath, OptionalPeriod, OptionalSize, Period, Retention, Size,
@@ -54,7 +54,10 @@ pub struct DropConfig {
     /// The database of its records.
     #[serde(with = "As::<Records>")]
     pub records: RecordsDatabase,
-    /// The file that holds the password for it; none is given when `None`.
+    /// The database from which they are being moved there; `None` if all are there.
+    #[serde(with = "As::<OptionalRecords>")]
+    pub records_from: Option<RecordsDatabase>,
+    /// The file that holds the password for the one that is in PostgreSQL; none is given when `None`.
     #[serde(with = "As::<OptionalPath>")]
     pub records_password_file: Option<PathBuf>,
     /// Certificates (PEM) that are trusted beside the system's.

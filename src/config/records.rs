@@ -5,7 +5,7 @@ use std::{fmt, net::IpAddr, time::Duration};
 use tokio_postgres::config::{Host, SslMode};
 
 use super::{
-    Config,
+    Config, DropConfig,
     value::{Codec, Written},
 };
 
@@ -120,7 +120,37 @@ impl fmt::Debug for PostgresUrl {
     }
 }
 
+impl DropConfig {
+    /// Returns the address of the database in PostgreSQL that has the records, or from or to which they are moved.
+    pub fn postgres_url(&self) -> Option<&PostgresUrl> {
+        let databases = [Some(&self.records), self.records_from.as_ref()];
+        databases
+            .into_iter()
+            .flatten()
+            .find_map(|database| match database {
+                RecordsDatabase::Sqlite => None,
+                RecordsDatabase::Postgres(url) => Some(url),
+            })
+    }
+}
+
 impl Config {
+    /// A contradiction about records that are moved: they go from one kind of database to the other.
+    pub(super) fn contradiction_of_moved_records(&self) -> Option<(&'static str, String)> {
+        let key = "drop.records_from";
+        let (from, to) = (self.drop.records_from.as_ref()?, &self.drop.records);
+        let reason = match (from, to) {
+            (RecordsDatabase::Sqlite, RecordsDatabase::Sqlite) => format!(
+                r#"{key} = "{SQLITE}": records would be moved to where they are (drop.records); write {key} = "", or another drop.records"#
+            ),
+            (RecordsDatabase::Postgres(url), RecordsDatabase::Postgres(_)) => format!(
+                r#"{key} = "{url}": from PostgreSQL to PostgreSQL its own pg_dump moves a database; write {key} = """#
+            ),
+            _ => return None,
+        };
+        Some((key, reason))
+    }
+
     /// Warns of files for the database that nobody reads, and of records that cross a network in clear.
     pub(super) fn warn_of_records(&self, warnings: &mut Vec<String>) {
         let files = [
@@ -130,19 +160,16 @@ impl Config {
             ),
             ("drop.records_ca_file", &self.drop.records_ca_file),
         ];
-        let url = match &self.drop.records {
-            RecordsDatabase::Sqlite => {
-                for (key, file) in files {
-                    warnings.extend(file.as_ref().map(|file| {
-                        let file = file.display();
-                        format!(
-                            r#"{key} = "{file}": SQLite needs none; write drop.records = "postgresql://…", or leave it out"#
-                        )
-                    }));
-                }
-                return;
+        let Some(url) = self.drop.postgres_url() else {
+            for (key, file) in files {
+                warnings.extend(file.as_ref().map(|file| {
+                    let file = file.display();
+                    format!(
+                        r#"{key} = "{file}": SQLite needs none; write drop.records = "postgresql://…", or leave it out"#
+                    )
+                }));
             }
-            RecordsDatabase::Postgres(url) => url,
+            return;
         };
         if url.is_encrypted() {
             return;
@@ -185,6 +212,9 @@ fn is_here(host: &Host) -> bool {
 /// The database of the records.
 pub(super) struct Records;
 
+/// The database of the records, or none: an empty text.
+pub(super) struct OptionalRecords;
+
 impl Codec for Records {
     type Value = RecordsDatabase;
 
@@ -204,6 +234,27 @@ impl Codec for Records {
 
     fn allowed() -> String {
         r#""sqlite", or the address of a database such as "postgresql://depollueur@db.example.org/depollueur" or "postgresql:///depollueur?host=/run/postgresql", without a password: that stands in the file of drop.records_password_file"#.into()
+    }
+}
+
+impl Codec for OptionalRecords {
+    type Value = Option<RecordsDatabase>;
+
+    fn parse(written: &Written) -> Option<Option<RecordsDatabase>> {
+        match written.text()?.as_str() {
+            "" => Some(None),
+            _ => Records::parse(written).map(Some),
+        }
+    }
+
+    fn print(value: &Option<RecordsDatabase>) -> Written {
+        value
+            .as_ref()
+            .map_or_else(|| Written::Text(String::new()), Records::print)
+    }
+
+    fn allowed() -> String {
+        format!("{}; or \"\"", Records::allowed())
     }
 }
 

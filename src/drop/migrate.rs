@@ -21,8 +21,9 @@ use aws_lc_rs::digest::{self, SHA256};
 use jiff::Timestamp;
 
 use super::{
-    DropError, FileDrop, OpenBlobs, Store,
+    DropError, FileDrop, OpenBlobs, Store, Transferred,
     blobs::{Blob, Blobs, Directory, Moving, Result, S3},
+    records,
 };
 use crate::{
     config::{BlobsKind, DropConfig},
@@ -123,7 +124,21 @@ impl FileDrop {
         Some(work.moved.into_inner().expect("no thread panics"))
     }
 
-    /// Number of steps of a move.
+    /// Moves all records from the database that `drop.records_from` names to the one that `drop.records` names.
+    /// `None` if none are there any more. `begin` is told how many rows there are, and `go_on` each time how many of
+    /// them were read. Blocks.
+    ///
+    /// # Errors
+    /// One of the databases failed, or has other records. The records are where they were.
+    pub fn migrate_records(
+        config: &DropConfig,
+        begin: impl FnOnce(u64),
+        go_on: impl Fn(u64),
+    ) -> Result<Option<Transferred>, DropError> {
+        records::migrate(config, begin, go_on)
+    }
+
+    /// Number of steps of a move of blobs.
     pub const MIGRATE_STEPS: u64 = SLICES as u64;
 
     /// Says that nothing is left in the bucket: no start warns of it any more.

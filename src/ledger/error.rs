@@ -60,6 +60,8 @@ pub enum FaultKind {
     Damaged,
     /// The database was written by a later version of this program: upgrade, or restore a backup.
     TooNew,
+    /// The records are in another database by now: the configuration, or the process, is from before.
+    Moved,
     /// The disk below the database failed.
     Io,
     /// The database refused in another way: it may work in a moment.
@@ -113,6 +115,14 @@ impl Fault {
             source: None,
             of_one_file: false,
         }
+    }
+
+    /// Makes the failure of a database that has no records any more.
+    pub(super) fn moved(database: &str) -> Self {
+        let text = format!(
+            "{database} has no records any more, they were moved: write drop.records = where they are now, and restart"
+        );
+        Self::new(FaultKind::Moved, text)
     }
 
     /// Adds the cause.

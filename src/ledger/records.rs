@@ -9,8 +9,10 @@
 
 #[cfg(test)]
 mod costs;
+mod moving;
 mod postgres;
 mod sqlite;
+mod transfer;
 
 use std::{
     collections::HashSet,
@@ -24,7 +26,14 @@ use jiff::Timestamp;
 pub(crate) use self::postgres::lab;
 #[cfg(test)]
 pub(crate) use self::sqlite::{SCHEMA_1, schemas_before_the_chain};
-pub(crate) use self::{postgres::Postgres, sqlite::Sqlite};
+use self::transfer::Tables;
+pub use self::transfer::Transferred;
+pub(crate) use self::{
+    moving::Moving as MovingRecords,
+    postgres::Postgres,
+    sqlite::Sqlite,
+    transfer::{rows, transfer},
+};
 use super::{
     LedgerError, RecordId, Unlock,
     audit::{ChainHead, Entry, Verification},
@@ -122,12 +131,17 @@ pub(crate) enum Note {
     AuditCopied,
     /// The number of the records: of those in a database elsewhere it stands in the directory, too. Written once.
     Directory,
+    /// The number of the last move of all records, which brought them here.
+    Arrival,
 }
 
 /// A database of packages.
 pub(crate) trait Records: Uploads + fmt::Debug + Send + Sync {
     /// Makes the error of a record that is not what was written.
     fn damaged(&self, reason: &str) -> LedgerError;
+
+    /// Opens its tables for a move of all records.
+    fn tables(&self) -> Result<Box<dyn Tables + '_>>;
 
     /// Checks that it can be written. Changes nothing.
     fn probe(&self) -> Result<()>;
@@ -330,6 +344,7 @@ impl Note {
             Self::HeldUntil => "held_until",
             Self::AuditCopied => "audit_copied",
             Self::Directory => "directory",
+            Self::Arrival => "arrival",
         }
     }
 }

@@ -300,7 +300,7 @@ NOT_TYPED: dict[str, str] = {
     "depollueur drop takedown": NAMED,
     "depollueur drop takedown --login NAME": NAMED,
     "depollueur drop token remove {name}": NAMED,
-    "depollueur drop migrate": "no host here has a bucket; tests/e2e/s3.py types it while mail comes and readers fetch",
+    "depollueur drop migrate": "no host here has a second store; tests/e2e/s3.py and postgres.py type it while mail comes and readers fetch",
     "depollueur drop rekey": "for a key that is lost; src/drop/tests/damage.rs loses it",
     "depollueur drop restore": NAMED,
     "depollueur drop suspend": NAMED,

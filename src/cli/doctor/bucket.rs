@@ -1,5 +1,4 @@
-//! Checks of the bucket: everything that a drop does there is done once, and its clock is compared; and whether files
-//! are still to be moved into it, or out of it.
+//! Checks of the bucket: everything that a drop does there is done once, and its clock is compared.
 
 use jiff::SignedDuration;
 
@@ -12,14 +11,12 @@ use crate::{
 /// The checks' names.
 const USABLE: &str = "bucket.usable";
 const CLOCK: &str = "bucket.clock";
-const MOVED: &str = "drop.moved";
 
 /// Difference of the clocks from which on somebody should look. Services refuse requests from 15 minutes on.
 const AHEAD_MAX: SignedDuration = SignedDuration::from_mins(1);
 
 /// Tries the bucket of the configuration, if blobs lie in one.
 pub(super) fn check(report: &mut DoctorReport, config: &Config) {
-    check_moved(report, config);
     if !config.drop.uses_bucket() {
         return;
     }
@@ -39,18 +36,6 @@ pub(super) fn check(report: &mut DoctorReport, config: &Config) {
             ),
             [],
         ),
-    }
-}
-
-fn check_moved(report: &mut DoctorReport, config: &Config) {
-    if config.drop.blobs_from.is_some() {
-        report.warning(
-            MOVED,
-            format_args!(
-                "drop.blobs_from is set: files are looked for in two places; remove it when this says that nothing is left"
-            ),
-            ["depollueur drop migrate".to_owned()],
-        );
     }
 }
 

@@ -11,7 +11,7 @@ use rustix::fs::{statfs, statvfs};
 
 use super::Obstacle;
 use crate::{
-    config::{BlobsKind, Config, ListenAddress, RecordsDatabase, StoreKind},
+    config::{BlobsKind, Config, ListenAddress, StoreKind},
     credentials,
     drop::FileDrop,
     jirafeau::Jirafeau,
@@ -133,9 +133,7 @@ fn of_remote(config: &Config) -> Option<Obstacle> {
 /// Asks the server that has the records. One on a socket knows a client by its user: it is asked by whoever is
 /// not root, for the daemon is not.
 fn of_records(config: &Config) -> Option<Obstacle> {
-    let RecordsDatabase::Postgres(url) = &config.drop.records else {
-        return None;
-    };
+    let url = config.drop.postgres_url()?;
     if url.is_local_socket() && rustix::process::geteuid().is_root() {
         return None;
     }

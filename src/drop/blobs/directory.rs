@@ -161,6 +161,14 @@ impl Directory {
         self.has(DATABASE)
     }
 
+    /// Removes the database of the directory's own, and what SQLite keeps beside it.
+    pub(in crate::drop) fn forget_database(&self) -> Result<()> {
+        for ending in ["", "-wal", "-shm"] {
+            self.forget(&format!("{DATABASE}{ending}"))?;
+        }
+        Ok(())
+    }
+
     /// Returns true if there is a blob.
     pub(in crate::drop) fn has_blobs(&self) -> Result<bool> {
         let list = |path: &Path| fs::read_dir(path).map_err(|e| DropError::io("list", path, e));

@@ -23,6 +23,7 @@ mod migrate;
 mod read;
 mod statistics;
 mod suspensions;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -71,6 +72,19 @@ impl Postgres {
         let postgres = Self::prepare(url, config)?;
         migrate::run(&postgres)?;
         Ok(postgres)
+    }
+
+    /// Opens the database as the target of a move: all records may have been moved out of it before.
+    pub(crate) fn open_again(url: &PostgresUrl, config: &DropConfig) -> Result<Self> {
+        let postgres = Self::prepare(url, config)?;
+        postgres.write(|connection| connection.batch("DROP TABLE IF EXISTS moved"))?;
+        migrate::run(&postgres)?;
+        Ok(postgres)
+    }
+
+    /// Returns the number of the move that took all records out of the database; `None` if none did.
+    pub(crate) fn arrival(url: &PostgresUrl, config: &DropConfig) -> Result<Option<i64>> {
+        Self::prepare(url, config)?.read(migrate::arrival)
     }
 
     /// Checks that the database answers, and is none of a later version. Changes nothing.

@@ -18,6 +18,7 @@ mod migrate;
 mod read;
 mod statistics;
 mod suspensions;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod uploads;
@@ -102,6 +103,7 @@ impl Sqlite {
     fn open_shared(path: &Path) -> Result<Self> {
         let failed = |e| fault::failed("open", path, e);
         let mut writer = connect(path, Sharing::Shared).map_err(failed)?;
+        refuse_moved(&writer, path)?;
         migrate::run(&mut writer, path)?;
         let reader = connect(path, Sharing::Shared).map_err(failed)?;
         reader
@@ -118,6 +120,7 @@ impl Sqlite {
     fn open_alone(path: &Path) -> Result<Self> {
         let failed = |e| fault::failed("open", path, e);
         let mut writer = connect(path, Sharing::Alone).map_err(failed)?;
+        refuse_moved(&writer, path)?;
         migrate::run(&mut writer, path)?;
         Ok(Self {
             path: path.to_owned(),
@@ -125,6 +128,13 @@ impl Sqlite {
             reader: None,
             erased: AtomicBool::new(true),
         })
+    }
+
+    /// Returns the number of the move that took all records out of the database; `None` if none did. The file must
+    /// exist.
+    pub(crate) fn arrival(path: &Path) -> Result<Option<i64>> {
+        let arrival = || arrival(&connect(path, Sharing::Shared)?);
+        arrival().map_err(|e| fault::failed("read", path, e))
     }
 
     fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
@@ -147,6 +157,24 @@ impl Sqlite {
 
     fn failed(&self, error: rusqlite::Error) -> LedgerError {
         self.writer.failed(error)
+    }
+}
+
+/// Refuses a database from which all records were moved.
+fn refuse_moved(connection: &Connection, path: &Path) -> Result<()> {
+    match arrival(connection) {
+        Ok(None) => Ok(()),
+        Ok(Some(_)) => Err(fault::moved(path)),
+        Err(error) => Err(fault::failed("read", path, error)),
+    }
+}
+
+/// Returns the number of the move that took all records out of a database; `None` if none did.
+fn arrival(connection: &Connection) -> rusqlite::Result<Option<i64>> {
+    let is_moved = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'moved')";
+    match connection.query_row(is_moved, [], |row| row.get(0))? {
+        true => connection.query_row("SELECT arrival FROM moved", [], |row| row.get(0)),
+        false => Ok(None),
     }
 }
 

@@ -51,6 +51,9 @@ impl From<PoolError> for Failure {
 pub(super) fn failed(action: &str, url: &PostgresUrl, failure: Failure) -> LedgerError {
     let could_not = |reason: &str| format!("could not {action} the database \"{url}\": {reason}");
     let (kind, reason) = match failure {
+        Failure::Client(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => {
+            return moved(url);
+        }
         Failure::Client(error) => {
             let (kind, reason) = told(&error);
             return Fault::new(kind, could_not(&reason)).because(error).into();
@@ -67,6 +70,11 @@ pub(super) fn failed(action: &str, url: &PostgresUrl, failure: Failure) -> Ledge
 pub(super) fn damaged(url: &PostgresUrl, reason: &str) -> LedgerError {
     let text = format!("the database \"{url}\" is damaged: {reason}");
     Fault::new(FaultKind::Damaged, text).into()
+}
+
+/// Makes the error of a database whose records are in another one by now.
+pub(super) fn moved(url: &PostgresUrl) -> LedgerError {
+    Fault::moved(&format!("the database \"{url}\"")).into()
 }
 
 /// Makes the error of a database that a later version wrote.

@@ -31,8 +31,19 @@ pub(super) fn run(postgres: &Postgres) -> Result<()> {
 /// Returns true if no step is due.
 pub(super) fn is_done(postgres: &Postgres) -> Result<bool> {
     postgres.read(refuse_encoding)?;
+    if postgres.read(arrival)?.is_some() {
+        return Err(fault::moved(&postgres.url));
+    }
     let found = postgres.read(version)?;
     Ok(due(postgres, found)?.is_empty())
+}
+
+/// Returns the number of the move that took all records out of the database; `None` if none did.
+pub(super) fn arrival(connection: &Connection) -> fault::Result<Option<i64>> {
+    if connection.exists("SELECT 1 WHERE to_regclass('moved') IS NULL", &[])? {
+        return Ok(None);
+    }
+    connection.first("SELECT arrival FROM moved", &[], |row| Ok(row.try_get(0)?))
 }
 
 /// Returns the number of the schema; of a database without tables, that before the first.

@@ -1,14 +1,17 @@
 //! What PostgreSQL alone must be asked: which plans it makes, and what several hosts do at once. Each test has
 //! a database of its own.
 
-use std::{sync::mpsc, thread};
+use std::{collections::BTreeSet, sync::mpsc, thread};
 
 use super::*;
 use crate::{
     config::DropConfig,
     ledger::{
         FaultKind, Records,
-        records::costs::{PER_SENDER, VERBS, entry, file, id, network, record, time},
+        records::{
+            costs::{PER_SENDER, VERBS, entry, file, id, network, record, time},
+            transfer::listed,
+        },
     },
 };
 
@@ -38,6 +41,19 @@ fn no_verb_that_touches_few_packages_reads_a_large_table_from_end_to_end() {
         (0..TRIES).for_each(|_| verb(&drop, MANY, MANY / 2));
         assert_eq!(scans(&drop), before, "{name}");
     }
+}
+
+/// A column that a later schema adds is moved, or this fails.
+#[test]
+fn each_column_is_in_the_list_of_those_that_are_moved() {
+    let Some(url) = lab::fresh() else { return };
+    let drop = open(&url);
+    let sql = "SELECT table_name::text, column_name::text FROM information_schema.columns
+               WHERE table_schema = 'public' AND table_name <> 'schema' AND column_name <> 'turn'";
+    let read = |row: &tokio_postgres::Row| Ok((row.try_get(0)?, row.try_get(1)?));
+    let found = drop.read(|connection| connection.query(sql, &[], read));
+    let found: BTreeSet<(String, String)> = found.unwrap().into_iter().collect();
+    assert_eq!(found, listed());
 }
 
 #[test]

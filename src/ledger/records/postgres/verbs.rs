@@ -10,17 +10,24 @@ use jiff::Timestamp;
 use super::{
     super::{
         AuditQuery, BlockRow, ChainHead, Check, Depositor, Entry, Fingerprint, Hold, LedgerError,
-        Note, Query, Record, RecordFile, RecordId, Records, Result, Suspension, Term, Verification,
+        Note, Query, Record, RecordFile, RecordId, Records, Result, Suspension, Tables, Term,
+        Verification,
     },
     FORGOTTEN_AT_ONCE, Postgres, audit,
     connection::Connection,
-    fault, read, statistics, suspensions, text, write,
+    fault, read, statistics, suspensions,
+    tables::PostgresTables,
+    text, write,
 };
 use crate::ledger::statistics::{Month, Row};
 
 impl Records for Postgres {
     fn damaged(&self, reason: &str) -> LedgerError {
         fault::damaged(&self.url, reason)
+    }
+
+    fn tables(&self) -> Result<Box<dyn Tables + '_>> {
+        Ok(Box::new(PostgresTables::new(self)?))
     }
 
     fn probe(&self) -> Result<()> {

@@ -25,6 +25,10 @@ pub(super) fn failed(action: &str, path: &Path, error: rusqlite::Error) -> Ledge
             return damaged(path, &error.to_string());
         }
 
+        Some(ErrorCode::Unknown) if error.to_string().contains("no such table") => {
+            return moved(path);
+        }
+
         code => {
             let kind = match code {
                 Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => FaultKind::Busy,
@@ -44,6 +48,11 @@ pub(super) fn failed(action: &str, path: &Path, error: rusqlite::Error) -> Ledge
 pub(super) fn damaged(path: &Path, reason: &str) -> LedgerError {
     let text = format!("\"{}\" is damaged: {reason}", path.display());
     Fault::new(FaultKind::Damaged, text).into()
+}
+
+/// Makes the error of a database whose records are in another one by now.
+pub(super) fn moved(path: &Path) -> LedgerError {
+    Fault::moved(&format!("\"{}\"", path.display())).into()
 }
 
 /// Makes the error of a database that a later version wrote.

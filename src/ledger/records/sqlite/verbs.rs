@@ -12,15 +12,22 @@ use rusqlite::{OptionalExtension, Transaction, TransactionBehavior::Immediate, p
 use super::{
     super::{
         AuditQuery, BlockRow, ChainHead, Check, Depositor, Entry, Fingerprint, Hold, LedgerError,
-        Note, Query, Record, RecordFile, RecordId, Records, Result, Suspension, Term, Verification,
+        Note, Query, Record, RecordFile, RecordId, Records, Result, Suspension, Tables, Term,
+        Verification,
     },
-    FORGOTTEN_AT_ONCE, Sqlite, audit, fault, holds, read, statistics, suspensions, write,
+    FORGOTTEN_AT_ONCE, Sqlite, audit, fault, holds, read, statistics, suspensions,
+    tables::SqliteTables,
+    write,
 };
 use crate::ledger::statistics::{Month, Row};
 
 impl Records for Sqlite {
     fn damaged(&self, reason: &str) -> LedgerError {
         fault::damaged(&self.path, reason)
+    }
+
+    fn tables(&self) -> Result<Box<dyn Tables + '_>> {
+        Ok(Box::new(SqliteTables::new(self)?))
     }
 
     fn probe(&self) -> Result<()> {
