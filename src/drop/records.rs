@@ -66,7 +66,8 @@ pub(super) fn migrate(
     let moved = ledger::transfer(&*source, &*target, arrival, go_on)?;
     drop((source, target));
     let _alone = directory.lock()?;
-    arrive(&directory, config)?;
+    // A process that uses the records may have seen it first, and have let the directory say so.
+    self::source(&directory, config)?;
     Ok(Some(moved))
 }
 
