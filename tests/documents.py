@@ -163,7 +163,7 @@ def _():
     return difference(found, {name for line in listed for name in line.split(" , ")}, "src/cli/doctor", "depollueur(8)")
 
 
-PROSE = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "doc/guide.en.md", "doc/guide.fr.md", "config/examples/README.md")
+PROSE = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "doc/guide.en.md", "doc/guide.fr.md", "doc/privacy.md", "config/examples/README.md")
 GUIDES = ("doc/guide.en.md", "doc/guide.fr.md")
 
 
@@ -271,6 +271,22 @@ def _():
                       "links": sorted(set(re.findall(r"\]\(([^)]+)\)", text)) - {"guide.en.md", "guide.fr.md"}),
                       "headings": len(re.findall(r"^#", text, re.M))})
     return [f"{key}: {found[0][key]} and {found[1][key]}" for key in found[0] if found[0][key] != found[1][key]]
+
+
+@check("doc/privacy.md has the times of the sample configuration, in both languages, and every key that keeps something")
+def _():
+    defaults = {key: value.strip('"') for key, value in (line.split(" = ", 1) for line in keys_of_sample())}
+    english, french = (ROOT / "doc" / "privacy.md").read_text().split("\n# ")
+    wrong = []
+    for text, words in ((english, {}), (french, {"mois": "month", "jours": "days", "an": "year"})):
+        shown = {key: (number, words.get(unit, unit)) for key, number, unit in re.findall(r"`(\w+\.\w+)` (\d+) (\w+)", text)}
+        wrong += [f"{key} is {defaults[key]}, not {' '.join(time)}" for key, time in shown.items()
+                  if [part.rstrip("s") for part in defaults[key].split()] != [part.rstrip("s") for part in time]]
+        keeping = {"drop.expiry", "drop.grace", "drop.extension", "drop.lifetime_max", "drop.keep_records", "audit.keep", "audit.decisions",
+                   "detach.remember_kept"}
+        wrong += [f"{key} is not there" for key in sorted(keeping - shown.keys())]
+        wrong += [f"{key} is not there" for key in ("audit.addresses", "audit.message_ids") if f"`{key}`" not in text]
+    return wrong
 
 
 def main() -> int:
