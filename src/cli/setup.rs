@@ -5,12 +5,14 @@
 //! daemon starts in dry-run: it decides and counts, and changes no mail until the admin says so.
 //!
 //! * `answers` – the questions and their proposals
+//! * `stores` – those about the places of files and records
 //! * `file` – the sample with the values that differ
 //! * `end` – the way into Postfix: the lines to type, or `depollueur plug` at once
 
 mod answers;
 mod end;
 mod file;
+mod stores;
 
 use std::{
     fs,
@@ -64,6 +66,9 @@ pub(super) struct SetupOptions {
     /// Directory of the drop, such as one on a disk of its own [default: /var/lib/depollueur]
     #[arg(long, value_name = "DIR")]
     directory: Option<String>,
+    /// Writes this value, too: --set drop.records="postgresql:///depollueur?host=/run/postgresql"
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
     /// Mailing lists run on this host: treats outgoing mail only, and writes rules for the list server
     #[arg(long)]
     lists: bool,
@@ -100,6 +105,7 @@ pub(super) fn run(options: SetupOptions) -> Result<(), Failure> {
         may_be_drop(directory)?;
     }
 
+    let given = stores::of_options(&options.settings)?;
     let is_asked = options.domain.is_none();
     let answers = if !is_asked {
         Answers::of_options(&options).map_err(|reason| Failure::new(EX_USAGE, reason))?
@@ -111,7 +117,10 @@ pub(super) fn run(options: SetupOptions) -> Result<(), Failure> {
     };
 
     let plugs = doctor::plugs(options.postfix_config.as_deref());
-    let mut text = file::text(&answers.settings(plugs.listen.as_deref()));
+    let mut settings = answers.settings(plugs.listen.as_deref());
+    settings.retain(|(key, _)| given.iter().all(|(given, _)| given != key));
+    settings.extend(given);
+    let mut text = file::text(&settings);
     if answers.onward().lists {
         text.push_str(file::LIST_RULES);
     }

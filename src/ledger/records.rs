@@ -29,7 +29,7 @@ pub(crate) use self::sqlite::{SCHEMA_1, schemas_before_the_chain};
 use self::transfer::Tables;
 pub use self::transfer::Transferred;
 pub(crate) use self::{
-    moving::Moving as MovingRecords,
+    moving::MovingRecords,
     postgres::Postgres,
     sqlite::Sqlite,
     transfer::{rows, transfer},

@@ -115,13 +115,53 @@ def _(place):
 
 @story("in a terminal: a wrong answer is explained and asked again, an empty one takes what is proposed")
 def _(place):
-    code, screen = place.answer("example", "example.org", "", "much", "1 MB", "", "de", "fr", "perhaps", "no", "", "", "")
+    code, screen = place.answer("example", "example.org", "", "much", "1 MB", "", "de", "fr", "perhaps", "no", "", "", "", "")
     assert code == 0, screen
     assert 'is no domain' in screen and 'detach.threshold = "much": must be' in screen, screen
     assert 'notice.language = "de": must be' in screen and "[https://drop.example.org/]" in screen, screen
     values = place.check()
     assert values["web"]["public_url"] == "https://drop.example.org/"
     assert values["detach"]["threshold"] == "1 MB" and values["drop"]["expiry"] == "1 month"
+
+
+@story("in a terminal: a bucket, a Jirafeau and PostgreSQL are asked for, each secret is a file that one is told to make")
+def _(place):
+    secret = place.config.parent / "secret"
+    usual = ("example.org", "", "", "", "", "", "", "")
+    code, screen = place.answer(*usual, "no", "s3", "https://s3.example.org/", "", "", "GK1", str(secret),
+                                "postgresql://u@db.example.org/drop", str(secret))
+    assert code == 0, screen
+    values = place.values()
+    assert values["drop"]["blobs"] == "s3" and values["s3"]["endpoint"] == "https://s3.example.org/", values
+    assert values["s3"]["bucket"] == "depollueur" and values["s3"]["region"] == "garage" and values["s3"]["access_key_id"] == "GK1", values
+    assert values["drop"]["records"] == "postgresql://u@db.example.org/drop", values
+    line = f"install -m 0640 -g depollueur /dev/stdin '{secret}'"
+    assert f"Next, type:\r\n    {line}" in screen and "    depollueur check\r\n" in screen, screen
+    assert "put it into Postfix now?" not in screen, screen
+    secret.write_text("secret\n")
+    secret.chmod(0o640)
+    code, screen = place.answer(*usual, "no", "jirafeau", "https://jirafeau.example.org/", str(secret), "", options=("--force", "--no-plug"))
+    assert code == 0 and line not in screen, screen
+    values = place.values()
+    assert values["store"]["kind"] == "jirafeau" and values["jirafeau"]["url"] == "https://jirafeau.example.org/", values
+    assert "records" not in values.get("drop", {}), values
+
+
+@story("with --set: any value is written, and takes the place of a question")
+def _(place):
+    secret = place.config.parent / "secret"
+    store = ("drop.blobs=s3", "s3.endpoint=https://s3.example.org/", "s3.bucket=files", "s3.access_key_id=GK1",
+             f"s3.secret_key_file={secret}", "detach.mode=live", "milter.max_messages=7")
+    done = place.setup("--domain", "example.org", *(word for value in store for word in ("--set", value)))
+    assert done.returncode == 0 and f"/dev/stdin '{secret}'" in done.stdout, done
+    values = place.values()
+    # What is the default stays a comment.
+    assert values["s3"]["bucket"] == "files" and "mode" not in values.get("detach", {}), values
+    assert values["milter"]["max_messages"] == 7 and "starts in dry-run" not in done.stdout, values
+    for wrong, says in (("drop.blob=s3", 'unknown key "drop.blob"'), ("drop.blobs=s3", "must be set for drop.blobs"), ("nothing", "KEY=VALUE")):
+        done = place.setup("--domain", "example.org", "--force", "--set", wrong)
+        assert done.returncode in (64, 78) and says in done.stderr, done
+        assert place.values() == values
 
 
 @story("where mail is forwarded, outgoing mail only is treated; where lists run, the list server's mail is left alone too")
@@ -132,13 +172,13 @@ def _(place):
         assert values["detach"]["directions"] == "outgoing", values["detach"]
         assert len(values.get("rule", [])) == rules, values.get("rule")
     place.config.unlink()
-    code, screen = place.answer("example.org", "", "", "", "", "no", "no", "no", "")
+    code, screen = place.answer("example.org", "", "", "", "", "no", "no", "no", "", "")
     assert code == 0 and "mail from outside, too" in screen, screen
     assert place.check()["detach"]["directions"] == "outgoing"
     code, screen = place.answer("example.org", "", "", "", "", "yes", "no")
     assert code == 64 and "is there already" in screen, screen
     place.config.unlink()
-    code, screen = place.answer("example.org", "", "", "", "", "yes", "no", "")
+    code, screen = place.answer("example.org", "", "", "", "", "yes", "no", "", "")
     assert code == 0 and "Do mailing lists run on this host" in screen, screen
     assert place.check()["detach"]["directions"] == "outgoing"
 
@@ -159,13 +199,13 @@ def _(place):
 @story("in a terminal it offers to plug, shows the change and asks for it; without a yes Postfix stays as it is")
 def _(place):
     before = place.lists()
-    code, screen = place.answer("example.org", "", "", "", "", "", "", "", "")
+    code, screen = place.answer("example.org", "", "", "", "", "", "", "", "", "")
     assert code == 0 and "put it into Postfix now?" in screen and "    depollueur plug\r\n" in screen, screen
     assert "+smtpd_milters" not in screen and place.lists() == before, screen
-    code, screen = place.answer("example.org", "", "", "", "", "", "", "", options=("--force", "--no-plug"))
+    code, screen = place.answer("example.org", "", "", "", "", "", "", "", "", options=("--force", "--no-plug"))
     assert code == 0 and "put it into Postfix now?" not in screen, screen
     # Nobody answers at the socket here: what is missing is told, before anything is changed.
-    code, screen = place.answer("example.org", "", "", "", "", "", "", "", "yes", options=("--force",))
+    code, screen = place.answer("example.org", "", "", "", "", "", "", "", "", "yes", options=("--force",))
     assert code == 69 and "+smtpd_milters = { unix:depollueur/milter.sock, default_action=tempfail }" in screen, screen
     assert "no milter answers at" in screen and place.lists() == before, screen
     place.check()

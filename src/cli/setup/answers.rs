@@ -1,10 +1,13 @@
 //! The questions of setup, their proposals, and the check of each answer.
 
-use std::io::{self, BufRead, Write};
+use std::{
+    borrow::Cow,
+    io::{self, BufRead, Write},
+};
 
 use super::{
     super::exit::{EX_USAGE, Failure},
-    SetupOptions,
+    SetupOptions, stores,
 };
 use crate::config::{Config, Sources};
 
@@ -128,6 +131,7 @@ impl Answers {
         }
 
         let onward = Onward::ask(options, answers, out)?;
+        values.extend(stores::ask(&options.settings, answers, out)?);
         Ok(Self {
             domain,
             values,
@@ -143,27 +147,33 @@ impl Answers {
 
     /// The keys of the configuration and their values, as TOML. `listen` is the address at which
     /// Postfix can find the milter, when that is not the usual one.
-    pub(super) fn settings(&self, listen: Option<&str>) -> Vec<(&'static str, String)> {
+    pub(super) fn settings(&self, listen: Option<&str>) -> Vec<(Cow<'static, str>, String)> {
         let text = |value: &str| toml::Value::from(value).to_string();
         let mut settings: Vec<_> = self
             .values
             .iter()
-            .map(|(key, value)| (*key, printed(key, value)))
+            .map(|(key, value)| (Cow::from(*key), printed(key, value)))
             .collect();
 
-        settings.push(("web.operator", text(&self.domain)));
-        settings.push(("web.contact", text(&format!("abuse@{}", self.domain))));
-        settings.push(("web.report_to", text(&format!("abuse@{}", self.domain))));
-        settings.push(("detach.mode", text("dry-run")));
+        settings.push(("web.operator".into(), text(&self.domain)));
+        settings.push((
+            "web.contact".into(),
+            text(&format!("abuse@{}", self.domain)),
+        ));
+        settings.push((
+            "web.report_to".into(),
+            text(&format!("abuse@{}", self.domain)),
+        ));
+        settings.push(("detach.mode".into(), text("dry-run")));
 
         if let Some(directory) = &self.directory {
-            settings.push(("drop.directory", text(directory)));
+            settings.push(("drop.directory".into(), text(directory)));
         }
         if self.onward.is_outgoing_only() {
-            settings.push(("detach.directions", text("outgoing")));
+            settings.push(("detach.directions".into(), text("outgoing")));
         }
         if let Some(listen) = listen {
-            settings.push(("milter.listen", text(listen)));
+            settings.push(("milter.listen".into(), text(listen)));
         }
         settings
     }
@@ -284,12 +294,14 @@ pub(super) fn ask(
 
 /// Checks an answer with the code that reads the configuration.
 fn check(key: &str, answer: &str) -> Result<(), String> {
-    load(key, answer).map(|_| ())
+    load(&[(key, answer)]).map(|_| ())
 }
 
-fn load(key: &str, answer: &str) -> Result<Config, String> {
+/// Returns the configuration with these answers and nothing else.
+pub(super) fn load(answers: &[(&str, &str)]) -> Result<Config, String> {
+    let set = |(key, answer): &(&str, &str)| format!("{key}={}", toml::Value::from(*answer));
     let sources = Sources {
-        settings: vec![format!("{key}={}", toml::Value::from(answer))],
+        settings: answers.iter().map(set).collect(),
         ..Sources::default()
     };
     Config::load(&sources).map_err(|error| {
@@ -300,7 +312,7 @@ fn load(key: &str, answer: &str) -> Result<Config, String> {
 
 /// A valid answer as the configuration prints it: `1MB` becomes `"1 MB"`.
 fn printed(key: &str, answer: &str) -> String {
-    load(key, answer)
+    load(&[(key, answer)])
         .ok()
         .and_then(|config| value_of(&config, key))
         .map_or_else(
@@ -309,7 +321,8 @@ fn printed(key: &str, answer: &str) -> String {
         )
 }
 
-fn value_of(config: &Config, key: &str) -> Option<toml::Value> {
+/// Returns the value of a key, `section.key`.
+pub(super) fn value_of(config: &Config, key: &str) -> Option<toml::Value> {
     let table: toml::Table = config.to_toml().parse().ok()?;
     let (section, name) = key.split_once('.')?;
     table.get(section)?.get(name).cloned()
@@ -360,6 +373,7 @@ mod tests {
             forwarding: false,
             outgoing: false,
             directory: None,
+            settings: Vec::new(),
             postfix_config: None,
             plug: false,
             no_plug: false,
@@ -374,7 +388,7 @@ mod tests {
 
     #[test]
     fn empty_answers_take_the_proposals() {
-        let (answers, out) = asked("Example.ORG\n\n\n\n\n\n\n\n");
+        let (answers, out) = asked("Example.ORG\n\n\n\n\n\n\n\n\n");
         let proposed = SetupOptions {
             domain: Some("example.org".into()),
             ..options()
@@ -393,13 +407,13 @@ mod tests {
     #[test]
     fn a_wrong_answer_is_explained_and_asked_again() {
         let (answers, out) =
-            asked("example\nexample.org\n\nmuch\n2MB\n3 weeks\nde\nen\n\nperhaps\nno\n\n");
+            asked("example\nexample.org\n\nmuch\n2MB\n3 weeks\nde\nen\n\nperhaps\nno\n\n\n");
         let settings = answers.unwrap().settings(None);
         assert!(
-            settings.contains(&("detach.threshold", "\"2 MB\"".into())),
+            settings.contains(&("detach.threshold".into(), "\"2 MB\"".into())),
             "{settings:?}"
         );
-        assert!(settings.contains(&("notice.language", "\"en\"".into())));
+        assert!(settings.contains(&("notice.language".into(), "\"en\"".into())));
         assert!(out.contains("\"example\" is no domain"), "{out}");
         assert!(
             out.contains("detach.threshold = \"much\": must be"),
@@ -411,7 +425,7 @@ mod tests {
 
     #[test]
     fn where_mail_goes_on_or_strangers_are_kept_out_only_outgoing_mail_is_treated() {
-        let outgoing = ("detach.directions", "\"outgoing\"".to_owned());
+        let outgoing = ("detach.directions".into(), "\"outgoing\"".to_owned());
         for (typed, lists, treated) in [
             ("no\nno\nyes\n", false, false),
             ("no\nno\n\n", false, false),
@@ -420,7 +434,7 @@ mod tests {
             ("No\nY\n", false, true),
             ("oui\nnon\n", true, true),
         ] {
-            let (answers, _) = asked(&format!("example.org\n\n\n\n\n{typed}"));
+            let (answers, _) = asked(&format!("example.org\n\n\n\n\n{typed}\n"));
             let answers = answers.unwrap();
             assert_eq!(answers.onward().lists, lists, "{typed}");
             assert_eq!(

@@ -19,9 +19,10 @@ use super::{
     },
     SetupOptions,
     answers::{ask, yes_or_no},
+    stores::missing_secrets,
 };
 use crate::{
-    config::{Config, DEFAULT_FILE},
+    config::{Config, DEFAULT_FILE, RunMode},
     units::{self, Part},
 };
 
@@ -47,7 +48,9 @@ impl End<'_> {
     /// Fails if the work did not come to a good end; the file is written in any case.
     pub(super) fn run(&self, options: &SetupOptions, is_asked: bool) -> Result<(), Failure> {
         say(&format!("Written: {}\n\n", self.path.display()))?;
-        let offered = is_asked && self.plugs.is_there && !options.no_plug && !options.plug;
+        let is_ready = missing_secrets(self.config).is_empty();
+        let offered =
+            is_asked && is_ready && self.plugs.is_there && !options.no_plug && !options.plug;
         if !(options.plug || offered && is_wanted()) {
             return self.tell(&self.lines());
         }
@@ -65,6 +68,9 @@ impl End<'_> {
         for line in lines {
             text += &format!("    {line}\n");
         }
+        if self.config.detach.mode != RunMode::DryRun {
+            return say(&text);
+        }
         text += &format!(
             "\n\
              The daemon starts in dry-run: it decides, counts and logs, and changes no mail. When its log\n\
@@ -80,7 +86,11 @@ impl End<'_> {
     fn lines(&self) -> Vec<String> {
         let services = units::in_use().services();
         let units: Vec<_> = services.iter().map(|service| Unit::of(*service)).collect();
-        let mut lines = opening(&self.config.drop.directory, &units);
+        let mut lines = missing_secrets(self.config);
+        if !lines.is_empty() {
+            lines.push("depollueur check".to_owned());
+        }
+        lines.extend(opening(&self.config.drop.directory, &units));
         lines.extend(self.plugs.lines());
         lines
     }
@@ -89,6 +99,13 @@ impl End<'_> {
     fn start(&self) -> Result<(), Failure> {
         if self.path != Path::new(DEFAULT_FILE) {
             return Ok(());
+        }
+
+        if let Some(line) = missing_secrets(self.config).first() {
+            let message = format_args!(
+                "a secret is missing; type it, and then: depollueur check && depollueur plug\n    {line}"
+            );
+            return Err(Failure::new(EX_UNAVAILABLE, message));
         }
 
         let is_other = |line: &String| !line.starts_with("depollueur ");

@@ -1,6 +1,8 @@
 //! The configuration that is written: the sample with its comments, and with values that differ
 //! uncommented.
 
+use std::borrow::Cow;
+
 /// Every option with its default, as it is shipped.
 const SAMPLE: &str = include_str!("../../../config/depollueur.toml");
 
@@ -8,7 +10,7 @@ const SAMPLE: &str = include_str!("../../../config/depollueur.toml");
 pub(super) const LIST_RULES: &str = include_str!("lists.toml");
 
 /// Returns the sample with these values (`section.key`, TOML). A value that is the default stays commented.
-pub(super) fn text(settings: &[(&'static str, String)]) -> String {
+pub(super) fn text(settings: &[(Cow<'static, str>, String)]) -> String {
     let mut left: Vec<_> = settings.iter().collect();
     let mut section = "";
     let mut lines = Vec::new();
@@ -66,9 +68,12 @@ mod tests {
     #[test]
     fn only_what_differs_is_uncommented_and_every_comment_stays() {
         let text = text(&[
-            ("web.public_url", r#""https://drop.example.org/""#.into()),
-            ("detach.threshold", r#""500 kB""#.into()),
-            ("notice.language", r#""en""#.into()),
+            (
+                "web.public_url".into(),
+                r#""https://drop.example.org/""#.into(),
+            ),
+            ("detach.threshold".into(), r#""500 kB""#.into()),
+            ("notice.language".into(), r#""en""#.into()),
         ]);
         let changed: Vec<_> = text
             .lines()

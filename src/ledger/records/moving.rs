@@ -28,16 +28,16 @@ use crate::{
 };
 
 /// Opens the target.
-type Open = Box<dyn Fn() -> Result<Box<dyn Records>> + Send + Sync>;
+type OpenTarget = Box<dyn Fn() -> Result<Box<dyn Records>> + Send + Sync>;
 
 /// The database from which records are moved, and the one to which they are.
-pub(crate) struct Moving {
+pub(crate) struct MovingRecords {
     source: Box<dyn Records>,
     target: OnceLock<Box<dyn Records>>,
-    open: Mutex<Open>,
+    open: Mutex<OpenTarget>,
 }
 
-impl Moving {
+impl MovingRecords {
     pub(crate) fn new(
         source: Box<dyn Records>,
         open: impl Fn() -> Result<Box<dyn Records>> + Send + Sync + 'static,
@@ -75,9 +75,9 @@ impl Moving {
     }
 }
 
-impl fmt::Debug for Moving {
+impl fmt::Debug for MovingRecords {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Moving")
+        f.debug_struct("MovingRecords")
             .field("source", &self.source)
             .field("target", &self.target)
             .finish_non_exhaustive()
@@ -97,7 +97,7 @@ macro_rules! there {
     };
 }
 
-impl Records for Moving {
+impl Records for MovingRecords {
     fn damaged(&self, reason: &str) -> LedgerError {
         self.records().damaged(reason)
     }
@@ -178,7 +178,7 @@ impl Records for Moving {
     }
 }
 
-impl Uploads for Moving {
+impl Uploads for MovingRecords {
     there! {
         fn add_uploader(uploader: &Uploader, secret: &[u8; 32]) -> Result<bool>;
         fn find_uploader(secret: &[u8; 32], day: i64) -> Result<Option<Uploader>>;

@@ -30,7 +30,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// A table, as both dialects have it.
 #[derive(Debug)]
-pub(crate) struct Table {
+pub(crate) struct SqlTable {
     pub(super) name: &'static str,
     /// The columns of its key. Their order is that of bytes.
     pub(super) key: &'static [&'static str],
@@ -41,7 +41,7 @@ pub(crate) struct Table {
 }
 
 /// All tables. None refers to a later one, but for what triggers write.
-pub(super) const TABLES: &[Table] = &[
+pub(super) const TABLES: &[SqlTable] = &[
     PACKAGE,
     table(
         "file",
@@ -90,13 +90,13 @@ pub(super) const TABLES: &[Table] = &[
         &["created", "cost"],
     ),
     table("incoming_hour", &["uploader", "hour"], &["cost"]),
-    Table {
+    SqlTable {
         only: "name NOT IN ('audit_begins', 'arrival')",
         ..table("note", &["name"], &["value"])
     },
 ];
 
-const PACKAGE: Table = table(
+const PACKAGE: SqlTable = table(
     "package",
     &["id"],
     &[
@@ -127,14 +127,14 @@ const PACKAGE: Table = table(
 );
 
 /// No package that is held can be destroyed: those that are not held any more come first.
-const HELD: Table = table("held", &["package"], &["created", "reason"]);
+const HELD: SqlTable = table("held", &["package"], &["created", "reason"]);
 
 const fn table(
     name: &'static str,
     key: &'static [&'static str],
     values: &'static [&'static str],
-) -> Table {
-    Table {
+) -> SqlTable {
+    SqlTable {
         name,
         key,
         values,
@@ -144,14 +144,14 @@ const fn table(
 
 /// A value of a column.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Value {
+pub(crate) enum SqlValue {
     Null,
     Integer(i64),
     Text(String),
     Bytes(Vec<u8>),
 }
 
-impl Value {
+impl SqlValue {
     /// Returns true if it is a text with the byte zero.
     pub(super) fn has_zero(&self) -> bool {
         matches!(self, Self::Text(text) if text.contains('\0'))
@@ -168,48 +168,48 @@ impl Value {
 }
 
 /// The values of a row, those of its key first.
-pub(crate) type Row = Vec<Value>;
+pub(crate) type TableRow = Vec<SqlValue>;
 
-/// What a database shows while it is read.
+/// The way in which a database is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum View {
-    /// What it held at the beginning; others write meanwhile.
-    Moment,
-    /// What it holds; nobody else writes until the end.
-    Alone,
+pub(crate) enum ReadMode {
+    /// As it was at the beginning; others write meanwhile.
+    Snapshot,
+    /// As it is; nobody else writes until the end.
+    Exclusive,
 }
 
 /// The changes of a table.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
     /// The keys of the rows that are removed.
-    pub(super) removed: Vec<Row>,
-    pub(super) added: Vec<Row>,
-    pub(super) changed: Vec<Row>,
+    pub(super) removed: Vec<TableRow>,
+    pub(super) added: Vec<TableRow>,
+    pub(super) changed: Vec<TableRow>,
 }
 
 /// The tables of a database, by one connection.
 pub(crate) trait Tables {
-    /// Begins to read. Only one view is open at a time.
-    fn begin(&self, view: View) -> Result<()>;
+    /// Begins to read. What was begun before has ended.
+    fn begin(&self, mode: ReadMode) -> Result<()>;
 
-    /// Ends the view.
+    /// Ends it.
     fn end(&self) -> Result<()>;
 
     /// Returns the number of rows of a table.
-    fn count(&self, table: &Table) -> Result<u64>;
+    fn count(&self, table: &SqlTable) -> Result<u64>;
 
     /// Returns the first rows behind a key, in the order of keys: at most [`PAGE`], and fewer only at the end.
-    fn page(&self, table: &Table, after: Option<&[Value]>) -> Result<Vec<Row>>;
+    fn page(&self, table: &SqlTable, after: Option<&[SqlValue]>) -> Result<Vec<TableRow>>;
 
     /// Changes a table in one transaction; what is removed goes first.
-    fn change(&self, table: &Table, changes: &Changes) -> Result<()>;
+    fn change(&self, table: &SqlTable, changes: &Changes) -> Result<()>;
 
     /// Makes numbers that are given from now on follow those that were moved.
     fn renumber(&self) -> Result<()>;
 
-    /// In a view that nobody writes beside: removes all tables, notes the number of this move in their place, and
-    /// ends the view.
+    /// Within an exclusive read: removes all tables, notes the number of this move in their place, and
+    /// ends it.
     fn hand_over(&self, arrival: i64) -> Result<()>;
 }
 
@@ -240,11 +240,11 @@ pub(crate) fn transfer(
     let (from, to) = (source.tables()?, target.tables()?);
     let (from, to) = (&*from, &*to);
     let mut passes = 1;
-    from.begin(View::Moment)?;
+    from.begin(ReadMode::Snapshot)?;
     let (_, mut written) = pass(from, to, &go_on)?;
     from.end()?;
     while written > FEW && passes < PASSES_MAX {
-        from.begin(View::Moment)?;
+        from.begin(ReadMode::Snapshot)?;
         (_, written) = pass(from, to, &|_| ())?;
         from.end()?;
         passes += 1;
@@ -263,12 +263,12 @@ pub(crate) fn transfer(
 
 fn begin_alone(from: &dyn Tables) -> Result<()> {
     for _ in 1..LAST_PASSES_MAX {
-        match from.begin(View::Alone) {
+        match from.begin(ReadMode::Exclusive) {
             Err(error) if error.fault() == Some(FaultKind::Busy) => thread::sleep(PAUSE),
             begun => return begun,
         }
     }
-    from.begin(View::Alone)
+    from.begin(ReadMode::Exclusive)
 }
 
 /// Makes each table equal, and sees that it is. Returns the number of rows.
@@ -316,7 +316,7 @@ fn no_longer_held(from: &dyn Tables, to: &dyn Tables) -> Result<()> {
 
 /// One table of the source and of the target, side by side.
 struct Merge<'a> {
-    table: &'a Table,
+    table: &'a SqlTable,
     from: Rows<'a>,
     to: Rows<'a>,
     target: &'a dyn Tables,
@@ -327,7 +327,7 @@ struct Merge<'a> {
 }
 
 impl<'a> Merge<'a> {
-    fn new(table: &'a Table, from: &'a dyn Tables, to: &'a dyn Tables) -> Self {
+    fn new(table: &'a SqlTable, from: &'a dyn Tables, to: &'a dyn Tables) -> Self {
         Self {
             table,
             from: Rows::new(table, from),
@@ -403,16 +403,16 @@ impl Changes {
 
 /// The rows of a table in the order of their keys, read page by page.
 struct Rows<'a> {
-    table: &'a Table,
+    table: &'a SqlTable,
     tables: &'a dyn Tables,
-    page: VecDeque<Row>,
+    page: VecDeque<TableRow>,
     /// The key of the last row that was read.
-    last: Option<Row>,
+    last: Option<TableRow>,
     is_at_end: bool,
 }
 
 impl<'a> Rows<'a> {
-    fn new(table: &'a Table, tables: &'a dyn Tables) -> Self {
+    fn new(table: &'a SqlTable, tables: &'a dyn Tables) -> Self {
         Self {
             table,
             tables,
@@ -422,18 +422,18 @@ impl<'a> Rows<'a> {
         }
     }
 
-    fn first(&mut self) -> Result<Option<&Row>> {
+    fn first(&mut self) -> Result<Option<&TableRow>> {
         if self.page.is_empty() && !self.is_at_end {
             self.page = self.tables.page(self.table, self.last.as_deref())?.into();
             self.is_at_end = self.page.len() < PAGE;
-            let key = |row: &Row| row[..self.table.key.len()].to_vec();
+            let key = |row: &TableRow| row[..self.table.key.len()].to_vec();
             self.last = self.page.back().map(key);
         }
         Ok(self.page.front())
     }
 
     /// Takes the row that [`first`](Self::first) has shown.
-    fn take(&mut self) -> Row {
+    fn take(&mut self) -> TableRow {
         self.page.pop_front().expect("it was shown")
     }
 }
@@ -449,7 +449,7 @@ pub(super) struct Dialect {
     pub(super) folded: (&'static str, &'static str),
 }
 
-impl Table {
+impl SqlTable {
     /// Returns the query of a page, behind a key if `is_after`.
     pub(super) fn page_sql(&self, dialect: Dialect, is_after: bool) -> String {
         let columns = self.columns().collect::<Vec<_>>().join(", ");

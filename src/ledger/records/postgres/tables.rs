@@ -4,7 +4,7 @@ use bytes::BytesMut;
 use tokio_postgres::types::{IsNull, ToSql, Type};
 
 use super::{
-    super::transfer::{Changes, Dialect, Row, TABLES, Table, Tables, Value, View},
+    super::transfer::{Changes, Dialect, ReadMode, SqlTable, SqlValue, TABLES, TableRow, Tables},
     BEGIN, Postgres, Result,
     connection::Connection,
     fault::{self, Failure},
@@ -43,7 +43,7 @@ impl<'a> PostgresTables<'a> {
         written.map_err(|e| self.postgres.failed(e))
     }
 
-    fn change_rows(&self, table: &Table, changes: &Changes) -> fault::Result<()> {
+    fn change_rows(&self, table: &SqlTable, changes: &Changes) -> fault::Result<()> {
         let all = [
             (table.delete_sql(DIALECT), &changes.removed),
             (table.insert_sql(DIALECT), &changes.added),
@@ -59,13 +59,13 @@ impl<'a> PostgresTables<'a> {
 }
 
 impl Tables for PostgresTables<'_> {
-    fn begin(&self, view: View) -> Result<()> {
-        let begun = match view {
-            View::Moment => {
+    fn begin(&self, mode: ReadMode) -> Result<()> {
+        let begun = match mode {
+            ReadMode::Snapshot => {
                 let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
                 self.connection.batch(begin)
             }
-            View::Alone => {
+            ReadMode::Exclusive => {
                 let names: Vec<_> = TABLES.iter().map(|table| table.name).collect();
                 // Some write without the lock of writers (`write_beside`).
                 let lock = format!("LOCK TABLE {} IN EXCLUSIVE MODE", names.join(", "));
@@ -82,20 +82,20 @@ impl Tables for PostgresTables<'_> {
         self.read(self.connection.batch("COMMIT"))
     }
 
-    fn count(&self, table: &Table) -> Result<u64> {
+    fn count(&self, table: &SqlTable) -> Result<u64> {
         let sql = format!("SELECT count(*) FROM {}", table.name);
         let count = |row: &tokio_postgres::Row| Ok(row.try_get::<_, i64>(0)?);
         let counted = self.connection.first(&sql, &[], count);
         Ok(self.read(counted)?.unwrap_or(0).unsigned_abs())
     }
 
-    fn page(&self, table: &Table, after: Option<&[Value]>) -> Result<Vec<Row>> {
+    fn page(&self, table: &SqlTable, after: Option<&[SqlValue]>) -> Result<Vec<TableRow>> {
         let sql = table.page_sql(DIALECT, after.is_some());
         let after = values(after.unwrap_or_default());
         self.read(self.connection.query(&sql, &after, row))
     }
 
-    fn change(&self, table: &Table, changes: &Changes) -> Result<()> {
+    fn change(&self, table: &SqlTable, changes: &Changes) -> Result<()> {
         self.written(self.connection.batch("BEGIN"))?;
         let changed = self.change_rows(table, changes);
         let end = if changed.is_ok() {
@@ -124,21 +124,21 @@ impl Tables for PostgresTables<'_> {
     }
 }
 
-fn values(row: &[Value]) -> Vec<&(dyn ToSql + Sync)> {
+fn values(row: &[SqlValue]) -> Vec<&(dyn ToSql + Sync)> {
     row.iter()
         .map(|value| value as &(dyn ToSql + Sync))
         .collect()
 }
 
-fn row(row: &tokio_postgres::Row) -> fault::Result<Row> {
+fn row(row: &tokio_postgres::Row) -> fault::Result<TableRow> {
     (0..row.len()).map(|n| value(row, n)).collect()
 }
 
-fn value(row: &tokio_postgres::Row, n: usize) -> fault::Result<Value> {
+fn value(row: &tokio_postgres::Row, n: usize) -> fault::Result<SqlValue> {
     let value = match *row.columns()[n].type_() {
-        Type::INT8 => row.try_get::<_, Option<_>>(n)?.map(Value::Integer),
-        Type::TEXT => row.try_get::<_, Option<_>>(n)?.map(Value::Text),
-        Type::BYTEA => row.try_get::<_, Option<_>>(n)?.map(Value::Bytes),
+        Type::INT8 => row.try_get::<_, Option<_>>(n)?.map(SqlValue::Integer),
+        Type::TEXT => row.try_get::<_, Option<_>>(n)?.map(SqlValue::Text),
+        Type::BYTEA => row.try_get::<_, Option<_>>(n)?.map(SqlValue::Bytes),
         ref other => {
             let name = row.columns()[n].name();
             return Err(Failure::Damaged(format!(
@@ -146,10 +146,10 @@ fn value(row: &tokio_postgres::Row, n: usize) -> fault::Result<Value> {
             )));
         }
     };
-    Ok(value.unwrap_or(Value::Null))
+    Ok(value.unwrap_or(SqlValue::Null))
 }
 
-impl ToSql for Value {
+impl ToSql for SqlValue {
     fn to_sql(
         &self,
         kind: &Type,

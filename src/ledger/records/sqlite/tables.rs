@@ -6,7 +6,7 @@ use rusqlite::{
 };
 
 use super::{
-    super::transfer::{Changes, Dialect, Row, TABLES, Table, Tables, Value, View},
+    super::transfer::{Changes, Dialect, ReadMode, SqlTable, SqlValue, TABLES, TableRow, Tables},
     Result, Sharing, Sqlite, connect, fault,
 };
 use crate::ledger::error::{Fault, FaultKind};
@@ -37,7 +37,7 @@ impl<'a> SqliteTables<'a> {
         done.map_err(|e| fault::failed(action, &self.sqlite.path, e))
     }
 
-    fn change_rows(&self, table: &Table, changes: &Changes) -> rusqlite::Result<()> {
+    fn change_rows(&self, table: &SqlTable, changes: &Changes) -> rusqlite::Result<()> {
         let all = [
             (table.delete_sql(DIALECT), &changes.removed),
             (table.insert_sql(DIALECT), &changes.added),
@@ -53,12 +53,12 @@ impl<'a> SqliteTables<'a> {
     }
 
     /// Refuses an entry of the log that no other database can hold as it is.
-    fn refuse_unlike(&self, table: &Table, rows: &[Row]) -> Result<()> {
+    fn refuse_unlike(&self, table: &SqlTable, rows: &[TableRow]) -> Result<()> {
         if table.name != "audit" {
             return Ok(());
         }
-        let has_zero = |row: &Row| row.iter().any(Value::has_zero);
-        let reason = if rows.iter().any(|row| row[1] == Value::Null) {
+        let has_zero = |row: &TableRow| row.iter().any(SqlValue::has_zero);
+        let reason = if rows.iter().any(|row| row[1] == SqlValue::Null) {
             "some entries of its audit log are of a version that linked none: they can be moved when they are forgotten \
              (audit.keep)"
         } else if rows.iter().any(has_zero) {
@@ -73,10 +73,10 @@ impl<'a> SqliteTables<'a> {
 }
 
 impl Tables for SqliteTables<'_> {
-    fn begin(&self, view: View) -> Result<()> {
-        let begin = match view {
-            View::Moment => "BEGIN",
-            View::Alone => "BEGIN IMMEDIATE",
+    fn begin(&self, mode: ReadMode) -> Result<()> {
+        let begin = match mode {
+            ReadMode::Snapshot => "BEGIN",
+            ReadMode::Exclusive => "BEGIN IMMEDIATE",
         };
         self.batch("read", begin)
     }
@@ -85,7 +85,7 @@ impl Tables for SqliteTables<'_> {
         self.batch("read", "COMMIT")
     }
 
-    fn count(&self, table: &Table) -> Result<u64> {
+    fn count(&self, table: &SqlTable) -> Result<u64> {
         let sql = format!("SELECT count(*) FROM {}", table.name);
         let count = self
             .connection
@@ -94,7 +94,7 @@ impl Tables for SqliteTables<'_> {
         Ok(count.unsigned_abs())
     }
 
-    fn page(&self, table: &Table, after: Option<&[Value]>) -> Result<Vec<Row>> {
+    fn page(&self, table: &SqlTable, after: Option<&[SqlValue]>) -> Result<Vec<TableRow>> {
         let sql = table.page_sql(DIALECT, after.is_some());
         let read = || {
             let mut query = self.connection.prepare_cached(&sql)?;
@@ -103,7 +103,7 @@ impl Tables for SqliteTables<'_> {
                 (0..columns).map(|n| row.get_ref(n)?.try_into()).collect()
             };
             let rows = query.query_map(params_from_iter(after.unwrap_or_default()), read)?;
-            rows.collect::<rusqlite::Result<Vec<Row>>>()
+            rows.collect::<rusqlite::Result<Vec<TableRow>>>()
         };
         let mut rows = read().map_err(|e| fault::failed("read", &self.sqlite.path, e))?;
         self.refuse_unlike(table, &rows)?;
@@ -113,7 +113,7 @@ impl Tables for SqliteTables<'_> {
         Ok(rows)
     }
 
-    fn change(&self, table: &Table, changes: &Changes) -> Result<()> {
+    fn change(&self, table: &SqlTable, changes: &Changes) -> Result<()> {
         self.batch("write to", "BEGIN IMMEDIATE")?;
         let changed = self.change_rows(table, changes);
         let end = if changed.is_ok() {
@@ -133,7 +133,7 @@ impl Tables for SqliteTables<'_> {
     }
 
     fn hand_over(&self, arrival: i64) -> Result<()> {
-        let rename = |table: &Table| format!("ALTER TABLE {0} RENAME TO moved_{0};", table.name);
+        let rename = |table: &SqlTable| format!("ALTER TABLE {0} RENAME TO moved_{0};", table.name);
         let renamed: String = TABLES.iter().map(rename).collect();
         let sql = format!(
             "{renamed} CREATE TABLE moved (arrival INTEGER NOT NULL) STRICT;
@@ -143,7 +143,7 @@ impl Tables for SqliteTables<'_> {
     }
 }
 
-impl TryFrom<ValueRef<'_>> for Value {
+impl TryFrom<ValueRef<'_>> for SqlValue {
     type Error = rusqlite::Error;
 
     fn try_from(value: ValueRef<'_>) -> rusqlite::Result<Self> {
@@ -157,7 +157,7 @@ impl TryFrom<ValueRef<'_>> for Value {
     }
 }
 
-impl ToSql for Value {
+impl ToSql for SqlValue {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(ToSqlOutput::Borrowed(match self {
             Self::Null => ValueRef::Null,

@@ -165,7 +165,7 @@ fn uploader(name: &str) -> Uploader {
 }
 
 /// All that a database holds, as it is moved: the name of each table, and its rows.
-fn contents(records: &dyn Records) -> Vec<(&'static str, Vec<Row>)> {
+fn contents(records: &dyn Records) -> Vec<(&'static str, Vec<TableRow>)> {
     let tables = records.tables().unwrap();
     let rows = |table| {
         let mut rows = Rows::new(table, &*tables);
@@ -260,7 +260,7 @@ fn a_move_that_was_stopped_goes_on_with_what_changed_meanwhile() {
                 source.records.tables().unwrap(),
                 target.records.tables().unwrap(),
             );
-            from.begin(View::Moment).unwrap();
+            from.begin(ReadMode::Snapshot).unwrap();
             pass(&*from, &*to, &|_| ()).unwrap();
             from.end().unwrap();
         }
@@ -399,7 +399,7 @@ fn columns_of_sqlite(path: &Path) -> BTreeSet<(String, String)> {
 
 /// Returns each table and column that is moved.
 pub(in crate::ledger::records) fn listed() -> BTreeSet<(String, String)> {
-    let columns = |table: &Table| {
+    let columns = |table: &SqlTable| {
         let pairs = table
             .columns()
             .map(|column| (table.name.to_owned(), column.to_owned()));
