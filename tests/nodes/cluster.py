@@ -23,7 +23,7 @@ SETTINGS = {
     "detach_threshold": THRESHOLD, "detach_directions": "both", "notice_language": "en",
     "drop_grace": "0 seconds", "milter_deadline": "10 s", "s3_timeout": "4 s", "s3_connect_timeout": "2 s",
     "quota_sender_per_day": QUOTA, "quota_incoming_client_per_day": "off", "quota_incoming_per_day": "off",
-    "quota_free_space_min": 0, "quota_free_inodes_min": 0, "web_posts_per_minute": 10_000,
+    "drop_extension": "2 months", "quota_free_space_min": 0, "quota_free_inodes_min": 0, "web_posts_per_minute": 10_000,
 }
 
 

@@ -140,9 +140,9 @@ class Pair:
 
         def must(*command):
             subprocess.run(list(map(str, command)), check=True, capture_output=True)
-        must(*make, "-x509", "-days", "2", "-subj", "/CN=test", "-keyout", key, "-out", self.ca)
+        must(*make, "-x509", "-days", "2000", "-subj", "/CN=test", "-keyout", key, "-out", self.ca)
         must(*make, "-subj", "/CN=database", "-keyout", data / "server.key", "-out", directory / "csr")
-        must("openssl", "x509", "-req", "-days", "2", "-in", directory / "csr", "-CA", self.ca, "-CAkey", key,
+        must("openssl", "x509", "-req", "-days", "2000", "-in", directory / "csr", "-CA", self.ca, "-CAkey", key,
              "-CAcreateserial", "-extfile", leaf, "-out", data / "server.crt")
         for name in ("server.key", "server.crt"):
             os.chown(data / name, NOBODY, NOBODY)

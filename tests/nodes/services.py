@@ -94,10 +94,11 @@ class Program(Part):
         self.drop, self.config, self.log_path = directory / "drop", directory / "depollueur.toml", directory / "log"
         (directory / "milter").mkdir(mode=0o755)
         self.milter = directory / "milter" / "milter.sock"
-        self.config.write_text(toml({
+        text = toml({
             "milter_listen": f"unix:{self.milter}", "web_listen": f"{host.address}:{WEB}", "web_public_url": BASE,
             "admin_listen": f"{host.address}:{ADMIN}", "admin_web_listen": f"{host.address}:{ADMIN_WEB}",
-            "drop_directory": str(self.drop), **settings}))
+            "drop_directory": str(self.drop), **settings})
+        self.config.write_text(text.replace(" = True\n", " = true\n"))
         self.process: subprocess.Popen | None = None
 
     def start(self):
