@@ -6,6 +6,9 @@ was stored outlives a SIGKILL, several `hosts` where it is spread over several.
 
 from __future__ import annotations
 
+import datetime
+import hashlib
+import hmac
 import http.client
 import os
 import re
@@ -38,12 +41,28 @@ def install(directory: Path) -> str:
     return str(python)
 
 
+def signed(method: str, address: str, target: str, body: bytes, service) -> dict[str, str]:
+    """The fields of a request with AWS Signature Version 4."""
+    path, _, query = target.partition("?")
+    ordered = "&".join(sorted(word if "=" in word else word + "=" for word in query.split("&") if word))
+    day = (time := datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ"))[:8]
+    digest, names = hashlib.sha256(body).hexdigest(), "host;x-amz-content-sha256;x-amz-date"
+    canonical = f"{method}\n{path}\n{ordered}\nhost:{address}\nx-amz-content-sha256:{digest}\nx-amz-date:{time}\n\n{names}\n{digest}"
+    scope = f"{day}/{service.region}/s3/aws4_request"
+    text = f"AWS4-HMAC-SHA256\n{time}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
+    key = b"AWS4" + service.secret.encode()
+    for word in (*scope.split("/"), text):
+        key = hmac.new(key, word.encode(), hashlib.sha256).digest()
+    authorization = f"AWS4-HMAC-SHA256 Credential={service.key_id}/{scope}, SignedHeaders={names}, Signature={key.hex()}"
+    return {"Authorization": authorization, "x-amz-date": time, "x-amz-content-sha256": digest}
+
+
 class Moto:
     """One host with moto."""
 
     can_be_killed = False
     needed_hosts = 1
-    name, key_id, secret = "depollueur", "test", "test"
+    name, region, key_id, secret = "depollueur", "us-east-1", "test", "test"
 
     def __init__(self, hosts: list[Host], directory: Path):
         (self.host,) = hosts
@@ -64,12 +83,14 @@ class Moto:
     def settings(self) -> dict:
         """What a host's configuration says of it."""
         return {"drop_blobs": "s3", "s3_endpoint": f"http://{self.host.address}:{PORT}", "s3_bucket": self.name,
-                "s3_access_key_id": self.key_id, "s3_secret_key_file": str(self.secret_file), "s3_allow_http": True}
+                "s3_region": self.region, "s3_access_key_id": self.key_id, "s3_secret_key_file": str(self.secret_file), "s3_allow_http": True}
 
     def ask(self, method: str, target: str, body: bytes = b"") -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection(self.host.address, PORT, timeout=60)
+        """A request that is signed with the key."""
+        address = f"{self.host.address}:{PORT}"
+        connection = http.client.HTTPConnection(address, timeout=60)
         try:
-            connection.request(method, target, body)
+            connection.request(method, target, body, signed(method, address, target, body, self))
             answer = connection.getresponse()
             return answer.status, answer.read()
         finally:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from account import Account
 from acts import Acts
-from cluster import Cluster
+from cluster import QUOTA, Cluster
 from load import Load
 from machine import Shim
 from services import BASE
