@@ -83,7 +83,9 @@ class Cluster:
 
     def _start(self):
         directory = self.directory
+        directory.mkdir(mode=0o755, exist_ok=True)
         self.network = net = Network()
+        self.closing.append(net.close)
         hosts = {name: net.host(name, number) for number, names in ((11, self.mail_hosts), (21, WEB), (31, DATABASES), (51, ["lb"]))
                  for number, name in enumerate(names, number)}
         kind = SERVICES[self.service]
@@ -101,7 +103,7 @@ class Cluster:
         self.sink.start([SINK_PORT])
         self.closing.append(self.sink.stop)
 
-        settings = {**SETTINGS, **self.bucket.settings(), "web_trusted_proxies": [hosts["lb"].address],
+        self.settings = settings = {**SETTINGS, **self.bucket.settings(), "web_trusted_proxies": [hosts["lb"].address],
                     "drop_records": self.pair.url(), "drop_records_password_file": str(self.pair.password_file),
                     "drop_records_ca_file": str(self.pair.ca), **self.more}
         self.milters = [self._program(hosts[name], "milter", settings) for name in self.mail_hosts]
@@ -131,9 +133,10 @@ class Cluster:
         self.closing.append(first.kill)
         first.wait()
         for other in others:
-            other.drop.mkdir(mode=0o700)
-            for name in ("drop.key", "drop.postgres"):
-                shutil.copy2(first.drop / name, other.drop / name)
+            if other.drop != first.drop:
+                other.drop.mkdir(mode=0o700)
+                for name in ("drop.key", "drop.postgres"):
+                    shutil.copy2(first.drop / name, other.drop / name)
             other.start()
             self.closing.append(other.kill)
         for other in others:

@@ -84,6 +84,13 @@ class Network:
         self.hosts[name] = Host(name, number)
         return self.hosts[name]
 
+    def close(self):
+        """Ends the namespaces, whose ends of the lines go with them."""
+        for host in self.hosts.values():
+            host.holder.kill()
+            host.holder.wait()
+        must("ip", "link", "del", "br0")
+
     def cut(self, one: str, other: str):
         """What either sends to the other is lost from now on; neither is told."""
         with self.lock:

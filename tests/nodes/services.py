@@ -91,7 +91,8 @@ class Program(Part):
         self.host, self.part, self.directory = host, part, directory
         self.name = f"{part} of {host.name}"
         directory.mkdir(mode=0o755, parents=True)
-        self.drop, self.config, self.log_path = directory / "drop", directory / "depollueur.toml", directory / "log"
+        self.drop = Path(settings.get("drop_directory", directory / "drop"))
+        self.config, self.log_path = directory / "depollueur.toml", directory / "log"
         (directory / "milter").mkdir(mode=0o755)
         self.milter = directory / "milter" / "milter.sock"
         text = toml({

@@ -1,4 +1,7 @@
-"""The faults, one after the other by chance: a process dies, a line is cut, the bucket hangs, all is restarted in turn, the standby takes over."""
+"""The faults, one after the other by chance.
+
+A process dies, a line is cut, the bucket hangs, all is restarted in turn, the standby takes over.
+"""
 
 from __future__ import annotations
 
@@ -29,16 +32,17 @@ class Storm:
 
     def run(self):
         """In the caller's thread: what cannot be healed is an error of the trial."""
-        end = self.begun + 60 * self.minutes
-        while True:
-            # All of a deck is dealt: each kind has its turn, and each part is killed.
+        end, dealt = self.begun + 60 * self.minutes, 0
+        # All of the first deck is dealt: each kind has its turn, and each part is killed.
+        while not dealt or time.monotonic() < end:
             for kind, what in self._deck():
+                if dealt and time.monotonic() > end:
+                    break
                 self._say(kind, what)
                 getattr(self, kind)(what)
                 self.struck[kind] += 1
                 pause(self.dice.uniform(0.2, 1.0 if not self.is_long else 4.0))
-            if time.monotonic() > end:
-                break
+            dealt += 1
         self.cluster.heal()
 
     def _deck(self) -> list[tuple[str, object]]:
