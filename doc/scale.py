@@ -47,15 +47,16 @@ RECORD_KEPT = of("its record, and the log, after that", 365, "days", "`drop.keep
 COUNTRY = of("mails a day of a country", 1.4e9, "", "published (France, without spam)")
 
 # ---- what it costs
-POSTFIX_MS = of("processor, Postfix, a mail without a file", 0.0, "ms", NODES)
-MILTER_MS = of("processor, milter, a mail without a file", 0.0, "ms", NODES)
-DETACH_MS = of("processor, milter, a mail whose file of 300 kB goes into the bucket", 0.0, "ms", NODES)
-PER_GB = of("processor for each further GB detached", 1.6, "s", "`benches/system/run` (25 MB)")
-DOWNLOAD_GB = of("processor for each GB downloaded", 0.0, "s", "`benches/system/drop`")
+POSTFIX_MS = of("processor, Postfix, a mail without a file", 2.7, "ms", NODES + ", plain")
+POSTFIX_GB = of("processor, Postfix, each GB of files in mail", 14, "s", NODES + ", heavy less plain")
+MILTER_MS = of("processor, milter, a mail without a file", 0.2, "ms", NODES + ", plain")
+DETACH_MS = of("processor, milter, a file of 300 kB that goes into the bucket", 4.4, "ms", NODES + ", heavy")
+PER_GB = of("processor, milter, each GB detached", 1.6, "s", "`benches/system/run`, 25 MB")
+DOWNLOAD_GB = of("processor, pages, each GB downloaded", 1.1, "s", NODES)
 MX_RATE = of("mails a second that one host of mail takes", 300, "", "published (Postfix, limited by syncs)")
-WRITES = of("packages a second that one PostgreSQL with a standby takes", 0.0, "", NODES)
-RECORD_BYTES = of("PostgreSQL, for a package and its file", 0, "bytes", NODES)
-ENTRY_BYTES = of("PostgreSQL, for an entry of the log", 0, "bytes", NODES)
+WRITES = of("packages a second that one PostgreSQL with a standby takes", 130, "", NODES + ", on a busy disk")
+RECORD_BYTES = of("PostgreSQL, for a package and its file", 1230, "bytes", NODES)
+ENTRY_BYTES = of("PostgreSQL, for an entry of the log", 345, "bytes", NODES)
 PUTS = of("requests for a deposit: to write, and to look once more", 2, "", S3 + " (files of up to 5 MiB)")
 PIECE = of("a download takes a request for each", 8, "MiB", S3)
 LISTS = of("requests of a sweep", 258, "", "`doc/guide.en.md`, *On Garage*; one more for each 1,000 objects")
@@ -119,7 +120,7 @@ class Place:
     def mail_cores(self) -> float:
         """At the peak, for Postfix and the milter."""
         light = self.peak * (POSTFIX_MS.value + MILTER_MS.value) / 1e3
-        return light + self.peak * SHARE_OF_MAILS.value * DETACH_MS.value / 1e3 + self.bytes_a_day / DAY * PEAK.value / GB * PER_GB.value
+        return light + self.peak * SHARE_OF_MAILS.value * DETACH_MS.value / 1e3 + self.bytes_a_day / DAY * PEAK.value / GB * (PER_GB.value + POSTFIX_GB.value)
 
     @property
     def mail_hosts(self) -> int:
@@ -137,10 +138,14 @@ class Place:
         return max(1, math.ceil(self.writes / WRITES.value))
 
     @property
+    def listing(self) -> float:
+        """Requests a day of the sweeps of one host."""
+        return (LISTS.value + self.live / 1000) * SWEEPS.value * 24
+
+    @property
     def writing(self) -> float:
         """Requests a day that write, or list."""
-        lists = (LISTS.value + self.live / 1000) * SWEEPS.value * 24
-        return self.packages_a_day * (PUTS.value - 1) + lists
+        return self.packages_a_day * (PUTS.value - 1) + self.listing
 
     @property
     def reading(self) -> float:
@@ -188,6 +193,11 @@ def limit(per_mailbox: float, most: float) -> str:
     return figure(most / per_mailbox)
 
 
+def of_requests(place: Place) -> str:
+    """How much of what requests cost is the sweep's, in percent."""
+    return figure(100 * 30.4 * place.listing * PRICE_PUT.value / 1000 / place.cost[0])
+
+
 def page() -> str:
     one = Place("one", MAILS_A_DAY.value)
     table = [
@@ -201,20 +211,20 @@ def page() -> str:
         row("transactions that write a second, peak", lambda p: figure(p.writes)),
         row("of what one database takes", lambda p: f"{figure(100 * p.writes / WRITES.value)} %"),
         row("cores for Postfix and milter, peak", lambda p: figure(p.mail_cores)),
-        row("hosts of mail", lambda p: figure(p.mail_hosts)),
-        row("hosts of pages, two cores each", lambda p: figure(p.web_hosts)),
-        row("databases, each with a standby", lambda p: figure(p.databases)),
+        row("hosts of mail", lambda p: f"{p.mail_hosts:,}"),
+        row("hosts of pages, two cores each", lambda p: f"{p.web_hosts:,}"),
+        row("databases, each with a standby", lambda p: f"{p.databases:,}"),
         row("S3 requests a day, writing / reading", lambda p: f"{figure(p.writing)} / {figure(p.reading)}"),
         row("S3 a month, requests / kept", lambda p: f"${figure(p.cost[0])} / ${figure(p.cost[1])}"),
     ]
     known = ["| coefficient | value | from |", "|---|--:|---|"]
     known += [f"| {c.what} | {exact(c.value)}{' ' + c.unit if c.unit else ''} | {c.source} |" for c in COEFFICIENTS]
     per = one.writes
-    lists = one.live / 1000 * SWEEPS.value / 3600
+    large = PLACES[2]
     limits = LIMITS.format(
         writes=limit(per, WRITES.value), rate=figure(WRITES.value), mx=limit(one.peak, MX_RATE.value),
-        lists=limit(lists, 100), entries=size(Place("", 10e6 * MAILS_A_DAY.value).entries * ENTRY_BYTES.value),
-        needed=size(Place("", 10e6 * MAILS_A_DAY.value).live / 256 * 16 * 2), share=figure(100 * PLACES[1].writes / WRITES.value))
+        lists=figure(large.listing / DAY), entries=size(large.entries * ENTRY_BYTES.value), needed=size(large.live / 256 * 32),
+        share_small=of_requests(PLACES[0]), share_large=of_requests(large), share=figure(100 * PLACES[1].writes / WRITES.value))
     return HEAD + "\n".join(table) + "\n" + limits + "\n".join(known) + "\n"
 
 
@@ -233,11 +243,13 @@ share a drop, and `tests/nodes/run` kills them.
 
 ## The next limit
 
-* **One writer.** All deposits and downloads of a drop write one after the other, under one lock: {rate} packages a second were measured. That is enough for
-  {writes} mailboxes. It is what several drops, each with a host name, a database and a bucket of its own, are for; nothing else is shared between them.
+* **One writer.** All deposits and downloads of a drop write one after the other, under one lock: {rate} packages a second were measured, each a commit on two
+  servers, on a disk that others used (alone 400, SQLite with many in one commit 800). That is enough for {writes} mailboxes. Several in one commit would be the way on; today there are
+  several drops, each with a host name, a database and a place for files of its own.
 * **Hosts of mail** are limited by the syncs of Postfix, one for each {mx} mailboxes. They are added freely.
-* **The sweep lists the whole bucket** each time, 1,000 objects a request, on each host that sweeps: with one sweeping host, 100 requests a second are reached at
-  {lists} mailboxes. Before that, let the timer run more seldom. It also reads the ids of a 256th of all live packages at once: {needed} at 10 million mailboxes.
+* **The sweep lists the whole bucket** each time, 1,000 objects a request, on each host that sweeps (one is in the table): of what requests cost, {share_small} % at 800
+  members, {share_large} % at 10 million mailboxes, where it takes {lists} requests a second. Let one host sweep, and more seldom than each ten minutes. It also reads
+  the ids of a 256th of all live packages at once: {needed} there.
 * **The log is what grows**: {entries} a year at 10 million mailboxes, more than the records. A database of that size wants `audit.keep` shorter, or partitions
   by time, which there are not.
 * A university is far from each of these: it takes {share} % of what one database can.

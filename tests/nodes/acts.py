@@ -229,9 +229,14 @@ class Acts:
     # ---- the acts
 
     def revoke(self):
-        """Ended by a command on one host; the sweeps of all hosts, which run beside, destroy it."""
+        """Ended by a command on one host, while one on another would have it live longer; sweeps, which run beside, destroy it."""
         link, _ = self.deposit()
-        self.command("drop", "revoke", "--reason", "x", link)
+        with ThreadPoolExecutor(1) as pool:
+            host = self.dice.choice(self.cluster.programs)
+            beside = pool.submit(host.command, "drop", "extend", "--until", "80 days", link)
+            self.command("drop", "revoke", "--reason", "x", link)
+            # Either it came first, or it is told that there is nothing to extend.
+            beside.result()
         self.end(link)
 
     def destroy(self):

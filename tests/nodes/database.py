@@ -159,10 +159,10 @@ class Pair:
         standby.wait()
         wait_until(lambda: primary.sql("SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'") == "1",
                    "the standby to stream", 60)
-        self._synchronous(primary, "*")
+        self.synchronous(primary, "*")
 
     @staticmethod
-    def _synchronous(node: Node, names: str):
+    def synchronous(node: Node, names: str):
         node.sql(f"ALTER SYSTEM SET synchronous_standby_names = '{names}'")
         node.sql("SELECT pg_reload_conf()")
 
@@ -170,7 +170,7 @@ class Pair:
         """The primary is gone for good: the standby takes its place, alone until `join`."""
         self.primary.kill()
         # A server that waits for a standby that is not there yet would never end a commit.
-        self._synchronous(self.standby, "")
+        self.synchronous(self.standby, "")
         self.standby.sql("SELECT pg_promote(true, 60)", seconds=90)
         self.primary, self.standby = self.standby, self.primary
         self.promotions += 1

@@ -97,6 +97,13 @@ def records(milters: list[Program]) -> float:
     return counted.value / (time.monotonic() - begun)
 
 
+def several(milters: list[Program], what: str):
+    """From one host and from all, in turn."""
+    rounds = [(records(milters[:1]), records(milters)) for _ in range(ROUNDS)]
+    for n, hosts in enumerate(("one host", "three hosts")):
+        say(f"packages a second into {what}, from {hosts}", statistics.median(one[n] for one in rounds), "")
+
+
 def bytes_of_records(cluster: Cluster) -> tuple[float, float]:
     """Bytes of the database for a package without its log, and for an entry of the log; with their indexes."""
     def size(*tables: str) -> int:
@@ -126,14 +133,12 @@ def main(directory: Path) -> int:
     shared = str(directory / "records" / "shared")
     more = {"drop_blobs": "directory", "drop_directory": shared, "detach_threshold": 1000}
     with Cluster(directory / "records", settings=more) as cluster:
-        several = records(cluster.milters)
-        say("packages a second into PostgreSQL with a standby, from three hosts", several, "")
-        say("the same, from one host", records(cluster.milters[:1]), "")
+        several(cluster.milters, "PostgreSQL with a standby")
         for name, value in zip(("a package", "an entry of the audit log"), bytes_of_records(cluster)):
             say(f"bytes of the database for {name}", value, "")
-        cluster.pair._synchronous(cluster.pair.primary, "")
+        cluster.pair.synchronous(cluster.pair.primary, "")
         cluster.pair.standby.stop()
-        say("the same without a standby, from three hosts", records(cluster.milters), "")
+        several(cluster.milters, "PostgreSQL alone")
         own = Program(cluster.milters[0].host, directory / "sqlite", "milter", {
             **cluster.settings, **more, "drop_directory": str(directory / "sqlite" / "drop"), "drop_records": "sqlite",
             "drop_records_password_file": "", "drop_records_ca_file": ""})
@@ -142,7 +147,7 @@ def main(directory: Path) -> int:
         own.start()
         try:
             own.wait()
-            say("packages a second into SQLite, on one host", records([own]), "")
+            say("packages a second into SQLite, on one host", statistics.median(records([own]) for _ in range(ROUNDS)), "")
         finally:
             own.kill()
     return 0
