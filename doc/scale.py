@@ -59,7 +59,8 @@ RECORD_BYTES = of("PostgreSQL, for a package and its file", 1230, "bytes", NODES
 ENTRY_BYTES = of("PostgreSQL, for an entry of the log", 345, "bytes", NODES)
 PUTS = of("requests for a deposit: to write, and to look once more", 2, "", S3 + " (files of up to 5 MiB)")
 PIECE = of("a download takes a request for each", 8, "MiB", S3)
-LISTS = of("requests of a sweep", 258, "", "`doc/guide.en.md`, *On Garage*; one more for each 1,000 objects")
+LISTS = of("requests of a sweep, at least", 258, "", "`doc/guide.en.md`, *On Garage*; one more for each 1,000 objects")
+LOOKED_AT = of("objects that it looks at, of each 256th, at most", 100_000, "", "`src/drop/blobs/s3.rs`, `PAGES_MAX`")
 SWEEPS = of("sweeps an hour", 6, "", "`depollueur-sweep.timer`")
 PRICE_PUT = of("price of 1,000 requests to write or list", 0.005, "$", "the list price of the largest provider; deleting is free")
 PRICE_GET = of("price of 1,000 requests to read", 0.0004, "$", "the same")
@@ -140,7 +141,7 @@ class Place:
     @property
     def listing(self) -> float:
         """Requests a day of the sweeps of one host."""
-        return (LISTS.value + self.live / 1000) * SWEEPS.value * 24
+        return (LISTS.value + min(self.live, 256 * LOOKED_AT.value) / 1000) * SWEEPS.value * 24
 
     @property
     def writing(self) -> float:
@@ -223,8 +224,8 @@ def page() -> str:
     large = PLACES[2]
     limits = LIMITS.format(
         writes=limit(per, WRITES.value), rate=figure(WRITES.value), mx=limit(one.peak, MX_RATE.value),
-        lists=figure(large.listing / DAY), entries=size(large.entries * ENTRY_BYTES.value), needed=size(large.live / 256 * 32),
-        share_small=of_requests(PLACES[0]), share_large=of_requests(large), share=figure(100 * PLACES[1].writes / WRITES.value))
+        looked=limit(one.live, 256 * LOOKED_AT.value), entries=size(large.entries * ENTRY_BYTES.value), needed=size(large.live / 256 * 32),
+        share_small=of_requests(PLACES[0]), share_large=of_requests(PLACES[1]), share=figure(100 * PLACES[1].writes / WRITES.value))
     return HEAD + "\n".join(table) + "\n" + limits + "\n".join(known) + "\n"
 
 
@@ -247,9 +248,9 @@ share a drop, and `tests/nodes/run` kills them.
   servers, on a disk that others used (alone 400, SQLite with many in one commit 800). That is enough for {writes} mailboxes. Several in one commit would be the way on; today there are
   several drops, each with a host name, a database and a place for files of its own.
 * **Hosts of mail** are limited by the syncs of Postfix, one for each {mx} mailboxes. They are added freely.
-* **The sweep lists the whole bucket** each time, 1,000 objects a request, on each host that sweeps (one is in the table): of what requests cost, {share_small} % at 800
-  members, {share_large} % at 10 million mailboxes, where it takes {lists} requests a second. Let one host sweep, and more seldom than each ten minutes. It also reads
-  the ids of a 256th of all live packages at once: {needed} there.
+* **The sweep lists the whole bucket** each time, 1,000 objects a request, on each host that sweeps (one is in the table): that is {share_small} % of what requests cost
+  at 800 members, {share_large} % at 50,000 mailboxes. Let one host sweep, and more seldom than each ten minutes. From {looked} mailboxes on, `drop sweep` does not get to the
+  end of the bucket: what killed processes left there stays. At 10 million mailboxes it also holds the ids of a 256th of all live packages at once, {needed}.
 * **The log is what grows**: {entries} a year at 10 million mailboxes, more than the records. A database of that size wants `audit.keep` shorter, or partitions
   by time, which there are not.
 * A university is far from each of these: it takes {share} % of what one database can.
