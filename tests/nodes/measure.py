@@ -118,7 +118,7 @@ def say(name: str, value: float, unit: str):
     print(f"      {name}: {value:.{0 if value > 100 else 1}f} {unit}", flush=True)
 
 
-def main(directory: Path) -> int:
+def main(directory: Path):
     """Measures, and prints."""
     print(f"      {os.cpu_count()} processors for all of it: {model()}")
     with Cluster(directory / "mail") as cluster:
@@ -150,7 +150,6 @@ def main(directory: Path) -> int:
             say("packages a second into SQLite, on one host", statistics.median(records([own]) for _ in range(ROUNDS)), "")
         finally:
             own.kill()
-    return 0
 
 
 def table(kind: str, rows: dict[int, dict[str, float]]):
