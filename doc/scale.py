@@ -54,7 +54,7 @@ DETACH_MS = of("processor, milter, a file of 300 kB that goes into the bucket", 
 PER_GB = of("processor, milter, each GB detached", 1.6, "s", "`benches/system/run`, 25 MB")
 DOWNLOAD_GB = of("processor, pages, each GB downloaded", 1.1, "s", NODES)
 MX_RATE = of("mails a second that one host of mail takes", 300, "", "published (Postfix, limited by syncs)")
-WRITES = of("packages a second that one PostgreSQL with a standby takes", 130, "", NODES + ", on a busy disk")
+WRITES = of("packages a second that one PostgreSQL with a standby takes", 130, "", NODES + ", on a busy machine")
 RECORD_BYTES = of("PostgreSQL, for a package and its file", 1230, "bytes", NODES)
 ENTRY_BYTES = of("PostgreSQL, for an entry of the log", 345, "bytes", NODES)
 PUTS = of("requests for a deposit: to write, and to look once more", 2, "", S3 + " (files of up to 5 MiB)")
@@ -62,7 +62,7 @@ PIECE = of("a download takes a request for each", 8, "MiB", S3)
 LISTS = of("requests of a sweep, at least", 258, "", "`doc/guide.en.md`, *On Garage*; one more for each 1,000 objects")
 LOOKED_AT = of("objects that it looks at, of each 256th, at most", 100_000, "", "`src/drop/blobs/s3.rs`, `PAGES_MAX`")
 SWEEPS = of("sweeps an hour", 6, "", "`depollueur-sweep.timer`")
-PRICE_PUT = of("price of 1,000 requests to write or list", 0.005, "$", "the list price of the largest provider; deleting is free")
+PRICE_PUT = of("price of 1,000 requests to write or list", 0.005, "$", "assumed, of the order of large providers; deleting is free")
 PRICE_GET = of("price of 1,000 requests to read", 0.0004, "$", "the same")
 PRICE_GB = of("price of a GB kept for a month", 0.023, "$", "the same; what leaves its network costs more, and is not in the table")
 
@@ -245,7 +245,7 @@ share a drop, and `tests/nodes/run` kills them.
 ## The next limit
 
 * **One writer.** All deposits and downloads of a drop write one after the other, under one lock: {rate} packages a second were measured, each a commit on two
-  servers, on a disk that others used (alone 400, SQLite with many in one commit 800). That is enough for {writes} mailboxes. Several in one commit would be the way on; today there are
+  servers, on a machine that had other work, where two runs differed (91 and 132; without the standby 400, SQLite with many in one commit 800). That is enough for {writes} mailboxes. Several in one commit would be the way on; today there are
   several drops, each with a host name, a database and a place for files of its own.
 * **Hosts of mail** are limited by the syncs of Postfix, one for each {mx} mailboxes. They are added freely.
 * **The sweep lists the whole bucket** each time, 1,000 objects a request, on each host that sweeps (one is in the table): that is {share_small} % of what requests cost
