@@ -4,7 +4,7 @@
 Every key of the sample configuration, with its default, stands in depollueur.toml(5); every command
 and every long option that `--help` shows stands in depollueur(8); neither page has one more. The
 files that README, CONTRIBUTING and the guides name exist, and so do the commands, options and keys
-that stand there. The guides in French and English show the same commands.
+that stand there. The guides in French and English show the same commands, and doc/scale.md is what its script makes.
 """
 
 from __future__ import annotations
@@ -287,6 +287,15 @@ def _():
         wrong += [f"{key} is not there" for key in sorted(keeping - shown.keys())]
         wrong += [f"{key} is not there" for key in ("audit.addresses", "audit.message_ids") if f"`{key}`" not in text]
     return wrong
+
+
+@check("doc/scale.md is what doc/scale.py makes, and the files that its coefficients name are there")
+def _():
+    made = subprocess.run([sys.executable, ROOT / "doc/scale.py"], check=True, capture_output=True, text=True).stdout
+    named = re.findall(r"`((?:tests|benches|doc)/[\w./-]+)", made)
+    assert named, "it names no command"
+    wrong = [] if made == (ROOT / "doc/scale.md").read_text() else ["it is another one: doc/scale.py --write"]
+    return wrong + [f"{path} is not there" for path in sorted(set(named)) if not (ROOT / path).exists()]
 
 
 def main() -> int:

@@ -186,6 +186,10 @@ pub enum RequestOutcome {
     Done(Timestamp),
     /// Nothing had to be done: it was so before.
     Already,
+    /// It can be fetched until this time, which is as late as the one that was asked for, or later.
+    Later(Timestamp),
+    /// It is not live.
+    Ended,
     /// Its files are destroyed.
     Destroyed,
     /// One of its files is blocked.

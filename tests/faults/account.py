@@ -35,7 +35,7 @@ class Job:
     number: int
     to: str
     base: str
-    web_port: int
+    web: str
 
 
 @dataclass
@@ -64,7 +64,7 @@ def judge(job: Job) -> Judgement:
 
 def ask_oracle(job: Job, sent: bytes, arrived: bytes) -> list[str]:
     options = oracle.options(["-", "-", "--base", job.base, "--threshold", str(THRESHOLD), "--require", "--fetch",
-                              "--manifest", "--rewrite-base", f"{job.base}=http://127.0.0.1:{job.web_port}/"])
+                              "--manifest", "--rewrite-base", f"{job.base}=http://{job.web}/"])
     for left in (2, 1, 0):
         asked = oracle.Oracle(options)
         try:
@@ -88,9 +88,9 @@ def pool(processes: int = 2):
 class Account:
     """Reads what was delivered below `inbox` and judges it, as it comes or at the end."""
 
-    def __init__(self, inbox: Path, judges, *, base: str, web_port: int):
+    def __init__(self, inbox: Path, judges, *, base: str, web_port: int, web_host: str = "127.0.0.1"):
         self.new, self.judges = inbox / "new", judges
-        self.base, self.web_port = base, web_port
+        self.base, self.web = base, f"{web_host}:{web_port}"
         self.letters: dict[str, Letter] = {}
         self.delivered: Counter[str] = Counter()
         self.seen: set[str] = set()
@@ -118,7 +118,7 @@ class Account:
                 self.wrong.append(f"mail to {recipient or 'nobody'} was delivered that nobody sent")
                 continue
             self.delivered[recipient] += 1
-            job = Job(path, letter.kind, letter.number, letter.to, self.base, self.web_port)
+            job = Job(path, letter.kind, letter.number, letter.to, self.base, self.web)
             self.pending.append(self.judges.apply_async(judge, (job,)))
         self.gather(wait=False)
 

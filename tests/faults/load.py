@@ -60,9 +60,11 @@ class Unknown(Exception):
 class Session:
     """One SMTP session."""
 
-    def __init__(self, port: int, login: str | None):
+    def __init__(self, port: int | tuple[str, int], login: str | None):
+        """`port` of this machine, or an address with its port."""
+        where = port if isinstance(port, tuple) else ("127.0.0.1", port)
         try:
-            self.socket = socket.create_connection(("127.0.0.1", port), REPLY_SECONDS)
+            self.socket = socket.create_connection(where, REPLY_SECONDS)
             self.file = self.socket.makefile("rb")
         except OSError as error:
             raise PutOff(f"connect: {error}") from None

@@ -134,14 +134,8 @@ pub(super) async fn extend(options: ExtendOptions) -> Result<(), Failure> {
         let message = format!("this package is {state}: see depollueur drop restore");
         return Err(Failure::new(EX_NOTHING, message));
     }
-    if until <= deposit.expires {
-        let message = format!(
-            "this package expires later than that, on {}",
-            deposit.expires
-        );
-        return Err(Failure::new(EX_USAGE, message));
-    }
-    lengthen(&drop, deposit.id, until).await
+    let lengthened = drop.lengthen(deposit.id, until, Timestamp::now(), Requester::ADMIN);
+    tell(deposit.id, until, lengthened.await.map_err(unavailable)?)
 }
 
 /// Brings back packages. Of many, those that an admin had revoked, and of those that hold a file also
@@ -207,21 +201,29 @@ async fn bring_back(
         let message = format!("it expired on {until}: say until when, with --until");
         return Err(Failure::new(EX_USAGE, message));
     }
-    lengthen(drop, deposit.id, until).await
-}
-
-async fn lengthen(drop: &FileDrop, id: RecordId, until: Timestamp) -> Result<(), Failure> {
     let now = Timestamp::now();
     if until <= now {
         return Err(Failure::new(EX_USAGE, "this time is over"));
     }
+    let restored = drop.restore(deposit.id, until, now, Requester::ADMIN);
+    tell(deposit.id, until, restored.await.map_err(unavailable)?)
+}
 
-    let done = drop.restore(id, until, now, Requester::ADMIN).await;
-    match done.map_err(unavailable)? {
+/// Says until when a package can be fetched, or why it cannot.
+fn tell(id: RecordId, until: Timestamp, outcome: RequestOutcome) -> Result<(), Failure> {
+    match outcome {
         RequestOutcome::Done(until) => line(&format!("{id:.12} can be fetched until {until}")),
         RequestOutcome::Already => {
             line(&format!("{id:.12} can be fetched until {until}, as before"))
         }
+        RequestOutcome::Later(expires) => Err(Failure::new(
+            EX_USAGE,
+            format_args!("this package expires later than that, on {expires}"),
+        )),
+        RequestOutcome::Ended => Err(Failure::new(
+            EX_NOTHING,
+            "this package was ended meanwhile: see depollueur drop restore",
+        )),
         RequestOutcome::Destroyed => Err(Failure::new(EX_NOTHING, "its files are destroyed")),
         RequestOutcome::Blocked => Err(Failure::new(
             EX_NOTHING,

@@ -109,6 +109,53 @@ async fn readers_extend_only_if_the_configuration_says_so() {
 }
 
 #[tokio::test]
+async fn an_admin_lengthens_what_is_live_and_nothing_else() {
+    let (drop, _, id) = deposited().await;
+    let (now, until) = (time("2026-02-10T00:00:00Z"), time("2026-05-01T00:00:00Z"));
+    let lengthen = async |until| {
+        let done = drop.drop.lengthen(id, until, now, Requester::ADMIN);
+        done.await.unwrap()
+    };
+    assert_eq!(lengthen(now).await, RequestOutcome::Later(time(EXPIRES)));
+    assert_eq!(lengthen(until).await, RequestOutcome::Done(until));
+    assert_eq!(lengthen(until).await, RequestOutcome::Later(until));
+    let revoked = drop.drop.revoke(id, now, Requester::ADMIN, "");
+    revoked.await.unwrap();
+    assert_eq!(
+        lengthen(time("2026-06-01T00:00:00Z")).await,
+        RequestOutcome::Ended
+    );
+}
+
+/// What two admins do at once: the later end holds, and what is revoked stays so.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_extension_takes_back_nothing_that_is_done_beside_it() {
+    let (drop, _, id) = deposited().await;
+    let now = time("2026-02-10T00:00:00Z");
+    let day = |days: i64| time(EXPIRES) + SignedDuration::from_hours(24 * days);
+    let lengthen = |days| {
+        let drop = drop.drop.clone();
+        tokio::spawn(async move { drop.lengthen(id, day(days), now, Requester::ADMIN).await })
+    };
+    for round in 1..40 {
+        let (earlier, later) = (lengthen(2 * round), lengthen(2 * round + 1));
+        earlier.await.unwrap().unwrap();
+        later.await.unwrap().unwrap();
+        let (deposit, _) = drop.drop.show(id, now).await.unwrap().unwrap();
+        assert_eq!(deposit.expires, day(2 * round + 1), "round {round}");
+
+        let extended = lengthen(100 + round);
+        let revoked = drop.drop.revoke(id, now, Requester::ADMIN, "").await;
+        revoked.unwrap();
+        extended.await.unwrap().unwrap();
+        let (deposit, _) = drop.drop.show(id, now).await.unwrap().unwrap();
+        assert_eq!(deposit.state, PackageState::Revoked, "round {round}");
+        let restored = drop.drop.restore(id, day(0), now, Requester::ADMIN);
+        restored.await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_revoked_package_is_gone_at_once_and_can_be_restored_in_its_grace_period() {
     let (drop, token, id) = deposited().await;
     let now = time("2026-02-10T00:00:00Z");

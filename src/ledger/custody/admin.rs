@@ -17,6 +17,15 @@ use crate::ledger::{
     whole_second,
 };
 
+/// A change of the end of a package.
+#[derive(Clone, Copy, Debug)]
+enum Change {
+    /// A live package can be fetched for longer.
+    Lengthen,
+    /// A package can be fetched, whatever it was; the log calls it so.
+    BringBack(Option<Action>),
+}
+
 impl Ledger {
     /// Lists packages, the last deposited first.
     ///
@@ -97,6 +106,21 @@ impl Ledger {
         client: Requester,
     ) -> Result<RequestOutcome, LedgerError> {
         self.run(move |books| books.restore(id, until, now, client))
+            .await
+    }
+
+    /// Lets a live package be fetched until `until`, if that is later than it can be now.
+    ///
+    /// # Errors
+    /// The database cannot be read or written.
+    pub async fn lengthen(
+        &self,
+        id: RecordId,
+        until: Timestamp,
+        now: Timestamp,
+        client: Requester,
+    ) -> Result<RequestOutcome, LedgerError> {
+        self.run(move |books| books.change_end(id, until, (now, client), Change::Lengthen))
             .await
     }
 
@@ -318,8 +342,20 @@ impl Books {
         &self,
         id: RecordId,
         until: Timestamp,
-        (now, client): (Timestamp, Requester),
+        by: (Timestamp, Requester),
         action: Option<Action>,
+    ) -> Result<RequestOutcome> {
+        self.change_end(id, until, by, Change::BringBack(action))
+    }
+
+    /// Gives a package this end. Whether that may be is looked at in each attempt: somebody else may have ended it,
+    /// or have lengthened its term.
+    fn change_end(
+        &self,
+        id: RecordId,
+        until: Timestamp,
+        (now, client): (Timestamp, Requester),
+        change: Change,
     ) -> Result<RequestOutcome> {
         let until = whole_second(until);
         for _ in 0..ATTEMPTS {
@@ -335,6 +371,16 @@ impl Books {
             if self.holds_blocked(id)? {
                 return Ok(RequestOutcome::Blocked);
             }
+            let ending = record.ending(now);
+            if matches!(change, Change::Lengthen) {
+                match ending {
+                    Some(_) => return Ok(RequestOutcome::Ended),
+                    None if record.term.expires >= until => {
+                        return Ok(RequestOutcome::Later(record.term.expires));
+                    }
+                    None => {}
+                }
+            }
             if let Some(kept) = record.kept_until().filter(|kept| *kept < until) {
                 return Err(LedgerError::KeptElsewhere(kept));
             }
@@ -347,10 +393,10 @@ impl Books {
                 return Ok(RequestOutcome::Already);
             }
 
-            let action = match record.ending(now) {
-                _ if let Some(action) = action => action,
-                None => Action::Extend,
-                Some(_) => Action::Restore,
+            let action = match (change, ending) {
+                (Change::BringBack(Some(action)), _) => action,
+                (_, None) => Action::Extend,
+                (_, Some(_)) => Action::Restore,
             };
             let (about, detail) = ((id, &record.origin), format!("until={until}"));
             if self.change(about, &record.term, &is, action, (now, client), detail)? {
