@@ -104,8 +104,10 @@ impl CompleteMessage<'_> {
                     self.going(half, Why::OverThreshold);
                     continue;
                 }
-                let why = if is_whole && !is_heavy {
+                if is_whole && !is_heavy {
                     self.accounting.chosen(half.going.source, half.weight);
+                }
+                let why = if is_whole && half.weight < half.going.threshold {
                     Why::UnderThreshold
                 } else {
                     Why::Whole
@@ -178,5 +180,40 @@ impl CompleteMessage<'_> {
         let path = || parts.path(later.part);
         self.accounting
             .kept(path, &later.file, later.bytes, source, why);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::lab::{Lab, Mail};
+
+    /// The body of a message with an AppleDouble whose halves have so many bytes.
+    fn pair(resource: usize, data: usize) -> Vec<u8> {
+        let (resource, data) = ("r".repeat(resource), "d".repeat(data));
+        format!(
+            "--b\r\n\r\nBonjour\r\n--b\r\nContent-Type: multipart/appledouble; boundary=c\r\n\r\n\
+             --c\r\nContent-Type: application/applefile; name=Affiche\r\n\r\n{resource}\r\n\
+             --c\r\nContent-Type: application/pdf; name=Affiche.pdf\r\n\r\n{data}\r\n--c--\r\n--b--\r\n"
+        )
+        .into_bytes()
+    }
+
+    #[tokio::test]
+    async fn a_heavy_half_says_that_it_stays_for_the_other_one() {
+        let lab = Lab::new(&[]);
+        let light = "below the threshold";
+        let whole = "part of an unknown whole";
+        let heavy = "threshold reached";
+        for (resource, data, reasons) in [
+            (400, 40_000, [light, whole]),
+            (40_000, 400, [whole, light]),
+            (400, 400, [light, light]),
+            (40_000, 40_000, [heavy, heavy]),
+        ] {
+            let sent = lab
+                .send_body(&Mail::new("a@b"), &pair(resource, data))
+                .await;
+            assert_eq!(sent.reasons[1..], reasons, "{resource}, {data}");
+        }
     }
 }
