@@ -386,7 +386,7 @@ def _(lab):
     with lab.daemon() as daemon:
         deposit(lab, daemon, 200_000)
         nothing = daemon.run("drop", "migrate")
-        assert nothing.returncode == 78 and b"drop.blobs_from is empty" in nothing.stderr, nothing
+        assert nothing.returncode == 78 and b"drop.blobs_from and drop.records_from are empty" in nothing.stderr, nothing
         daemon.configure(drop_blobs="s3", drop_blobs_from="directory", **lab.bucket("early"))
         refused = daemon.run("drop", "migrate")
         assert refused.returncode == 69 and b"Type first: systemctl restart depollueur" in refused.stderr, refused

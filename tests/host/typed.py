@@ -300,7 +300,7 @@ NOT_TYPED: dict[str, str] = {
     "depollueur drop takedown": NAMED,
     "depollueur drop takedown --login NAME": NAMED,
     "depollueur drop token remove {name}": NAMED,
-    "depollueur drop migrate": "no host here has a second store; tests/e2e/s3.py and postgres.py type it while mail comes and readers fetch",
+    "depollueur drop migrate": "no host here has a second store; tests/e2e/s3.py and postgres_moves.py type it while mail comes and readers fetch",
     "depollueur drop rekey": "for a key that is lost; src/drop/tests/damage.rs loses it",
     "depollueur drop restore": NAMED,
     "depollueur drop suspend": NAMED,
@@ -324,6 +324,8 @@ NOT_TYPED: dict[str, str] = {
     "install -o depollueur -g depollueur -m 0400 jirafeau-password /etc/depollueur/jirafeau-password":
         "as for the token of another host, which a story types; there is no Jirafeau on a host",
     "postconf -h config_directory": MISTAKE,
+    "install -m 0640 -g depollueur /dev/stdin {file}": "wants a secret to be typed; tests/e2e/setup.py sees for which files it is printed",
+    "depollueur check && depollueur plug": "two that stories type one after the other; setup says so where a secret is missing",
     "depollueur setup --directory /srv/drop": "tests/e2e/setup.py gives it; the lines that it prints are those of check, which a story types",
     "install -d -m 0700 -o depollueur -g depollueur {}": "the line that check prints for a drop elsewhere, which a story types",
     "systemctl restart rspamd": "printed when rspamd does not let go of a port, to which it cannot be brought here",
