@@ -183,9 +183,9 @@ pub(crate) enum ReadMode {
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
     /// The keys of the rows that are removed.
-    pub(super) removed: Vec<TableRow>,
-    pub(super) added: Vec<TableRow>,
-    pub(super) changed: Vec<TableRow>,
+    removed: Vec<TableRow>,
+    added: Vec<TableRow>,
+    changed: Vec<TableRow>,
 }
 
 /// The tables of a database, by one connection.
@@ -471,8 +471,22 @@ impl SqlTable {
         sql
     }
 
+    /// Returns the statements of some changes in their order, each with the rows that it is run with: what is removed
+    /// goes first.
+    pub(super) fn statements<'a>(
+        &self,
+        dialect: Dialect,
+        changes: &'a Changes,
+    ) -> [(String, &'a [TableRow]); 3] {
+        [
+            (self.delete_sql(dialect), &changes.removed),
+            (self.insert_sql(dialect), &changes.added),
+            (self.update_sql(dialect), &changes.changed),
+        ]
+    }
+
     /// Returns the statement that adds a row.
-    pub(super) fn insert_sql(&self, dialect: Dialect) -> String {
+    fn insert_sql(&self, dialect: Dialect) -> String {
         let columns: Vec<_> = self.columns().collect();
         let marks = marks(dialect, 1..=columns.len());
         let overriding = dialect.overriding;
@@ -481,7 +495,7 @@ impl SqlTable {
     }
 
     /// Returns the statement that changes a row: the same parameters as [`insert_sql`](Self::insert_sql).
-    pub(super) fn update_sql(&self, dialect: Dialect) -> String {
+    fn update_sql(&self, dialect: Dialect) -> String {
         let values = self.values.iter().zip(self.key.len() + 1..);
         let set = values.map(|(name, n)| format!("{name} = {}{n}", dialect.mark));
         let set = set.collect::<Vec<_>>().join(", ");
@@ -489,7 +503,7 @@ impl SqlTable {
     }
 
     /// Returns the statement that removes a row.
-    pub(super) fn delete_sql(&self, dialect: Dialect) -> String {
+    fn delete_sql(&self, dialect: Dialect) -> String {
         format!("DELETE FROM {} WHERE {}", self.name, self.is(dialect))
     }
 

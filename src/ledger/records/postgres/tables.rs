@@ -44,12 +44,7 @@ impl<'a> PostgresTables<'a> {
     }
 
     fn change_rows(&self, table: &SqlTable, changes: &Changes) -> fault::Result<()> {
-        let all = [
-            (table.delete_sql(DIALECT), &changes.removed),
-            (table.insert_sql(DIALECT), &changes.added),
-            (table.update_sql(DIALECT), &changes.changed),
-        ];
-        for (sql, rows) in all {
+        for (sql, rows) in table.statements(DIALECT, changes) {
             for row in rows {
                 self.connection.execute(&sql, &values(row))?;
             }

@@ -38,12 +38,7 @@ impl<'a> SqliteTables<'a> {
     }
 
     fn change_rows(&self, table: &SqlTable, changes: &Changes) -> rusqlite::Result<()> {
-        let all = [
-            (table.delete_sql(DIALECT), &changes.removed),
-            (table.insert_sql(DIALECT), &changes.added),
-            (table.update_sql(DIALECT), &changes.changed),
-        ];
-        for (sql, rows) in all {
+        for (sql, rows) in table.statements(DIALECT, changes) {
             for row in rows {
                 let mut statement = self.connection.prepare_cached(&sql)?;
                 statement.execute(params_from_iter(row))?;
